@@ -1,0 +1,27 @@
+# Language, warnings, sanitizers, linker.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+set(KELES_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them: address,undefined or thread")
+if(KELES_SANITIZE)
+  add_compile_options(-fsanitize=${KELES_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${KELES_SANITIZE})
+endif()
+
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")     # assertions stay on
+set(CMAKE_CXX_FLAGS_DEBUG "-Og -g1 -foptimize-sibling-calls")  # coroutines need their tail calls
+add_compile_options(-Wall -Wextra -Werror -Wno-missing-field-initializers)
+# GCC 12 reports false positives of these inside coroutine frames and std::string at -O2.
+add_compile_options(-Wno-restrict -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds -Wno-dangling-pointer -Wno-free-nonheap-object -Wno-mismatched-new-delete)
+add_compile_options(-ffunction-sections -fdata-sections)
+add_link_options(-Wl,--gc-sections)
+
+find_program(KELES_MOLD mold)
+if(KELES_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()

@@ -1,0 +1,157 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/context.h"
+#include "base/file.h"
+#include "base/loop.h"
+#include "base/metrics.h"
+#include "base/process.h"
+#include "base/sim_loop.h"
+#include "base/status.h"
+#include "base/sync.h"
+#include "base/task.h"
+
+namespace keles {
+namespace {
+
+TEST(Status, SpeaksUpstreamsMessages) {
+  EXPECT_EQ(Status::not_found("apps", "deployments", "x").message(),
+            "deployments.apps \"x\" not found");
+  EXPECT_EQ(Status::invalid("", "Pod", "p", {{"FieldValueRequired", "Required value", "spec.a"}})
+                .message(),
+            "Pod \"p\" is invalid: spec.a: Required value");
+  EXPECT_EQ(reason_from("NotFound", 404), Reason::kNotFound);
+  EXPECT_EQ(reason_from("", 409), Reason::kAlreadyExists);
+}
+
+Task<Result<int>> fails() { co_return Status::bad_request("no"); }
+Task<Result<int>> passes_on() {
+  TRY_ASSIGN_CO(v, fails());
+  co_return v + 1;
+}
+
+TEST(Task, PassesErrorsOn) {
+  SimLoop loop(1);
+  Status got;
+  spawn(loop, [](Status* out) -> Task<void> {
+    auto r = co_await passes_on();
+    *out = r.status();
+  }(&got));
+  loop.run_ready();
+  EXPECT_TRUE(got.is(Reason::kBadRequest));
+}
+
+TEST(Context, DeadlineAndCancelEndWaits) {
+  SimLoop loop(1);
+  std::vector<std::string> log;
+  Context root = Context::root(loop);
+  auto sleeper = [](Context ctx, std::vector<std::string>* out, std::string name) -> Task<void> {
+    Status s = co_await ctx.sleep(10s);
+    out->push_back(name + ":" + s.to_string() + "@" +
+                   std::to_string(ctx.loop().now().ns / 1'000'000'000));
+  };
+  Context stopped = root.child();
+  spawn(loop, sleeper(root, &log, "full"));
+  spawn(loop, sleeper(root.with_timeout(3s), &log, "deadline"));
+  spawn(loop, sleeper(stopped.child(), &log, "cancel"));
+  loop.advance(1s);
+  stopped.cancel();
+  loop.advance(20s);
+  EXPECT_THAT(log,
+              testing::ElementsAre("cancel:Cancelled: cancelled@1",
+                                   "deadline:Timeout: context deadline exceeded@3", "full:OK@10"));
+}
+
+TEST(Channel, IsBoundedAndDrainsAfterClose) {
+  SimLoop loop(1);
+  Channel<int> channel(2);
+  std::vector<int> got;
+  Context ctx = Context::root(loop);
+  spawn(loop, [](Context c, Channel<int>* ch) -> Task<void> {
+    for (int i = 0; i < 5; ++i) (void)co_await ch->push(c, i);
+    ch->close();
+  }(ctx, &channel));
+  loop.run_ready();
+  EXPECT_EQ(channel.size(), 2u);
+  spawn(loop, [](Context c, Channel<int>* ch, std::vector<int>* out) -> Task<void> {
+    for (;;) {
+      auto v = co_await ch->pop(c);
+      if (!v.ok()) break;
+      out->push_back(*v);
+    }
+  }(ctx, &channel, &got));
+  loop.run_ready();
+  EXPECT_THAT(got, testing::ElementsAre(0, 1, 2, 3, 4));
+}
+
+TEST(SimLoop, EqualTimersFireInOrder) {
+  SimLoop loop(1);
+  std::string order;
+  for (char c : std::string("abc")) loop.schedule(loop.now() + 1s, [&order, c] { order += c; });
+  loop.advance(2s);
+  EXPECT_EQ(order, "abc");
+}
+
+// Runs `t` on a real loop to its end.
+void run_real(std::function<Task<void>(Context)> body) {
+  auto loop = make_real_loop();
+  spawn(*loop, [](std::function<Task<void>(Context)> b, RealLoop* l) -> Task<void> {
+    Context ctx = Context::root(*l);
+    co_await b(ctx);
+    l->stop();
+  }(body, loop.get()));
+  loop->run();
+}
+
+TEST(Process, CollectsOutputAndExitCode) {
+  run_real([](Context ctx) -> Task<void> {
+    ProcessOptions o;
+    o.argv = {"sh", "-c", "cat; echo oops >&2; exit 3"};
+    o.stdin_data = "hello";
+    auto r = co_await run_process(ctx, o);
+    EXPECT_TRUE(r.ok()) << r.status().to_string();
+    EXPECT_EQ(r->exit_code, 3);
+    EXPECT_EQ(r->out, "hello");
+    EXPECT_EQ(r->err, "oops\n");
+    ProcessOptions missing;
+    missing.argv = {"/no/such/program"};
+    auto m = co_await run_process(ctx, missing);
+    EXPECT_TRUE(m.status().is(Reason::kNotFound));
+    ProcessOptions slow;
+    slow.argv = {"sleep", "100"};
+    auto s = co_await run_process(ctx.with_timeout(50ms), slow);
+    EXPECT_TRUE(s.status().is(Reason::kTimeout));
+  });
+}
+
+TEST(RunBlocking, ComesBackToTheLoop) {
+  run_real([](Context ctx) -> Task<void> {
+    Loop* loop = &ctx.loop();
+    int n = co_await run_blocking(loop, [] { return 42; });
+    EXPECT_EQ(n, 42);
+    EXPECT_TRUE(loop->in_loop_thread());
+  });
+}
+
+TEST(File, WritesAtomicallyAndRemovesTrees) {
+  std::string dir = testing::TempDir() + "keles-file-test";
+  ASSERT_TRUE(make_directories(dir + "/a/b").ok());
+  ASSERT_TRUE(write_file(dir + "/a/b/f", "text", 0600, true).ok());
+  EXPECT_EQ(*read_file(dir + "/a/b/f"), "text");
+  EXPECT_TRUE(read_file(dir + "/a/b/f", 2).status().is(Reason::kRequestEntityTooLarge));
+  EXPECT_TRUE(read_file(dir + "/none").status().is(Reason::kNotFound));
+  EXPECT_TRUE(remove_tree(dir).ok());
+  EXPECT_FALSE(path_exists(dir));
+}
+
+TEST(Metrics, ExposesPrometheusText) {
+  metrics::counter("test_total", "Help.", {"verb"}).with({"GET"}).add(2);
+  metrics::histogram("test_seconds", "Help.", {}, {1, 2}).observe(1.5);
+  std::string text = metrics::expose();
+  EXPECT_THAT(text, testing::HasSubstr("test_total{verb=\"GET\"} 2\n"));
+  EXPECT_THAT(text, testing::HasSubstr("test_seconds_bucket{le=\"2\"} 1\n"));
+  EXPECT_THAT(text, testing::HasSubstr("process_cpu_seconds_total"));
+}
+
+}  // namespace
+}  // namespace keles

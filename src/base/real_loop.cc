@@ -1,0 +1,109 @@
+#include <time.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <map>
+#include <random>
+#include <thread>
+
+#include "base/asio_loop.h"
+#include "base/loop.h"
+
+namespace keles {
+namespace {
+
+namespace asio = boost::asio;
+
+class AsioLoop final : public RealLoop {
+ public:
+  AsioLoop()
+      : io_(1),
+        alarm_(io_),
+        random_(std::random_device{}() | (uint64_t{std::random_device{}()} << 32)) {}
+
+  TimePoint now() const override {
+    return {
+        std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())
+            .count()};
+  }
+  WallTime wall_now() const override {
+    return {
+        std::chrono::duration_cast<Duration>(std::chrono::system_clock::now().time_since_epoch())
+            .count()};
+  }
+  Random& random() override { return random_; }
+  void post(std::function<void()> fn) override { asio::post(io_, std::move(fn)); }
+
+  TimerId schedule(TimePoint when, std::function<void()> fn) override {
+    TimerId id = ++last_;
+    bool first = timers_.empty() || when < timers_.begin()->first.first;
+    timers_.emplace(std::pair(when, id), std::move(fn));
+    due_.emplace(id, when);
+    if (first) arm();
+    return id;
+  }
+  void cancel(TimerId id) override {
+    auto it = due_.find(id);
+    if (it == due_.end()) return;
+    timers_.erase({it->second, id});
+    due_.erase(it);
+  }
+  bool in_loop_thread() const override { return thread_ == std::this_thread::get_id(); }
+
+  void run() override {
+    thread_ = std::this_thread::get_id();
+    auto work = asio::make_work_guard(io_);
+    io_.run();
+  }
+  void stop() override { io_.stop(); }
+
+  asio::io_context io_;
+
+ private:
+  void arm() {
+    if (timers_.empty()) return;
+    alarm_.expires_at(std::chrono::steady_clock::time_point(
+        std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+            Duration(timers_.begin()->first.first.ns))));
+    alarm_.async_wait([this](const boost::system::error_code& e) {
+      if (!e) fire();
+    });
+  }
+  void fire() {
+    // Only those due now and made before now: a timer that re-arms itself at once cannot starve the
+    // loop.
+    TimePoint t = now();
+    TimerId limit = last_;
+    while (!timers_.empty()) {
+      auto it = timers_.begin();
+      if (it->first.first > t || it->first.second > limit) break;
+      auto fn = std::move(it->second);
+      due_.erase(it->first.second);
+      timers_.erase(it);
+      fn();
+    }
+    arm();
+  }
+
+  asio::steady_timer alarm_;
+  Random random_;
+  std::thread::id thread_;
+  TimerId last_ = 0;
+  std::map<std::pair<TimePoint, TimerId>, std::function<void()>> timers_;
+  std::map<TimerId, TimePoint> due_;
+};
+
+}  // namespace
+
+std::unique_ptr<RealLoop> make_real_loop() { return std::make_unique<AsioLoop>(); }
+
+boost::asio::io_context& asio_context(Loop& loop) { return dynamic_cast<AsioLoop&>(loop).io_; }
+
+void post_to_pool(std::function<void()> fn) {
+  static asio::thread_pool pool(4);
+  asio::post(pool, std::move(fn));
+}
+
+}  // namespace keles

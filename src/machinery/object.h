@@ -1,0 +1,63 @@
+// Object: one immutable API object with its encoded forms, each made at most once and shared by
+// everyone who needs it (lists, watches, in-process clients). Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "machinery/schema.h"
+#include "machinery/value.h"
+
+namespace keles {
+
+using Bytes = std::shared_ptr<const std::string>;
+
+class Object;
+using ObjectPtr = std::shared_ptr<const Object>;
+
+class Object {
+ public:
+  // From a finished tree (metadata.resourceVersion included).
+  static ObjectPtr from_document(const KindDesc& kind, Document doc);
+  // From the stored form: the protobuf envelope without resourceVersion, which is `revision`.
+  // Fails when the bytes are not an object of that kind.
+  static Result<ObjectPtr> from_stored(const KindDesc& kind, Bytes stored, int64_t revision);
+  // As from_stored, when the caller has just encoded `stored` from `doc` itself and keeps the tree
+  // warm.
+  static ObjectPtr from_stored_with_tree(const KindDesc& kind, Bytes stored, int64_t revision,
+                                         Document doc);
+
+  const KindDesc& kind() const { return *kind_; }
+  std::string_view namespace_() const { return namespace__; }
+  std::string_view name() const { return name_; }
+  std::string_view uid() const { return uid_; }
+  int64_t revision() const { return revision_; }  // resourceVersion as a number
+  std::string key() const;                        // "ns/name" or "name"
+
+  DocumentPtr tree() const;  // decoded when needed, kept while anyone holds it
+  Bytes json() const;        // compact JSON, no newline
+  Bytes protobuf() const;    // with the envelope and resourceVersion
+  Bytes stored() const;      // the envelope without resourceVersion, as the store keeps it
+  ~Object();
+
+  struct Private;  // construction goes through the functions above
+  explicit Object(Private&&);
+
+ private:
+  const KindDesc* kind_;
+  std::string namespace__, name_, uid_;
+  int64_t revision_ = 0;
+  struct Forms;
+  std::unique_ptr<Forms> forms_;
+};
+
+// The object read as T, keeping its tree alive.
+template <class T>
+Ref<T> read(const ObjectPtr& o) {
+  return o ? Ref<T>(o->tree()) : Ref<T>();
+}
+
+}  // namespace keles

@@ -1,0 +1,109 @@
+// The API as data: descriptors of every kind, type and field. The build compiles them from api/
+// into constant tables; a custom resource builds the same descriptors at run time. Decoding,
+// validation, defaulting, protobuf, patches, discovery, OpenAPI, tables and typed accessors all
+// follow from them. Constant after start-up; any thread may read.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace keles {
+
+enum class FieldType : uint8_t {
+  kString,
+  kBool,
+  kInt32,
+  kInt64,
+  kUint32,
+  kUint64,
+  kDouble,
+  kFloat,
+  kBytes,        // base64 text in the tree
+  kQuantity,     // canonical text; protobuf message {string = 1}
+  kTime,         // RFC 3339, seconds; protobuf Timestamp {seconds, nanos}
+  kMicroTime,    // RFC 3339, microseconds
+  kDuration,     // Go duration text ("1h2m0s"); protobuf int64 nanoseconds
+  kIntOrString,  // int or string; protobuf {type, intVal, strVal}
+  kRaw,          // any JSON; protobuf {bytes raw = 1} (RawExtension, JSON, FieldsV1, ...)
+  kMessage,
+  kEnum,  // CRI and etcd only: a name in the tree, a number on the wire
+};
+enum class Cardinality : uint8_t {
+  kSingle,
+  kList,
+  kMap
+};  // a map's keys are strings (CRI and etcd too)
+enum class ListType : uint8_t { kAtomic, kSet, kMap };
+
+struct TypeDesc;
+
+struct FieldDesc {
+  std::string_view name;  // JSON name
+  FieldType type;
+  Cardinality cardinality;
+  const TypeDesc* message;  // kMessage: the element's type
+  // Protobuf: field number, and for fields that Go embeds inline (JSON flattened) the number of the
+  // enclosing embedded message; 0 when there is none.
+  uint16_t number;
+  uint16_t embedded_in;
+  bool required;                  // OpenAPI's required
+  bool omit_empty;                // JSON leaves the zero value out
+  bool pointer;                   // Go pointer: explicit presence, also in protobuf
+  std::string_view default_json;  // "" when none
+  std::span<const std::string_view> enum_values;
+  ListType list_type;
+  std::span<const std::string_view> list_map_keys;
+  bool map_atomic;                  // x-kubernetes-map-type: atomic
+  std::string_view patch_strategy;  // "", "merge", "replace", "retainKeys", "merge,retainKeys"
+  std::string_view patch_merge_key;
+};
+
+struct TypeDesc {
+  std::string_view name;              // "io.k8s.api.core.v1.PodSpec"
+  std::span<const FieldDesc> fields;  // in JSON output order
+  const FieldDesc* find(std::string_view json_name) const;
+  const FieldDesc* find_number(uint16_t number) const;
+};
+
+struct SubresourceDesc {
+  std::string_view name;                  // "status", "scale", "binding", "log", ...
+  std::string_view kind, group, version;  // of the body, when not the parent's
+  std::span<const std::string_view> verbs;
+};
+
+struct ColumnDesc {  // a print column of `kubectl get` (meta.k8s.io Table)
+  std::string_view name, type, format, description;
+  int priority;
+  std::string_view path;  // dotted path or "" when a cell hook computes it
+};
+
+struct KindDesc {
+  std::string_view group, version, kind, list_kind, plural, singular;
+  bool namespaced;
+  std::span<const std::string_view> short_names, categories, verbs;
+  std::span<const SubresourceDesc> subresources;
+  std::span<const ColumnDesc> columns;
+  std::span<const std::string_view>
+      selectable_fields;  // besides metadata.name and metadata.namespace
+  const TypeDesc* type;
+  std::string_view api_version() const { return api_version_; }        // "v1", "apps/v1"
+  std::string_view group_resource() const { return group_resource_; }  // "pods", "deployments.apps"
+  std::string_view api_version_, group_resource_;
+  const SubresourceDesc* subresource(std::string_view name) const;
+};
+
+// Every built-in descriptor. Lookups return nullptr when there is none.
+const KindDesc* find_kind(std::string_view group, std::string_view version, std::string_view kind);
+const KindDesc* find_kind(std::string_view api_version, std::string_view kind);
+const KindDesc* find_resource(std::string_view group, std::string_view version,
+                              std::string_view plural);
+const TypeDesc* find_type(std::string_view name);
+std::span<const KindDesc* const> all_kinds();
+
+// The descriptor of a generated view, e.g. kind_of<api::core_v1::Pod>(). Specialised in api/*.h.
+template <class T>
+const KindDesc& kind_of();
+
+}  // namespace keles

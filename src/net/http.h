@@ -1,0 +1,174 @@
+// HTTP: what servers and clients above net/ see. HTTP/1.1 and HTTP/2 (by ALPN) look alike here.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/context.h"
+#include "base/status.h"
+#include "base/task.h"
+
+namespace keles::net {
+
+using SharedBytes = std::shared_ptr<const std::string>;
+
+// Field names compare without case; order is kept; HTTP/2 sends them in lower case.
+class Headers {
+ public:
+  Headers() = default;
+  Headers(std::initializer_list<std::pair<std::string, std::string>> init) : fields_(init) {}
+  void add(std::string name, std::string value) {
+    fields_.emplace_back(std::move(name), std::move(value));
+  }
+  void set(std::string name, std::string value);
+  void erase(std::string_view name);
+  std::optional<std::string_view> get(std::string_view name) const;  // the first
+  std::vector<std::string_view> get_all(std::string_view name) const;
+  // Whether a comma-separated field holds `token`, without case.
+  bool has_token(std::string_view name, std::string_view token) const;
+  auto begin() const { return fields_.begin(); }
+  auto end() const { return fields_.end(); }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> fields_;
+};
+
+// The verified client certificate of a connection.
+struct PeerCertificate {
+  std::string common_name;
+  std::vector<std::string> organizations;
+  std::string fingerprint_sha256;  // hex, lower case
+  int64_t not_after_unix = 0;
+};
+
+struct Request {
+  std::string method;  // "GET"
+  std::string path;    // still percent-encoded, without the query
+  std::string query;   // without '?'
+  Headers headers;
+  std::string body;             // whole; bounded by ServerOptions::max_body_bytes
+  bool body_too_large = false;  // body then holds nothing: answer 413
+  std::string remote_address;   // "10.0.0.1:34567"
+  std::optional<PeerCertificate> peer;
+  std::string
+      tls_error;  // why a client certificate that was sent did not verify ("" = none sent or fine)
+  bool http2 = false;
+};
+
+// A bidirectional message stream: a websocket, or another upgraded connection.
+class WebSocket {
+ public:
+  struct Message {
+    bool binary = true;
+    std::string data;
+  };
+  virtual ~WebSocket() = default;
+  virtual const std::string& subprotocol() const = 0;
+  // kCancelled when the peer closed in good order.
+  virtual Task<Result<Message>> receive(Context ctx) = 0;
+  virtual Task<Status> send(Context ctx, Message m) = 0;  // waits for room: back pressure
+  virtual Task<Status> close(Context ctx, uint16_t code, std::string reason) = 0;
+};
+
+// Answers one request. Exactly one of respond / begin / accept_websocket is called first.
+class Responder {
+ public:
+  virtual ~Responder() = default;
+  // Whole answer; the parts are written without being joined or copied. Content-Length is set.
+  virtual Task<Status> respond(int status, Headers headers, std::vector<SharedBytes> body) = 0;
+  // Streamed answer (chunked, or HTTP/2 data frames). write() waits for room (back pressure) and
+  // fails once the client has gone.
+  virtual Task<Status> begin(int status, Headers headers) = 0;
+  virtual Task<Status> write(std::vector<SharedBytes> parts) = 0;
+  virtual Task<Status> finish() = 0;
+  // Negotiates (HTTP/1.1 Upgrade) the first of `subprotocols` that the client offers.
+  virtual Task<Result<std::unique_ptr<WebSocket>>> accept_websocket(
+      std::vector<std::string> subprotocols) = 0;
+};
+
+// `ctx` ends when the client goes away or the server stops. The request outlives the call.
+using Handler = std::function<Task<void>(Context ctx, Request* request, Responder* responder)>;
+
+struct TlsIdentity {
+  std::string certificate_pem;  // chain, leaf first
+  std::string key_pem;
+};
+
+struct ServerOptions {
+  std::string address = "127.0.0.1";
+  uint16_t port = 0;               // 0: any free one
+  std::optional<TlsIdentity> tls;  // none: plain HTTP/1.1
+  std::string client_ca_pem;       // when set, client certificates are asked for (never required)
+  size_t max_body_bytes = 3 * 1024 * 1024;
+  size_t max_header_bytes = 1024 * 1024;
+  size_t max_connections = 10'000;
+  Duration header_timeout = 32s;
+  Duration idle_timeout = 180s;
+};
+
+// Listens at once; serves each connection on one of `loops`, round robin. Stops when stop() is
+// awaited.
+class Server {
+ public:
+  static Result<std::unique_ptr<Server>> start(std::vector<Loop*> loops, ServerOptions options,
+                                               Handler handler);
+  virtual ~Server() = default;
+  virtual uint16_t port() const = 0;
+  // No new connections or requests; running handlers see their context end; waits for them.
+  virtual Task<void> stop(Context ctx) = 0;
+  virtual void set_identity(TlsIdentity identity) = 0;  // for certificate rotation
+};
+
+// --- client ---
+
+struct ClientTls {
+  std::string ca_pem;  // "" with insecure = true skips verification
+  bool insecure = false;
+  std::optional<TlsIdentity> identity;
+  std::string server_name;  // "" = the host of the endpoint
+};
+
+struct Endpoint {
+  std::string host;  // name or address; or "unix:/path"
+  uint16_t port = 0;
+  std::optional<ClientTls> tls;
+};
+
+struct Response {
+  int status = 0;
+  Headers headers;
+  std::string body;
+};
+
+class ResponseStream {
+ public:
+  virtual ~ResponseStream() = default;  // gives up the rest
+  virtual int status() const = 0;
+  virtual const Headers& headers() const = 0;
+  // The next piece of the body; empty string at its end.
+  virtual Task<Result<std::string>> read(Context ctx) = 0;
+};
+
+// A pool of connections to one endpoint, on one loop; HTTP/2 when the peer agrees, else HTTP/1.1.
+class HttpClient {
+ public:
+  static std::unique_ptr<HttpClient> create(Loop& loop, Endpoint endpoint);
+  virtual ~HttpClient() = default;
+  // Sends and reads the whole answer (at most max_body bytes). kUnavailable: nothing was sent;
+  // kOutcomeUnknown: it was sent and the connection was lost before the answer.
+  virtual Task<Result<Response>> send(Context ctx, Request request,
+                                      size_t max_body = 256u << 20) = 0;
+  // Returns once the headers are there.
+  virtual Task<Result<std::unique_ptr<ResponseStream>>> open(Context ctx, Request request) = 0;
+  virtual Task<Result<std::unique_ptr<WebSocket>>> websocket(
+      Context ctx, Request request, std::vector<std::string> subprotocols) = 0;
+  virtual void close() = 0;
+};
+
+}  // namespace keles::net

@@ -1,0 +1,105 @@
+// Store: the cluster's state: an ordered map from key to Object with one revision counter, a window
+// of recent events, and a backend that makes writes durable before they are acknowledged.
+//
+// The shapes of transaction are the four that Kubernetes uses: create if absent, update if
+// unchanged, delete if unchanged, and read. Keys and stored bytes are upstream's
+// (/registry/pods/NS/NAME, protobuf envelope), so that data moves between keles and etcd unchanged.
+//
+// Threads: every member may be called from any thread; coroutines resume on ctx.loop(). Reads never
+// wait for writers. A write is visible to reads and watches only once it is durable.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/context.h"
+#include "base/status.h"
+#include "base/task.h"
+#include "machinery/object.h"
+
+namespace keles {
+
+struct StoreWrite {
+  enum class If : uint8_t { kAbsent, kRevision };  // the condition
+  std::string key;
+  If condition = If::kAbsent;
+  int64_t revision = 0;  // kRevision: the revision that the key must have now
+  const KindDesc* kind = nullptr;
+  Bytes stored;                  // null: delete
+  std::optional<Document> tree;  // the tree that `stored` was encoded from, to keep warm
+};
+
+struct StoreEvent {
+  enum class Type : uint8_t { kAdded, kModified, kDeleted };
+  Type type;
+  std::string_view key;  // lives as long as `object` / `before`
+  int64_t revision;
+  ObjectPtr object;  // deleted: the last state, carrying the revision of its deletion
+  ObjectPtr before;  // modified: the state before (selectors need it); deleted: likewise
+};
+
+// An immutable view of the whole map at one revision; cheap to copy.
+class StoreSnapshot {
+ public:
+  virtual ~StoreSnapshot() = default;
+  virtual int64_t revision() const = 0;
+  virtual ObjectPtr get(std::string_view key) const = 0;
+  // Calls `fn` in key order for keys >= `from` that start with `prefix`, until it returns false.
+  virtual void scan(
+      std::string_view prefix, std::string_view from,
+      const std::function<bool(std::string_view key, const ObjectPtr&)>& fn) const = 0;
+  virtual size_t count(std::string_view prefix) const = 0;
+};
+
+// One watcher's queue of events, filled by the store, emptied by its reader.
+class StoreWatch {
+ public:
+  virtual ~StoreWatch() = default;
+  // Waits until there are events (or ctx ends) and takes up to `limit` of them, in revision order.
+  // kExpired when the watcher fell behind the window; it is then over.
+  virtual Task<Result<std::vector<std::shared_ptr<const StoreEvent>>>> next(Context ctx,
+                                                                            size_t limit) = 0;
+  // Every event up to and including this revision has been handed out (for bookmarks).
+  virtual int64_t progress() const = 0;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+  // The stored object with its new revision (delete: the deleted object with the deletion's
+  // revision). kAlreadyExists / kNotFound / kConflict when the condition does not hold (`current`
+  // then holds what is there, in the Status's place: read snapshot()). kOutcomeUnknown when
+  // durability is in doubt.
+  virtual Task<Result<ObjectPtr>> write(Context ctx, StoreWrite w) = 0;
+  virtual std::shared_ptr<const StoreSnapshot> snapshot() const = 0;
+  // A snapshot at least as new as `revision`; kTimeout when it is not reached in time.
+  virtual Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_at_least(
+      Context ctx, int64_t revision) = 0;
+  // Events of keys that start with `prefix`, after `revision`. kExpired when that is before the
+  // window.
+  virtual Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix,
+                                                    int64_t revision) = 0;
+  virtual int64_t revision() const = 0;
+  virtual int64_t oldest_revision() const = 0;  // the window's start
+  // Forgets events up to `revision` (what an operator's compaction does; tests use it too).
+  virtual void compact(int64_t revision) = 0;
+  // Flushes and stops; further writes fail.
+  virtual Task<Status> close(Context ctx) = 0;
+};
+
+// Opens the embedded store in `directory` (made when absent), reading everything into memory.
+// Blocking.
+struct EmbeddedOptions {
+  std::string directory;
+  size_t event_window = 100'000;
+};
+Result<std::unique_ptr<Store>> open_embedded_store(const EmbeddedOptions& options);
+
+// The simulated disk and store live in store/sim_store.h.
+
+}  // namespace keles
