@@ -1,0 +1,117 @@
+// Strategy: what is special about one kind, as hooks with fixed names. A null hook means that the
+// kind does what the generic registry does for every kind:
+//   create  drops `status` when the kind has a status subresource, sets uid, creationTimestamp,
+//           generation 1;
+//   update  keeps the stored `status` when the kind has a status subresource, and raises
+//           metadata.generation when anything outside metadata and status changed;
+//   status  takes `status`, labels, annotations, finalizers of the new object and keeps the rest.
+// Metadata (names, labels, annotations, owner references, finalizers) is validated for every kind.
+//
+// The files registry/<kind>.cc each define one `extern const Strategy k<Kind>Strategy` (or several)
+// and registry/table.cc lists them. Hooks run on the caller's loop, do not wait, keep no state
+// and may run several times for one request (retries). `now` is a tree of the decoded, defaulted
+// object that the hook may change through typed views:
+//     api::core_v1::PodEdit pod(EditTarget{&now.root, &now.arena});
+//     api::core_v1::Pod before(old_root);
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/loop.h"
+#include "base/status.h"
+#include "machinery/schema.h"
+#include "machinery/value.h"
+
+namespace keles {
+class StoreSnapshot;
+}
+
+namespace keles::registry {
+
+// Every field error of one object: type "FieldValueInvalid" | "FieldValueRequired" |
+// "FieldValueNotSupported" | "FieldValueForbidden" | "FieldValueDuplicate" | "FieldValueTooLong" |
+// ..., message as upstream's field.Error.ErrorBody() ('Invalid value: "x": must be ...').
+using FieldErrors = std::vector<StatusCause>;
+
+struct HookContext {
+  const KindDesc* kind = nullptr;
+  std::string_view namespace_;           // "" for cluster-scoped kinds
+  WallTime now;                          // the request's time
+  Random* random = nullptr;              // of the loop
+  const StoreSnapshot* state = nullptr;  // the cluster as the request sees it (look-ups only)
+  bool dry_run = false;
+  std::vector<std::string>* warnings = nullptr;  // Warning headers; may be null
+};
+
+// One table row's cells, in the order of KindDesc::columns; a hook sets only those it computes.
+// Cells are JSON scalars: text, or numbers where the column's type is integer.
+class Cells {
+ public:
+  explicit Cells(size_t columns) : values(columns) {}
+  struct Cell {
+    bool set = false;
+    bool is_int = false;
+    int64_t number = 0;
+    std::string text;
+  };
+  void text(size_t column, std::string s) { values[column] = {true, false, 0, std::move(s)}; }
+  void number(size_t column, int64_t n) { values[column] = {true, true, n, {}}; }
+  std::vector<Cell> values;
+};
+
+struct Strategy {
+  std::string_view group, kind;  // any version
+
+  // --- create, update ---
+  void (*prepare_for_create)(const HookContext&, Document& now) = nullptr;
+  // Runs after the generic part; `before` is the stored object.
+  void (*prepare_for_update)(const HookContext&, Document& now, const Value& before) = nullptr;
+  // Replaces the generic status rule above when set.
+  void (*prepare_for_status_update)(const HookContext&, Document& now,
+                                    const Value& before) = nullptr;
+  // Appends every error. Metadata has been validated already (by the generic registry).
+  void (*validate)(const HookContext&, const Value& now, FieldErrors& errors) = nullptr;
+  // Called with validate() on an update.
+  void (*validate_update)(const HookContext&, const Value& now, const Value& before,
+                          FieldErrors& errors) = nullptr;
+  void (*validate_status_update)(const HookContext&, const Value& now, const Value& before,
+                                 FieldErrors& errors) = nullptr;
+  // How names of this kind are checked (null: DNS-1123 subdomain). Returns messages, none = valid.
+  // `prefix`: the name is a generateName prefix.
+  std::vector<std::string> (*validate_name)(std::string_view name, bool prefix) = nullptr;
+  // Prepares and validates the other subresources that take the parent's body
+  // ("ephemeralcontainers", "resize", "approval").
+  void (*prepare_for_subresource)(const HookContext&, std::string_view subresource, Document& now,
+                                  const Value& before) = nullptr;
+  void (*validate_subresource)(const HookContext&, std::string_view subresource, const Value& now,
+                               const Value& before, FieldErrors& errors) = nullptr;
+
+  // --- rules ---
+  bool allow_create_on_update = false;     // PUT of an absent name creates it (leases, endpoints..)
+  bool allow_unconditional_update = true;  // PUT without resourceVersion replaces
+  bool generation = true;                  // metadata.generation is kept (else never set)
+  // What a delete without propagationPolicy does with dependents: true = orphan them
+  // (batch/v1 Job, v1 ReplicationController), false = background.
+  bool orphan_by_default = false;
+  // Kinds deleted gracefully (Pod): the grace period in seconds for a delete that asked for
+  // `requested` (none: the object's own), 0 = at once. Null: always at once.
+  int64_t (*grace_period_seconds)(const Value& object, std::optional<int64_t> requested) = nullptr;
+
+  // --- reading ---
+  // Value of a selectable field ("spec.nodeName"); null: read by dotted path from the tree.
+  std::string (*selectable_field)(const Value& object, std::string_view path) = nullptr;
+  // Computes cells whose column has no path (and may override others).
+  void (*cells)(const HookContext&, const Value& object, Cells& cells) = nullptr;
+};
+
+// The kind's strategy, or one with no hooks. Never null; lives for ever.
+const Strategy& strategy_of(const KindDesc& kind);
+
+// Implemented by registry/table.cc: every strategy with hooks.
+std::vector<const Strategy*> all_strategies();
+
+}  // namespace keles::registry
