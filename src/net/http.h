@@ -13,10 +13,9 @@
 #include "base/context.h"
 #include "base/status.h"
 #include "base/task.h"
+#include "net/stream.h"
 
 namespace keles::net {
-
-using SharedBytes = std::shared_ptr<const std::string>;
 
 // Field names compare without case; order is kept; HTTP/2 sends them in lower case.
 class Headers {
@@ -76,7 +75,8 @@ class WebSocket {
   virtual Task<Status> close(Context ctx, uint16_t code, std::string reason) = 0;
 };
 
-// Answers one request. Exactly one of respond / begin / accept_websocket is called first.
+// Answers one request. Exactly one of respond / begin / accept_websocket / accept_upgrade is called
+// first. A WebSocket or ByteStream that was accepted is used and destroyed before the handler ends.
 class Responder {
  public:
   virtual ~Responder() = default;
@@ -90,6 +90,10 @@ class Responder {
   // Negotiates (HTTP/1.1 Upgrade) the first of `subprotocols` that the client offers.
   virtual Task<Result<std::unique_ptr<WebSocket>>> accept_websocket(
       std::vector<std::string> subprotocols) = 0;
+  // Answers 101 with "Upgrade: protocol" and `headers`; from then on the connection is the
+  // caller's, byte for byte. HTTP/1.1 only.
+  virtual Task<Result<std::unique_ptr<ByteStream>>> accept_upgrade(std::string protocol,
+                                                                   Headers headers) = 0;
 };
 
 // `ctx` ends when the client goes away or the server stops. The request outlives the call.
@@ -155,6 +159,14 @@ class ResponseStream {
   virtual Task<Result<std::string>> read(Context ctx) = 0;
 };
 
+// The answer to a request that asked for an upgrade: `stream` when status is 101, else `body`.
+struct Upgraded {
+  int status = 0;
+  Headers headers;
+  std::string body;  // at most 1 MiB
+  std::unique_ptr<ByteStream> stream;
+};
+
 // A pool of connections to one endpoint, on one loop; HTTP/2 when the peer agrees, else HTTP/1.1.
 class HttpClient {
  public:
@@ -168,7 +180,15 @@ class HttpClient {
   virtual Task<Result<std::unique_ptr<ResponseStream>>> open(Context ctx, Request request) = 0;
   virtual Task<Result<std::unique_ptr<WebSocket>>> websocket(
       Context ctx, Request request, std::vector<std::string> subprotocols) = 0;
+  // Sends `request` (which carries its own Connection, Upgrade and other fields) over a connection
+  // of its own.
+  virtual Task<Result<Upgraded>> upgrade(Context ctx, Request request) = 0;
   virtual void close() = 0;
 };
+
+// The WebSocket over an already upgraded connection, for those who do the handshake themselves.
+std::unique_ptr<WebSocket> websocket_over(Loop& loop, std::unique_ptr<ByteStream> bytes,
+                                          std::string subprotocol, bool server,
+                                          size_t max_message = 32u << 20);
 
 }  // namespace keles::net
