@@ -66,6 +66,11 @@ class Cells {
 struct Strategy {
   std::string_view group, kind;  // any version
 
+  // Defaults that depend on other fields (imagePullPolicy on the tag, requests on limits, selectors
+  // on template labels); runs after the description's constant defaults on every decoded body and
+  // after every patch, before admission. Must be idempotent.
+  void (*set_defaults)(const HookContext&, Document& now) = nullptr;
+
   // --- create, update ---
   void (*prepare_for_create)(const HookContext&, Document& now) = nullptr;
   // Runs after the generic part; `before` is the stored object.
