@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "base/task.h"
 #include "machinery/object.h"
+#include "machinery/patch.h"
 #include "machinery/schema.h"
 #include "machinery/value.h"
 
@@ -55,8 +56,6 @@ class Watch {
   // last revision); kExpired / kGone when the revision is too old (list again).
   virtual Task<Result<WatchEvent>> next(Context ctx) = 0;
 };
-
-enum class PatchType : uint8_t { kJson, kMerge, kStrategicMerge, kApply };
 
 struct WriteOptions {
   std::string subresource;  // "", "status", "scale", "binding", "eviction", "token", "finalize"
