@@ -1,0 +1,117 @@
+#include "kind/layout.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <tuple>
+#include <utility>
+
+#include "base/file.h"
+
+namespace keles::kind {
+namespace {
+
+// FNV-1a: short, and the same on every machine and in every version.
+std::string short_hash(std::string_view s) {
+  uint32_t h = 2166136261u;
+  for (unsigned char c : s) h = (h ^ c) * 16777619u;
+  char hex[9];
+  std::snprintf(hex, sizeof hex, "%08x", h);
+  return hex;
+}
+
+// NAME-control-plane < NAME-control-plane2 < NAME-worker < NAME-worker2 < ... < NAME-worker10.
+std::tuple<bool, size_t, std::string> node_order(const std::string& name) {
+  return {name.find("-control-plane") == std::string::npos, name.size(), name};
+}
+
+}  // namespace
+
+std::string state_directory() {
+  const char* configured = std::getenv("KELES_STATE_DIR");
+  return configured && *configured ? configured : "/var/lib/keles";
+}
+
+std::string clusters_directory() { return state_directory() + "/kind"; }
+
+std::string cluster_directory(const std::string& cluster) {
+  return clusters_directory() + "/" + cluster;
+}
+
+std::string node_directory(const std::string& cluster, const std::string& node) {
+  return cluster_directory(cluster) + "/" + node;
+}
+
+std::string node_rootfs(const std::string& cluster, const std::string& node) {
+  return node_directory(cluster, node) + "/rootfs";
+}
+
+std::vector<std::string> list_clusters() {
+  auto names = list_directory(clusters_directory()).value_or({});
+  std::erase_if(names, [](const std::string& n) { return n.starts_with("."); });
+  return names;
+}
+
+std::vector<std::string> list_nodes(const std::string& cluster) {
+  std::vector<std::string> out;
+  for (const std::string& n : list_directory(cluster_directory(cluster)).value_or({}))
+    if (path_exists(node_directory(cluster, n) + "/rootfs")) out.push_back(n);
+  std::sort(out.begin(), out.end(), [](const std::string& a, const std::string& b) {
+    return node_order(a) < node_order(b);
+  });
+  return out;
+}
+
+std::string bridge_name(const std::string& cluster) { return "kl-" + short_hash(cluster); }
+std::string veth_prefix(const std::string& cluster) { return "kv-" + short_hash(cluster); }
+std::string veth_name(const std::string& cluster, int number) {
+  return veth_prefix(cluster) + std::to_string(number);
+}
+
+std::string cgroup_path(const std::string& cluster, const std::string& node) {
+  return "keles/" + cluster + "/" + node;
+}
+
+std::string context_name(const std::string& cluster) { return "kind-" + cluster; }
+
+Result<StateLock> StateLock::acquire() {
+  TRY(make_directories(clusters_directory(), 0700));
+  std::string path = clusters_directory() + "/.lock";
+  int fd = open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+  if (fd < 0 || flock(fd, LOCK_EX) < 0) {
+    Status s = Status::internal("lock " + path + ": " + std::strerror(errno));
+    if (fd >= 0) close(fd);
+    return s;
+  }
+  return StateLock(fd);
+}
+
+StateLock::StateLock(StateLock&& o) noexcept : fd_(std::exchange(o.fd_, -1)) {}
+StateLock::~StateLock() {
+  if (fd_ >= 0) close(fd_);
+}
+
+std::string program_path() {
+  char path[4096];
+  ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+  return n > 0 ? std::string(path, static_cast<size_t>(n)) : "keles";
+}
+
+std::string find_beside_program(const std::string& relative) {
+  std::string directory = program_path();
+  for (int up = 0; up < 4 && directory.find('/') != std::string::npos; ++up) {
+    directory.resize(directory.rfind('/'));
+    std::string candidate = directory + "/" + relative;
+    if (path_exists(candidate)) return candidate;
+  }
+  std::string shared = "/usr/share/keles/" + relative;
+  return path_exists(shared) ? shared : "";
+}
+
+}  // namespace keles::kind

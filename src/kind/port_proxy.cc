@@ -1,0 +1,97 @@
+#include "kind/port_proxy.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <thread>
+
+namespace keles::kind {
+namespace {
+
+int connect_to(const std::string& address, uint16_t port) {
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(port);
+  inet_pton(AF_INET, address.c_str(), &to.sin_addr);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0) return fd;
+  if (fd >= 0) close(fd);
+  return -1;
+}
+
+bool copy_some(int from, int to) {
+  std::array<char, 65536> buffer;
+  ssize_t n = recv(from, buffer.data(), buffer.size(), 0);
+  if (n <= 0) {
+    shutdown(to, SHUT_WR);
+    return false;
+  }
+  for (ssize_t at = 0; at < n;) {
+    ssize_t sent = send(to, buffer.data() + at, static_cast<size_t>(n - at), MSG_NOSIGNAL);
+    if (sent <= 0) {
+      shutdown(from, SHUT_RD);
+      return false;
+    }
+    at += sent;
+  }
+  return true;
+}
+
+void carry(int client, int server) {
+  std::array<pollfd, 2> p{{{client, POLLIN, 0}, {server, POLLIN, 0}}};
+  while (p[0].fd >= 0 || p[1].fd >= 0) {
+    if (poll(p.data(), p.size(), -1) < 0 && errno != EINTR) break;
+    for (size_t i = 0; i < 2; ++i)
+      if (p[i].fd >= 0 && p[i].revents && !copy_some(p[i].fd, i ? client : server)) p[i].fd = -1;
+  }
+  close(client);
+  close(server);
+}
+
+}  // namespace
+
+int listen_on(const std::string& address, uint16_t port) {
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_port = htons(port);
+  if (inet_pton(AF_INET, address.c_str(), &at.sin_addr) != 1) {
+    errno = EINVAL;
+    return -1;
+  }
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+  if (fd < 0) return -1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  if (bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0 && listen(fd, 128) == 0) return fd;
+  int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+void start_port_proxy(int listener, const std::string& address, uint16_t port) {
+  if (fork() != 0) {
+    close(listener);
+    return;
+  }
+  signal(SIGTERM, SIG_DFL);
+  while (true) {
+    int client = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    if (client < 0) continue;
+    std::thread([client, address, port] {
+      int server = connect_to(address, port);
+      if (server < 0) {
+        close(client);
+      } else {
+        carry(client, server);
+      }
+    }).detach();
+  }
+}
+
+}  // namespace keles::kind

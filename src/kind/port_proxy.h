@@ -1,0 +1,16 @@
+// A node's port mappings: connections to a port of the host, carried to a port of the node.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace keles::kind {
+
+// A listening TCP socket in the caller's network namespace; -1 and errno when it cannot be had.
+int listen_on(const std::string& address, uint16_t port);
+
+// Forks a process that accepts on `listener` (a socket keeps the network namespace that it was made
+// in: the host's) and copies to address:port in the current one, the node's. It ends with the node.
+void start_port_proxy(int listener, const std::string& address, uint16_t port);
+
+}  // namespace keles::kind
