@@ -1,0 +1,316 @@
+#include "scheduler/types.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "machinery/quantity.h"
+#include "machinery/time.h"
+
+namespace keles::scheduler {
+namespace {
+
+using namespace api::core_v1;  // NOLINT: views only
+
+constexpr int64_t kDefaultMilliCpu = 100;
+constexpr int64_t kDefaultMemory = 200 * 1024 * 1024;
+
+Resources read_resources(const Map<std::string_view>& list) {
+  Resources r;
+  for (auto [name, text] : list) {
+    auto q = Quantity::parse(text);
+    if (!q.ok()) continue;
+    if (name == "cpu") {
+      r.milli_cpu = q->milli_value();
+    } else if (name == "memory") {
+      r.memory = q->value();
+    } else if (name == "ephemeral-storage") {
+      r.ephemeral_storage = q->value();
+    } else if (name != "pods" && name != "storage") {
+      r.scalar[std::string(name)] = q->value();
+    }
+  }
+  return r;
+}
+
+void assume_defaults(Resources& r, const Map<std::string_view>& requests) {
+  if (!requests.contains("cpu")) r.milli_cpu = kDefaultMilliCpu;
+  if (!requests.contains("memory")) r.memory = kDefaultMemory;
+}
+
+// KEP-753: restartable init containers (sidecars) add up with the containers and with the init
+// containers that start after them; ordinary init containers run one at a time.
+void sum_requests(const PodSpec& spec, Resources& exact, Resources& assumed) {
+  auto of = [](const Container& c, bool with_defaults) {
+    Resources r = read_resources(c.resources().requests());
+    if (with_defaults) assume_defaults(r, c.resources().requests());
+    return r;
+  };
+  for (bool defaults : {false, true}) {
+    Resources total, sidecars, init_peak;
+    for (Container c : spec.containers()) total.add(of(c, defaults));
+    for (Container c : spec.init_containers()) {
+      Resources r = of(c, defaults);
+      if (c.restart_policy() == "Always") {
+        sidecars.add(r);
+        r = sidecars;
+      } else {
+        r.add(sidecars);
+      }
+      init_peak.max(r);
+    }
+    total.add(sidecars);
+    total.max(init_peak);
+    total.add(read_resources(spec.overhead()));
+    (defaults ? assumed : exact) = total;
+  }
+}
+
+NodeRequirement::Op op_of(std::string_view s) {
+  using Op = NodeRequirement::Op;
+  if (s == "In") return Op::kIn;
+  if (s == "NotIn") return Op::kNotIn;
+  if (s == "Exists") return Op::kExists;
+  if (s == "DoesNotExist") return Op::kDoesNotExist;
+  if (s == "Gt") return Op::kGt;
+  if (s == "Lt") return Op::kLt;
+  return Op::kInvalid;
+}
+
+std::vector<NodeRequirement> requirements(const List<NodeSelectorRequirement>& list) {
+  std::vector<NodeRequirement> out;
+  for (NodeSelectorRequirement r : list) {
+    NodeRequirement n{std::string(r.key()), op_of(r.operator_()), {}};
+    for (std::string_view v : r.values()) n.values.emplace(v);
+    out.push_back(std::move(n));
+  }
+  return out;
+}
+
+NodeSelectorTerm node_term(const api::core_v1::NodeSelectorTerm& t) {
+  return {requirements(t.match_expressions()), requirements(t.match_fields())};
+}
+
+AffinityTerm affinity_term(const PodAffinityTerm& t, std::string_view owner_ns,
+                           int32_t weight = 0) {
+  AffinityTerm out;
+  auto selector = Selector::from_label_selector(t.label_selector().value());
+  out.selector = selector.ok() ? *selector : Selector::nothing();
+  for (std::string_view n : t.namespaces()) out.namespaces.emplace(n);
+  if (t.has_namespace_selector()) {
+    auto ns = Selector::from_label_selector(t.namespace_selector().value());
+    out.namespace_selector = ns.ok() ? *ns : Selector::nothing();
+  }
+  if (out.namespaces.empty() && !out.namespace_selector) out.namespaces.emplace(owner_ns);
+  out.topology_key = t.topology_key();
+  out.weight = weight;
+  return out;
+}
+
+bool requirement_matches(const NodeRequirement& r, const std::string* value) {
+  using Op = NodeRequirement::Op;
+  switch (r.op) {
+    case Op::kIn:
+      return value && r.values.contains(*value);
+    case Op::kNotIn:
+      return !value || !r.values.contains(*value);
+    case Op::kExists:
+      return value != nullptr;
+    case Op::kDoesNotExist:
+      return value == nullptr;
+    case Op::kGt:
+    case Op::kLt: {
+      if (!value || r.values.size() != 1) return false;
+      const std::string& bound_text = *r.values.begin();
+      int64_t have = 0, bound = 0;
+      auto a = std::from_chars(value->data(), value->data() + value->size(), have);
+      auto b = std::from_chars(bound_text.data(), bound_text.data() + bound_text.size(), bound);
+      if (a.ec != std::errc() || b.ec != std::errc()) return false;
+      return r.op == Op::kGt ? have > bound : have < bound;
+    }
+    case Op::kInvalid:
+      return false;
+  }
+  return false;
+}
+
+Labels read_labels(const Map<std::string_view>& map) {
+  Labels out;
+  for (auto [k, v] : map) out.emplace(k, v);
+  return out;
+}
+
+}  // namespace
+
+void Resources::add(const Resources& o, int sign) {
+  milli_cpu += sign * o.milli_cpu;
+  memory += sign * o.memory;
+  ephemeral_storage += sign * o.ephemeral_storage;
+  for (const auto& [k, v] : o.scalar) scalar[k] += sign * v;
+}
+
+void Resources::max(const Resources& o) {
+  milli_cpu = std::max(milli_cpu, o.milli_cpu);
+  memory = std::max(memory, o.memory);
+  ephemeral_storage = std::max(ephemeral_storage, o.ephemeral_storage);
+  for (const auto& [k, v] : o.scalar) scalar[k] = std::max(scalar[k], v);
+}
+
+bool Resources::none() const {
+  return milli_cpu == 0 && memory == 0 && ephemeral_storage == 0 && scalar.empty();
+}
+
+PodPtr extract_pod(const Ref<Pod>& ref) {
+  const Pod& pod = *ref;
+  auto info = std::make_shared<PodInfo>();
+  PodInfo& p = *info;
+  p.object = ref;
+  p.ns = pod.metadata().namespace_();
+  p.name = pod.metadata().name();
+  p.uid = pod.metadata().uid();
+  p.terminating = pod.metadata().has_deletion_timestamp();
+  if (auto t = parse_rfc3339(pod.metadata().creation_timestamp()); t.ok()) p.created = *t;
+  PodSpec spec = pod.spec();
+  p.node_name = spec.node_name();
+  p.nominated_node = pod.status().nominated_node_name();
+  p.priority = static_cast<int32_t>(spec.priority());
+  p.may_preempt = spec.preemption_policy() != "Never";
+  sum_requests(spec, p.requests, p.nonzero_requests);
+  p.labels = read_labels(pod.metadata().labels());
+  p.node_selector = read_labels(spec.node_selector());
+  Affinity affinity = spec.affinity();
+  NodeAffinity node = affinity.node_affinity();
+  if (node.has_required_during_scheduling_ignored_during_execution()) {
+    p.has_required_node_terms = true;
+    for (auto t :
+         node.required_during_scheduling_ignored_during_execution().node_selector_terms()) {
+      p.required_node_terms.push_back(node_term(t));
+    }
+  }
+  for (PreferredSchedulingTerm t : node.preferred_during_scheduling_ignored_during_execution()) {
+    p.preferred_node_terms.push_back({static_cast<int32_t>(t.weight()), node_term(t.preference())});
+  }
+  for (PodAffinityTerm t :
+       affinity.pod_affinity().required_during_scheduling_ignored_during_execution()) {
+    p.affinity.push_back(affinity_term(t, p.ns));
+  }
+  for (PodAffinityTerm t :
+       affinity.pod_anti_affinity().required_during_scheduling_ignored_during_execution()) {
+    p.anti_affinity.push_back(affinity_term(t, p.ns));
+  }
+  for (WeightedPodAffinityTerm t :
+       affinity.pod_affinity().preferred_during_scheduling_ignored_during_execution()) {
+    p.preferred_affinity.push_back(
+        affinity_term(t.pod_affinity_term(), p.ns, static_cast<int32_t>(t.weight())));
+  }
+  for (WeightedPodAffinityTerm t :
+       affinity.pod_anti_affinity().preferred_during_scheduling_ignored_during_execution()) {
+    p.preferred_anti_affinity.push_back(
+        affinity_term(t.pod_affinity_term(), p.ns, static_cast<int32_t>(t.weight())));
+  }
+  for (api::core_v1::Toleration t : spec.tolerations()) {
+    p.tolerations.push_back({std::string(t.key()), std::string(t.operator_()),
+                             std::string(t.value()), std::string(t.effect())});
+  }
+  auto take = [&p](const Container& c) {
+    p.images.emplace_back(c.image());
+    for (ContainerPort port : c.ports()) {
+      if (port.host_port() <= 0) continue;
+      std::string ip(port.host_ip());
+      std::string protocol(port.protocol());
+      p.host_ports.push_back({ip.empty() ? "0.0.0.0" : ip, protocol.empty() ? "TCP" : protocol,
+                              static_cast<int32_t>(port.host_port())});
+    }
+  };
+  for (Container c : spec.containers()) take(c);
+  for (Container c : spec.init_containers()) {
+    if (c.restart_policy() == "Always") take(c);
+  }
+  return info;
+}
+
+void NodeInfo::set_node(const Node& node) {
+  name = node.metadata().name();
+  present = true;
+  labels = read_labels(node.metadata().labels());
+  unschedulable = node.spec().unschedulable();
+  taints.clear();
+  for (api::core_v1::Taint t : node.spec().taints()) {
+    taints.push_back({std::string(t.key()), std::string(t.value()), std::string(t.effect())});
+  }
+  allocatable = read_resources(node.status().allocatable());
+  allowed_pods = 0;
+  if (auto q = Quantity::parse(node.status().allocatable().get("pods")); q.ok())
+    allowed_pods = q->value();
+  images.clear();
+  for (ContainerImage i : node.status().images()) {
+    for (std::string_view n : i.names()) images.emplace(n, i.size_bytes());
+  }
+}
+
+void NodeInfo::account(const PodInfo& pod, int sign) {
+  requested.add(pod.requests, sign);
+  nonzero_requested.add(pod.nonzero_requests, sign);
+  bool any = !pod.affinity.empty() || !pod.anti_affinity.empty() ||
+             !pod.preferred_affinity.empty() || !pod.preferred_anti_affinity.empty();
+  if (any) pods_with_affinity += sign;
+  if (!pod.anti_affinity.empty()) pods_with_anti_affinity += sign;
+}
+
+void NodeInfo::add_pod(PodPtr pod) {
+  account(*pod, 1);
+  for (const HostPort& p : pod->host_ports) used_ports.insert(p);
+  pods.push_back(std::move(pod));
+}
+
+bool NodeInfo::remove_pod(std::string_view uid) {
+  auto it = std::find_if(pods.begin(), pods.end(), [&](const PodPtr& p) { return p->uid == uid; });
+  if (it == pods.end()) return false;
+  account(**it, -1);
+  for (const HostPort& p : (*it)->host_ports) used_ports.erase(p);
+  pods.erase(it);
+  return true;
+}
+
+bool tolerates(const Toleration& t, const Taint& taint) {
+  if (!t.effect.empty() && t.effect != taint.effect) return false;
+  if (!t.key.empty() && t.key != taint.key) return false;
+  if (t.op == "Exists") return true;
+  if (t.key.empty()) return false;  // an empty key goes with Exists only
+  return (t.op.empty() || t.op == "Equal") && t.value == taint.value;
+}
+
+const Taint* find_untolerated(const std::vector<Taint>& taints,
+                              const std::vector<Toleration>& tolerations,
+                              std::initializer_list<std::string_view> effects) {
+  for (const Taint& taint : taints) {
+    if (std::find(effects.begin(), effects.end(), taint.effect) == effects.end()) continue;
+    bool ok = std::any_of(tolerations.begin(), tolerations.end(),
+                          [&](const Toleration& t) { return tolerates(t, taint); });
+    if (!ok) return &taint;
+  }
+  return nullptr;
+}
+
+bool matches(const NodeSelectorTerm& term, const NodeInfo& node) {
+  if (term.empty()) return false;  // an empty term selects nothing
+  for (const NodeRequirement& r : term.labels) {
+    auto it = node.labels.find(r.key);
+    if (!requirement_matches(r, it == node.labels.end() ? nullptr : &it->second)) return false;
+  }
+  for (const NodeRequirement& r : term.fields) {
+    if (!requirement_matches(r, r.key == "metadata.name" ? &node.name : nullptr)) return false;
+  }
+  return true;
+}
+
+bool selects(const AffinityTerm& term, const PodInfo& pod,
+             const std::map<std::string, Labels, std::less<>>& namespaces) {
+  bool here = term.namespaces.contains(pod.ns);
+  if (!here && term.namespace_selector) {
+    auto it = namespaces.find(pod.ns);
+    here = it != namespaces.end() && term.namespace_selector->matches(it->second);
+  }
+  return here && term.selector.matches(pod.labels);
+}
+
+}  // namespace keles::scheduler

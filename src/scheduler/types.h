@@ -1,0 +1,134 @@
+// What the scheduler keeps of pods and nodes: small extracts, made once per change, so that a
+// decision over a thousand nodes touches no API object. One loop's thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/core_v1.h"
+#include "base/loop.h"
+#include "machinery/labels.h"
+#include "machinery/value.h"
+
+namespace keles::scheduler {
+
+// CPU in millicores, memory and storage in bytes, the rest in whole units.
+struct Resources {
+  int64_t milli_cpu = 0;
+  int64_t memory = 0;
+  int64_t ephemeral_storage = 0;
+  std::map<std::string, int64_t> scalar;  // extended resources and hugepages
+
+  void add(const Resources& o, int sign = 1);
+  void max(const Resources& o);
+  bool none() const;
+};
+
+// One requirement of a node selector (core/v1 NodeSelectorRequirement).
+struct NodeRequirement {
+  enum class Op : uint8_t { kIn, kNotIn, kExists, kDoesNotExist, kGt, kLt, kInvalid };
+  std::string key;
+  Op op;
+  std::set<std::string, std::less<>> values;
+};
+
+struct NodeSelectorTerm {
+  std::vector<NodeRequirement> labels, fields;
+  bool empty() const { return labels.empty() && fields.empty(); }
+};
+
+struct PreferredNodeTerm {
+  int32_t weight;
+  NodeSelectorTerm term;
+};
+
+// A pod (anti-)affinity term with its selectors compiled.
+struct AffinityTerm {
+  Selector selector;
+  std::set<std::string, std::less<>> namespaces;
+  std::optional<Selector> namespace_selector;
+  std::string topology_key;
+  int32_t weight = 0;  // preferred terms only
+};
+
+struct Toleration {
+  std::string key, op, value, effect;
+};
+
+struct Taint {
+  std::string key, value, effect;
+};
+
+struct HostPort {
+  std::string ip, protocol;
+  int32_t port;
+  auto operator<=>(const HostPort&) const = default;
+};
+
+using Labels = std::map<std::string, std::string, std::less<>>;
+
+struct PodInfo {
+  std::string ns, name, uid, node_name, nominated_node;
+  std::string key() const { return ns + "/" + name; }
+  int32_t priority = 0;
+  bool may_preempt = true;  // preemptionPolicy is not Never
+  bool terminating = false;
+  WallTime created;
+  Resources requests;          // what the node must have free
+  Resources nonzero_requests;  // with 100m / 200Mi a container assumed, for scoring only
+  Labels labels;
+  Labels node_selector;
+  bool has_required_node_terms = false;
+  std::vector<NodeSelectorTerm> required_node_terms;  // any of them; none matches nothing
+  std::vector<PreferredNodeTerm> preferred_node_terms;
+  std::vector<AffinityTerm> affinity, anti_affinity, preferred_affinity, preferred_anti_affinity;
+  std::vector<Toleration> tolerations;
+  std::vector<HostPort> host_ports;
+  std::vector<std::string> images;
+  Ref<api::core_v1::Pod> object;  // for events and for preemption's writes
+};
+using PodPtr = std::shared_ptr<const PodInfo>;
+
+PodPtr extract_pod(const Ref<api::core_v1::Pod>& pod);
+
+struct NodeInfo {
+  std::string name;
+  Labels labels;
+  std::vector<Taint> taints;
+  bool unschedulable = false;
+  bool present = false;  // false: pods are bound to it, but the Node object is not there (yet)
+  Resources allocatable;
+  int64_t allowed_pods = 0;
+  std::map<std::string, int64_t> images;  // name -> bytes
+
+  std::vector<PodPtr> pods;
+  Resources requested, nonzero_requested;
+  std::set<HostPort> used_ports;
+  int pods_with_affinity = 0;       // any pod (anti-)affinity term
+  int pods_with_anti_affinity = 0;  // a required anti-affinity term
+
+  void set_node(const api::core_v1::Node& node);
+  void add_pod(PodPtr pod);
+  bool remove_pod(std::string_view uid);
+
+ private:
+  void account(const PodInfo& pod, int sign);
+};
+
+bool tolerates(const Toleration& toleration, const Taint& taint);
+// The first taint with one of `effects` that nothing tolerates.
+const Taint* find_untolerated(const std::vector<Taint>& taints,
+                              const std::vector<Toleration>& tolerations,
+                              std::initializer_list<std::string_view> effects);
+bool matches(const NodeSelectorTerm& term, const NodeInfo& node);
+// Whether `term`, which belongs to a pod of namespace `owner_ns`, selects `pod`.
+bool selects(const AffinityTerm& term, const PodInfo& pod,
+             const std::map<std::string, Labels, std::less<>>& namespaces);
+
+}  // namespace keles::scheduler
