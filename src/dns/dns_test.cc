@@ -1,0 +1,185 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/loop.h"
+#include "dns/message.h"
+#include "dns/server.h"
+#include "dns/zone.h"
+#include "machinery/codec_yaml.h"
+#include "net/stream.h"
+#include "net/udp.h"
+
+namespace keles::dns {
+namespace {
+
+using testing::ElementsAre;
+using testing::UnorderedElementsAre;
+
+std::string question(std::string_view name, uint16_t type, bool edns = false) {
+  std::string m("\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00", 11);
+  m += static_cast<char>(edns ? 1 : 0);
+  while (!name.empty()) {
+    auto dot = name.find('.');
+    std::string_view label = name.substr(0, dot);
+    m += static_cast<char>(label.size());
+    m += label;
+    name = dot == name.npos ? std::string_view() : name.substr(dot + 1);
+  }
+  m += std::string(1, '\0') + std::string(1, '\0') + static_cast<char>(type) +
+       std::string("\0\x01", 2);
+  if (edns) m += std::string("\0\0\x29\x10\0\0\0\0\0\0\0", 11);
+  return m;
+}
+
+TEST(Message, ReadsQuestions) {
+  auto q = parse_query(question("Kube-DNS.kube-system", kA, true));
+  ASSERT_TRUE(q.ok()) << q.status().to_string();
+  EXPECT_EQ(q->name, "kube-dns.kube-system");
+  EXPECT_EQ(q->name_as_asked, "Kube-DNS.kube-system");
+  EXPECT_EQ(q->edns_payload, 4096);
+  EXPECT_FALSE(parse_query("").ok());
+  EXPECT_FALSE(parse_query(question("x", kA).substr(0, 14)).ok());
+  std::string loop = question("a", kA);
+  loop[12] = '\xc0';
+  loop[13] = '\x0c';
+  EXPECT_FALSE(parse_query(loop).ok());
+}
+
+TEST(Message, CutsWhatDoesNotFit) {
+  auto q = parse_query(question("many.default.svc.cluster.local", kA));
+  Answer a;
+  for (int i = 1; i < 100; ++i)
+    a.answers.push_back({q->name, kA, 30, "10.0.0." + std::to_string(i)});
+  std::string m = write_answer(*q, a, "cluster.local", 512);
+  EXPECT_LE(m.size(), 512u);
+  EXPECT_TRUE(m[2] & 0x02);
+  EXPECT_LT(write_answer(*q, a, "cluster.local", 4096).size(),
+            99u * 16 + 60);  // names are compressed
+}
+
+class ZoneTest : public testing::Test {
+ protected:
+  Zone zone;
+  void SetUp() override {
+    zone.set_namespace("default");
+    service(
+        "metadata: {name: web, namespace: default}\n"
+        "spec: {clusterIP: 10.96.1.1, ports: [{name: http, port: 80, protocol: TCP}]}");
+    service(
+        "metadata: {name: db, namespace: default}\nspec: {clusterIP: None, ports: [{name: pg, "
+        "port: 5432}]}");
+    service(
+        "metadata: {name: out, namespace: default}\nspec: {type: ExternalName, externalName: "
+        "example.org}");
+    slice(R"(
+metadata: {name: db-1, namespace: default, labels: {kubernetes.io/service-name: db}}
+addressType: IPv4
+ports: [{name: pg, port: 5432, protocol: TCP}]
+endpoints:
+- {addresses: [10.244.0.5], hostname: db-0, conditions: {ready: true}}
+- {addresses: [10.244.0.6], conditions: {ready: true}}
+- {addresses: [10.244.0.7], conditions: {ready: false}}
+)");
+  }
+  void service(std::string_view text) {
+    auto d = parse_yaml(text);
+    zone.set_service(api::core_v1::Service(d->root));
+  }
+  void slice(std::string_view text) {
+    auto d = parse_yaml(text);
+    zone.set_slice(api::discovery_v1::EndpointSlice(d->root));
+  }
+  std::vector<std::string> ask(std::string_view name, uint16_t type) {
+    auto a = zone.answer(name, type);
+    if (!a) return {"(forward)"};
+    if (a->rcode == kNxDomain) return {"(no such name)"};
+    std::vector<std::string> out;
+    for (const Record& r : a->answers) {
+      out.push_back(r.type == kSrv ? r.text + ":" + std::to_string(r.port) : r.text);
+    }
+    return out;
+  }
+};
+
+TEST_F(ZoneTest, AnswersAsTheSpecificationSays) {
+  EXPECT_THAT(ask("web.default.svc.cluster.local", kA), ElementsAre("10.96.1.1"));
+  EXPECT_THAT(ask("web.default.svc.cluster.local", kAaaa), ElementsAre());
+  EXPECT_THAT(ask("_http._tcp.web.default.svc.cluster.local", kSrv),
+              ElementsAre("web.default.svc.cluster.local:80"));
+  EXPECT_THAT(ask("db.default.svc.cluster.local", kA),
+              UnorderedElementsAre("10.244.0.5", "10.244.0.6"));
+  EXPECT_THAT(ask("db-0.db.default.svc.cluster.local", kA), ElementsAre("10.244.0.5"));
+  EXPECT_THAT(ask("10-244-0-6.db.default.svc.cluster.local", kA), ElementsAre("10.244.0.6"));
+  EXPECT_THAT(ask("_pg._tcp.db.default.svc.cluster.local", kSrv),
+              UnorderedElementsAre("db-0.db.default.svc.cluster.local:5432",
+                                   "10-244-0-6.db.default.svc.cluster.local:5432"));
+  EXPECT_THAT(ask("out.default.svc.cluster.local", kA), ElementsAre("example.org"));
+  EXPECT_THAT(ask("10-1-2-3.default.pod.cluster.local", kA), ElementsAre("10.1.2.3"));
+  EXPECT_THAT(ask("1.1.96.10.in-addr.arpa", kPtr), ElementsAre("web.default.svc.cluster.local"));
+  EXPECT_THAT(ask("5.0.244.10.in-addr.arpa", kPtr),
+              ElementsAre("db-0.db.default.svc.cluster.local"));
+  EXPECT_THAT(ask("dns-version.cluster.local", kTxt), ElementsAre("1.1.0"));
+}
+
+TEST_F(ZoneTest, KnowsWhatIsNotThere) {
+  EXPECT_THAT(ask("nope.default.svc.cluster.local", kA), ElementsAre("(no such name)"));
+  EXPECT_THAT(ask("web.nope.svc.cluster.local", kA), ElementsAre("(no such name)"));
+  EXPECT_THAT(ask("x.web.default.svc.cluster.local", kA), ElementsAre("(no such name)"));
+  EXPECT_THAT(ask("example.org", kA), ElementsAre("(forward)"));
+  EXPECT_THAT(ask("9.9.9.9.in-addr.arpa", kPtr), ElementsAre("(forward)"));
+  zone.remove_service("default", "web");
+  EXPECT_THAT(ask("web.default.svc.cluster.local", kA), ElementsAre("(no such name)"));
+  EXPECT_THAT(ask("1.1.96.10.in-addr.arpa", kPtr), ElementsAre("(forward)"));
+}
+
+TEST(NameServers, LeavesOutLoopback) {
+  EXPECT_THAT(name_servers("search x\nnameserver 127.0.0.53\nnameserver 192.0.2.1 # main\n"),
+              ElementsAre("192.0.2.1"));
+}
+
+Task<void> talk(Context ctx, DnsServer* server, RealLoop* loop) {
+  Context serving = ctx.child();
+  TaskGroup group(*loop);
+  group.spawn(server->run(serving, nullptr, nullptr));
+  auto socket = net::UdpSocket::bind(*loop, "127.0.0.1", 0);
+  Context limited = ctx.with_timeout(5s);
+  std::string q = question("web.default.svc.cluster.local", kA);
+  Status sent = co_await (*socket)->send(limited, q, {"127.0.0.1", server->port()});
+  EXPECT_TRUE(sent.ok()) << sent.to_string();
+  auto reply = co_await (*socket)->receive(limited);
+  EXPECT_TRUE(reply.ok()) << reply.status().to_string();
+  if (reply.ok()) {
+    EXPECT_TRUE(reply->data.ends_with(std::string("\x0a\x60\x01\x01", 4)));
+  }
+  auto stream = co_await net::dial(limited, "127.0.0.1", server->port());
+  EXPECT_TRUE(stream.ok()) << stream.status().to_string();
+  if (stream.ok()) {
+    std::string framed = std::string(1, '\0') + static_cast<char>(q.size()) + q;
+    (void)co_await (*stream)->write(limited, framed);
+    auto over_tcp = co_await (*stream)->read(limited);
+    EXPECT_TRUE(over_tcp.ok() && over_tcp->ends_with(std::string("\x0a\x60\x01\x01", 4)));
+  }
+  serving.cancel();
+  co_await group.join();
+  loop->stop();
+}
+
+TEST(DnsServer, AnswersOverUdpAndTcp) {
+  auto loop = make_real_loop();
+  DnsOptions o;
+  o.address = "127.0.0.1";
+  o.port = 0;
+  auto server = DnsServer::start(*loop, o);
+  ASSERT_TRUE(server.ok()) << server.status().to_string();
+  (*server)->zone().set_namespace("default");
+  auto d = parse_yaml(
+      "metadata: {name: web, namespace: default}\nspec: {clusterIP: 10.96.1.1, ports: [{port: "
+      "80}]}");
+  (*server)->zone().set_service(api::core_v1::Service(d->root));
+  Context ctx = Context::root(*loop);
+  spawn(*loop, talk(ctx, server->get(), loop.get()));
+  loop->run();
+}
+
+}  // namespace
+}  // namespace keles::dns

@@ -1,0 +1,41 @@
+// The cluster's DNS server: UDP and TCP on one port, answering from the Zone and forwarding the
+// rest.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/client.h"
+#include "client/informer.h"
+#include "dns/zone.h"
+
+namespace keles::dns {
+
+struct DnsOptions {
+  std::string address = "0.0.0.0";
+  uint16_t port = 53;  // 0: any free one
+  std::string domain = "cluster.local";
+  std::vector<std::string> upstreams;  // name servers for everything else; empty: REFUSED
+  int max_forwards_in_flight = 1000;
+  int max_tcp_connections = 200;
+  // Published as the kube-dns Service and its EndpointSlice when not empty.
+  std::string service_ip, endpoint_ip;
+};
+
+// Name servers of a resolv.conf text, loopback ones left out (they mean another host's).
+std::vector<std::string> name_servers(std::string_view resolv_conf);
+
+class DnsServer {
+ public:
+  // Binds at once.
+  static Result<std::unique_ptr<DnsServer>> start(Loop& loop, DnsOptions options);
+  virtual ~DnsServer() = default;
+  virtual uint16_t port() const = 0;
+  virtual Zone& zone() = 0;
+  // Feeds the zone from `informers`, keeps the kube-dns Service in place through `client`, and
+  // serves until ctx ends.
+  virtual Task<void> run(Context ctx, Client* client, InformerFactory* informers) = 0;
+};
+
+}  // namespace keles::dns

@@ -1,0 +1,83 @@
+#include "proxy/nft.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libnetfilter_conntrack/libnetfilter_conntrack.h>
+#include <nftables/libnftables.h>
+#include <string.h>
+
+namespace keles::proxy {
+namespace {
+
+uint32_t address(const std::string& ip) {
+  in_addr a{};
+  return inet_pton(AF_INET, ip.c_str(), &a) == 1 ? a.s_addr : 0;
+}
+
+struct Sweep {
+  const std::vector<StaleFlow>* flows;
+  std::vector<nf_conntrack*> found;
+};
+
+int collect(nf_conntrack_msg_type, nf_conntrack* ct, void* data) {
+  auto* sweep = static_cast<Sweep*>(data);
+  if (nfct_get_attr_u8(ct, ATTR_L4PROTO) != IPPROTO_UDP) return NFCT_CB_CONTINUE;
+  uint32_t destination = nfct_get_attr_u32(ct, ATTR_ORIG_IPV4_DST);
+  uint16_t port = ntohs(nfct_get_attr_u16(ct, ATTR_ORIG_PORT_DST));
+  uint32_t answers = nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC);
+  for (const StaleFlow& f : *sweep->flows) {
+    if (!f.destination.empty() && address(f.destination) != destination) continue;
+    if (f.port != 0 && f.port != port) continue;
+    if (!f.endpoint.empty() && address(f.endpoint) != answers) continue;
+    sweep->found.push_back(nfct_clone(ct));
+    break;
+  }
+  return NFCT_CB_CONTINUE;
+}
+
+class NetfilterKernel final : public Kernel {
+ public:
+  NetfilterKernel() : nft_(nft_ctx_new(NFT_CTX_DEFAULT)) {
+    nft_ctx_buffer_error(nft_);
+    nft_ctx_buffer_output(nft_);
+  }
+  ~NetfilterKernel() override { nft_ctx_free(nft_); }
+
+  Status apply(const std::string& text) override {
+    if (nft_run_cmd_from_buffer(nft_, text.c_str()) == 0) return Status();
+    std::string why = nft_ctx_get_error_buffer(nft_);
+    if (why.size() > 2000) why.resize(2000);
+    return Status::internal("nftables: " + why);
+  }
+
+  Result<int> forget(const std::vector<StaleFlow>& flows) override {
+    nfct_handle* h = nfct_open(CONNTRACK, 0);
+    if (!h) return Status::internal(std::string("conntrack: ") + strerror(errno));
+    Sweep sweep{&flows, {}};
+    nfct_callback_register(h, NFCT_T_ALL, collect, &sweep);
+    uint32_t family = AF_INET;
+    int r = nfct_query(h, NFCT_Q_DUMP, &family);
+    int error = errno;
+    nfct_close(h);
+    int removed = 0;
+    if (r == 0) {
+      h = nfct_open(CONNTRACK, 0);
+      for (nf_conntrack* ct : sweep.found) {
+        if (h && nfct_query(h, NFCT_Q_DESTROY, ct) == 0) ++removed;
+      }
+      if (h) nfct_close(h);
+    }
+    for (nf_conntrack* ct : sweep.found) nfct_destroy(ct);
+    if (r != 0) return Status::internal(std::string("conntrack: ") + strerror(error));
+    return removed;
+  }
+
+ private:
+  nft_ctx* nft_;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_kernel() { return std::make_unique<NetfilterKernel>(); }
+
+}  // namespace keles::proxy

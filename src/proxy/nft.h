@@ -1,0 +1,32 @@
+// The kernel's side: applying nftables text, and forgetting stale conntrack entries. Both block for
+// some milliseconds and act on the network namespace of the calling process.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace keles::proxy {
+
+// A UDP flow that must not go on: to `destination`:`port` (the service's address), answered by
+// `endpoint`
+// ("" = whatever answers, or nobody). port 0: any.
+struct StaleFlow {
+  std::string destination;  // "" = any (node ports)
+  uint16_t port = 0;
+  std::string endpoint;
+};
+
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  virtual Status apply(const std::string& nft_text) = 0;
+  // Removes the matching UDP entries; returns how many.
+  virtual Result<int> forget(const std::vector<StaleFlow>& flows) = 0;
+};
+
+std::unique_ptr<Kernel> make_kernel();
+
+}  // namespace keles::proxy

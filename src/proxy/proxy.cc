@@ -1,0 +1,143 @@
+#include "proxy/proxy.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/metrics.h"
+
+namespace keles::proxy {
+namespace {
+
+using api::core_v1::Service;
+using api::discovery_v1::EndpointSlice;
+
+metrics::Histogram& sync_seconds() {
+  static metrics::Histogram& m = metrics::histogram("kubeproxy_sync_proxy_rules_duration_seconds",
+                                                    "SyncProxyRules latency in seconds");
+  return m;
+}
+
+}  // namespace
+
+bool bridge_passes_ip_hooks() {
+  const std::string path = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+  if (!path_exists(path)) return false;
+  int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    (void)!::write(fd, "1\n", 2);
+    ::close(fd);
+  }
+  Result<std::string> now = read_file(path);
+  return now.ok() && now->starts_with("1");
+}
+
+Proxy::Proxy(InformerFactory& informers, std::shared_ptr<Kernel> kernel, ProxyOptions options)
+    : kernel_(std::move(kernel)),
+      options_(std::move(options)),
+      services_(informers.informer<Service>()),
+      slices_(informers.informer<EndpointSlice>()),
+      table_(options_.node_name),
+      rules_(options_.rules) {
+  services_.on_change([this](const Ref<Service>& before, const Ref<Service>& now) {
+    if (now) {
+      table_.set_service(*now);
+    } else {
+      table_.remove_service(before->metadata().namespace_(), before->metadata().name());
+    }
+    changed_.set();
+  });
+  slices_.on_change([this](const Ref<EndpointSlice>& before, const Ref<EndpointSlice>& now) {
+    if (now) {
+      table_.set_slice(*now);
+    } else {
+      table_.remove_slice(before->metadata().namespace_(), before->metadata().name());
+    }
+    changed_.set();
+  });
+}
+
+Task<void> Proxy::run(Context ctx) {
+  Status s = co_await services_.base().wait_synced(ctx);
+  if (s.ok()) s = co_await slices_.base().wait_synced(ctx);
+  changed_.set();
+  Duration backoff = 100ms;
+  while (!ctx.done()) {
+    s = co_await changed_.wait(ctx);
+    if (!s.ok()) break;
+    changed_.reset();
+    s = co_await sync(ctx);
+    if (s.ok()) {
+      ready_ = true;
+      backoff = 100ms;
+      continue;
+    }
+    if (ctx.done()) break;
+    log::error("Service rules not applied, rebuilding all", {{"err", s}});
+    built_ = false;
+    table_.mark_all_dirty();
+    changed_.set();
+    (void)co_await ctx.sleep(backoff);
+    backoff = std::min<Duration>(backoff * 2, 30s);
+  }
+  if (options_.remove_on_exit) (void)kernel_->apply(rules_.remove());
+}
+
+// Renders every change into one transaction. The ruleset is committed as it is rendered, since
+// later services must see what earlier ones add to shared sets; a failure rebuilds everything
+// anyway.
+Task<Status> Proxy::sync(Context ctx) {
+  Loop* loop = &ctx.loop();
+  TimePoint start = loop->now();
+  std::string text;
+  if (!built_) {
+    table_.mark_all_dirty();
+    text = rules_.reset();
+  }
+  std::vector<StaleFlow> flows;
+  for (const std::string& service : table_.take_dirty()) {
+    auto forwards = table_.forwards(service);
+    auto local_ips = table_.local_ips(service);
+    text += rules_.update(service, forwards, local_ips);
+    stale_flows(rules_.applied(service), forwards, flows);
+    rules_.commit(service, std::move(forwards), std::move(local_ips));
+  }
+  if (text.empty()) co_return Status();
+  std::shared_ptr<Kernel> kernel = kernel_;
+  Status s = co_await run_blocking(loop, [kernel, text, flows] {
+    Status applied = kernel->apply(text);
+    if (!applied.ok() || flows.empty()) return applied;
+    return kernel->forget(flows).status();
+  });
+  if (s.ok()) built_ = true;
+  sync_seconds().observe(static_cast<double>((loop->now() - start).count()) / 1e9);
+  co_return s;
+}
+
+// UDP has no end of connection: a flow to an endpoint that is gone, or one that began while there
+// was no endpoint, would go on into the void for as long as its client keeps talking.
+void Proxy::stale_flows(const std::map<std::string, Forward>& before,
+                        const std::map<std::string, Forward>& now, std::vector<StaleFlow>& out) {
+  static const std::set<Target> kNone;
+  auto add = [&out](const Forward& f, const std::string& endpoint) {
+    out.push_back({f.cluster_ip, f.port, endpoint});
+    for (const std::string& ip : f.external_ips) out.push_back({ip, f.port, endpoint});
+    if (f.node_port != 0) out.push_back({"", f.node_port, endpoint});
+  };
+  for (const auto& [key, old] : before) {
+    if (old.protocol != "udp") continue;
+    auto at = now.find(key);
+    const std::set<Target>& kept = at == now.end() ? kNone : at->second.targets;
+    for (const Target& t : old.targets) {
+      if (!kept.contains(t)) add(old, t.ip);
+    }
+  }
+  for (const auto& [key, f] : now) {
+    if (f.protocol != "udp" || f.targets.empty()) continue;
+    auto at = before.find(key);
+    if (at == before.end() || at->second.targets.empty()) add(f, "");
+  }
+}
+
+}  // namespace keles::proxy

@@ -1,0 +1,49 @@
+// The service proxy of one node: keeps the kernel's nftables in step with services and endpoint
+// slices. Changes are applied as they come, those that arrive meanwhile together; a transaction
+// that fails is followed by a complete rebuild.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/sync.h"
+#include "client/client.h"
+#include "client/informer.h"
+#include "proxy/nft.h"
+#include "proxy/ruleset.h"
+#include "proxy/services.h"
+
+namespace keles::proxy {
+
+struct ProxyOptions {
+  std::string node_name;
+  RulesetOptions rules;
+  bool remove_on_exit = false;  // upstream leaves the rules: connections outlive the proxy
+};
+
+class Proxy {
+ public:
+  Proxy(InformerFactory& informers, std::shared_ptr<Kernel> kernel, ProxyOptions options);
+  // Until ctx ends. The informers are started by the caller.
+  Task<void> run(Context ctx);
+  bool ready() const { return ready_; }  // everything known at the start is in force
+
+ private:
+  Task<Status> sync(Context ctx);
+  static void stale_flows(const std::map<std::string, Forward>& before,
+                          const std::map<std::string, Forward>& now, std::vector<StaleFlow>& out);
+
+  std::shared_ptr<Kernel> kernel_;
+  ProxyOptions options_;
+  Informer<api::core_v1::Service> services_;
+  Informer<api::discovery_v1::EndpointSlice> slices_;
+  ServiceTable table_;
+  Ruleset rules_;
+  Event changed_;
+  bool ready_ = false, built_ = false;
+};
+
+// Whether bridged packets pass the IP hooks here; turns that on where the kernel can.
+bool bridge_passes_ip_hooks();
+
+}  // namespace keles::proxy

@@ -1,0 +1,298 @@
+#include "proxy/ruleset.h"
+
+#include <cstdio>
+
+namespace keles::proxy {
+namespace {
+
+uint64_t fnv1a(std::string_view s) {
+  uint64_t h = 0xcbf29ce484222325ULL;
+  for (unsigned char c : s) h = (h ^ c) * 0x100000001b3ULL;
+  return h;
+}
+
+// A chain's name: unique by the hash, readable by the rest; nft allows 127 characters.
+std::string chain_name(std::string_view kind, const Forward& f) {
+  std::string id = f.name + "/" + f.protocol;
+  char hash[17];
+  std::snprintf(hash, sizeof hash, "%08x", static_cast<unsigned>(fnv1a(id) >> 32));
+  std::string readable;
+  for (char c : id) readable += c == ':' ? '/' : c;
+  return std::string(kind) + "-" + hash + "-" + readable.substr(0, 90);
+}
+
+std::string service_chain(const Forward& f) { return chain_name("service", f); }
+std::string external_chain(const Forward& f) { return chain_name("external", f); }
+std::string local_chain(const Forward& f) { return chain_name("local", f); }
+
+std::string affinity_set(const std::string& chain, const Target& t) {
+  char hash[17];
+  std::snprintf(hash, sizeof hash, "%08x", static_cast<unsigned>(fnv1a(chain) >> 32));
+  return "affinity-" + std::string(hash) + "-" + t.ip + "/" + std::to_string(t.port);
+}
+
+bool has_external(const Forward& f) { return f.node_port != 0 || !f.external_ips.empty(); }
+
+std::string hex(uint32_t v) {
+  char buf[16];
+  std::snprintf(buf, sizeof buf, "0x%x", v);
+  return buf;
+}
+
+}  // namespace
+
+std::string Ruleset::remove() const {
+  // Adding first makes the deletion succeed when there is none.
+  return "add table ip " + options_.table + "\ndelete table ip " + options_.table + "\n";
+}
+
+std::string Ruleset::reset() {
+  applied_.clear();
+  std::string mark = hex(options_.masquerade_mark);
+  std::string out = remove();
+  out += "table ip " + options_.table + " {\n";
+  out +=
+      " comment \"rules of the keles service proxy\"\n"
+      " map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; }\n"
+      " map service-nodeports { type inet_proto . inet_service : verdict; }\n"
+      " map no-endpoint-services { type ipv4_addr . inet_proto . inet_service : verdict; }\n"
+      " map no-endpoint-nodeports { type inet_proto . inet_service : verdict; }\n"
+      " set hairpin { type ipv4_addr . ipv4_addr; }\n"
+      " chain reject-connection { reject }\n"
+      " chain services {\n"
+      "  ip daddr . meta l4proto . th dport vmap @service-ips\n"
+      "  ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th dport vmap "
+      "@service-nodeports\n"
+      " }\n"
+      " chain endpointless {\n"
+      "  ip daddr . meta l4proto . th dport vmap @no-endpoint-services\n"
+      "  fib daddr type local meta l4proto . th dport vmap @no-endpoint-nodeports\n"
+      " }\n";
+  out += " chain mark-for-masquerade { meta mark set meta mark or " + mark + " }\n";
+  out +=
+      " chain nat-prerouting { type nat hook prerouting priority dstnat; jump services }\n"
+      " chain nat-output { type nat hook output priority -100; jump services }\n"
+      " chain nat-postrouting {\n"
+      "  type nat hook postrouting priority srcnat;\n";
+  out += "  meta mark and " + mark + " == " + mark + " meta mark set meta mark xor " + mark +
+         " masquerade fully-random\n";
+  out += "  ct status dnat ip saddr . ip daddr @hairpin masquerade fully-random\n";
+  if (!options_.unfiltered_bridge.empty()) {
+    out += "  ct status dnat iifname \"" + options_.unfiltered_bridge + "\" oifname \"" +
+           options_.unfiltered_bridge + "\" masquerade fully-random\n";
+  }
+  out +=
+      " }\n"
+      " chain filter-input { type filter hook input priority -110; ct state new jump endpointless "
+      "}\n"
+      " chain filter-forward { type filter hook forward priority -110; ct state new jump "
+      "endpointless }\n"
+      " chain filter-output { type filter hook output priority -110; ct state new jump "
+      "endpointless }\n"
+      "}\n";
+  return out;
+}
+
+void Ruleset::elements(std::string& out, std::string_view verb, const Forward& f) const {
+  auto element = [&](std::string_view map, const std::string& key, const std::string& verdict) {
+    out.append(verb)
+        .append(" element ip ")
+        .append(options_.table)
+        .append(" ")
+        .append(map)
+        .append(" { ");
+    out.append(key).append(" : ").append(verdict).append(" }\n");
+  };
+  const std::string reject = "goto reject-connection";
+  auto at = [&](const std::string& ip) {
+    return ip + " . " + f.protocol + " . " + std::to_string(f.port);
+  };
+  if (f.targets.empty()) {
+    element("no-endpoint-services", at(f.cluster_ip), reject);
+  } else {
+    element("service-ips", at(f.cluster_ip), "goto " + service_chain(f));
+  }
+  bool reachable = !f.external_targets.empty() || (f.external_local && !f.targets.empty());
+  for (const std::string& ip : f.external_ips) {
+    if (reachable) {
+      element("service-ips", at(ip), "goto " + external_chain(f));
+    } else {
+      element("no-endpoint-services", at(ip), reject);
+    }
+  }
+  if (f.node_port != 0) {
+    std::string key = f.protocol + " . " + std::to_string(f.node_port);
+    if (reachable) {
+      element("service-nodeports", key, "goto " + external_chain(f));
+    } else {
+      element("no-endpoint-nodeports", key, reject);
+    }
+  }
+}
+
+void Ruleset::target_chain(std::string& out, const Forward& f, const std::string& chain,
+                           const std::set<Target>& targets) const {
+  const std::string head = "ip " + options_.table + " ";
+  const std::string rule = "add rule " + head + chain + " ";
+  if (f.affinity_seconds == 0) {
+    out += rule + "meta l4proto " + f.protocol + " dnat ip to numgen random mod " +
+           std::to_string(targets.size()) + " map { ";
+    size_t i = 0;
+    for (const Target& t : targets) {
+      out += (i ? ", " : "") + std::to_string(i) + " : " + t.ip + " . " + std::to_string(t.port);
+      ++i;
+    }
+    out += " }\n";
+    return;
+  }
+  // Who has been here lately goes where he went; everyone else is dealt one and remembered.
+  for (const Target& t : targets) {
+    std::string set = affinity_set(chain, t);
+    out += "add set " + head + set + " { type ipv4_addr; flags dynamic,timeout; timeout " +
+           std::to_string(f.affinity_seconds) + "s; }\n";
+    std::string endpoint = "endpoint-" + set;
+    out += "add chain " + head + endpoint + "\n";
+    out += "add rule " + head + endpoint + " update @" + set + " { ip saddr }\n";
+    out += "add rule " + head + endpoint + " meta l4proto " + f.protocol + " dnat ip to " + t.ip +
+           ":" + std::to_string(t.port) + "\n";
+    out += rule + "ip saddr @" + set + " goto " + endpoint + "\n";
+  }
+  out += rule + "numgen random mod " + std::to_string(targets.size()) + " vmap { ";
+  size_t i = 0;
+  for (const Target& t : targets) {
+    out += (i ? ", " : "") + std::to_string(i) + " : goto endpoint-" + affinity_set(chain, t);
+    ++i;
+  }
+  out += " }\n";
+}
+
+void Ruleset::add_entry(std::string& out, const Forward& f) const {
+  const std::string head = "ip " + options_.table + " ";
+  if (!f.targets.empty()) {
+    out += "add chain " + head + service_chain(f) + "\n";
+    target_chain(out, f, service_chain(f), f.targets);
+  }
+  bool separate = f.external_local;
+  if (has_external(f) && separate && !f.external_targets.empty()) {
+    out += "add chain " + head + local_chain(f) + "\n";
+    target_chain(out, f, local_chain(f), f.external_targets);
+  }
+  if (has_external(f) && (!f.external_targets.empty() || (separate && !f.targets.empty()))) {
+    const std::string chain = external_chain(f);
+    const std::string rule = "add rule " + head + chain + " ";
+    out += "add chain " + head + chain + "\n";
+    if (!separate) {
+      const bool all_here = f.targets.empty();
+      if (all_here) {
+        target_chain(out, f, chain, f.external_targets);
+      } else {
+        out += rule + "jump mark-for-masquerade\n" + rule + "goto " + service_chain(f) + "\n";
+      }
+    } else {
+      // Local: pods and this node may use every endpoint; others only those of this node, so that
+      // the client's address survives.
+      if (!f.targets.empty()) {
+        if (!options_.cluster_cidr.empty()) {
+          out += rule + "ip saddr " + options_.cluster_cidr + " goto " + service_chain(f) + "\n";
+        }
+        out += rule + "fib saddr type local jump mark-for-masquerade\n";
+        out += rule + "fib saddr type local goto " + service_chain(f) + "\n";
+      }
+      if (f.external_targets.empty()) {
+        out += rule + "drop\n";
+      } else {
+        out += rule + "goto " + local_chain(f) + "\n";
+      }
+    }
+  }
+  elements(out, "add", f);
+}
+
+void Ruleset::remove_entry(std::string& out, const Forward& f) const {
+  const std::string head = "ip " + options_.table + " ";
+  elements(out, "delete", f);
+  std::vector<std::string> chains;
+  if (has_external(f) &&
+      (!f.external_targets.empty() || (f.external_local && !f.targets.empty()))) {
+    chains.push_back(external_chain(f));
+  }
+  if (has_external(f) && f.external_local && !f.external_targets.empty())
+    chains.push_back(local_chain(f));
+  if (!f.targets.empty()) chains.push_back(service_chain(f));
+  for (const std::string& c : chains) out += "flush chain " + head + c + "\n";
+  for (const std::string& c : chains) out += "delete chain " + head + c + "\n";
+  if (f.affinity_seconds == 0) return;
+  auto drop_sets = [&](const std::string& chain, const std::set<Target>& targets) {
+    for (const Target& t : targets) {
+      std::string set = affinity_set(chain, t);
+      out += "flush chain " + head + "endpoint-" + set + "\n";
+      out += "delete chain " + head + "endpoint-" + set + "\n";
+      out += "delete set " + head + set + "\n";
+    }
+  };
+  if (!f.targets.empty()) drop_sets(service_chain(f), f.targets);
+  if (has_external(f) && f.external_local) drop_sets(local_chain(f), f.external_targets);
+}
+
+std::set<std::string> Ruleset::hairpins() const {
+  std::set<std::string> all;
+  for (const auto& [service, a] : applied_) all.insert(a.local_ips.begin(), a.local_ips.end());
+  return all;
+}
+
+std::string Ruleset::update(const std::string& service,
+                            const std::map<std::string, Forward>& forwards,
+                            const std::set<std::string>& local_ips) {
+  static const Applied kNone;
+  auto it = applied_.find(service);
+  const Applied& old = it == applied_.end() ? kNone : it->second;
+  std::string out;
+  for (const auto& [key, f] : old.forwards) {
+    auto now = forwards.find(key);
+    if (now == forwards.end() || !(now->second == f)) remove_entry(out, f);
+  }
+  for (const auto& [key, f] : forwards) {
+    auto before = old.forwards.find(key);
+    if (before == old.forwards.end() || !(before->second == f)) add_entry(out, f);
+  }
+  if (local_ips != old.local_ips) {
+    // An address may serve several services: it leaves the set with the last of them.
+    std::map<std::string, int> uses;
+    for (const auto& [name, a] : applied_) {
+      if (name == service) continue;
+      for (const std::string& ip : a.local_ips) ++uses[ip];
+    }
+    for (const std::string& ip : old.local_ips) {
+      if (local_ips.contains(ip) || uses[ip] > 0) continue;
+      out += "delete element ip " + options_.table + " hairpin { " + ip + " . " + ip + " }\n";
+    }
+    for (const std::string& ip : local_ips) {
+      if (old.local_ips.contains(ip) || uses[ip] > 0) continue;
+      out += "add element ip " + options_.table + " hairpin { " + ip + " . " + ip + " }\n";
+    }
+  }
+  return out;
+}
+
+void Ruleset::commit(const std::string& service, std::map<std::string, Forward> forwards,
+                     std::set<std::string> local_ips) {
+  if (forwards.empty() && local_ips.empty()) {
+    applied_.erase(service);
+  } else {
+    applied_[service] = {std::move(forwards), std::move(local_ips)};
+  }
+}
+
+const std::map<std::string, Forward>& Ruleset::applied(const std::string& service) const {
+  static const std::map<std::string, Forward> kNone;
+  auto it = applied_.find(service);
+  return it == applied_.end() ? kNone : it->second.forwards;
+}
+
+std::vector<std::string> Ruleset::services() const {
+  std::vector<std::string> out;
+  for (const auto& [name, a] : applied_) out.push_back(name);
+  return out;
+}
+
+}  // namespace keles::proxy
