@@ -60,15 +60,11 @@ void Cache::remove_node(std::string_view name) {
   }
 }
 
-uint32_t Cache::set_namespace(std::string_view name, Labels labels) {
-  auto it = namespaces_.find(name);
-  if (it == namespaces_.end()) {
-    namespaces_.emplace(std::string(name), std::move(labels));
-    return kNamespaceLabels;
-  }
-  if (it->second == labels) return 0;
-  it->second = std::move(labels);
-  return kNamespaceLabels;
+uint32_t Cache::set_namespace(const Ref<api::core_v1::Namespace>& ns) {
+  auto& slot = namespaces_[std::string(ns->metadata().name())];
+  bool same = slot && slot->metadata().labels().value().equals(ns->metadata().labels().value());
+  slot = ns;
+  return same ? 0 : kNamespaceLabels;
 }
 
 void Cache::remove_namespace(std::string_view name) {

@@ -17,7 +17,7 @@ class Cache {
   // Returns the ClusterEvents that the change amounts to (0: nothing that matters).
   uint32_t set_node(const api::core_v1::Node& node);
   void remove_node(std::string_view name);
-  uint32_t set_namespace(std::string_view name, Labels labels);
+  uint32_t set_namespace(const Ref<api::core_v1::Namespace>& ns);
   void remove_namespace(std::string_view name);
 
   // An assigned pod as the API shows it: confirms an assumed one, or replaces what was known.
@@ -32,7 +32,6 @@ class Cache {
 
   const ClusterView& view();
   const NodeInfo* node(std::string_view name) const;
-  const std::map<std::string, Labels, std::less<>>& namespaces() const { return namespaces_; }
 
  private:
   struct Place {
@@ -45,7 +44,7 @@ class Cache {
 
   std::map<std::string, std::unique_ptr<NodeInfo>, std::less<>> nodes_;
   std::map<std::string, Place, std::less<>> places_;  // by pod uid
-  std::map<std::string, Labels, std::less<>> namespaces_;
+  Namespaces namespaces_;
   ClusterView view_;
   bool view_stale_ = true;
 };

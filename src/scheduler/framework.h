@@ -32,7 +32,7 @@ enum ClusterEvent : uint32_t {
 
 struct ClusterView {
   std::vector<const NodeInfo*> nodes;  // present ones, in name order
-  const std::map<std::string, Labels, std::less<>>* namespaces;
+  const Namespaces* namespaces;
 };
 
 struct Rejection {

@@ -67,9 +67,7 @@ Scheduler::Scheduler(Client& client, InformerFactory& informers, EventRecorder& 
       cache_.remove_namespace(before->metadata().name());
       return;
     }
-    Labels labels;
-    for (auto [k, v] : now->metadata().labels()) labels.emplace(k, v);
-    queue_.on_event(cache_.set_namespace(now->metadata().name(), std::move(labels)));
+    queue_.on_event(cache_.set_namespace(now));
   });
   pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) { on_pod(before, now); });
 }
@@ -174,7 +172,7 @@ Task<void> Scheduler::bind(Context ctx, PodPtr pod, std::string node, TimePoint 
     queue_.done(pod->uid);
     attempts().with({"scheduled", options_.name}).add();
     attempt_seconds().with({"scheduled", options_.name}).observe(took);
-    recorder_.event(pod->object->value(), "Normal", "Scheduled",
+    recorder_.event(reference_to(pod->object), "Normal", "Scheduled",
                     "Successfully assigned " + pod->key() + " to " + node);
     co_return;
   }
@@ -194,7 +192,7 @@ Task<void> Scheduler::bind(Context ctx, PodPtr pod, std::string node, TimePoint 
 
 Task<void> Scheduler::report_failure(Context ctx, PodPtr pod, std::string message,
                                      Preemption preemption) {
-  recorder_.event(pod->object->value(), "Warning", "FailedScheduling", message);
+  recorder_.event(reference_to(pod->object), "Warning", "FailedScheduling", message);
   bool nominated = !preemption.node.empty();
   std::string old;
   for (auto c : pod->object->status().conditions()) {
@@ -208,7 +206,7 @@ Task<void> Scheduler::report_failure(Context ctx, PodPtr pod, std::string messag
     condition.set_status("False");
     condition.set_reason("Unschedulable");
     condition.set_message(message);
-    if (old.empty()) condition.set_last_transition_time(format_rfc3339(ctx.loop().wall_now()));
+    if (old.empty()) condition.set_last_transition_time(format_time(ctx.loop().wall_now()));
     if (nominated) status.set_nominated_node_name(preemption.node);
     WriteOptions options;
     options.subresource = "status";
@@ -234,7 +232,7 @@ Task<void> Scheduler::evict(Context ctx, PodPtr preemptor, Preemption preemption
                 {{"pod", preemptor->key()}, {"victim", victim->key()}, {"err", s}});
       continue;
     }
-    recorder_.event(victim->object->value(), "Normal", "Preempted",
+    recorder_.event(reference_to(victim->object), "Normal", "Preempted",
                     "Preempted by pod " + preemptor->uid + " on node " + preemption.node);
   }
 }

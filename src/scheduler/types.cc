@@ -168,14 +168,13 @@ PodPtr extract_pod(const Ref<Pod>& ref) {
   p.name = pod.metadata().name();
   p.uid = pod.metadata().uid();
   p.terminating = pod.metadata().has_deletion_timestamp();
-  if (auto t = parse_rfc3339(pod.metadata().creation_timestamp()); t.ok()) p.created = *t;
+  if (auto t = parse_time(pod.metadata().creation_timestamp()); t.ok()) p.created = *t;
   PodSpec spec = pod.spec();
   p.node_name = spec.node_name();
   p.nominated_node = pod.status().nominated_node_name();
   p.priority = static_cast<int32_t>(spec.priority());
   p.may_preempt = spec.preemption_policy() != "Never";
   sum_requests(spec, p.requests, p.nonzero_requests);
-  p.labels = read_labels(pod.metadata().labels());
   p.node_selector = read_labels(spec.node_selector());
   Affinity affinity = spec.affinity();
   NodeAffinity node = affinity.node_affinity();
@@ -303,14 +302,14 @@ bool matches(const NodeSelectorTerm& term, const NodeInfo& node) {
   return true;
 }
 
-bool selects(const AffinityTerm& term, const PodInfo& pod,
-             const std::map<std::string, Labels, std::less<>>& namespaces) {
+bool selects(const AffinityTerm& term, const PodInfo& pod, const Namespaces& namespaces) {
   bool here = term.namespaces.contains(pod.ns);
   if (!here && term.namespace_selector) {
     auto it = namespaces.find(pod.ns);
-    here = it != namespaces.end() && term.namespace_selector->matches(it->second);
+    here =
+        it != namespaces.end() && term.namespace_selector->matches(it->second->metadata().labels());
   }
-  return here && term.selector.matches(pod.labels);
+  return here && term.selector.matches(pod.object->metadata().labels());
 }
 
 }  // namespace keles::scheduler

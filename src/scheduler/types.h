@@ -72,6 +72,7 @@ struct HostPort {
 };
 
 using Labels = std::map<std::string, std::string, std::less<>>;
+using Namespaces = std::map<std::string, Ref<api::core_v1::Namespace>, std::less<>>;
 
 struct PodInfo {
   std::string ns, name, uid, node_name, nominated_node;
@@ -82,7 +83,6 @@ struct PodInfo {
   WallTime created;
   Resources requests;          // what the node must have free
   Resources nonzero_requests;  // with 100m / 200Mi a container assumed, for scoring only
-  Labels labels;
   Labels node_selector;
   bool has_required_node_terms = false;
   std::vector<NodeSelectorTerm> required_node_terms;  // any of them; none matches nothing
@@ -91,7 +91,7 @@ struct PodInfo {
   std::vector<Toleration> tolerations;
   std::vector<HostPort> host_ports;
   std::vector<std::string> images;
-  Ref<api::core_v1::Pod> object;  // for events and for preemption's writes
+  Ref<api::core_v1::Pod> object;  // its labels, events, preemption's writes
 };
 using PodPtr = std::shared_ptr<const PodInfo>;
 
@@ -128,7 +128,6 @@ const Taint* find_untolerated(const std::vector<Taint>& taints,
                               std::initializer_list<std::string_view> effects);
 bool matches(const NodeSelectorTerm& term, const NodeInfo& node);
 // Whether `term`, which belongs to a pod of namespace `owner_ns`, selects `pod`.
-bool selects(const AffinityTerm& term, const PodInfo& pod,
-             const std::map<std::string, Labels, std::less<>>& namespaces);
+bool selects(const AffinityTerm& term, const PodInfo& pod, const Namespaces& namespaces);
 
 }  // namespace keles::scheduler

@@ -82,7 +82,6 @@ class InterPodAffinity final : public Plugin {
   }
 
  private:
-  using Namespaces = std::map<std::string, Labels, std::less<>>;
   using Values = std::set<std::string, std::less<>>;
 
   void forbid_by_existing(const PodInfo& pod, const NodeInfo& node, const Namespaces& namespaces) {

@@ -1,0 +1,205 @@
+#include "scheduler/scheduler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/sim_loop.h"
+#include "client/fake_client.h"
+#include "machinery/codec_yaml.h"
+#include "scheduler/decide.h"
+
+namespace keles::scheduler {
+namespace {
+
+using api::core_v1::Namespace;
+using api::core_v1::Node;
+using api::core_v1::Pod;
+
+template <class T>
+Ref<T> yaml(const std::string& text) {
+  Result<Document> d = parse_yaml(text);
+  EXPECT_TRUE(d.ok()) << d.status().to_string() << "\n" << text;
+  return Ref<T>(std::make_shared<const Document>(std::move(*d)));
+}
+
+std::string node_text(const std::string& name, const std::string& cpu = "4",
+                      const std::string& labels = "", const std::string& spec = "") {
+  return "apiVersion: v1\nkind: Node\nmetadata: {name: " + name +
+         ", labels: {kubernetes.io/hostname: " + name + labels + "}}\nspec: {" + spec +
+         "}\nstatus: {allocatable: {cpu: '" + cpu + "', memory: 8Gi, pods: '110'}}";
+}
+
+std::string pod_text(const std::string& name, const std::string& spec = "",
+                     const std::string& meta = "") {
+  return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: default, uid: uid-" +
+         name + meta +
+         "}\nspec:\n  schedulerName: default-scheduler\n  containers: [{name: c, image: i}]\n" +
+         spec;
+}
+
+std::string requests(const std::string& cpu) {
+  return "  initContainers: []\n  overhead: {cpu: '" + cpu + "'}\n";
+}
+
+class DecideTest : public testing::Test {
+ protected:
+  Cache cache;
+  Decider decider;
+  Random random{7};
+  void SetUp() override { cache.set_namespace(yaml<Namespace>("metadata: {name: default}")); }
+  void node(const std::string& text) { cache.set_node(*yaml<Node>(text)); }
+  PodPtr pod(const std::string& text) { return extract_pod(yaml<Pod>(text)); }
+  void placed(const std::string& text) { cache.set_pod(pod(text)); }
+  std::string choose(const std::string& text) {
+    PodPtr p = pod(text);
+    Decision d = decider.decide(*p, cache.view(), random);
+    return d.node.empty() ? describe_failure(d.nodes_total, d.reasons) : d.node;
+  }
+};
+
+TEST_F(DecideTest, NoNodes) {
+  EXPECT_EQ(choose(pod_text("p")), "no nodes available to schedule pods");
+}
+
+TEST_F(DecideTest, EveryReasonAsUpstreamWordsIt) {
+  node(node_text("a", "1"));
+  node(node_text("b", "8", "", "taints: [{key: dedicated, value: x, effect: NoSchedule}]"));
+  node(node_text("c", "8", "", "unschedulable: true"));
+  EXPECT_EQ(choose(pod_text("p", requests("2"))),
+            "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s), "
+            "1 node(s) were unschedulable.");
+  EXPECT_EQ(choose(pod_text("p", requests("2") + "  tolerations: [{operator: Exists}]\n")).size(),
+            1u);
+  EXPECT_EQ(choose(pod_text("p", "  nodeSelector: {disk: ssd}\n")),
+            "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, "
+            "1 node(s) had untolerated taint(s), 1 node(s) were unschedulable.");
+}
+
+TEST_F(DecideTest, NodeAffinityAndSelector) {
+  node(node_text("a", "4", ", zone: east, rank: '5'"));
+  node(node_text("b", "4", ", zone: west, rank: '9'"));
+  auto with = [](const std::string& terms) {
+    return pod_text("p",
+                    "  affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "
+                    "{nodeSelectorTerms: [" +
+                        terms + "]}}}\n");
+  };
+  EXPECT_EQ(choose(pod_text("p", "  nodeSelector: {zone: west}\n")), "b");
+  EXPECT_EQ(choose(with("{matchExpressions: [{key: zone, operator: NotIn, values: [west]}]}")),
+            "a");
+  EXPECT_EQ(choose(with("{matchExpressions: [{key: rank, operator: Gt, values: ['7']}]}")), "b");
+  EXPECT_EQ(choose(with("{matchFields: [{key: metadata.name, operator: In, values: [a]}]}")), "a");
+  EXPECT_EQ(choose(with("{matchExpressions: [{key: gpu, operator: Exists}]}")),
+            "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.");
+  EXPECT_EQ(choose(pod_text(
+                "p",
+                "  affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: "
+                "[{weight: 100, preference: {matchExpressions: "
+                "[{key: zone, operator: In, values: [west]}]}}]}}\n")),
+            "b");
+}
+
+TEST_F(DecideTest, PodAffinity) {
+  node(node_text("a", "4", ", zone: east"));
+  node(node_text("b", "4", ", zone: west"));
+  placed(pod_text("web", "  nodeName: b\n", ", labels: {app: web}"));
+  auto with = [](const std::string& kind, const std::string& app, const std::string& labels = "") {
+    return pod_text("p",
+                    "  affinity: {" + kind +
+                        ": {requiredDuringSchedulingIgnoredDuringExecution: "
+                        "[{topologyKey: zone, labelSelector: {matchLabels: {app: " +
+                        app + "}}}]}}\n",
+                    labels);
+  };
+  EXPECT_EQ(choose(with("podAffinity", "web")), "b");
+  EXPECT_EQ(choose(with("podAntiAffinity", "web")), "a");
+  EXPECT_EQ(choose(with("podAffinity", "db")),
+            "0/2 nodes are available: 2 node(s) didn't match pod affinity rules.");
+  // The first of a group that wants to be together.
+  EXPECT_EQ(choose(with("podAffinity", "db", ", labels: {app: db}")).size(), 1u);
+  // Those placed keep others away.
+  placed(with("podAntiAffinity", "cron", ", labels: {app: cron}") + "  nodeName: a\n");
+  placed(pod_text("w2", "  nodeName: a\n", ", labels: {app: web}"));
+  EXPECT_EQ(choose(with("podAntiAffinity", "web", ", labels: {app: cron}")),
+            "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules.");
+  EXPECT_EQ(choose(pod_text("q", "", ", labels: {app: cron}")), "b");
+}
+
+TEST_F(DecideTest, HostPorts) {
+  node(node_text("a"));
+  std::string ports = "  hostNetwork: false\n";
+  std::string text =
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: NAME, namespace: default, uid: NAME}\n"
+      "spec: {EXTRA containers: [{name: c, image: i, ports: [{hostPort: 80, containerPort: 80}]}]}";
+  auto make = [&](std::string name, std::string extra) {
+    std::string t = text;
+    for (size_t at; (at = t.find("NAME")) != t.npos;) t.replace(at, 4, name);
+    t.replace(t.find("EXTRA"), 5, extra);
+    return t;
+  };
+  placed(make("x", "nodeName: a,"));
+  EXPECT_EQ(
+      choose(make("y", "")),
+      "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.");
+}
+
+TEST_F(DecideTest, SpreadsOverEmptyNodesAndCountsPods) {
+  node(node_text("a"));
+  node(node_text("b"));
+  placed(pod_text("one", "  nodeName: a\n"));
+  EXPECT_EQ(choose(pod_text("two")), "b");
+}
+
+TEST_F(DecideTest, PreemptsTheLeastImportant) {
+  node(node_text("a", "2"));
+  node(node_text("b", "2"));
+  placed(pod_text("low", "  nodeName: a\n  priority: 1\n" + requests("2")));
+  placed(pod_text("mid", "  nodeName: b\n  priority: 5\n" + requests("2")));
+  PodPtr high = pod(pod_text("high", "  priority: 10\n" + requests("1")));
+  Decision d = decider.decide(*high, cache.view(), random);
+  EXPECT_EQ(d.node, "");
+  Preemption p = decider.preempt(*high, cache.view(), d);
+  EXPECT_EQ(p.node, "a");
+  ASSERT_EQ(p.victims.size(), 1u);
+  EXPECT_EQ(p.victims[0]->name, "low");
+  PodPtr lowest = pod(pod_text("lowest", "  priority: 0\n" + requests("1")));
+  d = decider.decide(*lowest, cache.view(), random);
+  EXPECT_EQ(decider.preempt(*lowest, cache.view(), d).node, "");
+}
+
+TEST(Queue, WaitsForTheRightEvent) {
+  SimLoop loop(1);
+  SchedulingQueue q(loop);
+  PodPtr p = extract_pod(yaml<Pod>(pod_text("p")));
+  q.add(p);
+  std::vector<std::string> got;
+  Context ctx = Context::root(loop);
+  Context stop = ctx.child();
+  spawn(loop, [](Context c, SchedulingQueue* queue, std::vector<std::string>* out) -> Task<void> {
+    for (;;) {
+      auto next = co_await queue->next(c);
+      if (!next.ok()) co_return;
+      out->push_back((*next)->name + "@" + std::to_string(c.loop().now().ns / 1'000'000'000));
+      queue->park(*next, kNodeLabels);
+    }
+  }(stop, &q, &got));
+  loop.advance(5s);
+  q.on_event(kNodeTaints);
+  loop.advance(1s);
+  EXPECT_THAT(got, testing::ElementsAre("p@0"));
+  q.on_event(kNodeLabels);
+  loop.advance(1s);
+  EXPECT_THAT(got, testing::ElementsAre("p@0", "p@6"));
+  q.on_event(kNodeLabels);  // too soon: the second attempt backs off for two seconds
+  q.flush();
+  EXPECT_EQ(q.backing_off(), 1u);
+  loop.advance(3s);
+  q.flush();
+  loop.advance(1s);
+  EXPECT_EQ(got.size(), 3u);
+  stop.cancel();
+  loop.advance(1s);
+}
+
+}  // namespace
+}  // namespace keles::scheduler
