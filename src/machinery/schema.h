@@ -38,19 +38,34 @@ enum class Cardinality : uint8_t {
 enum class ListType : uint8_t { kAtomic, kSet, kMap };
 
 struct TypeDesc;
+struct EditTarget;
+
+struct EnumValue {
+  std::string_view name;
+  int32_t number;
+};
+struct EnumDesc {
+  std::string_view name;
+  std::span<const EnumValue> values;
+  // "" for a number that the enum does not know; 0 for a name that it does not know.
+  std::string_view name_of(int32_t number) const;
+  int32_t number_of(std::string_view name) const;
+};
 
 struct FieldDesc {
   std::string_view name;  // JSON name
   FieldType type;
   Cardinality cardinality;
   const TypeDesc* message;  // kMessage: the element's type
-  // Protobuf: field number, and for fields that Go embeds inline (JSON flattened) the number of the
-  // enclosing embedded message; 0 when there is none.
+  const EnumDesc* enumeration;  // kEnum
+  // Protobuf: the field's number inside its own message; 0 when it has none. Where Go embeds a
+  // struct inline, JSON has the fields flattened and protobuf nests them: see TypeDesc::wire.
   uint16_t number;
-  uint16_t embedded_in;
+  bool embedded;                  // belongs to such a nested message
   bool required;                  // OpenAPI's required
   bool omit_empty;                // JSON leaves the zero value out
   bool pointer;                   // Go pointer: explicit presence, also in protobuf
+  bool wrapped;                   // a list inside a message of its own: {repeated items = 1}
   std::string_view default_json;  // "" when none
   std::span<const std::string_view> enum_values;
   ListType list_type;
@@ -58,13 +73,44 @@ struct FieldDesc {
   bool map_atomic;                  // x-kubernetes-map-type: atomic
   std::string_view patch_strategy;  // "", "merge", "replace", "retainKeys", "merge,retainKeys"
   std::string_view patch_merge_key;
+  std::string_view oneof;  // CRI and etcd: the group of which at most one is set
+  std::string_view doc;    // one line for `kubectl explain`, or ""
 };
+
+// One entry of a message's protobuf layout: a field, or a nested message that JSON flattens.
+struct WireEntry {
+  uint16_t number;
+  int16_t field;             // index into TypeDesc::fields, or -1
+  uint16_t embedded_count;   // with -1: the nested message's entries, by number
+  const WireEntry* embedded;
+};
+
+// How a type's value looks in JSON, where it is not an object with the type's fields.
+enum class Form : uint8_t {
+  kObject,
+  kItems,           // a list of scalars; protobuf {repeated items = 1}
+  kSchemaOrArray,   // apiextensions: a schema, or a list of schemas
+  kSchemaOrBool,    // a schema, or a bool
+  kSchemaOrStrings  // a schema, or a list of strings
+};
+
+// Fills what a value of the type leaves open beyond constant defaults (src/machinery/default_hooks).
+using DefaultHook = void (*)(EditTarget);
 
 struct TypeDesc {
   std::string_view name;              // "io.k8s.api.core.v1.PodSpec"
   std::span<const FieldDesc> fields;  // in JSON output order
+  std::span<const uint16_t> by_name;  // indices of `fields`, sorted by name
+  std::span<const WireEntry> wire;    // by number
+  Form form;
+  bool proto3;         // zero scalars are not on the wire, numbers are packed (CRI, etcd)
+  bool map_atomic;     // x-kubernetes-map-type: atomic
+  bool has_defaults;   // it or something inside it has a default
+  DefaultHook default_hook;
+  std::string_view doc;
   const FieldDesc* find(std::string_view json_name) const;
-  const FieldDesc* find_number(uint16_t number) const;
+  const FieldDesc* find_number(uint16_t number) const;  // not those of embedded messages
+  int index_of(std::string_view json_name) const;       // -1 when there is none
 };
 
 struct SubresourceDesc {
@@ -91,10 +137,14 @@ struct KindDesc {
   std::string_view api_version() const { return api_version_; }        // "v1", "apps/v1"
   std::string_view group_resource() const { return group_resource_; }  // "pods", "deployments.apps"
   std::string_view api_version_, group_resource_;
+  bool bare;     // its JSON carries no kind and apiVersion (WatchEvent)
+  bool is_list;  // PodList, ...: `items` of the kind without "List"
   const SubresourceDesc* subresource(std::string_view name) const;
 };
 
-// Every built-in descriptor. Lookups return nullptr when there is none.
+// Every built-in descriptor. Lookups return nullptr when there is none. find_kind also finds lists
+// ("PodList") and bodies without a resource ("Status", "DeleteOptions"); all_kinds and find_resource
+// give served resources only, by group, version and plural.
 const KindDesc* find_kind(std::string_view group, std::string_view version, std::string_view kind);
 const KindDesc* find_kind(std::string_view api_version, std::string_view kind);
 const KindDesc* find_resource(std::string_view group, std::string_view version,

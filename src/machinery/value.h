@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/status.h"
 
@@ -103,6 +104,11 @@ class Value {
   Value& get_or_add(Arena& a, std::string_view key);    // appends null
   bool erase(std::string_view key);                     // keeps the order of the rest
   Value& append(Arena& a, Value v);
+  // Appends without looking for `key`, which must be new: for decoders that know it is.
+  Member& append_member(Arena& a, std::string_view key, Value v);
+  // Room for n elements at once; the value must be a list / a map.
+  void reserve_items(Arena& a, size_t n) { reserve_exactly(a, n, sizeof(Value)); }
+  void reserve_members(Arena& a, size_t n);
   void erase_at(size_t i);
   void truncate(size_t n);
   void clear() { size_ = is_list() || is_map() ? 0 : size_; }
@@ -123,6 +129,7 @@ class Value {
     void* p;  // Value[] or Member[], its capacity in the 8 bytes before
   } u_{.i = 0};
   void reserve(Arena& a, size_t n, size_t element);
+  void reserve_exactly(Arena& a, size_t n, size_t element);
 };
 static_assert(sizeof(Value) == 16);
 
@@ -141,8 +148,12 @@ struct Document {
   Arena arena;
   Value root;
   Document() = default;
-  Document(Document&&) = default;
-  Document& operator=(Document&&) = default;
+  Document(Document&& o) noexcept : arena(std::move(o.arena)), root(o.root) { o.root = Value(); }
+  Document& operator=(Document&& o) noexcept {
+    arena = std::move(o.arena);
+    root = std::exchange(o.root, Value());
+    return *this;
+  }
   Document clone() const;
 };
 using DocumentPtr = std::shared_ptr<const Document>;

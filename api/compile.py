@@ -1,0 +1,578 @@
+#!/usr/bin/python3
+"""Compiles the API description (api/GROUP/VERSION/*.yaml) into C++: constant descriptor tables and
+the typed accessor headers api/GROUP_VERSION.h. Form of the description: api/README.md.
+
+compile.py SOURCE_DIR OUTPUT_DIR          writes OUTPUT_DIR/api/*.h and OUTPUT_DIR/*.cc
+compile.py --list SOURCE_DIR OUTPUT_DIR   prints the files it would write, one a line
+"""
+import json
+import os
+import re
+import sys
+
+import yaml
+
+Loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+
+SCALARS = {
+    'string': 'kString', 'bool': 'kBool', 'int32': 'kInt32', 'int64': 'kInt64',
+    'uint32': 'kUint32', 'uint64': 'kUint64', 'double': 'kDouble', 'float': 'kFloat',
+    'bytes': 'kBytes', 'quantity': 'kQuantity', 'time': 'kTime', 'microtime': 'kMicroTime',
+    'duration': 'kDuration', 'int-or-string': 'kIntOrString', 'any': 'kRaw',
+}
+FORMS = {'schema-or-array': 'kSchemaOrArray', 'schema-or-bool': 'kSchemaOrBool',
+         'schema-or-strings': 'kSchemaOrStrings'}
+ALL_VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
+FIELD_KEYS = {'type', 'proto', 'required', 'always', 'omit', 'pointer', 'value', 'inline', 'wrapped',
+              'default', 'enum', 'list', 'keys', 'patch', 'merge', 'map', 'oneof', 'doc'}
+KEYWORDS = set('''alignas and asm auto bool break case catch char class const continue default
+delete do double else enum explicit export extern false float for friend goto if inline int long
+mutable namespace new not operator or private protected public register return short signed sizeof
+static struct switch template this throw true try typedef union unsigned using virtual void
+volatile while xor descriptor'''.split())
+EXTRA_DEPS = {}
+
+
+def fail(where, what):
+    sys.exit(f'api: {where}: {what}')
+
+
+def snake(name):
+    words = re.findall(
+        r'[A-Z]+s(?=[A-Z]|$)|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z]+[0-9]*|[0-9]+', name)
+    out = '_'.join(w.lower() for w in words)
+    return out + '_' if out in KEYWORDS else out
+
+
+def lit(text):
+    return json.dumps(text, ensure_ascii=False) if text else '""'
+
+
+class Field:
+    def __init__(self, where, name, spec, package):
+        unknown = set(spec) - FIELD_KEYS
+        if unknown:
+            fail(where, f'unknown key {sorted(unknown)}')
+        self.name, self.spec, self.where = name, spec, where
+        text = spec['type']
+        self.card = 'kList' if text.startswith('[]') else 'kMap' if text.startswith('{}') else 'kSingle'
+        base = text[2:] if self.card != 'kSingle' else text
+        self.message = self.enum = None
+        self.base = base
+        if base in SCALARS:
+            self.type = SCALARS[base]
+        elif '.' in base:
+            self.type, self.message = 'kMessage', tuple(base.rsplit('.', 1))
+        elif base in package.enums:
+            self.type, self.enum = 'kEnum', base
+        else:
+            self.type, self.message = 'kMessage', (package.dir, base)
+        self.number = spec.get('proto', 0)
+        required = spec.get('required', False)
+        self.required = required
+        single = self.card == 'kSingle'
+        if single and self.type == 'kMessage':
+            self.pointer = not (required or spec.get('value')) or spec.get('pointer', False)
+        else:
+            self.pointer = spec.get('pointer', False)
+        # What JSON writes even when empty: required fields, Go structs that are not pointers, and
+        # scalars that Go keeps in structs.
+        always = required or spec.get('always', False)
+        if single and not self.pointer and self.type in ('kMessage', 'kTime', 'kMicroTime',
+                                                         'kQuantity', 'kIntOrString', 'kRaw'):
+            always = True
+        self.omit_empty = spec.get('omit', False) or not always
+        if package.proto3:
+            self.omit_empty = True
+            self.pointer = single and self.type == 'kMessage' or 'oneof' in spec
+        self.default = json.dumps(spec['default'], separators=(',', ':')) if 'default' in spec else ''
+
+
+class Type:
+    def __init__(self, package, name, spec, where):
+        self.package, self.name, self.spec, self.where = package, name, spec, where
+        self.fields = []   # flattened, JSON order
+        self.wire = []     # (number, field index | list of the same)
+        self.is_kind = False
+        self.resolved = False
+        self.full = f'{package.package}.{name}'
+        self.form = 'kItems' if 'items' in spec else FORMS.get(spec.get('form'), 'kObject')
+
+    @property
+    def symbol(self):
+        return f'type_{self.package.ident}_{self.name}'
+
+    def resolve(self, world):
+        """Flattens inline structs; fills fields and wire."""
+        if self.resolved:
+            return
+        self.resolved = True
+        specs = self.spec.get('fields') or {}
+        if self.form == 'kItems':
+            specs = {'items': {'type': '[]' + self.spec['items'], 'proto': 1}}
+        if self.is_kind and not self.spec.get('bare'):
+            for n in ('kind', 'apiVersion'):
+                self.fields.append((Field(self.where, n, {'type': 'string'}, self.package), False))
+        for name, spec in specs.items():
+            f = Field(f'{self.where}: {self.name}.{name}', name, spec, self.package)
+            if f.message and f.message not in world.types:
+                fail(f.where, f'no type {f.message[0]}.{f.message[1]}')
+            if not spec.get('inline'):
+                if f.number:
+                    self.wire.append((f.number, len(self.fields)))
+                self.fields.append((f, False))
+                continue
+            inner = world.types[f.message]
+            inner.resolve(world)
+            offset = len(self.fields)
+
+            def shift(wire):
+                return [(n, x + offset if isinstance(x, int) else shift(x)) for n, x in wire]
+            self.wire.append((f.number, shift(inner.wire)))
+            self.fields += [(g, True) for g, _ in inner.fields]
+        self.wire.sort(key=lambda e: e[0])
+        numbers = [n for n, _ in self.wire]
+        if len(set(numbers)) != len(numbers):
+            fail(self.where, f'{self.name}: a protobuf number is used twice')
+        names = [f.name for f, _ in self.fields]
+        if len(set(names)) != len(names):
+            fail(self.where, f'{self.name}: a field name is used twice')
+
+
+class Kind:
+    def __init__(self, package, name, spec, is_list=False):
+        self.package, self.name, self.spec = package, name, spec or {}
+        self.group = self.spec.get('group', package.group)
+        self.version = package.version
+        self.is_list = is_list
+        self.type = name
+
+
+class Package:
+    def __init__(self, source, directory):
+        self.dir = directory
+        self.ident = directory.replace('/', '_')
+        with open(f'{source}/{directory}/group.yaml') as f:
+            g = yaml.load(f, Loader)
+        self.group, self.version, self.package = g['group'], g['version'], g['package']
+        self.proto3 = g.get('syntax') == 'proto3'
+        self.types, self.kinds, self.enums, self.services = {}, [], {}, {}
+        files = sorted(f for f in os.listdir(f'{source}/{directory}')
+                       if f.endswith('.yaml') and f != 'group.yaml')
+        loaded = []
+        for name in files:
+            with open(f'{source}/{directory}/{name}') as f:
+                d = yaml.load(f, Loader) or {}
+            loaded.append((f'{directory}/{name}', d))
+            self.enums.update(d.get('enums') or {})
+            self.services.update(d.get('services') or {})
+        for where, d in loaded:
+            for tname, spec in (d.get('types') or {}).items():
+                if tname in self.types:
+                    fail(where, f'type {tname} is described twice')
+                self.types[tname] = Type(self, tname, spec or {}, where)
+            for kname, spec in (d.get('kinds') or {}).items():
+                kind = Kind(self, kname, spec)
+                self.kinds.append(kind)
+                if kname not in self.types:
+                    fail(where, f'kind {kname} has no type')
+                self.types[kname].is_kind = True
+                self.types[kname].spec.setdefault('bare', kind.spec.get('bare', False))
+                if kind.spec.get('list'):
+                    lname = kind.spec['list']
+                    self.types[lname] = Type(self, lname, {'fields': {
+                        'metadata': {'type': 'meta/v1.ListMeta', 'proto': 1, 'value': True},
+                        'items': {'type': '[]' + kname, 'proto': 2, 'required': True}}}, where)
+                    self.types[lname].is_kind = True
+                    self.kinds.append(Kind(self, lname, {'group': kind.group}, True))
+
+
+class World:
+    def __init__(self, source):
+        dirs = sorted(f'{g}/{v}' for g in os.listdir(source) if os.path.isdir(f'{source}/{g}')
+                      for v in os.listdir(f'{source}/{g}')
+                      if os.path.exists(f'{source}/{g}/{v}/group.yaml'))
+        self.packages = [Package(source, d) for d in dirs]
+        self.types = {(p.dir, t.name): t for p in self.packages for t in p.types.values()}
+        for t in self.types.values():
+            t.resolve(self)
+        # Which types hold a default, at any depth.
+        self.defaulted = {k for k, t in self.types.items()
+                          if t.spec.get('hook') or any(f.default for f, _ in t.fields)}
+        changed = True
+        while changed:
+            changed = False
+            for k, t in self.types.items():
+                if k not in self.defaulted and any(f.message in self.defaulted for f, _ in t.fields):
+                    self.defaulted.add(k)
+                    changed = True
+
+
+# --- descriptor tables ---------------------------------------------------------------------------
+
+class Strings:
+    """Arrays of string_views, shared within one file."""
+
+    def __init__(self):
+        self.seen, self.lines = {}, []
+
+    def span(self, values):
+        if not values:
+            return '{}'
+        key = tuple(values)
+        if key not in self.seen:
+            self.seen[key] = f'strings_{len(self.seen)}'
+            body = ', '.join(lit(v) for v in values)
+            self.lines.append(f'constexpr std::string_view {self.seen[key]}[] = {{{body}}};')
+        return self.seen[key]
+
+
+def field_row(world, f, embedded, strings, package):
+    s = f.spec
+    message = f'&{world.types[f.message].symbol}' if f.message else 'nullptr'
+    enum = f'&enum_{package.ident}_{f.enum}' if f.enum else 'nullptr'
+    list_type = {'set': 'kSet', 'map': 'kMap'}.get(s.get('list'), 'kAtomic')
+    flags = [embedded, f.required, f.omit_empty, f.pointer, s.get('wrapped', False)]
+    enum_values = s.get('enum', [])
+    return ('    {' + ', '.join([
+        lit(f.name), f'FieldType::{f.type}', f'Cardinality::{f.card}', message, enum, str(f.number),
+        *('true' if x else 'false' for x in flags), lit(f.default), strings.span(enum_values),
+        f'ListType::{list_type}', strings.span(s.get('keys')),
+        'true' if s.get('map') == 'atomic' else 'false', lit(s.get('patch', '')),
+        lit(s.get('merge', '')), lit(s.get('oneof', '')), lit(s.get('doc', ''))]) + '},')
+
+
+def wire_rows(name, wire, out):
+    rows = []
+    for i, (number, target) in enumerate(wire):
+        if isinstance(target, int):
+            rows.append(f'    {{{number}, {target}, 0, nullptr}},')
+        else:
+            inner = f'{name}_{i}'
+            wire_rows(inner, target, out)
+            rows.append(f'    {{{number}, -1, {len(target)}, {inner if target else "nullptr"}}},')
+    if rows:
+        out.append(f'constexpr WireEntry {name}[] = {{')
+        out += rows
+        out.append('};')
+
+
+def emit_types(world, package, types, path):
+    strings, body, hooks = Strings(), [], set()
+    for t in types:
+        base = t.symbol[5:]
+        rows = [field_row(world, f, e, strings, t.package) for f, e in t.fields]
+        if rows:
+            body.append(f'constexpr FieldDesc fields_{base}[] = {{')
+            body += rows
+            body.append('};')
+            order = sorted(range(len(t.fields)), key=lambda i: t.fields[i][0].name.encode())
+            body.append(f'constexpr uint16_t names_{base}[] = {{{", ".join(map(str, order))}}};')
+        wire_rows(f'wire_{base}', t.wire, body)
+        hook = t.spec.get('hook')
+        if hook:
+            hooks.add(hook)
+        body.append(f'constinit const TypeDesc {t.symbol} = {{{lit(t.full)}, ' + ', '.join([
+            f'fields_{base}' if rows else '{}', f'names_{base}' if rows else '{}',
+            f'wire_{base}' if t.wire else '{}', f'Form::{t.form}',
+            'true' if package.proto3 else 'false',
+            'true' if t.spec.get('map') == 'atomic' else 'false',
+            'true' if (package.dir, t.name) in world.defaulted else 'false',
+            f'&default_{hook}' if hook else 'nullptr', lit(t.spec.get('doc', ''))]) + '};')
+    with open(path, 'w') as out:
+        out.write('// Made by api/compile.py.\n#include "types.h"\n\n')
+        if hooks:
+            out.write('#include "machinery/default_hooks.h"\n\n')
+        out.write('namespace keles::tables {\nnamespace {\n' + '\n'.join(strings.lines) +
+                  '\n}  // namespace\n')
+        out.write('\n'.join(body) + '\n}  // namespace keles::tables\n')
+
+
+def group_resource(kind):
+    plural = kind.spec.get('plural', '')
+    return f'{plural}.{kind.group}' if kind.group and plural else plural
+
+
+def emit_kinds(world, path):
+    strings, body, kinds = Strings(), [], []
+    for p in world.packages:
+        for k in p.kinds:
+            s, sym = k.spec, f'kind_{p.ident}_{k.name}'
+            subs, cols = s.get('subresources') or {}, s.get('columns') or []
+            if subs:
+                body.append(f'constexpr SubresourceDesc subs_{sym}[] = {{')
+                for name, x in subs.items():
+                    body.append('    {' + ', '.join([lit(name), *(lit(x.get(a, '')) for a in (
+                        'kind', 'group', 'version')), strings.span(x['verbs'])]) + '},')
+                body.append('};')
+            if cols:
+                body.append(f'constexpr ColumnDesc cols_{sym}[] = {{')
+                for c in cols:
+                    body.append('    {' + ', '.join([
+                        lit(c['name']), lit(c.get('type', 'string')), lit(c.get('format', '')),
+                        lit(c.get('doc', '')), str(c.get('priority', 0)), lit(c.get('path', ''))]) + '},')
+                body.append('};')
+            verbs = s.get('verbs', ALL_VERBS if s.get('plural') else [])
+            av = f'{k.group}/{k.version}' if k.group else k.version
+            body.append(f'constinit const KindDesc {sym} = {{' + ', '.join([
+                lit(k.group), lit(k.version), lit(k.name), lit(s.get('list', '')),
+                lit(s.get('plural', '')), lit(s.get('singular', '')),
+                'true' if s.get('scope') == 'namespaced' else 'false', strings.span(s.get('short')),
+                strings.span(s.get('categories')), strings.span(verbs),
+                f'subs_{sym}' if subs else '{}', f'cols_{sym}' if cols else '{}',
+                strings.span(s.get('selectable')), f'&{p.types[k.name].symbol}', lit(av),
+                lit(group_resource(k)), 'true' if s.get('bare') else 'false',
+                'true' if k.is_list else 'false']) + '};')
+            kinds.append((k, sym))
+    by_kind = sorted(kinds, key=lambda x: (x[0].group, x[0].version, x[0].name))
+    served = sorted((x for x in kinds if x[0].spec.get('plural')),
+                    key=lambda x: (x[0].group, x[0].version, x[0].spec['plural']))
+    types = sorted(world.types.values(), key=lambda t: t.full)
+    with open(path, 'w') as out:
+        out.write('// Made by api/compile.py.\n#include "kinds.h"\n\n#include "types.h"\n\n')
+        out.write('namespace keles::tables {\nnamespace {\n' + '\n'.join(strings.lines) +
+                  '\n}  // namespace\n' + '\n'.join(body) + '\n')
+        for name, rows in (('kinds_by_name', by_kind), ('kinds_served', served)):
+            out.write(f'constinit const KindDesc* const {name}_[] = {{' +
+                      ', '.join('&' + s for _, s in rows) + '};\n')
+            out.write(f'constinit const std::span<const KindDesc* const> {name} = {name}_;\n')
+        out.write('constinit const TypeDesc* const types_by_name_[] = {' +
+                  ', '.join('&' + t.symbol for t in types) + '};\n')
+        out.write('constinit const std::span<const TypeDesc* const> types_by_name = types_by_name_;\n')
+        out.write('}  // namespace keles::tables\n')
+
+
+def emit_shared(world, out_dir):
+    with open(f'{out_dir}/types.h', 'w') as out:
+        out.write('// Made by api/compile.py.\n#pragma once\n\n#include "machinery/schema.h"\n\n')
+        out.write('namespace keles::tables {\n')
+        for p in world.packages:
+            out.writelines(f'extern const EnumDesc enum_{p.ident}_{e};\n' for e in p.enums)
+            out.writelines(f'extern const TypeDesc {t.symbol};\n' for t in p.types.values())
+        out.write('}  // namespace keles::tables\n')
+    with open(f'{out_dir}/kinds.h', 'w') as out:
+        out.write('// Made by api/compile.py.\n#pragma once\n\n#include "machinery/schema.h"\n\n')
+        out.write('namespace keles::tables {\n')
+        out.write('extern const std::span<const KindDesc* const> kinds_by_name;\n')
+        out.write('extern const std::span<const KindDesc* const> kinds_served;\n')
+        out.write('extern const std::span<const TypeDesc* const> types_by_name;\n')
+        for p in world.packages:
+            out.writelines(f'extern const KindDesc kind_{p.ident}_{k.name};\n' for k in p.kinds)
+        out.write('}  // namespace keles::tables\n')
+    with open(f'{out_dir}/enums.cc', 'w') as out:
+        out.write('// Made by api/compile.py.\n#include "types.h"\n\nnamespace keles::tables {\n')
+        for p in world.packages:
+            for e, values in p.enums.items():
+                rows = ', '.join(f'{{{lit(n)}, {v}}}' for n, v in values.items())
+                out.write(f'static constexpr EnumValue values_{p.ident}_{e}[] = {{{rows}}};\n')
+                out.write(f'constinit const EnumDesc enum_{p.ident}_{e} = '
+                          f'{{{lit(e)}, values_{p.ident}_{e}}};\n')
+        out.write('}  // namespace keles::tables\n')
+
+
+# --- accessors -----------------------------------------------------------------------------------
+
+STRINGY = {'kString', 'kBytes', 'kQuantity', 'kTime', 'kMicroTime', 'kDuration', 'kEnum'}
+INTS = {'kInt32', 'kInt64', 'kUint32', 'kUint64'}
+
+
+def cpp_element(world, package, f, edit):
+    """The C++ type of one element of f."""
+    if f.type in STRINGY:
+        return 'std::string_view'
+    if f.type in INTS:
+        return 'int64_t'
+    if f.type == 'kBool':
+        return 'bool'
+    if f.type in ('kDouble', 'kFloat'):
+        return 'double'
+    if f.type in ('kRaw', 'kIntOrString'):
+        return '::keles::Value'
+    t = world.types[f.message]
+    if t.form == 'kItems':
+        inner = t.fields[0][0]
+        return f'::keles::List<{cpp_element(world, package, inner, False)}>'
+    if t.form != 'kObject':
+        return '::keles::Value'
+    name = t.name if t.package is package else f'{t.package.ident}::{t.name}'
+    return name + 'Edit' if edit else name
+
+
+READ_SCALAR = {'std::string_view': 'as_string', 'int64_t': 'as_int', 'bool': 'as_bool',
+               'double': 'as_double'}
+
+
+def accessors(world, package, t, done):
+    """(read view lines, edit view lines, out-of-class definitions) of one type."""
+    read, edit, late = [], [], []
+    for f, _ in t.fields:
+        n, key = snake(f.name), lit(f.name)
+        element = cpp_element(world, package, f, False)
+        is_view = f.type == 'kMessage' and element[0] != ':'
+        raw = element == '::keles::Value'
+        read.append(f'  bool has_{n}() const {{ return has_({key}); }}')
+        edit.append(f'  void clear_{n}() {{ erase_({key}); }}')
+        if f.card == 'kMap':
+            read.append(f'  ::keles::Map<{element}> {n}() const {{ return ::keles::Map<{element}>(at_({key})); }}')
+            edit.append(f'  ::keles::MapEdit edit_{n}() {{ return ::keles::MapEdit(slot_({key})); }}')
+            edit.append(f'  void set_{n}(const ::keles::View& v) {{ put_copy_({key}, v); }}')
+        elif f.card == 'kList':
+            read.append(f'  ::keles::List<{element}> {n}() const {{ return ::keles::List<{element}>(at_({key})); }}')
+            e = cpp_element(world, package, f, True) if is_view else element
+            edit.append(f'  ::keles::ListEdit<{e}> edit_{n}() {{ return ::keles::ListEdit<{e}>(slot_({key})); }}')
+            edit.append(f'  void set_{n}(const ::keles::View& v) {{ put_copy_({key}, v); }}')
+        elif raw:
+            read.append(f'  const ::keles::Value& {n}() const {{ return at_({key}); }}')
+            edit.append(f'  void set_{n}(const ::keles::Value& v) {{ put_copy_({key}, v); }}')
+        elif is_view:
+            e = element + 'Edit'
+            edit.append(f'  void set_{n}(const {element}& v) {{ put_copy_({key}, v); }}')
+            if f.message[0] == package.dir and f.message[1] not in done:
+                read.append(f'  {element} {n}() const;')
+                late.append(f'inline {element} {t.name}::{n}() const {{ return {element}(at_({key})); }}')
+                edit.append(f'  {e} edit_{n}();')
+                late.append(f'inline {e} {t.name}Edit::edit_{n}() {{ return {e}(slot_({key})); }}')
+            else:
+                read.append(f'  {element} {n}() const {{ return {element}(at_({key})); }}')
+                edit.append(f'  {e} edit_{n}() {{ return {e}(slot_({key})); }}')
+        elif element.startswith('::keles::List'):
+            read.append(f'  {element} {n}() const {{ return {element}(at_({key})); }}')
+            edit.append(f'  void set_{n}(const ::keles::View& v) {{ put_copy_({key}, v); }}')
+        else:
+            read.append(f'  {element} {n}() const {{ return at_({key}).{READ_SCALAR[element]}(); }}')
+            edit.append(f'  void set_{n}({element} v) {{ put_({key}, v); }}')
+    return read, edit, late
+
+
+def topological(world, package):
+    """The package's object types, each after those it holds by value (but for recursion)."""
+    order, state = [], {}
+
+    def visit(t):
+        if state.get(t.name):
+            return
+        state[t.name] = 1
+        for f, _ in t.fields:
+            if f.message and f.message[0] == package.dir and f.card == 'kSingle':
+                visit(world.types[f.message])
+        order.append(t)
+    for t in package.types.values():
+        visit(t)
+    return [t for t in order if t.form == 'kObject']
+
+
+def emit_header(world, package, path):
+    order = topological(world, package)
+    used = sorted({f.message[0] for t in order for f, _ in t.fields
+                   if f.message and f.message[0] != package.dir})
+    out = ['// Made by api/compile.py: typed views of ' + package.dir + ' (see machinery/value.h).',
+           '#pragma once', '', '#include "machinery/schema.h"', '#include "machinery/view.h"']
+    out += [f'#include "api/{u.replace("/", "_")}.h"' for u in used]
+    ns = f'keles::api::{package.ident}'
+    out += ['', f'namespace {ns} {{']
+    for t in order:
+        out.append(f'class {t.name};')
+        out.append(f'class {t.name}Edit;')
+    done, late_all = set(), []
+    for t in order:
+        read, edit, late = accessors(world, package, t, done)
+        late_all += late
+        done.add(t.name)
+        out += [f'class {t.name} : public ::keles::MessageView {{', ' public:',
+                '  using ::keles::MessageView::MessageView;',
+                '  static const ::keles::TypeDesc& descriptor();', *read, '};']
+        out += [f'class {t.name}Edit : public ::keles::EditView<{t.name}, {max(len(t.fields), 1)}> {{',
+                ' public:', f'  using ::keles::EditView<{t.name}, {max(len(t.fields), 1)}>::EditView;',
+                *edit, '};']
+    out += late_all
+    if package.services:
+        out.append('// gRPC method paths.')
+        for s, methods in package.services.items():
+            for m in methods:
+                out.append(f'inline constexpr std::string_view k{s}{m} = "/{package.package}.{s}/{m}";')
+    if package.enums:
+        out.append('// Enum names as the trees hold them.')
+        seen = set()
+        for e, values in package.enums.items():
+            for v in values:
+                out.append(f'inline constexpr std::string_view k{e}_{v} = "{v}";')
+    out += [f'}}  // namespace {ns}', '', 'namespace keles {']
+    for k in package.kinds:
+        out.append(f'template <> const KindDesc& kind_of<api::{package.ident}::{k.name}>();')
+    out += ['}  // namespace keles', '']
+    with open(path, 'w') as f:
+        f.write('\n'.join(out))
+
+
+def emit_header_source(package, order, path):
+    out = ['// Made by api/compile.py.', f'#include "api/{package.ident}.h"', '', '#include "kinds.h"',
+           '#include "types.h"', '', 'namespace keles {']
+    for t in order:
+        out.append(f'const TypeDesc& api::{package.ident}::{t.name}::descriptor() '
+                   f'{{ return tables::{t.symbol}; }}')
+    for k in package.kinds:
+        out.append(f'template <> const KindDesc& kind_of<api::{package.ident}::{k.name}>() '
+                   f'{{ return tables::kind_{package.ident}_{k.name}; }}')
+    out += ['}  // namespace keles', '']
+    with open(path, 'w') as f:
+        f.write('\n'.join(out))
+
+
+CHUNK = 120  # types a file
+
+
+def outputs(world):
+    """(path, function that writes it) of every file; the .cc files first by package."""
+    files = []
+    for p in world.packages:
+        types = [t for t in p.types.values()]
+        for i in range(0, len(types), CHUNK):
+            part = types[i:i + CHUNK]
+            files.append((f'{p.ident}_types_{i // CHUNK}.cc',
+                          lambda path, p=p, part=part: emit_types(world, p, part, path)))
+        files.append((f'{p.ident}_views.cc', lambda path, p=p: emit_header_source(
+            p, topological(world, p), path)))
+        files.append((f'api/{p.ident}.h', lambda path, p=p: emit_header(world, p, path)))
+    files.append(('kinds.cc', lambda path: emit_kinds(world, path)))
+    files.append(('enums.cc', lambda path: emit_shared(world, os.path.dirname(path))))
+    return files
+
+
+def write_if_changed(path, make):
+    """Leaves the file's time alone when nothing changed, so that nothing is built again."""
+    old = None
+    if os.path.exists(path):
+        with open(path) as f:
+            old = f.read()
+        os.rename(path, path + '.old')
+    make(path)
+    if old is not None:
+        with open(path) as f:
+            same = f.read() == old
+        if same:
+            os.replace(path + '.old', path)
+        else:
+            os.remove(path + '.old')
+
+
+def main():
+    args = sys.argv[1:]
+    listing = args and args[0] == '--list'
+    source, out_dir = args[-2], args[-1]
+    world = World(source)
+    files = outputs(world)
+    if listing:
+        print('\n'.join(f'{out_dir}/{name}' for name, _ in files))
+        return
+    os.makedirs(f'{out_dir}/api', exist_ok=True)
+    for name, make in files:
+        if name == 'enums.cc':
+            make(f'{out_dir}/{name}')
+        else:
+            write_if_changed(f'{out_dir}/{name}', make)
+    with open(f'{out_dir}/stamp', 'w') as f:
+        f.write('made\n')
+
+
+if __name__ == '__main__':
+    main()
