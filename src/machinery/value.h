@@ -306,7 +306,7 @@ class MapEdit {
   void set(std::string_view key, const V& v) const {
     Value copy;
     if constexpr (std::is_base_of_v<View, V>) {
-      copy = deep_copy(*t_.arena, v.value());
+      copy = deep_copy(*t_.arena, static_cast<const View&>(v).value());
     } else if constexpr (std::is_convertible_v<V, std::string_view>) {
       copy = to_value(*t_.arena, std::string_view(v));
     } else if constexpr (std::is_integral_v<V> && !std::is_same_v<V, bool>) {
@@ -350,10 +350,10 @@ class Ref {
 template <class E>
 class Draft {
  public:
-  Draft() : doc_(std::make_unique<Document>()), edit_(target()) { doc_->root = Value::map(); }
-  explicit Draft(const View& from) : doc_(std::make_unique<Document>()), edit_(target()) {
-    doc_->root = deep_copy(doc_->arena, from.value());
-  }
+  Draft() : doc_(std::make_unique<Document>()), edit_(target()) {}
+  explicit Draft(const View& from) : doc_(copy_of(from)), edit_(target()) {}
+  explicit Draft(Document doc)
+      : doc_(std::make_unique<Document>(std::move(doc))), edit_(target()) {}
   const E* operator->() const { return &edit_; }
   E* operator->() { return &edit_; }
   const E& operator*() const { return edit_; }
@@ -364,6 +364,11 @@ class Draft {
   Document take() { return std::move(*doc_); }
 
  private:
+  static std::unique_ptr<Document> copy_of(const View& from) {
+    auto doc = std::make_unique<Document>();
+    doc->root = deep_copy(doc->arena, from.value());
+    return doc;
+  }
   EditTarget target() { return {&doc_->root, &doc_->arena}; }
   std::unique_ptr<Document> doc_;
   E edit_;

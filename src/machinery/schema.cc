@@ -1,0 +1,87 @@
+#include "machinery/schema.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "kinds.h"
+
+namespace keles {
+
+std::string_view EnumDesc::name_of(int32_t number) const {
+  for (const EnumValue& v : values) {
+    if (v.number == number) return v.name;
+  }
+  return {};
+}
+
+int32_t EnumDesc::number_of(std::string_view name) const {
+  for (const EnumValue& v : values) {
+    if (v.name == name) return v.number;
+  }
+  return 0;
+}
+
+int TypeDesc::index_of(std::string_view json_name) const {
+  auto at = std::lower_bound(by_name.begin(), by_name.end(), json_name,
+                             [this](uint16_t i, std::string_view n) { return fields[i].name < n; });
+  return at != by_name.end() && fields[*at].name == json_name ? *at : -1;
+}
+
+const FieldDesc* TypeDesc::find(std::string_view json_name) const {
+  int i = index_of(json_name);
+  return i < 0 ? nullptr : &fields[i];
+}
+
+const FieldDesc* TypeDesc::find_number(uint16_t number) const {
+  auto at = std::lower_bound(wire.begin(), wire.end(), number,
+                             [](const WireEntry& e, uint16_t n) { return e.number < n; });
+  return at != wire.end() && at->number == number && at->field >= 0 ? &fields[at->field] : nullptr;
+}
+
+const SubresourceDesc* KindDesc::subresource(std::string_view name) const {
+  for (const SubresourceDesc& s : subresources) {
+    if (s.name == name) return &s;
+  }
+  return nullptr;
+}
+
+namespace {
+using Key = std::tuple<std::string_view, std::string_view, std::string_view>;
+
+template <class Get>
+const KindDesc* search(std::span<const KindDesc* const> sorted, const Key& key, Get get) {
+  auto at = std::lower_bound(sorted.begin(), sorted.end(), key,
+                             [&](const KindDesc* k, const Key& b) { return get(*k) < b; });
+  return at != sorted.end() && get(**at) == key ? *at : nullptr;
+}
+}  // namespace
+
+const KindDesc* find_kind(std::string_view group, std::string_view version, std::string_view kind) {
+  return search(tables::kinds_by_name, {group, version, kind}, [](const KindDesc& k) {
+    return Key{k.group, k.version, k.kind};
+  });
+}
+
+const KindDesc* find_kind(std::string_view api_version, std::string_view kind) {
+  auto slash = api_version.find('/');
+  if (slash == std::string_view::npos) return find_kind("", api_version, kind);
+  return find_kind(api_version.substr(0, slash), api_version.substr(slash + 1), kind);
+}
+
+const KindDesc* find_resource(std::string_view group, std::string_view version,
+                              std::string_view plural) {
+  return search(tables::kinds_served, {group, version, plural}, [](const KindDesc& k) {
+    return Key{k.group, k.version, k.plural};
+  });
+}
+
+const TypeDesc* find_type(std::string_view name) {
+  auto sorted = tables::types_by_name;
+  auto at = std::lower_bound(sorted.begin(), sorted.end(), name,
+                             [](const TypeDesc* t, std::string_view n) { return t->name < n; });
+  return at != sorted.end() && (*at)->name == name ? *at : nullptr;
+}
+
+std::span<const KindDesc* const> all_kinds() { return tables::kinds_served; }
+
+}  // namespace keles
