@@ -3,6 +3,7 @@
 
 #include "base/context.h"
 #include "base/file.h"
+#include "base/flags.h"
 #include "base/loop.h"
 #include "base/metrics.h"
 #include "base/process.h"
@@ -142,6 +143,29 @@ TEST(File, WritesAtomicallyAndRemovesTrees) {
   EXPECT_TRUE(read_file(dir + "/none").status().is(Reason::kNotFound));
   EXPECT_TRUE(remove_tree(dir).ok());
   EXPECT_FALSE(path_exists(dir));
+}
+
+TEST(Flags, ReadsPflagForms) {
+  std::string name = "kind";
+  bool quiet = false;
+  Duration wait{0};
+  std::vector<std::string> list;
+  Flags f("usage");
+  f.add("name", &name, "cluster name", 'n');
+  f.add("quiet", &quiet, "less output", 'q');
+  f.add("wait", &wait, "how long");
+  f.add("list", &list, "several");
+  auto rest = f.parse(
+      {"create", "--name=a", "-q", "--wait", "1m30s", "--list=x,y", "--list", "z", "--", "-n"});
+  ASSERT_TRUE(rest.ok()) << rest.status().to_string();
+  EXPECT_THAT(*rest, testing::ElementsAre("create", "-n"));
+  EXPECT_EQ(name, "a");
+  EXPECT_TRUE(quiet);
+  EXPECT_EQ(wait, Duration(90s));
+  EXPECT_THAT(list, testing::ElementsAre("x", "y", "z"));
+  EXPECT_EQ(f.parse({"--nope"}).status().message(), "unknown flag: --nope");
+  EXPECT_EQ(f.parse({"--name"}).status().message(), "flag needs an argument: --name");
+  EXPECT_FALSE(f.parse({"--wait=soon"}).ok());
 }
 
 TEST(Metrics, ExposesPrometheusText) {

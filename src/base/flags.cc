@@ -1,0 +1,192 @@
+#include "base/flags.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace keles {
+namespace {
+
+bool parse_bool(std::string_view s, bool* out) {
+  for (std::string_view t : {"1", "t", "T", "true", "TRUE", "True"}) {
+    if (s == t) return *out = true;
+  }
+  for (std::string_view f : {"0", "f", "F", "false", "FALSE", "False"}) {
+    if (s == f) {
+      *out = false;
+      return true;
+    }
+  }
+  return false;
+}
+
+// Go's duration text, the units that a command line needs: h, m, s, ms.
+bool parse_short_duration(std::string_view s, Duration* out) {
+  if (s == "0") {
+    *out = Duration(0);
+    return true;
+  }
+  Duration total(0);
+  while (!s.empty()) {
+    double n = 0;
+    auto r = std::from_chars(s.data(), s.data() + s.size(), n);
+    if (r.ec != std::errc() || n < 0) return false;
+    s.remove_prefix(static_cast<size_t>(r.ptr - s.data()));
+    double unit;
+    size_t width = 1;
+    if (s.starts_with("ms")) {
+      unit = 1e6;
+      width = 2;
+    } else if (s.starts_with("s")) {
+      unit = 1e9;
+    } else if (s.starts_with("m")) {
+      unit = 60e9;
+    } else if (s.starts_with("h")) {
+      unit = 3600e9;
+    } else {
+      return false;
+    }
+    s.remove_prefix(width);
+    total += Duration(static_cast<int64_t>(n * unit));
+  }
+  *out = total;
+  return true;
+}
+
+}  // namespace
+
+void Flags::add_flag(Flag f) { flags_.push_back(std::move(f)); }
+
+void Flags::add(std::string name, std::string* out, std::string help, char shorthand) {
+  add_flag({name, help, *out, "string", shorthand, false, false, [out](std::string_view v) {
+              *out = v;
+              return true;
+            }});
+}
+
+void Flags::add(std::string name, int64_t* out, std::string help, char shorthand) {
+  add_flag(
+      {name, help, std::to_string(*out), "int", shorthand, false, false, [out](std::string_view v) {
+         auto r = std::from_chars(v.data(), v.data() + v.size(), *out);
+         return r.ec == std::errc() && r.ptr == v.data() + v.size();
+       }});
+}
+
+void Flags::add(std::string name, bool* out, std::string help, char shorthand) {
+  add_flag({name, help, *out ? "true" : "", "", shorthand, true, false,
+            [out](std::string_view v) { return parse_bool(v, out); }});
+}
+
+void Flags::add(std::string name, std::vector<std::string>* out, std::string help, char shorthand) {
+  auto first = std::make_shared<bool>(true);
+  add_flag({name, help, "", "strings", shorthand, false, false, [out, first](std::string_view v) {
+              if (std::exchange(*first, false)) out->clear();
+              while (!v.empty()) {
+                auto comma = v.find(',');
+                out->emplace_back(v.substr(0, comma));
+                v = comma == v.npos ? std::string_view() : v.substr(comma + 1);
+              }
+              return true;
+            }});
+}
+
+void Flags::add(std::string name, Duration* out, std::string help, char shorthand) {
+  add_flag({name, help, std::to_string(out->count() / 1'000'000'000) + "s", "duration", shorthand,
+            false, false, [out](std::string_view v) { return parse_short_duration(v, out); }});
+}
+
+Flags::Flag* Flags::find(std::string_view name) {
+  auto it =
+      std::find_if(flags_.begin(), flags_.end(), [&](const Flag& f) { return f.name == name; });
+  return it == flags_.end() ? nullptr : &*it;
+}
+
+bool Flags::given(std::string_view name) const {
+  return std::any_of(flags_.begin(), flags_.end(),
+                     [&](const Flag& f) { return f.name == name && f.given; });
+}
+
+Status Flags::set(Flag& f, std::string_view value, std::string_view as_written) {
+  f.given = true;
+  if (f.set(value)) return Status();
+  return Status::bad_request("invalid argument \"" + std::string(value) + "\" for \"" +
+                             std::string(as_written) + "\" flag: want " +
+                             (f.is_switch ? "true or false" : f.type));
+}
+
+Result<std::vector<std::string>> Flags::parse(const std::vector<std::string>& args) {
+  std::vector<std::string> rest;
+  for (size_t i = 0; i < args.size(); ++i) {
+    std::string_view a = args[i];
+    if (a == "--") {
+      rest.insert(rest.end(), args.begin() + static_cast<long>(i) + 1, args.end());
+      break;
+    }
+    if (a == "--help" || a == "-h") {
+      help_ = true;
+      continue;
+    }
+    if (a.size() < 2 || a[0] != '-') {
+      rest.emplace_back(a);
+      continue;
+    }
+    Flag* f = nullptr;
+    std::string_view value;
+    bool has_value = false;
+    std::string written;
+    if (a.starts_with("--")) {
+      std::string_view name = a.substr(2);
+      if (auto eq = name.find('='); eq != name.npos) {
+        value = name.substr(eq + 1);
+        name = name.substr(0, eq);
+        has_value = true;
+      }
+      f = find(name);
+      written = "--" + std::string(name);
+      if (!f) return Status::bad_request("unknown flag: " + written);
+    } else {
+      auto it = std::find_if(flags_.begin(), flags_.end(),
+                             [&](const Flag& x) { return x.shorthand == a[1]; });
+      written = std::string(a.substr(0, 2));
+      if (it == flags_.end()) {
+        return Status::bad_request("unknown shorthand flag: '" + std::string(1, a[1]) + "' in " +
+                                   std::string(a));
+      }
+      f = &*it;
+      written += ", --" + f->name;
+      if (a.size() > 2) {
+        value = a.substr(a[2] == '=' ? 3 : 2);
+        has_value = true;
+      }
+    }
+    if (!has_value && f->is_switch) {
+      value = "true";
+    } else if (!has_value) {
+      if (i + 1 >= args.size()) return Status::bad_request("flag needs an argument: " + written);
+      value = args[++i];
+    }
+    TRY(set(*f, value, written));
+  }
+  return rest;
+}
+
+std::string Flags::help_text() const {
+  std::string out = usage_ + "\n\nFlags:\n";
+  size_t width = 0;
+  auto left = [](const Flag& f) {
+    std::string s = f.shorthand ? std::string("  -") + f.shorthand + ", --" : "      --";
+    s += f.name;
+    if (!f.type.empty()) s += " " + f.type;
+    return s;
+  };
+  for (const Flag& f : flags_) width = std::max(width, left(f).size());
+  for (const Flag& f : flags_) {
+    std::string l = left(f);
+    out += l + std::string(width - l.size() + 3, ' ') + f.help;
+    if (!f.default_text.empty() && f.default_text != "0")
+      out += " (default " + f.default_text + ")";
+    out += "\n";
+  }
+  return out;
+}
+
+}  // namespace keles
