@@ -1,0 +1,386 @@
+#include "store/event_window.h"
+
+#include <algorithm>
+
+namespace keles {
+namespace {
+
+struct KeyedEvent : StoreEvent {
+  KeyPtr key_owner;
+};
+
+class MapSnapshot final : public StoreSnapshot {
+ public:
+  MapSnapshot(MemoryMap map, int64_t revision) : map_(std::move(map)), revision_(revision) {}
+  int64_t revision() const override { return revision_; }
+  ObjectPtr get(std::string_view key) const override {
+    RecordPtr r = map_.find(key);
+    return r ? r->object : nullptr;
+  }
+  void scan(std::string_view prefix, std::string_view from,
+            const std::function<bool(std::string_view, const ObjectPtr&)>& fn) const override {
+    map_.scan(prefix, from, [&fn](const RecordPtr& r) { return fn(*r->key, r->object); });
+  }
+  size_t count(std::string_view prefix) const override { return map_.count(prefix); }
+
+ private:
+  MemoryMap map_;
+  int64_t revision_;
+};
+
+size_t old_size(const StoreEvent& e) {
+  if (!e.before) return 0;
+  return 256 + e.before->stored()->size();  // with the object's own overhead, roughly
+}
+
+}  // namespace
+
+StoreEventPtr make_store_event(StoreEvent::Type type, KeyPtr key, ObjectPtr object,
+                               ObjectPtr before) {
+  auto e = std::make_shared<KeyedEvent>();
+  e->type = type;
+  e->key_owner = std::move(key);
+  e->key = *e->key_owner;
+  e->revision = object->revision();
+  e->object = std::move(object);
+  e->before = std::move(before);
+  return e;
+}
+
+// The watchers of one prefix: their pending events, numbered from `first`.
+struct EventWindow::Group {
+  std::string prefix;
+  uint64_t first = 0;
+  std::deque<StoreEventPtr> events;
+  size_t trim_at = 64;                   // how many events make it worth to look for read ones
+  std::map<uint64_t, Watcher*> members;  // in the order in which they came
+  uint64_t end() const { return first + events.size(); }
+};
+
+struct EventWindow::Watcher {
+  uint64_t id = 0;
+  std::shared_ptr<Group> group;
+  std::deque<StoreEventPtr> backlog;  // from before it began
+  uint64_t at = 0;                    // its next event in the group
+  int64_t after = 0;                  // only events after this revision
+  int64_t progress = 0;
+  Waiter waiter;
+};
+
+// Suspends until wake() or until ctx ends. Entered with the mutex held, which it releases.
+struct EventWindow::WaitForWake {
+  EventWindow* window;
+  Waiter* waiter;
+  std::unique_lock<std::mutex>* lock;
+  bool await_ready() { return false; }
+  void await_suspend(std::coroutine_handle<> h) {
+    waiter->h = h;
+    waiter->waiting = true;
+    lock->unlock();  // from here on the coroutine may go on, though not before its loop turns
+  }
+  void await_resume() {}
+};
+
+class EventWindow::Handle final : public StoreWatch {
+ public:
+  Handle(std::shared_ptr<EventWindow> window, std::unique_ptr<Watcher> watcher)
+      : window_(std::move(window)), watcher_(std::move(watcher)) {}
+  ~Handle() override {
+    std::lock_guard lock(window_->mutex_);
+    Group& g = *watcher_->group;
+    g.members.erase(watcher_->id);
+    --window_->watchers_;
+    if (g.members.empty()) {
+      window_->odd_groups_.erase(g.prefix);
+      window_->groups_.erase(window_->groups_.find(g.prefix));
+    }
+  }
+  Task<Result<std::vector<StoreEventPtr>>> next(Context ctx, size_t limit) override;
+  int64_t progress() const override {
+    std::lock_guard lock(window_->mutex_);
+    return at_end() ? std::max(window_->revision_, watcher_->progress) : watcher_->progress;
+  }
+
+ private:
+  bool at_end() const {
+    return watcher_->backlog.empty() && watcher_->at == watcher_->group->end();
+  }
+  // Under the mutex. Takes what is there; an error ends the watch.
+  Status take(size_t limit, std::vector<StoreEventPtr>& out);
+  std::shared_ptr<EventWindow> window_;
+  std::unique_ptr<Watcher> watcher_;
+};
+
+Status EventWindow::Handle::take(size_t limit, std::vector<StoreEventPtr>& out) {
+  Watcher& w = *watcher_;
+  Group& g = *w.group;
+  if (w.at < g.first) return expired(w.progress, window_->oldest_);
+  auto give = [&](const StoreEventPtr& e) {
+    if (e->revision <= window_->oldest_) return false;
+    w.progress = e->revision;
+    if (e->revision > w.after) out.push_back(e);
+    return true;
+  };
+  while (out.size() < limit && !w.backlog.empty()) {
+    if (!give(w.backlog.front())) return expired(w.progress, window_->oldest_);
+    w.backlog.pop_front();
+  }
+  while (out.size() < limit && w.at < g.end()) {
+    if (!give(g.events[w.at - g.first])) return expired(w.progress, window_->oldest_);
+    ++w.at;
+  }
+  if (out.empty() && !window_->closed_.ok()) return window_->closed_;
+  return Status();
+}
+
+Task<Result<std::vector<StoreEventPtr>>> EventWindow::Handle::next(Context ctx, size_t limit) {
+  std::vector<StoreEventPtr> out;
+  // The hook needs the window alone: it may run when this coroutine is past its wait.
+  EventWindow* window = window_.get();
+  Waiter* waiter = &watcher_->waiter;
+  std::shared_ptr<Context::Hook> hook;
+  for (;;) {
+    std::unique_lock lock(window_->mutex_);
+    Status s = take(limit, out);
+    if (!s.ok() && out.empty()) co_return s;
+    if (!out.empty()) break;
+    if (ctx.done()) co_return ctx.status();
+    if (!hook) {
+      lock.unlock();
+      hook = ctx.on_done([window, waiter] {
+        Wakes wakes;
+        {
+          std::lock_guard guard(window->mutex_);
+          window->wake(*waiter, wakes);
+        }
+        resume(std::move(wakes));
+      });
+      continue;
+    }
+    WaitForWake wait{window, waiter, &lock};
+    co_await wait;
+  }
+  hook.reset();
+  co_return std::move(out);
+}
+
+EventWindow::EventWindow(Limits limits, MemoryMap map, int64_t revision)
+    : limits_(limits),
+      snapshot_(std::make_shared<MapSnapshot>(std::move(map), revision)),
+      revision_(revision),
+      oldest_(revision) {}
+
+void EventWindow::wake(Waiter& w, Wakes& wakes) {
+  if (!w.waiting) return;
+  w.waiting = false;
+  for (auto& [loop, handles] : wakes) {
+    if (loop == w.loop) return handles.push_back(w.h);
+  }
+  wakes.emplace_back(w.loop, std::vector<std::coroutine_handle<>>{w.h});
+}
+
+void EventWindow::resume(Wakes wakes) {
+  for (auto& [loop, handles] : wakes) {
+    if (handles.size() == 1) {
+      loop->resume_soon(handles[0]);
+      continue;
+    }
+    loop->post([all = std::move(handles)] {
+      for (auto h : all) h.resume();
+    });
+  }
+}
+
+void EventWindow::publish(MemoryMap map, int64_t revision, std::vector<StoreEventPtr> events) {
+  std::shared_ptr<const StoreSnapshot> snapshot =
+      std::make_shared<MapSnapshot>(std::move(map), revision);
+  {
+    std::lock_guard lock(snapshot_mutex_);
+    snapshot_.swap(snapshot);
+  }
+  Wakes wakes;
+  {
+    std::lock_guard lock(mutex_);
+    revision_ = revision;
+    for (auto& e : events) {
+      append_to_groups(e, wakes);
+      old_bytes_ += old_size(*e);
+      events_.push_back(std::move(e));
+    }
+    while (events_.size() > limits_.events || old_bytes_ > limits_.old_bytes) {
+      if (events_.size() <= 1) break;
+      shrink(1);
+    }
+    for (auto it = revision_waiters_.begin(); it != revision_waiters_.end();) {
+      Waiter* w = *it;
+      if (w->revision > revision) {
+        ++it;
+        continue;
+      }
+      it = revision_waiters_.erase(it);
+      wake(*w, wakes);
+    }
+  }
+  resume(std::move(wakes));
+}
+
+// Every prefix that ends with a '/' of the key, or is the whole key, has at most one group; the few
+// others are tried one by one.
+void EventWindow::append_to_groups(const StoreEventPtr& e, Wakes& wakes) {
+  if (groups_.empty()) return;
+  auto give = [&](Group& g) {
+    g.events.push_back(e);
+    for (auto& [id, w] : g.members) wake(w->waiter, wakes);
+    if (g.events.size() >= g.trim_at) trim(g);
+    // Readers that never come must not hold events for ever: they expire with the window.
+    while (!g.events.empty() && g.events.front()->revision <= oldest_) {
+      g.events.pop_front();
+      ++g.first;
+    }
+  };
+  for (size_t at = 0; at <= e->key.size(); ++at) {
+    bool boundary = at == 0 || at == e->key.size() || e->key[at - 1] == '/';
+    if (!boundary) continue;
+    auto it = groups_.find(e->key.substr(0, at));
+    if (it != groups_.end()) give(*it->second);
+  }
+  for (auto& [prefix, g] : odd_groups_) {
+    if (e->key.size() > g->prefix.size() && e->key.starts_with(g->prefix) &&
+        e->key[g->prefix.size() - 1] != '/') {
+      give(*g);
+    }
+  }
+}
+
+// Drops the window's first `n` events.
+void EventWindow::shrink(size_t n) {
+  for (; n > 0 && !events_.empty(); --n) {
+    oldest_ = events_.front()->revision;
+    old_bytes_ -= old_size(*events_.front());
+    events_.pop_front();
+  }
+}
+
+// Drops what every member has read.
+void EventWindow::trim(Group& g) {
+  uint64_t least = g.end();
+  for (auto& [id, w] : g.members) least = std::min(least, std::max(w->at, g.first));
+  while (g.first < least) {
+    g.events.pop_front();
+    ++g.first;
+  }
+  g.trim_at = std::max<size_t>(64, 2 * g.events.size());
+}
+
+void EventWindow::compact(int64_t revision) {
+  std::lock_guard lock(mutex_);
+  revision = std::min(revision, revision_);
+  while (!events_.empty() && events_.front()->revision <= revision) shrink(1);
+  oldest_ = std::max(oldest_, revision);
+}
+
+void EventWindow::close(Status why) {
+  Wakes wakes;
+  {
+    std::lock_guard lock(mutex_);
+    if (!closed_.ok()) return;
+    closed_ = std::move(why);
+    for (auto& [prefix, g] : groups_) {
+      for (auto& [id, w] : g->members) wake(w->waiter, wakes);
+    }
+    for (Waiter* w : revision_waiters_) wake(*w, wakes);
+    revision_waiters_.clear();
+  }
+  resume(std::move(wakes));
+}
+
+std::shared_ptr<const StoreSnapshot> EventWindow::snapshot() const {
+  std::lock_guard lock(snapshot_mutex_);
+  return snapshot_;
+}
+
+Task<Result<std::shared_ptr<const StoreSnapshot>>> EventWindow::snapshot_at_least(
+    Context ctx, int64_t revision) {
+  auto self = shared_from_this();
+  Waiter waiter;
+  waiter.loop = &ctx.loop();
+  waiter.revision = revision;
+  std::shared_ptr<Context::Hook> hook;
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    if (revision_ >= revision) break;
+    if (!closed_.ok()) co_return closed_;
+    if (ctx.done()) co_return ctx.status();
+    if (!hook) {
+      lock.unlock();
+      EventWindow* window = this;
+      Waiter* w = &waiter;
+      hook = ctx.on_done([window, w] {
+        Wakes wakes;
+        {
+          std::lock_guard guard(window->mutex_);
+          window->revision_waiters_.remove(w);
+          window->wake(*w, wakes);
+        }
+        resume(std::move(wakes));
+      });
+      continue;
+    }
+    revision_waiters_.push_back(&waiter);
+    WaitForWake wait{this, &waiter, &lock};
+    co_await wait;
+  }
+  hook.reset();
+  co_return snapshot();
+}
+
+Status EventWindow::expired(int64_t revision, int64_t oldest) {
+  return Status::expired("too old resource version: " + std::to_string(revision) + " (" +
+                         std::to_string(oldest) + ")");
+}
+
+Result<std::unique_ptr<StoreWatch>> EventWindow::watch(Loop& loop, std::string prefix,
+                                                       int64_t revision) {
+  std::lock_guard lock(mutex_);
+  if (!closed_.ok()) return closed_;
+  if (revision < oldest_) return expired(revision, oldest_);
+  auto& group = groups_[prefix];
+  if (!group) {
+    group = std::make_shared<Group>();
+    group->prefix = prefix;
+    if (!prefix.empty() && prefix.back() != '/') odd_groups_[prefix] = group.get();
+  }
+  auto w = std::make_unique<Watcher>();
+  w->group = group;
+  w->at = group->end();
+  w->after = revision;
+  w->progress = revision;
+  w->waiter.loop = &loop;
+  auto from = std::upper_bound(
+      events_.begin(), events_.end(), revision,
+      [](int64_t r, const StoreEventPtr& e) { return r < e->revision; });
+  for (; from != events_.end(); ++from) {
+    if ((*from)->key.starts_with(prefix)) w->backlog.push_back(*from);
+  }
+  w->id = ++last_watcher_;
+  group->members[w->id] = w.get();
+  ++watchers_;
+  return std::unique_ptr<StoreWatch>(std::make_unique<Handle>(shared_from_this(), std::move(w)));
+}
+
+int64_t EventWindow::revision() const {
+  std::lock_guard lock(mutex_);
+  return revision_;
+}
+
+int64_t EventWindow::oldest_revision() const {
+  std::lock_guard lock(mutex_);
+  return oldest_;
+}
+
+size_t EventWindow::watchers() const {
+  std::lock_guard lock(mutex_);
+  return watchers_;
+}
+
+}  // namespace keles

@@ -1,0 +1,93 @@
+// EventWindow: what readers see of a store: the published snapshot, the window of recent events, and
+// the watchers. Writers publish a batch; readers take snapshots and wait for events.
+//
+// An event is made once and shared by everyone. Watchers of one prefix share one queue of pending
+// events and differ only in their place in it, so that a further watcher costs an event one pointer
+// copy; a batch wakes each loop once. A watcher whose next event has left the window is expired.
+// Thread-safe. Held by shared pointer: watchers and waiting coroutines may outlive the store.
+#pragma once
+
+#include <coroutine>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/context.h"
+#include "store/memory_map.h"
+#include "store/store.h"
+
+namespace keles {
+
+using StoreEventPtr = std::shared_ptr<const StoreEvent>;
+
+// `before` is the state of the key until now (null: added), `after` its new state (deletion: the
+// last state with the deletion's revision). `key` is kept alive by the event.
+StoreEventPtr make_store_event(StoreEvent::Type type, KeyPtr key, ObjectPtr object,
+                               ObjectPtr before);
+
+class EventWindow : public std::enable_shared_from_this<EventWindow> {
+ public:
+  struct Limits {
+    size_t events = 100'000;
+    size_t old_bytes = 32u << 20;  // stored bytes of states that only the window still holds
+  };
+  EventWindow(Limits limits, MemoryMap map, int64_t revision);
+
+  // Makes a batch visible: the map as it is now, and its events in revision order.
+  void publish(MemoryMap map, int64_t revision, std::vector<StoreEventPtr> events);
+  void compact(int64_t revision);
+  // Ends every watcher and waiter with `why`.
+  void close(Status why);
+
+  std::shared_ptr<const StoreSnapshot> snapshot() const;
+  Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_at_least(Context ctx,
+                                                                       int64_t revision);
+  Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix, int64_t revision);
+  int64_t revision() const;
+  int64_t oldest_revision() const;
+  size_t watchers() const;
+
+ private:
+  struct Group;    // the watchers of one prefix
+  struct Watcher;  // one of them
+  class Handle;    // what its reader holds
+  struct Waiter {  // a suspended coroutine
+    Loop* loop = nullptr;
+    std::coroutine_handle<> h;
+    bool waiting = false;  // under mutex_; cleared by whoever will resume it
+    int64_t revision = 0;  // snapshot_at_least
+  };
+  using Wakes = std::vector<std::pair<Loop*, std::vector<std::coroutine_handle<>>>>;
+  struct WaitForWake;
+
+  static void resume(Wakes wakes);
+  void wake(Waiter& w, Wakes& wakes);
+  void append_to_groups(const StoreEventPtr& e, Wakes& wakes);
+  void shrink(size_t events);
+  void trim(Group& g);
+  static Status expired(int64_t revision, int64_t oldest);
+
+  const Limits limits_;
+  mutable std::mutex snapshot_mutex_;  // held for one pointer copy: reads do not wait for writers
+  std::shared_ptr<const StoreSnapshot> snapshot_;
+
+  mutable std::mutex mutex_;  // everything below
+  int64_t revision_;          // published
+  int64_t oldest_;            // events after this one are in the window
+  std::deque<StoreEventPtr> events_;
+  size_t old_bytes_ = 0;
+  Status closed_;
+  std::map<std::string, std::shared_ptr<Group>, std::less<>> groups_;
+  std::map<std::string, Group*> odd_groups_;  // those whose prefix ends inside a path element
+  uint64_t last_watcher_ = 0;
+  size_t watchers_ = 0;
+  std::list<Waiter*> revision_waiters_;
+};
+
+}  // namespace keles

@@ -1,0 +1,250 @@
+#include "store/memory_map.h"
+
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+namespace keles {
+namespace {
+
+constexpr size_t kMax = 32;  // entries of a node; a full node splits in half
+constexpr size_t kMin = kMax / 4;
+
+uint64_t next_edit_id() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
+
+}  // namespace
+
+struct MemoryMap::Node {
+  struct Child {
+    KeyPtr first;  // no key below is smaller
+    NodePtr node;
+  };
+  uint64_t edit = 0;  // the Edit that may change this node in place
+  bool leaf = true;
+  size_t count = 0;  // records below
+  std::vector<RecordPtr> records;
+  std::vector<Child> children;
+
+  size_t width() const { return leaf ? records.size() : children.size(); }
+  // Leaf: the first record with key >= `key`.
+  size_t lower(std::string_view key) const {
+    auto it = std::lower_bound(
+        records.begin(), records.end(), key,
+        [](const RecordPtr& r, std::string_view k) { return std::string_view(*r->key) < k; });
+    return static_cast<size_t>(it - records.begin());
+  }
+  // Inner: the child where `key` belongs.
+  size_t child_of(std::string_view key) const {
+    auto it = std::upper_bound(
+        children.begin() + 1, children.end(), key,
+        [](std::string_view k, const Child& c) { return k < std::string_view(*c.first); });
+    return static_cast<size_t>(it - children.begin()) - 1;
+  }
+  const KeyPtr& first_key() const { return leaf ? records[0]->key : children[0].first; }
+  void recount() {
+    if (leaf) {
+      count = records.size();
+      return;
+    }
+    count = 0;
+    for (const auto& c : children) count += c.node->count;
+  }
+};
+
+std::string prefix_end(std::string_view prefix) {
+  std::string end(prefix);
+  while (!end.empty()) {
+    if (static_cast<unsigned char>(end.back()) != 0xff) {
+      end.back() = static_cast<char>(static_cast<unsigned char>(end.back()) + 1);
+      return end;
+    }
+    end.pop_back();
+  }
+  return end;
+}
+
+size_t MemoryMap::size() const { return root_ ? root_->count : 0; }
+
+RecordPtr MemoryMap::find(std::string_view key) const {
+  const Node* n = root_.get();
+  if (!n) return nullptr;
+  while (!n->leaf) n = n->children[n->child_of(key)].node.get();
+  size_t i = n->lower(key);
+  if (i == n->records.size() || *n->records[i]->key != key) return nullptr;
+  return n->records[i];
+}
+
+void MemoryMap::scan(std::string_view prefix, std::string_view from,
+                     const std::function<bool(const RecordPtr&)>& fn) const {
+  if (!root_) return;
+  std::string_view start = std::max(prefix, from);
+  struct Walk {
+    std::string_view start, prefix;
+    const std::function<bool(const RecordPtr&)>& fn;
+    bool node(const Node& n, bool at_start) {
+      if (n.leaf) {
+        for (size_t i = at_start ? n.lower(start) : 0; i < n.records.size(); ++i) {
+          if (!std::string_view(*n.records[i]->key).starts_with(prefix)) return false;
+          if (!fn(n.records[i])) return false;
+        }
+        return true;
+      }
+      size_t first = at_start ? n.child_of(start) : 0;
+      for (size_t i = first; i < n.children.size(); ++i) {
+        if (!node(*n.children[i].node, at_start && i == first)) return false;
+      }
+      return true;
+    }
+  };
+  Walk{start, prefix, fn}.node(*root_, true);
+}
+
+size_t MemoryMap::rank(std::string_view key) const {
+  const Node* n = root_.get();
+  size_t before = 0;
+  while (n && !n->leaf) {
+    size_t at = n->child_of(key);
+    for (size_t i = 0; i < at; ++i) before += n->children[i].node->count;
+    n = n->children[at].node.get();
+  }
+  return n ? before + n->lower(key) : 0;
+}
+
+size_t MemoryMap::count(std::string_view prefix) const {
+  std::string end = prefix_end(prefix);
+  return (end.empty() ? size() : rank(end)) - rank(prefix);
+}
+
+MemoryMap::Edit::Edit(const MemoryMap& from) : root_(from.root_), id_(next_edit_id()) {}
+
+MemoryMap MemoryMap::Edit::finish() {
+  id_ = next_edit_id();  // what was ours is now shared
+  return MemoryMap(root_);
+}
+
+MemoryMap::NodePtr MemoryMap::Edit::own(const NodePtr& n) {
+  if (n->edit == id_) return n;
+  auto copy = std::make_shared<Node>();
+  copy->edit = id_;
+  copy->leaf = n->leaf;
+  copy->count = n->count;
+  if (n->leaf) {
+    copy->records.reserve(kMax + 1);
+    copy->records.assign(n->records.begin(), n->records.end());
+  } else {
+    copy->children.reserve(kMax + 1);
+    copy->children.assign(n->children.begin(), n->children.end());
+  }
+  return copy;
+}
+
+void MemoryMap::Edit::put(RecordPtr record) {
+  if (!root_) {
+    root_ = std::make_shared<Node>();
+    root_->edit = id_;
+  }
+  NodePtr right = insert(root_, record);
+  if (!right) return;
+  auto top = std::make_shared<Node>();
+  top->edit = id_;
+  top->leaf = false;
+  top->children.push_back({root_->first_key(), root_});
+  top->children.push_back({right->first_key(), right});
+  top->recount();
+  root_ = std::move(top);
+}
+
+// Inserts below `n` (which becomes our own copy); the new right half when it had to be split.
+MemoryMap::NodePtr MemoryMap::Edit::insert(NodePtr& n, RecordPtr& record) {
+  n = own(n);
+  std::string_view key = *record->key;
+  if (n->leaf) {
+    size_t i = n->lower(key);
+    if (i < n->records.size() && *n->records[i]->key == key) {
+      n->records[i] = std::move(record);
+      return nullptr;
+    }
+    n->records.insert(n->records.begin() + static_cast<ptrdiff_t>(i), std::move(record));
+    ++n->count;
+  } else {
+    size_t i = n->child_of(key);
+    size_t before = n->children[i].node->count;
+    NodePtr right = insert(n->children[i].node, record);
+    n->children[i].first = n->children[i].node->first_key();
+    n->count += n->children[i].node->count + (right ? right->count : 0) - before;
+    if (right) {
+      KeyPtr first = right->first_key();
+      n->children.insert(n->children.begin() + static_cast<ptrdiff_t>(i) + 1,
+                         {std::move(first), std::move(right)});
+    }
+  }
+  if (n->width() <= kMax) return nullptr;
+  auto right = std::make_shared<Node>();
+  right->edit = id_;
+  right->leaf = n->leaf;
+  ptrdiff_t half = static_cast<ptrdiff_t>(n->width() / 2);
+  if (n->leaf) {
+    right->records.assign(std::make_move_iterator(n->records.begin() + half),
+                          std::make_move_iterator(n->records.end()));
+    n->records.resize(static_cast<size_t>(half));
+  } else {
+    right->children.assign(std::make_move_iterator(n->children.begin() + half),
+                           std::make_move_iterator(n->children.end()));
+    n->children.resize(static_cast<size_t>(half));
+  }
+  n->recount();
+  right->recount();
+  return right;
+}
+
+bool MemoryMap::Edit::erase(std::string_view key) {
+  if (!find(key)) return false;
+  remove(root_, key);
+  while (root_ && !root_->leaf && root_->children.size() == 1) {
+    NodePtr only = root_->children[0].node;
+    root_ = std::move(only);
+  }
+  if (root_ && root_->width() == 0) root_ = nullptr;
+  return true;
+}
+
+bool MemoryMap::Edit::remove(NodePtr& n, std::string_view key) {
+  n = own(n);
+  if (n->leaf) {
+    n->records.erase(n->records.begin() + static_cast<ptrdiff_t>(n->lower(key)));
+    --n->count;
+    return true;
+  }
+  size_t i = n->child_of(key);
+  remove(n->children[i].node, key);
+  --n->count;
+  if (n->children[i].node->width() == 0) {
+    n->children.erase(n->children.begin() + static_cast<ptrdiff_t>(i));
+  } else {
+    n->children[i].first = n->children[i].node->first_key();
+    if (n->children[i].node->width() < kMin) merge_around(*n, i);
+  }
+  return true;
+}
+
+// Joins the thin child `i` with a neighbour when both fit into one node.
+void MemoryMap::Edit::merge_around(Node& parent, size_t i) {
+  if (parent.children.size() < 2) return;
+  size_t left = i > 0 ? i - 1 : i;
+  NodePtr& a = parent.children[left].node;
+  const NodePtr& b = parent.children[left + 1].node;
+  if (a->width() + b->width() > kMax - kMin) return;
+  a = own(a);
+  if (a->leaf) {
+    a->records.insert(a->records.end(), b->records.begin(), b->records.end());
+  } else {
+    a->children.insert(a->children.end(), b->children.begin(), b->children.end());
+  }
+  a->recount();
+  parent.children.erase(parent.children.begin() + static_cast<ptrdiff_t>(left) + 1);
+}
+
+}  // namespace keles

@@ -1,0 +1,56 @@
+#include "store/record_format.h"
+
+namespace keles {
+
+namespace {
+constexpr char kFormat = 1;
+}
+
+void append_varint(std::string& out, uint64_t v) {
+  while (v >= 0x80) {
+    out += static_cast<char>(v | 0x80);
+    v >>= 7;
+  }
+  out += static_cast<char>(v);
+}
+
+bool take_varint(std::string_view& in, uint64_t& v) {
+  v = 0;
+  for (int shift = 0; shift < 64; shift += 7) {
+    if (in.empty()) return false;
+    auto b = static_cast<unsigned char>(in.front());
+    in.remove_prefix(1);
+    v |= static_cast<uint64_t>(b & 0x7f) << shift;
+    if (b < 0x80) return true;
+  }
+  return false;
+}
+
+std::string encode_record_value(const LogRecord& r) {
+  std::string out;
+  out.reserve(r.stored->size() + 24);
+  out += kFormat;
+  append_varint(out, static_cast<uint64_t>(r.revision));
+  append_varint(out, static_cast<uint64_t>(r.create_revision));
+  append_varint(out, static_cast<uint64_t>(r.version));
+  out += *r.stored;
+  return out;
+}
+
+Result<LogRecord> decode_record_value(std::string_view value) {
+  if (value.empty() || value.front() != kFormat)
+    return Status::internal("stored value is of an unknown format");
+  value.remove_prefix(1);
+  uint64_t revision = 0, create_revision = 0, version = 0;
+  if (!take_varint(value, revision) || !take_varint(value, create_revision) ||
+      !take_varint(value, version) || revision > INT64_MAX || create_revision > revision)
+    return Status::internal("stored value is damaged");
+  LogRecord r;
+  r.revision = static_cast<int64_t>(revision);
+  r.create_revision = static_cast<int64_t>(create_revision);
+  r.version = static_cast<int64_t>(version);
+  r.stored = std::make_shared<const std::string>(value);
+  return r;
+}
+
+}  // namespace keles

@@ -1,0 +1,149 @@
+#include "store/sim_store.h"
+
+#include <map>
+
+#include "store/record_format.h"
+
+namespace keles {
+namespace {
+
+// A frame: varint body size, 4 bytes of checksum, body. The body: per record varint key size, key,
+// varint value size (0: deletion), value; then varint revision.
+uint32_t checksum(std::string_view s) {
+  uint32_t h = 2166136261u;  // FNV-1a
+  for (char c : s) h = (h ^ static_cast<unsigned char>(c)) * 16777619u;
+  return h;
+}
+
+std::string encode_frame(const std::vector<LogRecord>& batch) {
+  std::string body;
+  append_varint(body, batch.size());
+  for (const LogRecord& r : batch) {
+    append_varint(body, r.key->size());
+    body += *r.key;
+    std::string value = r.stored ? encode_record_value(r) : std::string();
+    append_varint(body, value.size());
+    body += value;
+  }
+  append_varint(body, static_cast<uint64_t>(batch.back().revision));
+  std::string frame;
+  append_varint(frame, body.size());
+  uint32_t sum = checksum(body);
+  for (int i = 0; i < 4; ++i) frame += static_cast<char>(sum >> (8 * i));
+  return frame + body;
+}
+
+bool take(std::string_view& in, size_t n, std::string_view& out) {
+  if (n > in.size()) return false;
+  out = in.substr(0, n);
+  in.remove_prefix(n);
+  return true;
+}
+
+using State = std::map<std::string, LogRecord>;
+
+bool replay_body(std::string_view body, State& state, int64_t& revision) {
+  uint64_t n = 0;
+  if (!take_varint(body, n)) return false;
+  for (; n > 0; --n) {
+    uint64_t size = 0;
+    std::string_view key, value;
+    if (!take_varint(body, size) || !take(body, size, key)) return false;
+    if (!take_varint(body, size) || !take(body, size, value)) return false;
+    if (value.empty()) {
+      state.erase(std::string(key));
+      continue;
+    }
+    auto record = decode_record_value(value);
+    if (!record.ok()) return false;
+    record->key = std::make_shared<const std::string>(key);
+    state[std::string(key)] = std::move(*record);
+  }
+  uint64_t last = 0;
+  if (!take_varint(body, last)) return false;
+  revision = static_cast<int64_t>(last);
+  return true;
+}
+
+// The length of the good part of the file, whose state is replayed.
+size_t replay(std::string_view file, State& state, int64_t& revision) {
+  std::string_view rest = file;
+  for (;;) {
+    size_t good = file.size() - rest.size();
+    uint64_t size = 0;
+    std::string_view sum, body;
+    if (rest.empty() || !take_varint(rest, size) || !take(rest, 4, sum) || !take(rest, size, body))
+      return good;
+    uint32_t expected = 0;
+    for (int i = 3; i >= 0; --i) expected = expected << 8 | static_cast<unsigned char>(sum[i]);
+    if (checksum(body) != expected || !replay_body(body, state, revision)) return good;
+  }
+}
+
+}  // namespace
+
+void SimDisk::crash() {
+  Random& random = loop_.random();
+  size_t pending = file_.size() - synced_;
+  if (pending == 0) return;
+  size_t keep = random.below(pending + 1);
+  file_.resize(synced_ + keep);
+  if (keep > 0 && random.chance(0.3)) {  // the last sector was half written
+    size_t at = synced_ + random.below(keep);
+    for (; at < file_.size(); ++at) file_[at] = static_cast<char>(random.next());
+  }
+}
+
+class SimLog final : public Log {
+ public:
+  explicit SimLog(SimDisk& disk) : disk_(disk) {}
+  ~SimLog() override { (void)close(); }
+
+  void append(std::vector<LogRecord> batch, std::function<void(Status)> done) override {
+    Random& random = disk_.loop_.random();
+    const SimDiskFaults& f = disk_.faults;
+    disk_.file_ += encode_frame(batch);
+    Duration took(random.between(f.sync_min.count(), f.sync_max.count()));
+    if (f.slow_sync > 0 && random.chance(f.slow_sync))
+      took += Duration(random.between(0, f.slow_max.count()));
+    bool failed = f.fail_sync > 0 && random.chance(f.fail_sync);
+    bool lost = f.lost_reply > 0 && random.chance(f.lost_reply);
+    size_t upto = disk_.file_.size();
+    auto fn = [this, upto, failed, lost, done = std::move(done)] {
+      timer_ = 0;
+      ++disk_.syncs_;
+      if (!failed) disk_.synced_ = std::max(disk_.synced_, upto);
+      done(failed || lost ? Status::internal("fsync: input/output error") : Status());
+    };
+    timer_ = disk_.loop_.schedule(disk_.loop_.now() + took, std::move(fn));
+  }
+  // A sync under way is abandoned, as a crash would.
+  Status close() override {
+    if (timer_ != 0) disk_.loop_.cancel(timer_);
+    timer_ = 0;
+    return Status();
+  }
+  // Cuts the torn tail off, so that new frames follow good ones.
+  static LogContents recover(SimDisk& disk) {
+    State state;
+    LogContents contents;
+    size_t good = replay(disk.file_, state, contents.revision);
+    disk.file_.resize(good);
+    disk.synced_ = good;  // opening syncs the file
+    for (auto& [key, record] : state) contents.records.push_back(std::move(record));
+    return contents;
+  }
+
+ private:
+  SimDisk& disk_;
+  TimerId timer_ = 0;
+};
+
+Result<std::unique_ptr<Store>> open_sim_store(SimDisk& disk, MemoryStoreOptions options) {
+  LogContents contents = SimLog::recover(disk);
+  TRY_ASSIGN(store, MemoryStore::make(std::move(options), std::make_unique<SimLog>(disk),
+                                      std::move(contents)));
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+}  // namespace keles
