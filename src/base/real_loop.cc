@@ -54,8 +54,11 @@ class AsioLoop final : public RealLoop {
 
   void run() override {
     thread_ = std::this_thread::get_id();
-    auto work = asio::make_work_guard(io_);
-    io_.run();
+    {
+      auto work = asio::make_work_guard(io_);
+      io_.run();
+    }
+    io_.restart();  // so that it may run again
   }
   void stop() override { io_.stop(); }
 

@@ -16,7 +16,7 @@ void say(char operation, const std::string& name, int64_t revision, bool deleted
   char line[128];
   int n = snprintf(line, sizeof line, "%c %s %lld %d\n", operation, name.c_str(),
                    static_cast<long long>(revision), deleted_next);
-  if (write(1, line, static_cast<size_t>(n)) != n) _exit(3);
+  if (::write(1, line, static_cast<size_t>(n)) != n) _exit(3);
 }
 
 Task<void> writer(Store* store, Context ctx, std::string prefix) {

@@ -46,7 +46,7 @@ std::string acknowledged_until_killed(const std::string& directory, int round, i
   std::string out;
   char buffer[65536];
   for (;;) {
-    ssize_t n = read(fds[0], buffer, sizeof buffer);
+    ssize_t n = ::read(fds[0], buffer, sizeof buffer);
     if (n <= 0) break;
     out.append(buffer, static_cast<size_t>(n));
     if (!killer.joinable()) {  // it has opened the store and speaks: its time runs from now
@@ -76,8 +76,8 @@ TEST(Durability, KilledAtAnyMomentLosesNoAcknowledgedWrite) {
   int64_t last_revision = 0;
   size_t total = 0;
   for (int round = 0; round < 20; ++round) {
-    std::string text = acknowledged_until_killed(dir.path, round,
-                                                 static_cast<int>(random.below(60)));
+    std::string text =
+        acknowledged_until_killed(dir.path, round, static_cast<int>(random.below(60)));
     text.resize(text.rfind('\n') + 1);
     std::istringstream lines(text);
     char operation;

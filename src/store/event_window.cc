@@ -356,9 +356,8 @@ Result<std::unique_ptr<StoreWatch>> EventWindow::watch(Loop& loop, std::string p
   w->after = revision;
   w->progress = revision;
   w->waiter.loop = &loop;
-  auto from = std::upper_bound(
-      events_.begin(), events_.end(), revision,
-      [](int64_t r, const StoreEventPtr& e) { return r < e->revision; });
+  auto from = std::upper_bound(events_.begin(), events_.end(), revision,
+                               [](int64_t r, const StoreEventPtr& e) { return r < e->revision; });
   for (; from != events_.end(); ++from) {
     if ((*from)->key.starts_with(prefix)) w->backlog.push_back(*from);
   }

@@ -39,8 +39,8 @@ TEST(MemoryMap, AgreesWithAnOrderedMapUnderRandomChanges) {
     MemoryMap::Edit edit(map);
     bool shrinking = (round / 50) % 2 == 1;
     for (int i = 0; i < 60; ++i) {
-      std::string key = "/k/" + std::to_string(random.below(8)) + "/" +
-                        std::to_string(random.below(700));
+      std::string key =
+          "/k/" + std::to_string(random.below(8)) + "/" + std::to_string(random.below(700));
       if (random.chance(shrinking ? 0.8 : 0.2)) {
         EXPECT_EQ(edit.erase(key), model.erase(key) == 1);
       } else {

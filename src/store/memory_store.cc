@@ -187,8 +187,8 @@ Result<std::unique_ptr<MemoryStore>> MemoryStore::make(MemoryStoreOptions option
       unknown.insert(*r.key);
       continue;
     }
-    edit.put(std::make_shared<Record>(Record{std::move(r.key), std::move(object),
-                                             r.create_revision, r.version}));
+    edit.put(std::make_shared<Record>(
+        Record{std::move(r.key), std::move(object), r.create_revision, r.version}));
   }
   auto store = std::unique_ptr<MemoryStore>(
       new MemoryStore(std::move(options), std::move(log), edit.finish(), contents.revision));
@@ -317,8 +317,7 @@ Result<ObjectPtr> MemoryStore::apply(Request& request, MemoryMap::Edit& edit, in
                             "latest version and try again");
   }
   if (!w.stored) {
-    TRY_ASSIGN(last,
-               Object::from_stored(now->object->kind(), now->object->stored(), revision));
+    TRY_ASSIGN(last, Object::from_stored(now->object->kind(), now->object->stored(), revision));
     edit.erase(w.key);
     batch.records.push_back({now->key, nullptr, revision, now->create_revision, now->version});
     batch.events.push_back(
@@ -365,8 +364,8 @@ void MemoryStore::durable(Status s) {
     Queue::Wakes wakes;
     if (!s.ok()) {
       q.failed = Status(Reason::kServiceUnavailable,
-                        "store refuses writes since one could not be made durable (" +
-                            s.message() + "); restart the API server to reopen it");
+                        "store refuses writes since one could not be made durable (" + s.message() +
+                            "); restart the API server to reopen it");
     }
     for (size_t i = 0; i < q.batch.answers.size(); ++i) {
       auto& [r, result] = q.batch.answers[i];

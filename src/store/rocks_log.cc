@@ -48,7 +48,7 @@ class DirectoryLock {
     if (::ftruncate(fd, 0) < 0 ||
         ::pwrite(fd, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size()))
       return Status::internal("write " + path + ": " + strerror(errno));
-    return std::move(lock);
+    return lock;
   }
   explicit DirectoryLock(int fd) : fd_(fd) {}
   ~DirectoryLock() { ::close(fd_); }

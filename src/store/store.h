@@ -96,15 +96,15 @@ class Store {
 // Blocking.
 struct EmbeddedOptions {
   std::string directory;
-  size_t event_window = 100'000;               // events kept for watchers that come back, and at most
+  size_t event_window = 100'000;          // events kept for watchers that come back, and at most
   size_t event_window_bytes = 32u << 20;  // this much of states that only those events hold
 };
 Result<std::unique_ptr<Store>> open_embedded_store(const EmbeddedOptions& options);
 
 // Failures: a write whose fsync failed reports kOutcomeUnknown; the store then serves reads of what
-// was durable before and refuses writes (kServiceUnavailable) until it is opened anew, because after
-// a failed fsync only a fresh read shows what the disk holds. A directory that another process has
-// open is refused with kServiceUnavailable and that process's id.
+// was durable before and refuses writes (kServiceUnavailable) until it is opened anew, because
+// after a failed fsync only a fresh read shows what the disk holds. A directory that another
+// process has open is refused with kServiceUnavailable and that process's id.
 
 // The simulated disk and store live in store/sim_store.h.
 

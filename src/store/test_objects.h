@@ -68,7 +68,8 @@ inline std::string value_of(const ObjectPtr& o) {
 
 template <class T>
 Task<void> store_result(Task<T> t, std::optional<T>* out, std::function<void()> then) {
-  out->emplace(co_await std::move(t));
+  T result = co_await std::move(t);
+  out->emplace(std::move(result));
   if (then) then();
 }
 
