@@ -47,6 +47,15 @@ struct PeerCertificate {
 };
 
 struct Request {
+  // Not an aggregate on purpose: GCC 12 destroys an aggregate's members twice when it is written
+  // out (Request{.method = ...}) inside an awaited expression. The same holds for every struct.
+  Request() = default;
+  Request(std::string method, std::string path, std::string query = "", std::string body = "")
+      : method(std::move(method)),
+        path(std::move(path)),
+        query(std::move(query)),
+        body(std::move(body)) {}
+
   std::string method;  // "GET"
   std::string path;    // still percent-encoded, without the query
   std::string query;   // without '?'
@@ -60,10 +69,19 @@ struct Request {
   bool http2 = false;
 };
 
+// One part. (GCC 12 refuses a braced list inside an expression that is awaited: name it first.)
+inline std::vector<SharedBytes> as_body(std::string text) {
+  std::vector<SharedBytes> parts;
+  parts.push_back(std::make_shared<const std::string>(std::move(text)));
+  return parts;
+}
+
 // A bidirectional message stream: a websocket, or another upgraded connection.
 class WebSocket {
  public:
   struct Message {
+    Message() = default;
+    Message(bool binary, std::string data) : binary(binary), data(std::move(data)) {}
     bool binary = true;
     std::string data;
   };

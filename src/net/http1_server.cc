@@ -1,0 +1,362 @@
+// One HTTP/1.1 connection, server side.
+#include <time.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/sync.h"
+#include "net/http1.h"
+#include "net/server_connection.h"
+#include "net/websocket.h"
+
+namespace keles::net {
+
+std::string_view http_date(Loop& loop) {
+  thread_local int64_t second = -1;
+  thread_local char text[32];
+  thread_local size_t length = 0;
+  int64_t now = loop.wall_now().unix_seconds();
+  if (now != second) {
+    second = now;
+    time_t t = now;
+    tm parts{};
+    gmtime_r(&t, &parts);
+    length = strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  }
+  return {text, length};
+}
+
+namespace {
+
+constexpr size_t kReadBytes = 16384;
+constexpr size_t kMaxPipelined = 65536;  // read ahead while a handler runs
+
+class Http1Connection final : public Responder {
+ public:
+  explicit Http1Connection(ServedConnection c)
+      : c_(std::move(c)), t_(c_.transport), loop_(c_.ctx.loop()), watchdog_(loop_, t_.get()) {}
+
+  Task<void> run() {
+    for (;;) {
+      http1::Head head;
+      bool good = co_await read_head(&head);
+      if (!good) break;
+      good = co_await read_body(head);
+      if (!good) break;
+      watchdog_.off();
+      co_await handle();
+      if (gone_ || upgraded_ || !keep_alive_ || c_.ctx.done()) break;
+    }
+    watchdog_.off();
+    if (!upgraded_) t_->close(Status::unavailable("connection closed"));
+  }
+
+  Task<Status> respond(int status, Headers headers, std::vector<SharedBytes> body) override {
+    if (state_ != State::kFresh) co_return Status::internal("a second answer to one request");
+    state_ = State::kDone;
+    size_t total = 0;
+    for (const SharedBytes& part : body) total += part->size();
+    bool bodiless = status < 200 || status == 204 || status == 304;
+    bool is_head = request_.method == "HEAD";
+    std::string out = head_of(status, headers);
+    if (!bodiless && !(is_head && total == 0 && headers.get("content-length"))) {
+      http1::append_field(&out, "Content-Length", std::to_string(total));
+    } else if (auto given = headers.get("content-length"); given && is_head) {
+      http1::append_field(&out, "Content-Length", *given);
+    }
+    out += "\r\n";
+    std::vector<iovec> parts;
+    parts.reserve(body.size() + 1);
+    parts.push_back({out.data(), out.size()});
+    if (!is_head && !bodiless) add(body, &parts);
+    co_return co_await send(std::move(parts));
+  }
+
+  Task<Status> begin(int status, Headers headers) override {
+    if (state_ != State::kFresh) co_return Status::internal("a second answer to one request");
+    state_ = State::kStreaming;
+    chunked_ = minor_ == 1;
+    if (!chunked_) keep_alive_ = false;
+    std::string out = head_of(status, headers);
+    if (chunked_) http1::append_field(&out, "Transfer-Encoding", "chunked");
+    out += "\r\n";
+    co_return co_await send_text(std::move(out));
+  }
+
+  Task<Status> write(std::vector<SharedBytes> body) override {
+    if (state_ != State::kStreaming) co_return Status::internal("write() without begin()");
+    size_t total = 0;
+    for (const SharedBytes& part : body) total += part->size();
+    if (total == 0 || request_.method == "HEAD") co_return Status();
+    char size[24];
+    int n = snprintf(size, sizeof size, "%zx\r\n", total);
+    char end[] = "\r\n";
+    std::vector<iovec> parts;
+    parts.reserve(body.size() + 2);
+    if (chunked_) parts.push_back({size, static_cast<size_t>(n)});
+    add(body, &parts);
+    if (chunked_) parts.push_back({end, 2});
+    co_return co_await send(std::move(parts));
+  }
+
+  Task<Status> finish() override {
+    if (state_ != State::kStreaming) co_return Status::internal("finish() without begin()");
+    state_ = State::kDone;
+    if (!chunked_ || request_.method == "HEAD") co_return Status();
+    co_return co_await send_text("0\r\n\r\n");
+  }
+
+  Task<Result<std::unique_ptr<WebSocket>>> accept_websocket(
+      std::vector<std::string> subprotocols) override {
+    auto key = request_.headers.get("sec-websocket-key");
+    if (!key || !request_.headers.has_token("upgrade", "websocket") ||
+        request_.headers.get("sec-websocket-version").value_or("") != "13") {
+      co_return Status::bad_request("not a websocket request");
+    }
+    Headers headers;
+    headers.add("Sec-WebSocket-Accept", ws::accept_key(*key));
+    std::string chosen;
+    for (const std::string& p : subprotocols) {
+      if (!request_.headers.has_token("sec-websocket-protocol", p)) continue;
+      chosen = p;
+      break;
+    }
+    if (!chosen.empty()) headers.add("Sec-WebSocket-Protocol", chosen);
+    TRY_ASSIGN_CO(stream, accept_upgrade("websocket", headers));
+    co_return websocket_over(loop_, std::move(stream), chosen, true);
+  }
+
+  Task<Result<std::unique_ptr<ByteStream>>> accept_upgrade(std::string protocol,
+                                                           Headers headers) override {
+    if (state_ != State::kFresh) co_return Status::internal("a second answer to one request");
+    if (!request_.headers.has_token("connection", "upgrade")) {
+      co_return Status::bad_request("unable to upgrade: missing upgrade headers in request");
+    }
+    state_ = State::kDone;
+    upgraded_ = true;
+    t_->fd().on_readable(nullptr);
+    std::string out = "HTTP/1.1 101 Switching Protocols\r\n";
+    http1::append_field(&out, "Upgrade", protocol);
+    http1::append_field(&out, "Connection", "Upgrade");
+    for (const auto& [name, value] : headers) {
+      if (http1::valid_field(name, value)) http1::append_field(&out, name, value);
+    }
+    out += "\r\n";
+    TRY_CO(send_text(std::move(out)));
+    co_return byte_stream_over(t_, std::exchange(buffer_, {}));
+  }
+
+ private:
+  enum class State : uint8_t { kFresh, kStreaming, kDone };
+
+  // False at the end of the connection, or after a refusal.
+  Task<bool> read_head(http1::Head* head) {
+    size_t used = 0;
+    for (;;) {
+      http1::Parse p =
+          buffer_.empty() ? http1::Parse::kMore : http1::parse_head(buffer_, true, head, &used);
+      if (p == http1::Parse::kDone) break;
+      if (p == http1::Parse::kBad) {
+        co_await refuse(400);
+        co_return false;
+      }
+      if (buffer_.size() > c_.options->max_header_bytes) {
+        co_await refuse(431);
+        co_return false;
+      }
+      if (buffer_.empty()) {
+        watchdog_.within(c_.options->idle_timeout);
+      } else if (!in_head_) {
+        in_head_ = true;
+        watchdog_.within(c_.options->header_timeout);
+      }
+      bool more = co_await read_more();
+      if (!more) co_return false;
+    }
+    in_head_ = false;
+    buffer_.erase(0, used);
+    request_ = Request{};
+    request_.method = std::move(head->method);
+    std::string& target = head->target;
+    if (target.rfind("http://", 0) == 0 || target.rfind("https://", 0) == 0) {
+      size_t slash = target.find('/', target.find("//") + 2);
+      target = slash == target.npos ? "/" : target.substr(slash);
+    }
+    size_t mark = target.find('?');
+    request_.path = target.substr(0, mark);
+    if (mark != target.npos) request_.query = target.substr(mark + 1);
+    request_.remote_address = c_.remote;
+    request_.peer = c_.info.peer;
+    request_.tls_error = c_.info.error;
+    minor_ = head->minor;
+    keep_alive_ = head->keep_alive();
+    state_ = State::kFresh;
+    co_return true;
+  }
+
+  Task<bool> read_body(http1::Head& head) {
+    http1::Framing framing;
+    if (!http1::request_framing(head, &framing)) {
+      co_await refuse(400);
+      co_return false;
+    }
+    bool expects = head.headers.has_token("expect", "100-continue");
+    request_.headers = std::move(head.headers);
+    size_t limit = c_.options->max_body_bytes;
+    if (framing.kind == http1::Framing::Kind::kLength && framing.length > limit) {
+      request_.body_too_large = true;
+      keep_alive_ = false;  // the rest is not read
+      co_return true;
+    }
+    http1::BodyReader reader(framing);
+    if (reader.done()) co_return true;
+    if (expects && buffer_.empty()) {
+      Status s = co_await send_text("HTTP/1.1 100 Continue\r\n\r\n");
+      if (!s.ok()) co_return false;
+    }
+    if (framing.kind == http1::Framing::Kind::kLength) {
+      request_.body.reserve(static_cast<size_t>(framing.length));
+    }
+    for (;;) {
+      buffer_.erase(0, reader.feed(buffer_, &request_.body, limit + 1 - request_.body.size()));
+      if (reader.bad()) {
+        co_await refuse(400);
+        co_return false;
+      }
+      if (request_.body.size() > limit) {
+        request_.body.clear();
+        request_.body_too_large = true;
+        keep_alive_ = false;
+        co_return true;
+      }
+      if (reader.done()) co_return true;
+      watchdog_.within(c_.options->header_timeout);
+      bool more = co_await read_more();
+      if (!more) co_return false;
+    }
+  }
+
+  Task<bool> read_more() {
+    size_t had = buffer_.size();
+    for (;;) {
+      buffer_.resize(had + kReadBytes);
+      ssize_t n = t_->try_read(buffer_.data() + had, kReadBytes);
+      buffer_.resize(had + static_cast<size_t>(n > 0 ? n : 0));
+      if (n > 0) co_return true;
+      if (n != kWouldBlock) co_return false;
+      if (had == 0) buffer_.shrink_to_fit();  // an idle connection holds no buffer
+      Status s = co_await t_->wait_readable(&c_.ctx);
+      if (!s.ok()) co_return false;
+    }
+  }
+
+  Task<void> handle() {
+    Context ctx = c_.ctx.child();
+    struct Run {
+      bool done = false;
+      Event ended;
+    } run;
+    auto call = [](const Handler* handler, Context ctx, Request* request, Responder* responder,
+                   Run* run) -> Task<void> {
+      co_await (*handler)(ctx, request, responder);
+      run->done = true;
+      run->ended.set();
+    };
+    detail::run_detached(call(c_.handler, ctx, &request_, this, &run)).h.resume();
+    if (!run.done) {
+      if (!upgraded_) watch_for_end(ctx);
+      Context forever = Context::root(loop_);
+      (void)co_await run.ended.wait(forever);
+      t_->fd().on_readable(nullptr);
+    }
+    if (state_ == State::kFresh) (void)co_await respond(500, {}, {});
+    if (state_ == State::kStreaming) keep_alive_ = false;  // cut off: the peer must notice
+  }
+
+  // Reads ahead while the handler runs, to learn that the client has gone.
+  void watch_for_end(Context ctx) {
+    t_->fd().on_readable([this, ctx] {
+      char piece[4096];
+      for (;;) {
+        if (buffer_.size() >= kMaxPipelined) return;
+        ssize_t n = t_->try_read(piece, sizeof piece);
+        if (n > 0) {
+          buffer_.append(piece, static_cast<size_t>(n));
+        } else if (n == kWouldBlock) {
+          break;
+        } else {
+          gone_ = true;
+          t_->close(Status::unavailable("the client has gone"));
+          ctx.cancel(Status::cancelled("the client has gone"));
+          return;
+        }
+      }
+      watch_for_end(ctx);
+    });
+  }
+
+  std::string head_of(int status, const Headers& headers) {
+    std::string out;
+    out.reserve(256);
+    out.append("HTTP/1.1 ").append(std::to_string(status)).append(" ");
+    out.append(http1::reason_phrase(status)).append("\r\n");
+    for (const auto& [name, value] : headers) {
+      if (!http1::valid_field(name, value) || is_framing(name)) continue;
+      http1::append_field(&out, name, value);
+    }
+    http1::append_field(&out, "Date", http_date(loop_));
+    if (c_.ctx.done()) keep_alive_ = false;
+    if (!keep_alive_) http1::append_field(&out, "Connection", "close");
+    if (keep_alive_ && minor_ == 0) http1::append_field(&out, "Connection", "keep-alive");
+    return out;
+  }
+  static bool is_framing(const std::string& name) {
+    Headers one{{name, ""}};
+    return one.get("content-length") || one.get("transfer-encoding") || one.get("connection") ||
+           one.get("date");
+  }
+  static void add(const std::vector<SharedBytes>& body, std::vector<iovec>* parts) {
+    for (const SharedBytes& part : body) {
+      if (!part->empty()) parts->push_back({const_cast<char*>(part->data()), part->size()});
+    }
+  }
+
+  Task<Status> send_text(std::string text) {
+    std::vector<iovec> parts;
+    parts.push_back({text.data(), text.size()});
+    co_return co_await send(std::move(parts));
+  }
+  Task<Status> send(std::vector<iovec> parts) {
+    Status s = co_await write_all(t_.get(), nullptr, std::move(parts));
+    if (!s.ok()) gone_ = true;
+    co_return s;
+  }
+  Task<void> refuse(int status) {
+    keep_alive_ = false;
+    std::string out = "HTTP/1.1 " + std::to_string(status) + " " +
+                      std::string(http1::reason_phrase(status)) +
+                      "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" +
+                      std::to_string(status) + " " + std::string(http1::reason_phrase(status));
+    (void)co_await send_text(std::move(out));
+    t_->shutdown_write();
+  }
+
+  ServedConnection c_;
+  TransportPtr t_;
+  Loop& loop_;
+  Watchdog watchdog_;
+  std::string buffer_;
+  Request request_;
+  State state_ = State::kFresh;
+  int minor_ = 1;
+  bool in_head_ = false, keep_alive_ = true, chunked_ = false, gone_ = false, upgraded_ = false;
+};
+
+}  // namespace
+
+Task<void> serve_http1(ServedConnection connection) {
+  Http1Connection c(std::move(connection));
+  co_await c.run();
+}
+
+}  // namespace keles::net

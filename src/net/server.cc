@@ -1,0 +1,161 @@
+// The acceptor, and what every connection goes through before its protocol serves it.
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <mutex>
+
+#include "base/log.h"
+#include "base/sync.h"
+#include "net/server_connection.h"
+
+namespace keles::net {
+namespace {
+
+void tune(int fd) {
+  int one = 1, idle = 15, count = 9, dead_ms = 120'000;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof idle);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof dead_ms);
+}
+
+// A loop's share of the connections. Only that loop's thread uses it.
+struct Share {
+  explicit Share(Loop* l) : loop(l), ctx(Context::root(*l)), tasks(*l) {}
+  Loop* loop;
+  Context ctx;
+  TaskGroup tasks;
+};
+
+class ServerImpl final : public Server {
+ public:
+  ServerImpl(std::vector<Loop*> loops, ServerOptions options, Handler handler)
+      : options_(std::move(options)), handler_(std::move(handler)) {
+    for (Loop* l : loops) shares_.push_back(std::make_unique<Share>(l));
+  }
+
+  Status open() {
+    if (options_.tls) {
+      TRY_ASSIGN(tls, server_tls(*options_.tls, options_.client_ca_pem, true));
+      tls_ = std::move(tls);
+    }
+    TRY_ASSIGN(s, listen_socket(options_.address, options_.port, -1));
+    port_ = bound_port(s);
+    Share* first = shares_.front().get();
+    listener_ = Fd::adopt(*first->loop, s);
+    first->loop->post([this, first] { first->tasks.spawn(accept_all(first)); });
+    return Status();
+  }
+
+  uint16_t port() const override { return port_; }
+
+  void set_identity(TlsIdentity identity) override {
+    auto tls = server_tls(identity, options_.client_ca_pem, true);
+    if (!tls.ok()) {
+      log::error("Keeping the old serving certificate", {{"err", tls.status()}});
+      return;
+    }
+    std::lock_guard lock(tls_mutex_);
+    tls_ = std::move(*tls);
+  }
+
+  Task<void> stop(Context ctx) override {
+    Loop* home = &ctx.loop();
+    for (auto& share : shares_) {
+      co_await run_on(share->loop, home, stop_share(share.get()));
+    }
+  }
+
+ private:
+  Task<void> stop_share(Share* share) {
+    if (share == shares_.front().get()) listener_->close(Status::cancelled("server stopped"));
+    share->ctx.cancel(Status::cancelled("server stopped"));
+    co_await share->tasks.join();
+  }
+
+  Task<void> accept_all(Share* first) {
+    std::shared_ptr<Fd> fd = listener_;
+    size_t next = 0;
+    while (!fd->closed()) {
+      if (connections_.load() >= options_.max_connections) {
+        Status s = co_await first->ctx.sleep(50ms);
+        if (!s.ok()) co_return;
+        continue;
+      }
+      sockaddr_storage from{};
+      socklen_t n = sizeof from;
+      int s = ::accept4(fd->get(), reinterpret_cast<sockaddr*>(&from), &n,
+                        SOCK_CLOEXEC | SOCK_NONBLOCK);
+      if (s >= 0) {
+        connections_.fetch_add(1);
+        Share* share = shares_[next++ % shares_.size()].get();
+        share->loop->post([this, share, s, remote = address_text(&from)] {
+          share->tasks.spawn(serve(share, s, remote));
+        });
+      } else if (errno == EAGAIN) {
+        Status waited = co_await fd->wait_readable(&first->ctx);
+        if (!waited.ok()) co_return;
+      } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        log::error("Cannot accept a connection", {{"errno", errno}});
+        Status slept = co_await first->ctx.sleep(100ms);
+        if (!slept.ok()) co_return;
+      }
+    }
+  }
+
+  std::shared_ptr<TlsContext> tls() {
+    std::lock_guard lock(tls_mutex_);
+    return tls_;
+  }
+
+  Task<void> serve(Share* share, int s, std::string remote) {
+    tune(s);
+    std::shared_ptr<Fd> fd = Fd::adopt(*share->loop, s);
+    ServedConnection c{nullptr, {}, std::move(remote), share->ctx.child(), &options_, &handler_};
+    if (!options_.tls) {
+      c.transport = plain_transport(std::move(fd));
+      co_await serve_http1(std::move(c));
+    } else {
+      Context limit = c.ctx.with_timeout(options_.header_timeout);
+      auto tls_up = co_await tls_handshake(std::move(fd), tls(), true, "", &limit);
+      if (tls_up.ok()) {
+        c.transport = std::move(tls_up->transport);
+        c.info = std::move(tls_up->info);
+        if (c.info.http2) {
+          co_await serve_http2(std::move(c));
+        } else {
+          co_await serve_http1(std::move(c));
+        }
+      } else if (log::v(2)) {
+        log::info("TLS handshake error", {{"remote", c.remote}, {"err", tls_up.status()}});
+      }
+    }
+    connections_.fetch_sub(1);
+  }
+
+  ServerOptions options_;
+  Handler handler_;
+  std::vector<std::unique_ptr<Share>> shares_;
+  std::shared_ptr<Fd> listener_;
+  uint16_t port_ = 0;
+  std::mutex tls_mutex_;
+  std::shared_ptr<TlsContext> tls_;
+  std::atomic<size_t> connections_{0};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::start(std::vector<Loop*> loops, ServerOptions options,
+                                              Handler handler) {
+  auto server =
+      std::make_unique<ServerImpl>(std::move(loops), std::move(options), std::move(handler));
+  TRY(server->open());
+  return std::unique_ptr<Server>(std::move(server));
+}
+
+}  // namespace keles::net

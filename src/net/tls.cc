@@ -1,0 +1,363 @@
+// TLS over OpenSSL 3, TLS 1.2 and later, on non-blocking sockets.
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "net/pki.h"
+#include "net/transport.h"
+
+namespace keles::net {
+
+class TlsContext {
+ public:
+  explicit TlsContext(SSL_CTX* c) : ctx(c) {}
+  ~TlsContext() { SSL_CTX_free(ctx); }
+  TlsContext(const TlsContext&) = delete;
+  TlsContext& operator=(const TlsContext&) = delete;
+  SSL_CTX* ctx;
+  bool insecure = false;
+};
+
+namespace {
+
+std::string openssl_error() {
+  unsigned long e = ERR_get_error();
+  ERR_clear_error();
+  if (e == 0) return "unexpected end of the connection";
+  const char* reason = ERR_reason_error_string(e);
+  if (reason != nullptr) return reason;
+  char text[256];
+  ERR_error_string_n(e, text, sizeof text);
+  return text;
+}
+
+int verify_slot() {
+  static int slot = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return slot;
+}
+
+// Lets every client certificate pass, and keeps the first error: an expired one is answered 401 by
+// the layer above, which a refused handshake could not say.
+int note_error(int ok, X509_STORE_CTX* store) {
+  if (ok == 0) {
+    auto* ssl =
+        static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    auto* first = static_cast<long*>(SSL_get_ex_data(ssl, verify_slot()));
+    if (first != nullptr && *first == X509_V_OK) *first = X509_STORE_CTX_get_error(store);
+  }
+  return 1;
+}
+
+std::string verify_text(long error) {
+  switch (error) {
+    case X509_V_OK:
+      return "";
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return "x509: certificate has expired or is not yet valid";
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+      return "x509: certificate signed by unknown authority";
+    case X509_V_ERR_INVALID_PURPOSE:
+      return "x509: certificate specifies an incompatible key usage";
+    default:
+      return std::string("x509: ") + X509_verify_cert_error_string(error);
+  }
+}
+
+int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_length,
+                    const unsigned char* in, unsigned in_length, void* http2) {
+  static const unsigned char kBoth[] = "\x02h2\x08http/1.1";
+  const unsigned char* mine = http2 != nullptr ? kBoth : kBoth + 3;
+  unsigned mine_length = http2 != nullptr ? 12 : 9;
+  unsigned char* chosen = nullptr;
+  if (SSL_select_next_proto(&chosen, out_length, mine, mine_length, in, in_length) !=
+      OPENSSL_NPN_NEGOTIATED) {
+    return SSL_TLSEXT_ERR_NOACK;
+  }
+  *out = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+struct BioDelete {
+  void operator()(BIO* b) const { BIO_free(b); }
+};
+using BioPtr = std::unique_ptr<BIO, BioDelete>;
+BioPtr bio_of(std::string_view text) {
+  return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+}
+
+Status use_identity(SSL_CTX* ctx, const TlsIdentity& id) {
+  BioPtr chain = bio_of(id.certificate_pem);
+  X509* leaf = PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr);
+  if (leaf == nullptr) return Status::bad_request("tls: no certificate found: " + openssl_error());
+  int ok = SSL_CTX_use_certificate(ctx, leaf);
+  X509_free(leaf);
+  if (ok != 1) return Status::bad_request("tls: certificate: " + openssl_error());
+  while (X509* more = PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr)) {
+    if (SSL_CTX_add0_chain_cert(ctx, more) != 1) X509_free(more);
+  }
+  ERR_clear_error();
+  BioPtr key_bio = bio_of(id.key_pem);
+  EVP_PKEY* key = PEM_read_bio_PrivateKey(key_bio.get(), nullptr, nullptr, nullptr);
+  if (key == nullptr) return Status::bad_request("tls: no private key found: " + openssl_error());
+  ok = SSL_CTX_use_PrivateKey(ctx, key);
+  EVP_PKEY_free(key);
+  if (ok != 1) return Status::bad_request("tls: private key: " + openssl_error());
+  return Status();
+}
+
+Status trust(SSL_CTX* ctx, const std::string& pem, bool announce) {
+  BioPtr bio = bio_of(pem);
+  int found = 0;
+  while (X509* ca = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
+    X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca);
+    if (announce) SSL_CTX_add_client_CA(ctx, ca);
+    X509_free(ca);
+    ++found;
+  }
+  ERR_clear_error();
+  if (found == 0) return Status::bad_request("tls: no CA certificate found");
+  return Status();
+}
+
+void common_options(SSL_CTX* ctx) {
+  SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+  SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                            SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
+                               SSL_OP_IGNORE_UNEXPECTED_EOF);
+  SSL_CTX_set_num_tickets(ctx, 0);
+  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_read_ahead(ctx, 1);
+  SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
+}
+
+std::optional<PeerCertificate> peer_of(SSL* ssl) {
+  X509* cert = SSL_get1_peer_certificate(ssl);
+  if (cert == nullptr) return std::nullopt;
+  std::string pem;
+  BioPtr out(BIO_new(BIO_s_mem()));
+  PEM_write_bio_X509(out.get(), cert);
+  char* data = nullptr;
+  long n = BIO_get_mem_data(out.get(), &data);
+  pem.assign(data, static_cast<size_t>(n));
+  X509_free(cert);
+  auto info = parse_certificate(pem);
+  if (!info.ok()) return std::nullopt;
+  return PeerCertificate{info->common_name, info->organizations, info->fingerprint_sha256,
+                         info->not_after_unix};
+}
+
+class TlsTransport final : public Transport {
+ public:
+  TlsTransport(std::shared_ptr<Fd> fd, std::shared_ptr<TlsContext> tls)
+      : Transport(std::move(fd)), tls_(std::move(tls)), ssl_(SSL_new(tls_->ctx)) {
+    SSL_set_fd(ssl_, fd_->get());
+  }
+  ~TlsTransport() override {
+    if (!fd_->closed() && handshaken_ && !failed_) {
+      ERR_clear_error();
+      SSL_shutdown(ssl_);  // close_notify, as far as the socket takes it
+    }
+    SSL_free(ssl_);
+  }
+
+  ssize_t try_read(char* to, size_t n) override {
+    if (fd_->closed() || failed_) return kFailed;
+    size_t got = 0;
+    ERR_clear_error();
+    int r = SSL_read_ex(ssl_, to, n, &got);
+    if (r == 1) return static_cast<ssize_t>(got);
+    int e = SSL_get_error(ssl_, r);
+    if (e == SSL_ERROR_ZERO_RETURN) return kEndOfStream;
+    return outcome(e, &read_wants_write_);
+  }
+  bool buffered() const override { return SSL_has_pending(ssl_) == 1; }
+
+  // Small parts are gathered into one record; a large one is encrypted from where it lies.
+  ssize_t try_write(const iovec* parts, int count) override {
+    if (fd_->closed() || failed_) return kFailed;
+    while (count > 0 && parts->iov_len == 0) {
+      ++parts;
+      --count;
+    }
+    if (count == 0) return 0;
+    const char* from = static_cast<const char*>(parts->iov_base);
+    size_t n = parts->iov_len;
+    char gathered[kRecord];
+    if (n < kRecord && count > 1) {
+      size_t used = 0;
+      for (int i = 0; i < count && used < kRecord; ++i) {
+        size_t take = std::min(parts[i].iov_len, kRecord - used);
+        memcpy(gathered + used, parts[i].iov_base, take);
+        used += take;
+      }
+      from = gathered;
+      n = used;
+    }
+    size_t put = 0;
+    ERR_clear_error();
+    int r = SSL_write_ex(ssl_, from, n, &put);
+    if (r == 1) return static_cast<ssize_t>(put);
+    bool ignored = false;
+    return outcome(SSL_get_error(ssl_, r), &ignored);
+  }
+
+  Task<Status> wait_readable(const Context* ctx) override {
+    if (read_wants_write_) {
+      read_wants_write_ = false;
+      return fd_->wait_writable(ctx);
+    }
+    return fd_->wait_readable(ctx);
+  }
+
+  void shutdown_write() override {
+    if (fd_->closed() || failed_) return;
+    ERR_clear_error();
+    SSL_shutdown(ssl_);
+    ERR_clear_error();
+  }
+
+  // 1 done, kWouldBlock, kFailed.
+  ssize_t try_handshake(bool server, bool* wants_write) {
+    ERR_clear_error();
+    int r = server ? SSL_accept(ssl_) : SSL_connect(ssl_);
+    if (r == 1) {
+      handshaken_ = true;
+      return 1;
+    }
+    *wants_write = false;
+    return outcome(SSL_get_error(ssl_, r), wants_write);
+  }
+  SSL* ssl() { return ssl_; }
+
+ private:
+  static constexpr size_t kRecord = 16384;
+  ssize_t outcome(int e, bool* wants_write) {
+    if (e == SSL_ERROR_WANT_READ) {
+      *wants_write = false;
+      return kWouldBlock;
+    }
+    if (e == SSL_ERROR_WANT_WRITE) {
+      *wants_write = true;
+      return kWouldBlock;
+    }
+    failed_ = true;
+    error_ = e == SSL_ERROR_SYSCALL && errno != 0 ? strerror(errno) : openssl_error();
+    ERR_clear_error();
+    return kFailed;
+  }
+  std::shared_ptr<TlsContext> tls_;
+  SSL* ssl_;
+  bool handshaken_ = false, failed_ = false, read_wants_write_ = false;
+};
+
+Status client_failure(SSL* ssl, const std::string& error) {
+  long v = SSL_get_verify_result(ssl);
+  if (v == X509_V_OK) return Status::unavailable("tls: " + error);
+  std::string why = verify_text(v);
+  if (v == X509_V_ERR_HOSTNAME_MISMATCH || v == X509_V_ERR_IP_ADDRESS_MISMATCH) {
+    why = "x509: certificate is not valid for the server's name";
+  }
+  return Status::unavailable("tls: failed to verify certificate: " + why);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<TlsContext>> server_tls(const TlsIdentity& identity,
+                                               const std::string& client_ca_pem, bool http2) {
+  auto tls = std::make_shared<TlsContext>(SSL_CTX_new(TLS_server_method()));
+  common_options(tls->ctx);
+  TRY(use_identity(tls->ctx, identity));
+  static char yes;
+  SSL_CTX_set_alpn_select_cb(tls->ctx, choose_protocol, http2 ? &yes : nullptr);
+  if (!client_ca_pem.empty()) {
+    TRY(trust(tls->ctx, client_ca_pem, true));
+    SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, note_error);
+  }
+  return tls;
+}
+
+Result<std::shared_ptr<TlsContext>> client_tls(const ClientTls& options, bool http2) {
+  auto tls = std::make_shared<TlsContext>(SSL_CTX_new(TLS_client_method()));
+  common_options(tls->ctx);
+  tls->insecure = options.insecure;
+  if (options.identity) TRY(use_identity(tls->ctx, *options.identity));
+  if (options.insecure) {
+    SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_NONE, nullptr);
+  } else {
+    SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, nullptr);
+    if (options.ca_pem.empty()) {
+      SSL_CTX_set_default_verify_paths(tls->ctx);
+    } else {
+      TRY(trust(tls->ctx, options.ca_pem, false));
+    }
+  }
+  static const unsigned char kBoth[] = "\x02h2\x08http/1.1";
+  SSL_CTX_set_alpn_protos(tls->ctx, http2 ? kBoth : kBoth + 3, http2 ? 12 : 9);
+  return tls;
+}
+
+Task<Result<TlsConnection>> tls_handshake(std::shared_ptr<Fd> fd, std::shared_ptr<TlsContext> tls,
+                                          bool server, std::string server_name,
+                                          const Context* ctx) {
+  auto t = std::make_shared<TlsTransport>(fd, tls);
+  long first_error = X509_V_OK;
+  SSL_set_ex_data(t->ssl(), verify_slot(), &first_error);
+  if (!server) {
+    unsigned char raw[16];
+    bool address = inet_pton(AF_INET, server_name.c_str(), raw) == 1 ||
+                   inet_pton(AF_INET6, server_name.c_str(), raw) == 1;
+    if (!address) SSL_set_tlsext_host_name(t->ssl(), server_name.c_str());
+    if (!tls->insecure) {
+      X509_VERIFY_PARAM* p = SSL_get0_param(t->ssl());
+      if (address) {
+        X509_VERIFY_PARAM_set1_ip_asc(p, server_name.c_str());
+      } else {
+        SSL_set1_host(t->ssl(), server_name.c_str());
+      }
+    }
+  }
+  for (;;) {
+    bool wants_write = false;
+    ssize_t r = t->try_handshake(server, &wants_write);
+    if (r == 1) break;
+    if (r == kFailed) {
+      if (server) co_return Status::unavailable("tls: " + t->error());
+      co_return client_failure(t->ssl(), t->error());
+    }
+    Status s;
+    if (wants_write) {
+      s = co_await fd->wait_writable(ctx);
+    } else {
+      s = co_await fd->wait_readable(ctx);
+    }
+    if (!s.ok()) co_return s.with_prefix("tls handshake");
+  }
+  SSL_set_ex_data(t->ssl(), verify_slot(), nullptr);
+  TlsConnection out;
+  const unsigned char* protocol = nullptr;
+  unsigned length = 0;
+  SSL_get0_alpn_selected(t->ssl(), &protocol, &length);
+  out.info.http2 = length == 2 && memcmp(protocol, "h2", 2) == 0;
+  if (server) {
+    out.info.peer = peer_of(t->ssl());
+    out.info.error = verify_text(first_error);
+    if (!out.info.error.empty()) out.info.peer.reset();
+  }
+  out.transport = std::move(t);
+  co_return out;
+}
+
+}  // namespace keles::net

@@ -1,0 +1,123 @@
+// Internal to net/: non-blocking connections (plain or TLS) that coroutines wait on.
+//
+// Fd waits for readiness on one loop; Transport reads and writes without blocking. A connection
+// lives on one loop's thread, from adopt() to close().
+#pragma once
+
+#include <sys/uio.h>
+
+#include <coroutine>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/context.h"
+#include "base/status.h"
+#include "base/task.h"
+#include "net/http.h"
+#include "net/stream.h"
+
+namespace keles::net {
+
+class Fd : public std::enable_shared_from_this<Fd> {
+ public:
+  // Owns `fd` from now on and makes it non-blocking.
+  static std::shared_ptr<Fd> adopt(Loop& loop, int fd);
+  virtual ~Fd() = default;
+  virtual int get() const = 0;
+  // OK when ready; ctx's status; kUnavailable once closed. One waiter per direction. A null ctx
+  // waits until closed.
+  Task<Status> wait_readable(const Context* ctx) { return wait(false, ctx); }
+  Task<Status> wait_writable(const Context* ctx) { return wait(true, ctx); }
+  // Calls `fn` once when readable or closed; null takes it back. Not together with wait_readable().
+  virtual void on_readable(std::function<void()> fn) = 0;
+  // Closes the descriptor; waiters are resumed from the loop with `why`.
+  virtual void close(Status why) = 0;
+  virtual bool closed() const = 0;
+  Loop& loop() const { return loop_; }
+
+ protected:
+  explicit Fd(Loop& loop) : loop_(loop) {}
+  virtual Task<Status> wait(bool write, const Context* ctx) = 0;
+  Loop& loop_;
+};
+
+inline constexpr ssize_t kEndOfStream = 0;
+inline constexpr ssize_t kWouldBlock = -1;
+inline constexpr ssize_t kFailed = -2;
+
+class Transport {
+ public:
+  virtual ~Transport() { close(Status::unavailable("connection closed")); }
+  // Bytes (> 0), or one of the constants above.
+  virtual ssize_t try_read(char* to, size_t n) = 0;
+  virtual ssize_t try_write(const iovec* parts, int count) = 0;
+  // After a read: whether more is sure to be there without asking the kernel.
+  virtual bool buffered() const { return false; }
+  // After kWouldBlock: waits until it is worth trying again.
+  virtual Task<Status> wait_readable(const Context* ctx) { return fd_->wait_readable(ctx); }
+  virtual Task<Status> wait_writable(const Context* ctx) { return fd_->wait_writable(ctx); }
+  virtual void shutdown_write();
+  void close(Status why) { fd_->close(std::move(why)); }
+  bool closed() const { return fd_->closed(); }
+  const std::string& error() const { return error_; }
+  Fd& fd() { return *fd_; }
+
+ protected:
+  explicit Transport(std::shared_ptr<Fd> fd) : fd_(std::move(fd)) {}
+  std::shared_ptr<Fd> fd_;
+  std::string error_;
+};
+
+using TransportPtr = std::shared_ptr<Transport>;
+TransportPtr plain_transport(std::shared_ptr<Fd> fd);
+
+// Waits for at least one byte: > 0, or kEndOfStream; a failure is kUnavailable.
+Task<Result<size_t>> read_some(Transport* t, const Context* ctx, char* to, size_t n);
+Task<Status> write_all(Transport* t, const Context* ctx, std::vector<iovec> parts);
+Task<Status> write_all(Transport* t, const Context* ctx, std::string data);
+
+// `leftover` is what was read beyond the upgrade.
+std::unique_ptr<ByteStream> byte_stream_over(TransportPtr t, std::string leftover);
+
+// --- sockets ---
+
+struct SocketName {
+  std::string text;  // "10.0.0.1:34567"
+};
+// Errors hold the address and strerror's text.
+Result<int> listen_socket(const std::string& address, uint16_t port, int netns_fd);
+uint16_t bound_port(int fd);
+std::string address_text(const void* sockaddr_ptr);
+// "ip" to a sockaddr_storage; returns its length, 0 when it is not an address.
+unsigned parse_address(const std::string& ip, uint16_t port, void* storage);
+// A socket of `family`, made inside `netns_fd` when that is >= 0. Blocks shortly.
+int socket_in(int netns_fd, int family, int type);
+Task<Result<std::shared_ptr<Fd>>> connect_socket(Context ctx, std::string host, uint16_t port,
+                                                 int netns_fd);
+
+// --- TLS ---
+
+// An SSL_CTX, shared by threads.
+class TlsContext;
+Result<std::shared_ptr<TlsContext>> server_tls(const TlsIdentity& identity,
+                                               const std::string& client_ca_pem, bool http2);
+Result<std::shared_ptr<TlsContext>> client_tls(const ClientTls& options, bool http2);
+
+struct TlsInfo {
+  bool http2 = false;
+  std::optional<PeerCertificate> peer;
+  std::string error;  // of a client certificate that did not verify
+};
+struct TlsConnection {
+  TransportPtr transport;
+  TlsInfo info;
+};
+// `server_name` is for clients only: SNI, and the name or address that the certificate must hold.
+Task<Result<TlsConnection>> tls_handshake(std::shared_ptr<Fd> fd, std::shared_ptr<TlsContext> tls,
+                                          bool server, std::string server_name, const Context* ctx);
+
+}  // namespace keles::net
