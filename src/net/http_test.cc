@@ -290,7 +290,7 @@ TEST_F(Net, WebsocketsTls) { run(true, websockets); }
 
 Task<void> Net::upgrades(Net* net, Context ctx) {
   auto c = net->client();
-  Request q{.method = "POST", .path = "/raw"};
+  Request q("POST", "/raw");
   q.headers = {{"Connection", "Upgrade"}, {"Upgrade", "SPDY/3.1"}};
   auto up = co_await c->upgrade(ctx, q);
   EXPECT_TRUE(up.ok()) << up.status().to_string();
