@@ -2,15 +2,16 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <iterator>
-#include <map>
 #include <set>
-#include <sstream>
 
 #include "base/file.h"
+#include "base/flags.h"
 #include "kind/cluster.h"
 #include "kind/layout.h"
 #include "kind/node_process.h"
@@ -18,99 +19,34 @@
 namespace keles::kind {
 namespace {
 
-// The words of a command line, sorted into flags and the rest.
+// What a command was given: the flags that it knows, and the words.
 struct Arguments {
-  std::map<std::string, std::string> flags;
-  std::vector<std::string> words;
-
-  std::string get(const std::string& name, const std::string& fallback = "") const {
-    auto it = flags.find(name);
-    return it == flags.end() ? fallback : it->second;
-  }
-  bool has(const std::string& name) const { return get(name, "false") != "false"; }
+  std::string name, config, kubeconfig, image;
+  std::vector<std::string> nodes, words;
+  Duration wait{0};
+  int64_t verbosity = 0;
+  bool retain = false, quiet = false, all = false, internal = false;
 };
 
-constexpr const char* kSwitches[] = {"retain", "quiet", "all", "internal", "help"};
-
-bool is_switch(const std::string& name) {
-  for (const char* s : kSwitches)
-    if (name == s) return true;
-  return false;
-}
-
-// `known` are the flags of this command beside -q, -v and --help.
-Result<Arguments> parse(const std::vector<std::string>& args, const std::set<std::string>& known) {
-  static const std::map<std::string, std::string> kShort{
-      {"-n", "name"}, {"-q", "quiet"}, {"-v", "verbosity"}, {"-h", "help"}, {"-A", "all"}};
-  Arguments out;
-  for (size_t i = 0; i < args.size(); ++i) {
-    std::string word = args[i];
-    if (word == "--") {
-      out.words.insert(out.words.end(), args.begin() + static_cast<long>(i) + 1, args.end());
-      break;
-    }
-    if (word.size() < 2 || word[0] != '-') {
-      out.words.push_back(word);
-      continue;
-    }
-    size_t eq = word.find('=');
-    std::string name = word.substr(0, eq);
-    if (auto it = kShort.find(name); it != kShort.end()) {
-      name = it->second;
-    } else if (name.starts_with("--")) {
-      name = name.substr(2);
-    }
-    bool common = name == "quiet" || name == "verbosity" || name == "help";
-    if (!common && !known.count(name)) return Status::bad_request("unknown flag: " + word);
-    if (eq != std::string::npos) {
-      out.flags[name] = word.substr(eq + 1);
-    } else if (is_switch(name)) {
-      out.flags[name] = "true";
-    } else if (i + 1 < args.size()) {
-      out.flags[name] = args[++i];
-    } else {
-      return Status::bad_request("flag needs an argument: " + word);
-    }
-  }
-  return out;
-}
-
-// Go's duration text: "90s", "1m30s", "500ms".
-Result<Duration> parse_wait(const std::string& text) {
-  static const std::map<std::string, double> kUnits{{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3},
-                                                    {"s", 1},     {"m", 60},    {"h", 3600}};
-  double seconds = 0;
-  size_t at = 0;
-  bool ok = !text.empty();
-  if (text == "0") return Duration(0);
-  while (ok && at < text.size()) {
-    size_t end = text.find_first_not_of("0123456789.", at);
-    size_t next = end == std::string::npos ? end : text.find_first_of("0123456789.", end);
-    if (end == at || end == std::string::npos)
-      return Status::bad_request("invalid argument \"" + text +
-                                 "\" for \"--wait\" flag: time: invalid duration \"" + text + "\"");
-    auto unit = kUnits.find(text.substr(end, next == std::string::npos ? next : next - end));
-    ok = unit != kUnits.end();
-    if (ok) seconds += std::atof(text.substr(at, end - at).c_str()) * unit->second;
-    at = std::min(next, text.size());
-  }
-  if (!ok)
-    return Status::bad_request("invalid argument \"" + text +
-                               "\" for \"--wait\" flag: time: invalid duration \"" + text + "\"");
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+// `known` are the flags of this command beside -q and -v.
+void add_flags(Flags* flags, const std::set<std::string>& known, Arguments* a) {
+  auto wants = [&](const char* name) { return known.count(name) != 0; };
+  if (wants("name")) flags->add("name", &a->name, "the cluster's name (default: kind)", 'n');
+  if (wants("config")) flags->add("config", &a->config, "a cluster configuration file, or -");
+  if (wants("kubeconfig")) flags->add("kubeconfig", &a->kubeconfig, "the kubeconfig to change");
+  if (wants("image")) flags->add("image", &a->image, "accepted and ignored: nodes have no image");
+  if (wants("nodes")) flags->add("nodes", &a->nodes, "only these nodes");
+  if (wants("wait")) flags->add("wait", &a->wait, "wait this long for every node to be Ready");
+  if (wants("retain")) flags->add("retain", &a->retain, "keep the nodes when creation fails");
+  if (wants("all")) flags->add("all", &a->all, "all clusters", 'A');
+  if (wants("internal")) flags->add("internal", &a->internal, "accepted: both addresses are one");
+  flags->add("quiet", &a->quiet, "no progress on standard error", 'q');
+  flags->add("verbosity", &a->verbosity, "accepted and ignored", 'v');
 }
 
 std::string cluster_name(const Arguments& a) {
   const char* named = std::getenv("KIND_CLUSTER_NAME");
-  return a.get("name", named && *named ? named : "kind");
-}
-
-std::vector<std::string> split(const std::string& s, char at) {
-  std::vector<std::string> out;
-  std::istringstream in(s);
-  for (std::string w; std::getline(in, w, at);)
-    if (!w.empty()) out.push_back(w);
-  return out;
+  return !a.name.empty() ? a.name : named && *named ? named : "kind";
 }
 
 // ["a" "b"], as Go's %q prints a list.
@@ -122,7 +58,7 @@ std::string quoted(const std::vector<std::string>& names) {
 
 Status create(const Arguments& a) {
   std::string yaml;
-  if (std::string file = a.get("config"); file == "-") {
+  if (const std::string& file = a.config; file == "-") {
     yaml.assign(std::istreambuf_iterator<char>(std::cin), {});
   } else if (!file.empty()) {
     auto text = read_file(file);
@@ -134,21 +70,20 @@ Status create(const Arguments& a) {
   if (!config.ok())
     return config.status().with_prefix("failed to create cluster: unable to decode config");
   const char* named = std::getenv("KIND_CLUSTER_NAME");
-  if (!a.get("name").empty()) {
-    config->name = a.get("name");
+  if (!a.name.empty()) {
+    config->name = a.name;
   } else if (named && *named && yaml.empty()) {
     config->name = named;
   }
   CreateOptions options;
-  TRY_ASSIGN(wait, parse_wait(a.get("wait", "0s")));
-  options.wait = wait;
-  options.kubeconfig = a.get("kubeconfig");
-  options.retain = a.has("retain");
-  options.quiet = a.has("quiet");
+  options.wait = a.wait;
+  options.kubeconfig = a.kubeconfig;
+  options.retain = a.retain;
+  options.quiet = a.quiet;
   Status s = create_cluster(*config, options);
   if (!s.ok()) return s.with_prefix("failed to create cluster");
   std::string context = context_name(config->name);
-  std::string where = a.get("kubeconfig").empty() ? "" : " --kubeconfig " + a.get("kubeconfig");
+  std::string where = a.kubeconfig.empty() ? "" : " --kubeconfig " + a.kubeconfig;
   Progress progress(options.quiet);
   progress.say("Set kubectl context to \"" + context + "\"");
   progress.say("You can now use your cluster with:\n");
@@ -158,44 +93,42 @@ Status create(const Arguments& a) {
 }
 
 Status remove_one(const std::string& name, const Arguments& a) {
-  auto nodes = delete_cluster(name, a.get("kubeconfig"));
+  auto nodes = delete_cluster(name, a.kubeconfig);
   if (!nodes.ok()) return nodes.status().with_prefix("failed to delete cluster \"" + name + "\"");
-  if (!nodes->empty()) Progress(a.has("quiet")).say("Deleted nodes: " + quoted(*nodes));
+  if (!nodes->empty()) Progress(a.quiet).say("Deleted nodes: " + quoted(*nodes));
   return Status();
 }
 
 Status remove(const Arguments& a) {
   TRY_ASSIGN(lock, StateLock::acquire());
   std::string name = cluster_name(a);
-  Progress(a.has("quiet")).say("Deleting cluster \"" + name + "\" ...");
+  Progress(a.quiet).say("Deleting cluster \"" + name + "\" ...");
   return remove_one(name, a);
 }
 
 Status remove_many(const Arguments& a) {
   TRY_ASSIGN(lock, StateLock::acquire());
-  auto names = a.has("all") ? list_clusters() : a.words;
-  if (names.empty() && !a.has("all")) return Status::bad_request("no cluster names provided");
+  auto names = a.all ? list_clusters() : a.words;
+  if (names.empty() && !a.all) return Status::bad_request("no cluster names provided");
   for (const std::string& n : names) TRY(remove_one(n, a));
-  Progress(a.has("quiet")).say("Deleted clusters: " + quoted(names));
+  Progress(a.quiet).say("Deleted clusters: " + quoted(names));
   return Status();
 }
 
 Status get_clusters(const Arguments& a) {
   auto names = list_clusters();
-  if (names.empty()) Progress(a.has("quiet")).say("No kind clusters found.");
+  if (names.empty()) Progress(a.quiet).say("No kind clusters found.");
   for (const std::string& n : names) std::puts(n.c_str());
   return Status();
 }
 
 Status get_nodes(const Arguments& a) {
   std::vector<std::string> nodes;
-  for (const std::string& c :
-       a.has("all") ? list_clusters() : std::vector<std::string>{cluster_name(a)})
+  for (const std::string& c : a.all ? list_clusters() : std::vector<std::string>{cluster_name(a)})
     for (const std::string& n : list_nodes(c)) nodes.push_back(n);
   if (nodes.empty())
-    Progress(a.has("quiet"))
-        .say(a.has("all") ? "No kind nodes found."
-                          : "No kind nodes found for cluster \"" + cluster_name(a) + "\".");
+    Progress(a.quiet).say(a.all ? "No kind nodes found."
+                                : "No kind nodes found for cluster \"" + cluster_name(a) + "\".");
   for (const std::string& n : nodes) std::puts(n.c_str());
   return Status();
 }
@@ -208,8 +141,8 @@ Status get_kubeconfig(const Arguments& a) {
 
 Status export_kubeconfig(const Arguments& a) {
   TRY_ASSIGN(entry, admin_entry(cluster_name(a)));
-  TRY(merge_kubeconfig(kubeconfig_path(a.get("kubeconfig")), entry));
-  Progress(a.has("quiet")).say("Set kubectl context to \"" + entry.name + "\"");
+  TRY(merge_kubeconfig(kubeconfig_path(a.kubeconfig), entry));
+  Progress(a.quiet).say("Set kubectl context to \"" + entry.name + "\"");
   return Status();
 }
 
@@ -220,7 +153,7 @@ Status export_all_logs(const Arguments& a) {
     if (!mkdtemp(made)) return Status::internal("cannot make a directory in /tmp");
     directory = made;
   }
-  Progress(a.has("quiet")).say("Exporting logs for cluster \"" + cluster_name(a) + "\" to:");
+  Progress(a.quiet).say("Exporting logs for cluster \"" + cluster_name(a) + "\" to:");
   TRY(export_logs(cluster_name(a), directory));
   std::puts(directory.c_str());
   return Status();
@@ -241,7 +174,7 @@ Result<std::vector<std::string>> chosen_nodes(const Arguments& a, const std::str
 
 Status load_image_archive(const Arguments& a) {
   if (a.words.empty()) return Status::bad_request("a list of image archives is required");
-  TRY_ASSIGN(nodes, chosen_nodes(a, cluster_name(a), split(a.get("nodes"), ',')));
+  TRY_ASSIGN(nodes, chosen_nodes(a, cluster_name(a), a.nodes));
   for (const std::string& file : a.words) TRY(load_archive(cluster_name(a), nodes, file));
   return Status();
 }
@@ -263,7 +196,7 @@ Status start_or_stop(const Arguments& a, bool start) {
   }
   TRY_ASSIGN(nodes, chosen_nodes(a, cluster, nodes_wanted));
   TRY(start ? start_nodes(cluster, nodes) : stop_nodes(cluster, nodes));
-  Progress(a.has("quiet")).say((start ? "Started nodes: " : "Stopped nodes: ") + quoted(nodes));
+  Progress(a.quiet).say((start ? "Started nodes: " : "Stopped nodes: ") + quoted(nodes));
   return Status();
 }
 
@@ -359,13 +292,17 @@ int run_kind(const std::vector<std::string>& args) {
   if (args[0] == "exec") return exec_command({args.begin() + 1, args.end()});
   for (const Command& c : commands()) {
     if (!begins_with(args, c.path)) continue;
-    auto parsed = parse({args.begin() + static_cast<long>(c.path.size()), args.end()}, c.flags);
-    if (!parsed.ok()) return fail(parsed.status());
-    if (parsed->has("help")) {
-      std::printf("Usage:\n  kind %s\n", c.help);
+    Arguments given;
+    Flags flags("kind " + std::string(c.help));
+    add_flags(&flags, c.flags, &given);
+    auto words = flags.parse({args.begin() + static_cast<long>(c.path.size()), args.end()});
+    if (!words.ok()) return fail(words.status());
+    if (flags.help_wanted()) {
+      std::fputs(flags.help_text().c_str(), stdout);
       return 0;
     }
-    Status s = c.run(*parsed);
+    given.words = *words;
+    Status s = c.run(given);
     return s.ok() ? 0 : fail(s);
   }
   std::fprintf(stderr, "ERROR: unknown command \"%s\" for \"kind\"\n", args[0].c_str());
