@@ -217,7 +217,8 @@ int run_and_wait(const std::vector<std::string>& argv) {
 
 Status create_cluster(const ClusterConfig& config, const CreateOptions& options) {
   TRY(check_cluster_name(config.name));
-  TRY_ASSIGN(lock, StateLock::acquire());
+  auto lock = StateLock::acquire();
+  TRY(lock);
   if (!list_nodes(config.name).empty())
     return Status(Reason::kAlreadyExists,
                   "node(s) already exist for a cluster with the name \"" + config.name + "\"");

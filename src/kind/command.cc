@@ -100,14 +100,16 @@ Status remove_one(const std::string& name, const Arguments& a) {
 }
 
 Status remove(const Arguments& a) {
-  TRY_ASSIGN(lock, StateLock::acquire());
+  auto lock = StateLock::acquire();
+  TRY(lock);
   std::string name = cluster_name(a);
   Progress(a.quiet).say("Deleting cluster \"" + name + "\" ...");
   return remove_one(name, a);
 }
 
 Status remove_many(const Arguments& a) {
-  TRY_ASSIGN(lock, StateLock::acquire());
+  auto lock = StateLock::acquire();
+  TRY(lock);
   auto names = a.all ? list_clusters() : a.words;
   if (names.empty() && !a.all) return Status::bad_request("no cluster names provided");
   for (const std::string& n : names) TRY(remove_one(n, a));
@@ -186,7 +188,8 @@ Status load_docker_image(const Arguments&) {
 }
 
 Status start_or_stop(const Arguments& a, bool start) {
-  TRY_ASSIGN(lock, StateLock::acquire());
+  auto lock = StateLock::acquire();
+  TRY(lock);
   auto nodes_wanted = a.words;
   std::string cluster = cluster_name(a);
   if (!nodes_wanted.empty()) {
