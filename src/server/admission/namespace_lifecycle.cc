@@ -1,0 +1,31 @@
+#include "server/admission/plugins.h"
+#include "server/registry/meta.h"
+
+namespace keles::admission {
+
+Status namespace_lifecycle(const Attributes& a, const Value*, const Value*) {
+  if (a.operation == Operation::kDelete) {
+    const bool immortal = a.name == "default" || a.name == "kube-system" || a.name == "kube-public";
+    if (a.is("", "Namespace") && immortal) return refuse(a, "this namespace may not be deleted");
+    return {};
+  }
+  if (a.operation != Operation::kCreate || !a.kind->namespaced) return {};
+  // A review asks about a namespace; it does not put anything into it.
+  if (a.is("authorization.k8s.io", "LocalSubjectAccessReview")) return {};
+  ObjectPtr ns = find(a, "", "v1", "Namespace", "", a.namespace_);
+  if (!ns) return Status::not_found("", "namespaces", a.namespace_);
+  DocumentPtr tree = ns->tree();
+  if (!registry::deleting(tree->root) &&
+      tree->root["status"]["phase"].as_string() != "Terminating") {
+    return {};
+  }
+  const std::string name(a.namespace_);
+  Status refused = refuse(
+      a, "unable to create new content in namespace " + name + " because it is being terminated");
+  StatusDetails details = refused.details();
+  details.causes.push_back(
+      {"NamespaceTerminating", "namespace " + name + " is being terminated", "metadata.namespace"});
+  return Status(Reason::kForbidden, refused.message(), std::move(details));
+}
+
+}  // namespace keles::admission

@@ -1,0 +1,30 @@
+// The plugins' functions, one file each; see admission.h for when they run.
+#pragma once
+
+#include "server/admission/admission.h"
+
+namespace keles::admission {
+
+// No object is created in a namespace that is absent or being deleted; the system's own namespaces
+// are not deleted.
+Status namespace_lifecycle(const Attributes& a, const Value* object, const Value* before);
+// Pods run as a service account that exists, with its token mounted.
+Status service_account(const Attributes& a, Document& pod, const Value* before);
+// Pods leave a node that is not ready or unreachable after five minutes, unless they say otherwise.
+Status default_toleration_seconds(const Attributes& a, Document& pod, const Value* before);
+// Pods get the number of their priority class; one class at most is the global default.
+Status priority(const Attributes& a, Document& pod, const Value* before);
+// Requests and limits that a LimitRange of the namespace gives to containers, and its bounds.
+Status limit_ranger(const Attributes& a, Document& pod, const Value* before);
+Status limit_ranger_validate(const Attributes& a, const Value* pod, const Value* before);
+
+// kind.group "name" is forbidden: why.
+Status refuse(const Attributes& a, std::string_view why);
+// The object that the request's snapshot holds; null when absent.
+ObjectPtr find(const Attributes& a, std::string_view group, std::string_view version,
+               std::string_view kind, std::string_view ns, std::string_view name);
+inline bool pod_create(const Attributes& a) {
+  return a.operation == Operation::kCreate && a.subresource.empty() && a.is("", "Pod");
+}
+
+}  // namespace keles::admission

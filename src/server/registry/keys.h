@@ -1,0 +1,23 @@
+// Where objects lie in the store: upstream's key layout
+// (k8s.io/kubernetes/pkg/kubeapiserver/default_storage_factory_builder.go), and the one version of
+// each kind that is stored.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "machinery/schema.h"
+
+namespace keles::registry {
+
+// "/registry/services/specs/", with the trailing slash.
+std::string kind_prefix(const KindDesc& kind);
+// The prefix of one namespace's objects; of all when `ns` is empty.
+std::string list_prefix(const KindDesc& kind, std::string_view ns);
+std::string object_key(const KindDesc& kind, std::string_view ns, std::string_view name);
+
+// The version in which `kind` is stored: itself, but for events.k8s.io Events (v1 Event) and
+// autoscaling/v1 HorizontalPodAutoscalers (v2).
+const KindDesc& storage_kind(const KindDesc& kind);
+
+}  // namespace keles::registry

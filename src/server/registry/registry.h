@@ -1,0 +1,156 @@
+// Registry: the one generic implementation of every verb for every kind, from descriptors and
+// strategies. It keeps no state besides the store (and recent list snapshots, which are immutable),
+// so that any loop may call it at any time.
+//
+// Order of a write, as upstream's: defaults, mutating admission, the strategy's preparation,
+// validation, validating admission, the store. Trees handed in are whole objects of `kind`, decoded
+// and with constant defaults or not (defaulting is idempotent and done here).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/context.h"
+#include "base/status.h"
+#include "base/task.h"
+#include "machinery/object.h"
+#include "machinery/patch.h"
+#include "server/registry/strategy.h"
+#include "store/store.h"
+
+namespace keles::registry {
+
+class ServiceAllocator;
+class SnapshotCache;
+
+struct ListQuery {
+  std::string label_selector, field_selector;
+  std::string resource_version, resource_version_match, continue_;
+  int64_t limit = 0;
+};
+
+struct ListPage {
+  std::vector<ObjectPtr> items;
+  int64_t revision = 0;
+  std::string continue_;
+  std::optional<int64_t> remaining;
+};
+
+struct WatchQuery {
+  std::string label_selector, field_selector;
+  std::string resource_version, resource_version_match;
+  bool bookmarks = false;
+  std::optional<bool> send_initial_events;
+  std::string name;  // a watch of one object by path
+};
+
+struct WatchItem {
+  enum class Type : uint8_t { kAdded, kModified, kDeleted, kBookmark, kError };
+  Type type = Type::kBookmark;
+  ObjectPtr object;  // null for bookmarks and errors
+  int64_t revision = 0;
+  bool initial_events_end = false;  // of a bookmark
+  Status error;
+};
+
+class WatchStream {
+ public:
+  virtual ~WatchStream() = default;
+  // At least one item. After an item of type kError the stream is over. Fails only with ctx's
+  // status.
+  virtual Task<Result<std::vector<WatchItem>>> next(Context ctx, size_t limit) = 0;
+};
+
+struct WriteRequest {
+  std::string user;  // name of who asks, for admission
+  std::vector<std::string> groups;
+  bool dry_run = false;
+  bool strict_patch = false;                     // unknown fields in a patch's outcome are errors
+  std::vector<std::string>* warnings = nullptr;  // filled with Warning texts
+};
+
+struct DeleteRequest {
+  std::optional<int64_t> grace_period_seconds;
+  std::optional<bool> orphan_dependents;  // the deprecated form
+  std::string propagation_policy;         // "", "Orphan", "Background", "Foreground"
+  std::string uid, resource_version;      // preconditions
+};
+
+struct Deleted {
+  ObjectPtr object;   // as it was last
+  bool gone = false;  // it has left the store (else: marked for deletion)
+};
+
+class Registry {
+ public:
+  Registry(Store* store, std::string service_cidr, std::string node_port_range);
+  ~Registry();
+
+  Store& store() { return *store_; }
+  ServiceAllocator& services() { return *services_; }
+
+  Task<Result<ObjectPtr>> get(Context ctx, const KindDesc* kind, std::string ns, std::string name,
+                              std::string resource_version = {});
+  Task<Result<ListPage>> list(Context ctx, const KindDesc* kind, std::string ns, ListQuery query);
+  Task<Result<std::unique_ptr<WatchStream>>> watch(Context ctx, const KindDesc* kind,
+                                                   std::string ns, WatchQuery query);
+
+  Task<Result<ObjectPtr>> create(Context ctx, const KindDesc* kind, std::string ns, Document body,
+                                 WriteRequest how);
+  // `subresource`: "" or "status", "ephemeralcontainers", "resize", "approval", "finalize".
+  // `created` (may be null) is set when the update created the object.
+  Task<Result<ObjectPtr>> update(Context ctx, const KindDesc* kind, std::string ns,
+                                 std::string name, std::string subresource, Document body,
+                                 WriteRequest how, bool* created = nullptr);
+  Task<Result<ObjectPtr>> patch(Context ctx, const KindDesc* kind, std::string ns, std::string name,
+                                std::string subresource, PatchType type, Document patch,
+                                WriteRequest how);
+  Task<Result<Deleted>> remove(Context ctx, const KindDesc* kind, std::string ns, std::string name,
+                               DeleteRequest request, WriteRequest how);
+  Task<Result<ListPage>> remove_collection(Context ctx, const KindDesc* kind, std::string ns,
+                                           ListQuery query, DeleteRequest request,
+                                           WriteRequest how);
+
+  // --- other subresources ---
+  // autoscaling/v1 Scale of a kind that has one.
+  Task<Result<ObjectPtr>> get_scale(Context ctx, const KindDesc* kind, std::string ns,
+                                    std::string name);
+  Task<Result<ObjectPtr>> update_scale(Context ctx, const KindDesc* kind, std::string ns,
+                                       std::string name, Document scale, WriteRequest how);
+  Task<Result<ObjectPtr>> patch_scale(Context ctx, const KindDesc* kind, std::string ns,
+                                      std::string name, PatchType type, Document patch,
+                                      WriteRequest how);
+  // `binding` is a v1 Binding: assigns the pod to its target node.
+  Task<Status> bind_pod(Context ctx, std::string ns, std::string pod, Document binding,
+                        WriteRequest how);
+  // `eviction` is a policy/v1 Eviction.
+  Task<Status> evict_pod(Context ctx, std::string ns, std::string pod, Document eviction,
+                         WriteRequest how);
+
+ private:
+  enum class Outcome : uint8_t { kStore, kDelete, kNothing };
+  // Fills `next`, the tree to store in the storage version; called again after a conflict.
+  using Change = std::function<Result<Outcome>(const ObjectPtr& current, Document& next)>;
+  // `kind` is a storage kind.
+  Task<Result<Deleted>> modify(Context ctx, const KindDesc* kind, std::string ns, std::string name,
+                               Change change, bool dry_run);
+  Task<Result<ObjectPtr>> create_once(Context ctx, const KindDesc* kind, std::string ns,
+                                      Document body, const WriteRequest* how);
+  Result<Outcome> prepare_update(const KindDesc& kind, const std::string& subresource,
+                                 const ObjectPtr& current, Document& next, Loop& loop,
+                                 const WriteRequest& how);
+  Result<Outcome> prepare_delete(const KindDesc& kind, const ObjectPtr& current, Document& next,
+                                 Loop& loop, const DeleteRequest& request, const WriteRequest& how);
+  Task<void> after_delete(Context ctx, ObjectPtr gone);
+
+  Store* store_;
+  std::unique_ptr<ServiceAllocator> services_;
+  std::unique_ptr<SnapshotCache> snapshots_;
+};
+
+}  // namespace keles::registry

@@ -1,0 +1,207 @@
+// delete and deletecollection: preconditions, graceful deletion, finalizers. The order of decisions
+// is upstream's (k8s.io/apiserver/pkg/registry/rest BeforeDelete, generic/registry Store.Delete).
+#include <algorithm>
+
+#include "machinery/time.h"
+#include "server/admission/admission.h"
+#include "server/registry/convert.h"
+#include "server/registry/keys.h"
+#include "server/registry/meta.h"
+#include "server/registry/registry.h"
+#include "server/registry/services.h"
+
+namespace keles::registry {
+namespace {
+
+constexpr std::string_view kOrphan = "orphan", kForeground = "foregroundDeletion";
+
+bool is_namespace(const KindDesc& kind) { return kind.group.empty() && kind.kind == "Namespace"; }
+
+// The finalizers that the garbage collector is to act on, after the request's policy.
+std::vector<std::string> policy_finalizers(const Strategy& strategy, const Value& object,
+                                           const DeleteRequest& request) {
+  std::vector<std::string> out;
+  bool orphan = false, foreground = false, decided = true;
+  if (request.orphan_dependents) {
+    orphan = *request.orphan_dependents;
+  } else if (!request.propagation_policy.empty()) {
+    orphan = request.propagation_policy == "Orphan";
+    foreground = request.propagation_policy == "Foreground";
+  } else {
+    decided = false;
+  }
+  for (std::string& f : finalizers(object)) {
+    if (f == kOrphan || f == kForeground) {
+      if (!decided) {
+        orphan = f == kOrphan;
+        foreground = !orphan;
+        decided = true;
+      }
+    } else {
+      out.push_back(std::move(f));
+    }
+  }
+  if (!decided) orphan = strategy.orphan_by_default;
+  if (orphan) out.emplace_back(kOrphan);
+  if (foreground) out.emplace_back(kForeground);
+  return out;
+}
+
+void bump_generation(Document& d) {
+  int64_t g = metadata(d.root)["generation"].as_int();
+  if (g > 0) set_meta(d, "generation", g + 1);
+}
+
+void mark_deleting(Document& d, WallTime now, int64_t grace_seconds) {
+  if (!deleting(d.root)) bump_generation(d);
+  set_meta(d, "deletionTimestamp", time_text(now + std::chrono::seconds(grace_seconds)));
+  set_meta(d, "deletionGracePeriodSeconds", grace_seconds);
+}
+
+// Already being deleted gracefully: a shorter period may replace the one that runs. Says whether
+// there is anything to change.
+bool shorten_grace(Document& d, std::optional<int64_t> requested) {
+  const int64_t running = metadata(d.root)["deletionGracePeriodSeconds"].as_int();
+  if (!requested || *requested >= running) return false;
+  auto when = parse_time(meta(d.root, "deletionTimestamp"));
+  if (!when.ok()) return false;
+  set_meta(d, "deletionTimestamp",
+           time_text(*when - std::chrono::seconds(running) + std::chrono::seconds(*requested)));
+  set_meta(d, "deletionGracePeriodSeconds", *requested);
+  return true;
+}
+
+Status check_request(const DeleteRequest& r) {
+  auto invalid = [](std::string type, std::string message, std::string field) {
+    return Status::invalid("meta.k8s.io", "DeleteOptions", "",
+                           {{std::move(type), std::move(message), std::move(field)}});
+  };
+  const std::string& p = r.propagation_policy;
+  if (!p.empty() && r.orphan_dependents) {
+    return invalid(
+        "FieldValueInvalid",
+        "Invalid value: \"" + p + "\": orphanDependents and deletionPropagation cannot be both set",
+        "propagationPolicy");
+  }
+  if (!p.empty() && p != "Orphan" && p != "Background" && p != "Foreground") {
+    return invalid("FieldValueNotSupported",
+                   "Unsupported value: \"" + p +
+                       "\": supported values: \"Foreground\", \"Background\", \"Orphan\"",
+                   "propagationPolicy");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Registry::Outcome> Registry::prepare_delete(const KindDesc& kind, const ObjectPtr& current,
+                                                   Document& next, Loop& loop,
+                                                   const DeleteRequest& request,
+                                                   const WriteRequest& how) {
+  const Strategy& strategy = strategy_of(kind);
+  if (!request.uid.empty() && request.uid != current->uid()) {
+    return conflict(kind, current->name(),
+                    "Precondition failed: UID in precondition: " + request.uid +
+                        ", UID in object meta: " + std::string(current->uid()));
+  }
+  const std::string revision = std::to_string(current->revision());
+  if (!request.resource_version.empty() && request.resource_version != revision) {
+    return conflict(kind, current->name(),
+                    "Precondition failed: ResourceVersion in precondition: " +
+                        request.resource_version + ", ResourceVersion in object meta: " + revision);
+  }
+  auto snapshot = store_->snapshot();
+  admission::Attributes attrs;
+  attrs.operation = admission::Operation::kDelete;
+  attrs.kind = &kind;
+  attrs.namespace_ = current->namespace_();
+  attrs.name = current->name();
+  attrs.user = how.user;
+  attrs.groups = &how.groups;
+  attrs.state = snapshot.get();
+  attrs.now = loop.wall_now();
+  attrs.random = &loop.random();
+  attrs.dry_run = how.dry_run;
+  DocumentPtr old = current->tree();
+  TRY(admission::validate(attrs, nullptr, &old->root));
+
+  next.root = deep_copy(next.arena, old->root);
+  const WallTime now = loop.wall_now();
+  const bool first = !deleting(next.root);
+  if (is_namespace(kind)) {
+    set_text(next, edit_map(next, next.root, "status"), "phase", "Terminating");
+    set_finalizers(next, policy_finalizers(strategy, next.root, request));
+    if (first) {
+      set_meta(next, "deletionTimestamp", time_text(now));
+    } else if (!next.root["spec"]["finalizers"].empty()) {
+      return Outcome::kNothing;
+    }
+    const bool held = !next.root["spec"]["finalizers"].empty() || !finalizers(next.root).empty();
+    return held ? Outcome::kStore : Outcome::kDelete;
+  }
+
+  bool graceful = false;
+  int64_t grace = 0;
+  if (strategy.grace_period_seconds) {
+    if (!first && !metadata(next.root)["deletionGracePeriodSeconds"].is_null()) {
+      const int64_t running = metadata(next.root)["deletionGracePeriodSeconds"].as_int();
+      const bool over = running == 0 || (request.grace_period_seconds == 0);
+      if (!shorten_grace(next, request.grace_period_seconds) && !(over && running == 0)) {
+        return Outcome::kNothing;  // pending already
+      }
+      graceful = true;
+      grace = metadata(next.root)["deletionGracePeriodSeconds"].as_int();
+    } else if (first) {
+      grace = strategy.grace_period_seconds(next.root, request.grace_period_seconds);
+      graceful = true;
+      mark_deleting(next, now, grace);
+    }
+  }
+  auto wanted = policy_finalizers(strategy, next.root, request);
+  set_finalizers(next, wanted);
+  if (!graceful && !wanted.empty()) {
+    if (first) {
+      mark_deleting(next, now, 0);
+    } else {
+      set_meta(next, "deletionGracePeriodSeconds", int64_t{0});
+    }
+  }
+  return wanted.empty() && grace == 0 ? Outcome::kDelete : Outcome::kStore;
+}
+
+Task<Result<Deleted>> Registry::remove(Context ctx, const KindDesc* served, std::string ns,
+                                       std::string name, DeleteRequest request, WriteRequest how) {
+  Status bad = check_request(request);
+  if (!bad.ok()) co_return bad;
+  const KindDesc& kind = storage_kind(*served);
+  Loop* loop = &ctx.loop();
+  auto change = [this, &kind, loop, &request, &how](const ObjectPtr& current,
+                                                    Document& next) -> Result<Outcome> {
+    return prepare_delete(kind, current, next, *loop, request, how);
+  };
+  auto done = co_await modify(ctx, &kind, ns, name, std::move(change), how.dry_run);
+  if (!done.ok()) co_return done.status();
+  co_return Deleted{present(*served, done->object), done->gone};
+}
+
+Task<Result<ListPage>> Registry::remove_collection(Context ctx, const KindDesc* kind,
+                                                   std::string ns, ListQuery query,
+                                                   DeleteRequest request, WriteRequest how) {
+  auto page = co_await list(ctx, kind, ns, query);
+  if (!page.ok()) co_return page.status();
+  for (const ObjectPtr& o : page->items) {
+    auto done = co_await remove(ctx, kind, std::string(o->namespace_()), std::string(o->name()),
+                                request, how);
+    if (!done.ok() && !done.status().is(Reason::kNotFound)) co_return done.status();
+  }
+  co_return std::move(*page);
+}
+
+Task<void> Registry::after_delete(Context ctx, ObjectPtr gone) {
+  if (!ServiceAllocator::concerns(gone->kind())) co_return;
+  DocumentPtr tree = gone->tree();
+  ServiceAllocator::Claim claim = ServiceAllocator::dropped(tree->root, Value::null());
+  co_await services_->release(ctx, std::move(claim));
+}
+
+}  // namespace keles::registry

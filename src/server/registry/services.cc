@@ -1,0 +1,529 @@
+#include "server/registry/services.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include "base/log.h"
+#include "server/registry/keys.h"
+#include "server/registry/machine.h"
+#include "server/registry/meta.h"
+
+namespace keles::registry {
+namespace {
+
+constexpr std::string_view kPortsKey = "/registry/ranges/servicenodeports";
+constexpr int kTries = 64;
+
+const KindDesc& address_kind() {
+  static const KindDesc* const k = find_kind("networking.k8s.io", "v1", "IPAddress");
+  return *k;
+}
+const KindDesc& service_kind() {
+  static const KindDesc* const k = find_kind("", "v1", "Service");
+  return *k;
+}
+const KindDesc& range_kind() {
+  static const KindDesc* const k = find_kind("", "v1", "RangeAllocation");
+  return *k;
+}
+
+std::optional<uint32_t> parse_ipv4(std::string_view s) {
+  uint32_t out = 0;
+  for (int i = 0; i < 4; ++i) {
+    unsigned octet = 0;
+    auto [end, ec] = std::from_chars(s.data(), s.data() + s.size(), octet);
+    if (ec != std::errc() || octet > 255) return std::nullopt;
+    out = out << 8 | octet;
+    s.remove_prefix(static_cast<size_t>(end - s.data()));
+    if (i < 3) {
+      if (s.empty() || s[0] != '.') return std::nullopt;
+      s.remove_prefix(1);
+    }
+  }
+  if (!s.empty()) return std::nullopt;
+  return out;
+}
+
+std::string ipv4_text(uint32_t a) {
+  return std::to_string(a >> 24) + "." + std::to_string(a >> 16 & 255) + "." +
+         std::to_string(a >> 8 & 255) + "." + std::to_string(a & 255);
+}
+
+std::string_view type_of(const Value& service) {
+  auto t = service["spec"]["type"].as_string();
+  return t.empty() ? "ClusterIP" : t;
+}
+bool needs_address(const Value& service) { return type_of(service) != "ExternalName"; }
+bool needs_ports(const Value& service) {
+  auto t = type_of(service);
+  if (t == "NodePort") return true;
+  const Value& wanted = service["spec"]["allocateLoadBalancerNodePorts"];
+  return t == "LoadBalancer" && (wanted.is_null() || wanted.as_bool());
+}
+bool needs_health_port(const Value& service) {
+  return type_of(service) == "LoadBalancer" &&
+         service["spec"]["externalTrafficPolicy"].as_string() == "Local";
+}
+
+std::vector<std::string> addresses_of(const Value& service) {
+  std::vector<std::string> out;
+  for (const Value& ip : service["spec"]["clusterIPs"].items()) {
+    if (!ip.as_string().empty() && ip.as_string() != "None") out.emplace_back(ip.as_string());
+  }
+  auto ip = service["spec"]["clusterIP"].as_string();
+  if (out.empty() && !ip.empty() && ip != "None") out.emplace_back(ip);
+  return out;
+}
+
+std::set<int64_t> ports_of(const Value& service) {
+  std::set<int64_t> out;
+  for (const Value& p : service["spec"]["ports"].items()) {
+    if (int64_t n = p["nodePort"].as_int()) out.insert(n);
+  }
+  if (int64_t n = service["spec"]["healthCheckNodePort"].as_int()) out.insert(n);
+  return out;
+}
+
+Status invalid_service(const Value& service, StatusCause cause) {
+  return Status::invalid("", "Service", meta(service, "name"), {std::move(cause)});
+}
+
+// A set of ports as the bytes of a big-endian number, as upstream's bitmap, in base64.
+std::string base64(const std::string& in) {
+  static constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (size_t i = 0; i < in.size(); i += 3) {
+    uint32_t n = 0;
+    for (size_t k = 0; k < 3; ++k) {
+      n = n << 8 | (i + k < in.size() ? static_cast<unsigned char>(in[i + k]) : 0);
+    }
+    for (size_t k = 0; k < 4; ++k) {
+      out.push_back(i + k > in.size() ? '=' : kAlphabet[n >> (18 - 6 * k) & 63]);
+    }
+  }
+  return out;
+}
+
+std::string from_base64(std::string_view in) {
+  std::string out;
+  uint32_t bits = 0;
+  int n = 0;
+  for (char c : in) {
+    int v = c >= 'A' && c <= 'Z'   ? c - 'A'
+            : c >= 'a' && c <= 'z' ? c - 'a' + 26
+            : c >= '0' && c <= '9' ? c - '0' + 52
+            : c == '+'             ? 62
+            : c == '/'             ? 63
+                                   : -1;
+    if (v < 0) break;
+    bits = bits << 6 | static_cast<uint32_t>(v);
+    if ((n += 6) >= 8) out.push_back(static_cast<char>(bits >> (n -= 8) & 255));
+  }
+  return out;
+}
+
+std::set<int64_t> decode_ports(const Value& range, int64_t first) {
+  std::set<int64_t> out;
+  std::string bytes = from_base64(range["data"].as_string());
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    auto byte = static_cast<unsigned char>(bytes[bytes.size() - 1 - i]);
+    for (int bit = 0; bit < 8; ++bit) {
+      if (byte >> bit & 1) out.insert(first + static_cast<int64_t>(i) * 8 + bit);
+    }
+  }
+  return out;
+}
+
+std::string encode_ports(const std::set<int64_t>& ports, int64_t first) {
+  std::string bytes;
+  if (!ports.empty()) bytes.resize(static_cast<size_t>(*ports.rbegin() - first) / 8 + 1);
+  for (int64_t p : ports) {
+    auto i = static_cast<size_t>(p - first);
+    char& byte = bytes[bytes.size() - 1 - i / 8];
+    byte = static_cast<char>(byte | 1 << (i % 8));
+  }
+  return base64(bytes);
+}
+
+Document range_document(const std::set<int64_t>& ports, int64_t first, int64_t last) {
+  Document d;
+  d.root = Value::map();
+  d.root.set(d.arena, "apiVersion", Value::string("v1"));
+  d.root.set(d.arena, "kind", Value::string("RangeAllocation"));
+  edit_metadata(d);
+  set_text(d, d.root, "range", std::to_string(first) + "-" + std::to_string(last));
+  set_text(d, d.root, "data", encode_ports(ports, first));
+  return d;
+}
+
+}  // namespace
+
+ServiceAllocator::ServiceAllocator(Store* store, const std::string& cidr, const std::string& ports)
+    : store_(store), cidr_(cidr) {
+  size_t slash = cidr.find('/');
+  auto base = parse_ipv4(std::string_view(cidr).substr(0, slash));
+  auto bits =
+      slash == std::string::npos ? std::nullopt : to_int(std::string_view(cidr).substr(slash + 1));
+  if (base && bits && *bits >= 8 && *bits <= 30) {
+    size_ = 1u << (32 - *bits);
+    base_ = *base & ~(size_ - 1);
+  }
+  size_t dash = ports.find('-');
+  auto lo =
+      dash == std::string::npos ? std::nullopt : to_int(std::string_view(ports).substr(0, dash));
+  auto hi =
+      dash == std::string::npos ? std::nullopt : to_int(std::string_view(ports).substr(dash + 1));
+  if (lo && hi && *lo > 0 && *hi >= *lo && *hi < 65536) {
+    first_port_ = *lo;
+    last_port_ = *hi;
+  }
+}
+
+std::string ServiceAllocator::address(uint32_t n) const { return ipv4_text(base_ + n); }
+
+bool ServiceAllocator::in_range(std::string_view address) const {
+  auto a = parse_ipv4(address);
+  return a && *a > base_ && *a - base_ < size_ - 1;
+}
+
+Task<Status> ServiceAllocator::claim_address(Context ctx, std::string address,
+                                             const Document* service) {
+  Document d;
+  d.root = Value::map();
+  d.root.set(d.arena, "apiVersion", Value::string(address_kind().api_version()));
+  d.root.set(d.arena, "kind", Value::string(address_kind().kind));
+  set_meta(d, "name", address);
+  set_meta(d, "uid", ctx.loop().random().uuid());
+  set_meta(d, "creationTimestamp", time_text(ctx.loop().wall_now()));
+  Value& labels = edit_map(d, edit_metadata(d), "labels");
+  set_text(d, labels, "ipaddress.kubernetes.io/ip-family", "IPv4");
+  set_text(d, labels, "ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io");
+  Value& parent = edit_map(d, edit_map(d, d.root, "spec"), "parentRef");
+  set_text(d, parent, "resource", "services");
+  set_text(d, parent, "namespace", meta(service->root, "namespace"));
+  set_text(d, parent, "name", meta(service->root, "name"));
+  StoreWrite w;
+  w.key = object_key(address_kind(), "", address);
+  w.kind = &address_kind();
+  w.stored = encode_stored(address_kind(), d);
+  w.tree = std::move(d);
+  auto done = co_await store_->write(ctx, std::move(w));
+  co_return done.status();
+}
+
+Task<Result<std::string>> ServiceAllocator::claim_any_address(Context ctx,
+                                                              const Document* service) {
+  // The lower part is left to addresses that users choose, as upstream's dynamic and static bands.
+  const uint32_t most = size_ > 2 ? size_ - 2 : 0;  // without network and broadcast
+  const uint32_t reserved = most > 32 ? std::min(std::max(16u, size_ / 16), 256u) : 0;
+  const uint32_t start =
+      most > reserved ? reserved + static_cast<uint32_t>(ctx.loop().random().below(most - reserved))
+                      : 0;
+  for (uint32_t i = 0; i < most; ++i) {
+    const uint32_t n = (start + i) % most + 1;
+    std::string candidate = address(n);
+    if (store_->snapshot()->get(object_key(address_kind(), "", candidate))) continue;
+    Status s = co_await claim_address(ctx, candidate, service);
+    if (s.ok()) co_return candidate;
+    if (!s.is(Reason::kAlreadyExists)) co_return s;
+  }
+  co_return Status::internal("failed to allocate a serviceIP: range is full");
+}
+
+Task<Status> ServiceAllocator::change_ports(Context ctx, std::vector<int64_t> set,
+                                            std::vector<int64_t> clear) {
+  for (int attempt = 0; attempt < kTries; ++attempt) {
+    ObjectPtr now = store_->snapshot()->get(kPortsKey);
+    std::set<int64_t> ports;
+    if (now) ports = decode_ports(now->tree()->root, first_port_);
+    for (int64_t p : set) {
+      if (!ports.insert(p).second) {
+        co_return Status(Reason::kAlreadyExists, "provided port is already allocated");
+      }
+    }
+    for (int64_t p : clear) ports.erase(p);
+    Document d = range_document(ports, first_port_, last_port_);
+    StoreWrite w;
+    w.key = kPortsKey;
+    w.kind = &range_kind();
+    w.condition = now ? StoreWrite::If::kRevision : StoreWrite::If::kAbsent;
+    w.revision = now ? now->revision() : 0;
+    w.stored = encode_stored(range_kind(), d);
+    w.tree = std::move(d);
+    auto done = co_await store_->write(ctx, std::move(w));
+    if (done.ok()) co_return Status();
+    if (!done.status().is(Reason::kConflict) && !done.status().is(Reason::kAlreadyExists)) {
+      co_return done.status();
+    }
+    if (store_->snapshot()->get(kPortsKey) == now) {
+      Status s = co_await ctx.sleep(1ms);
+      if (!s.ok()) co_return s;
+    }
+  }
+  co_return Status::internal("failed to allocate a nodePort: too many others do so now");
+}
+
+Task<Result<std::vector<int64_t>>> ServiceAllocator::claim_ports(Context ctx,
+                                                                 std::vector<int64_t> wanted) {
+  // A zero asks for any port.
+  const int64_t range = last_port_ - first_port_ + 1;
+  for (int attempt = 0; attempt < kTries; ++attempt) {
+    std::set<int64_t> taken;
+    ObjectPtr now = store_->snapshot()->get(kPortsKey);
+    if (now) taken = decode_ports(now->tree()->root, first_port_);
+    std::vector<int64_t> got;
+    bool chosen_any = false;
+    for (int64_t p : wanted) {
+      if (p == 0) {
+        chosen_any = true;
+        if (static_cast<int64_t>(taken.size()) >= range) {
+          co_return Status::internal("failed to allocate a nodePort: range is full");
+        }
+        p = first_port_ +
+            static_cast<int64_t>(ctx.loop().random().below(static_cast<uint64_t>(range)));
+        while (taken.contains(p)) p = p == last_port_ ? first_port_ : p + 1;
+      }
+      taken.insert(p);
+      got.push_back(p);
+    }
+    Status s = co_await change_ports(ctx, got, {});
+    if (s.ok()) co_return got;
+    if (!chosen_any || !s.is(Reason::kAlreadyExists)) co_return s;
+  }
+  co_return Status::internal("failed to allocate a nodePort: too many others do so now");
+}
+
+Task<Result<ServiceAllocator::Claim>> ServiceAllocator::claim(Context ctx, Document* now,
+                                                              const Document* before,
+                                                              bool dry_run) {
+  Claim claim;
+  Value& spec = edit_map(*now, now->root, "spec");
+  std::vector<std::string> had = before ? addresses_of(before->root) : std::vector<std::string>();
+  if (needs_address(now->root)) {
+    if (!spec["ipFamilies"].size()) {
+      Value families = Value::list();
+      families.append(now->arena, Value::string("IPv4"));
+      spec.set(now->arena, "ipFamilies", families);
+    }
+    if (spec["ipFamilyPolicy"].as_string().empty())
+      set_text(*now, spec, "ipFamilyPolicy", "SingleStack");
+    std::string ip(spec["clusterIP"].as_string());
+    if (ip.empty() && spec["clusterIPs"].size()) ip = spec["clusterIPs"].at(0).as_string();
+    if (ip.empty() && !dry_run) {
+      auto got = co_await claim_any_address(ctx, now);
+      if (!got.ok()) co_return got.status();
+      ip = *got;
+      claim.addresses.push_back(ip);
+    } else if (!ip.empty() && ip != "None" && std::find(had.begin(), had.end(), ip) == had.end()) {
+      std::string why;
+      if (!in_range(ip)) {
+        why = "the provided IP (" + ip + ") is not in the valid range. The range of valid IPs is " +
+              cidr_;
+      } else if (!dry_run) {
+        Status s = co_await claim_address(ctx, ip, now);
+        if (s.is(Reason::kAlreadyExists)) {
+          why = "provided IP is already allocated";
+        } else if (!s.ok()) {
+          co_return s;
+        } else {
+          claim.addresses.push_back(ip);
+        }
+      }
+      if (!why.empty()) {
+        co_return invalid_service(
+            now->root, {"FieldValueInvalid",
+                        "Invalid value: [\"" + ip + "\"]: failed to allocate IP " + ip + ": " + why,
+                        "spec.clusterIPs"});
+      }
+    }
+    if (!ip.empty()) {
+      set_text(*now, spec, "clusterIP", ip);
+      Value list = Value::list();
+      list.append(now->arena, Value::string(now->arena.copy(ip)));
+      spec.set(now->arena, "clusterIPs", list);
+    }
+  }
+
+  std::set<int64_t> held = before ? ports_of(before->root) : std::set<int64_t>();
+  std::vector<int64_t> wanted;
+  std::vector<Value*> fill;
+  Value* ports = spec.find("ports");
+  if (needs_ports(now->root) && ports) {
+    std::set<int64_t> mine = held;
+    for (Value& p : ports->items()) {
+      int64_t n = p["nodePort"].as_int();
+      if (n != 0 && !mine.insert(n).second) continue;  // held, or shared by two protocols
+      if (n != 0 && (n < first_port_ || n > last_port_)) {
+        co_await release(ctx, claim);
+        co_return invalid_service(
+            now->root,
+            {"FieldValueInvalid",
+             "Invalid value: " + std::to_string(n) +
+                 ": provided port is not in the valid range. The range of valid ports is " +
+                 std::to_string(first_port_) + "-" + std::to_string(last_port_),
+             "spec.ports[" + std::to_string(&p - ports->items().data()) + "].nodePort"});
+      }
+      wanted.push_back(n);
+      fill.push_back(&p);
+    }
+  }
+  const bool health = needs_health_port(now->root);
+  if (health && !held.contains(spec["healthCheckNodePort"].as_int())) {
+    wanted.push_back(spec["healthCheckNodePort"].as_int());
+  }
+  if (wanted.empty() || dry_run) co_return claim;
+  auto got = co_await claim_ports(ctx, wanted);
+  if (!got.ok()) {
+    co_await release(ctx, claim);
+    if (!got.status().is(Reason::kAlreadyExists)) co_return got.status();
+    int64_t n = 0;
+    for (int64_t w : wanted) n = n ? n : w;
+    co_return invalid_service(
+        now->root, {"FieldValueInvalid",
+                    "Invalid value: " + std::to_string(n) + ": provided port is already allocated",
+                    "spec.ports[0].nodePort"});
+  }
+  claim.ports = *got;
+  for (size_t i = 0; i < fill.size(); ++i) {
+    fill[i]->set(now->arena, "nodePort", Value((*got)[i]));
+  }
+  if (got->size() > fill.size()) {
+    spec.set(now->arena, "healthCheckNodePort", Value(got->back()));
+  }
+  co_return claim;
+}
+
+Task<void> ServiceAllocator::release(Context ctx, Claim claim) {
+  for (const std::string& ip : claim.addresses) {
+    for (int attempt = 0; attempt < 3; ++attempt) {
+      ObjectPtr there = store_->snapshot()->get(object_key(address_kind(), "", ip));
+      if (!there) break;
+      StoreWrite w;
+      w.key = object_key(address_kind(), "", ip);
+      w.kind = &address_kind();
+      w.condition = StoreWrite::If::kRevision;
+      w.revision = there->revision();
+      auto done = co_await store_->write(ctx, std::move(w));
+      if (done.ok() || !done.status().is(Reason::kConflict)) break;
+    }
+  }
+  if (!claim.ports.empty()) {
+    Status s = co_await change_ports(ctx, {}, claim.ports);
+    // What stays taken is freed by the next repair.
+    if (!s.ok()) log::warn("Node ports were not released", {{"err", s}});
+  }
+}
+
+ServiceAllocator::Claim ServiceAllocator::dropped(const Value& before, const Value& now) {
+  Claim out;
+  auto kept = addresses_of(now);
+  for (const std::string& ip : addresses_of(before)) {
+    if (std::find(kept.begin(), kept.end(), ip) == kept.end()) out.addresses.push_back(ip);
+  }
+  auto ports = ports_of(now);
+  for (int64_t p : ports_of(before)) {
+    if (!ports.contains(p)) out.ports.push_back(p);
+  }
+  return out;
+}
+
+void ServiceAllocator::keep(Document& now, const Value& before) {
+  Value& spec = edit_map(now, now.root, "spec");
+  const Value& old = before["spec"];
+  if (!needs_address(now.root)) {
+    for (std::string_view f : {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"}) {
+      if (!spec[f].is_null() && spec[f].equals(old[f])) spec.erase(f);
+    }
+  } else if (needs_address(before)) {
+    const bool has_one = !spec["clusterIP"].as_string().empty();
+    const bool has_list = spec["clusterIPs"].size() > 0;
+    if (!has_one) copy_member(now, spec, "clusterIP", old.find("clusterIP"));
+    if (!has_list && spec["clusterIP"].equals(old["clusterIP"])) {
+      copy_member(now, spec, "clusterIPs", old.find("clusterIPs"));
+    }
+    for (std::string_view f : {"ipFamilies", "ipFamilyPolicy"}) {
+      if (spec[f].is_null()) copy_member(now, spec, f, old.find(f));
+    }
+  }
+  Value* ports = spec.find("ports");
+  if (!ports) return;
+  for (Value& p : ports->items()) {
+    for (const Value& o : old["ports"].items()) {
+      if (!o["port"].equals(p["port"]) || !o["protocol"].equals(p["protocol"])) continue;
+      if (needs_ports(now.root)) {
+        if (p["nodePort"].as_int() == 0 && needs_ports(before) && o["nodePort"].as_int() != 0) {
+          p.set(now.arena, "nodePort", Value(o["nodePort"].as_int()));
+        }
+      } else if (p["nodePort"].equals(o["nodePort"])) {
+        p.erase("nodePort");
+      }
+    }
+  }
+  if (needs_health_port(now.root)) {
+    if (spec["healthCheckNodePort"].as_int() == 0) {
+      copy_member(now, spec, "healthCheckNodePort", old.find("healthCheckNodePort"));
+    }
+  } else {
+    spec.erase("healthCheckNodePort");
+  }
+}
+
+Task<Status> ServiceAllocator::repair(Context ctx) {
+  auto snapshot = store_->snapshot();
+  std::set<int64_t> ports;
+  std::set<std::string> addresses;
+  std::vector<ObjectPtr> services, claimed;
+  auto collect = [](std::vector<ObjectPtr>* into) {
+    return [into](std::string_view, const ObjectPtr& o) {
+      into->push_back(o);
+      return true;
+    };
+  };
+  const std::string service_prefix = kind_prefix(service_kind()),
+                    address_prefix = kind_prefix(address_kind());
+  snapshot->scan(service_prefix, service_prefix, collect(&services));
+  snapshot->scan(address_prefix, address_prefix, collect(&claimed));
+  for (const ObjectPtr& s : services) {
+    DocumentPtr tree = s->tree();
+    for (int64_t p : ports_of(tree->root)) {
+      if (p >= first_port_ && p <= last_port_) ports.insert(p);
+    }
+    for (const std::string& ip : addresses_of(tree->root)) {
+      addresses.insert(ip);
+      if (!snapshot->get(object_key(address_kind(), "", ip))) {
+        Status made = co_await claim_address(ctx, ip, tree.get());
+        if (!made.ok() && !made.is(Reason::kAlreadyExists)) co_return made;
+      }
+    }
+  }
+  Claim stale;
+  for (const ObjectPtr& a : claimed) {
+    DocumentPtr tree = a->tree();
+    const bool ours =
+        metadata(tree->root)["labels"]["ipaddress.kubernetes.io/managed-by"].as_string() ==
+        "ipallocator.k8s.io";
+    if (ours && !addresses.contains(std::string(a->name()))) {
+      stale.addresses.emplace_back(a->name());
+    }
+  }
+  ObjectPtr now = snapshot->get(kPortsKey);
+  std::set<int64_t> recorded;
+  if (now) recorded = decode_ports(now->tree()->root, first_port_);
+  std::vector<int64_t> missing;
+  for (int64_t p : ports) {
+    if (!recorded.contains(p)) missing.push_back(p);
+  }
+  for (int64_t p : recorded) {
+    if (!ports.contains(p)) stale.ports.push_back(p);
+  }
+  if (!missing.empty()) {
+    Status s = co_await change_ports(ctx, missing, {});
+    if (!s.ok()) co_return s;
+  }
+  co_await release(ctx, stale);
+  co_return Status();
+}
+
+}  // namespace keles::registry

@@ -1,0 +1,64 @@
+// ServiceAllocator: gives Services their cluster IPs and node ports, never one twice.
+//
+// What is taken lies in the store, so that any number of loops and servers can allocate at once:
+// an address is claimed by creating its IPAddress object (networking.k8s.io/v1, as upstream's
+// MultiCIDRServiceAllocator), ports by compare and swap of the RangeAllocation
+// /registry/ranges/servicenodeports. repair() brings both level with the Services after a crash
+// between two writes. IPv4 only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "base/status.h"
+#include "base/task.h"
+#include "machinery/value.h"
+#include "store/store.h"
+
+namespace keles::registry {
+
+class ServiceAllocator {
+ public:
+  // `cidr` "10.96.0.0/16", `ports` "30000-32767".
+  ServiceAllocator(Store* store, const std::string& cidr, const std::string& ports);
+
+  static bool concerns(const KindDesc& kind) {
+    return kind.group.empty() && kind.kind == "Service";
+  }
+
+  // What one write took, to be released if the write fails.
+  struct Claim {
+    std::vector<std::string> addresses;
+    std::vector<int64_t> ports;
+  };
+  // Fills clusterIP(s), IP families and node ports of `now` where its type needs them. `before` is
+  // null on create. kInvalid when a value that the user chose is taken or out of range. The
+  // documents outlive the call.
+  Task<Result<Claim>> claim(Context ctx, Document* now, const Document* before, bool dry_run);
+  Task<void> release(Context ctx, Claim claim);
+  // What `before` holds and `now` does not.
+  static Claim dropped(const Value& before, const Value& now);
+  // Carries allocated values over into an update that leaves them out; drops what the type no
+  // longer needs.
+  static void keep(Document& now, const Value& before);
+  Task<Status> repair(Context ctx);
+
+  // The n-th address of the range ("10.96.0.1" for 1).
+  std::string address(uint32_t n) const;
+
+ private:
+  Task<Status> claim_address(Context ctx, std::string address, const Document* service);
+  Task<Result<std::string>> claim_any_address(Context ctx, const Document* service);
+  Task<Result<std::vector<int64_t>>> claim_ports(Context ctx, std::vector<int64_t> wanted);
+  Task<Status> change_ports(Context ctx, std::vector<int64_t> set, std::vector<int64_t> clear);
+  bool in_range(std::string_view address) const;
+
+  Store* store_;
+  uint32_t base_ = 0, size_ = 0;
+  std::string cidr_;
+  int64_t first_port_ = 30000, last_port_ = 32767;
+};
+
+}  // namespace keles::registry

@@ -1,0 +1,266 @@
+// scale, binding, eviction.
+#include "machinery/labels.h"
+#include "machinery/patch.h"
+#include "machinery/validation.h"
+#include "server/registry/keys.h"
+#include "server/registry/machine.h"
+#include "server/registry/meta.h"
+#include "server/registry/registry.h"
+
+namespace keles::registry {
+namespace {
+
+const KindDesc& pod_kind() {
+  static const KindDesc* const k = find_kind("", "v1", "Pod");
+  return *k;
+}
+const KindDesc& budget_kind() {
+  static const KindDesc* const k = find_kind("policy", "v1", "PodDisruptionBudget");
+  return *k;
+}
+const KindDesc& scale_kind() {
+  static const KindDesc* const k = find_kind("autoscaling", "v1", "Scale");
+  return *k;
+}
+
+Document scale_of(const KindDesc& kind, const ObjectPtr& object) {
+  DocumentPtr tree = object->tree();
+  Document d;
+  d.root = Value::map();
+  d.root.set(d.arena, "kind", Value::string("Scale"));
+  d.root.set(d.arena, "apiVersion", Value::string("autoscaling/v1"));
+  Value& m = edit_metadata(d);
+  for (std::string_view key :
+       {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"}) {
+    copy_member(d, m, key, metadata(tree->root).find(key));
+  }
+  const Value& replicas = tree->root["spec"]["replicas"];
+  Value& spec = edit_map(d, d.root, "spec");
+  spec.set(d.arena, "replicas", Value(replicas.is_null() ? int64_t{1} : replicas.as_int()));
+  Value& status = edit_map(d, d.root, "status");
+  status.set(d.arena, "replicas", Value(tree->root["status"]["replicas"].as_int()));
+  const Value& selector = tree->root["spec"]["selector"];
+  std::string text;
+  if (kind.kind == "ReplicationController") {
+    text = Selector::from_set(selector).to_string();
+  } else if (auto s = Selector::from_label_selector(selector); s.ok()) {
+    text = s->to_string();
+  }
+  set_text(d, status, "selector", text);
+  return d;
+}
+
+Status check_scale(const Document& scale, std::string_view name) {
+  FieldErrors errors;
+  const int64_t n = scale.root["spec"]["replicas"].as_int();
+  field::nonnegative(errors, FieldPath("spec")["replicas"], n);
+  if (errors.empty()) return {};
+  return Status::invalid("autoscaling", "Scale", name, std::move(errors));
+}
+
+// The condition of that type, made when absent.
+Value& condition(Document& d, std::string_view type) {
+  Value& status = edit_map(d, d.root, "status");
+  Value* list = status.find("conditions");
+  if (!list) list = &status.set(d.arena, "conditions", Value::list());
+  if (!list->is_list()) *list = Value::list();
+  for (Value& c : list->items()) {
+    if (c["type"].as_string() == type) return c;
+  }
+  Value& made = list->append(d.arena, Value::map());
+  set_text(d, made, "type", type);
+  return made;
+}
+
+}  // namespace
+
+Task<Result<ObjectPtr>> Registry::get_scale(Context ctx, const KindDesc* kind, std::string ns,
+                                            std::string name) {
+  auto parent = co_await get(ctx, kind, ns, name);
+  if (!parent.ok()) co_return parent.status();
+  co_return Object::from_document(scale_kind(), scale_of(*kind, *parent));
+}
+
+Task<Result<ObjectPtr>> Registry::update_scale(Context ctx, const KindDesc* kind, std::string ns,
+                                               std::string name, Document scale, WriteRequest how) {
+  if (auto sent = meta(scale.root, "name"); !sent.empty() && sent != name) {
+    co_return Status::bad_request("the name of the object (" + std::string(sent) +
+                                  ") does not match the name on the URL (" + name + ")");
+  }
+  Status bad = check_scale(scale, name);
+  if (!bad.ok()) co_return bad;
+  Loop* loop = &ctx.loop();
+  auto change = [this, kind, loop, &scale, &how](const ObjectPtr& current,
+                                                 Document& next) -> Result<Outcome> {
+    auto rv = meta(scale.root, "resourceVersion");
+    if (!rv.empty() && rv != "0" && rv != std::to_string(current->revision())) {
+      return conflict(*kind, current->name(),
+                      "the object has been modified; please apply your changes to the latest "
+                      "version and try again");
+    }
+    auto uid = meta(scale.root, "uid");
+    if (!uid.empty() && uid != current->uid()) {
+      return conflict(*kind, current->name(),
+                      "Precondition failed: UID in precondition: " + std::string(uid) +
+                          ", UID in object meta: " + std::string(current->uid()));
+    }
+    next = current->tree()->clone();
+    edit_map(next, next.root, "spec")
+        .set(next.arena, "replicas", Value(scale.root["spec"]["replicas"].as_int()));
+    return prepare_update(*kind, "", current, next, *loop, how);
+  };
+  auto done = co_await modify(ctx, kind, ns, name, std::move(change), how.dry_run);
+  if (!done.ok()) co_return done.status();
+  co_return Object::from_document(scale_kind(), scale_of(*kind, done->object));
+}
+
+Task<Result<ObjectPtr>> Registry::patch_scale(Context ctx, const KindDesc* kind, std::string ns,
+                                              std::string name, PatchType type, Document patch,
+                                              WriteRequest how) {
+  for (int attempt = 0;; ++attempt) {
+    auto scale = co_await get_scale(ctx, kind, ns, name);
+    if (!scale.ok()) co_return scale.status();
+    auto patched = apply_patch(type, *scale_kind().type, (*scale)->tree()->root, patch.root);
+    if (!patched.ok()) co_return patched.status();
+    Status bad = check_tree(scale_kind(), *patched, how);
+    if (!bad.ok()) co_return bad;
+    auto done = co_await update_scale(ctx, kind, ns, name, std::move(*patched), how);
+    if (done.ok() || !done.status().is(Reason::kConflict) || attempt >= 5) co_return done;
+  }
+}
+
+Task<Status> Registry::bind_pod(Context ctx, std::string ns, std::string pod, Document binding,
+                                WriteRequest how) {
+  const Value& target = binding.root["target"];
+  FieldErrors errors;
+  if (auto kind = target["kind"].as_string(); !kind.empty() && kind != "Node") {
+    field::not_supported(errors, FieldPath("target")["kind"], kind, {"Node", "<empty>"});
+  }
+  if (target["name"].as_string().empty()) {
+    field::required(errors, FieldPath("target")["name"]);
+  }
+  if (!errors.empty()) co_return Status::invalid("", "Binding", pod, std::move(errors));
+  if (auto name = meta(binding.root, "name"); !name.empty() && name != pod) {
+    co_return Status::bad_request("name in URL does not match name in Binding object");
+  }
+  Loop* loop = &ctx.loop();
+  auto change = [&binding, loop](const ObjectPtr& current, Document& next) -> Result<Outcome> {
+    auto refuse = [&](std::string why) {
+      return Status::conflict("", "pods/binding", current->name(), why);
+    };
+    auto uid = meta(binding.root, "uid"), rv = meta(binding.root, "resourceVersion");
+    if (!uid.empty() && uid != current->uid()) {
+      return refuse("Precondition failed: UID in precondition: " + std::string(uid) +
+                    ", UID in object meta: " + std::string(current->uid()));
+    }
+    if (!rv.empty() && rv != std::to_string(current->revision())) {
+      return refuse("Precondition failed: ResourceVersion in precondition: " + std::string(rv) +
+                    ", ResourceVersion in object meta: " + std::to_string(current->revision()));
+    }
+    next = current->tree()->clone();
+    const Value& spec = next.root["spec"];
+    const std::string name(current->name());
+    if (deleting(next.root)) {
+      return refuse("pod " + name + " is being deleted, cannot be assigned to a host");
+    }
+    if (auto node = spec["nodeName"].as_string(); !node.empty()) {
+      return refuse("pod " + name + " is already assigned to node \"" + std::string(node) + "\"");
+    }
+    if (!spec["schedulingGates"].empty()) {
+      return refuse("pod " + name + " has non-empty .spec.schedulingGates");
+    }
+    set_text(next, edit_map(next, next.root, "spec"), "nodeName",
+             binding.root["target"]["name"].as_string());
+    for (std::string_view field : {"annotations", "labels"}) {
+      const Value& more = metadata(binding.root)[field];
+      if (more.empty()) continue;
+      Value& into = edit_map(next, edit_metadata(next), field);
+      for (const Member& m : more.members()) set_text(next, into, m.key(), m.value.as_string());
+    }
+    Value& scheduled = condition(next, "PodScheduled");
+    if (scheduled["status"].as_string() != "True") {
+      set_text(next, scheduled, "status", "True");
+      set_text(next, scheduled, "lastTransitionTime", time_text(loop->wall_now()));
+      scheduled.set(next.arena, "lastProbeTime", Value());
+    }
+    scheduled.erase("reason");
+    scheduled.erase("message");
+    return Outcome::kStore;
+  };
+  auto done = co_await modify(ctx, &pod_kind(), ns, pod, std::move(change), how.dry_run);
+  co_return done.status();
+}
+
+Task<Status> Registry::evict_pod(Context ctx, std::string ns, std::string pod, Document eviction,
+                                 WriteRequest how) {
+  if (auto name = meta(eviction.root, "name"); !name.empty() && name != pod) {
+    co_return Status::bad_request("name in URL does not match name in Eviction object");
+  }
+  auto found = co_await get(ctx, &pod_kind(), ns, pod);
+  if (!found.ok()) co_return found.status();
+  DocumentPtr tree = (*found)->tree();
+  DeleteRequest request;
+  const Value& options = eviction.root["deleteOptions"];
+  if (options["gracePeriodSeconds"].is_number()) {
+    request.grace_period_seconds = options["gracePeriodSeconds"].as_int();
+  }
+  request.propagation_policy = options["propagationPolicy"].as_string();
+  request.uid = options["preconditions"]["uid"].as_string();
+  request.resource_version = options["preconditions"]["resourceVersion"].as_string();
+
+  auto phase = tree->root["status"]["phase"].as_string();
+  const bool exempt =
+      phase == "Succeeded" || phase == "Failed" || phase == "Pending" || deleting(tree->root);
+  std::vector<ObjectPtr> budgets;
+  if (!exempt) {
+    const std::string prefix = list_prefix(budget_kind(), ns);
+    store_->snapshot()->scan(prefix, prefix, [&](std::string_view, const ObjectPtr& b) {
+      auto selector = Selector::from_label_selector(b->tree()->root["spec"]["selector"]);
+      if (selector.ok() && selector->matches(metadata(tree->root)["labels"])) budgets.push_back(b);
+      return true;
+    });
+  }
+  if (budgets.size() > 1) {
+    co_return Status(Reason::kInternalError,
+                     "This pod has more than one PodDisruptionBudget, which the eviction "
+                     "subresource does not support.");
+  }
+  if (budgets.size() == 1) {
+    const std::string budget(budgets[0]->name());
+    Loop* loop = &ctx.loop();
+    auto change = [&pod, &budget, loop](const ObjectPtr& current,
+                                        Document& next) -> Result<Outcome> {
+      next = current->tree()->clone();
+      Value& status = edit_map(next, next.root, "status");
+      StatusDetails details;
+      if (status["observedGeneration"].as_int() < metadata(next.root)["generation"].as_int()) {
+        details.retry_after_seconds = 10;
+        details.causes.push_back(
+            {"DisruptionBudget",
+             "The disruption budget " + budget + " is still being processed by the server.", ""});
+      } else if (status["disruptionsAllowed"].as_int() <= 0) {
+        details.causes.push_back(
+            {"DisruptionBudget",
+             "The disruption budget " + budget + " needs " +
+                 std::to_string(status["desiredHealthy"].as_int()) + " healthy pods and has " +
+                 std::to_string(status["currentHealthy"].as_int()) + " currently",
+             ""});
+      }
+      if (!details.causes.empty()) {
+        return Status(Reason::kTooManyRequests,
+                      "Cannot evict pod as it would violate the pod's disruption budget.",
+                      std::move(details));
+      }
+      status.set(next.arena, "disruptionsAllowed",
+                 Value(status["disruptionsAllowed"].as_int() - 1));
+      set_text(next, edit_map(next, status, "disruptedPods"), pod, time_text(loop->wall_now()));
+      return Outcome::kStore;
+    };
+    auto done = co_await modify(ctx, &budget_kind(), ns, budget, std::move(change), how.dry_run);
+    if (!done.ok()) co_return done.status();
+  }
+  auto gone = co_await remove(ctx, &pod_kind(), ns, pod, std::move(request), std::move(how));
+  co_return gone.status();
+}
+
+}  // namespace keles::registry

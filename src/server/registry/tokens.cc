@@ -1,0 +1,101 @@
+#include "server/registry/tokens.h"
+
+#include "server/registry/meta.h"
+
+namespace keles::registry {
+namespace {
+
+constexpr std::string_view kAlphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+std::string encode64(std::string_view in) {
+  std::string out;
+  uint32_t bits = 0;
+  int n = 0;
+  for (unsigned char c : in) {
+    bits = bits << 8 | c;
+    n += 8;
+    while (n >= 6) out.push_back(kAlphabet[bits >> (n -= 6) & 63]);
+  }
+  if (n > 0) out.push_back(kAlphabet[bits << (6 - n) & 63]);
+  return out;
+}
+
+bool decode64(std::string_view in, std::string& out) {
+  uint32_t bits = 0;
+  int n = 0;
+  for (char c : in) {
+    size_t at = kAlphabet.find(c);
+    if (at == std::string_view::npos) return c == '=';
+    bits = bits << 6 | static_cast<uint32_t>(at);
+    n += 6;
+    if (n >= 8) out.push_back(static_cast<char>(bits >> (n -= 8) & 255));
+  }
+  return true;
+}
+
+// The text of a JSON string member; keys hold only DNS names, slashes and \u0000.
+bool string_member(std::string_view json, std::string_view key, std::string& out) {
+  std::string mark = "\"" + std::string(key) + "\":\"";
+  size_t at = json.find(mark);
+  if (at == std::string_view::npos) return false;
+  for (size_t i = at + mark.size(); i < json.size(); ++i) {
+    if (json[i] == '"') return true;
+    if (json[i] != '\\') {
+      out.push_back(json[i]);
+    } else if (json.substr(i, 6) == "\\u0000") {
+      out.push_back('\0');
+      i += 5;
+    } else if (++i < json.size()) {
+      out.push_back(json[i]);
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string encode_continue(int64_t revision, std::string_view start) {
+  std::string json =
+      "{\"v\":\"meta.k8s.io/v1\",\"rv\":" + std::to_string(revision) + ",\"start\":\"";
+  for (char c : start) {
+    if (c == '\0') {
+      json += "\\u0000";
+    } else {
+      if (c == '"' || c == '\\') json.push_back('\\');
+      json.push_back(c);
+    }
+  }
+  return encode64(json + "\"}");
+}
+
+Result<ContinueToken> decode_continue(std::string_view token) {
+  std::string json, version;
+  ContinueToken out;
+  if (token.size() > 4096 || !decode64(token, json)) {
+    return Status::bad_request("continue key is not valid: illegal base64 data");
+  }
+  if (!string_member(json, "v", version) || version != "meta.k8s.io/v1") {
+    return Status::bad_request(
+        "continue key is not valid: server does not recognize this encoded version \"" + version +
+        "\"");
+  }
+  size_t at = json.find("\"rv\":");
+  size_t end = at == std::string::npos ? at : json.find_first_of(",}", at);
+  auto rv = end == std::string::npos ? std::nullopt
+                                     : to_int(std::string_view(json).substr(at + 5, end - at - 5));
+  if (!rv || *rv < 0) {
+    return Status::bad_request(
+        "continue key is not valid: incorrect encoded start resourceVersion (version "
+        "meta.k8s.io/v1)");
+  }
+  out.revision = *rv;
+  if (!string_member(json, "start", out.start) || out.start.empty() ||
+      out.start.find("..") != std::string::npos || out.start[0] == '/') {
+    return Status::bad_request(
+        "continue key is not valid: encoded start key empty (version meta.k8s.io/v1)");
+  }
+  return out;
+}
+
+}  // namespace keles::registry

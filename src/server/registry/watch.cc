@@ -1,0 +1,182 @@
+// watch: the store's events as one kind's, seen through selectors.
+#include <deque>
+
+#include "server/registry/convert.h"
+#include "server/registry/keys.h"
+#include "server/registry/meta.h"
+#include "server/registry/registry.h"
+#include "server/registry/selection.h"
+#include "server/registry/snapshots.h"
+
+namespace keles::registry {
+namespace {
+
+constexpr Duration kBookmarkEvery = 60s;
+
+class KindWatch final : public WatchStream {
+ public:
+  KindWatch(const KindDesc* kind, Selection selection, std::string name, bool bookmarks,
+            std::unique_ptr<StoreWatch> events, int64_t revision)
+      : kind_(kind),
+        selection_(std::move(selection)),
+        name_(std::move(name)),
+        bookmarks_(bookmarks),
+        events_(std::move(events)),
+        revision_(revision) {}
+
+  // A watch that has only an error to tell: upstream answers 200 and an ERROR event.
+  explicit KindWatch(Status error) { fail(std::move(error)); }
+
+  void add_initial(const ObjectPtr& object) {
+    if (wanted(object)) {
+      pending_.push_back({WatchItem::Type::kAdded, object, object->revision(), false, {}});
+    }
+  }
+  void add_bookmark(bool initial_events_end) {
+    pending_.push_back({WatchItem::Type::kBookmark, nullptr, revision_, initial_events_end, {}});
+  }
+  bool wanted(const ObjectPtr& object) const {
+    if (!name_.empty() && object->name() != name_) return false;
+    return selection_->matches(object);
+  }
+
+  Task<Result<std::vector<WatchItem>>> next(Context ctx, size_t limit) override {
+    std::vector<WatchItem> out;
+    if (!next_bookmark_) next_bookmark_ = ctx.loop().now() + kBookmarkEvery;
+    while (true) {
+      take_pending(out, limit);
+      if (!out.empty()) co_return std::move(out);
+      if (!events_) {  // over
+        Status s = co_await ctx.sleep(24h);
+        co_return s.ok() ? Status::cancelled() : s;
+      }
+      Context wait = bookmarks_ ? ctx.with_deadline(*next_bookmark_) : ctx;
+      auto got = co_await events_->next(wait, limit);
+      if (got.ok()) {
+        for (const auto& e : *got) translate(*e);
+      } else if (ctx.done()) {
+        co_return ctx.status();
+      } else if (bookmarks_ && got.status().is(Reason::kTimeout)) {
+        next_bookmark_ = ctx.loop().now() + kBookmarkEvery;
+        revision_ = std::max(revision_, events_->progress());
+        add_bookmark(false);
+      } else {
+        events_.reset();
+        fail(got.status());
+      }
+    }
+  }
+
+ private:
+  void fail(Status error) {
+    pending_.push_back({WatchItem::Type::kError, nullptr, 0, false, std::move(error)});
+  }
+
+  void take_pending(std::vector<WatchItem>& out, size_t limit) {
+    while (!pending_.empty() && out.size() < limit) {
+      out.push_back(std::move(pending_.front()));
+      pending_.pop_front();
+    }
+  }
+
+  // Upstream's cacher: an object that begins to match is ADDED, one that ceases to is DELETED (as
+  // it was, with the revision of the change).
+  void translate(const StoreEvent& e) {
+    revision_ = e.revision;
+    const bool simple = selection_->everything() && name_.empty();
+    ObjectPtr now = present(*kind_, e.object);
+    if (e.type == StoreEvent::Type::kDeleted) {
+      if (simple || wanted(now)) push(WatchItem::Type::kDeleted, now, e.revision);
+      return;
+    }
+    if (e.type == StoreEvent::Type::kAdded || simple) {
+      auto type =
+          e.type == StoreEvent::Type::kAdded ? WatchItem::Type::kAdded : WatchItem::Type::kModified;
+      if (simple || wanted(now)) push(type, now, e.revision);
+      return;
+    }
+    ObjectPtr before = e.before ? present(*kind_, e.before) : nullptr;
+    const bool matched = before && wanted(before), matches = wanted(now);
+    if (matches) {
+      push(matched ? WatchItem::Type::kModified : WatchItem::Type::kAdded, now, e.revision);
+    } else if (matched) {
+      auto last = Object::from_stored(e.before->kind(), e.before->stored(), e.revision);
+      if (last.ok()) push(WatchItem::Type::kDeleted, present(*kind_, *last), e.revision);
+    }
+  }
+
+  void push(WatchItem::Type type, ObjectPtr object, int64_t revision) {
+    pending_.push_back({type, std::move(object), revision, false, {}});
+  }
+
+  const KindDesc* kind_ = nullptr;
+  std::optional<Selection> selection_;
+  std::string name_;
+  bool bookmarks_ = false;
+  std::unique_ptr<StoreWatch> events_;
+  int64_t revision_ = 0;
+  std::deque<WatchItem> pending_;
+  std::optional<TimePoint> next_bookmark_;
+};
+
+Status watch_options_invalid(std::string field, std::string type, std::string message) {
+  return Status::invalid("meta.k8s.io", "ListOptions", "",
+                         {{std::move(type), std::move(message), std::move(field)}});
+}
+
+Status check(const WatchQuery& q) {
+  if (q.send_initial_events) {
+    if (q.resource_version_match != "NotOlderThan") {
+      return watch_options_invalid(
+          "resourceVersionMatch", "FieldValueForbidden",
+          "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    }
+  } else if (!q.resource_version_match.empty()) {
+    return watch_options_invalid(
+        "resourceVersionMatch", "FieldValueForbidden",
+        "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is "
+        "provided");
+  }
+  return {};
+}
+
+}  // namespace
+
+Task<Result<std::unique_ptr<WatchStream>>> Registry::watch(Context ctx, const KindDesc* kind,
+                                                           std::string ns, WatchQuery query) {
+  Status bad = check(query);
+  if (!bad.ok()) co_return bad;
+  auto selection = Selection::parse(*kind, query.label_selector, query.field_selector);
+  if (!selection.ok()) co_return selection.status();
+  auto wanted = parse_revision(query.resource_version);
+  if (!wanted.ok()) co_return wanted.status();
+  const KindDesc& stored = storage_kind(*kind);
+  const std::string prefix = list_prefix(stored, ns);
+
+  const bool send = query.send_initial_events.value_or(*wanted == 0);
+  auto fresh = co_await snapshot_for(ctx, store_, *wanted);
+  if (!fresh.ok()) co_return fresh.status();
+  std::shared_ptr<const StoreSnapshot> snapshot = *fresh;
+  int64_t from = send || *wanted == 0 ? snapshot->revision() : *wanted;
+  auto events = store_->watch(ctx.loop(), prefix, from);
+  if (!events.ok()) {
+    Status why = events.status();
+    if (why.is(Reason::kExpired)) {
+      why = Status::expired("too old resource version: " + std::to_string(from) + " (" +
+                            std::to_string(store_->oldest_revision()) + ")");
+    }
+    co_return std::unique_ptr<WatchStream>(std::make_unique<KindWatch>(std::move(why)));
+  }
+  auto out = std::make_unique<KindWatch>(kind, *selection, query.name, query.bookmarks,
+                                         std::move(*events), from);
+  if (send) {
+    snapshot->scan(prefix, prefix, [&](std::string_view, const ObjectPtr& object) {
+      out->add_initial(present(*kind, object));
+      return true;
+    });
+    if (query.send_initial_events && query.bookmarks) out->add_bookmark(true);
+  }
+  co_return std::unique_ptr<WatchStream>(std::move(out));
+}
+
+}  // namespace keles::registry

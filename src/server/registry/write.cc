@@ -1,0 +1,475 @@
+// create, update, patch.
+#include <array>
+
+#include "machinery/validation.h"
+#include "server/admission/admission.h"
+#include "server/registry/convert.h"
+#include "server/registry/keys.h"
+#include "server/registry/machine.h"
+#include "server/registry/meta.h"
+#include "server/registry/registry.h"
+#include "server/registry/services.h"
+#include "server/registry/snapshots.h"
+
+namespace keles::registry {
+namespace {
+
+constexpr int kNameRetries = 8;     // of generateName, as upstream
+constexpr int kConflictTries = 64;  // of unconditional updates; each try follows another's success
+constexpr std::string_view kModified =
+    "the object has been modified; please apply your changes to the latest version and try again";
+
+// Kinds whose metadata.generation counts changes of their spec (upstream: those whose strategy
+// sets it).
+bool counts_generations(const KindDesc& kind) {
+  static constexpr std::array kKinds{"Pod",
+                                     "ReplicationController",
+                                     "Deployment",
+                                     "ReplicaSet",
+                                     "DaemonSet",
+                                     "StatefulSet",
+                                     "Job",
+                                     "CronJob",
+                                     "Ingress",
+                                     "IngressClass",
+                                     "NetworkPolicy",
+                                     "PodDisruptionBudget",
+                                     "CSIDriver",
+                                     "EndpointSlice",
+                                     "FlowSchema",
+                                     "PriorityLevelConfiguration",
+                                     "DeviceClass",
+                                     "ResourceSlice",
+                                     "PriorityClass",
+                                     "CustomResourceDefinition",
+                                     "MutatingWebhookConfiguration",
+                                     "ValidatingWebhookConfiguration",
+                                     "MutatingAdmissionPolicy",
+                                     "MutatingAdmissionPolicyBinding",
+                                     "ValidatingAdmissionPolicy",
+                                     "ValidatingAdmissionPolicyBinding"};
+  for (std::string_view k : kKinds) {
+    if (kind.kind == k) return true;
+  }
+  return false;
+}
+
+bool has_status(const KindDesc& kind) { return kind.subresource("status") != nullptr; }
+
+HookContext hook_context(const KindDesc& kind, std::string_view ns, Loop& loop,
+                         const StoreSnapshot* state, const WriteRequest& how) {
+  return {&kind, ns, loop.wall_now(), &loop.random(), state, how.dry_run, how.warnings};
+}
+
+admission::Attributes attributes(admission::Operation op, const KindDesc& kind, std::string_view ns,
+                                 std::string_view name, std::string_view subresource, Loop& loop,
+                                 const StoreSnapshot* state, const WriteRequest& how) {
+  return {op,
+          &kind,
+          ns,
+          name,
+          subresource,
+          how.user,
+          &how.groups,
+          state,
+          loop.wall_now(),
+          &loop.random(),
+          how.dry_run};
+}
+
+void set_type(const KindDesc& kind, Document& d) {
+  Value rest = d.root.is_map() ? d.root : Value::map();
+  if (rest["apiVersion"].as_string() == kind.api_version() &&
+      rest["kind"].as_string() == kind.kind) {
+    return;
+  }
+  d.root = rest;
+  d.root.set(d.arena, "apiVersion", Value::string(kind.api_version()));
+  d.root.set(d.arena, "kind", Value::string(kind.kind));
+}
+
+NameCheck name_check(const Strategy& s) {
+  return s.validate_name ? s.validate_name : &name_is_dns_subdomain;
+}
+
+Status check_namespace(const KindDesc& kind, std::string_view ns, Document& body) {
+  std::string_view own = meta(body.root, "namespace");
+  if (!kind.namespaced) {
+    if (!own.empty()) {
+      return Status::bad_request("namespace may not be set on cluster-scoped resources");
+    }
+    return {};
+  }
+  if (ns.empty()) return Status::bad_request("an empty namespace may not be set during creation");
+  if (!own.empty() && own != ns) {
+    return Status::bad_request(
+        "the namespace of the provided object does not match the namespace sent on the request");
+  }
+  if (own.empty()) set_meta(body, "namespace", ns);
+  return {};
+}
+
+// Everything but metadata and status is the same.
+bool same_spec(const Value& a, const Value& b) {
+  auto skip = [](std::string_view k) {
+    return k == "metadata" || k == "status" || k == "apiVersion" || k == "kind";
+  };
+  for (const Member& m : a.members()) {
+    if (!skip(m.key()) && !m.value.equals(b[m.key()])) return false;
+  }
+  for (const Member& m : b.members()) {
+    if (!skip(m.key()) && !a.find(m.key()) && !m.value.is_null()) return false;
+  }
+  return true;
+}
+
+// metadata that a client cannot choose, of an object that exists already.
+void keep_system_metadata(Document& next, const Value& before) {
+  Value& m = edit_metadata(next);
+  const Value& old = metadata(before);
+  for (std::string_view key :
+       {"uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"}) {
+    const Value& now = m[key];
+    if (now.is_null() || (now.is_string() && now.as_string().empty())) {
+      copy_member(next, m, key, old.find(key));
+    }
+  }
+  copy_member(next, m, "generation", old.find("generation"));
+  m.erase("managedFields");
+  m.erase("selfLink");
+}
+
+// As the generic status rule of strategy.h.
+void take_status(Document& next, const Value& before) {
+  Document made;
+  made.root = deep_copy(made.arena, before);
+  copy_member(made, made.root, "status", next.root.find("status"));
+  Value& m = edit_metadata(made);
+  for (std::string_view key : {"labels", "annotations", "finalizers"}) {
+    copy_member(made, m, key, metadata(next.root).find(key));
+  }
+  next = std::move(made);
+}
+
+// Spec finalizers hold a namespace; nothing else does.
+bool held_by_spec(const KindDesc& kind, const Value& root) {
+  return kind.group.empty() && kind.kind == "Namespace" && !root["spec"]["finalizers"].empty();
+}
+
+bool delete_during_update(const KindDesc& kind, const Value& now, const Value& before) {
+  if (!deleting(before) || !metadata(now)["finalizers"].empty()) return false;
+  const Value& grace = metadata(before)["deletionGracePeriodSeconds"];
+  return (grace.is_null() || grace.as_int() == 0) && !held_by_spec(kind, now);
+}
+
+}  // namespace
+
+Task<Result<ObjectPtr>> Registry::create(Context ctx, const KindDesc* kind, std::string ns,
+                                         Document body, WriteRequest how) {
+  const std::string prefix(meta(body.root, "generateName"));
+  const bool generated = meta(body.root, "name").empty() && !prefix.empty();
+  for (int attempt = 0;; ++attempt) {
+    const bool last = !generated || attempt + 1 >= kNameRetries;
+    Document mine = last ? std::move(body) : body.clone();
+    auto made = co_await create_once(ctx, kind, ns, std::move(mine), &how);
+    if (made.ok() || last || !made.status().is(Reason::kAlreadyExists)) co_return made;
+  }
+}
+
+Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* served, std::string ns,
+                                              Document body, const WriteRequest* how) {
+  Loop& loop = ctx.loop();
+  const KindDesc& kind = storage_kind(*served);
+  const Strategy& strategy = strategy_of(kind);
+  Status bad = check_namespace(*served, ns, body);
+  if (!bad.ok()) co_return bad;
+  if (auto rv = meta(body.root, "resourceVersion"); !rv.empty() && rv != "0") {
+    co_return Status(Reason::kUnknown,
+                     "resourceVersion should not be set on objects to be created");
+  }
+  set_type(*served, body);
+  if (&kind != served) {
+    set_defaults(*served, body, loop);
+    convert(*served, kind, body);
+  }
+  set_defaults(kind, body, loop);
+
+  // Name, uid and time before admission, which may use them.
+  Value& m = edit_metadata(body);
+  for (std::string_view key : {"resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds",
+                               "managedFields", "selfLink", "generation"}) {
+    m.erase(key);
+  }
+  if (std::string_view prefix = meta(body.root, "generateName");
+      meta(body.root, "name").empty() && !prefix.empty()) {
+    set_meta(body, "name", std::string(prefix.substr(0, 58)) + loop.random().suffix(5));
+  }
+  set_meta(body, "uid", loop.random().uuid());
+  set_meta(body, "creationTimestamp", time_text(loop.wall_now()));
+  const std::string name(meta(body.root, "name"));
+
+  auto snapshot = store_->snapshot();
+  auto attrs =
+      attributes(admission::Operation::kCreate, kind, ns, name, "", loop, snapshot.get(), *how);
+  Status refused = admission::admit(attrs, body, nullptr);
+  if (!refused.ok()) co_return refused;
+
+  if (counts_generations(kind) && strategy.generation) set_meta(body, "generation", int64_t{1});
+  if (has_status(kind) && kind.kind != "Node") body.root.erase("status");
+  HookContext hooks = hook_context(kind, ns, loop, snapshot.get(), *how);
+  if (strategy.prepare_for_create) strategy.prepare_for_create(hooks, body);
+
+  FieldErrors errors;
+  validate_object_meta(errors, metadata(body.root), kind.namespaced, name_check(strategy));
+  if (strategy.validate) strategy.validate(hooks, body.root, errors);
+  if (!errors.empty()) {
+    co_return Status::invalid(served->group, served->kind, name, std::move(errors));
+  }
+  refused = admission::validate(attrs, &body.root, nullptr);
+  if (!refused.ok()) co_return refused;
+
+  const std::string key = object_key(kind, ns, name);
+  const bool service = ServiceAllocator::concerns(kind);
+  ServiceAllocator::Claim claim;
+  if (snapshot->get(key)) {
+    // Known already: no addresses are claimed for nothing.
+  } else if (service) {
+    auto claimed = co_await services_->claim(ctx, &body, nullptr, how->dry_run);
+    if (!claimed.ok()) co_return claimed.status();
+    claim = std::move(*claimed);
+  }
+  if (how->dry_run) {
+    if (snapshot->get(key)) co_return Status::already_exists(kind.group, kind.plural, name);
+    co_return present(*served, Object::from_document(kind, std::move(body)));
+  }
+  StoreWrite w;
+  w.key = key;
+  w.kind = &kind;
+  w.stored = encode_stored(kind, body);
+  w.tree = std::move(body);
+  auto made = co_await store_->write(ctx, std::move(w));
+  if (made.ok()) co_return present(*served, *made);
+  if (service && !made.status().is(Reason::kOutcomeUnknown)) {
+    co_await services_->release(ctx, std::move(claim));
+  }
+  if (made.status().is(Reason::kAlreadyExists)) {
+    Status exists = Status::already_exists(served->group, served->plural, name);
+    ObjectPtr there = store_->snapshot()->get(key);
+    if (there && deleting(there->tree()->root)) {
+      co_return exists.with_prefix("object is being deleted");
+    }
+    co_return exists;
+  }
+  co_return made.status();
+}
+
+Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
+                                                   const std::string& subresource,
+                                                   const ObjectPtr& current, Document& next,
+                                                   Loop& loop, const WriteRequest& how) {
+  const Strategy& strategy = strategy_of(kind);
+  DocumentPtr old = current->tree();
+  const Value& before = old->root;
+  const std::string ns(current->namespace_()), name(current->name());
+  auto snapshot = store_->snapshot();
+  HookContext hooks = hook_context(kind, ns, loop, snapshot.get(), how);
+  auto attrs = attributes(admission::Operation::kUpdate, kind, ns, name, subresource, loop,
+                          snapshot.get(), how);
+  set_type(kind, next);
+  if (std::string_view sent = meta(next.root, "name"); sent != name) {
+    if (!sent.empty()) {
+      return Status::bad_request("the name of the object (" + std::string(sent) +
+                                 ") does not match the name on the URL (" + name + ")");
+    }
+    set_meta(next, "name", name);
+  }
+  if (kind.namespaced) TRY(check_namespace(kind, ns, next));
+  // A uid in the body is a precondition.
+  if (auto uid = meta(next.root, "uid"); !uid.empty() && uid != current->uid()) {
+    return conflict(kind, name,
+                    "Precondition failed: UID in precondition: " + std::string(uid) +
+                        ", UID in object meta: " + std::string(current->uid()));
+  }
+  const bool unconditional =
+      meta(next.root, "resourceVersion").empty() || meta(next.root, "resourceVersion") == "0";
+  if (!unconditional && meta(next.root, "resourceVersion") != std::to_string(current->revision())) {
+    return conflict(kind, name, kModified);
+  }
+  set_defaults(kind, next, loop);
+  keep_system_metadata(next, before);
+  if (ServiceAllocator::concerns(kind)) ServiceAllocator::keep(next, before);
+  TRY(admission::admit(attrs, next, &before));
+
+  FieldErrors errors;
+  if (subresource == "status") {
+    if (strategy.prepare_for_status_update) {
+      strategy.prepare_for_status_update(hooks, next, before);
+    } else {
+      take_status(next, before);
+    }
+  } else if (subresource == "finalize") {
+    Document made;
+    made.root = deep_copy(made.arena, before);
+    copy_member(made, edit_map(made, made.root, "spec"), "finalizers",
+                next.root["spec"].find("finalizers"));
+    next = std::move(made);
+  } else {
+    if (has_status(kind) && (subresource.empty() || !strategy.prepare_for_subresource)) {
+      copy_member(next, next.root, "status", before.find("status"));
+    }
+    if (!subresource.empty() && strategy.prepare_for_subresource) {
+      strategy.prepare_for_subresource(hooks, subresource, next, before);
+    } else if (strategy.prepare_for_update) {
+      strategy.prepare_for_update(hooks, next, before);
+    }
+    if (counts_generations(kind) && strategy.generation && !same_spec(next.root, before)) {
+      set_meta(next, "generation", metadata(before)["generation"].as_int() + 1);
+    }
+  }
+  if (unconditional) clear_meta(next, "resourceVersion");
+  validate_object_meta(errors, metadata(next.root), kind.namespaced, name_check(strategy));
+  validate_object_meta_update(errors, metadata(next.root), metadata(before),
+                              strategy.allow_unconditional_update || !subresource.empty());
+  if (subresource.empty()) {
+    if (strategy.validate) strategy.validate(hooks, next.root, errors);
+    if (strategy.validate_update) strategy.validate_update(hooks, next.root, before, errors);
+  } else if (subresource == "status") {
+    if (strategy.validate_status_update) {
+      strategy.validate_status_update(hooks, next.root, before, errors);
+    }
+  } else if (strategy.validate_subresource) {
+    strategy.validate_subresource(hooks, subresource, next.root, before, errors);
+  }
+  if (!errors.empty()) return Status::invalid(kind.group, kind.kind, name, std::move(errors));
+  TRY(admission::validate(attrs, &next.root, &before));
+  return delete_during_update(kind, next.root, before) ? Outcome::kDelete : Outcome::kStore;
+}
+
+Task<Result<Deleted>> Registry::modify(Context ctx, const KindDesc* kind, std::string ns,
+                                       std::string name, Change change, bool dry_run) {
+  const std::string key = object_key(*kind, ns, name);
+  for (int attempt = 0; attempt < kConflictTries; ++attempt) {
+    ObjectPtr current = store_->snapshot()->get(key);
+    if (!current) co_return not_found(*kind, name);
+    Document next;
+    auto outcome = change(current, next);
+    if (!outcome.ok()) co_return outcome.status();
+    if (*outcome == Outcome::kNothing) co_return Deleted{current, false};
+
+    const bool service = ServiceAllocator::concerns(*kind) && *outcome == Outcome::kStore;
+    ServiceAllocator::Claim claim, dropped;
+    if (service) {
+      DocumentPtr old = current->tree();
+      auto claimed = co_await services_->claim(ctx, &next, old.get(), dry_run);
+      if (!claimed.ok()) co_return claimed.status();
+      claim = std::move(*claimed);
+      dropped = ServiceAllocator::dropped(old->root, next.root);
+    }
+    StoreWrite w;
+    w.key = key;
+    w.kind = kind;
+    w.condition = StoreWrite::If::kRevision;
+    w.revision = current->revision();
+    if (*outcome == Outcome::kStore) {
+      w.stored = encode_stored(*kind, next);
+      if (*w.stored == *current->stored()) co_return Deleted{current, false};  // nothing changed
+    }
+    if (dry_run) {
+      if (*outcome == Outcome::kDelete) co_return Deleted{current, true};
+      set_meta(next, "resourceVersion", std::to_string(current->revision()));
+      co_return Deleted{Object::from_document(*kind, std::move(next)), false};
+    }
+    if (*outcome == Outcome::kStore) w.tree = std::move(next);
+    auto done = co_await store_->write(ctx, std::move(w));
+    if (done.ok()) {
+      if (*outcome == Outcome::kDelete) {
+        co_await after_delete(ctx, *done);
+      } else if (service) {
+        co_await services_->release(ctx, std::move(dropped));
+      }
+      co_return Deleted{*done, *outcome == Outcome::kDelete};
+    }
+    Status why = done.status();
+    if (service && !why.is(Reason::kOutcomeUnknown)) {
+      co_await services_->release(ctx, std::move(claim));
+    }
+    if (!why.is(Reason::kConflict) && !why.is(Reason::kNotFound)) co_return why;
+    // Somebody was faster. The store may show their write a moment later than it refuses ours.
+    if (store_->snapshot()->get(key) == current) {
+      Status s = co_await ctx.sleep(1ms);
+      if (!s.ok()) co_return s;
+    }
+  }
+  co_return conflict(*kind, name, kModified);
+}
+
+Task<Result<ObjectPtr>> Registry::update(Context ctx, const KindDesc* served, std::string ns,
+                                         std::string name, std::string subresource, Document body,
+                                         WriteRequest how, bool* created) {
+  const KindDesc& kind = storage_kind(*served);
+  Loop* loop = &ctx.loop();
+  if (std::string_view sent = meta(body.root, "name"); sent != name) {
+    if (!sent.empty()) {
+      co_return Status::bad_request("the name of the object (" + std::string(sent) +
+                                    ") does not match the name on the URL (" + name + ")");
+    }
+    set_meta(body, "name", name);
+  }
+  if (strategy_of(kind).allow_create_on_update && subresource.empty() &&
+      !store_->snapshot()->get(object_key(kind, ns, name))) {
+    auto rv = meta(body.root, "resourceVersion");
+    if (!rv.empty() && rv != "0") {
+      if (!meta(body.root, "uid").empty()) {
+        co_return conflict(*served, name,
+                           "Precondition failed: UID in precondition: " +
+                               std::string(meta(body.root, "uid")) + ", UID in object meta: ");
+      }
+      co_return not_found(*served, name);
+    }
+    if (created) *created = true;
+    co_return co_await create(ctx, served, ns, std::move(body), std::move(how));
+  }
+  if (served != &kind) {
+    set_defaults(*served, body, *loop);
+    set_type(*served, body);
+    convert(*served, kind, body);
+  }
+  // The body is kept for another try; the last copy could be moved, but conflicts are rare.
+  auto shared = std::make_shared<Document>(std::move(body));
+  auto change = [this, &kind, subresource, shared, loop, &how](const ObjectPtr& current,
+                                                               Document& next) -> Result<Outcome> {
+    next = shared->clone();
+    return prepare_update(kind, subresource, current, next, *loop, how);
+  };
+  auto done = co_await modify(ctx, &kind, ns, name, std::move(change), how.dry_run);
+  if (!done.ok()) co_return done.status();
+  co_return present(*served, done->object);
+}
+
+Task<Result<ObjectPtr>> Registry::patch(Context ctx, const KindDesc* served, std::string ns,
+                                        std::string name, std::string subresource, PatchType type,
+                                        Document patch, WriteRequest how) {
+  const KindDesc& kind = storage_kind(*served);
+  Loop* loop = &ctx.loop();
+  auto shared = std::make_shared<Document>(std::move(patch));
+  auto change = [this, served, &kind, subresource, type, shared, loop, &how](
+                    const ObjectPtr& current, Document& next) -> Result<Outcome> {
+    DocumentPtr shown = present(*served, current)->tree();
+    auto patched = apply_patch(type, *served->type, shown->root, shared->root);
+    if (!patched.ok()) return patched.status();
+    next = std::move(*patched);
+    TRY(check_tree(*served, next, how));
+    if (meta(next.root, "name") != current->name()) {
+      return Status::bad_request("the name of the object (" + std::string(meta(next.root, "name")) +
+                                 ") does not match the name on the URL (" +
+                                 std::string(current->name()) + ")");
+    }
+    if (served != &kind) convert(*served, kind, next);
+    return prepare_update(kind, subresource, current, next, *loop, how);
+  };
+  auto done = co_await modify(ctx, &kind, ns, name, std::move(change), how.dry_run);
+  if (!done.ok()) co_return done.status();
+  co_return present(*served, done->object);
+}
+
+}  // namespace keles::registry
