@@ -77,7 +77,7 @@ class Informer {
 // One informer per (kind, namespace, selectors), shared. start() runs all until ctx ends.
 class InformerFactory {
  public:
-  explicit InformerFactory(Client& client) : client_(client) {}
+  explicit InformerFactory(Client& client);
   ~InformerFactory();
   template <class T>
   Informer<T> informer(std::string ns = {}, std::string label_selector = {},

@@ -28,8 +28,13 @@ class WorkQueue {
   Task<Result<std::string>> next(Context ctx);  // the caller must call done()
   void done(const std::string& key);
   size_t size() const { return ready_.size(); }
+  bool idle() const { return ready_.empty() && working_.empty() && dirty_.empty(); }
+  // From now on counts into the workqueue_* metrics under this name.
+  void set_name(const std::string& name);
 
  private:
+  struct Metrics;
+  void push(const std::string& key);
   Loop& loop_;
   Duration base_delay_, max_delay_;
   std::deque<std::string> ready_;
@@ -38,6 +43,8 @@ class WorkQueue {
   std::map<std::string, TimePoint> delayed_;
   WaitList waiting_;
   std::shared_ptr<bool> alive_;
+  std::unique_ptr<Metrics> metrics_;
+  std::map<std::string, TimePoint> added_at_;  // when it began to wait, then when work began
 };
 
 // What a reconcile answers: OK (nothing more until something changes), an error (retried with

@@ -161,6 +161,12 @@ int64_t divide_away_from_zero(Int v, Int by) {
   return saturate(q);
 }
 
+// At most 18 digits are left when whole thousands are written as a suffix.
+bool few_digits(Int v) {
+  while (v % 1000 == 0) v /= 1000;
+  return v < static_cast<Int>(1'000'000'000'000'000'000);
+}
+
 }  // namespace
 
 Quantity Quantity::from_int(int64_t value, Format f) {
@@ -188,8 +194,9 @@ Result<Quantity> Quantity::parse(std::string_view text) {
   q.format_ = suffix.format;
   bool fits = magnitude(parts, suffix, &q.nano_);
   // Upstream keeps up to 18 digits with any scale and caps the rest.
-  bool short_form = parts.whole.size() + parts.fraction.size() <= 18 && !suffix.binary;
-  if (!fits || (!short_form && q.nano_ > kMaxAllowed)) q.nano_ = kMaxAllowed;
+  if (!fits || (q.nano_ > kMaxAllowed && (suffix.binary || !few_digits(q.nano_)))) {
+    q.nano_ = kMaxAllowed;
+  }
   if (suffix.binary && q.nano_ > 0 && q.nano_ < kNano) q.format_ = Format::kDecimalSI;
   if (parts.negative) q.nano_ = -q.nano_;
   return q;

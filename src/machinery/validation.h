@@ -75,6 +75,12 @@ void not_supported(FieldErrors& e, const FieldPath& p, std::string_view value,
 void forbidden(FieldErrors& e, const FieldPath& p, std::string detail);
 void duplicate(FieldErrors& e, const FieldPath& p, std::string_view value);
 void duplicate(FieldErrors& e, const FieldPath& p, const Value& value);
+inline void duplicate(FieldErrors& e, const FieldPath& p, const char* value) {
+  duplicate(e, p, std::string_view(value));
+}
+inline void duplicate(FieldErrors& e, const FieldPath& p, const std::string& value) {
+  duplicate(e, p, std::string_view(value));
+}
 void not_found(FieldErrors& e, const FieldPath& p, std::string_view value);
 void too_long(FieldErrors& e, const FieldPath& p, size_t max_bytes);
 void too_many(FieldErrors& e, const FieldPath& p, size_t actual, size_t most);

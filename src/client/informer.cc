@@ -1,0 +1,378 @@
+#include "client/informer.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
+
+#include "base/log.h"
+#include "base/sync.h"
+
+namespace keles {
+
+namespace {
+
+constexpr Duration kMinBackoff = 800ms;
+constexpr Duration kMaxBackoff = 30s;
+// A watch that brings nothing, not even a bookmark, for this long is taken for dead (a half-closed
+// connection looks just so) and opened anew.
+constexpr Duration kSilence = 150s;
+constexpr Duration kSilenceCheck = 75s;
+
+int64_t parse_revision(std::string_view s) {
+  int64_t v = 0;
+  std::from_chars(s.data(), s.data() + s.size(), v);
+  return v;
+}
+
+std::string object_key(std::string_view ns, std::string_view name) {
+  if (ns.empty()) return std::string(name);
+  std::string k;
+  k.reserve(ns.size() + 1 + name.size());
+  k.append(ns).append("/").append(name);
+  return k;
+}
+
+using ObjectMap = std::map<std::string, ObjectPtr, std::less<>>;
+
+class InformerImpl final : public InformerBase {
+ public:
+  InformerImpl(Client& client, const KindDesc* kind, std::string ns, std::string label_selector,
+               std::string field_selector)
+      : client_(client),
+        kind_(kind),
+        ns_(std::move(ns)),
+        labels_(std::move(label_selector)),
+        fields_(std::move(field_selector)) {}
+
+  const KindDesc& kind() const override { return *kind_; }
+  void add_handler(Handler h) override;
+  void add_index(std::string name, Indexer fn) override;
+  bool synced() const override { return synced_.is_set(); }
+  Task<Status> wait_synced(Context ctx) override { return synced_.wait(ctx); }
+  ObjectPtr get(std::string_view ns, std::string_view name) const override;
+  std::vector<ObjectPtr> list(std::string_view ns) const override;
+  std::vector<ObjectPtr> by_index(std::string_view index, std::string_view value) const override;
+  size_t size() const override { return objects_.size(); }
+
+  Task<void> run(Context ctx);
+
+ private:
+  struct Index {
+    Indexer fn;
+    std::map<std::string, ObjectMap, std::less<>> values;
+  };
+  struct Watchdog;
+
+  Task<Status> list_all(Context ctx);
+  Task<Status> watch_once(Context ctx, size_t* events);
+  void replace_all(std::vector<ObjectPtr> items, int64_t revision);
+  void apply(const WatchEvent& e);
+  void upsert(const ObjectPtr& now);
+  void erase(ObjectMap::iterator at, const ObjectPtr& last);
+  void reindex(const std::string& key, const ObjectPtr& before, const ObjectPtr& now);
+
+  Client& client_;
+  const KindDesc* kind_;
+  std::string ns_, labels_, fields_;
+  ObjectMap objects_;
+  std::map<std::string, Index, std::less<>> indexes_;
+  std::vector<std::shared_ptr<const Handler>> handlers_;
+  Event synced_;
+  int64_t revision_ = 0;  // everything up to here has been seen
+  bool need_list_ = true;
+  bool list_exactly_ = false;  // the last list's revision had expired: ask for the newest state
+};
+
+void InformerImpl::add_handler(Handler h) {
+  auto shared = std::make_shared<const Handler>(std::move(h));
+  handlers_.push_back(shared);
+  if (!shared->added) return;
+  for (const ObjectPtr& o : list({})) shared->added(o);
+}
+
+void InformerImpl::add_index(std::string name, Indexer fn) {
+  auto [it, fresh] = indexes_.try_emplace(std::move(name));
+  if (!fresh) return;  // shared informers: the first registration stands
+  it->second.fn = std::move(fn);
+  for (const auto& [key, object] : objects_) {
+    for (std::string& v : it->second.fn(object)) it->second.values[std::move(v)][key] = object;
+  }
+}
+
+ObjectPtr InformerImpl::get(std::string_view ns, std::string_view name) const {
+  auto it = objects_.find(object_key(ns, name));
+  return it == objects_.end() ? nullptr : it->second;
+}
+
+std::vector<ObjectPtr> InformerImpl::list(std::string_view ns) const {
+  std::vector<ObjectPtr> out;
+  if (ns.empty() || !kind_->namespaced) {
+    out.reserve(objects_.size());
+    for (const auto& [key, object] : objects_) out.push_back(object);
+    return out;
+  }
+  std::string prefix = std::string(ns) + "/";
+  for (auto it = objects_.lower_bound(prefix); it != objects_.end(); ++it) {
+    if (!it->first.starts_with(prefix)) break;
+    out.push_back(it->second);
+  }
+  return out;
+}
+
+std::vector<ObjectPtr> InformerImpl::by_index(std::string_view index,
+                                              std::string_view value) const {
+  std::vector<ObjectPtr> out;
+  auto it = indexes_.find(index);
+  if (it == indexes_.end()) return out;
+  auto at = it->second.values.find(value);
+  if (at == it->second.values.end()) return out;
+  out.reserve(at->second.size());
+  for (const auto& [key, object] : at->second) out.push_back(object);
+  return out;
+}
+
+void InformerImpl::reindex(const std::string& key, const ObjectPtr& before, const ObjectPtr& now) {
+  for (auto& [name, index] : indexes_) {
+    if (before) {
+      for (const std::string& v : index.fn(before)) {
+        auto at = index.values.find(v);
+        if (at == index.values.end()) continue;
+        at->second.erase(key);
+        if (at->second.empty()) index.values.erase(at);
+      }
+    }
+    if (now) {
+      for (std::string& v : index.fn(now)) index.values[std::move(v)][key] = now;
+    }
+  }
+}
+
+void InformerImpl::upsert(const ObjectPtr& now) {
+  std::string key = now->key();
+  auto it = objects_.find(key);
+  if (it != objects_.end() && it->second->revision() >= now->revision()) return;
+  if (it != objects_.end() && it->second->uid() != now->uid()) {
+    ObjectPtr last = it->second;
+    erase(it, last);  // deleted and made anew while nobody looked
+    it = objects_.end();
+  }
+  ObjectPtr before = it == objects_.end() ? nullptr : it->second;
+  objects_[key] = now;
+  reindex(key, before, now);
+  for (size_t i = 0; i < handlers_.size(); ++i) {  // by index: a handler may add handlers
+    auto h = handlers_[i];
+    if (before && h->updated) h->updated(before, now);
+    if (!before && h->added) h->added(now);
+  }
+}
+
+void InformerImpl::erase(ObjectMap::iterator at, const ObjectPtr& last) {
+  ObjectPtr before = at->second;
+  std::string key = at->first;
+  objects_.erase(at);
+  reindex(key, before, nullptr);
+  for (size_t i = 0; i < handlers_.size(); ++i) {
+    auto h = handlers_[i];
+    if (h->deleted) h->deleted(last);
+  }
+}
+
+void InformerImpl::replace_all(std::vector<ObjectPtr> items, int64_t revision) {
+  std::map<std::string, ObjectPtr> fresh;
+  for (ObjectPtr& o : items) fresh.emplace(o->key(), std::move(o));
+  std::vector<std::string> gone;
+  for (const auto& [key, object] : objects_) {
+    if (!fresh.contains(key)) gone.push_back(key);
+  }
+  for (const std::string& key : gone) {
+    auto it = objects_.find(key);
+    ObjectPtr last = it->second;
+    erase(it, last);
+  }
+  for (const auto& [key, object] : fresh) upsert(object);
+  revision_ = std::max(revision_, revision);
+}
+
+void InformerImpl::apply(const WatchEvent& e) {
+  int64_t revision = e.revision ? e.revision : e.object ? e.object->revision() : 0;
+  if (revision != 0 && revision <= revision_) return;  // seen: a watch delivered twice
+  switch (e.type) {
+    case WatchEvent::Type::kAdded:
+    case WatchEvent::Type::kModified:
+      upsert(e.object);
+      break;
+    case WatchEvent::Type::kDeleted: {
+      auto it = objects_.find(e.object->key());
+      if (it != objects_.end()) erase(it, e.object);
+      break;
+    }
+    case WatchEvent::Type::kBookmark:
+      break;
+  }
+  revision_ = std::max(revision_, revision);
+}
+
+Task<Status> InformerImpl::list_all(Context ctx) {
+  ListOptions o;
+  o.label_selector = labels_;
+  o.field_selector = fields_;
+  if (!list_exactly_) o.resource_version = std::to_string(revision_);
+  Context limited = ctx.with_timeout(60s);
+  auto r = co_await client_.list(limited, kind_, ns_, std::move(o));
+  if (!r.ok()) {
+    if (r.status().is(Reason::kExpired) || r.status().is(Reason::kGone)) list_exactly_ = true;
+    co_return r.status();
+  }
+  int64_t revision = parse_revision(r->resource_version);
+  if (revision < revision_) {
+    co_return Status::unavailable("the server is behind: it lists " + std::string(kind_->plural) +
+                                  " at " + r->resource_version + ", " + std::to_string(revision_) +
+                                  " has been seen");
+  }
+  list_exactly_ = false;
+  replace_all(std::move(r->items), revision);
+  need_list_ = false;
+  if (!synced_.is_set()) synced_.set();
+  co_return Status();
+}
+
+// Ends a watch's context when nothing has come for kSilence.
+struct InformerImpl::Watchdog {
+  Context watched;
+  TimePoint last;
+  static void arm(const std::shared_ptr<Watchdog>& self) {
+    std::weak_ptr<Watchdog> weak = self;
+    Loop& loop = self->watched.loop();
+    self->timer = loop.schedule(loop.now() + kSilenceCheck, [weak, &loop] {
+      auto w = weak.lock();
+      if (!w) return;
+      w->timer = 0;
+      if (loop.now() - w->last >= kSilence) {
+        w->watched.cancel(Status::unavailable("the watch has fallen silent"));
+      } else {
+        arm(w);
+      }
+    });
+  }
+  ~Watchdog() {
+    if (timer) watched.loop().cancel(timer);
+  }
+  explicit Watchdog(Context c) : watched(c), last(c.loop().now()) {}
+  TimerId timer = 0;
+};
+
+Task<Status> InformerImpl::watch_once(Context ctx, size_t* events) {
+  WatchOptions o;
+  o.label_selector = labels_;
+  o.field_selector = fields_;
+  o.resource_version = std::to_string(revision_);
+  o.timeout_seconds = client_.loop().random().between(300, 600);
+  Context watched = ctx.child();
+  auto watchdog = std::make_shared<Watchdog>(watched);
+  Watchdog::arm(watchdog);
+  auto w = co_await client_.watch(watched, kind_, ns_, std::move(o));
+  if (!w.ok()) co_return w.status();
+  std::unique_ptr<Watch> watch = std::move(*w);
+  for (;;) {
+    auto e = co_await watch->next(watched);
+    if (!e.ok()) co_return e.status();
+    watchdog->last = ctx.loop().now();
+    ++*events;
+    apply(*e);
+  }
+}
+
+Task<void> InformerImpl::run(Context ctx) {
+  Duration backoff = kMinBackoff;
+  while (!ctx.done()) {
+    Status s;
+    TimePoint began = ctx.loop().now();
+    if (need_list_) {
+      s = co_await list_all(ctx);
+      if (s.ok()) {
+        backoff = kMinBackoff;
+        continue;
+      }
+    } else {
+      size_t events = 0;
+      s = co_await watch_once(ctx, &events);
+      if (ctx.done()) co_return;
+      if (s.is(Reason::kExpired) || s.is(Reason::kGone)) {
+        need_list_ = true;
+        list_exactly_ = true;
+        if (events > 0) continue;
+      } else {
+        if (events > 0) backoff = kMinBackoff;
+        // Ended in good order after a while: go on at once. One that ends as soon as it is opened
+        // must not become a busy loop.
+        bool ended_well = s.is(Reason::kCancelled) || s.is(Reason::kTimeout);
+        if (ended_well && ctx.loop().now() - began >= 1s) continue;
+      }
+    }
+    if (ctx.done()) co_return;
+    if (log::v(2)) {
+      log::info("List or watch failed, will retry", {{"kind", kind_->plural}, {"err", s}});
+    }
+    auto jitter = static_cast<int64_t>(ctx.loop().random().unit() *
+                                       static_cast<double>(backoff.count()) * 0.5);
+    (void)co_await ctx.sleep(backoff + Duration(jitter));
+    backoff = std::min(backoff * 2, kMaxBackoff);
+  }
+}
+
+}  // namespace
+
+struct InformerFactory::Impl {
+  explicit Impl(Loop& loop) : group(loop) {}
+  std::map<std::string, std::shared_ptr<InformerImpl>> informers;  // by their selection
+  std::vector<std::shared_ptr<InformerImpl>> in_order;
+  std::optional<Context> ctx;
+  TaskGroup group;
+
+  static Task<void> run(Context ctx, std::shared_ptr<InformerImpl> informer) {
+    co_await informer->run(ctx);
+  }
+};
+
+InformerFactory::InformerFactory(Client& client)
+    : client_(client), impl_(std::make_unique<Impl>(client.loop())) {}
+
+InformerFactory::~InformerFactory() = default;
+
+std::shared_ptr<InformerBase> InformerFactory::informer(const KindDesc* kind, std::string ns,
+                                                        std::string label_selector,
+                                                        std::string field_selector) {
+  std::string id;
+  for (std::string_view part :
+       {kind->api_version(), kind->plural, std::string_view(ns), std::string_view(label_selector),
+        std::string_view(field_selector)}) {
+    id.append(part).append("\n");
+  }
+  auto it = impl_->informers.find(id);
+  if (it != impl_->informers.end()) return it->second;
+  auto made = std::make_shared<InformerImpl>(client_, kind, std::move(ns),
+                                             std::move(label_selector), std::move(field_selector));
+  impl_->informers.emplace(std::move(id), made);
+  impl_->in_order.push_back(made);
+  if (impl_->ctx) impl_->group.spawn(Impl::run(*impl_->ctx, made));
+  return made;
+}
+
+void InformerFactory::start(Context ctx) {
+  if (impl_->ctx) return;
+  impl_->ctx = ctx;
+  for (const auto& i : impl_->in_order) impl_->group.spawn(Impl::run(ctx, i));
+}
+
+Task<Status> InformerFactory::wait_synced(Context ctx) {
+  for (size_t i = 0; i < impl_->in_order.size(); ++i) {
+    auto informer = impl_->in_order[i];
+    TRY_CO(informer->wait_synced(ctx));
+  }
+  co_return Status();
+}
+
+Task<void> InformerFactory::join() { co_await impl_->group.join(); }
+
+}  // namespace keles

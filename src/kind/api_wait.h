@@ -1,0 +1,17 @@
+// Waiting for a cluster's API server and nodes, as an outside client over HTTPS. Blocks the calling
+// thread (it runs a loop of its own).
+#pragma once
+
+#include "base/loop.h"
+#include "base/status.h"
+#include "kind/kubeconfig.h"
+
+namespace keles::kind {
+
+// Until /readyz answers 200. kTimeout names the last error seen.
+Status wait_for_api(const KubeconfigEntry& entry, Duration timeout);
+
+// Until `nodes` Node objects are there, and Ready when `ready`.
+Status wait_for_nodes(const KubeconfigEntry& entry, size_t nodes, bool ready, Duration timeout);
+
+}  // namespace keles::kind

@@ -1,0 +1,309 @@
+#include "kind/cluster.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <thread>
+
+#include "base/file.h"
+#include "base/netlink.h"
+#include "kind/api_wait.h"
+#include "kind/cgroups.h"
+#include "kind/cluster_network.h"
+#include "kind/cluster_pki.h"
+#include "kind/layout.h"
+#include "kind/node_mounts.h"
+#include "kind/node_process.h"
+
+namespace keles::kind {
+namespace {
+
+constexpr char kVersion[] = "v1.36";
+constexpr Duration kApiTimeout = 60s;
+constexpr Duration kJoinTimeout = 60s;
+constexpr uint16_t kApiPort = 6443;
+
+// Runs `work(0)` ... `work(n - 1)` side by side; the first error.
+Status in_parallel(size_t n, const std::function<Status(size_t)>& work) {
+  std::vector<Status> results(n);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < n; ++i) threads.emplace_back([&, i] { results[i] = work(i); });
+  for (std::thread& t : threads) t.join();
+  for (Status& s : results)
+    if (!s.ok()) return s;
+  return Status();
+}
+
+std::string joined(const std::vector<std::pair<std::string, std::string>>& labels) {
+  std::string out;
+  for (const auto& [key, value] : labels) out += (out.empty() ? "" : ",") + key + "=" + value;
+  return out;
+}
+
+std::string nth_address(const std::string& cidr, uint32_t n) {
+  auto p = IpPrefix::parse(cidr);
+  return p.ok() ? p->network().plus(n).address() : "";
+}
+
+Service server_service(const ClusterConfig& config, const NodeSpec& node) {
+  Service s{
+      "server",
+      {kNodeBinary, "server", std::string("--data-dir=") + kServerData,
+       "--advertise-address=" + node.plain_address(), "--secure-port=" + std::to_string(kApiPort),
+       "--service-cluster-ip-range=" + config.service_subnet,
+       "--cluster-cidr=" + config.pod_subnet}};
+  if (!config.api_server_address.empty() && config.api_server_address != "0.0.0.0")
+    s.argv.push_back("--tls-san=" + config.api_server_address);
+  return s;
+}
+
+Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
+                        const NodeConfig& wanted) {
+  Service s{"kubelet",
+            {kNodeBinary, "kubelet", std::string("--kubeconfig=") + kKubeletKubeconfig,
+             "--node-ip=" + node.plain_address(), "--hostname-override=" + node.name,
+             "--cluster-dns=" + nth_address(config.service_subnet, 10),
+             "--cluster-domain=cluster.local", "--cgroup-root=/",
+             "--cluster-cidr=" + config.pod_subnet, std::string("--client-ca-file=") + kCaFile,
+             std::string("--container-runtime-endpoint=unix://") + kContainerdSocket}};
+  auto labels = wanted.labels;
+  if (wanted.role == "control-plane") {
+    labels.emplace_back("node-role.kubernetes.io/control-plane", "");
+    if (!config.single_node())
+      s.argv.push_back("--register-with-taints=node-role.kubernetes.io/control-plane=:NoSchedule");
+  }
+  if (!labels.empty()) s.argv.push_back("--node-labels=" + joined(labels));
+  if (config.disable_default_cni) s.argv.push_back("--pod-network=none");
+  return s;
+}
+
+// Everything about the nodes that can be known before any of them exists.
+std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const IpPrefix& subnet) {
+  std::vector<NodeSpec> out;
+  auto names = node_names(config);
+  for (size_t i = 0; i < names.size(); ++i) {
+    const NodeConfig& wanted = config.nodes[i];
+    NodeSpec n;
+    n.cluster = config.name;
+    n.name = names[i];
+    n.role = wanted.role;
+    n.number = static_cast<int>(i) + 2;
+    n.gateway = subnet.plus(1).address();
+    n.address = subnet.plus(static_cast<uint32_t>(n.number)).to_string();
+    n.rootfs = node_rootfs(config.name, n.name);
+    n.binary = program_path();
+    n.mounts = wanted.mounts;
+    n.ports = wanted.ports;
+    if (std::string pause = find_beside_program("images/pause.tar"); !pause.empty())
+      n.images.push_back(pause);
+    n.services.push_back({"containerd", {"containerd"}});
+    if (wanted.role == "control-plane") {
+      n.services.push_back(server_service(config, n));
+      if (config.api_server_port)
+        n.ports.push_back(
+            {config.api_server_address.empty() ? "127.0.0.1" : config.api_server_address,
+             config.api_server_port, kApiPort});
+    }
+    n.services.push_back(kubelet_service(config, n, wanted));
+    out.push_back(std::move(n));
+  }
+  return out;
+}
+
+std::string hosts_file(const std::vector<NodeSpec>& nodes) {
+  std::string out = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+  for (const NodeSpec& n : nodes) out += n.plain_address() + "\t" + n.name + "\n";
+  return out;
+}
+
+Status check_host() {
+  if (geteuid() != 0)
+    return Status::bad_request("local clusters are made of namespaces: run this as root");
+  std::string missing;
+  for (const char* program : {"containerd", "runc", "ctr"}) {
+    bool found = false;
+    for (const char* d : {"/usr/bin/", "/usr/sbin/", "/usr/local/bin/", "/usr/local/sbin/"})
+      found = found || path_exists(std::string(d) + program);
+    if (!found) missing += (missing.empty() ? "" : ", ") + std::string(program);
+  }
+  if (!path_exists("/usr/lib/cni/bridge") && !path_exists("/opt/cni/bin/bridge"))
+    missing += (missing.empty() ? "" : ", ") + std::string("CNI plugins");
+  if (missing.empty()) return Status();
+  return Status::bad_request(missing + " not found: apt-get install containerd runc " +
+                             "containernetworking-plugins");
+}
+
+std::string server_url(const ClusterConfig& config) {
+  if (!config.api_server_port) return "";
+  std::string address = config.api_server_address;
+  if (address.empty() || address == "0.0.0.0") address = "127.0.0.1";
+  return "https://" + address + ":" + std::to_string(config.api_server_port);
+}
+
+Result<std::vector<NodeSpec>> prepare_nodes(const ClusterConfig& config) {
+  TRY(make_directories(cluster_directory(config.name), 0700));
+  std::vector<IpPrefix> reserved;
+  for (const std::string& cidr : {config.pod_subnet, config.service_subnet}) {
+    TRY_ASSIGN(p, IpPrefix::parse(cidr));
+    reserved.push_back(p);
+  }
+  TRY_ASSIGN(subnet, ensure_bridge(config.name, reserved));
+  auto nodes = plan_nodes(config, subnet);
+  std::string hosts = hosts_file(nodes);
+  TRY(in_parallel(nodes.size(), [&](size_t i) -> Status {
+    TRY(make_directories(nodes[i].rootfs));
+    TRY(prepare_rootfs(nodes[i], hosts));
+    return write_file(node_spec_path(config.name, nodes[i].name), format_node_spec(nodes[i]));
+  }));
+  return nodes;
+}
+
+// The steps of `create`, each told to `progress`.
+Status build_cluster(const ClusterConfig& config, const CreateOptions& options,
+                     Progress* progress) {
+  auto begin = std::chrono::steady_clock::now();
+  progress->start(std::string("Ensuring node programs (keles ") + kVersion + ") 🖼");
+  TRY(check_host());
+  std::string boxes;
+  for (size_t i = 0; i < config.nodes.size(); ++i) boxes += "📦 ";
+  progress->start("Preparing nodes " + boxes);
+  TRY_ASSIGN(nodes, prepare_nodes(config));
+  progress->start("Writing configuration 📜");
+  TRY_ASSIGN(entry, make_cluster_identity(nodes[0], server_url(config)));
+  TRY(in_parallel(nodes.size(), [&](size_t i) { return write_node_identity(nodes[0], nodes[i]); }));
+  progress->start("Starting control-plane 🕹️");
+  TRY(in_parallel(nodes.size(), [&](size_t i) { return start_node(nodes[i]); }));
+  Status s = wait_for_api(entry, kApiTimeout);
+  if (!s.ok())
+    return s.with_prefix("the API server does not get ready (its log: " + nodes[0].rootfs +
+                         "/var/log/server.log)");
+  if (nodes.size() > 1) progress->start("Joining worker nodes 🚜");
+  TRY(wait_for_nodes(entry, nodes.size(), false, kJoinTimeout));
+  TRY(merge_kubeconfig(kubeconfig_path(options.kubeconfig), entry));
+  if (options.wait.count() > 0) {
+    progress->start("Waiting ≤ " + std::to_string(options.wait / 1s) + "s for nodes = Ready ⏳");
+    Status ready = wait_for_nodes(entry, nodes.size(), true, options.wait);
+    progress->end(ready.ok());
+    double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    char text[64];
+    std::snprintf(text, sizeof text, " • Ready after %.1fs 💚", seconds);
+    progress->say(ready.ok() ? text : " • WARNING: Timed out waiting for Ready ⚠️");
+  }
+  progress->end(true);
+  return Status();
+}
+
+int run_and_wait(const std::vector<std::string>& argv) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    std::vector<char*> args;
+    for (const std::string& a : argv) args.push_back(const_cast<char*>(a.c_str()));
+    args.push_back(nullptr);
+    dup2(2, 1);  // ctr's progress is no output of ours
+    execvp(args[0], args.data());
+    _exit(127);
+  }
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+}  // namespace
+
+Status create_cluster(const ClusterConfig& config, const CreateOptions& options) {
+  TRY(check_cluster_name(config.name));
+  auto lock = StateLock::acquire();
+  TRY(lock);
+  if (!list_nodes(config.name).empty())
+    return Status(Reason::kAlreadyExists,
+                  "node(s) already exist for a cluster with the name \"" + config.name + "\"");
+  Progress progress(options.quiet);
+  progress.say("Creating cluster \"" + config.name + "\" ...");
+  Status s = build_cluster(config, options, &progress);
+  if (s.ok()) return s;
+  progress.end(false);
+  if (!options.retain) (void)delete_cluster(config.name, options.kubeconfig);
+  return s;
+}
+
+Result<std::vector<std::string>> delete_cluster(const std::string& cluster,
+                                                const std::string& kubeconfig_flag) {
+  TRY(check_cluster_name(cluster));
+  auto nodes = list_nodes(cluster);
+  TRY(in_parallel(nodes.size(), [&](size_t i) { return kill_node(cluster, nodes[i]); }));
+  // What a killed `create` left without a record.
+  TRY(remove_cgroup("keles/" + cluster));
+  TRY(remove_cluster_links(cluster));
+  TRY(remove_tree(cluster_directory(cluster)));
+  TRY(remove_from_kubeconfig(kubeconfig_path(kubeconfig_flag), context_name(cluster)));
+  if (list_clusters().empty()) (void)remove_tree(clusters_directory());
+  (void)rmdir(state_directory().c_str());  // only when nothing else is in it
+  return nodes;
+}
+
+Status stop_nodes(const std::string& cluster, const std::vector<std::string>& nodes) {
+  return in_parallel(nodes.size(), [&](size_t i) { return stop_node(cluster, nodes[i]); });
+}
+
+Status start_nodes(const std::string& cluster, const std::vector<std::string>& nodes) {
+  TRY(ensure_bridge(cluster, {}));
+  return in_parallel(nodes.size(), [&](size_t i) -> Status {
+    if (node_pid(cluster, nodes[i])) return Status();
+    TRY_ASSIGN(spec, load_node_spec(cluster, nodes[i]));
+    return start_node(spec);
+  });
+}
+
+Status load_archive(const std::string& cluster, const std::vector<std::string>& nodes,
+                    const std::string& archive) {
+  if (!path_exists(archive)) return Status::bad_request("no such file: " + archive);
+  return in_parallel(nodes.size(), [&](size_t i) -> Status {
+    pid_t pid = node_pid(cluster, nodes[i]);
+    if (!pid) return Status::unavailable("node \"" + nodes[i] + "\" is not running");
+    std::string socket = "/proc/" + std::to_string(pid) + "/root" + kContainerdSocket;
+    for (int i = 0; i < 200 && !path_exists(socket); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    int code = run_and_wait({"ctr", "-a", socket, "-n", "k8s.io", "images", "import", archive});
+    if (code == 0) return Status();
+    return Status::internal("node \"" + nodes[i] + "\": ctr images import " + archive +
+                            " ended with exit code " + std::to_string(code));
+  });
+}
+
+Result<KubeconfigEntry> admin_entry(const std::string& cluster) {
+  auto entry = load_admin_entry(cluster);
+  if (entry.ok()) return entry;
+  return Status(Reason::kNotFound, "could not locate any control plane nodes for cluster named '" +
+                                       cluster +
+                                       "'. Use the --name option to select a different cluster");
+}
+
+Status export_logs(const std::string& cluster, const std::string& directory) {
+  namespace fs = std::filesystem;
+  auto nodes = list_nodes(cluster);
+  if (nodes.empty()) return Status(Reason::kNotFound, "unknown cluster \"" + cluster + "\"");
+  for (const std::string& node : nodes) {
+    TRY(make_directories(directory + "/" + node));
+    std::error_code e;
+    fs::copy(node_rootfs(cluster, node) + "/var/log", directory + "/" + node,
+             fs::copy_options::recursive | fs::copy_options::overwrite_existing |
+                 fs::copy_options::skip_symlinks,
+             e);
+    if (e) return Status::internal("copy logs of " + node + ": " + e.message());
+  }
+  return Status();
+}
+
+std::string cluster_of_node(const std::string& node) {
+  for (const std::string& c : list_clusters())
+    for (const std::string& n : list_nodes(c))
+      if (n == node) return c;
+  return "";
+}
+
+}  // namespace keles::kind

@@ -1,0 +1,207 @@
+#include "kind/cluster_config.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/netlink.h"
+#include "kind/layout.h"
+#include "machinery/codec_yaml.h"
+#include "machinery/value.h"
+
+namespace keles::kind {
+namespace {
+
+using Names = std::vector<std::string_view>;
+
+Status bad(const std::string& field, const std::string& why) {
+  return Status::bad_request(field.empty() ? why : "field \"" + field + "\": " + why);
+}
+
+bool holds(const Names& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Every member of `v` is one of `known`; `unsupported` ones get a message of their own.
+Status check_fields(const Value& v, const std::string& path, const Names& known,
+                    const Names& unsupported) {
+  if (v.is_null()) return Status();
+  if (!v.is_map()) return bad(path, "must be a map");
+  for (const Member& m : v.members()) {
+    std::string field = path + (path.empty() ? "" : ".") + std::string(m.key());
+    if (holds(unsupported, m.key()))
+      return bad(field, "is not supported by keles: its nodes are no containers of an image");
+    if (!holds(known, m.key())) return bad(field, "unknown field");
+  }
+  return Status();
+}
+
+Result<std::string> text(const Value& v, std::string_view name, const std::string& path,
+                         std::string fallback) {
+  const Value& field = v[name];
+  if (field.is_null()) return fallback;
+  if (!field.is_string()) return bad(path + std::string(name), "must be a string");
+  return std::string(field.as_string());
+}
+
+Result<uint16_t> port(const Value& v, std::string_view name, const std::string& path) {
+  const Value& field = v[name];
+  if (field.is_null()) return uint16_t{0};
+  if (!field.is_int() || field.as_int() < -1 || field.as_int() > 65535)
+    return bad(path + std::string(name), "must be a port number");
+  return static_cast<uint16_t>(std::max<int64_t>(field.as_int(), 0));
+}
+
+Result<ExtraMount> parse_mount(const Value& v, const std::string& path) {
+  TRY(check_fields(v, path,
+                   {"hostPath", "containerPath", "readOnly", "propagation", "selinuxRelabel"}, {}));
+  ExtraMount m;
+  TRY_ASSIGN(host, text(v, "hostPath", path + ".", ""));
+  TRY_ASSIGN(inside, text(v, "containerPath", path + ".", ""));
+  if (host.empty() || inside.empty()) return bad(path, "hostPath and containerPath are required");
+  if (inside[0] != '/') return bad(path + ".containerPath", "must be an absolute path");
+  m.host_path = host;
+  m.container_path = inside;
+  m.read_only = v["readOnly"].as_bool();
+  return m;
+}
+
+Result<PortMapping> parse_port(const Value& v, const std::string& path) {
+  TRY(check_fields(v, path, {"containerPort", "hostPort", "listenAddress", "protocol"}, {}));
+  PortMapping p;
+  TRY_ASSIGN(address, text(v, "listenAddress", path + ".", "0.0.0.0"));
+  TRY_ASSIGN(protocol, text(v, "protocol", path + ".", "TCP"));
+  TRY_ASSIGN(host, port(v, "hostPort", path + "."));
+  TRY_ASSIGN(inside, port(v, "containerPort", path + "."));
+  if (!inside) return bad(path + ".containerPort", "is required");
+  if (!host) return bad(path + ".hostPort", "is required");
+  if (protocol != "TCP" && protocol != "tcp")
+    return bad(path + ".protocol", "only TCP is supported by keles");
+  p.listen_address = address;
+  p.host_port = host;
+  p.container_port = inside;
+  return p;
+}
+
+Result<NodeConfig> parse_node(const Value& v, const std::string& path) {
+  TRY(check_fields(v, path, {"role", "image", "labels", "extraMounts", "extraPortMappings"},
+                   {"kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902"}));
+  NodeConfig n;
+  TRY_ASSIGN(role, text(v, "role", path + ".", "control-plane"));
+  if (role != "control-plane" && role != "worker")
+    return bad(path + ".role", "\"" + role + "\" is not a valid node role");
+  n.role = role;
+  for (const Member& m : v["labels"].members()) {
+    if (!m.value.is_string())
+      return bad(path + ".labels." + std::string(m.key()), "must be a string");
+    n.labels.emplace_back(m.key(), m.value.as_string());
+  }
+  for (size_t i = 0; i < v["extraMounts"].size(); ++i) {
+    TRY_ASSIGN(
+        m, parse_mount(v["extraMounts"].at(i), path + ".extraMounts[" + std::to_string(i) + "]"));
+    n.mounts.push_back(m);
+  }
+  for (size_t i = 0; i < v["extraPortMappings"].size(); ++i) {
+    TRY_ASSIGN(p, parse_port(v["extraPortMappings"].at(i),
+                             path + ".extraPortMappings[" + std::to_string(i) + "]"));
+    n.ports.push_back(p);
+  }
+  return n;
+}
+
+Status check_subnet(const std::string& field, const std::string& cidr) {
+  auto p = IpPrefix::parse(cidr);
+  if (!p.ok() || cidr.find('/') == std::string::npos)
+    return bad(field, "invalid CIDR address: " + cidr);
+  if (p->v6) return bad(field, "only IPv4 clusters are supported by keles");
+  return Status();
+}
+
+Status parse_networking(const Value& v, ClusterConfig* c) {
+  TRY(check_fields(v, "networking",
+                   {"podSubnet", "serviceSubnet", "apiServerPort", "apiServerAddress",
+                    "disableDefaultCNI", "ipFamily", "kubeProxyMode", "dnsSearch"},
+                   {"dnsSearch"}));
+  TRY_ASSIGN(pods, text(v, "podSubnet", "networking.", c->pod_subnet));
+  TRY_ASSIGN(services, text(v, "serviceSubnet", "networking.", c->service_subnet));
+  TRY_ASSIGN(address, text(v, "apiServerAddress", "networking.", ""));
+  TRY_ASSIGN(family, text(v, "ipFamily", "networking.", "ipv4"));
+  TRY_ASSIGN(proxy, text(v, "kubeProxyMode", "networking.", "nftables"));
+  TRY_ASSIGN(api_port, port(v, "apiServerPort", "networking."));
+  TRY(check_subnet("networking.podSubnet", pods));
+  TRY(check_subnet("networking.serviceSubnet", services));
+  if (family != "ipv4") return bad("networking.ipFamily", "only ipv4 is supported by keles");
+  if (proxy != "nftables" && proxy != "none" && proxy != "iptables" && proxy != "ipvs")
+    return bad("networking.kubeProxyMode", "\"" + proxy + "\" is not a valid mode");
+  if (!address.empty() && !IpPrefix::parse(address).ok())
+    return bad("networking.apiServerAddress", "\"" + address + "\" is not an IP address");
+  c->pod_subnet = pods;
+  c->service_subnet = services;
+  c->api_server_address = address;
+  c->api_server_port = api_port;
+  c->disable_default_cni = v["disableDefaultCNI"].as_bool();
+  return Status();
+}
+
+Status check_header(const Value& v) {
+  auto kind = v["kind"].as_string(), version = v["apiVersion"].as_string();
+  if (kind != "Cluster")
+    return bad("kind", "unknown kind \"" + std::string(kind) + "\", expected \"Cluster\"");
+  if (version != "kind.x-k8s.io/v1alpha4")
+    return bad("apiVersion", "unknown apiVersion \"" + std::string(version) +
+                                 "\", expected \"kind.x-k8s.io/v1alpha4\"");
+  return Status();
+}
+
+}  // namespace
+
+Status check_cluster_name(std::string_view name) {
+  bool ok = !name.empty() && name.size() <= 50 && name[0] != '.' && name[0] != '-';
+  for (char c : name)
+    ok = ok && ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-');
+  if (ok) return Status();
+  return Status::bad_request("'" + std::string(name) +
+                             "' is not a valid cluster name, cluster names must match "
+                             "`^[a-z0-9][a-z0-9.-]{0,49}$`");
+}
+
+Result<ClusterConfig> parse_cluster_config(std::string_view yaml) {
+  ClusterConfig c;
+  if (!yaml.empty()) {
+    TRY_ASSIGN(doc, parse_yaml(yaml));
+    const Value& v = doc.root;
+    TRY(check_header(v));
+    TRY(check_fields(
+        v, "", {"kind", "apiVersion", "name", "nodes", "networking"},
+        {"featureGates", "runtimeConfig", "kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902",
+         "containerdConfigPatches", "containerdConfigPatchesJSON6902"}));
+    TRY_ASSIGN(name, text(v, "name", "", "kind"));
+    c.name = name;
+    if (!v["nodes"].is_null() && !v["nodes"].is_list()) return bad("nodes", "must be a list");
+    for (size_t i = 0; i < v["nodes"].size(); ++i) {
+      TRY_ASSIGN(n, parse_node(v["nodes"].at(i), "nodes[" + std::to_string(i) + "]"));
+      c.nodes.push_back(n);
+    }
+    TRY(parse_networking(v["networking"], &c));
+  }
+  if (c.nodes.empty()) c.nodes.emplace_back();
+  std::stable_sort(c.nodes.begin(), c.nodes.end(), [](const NodeConfig& a, const NodeConfig& b) {
+    return a.role < b.role;  // "control-plane" < "worker"
+  });
+  auto planes = std::count_if(c.nodes.begin(), c.nodes.end(),
+                              [](const NodeConfig& n) { return n.role == "control-plane"; });
+  if (planes == 0) return bad("nodes", "must have at least one control-plane node");
+  if (planes > 1) return bad("nodes", "more than one control-plane node is not supported yet");
+  return c;
+}
+
+std::vector<std::string> node_names(const ClusterConfig& config) {
+  std::vector<std::string> out;
+  std::map<std::string, int> seen;
+  for (const NodeConfig& n : config.nodes) {
+    int count = ++seen[n.role];
+    out.push_back(config.name + "-" + n.role + (count > 1 ? std::to_string(count) : ""));
+  }
+  return out;
+}
+
+}  // namespace keles::kind

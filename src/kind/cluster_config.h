@@ -1,0 +1,44 @@
+// The cluster configuration file of kind (kind.x-k8s.io/v1alpha4): what `create cluster --config`
+// reads. Unknown fields, and known ones that mean nothing here, are refused by name.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "kind/node_spec.h"
+
+namespace keles::kind {
+
+struct NodeConfig {
+  std::string role = "control-plane";
+  std::vector<std::pair<std::string, std::string>> labels;
+  std::vector<ExtraMount> mounts;
+  std::vector<PortMapping> ports;
+};
+
+struct ClusterConfig {
+  std::string name = "kind";
+  std::vector<NodeConfig> nodes;  // the control plane first
+  std::string pod_subnet = "10.244.0.0/16";
+  std::string service_subnet = "10.96.0.0/16";
+  std::string api_server_address;  // "" with port 0: the control plane's own address, port 6443
+  uint16_t api_server_port = 0;
+  bool disable_default_cni = false;
+
+  bool single_node() const { return nodes.size() == 1; }
+};
+
+// "" gives the default cluster: one control-plane node.
+Result<ClusterConfig> parse_cluster_config(std::string_view yaml);
+
+// kind's rule for names.
+Status check_cluster_name(std::string_view name);
+
+// NAME-control-plane, NAME-worker, NAME-worker2...
+std::vector<std::string> node_names(const ClusterConfig& config);
+
+}  // namespace keles::kind

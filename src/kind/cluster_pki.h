@@ -1,0 +1,28 @@
+// Certificates of a new cluster: its CA, the administrator, one kubelet per node.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "kind/kubeconfig.h"
+#include "kind/node_spec.h"
+
+namespace keles::kind {
+
+// Paths inside a node.
+constexpr char kServerData[] = "/var/lib/keles";
+constexpr char kKubeletKubeconfig[] = "/etc/kubernetes/kubelet.conf";
+constexpr char kCaFile[] = "/etc/kubernetes/pki/ca.crt";
+
+// A CA for the cluster, put where the API server of `control_plane` takes it from, and the
+// administrator's certificate (system:masters); what the user's kubeconfig gets.
+Result<KubeconfigEntry> make_cluster_identity(const NodeSpec& control_plane,
+                                              const std::string& server_url);
+
+// The kubelet's kubeconfig (system:node:NAME of system:nodes) and the CA, in the node's files.
+Status write_node_identity(const NodeSpec& control_plane, const NodeSpec& node);
+
+// What make_cluster_identity() left behind.
+Result<KubeconfigEntry> load_admin_entry(const std::string& cluster);
+
+}  // namespace keles::kind

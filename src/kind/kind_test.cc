@@ -1,0 +1,146 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "kind/cluster_config.h"
+#include "kind/cluster_network.h"
+#include "kind/kubeconfig.h"
+#include "kind/layout.h"
+#include "kind/node_spec.h"
+#include "machinery/codec_yaml.h"
+
+namespace keles::kind {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr char kHeader[] = "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\n";
+
+TEST(ClusterConfig, DefaultIsOneControlPlane) {
+  auto c = parse_cluster_config("");
+  ASSERT_TRUE(c.ok());
+  EXPECT_EQ(c->name, "kind");
+  EXPECT_THAT(node_names(*c), ElementsAre("kind-control-plane"));
+}
+
+TEST(ClusterConfig, NamesNodesControlPlaneFirst) {
+  auto c = parse_cluster_config(std::string(kHeader) +
+                                "name: my-cluster\nnodes:\n- role: worker\n- role: control-plane\n"
+                                "- role: worker\n  labels: {tier: gold}\n"
+                                "  extraMounts: [{hostPath: /tmp, containerPath: /data, readOnly: "
+                                "true}]\nnetworking: {podSubnet: 10.9.0.0/16}\n");
+  ASSERT_TRUE(c.ok()) << c.status().message();
+  EXPECT_THAT(node_names(*c),
+              ElementsAre("my-cluster-control-plane", "my-cluster-worker", "my-cluster-worker2"));
+  EXPECT_EQ(c->nodes[2].labels[0].second, "gold");
+  EXPECT_TRUE(c->nodes[2].mounts[0].read_only);
+  EXPECT_EQ(c->pod_subnet, "10.9.0.0/16");
+}
+
+TEST(ClusterConfig, RefusesByName) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"nodez: []\n", "\"nodez\": unknown field"},
+      {"nodes: [{role: worker}]\n", "at least one control-plane"},
+      {"nodes: [{role: boss}]\n", "\"boss\" is not a valid node role"},
+      {"nodes: [{rolle: worker}]\n", "\"nodes[0].rolle\": unknown field"},
+      {"networking: {podSubnet: 10.0.0.0}\n", "networking.podSubnet"},
+      {"networking: {apiServerPort: x}\n", "networking.apiServerPort"},
+      {"kubeadmConfigPatches: []\n", "not supported"},
+      {"nodes: [{extraPortMappings: [{containerPort: 80}]}]\n", "hostPort\": is required"},
+  };
+  for (const auto& [yaml, message] : cases)
+    EXPECT_THAT(parse_cluster_config(kHeader + std::string(yaml)).status().message(),
+                HasSubstr(message))
+        << yaml;
+  EXPECT_THAT(parse_cluster_config("kind: Pod\n").status().message(), HasSubstr("unknown kind"));
+  EXPECT_FALSE(check_cluster_name("My_Cluster").ok());
+  EXPECT_FALSE(check_cluster_name("../x").ok());
+  EXPECT_TRUE(check_cluster_name("my-cluster.1").ok());
+}
+
+TEST(NodeSpecTest, SurvivesTheFile) {
+  NodeSpec s;
+  s.cluster = "c";
+  s.name = "c-worker";
+  s.role = "worker";
+  s.number = 3;
+  s.address = "172.18.0.3/16";
+  s.rootfs = "/a dir/with\\odd name";
+  s.images = {"/x/pause.tar"};
+  s.mounts = {{"/h", "/c", true}};
+  s.ports = {{"127.0.0.1", 8080, 80}};
+  s.services = {{"kubelet", {"keles", "kubelet", "--node-labels=a=b c"}}};
+  auto back = parse_node_spec(format_node_spec(s));
+  ASSERT_TRUE(back.ok());
+  EXPECT_EQ(format_node_spec(*back), format_node_spec(s));
+  EXPECT_EQ(back->rootfs, s.rootfs);
+  EXPECT_EQ(back->services[0].argv[2], "--node-labels=a=b c");
+  EXPECT_EQ(back->plain_address(), "172.18.0.3");
+}
+
+TEST(ChooseSubnet, SkipsWhatTheHostUses) {
+  NetAddress address{1, *IpPrefix::parse("172.18.4.1/24")};
+  NetRoute route;
+  route.destination = *IpPrefix::parse("172.19.0.0/16");
+  NetRoute everything;  // a default route takes nothing away
+  auto subnet = choose_subnet({address}, {route, everything}, {*IpPrefix::parse("172.20.0.0/15")});
+  ASSERT_TRUE(subnet.ok());
+  EXPECT_EQ(subnet->to_string(), "172.22.0.0/16");
+  NetRoute all;
+  all.destination = *IpPrefix::parse("0.0.0.0/1");
+  NetRoute rest;
+  rest.destination = *IpPrefix::parse("128.0.0.0/1");
+  EXPECT_TRUE(choose_subnet({}, {all, rest}, {}).status().is(Reason::kUnavailable));
+}
+
+TEST(Layout, LinkNamesFitTheKernel) {
+  std::string cluster(50, 'x');
+  EXPECT_LE(bridge_name(cluster).size(), 15u);
+  EXPECT_LE(veth_name(cluster, 1000).size(), 15u);
+  EXPECT_NE(bridge_name("a"), bridge_name("b"));
+}
+
+class KubeconfigTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/kind-test-XXXXXX";
+    directory_ = mkdtemp(name);
+    path_ = directory_ + "/sub/config";
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+  std::string directory_, path_;
+};
+
+TEST_F(KubeconfigTest, MergesAndRemovesOnlyItsOwnEntry) {
+  ASSERT_TRUE(make_directories(directory_ + "/sub").ok());
+  ASSERT_TRUE(write_file(path_,
+                         "apiVersion: v1\nkind: Config\ncurrent-context: other\nclusters:\n- name: "
+                         "other\n  cluster: {server: https://x}\ncontexts: []\nusers: []\n")
+                  .ok());
+  KubeconfigEntry e{"kind-a", "https://172.18.0.2:6443", "CA", {"CERT", "KEY"}};
+  ASSERT_TRUE(merge_kubeconfig(path_, e).ok());
+  ASSERT_TRUE(merge_kubeconfig(path_, e).ok());
+  auto doc = parse_yaml(*read_file(path_));
+  ASSERT_TRUE(doc.ok());
+  EXPECT_EQ(doc->root["clusters"].size(), 2u);
+  EXPECT_EQ(doc->root["users"].size(), 1u);
+  EXPECT_EQ(doc->root["current-context"].as_string(), "kind-a");
+  EXPECT_EQ(*remove_from_kubeconfig(path_, "kind-a"), true);
+  EXPECT_EQ(*remove_from_kubeconfig(path_, "kind-a"), false);
+  doc = parse_yaml(*read_file(path_));
+  EXPECT_EQ(doc->root["clusters"].size(), 1u);
+  EXPECT_EQ(doc->root["current-context"].as_string(), "");
+}
+
+TEST_F(KubeconfigTest, MakesTheFileWhenThereIsNone) {
+  EXPECT_EQ(*remove_from_kubeconfig(path_, "kind-a"), false);
+  EXPECT_FALSE(path_exists(path_));
+  ASSERT_TRUE(merge_kubeconfig(path_, {"kind-a", "https://h:1", "CA", {"C", "K"}}).ok());
+  EXPECT_TRUE(path_exists(path_));
+}
+
+}  // namespace
+}  // namespace keles::kind

@@ -1,0 +1,138 @@
+// JSON Merge Patch (RFC 7386), and the dispatch to the other kinds of patch.
+#include "machinery/patch.h"
+
+#include <string>
+
+namespace keles {
+namespace {
+
+void merge(Arena& a, Value* target, const Value& patch) {
+  if (!patch.is_map()) {
+    *target = deep_copy(a, patch);
+    return;
+  }
+  if (!target->is_map()) *target = Value::map();
+  for (const Member& m : patch.members()) {
+    if (m.value.is_null()) {
+      target->erase(m.key());
+    } else if (Value* old = target->find(m.key())) {
+      merge(a, old, m.value);
+    } else {
+      merge(a, &target->set(a, a.copy(m.key()), Value()), m.value);
+    }
+  }
+}
+
+// What changes from `original` to `modified`; null members delete.
+Value diff(Arena& a, const Value& original, const Value& modified, bool deletions, bool changes) {
+  Value out = Value::map();
+  for (const Member& m : modified.members()) {
+    const Value* old = original.find(m.key());
+    if (old && old->is_map() && m.value.is_map()) {
+      Value inner = diff(a, *old, m.value, deletions, changes);
+      if (!inner.empty()) out.set(a, a.copy(m.key()), inner);
+    } else if (changes && (!old || !old->equals(m.value))) {
+      out.set(a, a.copy(m.key()), deep_copy(a, m.value));
+    }
+  }
+  if (!deletions) return out;
+  for (const Member& m : original.members()) {
+    if (!modified.find(m.key())) out.set(a, a.copy(m.key()), Value());
+  }
+  return out;
+}
+
+// `over` laid on `base`, both patches: nulls stay.
+void lay(Arena& a, Value* base, const Value& over) {
+  for (const Member& m : over.members()) {
+    Value* old = base->find(m.key());
+    if (old && old->is_map() && m.value.is_map()) {
+      lay(a, old, m.value);
+    } else {
+      base->set(a, m.key(), m.value);
+    }
+  }
+}
+
+// What the API answers when a well-formed patch does not fit the object.
+Status rejected(const Status& why) {
+  if (!why.is(Reason::kInvalid)) return why;
+  StatusDetails d;
+  d.causes.push_back({"FieldValueInvalid", why.message(), "patch"});
+  return Status(Reason::kInvalid, "the server rejected our request due to an error in our request",
+                std::move(d));
+}
+
+}  // namespace
+
+Result<PatchType> patch_type_of(std::string_view media_type) {
+  std::string_view base = media_type.substr(0, media_type.find(';'));
+  while (!base.empty() && base.back() == ' ') base.remove_suffix(1);
+  if (base == "application/json-patch+json") return PatchType::kJson;
+  if (base == "application/merge-patch+json") return PatchType::kMerge;
+  if (base == "application/strategic-merge-patch+json") return PatchType::kStrategicMerge;
+  if (base == "application/apply-patch+yaml") return PatchType::kApply;
+  return Status(Reason::kUnsupportedMediaType,
+                "the body of the request was in an unknown format - accepted media types include: "
+                "application/json-patch+json, application/merge-patch+json, "
+                "application/strategic-merge-patch+json, application/apply-patch+yaml");
+}
+
+std::string_view patch_media_type(PatchType t) {
+  switch (t) {
+    case PatchType::kJson:
+      return "application/json-patch+json";
+    case PatchType::kMerge:
+      return "application/merge-patch+json";
+    case PatchType::kStrategicMerge:
+      return "application/strategic-merge-patch+json";
+    case PatchType::kApply:
+      return "application/apply-patch+yaml";
+  }
+  return {};
+}
+
+Result<Document> apply_patch(PatchType patch_type, const TypeDesc& type, const Value& original,
+                             const Value& patch) {
+  switch (patch_type) {
+    case PatchType::kJson: {
+      auto r = apply_json_patch(original, patch);
+      if (!r.ok()) return rejected(r.status());
+      return r;
+    }
+    case PatchType::kMerge:
+      return apply_merge_patch(original, patch);
+    case PatchType::kStrategicMerge:
+      return apply_strategic_patch(&type, original, patch);
+    case PatchType::kApply:
+      break;
+  }
+  return Status::internal("an apply patch needs the object's managed fields");
+}
+
+Result<Document> apply_merge_patch(const Value& original, const Value& patch) {
+  if (!patch.is_map()) {
+    return Status::bad_request("error decoding patch: a merge patch must be an object");
+  }
+  Document doc;
+  doc.root = deep_copy(doc.arena, original);
+  merge(doc.arena, &doc.root, patch);
+  return doc;
+}
+
+Document create_merge_patch(const Value& original, const Value& modified) {
+  Document doc;
+  doc.root = diff(doc.arena, original, modified, true, true);
+  return doc;
+}
+
+Document create_three_way_merge_patch(const Value& original, const Value& modified,
+                                      const Value& current) {
+  Document doc;
+  doc.root = diff(doc.arena, original, modified, true, false);
+  Value changes = diff(doc.arena, current, modified, false, true);
+  lay(doc.arena, &doc.root, changes);
+  return doc;
+}
+
+}  // namespace keles

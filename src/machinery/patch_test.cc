@@ -1,0 +1,163 @@
+#include "machinery/patch.h"
+
+#include <gtest/gtest.h>
+
+#include "machinery/codec_yaml.h"
+
+namespace keles {
+namespace {
+
+Document doc(std::string_view yaml) {
+  auto d = parse_yaml(yaml);
+  EXPECT_TRUE(d.ok()) << yaml << d.status().message();
+  return std::move(*d);
+}
+std::string text(Result<Document> r) {
+  return r.ok() ? write_yaml(r->root) : r.status().message() + "\n";
+}
+std::string canonical(std::string_view yaml) { return write_yaml(doc(yaml).root); }
+
+std::string json(std::string_view original, std::string_view patch) {
+  return text(apply_json_patch(doc(original).root, doc(patch).root));
+}
+
+TEST(JsonPatch, Operations) {
+  EXPECT_EQ(json("{a: {b: [1, 2]}}", "[{op: add, path: /a/b/1, value: 9}]"),
+            canonical("{a: {b: [1, 9, 2]}}"));
+  EXPECT_EQ(json("{a: [1]}", "[{op: add, path: /a/-, value: 2}]"), canonical("{a: [1, 2]}"));
+  EXPECT_EQ(json("{a: 1, b: 2}", "[{op: remove, path: /a}]"), canonical("{b: 2}"));
+  EXPECT_EQ(json("{a: [1, 2, 3]}", "[{op: remove, path: /a/-1}]"), canonical("{a: [1, 2]}"));
+  EXPECT_EQ(json("{a: 1}", "[{op: replace, path: /a, value: {x: y}}]"), canonical("{a: {x: y}}"));
+  EXPECT_EQ(json("{a: {x: 1}}", "[{op: move, from: /a/x, path: /b}]"), canonical("{a: {}, b: 1}"));
+  EXPECT_EQ(json("{a: {x: 1}}", "[{op: copy, from: /a, path: /b}]"),
+            canonical("{a: {x: 1}, b: {x: 1}}"));
+  EXPECT_EQ(
+      json("{a/b: 1, 'm~n': 2}", "[{op: test, path: /a~1b, value: 1}, {op: remove, path: /m~0n}]"),
+      canonical("{a/b: 1}"));
+  EXPECT_EQ(json("{a: 1}", "[{op: test, path: /b, value: null}]"), canonical("{a: 1}"));
+}
+
+TEST(JsonPatch, Errors) {
+  EXPECT_EQ(json("{spec: {replicas: 1}}", "[{op: test, path: /spec/replicas, value: 2}]"),
+            "testing value /spec/replicas failed: test failed\n");
+  EXPECT_EQ(json("{a: 1}", "[{op: add, path: /x/y, value: 1}]"),
+            "add operation does not apply: doc is missing path: \"/x/y\": missing value\n");
+  EXPECT_EQ(json("{a: 1}", "[{op: replace, path: /b, value: 1}]"),
+            "replace operation does not apply: doc is missing key: /b: missing value\n");
+  EXPECT_EQ(json("{a: 1}", "[{op: remove, path: /b}]"),
+            "error in remove for path: '/b': Unable to remove nonexistent key: b: missing value\n");
+  EXPECT_EQ(json("{a: [1]}", "[{op: add, path: /a/5, value: 1}]"),
+            "error in add for path: '/a/5': Unable to access invalid index: 5: invalid index "
+            "referenced\n");
+  EXPECT_EQ(json("{}", "[{op: jump, path: /a}]"), "Unexpected kind: jump\n");
+  EXPECT_FALSE(apply_json_patch(doc("{}").root, doc("{}").root).ok());
+}
+
+TEST(MergePatch, Rfc7386) {
+  auto merge = [](const char* o, const char* p) {
+    return text(apply_merge_patch(doc(o).root, doc(p).root));
+  };
+  EXPECT_EQ(merge("{a: b}", "{a: c}"), canonical("{a: c}"));
+  EXPECT_EQ(merge("{a: b}", "{b: c}"), canonical("{a: b, b: c}"));
+  EXPECT_EQ(merge("{a: b, b: c}", "{a: null}"), canonical("{b: c}"));
+  EXPECT_EQ(merge("{a: [b]}", "{a: c}"), canonical("{a: c}"));
+  EXPECT_EQ(merge("{a: {b: c}}", "{a: {b: d, c: null}}"), canonical("{a: {b: d}}"));
+  EXPECT_EQ(merge("{}", "{a: {bb: {ccc: null}}}"), canonical("{a: {bb: {}}}"));
+  EXPECT_EQ(write_yaml(create_merge_patch(doc("{a: 1, b: {c: 1, d: 2}}").root,
+                                          doc("{b: {c: 1, d: 3}, e: 4}").root)
+                           .root),
+            canonical("{a: null, b: {d: 3}, e: 4}"));
+}
+
+const TypeDesc* pod() { return find_kind("v1", "Pod")->type; }
+const TypeDesc* deployment() { return find_kind("apps/v1", "Deployment")->type; }
+
+std::string strategic(const TypeDesc* t, const char* o, const char* p) {
+  return text(apply_strategic_patch(t, doc(o).root, doc(p).root));
+}
+
+TEST(StrategicPatch, MergesListsByKey) {
+  const char* o =
+      "spec:\n  containers:\n  - {name: a, image: a:1, env: [{name: X, value: '1'}]}\n"
+      "  - {name: b, image: b:1}\n  tolerations: [{key: k}]\n";
+  EXPECT_EQ(strategic(pod(), o, "{spec: {containers: [{name: b, image: 'b:2'}]}}"),
+            canonical("spec:\n  containers:\n  - {name: a, image: a:1, env: [{name: X, value: "
+                      "'1'}]}\n  - {name: b, image: b:2}\n  tolerations: [{key: k}]\n"));
+  EXPECT_EQ(strategic(pod(), o, "{spec: {containers: [{name: a, $patch: delete}]}}"),
+            canonical("spec:\n  containers:\n  - {name: b, image: b:1}\n  tolerations: [{key: "
+                      "k}]\n"));
+  EXPECT_EQ(
+      strategic(pod(), o, "{spec: {containers: [{name: c, image: c}, {$patch: replace}]}}"),
+      canonical("spec:\n  containers:\n  - {name: c, image: c}\n  tolerations: [{key: k}]\n"));
+  EXPECT_EQ(strategic(pod(), o, "{spec: {tolerations: [{key: z}]}}").find("key: k"),
+            std::string::npos);  // tolerations are atomic
+  EXPECT_EQ(strategic(pod(), o, "{spec: {containers: [{image: x}]}}"),
+            "map: map[image:x] does not contain declared merge key: name\n");
+}
+
+TEST(StrategicPatch, Directives) {
+  EXPECT_EQ(strategic(pod(), "{metadata: {labels: {a: b}}}",
+                      "{metadata: {labels: {$patch: replace, c: d}}}"),
+            canonical("{metadata: {labels: {c: d}}}"));
+  EXPECT_EQ(strategic(pod(), "{metadata: {labels: {a: b}}}", "{metadata: {labels: {a: null}}}"),
+            canonical("{metadata: {labels: {}}}"));
+  EXPECT_EQ(strategic(pod(), "{metadata: {finalizers: [a, b]}}",
+                      "{metadata: {$deleteFromPrimitiveList/finalizers: [a], finalizers: [c]}}"),
+            canonical("{metadata: {finalizers: [c, b]}}"));
+  EXPECT_EQ(strategic(pod(), "{spec: {containers: [{name: a}, {name: b}]}}",
+                      "{spec: {$setElementOrder/containers: [{name: c}, {name: b}, {name: a}], "
+                      "containers: [{name: c, image: i}]}}"),
+            canonical("{spec: {containers: [{name: c, image: i}, {name: b}, {name: a}]}}"));
+  EXPECT_EQ(strategic(deployment(), "{spec: {strategy: {type: RollingUpdate, rollingUpdate: {}}}}",
+                      "{spec: {strategy: {$retainKeys: [type], type: Recreate}}}"),
+            canonical("{spec: {strategy: {type: Recreate}}}"));
+  EXPECT_EQ(strategic(pod(), "{spec: {nodeSelector: {a: b}}}", "{spec: {$patch: jump}}"),
+            "unknown patch type found: jump in map\n");
+}
+
+std::string three_way(const TypeDesc* t, const char* original, const char* modified,
+                      const char* current) {
+  Document o = doc(original), m = doc(modified), c = doc(current);
+  auto patch = create_three_way_strategic_patch(t, o.root, m.root, c.root);
+  if (!patch.ok()) return patch.status().message();
+  return text(apply_strategic_patch(t, c.root, patch->root));
+}
+
+TEST(StrategicPatch, ThreeWay) {
+  const char* applied =
+      "metadata: {labels: {a: '1', b: '2'}}\nspec:\n  containers:\n  - {name: x, image: i:1, env: "
+      "[{name: A, value: '1'}, {name: B, value: '2'}]}\n  - {name: y, image: j}\n";
+  const char* wanted =
+      "metadata: {labels: {a: '9'}}\nspec:\n  containers:\n  - {name: x, image: i:2, env: [{name: "
+      "B, value: '2'}]}\n";
+  const char* live =
+      "metadata: {labels: {a: '1', b: '2', live: z}}\nspec:\n  nodeName: n\n  containers:\n  - "
+      "{name: x, image: i:1, env: [{name: A, value: '1'}, {name: B, value: '2'}], pull: p}\n  - "
+      "{name: y, image: j}\n  - {name: sidecar, image: s}\n";
+  EXPECT_EQ(three_way(pod(), applied, wanted, live),
+            canonical("metadata: {labels: {a: '9', live: z}}\nspec:\n  nodeName: n\n  "
+                      "containers:\n  - {name: x, image: i:2, env: [{name: B, value: '2'}], "
+                      "pull: p}\n  - {name: sidecar, image: s}\n"));
+  Document none = doc("{}");
+  auto patch =
+      create_three_way_strategic_patch(pod(), doc(wanted).root, doc(wanted).root, doc(wanted).root);
+  ASSERT_TRUE(patch.ok());
+  EXPECT_EQ(write_yaml(patch->root), write_yaml(none.root));
+}
+
+TEST(StrategicPatch, ThreeWayRetainsKeys) {
+  const TypeDesc* d = deployment();
+  EXPECT_EQ(three_way(d, "{spec: {strategy: {type: RollingUpdate}}}",
+                      "{spec: {strategy: {type: Recreate}}}",
+                      "{spec: {strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1}}}}"),
+            canonical("{spec: {strategy: {type: Recreate}}}"));
+}
+
+TEST(MergePatch, ThreeWay) {
+  Document p = create_three_way_merge_patch(doc("{a: 1, b: 2}").root, doc("{b: 3}").root,
+                                            doc("{a: 1, b: 2, c: 4}").root);
+  EXPECT_EQ(write_yaml(p.root), canonical("{a: null, b: 3}"));
+}
+
+}  // namespace
+}  // namespace keles

@@ -1,0 +1,84 @@
+#include <gtest/gtest.h>
+
+#include "machinery/codec_yaml.h"
+
+namespace keles {
+namespace {
+
+std::string round(std::string_view text) {
+  auto d = parse_yaml(text);
+  return d.ok() ? write_yaml(d->root) : d.status().message();
+}
+
+TEST(Yaml, Scalars) {
+  EXPECT_EQ(round("a: yes\nb: On\nc: n\nd: 0777\ne: 0x1F\nf: 1_000\ng: ~\nh: 1.5\ni: 1e3\n"),
+            "a: true\nb: true\nc: false\nd: 511\ne: 31\nf: 1000\ng: null\nh: 1.5\ni: 1000\n");
+  EXPECT_EQ(round("a: 2024-01-01T00:00:00Z\nb: '1'\nc: \"yes\"\nd: 08\ne: 0b11\nf: +3\ng: 1.2.3\n"),
+            "a: \"2024-01-01T00:00:00Z\"\nb: \"1\"\nc: \"yes\"\nd: 8\ne: 3\nf: 3\ng: 1.2.3\n");
+  EXPECT_EQ(round("a: !!str 12\nb: !!int \"7\"\nc: 1:30\nd:\n"),
+            "a: \"12\"\nb: 7\nc: \"1:30\"\nd: null\n");
+  EXPECT_EQ(round("1: a\ntrue: b\n"), "\"1\": a\n\"true\": b\n");
+  EXPECT_EQ(round("x: .inf"), "error converting YAML to JSON: json: unsupported value: +Inf");
+}
+
+TEST(Yaml, Structure) {
+  EXPECT_EQ(round("b: [1, {c: d}]\na: {}\ne: []\n"), "a: {}\nb:\n- 1\n- c: d\ne: []\n");
+  EXPECT_EQ(round("{\"a\": [1, 2, null], \"b\": \"x\\ny\\n\"}"),
+            "a:\n- 1\n- 2\n- null\nb: |\n  x\n  y\n");
+  EXPECT_EQ(round("base: &b {x: 1, z: 2}\nc:\n  <<: *b\n  z: 3\n"),
+            "base:\n  x: 1\n  z: 2\nc:\n  x: 1\n  z: 3\n");
+  EXPECT_EQ(round("k10: a\nk9: b\nK: c\n"), "K: c\nk9: b\nk10: a\n");
+  EXPECT_EQ(round(""), "null\n");
+}
+
+TEST(Yaml, WritesTextAsKubectlDoes) {
+  EXPECT_EQ(
+      round("a: 'The node was low on resource: memory. Container xyz was using 123Ki, which "
+            "exceeds its request of 0.'\n"),
+      "a: 'The node was low on resource: memory. Container xyz was using 123Ki, which exceeds\n"
+      "  its request of 0.'\n");
+  EXPECT_EQ(round("a: \"x: y\"\nb: \"- z\"\nc: \"\"\nd: \"a\\tb\"\ne: \"l1 \\nl2\"\n"),
+            "a: 'x: y'\nb: '- z'\nc: \"\"\nd: \"a\\tb\"\ne: \"l1 \\nl2\"\n");
+}
+
+TEST(Yaml, Documents) {
+  auto all = parse_yaml_all("---\na: 1\n---\n# nothing\n---\nb: 2\n...\n");
+  ASSERT_TRUE(all.ok()) << all.status().message();
+  ASSERT_EQ(all->size(), 2u);
+  EXPECT_EQ((*all)[1].root["b"].as_int(), 2);
+}
+
+TEST(Yaml, Errors) {
+  EXPECT_EQ(round("a: b\nc: d: e\n"),
+            "error converting YAML to JSON: yaml: line 2: mapping values are not allowed in this "
+            "context");
+  EXPECT_EQ(round("a: 1\nb: 2\na: 3\n"),
+            "error converting YAML to JSON: yaml: unmarshal errors:\n  line 3: key \"a\" already "
+            "set in map");
+  EXPECT_EQ(round("a: *x\n"), "error converting YAML to JSON: yaml: unknown anchor 'x' referenced");
+  EXPECT_EQ(round("a: &x [*x]\n"),
+            "error converting YAML to JSON: yaml: anchor 'x' value contains itself");
+  std::vector<std::string> duplicates;
+  auto d = parse_yaml("a: 1\na: 2\n", {&duplicates});
+  ASSERT_TRUE(d.ok());
+  EXPECT_EQ(d->root["a"].as_int(), 2);
+  EXPECT_EQ(duplicates, std::vector<std::string>{"line 2: key \"a\" already set in map"});
+}
+
+TEST(Yaml, Bounds) {
+  std::string deep(2000, '[');
+  EXPECT_FALSE(parse_yaml(deep).ok());
+  std::string bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n";
+  for (int i = 1; i < 9; ++i) {
+    std::string n = std::to_string(i), p = std::to_string(i - 1);
+    bomb += "a" + n + ": &a" + n + " [";
+    for (int j = 0; j < 10; ++j) bomb += (j ? ",*a" : "*a") + p;
+    bomb += "]\n";
+  }
+  auto r = parse_yaml(bomb);
+  ASSERT_FALSE(r.ok());
+  EXPECT_NE(r.status().message().find("excessive aliasing"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace keles

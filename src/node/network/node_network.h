@@ -1,0 +1,51 @@
+// The pod network of one node, as simple as Kubernetes allows: a CNI configuration (bridge,
+// host-local, portmap) made from the Node's podCIDR, and a route to each other node's podCIDR by
+// its InternalIP. Nodes share a link, so every pod reaches every pod by its own IP, without NAT.
+//
+// In: Node objects. Out: one file in the CNI directory, routes of protocol kRouteProtocol in the
+// main table (routes of other protocols are never touched), IP forwarding on.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "base/netlink.h"
+#include "base/status.h"
+#include "base/task.h"
+#include "client/client.h"
+
+namespace keles {
+
+// Marks our routes in the kernel, so that a restarted agent knows them again (rtnetlink(7): numbers
+// above 4 are free for agents).
+constexpr uint8_t kRouteProtocol = 75;
+
+struct NodeNetworkOptions {
+  std::string cni_directory = "/etc/cni/net.d";
+  std::string proc_sys = "/proc/sys";  // where sysctls are written; "" = not at all
+};
+
+// What this needs of a Node.
+struct NodeRange {
+  std::string name, pod_cidr, internal_ip;
+};
+
+// The CNI network configuration list for pods of `pod_cidr`.
+std::string cni_config(const std::string& pod_cidr);
+
+// The routes that node `self` must have: to every other node with a podCIDR and an address.
+std::vector<NetRoute> plan_routes(const std::vector<NodeRange>& nodes, const std::string& self);
+
+struct RouteChanges {
+  std::vector<NetRoute> set, remove;
+};
+// From what the kernel has to what is wanted; only routes of kRouteProtocol are removed.
+RouteChanges diff_routes(const std::vector<NetRoute>& present, const std::vector<NetRoute>& wanted);
+
+// Keeps all of it in step with the Nodes until ctx ends. Opens rtnetlink in the network namespace
+// of the calling thread.
+Task<void> run_node_network(Context ctx, Client* client, std::string node_name,
+                            NodeNetworkOptions options);
+
+}  // namespace keles

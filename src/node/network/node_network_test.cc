@@ -1,0 +1,103 @@
+#include "node_network/node_network.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <thread>
+
+namespace keles {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+std::string text(const NetRoute& r) { return r.destination.to_string() + " via " + r.gateway; }
+
+std::vector<std::string> texts(const std::vector<NetRoute>& routes) {
+  std::vector<std::string> out;
+  for (const NetRoute& r : routes) out.push_back(text(r));
+  return out;
+}
+
+const std::vector<NodeRange> kNodes{{"a", "10.244.0.0/24", "172.18.0.2"},
+                                    {"b", "10.244.1.0/24", "172.18.0.3"},
+                                    {"c", "", "172.18.0.4"},
+                                    {"d", "10.244.3.0/24", ""}};
+
+TEST(PlanRoutes, ToEveryOtherNodeThatHasRangeAndAddress) {
+  EXPECT_THAT(texts(plan_routes(kNodes, "a")), ElementsAre("10.244.1.0/24 via 172.18.0.3"));
+  EXPECT_THAT(texts(plan_routes(kNodes, "b")), ElementsAre("10.244.0.0/24 via 172.18.0.2"));
+}
+
+TEST(DiffRoutes, SetsMissingRemovesOnlyOurs) {
+  auto wanted = plan_routes(kNodes, "c");
+  EXPECT_THAT(texts(diff_routes({}, wanted).set), testing::SizeIs(2));
+  EXPECT_THAT(diff_routes(wanted, wanted).set, IsEmpty());
+  EXPECT_THAT(diff_routes(wanted, wanted).remove, IsEmpty());
+  NetRoute foreign = wanted[0];
+  foreign.protocol = 4;
+  EXPECT_THAT(diff_routes({foreign}, {}).remove, IsEmpty());
+  EXPECT_THAT(texts(diff_routes(wanted, {wanted[1]}).remove),
+              ElementsAre("10.244.0.0/24 via 172.18.0.2"));
+}
+
+TEST(DiffRoutes, ChangedGatewayIsReplacedNotRemoved) {
+  auto before = plan_routes(kNodes, "a"), now = before;
+  now[0].gateway = "172.18.0.9";
+  EXPECT_THAT(texts(diff_routes(before, now).set), ElementsAre("10.244.1.0/24 via 172.18.0.9"));
+  EXPECT_THAT(diff_routes(before, now).remove, IsEmpty());
+}
+
+TEST(CniConfig, HoldsTheRange) {
+  EXPECT_THAT(cni_config("10.244.7.0/24"), testing::HasSubstr("{\"subnet\": \"10.244.7.0/24\"}"));
+}
+
+TEST(IpPrefixTest, ParsesPrintsAndCompares) {
+  auto p = IpPrefix::parse("172.18.3.4/16");
+  ASSERT_TRUE(p.ok());
+  EXPECT_EQ(p->network().to_string(), "172.18.0.0/16");
+  EXPECT_EQ(p->network().plus(258).to_string(), "172.18.1.2/16");
+  EXPECT_TRUE(p->network().contains(*IpPrefix::parse("172.18.200.1")));
+  EXPECT_FALSE(p->network().contains(*IpPrefix::parse("172.19.0.1")));
+  EXPECT_TRUE(IpPrefix::parse("10.0.0.0/8")->overlaps(*IpPrefix::parse("10.96.0.0/16")));
+  EXPECT_EQ(IpPrefix::parse("fd00::1/64")->network().to_string(), "fd00::/64");
+  for (const char* bad : {"", "1.2.3", "1.2.3.4/33", "1.2.3.4/", "x", "::1/129", "1.2.3.4/-1"})
+    EXPECT_FALSE(IpPrefix::parse(bad).ok()) << bad;
+}
+
+// Links, addresses and routes in a network namespace of the test's own.
+TEST(NetlinkTest, MakesAndRemovesWhatItIsTold) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to make a network namespace";
+  std::thread([] {
+    ASSERT_EQ(unshare(CLONE_NEWNET), 0);
+    auto n = Netlink::open();
+    ASSERT_TRUE(n.ok());
+    ASSERT_TRUE(n->add_bridge("br-test").ok());
+    EXPECT_TRUE(n->add_bridge("br-test").is(Reason::kAlreadyExists));
+    ASSERT_TRUE(n->add_veth("v-test", "v-peer", 0).ok());
+    auto bridge = n->link("br-test"), veth = n->link("v-test");
+    ASSERT_TRUE(bridge.ok() && veth.ok());
+    EXPECT_EQ(bridge->kind, "bridge");
+    EXPECT_TRUE(n->set_link_master(veth->index, bridge->index).ok());
+    EXPECT_TRUE(n->add_address(bridge->index, *IpPrefix::parse("172.30.0.1/16")).ok());
+    EXPECT_TRUE(n->add_address(bridge->index, *IpPrefix::parse("172.30.0.1/16")).ok());
+    EXPECT_TRUE(n->set_link_up(bridge->index).ok());
+    auto wanted = plan_routes({{"x", "10.244.9.0/24", "172.30.0.7"}}, "self");
+    ASSERT_TRUE(n->replace_route(wanted[0]).ok());
+    auto routes = n->routes();
+    ASSERT_TRUE(routes.ok());
+    EXPECT_THAT(diff_routes(*routes, wanted).set, IsEmpty());
+    auto gone = diff_routes(*routes, {}).remove;
+    ASSERT_THAT(texts(gone), ElementsAre("10.244.9.0/24 via 172.30.0.7"));
+    EXPECT_TRUE(n->delete_route(gone[0]).ok());
+    EXPECT_TRUE(n->delete_route(gone[0]).ok());
+    EXPECT_TRUE(n->delete_link("v-test").ok());
+    EXPECT_TRUE(n->delete_link("v-test").ok());
+    EXPECT_TRUE(n->link("v-peer").status().is(Reason::kNotFound));
+  }).join();
+}
+
+}  // namespace
+}  // namespace keles
