@@ -1,0 +1,20 @@
+// LocalClient: a Client whose calls are function calls into an ApiServer of the same process. It
+// shares the server's immutable objects; nothing is encoded. The identity it is made with is
+// authorized on every call, but for trusted ones and system:masters.
+//
+// Belongs to one loop; the server outlives it.
+#pragma once
+
+#include <memory>
+
+#include "client/client.h"
+#include "server/server.h"
+
+namespace keles {
+
+std::unique_ptr<Client> make_local_client(ApiServer& server, Loop& loop, Caller caller);
+
+// As one of the server's own components ("system:kube-scheduler"), without authorization.
+std::unique_ptr<Client> make_local_client(ApiServer& server, Loop& loop, std::string name);
+
+}  // namespace keles

@@ -1,0 +1,135 @@
+#include "server/bootstrap.h"
+
+#include "api/core_v1.h"
+#include "api/discovery_v1.h"
+#include "api/networking_v1.h"
+#include "api/scheduling_v1.h"
+#include "server/registry/services.h"
+
+namespace keles::server {
+namespace {
+
+using registry::Registry;
+using registry::WriteRequest;
+
+WriteRequest as_server() {
+  WriteRequest how;
+  how.user = "system:apiserver";
+  how.groups = {"system:masters"};
+  return how;
+}
+
+Task<Status> ensure(Context ctx, Registry* registry, const KindDesc* kind, std::string ns,
+                    Document body) {
+  auto made = co_await registry->create(ctx, kind, ns, std::move(body), as_server());
+  if (made.ok() || made.status().is(Reason::kAlreadyExists)) co_return Status();
+  co_return made.status().with_prefix("bootstrap " + std::string(kind->kind));
+}
+
+Document make_namespace(std::string_view name) {
+  Draft<api::core_v1::NamespaceEdit> d;
+  d->edit_metadata().set_name(name);
+  return d.take();
+}
+
+Document make_priority_class(std::string_view name, int64_t value, std::string_view description) {
+  Draft<api::scheduling_v1::PriorityClassEdit> d;
+  d->edit_metadata().set_name(name);
+  d->set_value(value);
+  d->set_description(description);
+  d->set_preemption_policy("PreemptLowerPriority");
+  return d.take();
+}
+
+Document make_service(const ApiServerOptions& options, const std::string& address) {
+  Draft<api::core_v1::ServiceEdit> d;
+  auto meta = d->edit_metadata();
+  meta.set_name("kubernetes");
+  meta.set_namespace_("default");
+  meta.edit_labels().set("component", "apiserver");
+  meta.edit_labels().set("provider", "kubernetes");
+  auto spec = d->edit_spec();
+  spec.set_type("ClusterIP");
+  spec.set_cluster_ip(address);
+  auto port = spec.edit_ports().add();
+  port.set_name("https");
+  port.set_protocol("TCP");
+  port.set_port(443);
+  port.set_target_port(Value(static_cast<int64_t>(options.advertise_port)));
+  return d.take();
+}
+
+Document make_slice(const ApiServerOptions& options) {
+  Draft<api::discovery_v1::EndpointSliceEdit> d;
+  auto meta = d->edit_metadata();
+  meta.set_name("kubernetes");
+  meta.set_namespace_("default");
+  meta.edit_labels().set("kubernetes.io/service-name", "kubernetes");
+  d->set_address_type("IPv4");
+  auto endpoint = d->edit_endpoints().add();
+  endpoint.edit_addresses().add(options.advertise_address);
+  endpoint.edit_conditions().set_ready(true);
+  auto port = d->edit_ports().add();
+  port.set_name("https");
+  port.set_protocol("TCP");
+  port.set_port(options.advertise_port);
+  return d.take();
+}
+
+Document make_endpoints(const ApiServerOptions& options) {
+  Draft<api::core_v1::EndpointsEdit> d;
+  auto meta = d->edit_metadata();
+  meta.set_name("kubernetes");
+  meta.set_namespace_("default");
+  meta.edit_labels().set("endpointslice.kubernetes.io/skip-mirror", "true");
+  auto subset = d->edit_subsets().add();
+  subset.edit_addresses().add().set_ip(options.advertise_address);
+  auto port = subset.edit_ports().add();
+  port.set_name("https");
+  port.set_protocol("TCP");
+  port.set_port(options.advertise_port);
+  return d.take();
+}
+
+// Makes the object, or brings the one that is there to the same content.
+Task<Status> replace(Context ctx, Registry* registry, const KindDesc* kind, Document body) {
+  Document again = body.clone();
+  auto made = co_await registry->create(ctx, kind, "default", std::move(body), as_server());
+  if (made.ok()) co_return Status();
+  if (!made.status().is(Reason::kAlreadyExists)) co_return made.status();
+  auto done = co_await registry->update(ctx, kind, "default", "kubernetes", "", std::move(again),
+                                        as_server());
+  co_return done.status();
+}
+
+}  // namespace
+
+Task<Status> bootstrap(Context ctx, ApiServer* server) {
+  Registry* registry = &server->registry();
+  const ApiServerOptions& options = server->options();
+  for (const char* name : {"default", "kube-system", "kube-public", "kube-node-lease"}) {
+    TRY_CO(ensure(ctx, registry, &kind_of<api::core_v1::Namespace>(), "", make_namespace(name)));
+  }
+  Status repaired = co_await registry->services().repair(ctx);
+  if (!repaired.ok()) co_return repaired.with_prefix("repair of service allocations");
+  const KindDesc* classes = &kind_of<api::scheduling_v1::PriorityClass>();
+  TRY_CO(ensure(ctx, registry, classes, "",
+                make_priority_class("system-node-critical", 2000001000,
+                                    "Used for system critical pods that must not be moved from "
+                                    "their current node.")));
+  TRY_CO(ensure(ctx, registry, classes, "",
+                make_priority_class("system-cluster-critical", 2000000000,
+                                    "Used for system critical pods that must run in the cluster, "
+                                    "but can be moved to another node if necessary.")));
+  Draft<api::networking_v1::ServiceCIDREdit> cidr;
+  cidr->edit_metadata().set_name("kubernetes");
+  cidr->edit_spec().edit_cidrs().add(options.service_cidr);
+  TRY_CO(ensure(ctx, registry, &kind_of<api::networking_v1::ServiceCIDR>(), "", cidr.take()));
+  TRY_CO(ensure(ctx, registry, &kind_of<api::core_v1::Service>(), "default",
+                make_service(options, registry->services().address(1))));
+  TRY_CO(replace(ctx, registry, &kind_of<api::discovery_v1::EndpointSlice>(), make_slice(options)));
+  TRY_CO(replace(ctx, registry, &kind_of<api::core_v1::Endpoints>(), make_endpoints(options)));
+  co_return Status();
+}
+
+}  // namespace keles::server

@@ -1,0 +1,128 @@
+#include "server/server.h"
+
+#include <atomic>
+
+#include "server/bootstrap.h"
+#include "server/registry/meta.h"
+
+namespace keles {
+
+struct ApiServer::State {
+  State(Store* store, ApiServerOptions o)
+      : options(std::move(o)), registry(store, options.service_cidr, options.node_port_range) {}
+  ApiServerOptions options;
+  registry::Registry registry;
+  std::atomic<bool> started{false};
+};
+
+ApiServer::ApiServer(Store* store, ApiServerOptions options)
+    : state_(std::make_unique<State>(store, std::move(options))) {}
+ApiServer::~ApiServer() = default;
+
+bool ApiServer::started() const { return state_->started.load(); }
+registry::Registry& ApiServer::registry() { return state_->registry; }
+const ApiServerOptions& ApiServer::options() const { return state_->options; }
+
+Task<Status> ApiServer::start(Context ctx) {
+  Status s = co_await server::bootstrap(ctx, this);
+  if (s.ok()) state_->started = true;
+  co_return s;
+}
+
+Task<Status> ApiServer::authorize(Context, Caller caller, Access) {
+  if (caller.trusted) co_return Status();
+  for (const std::string& g : caller.groups) {
+    if (g == "system:masters") co_return Status();
+  }
+  co_return Status(Reason::kForbidden, "forbidden: User \"" + caller.name + "\" may not do this");
+}
+
+const KindDesc* ApiServer::body_kind(const KindDesc& kind, std::string_view subresource) {
+  if (subresource.empty()) return &kind;
+  const SubresourceDesc* s = kind.subresource(subresource);
+  if (!s) return nullptr;
+  if (s->kind.empty()) return &kind;
+  const bool foreign = !s->group.empty() || !s->version.empty();
+  return find_kind(foreign ? s->group : kind.group, foreign ? s->version : kind.version, s->kind);
+}
+
+namespace {
+
+Status not_allowed(const KindDesc& kind, std::string_view verb) {
+  return Status::method_not_supported(kind.group, kind.plural, verb);
+}
+
+bool takes_parent(std::string_view subresource) {
+  return subresource.empty() || subresource == "status" || subresource == "finalize" ||
+         subresource == "ephemeralcontainers" || subresource == "resize" ||
+         subresource == "approval";
+}
+
+}  // namespace
+
+Task<Result<ObjectPtr>> ApiServer::get(Context ctx, const KindDesc* kind, std::string ns,
+                                       std::string name, std::string subresource,
+                                       std::string resource_version) {
+  if (!subresource.empty() && !kind->subresource(subresource)) {
+    co_return Status(Reason::kNotFound, "the server could not find the requested resource");
+  }
+  if (subresource == "scale") {
+    co_return co_await registry().get_scale(ctx, kind, ns, name);
+  }
+  if (!takes_parent(subresource)) co_return not_allowed(*kind, "get");
+  co_return co_await registry().get(ctx, kind, ns, name, resource_version);
+}
+
+Task<Result<ObjectPtr>> ApiServer::create(Context ctx, const Caller*, const KindDesc* kind,
+                                          std::string ns, std::string name, std::string subresource,
+                                          Document body, registry::WriteRequest how) {
+  if (subresource.empty() && kind->group.empty() && kind->kind == "Binding") {
+    name = registry::meta(body.root, "name");
+    subresource = "binding";
+  } else if (subresource.empty()) {
+    co_return co_await registry().create(ctx, kind, ns, std::move(body), std::move(how));
+  }
+  if (subresource == "binding") {
+    Status s = co_await registry().bind_pod(ctx, ns, name, std::move(body), std::move(how));
+    if (!s.ok()) co_return s;
+    co_return ObjectPtr();
+  }
+  if (subresource == "eviction") {
+    Status s = co_await registry().evict_pod(ctx, ns, name, std::move(body), std::move(how));
+    if (!s.ok()) co_return s;
+    co_return ObjectPtr();
+  }
+  co_return not_allowed(*kind, "create");
+}
+
+Task<Result<ObjectPtr>> ApiServer::update(Context ctx, const KindDesc* kind, std::string ns,
+                                          std::string name, std::string subresource, Document body,
+                                          registry::WriteRequest how, bool* created) {
+  if (subresource == "scale" && kind->subresource("scale")) {
+    co_return co_await registry().update_scale(ctx, kind, ns, name, std::move(body),
+                                               std::move(how));
+  }
+  if (!takes_parent(subresource)) co_return not_allowed(*kind, "update");
+  co_return co_await registry().update(ctx, kind, ns, name, subresource, std::move(body),
+                                       std::move(how), created);
+}
+
+Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const KindDesc* kind, std::string ns,
+                                         std::string name, std::string subresource, PatchType type,
+                                         Document patch, registry::WriteRequest how) {
+  if (type == PatchType::kApply) {
+    co_return Status(Reason::kUnsupportedMediaType,
+                     "the body of the request was in an unknown format - accepted media types "
+                     "include: application/json-patch+json, application/merge-patch+json, "
+                     "application/strategic-merge-patch+json");
+  }
+  if (subresource == "scale" && kind->subresource("scale")) {
+    co_return co_await registry().patch_scale(ctx, kind, ns, name, type, std::move(patch),
+                                              std::move(how));
+  }
+  if (!takes_parent(subresource)) co_return not_allowed(*kind, "patch");
+  co_return co_await registry().patch(ctx, kind, ns, name, subresource, type, std::move(patch),
+                                      std::move(how));
+}
+
+}  // namespace keles

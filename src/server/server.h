@@ -1,0 +1,91 @@
+// ApiServer: the API server as a library, without sockets: verbs on objects for callers who have
+// been identified. The HTTP front (http/front.h) and the in-process client (keles/local_client.h)
+// are two thin faces of it.
+//
+// Threads: after start() any loop may call any member; shared state is the store's, or immutable.
+// Runs on a SimLoop as well: nothing here has threads, sockets or files.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/context.h"
+#include "base/status.h"
+#include "base/task.h"
+#include "machinery/object.h"
+#include "machinery/patch.h"
+#include "server/registry/registry.h"
+#include "store/store.h"
+
+namespace keles {
+
+// Who asks.
+struct Caller {
+  std::string name, uid;
+  std::vector<std::string> groups;
+  std::map<std::string, std::vector<std::string>> extra;
+  // One of the server's own components: not authorized further (system:masters is not either).
+  bool trusted = false;
+};
+
+// What is asked for, as RBAC and SubjectAccessReview see it.
+struct Access {
+  std::string verb;  // "get", "list", "watch", "create", "update", "patch", "delete", ...
+  std::string group, version, resource, subresource, ns, name;
+  std::string path;  // of a request for no resource ("/healthz"); `resource` is then empty
+};
+
+struct ApiServerOptions {
+  std::string service_cidr = "10.96.0.0/16";
+  std::string node_port_range = "30000-32767";
+  // Where the "kubernetes" Service leads.
+  std::string advertise_address = "127.0.0.1";
+  uint16_t advertise_port = 6443;
+};
+
+class ApiServer {
+ public:
+  // The store outlives the server.
+  ApiServer(Store* store, ApiServerOptions options);
+  ~ApiServer();
+
+  // Makes the objects that every cluster has (namespaces, priority classes, roles, the kubernetes
+  // Service) and repairs the allocators. Serving before it is done is in order.
+  Task<Status> start(Context ctx);
+  bool started() const;
+
+  registry::Registry& registry();
+  const ApiServerOptions& options() const;
+
+  // kForbidden, with upstream's message, when `caller` may not do it.
+  Task<Status> authorize(Context ctx, Caller caller, Access access);
+
+  // --- verbs; the caller has been authorized ---
+  // `subresource`: "", "status", "scale".
+  Task<Result<ObjectPtr>> get(Context ctx, const KindDesc* kind, std::string ns, std::string name,
+                              std::string subresource, std::string resource_version = {});
+  // `name` and `subresource` ("binding", "eviction", "token") or neither. A null object: a Status
+  // of success is the answer. Reviews (SubjectAccessReview, ...) are answered, not stored.
+  Task<Result<ObjectPtr>> create(Context ctx, const Caller* caller, const KindDesc* kind,
+                                 std::string ns, std::string name, std::string subresource,
+                                 Document body, registry::WriteRequest how);
+  Task<Result<ObjectPtr>> update(Context ctx, const KindDesc* kind, std::string ns,
+                                 std::string name, std::string subresource, Document body,
+                                 registry::WriteRequest how, bool* created = nullptr);
+  Task<Result<ObjectPtr>> patch(Context ctx, const KindDesc* kind, std::string ns, std::string name,
+                                std::string subresource, PatchType type, Document patch,
+                                registry::WriteRequest how);
+
+  // The kind of the body that a subresource takes (Scale, Binding, Eviction, TokenRequest), or
+  // `kind` itself.
+  static const KindDesc* body_kind(const KindDesc& kind, std::string_view subresource);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace keles
