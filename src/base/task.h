@@ -10,8 +10,9 @@
 // - GCC 12: take parameters by value (or pointers that outlive the task), capture nothing by
 //   reference in a coroutine lambda, never await inside `?:`, a structured binding, a statement
 //   expression or a catch block. Nor write a braced list or an aggregate with members that own
-//   memory (f({a, b}), f(T{.x = s})) inside an awaited expression: the first does not compile, the
-//   second frees twice. Name it in a local first, or give T a constructor. Use TRY_CO / TRY_ASSIGN_CO (base/status.h).
+//   memory (f({a, b}), f(T{.x = s}), f([s] {...})) inside an awaited expression: the first does not
+//   compile, the second frees twice. Name it in a local first, or give T a constructor. Use TRY_CO
+//   / TRY_ASSIGN_CO (base/status.h).
 #pragma once
 
 #include <coroutine>

@@ -91,6 +91,8 @@ class WebSocket {
   virtual Task<Result<Message>> receive(Context ctx) = 0;
   virtual Task<Status> send(Context ctx, Message m) = 0;  // waits for room: back pressure
   virtual Task<Status> close(Context ctx, uint16_t code, std::string reason) = 0;
+  // Ends the connection at once: a waiting receive() or send() fails.
+  virtual void abort() = 0;
 };
 
 // Answers one request. Exactly one of respond / begin / accept_websocket / accept_upgrade is called
@@ -208,5 +210,7 @@ class HttpClient {
 std::unique_ptr<WebSocket> websocket_over(Loop& loop, std::unique_ptr<ByteStream> bytes,
                                           std::string subprotocol, bool server,
                                           size_t max_message = 32u << 20);
+// A byte stream whose pieces travel as binary messages (port-forward's SPDY inside a websocket).
+std::unique_ptr<ByteStream> bytes_over_websocket(std::unique_ptr<WebSocket> socket);
 
 }  // namespace keles::net

@@ -1,7 +1,10 @@
 // SPDY/3.1 (draft-mbelshe-httpbis-spdy-00 with 3.1's session window): the framing that kubectl
 // falls back to for exec and attach, and that port-forward tunnels. Runs over any ByteStream.
 //
-// One loop's thread. Streams hold a pointer to their session's shared state and may outlive it.
+// Flow control is used with peers that use it; Kubernetes' own Go peers do not, and then a stream
+// whose reader is slow holds the whole session back.
+//
+// One loop's thread. Streams share their session's state and may outlive it.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +16,7 @@
 
 namespace keles::net {
 
-// One SPDY stream. close() half-closes our side and resets the stream if the peer has not ended.
+// One SPDY stream. close() half-closes our side and drops what still comes.
 class SpdyStream : public ByteStream {
  public:
   virtual uint32_t id() const = 0;

@@ -482,7 +482,9 @@ Task<Result<std::shared_ptr<Fd>>> connect_socket(Context ctx, std::string host, 
   if (unsigned length = parse_address(host, port, &a)) {
     co_return co_await connect_address(ctx, a, length, netns_fd, shown);
   }
-  Resolved found = co_await run_blocking(&ctx.loop(), [host] { return resolve_blocking(host); });
+  // Named first: GCC 12 frees a capture twice when the lambda is written inside the await.
+  auto resolve = [host] { return resolve_blocking(host); };
+  Resolved found = co_await run_blocking(&ctx.loop(), resolve);
   if (found.ips.empty()) co_return Status::unavailable("dial " + shown + ": " + found.error);
   Status last;
   for (const std::string& ip : found.ips) {

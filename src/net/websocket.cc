@@ -166,6 +166,7 @@ class StreamWebSocket final : public WebSocket {
     payload += reason.substr(0, 123);
     co_return co_await write(ctx, true, ws::Opcode::kClose, std::move(payload));
   }
+  void abort() override { bytes_->close(); }
 
  private:
   Task<Status> write(Context ctx, bool fin, ws::Opcode opcode, std::string payload) {
@@ -196,7 +197,42 @@ class StreamWebSocket final : public WebSocket {
   Message message_;
 };
 
+class MessageStream final : public ByteStream {
+ public:
+  explicit MessageStream(std::unique_ptr<WebSocket> socket) : socket_(std::move(socket)) {}
+  Task<Result<std::string>> read(Context ctx, size_t max) override {
+    while (rest_.empty()) {
+      auto m = co_await socket_->receive(ctx);
+      if (!m.ok()) {
+        // The peer's close is the end of the stream, a cancelled context is not.
+        if (m.status().is(Reason::kCancelled) && !ctx.done()) co_return std::string();
+        co_return m.status();
+      }
+      rest_ = std::move(m->data);
+    }
+    std::string out = rest_.size() <= max ? std::exchange(rest_, {}) : rest_.substr(0, max);
+    if (!rest_.empty()) rest_.erase(0, out.size());
+    co_return out;
+  }
+  Task<Status> write(Context ctx, std::string data) override {
+    WebSocket::Message m(true, std::move(data));
+    co_return co_await socket_->send(ctx, std::move(m));
+  }
+  Task<Status> shutdown_write(Context ctx) override {
+    co_return co_await socket_->close(ctx, 1000, "");
+  }
+  void close() override { socket_->abort(); }
+
+ private:
+  std::unique_ptr<WebSocket> socket_;
+  std::string rest_;
+};
+
 }  // namespace
+
+std::unique_ptr<ByteStream> bytes_over_websocket(std::unique_ptr<WebSocket> socket) {
+  return std::make_unique<MessageStream>(std::move(socket));
+}
 
 std::unique_ptr<WebSocket> websocket_over(Loop& loop, std::unique_ptr<ByteStream> bytes,
                                           std::string subprotocol, bool server,
