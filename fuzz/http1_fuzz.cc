@@ -6,6 +6,7 @@
 #include <string>
 
 #include "net/http1.h"
+#include "seeds.h"
 
 using namespace keles::net;
 using namespace keles::net::http1;
@@ -40,4 +41,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     if (whole != cut || bad1 != bad2) std::abort();
   }
   return 0;
+}
+
+std::vector<std::string_view> fuzz_seeds() {
+  return {
+      "GET /api/v1/pods?limit=5 HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
+      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+      "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+      "HTTP/1.0 200\r\n\r\nto the end",
+  };
 }

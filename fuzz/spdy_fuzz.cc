@@ -7,6 +7,7 @@
 #include <string>
 
 #include "net/spdy_frames.h"
+#include "seeds.h"
 
 using namespace keles::net;
 using namespace keles::net::spdy;
@@ -35,4 +36,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   bool bad1 = false, bad2 = false;
   if (frames(data, SIZE_MAX, &bad1) != frames(data, 1, &bad2) || bad1 != bad2) std::abort();
   return 0;
+}
+
+std::vector<std::string_view> fuzz_seeds() {
+  return {
+      std::string_view("\x80\x03\x00\x06\x00\x00\x00\x04\x00\x00\x00\x01", 12),
+      std::string_view("\x00\x00\x00\x01\x01\x00\x00\x03"
+                       "abc",
+                       11),
+      std::string_view("\x80\x03\x00\x04\x00\x00\x00\x0c\x00\x00\x00\x01\x00\x00\x00\x07"
+                       "\x00\x01\x00\x00",
+                       20),
+  };
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "net/websocket.h"
+#include "seeds.h"
 
 using namespace keles::net::ws;
 
@@ -33,4 +34,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     }
   }
   return 0;
+}
+
+std::vector<std::string_view> fuzz_seeds() {
+  return {
+      std::string_view("\x82\x03"
+                       "abc\x89\x00\x88\x02\x03\xe8",
+                       11),
+      std::string_view("\x01\x83mask\x0c\x03\x10\x80\x80mask", 15),
+      std::string_view("\x82\x7e\x00\x80"
+                       "xxxx",
+                       8),
+  };
 }
