@@ -1,0 +1,407 @@
+#include "machinery/decode.h"
+
+#include <cmath>
+#include <limits>
+
+#include "machinery/base64.h"
+#include "machinery/codec_json.h"
+#include "machinery/codec_protobuf.h"
+#include "machinery/quantity.h"
+#include "machinery/time.h"
+
+namespace keles {
+
+namespace {
+
+// "v1.PodSpec" of "io.k8s.api.core.v1.PodSpec": how Go names the type.
+std::string go_name(std::string_view full) {
+  auto dot = full.rfind('.');
+  auto before = dot == std::string_view::npos ? dot : full.rfind('.', dot - 1);
+  return std::string(before == std::string_view::npos ? full : full.substr(before + 1));
+}
+std::string_view short_name(std::string_view full) { return full.substr(full.rfind('.') + 1); }
+
+std::string go_element(const FieldDesc& f) {
+  switch (f.type) {
+    case FieldType::kString:
+    case FieldType::kEnum:
+      return "string";
+    case FieldType::kBool:
+      return "bool";
+    case FieldType::kInt32:
+      return "int32";
+    case FieldType::kInt64:
+      return "int64";
+    case FieldType::kUint32:
+      return "uint32";
+    case FieldType::kUint64:
+      return "uint64";
+    case FieldType::kDouble:
+      return "float64";
+    case FieldType::kFloat:
+      return "float32";
+    case FieldType::kBytes:
+      return "[]uint8";
+    case FieldType::kQuantity:
+      return "resource.Quantity";
+    case FieldType::kTime:
+      return "v1.Time";
+    case FieldType::kMicroTime:
+      return "v1.MicroTime";
+    case FieldType::kDuration:
+      return "v1.Duration";
+    case FieldType::kIntOrString:
+      return "intstr.IntOrString";
+    case FieldType::kRaw:
+      return "runtime.RawExtension";
+    case FieldType::kMessage:
+      return go_name(f.message->name);
+  }
+  return {};
+}
+
+std::string go_type(const FieldDesc& f) {
+  if (f.cardinality == Cardinality::kList) return "[]" + go_element(f);
+  if (f.cardinality == Cardinality::kMap) return "map[string]" + go_element(f);
+  return go_element(f);
+}
+
+std::string describe(const Value& v) {
+  switch (v.kind()) {
+    case Value::Kind::kBool:
+      return "bool";
+    case Value::Kind::kInt:
+    case Value::Kind::kDouble:
+      return "number";
+    case Value::Kind::kString:
+      return "string";
+    case Value::Kind::kList:
+      return "array";
+    case Value::Kind::kMap:
+      return "object";
+    default:
+      return "null";
+  }
+}
+
+std::string number_text(const Value& v) {
+  std::string out = "number ";
+  write_json(out, v);
+  return out;
+}
+
+class Normalizer {
+ public:
+  Normalizer(Arena& arena, std::vector<std::string>* unknown) : arena_(arena), unknown_(unknown) {}
+
+  Status message(const TypeDesc& t, Value& v) {
+    if (t.form != Form::kObject) return special(t, v);
+    if (!v.is_map()) return wrong(describe(v), go_name(t.name));
+    owner_ = &t;
+    size_t kept = 0;
+    size_t expected = 0;
+    auto members = v.members();
+    for (Member& m : members) {
+      const FieldDesc* f = expected < t.fields.size() && t.fields[expected].name == m.key()
+                               ? &t.fields[expected]
+                               : t.find(m.key());
+      if (f == nullptr) {
+        if (unknown_ != nullptr) {
+          Step step(*this, m.key());
+          unknown_->push_back("unknown field \"" + path(true) + '"');
+        }
+        continue;
+      }
+      expected = static_cast<size_t>(f - t.fields.data()) + 1;
+      if (m.value.is_null()) continue;
+      {
+        Step step(*this, f->name);
+        const TypeDesc* outer = owner_;
+        Status s = field(*f, m.value);
+        if (!s.ok()) return s;
+        owner_ = outer;
+      }
+      if (zero(*f, m.value)) continue;
+      members[kept++] = Member{f->name.data(), f->name.size(), m.value};
+    }
+    v.truncate(kept);
+    return {};
+  }
+
+ private:
+  struct PathStep {
+    std::string_view key;
+    size_t index = 0;
+  };
+  struct Step {
+    Step(Normalizer& n, std::string_view key) : n_(n) { n_.path_.push_back({key, 0}); }
+    Step(Normalizer& n, size_t index) : n_(n) { n_.path_.push_back({{}, index}); }
+    ~Step() { n_.path_.pop_back(); }
+    Normalizer& n_;
+  };
+
+  // "spec.containers[0].name", or without the indices.
+  std::string path(bool indices) const {
+    std::string out;
+    for (const PathStep& s : path_) {
+      if (s.key.data() == nullptr) {
+        if (indices) out += '[' + std::to_string(s.index) + ']';
+      } else {
+        if (!out.empty()) out += '.';
+        out += s.key;
+      }
+    }
+    return out;
+  }
+
+  Status wrong(std::string_view what, std::string_view type) const {
+    std::string out = "json: cannot unmarshal " + std::string(what) + " into Go ";
+    if (owner_ == nullptr || path_.empty()) {
+      out += "value of type ";
+    } else {
+      out += "struct field " + std::string(short_name(owner_->name)) + '.' + path(false) +
+             " of type ";
+    }
+    return Status::bad_request(out + std::string(type));
+  }
+
+  // The zero of a value that is not a pointer says nothing, unless JSON always writes it.
+  static bool zero(const FieldDesc& f, const Value& v) {
+    if (f.pointer || f.cardinality != Cardinality::kSingle) return v.is_null();
+    switch (v.kind()) {
+      case Value::Kind::kNull:
+        return true;
+      case Value::Kind::kBool:
+        return !v.as_bool();
+      case Value::Kind::kInt:
+        return v.as_int() == 0;
+      case Value::Kind::kDouble:
+        return v.as_double() == 0;
+      case Value::Kind::kString:
+        return v.as_string().empty() && f.type != FieldType::kBytes &&
+               f.type != FieldType::kIntOrString;
+      case Value::Kind::kMap:
+        return v.empty() && f.type == FieldType::kMessage;
+      default:
+        return false;
+    }
+  }
+
+  Status field(const FieldDesc& f, Value& v) {
+    switch (f.cardinality) {
+      case Cardinality::kSingle:
+        return element(f, v);
+      case Cardinality::kList: {
+        if (!v.is_list()) return wrong(describe(v), go_type(f));
+        size_t i = 0;
+        for (Value& x : v.items()) {
+          Step step(*this, i++);
+          if (x.is_null()) x = zero_of(f);
+          Status s = element(f, x);
+          if (!s.ok()) return s;
+        }
+        return {};
+      }
+      case Cardinality::kMap:
+        if (!v.is_map()) return wrong(describe(v), go_type(f));
+        for (Member& m : v.members()) {
+          Step step(*this, m.key());
+          if (m.value.is_null()) m.value = zero_of(f);
+          Status s = element(f, m.value);
+          if (!s.ok()) return s;
+        }
+        return {};
+    }
+    return {};
+  }
+
+  static Value zero_of(const FieldDesc& f) {
+    switch (f.type) {
+      case FieldType::kMessage:
+        return f.message->form == Form::kItems ? Value::list() : Value::map();
+      case FieldType::kString:
+      case FieldType::kEnum:
+      case FieldType::kBytes:
+        return Value::string("");
+      case FieldType::kQuantity:
+        return Value::string("0");
+      case FieldType::kBool:
+        return Value(false);
+      case FieldType::kTime:
+      case FieldType::kMicroTime:
+      case FieldType::kDuration:
+      case FieldType::kRaw:
+        return Value();
+      default:
+        return Value(0);
+    }
+  }
+
+  Status element(const FieldDesc& f, Value& v) {
+    switch (f.type) {
+      case FieldType::kString:
+      case FieldType::kEnum:
+        return v.is_string() ? Status() : wrong(describe(v), "string");
+      case FieldType::kBool:
+        return v.is_bool() ? Status() : wrong(describe(v), "bool");
+      case FieldType::kInt32:
+        return integer(v, "int32", std::numeric_limits<int32_t>::min(),
+                       std::numeric_limits<int32_t>::max());
+      case FieldType::kUint32:
+        return integer(v, "uint32", 0, std::numeric_limits<uint32_t>::max());
+      case FieldType::kInt64:
+        return integer(v, "int64", std::numeric_limits<int64_t>::min(),
+                       std::numeric_limits<int64_t>::max());
+      case FieldType::kUint64:
+        return integer(v, "uint64", 0, std::numeric_limits<int64_t>::max());
+      case FieldType::kDouble:
+      case FieldType::kFloat:
+        return v.is_number() ? Status() : wrong(describe(v), "float64");
+      case FieldType::kMessage:
+        return message(*f.message, v);
+      case FieldType::kRaw:
+        return {};
+      case FieldType::kIntOrString:
+        if (v.is_string()) return {};
+        return integer(v, "int32", std::numeric_limits<int32_t>::min(),
+                       std::numeric_limits<int32_t>::max());
+      default:
+        return text(f, v);
+    }
+  }
+
+  Status integer(Value& v, std::string_view type, int64_t low, int64_t high) {
+    if (!v.is_number()) return wrong(describe(v), type);
+    if (!v.is_int() || v.as_int() < low || v.as_int() > high) return wrong(number_text(v), type);
+    return {};
+  }
+
+  // Scalars that JSON holds as text and that have one canonical form.
+  Status text(const FieldDesc& f, Value& v) {
+    if (f.type == FieldType::kQuantity) {
+      std::string from;
+      if (v.is_number()) {
+        write_json(from, v);
+      } else if (v.is_string()) {
+        from = v.as_string();
+      } else {
+        return wrong(describe(v), go_element(f));
+      }
+      auto canonical = canonical_quantity(from);
+      if (!canonical.ok()) return Status::bad_request(canonical.status().message());
+      if (v.as_string() != *canonical) v = Value::string(arena_.copy(*canonical));
+      return {};
+    }
+    if (!v.is_string()) return wrong(describe(v), go_element(f));
+    std::string_view s = v.as_string();
+    switch (f.type) {
+      case FieldType::kBytes: {
+        const long bad = base64_error(s);
+        if (bad < 0) return {};
+        return Status::bad_request("illegal base64 data at input byte " + std::to_string(bad));
+      }
+      case FieldType::kTime:
+      case FieldType::kMicroTime: {
+        auto t = parse_time(s);
+        if (!t.ok()) return Status::bad_request(t.status().message());
+        std::string canonical =
+            f.type == FieldType::kTime ? format_time(*t) : format_micro_time(*t);
+        if (canonical != s) v = Value::string(arena_.copy(canonical));
+        return {};
+      }
+      case FieldType::kDuration: {
+        auto d = parse_duration(s);
+        if (!d.ok()) return Status::bad_request(d.status().message());
+        std::string canonical = format_duration(*d);
+        if (canonical != s) v = Value::string(arena_.copy(canonical));
+        return {};
+      }
+      default:
+        return {};
+    }
+  }
+
+  Status special(const TypeDesc& t, Value& v) {
+    if (t.form == Form::kItems) {
+      if (!v.is_list()) return wrong(describe(v), go_name(t.name));
+      return field(t.fields[0], v);
+    }
+    if (v.is_map()) return message(*t.find("schema")->message, v);
+    if (t.form == Form::kSchemaOrBool && v.is_bool()) return {};
+    if (!v.is_list() || t.form == Form::kSchemaOrBool) {
+      return wrong(describe(v), go_name(t.name));
+    }
+    const FieldDesc& f =
+        *t.find(t.form == Form::kSchemaOrArray ? "jSONSchemas" : "property");
+    return field(f, v);
+  }
+
+  Arena& arena_;
+  std::vector<std::string>* unknown_;
+  std::vector<PathStep> path_;
+  const TypeDesc* owner_ = nullptr;
+};
+
+Status cannot_handle(const KindDesc& kind, std::string_view why) {
+  return Status::bad_request(std::string(kind.kind) + " in version \"" + std::string(kind.version) +
+                             "\" cannot be handled as a " + std::string(kind.kind) + ": " +
+                             std::string(why));
+}
+
+}  // namespace
+
+Status normalize(const TypeDesc& type, Document& doc, std::vector<std::string>* unknown) {
+  return Normalizer(doc.arena, unknown).message(type, doc.root);
+}
+
+Status decode_object(const KindDesc& kind, Document& doc, FieldValidation validation,
+                     const std::vector<std::string>& duplicates,
+                     std::vector<std::string>* warnings) {
+  std::vector<std::string> problems;
+  if (validation != FieldValidation::kIgnore) {
+    for (const std::string& d : duplicates) problems.push_back("duplicate field \"" + d + '"');
+  }
+  Status s = normalize(*kind.type, doc,
+                       validation == FieldValidation::kIgnore ? nullptr : &problems);
+  if (!s.ok()) return cannot_handle(kind, s.message());
+  if (problems.empty()) return {};
+  if (validation == FieldValidation::kStrict) {
+    std::string all;
+    for (const std::string& p : problems) all += (all.empty() ? "" : ", ") + p;
+    return cannot_handle(kind, "strict decoding error: " + all);
+  }
+  if (warnings != nullptr) warnings->insert(warnings->end(), problems.begin(), problems.end());
+  return {};
+}
+
+Result<Document> decode_body(const KindDesc& kind, std::string_view body,
+                             FieldValidation validation, std::vector<std::string>* warnings) {
+  if (body.starts_with(kProtobufMagic)) {
+    auto envelope = open_protobuf(body);
+    if (!envelope.ok()) return envelope.status();
+    if (!kind.bare && !envelope->kind.empty() &&
+        (envelope->kind != kind.kind || envelope->api_version != kind.api_version())) {
+      return cannot_handle(kind, "the body is a " + std::string(envelope->api_version) + ' ' +
+                                     std::string(envelope->kind));
+    }
+    return decode_object_protobuf(kind, body);
+  }
+  std::vector<std::string> duplicates;
+  JsonOptions options;
+  if (validation != FieldValidation::kIgnore) options.duplicates = &duplicates;
+  auto doc = parse_json(body, options);
+  if (!doc.ok()) {
+    return Status::bad_request("the object provided is unrecognized (must be of type " +
+                               std::string(kind.kind) +
+                               "): couldn't get version/kind; json parse error: " +
+                               doc.status().message());
+  }
+  TRY(decode_object(kind, *doc, validation, duplicates, warnings));
+  if (!kind.bare) {
+    doc->root.set(doc->arena, "kind", Value::string(kind.kind));
+    doc->root.set(doc->arena, "apiVersion", Value::string(kind.api_version()));
+  }
+  return doc;
+}
+
+}  // namespace keles

@@ -1,0 +1,45 @@
+// From a tree as it was parsed to an object of its kind: types are checked, numbers, quantities,
+// times and base64 brought into their one form, nulls and unknown fields dropped. Built-in and custom
+// kinds take this one path.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "machinery/schema.h"
+#include "machinery/value.h"
+
+namespace keles {
+
+// How unknown and duplicate fields are taken (the request's `fieldValidation`).
+enum class FieldValidation : uint8_t { kIgnore, kWarn, kStrict };
+
+// Checks and normalises doc.root in place. Every field that the type does not know is removed and,
+// when `unknown` is given, named there: unknown field "spec.foo". A value of a wrong type is an
+// error in upstream's words: json: cannot unmarshal string into Go struct field
+// PodSpec.spec.containers of type []v1.Container.
+Status normalize(const TypeDesc& type, Document& doc, std::vector<std::string>* unknown = nullptr);
+
+// As above for a request's body of the kind, with upstream's BadRequest around it: Pod in version
+// "v1" cannot be handled as a Pod: ... `duplicates` are the paths that parse_json found. Under
+// kStrict they and unknown fields are an error (strict decoding error: unknown field "spec.foo");
+// under kWarn they are appended to `warnings`.
+Status decode_object(const KindDesc& kind, Document& doc, FieldValidation validation,
+                     const std::vector<std::string>& duplicates = {},
+                     std::vector<std::string>* warnings = nullptr);
+
+// A body in JSON or, with the envelope, protobuf, to an object of the kind. `kind` and `apiVersion`
+// are set; those that the body has must be the kind's own.
+Result<Document> decode_body(const KindDesc& kind, std::string_view body,
+                             FieldValidation validation = FieldValidation::kIgnore,
+                             std::vector<std::string>* warnings = nullptr);
+
+// --- defaults ---
+
+// Fills what is absent from the description's defaults and hooks. Idempotent.
+void apply_defaults(const KindDesc& kind, Document& doc);
+void apply_defaults(const TypeDesc& type, Arena& arena, Value& v);
+
+}  // namespace keles

@@ -1,0 +1,287 @@
+#include "machinery/object.h"
+
+#include <array>
+#include <charconv>
+#include <mutex>
+#include <optional>
+
+#include "machinery/codec_json.h"
+#include "machinery/codec_protobuf.h"
+
+namespace keles {
+
+// Forms are made under one of a few locks, chosen by address: an Object stays small.
+struct Object::Forms {
+  std::weak_ptr<const Document> tree;
+  DocumentPtr kept_tree;  // while there is no stored form to make it from again
+  Bytes json, protobuf, stored;
+};
+
+struct Object::Private {
+  const KindDesc* kind;
+  std::string namespace_, name, uid;
+  int64_t revision = 0;
+  std::unique_ptr<Forms> forms;
+};
+
+namespace {
+
+std::mutex& lock_of(const void* p) {
+  static std::array<std::mutex, 64> locks;
+  return locks[reinterpret_cast<uintptr_t>(p) / 64 % locks.size()];
+}
+
+// A custom resource has no protobuf form: it is stored as JSON.
+bool is_json_only(const KindDesc& kind) { return kind.type->wire.empty(); }
+
+// Where a message's field of bytes lies: [begin, end) with its tag, [content, end) without.
+struct Place {
+  size_t begin = 0, content = 0, end = 0;
+};
+
+// The first field `number` of the message, or the place where it belongs (empty).
+std::optional<Place> locate(std::string_view message, uint32_t number) {
+  WireReader r(message);
+  while (!r.done()) {
+    const size_t begin = r.position();
+    const uint32_t n = r.tag();
+    if (!r.ok()) return std::nullopt;
+    if (n > number) return Place{begin, begin, begin};
+    if (n == number && r.type() == 2) {
+      std::string_view bytes = r.bytes();
+      if (!r.ok()) return std::nullopt;
+      return Place{begin, r.position() - bytes.size(), r.position()};
+    }
+    r.skip();
+    if (!r.ok()) return std::nullopt;
+  }
+  return Place{message.size(), message.size(), message.size()};
+}
+
+std::string replace_field(std::string_view message, const Place& at, uint32_t number,
+                          std::string_view content) {
+  std::string out;
+  out.reserve(message.size() + content.size() + 12);
+  out.append(message.substr(0, at.begin));
+  append_bytes_field(out, number, content);
+  out.append(message.substr(at.end));
+  return out;
+}
+
+constexpr uint32_t kRawField = 2;
+constexpr uint32_t kMetadataField = 1;
+constexpr uint32_t kResourceVersionField = 6;
+
+// The envelope with metadata.resourceVersion set; nothing when it is damaged.
+std::optional<std::string> with_resource_version(std::string_view stored, std::string_view version) {
+  std::string_view unknown = stored.substr(kProtobufMagic.size());
+  auto raw_at = locate(unknown, kRawField);
+  if (!raw_at) return std::nullopt;
+  std::string_view raw = unknown.substr(raw_at->content, raw_at->end - raw_at->content);
+  auto meta_at = locate(raw, kMetadataField);
+  if (!meta_at) return std::nullopt;
+  std::string_view meta = raw.substr(meta_at->content, meta_at->end - meta_at->content);
+  auto version_at = locate(meta, kResourceVersionField);
+  if (!version_at) return std::nullopt;
+  std::string new_meta = replace_field(meta, *version_at, kResourceVersionField, version);
+  std::string new_raw = replace_field(raw, *meta_at, kMetadataField, new_meta);
+  std::string out(kProtobufMagic);
+  out += replace_field(unknown, *raw_at, kRawField, new_raw);
+  return out;
+}
+
+struct Identity {
+  std::string namespace_, name, uid;
+};
+
+std::optional<Identity> identity_of(std::string_view stored) {
+  auto envelope = open_protobuf(stored);
+  if (!envelope.ok()) return std::nullopt;
+  auto meta_at = locate(envelope->raw, kMetadataField);
+  if (!meta_at) return std::nullopt;
+  Identity out;
+  WireReader r(envelope->raw.substr(meta_at->content, meta_at->end - meta_at->content));
+  while (!r.done()) {
+    const uint32_t n = r.tag();
+    if (!r.ok()) return std::nullopt;
+    if (r.type() != 2 || n > 5) {
+      r.skip();
+    } else if (n == 1) {
+      out.name = r.bytes();
+    } else if (n == 3) {
+      out.namespace_ = r.bytes();
+    } else if (n == 5) {
+      out.uid = r.bytes();
+    } else {
+      r.skip();
+    }
+    if (!r.ok()) return std::nullopt;
+  }
+  return out;
+}
+
+Identity identity_of(const Value& root) {
+  const Value& meta = root["metadata"];
+  return {std::string(meta["namespace"].as_string()), std::string(meta["name"].as_string()),
+          std::string(meta["uid"].as_string())};
+}
+
+void set_resource_version(Document& doc, int64_t revision) {
+  Value& meta = doc.root.get_or_add(doc.arena, "metadata");
+  meta.set(doc.arena, "resourceVersion",
+           Value::string(doc.arena.copy(std::to_string(revision))));
+}
+
+}  // namespace
+
+Object::Object(Private&& p)
+    : kind_(p.kind),
+      namespace__(std::move(p.namespace_)),
+      name_(std::move(p.name)),
+      uid_(std::move(p.uid)),
+      revision_(p.revision),
+      forms_(std::move(p.forms)) {}
+
+Object::~Object() = default;
+
+ObjectPtr Object::from_document(const KindDesc& kind, Document doc) {
+  Identity id = identity_of(doc.root);
+  std::string_view version = doc.root["metadata"]["resourceVersion"].as_string();
+  Private p{&kind, std::move(id.namespace_), std::move(id.name), std::move(id.uid), 0,
+            std::make_unique<Forms>()};
+  std::from_chars(version.data(), version.data() + version.size(), p.revision);
+  p.forms->kept_tree = std::make_shared<const Document>(std::move(doc));
+  p.forms->tree = p.forms->kept_tree;
+  return std::make_shared<const Object>(std::move(p));
+}
+
+Result<ObjectPtr> Object::from_stored(const KindDesc& kind, Bytes stored, int64_t revision) {
+  Private p{&kind, {}, {}, {}, revision, std::make_unique<Forms>()};
+  Identity id;
+  if (stored->starts_with(kProtobufMagic)) {
+    auto found = identity_of(*stored);
+    if (!found) return Status::internal("stored " + std::string(kind.kind) + " is damaged");
+    id = std::move(*found);
+  } else {
+    auto doc = parse_json(*stored);
+    if (!doc.ok()) {
+      return Status::internal("stored " + std::string(kind.kind) +
+                              " is damaged: " + doc.status().message());
+    }
+    id = identity_of(doc->root);
+  }
+  p.namespace_ = std::move(id.namespace_);
+  p.name = std::move(id.name);
+  p.uid = std::move(id.uid);
+  p.forms->stored = std::move(stored);
+  return ObjectPtr(std::make_shared<const Object>(std::move(p)));
+}
+
+ObjectPtr Object::from_stored_with_tree(const KindDesc& kind, Bytes stored, int64_t revision,
+                                        Document doc) {
+  set_resource_version(doc, revision);
+  Identity id = identity_of(doc.root);
+  Private p{&kind, std::move(id.namespace_), std::move(id.name), std::move(id.uid), revision,
+            std::make_unique<Forms>()};
+  p.forms->stored = std::move(stored);
+  auto object = std::make_shared<const Object>(std::move(p));
+  auto tree = std::make_shared<const Document>(std::move(doc));
+  object->forms_->tree = tree;
+  return object;
+}
+
+std::string Object::key() const {
+  return namespace__.empty() ? name_ : namespace__ + '/' + name_;
+}
+
+DocumentPtr Object::tree() const {
+  Bytes stored;
+  {
+    std::lock_guard lock(lock_of(this));
+    if (auto t = forms_->tree.lock()) return t;
+    stored = forms_->stored;
+  }
+  auto decode = [&]() -> Result<Document> {
+    if (stored->starts_with(kProtobufMagic)) return decode_object_protobuf(*kind_, *stored, stored);
+    return parse_json(*stored);
+  };
+  auto decoded = decode();
+  Document doc;
+  if (decoded.ok()) {
+    doc = std::move(*decoded);
+  } else {
+    // Damaged beyond its metadata: what is known is still shown.
+    Value& meta = doc.root.get_or_add(doc.arena, "metadata");
+    meta.set(doc.arena, "name", Value::string(doc.arena.copy(name_)));
+    meta.set(doc.arena, "namespace", Value::string(doc.arena.copy(namespace__)));
+  }
+  set_resource_version(doc, revision_);
+  auto made = std::make_shared<const Document>(std::move(doc));
+  std::lock_guard lock(lock_of(this));
+  if (auto t = forms_->tree.lock()) return t;
+  forms_->tree = made;
+  return made;
+}
+
+Bytes Object::json() const {
+  {
+    std::lock_guard lock(lock_of(this));
+    if (forms_->json != nullptr) return forms_->json;
+  }
+  auto doc = tree();
+  auto made = std::make_shared<std::string>();
+  if (is_json_only(*kind_)) {
+    write_json(*made, doc->root, true);
+  } else {
+    write_json(*made, *kind_, doc->root);
+  }
+  made->shrink_to_fit();
+  std::lock_guard lock(lock_of(this));
+  if (forms_->json == nullptr) forms_->json = std::move(made);
+  return forms_->json;
+}
+
+Bytes Object::stored() const {
+  {
+    std::lock_guard lock(lock_of(this));
+    if (forms_->stored != nullptr) return forms_->stored;
+  }
+  auto doc = tree();
+  std::shared_ptr<std::string> made;
+  if (is_json_only(*kind_)) {
+    Document copy = doc->clone();
+    if (Value* meta = copy.root.find("metadata")) meta->erase("resourceVersion");
+    made = std::make_shared<std::string>();
+    write_json(*made, copy.root, true);
+  } else {
+    std::string full = encode_object(*kind_, doc->root);
+    auto stripped = with_resource_version(full, "");
+    made = std::make_shared<std::string>(stripped ? std::move(*stripped) : std::move(full));
+  }
+  std::lock_guard lock(lock_of(this));
+  if (forms_->stored == nullptr) {
+    forms_->stored = std::move(made);
+    forms_->kept_tree = nullptr;
+  }
+  return forms_->stored;
+}
+
+Bytes Object::protobuf() const {
+  {
+    std::lock_guard lock(lock_of(this));
+    if (forms_->protobuf != nullptr) return forms_->protobuf;
+  }
+  Bytes base = stored();
+  std::shared_ptr<std::string> made;
+  if (base->starts_with(kProtobufMagic)) {
+    auto spliced = with_resource_version(*base, std::to_string(revision_));
+    made = std::make_shared<std::string>(spliced ? std::move(*spliced) : *base);
+  } else {
+    made = std::make_shared<std::string>(*json());
+  }
+  std::lock_guard lock(lock_of(this));
+  if (forms_->protobuf == nullptr) forms_->protobuf = std::move(made);
+  return forms_->protobuf;
+}
+
+}  // namespace keles
