@@ -1,11 +1,12 @@
 // keles convert: an object from one encoding to another. It shows the codecs at work and knows
 // nothing of a cluster.
+#include "machinery/convert.h"
+
 #include <cstdio>
 #include <iostream>
 #include <iterator>
 
 #include "base/file.h"
-#include "machinery/convert.h"
 
 namespace keles {
 
@@ -14,7 +15,8 @@ namespace {
 constexpr char kUsage[] =
     "Usage: keles convert -f FILE|- -o json|yaml|protobuf\n"
     "\n"
-    "Reads one object (JSON, YAML or protobuf, recognised by itself) and writes it in another form.\n";
+    "Reads one object (JSON, YAML or protobuf, recognised by itself) and writes it in another "
+    "form.\n";
 
 int fail(const std::string& what) {
   std::cerr << "keles convert: " << what << '\n';

@@ -134,7 +134,10 @@ Result<Value> parse_json(Arena& arena, std::string_view text, JsonOptions option
   thread_local std::unique_ptr<dom::parser> parser;
   if (parser == nullptr) {
     parser = std::make_unique<dom::parser>();
-    (void)parser->allocate(4096, kMaxJsonDepth);
+    if (parser->allocate(4096, kMaxJsonDepth) != simdjson::SUCCESS) {
+      parser.reset();
+      return Status::internal("no memory for a JSON parser");
+    }
   }
   return parse_with(*parser, arena, text, options);
 }

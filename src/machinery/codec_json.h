@@ -1,6 +1,6 @@
-// JSON in and out of trees. Reading is bounded (size by the caller, depth here) and keeps members in
-// document order; writing follows Go's encoding/json byte for byte, so that clients which compare
-// see what upstream sends. Pure functions, any thread.
+// JSON in and out of trees. Reading is bounded (size by the caller, depth here) and keeps members
+// in document order; writing follows Go's encoding/json byte for byte, so that clients which
+// compare see what upstream sends. Pure functions, any thread.
 #pragma once
 
 #include <string>

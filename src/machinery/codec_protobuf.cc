@@ -43,7 +43,9 @@ class BackWriter {
     b[n++] = static_cast<char>(v);
     raw({b, static_cast<size_t>(n)});
   }
-  void tag(uint32_t number, int type) { varint(uint64_t{number} << 3 | static_cast<uint64_t>(type)); }
+  void tag(uint32_t number, int type) {
+    varint(uint64_t{number} << 3 | static_cast<uint64_t>(type));
+  }
   void bytes_field(uint32_t number, std::string_view s) {
     raw(s);
     varint(s.size());
@@ -261,8 +263,8 @@ class Encoder {
         timestamp(f, v);
         break;
       case FieldType::kDuration:
-        w_.varint_field(1, static_cast<uint64_t>(
-                               parse_duration(v.as_string()).value_or(Duration(0)).count()));
+        w_.varint_field(
+            1, static_cast<uint64_t>(parse_duration(v.as_string()).value_or(Duration(0)).count()));
         break;
       case FieldType::kIntOrString:
         w_.bytes_field(3, v.as_string());

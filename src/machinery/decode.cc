@@ -159,8 +159,8 @@ class Normalizer {
     if (owner_ == nullptr || path_.empty()) {
       out += "value of type ";
     } else {
-      out += "struct field " + std::string(short_name(owner_->name)) + '.' + path(false) +
-             " of type ";
+      out +=
+          "struct field " + std::string(short_name(owner_->name)) + '.' + path(false) + " of type ";
     }
     return Status::bad_request(out + std::string(type));
   }
@@ -278,6 +278,7 @@ class Normalizer {
 
   // Scalars that JSON holds as text and that have one canonical form.
   Status text(const FieldDesc& f, Value& v) {
+    if (v.is_null()) return {};  // the zero time inside a list or map
     if (f.type == FieldType::kQuantity) {
       std::string from;
       if (v.is_number()) {
@@ -331,8 +332,7 @@ class Normalizer {
     if (!v.is_list() || t.form == Form::kSchemaOrBool) {
       return wrong(describe(v), go_name(t.name));
     }
-    const FieldDesc& f =
-        *t.find(t.form == Form::kSchemaOrArray ? "jSONSchemas" : "property");
+    const FieldDesc& f = *t.find(t.form == Form::kSchemaOrArray ? "jSONSchemas" : "property");
     return field(f, v);
   }
 
@@ -361,8 +361,8 @@ Status decode_object(const KindDesc& kind, Document& doc, FieldValidation valida
   if (validation != FieldValidation::kIgnore) {
     for (const std::string& d : duplicates) problems.push_back("duplicate field \"" + d + '"');
   }
-  Status s = normalize(*kind.type, doc,
-                       validation == FieldValidation::kIgnore ? nullptr : &problems);
+  Status s =
+      normalize(*kind.type, doc, validation == FieldValidation::kIgnore ? nullptr : &problems);
   if (!s.ok()) return cannot_handle(kind, s.message());
   if (problems.empty()) return {};
   if (validation == FieldValidation::kStrict) {
@@ -391,10 +391,9 @@ Result<Document> decode_body(const KindDesc& kind, std::string_view body,
   if (validation != FieldValidation::kIgnore) options.duplicates = &duplicates;
   auto doc = parse_json(body, options);
   if (!doc.ok()) {
-    return Status::bad_request("the object provided is unrecognized (must be of type " +
-                               std::string(kind.kind) +
-                               "): couldn't get version/kind; json parse error: " +
-                               doc.status().message());
+    return Status::bad_request(
+        "the object provided is unrecognized (must be of type " + std::string(kind.kind) +
+        "): couldn't get version/kind; json parse error: " + doc.status().message());
   }
   TRY(decode_object(kind, *doc, validation, duplicates, warnings));
   if (!kind.bare) {

@@ -1,6 +1,6 @@
 // From a tree as it was parsed to an object of its kind: types are checked, numbers, quantities,
-// times and base64 brought into their one form, nulls and unknown fields dropped. Built-in and custom
-// kinds take this one path.
+// times and base64 brought into their one form, nulls and unknown fields dropped. Built-in and
+// custom kinds take this one path.
 #pragma once
 
 #include <string>

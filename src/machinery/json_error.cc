@@ -38,12 +38,16 @@ class Checker {
     if (u >= 0x20 && u < 0x7F) return std::string("'") + c + "'";
     constexpr char kHex[] = "0123456789abcdef";
     // Go shows the byte as the character of that number.
-    if (u >= 0xA1) return "'" + std::string{static_cast<char>(0xC0 | (u >> 6)), static_cast<char>(0x80 | (u & 0x3F))} + "'";
+    if (u >= 0xA1)
+      return "'" +
+             std::string{static_cast<char>(0xC0 | (u >> 6)), static_cast<char>(0x80 | (u & 0x3F))} +
+             "'";
     return std::string(R"('\x)") + kHex[u >> 4] + kHex[u & 15] + "'";
   }
 
   void space() {
-    while (at_ < s_.size() && (s_[at_] == ' ' || s_[at_] == '\n' || s_[at_] == '\t' || s_[at_] == '\r')) {
+    while (at_ < s_.size() &&
+           (s_[at_] == ' ' || s_[at_] == '\n' || s_[at_] == '\t' || s_[at_] == '\r')) {
       ++at_;
     }
   }

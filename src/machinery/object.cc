@@ -73,7 +73,8 @@ constexpr uint32_t kMetadataField = 1;
 constexpr uint32_t kResourceVersionField = 6;
 
 // The envelope with metadata.resourceVersion set; nothing when it is damaged.
-std::optional<std::string> with_resource_version(std::string_view stored, std::string_view version) {
+std::optional<std::string> with_resource_version(std::string_view stored,
+                                                 std::string_view version) {
   std::string_view unknown = stored.substr(kProtobufMagic.size());
   auto raw_at = locate(unknown, kRawField);
   if (!raw_at) return std::nullopt;
@@ -128,8 +129,7 @@ Identity identity_of(const Value& root) {
 
 void set_resource_version(Document& doc, int64_t revision) {
   Value& meta = doc.root.get_or_add(doc.arena, "metadata");
-  meta.set(doc.arena, "resourceVersion",
-           Value::string(doc.arena.copy(std::to_string(revision))));
+  meta.set(doc.arena, "resourceVersion", Value::string(doc.arena.copy(std::to_string(revision))));
 }
 
 }  // namespace
@@ -147,8 +147,8 @@ Object::~Object() = default;
 ObjectPtr Object::from_document(const KindDesc& kind, Document doc) {
   Identity id = identity_of(doc.root);
   std::string_view version = doc.root["metadata"]["resourceVersion"].as_string();
-  Private p{&kind, std::move(id.namespace_), std::move(id.name), std::move(id.uid), 0,
-            std::make_unique<Forms>()};
+  Private p{&kind, std::move(id.namespace_), std::move(id.name), std::move(id.uid),
+            0,     std::make_unique<Forms>()};
   std::from_chars(version.data(), version.data() + version.size(), p.revision);
   p.forms->kept_tree = std::make_shared<const Document>(std::move(doc));
   p.forms->tree = p.forms->kept_tree;
@@ -181,8 +181,8 @@ ObjectPtr Object::from_stored_with_tree(const KindDesc& kind, Bytes stored, int6
                                         Document doc) {
   set_resource_version(doc, revision);
   Identity id = identity_of(doc.root);
-  Private p{&kind, std::move(id.namespace_), std::move(id.name), std::move(id.uid), revision,
-            std::make_unique<Forms>()};
+  Private p{&kind,    std::move(id.namespace_), std::move(id.name), std::move(id.uid),
+            revision, std::make_unique<Forms>()};
   p.forms->stored = std::move(stored);
   auto object = std::make_shared<const Object>(std::move(p));
   auto tree = std::make_shared<const Document>(std::move(doc));
@@ -190,9 +190,7 @@ ObjectPtr Object::from_stored_with_tree(const KindDesc& kind, Bytes stored, int6
   return object;
 }
 
-std::string Object::key() const {
-  return namespace__.empty() ? name_ : namespace__ + '/' + name_;
-}
+std::string Object::key() const { return namespace__.empty() ? name_ : namespace__ + '/' + name_; }
 
 DocumentPtr Object::tree() const {
   Bytes stored;

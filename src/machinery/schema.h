@@ -56,7 +56,7 @@ struct FieldDesc {
   std::string_view name;  // JSON name
   FieldType type;
   Cardinality cardinality;
-  const TypeDesc* message;  // kMessage: the element's type
+  const TypeDesc* message;      // kMessage: the element's type
   const EnumDesc* enumeration;  // kEnum
   // Protobuf: the field's number inside its own message; 0 when it has none. Where Go embeds a
   // struct inline, JSON has the fields flattened and protobuf nests them: see TypeDesc::wire.
@@ -80,8 +80,8 @@ struct FieldDesc {
 // One entry of a message's protobuf layout: a field, or a nested message that JSON flattens.
 struct WireEntry {
   uint16_t number;
-  int16_t field;             // index into TypeDesc::fields, or -1
-  uint16_t embedded_count;   // with -1: the nested message's entries, by number
+  int16_t field;            // index into TypeDesc::fields, or -1
+  uint16_t embedded_count;  // with -1: the nested message's entries, by number
   const WireEntry* embedded;
 };
 
@@ -94,7 +94,8 @@ enum class Form : uint8_t {
   kSchemaOrStrings  // a schema, or a list of strings
 };
 
-// Fills what a value of the type leaves open beyond constant defaults (src/machinery/default_hooks).
+// Fills what a value of the type leaves open beyond constant defaults
+// (src/machinery/default_hooks).
 using DefaultHook = void (*)(EditTarget);
 
 struct TypeDesc {
@@ -103,9 +104,9 @@ struct TypeDesc {
   std::span<const uint16_t> by_name;  // indices of `fields`, sorted by name
   std::span<const WireEntry> wire;    // by number
   Form form;
-  bool proto3;         // zero scalars are not on the wire, numbers are packed (CRI, etcd)
-  bool map_atomic;     // x-kubernetes-map-type: atomic
-  bool has_defaults;   // it or something inside it has a default
+  bool proto3;        // zero scalars are not on the wire, numbers are packed (CRI, etcd)
+  bool map_atomic;    // x-kubernetes-map-type: atomic
+  bool has_defaults;  // it or something inside it has a default
   DefaultHook default_hook;
   std::string_view doc;
   const FieldDesc* find(std::string_view json_name) const;
@@ -143,8 +144,8 @@ struct KindDesc {
 };
 
 // Every built-in descriptor. Lookups return nullptr when there is none. find_kind also finds lists
-// ("PodList") and bodies without a resource ("Status", "DeleteOptions"); all_kinds and find_resource
-// give served resources only, by group, version and plural.
+// ("PodList") and bodies without a resource ("Status", "DeleteOptions"); all_kinds and
+// find_resource give served resources only, by group, version and plural.
 const KindDesc* find_kind(std::string_view group, std::string_view version, std::string_view kind);
 const KindDesc* find_kind(std::string_view api_version, std::string_view kind);
 const KindDesc* find_resource(std::string_view group, std::string_view version,

@@ -54,8 +54,8 @@ Status status_from_value(const Value& v, int http_code) {
   details.uid = d.uid();
   details.retry_after_seconds = static_cast<int>(d.retry_after_seconds());
   for (meta::StatusCause c : d.causes()) {
-    details.causes.push_back({std::string(c.reason()), std::string(c.message()),
-                              std::string(c.field())});
+    details.causes.push_back(
+        {std::string(c.reason()), std::string(c.message()), std::string(c.field())});
   }
   const int code = from.code() != 0 ? static_cast<int>(from.code()) : http_code;
   return Status(reason_from(from.reason(), code), std::string(from.message()), std::move(details),

@@ -31,7 +31,9 @@ class EditView : public T {
   EditTarget edit_target() const { return t_; }
 
  protected:
-  EditTarget slot_(std::string_view key) { return {&t_.value->get_or_add(*t_.arena, key), t_.arena}; }
+  EditTarget slot_(std::string_view key) {
+    return {&t_.value->get_or_add(*t_.arena, key), t_.arena};
+  }
   void put_(std::string_view key, std::string_view s) {
     t_.value->set(*t_.arena, key, Value::string(t_.arena->copy(s)));
   }
