@@ -17,26 +17,11 @@
 #include "base/task.h"
 #include "machinery/object.h"
 #include "machinery/patch.h"
+#include "server/auth/caller.h"
 #include "server/registry/registry.h"
 #include "store/store.h"
 
 namespace keles {
-
-// Who asks.
-struct Caller {
-  std::string name, uid;
-  std::vector<std::string> groups;
-  std::map<std::string, std::vector<std::string>> extra;
-  // One of the server's own components: not authorized further (system:masters is not either).
-  bool trusted = false;
-};
-
-// What is asked for, as RBAC and SubjectAccessReview see it.
-struct Access {
-  std::string verb;  // "get", "list", "watch", "create", "update", "patch", "delete", ...
-  std::string group, version, resource, subresource, ns, name;
-  std::string path;  // of a request for no resource ("/healthz"); `resource` is then empty
-};
 
 struct ApiServerOptions {
   std::string service_cidr = "10.96.0.0/16";

@@ -1,0 +1,106 @@
+// Auth: who is asking (certificates, tokens), what they may do (RBAC, nodes), the reviews that
+// answer such questions over the API, and tokens of service accounts.
+//
+// Threads: after construction every const member may be called from any loop. Decisions read an
+// immutable index of roles and bindings, which run() renews when they change in the store (as
+// upstream's informers: shortly after the write). Times come from the caller, so that it runs on a
+// SimLoop as well.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/context.h"
+#include "base/status.h"
+#include "base/task.h"
+#include "machinery/object.h"
+#include "net/http.h"
+#include "net/pki.h"
+#include "server/auth/caller.h"
+#include "store/store.h"
+
+namespace keles::auth {
+
+struct AuthOptions {
+  // The first signs tokens, all verify. None: service account tokens are refused.
+  net::SigningKeys keys;
+  std::string issuer = "https://kubernetes.default.svc.cluster.local";
+  std::vector<std::string> audiences;  // of the API server; empty: the issuer
+  bool anonymous = true;               // requests without credentials are system:anonymous
+  std::map<std::string, Caller> static_tokens;
+};
+
+// Reads DIRECTORY/sa.key, or makes it (RSA, 2048 bits). Blocking.
+Result<net::SigningKeys> load_signing_keys(const std::string& directory);
+// Lines of `token,user,uid,"group1,group2"`, as --token-auth-file takes them.
+Result<std::map<std::string, Caller>> parse_token_file(std::string_view text);
+
+struct Decision {
+  bool allowed = false;
+  std::string reason;  // RBAC: allowed by ClusterRoleBinding "x" of ClusterRole "y" to Group "z"
+};
+
+class Auth {
+ public:
+  // Reads the roles that the store holds now. The store outlives it.
+  Auth(Store* store, AuthOptions options);
+  ~Auth();
+
+  // Keeps the index of roles current until ctx ends. Spawn it once, on any loop.
+  Task<void> run(Context ctx);
+  // Rebuilds the index at once (run() does it by itself).
+  void refresh();
+
+  // --- authentication ---
+  // From the client certificate, else the bearer token (header, or websocket subprotocol
+  // "base64url.bearer.authorization.k8s.io.TOKEN"), else anonymous. kUnauthorized "Unauthorized"
+  // when credentials were given and do not hold.
+  Result<Caller> authenticate(const net::Request& request, WallTime now) const;
+  // Applies Impersonate-User, -Group, -Uid and -Extra-*: `caller` itself without them. kForbidden
+  // when the caller may not.
+  Result<Caller> impersonate(const Caller& caller, const net::Headers& headers) const;
+
+  // --- authorization ---
+  Decision decide(const Caller& caller, const Access& access) const;
+  // kForbidden with upstream's message, or OK.
+  Status authorize(const Caller& caller, const Access& access) const;
+  // For writes of Roles, ClusterRoles and their bindings (other kinds pass): nobody grants more
+  // than they hold, unless they may `escalate` or `bind`. `old` is null at creation.
+  Status check_escalation(const Caller& caller, const KindDesc& kind, std::string_view ns,
+                          const Value& object, const Value* old) const;
+
+  // --- the API's questions ---
+  // TokenReview, SubjectAccessReview, LocalSubjectAccessReview, SelfSubjectAccessReview,
+  // SelfSubjectRulesReview, SelfSubjectReview.
+  static bool is_review(const KindDesc& kind);
+  // The body with its status filled in.
+  Result<Document> review(const Caller& caller, const KindDesc& kind, std::string_view ns,
+                          Document body, WallTime now) const;
+  // serviceaccounts/NAME/token: the TokenRequest with status.token.
+  Result<Document> issue_token(std::string_view ns, std::string_view service_account,
+                               Document request, WallTime now) const;
+  std::string jwks() const;                  // /openid/v1/jwks
+  std::string openid_configuration() const;  // /.well-known/openid-configuration
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// The roles and bindings that every cluster has, as whole objects with their kind: to be made when
+// absent. Those with the annotation rbac.authorization.kubernetes.io/autoupdate=true are to be
+// completed when rules or subjects are missing: see merge_bootstrap().
+struct BootstrapObject {
+  const KindDesc* kind;
+  std::string ns;
+  std::string name;
+  Document body;
+};
+std::vector<BootstrapObject> bootstrap_rbac();
+// `current` with the rules or subjects of `wanted` that it lacks; none when nothing is to be done.
+std::optional<Document> merge_bootstrap(const Value& current, const Value& wanted);
+
+}  // namespace keles::auth
