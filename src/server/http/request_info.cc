@@ -1,0 +1,179 @@
+#include "server/http/request_info.h"
+
+#include <algorithm>
+
+namespace keles::server {
+namespace {
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+bool truth(std::string_view s) {
+  return s == "1" || s == "t" || s == "T" || s == "true" || s == "TRUE" || s == "True";
+}
+
+std::string lower(std::string_view s) {
+  std::string out(s);
+  for (char& c : out) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  return out;
+}
+
+std::vector<std::string_view> split_path(std::string_view path) {
+  std::vector<std::string_view> out;
+  while (!path.empty() && path.front() == '/') path.remove_prefix(1);
+  while (!path.empty() && path.back() == '/') path.remove_suffix(1);
+  if (path.empty()) return out;
+  for (size_t at = 0;;) {
+    size_t slash = path.find('/', at);
+    out.push_back(path.substr(at, slash - at));
+    if (slash == std::string_view::npos) return out;
+    at = slash + 1;
+  }
+}
+
+std::string verb_of(std::string_view method, bool named) {
+  if (method == "POST") return "create";
+  if (method == "GET" || method == "HEAD") return named ? "get" : "list";
+  if (method == "PUT") return "update";
+  if (method == "PATCH") return "patch";
+  if (method == "DELETE") return named ? "delete" : "deletecollection";
+  return "";
+}
+
+}  // namespace
+
+std::optional<std::string> percent_decode(std::string_view s, bool plus) {
+  std::string out;
+  out.reserve(s.size());
+  for (size_t i = 0; i < s.size(); ++i) {
+    if (s[i] == '%') {
+      if (i + 2 >= s.size()) return std::nullopt;
+      int hi = hex_digit(s[i + 1]), lo = hex_digit(s[i + 2]);
+      if (hi < 0 || lo < 0) return std::nullopt;
+      out.push_back(static_cast<char>(hi << 4 | lo));
+      i += 2;
+    } else {
+      out.push_back(plus && s[i] == '+' ? ' ' : s[i]);
+    }
+  }
+  return out;
+}
+
+std::string percent_encode(std::string_view s) {
+  static constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string out;
+  for (char c : s) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '_' || c == '.' || c == '~';
+    if (plain) {
+      out.push_back(c);
+    } else {
+      auto u = static_cast<unsigned char>(c);
+      out.push_back('%');
+      out.push_back(kHex[u >> 4]);
+      out.push_back(kHex[u & 15]);
+    }
+  }
+  return out;
+}
+
+Query Query::parse(std::string_view text) {
+  Query q;
+  while (!text.empty()) {
+    size_t amp = text.find('&');
+    std::string_view pair = text.substr(0, amp);
+    text.remove_prefix(amp == std::string_view::npos ? text.size() : amp + 1);
+    if (pair.empty()) continue;
+    size_t eq = pair.find('=');
+    auto name = percent_decode(pair.substr(0, eq), true);
+    auto value = eq == std::string_view::npos ? std::optional<std::string>("")
+                                              : percent_decode(pair.substr(eq + 1), true);
+    if (name && value) q.values_.emplace_back(std::move(*name), std::move(*value));
+  }
+  return q;
+}
+
+const std::string* Query::find(std::string_view name) const {
+  for (const auto& [n, v] : values_) {
+    if (n == name) return &v;
+  }
+  return nullptr;
+}
+
+std::string Query::get(std::string_view name) const {
+  const std::string* v = find(name);
+  return v ? *v : std::string();
+}
+
+std::vector<std::string> Query::get_all(std::string_view name) const {
+  std::vector<std::string> out;
+  for (const auto& [n, v] : values_) {
+    if (n == name) out.push_back(v);
+  }
+  return out;
+}
+
+bool Query::flag(std::string_view name) const {
+  const std::string* v = find(name);
+  return v && (v->empty() || truth(*v));
+}
+
+std::string Query::encode() const {
+  std::string out;
+  for (const auto& [n, v] : values_) {
+    if (!out.empty()) out.push_back('&');
+    out += percent_encode(n) + "=" + percent_encode(v);
+  }
+  return out;
+}
+
+void Query::erase(std::string_view name) {
+  std::erase_if(values_, [&](const auto& p) { return p.first == name; });
+}
+
+RequestInfo parse_request_info(std::string_view method, std::string_view encoded_path,
+                               const Query& query) {
+  RequestInfo info;
+  auto decoded = percent_decode(encoded_path);
+  info.path = decoded ? *decoded : std::string(encoded_path);
+  info.verb = lower(method);
+  auto parts = split_path(info.path);
+  if (parts.size() < 3 || (parts[0] != "api" && parts[0] != "apis")) return info;
+  size_t at = 1;
+  if (parts[0] == "apis") {
+    if (parts.size() < 4) return info;
+    info.group = parts[at++];
+  }
+  info.version = parts[at++];
+  if (at >= parts.size()) return info;
+  info.is_resource = true;
+  const bool watch_prefix = parts[at] == "watch";
+  if (watch_prefix || parts[at] == "proxy") ++at;
+
+  // namespaces/NS/RESOURCE...; but namespaces/NS/status|finalize are the namespace's own.
+  if (at < parts.size() && parts[at] == "namespaces" && at + 1 < parts.size()) {
+    info.ns = parts[at + 1];
+    if (at + 2 < parts.size() && parts[at + 2] != "status" && parts[at + 2] != "finalize") at += 2;
+  }
+  if (at < parts.size()) info.resource = parts[at++];
+  if (at < parts.size()) info.name = parts[at++];
+  if (at < parts.size()) info.subresource = parts[at++];
+  if (at < parts.size()) {
+    // The rest as it was sent: from the first byte of that part.
+    info.rest = "/" + info.path.substr(static_cast<size_t>(parts[at].data() - info.path.data()));
+  } else if (!info.subresource.empty() && info.path.back() == '/') {
+    info.rest = "/";
+  }
+  if (info.resource == "namespaces" && info.group.empty()) info.ns.clear();
+
+  info.verb = verb_of(method, !info.name.empty());
+  if (info.verb == "list" && (query.flag("watch") || watch_prefix)) info.verb = "watch";
+  if (watch_prefix && info.verb == "get") info.verb = "watch";
+  return info;
+}
+
+}  // namespace keles::server

@@ -1,0 +1,46 @@
+// What a request asks for, from its method, path and query: upstream's RequestInfo
+// (k8s.io/apiserver/pkg/endpoints/request/requestinfo.go). Pure; any thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace keles::server {
+
+// The query, decoded, in order. Lookups find the first.
+class Query {
+ public:
+  static Query parse(std::string_view text);
+  const std::string* find(std::string_view name) const;
+  std::string get(std::string_view name) const;
+  std::vector<std::string> get_all(std::string_view name) const;
+  // Go's strconv.ParseBool, and "" (a name without value) is true for watch-like options.
+  bool flag(std::string_view name) const;
+  std::string encode() const;
+  void erase(std::string_view name);
+  const std::vector<std::pair<std::string, std::string>>& all() const { return values_; }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> values_;
+};
+
+// Percent-decoding; nullopt when it is malformed. `plus`: '+' is a blank.
+std::optional<std::string> percent_decode(std::string_view s, bool plus = false);
+std::string percent_encode(std::string_view s);
+
+struct RequestInfo {
+  bool is_resource = false;
+  std::string path;  // decoded
+  std::string verb;  // get list watch create update patch delete deletecollection; else the method
+  std::string group, version, ns, resource, subresource, name;
+  // What follows the subresource ("proxy" paths), with its leading '/'.
+  std::string rest;
+};
+
+RequestInfo parse_request_info(std::string_view method, std::string_view encoded_path,
+                               const Query& query);
+
+}  // namespace keles::server
