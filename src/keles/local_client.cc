@@ -2,6 +2,8 @@
 
 #include <deque>
 
+#include "machinery/decode.h"
+
 namespace keles {
 namespace {
 
@@ -100,6 +102,8 @@ class LocalClient final : public Client {
                                  std::string name, Document body, WriteOptions options) override {
     Status s = co_await allowed(ctx, "create", kind, ns, name, options.subresource);
     if (!s.ok()) co_return s;
+    s = tidy(kind, options, body);
+    if (!s.ok()) co_return s;
     co_return co_await server_.create(ctx, &caller_, kind, ns, name, options.subresource,
                                       std::move(body), how(options));
   }
@@ -107,6 +111,8 @@ class LocalClient final : public Client {
   Task<Result<ObjectPtr>> update(Context ctx, const KindDesc* kind, std::string ns,
                                  std::string name, Document body, WriteOptions options) override {
     Status s = co_await allowed(ctx, "update", kind, ns, name, options.subresource);
+    if (!s.ok()) co_return s;
+    s = tidy(kind, options, body);
     if (!s.ok()) co_return s;
     co_return co_await server_.update(ctx, kind, ns, name, options.subresource, std::move(body),
                                       how(options));
@@ -148,6 +154,12 @@ class LocalClient final : public Client {
     access.ns = std::move(ns);
     access.name = std::move(name);
     co_return co_await server_.authorize(ctx, caller_, std::move(access));
+  }
+
+  // Brings quantities, times and the like that the caller wrote into their one form.
+  static Status tidy(const KindDesc* kind, const WriteOptions& options, Document& body) {
+    const KindDesc* of = ApiServer::body_kind(*kind, options.subresource);
+    return of ? normalize(*of->type, body) : Status();
   }
 
   registry::WriteRequest how(const WriteOptions& options) const {

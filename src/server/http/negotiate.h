@@ -9,7 +9,11 @@
 namespace keles::server {
 
 enum class Format : uint8_t { kJson, kYaml, kProtobuf };
-enum class Shape : uint8_t { kWhole, kTable, kPartial };  // as=Table, as=PartialObjectMetadata[List]
+enum class Shape : uint8_t {
+  kWhole,
+  kTable,
+  kPartial
+};  // as=Table, as=PartialObjectMetadata[List]
 
 struct Accepted {
   Format format = Format::kJson;

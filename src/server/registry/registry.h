@@ -18,6 +18,7 @@
 #include "base/context.h"
 #include "base/status.h"
 #include "base/task.h"
+#include "machinery/decode.h"
 #include "machinery/object.h"
 #include "machinery/patch.h"
 #include "server/registry/strategy.h"
@@ -70,7 +71,8 @@ struct WriteRequest {
   std::string user;  // name of who asks, for admission
   std::vector<std::string> groups;
   bool dry_run = false;
-  bool strict_patch = false;                     // unknown fields in a patch's outcome are errors
+  // How unknown fields in a patch's outcome are taken (other bodies have been checked already).
+  FieldValidation validation = FieldValidation::kIgnore;
   std::vector<std::string>* warnings = nullptr;  // filled with Warning texts
 };
 
