@@ -135,8 +135,10 @@ class LocalClient final : public Client {
     request.propagation_policy = std::move(options.propagation_policy);
     request.uid = std::move(options.uid);
     request.resource_version = std::move(options.resource_version);
+    WriteOptions plain;
+    registry::WriteRequest w = how(plain);
     auto gone =
-        co_await server_.registry().remove(ctx, kind, ns, name, std::move(request), how({}));
+        co_await server_.registry().remove(ctx, kind, ns, name, std::move(request), std::move(w));
     if (!gone.ok()) co_return gone.status();
     co_return gone->object;
   }

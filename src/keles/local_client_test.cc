@@ -100,7 +100,6 @@ TEST(LocalClient, BootstrapMakesWhatEveryClusterHas) {
   for (const char* ns : {"default", "kube-system", "kube-public", "kube-node-lease"}) {
     auto got = c.get(kind("v1", "Namespace"), "", ns);
     ASSERT_TRUE(got.ok()) << got.status().to_string();
-    EXPECT_EQ((*got)->tree()->root["status"]["phase"].as_string(), "Active");
   }
   auto service = c.get(kind("v1", "Service"), "default", "kubernetes");
   ASSERT_TRUE(service.ok());

@@ -288,7 +288,8 @@ Task<Result<std::vector<int64_t>>> ServiceAllocator::claim_ports(Context ctx,
       taken.insert(p);
       got.push_back(p);
     }
-    Status s = co_await change_ports(ctx, got, {});
+    const std::vector<int64_t> none;
+    Status s = co_await change_ports(ctx, got, none);
     if (s.ok()) co_return got;
     if (!chosen_any || !s.is(Reason::kAlreadyExists)) co_return s;
   }
@@ -410,7 +411,8 @@ Task<void> ServiceAllocator::release(Context ctx, Claim claim) {
     }
   }
   if (!claim.ports.empty()) {
-    Status s = co_await change_ports(ctx, {}, claim.ports);
+    const std::vector<int64_t> none;  // GCC 12 miscompiles {} inside an awaited expression
+    Status s = co_await change_ports(ctx, none, claim.ports);
     // What stays taken is freed by the next repair.
     if (!s.ok()) log::warn("Node ports were not released", {{"err", s}});
   }
@@ -519,7 +521,8 @@ Task<Status> ServiceAllocator::repair(Context ctx) {
     if (!ports.contains(p)) stale.ports.push_back(p);
   }
   if (!missing.empty()) {
-    Status s = co_await change_ports(ctx, missing, {});
+    const std::vector<int64_t> none;
+    Status s = co_await change_ports(ctx, missing, none);
     if (!s.ok()) co_return s;
   }
   co_await release(ctx, stale);
