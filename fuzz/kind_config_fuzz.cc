@@ -1,5 +1,5 @@
-// The files that kind reads take any bytes: an error or a value, and a node's own file survives being
-// written and read again.
+// The files that kind reads take any bytes: an error or a value, and a node's own file survives
+// being written and read again.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -7,6 +7,7 @@
 
 #include "kind/cluster_config.h"
 #include "kind/node_spec.h"
+#include "seeds.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string text(reinterpret_cast<const char*>(data), size);
@@ -18,4 +19,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto again = keles::kind::parse_node_spec(once);
   if (!again.ok() || keles::kind::format_node_spec(*again) != once) std::abort();
   return 0;
+}
+
+std::vector<std::string_view> fuzz_seeds() {
+  return {
+      "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nname: c\nnodes:\n- role: worker\n"
+      "- role: control-plane\n  labels: {a: b}\n  extraMounts: [{hostPath: /a, containerPath: "
+      "/b}]\n"
+      "  extraPortMappings: [{hostPort: 80, containerPort: 80}]\nnetworking: {podSubnet: "
+      "10.0.0.0/16}\n",
+      "cluster c\nname n\nrole worker\nnumber 3\naddress 10.0.0.3/16\nrootfs /r\\ x\nimage /i\n"
+      "mount /a /b ro\nport 0.0.0.0 80 80\nservice kubelet keles kubelet --a=b\\ c\n"};
 }
