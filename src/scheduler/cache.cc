@@ -64,7 +64,7 @@ uint32_t Cache::set_namespace(const Ref<api::core_v1::Namespace>& ns) {
   auto& slot = namespaces_[std::string(ns->metadata().name())];
   bool same = slot && slot->metadata().labels().value().equals(ns->metadata().labels().value());
   slot = ns;
-  return same ? 0 : kNamespaceLabels;
+  return same ? uint32_t{0} : uint32_t{kNamespaceLabels};
 }
 
 void Cache::remove_namespace(std::string_view name) {

@@ -1,0 +1,15 @@
+// The programs that this binary can be, by its first argument or by its own name (argv[0]).
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace keles {
+
+// Each takes what follows the command's name and returns the exit code.
+int server_main(const std::vector<std::string>& args);
+int kubelet_main(const std::vector<std::string>& args);
+int convert_main(const std::vector<std::string>& args);
+int version_main(const std::vector<std::string>& args);
+
+}  // namespace keles
