@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/loop.h"
+#include "base/sync.h"
 #include "dns/message.h"
 #include "dns/server.h"
 #include "dns/zone.h"
