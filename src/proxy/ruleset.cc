@@ -58,7 +58,7 @@ std::string Ruleset::reset() {
       " map no-endpoint-services { type ipv4_addr . inet_proto . inet_service : verdict; }\n"
       " map no-endpoint-nodeports { type inet_proto . inet_service : verdict; }\n"
       " set hairpin { type ipv4_addr . ipv4_addr; }\n"
-      " chain reject-connection { reject }\n"
+      " chain reject-connection { reject; }\n"
       " chain services {\n"
       "  ip daddr . meta l4proto . th dport vmap @service-ips\n"
       "  ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th dport vmap "
@@ -68,10 +68,10 @@ std::string Ruleset::reset() {
       "  ip daddr . meta l4proto . th dport vmap @no-endpoint-services\n"
       "  fib daddr type local meta l4proto . th dport vmap @no-endpoint-nodeports\n"
       " }\n";
-  out += " chain mark-for-masquerade { meta mark set meta mark or " + mark + " }\n";
+  out += " chain mark-for-masquerade { meta mark set meta mark or " + mark + "; }\n";
   out +=
-      " chain nat-prerouting { type nat hook prerouting priority dstnat; jump services }\n"
-      " chain nat-output { type nat hook output priority -100; jump services }\n"
+      " chain nat-prerouting { type nat hook prerouting priority dstnat; jump services; }\n"
+      " chain nat-output { type nat hook output priority -100; jump services; }\n"
       " chain nat-postrouting {\n"
       "  type nat hook postrouting priority srcnat;\n";
   out += "  meta mark and " + mark + " == " + mark + " meta mark set meta mark xor " + mark +
