@@ -74,13 +74,17 @@ void CommonFlags::add_to(Flags& flags) {
 }
 
 Result<std::unique_ptr<Session>> Session::open(Loop& loop, const CommonFlags& flags) {
-  TRY_ASSIGN(config, load_kubeconfig(kubeconfig_paths(flags.kubeconfig)));
-  TRY_ASSIGN(cluster, config.resolve(flags.context));
+  KubeconfigChoice choice;
+  choice.path = flags.kubeconfig;
+  choice.context = flags.context;
+  choice.ns = flags.ns;
+  TRY_ASSIGN(config, load_client_config(choice));
   auto s = std::make_unique<Session>();
-  s->ns_ = !flags.ns.empty() ? flags.ns : !cluster.ns.empty() ? cluster.ns : "default";
-  s->server_ = cluster.server;
-  s->bearer_token_ = cluster.token;
-  s->http_ = net::HttpClient::create(loop, cluster.endpoint);
+  s->ns_ = config.ns.empty() ? "default" : config.ns;
+  s->server_ = config.endpoint.host + ":" + std::to_string(config.endpoint.port);
+  s->bearer_token_ = config.token;
+  s->path_prefix_ = config.path_prefix;
+  s->http_ = net::HttpClient::create(loop, config.endpoint);
   return s;
 }
 
@@ -89,7 +93,7 @@ Task<Result<Document>> Session::request(Context ctx, std::string method, std::st
                                         std::string body, std::string accept) {
   net::Request r;
   r.method = std::move(method);
-  r.path = std::move(path);
+  r.path = path_prefix_ + path;
   r.query = std::move(query);
   r.body = std::move(body);
   r.headers.add("Accept", accept.empty() ? "application/json" : accept);

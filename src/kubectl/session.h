@@ -34,7 +34,7 @@ class Session {
 
  private:
   std::string ns_, server_;
-  std::string bearer_token_;
+  std::string bearer_token_, path_prefix_;
   std::unique_ptr<net::HttpClient> http_;
 };
 
