@@ -9,6 +9,7 @@ namespace keles {
 // Each takes what follows the command's name and returns the exit code.
 int server_main(const std::vector<std::string>& args);
 int kubelet_main(const std::vector<std::string>& args);
+int kubectl_main(const std::vector<std::string>& args);
 int convert_main(const std::vector<std::string>& args);
 int version_main(const std::vector<std::string>& args);
 

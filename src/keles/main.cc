@@ -1,0 +1,77 @@
+// One binary, many names: `keles COMMAND ...`, or a link to it called kubectl, kind, kubelet.
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "keles/commands.h"
+#include "keles/version.h"
+#include "kind/command.h"
+#include "kind/node_init.h"
+
+namespace keles {
+namespace {
+
+using Args = std::vector<std::string>;
+
+struct Command {
+  const char* name;
+  const char* help;  // null: not for people
+  int (*run)(const Args&);
+};
+
+const Command kCommands[] = {
+    {"kind", "Create and manage local clusters whose nodes are namespaces of this machine", kind::run_kind},
+    {"kubectl", "A small kubectl: apply, get, delete, wait", kubectl_main},
+    {"server", "Run a control plane: API server, store, controllers, scheduler, DNS", server_main},
+    {"kubelet", "Run a node: kubelet, pod network, service proxy", kubelet_main},
+    {"convert", "Convert API objects between JSON, YAML and protobuf", convert_main},
+    {"version", "Print the version", version_main},
+    {"kind-node-init", nullptr, kind::run_node_init},
+};
+
+int usage(FILE* out) {
+  std::fprintf(out,
+               "keles is Kubernetes in one small program.\n\nUsage:\n  keles COMMAND [flags]\n\nCommands:\n");
+  for (const Command& c : kCommands) {
+    if (c.help) std::fprintf(out, "  %-9s %s\n", c.name, c.help);
+  }
+  std::fprintf(out, "\nUse \"keles COMMAND --help\" for more about a command.\n");
+  return out == stdout ? 0 : 1;
+}
+
+const Command* find_command(std::string_view name) {
+  for (const Command& c : kCommands) {
+    if (name == c.name) return &c;
+  }
+  return nullptr;
+}
+
+int run(int argc, char** argv) {
+  std::string_view self = argc > 0 ? argv[0] : "keles";
+  if (auto slash = self.rfind('/'); slash != self.npos) self.remove_prefix(slash + 1);
+  Args args(argv + (argc > 0 ? 1 : 0), argv + argc);
+  if (const Command* c = find_command(self)) return c->run(args);
+  if (args.empty()) return usage(stderr);
+  std::string name = args.front();
+  args.erase(args.begin());
+  if (name == "help" || name == "--help" || name == "-h") return usage(stdout);
+  if (name == "--version") name = "version";
+  const Command* c = find_command(name);
+  if (!c) {
+    std::fprintf(stderr, "error: unknown command \"%s\" for \"keles\"\n\n", name.c_str());
+    return usage(stderr);
+  }
+  return c->run(args);
+}
+
+}  // namespace
+
+int version_main(const Args&) {
+  std::printf("keles %s (Kubernetes %s)\n", kKelesVersion, kGitVersion);
+  return 0;
+}
+
+}  // namespace keles
+
+int main(int argc, char** argv) { return keles::run(argc, argv); }
