@@ -4,8 +4,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/version.h"
 #include "keles/commands.h"
-#include "keles/version.h"
 #include "kind/command.h"
 #include "kind/node_init.h"
 
@@ -21,7 +21,8 @@ struct Command {
 };
 
 const Command kCommands[] = {
-    {"kind", "Create and manage local clusters whose nodes are namespaces of this machine", kind::run_kind},
+    {"kind", "Create and manage local clusters whose nodes are namespaces of this machine",
+     kind::run_kind},
     {"kubectl", "A small kubectl: apply, get, delete, wait", kubectl_main},
     {"server", "Run a control plane: API server, store, controllers, scheduler, DNS", server_main},
     {"kubelet", "Run a node: kubelet, pod network, service proxy", kubelet_main},
@@ -32,7 +33,8 @@ const Command kCommands[] = {
 
 int usage(FILE* out) {
   std::fprintf(out,
-               "keles is Kubernetes in one small program.\n\nUsage:\n  keles COMMAND [flags]\n\nCommands:\n");
+               "keles is Kubernetes in one small program.\n\nUsage:\n  keles COMMAND "
+               "[flags]\n\nCommands:\n");
   for (const Command& c : kCommands) {
     if (c.help) std::fprintf(out, "  %-9s %s\n", c.name, c.help);
   }

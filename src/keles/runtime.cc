@@ -12,7 +12,8 @@
 namespace keles {
 namespace {
 
-Task<void> run_body(std::function<Task<Status>(Context)> body, Context ctx, RealLoop* loop, Status* out) {
+Task<void> run_body(std::function<Task<Status>(Context)> body, Context ctx, RealLoop* loop,
+                    Status* out) {
   *out = co_await body(ctx);
   loop->stop();
 }

@@ -10,8 +10,8 @@
 
 namespace keles {
 
-// Runs `body` on a new RealLoop; its Context ends on a signal. The exit code: 0, or 1 with the error
-// printed as "error: ..." when body reports one.
+// Runs `body` on a new RealLoop; its Context ends on a signal. The exit code: 0, or 1 with the
+// error printed as "error: ..." when body reports one.
 int run_program(std::function<Task<Status>(Context)> body);
 
 }  // namespace keles

@@ -1,0 +1,180 @@
+// `keles kubelet`: everything that a node runs: the kubelet, the pod network, the service proxy.
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/file.h"
+#include "base/flags.h"
+#include "base/log.h"
+#include "base/sync.h"
+#include "base/version.h"
+#include "client/https_client.h"
+#include "client/informer.h"
+#include "client/kubeconfig.h"
+#include "keles/commands.h"
+#include "keles/runtime.h"
+#include "net/pki.h"
+#include "node/network/node_network.h"
+#include "node/node_agent.h"
+#include "proxy/proxy.h"
+
+namespace keles {
+namespace {
+
+struct KubeletFlags {
+  std::string kubeconfig, node_ip, name, cluster_cidr, client_ca_file, runtime_endpoint,
+      pod_network = "bridge";
+  std::string cert_file, key_file;
+  std::vector<std::string> labels, taints;
+  bool proxy = true;
+  int64_t verbosity = 0;
+  node::NodeOptions node;
+};
+
+void add_flags(Flags& f, KubeletFlags& k) {
+  f.add("kubeconfig", &k.kubeconfig,
+        "Path to a kubeconfig file, specifying how to connect to the API server.");
+  f.add("node-ip", &k.node_ip, "IP address of the node.");
+  f.add("hostname-override", &k.name,
+        "If non-empty, will be used as the node's name instead of the hostname.");
+  f.add("node-labels", &k.labels, "Labels to add when registering the node in the cluster.");
+  f.add(
+      "register-with-taints", &k.taints,
+      "Register the node with the given list of taints (comma separated <key>=<value>:<effect>).");
+  f.add("container-runtime-endpoint", &k.runtime_endpoint,
+        "The endpoint of container runtime service.");
+  f.add("root-dir", &k.node.root,
+        "Directory path for managing kubelet files (volume mounts, etc).");
+  f.add("pod-logs-dir", &k.node.logs, "Directory of the containers' logs.");
+  f.add("cgroup-root", &k.node.cgroup_root, "Optional root cgroup to use for pods.");
+  f.add("cluster-dns", &k.node.cluster_dns, "Comma-separated list of DNS server IP address.");
+  f.add("cluster-domain", &k.node.cluster_domain, "Domain for this cluster.");
+  f.add("resolv-conf", &k.node.resolv_conf, "Resolver configuration file that pods start from.");
+  f.add("max-pods", &k.node.max_pods, "Number of Pods that can run on this kubelet.");
+  f.add("client-ca-file", &k.client_ca_file,
+        "If set, any request presenting a client certificate signed by one of these authorities is "
+        "authenticated.");
+  f.add("tls-cert-file", &k.cert_file,
+        "File containing the serving certificate; made and self-signed when empty.");
+  f.add("tls-private-key-file", &k.key_file, "File containing its private key.");
+  f.add("cluster-cidr", &k.cluster_cidr, "The address range of pods in the cluster.");
+  f.add("proxy", &k.proxy, "Run the service proxy.");
+  f.add("pod-network", &k.pod_network,
+        "bridge: configure CNI and routes between nodes; none: leave that to somebody else.");
+  f.add("v", &k.verbosity, "number for the log level verbosity", 'v');
+}
+
+Status finish_options(KubeletFlags& k) {
+  if (k.kubeconfig.empty()) return Status::bad_request("--kubeconfig is required");
+  if (k.node_ip.empty()) return Status::bad_request("--node-ip is required");
+  if (k.name.empty()) {
+    char host[256] = {};
+    ::gethostname(host, sizeof host - 1);
+    k.name = host;
+  }
+  k.node.name = k.name;
+  k.node.address = k.node_ip;
+  k.node.version = kGitVersion;
+  if (k.runtime_endpoint.starts_with("unix://")) k.runtime_endpoint.erase(5, 2);
+  if (!k.runtime_endpoint.empty()) k.node.runtime_endpoint = k.runtime_endpoint;
+  if (k.node.cgroup_root == "/") k.node.cgroup_root.clear();
+  for (const std::string& l : k.labels) {
+    auto eq = l.find('=');
+    k.node.labels[l.substr(0, eq)] = eq == std::string::npos ? "" : l.substr(eq + 1);
+  }
+  for (const std::string& t : k.taints) {
+    auto colon = t.rfind(':');
+    if (colon == std::string::npos) {
+      return Status::bad_request("--register-with-taints: \"" + t +
+                                 "\": want <key>=<value>:<effect>");
+    }
+    std::string head = t.substr(0, colon);
+    auto eq = head.find('=');
+    node::NodeTaint taint;
+    taint.key = head.substr(0, eq);
+    taint.value = eq == std::string::npos ? "" : head.substr(eq + 1);
+    taint.effect = t.substr(colon + 1);
+    k.node.taints.push_back(std::move(taint));
+  }
+  if (!k.client_ca_file.empty()) {
+    TRY_ASSIGN(ca, read_file(k.client_ca_file));
+    k.node.client_ca_pem = ca;
+  }
+  if (!k.cert_file.empty()) {
+    TRY_ASSIGN(certificate, read_file(k.cert_file));
+    TRY_ASSIGN(key, read_file(k.key_file));
+    k.node.tls = net::TlsIdentity{certificate, key};
+  } else {
+    // Nobody verifies it (the API server knows the node by its address), as with upstream's
+    // default.
+    net::CertificateSpec spec;
+    spec.common_name = k.name + "-ca";
+    spec.not_before = {::time(nullptr) * 1'000'000'000LL - 3'600'000'000'000LL};
+    spec.not_after = spec.not_before + 24h * 365 * 10;
+    TRY_ASSIGN(ca, net::make_ca(spec));
+    spec.common_name = k.name;
+    spec.dns_names = {k.name};
+    spec.ip_addresses = {k.node_ip, "127.0.0.1"};
+    spec.server = true;
+    TRY_ASSIGN(identity, net::issue_certificate(ca, spec));
+    k.node.tls = identity;
+  }
+  return Status();
+}
+
+Task<void> run_proxy(proxy::Proxy* proxy, Context ctx) { co_await proxy->run(ctx); }
+
+Task<Status> run_node(Context ctx, KubeletFlags k) {
+  KubeconfigChoice choice;
+  choice.path = k.kubeconfig;
+  Result<ClientConfig> config = load_client_config(choice);
+  if (!config.ok()) co_return config.status();
+  std::unique_ptr<Client> client = make_https_client(ctx.loop(), *config);
+  Context all = ctx.child();
+  TaskGroup group(ctx.loop());
+  InformerFactory informers(*client);
+  std::unique_ptr<proxy::Proxy> proxy;
+  if (k.proxy) {
+    proxy::ProxyOptions options;
+    options.node_name = k.name;
+    options.rules.cluster_cidr = k.cluster_cidr;
+    if (!proxy::bridge_passes_ip_hooks()) options.rules.unfiltered_bridge = "cni0";
+    proxy = std::make_unique<proxy::Proxy>(informers, proxy::make_kernel(), options);
+    group.spawn(run_proxy(proxy.get(), all));
+  }
+  informers.start(all);
+  if (k.pod_network != "none") group.spawn(run_node_network(all, client.get(), k.name, {}));
+  Status s = co_await node::run_node_agent(all, k.node, client.get());
+  all.cancel();
+  co_await group.join();
+  co_await informers.join();
+  co_return s;
+}
+
+}  // namespace
+
+int kubelet_main(const std::vector<std::string>& args) {
+  KubeletFlags k;
+  Flags flags(
+      "Runs a node: the kubelet, its pod network and its service proxy.\n\nUsage:\n  keles kubelet "
+      "[flags]");
+  add_flags(flags, k);
+  Result<std::vector<std::string>> rest = flags.parse(args);
+  if (flags.help_wanted()) {
+    std::fputs(flags.help_text().c_str(), stdout);
+    return 0;
+  }
+  Status s = rest.status();
+  if (s.ok() && !rest->empty()) s = Status::bad_request("unknown command: " + rest->front());
+  if (s.ok()) s = finish_options(k);
+  if (!s.ok()) {
+    std::fprintf(stderr, "error: %s\n", s.message().c_str());
+    return 1;
+  }
+  log::set_verbosity(static_cast<int>(k.verbosity));
+  log::info("Starting kubelet", {{"version", kGitVersion}, {"node", k.name}});
+  return run_program([k](Context ctx) { return run_node(ctx, k); });
+}
+
+}  // namespace keles
