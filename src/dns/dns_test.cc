@@ -145,7 +145,10 @@ Task<void> talk(Context ctx, DnsServer* server, RealLoop* loop) {
   auto socket = net::UdpSocket::bind(*loop, "127.0.0.1", 0);
   Context limited = ctx.with_timeout(5s);
   std::string q = question("web.default.svc.cluster.local", kA);
-  Status sent = co_await (*socket)->send(limited, q, {"127.0.0.1", server->port()});
+  net::UdpAddress to;
+  to.ip = "127.0.0.1";
+  to.port = server->port();
+  Status sent = co_await (*socket)->send(limited, q, to);
   EXPECT_TRUE(sent.ok()) << sent.to_string();
   auto reply = co_await (*socket)->receive(limited);
   EXPECT_TRUE(reply.ok()) << reply.status().to_string();

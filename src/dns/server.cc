@@ -157,7 +157,10 @@ class Server final : public DnsServer {
     message[0] = static_cast<char>(id >> 8);
     message[1] = static_cast<char>(id);
     Context limited = ctx.with_timeout(kForwardTimeout);
-    Status s = co_await (*socket)->send(limited, message, {upstream, 53});
+    net::UdpAddress to;  // a local: GCC 12 destroys braced temporaries in an awaited call twice
+    to.ip = upstream;
+    to.port = 53;
+    Status s = co_await (*socket)->send(limited, message, to);
     if (!s.ok()) co_return s;
     for (;;) {
       Result<net::UdpSocket::Datagram> r = co_await (*socket)->receive(limited);
