@@ -7,6 +7,8 @@
 #include <iterator>
 
 #include "base/file.h"
+#include "base/flags.h"
+#include "keles/commands.h"
 
 namespace keles {
 
@@ -25,31 +27,19 @@ int fail(const std::string& what) {
 
 }  // namespace
 
-int convert_main(int argc, char** argv) {
+int convert_main(const std::vector<std::string>& args) {
   std::string file, output = "yaml";
-  for (int i = 1; i < argc; ++i) {
-    std::string arg = argv[i];
-    auto value = [&](std::string_view flag, std::string_view longer) -> const char* {
-      if (arg == flag || arg == longer) return i + 1 < argc ? argv[++i] : "";
-      if (arg.starts_with(longer) && arg.size() > longer.size() && arg[longer.size()] == '=') {
-        return argv[i] + longer.size() + 1;
-      }
-      if (arg.starts_with(flag) && !arg.starts_with("--") && arg.size() > 2) return argv[i] + 2;
-      return nullptr;
-    };
-    if (arg == "-h" || arg == "--help") {
-      std::cout << kUsage;
-      return 0;
-    }
-    if (const char* f = value("-f", "--filename")) {
-      file = f;
-    } else if (const char* o = value("-o", "--output")) {
-      output = o;
-    } else {
-      return fail("unknown argument " + arg + "\n" + kUsage);
-    }
+  Flags flags(kUsage);
+  flags.add("filename", &file, "The file to read, or - for standard input.", 'f');
+  flags.add("output", &output, "json, yaml or protobuf.", 'o');
+  Result<std::vector<std::string>> rest = flags.parse(args);
+  if (!rest.ok()) return fail(rest.status().message());
+  if (flags.help_wanted()) {
+    std::cout << flags.help_text();
+    return 0;
   }
-  if (file.empty()) return fail(std::string("-f is required\n") + kUsage);
+  if (!rest->empty()) return fail("unknown argument " + rest->front());
+  if (file.empty()) return fail("-f is required");
   std::string input;
   if (file == "-") {
     input.assign(std::istreambuf_iterator<char>(std::cin), {});

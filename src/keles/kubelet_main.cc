@@ -130,7 +130,9 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
   choice.path = k.kubeconfig;
   Result<ClientConfig> config = load_client_config(choice);
   if (!config.ok()) co_return config.status();
-  std::unique_ptr<Client> client = make_https_client(ctx.loop(), *config);
+  HttpsClientOptions client_options;
+  client_options.user_agent = "kubelet/" + std::string(kGitVersion);
+  auto client = std::make_unique<HttpsClient>(ctx.loop(), *config, client_options);
   Context all = ctx.child();
   TaskGroup group(ctx.loop());
   InformerFactory informers(*client);
