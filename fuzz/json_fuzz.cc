@@ -6,6 +6,7 @@
 #include "api/core_v1.h"
 #include "machinery/codec_json.h"
 #include "machinery/decode.h"
+#include "seeds.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace keles;
@@ -22,4 +23,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   write_json(out, pod, doc->root);
   if (!parse_json(out).ok()) std::abort();
   return 0;
+}
+
+std::vector<std::string_view> fuzz_seeds() {
+  return {R"({"metadata":{"name":"a","creationTimestamp":"2024-01-01T02:00:00+02:00"},"spec":{)"
+          R"("containers":[{"name":"c","image":"x","resources":{"limits":{"cpu":"1000m"}}}]}})",
+          R"({"spec":{"containers":[{"ports":[{"containerPort":80,"hostPort":1.5}]}],"x":null}})",
+          R"([1,-2.5e10,"\u00e9\ud83d\ude00",true,null,{"a":[],"b":{}}])", "{\"a\":1,\"a\":2}"};
 }

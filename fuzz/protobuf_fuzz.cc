@@ -3,8 +3,8 @@
 #include <cstdlib>
 
 #include "api/core_v1.h"
-#include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
+#include "seeds.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace keles;
@@ -17,4 +17,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto again = decode_protobuf(pod, once);
   if (!again.ok() || encode_protobuf(pod, again->root) != once) std::abort();
   return 0;
+}
+
+std::vector<std::string_view> fuzz_seeds() {
+  // metadata {name: "a", labels: {k: v}}, spec {containers [{name: "c"}], nodeName: "n"}.
+  static constexpr char kPod[] =
+      "\x0a\x0d\x0a\x01"
+      "a"
+      "\x5a\x06\x0a\x01k\x12\x01v\x12\x08\x12\x03\x0a\x01"
+      "c"
+      "\x52\x01n";
+  static constexpr char kEnvelope[] = "k8s\0\x0a\x09\x0a\x02v1\x12\x03Pod\x12\x00\x1a\x00\"\x00";
+  return {{kPod, sizeof(kPod) - 1}, {kEnvelope, sizeof(kEnvelope) - 1}};
 }

@@ -1,0 +1,374 @@
+#include "server/discovery.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "api/apidiscovery_v2.h"
+#include "api/meta_v1.h"
+#include "machinery/codec_json.h"
+#include "machinery/codec_protobuf.h"
+#include "machinery/codec_yaml.h"
+
+namespace keles::server {
+
+namespace meta = api::meta_v1;
+namespace apidiscovery = api::apidiscovery_v2;
+
+namespace {
+
+// The order in which upstream's aggregator names the built-in groups; others follow by name.
+constexpr std::array<std::string_view, 21> kGroupOrder = {
+    "",
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+};
+
+size_t group_rank(std::string_view group) {
+  return std::find(kGroupOrder.begin(), kGroupOrder.end(), group) - kGroupOrder.begin();
+}
+
+std::string group_version(std::string_view group, std::string_view version) {
+  return group.empty() ? std::string(version) : std::string(group) + '/' + std::string(version);
+}
+
+struct ParsedVersion {
+  bool known = false;
+  int major = 0, stage = 0, minor = 0;  // stage: 3 stable, 2 beta, 1 alpha
+};
+
+ParsedVersion parse_version(std::string_view v) {
+  ParsedVersion out;
+  if (!v.starts_with('v')) return out;
+  const char* at = v.data() + 1;
+  const char* end = v.data() + v.size();
+  auto number = [&](int& into) {
+    auto r = std::from_chars(at, end, into);
+    at = r.ptr;
+    return r.ec == std::errc();
+  };
+  if (!number(out.major)) return out;
+  std::string_view rest(at, end - at);
+  out.stage = 3;
+  if (rest.starts_with("alpha") || rest.starts_with("beta")) {
+    const bool alpha = rest[0] == 'a';
+    out.stage = alpha ? 1 : 2;
+    at += alpha ? 5 : 4;
+    if (!number(out.minor)) return out;
+  }
+  out.known = at == end;
+  return out;
+}
+
+enum class Form : uint8_t { kJson, kYaml, kProtobuf };
+struct Choice {
+  Form form = Form::kJson;
+  bool aggregated = false;
+};
+
+std::string_view trim(std::string_view s) {
+  while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
+  while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
+  return s;
+}
+
+std::string_view take(std::string_view& s, char separator) {
+  const size_t at = s.find(separator);
+  std::string_view out = trim(s.substr(0, at));
+  s.remove_prefix(at == std::string_view::npos ? s.size() : at + 1);
+  return out;
+}
+
+// The first of the accepted media types that can be given.
+Choice choose(std::string_view accept) {
+  while (!accept.empty()) {
+    std::string_view parameters = take(accept, ',');
+    std::string_view type = take(parameters, ';');
+    Choice out;
+    if (type == "application/vnd.kubernetes.protobuf") {
+      out.form = Form::kProtobuf;
+    } else if (type == "application/yaml") {
+      out.form = Form::kYaml;
+    } else if (type != "application/json" && type != "*/*" && type != "application/*") {
+      continue;
+    }
+    std::string_view g, v, as;
+    while (!parameters.empty()) {
+      std::string_view p = take(parameters, ';');
+      if (p.starts_with("g=")) g = p.substr(2);
+      if (p.starts_with("v=")) v = p.substr(2);
+      if (p.starts_with("as=")) as = p.substr(3);
+    }
+    if (as.empty()) return out;
+    if (g == "apidiscovery.k8s.io" && v == "v2" && as == "APIGroupDiscoveryList") {
+      out.aggregated = true;
+      return out;
+    }
+  }
+  return {};
+}
+
+// A name for the content: two rounds of FNV-1a.
+std::string etag_of(std::string_view bytes) {
+  std::string out = "\"";
+  for (uint64_t h : {uint64_t{14695981039346656037u}, uint64_t{1099511628211u * 7919u}}) {
+    for (char c : bytes) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
+    char hex[17];
+    std::snprintf(hex, sizeof(hex), "%016llX", static_cast<unsigned long long>(h));
+    out += hex;
+  }
+  return out + '"';
+}
+
+DiscoveryBody encode(const KindDesc& kind, const Document& doc, Choice choice) {
+  DiscoveryBody out;
+  std::string bytes;
+  if (choice.form == Form::kProtobuf) {
+    bytes = encode_object(kind, doc.root);
+    out.content_type = "application/vnd.kubernetes.protobuf";
+  } else {
+    write_json(bytes, kind, doc.root);
+    out.content_type = "application/json";
+    if (choice.form == Form::kYaml) {
+      if (auto tree = parse_json(bytes); tree.ok()) bytes = write_yaml(tree->root);
+      out.content_type = "application/yaml";
+    } else {
+      bytes += '\n';
+    }
+  }
+  if (choice.aggregated) {
+    out.content_type += ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    out.etag = etag_of(bytes);
+  }
+  out.bytes = std::make_shared<const std::string>(std::move(bytes));
+  return out;
+}
+
+template <class Edit>
+void add_strings(Edit list, std::span<const std::string_view> values) {
+  for (std::string_view v : values) list.add(v);
+}
+
+void add_any_address(ListEdit<meta::ServerAddressByClientCIDREdit> list,
+                     std::string_view server_address) {
+  auto a = list.add();
+  a.set_client_cidr("0.0.0.0/0");
+  a.set_server_address(server_address);
+}
+
+}  // namespace
+
+bool version_before(std::string_view a, std::string_view b) {
+  const ParsedVersion x = parse_version(a), y = parse_version(b);
+  if (x.known != y.known) return x.known;
+  if (!x.known) return a < b;
+  if (x.stage != y.stage) return x.stage > y.stage;
+  if (x.major != y.major) return x.major > y.major;
+  return x.minor > y.minor;
+}
+
+Discovery::Discovery(std::span<const KindDesc* const> kinds) {
+  for (const KindDesc* k : kinds) {
+    auto g = std::find_if(groups_.begin(), groups_.end(),
+                          [&](const Group& x) { return x.name == k->group; });
+    if (g == groups_.end()) g = groups_.insert(groups_.end(), Group{k->group, {}});
+    auto v = std::find_if(g->versions.begin(), g->versions.end(),
+                          [&](const Version& x) { return x.version == k->version; });
+    if (v == g->versions.end()) v = g->versions.insert(v, Version{k->version, {}});
+    v->kinds.push_back(k);
+  }
+  std::sort(groups_.begin(), groups_.end(), [](const Group& a, const Group& b) {
+    const size_t x = group_rank(a.name), y = group_rank(b.name);
+    return x != y ? x < y : a.name < b.name;
+  });
+  for (Group& g : groups_) {
+    std::sort(g.versions.begin(), g.versions.end(), [](const Version& a, const Version& b) {
+      return version_before(a.version, b.version);
+    });
+    for (Version& v : g.versions) {
+      std::sort(v.kinds.begin(), v.kinds.end(),
+                [](const KindDesc* a, const KindDesc* b) { return a->plural < b->plural; });
+    }
+  }
+}
+
+const Discovery::Group* Discovery::find(std::string_view name) const {
+  auto g =
+      std::find_if(groups_.begin(), groups_.end(), [&](const Group& x) { return x.name == name; });
+  return g == groups_.end() ? nullptr : &*g;
+}
+
+bool Discovery::serves_group(std::string_view group) const { return find(group) != nullptr; }
+
+Document Discovery::api_versions(std::string_view server_address) const {
+  Draft<meta::APIVersionsEdit> d;
+  if (const Group* core = find("")) {
+    for (const Version& v : core->versions) d->edit_versions().add(v.version);
+  }
+  add_any_address(d->edit_server_address_by_client_cidrs(), server_address);
+  return d.take();
+}
+
+namespace {
+template <class G>
+void fill_group(meta::APIGroupEdit out, const G& g) {
+  out.set_name(g.name);
+  auto versions = out.edit_versions();
+  for (const auto& v : g.versions) {
+    auto x = versions.add();
+    x.set_group_version(group_version(g.name, v.version));
+    x.set_version(v.version);
+  }
+  auto preferred = out.edit_preferred_version();
+  preferred.set_group_version(group_version(g.name, g.versions.front().version));
+  preferred.set_version(g.versions.front().version);
+}
+}  // namespace
+
+Document Discovery::group(const Group& g) const {
+  Draft<meta::APIGroupEdit> d;
+  fill_group(*d, g);
+  return d.take();
+}
+
+Document Discovery::group_list() const {
+  Draft<meta::APIGroupListEdit> d;
+  auto list = d->edit_groups();
+  for (const Group& g : groups_) {
+    if (!g.name.empty()) fill_group(list.add(), g);
+  }
+  return d.take();
+}
+
+Document Discovery::resource_list(const Group& g, const Version& v) const {
+  Draft<meta::APIResourceListEdit> d;
+  d->set_group_version(group_version(g.name, v.version));
+  auto list = d->edit_resources();
+  for (const KindDesc* k : v.kinds) {
+    auto r = list.add();
+    r.set_name(k->plural);
+    r.set_singular_name(k->singular);
+    r.set_namespaced(k->namespaced);
+    r.set_kind(k->kind);
+    add_strings(r.edit_verbs(), k->verbs);
+    if (!k->short_names.empty()) add_strings(r.edit_short_names(), k->short_names);
+    if (!k->categories.empty()) add_strings(r.edit_categories(), k->categories);
+    for (const SubresourceDesc& s : k->subresources) {
+      auto sub = list.add();
+      sub.set_name(std::string(k->plural) + '/' + std::string(s.name));
+      sub.set_singular_name("");
+      sub.set_namespaced(k->namespaced);
+      if (!s.group.empty()) sub.set_group(s.group);
+      if (!s.version.empty()) sub.set_version(s.version);
+      sub.set_kind(s.kind.empty() ? k->kind : s.kind);
+      add_strings(sub.edit_verbs(), s.verbs);
+    }
+  }
+  return d.take();
+}
+
+namespace {
+
+void set_response_kind(meta::GroupVersionKindEdit out, std::string_view group,
+                       std::string_view version, std::string_view kind) {
+  out.set_group(group);
+  out.set_version(version);
+  out.set_kind(kind);
+}
+
+void fill_resource(apidiscovery::APIResourceDiscoveryEdit r, const KindDesc& k) {
+  r.set_resource(k.plural);
+  set_response_kind(r.edit_response_kind(), k.group, k.version, k.kind);
+  r.set_scope(k.namespaced ? "Namespaced" : "Cluster");
+  r.set_singular_resource(k.singular);
+  add_strings(r.edit_verbs(), k.verbs);
+  if (!k.short_names.empty()) add_strings(r.edit_short_names(), k.short_names);
+  if (!k.categories.empty()) add_strings(r.edit_categories(), k.categories);
+  for (const SubresourceDesc& s : k.subresources) {
+    auto sub = r.edit_subresources().add();
+    sub.set_subresource(s.name);
+    const bool foreign = !s.version.empty();
+    set_response_kind(sub.edit_response_kind(), foreign ? s.group : k.group,
+                      foreign ? s.version : k.version, s.kind.empty() ? k.kind : s.kind);
+    add_strings(sub.edit_verbs(), s.verbs);
+  }
+}
+
+}  // namespace
+
+Document Discovery::aggregated(bool core) const {
+  Document doc;
+  doc.root = Value::map();
+  EditTarget root{&doc.root, &doc.arena};
+  Value& items = doc.root.set(doc.arena, "items", Value::list());
+  ListEdit<apidiscovery::APIGroupDiscoveryEdit> list(EditTarget{&items, root.arena});
+  for (const Group& g : groups_) {
+    if (g.name.empty() != core) continue;
+    auto out = list.add();
+    auto metadata = out.edit_metadata();
+    if (!core) metadata.set_name(g.name);
+    auto versions = out.edit_versions();
+    for (const Version& v : g.versions) {
+      auto x = versions.add();
+      x.set_version(v.version);
+      auto resources = x.edit_resources();
+      for (const KindDesc* k : v.kinds) fill_resource(resources.add(), *k);
+      x.set_freshness("Current");
+    }
+  }
+  return doc;
+}
+
+std::optional<DiscoveryBody> Discovery::get(std::string_view path, std::string_view accept,
+                                            std::string_view server_address) const {
+  while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  Choice choice = choose(accept);
+  const bool api = path == "/api", apis = path == "/apis";
+  if ((api || apis) && choice.aggregated) {
+    const KindDesc* kind = find_kind("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList");
+    return encode(*kind, aggregated(api), choice);
+  }
+  choice.aggregated = false;
+  if (api) return encode(kind_of<meta::APIVersions>(), api_versions(server_address), choice);
+  if (apis) return encode(kind_of<meta::APIGroupList>(), group_list(), choice);
+  std::string_view group_name, version;
+  if (path.starts_with("/api/")) {
+    version = path.substr(5);
+    if (version.empty()) return std::nullopt;
+  } else if (path.starts_with("/apis/")) {
+    std::string_view rest = path.substr(6);
+    group_name = take(rest, '/');
+    version = rest;
+    if (group_name.empty()) return std::nullopt;
+  } else {
+    return std::nullopt;
+  }
+  const Group* g = find(group_name);
+  if (g == nullptr) return std::nullopt;
+  if (version.empty()) return encode(kind_of<meta::APIGroup>(), group(*g), choice);
+  for (const Version& v : g->versions) {
+    if (v.version != version) continue;
+    return encode(kind_of<meta::APIResourceList>(), resource_list(*g, v), choice);
+  }
+  return std::nullopt;
+}
+
+}  // namespace keles::server

@@ -1,0 +1,129 @@
+// Discovery against the table of upstream's resources.
+#include "server/discovery.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+
+#include "api/meta_v1.h"
+#include "base/file.h"
+#include "machinery/codec_json.h"
+#include "machinery/codec_protobuf.h"
+
+namespace keles::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path shared_dir() {
+  const char* env = std::getenv("KELES_SHARED");
+  return env != nullptr ? fs::path(env) : fs::path(KELES_SOURCE_DIR) / ".." / "shared";
+}
+
+Document get(const Discovery& d, std::string_view path,
+             std::string_view accept = "application/json") {
+  auto body = d.get(path, accept, "10.0.0.1:6443");
+  EXPECT_TRUE(body.has_value()) << path;
+  if (!body) return {};
+  auto doc = parse_json(*body->bytes);
+  EXPECT_TRUE(doc.ok()) << *body->bytes;
+  return doc.ok() ? std::move(*doc) : Document();
+}
+
+constexpr std::string_view kAggregated =
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
+    "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+
+TEST(Discovery, EqualsUpstreamsTable) {
+  const fs::path file = shared_dir() / "api" / "v1.36" / "resources.json";
+  if (!fs::exists(file)) GTEST_SKIP() << "the shared tables are not at " << file;
+  auto text = read_file(file.string());
+  ASSERT_TRUE(text.ok());
+  auto table = parse_json(*text);
+  ASSERT_TRUE(table.ok());
+  Discovery d(all_kinds());
+  size_t versions = 0;
+  for (const Member& gv : table->root.members()) {
+    SCOPED_TRACE(std::string(gv.key()));
+    const bool core = gv.key() == "v1";
+    Document ours = get(d, (core ? "/api/" : "/apis/") + std::string(gv.key()));
+    EXPECT_EQ(ours.root["groupVersion"].as_string(), gv.key());
+    std::map<std::string_view, const Value*> by_name;
+    for (const Value& r : ours.root["resources"].items()) by_name[r["name"].as_string()] = &r;
+    EXPECT_EQ(by_name.size(), gv.value.size());
+    for (const Value& want : gv.value.items()) {
+      auto at = by_name.find(want["name"].as_string());
+      ASSERT_NE(at, by_name.end()) << want["name"].as_string();
+      EXPECT_TRUE(at->second->equals(want)) << to_json(*at->second) << "\n" << to_json(want);
+    }
+    ++versions;
+  }
+  EXPECT_EQ(versions, table->root.size());
+}
+
+TEST(Discovery, GroupsAndVersions) {
+  Discovery d(all_kinds());
+  Document api = get(d, "/api");
+  EXPECT_EQ(api.root["kind"].as_string(), "APIVersions");
+  EXPECT_EQ(api.root["versions"].at(0).as_string(), "v1");
+  EXPECT_EQ(api.root["serverAddressByClientCIDRs"].at(0)["serverAddress"].as_string(),
+            "10.0.0.1:6443");
+  Document groups = get(d, "/apis");
+  EXPECT_EQ(groups.root["kind"].as_string(), "APIGroupList");
+  EXPECT_EQ(groups.root["groups"].at(1)["name"].as_string(), "apps");
+  Document autoscaling = get(d, "/apis/autoscaling/");
+  EXPECT_EQ(autoscaling.root["preferredVersion"]["version"].as_string(), "v2");
+  EXPECT_EQ(autoscaling.root["versions"].size(), 2u);
+  EXPECT_FALSE(d.get("/apis/none", "", "").has_value());
+  EXPECT_FALSE(d.get("/apis/apps/v9", "", "").has_value());
+  EXPECT_FALSE(d.get("/api/v2", "", "").has_value());
+  EXPECT_FALSE(d.get("/version", "", "").has_value());
+}
+
+TEST(Discovery, Aggregated) {
+  Discovery d(all_kinds());
+  auto body = d.get("/apis", kAggregated, "");
+  ASSERT_TRUE(body.has_value());
+  EXPECT_EQ(body->content_type,
+            "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+  EXPECT_EQ(body->etag.size(), 34u);
+  auto doc = parse_json(*body->bytes);
+  ASSERT_TRUE(doc.ok());
+  EXPECT_EQ(doc->root["kind"].as_string(), "APIGroupDiscoveryList");
+  const Value& apps = doc->root["items"].at(1);
+  EXPECT_EQ(apps["metadata"]["name"].as_string(), "apps");
+  const Value& deployments = apps["versions"].at(0)["resources"].at(2);
+  EXPECT_EQ(deployments["resource"].as_string(), "deployments");
+  EXPECT_EQ(deployments["scope"].as_string(), "Namespaced");
+  EXPECT_EQ(deployments["responseKind"]["group"].as_string(), "apps");
+  EXPECT_EQ(deployments["subresources"].at(0)["responseKind"]["group"].as_string(), "autoscaling");
+  Document core = get(d, "/api", kAggregated);
+  EXPECT_EQ(core.root["items"].size(), 1u);
+  // A group's own page has no such form.
+  Document plain = get(d, "/api/v1", kAggregated);
+  EXPECT_EQ(plain.root["kind"].as_string(), "APIResourceList");
+}
+
+TEST(Discovery, OtherEncodings) {
+  Discovery d(all_kinds());
+  auto pb = d.get("/apis", "application/vnd.kubernetes.protobuf", "");
+  ASSERT_TRUE(pb.has_value());
+  EXPECT_TRUE(decode_object_protobuf(kind_of<api::meta_v1::APIGroupList>(), *pb->bytes).ok());
+  auto yaml = d.get("/apis", "application/yaml", "");
+  ASSERT_TRUE(yaml.has_value());
+  EXPECT_TRUE(yaml->bytes->starts_with("apiVersion: v1\n"));
+}
+
+TEST(Discovery, VersionOrder) {
+  EXPECT_TRUE(version_before("v2", "v1"));
+  EXPECT_TRUE(version_before("v1", "v2beta1"));
+  EXPECT_TRUE(version_before("v1beta2", "v1beta1"));
+  EXPECT_TRUE(version_before("v1beta1", "v1alpha9"));
+  EXPECT_TRUE(version_before("v10", "v9"));
+  EXPECT_TRUE(version_before("v1", "other"));
+}
+
+}  // namespace
+}  // namespace keles::server
