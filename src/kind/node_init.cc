@@ -163,12 +163,11 @@ class Supervisor {
   // In a child of its own, as soon as containerd answers.
   void import_images() {
     if (spec_.images.empty()) return;
-    std::string script =
-        "for i in $(seq 600); do ctr version >/dev/null 2>&1 && break; "
-        "sleep 0.05; done; for f in " +
-        std::string(kNodeImages) +
-        "/*.tar; do ctr -n k8s.io images import \"$f\"; done; "
-        "touch /run/keles/images-imported";
+    std::string script = "until [ -S " + std::string(kContainerdSocket) +
+                         " ] && ctr version >/dev/null 2>&1; do sleep 0.05; done; for f in " +
+                         kNodeImages +
+                         "/*.tar; do ctr -n k8s.io images import \"$f\"; done; "
+                         "touch /run/keles/images-imported";
     start_process("images", {"/bin/sh", "-c", script});
   }
 
