@@ -1,0 +1,198 @@
+#include "node/logs/cri_log.h"
+
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "base/file.h"
+
+namespace keles::node {
+namespace {
+
+constexpr size_t kChunk = 256 * 1024;
+constexpr size_t kMaxLine = 1024 * 1024;
+
+class File {
+ public:
+  explicit File(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  ~File() {
+    if (fd_ >= 0) close(fd_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  bool is_open() const { return fd_ >= 0; }
+  int fd() const { return fd_; }
+  ino_t inode() const {
+    struct stat st;
+    return fstat(fd_, &st) == 0 ? st.st_ino : 0;
+  }
+
+ private:
+  int fd_;
+};
+
+ino_t inode_of(const std::string& path) {
+  struct stat st;
+  return stat(path.c_str(), &st) == 0 ? st.st_ino : 0;
+}
+
+Status file_error(const std::string& path) {
+  if (errno == ENOENT) return Status(Reason::kNotFound, "log file " + path + " does not exist");
+  return Status::internal("log file " + path + ": " + std::strerror(errno));
+}
+
+}  // namespace
+
+std::optional<LogEntry> parse_log_entry(std::string_view line) {
+  LogEntry e;
+  size_t a = line.find(' ');
+  if (a == std::string_view::npos || a < 20 || a > 40) return std::nullopt;
+  e.timestamp = line.substr(0, a);
+  line.remove_prefix(a + 1);
+  if (line.starts_with("stderr ")) {
+    e.is_stderr = true;
+  } else if (!line.starts_with("stdout ")) {
+    return std::nullopt;
+  }
+  line.remove_prefix(7);
+  // Tags are separated by colons; the first says whether the line goes on.
+  size_t b = line.find(' ');
+  std::string_view tags = line.substr(0, b);
+  std::string_view first = tags.substr(0, tags.find(':'));
+  if (first != "P" && first != "F") return std::nullopt;
+  e.partial = first == "P";
+  e.text = b == std::string_view::npos ? std::string_view() : line.substr(b + 1);
+  return e;
+}
+
+bool LogFilter::line(std::string_view line, std::string& out) {
+  if (left_ == 0) return false;
+  auto e = parse_log_entry(line);
+  if (!e) return true;
+  if (options_.stream == "Stdout" && e->is_stderr) return true;
+  if (options_.stream == "Stderr" && !e->is_stderr) return true;
+  // Both are UTC with nine decimals when containerd wrote them; compared as text up to the zone.
+  if (!options_.since.empty() && e->timestamp < options_.since) return true;
+  bool& in_line = in_line_[e->is_stderr];
+  size_t before = out.size();
+  if (options_.timestamps && !in_line) {
+    out.append(e->timestamp);
+    out.push_back(' ');
+  }
+  out.append(e->text);
+  if (!e->partial) out.push_back('\n');
+  in_line = e->partial;
+  if (left_ < 0) return true;
+  int64_t added = static_cast<int64_t>(out.size() - before);
+  if (added >= left_) {
+    out.resize(before + static_cast<size_t>(left_));
+    left_ = 0;
+    return false;
+  }
+  left_ -= added;
+  return true;
+}
+
+Result<int64_t> tail_offset(const std::string& path, int64_t lines) {
+  File f(path);
+  if (!f.is_open()) return file_error(path);
+  struct stat st;
+  if (fstat(f.fd(), &st) != 0) return file_error(path);
+  if (lines <= 0) return static_cast<int64_t>(st.st_size);
+  std::string chunk(65536, '\0');
+  int64_t at = st.st_size, seen = 0;
+  bool last = true;  // the newline that ends the file begins no line
+  while (at > 0) {
+    int64_t n = std::min<int64_t>(at, static_cast<int64_t>(chunk.size()));
+    at -= n;
+    if (pread(f.fd(), chunk.data(), static_cast<size_t>(n), at) != n) return file_error(path);
+    for (int64_t i = n - 1; i >= 0; --i) {
+      if (chunk[static_cast<size_t>(i)] != '\n') {
+        last = false;
+        continue;
+      }
+      if (last) {
+        last = false;
+        continue;
+      }
+      if (++seen == lines) return at + i + 1;
+    }
+  }
+  return 0;
+}
+
+Task<Status> read_log(Context ctx, std::string path, LogOptions options,
+                      std::function<Task<Status>(std::string)> sink, std::function<bool()> running) {
+  int64_t offset = 0;
+  if (options.tail_lines) {
+    auto at = tail_offset(path, *options.tail_lines);
+    if (!at.ok()) co_return at.status();
+    offset = *at;
+  }
+  auto file = std::make_unique<File>(path);
+  if (!file->is_open()) co_return file_error(path);
+  LogFilter filter(options);
+  std::string pending, buffer(kChunk, '\0');
+  Duration pause = 10ms;
+  while (true) {
+    // Asked before reading: what was written before the container ended is read once more.
+    bool more_to_come = options.follow && running();
+    ssize_t n = pread(file->fd(), buffer.data(), buffer.size(), offset);
+    if (n < 0) co_return file_error(path);
+    if (n > 0) {
+      offset += n;
+      pending.append(buffer.data(), static_cast<size_t>(n));
+      std::string out;
+      size_t start = 0;
+      bool go_on = true;
+      for (size_t nl; go_on && (nl = pending.find('\n', start)) != std::string::npos; start = nl + 1)
+        go_on = filter.line(std::string_view(pending).substr(start, nl - start), out);
+      pending.erase(0, start);
+      if (pending.size() > kMaxLine) pending.clear();
+      if (!out.empty()) {
+        Status s = co_await sink(std::move(out));
+        if (!s.ok()) co_return s;
+      }
+      if (!go_on) co_return Status();
+      pause = 10ms;
+      continue;
+    }
+    if (inode_of(path) != file->inode()) {  // rotated: the rest is in the new file
+      auto next = std::make_unique<File>(path);
+      if (next->is_open()) {
+        file = std::move(next);
+        offset = 0;
+        continue;
+      }
+    }
+    if (!more_to_come) co_return Status();
+    Status s = co_await ctx.sleep(pause);
+    if (!s.ok()) co_return s;
+    pause = std::min<Duration>(pause * 2, 200ms);
+  }
+}
+
+Result<bool> rotate_log(const std::string& path, int64_t max_bytes, int keep,
+                        const std::string& time) {
+  struct stat st;
+  if (stat(path.c_str(), &st) != 0 || st.st_size <= max_bytes) return false;
+  size_t slash = path.rfind('/');
+  std::string dir = path.substr(0, slash), base = path.substr(slash + 1);
+  TRY_ASSIGN(names, list_directory(dir));
+  std::vector<std::string> old;  // sorted: the time in the name grows
+  for (const std::string& n : names)
+    if (n.starts_with(base + ".")) old.push_back(n);
+  // The live file and the one made now count.
+  for (size_t i = 0; i + static_cast<size_t>(std::max(keep - 2, 0)) < old.size(); ++i)
+    unlink((dir + "/" + old[i]).c_str());
+  if (rename(path.c_str(), (path + "." + time).c_str()) != 0) return file_error(path);
+  return true;
+}
+
+}  // namespace keles::node

@@ -1,0 +1,52 @@
+// From a Pod to what the runtime is asked to make. Pure, apart from reading the host's resolv.conf
+// given as text.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/core_v1.h"
+#include "base/status.h"
+#include "node/cri/runtime.h"
+#include "node/pods/env.h"
+
+namespace keles::node {
+
+struct DnsDefaults {
+  std::vector<std::string> cluster_servers;  // "10.96.0.10"
+  std::string cluster_domain = "cluster.local";
+  std::string host_resolv_conf;  // its text
+};
+
+std::string pod_log_directory(const std::string& logs, const api::core_v1::Pod& pod);
+std::string pod_full_name(const api::core_v1::Pod& pod);  // name_ns(uid)
+std::string pod_hostname(const api::core_v1::Pod& pod);
+
+// `cgroup_parent` as the runtime's cgroup driver spells it.
+cri::SandboxConfig make_sandbox_config(const api::core_v1::Pod& pod, uint32_t attempt,
+                                       const std::string& logs, const std::string& cgroup_parent,
+                                       const DnsDefaults& dns);
+
+struct ContainerInputs {
+  const api::core_v1::Pod* pod = nullptr;
+  const api::core_v1::Container* container = nullptr;
+  uint32_t attempt = 0;
+  cri::Image image;
+  Environment environment;
+  // Volume name -> directory (or file) on the host.
+  std::map<std::string, std::string> volumes;
+  std::string hosts_file;        // "" = not managed
+  std::string termination_file;  // on the host
+  int64_t node_memory_bytes = 0;
+};
+// kInvalid with CreateContainerConfigError's message.
+Result<cri::ContainerConfig> make_container_config(const ContainerInputs& in);
+
+// /etc/hosts of a pod.
+std::string hosts_file(const api::core_v1::Pod& pod, std::string_view pod_ip,
+                       std::string_view cluster_domain);
+
+}  // namespace keles::node

@@ -1,0 +1,359 @@
+// PodWorker's hands: starting and stopping containers, and the end of the pod.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "net/http.h"
+#include "node/pods/labels.h"
+#include "node/pods/pod_worker.h"
+
+namespace keles::node {
+
+using api::core_v1::Container;
+using api::core_v1::LifecycleHandler;
+using api::core_v1::Pod;
+using cri::ContainerState;
+
+namespace {
+
+std::vector<std::string> texts(const List<std::string_view>& list) {
+  std::vector<std::string> out;
+  for (std::string_view s : list) out.emplace_back(s);
+  return out;
+}
+
+// A file that any user in the container may write.
+Status make_world_writable(const std::string& path) {
+  TRY(make_directories(path.substr(0, path.rfind('/'))));
+  TRY(write_file(path, "", 0666));
+  if (chmod(path.c_str(), 0666) != 0) return Status::internal("chmod " + path);
+  return {};
+}
+
+}  // namespace
+
+Task<Result<Environment>> PodWorker::environment(Context ctx, Container c) {
+  std::string ns(pod_->metadata().namespace_());
+  std::map<ObjectCache::Key, std::optional<ObjectCache::Data>> data;
+  for (const ObjectCache::Key& key : referenced_objects(*pod_)) {
+    bool used = false;
+    for (auto e : c.env_from())
+      used = used || (key.secret ? e.secret_ref().name() : e.config_map_ref().name()) == key.name;
+    for (auto e : c.env()) {
+      auto from = e.value_from();
+      used = used || (key.secret ? from.secret_key_ref().name()
+                                 : from.config_map_key_ref().name()) == key.name;
+    }
+    if (!used) continue;
+    auto got = co_await s_.objects->get(ctx, key);
+    if (!got.ok()) co_return got.status();
+    data[key] = std::move(*got);
+  }
+  auto lookup = [&](bool secret, const std::string& name) -> std::optional<ObjectCache::Data> {
+    auto it = data.find({secret, ns, name});
+    return it == data.end() ? std::nullopt : it->second;
+  };
+  bool links = !pod_->spec().has_enable_service_links() || pod_->spec().enable_service_links();
+  co_return build_environment(*pod_, c, service_environment(s_.services(), ns, links), lookup,
+                              facts());
+}
+
+Task<Status> PodWorker::start_container(Context ctx, PodPlan::Start start) {
+  bool init = false;
+  Container c = container(start.name, &init);
+  if (!c) co_return Status::internal("no such container: " + start.name);
+  if (start.failed.ns != 0) backoff_[start.name].next(start.failed, ctx.loop().wall_now());
+  std::vector<cri::ImageAuth> auths;
+  for (auto ref : pod_->spec().image_pull_secrets()) {
+    auto got = co_await s_.objects->get(
+        ctx, {true, std::string(pod_->metadata().namespace_()), std::string(ref.name())});
+    if (!got.ok() || !got->has_value()) continue;
+    for (const char* field : {".dockerconfigjson", ".dockercfg"}) {
+      auto it = (*got)->find(field);
+      if (it == (*got)->end()) continue;
+      for (auto& a : auths_from_docker_config(it->second, c.image())) auths.push_back(a);
+    }
+  }
+  std::string name = start.name;
+  auto outcome = co_await s_.images->ensure(
+      ctx, uid_, std::string(c.image()), std::string(c.image_pull_policy()), std::move(auths),
+      [this, name](std::string type, std::string reason, std::string message) {
+        event(name, std::move(type), std::move(reason), std::move(message));
+      });
+  if (ctx.done()) co_return ctx.status();
+  if (!outcome.image) {
+    waiting_[start.name] = outcome.waiting;
+    WallTime now = ctx.loop().wall_now();
+    wake_at(outcome.retry_at.ns ? outcome.retry_at : now + 10s);
+    // ErrImagePull is what happened, ImagePullBackOff what is going on from then.
+    if (outcome.waiting.reason == "ErrImagePull") wake_at(now + 1s);
+    co_return Status::unavailable(outcome.waiting.reason);
+  }
+  Status s = co_await create_and_start(ctx, start, c, *outcome.image);
+  if (s.ok()) waiting_.erase(start.name);
+  if (!s.ok() && !ctx.done()) wake_at(ctx.loop().wall_now() + 5s);
+  co_await trim_dead(ctx, start.name);
+  co_return s;
+}
+
+Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Container c,
+                                         cri::Image image) {
+  auto fail = [&](const char* reason, const Status& s) {
+    if (ctx.done()) return ctx.status();
+    event(start.name, "Warning", "Failed", "Error: " + s.message());
+    waiting_[start.name] = {reason, s.message()};
+    return s;
+  };
+  const cri::Sandbox* sandbox = actual_.ready_sandbox();
+  if (!sandbox) co_return Status::unavailable("the pod's sandbox is gone");
+  std::string sandbox_id = sandbox->id;
+  uint32_t sandbox_attempt = sandbox->attempt;
+  ContainerInputs in;
+  Ref<Pod> pod = pod_;
+  in.pod = &*pod;
+  in.container = &c;
+  in.attempt = start.attempt;
+  in.image = std::move(image);
+  in.node_memory_bytes = s_.memory_bytes;
+  if (volumes_.size() < pod->spec().volumes().size()) {
+    Status s = co_await prepare(ctx);
+    if (!s.ok()) co_return s;
+  }
+  auto env = co_await environment(ctx, c);
+  if (!env.ok()) co_return fail("CreateContainerConfigError", env.status());
+  in.environment = std::move(*env);
+  in.volumes = volumes_;
+  std::string directory = s_.volumes->pod_directory(uid_);
+  if (!pod->spec().host_network() || !pod->spec().host_aliases().empty()) {
+    in.hosts_file = directory + "/etc-hosts";
+    std::string ip = pod->spec().host_network() ? s_.host_ip : actual_.pod_ip();
+    Status s = make_directories(directory);
+    // Written in place: containers hold the file itself.
+    if (s.ok() && !path_exists(in.hosts_file))
+      s = write_file(in.hosts_file, hosts_file(*pod, ip, s_.dns().cluster_domain));
+    if (!s.ok()) co_return fail("CreateContainerConfigError", s);
+  }
+  if (!c.termination_message_path().empty()) {
+    in.termination_file = termination_file(start.name, start.attempt);
+    Status s = make_world_writable(in.termination_file);
+    if (!s.ok()) co_return fail("CreateContainerConfigError", s);
+  }
+  auto config = make_container_config(in);
+  if (!config.ok()) co_return fail("CreateContainerConfigError", config.status());
+  Status logs = make_directories(pod_log_directory(s_.logs_directory, *pod) + "/" + start.name);
+  if (!logs.ok()) co_return fail("CreateContainerError", logs);
+  cri::SandboxConfig sandbox_config =
+      make_sandbox_config(*pod, sandbox_attempt, s_.logs_directory,
+                          s_.cgroups->parent_for_runtime(qos_of(*pod), uid_), s_.dns());
+  auto id = co_await s_.runtime->create_container(ctx, sandbox_id, std::move(*config),
+                                                  std::move(sandbox_config));
+  if (!id.ok()) co_return fail("CreateContainerError", id.status());
+  s_.register_id(*id, uid_);
+  event(start.name, "Normal", "Created", "Created container: " + start.name);
+  Status s = co_await s_.runtime->start_container(ctx, *id);
+  if (!s.ok()) {
+    (void)co_await refresh(ctx);
+    co_return fail("RunContainerError", s);
+  }
+  event(start.name, "Normal", "Started", "Started container " + start.name);
+  auto hook = c.lifecycle().post_start();
+  if (hook) {
+    s = co_await run_hook(ctx, c, hook, *id);
+    if (!s.ok() && !ctx.done()) {
+      event(start.name, "Warning", "FailedPostStartHook", "PostStartHook failed");
+      co_await kill(ctx, *id, start.name, "FailedPostStartHook", grace_seconds());
+      waiting_[start.name] = {"PostStartHookError", s.message()};
+      co_return s;
+    }
+  }
+  co_return Status();
+}
+
+// Dead containers of a name beyond the last: it is what lastState and `logs --previous` show.
+Task<void> PodWorker::trim_dead(Context ctx, std::string name) {
+  int kept = 0;
+  std::vector<std::string> old;
+  for (const cri::Container& c : actual_.containers)
+    if (c.name == name && c.state == ContainerState::kExited && ++kept > 1) old.push_back(c.id);
+  for (const std::string& id : old) {
+    std::string log = known_[id].log_path;
+    Status s = co_await s_.runtime->remove_container(ctx, id);
+    if (!s.ok()) continue;
+    if (!log.empty()) unlink(log.c_str());
+    known_.erase(id);
+    messages_.erase(id);
+  }
+}
+
+Task<Status> PodWorker::run_hook(Context ctx, Container c, LifecycleHandler hook,
+                                 std::string container_id) {
+  if (hook.exec()) {
+    auto r = co_await s_.runtime->exec_sync(ctx, container_id, texts(hook.exec().command()), 0);
+    if (!r.ok()) co_return r.status();
+    if (r->exit_code != 0)
+      co_return Status(Reason::kUnknown, "command exited with " + std::to_string(r->exit_code) +
+                                             ": " + r->out + r->err);
+    co_return Status();
+  }
+  if (hook.sleep()) co_return co_await ctx.sleep(std::chrono::seconds(hook.sleep().seconds()));
+  Document probe_tree;
+  api::core_v1::ProbeEdit probe(EditTarget{&probe_tree.root, &probe_tree.arena});
+  if (hook.http_get()) probe.set_http_get(hook.http_get());
+  if (hook.tcp_socket()) probe.set_tcp_socket(hook.tcp_socket());
+  std::string ip = pod_->spec().host_network() ? s_.host_ip : actual_.pod_ip();
+  ProbeOutcome o = co_await run_probe(ctx, probe, c, container_id, ip, s_.runtime);
+  if (o.success) co_return Status();
+  co_return Status(Reason::kUnknown, o.output);
+}
+
+Task<void> PodWorker::kill(Context ctx, std::string id, std::string name, std::string message,
+                           int64_t grace) {
+  event(name, "Normal", "Killing", message.empty() ? "Stopping container " + name : message);
+  TimePoint began = ctx.loop().now();
+  Container c = container(name);
+  auto hook = c.lifecycle().pre_stop();
+  if (hook && grace > 0) {
+    Status s = co_await run_hook(ctx.with_timeout(std::chrono::seconds(grace)), c, hook, id);
+    if (!s.ok() && !ctx.done())
+      event(name, "Warning", "FailedPreStopHook", "PreStopHook failed");
+    int64_t used = (ctx.loop().now() - began).count() / 1'000'000'000;
+    grace = std::max<int64_t>(grace - used, 2);
+  }
+  Status s = co_await s_.runtime->stop_container(ctx, id, grace);
+  if (!s.ok() && !s.is(Reason::kNotFound) && !ctx.done())
+    log::warn("Cannot stop a container", {{"pod", key_}, {"container", name}, {"error", s}});
+}
+
+Task<void> PodWorker::kill_task(Context ctx, std::string id, std::string name, int64_t grace) {
+  co_await kill(ctx, std::move(id), std::move(name), "", grace);
+}
+
+Task<void> PodWorker::stop_sandbox(Context ctx, std::string id) {
+  TaskGroup killing(ctx.loop());
+  for (const cri::Container& c : actual_.containers)
+    if (c.sandbox_id == id && c.state == ContainerState::kRunning)
+      killing.spawn(kill_task(ctx, c.id, c.name, grace_seconds()));
+  co_await killing.join();
+  Status s = co_await s_.runtime->stop_sandbox(ctx, id);
+  if (!s.ok() && !s.is(Reason::kNotFound) && !ctx.done())
+    log::warn("Cannot stop a sandbox", {{"pod", key_}, {"sandbox", id}, {"error", s}});
+  known_sandboxes_.erase(id);
+}
+
+// Main containers together, then sidecars in the reverse of their order, then the sandboxes.
+Task<void> PodWorker::stop_everything(Context ctx, int64_t grace) {
+  TimePoint began = ctx.loop().now();
+  auto left = [&] {
+    int64_t used = (ctx.loop().now() - began).count() / 1'000'000'000;
+    return grace == 0 ? 0 : std::max<int64_t>(grace - used, 2);
+  };
+  std::vector<cri::Container> sidecars;
+  TaskGroup killing(ctx.loop());
+  for (const cri::Container& c : actual_.containers) {
+    if (c.state != ContainerState::kRunning) continue;
+    bool init = false;
+    Container spec = container(c.name, &init);
+    if (init && is_sidecar(spec)) {
+      sidecars.push_back(c);
+    } else {
+      killing.spawn(kill_task(ctx, c.id, c.name, grace));
+    }
+  }
+  co_await killing.join();
+  auto order = [this](const cri::Container& c) {
+    int i = 0;
+    for (Container spec : pod_->spec().init_containers()) {
+      if (spec.name() == c.name) return i;
+      ++i;
+    }
+    return i;
+  };
+  std::sort(sidecars.begin(), sidecars.end(), [&](const auto& a, const auto& b) {
+    return order(a) > order(b);
+  });
+  for (const cri::Container& c : sidecars) co_await kill(ctx, c.id, c.name, "", left());
+  for (const cri::Sandbox& s : actual_.sandboxes) {
+    Status stopped = co_await s_.runtime->stop_sandbox(ctx, s.id);
+    if (!stopped.ok() && !stopped.is(Reason::kNotFound) && !ctx.done())
+      log::warn("Cannot stop a sandbox", {{"pod", key_}, {"error", stopped}});
+  }
+}
+
+Task<void> PodWorker::terminate(Context ctx) {
+  Duration pause = 100ms;
+  while (!ctx.done()) {
+    Status s = co_await refresh(ctx);
+    if (s.ok()) break;
+    (void)co_await ctx.sleep(pause);
+    pause = std::min<Duration>(pause * 2, 10s);
+  }
+  s_.probes->stop(uid_);
+  co_await stop_everything(ctx, removed_ ? std::min<int64_t>(grace_seconds(), 30)
+                                         : grace_seconds());
+  if (ctx.done()) co_return;
+  known_sandboxes_.clear();
+  pause = 100ms;
+  for (bool running = true; running && !ctx.done();) {
+    Status s = co_await refresh(ctx);
+    running = !s.ok();
+    for (const cri::Container& c : actual_.containers)
+      running = running || c.state == ContainerState::kRunning;
+    if (!running) break;
+    (void)co_await ctx.sleep(pause);
+    pause = std::min<Duration>(pause * 2, 5s);
+    co_await stop_everything(ctx, 0);
+  }
+  if (ctx.done()) co_return;
+  publish(true);
+  s_.objects->use(uid_, {});
+  s_.images->forget(uid_);
+  co_await delete_object(ctx);
+  co_await remove_from_runtime(ctx);
+}
+
+Task<void> PodWorker::delete_object(Context ctx) {
+  DeleteOptions options;
+  options.grace_period_seconds = 0;
+  options.uid = uid_;
+  Duration pause = 100ms;
+  while (!removed_ && !ctx.done()) {
+    auto r = co_await s_.client->remove(ctx.with_timeout(30s), &kind_of<Pod>(),
+                                        std::string(pod_->metadata().namespace_()),
+                                        std::string(pod_->metadata().name()), options);
+    // Another pod of the same name, or none: ours is gone.
+    if (r.ok() || r.status().is(Reason::kNotFound) || r.status().is(Reason::kConflict)) co_return;
+    log::warn("Cannot delete the pod's object", {{"pod", key_}, {"error", r.status()}});
+    (void)co_await ctx.sleep(pause);
+    pause = std::min<Duration>(pause * 2, 10s);
+  }
+}
+
+Task<void> PodWorker::remove_from_runtime(Context ctx) {
+  Duration pause = 100ms;
+  for (int attempt = 0; attempt < 10 && !ctx.done(); ++attempt) {
+    Status worst;
+    for (const cri::Container& c : actual_.containers) {
+      Status s = co_await s_.runtime->remove_container(ctx, c.id);
+      if (!s.ok() && !s.is(Reason::kNotFound)) worst = s;
+    }
+    for (const cri::Sandbox& sandbox : actual_.sandboxes) {
+      Status s = co_await s_.runtime->remove_sandbox(ctx, sandbox.id);
+      if (!s.ok() && !s.is(Reason::kNotFound)) worst = s;
+    }
+    Status s = s_.volumes->remove(uid_);
+    if (!s.ok()) worst = s;
+    s = s_.cgroups->remove_pod(uid_);
+    if (!s.ok()) worst = s;
+    s = remove_tree(pod_log_directory(s_.logs_directory, *pod_));
+    if (!s.ok()) worst = s;
+    if (worst.ok()) co_return;
+    if (attempt > 2) log::warn("Cannot clean up after the pod", {{"pod", key_}, {"error", worst}});
+    (void)co_await ctx.sleep(pause);
+    pause = std::min<Duration>(pause * 2, 10s);
+  }
+}
+
+}  // namespace keles::node

@@ -1,0 +1,424 @@
+#include "node/pods/pod_worker.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "machinery/time.h"
+#include "node/pods/labels.h"
+
+namespace keles::node {
+
+using api::core_v1::Container;
+using api::core_v1::Pod;
+using cri::ContainerState;
+
+namespace {
+constexpr Duration kResync = 60s;
+constexpr size_t kMaxTerminationMessage = 4096;
+}  // namespace
+
+PodWorker::PodWorker(Context ctx, PodServices& services, Ref<Pod> pod)
+    : ctx_(ctx),
+      sync_ctx_(ctx.child()),
+      s_(services),
+      pod_(std::move(pod)),
+      uid_(pod_->metadata().uid()),
+      key_(std::string(pod_->metadata().namespace_()) + "/" + std::string(pod_->metadata().name())),
+      first_seen_(ctx.loop().wall_now()),
+      group_(ctx.loop()) {
+  if (deleting()) sync_ctx_.cancel();
+}
+
+void PodWorker::update(Ref<Pod> pod) {
+  pod_ = std::move(pod);
+  if (deleting()) sync_ctx_.cancel();
+  wake();
+}
+
+void PodWorker::removed() {
+  removed_ = true;
+  sync_ctx_.cancel();
+  wake();
+}
+
+void PodWorker::wake() { wake_.set(); }
+
+void PodWorker::container_event(const std::string& id) {
+  suspects_.insert(id);
+  suspect_tries_ = 0;
+  wake();
+}
+
+void PodWorker::wake_at(WallTime when) {
+  if (when.ns != 0 && (!next_wake_ || when < *next_wake_)) next_wake_ = when;
+}
+
+void PodWorker::event(std::string_view name, std::string type, std::string reason,
+                      std::string message) {
+  bool init = false;
+  if (!name.empty()) container(name, &init);
+  s_.events->pod(pod_, std::string(name), init, std::move(type), std::move(reason),
+                 std::move(message));
+}
+
+Container PodWorker::container(std::string_view name, bool* init) const {
+  for (Container c : pod_->spec().containers())
+    if (c.name() == name) return c;
+  for (Container c : pod_->spec().init_containers()) {
+    if (c.name() != name) continue;
+    if (init) *init = true;
+    return c;
+  }
+  return Container();
+}
+
+PodFacts PodWorker::facts() const {
+  PodFacts f;
+  f.host_ip = s_.host_ip;
+  f.pod_ip = pod_->spec().host_network() ? s_.host_ip : actual_.pod_ip();
+  f.node_name = s_.node_name;
+  f.allocatable_cpu = s_.allocatable_cpu;
+  f.allocatable_memory = s_.allocatable_memory;
+  return f;
+}
+
+int64_t PodWorker::grace_seconds() const {
+  auto meta = pod_->metadata();
+  if (meta.has_deletion_grace_period_seconds()) return meta.deletion_grace_period_seconds();
+  auto spec = pod_->spec();
+  return spec.has_termination_grace_period_seconds() ? spec.termination_grace_period_seconds() : 30;
+}
+
+// --- the loop ---
+
+Task<void> PodWorker::run() {
+  group_.spawn(send_status(ctx_));
+  while (!ctx_.done()) {
+    wake_.reset();
+    next_wake_ = ctx_.loop().wall_now() + kResync;
+    if (deleting()) {
+      co_await terminate(ctx_);
+      break;
+    }
+    co_await sync(sync_ctx_);
+    if (deleting()) continue;
+    Duration rest = *next_wake_ - ctx_.loop().wall_now();
+    if (rest.count() > 0) (void)co_await wake_.wait(ctx_.with_timeout(rest));
+  }
+  finished_ = !ctx_.done();
+  s_.probes->stop(uid_);
+  ctx_.cancel();
+  status_dirty_.set();
+  co_await group_.join();
+}
+
+// Reads what the runtime has. Statuses that cannot change any more are asked for once.
+Task<Status> PodWorker::refresh(Context ctx) {
+  TRY_ASSIGN_CO(sandboxes, s_.runtime->list_sandboxes(ctx, uid_));
+  TRY_ASSIGN_CO(containers, s_.runtime->list_containers(ctx, uid_));
+  PodRuntime fresh;
+  std::sort(sandboxes.begin(), sandboxes.end(), [](const auto& a, const auto& b) {
+    return a.created_at_ns > b.created_at_ns;
+  });
+  for (cri::Sandbox& s : sandboxes) {
+    auto it = known_sandboxes_.find(s.id);
+    bool known = it != known_sandboxes_.end() && it->second.state == s.state;
+    if (!known) {
+      auto full = co_await s_.runtime->sandbox_status(ctx, s.id);
+      if (full.status().is(Reason::kNotFound)) continue;
+      if (!full.ok()) co_return full.status();
+      it = known_sandboxes_.insert_or_assign(s.id, std::move(*full)).first;
+      s_.register_id(s.id, uid_);
+    }
+    fresh.sandboxes.push_back(it->second);
+  }
+  std::sort(containers.begin(), containers.end(), [](const auto& a, const auto& b) {
+    return a.attempt != b.attempt ? a.attempt > b.attempt : a.created_at_ns > b.created_at_ns;
+  });
+  for (cri::Container& c : containers) {
+    auto it = known_.find(c.id);
+    bool known = it != known_.end() && it->second.state == c.state;
+    if (!known) {
+      auto full = co_await s_.runtime->container_status(ctx, c.id);
+      if (full.status().is(Reason::kNotFound)) continue;
+      if (!full.ok()) co_return full.status();
+      full->sandbox_id = c.sandbox_id;
+      if (full->image_id.empty()) full->image_id = c.image_id;
+      it = known_.insert_or_assign(c.id, std::move(*full)).first;
+      s_.register_id(c.id, uid_);
+      if (it->second.state == ContainerState::kExited)
+        messages_[c.id] = termination_message(it->second);
+    }
+    fresh.containers.push_back(it->second);
+  }
+  actual_ = std::move(fresh);
+  // An event may come before the runtime's own list knows.
+  bool unsettled = false;
+  for (const cri::Container& c : actual_.containers)
+    unsettled = unsettled || (suspects_.contains(c.id) && c.state == ContainerState::kRunning);
+  for (const cri::Sandbox& s : actual_.sandboxes)
+    unsettled = unsettled || (suspects_.contains(s.id) && s.state == cri::SandboxState::kReady);
+  if (unsettled && suspect_tries_ < 8) {
+    wake_at(ctx.loop().wall_now() + Duration(10ms) * (1 << suspect_tries_++));
+  } else {
+    suspects_.clear();
+  }
+  co_return Status();
+}
+
+Task<void> PodWorker::sync(Context ctx) {
+  // Each round carries out one plan; a plan that did something is followed by another look.
+  for (int round = 0; round < 20 && !ctx.done(); ++round) {
+    Status s = co_await refresh(ctx);
+    if (!s.ok()) {
+      if (!ctx.done()) log::warn("Cannot read the runtime's state", {{"pod", key_}, {"error", s}});
+      wake_at(ctx.loop().wall_now() + 1s);
+      co_return;
+    }
+    update_probes();
+    PlanInput in;
+    in.pod = &*pod_;
+    in.actual = &actual_;
+    in.backoff = backoff_;
+    in.now = ctx.loop().wall_now();
+    Probes::Results results = s_.probes->results(uid_);
+    in.liveness_failed = results.liveness_failed;
+    in.startup_failed = results.startup_failed;
+    in.started = results.started;
+    PodPlan next = plan(in);
+    for (auto& [name, w] : next.waiting) {
+      auto old = waiting_.find(name);
+      if (old == waiting_.end() || old->second.reason != w.reason)
+        event(name, "Warning", "BackOff",
+              "Back-off restarting failed container " + name + " in pod " + pod_full_name(*pod_));
+      waiting_[name] = w;
+    }
+    for (const cri::Container& c : actual_.containers)
+      if (c.state == ContainerState::kRunning) waiting_.erase(c.name);
+    if (next.wake_at) wake_at(*next.wake_at);
+    publish();
+    bool nothing = !next.create_sandbox && next.start.empty() && next.kill.empty() &&
+                   next.stop_sandboxes.empty();
+    if (nothing) {
+      if (!next.finished && !actual_.sandboxes.empty()) {
+        // Configmaps, secrets and tokens are kept fresh while the pod runs.
+        Status fresh = co_await prepare(ctx);
+        if (!fresh.ok() && !ctx.done())
+          log::warn("Cannot refresh volumes", {{"pod", key_}, {"error", fresh}});
+      }
+      co_return;
+    }
+    s = co_await carry_out(ctx, std::move(next));
+    if (!s.ok()) {
+      publish();
+      co_return;
+    }
+  }
+}
+
+Task<Status> PodWorker::carry_out(Context ctx, PodPlan next) {
+  for (PodPlan::Kill& k : next.kill) {
+    s_.probes->acknowledge(uid_, k.id);
+    Container c = container(k.name);
+    int64_t grace = grace_seconds();
+    auto probe = k.message.find("startup") != std::string::npos ? c.startup_probe()
+                                                                : c.liveness_probe();
+    if (!k.reason.empty() && probe.has_termination_grace_period_seconds())
+      grace = probe.termination_grace_period_seconds();
+    co_await kill(ctx, k.id, k.name, k.message, grace);
+  }
+  if (!next.stop_sandboxes.empty() && next.create_sandbox)
+    event("", "Normal", "SandboxChanged",
+          "Pod sandbox changed, it will be killed and re-created.");
+  for (std::string& id : next.stop_sandboxes) co_await stop_sandbox(ctx, id);
+  if (next.create_sandbox) {
+    Status s = co_await make_sandbox(ctx, next.sandbox_attempt);
+    if (!s.ok()) co_return s;
+    TRY_CO(refresh(ctx));
+  }
+  Status first;
+  for (PodPlan::Start& start : next.start) {
+    Status s = co_await start_container(ctx, start);
+    if (!s.ok() && first.ok()) first = s;
+    if (ctx.done()) co_return ctx.status();
+  }
+  co_return first;
+}
+
+// --- what a pod needs before its containers ---
+
+Task<Status> PodWorker::prepare(Context ctx) {
+  s_.objects->use(uid_, referenced_objects(*pod_));
+  auto got = co_await s_.volumes->setup(ctx, pod_, facts());
+  if (!got.ok()) {
+    if (!ctx.done()) event("", "Warning", "FailedMount", got.status().message());
+    co_return got.status();
+  }
+  volumes_ = std::move(*got);
+  wake_at(s_.volumes->next_refresh(uid_));
+  co_return Status();
+}
+
+Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
+  WallTime now = ctx.loop().wall_now();
+  if (sandbox_backoff_.waiting(sandbox_backoff_.last, now)) {
+    wake_at(sandbox_backoff_.until(sandbox_backoff_.last));
+    co_return Status::unavailable("waiting to try the pod sandbox again");
+  }
+  if (!pod_->spec().host_network() && !s_.network_ready()) {
+    event("", "Warning", "NetworkNotReady",
+          "network is not ready: container runtime network not ready: NetworkReady=false "
+          "reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not "
+          "initialized");
+    wake_at(now + 500ms);
+    co_return Status::unavailable("network is not ready");
+  }
+  Qos qos = qos_of(*pod_);
+  Status s = s_.cgroups->create_pod(qos, uid_, pod_limits(*pod_));
+  if (s.ok()) s = co_await prepare(ctx);
+  if (!s.ok()) {
+    wake_at(now + 2s);
+    log::warn("Cannot prepare the pod", {{"pod", key_}, {"error", s}});
+    co_return s;
+  }
+  cri::SandboxConfig config =
+      make_sandbox_config(*pod_, attempt, s_.logs_directory,
+                          s_.cgroups->parent_for_runtime(qos, uid_), s_.dns());
+  TRY_CO(run_blocking(&ctx.loop(), [dir = config.log_directory] { return make_directories(dir); }));
+  auto id = co_await s_.runtime->run_sandbox(ctx, std::move(config), "");
+  if (!id.ok()) {
+    if (ctx.done()) co_return ctx.status();
+    event("", "Warning", "FailedCreatePodSandBox",
+          "Failed to create pod sandbox: " + id.status().message());
+    sandbox_backoff_.delay = std::clamp<Duration>(sandbox_backoff_.delay * 2, 500ms, 30s);
+    sandbox_backoff_.last = ctx.loop().wall_now();
+    wake_at(sandbox_backoff_.until(sandbox_backoff_.last));
+    co_return id.status();
+  }
+  sandbox_backoff_ = {};
+  s_.register_id(*id, uid_);
+  co_return Status();
+}
+
+// --- status ---
+
+void PodWorker::publish(bool ended) {
+  auto fresh = std::make_shared<Document>();
+  StatusInput in;
+  in.pod = &*pod_;
+  api::core_v1::PodStatus last;
+  if (status_) {
+    last = api::core_v1::PodStatus(status_->root["status"]);
+    in.last = &last;
+  }
+  in.actual = &actual_;
+  in.waiting = waiting_;
+  Probes::Results results = s_.probes->results(uid_);
+  in.ready = std::move(results.ready);
+  in.started = std::move(results.started);
+  in.messages = messages_;
+  in.host_ip = s_.host_ip;
+  in.now = ctx_.loop().wall_now();
+  in.start_time = first_seen_;
+  in.ended = ended;
+  api::core_v1::PodEdit out(EditTarget{&fresh->root, &fresh->arena});
+  build_status(in, out.edit_status());
+  if (status_ && status_->root.equals(fresh->root)) return;
+  status_ = std::move(fresh);
+  status_dirty_.set();
+}
+
+Document PodWorker::current() const {
+  Document tree;
+  tree.root = deep_copy(tree.arena, pod_->value());
+  if (status_) {
+    api::core_v1::PodEdit pod(EditTarget{&tree.root, &tree.arena});
+    pod.set_status(api::core_v1::PodStatus(status_->root["status"]));
+  }
+  return tree;
+}
+
+// Writes the newest status; what is overtaken is never sent.
+Task<void> PodWorker::send_status(Context ctx) {
+  Duration pause = 100ms;
+  while (!ctx.done()) {
+    (void)co_await status_dirty_.wait(ctx);
+    if (ctx.done()) co_return;
+    status_dirty_.reset();
+    std::shared_ptr<Document> sending = status_;
+    if (!sending || removed_) continue;
+    if (sending->root["status"].equals(pod_->status().value())) continue;
+    Document body = sending->clone();
+    api::core_v1::PodEdit edit(EditTarget{&body.root, &body.arena});
+    edit.edit_metadata().set_uid(uid_);
+    WriteOptions options;
+    options.subresource = "status";
+    auto r = co_await s_.client->patch(ctx.with_timeout(30s), &kind_of<Pod>(),
+                                       std::string(pod_->metadata().namespace_()),
+                                       std::string(pod_->metadata().name()), PatchType::kMerge,
+                                       std::move(body), std::move(options));
+    if (r.ok() || r.status().is(Reason::kNotFound) || r.status().is(Reason::kConflict)) {
+      pause = 100ms;
+      continue;
+    }
+    if (ctx.done()) co_return;
+    log::warn("Cannot report the pod's status", {{"pod", key_}, {"error", r.status()}});
+    (void)co_await ctx.sleep(pause);
+    pause = std::min<Duration>(pause * 2, 10s);
+    status_dirty_.set();
+  }
+}
+
+void PodWorker::update_probes() {
+  std::vector<Probes::Target> targets;
+  const cri::Sandbox* sandbox = actual_.ready_sandbox();
+  if (sandbox) {
+    std::set<std::string> seen;
+    for (const cri::Container& c : actual_.containers) {
+      if (!seen.insert(c.name).second || c.state != ContainerState::kRunning) continue;
+      if (c.sandbox_id != sandbox->id) continue;
+      bool init = false;
+      Container spec = container(c.name, &init);
+      if (!spec || (init && !is_sidecar(spec))) continue;
+      targets.push_back({c.id, c.name, pod_->spec().host_network() ? s_.host_ip : sandbox->ip,
+                         WallTime{c.started_at_ns}});
+    }
+  }
+  s_.probes->update(pod_, targets);
+}
+
+std::string PodWorker::termination_file(const std::string& name, uint32_t attempt) const {
+  return s_.volumes->pod_directory(uid_) + "/containers/" + name + "/" + std::to_string(attempt);
+}
+
+std::string PodWorker::termination_message(const cri::Container& c) const {
+  auto at = [&](const char* key) {
+    auto it = c.annotations.find(key);
+    return it == c.annotations.end() ? std::string() : it->second;
+  };
+  std::string file = at(kTerminationFileAnnotation), message;
+  if (!file.empty()) {
+    auto text = read_file(file, 1u << 20);
+    if (text.ok()) message = text->substr(0, kMaxTerminationMessage);
+  }
+  if (!message.empty() || c.exit_code == 0 ||
+      at(kTerminationPolicyAnnotation) != "FallbackToLogsOnError")
+    return message;
+  auto offset = tail_offset(c.log_path, 80);
+  auto text = read_file(c.log_path);
+  if (!offset.ok() || !text.ok()) return message;
+  LogFilter filter({});
+  std::string_view rest = std::string_view(*text).substr(static_cast<size_t>(*offset));
+  while (!rest.empty()) {
+    size_t nl = rest.find('\n');
+    filter.line(rest.substr(0, nl), message);
+    rest.remove_prefix(nl == std::string_view::npos ? rest.size() : nl + 1);
+  }
+  return message.size() > 2048 ? message.substr(message.size() - 2048) : message;
+}
+
+}  // namespace keles::node

@@ -1,0 +1,131 @@
+// PodWorker: one pod on this node, from its first sight to its end. Desired is the API's Pod,
+// actual is what the runtime lists, the difference is plan(); the worker carries it out, keeps the
+// pod's status reported, and at the end takes everything down and lets the API object go.
+//
+// One loop. It holds no state that a restart would miss: all is read back from the runtime.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/sync.h"
+#include "client/client.h"
+#include "client/informer.h"
+#include "node/cgroup/cgroup.h"
+#include "node/events.h"
+#include "node/images/images.h"
+#include "node/pods/container_config.h"
+#include "node/logs/cri_log.h"
+#include "node/pods/plan.h"
+#include "node/pods/status.h"
+#include "node/probes/probes.h"
+#include "node/volumes/volumes.h"
+
+namespace keles::node {
+
+// What all workers of a node share. Outlives them.
+struct PodServices {
+  Client* client = nullptr;
+  cri::Runtime* runtime = nullptr;
+  Events* events = nullptr;
+  Images* images = nullptr;
+  Volumes* volumes = nullptr;
+  ObjectCache* objects = nullptr;
+  PodCgroups* cgroups = nullptr;
+  Probes* probes = nullptr;
+  std::function<std::vector<Ref<api::core_v1::Service>>()> services;
+  std::function<DnsDefaults()> dns;
+  // Whether containers may be made: the network is up (pods on the host's network need none).
+  std::function<bool()> network_ready;
+  std::string logs_directory;  // /var/log/pods
+  std::string node_name, host_ip;
+  int64_t memory_bytes = 0;
+  std::string allocatable_cpu, allocatable_memory;
+  // Told every id of a container or sandbox that belongs to a pod.
+  std::function<void(const std::string& id, const std::string& uid)> register_id;
+};
+
+class PodWorker {
+ public:
+  PodWorker(Context ctx, PodServices& services, Ref<api::core_v1::Pod> pod);
+
+  void update(Ref<api::core_v1::Pod> pod);  // the API's newer state
+  void removed();                           // the API object is gone
+  void wake();
+  // Something happened to this container; the runtime may show it a little later.
+  void container_event(const std::string& id);
+  // Until the pod is gone from node and API, or ctx ends (its containers then go on).
+  Task<void> run();
+
+  const Ref<api::core_v1::Pod>& pod() const { return pod_; }
+  const std::string& uid() const { return uid_; }
+  const PodRuntime& actual() const { return actual_; }
+  // The pod with the newest status that was made of it, for the node's own /pods.
+  Document current() const;
+  bool finished() const { return finished_; }
+
+ private:
+  Task<Status> refresh(Context ctx);
+  Task<void> sync(Context ctx);
+  Task<Status> carry_out(Context ctx, PodPlan plan);
+  Task<Status> make_sandbox(Context ctx, uint32_t attempt);
+  Task<Status> prepare(Context ctx);
+  Task<Status> start_container(Context ctx, PodPlan::Start start);
+  Task<Status> create_and_start(Context ctx, PodPlan::Start start, api::core_v1::Container c,
+                                cri::Image image);
+  Task<Result<Environment>> environment(Context ctx, api::core_v1::Container c);
+  Task<Status> run_hook(Context ctx, api::core_v1::Container c,
+                        api::core_v1::LifecycleHandler hook, std::string container_id);
+  Task<void> kill(Context ctx, std::string id, std::string name, std::string message,
+                  int64_t grace_seconds);
+  Task<void> kill_task(Context ctx, std::string id, std::string name, int64_t grace_seconds);
+  Task<void> stop_sandbox(Context ctx, std::string id);
+  Task<void> stop_everything(Context ctx, int64_t grace_seconds);
+  Task<void> terminate(Context ctx);
+  Task<void> remove_from_runtime(Context ctx);
+  Task<void> trim_dead(Context ctx, std::string name);
+  Task<void> delete_object(Context ctx);
+  Task<void> send_status(Context ctx);
+
+  void publish(bool ended = false);
+  void update_probes();
+  void wake_at(WallTime when);
+  void event(std::string_view container, std::string type, std::string reason,
+             std::string message);
+  api::core_v1::Container container(std::string_view name, bool* init = nullptr) const;
+  PodFacts facts() const;
+  int64_t grace_seconds() const;
+  std::string termination_file(const std::string& name, uint32_t attempt) const;
+  std::string termination_message(const cri::Container& c) const;
+  bool deleting() const { return removed_ || !pod_->metadata().deletion_timestamp().empty(); }
+
+  Context ctx_;
+  Context sync_ctx_;  // ends when the pod is to be deleted: a long pull then stops
+  PodServices& s_;
+  Ref<api::core_v1::Pod> pod_;
+  std::string uid_, key_;
+  bool removed_ = false, finished_ = false;
+  PodRuntime actual_;
+  std::map<std::string, cri::Container> known_;  // statuses that will not change, by id
+  std::map<std::string, cri::Sandbox> known_sandboxes_;
+  std::map<std::string, std::string> messages_;
+  std::map<std::string, Backoff> backoff_;
+  std::map<std::string, Waiting> waiting_;
+  std::set<std::string> suspects_;
+  int suspect_tries_ = 0;
+  std::map<std::string, std::string> volumes_;
+  bool prepared_ = false;
+  Backoff sandbox_backoff_;
+  Event wake_, status_dirty_;
+  std::optional<WallTime> next_wake_;
+  std::shared_ptr<Document> status_;  // the last one built
+  WallTime first_seen_{};
+  TaskGroup group_;
+};
+
+}  // namespace keles::node

@@ -1,0 +1,337 @@
+#include "node/pods/status.h"
+
+#include <vector>
+
+#include "machinery/time.h"
+#include "node/cgroup/resources.h"
+
+namespace keles::node {
+
+using api::core_v1::Container;
+using api::core_v1::ContainerStatus;
+using api::core_v1::ContainerStatusEdit;
+using api::core_v1::ContainerStateEdit;
+using api::core_v1::Pod;
+using api::core_v1::PodCondition;
+using api::core_v1::PodStatus;
+using api::core_v1::PodStatusEdit;
+using cri::ContainerState;
+
+namespace {
+
+std::string stamp(int64_t ns) { return format_time(WallTime{ns}); }
+std::string container_id(const cri::Container& c) { return "containerd://" + c.id; }
+
+class StatusBuilder {
+ public:
+  StatusBuilder(const StatusInput& in, PodStatusEdit out)
+      : in_(in), pod_(*in.pod), old_(in.last ? *in.last : pod_.status()), out_(out) {}
+
+  void build() {
+    if (pod_.metadata().generation() > 0) out_.set_observed_generation(pod_.metadata().generation());
+    if (!in_.failed_reason.empty()) {
+      out_.set_phase("Failed");
+      out_.set_reason(in_.failed_reason);
+      out_.set_message(in_.failed_message);
+      add_conditions();
+      add_addresses();
+      return;
+    }
+    auto init = pod_.spec().init_containers();
+    if (!init.empty()) {
+      auto list = out_.edit_init_container_statuses();
+      for (Container c : init) add_container(c, true, list.add());
+    }
+    auto list = out_.edit_container_statuses();
+    for (Container c : pod_.spec().containers()) add_container(c, false, list.add());
+    out_.set_phase(settled_phase());
+    add_conditions();
+    add_addresses();
+  }
+
+ private:
+  // A pod that is being deleted, or has ended, never goes back.
+  std::string settled_phase() const {
+    if (old_.phase() == "Failed" || old_.phase() == "Succeeded") return std::string(old_.phase());
+    if (in_.ended) {
+      for (ContainerStatus s : out_.container_statuses())
+        if (!s.state().terminated() || s.state().terminated().exit_code() != 0) return "Failed";
+      return "Succeeded";
+    }
+    return std::string(phase_of(pod_, out_));
+  }
+
+  ContainerStatus old_status(std::string_view name, bool init) const {
+    for (ContainerStatus s : init ? old_.init_container_statuses() : old_.container_statuses())
+      if (s.name() == name) return s;
+    return {};
+  }
+
+  void terminated(ContainerStateEdit state, const cri::Container& c) {
+    auto t = state.edit_terminated();
+    t.set_exit_code(c.exit_code);
+    t.set_reason(!c.reason.empty() ? c.reason : c.exit_code == 0 ? "Completed" : "Error");
+    auto message = in_.messages.find(c.id);
+    if (message != in_.messages.end() && !message->second.empty())
+      t.set_message(message->second);
+    else if (!c.message.empty())
+      t.set_message(c.message);
+    t.set_started_at(stamp(c.started_at_ns));
+    t.set_finished_at(stamp(c.finished_at_ns));
+    t.set_container_id(container_id(c));
+  }
+
+  void add_container(const Container& c, bool init, ContainerStatusEdit s) {
+    std::string name(c.name());
+    const cri::Container* latest = in_.actual->latest(name);
+    const cri::Container* last_dead = in_.actual->exited_before(name, latest);
+    ContainerStatus old = old_status(name, init);
+    auto waiting = in_.waiting.find(name);
+    s.set_name(name);
+    auto state = s.edit_state();
+    auto last = s.edit_last_state();
+    bool running = latest && latest->state == ContainerState::kRunning;
+    if (running) {
+      state.edit_running().set_started_at(stamp(latest->started_at_ns));
+    } else if (latest && latest->state == ContainerState::kExited) {
+      if (waiting != in_.waiting.end()) {
+        wait(state, waiting->second);
+        last_dead = latest;
+      } else {
+        terminated(state, *latest);
+      }
+    } else if (waiting != in_.waiting.end()) {
+      wait(state, waiting->second);
+    } else if (!latest && old.state().terminated()) {
+      state.set_terminated(old.state().terminated());
+    } else {
+      wait(state, {init || pod_.spec().init_containers().empty() ||
+                           in_.actual->sandboxes.empty()
+                       ? (pod_.spec().init_containers().empty() ? "ContainerCreating"
+                                                                : "PodInitializing")
+                       : "PodInitializing",
+                   ""});
+    }
+    if (last_dead) {
+      terminated(last, *last_dead);
+    } else if (old.last_state().terminated()) {
+      last.set_terminated(old.last_state().terminated());
+    }
+    bool started = running && in_.started.contains(latest->id);
+    bool completed_init = init && !is_sidecar(c) && latest &&
+                          latest->state == ContainerState::kExited && latest->exit_code == 0;
+    bool ready = completed_init || (running && started && in_.ready.contains(latest->id));
+    if (init && !is_sidecar(c) && running) ready = false;
+    s.set_ready(ready);
+    s.set_restart_count(latest ? latest->attempt : old.restart_count());
+    s.set_image(latest && !latest->image.empty() && !latest->image.starts_with("sha256:")
+                    ? std::string_view(latest->image)
+                    : c.image());
+    s.set_image_id(latest ? std::string_view(latest->image_ref) : old.image_id());
+    if (latest) {
+      s.set_container_id(container_id(*latest));
+    } else if (!old.container_id().empty()) {
+      s.set_container_id(old.container_id());
+    }
+    s.set_started(started);
+  }
+
+  static void wait(ContainerStateEdit state, const Waiting& w) {
+    auto e = state.edit_waiting();
+    e.set_reason(w.reason);
+    if (!w.message.empty()) e.set_message(w.message);
+  }
+
+  void add_addresses() {
+    out_.set_qos_class(qos_name(qos_of(pod_)));
+    if (!in_.host_ip.empty()) {
+      out_.set_host_ip(in_.host_ip);
+      out_.edit_host_ips().add().set_ip(in_.host_ip);
+    }
+    std::string ip = pod_.spec().host_network() && !in_.actual->sandboxes.empty()
+                         ? in_.host_ip
+                         : in_.actual->pod_ip();
+    // The address of a pod that has ended is kept as a record.
+    if (ip.empty()) ip = old_.pod_ip();
+    if (!ip.empty()) {
+      out_.set_pod_ip(ip);
+      out_.edit_pod_ips().add().set_ip(ip);
+    }
+    out_.set_start_time(old_.start_time().empty() ? std::string_view(start_text())
+                                                  : old_.start_time());
+  }
+  const std::string& start_text() {
+    start_text_ = format_time(in_.start_time.ns ? in_.start_time : in_.now);
+    return start_text_;
+  }
+
+  // --- conditions ---
+
+  void condition(std::string_view type, bool value, std::string_view reason,
+                 std::string_view message) {
+    PodCondition old;
+    for (PodCondition c : old_.conditions())
+      if (c.type() == type) old = c;
+    std::string_view status = value ? "True" : "False";
+    auto c = out_.edit_conditions().add();
+    c.set_type(type);
+    c.set_status(status);
+    if (pod_.metadata().generation() > 0) c.set_observed_generation(pod_.metadata().generation());
+    if (!reason.empty()) c.set_reason(reason);
+    if (!message.empty()) c.set_message(message);
+    if (old && old.status() == status) {
+      c.set_last_transition_time(old.last_transition_time());
+    } else {
+      c.set_last_transition_time(format_time(in_.now));
+    }
+  }
+
+  static std::string names(const std::vector<std::string>& list) {
+    std::string out = "[";
+    for (const std::string& s : list) out += (out.size() > 1 ? " " : "") + s;
+    return out + "]";
+  }
+
+  void add_conditions() {
+    bool ended = out_.phase() == "Succeeded" || out_.phase() == "Failed";
+    const cri::Sandbox* sandbox = in_.actual->ready_sandbox();
+    bool has_sandbox = sandbox && (pod_.spec().host_network() || !sandbox->ip.empty());
+    condition("PodReadyToStartContainers", has_sandbox, "", "");
+    add_initialized(ended);
+    std::string reason, message;
+    bool containers_ready = false;
+    if (out_.phase() == "Succeeded") {
+      reason = "PodCompleted";
+    } else if (out_.phase() == "Failed") {
+      reason = "PodFailed";
+    } else {
+      containers_ready = all_ready(&reason, &message);
+    }
+    bool ready = containers_ready;
+    std::string ready_reason = reason, ready_message = message;
+    if (containers_ready) ready = gates_open(&ready_reason, &ready_message);
+    condition("Ready", ready, ready_reason, ready_message);
+    condition("ContainersReady", containers_ready, reason, message);
+    bool scheduled = false;
+    for (PodCondition c : pod_.status().conditions()) {  // of other writers
+      std::string_view t = c.type();
+      if (t == "PodReadyToStartContainers" || t == "Initialized" || t == "Ready" ||
+          t == "ContainersReady")
+        continue;
+      scheduled = scheduled || t == "PodScheduled";
+      out_.edit_conditions().add(c);
+    }
+    if (!scheduled) condition("PodScheduled", true, "", "");
+  }
+
+  void add_initialized(bool ended) {
+    std::vector<std::string> waiting;
+    bool main_began = false;
+    for (Container c : pod_.spec().containers())
+      if (in_.actual->latest(c.name())) main_began = true;
+    auto list = out_.init_container_statuses();
+    size_t i = 0;
+    for (Container c : pod_.spec().init_containers()) {
+      ContainerStatus s = list[i++];
+      bool ok = is_sidecar(c) ? s.started() : s.state().terminated() && s.ready();
+      if (!ok && !main_began) waiting.emplace_back(c.name());
+    }
+    if (waiting.empty() || (ended && out_.phase() == "Succeeded")) {
+      condition("Initialized", true, ended && out_.phase() == "Succeeded" ? "PodCompleted" : "",
+                "");
+    } else {
+      condition("Initialized", false, "ContainersNotInitialized",
+                "containers with incomplete status: " + names(waiting));
+    }
+  }
+
+  bool all_ready(std::string* reason, std::string* message) {
+    std::vector<std::string> unready;
+    size_t i = 0;
+    auto init = out_.init_container_statuses();
+    for (Container c : pod_.spec().init_containers()) {
+      ContainerStatus s = init[i++];
+      if (is_sidecar(c) && !s.ready()) unready.emplace_back(c.name());
+    }
+    for (ContainerStatus s : out_.container_statuses())
+      if (!s.ready()) unready.emplace_back(s.name());
+    if (unready.empty()) return true;
+    *reason = "ContainersNotReady";
+    *message = "containers with unready status: " + names(unready);
+    return false;
+  }
+
+  bool gates_open(std::string* reason, std::string* message) {
+    for (auto gate : pod_.spec().readiness_gates()) {
+      std::string type(gate.condition_type());
+      bool found = false, open = false;
+      for (PodCondition c : pod_.status().conditions())
+        if (c.type() == type) {
+          found = true;
+          open = c.status() == "True";
+        }
+      if (open) continue;
+      *reason = "ReadinessGatesNotReady";
+      *message = found ? "the status of pod readiness gate \"" + type + "\" is not \"True\", but False"
+                       : "corresponding condition of pod readiness gate \"" + type +
+                             "\" does not exist.";
+      return false;
+    }
+    return true;
+  }
+
+  const StatusInput& in_;
+  const Pod& pod_;
+  PodStatus old_;
+  PodStatusEdit out_;
+  std::string start_text_;
+};
+
+}  // namespace
+
+std::string_view phase_of(const Pod& pod, const PodStatus& status) {
+  std::string_view policy = pod.spec().restart_policy();
+  bool init_pending = false, init_failed = false;
+  size_t i = 0;
+  auto init = status.init_container_statuses();
+  bool main_began = false;
+  for (ContainerStatus s : status.container_statuses())
+    if (s.state().running() || s.state().terminated() || s.last_state().terminated())
+      main_began = true;
+  for (Container c : pod.spec().init_containers()) {
+    ContainerStatus s = init[i++];
+    if (is_sidecar(c)) {
+      if (!s.started() && !main_began) init_pending = true;
+      continue;
+    }
+    auto done = s.state().terminated();
+    if (done && done.exit_code() != 0 && policy == "Never") init_failed = true;
+    if ((!done || done.exit_code() != 0) && !main_began) init_pending = true;
+  }
+  int running = 0, waiting = 0, stopped = 0, succeeded = 0, total = 0;
+  for (ContainerStatus s : status.container_statuses()) {
+    ++total;
+    if (s.state().running()) {
+      ++running;
+    } else if (auto t = s.state().terminated()) {
+      ++stopped;
+      if (t.exit_code() == 0) ++succeeded;
+    } else if (s.last_state().terminated()) {
+      ++stopped;
+    } else {
+      ++waiting;
+    }
+  }
+  if (init_failed) return "Failed";
+  if (init_pending || waiting > 0) return "Pending";
+  if (running > 0) return "Running";
+  if (stopped == 0 || total == 0) return "Pending";
+  if (policy == "Always" || policy.empty()) return "Running";
+  bool all_done = succeeded == stopped;
+  if (all_done) return "Succeeded";
+  return policy == "Never" ? "Failed" : "Running";
+}
+
+void build_status(const StatusInput& in, PodStatusEdit out) { StatusBuilder(in, out).build(); }
+
+}  // namespace keles::node

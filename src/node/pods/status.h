@@ -1,0 +1,35 @@
+// The PodStatus that a node reports: a pure function of the pod, what the runtime has, and what
+// probes say. Transition times and conditions of other writers are carried over from the status
+// that the API holds.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "api/core_v1.h"
+#include "node/pods/plan.h"
+
+namespace keles::node {
+
+struct StatusInput {
+  const api::core_v1::Pod* pod = nullptr;  // with the status that the API holds
+  // What was reported last, when the API's may be older; null to take the API's.
+  const api::core_v1::PodStatus* last = nullptr;
+  const PodRuntime* actual = nullptr;
+  std::map<std::string, Waiting> waiting;   // by container name: why it does not run
+  std::set<std::string> ready, started;     // container ids
+  std::map<std::string, std::string> messages;  // termination messages, by container id
+  std::string host_ip;
+  WallTime now{}, start_time{};
+  bool ended = false;  // it was deleted and all has stopped: Succeeded or Failed by exit codes
+  std::string failed_reason, failed_message;  // the pod as a whole was refused or evicted
+};
+
+// Writes status into `out`, which is empty.
+void build_status(const StatusInput& in, api::core_v1::PodStatusEdit out);
+
+// Running, Succeeded, ... of the container statuses in `status`.
+std::string_view phase_of(const api::core_v1::Pod& pod, const api::core_v1::PodStatus& status);
+
+}  // namespace keles::node
