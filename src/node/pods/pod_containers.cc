@@ -53,7 +53,7 @@ Task<Result<Environment>> PodWorker::environment(Context ctx, Container c) {
     data[key] = std::move(*got);
   }
   auto lookup = [&](bool secret, const std::string& name) -> std::optional<ObjectCache::Data> {
-    auto it = data.find({secret, ns, name});
+    auto it = data.find(ObjectCache::Key(secret, ns, name));
     return it == data.end() ? std::nullopt : it->second;
   };
   bool links = !pod_->spec().has_enable_service_links() || pod_->spec().enable_service_links();
@@ -68,8 +68,9 @@ Task<Status> PodWorker::start_container(Context ctx, PodPlan::Start start) {
   if (start.failed.ns != 0) backoff_[start.name].next(start.failed, ctx.loop().wall_now());
   std::vector<cri::ImageAuth> auths;
   for (auto ref : pod_->spec().image_pull_secrets()) {
-    auto got = co_await s_.objects->get(
-        ctx, {true, std::string(pod_->metadata().namespace_()), std::string(ref.name())});
+    ObjectCache::Key key(true, std::string(pod_->metadata().namespace_()),
+                         std::string(ref.name()));
+    auto got = co_await s_.objects->get(ctx, key);
     if (!got.ok() || !got->has_value()) continue;
     for (const char* field : {".dockerconfigjson", ".dockercfg"}) {
       auto it = (*got)->find(field);
@@ -77,12 +78,12 @@ Task<Status> PodWorker::start_container(Context ctx, PodPlan::Start start) {
       for (auto& a : auths_from_docker_config(it->second, c.image())) auths.push_back(a);
     }
   }
-  std::string name = start.name;
-  auto outcome = co_await s_.images->ensure(
-      ctx, uid_, std::string(c.image()), std::string(c.image_pull_policy()), std::move(auths),
-      [this, name](std::string type, std::string reason, std::string message) {
-        event(name, std::move(type), std::move(reason), std::move(message));
-      });
+  std::string name = start.name, image(c.image()), policy(c.image_pull_policy());
+  Images::Report report = [this, name](std::string type, std::string reason, std::string message) {
+    event(name, std::move(type), std::move(reason), std::move(message));
+  };
+  auto outcome = co_await s_.images->ensure(ctx, uid_, image, policy, std::move(auths),
+                                            std::move(report));
   if (ctx.done()) co_return ctx.status();
   if (!outcome.image) {
     waiting_[start.name] = outcome.waiting;
@@ -191,14 +192,18 @@ Task<void> PodWorker::trim_dead(Context ctx, std::string name) {
 Task<Status> PodWorker::run_hook(Context ctx, Container c, LifecycleHandler hook,
                                  std::string container_id) {
   if (hook.exec()) {
-    auto r = co_await s_.runtime->exec_sync(ctx, container_id, texts(hook.exec().command()), 0);
+    std::vector<std::string> command = texts(hook.exec().command());
+    auto r = co_await s_.runtime->exec_sync(ctx, container_id, std::move(command), 0);
     if (!r.ok()) co_return r.status();
     if (r->exit_code != 0)
       co_return Status(Reason::kUnknown, "command exited with " + std::to_string(r->exit_code) +
                                              ": " + r->out + r->err);
     co_return Status();
   }
-  if (hook.sleep()) co_return co_await ctx.sleep(std::chrono::seconds(hook.sleep().seconds()));
+  if (hook.sleep()) {
+    Duration d = std::chrono::seconds(hook.sleep().seconds());
+    co_return co_await ctx.sleep(d);
+  }
   Document probe_tree;
   api::core_v1::ProbeEdit probe(EditTarget{&probe_tree.root, &probe_tree.arena});
   if (hook.http_get()) probe.set_http_get(hook.http_get());
@@ -291,8 +296,8 @@ Task<void> PodWorker::terminate(Context ctx) {
     pause = std::min<Duration>(pause * 2, 10s);
   }
   s_.probes->stop(uid_);
-  co_await stop_everything(ctx, removed_ ? std::min<int64_t>(grace_seconds(), 30)
-                                         : grace_seconds());
+  int64_t grace = grace_seconds();
+  co_await stop_everything(ctx, grace);
   if (ctx.done()) co_return;
   known_sandboxes_.clear();
   pause = 100ms;
@@ -320,9 +325,8 @@ Task<void> PodWorker::delete_object(Context ctx) {
   options.uid = uid_;
   Duration pause = 100ms;
   while (!removed_ && !ctx.done()) {
-    auto r = co_await s_.client->remove(ctx.with_timeout(30s), &kind_of<Pod>(),
-                                        std::string(pod_->metadata().namespace_()),
-                                        std::string(pod_->metadata().name()), options);
+    std::string ns(pod_->metadata().namespace_()), name(pod_->metadata().name());
+    auto r = co_await s_.client->remove(ctx.with_timeout(30s), &kind_of<Pod>(), ns, name, options);
     // Another pod of the same name, or none: ours is gone.
     if (r.ok() || r.status().is(Reason::kNotFound) || r.status().is(Reason::kConflict)) co_return;
     log::warn("Cannot delete the pod's object", {{"pod", key_}, {"error", r.status()}});

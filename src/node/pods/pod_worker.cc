@@ -288,7 +288,8 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
   cri::SandboxConfig config =
       make_sandbox_config(*pod_, attempt, s_.logs_directory,
                           s_.cgroups->parent_for_runtime(qos, uid_), s_.dns());
-  TRY_CO(run_blocking(&ctx.loop(), [dir = config.log_directory] { return make_directories(dir); }));
+  s = make_directories(config.log_directory);
+  if (!s.ok()) co_return s;
   auto id = co_await s_.runtime->run_sandbox(ctx, std::move(config), "");
   if (!id.ok()) {
     if (ctx.done()) co_return ctx.status();
@@ -357,10 +358,9 @@ Task<void> PodWorker::send_status(Context ctx) {
     edit.edit_metadata().set_uid(uid_);
     WriteOptions options;
     options.subresource = "status";
-    auto r = co_await s_.client->patch(ctx.with_timeout(30s), &kind_of<Pod>(),
-                                       std::string(pod_->metadata().namespace_()),
-                                       std::string(pod_->metadata().name()), PatchType::kMerge,
-                                       std::move(body), std::move(options));
+    std::string ns(pod_->metadata().namespace_()), name(pod_->metadata().name());
+    auto r = co_await s_.client->patch(ctx.with_timeout(30s), &kind_of<Pod>(), ns, name,
+                                       PatchType::kMerge, std::move(body), std::move(options));
     if (r.ok() || r.status().is(Reason::kNotFound) || r.status().is(Reason::kConflict)) {
       pause = 100ms;
       continue;

@@ -100,7 +100,7 @@ std::set<ObjectCache::Key> referenced_objects(const Pod& pod) {
   std::set<ObjectCache::Key> out;
   std::string ns(pod.metadata().namespace_());
   auto add = [&](bool secret, std::string_view name) {
-    if (!name.empty()) out.insert({secret, ns, std::string(name)});
+    if (!name.empty()) out.emplace(secret, ns, std::string(name));
   };
   for (auto v : pod.spec().volumes()) {
     add(false, v.config_map().name());

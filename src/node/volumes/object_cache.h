@@ -21,6 +21,8 @@ namespace keles::node {
 class ObjectCache {
  public:
   struct Key {
+    Key(bool secret, std::string ns, std::string name)
+        : secret(secret), ns(std::move(ns)), name(std::move(name)) {}
     bool secret = false;
     std::string ns, name;
     auto operator<=>(const Key&) const = default;

@@ -208,9 +208,9 @@ Task<Status> Volumes::add_token(Context ctx, Ref<Pod> pod,
     bound.set_uid(uid);
     WriteOptions options;
     options.subresource = "token";
-    auto answer = co_await client_.create(
-        ctx, &kind_of<api::core_v1::ServiceAccount>(), std::string(pod->metadata().namespace_()),
-        account, std::move(body), std::move(options));
+    std::string ns(pod->metadata().namespace_());
+    auto answer = co_await client_.create(ctx, &kind_of<api::core_v1::ServiceAccount>(), ns,
+                                          account, std::move(body), std::move(options));
     if (!answer.ok()) {
       if (token.token.empty() || now >= token.expires_at)
         co_return answer.status().with_prefix("failed to fetch token");
@@ -255,11 +255,11 @@ Task<Result<Payload>> Volumes::projected(Context ctx, Ref<Pod> pod,
   for (auto s : source.sources()) {
     Status status;
     if (auto m = s.config_map()) {
-      status = co_await add_object(ctx, {false, ns, std::string(m.name())}, m.optional(),
-                                   m.items(), mode, &payload);
+      ObjectCache::Key key(false, ns, std::string(m.name()));
+      status = co_await add_object(ctx, key, m.optional(), m.items(), mode, &payload);
     } else if (auto secret = s.secret()) {
-      status = co_await add_object(ctx, {true, ns, std::string(secret.name())}, secret.optional(),
-                                   secret.items(), mode, &payload);
+      ObjectCache::Key key(true, ns, std::string(secret.name()));
+      status = co_await add_object(ctx, key, secret.optional(), secret.items(), mode, &payload);
     } else if (auto down = s.downward_api()) {
       status = add_downward(*pod, down.items(), mode, facts, &payload);
     } else if (auto t = s.service_account_token()) {
@@ -279,12 +279,12 @@ Task<Result<std::string>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t i
   Status s;
   if (auto m = v.config_map()) {
     int mode = m.has_default_mode() ? static_cast<int>(m.default_mode()) : kDefaultMode;
-    s = co_await add_object(ctx, {false, ns, std::string(m.name())}, m.optional(), m.items(), mode,
-                            &payload);
+    ObjectCache::Key key(false, ns, std::string(m.name()));
+    s = co_await add_object(ctx, key, m.optional(), m.items(), mode, &payload);
   } else if (auto secret = v.secret()) {
     int mode = secret.has_default_mode() ? static_cast<int>(secret.default_mode()) : kDefaultMode;
-    s = co_await add_object(ctx, {true, ns, std::string(secret.secret_name())}, secret.optional(),
-                            secret.items(), mode, &payload);
+    ObjectCache::Key key(true, ns, std::string(secret.secret_name()));
+    s = co_await add_object(ctx, key, secret.optional(), secret.items(), mode, &payload);
   } else if (auto down = v.downward_api()) {
     int mode = down.has_default_mode() ? static_cast<int>(down.default_mode()) : kDefaultMode;
     s = add_downward(*pod, down.items(), mode, facts, &payload);
@@ -299,9 +299,10 @@ Task<Result<std::string>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t i
   }
   if (!s.ok()) co_return s;
   std::string path = pod_directory(pod->metadata().uid()) + "/volumes/" + directory_of(v);
-  if (v.secret() || v.projected()) TRY_CO(run_blocking(&ctx.loop(), [path] {
-    return mount_tmpfs(path, 0);
-  }));
+  if (v.secret() || v.projected()) {
+    s = mount_tmpfs(path, 0);
+    if (!s.ok()) co_return s;
+  }
   auto wrote = write_payload(path, payload);
   if (!wrote.ok()) co_return wrote.status();
   auto sc = pod->spec().security_context();

@@ -1,0 +1,92 @@
+#include "node/cgroup/cgroup.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "node/testing.h"
+
+namespace keles::node {
+namespace {
+
+class CgroupTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/keles-cgroup-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    root_ = name;
+  }
+  void TearDown() override { EXPECT_TRUE(remove_tree(root_).ok()); }
+  std::string text(const std::string& path) {
+    auto r = read_file(root_ + path);
+    return r.ok() ? *r : "<" + r.status().message() + ">";
+  }
+  std::string root_;
+};
+
+const CgroupLimits kLimits{
+    .cpu_shares = 512, .cpu_quota_us = 50'000, .memory_limit_bytes = 64 << 20};
+
+TEST_F(CgroupTest, VersionOneHasOneTreeForEachController) {
+  for (const char* c : {"cpu", "memory", "pids", "cpuset"})
+    ASSERT_TRUE(make_directories(root_ + "/" + c).ok());
+  PodCgroups pods(make_cgroup_driver(root_), "/keles/c/n");
+  ASSERT_TRUE(pods.start().ok());
+  ASSERT_TRUE(pods.create_pod(Qos::kBurstable, "u-1", kLimits).ok());
+  std::string pod = "/keles/c/n/kubepods/burstable/podu-1";
+  EXPECT_EQ(pods.parent_for_runtime(Qos::kBurstable, "u-1"), pod);
+  EXPECT_EQ(text("/cpu" + pod + "/cpu.shares"), "512");
+  EXPECT_EQ(text("/cpu" + pod + "/cpu.cfs_quota_us"), "50000");
+  EXPECT_EQ(text("/cpu" + pod + "/cpu.cfs_period_us"), "100000");
+  EXPECT_EQ(text("/memory" + pod + "/memory.limit_in_bytes"), "67108864");
+  EXPECT_EQ(pods.pod_uids(), std::vector<std::string>{"u-1"});
+  ASSERT_TRUE(pods.remove_pod("u-1").ok());
+  EXPECT_FALSE(path_exists(root_ + "/cpu" + pod));
+  EXPECT_FALSE(path_exists(root_ + "/memory" + pod));
+  EXPECT_TRUE(path_exists(root_ + "/cpu/keles/c/n/kubepods/burstable"));
+}
+
+TEST_F(CgroupTest, VersionTwoEnablesControllersOnTheWayDown) {
+  ASSERT_TRUE(write_file(root_ + "/cgroup.controllers", "cpu memory pids\n").ok());
+  PodCgroups pods(make_cgroup_driver(root_), "");
+  ASSERT_TRUE(pods.create_pod(Qos::kGuaranteed, "u-2", kLimits).ok());
+  EXPECT_EQ(text("/cgroup.subtree_control"), "+cpu +memory +pids");
+  EXPECT_EQ(text("/kubepods/podu-2/cpu.weight"), "20");
+  EXPECT_EQ(text("/kubepods/podu-2/cpu.max"), "50000 100000");
+  EXPECT_EQ(text("/kubepods/podu-2/memory.max"), "67108864");
+}
+
+TEST_F(CgroupTest, SystemdSpellsSlices) {
+  PodCgroups pods(make_cgroup_v2(root_), "", true);
+  EXPECT_EQ(pods.pod_path(Qos::kBestEffort, "a-b"),
+            "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-poda_b.slice");
+  EXPECT_EQ(pods.parent_for_runtime(Qos::kGuaranteed, "a-b"), "kubepods-poda_b.slice");
+}
+
+TEST(Resources, Arithmetic) {
+  EXPECT_EQ(shares_of_milli(0), 2);
+  EXPECT_EQ(shares_of_milli(250), 256);
+  EXPECT_EQ(quota_of_milli(5), 1000);
+  EXPECT_EQ(quota_of_milli(1500), 150'000);
+  EXPECT_EQ(weight_of_shares(1024), 39);
+  EXPECT_EQ(oom_score_adj(Qos::kGuaranteed, 1, 2), -997);
+  EXPECT_EQ(oom_score_adj(Qos::kBestEffort, 0, 2), 1000);
+  EXPECT_EQ(oom_score_adj(Qos::kBurstable, 4'000'000'000, 8'000'000'000), 500);
+  EXPECT_EQ(oom_score_adj(Qos::kBurstable, 0, 8'000'000'000), 999);
+}
+
+TEST(Resources, QualityOfService) {
+  auto qos = [](const char* resources) {
+    Ref<api::core_v1::Pod> pod = pod_from(std::string(R"({"spec":{"containers":[{"name":"a",)") +
+                                          R"("resources":)" + resources + "}]}}");
+    return qos_of(*pod);
+  };
+  EXPECT_EQ(qos("{}"), Qos::kBestEffort);
+  EXPECT_EQ(qos(R"({"requests":{"cpu":"1"}})"), Qos::kBurstable);
+  EXPECT_EQ(qos(R"({"limits":{"cpu":"1","memory":"1Gi"}})"), Qos::kGuaranteed);
+  EXPECT_EQ(qos(R"({"limits":{"cpu":"1","memory":"1Gi"},"requests":{"cpu":"500m"}})"),
+            Qos::kBurstable);
+}
+
+}  // namespace
+}  // namespace keles::node

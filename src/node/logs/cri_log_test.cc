@@ -1,0 +1,75 @@
+#include "node/logs/cri_log.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include "base/file.h"
+
+namespace keles::node {
+namespace {
+
+TEST(CriLog, Entries) {
+  auto e = parse_log_entry("2026-01-02T03:04:05.123456789Z stderr F hello there");
+  ASSERT_TRUE(e.has_value());
+  EXPECT_TRUE(e->is_stderr);
+  EXPECT_FALSE(e->partial);
+  EXPECT_EQ(e->text, "hello there");
+  EXPECT_TRUE(parse_log_entry("2026-01-02T03:04:05.123456789Z stdout P:x ab")->partial);
+  EXPECT_EQ(parse_log_entry("2026-01-02T03:04:05.123456789Z stdout F ")->text, "");
+  for (const char* bad : {"", "x", "2026-01-02T03:04:05.123456789Z stdin F x",
+                          "2026-01-02T03:04:05.123456789Z stdout Q x"})
+    EXPECT_FALSE(parse_log_entry(bad).has_value()) << bad;
+}
+
+std::string filtered(LogOptions o, std::initializer_list<const char*> lines) {
+  LogFilter f(std::move(o));
+  std::string out;
+  for (const char* l : lines)
+    if (!f.line(l, out)) break;
+  return out;
+}
+
+TEST(CriLog, PartsAreJoined) {
+  LogOptions o;
+  EXPECT_EQ(filtered(o, {"2026-01-02T03:04:05.000000001Z stdout P ab",
+                         "2026-01-02T03:04:05.000000002Z stdout F cd"}),
+            "abcd\n");
+  o.timestamps = true;
+  EXPECT_EQ(filtered(o, {"2026-01-02T03:04:05.000000001Z stdout P ab",
+                         "2026-01-02T03:04:05.000000002Z stdout F cd"}),
+            "2026-01-02T03:04:05.000000001Z abcd\n");
+}
+
+TEST(CriLog, SinceAndLimit) {
+  LogOptions o;
+  o.since = "2026-01-02T03:04:05.000000002Z";
+  EXPECT_EQ(filtered(o, {"2026-01-02T03:04:05.000000001Z stdout F ab",
+                         "2026-01-02T03:04:05.000000002Z stdout F cd"}),
+            "cd\n");
+  LogOptions limited;
+  limited.limit_bytes = 4;
+  EXPECT_EQ(filtered(limited, {"2026-01-02T03:04:05.000000001Z stdout F ab",
+                               "2026-01-02T03:04:05.000000002Z stdout F cd"}),
+            "ab\nc");
+}
+
+TEST(CriLog, TailAndRotation) {
+  char dir[] = "/tmp/keles-log-XXXXXX";
+  ASSERT_NE(mkdtemp(dir), nullptr);
+  std::string path = std::string(dir) + "/0.log";
+  ASSERT_TRUE(write_file(path, "one\ntwo\nthree\n").ok());
+  EXPECT_EQ(*tail_offset(path, 1), 8);
+  EXPECT_EQ(*tail_offset(path, 2), 4);
+  EXPECT_EQ(*tail_offset(path, 9), 0);
+  EXPECT_EQ(*tail_offset(path, 0), 14);
+  EXPECT_FALSE(*rotate_log(path, 100, 3, "t0"));
+  for (const char* t : {"t1", "t2", "t3"}) {
+    ASSERT_TRUE(write_file(path, "one\ntwo\nthree\n").ok());
+    EXPECT_TRUE(*rotate_log(path, 10, 3, t));
+  }
+  EXPECT_EQ(*list_directory(dir), (std::vector<std::string>{"0.log.t2", "0.log.t3"}));
+  ASSERT_TRUE(remove_tree(dir).ok());
+}
+
+}  // namespace
+}  // namespace keles::node

@@ -1,0 +1,344 @@
+#include "node/node_agent.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "client/event_recorder.h"
+#include "client/informer.h"
+#include "machinery/time.h"
+#include "node/logs/cri_log.h"
+#include "node/pods/labels.h"
+#include "node/pods/pod_worker.h"
+#include "node/server/node_server.h"
+
+namespace keles::node {
+
+using api::core_v1::Container;
+using api::core_v1::Node;
+using api::core_v1::Pod;
+using api::core_v1::Service;
+
+namespace {
+
+// Hands events to the client's recorder.
+class RecordedEvents final : public Events {
+ public:
+  RecordedEvents(Client& client, const std::string& node)
+      : recorder_(client, "kubelet", node), node_(node) {}
+  void start(Context ctx) { recorder_.start(ctx); }
+  Task<void> join() { return recorder_.join(); }
+  void pod(const Ref<Pod>& pod, std::string container, bool init, std::string type,
+           std::string reason, std::string message) override {
+    std::string path;
+    if (!container.empty())
+      path = std::string("spec.") + (init ? "initContainers" : "containers") + "{" + container + "}";
+    recorder_.event(reference_to(pod, path), type, reason, std::move(message));
+  }
+  void node(std::string type, std::string reason, std::string message) override {
+    ObjectReference about;
+    about.kind = "Node";
+    about.name = node_;
+    about.uid = node_;
+    recorder_.event(about, type, reason, std::move(message));
+  }
+
+ private:
+  EventRecorder recorder_;
+  std::string node_;
+};
+
+class Agent final : public NodeView {
+ public:
+  Agent(Context ctx, NodeOptions options, Client& client, cri::Runtime& runtime)
+      : ctx_(ctx),
+        options_(std::move(options)),
+        client_(client),
+        runtime_(runtime),
+        informers_(client),
+        pods_(informers_.informer<Pod>("", "", "spec.nodeName=" + options_.name)),
+        services_(informers_.informer<Service>()),
+        events_(client, options_.name),
+        images_(runtime),
+        objects_(ctx, client, [this](const std::string& uid) { wake(uid); }),
+        volumes_(options_.root, client, objects_),
+        cgroups_(make_cgroup_driver(options_.cgroup_mount), options_.cgroup_root,
+                 options_.systemd_cgroups),
+        probes_(ctx, runtime, events_, [this](const std::string& uid) { wake(uid); }),
+        status_(facts(), client, runtime, events_),
+        tasks_(ctx.loop()) {}
+
+  Task<Status> run() {
+    Status began;
+    began = make_directories(options_.root + "/pods");
+    if (!began.ok()) co_return began;
+    began = make_directories(options_.logs);
+    if (!began.ok()) co_return began;
+    began = cgroups_.start();
+    if (!began.ok()) co_return began;
+    fill_services();
+    began = server_.start(ctx_, server_options(), this, &runtime_);
+    if (!began.ok()) co_return began;
+    events_.start(ctx_);
+    tasks_.spawn(status_.run(ctx_));
+    tasks_.spawn(watch_runtime(this));
+    pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) { changed(before, now); });
+    informers_.start(ctx_);
+    tasks_.spawn(housekeeping(this));
+    tasks_.spawn(rotate_logs(this));
+    (void)co_await stopped_.wait(ctx_);
+    co_await server_.stop(ctx_);
+    co_await tasks_.join();
+    co_await probes_.join();
+    co_await objects_.join();
+    co_await informers_.join();
+    co_await events_.join();
+    co_return ctx_.status();
+  }
+
+  // --- what the server asks (NodeView) ---
+
+  std::vector<Document> pods() const override {
+    std::vector<Document> out;
+    for (const auto& [uid, w] : workers_) out.push_back(w->current());
+    return out;
+  }
+  const PodWorker* find(std::string_view ns, std::string_view name,
+                        std::string_view uid) const override {
+    for (const auto& [id, w] : workers_) {
+      auto meta = w->pod()->metadata();
+      if (meta.namespace_() == ns && meta.name() == name && (uid.empty() || uid == id))
+        return w.get();
+    }
+    return nullptr;
+  }
+  std::vector<const PodWorker*> workers() const override {
+    std::vector<const PodWorker*> out;
+    for (const auto& [uid, w] : workers_) out.push_back(w.get());
+    return out;
+  }
+  const std::string& node_name() const override { return options_.name; }
+  const MachineInfo& machine() const override { return status_.machine(); }
+  CgroupDriver::Usage pod_usage(const PodWorker& w) const override {
+    return cgroups_.pod_usage(qos_of(*w.pod()), w.uid());
+  }
+  CgroupDriver::Usage node_usage() const override { return cgroups_.total_usage(); }
+  const std::string& root() const override { return options_.root; }
+
+ private:
+  NodeFacts facts() const {
+    NodeFacts f;
+    f.name = options_.name;
+    f.address = options_.address;
+    f.hostname = options_.hostname.empty() ? options_.name : options_.hostname;
+    f.labels = options_.labels;
+    f.taints = options_.taints;
+    f.version = options_.version;
+    f.root = options_.root;
+    f.max_pods = options_.max_pods;
+    f.port = options_.port;
+    f.reserved_milli_cpu = options_.reserved_milli_cpu;
+    f.reserved_memory_bytes = options_.reserved_memory_bytes;
+    f.provider_id = options_.provider_id;
+    return f;
+  }
+
+  NodeServerOptions server_options() const {
+    NodeServerOptions o;
+    o.address = options_.listen_address;
+    o.port = options_.port;
+    o.read_only_port = options_.read_only_port;
+    o.tls = options_.tls;
+    o.client_ca_pem = options_.client_ca_pem;
+    o.allowed_clients = options_.allowed_clients;
+    return o;
+  }
+
+  void fill_services() {
+    shared_.client = &client_;
+    shared_.runtime = &runtime_;
+    shared_.events = &events_;
+    shared_.images = &images_;
+    shared_.volumes = &volumes_;
+    shared_.objects = &objects_;
+    shared_.cgroups = &cgroups_;
+    shared_.probes = &probes_;
+    shared_.services = [this] { return services_.list(); };
+    shared_.dns = [this] {
+      DnsDefaults d;
+      d.cluster_servers = options_.cluster_dns;
+      d.cluster_domain = options_.cluster_domain;
+      auto text = read_file(options_.resolv_conf, 65536);
+      if (text.ok()) d.host_resolv_conf = *text;
+      return d;
+    };
+    shared_.network_ready = [this] { return status_.network_ready(); };
+    shared_.logs_directory = options_.logs;
+    shared_.node_name = options_.name;
+    shared_.host_ip = options_.address;
+    const MachineInfo& m = status_.machine();
+    shared_.memory_bytes = m.memory_bytes;
+    shared_.allocatable_cpu = std::to_string(m.cpus * 1000 - options_.reserved_milli_cpu) + "m";
+    shared_.allocatable_memory = std::to_string(m.memory_bytes - options_.reserved_memory_bytes);
+    shared_.register_id = [this](const std::string& id, const std::string& uid) { ids_[id] = uid; };
+  }
+
+  void wake(const std::string& uid) {
+    auto it = workers_.find(uid);
+    if (it != workers_.end()) it->second->wake();
+  }
+
+  void changed(const Ref<Pod>& before, const Ref<Pod>& now) {
+    if (before && (!now || before->metadata().uid() != now->metadata().uid())) {
+      auto it = workers_.find(std::string(before->metadata().uid()));
+      if (it != workers_.end()) it->second->removed();
+    }
+    if (!now) return;
+    std::string uid(now->metadata().uid());
+    auto& worker = workers_[uid];
+    if (worker) {
+      worker->update(now);
+      return;
+    }
+    if (log::v(2)) log::info("Pod added", {{"pod", now->metadata().name()}, {"uid", uid}});
+    worker = std::make_shared<PodWorker>(ctx_.child(), shared_, now);
+    tasks_.spawn(run_worker(this, worker));
+  }
+
+  static Task<void> run_worker(Agent* self, std::shared_ptr<PodWorker> worker) {
+    // Environments name services: all that exist are known before a first container is made.
+    (void)co_await self->services_.base().wait_synced(self->ctx_);
+    co_await worker->run();
+    if (self->ctx_.done()) co_return;
+    std::erase_if(self->ids_, [&](const auto& e) { return e.second == worker->uid(); });
+    self->workers_.erase(worker->uid());
+  }
+
+  // Events of the runtime, for as long as it lives; what happened while they were not there is
+  // found by looking at every pod again.
+  static Task<void> watch_runtime(Agent* self) {
+    Duration pause = 200ms;
+    while (!self->ctx_.done()) {
+      TimePoint began = self->ctx_.loop().now();
+      std::function<void(std::string)> on_event = [self](std::string id) {
+        auto it = self->ids_.find(id);
+        if (it == self->ids_.end()) return;
+        auto worker = self->workers_.find(it->second);
+        if (worker != self->workers_.end()) worker->second->container_event(id);
+      };
+      Status s = co_await self->runtime_.watch_events(self->ctx_, std::move(on_event));
+      if (self->ctx_.done()) co_return;
+      log::warn("The runtime's events ended", {{"status", s}});
+      if (self->ctx_.loop().now() - began > 10s) pause = 200ms;
+      (void)co_await self->ctx_.sleep(pause);
+      pause = std::min<Duration>(pause * 2, 1s);
+      for (auto& [uid, w] : self->workers_) w->wake();
+      self->status_.poke();
+    }
+  }
+
+  // Takes away what no pod of the API owns: left by pods that were deleted while no agent ran.
+  static Task<void> housekeeping(Agent* self) {
+    (void)co_await self->pods_.base().wait_synced(self->ctx_);
+    int round = 0;
+    while (!self->ctx_.done()) {
+      Status s = co_await self->remove_orphans();
+      if (!s.ok() && !self->ctx_.done())
+        log::warn("Cannot look for orphaned pods", {{"error", s}});
+      if (round++ % 5 == 0) {
+        s = co_await self->images_.collect_garbage(self->ctx_, self->options_.root);
+        if (!s.ok() && !self->ctx_.done()) log::warn("Cannot look at images", {{"error", s}});
+      }
+      (void)co_await self->ctx_.sleep(60s);
+    }
+  }
+
+  Task<Status> remove_orphans() {
+    TRY_ASSIGN_CO(sandboxes, runtime_.list_sandboxes(ctx_, ""));
+    TRY_ASSIGN_CO(containers, runtime_.list_containers(ctx_, ""));
+    for (const cri::Container& c : containers) {
+      auto uid = c.labels.find(kPodUidLabel);
+      if (uid == c.labels.end() || workers_.contains(uid->second)) continue;
+      log::info("Removing an orphaned container", {{"container", c.name}, {"uid", uid->second}});
+      if (c.state == cri::ContainerState::kRunning)
+        (void)co_await runtime_.stop_container(ctx_, c.id, 10);
+      (void)co_await runtime_.remove_container(ctx_, c.id);
+    }
+    for (const cri::Sandbox& s : sandboxes) {
+      if (workers_.contains(s.uid)) continue;
+      log::info("Removing an orphaned pod", {{"pod", s.ns + "/" + s.name}, {"uid", s.uid}});
+      (void)co_await runtime_.stop_sandbox(ctx_, s.id);
+      (void)co_await runtime_.remove_sandbox(ctx_, s.id);
+    }
+    auto directories = list_directory(options_.root + "/pods");
+    if (directories.ok())
+      for (const std::string& uid : *directories)
+        if (!workers_.contains(uid)) (void)volumes_.remove(uid).ok();
+    for (const std::string& uid : cgroups_.pod_uids())
+      if (!workers_.contains(uid)) (void)cgroups_.remove_pod(uid).ok();
+    auto logs = list_directory(options_.logs);
+    if (logs.ok())
+      for (const std::string& n : *logs)
+        if (!workers_.contains(n.substr(n.rfind('_') + 1)))
+          (void)remove_tree(options_.logs + "/" + n).ok();
+    co_return Status();
+  }
+
+  static Task<void> rotate_logs(Agent* self) {
+    while (!self->ctx_.done()) {
+      (void)co_await self->ctx_.sleep(30s);
+      std::vector<std::pair<std::string, std::string>> running;  // id, log
+      for (const auto& [uid, w] : self->workers_)
+        for (const cri::Container& c : w->actual().containers)
+          if (c.state == cri::ContainerState::kRunning && !c.log_path.empty())
+            running.emplace_back(c.id, c.log_path);
+      for (const auto& [id, log] : running) {
+        std::string time = format_time(self->ctx_.loop().wall_now());
+        auto rotated =
+            rotate_log(log, self->options_.log_max_bytes, self->options_.log_max_files, time);
+        if (rotated.ok() && *rotated) (void)co_await self->runtime_.reopen_log(self->ctx_, id);
+      }
+    }
+  }
+
+  Context ctx_;
+  NodeOptions options_;
+  Client& client_;
+  cri::Runtime& runtime_;
+  InformerFactory informers_;
+  Informer<Pod> pods_;
+  Informer<Service> services_;
+  RecordedEvents events_;
+  Images images_;
+  ObjectCache objects_;
+  Volumes volumes_;
+  PodCgroups cgroups_;
+  Probes probes_;
+  NodeStatus status_;
+  NodeServer server_;
+  PodServices shared_;
+  std::map<std::string, std::shared_ptr<PodWorker>> workers_;  // by uid
+  std::map<std::string, std::string> ids_;                     // container or sandbox id -> uid
+  Event stopped_;                                              // never set: the context ends it
+  TaskGroup tasks_;
+};
+
+}  // namespace
+
+Task<Status> run_node_agent(Context ctx, NodeOptions options, Client* client,
+                            cri::Runtime* runtime) {
+  std::unique_ptr<cri::Runtime> own;
+  if (!runtime) {
+    own = cri::make_cri_runtime(ctx.loop(), options.runtime_endpoint);
+    runtime = own.get();
+  }
+  auto agent = std::make_unique<Agent>(ctx, std::move(options), *client, *runtime);
+  Status s = co_await agent->run();
+  co_return s;
+}
+
+}  // namespace keles::node

@@ -1,0 +1,64 @@
+// The node agent (kubelet): registers this machine as a Node, runs the pods that are bound to it
+// through a container runtime, reports their status, and serves the kubelet's API on port 10250.
+//
+//   RealLoop loop; Client client = https to the API server;
+//   spawn: co_await run_node_agent(Context::root(loop), options, &client);
+//
+// One loop. Ends when ctx does; the pods go on, and a later agent adopts them.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "base/task.h"
+#include "client/client.h"
+#include "net/http.h"
+#include "node/cri/runtime.h"
+#include "node/node_status.h"
+
+namespace keles::node {
+
+struct NodeOptions {
+  std::string name;     // the Node's name
+  std::string address;  // its InternalIP
+  std::string hostname;  // "" = name
+  std::map<std::string, std::string> labels;  // besides the standard ones
+  std::vector<NodeTaint> taints;              // on registration
+  std::string version = "v1.36.2+keles";
+  std::string provider_id;
+
+  std::string root = "/var/lib/kubelet";
+  std::string logs = "/var/log/pods";
+  std::string runtime_endpoint = "unix:/run/containerd/containerd.sock";
+  std::string cgroup_mount = "/sys/fs/cgroup";
+  std::string cgroup_root;  // "" or "/keles/cluster/node"
+  bool systemd_cgroups = false;
+
+  std::vector<std::string> cluster_dns;  // "10.96.0.10"
+  std::string cluster_domain = "cluster.local";
+  std::string resolv_conf = "/etc/resolv.conf";
+  int64_t max_pods = 110;
+  int64_t reserved_milli_cpu = 0, reserved_memory_bytes = 0;
+
+  // The kubelet's API. Without a TLS identity port 10250 is not served.
+  std::string listen_address = "0.0.0.0";
+  uint16_t port = 10250;
+  uint16_t read_only_port = 10255;  // 0: none
+  std::optional<net::TlsIdentity> tls;
+  std::string client_ca_pem;
+  // Common names of client certificates that may use it, besides the group system:masters.
+  std::vector<std::string> allowed_clients = {"kube-apiserver-kubelet-client"};
+
+  int64_t log_max_bytes = 10 << 20;
+  int log_max_files = 5;
+};
+
+// `runtime`: null for the one at options.runtime_endpoint. An error when it cannot begin at all
+// (ports taken, cgroups not writable).
+Task<Status> run_node_agent(Context ctx, NodeOptions options, Client* client,
+                            cri::Runtime* runtime = nullptr);
+
+}  // namespace keles::node

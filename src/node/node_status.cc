@@ -1,0 +1,388 @@
+#include "node/node_status.h"
+
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "api/coordination_v1.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "machinery/quantity.h"
+#include "machinery/time.h"
+
+namespace keles::node {
+
+using api::core_v1::Node;
+using api::core_v1::NodeCondition;
+using api::core_v1::NodeEdit;
+using api::core_v1::NodeStatusEdit;
+
+namespace {
+
+constexpr Duration kLeasePeriod = 10s;
+constexpr Duration kHeartbeat = 5min;
+constexpr Duration kLook = 10s;
+constexpr size_t kMaxImages = 50;
+
+std::string trimmed_file(const std::string& path) {
+  auto text = read_file(path, 4096);
+  if (!text.ok()) return "";
+  std::string s = *text;
+  while (!s.empty() && (s.back() == '\n' || s.back() == ' ')) s.pop_back();
+  return s;
+}
+
+std::string os_release_name() {
+  auto text = read_file("/etc/os-release", 65536);
+  if (!text.ok()) return "Linux";
+  size_t at = text->find("PRETTY_NAME=");
+  if (at == std::string::npos) return "Linux";
+  std::string line = text->substr(at + 12, text->find('\n', at) - at - 12);
+  std::erase(line, '"');
+  return line;
+}
+
+std::string kibibytes(int64_t bytes) { return std::to_string(bytes / 1024) + "Ki"; }
+
+}  // namespace
+
+int64_t machine_memory_bytes() {
+  auto text = read_file("/proc/meminfo", 65536);
+  if (!text.ok()) return 0;
+  size_t at = text->find("MemTotal:");
+  if (at == std::string::npos) return 0;
+  at = text->find_first_of("0123456789", at);
+  int64_t kb = 0;
+  std::from_chars(text->data() + at, text->data() + text->size(), kb);
+  return kb * 1024;
+}
+
+MachineInfo read_machine(const std::string& root) {
+  MachineInfo m;
+  m.cpus = std::max<int64_t>(sysconf(_SC_NPROCESSORS_ONLN), 1);
+  m.memory_bytes = machine_memory_bytes();
+  struct statvfs fs;
+  if (statvfs(root.c_str(), &fs) == 0)
+    m.disk_bytes = static_cast<int64_t>(fs.f_blocks) * static_cast<int64_t>(fs.f_frsize);
+  struct utsname u;
+  if (uname(&u) == 0) {
+    m.kernel = u.release;
+    std::string arch = u.machine;
+    m.architecture = arch == "x86_64" ? "amd64" : arch == "aarch64" ? "arm64" : arch;
+  }
+  m.machine_id = trimmed_file("/etc/machine-id");
+  m.system_uuid = trimmed_file("/sys/class/dmi/id/product_uuid");
+  if (m.system_uuid.empty()) m.system_uuid = m.machine_id;
+  m.boot_id = trimmed_file("/proc/sys/kernel/random/boot_id");
+  m.os_image = os_release_name();
+  return m;
+}
+
+NodeStatus::NodeStatus(NodeFacts facts, Client& client, cri::Runtime& runtime, Events& events)
+    : facts_(std::move(facts)),
+      client_(client),
+      runtime_(runtime),
+      events_(events),
+      machine_(read_machine(facts_.root)) {}
+
+Task<void> NodeStatus::run(Context ctx) {
+  TaskGroup group(ctx.loop());
+  co_await look(ctx);
+  Duration pause = 50ms;
+  while (!ctx.done()) {
+    Status s = co_await register_node(ctx);
+    if (s.ok()) break;
+    log::warn("Cannot register the node", {{"node", facts_.name}, {"error", s}});
+    (void)co_await ctx.sleep(pause);
+    pause = std::min<Duration>(pause * 2, 5s);
+  }
+  events_.node("Normal", "Starting", "Starting kubelet.");
+  group.spawn(keep_lease(ctx));
+  while (!ctx.done()) {
+    bool heartbeat = ctx.loop().now() - last_report_ >= kHeartbeat;
+    Status s = co_await report(ctx, heartbeat);
+    if (!s.ok() && !ctx.done())
+      log::warn("Cannot report the node's status", {{"node", facts_.name}, {"error", s}});
+    poke_.reset();
+    // Until the network is there, every moment counts.
+    Duration wait = !s.ok() ? Duration(1s) : network_ready_ && runtime_ready_ ? kLook : Duration(100ms);
+    (void)co_await poke_.wait(ctx.with_timeout(wait));
+    if (ctx.done()) break;
+    co_await look(ctx);
+  }
+  co_await group.join();
+}
+
+// What the runtime says of itself.
+Task<void> NodeStatus::look(Context ctx) {
+  if (runtime_version_.version.empty()) {
+    auto v = co_await runtime_.version(ctx.with_timeout(10s));
+    if (v.ok()) runtime_version_ = *v;
+  }
+  auto s = co_await runtime_.status(ctx.with_timeout(10s));
+  if (!s.ok()) {
+    runtime_ready_ = network_ready_ = false;
+    runtime_trouble_ = "container runtime is down: " + s.status().message();
+    co_return;
+  }
+  runtime_ready_ = network_ready_ = true;
+  runtime_trouble_.clear();
+  network_trouble_.clear();
+  for (const cri::RuntimeCondition& c : *s) {
+    std::string text =
+        c.type + "=" + (c.status ? "true" : "false") + " reason:" + c.reason + " message:" + c.message;
+    if (c.type == "NetworkReady" && !c.status) {
+      network_ready_ = false;
+      network_trouble_ = "container runtime network not ready: " + text;
+    }
+    if (c.type == "RuntimeReady" && !c.status) {
+      runtime_ready_ = false;
+      runtime_trouble_ = "container runtime not ready: " + text;
+    }
+  }
+  auto images = co_await runtime_.list_images(ctx.with_timeout(10s));
+  if (!images.ok()) co_return;
+  images_ = std::move(*images);
+  std::sort(images_.begin(), images_.end(), [](const cri::Image& a, const cri::Image& b) {
+    return a.size_bytes != b.size_bytes ? a.size_bytes > b.size_bytes : a.id < b.id;
+  });
+  if (images_.size() > kMaxImages) images_.resize(kMaxImages);
+}
+
+// --- the object ---
+
+void NodeStatus::fill_object(NodeEdit node, bool fresh) {
+  auto meta = node.edit_metadata();
+  meta.set_name(facts_.name);
+  auto labels = meta.edit_labels();
+  labels.set("kubernetes.io/hostname", facts_.hostname);
+  labels.set("kubernetes.io/os", "linux");
+  labels.set("kubernetes.io/arch", machine_.architecture);
+  labels.set("beta.kubernetes.io/os", "linux");
+  labels.set("beta.kubernetes.io/arch", machine_.architecture);
+  for (const auto& [k, v] : facts_.labels) labels.set(k, v);
+  meta.edit_annotations().set("volumes.kubernetes.io/controller-managed-attach-detach", "true");
+  if (!fresh) return;
+  if (!facts_.provider_id.empty()) node.edit_spec().set_provider_id(facts_.provider_id);
+  for (const NodeTaint& t : facts_.taints) {
+    auto taint = node.edit_spec().edit_taints().add();
+    taint.set_key(t.key);
+    if (!t.value.empty()) taint.set_value(t.value);
+    taint.set_effect(t.effect);
+  }
+}
+
+Task<Status> NodeStatus::register_node(Context ctx) {
+  now_ = ctx.loop().wall_now();
+  Document body;
+  NodeEdit node(EditTarget{&body.root, &body.arena});
+  fill_object(node, true);
+  fill_status(node.edit_status(), api::core_v1::NodeStatus());
+  WriteOptions options;
+  Context brief = ctx.with_timeout(10s);
+  auto made = co_await client_.create(brief, &kind_of<Node>(), "", "", std::move(body), options);
+  if (made.ok()) {
+    node_uid_ = (*made)->uid();
+    log::info("Registered the node", {{"node", facts_.name}});
+    co_return Status();
+  }
+  if (!made.status().is(Reason::kAlreadyExists)) co_return made.status();
+  Document labels;
+  NodeEdit patch(EditTarget{&labels.root, &labels.arena});
+  fill_object(patch, false);
+  auto r = co_await client_.patch(brief, &kind_of<Node>(), "", facts_.name, PatchType::kMerge,
+                                  std::move(labels), options);
+  if (r.ok()) node_uid_ = (*r)->uid();
+  co_return r.status();
+}
+
+std::vector<NodeStatus::Condition> NodeStatus::conditions() const {
+  struct statvfs fs;
+  bool disk = false, inodes = false;
+  if (statvfs(facts_.root.c_str(), &fs) == 0) {
+    disk = fs.f_blocks > 0 && fs.f_bavail * 100 / fs.f_blocks < 5;
+    inodes = fs.f_files > 0 && fs.f_favail * 100 / fs.f_files < 5;
+  }
+  int64_t available = 0;
+  auto meminfo = read_file("/proc/meminfo", 65536);
+  if (meminfo.ok()) {
+    size_t at = meminfo->find("MemAvailable:");
+    if (at != std::string::npos) at = meminfo->find_first_of("0123456789", at);
+    if (at != std::string::npos)
+      std::from_chars(meminfo->data() + at, meminfo->data() + meminfo->size(), available);
+  }
+  bool memory = available > 0 && available < 100 * 1024;  // kibibytes: upstream's 100Mi
+  std::vector<Condition> out;
+  out.push_back(memory ? Condition{"MemoryPressure", "True", "KubeletHasInsufficientMemory",
+                                   "kubelet has insufficient memory available"}
+                       : Condition{"MemoryPressure", "False", "KubeletHasSufficientMemory",
+                                   "kubelet has sufficient memory available"});
+  out.push_back(disk || inodes ? Condition{"DiskPressure", "True", "KubeletHasDiskPressure",
+                                           "kubelet has disk pressure"}
+                               : Condition{"DiskPressure", "False", "KubeletHasNoDiskPressure",
+                                           "kubelet has no disk pressure"});
+  out.push_back({"PIDPressure", "False", "KubeletHasSufficientPID",
+                 "kubelet has sufficient PID available"});
+  std::string trouble = runtime_trouble_;
+  if (trouble.empty()) trouble = network_trouble_;
+  out.push_back(trouble.empty()
+                    ? Condition{"Ready", "True", "KubeletReady", "kubelet is posting ready status"}
+                    : Condition{"Ready", "False", "KubeletNotReady", trouble});
+  return out;
+}
+
+void NodeStatus::fill_status(NodeStatusEdit out, const api::core_v1::NodeStatus& old) {
+  std::string cpu = std::to_string(machine_.cpus), memory = kibibytes(machine_.memory_bytes),
+              disk = kibibytes(machine_.disk_bytes), pods = std::to_string(facts_.max_pods);
+  auto capacity = out.edit_capacity();
+  capacity.set("cpu", cpu);
+  capacity.set("ephemeral-storage", disk);
+  capacity.set("hugepages-1Gi", "0");
+  capacity.set("hugepages-2Mi", "0");
+  capacity.set("memory", memory);
+  capacity.set("pods", pods);
+  auto allocatable = out.edit_allocatable();
+  allocatable.set("cpu", Quantity::from_milli(machine_.cpus * 1000 - facts_.reserved_milli_cpu)
+                             .to_string());
+  allocatable.set("ephemeral-storage", disk);
+  allocatable.set("hugepages-1Gi", "0");
+  allocatable.set("hugepages-2Mi", "0");
+  allocatable.set("memory", kibibytes(machine_.memory_bytes - facts_.reserved_memory_bytes));
+  allocatable.set("pods", pods);
+  std::string stamp = format_time(now_);
+  for (const Condition& c : conditions()) {
+    NodeCondition before;
+    for (NodeCondition o : old.conditions())
+      if (o.type() == c.type) before = o;
+    auto e = out.edit_conditions().add();
+    e.set_type(c.type);
+    e.set_status(c.status);
+    e.set_last_heartbeat_time(stamp);
+    e.set_last_transition_time(before && before.status() == c.status ? before.last_transition_time()
+                                                                     : std::string_view(stamp));
+    e.set_reason(c.reason);
+    e.set_message(c.message);
+  }
+  auto addresses = out.edit_addresses();
+  auto ip = addresses.add();
+  ip.set_type("InternalIP");
+  ip.set_address(facts_.address);
+  auto host = addresses.add();
+  host.set_type("Hostname");
+  host.set_address(facts_.hostname);
+  out.edit_daemon_endpoints().edit_kubelet_endpoint().set_port(facts_.port);
+  auto info = out.edit_node_info();
+  info.set_machine_id(machine_.machine_id);
+  info.set_system_uuid(machine_.system_uuid);
+  info.set_boot_id(machine_.boot_id);
+  info.set_kernel_version(machine_.kernel);
+  info.set_os_image(machine_.os_image);
+  std::string runtime = runtime_version_.version;
+  if (size_t cut = runtime.find('~'); cut != std::string::npos) runtime.resize(cut);
+  info.set_container_runtime_version((runtime_version_.name.empty() ? "containerd"
+                                                                    : runtime_version_.name) +
+                                     "://" + runtime);
+  info.set_kubelet_version(facts_.version);
+  info.set_kube_proxy_version("");
+  info.set_operating_system("linux");
+  info.set_architecture(machine_.architecture);
+  auto images = out.edit_images();
+  for (const cri::Image& i : images_) {
+    auto e = images.add();
+    auto names = e.edit_names();
+    for (const std::string& d : i.digests) names.add(d);
+    for (const std::string& t : i.tags) names.add(t);
+    e.set_size_bytes(static_cast<int64_t>(i.size_bytes));
+  }
+}
+
+// Sends the status when it says something new, or as a heartbeat.
+Task<Status> NodeStatus::report(Context ctx, bool heartbeat) {
+  std::string digest = runtime_version_.version;
+  for (const Condition& c : conditions())
+    digest += "|" + c.type + c.status + c.reason + c.message;
+  for (const cri::Image& i : images_) {
+    digest += "|" + i.id;
+    for (const std::string& t : i.tags) digest += " " + t;
+  }
+  if (digest == last_digest_ && !heartbeat) co_return Status();
+  Context brief = ctx.with_timeout(10s);
+  auto got = co_await client_.get(brief, &kind_of<Node>(), "", facts_.name);
+  if (got.status().is(Reason::kNotFound)) co_return co_await register_node(ctx);
+  if (!got.ok()) co_return got.status();
+  Ref<Node> node = read<Node>(*got);
+  pod_cidr_ = node->spec().pod_cidr();
+  now_ = ctx.loop().wall_now();
+  Document body;
+  NodeEdit edit(EditTarget{&body.root, &body.arena});
+  fill_status(edit.edit_status(), node->status());
+  // Lists are replaced as a whole: conditions that others keep here stay.
+  for (NodeCondition c : node->status().conditions()) {
+    std::string_view t = c.type();
+    if (t != "Ready" && t != "MemoryPressure" && t != "DiskPressure" && t != "PIDPressure")
+      edit.edit_status().edit_conditions().add(c);
+  }
+  WriteOptions options;
+  options.subresource = "status";
+  auto r = co_await client_.patch(brief, &kind_of<Node>(), "", facts_.name, PatchType::kMerge,
+                                  std::move(body), options);
+  if (!r.ok()) co_return r.status();
+  last_digest_ = digest;
+  last_report_ = ctx.loop().now();
+  bool ready = runtime_trouble_.empty() && network_trouble_.empty();
+  if (ready != reported_ready_) {
+    reported_ready_ = ready;
+    std::string reason = ready ? "NodeReady" : "NodeNotReady";
+    events_.node("Normal", reason, "Node " + facts_.name + " status is now: " + reason);
+    log::info("Node status changed", {{"node", facts_.name}, {"ready", ready}});
+  }
+  co_return Status();
+}
+
+// --- the lease ---
+
+Task<Status> NodeStatus::renew_lease(Context ctx) {
+  using api::coordination_v1::Lease;
+  using api::coordination_v1::LeaseEdit;
+  Context brief = ctx.with_timeout(kLeasePeriod);
+  Document body;
+  LeaseEdit lease(EditTarget{&body.root, &body.arena});
+  lease.edit_metadata().set_name(facts_.name);
+  lease.edit_metadata().set_namespace_("kube-node-lease");
+  auto spec = lease.edit_spec();
+  spec.set_holder_identity(facts_.name);
+  spec.set_lease_duration_seconds(40);
+  spec.set_renew_time(format_micro_time(ctx.loop().wall_now()));
+  WriteOptions options;
+  Document patch = body.clone();
+  auto r = co_await client_.patch(brief, &kind_of<Lease>(), "kube-node-lease", facts_.name,
+                                  PatchType::kMerge, std::move(patch), options);
+  if (!r.status().is(Reason::kNotFound)) co_return r.status();
+  if (!node_uid_.empty()) {
+    auto owner = lease.edit_metadata().edit_owner_references().add();
+    owner.set_api_version("v1");
+    owner.set_kind("Node");
+    owner.set_name(facts_.name);
+    owner.set_uid(node_uid_);
+  }
+  auto made = co_await client_.create(brief, &kind_of<Lease>(), "kube-node-lease", "",
+                                      std::move(body), options);
+  co_return made.status();
+}
+
+Task<void> NodeStatus::keep_lease(Context ctx) {
+  Duration failed = 200ms;
+  while (!ctx.done()) {
+    Status s = co_await renew_lease(ctx);
+    if (ctx.done()) co_return;
+    if (!s.ok()) log::warn("Cannot renew the node's lease", {{"node", facts_.name}, {"error", s}});
+    Duration wait = s.ok() ? kLeasePeriod : failed;
+    failed = s.ok() ? Duration(200ms) : std::min<Duration>(failed * 2, 7s);
+    (void)co_await ctx.sleep(wait);
+  }
+}
+
+}  // namespace keles::node

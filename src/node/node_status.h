@@ -1,0 +1,88 @@
+// The Node object: registration, addresses, capacity, conditions, images; and the Lease that says
+// that the node lives (https://kubernetes.io/docs/reference/node/node-status/).
+//
+// One loop.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "api/core_v1.h"
+#include "base/sync.h"
+#include "client/client.h"
+#include "client/informer.h"
+#include "node/cri/runtime.h"
+#include "node/events.h"
+
+namespace keles::node {
+
+struct NodeTaint {
+  std::string key, value, effect;
+};
+
+struct NodeFacts {
+  std::string name, address, hostname;
+  std::map<std::string, std::string> labels;
+  std::vector<NodeTaint> taints;
+  std::string version;  // "v1.36.2+keles"
+  std::string root;     // whose filesystem holds the pods
+  int64_t max_pods = 110;
+  int64_t port = 10250;
+  int64_t reserved_milli_cpu = 0, reserved_memory_bytes = 0;
+  std::string provider_id;
+};
+
+struct MachineInfo {
+  int64_t cpus = 1, memory_bytes = 0, disk_bytes = 0;
+  std::string machine_id, system_uuid, boot_id, kernel, os_image, architecture;
+};
+MachineInfo read_machine(const std::string& root);
+// The memory of the machine, as the kernel tells.
+int64_t machine_memory_bytes();
+
+class NodeStatus {
+ public:
+  NodeStatus(NodeFacts facts, Client& client, cri::Runtime& runtime, Events& events);
+
+  // Registers and keeps status and lease until ctx ends.
+  Task<void> run(Context ctx);
+  // Looks at the runtime's conditions now; the status follows when they changed.
+  void poke() { poke_.set(); }
+  bool network_ready() const { return network_ready_; }
+  const std::string& pod_cidr() const { return pod_cidr_; }
+  const MachineInfo& machine() const { return machine_; }
+
+ private:
+  struct Condition {
+    std::string type, status, reason, message;
+    bool operator==(const Condition&) const = default;
+  };
+  Task<void> keep_lease(Context ctx);
+  Task<Status> renew_lease(Context ctx);
+  Task<Status> register_node(Context ctx);
+  Task<Status> report(Context ctx, bool heartbeat);
+  Task<void> look(Context ctx);
+  void fill_object(api::core_v1::NodeEdit node, bool fresh);
+  void fill_status(api::core_v1::NodeStatusEdit out, const api::core_v1::NodeStatus& old);
+  std::vector<Condition> conditions() const;
+
+  NodeFacts facts_;
+  Client& client_;
+  cri::Runtime& runtime_;
+  Events& events_;
+  MachineInfo machine_;
+  cri::Version runtime_version_;
+  std::vector<cri::Image> images_;
+  std::string runtime_trouble_, network_trouble_;
+  bool runtime_ready_ = false, network_ready_ = false;
+  bool reported_ready_ = false;
+  std::string pod_cidr_, node_uid_;
+  std::string last_digest_;
+  TimePoint last_report_{};
+  Event poke_;
+  WallTime now_{};
+};
+
+}  // namespace keles::node

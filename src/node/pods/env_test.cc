@@ -1,0 +1,94 @@
+#include "node/pods/env.h"
+
+#include <gtest/gtest.h>
+
+#include "node/pods/container_config.h"
+#include "node/testing.h"
+
+namespace keles::node {
+namespace {
+
+TEST(Env, Expansion) {
+  auto lookup = [](std::string_view n) -> std::optional<std::string> {
+    if (n == "A") return "1";
+    return std::nullopt;
+  };
+  EXPECT_EQ(expand("x$(A)y", lookup), "x1y");
+  EXPECT_EQ(expand("$(B)", lookup), "$(B)");
+  EXPECT_EQ(expand("$$(A)", lookup), "$(A)");
+  EXPECT_EQ(expand("$A $(A", lookup), "$A $(A");
+  EXPECT_EQ(expand("$", lookup), "$");
+}
+
+TEST(Env, FromEverySource) {
+  Ref<api::core_v1::Pod> pod = pod_from(R"({"metadata":{"name":"p","namespace":"n",
+    "labels":{"app":"web"}},"spec":{"containers":[{"name":"a",
+    "resources":{"limits":{"cpu":"1500m","memory":"64Mi"}},
+    "envFrom":[{"prefix":"C_","configMapRef":{"name":"cm"}}],
+    "env":[{"name":"ONE","value":"1"},{"name":"TWO","value":"$(ONE)-$(KUBERNETES_SERVICE_HOST)"},
+      {"name":"NAME","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}},
+      {"name":"APP","valueFrom":{"fieldRef":{"fieldPath":"metadata.labels['app']"}}},
+      {"name":"IP","valueFrom":{"fieldRef":{"fieldPath":"status.podIP"}}},
+      {"name":"CPU","valueFrom":{"resourceFieldRef":{"resource":"limits.cpu"}}},
+      {"name":"MEM","valueFrom":{"resourceFieldRef":{"resource":"limits.memory","divisor":"1Mi"}}},
+      {"name":"KEY","valueFrom":{"secretKeyRef":{"name":"s","key":"k"}}},
+      {"name":"NO","valueFrom":{"secretKeyRef":{"name":"s","key":"none","optional":true}}}]}]}})");
+  DataLookup data = [](bool secret, const std::string& name)
+      -> std::optional<std::map<std::string, std::string>> {
+    if (secret && name == "s") return std::map<std::string, std::string>{{"k", "v"}};
+    if (!secret && name == "cm") return std::map<std::string, std::string>{{"x", "y"}};
+    return std::nullopt;
+  };
+  PodFacts facts;
+  facts.pod_ip = "10.0.0.9";
+  auto env = build_environment(*pod, pod->spec().containers()[0],
+                               {{"KUBERNETES_SERVICE_HOST", "10.96.0.1"}}, data, facts);
+  ASSERT_TRUE(env.ok()) << env.status().to_string();
+  Environment want = {{"C_x", "y"},     {"ONE", "1"}, {"TWO", "1-10.96.0.1"}, {"NAME", "p"},
+                      {"APP", "web"},   {"IP", "10.0.0.9"}, {"CPU", "2"},     {"MEM", "64"},
+                      {"KEY", "v"},     {"KUBERNETES_SERVICE_HOST", "10.96.0.1"}};
+  EXPECT_EQ(*env, want);
+}
+
+TEST(Env, MissingObjectsAreNamed) {
+  Ref<api::core_v1::Pod> pod = pod_from(R"({"metadata":{"namespace":"n"},"spec":{"containers":[
+    {"name":"a","env":[{"name":"K","valueFrom":{"configMapKeyRef":{"name":"cm","key":"k"}}}]}]}})");
+  DataLookup none = [](bool, const std::string&) { return std::nullopt; };
+  auto env = build_environment(*pod, pod->spec().containers()[0], {}, none, {});
+  EXPECT_EQ(env.status().message(), "configmap \"cm\" not found");
+}
+
+TEST(Config, DnsOfClusterFirst) {
+  Ref<api::core_v1::Pod> pod = pod_from(
+      R"({"metadata":{"name":"p","namespace":"n","uid":"u"},"spec":{"dnsPolicy":"ClusterFirst",
+          "containers":[{"name":"a","ports":[{"containerPort":80,"hostPort":8080}]}]}})");
+  DnsDefaults dns;
+  dns.cluster_servers = {"10.96.0.10"};
+  dns.host_resolv_conf = "nameserver 9.9.9.9\nsearch example.com\n";
+  cri::SandboxConfig c = make_sandbox_config(*pod, 0, "/var/log/pods", "/kubepods/podu", dns);
+  EXPECT_EQ(c.dns_servers, std::vector<std::string>{"10.96.0.10"});
+  EXPECT_EQ(c.dns_searches, (std::vector<std::string>{"n.svc.cluster.local", "svc.cluster.local",
+                                                      "cluster.local", "example.com"}));
+  EXPECT_EQ(c.dns_options, std::vector<std::string>{"ndots:5"});
+  EXPECT_EQ(c.hostname, "p");
+  ASSERT_EQ(c.ports.size(), 1u);
+  EXPECT_EQ(c.ports[0].host_port, 8080);
+}
+
+TEST(Config, NonRootIsChecked) {
+  Ref<api::core_v1::Pod> pod = pod_from(
+      R"({"metadata":{"name":"p","namespace":"n","uid":"u"},"spec":{
+          "securityContext":{"runAsNonRoot":true},"containers":[{"name":"a","image":"x"}]}})");
+  auto container = pod->spec().containers()[0];
+  ContainerInputs in;
+  in.pod = &*pod;
+  in.container = &container;
+  in.image.uid = 0;
+  EXPECT_EQ(make_container_config(in).status().message(),
+            "container has runAsNonRoot and image will run as root (pod: \"p_n(u)\", container: a)");
+  in.image.uid = 1000;
+  EXPECT_TRUE(make_container_config(in).ok());
+}
+
+}  // namespace
+}  // namespace keles::node

@@ -1,0 +1,197 @@
+#include "node/pods/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "node/pods/labels.h"
+#include "node/testing.h"
+
+namespace keles::node {
+namespace {
+
+using cri::ContainerState;
+
+constexpr int64_t kSecond = 1'000'000'000;
+
+// A pod and its runtime at a moment; builds the input of plan().
+class World {
+ public:
+  explicit World(std::string spec)
+      : pod_(pod_from(R"({"metadata":{"name":"p","namespace":"default","uid":"u"},"spec":)" + spec +
+                      "}")) {
+    in_.now = WallTime{1000 * kSecond};
+  }
+  World& sandbox(std::string id, bool ready = true, std::string ip = "10.0.0.1") {
+    cri::Sandbox s;
+    s.id = std::move(id);
+    s.attempt = static_cast<uint32_t>(actual_.sandboxes.size());
+    s.state = ready ? cri::SandboxState::kReady : cri::SandboxState::kNotReady;
+    s.ip = std::move(ip);
+    actual_.sandboxes.insert(actual_.sandboxes.begin(), s);
+    return *this;
+  }
+  World& running(const std::string& name, uint32_t attempt = 0, std::string sandbox = "s0") {
+    return add(name, attempt, std::move(sandbox), ContainerState::kRunning, 0, 0);
+  }
+  World& exited(const std::string& name, int code, int64_t seconds_ago = 60, uint32_t attempt = 0,
+                std::string sandbox = "s0") {
+    return add(name, attempt, std::move(sandbox), ContainerState::kExited, code, seconds_ago);
+  }
+  PlanInput& in() { return in_; }
+  PodPlan plan() {
+    in_.pod = &*pod_;
+    in_.actual = &actual_;
+    return node::plan(in_);
+  }
+
+ private:
+  World& add(const std::string& name, uint32_t attempt, std::string sandbox, ContainerState state,
+             int code, int64_t seconds_ago) {
+    cri::Container c;
+    c.id = name + std::to_string(attempt);
+    c.name = name;
+    c.attempt = attempt;
+    c.sandbox_id = std::move(sandbox);
+    c.state = state;
+    c.exit_code = code;
+    c.finished_at_ns = in_.now.ns - seconds_ago * kSecond;
+    actual_.containers.insert(actual_.containers.begin(), c);
+    return *this;
+  }
+  Ref<api::core_v1::Pod> pod_;
+  PodRuntime actual_;
+  PlanInput in_;
+};
+
+std::string starts(const PodPlan& p) {
+  std::string out;
+  for (const auto& s : p.start) out += (out.empty() ? "" : " ") + s.name + std::to_string(s.attempt);
+  return out;
+}
+
+const char* const kTwo = R"({"containers":[{"name":"a","image":"i"},{"name":"b","image":"i"}]})";
+const char* const kNever = R"({"restartPolicy":"Never","containers":[{"name":"a","image":"i"}]})";
+const char* const kOnFailure =
+    R"({"restartPolicy":"OnFailure","containers":[{"name":"a","image":"i"}]})";
+const char* const kInit =
+    R"({"initContainers":[{"name":"i1"},{"name":"i2"}],"containers":[{"name":"a"}]})";
+const char* const kSidecar =
+    R"({"initContainers":[{"name":"side","restartPolicy":"Always"},{"name":"i2"}],
+        "containers":[{"name":"a"}]})";
+
+TEST(Plan, ANewPodGetsASandboxAndItsContainers) {
+  PodPlan p = World(kTwo).plan();
+  EXPECT_TRUE(p.create_sandbox);
+  EXPECT_EQ(p.sandbox_attempt, 0u);
+  EXPECT_EQ(starts(p), "a0 b0");
+}
+
+TEST(Plan, NothingToDo) {
+  PodPlan p = World(kTwo).sandbox("s0").running("a").running("b").plan();
+  EXPECT_FALSE(p.create_sandbox);
+  EXPECT_TRUE(p.start.empty() && p.kill.empty() && p.stop_sandboxes.empty());
+  EXPECT_FALSE(p.finished);
+}
+
+TEST(Plan, InitContainersGoInOrder) {
+  EXPECT_EQ(starts(World(kInit).plan()), "i10");
+  EXPECT_EQ(starts(World(kInit).sandbox("s0").running("i1").plan()), "");
+  EXPECT_EQ(starts(World(kInit).sandbox("s0").exited("i1", 0).plan()), "i20");
+  EXPECT_EQ(starts(World(kInit).sandbox("s0").exited("i1", 0).exited("i2", 1).plan()), "i21");
+  EXPECT_EQ(starts(World(kInit).sandbox("s0").exited("i1", 0).exited("i2", 0).plan()), "a0");
+}
+
+TEST(Plan, ASidecarRunsBesideWhatFollows) {
+  EXPECT_EQ(starts(World(kSidecar).plan()), "side0");
+  World up(kSidecar);
+  up.sandbox("s0").running("side");
+  EXPECT_EQ(starts(up.plan()), "");  // its startup probe has not passed
+  up.in().started = {"side0"};
+  EXPECT_EQ(starts(up.plan()), "i20");
+  World dead(kSidecar);
+  dead.sandbox("s0").exited("i2", 0).running("a").exited("side", 1);
+  EXPECT_EQ(starts(dead.plan()), "side1");
+}
+
+TEST(Plan, RestartPolicies) {
+  EXPECT_TRUE(World(kNever).sandbox("s0").exited("a", 1).plan().finished);
+  EXPECT_TRUE(World(kOnFailure).sandbox("s0").exited("a", 0).plan().finished);
+  EXPECT_EQ(starts(World(kOnFailure).sandbox("s0").exited("a", 3).plan()), "a1");
+  EXPECT_EQ(starts(World(kTwo).sandbox("s0").exited("a", 0).running("b").plan()), "a1");
+}
+
+TEST(Plan, AFinishedPodLetsItsSandboxGo) {
+  PodPlan p = World(kNever).sandbox("s0").exited("a", 0).plan();
+  EXPECT_EQ(p.stop_sandboxes, std::vector<std::string>{"s0"});
+  EXPECT_TRUE(p.start.empty());
+  EXPECT_FALSE(World(kNever).sandbox("s0", false).exited("a", 0).plan().create_sandbox);
+}
+
+TEST(Plan, ACrashingContainerWaitsItsBackoff) {
+  World w(kTwo);
+  w.sandbox("s0").running("b").exited("a", 1, 4);
+  w.in().backoff["a"] = Backoff{10s, w.in().now - 4s};
+  PodPlan p = w.plan();
+  EXPECT_EQ(starts(p), "");
+  EXPECT_EQ(p.waiting["a"].reason, "CrashLoopBackOff");
+  EXPECT_EQ(p.waiting["a"].message,
+            "back-off 10s restarting failed container=a pod=p_default(u)");
+  ASSERT_TRUE(p.wake_at.has_value());
+  EXPECT_EQ(p.wake_at->ns, w.in().now.ns + 6 * kSecond);
+  w.in().now = w.in().now + 6s;
+  EXPECT_EQ(starts(w.plan()), "a1");
+}
+
+TEST(Plan, BackoffDoublesAndIsForgotten) {
+  Backoff b;
+  WallTime t{1000 * kSecond};
+  EXPECT_FALSE(b.waiting(t, t));
+  for (Duration want : {10s, 20s, 40s, 80s, 160s, 300s, 300s}) {
+    b.next(t, t);
+    EXPECT_EQ(b.delay, want);
+  }
+  EXPECT_FALSE(b.waiting(t + 601s, t + 602s));
+  b.next(t + 601s, t + 602s);
+  EXPECT_EQ(b.delay, Duration(10s));
+}
+
+TEST(Plan, AFailedProbeRestarts) {
+  World w(kTwo);
+  w.sandbox("s0").running("a").running("b");
+  w.in().liveness_failed = {"b0"};
+  PodPlan p = w.plan();
+  ASSERT_EQ(p.kill.size(), 1u);
+  EXPECT_EQ(p.kill[0].message, "Container b failed liveness probe, will be restarted");
+  EXPECT_EQ(starts(p), "b1");
+  World never(kNever);
+  never.sandbox("s0").running("a");
+  never.in().startup_failed = {"a0"};
+  p = never.plan();
+  EXPECT_EQ(p.kill[0].message, "Container a failed startup probe");
+  EXPECT_EQ(starts(p), "");
+}
+
+TEST(Plan, ADeadSandboxIsReplacedAndInitRunsAgain) {
+  PodPlan p = World(kInit).sandbox("s0", false).exited("i1", 0).exited("i2", 0).running("a").plan();
+  EXPECT_TRUE(p.create_sandbox);
+  EXPECT_EQ(p.sandbox_attempt, 1u);
+  EXPECT_EQ(p.stop_sandboxes, std::vector<std::string>{"s0"});
+  EXPECT_EQ(starts(p), "i11");
+  // A sandbox without an address is of no use.
+  p = World(kTwo).sandbox("s0", true, "").plan();
+  EXPECT_TRUE(p.create_sandbox);
+}
+
+TEST(Plan, AnEndedPodStaysEnded) {
+  Ref<api::core_v1::Pod> pod = pod_from(
+      R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"a"}]},"status":{"phase":"Failed"}})");
+  PodRuntime none;
+  PlanInput in;
+  in.pod = &*pod;
+  in.actual = &none;
+  PodPlan p = plan(in);
+  EXPECT_TRUE(p.finished);
+  EXPECT_FALSE(p.create_sandbox);
+}
+
+}  // namespace
+}  // namespace keles::node

@@ -1,0 +1,407 @@
+#include "node/server/node_server.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "machinery/codec_json.h"
+#include "machinery/time.h"
+#include "node/logs/cri_log.h"
+
+namespace keles::node {
+
+using net::Headers;
+using net::Request;
+using net::Responder;
+using net::SharedBytes;
+
+std::string percent_decode(std::string_view s) {
+  std::string out;
+  auto hex = [](char c) {
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+  };
+  for (size_t i = 0; i < s.size(); ++i) {
+    if (s[i] == '+') {
+      out.push_back(' ');
+    } else if (s[i] == '%' && i + 2 < s.size() && hex(s[i + 1]) >= 0 && hex(s[i + 2]) >= 0) {
+      out.push_back(static_cast<char>(hex(s[i + 1]) * 16 + hex(s[i + 2])));
+      i += 2;
+    } else {
+      out.push_back(s[i]);
+    }
+  }
+  return out;
+}
+
+std::vector<std::pair<std::string, std::string>> parse_query(std::string_view query) {
+  std::vector<std::pair<std::string, std::string>> out;
+  while (!query.empty() && out.size() < 1000) {
+    std::string_view pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), pair.size() + 1));
+    size_t eq = pair.find('=');
+    std::string value =
+        eq == std::string_view::npos ? "" : percent_decode(pair.substr(eq + 1));
+    out.emplace_back(percent_decode(pair.substr(0, eq)), std::move(value));
+  }
+  return out;
+}
+
+namespace {
+
+std::vector<std::string> split_path(std::string_view path) {
+  std::vector<std::string> out;
+  while (!path.empty()) {
+    if (path[0] == '/') {
+      path.remove_prefix(1);
+      continue;
+    }
+    std::string_view part = path.substr(0, path.find('/'));
+    std::string decoded;
+    // '+' stands for itself in a path.
+    for (char c : part) c == '+' ? decoded.append("%2B") : decoded.append(1, c);
+    out.push_back(percent_decode(decoded));
+    path.remove_prefix(part.size());
+  }
+  return out;
+}
+
+class Query {
+ public:
+  explicit Query(std::string_view text) : pairs_(parse_query(text)) {}
+  std::string get(std::string_view name) const {
+    for (const auto& [k, v] : pairs_)
+      if (k == name) return v;
+    return "";
+  }
+  std::vector<std::string> all(std::string_view name) const {
+    std::vector<std::string> out;
+    for (const auto& [k, v] : pairs_)
+      if (k == name) out.push_back(v);
+    return out;
+  }
+  bool flag(std::string_view name) const {
+    std::string v = get(name);
+    return v == "true" || v == "1";
+  }
+  std::optional<int64_t> number(std::string_view name) const {
+    std::string v = get(name);
+    int64_t n = 0;
+    auto r = std::from_chars(v.data(), v.data() + v.size(), n);
+    if (v.empty() || r.ec != std::errc()) return std::nullopt;
+    return n;
+  }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> pairs_;
+};
+
+Task<void> answer(Responder* responder, int code, std::string type, std::string body) {
+  Headers headers;
+  headers.set("Content-Type", std::move(type));
+  std::vector<SharedBytes> parts = net::as_body(std::move(body));
+  (void)co_await responder->respond(code, std::move(headers), std::move(parts));
+}
+
+Task<void> plain(Responder* responder, int code, std::string body) {
+  return answer(responder, code, "text/plain; charset=utf-8", std::move(body));
+}
+
+// RFC 3339 in UTC with nine decimals, to compare with log lines as text.
+std::string log_stamp(WallTime t) {
+  std::string s = format_time(t);
+  char fraction[16];
+  std::snprintf(fraction, sizeof fraction, ".%09ldZ",
+                static_cast<long>(t.ns % 1'000'000'000));
+  s.pop_back();
+  return s + fraction;
+}
+
+}  // namespace
+
+struct NodeServer::Impl {
+  NodeServerOptions options;
+  NodeView* view = nullptr;
+  cri::Runtime* runtime = nullptr;
+  std::unique_ptr<net::Server> secure, open;
+
+  // 0, or the code with which a client is refused.
+  int refuse(const Request& r) const {
+    if (!r.peer) return 401;
+    const auto& groups = r.peer->organizations;
+    if (std::find(groups.begin(), groups.end(), "system:masters") != groups.end()) return 0;
+    const auto& names = options.allowed_clients;
+    return std::find(names.begin(), names.end(), r.peer->common_name) != names.end() ? 0 : 403;
+  }
+
+  static Task<void> serve_secure(Impl* self, Context ctx, Request* request, Responder* responder) {
+    int refused = self->refuse(*request);
+    if (refused == 401) {
+      co_await plain(responder, 401, "Unauthorized");
+    } else if (refused == 403) {
+      std::string verb = request->method == "GET" ? "get" : "create";
+      co_await plain(responder, 403,
+                     "Forbidden (user=" + request->peer->common_name + ", verb=" + verb +
+                         ", resource=nodes, subresource(s)=[proxy])\n");
+    } else {
+      co_await serve(self, ctx, request, responder, true);
+    }
+  }
+
+  static Task<void> serve(Impl* self, Context ctx, Request* request, Responder* responder,
+                          bool full) {
+    std::vector<std::string> path = split_path(request->path);
+    std::string first = path.empty() ? "" : path[0];
+    if (first == "healthz") {
+      co_await plain(responder, 200, "ok");
+    } else if (first == "pods" || first == "runningpods") {
+      co_await self->list_pods(responder, first == "runningpods");
+    } else if (first == "metrics" && path.size() == 1) {
+      co_await answer(responder, 200, "text/plain; version=0.0.4; charset=utf-8",
+                      metrics::expose());
+    } else if (first == "metrics" && (path[1] == "cadvisor" || path[1] == "resource")) {
+      auto text = co_await container_metrics(ctx, self->view, self->runtime);
+      std::string body = text.ok() ? *text : text.status().message();
+      co_await answer(responder, text.ok() ? 200 : 500,
+                      "text/plain; version=0.0.4; charset=utf-8", std::move(body));
+    } else if (first == "metrics" && path[1] == "probes") {
+      co_await answer(responder, 200, "text/plain; version=0.0.4; charset=utf-8", "");
+    } else if (first == "stats" && path.size() >= 2 && path[1] == "summary") {
+      auto text = co_await stats_summary(ctx, self->view, self->runtime);
+      std::string body = text.ok() ? *text : text.status().message();
+      co_await answer(responder, text.ok() ? 200 : 500, "application/json", std::move(body));
+    } else if (!full) {
+      co_await plain(responder, 404, "404 page not found\n");
+    } else if (first == "containerLogs" && path.size() == 4) {
+      co_await self->logs(ctx, request, responder, path);
+    } else if ((first == "exec" || first == "attach") && (path.size() == 4 || path.size() == 5)) {
+      co_await self->stream(ctx, request, responder, path);
+    } else if (first == "portForward" && (path.size() == 3 || path.size() == 4)) {
+      co_await self->port_forward(ctx, request, responder, path);
+    } else if (first == "run" && path.size() == 4) {
+      co_await self->run_command(ctx, request, responder, path);
+    } else {
+      co_await plain(responder, 404, "404 page not found\n");
+    }
+  }
+
+  Task<void> list_pods(Responder* responder, bool running) {
+    std::string out = "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[";
+    bool first = true;
+    for (const Document& d : view->pods()) {
+      if (running && d.root["status"]["phase"].as_string() != "Running") continue;
+      if (!first) out += ",";
+      first = false;
+      write_json(out, *kind_of<api::core_v1::Pod>().type, d.root);
+    }
+    out += "]}\n";
+    co_await answer(responder, 200, "application/json", std::move(out));
+  }
+
+  // The newest container of a name; `previous`: the one before it that has ended.
+  static const cri::Container* pick(const PodWorker& w, std::string_view name, bool previous) {
+    const cri::Container* latest = w.actual().latest(name);
+    return previous ? w.actual().exited_before(name, latest) : latest;
+  }
+
+  Task<void> logs(Context ctx, Request* request, Responder* responder,
+                  std::vector<std::string> path) {
+    Query q(request->query);
+    std::string name = path[3], where = path[2] + "_" + path[1];
+    const PodWorker* w = view->find(path[1], path[2], "");
+    if (!w) {
+      co_await plain(responder, 404, "pod \"" + path[1] + "/" + path[2] + "\" not found\n");
+      co_return;
+    }
+    bool previous = q.flag("previous");
+    const cri::Container* c = pick(*w, name, previous);
+    if (!c && previous) {
+      co_await plain(responder, 400, "previous terminated container \"" + name + "\" in pod \"" +
+                                         path[2] + "\" not found");
+      co_return;
+    }
+    if (!c || c->log_path.empty()) {
+      co_await plain(responder, 400, waiting_text(*w, name));
+      co_return;
+    }
+    LogOptions options;
+    options.follow = q.flag("follow");
+    options.timestamps = q.flag("timestamps");
+    options.tail_lines = q.number("tailLines");
+    options.limit_bytes = q.number("limitBytes").value_or(-1);
+    options.stream = q.get("stream");
+    if (auto seconds = q.number("sinceSeconds"))
+      options.since = log_stamp(ctx.loop().wall_now() - std::chrono::seconds(*seconds));
+    if (auto since = parse_time(q.get("sinceTime")); since.ok()) options.since = log_stamp(*since);
+    std::string id = c->id, log = c->log_path, uid = w->uid();
+    Headers headers;
+    headers.set("Content-Type", "text/plain");
+    Status s = co_await responder->begin(200, std::move(headers));
+    if (!s.ok()) co_return;
+    NodeView* nodes = view;
+    std::string ns = path[1], pod = path[2];
+    std::function<bool()> running = [nodes, ns, pod, uid, id] {
+      const PodWorker* now = nodes->find(ns, pod, uid);
+      if (!now) return false;
+      for (const cri::Container& c : now->actual().containers)
+        if (c.id == id) return c.state == cri::ContainerState::kRunning;
+      return false;
+    };
+    std::function<Task<Status>(std::string)> sink = [responder](std::string piece) {
+      return responder->write(net::as_body(std::move(piece)));
+    };
+    s = co_await read_log(ctx, log, options, sink, running);
+    if (!s.ok() && !ctx.done() && log::v(2)) log::info("Log ended", {{"pod", where}, {"status", s}});
+    (void)co_await responder->finish();
+  }
+
+  static std::string waiting_text(const PodWorker& w, const std::string& name) {
+    Document d = w.current();
+    api::core_v1::Pod pod(d.root);
+    auto reason_in = [&](auto list) -> std::string {
+      for (auto s : list)
+        if (s.name() == name) {
+          auto r = s.state().waiting().reason();
+          if (r == "ErrImagePull" || r == "ImagePullBackOff")
+            return "container \"" + name + "\" in pod \"" + std::string(pod.metadata().name()) +
+                   "\" is waiting to start: trying and failing to pull image";
+          return "container \"" + name + "\" in pod \"" + std::string(pod.metadata().name()) +
+                 "\" is waiting to start: " + std::string(r);
+        }
+      return "";
+    };
+    std::string text = reason_in(pod.status().container_statuses());
+    if (text.empty()) text = reason_in(pod.status().init_container_statuses());
+    if (text.empty())
+      text = "container " + name + " is not valid for pod " + std::string(pod.metadata().name());
+    return text;
+  }
+
+  Task<void> stream(Context ctx, Request* request, Responder* responder,
+                    std::vector<std::string> path) {
+    Query q(request->query);
+    bool exec = path[0] == "exec";
+    std::string uid = path.size() == 5 ? path[3] : "", name = path.back();
+    const PodWorker* w = view->find(path[1], path[2], uid);
+    const cri::Container* c = w ? pick(*w, name, false) : nullptr;
+    if (!w) {
+      co_await plain(responder, 404, "pod does not exist\n");
+      co_return;
+    }
+    if (!c || c->state != cri::ContainerState::kRunning) {
+      co_await plain(responder, 500, "container not found (\"" + name + "\")");
+      co_return;
+    }
+    cri::Runtime::StreamOptions o;
+    o.in = q.flag("input") || q.flag("stdin");
+    o.out = q.flag("output") || q.flag("stdout");
+    o.err = q.flag("error") || q.flag("stderr");
+    o.tty = q.flag("tty");
+    if (o.tty) o.err = false;
+    if (!o.in && !o.out && !o.err) {
+      co_await plain(responder, 400, "you must specify at least 1 of stdin, stdout, stderr\n");
+      co_return;
+    }
+    std::string id = c->id;
+    std::vector<std::string> command = q.all("command");
+    Result<std::string> url = Status::internal("");
+    if (exec) {
+      url = co_await runtime->exec_url(ctx, id, std::move(command), o);
+    } else {
+      url = co_await runtime->attach_url(ctx, id, o);
+    }
+    if (!url.ok()) {
+      co_await plain(responder, 500, url.status().message());
+      co_return;
+    }
+    std::string target = *url;
+    co_await relay_stream(ctx, request, responder, std::move(target), o, false);
+  }
+
+  Task<void> port_forward(Context ctx, Request* request, Responder* responder,
+                          std::vector<std::string> path) {
+    const PodWorker* w = view->find(path[1], path[2], path.size() == 4 ? path[3] : "");
+    const cri::Sandbox* sandbox = w ? w->actual().ready_sandbox() : nullptr;
+    if (!sandbox) {
+      co_await plain(responder, 404, "pod does not exist\n");
+      co_return;
+    }
+    std::string id = sandbox->id;
+    std::vector<int> ports;
+    for (const std::string& p : Query(request->query).all("port")) ports.push_back(std::atoi(p.c_str()));
+    auto url = co_await runtime->port_forward_url(ctx, id, std::move(ports));
+    if (!url.ok()) {
+      co_await plain(responder, 500, url.status().message());
+      co_return;
+    }
+    std::string target = *url;
+    cri::Runtime::StreamOptions o;
+    co_await relay_stream(ctx, request, responder, std::move(target), o, true);
+  }
+
+  Task<void> run_command(Context ctx, Request* request, Responder* responder,
+                         std::vector<std::string> path) {
+    const PodWorker* w = view->find(path[1], path[2], "");
+    const cri::Container* c = w ? pick(*w, path[3], false) : nullptr;
+    if (!c || request->method != "POST") {
+      co_await plain(responder, c ? 405 : 404, c ? "POST only\n" : "container not found\n");
+      co_return;
+    }
+    Query q(request->query);
+    std::vector<std::string> command;
+    std::string line = q.get("cmd");
+    for (size_t at = 0; at < line.size();) {
+      size_t end = std::min(line.find(' ', at), line.size());
+      if (end > at) command.push_back(line.substr(at, end - at));
+      at = end + 1;
+    }
+    auto r = co_await runtime->exec_sync(ctx, c->id, std::move(command), 60);
+    std::string body = r.ok() ? r->out + r->err : r.status().message();
+    co_await plain(responder, r.ok() && r->exit_code == 0 ? 200 : 500, std::move(body));
+  }
+};
+
+NodeServer::NodeServer() : impl_(std::make_unique<Impl>()) {}
+NodeServer::~NodeServer() = default;
+
+Status NodeServer::start(Context ctx, NodeServerOptions options, NodeView* view,
+                         cri::Runtime* runtime) {
+  impl_->options = options;
+  impl_->view = view;
+  impl_->runtime = runtime;
+  Impl* impl = impl_.get();
+  if (options.tls) {
+    net::ServerOptions s;
+    s.address = options.address;
+    s.port = options.port;
+    s.tls = options.tls;
+    s.client_ca_pem = options.client_ca_pem;
+    TRY_ASSIGN(server, net::Server::start({&ctx.loop()}, s,
+                                          [impl](Context c, Request* request, Responder* out) {
+                                            return Impl::serve_secure(impl, c, request, out);
+                                          }));
+    impl_->secure = std::move(server);
+  }
+  if (options.read_only_port) {
+    net::ServerOptions s;
+    s.address = options.address;
+    s.port = options.read_only_port;
+    TRY_ASSIGN(server, net::Server::start({&ctx.loop()}, s,
+                                          [impl](Context c, Request* request, Responder* out) {
+                                            return Impl::serve(impl, c, request, out, false);
+                                          }));
+    impl_->open = std::move(server);
+  }
+  return {};
+}
+
+Task<void> NodeServer::stop(Context ctx) {
+  if (impl_->secure) co_await impl_->secure->stop(ctx);
+  if (impl_->open) co_await impl_->open->stop(ctx);
+}
+
+}  // namespace keles::node

@@ -1,0 +1,73 @@
+// The kubelet's own API: logs, exec, attach, port-forward, stats and health. Port 10250 over TLS
+// for clients whose certificate the cluster's CA signed and who may (the API server, and the group
+// system:masters); port 10255 plain, for reading only.
+//
+// One loop.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/http.h"
+#include "node/node_status.h"
+#include "node/pods/pod_worker.h"
+
+namespace keles::node {
+
+// What the server may see of the agent.
+class NodeView {
+ public:
+  virtual ~NodeView() = default;
+  virtual std::vector<Document> pods() const = 0;
+  // Null when there is no such pod here. `uid` may be empty.
+  virtual const PodWorker* find(std::string_view ns, std::string_view name,
+                                std::string_view uid) const = 0;
+  virtual std::vector<const PodWorker*> workers() const = 0;
+  virtual const std::string& node_name() const = 0;
+  virtual const MachineInfo& machine() const = 0;
+  virtual CgroupDriver::Usage pod_usage(const PodWorker& w) const = 0;
+  virtual CgroupDriver::Usage node_usage() const = 0;
+  virtual const std::string& root() const = 0;
+};
+
+struct NodeServerOptions {
+  std::string address = "0.0.0.0";
+  uint16_t port = 10250, read_only_port = 10255;
+  std::optional<net::TlsIdentity> tls;
+  std::string client_ca_pem;
+  std::vector<std::string> allowed_clients;
+};
+
+class NodeServer {
+ public:
+  NodeServer();
+  ~NodeServer();
+  // `view` and `runtime` outlive it.
+  Status start(Context ctx, NodeServerOptions options, NodeView* view, cri::Runtime* runtime);
+  Task<void> stop(Context ctx);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// --- its parts, by file ---
+
+// streams.cc: relays exec, attach and port-forward between the client's upgraded connection and the
+// runtime's streaming server at `url`.
+Task<void> relay_stream(Context ctx, net::Request* request, net::Responder* responder,
+                        std::string url, cri::Runtime::StreamOptions streams, bool port_forward);
+
+// stats.cc: /stats/summary, and the containers' metrics in Prometheus text.
+Task<Result<std::string>> stats_summary(Context ctx, const NodeView* view, cri::Runtime* runtime);
+Task<Result<std::string>> container_metrics(Context ctx, const NodeView* view,
+                                            cri::Runtime* runtime);
+
+// Query strings: name -> values, percent-decoded. At most 1,000 pairs.
+std::vector<std::pair<std::string, std::string>> parse_query(std::string_view query);
+std::string percent_decode(std::string_view s);
+
+}  // namespace keles::node
