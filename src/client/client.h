@@ -23,7 +23,10 @@
 
 namespace keles {
 
+// The constructors make these structs no aggregates: GCC 12 destroys an aggregate's members twice
+// when it is made inside an awaited expression (default arguments included).
 struct ListOptions {
+  ListOptions() = default;
   std::string label_selector, field_selector;
   std::string resource_version, resource_version_match;
   std::string continue_;
@@ -31,6 +34,7 @@ struct ListOptions {
 };
 
 struct WatchOptions {
+  WatchOptions() = default;
   std::string label_selector, field_selector;
   std::string resource_version;  // events after this one; "" or "0": start with the current state
   bool allow_bookmarks = true;
@@ -38,11 +42,13 @@ struct WatchOptions {
 };
 
 struct ListResult {
+  ListResult() = default;
   std::vector<ObjectPtr> items;
   std::string resource_version, continue_;
 };
 
 struct WatchEvent {
+  WatchEvent() = default;
   enum class Type : uint8_t { kAdded, kModified, kDeleted, kBookmark };
   Type type;
   ObjectPtr object;  // deleted: the last state; bookmark: only its revision counts
@@ -58,6 +64,7 @@ class Watch {
 };
 
 struct WriteOptions {
+  WriteOptions() = default;
   std::string subresource;  // "", "status", "scale", "binding", "eviction", "token", "finalize"
   std::string field_manager;
   bool dry_run = false;
@@ -65,6 +72,7 @@ struct WriteOptions {
 };
 
 struct DeleteOptions {
+  DeleteOptions() = default;
   std::optional<int64_t> grace_period_seconds;
   std::string propagation_policy;     // "", "Orphan", "Background", "Foreground"
   std::string uid, resource_version;  // preconditions

@@ -21,7 +21,7 @@ TEST(Env, Expansion) {
 }
 
 TEST(Env, FromEverySource) {
-  Ref<api::core_v1::Pod> pod = pod_from(R"({"metadata":{"name":"p","namespace":"n",
+  Ref<api::core_v1::Pod> pod = pod_from(R"json({"metadata":{"name":"p","namespace":"n",
     "labels":{"app":"web"}},"spec":{"containers":[{"name":"a",
     "resources":{"limits":{"cpu":"1500m","memory":"64Mi"}},
     "envFrom":[{"prefix":"C_","configMapRef":{"name":"cm"}}],
@@ -32,7 +32,7 @@ TEST(Env, FromEverySource) {
       {"name":"CPU","valueFrom":{"resourceFieldRef":{"resource":"limits.cpu"}}},
       {"name":"MEM","valueFrom":{"resourceFieldRef":{"resource":"limits.memory","divisor":"1Mi"}}},
       {"name":"KEY","valueFrom":{"secretKeyRef":{"name":"s","key":"k"}}},
-      {"name":"NO","valueFrom":{"secretKeyRef":{"name":"s","key":"none","optional":true}}}]}]}})");
+      {"name":"NO","valueFrom":{"secretKeyRef":{"name":"s","key":"none","optional":true}}}]}]}})json");
   DataLookup data = [](bool secret, const std::string& name)
       -> std::optional<std::map<std::string, std::string>> {
     if (secret && name == "s") return std::map<std::string, std::string>{{"k", "v"}};

@@ -124,7 +124,9 @@ TEST_F(StatusTest, TransitionTimesAndForeignConditionsStay) {
       {"type":"example.com/x","status":"True","lastTransitionTime":"2020-01-01T00:00:00Z"}]}})");
   auto s = build();
   for (auto c : s.conditions())
-    if (c.type() == "Ready") EXPECT_EQ(c.last_transition_time(), "2020-01-01T00:00:00Z");
+    if (c.type() == "Ready") {
+      EXPECT_EQ(c.last_transition_time(), "2020-01-01T00:00:00Z");
+    }
   EXPECT_EQ(condition(s, "example.com/x"), "True  ");
 }
 
