@@ -42,13 +42,11 @@ struct WatchOptions {
 };
 
 struct ListResult {
-  ListResult() = default;
   std::vector<ObjectPtr> items;
   std::string resource_version, continue_;
 };
 
 struct WatchEvent {
-  WatchEvent() = default;
   enum class Type : uint8_t { kAdded, kModified, kDeleted, kBookmark };
   Type type;
   ObjectPtr object;  // deleted: the last state; bookmark: only its revision counts
