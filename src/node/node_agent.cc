@@ -36,7 +36,8 @@ class RecordedEvents final : public Events {
            std::string reason, std::string message) override {
     std::string path;
     if (!container.empty())
-      path = std::string("spec.") + (init ? "initContainers" : "containers") + "{" + container + "}";
+      path =
+          std::string("spec.") + (init ? "initContainers" : "containers") + "{" + container + "}";
     recorder_.event(reference_to(pod, path), type, reason, std::move(message));
   }
   void node(std::string type, std::string reason, std::string message) override {
@@ -247,8 +248,7 @@ class Agent final : public NodeView {
     int round = 0;
     while (!self->ctx_.done()) {
       Status s = co_await self->remove_orphans();
-      if (!s.ok() && !self->ctx_.done())
-        log::warn("Cannot look for orphaned pods", {{"error", s}});
+      if (!s.ok() && !self->ctx_.done()) log::warn("Cannot look for orphaned pods", {{"error", s}});
       if (round++ % 5 == 0) {
         s = co_await self->images_.collect_garbage(self->ctx_, self->options_.root);
         if (!s.ok() && !self->ctx_.done()) log::warn("Cannot look at images", {{"error", s}});

@@ -22,9 +22,9 @@
 namespace keles::node {
 
 struct NodeOptions {
-  std::string name;     // the Node's name
-  std::string address;  // its InternalIP
-  std::string hostname;  // "" = name
+  std::string name;                           // the Node's name
+  std::string address;                        // its InternalIP
+  std::string hostname;                       // "" = name
   std::map<std::string, std::string> labels;  // besides the standard ones
   std::vector<NodeTaint> taints;              // on registration
   std::string version = "v1.36.2+keles";

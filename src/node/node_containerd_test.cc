@@ -29,7 +29,8 @@ using api::core_v1::Pod;
 std::string g_directory, g_images;
 
 std::string containerd_config() {
-  return "version = 2\nroot = \"" + g_directory + "/containerd\"\nstate = \"/run/containerd\"\n" + R"(
+  return "version = 2\nroot = \"" + g_directory + "/containerd\"\nstate = \"/run/containerd\"\n" +
+         R"(
 disabled_plugins = ["io.containerd.internal.v1.opt"]
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "keles.dev/pause:3.10"
@@ -52,12 +53,14 @@ const char* const kCni = R"({"cniVersion":"0.4.0","name":"t","plugins":[
 std::string pod_json(const std::string& name, const std::string& rest,
                      const std::string& meta = "") {
   return R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":")" + name +
-         R"(","namespace":"default")" + meta + R"(},"spec":{"nodeName":"n1","dnsPolicy":"Default",)" +
-         rest + "},\"status\":{\"phase\":\"Pending\"}}";
+         R"(","namespace":"default")" + meta +
+         R"(},"spec":{"nodeName":"n1","dnsPolicy":"Default",)" + rest +
+         "},\"status\":{\"phase\":\"Pending\"}}";
 }
 std::string container(const std::string& name, const std::string& script,
                       const std::string& rest = "") {
-  return R"({"name":")" + name + R"(","image":"keles.dev/busybox:1.35","imagePullPolicy":"IfNotPresent",
+  return R"({"name":")" + name +
+         R"(","image":"keles.dev/busybox:1.35","imagePullPolicy":"IfNotPresent",
     "terminationMessagePath":"/dev/termination-log","command":["sh","-c",)" +
          [&] {
            std::string out;
@@ -129,7 +132,7 @@ class World {
     DeleteOptions o;
     o.grace_period_seconds = 1;
     (void)co_await client_.remove(root_, &kind_of<Pod>(), "default", name, o);
-    bool gone = co_await until([this, name] { return !pod(name); });
+    bool gone = co_await until([this, &name] { return !pod(name); });
     EXPECT_TRUE(gone) << name;
   }
 
@@ -187,12 +190,12 @@ Task<void> run_to_ready(World* w) {
     began = w->loop().now();
     w->put(pod_json(name, R"("volumes":[{"name":"v","configMap":{"name":"cm"}},
       {"name":"e","emptyDir":{}}],"containers":[)" +
-                                            container("a", "cat /v/color; echo $POD > /e/x; sleep 1000",
-                                                      R"(,"env":[{"name":"POD","valueFrom":{"fieldRef":
+                              container("a", "cat /v/color; echo; echo $POD > /e/x; sleep 1000",
+                                        R"(,"env":[{"name":"POD","valueFrom":{"fieldRef":
         {"fieldPath":"metadata.name"}}}],"volumeMounts":[{"name":"v","mountPath":"/v"},
         {"name":"e","mountPath":"/e"}],"resources":{"limits":{"memory":"64Mi","cpu":"500m"}})") +
-                                            "]"));
-    ok = co_await w->until([w, name] { return w->ready(name); });
+                              "]"));
+    ok = co_await w->until([w, &name] { return w->ready(name); });
     EXPECT_TRUE(ok);
     std::printf("pod ready after %.0f ms\n",
                 static_cast<double>((w->loop().now() - began).count()) / 1e6);
@@ -201,23 +204,26 @@ Task<void> run_to_ready(World* w) {
   EXPECT_EQ(p->status().phase(), "Running");
   EXPECT_TRUE(p->status().pod_ip().starts_with("10.88.7."));
   EXPECT_EQ(p->status().qos_class(), "Guaranteed");
-  std::string log = g_directory + "/pods/default_p0_" + std::string(p->metadata().uid()) + "/a/0.log";
-  ok = co_await w->until([log] {
+  std::string log =
+      g_directory + "/pods/default_p0_" + std::string(p->metadata().uid()) + "/a/0.log";
+  ok = co_await w->until([&log] {
     auto text = read_file(log);
-    return text.ok() && text->find("stdout P blue") != std::string::npos;
+    return text.ok() && text->find("stdout F blue") != std::string::npos;
   });
   EXPECT_TRUE(ok);
   std::string uid(p->metadata().uid());
   EXPECT_EQ(*read_file("/sys/fs/cgroup/memory/keles-test-" + std::to_string(getpid()) +
                        "/kubepods/pod" + uid + "/memory.limit_in_bytes"),
             "67108864\n");
-  std::string emptydir = g_directory + "/kubelet/pods/" + uid + "/volumes/kubernetes.io~empty-dir/e/x";
+  std::string emptydir =
+      g_directory + "/kubelet/pods/" + uid + "/volumes/kubernetes.io~empty-dir/e/x";
   EXPECT_EQ(read_file(emptydir).value_or("none"), "p0\n");
   // A changed configmap reaches the volume.
   w->put(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"cm",
     "namespace":"default"},"data":{"color":"red"}})");
-  std::string color = g_directory + "/kubelet/pods/" + uid + "/volumes/kubernetes.io~configmap/v/color";
-  ok = co_await w->until([color] { return read_file(color).value_or("") == "red"; });
+  std::string color =
+      g_directory + "/kubelet/pods/" + uid + "/volumes/kubernetes.io~configmap/v/color";
+  ok = co_await w->until([&color] { return read_file(color).value_or("") == "red"; });
   EXPECT_TRUE(ok);
   std::string health = co_await w->get("/healthz");
   EXPECT_EQ(health, "ok");
@@ -225,18 +231,19 @@ Task<void> run_to_ready(World* w) {
   EXPECT_NE(pods.find("\"name\":\"p1\""), std::string::npos);
   std::string stats = co_await w->get("/stats/summary");
   EXPECT_NE(stats.find("\"usageCoreNanoSeconds\""), std::string::npos);
-  ok = co_await w->until([w] { return w->events().find("Started container a") != std::string::npos; });
+  ok = co_await w->until(
+      [w] { return w->events().find("Started container a") != std::string::npos; });
   EXPECT_TRUE(ok) << w->events();
-  EXPECT_NE(w->events().find("Container image \"keles.dev/busybox:1.35\" already present on machine"),
-            std::string::npos);
+  EXPECT_NE(
+      w->events().find("Container image \"keles.dev/busybox:1.35\" already present on machine"),
+      std::string::npos);
 }
 
 TEST(Containerd, PodsRun) { World().run(run_to_ready); }
 
 Task<void> restart_test(World* w) {
   w->put(pod_json("crash", R"("restartPolicy":"Always","containers":[)" +
-                                             container("a", "echo bye > /dev/termination-log; exit 3") +
-                                             "]"));
+                               container("a", "echo bye > /dev/termination-log; exit 3") + "]"));
   bool ok = co_await w->until([w] {
     Ref<Pod> p = w->pod("crash");
     for (auto c : p->status().container_statuses())
@@ -249,22 +256,20 @@ Task<void> restart_test(World* w) {
   EXPECT_EQ(c.last_state().terminated().message(), "bye\n");
   EXPECT_EQ(c.restart_count(), 1);
   w->put(pod_json("once", R"("restartPolicy":"Never","initContainers":[)" +
-                                            container("i", "exit 0") + R"(],"containers":[)" +
-                                            container("a", "exit 0") + "]"));
+                              container("i", "exit 0") + R"(],"containers":[)" +
+                              container("a", "exit 0") + "]"));
   ok = co_await w->until([w] { return w->pod("once")->status().phase() == "Succeeded"; });
   EXPECT_TRUE(ok);
-  w->put(
-      pod_json("big", R"("restartPolicy":"Never","containers":[)" +
-                          container("a", "x=a; while true; do x=$x$x; done",
-                                    R"(,"resources":{"limits":{"memory":"16Mi"}})") +
-                          "]"));
+  w->put(pod_json("big", R"("restartPolicy":"Never","containers":[)" +
+                             container("a", "x=a; while true; do x=$x$x; done",
+                                       R"(,"resources":{"limits":{"memory":"16Mi"}})") +
+                             "]"));
   ok = co_await w->until([w] { return w->pod("big")->status().phase() == "Failed"; });
   EXPECT_TRUE(ok);
   auto t = w->pod("big")->status().container_statuses()[0].state().terminated();
   EXPECT_EQ(t.reason(), "OOMKilled");
   EXPECT_EQ(t.exit_code(), 137);
-  w->put(pod_json(
-      "noimage", R"("containers":[{"name":"a","image":"keles.invalid/none:1"}])"));
+  w->put(pod_json("noimage", R"("containers":[{"name":"a","image":"keles.invalid/none:1"}])"));
   ok = co_await w->until([w] {
     Ref<Pod> p = w->pod("noimage");
     for (auto s : p->status().container_statuses())
@@ -277,14 +282,14 @@ Task<void> restart_test(World* w) {
 TEST(Containerd, RestartsAndEnds) { World().run(restart_test); }
 
 Task<void> probe_test(World* w) {
-  w->put(pod_json(
-      "probed", R"("restartPolicy":"Always","terminationGracePeriodSeconds":1,"containers":[)" +
-                    container("a", "sleep 1000",
-                              R"(,"readinessProbe":{"exec":{"command":["test","-f","/tmp/ready"]},
+  w->put(pod_json("probed",
+                  R"("restartPolicy":"Always","terminationGracePeriodSeconds":1,"containers":[)" +
+                      container("a", "sleep 1000",
+                                R"(,"readinessProbe":{"exec":{"command":["test","-f","/tmp/ready"]},
           "periodSeconds":1,"failureThreshold":1},"livenessProbe":{"tcpSocket":{"port":9},
           "periodSeconds":1,"failureThreshold":2,"initialDelaySeconds":2},
           "startupProbe":{"exec":{"command":["true"]},"periodSeconds":1})") +
-                    "]"));
+                      "]"));
   bool ok = co_await w->until([w] {
     Ref<Pod> p = w->pod("probed");
     for (auto s : p->status().container_statuses()) return s.started() && !s.ready();
@@ -316,7 +321,8 @@ Task<void> adopt_test(World* w) {
   co_await w->stop_agent();
   w->client().drop(kind_of<Pod>(), "default", "orphan");
   w->start_agent();
-  ok = co_await w->until([orphan] { return !path_exists(g_directory + "/kubelet/pods/" + orphan); });
+  ok = co_await w->until(
+      [&orphan] { return !path_exists(g_directory + "/kubelet/pods/" + orphan); });
   EXPECT_TRUE(ok);
   (void)co_await w->ctx().sleep(300ms);
   auto c = w->pod("stays")->status().container_statuses()[0];
@@ -375,8 +381,10 @@ int run_inside(int argc, char** argv) {
   bool up = mount("tmpfs", "/run", "tmpfs", 0, "") == 0 && mkdir("/run/cni", 0755) == 0 &&
             write_file("/run/cni/10-t.conflist", kCni).ok() && shell("ip link set lo up") == 0 &&
             start_containerd() > 0 &&
-            shell("ctr -n k8s.io image import " + g_images + "/pause.tar >/dev/null && ctr -n k8s.io "
-                  "image import " + g_images + "/hello.tar >/dev/null") == 0;
+            shell("ctr -n k8s.io image import " + g_images +
+                  "/pause.tar >/dev/null && ctr -n k8s.io "
+                  "image import " +
+                  g_images + "/hello.tar >/dev/null") == 0;
   int result = 1;
   if (up) {
     testing::InitGoogleTest(&argc, argv);
@@ -385,7 +393,9 @@ int run_inside(int argc, char** argv) {
     std::fprintf(stderr, "cannot start containerd; see %s/containerd.log\n", g_directory.c_str());
     return 1;
   }
-  (void)make_cgroup_driver("/sys/fs/cgroup")->remove("/keles-test-" + std::to_string(getpid())).ok();
+  (void)make_cgroup_driver("/sys/fs/cgroup")
+      ->remove("/keles-test-" + std::to_string(getpid()))
+      .ok();
   if (result == 0 || !std::getenv("KELES_KEEP")) shell("rm -rf --one-file-system " + g_directory);
   return result;
 }
@@ -404,8 +414,9 @@ int main(int argc, char** argv) {
     return keles::node::run_inside(argc, argv);
   }
   setenv("KELES_NODE_TEST_INSIDE", "1", 1);
-  std::vector<const char*> args = {"unshare", "-n",         "-m", "-p", "-u", "-i", "--fork",
-                                   "--kill-child", "--mount-proc", "/proc/self/exe"};
+  std::vector<const char*> args = {
+      "unshare", "-n",     "-m",           "-p",           "-u",
+      "-i",      "--fork", "--kill-child", "--mount-proc", "/proc/self/exe"};
   char self[4096];
   ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
   if (n <= 0) return 1;

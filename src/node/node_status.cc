@@ -108,7 +108,9 @@ Task<void> NodeStatus::run(Context ctx) {
       log::warn("Cannot report the node's status", {{"node", facts_.name}, {"error", s}});
     poke_.reset();
     // Until the network is there, every moment counts.
-    Duration wait = !s.ok() ? Duration(1s) : network_ready_ && runtime_ready_ ? kLook : Duration(100ms);
+    Duration wait = !s.ok()                            ? Duration(1s)
+                    : network_ready_ && runtime_ready_ ? kLook
+                                                       : Duration(100ms);
     (void)co_await poke_.wait(ctx.with_timeout(wait));
     if (ctx.done()) break;
     co_await look(ctx);
@@ -132,8 +134,8 @@ Task<void> NodeStatus::look(Context ctx) {
   runtime_trouble_.clear();
   network_trouble_.clear();
   for (const cri::RuntimeCondition& c : *s) {
-    std::string text =
-        c.type + "=" + (c.status ? "true" : "false") + " reason:" + c.reason + " message:" + c.message;
+    std::string text = c.type + "=" + (c.status ? "true" : "false") + " reason:" + c.reason +
+                       " message:" + c.message;
     if (c.type == "NetworkReady" && !c.status) {
       network_ready_ = false;
       network_trouble_ = "container runtime network not ready: " + text;
@@ -224,8 +226,8 @@ std::vector<NodeStatus::Condition> NodeStatus::conditions() const {
                                            "kubelet has disk pressure"}
                                : Condition{"DiskPressure", "False", "KubeletHasNoDiskPressure",
                                            "kubelet has no disk pressure"});
-  out.push_back({"PIDPressure", "False", "KubeletHasSufficientPID",
-                 "kubelet has sufficient PID available"});
+  out.push_back(
+      {"PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"});
   std::string trouble = runtime_trouble_;
   if (trouble.empty()) trouble = network_trouble_;
   out.push_back(trouble.empty()
@@ -245,8 +247,8 @@ void NodeStatus::fill_status(NodeStatusEdit out, const api::core_v1::NodeStatus&
   capacity.set("memory", memory);
   capacity.set("pods", pods);
   auto allocatable = out.edit_allocatable();
-  allocatable.set("cpu", Quantity::from_milli(machine_.cpus * 1000 - facts_.reserved_milli_cpu)
-                             .to_string());
+  allocatable.set(
+      "cpu", Quantity::from_milli(machine_.cpus * 1000 - facts_.reserved_milli_cpu).to_string());
   allocatable.set("ephemeral-storage", disk);
   allocatable.set("hugepages-1Gi", "0");
   allocatable.set("hugepages-2Mi", "0");
@@ -282,9 +284,8 @@ void NodeStatus::fill_status(NodeStatusEdit out, const api::core_v1::NodeStatus&
   info.set_os_image(machine_.os_image);
   std::string runtime = runtime_version_.version;
   if (size_t cut = runtime.find('~'); cut != std::string::npos) runtime.resize(cut);
-  info.set_container_runtime_version((runtime_version_.name.empty() ? "containerd"
-                                                                    : runtime_version_.name) +
-                                     "://" + runtime);
+  info.set_container_runtime_version(
+      (runtime_version_.name.empty() ? "containerd" : runtime_version_.name) + "://" + runtime);
   info.set_kubelet_version(facts_.version);
   info.set_kube_proxy_version("");
   info.set_operating_system("linux");
@@ -302,8 +303,7 @@ void NodeStatus::fill_status(NodeStatusEdit out, const api::core_v1::NodeStatus&
 // Sends the status when it says something new, or as a heartbeat.
 Task<Status> NodeStatus::report(Context ctx, bool heartbeat) {
   std::string digest = runtime_version_.version;
-  for (const Condition& c : conditions())
-    digest += "|" + c.type + c.status + c.reason + c.message;
+  for (const Condition& c : conditions()) digest += "|" + c.type + c.status + c.reason + c.message;
   for (const cri::Image& i : images_) {
     digest += "|" + i.id;
     for (const std::string& t : i.tags) digest += " " + t;

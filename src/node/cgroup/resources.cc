@@ -25,9 +25,7 @@ int64_t milli_value(std::string_view quantity) {
   return Quantity::parse_or_zero(quantity).milli_value();
 }
 
-int64_t unit_value(std::string_view quantity) {
-  return Quantity::parse_or_zero(quantity).value();
-}
+int64_t unit_value(std::string_view quantity) { return Quantity::parse_or_zero(quantity).value(); }
 
 std::string_view request_of(const Container& c, std::string_view resource) {
   std::string_view r = c.resources().requests().get(resource);

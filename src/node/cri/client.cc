@@ -288,8 +288,8 @@ class CriRuntime final : public Runtime {
  private:
   Task<Result<std::string>> call(Context ctx, std::string service, std::string method,
                                  std::string message, Duration timeout = kShort) {
-    auto r = co_await channel_->unary(ctx.with_timeout(timeout), service + method,
-                                      std::move(message));
+    auto r =
+        co_await channel_->unary(ctx.with_timeout(timeout), service + method, std::move(message));
     if (log::v(6) || (!r.ok() && log::v(4)))
       log::info("CRI call", {{"method", method}, {"status", r.status()}});
     co_return r;

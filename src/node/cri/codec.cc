@@ -61,10 +61,17 @@ WireWriter resources(const Resources& r) {
   return w;
 }
 
-const char* const kMaskedPaths[] = {"/proc/asound",       "/proc/acpi",         "/proc/kcore",
-                                    "/proc/keys",         "/proc/latency_stats", "/proc/timer_list",
-                                    "/proc/timer_stats",  "/proc/sched_debug",  "/proc/scsi",
-                                    "/sys/firmware",      "/sys/devices/virtual/powercap"};
+const char* const kMaskedPaths[] = {"/proc/asound",
+                                    "/proc/acpi",
+                                    "/proc/kcore",
+                                    "/proc/keys",
+                                    "/proc/latency_stats",
+                                    "/proc/timer_list",
+                                    "/proc/timer_stats",
+                                    "/proc/sched_debug",
+                                    "/proc/scsi",
+                                    "/sys/firmware",
+                                    "/sys/devices/virtual/powercap"};
 const char* const kReadonlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                       "/proc/sysrq-trigger"};
 
@@ -365,8 +372,8 @@ std::optional<std::vector<Container>> decode_container_list(std::string_view mes
 }
 
 std::string decode_event(std::string_view message) {
-  // Envelope { timestamp = 1, namespace = 2, topic = 3, event = 4 Any { type_url = 1, value = 2 } }.
-  // A task event has its container's id in field 1; an exit has in field 2 the process, which is
+  // Envelope { timestamp = 1, namespace = 2, topic = 3, event = 4 Any { type_url = 1, value = 2 }
+  // }. A task event has its container's id in field 1; an exit has in field 2 the process, which is
   // the container itself or a command that was run in it.
   WireReader r(message);
   std::string topic, id, process;

@@ -142,9 +142,8 @@ Task<Status> Images::collect_garbage(Context ctx, std::string root, int high, in
     used.insert(c.image);
     used.insert(c.image_id);
   }
-  std::sort(images.begin(), images.end(), [&](const cri::Image& a, const cri::Image& b) {
-    return seen[a.id] < seen[b.id];
-  });
+  std::sort(images.begin(), images.end(),
+            [&](const cri::Image& a, const cri::Image& b) { return seen[a.id] < seen[b.id]; });
   for (const cri::Image& i : images) {
     if (percent_used(root) < low) break;
     bool in_use = used.contains(i.id) || i.pinned;
@@ -157,7 +156,8 @@ Task<Status> Images::collect_garbage(Context ctx, std::string root, int high, in
   co_return Status();
 }
 
-std::vector<cri::ImageAuth> auths_from_docker_config(std::string_view json, std::string_view image) {
+std::vector<cri::ImageAuth> auths_from_docker_config(std::string_view json,
+                                                     std::string_view image) {
   std::vector<cri::ImageAuth> out;
   auto doc = parse_json(json);
   if (!doc.ok()) return out;

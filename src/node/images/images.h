@@ -23,7 +23,7 @@ class Images {
   using Report = std::function<void(std::string type, std::string reason, std::string message)>;
   struct Outcome {
     std::optional<cri::Image> image;
-    Waiting waiting;     // why there is none
+    Waiting waiting;      // why there is none
     WallTime retry_at{};  // when to try again
   };
   // `auths` are tried in turn (none: an anonymous pull). `key` names who asks, for the back-off.
@@ -42,8 +42,7 @@ class Images {
     WallTime at;
     std::string message;
   };
-  Task<Result<std::string>> pull(Context ctx, std::string image,
-                                 std::vector<cri::ImageAuth> auths);
+  Task<Result<std::string>> pull(Context ctx, std::string image, std::vector<cri::ImageAuth> auths);
   cri::Runtime& runtime_;
   std::map<std::string, std::map<std::string, Failure>> backoff_;  // key -> image
   std::map<std::string, WallTime> first_seen_;

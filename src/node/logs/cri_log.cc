@@ -128,7 +128,8 @@ Result<int64_t> tail_offset(const std::string& path, int64_t lines) {
 }
 
 Task<Status> read_log(Context ctx, std::string path, LogOptions options,
-                      std::function<Task<Status>(std::string)> sink, std::function<bool()> running) {
+                      std::function<Task<Status>(std::string)> sink,
+                      std::function<bool()> running) {
   int64_t offset = 0;
   if (options.tail_lines) {
     auto at = tail_offset(path, *options.tail_lines);
@@ -151,7 +152,8 @@ Task<Status> read_log(Context ctx, std::string path, LogOptions options,
       std::string out;
       size_t start = 0;
       bool go_on = true;
-      for (size_t nl; go_on && (nl = pending.find('\n', start)) != std::string::npos; start = nl + 1)
+      for (size_t nl; go_on && (nl = pending.find('\n', start)) != std::string::npos;
+           start = nl + 1)
         go_on = filter.line(std::string_view(pending).substr(start, nl - start), out);
       pending.erase(0, start);
       if (pending.size() > kMaxLine) pending.clear();

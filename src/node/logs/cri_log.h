@@ -38,7 +38,8 @@ struct LogOptions {
 // is reached.
 class LogFilter {
  public:
-  explicit LogFilter(LogOptions options) : options_(std::move(options)), left_(options_.limit_bytes) {}
+  explicit LogFilter(LogOptions options)
+      : options_(std::move(options)), left_(options_.limit_bytes) {}
   // Appends to `out`. False once the byte limit is reached.
   bool line(std::string_view line, std::string& out);
 
@@ -58,6 +59,7 @@ Task<Status> read_log(Context ctx, std::string path, LogOptions options,
 
 // Rotates path -> path.<time>, keeping `keep` files in all, when it is larger than `max_bytes`.
 // True when it did: the runtime must then reopen the log.
-Result<bool> rotate_log(const std::string& path, int64_t max_bytes, int keep, const std::string& time);
+Result<bool> rotate_log(const std::string& path, int64_t max_bytes, int keep,
+                        const std::string& time);
 
 }  // namespace keles::node

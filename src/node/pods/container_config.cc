@@ -103,7 +103,7 @@ cri::NamespaceOptions namespaces(const Pod& pod) {
   auto spec = pod.spec();
   n.network = spec.host_network() ? Mode::kNode : Mode::kPod;
   n.ipc = spec.host_ipc() ? Mode::kNode : Mode::kPod;
-  n.pid = spec.host_pid()                ? Mode::kNode
+  n.pid = spec.host_pid()                  ? Mode::kNode
           : spec.share_process_namespace() ? Mode::kPod
                                            : Mode::kContainer;
   return n;
@@ -166,9 +166,7 @@ cri::SandboxConfig make_sandbox_config(const Pod& pod, uint32_t attempt, const s
 
 namespace {
 
-Status config_error(std::string message) {
-  return Status(Reason::kInvalid, std::move(message));
-}
+Status config_error(std::string message) { return Status(Reason::kInvalid, std::move(message)); }
 
 // The path below the volume, made when it is missing; links may not lead out of the volume.
 Result<std::string> sub_path(const std::string& volume, const std::string& sub) {
@@ -234,8 +232,8 @@ class ContainerBuilder {
     r.cpu_quota_us = quota_of_milli(cpu_limit);
     if (r.cpu_quota_us > 0) r.cpu_period_us = kQuotaPeriodUs;
     r.memory_limit_bytes = unit_value(limit_of(c_, "memory"));
-    r.oom_score_adj = oom_score_adj(qos_of(pod_), unit_value(request_of(c_, "memory")),
-                                    in_.node_memory_bytes);
+    r.oom_score_adj =
+        oom_score_adj(qos_of(pod_), unit_value(request_of(c_, "memory")), in_.node_memory_bytes);
   }
 
   template <class Lookup>
@@ -248,8 +246,7 @@ class ContainerBuilder {
                             "\" to mount into container \"" + out_.name + "\"");
       cri::Mount mount;
       mount.container_path = m.mount_path();
-      if (!mount.container_path.starts_with('/'))
-        mount.container_path = "/" + mount.container_path;
+      if (!mount.container_path.starts_with('/')) mount.container_path = "/" + mount.container_path;
       mount.host_path = volume->second;
       std::string sub(m.sub_path());
       if (!m.sub_path_expr().empty()) sub = expand(m.sub_path_expr(), lookup);
@@ -278,8 +275,7 @@ class ContainerBuilder {
     auto whole = pod_.spec().security_context();
     out_.privileged = own.privileged();
     out_.readonly_rootfs = own.read_only_root_filesystem();
-    out_.no_new_privs =
-        own.has_allow_privilege_escalation() && !own.allow_privilege_escalation();
+    out_.no_new_privs = own.has_allow_privilege_escalation() && !own.allow_privilege_escalation();
     out_.default_masks = own.proc_mount() != "Unmasked";
     for (std::string_view s : own.capabilities().add()) out_.add_capabilities.emplace_back(s);
     for (std::string_view s : own.capabilities().drop()) out_.drop_capabilities.emplace_back(s);
@@ -350,7 +346,8 @@ std::string hosts_file(const Pod& pod, std::string_view pod_ip, std::string_view
     out += std::string(pod_ip) + "\t";
     if (!pod.spec().subdomain().empty())
       out += host + "." + std::string(pod.spec().subdomain()) + "." +
-             std::string(pod.metadata().namespace_()) + ".svc." + std::string(cluster_domain) + "\t";
+             std::string(pod.metadata().namespace_()) + ".svc." + std::string(cluster_domain) +
+             "\t";
     out += host + "\n";
   }
   auto aliases = pod.spec().host_aliases();

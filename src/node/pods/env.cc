@@ -230,8 +230,8 @@ class EnvironmentBuilder {
       TRY_ASSIGN(v, field_value(pod_, f.field_path(), facts_));
       set(name, v);
     } else if (auto r = from.resource_field_ref()) {
-      TRY_ASSIGN(v, resource_value(container_for(r.container_name()), r.resource(), r.divisor(),
-                                   facts_));
+      TRY_ASSIGN(
+          v, resource_value(container_for(r.container_name()), r.resource(), r.divisor(), facts_));
       set(name, v);
     } else if (auto m = from.config_map_key_ref()) {
       return add_key(name, false, std::string(m.name()), std::string(m.key()), m.optional());

@@ -33,8 +33,9 @@ TEST(Env, FromEverySource) {
       {"name":"MEM","valueFrom":{"resourceFieldRef":{"resource":"limits.memory","divisor":"1Mi"}}},
       {"name":"KEY","valueFrom":{"secretKeyRef":{"name":"s","key":"k"}}},
       {"name":"NO","valueFrom":{"secretKeyRef":{"name":"s","key":"none","optional":true}}}]}]}})json");
-  DataLookup data = [](bool secret, const std::string& name)
-      -> std::optional<std::map<std::string, std::string>> {
+  DataLookup data =
+      [](bool secret,
+         const std::string& name) -> std::optional<std::map<std::string, std::string>> {
     if (secret && name == "s") return std::map<std::string, std::string>{{"k", "v"}};
     if (!secret && name == "cm") return std::map<std::string, std::string>{{"x", "y"}};
     return std::nullopt;
@@ -44,9 +45,11 @@ TEST(Env, FromEverySource) {
   auto env = build_environment(*pod, pod->spec().containers()[0],
                                {{"KUBERNETES_SERVICE_HOST", "10.96.0.1"}}, data, facts);
   ASSERT_TRUE(env.ok()) << env.status().to_string();
-  Environment want = {{"C_x", "y"},     {"ONE", "1"}, {"TWO", "1-10.96.0.1"}, {"NAME", "p"},
-                      {"APP", "web"},   {"IP", "10.0.0.9"}, {"CPU", "2"},     {"MEM", "64"},
-                      {"KEY", "v"},     {"KUBERNETES_SERVICE_HOST", "10.96.0.1"}};
+  Environment want = {{"C_x", "y"},           {"ONE", "1"},
+                      {"TWO", "1-10.96.0.1"}, {"NAME", "p"},
+                      {"APP", "web"},         {"IP", "10.0.0.9"},
+                      {"CPU", "2"},           {"MEM", "64"},
+                      {"KEY", "v"},           {"KUBERNETES_SERVICE_HOST", "10.96.0.1"}};
   EXPECT_EQ(*env, want);
 }
 
@@ -84,8 +87,9 @@ TEST(Config, NonRootIsChecked) {
   in.pod = &*pod;
   in.container = &container;
   in.image.uid = 0;
-  EXPECT_EQ(make_container_config(in).status().message(),
-            "container has runAsNonRoot and image will run as root (pod: \"p_n(u)\", container: a)");
+  EXPECT_EQ(
+      make_container_config(in).status().message(),
+      "container has runAsNonRoot and image will run as root (pod: \"p_n(u)\", container: a)");
   in.image.uid = 1000;
   EXPECT_TRUE(make_container_config(in).ok());
 }

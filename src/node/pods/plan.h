@@ -47,7 +47,7 @@ struct PlanInput {
   const PodRuntime* actual = nullptr;
   // By container id.
   std::set<std::string> liveness_failed, startup_failed;
-  std::set<std::string> started;  // the startup probe has passed, or there is none
+  std::set<std::string> started;           // the startup probe has passed, or there is none
   std::map<std::string, Backoff> backoff;  // by container name
   WallTime now{};
 };

@@ -64,7 +64,8 @@ class World {
 
 std::string starts(const PodPlan& p) {
   std::string out;
-  for (const auto& s : p.start) out += (out.empty() ? "" : " ") + s.name + std::to_string(s.attempt);
+  for (const auto& s : p.start)
+    out += (out.empty() ? "" : " ") + s.name + std::to_string(s.attempt);
   return out;
 }
 
@@ -133,8 +134,7 @@ TEST(Plan, ACrashingContainerWaitsItsBackoff) {
   PodPlan p = w.plan();
   EXPECT_EQ(starts(p), "");
   EXPECT_EQ(p.waiting["a"].reason, "CrashLoopBackOff");
-  EXPECT_EQ(p.waiting["a"].message,
-            "back-off 10s restarting failed container=a pod=p_default(u)");
+  EXPECT_EQ(p.waiting["a"].message, "back-off 10s restarting failed container=a pod=p_default(u)");
   ASSERT_TRUE(p.wake_at.has_value());
   EXPECT_EQ(p.wake_at->ns, w.in().now.ns + 6 * kSecond);
   w.in().now = w.in().now + 6s;

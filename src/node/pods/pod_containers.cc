@@ -68,8 +68,7 @@ Task<Status> PodWorker::start_container(Context ctx, PodPlan::Start start) {
   if (start.failed.ns != 0) backoff_[start.name].next(start.failed, ctx.loop().wall_now());
   std::vector<cri::ImageAuth> auths;
   for (auto ref : pod_->spec().image_pull_secrets()) {
-    ObjectCache::Key key(true, std::string(pod_->metadata().namespace_()),
-                         std::string(ref.name()));
+    ObjectCache::Key key(true, std::string(pod_->metadata().namespace_()), std::string(ref.name()));
     auto got = co_await s_.objects->get(ctx, key);
     if (!got.ok() || !got->has_value()) continue;
     for (const char* field : {".dockerconfigjson", ".dockercfg"}) {
@@ -82,8 +81,8 @@ Task<Status> PodWorker::start_container(Context ctx, PodPlan::Start start) {
   Images::Report report = [this, name](std::string type, std::string reason, std::string message) {
     event(name, std::move(type), std::move(reason), std::move(message));
   };
-  auto outcome = co_await s_.images->ensure(ctx, uid_, image, policy, std::move(auths),
-                                            std::move(report));
+  auto outcome =
+      co_await s_.images->ensure(ctx, uid_, image, policy, std::move(auths), std::move(report));
   if (ctx.done()) co_return ctx.status();
   if (!outcome.image) {
     waiting_[start.name] = outcome.waiting;
@@ -222,8 +221,7 @@ Task<void> PodWorker::kill(Context ctx, std::string id, std::string name, std::s
   auto hook = c.lifecycle().pre_stop();
   if (hook && grace > 0) {
     Status s = co_await run_hook(ctx.with_timeout(std::chrono::seconds(grace)), c, hook, id);
-    if (!s.ok() && !ctx.done())
-      event(name, "Warning", "FailedPreStopHook", "PreStopHook failed");
+    if (!s.ok() && !ctx.done()) event(name, "Warning", "FailedPreStopHook", "PreStopHook failed");
     int64_t used = (ctx.loop().now() - began).count() / 1'000'000'000;
     grace = std::max<int64_t>(grace - used, 2);
   }
@@ -276,9 +274,8 @@ Task<void> PodWorker::stop_everything(Context ctx, int64_t grace) {
     }
     return i;
   };
-  std::sort(sidecars.begin(), sidecars.end(), [&](const auto& a, const auto& b) {
-    return order(a) > order(b);
-  });
+  std::sort(sidecars.begin(), sidecars.end(),
+            [&](const auto& a, const auto& b) { return order(a) > order(b); });
   for (const cri::Container& c : sidecars) co_await kill(ctx, c.id, c.name, "", left());
   for (const cri::Sandbox& s : actual_.sandboxes) {
     Status stopped = co_await s_.runtime->stop_sandbox(ctx, s.id);

@@ -121,9 +121,8 @@ Task<Status> PodWorker::refresh(Context ctx) {
   TRY_ASSIGN_CO(sandboxes, s_.runtime->list_sandboxes(ctx, uid_));
   TRY_ASSIGN_CO(containers, s_.runtime->list_containers(ctx, uid_));
   PodRuntime fresh;
-  std::sort(sandboxes.begin(), sandboxes.end(), [](const auto& a, const auto& b) {
-    return a.created_at_ns > b.created_at_ns;
-  });
+  std::sort(sandboxes.begin(), sandboxes.end(),
+            [](const auto& a, const auto& b) { return a.created_at_ns > b.created_at_ns; });
   for (cri::Sandbox& s : sandboxes) {
     auto it = known_sandboxes_.find(s.id);
     bool known = it != known_sandboxes_.end() && it->second.state == s.state;
@@ -225,15 +224,14 @@ Task<Status> PodWorker::carry_out(Context ctx, PodPlan next) {
     s_.probes->acknowledge(uid_, k.id);
     Container c = container(k.name);
     int64_t grace = grace_seconds();
-    auto probe = k.message.find("startup") != std::string::npos ? c.startup_probe()
-                                                                : c.liveness_probe();
+    auto probe =
+        k.message.find("startup") != std::string::npos ? c.startup_probe() : c.liveness_probe();
     if (!k.reason.empty() && probe.has_termination_grace_period_seconds())
       grace = probe.termination_grace_period_seconds();
     co_await kill(ctx, k.id, k.name, k.message, grace);
   }
   if (!next.stop_sandboxes.empty() && next.create_sandbox)
-    event("", "Normal", "SandboxChanged",
-          "Pod sandbox changed, it will be killed and re-created.");
+    event("", "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
   for (std::string& id : next.stop_sandboxes) co_await stop_sandbox(ctx, id);
   if (next.create_sandbox) {
     Status s = co_await make_sandbox(ctx, next.sandbox_attempt);
@@ -285,9 +283,8 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
     log::warn("Cannot prepare the pod", {{"pod", key_}, {"error", s}});
     co_return s;
   }
-  cri::SandboxConfig config =
-      make_sandbox_config(*pod_, attempt, s_.logs_directory,
-                          s_.cgroups->parent_for_runtime(qos, uid_), s_.dns());
+  cri::SandboxConfig config = make_sandbox_config(
+      *pod_, attempt, s_.logs_directory, s_.cgroups->parent_for_runtime(qos, uid_), s_.dns());
   s = make_directories(config.log_directory);
   if (!s.ok()) co_return s;
   auto id = co_await s_.runtime->run_sandbox(ctx, std::move(config), "");

@@ -19,8 +19,8 @@
 #include "node/cgroup/cgroup.h"
 #include "node/events.h"
 #include "node/images/images.h"
-#include "node/pods/container_config.h"
 #include "node/logs/cri_log.h"
+#include "node/pods/container_config.h"
 #include "node/pods/plan.h"
 #include "node/pods/status.h"
 #include "node/probes/probes.h"
@@ -79,8 +79,8 @@ class PodWorker {
   Task<Status> create_and_start(Context ctx, PodPlan::Start start, api::core_v1::Container c,
                                 cri::Image image);
   Task<Result<Environment>> environment(Context ctx, api::core_v1::Container c);
-  Task<Status> run_hook(Context ctx, api::core_v1::Container c,
-                        api::core_v1::LifecycleHandler hook, std::string container_id);
+  Task<Status> run_hook(Context ctx, api::core_v1::Container c, api::core_v1::LifecycleHandler hook,
+                        std::string container_id);
   Task<void> kill(Context ctx, std::string id, std::string name, std::string message,
                   int64_t grace_seconds);
   Task<void> kill_task(Context ctx, std::string id, std::string name, int64_t grace_seconds);
@@ -95,8 +95,7 @@ class PodWorker {
   void publish(bool ended = false);
   void update_probes();
   void wake_at(WallTime when);
-  void event(std::string_view container, std::string type, std::string reason,
-             std::string message);
+  void event(std::string_view container, std::string type, std::string reason, std::string message);
   api::core_v1::Container container(std::string_view name, bool* init = nullptr) const;
   PodFacts facts() const;
   int64_t grace_seconds() const;

@@ -8,9 +8,9 @@
 namespace keles::node {
 
 using api::core_v1::Container;
+using api::core_v1::ContainerStateEdit;
 using api::core_v1::ContainerStatus;
 using api::core_v1::ContainerStatusEdit;
-using api::core_v1::ContainerStateEdit;
 using api::core_v1::Pod;
 using api::core_v1::PodCondition;
 using api::core_v1::PodStatus;
@@ -28,7 +28,8 @@ class StatusBuilder {
       : in_(in), pod_(*in.pod), old_(in.last ? *in.last : pod_.status()), out_(out) {}
 
   void build() {
-    if (pod_.metadata().generation() > 0) out_.set_observed_generation(pod_.metadata().generation());
+    if (pod_.metadata().generation() > 0)
+      out_.set_observed_generation(pod_.metadata().generation());
     if (!in_.failed_reason.empty()) {
       out_.set_phase("Failed");
       out_.set_reason(in_.failed_reason);
@@ -105,12 +106,11 @@ class StatusBuilder {
     } else if (!latest && old.state().terminated()) {
       state.set_terminated(old.state().terminated());
     } else {
-      wait(state, {init || pod_.spec().init_containers().empty() ||
-                           in_.actual->sandboxes.empty()
-                       ? (pod_.spec().init_containers().empty() ? "ContainerCreating"
-                                                                : "PodInitializing")
-                       : "PodInitializing",
-                   ""});
+      wait(state,
+           {init || pod_.spec().init_containers().empty() || in_.actual->sandboxes.empty()
+                ? (pod_.spec().init_containers().empty() ? "ContainerCreating" : "PodInitializing")
+                : "PodInitializing",
+            ""});
     }
     if (last_dead) {
       terminated(last, *last_dead);
@@ -272,9 +272,9 @@ class StatusBuilder {
         }
       if (open) continue;
       *reason = "ReadinessGatesNotReady";
-      *message = found ? "the status of pod readiness gate \"" + type + "\" is not \"True\", but False"
-                       : "corresponding condition of pod readiness gate \"" + type +
-                             "\" does not exist.";
+      *message =
+          found ? "the status of pod readiness gate \"" + type + "\" is not \"True\", but False"
+                : "corresponding condition of pod readiness gate \"" + type + "\" does not exist.";
       return false;
     }
     return true;

@@ -17,8 +17,8 @@ struct StatusInput {
   // What was reported last, when the API's may be older; null to take the API's.
   const api::core_v1::PodStatus* last = nullptr;
   const PodRuntime* actual = nullptr;
-  std::map<std::string, Waiting> waiting;   // by container name: why it does not run
-  std::set<std::string> ready, started;     // container ids
+  std::map<std::string, Waiting> waiting;       // by container name: why it does not run
+  std::set<std::string> ready, started;         // container ids
   std::map<std::string, std::string> messages;  // termination messages, by container id
   std::string host_ip;
   WallTime now{}, start_time{};

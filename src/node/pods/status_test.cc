@@ -11,7 +11,8 @@ using cri::ContainerState;
 
 constexpr int64_t kSecond = 1'000'000'000;
 
-cri::Container container(std::string name, ContainerState state, int code = 0, uint32_t attempt = 0) {
+cri::Container container(std::string name, ContainerState state, int code = 0,
+                         uint32_t attempt = 0) {
   cri::Container c;
   c.id = name + std::to_string(attempt);
   c.name = std::move(name);

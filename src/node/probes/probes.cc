@@ -99,9 +99,9 @@ void Probes::acknowledge(const std::string& uid, const std::string& container_id
 
 void Probes::report(const Run& run, const ProbeOutcome& o) {
   std::string output = o.output.substr(0, 1024);
-  std::string text = std::string(kKindNames[static_cast<int>(run.kind)]) +
-                     (o.errored ? " probe errored and resulted in unknown state: " : " probe failed: ") +
-                     output;
+  std::string text =
+      std::string(kKindNames[static_cast<int>(run.kind)]) +
+      (o.errored ? " probe errored and resulted in unknown state: " : " probe failed: ") + output;
   events_.pod(run.pod, run.container_name, run.init, "Warning", "Unhealthy", text);
 }
 
@@ -136,8 +136,8 @@ Task<void> Probes::probe_loop(Probes* self, Run run) {
   Duration timeout = std::chrono::seconds(p.timeout_seconds() > 0 ? p.timeout_seconds() : 1);
   int64_t failure = p.failure_threshold() > 0 ? p.failure_threshold() : 3;
   int64_t success = p.success_threshold() > 0 ? p.success_threshold() : 1;
-  Duration until = run.target.started_at + std::chrono::seconds(p.initial_delay_seconds()) -
-                   loop.wall_now();
+  Duration until =
+      run.target.started_at + std::chrono::seconds(p.initial_delay_seconds()) - loop.wall_now();
   if (until.count() > 0) {
     Status s = co_await ctx.sleep(until);
     if (!s.ok()) co_return;

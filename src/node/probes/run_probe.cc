@@ -86,7 +86,8 @@ Task<ProbeOutcome> probe_http(Context ctx, Probe p, std::string host, int port) 
   request.headers.set("User-Agent", "kube-probe/1.36");
   request.headers.set("Accept", "*/*");
   request.headers.set("Connection", "close");
-  for (auto h : get.http_headers()) request.headers.set(std::string(h.name()), std::string(h.value()));
+  for (auto h : get.http_headers())
+    request.headers.set(std::string(h.name()), std::string(h.value()));
   std::string url = std::string(tls ? "https" : "http") + "://" + address(host, port) + path;
   auto client = net::HttpClient::create(ctx.loop(), endpoint);
   auto stream = co_await client->open(ctx, std::move(request));

@@ -44,8 +44,7 @@ std::vector<std::pair<std::string, std::string>> parse_query(std::string_view qu
     std::string_view pair = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(query.size(), pair.size() + 1));
     size_t eq = pair.find('=');
-    std::string value =
-        eq == std::string_view::npos ? "" : percent_decode(pair.substr(eq + 1));
+    std::string value = eq == std::string_view::npos ? "" : percent_decode(pair.substr(eq + 1));
     out.emplace_back(percent_decode(pair.substr(0, eq)), std::move(value));
   }
   return out;
@@ -115,8 +114,7 @@ Task<void> plain(Responder* responder, int code, std::string body) {
 std::string log_stamp(WallTime t) {
   std::string s = format_time(t);
   char fraction[16];
-  std::snprintf(fraction, sizeof fraction, ".%09ldZ",
-                static_cast<long>(t.ns % 1'000'000'000));
+  std::snprintf(fraction, sizeof fraction, ".%09ldZ", static_cast<long>(t.ns % 1'000'000'000));
   s.pop_back();
   return s + fraction;
 }
@@ -166,8 +164,8 @@ struct NodeServer::Impl {
     } else if (first == "metrics" && (path[1] == "cadvisor" || path[1] == "resource")) {
       auto text = co_await container_metrics(ctx, self->view, self->runtime);
       std::string body = text.ok() ? *text : text.status().message();
-      co_await answer(responder, text.ok() ? 200 : 500,
-                      "text/plain; version=0.0.4; charset=utf-8", std::move(body));
+      co_await answer(responder, text.ok() ? 200 : 500, "text/plain; version=0.0.4; charset=utf-8",
+                      std::move(body));
     } else if (first == "metrics" && path[1] == "probes") {
       co_await answer(responder, 200, "text/plain; version=0.0.4; charset=utf-8", "");
     } else if (first == "stats" && path.size() >= 2 && path[1] == "summary") {
@@ -220,8 +218,9 @@ struct NodeServer::Impl {
     bool previous = q.flag("previous");
     const cri::Container* c = pick(*w, name, previous);
     if (!c && previous) {
-      co_await plain(responder, 400, "previous terminated container \"" + name + "\" in pod \"" +
-                                         path[2] + "\" not found");
+      co_await plain(
+          responder, 400,
+          "previous terminated container \"" + name + "\" in pod \"" + path[2] + "\" not found");
       co_return;
     }
     if (!c || c->log_path.empty()) {
@@ -255,7 +254,8 @@ struct NodeServer::Impl {
       return responder->write(net::as_body(std::move(piece)));
     };
     s = co_await read_log(ctx, log, options, sink, running);
-    if (!s.ok() && !ctx.done() && log::v(2)) log::info("Log ended", {{"pod", where}, {"status", s}});
+    if (!s.ok() && !ctx.done() && log::v(2))
+      log::info("Log ended", {{"pod", where}, {"status", s}});
     (void)co_await responder->finish();
   }
 
@@ -332,7 +332,8 @@ struct NodeServer::Impl {
     }
     std::string id = sandbox->id;
     std::vector<int> ports;
-    for (const std::string& p : Query(request->query).all("port")) ports.push_back(std::atoi(p.c_str()));
+    for (const std::string& p : Query(request->query).all("port"))
+      ports.push_back(std::atoi(p.c_str()));
     auto url = co_await runtime->port_forward_url(ctx, id, std::move(ports));
     if (!url.ok()) {
       co_await plain(responder, 500, url.status().message());

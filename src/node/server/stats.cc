@@ -125,8 +125,8 @@ Task<Result<std::string>> container_metrics(Context ctx, const NodeView*, cri::R
       "# HELP container_memory_working_set_bytes Current working set in bytes.\n"
       "# TYPE container_memory_working_set_bytes gauge\n";
   for (const cri::ContainerStats& s : stats) {
-    std::string labels = "{container=\"" + label(s.labels, kContainerNameLabel) + "\",namespace=\"" +
-                         label(s.labels, kPodNamespaceLabel) + "\",pod=\"" +
+    std::string labels = "{container=\"" + label(s.labels, kContainerNameLabel) +
+                         "\",namespace=\"" + label(s.labels, kPodNamespaceLabel) + "\",pod=\"" +
                          label(s.labels, kPodNameLabel) + "\"} ";
     cpu += "container_cpu_usage_seconds_total" + labels +
            std::to_string(static_cast<double>(s.cpu_usage_ns) / 1e9) + "\n";

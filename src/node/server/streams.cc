@@ -38,7 +38,8 @@ Result<Target> parse_target(const std::string& url) {
     t.endpoint.host = t.endpoint.host.substr(1, t.endpoint.host.size() - 2);
   t.endpoint.port = 80;
   if (colon != std::string_view::npos)
-    t.endpoint.port = static_cast<uint16_t>(std::atoi(std::string(authority.substr(colon + 1)).c_str()));
+    t.endpoint.port =
+        static_cast<uint16_t>(std::atoi(std::string(authority.substr(colon + 1)).c_str()));
   size_t mark = rest.find('?');
   t.path = rest.substr(0, mark);
   if (mark != std::string_view::npos) t.query = rest.substr(mark + 1);
@@ -181,8 +182,9 @@ Task<void> pump_in(Context ctx, net::WebSocket* ws, Channels streams) {
         (void)co_await streams.in->shutdown_write(ctx);
       continue;
     }
-    std::shared_ptr<net::SpdyStream> to =
-        channel == kStdin ? streams.in : channel == kResize ? streams.resize : nullptr;
+    std::shared_ptr<net::SpdyStream> to = channel == kStdin    ? streams.in
+                                          : channel == kResize ? streams.resize
+                                                               : nullptr;
     if (!to || m->data.size() < 2) continue;
     std::string data = m->data.substr(1);
     Status s = co_await to->write(ctx, std::move(data));
@@ -277,8 +279,8 @@ Task<void> relay_stream(Context ctx, Request* request, Responder* responder, std
   }
   Target t = *target;
   bool websocket = request->headers.has_token("Upgrade", "websocket");
-  if (websocket && request->headers.has_token("Sec-WebSocket-Protocol",
-                                              "SPDY/3.1+portforward.k8s.io")) {
+  if (websocket &&
+      request->headers.has_token("Sec-WebSocket-Protocol", "SPDY/3.1+portforward.k8s.io")) {
     co_await tunnel(ctx, responder, t);
   } else if (websocket && !port_forward &&
              (request->headers.has_token("Sec-WebSocket-Protocol", "v5.channel.k8s.io") ||

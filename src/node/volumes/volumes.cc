@@ -173,13 +173,13 @@ Task<Status> Volumes::add_object(Context ctx, ObjectCache::Key key, bool optiona
     auto it = data.find(std::string(item.key()));
     if (it == data.end()) {
       if (optional) continue;
-      co_return Status(Reason::kInvalid,
-                       key.secret ? "references non-existent secret key: " + std::string(item.key())
-                                  : "configmap references non-existent config key: " +
-                                        std::string(item.key()));
+      co_return Status(
+          Reason::kInvalid,
+          key.secret ? "references non-existent secret key: " + std::string(item.key())
+                     : "configmap references non-existent config key: " + std::string(item.key()));
     }
-    (*out)[std::string(item.path())] = {
-        it->second, item.has_mode() ? static_cast<int>(item.mode()) : mode};
+    (*out)[std::string(item.path())] = {it->second,
+                                        item.has_mode() ? static_cast<int>(item.mode()) : mode};
   }
   co_return Status();
 }
