@@ -17,6 +17,8 @@
 #include "client/fake_client.h"
 #include "machinery/codec_json.h"
 #include "net/http.h"
+#include "net/pki.h"
+#include "net/spdy.h"
 #include "node/cgroup/cgroup.h"
 #include "node/node_agent.h"
 #include "node/testing.h"
@@ -72,7 +74,13 @@ std::string container(const std::string& name, const std::string& script,
 
 class World {
  public:
-  World() : loop_(make_real_loop()), client_(*loop_), root_(Context::root(*loop_)) {}
+  World() : loop_(make_real_loop()), client_(*loop_), root_(Context::root(*loop_)) {
+    net::CertificateSpec spec;
+    spec.common_name = "ca";
+    spec.not_before = loop_->wall_now() - 1h;
+    spec.not_after = loop_->wall_now() + 24h;
+    ca_ = *net::make_ca(spec);
+  }
 
   // Runs `test` beside an agent; afterwards every pod is deleted and awaited.
   void run(std::function<Task<void>(World*)> test) {
@@ -119,6 +127,27 @@ class World {
       out += std::string(e->reason()) + ": " + std::string(e->message()) + "\n";
     return out;
   }
+  // A certificate of the cluster's.
+  net::TlsIdentity identity(const std::string& name, const std::string& group, bool server) {
+    net::CertificateSpec spec;
+    spec.common_name = name;
+    if (!group.empty()) spec.organizations = {group};
+    spec.ip_addresses = {"127.0.0.1"};
+    spec.server = server;
+    spec.client = !server;
+    spec.not_before = loop_->wall_now() - 1h;
+    spec.not_after = loop_->wall_now() + 24h;
+    return *net::issue_certificate(ca_, spec);
+  }
+  std::unique_ptr<net::HttpClient> secure(const std::string& name, const std::string& group) {
+    net::Endpoint e;
+    e.host = "127.0.0.1";
+    e.port = 10250;
+    e.tls.emplace();
+    e.tls->ca_pem = ca_.certificate_pem;
+    if (!name.empty()) e.tls->identity = identity(name, group, false);
+    return net::HttpClient::create(*loop_, e);
+  }
   Task<std::string> get(std::string path) {
     net::Endpoint e;
     e.host = "127.0.0.1";
@@ -144,6 +173,8 @@ class World {
     o.root = g_directory + "/kubelet";
     o.logs = g_directory + "/pods";
     o.cgroup_root = "/keles-test-" + std::to_string(getpid());
+    o.tls = self->identity("n1", "", true);
+    o.client_ca_pem = self->ca_.certificate_pem;
     Status s = co_await run_node_agent(ctx, std::move(o), &self->client_);
     EXPECT_TRUE(s.is(Reason::kCancelled)) << s.to_string();
     self->agent_done_.set();
@@ -167,6 +198,7 @@ class World {
   std::unique_ptr<RealLoop> loop_;
   FakeClient client_;
   Context root_;
+  net::TlsIdentity ca_;
   std::optional<Context> agent_ctx_;
   Event agent_done_;
 };
@@ -332,6 +364,134 @@ Task<void> adopt_test(World* w) {
 }
 
 TEST(Containerd, ARestartedAgentAdoptsPods) { World().run(adopt_test); }
+
+// --- the kubelet's API ---
+
+Task<int> status_of(World* w, std::string user, std::string group, std::string path) {
+  auto c = w->secure(user, group);
+  net::Request r("GET", path);
+  auto answer = co_await c->send(w->ctx().with_timeout(10s), std::move(r));
+  co_return answer.ok() ? answer->status : -1;
+}
+
+// Runs `command` through a websocket, feeding it `input`; channel by channel what it said.
+Task<std::map<int, std::string>> exec_websocket(World* w, std::string query, std::string input) {
+  auto c = w->secure("kube-apiserver-kubelet-client", "");
+  net::Request r("GET", "/exec/default/s/a", std::move(query));
+  std::vector<std::string> protocols{"v5.channel.k8s.io"};
+  Context ctx = w->ctx().with_timeout(10s);
+  std::map<int, std::string> out;
+  auto ws = co_await c->websocket(ctx, std::move(r), std::move(protocols));
+  EXPECT_TRUE(ws.ok()) << ws.status().to_string();
+  if (!ws.ok()) co_return out;
+  if (!input.empty()) {
+    net::WebSocket::Message data(true, std::string(1, 0) + input);
+    (void)co_await (*ws)->send(ctx, std::move(data));
+    net::WebSocket::Message end(true, std::string("\xff\x00", 2));
+    (void)co_await (*ws)->send(ctx, std::move(end));
+  }
+  while (true) {
+    auto m = co_await (*ws)->receive(ctx);
+    if (!m.ok()) break;
+    if (!m->data.empty()) out[m->data[0]] += m->data.substr(1);
+  }
+  co_return out;
+}
+
+Task<std::string> read_all(Context ctx, std::shared_ptr<net::SpdyStream> s) {
+  std::string out;
+  while (true) {
+    auto data = co_await s->read(ctx);
+    if (!data.ok() || data->empty()) break;
+    out += *data;
+  }
+  co_return out;
+}
+
+Task<std::string> exec_spdy(World* w, std::string query) {
+  auto c = w->secure("kube-apiserver-kubelet-client", "");
+  net::Request r("POST", "/exec/default/s/a", std::move(query));
+  r.headers.set("Host", "127.0.0.1:10250");
+  r.headers.set("Connection", "Upgrade");
+  r.headers.set("Upgrade", "SPDY/3.1");
+  r.headers.set("X-Stream-Protocol-Version", "v4.channel.k8s.io");
+  Context ctx = w->ctx().with_timeout(10s);
+  auto up = co_await c->upgrade(ctx, std::move(r));
+  if (!up.ok() || !up->stream) co_return up.ok() ? up->body : up.status().to_string();
+  auto session = net::SpdySession::create(w->loop(), std::move(up->stream), false);
+  std::map<std::string, std::shared_ptr<net::SpdyStream>> streams;
+  std::vector<std::string> types{"error", "stdout"};
+  for (const std::string& type : types) {
+    net::Headers h;
+    h.set("streamtype", type);
+    auto s = co_await session->open(ctx, std::move(h));
+    if (!s.ok()) co_return s.status().to_string();
+    streams[type] = *s;
+  }
+  std::string out = co_await read_all(ctx, streams["stdout"]);
+  std::string error = co_await read_all(ctx, streams["error"]);
+  co_return out + error;
+}
+
+Task<std::string> port_forward(World* w) {
+  auto c = w->secure("kube-apiserver-kubelet-client", "");
+  net::Request r("POST", "/portForward/default/s", "");
+  r.headers.set("Host", "127.0.0.1:10250");
+  r.headers.set("Connection", "Upgrade");
+  r.headers.set("Upgrade", "SPDY/3.1");
+  r.headers.set("X-Stream-Protocol-Version", "portforward.k8s.io");
+  Context ctx = w->ctx().with_timeout(10s);
+  auto up = co_await c->upgrade(ctx, std::move(r));
+  if (!up.ok() || !up->stream) co_return up.ok() ? up->body : up.status().to_string();
+  auto session = net::SpdySession::create(w->loop(), std::move(up->stream), false);
+  std::map<std::string, std::shared_ptr<net::SpdyStream>> streams;
+  std::vector<std::string> types{"error", "data"};
+  for (const std::string& type : types) {
+    net::Headers h;
+    h.set("streamtype", type);
+    h.set("port", "8000");
+    h.set("requestid", "0");
+    auto s = co_await session->open(ctx, std::move(h));
+    if (!s.ok()) co_return s.status().to_string();
+    streams[type] = *s;
+  }
+  (void)co_await streams["error"]->shutdown_write(ctx);
+  (void)co_await streams["data"]->write(ctx, "GET / HTTP/1.0\r\n\r\n");
+  std::string out = co_await read_all(ctx, streams["data"]);
+  co_return out;
+}
+
+Task<void> api_test(World* w) {
+  w->put(pod_json("s", R"("containers":[)" +
+                           container("a", "echo one; echo two; echo three; sleep 1000") +
+                           R"(,{"name":"web","image":"keles.dev/hello:1"}])"));
+  bool ok = co_await w->until([w] { return w->ready("s"); });
+  EXPECT_TRUE(ok);
+  int code = co_await status_of(w, "", "", "/pods");
+  EXPECT_EQ(code, 401);
+  code = co_await status_of(w, "somebody", "", "/pods");
+  EXPECT_EQ(code, 403);
+  code = co_await status_of(w, "admin", "system:masters", "/pods");
+  EXPECT_EQ(code, 200);
+  auto c = w->secure("kube-apiserver-kubelet-client", "");
+  net::Request logs("GET", "/containerLogs/default/s/a", "tailLines=2");
+  auto answer = co_await c->send(w->ctx().with_timeout(10s), std::move(logs));
+  EXPECT_EQ(answer.ok() ? answer->body : answer.status().to_string(), "two\nthree\n");
+  auto out = co_await exec_websocket(
+      w, "command=sh&command=-c&command=echo+hi%3B+echo+no+%3E%262%3B+exit+7&output=1&error=1", "");
+  EXPECT_EQ(out[1], "hi\n");
+  EXPECT_EQ(out[2], "no\n");
+  EXPECT_NE(out[3].find("\"NonZeroExitCode\""), std::string::npos) << out[3];
+  out = co_await exec_websocket(w, "command=cat&input=1&output=1&error=1", "typed");
+  EXPECT_EQ(out[1], "typed");
+  EXPECT_NE(out[3].find("\"Success\""), std::string::npos) << out[3];
+  std::string spdy = co_await exec_spdy(w, "command=echo&command=spdy&output=1");
+  EXPECT_TRUE(spdy.starts_with("spdy\n")) << spdy;
+  std::string forwarded = co_await port_forward(w);
+  EXPECT_NE(forwarded.find("200 OK"), std::string::npos) << forwarded;
+}
+
+TEST(Containerd, LogsExecAndPortForward) { World().run(api_test); }
 
 // --- the surroundings ---
 
