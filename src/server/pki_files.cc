@@ -1,0 +1,110 @@
+#include "server/pki_files.h"
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "net/pki.h"
+
+namespace keles::server {
+namespace {
+
+constexpr Duration kDay = 24h;
+constexpr Duration kBackdate = 1h;  // clocks of nodes differ
+
+struct Pair {
+  std::string base;  // path without suffix
+  std::string certificate() const { return base + ".crt"; }
+  std::string key() const { return base + ".key"; }
+  Result<net::TlsIdentity> read() const {
+    TRY_ASSIGN(c, read_file(certificate()));
+    Result<std::string> k = read_file(key());
+    if (!k.ok() && !k.status().is(Reason::kNotFound)) return k.status();
+    return net::TlsIdentity{c, k.ok() ? *k : ""};
+  }
+  Status write(const net::TlsIdentity& identity) const {
+    TRY(write_file(key(), identity.key_pem, 0600, true));
+    return write_file(certificate(), identity.certificate_pem, 0644, true);
+  }
+};
+
+net::CertificateSpec spec_for(std::string common_name, WallTime now, Duration lifetime) {
+  net::CertificateSpec spec;
+  spec.common_name = std::move(common_name);
+  spec.not_before = now - kBackdate;
+  spec.not_after = now + lifetime;
+  return spec;
+}
+
+bool covers(const net::CertificateInfo& have, const net::CertificateSpec& want, WallTime now) {
+  if (have.not_after_unix < (now + 30 * kDay).unix_seconds()) return false;
+  auto all = [](const std::vector<std::string>& need, const std::vector<std::string>& in) {
+    return std::all_of(need.begin(), need.end(), [&](const std::string& n) {
+      return std::find(in.begin(), in.end(), n) != in.end();
+    });
+  };
+  return all(want.dns_names, have.dns_names) && all(want.ip_addresses, have.ip_addresses);
+}
+
+// The pair on disk when it will do, else a new one signed by `ca`.
+Result<net::TlsIdentity> ensure_issued(const Pair& pair, const net::TlsIdentity& ca,
+                                       const net::CertificateSpec& spec, WallTime now) {
+  Result<net::TlsIdentity> have = pair.read();
+  if (have.ok() && !have->key_pem.empty()) {
+    Result<net::CertificateInfo> info = net::parse_certificate(have->certificate_pem);
+    if (info.ok() && covers(*info, spec, now)) return have;
+  } else if (!have.ok() && !have.status().is(Reason::kNotFound)) {
+    return have.status();
+  }
+  if (ca.key_pem.empty()) {
+    return Status::bad_request(
+        pair.certificate() +
+        " is missing, expired or lacks a name, and there is no ca.key to make it");
+  }
+  TRY_ASSIGN(made, net::issue_certificate(ca, spec));
+  TRY(pair.write(made));
+  log::info("Certificate made", {{"file", pair.certificate()}});
+  return made;
+}
+
+}  // namespace
+
+Result<PkiFiles> ensure_pki(const std::string& directory, const PkiNames& names, WallTime now) {
+  TRY(make_directories(directory, 0755));
+  PkiFiles files;
+  Pair ca{directory + "/ca"};
+  Result<net::TlsIdentity> have = ca.read();
+  if (have.ok()) {
+    files.ca = *have;
+  } else if (have.status().is(Reason::kNotFound)) {
+    TRY_ASSIGN(made, net::make_ca(spec_for("kubernetes", now, 3650 * kDay)));
+    TRY(ca.write(made));
+    files.ca = made;
+  } else {
+    return have.status();
+  }
+  net::CertificateSpec server = spec_for("kube-apiserver", now, 365 * kDay);
+  server.dns_names = names.dns_names;
+  server.ip_addresses = names.ip_addresses;
+  server.server = true;
+  TRY_ASSIGN(apiserver, ensure_issued({directory + "/apiserver"}, files.ca, server, now));
+  files.apiserver = apiserver;
+  files.apiserver.certificate_pem += files.ca.certificate_pem;
+  net::CertificateSpec client = spec_for("kube-apiserver-kubelet-client", now, 365 * kDay);
+  client.organizations = {"system:masters"};
+  client.client = true;
+  TRY_ASSIGN(kubelet,
+             ensure_issued({directory + "/apiserver-kubelet-client"}, files.ca, client, now));
+  files.kubelet_client = kubelet;
+  return files;
+}
+
+Result<net::TlsIdentity> issue_client(const net::TlsIdentity& ca, std::string common_name,
+                                      std::vector<std::string> organizations, WallTime now) {
+  net::CertificateSpec spec = spec_for(std::move(common_name), now, 365 * kDay);
+  spec.organizations = std::move(organizations);
+  spec.client = true;
+  return net::issue_certificate(ca, spec);
+}
+
+}  // namespace keles::server

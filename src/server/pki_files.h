@@ -1,0 +1,32 @@
+// The certificates of a control plane, in files laid out and named as kubeadm's, under one
+// directory: ca, apiserver, apiserver-kubelet-client (.crt and .key) and sa.key (see
+// auth::load_signing_keys). What is missing is made; a serving certificate that lacks a name or is
+// about to expire is made anew. Blocking; at start-up.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/loop.h"
+#include "base/status.h"
+#include "net/http.h"
+
+namespace keles::server {
+
+struct PkiNames {
+  std::vector<std::string> dns_names, ip_addresses;  // of the API server
+};
+
+struct PkiFiles {
+  net::TlsIdentity ca;              // its key may be empty when an operator keeps it elsewhere
+  net::TlsIdentity apiserver;       // followed by the CA's certificate
+  net::TlsIdentity kubelet_client;  // how the API server calls kubelets
+};
+
+Result<PkiFiles> ensure_pki(const std::string& directory, const PkiNames& names, WallTime now);
+
+// A client certificate of a user, as kubeconfigs carry it; valid for a year.
+Result<net::TlsIdentity> issue_client(const net::TlsIdentity& ca, std::string common_name,
+                                      std::vector<std::string> organizations, WallTime now);
+
+}  // namespace keles::server
