@@ -1,0 +1,353 @@
+// Who may do what: against roles, bindings, tokens and nodes in a store of the test's own.
+#include "server/auth/auth.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "machinery/codec_json.h"
+#include "machinery/codec_yaml.h"
+#include "server/auth/rbac.h"
+#include "server/registry/keys.h"
+
+namespace keles::auth {
+namespace {
+
+using testing::HasSubstr;
+
+// A store that only remembers: auth reads snapshots.
+class Snapshot final : public StoreSnapshot {
+ public:
+  std::map<std::string, ObjectPtr, std::less<>> objects;
+  int64_t revision() const override { return 1; }
+  ObjectPtr get(std::string_view key) const override {
+    auto it = objects.find(key);
+    return it == objects.end() ? nullptr : it->second;
+  }
+  void scan(std::string_view prefix, std::string_view from,
+            const std::function<bool(std::string_view, const ObjectPtr&)>& fn) const override {
+    for (auto it = objects.lower_bound(from); it != objects.end(); ++it) {
+      if (it->first.rfind(prefix, 0) != 0 || !fn(it->first, it->second)) return;
+    }
+  }
+  size_t count(std::string_view) const override { return 0; }
+};
+
+class Memory final : public Store {
+ public:
+  Snapshot data;
+  void put(std::string_view yaml) {
+    auto all = parse_yaml_all(yaml);
+    ASSERT_TRUE(all.ok()) << all.status().to_string();
+    for (Document& d : *all) put(std::move(d));
+  }
+  void put(Document d) {
+    const KindDesc* kind = find_kind(d.root["apiVersion"].as_string(), d.root["kind"].as_string());
+    ASSERT_NE(kind, nullptr);
+    put(*kind, std::move(d));
+  }
+  void put(const KindDesc& kind, Document d) {
+    ObjectPtr o = Object::from_document(kind, std::move(d));
+    data.objects[registry::object_key(kind, o->namespace_(), o->name())] = o;
+  }
+  Task<Result<ObjectPtr>> write(Context, StoreWrite) override {
+    co_return Status::unavailable("read only");
+  }
+  std::shared_ptr<const StoreSnapshot> snapshot() const override {
+    return std::make_shared<Snapshot>(data);
+  }
+  Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_at_least(Context, int64_t) override {
+    co_return snapshot();
+  }
+  Result<std::unique_ptr<StoreWatch>> watch(Loop&, std::string, int64_t) override {
+    return Status::unavailable("no watches");
+  }
+  int64_t revision() const override { return 1; }
+  int64_t oldest_revision() const override { return 1; }
+  void compact(int64_t) override {}
+  Task<Status> close(Context) override { co_return Status(); }
+};
+
+Caller user(std::string name, std::vector<std::string> groups = {}) {
+  Caller c;
+  c.name = std::move(name);
+  c.groups = std::move(groups);
+  c.groups.emplace_back("system:authenticated");
+  return c;
+}
+
+Access access(std::string verb, std::string group, std::string resource, std::string ns = "",
+              std::string name = "") {
+  Access a;
+  a.verb = std::move(verb);
+  a.group = std::move(group);
+  size_t slash = resource.find('/');
+  a.resource = resource.substr(0, slash);
+  if (slash != resource.npos) a.subresource = resource.substr(slash + 1);
+  a.ns = std::move(ns);
+  a.name = std::move(name);
+  return a;
+}
+
+constexpr WallTime kNow{1'700'000'000'000'000'000};
+
+class AuthTest : public testing::Test {
+ protected:
+  AuthTest() {
+    for (BootstrapObject& o : bootstrap_rbac()) store_.put(*o.kind, std::move(o.body));
+    store_.put(R"(
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: devs, namespace: dev}
+subjects: [{kind: Group, name: devs}, {kind: ServiceAccount, name: robot, namespace: ci}]
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: edit}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: one, namespace: dev}
+rules: [{verbs: [get], apiGroups: [""], resources: [secrets], resourceNames: [mine]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: jane, namespace: dev}
+subjects: [{kind: User, name: jane}]
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: one}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: lost, namespace: dev}
+subjects: [{kind: User, name: lost}]
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: gone}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: robot, namespace: ci, uid: sa-uid}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: ci, uid: pod-uid}
+spec:
+  nodeName: n1
+  serviceAccountName: robot
+  containers: [{name: c, image: i, envFrom: [{secretRef: {name: env}}]}]
+  volumes: [{name: v, projected: {sources: [{configMap: {name: ca}}]}}]
+---
+apiVersion: v1
+kind: Node
+metadata: {name: n1, uid: node-uid}
+)");
+    AuthOptions o;
+    o.keys = {*net::SigningKey::generate(net::SigningKey::Algorithm::kEs256)};
+    o.static_tokens = *parse_token_file("abc,boot,u1,\"g1,g2\"\n");
+    auth_ = std::make_unique<Auth>(&store_, std::move(o));
+  }
+  bool may(const Caller& c, const Access& a) { return auth_->decide(c, a).allowed; }
+  Memory store_;
+  std::unique_ptr<Auth> auth_;
+};
+
+TEST_F(AuthTest, DecidesByRoles) {
+  EXPECT_TRUE(may(user("root", {"system:masters"}), access("delete", "x", "y", "z")));
+  Caller dev = user("d", {"devs"});
+  EXPECT_TRUE(may(dev, access("create", "apps", "deployments", "dev")));
+  EXPECT_TRUE(may(dev, access("list", "", "pods", "dev")));  // by aggregation: edit has view
+  EXPECT_TRUE(may(dev, access("get", "", "pods/log", "dev", "p")));
+  EXPECT_FALSE(may(dev, access("list", "", "pods", "default")));
+  EXPECT_FALSE(may(dev, access("list", "", "pods")));
+  EXPECT_FALSE(may(dev, access("create", "rbac.authorization.k8s.io", "roles", "dev")));
+  EXPECT_TRUE(may(user("system:serviceaccount:ci:robot"), access("list", "", "pods", "dev")));
+  EXPECT_TRUE(may(user("jane"), access("get", "", "secrets", "dev", "mine")));
+  EXPECT_FALSE(may(user("jane"), access("get", "", "secrets", "dev", "other")));
+  EXPECT_FALSE(may(user("jane"), access("list", "", "secrets", "dev")));
+  EXPECT_TRUE(may(user("system:kube-scheduler"), access("create", "", "pods/binding", "x", "p")));
+  EXPECT_TRUE(may(user("system:serviceaccount:kube-system:horizontal-pod-autoscaler"),
+                  access("update", "apps", "deployments/scale", "x", "d")));
+  Access path;
+  path.verb = "get";
+  path.path = "/apis/apps/v1";
+  EXPECT_TRUE(may(user("jane"), path));
+  Caller nobody;
+  nobody.name = "system:anonymous";
+  nobody.groups = {"system:unauthenticated"};
+  EXPECT_FALSE(may(nobody, path));
+  path.path = "/version";
+  EXPECT_TRUE(may(nobody, path));
+  EXPECT_EQ(auth_->decide(dev, access("list", "", "pods", "dev")).reason,
+            "RBAC: allowed by RoleBinding \"devs/dev\" of ClusterRole \"edit\" to Group \"devs\"");
+}
+
+TEST_F(AuthTest, SpeaksUpstreamsRefusals) {
+  Caller jane = user("jane");
+  EXPECT_EQ(auth_->authorize(jane, access("list", "", "pods", "default")).message(),
+            "pods is forbidden: User \"jane\" cannot list resource \"pods\" in API group \"\" in "
+            "the namespace \"default\"");
+  EXPECT_EQ(auth_->authorize(jane, access("get", "apps", "deployments/scale", "x", "d")).message(),
+            "deployments.apps \"d\" is forbidden: User \"jane\" cannot get resource "
+            "\"deployments/scale\" in API group \"apps\" in the namespace \"x\"");
+  EXPECT_EQ(auth_->authorize(jane, access("list", "", "nodes")).message(),
+            "nodes is forbidden: User \"jane\" cannot list resource \"nodes\" in API group \"\" at "
+            "the cluster scope");
+  Access path;
+  path.verb = "get";
+  path.path = "/metrics";
+  EXPECT_EQ(auth_->authorize(jane, path).message(),
+            "forbidden: User \"jane\" cannot get path \"/metrics\"");
+  EXPECT_THAT(auth_->authorize(user("lost"), access("get", "", "pods", "dev", "p")).message(),
+              testing::EndsWith(": RBAC: role.rbac.authorization.k8s.io \"gone\" not found"));
+}
+
+TEST_F(AuthTest, NodesReadWhatTheirPodsUse) {
+  Caller n1 = user("system:node:n1", {"system:nodes"}),
+         n2 = user("system:node:n2", {"system:nodes"});
+  EXPECT_TRUE(may(n1, access("get", "", "secrets", "ci", "env")));
+  EXPECT_FALSE(may(n2, access("get", "", "secrets", "ci", "env")));
+  EXPECT_FALSE(may(n1, access("get", "", "secrets", "ci", "other")));
+  EXPECT_FALSE(may(n1, access("list", "", "secrets", "ci")));
+  EXPECT_TRUE(may(n1, access("get", "", "configmaps", "ci", "ca")));
+  EXPECT_TRUE(may(n1, access("create", "", "serviceaccounts/token", "ci", "robot")));
+  EXPECT_FALSE(may(n2, access("create", "", "serviceaccounts/token", "ci", "robot")));
+  EXPECT_TRUE(may(n1, access("patch", "", "nodes/status", "", "n1")));
+  EXPECT_FALSE(may(n1, access("patch", "", "nodes/status", "", "n2")));
+  EXPECT_TRUE(may(n1, access("update", "coordination.k8s.io", "leases", "kube-node-lease", "n1")));
+  EXPECT_FALSE(may(n1, access("update", "coordination.k8s.io", "leases", "kube-node-lease", "n2")));
+  EXPECT_TRUE(may(n1, access("watch", "", "pods")));
+  EXPECT_FALSE(may(n1, access("delete", "", "nodes", "", "n1")));
+  EXPECT_FALSE(may(user("system:node:n1"), access("watch", "", "pods")));  // not of the group
+}
+
+TEST_F(AuthTest, Authenticates) {
+  net::Request q;
+  EXPECT_EQ(auth_->authenticate(q, kNow)->name, "system:anonymous");
+  q.tls_error = "x509: certificate has expired or is not yet valid";
+  EXPECT_TRUE(auth_->authenticate(q, kNow).status().is(Reason::kUnauthorized));
+  EXPECT_EQ(auth_->authenticate(q, kNow).status().message(), "Unauthorized");
+  q.tls_error = "";
+  q.headers.add("Authorization", "Bearer abc");
+  auto boot = auth_->authenticate(q, kNow);
+  EXPECT_EQ(boot->name, "boot");
+  EXPECT_THAT(boot->groups, testing::ElementsAre("g1", "g2", "system:authenticated"));
+  q.headers.set("Authorization", "Bearer nonsense");
+  EXPECT_FALSE(auth_->authenticate(q, kNow).ok());
+  q.peer = net::PeerCertificate{"jane", {"devs"}, "ff", 0};
+  EXPECT_EQ(auth_->authenticate(q, kNow)->name, "jane");
+}
+
+TEST_F(AuthTest, IssuesAndChecksTokens) {
+  auto token_for = [&](std::string_view spec) {
+    return auth_->issue_token("ci", "robot", *parse_yaml(spec), kNow);
+  };
+  auto made = token_for(
+      "spec: {expirationSeconds: 600, boundObjectRef: {kind: Pod, apiVersion: v1, name: p}}");
+  ASSERT_TRUE(made.ok()) << made.status().to_string();
+  std::string token(made->root["status"]["token"].as_string());
+  EXPECT_EQ(made->root["status"]["expirationTimestamp"].as_string(), "2023-11-14T22:23:20Z");
+  net::Request q;
+  q.headers.add("authorization", "Bearer " + token);
+  auto who = auth_->authenticate(q, kNow);
+  ASSERT_TRUE(who.ok());
+  EXPECT_EQ(who->name, "system:serviceaccount:ci:robot");
+  EXPECT_EQ(who->uid, "sa-uid");
+  EXPECT_THAT(who->groups,
+              testing::ElementsAre("system:serviceaccounts", "system:serviceaccounts:ci",
+                                   "system:authenticated"));
+  EXPECT_EQ(who->extra["authentication.kubernetes.io/pod-name"][0], "p");
+  EXPECT_EQ(who->extra["authentication.kubernetes.io/node-name"][0], "n1");
+  EXPECT_FALSE(auth_->authenticate(q, kNow + 601s).ok());
+  // The pod gone (after the cache's time): refused.
+  store_.data.objects.erase("/registry/pods/ci/p");
+  EXPECT_FALSE(auth_->authenticate(q, kNow + 30s).ok());
+  EXPECT_THAT(token_for("spec: {expirationSeconds: 10}").status().message(),
+              HasSubstr("spec.expirationSeconds: Invalid value: 10: may not specify a duration "
+                        "less than 10 minutes"));
+  EXPECT_TRUE(
+      token_for("spec: {boundObjectRef: {kind: Pod, name: nope}}").status().is(Reason::kNotFound));
+  EXPECT_TRUE(auth_->issue_token("ci", "nobody", Document(), kNow).status().is(Reason::kNotFound));
+  // Another audience is for TokenReview, not for the API.
+  auto other = token_for("spec: {audiences: [vault]}");
+  q.headers.set("authorization",
+                "Bearer " + std::string(other->root["status"]["token"].as_string()));
+  EXPECT_FALSE(auth_->authenticate(q, kNow).ok());
+  Document review;
+  review.root = Value::map();
+  Value spec = Value::map(), audiences = Value::list();
+  audiences.append(review.arena, Value::string("vault"));
+  spec.set(review.arena, "token", other->root["status"]["token"]);
+  spec.set(review.arena, "audiences", audiences);
+  review.root.set(review.arena, "spec", spec);
+  const KindDesc* kind = find_kind("authentication.k8s.io/v1", "TokenReview");
+  ASSERT_TRUE(kind != nullptr && Auth::is_review(*kind));
+  auto done = auth_->review(user("x"), *kind, "", std::move(review), kNow);
+  ASSERT_TRUE(done.ok());
+  EXPECT_TRUE(done->root["status"]["authenticated"].as_bool());
+  EXPECT_EQ(done->root["status"]["user"]["username"].as_string(), "system:serviceaccount:ci:robot");
+  EXPECT_THAT(auth_->jwks(), HasSubstr("\"kty\":\"EC\""));
+  EXPECT_TRUE(parse_json(auth_->openid_configuration()).ok());
+}
+
+TEST_F(AuthTest, Reviews) {
+  auto ask = [&](std::string_view kind, const Caller& c, std::string_view yaml) {
+    return auth_->review(c, *find_kind("authorization.k8s.io/v1", kind), "dev", *parse_yaml(yaml),
+                         kNow);
+  };
+  auto r = ask("SelfSubjectAccessReview", user("d", {"devs"}),
+               "spec: {resourceAttributes: {verb: list, resource: pods, namespace: dev}}");
+  ASSERT_TRUE(r.ok());
+  EXPECT_TRUE(r->root["status"]["allowed"].as_bool());
+  r = ask("SubjectAccessReview", user("x"),
+          "spec: {user: jane, nonResourceAttributes: {verb: get, path: /metrics}}");
+  EXPECT_FALSE(r->root["status"]["allowed"].as_bool());
+  EXPECT_TRUE(
+      ask("SubjectAccessReview", user("x"), "spec: {user: jane}").status().is(Reason::kInvalid));
+  r = ask("SelfSubjectRulesReview", user("jane"), "spec: {namespace: dev}");
+  EXPECT_THAT(to_json(r->root["status"]), HasSubstr("\"resourceNames\":[\"mine\"]"));
+}
+
+TEST_F(AuthTest, NobodyGrantsMoreThanTheyHold) {
+  const KindDesc& role = *find_kind("rbac.authorization.k8s.io/v1", "Role");
+  const KindDesc& binding = *find_kind("rbac.authorization.k8s.io/v1", "RoleBinding");
+  Document fine = *parse_yaml(
+      "metadata: {name: r}\nrules: [{verbs: [get, list], apiGroups: [''], resources: [pods]}]");
+  Document much = *parse_yaml(
+      "metadata: {name: r}\nrules: [{verbs: [get], apiGroups: [''], resources: [nodes]}]");
+  Caller dev = user("d", {"devs"});
+  EXPECT_TRUE(auth_->check_escalation(dev, role, "dev", fine.root, nullptr).ok());
+  EXPECT_EQ(auth_->check_escalation(dev, role, "dev", much.root, nullptr).message(),
+            "roles.rbac.authorization.k8s.io \"r\" is forbidden: user \"d\" (groups=[\"devs\" "
+            "\"system:authenticated\"]) is attempting to grant RBAC permissions not currently "
+            "held:\n{APIGroups:[\"\"], Resources:[\"nodes\"], Verbs:[\"get\"]}");
+  EXPECT_TRUE(auth_->check_escalation(dev, role, "dev", much.root, &much.root).ok());
+  Document bind = *parse_yaml("metadata: {name: b}\nroleRef: {kind: ClusterRole, name: view}");
+  EXPECT_TRUE(auth_->check_escalation(dev, binding, "dev", bind.root, nullptr).ok());
+  bind = *parse_yaml("metadata: {name: b}\nroleRef: {kind: ClusterRole, name: cluster-admin}");
+  EXPECT_FALSE(auth_->check_escalation(dev, binding, "dev", bind.root, nullptr).ok());
+}
+
+TEST_F(AuthTest, Impersonates) {
+  net::Headers h{{"Impersonate-User", "jane"}, {"Impersonate-Group", "devs"}};
+  auto r = auth_->impersonate(user("root", {"system:masters"}), h);
+  ASSERT_TRUE(r.ok());
+  EXPECT_EQ(r->name, "jane");
+  EXPECT_THAT(r->groups, testing::ElementsAre("devs", "system:authenticated"));
+  EXPECT_EQ(
+      auth_->impersonate(user("joe"), h).status().message(),
+      "users \"jane\" is forbidden: User \"joe\" cannot impersonate resource \"users\" in API "
+      "group \"\" at the cluster scope");
+  EXPECT_EQ(auth_->impersonate(user("joe"), {})->name, "joe");
+}
+
+TEST_F(AuthTest, CompletesBootstrapRoles) {
+  auto all = bootstrap_rbac();
+  EXPECT_GT(all.size(), 100u);
+  const Value& discovery = std::find_if(all.begin(), all.end(), [](const BootstrapObject& o) {
+                             return o.name == "system:discovery" && o.kind->kind == "ClusterRole";
+                           })->body.root;
+  EXPECT_FALSE(merge_bootstrap(discovery, discovery).has_value());
+  Document less = *parse_yaml(
+      "metadata: {annotations: {rbac.authorization.kubernetes.io/autoupdate: 'true'}}\nrules: "
+      "[{verbs: [x]}]");
+  auto merged = merge_bootstrap(less.root, discovery);
+  ASSERT_TRUE(merged.has_value());
+  EXPECT_EQ(merged->root["rules"].size(), 2u);
+}
+
+}  // namespace
+}  // namespace keles::auth
