@@ -332,7 +332,28 @@ Result<cri::ContainerConfig> make_container_config(const ContainerInputs& in) {
   return ContainerBuilder(in).build();
 }
 
+namespace {
+
+std::string host_aliases(const Pod& pod) {
+  auto aliases = pod.spec().host_aliases();
+  std::string out;
+  if (!aliases.empty()) out += "\n# Entries added by HostAliases.\n";
+  for (auto a : aliases) {
+    out += a.ip();
+    for (std::string_view name : a.hostnames()) out += "\t" + std::string(name);
+    out += "\n";
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string hosts_file(const Pod& pod, std::string_view pod_ip, std::string_view cluster_domain) {
+  if (pod.spec().host_network()) {
+    auto host = read_file("/etc/hosts", 1u << 20);
+    std::string out = "# Kubernetes-managed hosts file (host network).\n" + host.value_or("");
+    return out + host_aliases(pod);
+  }
   std::string out =
       "# Kubernetes-managed hosts file.\n"
       "127.0.0.1\tlocalhost\n"
@@ -350,14 +371,7 @@ std::string hosts_file(const Pod& pod, std::string_view pod_ip, std::string_view
              "\t";
     out += host + "\n";
   }
-  auto aliases = pod.spec().host_aliases();
-  if (!aliases.empty()) out += "\n# Entries added by HostAliases.\n";
-  for (auto a : aliases) {
-    out += a.ip();
-    for (std::string_view name : a.hostnames()) out += "\t" + std::string(name);
-    out += "\n";
-  }
-  return out;
+  return out + host_aliases(pod);
 }
 
 }  // namespace keles::node

@@ -97,6 +97,9 @@ class Planner {
       return std::move(out_);
     }
     if (!sandbox_) {
+      // Stopping a dead one too gives its address back.
+      out_.stop_sandboxes.clear();
+      for (const cri::Sandbox& s : actual_.sandboxes) out_.stop_sandboxes.push_back(s.id);
       out_.create_sandbox = true;
       out_.sandbox_attempt = actual_.sandboxes.empty() ? 0 : actual_.sandboxes.front().attempt + 1;
     }

@@ -127,13 +127,15 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   in.environment = std::move(*env);
   in.volumes = volumes_;
   std::string directory = s_.volumes->pod_directory(uid_);
-  if (!pod->spec().host_network() || !pod->spec().host_aliases().empty()) {
+  {
     in.hosts_file = directory + "/etc-hosts";
     std::string ip = pod->spec().host_network() ? s_.host_ip : actual_.pod_ip();
     Status s = make_directories(directory);
     // Written in place: containers hold the file itself.
-    if (s.ok() && !path_exists(in.hosts_file))
+    if (s.ok() && (!path_exists(in.hosts_file) || hosts_sandbox_ != sandbox_id)) {
       s = write_file(in.hosts_file, hosts_file(*pod, ip, s_.dns().cluster_domain));
+      hosts_sandbox_ = sandbox_id;
+    }
     if (!s.ok()) co_return fail("CreateContainerConfigError", s);
   }
   if (!c.termination_message_path().empty()) {
@@ -185,6 +187,21 @@ Task<void> PodWorker::trim_dead(Context ctx, std::string name) {
     if (!log.empty()) unlink(log.c_str());
     known_.erase(id);
     messages_.erase(id);
+  }
+}
+
+// Sandboxes before the newest go with the last container that they hold.
+Task<void> PodWorker::trim_sandboxes(Context ctx) {
+  std::vector<std::string> empty;
+  for (size_t i = 1; i < actual_.sandboxes.size(); ++i) {
+    const cri::Sandbox& s = actual_.sandboxes[i];
+    bool holds = s.state == cri::SandboxState::kReady;
+    for (const cri::Container& c : actual_.containers) holds = holds || c.sandbox_id == s.id;
+    if (!holds) empty.push_back(s.id);
+  }
+  for (const std::string& id : empty) {
+    (void)co_await s_.runtime->remove_sandbox(ctx, id);
+    known_sandboxes_.erase(id);
   }
 }
 

@@ -179,6 +179,8 @@ Task<void> PodWorker::sync(Context ctx) {
       co_return;
     }
     update_probes();
+    bool late = co_await past_deadline(ctx);
+    if (late) co_return;
     PlanInput in;
     in.pod = &*pod_;
     in.actual = &actual_;
@@ -203,6 +205,7 @@ Task<void> PodWorker::sync(Context ctx) {
     bool nothing = !next.create_sandbox && next.start.empty() && next.kill.empty() &&
                    next.stop_sandboxes.empty();
     if (nothing) {
+      co_await trim_sandboxes(ctx);
       if (!next.finished && !actual_.sandboxes.empty()) {
         // Configmaps, secrets and tokens are kept fresh while the pod runs.
         Status fresh = co_await prepare(ctx);
@@ -217,6 +220,30 @@ Task<void> PodWorker::sync(Context ctx) {
       co_return;
     }
   }
+}
+
+// Ends a pod that has been active longer than spec.activeDeadlineSeconds.
+Task<bool> PodWorker::past_deadline(Context ctx) {
+  if (!failed_reason_.empty()) co_return true;
+  auto spec = pod_->spec();
+  if (!spec.has_active_deadline_seconds()) co_return false;
+  std::string_view phase = pod_->status().phase();
+  if (phase == "Succeeded" || phase == "Failed") co_return false;
+  auto started = parse_time(pod_->status().start_time());
+  WallTime end = (started.ok() ? *started : first_seen_) +
+                 std::chrono::seconds(spec.active_deadline_seconds());
+  if (ctx.loop().wall_now() < end) {
+    wake_at(end);
+    co_return false;
+  }
+  failed_reason_ = "DeadlineExceeded";
+  failed_message_ = "Pod was active on the node longer than the specified deadline";
+  event("", "Normal", failed_reason_, failed_message_);
+  s_.probes->stop(uid_);
+  co_await stop_everything(ctx, grace_seconds());
+  (void)co_await refresh(ctx);
+  publish();
+  co_return true;
 }
 
 Task<Status> PodWorker::carry_out(Context ctx, PodPlan next) {
@@ -279,10 +306,13 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
   Status s = s_.cgroups->create_pod(qos, uid_, pod_limits(*pod_));
   if (s.ok()) s = co_await prepare(ctx);
   if (!s.ok()) {
-    wake_at(now + 2s);
-    log::warn("Cannot prepare the pod", {{"pod", key_}, {"error", s}});
+    // A configmap or secret that appears wakes the worker at once.
+    prepare_pause_ = std::clamp<Duration>(prepare_pause_ * 2, 500ms, 60s);
+    wake_at(now + prepare_pause_);
+    if (!ctx.done()) log::warn("Cannot prepare the pod", {{"pod", key_}, {"error", s}});
     co_return s;
   }
+  prepare_pause_ = {};
   cri::SandboxConfig config = make_sandbox_config(
       *pod_, attempt, s_.logs_directory, s_.cgroups->parent_for_runtime(qos, uid_), s_.dns());
   s = make_directories(config.log_directory);
@@ -323,6 +353,8 @@ void PodWorker::publish(bool ended) {
   in.now = ctx_.loop().wall_now();
   in.start_time = first_seen_;
   in.ended = ended;
+  in.failed_reason = failed_reason_;
+  in.failed_message = failed_message_;
   api::core_v1::PodEdit out(EditTarget{&fresh->root, &fresh->arena});
   build_status(in, out.edit_status());
   if (status_ && status_->root.equals(fresh->root)) return;

@@ -89,6 +89,8 @@ class PodWorker {
   Task<void> terminate(Context ctx);
   Task<void> remove_from_runtime(Context ctx);
   Task<void> trim_dead(Context ctx, std::string name);
+  Task<void> trim_sandboxes(Context ctx);
+  Task<bool> past_deadline(Context ctx);
   Task<void> delete_object(Context ctx);
   Task<void> send_status(Context ctx);
 
@@ -118,8 +120,10 @@ class PodWorker {
   std::set<std::string> suspects_;
   int suspect_tries_ = 0;
   std::map<std::string, std::string> volumes_;
-  bool prepared_ = false;
   Backoff sandbox_backoff_;
+  Duration prepare_pause_{0};
+  std::string hosts_sandbox_;  // whose address etc-hosts has
+  std::string failed_reason_, failed_message_;
   Event wake_, status_dirty_;
   std::optional<WallTime> next_wake_;
   std::shared_ptr<Document> status_;  // the last one built

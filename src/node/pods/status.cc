@@ -30,14 +30,6 @@ class StatusBuilder {
   void build() {
     if (pod_.metadata().generation() > 0)
       out_.set_observed_generation(pod_.metadata().generation());
-    if (!in_.failed_reason.empty()) {
-      out_.set_phase("Failed");
-      out_.set_reason(in_.failed_reason);
-      out_.set_message(in_.failed_message);
-      add_conditions();
-      add_addresses();
-      return;
-    }
     auto init = pod_.spec().init_containers();
     if (!init.empty()) {
       auto list = out_.edit_init_container_statuses();
@@ -45,7 +37,13 @@ class StatusBuilder {
     }
     auto list = out_.edit_container_statuses();
     for (Container c : pod_.spec().containers()) add_container(c, false, list.add());
-    out_.set_phase(settled_phase());
+    if (in_.failed_reason.empty()) {
+      out_.set_phase(settled_phase());
+    } else {
+      out_.set_phase("Failed");
+      out_.set_reason(in_.failed_reason);
+      out_.set_message(in_.failed_message);
+    }
     add_conditions();
     add_addresses();
   }
