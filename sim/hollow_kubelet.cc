@@ -74,10 +74,8 @@ HollowKubelet::HollowKubelet(Client& client, Machine& machine, HollowOptions opt
       informers_(std::make_unique<InformerFactory>(client)),
       queue_(client.loop()),
       tasks_(client.loop()) {
-  pods_ =
-      informers_->informer(&kind_of<core::Pod>(), "", "", "spec.nodeName=" + machine_.name);
-  node_ =
-      informers_->informer(&kind_of<core::Node>(), "", "", "metadata.name=" + machine_.name);
+  pods_ = informers_->informer(&kind_of<core::Pod>(), "", "", "spec.nodeName=" + machine_.name);
+  node_ = informers_->informer(&kind_of<core::Node>(), "", "", "metadata.name=" + machine_.name);
   pods_->add_handler({[this](const ObjectPtr& o) { queue_.add(o->key()); },
                       [this](const ObjectPtr& before, const ObjectPtr& now) {
                         if (before->uid() != now->uid()) release(before);
@@ -207,8 +205,7 @@ Task<ReconcileResult> HollowKubelet::sync_pod(Context ctx, std::string key) {
   if (!pod) co_return Status();
   Context call = ctx.with_timeout(30s);
   if (!pod->metadata().deletion_timestamp().empty()) co_return co_await stop_pod(call, object);
-  if (pod->status().phase() == "Succeeded" || pod->status().phase() == "Failed")
-    co_return Status();
+  if (pod->status().phase() == "Succeeded" || pod->status().phase() == "Failed") co_return Status();
   bool runs = machine_.running.contains(std::string(object->uid()));
   if (runs && pod->status().phase() == "Running" && is_ready(*pod)) co_return Status();
   co_return co_await start_pod(call, object);

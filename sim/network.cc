@@ -37,10 +37,7 @@ class FaultyWatch final : public Watch {
  public:
   FaultyWatch(Network* network, std::shared_ptr<Line> line, std::shared_ptr<ServerProcess> server,
               std::unique_ptr<Watch> inner, bool ordered)
-      : network_(network),
-        line_(std::move(line)),
-        server_(std::move(server)),
-        ordered_(ordered) {
+      : network_(network), line_(std::move(line)), server_(std::move(server)), ordered_(ordered) {
     open_ = std::make_shared<ServerProcess::OpenWatch>();
     open_->watch = std::move(inner);
     server_->watches.push_back(open_);
@@ -65,6 +62,10 @@ class FaultyWatch final : public Watch {
     --server_->calls;
     open_->in_next = false;
     if (!r.ok()) co_return r.status();
+    if (line_->cut || server_->ctx.done()) {
+      broken_ = true;
+      co_return Status::unavailable("watch connection lost");
+    }
     if (f.slow > 0 && random.chance(f.slow)) {
       Status s = co_await ctx.sleep(Duration(random.between(0, f.slow_max.count())));
       if (!s.ok() || line_->cut || server_->ctx.done()) {
@@ -152,9 +153,10 @@ Task<Result<ListResult>> FaultyClient::list(Context ctx, const KindDesc* kind, s
   std::string key = std::string(kind->group_resource()) + "|" + ns + "|" + options.label_selector +
                     "|" + options.field_selector;
   bool any_version = options.resource_version == "0";
-  auto last = last_lists_.find(key);
-  if (any_version && last != last_lists_.end() && network_->faults.stale_list > 0 &&
-      loop_.random().chance(network_->faults.stale_list)) {
+  Network* network = network_;
+  auto last = network->last_lists.find(key);
+  if (any_version && last != network->last_lists.end() && network->faults.stale_list > 0 &&
+      loop_.random().chance(network->faults.stale_list)) {
     ListResult stale = last->second;
     co_return std::move(stale);
   }
@@ -163,7 +165,7 @@ Task<Result<ListResult>> FaultyClient::list(Context ctx, const KindDesc* kind, s
     return c->list(std::move(x), kind, ns, options);
   };
   Result<ListResult> r = co_await send<ListResult>(ctx, Verb::kRead, call);
-  if (r.ok() && whole) last_lists_[key] = *r;
+  if (r.ok() && whole) network->last_lists[key] = *r;
   co_return std::move(r);
 }
 

@@ -47,7 +47,8 @@ struct ServerProcess {
 
 struct Network {
   NetworkFaults faults;
-  std::shared_ptr<ServerProcess> server;  // null while it is down
+  std::shared_ptr<ServerProcess> server;         // null while it is down
+  std::map<std::string, ListResult> last_lists;  // what stale answers are made of
   // Told of what must never happen: a watch that goes back.
   std::function<void(std::string)> violation;
 };
@@ -73,9 +74,8 @@ class FaultyClient final : public Client {
                                  std::string name, Document body, WriteOptions options) override;
   Task<Result<ObjectPtr>> update(Context ctx, const KindDesc* kind, std::string ns,
                                  std::string name, Document body, WriteOptions options) override;
-  Task<Result<ObjectPtr>> patch(Context ctx, const KindDesc* kind, std::string ns,
-                                std::string name, PatchType type, Document body,
-                                WriteOptions options) override;
+  Task<Result<ObjectPtr>> patch(Context ctx, const KindDesc* kind, std::string ns, std::string name,
+                                PatchType type, Document body, WriteOptions options) override;
   Task<Result<ObjectPtr>> remove(Context ctx, const KindDesc* kind, std::string ns,
                                  std::string name, DeleteOptions options) override;
   Loop& loop() override { return loop_; }
@@ -96,7 +96,6 @@ class FaultyClient final : public Client {
   Loop& loop_;
   Network* network_;
   std::shared_ptr<Line> line_;
-  std::map<std::string, ListResult> last_lists_;  // what stale answers are made of
 };
 
 }  // namespace keles::sim

@@ -1,0 +1,317 @@
+#include "sim/checker.h"
+
+#include <cstdio>
+
+#include "api/apps_v1.h"
+#include "api/core_v1.h"
+#include "machinery/quantity.h"
+
+namespace keles::sim {
+namespace {
+
+namespace core = api::core_v1;
+namespace apps = api::apps_v1;
+
+constexpr std::string_view kPods = "/registry/pods/";
+constexpr std::string_view kNodes = "/registry/minions/";
+constexpr std::string_view kLeases = "/registry/leases/";
+
+int64_t milli(std::string_view q) { return Quantity::parse_or_zero(q).milli_value(); }
+int64_t whole(std::string_view q) { return Quantity::parse_or_zero(q).value(); }
+
+bool is_true(auto conditions, std::string_view type) {
+  for (auto c : conditions) {
+    if (c.type() == type) return c.status() == "True";
+  }
+  return false;
+}
+
+std::string owner_uid(const auto& meta) {
+  for (auto o : meta.owner_references()) {
+    if (o.controller()) return std::string(o.uid());
+  }
+  return "";
+}
+
+}  // namespace
+
+void Checker::violation(std::string what) {
+  violations_.push_back("t=" + std::to_string(loop_.now().ns / 1'000'000) + "ms revision " +
+                        std::to_string(revision_) + ": " + std::move(what));
+}
+
+void Checker::fold(std::string_view bytes) {
+  for (char c : bytes) hash_ = (hash_ ^ static_cast<unsigned char>(c)) * 1099511628211ull;
+}
+
+void Checker::fold(int64_t number) {
+  for (int i = 0; i < 8; ++i)
+    hash_ = (hash_ ^ (static_cast<uint64_t>(number) >> (8 * i) & 0xff)) * 1099511628211ull;
+}
+
+void Checker::acknowledged(const std::string& key, int64_t revision, bool deleted) {
+  Ack& a = acknowledged_[key];
+  if (revision > a.revision) a = {revision, deleted};
+  highest_acknowledged_ = std::max(highest_acknowledged_, revision);
+}
+
+void Checker::opened(const Store& store) {
+  auto snapshot = store.snapshot();
+  if (snapshot->revision() < highest_acknowledged_) {
+    violation("the store came back at revision " + std::to_string(snapshot->revision()) +
+              ", before the acknowledged " + std::to_string(highest_acknowledged_));
+  }
+  for (auto& [key, ack] : acknowledged_) {
+    ObjectPtr now = snapshot->get(key);
+    if (in_doubt_.contains(key)) continue;
+    if (ack.deleted && now) violation("deleted " + key + " came back");
+    if (!ack.deleted && !now) violation("acknowledged " + key + " was lost");
+    if (!ack.deleted && now && now->revision() != ack.revision)
+      violation("acknowledged " + key + " came back at another revision");
+  }
+  fold(snapshot->revision());
+  in_doubt_.clear();
+  acknowledged_.clear();
+  model_.clear();
+  pods_.clear();
+  nodes_.clear();
+  revision_ = snapshot->revision();
+  snapshot->scan("/registry/", "", [this](std::string_view key, const ObjectPtr& o) {
+    acknowledged_[std::string(key)] = {o->revision(), false};
+    put(key, o);
+    return true;
+  });
+  for (auto& [name, node] : nodes_) check_fit(name);
+}
+
+Task<void> Checker::follow(Context ctx, Store* store) {
+  auto watch = store->watch(loop_, "/registry/", revision_);
+  if (!watch.ok()) {
+    violation("the store refuses a watch from its own revision: " + watch.status().to_string());
+    co_return;
+  }
+  for (;;) {
+    auto events = co_await (*watch)->next(ctx, 100);
+    if (!events.ok()) break;
+    for (auto& e : *events) on_event(*e);
+  }
+}
+
+void Checker::on_event(const StoreEvent& e) {
+  ++events_;
+  std::string key(e.key);
+  if (e.revision <= revision_) violation("revision did not rise at " + key);
+  revision_ = e.revision;
+  auto known = model_.find(key);
+  int64_t before = known == model_.end() ? 0 : known->second.revision;
+  int64_t claimed = e.before ? e.before->revision() : 0;
+  if (before != claimed) {
+    violation("the watch missed a change of " + key + ": it says that " + std::to_string(claimed) +
+              " was before, we saw " + std::to_string(before));
+  }
+  if ((e.type == StoreEvent::Type::kAdded) != (e.before == nullptr))
+    violation("an event of " + key + " has the wrong type");
+  fold(key);
+  fold(e.revision);
+  fold(static_cast<int64_t>(e.type));
+  fold(loop_.now().ns);
+  fold(*e.object->stored());
+  bool lease = key.starts_with(kLeases);
+  if (quiet_ && !lease && quiet_writes_.size() < 100) quiet_writes_.push_back(key);
+  if (verbose && !lease) {
+    static constexpr const char* kTypes[] = {"add", "mod", "del"};
+    std::printf("%10.3fs %7lld %s %s\n", static_cast<double>(loop_.now().ns) / 1e9,
+                static_cast<long long>(e.revision), kTypes[static_cast<int>(e.type)], key.c_str());
+  }
+  if (e.type == StoreEvent::Type::kDeleted) {
+    take_away(key);
+  } else {
+    put(key, e.object);
+  }
+}
+
+void Checker::put(std::string_view key_view, const ObjectPtr& object) {
+  std::string key(key_view);
+  std::string uid(object->uid());
+  Seen& seen = model_[key];
+  if (!seen.uid.empty() && seen.uid != uid)
+    violation(key + " changed its uid from " + seen.uid + " to " + uid);
+  seen.revision = object->revision();
+  seen.uid = uid;
+  if (!uid.empty()) {
+    auto [at, fresh] = uids_.emplace(uid, key);
+    if (!fresh && at->second != key)
+      violation("uid " + uid + " is of " + at->second + " and of " + key);
+  }
+  if (key.starts_with(kPods)) {
+    Ref<core::Pod> pod = read<core::Pod>(object);
+    Pod now;
+    now.uid = uid;
+    now.node = pod->spec().node_name();
+    now.ip = pod->status().pod_ip();
+    now.live = pod->status().phase() != "Succeeded" && pod->status().phase() != "Failed";
+    for (auto c : pod->spec().containers()) {
+      auto requests = c.resources().requests();
+      now.cpu_milli += milli(requests.get("cpu"));
+      now.memory += whole(requests.get("memory"));
+    }
+    auto old = pods_.find(key);
+    Pod before;
+    bool had = old != pods_.end();
+    if (had) before = old->second;
+    pods_[key] = now;
+    check_pod(key, had ? &before : nullptr, now);
+  } else if (key.starts_with(kNodes)) {
+    Ref<core::Node> node = read<core::Node>(object);
+    auto allocatable = node->status().allocatable();
+    nodes_[key.substr(kNodes.size())] = {milli(allocatable.get("cpu")),
+                                         whole(allocatable.get("memory")),
+                                         whole(allocatable.get("pods"))};
+  }
+}
+
+void Checker::take_away(std::string_view key) {
+  auto it = model_.find(key);
+  if (it != model_.end()) model_.erase(it);
+  auto pod = pods_.find(key);
+  if (pod != pods_.end()) pods_.erase(pod);
+  if (key.starts_with(kNodes)) nodes_.erase(std::string(key.substr(kNodes.size())));
+}
+
+void Checker::check_pod(const std::string& key, const Pod* before, const Pod& now) {
+  if (!now.node.empty()) {
+    auto [at, fresh] = bound_.emplace(now.uid, now.node);
+    if (!fresh && at->second != now.node)
+      violation(key + " was bound to " + at->second + " and then to " + now.node);
+    if (!before || before->node != now.node) check_fit(now.node);
+  } else if (before && !before->node.empty() && before->uid == now.uid) {
+    violation(key + " lost its node");
+  }
+  if (now.live && !now.ip.empty() && (!before || before->ip != now.ip)) {
+    for (auto& [other, p] : pods_) {
+      if (other != key && p.live && p.ip == now.ip)
+        violation(key + " and " + other + " both have the address " + now.ip);
+    }
+  }
+}
+
+void Checker::check_fit(const std::string& name) {
+  auto node = nodes_.find(name);
+  if (node == nodes_.end()) return;
+  int64_t cpu = 0, memory = 0, pods = 0;
+  for (auto& [key, p] : pods_) {
+    if (!p.live || p.node != name) continue;
+    cpu += p.cpu_milli;
+    memory += p.memory;
+    ++pods;
+  }
+  if (cpu > node->second.cpu_milli || memory > node->second.memory || pods > node->second.pods) {
+    violation("node " + name + " is overcommitted: " + std::to_string(cpu) + "m of " +
+              std::to_string(node->second.cpu_milli) + "m cpu, " + std::to_string(pods) + " of " +
+              std::to_string(node->second.pods) + " pods");
+  }
+}
+
+void Checker::compare(const Store& store) {
+  auto snapshot = store.snapshot();
+  if (snapshot->revision() != revision_) {
+    violation("the watch is not level with the store at " + std::to_string(snapshot->revision()));
+    return;
+  }
+  size_t n = 0;
+  snapshot->scan("/registry/", "", [&](std::string_view key, const ObjectPtr& o) {
+    ++n;
+    auto it = model_.find(key);
+    if (it == model_.end() || it->second.revision != o->revision())
+      violation("what the watch told of " + std::string(key) + " is not what the store holds");
+    return true;
+  });
+  if (n != model_.size()) violation("the watch told of keys that the store does not hold");
+}
+
+Task<Result<ObjectPtr>> RecordingStore::write(Context ctx, StoreWrite w) {
+  std::string key = w.key;
+  bool deletes = w.stored == nullptr;
+  if (!store_) co_return Status::unavailable("store is closed");
+  Result<ObjectPtr> r = co_await store_->write(std::move(ctx), std::move(w));
+  if (r.ok()) {
+    checker_->acknowledged(key, (*r)->revision(), deletes);
+  } else if (r.status().is(Reason::kOutcomeUnknown)) {
+    checker_->in_doubt(key);
+  }
+  if (r.status().is(Reason::kOutcomeUnknown) || r.status().is(Reason::kServiceUnavailable))
+    on_failure_();
+  co_return std::move(r);
+}
+
+std::string why_not_converged(const StoreSnapshot& snapshot) {
+  std::map<std::string, std::string> ready_nodes;
+  snapshot.scan(kNodes, "", [&](std::string_view, const ObjectPtr& o) {
+    Ref<core::Node> node = read<core::Node>(o);
+    if (is_true(node->status().conditions(), "Ready")) ready_nodes[std::string(o->name())];
+    return true;
+  });
+  std::string why;
+  std::map<std::string, std::string> sets;       // replica set uid -> owner's uid
+  std::map<std::string, int64_t> wanted;         // replica set uid -> spec.replicas
+  std::map<std::string, int64_t> ready;          // replica set uid -> ready pods
+  std::map<std::string, int64_t> by_deployment;  // deployment uid -> replicas of all its sets
+  snapshot.scan("/registry/replicasets/", "", [&](std::string_view, const ObjectPtr& o) {
+    Ref<apps::ReplicaSet> rs = read<apps::ReplicaSet>(o);
+    std::string uid(o->uid());
+    sets[uid] = owner_uid(rs->metadata());
+    wanted[uid] = rs->spec().replicas();
+    by_deployment[sets[uid]] += rs->spec().replicas();
+    return true;
+  });
+  snapshot.scan(kPods, "", [&](std::string_view key, const ObjectPtr& o) {
+    Ref<core::Pod> pod = read<core::Pod>(o);
+    std::string owner = owner_uid(pod->metadata());
+    if (!wanted.contains(owner)) {
+      why = std::string(key) + " has no owner";
+    } else if (!pod->metadata().deletion_timestamp().empty()) {
+      why = std::string(key) + " is being deleted";
+    } else if (!is_true(pod->status().conditions(), "Ready")) {
+      why = std::string(key) + " is not ready (node \"" + std::string(pod->spec().node_name()) +
+            "\")";
+    } else if (!ready_nodes.contains(std::string(pod->spec().node_name()))) {
+      why = std::string(key) + " is on the unready node " + std::string(pod->spec().node_name());
+    }
+    ++ready[owner];
+    return why.empty();
+  });
+  if (!why.empty()) return why;
+  for (auto& [uid, n] : wanted) {
+    if (ready[uid] != n) {
+      return "replica set " + uid + " has " + std::to_string(ready[uid]) + " pods of " +
+             std::to_string(n);
+    }
+  }
+  std::set<std::string> deployments;
+  snapshot.scan("/registry/deployments/", "", [&](std::string_view key, const ObjectPtr& o) {
+    Ref<apps::Deployment> d = read<apps::Deployment>(o);
+    std::string uid(o->uid());
+    deployments.insert(uid);
+    auto s = d->status();
+    int64_t n = d->spec().replicas();
+    if (!d->metadata().deletion_timestamp().empty()) {
+      why = std::string(key) + " is being deleted";
+    } else if (s.observed_generation() != d->metadata().generation()) {
+      why = std::string(key) + " is not observed";
+    } else if (by_deployment[uid] != n || s.updated_replicas() != n || s.replicas() != n ||
+               s.available_replicas() != n) {
+      why = std::string(key) + " wants " + std::to_string(n) + ", has " +
+            std::to_string(s.replicas()) + ", updated " + std::to_string(s.updated_replicas()) +
+            ", available " + std::to_string(s.available_replicas());
+    }
+    return why.empty();
+  });
+  if (!why.empty()) return why;
+  for (auto& [uid, owner] : sets) {
+    if (!owner.empty() && !deployments.contains(owner))
+      return "replica set " + uid + " has no owner";
+  }
+  return "";
+}
+
+}  // namespace keles::sim

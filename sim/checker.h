@@ -1,0 +1,126 @@
+// Checker: what must hold in every world at every moment, seen straight at the store; and
+// RecordingStore, which stands between the API server and its store and tells the checker of every
+// acknowledgement.
+//
+// Always: acknowledged writes survive; revisions rise; the watch misses nothing; a pod is bound
+// once; no two live pods of the cluster have one address; the pods bound to a node fit it; a uid
+// names one object for ever. It also folds every event into the seed's trace hash.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "store/store.h"
+
+namespace keles::sim {
+
+class Checker {
+ public:
+  explicit Checker(Loop& loop) : loop_(loop) {}
+
+  // A new life of the store begins: it must hold what was acknowledged.
+  void opened(const Store& store);
+  // Follows the store's events until ctx ends.
+  Task<void> follow(Context ctx, Store* store);
+  // The followed state must be the store's (call when follow() is level).
+  void compare(const Store& store);
+
+  // By RecordingStore.
+  void acknowledged(const std::string& key, int64_t revision, bool deleted);
+  void in_doubt(const std::string& key) { in_doubt_.insert(key); }
+
+  void violation(std::string what);
+  const std::vector<std::string>& violations() const { return violations_; }
+  uint64_t trace_hash() const { return hash_; }
+  size_t events() const { return events_; }
+  // Writes since mark_quiet() to anything but Leases, as "resource key".
+  void mark_quiet() {
+    quiet_writes_.clear();
+    quiet_ = true;
+  }
+  const std::vector<std::string>& quiet_writes() const { return quiet_writes_; }
+  // Prints every event.
+  bool verbose = false;
+
+ private:
+  struct Seen {
+    int64_t revision = 0;
+    std::string uid;
+  };
+  struct Pod {
+    std::string uid, node, ip;
+    bool live = false;  // neither Succeeded nor Failed
+    int64_t cpu_milli = 0, memory = 0;
+  };
+  struct Node {
+    int64_t cpu_milli = 0, memory = 0, pods = 0;
+  };
+  void on_event(const StoreEvent& e);
+  void put(std::string_view key, const ObjectPtr& object);
+  void take_away(std::string_view key);
+  void check_pod(const std::string& key, const Pod* before, const Pod& now);
+  void check_fit(const std::string& node);
+  void fold(std::string_view bytes);
+  void fold(int64_t number);
+
+  Loop& loop_;
+  std::map<std::string, Seen, std::less<>> model_;
+  std::map<std::string, Pod, std::less<>> pods_;
+  std::map<std::string, Node, std::less<>> nodes_;
+  std::map<std::string, std::string> uids_;   // uid -> key, for ever
+  std::map<std::string, std::string> bound_;  // pod uid -> node, for ever
+  int64_t revision_ = 0;
+  struct Ack {
+    int64_t revision = 0;
+    bool deleted = false;
+  };
+  std::map<std::string, Ack> acknowledged_;
+  std::set<std::string> in_doubt_;
+  int64_t highest_acknowledged_ = 0;
+  std::vector<std::string> violations_;
+  bool quiet_ = false;
+  std::vector<std::string> quiet_writes_;
+  size_t events_ = 0;
+  uint64_t hash_ = 14695981039346656037ull;
+};
+
+// Passes everything on. Must outlive the calls made through it.
+class RecordingStore final : public Store {
+ public:
+  // `on_failure` is called when the store has begun to refuse writes.
+  RecordingStore(std::unique_ptr<Store> store, Checker* checker, std::function<void()> on_failure)
+      : store_(std::move(store)), checker_(checker), on_failure_(std::move(on_failure)) {}
+  Task<Result<ObjectPtr>> write(Context ctx, StoreWrite w) override;
+  std::shared_ptr<const StoreSnapshot> snapshot() const override { return store_->snapshot(); }
+  Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_at_least(Context ctx,
+                                                                       int64_t revision) override {
+    return store_->snapshot_at_least(std::move(ctx), revision);
+  }
+  Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix,
+                                            int64_t revision) override {
+    return store_->watch(loop, std::move(prefix), revision);
+  }
+  int64_t revision() const override { return store_->revision(); }
+  int64_t oldest_revision() const override { return store_->oldest_revision(); }
+  void compact(int64_t revision) override { store_->compact(revision); }
+  Task<Status> close(Context ctx) override { return store_->close(std::move(ctx)); }
+  Store& inner() { return *store_; }
+  // Lets the inner store go, as a crash does: writes under way report failure to their writers.
+  void crash() { store_.reset(); }
+
+ private:
+  std::unique_ptr<Store> store_;
+  Checker* checker_;
+  std::function<void()> on_failure_;
+};
+
+// Why this state is not yet what its Deployments ask for, or "" when it is: every Deployment
+// observed, its pods as many as wanted, all of the newest template, ready and on ready nodes; no
+// pod of a deleted owner left.
+std::string why_not_converged(const StoreSnapshot& snapshot);
+
+}  // namespace keles::sim

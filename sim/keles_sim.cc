@@ -1,0 +1,108 @@
+// keles_sim --seed N | --seeds A..B [--verbose] [--no-faults] [--nodes N] [--chaos SECONDS]
+//
+// Runs simulated clusters. Prints the failing seeds, with what they broke and the command that
+// replays them; the exit code is 0 when there are none.
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "base/log.h"
+#include "sim/world.h"
+
+namespace {
+
+using keles::sim::Outcome;
+using keles::sim::World;
+using keles::sim::WorldOptions;
+
+int usage() {
+  std::fprintf(stderr,
+               "usage: keles_sim --seed N | --seeds A..B [--verbose] [--no-faults] [--nodes N] "
+               "[--chaos SECONDS]\n");
+  return 2;
+}
+
+struct Total {
+  size_t seeds = 0, events = 0;
+  int server_crashes = 0, part_crashes = 0, node_deaths = 0;
+};
+
+bool run_seed(WorldOptions options, Total& total) {
+  World world(options);
+  Outcome o = world.run();
+  ++total.seeds;
+  total.events += o.events;
+  total.server_crashes += o.server_crashes;
+  total.part_crashes += o.part_crashes;
+  total.node_deaths += o.node_deaths;
+  if (options.verbose || !o.ok()) {
+    std::printf("seed %llu: %s, trace %016llx, %zu events, healed after %.0f s\n",
+                static_cast<unsigned long long>(options.seed), o.ok() ? "ok" : "FAILED",
+                static_cast<unsigned long long>(o.hash), o.events,
+                static_cast<double>(o.healed_after.count()) / 1e9);
+  }
+  for (auto& v : o.violations) std::printf("  %s\n", v.c_str());
+  if (!o.ok()) {
+    std::printf("  replay: keles_sim --seed %llu --verbose\n",
+                static_cast<unsigned long long>(options.seed));
+  }
+  std::fflush(stdout);
+  return o.ok();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  WorldOptions options;
+  uint64_t first = 0, last = 0;
+  bool have = false;
+  for (int i = 1; i < argc; ++i) {
+    std::string a = argv[i];
+    auto value = [&]() -> const char* { return i + 1 < argc ? argv[++i] : nullptr; };
+    if (a == "--verbose") {
+      options.verbose = true;
+    } else if (a == "--no-faults") {
+      options.faults = false;
+    } else if (a == "--seed") {
+      const char* v = value();
+      if (!v) return usage();
+      first = last = std::strtoull(v, nullptr, 10);
+      have = true;
+    } else if (a == "--seeds") {
+      const char* v = value();
+      const char* dots = v ? std::strstr(v, "..") : nullptr;
+      if (!dots) return usage();
+      first = std::strtoull(v, nullptr, 10);
+      last = std::strtoull(dots + 2, nullptr, 10);
+      have = true;
+    } else if (a == "--nodes") {
+      const char* v = value();
+      if (!v) return usage();
+      options.nodes = std::atoi(v);
+    } else if (a == "--chaos") {
+      const char* v = value();
+      if (!v) return usage();
+      options.chaos = std::chrono::seconds(std::atoi(v));
+    } else {
+      return usage();
+    }
+  }
+  if (!have) return usage();
+  if (!options.verbose) keles::log::set_output(-1);
+  auto start = std::chrono::steady_clock::now();
+  Total total;
+  int failed = 0;
+  for (uint64_t seed = first; seed <= last; ++seed) {
+    options.seed = seed;
+    failed += !run_seed(options, total);
+  }
+  std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  std::printf(
+      "%zu seeds in %.1f s: %d failed; %zu events, %d server crashes, %d component crashes, "
+      "%d node deaths\n",
+      total.seeds, took.count(), failed, total.events, total.server_crashes, total.part_crashes,
+      total.node_deaths);
+  return failed ? 1 : 0;
+}
