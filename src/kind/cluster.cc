@@ -1,8 +1,10 @@
 #include "kind/cluster.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -198,19 +200,30 @@ Status build_cluster(const ClusterConfig& config, const CreateOptions& options,
   return Status();
 }
 
-int run_and_wait(const std::vector<std::string>& argv) {
+// Runs a program to its end; what it said, when it fails.
+Status run_quietly(const std::vector<std::string>& argv) {
+  int output[2];
+  if (pipe2(output, O_CLOEXEC) < 0) return Status::internal("pipe");
   pid_t pid = fork();
   if (pid == 0) {
     std::vector<char*> args;
     for (const std::string& a : argv) args.push_back(const_cast<char*>(a.c_str()));
     args.push_back(nullptr);
-    dup2(2, 1);  // ctr's progress is no output of ours
+    dup2(output[1], 1);
+    dup2(output[1], 2);
     execvp(args[0], args.data());
     _exit(127);
   }
+  close(output[1]);
+  std::string said;
+  char buffer[4096];
+  for (ssize_t n; (n = read(output[0], buffer, sizeof buffer)) > 0;)
+    said.append(buffer, static_cast<size_t>(n));
+  close(output[0]);
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return Status();
+  return Status::internal(argv[0] + " failed: " + said);
 }
 
 }  // namespace
@@ -268,10 +281,8 @@ Status load_archive(const std::string& cluster, const std::vector<std::string>& 
     std::string socket = "/proc/" + std::to_string(pid) + "/root" + kContainerdSocket;
     for (int i = 0; i < 200 && !path_exists(socket); ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    int code = run_and_wait({"ctr", "-a", socket, "-n", "k8s.io", "images", "import", archive});
-    if (code == 0) return Status();
-    return Status::internal("node \"" + nodes[i] + "\": ctr images import " + archive +
-                            " ended with exit code " + std::to_string(code));
+    Status s = run_quietly({"ctr", "-a", socket, "-n", "k8s.io", "images", "import", archive});
+    return s.ok() ? s : s.with_prefix("node \"" + nodes[i] + "\"");
   });
 }
 
