@@ -159,7 +159,8 @@ Task<void> EventRecorder::write(Context ctx, Pending p, std::string key) {
 
 Task<Status> EventRecorder::create(Context ctx, const Pending* p, Seen* seen) {
   char suffix[20];
-  snprintf(suffix, sizeof suffix, ".%llx", static_cast<unsigned long long>(p->when.ns));
+  last_name_ = std::max(last_name_ + 1, p->when.ns);  // two of one instant are still two
+  snprintf(suffix, sizeof suffix, ".%llx", static_cast<unsigned long long>(last_name_));
   std::string ns = p->about.ns.empty() ? "default" : p->about.ns;
   std::string when = format_time(p->when);
   seen->name = p->about.name + suffix;

@@ -101,6 +101,7 @@ class EventRecorder {
   Recent<Similar> similar_;
   Recent<Bucket> buckets_;
   uint64_t dropped_ = 0;
+  int64_t last_name_ = 0;
 };
 
 }  // namespace keles

@@ -1,0 +1,81 @@
+// Controller: the shape that every controller has: a constructor that names what it watches (and
+// maps each change to keys), a pure plan, and one reconcile(key) that carries the plan out.
+//
+// Everything runs on the client's loop; a key is never reconciled twice at once.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "client/client.h"
+#include "client/event_recorder.h"
+#include "client/informer.h"
+#include "client/work_queue.h"
+#include "controllers/options.h"
+
+namespace keles::controllers {
+
+// What a controller is made from. The parts outlive it.
+struct Deps {
+  Client& client;
+  InformerFactory& informers;
+  const Options& options;
+};
+
+class Controller {
+ public:
+  // `name` is the queue's in the workqueue_* metrics, `component` the events' source.
+  Controller(Deps deps, std::string name, std::string component, int workers);
+  virtual ~Controller() = default;
+  const std::string& name() const { return name_; }
+  virtual Task<ReconcileResult> reconcile(Context ctx, std::string key) = 0;
+  // Waits for the informers, then reconciles until ctx ends and everything has come to rest.
+  Task<void> run(Context ctx);
+  // Nothing is waiting or being worked on (delayed keys apart).
+  bool idle() const { return queue_.idle(); }
+
+ protected:
+  // Called once the informers are level, before the first reconcile.
+  virtual void started(Context) {}
+  Client& client() { return deps_.client; }
+  Loop& loop() { return deps_.client.loop(); }
+  const Options& options() const { return deps_.options; }
+  EventRecorder& events() { return events_; }
+  WorkQueue& queue() { return queue_; }
+  template <class T>
+  Informer<T> watch() {
+    Informer<T> i = deps_.informers.informer<T>();
+    watched_.push_back(&i.base());
+    return i;
+  }
+  // Every change of T reconciles its own key.
+  template <class T>
+  Informer<T> watch_own() {
+    Informer<T> i = watch<T>();
+    auto add = [this](const ObjectPtr& o) { queue_.add(o->key()); };
+    i.base().add_handler({add, [add](const ObjectPtr&, const ObjectPtr& now) { add(now); }, add});
+    return i;
+  }
+  void watch_also(InformerBase& informer) { watched_.push_back(&informer); }
+
+ private:
+  Deps deps_;
+  std::string name_;
+  int workers_;
+  WorkQueue queue_;
+  EventRecorder events_;
+  std::vector<InformerBase*> watched_;
+};
+
+// "ns/name" or "name".
+std::pair<std::string, std::string> split_key(std::string_view key);
+
+// Runs the tasks with at most `limit` of them at once; returns when all have ended. The first error
+// is reported; it does not stop the others.
+Task<Status> run_bounded(Context ctx, int limit, std::vector<std::function<Task<Status>()>> tasks);
+
+}  // namespace keles::controllers

@@ -1,0 +1,219 @@
+#include "controllers/deployment.h"
+
+#include "base/log.h"
+#include "controllers/ownership.h"
+#include "machinery/labels.h"
+
+namespace keles::controllers {
+
+using namespace api::apps_v1;
+
+namespace {
+
+std::string key_of(const api::meta_v1::ObjectMeta& m) {
+  return std::string(m.namespace_()) + "/" + std::string(m.name());
+}
+
+std::string owner_key(const Ref<ReplicaSet>& rs) {
+  auto ref = controller_of(rs->metadata());
+  if (!ref || ref.kind() != "Deployment") return {};
+  return std::string(rs->metadata().namespace_()) + "/" + std::string(ref.name());
+}
+
+}  // namespace
+
+DeploymentController::DeploymentController(Deps deps)
+    : Controller(deps, "deployment", "deployment-controller", 5),
+      deployments_(watch_own<Deployment>()),
+      sets_(watch<ReplicaSet>()),
+      pods_(watch<Pod>()) {
+  index_by_controller(sets_.base());
+  index_by_controller(pods_.base());
+  sets_.on_change([this](const Ref<ReplicaSet>& before, const Ref<ReplicaSet>& now) {
+    set_changed(before, now);
+  });
+  // A Recreate rollout waits for the last old pod to go.
+  pods_.base().add_handler({nullptr, nullptr, [this](const ObjectPtr& last) {
+                              for (const auto& rs : sets_.list(last->namespace_())) {
+                                if (rs->metadata().uid() != controller_uid(last)) continue;
+                                std::string key = owner_key(rs);
+                                auto [ns, name] = split_key(key);
+                                auto d = deployments_.get(ns, name);
+                                if (d && d->spec().strategy().type() == "Recreate") {
+                                  queue().add(key);
+                                }
+                              }
+                            }});
+}
+
+void DeploymentController::set_changed(const Ref<ReplicaSet>& before, const Ref<ReplicaSet>& now) {
+  std::string old_owner = before ? owner_key(before) : "";
+  std::string owner = now ? owner_key(now) : "";
+  if (!old_owner.empty() && old_owner != owner) queue().add(old_owner);
+  if (!owner.empty()) {
+    queue().add(owner);
+  } else if (now && !controller_of(now->metadata())) {
+    for (const auto& d : deployments_.list(now->metadata().namespace_())) {
+      auto s = Selector::from_label_selector(d->spec().selector());
+      if (s.ok() && s->matches(now->metadata().labels())) queue().add(key_of(d->metadata()));
+    }
+  }
+}
+
+bool DeploymentController::old_pods_live(const Deployment& d,
+                                         const std::vector<Ref<ReplicaSet>>& sets) const {
+  if (d.spec().strategy().type() != "Recreate") return false;
+  Ref<ReplicaSet> current = find_new_replica_set(d, sets);
+  for (const auto& rs : sets) {
+    if (current && rs->metadata().uid() == current->metadata().uid()) continue;
+    for (const auto& pod : pods_.by_index(kControllerIndex, rs->metadata().uid())) {
+      if (!pod_has_finished(*pod)) return true;
+    }
+  }
+  return false;
+}
+
+Task<Status> DeploymentController::claim(Context ctx, Ref<Deployment> d,
+                                         std::vector<Ref<ReplicaSet>>* owned) {
+  auto selector = Selector::from_label_selector(d->spec().selector());
+  if (!selector.ok()) co_return selector.status();
+  std::string ns(d->metadata().namespace_()), uid(d->metadata().uid());
+  for (const auto& rs : sets_.by_index(kControllerIndex, uid)) {
+    if (selector->matches(rs->metadata().labels())) {
+      owned->push_back(rs);
+      continue;
+    }
+    Document patch = release_patch(uid, rs->metadata().uid());
+    auto r =
+        co_await client().patch(ctx, &kind_of<ReplicaSet>(), ns, std::string(rs->metadata().name()),
+                                PatchType::kStrategicMerge, std::move(patch), {});
+    if (!r.ok() && !r.status().is(Reason::kNotFound)) co_return r.status();
+  }
+  if (!d->metadata().deletion_timestamp().empty()) co_return Status();
+  bool checked = false;
+  for (const auto& rs : sets_.by_index(kControllerIndex, orphan_key(ns))) {
+    if (!selector->matches(rs->metadata().labels())) continue;
+    if (!rs->metadata().deletion_timestamp().empty()) continue;
+    if (!checked) {  // adopt only for one that lives
+      auto live = co_await client().get<Deployment>(ctx, ns, std::string(d->metadata().name()));
+      if (!live.ok()) co_return live.status();
+      if ((*live)->metadata().uid() != uid || !(*live)->metadata().deletion_timestamp().empty()) {
+        co_return Status(Reason::kConflict, "the Deployment has been deleted");
+      }
+      checked = true;
+    }
+    Document patch = adoption_patch(kind_of<Deployment>(), d->metadata(), rs->metadata().uid());
+    auto r =
+        co_await client().patch(ctx, &kind_of<ReplicaSet>(), ns, std::string(rs->metadata().name()),
+                                PatchType::kStrategicMerge, std::move(patch), {});
+    if (!r.ok() && !r.status().is(Reason::kNotFound)) co_return r.status();
+    if (r.ok()) owned->push_back(read<ReplicaSet>(*r));
+  }
+  co_return Status();
+}
+
+Task<ReconcileResult> DeploymentController::reconcile(Context ctx, std::string key) {
+  auto parts = split_key(key);
+  Ref<Deployment> d = deployments_.get(parts.first, parts.second);
+  if (!d) co_return Status();
+  auto s = d->spec().selector();
+  if (s.match_labels().empty() && s.match_expressions().empty()) {
+    events().warning(reference_to(d), "SelectingAll",
+                     "This deployment is selecting all pods. A non-empty selector is required.");
+    co_return Status();
+  }
+  std::vector<Ref<ReplicaSet>> sets;
+  Status claimed = co_await claim(ctx, d, &sets);
+  if (!claimed.ok()) co_return claimed;
+  DeploymentPlan plan = plan_deployment(*d, sets, old_pods_live(*d, sets), loop().wall_now());
+  if (plan.create) {
+    Status made = co_await create_set(ctx, d, &plan);
+    if (!made.ok()) co_return made;
+  }
+  Status written = co_await write_sets(ctx, d, &plan);
+  if (!written.ok()) co_return written;
+  Status self = co_await write_self(ctx, d, &plan);
+  if (!self.ok()) co_return self;
+  co_return ReconcileResult::after(plan.requeue_after);
+}
+
+Task<Status> DeploymentController::create_set(Context ctx, Ref<Deployment> d,
+                                              DeploymentPlan* plan) {
+  ReplicaSet wanted = **plan->create;
+  std::string name(wanted.metadata().name()), ns(wanted.metadata().namespace_());
+  int64_t replicas = wanted.spec().replicas();
+  auto r = co_await client().create<ReplicaSet>(ctx, plan->create->document().clone());
+  if (r.ok()) {
+    if (replicas > 0) {
+      events().normal(reference_to(d), "ScalingReplicaSet",
+                      "Scaled up replica set " + name + " from 0 to " + std::to_string(replicas));
+    }
+    co_return Status();
+  }
+  if (!r.status().is(Reason::kAlreadyExists)) {
+    co_return co_await create_failed(ctx, d, name, r.status());
+  }
+  auto there = co_await client().get<ReplicaSet>(ctx, ns, name);
+  if (!there.ok()) co_return there.status();
+  bool ours = is_controlled_by((*there)->metadata(), d->metadata().uid());
+  if (ours && find_new_replica_set(*d, {*there})) co_return Status();  // our cache lags behind
+  Draft<DeploymentEdit> again(*d);
+  again->edit_status().set_collision_count(d->status().collision_count() + 1);
+  auto written = co_await client().update_status<Deployment>(ctx, again.take());
+  if (!written.ok()) co_return written.status();
+  co_return Status(Reason::kConflict, "the hash of the pod template collides with that of " + name);
+}
+
+Task<Status> DeploymentController::create_failed(Context ctx, Ref<Deployment> d, std::string name,
+                                                 Status why) {
+  bool terminating =
+      why.is(Reason::kForbidden) && why.message().find("being terminated") != std::string::npos;
+  if (terminating || why.is(Reason::kOutcomeUnknown) || ctx.done()) co_return why;
+  std::string message = "Failed to create new replica set \"" + name + "\": " + why.message();
+  events().warning(reference_to(d), "ReplicaSetCreateError", message);
+  co_return why;
+}
+
+Task<Status> DeploymentController::write_sets(Context ctx, Ref<Deployment> d,
+                                              DeploymentPlan* plan) {
+  for (auto& u : plan->updates) {
+    auto r = co_await client().update<ReplicaSet>(ctx, u.now.take());
+    if (!r.ok()) co_return r.status();
+    if (u.from == u.to) continue;
+    events().normal(reference_to(d), "ScalingReplicaSet",
+                    std::string(u.to > u.from ? "Scaled up" : "Scaled down") + " replica set " +
+                        std::string(u.before->metadata().name()) + " from " +
+                        std::to_string(u.from) + " to " + std::to_string(u.to));
+  }
+  for (const auto& rs : plan->remove) {
+    DeleteOptions o;
+    o.uid = std::string(rs->metadata().uid());
+    Status s = co_await client().remove<ReplicaSet>(ctx, std::string(rs->metadata().namespace_()),
+                                                    std::string(rs->metadata().name()), o);
+    if (!s.ok() && !s.is(Reason::kNotFound)) co_return s;
+  }
+  co_return Status();
+}
+
+Task<Status> DeploymentController::write_self(Context ctx, Ref<Deployment> d,
+                                              DeploymentPlan* plan) {
+  if (plan->status_changed) {
+    auto r = co_await client().update_status<Deployment>(ctx, plan->status.take());
+    if (r.status().is(Reason::kNotFound)) co_return Status();
+    if (!r.ok()) co_return r.status();
+  }
+  if (plan->revision.empty()) co_return Status();
+  Document patch;
+  patch.root = Value::map();
+  patch.root.set(patch.arena, "metadata", Value::map())
+      .set(patch.arena, "annotations", Value::map())
+      .set(patch.arena, "deployment.kubernetes.io/revision",
+           Value::string(patch.arena.copy(plan->revision)));
+  auto r = co_await client().patch(
+      ctx, &kind_of<Deployment>(), std::string(d->metadata().namespace_()),
+      std::string(d->metadata().name()), PatchType::kMerge, std::move(patch), {});
+  if (r.status().is(Reason::kNotFound)) co_return Status();
+  co_return r.status();
+}
+
+}  // namespace keles::controllers

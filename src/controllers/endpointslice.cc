@@ -1,0 +1,296 @@
+#include "controllers/endpointslice.h"
+
+#include <algorithm>
+#include <map>
+
+#include "controllers/ownership.h"
+#include "machinery/labels.h"
+
+namespace keles::controllers {
+
+using namespace api::core_v1;
+using api::discovery_v1::EndpointSlice;
+using api::discovery_v1::EndpointSliceEdit;
+
+namespace {
+
+constexpr std::string_view kServiceName = "kubernetes.io/service-name";
+constexpr std::string_view kManagedBy = "endpointslice.kubernetes.io/managed-by";
+constexpr std::string_view kManager = "endpointslice-controller.k8s.io";
+constexpr std::string_view kHeadless = "service.kubernetes.io/headless";
+constexpr std::string_view kByService = "service";
+
+// Slices of one family and one set of ports.
+struct Group {
+  std::string family;
+  Ports ports;
+  std::map<std::string, EndpointData> wanted;
+  std::vector<Ref<EndpointSlice>> slices;
+};
+using GroupKey = std::pair<std::string, Ports>;
+
+Ports ports_of(const EndpointSlice& s) {
+  Ports out;
+  for (auto p : s.ports()) {
+    out.push_back({std::string(p.name()), std::string(p.protocol()), std::string(p.app_protocol()),
+                   p.port()});
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+std::vector<EndpointData> endpoints_of(const EndpointSlice& s) {
+  std::vector<EndpointData> out;
+  for (auto e : s.endpoints()) {
+    EndpointData d;
+    if (!e.addresses().empty()) d.address = e.addresses()[0];
+    d.ready = e.conditions().ready();
+    d.serving = e.conditions().serving();
+    d.terminating = e.conditions().terminating();
+    d.hostname = e.hostname();
+    d.node = e.node_name();
+    d.zone = e.zone();
+    d.ns = e.target_ref().namespace_();
+    d.pod = e.target_ref().name();
+    d.uid = e.target_ref().uid();
+    out.push_back(std::move(d));
+  }
+  return out;
+}
+
+std::map<std::string, std::string> labels_for(const Service& service) {
+  std::map<std::string, std::string> out;
+  for (auto [k, v] : service.metadata().labels()) {
+    if (k != kHeadless) out[std::string(k)] = v;
+  }
+  if (is_headless(service)) out[std::string(kHeadless)] = "";
+  out[std::string(kServiceName)] = service.metadata().name();
+  out[std::string(kManagedBy)] = kManager;
+  return out;
+}
+
+bool same_labels(const EndpointSlice& s, const std::map<std::string, std::string>& wanted) {
+  auto has = s.metadata().labels();
+  if (has.size() != wanted.size()) return false;
+  for (const auto& [k, v] : wanted) {
+    if (!has.contains(k) || has.get(k) != v) return false;
+  }
+  return true;
+}
+
+void write_labels(EndpointSliceEdit s, const Service& service) {
+  auto labels = s.edit_metadata().edit_labels();
+  labels.clear();
+  for (const auto& [k, v] : labels_for(service)) labels.set(k, v);
+}
+
+void write_endpoints(EndpointSliceEdit s, const std::vector<EndpointData>& endpoints) {
+  auto list = s.edit_endpoints();
+  list.clear();
+  for (const EndpointData& d : endpoints) {
+    auto e = list.add();
+    e.edit_addresses().add(d.address);
+    auto c = e.edit_conditions();
+    c.set_ready(d.ready);
+    c.set_serving(d.serving);
+    c.set_terminating(d.terminating);
+    if (!d.hostname.empty()) e.set_hostname(d.hostname);
+    auto target = e.edit_target_ref();
+    target.set_kind("Pod");
+    target.set_namespace_(d.ns);
+    target.set_name(d.pod);
+    target.set_uid(d.uid);
+    if (!d.node.empty()) e.set_node_name(d.node);
+    if (!d.zone.empty()) e.set_zone(d.zone);
+  }
+}
+
+Draft<EndpointSliceEdit> new_slice(const Service& service, const std::string& family,
+                                   const Ports& ports) {
+  Draft<EndpointSliceEdit> s;
+  auto meta = s->edit_metadata();
+  meta.set_namespace_(service.metadata().namespace_());
+  meta.set_generate_name(std::string(service.metadata().name()) + "-");
+  set_controller_reference(meta, kind_of<Service>(), service.metadata());
+  write_labels(*s, service);
+  s->set_address_type(family);
+  s->edit_endpoints();
+  auto list = s->edit_ports();
+  for (const PortData& p : ports) {
+    auto e = list.add();
+    e.set_name(p.name);
+    e.set_protocol(p.protocol);
+    e.set_port(p.port);
+    if (!p.app_protocol.empty()) e.set_app_protocol(p.app_protocol);
+  }
+  return s;
+}
+
+// One slice while its group is being arranged.
+struct Slot {
+  Ref<EndpointSlice> slice;
+  std::vector<EndpointData> endpoints;
+  bool changed = false;
+};
+
+// Keeps every endpoint where it is, fills slices that change anyway before others, and makes new
+// ones for what is left.
+void arrange(const Service& service, Group& g, size_t per_slice, EndpointSlicePlan* plan) {
+  std::vector<Slot> slots;
+  std::map<std::string, EndpointData> missing = g.wanted;
+  for (const auto& s : g.slices) {
+    Slot slot{s, {}, !same_labels(*s, labels_for(service))};
+    for (EndpointData& has : endpoints_of(*s)) {
+      auto it = missing.find(has.id());
+      if (it == missing.end()) {  // gone, or held twice
+        slot.changed = true;
+        continue;
+      }
+      if (!(it->second == has)) slot.changed = true;
+      slot.endpoints.push_back(std::move(it->second));
+      missing.erase(it);
+    }
+    slots.push_back(std::move(slot));
+  }
+  for (bool changing : {true, false}) {
+    for (Slot& slot : slots) {
+      if (slot.changed != changing) continue;
+      while (!missing.empty() && slot.endpoints.size() < per_slice) {
+        slot.endpoints.push_back(std::move(missing.begin()->second));
+        missing.erase(missing.begin());
+        slot.changed = true;
+      }
+    }
+  }
+  size_t kept = 0;
+  for (const Slot& slot : slots) kept += slot.endpoints.empty() ? 0 : 1;
+  for (Slot& slot : slots) {
+    if (slot.endpoints.empty() && kept > 0) {
+      plan->remove.push_back(slot.slice);
+      continue;
+    }
+    if (slot.endpoints.empty()) ++kept;  // the last one stays, empty
+    if (!slot.changed) continue;
+    Draft<EndpointSliceEdit> d(*slot.slice);
+    write_labels(*d, service);
+    write_endpoints(*d, slot.endpoints);
+    plan->update.push_back(std::move(d));
+  }
+  while (!missing.empty() || (kept == 0 && slots.empty())) {
+    std::vector<EndpointData> some;
+    while (!missing.empty() && some.size() < per_slice) {
+      some.push_back(std::move(missing.begin()->second));
+      missing.erase(missing.begin());
+    }
+    auto s = new_slice(service, g.family, g.ports);
+    write_endpoints(*s, some);
+    plan->create.push_back(std::move(s));
+    ++kept;
+  }
+}
+
+}  // namespace
+
+EndpointSlicePlan plan_endpoint_slices(const Service& service, const std::vector<Ref<Pod>>& pods,
+                                       const std::vector<Ref<EndpointSlice>>& slices,
+                                       int per_slice) {
+  std::map<GroupKey, Group> groups;
+  for (const std::string& family : families_of(service)) {
+    bool any = false;
+    for (const auto& pod : pods) {
+      std::string address = has_endpoint(*pod) ? pod_address(*pod, family) : "";
+      if (address.empty()) continue;
+      Ports ports = resolve_ports(service, *pod);
+      Group& g = groups[{family, ports}];
+      g.family = family;
+      g.ports = std::move(ports);
+      EndpointData e = endpoint_of(service, *pod, std::move(address));
+      std::string id = e.id();
+      g.wanted.emplace(std::move(id), std::move(e));
+      any = true;
+    }
+    if (!any) groups[{family, {}}].family = family;  // an empty slice says: none
+  }
+  EndpointSlicePlan plan;
+  for (const auto& s : slices) {
+    auto it = groups.find({std::string(s->address_type()), ports_of(*s)});
+    if (it == groups.end() || !s->metadata().deletion_timestamp().empty()) {
+      plan.remove.push_back(s);
+    } else {
+      it->second.slices.push_back(s);
+    }
+  }
+  for (auto& [key, group] : groups) arrange(service, group, static_cast<size_t>(per_slice), &plan);
+  return plan;
+}
+
+EndpointSliceController::EndpointSliceController(Deps deps)
+    : Controller(deps, "endpoint_slice", "endpoint-slice-controller", 5),
+      services_(watch_own<Service>()),
+      pods_(watch<Pod>()),
+      slices_(watch<EndpointSlice>()),
+      expectations_(deps.client.loop()) {
+  slices_.base().add_index(
+      std::string(kByService), [](const ObjectPtr& o) -> std::vector<std::string> {
+        auto s = read<EndpointSlice>(o);
+        auto labels = s->metadata().labels();
+        if (labels.get(kManagedBy) != kManager) return {};
+        return {std::string(o->namespace_()) + "/" + std::string(labels.get(kServiceName))};
+      });
+  pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
+    if (!endpoint_changed(before, now)) return;
+    for (std::string& key : services_of(services_, before, now)) queue().add(std::move(key));
+  });
+  slices_.on_change([this](const Ref<EndpointSlice>& before, const Ref<EndpointSlice>& now) {
+    const Ref<EndpointSlice>& any = now ? now : before;
+    auto labels = any->metadata().labels();
+    if (labels.get(kManagedBy) != kManager) return;
+    std::string key =
+        std::string(any->metadata().namespace_()) + "/" + std::string(labels.get(kServiceName));
+    if (!before) expectations_.creation_settled(key);
+    queue().add(key);
+  });
+}
+
+Task<ReconcileResult> EndpointSliceController::reconcile(Context ctx, std::string key) {
+  auto parts = split_key(key);
+  Ref<Service> service = services_.get(parts.first, parts.second);
+  if (!service) {
+    expectations_.forget(key);
+    co_return Status();  // the garbage collector removes its slices
+  }
+  if (!has_selector(*service) || !service->metadata().deletion_timestamp().empty()) {
+    co_return Status();
+  }
+  if (!expectations_.satisfied(key)) co_return Status();
+  Selector selector = Selector::from_set(service->spec().selector());
+  std::vector<Ref<Pod>> pods;
+  for (auto& pod : pods_.list(parts.first)) {
+    if (selector.matches(pod->metadata().labels())) pods.push_back(std::move(pod));
+  }
+  EndpointSlicePlan plan = plan_endpoint_slices(*service, pods, slices_.by_index(kByService, key),
+                                                options().endpoints_per_slice);
+  for (auto& s : plan.update) {
+    auto r = co_await client().update<EndpointSlice>(ctx, s.take());
+    if (!r.ok()) co_return r.status();
+  }
+  for (auto& s : plan.create) {
+    expectations_.expect_creations(key, 1);
+    auto r = co_await client().create<EndpointSlice>(ctx, s.take());
+    if (r.ok()) continue;
+    if (!r.status().is(Reason::kOutcomeUnknown)) expectations_.creation_settled(key);
+    if (r.status().is(Reason::kForbidden)) co_return Status();  // the namespace is going
+    events().warning(
+        reference_to(service), "FailedToUpdateEndpointSlices",
+        "Error updating Endpoint Slices for Service " + key + ": " + r.status().message());
+    co_return r.status();
+  }
+  for (const auto& s : plan.remove) {
+    Status gone = co_await client().remove<EndpointSlice>(ctx, parts.first,
+                                                          std::string(s->metadata().name()));
+    if (!gone.ok() && !gone.is(Reason::kNotFound)) co_return gone;
+  }
+  co_return Status();
+}
+
+}  // namespace keles::controllers

@@ -1,0 +1,60 @@
+// Garbage collector: deletes what no longer has an owner, and carries out foreground deletion and
+// orphaning (upstream: pkg/controller/garbagecollector).
+//
+// It watches every kind. The graph is only what points somewhere: owner uid -> dependents; whether
+// an owner exists is asked of that kind's informer, and before anything is deleted, of the server.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "api/meta_v1.h"
+#include "controllers/controller.h"
+
+namespace keles::controllers {
+
+// One owner reference as the collector sees it.
+struct OwnerState {
+  enum class State : uint8_t { kSolid, kWaiting, kAbsent, kUnknown };
+  std::string uid;
+  State state = State::kUnknown;
+};
+
+// What becomes of an object with these owners: nothing, a delete, or fewer references.
+struct CollectPlan {
+  bool remove = false;
+  bool foreground = false;        // a waiting owner, and dependents of its own
+  std::vector<std::string> drop;  // uids of owners to forget
+};
+CollectPlan plan_collection(const std::vector<OwnerState>& owners, bool has_dependents);
+
+class GarbageCollector final : public Controller {
+ public:
+  explicit GarbageCollector(Deps deps);
+  Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
+
+ private:
+  using Meta = api::meta_v1::ObjectMeta;
+  using OwnerRef = api::meta_v1::OwnerReference;
+  void changed(const ObjectPtr& before, const ObjectPtr& now);
+  void relate(const ObjectPtr& object, bool add);
+  bool in_cache(const OwnerRef& ref, std::string_view ns) const;
+  ObjectPtr find(const std::string& item) const;
+  std::set<std::string> dependents_of(std::string_view uid) const;
+
+  Task<Status> classify(Context ctx, ObjectPtr object, std::vector<OwnerState>* owners);
+  Task<Status> collect(Context ctx, ObjectPtr object);
+  Task<Status> orphan_dependents(Context ctx, ObjectPtr owner);
+  Task<Status> finish_foreground(Context ctx, ObjectPtr owner);
+  Task<Status> drop_owners(Context ctx, ObjectPtr object, std::vector<std::string> uids);
+  Task<Status> unblock(Context ctx, ObjectPtr object);
+  Task<Status> remove_finalizer(Context ctx, ObjectPtr object, std::string finalizer);
+
+  std::map<std::string, std::shared_ptr<InformerBase>> informers_;  // by group_resource
+  std::map<std::string, std::set<std::string>> dependents_;         // owner uid -> items
+};
+
+}  // namespace keles::controllers

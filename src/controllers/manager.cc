@@ -1,0 +1,70 @@
+#include "controllers/manager.h"
+
+#include <algorithm>
+
+#include "base/sync.h"
+#include "controllers/deployment.h"
+#include "controllers/endpoints.h"
+#include "controllers/endpointslice.h"
+#include "controllers/garbage_collector.h"
+#include "controllers/namespace.h"
+#include "controllers/node_ipam.h"
+#include "controllers/node_lifecycle.h"
+#include "controllers/pod_gc.h"
+#include "controllers/replicaset.h"
+#include "controllers/service_account.h"
+#include "controllers/taint_eviction.h"
+
+namespace keles::controllers {
+
+template <class C>
+void Manager::add(std::string_view name) {
+  const auto& off = options_.disabled;
+  if (std::find(off.begin(), off.end(), name) != off.end()) return;
+  controllers_.push_back(std::make_unique<C>(Deps{client_, informers_, options_}));
+}
+
+// The names are those of kube-controller-manager's --controllers.
+Manager::Manager(Client& client, Options options)
+    : client_(client), options_(std::move(options)), informers_(client) {
+  add<ServiceAccountController>("serviceaccount-controller");
+  add<RootCaPublisher>("root-ca-certificate-publisher-controller");
+  add<NamespaceController>("namespace-controller");
+  if (options_.allocate_node_cidrs) add<NodeIpamController>("node-ipam-controller");
+  add<NodeLifecycleController>("node-lifecycle-controller");
+  add<TaintEvictionController>("taint-eviction-controller");
+  add<DeploymentController>("deployment-controller");
+  add<ReplicaSetController>("replicaset-controller");
+  add<EndpointSliceController>("endpointslice-controller");
+  add<EndpointsController>("endpoints-controller");
+  add<PodGcController>("pod-garbage-collector-controller");
+  add<GarbageCollector>("garbage-collector-controller");
+}
+
+Manager::~Manager() = default;
+
+namespace {
+
+Task<void> run_one(Context ctx, Controller* c) { co_await c->run(ctx); }
+
+}  // namespace
+
+Task<void> Manager::run(Context ctx) {
+  informers_.start(ctx);
+  TaskGroup group(client_.loop());
+  for (const auto& c : controllers_) group.spawn(run_one(ctx, c.get()));
+  co_await group.join();
+  co_await informers_.join();
+}
+
+bool Manager::idle() const {
+  return std::all_of(controllers_.begin(), controllers_.end(),
+                     [](const auto& c) { return c->idle(); });
+}
+
+Task<void> run_controllers(Context ctx, Client* client, Options options) {
+  Manager manager(*client, std::move(options));
+  co_await manager.run(ctx);
+}
+
+}  // namespace keles::controllers

@@ -1,0 +1,39 @@
+// Node IPAM controller: gives every node a range of pod addresses of its own out of the cluster's
+// (upstream: pkg/controller/nodeipam, the range allocator). IPv4.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "api/core_v1.h"
+#include "controllers/controller.h"
+
+namespace keles::controllers {
+
+struct Cidr {
+  uint32_t address = 0;  // host byte order, the range's first
+  int bits = 0;
+  static std::optional<Cidr> parse(std::string_view text);
+  std::string to_string() const;
+  bool overlaps(const Cidr& o) const;
+};
+
+// The lowest range of `node_bits` within `cluster` that overlaps none of `used`.
+std::optional<Cidr> plan_node_cidr(const Cidr& cluster, int node_bits,
+                                   const std::vector<Cidr>& used);
+
+class NodeIpamController final : public Controller {
+ public:
+  explicit NodeIpamController(Deps deps);
+  Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
+
+ private:
+  using Node = api::core_v1::Node;
+  Informer<Node> nodes_;
+  std::map<std::string, std::string> given_;  // node's uid: written, perhaps not yet seen
+};
+
+}  // namespace keles::controllers

@@ -1,0 +1,300 @@
+#include "controllers/node_lifecycle.h"
+
+#include <set>
+
+#include "base/log.h"
+#include "controllers/ownership.h"
+#include "machinery/time.h"
+
+namespace keles::controllers {
+
+using namespace api::core_v1;
+using api::coordination_v1::Lease;
+
+namespace {
+
+constexpr std::string_view kLeaseNamespace = "kube-node-lease";
+constexpr std::string_view kNotReady = "node.kubernetes.io/not-ready";
+constexpr std::string_view kUnreachable = "node.kubernetes.io/unreachable";
+constexpr std::string_view kByNode = "node";
+
+struct ConditionTaint {
+  std::string_view condition, status, taint;
+};
+constexpr ConditionTaint kConditionTaints[] = {
+    {"Ready", "False", kNotReady},
+    {"Ready", "Unknown", kUnreachable},
+    {"MemoryPressure", "True", "node.kubernetes.io/memory-pressure"},
+    {"DiskPressure", "True", "node.kubernetes.io/disk-pressure"},
+    {"PIDPressure", "True", "node.kubernetes.io/pid-pressure"},
+    {"NetworkUnavailable", "True", "node.kubernetes.io/network-unavailable"},
+};
+constexpr std::string_view kUnschedulable = "node.kubernetes.io/unschedulable";
+
+NodeCondition find_condition(const Node& node, std::string_view type) {
+  for (NodeCondition c : node.status().conditions()) {
+    if (c.type() == type) return c;
+  }
+  return {};
+}
+
+bool is_ours(std::string_view key, std::string_view effect) {
+  if (effect == "NoExecute") return key == kNotReady || key == kUnreachable;
+  if (effect != "NoSchedule") return false;
+  if (key == kUnschedulable) return true;
+  for (const auto& t : kConditionTaints) {
+    if (t.taint == key) return true;
+  }
+  return false;
+}
+
+std::string zone_of(const Node& node) {
+  auto l = node.metadata().labels();
+  return std::string(l.get("topology.kubernetes.io/region")) + "/" +
+         std::string(l.get("topology.kubernetes.io/zone"));
+}
+
+}  // namespace
+
+std::string_view node_condition(const Node& node, std::string_view type) {
+  return find_condition(node, type).status();
+}
+
+std::optional<Draft<NodeEdit>> plan_silent_node(const Node& node, WallTime now) {
+  Draft<NodeEdit> d(node);
+  std::string when = format_time(now);
+  bool changed = false;
+  auto list = d->edit_status().edit_conditions();
+  for (std::string_view type : {"Ready", "MemoryPressure", "DiskPressure", "PIDPressure"}) {
+    size_t at = 0;
+    while (at < list.size() && list[at].type() != type) ++at;
+    if (at == list.size()) {
+      auto c = list.add();
+      c.set_type(type);
+      c.set_status("Unknown");
+      c.set_last_heartbeat_time(node.metadata().creation_timestamp());
+      c.set_last_transition_time(when);
+      c.set_reason("NodeStatusNeverUpdated");
+      c.set_message("Kubelet never posted node status.");
+      changed = true;
+    } else if (list[at].status() != "Unknown") {
+      auto c = list[at];
+      c.set_status("Unknown");
+      c.set_last_transition_time(when);
+      c.set_reason("NodeStatusUnknown");
+      c.set_message("Kubelet stopped posting node status.");
+      changed = true;
+    }
+  }
+  if (!changed) return std::nullopt;
+  return d;
+}
+
+std::optional<Draft<NodeEdit>> plan_node_taints(const Node& node, bool may_evict, bool disrupted,
+                                                WallTime now, bool* wants_eviction) {
+  std::set<std::pair<std::string, std::string>> wanted;  // key, effect
+  for (const auto& t : kConditionTaints) {
+    if (node_condition(node, t.condition) == t.status) {
+      wanted.emplace(t.taint, "NoSchedule");
+    }
+  }
+  if (node.spec().unschedulable()) wanted.emplace(kUnschedulable, "NoSchedule");
+  std::string_view ready = node_condition(node, "Ready");
+  std::string_view evict = ready == "False"     ? kNotReady
+                           : ready == "Unknown" ? kUnreachable
+                                                : std::string_view();
+  if (!evict.empty() && !disrupted) {
+    bool tainted = false;  // already to be emptied: which of the two it is may change freely
+    bool exact = false;
+    for (Taint t : node.spec().taints()) {
+      if (t.effect() != "NoExecute") continue;
+      tainted = tainted || t.key() == kNotReady || t.key() == kUnreachable;
+      exact = exact || t.key() == evict;
+    }
+    *wants_eviction = !exact;
+    if (tainted || may_evict) wanted.emplace(evict, "NoExecute");
+  }
+  Draft<NodeEdit> d(node);
+  bool changed = false;
+  auto list = d->edit_spec().edit_taints();
+  for (size_t i = 0; i < list.size();) {
+    std::pair<std::string, std::string> id(list[i].key(), list[i].effect());
+    if (wanted.erase(id)) {
+      ++i;
+    } else if (is_ours(id.first, id.second)) {
+      list.erase_at(i);
+      changed = true;
+    } else {
+      ++i;
+    }
+  }
+  for (const auto& [key, effect] : wanted) {
+    auto t = list.add();
+    t.set_key(key);
+    t.set_effect(effect);
+    t.set_time_added(format_time(now));
+    changed = true;
+  }
+  if (!changed) return std::nullopt;
+  if (list.empty()) d->edit_spec().clear_taints();
+  return d;
+}
+
+NodeLifecycleController::NodeLifecycleController(Deps deps)
+    : Controller(deps, "node_lifecycle_controller", "node-controller", 4),
+      nodes_(watch_own<Node>()),
+      pods_(watch<Pod>()),
+      leases_(deps.informers.informer<Lease>(std::string(kLeaseNamespace))) {
+  watch_also(leases_.base());
+  pods_.base().add_index(std::string(kByNode), [](const ObjectPtr& o) -> std::vector<std::string> {
+    auto pod = read<Pod>(o);
+    if (pod->spec().node_name().empty()) return {};
+    return {std::string(pod->spec().node_name())};
+  });
+  leases_.on_change([this](const Ref<Lease>&, const Ref<Lease>& now) {
+    if (now) queue().add(std::string(now->metadata().name()));
+  });
+  nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) {
+    const Ref<Node>& any = now ? now : before;
+    std::string name(any->metadata().name());
+    if (!now) health_.erase(name);
+    std::string_view was = before ? node_condition(*before, "Ready") : "";
+    std::string_view is = now ? node_condition(*now, "Ready") : "";
+    if (was == "True" && now && is != "True") health_[name].pods_to_mark = true;
+    if (was == is) return;
+    // The share of healthy nodes decides about the unhealthy ones.
+    for (const auto& n : nodes_.list()) {
+      if (node_condition(*n, "Ready") != "True") queue().add(std::string(n->metadata().name()));
+    }
+  });
+}
+
+// How long the node has been silent.
+Duration NodeLifecycleController::observe(const Ref<Node>& node) {
+  Health& h = health_[std::string(node->metadata().name())];
+  auto lease = leases_.get(kLeaseNamespace, node->metadata().name());
+  std::string renewed = lease ? std::string(lease->spec().renew_time()) : "";
+  NodeCondition ready = find_condition(*node, "Ready");
+  // What this controller writes itself (Unknown) is no sign of life.
+  std::string heartbeat = ready.status() == "Unknown" ? h.heartbeat
+                                                      : std::string(ready.last_heartbeat_time()) +
+                                                            "/" + std::string(ready.status());
+  if (!h.known || renewed != h.lease || heartbeat != h.heartbeat) {
+    h.seen = loop().now();
+    h.lease = std::move(renewed);
+    h.heartbeat = std::move(heartbeat);
+    h.known = true;
+  }
+  return loop().now() - h.seen;
+}
+
+std::map<std::string, NodeLifecycleController::Zone> NodeLifecycleController::zones() const {
+  std::map<std::string, Zone> out;
+  for (const auto& n : nodes_.list()) {
+    Zone& z = out[zone_of(*n)];
+    std::string_view ready = node_condition(*n, "Ready");
+    if (ready == "True") ++z.ready;
+    if (ready == "False" || ready == "Unknown") ++z.not_ready;
+  }
+  return out;
+}
+
+std::optional<Duration> NodeLifecycleController::eviction_delay(const Node& node, bool* disrupted) {
+  auto all = zones();
+  *disrupted = true;
+  for (const auto& [name, z] : all) *disrupted = *disrupted && z.ready == 0;
+  // Nobody is well: it is the control plane that is cut off, and evicting would help nobody.
+  if (*disrupted) return std::nullopt;
+  std::string name = zone_of(node);
+  const Zone& z = all[name];
+  double rate = options().node_eviction_rate;
+  int total = z.ready + z.not_ready;
+  bool partial =
+      z.ready > 0 && z.not_ready > 2 && z.not_ready >= options().unhealthy_zone_threshold * total;
+  if (partial) {
+    if (total <= options().large_cluster_size_threshold) return std::nullopt;
+    rate = options().secondary_node_eviction_rate;
+  }
+  auto it = next_eviction_.find(name);
+  if (it != next_eviction_.end() && it->second > loop().now()) return it->second - loop().now();
+  next_eviction_[name] = loop().now() + Duration(static_cast<int64_t>(1e9 / rate));
+  return Duration(0);
+}
+
+Task<Status> NodeLifecycleController::mark_pods(Context ctx, std::string node) {
+  std::string now = format_time(loop().wall_now());
+  for (const auto& pod : pods_.by_index(kByNode, node)) {
+    if (!pod_is_ready(*pod)) continue;
+    Draft<PodEdit> d(*pod);
+    auto list = d->edit_status().edit_conditions();
+    for (size_t i = 0; i < list.size(); ++i) {
+      if (list[i].type() != "Ready") continue;
+      list[i].set_status("False");
+      list[i].set_last_transition_time(now);
+    }
+    auto r = co_await client().update_status<Pod>(ctx, d.take());
+    if (r.status().is(Reason::kNotFound)) continue;
+    if (!r.ok()) co_return r.status();
+    events().warning(reference_to(pod), "NodeNotReady", "Node is not ready");
+  }
+  co_return Status();
+}
+
+Task<ReconcileResult> NodeLifecycleController::reconcile(Context ctx, std::string key) {
+  Ref<Node> node = nodes_.get("", key);
+  if (!node) co_return Status();
+  Duration silent = observe(node);
+  bool never = node_condition(*node, "Ready").empty();
+  Duration grace =
+      never ? options().node_startup_grace_period : options().node_monitor_grace_period;
+  if (silent > grace) {
+    auto unknown = plan_silent_node(*node, loop().wall_now());
+    if (unknown) {
+      bool was_ready = node_condition(*node, "Ready") == "True";
+      auto r = co_await client().update_status<Node>(ctx, unknown->take());
+      if (!r.ok()) co_return r.status();
+      log::warn("Node has stopped posting its status", {{"node", key}});
+      if (was_ready) {
+        events().normal(reference_to(node), "NodeNotReady",
+                        "Node " + key + " status is now: NodeNotReady");
+      }
+      node = *r;
+      health_[key].pods_to_mark = true;
+    }
+  }
+  bool disrupted = false, wants = false;
+  bool healthy = node_condition(*node, "Ready") == "True";
+  (void)plan_node_taints(*node, false, false, loop().wall_now(), &wants);
+  std::optional<Duration> delay;
+  if (wants) {
+    delay = eviction_delay(*node, &disrupted);
+  } else if (!healthy) {
+    auto all = zones();
+    disrupted = true;
+    for (const auto& [name, z] : all) disrupted = disrupted && z.ready == 0;
+  }
+  bool may_evict = delay && *delay == Duration(0);
+  auto tainted = plan_node_taints(*node, may_evict, disrupted, loop().wall_now(), &wants);
+  if (tainted) {
+    auto r = co_await client().update<Node>(ctx, tainted->take());
+    if (!r.ok()) {
+      if (may_evict) next_eviction_.erase(zone_of(*node));
+      co_return r.status();
+    }
+  }
+  if (health_[key].pods_to_mark) {
+    if (!healthy) {
+      Status marked = co_await mark_pods(ctx, key);
+      if (!marked.ok()) co_return marked;
+    }
+    health_[key].pods_to_mark = false;
+  }
+  Duration again = options().node_monitor_period;
+  if (silent <= grace) again = grace - silent + 10ms;
+  if (delay && *delay > Duration(0)) again = std::min(again, *delay);
+  // A node that is known to be silent is looked at when something about it changes.
+  if (silent > grace && !(delay && *delay > Duration(0))) co_return Status();
+  co_return ReconcileResult::after(again);
+}
+
+}  // namespace keles::controllers

@@ -1,0 +1,31 @@
+// What can be set about the controllers, with upstream's defaults (kube-controller-manager flags).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/loop.h"
+
+namespace keles::controllers {
+
+struct Options {
+  std::string cluster_cidr = "10.244.0.0/16";  // --cluster-cidr
+  int node_cidr_mask_size = 24;                // --node-cidr-mask-size
+  bool allocate_node_cidrs = true;
+  std::string root_ca_pem;                   // published as kube-root-ca.crt; "" publishes nothing
+  Duration node_monitor_period = 5s;         // --node-monitor-period
+  Duration node_monitor_grace_period = 40s;  // --node-monitor-grace-period
+  Duration node_startup_grace_period = 60s;  // --node-startup-grace-period
+  double node_eviction_rate = 0.1;           // nodes a second --node-eviction-rate
+  double secondary_node_eviction_rate = 0.01;
+  double unhealthy_zone_threshold = 0.55;
+  int large_cluster_size_threshold = 50;
+  int terminated_pod_gc_threshold = 12500;  // --terminated-pod-gc-threshold
+  Duration pod_gc_period = 20s;
+  Duration pod_gc_quarantine = 40s;   // how long a pod's node must have been gone
+  int endpoints_per_slice = 100;      // --max-endpoints-per-slice
+  int parallel_writes = 64;           // creates or deletes in flight for one object
+  std::vector<std::string> disabled;  // names of controllers not to run
+};
+
+}  // namespace keles::controllers

@@ -1,0 +1,41 @@
+// Pod garbage collector: removes pods that nobody else will: finished ones beyond a threshold,
+// those of nodes that are gone, and those marked for deletion before they were ever bound
+// (upstream: pkg/controller/podgc).
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "api/core_v1.h"
+#include "controllers/controller.h"
+
+namespace keles::controllers {
+
+struct PodGcPlan {
+  std::vector<Ref<api::core_v1::Pod>> finished;     // beyond the threshold, oldest first
+  std::vector<Ref<api::core_v1::Pod>> orphaned;     // their node is not there
+  std::vector<Ref<api::core_v1::Pod>> unscheduled;  // being deleted, and on no node
+};
+
+PodGcPlan plan_pod_gc(const std::vector<Ref<api::core_v1::Pod>>& pods,
+                      const std::vector<Ref<api::core_v1::Node>>& nodes, int finished_threshold);
+
+class PodGcController final : public Controller {
+ public:
+  explicit PodGcController(Deps deps);
+  // One key: "gc", every period.
+  Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
+
+ private:
+  using Node = api::core_v1::Node;
+  using Pod = api::core_v1::Pod;
+  void started(Context) override { queue().add("gc"); }
+  Task<Status> remove_pod(Context ctx, Ref<Pod> pod, bool orphaned);
+
+  Informer<Node> nodes_;
+  Informer<Pod> pods_;
+  std::map<std::string, TimePoint> missing_since_;  // nodes that pods name and that are not there
+};
+
+}  // namespace keles::controllers

@@ -1,0 +1,77 @@
+#include "controllers/service_account.h"
+
+namespace keles::controllers {
+
+using namespace api::core_v1;
+
+namespace {
+
+constexpr std::string_view kDefault = "default";
+constexpr std::string_view kRootCa = "kube-root-ca.crt";
+
+bool is_alive(const Ref<Namespace>& ns) {
+  return ns && ns->metadata().deletion_timestamp().empty() && ns->status().phase() != "Terminating";
+}
+
+// A create that lost to somebody else, or to the end of the namespace, is no failure.
+Status settled(Status s) {
+  bool terminating =
+      s.is(Reason::kForbidden) && s.message().find("being terminated") != std::string::npos;
+  return s.is(Reason::kAlreadyExists) || s.is(Reason::kNotFound) || terminating ? Status() : s;
+}
+
+}  // namespace
+
+ServiceAccountController::ServiceAccountController(Deps deps)
+    : Controller(deps, "serviceaccount", "service-account-controller", 1),
+      namespaces_(watch_own<Namespace>()),
+      accounts_(watch<ServiceAccount>()) {
+  accounts_.on_change([this](const Ref<ServiceAccount>& before, const Ref<ServiceAccount>& now) {
+    if (!now) queue().add(std::string(before->metadata().namespace_()));
+  });
+}
+
+Task<ReconcileResult> ServiceAccountController::reconcile(Context ctx, std::string key) {
+  if (!is_alive(namespaces_.get("", key)) || accounts_.get(key, kDefault)) co_return Status();
+  Draft<ServiceAccountEdit> d;
+  d->edit_metadata().set_namespace_(key);
+  d->edit_metadata().set_name(kDefault);
+  auto r = co_await client().create<ServiceAccount>(ctx, d.take());
+  co_return settled(r.status());
+}
+
+RootCaPublisher::RootCaPublisher(Deps deps)
+    : Controller(deps, "root_ca_cert_publisher", "root-ca-cert-publisher", 1),
+      namespaces_(watch_own<Namespace>()),
+      maps_(deps.informers.informer<ConfigMap>("", "", "metadata.name=" + std::string(kRootCa))) {
+  watch_also(maps_.base());
+  maps_.on_change([this](const Ref<ConfigMap>& before, const Ref<ConfigMap>& now) {
+    queue().add(std::string((now ? now : before)->metadata().namespace_()));
+  });
+}
+
+Task<ReconcileResult> RootCaPublisher::reconcile(Context ctx, std::string key) {
+  if (!is_alive(namespaces_.get("", key)) || options().root_ca_pem.empty()) co_return Status();
+  Ref<ConfigMap> map = maps_.get(key, kRootCa);
+  bool right = map && map->data().size() == 1 && map->data().get("ca.crt") == options().root_ca_pem;
+  if (right) co_return Status();
+  Draft<ConfigMapEdit> d = map ? Draft<ConfigMapEdit>(*map) : Draft<ConfigMapEdit>();
+  d->edit_metadata().set_namespace_(key);
+  d->edit_metadata().set_name(kRootCa);
+  d->edit_metadata().edit_annotations().set(
+      "kubernetes.io/description",
+      "Contains a CA bundle that can be used to verify the kube-apiserver when using internal "
+      "endpoints such as the internal service IP or kubernetes.default.svc. No other usage is "
+      "guaranteed across distributions of Kubernetes clusters.");
+  auto data = d->edit_data();
+  data.clear();
+  data.set("ca.crt", options().root_ca_pem);
+  if (map) {
+    auto r = co_await client().update<ConfigMap>(ctx, d.take());
+    co_return settled(r.status());
+  }
+  auto r = co_await client().create<ConfigMap>(ctx, d.take());
+  co_return settled(r.status());
+}
+
+}  // namespace keles::controllers
