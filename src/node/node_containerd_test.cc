@@ -20,6 +20,7 @@
 #include "net/pki.h"
 #include "net/spdy.h"
 #include "node/cgroup/cgroup.h"
+#include "node/logs/cri_log.h"
 #include "node/node_agent.h"
 #include "node/testing.h"
 
@@ -364,6 +365,119 @@ Task<void> adopt_test(World* w) {
 }
 
 TEST(Containerd, ARestartedAgentAdoptsPods) { World().run(adopt_test); }
+
+Task<void> features_test(World* w) {
+  w->put(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"cm2","namespace":"default"},
+    "data":{"a":"A","dir.b":"B"}})");
+  w->put(R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":"default"},
+    "data":{"key":"c2VjcmV0"}})");
+  w->put(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"my-svc","namespace":"default"},
+    "spec":{"clusterIP":"10.96.3.4","ports":[{"name":"web","port":80,"protocol":"TCP"}]}})");
+  w->put(pod_json(
+      "full",
+      R"("hostname":"ship","shareProcessNamespace":true,"terminationGracePeriodSeconds":5,
+      "securityContext":{"runAsUser":1000,"runAsGroup":3000,"fsGroup":2000},
+      "hostAliases":[{"ip":"1.2.3.4","hostnames":["far"]}],
+      "volumes":[{"name":"p","projected":{"sources":[
+          {"configMap":{"name":"cm2","items":[{"key":"dir.b","path":"sub/b"}]}},
+          {"downwardAPI":{"items":[{"path":"labels","fieldRef":{"fieldPath":"metadata.labels"}}]}}]}},
+        {"name":"s","secret":{"secretName":"s","defaultMode":256}},
+        {"name":"m","emptyDir":{"medium":"Memory","sizeLimit":"1Mi"}},
+        {"name":"e","emptyDir":{}}],
+      "initContainers":[)" +
+          container("side", "while true; do sleep 0.1; done", R"(,"restartPolicy":"Always")") +
+          "," +
+          container("first", "echo init > /e/init",
+                    R"(,"volumeMounts":[{"name":"e","mountPath":"/e"}])") +
+          R"(],"containers":[)" +
+          container(
+              "a",
+              "id -u; id -g; id -G; hostname; cat /p/sub/b; echo; cat /p/labels; echo; cat /s/key; "
+              "echo; cat /e/init; echo $MY_SVC_SERVICE_HOST:$MY_SVC_SERVICE_PORT_WEB; "
+              "echo $SECRET; df -P /m | tail -1 | awk '{print $1, $2}'; grep far /etc/hosts; "
+              "ls /proc | grep -c '^[0-9]*$' >/dev/null && cat /proc/1/cmdline | tr '\\0' ' '; "
+              "echo; "
+              "trap 'exit 0' TERM; while true; do sleep 0.1; done",
+              R"(,"env":[{"name":"SECRET","valueFrom":{"secretKeyRef":{"name":"s","key":"key"}}}],
+        "ports":[{"containerPort":8000,"hostPort":8000}],
+        "lifecycle":{"postStart":{"exec":{"command":["sh","-c","echo started > /e/hook"]}},
+          "preStop":{"exec":{"command":["sh","-c","sleep 1"]}}},
+        "volumeMounts":[{"name":"p","mountPath":"/p"},{"name":"s","mountPath":"/s"},
+          {"name":"m","mountPath":"/m"},{"name":"e","mountPath":"/e"}])") +
+          "]",
+      R"(,"labels":{"x":"y"})"));
+  bool ok = co_await w->until([w] { return w->ready("full"); });
+  EXPECT_TRUE(ok) << w->events();
+  std::string uid(w->pod("full")->metadata().uid());
+  std::string log = g_directory + "/pods/default_full_" + uid + "/a/0.log", out;
+  ok = co_await w->until([&log, &out] {
+    out.clear();
+    LogFilter filter{LogOptions()};
+    std::string text = read_file(log).value_or("");
+    for (size_t at = 0, nl; (nl = text.find('\n', at)) != std::string::npos; at = nl + 1)
+      filter.line(std::string_view(text).substr(at, nl - at), out);
+    return out.find("/pause") != std::string::npos;
+  });
+  EXPECT_TRUE(ok);
+  EXPECT_EQ(out,
+            "1000\n3000\n3000 2000\nship\nB\nx=\"y\"\nsecret\ninit\n10.96.3.4:80\nsecret\n"
+            "tmpfs 1024\n1.2.3.4\tfar\n/pause \n");
+  std::string hook =
+      g_directory + "/kubelet/pods/" + uid + "/volumes/kubernetes.io~empty-dir/e/hook";
+  EXPECT_EQ(read_file(hook).value_or(""), "started\n");
+  TimePoint began = w->loop().now();
+  DeleteOptions o;
+  (void)co_await w->client().remove(w->ctx(), &kind_of<Pod>(), "default", "full", o);
+  ok = co_await w->until([w] { return !w->pod("full"); });
+  EXPECT_TRUE(ok);
+  Duration took = w->loop().now() - began;
+  EXPECT_GT(took, 1s);  // preStop
+  EXPECT_LT(took, 5s);
+  // Made without an error beside it.
+  EXPECT_EQ(w->events().find("Failed"), std::string::npos) << w->events();
+  w->put(pod_json("waits", R"("containers":[)" +
+                               container("a", "sleep 9", R"(,"env":[{"name":"X","valueFrom":
+      {"configMapKeyRef":{"name":"later","key":"k"}}}])") +
+                               "]"));
+  ok = co_await w->until([w] {
+    Ref<Pod> p = w->pod("waits");
+    for (auto s : p->status().container_statuses())
+      return s.state().waiting().reason() == "CreateContainerConfigError";
+    return false;
+  });
+  EXPECT_TRUE(ok);
+  EXPECT_EQ(w->pod("waits")->status().container_statuses()[0].state().waiting().message(),
+            "configmap \"later\" not found");
+  w->put(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"later","namespace":"default"},
+    "data":{"k":"v"}})");
+  ok = co_await w->until([w] { return w->ready("waits"); });
+  EXPECT_TRUE(ok);
+}
+
+TEST(Containerd, Features) { World().run(features_test); }
+
+// A figure, not a test: --gtest_also_run_disabled_tests.
+Task<void> fifty_pods(World* w) {
+  TimePoint began = w->loop().now();
+  for (int i = 0; i < 50; ++i)
+    w->put(pod_json("m" + std::to_string(i),
+                    R"("containers":[{"name":"a","image":"keles.dev/hello:1"}])"));
+  bool ok = co_await w->until(
+      [w] {
+        for (int i = 0; i < 50; ++i)
+          if (!w->ready("m" + std::to_string(i))) return false;
+        return true;
+      },
+      60s);
+  EXPECT_TRUE(ok);
+  std::printf("50 pods ready after %.0f ms\n",
+              static_cast<double>((w->loop().now() - began).count()) / 1e6);
+  auto status = read_file("/proc/self/status");
+  size_t at = status.ok() ? status->find("VmRSS") : std::string::npos;
+  if (at != std::string::npos) std::printf("%s\n", status->substr(at, 24).c_str());
+}
+
+TEST(Containerd, DISABLED_FiftyPods) { World().run(fifty_pods); }
 
 // --- the kubelet's API ---
 
