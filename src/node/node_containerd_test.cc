@@ -3,8 +3,10 @@
 // re-executes itself in namespaces of its own, so that nothing of the host is touched but a cgroup,
 // which it removes.
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -456,6 +458,66 @@ Task<void> features_test(World* w) {
 
 TEST(Containerd, Features) { World().run(features_test); }
 
+pid_t start_containerd();
+pid_t g_containerd = 0;
+
+Task<void> accidents_test(World* w) {
+  w->put(pod_json("v", R"("restartPolicy":"Always","containers":[)" +
+                           container("a", "trap 'exit 0' TERM; while true; do sleep 0.1; done") +
+                           "]"));
+  bool ok = co_await w->until([w] { return w->ready("v"); });
+  EXPECT_TRUE(ok);
+  // Killed under the runtime's feet.
+  std::string id(w->pod("v")->status().container_statuses()[0].container_id().substr(13));
+  EXPECT_EQ(std::system(("ctr -n k8s.io task kill -s KILL " + id).c_str()), 0);
+  TimePoint began = w->loop().now();
+  ok = co_await w->until([w] {
+    auto s = w->pod("v")->status().container_statuses()[0];
+    return s.restart_count() == 1 && s.ready();
+  });
+  EXPECT_TRUE(ok);
+  std::printf("restarted after %.0f ms\n",
+              static_cast<double>((w->loop().now() - began).count()) / 1e6);
+  // The sandbox killed: all is made anew.
+  std::string sandbox;
+  std::string listed = g_directory + "/tasks";
+  EXPECT_EQ(
+      std::system(
+          ("ctr -n k8s.io containers ls | grep pause | awk '{print $1}' > " + listed).c_str()),
+      0);
+  sandbox = read_file(listed).value_or("");
+  std::erase(sandbox, '\n');
+  EXPECT_EQ(std::system(("ctr -n k8s.io task kill -s KILL " + sandbox).c_str()), 0);
+  ok = co_await w->until([w] {
+    auto s = w->pod("v")->status().container_statuses()[0];
+    return s.restart_count() == 2 && s.ready();
+  });
+  EXPECT_TRUE(ok) << w->events();
+  EXPECT_NE(w->events().find("Pod sandbox changed, it will be killed and re-created."),
+            std::string::npos);
+  // The runtime itself dies and comes back; the pod goes on.
+  kill(g_containerd, SIGKILL);
+  waitpid(g_containerd, nullptr, 0);
+  (void)co_await w->ctx().sleep(500ms);
+  g_containerd = start_containerd();
+  EXPECT_GT(g_containerd, 0);
+  w->put(pod_json("after", R"("containers":[)" + container("a", "sleep 1000") + "]"));
+  ok = co_await w->until([w] { return w->ready("after"); });
+  EXPECT_TRUE(ok) << w->events();
+  EXPECT_EQ(w->pod("v")->status().container_statuses()[0].restart_count(), 2);
+  ok = co_await w->until([w] { return w->ready("v"); });
+  EXPECT_TRUE(ok);
+  id = std::string(w->pod("v")->status().container_statuses()[0].container_id().substr(13));
+  EXPECT_EQ(std::system(("ctr -n k8s.io task kill -s KILL " + id).c_str()), 0);
+  ok = co_await w->until([w] {
+    return w->pod("v")->status().container_statuses()[0].state().waiting().reason() ==
+           "CrashLoopBackOff";
+  });
+  EXPECT_TRUE(ok);
+}
+
+TEST(Containerd, Accidents) { World().run(accidents_test); }
+
 // A figure, not a test: --gtest_also_run_disabled_tests.
 Task<void> fifty_pods(World* w) {
   TimePoint began = w->loop().now();
@@ -654,7 +716,7 @@ int run_inside(int argc, char** argv) {
   g_images = images_directory();
   bool up = mount("tmpfs", "/run", "tmpfs", 0, "") == 0 && mkdir("/run/cni", 0755) == 0 &&
             write_file("/run/cni/10-t.conflist", kCni).ok() && shell("ip link set lo up") == 0 &&
-            start_containerd() > 0 &&
+            (g_containerd = start_containerd()) > 0 &&
             shell("ctr -n k8s.io image import " + g_images +
                   "/pause.tar >/dev/null && ctr -n k8s.io "
                   "image import " +
