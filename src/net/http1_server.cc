@@ -29,6 +29,7 @@ std::string_view http_date(Loop& loop) {
 namespace {
 
 constexpr size_t kReadBytes = 16384;
+constexpr size_t kMaxThrown = 64u << 20;
 constexpr size_t kMaxPipelined = 65536;  // read ahead while a handler runs
 
 class Http1Connection final : public Responder {
@@ -37,6 +38,8 @@ class Http1Connection final : public Responder {
       : c_(std::move(c)), t_(c_.transport), loop_(c_.ctx.loop()), watchdog_(loop_, t_.get()) {}
 
   Task<void> run() {
+    // When the server stops, a handler that waits for a slow client must not hold it up.
+    auto stopping = c_.ctx.on_done([this] { watchdog_.within(10s); });
     for (;;) {
       http1::Head head;
       bool good = co_await read_head(&head);
@@ -47,8 +50,13 @@ class Http1Connection final : public Responder {
       co_await handle();
       if (gone_ || upgraded_ || !keep_alive_ || c_.ctx.done()) break;
     }
+    if (upgraded_) {
+      watchdog_.off();
+      co_return;
+    }
+    if (linger_ && !gone_) co_await linger();
     watchdog_.off();
-    if (!upgraded_) t_->close(Status::unavailable("connection closed"));
+    t_->close(Status::unavailable("connection closed"));
   }
 
   Task<Status> respond(int status, Headers headers, std::vector<SharedBytes> body) override {
@@ -205,6 +213,7 @@ class Http1Connection final : public Responder {
     size_t limit = c_.options->max_body_bytes;
     if (framing.kind == http1::Framing::Kind::kLength && framing.length > limit) {
       request_.body_too_large = true;
+      linger_ = true;
       keep_alive_ = false;  // the rest is not read
       co_return true;
     }
@@ -226,6 +235,7 @@ class Http1Connection final : public Responder {
       if (request_.body.size() > limit) {
         request_.body.clear();
         request_.body_too_large = true;
+        linger_ = true;
         keep_alive_ = false;
         co_return true;
       }
@@ -247,6 +257,26 @@ class Http1Connection final : public Responder {
       if (had == 0) buffer_.shrink_to_fit();  // an idle connection holds no buffer
       Status s = co_await t_->wait_readable(&c_.ctx);
       if (!s.ok()) co_return false;
+    }
+  }
+
+  // Closing with unread bytes would reset the connection, and the client might never see the
+  // answer: what it still sends is thrown away for a while.
+  Task<void> linger() {
+    t_->shutdown_write();
+    watchdog_.within(5s);
+    size_t thrown = 0;
+    for (;;) {
+      char piece[4096];
+      ssize_t n = t_->try_read(piece, sizeof piece);
+      if (n == kWouldBlock) {
+        Status s = co_await t_->wait_readable(&c_.ctx);
+        if (!s.ok()) co_return;
+        continue;
+      }
+      if (n <= 0) co_return;
+      thrown += static_cast<size_t>(n);
+      if (thrown > kMaxThrown) co_return;
     }
   }
 
@@ -333,12 +363,12 @@ class Http1Connection final : public Responder {
   }
   Task<void> refuse(int status) {
     keep_alive_ = false;
+    linger_ = true;
     std::string out = "HTTP/1.1 " + std::to_string(status) + " " +
                       std::string(http1::reason_phrase(status)) +
                       "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" +
                       std::to_string(status) + " " + std::string(http1::reason_phrase(status));
     (void)co_await send_text(std::move(out));
-    t_->shutdown_write();
   }
 
   ServedConnection c_;
@@ -349,7 +379,8 @@ class Http1Connection final : public Responder {
   Request request_;
   State state_ = State::kFresh;
   int minor_ = 1;
-  bool in_head_ = false, keep_alive_ = true, chunked_ = false, gone_ = false, upgraded_ = false;
+  bool in_head_ = false, keep_alive_ = true, chunked_ = false, gone_ = false, upgraded_ = false,
+       linger_ = false;
 };
 
 }  // namespace

@@ -330,6 +330,7 @@ Task<void> Net::too_large(Net* net, Context ctx) {
   EXPECT_TRUE(r.ok()) << r.status().to_string();
 }
 TEST_F(Net, TooLargeTls) { run(true, too_large); }
+TEST_F(Net, TooLargePlain) { run(false, too_large); }
 
 // Bytes straight on the wire: pipelining, chunked bodies, refusals.
 Task<void> Net::raw(Net* net, Context ctx) {

@@ -108,6 +108,10 @@ class StreamWebSocket final : public WebSocket {
         max_message_(max_message),
         reader_(server, max_message),
         writing_(1) {}
+  ~StreamWebSocket() override {
+    // Closing with unread bytes would reset the connection and might take our last frames with it.
+    if (sent_close_ && !over_) spawn(loop_, await_end(&loop_, std::move(bytes_)));
+  }
   const std::string& subprotocol() const override { return subprotocol_; }
 
   Task<Result<Message>> receive(Context ctx) override {
@@ -124,6 +128,7 @@ class StreamWebSocket final : public WebSocket {
             sent_close_ = true;
             (void)co_await write(ctx, true, ws::Opcode::kClose, code);
           }
+          over_ = true;
           bytes_->close();
           co_return Status::cancelled("websocket: closed by the peer");
         }
@@ -148,7 +153,10 @@ class StreamWebSocket final : public WebSocket {
       if (reader_.error() != 0) co_return co_await fail(ctx, reader_.error());
       auto piece = co_await bytes_->read(ctx);
       if (!piece.ok()) co_return piece.status();
-      if (piece->empty()) co_return Status::unavailable("websocket: connection lost");
+      if (piece->empty()) {
+        over_ = true;
+        co_return Status::unavailable("websocket: connection lost");
+      }
       reader_.append(*piece);
     }
   }
@@ -166,9 +174,20 @@ class StreamWebSocket final : public WebSocket {
     payload += reason.substr(0, 123);
     co_return co_await write(ctx, true, ws::Opcode::kClose, std::move(payload));
   }
-  void abort() override { bytes_->close(); }
+  void abort() override {
+    over_ = true;
+    bytes_->close();
+  }
 
  private:
+  static Task<void> await_end(Loop* loop, std::unique_ptr<ByteStream> bytes) {
+    Context limit = Context::root(*loop).with_timeout(2s);
+    (void)co_await bytes->shutdown_write(limit);
+    for (;;) {
+      auto piece = co_await bytes->read(limit);
+      if (!piece.ok() || piece->empty()) co_return;
+    }
+  }
   Task<Status> write(Context ctx, bool fin, ws::Opcode opcode, std::string payload) {
     TRY_CO(writing_.acquire(ctx));
     std::optional<uint32_t> key;
@@ -180,7 +199,6 @@ class StreamWebSocket final : public WebSocket {
   }
   Task<Result<Message>> fail(Context ctx, uint16_t code) {
     (void)co_await close(ctx, code, "");
-    bytes_->close();
     co_return Status::bad_request(code == 1009 ? "websocket: message too big"
                                                : "websocket: protocol error");
   }
@@ -193,7 +211,7 @@ class StreamWebSocket final : public WebSocket {
   ws::FrameReader reader_;
   Semaphore writing_;
   bool in_message_ = false;
-  bool sent_close_ = false;
+  bool sent_close_ = false, over_ = false;
   Message message_;
 };
 
