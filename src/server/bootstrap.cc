@@ -26,6 +26,22 @@ Task<Status> ensure(Context ctx, Registry* registry, const KindDesc* kind, std::
   co_return made.status().with_prefix("bootstrap " + std::string(kind->kind));
 }
 
+// Roles and bindings: made when absent, completed when they lack what they should hold.
+Task<Status> ensure_rbac(Context ctx, Registry* registry, auth::BootstrapObject* object) {
+  auto there = co_await registry->get(ctx, object->kind, object->ns, object->name);
+  if (!there.ok()) {
+    Document copy = object->body.clone();
+    co_return co_await ensure(ctx, registry, object->kind, object->ns, std::move(copy));
+  }
+  DocumentPtr tree = (*there)->tree();
+  auto merged = auth::merge_bootstrap(tree->root, object->body.root);
+  if (!merged) co_return Status();
+  WriteRequest how = as_server();
+  auto done = co_await registry->update(ctx, object->kind, object->ns, object->name, "",
+                                        std::move(*merged), std::move(how));
+  co_return done.status();
+}
+
 Document make_namespace(std::string_view name) {
   Draft<api::core_v1::NamespaceEdit> d;
   d->edit_metadata().set_name(name);
@@ -121,6 +137,11 @@ Task<Status> bootstrap(Context ctx, ApiServer* server) {
                 make_priority_class("system-cluster-critical", 2000000000,
                                     "Used for system critical pods that must run in the cluster, "
                                     "but can be moved to another node if necessary.")));
+  std::vector<auth::BootstrapObject> roles = auth::bootstrap_rbac();
+  for (auth::BootstrapObject& object : roles) {
+    Status s = co_await ensure_rbac(ctx, registry, &object);
+    if (!s.ok()) co_return s;
+  }
   Draft<api::networking_v1::ServiceCIDREdit> cidr;
   cidr->edit_metadata().set_name("kubernetes");
   cidr->edit_spec().edit_cidrs().add(options.service_cidr);

@@ -9,9 +9,12 @@ namespace keles {
 
 struct ApiServer::State {
   State(Store* store, ApiServerOptions o)
-      : options(std::move(o)), registry(store, options.service_cidr, options.node_port_range) {}
+      : options(std::move(o)),
+        registry(store, options.service_cidr, options.node_port_range),
+        auth(store, options.auth) {}
   ApiServerOptions options;
   registry::Registry registry;
+  auth::Auth auth;
   std::atomic<bool> started{false};
 };
 
@@ -25,17 +28,14 @@ const ApiServerOptions& ApiServer::options() const { return state_->options; }
 
 Task<Status> ApiServer::start(Context ctx) {
   Status s = co_await server::bootstrap(ctx, this);
+  state_->auth.refresh();
   if (s.ok()) state_->started = true;
   co_return s;
 }
 
-Task<Status> ApiServer::authorize(Context, Caller caller, Access) {
-  if (caller.trusted) co_return Status();
-  for (const std::string& g : caller.groups) {
-    if (g == "system:masters") co_return Status();
-  }
-  co_return Status(Reason::kForbidden, "forbidden: User \"" + caller.name + "\" may not do this");
-}
+Task<void> ApiServer::run(Context ctx) { return state_->auth.run(ctx); }
+
+const auth::Auth& ApiServer::auth() const { return state_->auth; }
 
 const KindDesc* ApiServer::body_kind(const KindDesc& kind, std::string_view subresource) {
   if (subresource.empty()) return &kind;
@@ -73,13 +73,30 @@ Task<Result<ObjectPtr>> ApiServer::get(Context ctx, const KindDesc* kind, std::s
   co_return co_await registry().get(ctx, kind, ns, name, resource_version);
 }
 
-Task<Result<ObjectPtr>> ApiServer::create(Context ctx, const Caller*, const KindDesc* kind,
+namespace {
+
+// Nobody grants more rights than they hold.
+void guard_escalation(const auth::Auth* auth, const Caller* caller, registry::WriteRequest& how) {
+  how.guard = [auth, caller](const KindDesc& kind, std::string_view ns, const Value& now,
+                             const Value* before) {
+    return auth->check_escalation(*caller, kind, ns, now, before);
+  };
+}
+
+}  // namespace
+
+Task<Result<ObjectPtr>> ApiServer::create(Context ctx, const Caller* caller, const KindDesc* kind,
                                           std::string ns, std::string name, std::string subresource,
                                           Document body, registry::WriteRequest how) {
   if (subresource.empty() && kind->group.empty() && kind->kind == "Binding") {
     name = registry::meta(body.root, "name");
     subresource = "binding";
+  } else if (subresource.empty() && auth::Auth::is_review(*kind)) {
+    auto done = auth().review(*caller, *kind, ns, std::move(body), ctx.loop().wall_now());
+    if (!done.ok()) co_return done.status();
+    co_return Object::from_document(*kind, std::move(*done));
   } else if (subresource.empty()) {
+    if (kind->group == "rbac.authorization.k8s.io") guard_escalation(&auth(), caller, how);
     co_return co_await registry().create(ctx, kind, ns, std::move(body), std::move(how));
   }
   if (subresource == "binding") {
@@ -92,24 +109,33 @@ Task<Result<ObjectPtr>> ApiServer::create(Context ctx, const Caller*, const Kind
     if (!s.ok()) co_return s;
     co_return ObjectPtr();
   }
+  if (subresource == "token") {
+    auto done = auth().issue_token(ns, name, std::move(body), ctx.loop().wall_now());
+    if (!done.ok()) co_return done.status();
+    const KindDesc* request = find_kind("authentication.k8s.io", "v1", "TokenRequest");
+    co_return Object::from_document(*request, std::move(*done));
+  }
   co_return not_allowed(*kind, "create");
 }
 
-Task<Result<ObjectPtr>> ApiServer::update(Context ctx, const KindDesc* kind, std::string ns,
-                                          std::string name, std::string subresource, Document body,
-                                          registry::WriteRequest how, bool* created) {
+Task<Result<ObjectPtr>> ApiServer::update(Context ctx, const Caller* caller, const KindDesc* kind,
+                                          std::string ns, std::string name, std::string subresource,
+                                          Document body, registry::WriteRequest how,
+                                          bool* created) {
   if (subresource == "scale" && kind->subresource("scale")) {
     co_return co_await registry().update_scale(ctx, kind, ns, name, std::move(body),
                                                std::move(how));
   }
   if (!takes_parent(subresource)) co_return not_allowed(*kind, "update");
+  if (kind->group == "rbac.authorization.k8s.io") guard_escalation(&auth(), caller, how);
   co_return co_await registry().update(ctx, kind, ns, name, subresource, std::move(body),
                                        std::move(how), created);
 }
 
-Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const KindDesc* kind, std::string ns,
-                                         std::string name, std::string subresource, PatchType type,
-                                         Document patch, registry::WriteRequest how) {
+Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const Caller* caller, const KindDesc* kind,
+                                         std::string ns, std::string name, std::string subresource,
+                                         PatchType type, Document patch,
+                                         registry::WriteRequest how) {
   if (type == PatchType::kApply) {
     co_return Status(Reason::kUnsupportedMediaType,
                      "the body of the request was in an unknown format - accepted media types "
@@ -121,6 +147,7 @@ Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const KindDesc* kind, std:
                                               std::move(how));
   }
   if (!takes_parent(subresource)) co_return not_allowed(*kind, "patch");
+  if (kind->group == "rbac.authorization.k8s.io") guard_escalation(&auth(), caller, how);
   co_return co_await registry().patch(ctx, kind, ns, name, subresource, type, std::move(patch),
                                       std::move(how));
 }

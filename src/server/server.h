@@ -17,6 +17,7 @@
 #include "base/task.h"
 #include "machinery/object.h"
 #include "machinery/patch.h"
+#include "server/auth/auth.h"
 #include "server/auth/caller.h"
 #include "server/registry/registry.h"
 #include "store/store.h"
@@ -29,6 +30,7 @@ struct ApiServerOptions {
   // Where the "kubernetes" Service leads.
   std::string advertise_address = "127.0.0.1";
   uint16_t advertise_port = 6443;
+  auth::AuthOptions auth;
 };
 
 class ApiServer {
@@ -41,14 +43,14 @@ class ApiServer {
   // Service) and repairs the allocators. Serving before it is done is in order.
   Task<Status> start(Context ctx);
   bool started() const;
+  // Keeps what authorization reads current until ctx ends. Spawn it once, on any loop.
+  Task<void> run(Context ctx);
 
   registry::Registry& registry();
+  const auth::Auth& auth() const;
   const ApiServerOptions& options() const;
 
-  // kForbidden, with upstream's message, when `caller` may not do it.
-  Task<Status> authorize(Context ctx, Caller caller, Access access);
-
-  // --- verbs; the caller has been authorized ---
+  // --- verbs; the caller has been authorized (auth().authorize) and outlives the call ---
   // `subresource`: "", "status", "scale".
   Task<Result<ObjectPtr>> get(Context ctx, const KindDesc* kind, std::string ns, std::string name,
                               std::string subresource, std::string resource_version = {});
@@ -57,12 +59,13 @@ class ApiServer {
   Task<Result<ObjectPtr>> create(Context ctx, const Caller* caller, const KindDesc* kind,
                                  std::string ns, std::string name, std::string subresource,
                                  Document body, registry::WriteRequest how);
-  Task<Result<ObjectPtr>> update(Context ctx, const KindDesc* kind, std::string ns,
-                                 std::string name, std::string subresource, Document body,
-                                 registry::WriteRequest how, bool* created = nullptr);
-  Task<Result<ObjectPtr>> patch(Context ctx, const KindDesc* kind, std::string ns, std::string name,
-                                std::string subresource, PatchType type, Document patch,
-                                registry::WriteRequest how);
+  Task<Result<ObjectPtr>> update(Context ctx, const Caller* caller, const KindDesc* kind,
+                                 std::string ns, std::string name, std::string subresource,
+                                 Document body, registry::WriteRequest how,
+                                 bool* created = nullptr);
+  Task<Result<ObjectPtr>> patch(Context ctx, const Caller* caller, const KindDesc* kind,
+                                std::string ns, std::string name, std::string subresource,
+                                PatchType type, Document patch, registry::WriteRequest how);
 
   // The kind of the body that a subresource takes (Scale, Binding, Eviction, TokenRequest), or
   // `kind` itself.

@@ -74,6 +74,10 @@ struct WriteRequest {
   // How unknown fields in a patch's outcome are taken (other bodies have been checked already).
   FieldValidation validation = FieldValidation::kIgnore;
   std::vector<std::string>* warnings = nullptr;  // filled with Warning texts
+  // A last word on what is to be stored (`before` null: created); null: none.
+  std::function<Status(const KindDesc& kind, std::string_view ns, const Value& now,
+                       const Value* before)>
+      guard;
 };
 
 struct DeleteRequest {

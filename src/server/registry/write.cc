@@ -88,8 +88,9 @@ void set_type(const KindDesc& kind, Document& d) {
   d.root.set(d.arena, "kind", Value::string(kind.kind));
 }
 
-NameCheck name_check(const Strategy& s) {
-  return s.validate_name ? s.validate_name : &name_is_dns_subdomain;
+NameCheck name_check(const KindDesc& kind, const Strategy& s) {
+  if (s.validate_name) return s.validate_name;
+  return kind.group == "rbac.authorization.k8s.io" ? &name_is_path_segment : &name_is_dns_subdomain;
 }
 
 Status check_namespace(const KindDesc& kind, std::string_view ns, Document& body) {
@@ -220,12 +221,13 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   if (strategy.prepare_for_create) strategy.prepare_for_create(hooks, body);
 
   FieldErrors errors;
-  validate_object_meta(errors, metadata(body.root), kind.namespaced, name_check(strategy));
+  validate_object_meta(errors, metadata(body.root), kind.namespaced, name_check(kind, strategy));
   if (strategy.validate) strategy.validate(hooks, body.root, errors);
   if (!errors.empty()) {
     co_return Status::invalid(served->group, served->kind, name, std::move(errors));
   }
   refused = admission::validate(attrs, &body.root, nullptr);
+  if (refused.ok() && how->guard) refused = how->guard(kind, ns, body.root, nullptr);
   if (!refused.ok()) co_return refused;
 
   const std::string key = object_key(kind, ns, name);
@@ -327,7 +329,7 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
     }
   }
   if (unconditional) clear_meta(next, "resourceVersion");
-  validate_object_meta(errors, metadata(next.root), kind.namespaced, name_check(strategy));
+  validate_object_meta(errors, metadata(next.root), kind.namespaced, name_check(kind, strategy));
   validate_object_meta_update(errors, metadata(next.root), metadata(before),
                               strategy.allow_unconditional_update || !subresource.empty());
   if (subresource.empty()) {
@@ -342,6 +344,7 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   }
   if (!errors.empty()) return Status::invalid(kind.group, kind.kind, name, std::move(errors));
   TRY(admission::validate(attrs, &next.root, &before));
+  if (how.guard) TRY(how.guard(kind, ns, next.root, &before));
   return delete_during_update(kind, next.root, before) ? Outcome::kDelete : Outcome::kStore;
 }
 

@@ -1,0 +1,79 @@
+// The HTTP front: requests in, answers out. It finds out who asks and what for, checks that they
+// may, decodes bodies, calls the ApiServer and encodes what it says. It keeps no state of its own;
+// one front serves every loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "net/http.h"
+#include "server/auth/auth.h"
+#include "server/server.h"
+
+namespace keles::server {
+
+struct Exchange;
+
+// One named check of /healthz, /livez and /readyz; OK when all is well.
+struct HealthCheck {
+  std::string name;
+  std::function<Status()> check;
+  bool ready_only = false;  // shown by /readyz alone
+};
+
+// Discovery and OpenAPI documents: the answer to GET `path`, nothing when it is not theirs. Called
+// from any loop.
+struct PathAnswer {
+  int status = 200;  // 304 without bytes when `if_none_match` names what there is
+  std::shared_ptr<const std::string> bytes;
+  std::string content_type, etag;
+};
+using PathSource = std::function<std::optional<PathAnswer>(
+    const std::string& path, const std::string& accept, const std::string& if_none_match)>;
+
+struct FrontOptions {
+  // How kubelets are reached for logs, exec, attach, port-forward and proxy. Their certificates
+  // are verified when a CA is given (upstream: --kubelet-certificate-authority).
+  net::ClientTls kubelet_tls{.ca_pem = "", .insecure = true, .identity = {}, .server_name = ""};
+  // Besides the front's own.
+  std::vector<HealthCheck> checks;
+  std::vector<PathSource> paths;
+  std::string git_version = "v1.36.0+keles";
+};
+
+class Front {
+ public:
+  // All outlive the front.
+  Front(ApiServer* server, FrontOptions options);
+  ~Front();
+
+  net::Handler handler();
+  Task<void> serve(Context ctx, net::Request* request, net::Responder* responder);
+
+ private:
+  Task<void> dispatch(Context ctx, Exchange* x);
+  Task<void> serve_path(Context ctx, Exchange* x);
+  Task<void> serve_resource(Context ctx, Exchange* x);
+  Task<void> serve_health(Exchange* x, std::string endpoint);
+
+  Task<void> get(Context ctx, Exchange* x);
+  Task<void> list(Context ctx, Exchange* x);
+  Task<void> watch(Context ctx, Exchange* x);
+  Task<void> create(Context ctx, Exchange* x);
+  Task<void> update(Context ctx, Exchange* x);
+  Task<void> patch(Context ctx, Exchange* x);
+  Task<void> remove(Context ctx, Exchange* x);
+  Task<void> remove_collection(Context ctx, Exchange* x);
+
+  // relay.cc: subresources that the node's kubelet, a pod or a service answers.
+  static bool is_relayed(const Exchange& x);
+  Task<void> relay(Context ctx, Exchange* x);
+
+  ApiServer* server_;
+  FrontOptions options_;
+};
+
+}  // namespace keles::server

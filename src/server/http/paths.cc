@@ -1,0 +1,120 @@
+// Everything that is no resource: health, version, metrics, discovery, OpenAPI, token keys.
+#include <algorithm>
+
+#include "base/metrics.h"
+#include "machinery/codec_json.h"
+#include "server/http/exchange.h"
+#include "server/http/front.h"
+
+namespace keles::server {
+namespace {
+
+std::string version_json(const std::string& git_version) {
+  std::string out = "{\n  \"major\": \"1\",\n  \"minor\": \"36\",\n  \"gitVersion\": ";
+  write_json_string(out, git_version);
+  out +=
+      ",\n  \"gitCommit\": \"\",\n  \"gitTreeState\": \"clean\",\n  \"buildDate\": "
+      "\"1970-01-01T00:00:00Z\",\n  \"goVersion\": \"\",\n  \"compiler\": \"gcc\",\n"
+      "  \"platform\": \"linux/amd64\"\n}";
+  return out;
+}
+
+bool below(std::string_view path, std::string_view root) {
+  return path == root || (path.starts_with(root) && path[root.size()] == '/');
+}
+
+}  // namespace
+
+Task<void> Front::serve_health(Exchange* x, std::string endpoint) {
+  const std::string name(endpoint.substr(1));
+  std::string only;
+  if (x->info.path.size() > endpoint.size() + 1) only = x->info.path.substr(endpoint.size() + 1);
+  const auto excluded = x->query.get_all("exclude");
+  std::string report;
+  bool well = true, found = only.empty();
+  for (const HealthCheck& c : options_.checks) {
+    if (c.ready_only && name != "readyz") continue;
+    if (!only.empty() && c.name != only) continue;
+    found = true;
+    if (std::find(excluded.begin(), excluded.end(), c.name) != excluded.end()) {
+      report += "[+]" + c.name + " excluded: ok\n";
+      continue;
+    }
+    Status s = c.check();
+    if (s.ok()) {
+      report += "[+]" + c.name + " ok\n";
+    } else {
+      well = false;
+      report += "[-]" + c.name + " failed: reason withheld\n";
+    }
+  }
+  if (!found) {
+    co_await x->answer_text(404, "404 page not found\n");
+  } else if (!well) {
+    co_await x->answer_text(500, report + name + " check failed\n");
+  } else if (x->query.find("verbose") && only.empty()) {
+    co_await x->answer_text(200, report + name + " check passed\n");
+  } else {
+    co_await x->answer_text(200, "ok");
+  }
+}
+
+Task<void> Front::serve_path(Context, Exchange* x) {
+  const std::string& path = x->info.path;
+  if (x->request->method != "GET" && x->request->method != "HEAD") {
+    co_await x->answer_text(405, "405: Method Not Allowed\n");
+    co_return;
+  }
+  for (const char* endpoint : {"/healthz", "/livez", "/readyz"}) {
+    if (below(path, endpoint)) {
+      co_await serve_health(x, endpoint);
+      co_return;
+    }
+  }
+  if (path == "/version" || path == "/version/") {
+    std::string body = version_json(options_.git_version);
+    co_await x->answer_text(200, std::move(body), "application/json");
+    co_return;
+  }
+  if (path == "/metrics") {
+    std::string body = metrics::expose();
+    co_await x->answer_text(200, std::move(body), "text/plain; version=0.0.4; charset=utf-8");
+    co_return;
+  }
+  if (path == "/openid/v1/jwks") {
+    std::string body = server_->auth().jwks();
+    co_await x->answer_text(200, std::move(body), "application/jwk-set+json");
+    co_return;
+  }
+  if (path == "/.well-known/openid-configuration") {
+    std::string body = server_->auth().openid_configuration();
+    co_await x->answer_text(200, std::move(body), "application/json");
+    co_return;
+  }
+  if (path == "/" || path.empty()) {
+    std::string body =
+        R"({"paths":["/.well-known/openid-configuration","/api","/api/v1","/apis","/healthz",)"
+        R"("/livez","/metrics","/openapi/v2","/openapi/v3","/openid/v1/jwks","/readyz","/version"]})";
+    co_await x->answer_text(200, std::move(body), "application/json");
+    co_return;
+  }
+  for (const PathSource& source : options_.paths) {
+    auto found = source(path, x->header("Accept"), x->header("If-None-Match"));
+    if (!found) continue;
+    x->code = found->status;
+    net::Headers h = x->headers(found->content_type);
+    if (!found->etag.empty()) {
+      h.set("Cache-Control", "public");
+      h.add("ETag", found->etag);
+      h.add("Vary", "Accept");
+    }
+    Parts parts;
+    if (found->bytes) parts.push_back(found->bytes);
+    Status s = co_await x->responder->respond(found->status, std::move(h), std::move(parts));
+    (void)s;
+    co_return;
+  }
+  co_await x->answer_text(404, "404 page not found\n");
+}
+
+}  // namespace keles::server

@@ -1,0 +1,324 @@
+// The verbs on resources: options and bodies in, the ApiServer's answer out.
+#include <algorithm>
+#include <array>
+
+#include "machinery/codec_json.h"
+#include "machinery/codec_protobuf.h"
+#include "machinery/codec_yaml.h"
+#include "machinery/decode.h"
+#include "server/http/exchange.h"
+#include "server/http/front.h"
+#include "server/registry/meta.h"
+
+namespace keles::server {
+namespace {
+
+Result<FieldValidation> field_validation(const Query& q) {
+  const std::string* v = q.find("fieldValidation");
+  if (!v || v->empty() || *v == "Warn") return FieldValidation::kWarn;
+  if (*v == "Strict") return FieldValidation::kStrict;
+  if (*v == "Ignore") return FieldValidation::kIgnore;
+  return Status::invalid(
+      "meta.k8s.io", "CreateOptions", "",
+      {{"FieldValueNotSupported",
+        "Unsupported value: \"" + *v + "\": supported values: \"Ignore\", \"Strict\", \"Warn\"",
+        "fieldValidation"}});
+}
+
+Result<registry::WriteRequest> write_request(Exchange* x) {
+  registry::WriteRequest how;
+  how.user = x->caller.name;
+  how.groups = x->caller.groups;
+  how.warnings = &x->warnings;
+  TRY_ASSIGN(validation, field_validation(x->query));
+  how.validation = validation;
+  for (const std::string& v : x->query.get_all("dryRun")) {
+    if (v.empty()) continue;
+    if (v != "All") {
+      return Status::invalid(
+          "meta.k8s.io", "CreateOptions", "",
+          {{"FieldValueNotSupported", "Unsupported value: \"" + v + "\": supported values: \"All\"",
+            "dryRun"}});
+    }
+    how.dry_run = true;
+  }
+  return how;
+}
+
+Result<Document> decode(Exchange* x, const KindDesc& kind, FieldValidation validation) {
+  TRY_ASSIGN(format, body_format(x->header("Content-Type")));
+  const std::string& body = x->request->body;
+  if (format != Format::kYaml) return decode_body(kind, body, validation, &x->warnings);
+  std::vector<std::string> duplicates;
+  YamlOptions options;
+  options.duplicates = &duplicates;
+  TRY_ASSIGN(doc, parse_yaml(body, options));
+  TRY(decode_object(kind, doc, validation, duplicates, &x->warnings));
+  return std::move(doc);
+}
+
+// A tree of any form that is not checked against a kind: patches.
+Result<Document> decode_any(const std::string& body, bool yaml) {
+  if (yaml) return parse_yaml(body);
+  auto d = parse_json(body);
+  if (!d.ok()) return Status::bad_request("error decoding patch: " + d.status().message());
+  return d;
+}
+
+std::string text_of(const Value& v) { return std::string(v.as_string()); }
+
+// DeleteOptions from the body, else from the query.
+Result<registry::DeleteRequest> delete_request(Exchange* x, registry::WriteRequest& how) {
+  registry::DeleteRequest out;
+  const Query& q = x->query;
+  if (x->request->body.empty()) {
+    if (const std::string* v = q.find("gracePeriodSeconds")) {
+      auto n = registry::to_int(*v);
+      if (!n) return Status::bad_request("invalid gracePeriodSeconds \"" + *v + "\"");
+      out.grace_period_seconds = *n;
+    }
+    if (q.find("orphanDependents")) out.orphan_dependents = q.flag("orphanDependents");
+    out.propagation_policy = q.get("propagationPolicy");
+    return out;
+  }
+  static const KindDesc* const kOptions = find_kind("", "v1", "DeleteOptions");
+  TRY_ASSIGN(format, body_format(x->header("Content-Type")));
+  Document doc;
+  if (format == Format::kProtobuf) {
+    TRY_ASSIGN(d, decode_object_protobuf(*kOptions, x->request->body));
+    doc = std::move(d);
+  } else {
+    TRY_ASSIGN(d, decode_any(x->request->body, format == Format::kYaml));
+    doc = std::move(d);
+    TRY(normalize(*kOptions->type, doc));
+  }
+  const Value& v = doc.root;
+  if (v["gracePeriodSeconds"].is_number()) {
+    out.grace_period_seconds = v["gracePeriodSeconds"].as_int();
+  }
+  if (v["orphanDependents"].is_bool()) out.orphan_dependents = v["orphanDependents"].as_bool();
+  out.propagation_policy = text_of(v["propagationPolicy"]);
+  out.uid = text_of(v["preconditions"]["uid"]);
+  out.resource_version = text_of(v["preconditions"]["resourceVersion"]);
+  for (const Value& d : v["dryRun"].items()) how.dry_run |= d.as_string() == "All";
+  return out;
+}
+
+// Kinds whose deletion is answered with the object that was (upstream's ReturnDeletedObject).
+bool answers_deleted_object(const KindDesc& kind) {
+  static constexpr std::array kCore{"Pod",          "Service",        "PersistentVolume",
+                                    "PodTemplate",  "ServiceAccount", "PersistentVolumeClaim",
+                                    "ResourceQuota"};
+  if (kind.group == "storage.k8s.io" || kind.group == "resource.k8s.io") return true;
+  return kind.group.empty() && std::find(kCore.begin(), kCore.end(), kind.kind) != kCore.end();
+}
+
+Result<registry::ListQuery> list_query(const Exchange& x) {
+  registry::ListQuery q;
+  q.label_selector = x.query.get("labelSelector");
+  q.field_selector = x.query.get("fieldSelector");
+  q.resource_version = x.query.get("resourceVersion");
+  q.resource_version_match = x.query.get("resourceVersionMatch");
+  q.continue_ = x.query.get("continue");
+  if (std::string limit = x.query.get("limit"); !limit.empty()) {
+    auto n = registry::to_int(limit);
+    if (!n || *n < 0) return Status::bad_request("invalid limit \"" + limit + "\"");
+    q.limit = *n;
+  }
+  return q;
+}
+
+}  // namespace
+
+Task<void> Front::get(Context ctx, Exchange* x) {
+  const RequestInfo& i = x->info;
+  auto got = co_await server_->get(ctx, x->kind, i.ns, i.name, i.subresource,
+                                   x->query.get("resourceVersion"));
+  if (!got.ok()) {
+    co_await x->fail(got.status());
+    co_return;
+  }
+  Parts parts = render_object(*got, x->rendering);
+  co_await x->answer(200, std::move(parts));
+}
+
+Task<void> Front::list(Context ctx, Exchange* x) {
+  auto query = list_query(*x);
+  if (!query.ok()) {
+    co_await x->fail(query.status());
+    co_return;
+  }
+  auto page = co_await server_->registry().list(ctx, x->kind, x->info.ns, std::move(*query));
+  if (!page.ok()) {
+    co_await x->fail(page.status());
+    co_return;
+  }
+  Parts parts = render_list(*x->kind, *page, x->rendering);
+  co_await x->answer(200, std::move(parts));
+}
+
+Task<void> Front::watch(Context ctx, Exchange* x) {
+  registry::WatchQuery q;
+  q.label_selector = x->query.get("labelSelector");
+  q.field_selector = x->query.get("fieldSelector");
+  q.resource_version = x->query.get("resourceVersion");
+  q.resource_version_match = x->query.get("resourceVersionMatch");
+  q.bookmarks = x->query.flag("allowWatchBookmarks");
+  if (x->query.find("sendInitialEvents"))
+    q.send_initial_events = x->query.flag("sendInitialEvents");
+  q.name = x->info.name;
+  int64_t seconds = registry::to_int(x->query.get("timeoutSeconds")).value_or(0);
+  if (seconds <= 0) seconds = ctx.loop().random().between(1800, 3600);
+  auto stream = co_await server_->registry().watch(ctx, x->kind, x->info.ns, std::move(q));
+  if (!stream.ok()) {
+    co_await x->fail(stream.status());
+    co_return;
+  }
+  x->code = 200;
+  const bool protobuf = x->rendering.accepted.format == Format::kProtobuf;
+  x->rendering.accepted.format = protobuf ? Format::kProtobuf : Format::kJson;
+  x->rendering.pretty = false;
+  net::Headers h = x->headers(protobuf ? "application/vnd.kubernetes.protobuf;stream=watch"
+                                       : "application/json");
+  Status s = co_await x->responder->begin(200, std::move(h));
+  Context until = ctx.with_timeout(std::chrono::seconds(seconds));
+  bool first = true, over = !s.ok();
+  while (!over) {
+    auto items = co_await (*stream)->next(until, 256);
+    if (!items.ok()) break;
+    x->rendering.now = ctx.loop().wall_now();
+    Parts parts;
+    for (const registry::WatchItem& item : *items) {
+      for (Part& p : render_event(*x->kind, item, x->rendering, first)) {
+        parts.push_back(std::move(p));
+      }
+      first = false;
+      over |= item.type == registry::WatchItem::Type::kError;
+    }
+    s = co_await x->responder->write(std::move(parts));
+    over |= !s.ok();
+  }
+  if (s.ok()) s = co_await x->responder->finish();
+}
+
+Task<void> Front::create(Context ctx, Exchange* x) {
+  const RequestInfo& i = x->info;
+  const KindDesc* body_kind = ApiServer::body_kind(*x->kind, i.subresource);
+  auto how = write_request(x);
+  Result<Document> body = Status::bad_request("");
+  if (how.ok() && body_kind) body = decode(x, *body_kind, how->validation);
+  Status bad = !how.ok() ? how.status() : body.status();
+  if (!bad.ok()) {
+    co_await x->fail(bad);
+    co_return;
+  }
+  auto made = co_await server_->create(ctx, &x->caller, x->kind, i.ns, i.name, i.subresource,
+                                       std::move(*body), std::move(*how));
+  if (!made.ok()) {
+    co_await x->fail(made.status());
+    co_return;
+  }
+  if (!*made) {
+    StatusDetails none;
+    co_await x->succeed(201, std::move(none));
+    co_return;
+  }
+  Parts parts = render_object(*made, x->rendering);
+  co_await x->answer(201, std::move(parts));
+}
+
+Task<void> Front::update(Context ctx, Exchange* x) {
+  const RequestInfo& i = x->info;
+  const KindDesc* body_kind = ApiServer::body_kind(*x->kind, i.subresource);
+  auto how = write_request(x);
+  Result<Document> body = Status::bad_request("");
+  if (how.ok() && body_kind) body = decode(x, *body_kind, how->validation);
+  Status bad = !how.ok() ? how.status() : body.status();
+  if (!bad.ok()) {
+    co_await x->fail(bad);
+    co_return;
+  }
+  bool created = false;
+  auto done = co_await server_->update(ctx, &x->caller, x->kind, i.ns, i.name, i.subresource,
+                                       std::move(*body), std::move(*how), &created);
+  if (!done.ok()) {
+    co_await x->fail(done.status());
+    co_return;
+  }
+  Parts parts = render_object(*done, x->rendering);
+  co_await x->answer(created ? 201 : 200, std::move(parts));
+}
+
+Task<void> Front::patch(Context ctx, Exchange* x) {
+  const RequestInfo& i = x->info;
+  auto how = write_request(x);
+  auto type = patch_type_of(media_type(x->header("Content-Type")));
+  if (!type.ok() || !how.ok()) {
+    co_await x->fail(type.ok() ? how.status() : type.status());
+    co_return;
+  }
+  auto body = decode_any(x->request->body, *type == PatchType::kApply);
+  if (!body.ok()) {
+    co_await x->fail(body.status());
+    co_return;
+  }
+  auto done = co_await server_->patch(ctx, &x->caller, x->kind, i.ns, i.name, i.subresource, *type,
+                                      std::move(*body), std::move(*how));
+  if (!done.ok()) {
+    co_await x->fail(done.status());
+    co_return;
+  }
+  Parts parts = render_object(*done, x->rendering);
+  co_await x->answer(200, std::move(parts));
+}
+
+Task<void> Front::remove(Context ctx, Exchange* x) {
+  const RequestInfo& i = x->info;
+  auto how = write_request(x);
+  Result<registry::DeleteRequest> request = Status::bad_request("");
+  if (how.ok()) request = delete_request(x, *how);
+  Status bad = !how.ok() ? how.status() : request.status();
+  if (!bad.ok()) {
+    co_await x->fail(bad);
+    co_return;
+  }
+  auto done = co_await server_->registry().remove(ctx, x->kind, i.ns, i.name, std::move(*request),
+                                                  std::move(*how));
+  if (!done.ok()) {
+    co_await x->fail(done.status());
+    co_return;
+  }
+  if (done->gone && !answers_deleted_object(*x->kind)) {
+    StatusDetails details;
+    details.name = i.name;
+    details.group = i.group;
+    details.kind = i.resource;
+    details.uid = done->object->uid();
+    co_await x->succeed(200, std::move(details));
+    co_return;
+  }
+  Parts parts = render_object(done->object, x->rendering);
+  co_await x->answer(200, std::move(parts));
+}
+
+Task<void> Front::remove_collection(Context ctx, Exchange* x) {
+  auto how = write_request(x);
+  auto query = list_query(*x);
+  Result<registry::DeleteRequest> request = Status::bad_request("");
+  if (how.ok()) request = delete_request(x, *how);
+  Status bad = !how.ok() ? how.status() : !query.ok() ? query.status() : request.status();
+  if (!bad.ok()) {
+    co_await x->fail(bad);
+    co_return;
+  }
+  auto page = co_await server_->registry().remove_collection(
+      ctx, x->kind, x->info.ns, std::move(*query), std::move(*request), std::move(*how));
+  if (!page.ok()) {
+    co_await x->fail(page.status());
+    co_return;
+  }
+  Parts parts = render_list(*x->kind, *page, x->rendering);
+  co_await x->answer(200, std::move(parts));
+}
+
+}  // namespace keles::server
