@@ -237,7 +237,8 @@ def field_row(world, f, embedded, strings, package):
     return ('    {' + ', '.join([
         lit(f.name), f'FieldType::{f.type}', f'Cardinality::{f.card}', message, enum, str(f.number),
         *('true' if x else 'false' for x in flags), lit(f.default), strings.span(enum_values),
-        f'ListType::{list_type}', strings.span(s.get('keys')),
+        f'ListType::{list_type}', 'true' if s.get('list') == 'atomic' else 'false',
+        strings.span(s.get('keys')),
         'true' if s.get('map') == 'atomic' else 'false', lit(s.get('patch', '')),
         lit(s.get('merge', '')), lit(s.get('oneof', '')), lit(s.get('doc', ''))]) + '},')
 

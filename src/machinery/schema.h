@@ -69,6 +69,7 @@ struct FieldDesc {
   std::string_view default_json;  // "" when none
   std::span<const std::string_view> enum_values;
   ListType list_type;
+  bool list_atomic;  // x-kubernetes-list-type: atomic is said, not assumed
   std::span<const std::string_view> list_map_keys;
   bool map_atomic;                  // x-kubernetes-map-type: atomic
   std::string_view patch_strategy;  // "", "merge", "replace", "retainKeys", "merge,retainKeys"

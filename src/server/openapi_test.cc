@@ -1,0 +1,162 @@
+// OpenAPI documents against upstream's v2 document.
+#include "server/openapi.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+
+#include "base/file.h"
+#include "machinery/codec_json.h"
+#include "machinery/codec_protobuf.h"
+
+namespace keles::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path shared_dir() {
+  const char* env = std::getenv("KELES_SHARED");
+  return env != nullptr ? fs::path(env) : fs::path(KELES_SOURCE_DIR) / ".." / "shared";
+}
+
+class Oracle : public testing::Test {
+ protected:
+  void SetUp() override {
+    const fs::path file = shared_dir() / "api" / "v1.36" / "openapi-v2.json";
+    if (!fs::exists(file)) GTEST_SKIP() << "the shared tables are not at " << file;
+    auto text = read_file(file.string());
+    ASSERT_TRUE(text.ok());
+    auto doc = parse_json(*text);
+    ASSERT_TRUE(doc.ok());
+    want_ = std::move(*doc);
+    have_ = openapi_v2(all_kinds(), "v1.36.2");
+  }
+  Document want_, have_;
+};
+
+// Texts are ours.
+void drop_texts(Value& v) {
+  if (v.is_map()) {
+    v.erase("description");
+    if (v["type"].is_string()) v.erase("enum");
+    // What says no more than the type already does.
+    if (v["x-kubernetes-map-type"].as_string() == "granular") v.erase("x-kubernetes-map-type");
+    if (v["format"].as_string() == "byte") v.erase("x-kubernetes-list-type");
+    for (Member& m : v.members()) drop_texts(m.value);
+  }
+  for (Value& x : v.items()) drop_texts(x);
+}
+
+TEST_F(Oracle, EveryPathAndOperation) {
+  int operations = 0;
+  for (const Member& path : want_.root["paths"].members()) {
+    if (path.key().starts_with("/.well-known") || path.key().starts_with("/logs") ||
+        path.key().starts_with("/openid") || path.key() == "/apis/internal.apiserver.k8s.io/" ||
+        path.key() == "/apis/storagemigration.k8s.io/") {  // groups without a GA version
+      continue;
+    }
+    SCOPED_TRACE(std::string(path.key()));
+    const Value& ours = have_.root["paths"][path.key()];
+    EXPECT_TRUE(ours.is_map()) << "no such path";
+    for (const Member& m : path.value.members()) {
+      if (m.key() == "parameters") continue;
+      ++operations;
+      const Value& op = ours[m.key()];
+      EXPECT_EQ(op["operationId"].as_string(), m.value["operationId"].as_string());
+      EXPECT_TRUE(op["x-kubernetes-action"].equals(m.value["x-kubernetes-action"]));
+      EXPECT_TRUE(
+          op["x-kubernetes-group-version-kind"].equals(m.value["x-kubernetes-group-version-kind"]));
+      EXPECT_TRUE(op["tags"].equals(m.value["tags"])) << to_json(op["tags"]);
+    }
+  }
+  EXPECT_GT(operations, 800);
+  for (const Member& path : have_.root["paths"].members()) {
+    EXPECT_TRUE(want_.root["paths"][path.key()].is_map()) << "not upstream's: " << path.key();
+  }
+}
+
+TEST_F(Oracle, EveryDefinition) {
+  drop_texts(have_.root);
+  drop_texts(want_.root);
+  int seen = 0;
+  for (Member& d : have_.root.find("definitions")->members()) {
+    SCOPED_TRACE(std::string(d.key()));
+    Value want = want_.root["definitions"][d.key()];
+    if (!want.is_map()) {
+      ADD_FAILURE() << "upstream does not define it";
+      continue;
+    }
+    ++seen;
+    // The many groups that share a definition are not all served here.
+    for (Value* v : {&want, &d.value}) {
+      if (d.key().ends_with("DeleteOptions") || d.key().ends_with("WatchEvent")) {
+        v->erase("x-kubernetes-group-version-kind");
+      }
+      v->erase("x-kubernetes-unions");
+    }
+    EXPECT_TRUE(d.value.equals(want)) << to_json(d.value) << "\n" << to_json(want);
+  }
+  EXPECT_GT(seen, 500);
+}
+
+TEST(OpenApi, V3) {
+  OpenApi api(all_kinds(), "v1.36.2");
+  auto index = api.get("/openapi/v3", "", "application/json");
+  ASSERT_TRUE(index.has_value());
+  auto doc = parse_json(*index->bytes);
+  ASSERT_TRUE(doc.ok());
+  std::string url(doc->root["paths"]["apis/apps/v1"]["serverRelativeURL"].as_string());
+  ASSERT_TRUE(url.starts_with("/openapi/v3/apis/apps/v1?hash=")) << url;
+  auto apps = api.get("/openapi/v3/apis/apps/v1", url.substr(url.find('=') + 1), "*/*");
+  ASSERT_TRUE(apps.has_value());
+  EXPECT_TRUE(apps->immutable);
+  auto v3 = parse_json(*apps->bytes);
+  ASSERT_TRUE(v3.ok());
+  const Value& patch =
+      v3->root["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+  EXPECT_TRUE(patch["requestBody"]["content"]["application/strategic-merge-patch+json"].is_map());
+  std::set<std::string_view> names;
+  for (const Value& p : patch["parameters"].items()) names.insert(p["name"].as_string());
+  EXPECT_TRUE(names.contains("fieldValidation"));
+  EXPECT_TRUE(names.contains("dryRun"));
+  const Value& schemas = v3->root["components"]["schemas"];
+  const Value& spec = schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
+  EXPECT_EQ(spec["x-kubernetes-patch-merge-key"].as_string(), "name");
+  EXPECT_EQ(schemas["io.k8s.api.apps.v1.Deployment"]["x-kubernetes-group-version-kind"]
+                .at(0)["kind"]
+                .as_string(),
+            "Deployment");
+  // Every reference leads somewhere.
+  std::string text = *apps->bytes;
+  constexpr std::string_view kRef = "#/components/schemas/";
+  for (size_t at = text.find(kRef); at != std::string::npos; at = text.find(kRef, at + 1)) {
+    const size_t begin = at + kRef.size();
+    std::string name = text.substr(begin, text.find('"', begin) - begin);
+    ASSERT_TRUE(schemas[name].is_map()) << name;
+  }
+  EXPECT_FALSE(api.get("/openapi/v3/apis/none/v1", "", "").has_value());
+}
+
+TEST(OpenApi, V2Forms) {
+  OpenApi api(all_kinds(), "v1.36.2");
+  auto pb =
+      api.get("/openapi/v2", "", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
+  ASSERT_TRUE(pb.has_value());
+  // The document's second field is info {title = 1}.
+  WireReader r(*pb->bytes);
+  EXPECT_EQ(r.tag(), 1u);
+  EXPECT_EQ(r.bytes(), "2.0");
+  EXPECT_EQ(r.tag(), 2u);
+  WireReader info(r.bytes());
+  EXPECT_EQ(info.tag(), 1u);
+  EXPECT_EQ(info.bytes(), "Kubernetes");
+  EXPECT_EQ(r.tag(), 8u);
+  auto json = api.get("/openapi/v2", "", "application/json");
+  ASSERT_TRUE(json.has_value());
+  EXPECT_TRUE(parse_json(*json->bytes).ok());
+}
+
+}  // namespace
+}  // namespace keles::server
