@@ -133,7 +133,7 @@ Task<void> tcp_and_relay(Context ctx) {
   uint16_t port = (*back)->port();
   (*back)->close();
   auto refused = co_await dial(ctx, "127.0.0.1", port);
-  EXPECT_THAT(refused.status().message(), testing::HasSubstr("connect: Connection refused"));
+  EXPECT_THAT(refused.status().message(), testing::HasSubstr("connect: connection refused"));
   auto named = co_await dial(ctx, "localhost", port);
   EXPECT_FALSE(named.ok());
 }

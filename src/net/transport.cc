@@ -215,8 +215,14 @@ Status advance(Transport* t, ssize_t n, std::vector<iovec>* parts, size_t* first
   return Status();
 }
 
+// Go's texts begin in lower case, and they end up in events ("connect: connection refused").
+std::string lower_error(int e) {
+  std::string text = strerror(e);
+  if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z') text[0] = static_cast<char>(text[0] + 32);
+  return text;
+}
 std::string errno_text(std::string_view what, int e) {
-  return std::string(what) + ": " + strerror(e);
+  return std::string(what) + ": " + lower_error(e);
 }
 
 struct Resolved {
@@ -263,13 +269,16 @@ Task<Result<std::shared_ptr<Fd>>> connect_address(Context ctx, sockaddr_storage 
   if (::connect(s, reinterpret_cast<sockaddr*>(&to), length) != 0) {
     int e = errno;
     if (e != EINPROGRESS) {
-      co_return Status::unavailable("dial " + shown + ": connect: " + strerror(e));
+      co_return Status::unavailable("dial " + shown + ": connect: " + lower_error(e));
     }
     Status waited = co_await fd->wait_writable(&ctx);
+    if (waited.is(Reason::kTimeout)) {
+      co_return Status(Reason::kTimeout, "dial " + shown + ": i/o timeout");
+    }
     if (!waited.ok()) co_return waited.with_prefix("dial " + shown);
     socklen_t n = sizeof e;
     getsockopt(s, SOL_SOCKET, SO_ERROR, &e, &n);
-    if (e != 0) co_return Status::unavailable("dial " + shown + ": connect: " + strerror(e));
+    if (e != 0) co_return Status::unavailable("dial " + shown + ": connect: " + lower_error(e));
   }
   co_return fd;
 }
@@ -478,7 +487,8 @@ Task<Result<std::shared_ptr<Fd>>> connect_socket(Context ctx, std::string host, 
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
   }
-  std::string shown = "tcp " + host + ":" + std::to_string(port);
+  std::string shown =
+      "tcp " + (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + std::to_string(port);
   if (unsigned length = parse_address(host, port, &a)) {
     co_return co_await connect_address(ctx, a, length, netns_fd, shown);
   }
