@@ -212,8 +212,8 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
     co_return;
   }
   if (x->request->body_too_large) {
-    co_await x->fail(
-        Status(Reason::kRequestEntityTooLarge, "Request entity too large: limit is 3145728"));
+    Status why(Reason::kRequestEntityTooLarge, "Request entity too large: limit is 3145728");
+    co_await x->fail(why);
     co_return;
   }
   if (!x->info.is_resource) {
@@ -240,9 +240,13 @@ Task<void> Front::serve_resource(Context ctx, Exchange* x) {
     co_await x->answer_text(404, "404 page not found\n");
     co_return;
   }
-  if (!serves_verb(*kind, i)) {
-    co_await x->fail(Status(Reason::kMethodNotAllowed,
-                            "the server does not allow this method on the requested resource"));
+  const bool named = !i.name.empty();
+  const bool fits = i.verb == "create" ? named == !i.subresource.empty()
+                                       : named || (i.verb != "update" && i.verb != "patch");
+  if (!fits || !serves_verb(*kind, i)) {
+    Status why(Reason::kMethodNotAllowed,
+               "the server does not allow this method on the requested resource");
+    co_await x->fail(why);
     co_return;
   }
   if (is_relayed(*x)) {

@@ -364,7 +364,8 @@ Task<void> Front::relay(Context ctx, Exchange* x) {
     co_await relay_upgrade(ctx, x, client.get(), std::move(request));
   } else if (x->info.subresource == "exec" || x->info.subresource == "attach" ||
              x->info.subresource == "portforward") {
-    co_await x->fail(Status::bad_request("Upgrade request required"));
+    Status why = Status::bad_request("Upgrade request required");
+    co_await x->fail(why);
   } else {
     co_await relay_body(ctx, x, client.get(), std::move(request));
   }

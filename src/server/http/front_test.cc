@@ -1,0 +1,392 @@
+// The HTTP front over real sockets and TLS: forms of answers, errors as Statuses, watches.
+#include "server/http/front.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/loop.h"
+#include "machinery/codec_json.h"
+#include "machinery/codec_protobuf.h"
+#include "net/pki.h"
+#include "server/http/negotiate.h"
+#include "server/http/request_info.h"
+#include "store/memory_store.h"
+#include "store/sim_store.h"
+
+namespace keles::server {
+namespace {
+
+template <class T>
+Task<void> keep(Task<T> t, std::optional<T>* out, RealLoop* loop) {
+  T r = co_await std::move(t);
+  out->emplace(std::move(r));
+  loop->stop();
+}
+Task<bool> done_after(Task<void> t) {
+  co_await std::move(t);
+  co_return true;
+}
+
+net::TlsIdentity certificate(const net::TlsIdentity& ca, std::string name, bool server,
+                             std::vector<std::string> groups, WallTime now,
+                             Duration validity = 24h) {
+  net::CertificateSpec s;
+  s.common_name = std::move(name);
+  s.organizations = std::move(groups);
+  s.server = server;
+  s.client = !server;
+  s.ip_addresses = {"127.0.0.1"};
+  s.not_before = now - 48h;
+  s.not_after = now + validity;
+  return *net::issue_certificate(ca, s);
+}
+
+// One server on one loop, with a client that is an administrator.
+struct Served {
+  std::unique_ptr<RealLoop> loop = make_real_loop();
+  Context ctx = Context::root(*loop);
+  SimDisk disk{*loop};
+  std::unique_ptr<Store> store;
+  std::unique_ptr<ApiServer> api;
+  std::unique_ptr<Front> front;
+  std::unique_ptr<net::Server> http;
+  net::TlsIdentity ca;
+  std::unique_ptr<net::HttpClient> client;
+
+  Served() {
+    store = *open_sim_store(disk);
+    net::CertificateSpec root;
+    root.common_name = "kubernetes";
+    root.not_before = loop->wall_now() - 72h;
+    root.not_after = loop->wall_now() + 240h;
+    ca = *net::make_ca(root);
+    api = std::make_unique<ApiServer>(store.get(), ApiServerOptions{});
+    front = std::make_unique<Front>(api.get(), FrontOptions{});
+    net::ServerOptions o;
+    o.tls = certificate(ca, "kube-apiserver", true, {}, loop->wall_now());
+    o.client_ca_pem = ca.certificate_pem;
+    auto started = net::Server::start({loop.get()}, o, front->handler());
+    if (!started.ok()) std::abort();
+    http = std::move(*started);
+    Status s = run(api->start(ctx));
+    EXPECT_TRUE(s.ok()) << s.to_string();
+    client = connect(certificate(ca, "admin", false, {"system:masters"}, loop->wall_now()));
+  }
+  ~Served() {
+    client.reset();
+    run(done_after(http->stop(ctx.with_timeout(2s))));
+  }
+
+  std::unique_ptr<net::HttpClient> connect(std::optional<net::TlsIdentity> identity) {
+    net::Endpoint e;
+    e.host = "127.0.0.1";
+    e.port = http->port();
+    net::ClientTls tls;
+    tls.ca_pem = ca.certificate_pem;
+    tls.identity = std::move(identity);
+    e.tls = tls;
+    return net::HttpClient::create(*loop, e);
+  }
+
+  template <class T>
+  T run(Task<T> t) {
+    std::optional<T> out;
+    spawn(*loop, keep(std::move(t), &out, loop.get()));
+    loop->run();
+    return std::move(*out);
+  }
+
+  net::Response send(std::string method, std::string target, std::string body = "",
+                     net::Headers headers = {}, net::HttpClient* by = nullptr) {
+    net::Request r;
+    r.method = std::move(method);
+    size_t q = target.find('?');
+    r.path = target.substr(0, q);
+    if (q != std::string::npos) r.query = target.substr(q + 1);
+    r.body = std::move(body);
+    r.headers = std::move(headers);
+    if (!r.body.empty() && !r.headers.get("Content-Type")) {
+      r.headers.add("Content-Type", "application/json");
+    }
+    auto got = run((by ? by : client.get())->send(ctx.with_timeout(10s), std::move(r)));
+    EXPECT_TRUE(got.ok()) << got.status().to_string();
+    return got.ok() ? std::move(*got) : net::Response{};
+  }
+};
+
+std::string config_map(const std::string& name) {
+  return R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + name +
+         R"("},"data":{"k":"v"}})";
+}
+constexpr const char* kMaps = "/api/v1/namespaces/default/configmaps";
+
+TEST(Front, Paths) {
+  Served s;
+  EXPECT_EQ(s.send("GET", "/healthz").body, "ok");
+  auto ready = s.send("GET", "/readyz?verbose");
+  EXPECT_EQ(ready.status, 200);
+  EXPECT_NE(ready.body.find("[+]etcd ok\n"), std::string::npos);
+  EXPECT_TRUE(ready.body.ends_with("readyz check passed\n"));
+  EXPECT_EQ(s.send("GET", "/livez/ping").body, "ok");
+  EXPECT_NE(s.send("GET", "/version").body.find("\"gitVersion\": \"v1.36"), std::string::npos);
+  EXPECT_NE(s.send("GET", "/metrics").body.find("process_cpu_seconds_total"), std::string::npos);
+  EXPECT_NE(s.send("GET", "/api").body.find("\"APIVersions\""), std::string::npos);
+  EXPECT_NE(s.send("GET", "/apis").body.find("\"apps\""), std::string::npos);
+  EXPECT_NE(s.send("GET", "/api/v1").body.find("\"pods/log\""), std::string::npos);
+  auto nothing = s.send("GET", "/apis/no.such/v1/things");
+  EXPECT_EQ(nothing.status, 404);
+  EXPECT_EQ(nothing.body, "404 page not found\n");
+}
+
+TEST(Front, CreateGetListDelete) {
+  Served s;
+  auto made = s.send("POST", kMaps, config_map("a"));
+  EXPECT_EQ(made.status, 201) << made.body;
+  EXPECT_TRUE(
+      made.body.starts_with(R"({"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a")"))
+      << made.body;
+  std::string one = std::string(kMaps) + "/a";
+  EXPECT_EQ(s.send("GET", one).body, made.body);
+  auto yaml = s.send("GET", one, "", {{"Accept", "application/yaml"}});
+  EXPECT_TRUE(yaml.body.starts_with("apiVersion: v1\n")) << yaml.body;
+  auto proto = s.send("GET", one, "", {{"Accept", "application/vnd.kubernetes.protobuf"}});
+  ASSERT_TRUE(proto.body.starts_with(kProtobufMagic));
+  auto decoded = decode_object_protobuf(*find_kind("v1", "ConfigMap"), proto.body);
+  ASSERT_TRUE(decoded.ok());
+  EXPECT_EQ(decoded->root["data"]["k"].as_string(), "v");
+
+  s.send("POST", kMaps, config_map("b"));
+  auto list = s.send("GET", std::string(kMaps) + "?limit=1");
+  auto tree = parse_json(list.body);
+  ASSERT_TRUE(tree.ok()) << list.body;
+  EXPECT_EQ(tree->root["kind"].as_string(), "ConfigMapList");
+  EXPECT_EQ(tree->root["items"].size(), 1u);
+  EXPECT_EQ(tree->root["metadata"]["remainingItemCount"].as_int(), 1);
+  EXPECT_FALSE(tree->root["metadata"]["continue"].as_string().empty());
+  auto binary = s.send("GET", kMaps, "", {{"Accept", "application/vnd.kubernetes.protobuf"}});
+  auto both = decode_object_protobuf(*find_kind("v1", "ConfigMapList"), binary.body);
+  ASSERT_TRUE(both.ok()) << both.status().to_string();
+  EXPECT_EQ(both->root["items"].size(), 2u);
+
+  auto gone = s.send("DELETE", one);
+  EXPECT_EQ(gone.status, 200);
+  auto status = parse_json(gone.body);
+  EXPECT_EQ(status->root["status"].as_string(), "Success");
+  EXPECT_EQ(status->root["details"]["kind"].as_string(), "configmaps");
+  EXPECT_EQ(s.send("GET", one).status, 404);
+}
+
+TEST(Front, TablesAndPartialObjects) {
+  Served s;
+  s.send("POST", kMaps, config_map("a"));
+  auto table =
+      s.send("GET", kMaps, "",
+             {{"Accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}});
+  auto t = parse_json(table.body);
+  ASSERT_TRUE(t.ok()) << table.body;
+  EXPECT_EQ(t->root["kind"].as_string(), "Table");
+  EXPECT_EQ(t->root["rows"].at(0)["cells"].at(0).as_string(), "a");
+  EXPECT_EQ(t->root["rows"].at(0)["object"]["kind"].as_string(), "PartialObjectMetadata");
+  EXPECT_EQ(t->root["columnDefinitions"].at(0)["name"].as_string(), "Name");
+  auto partial =
+      s.send("GET", kMaps, "",
+             {{"Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}});
+  auto p = parse_json(partial.body);
+  EXPECT_EQ(p->root["kind"].as_string(), "PartialObjectMetadataList");
+  EXPECT_TRUE(p->root["items"].at(0)["data"].is_null());
+}
+
+TEST(Front, Patch) {
+  Served s;
+  s.send("POST", kMaps, config_map("a"));
+  auto merged = s.send("PATCH", std::string(kMaps) + "/a", R"({"data":{"k":"w"}})",
+                       {{"Content-Type", "application/merge-patch+json"}});
+  EXPECT_EQ(merged.status, 200) << merged.body;
+  EXPECT_NE(merged.body.find(R"("data":{"k":"w"})"), std::string::npos);
+  auto odd = s.send("PATCH", std::string(kMaps) + "/a", "{}", {{"Content-Type", "text/plain"}});
+  EXPECT_EQ(odd.status, 415);
+}
+
+struct Bad {
+  const char* what;
+  const char *method, *target, *body, *content_type;
+  int code;
+  const char *reason, *message;  // the message begins so
+};
+
+TEST(Front, BadInput) {
+  Served s;
+  s.send("POST", kMaps, config_map("taken"));
+  const Bad kCases[] = {
+      {"unknown field", "POST", "/api/v1/namespaces/default/configmaps?fieldValidation=Strict",
+       R"({"metadata":{"name":"x"},"spec":{}})", "application/json", 400, "BadRequest",
+       "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: "
+       "unknown field \"spec\""},
+      {"wrong type", "POST", kMaps, R"({"metadata":{"name":5}})", "application/json", 400,
+       "BadRequest",
+       "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot "
+       "unmarshal number into Go struct field ObjectMeta.metadata.name of type string"},
+      {"no name", "POST", kMaps, R"({"data":{}})", "application/json", 422, "Invalid",
+       "ConfigMap \"\" is invalid: metadata.name: Required value: name or generateName is "
+       "required"},
+      {"invalid label", "POST", kMaps, R"({"metadata":{"name":"x","labels":{"a":"-"}}})",
+       "application/json", 422, "Invalid",
+       "ConfigMap \"x\" is invalid: metadata.labels: Invalid value"},
+      {"broken JSON", "POST", kMaps, "{", "application/json", 400, "BadRequest", ""},
+      {"broken YAML", "POST", kMaps, "a: [", "application/yaml", 400, "BadRequest", ""},
+      {"media type", "POST", kMaps, "{}", "text/plain", 415, "UnsupportedMediaType",
+       "the body of the request was in an unknown format"},
+      {"taken", "POST", kMaps, R"({"metadata":{"name":"taken"}})", "application/json", 409,
+       "AlreadyExists", "configmaps \"taken\" already exists"},
+      {"no namespace", "POST", "/api/v1/namespaces/no/configmaps", R"({"metadata":{"name":"x"}})",
+       "application/json", 404, "NotFound", "namespaces \"no\" not found"},
+      {"other namespace", "POST", kMaps, R"({"metadata":{"name":"x","namespace":"y"}})",
+       "application/json", 400, "BadRequest",
+       "the namespace of the provided object does not match the namespace sent on the request"},
+      {"absent", "GET", "/api/v1/namespaces/default/configmaps/x", "", "", 404, "NotFound",
+       "configmaps \"x\" not found"},
+      {"selector", "GET", "/api/v1/namespaces/default/configmaps?labelSelector=a%20b", "", "", 400,
+       "BadRequest", "unable to parse requirement"},
+      {"version", "GET", "/api/v1/namespaces/default/configmaps?resourceVersion=x", "", "", 400,
+       "BadRequest", ""},
+      {"future", "GET", "/api/v1/namespaces/default/configmaps?resourceVersion=99999", "", "", 504,
+       "Timeout", "Timeout: Too large resource version: 99999, current: "},
+      {"token", "GET", "/api/v1/namespaces/default/configmaps?continue=zz", "", "", 400,
+       "BadRequest", "continue key is not valid"},
+      {"method", "PUT", "/api/v1/namespaces/default/configmaps", "{}", "application/json", 405,
+       "MethodNotAllowed", "the server does not allow this method on the requested resource"},
+  };
+  const int64_t before = s.store->revision();
+  for (const Bad& c : kCases) {
+    SCOPED_TRACE(c.what);
+    net::Headers h;
+    if (*c.content_type) h.add("Content-Type", c.content_type);
+    auto got = s.send(c.method, c.target, c.body, h);
+    EXPECT_EQ(got.status, c.code) << got.body;
+    auto status = parse_json(got.body);
+    ASSERT_TRUE(status.ok()) << got.body;
+    EXPECT_EQ(status->root["kind"].as_string(), "Status");
+    EXPECT_EQ(status->root["status"].as_string(), "Failure");
+    EXPECT_EQ(status->root["code"].as_int(), c.code);
+    EXPECT_EQ(status->root["reason"].as_string(), c.reason) << got.body;
+    EXPECT_TRUE(status->root["message"].as_string().starts_with(c.message)) << got.body;
+  }
+  EXPECT_EQ(s.store->revision(), before) << "nothing is stored";
+  auto large = s.send("POST", kMaps, std::string(4 << 20, 'x'));
+  EXPECT_EQ(large.status, 413);
+}
+
+TEST(Front, UnknownFieldsWarn) {
+  Served s;
+  auto made = s.send("POST", kMaps, R"({"metadata":{"name":"x"},"spec":{}})");
+  EXPECT_EQ(made.status, 201);
+  EXPECT_EQ(made.headers.get("Warning").value_or(""), "299 - \"unknown field \\\"spec\\\"\"");
+}
+
+TEST(Front, WhoMayDoWhat) {
+  Served s;
+  auto nobody = s.connect(std::nullopt);
+  auto refused = s.send("GET", kMaps, "", {}, nobody.get());
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_NE(refused.body.find("configmaps is forbidden: User \\\"system:anonymous\\\" cannot list "
+                              "resource \\\"configmaps\\\" in API group \\\"\\\" in the namespace "
+                              "\\\"default\\\""),
+            std::string::npos)
+      << refused.body;
+  EXPECT_EQ(s.send("GET", "/version", "", {}, nobody.get()).status, 200);
+  EXPECT_EQ(s.send("GET", kMaps, "", {{"Authorization", "Bearer nonsense"}}, nobody.get()).status,
+            401);
+  auto user = s.connect(certificate(s.ca, "jane", false, {}, s.loop->wall_now()));
+  EXPECT_EQ(s.send("GET", kMaps, "", {}, user.get()).status, 403);
+  auto late = s.connect(certificate(s.ca, "jane", false, {}, s.loop->wall_now(), -24h));
+  EXPECT_EQ(s.send("GET", kMaps, "", {}, late.get()).status, 401);
+  auto review = s.send("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+                       R"({"spec":{"resourceAttributes":{"verb":"list","resource":"pods"}}})");
+  EXPECT_EQ(review.status, 201) << review.body;
+  EXPECT_NE(review.body.find("\"allowed\":true"), std::string::npos);
+}
+
+Task<Result<std::string>> read_lines(Context ctx, net::HttpClient* client, net::Request request,
+                                     size_t lines) {
+  auto stream = co_await client->open(ctx, std::move(request));
+  if (!stream.ok()) co_return stream.status();
+  std::string out;
+  while (static_cast<size_t>(std::count(out.begin(), out.end(), '\n')) < lines) {
+    auto piece = co_await (*stream)->read(ctx);
+    if (!piece.ok()) co_return piece.status();
+    if (piece->empty()) break;
+    out += *piece;
+  }
+  co_return out;
+}
+
+TEST(Front, Watch) {
+  Served s;
+  s.send("POST", kMaps, config_map("a"));
+  auto request = [](std::string query) {
+    net::Request r;
+    r.method = "GET";
+    r.path = kMaps;
+    r.query = std::move(query);
+    return r;
+  };
+  auto first = s.run(read_lines(s.ctx.with_timeout(5s), s.client.get(), request("watch=true"), 1));
+  ASSERT_TRUE(first.ok()) << first.status().to_string();
+  EXPECT_TRUE(first->starts_with(R"({"type":"ADDED","object":{"kind":"ConfigMap")")) << *first;
+  // What a list with a bookmark at its end looks like (sendInitialEvents).
+  auto streamed =
+      s.run(read_lines(s.ctx.with_timeout(5s), s.client.get(),
+                       request("watch=1&allowWatchBookmarks=true&sendInitialEvents=true&"
+                               "resourceVersionMatch=NotOlderThan"),
+                       2));
+  ASSERT_TRUE(streamed.ok());
+  EXPECT_NE(streamed->find(R"("k8s.io/initial-events-end":"true")"), std::string::npos)
+      << *streamed;
+  s.store->compact(s.store->revision());
+  auto expired = s.run(
+      read_lines(s.ctx.with_timeout(5s), s.client.get(), request("watch=1&resourceVersion=1"), 1));
+  ASSERT_TRUE(expired.ok());
+  EXPECT_TRUE(expired->starts_with(R"({"type":"ERROR","object":{"kind":"Status")")) << *expired;
+  EXPECT_NE(expired->find("too old resource version: 1 ("), std::string::npos);
+  EXPECT_NE(expired->find("\"code\":410"), std::string::npos);
+  auto over = s.run(
+      read_lines(s.ctx.with_timeout(5s), s.client.get(), request("watch=1&timeoutSeconds=1"), 99));
+  EXPECT_TRUE(over.ok()) << over.status().to_string();
+}
+
+TEST(RequestInfo, Paths) {
+  struct Case {
+    const char *method, *path, *query, *want;
+  };
+  const Case kCases[] = {
+      {"GET", "/api/v1/pods", "", "list /v1 pods//"},
+      {"GET", "/api/v1/pods", "watch=true", "watch /v1 pods//"},
+      {"GET", "/api/v1/namespaces", "", "list /v1 namespaces//"},
+      {"GET", "/api/v1/namespaces/x", "", "get /v1 namespaces/x/"},
+      {"PUT", "/api/v1/namespaces/x/finalize", "", "update /v1 namespaces/x/finalize"},
+      {"POST", "/api/v1/namespaces/x/pods", "", "create /v1 x pods//"},
+      {"POST", "/api/v1/namespaces/x/pods/p/exec", "", "create /v1 x pods/p/exec"},
+      {"DELETE", "/apis/apps/v1/namespaces/x/deployments", "",
+       "deletecollection apps/v1 x deployments//"},
+      {"PATCH", "/apis/apps/v1/namespaces/x/deployments/d", "", "patch apps/v1 x deployments/d/"},
+      {"GET", "/healthz", "", "get /healthz"},
+      {"GET", "/apis/apps/v1", "", "get /apis/apps/v1"},
+  };
+  for (const Case& c : kCases) {
+    RequestInfo i = parse_request_info(c.method, c.path, Query::parse(c.query));
+    std::string got = i.verb + " ";
+    if (i.is_resource) {
+      got += i.group + "/" + i.version + " " + (i.ns.empty() ? "" : i.ns + " ") + i.resource + "/" +
+             i.name + "/" + i.subresource;
+    } else {
+      got += i.path;
+    }
+    EXPECT_EQ(got, c.want);
+  }
+  auto proxied = parse_request_info("GET", "/api/v1/nodes/n/proxy/a/b", {});
+  EXPECT_EQ(proxied.rest, "/a/b");
+}
+
+}  // namespace
+}  // namespace keles::server
