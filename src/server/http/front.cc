@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "server/discovery.h"
 #include "server/http/exchange.h"
+#include "server/openapi.h"
 #include "server/registry/meta.h"
 
 namespace keles::server {
@@ -128,23 +129,38 @@ std::vector<HealthCheck> own_checks(ApiServer* server) {
   return out;
 }
 
+PathAnswer cached(Bytes bytes, std::string content_type, std::string etag, bool immutable,
+                  const std::string& if_none_match) {
+  PathAnswer out;
+  out.content_type = std::move(content_type);
+  out.etag = std::move(etag);
+  out.immutable = immutable;
+  if (!out.etag.empty() && if_none_match == out.etag) {
+    out.status = 304;
+  } else {
+    out.bytes = std::move(bytes);
+  }
+  return out;
+}
+
 PathSource discovery_source(ApiServer* server) {
   auto discovery = std::make_shared<const Discovery>(all_kinds());
   const std::string address =
       server->options().advertise_address + ":" + std::to_string(server->options().advertise_port);
-  return [discovery, address](const std::string& path, const std::string& accept,
-                              const std::string& if_none_match) -> std::optional<PathAnswer> {
-    auto found = discovery->get(path, accept, address);
+  return [discovery, address](const PathQuestion& q) -> std::optional<PathAnswer> {
+    auto found = discovery->get(q.path, q.accept, address);
     if (!found) return std::nullopt;
-    PathAnswer out;
-    out.etag = found->etag;
-    out.content_type = found->content_type;
-    if (!out.etag.empty() && if_none_match == out.etag) {
-      out.status = 304;
-    } else {
-      out.bytes = found->bytes;
-    }
-    return out;
+    return cached(found->bytes, found->content_type, found->etag, false, q.if_none_match);
+  };
+}
+
+PathSource openapi_source(const std::string& version) {
+  auto openapi = std::make_shared<const OpenApi>(all_kinds(), version);
+  return [openapi](const PathQuestion& q) -> std::optional<PathAnswer> {
+    auto found = openapi->get(q.path, q.hash, q.accept);
+    if (!found) return std::nullopt;
+    return cached(found->bytes, found->content_type, found->etag, found->immutable,
+                  q.if_none_match);
   };
 }
 
@@ -156,6 +172,7 @@ Front::Front(ApiServer* server, FrontOptions options)
   for (HealthCheck& c : options_.checks) checks.push_back(std::move(c));
   options_.checks = std::move(checks);
   options_.paths.push_back(discovery_source(server));
+  options_.paths.push_back(openapi_source(options_.git_version));
 }
 Front::~Front() = default;
 

@@ -30,9 +30,13 @@ struct PathAnswer {
   int status = 200;  // 304 without bytes when `if_none_match` names what there is
   std::shared_ptr<const std::string> bytes;
   std::string content_type, etag;
+  bool immutable = false;  // may be cached for ever
 };
-using PathSource = std::function<std::optional<PathAnswer>(
-    const std::string& path, const std::string& accept, const std::string& if_none_match)>;
+struct PathQuestion {
+  std::string path, accept, if_none_match;
+  std::string hash;  // the query's
+};
+using PathSource = std::function<std::optional<PathAnswer>(const PathQuestion&)>;
 
 struct FrontOptions {
   // How kubelets are reached for logs, exec, attach, port-forward and proxy. Their certificates

@@ -98,13 +98,15 @@ Task<void> Front::serve_path(Context, Exchange* x) {
     co_await x->answer_text(200, std::move(body), "application/json");
     co_return;
   }
+  PathQuestion question{path, x->header("Accept"), x->header("If-None-Match"),
+                        x->query.get("hash")};
   for (const PathSource& source : options_.paths) {
-    auto found = source(path, x->header("Accept"), x->header("If-None-Match"));
+    auto found = source(question);
     if (!found) continue;
     x->code = found->status;
     net::Headers h = x->headers(found->content_type);
     if (!found->etag.empty()) {
-      h.set("Cache-Control", "public");
+      h.set("Cache-Control", found->immutable ? "public, immutable" : "public");
       h.add("ETag", found->etag);
       h.add("Vary", "Accept");
     }
