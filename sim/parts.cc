@@ -3,13 +3,7 @@
 #include "api/apps_v1.h"
 #include "api/core_v1.h"
 #include "client/event_recorder.h"
-#include "controllers/deployment.h"
-#include "controllers/endpoints.h"
-#include "controllers/endpointslice.h"
-#include "controllers/node_ipam.h"
-#include "controllers/node_lifecycle.h"
-#include "controllers/replicaset.h"
-#include "controllers/taint_eviction.h"
+#include "controllers/manager.h"
 #include "scheduler/scheduler.h"
 #include "server/registry/keys.h"
 
@@ -23,32 +17,11 @@ namespace apps = api::apps_v1;
 
 class Controllers final : public Part {
  public:
-  explicit Controllers(Client& client) : client_(client), informers_(client) {
-    add<controllers::DeploymentController>();
-    add<controllers::ReplicaSetController>();
-    add<controllers::EndpointsController>();
-    add<controllers::EndpointSliceController>();
-    add<controllers::NodeIpamController>();
-    add<controllers::NodeLifecycleController>();
-    add<controllers::TaintEvictionController>();
-  }
-  Task<void> run(Context ctx) override {
-    TaskGroup tasks(client_.loop());
-    informers_.start(ctx);
-    for (auto& c : controllers_) tasks.spawn(c->run(ctx));
-    co_await tasks.join();
-    co_await informers_.join();
-  }
+  explicit Controllers(Client& client) : manager_(client, {}) {}
+  Task<void> run(Context ctx) override { co_await manager_.run(ctx); }
 
  private:
-  template <class C>
-  void add() {
-    controllers_.push_back(std::make_unique<C>(controllers::Deps{client_, informers_, options_}));
-  }
-  Client& client_;
-  InformerFactory informers_;
-  controllers::Options options_;
-  std::vector<std::unique_ptr<controllers::Controller>> controllers_;
+  controllers::Manager manager_;
 };
 
 // --- scheduler ---

@@ -46,4 +46,9 @@ bool Expectations::satisfied(const std::string& key) const {
   return loop_.now() - it->second.since > expiry_;
 }
 
+Duration Expectations::remaining(const std::string& key) const {
+  if (satisfied(key)) return Duration(0);
+  return keys_.at(key).since + expiry_ - loop_.now() + 1ms;
+}
+
 }  // namespace keles

@@ -27,6 +27,8 @@ class Expectations {
   void deletion_settled(const std::string& key, const std::string& uid);
   // Whether the key may act: nothing is open, or it has been open for too long.
   bool satisfied(const std::string& key) const;
+  // How long until satisfied() holds by time alone; 0 when it holds now.
+  Duration remaining(const std::string& key) const;
   void forget(const std::string& key) { keys_.erase(key); }
 
  private:

@@ -1,5 +1,7 @@
 #include "controllers/controller.h"
 
+#include <algorithm>
+
 #include "base/sync.h"
 
 namespace keles::controllers {
@@ -22,6 +24,66 @@ Task<void> Controller::run(Context ctx) {
       [this](Context c, std::string key) { return reconcile(std::move(c), std::move(key)); };
   co_await run_workers(ctx, &queue_, name_, workers_, body);
   co_await events_.join();
+}
+
+namespace {
+
+constexpr int kUnknownAttempts = 9;  // 100 ms and doubling: about 50 s
+
+bool is_unknown(const Status& s) {
+  return s.is(Reason::kOutcomeUnknown) || s.is(Reason::kTimeout) || s.is(Reason::kUnavailable);
+}
+
+}  // namespace
+
+Task<Result<ObjectPtr>> create_once(Context ctx, Client* client, const KindDesc* kind,
+                                    Document body) {
+  Value* meta = body.root.find("metadata");
+  std::string ns((*meta)["namespace"].as_string());
+  std::string prefix((*meta)["generateName"].as_string());
+  std::string name = prefix + client->loop().random().suffix(5);
+  meta->set(body.arena, "name", Value::string(body.arena.copy(name)));
+  bool in_doubt = false;
+  Duration wait = 100ms;
+  for (int attempt = 0;; ++attempt) {
+    auto r = co_await client->create(ctx, kind, ns, "", body.clone(), {});
+    Status s = r.status();
+    if (s.ok()) co_return std::move(r);
+    if (s.is(Reason::kAlreadyExists)) {
+      auto there = co_await client->get(ctx, kind, ns, name);
+      if (in_doubt && there.ok()) co_return std::move(there);  // our own earlier attempt
+      if (!in_doubt) {                                         // a stranger's: another name
+        name = prefix + client->loop().random().suffix(5);
+        meta->set(body.arena, "name", Value::string(body.arena.copy(name)));
+      }
+      s = there.status().ok() ? s : there.status();
+    } else if (!is_unknown(s)) {
+      co_return s;
+    } else {
+      in_doubt = in_doubt || !s.is(Reason::kUnavailable);
+    }
+    if (ctx.done()) co_return ctx.status();
+    if (attempt + 1 >= kUnknownAttempts) {
+      if (!in_doubt) co_return s;
+      co_return Status(Reason::kOutcomeUnknown, s.message());
+    }
+    TRY_CO(ctx.sleep(wait));
+    wait *= 2;
+  }
+}
+
+Task<Status> remove_once(Context ctx, Client* client, const KindDesc* kind, std::string ns,
+                         std::string name, DeleteOptions options) {
+  Duration wait = 100ms;
+  for (int attempt = 0;; ++attempt) {
+    auto r = co_await client->remove(ctx, kind, ns, name, options);
+    Status s = r.status();
+    // A conflict: another object has the name, so that ours is gone.
+    if (s.ok() || s.is(Reason::kNotFound) || s.is(Reason::kConflict)) co_return Status();
+    if (!is_unknown(s) || ctx.done() || attempt + 1 >= kUnknownAttempts) co_return s;
+    TRY_CO(ctx.sleep(wait));
+    wait *= 2;
+  }
 }
 
 std::pair<std::string, std::string> split_key(std::string_view key) {

@@ -71,6 +71,16 @@ class Controller {
   std::vector<InformerBase*> watched_;
 };
 
+// Creates an object of a name of our own choosing (its generateName and five characters), so that a
+// create whose reply was lost can be repeated without making a second object. The error is
+// kOutcomeUnknown only when the server stayed away for a minute.
+Task<Result<ObjectPtr>> create_once(Context ctx, Client* client, const KindDesc* kind,
+                                    Document body);
+// Deletes this very object (by uid), likewise repeated while the outcome is not known. That it was
+// gone already is success.
+Task<Status> remove_once(Context ctx, Client* client, const KindDesc* kind, std::string ns,
+                         std::string name, DeleteOptions options);
+
 // "ns/name" or "name".
 std::pair<std::string, std::string> split_key(std::string_view key);
 

@@ -262,7 +262,9 @@ Task<ReconcileResult> EndpointSliceController::reconcile(Context ctx, std::strin
   if (!has_selector(*service) || !service->metadata().deletion_timestamp().empty()) {
     co_return Status();
   }
-  if (!expectations_.satisfied(key)) co_return Status();
+  if (!expectations_.satisfied(key)) {
+    co_return ReconcileResult::after(expectations_.remaining(key));
+  }
   Selector selector = Selector::from_set(service->spec().selector());
   std::vector<Ref<Pod>> pods;
   for (auto& pod : pods_.list(parts.first)) {
@@ -276,7 +278,8 @@ Task<ReconcileResult> EndpointSliceController::reconcile(Context ctx, std::strin
   }
   for (auto& s : plan.create) {
     expectations_.expect_creations(key, 1);
-    auto r = co_await client().create<EndpointSlice>(ctx, s.take());
+    Document body = s.take();
+    auto r = co_await create_once(ctx, &client(), &kind_of<EndpointSlice>(), std::move(body));
     if (r.ok()) continue;
     if (!r.status().is(Reason::kOutcomeUnknown)) expectations_.creation_settled(key);
     if (r.status().is(Reason::kForbidden)) co_return Status();  // the namespace is going

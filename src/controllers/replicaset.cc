@@ -202,7 +202,9 @@ Task<ReconcileResult> ReplicaSetController::reconcile(Context ctx, std::string k
   if (may_act && !plan.remove.empty()) managed = co_await delete_pods(ctx, rs, plan.remove);
   Status s = co_await update_status(ctx, rs, &plan, managed);
   if (!managed.ok()) co_return managed;
-  co_return s;
+  if (!s.ok()) co_return s;
+  // What is never seen must not block for ever.
+  co_return ReconcileResult::after(expectations_.remaining(key));
 }
 
 Task<Status> ReplicaSetController::patch_pod(Context ctx, Ref<Pod> pod, Document patch) {
@@ -237,17 +239,19 @@ Task<Status> ReplicaSetController::claim(Context ctx, Ref<ReplicaSet> rs,
 
 Task<Status> ReplicaSetController::create_pod(Context ctx, Ref<ReplicaSet> rs) {
   auto pod = pod_from_template(rs->spec().template_(), kind_of<ReplicaSet>(), rs->metadata());
-  auto r = co_await client().create<Pod>(ctx, pod.take());
-  if (r.ok()) {
+  Document body = pod.take();
+  auto r = co_await create_once(ctx, &client(), &kind_of<Pod>(), std::move(body));
+  Status s = r.status();
+  if (s.ok()) {
     events().normal(reference_to(rs), "SuccessfulCreate",
-                    "Created pod: " + std::string((*r)->metadata().name()));
-  } else if (!r.status().is(Reason::kOutcomeUnknown) && !r.status().is(Reason::kTimeout)) {
+                    "Created pod: " + std::string((*r)->name()));
+  } else if (!s.is(Reason::kOutcomeUnknown) && !ctx.done()) {
     std::string key =
         std::string(rs->metadata().namespace_()) + "/" + std::string(rs->metadata().name());
     expectations_.creation_settled(key);  // it will never be seen
-    events().warning(reference_to(rs), "FailedCreate", "Error creating: " + r.status().message());
+    events().warning(reference_to(rs), "FailedCreate", "Error creating: " + s.message());
   }
-  co_return r.status();
+  co_return s;
 }
 
 Task<Status> ReplicaSetController::create_pods(Context ctx, Ref<ReplicaSet> rs, int n) {
@@ -277,18 +281,19 @@ Task<Status> ReplicaSetController::delete_pod(Context ctx, Ref<ReplicaSet> rs, R
   auto meta = pod->metadata();
   DeleteOptions o;
   o.uid = std::string(meta.uid());
-  Status s = co_await client().remove<Pod>(ctx, std::string(meta.namespace_()),
-                                           std::string(meta.name()), o);
+  bool marked = !meta.deletion_timestamp().empty();
+  Status s = co_await remove_once(ctx, &client(), &kind_of<Pod>(), std::string(meta.namespace_()),
+                                  std::string(meta.name()), o);
   if (s.ok()) {
-    events().normal(reference_to(rs), "SuccessfulDelete",
-                    "Deleted pod: " + std::string(meta.name()));
+    if (!marked) {
+      events().normal(reference_to(rs), "SuccessfulDelete",
+                      "Deleted pod: " + std::string(meta.name()));
+    }
     co_return s;
   }
-  if (s.is(Reason::kOutcomeUnknown) || s.is(Reason::kTimeout)) co_return s;
   std::string key =
       std::string(rs->metadata().namespace_()) + "/" + std::string(rs->metadata().name());
-  expectations_.deletion_settled(key, std::string(meta.uid()));
-  if (s.is(Reason::kNotFound) || s.is(Reason::kConflict)) co_return Status();  // gone already
+  if (!ctx.done()) expectations_.deletion_settled(key, std::string(meta.uid()));
   events().warning(reference_to(rs), "FailedDelete", "Error deleting: " + s.message());
   co_return s;
 }
