@@ -4,6 +4,7 @@
 #include "api/discovery_v1.h"
 #include "api/networking_v1.h"
 #include "api/scheduling_v1.h"
+#include "base/sync.h"
 #include "server/registry/services.h"
 
 namespace keles::server {
@@ -40,6 +41,12 @@ Task<Status> ensure_rbac(Context ctx, Registry* registry, auth::BootstrapObject*
   auto done = co_await registry->update(ctx, object->kind, object->ns, object->name, "",
                                         std::move(*merged), std::move(how));
   co_return done.status();
+}
+
+Task<void> ensure_rbac_into(Context ctx, Registry* registry, auth::BootstrapObject* object,
+                            Status* failed) {
+  Status s = co_await ensure_rbac(ctx, registry, object);
+  if (!s.ok()) *failed = s;
 }
 
 Document make_namespace(std::string_view name) {
@@ -138,10 +145,14 @@ Task<Status> bootstrap(Context ctx, ApiServer* server) {
                                     "Used for system critical pods that must run in the cluster, "
                                     "but can be moved to another node if necessary.")));
   std::vector<auth::BootstrapObject> roles = auth::bootstrap_rbac();
+  // Side by side: well over a hundred writes share a few syncs of the disk.
+  TaskGroup group(ctx.loop());
+  Status failed;
   for (auth::BootstrapObject& object : roles) {
-    Status s = co_await ensure_rbac(ctx, registry, &object);
-    if (!s.ok()) co_return s;
+    group.spawn(ensure_rbac_into(ctx, registry, &object, &failed));
   }
+  co_await group.join();
+  if (!failed.ok()) co_return failed;
   Draft<api::networking_v1::ServiceCIDREdit> cidr;
   cidr->edit_metadata().set_name("kubernetes");
   cidr->edit_spec().edit_cidrs().add(options.service_cidr);
