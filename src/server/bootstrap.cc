@@ -43,12 +43,6 @@ Task<Status> ensure_rbac(Context ctx, Registry* registry, auth::BootstrapObject*
   co_return done.status();
 }
 
-Task<void> ensure_rbac_into(Context ctx, Registry* registry, auth::BootstrapObject* object,
-                            Status* failed) {
-  Status s = co_await ensure_rbac(ctx, registry, object);
-  if (!s.ok()) *failed = s;
-}
-
 Document make_namespace(std::string_view name) {
   Draft<api::core_v1::NamespaceEdit> d;
   d->edit_metadata().set_name(name);
@@ -127,41 +121,70 @@ Task<Status> replace(Context ctx, Registry* registry, const KindDesc* kind, Docu
 
 }  // namespace
 
+namespace {
+
+Task<void> record(Task<Status> t, Status* first) {
+  Status s = co_await std::move(t);
+  if (!s.ok() && first->ok()) *first = s;
+}
+
+// Side by side: writers that come together share one sync of the disk.
+class Batch {
+ public:
+  explicit Batch(Loop& loop) : group_(loop) {}
+  void add(Task<Status> t) { group_.spawn(record(std::move(t), &first_)); }
+  Task<Status> finish() {
+    co_await group_.join();
+    co_return first_;
+  }
+
+ private:
+  TaskGroup group_;
+  Status first_;
+};
+
+Document make_cidr(const std::string& range) {
+  Draft<api::networking_v1::ServiceCIDREdit> d;
+  d->edit_metadata().set_name("kubernetes");
+  d->edit_spec().edit_cidrs().add(range);
+  return d.take();
+}
+
+}  // namespace
+
 Task<Status> bootstrap(Context ctx, ApiServer* server) {
   Registry* registry = &server->registry();
   const ApiServerOptions& options = server->options();
+  Batch namespaces(ctx.loop());
   for (const char* name : {"default", "kube-system", "kube-public", "kube-node-lease"}) {
-    TRY_CO(ensure(ctx, registry, &kind_of<api::core_v1::Namespace>(), "", make_namespace(name)));
+    namespaces.add(
+        ensure(ctx, registry, &kind_of<api::core_v1::Namespace>(), "", make_namespace(name)));
   }
-  Status repaired = co_await registry->services().repair(ctx);
-  if (!repaired.ok()) co_return repaired.with_prefix("repair of service allocations");
-  const KindDesc* classes = &kind_of<api::scheduling_v1::PriorityClass>();
-  TRY_CO(ensure(ctx, registry, classes, "",
-                make_priority_class("system-node-critical", 2000001000,
-                                    "Used for system critical pods that must not be moved from "
-                                    "their current node.")));
-  TRY_CO(ensure(ctx, registry, classes, "",
-                make_priority_class("system-cluster-critical", 2000000000,
-                                    "Used for system critical pods that must run in the cluster, "
-                                    "but can be moved to another node if necessary.")));
+  Status s = co_await namespaces.finish();
+  if (!s.ok()) co_return s;
+  s = co_await registry->services().repair(ctx);
+  if (!s.ok()) co_return s.with_prefix("repair of service allocations");
+
   std::vector<auth::BootstrapObject> roles = auth::bootstrap_rbac();
-  // Side by side: well over a hundred writes share a few syncs of the disk.
-  TaskGroup group(ctx.loop());
-  Status failed;
-  for (auth::BootstrapObject& object : roles) {
-    group.spawn(ensure_rbac_into(ctx, registry, &object, &failed));
-  }
-  co_await group.join();
-  if (!failed.ok()) co_return failed;
-  Draft<api::networking_v1::ServiceCIDREdit> cidr;
-  cidr->edit_metadata().set_name("kubernetes");
-  cidr->edit_spec().edit_cidrs().add(options.service_cidr);
-  TRY_CO(ensure(ctx, registry, &kind_of<api::networking_v1::ServiceCIDR>(), "", cidr.take()));
-  TRY_CO(ensure(ctx, registry, &kind_of<api::core_v1::Service>(), "default",
-                make_service(options, registry->services().address(1))));
-  TRY_CO(replace(ctx, registry, &kind_of<api::discovery_v1::EndpointSlice>(), make_slice(options)));
-  TRY_CO(replace(ctx, registry, &kind_of<api::core_v1::Endpoints>(), make_endpoints(options)));
-  co_return Status();
+  Batch rest(ctx.loop());
+  for (auth::BootstrapObject& object : roles) rest.add(ensure_rbac(ctx, registry, &object));
+  const KindDesc* classes = &kind_of<api::scheduling_v1::PriorityClass>();
+  rest.add(ensure(ctx, registry, classes, "",
+                  make_priority_class("system-node-critical", 2000001000,
+                                      "Used for system critical pods that must not be moved from "
+                                      "their current node.")));
+  rest.add(ensure(ctx, registry, classes, "",
+                  make_priority_class("system-cluster-critical", 2000000000,
+                                      "Used for system critical pods that must run in the "
+                                      "cluster, but can be moved to another node if necessary.")));
+  rest.add(ensure(ctx, registry, &kind_of<api::networking_v1::ServiceCIDR>(), "",
+                  make_cidr(options.service_cidr)));
+  rest.add(ensure(ctx, registry, &kind_of<api::core_v1::Service>(), "default",
+                  make_service(options, registry->services().address(1))));
+  rest.add(
+      replace(ctx, registry, &kind_of<api::discovery_v1::EndpointSlice>(), make_slice(options)));
+  rest.add(replace(ctx, registry, &kind_of<api::core_v1::Endpoints>(), make_endpoints(options)));
+  co_return co_await rest.finish();
 }
 
 }  // namespace keles::server

@@ -7,11 +7,11 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "machinery/codec_protobuf.h"  // append_varint
 #include "store/memory_store.h"
 
 namespace keles {
 
-void append_varint(std::string& out, uint64_t v);
 bool take_varint(std::string_view& in, uint64_t& v);  // false when cut short or too long
 
 std::string encode_record_value(const LogRecord& r);
