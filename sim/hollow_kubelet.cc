@@ -91,16 +91,31 @@ Task<void> HollowKubelet::run(Context ctx) {
   tasks_.spawn(keep_registered(ctx));
   Status synced = co_await informers_->wait_synced(ctx);
   if (synced.ok()) {
-    // Addresses of pods that went while no agent ran.
-    std::set<std::string> here;
-    for (const ObjectPtr& o : pods_->list()) here.insert(std::string(o->uid()));
-    std::erase_if(machine_.addresses, [&](const auto& a) { return !here.contains(a.first); });
-    std::erase_if(machine_.running, [&](const auto& uid) { return !here.contains(uid); });
+    co_await forget_gone_pods(ctx);
     co_await run_workers(ctx, &queue_, "pods", options_.workers,
                          [this](Context c, std::string key) { return sync_pod(c, key); });
   }
   co_await tasks_.join();
   co_await informers_->join();
+}
+
+// Frees what pods held that went while no agent ran. What is gone must be asked of the server's
+// newest state: the informer may have begun with an older one.
+Task<void> HollowKubelet::forget_gone_pods(Context ctx) {
+  ListOptions options;
+  options.field_selector = "spec.nodeName=" + machine_.name;
+  while (!ctx.done()) {
+    Context call = ctx.with_timeout(10s);
+    auto pods = co_await client_.list(call, &kind_of<core::Pod>(), "", options);
+    if (pods.ok()) {
+      std::set<std::string> here;
+      for (const ObjectPtr& o : pods->items) here.insert(std::string(o->uid()));
+      std::erase_if(machine_.addresses, [&](const auto& a) { return !here.contains(a.first); });
+      std::erase_if(machine_.running, [&](const auto& uid) { return !here.contains(uid); });
+      break;
+    }
+    (void)co_await ctx.sleep(1s);
+  }
 }
 
 Task<void> HollowKubelet::keep_registered(Context ctx) {

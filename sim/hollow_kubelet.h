@@ -43,6 +43,7 @@ class HollowKubelet {
   Task<void> run(Context ctx);
 
  private:
+  Task<void> forget_gone_pods(Context ctx);
   Task<void> keep_registered(Context ctx);
   Task<Status> register_node(Context ctx);
   Task<Status> renew_lease(Context ctx);

@@ -15,10 +15,16 @@ namespace apps = api::apps_v1;
 
 // --- controllers ---
 
+controllers::Options controller_options() {
+  controllers::Options o;
+  o.root_ca_pem = "the simulated cluster's certificate";
+  return o;
+}
+
 class Controllers final : public Part {
  public:
-  explicit Controllers(Client& client) : manager_(client, {}) {}
-  Task<void> run(Context ctx) override { co_await manager_.run(ctx); }
+  explicit Controllers(Client& client) : manager_(client, controller_options()) {}
+  Task<void> run(Context ctx) override { return manager_.run(std::move(ctx)); }
 
  private:
   controllers::Manager manager_;
@@ -68,23 +74,12 @@ class User final : public Part {
   static constexpr int kDeployments = 5;
   Random& random() { return client_.loop().random(); }
   std::string some_name() { return "app-" + std::to_string(random().below(kDeployments)); }
-  Task<Status> ensure_account(Context ctx);
   Task<Status> create(Context ctx, std::string name);
   Task<Status> change(Context ctx, std::string name);
   Task<Status> remove(Context ctx, std::string name);
   Task<Status> remove_pod(Context ctx);
   Client& client_;
 };
-
-// The service account controller's work, for worlds without it.
-Task<Status> User::ensure_account(Context ctx) {
-  Draft<core::ServiceAccountEdit> d;
-  d->edit_metadata().set_name("default");
-  d->edit_metadata().set_namespace_("default");
-  auto made = co_await client_.Client::create<core::ServiceAccount>(ctx, d.take());
-  if (made.ok() || made.status().is(Reason::kAlreadyExists)) co_return Status();
-  co_return made.status();
-}
 
 Task<Status> User::create(Context ctx, std::string name) {
   Draft<apps::DeploymentEdit> d;
@@ -139,12 +134,6 @@ Task<Status> User::remove_pod(Context ctx) {
 }
 
 Task<void> User::run(Context ctx) {
-  for (;;) {
-    Context call = ctx.with_timeout(10s);
-    Status s = co_await ensure_account(call);
-    if (s.ok() || ctx.done()) break;
-    (void)co_await ctx.sleep(1s);
-  }
   int started = 0;
   while (!ctx.done()) {
     Context call = ctx.with_timeout(10s);

@@ -51,6 +51,16 @@ struct World::Server {
 
 namespace {
 
+void print_state(const StoreSnapshot& snapshot) {
+  for (std::string prefix : {"/registry/minions/", "/registry/deployments/",
+                             "/registry/replicasets/", "/registry/pods/"}) {
+    snapshot.scan(prefix, "", [](std::string_view, const ObjectPtr& o) {
+      std::printf("%s\n", o->json()->c_str());
+      return true;
+    });
+  }
+}
+
 Task<void> boot(Context ctx, ApiServer* api) {
   while (!ctx.done()) {
     Status s = co_await api->start(ctx);
@@ -306,7 +316,10 @@ Outcome World::run() {
   calm();
   TimePoint calm_since = loop_.now();
   std::string why;
-  if (!settle(options_.heal_limit, &why)) checker_.violation("does not converge: " + why);
+  if (!settle(options_.heal_limit, &why)) {
+    checker_.violation("does not converge: " + why);
+    if (options_.verbose && store()) print_state(*store()->snapshot());
+  }
   outcome_.healed_after = loop_.now() - calm_since;
 
   note("quiet");
