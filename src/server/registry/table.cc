@@ -1,8 +1,61 @@
-// The list of kinds with hooks. To add one: write registry/<kind>.cc, name its strategy here.
-#include "server/registry/strategy.h"
+// The list of kinds with hooks. To add one: write registry/<kind>.cc, name its strategy in
+// strategies.h and here.
+#include "server/registry/strategies.h"
 
 namespace keles::registry {
 
-std::vector<const Strategy*> all_strategies() { return {}; }
+std::vector<const Strategy*> all_strategies() {
+  return {&kJobStrategy,
+          &kCronJobStrategy,
+          &kComponentStatusStrategy,
+          &kNodeStrategy,
+          &kNamespaceStrategy,
+          &kLeaseStrategy,
+          &kEventStrategy,
+          &kEventsEventStrategy,
+          &kConfigMapStrategy,
+          &kSecretStrategy,
+          &kServiceAccountStrategy,
+          &kResourceQuotaStrategy,
+          &kEndpointsStrategy,
+          &kEndpointSliceStrategy,
+          &kIngressStrategy,
+          &kIngressClassStrategy,
+          &kNetworkPolicyStrategy,
+          &kServiceCidrStrategy,
+          &kIpAddressStrategy,
+          &kPodStrategy,
+          &kPodTemplateStrategy,
+          &kPodDisruptionBudgetStrategy,
+          &kHorizontalPodAutoscalerStrategy,
+          &kFlowSchemaStrategy,
+          &kPriorityLevelStrategy,
+          &kResourceClaimStrategy,
+          &kRoleStrategy,
+          &kClusterRoleStrategy,
+          &kRoleBindingStrategy,
+          &kClusterRoleBindingStrategy,
+          &kPriorityClassStrategy,
+          &kCsrStrategy,
+          &kMutatingWebhooksStrategy,
+          &kValidatingWebhooksStrategy,
+          &kValidatingPolicyStrategy,
+          &kMutatingPolicyStrategy,
+          &kValidatingPolicyBindingStrategy,
+          &kMutatingPolicyBindingStrategy,
+          &kApiServiceStrategy,
+          &kServiceStrategy,
+          &kPersistentVolumeStrategy,
+          &kPersistentVolumeClaimStrategy,
+          &kStorageClassStrategy,
+          &kCsiNodeStrategy,
+          &kCsiDriverStrategy,
+          &kDeploymentStrategy,
+          &kReplicaSetStrategy,
+          &kReplicationControllerStrategy,
+          &kStatefulSetStrategy,
+          &kDaemonSetStrategy,
+          &kControllerRevisionStrategy};
+}
 
 }  // namespace keles::registry

@@ -4,6 +4,7 @@
 #include "machinery/validation.h"
 #include "server/admission/admission.h"
 #include "server/registry/convert.h"
+#include "server/registry/described.h"
 #include "server/registry/keys.h"
 #include "server/registry/machine.h"
 #include "server/registry/meta.h"
@@ -222,6 +223,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
 
   FieldErrors errors;
   validate_object_meta(errors, metadata(body.root), kind.namespaced, name_check(kind, strategy));
+  validate_described(errors, *kind.type, body.root);
   if (strategy.validate) strategy.validate(hooks, body.root, errors);
   if (!errors.empty()) {
     co_return Status::invalid(served->group, served->kind, name, std::move(errors));
@@ -333,6 +335,7 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   validate_object_meta_update(errors, metadata(next.root), metadata(before),
                               strategy.allow_unconditional_update || !subresource.empty());
   if (subresource.empty()) {
+    validate_described(errors, *kind.type, next.root);
     if (strategy.validate) strategy.validate(hooks, next.root, errors);
     if (strategy.validate_update) strategy.validate_update(hooks, next.root, before, errors);
   } else if (subresource == "status") {

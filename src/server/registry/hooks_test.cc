@@ -1,0 +1,412 @@
+// What kubectl prints of objects, and what is refused, kind by kind: YAML in, rows or errors out.
+#include <gtest/gtest.h>
+
+#include "machinery/codec_yaml.h"
+#include "machinery/time.h"
+#include "server/registry/described.h"
+#include "server/registry/print_table.h"
+#include "server/registry/strategies.h"
+
+namespace keles::registry {
+namespace {
+
+using Lines = std::vector<std::string>;
+
+struct Case {
+  const KindDesc* kind;
+  HookContext ctx;
+  explicit Case(std::string_view api_version, std::string_view name)
+      : kind(find_kind(api_version, name)) {
+    ctx.kind = kind;
+    ctx.namespace_ = "default";
+    ctx.now = *parse_time("2026-01-01T01:00:00Z");
+  }
+};
+
+DocumentPtr doc(std::string_view yaml) {
+  auto d = parse_yaml(yaml);
+  EXPECT_TRUE(d.ok()) << d.status().message() << "\n" << yaml;
+  return std::make_shared<Document>(std::move(*d));
+}
+
+// One row, its cells joined by " | ".
+std::string row(std::string_view api_version, std::string_view kind, std::string_view yaml) {
+  Case c(api_version, kind);
+  TableBuilder t(c.ctx, IncludeObject::kNone);
+  t.add(doc(yaml));
+  Document table = t.finish("5");
+  std::string s;
+  for (const Value& cell : table.root["rows"].at(0)["cells"].items()) {
+    if (!s.empty()) s += " | ";
+    s += cell.is_int()    ? std::to_string(cell.as_int())
+         : cell.is_bool() ? (cell.as_bool() ? "true" : "false")
+                          : std::string(cell.as_string());
+  }
+  return s;
+}
+
+Lines texts(const FieldErrors& errors) {
+  Lines out;
+  for (const StatusCause& e : errors) out.push_back(e.field + ": " + e.message);
+  return out;
+}
+
+Lines errors(std::string_view api_version, std::string_view kind, std::string_view yaml) {
+  Case c(api_version, kind);
+  DocumentPtr d = doc(yaml);
+  FieldErrors e;
+  validate_described(e, *c.kind->type, d->root);
+  const Strategy& s = strategy_of(*c.kind);
+  if (s.validate) s.validate(c.ctx, d->root, e);
+  return texts(e);
+}
+
+Lines update_errors(std::string_view api_version, std::string_view kind, std::string_view before,
+                    std::string_view now) {
+  Case c(api_version, kind);
+  FieldErrors e;
+  strategy_of(*c.kind).validate_update(c.ctx, doc(now)->root, doc(before)->root, e);
+  return texts(e);
+}
+
+constexpr std::string_view kMeta =
+    "metadata: {name: x, namespace: default, creationTimestamp: '2026-01-01T00:00:00Z'}\n";
+
+std::string pod_row(std::string_view rest) {
+  return row("v1", "Pod", std::string(kMeta) + std::string(rest));
+}
+
+TEST(Table, Pods) {
+  EXPECT_EQ(pod_row("spec: {nodeName: n1, containers: [{name: a}, {name: b}]}\n"
+                    "status:\n  phase: Running\n  podIPs: [{ip: 10.0.0.1}]\n  containerStatuses:\n"
+                    "  - {name: a, ready: true, restartCount: 0, state: {running: {}}}\n"
+                    "  - {name: b, ready: true, restartCount: 2, state: {running: {}}, lastState: "
+                    "{terminated: {exitCode: 1, finishedAt: '2026-01-01T00:55:00Z'}}}\n"),
+            "x | 2/2 | Running | 2 (5m ago) | 60m | 10.0.0.1 | n1 | <none> | <none>");
+  EXPECT_EQ(pod_row("spec: {containers: [{name: a}]}\nstatus: {phase: Pending}\n"),
+            "x | 0/1 | Pending | 0 | 60m | <none> | <none> | <none> | <none>");
+  EXPECT_EQ(pod_row("spec: {containers: [{name: a}]}\nstatus:\n  phase: Running\n"
+                    "  containerStatuses: [{name: a, restartCount: 3, state: {waiting: {reason: "
+                    "CrashLoopBackOff}}}]\n"),
+            "x | 0/1 | CrashLoopBackOff | 3 | 60m | <none> | <none> | <none> | <none>");
+  EXPECT_EQ(pod_row("spec: {containers: [{name: a}]}\nstatus:\n  phase: Pending\n"
+                    "  containerStatuses: [{name: a, state: {waiting: {reason: ErrImagePull}}}]\n"),
+            "x | 0/1 | ErrImagePull | 0 | 60m | <none> | <none> | <none> | <none>");
+  EXPECT_EQ(pod_row("spec: {containers: [{name: a}], initContainers: [{name: i}]}\n"
+                    "status:\n  phase: Pending\n  initContainerStatuses: [{name: i, state: "
+                    "{running: {}}}]\n"
+                    "  containerStatuses: [{name: a, state: {waiting: {reason: "
+                    "PodInitializing}}}]\n"),
+            "x | 0/1 | Init:0/1 | 0 | 60m | <none> | <none> | <none> | <none>");
+  EXPECT_EQ(pod_row("spec: {containers: [{name: a}]}\nstatus:\n  phase: Succeeded\n"
+                    "  containerStatuses: [{name: a, state: {terminated: {exitCode: 0, reason: "
+                    "Completed}}}]\n"),
+            "x | 0/1 | Completed | 0 | 60m | <none> | <none> | <none> | <none>");
+  EXPECT_EQ(pod_row("spec: {containers: [{name: a}]}\nstatus:\n  phase: Failed\n"
+                    "  containerStatuses: [{name: a, state: {terminated: {exitCode: 137, reason: "
+                    "OOMKilled}}}]\n"),
+            "x | 0/1 | OOMKilled | 0 | 60m | <none> | <none> | <none> | <none>");
+  EXPECT_EQ(row("v1", "Pod",
+                "metadata: {name: x, deletionTimestamp: '2026-01-01T00:59:00Z', "
+                "creationTimestamp: '2026-01-01T00:00:00Z'}\nspec: {containers: [{name: a}], "
+                "readinessGates: [{conditionType: g}]}\nstatus: {phase: Running, conditions: "
+                "[{type: g, status: 'True'}]}\n"),
+            "x | 0/1 | Terminating | 0 | 60m | <none> | <none> | <none> | 1/1");
+  // A sidecar that runs counts among the ready; one that ended beside it does not.
+  EXPECT_EQ(pod_row("spec: {containers: [{name: a}], initContainers: [{name: i, restartPolicy: "
+                    "Always}]}\nstatus:\n  phase: Running\n  initContainerStatuses: [{name: i, "
+                    "started: true, ready: true, restartCount: 1, state: {running: {}}}]\n"
+                    "  containerStatuses: [{name: a, ready: true, state: {running: {}}}]\n"),
+            "x | 2/2 | Running | 1 | 60m | <none> | <none> | <none> | <none>");
+}
+
+TEST(Table, Nodes) {
+  EXPECT_EQ(row("v1", "Node",
+                "metadata: {name: n1, creationTimestamp: '2025-12-22T00:00:00Z', labels: "
+                "{node-role.kubernetes.io/control-plane: ''}}\nspec: {unschedulable: true}\n"
+                "status:\n  conditions: [{type: Ready, status: 'True'}]\n  addresses: [{type: "
+                "InternalIP, address: 10.1.1.1}]\n  nodeInfo: {kubeletVersion: v1.36.0, osImage: "
+                "Debian, kernelVersion: '6.1', containerRuntimeVersion: 'containerd://1.6'}\n"),
+            "n1 | Ready,SchedulingDisabled | control-plane | 10d | v1.36.0 | 10.1.1.1 | <none> | "
+            "Debian | 6.1 | containerd://1.6");
+  EXPECT_EQ(row("v1", "Node", "metadata: {name: n1}\n"),
+            "n1 | Unknown | <none> | <unknown> |  | <none> | <none> | <unknown> | <unknown> | "
+            "<unknown>");
+}
+
+TEST(Table, Workloads) {
+  std::string spec =
+      "spec: {replicas: 3, selector: {matchLabels: {app: x}}, template: {spec: {containers: "
+      "[{name: a, image: i:1}, {name: b, image: j}]}}}\n";
+  EXPECT_EQ(row("apps/v1", "Deployment",
+                std::string(kMeta) + spec +
+                    "status: {readyReplicas: 2, updatedReplicas: 3, availableReplicas: 2}\n"),
+            "x | 2/3 | 3 | 2 | 60m | a,b | i:1,j | app=x");
+  EXPECT_EQ(row("apps/v1", "ReplicaSet", std::string(kMeta) + spec + "status: {replicas: 3}\n"),
+            "x | 3 | 3 | 0 | 60m | a,b | i:1,j | app=x");
+  EXPECT_EQ(row("apps/v1", "StatefulSet", std::string(kMeta) + spec),
+            "x | 0/3 | 60m | a,b | i:1,j");
+  EXPECT_EQ(row("apps/v1", "DaemonSet", std::string(kMeta) + spec),
+            "x | 0 | 0 | 0 | 0 | 0 | <none> | 60m | a,b | i:1,j | app=x");
+  EXPECT_EQ(row("batch/v1", "Job",
+                std::string(kMeta) +
+                    "spec: {completions: 2, template: {spec: {containers: [{name: a, image: "
+                    "i}]}}}\nstatus: {succeeded: 1, startTime: '2026-01-01T00:59:30Z'}\n"),
+            "x | Running | 1/2 | 30s | 60m | a | i | <none>");
+  EXPECT_EQ(row("batch/v1", "CronJob",
+                std::string(kMeta) + "spec: {schedule: '* * * * *', suspend: false}\n"),
+            "x | * * * * * | <none> | False | 0 | <none> | 60m |  |  | <none>");
+}
+
+TEST(Table, Network) {
+  EXPECT_EQ(row("v1", "Service",
+                std::string(kMeta) +
+                    "spec: {type: NodePort, clusterIP: 10.96.0.9, clusterIPs: [10.96.0.9], "
+                    "selector: {app: x}, ports: [{port: 80, nodePort: 30080, protocol: TCP}, "
+                    "{port: 53, protocol: UDP}]}\n"),
+            "x | NodePort | 10.96.0.9 | <none> | 80:30080/TCP,53/UDP | 60m | app=x");
+  EXPECT_EQ(row("v1", "Service", std::string(kMeta) + "spec: {type: LoadBalancer}\n"),
+            "x | LoadBalancer | <none> | <pending> | <none> | 60m | <none>");
+  EXPECT_EQ(row("v1", "Endpoints",
+                std::string(kMeta) +
+                    "subsets: [{addresses: [{ip: 1.1.1.1}, {ip: 1.1.1.2}, {ip: 1.1.1.3}, {ip: "
+                    "1.1.1.4}], ports: [{port: 80}]}]\n"),
+            "x | 1.1.1.1:80,1.1.1.2:80,1.1.1.3:80 + 1 more... | 60m");
+  EXPECT_EQ(
+      row("discovery.k8s.io/v1", "EndpointSlice",
+          std::string(kMeta) +
+              "addressType: IPv4\nports: [{port: 80}]\nendpoints: [{addresses: [1.1.1.1]}]\n"),
+      "x | IPv4 | 80 | 1.1.1.1 | 60m");
+  EXPECT_EQ(
+      row("networking.k8s.io/v1", "Ingress", std::string(kMeta) + "spec: {rules: [{host: a.b}]}\n"),
+      "x | <none> | a.b |  | 80 | 60m");
+}
+
+TEST(Table, Others) {
+  std::string m(kMeta);
+  EXPECT_EQ(row("v1", "ConfigMap", m + "data: {a: b}\nbinaryData: {c: ''}\n"), "x | 2 | 60m");
+  EXPECT_EQ(row("v1", "Secret", m + "type: Opaque\ndata: {a: b}\n"), "x | Opaque | 1 | 60m");
+  EXPECT_EQ(row("v1", "Namespace", m + "status: {phase: Active}\n"), "x | Active | 60m");
+  EXPECT_EQ(row("rbac.authorization.k8s.io/v1", "Role", m), "x | 2026-01-01T00:00:00Z");
+  EXPECT_EQ(row("rbac.authorization.k8s.io/v1", "RoleBinding",
+                m + "roleRef: {kind: Role, name: r}\nsubjects: [{kind: User, name: u}, {kind: "
+                    "ServiceAccount, name: s, namespace: n1}]\n"),
+            "x | Role/r | 60m | u |  | n1/s");
+  EXPECT_EQ(row("v1", "Event",
+                m + "type: Warning\nreason: BackOff\nmessage: 'm '\ninvolvedObject: {kind: Pod, "
+                    "name: p}\nlastTimestamp: '2026-01-01T00:59:50Z'\nfirstTimestamp: "
+                    "'2026-01-01T00:00:00Z'\nsource: {component: kubelet, host: n1}\ncount: 4\n"),
+            "10s | Warning | BackOff | pod/p |  | kubelet, n1 | m | 60m | 4 | x");
+  EXPECT_EQ(row("policy/v1", "PodDisruptionBudget",
+                m + "spec: {minAvailable: 50%}\nstatus: {disruptionsAllowed: 1}\n"),
+            "x | 50% | N/A | 1 | 60m");
+  EXPECT_EQ(row("v1", "PersistentVolumeClaim",
+                m + "spec: {volumeName: v, storageClassName: s, volumeMode: Filesystem}\nstatus: "
+                    "{phase: Bound, accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}}\n"),
+            "x | Bound | v | 1Gi | RWO | s | <unset> | 60m | Filesystem");
+  EXPECT_EQ(row("storage.k8s.io/v1", "StorageClass",
+                "metadata: {name: x, annotations: {storageclass.kubernetes.io/is-default-class: "
+                "'true'}, creationTimestamp: '2026-01-01T00:00:00Z'}\nprovisioner: p\n"
+                "volumeBindingMode: Immediate\n"),
+            "x (default) | p | Delete | Immediate | false | 60m");
+  EXPECT_EQ(row("scheduling.k8s.io/v1", "PriorityClass", m + "value: 5\n"),
+            "x | 5 | false | 60m | ");
+  EXPECT_EQ(row("coordination.k8s.io/v1", "Lease", m + "spec: {holderIdentity: h}\n"),
+            "x | h | 60m");
+  EXPECT_EQ(row("autoscaling/v2", "HorizontalPodAutoscaler",
+                m + "spec: {maxReplicas: 5, scaleTargetRef: {kind: Deployment, name: d}, metrics: "
+                    "[{type: Resource, resource: {name: cpu, target: {type: Utilization, "
+                    "averageUtilization: 50}}}]}\nstatus: {currentReplicas: 1}\n"),
+            "x | Deployment/d | cpu: <unknown>/50% | <unset> | 5 | 1 | 60m");
+}
+
+TEST(Table, Form) {
+  Case c("v1", "ConfigMap");
+  TableBuilder t(c.ctx, IncludeObject::kMetadata);
+  t.add(doc(kMeta));
+  Document table = t.finish("7", "more", 3);
+  const Value& r = table.root;
+  EXPECT_EQ(r["kind"].as_string(), "Table");
+  EXPECT_EQ(r["metadata"]["resourceVersion"].as_string(), "7");
+  EXPECT_EQ(r["metadata"]["remainingItemCount"].as_int(), 3);
+  EXPECT_EQ(r["columnDefinitions"].at(0)["format"].as_string(), "name");
+  EXPECT_EQ(r["columnDefinitions"].at(2)["format"].as_string(), "");
+  EXPECT_EQ(r["rows"].at(0)["object"]["kind"].as_string(), "PartialObjectMetadata");
+  EXPECT_EQ(r["rows"].at(0)["object"]["metadata"]["name"].as_string(), "x");
+}
+
+// Cells are set for every column that has no path, of every kind.
+TEST(Table, EveryColumnIsFilled) {
+  for (const KindDesc* kind : all_kinds()) {
+    bool computed = false;
+    for (const ColumnDesc& c : kind->columns) computed = computed || c.path.empty();
+    if (!computed) continue;
+    const Strategy& s = strategy_of(*kind);
+    ASSERT_NE(s.cells, nullptr) << kind->group << " " << kind->kind;
+    HookContext ctx;
+    ctx.kind = kind;
+    Cells cells(kind->columns.size());
+    s.cells(ctx, Value::map(), cells);
+    for (size_t i = 0; i < kind->columns.size(); ++i) {
+      EXPECT_TRUE(cells.values[i].set || !kind->columns[i].path.empty())
+          << kind->kind << ": " << kind->columns[i].name;
+    }
+  }
+}
+
+// --- validation ---------------------------------------------------------------------------------
+
+TEST(Validate, Pod) {
+  EXPECT_EQ(errors("v1", "Pod", "spec: {containers: [{name: a, image: i}]}\n"), Lines{});
+  EXPECT_EQ(errors("v1", "Pod", "spec: {}\n"), Lines{"spec.containers: Required value"});
+  EXPECT_EQ(errors("v1", "Pod", "spec: {containers: [{image: i}]}\n"),
+            Lines{"spec.containers[0].name: Required value"});
+  EXPECT_EQ(errors("v1", "Pod", "spec: {containers: [{name: a}]}\n"),
+            Lines{"spec.containers[0].image: Required value"});
+  EXPECT_EQ(
+      errors("v1", "Pod", "spec: {restartPolicy: Sometimes, containers: [{name: a, image: i}]}\n"),
+      Lines{"spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: "
+            "\"Always\", \"Never\", \"OnFailure\""});
+  EXPECT_EQ(errors("v1", "Pod", "spec: {containers: [{name: a, image: i}, {name: a, image: i}]}\n"),
+            Lines{"spec.containers[1].name: Duplicate value: \"a\""});
+  EXPECT_EQ(errors("v1", "Pod",
+                   "spec: {containers: [{name: a, image: i, volumeMounts: [{name: v, mountPath: "
+                   "/v}]}]}\n"),
+            Lines{"spec.containers[0].volumeMounts[0].name: Not found: \"v\""});
+  EXPECT_EQ(errors("v1", "Pod",
+                   "spec: {containers: [{name: a, image: i, ports: [{containerPort: 99999, "
+                   "protocol: TCP}]}]}\n"),
+            Lines{"spec.containers[0].ports[0].containerPort: Invalid value: 99999: must be "
+                  "between 1 and 65535, inclusive"});
+  EXPECT_EQ(errors("v1", "Pod",
+                   "spec: {containers: [{name: a, image: i, resources: {limits: {cpu: '1'}, "
+                   "requests: {cpu: '2'}}}]}\n"),
+            Lines{"spec.containers[0].resources.requests: Invalid value: \"2\": must be less than "
+                  "or equal to cpu limit of 1"});
+  EXPECT_EQ(errors("v1", "Pod",
+                   "spec: {containers: [{name: a, image: i, livenessProbe: {successThreshold: "
+                   "1}}]}\n"),
+            Lines{"spec.containers[0].livenessProbe: Required value: must specify a handler type"});
+  EXPECT_EQ(errors("v1", "Pod",
+                   "spec: {volumes: [{name: v, emptyDir: {}, hostPath: {path: /}}], containers: "
+                   "[{name: a, image: i}]}\n"),
+            Lines{"spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type"});
+  EXPECT_EQ(errors("v1", "Pod",
+                   "spec: {tolerations: [{operator: Equal}], containers: [{name: a, image: i}]}\n"),
+            Lines{"spec.tolerations[0].operator: Invalid value: \"Equal\": operator must be Exists "
+                  "when `key` is empty, which means \"match all values and all keys\""});
+}
+
+TEST(Validate, PodUpdate) {
+  const char* before = "spec: {nodeName: n1, containers: [{name: a, image: i:1}]}\n";
+  EXPECT_EQ(update_errors("v1", "Pod", before,
+                          "spec: {nodeName: n1, containers: [{name: a, image: i:2}]}\n"),
+            Lines{});
+  Lines e = update_errors("v1", "Pod", before,
+                          "spec: {nodeName: m, containers: [{name: a, image: i:1}]}\n");
+  ASSERT_EQ(e.size(), 1u);
+  EXPECT_EQ(e[0].substr(0, 55), "spec: Forbidden: pod updates may not change fields othe");
+  EXPECT_EQ(update_errors("v1", "Pod", before, "spec: {nodeName: n1, containers: []}\n"),
+            Lines{"spec.containers: Forbidden: pod updates may not add or remove containers"});
+}
+
+TEST(Validate, Deployment) {
+  const char* good =
+      "spec: {replicas: 1, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: "
+      "b}}, spec: {containers: [{name: c, image: i}]}}}\n";
+  EXPECT_EQ(errors("apps/v1", "Deployment", good), Lines{});
+  EXPECT_EQ(errors("apps/v1", "Deployment",
+                   "spec: {template: {spec: {containers: [{name: c, image: i}]}}}\n"),
+            Lines{"spec.selector: Required value"});
+  EXPECT_EQ(errors("apps/v1", "Deployment",
+                   "spec: {selector: {matchLabels: {a: z}}, template: {metadata: {labels: {a: "
+                   "b}}, spec: {containers: [{name: c, image: i}]}}}\n"),
+            Lines{"spec.template.metadata.labels: Invalid value: {\"a\":\"b\"}: `selector` does "
+                  "not match template `labels`"});
+  EXPECT_EQ(
+      update_errors("apps/v1", "Deployment", good, "spec: {selector: {matchLabels: {a: c}}}\n"),
+      Lines{"spec.selector: Invalid value: {\"matchLabels\":{\"a\":\"c\"}}: field is "
+            "immutable"});
+}
+
+TEST(Validate, Service) {
+  EXPECT_EQ(errors("v1", "Service", "spec: {type: ClusterIP}\n"),
+            Lines{"spec.ports: Required value"});
+  EXPECT_EQ(errors("v1", "Service",
+                   "spec: {type: ClusterIP, ports: [{port: 80, protocol: TCP, targetPort: 80}, "
+                   "{port: 81, protocol: TCP, targetPort: 80}]}\n"),
+            (Lines{"spec.ports[0].name: Required value", "spec.ports[1].name: Required value"}));
+  EXPECT_EQ(update_errors("v1", "Service", "spec: {type: ClusterIP, clusterIP: 10.0.0.1}\n",
+                          "spec: {type: ClusterIP, clusterIP: 10.0.0.2}\n"),
+            Lines{"spec.clusterIPs[0]: Invalid value: \"10.0.0.2\": may not change once set"});
+  EXPECT_EQ(strategy_of(*find_kind("v1", "Service")).validate_name("1a", false).size(), 1u);
+}
+
+TEST(Validate, ConfigAndSecret) {
+  EXPECT_EQ(errors("v1", "ConfigMap", "data: {'a/b': x}\n").size(), 1u);
+  EXPECT_EQ(update_errors("v1", "ConfigMap", "immutable: true\ndata: {a: b}\n",
+                          "immutable: true\ndata: {a: c}\n"),
+            Lines{"data: Forbidden: field is immutable when `immutable` is set"});
+  EXPECT_EQ(errors("v1", "Secret", "type: kubernetes.io/tls\n"),
+            (Lines{"data[tls.crt]: Required value", "data[tls.key]: Required value"}));
+  Case c("v1", "Secret");
+  Document d = doc("stringData: {a: hello}\n")->clone();
+  strategy_of(*c.kind).prepare_for_create(c.ctx, d);
+  EXPECT_EQ(write_yaml(d.root), "data:\n  a: aGVsbG8=\n");
+}
+
+TEST(Validate, Batch) {
+  const char* pod = "template: {spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}";
+  EXPECT_EQ(errors("batch/v1", "CronJob",
+                   "spec: {schedule: '* * *', jobTemplate: {spec: {" + std::string(pod) + "}}}\n"),
+            Lines{"spec.schedule: Invalid value: \"* * *\": expected exactly 5 fields, found 3: "
+                  "[* * *]"});
+  Case c("batch/v1", "Job");
+  Document d = doc("metadata: {name: j, uid: u}\nspec: {" + std::string(pod) + "}\n")->clone();
+  const Strategy& s = strategy_of(*c.kind);
+  s.prepare_for_create(c.ctx, d);
+  EXPECT_EQ(
+      d.root["spec"]["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"].as_string(),
+      "u");
+  FieldErrors e;
+  s.validate(c.ctx, d.root, e);
+  EXPECT_EQ(texts(e), Lines{});
+}
+
+TEST(Validate, Rbac) {
+  EXPECT_EQ(errors("rbac.authorization.k8s.io/v1", "Role", "rules: [{resources: [pods]}]\n"),
+            (Lines{"rules[0].verbs: Required value: verbs must contain at least one value",
+                   "rules[0].apiGroups: Required value: resource rules must supply at least one "
+                   "api group"}));
+  EXPECT_EQ(update_errors("rbac.authorization.k8s.io/v1", "RoleBinding",
+                          "roleRef: {kind: Role, name: a}\n", "roleRef: {kind: Role, name: b}\n"),
+            Lines{"roleRef: Invalid value: {\"kind\":\"Role\",\"name\":\"b\"}: cannot change "
+                  "roleRef"});
+}
+
+TEST(Prepare, PodStatus) {
+  Case c("v1", "Pod");
+  const Strategy& s = strategy_of(*c.kind);
+  auto qos = [&](const char* resources) {
+    Document d = doc("spec: {containers: [{name: a, resources: " + std::string(resources) + "}]}\n")
+                     ->clone();
+    s.prepare_for_create(c.ctx, d);
+    EXPECT_EQ(d.root["status"]["phase"].as_string(), "Pending");
+    return std::string(d.root["status"]["qosClass"].as_string());
+  };
+  EXPECT_EQ(qos("{}"), "BestEffort");
+  EXPECT_EQ(qos("{requests: {cpu: 100m}}"), "Burstable");
+  EXPECT_EQ(qos("{limits: {cpu: '1', memory: 1Gi}}"), "Guaranteed");
+  EXPECT_EQ(qos("{limits: {cpu: '1', memory: 1Gi}, requests: {cpu: 500m}}"), "Burstable");
+}
+
+TEST(Prepare, GracePeriod) {
+  auto grace = strategy_of(*find_kind("v1", "Pod")).grace_period_seconds;
+  auto pod = doc("spec: {nodeName: n1, terminationGracePeriodSeconds: 30}\n");
+  EXPECT_EQ(grace(pod->root, std::nullopt), 30);
+  EXPECT_EQ(grace(pod->root, 0), 0);
+  EXPECT_EQ(grace(doc("spec: {terminationGracePeriodSeconds: 30}\n")->root, std::nullopt), 0);
+}
+
+}  // namespace
+}  // namespace keles::registry

@@ -1,0 +1,293 @@
+// Endpoints, EndpointSlices, Ingresses, NetworkPolicies.
+#include <set>
+
+#include "machinery/intstr.h"
+#include "server/registry/cells.h"
+#include "server/registry/strategies.h"
+
+namespace keles::registry {
+namespace {
+
+const FieldPath kSpec("spec");
+
+void validate_port(FieldErrors& e, const FieldPath& p, const Value& port, bool needs_name) {
+  std::string_view name = port["name"].as_string();
+  if (name.empty()) {
+    if (needs_name) field::required(e, p["name"]);
+  } else {
+    field::invalid_each(e, p["name"], name, check_dns1123_label(name));
+  }
+  if (!port["port"].is_null()) {
+    for (auto& m : check_port_number(port["port"].as_int())) {
+      field::invalid(e, p["port"], port["port"].as_int(), m);
+    }
+  }
+}
+
+// --- Endpoints ----------------------------------------------------------------------------------
+
+void validate_endpoints(const HookContext&, const Value& now, FieldErrors& e) {
+  size_t i = 0;
+  for (const Value& s : now["subsets"].items()) {
+    FieldPath at = FieldPath("subsets")[i++];
+    if (s["addresses"].empty() && s["notReadyAddresses"].empty()) {
+      field::required(e, at, "must specify `addresses` or `notReadyAddresses`");
+    }
+    for (std::string_view list : {"addresses", "notReadyAddresses"}) {
+      size_t j = 0;
+      for (const Value& a : s[list].items()) {
+        field::invalid_each(e, at[list][j++]["ip"], a["ip"].as_string(),
+                            check_ip(a["ip"].as_string()));
+      }
+    }
+    size_t j = 0;
+    for (const Value& p : s["ports"].items()) {
+      validate_port(e, at["ports"][j++], p, s["ports"].size() > 1);
+    }
+  }
+}
+
+std::string host_port(std::string_view ip, int64_t port) {
+  bool v6 = ip.find(':') != std::string_view::npos;
+  return (v6 ? "[" + std::string(ip) + "]" : std::string(ip)) + ":" + std::to_string(port);
+}
+
+void endpoints_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  std::vector<std::string> all;
+  for (const Value& s : o["subsets"].items()) {
+    if (s["ports"].empty()) {
+      for (const Value& a : s["addresses"].items()) all.emplace_back(a["ip"].as_string());
+    }
+    for (const Value& p : s["ports"].items()) {
+      for (const Value& a : s["addresses"].items()) {
+        all.push_back(host_port(a["ip"].as_string(), p["port"].as_int()));
+      }
+    }
+  }
+  CellWriter(ctx, out).text("Endpoints", or_none(joined_some(all, 3)));
+}
+
+// --- EndpointSlice ------------------------------------------------------------------------------
+
+void validate_slice(const HookContext&, const Value& now, FieldErrors& e) {
+  constexpr size_t kMostEndpoints = 1000, kMostAddresses = 100;
+  std::string_view type = now["addressType"].as_string();
+  if (type.empty() && now.find("addressType")) field::required(e, FieldPath("addressType"));
+  const Value& endpoints = now["endpoints"];
+  if (endpoints.size() > kMostEndpoints) {
+    field::too_many(e, FieldPath("endpoints"), endpoints.size(), kMostEndpoints);
+    return;
+  }
+  size_t i = 0;
+  for (const Value& ep : endpoints.items()) {
+    FieldPath at = FieldPath("endpoints")[i++]["addresses"];
+    const Value& addresses = ep["addresses"];
+    if (addresses.empty()) field::required(e, at, "must contain at least 1 address");
+    if (addresses.size() > kMostAddresses) {
+      field::too_many(e, at, addresses.size(), kMostAddresses);
+    }
+    size_t j = 0;
+    for (const Value& a : addresses.items()) {
+      std::string_view s = a.as_string();
+      FieldPath address = at[j++];
+      if (type == "IPv4" && !is_ipv4(s)) {
+        field::invalid(e, address, s, "must be an IPv4 address");
+      } else if (type == "IPv6" && !is_ipv6(s)) {
+        field::invalid(e, address, s, "must be an IPv6 address");
+      } else if (type == "FQDN") {
+        field::invalid_each(e, address, s, check_dns1123_subdomain(s));
+      }
+    }
+  }
+  std::set<std::string_view> names;
+  i = 0;
+  for (const Value& p : now["ports"].items()) {
+    FieldPath at = FieldPath("ports")[i++];
+    validate_port(e, at, p, false);
+    if (!names.insert(p["name"].as_string()).second) field::duplicate(e, at["name"], p["name"]);
+  }
+}
+
+void validate_slice_update(const HookContext&, const Value& now, const Value& before,
+                           FieldErrors& e) {
+  field::immutable(e, FieldPath("addressType"), now["addressType"], before["addressType"]);
+}
+
+void slice_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  std::vector<std::string> ports, addresses;
+  for (const Value& p : o["ports"].items()) {
+    ports.push_back(p["port"].is_null() ? "*" : std::to_string(p["port"].as_int()));
+  }
+  for (const Value& ep : o["endpoints"].items()) {
+    for (const Value& a : ep["addresses"].items()) addresses.emplace_back(a.as_string());
+  }
+  CellWriter w(ctx, out);
+  w.text("Ports", or_unset(joined_some(ports, 3)));
+  w.text("Endpoints", or_unset(joined_some(addresses, 3)));
+}
+
+// --- Ingress ------------------------------------------------------------------------------------
+
+void validate_backend(FieldErrors& e, const FieldPath& p, const Value& backend) {
+  const Value &service = backend["service"], &resource = backend["resource"];
+  if (!resource.is_null() && !service.is_null()) {
+    field::invalid(e, p, "", "cannot set both resource and service backends");
+    return;
+  }
+  if (!resource.is_null()) return;
+  std::string_view name = service["name"].as_string();
+  if (name.empty()) {
+    field::required(e, p["service"]["name"]);
+  } else {
+    field::invalid_each(e, p["service"]["name"], name, check_dns1035_label(name));
+  }
+  const Value& port = service["port"];
+  bool named = !port["name"].as_string().empty(), numbered = port["number"].as_int() != 0;
+  if (named && numbered) {
+    field::invalid(e, p, "", "cannot set both port name & port number");
+  } else if (!named && !numbered) {
+    field::required(e, p, "port name or number is required");
+  } else if (numbered) {
+    for (auto& m : check_port_number(port["number"].as_int())) {
+      field::invalid(e, p["service"]["port"]["number"], port["number"].as_int(), m);
+    }
+  }
+}
+
+void validate_ingress(const HookContext&, const Value& now, FieldErrors& e) {
+  const Value& spec = now["spec"];
+  if (spec["rules"].empty() && spec["defaultBackend"].is_null()) {
+    field::invalid(e, kSpec, spec, "either `defaultBackend` or `rules` must be specified");
+  }
+  if (!spec["defaultBackend"].is_null()) {
+    validate_backend(e, kSpec["defaultBackend"], spec["defaultBackend"]);
+  }
+  size_t i = 0;
+  for (const Value& r : spec["rules"].items()) {
+    FieldPath at = kSpec["rules"][i++];
+    if (std::string_view host = r["host"].as_string(); !host.empty()) {
+      if (is_ipv4(host) || is_ipv6(host)) {
+        field::invalid(e, at["host"], host, "must be a DNS name, not an IP address");
+      } else if (host.find('*') != std::string_view::npos) {
+        field::invalid_each(e, at["host"], host, check_wildcard_dns1123_subdomain(host));
+      } else {
+        field::invalid_each(e, at["host"], host, check_dns1123_subdomain(host));
+      }
+    }
+    size_t j = 0;
+    for (const Value& path : r["http"]["paths"].items()) {
+      FieldPath p = at["http"]["paths"][j++];
+      std::string_view text = path["path"].as_string(), type = path["pathType"].as_string();
+      if ((type == "Exact" || type == "Prefix") && (text.empty() || text[0] != '/')) {
+        field::invalid(e, p["path"], text, "must be an absolute path");
+      }
+      validate_backend(e, p["backend"], path["backend"]);
+    }
+  }
+}
+
+void ingress_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  CellWriter w(ctx, out);
+  const Value& spec = o["spec"];
+  std::vector<std::string> hosts;
+  for (const Value& r : spec["rules"].items()) {
+    if (!r["host"].as_string().empty()) hosts.emplace_back(r["host"].as_string());
+  }
+  w.text("Class", or_none(spec["ingressClassName"].as_string()));
+  w.text("Hosts", or_else(joined_some(hosts, 3), "*"));
+  w.text("Address", load_balancer_text(o["status"]["loadBalancer"]));
+  w.text("Ports", spec["tls"].empty() ? "80" : "80, 443");
+}
+
+void ingress_class_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  const Value& p = o["spec"]["parameters"];
+  std::string text = "<none>";
+  if (!p.is_null()) {
+    text = std::string(p["kind"].as_string());
+    if (!p["apiGroup"].as_string().empty()) text += "." + std::string(p["apiGroup"].as_string());
+    text += "/" + std::string(p["name"].as_string());
+  }
+  CellWriter(ctx, out).text("Parameters", text);
+}
+
+// --- NetworkPolicy and addresses ----------------------------------------------------------------
+
+void validate_policy(const HookContext&, const Value& now, FieldErrors& e) {
+  const Value& spec = now["spec"];
+  validate_label_selector(e, kSpec["podSelector"], spec["podSelector"]);
+  for (std::string_view direction : {"ingress", "egress"}) {
+    size_t i = 0;
+    for (const Value& r : spec[direction].items()) {
+      FieldPath at = kSpec[direction][i++];
+      std::string_view peers = direction == "ingress" ? "from" : "to";
+      size_t j = 0;
+      for (const Value& peer : r[peers].items()) {
+        FieldPath p = at[peers][j++];
+        if (peer.empty()) field::required(e, p, "must specify a peer");
+        std::string_view cidr = peer["ipBlock"]["cidr"].as_string();
+        if (!cidr.empty()) field::invalid_each(e, p["ipBlock"]["cidr"], cidr, check_cidr(cidr));
+      }
+    }
+  }
+}
+
+void policy_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  CellWriter(ctx, out).text("Pod-Selector", selector_text(o["spec"]["podSelector"]));
+}
+
+void service_cidr_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  std::vector<std::string> cidrs;
+  for (const Value& c : o["spec"]["cidrs"].items()) cidrs.emplace_back(c.as_string());
+  CellWriter(ctx, out).text("CIDRs", joined(cidrs));
+}
+
+void ip_address_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  const Value& ref = o["spec"]["parentRef"];
+  std::string text = "<none>";
+  if (!ref.is_null()) {
+    text = std::string(ref["resource"].as_string());
+    if (!ref["group"].as_string().empty()) text += "." + std::string(ref["group"].as_string());
+    text += "/";
+    if (!ref["namespace"].as_string().empty()) {
+      text += std::string(ref["namespace"].as_string()) + "/";
+    }
+    text += std::string(ref["name"].as_string());
+  }
+  CellWriter(ctx, out).text("ParentRef", text);
+}
+
+Messages check_ip_name(std::string_view name, bool) { return check_ip(name); }
+
+}  // namespace
+
+const Strategy kEndpointsStrategy{.kind = "Endpoints",
+                                  .validate = validate_endpoints,
+                                  .allow_create_on_update = true,
+                                  .generation = false,
+                                  .cells = endpoints_cells};
+const Strategy kEndpointSliceStrategy{.group = "discovery.k8s.io",
+                                      .kind = "EndpointSlice",
+                                      .validate = validate_slice,
+                                      .validate_update = validate_slice_update,
+                                      .cells = slice_cells};
+const Strategy kIngressStrategy{.group = "networking.k8s.io",
+                                .kind = "Ingress",
+                                .validate = validate_ingress,
+                                .cells = ingress_cells};
+const Strategy kIngressClassStrategy{
+    .group = "networking.k8s.io", .kind = "IngressClass", .cells = ingress_class_cells};
+const Strategy kNetworkPolicyStrategy{.group = "networking.k8s.io",
+                                      .kind = "NetworkPolicy",
+                                      .validate = validate_policy,
+                                      .cells = policy_cells};
+const Strategy kServiceCidrStrategy{.group = "networking.k8s.io",
+                                    .kind = "ServiceCIDR",
+                                    .generation = false,
+                                    .cells = service_cidr_cells};
+const Strategy kIpAddressStrategy{.group = "networking.k8s.io",
+                                  .kind = "IPAddress",
+                                  .validate_name = check_ip_name,
+                                  .generation = false,
+                                  .cells = ip_address_cells};
+
+}  // namespace keles::registry

@@ -1,0 +1,171 @@
+// PodDisruptionBudgets, HorizontalPodAutoscalers, flow control, resource claims.
+#include "machinery/intstr.h"
+#include "server/registry/cells.h"
+#include "server/registry/strategies.h"
+
+namespace keles::registry {
+namespace {
+
+const FieldPath kSpec("spec");
+
+void validate_count(FieldErrors& e, const FieldPath& p, const Value& v) {
+  if (v.is_null()) return;
+  if (v.is_string()) {
+    field::invalid_each(e, p, v.as_string(), check_percent(v.as_string()));
+    if (parse_percent(v.as_string()) > 100) {
+      field::invalid(e, p, v, "must not be greater than 100%");
+    }
+  } else {
+    field::nonnegative(e, p, v.as_int());
+  }
+}
+
+void validate_budget(const HookContext&, const Value& now, FieldErrors& e) {
+  const Value& spec = now["spec"];
+  if (!spec["minAvailable"].is_null() && !spec["maxUnavailable"].is_null()) {
+    field::invalid(e, kSpec, spec, "minAvailable and maxUnavailable cannot be both set");
+  }
+  validate_count(e, kSpec["minAvailable"], spec["minAvailable"]);
+  validate_count(e, kSpec["maxUnavailable"], spec["maxUnavailable"]);
+  validate_label_selector(e, kSpec["selector"], spec["selector"]);
+}
+
+void budget_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  CellWriter w(ctx, out);
+  const Value& spec = o["spec"];
+  auto text = [](const Value& v) { return v.is_null() ? "N/A" : int_or_string_text(v); };
+  w.text("Min Available", text(spec["minAvailable"]));
+  w.text("Max Unavailable", text(spec["maxUnavailable"]));
+}
+
+// --- HorizontalPodAutoscaler --------------------------------------------------------------------
+
+void validate_autoscaler(const HookContext&, const Value& now, FieldErrors& e) {
+  const Value& spec = now["spec"];
+  int64_t most = spec["maxReplicas"].as_int(), least = spec["minReplicas"].as_int();
+  if (!spec["minReplicas"].is_null() && least < 1) {
+    field::invalid(e, kSpec["minReplicas"], least, "must be greater than or equal to 1");
+  }
+  if (most < 1) field::invalid(e, kSpec["maxReplicas"], most, "must be greater than 0");
+  if (!spec["minReplicas"].is_null() && most < least) {
+    field::invalid(e, kSpec["maxReplicas"], most, "must be greater than or equal to `minReplicas`");
+  }
+  const Value& ref = spec["scaleTargetRef"];
+  for (std::string_view f : {"kind", "name"}) {
+    std::string_view v = ref[f].as_string();
+    if (v.empty()) {
+      if (ref.is_null() || ref.find(f)) field::required(e, kSpec["scaleTargetRef"][f]);
+    } else {
+      field::invalid_each(e, kSpec["scaleTargetRef"][f], v, check_path_segment_name(v));
+    }
+  }
+}
+
+std::string percent(const Value& v, std::string_view otherwise) {
+  return v.is_null() ? std::string(otherwise) : std::to_string(v.as_int()) + "%";
+}
+
+std::string metric_text(const Value& metric, const Value& current) {
+  static constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
+      {"Resource", "resource"},
+      {"ContainerResource", "containerResource"},
+      {"Pods", "pods"},
+      {"Object", "object"},
+      {"External", "external"}};
+  std::string_view type = metric["type"].as_string();
+  for (const auto& [name, member] : kTypes) {
+    if (name != type) continue;
+    const Value &target = metric[member]["target"], &now = current[member]["current"];
+    bool resource = type == "Resource" || type == "ContainerResource";
+    std::string prefix =
+        resource ? std::string(metric[member]["name"].as_string()) + ": " : std::string();
+    if (std::string_view average = target["averageValue"].as_string(); !average.empty()) {
+      return prefix + or_else(now["averageValue"].as_string(), "<unknown>") + "/" +
+             std::string(average) + (resource || type == "Pods" ? "" : " (avg)");
+    }
+    if (resource) {
+      return prefix + percent(now["averageUtilization"], "<unknown>") + "/" +
+             percent(target["averageUtilization"], "<auto>");
+    }
+    return prefix + or_else(now["value"].as_string(), "<unknown>") + "/" +
+           std::string(target["value"].as_string());
+  }
+  return "<unknown type>";
+}
+
+void autoscaler_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  CellWriter w(ctx, out);
+  const Value &spec = o["spec"], &status = o["status"], &ref = spec["scaleTargetRef"];
+  w.text("Reference",
+         std::string(ref["kind"].as_string()) + "/" + std::string(ref["name"].as_string()));
+  std::vector<std::string> targets;
+  size_t i = 0;
+  for (const Value& m : spec["metrics"].items()) {
+    targets.push_back(metric_text(m, status["currentMetrics"].at(i++)));
+  }
+  // autoscaling/v1 knows only the processors' load.
+  if (const Value& cpu = spec["targetCPUUtilizationPercentage"]; !cpu.is_null()) {
+    targets.push_back("cpu: " + percent(status["currentCPUUtilizationPercentage"], "<unknown>") +
+                      "/" + percent(cpu, "<auto>"));
+  }
+  w.text("Targets", or_none(joined_some(targets, 2)));
+  w.text("MinPods",
+         spec["minReplicas"].is_null() ? "<unset>" : std::to_string(spec["minReplicas"].as_int()));
+}
+
+// --- flow control -------------------------------------------------------------------------------
+
+void flow_schema_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  CellWriter w(ctx, out);
+  w.text("DistinguisherMethod", or_none(o["spec"]["distinguisherMethod"]["type"].as_string()));
+  const Value& dangling = find_condition(o["status"]["conditions"], "Dangling");
+  w.text("MissingPL", or_else(dangling["status"].as_string(), "?"));
+}
+
+void priority_level_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  CellWriter w(ctx, out);
+  const Value& limited = o["spec"]["limited"];
+  const Value& queuing = limited["limitResponse"]["queuing"];
+  auto text = [](const Value& v) { return v.is_null() ? "<none>" : std::to_string(v.as_int()); };
+  const Value& shares = limited.is_null() ? o["spec"]["exempt"]["nominalConcurrencyShares"]
+                                          : limited["nominalConcurrencyShares"];
+  w.text("NominalConcurrencyShares", text(shares));
+  w.text("Queues", text(queuing["queues"]));
+  w.text("HandSize", text(queuing["handSize"]));
+  w.text("QueueLengthLimit", text(queuing["queueLengthLimit"]));
+}
+
+// --- dynamic resources --------------------------------------------------------------------------
+
+void claim_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  std::vector<std::string> states;
+  if (!o["metadata"]["deletionTimestamp"].is_null()) states.push_back("deleted");
+  if (o["status"]["allocation"].is_null()) {
+    if (states.empty()) states.push_back("pending");
+  } else {
+    states.push_back("allocated");
+    if (!o["status"]["reservedFor"].empty()) states.push_back("reserved");
+  }
+  CellWriter(ctx, out).text("State", joined(states));
+}
+
+}  // namespace
+
+const Strategy kPodDisruptionBudgetStrategy{.group = "policy",
+                                            .kind = "PodDisruptionBudget",
+                                            .validate = validate_budget,
+                                            .cells = budget_cells};
+const Strategy kHorizontalPodAutoscalerStrategy{.group = "autoscaling",
+                                                .kind = "HorizontalPodAutoscaler",
+                                                .validate = validate_autoscaler,
+                                                .generation = false,
+                                                .cells = autoscaler_cells};
+const Strategy kFlowSchemaStrategy{
+    .group = "flowcontrol.apiserver.k8s.io", .kind = "FlowSchema", .cells = flow_schema_cells};
+const Strategy kPriorityLevelStrategy{.group = "flowcontrol.apiserver.k8s.io",
+                                      .kind = "PriorityLevelConfiguration",
+                                      .cells = priority_level_cells};
+const Strategy kResourceClaimStrategy{
+    .group = "resource.k8s.io", .kind = "ResourceClaim", .cells = claim_cells};
+
+}  // namespace keles::registry
