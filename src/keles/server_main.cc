@@ -1,0 +1,303 @@
+// `keles server`: a control plane in one process: API server, store, controllers, scheduler, DNS.
+#include <arpa/inet.h>
+
+#include <cstdio>
+#include <thread>
+
+#include "base/file.h"
+#include "base/flags.h"
+#include "base/log.h"
+#include "base/sync.h"
+#include "base/version.h"
+#include "client/event_recorder.h"
+#include "client/informer.h"
+#include "client/kubeconfig.h"
+#include "controllers/manager.h"
+#include "dns/server.h"
+#include "keles/commands.h"
+#include "keles/local_client.h"
+#include "keles/runtime.h"
+#include "net/http.h"
+#include "scheduler/scheduler.h"
+#include "server/auth/auth.h"
+#include "server/discovery.h"
+#include "server/http/front.h"
+#include "server/pki_files.h"
+#include "server/server.h"
+#include "store/store.h"
+
+namespace keles {
+namespace {
+
+struct ServerFlags {
+  std::string data_dir = "/var/lib/keles";
+  std::string bind_address = "0.0.0.0", advertise_address = "127.0.0.1";
+  int64_t secure_port = 6443;
+  std::string service_cidr = "10.96.0.0/16", cluster_cidr = "10.244.0.0/16";
+  std::string node_port_range = "30000-32767", cluster_domain = "cluster.local";
+  std::vector<std::string> tls_sans;
+  std::string write_kubeconfig, kubeconfig_server, token_auth_file;
+  int64_t dns_port = 10053;
+  bool dns = true, controllers = true, scheduler = true;
+  int64_t front_loops = 0;
+  int64_t max_mutating_body = 3 * 1024 * 1024;
+  Duration node_monitor_grace_period = 40s, node_monitor_period = 5s;
+  int64_t verbosity = 0;
+};
+
+void add_flags(Flags& f, ServerFlags& s) {
+  f.add("data-dir", &s.data_dir, "Where the store and the certificates are kept.");
+  f.add("bind-address", &s.bind_address,
+        "The IP address on which to listen for the --secure-port port.");
+  f.add("advertise-address", &s.advertise_address,
+        "The IP address on which to advertise the apiserver to members of the cluster.");
+  f.add("secure-port", &s.secure_port, "The port on which to serve HTTPS. 0: any free one.");
+  f.add("service-cluster-ip-range", &s.service_cidr, "The address range of services.");
+  f.add("service-node-port-range", &s.node_port_range, "The ports for services of type NodePort.");
+  f.add("cluster-cidr", &s.cluster_cidr, "The address range of pods in the cluster.");
+  f.add("cluster-domain", &s.cluster_domain, "Domain for this cluster.");
+  f.add("tls-san", &s.tls_sans, "More names or addresses for the serving certificate.");
+  f.add("write-kubeconfig", &s.write_kubeconfig,
+        "Write a kubeconfig for the administrator to this file.");
+  f.add("write-kubeconfig-server", &s.kubeconfig_server,
+        "The URL in that file; https://<advertise-address>:<secure-port> when empty.");
+  f.add("token-auth-file", &s.token_auth_file,
+        "File of static bearer tokens (token,user,uid,\"groups\").");
+  f.add("dns", &s.dns, "Run the cluster's DNS server.");
+  f.add("dns-port", &s.dns_port,
+        "The port of the cluster's DNS server behind the kube-dns service.");
+  f.add("controllers", &s.controllers, "Run the controllers.");
+  f.add("scheduler", &s.scheduler, "Run the scheduler.");
+  f.add("http-threads", &s.front_loops, "Threads that serve requests; 0: one per processor.");
+  f.add("node-monitor-grace-period", &s.node_monitor_grace_period,
+        "How long a node may be silent before it is marked unhealthy.");
+  f.add("node-monitor-period", &s.node_monitor_period, "How often nodes are looked at.");
+  f.add("v", &s.verbosity, "number for the log level verbosity", 'v');
+}
+
+// The nth address of "10.96.0.0/16".
+Result<std::string> nth_address(const std::string& cidr, uint32_t n) {
+  auto slash = cidr.find('/');
+  in_addr base{};
+  if (slash == std::string::npos || inet_pton(AF_INET, cidr.substr(0, slash).c_str(), &base) != 1) {
+    return Status::bad_request("--service-cluster-ip-range: \"" + cidr +
+                               "\" is not an IPv4 range such as 10.96.0.0/16");
+  }
+  base.s_addr = htonl(ntohl(base.s_addr) + n);
+  char text[INET_ADDRSTRLEN];
+  inet_ntop(AF_INET, &base, text, sizeof text);
+  return std::string(text);
+}
+
+// Threads with a loop each, for the HTTP front.
+class LoopThreads {
+ public:
+  explicit LoopThreads(size_t n) {
+    for (size_t i = 0; i < n; ++i) loops_.push_back(make_real_loop());
+    for (auto& loop : loops_) threads_.emplace_back([l = loop.get()] { l->run(); });
+  }
+  ~LoopThreads() {
+    for (auto& loop : loops_) loop->stop();
+    for (auto& t : threads_) t.join();
+  }
+  std::vector<Loop*> loops() const {
+    std::vector<Loop*> out;
+    for (const auto& l : loops_) out.push_back(l.get());
+    return out;
+  }
+
+ private:
+  std::vector<std::unique_ptr<RealLoop>> loops_;
+  std::vector<std::thread> threads_;
+};
+
+Status write_admin_kubeconfig(const ServerFlags& f, const server::PkiFiles& pki, uint16_t port,
+                              WallTime now) {
+  TRY_ASSIGN(admin, server::issue_client(pki.ca, "kubernetes-admin", {"system:masters"}, now));
+  KubeconfigEntry entry;
+  entry.name = "keles";
+  entry.server = f.kubeconfig_server.empty()
+                     ? "https://" + f.advertise_address + ":" + std::to_string(port)
+                     : f.kubeconfig_server;
+  entry.ca_pem = pki.ca.certificate_pem;
+  entry.client_certificate_pem = admin.certificate_pem;
+  entry.client_key_pem = admin.key_pem;
+  return write_file(f.write_kubeconfig, kubeconfig_text(entry), 0600);
+}
+
+// Everything that runs on the main loop, as clients of the API server.
+class Components {
+ public:
+  Components(ApiServer& api, Loop& loop, const ServerFlags& f, const std::string& ca_pem)
+      : flags_(f), group_(loop) {
+    if (f.controllers) {
+      controller_client_ = make_local_client(api, loop, "system:kube-controller-manager");
+      controllers::Options o;
+      o.cluster_cidr = f.cluster_cidr;
+      o.root_ca_pem = ca_pem;
+      o.node_monitor_grace_period = f.node_monitor_grace_period;
+      o.node_monitor_period = f.node_monitor_period;
+      manager_ = std::make_unique<controllers::Manager>(*controller_client_, o);
+    }
+    if (f.scheduler) {
+      scheduler_client_ = make_local_client(api, loop, "system:kube-scheduler");
+      scheduler_informers_ = std::make_unique<InformerFactory>(*scheduler_client_);
+      recorder_ = std::make_unique<EventRecorder>(*scheduler_client_, "default-scheduler");
+      scheduler_ = std::make_unique<scheduler::Scheduler>(*scheduler_client_, *scheduler_informers_,
+                                                          *recorder_);
+    }
+    if (f.dns) {
+      dns_client_ = make_local_client(api, loop, "system:kube-dns");
+      dns_informers_ = std::make_unique<InformerFactory>(*dns_client_);
+    }
+  }
+
+  Status start(Context ctx) {
+    if (manager_) group_.spawn(manager_->run(ctx));
+    if (scheduler_) {
+      recorder_->start(ctx);
+      group_.spawn(scheduler_->run(ctx));
+      scheduler_informers_->start(ctx);
+    }
+    if (dns_informers_) {
+      dns::DnsOptions o;
+      o.address = flags_.bind_address;
+      o.port = static_cast<uint16_t>(flags_.dns_port);
+      o.domain = flags_.cluster_domain;
+      TRY_ASSIGN(ip, nth_address(flags_.service_cidr, 10));
+      o.service_ip = ip;
+      o.endpoint_ip = flags_.advertise_address;
+      if (Result<std::string> resolv = read_file("/etc/resolv.conf"); resolv.ok()) {
+        o.upstreams = dns::name_servers(*resolv);
+      }
+      TRY_ASSIGN(server, dns::DnsServer::start(ctx.loop(), o));
+      dns_ = std::move(server);
+      group_.spawn(dns_->run(ctx, dns_client_.get(), dns_informers_.get()));
+      dns_informers_->start(ctx);
+    }
+    return Status();
+  }
+
+  // After the context of start() has ended.
+  Task<void> join() {
+    co_await group_.join();
+    if (recorder_) co_await recorder_->join();
+    if (scheduler_informers_) co_await scheduler_informers_->join();
+    if (dns_informers_) co_await dns_informers_->join();
+  }
+
+ private:
+  ServerFlags flags_;
+  TaskGroup group_;
+  std::unique_ptr<Client> controller_client_, scheduler_client_, dns_client_;
+  std::unique_ptr<controllers::Manager> manager_;
+  std::unique_ptr<InformerFactory> scheduler_informers_, dns_informers_;
+  std::unique_ptr<EventRecorder> recorder_;
+  std::unique_ptr<scheduler::Scheduler> scheduler_;
+  std::unique_ptr<dns::DnsServer> dns_;
+};
+
+Task<Status> run_server(Context ctx, ServerFlags f) {
+  Loop* loop = &ctx.loop();
+  Result<std::string> api_ip = nth_address(f.service_cidr, 1);
+  if (!api_ip.ok()) co_return api_ip.status();
+  std::string pki_dir = f.data_dir + "/pki";
+  server::PkiNames names;
+  names.dns_names = {"kubernetes", "kubernetes.default", "kubernetes.default.svc",
+                     "kubernetes.default.svc." + f.cluster_domain, "localhost"};
+  names.ip_addresses = {*api_ip, f.advertise_address, "127.0.0.1"};
+  for (const std::string& san : f.tls_sans) {
+    in_addr scratch{};
+    (inet_pton(AF_INET, san.c_str(), &scratch) == 1 ? names.ip_addresses : names.dns_names)
+        .push_back(san);
+  }
+  Result<server::PkiFiles> pki = server::ensure_pki(pki_dir, names, loop->wall_now());
+  if (!pki.ok()) co_return pki.status();
+  Result<net::SigningKeys> keys = auth::load_signing_keys(pki_dir);
+  if (!keys.ok()) co_return keys.status();
+
+  EmbeddedOptions embedded;
+  embedded.directory = f.data_dir + "/store";
+  Result<std::unique_ptr<Store>> store = open_embedded_store(embedded);
+  if (!store.ok()) co_return store.status();
+
+  ApiServerOptions options;
+  options.service_cidr = f.service_cidr;
+  options.node_port_range = f.node_port_range;
+  options.advertise_address = f.advertise_address;
+  options.advertise_port = static_cast<uint16_t>(f.secure_port);
+  options.auth.keys = *keys;
+  if (!f.token_auth_file.empty()) {
+    Result<std::string> text = read_file(f.token_auth_file);
+    if (!text.ok()) co_return text.status();
+    auto tokens = auth::parse_token_file(*text);
+    if (!tokens.ok()) co_return tokens.status();
+    options.auth.static_tokens = *tokens;
+  }
+  ApiServer api(store->get(), options);
+  server::FrontOptions front_options;
+  front_options.git_version = kGitVersion;
+  front_options.kubelet_tls.identity = pki->kubelet_client;
+  server::Front front(&api, front_options);
+
+  size_t threads =
+      f.front_loops > 0 ? static_cast<size_t>(f.front_loops) : std::thread::hardware_concurrency();
+  LoopThreads loops(std::max<size_t>(1, threads));
+  net::ServerOptions http;
+  http.address = f.bind_address;
+  http.port = static_cast<uint16_t>(f.secure_port);
+  http.tls = pki->apiserver;
+  http.client_ca_pem = pki->ca.certificate_pem;
+  Result<std::unique_ptr<net::Server>> server =
+      net::Server::start(loops.loops(), http, front.handler());
+  if (!server.ok()) co_return server.status();
+  log::info("Serving securely", {{"address", f.bind_address}, {"port", (*server)->port()}});
+
+  Context serving = ctx.child();
+  TaskGroup background(*loop);
+  background.spawn(api.run(serving));
+  Status s = co_await api.start(serving);
+  Components components(api, *loop, f, pki->ca.certificate_pem);
+  if (s.ok()) s = components.start(serving);
+  if (s.ok() && !f.write_kubeconfig.empty()) {
+    s = write_admin_kubeconfig(f, *pki, (*server)->port(), loop->wall_now());
+  }
+  if (s.ok()) {
+    Event never;
+    s = co_await never.wait(ctx);
+  }
+  serving.cancel();
+  Context last = Context::root(*loop);
+  co_await (*server)->stop(last.with_timeout(5s));
+  co_await components.join();
+  co_await background.join();
+  Status closed = co_await (*store)->close(last.with_timeout(10s));
+  if (!closed.ok()) log::error("Store not closed", {{"err", closed}});
+  co_return s;
+}
+
+}  // namespace
+
+int server_main(const std::vector<std::string>& args) {
+  ServerFlags f;
+  Flags flags(
+      "Runs a control plane: API server, store, controllers, scheduler, DNS.\n\nUsage:\n  keles "
+      "server [flags]");
+  add_flags(flags, f);
+  Result<std::vector<std::string>> rest = flags.parse(args);
+  if (flags.help_wanted()) {
+    std::fputs(flags.help_text().c_str(), stdout);
+    return 0;
+  }
+  Status s = rest.status();
+  if (s.ok() && !rest->empty()) s = Status::bad_request("unknown command: " + rest->front());
+  if (!s.ok()) {
+    std::fprintf(stderr, "error: %s\n", s.message().c_str());
+    return 1;
+  }
+  log::set_verbosity(static_cast<int>(f.verbosity));
+  log::info("Starting control plane", {{"version", kGitVersion}});
+  return run_program([f](Context ctx) { return run_server(ctx, f); });
+}
+
+}  // namespace keles
