@@ -22,11 +22,11 @@ void annotate(Document& d) {
 
 Task<Status> apply_one(Context ctx, Session* session, Input* in) {
   annotate(in->object);
-  std::string path = resource_path(*in->kind, in->ns, in->name);
+  std::string path = HttpsClient::path_of(*in->kind, in->ns, in->name);
   Result<Document> current = co_await session->request(ctx, "GET", path, "", "", "");
   if (current.status().is(Reason::kNotFound)) {
     Result<Document> made =
-        co_await session->request(ctx, "POST", resource_path(*in->kind, in->ns, ""),
+        co_await session->request(ctx, "POST", HttpsClient::path_of(*in->kind, in->ns, ""),
                                   "fieldManager=kubectl-client-side-apply&fieldValidation=Strict",
                                   "application/json", write_json(in->object.root));
     if (made.ok()) std::printf("%s created\n", display_name(*in->kind, in->name).c_str());

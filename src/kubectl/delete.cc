@@ -13,8 +13,8 @@ struct Target {
 
 Task<Status> await_gone(Context ctx, Session* session, Target t) {
   for (;;) {
-    Result<Document> r =
-        co_await session->request(ctx, "GET", resource_path(*t.kind, t.ns, t.name), "", "", "");
+    Result<Document> r = co_await session->request(
+        ctx, "GET", HttpsClient::path_of(*t.kind, t.ns, t.name), "", "", "");
     if (r.status().is(Reason::kNotFound)) co_return Status();
     if (!r.ok()) co_return r.status();
     Status s = co_await ctx.sleep(200ms);
@@ -78,7 +78,7 @@ Task<Status> remove(Context ctx, Args args) {
   Status first;
   for (const Target& t : targets) {
     Result<Document> r = co_await (*session)->request(
-        ctx, "DELETE", resource_path(*t.kind, t.ns, t.name), "", "application/json",
+        ctx, "DELETE", HttpsClient::path_of(*t.kind, t.ns, t.name), "", "application/json",
         "{\"apiVersion\":\"v1\",\"kind\":\"DeleteOptions\",\"propagationPolicy\":\"Background\"}");
     Status s = r.status();
     if (ignore_not_found && s.is(Reason::kNotFound)) continue;

@@ -108,7 +108,7 @@ Task<Status> get(Context ctx, Args args) {
   }
   if (!query.empty()) query = "labelSelector=" + query;
   Result<Document> answer = co_await (*session)->request(
-      ctx, "GET", resource_path(**kind, ns, name), query, "", "",
+      ctx, "GET", HttpsClient::path_of(**kind, ns, name), query, "", "",
       table ? "application/json;as=Table;v=v1;g=meta.k8s.io,application/json" : "");
   if (!answer.ok()) co_return answer.status();
   const Value& root = answer->root;

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "base/file.h"
+#include "base/version.h"
 #include "client/kubeconfig.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
@@ -82,25 +83,19 @@ Result<std::unique_ptr<Session>> Session::open(Loop& loop, const CommonFlags& fl
   auto s = std::make_unique<Session>();
   s->ns_ = config.ns.empty() ? "default" : config.ns;
   s->server_ = config.endpoint.host + ":" + std::to_string(config.endpoint.port);
-  s->bearer_token_ = config.token;
-  s->path_prefix_ = config.path_prefix;
-  s->http_ = net::HttpClient::create(loop, config.endpoint);
+  HttpsClientOptions options;
+  options.user_agent = "kubectl/" + std::string(kGitVersion);
+  s->client_ = std::make_unique<HttpsClient>(loop, config, options);
   return s;
 }
 
 Task<Result<Document>> Session::request(Context ctx, std::string method, std::string path,
                                         std::string query, std::string content_type,
                                         std::string body, std::string accept) {
-  net::Request r;
-  r.method = std::move(method);
-  r.path = path_prefix_ + path;
-  r.query = std::move(query);
-  r.body = std::move(body);
-  r.headers.add("Accept", accept.empty() ? "application/json" : accept);
-  r.headers.add("User-Agent", "kubectl/keles");
-  if (!content_type.empty()) r.headers.add("Content-Type", content_type);
-  if (!bearer_token_.empty()) r.headers.add("Authorization", "Bearer " + bearer_token_);
-  Result<net::Response> answer = co_await http_->send(ctx, std::move(r));
+  net::Headers headers;
+  headers.add("Accept", accept.empty() ? "application/json" : accept);
+  if (!content_type.empty()) headers.add("Content-Type", content_type);
+  Result<net::Response> answer = co_await client_->raw(ctx, method, path, query, headers, body);
   if (!answer.ok()) {
     co_return answer.status().with_prefix("The connection to the server " + server_ + " failed");
   }
@@ -127,15 +122,6 @@ Result<const KindDesc*> find_resource_type(std::string_view word) {
   }
   return Status(Reason::kNotFound,
                 "the server doesn't have a resource type \"" + std::string(word) + "\"");
-}
-
-std::string resource_path(const KindDesc& kind, std::string_view ns, std::string_view name) {
-  std::string p = kind.group.empty() ? "/api/" : "/apis/" + std::string(kind.group) + "/";
-  p += kind.version;
-  if (kind.namespaced && !ns.empty()) p += "/namespaces/" + std::string(ns);
-  p += "/" + std::string(kind.plural);
-  if (!name.empty()) p += "/" + std::string(name);
-  return p;
 }
 
 std::string display_name(const KindDesc& kind, std::string_view name) {

@@ -9,9 +9,9 @@
 
 #include "base/context.h"
 #include "base/flags.h"
+#include "client/https_client.h"
 #include "machinery/schema.h"
 #include "machinery/value.h"
-#include "net/http.h"
 
 namespace keles::kubectl {
 
@@ -34,13 +34,11 @@ class Session {
 
  private:
   std::string ns_, server_;
-  std::string bearer_token_, path_prefix_;
-  std::unique_ptr<net::HttpClient> http_;
+  std::unique_ptr<HttpsClient> client_;
 };
 
 // "deploy", "deployments", "deployments.apps", "Deployment" -> the kind, or an error as kubectl's.
 Result<const KindDesc*> find_resource_type(std::string_view word);
-std::string resource_path(const KindDesc& kind, std::string_view ns, std::string_view name);
 // "deployment.apps/hello"
 std::string display_name(const KindDesc& kind, std::string_view name);
 

@@ -59,7 +59,8 @@ Task<Status> wait(Context ctx, Args args) {
   if (!kind.ok()) co_return kind.status();
   Result<std::unique_ptr<Session>> session = Session::open(ctx.loop(), common);
   if (!session.ok()) co_return session.status();
-  std::string path = resource_path(**kind, (*kind)->namespaced ? (*session)->ns() : "", name);
+  std::string path =
+      HttpsClient::path_of(**kind, (*kind)->namespaced ? (*session)->ns() : "", name);
   std::string shown = display_name(**kind, name);
   Context limited = ctx.with_timeout(timeout);
   for (;;) {
