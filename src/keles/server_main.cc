@@ -125,6 +125,20 @@ Status write_admin_kubeconfig(const ServerFlags& f, const server::PkiFiles& pki,
   return write_file(f.write_kubeconfig, kubeconfig_text(entry), 0600);
 }
 
+server::PathSource discovery_source(const server::Discovery* discovery, std::string address) {
+  return [discovery, address](const std::string& path, const std::string& accept,
+                              const std::string& known) -> std::optional<server::PathAnswer> {
+    std::optional<server::DiscoveryBody> body = discovery->get(path, accept, address);
+    if (!body) return std::nullopt;
+    server::PathAnswer answer{200, body->bytes, body->content_type, body->etag};
+    if (!known.empty() && known == body->etag) {
+      answer.status = 304;
+      answer.bytes.reset();
+    }
+    return answer;
+  };
+}
+
 // Everything that runs on the main loop, as clients of the API server.
 class Components {
  public:
@@ -238,6 +252,9 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   server::FrontOptions front_options;
   front_options.git_version = kGitVersion;
   front_options.kubelet_tls.identity = pki->kubelet_client;
+  server::Discovery discovery(all_kinds());
+  std::string address = f.advertise_address + ":" + std::to_string(f.secure_port);
+  front_options.paths.push_back(discovery_source(&discovery, address));
   server::Front front(&api, front_options);
 
   size_t threads =

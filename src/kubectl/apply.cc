@@ -14,7 +14,7 @@ constexpr char kLastApplied[] = "kubectl.kubernetes.io/last-applied-configuratio
 void annotate(Document& d) {
   Value& meta = d.root.get_or_add(d.arena, "metadata");
   if (Value* annotations = meta.find("annotations")) annotations->erase(kLastApplied);
-  std::string text = write_json(d.root) + "\n";
+  std::string text = to_json(d.root) + "\n";
   Value& annotations = d.root.get_or_add(d.arena, "metadata").get_or_add(d.arena, "annotations");
   if (!annotations.is_map()) annotations = Value::map();
   annotations.set(d.arena, kLastApplied, Value::string(d.arena.copy(text)));
@@ -28,7 +28,7 @@ Task<Status> apply_one(Context ctx, Session* session, Input* in) {
     Result<Document> made =
         co_await session->request(ctx, "POST", HttpsClient::path_of(*in->kind, in->ns, ""),
                                   "fieldManager=kubectl-client-side-apply&fieldValidation=Strict",
-                                  "application/json", write_json(in->object.root));
+                                  "application/json", to_json(in->object.root));
     if (made.ok()) std::printf("%s created\n", display_name(*in->kind, in->name).c_str());
     co_return made.status();
   }
@@ -46,7 +46,7 @@ Task<Status> apply_one(Context ctx, Session* session, Input* in) {
   }
   Result<Document> changed = co_await session->request(
       ctx, "PATCH", path, "fieldManager=kubectl-client-side-apply&fieldValidation=Strict",
-      std::string(patch_media_type(PatchType::kStrategicMerge)), write_json(patch->root));
+      std::string(patch_media_type(PatchType::kStrategicMerge)), to_json(patch->root));
   if (!changed.ok()) co_return changed.status();
   bool same = changed->root["metadata"]["resourceVersion"].equals(
       current->root["metadata"]["resourceVersion"]);

@@ -13,7 +13,7 @@ std::string cell_text(const Value& v) {
   if (v.is_string()) return std::string(v.as_string());
   if (v.is_int()) return std::to_string(v.as_int());
   if (v.is_bool()) return v.as_bool() ? "true" : "false";
-  return v.is_null() ? "<none>" : write_json(v);
+  return v.is_null() ? "<none>" : to_json(v);
 }
 
 // The server's Table, its columns three spaces apart, as kubectl prints it.
@@ -113,7 +113,7 @@ Task<Status> get(Context ctx, Args args) {
   if (!answer.ok()) co_return answer.status();
   const Value& root = answer->root;
   if (output == "json") {
-    std::printf("%s\n", write_json_indented(root).c_str());
+    std::printf("%s\n", indent_json(to_json(root), 4).c_str());
   } else if (output == "yaml") {
     std::printf("%s", write_yaml(root).c_str());
   } else if (output == "name") {

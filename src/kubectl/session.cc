@@ -102,7 +102,7 @@ Task<Result<Document>> Session::request(Context ctx, std::string method, std::st
   Result<Document> doc = parse_json(answer->body);
   if (answer->status >= 400) {
     if (doc.ok() && doc->root["kind"].as_string() == "Status")
-      co_return status_from_document(doc->root);
+      co_return status_from_value(doc->root, answer->status);
     co_return Status(reason_from("", answer->status), answer->body.substr(0, 1000));
   }
   co_return std::move(doc);
