@@ -20,7 +20,6 @@
 #include "net/http.h"
 #include "scheduler/scheduler.h"
 #include "server/auth/auth.h"
-#include "server/discovery.h"
 #include "server/http/front.h"
 #include "server/pki_files.h"
 #include "server/server.h"
@@ -123,20 +122,6 @@ Status write_admin_kubeconfig(const ServerFlags& f, const server::PkiFiles& pki,
   entry.client_certificate_pem = admin.certificate_pem;
   entry.client_key_pem = admin.key_pem;
   return write_file(f.write_kubeconfig, kubeconfig_text(entry), 0600);
-}
-
-server::PathSource discovery_source(const server::Discovery* discovery, std::string address) {
-  return [discovery, address](const std::string& path, const std::string& accept,
-                              const std::string& known) -> std::optional<server::PathAnswer> {
-    std::optional<server::DiscoveryBody> body = discovery->get(path, accept, address);
-    if (!body) return std::nullopt;
-    server::PathAnswer answer{200, body->bytes, body->content_type, body->etag};
-    if (!known.empty() && known == body->etag) {
-      answer.status = 304;
-      answer.bytes.reset();
-    }
-    return answer;
-  };
 }
 
 // Everything that runs on the main loop, as clients of the API server.
@@ -252,9 +237,6 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   server::FrontOptions front_options;
   front_options.git_version = kGitVersion;
   front_options.kubelet_tls.identity = pki->kubelet_client;
-  server::Discovery discovery(all_kinds());
-  std::string address = f.advertise_address + ":" + std::to_string(f.secure_port);
-  front_options.paths.push_back(discovery_source(&discovery, address));
   server::Front front(&api, front_options);
 
   size_t threads =
