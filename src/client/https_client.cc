@@ -113,6 +113,17 @@ Status read_list_json(const KindDesc& kind, const std::string& body, ListResult*
   return Status();
 }
 
+// What a subresource takes and answers, by its description; without a group and version of its own
+// those of its parent.
+const KindDesc& body_kind(const KindDesc& kind, const std::string& subresource) {
+  const SubresourceDesc* sub = subresource.empty() ? nullptr : kind.subresource(subresource);
+  if (!sub || sub->kind.empty()) return kind;
+  bool foreign = !sub->group.empty() || !sub->version.empty();
+  const KindDesc* own = find_kind(foreign ? sub->group : kind.group,
+                                  foreign ? sub->version : kind.version, sub->kind);
+  return own ? *own : kind;
+}
+
 std::string write_query(const WriteOptions& o) {
   std::string q;
   add_query(q, "fieldManager", o.field_manager);
@@ -411,17 +422,10 @@ Task<Result<ObjectPtr>> HttpsClient::write(Context ctx, std::string method, cons
                          std::move(body));
   if (!r.ok()) co_return r.status();
   // A binding or an eviction answers a Status; a scale or a token request an object of its own.
-  const KindDesc* answers = kind;
-  const SubresourceDesc* sub =
-      options.subresource.empty() ? nullptr : kind->subresource(options.subresource);
-  if (sub && !sub->kind.empty()) {
-    std::string_view group = sub->group, version = sub->version;
-    answers = find_kind(group, version, sub->kind);
-    if (!answers) co_return ObjectPtr();
-  }
   if (options.subresource == "binding" || options.subresource == "eviction") {
     co_return ObjectPtr();
   }
+  const KindDesc* answers = &body_kind(*kind, options.subresource);
   co_return to_object(*answers, r->body);
 }
 
@@ -434,13 +438,6 @@ std::string encode_body(const KindDesc& kind, const Document& body, bool* protob
   if (*protobuf) return encode_object(kind, body.root);
   write_json(out, kind, body.root);
   return out;
-}
-
-const KindDesc& body_kind(const KindDesc& kind, const std::string& subresource) {
-  const SubresourceDesc* sub = subresource.empty() ? nullptr : kind.subresource(subresource);
-  if (!sub || sub->kind.empty()) return kind;
-  const KindDesc* own = find_kind(sub->group, sub->version, sub->kind);
-  return own ? *own : kind;
 }
 
 }  // namespace
