@@ -1,5 +1,6 @@
 #include "server/registry/print_table.h"
 
+#include "machinery/codec_json.h"
 #include "machinery/time.h"
 
 namespace keles::registry {
@@ -7,14 +8,8 @@ namespace {
 
 // Kinds without columns of their own, as upstream's default table.
 constexpr ColumnDesc kDefaultColumns[] = {
-    {"Name", "string", "name",
-     "Name must be unique within a namespace. Is required when creating resources, although some "
-     "resources may allow a client to request the generation of an appropriate name automatically. "
-     "Name is primarily intended for creation idempotence and configuration definition. Cannot be "
-     "updated. More info: "
-     "https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
-     0, "metadata.name"},
-    {"Created At", "date", "", "CreationTimestamp is when the server created the object.", 0,
+    {"Name", "string", "name", "Name must be unique within a namespace.", 0, "metadata.name"},
+    {"Created At", "date", "", "CreationTimestamp is the time at which the object was created.", 0,
      "metadata.creationTimestamp"},
 };
 
@@ -25,104 +20,73 @@ bool is_age(const ColumnDesc& c) {
 
 const Value& at_path(const Value& object, std::string_view path) {
   const Value* v = &object;
+  if (!path.empty() && path[0] == '.') path.remove_prefix(1);
   while (!path.empty()) {
     size_t dot = path.find('.');
     v = &(*v)[path.substr(0, dot)];
-    if (dot == std::string_view::npos) break;
-    path.remove_prefix(dot + 1);
+    path.remove_prefix(dot == std::string_view::npos ? path.size() : dot + 1);
   }
   return *v;
 }
 
+void append_path_cell(std::string& out, const ColumnDesc& c, const Value& v, WallTime now) {
+  if (is_age(c)) {
+    write_json_string(out, human_age(v.as_string(), now));
+  } else if (v.is_list() || v.is_map()) {
+    out += std::to_string(v.size());  // a count of what the path names
+  } else if (v.is_bool() || v.is_number()) {
+    write_json(out, v);
+  } else if (c.type == "integer" || c.type == "number") {
+    out += "0";
+  } else if (c.type == "boolean") {
+    out += "false";
+  } else {
+    write_json_string(out, v.as_string());
+  }
+}
+
 }  // namespace
 
-Result<IncludeObject> parse_include_object(std::string_view text) {
-  if (text.empty() || text == "Metadata") return IncludeObject::kMetadata;
-  if (text == "None") return IncludeObject::kNone;
-  if (text == "Object") return IncludeObject::kObject;
-  return Status::bad_request("unrecognized includeObject value: \"" + std::string(text) + "\"");
+std::span<const ColumnDesc> table_columns(const KindDesc& kind) {
+  return kind.columns.empty() ? std::span<const ColumnDesc>(kDefaultColumns) : kind.columns;
 }
 
-TableBuilder::TableBuilder(const HookContext& ctx, IncludeObject include)
-    : ctx_(ctx),
-      include_(include),
-      columns_(ctx.kind->columns.empty() ? std::span<const ColumnDesc>(kDefaultColumns)
-                                         : ctx.kind->columns) {}
-
-Value TableBuilder::cell(const ColumnDesc& column, const Value& object) {
-  if (column.path.empty()) return Value::string("");
-  const Value& v = at_path(object, column.path);
-  if (is_age(column)) {
-    return Value::string(doc_.arena.copy(human_age(v.as_string(), ctx_.now)));
+void append_column_definitions(std::string& out, const KindDesc& kind) {
+  out.push_back('[');
+  bool first = true;
+  for (const ColumnDesc& c : table_columns(kind)) {
+    out += first ? "{\"name\":" : ",{\"name\":";
+    first = false;
+    write_json_string(out, c.name);
+    out += ",\"type\":";
+    write_json_string(out, c.type);
+    out += ",\"format\":";
+    write_json_string(out, is_age(c) ? std::string_view() : c.format);
+    out += ",\"description\":";
+    write_json_string(out, c.description);
+    out += ",\"priority\":" + std::to_string(c.priority) + "}";
   }
-  if (v.is_bool() || v.is_number() || v.is_string()) return v;
-  // A count of what the path names, where that is a list or a map.
-  if (column.type == "integer") return Value(static_cast<int64_t>(v.size()));
-  if (column.type == "boolean") return Value(false);
-  return Value::string("");
+  out.push_back(']');
 }
 
-void TableBuilder::add(const DocumentPtr& object) {
-  Arena& a = doc_.arena;
-  a.adopt(object);
-  const Value& root = object->root;
-  Value cells = Value::list();
-  Cells computed(columns_.size());
-  const Strategy& strategy = strategy_of(*ctx_.kind);
-  if (strategy.cells && !ctx_.kind->columns.empty()) strategy.cells(ctx_, root, computed);
-  for (size_t i = 0; i < columns_.size(); ++i) {
+void append_cells(std::string& out, const HookContext& ctx, const Value& object) {
+  auto columns = table_columns(*ctx.kind);
+  Cells computed(columns.size());
+  const Strategy& strategy = strategy_of(*ctx.kind);
+  if (strategy.cells && !ctx.kind->columns.empty()) strategy.cells(ctx, object, computed);
+  out.push_back('[');
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (i) out.push_back(',');
     const Cells::Cell& c = computed.values[i];
-    cells.append(a, !c.set     ? cell(columns_[i], root)
-                    : c.is_int ? Value(c.number)
-                               : Value::string(a.copy(c.text)));
+    if (!c.set) {
+      append_path_cell(out, columns[i], at_path(object, columns[i].path), ctx.now);
+    } else if (c.is_int) {
+      out += std::to_string(c.number);
+    } else {
+      write_json_string(out, c.text);
+    }
   }
-  Value row = Value::map();
-  row.set(a, "cells", cells);
-  if (include_ == IncludeObject::kObject) {
-    row.set(a, "object", root);
-  } else if (include_ == IncludeObject::kMetadata) {
-    Value partial = Value::map();
-    partial.set(a, "kind", Value::string("PartialObjectMetadata"));
-    partial.set(a, "apiVersion", Value::string("meta.k8s.io/v1"));
-    partial.set(a, "metadata", root["metadata"]);
-    row.set(a, "object", partial);
-  } else {
-    row.set(a, "object", Value());
-  }
-  rows_.append(a, row);
-}
-
-Value TableBuilder::column_definitions() {
-  Arena& a = doc_.arena;
-  Value out = Value::list();
-  for (const ColumnDesc& c : columns_) {
-    Value v = Value::map();
-    v.set(a, "name", Value::string(c.name));
-    v.set(a, "type", Value::string(c.type));
-    v.set(a, "format", Value::string(is_age(c) ? "" : c.format));
-    v.set(a, "description", Value::string(c.description));
-    v.set(a, "priority", Value(static_cast<int64_t>(c.priority)));
-    out.append(a, v);
-  }
-  return out;
-}
-
-Document TableBuilder::finish(std::string_view resource_version, std::string_view continue_token,
-                              std::optional<int64_t> remaining, bool columns) {
-  Arena& a = doc_.arena;
-  Value root = Value::map(), meta = Value::map();
-  if (!resource_version.empty()) {
-    meta.set(a, "resourceVersion", Value::string(a.copy(resource_version)));
-  }
-  if (!continue_token.empty()) meta.set(a, "continue", Value::string(a.copy(continue_token)));
-  if (remaining) meta.set(a, "remainingItemCount", Value(*remaining));
-  root.set(a, "kind", Value::string("Table"));
-  root.set(a, "apiVersion", Value::string("meta.k8s.io/v1"));
-  root.set(a, "metadata", meta);
-  root.set(a, "columnDefinitions", columns ? column_definitions() : Value());
-  root.set(a, "rows", rows_);
-  doc_.root = root;
-  return std::move(doc_);
+  out.push_back(']');
 }
 
 }  // namespace keles::registry
