@@ -105,11 +105,13 @@ Task<Status> Proxy::sync(Context ctx) {
   }
   if (text.empty()) co_return Status();
   std::shared_ptr<Kernel> kernel = kernel_;
-  Status s = co_await run_blocking(loop, [kernel, text, flows] {
+  // A local: GCC 12 destroys a closure that is written inside the awaited call twice.
+  auto work = [kernel, text, flows] {
     Status applied = kernel->apply(text);
     if (!applied.ok() || flows.empty()) return applied;
     return kernel->forget(flows).status();
-  });
+  };
+  Status s = co_await run_blocking(loop, work);
   if (s.ok()) built_ = true;
   sync_seconds().observe(static_cast<double>((loop->now() - start).count()) / 1e9);
   co_return s;
