@@ -250,7 +250,7 @@ Result<std::vector<std::string>> delete_cluster(const std::string& cluster,
   auto nodes = list_nodes(cluster);
   TRY(in_parallel(nodes.size(), [&](size_t i) { return kill_node(cluster, nodes[i]); }));
   // What a killed `create` left without a record.
-  TRY(remove_cgroup("keles/" + cluster));
+  TRY(remove_cgroup(cluster_cgroup(cluster)));
   TRY(remove_cluster_links(cluster));
   TRY(remove_tree(cluster_directory(cluster)));
   TRY(remove_from_kubeconfig(kubeconfig_path(kubeconfig_flag), context_name(cluster)));

@@ -33,9 +33,11 @@ std::tuple<bool, size_t, std::string> node_order(const std::string& name) {
 
 }  // namespace
 
+constexpr char kDefaultStateDirectory[] = "/var/lib/keles";
+
 std::string state_directory() {
   const char* configured = std::getenv("KELES_STATE_DIR");
-  return configured && *configured ? configured : "/var/lib/keles";
+  return configured && *configured ? configured : kDefaultStateDirectory;
 }
 
 std::string clusters_directory() { return state_directory() + "/kind"; }
@@ -68,14 +70,23 @@ std::vector<std::string> list_nodes(const std::string& cluster) {
   return out;
 }
 
-std::string bridge_name(const std::string& cluster) { return "kl-" + short_hash(cluster); }
-std::string veth_prefix(const std::string& cluster) { return "kv-" + short_hash(cluster); }
+std::string bridge_name(const std::string& cluster) {
+  return "kl-" + short_hash(cluster_directory(cluster));
+}
+std::string veth_prefix(const std::string& cluster) {
+  return "kv-" + short_hash(cluster_directory(cluster));
+}
 std::string veth_name(const std::string& cluster, int number) {
   return veth_prefix(cluster) + std::to_string(number);
 }
 
+std::string cluster_cgroup(const std::string& cluster) {
+  std::string state = state_directory();
+  return "keles/" + cluster + (state == kDefaultStateDirectory ? "" : "@" + short_hash(state));
+}
+
 std::string cgroup_path(const std::string& cluster, const std::string& node) {
-  return "keles/" + cluster + "/" + node;
+  return cluster_cgroup(cluster) + "/" + node;
 }
 
 std::string context_name(const std::string& cluster) { return "kind-" + cluster; }

@@ -23,10 +23,12 @@ std::string node_rootfs(const std::string& cluster, const std::string& node);
 std::vector<std::string> list_clusters();
 std::vector<std::string> list_nodes(const std::string& cluster);
 
-// Link names are at most 15 characters: a hash of the cluster's name stands for it.
+// Clusters of one name in different state directories do not meet: the directory counts, too. Link
+// names are at most 15 characters: a hash of the cluster's directory stands for it.
 std::string bridge_name(const std::string& cluster);                           // kl-0a1b2c3d
 std::string veth_prefix(const std::string& cluster);                           // kv-0a1b2c3d
 std::string veth_name(const std::string& cluster, int number);                 // kv-0a1b2c3d2
+std::string cluster_cgroup(const std::string& cluster);                        // keles/CLUSTER
 std::string cgroup_path(const std::string& cluster, const std::string& node);  // keles/C/N
 
 // "kind-NAME": the context, cluster and user of a kubeconfig.
