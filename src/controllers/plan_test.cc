@@ -1,0 +1,405 @@
+// The pure halves of the controllers: objects in, what to do out.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/sim_loop.h"
+#include "controllers/deployment.h"
+#include "controllers/endpoints.h"
+#include "controllers/endpointslice.h"
+#include "controllers/garbage_collector.h"
+#include "controllers/namespace.h"
+#include "controllers/node_ipam.h"
+#include "controllers/node_lifecycle.h"
+#include "controllers/ownership.h"
+#include "controllers/pod_gc.h"
+#include "controllers/replicaset.h"
+#include "controllers/taint_eviction.h"
+#include "machinery/codec_yaml.h"
+#include "machinery/time.h"
+
+namespace keles::controllers {
+namespace {
+
+using namespace api::apps_v1;
+using namespace api::core_v1;
+using api::discovery_v1::EndpointSlice;
+using testing::ElementsAre;
+
+template <class T>
+Ref<T> parse(std::string_view yaml) {
+  auto d = parse_yaml(yaml);
+  EXPECT_TRUE(d.ok()) << d.status().to_string();
+  return Ref<T>(std::make_shared<const Document>(std::move(*d)));
+}
+
+const WallTime kNow = *parse_time("2026-01-01T12:00:00Z");
+
+struct PodSpecs {
+  std::string name, node = "n1", phase = "Running", ready_since = "2026-01-01T11:00:00Z";
+  int restarts = 0;
+  std::string cost, created = "2026-01-01T10:00:00Z";
+};
+
+Ref<Pod> pod(const PodSpecs& p) {
+  std::string y = "metadata: {name: " + p.name + ", uid: uid-" + p.name + ", creationTimestamp: '" +
+                  p.created + "', labels: {app: web}, ";
+  if (!p.cost.empty()) {
+    y += "annotations: {controller.kubernetes.io/pod-deletion-cost: '" + p.cost + "'}, ";
+  }
+  y += "ownerReferences: [{kind: ReplicaSet, name: rs, uid: rs1, controller: true}]}\n";
+  y += "spec: {nodeName: '" + p.node + "'}\nstatus: {phase: " + p.phase;
+  if (!p.ready_since.empty()) {
+    y += ", conditions: [{type: Ready, status: 'True', lastTransitionTime: '" + p.ready_since +
+         "'}]";
+  }
+  y += ", containerStatuses: [{restartCount: " + std::to_string(p.restarts) + "}]}\n";
+  return parse<Pod>(y);
+}
+
+std::vector<std::string> names(const std::vector<Ref<Pod>>& pods) {
+  std::vector<std::string> out;
+  for (const auto& p : pods) out.emplace_back(p->metadata().name());
+  return out;
+}
+
+TEST(RankForDeletion, LeastValuableFirst) {
+  struct Case {
+    std::string why;
+    PodSpecs first, second;
+  };
+  const Case cases[] = {
+      {"unassigned before assigned", {.name = "a", .node = ""}, {.name = "b"}},
+      {"pending before running",
+       {.name = "a", .phase = "Pending", .ready_since = ""},
+       {.name = "b", .ready_since = ""}},
+      {"not ready before ready", {.name = "a", .ready_since = ""}, {.name = "b"}},
+      {"lower cost before higher", {.name = "z", .cost = "-5"}, {.name = "b", .cost = "3"}},
+      {"ready for less time first",
+       {.name = "z", .ready_since = "2026-01-01T11:59:00Z"},
+       {.name = "b"}},
+      {"more restarts before fewer", {.name = "z", .restarts = 4}, {.name = "b"}},
+      {"newer before older", {.name = "z", .created = "2026-01-01T11:59:00Z"}, {.name = "b"}},
+      {"equals by uid", {.name = "a"}, {.name = "b"}},
+  };
+  for (const Case& c : cases) {
+    std::vector<Ref<Pod>> pods{pod(c.second), pod(c.first)};
+    rank_for_deletion(pods, kNow);
+    EXPECT_EQ(names(pods)[0], c.first.name) << c.why;
+  }
+  std::vector<Ref<Pod>> spread{pod({.name = "lone", .node = "n2"}), pod({.name = "x"}),
+                               pod({.name = "y"})};
+  rank_for_deletion(spread, kNow);
+  EXPECT_EQ(names(spread).back(), "lone");  // keep the spread over nodes
+}
+
+TEST(PlanReplicaSet, CreatesDeletesAdoptsAndReleases) {
+  auto rs = [](int replicas) {
+    return parse<ReplicaSet>("metadata: {name: rs, uid: rs1}\nspec: {replicas: " +
+                             std::to_string(replicas) + ", selector: {matchLabels: {app: web}}}\n");
+  };
+  std::vector<Ref<Pod>> have{pod({.name = "a"}), pod({.name = "b"}), pod({.name = "c"})};
+  EXPECT_EQ(plan_replica_set(*rs(5), have, kNow).create, 2);
+  EXPECT_EQ(names(plan_replica_set(*rs(1), have, kNow).remove).size(), 2u);
+  EXPECT_EQ(plan_replica_set(*rs(900), have, kNow).create, 500);  // a burst at a time
+  have.push_back(pod({.name = "done", .phase = "Succeeded"}));
+  EXPECT_EQ(plan_replica_set(*rs(3), have, kNow).create, 0);
+  have.push_back(parse<Pod>("metadata: {name: orphan, uid: o, labels: {app: web}}"));
+  have.push_back(parse<Pod>("metadata: {name: stranger, uid: s, labels: {app: other}}"));
+  have.push_back(
+      parse<Pod>("metadata: {name: theirs, uid: t, labels: {app: web}, ownerReferences: "
+                 "[{kind: ReplicaSet, name: x, uid: rs2, controller: true}]}"));
+  have.push_back(
+      parse<Pod>("metadata: {name: strayed, uid: y, labels: {app: moved}, ownerReferences: "
+                 "[{kind: ReplicaSet, name: rs, uid: rs1, controller: true}]}"));
+  auto plan = plan_replica_set(*rs(4), have, kNow);
+  EXPECT_THAT(names(plan.adopt), ElementsAre("orphan"));
+  EXPECT_THAT(names(plan.release), ElementsAre("strayed"));
+  EXPECT_EQ(plan.owned.size(), 4u);
+  EXPECT_EQ(plan.create, 0);
+  EXPECT_TRUE(plan.remove.empty());
+}
+
+// --- deployment ---
+
+constexpr std::string_view kTemplate =
+    "template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: 'i:2'}]}}";
+
+Ref<Deployment> deployment(int replicas, std::string surge, std::string unavailable,
+                           std::string more = "") {
+  return parse<Deployment>(
+      "metadata: {name: web, namespace: default, uid: d1, generation: 2}\nspec:\n  replicas: " +
+      std::to_string(replicas) +
+      "\n  selector: {matchLabels: {app: web}}\n  strategy: {type: RollingUpdate, "
+      "rollingUpdate: {maxSurge: " +
+      surge + ", maxUnavailable: " + unavailable + "}}\n  " + std::string(kTemplate) + "\n" + more);
+}
+
+Ref<ReplicaSet> set(std::string name, std::string image, int replicas, int available,
+                    int desired = -1, int max = 0) {
+  std::string n = std::to_string(replicas);
+  std::string created = image == "i:1" ? "09" : "11";
+  std::string y = "metadata: {name: " + name + ", uid: uid-" + name +
+                  ", creationTimestamp: '2026-01-01T" + created +
+                  ":00:00Z', annotations: {deployment.kubernetes.io/revision: '" +
+                  (image == "i:1" ? "1" : "2") + "'";
+  if (desired >= 0) {
+    y += ", deployment.kubernetes.io/desired-replicas: '" + std::to_string(desired) +
+         "', deployment.kubernetes.io/max-replicas: '" + std::to_string(max) + "'";
+  }
+  y += "}}\nspec:\n  replicas: " + n +
+       "\n  template: {metadata: {labels: {app: web, "
+       "pod-template-hash: h}}, spec: {containers: [{name: c, image: '" +
+       image +
+       "'}]}}\n"
+       "status: {replicas: " +
+       n + ", readyReplicas: " + std::to_string(available) +
+       ", availableReplicas: " + std::to_string(available) + "}\n";
+  return parse<ReplicaSet>(y);
+}
+
+std::string scales(const DeploymentPlan& p) {
+  std::string out;
+  for (const auto& u : p.updates) {
+    if (u.from == u.to) continue;
+    out += std::string(u.before->metadata().name()) + ":" + std::to_string(u.from) + "->" +
+           std::to_string(u.to) + " ";
+  }
+  return out;
+}
+
+TEST(PlanDeployment, RollsWithinItsBounds) {
+  struct Case {
+    std::string why;
+    Ref<Deployment> d;
+    std::vector<Ref<ReplicaSet>> sets;
+    std::string scales;
+    int create;  // replicas of the new set; -1: none is made
+  };
+  const Case cases[] = {
+      {"a new one starts whole", deployment(3, "1", "0"), {}, "", 3},
+      {"a new template starts with the surge",
+       deployment(4, "1", "0"),
+       {set("old", "i:1", 4, 4)},
+       "",
+       1},
+      {"surge in percent rounds up",
+       deployment(10, "25%", "25%"),
+       {set("old", "i:1", 10, 10)},
+       "",
+       3},
+      {"the new grows as the old shrinks",
+       deployment(4, "1", "0"),
+       {set("old", "i:1", 3, 3), set("new", "i:2", 1, 1)},
+       "new:1->2 ",
+       -1},
+      {"old pods go when new ones serve",
+       deployment(4, "1", "0"),
+       {set("old", "i:1", 4, 4), set("new", "i:2", 1, 1)},
+       "old:4->3 ",
+       -1},
+      {"and not before",
+       deployment(4, "1", "0"),
+       {set("old", "i:1", 4, 4), set("new", "i:2", 1, 0)},
+       "",
+       -1},
+      {"pods that serve nobody go first",
+       deployment(4, "1", "0"),
+       {set("old", "i:1", 4, 3), set("new", "i:2", 1, 1)},
+       "old:4->3 ",
+       -1},
+      {"what may be missing goes at once",
+       deployment(10, "0", "3"),
+       {set("old", "i:1", 10, 10), set("new", "i:2", 0, 0)},
+       "old:10->7 ",
+       -1},
+      {"neither surge nor gap: one may be missing",
+       deployment(2, "0", "0"),
+       {set("old", "i:1", 2, 2), set("new", "i:2", 0, 0)},
+       "old:2->1 ",
+       -1},
+      {"done", deployment(3, "1", "0"), {set("old", "i:1", 0, 0), set("new", "i:2", 3, 3)}, "", -1},
+      {"a change of size is shared out",
+       deployment(20, "0", "5"),
+       {set("old", "i:1", 6, 6, 10, 10), set("new", "i:2", 4, 4, 10, 10)},
+       "old:6->12 new:4->8 ",
+       -1},
+  };
+  for (const Case& c : cases) {
+    DeploymentPlan p = plan_deployment(*c.d, c.sets, false, kNow);
+    EXPECT_EQ(scales(p), c.scales) << c.why;
+    int64_t made = p.create ? (*p.create)->spec().replicas() : -1;
+    EXPECT_EQ(made, c.create) << c.why;
+  }
+}
+
+TEST(PlanDeployment, HashesAreStableAndSafe) {
+  auto d = deployment(1, "1", "0");
+  std::string h = template_hash(d->spec().template_(), 0);
+  EXPECT_EQ(h, template_hash(deployment(7, "2", "1")->spec().template_(), 0));
+  EXPECT_NE(h, template_hash(d->spec().template_(), 1));
+  EXPECT_EQ(h.find_first_not_of("bcdfghjklmnpqrstvwxz2456789"), std::string::npos) << h;
+  auto with_hash = set("x", "i:2", 1, 1)->spec().template_();
+  EXPECT_EQ(h, template_hash(with_hash, 0));
+}
+
+TEST(PlanDeployment, NewRevisionFollowsTheHighest) {
+  auto d = deployment(1, "1", "0");
+  auto p = plan_deployment(*d, {set("old", "i:1", 1, 1)}, false, kNow);
+  ASSERT_TRUE(p.create);
+  EXPECT_EQ((*p.create)->metadata().annotations().get("deployment.kubernetes.io/revision"), "2");
+  EXPECT_EQ(p.revision, "2");
+  EXPECT_TRUE((*p.create)->spec().selector().match_labels().contains("pod-template-hash"));
+}
+
+// --- endpoints ---
+
+TEST(PlanEndpointSlices, KeepsEndpointsWhereTheyAre) {
+  auto service = parse<Service>(
+      "metadata: {name: web, namespace: default, uid: s1}\nspec: {selector: {app: web}, "
+      "clusterIP: 10.96.0.9, ports: [{name: http, port: 80, targetPort: 8080, protocol: TCP}]}");
+  auto with_ip = [](std::string name, std::string ip, bool ready) {
+    return parse<Pod>("metadata: {name: " + name + ", namespace: default, uid: u-" + name +
+                      "}\nspec: {nodeName: n1}\nstatus: {phase: Running, podIP: " + ip +
+                      ", conditions: [{type: Ready, status: '" + (ready ? "True" : "False") +
+                      "'}]}");
+  };
+  std::vector<Ref<Pod>> pods{with_ip("a", "10.0.0.1", true), with_ip("b", "10.0.0.2", false),
+                             with_ip("c", "10.0.0.3", true)};
+  auto plan = plan_endpoint_slices(*service, pods, {}, 2);
+  ASSERT_EQ(plan.create.size(), 2u);
+  EXPECT_EQ(plan.create[0]->endpoints().size(), 2u);
+  EXPECT_EQ(plan.create[1]->endpoints().size(), 1u);
+  EXPECT_FALSE(plan.create[0]->endpoints()[1].conditions().ready());
+  EXPECT_EQ(plan.create[0]->ports()[0].port(), 8080);
+  EXPECT_EQ(plan.create[0]->endpoints()[0].target_ref().name(), "a");
+  std::vector<Ref<EndpointSlice>> slices;
+  for (auto& s : plan.create) {
+    s->edit_metadata().set_name("s" + std::to_string(slices.size()));
+    slices.emplace_back(std::make_shared<const Document>(s.take()));
+  }
+  plan = plan_endpoint_slices(*service, pods, slices, 2);
+  EXPECT_TRUE(plan.create.empty() && plan.update.empty() && plan.remove.empty());
+  pods[2] = with_ip("d", "10.0.0.4", true);  // c has gone, d has come: one slice changes
+  plan = plan_endpoint_slices(*service, pods, slices, 2);
+  EXPECT_EQ(plan.update.size(), 1u);
+  EXPECT_TRUE(plan.create.empty() && plan.remove.empty());
+  pods.resize(2);
+  plan = plan_endpoint_slices(*service, pods, slices, 2);
+  EXPECT_EQ(plan.remove.size(), 1u);
+  pods.clear();
+  plan = plan_endpoint_slices(*service, pods, slices, 2);
+  EXPECT_EQ(plan.remove.size(), 2u);
+  ASSERT_EQ(plan.create.size(), 1u);
+  EXPECT_EQ(plan.create[0]->endpoints().size(), 0u);
+}
+
+// --- nodes ---
+
+TEST(PlanNodeCidr, TakesTheLowestFreeRange) {
+  auto cidr = [](std::string_view s) { return *Cidr::parse(s); };
+  auto next = [&](std::string_view cluster, int bits, std::vector<std::string> used) {
+    std::vector<Cidr> u;
+    for (const auto& s : used) u.push_back(cidr(s));
+    auto r = plan_node_cidr(cidr(cluster), bits, u);
+    return r ? r->to_string() : "none";
+  };
+  EXPECT_EQ(next("10.244.0.0/16", 24, {}), "10.244.0.0/24");
+  EXPECT_EQ(next("10.244.0.0/16", 24, {"10.244.0.0/24", "10.244.2.0/24"}), "10.244.1.0/24");
+  EXPECT_EQ(next("10.244.0.0/16", 24, {"10.244.0.0/23"}), "10.244.2.0/24");
+  EXPECT_EQ(next("10.244.0.0/16", 24, {"192.168.0.0/16"}), "10.244.0.0/24");
+  EXPECT_EQ(next("10.0.0.0/24", 25, {"10.0.0.0/25", "10.0.0.128/25"}), "none");
+  EXPECT_EQ(next("10.0.0.0/24", 16, {}), "none");
+  EXPECT_FALSE(Cidr::parse("10.0.0.0/33"));
+  EXPECT_FALSE(Cidr::parse("x/8"));
+}
+
+TEST(PlanNodeTaints, FollowConditions) {
+  auto node = [](std::string ready, std::string more = "") {
+    return parse<Node>("metadata: {name: n}\nspec: {" + more +
+                       "}\nstatus: {conditions: [{type: Ready, status: '" + ready +
+                       "'}, {type: MemoryPressure, status: 'False'}]}");
+  };
+  auto taints = [](const Ref<Node>& n, bool may_evict, bool disrupted) {
+    bool wants = false;
+    auto d = plan_node_taints(*n, may_evict, disrupted, kNow, &wants);
+    std::string out = wants ? "wants " : "";
+    if (!d) return out + "same";
+    for (auto t : (*d)->spec().taints()) {
+      out += std::string(t.key()).substr(19) + ":" + std::string(t.effect()) + " ";
+    }
+    return out;
+  };
+  EXPECT_EQ(taints(node("True"), true, false), "same");
+  EXPECT_EQ(taints(node("Unknown"), false, false), "wants unreachable:NoSchedule ");
+  EXPECT_EQ(taints(node("Unknown"), true, false),
+            "wants unreachable:NoExecute unreachable:NoSchedule ");
+  EXPECT_EQ(taints(node("False"), true, true), "not-ready:NoSchedule ");
+  EXPECT_EQ(taints(node("True", "unschedulable: true"), true, false), "unschedulable:NoSchedule ");
+  EXPECT_EQ(taints(node("True",
+                        "taints: [{key: node.kubernetes.io/unreachable, effect: NoExecute}, "
+                        "{key: node.kubernetes.io/mine, effect: NoExecute}]"),
+                   true, false),
+            "mine:NoExecute ");
+}
+
+TEST(PlanStay, HonoursTolerations) {
+  auto node = parse<Node>(
+      "spec: {taints: [{key: a, value: x, effect: NoExecute}, {key: b, effect: NoSchedule}]}");
+  auto stay = [&](std::string tolerations) -> std::string {
+    auto s = plan_stay(*parse<Pod>("spec: {tolerations: [" + tolerations + "]}"), *node);
+    return s ? std::to_string(*s / 1s) : "for ever";
+  };
+  EXPECT_EQ(stay(""), "0");
+  EXPECT_EQ(stay("{operator: Exists}"), "for ever");
+  EXPECT_EQ(stay("{key: a, operator: Exists, effect: NoExecute}"), "for ever");
+  EXPECT_EQ(stay("{key: a, operator: Equal, value: x, tolerationSeconds: 30}"), "30");
+  EXPECT_EQ(stay("{key: a, value: y}"), "0");
+  EXPECT_EQ(stay("{key: a, operator: Exists, effect: NoSchedule}"), "0");
+  EXPECT_EQ(stay("{key: a, operator: Exists, tolerationSeconds: 60}, "
+                 "{operator: Exists, tolerationSeconds: 5}"),
+            "5");
+}
+
+// --- the rest ---
+
+TEST(PlanCollection, OneLivingOwnerIsEnough) {
+  using S = OwnerState::State;
+  struct Case {
+    std::vector<OwnerState> owners;
+    bool dependents, remove, foreground;
+    std::vector<std::string> drop;
+  };
+  const Case cases[] = {
+      {{}, false, false, false, {}},
+      {{{"a", S::kSolid}}, false, false, false, {}},
+      {{{"a", S::kAbsent}}, true, true, false, {}},
+      {{{"a", S::kAbsent}, {"b", S::kSolid}}, false, false, false, {"a"}},
+      {{{"a", S::kWaiting}}, false, true, false, {}},
+      {{{"a", S::kWaiting}}, true, true, true, {}},
+      {{{"a", S::kAbsent}, {"b", S::kUnknown}}, false, false, false, {}},
+  };
+  for (const Case& c : cases) {
+    CollectPlan p = plan_collection(c.owners, c.dependents);
+    EXPECT_EQ(p.remove, c.remove);
+    EXPECT_EQ(p.foreground, c.foreground);
+    EXPECT_EQ(p.drop, c.drop);
+  }
+}
+
+TEST(PlanPodGc, FindsWhatNobodyElseRemoves) {
+  std::vector<Ref<Node>> nodes{parse<Node>("metadata: {name: n1}")};
+  std::vector<Ref<Pod>> pods{
+      pod({.name = "fine"}),
+      pod({.name = "lost", .node = "n9"}),
+      parse<Pod>("metadata: {name: never, deletionTimestamp: '2026-01-01T00:00:00Z'}"),
+      pod({.name = "old", .phase = "Succeeded", .created = "2026-01-01T01:00:00Z"}),
+      pod({.name = "new", .phase = "Failed", .created = "2026-01-01T02:00:00Z"}),
+  };
+  auto plan = plan_pod_gc(pods, nodes, 1);
+  EXPECT_THAT(names(plan.orphaned), ElementsAre("lost"));
+  EXPECT_THAT(names(plan.unscheduled), ElementsAre("never"));
+  EXPECT_THAT(names(plan.finished), ElementsAre("old"));
+}
+
+}  // namespace
+}  // namespace keles::controllers
