@@ -245,13 +245,17 @@ Task<Result<ObjectPtr>> RecordingStore::write(Context ctx, StoreWrite w) {
 }
 
 std::string why_not_converged(const StoreSnapshot& snapshot) {
-  std::map<std::string, std::string> ready_nodes;
-  snapshot.scan(kNodes, "", [&](std::string_view, const ObjectPtr& o) {
-    Ref<core::Node> node = read<core::Node>(o);
-    if (is_true(node->status().conditions(), "Ready")) ready_nodes[std::string(o->name())];
-    return true;
-  });
   std::string why;
+  snapshot.scan(kNodes, "", [&](std::string_view key, const ObjectPtr& o) {
+    Ref<core::Node> node = read<core::Node>(o);
+    if (!is_true(node->status().conditions(), "Ready")) {
+      why = std::string(key) + " is not ready";
+    } else if (!node->spec().taints().empty()) {
+      why = std::string(key) + " is tainted";
+    }
+    return why.empty();
+  });
+  if (!why.empty()) return why;
   std::map<std::string, std::string> sets;       // replica set uid -> owner's uid
   std::map<std::string, int64_t> wanted;         // replica set uid -> spec.replicas
   std::map<std::string, int64_t> ready;          // replica set uid -> ready pods
@@ -274,8 +278,6 @@ std::string why_not_converged(const StoreSnapshot& snapshot) {
     } else if (!is_true(pod->status().conditions(), "Ready")) {
       why = std::string(key) + " is not ready (node \"" + std::string(pod->spec().node_name()) +
             "\")";
-    } else if (!ready_nodes.contains(std::string(pod->spec().node_name()))) {
-      why = std::string(key) + " is on the unready node " + std::string(pod->spec().node_name());
     }
     ++ready[owner];
     return why.empty();

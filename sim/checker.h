@@ -118,9 +118,9 @@ class RecordingStore final : public Store {
   std::function<void()> on_failure_;
 };
 
-// Why this state is not yet what its Deployments ask for, or "" when it is: every Deployment
-// observed, its pods as many as wanted, all of the newest template, ready and on ready nodes; no
-// pod of a deleted owner left.
+// Why this state is not yet what its Deployments ask for, or "" when it is: every node ready, every
+// Deployment observed, its pods as many as wanted, all of the newest template and ready; no pod of a
+// deleted owner left.
 std::string why_not_converged(const StoreSnapshot& snapshot);
 
 }  // namespace keles::sim
