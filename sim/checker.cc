@@ -4,6 +4,8 @@
 
 #include "api/apps_v1.h"
 #include "api/core_v1.h"
+#include "api/discovery_v1.h"
+#include "machinery/labels.h"
 #include "machinery/quantity.h"
 
 namespace keles::sim {
@@ -11,6 +13,7 @@ namespace {
 
 namespace core = api::core_v1;
 namespace apps = api::apps_v1;
+namespace discovery = api::discovery_v1;
 
 constexpr std::string_view kPods = "/registry/pods/";
 constexpr std::string_view kNodes = "/registry/minions/";
@@ -244,6 +247,47 @@ Task<Result<ObjectPtr>> RecordingStore::write(Context ctx, StoreWrite w) {
   co_return std::move(r);
 }
 
+namespace {
+
+// Every Service with a selector leads to exactly the ready pods that it selects.
+std::string why_endpoints_differ(const StoreSnapshot& snapshot) {
+  std::map<std::string, std::set<std::string>> led_to;  // "ns/service" -> addresses
+  snapshot.scan("/registry/endpointslices/", "", [&](std::string_view, const ObjectPtr& o) {
+    Ref<discovery::EndpointSlice> slice = read<discovery::EndpointSlice>(o);
+    std::string service(slice->metadata().labels().get("kubernetes.io/service-name"));
+    for (auto e : slice->endpoints()) {
+      if (!e.conditions().ready()) continue;
+      for (auto address : e.addresses())
+        led_to[std::string(o->namespace_()) + "/" + service].insert(std::string(address));
+    }
+    return true;
+  });
+  std::string why;
+  snapshot.scan("/registry/services/specs/", "", [&](std::string_view key, const ObjectPtr& o) {
+    Ref<core::Service> service = read<core::Service>(o);
+    if (service->spec().selector().empty()) return true;
+    Selector selector = Selector::from_set(service->spec().selector());
+    std::set<std::string> wanted;
+    std::string pods = std::string(kPods) + std::string(o->namespace_()) + "/";
+    snapshot.scan(pods, "", [&](std::string_view, const ObjectPtr& p) {
+      Ref<core::Pod> pod = read<core::Pod>(p);
+      if (selector.matches(pod->metadata().labels()) &&
+          is_true(pod->status().conditions(), "Ready"))
+        wanted.insert(std::string(pod->status().pod_ip()));
+      return true;
+    });
+    auto& have = led_to[o->key()];
+    if (have != wanted) {
+      why = std::string(key) + " leads to " + std::to_string(have.size()) + " addresses, not to " +
+            std::to_string(wanted.size());
+    }
+    return why.empty();
+  });
+  return why;
+}
+
+}  // namespace
+
 std::string why_not_converged(const StoreSnapshot& snapshot) {
   std::string why;
   snapshot.scan(kNodes, "", [&](std::string_view key, const ObjectPtr& o) {
@@ -313,7 +357,7 @@ std::string why_not_converged(const StoreSnapshot& snapshot) {
     if (!owner.empty() && !deployments.contains(owner))
       return "replica set " + uid + " has no owner";
   }
-  return "";
+  return why_endpoints_differ(snapshot);
 }
 
 }  // namespace keles::sim

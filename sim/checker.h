@@ -119,8 +119,8 @@ class RecordingStore final : public Store {
 };
 
 // Why this state is not yet what its Deployments ask for, or "" when it is: every node ready, every
-// Deployment observed, its pods as many as wanted, all of the newest template and ready; no pod of a
-// deleted owner left.
+// Deployment observed, its pods as many as wanted, all of the newest template and ready; no pod of
+// a deleted owner left; every Service leads to the ready pods that it selects.
 std::string why_not_converged(const StoreSnapshot& snapshot);
 
 }  // namespace keles::sim

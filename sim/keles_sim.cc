@@ -1,14 +1,17 @@
+// keles_sim --script FILE [--seed N] [--verbose]
 // keles_sim --seed N | --seeds A..B [--verbose] [--no-faults] [--nodes N] [--chaos SECONDS]
 //
-// Runs simulated clusters. Prints the failing seeds, with what they broke and the command that
-// replays them; the exit code is 0 when there are none.
+// Runs simulated clusters, by chance or by a script (sim/scenario.h). Prints the failing seeds,
+// with what they broke and the command that replays them; the exit code is 0 when there are none.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 
+#include "base/file.h"
 #include "base/log.h"
+#include "sim/scenario.h"
 #include "sim/world.h"
 
 namespace {
@@ -19,7 +22,8 @@ using keles::sim::WorldOptions;
 
 int usage() {
   std::fprintf(stderr,
-               "usage: keles_sim --seed N | --seeds A..B [--verbose] [--no-faults] [--nodes N] "
+               "usage: keles_sim --script FILE [--seed N] [--verbose]\n"
+               "       keles_sim --seed N | --seeds A..B [--verbose] [--no-faults] [--nodes N] "
                "[--chaos SECONDS]\n");
   return 2;
 }
@@ -28,6 +32,15 @@ struct Total {
   size_t seeds = 0, events = 0;
   int server_crashes = 0, part_crashes = 0, node_deaths = 0;
 };
+
+int play(const std::string& path, uint64_t seed, bool verbose) {
+  auto text = keles::read_file(path);
+  keles::Status s = text.status();
+  if (s.ok()) s = keles::sim::run_scenario(*text, seed, verbose);
+  if (s.ok()) return 0;
+  std::printf("%s: %s\n", path.c_str(), s.message().c_str());
+  return 1;
+}
 
 bool run_seed(WorldOptions options, Total& total) {
   World world(options);
@@ -58,6 +71,7 @@ int main(int argc, char** argv) {
   WorldOptions options;
   uint64_t first = 0, last = 0;
   bool have = false;
+  std::string script;
   for (int i = 1; i < argc; ++i) {
     std::string a = argv[i];
     auto value = [&]() -> const char* { return i + 1 < argc ? argv[++i] : nullptr; };
@@ -77,6 +91,10 @@ int main(int argc, char** argv) {
       first = std::strtoull(v, nullptr, 10);
       last = std::strtoull(dots + 2, nullptr, 10);
       have = true;
+    } else if (a == "--script") {
+      const char* v = value();
+      if (!v) return usage();
+      script = v;
     } else if (a == "--nodes") {
       const char* v = value();
       if (!v) return usage();
@@ -89,8 +107,9 @@ int main(int argc, char** argv) {
       return usage();
     }
   }
-  if (!have) return usage();
+  if (!have && script.empty()) return usage();
   if (!options.verbose) keles::log::set_output(-1);
+  if (!script.empty()) return play(script, have ? first : 1, options.verbose);
   auto start = std::chrono::steady_clock::now();
   Total total;
   int failed = 0;

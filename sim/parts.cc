@@ -75,6 +75,7 @@ class User final : public Part {
   Random& random() { return client_.loop().random(); }
   std::string some_name() { return "app-" + std::to_string(random().below(kDeployments)); }
   Task<Status> create(Context ctx, std::string name);
+  Task<Status> expose(Context ctx, std::string name);
   Task<Status> change(Context ctx, std::string name);
   Task<Status> remove(Context ctx, std::string name);
   Task<Status> remove_pod(Context ctx);
@@ -99,6 +100,21 @@ Task<Status> User::create(Context ctx, std::string name) {
   requests.set("cpu", std::to_string(50 * random().between(1, 5)) + "m");
   requests.set("memory", std::to_string(32 * random().between(1, 8)) + "Mi");
   auto made = co_await client_.Client::create<apps::Deployment>(ctx, d.take());
+  co_return made.status();
+}
+
+// A Service in front of the deployment's pods, or, when there is one, away with it.
+Task<Status> User::expose(Context ctx, std::string name) {
+  if (random().chance(0.3)) co_return co_await client_.remove<core::Service>(ctx, "default", name);
+  Draft<core::ServiceEdit> d;
+  d->edit_metadata().set_name(name);
+  d->edit_metadata().set_namespace_("default");
+  auto spec = d->edit_spec();
+  spec.edit_selector().set("app", name);
+  auto port = spec.edit_ports().add();
+  port.set_port(80);
+  if (random().chance(0.3)) spec.set_type("NodePort");
+  auto made = co_await client_.Client::create<core::Service>(ctx, d.take());
   co_return made.status();
 }
 
@@ -142,9 +158,11 @@ Task<void> User::run(Context ctx) {
     if (started < 2 || dice < 30) {
       s = co_await create(call, some_name());
       started += s.ok();
-    } else if (dice < 75) {
+    } else if (dice < 70) {
       s = co_await change(call, some_name());
-    } else if (dice < 87) {
+    } else if (dice < 83) {
+      s = co_await expose(call, some_name());
+    } else if (dice < 90) {
       s = co_await remove(call, some_name());
     } else {
       s = co_await remove_pod(call);

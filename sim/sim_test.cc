@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
+#include "sim/scenario.h"
 #include "sim/world.h"
 
 namespace keles::sim {
@@ -32,6 +33,25 @@ TEST_F(Sim, APerfectDayConvergesAndFallsQuiet) {
   Outcome outcome = World(o).run();
   EXPECT_TRUE(outcome.ok()) << outcome.violations.front();
   EXPECT_LT(outcome.healed_after, 3min);
+}
+
+// The checker must notice: a disk that says "synced" and has not is the worst thing there is.
+TEST_F(Sim, ADiskThatLiesIsCaught) {
+  int caught = 0;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Status s = run_scenario(
+        "deploy web 5\nexpect converged\nfaults lie=1\nscale web 8\nadvance 20s\ncrash server\n",
+        seed, false);
+    caught += !s.ok() && (s.message().find("lost") != std::string::npos ||
+                          s.message().find("before the acknowledged") != std::string::npos ||
+                          s.message().find("another revision") != std::string::npos);
+  }
+  EXPECT_GE(caught, 4);  // what was not synced may survive a crash by luck
+}
+
+TEST_F(Sim, AScriptThatExpectsTooMuchFails) {
+  Status s = run_scenario("deploy web 2\nexpect converged\nexpect pods web 3\n", 1, false);
+  EXPECT_EQ(s.message(), "line 3: expect pods web 3: there are 2, not 3");
 }
 
 }  // namespace

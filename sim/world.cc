@@ -105,6 +105,15 @@ PartSlot* World::part(const std::string& name) {
   return nullptr;
 }
 
+Machine* World::machine(const std::string& name) {
+  for (auto& m : machines_) {
+    if (m->name == name) return m.get();
+  }
+  return nullptr;
+}
+
+Client* World::direct_client() { return server_ ? server_->client.get() : nullptr; }
+
 void World::note(const std::string& what) {
   if (!options_.verbose) return;
   std::printf("%10.3fs         *** %s\n", static_cast<double>(loop_.now().ns) / 1e9, what.c_str());

@@ -98,8 +98,9 @@ class World {
   SimDisk& disk() { return disk_; }
   Store* store();  // null while the server is down
   PartSlot* part(const std::string& name);
-  Machine* machine(int i) { return machines_[static_cast<size_t>(i)].get(); }
-  void start();  // everything
+  Machine* machine(const std::string& name);  // null when there is none
+  Client* direct_client();  // into the server, past the network; null while it is down
+  void start();             // everything
   void stop();
   void crash_server(Duration down);  // comes back by itself
   void crash_part(PartSlot* part, Duration down);

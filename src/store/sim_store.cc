@@ -108,11 +108,12 @@ class SimLog final : public Log {
       took += Duration(random.between(0, f.slow_max.count()));
     bool failed = f.fail_sync > 0 && random.chance(f.fail_sync);
     bool lost = f.lost_reply > 0 && random.chance(f.lost_reply);
+    bool lies = f.lie > 0 && random.chance(f.lie);
     size_t upto = disk_.file_.size();
-    auto fn = [this, upto, failed, lost, done = std::move(done)] {
+    auto fn = [this, upto, failed, lost, lies, done = std::move(done)] {
       timer_ = 0;
       ++disk_.syncs_;
-      if (!failed) disk_.synced_ = std::max(disk_.synced_, upto);
+      if (!failed && !lies) disk_.synced_ = std::max(disk_.synced_, upto);
       done(failed || lost ? Status::internal("fsync: input/output error") : Status());
     };
     timer_ = disk_.loop_.schedule(disk_.loop_.now() + took, std::move(fn));

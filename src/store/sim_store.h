@@ -18,6 +18,7 @@ struct SimDiskFaults {
   double slow_sync = 0;  // chance of a sync that takes up to slow_max
   Duration slow_max = 3s;
   double fail_sync = 0;   // chance that a sync reports an error: its bytes may be on disk or not
+  double lie = 0;         // chance that a sync reports success and has synced nothing
   double lost_reply = 0;  // chance that the bytes are on disk and the sync yet reports an error
 };
 
