@@ -355,6 +355,79 @@ TEST(Front, Watch) {
   EXPECT_TRUE(over.ok()) << over.status().to_string();
 }
 
+// A kubelet that answers logs with what it was asked, and echoes upgraded connections.
+Task<void> kubelet(Context ctx, net::Request* request, net::Responder* responder) {
+  if (request->headers.has_token("Connection", "upgrade")) {
+    net::Headers h;
+    h.add("X-Path", request->path + "?" + request->query);
+    auto stream = co_await responder->accept_upgrade("SPDY/3.1", std::move(h));
+    if (!stream.ok()) co_return;
+    while (true) {
+      auto piece = co_await (*stream)->read(ctx);
+      if (!piece.ok() || piece->empty()) co_return;
+      Status s = co_await (*stream)->write(ctx, *piece);
+      if (!s.ok()) co_return;
+    }
+  }
+  net::Headers h;
+  h.add("Content-Type", "text/plain");
+  std::vector<net::SharedBytes> body = net::as_body(request->path + "?" + request->query + "\n");
+  Status s = co_await responder->respond(200, std::move(h), std::move(body));
+  (void)s;
+}
+
+Task<Result<std::string>> echo_once(Context ctx, net::HttpClient* client, net::Request request) {
+  auto up = co_await client->upgrade(ctx, std::move(request));
+  if (!up.ok()) co_return up.status();
+  if (up->status != 101) co_return Status::internal(std::to_string(up->status) + up->body);
+  Status s = co_await up->stream->write(ctx, "hello");
+  if (!s.ok()) co_return s;
+  auto back = co_await up->stream->read(ctx);
+  if (!back.ok()) co_return back.status();
+  co_return std::string(up->headers.get("X-Path").value_or("")) + " " + *back;
+}
+
+TEST(Front, RelaysToKubelets) {
+  Served s;
+  net::ServerOptions o;
+  o.tls = certificate(s.ca, "node", true, {}, s.loop->wall_now());
+  auto node = net::Server::start({s.loop.get()}, o, &kubelet);
+  ASSERT_TRUE(node.ok());
+  s.send(
+      "POST", "/api/v1/nodes",
+      R"({"metadata":{"name":"n"},"status":{"addresses":[{"type":"InternalIP","address":"127.0.0.1"}],)"
+      R"("daemonEndpoints":{"kubeletEndpoint":{"Port":)" +
+          std::to_string((*node)->port()) + "}}}}");
+  s.send("POST", "/api/v1/namespaces/default/serviceaccounts",
+         R"({"metadata":{"name":"default"}})");
+  const std::string pods = "/api/v1/namespaces/default/pods";
+  auto pod = s.send("POST", pods,
+                    R"({"metadata":{"name":"p"},"spec":{"nodeName":"n","containers":)"
+                    R"([{"name":"a","image":"i"},{"name":"b","image":"i"}]}})");
+  ASSERT_EQ(pod.status, 201) << pod.body;
+  auto which = s.send("GET", pods + "/p/log");
+  EXPECT_EQ(which.status, 400);
+  EXPECT_NE(which.body.find("a container name must be specified for pod p, choose one of: [a b]"),
+            std::string::npos);
+  auto log = s.send("GET", pods + "/p/log?container=b&tailLines=5&follow=true");
+  EXPECT_EQ(log.status, 200);
+  EXPECT_EQ(log.body, "/containerLogs/default/p/b?follow=true&tailLines=5\n");
+  auto proxied = s.send("GET", "/api/v1/nodes/n/proxy/stats/summary?x=1");
+  EXPECT_EQ(proxied.body, "/stats/summary?x=1\n");
+
+  net::Request exec;
+  exec.method = "POST";
+  exec.path = pods + "/p/exec";
+  exec.query = "container=a&command=sh&command=-c&stdin=true&stdout=true&tty=false";
+  exec.headers.add("Connection", "Upgrade");
+  exec.headers.add("Upgrade", "SPDY/3.1");
+  auto echoed = s.run(echo_once(s.ctx.with_timeout(5s), s.client.get(), std::move(exec)));
+  ASSERT_TRUE(echoed.ok()) << echoed.status().to_string();
+  EXPECT_EQ(*echoed, "/exec/default/p/a?command=sh&command=-c&input=1&output=1 hello");
+  EXPECT_EQ(s.send("POST", pods + "/p/exec?container=a").status, 400);
+  s.run(done_after((*node)->stop(s.ctx.with_timeout(2s))));
+}
+
 TEST(RequestInfo, Paths) {
   struct Case {
     const char *method, *path, *query, *want;
