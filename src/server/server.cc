@@ -2,7 +2,10 @@
 
 #include <atomic>
 
+#include "base/sync.h"
+#include "machinery/time.h"
 #include "server/bootstrap.h"
+#include "server/registry/keys.h"
 #include "server/registry/meta.h"
 
 namespace keles {
@@ -33,7 +36,50 @@ Task<Status> ApiServer::start(Context ctx) {
   co_return s;
 }
 
-Task<void> ApiServer::run(Context ctx) { return state_->auth.run(ctx); }
+namespace {
+
+constexpr Duration kEventLife = 1h;  // upstream: --event-ttl
+constexpr Duration kSweepEvery = 5min;
+
+// Events are forgotten an hour after they were last written. Deletes a bounded number at a time.
+Task<void> sweep_events(Context ctx, registry::Registry* registry) {
+  const KindDesc* kind = find_kind("", "v1", "Event");
+  std::vector<ObjectPtr> old;
+  const WallTime before = ctx.loop().wall_now() - kEventLife;
+  const std::string prefix = registry::kind_prefix(*kind);
+  registry->store().snapshot()->scan(prefix, prefix, [&](std::string_view, const ObjectPtr& o) {
+    DocumentPtr tree = o->tree();
+    std::string_view last = tree->root["series"]["lastObservedTime"].as_string();
+    if (last.empty()) last = tree->root["lastTimestamp"].as_string();
+    if (last.empty()) last = registry::meta(tree->root, "creationTimestamp");
+    auto when = parse_time(last);
+    if (when.ok() && *when < before) old.push_back(o);
+    return old.size() < 10'000;
+  });
+  registry::DeleteRequest request;
+  registry::WriteRequest how;
+  how.user = "system:apiserver";
+  for (const ObjectPtr& o : old) {
+    if (ctx.done()) co_return;
+    std::string ns(o->namespace_()), name(o->name());
+    request.uid = o->uid();
+    auto gone = co_await registry->remove(ctx, kind, std::move(ns), std::move(name), request, how);
+    (void)gone;  // a newer write or a deletion by others: the next sweep sees
+  }
+}
+
+}  // namespace
+
+Task<void> ApiServer::run(Context ctx) {
+  TaskGroup group(ctx.loop());
+  group.spawn(state_->auth.run(ctx));
+  while (true) {
+    Status s = co_await ctx.sleep(kSweepEvery);
+    if (!s.ok()) break;
+    co_await sweep_events(ctx, &state_->registry);
+  }
+  co_await group.join();
+}
 
 const auth::Auth& ApiServer::auth() const { return state_->auth; }
 

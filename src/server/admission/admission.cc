@@ -16,6 +16,7 @@ Status admit(const Attributes& a, Document& object, const Value* before) {
 
 Status validate(const Attributes& a, const Value* object, const Value* before) {
   if (a.operation == Operation::kDelete) TRY(namespace_lifecycle(a, object, before));
+  TRY(node_restriction(a, object, before));
   return limit_ranger_validate(a, object, before);
 }
 

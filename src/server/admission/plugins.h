@@ -18,6 +18,9 @@ Status priority(const Attributes& a, Document& pod, const Value* before);
 Status limit_ranger(const Attributes& a, Document& pod, const Value* before);
 Status limit_ranger_validate(const Attributes& a, const Value* pod, const Value* before);
 
+// A node's agent changes its own Node, Lease and pods, and no others.
+Status node_restriction(const Attributes& a, const Value* object, const Value* before);
+
 // kind.group "name" is forbidden: why.
 Status refuse(const Attributes& a, std::string_view why);
 // The object that the request's snapshot holds; null when absent.

@@ -53,6 +53,12 @@ Task<void> Exchange::answer_text(int status, std::string text, std::string conte
 }
 
 Task<void> Exchange::fail(Status why) {
+  // Reasons that are ours alone go out as upstream's.
+  if (why.is(Reason::kOutcomeUnknown) || why.is(Reason::kCancelled)) {
+    why = Status(Reason::kTimeout, why.message(), why.details());
+  } else if (why.is(Reason::kUnavailable)) {
+    why = Status(Reason::kServiceUnavailable, why.message(), why.details());
+  }
   code = why.code();
   if (code < 400 || code > 599) code = 500;
   Format format = rendering.accepted.format;
