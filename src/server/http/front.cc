@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "machinery/fields.h"
 #include "server/discovery.h"
 #include "server/http/exchange.h"
 #include "server/openapi.h"
@@ -73,7 +74,7 @@ bool is_long_running(const RequestInfo& i) {
                                         std::string_view(i.subresource)) != kSubresources.end();
 }
 
-Access access_of(const RequestInfo& i) {
+Access access_of(const RequestInfo& i, const Query& query) {
   Access a;
   a.verb = i.verb;
   if (!i.is_resource) {
@@ -86,6 +87,12 @@ Access access_of(const RequestInfo& i) {
   a.subresource = i.subresource;
   a.ns = i.ns;
   a.name = i.name;
+  // A list of one object by its name is a request about that object: what a kubelet may do.
+  if (a.name.empty()) {
+    auto selector = FieldSelector::parse(query.get("fieldSelector"));
+    const std::string* name = selector.ok() ? selector->exact("metadata.name") : nullptr;
+    if (name) a.name = *name;
+  }
   return a;
 }
 
@@ -223,7 +230,7 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
     co_return;
   }
   x->caller = std::move(*acting);
-  Status allowed = server_->auth().authorize(x->caller, access_of(x->info));
+  Status allowed = server_->auth().authorize(x->caller, access_of(x->info, x->query));
   if (!allowed.ok()) {
     co_await x->fail(allowed);
     co_return;
