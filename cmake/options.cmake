@@ -23,6 +23,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 else()  # clang++ for the fuzzers: it must compile, GCC judges
   add_compile_options(-w)
 endif()
+option(KELES_FUZZ "Build the fuzz targets with libFuzzer and AddressSanitizer (needs clang++)" OFF)
+if(KELES_FUZZ)  # every library is instrumented, so that the fuzzer sees its branches
+  add_compile_options(-fsanitize=address,fuzzer-no-link -include ${CMAKE_SOURCE_DIR}/fuzz/source_location.h)
+  add_link_options(-fsanitize=address)
+endif()
 add_compile_options(-ffunction-sections -fdata-sections)
 add_link_options(-Wl,--gc-sections)
 
