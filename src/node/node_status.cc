@@ -330,6 +330,11 @@ Task<Status> NodeStatus::report(Context ctx, bool heartbeat) {
   auto r = co_await client_.patch(brief, &kind_of<Node>(), "", facts_.name, PatchType::kMerge,
                                   std::move(body), options);
   if (!r.ok()) co_return r.status();
+  if (last_digest_.empty()) {
+    for (const char* reason :
+         {"NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID"})
+      events_.node("Normal", reason, "Node " + facts_.name + " status is now: " + reason);
+  }
   last_digest_ = digest;
   last_report_ = ctx.loop().now();
   bool ready = runtime_trouble_.empty() && network_trouble_.empty();

@@ -155,6 +155,7 @@ Task<Status> PodWorker::refresh(Context ctx) {
     fresh.containers.push_back(it->second);
   }
   actual_ = std::move(fresh);
+  if (!seeded_) seed_backoff(ctx.loop().wall_now());
   // An event may come before the runtime's own list knows.
   bool unsettled = false;
   for (const cri::Container& c : actual_.containers)
@@ -167,6 +168,20 @@ Task<Status> PodWorker::refresh(Context ctx) {
     suspects_.clear();
   }
   co_return Status();
+}
+
+// An agent that was restarted goes on with the delays that the restart counts tell.
+void PodWorker::seed_backoff(WallTime now) {
+  seeded_ = true;
+  std::set<std::string> seen;
+  for (const cri::Container& c : actual_.containers) {
+    if (!seen.insert(c.name).second || c.state != ContainerState::kExited || c.attempt == 0)
+      continue;
+    WallTime failed{c.finished_at_ns};
+    if (now - failed > 2 * Backoff::kMax) continue;
+    Backoff& b = backoff_[c.name];
+    for (uint32_t i = 0; i < std::min(c.attempt, 8u); ++i) b.next(failed, failed);
+  }
 }
 
 Task<void> PodWorker::sync(Context ctx) {

@@ -94,6 +94,7 @@ class PodWorker {
   Task<void> delete_object(Context ctx);
   Task<void> send_status(Context ctx);
 
+  void seed_backoff(WallTime now);
   void publish(bool ended = false);
   void update_probes();
   void wake_at(WallTime when);
@@ -119,6 +120,7 @@ class PodWorker {
   std::map<std::string, Waiting> waiting_;
   std::set<std::string> suspects_;
   int suspect_tries_ = 0;
+  bool seeded_ = false;
   std::map<std::string, std::string> volumes_;
   Backoff sandbox_backoff_;
   Duration prepare_pause_{0};
