@@ -1,0 +1,158 @@
+#include "bench/bench_server.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "base/file.h"
+
+namespace keles::bench {
+namespace {
+
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// One that nobody listens on now.
+int free_port() {
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in a{};
+  a.sin_family = AF_INET;
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof a;
+  bool ok = bind(fd, reinterpret_cast<sockaddr*>(&a), size) == 0 &&
+            getsockname(fd, reinterpret_cast<sockaddr*>(&a), &size) == 0;
+  close(fd);
+  return ok ? ntohs(a.sin_port) : 16443;
+}
+
+[[noreturn]] void give_up(const std::string& why) {
+  fprintf(stderr, "bench: %s\n", why.c_str());
+  exit(1);
+}
+
+Task<void> ask_ready(HttpsClient* client, Context ctx, bool* ready) {
+  std::string none;
+  auto r = co_await client->raw(ctx, "GET", "/readyz", none, net::Headers(), none);
+  *ready = r.ok() && r->status == 200;
+}
+
+}  // namespace
+
+BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
+  char name[] = "/tmp/keles-bench-XXXXXX";
+  directory_ = mkdtemp(name);
+  std::string self = program;
+  std::string folder = self.find('/') == std::string::npos ? "." : self.substr(0, self.rfind('/'));
+  std::string keles = folder + "/../keles", kubeconfig = directory_ + "/kubeconfig";
+  std::vector<std::string> args = {keles,
+                                   "server",
+                                   "--data-dir=" + directory_ + "/data",
+                                   "--bind-address=127.0.0.1",
+                                   "--secure-port=" + std::to_string(free_port()),
+                                   "--dns-port=0",
+                                   "--write-kubeconfig=" + kubeconfig};
+  args.insert(args.end(), flags.begin(), flags.end());
+  double start = now_seconds();
+  pid_ = fork();
+  if (pid_ == 0) {
+    int log = open((directory_ + "/log").c_str(), O_WRONLY | O_CREAT, 0600);
+    dup2(log, 1);
+    dup2(log, 2);
+    std::vector<char*> argv;
+    for (auto& a : args) argv.push_back(a.data());
+    argv.push_back(nullptr);
+    execv(argv[0], argv.data());
+    _exit(127);
+  }
+  auto loop = make_real_loop();
+  bool ready = false;
+  while (!ready) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    int status = 0;
+    if (now_seconds() - start > 20 || waitpid(pid_, &status, WNOHANG) == pid_) {
+      auto log = read_file(directory_ + "/log");
+      give_up(keles + " server does not come up:\n" + log.value_or(""));
+    }
+    if (!path_exists(kubeconfig)) continue;
+    KubeconfigChoice choice;
+    choice.path = kubeconfig;
+    auto config = load_client_config(choice);
+    if (!config.ok()) continue;
+    config_ = *config;
+    HttpsClient client(*loop, config_);
+    run(*loop, ask_ready(&client, Context::root(*loop).with_timeout(1s), &ready));
+  }
+  start_seconds_ = now_seconds() - start;
+}
+
+BenchServer::~BenchServer() {
+  kill(pid_, SIGKILL);
+  waitpid(pid_, nullptr, 0);
+  (void)remove_tree(directory_);
+}
+
+double BenchServer::cpu_seconds() const {
+  std::ifstream in("/proc/" + std::to_string(pid_) + "/stat");
+  std::stringstream all;
+  all << in.rdbuf();
+  std::string s = all.str();
+  std::istringstream fields(s.substr(s.rfind(')') + 2));
+  std::string word;
+  double ticks = 0;
+  for (int i = 3; fields >> word; ++i) {
+    if (i == 14 || i == 15) ticks += std::stod(word);
+  }
+  return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+double BenchServer::memory_mb() const {
+  std::ifstream in("/proc/" + std::to_string(pid_) + "/smaps_rollup");
+  std::string word;
+  while (in >> word) {
+    double kb = 0;
+    if (word == "Pss:" && in >> kb) return kb / 1024;
+  }
+  return 0;
+}
+
+std::vector<std::unique_ptr<HttpsClient>> BenchServer::connect(Loop& loop, int connections) const {
+  std::vector<std::unique_ptr<HttpsClient>> out;
+  for (int i = 0; i < connections; ++i) out.push_back(std::make_unique<HttpsClient>(loop, config_));
+  return out;
+}
+
+namespace {
+Task<void> to_end(Task<void> t, RealLoop* loop) {
+  co_await std::move(t);
+  loop->stop();
+}
+}  // namespace
+
+void run(RealLoop& loop, Task<void> t) {
+  spawn(loop, to_end(std::move(t), &loop));
+  loop.run();
+}
+
+void print_figure(const std::string& name, const std::string& value, const std::string& target) {
+  printf("%-44s %-38s target %s\n", name.c_str(), value.c_str(), target.c_str());
+  fflush(stdout);
+}
+
+std::string text(const char* format, double a, double b) {
+  char out[128];
+  snprintf(out, sizeof out, format, a, b);
+  return out;
+}
+
+}  // namespace keles::bench

@@ -1,0 +1,46 @@
+// For benchmarks over the wire: a `keles server` of one's own in a temporary directory, clients to
+// it with a connection each, and what its process used.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/loop.h"
+#include "base/task.h"
+#include "client/https_client.h"
+#include "client/kubeconfig.h"
+
+namespace keles::bench {
+
+class BenchServer {
+ public:
+  // `program` is the benchmark's own argv[0]: keles is ../keles beside it. Ends the process with a
+  // message when the server does not come up.
+  BenchServer(const char* program, std::vector<std::string> flags);
+  ~BenchServer();
+  BenchServer(const BenchServer&) = delete;
+
+  const ClientConfig& config() const { return config_; }
+  double start_seconds() const { return start_seconds_; }
+  double cpu_seconds() const;  // user and system, all threads
+  double memory_mb() const;    // proportional set size
+  std::vector<std::unique_ptr<HttpsClient>> connect(Loop& loop, int connections) const;
+
+ private:
+  std::string directory_;
+  pid_t pid_ = 0;
+  ClientConfig config_;
+  double start_seconds_ = 0;
+};
+
+// Runs `t` on the loop to its end.
+void run(RealLoop& loop, Task<void> t);
+
+// "name   1234/s   0.05 ms CPU   target ...".
+void print_figure(const std::string& name, const std::string& value, const std::string& target);
+std::string text(const char* format, double a, double b = 0);
+
+}  // namespace keles::bench
