@@ -380,6 +380,20 @@ TEST(Validate, Rbac) {
                   "roleRef"});
 }
 
+TEST(Validate, Webhooks) {
+  EXPECT_EQ(
+      errors("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration",
+             "webhooks: [{name: a.b, sideEffects: Some, admissionReviewVersions: [v1], "
+             "clientConfig: {url: 'http://x'}}]\n"),
+      (Lines{"webhooks[0].name: Invalid value: \"a.b\": should be a domain with at least three "
+             "segments separated by dots",
+             "webhooks[0].sideEffects: Unsupported value: \"Some\": supported values: "
+             "\"None\", \"NoneOnDryRun\"",
+             "webhooks[0].clientConfig.url: Invalid value: \"http://x\": 'https' is the only "
+             "allowed URL scheme; desired format: https://host[/path]"}));
+  EXPECT_EQ(errors("node.k8s.io/v1", "RuntimeClass", "handler: Bad\n").size(), 1u);
+}
+
 TEST(Prepare, PodStatus) {
   Case c("v1", "Pod");
   const Strategy& s = strategy_of(*c.kind);

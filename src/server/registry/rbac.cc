@@ -1,5 +1,4 @@
-// Roles and bindings, PriorityClasses, CertificateSigningRequests, admission configurations.
-#include "machinery/time.h"
+// Roles and bindings, PriorityClasses.
 #include "server/registry/cells.h"
 #include "server/registry/strategies.h"
 
@@ -151,82 +150,6 @@ void validate_priority_class_update(const HookContext&, const Value& now, const 
   }
 }
 
-// --- CertificateSigningRequest ------------------------------------------------------------------
-
-void csr_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  CellWriter w(ctx, out);
-  const Value& seconds = o["spec"]["expirationSeconds"];
-  w.text("RequestedDuration",
-         seconds.is_null() ? "<none>" : human_duration(std::chrono::seconds(seconds.as_int())));
-  bool approved = false, denied = false, failed = false;
-  for (const Value& c : o["status"]["conditions"].items()) {
-    approved = approved || c["type"].as_string() == "Approved";
-    denied = denied || c["type"].as_string() == "Denied";
-    failed = failed || c["type"].as_string() == "Failed";
-  }
-  std::string text = denied ? "Denied" : approved ? "Approved" : "Pending";
-  if (failed) text += ",Failed";
-  if (!o["status"]["certificate"].as_string().empty()) text += ",Issued";
-  w.text("Condition", text);
-}
-
-void prepare_csr_update(const HookContext&, Document& now, const Value& before) {
-  now.root.set(now.arena, "spec", deep_copy(now.arena, before["spec"]));
-}
-
-// Approval writes conditions only.
-void prepare_csr_subresource(const HookContext&, std::string_view, Document& now,
-                             const Value& before) {
-  Document made;
-  made.root = deep_copy(made.arena, before);
-  Value& status = made.root.get_or_add(made.arena, "status");
-  if (!status.is_map()) status = Value::map();
-  status.set(made.arena, "conditions", deep_copy(made.arena, now.root["status"]["conditions"]));
-  now = std::move(made);
-}
-
-// --- admission configurations, API services -----------------------------------------------------
-
-void webhook_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  CellWriter(ctx, out).number("Webhooks", static_cast<int64_t>(o["webhooks"].size()));
-}
-
-void policy_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  CellWriter w(ctx, out);
-  const Value& spec = o["spec"];
-  w.number("Validations", static_cast<int64_t>(spec["validations"].size()));
-  w.number("Mutations", static_cast<int64_t>(spec["mutations"].size()));
-  const Value& param = spec["paramKind"];
-  w.text("ParamKind", param.is_null() ? "<unset>"
-                                      : std::string(param["apiVersion"].as_string()) + "/" +
-                                            std::string(param["kind"].as_string()));
-}
-
-void policy_binding_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  const Value& ref = o["spec"]["paramRef"];
-  std::string text = "<unset>";
-  if (!ref.is_null()) {
-    std::string_view ns = ref["namespace"].as_string(), name = ref["name"].as_string();
-    text = !name.empty() ? (ns.empty() ? "" : std::string(ns) + "/") + std::string(name)
-                         : selector_text(ref["selector"]);
-  }
-  CellWriter(ctx, out).text("ParamRef", text);
-}
-
-void api_service_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  CellWriter w(ctx, out);
-  const Value& service = o["spec"]["service"];
-  w.text("Service", service.is_null() ? "Local"
-                                      : std::string(service["namespace"].as_string()) + "/" +
-                                            std::string(service["name"].as_string()));
-  const Value& c = find_condition(o["status"]["conditions"], "Available");
-  std::string text = or_else(c["status"].as_string(), service.is_null() ? "True" : "Unknown");
-  if (text != "True" && !c["reason"].as_string().empty()) {
-    text += " (" + std::string(c["reason"].as_string()) + ")";
-  }
-  w.text("Available", text);
-}
-
 }  // namespace
 
 const Strategy kRoleStrategy{.group = kGroup,
@@ -261,32 +184,5 @@ const Strategy kPriorityClassStrategy{.group = "scheduling.k8s.io",
                                       .kind = "PriorityClass",
                                       .validate = validate_priority_class,
                                       .validate_update = validate_priority_class_update};
-const Strategy kCsrStrategy{.group = "certificates.k8s.io",
-                            .kind = "CertificateSigningRequest",
-                            .prepare_for_update = prepare_csr_update,
-                            .validate_name = name_is_path_segment,
-                            .prepare_for_subresource = prepare_csr_subresource,
-                            .generation = false,
-                            .cells = csr_cells};
-const Strategy kMutatingWebhooksStrategy{.group = "admissionregistration.k8s.io",
-                                         .kind = "MutatingWebhookConfiguration",
-                                         .cells = webhook_cells};
-const Strategy kValidatingWebhooksStrategy{.group = "admissionregistration.k8s.io",
-                                           .kind = "ValidatingWebhookConfiguration",
-                                           .cells = webhook_cells};
-const Strategy kValidatingPolicyStrategy{.group = "admissionregistration.k8s.io",
-                                         .kind = "ValidatingAdmissionPolicy",
-                                         .cells = policy_cells};
-const Strategy kMutatingPolicyStrategy{.group = "admissionregistration.k8s.io",
-                                       .kind = "MutatingAdmissionPolicy",
-                                       .cells = policy_cells};
-const Strategy kValidatingPolicyBindingStrategy{.group = "admissionregistration.k8s.io",
-                                                .kind = "ValidatingAdmissionPolicyBinding",
-                                                .cells = policy_binding_cells};
-const Strategy kMutatingPolicyBindingStrategy{.group = "admissionregistration.k8s.io",
-                                              .kind = "MutatingAdmissionPolicyBinding",
-                                              .cells = policy_binding_cells};
-const Strategy kApiServiceStrategy{
-    .group = "apiregistration.k8s.io", .kind = "APIService", .cells = api_service_cells};
 
 }  // namespace keles::registry

@@ -15,6 +15,7 @@ extern const Strategy kLeaseStrategy;
 extern const Strategy kEventStrategy;
 extern const Strategy kEventsEventStrategy;
 extern const Strategy kConfigMapStrategy;
+extern const Strategy kRuntimeClassStrategy;
 extern const Strategy kSecretStrategy;
 extern const Strategy kServiceAccountStrategy;
 extern const Strategy kResourceQuotaStrategy;

@@ -14,6 +14,7 @@ std::vector<const Strategy*> all_strategies() {
           &kEventStrategy,
           &kEventsEventStrategy,
           &kConfigMapStrategy,
+          &kRuntimeClassStrategy,
           &kSecretStrategy,
           &kServiceAccountStrategy,
           &kResourceQuotaStrategy,

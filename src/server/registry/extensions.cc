@@ -1,0 +1,240 @@
+// CertificateSigningRequests, admission configurations, API services, RuntimeClasses.
+#include <algorithm>
+#include <set>
+
+#include "machinery/time.h"
+#include "server/registry/cells.h"
+#include "server/registry/strategies.h"
+
+namespace keles::registry {
+namespace {
+
+const FieldPath kSpec("spec");
+
+// --- CertificateSigningRequest ------------------------------------------------------------------
+
+void csr_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  CellWriter w(ctx, out);
+  const Value& seconds = o["spec"]["expirationSeconds"];
+  w.text("RequestedDuration",
+         seconds.is_null() ? "<none>" : human_duration(std::chrono::seconds(seconds.as_int())));
+  bool approved = false, denied = false, failed = false;
+  for (const Value& c : o["status"]["conditions"].items()) {
+    approved = approved || c["type"].as_string() == "Approved";
+    denied = denied || c["type"].as_string() == "Denied";
+    failed = failed || c["type"].as_string() == "Failed";
+  }
+  std::string text = denied ? "Denied" : approved ? "Approved" : "Pending";
+  if (failed) text += ",Failed";
+  if (!o["status"]["certificate"].as_string().empty()) text += ",Issued";
+  w.text("Condition", text);
+}
+
+void prepare_csr_update(const HookContext&, Document& now, const Value& before) {
+  now.root.set(now.arena, "spec", deep_copy(now.arena, before["spec"]));
+}
+
+void validate_csr(const HookContext&, const Value& now, FieldErrors& e) {
+  const Value& spec = now["spec"];
+  if (spec["request"].as_string().empty()) field::required(e, kSpec["request"]);
+  if (spec["usages"].empty()) {
+    field::required(e, kSpec["usages"], "usages must contain at least one value");
+  }
+  std::set<std::string_view> seen;
+  size_t i = 0;
+  for (const Value& u : spec["usages"].items()) {
+    if (!seen.insert(u.as_string()).second) {
+      field::duplicate(e, kSpec["usages"][i], u);
+    }
+    ++i;
+  }
+  std::string_view signer = spec["signerName"].as_string();
+  size_t slash = signer.find('/');
+  if (!signer.empty() && (slash == std::string_view::npos || slash + 1 == signer.size() ||
+                          signer.substr(0, slash).find('.') == std::string_view::npos ||
+                          !check_dns1123_subdomain(signer.substr(0, slash)).empty())) {
+    field::invalid(e, kSpec["signerName"], signer,
+                   "must be a fully qualified domain and path of the form "
+                   "'example.com/signer-name'");
+  }
+  const Value& seconds = spec["expirationSeconds"];
+  if (!seconds.is_null() && seconds.as_int() < 600) {
+    field::invalid(e, kSpec["expirationSeconds"], seconds.as_int(),
+                   "may not specify a duration less than 600 seconds (10 minutes)");
+  }
+}
+
+// Approval writes conditions only.
+void prepare_csr_subresource(const HookContext&, std::string_view, Document& now,
+                             const Value& before) {
+  Document made;
+  made.root = deep_copy(made.arena, before);
+  Value& status = made.root.get_or_add(made.arena, "status");
+  if (!status.is_map()) status = Value::map();
+  status.set(made.arena, "conditions", deep_copy(made.arena, now.root["status"]["conditions"]));
+  now = std::move(made);
+}
+
+// --- admission configurations, API services -----------------------------------------------------
+
+void webhook_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  CellWriter(ctx, out).number("Webhooks", static_cast<int64_t>(o["webhooks"].size()));
+}
+
+// A fully qualified name: three parts at least, as example.kubernetes.io has.
+void validate_qualified_domain(FieldErrors& e, const FieldPath& p, std::string_view name) {
+  if (name.empty()) {
+    field::required(e, p);
+    return;
+  }
+  auto bad = check_dns1123_subdomain(name);
+  if (!bad.empty()) {
+    field::invalid_each(e, p, name, std::move(bad));
+  } else if (std::count(name.begin(), name.end(), '.') < 2) {
+    field::invalid(e, p, name, "should be a domain with at least three segments separated by dots");
+  }
+}
+
+void validate_webhooks(const HookContext&, const Value& now, FieldErrors& e) {
+  std::set<std::string_view> names;
+  size_t i = 0;
+  for (const Value& h : now["webhooks"].items()) {
+    FieldPath at = FieldPath("webhooks")[i++];
+    std::string_view name = h["name"].as_string();
+    if (h.find("name")) validate_qualified_domain(e, at["name"], name);
+    if (!names.insert(name).second) field::duplicate(e, at["name"], name);
+    if (h["admissionReviewVersions"].empty()) {
+      field::required(e, at["admissionReviewVersions"], "must specify one of v1, v1beta1");
+    }
+    std::string_view effects = h["sideEffects"].as_string();
+    if (!effects.empty() && effects != "None" && effects != "NoneOnDryRun") {
+      field::not_supported(e, at["sideEffects"], effects, {"None", "NoneOnDryRun"});
+    }
+    const Value& seconds = h["timeoutSeconds"];
+    if (!seconds.is_null() && (seconds.as_int() < 1 || seconds.as_int() > 30)) {
+      field::invalid(e, at["timeoutSeconds"], seconds.as_int(),
+                     "the timeout value must be between 1 and 30 seconds");
+    }
+    const Value& client = h["clientConfig"];
+    bool url = !client["url"].is_null(), service = !client["service"].is_null();
+    if (url == service) {
+      field::required(e, at["clientConfig"], "exactly one of url or service is required");
+    } else if (url && client["url"].as_string().substr(0, 8) != "https://") {
+      field::invalid(e, at["clientConfig"]["url"], client["url"],
+                     "'https' is the only allowed URL scheme; desired format: "
+                     "https://host[/path]");
+    }
+  }
+}
+
+void policy_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  CellWriter w(ctx, out);
+  const Value& spec = o["spec"];
+  w.number("Validations", static_cast<int64_t>(spec["validations"].size()));
+  w.number("Mutations", static_cast<int64_t>(spec["mutations"].size()));
+  const Value& param = spec["paramKind"];
+  w.text("ParamKind", param.is_null() ? "<unset>"
+                                      : std::string(param["apiVersion"].as_string()) + "/" +
+                                            std::string(param["kind"].as_string()));
+}
+
+void policy_binding_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  const Value& ref = o["spec"]["paramRef"];
+  std::string text = "<unset>";
+  if (!ref.is_null()) {
+    std::string_view ns = ref["namespace"].as_string(), name = ref["name"].as_string();
+    text = !name.empty() ? (ns.empty() ? "" : std::string(ns) + "/") + std::string(name)
+                         : selector_text(ref["selector"]);
+  }
+  CellWriter(ctx, out).text("ParamRef", text);
+}
+
+void api_service_cells(const HookContext& ctx, const Value& o, Cells& out) {
+  CellWriter w(ctx, out);
+  const Value& service = o["spec"]["service"];
+  w.text("Service", service.is_null() ? "Local"
+                                      : std::string(service["namespace"].as_string()) + "/" +
+                                            std::string(service["name"].as_string()));
+  const Value& c = find_condition(o["status"]["conditions"], "Available");
+  std::string text = or_else(c["status"].as_string(), service.is_null() ? "True" : "Unknown");
+  if (text != "True" && !c["reason"].as_string().empty()) {
+    text += " (" + std::string(c["reason"].as_string()) + ")";
+  }
+  w.text("Available", text);
+}
+
+void validate_api_service(const HookContext&, const Value& now, FieldErrors& e) {
+  const Value& spec = now["spec"];
+  std::string name(spec["version"].as_string());
+  if (!spec["group"].as_string().empty()) name += "." + std::string(spec["group"].as_string());
+  std::string_view given = now["metadata"]["name"].as_string();
+  if (!given.empty() && given != name) {
+    field::invalid(e, FieldPath("metadata")["name"], given,
+                   "must be `spec.version+\".\"+spec.group`: " + quoted(name));
+  }
+  auto priority = [&](std::string_view f, int64_t most) {
+    int64_t v = spec[f].as_int();
+    if (v <= 0 || v > most) {
+      field::invalid(e, kSpec[f], v, "must be positive and less than " + std::to_string(most));
+    }
+  };
+  priority("groupPriorityMinimum", 20000);
+  priority("versionPriority", 1000);
+}
+
+// --- RuntimeClass -------------------------------------------------------------------------------
+
+void validate_runtime_class(const HookContext&, const Value& now, FieldErrors& e) {
+  std::string_view handler = now["handler"].as_string();
+  if (now.find("handler")) {
+    field::invalid_each(e, FieldPath("handler"), handler, check_dns1123_label(handler));
+  }
+}
+
+void validate_runtime_class_update(const HookContext&, const Value& now, const Value& before,
+                                   FieldErrors& e) {
+  field::immutable(e, FieldPath("handler"), now["handler"], before["handler"]);
+}
+
+}  // namespace
+
+const Strategy kCsrStrategy{.group = "certificates.k8s.io",
+                            .kind = "CertificateSigningRequest",
+                            .prepare_for_update = prepare_csr_update,
+                            .validate = validate_csr,
+                            .validate_name = name_is_path_segment,
+                            .prepare_for_subresource = prepare_csr_subresource,
+                            .generation = false,
+                            .cells = csr_cells};
+const Strategy kMutatingWebhooksStrategy{.group = "admissionregistration.k8s.io",
+                                         .kind = "MutatingWebhookConfiguration",
+                                         .validate = validate_webhooks,
+                                         .cells = webhook_cells};
+const Strategy kValidatingWebhooksStrategy{.group = "admissionregistration.k8s.io",
+                                           .kind = "ValidatingWebhookConfiguration",
+                                           .validate = validate_webhooks,
+                                           .cells = webhook_cells};
+const Strategy kValidatingPolicyStrategy{.group = "admissionregistration.k8s.io",
+                                         .kind = "ValidatingAdmissionPolicy",
+                                         .cells = policy_cells};
+const Strategy kMutatingPolicyStrategy{.group = "admissionregistration.k8s.io",
+                                       .kind = "MutatingAdmissionPolicy",
+                                       .cells = policy_cells};
+const Strategy kValidatingPolicyBindingStrategy{.group = "admissionregistration.k8s.io",
+                                                .kind = "ValidatingAdmissionPolicyBinding",
+                                                .cells = policy_binding_cells};
+const Strategy kMutatingPolicyBindingStrategy{.group = "admissionregistration.k8s.io",
+                                              .kind = "MutatingAdmissionPolicyBinding",
+                                              .cells = policy_binding_cells};
+const Strategy kApiServiceStrategy{.group = "apiregistration.k8s.io",
+                                   .kind = "APIService",
+                                   .validate = validate_api_service,
+                                   .cells = api_service_cells};
+
+const Strategy kRuntimeClassStrategy{.group = "node.k8s.io",
+                                     .kind = "RuntimeClass",
+                                     .validate = validate_runtime_class,
+                                     .validate_update = validate_runtime_class_update,
+                                     .generation = false};
+
+}  // namespace keles::registry
