@@ -49,6 +49,7 @@ class InformerImpl final : public InformerBase {
   void add_handler(Handler h) override;
   void add_index(std::string name, Indexer fn) override;
   bool synced() const override { return synced_.is_set(); }
+  TimePoint hearing_since() const override { return hearing_since_; }
   Task<Status> wait_synced(Context ctx) override { return synced_.wait(ctx); }
   ObjectPtr get(std::string_view ns, std::string_view name) const override;
   std::vector<ObjectPtr> list(std::string_view ns) const override;
@@ -80,6 +81,7 @@ class InformerImpl final : public InformerBase {
   std::vector<std::shared_ptr<const Handler>> handlers_;
   Event synced_;
   int64_t revision_ = 0;  // everything up to here has been seen
+  TimePoint hearing_since_ = TimePoint::max();
   bool need_list_ = true;
   bool list_exactly_ = false;  // the last list's revision had expired: ask for the newest state
 };
@@ -274,6 +276,7 @@ Task<Status> InformerImpl::watch_once(Context ctx, size_t* events) {
   auto w = co_await client_.watch(watched, kind_, ns_, std::move(o));
   if (!w.ok()) co_return w.status();
   std::unique_ptr<Watch> watch = std::move(*w);
+  hearing_since_ = std::min(hearing_since_, ctx.loop().now());
   for (;;) {
     auto e = co_await watch->next(watched);
     if (!e.ok()) co_return e.status();
@@ -311,6 +314,7 @@ Task<void> InformerImpl::run(Context ctx) {
       }
     }
     if (ctx.done()) co_return;
+    hearing_since_ = TimePoint::max();
     if (log::v(2)) {
       log::info("List or watch failed, will retry", {{"kind", kind_->plural}, {"err", s}});
     }

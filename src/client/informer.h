@@ -35,6 +35,9 @@ class InformerBase {
   // Before start or after; builds the index from what is there.
   virtual void add_index(std::string name, Indexer fn) = 0;
   virtual bool synced() const = 0;
+  // Since when it has heard of every change without a gap; TimePoint::max() while it hears nothing
+  // (the connection is broken). Who concludes something from silence must ask.
+  virtual TimePoint hearing_since() const = 0;
   virtual Task<Status> wait_synced(Context ctx) = 0;
   virtual ObjectPtr get(std::string_view ns, std::string_view name) const = 0;
   // All, or those of one namespace when `ns` is not empty; in key order.

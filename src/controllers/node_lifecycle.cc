@@ -169,7 +169,8 @@ NodeLifecycleController::NodeLifecycleController(Deps deps)
   });
 }
 
-// How long the node has been silent.
+// How long the node has been silent. Nobody is silent while we hear nothing, nor before we have
+// listened for as long: else every node would be marked after a break of our own connection.
 Duration NodeLifecycleController::observe(const Ref<Node>& node) {
   Health& h = health_[std::string(node->metadata().name())];
   auto lease = leases_.get(kLeaseNamespace, node->metadata().name());
@@ -185,7 +186,8 @@ Duration NodeLifecycleController::observe(const Ref<Node>& node) {
     h.heartbeat = std::move(heartbeat);
     h.known = true;
   }
-  return loop().now() - h.seen;
+  TimePoint listening = std::max(h.seen, leases_.base().hearing_since());
+  return std::max(Duration(0), loop().now() - std::min(listening, loop().now()));
 }
 
 std::map<std::string, NodeLifecycleController::Zone> NodeLifecycleController::zones() const {
