@@ -68,6 +68,26 @@ void observe(const Exchange& x, Duration took) {
   requests_total().with(labels).add();
 }
 
+metrics::Gauge& longrunning() {
+  static metrics::Gauge& g =
+      metrics::gauge("apiserver_longrunning_requests",
+                     "Gauge of all active long-running apiserver requests.", {"verb", "component"});
+  return g;
+}
+
+metrics::Gauge& inflight() {
+  static metrics::Gauge& g = metrics::gauge(
+      "apiserver_current_inflight_requests",
+      "Maximal number of currently used inflight request limit of this apiserver per request "
+      "kind in last second.",
+      {"request_kind"});
+  return g;
+}
+
+bool is_read(const RequestInfo& i) {
+  return i.verb == "get" || i.verb == "list" || i.verb == "watch";
+}
+
 bool is_long_running(const RequestInfo& i) {
   static constexpr std::array kSubresources{"log", "exec", "attach", "portforward", "proxy"};
   return i.verb == "watch" || std::find(kSubresources.begin(), kSubresources.end(),
@@ -198,8 +218,13 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   x.rendering.now = ctx.loop().wall_now();
   x.rendering.table_object = table_object(x.query);
   const TimePoint start = ctx.loop().now();
-  Context own = is_long_running(x.info) ? ctx : ctx.with_timeout(kRequestTimeout);
+  const bool lasting = is_long_running(x.info);
+  metrics::Value& running = lasting ? longrunning().with({metric_verb(x.info), "apiserver"})
+                                    : inflight().with({is_read(x.info) ? "readOnly" : "mutating"});
+  Context own = lasting ? ctx : ctx.with_timeout(kRequestTimeout);
+  running.add(1);
   co_await dispatch(own, &x);
+  running.add(-1);
   const Duration took = ctx.loop().now() - start;
   observe(x, took);
   if (log::v(3)) {

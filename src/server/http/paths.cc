@@ -5,6 +5,7 @@
 #include "machinery/codec_json.h"
 #include "server/http/exchange.h"
 #include "server/http/front.h"
+#include "server/registry/keys.h"
 
 namespace keles::server {
 namespace {
@@ -17,6 +18,18 @@ std::string version_json(const std::string& git_version) {
       "\"1970-01-01T00:00:00Z\",\n  \"goVersion\": \"\",\n  \"compiler\": \"gcc\",\n"
       "  \"platform\": \"linux/amd64\"\n}";
   return out;
+}
+
+// Objects in the store, by resource; counted when somebody asks.
+void count_objects(const StoreSnapshot& state) {
+  static metrics::Gauge& objects = metrics::gauge(
+      "apiserver_storage_objects",
+      "Number of stored objects at the time of last check split by kind.", {"resource"});
+  for (const KindDesc* k : all_kinds()) {
+    if (&registry::storage_kind(*k) != k) continue;
+    const size_t n = state.count(registry::kind_prefix(*k));
+    objects.with({std::string(k->group_resource())}).set(static_cast<double>(n));
+  }
 }
 
 bool below(std::string_view path, std::string_view root) {
@@ -77,6 +90,7 @@ Task<void> Front::serve_path(Context, Exchange* x) {
     co_return;
   }
   if (path == "/metrics") {
+    count_objects(*server_->registry().store().snapshot());
     std::string body = metrics::expose();
     co_await x->answer_text(200, std::move(body), "text/plain; version=0.0.4; charset=utf-8");
     co_return;
