@@ -4,8 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <sstream>
+#include <thread>
 
+#include "base/file.h"
 #include "base/loop.h"
+#include "base/sync.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "net/pki.h"
@@ -23,6 +27,8 @@ Task<void> keep(Task<T> t, std::optional<T>* out, RealLoop* loop) {
   out->emplace(std::move(r));
   loop->stop();
 }
+template <class T>
+T keep_type(const Task<T>&);  // names a task's result
 Task<bool> done_after(Task<void> t) {
   co_await std::move(t);
   co_return true;
@@ -426,6 +432,120 @@ TEST(Front, RelaysToKubelets) {
   EXPECT_EQ(*echoed, "/exec/default/p/a?command=sh&command=-c&input=1&output=1 hello");
   EXPECT_EQ(s.send("POST", pods + "/p/exec?container=a").status, 400);
   s.run(done_after((*node)->stop(s.ctx.with_timeout(2s))));
+}
+
+// Adds one to a counter, `times` times, as users do: read, change, write, and again on a conflict.
+Task<void> count_up(Context ctx, net::Endpoint endpoint, int times, int* conflicts) {
+  auto client = net::HttpClient::create(ctx.loop(), std::move(endpoint));
+  const std::string path = std::string(kMaps) + "/counter";
+  for (int done = 0; done < times;) {
+    net::Request get;
+    get.method = "GET";
+    get.path = path;
+    auto got = co_await client->send(ctx, std::move(get));
+    if (!got.ok()) co_return;
+    auto tree = parse_json(got->body);
+    int64_t n = std::stoll(std::string(tree->root["data"]["n"].as_string()));
+    net::Request put;
+    put.method = "PUT";
+    put.path = path;
+    put.headers.add("Content-Type", "application/json");
+    put.body = R"({"metadata":{"name":"counter","resourceVersion":")" +
+               std::string(tree->root["metadata"]["resourceVersion"].as_string()) +
+               R"("},"data":{"n":")" + std::to_string(n + 1) + "\"}}";
+    auto answer = co_await client->send(ctx, std::move(put));
+    if (!answer.ok()) co_return;
+    if (answer->status == 200) ++done;
+    if (answer->status == 409) ++*conflicts;
+  }
+}
+
+Task<bool> count_together(Context ctx, net::Endpoint endpoint, int workers, int times,
+                          int* conflicts) {
+  TaskGroup group(ctx.loop());
+  for (int i = 0; i < workers; ++i) group.spawn(count_up(ctx, endpoint, times, conflicts));
+  co_await group.join();
+  co_return true;
+}
+
+// Several threads, a durable store: no update is lost, and a watcher sees every one, in order.
+TEST(Front, ConcurrentUpdatesOnManyLoops) {
+  char directory[] = "/tmp/keles-front-XXXXXX";
+  ASSERT_NE(mkdtemp(directory), nullptr);
+  auto store = open_embedded_store({directory});
+  ASSERT_TRUE(store.ok()) << store.status().to_string();
+  auto main_loop = make_real_loop();
+  Context ctx = Context::root(*main_loop);
+  auto run = [&](auto task) {
+    std::optional<decltype(keep_type(task))> out;
+    spawn(*main_loop, keep(std::move(task), &out, main_loop.get()));
+    main_loop->run();
+    return std::move(*out);
+  };
+  ApiServer api(store->get(), {});
+  ASSERT_TRUE(run(api.start(ctx)).ok());
+  Front front(&api, {});
+  net::CertificateSpec root;
+  root.common_name = "kubernetes";
+  root.not_before = main_loop->wall_now() - 72h;
+  root.not_after = main_loop->wall_now() + 240h;
+  net::TlsIdentity ca = *net::make_ca(root);
+  std::vector<std::unique_ptr<RealLoop>> loops;
+  std::vector<std::thread> threads;
+  std::vector<Loop*> serving;
+  for (int i = 0; i < 3; ++i) {
+    loops.push_back(make_real_loop());
+    serving.push_back(loops.back().get());
+    threads.emplace_back([loop = loops.back().get()] { loop->run(); });
+  }
+  net::ServerOptions o;
+  o.tls = certificate(ca, "kube-apiserver", true, {}, main_loop->wall_now());
+  o.client_ca_pem = ca.certificate_pem;
+  auto http = net::Server::start(serving, o, front.handler());
+  ASSERT_TRUE(http.ok());
+  net::Endpoint e;
+  e.host = "127.0.0.1";
+  e.port = (*http)->port();
+  net::ClientTls tls;
+  tls.ca_pem = ca.certificate_pem;
+  tls.identity = certificate(ca, "admin", false, {"system:masters"}, main_loop->wall_now());
+  e.tls = tls;
+  auto client = net::HttpClient::create(*main_loop, e);
+  net::Request make;
+  make.method = "POST";
+  make.path = kMaps;
+  make.headers.add("Content-Type", "application/json");
+  make.body = R"({"metadata":{"name":"counter"},"data":{"n":"0"}})";
+  auto made = run(client->send(ctx, std::move(make)));
+  ASSERT_EQ(made->status, 201) << made->body;
+  int conflicts = 0;
+  constexpr int kWorkers = 8, kTimes = 25;
+  run(count_together(ctx.with_timeout(60s), e, kWorkers, kTimes, &conflicts));
+
+  net::Request watch;
+  watch.method = "GET";
+  watch.path = kMaps;
+  watch.query =
+      "watch=1&resourceVersion=" +
+      std::string(parse_json(made->body)->root["metadata"]["resourceVersion"].as_string());
+  auto lines = run(read_lines(ctx.with_timeout(10s), client.get(), watch, kWorkers * kTimes));
+  ASSERT_TRUE(lines.ok()) << lines.status().to_string();
+  int64_t expected = 0;
+  std::istringstream in(*lines);
+  for (std::string line; std::getline(in, line);) {
+    auto event = parse_json(line);
+    ASSERT_TRUE(event.ok()) << line;
+    EXPECT_EQ(event->root["type"].as_string(), "MODIFIED");
+    EXPECT_EQ(event->root["object"]["data"]["n"].as_string(), std::to_string(++expected));
+  }
+  EXPECT_EQ(expected, kWorkers * kTimes);
+  EXPECT_GT(conflicts, 0) << "the workers did not meet";
+  client.reset();
+  run(done_after((*http)->stop(ctx.with_timeout(2s))));
+  for (auto& loop : loops) loop->stop();
+  for (auto& t : threads) t.join();
+  EXPECT_TRUE(run((*store)->close(ctx)).ok());
+  EXPECT_TRUE(remove_tree(directory).ok());
 }
 
 TEST(RequestInfo, Paths) {
