@@ -14,6 +14,7 @@
 #include "machinery/decode.h"
 #include "net/pki.h"
 #include "server/registry/meta.h"
+#include "server/registry/services.h"
 #include "store/sim_store.h"
 
 namespace keles {
@@ -369,6 +370,30 @@ TEST(LocalClient, ServicesGetAddressesAndPortsOnce) {
   EXPECT_EQ(c.run(c.client->list(c.ctx, &kind("networking.k8s.io/v1", "IPAddress"), "", {}))
                 ->items.size(),
             20u);  // 19 and the kubernetes Service's
+}
+
+// A server that dies between claiming and storing leaves claims behind: repair gives them back,
+// but not those of a Service that is just being made.
+TEST(LocalClient, RepairGivesBackWhatNobodyHolds) {
+  Cluster c;
+  registry::ServiceAllocator& services = c.server->registry().services();
+  Document orphan = c.parse(kind("v1", "Service"),
+                            R"({"metadata":{"name":"o","namespace":"default"},
+                                "spec":{"type":"NodePort","ports":[{"port":80}]}})");
+  auto claimed = c.run(services.claim(c.ctx, &orphan, nullptr, false));
+  ASSERT_TRUE(claimed.ok()) << claimed.status().to_string();
+  ASSERT_EQ(claimed->addresses.size(), 1u);
+  ASSERT_EQ(claimed->ports.size(), 1u);
+  const KindDesc& addresses = kind("networking.k8s.io/v1", "IPAddress");
+  auto suspects = c.run(services.repair(c.ctx, {}));
+  ASSERT_TRUE(suspects.ok());
+  EXPECT_EQ(*suspects, std::set<int64_t>{claimed->ports[0]});
+  EXPECT_TRUE(c.get(addresses, "", claimed->addresses[0]).ok());
+  c.loop.advance(5min);
+  suspects = c.run(services.repair(c.ctx, *suspects));
+  ASSERT_TRUE(suspects.ok());
+  EXPECT_TRUE(suspects->empty());
+  EXPECT_EQ(c.get(addresses, "", claimed->addresses[0]).status().code(), 404);
 }
 
 TEST(LocalClient, NamespacesEndWhenFinalized) {

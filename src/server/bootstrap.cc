@@ -162,8 +162,9 @@ Task<Status> bootstrap(Context ctx, ApiServer* server) {
   }
   Status s = co_await namespaces.finish();
   if (!s.ok()) co_return s;
-  s = co_await registry->services().repair(ctx);
-  if (!s.ok()) co_return s.with_prefix("repair of service allocations");
+  std::set<int64_t> suspects;
+  auto repaired = co_await registry->services().repair(ctx, suspects);
+  if (!repaired.ok()) co_return repaired.status().with_prefix("repair of service allocations");
 
   std::vector<auth::BootstrapObject> roles = auth::bootstrap_rbac();
   Batch rest(ctx.loop());

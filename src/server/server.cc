@@ -7,6 +7,7 @@
 #include "server/bootstrap.h"
 #include "server/registry/keys.h"
 #include "server/registry/meta.h"
+#include "server/registry/services.h"
 
 namespace keles {
 
@@ -73,10 +74,13 @@ Task<void> sweep_events(Context ctx, registry::Registry* registry) {
 Task<void> ApiServer::run(Context ctx) {
   TaskGroup group(ctx.loop());
   group.spawn(state_->auth.run(ctx));
+  std::set<int64_t> suspects;
   while (true) {
     Status s = co_await ctx.sleep(kSweepEvery);
     if (!s.ok()) break;
     co_await sweep_events(ctx, &state_->registry);
+    auto repaired = co_await state_->registry.services().repair(ctx, suspects);
+    if (repaired.ok()) suspects = std::move(*repaired);
   }
   co_await group.join();
 }

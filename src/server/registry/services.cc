@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "machinery/time.h"
 #include "server/registry/keys.h"
 #include "server/registry/machine.h"
 #include "server/registry/meta.h"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr std::string_view kPortsKey = "/registry/ranges/servicenodeports";
 constexpr int kTries = 64;
+constexpr Duration kClaimAge = 60s;
 
 const KindDesc& address_kind() {
   static const KindDesc* const k = find_kind("networking.k8s.io", "v1", "IPAddress");
@@ -472,7 +474,7 @@ void ServiceAllocator::keep(Document& now, const Value& before) {
   }
 }
 
-Task<Status> ServiceAllocator::repair(Context ctx) {
+Task<Result<std::set<int64_t>>> ServiceAllocator::repair(Context ctx, std::set<int64_t> suspects) {
   auto snapshot = store_->snapshot();
   std::set<int64_t> ports;
   std::set<std::string> addresses;
@@ -501,24 +503,31 @@ Task<Status> ServiceAllocator::repair(Context ctx) {
     }
   }
   Claim stale;
+  const WallTime old = ctx.loop().wall_now() - kClaimAge;
   for (const ObjectPtr& a : claimed) {
     DocumentPtr tree = a->tree();
     const bool ours =
         metadata(tree->root)["labels"]["ipaddress.kubernetes.io/managed-by"].as_string() ==
         "ipallocator.k8s.io";
-    if (ours && !addresses.contains(std::string(a->name()))) {
+    auto made = parse_time(meta(tree->root, "creationTimestamp"));
+    if (ours && made.ok() && *made < old && !addresses.contains(std::string(a->name()))) {
       stale.addresses.emplace_back(a->name());
     }
   }
   ObjectPtr now = snapshot->get(kPortsKey);
-  std::set<int64_t> recorded;
+  std::set<int64_t> recorded, without;
   if (now) recorded = decode_ports(now->tree()->root, first_port_);
   std::vector<int64_t> missing;
   for (int64_t p : ports) {
     if (!recorded.contains(p)) missing.push_back(p);
   }
   for (int64_t p : recorded) {
-    if (!ports.contains(p)) stale.ports.push_back(p);
+    if (ports.contains(p)) continue;
+    if (suspects.contains(p)) {
+      stale.ports.push_back(p);
+    } else {
+      without.insert(p);
+    }
   }
   if (!missing.empty()) {
     const std::vector<int64_t> none;
@@ -526,7 +535,7 @@ Task<Status> ServiceAllocator::repair(Context ctx) {
     if (!s.ok()) co_return s;
   }
   co_await release(ctx, stale);
-  co_return Status();
+  co_return without;
 }
 
 }  // namespace keles::registry

@@ -3,11 +3,12 @@
 // What is taken lies in the store, so that any number of loops and servers can allocate at once:
 // an address is claimed by creating its IPAddress object (networking.k8s.io/v1, as upstream's
 // MultiCIDRServiceAllocator), ports by compare and swap of the RangeAllocation
-// /registry/ranges/servicenodeports. repair() brings both level with the Services after a crash
-// between two writes. IPv4 only.
+// /registry/ranges/servicenodeports. repair() brings both level with the Services after a
+// crash between two writes. IPv4 only.
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,7 +44,10 @@ class ServiceAllocator {
   // Carries allocated values over into an update that leaves them out; drops what the type no
   // longer needs.
   static void keep(Document& now, const Value& before);
-  Task<Status> repair(Context ctx);
+  // Makes claims that are missing, and gives back what no Service holds: addresses claimed more
+  // than a minute ago, and those of `suspects` (ports that the repair before found without a
+  // holder; the Service of a younger claim may be on its way). Answers with the suspects of now.
+  Task<Result<std::set<int64_t>>> repair(Context ctx, std::set<int64_t> suspects);
 
   // The n-th address of the range ("10.96.0.1" for 1).
   std::string address(uint32_t n) const;
