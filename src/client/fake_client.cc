@@ -172,11 +172,10 @@ void FakeClient::emit(Event e) {
 }
 
 ObjectPtr FakeClient::store(const KindDesc& kind, Document doc, const ObjectPtr& before) {
-  Value& meta = meta_of(doc);
   set_text(doc, doc.root, "apiVersion", kind.api_version());
   set_text(doc, doc.root, "kind", kind.kind);
   ++revision_;
-  set_text(doc, meta, "resourceVersion", std::to_string(revision_));
+  set_text(doc, meta_of(doc), "resourceVersion", std::to_string(revision_));
   ObjectPtr now = Object::from_document(kind, std::move(doc));
   objects_[std::string(kind.group_resource())][now->key()] = now;
   emit({.type = before ? WatchEvent::Type::kModified : WatchEvent::Type::kAdded,
@@ -237,10 +236,11 @@ Result<ObjectPtr> FakeClient::do_create(const KindDesc& kind, const std::string&
     if (!status.is_map()) status = Value::map();
     set_text(body, status, "phase", "Pending");
   }
-  set_text(body, meta, "uid", loop_.random().uuid());
-  set_text(body, meta, "creationTimestamp", timestamp());
-  if (kind.subresource("status")) meta.set(body.arena, "generation", Value(1));
-  meta.erase("deletionTimestamp");
+  Value& final_meta = meta_of(body);  // the root may have grown: the older reference is void
+  set_text(body, final_meta, "uid", loop_.random().uuid());
+  set_text(body, final_meta, "creationTimestamp", timestamp());
+  if (kind.subresource("status")) final_meta.set(body.arena, "generation", Value(1));
+  final_meta.erase("deletionTimestamp");
   return store(kind, std::move(body), nullptr);
 }
 

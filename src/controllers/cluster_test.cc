@@ -6,6 +6,7 @@
 #include <set>
 
 #include "api/apps_v1.h"
+#include "api/batch_v1.h"
 #include "api/core_v1.h"
 #include "api/discovery_v1.h"
 #include "base/log.h"
@@ -462,6 +463,200 @@ TEST_F(Nodes, NobodyIsEvictedWhenEveryNodeIsSilent) {
   loop.advance(5min);
   EXPECT_EQ(taints("n1"), "node.kubernetes.io/unreachable:NoSchedule ");
   EXPECT_EQ(taints("n2"), "node.kubernetes.io/unreachable:NoSchedule ");
+}
+
+// --- workloads of other kinds ---
+
+class Workloads : public Nodes {
+ protected:
+  Workloads() { options.pod_gc_period = 10h; }
+  void keep_nodes_alive(std::initializer_list<const char*> who) {
+    for (const char* n : who) renew(n);
+  }
+  void set_phase(const Ref<Pod>& pod, std::string_view phase) {
+    Draft<PodEdit> d(*pod);
+    if (d->spec().node_name().empty()) d->edit_spec().set_node_name("n1");
+    d->edit_status().set_phase(phase);
+    client.put(kind_of<Pod>(), d.take());
+  }
+  template <class T>
+  std::vector<std::string> names_of() {
+    std::vector<std::string> out;
+    for (const auto& o : client.all<T>()) out.emplace_back(o->metadata().name());
+    return out;
+  }
+};
+
+TEST_F(Workloads, AJobRunsUntilEnoughHaveSucceeded) {
+  start();
+  client.put_yaml(
+      "{apiVersion: batch/v1, kind: Job, metadata: {name: j, namespace: default}, spec: "
+      "{completions: 5, parallelism: 2, backoffLimit: 3, template: {spec: {restartPolicy: Never, "
+      "containers: [{name: c, image: i}]}}}}");
+  loop.advance(1s);
+  EXPECT_EQ(client.all<Pod>().size(), 2u);
+  set_phase(client.all<Pod>()[0], "Failed");
+  loop.advance(5s);
+  EXPECT_EQ(client.all<Pod>().size(), 2u);  // the next attempt waits ten seconds
+  for (int i = 0; i < 40; ++i) {
+    for (const auto& p : client.all<Pod>()) {
+      if (p->status().phase() == "Pending") set_phase(p, "Succeeded");
+      if (i % 2 && p->status().phase() == "Succeeded" && p->metadata().finalizers().empty()) {
+        client.drop(kind_of<Pod>(), "default", p->metadata().name());  // counted all the same
+      }
+    }
+    loop.advance(2s);
+  }
+  auto job = client.now<api::batch_v1::Job>("default", "j");
+  EXPECT_EQ(job->status().succeeded(), 5);
+  EXPECT_EQ(job->status().failed(), 1);
+  EXPECT_EQ(job->status().active(), 0);
+  std::string last(job->status().conditions()[job->status().conditions().size() - 1].type());
+  EXPECT_EQ(last, "Complete");
+  EXPECT_FALSE(job->status().completion_time().empty());
+  for (const auto& p : client.all<Pod>()) EXPECT_TRUE(p->metadata().finalizers().empty());
+  client.clear_calls();
+  loop.advance(1h);
+  EXPECT_THAT(client.writes(), ElementsAre());
+}
+
+TEST_F(Workloads, AJobThatKeepsFailingFails) {
+  start();
+  client.put_yaml(
+      "{apiVersion: batch/v1, kind: Job, metadata: {name: j, namespace: default}, spec: "
+      "{completions: 1, parallelism: 1, backoffLimit: 2, ttlSecondsAfterFinished: 100, template: "
+      "{spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}}");
+  for (int i = 0; i < 40; ++i) {
+    for (const auto& p : client.all<Pod>()) {
+      if (p->status().phase() == "Pending") set_phase(p, "Failed");
+    }
+    loop.advance(2s);
+  }
+  auto job = client.now<api::batch_v1::Job>("default", "j");
+  ASSERT_TRUE(job);
+  EXPECT_EQ(job->status().failed(), 3);
+  EXPECT_THAT(messages(), testing::Contains(
+                              "BackoffLimitExceeded: Job has reached the specified backoff limit"));
+  loop.advance(100s);
+  EXPECT_FALSE(client.now<api::batch_v1::Job>("default", "j"));  // its time to live is over
+  loop.advance(10s);
+  EXPECT_EQ(client.all<Pod>().size(), 0u);
+}
+
+TEST_F(Workloads, AnIndexedJobRunsEveryNumberOnce) {
+  start();
+  client.put_yaml(
+      "{apiVersion: batch/v1, kind: Job, metadata: {name: j, namespace: default}, spec: "
+      "{completions: 4, parallelism: 3, completionMode: Indexed, template: {spec: {restartPolicy: "
+      "Never, containers: [{name: c, image: i}]}}}}");
+  for (int i = 0; i < 20; ++i) {
+    for (const auto& p : client.all<Pod>()) {
+      if (p->status().phase() == "Pending") set_phase(p, "Succeeded");
+    }
+    loop.advance(1s);
+  }
+  EXPECT_EQ(client.now<api::batch_v1::Job>("default", "j")->status().completed_indexes(), "0-3");
+  EXPECT_EQ(client.all<Pod>().size(), 4u);
+}
+
+TEST_F(Workloads, ADaemonSetHasOnePodOnEveryNodeThatFits) {
+  start();
+  for (const char* n : {"n1", "n2", "n3"}) add_node(n);
+  edit(kind_of<Node>(), "", "n3", [](Document& d) {
+    Value& t = d.root.get_or_add(d.arena, "spec").set(d.arena, "taints", Value::list());
+    Value& taint = t.append(d.arena, Value::map());
+    taint.set(d.arena, "key", Value::string("private"));
+    taint.set(d.arena, "effect", Value::string("NoSchedule"));
+  });
+  client.put_yaml(
+      "{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: agent, namespace: default}, spec: "
+      "{selector: {matchLabels: {app: agent}}, updateStrategy: {type: RollingUpdate, "
+      "rollingUpdate: {maxUnavailable: 1}}, template: {metadata: {labels: {app: agent}}, spec: "
+      "{containers: [{name: c, image: 'image:1'}]}}}}");
+  auto run = [this] {
+    for (int i = 0; i < 15; ++i) {
+      keep_nodes_alive({"n1", "n2", "n3", "n4"});
+      for (const auto& p : client.all<Pod>()) {  // what the scheduler does
+        if (!p->spec().node_name().empty()) continue;
+        auto terms = p->spec()
+                         .affinity()
+                         .node_affinity()
+                         .required_during_scheduling_ignored_during_execution()
+                         .node_selector_terms();
+        Draft<PodEdit> d(*p);
+        d->edit_spec().set_node_name(terms[0].match_fields()[0].values()[0]);
+        client.put(kind_of<Pod>(), d.take());
+      }
+      run_pods();
+      loop.advance(1s);
+    }
+  };
+  run();
+  auto on = [this] {
+    std::multiset<std::string> out;
+    for (const auto& p : client.all<Pod>()) {
+      out.insert(std::string(p->spec().node_name()) + " " + image(p));
+    }
+    return out;
+  };
+  EXPECT_THAT(on(), ElementsAre("n1 image:1", "n2 image:1"));
+  add_node("n4");
+  run();
+  EXPECT_EQ(on().size(), 3u);
+  edit(kind_of<DaemonSet>(), "default", "agent", [](Document& d) {
+    Value* c = d.root.find("spec")->find("template")->find("spec")->find("containers");
+    c->items()[0].set(d.arena, "image", Value::string("image:2"));
+  });
+  run();
+  run();
+  EXPECT_THAT(on(), ElementsAre("n1 image:2", "n2 image:2", "n4 image:2"));
+  auto set = client.now<DaemonSet>("default", "agent");
+  EXPECT_EQ(set->status().desired_number_scheduled(), 3);
+  EXPECT_EQ(set->status().updated_number_scheduled(), 3);
+  EXPECT_EQ(set->status().number_available(), 3);
+  EXPECT_EQ(client.all<ControllerRevision>().size(), 2u);
+  client.clear_calls();
+  run();
+  EXPECT_THAT(client.writes(), ElementsAre());
+}
+
+TEST_F(Workloads, AStatefulSetGoesInOrder) {
+  start();
+  client.put_yaml(
+      "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: db, namespace: default}, spec: "
+      "{replicas: 3, serviceName: db, selector: {matchLabels: {app: db}}, updateStrategy: {type: "
+      "RollingUpdate}, volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: "
+      "[ReadWriteOnce]}}], template: {metadata: {labels: {app: db}}, spec: {containers: [{name: c, "
+      "image: 'image:1'}]}}}}");
+  loop.advance(3s);
+  EXPECT_THAT(names_of<Pod>(), ElementsAre("db-0"));
+  run_pods();
+  loop.advance(3s);
+  EXPECT_THAT(names_of<Pod>(), ElementsAre("db-0", "db-1"));
+  settle();
+  EXPECT_THAT(names_of<Pod>(), ElementsAre("db-0", "db-1", "db-2"));
+  EXPECT_THAT(names_of<PersistentVolumeClaim>(),
+              ElementsAre("data-db-0", "data-db-1", "data-db-2"));
+  EXPECT_EQ(client.now<Pod>("default", "db-1")->spec().hostname(), "db-1");
+  edit(kind_of<StatefulSet>(), "default", "db", [](Document& d) {
+    Value* c = d.root.find("spec")->find("template")->find("spec")->find("containers");
+    c->items()[0].set(d.arena, "image", Value::string("image:2"));
+  });
+  loop.advance(2s);
+  EXPECT_FALSE(client.now<Pod>("default", "db-2")->metadata().deletion_timestamp().empty());
+  EXPECT_TRUE(client.now<Pod>("default", "db-1")->metadata().deletion_timestamp().empty());
+  settle(40);
+  EXPECT_THAT(images(), ElementsAre(std::pair("image:2", 3)));
+  auto set = client.now<StatefulSet>("default", "db");
+  EXPECT_EQ(set->status().updated_replicas(), 3);
+  EXPECT_EQ(set->status().current_revision(), set->status().update_revision());
+  edit(kind_of<StatefulSet>(), "default", "db",
+       [](Document& d) { d.root.find("spec")->set(d.arena, "replicas", Value(1)); });
+  settle();
+  EXPECT_THAT(names_of<Pod>(), ElementsAre("db-0"));
+  client.clear_calls();
+  loop.advance(10min);
+  EXPECT_THAT(client.writes(), ElementsAre());
 }
 
 }  // namespace

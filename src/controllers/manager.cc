@@ -3,16 +3,19 @@
 #include <algorithm>
 
 #include "base/sync.h"
+#include "controllers/daemonset.h"
 #include "controllers/deployment.h"
 #include "controllers/endpoints.h"
 #include "controllers/endpointslice.h"
 #include "controllers/garbage_collector.h"
+#include "controllers/job.h"
 #include "controllers/namespace.h"
 #include "controllers/node_ipam.h"
 #include "controllers/node_lifecycle.h"
 #include "controllers/pod_gc.h"
 #include "controllers/replicaset.h"
 #include "controllers/service_account.h"
+#include "controllers/statefulset.h"
 #include "controllers/taint_eviction.h"
 
 namespace keles::controllers {
@@ -35,6 +38,9 @@ Manager::Manager(Client& client, Options options)
   add<TaintEvictionController>("taint-eviction-controller");
   add<DeploymentController>("deployment-controller");
   add<ReplicaSetController>("replicaset-controller");
+  add<StatefulSetController>("statefulset-controller");
+  add<DaemonSetController>("daemonset-controller");
+  add<JobController>("job-controller");
   add<EndpointSliceController>("endpointslice-controller");
   add<EndpointsController>("endpoints-controller");
   add<PodGcController>("pod-garbage-collector-controller");

@@ -1,0 +1,61 @@
+// DaemonSet controller: one pod on every node that fits (upstream: pkg/controller/daemon). The
+// scheduler binds them: each pod asks for its node by name.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "api/apps_v1.h"
+#include "api/core_v1.h"
+#include "client/expectations.h"
+#include "controllers/controller.h"
+#include "controllers/revisions.h"
+
+namespace keles::controllers {
+
+struct DaemonSetPlan {
+  std::vector<std::string> create;             // nodes
+  std::vector<Ref<api::core_v1::Pod>> remove;  // misplaced, doubled, failed or out of date
+  int64_t desired = 0, current = 0, misscheduled = 0, ready = 0, available = 0, updated = 0;
+};
+
+// `hash`: that of the current template. `pods`: those that it controls.
+DaemonSetPlan plan_daemon_set(const api::apps_v1::DaemonSet& set,
+                              const std::vector<Ref<api::core_v1::Node>>& nodes,
+                              const std::vector<Ref<api::core_v1::Pod>>& pods,
+                              const std::string& hash, WallTime now);
+
+// Whether its pod is to run on the node, and whether one that runs there may stay.
+struct DaemonFit {
+  bool run = false, stay = false;
+};
+DaemonFit daemon_fits(const api::apps_v1::DaemonSet& set, const api::core_v1::Node& node);
+
+// The pod for a node: the template, the tolerations of daemons, and its node by name.
+Draft<api::core_v1::PodEdit> daemon_pod(const api::apps_v1::DaemonSet& set, const std::string& node,
+                                        const std::string& hash);
+
+class DaemonSetController final : public Controller {
+ public:
+  explicit DaemonSetController(Deps deps);
+  Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
+
+ private:
+  using DaemonSet = api::apps_v1::DaemonSet;
+  using Node = api::core_v1::Node;
+  using Pod = api::core_v1::Pod;
+  Task<Status> create_pod(Context ctx, Ref<DaemonSet> set, std::string node, std::string hash);
+  Task<Status> remove_pod(Context ctx, Ref<DaemonSet> set, Ref<Pod> pod);
+  Task<Status> carry_out(Context ctx, Ref<DaemonSet> set, const DaemonSetPlan* plan,
+                         std::string hash);
+  Task<Status> update_status(Context ctx, Ref<DaemonSet> set, const DaemonSetPlan* plan);
+
+  Informer<DaemonSet> sets_;
+  Informer<Node> nodes_;
+  Informer<Pod> pods_;
+  Informer<api::apps_v1::ControllerRevision> revisions_;
+  Expectations expectations_;
+};
+
+}  // namespace keles::controllers

@@ -1,0 +1,87 @@
+#include "controllers/revisions.h"
+
+#include <algorithm>
+
+#include "controllers/deployment.h"
+#include "controllers/ownership.h"
+
+namespace keles::controllers {
+
+using namespace api::apps_v1;
+
+namespace {
+
+constexpr std::string_view kHash = "controller.kubernetes.io/hash";
+
+Draft<ControllerRevisionEdit> new_revision(const RevisionOwner& owner, const std::string& name,
+                                           const std::string& hash, int64_t number) {
+  Draft<ControllerRevisionEdit> d;
+  auto meta = d->edit_metadata();
+  meta.set_namespace_(owner.meta.namespace_());
+  meta.set_name(name);
+  set_controller_reference(meta, *owner.kind, owner.meta);
+  for (auto [k, v] : owner.labels) meta.edit_labels().set(k, v);
+  meta.edit_labels().set(kHash, hash);
+  d->set_revision(number);
+  // The strategic merge patch that brings the template back.
+  Document data;
+  data.root = Value::map();
+  Value& t = data.root.set(data.arena, "spec", Value::map())
+                 .set(data.arena, "template", deep_copy(data.arena, owner.pod_template.value()));
+  t.set(data.arena, "$patch", Value::string("replace"));
+  d->set_data(data.root);
+  return d;
+}
+
+}  // namespace
+
+RevisionPlan plan_revisions(const RevisionOwner& owner,
+                            const std::vector<Ref<ControllerRevision>>& revisions,
+                            const std::vector<std::string>& in_use) {
+  RevisionPlan plan;
+  plan.hash = template_hash(owner.pod_template, owner.collision_count);
+  plan.name = std::string(owner.meta.name()) + "-" + plan.hash;
+  int64_t highest = 0;
+  Ref<ControllerRevision> current;
+  for (const auto& r : revisions) {
+    highest = std::max(highest, r->revision());
+    if (r->metadata().name() == plan.name) current = r;
+  }
+  if (!current) {
+    plan.create = new_revision(owner, plan.name, plan.hash, highest + 1);
+  } else if (current->revision() < highest) {  // rolled back to
+    Draft<ControllerRevisionEdit> d(*current);
+    d->set_revision(highest + 1);
+    plan.update = std::move(d);
+  }
+  std::vector<Ref<ControllerRevision>> old;
+  for (const auto& r : revisions) {
+    std::string name(r->metadata().name()), hash(r->metadata().labels().get(kHash));
+    auto uses = [&](const std::string& s) { return s == name || s == hash; };
+    if (name != plan.name && std::none_of(in_use.begin(), in_use.end(), uses)) old.push_back(r);
+  }
+  std::stable_sort(old.begin(), old.end(),
+                   [](const auto& a, const auto& b) { return a->revision() < b->revision(); });
+  int64_t excess = static_cast<int64_t>(old.size()) - owner.history_limit;
+  for (int64_t i = 0; i < excess; ++i) plan.remove.push_back(old[static_cast<size_t>(i)]);
+  return plan;
+}
+
+Task<Status> write_revisions(Context ctx, Client* client, RevisionPlan* plan) {
+  if (plan->create) {
+    auto r = co_await client->create<ControllerRevision>(ctx, plan->create->take());
+    if (!r.ok() && !r.status().is(Reason::kAlreadyExists)) co_return r.status();
+  }
+  if (plan->update) {
+    auto r = co_await client->update<ControllerRevision>(ctx, plan->update->take());
+    if (!r.ok()) co_return r.status();
+  }
+  for (const auto& r : plan->remove) {
+    Status s = co_await client->remove<ControllerRevision>(
+        ctx, std::string(r->metadata().namespace_()), std::string(r->metadata().name()));
+    if (!s.ok() && !s.is(Reason::kNotFound)) co_return s;
+  }
+  co_return Status();
+}
+
+}  // namespace keles::controllers
