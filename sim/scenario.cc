@@ -278,10 +278,11 @@ Status run_scenario(const std::string& script, uint64_t seed, bool verbose) {
   options.seed = seed;
   options.verbose = verbose;
   options.nodes = 3;
-  std::istringstream words(script);
-  std::string word;
-  while (words >> word) {
-    if (word == "nodes") words >> options.nodes;
+  std::istringstream lines(script);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string word;
+    if (words >> word && word == "nodes") words >> options.nodes;
   }
   return Player(options).play(script);
 }
