@@ -65,7 +65,15 @@ std::optional<Cidr> plan_node_cidr(const Cidr& cluster, int node_bits,
 NodeIpamController::NodeIpamController(Deps deps)
     : Controller(deps, "node_ipam", "cidrAllocator", 1), nodes_(watch_own<Node>()) {
   nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) {
+    if (before) ranges_.erase(std::string(before->metadata().uid()));
     if (before && !now) given_.erase(std::string(before->metadata().uid()));
+    if (!now) return;
+    std::vector<Cidr>& ranges = ranges_[std::string(now->metadata().uid())];
+    if (auto c = Cidr::parse(now->spec().pod_cidr())) ranges.push_back(*c);
+    for (std::string_view text : now->spec().pod_cidrs()) {
+      if (text == now->spec().pod_cidr()) continue;
+      if (auto c = Cidr::parse(text)) ranges.push_back(*c);
+    }
   });
 }
 
@@ -79,16 +87,11 @@ Task<ReconcileResult> NodeIpamController::reconcile(Context ctx, std::string key
   auto cluster = Cidr::parse(options().cluster_cidr);
   if (!cluster) co_return Status::bad_request("invalid cluster CIDR " + options().cluster_cidr);
   std::vector<Cidr> used;
-  auto add = [&used](std::string_view text) {
-    if (auto c = Cidr::parse(text)) used.push_back(*c);
-  };
-  for (const auto& n : nodes_.list()) {
-    add(n->spec().pod_cidr());
-    for (std::string_view c : n->spec().pod_cidrs()) add(c);
-  }
+  for (const auto& [owner, ranges] : ranges_) used.insert(used.end(), ranges.begin(), ranges.end());
   std::string uid(node->metadata().uid());
   for (const auto& [owner, text] : given_) {
-    if (owner != uid) add(text);
+    if (owner == uid) continue;
+    if (auto c = Cidr::parse(text)) used.push_back(*c);
   }
   std::string wanted;
   if (auto it = given_.find(uid); it != given_.end()) {

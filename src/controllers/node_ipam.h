@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "api/core_v1.h"
 #include "controllers/controller.h"
@@ -33,7 +34,8 @@ class NodeIpamController final : public Controller {
  private:
   using Node = api::core_v1::Node;
   Informer<Node> nodes_;
-  std::map<std::string, std::string> given_;  // node's uid: written, perhaps not yet seen
+  std::map<std::string, std::vector<Cidr>> ranges_;  // by uid: what the nodes have, kept level
+  std::map<std::string, std::string> given_;         // node's uid: written, perhaps not yet seen
 };
 
 }  // namespace keles::controllers

@@ -161,11 +161,14 @@ NodeLifecycleController::NodeLifecycleController(Deps deps)
     std::string_view was = before ? node_condition(*before, "Ready") : "";
     std::string_view is = now ? node_condition(*now, "Ready") : "";
     if (was == "True" && now && is != "True") health_[name].pods_to_mark = true;
-    if (was == is) return;
+    std::string shape = shape_of_zones();
+    if (before) count(*before, -1);
+    if (now) count(*now, +1);
+    unwell_.erase(name);
+    if (now && is != "True") unwell_.insert(name);
     // The share of healthy nodes decides about the unhealthy ones.
-    for (const auto& n : nodes_.list()) {
-      if (node_condition(*n, "Ready") != "True") queue().add(std::string(n->metadata().name()));
-    }
+    if (shape == shape_of_zones()) return;
+    for (const std::string& n : unwell_) queue().add(n);
   });
 }
 
@@ -190,31 +193,43 @@ Duration NodeLifecycleController::observe(const Ref<Node>& node) {
   return std::max(Duration(0), loop().now() - std::min(listening, loop().now()));
 }
 
-std::map<std::string, NodeLifecycleController::Zone> NodeLifecycleController::zones() const {
-  std::map<std::string, Zone> out;
-  for (const auto& n : nodes_.list()) {
-    Zone& z = out[zone_of(*n)];
-    std::string_view ready = node_condition(*n, "Ready");
-    if (ready == "True") ++z.ready;
-    if (ready == "False" || ready == "Unknown") ++z.not_ready;
+bool NodeLifecycleController::Zone::partly_disrupted(const controllers::Options& o) const {
+  return ready > 0 && not_ready > 2 &&
+         not_ready >= o.unhealthy_zone_threshold * (ready + not_ready);
+}
+
+void NodeLifecycleController::count(const Node& node, int by) {
+  Zone& z = zones_[zone_of(node)];
+  std::string_view ready = node_condition(node, "Ready");
+  if (ready == "True") z.ready += by;
+  if (ready == "False" || ready == "Unknown") z.not_ready += by;
+}
+
+bool NodeLifecycleController::everybody_unwell() const {
+  for (const auto& [name, z] : zones_) {
+    if (z.ready > 0) return false;
   }
-  return out;
+  return true;
+}
+
+std::string NodeLifecycleController::shape_of_zones() const {
+  std::string shape;
+  for (const auto& [name, z] : zones_) {
+    bool large = z.ready + z.not_ready > options().large_cluster_size_threshold;
+    shape += z.ready == 0 ? 'd' : !z.partly_disrupted(options()) ? 'n' : large ? 'P' : 'p';
+  }
+  return shape;
 }
 
 std::optional<Duration> NodeLifecycleController::eviction_delay(const Node& node, bool* disrupted) {
-  auto all = zones();
-  *disrupted = true;
-  for (const auto& [name, z] : all) *disrupted = *disrupted && z.ready == 0;
+  *disrupted = everybody_unwell();
   // Nobody is well: it is the control plane that is cut off, and evicting would help nobody.
   if (*disrupted) return std::nullopt;
   std::string name = zone_of(node);
-  const Zone& z = all[name];
+  const Zone& z = zones_[name];
   double rate = options().node_eviction_rate;
-  int total = z.ready + z.not_ready;
-  bool partial =
-      z.ready > 0 && z.not_ready > 2 && z.not_ready >= options().unhealthy_zone_threshold * total;
-  if (partial) {
-    if (total <= options().large_cluster_size_threshold) return std::nullopt;
+  if (z.partly_disrupted(options())) {
+    if (z.ready + z.not_ready <= options().large_cluster_size_threshold) return std::nullopt;
     rate = options().secondary_node_eviction_rate;
   }
   auto it = next_eviction_.find(name);
@@ -271,9 +286,7 @@ Task<ReconcileResult> NodeLifecycleController::reconcile(Context ctx, std::strin
   if (wants) {
     delay = eviction_delay(*node, &disrupted);
   } else if (!healthy) {
-    auto all = zones();
-    disrupted = true;
-    for (const auto& [name, z] : all) disrupted = disrupted && z.ready == 0;
+    disrupted = everybody_unwell();
   }
   bool may_evict = delay && *delay == Duration(0);
   auto tainted = plan_node_taints(*node, may_evict, disrupted, loop().wall_now(), &wants);

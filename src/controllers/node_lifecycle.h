@@ -8,6 +8,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,9 +45,13 @@ class NodeLifecycleController final : public Controller {
   };
   struct Zone {
     int ready = 0, not_ready = 0;
+    bool partly_disrupted(const controllers::Options& o) const;
   };
   Duration observe(const Ref<Node>& node);
-  std::map<std::string, Zone> zones() const;
+  void count(const Node& node, int by);
+  bool everybody_unwell() const;
+  // What of the zones decides about evictions, as one value to compare.
+  std::string shape_of_zones() const;
   // How long until a node of this zone may be tainted NoExecute: 0 is now, nothing is never.
   std::optional<Duration> eviction_delay(const Node& node, bool* disrupted);
   Task<Status> mark_pods(Context ctx, std::string node);
@@ -55,6 +60,8 @@ class NodeLifecycleController final : public Controller {
   Informer<Pod> pods_;
   Informer<api::coordination_v1::Lease> leases_;
   std::map<std::string, Health> health_;
+  std::map<std::string, Zone> zones_;  // kept level with nodes_: counting anew is O(nodes)
+  std::set<std::string> unwell_;       // nodes whose Ready is not True
   std::map<std::string, TimePoint> next_eviction_;  // by zone
 };
 
