@@ -40,7 +40,8 @@ constexpr char kUsage[] =
   sysv write TEXT | sysv read  System V shared memory
 server paths: /  /healthz[?set=ok|fail]  /ready[?set=true|false]  /version  /hostname  /env
               /exit?code=N  /memory?mb=N  /fetch?url=URL  /sleep?seconds=N
-environment: PORT, VERSION, READY_AFTER (seconds before /ready says yes), LIVE_FOR (seconds until
+A server that is told to end serves on for LINGER seconds (1), until every proxy has heard of it.
+environment: PORT, VERSION, LINGER, READY_AFTER (seconds before /ready says yes), LIVE_FOR (seconds until
              /healthz fails), START_DELAY (seconds before listening), IGNORE_TERM
 )";
 
@@ -201,7 +202,18 @@ void echo_udp(uint16_t port) {
   }
 }
 
+// Async-signal-safe: the seconds were read before.
+unsigned linger_seconds = 0;
+void on_alarm(int) { _exit(0); }
+void on_term_serving(int) {
+  if (linger_seconds == 0) _exit(0);
+  alarm(linger_seconds);
+}
+
 int serve(uint16_t port) {
+  linger_seconds = static_cast<unsigned>(atoi(env_or("LINGER", "1").c_str()));
+  signal(SIGALRM, on_alarm);
+  if (!getenv("IGNORE_TERM")) signal(SIGTERM, on_term_serving);
   double delay = atof(env_or("START_DELAY", "0").c_str());
   if (delay > 0) std::this_thread::sleep_for(std::chrono::duration<double>(delay));
   int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);

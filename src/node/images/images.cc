@@ -30,6 +30,40 @@ std::string normal_registry(std::string_view key) {
   return host == "index.docker.io" || host == "registry-1.docker.io" ? "docker.io" : host;
 }
 
+bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+
+// Why `image` is no image reference, "" when it is one (the grammar of distribution/reference:
+// [domain/]path[:tag][@digest], a first part with an upper-case letter, a dot or a colon being a
+// domain).
+std::string reference_error(std::string_view image) {
+  constexpr std::string_view kBad = "invalid reference format";
+  std::string_view name = image.substr(0, image.find('@'));
+  size_t slash = name.rfind('/');
+  size_t colon = name.rfind(':');
+  if (colon != name.npos && (slash == name.npos || colon > slash)) {
+    if (colon + 1 == name.size()) return std::string(kBad);
+    name = name.substr(0, colon);
+  }
+  size_t first = name.find('/');
+  std::string_view head = first == name.npos ? std::string_view() : name.substr(0, first);
+  bool upper = std::any_of(head.begin(), head.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+  if (head.find_first_of(".:") != head.npos || head == "localhost" || upper)
+    name.remove_prefix(first + 1);
+  if (std::any_of(name.begin(), name.end(), [](char c) { return c >= 'A' && c <= 'Z'; }))
+    return std::string(kBad) + ": repository name (" + std::string(name) + ") must be lowercase";
+  for (size_t at = 0; at <= name.size();) {
+    size_t end = std::min(name.find('/', at), name.size());
+    std::string_view part = name.substr(at, end - at);
+    bool ok = !part.empty() && is_lower_or_digit(part.front()) && is_lower_or_digit(part.back()) &&
+              std::all_of(part.begin(), part.end(), [](char c) {
+                return is_lower_or_digit(c) || c == '.' || c == '_' || c == '-';
+              });
+    if (!ok) return std::string(kBad);
+    at = end + 1;
+  }
+  return "";
+}
+
 int percent_used(const std::string& path) {
   struct statvfs s;
   if (statvfs(path.c_str(), &s) != 0 || s.f_blocks == 0) return 0;
@@ -66,6 +100,12 @@ Task<Images::Outcome> Images::ensure(Context ctx, std::string key, std::string i
     report("Warning", "Failed", "Error: " + reason);
     out.waiting = {std::move(reason), std::move(message)};
   };
+  if (std::string why = reference_error(image); !why.empty()) {
+    std::string text = "Failed to apply default image tag \"" + image +
+                       "\": couldn't parse image name \"" + image + "\": " + why;
+    fail("InvalidImageName", text, "InspectFailed", text);
+    co_return out;
+  }
   auto present = co_await runtime_.image_status(ctx, image);
   if (!present.ok()) {
     std::string text = "Failed to inspect image \"" + image + "\": " + present.status().message();
