@@ -132,6 +132,19 @@ void set_resource_version(Document& doc, int64_t revision) {
   meta.set(doc.arena, "resourceVersion", Value::string(doc.arena.copy(std::to_string(revision))));
 }
 
+// The trees used last, held a little longer: one event is read by several components, one after the
+// other, and each would decode it anew. Bounded, so that it costs a few megabytes at most.
+void keep_warm(DocumentPtr tree) {
+  constexpr size_t kWarmTrees = 512;
+  static std::mutex mutex;
+  static auto* ring = new std::array<DocumentPtr, kWarmTrees>;
+  static size_t next = 0;
+  {
+    std::lock_guard lock(mutex);
+    tree.swap((*ring)[next++ % kWarmTrees]);
+  }  // the one pushed out is freed outside the lock
+}
+
 }  // namespace
 
 Object::Object(Private&& p)
@@ -187,6 +200,7 @@ ObjectPtr Object::from_stored_with_tree(const KindDesc& kind, Bytes stored, int6
   auto object = std::make_shared<const Object>(std::move(p));
   auto tree = std::make_shared<const Document>(std::move(doc));
   object->forms_->tree = tree;
+  keep_warm(std::move(tree));
   return object;
 }
 
@@ -215,9 +229,12 @@ DocumentPtr Object::tree() const {
   }
   set_resource_version(doc, revision_);
   auto made = std::make_shared<const Document>(std::move(doc));
-  std::lock_guard lock(lock_of(this));
-  if (auto t = forms_->tree.lock()) return t;
-  forms_->tree = made;
+  {
+    std::lock_guard lock(lock_of(this));
+    if (auto t = forms_->tree.lock()) return t;
+    forms_->tree = made;
+  }
+  keep_warm(made);
   return made;
 }
 

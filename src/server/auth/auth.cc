@@ -360,7 +360,7 @@ Result<net::SigningKeys> load_signing_keys(const std::string& directory) {
     return net::SigningKeys{*key};
   }
   if (!text.status().is(Reason::kNotFound)) return text.status();
-  TRY_ASSIGN(key, net::SigningKey::generate(net::SigningKey::Algorithm::kRs256));
+  TRY_ASSIGN(key, net::SigningKey::generate(net::SigningKey::Algorithm::kEs256));
   TRY(make_directories(directory, 0700));
   TRY(write_file(path, key->private_pem(), 0600, true));
   TRY(write_file(directory + "/sa.pub", key->public_pem(), 0644, true));

@@ -34,7 +34,7 @@ struct AuthOptions {
   std::map<std::string, Caller> static_tokens;
 };
 
-// Reads DIRECTORY/sa.key, or makes it (RSA, 2048 bits). Blocking.
+// Reads DIRECTORY/sa.key, or makes it (EC P-256: quick to make and to sign with). Blocking.
 Result<net::SigningKeys> load_signing_keys(const std::string& directory);
 // Lines of `token,user,uid,"group1,group2"`, as --token-auth-file takes them.
 Result<std::map<std::string, Caller>> parse_token_file(std::string_view text);
