@@ -133,9 +133,9 @@ void set_resource_version(Document& doc, int64_t revision) {
 }
 
 // The trees used last, held a little longer: one event is read by several components, one after the
-// other, and each would decode it anew. Bounded, so that it costs a few megabytes at most.
+// other, and each would decode it anew. Bounded: some 20 MB at most, after a burst.
 void keep_warm(DocumentPtr tree) {
-  constexpr size_t kWarmTrees = 512;
+  constexpr size_t kWarmTrees = 4096;
   static std::mutex mutex;
   static auto* ring = new std::array<DocumentPtr, kWarmTrees>;
   static size_t next = 0;
