@@ -254,7 +254,8 @@ Task<void> Front::patch(Context ctx, Exchange* x) {
   auto how = write_request(x);
   auto type = patch_type_of(media_type(x->header("Content-Type")));
   if (!type.ok() || !how.ok()) {
-    co_await x->fail(type.ok() ? how.status() : type.status());
+    Status bad = type.ok() ? how.status() : type.status();
+    co_await x->fail(bad);
     co_return;
   }
   auto body = decode_any(x->request->body, *type == PatchType::kApply);
