@@ -1,27 +1,10 @@
 #include "server/registry/selection.h"
 
-#include <array>
-
 #include "machinery/fields.h"
 #include "machinery/labels.h"
 #include "server/registry/strategy.h"
 
 namespace keles::registry {
-
-namespace {
-
-// An object's tree goes when nobody holds it. Many watchers look at the same few objects one after
-// another: the latest trees of this thread are held a little longer.
-void keep_warm(const DocumentPtr& tree) {
-  constexpr size_t kTrees = 64;
-  thread_local std::array<DocumentPtr, kTrees> recent;
-  thread_local size_t next = 0;
-  if (recent[(next + kTrees - 1) % kTrees] == tree) return;
-  recent[next] = tree;
-  next = (next + 1) % kTrees;
-}
-
-}  // namespace
 
 struct Selection::Rep {
   const KindDesc* kind;
@@ -67,7 +50,6 @@ bool Selection::matches(const ObjectPtr& object) const {
     if (rep_->labels.is_everything()) return true;
   }
   DocumentPtr tree = object->tree();
-  keep_warm(tree);
   if (!rep_->labels.matches(tree->root["metadata"]["labels"])) return false;
   return rep_->by_name_only || rep_->fields.matches(*rep_->kind, tree->root, rep_->read);
 }
