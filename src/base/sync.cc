@@ -100,9 +100,9 @@ Task<void> TaskGroup::track(Task<void> t) {
 }
 
 Task<void> TaskGroup::join() {
-  if (running_ == 0) co_return;
   Context forever = Context::root(loop_);
-  (void)co_await idle_.wait(forever);
+  // Again, when a task was added between the last one's end and our turn.
+  while (running_ > 0) (void)co_await idle_.wait(forever);
 }
 
 }  // namespace keles

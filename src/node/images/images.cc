@@ -150,6 +150,7 @@ Task<Images::Outcome> Images::ensure(Context ctx, std::string key, std::string i
          "Failed to pull image \"" + image + "\": " + pulled.status().message());
     co_return out;
   }
+  failures = backoff_.find(key);  // anew: forget() may have been called meanwhile
   if (failures != backoff_.end()) failures->second.erase(image);
   auto got = co_await runtime_.image_status(ctx, image);
   if (!got.ok() || !got->has_value()) {

@@ -63,12 +63,13 @@ Task<Result<Environment>> PodWorker::environment(Context ctx, Container c) {
 
 Task<Status> PodWorker::start_container(Context ctx, PodPlan::Start start) {
   bool init = false;
+  Ref<Pod> pod = pod_;  // what `c` views; an update may replace pod_ while we wait
   Container c = container(start.name, &init);
   if (!c) co_return Status::internal("no such container: " + start.name);
   if (start.failed.ns != 0) backoff_[start.name].next(start.failed, ctx.loop().wall_now());
   std::vector<cri::ImageAuth> auths;
-  for (auto ref : pod_->spec().image_pull_secrets()) {
-    ObjectCache::Key key(true, std::string(pod_->metadata().namespace_()), std::string(ref.name()));
+  for (auto ref : pod->spec().image_pull_secrets()) {
+    ObjectCache::Key key(true, std::string(pod->metadata().namespace_()), std::string(ref.name()));
     auto got = co_await s_.objects->get(ctx, key);
     if (!got.ok() || !got->has_value()) continue;
     for (const char* field : {".dockerconfigjson", ".dockercfg"}) {
@@ -234,6 +235,7 @@ Task<void> PodWorker::kill(Context ctx, std::string id, std::string name, std::s
                            int64_t grace) {
   event(name, "Normal", "Killing", message.empty() ? "Stopping container " + name : message);
   TimePoint began = ctx.loop().now();
+  Ref<Pod> pod = pod_;  // what `c` and `hook` view
   Container c = container(name);
   auto hook = c.lifecycle().pre_stop();
   if (hook && grace > 0) {
