@@ -22,6 +22,12 @@ class AsioLoop final : public RealLoop {
       : io_(1),
         alarm_(io_),
         random_(std::random_device{}() | (uint64_t{std::random_device{}()} << 32)) {}
+  // Callbacks that never ran go with the loop; what they held may still call it.
+  ~AsioLoop() override {
+    closing_ = true;
+    auto never_run = std::move(timers_);
+    timers_.clear();
+  }
 
   TimePoint now() const override {
     return {
@@ -38,6 +44,7 @@ class AsioLoop final : public RealLoop {
 
   TimerId schedule(TimePoint when, std::function<void()> fn) override {
     TimerId id = ++last_;
+    if (closing_) return id;
     bool first = timers_.empty() || when < timers_.begin()->first.first;
     timers_.emplace(std::pair(when, id), std::move(fn));
     due_.emplace(id, when);
@@ -45,6 +52,7 @@ class AsioLoop final : public RealLoop {
     return id;
   }
   void cancel(TimerId id) override {
+    if (closing_) return;
     auto it = due_.find(id);
     if (it == due_.end()) return;
     timers_.erase({it->second, id});
@@ -93,6 +101,7 @@ class AsioLoop final : public RealLoop {
   asio::steady_timer alarm_;
   Random random_;
   std::thread::id thread_;
+  bool closing_ = false;
   TimerId last_ = 0;
   std::map<std::pair<TimePoint, TimerId>, std::function<void()>> timers_;
   std::map<TimerId, TimePoint> due_;

@@ -546,7 +546,8 @@ ObjectPtr FakeClient::put(Document body) {
 ObjectPtr FakeClient::put(const KindDesc& kind, Document body) {
   Value& meta = meta_of(body);
   ObjectPtr before = find(kind, meta["namespace"].as_string(), meta["name"].as_string());
-  const Value& old = before ? before->tree()->root["metadata"] : Value::null();
+  DocumentPtr old_tree = before ? before->tree() : nullptr;
+  const Value& old = old_tree ? old_tree->root["metadata"] : Value::null();
   auto keep = [&](std::string_view field, std::string fresh) {
     if (!meta[field].as_string().empty()) return;
     set_text(body, meta, field, before ? std::string(old[field].as_string()) : fresh);
@@ -559,7 +560,7 @@ ObjectPtr FakeClient::put(const KindDesc& kind, Document body) {
   keep("creationTimestamp", timestamp());
   if (kind.subresource("status") && meta["generation"].is_null()) {
     int64_t g = old["generation"].as_int();
-    bool changed = before && !before->tree()->root["spec"].equals(body.root["spec"]);
+    bool changed = before && !old_tree->root["spec"].equals(body.root["spec"]);
     meta.set(body.arena, "generation", Value(before ? g + (changed ? 1 : 0) : 1));
   }
   return store(kind, std::move(body), before);

@@ -286,7 +286,8 @@ Task<void> restart_test(World* w) {
     return false;
   });
   EXPECT_TRUE(ok);
-  auto c = w->pod("crash")->status().container_statuses()[0];
+  Ref<Pod> crash = w->pod("crash");
+  auto c = crash->status().container_statuses()[0];
   EXPECT_EQ(c.last_state().terminated().exit_code(), 3);
   EXPECT_EQ(c.last_state().terminated().message(), "bye\n");
   EXPECT_EQ(c.restart_count(), 1);
@@ -301,7 +302,8 @@ Task<void> restart_test(World* w) {
                              "]"));
   ok = co_await w->until([w] { return w->pod("big")->status().phase() == "Failed"; });
   EXPECT_TRUE(ok);
-  auto t = w->pod("big")->status().container_statuses()[0].state().terminated();
+  Ref<Pod> big = w->pod("big");
+  auto t = big->status().container_statuses()[0].state().terminated();
   EXPECT_EQ(t.reason(), "OOMKilled");
   EXPECT_EQ(t.exit_code(), 137);
   w->put(pod_json("noimage", R"("containers":[{"name":"a","image":"keles.invalid/none:1"}])"));
@@ -360,7 +362,8 @@ Task<void> adopt_test(World* w) {
       [&orphan] { return !path_exists(g_directory + "/kubelet/pods/" + orphan); });
   EXPECT_TRUE(ok);
   (void)co_await w->ctx().sleep(300ms);
-  auto c = w->pod("stays")->status().container_statuses()[0];
+  Ref<Pod> stays = w->pod("stays");
+  auto c = stays->status().container_statuses()[0];
   EXPECT_EQ(c.container_id(), before);
   EXPECT_EQ(c.restart_count(), 0);
   EXPECT_TRUE(w->ready("stays"));
@@ -472,7 +475,8 @@ Task<void> accidents_test(World* w) {
   EXPECT_EQ(std::system(("ctr -n k8s.io task kill -s KILL " + id).c_str()), 0);
   TimePoint began = w->loop().now();
   ok = co_await w->until([w] {
-    auto s = w->pod("v")->status().container_statuses()[0];
+    Ref<Pod> p = w->pod("v");
+    auto s = p->status().container_statuses()[0];
     return s.restart_count() == 1 && s.ready();
   });
   EXPECT_TRUE(ok);
@@ -489,7 +493,8 @@ Task<void> accidents_test(World* w) {
   std::erase(sandbox, '\n');
   EXPECT_EQ(std::system(("ctr -n k8s.io task kill -s KILL " + sandbox).c_str()), 0);
   ok = co_await w->until([w] {
-    auto s = w->pod("v")->status().container_statuses()[0];
+    Ref<Pod> p = w->pod("v");
+    auto s = p->status().container_statuses()[0];
     return s.restart_count() == 2 && s.ready();
   });
   EXPECT_TRUE(ok) << w->events();
