@@ -21,7 +21,7 @@ net::Endpoint endpoint_of(const KubeconfigEntry& e) {
   out.port = static_cast<uint16_t>(std::atoi(authority.c_str() + colon + 1));
   out.tls.emplace();
   out.tls->ca_pem = e.ca_pem;
-  out.tls->identity = e.identity;
+  out.tls->identity = net::TlsIdentity{e.client_certificate_pem, e.client_key_pem};
   return out;
 }
 

@@ -4,7 +4,7 @@
 
 #include "base/loop.h"
 #include "base/status.h"
-#include "kind/kubeconfig.h"
+#include "client/kubeconfig.h"
 
 namespace keles::kind {
 

@@ -185,7 +185,7 @@ Status build_cluster(const ClusterConfig& config, const CreateOptions& options,
                          "/var/log/server.log)");
   if (nodes.size() > 1) progress->start("Joining worker nodes 🚜");
   TRY(wait_for_nodes(entry, nodes.size(), false, kJoinTimeout));
-  TRY(merge_kubeconfig(kubeconfig_path(options.kubeconfig), entry));
+  TRY(merge_kubeconfig(kubeconfig_to_write(options.kubeconfig), entry));
   if (options.wait.count() > 0) {
     progress->start("Waiting ≤ " + std::to_string(options.wait / 1s) + "s for nodes = Ready ⏳");
     Status ready = wait_for_nodes(entry, nodes.size(), true, options.wait);
@@ -253,7 +253,7 @@ Result<std::vector<std::string>> delete_cluster(const std::string& cluster,
   TRY(remove_cgroup(cluster_cgroup(cluster)));
   TRY(remove_cluster_links(cluster));
   TRY(remove_tree(cluster_directory(cluster)));
-  TRY(remove_from_kubeconfig(kubeconfig_path(kubeconfig_flag), context_name(cluster)));
+  TRY(remove_from_kubeconfig(kubeconfig_to_write(kubeconfig_flag), context_name(cluster)));
   if (list_clusters().empty()) (void)remove_tree(clusters_directory());
   (void)rmdir(state_directory().c_str());  // only when nothing else is in it
   return nodes;

@@ -7,8 +7,8 @@
 
 #include "base/loop.h"
 #include "base/status.h"
+#include "client/kubeconfig.h"
 #include "kind/cluster_config.h"
-#include "kind/kubeconfig.h"
 #include "kind/progress.h"
 
 namespace keles::kind {

@@ -60,8 +60,8 @@ Result<KubeconfigEntry> make_cluster_identity(const NodeSpec& control_plane,
   TRY_ASSIGN(admin, issue_client(ca, "kubernetes-admin", "system:masters"));
   KubeconfigEntry entry{context_name(control_plane.cluster),
                         server_url.empty() ? server_of(control_plane) : server_url,
-                        ca.certificate_pem, admin};
-  TRY(write_file(admin_path(control_plane.cluster), format_kubeconfig(entry), 0600));
+                        ca.certificate_pem, admin.certificate_pem, admin.key_pem};
+  TRY(write_file(admin_path(control_plane.cluster), kubeconfig_text(entry), 0600));
   return entry;
 }
 
@@ -71,10 +71,11 @@ Status write_node_identity(const NodeSpec& control_plane, const NodeSpec& node) 
   TRY_ASSIGN(key, read_file(directory + "/ca.key"));
   TRY_ASSIGN(identity,
              issue_client({certificate, key}, "system:node:" + node.name, "system:nodes"));
-  KubeconfigEntry entry{"kubelet", server_of(control_plane), certificate, identity};
+  KubeconfigEntry entry{"kubelet", server_of(control_plane), certificate, identity.certificate_pem,
+                        identity.key_pem};
   TRY(make_directories(node.rootfs + "/etc/kubernetes/pki"));
   TRY(write_file(node.rootfs + kCaFile, certificate));
-  return write_file(node.rootfs + kKubeletKubeconfig, format_kubeconfig(entry), 0600);
+  return write_file(node.rootfs + kKubeletKubeconfig, kubeconfig_text(entry), 0600);
 }
 
 Result<KubeconfigEntry> load_admin_entry(const std::string& cluster) {
@@ -89,7 +90,8 @@ Result<KubeconfigEntry> load_admin_entry(const std::string& cluster) {
   TRY_ASSIGN(certificate, net::base64_decode(u["client-certificate-data"].as_string()));
   TRY_ASSIGN(key, net::base64_decode(u["client-key-data"].as_string()));
   e.ca_pem = ca;
-  e.identity = {certificate, key};
+  e.client_certificate_pem = certificate;
+  e.client_key_pem = key;
   return e;
 }
 

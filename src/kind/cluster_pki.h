@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/status.h"
-#include "kind/kubeconfig.h"
+#include "client/kubeconfig.h"
 #include "kind/node_spec.h"
 
 namespace keles::kind {

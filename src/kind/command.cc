@@ -137,13 +137,13 @@ Status get_nodes(const Arguments& a) {
 
 Status get_kubeconfig(const Arguments& a) {
   TRY_ASSIGN(entry, admin_entry(cluster_name(a)));
-  std::fputs(format_kubeconfig(entry).c_str(), stdout);
+  std::fputs(kubeconfig_text(entry).c_str(), stdout);
   return Status();
 }
 
 Status export_kubeconfig(const Arguments& a) {
   TRY_ASSIGN(entry, admin_entry(cluster_name(a)));
-  TRY(merge_kubeconfig(kubeconfig_path(a.kubeconfig), entry));
+  TRY(merge_kubeconfig(kubeconfig_to_write(a.kubeconfig), entry));
   Progress(a.quiet).say("Set kubectl context to \"" + entry.name + "\"");
   return Status();
 }

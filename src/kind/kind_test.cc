@@ -4,9 +4,9 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "client/kubeconfig.h"
 #include "kind/cluster_config.h"
 #include "kind/cluster_network.h"
-#include "kind/kubeconfig.h"
 #include "kind/layout.h"
 #include "kind/node_spec.h"
 #include "machinery/codec_yaml.h"
@@ -101,45 +101,6 @@ TEST(Layout, LinkNamesFitTheKernel) {
   EXPECT_LE(bridge_name(cluster).size(), 15u);
   EXPECT_LE(veth_name(cluster, 1000).size(), 15u);
   EXPECT_NE(bridge_name("a"), bridge_name("b"));
-}
-
-class KubeconfigTest : public testing::Test {
- protected:
-  void SetUp() override {
-    char name[] = "/tmp/kind-test-XXXXXX";
-    directory_ = mkdtemp(name);
-    path_ = directory_ + "/sub/config";
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-  std::string directory_, path_;
-};
-
-TEST_F(KubeconfigTest, MergesAndRemovesOnlyItsOwnEntry) {
-  ASSERT_TRUE(make_directories(directory_ + "/sub").ok());
-  ASSERT_TRUE(write_file(path_,
-                         "apiVersion: v1\nkind: Config\ncurrent-context: other\nclusters:\n- name: "
-                         "other\n  cluster: {server: https://x}\ncontexts: []\nusers: []\n")
-                  .ok());
-  KubeconfigEntry e{"kind-a", "https://172.18.0.2:6443", "CA", {"CERT", "KEY"}};
-  ASSERT_TRUE(merge_kubeconfig(path_, e).ok());
-  ASSERT_TRUE(merge_kubeconfig(path_, e).ok());
-  auto doc = parse_yaml(*read_file(path_));
-  ASSERT_TRUE(doc.ok());
-  EXPECT_EQ(doc->root["clusters"].size(), 2u);
-  EXPECT_EQ(doc->root["users"].size(), 1u);
-  EXPECT_EQ(doc->root["current-context"].as_string(), "kind-a");
-  EXPECT_EQ(*remove_from_kubeconfig(path_, "kind-a"), true);
-  EXPECT_EQ(*remove_from_kubeconfig(path_, "kind-a"), false);
-  doc = parse_yaml(*read_file(path_));
-  EXPECT_EQ(doc->root["clusters"].size(), 1u);
-  EXPECT_EQ(doc->root["current-context"].as_string(), "");
-}
-
-TEST_F(KubeconfigTest, MakesTheFileWhenThereIsNone) {
-  EXPECT_EQ(*remove_from_kubeconfig(path_, "kind-a"), false);
-  EXPECT_FALSE(path_exists(path_));
-  ASSERT_TRUE(merge_kubeconfig(path_, {"kind-a", "https://h:1", "CA", {"C", "K"}}).ok());
-  EXPECT_TRUE(path_exists(path_));
 }
 
 }  // namespace
