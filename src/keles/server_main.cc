@@ -162,7 +162,8 @@ class Components {
       dns::DnsOptions o;
       o.address = flags_.bind_address;
       o.port = static_cast<uint16_t>(flags_.dns_port);
-      // Not every address: an answer to a pod on this node must come from the address that it asked.
+      // Not every address: an answer to a pod on this node must come from the address that it
+      // asked.
       o.address = flags_.advertise_address;
       o.domain = flags_.cluster_domain;
       TRY_ASSIGN(ip, nth_address(flags_.service_cidr, 10));

@@ -83,9 +83,12 @@ std::string Ruleset::reset() {
   }
   out +=
       " }\n"
-      " chain filter-input { type filter hook input priority -110; ct state new jump endpointless; }\n"
-      " chain filter-forward { type filter hook forward priority -110; ct state new jump endpointless; }\n"
-      " chain filter-output { type filter hook output priority -110; ct state new jump endpointless; }\n"
+      " chain filter-input { type filter hook input priority -110; ct state new jump endpointless; "
+      "}\n"
+      " chain filter-forward { type filter hook forward priority -110; ct state new jump "
+      "endpointless; }\n"
+      " chain filter-output { type filter hook output priority -110; ct state new jump "
+      "endpointless; }\n"
       "}\n";
   return out;
 }
