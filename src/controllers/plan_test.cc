@@ -238,7 +238,8 @@ TEST(PlanDeployment, HashesAreStableAndSafe) {
   EXPECT_EQ(h, template_hash(deployment(7, "2", "1")->spec().template_(), 0));
   EXPECT_NE(h, template_hash(d->spec().template_(), 1));
   EXPECT_EQ(h.find_first_not_of("bcdfghjklmnpqrstvwxz2456789"), std::string::npos) << h;
-  auto with_hash = set("x", "i:2", 1, 1)->spec().template_();
+  Ref<ReplicaSet> x = set("x", "i:2", 1, 1);
+  auto with_hash = x->spec().template_();
   EXPECT_EQ(h, template_hash(with_hash, 0));
 }
 
