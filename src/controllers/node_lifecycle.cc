@@ -260,6 +260,10 @@ Task<Status> NodeLifecycleController::mark_pods(Context ctx, std::string node) {
 Task<ReconcileResult> NodeLifecycleController::reconcile(Context ctx, std::string key) {
   Ref<Node> node = nodes_.get("", key);
   if (!node) co_return Status();
+  if (!health_.contains(key)) {
+    events().normal(reference_to(node), "RegisteredNode",
+                    "Node " + key + " event: Registered Node " + key + " in Controller");
+  }
   Duration silent = observe(node);
   bool never = node_condition(*node, "Ready").empty();
   Duration grace =

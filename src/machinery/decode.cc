@@ -342,13 +342,99 @@ class Normalizer {
   const TypeDesc* owner_ = nullptr;
 };
 
-Status cannot_handle(const KindDesc& kind, std::string_view why) {
-  return Status::bad_request(std::string(kind.kind) + " in version \"" + std::string(kind.version) +
+Status cannot_handle(std::string_view sent, std::string_view version, const KindDesc& kind,
+                     std::string_view why) {
+  return Status::bad_request(std::string(sent) + " in version \"" + std::string(version) +
                              "\" cannot be handled as a " + std::string(kind.kind) + ": " +
                              std::string(why));
 }
 
+Status cannot_handle(const KindDesc& kind, std::string_view why) {
+  return cannot_handle(kind.kind, kind.version, kind, why);
+}
+
+// The package of a group's types, as upstream's messages name it: core, apps, rbac.
+std::string package_of(std::string_view group) {
+  if (group.empty() || group == "events.k8s.io") return "core";
+  return std::string(group.substr(0, group.find('.')));
+}
+
+// The start of a body, for the message that refuses it: text when it looks like JSON, else hex.
+std::string summary(std::string_view body) {
+  constexpr size_t kShown = 30;
+  if (body.empty()) return "<empty>";
+  std::string out;
+  if (body[0] == '{') {
+    out = body.substr(0, kShown);
+  } else {
+    constexpr char kHex[] = "0123456789abcdef";
+    for (unsigned char c : body.substr(0, kShown)) {
+      out.push_back(kHex[c >> 4]);
+      out.push_back(kHex[c & 15]);
+    }
+  }
+  if (body.size() > kShown) out += " ...";
+  return out;
+}
+
 }  // namespace
+
+Status unrecognized_body(const KindDesc& kind, std::string_view body, std::string_view why) {
+  return Status::bad_request("the object provided is unrecognized (must be of type " +
+                             std::string(kind.kind) + "): " + std::string(why) + " (" +
+                             summary(body) + ")");
+}
+
+Status check_body_kind(const KindDesc& kind, std::string_view body, Document& doc) {
+  static constexpr std::string_view kParse = "couldn't get version/kind; json parse error: json: ";
+  if (doc.root.is_null()) doc.root = Value::map();
+  if (!doc.root.is_map()) {
+    const char* what = doc.root.is_list()     ? "array"
+                       : doc.root.is_string() ? "string"
+                       : doc.root.is_bool()   ? "bool"
+                                              : "number";
+    return unrecognized_body(
+        kind, body,
+        std::string(kParse) + "cannot unmarshal " + what +
+            " into Go value of type struct { APIVersion string "
+            "\"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }");
+  }
+  for (std::string_view member : {"apiVersion", "kind"}) {
+    const Value& v = doc.root[member];
+    if (v.is_null() || v.is_string()) continue;
+    const char* what = v.is_list()   ? "array"
+                       : v.is_map()  ? "object"
+                       : v.is_bool() ? "bool"
+                                     : "number";
+    return unrecognized_body(kind, body,
+                             std::string(kParse) + "cannot unmarshal " + what +
+                                 " into Go struct field ." + std::string(member) +
+                                 " of type string");
+  }
+  std::string_view sent_kind = doc.root["kind"].as_string();
+  std::string_view sent_api = doc.root["apiVersion"].as_string();
+  const std::string_view own_api = kind.api_version();
+  if (sent_kind.empty()) sent_kind = kind.kind;
+  if (sent_api.empty()) sent_api = own_api;
+  if (sent_kind == kind.kind && sent_api == own_api) return {};
+  std::string_view version = sent_api.substr(sent_api.rfind('/') + 1);
+  const KindDesc* sent = find_kind(sent_api, sent_kind);
+  if (!sent) {
+    return cannot_handle(sent_kind, version, kind,
+                         "no kind \"" + std::string(sent_kind) + "\" is registered for version \"" +
+                             std::string(sent_api) +
+                             "\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
+  }
+  if (sent->kind == kind.kind && package_of(sent->group) == package_of(kind.group)) {
+    return Status::bad_request("the API version in the data (" + std::string(sent_api) +
+                               ") does not match the expected API version (" +
+                               std::string(own_api) + ")");
+  }
+  return cannot_handle(sent_kind, version, kind,
+                       "converting (" + std::string(version) + "." + std::string(sent_kind) +
+                           ") to (" + package_of(kind.group) + "." + std::string(kind.kind) +
+                           "): unknown conversion");
+}
 
 Status normalize(const TypeDesc& type, Document& doc, std::vector<std::string>* unknown) {
   return Normalizer(doc.arena, unknown).message(type, doc.root);
@@ -391,10 +477,10 @@ Result<Document> decode_body(const KindDesc& kind, std::string_view body,
   if (validation != FieldValidation::kIgnore) options.duplicates = &duplicates;
   auto doc = parse_json(body, options);
   if (!doc.ok()) {
-    return Status::bad_request(
-        "the object provided is unrecognized (must be of type " + std::string(kind.kind) +
-        "): couldn't get version/kind; json parse error: " + doc.status().message());
+    return unrecognized_body(
+        kind, body, "couldn't get version/kind; json parse error: " + doc.status().message());
   }
+  if (!kind.bare) TRY(check_body_kind(kind, body, *doc));
   TRY(decode_object(kind, *doc, validation, duplicates, warnings));
   if (!kind.bare) {
     doc->root.set(doc->arena, "kind", Value::string(kind.kind));

@@ -30,6 +30,15 @@ Status decode_object(const KindDesc& kind, Document& doc, FieldValidation valida
                      const std::vector<std::string>& duplicates = {},
                      std::vector<std::string>* warnings = nullptr);
 
+// BadRequest for a body of which not even the kind can be read; `why` says what went wrong. The
+// message ends with the body's first bytes.
+Status unrecognized_body(const KindDesc& kind, std::string_view body, std::string_view why);
+
+// Whether the `kind` and `apiVersion` of a parsed body, when it has them, are those of the kind;
+// else upstream's BadRequest (an unknown kind, one that does not convert, another version). A null
+// root becomes an empty map.
+Status check_body_kind(const KindDesc& kind, std::string_view body, Document& doc);
+
 // A body in JSON or, with the envelope, protobuf, to an object of the kind. `kind` and `apiVersion`
 // are set; those that the body has must be the kind's own.
 Result<Document> decode_body(const KindDesc& kind, std::string_view body,

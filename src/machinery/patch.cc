@@ -1,7 +1,11 @@
 // JSON Merge Patch (RFC 7386), and the dispatch to the other kinds of patch.
 #include "machinery/patch.h"
 
+#include <algorithm>
 #include <string>
+#include <vector>
+
+#include "machinery/codec_json.h"
 
 namespace keles {
 namespace {
@@ -57,10 +61,39 @@ void lay(Arena& a, Value* base, const Value& over) {
 // What the API answers when a well-formed patch does not fit the object.
 Status rejected(const Status& why) {
   if (!why.is(Reason::kInvalid)) return why;
-  StatusDetails d;
-  d.causes.push_back({"FieldValueInvalid", why.message(), "patch"});
-  return Status(Reason::kInvalid, "the server rejected our request due to an error in our request",
-                std::move(d));
+  return Status(Reason::kInvalid, "the server rejected our request due to an error in our request");
+}
+
+// A tree as Go's %v prints it: map[a:1 b:[x y]], keys in order.
+void print_go(std::string& out, const Value& v) {
+  if (v.is_map()) {
+    std::vector<std::pair<std::string_view, const Value*>> members;
+    for (const Member& m : v.members()) members.emplace_back(m.key(), &m.value);
+    std::sort(members.begin(), members.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
+    out += "map[";
+    for (size_t i = 0; i < members.size(); ++i) {
+      if (i) out += ' ';
+      out.append(members[i].first).append(":");
+      print_go(out, *members[i].second);
+    }
+    out += ']';
+  } else if (v.is_list()) {
+    out += '[';
+    bool first = true;
+    for (const Value& e : v.items()) {
+      if (!first) out += ' ';
+      first = false;
+      print_go(out, e);
+    }
+    out += ']';
+  } else if (v.is_string()) {
+    out += v.as_string();
+  } else if (v.is_null()) {
+    out += "<nil>";
+  } else {
+    write_json(out, v);
+  }
 }
 
 }  // namespace
@@ -76,6 +109,20 @@ Result<PatchType> patch_type_of(std::string_view media_type) {
                 "the body of the request was in an unknown format - accepted media types include: "
                 "application/json-patch+json, application/merge-patch+json, "
                 "application/strategic-merge-patch+json, application/apply-patch+yaml");
+}
+
+Status refused_patch(PatchType type, const Value& patch, const Value& patched,
+                     std::string_view why) {
+  std::string value;
+  if (type == PatchType::kStrategicMerge) {
+    print_go(value, patch);
+  } else {
+    write_json(value, patched);
+  }
+  std::string message = "Invalid value: ";
+  write_json_string(message, value);
+  message.append(": ").append(why);
+  return Status::invalid("", "", "", {{"FieldValueInvalid", std::move(message), "patch"}});
 }
 
 std::string_view patch_media_type(PatchType t) {

@@ -16,6 +16,11 @@ enum class PatchType : uint8_t { kJson, kMerge, kStrategicMerge, kApply };
 
 // The patch type of a media type ("application/merge-patch+json"); kUnsupportedMediaType otherwise.
 Result<PatchType> patch_type_of(std::string_view media_type);
+// Invalid for a patch after which the object would no longer be one of its kind. The message quotes
+// the patch (strategic) or the patched object (the other types).
+Status refused_patch(PatchType type, const Value& patch, const Value& patched,
+                     std::string_view why);
+
 std::string_view patch_media_type(PatchType t);
 
 // Applies any patch but kApply. Errors are what the API answers: BadRequest for a malformed patch,

@@ -18,8 +18,11 @@ Document status_to_document(const Status& s) {
   if (!s.message().empty()) d->set_message(s.message());
   if (auto reason = reason_name(s.reason()); !reason.empty()) d->set_reason(reason);
   const StatusDetails& from = s.details();
-  if (!from.name.empty() || !from.group.empty() || !from.kind.empty() || !from.uid.empty() ||
-      !from.causes.empty() || from.retry_after_seconds != 0) {
+  // These reasons always come with details, even when there is nothing to say.
+  const bool always = s.is(Reason::kNotFound) || s.is(Reason::kMethodNotAllowed) ||
+                      s.is(Reason::kForbidden) || s.is(Reason::kInvalid);
+  if (always || !from.name.empty() || !from.group.empty() || !from.kind.empty() ||
+      !from.uid.empty() || !from.causes.empty() || from.retry_after_seconds != 0) {
     auto to = d->edit_details();
     if (!from.name.empty()) to.set_name(from.name);
     if (!from.group.empty()) to.set_group(from.group);

@@ -170,8 +170,9 @@ class Merger {
               : m.value.is_bool()   ? (m.value.as_bool() ? "true" : "false")
                                     : "...";
     }
-    return wrong("map: " + text +
-                 "] does not contain declared merge key: " + std::string(e.merge_key));
+    // Upstream does not class this one: it is answered with 500 and no reason.
+    return Status(Reason::kUnknown, "map: " + text + "] does not contain declared merge key: " +
+                                        std::string(e.merge_key));
   }
 
   Status merge_list(const Element& e, Value* into, const Value& patch) {

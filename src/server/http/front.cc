@@ -286,7 +286,7 @@ Task<void> Front::serve_resource(Context ctx, Exchange* x) {
       kind &&
       (kind->namespaced ? !i.ns.empty() || i.verb == "list" || i.verb == "watch" : i.ns.empty());
   if (!known_subresource || !scope_fits) {
-    co_await x->answer_text(404, "404 page not found\n");
+    co_await not_found(x);
     co_return;
   }
   const bool named = !i.name.empty();

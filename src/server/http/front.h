@@ -62,6 +62,8 @@ class Front {
   Task<void> serve_path(Context ctx, Exchange* x);
   Task<void> serve_resource(Context ctx, Exchange* x);
   Task<void> serve_health(Exchange* x, std::string endpoint);
+  // 404: a Status below the API's paths, plain text elsewhere.
+  Task<void> not_found(Exchange* x);
 
   Task<void> get(Context ctx, Exchange* x);
   Task<void> list(Context ctx, Exchange* x);

@@ -11,7 +11,11 @@ namespace keles::server {
 namespace {
 
 std::string version_json(const std::string& git_version) {
-  std::string out = "{\n  \"major\": \"1\",\n  \"minor\": \"36\",\n  \"gitVersion\": ";
+  std::string out =
+      "{\n  \"major\": \"1\",\n  \"minor\": \"36\",\n"
+      "  \"emulationMajor\": \"1\",\n  \"emulationMinor\": \"36\",\n"
+      "  \"minCompatibilityMajor\": \"1\",\n  \"minCompatibilityMinor\": \"35\",\n"
+      "  \"gitVersion\": ";
   write_json_string(out, git_version);
   out +=
       ",\n  \"gitCommit\": \"\",\n  \"gitTreeState\": \"clean\",\n  \"buildDate\": "
@@ -34,6 +38,22 @@ void count_objects(const StoreSnapshot& state) {
 
 bool below(std::string_view path, std::string_view root) {
   return path == root || (path.starts_with(root) && path[root.size()] == '/');
+}
+
+// Paths of a served group (of any version), and others that speak the API: what is missing there is
+// said with a Status, anywhere else in plain text.
+bool is_claimed(std::string_view path) {
+  for (std::string_view own : {"/api", "/version", "/openid/v1/jwks"}) {
+    if (below(path, own)) return true;
+  }
+  if (path == "/apis" || path == "/apis/") return true;
+  if (!path.starts_with("/apis/")) return false;
+  std::string_view group = path.substr(6);
+  group = group.substr(0, group.find('/'));
+  for (const KindDesc* kind : all_kinds()) {
+    if (kind->group == group && !group.empty()) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -75,7 +95,13 @@ Task<void> Front::serve_health(Exchange* x, std::string endpoint) {
 Task<void> Front::serve_path(Context, Exchange* x) {
   const std::string& path = x->info.path;
   if (x->request->method != "GET" && x->request->method != "HEAD") {
-    co_await x->answer_text(405, "405: Method Not Allowed\n");
+    if (!is_claimed(path)) {
+      co_await not_found(x);
+      co_return;
+    }
+    Status why(Reason::kMethodNotAllowed,
+               "the server does not allow this method on the requested resource");
+    co_await x->fail(why);
     co_return;
   }
   for (const char* endpoint : {"/healthz", "/livez", "/readyz"}) {
@@ -130,7 +156,16 @@ Task<void> Front::serve_path(Context, Exchange* x) {
     (void)s;
     co_return;
   }
-  co_await x->answer_text(404, "404 page not found\n");
+  co_await not_found(x);
+}
+
+Task<void> Front::not_found(Exchange* x) {
+  if (!is_claimed(x->info.path)) {
+    co_await x->answer_text(404, "404 page not found\n");
+    co_return;
+  }
+  Status why(Reason::kNotFound, "the server could not find the requested resource");
+  co_await x->fail(why);
 }
 
 }  // namespace keles::server

@@ -308,6 +308,27 @@ Task<void> relay_upgrade(Context ctx, Exchange* x, net::HttpClient* client, net:
   (void)s;  // either side ended: so does the other
 }
 
+// How much of a kubelet's refusal is read.
+constexpr size_t kMaxRefusal = 10'000;
+
+// What the kubelet answered with an error, as the API says it.
+Status refused_by_kubelet(int code, const std::string& pod, std::string why) {
+  if (code == 400) return Status::bad_request(std::move(why));
+  if (code == 500) return Status::internal(std::move(why));
+  StatusDetails details;
+  details.kind = "pods";
+  details.name = pod;
+  if (code == 404) {
+    return Status(Reason::kNotFound,
+                  "the server could not find the requested resource ( pods " + pod + ")",
+                  std::move(details));
+  }
+  return Status(Reason::kUnknown,
+                "the server responded with the status code " + std::to_string(code) +
+                    " but did not return more information ( pods " + pod + ")",
+                std::move(details), code);
+}
+
 Task<void> relay_body(Context ctx, Exchange* x, net::HttpClient* client, net::Request request) {
   auto stream = co_await client->open(ctx, std::move(request));
   if (!stream.ok()) {
@@ -319,6 +340,18 @@ Task<void> relay_body(Context ctx, Exchange* x, net::HttpClient* client, net::Re
     co_return;
   }
   x->code = (*stream)->status();
+  if (x->info.subresource == "log" && (x->code < 200 || x->code > 206)) {
+    std::string why;
+    while (why.size() < kMaxRefusal) {
+      auto piece = co_await (*stream)->read(ctx);
+      if (!piece.ok() || piece->empty()) break;
+      why += *piece;
+    }
+    while (!why.empty() && why.back() == '\n') why.pop_back();
+    Status refused = refused_by_kubelet(x->code, x->info.name, std::move(why));
+    co_await x->fail(refused);
+    co_return;
+  }
   net::Headers h;
   for (const auto& [name, value] : (*stream)->headers()) {
     if (!hop_by_hop(name)) h.add(name, value);

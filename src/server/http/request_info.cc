@@ -12,10 +12,6 @@ int hex_digit(char c) {
   return -1;
 }
 
-bool truth(std::string_view s) {
-  return s == "1" || s == "t" || s == "T" || s == "true" || s == "TRUE" || s == "True";
-}
-
 std::string lower(std::string_view s) {
   std::string out(s);
   for (char& c : out) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
@@ -119,7 +115,7 @@ std::vector<std::string> Query::get_all(std::string_view name) const {
 
 bool Query::flag(std::string_view name) const {
   const std::string* v = find(name);
-  return v && (v->empty() || truth(*v));
+  return v && *v != "0" && lower(*v) != "false";
 }
 
 std::string Query::encode() const {

@@ -6,6 +6,7 @@
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/decode.h"
+#include "machinery/patch.h"
 #include "server/http/exchange.h"
 #include "server/http/front.h"
 #include "server/registry/meta.h"
@@ -32,6 +33,11 @@ Result<registry::WriteRequest> write_request(Exchange* x) {
   how.warnings = &x->warnings;
   TRY_ASSIGN(validation, field_validation(x->query));
   how.validation = validation;
+  if (x->query.get("fieldManager").size() > 128) {
+    return Status::invalid(
+        "meta.k8s.io", "CreateOptions", "",
+        {{"FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager"}});
+  }
   for (const std::string& v : x->query.get_all("dryRun")) {
     if (v.empty()) continue;
     if (v != "All") {
@@ -52,17 +58,58 @@ Result<Document> decode(Exchange* x, const KindDesc& kind, FieldValidation valid
   std::vector<std::string> duplicates;
   YamlOptions options;
   options.duplicates = &duplicates;
-  TRY_ASSIGN(doc, parse_yaml(body, options));
-  TRY(decode_object(kind, doc, validation, duplicates, &x->warnings));
-  return std::move(doc);
+  auto doc = parse_yaml(body, options);
+  if (!doc.ok()) return unrecognized_body(kind, body, doc.status().message());
+  if (!kind.bare) TRY(check_body_kind(kind, body, *doc));
+  TRY(decode_object(kind, *doc, validation, duplicates, &x->warnings));
+  return doc;
 }
 
-// A tree of any form that is not checked against a kind: patches.
-Result<Document> decode_any(const std::string& body, bool yaml) {
-  if (yaml) return parse_yaml(body);
-  auto d = parse_json(body);
-  if (!d.ok()) return Status::bad_request("error decoding patch: " + d.status().message());
-  return d;
+Result<int64_t> integer_option(const std::string& text) {
+  auto n = registry::to_int(text);
+  if (n) return *n;
+  return Status::bad_request("strconv.ParseInt: parsing \"" + text + "\": invalid syntax");
+}
+
+Status wrong_patch(PatchType type, const Value& v) {
+  const bool list = type == PatchType::kJson;
+  if (list ? v.is_list() : v.is_map()) return {};
+  const char* what = v.is_list()     ? "array"
+                     : v.is_map()    ? "object"
+                     : v.is_string() ? "string"
+                     : v.is_bool()   ? "bool"
+                                     : "number";
+  std::string why = "json: cannot unmarshal " + std::string(what) + " into Go value of type " +
+                    (list ? "[]handlers.jsonPatchOp" : "map[string]interface {}");
+  return Status::bad_request(why);
+}
+
+// A patch: a tree that is not checked against a kind. Duplicate fields are warned of or refused.
+Result<Document> decode_patch(Exchange* x, PatchType type, FieldValidation validation) {
+  const std::string& body = x->request->body;
+  if (type == PatchType::kApply) return parse_yaml(body);
+  std::vector<std::string> duplicates;
+  JsonOptions options;
+  if (validation != FieldValidation::kIgnore) options.duplicates = &duplicates;
+  auto doc = parse_json(body, options);
+  Status bad = doc.ok() ? wrong_patch(type, doc->root) : doc.status();
+  if (!bad.ok()) {
+    const char* prefix = type == PatchType::kStrategicMerge ? "" : "error decoding patch: ";
+    return Status::bad_request(prefix + bad.message());
+  }
+  std::string all;
+  for (std::string& d : duplicates) {
+    std::string problem =
+        (type == PatchType::kJson ? "json patch duplicate field \"" : "duplicate field \"") + d +
+        '"';
+    if (validation == FieldValidation::kWarn) {
+      x->warnings.push_back(std::move(problem));
+    } else {
+      all += (all.empty() ? "" : ", ") + problem;
+    }
+  }
+  if (all.empty()) return doc;
+  return refused_patch(type, doc->root, doc->root, "strict decoding error: " + all);
 }
 
 std::string text_of(const Value& v) { return std::string(v.as_string()); }
@@ -73,9 +120,8 @@ Result<registry::DeleteRequest> delete_request(Exchange* x, registry::WriteReque
   const Query& q = x->query;
   if (x->request->body.empty()) {
     if (const std::string* v = q.find("gracePeriodSeconds")) {
-      auto n = registry::to_int(*v);
-      if (!n) return Status::bad_request("invalid gracePeriodSeconds \"" + *v + "\"");
-      out.grace_period_seconds = *n;
+      TRY_ASSIGN(n, integer_option(*v));
+      out.grace_period_seconds = n;
     }
     if (q.find("orphanDependents")) out.orphan_dependents = q.flag("orphanDependents");
     out.propagation_policy = q.get("propagationPolicy");
@@ -88,8 +134,19 @@ Result<registry::DeleteRequest> delete_request(Exchange* x, registry::WriteReque
     TRY_ASSIGN(d, decode_object_protobuf(*kOptions, x->request->body));
     doc = std::move(d);
   } else {
-    TRY_ASSIGN(d, decode_any(x->request->body, format == Format::kYaml));
-    doc = std::move(d);
+    auto d = format == Format::kYaml ? parse_yaml(x->request->body) : parse_json(x->request->body);
+    if (!d.ok()) {
+      return Status::bad_request("couldn't get version/kind; json parse error: " +
+                                 d.status().message());
+    }
+    doc = std::move(*d);
+    if (doc.root.is_null()) doc.root = Value::map();
+    if (std::string_view kind = doc.root["kind"].as_string();
+        !doc.root.is_map() || (!kind.empty() && kind != "DeleteOptions")) {
+      return Status::bad_request("no kind \"" + std::string(kind) +
+                                 "\" is registered for version \"" +
+                                 text_of(doc.root["apiVersion"]) + "\"");
+    }
     TRY(normalize(*kOptions->type, doc));
   }
   const Value& v = doc.root;
@@ -121,9 +178,17 @@ Result<registry::ListQuery> list_query(const Exchange& x) {
   q.resource_version_match = x.query.get("resourceVersionMatch");
   q.continue_ = x.query.get("continue");
   if (std::string limit = x.query.get("limit"); !limit.empty()) {
-    auto n = registry::to_int(limit);
-    if (!n || *n < 0) return Status::bad_request("invalid limit \"" + limit + "\"");
-    q.limit = *n;
+    TRY_ASSIGN(n, integer_option(limit));
+    q.limit = std::max<int64_t>(n, 0);
+  }
+  if (std::string seconds = x.query.get("timeoutSeconds"); !seconds.empty()) {
+    TRY(integer_option(seconds).status());
+  }
+  if (x.query.find("sendInitialEvents")) {
+    return Status::invalid(
+        "meta.k8s.io", "ListOptions", "",
+        {{"FieldValueForbidden", "Forbidden: sendInitialEvents is forbidden for list",
+          "sendInitialEvents"}});
   }
   return q;
 }
@@ -167,7 +232,15 @@ Task<void> Front::watch(Context ctx, Exchange* x) {
   if (x->query.find("sendInitialEvents"))
     q.send_initial_events = x->query.flag("sendInitialEvents");
   q.name = x->info.name;
-  int64_t seconds = registry::to_int(x->query.get("timeoutSeconds")).value_or(0);
+  int64_t seconds = 0;
+  if (std::string text = x->query.get("timeoutSeconds"); !text.empty()) {
+    auto n = integer_option(text);
+    if (!n.ok()) {
+      co_await x->fail(n.status());
+      co_return;
+    }
+    seconds = *n;
+  }
   if (seconds <= 0) seconds = ctx.loop().random().between(1800, 3600);
   auto stream = co_await server_->registry().watch(ctx, x->kind, x->info.ns, std::move(q));
   if (!stream.ok()) {
@@ -258,7 +331,7 @@ Task<void> Front::patch(Context ctx, Exchange* x) {
     co_await x->fail(bad);
     co_return;
   }
-  auto body = decode_any(x->request->body, *type == PatchType::kApply);
+  auto body = decode_patch(x, *type, how->validation);
   if (!body.ok()) {
     co_await x->fail(body.status());
     co_return;

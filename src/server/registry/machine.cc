@@ -52,4 +52,45 @@ Status check_tree(const KindDesc& kind, Document& doc, const WriteRequest& how) 
   return decode_object(kind, doc, how.validation, {}, how.warnings);
 }
 
+namespace {
+
+// The reason as a strategic patch gives it, which is decoded field by field and not as JSON.
+std::string field_reason(std::string_view why) {
+  constexpr std::string_view kStart = "json: cannot unmarshal ", kType = " of type ";
+  const size_t at = why.rfind(kType);
+  if (!why.starts_with(kStart) || at == std::string_view::npos) return std::string(why);
+  std::string_view what = why.substr(kStart.size());
+  what = what.substr(0, what.find(' '));
+  std::string_view type = why.substr(at + kType.size());
+  std::string_view have = what == "object"   ? "map"
+                          : what == "array"  ? "slice"
+                          : what == "number" ? "int64"
+                                             : what;
+  if (type.starts_with("[]")) return "cannot restore slice from " + std::string(have);
+  if (type.starts_with("map[")) return "cannot restore map from " + std::string(have);
+  if (type.find('.') != std::string_view::npos) {
+    return "cannot restore struct from: " + std::string(have);
+  }
+  if (what == "number" && type == "string") return "cannot convert int64 to string";
+  return "unrecognized type: " + std::string(type);
+}
+
+}  // namespace
+
+Status check_patched(const KindDesc& kind, PatchType type, const Value& original,
+                     const Value& patch, Document& patched, const WriteRequest& how) {
+  Status s = check_tree(kind, patched, how);
+  if (s.ok()) return s;
+  constexpr std::string_view kBefore = " cannot be handled as a ";
+  std::string why = s.message();
+  if (size_t at = why.find(kBefore); at != std::string::npos) {
+    why.erase(0, at + kBefore.size());
+    why.erase(0, why.find(": ") + 2);
+  }
+  if (type == PatchType::kStrategicMerge) why = field_reason(why);
+  // `patched` was normalised on the way: what was asked for is made again.
+  auto asked = apply_patch(type, *kind.type, original, patch);
+  return refused_patch(type, patch, asked.ok() ? asked->root : patched.root, why);
+}
+
 }  // namespace keles::registry

@@ -5,6 +5,7 @@
 
 #include "base/loop.h"
 #include "machinery/object.h"
+#include "machinery/patch.h"
 #include "machinery/schema.h"
 #include "machinery/value.h"
 #include "server/registry/registry.h"
@@ -18,5 +19,9 @@ void set_defaults(const KindDesc& kind, Document& doc, Loop& loop);
 // A patched tree against the description: wrong types are errors, unknown fields errors or
 // warnings, as the request asked.
 Status check_tree(const KindDesc& kind, Document& doc, const WriteRequest& how);
+// As check_tree for what `patch` made of `original`; Invalid, in upstream's words, when it no
+// longer fits its kind.
+Status check_patched(const KindDesc& kind, PatchType type, const Value& original,
+                     const Value& patch, Document& patched, const WriteRequest& how);
 
 }  // namespace keles::registry

@@ -399,6 +399,7 @@ void validate_resources(FieldErrors& e, const FieldPath& p, const Value& resourc
       field::invalid_each(e, at, name, std::move(bad));
     } else if (!contains(name, "/") && !standard(name)) {
       field::invalid(e, at, name, "must be a standard resource type or fully qualified");
+      field::invalid(e, at, name, "must be a standard resource for containers");
     }
     validate_quantity(e, at, v);
     if (contains(name, "/") && Quantity::parse_or_zero(v.as_string()).milli_value() % 1000 != 0) {

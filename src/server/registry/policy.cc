@@ -40,6 +40,26 @@ void budget_cells(const HookContext& ctx, const Value& o, Cells& out) {
 
 // --- HorizontalPodAutoscaler --------------------------------------------------------------------
 
+// Without metrics, 80 % of the requested CPU is the aim (autoscaling/v2).
+void default_autoscaler(const HookContext& c, Document& now) {
+  if (c.kind->version != "v2") return;
+  Value* spec = now.root.find("spec");
+  if (!spec || !spec->is_map() || !(*spec)["metrics"].empty()) return;
+  Arena& a = now.arena;
+  Value target = Value::map();
+  target.set(a, "type", Value::string("Utilization"));
+  target.set(a, "averageUtilization", Value(int64_t{80}));
+  Value resource = Value::map();
+  resource.set(a, "name", Value::string("cpu"));
+  resource.set(a, "target", target);
+  Value metric = Value::map();
+  metric.set(a, "type", Value::string("Resource"));
+  metric.set(a, "resource", resource);
+  Value metrics = Value::list();
+  metrics.append(a, metric);
+  spec->set(a, "metrics", metrics);
+}
+
 void validate_autoscaler(const HookContext&, const Value& now, FieldErrors& e) {
   const Value& spec = now["spec"];
   int64_t most = spec["maxReplicas"].as_int(), least = spec["minReplicas"].as_int();
@@ -157,6 +177,7 @@ const Strategy kPodDisruptionBudgetStrategy{.group = "policy",
                                             .cells = budget_cells};
 const Strategy kHorizontalPodAutoscalerStrategy{.group = "autoscaling",
                                                 .kind = "HorizontalPodAutoscaler",
+                                                .set_defaults = default_autoscaler,
                                                 .validate = validate_autoscaler,
                                                 .generation = false,
                                                 .cells = autoscaler_cells};

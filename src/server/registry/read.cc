@@ -56,8 +56,8 @@ Result<int64_t> parse_revision(std::string_view text) {
   auto n = to_int(text);
   if (n && *n >= 0) return *n;
   std::string quoted = "\"" + std::string(text) + "\"";
-  return Status::bad_request("Invalid value: " + quoted + ": strconv.ParseUint: parsing " + quoted +
-                             ": invalid syntax");
+  return Status::bad_request("invalid resource version: resourceVersion: Invalid value: " + quoted +
+                             ": strconv.ParseUint: parsing " + quoted + ": invalid syntax");
 }
 
 Status too_large(int64_t wanted, int64_t current) {

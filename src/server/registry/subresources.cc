@@ -122,7 +122,8 @@ Task<Result<ObjectPtr>> Registry::patch_scale(Context ctx, const KindDesc* kind,
     if (!scale.ok()) co_return scale.status();
     auto patched = apply_patch(type, *scale_kind().type, (*scale)->tree()->root, patch.root);
     if (!patched.ok()) co_return patched.status();
-    Status bad = check_tree(scale_kind(), *patched, how);
+    Status bad =
+        check_patched(scale_kind(), type, (*scale)->tree()->root, patch.root, *patched, how);
     if (!bad.ok()) co_return bad;
     auto done = co_await update_scale(ctx, kind, ns, name, std::move(*patched), how);
     if (done.ok() || !done.status().is(Reason::kConflict) || attempt >= 5) co_return done;

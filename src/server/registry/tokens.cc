@@ -1,5 +1,6 @@
 #include "server/registry/tokens.h"
 
+#include "machinery/codec_json.h"
 #include "server/registry/meta.h"
 
 namespace keles::registry {
@@ -70,30 +71,28 @@ std::string encode_continue(int64_t revision, std::string_view start) {
 }
 
 Result<ContinueToken> decode_continue(std::string_view token) {
+  static constexpr std::string_view kBad = "invalid continue token: continue key is not valid: ";
+  auto bad = [](std::string_view why) {
+    return Status::bad_request(std::string(kBad) + std::string(why));
+  };
   std::string json, version;
   ContinueToken out;
-  if (token.size() > 4096 || !decode64(token, json)) {
-    return Status::bad_request("continue key is not valid: illegal base64 data");
-  }
+  if (token.size() > 4096 || !decode64(token, json)) return bad("illegal base64 data");
+  if (auto parsed = parse_json(json); !parsed.ok()) return bad(parsed.status().message());
   if (!string_member(json, "v", version) || version != "meta.k8s.io/v1") {
-    return Status::bad_request(
-        "continue key is not valid: server does not recognize this encoded version \"" + version +
-        "\"");
+    return bad("server does not recognize this encoded version " + version);
   }
   size_t at = json.find("\"rv\":");
   size_t end = at == std::string::npos ? at : json.find_first_of(",}", at);
   auto rv = end == std::string::npos ? std::nullopt
                                      : to_int(std::string_view(json).substr(at + 5, end - at - 5));
-  if (!rv || *rv < 0) {
-    return Status::bad_request(
-        "continue key is not valid: incorrect encoded start resourceVersion (version "
-        "meta.k8s.io/v1)");
+  if (!rv || *rv <= 0) {
+    return bad("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
   }
   out.revision = *rv;
   if (!string_member(json, "start", out.start) || out.start.empty() ||
       out.start.find("..") != std::string::npos || out.start[0] == '/') {
-    return Status::bad_request(
-        "continue key is not valid: encoded start key empty (version meta.k8s.io/v1)");
+    return bad("encoded start key empty (version meta.k8s.io/v1)");
   }
   return out;
 }

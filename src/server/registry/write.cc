@@ -464,7 +464,7 @@ Task<Result<ObjectPtr>> Registry::patch(Context ctx, const KindDesc* served, std
     auto patched = apply_patch(type, *served->type, shown->root, shared->root);
     if (!patched.ok()) return patched.status();
     next = std::move(*patched);
-    TRY(check_tree(*served, next, how));
+    TRY(check_patched(*served, type, shown->root, shared->root, next, how));
     if (meta(next.root, "name") != current->name()) {
       return Status::bad_request("the name of the object (" + std::string(meta(next.root, "name")) +
                                  ") does not match the name on the URL (" +
