@@ -223,6 +223,7 @@ struct Bad {
 
 TEST(Front, BadInput) {
   Served s;
+  const char* kTaken = "/api/v1/namespaces/default/configmaps/taken";
   s.send("POST", kMaps, config_map("taken"));
   const Bad kCases[] = {
       {"unknown field", "POST", "/api/v1/namespaces/default/configmaps?fieldValidation=Strict",
@@ -259,7 +260,79 @@ TEST(Front, BadInput) {
       {"future", "GET", "/api/v1/namespaces/default/configmaps?resourceVersion=99999", "", "", 504,
        "Timeout", "Timeout: Too large resource version: 99999, current: "},
       {"token", "GET", "/api/v1/namespaces/default/configmaps?continue=zz", "", "", 400,
-       "BadRequest", "continue key is not valid"},
+       "BadRequest", "invalid continue token: continue key is not valid: "},
+      {"token's version", "GET",
+       // {"v":"meta.k8s.io/v9","rv":2,"start":"zz"}
+       "/api/v1/namespaces/default/"
+       "configmaps?continue=eyJ2IjoibWV0YS5rOHMuaW8vdjkiLCJydiI6Miwic3RhcnQiOiJ6eiJ9",
+       "", "", 400, "BadRequest",
+       "invalid continue token: continue key is not valid: server does not recognize this encoded "
+       "version meta.k8s.io/v9"},
+      {"limit", "GET", "/api/v1/namespaces/default/configmaps?limit=x", "", "", 400, "BadRequest",
+       "strconv.ParseInt: parsing \"x\": invalid syntax"},
+      {"timeout", "GET", "/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=x", "", "",
+       400, "BadRequest", "strconv.ParseInt: parsing \"x\": invalid syntax"},
+      {"initial events of a list", "GET",
+       "/api/v1/namespaces/default/configmaps?sendInitialEvents=true", "", "", 422, "Invalid",
+       "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden"},
+      {"another kind", "POST", kMaps, R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"x"}})",
+       "application/json", 400, "BadRequest",
+       "Pod in version \"v1\" cannot be handled as a ConfigMap: converting (v1.Pod) to "
+       "(core.ConfigMap): unknown conversion"},
+      {"an unknown version", "POST", kMaps, R"({"apiVersion":"v2","metadata":{"name":"x"}})",
+       "application/json", 400, "BadRequest",
+       "ConfigMap in version \"v2\" cannot be handled as a ConfigMap: no kind \"ConfigMap\" is "
+       "registered for version \"v2\" in scheme "},
+      {"another version", "POST",
+       "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers",
+       R"({"apiVersion":"autoscaling/v1","kind":"HorizontalPodAutoscaler"})", "application/json",
+       400, "BadRequest",
+       "the API version in the data (autoscaling/v1) does not match the expected API version "
+       "(autoscaling/v2)"},
+      {"a list", "POST", kMaps, "[]", "application/json", 400, "BadRequest",
+       "the object provided is unrecognized (must be of type ConfigMap): couldn't get "
+       "version/kind; "
+       "json parse error: json: cannot unmarshal array into Go value of type struct"},
+      {"nothing", "POST", kMaps, "", "application/json", 400, "BadRequest",
+       "the object provided is unrecognized (must be of type ConfigMap): couldn't get "
+       "version/kind; "
+       "json parse error: unexpected end of JSON input (<empty>)"},
+      {"delete with another kind", "DELETE", kTaken, R"({"kind":"Pod"})", "application/json", 400,
+       "BadRequest", "no kind \"Pod\" is registered"},
+      {"delete for x seconds", "DELETE",
+       "/api/v1/namespaces/default/configmaps/taken?gracePeriodSeconds=x", "", "", 400,
+       "BadRequest", "strconv.ParseInt: parsing \"x\": invalid syntax"},
+      {"merge patch, wrong type", "PATCH", kTaken, R"({"data":7})", "application/merge-patch+json",
+       422, "Invalid", " \"\" is invalid: patch: Invalid value: \"{"},
+      {"merge patch, another kind", "PATCH", kTaken, R"({"kind":"Pod"})",
+       "application/merge-patch+json", 422, "Invalid", " \"\" is invalid: patch: Invalid value: "},
+      {"merge patch, a list", "PATCH", kTaken, "[]", "application/merge-patch+json", 400,
+       "BadRequest",
+       "error decoding patch: json: cannot unmarshal array into Go value of type map[string]"},
+      {"strategic patch, wrong type", "PATCH", kTaken, R"({"data":7})",
+       "application/strategic-merge-patch+json", 422, "Invalid",
+       " \"\" is invalid: patch: Invalid value: \"map[data:7]\": cannot restore map from int64"},
+      {"strategic patch, unknown field", "PATCH",
+       "/api/v1/namespaces/default/configmaps/taken?fieldValidation=Strict", R"({"foo":[1,"a"]})",
+       "application/strategic-merge-patch+json", 422, "Invalid",
+       " \"\" is invalid: patch: Invalid value: \"map[foo:[1 a]]\": strict decoding error: "
+       "unknown field \"foo\""},
+      {"JSON patch, absent path", "PATCH", kTaken, R"([{"op":"remove","path":"/nope"}])",
+       "application/json-patch+json", 422, "Invalid",
+       "the server rejected our request due to an error in our request"},
+      {"JSON patch, no list", "PATCH", kTaken, "{}", "application/json-patch+json", 400,
+       "BadRequest",
+       "error decoding patch: json: cannot unmarshal object into Go value of type "
+       "[]handlers.jsonPatchOp"},
+      {"patch to an old version", "PATCH", kTaken, R"({"metadata":{"resourceVersion":"1"}})",
+       "application/merge-patch+json", 409, "Conflict",
+       "Operation cannot be fulfilled on configmaps \"taken\": the object has been modified"},
+      {"unknown resource", "GET", "/api/v1/namespaces/default/unicorns", "", "", 404, "NotFound",
+       "the server could not find the requested resource"},
+      {"unknown version", "GET", "/apis/apps/v9/deployments", "", "", 404, "NotFound",
+       "the server could not find the requested resource"},
+      {"method of a path", "POST", "/version", "{}", "application/json", 405, "MethodNotAllowed",
+       "the server does not allow this method on the requested resource"},
       {"method", "PUT", "/api/v1/namespaces/default/configmaps", "{}", "application/json", 405,
        "MethodNotAllowed", "the server does not allow this method on the requested resource"},
   };

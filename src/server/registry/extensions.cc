@@ -30,6 +30,22 @@ void csr_cells(const HookContext& ctx, const Value& o, Cells& out) {
   w.text("Condition", text);
 }
 
+// Who asks is what the request was authenticated as, whatever the body says.
+void prepare_csr_create(const HookContext& ctx, Document& now) {
+  Arena& a = now.arena;
+  Value* spec = now.root.find("spec");
+  if (spec && spec->is_map()) {
+    for (std::string_view own : {"username", "uid", "groups", "extra"}) spec->erase(own);
+    spec->set(a, "username", Value::string(a.copy(ctx.user)));
+    if (ctx.groups && !ctx.groups->empty()) {
+      Value groups = Value::list();
+      for (const std::string& g : *ctx.groups) groups.append(a, Value::string(a.copy(g)));
+      spec->set(a, "groups", groups);
+    }
+  }
+  now.root.erase("status");
+}
+
 void prepare_csr_update(const HookContext&, Document& now, const Value& before) {
   now.root.set(now.arena, "spec", deep_copy(now.arena, before["spec"]));
 }
@@ -200,6 +216,7 @@ void validate_runtime_class_update(const HookContext&, const Value& now, const V
 
 const Strategy kCsrStrategy{.group = "certificates.k8s.io",
                             .kind = "CertificateSigningRequest",
+                            .prepare_for_create = prepare_csr_create,
                             .prepare_for_update = prepare_csr_update,
                             .validate = validate_csr,
                             .validate_name = name_is_path_segment,

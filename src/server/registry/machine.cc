@@ -79,7 +79,11 @@ std::string field_reason(std::string_view why) {
 
 Status check_patched(const KindDesc& kind, PatchType type, const Value& original,
                      const Value& patch, Document& patched, const WriteRequest& how) {
-  Status s = check_tree(kind, patched, how);
+  Status s;
+  if (type == PatchType::kJson || type == PatchType::kMerge) {
+    s = check_body_kind(kind, "", patched);  // a strategic patch is typed: it cannot change these
+  }
+  if (s.ok()) s = check_tree(kind, patched, how);
   if (s.ok()) return s;
   constexpr std::string_view kBefore = " cannot be handled as a ";
   std::string why = s.message();

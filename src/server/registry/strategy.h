@@ -44,7 +44,9 @@ struct HookContext {
   Random* random = nullptr;              // of the loop
   const StoreSnapshot* state = nullptr;  // the cluster as the request sees it (look-ups only)
   bool dry_run = false;
-  std::vector<std::string>* warnings = nullptr;  // Warning headers; may be null
+  std::vector<std::string>* warnings = nullptr;      // Warning headers; may be null
+  std::string_view user;                             // who asks; "" for what the server does itself
+  const std::vector<std::string>* groups = nullptr;  // theirs; may be null
 };
 
 // One table row's cells, in the order of KindDesc::columns; a hook sets only those it computes.

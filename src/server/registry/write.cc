@@ -59,7 +59,8 @@ bool has_status(const KindDesc& kind) { return kind.subresource("status") != nul
 
 HookContext hook_context(const KindDesc& kind, std::string_view ns, Loop& loop,
                          const StoreSnapshot* state, const WriteRequest& how) {
-  return {&kind, ns, loop.wall_now(), &loop.random(), state, how.dry_run, how.warnings};
+  return {&kind,       ns,           loop.wall_now(), &loop.random(), state,
+          how.dry_run, how.warnings, how.user,        &how.groups};
 }
 
 admission::Attributes attributes(admission::Operation op, const KindDesc& kind, std::string_view ns,
