@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -66,6 +67,7 @@ BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
   double start = now_seconds();
   pid_ = fork();
   if (pid_ == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // a benchmark that is killed leaves no server behind
     int log = open((directory_ + "/log").c_str(), O_WRONLY | O_CREAT, 0600);
     dup2(log, 1);
     dup2(log, 2);
@@ -82,6 +84,7 @@ BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
     int status = 0;
     if (now_seconds() - start > 20 || waitpid(pid_, &status, WNOHANG) == pid_) {
       auto log = read_file(directory_ + "/log");
+      (void)remove_tree(directory_);
       give_up(keles + " server does not come up:\n" + log.value_or(""));
     }
     if (!path_exists(kubeconfig)) continue;
