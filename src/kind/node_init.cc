@@ -246,10 +246,11 @@ int run_node_init(const std::vector<std::string>& args) {
     return 1;
   }
   open_log("init");
+  // First: the maker waits for the socket's end, and a proxy's process would keep it open.
+  report("ok");
   for (size_t i = 2; i < args.size() && i - 2 < spec->ports.size(); ++i)
     start_port_proxy(std::atoi(args[i].c_str()), spec->plain_address(),
                      spec->ports[i - 2].container_port);
-  report("ok");
   supervise(*spec);
   return 0;
 }
