@@ -27,7 +27,7 @@ using testing::HasSubstr;
 
 fs::path shared_dir() {
   const char* env = std::getenv("KELES_SHARED");
-  return env != nullptr ? fs::path(env) : fs::path(KELES_SOURCE_DIR) / ".." / "shared";
+  return env != nullptr ? fs::path(env) : fs::path("../shared");
 }
 
 std::string must_read(const fs::path& p) {

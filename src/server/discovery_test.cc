@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 fs::path shared_dir() {
   const char* env = std::getenv("KELES_SHARED");
-  return env != nullptr ? fs::path(env) : fs::path(KELES_SOURCE_DIR) / ".." / "shared";
+  return env != nullptr ? fs::path(env) : fs::path("../shared");
 }
 
 Document get(const Discovery& d, std::string_view path,

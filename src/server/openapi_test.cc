@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 fs::path shared_dir() {
   const char* env = std::getenv("KELES_SHARED");
-  return env != nullptr ? fs::path(env) : fs::path(KELES_SOURCE_DIR) / ".." / "shared";
+  return env != nullptr ? fs::path(env) : fs::path("../shared");
 }
 
 class Oracle : public testing::Test {
