@@ -115,9 +115,30 @@ DaemonFit daemon_fits(const DaemonSet& set, const Node& node) {
   return fit;
 }
 
+namespace {
+
+constexpr std::string_view kGenerationLabel = "pod-template-generation";
+
+// How often the template has changed, as the API server counts it; "" when it does not.
+std::string_view template_generation(const DaemonSet& set) {
+  return set.metadata().annotations().get("deprecated.daemonset.template.generation");
+}
+
+}  // namespace
+
+bool daemon_pod_is_current(const DaemonSet& set, const Pod& pod, std::string_view hash) {
+  auto labels = pod.metadata().labels();
+  if (labels.get(kRevisionHashLabel) == hash) return true;
+  std::string_view generation = template_generation(set);
+  return !generation.empty() && labels.get(kGenerationLabel) == generation;
+}
+
 Draft<PodEdit> daemon_pod(const DaemonSet& set, const std::string& node, const std::string& hash) {
   auto pod = pod_from_template(set.spec().template_(), kind_of<DaemonSet>(), set.metadata());
-  pod->edit_metadata().edit_labels().set(kRevisionHashLabel, hash);
+  auto labels = pod->edit_metadata().edit_labels();
+  labels.set(kRevisionHashLabel, hash);
+  std::string_view generation = template_generation(set);
+  if (!generation.empty()) labels.set(kGenerationLabel, generation);
   auto spec = pod->edit_spec();
   auto required = spec.edit_affinity()
                       .edit_node_affinity()
@@ -138,72 +159,176 @@ Draft<PodEdit> daemon_pod(const DaemonSet& set, const std::string& node, const s
   return pod;
 }
 
+namespace {
+
+// What of a rollout is counted over all nodes, before it is decided where it goes on.
+class Rollout {
+ public:
+  Rollout(const DaemonSet& set, const std::string& hash, WallTime now)
+      : set_(set), hash_(hash), now_(now) {}
+  void visit(const std::string& node, DaemonFit fit, const std::vector<Ref<Pod>>& pods);
+  DaemonSetPlan finish();
+  void misplaced(size_t pods) { plan_.misscheduled += static_cast<int64_t>(pods); }
+
+ private:
+  bool rolling() const { return set_.spec().update_strategy().type() != "OnDelete"; }
+  bool surges() const {
+    return rolling() && scaled_value(set_.spec().update_strategy().rolling_update().max_surge(),
+                                     100, true, 0) > 0;
+  }
+  int64_t limit(const Value& value, int64_t fallback) const {
+    return scaled_value(value, plan_.desired, true, fallback);
+  }
+  bool available(const Ref<Pod>& p) const {
+    return pod_is_available(*p, set_.spec().min_ready_seconds(), now_);
+  }
+  void count(const Ref<Pod>& pod);
+  void replace(const Ref<Pod>& pod);
+  void surge(const std::string& node, const Ref<Pod>& old, const Ref<Pod>& fresh);
+
+  const DaemonSet& set_;
+  const std::string& hash_;
+  WallTime now_;
+  DaemonSetPlan plan_;
+  std::vector<Ref<Pod>> outdated_;       // available, and to be replaced
+  std::vector<std::string> candidates_;  // nodes whose old pod serves: a second one may start there
+  int64_t unavailable_ = 0, surging_ = 0;
+};
+
+void Rollout::count(const Ref<Pod>& pod) {
+  ++plan_.current;
+  plan_.ready += pod_is_ready(*pod) ? 1 : 0;
+  plan_.available += available(pod) ? 1 : 0;
+  plan_.updated += daemon_pod_is_current(set_, *pod, hash_) ? 1 : 0;
+}
+
+// Without surge: an old pod goes, and its node is without until the new one serves.
+void Rollout::replace(const Ref<Pod>& pod) {
+  bool serves = available(pod);
+  if (!serves) ++unavailable_;
+  if (!rolling() || daemon_pod_is_current(set_, *pod, hash_)) return;
+  if (serves) {
+    outdated_.push_back(pod);
+  } else {
+    plan_.remove.push_back(pod);  // serves nobody
+  }
+}
+
+// With surge: the new pod starts beside the old one, which goes once the new one serves, or as soon
+// as it serves nobody itself.
+void Rollout::surge(const std::string& node, const Ref<Pod>& old, const Ref<Pod>& fresh) {
+  if (!old) return;
+  if (!fresh) {
+    if (available(old)) {
+      candidates_.push_back(node);
+    } else {
+      plan_.create.push_back(node);
+    }
+  } else if (!pod_is_ready(*old) || available(fresh)) {
+    plan_.remove.push_back(old);
+  } else {
+    ++surging_;
+  }
+}
+
+void Rollout::visit(const std::string& node, DaemonFit fit, const std::vector<Ref<Pod>>& pods) {
+  std::vector<Ref<Pod>> living;
+  bool leaving = false;
+  for (const auto& p : pods) {
+    bool marked = !p->metadata().deletion_timestamp().empty();
+    leaving = leaving || marked || !fit.stay || pod_has_finished(*p);
+    if (marked) continue;
+    if (!fit.stay) {
+      plan_.remove.push_back(p);
+    } else if (pod_has_finished(*p)) {
+      plan_.finished.emplace_back(node, p);
+    } else {
+      living.push_back(p);
+    }
+  }
+  std::stable_sort(living.begin(), living.end(), [](const auto& a, const auto& b) {
+    return a->metadata().creation_timestamp() < b->metadata().creation_timestamp();
+  });
+  if (!fit.run) {
+    if (!living.empty()) ++plan_.misscheduled;
+    return;
+  }
+  ++plan_.desired;
+  if (living.empty()) {
+    ++unavailable_;
+    bool may_start = surges() ? std::none_of(pods.begin(), pods.end(),
+                                             [](const auto& p) {
+                                               return pod_has_finished(*p) &&
+                                                      p->metadata().deletion_timestamp().empty();
+                                             })
+                              : !leaving;
+    if (may_start) plan_.create.push_back(node);
+    return;
+  }
+  count(living[0]);
+  Ref<Pod> old, fresh;  // with surge one of each may stay, else the oldest alone
+  for (const auto& p : living) {
+    bool current = daemon_pod_is_current(set_, *p, hash_);
+    Ref<Pod>& place = current && surges() ? fresh : old;
+    if (place) {
+      plan_.remove.push_back(p);
+    } else {
+      place = p;
+    }
+  }
+  if (surges()) {
+    surge(node, old, fresh);
+  } else {
+    replace(old);
+  }
+}
+
+DaemonSetPlan Rollout::finish() {
+  auto how = set_.spec().update_strategy().rolling_update();
+  if (surges()) {
+    int64_t may_surge = std::max<int64_t>(limit(how.max_surge(), 0), 1);
+    for (const std::string& node : candidates_) {
+      if (surging_++ >= may_surge) break;
+      plan_.create.push_back(node);
+    }
+    return std::move(plan_);
+  }
+  int64_t may_miss = std::max<int64_t>(limit(how.max_unavailable(), 1), 1);
+  for (const auto& p : outdated_) {
+    if (unavailable_++ >= may_miss) break;
+    plan_.remove.push_back(p);
+  }
+  return std::move(plan_);
+}
+
+}  // namespace
+
 DaemonSetPlan plan_daemon_set(const DaemonSet& set, const std::vector<Ref<Node>>& nodes,
                               const std::vector<Ref<Pod>>& pods, const std::string& hash,
                               WallTime now) {
-  DaemonSetPlan plan;
   std::map<std::string, std::vector<Ref<Pod>>> on_node;
   for (const auto& p : pods) on_node[node_of(*p)].push_back(p);
-  std::vector<Ref<Pod>> outdated_ready;
-  int64_t unavailable = 0;
+  Rollout rollout(set, hash, now);
   for (const auto& node : nodes) {
     std::string name(node->metadata().name());
-    DaemonFit fit = daemon_fits(set, *node);
-    std::vector<Ref<Pod>> here = std::move(on_node[name]);
+    rollout.visit(name, daemon_fits(set, *node), on_node[name]);
     on_node.erase(name);
-    Ref<Pod> kept;
-    bool leaving = false;
-    for (const auto& p : here) {
-      if (!p->metadata().deletion_timestamp().empty()) {
-        leaving = true;
-      } else if (!fit.stay || pod_has_finished(*p)) {
-        plan.remove.push_back(p);
-        leaving = true;
-      } else if (!kept) {
-        kept = p;
-      } else {  // two of them: the older stays
-        bool older = p->metadata().creation_timestamp() < kept->metadata().creation_timestamp();
-        plan.remove.push_back(older ? kept : p);
-        if (older) kept = p;
-      }
-    }
-    if (!fit.run) {
-      if (kept) ++plan.misscheduled;
-      continue;
-    }
-    ++plan.desired;
-    if (!kept) {
-      ++unavailable;
-      if (!leaving) plan.create.push_back(name);
-      continue;
-    }
-    ++plan.current;
-    bool available = pod_is_available(*kept, set.spec().min_ready_seconds(), now);
-    plan.ready += pod_is_ready(*kept) ? 1 : 0;
-    plan.available += available ? 1 : 0;
-    bool updated = kept->metadata().labels().get(kRevisionHashLabel) == hash;
-    plan.updated += updated ? 1 : 0;
-    if (!available) ++unavailable;
-    if (updated || set.spec().update_strategy().type() == "OnDelete") continue;
-    if (available) {
-      outdated_ready.push_back(kept);
-    } else {
-      plan.remove.push_back(kept);  // serves nobody
-    }
   }
-  for (auto& [name, left] : on_node) {  // of nodes that are gone; the pod collector's
-    plan.misscheduled += static_cast<int64_t>(left.size());
-  }
-  int64_t may_miss = scaled_value(set.spec().update_strategy().rolling_update().max_unavailable(),
-                                  plan.desired, true, 1);
-  may_miss = std::max<int64_t>(may_miss, 1);
-  for (const auto& p : outdated_ready) {
-    if (unavailable >= may_miss) break;
-    plan.remove.push_back(p);
-    ++unavailable;
-  }
-  return plan;
+  // Of nodes that are gone; the pod collector's.
+  for (auto& [name, left] : on_node) rollout.misplaced(left.size());
+  return rollout.finish();
 }
+
+namespace {
+
+// "ns/name" of the DaemonSet that controls the pod, "" when there is none.
+std::string owner_key(const Pod& pod) {
+  auto ref = controller_of(pod.metadata());
+  if (!ref || ref.kind() != kind_of<DaemonSet>().kind) return "";
+  return std::string(pod.metadata().namespace_()) + "/" + std::string(ref.name());
+}
+
+}  // namespace
 
 DaemonSetController::DaemonSetController(Deps deps)
     : Controller(deps, "daemonset", "daemonset-controller", 2),
@@ -214,6 +339,10 @@ DaemonSetController::DaemonSetController(Deps deps)
       expectations_(deps.client.loop()) {
   index_by_controller(pods_.base());
   index_by_controller(revisions_.base());
+  follow_revisions(revisions_, sets_, queue());
+  sets_.on_change([this](const Ref<DaemonSet>& before, const Ref<DaemonSet>& now) {
+    if (before && !now) backoff_.erase(std::string(before->metadata().uid()));
+  });
   nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) {
     for (const auto& s : sets_.list()) {
       // Heartbeats change nothing about who fits.
@@ -225,14 +354,18 @@ DaemonSetController::DaemonSetController(Deps deps)
     }
   });
   pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
-    const Ref<Pod>& any = now ? now : before;
-    auto ref = controller_of(any->metadata());
-    if (!ref || ref.kind() != "DaemonSet") return;
-    std::string key = std::string(any->metadata().namespace_()) + "/" + std::string(ref.name());
-    if (!before) expectations_.creation_settled(key);
+    std::string old_owner = before ? owner_key(*before) : "";
+    std::string owner = now ? owner_key(*now) : "";
+    if (!before && !owner.empty()) expectations_.creation_settled(owner);
     bool gone = !now || !now->metadata().deletion_timestamp().empty();
-    if (gone) expectations_.deletion_settled(key, std::string(any->metadata().uid()));
-    queue().add(key);
+    const Ref<Pod>& any = now ? now : before;
+    const std::string& of = owner.empty() ? old_owner : owner;
+    if (gone && !of.empty()) {
+      expectations_.deletion_settled(of, std::string(any->metadata().uid()));
+    }
+    if (!owner.empty()) queue().add(owner);
+    if (!old_owner.empty() && old_owner != owner) queue().add(old_owner);
+    if (now && !controller_of(now->metadata())) wake_claimants(sets_, queue(), now->metadata());
   });
 }
 
@@ -267,6 +400,41 @@ Task<Status> DaemonSetController::remove_pod(Context ctx, Ref<DaemonSet> set, Re
         std::string(meta.uid()));
   }
   co_return s;
+}
+
+// Moves to plan->remove the finished pods whose node may have another one now; says when the next
+// of the others may go. A node that refuses every pod must not make us create and delete for ever.
+Duration DaemonSetController::replace_finished(const Ref<DaemonSet>& set, DaemonSetPlan* plan) {
+  constexpr Duration kFirst = 1s, kLongest = 15min;
+  Duration next{0};
+  TimePoint now = loop().now();
+  for (const auto& [node, pod] : plan->finished) {
+    auto& b = backoff_[std::string(set->metadata().uid())][node];
+    if (b.pod != pod->metadata().uid()) {
+      bool calm = b.delay > Duration(0) && now - b.until > 2 * kLongest;
+      b.delay = b.delay == Duration(0) || calm ? Duration(0) : std::min(2 * b.delay, kLongest);
+      b.until = now + b.delay;
+      if (b.delay == Duration(0)) b.delay = kFirst / 2;  // the first goes at once
+      b.pod = pod->metadata().uid();
+    }
+    if (b.until > now) {
+      Duration left = b.until - now;
+      next = next == Duration(0) ? left : std::min(next, left);
+      continue;
+    }
+    plan->remove.push_back(pod);
+    bool failed = pod->status().phase() == "Failed";
+    std::string what = std::string(pod->metadata().namespace_()) + "/" +
+                       std::string(pod->metadata().name()) + " on node " + node;
+    if (failed) {
+      events().warning(reference_to(set), "FailedDaemonPod",
+                       "Found failed daemon pod " + what + ", will try to kill it");
+    } else {
+      events().normal(reference_to(set), "SucceededDaemonPod",
+                      "Found succeeded daemon pod " + what + ", will try to delete it");
+    }
+  }
+  return next;
 }
 
 Task<Status> DaemonSetController::carry_out(Context ctx, Ref<DaemonSet> set,
@@ -327,21 +495,26 @@ Task<ReconcileResult> DaemonSetController::reconcile(Context ctx, std::string ke
     co_return Status();
   }
   if (!set->metadata().deletion_timestamp().empty()) co_return Status();
-  std::vector<Ref<Pod>> pods = pods_.by_index(kControllerIndex, set->metadata().uid());
+  Claimant claims_as = claimant(*set);
+  auto claimed = plan_claims(claims_as, candidates(pods_, parts.first, set->metadata().uid()));
+  auto revisions =
+      plan_claims(claims_as, candidates(revisions_, parts.first, set->metadata().uid()));
+  if (!claimed.settled() || !revisions.settled()) {  // what is patched brings us back
+    Status s = co_await write_claims(ctx, &client(), claims_as, &claimed);
+    if (!s.ok()) co_return s;
+    s = co_await write_claims(ctx, &client(), claims_as, &revisions);
+    co_return s;
+  }
+  const std::vector<Ref<Pod>>& pods = claimed.owned;
   std::vector<std::string> in_use;
   for (const auto& p : pods) in_use.emplace_back(p->metadata().labels().get(kRevisionHashLabel));
-  RevisionOwner owner{
-      &kind_of<DaemonSet>(),
-      set->metadata(),
-      set->spec().template_(),
-      set->spec().selector().match_labels(),
-      set->status().collision_count(),
-      set->spec().has_revision_history_limit() ? set->spec().revision_history_limit() : 10};
   RevisionPlan history =
-      plan_revisions(owner, revisions_.by_index(kControllerIndex, set->metadata().uid()), in_use);
+      plan_revisions(revision_owner(*set, kRevisionHashLabel), revisions.owned, in_use);
   Status recorded = co_await write_revisions(ctx, &client(), &history);
   if (!recorded.ok()) co_return recorded;
   DaemonSetPlan plan = plan_daemon_set(*set, nodes_.list(), pods, history.hash, loop().wall_now());
+  Duration held{0};
+  if (expectations_.satisfied(key)) held = replace_finished(set, &plan);
   Status done;
   if (expectations_.satisfied(key)) done = co_await carry_out(ctx, set, &plan, history.hash);
   Status s = co_await update_status(ctx, set, &plan);
@@ -351,6 +524,7 @@ Task<ReconcileResult> DaemonSetController::reconcile(Context ctx, std::string ke
   if (again == Duration(0) && plan.ready > plan.available) {
     again = std::chrono::seconds(set->spec().min_ready_seconds());
   }
+  if (held > Duration(0) && (again == Duration(0) || held < again)) again = held;
   co_return ReconcileResult::after(again);
 }
 

@@ -16,7 +16,8 @@ namespace keles::controllers {
 
 struct DaemonSetPlan {
   std::vector<std::string> create;             // nodes
-  std::vector<Ref<api::core_v1::Pod>> remove;  // misplaced, doubled, failed or out of date
+  std::vector<Ref<api::core_v1::Pod>> remove;  // misplaced, doubled or out of date
+  std::vector<std::pair<std::string, Ref<api::core_v1::Pod>>> finished;  // with their nodes
   int64_t desired = 0, current = 0, misscheduled = 0, ready = 0, available = 0, updated = 0;
 };
 
@@ -36,6 +37,10 @@ DaemonFit daemon_fits(const api::apps_v1::DaemonSet& set, const api::core_v1::No
 Draft<api::core_v1::PodEdit> daemon_pod(const api::apps_v1::DaemonSet& set, const std::string& node,
                                         const std::string& hash);
 
+// Whether the pod is of the set's current template: by its hash, or by the template's generation.
+bool daemon_pod_is_current(const api::apps_v1::DaemonSet& set, const api::core_v1::Pod& pod,
+                           std::string_view hash);
+
 class DaemonSetController final : public Controller {
  public:
   explicit DaemonSetController(Deps deps);
@@ -50,12 +55,20 @@ class DaemonSetController final : public Controller {
   Task<Status> carry_out(Context ctx, Ref<DaemonSet> set, const DaemonSetPlan* plan,
                          std::string hash);
   Task<Status> update_status(Context ctx, Ref<DaemonSet> set, const DaemonSetPlan* plan);
+  Duration replace_finished(const Ref<DaemonSet>& set, DaemonSetPlan* plan);
 
   Informer<DaemonSet> sets_;
   Informer<Node> nodes_;
   Informer<Pod> pods_;
   Informer<api::apps_v1::ControllerRevision> revisions_;
   Expectations expectations_;
+  // How long finished pods of a node are left there before they are replaced, by the set's uid.
+  struct Backoff {
+    std::string pod;  // the uid of the last one
+    Duration delay{0};
+    TimePoint until{};
+  };
+  std::map<std::string, std::map<std::string, Backoff>> backoff_;
 };
 
 }  // namespace keles::controllers

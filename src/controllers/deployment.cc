@@ -1,6 +1,7 @@
 #include "controllers/deployment.h"
 
 #include "base/log.h"
+#include "controllers/claims.h"
 #include "controllers/ownership.h"
 #include "machinery/labels.h"
 
@@ -9,10 +10,6 @@ namespace keles::controllers {
 using namespace api::apps_v1;
 
 namespace {
-
-std::string key_of(const api::meta_v1::ObjectMeta& m) {
-  return std::string(m.namespace_()) + "/" + std::string(m.name());
-}
 
 std::string owner_key(const Ref<ReplicaSet>& rs) {
   auto ref = controller_of(rs->metadata());
@@ -53,10 +50,7 @@ void DeploymentController::set_changed(const Ref<ReplicaSet>& before, const Ref<
   if (!owner.empty()) {
     queue().add(owner);
   } else if (now && !controller_of(now->metadata())) {
-    for (const auto& d : deployments_.list(now->metadata().namespace_())) {
-      auto s = Selector::from_label_selector(d->spec().selector());
-      if (s.ok() && s->matches(now->metadata().labels())) queue().add(key_of(d->metadata()));
-    }
+    wake_claimants(deployments_, queue(), now->metadata());
   }
 }
 
@@ -73,45 +67,6 @@ bool DeploymentController::old_pods_live(const Deployment& d,
   return false;
 }
 
-Task<Status> DeploymentController::claim(Context ctx, Ref<Deployment> d,
-                                         std::vector<Ref<ReplicaSet>>* owned) {
-  auto selector = Selector::from_label_selector(d->spec().selector());
-  if (!selector.ok()) co_return selector.status();
-  std::string ns(d->metadata().namespace_()), uid(d->metadata().uid());
-  for (const auto& rs : sets_.by_index(kControllerIndex, uid)) {
-    if (selector->matches(rs->metadata().labels())) {
-      owned->push_back(rs);
-      continue;
-    }
-    Document patch = release_patch(uid, rs->metadata().uid());
-    auto r =
-        co_await client().patch(ctx, &kind_of<ReplicaSet>(), ns, std::string(rs->metadata().name()),
-                                PatchType::kStrategicMerge, std::move(patch), {});
-    if (!r.ok() && !r.status().is(Reason::kNotFound)) co_return r.status();
-  }
-  if (!d->metadata().deletion_timestamp().empty()) co_return Status();
-  bool checked = false;
-  for (const auto& rs : sets_.by_index(kControllerIndex, orphan_key(ns))) {
-    if (!selector->matches(rs->metadata().labels())) continue;
-    if (!rs->metadata().deletion_timestamp().empty()) continue;
-    if (!checked) {  // adopt only for one that lives
-      auto live = co_await client().get<Deployment>(ctx, ns, std::string(d->metadata().name()));
-      if (!live.ok()) co_return live.status();
-      if ((*live)->metadata().uid() != uid || !(*live)->metadata().deletion_timestamp().empty()) {
-        co_return Status(Reason::kConflict, "the Deployment has been deleted");
-      }
-      checked = true;
-    }
-    Document patch = adoption_patch(kind_of<Deployment>(), d->metadata(), rs->metadata().uid());
-    auto r =
-        co_await client().patch(ctx, &kind_of<ReplicaSet>(), ns, std::string(rs->metadata().name()),
-                                PatchType::kStrategicMerge, std::move(patch), {});
-    if (!r.ok() && !r.status().is(Reason::kNotFound)) co_return r.status();
-    if (r.ok()) owned->push_back(read<ReplicaSet>(*r));
-  }
-  co_return Status();
-}
-
 Task<ReconcileResult> DeploymentController::reconcile(Context ctx, std::string key) {
   auto parts = split_key(key);
   Ref<Deployment> d = deployments_.get(parts.first, parts.second);
@@ -122,9 +77,12 @@ Task<ReconcileResult> DeploymentController::reconcile(Context ctx, std::string k
                      "This deployment is selecting all pods. A non-empty selector is required.");
     co_return Status();
   }
-  std::vector<Ref<ReplicaSet>> sets;
-  Status claimed = co_await claim(ctx, d, &sets);
+  Claimant owner = claimant(*d);
+  auto claims = plan_claims(owner, candidates(sets_, parts.first, d->metadata().uid()));
+  Status claimed = co_await write_claims(ctx, &client(), owner, &claims);
   if (!claimed.ok()) co_return claimed;
+  if (!claims.settled()) co_return Status();  // what was patched brings us back as it is now
+  std::vector<Ref<ReplicaSet>> sets = std::move(claims.owned);
   DeploymentPlan plan = plan_deployment(*d, sets, old_pods_live(*d, sets), loop().wall_now());
   if (plan.create) {
     Status made = co_await create_set(ctx, d, &plan);

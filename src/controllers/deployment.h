@@ -53,7 +53,6 @@ class DeploymentController final : public Controller {
   using ReplicaSet = api::apps_v1::ReplicaSet;
   using Pod = api::core_v1::Pod;
   void set_changed(const Ref<ReplicaSet>& before, const Ref<ReplicaSet>& now);
-  Task<Status> claim(Context ctx, Ref<Deployment> d, std::vector<Ref<ReplicaSet>>* owned);
   Task<Status> create_set(Context ctx, Ref<Deployment> d, DeploymentPlan* plan);
   Task<Status> create_failed(Context ctx, Ref<Deployment> d, std::string name, Status why);
   Task<Status> write_sets(Context ctx, Ref<Deployment> d, DeploymentPlan* plan);

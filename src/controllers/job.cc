@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "controllers/claims.h"
 #include "controllers/ownership.h"
 #include "machinery/time.h"
 
@@ -16,6 +17,7 @@ namespace {
 constexpr std::string_view kFinalizer = "batch.kubernetes.io/job-tracking";
 constexpr std::string_view kIndex = "batch.kubernetes.io/job-completion-index";
 constexpr std::string_view kByJob = "job";
+constexpr std::string_view kStray = "pod|";  // keys of pods without a controller
 constexpr int kBurst = 500;
 constexpr size_t kMaxUncounted = 500;
 
@@ -44,8 +46,30 @@ WallTime finished_at(const Pod& pod) {
   return latest;
 }
 
-std::string key_of(const api::meta_v1::ObjectMeta& m) {
-  return std::string(m.namespace_()) + "/" + std::string(m.name());
+// "ns/name" of the Job that controls the pod, "" when there is none.
+std::string owner_key(const Pod& pod) {
+  auto ref = controller_of(pod.metadata());
+  if (!ref || ref.kind() != "Job") return "";
+  return std::string(pod.metadata().namespace_()) + "/" + std::string(ref.name());
+}
+
+bool has_ended(const Job& job) {
+  for (JobCondition c : job.status().conditions()) {
+    if ((c.type() == "Complete" || c.type() == "Failed") && c.status() == "True") return true;
+  }
+  return false;
+}
+
+bool is_ours(const Job& job) {
+  return job.spec().managed_by().empty() ||
+         job.spec().managed_by() == "kubernetes.io/job-controller";
+}
+
+Claimant job_claimant(const Job& job) {
+  Claimant c = claimant(job);
+  c.finalizer = kFinalizer;
+  c.dying = c.dying || has_ended(job) || !is_ours(job);
+  return c;
 }
 
 class Planner {
@@ -368,21 +392,23 @@ JobController::JobController(Deps deps)
       expectations_(deps.client.loop()) {
   index_by_controller(pods_.base());
   pods_.base().add_index(std::string(kByJob), [](const ObjectPtr& o) -> std::vector<std::string> {
-    auto pod = read<Pod>(o);
-    auto ref = controller_of(pod->metadata());
-    if (!ref || ref.kind() != "Job") return {};
-    return {std::string(o->namespace_()) + "/" + std::string(ref.name())};
+    std::string key = owner_key(*read<Pod>(o));
+    if (key.empty()) return {};
+    return {std::move(key)};
   });
   pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
+    std::string old_owner = before ? owner_key(*before) : "", owner = now ? owner_key(*now) : "";
+    if (!before && !owner.empty()) expectations_.creation_settled(owner);
     const Ref<Pod>& any = now ? now : before;
-    auto ref = controller_of(any->metadata());
-    if (!ref || ref.kind() != "Job") return;
-    std::string key = std::string(any->metadata().namespace_()) + "/" + std::string(ref.name());
-    if (!before) expectations_.creation_settled(key);
-    if (!now || !now->metadata().deletion_timestamp().empty()) {
-      expectations_.deletion_settled(key, std::string(any->metadata().uid()));
+    const std::string& of = owner.empty() ? old_owner : owner;
+    if (!of.empty() && (!now || !now->metadata().deletion_timestamp().empty())) {
+      expectations_.deletion_settled(of, std::string(any->metadata().uid()));
     }
-    queue().add(key);
+    if (!owner.empty()) queue().add(owner);
+    if (!old_owner.empty() && old_owner != owner) queue().add(old_owner);
+    if (now && !controller_of(now->metadata())) {
+      queue().add(std::string(kStray) + key_of(now->metadata()));
+    }
   });
 }
 
@@ -443,18 +469,28 @@ Task<Status> JobController::remove_pod(Context ctx, Ref<Job> job, Ref<Pod> pod) 
 
 // Takes the finalizer off.
 Task<Status> JobController::release(Context ctx, Ref<Pod> pod) {
-  Draft<PodEdit> d(*pod);
-  auto list = d->edit_metadata().edit_finalizers();
-  for (size_t i = 0; i < list.size();) {
-    if (list[i] == kFinalizer) {
-      list.erase_at(i);
-    } else {
-      ++i;
-    }
-  }
-  auto r = co_await client().update<Pod>(ctx, d.take());
-  if (r.status().is(Reason::kNotFound)) co_return Status();
+  auto meta = pod->metadata();
+  Document patch = finalizer_removal(meta.uid(), kFinalizer);
+  auto r = co_await client().patch(ctx, &kind_of<Pod>(), std::string(meta.namespace_()),
+                                   std::string(meta.name()), PatchType::kStrategicMerge,
+                                   std::move(patch), {});
+  if (r.status().is(Reason::kNotFound) || r.status().is(Reason::kConflict)) co_return Status();
   co_return r.status();
+}
+
+// A pod that nobody controls: a job that would adopt it is woken; when there is none, it does not
+// wait to be counted.
+Task<Status> JobController::settle_stray(Context ctx, std::string key) {
+  auto parts = split_key(key);
+  Ref<Pod> pod = pods_.get(parts.first, parts.second);
+  if (!pod || controller_of(pod->metadata())) co_return Status();
+  for (const auto& job : jobs_.list(parts.first)) {
+    if (plan_claim(job_claimant(*job), pod->metadata(), true) != Claim::kAdopt) continue;
+    queue().add(key_of(job->metadata()));
+    co_return Status();
+  }
+  if (!has_finalizer(*pod)) co_return Status();
+  co_return co_await release(ctx, pod);
 }
 
 // Pods of a job that is gone (or of one that had the name before) are nobody's to count.
@@ -494,6 +530,10 @@ Task<Status> JobController::carry_out(Context ctx, Ref<Job> job, const JobPlan* 
 }
 
 Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
+  if (key.starts_with(kStray)) {
+    Status s = co_await settle_stray(ctx, key.substr(kStray.size()));
+    co_return s;
+  }
   auto parts = split_key(key);
   Ref<Job> job = jobs_.get(parts.first, parts.second);
   std::string uid = job ? std::string(job->metadata().uid()) : std::string();
@@ -503,11 +543,14 @@ Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
     expectations_.forget(key);
     co_return Status();
   }
-  if (!job->spec().managed_by().empty() &&
-      job->spec().managed_by() != "kubernetes.io/job-controller") {
-    co_return Status();
+  if (!is_ours(*job)) co_return Status();
+  Claimant owner = job_claimant(*job);
+  auto claims = plan_claims(owner, candidates(pods_, parts.first, job->metadata().uid()));
+  if (!claims.settled()) {  // what is patched brings us back
+    Status s = co_await write_claims(ctx, &client(), owner, &claims);
+    co_return s;
   }
-  std::vector<Ref<Pod>> pods = pods_.by_index(kControllerIndex, job->metadata().uid());
+  const std::vector<Ref<Pod>>& pods = claims.owned;
   JobPlan plan = plan_job(*job, pods, loop().wall_now());
   if (plan.status_changed) {
     auto r = co_await client().update_status<Job>(ctx, plan.status.take());
@@ -528,12 +571,8 @@ Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
   } else if (plan.requeue_after == Duration(0)) {
     plan.requeue_after = expectations_.remaining(key);
   }
-  bool finished = false;
-  for (JobCondition c : job->status().conditions()) {
-    finished =
-        finished || ((c.type() == "Complete" || c.type() == "Failed") && c.status() == "True");
-  }
-  if (finished && job->spec().has_ttl_seconds_after_finished()) {
+  bool dying = !job->metadata().deletion_timestamp().empty();
+  if (has_ended(*job) && !dying && job->spec().has_ttl_seconds_after_finished()) {
     WallTime end = kNone;
     for (JobCondition c : job->status().conditions()) {
       if (c.type() == "Complete" || c.type() == "Failed") {

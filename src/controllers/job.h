@@ -46,6 +46,7 @@ class JobController final : public Controller {
   Task<Status> create_pod(Context ctx, Ref<Job> job, int64_t index);
   Task<Status> remove_pod(Context ctx, Ref<Job> job, Ref<Pod> pod);
   Task<Status> release(Context ctx, Ref<Pod> pod);
+  Task<Status> settle_stray(Context ctx, std::string key);
   Task<Status> release_orphans(Context ctx, std::string key, std::string living_uid);
   Task<Status> carry_out(Context ctx, Ref<Job> job, const JobPlan* plan);
 

@@ -106,32 +106,42 @@ Task<Status> NamespaceController::remove_one(Context ctx, ObjectPtr object) {
   co_return r.status();
 }
 
+// Deletes the objects of one kind and counts what remains of them.
+Task<Status> NamespaceController::empty_of(Context ctx, std::string ns, const KindDesc* kind,
+                                           NamespaceRemains* remains) {
+  auto before = co_await client().list(ctx, kind, ns, {});
+  if (before.status().is(Reason::kNotFound)) co_return Status();  // not served here
+  if (!before.ok()) co_return before.status();
+  if (before->items.empty()) co_return Status();
+  std::vector<std::function<Task<Status>()>> tasks;
+  for (const ObjectPtr& o : before->items) {
+    DocumentPtr tree = o->tree();
+    if (!tree->root["metadata"]["deletionTimestamp"].is_null()) continue;
+    tasks.push_back([this, ctx, o] { return remove_one(ctx, o); });
+  }
+  Status s = co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
+  if (ctx.done()) co_return ctx.status();
+  if (!s.ok()) remains->errors.push_back(s.message());
+  auto after = co_await client().list(ctx, kind, ns, {});
+  if (!after.ok()) co_return after.status();
+  for (const ObjectPtr& o : after->items) {
+    DocumentPtr tree = o->tree();
+    ++remains->resources[kind->group.empty() ? std::string(kind->plural) + "."
+                                             : std::string(kind->group_resource())];
+    for (const Value& f : tree->root["metadata"]["finalizers"].items()) {
+      ++remains->finalizers[std::string(f.as_string())];
+    }
+  }
+  co_return Status();
+}
+
+// Pods first (KEP 5080): nothing that guards a running pod, such as a NetworkPolicy, goes before
+// it.
 Task<Status> NamespaceController::empty(Context ctx, std::string ns, NamespaceRemains* remains) {
+  TRY_CO(empty_of(ctx, ns, &kind_of<Pod>(), remains));
+  if (!remains->resources.empty()) co_return Status();
   for (const KindDesc* kind : deletable_kinds()) {
-    if (!kind->namespaced) continue;
-    auto before = co_await client().list(ctx, kind, ns, {});
-    if (before.status().is(Reason::kNotFound)) continue;  // not served here
-    if (!before.ok()) co_return before.status();
-    if (before->items.empty()) continue;
-    std::vector<std::function<Task<Status>()>> tasks;
-    for (const ObjectPtr& o : before->items) {
-      DocumentPtr tree = o->tree();
-      if (!tree->root["metadata"]["deletionTimestamp"].is_null()) continue;
-      tasks.push_back([this, ctx, o] { return remove_one(ctx, o); });
-    }
-    Status s = co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
-    if (ctx.done()) co_return ctx.status();
-    if (!s.ok()) remains->errors.push_back(s.message());
-    auto after = co_await client().list(ctx, kind, ns, {});
-    if (!after.ok()) co_return after.status();
-    for (const ObjectPtr& o : after->items) {
-      DocumentPtr tree = o->tree();
-      ++remains->resources[kind->group.empty() ? std::string(kind->plural) + "."
-                                               : std::string(kind->group_resource())];
-      for (const Value& f : tree->root["metadata"]["finalizers"].items()) {
-        ++remains->finalizers[std::string(f.as_string())];
-      }
-    }
+    if (kind->namespaced) TRY_CO(empty_of(ctx, ns, kind, remains));
   }
   co_return Status();
 }

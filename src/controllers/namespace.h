@@ -1,5 +1,5 @@
-// Namespace controller: empties a namespace that is being deleted, of every kind that there is, and
-// then lets it go (upstream: pkg/controller/namespace).
+// Namespace controller: empties a namespace that is being deleted, of every kind that there is,
+// pods first, and then lets it go (upstream: pkg/controller/namespace).
 #pragma once
 
 #include <map>
@@ -35,6 +35,8 @@ class NamespaceController final : public Controller {
  private:
   using Namespace = api::core_v1::Namespace;
   Task<Status> empty(Context ctx, std::string ns, NamespaceRemains* remains);
+  Task<Status> empty_of(Context ctx, std::string ns, const KindDesc* kind,
+                        NamespaceRemains* remains);
   Task<Status> remove_one(Context ctx, ObjectPtr object);
   Task<Status> finalize(Context ctx, Ref<Namespace> ns);
 

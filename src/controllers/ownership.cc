@@ -29,6 +29,10 @@ std::string controller_uid(const ObjectPtr& object) {
 
 std::string orphan_key(std::string_view ns) { return "orphan/" + std::string(ns); }
 
+std::string key_of(const ObjectMeta& m) {
+  return std::string(m.namespace_()) + "/" + std::string(m.name());
+}
+
 void index_by_controller(InformerBase& informer) {
   informer.add_index(std::string(kControllerIndex),
                      [](const ObjectPtr& o) -> std::vector<std::string> {
@@ -63,15 +67,16 @@ Value& metadata_patch(Document& d, std::string_view uid, Value** refs) {
 
 }  // namespace
 
-Document adoption_patch(const KindDesc& owner_kind, const ObjectMeta& owner, std::string_view uid) {
+Document adoption_patch(const KindDesc& owner_kind, std::string_view owner_name,
+                        std::string_view owner_uid, std::string_view uid) {
   Document d;
   Value* refs = nullptr;
   metadata_patch(d, uid, &refs);
   Value& r = refs->append(d.arena, Value::map());
   r.set(d.arena, "apiVersion", text(d, owner_kind.api_version()));
   r.set(d.arena, "kind", text(d, owner_kind.kind));
-  r.set(d.arena, "name", text(d, owner.name()));
-  r.set(d.arena, "uid", text(d, owner.uid()));
+  r.set(d.arena, "name", text(d, owner_name));
+  r.set(d.arena, "uid", text(d, owner_uid));
   r.set(d.arena, "controller", Value(true));
   r.set(d.arena, "blockOwnerDeletion", Value(true));
   return d;

@@ -19,6 +19,8 @@ api::meta_v1::OwnerReference controller_of(const api::meta_v1::ObjectMeta& meta)
 bool is_controlled_by(const api::meta_v1::ObjectMeta& meta, std::string_view uid);
 // The uid of the controller, "" when there is none: the index under which owners find their own.
 std::string controller_uid(const ObjectPtr& object);
+// "ns/name".
+std::string key_of(const api::meta_v1::ObjectMeta& meta);
 // Registers controller_uid as index "controller" (orphans are under "orphan/NAMESPACE").
 void index_by_controller(InformerBase& informer);
 inline constexpr std::string_view kControllerIndex = "controller";
@@ -28,9 +30,9 @@ std::string orphan_key(std::string_view ns);
 void set_controller_reference(api::meta_v1::ObjectMetaEdit meta, const KindDesc& owner_kind,
                               const api::meta_v1::ObjectMeta& owner);
 // The strategic merge patches by which a controller adopts an orphan, or releases what is no longer
-// its own.
-Document adoption_patch(const KindDesc& owner_kind, const api::meta_v1::ObjectMeta& owner,
-                        std::string_view uid);
+// its own (`uid`: the object's).
+Document adoption_patch(const KindDesc& owner_kind, std::string_view owner_name,
+                        std::string_view owner_uid, std::string_view uid);
 Document release_patch(std::string_view owner_uid, std::string_view uid);
 
 // The condition of that type; false in bool context when there is none.

@@ -398,7 +398,7 @@ TEST(PlanPodGc, FindsWhatNobodyElseRemoves) {
   };
   auto plan = plan_pod_gc(pods, nodes, 1);
   EXPECT_THAT(names(plan.orphaned), ElementsAre("lost"));
-  EXPECT_THAT(names(plan.unscheduled), ElementsAre("never"));
+  EXPECT_THAT(names(plan.unserved), ElementsAre("never"));
   EXPECT_THAT(names(plan.finished), ElementsAre("old"));
 }
 

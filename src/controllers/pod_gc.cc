@@ -1,9 +1,10 @@
 #include "controllers/pod_gc.h"
 
 #include <algorithm>
-#include <set>
+#include <map>
 
 #include "base/log.h"
+#include "client/pod_condition.h"
 #include "controllers/ownership.h"
 #include "machinery/time.h"
 
@@ -11,17 +12,34 @@ namespace keles::controllers {
 
 using namespace api::core_v1;
 
+namespace {
+
+// An administrator has said that the machine is off for good.
+bool is_out_of_service(const Node& node) {
+  bool ready = false, given_up = false;
+  for (NodeCondition c : node.status().conditions()) {
+    ready = ready || (c.type() == "Ready" && c.status() == "True");
+  }
+  for (Taint t : node.spec().taints()) {
+    given_up = given_up || t.key() == "node.kubernetes.io/out-of-service";
+  }
+  return given_up && !ready;
+}
+
+}  // namespace
+
 PodGcPlan plan_pod_gc(const std::vector<Ref<Pod>>& pods, const std::vector<Ref<Node>>& nodes,
                       int finished_threshold) {
   PodGcPlan plan;
-  std::set<std::string_view> names;
-  for (const auto& n : nodes) names.insert(n->metadata().name());
+  std::map<std::string_view, bool> lost;  // nodes that are there: whether they have been given up
+  for (const auto& n : nodes) lost[n->metadata().name()] = is_out_of_service(*n);
   for (const auto& pod : pods) {
     std::string_view node = pod->spec().node_name();
-    if (!node.empty() && !names.contains(node)) {
+    bool leaving = !pod->metadata().deletion_timestamp().empty();
+    if (!node.empty() && !lost.contains(node)) {
       plan.orphaned.push_back(pod);
-    } else if (node.empty() && !pod->metadata().deletion_timestamp().empty()) {
-      plan.unscheduled.push_back(pod);
+    } else if (leaving && (node.empty() || lost[node])) {
+      plan.unserved.push_back(pod);
     } else if (pod_has_finished(*pod)) {
       plan.finished.push_back(pod);
     }
@@ -32,6 +50,8 @@ PodGcPlan plan_pod_gc(const std::vector<Ref<Pod>>& pods, const std::vector<Ref<N
     return plan;
   }
   std::stable_sort(plan.finished.begin(), plan.finished.end(), [](const auto& a, const auto& b) {
+    bool evicted = a->status().reason() == "Evicted";
+    if (evicted != (b->status().reason() == "Evicted")) return evicted;
     return a->metadata().creation_timestamp() < b->metadata().creation_timestamp();
   });
   plan.finished.resize(static_cast<size_t>(excess));
@@ -45,21 +65,23 @@ PodGcController::PodGcController(Deps deps)
 
 Task<Status> PodGcController::remove_pod(Context ctx, Ref<Pod> pod, bool orphaned) {
   std::string ns(pod->metadata().namespace_()), name(pod->metadata().name());
-  if (orphaned && !pod_has_finished(*pod)) {
-    Draft<PodEdit> d(*pod);
-    auto status = d->edit_status();
-    status.set_phase("Failed");
-    if (!pod_condition(*pod, "DisruptionTarget")) {
-      auto c = status.edit_conditions().add();
-      c.set_type("DisruptionTarget");
-      c.set_status("True");
-      c.set_reason("DeletionByPodGC");
-      c.set_message("PodGC: node no longer exists");
-      c.set_last_transition_time(format_time(loop().wall_now()));
+  if (!pod_has_finished(*pod)) {  // no agent is left that would say so
+    PodConditionWrite disrupted{kDisruptionTarget, "True", "DeletionByPodGC",
+                                "PodGC: node no longer exists"};
+    std::optional<Document> patch;
+    if (orphaned) patch = pod_condition_patch(*pod, disrupted, loop().wall_now());
+    if (!patch) {
+      Draft<PodEdit> d;
+      d->edit_metadata().set_uid(pod->metadata().uid());
+      patch = d.take();
     }
-    auto r = co_await client().update_status<Pod>(ctx, d.take());
-    if (r.status().is(Reason::kNotFound)) co_return Status();
-    if (!r.ok()) co_return r.status();
+    Value* status = patch->root.find("status");
+    if (!status) status = &patch->root.set(patch->arena, "status", Value::map());
+    status->set(patch->arena, "phase", Value::string("Failed"));
+    int64_t generation = pod->metadata().generation();
+    if (generation > 0) status->set(patch->arena, "observedGeneration", Value(generation));
+    Status s = co_await patch_pod_status(ctx, &client(), ns, name, std::move(*patch));
+    if (!s.ok()) co_return s;
   }
   log::info("PodGC is force deleting Pod", {{"pod", ns + "/" + name}});
   DeleteOptions o;
@@ -95,7 +117,7 @@ Task<ReconcileResult> PodGcController::reconcile(Context ctx, std::string) {
     Status s = co_await remove_pod(ctx, pod, true);
     keep_first(s);
   }
-  for (const auto& pod : plan.unscheduled) {
+  for (const auto& pod : plan.unserved) {
     Status s = co_await remove_pod(ctx, pod, false);
     keep_first(s);
   }

@@ -1,5 +1,5 @@
 // Pod garbage collector: removes pods that nobody else will: finished ones beyond a threshold,
-// those of nodes that are gone, and those marked for deletion before they were ever bound
+// those of nodes that are gone or given up, and those marked for deletion before they were bound
 // (upstream: pkg/controller/podgc).
 #pragma once
 
@@ -13,9 +13,12 @@
 namespace keles::controllers {
 
 struct PodGcPlan {
-  std::vector<Ref<api::core_v1::Pod>> finished;     // beyond the threshold, oldest first
-  std::vector<Ref<api::core_v1::Pod>> orphaned;     // their node is not there
-  std::vector<Ref<api::core_v1::Pod>> unscheduled;  // being deleted, and on no node
+  // Beyond the threshold, evicted ones and the oldest first.
+  std::vector<Ref<api::core_v1::Pod>> finished;
+  std::vector<Ref<api::core_v1::Pod>> orphaned;  // their node is not there
+  // Being deleted, and on no node, or on one that has been given up (not ready, and tainted
+  // out-of-service): no agent will end them.
+  std::vector<Ref<api::core_v1::Pod>> unserved;
 };
 
 PodGcPlan plan_pod_gc(const std::vector<Ref<api::core_v1::Pod>>& pods,

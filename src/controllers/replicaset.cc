@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/log.h"
+#include "controllers/claims.h"
 #include "controllers/ownership.h"
 #include "machinery/labels.h"
 #include "machinery/time.h"
@@ -92,24 +93,16 @@ void rank_for_deletion(std::vector<Ref<Pod>>& pods, WallTime now) {
 ReplicaSetPlan plan_replica_set(const ReplicaSet& rs, const std::vector<Ref<Pod>>& candidates,
                                 WallTime now) {
   ReplicaSetPlan plan;
-  auto selector = Selector::from_label_selector(rs.spec().selector());
-  if (!selector.ok()) return plan;
-  bool dying = !rs.metadata().deletion_timestamp().empty();
+  Claimant owner = claimant(rs);
+  std::vector<Ref<Pod>> active;
   for (const Ref<Pod>& pod : candidates) {
-    bool ours = is_controlled_by(pod->metadata(), rs.metadata().uid());
-    if (!ours && controller_of(pod->metadata())) continue;  // somebody else's
-    if (!pod_is_active(*pod)) continue;
-    bool matches = selector->matches(pod->metadata().labels());
-    if (ours && !matches) {
-      if (!dying) plan.release.push_back(pod);
-      continue;
-    }
-    if (!ours) {
-      if (!matches || dying) continue;
-      plan.adopt.push_back(pod);
-    }
-    plan.owned.push_back(pod);
+    if (pod_is_active(*pod)) active.push_back(pod);
   }
+  auto claims = plan_claims(owner, active);
+  plan.adopt = std::move(claims.adopt);
+  plan.release = std::move(claims.release);
+  plan.owned = std::move(claims.owned);
+  bool dying = owner.dying;
   if (dying) return plan;
   int64_t wanted = rs.spec().has_replicas() ? rs.spec().replicas() : 1;
   int64_t have = static_cast<int64_t>(plan.owned.size());
@@ -173,12 +166,7 @@ void ReplicaSetController::pod_changed(const Ref<Pod>& before, const Ref<Pod>& n
       queue().add_after(owner, std::chrono::seconds(rs->spec().min_ready_seconds()) + 1s);
     }
   } else if (now && !controller_of(now->metadata())) {
-    for (const auto& rs : sets_.list(now->metadata().namespace_())) {
-      auto s = Selector::from_label_selector(rs->spec().selector());
-      if (!s.ok() || !s->matches(now->metadata().labels())) continue;
-      queue().add(std::string(rs->metadata().namespace_()) + "/" +
-                  std::string(rs->metadata().name()));
-    }
+    wake_claimants(sets_, queue(), now->metadata());
   }
 }
 
@@ -190,12 +178,11 @@ Task<ReconcileResult> ReplicaSetController::reconcile(Context ctx, std::string k
     co_return Status();
   }
   bool may_act = expectations_.satisfied(key);
-  std::vector<Ref<Pod>> candidates = pods_.by_index(kControllerIndex, rs->metadata().uid());
-  for (auto& p : pods_.by_index(kControllerIndex, orphan_key(parts.first))) {
-    candidates.push_back(std::move(p));
-  }
-  ReplicaSetPlan plan = plan_replica_set(*rs, candidates, loop().wall_now());
-  Status claimed = co_await claim(ctx, rs, &plan);
+  ReplicaSetPlan plan = plan_replica_set(*rs, candidates(pods_, parts.first, rs->metadata().uid()),
+                                         loop().wall_now());
+  Claimant owner = claimant(*rs);
+  auto adopt = names_and_uids(plan.adopt), release = names_and_uids(plan.release);
+  Status claimed = co_await write_claims(ctx, &client(), owner, &kind_of<Pod>(), adopt, release);
   if (!claimed.ok()) co_return claimed;
   Status managed;
   if (may_act && plan.create > 0) managed = co_await create_pods(ctx, rs, plan.create);
@@ -205,36 +192,6 @@ Task<ReconcileResult> ReplicaSetController::reconcile(Context ctx, std::string k
   if (!s.ok()) co_return s;
   // What is never seen must not block for ever.
   co_return ReconcileResult::after(expectations_.remaining(key));
-}
-
-Task<Status> ReplicaSetController::patch_pod(Context ctx, Ref<Pod> pod, Document patch) {
-  auto r = co_await client().patch(ctx, &kind_of<Pod>(), std::string(pod->metadata().namespace_()),
-                                   std::string(pod->metadata().name()), PatchType::kStrategicMerge,
-                                   std::move(patch), {});
-  if (r.status().is(Reason::kNotFound)) co_return Status();  // gone: nothing to claim
-  co_return r.status();
-}
-
-Task<Status> ReplicaSetController::claim(Context ctx, Ref<ReplicaSet> rs,
-                                         const ReplicaSetPlan* plan) {
-  if (plan->adopt.empty() && plan->release.empty()) co_return Status();
-  // The cache may show a set that has been deleted: adopt only for one that lives.
-  auto live = co_await client().get<ReplicaSet>(ctx, std::string(rs->metadata().namespace_()),
-                                                std::string(rs->metadata().name()));
-  if (!live.ok()) co_return live.status();
-  if ((*live)->metadata().uid() != rs->metadata().uid() ||
-      !(*live)->metadata().deletion_timestamp().empty()) {
-    co_return Status(Reason::kConflict, "the ReplicaSet has been deleted");
-  }
-  for (const Ref<Pod>& pod : plan->adopt) {
-    Document patch = adoption_patch(kind_of<ReplicaSet>(), rs->metadata(), pod->metadata().uid());
-    TRY_CO(patch_pod(ctx, pod, std::move(patch)));
-  }
-  for (const Ref<Pod>& pod : plan->release) {
-    Document patch = release_patch(rs->metadata().uid(), pod->metadata().uid());
-    TRY_CO(patch_pod(ctx, pod, std::move(patch)));
-  }
-  co_return Status();
 }
 
 Task<Status> ReplicaSetController::create_pod(Context ctx, Ref<ReplicaSet> rs) {

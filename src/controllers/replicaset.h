@@ -40,12 +40,10 @@ class ReplicaSetController final : public Controller {
   using Pod = api::core_v1::Pod;
   using ReplicaSet = api::apps_v1::ReplicaSet;
   void pod_changed(const Ref<Pod>& before, const Ref<Pod>& now);
-  Task<Status> claim(Context ctx, Ref<ReplicaSet> rs, const ReplicaSetPlan* plan);
   Task<Status> create_pods(Context ctx, Ref<ReplicaSet> rs, int n);
   Task<Status> create_pod(Context ctx, Ref<ReplicaSet> rs);
   Task<Status> delete_pods(Context ctx, Ref<ReplicaSet> rs, std::vector<Ref<Pod>> pods);
   Task<Status> delete_pod(Context ctx, Ref<ReplicaSet> rs, Ref<Pod> pod);
-  Task<Status> patch_pod(Context ctx, Ref<Pod> pod, Document patch);
   Task<Status> update_status(Context ctx, Ref<ReplicaSet> rs, const ReplicaSetPlan* plan,
                              Status managed);
 

@@ -11,8 +11,6 @@ using namespace api::apps_v1;
 
 namespace {
 
-constexpr std::string_view kHash = "controller.kubernetes.io/hash";
-
 Draft<ControllerRevisionEdit> new_revision(const RevisionOwner& owner, const std::string& name,
                                            const std::string& hash, int64_t number) {
   Draft<ControllerRevisionEdit> d;
@@ -20,8 +18,10 @@ Draft<ControllerRevisionEdit> new_revision(const RevisionOwner& owner, const std
   meta.set_namespace_(owner.meta.namespace_());
   meta.set_name(name);
   set_controller_reference(meta, *owner.kind, owner.meta);
-  for (auto [k, v] : owner.labels) meta.edit_labels().set(k, v);
-  meta.edit_labels().set(kHash, hash);
+  for (auto [k, v] : owner.pod_template.metadata().labels()) meta.edit_labels().set(k, v);
+  meta.edit_labels().set(owner.hash_label, hash);
+  // `kubectl rollout history` reads the cause of the change there.
+  for (auto [k, v] : owner.meta.annotations()) meta.edit_annotations().set(k, v);
   d->set_revision(number);
   // The strategic merge patch that brings the template back.
   Document data;
@@ -56,7 +56,7 @@ RevisionPlan plan_revisions(const RevisionOwner& owner,
   }
   std::vector<Ref<ControllerRevision>> old;
   for (const auto& r : revisions) {
-    std::string name(r->metadata().name()), hash(r->metadata().labels().get(kHash));
+    std::string name(r->metadata().name()), hash(r->metadata().labels().get(owner.hash_label));
     auto uses = [&](const std::string& s) { return s == name || s == hash; };
     if (name != plan.name && std::none_of(in_use.begin(), in_use.end(), uses)) old.push_back(r);
   }

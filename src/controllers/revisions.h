@@ -7,6 +7,7 @@
 
 #include "api/apps_v1.h"
 #include "api/core_v1.h"
+#include "controllers/claims.h"
 #include "controllers/controller.h"
 
 namespace keles::controllers {
@@ -15,10 +16,22 @@ struct RevisionOwner {
   const KindDesc* kind = nullptr;
   api::meta_v1::ObjectMeta meta;
   api::core_v1::PodTemplateSpec pod_template;
-  Map<std::string_view> labels;  // of the revisions: the selector's
+  // Under which its revisions carry their hash; the other labels are the template's.
+  std::string_view hash_label;
   int64_t collision_count = 0;
   int64_t history_limit = 10;
 };
+
+// The owner's; it must outlive what is made from it (a view).
+template <class O>
+RevisionOwner revision_owner(const O& owner, std::string_view hash_label) {
+  return {&kind_of<O>(),
+          owner.metadata(),
+          owner.spec().template_(),
+          hash_label,
+          owner.status().collision_count(),
+          owner.spec().has_revision_history_limit() ? owner.spec().revision_history_limit() : 10};
+}
 
 struct RevisionPlan {
   std::string name;  // of the template's revision, "OWNER-HASH"
@@ -35,6 +48,23 @@ RevisionPlan plan_revisions(const RevisionOwner& owner,
 
 Task<Status> write_revisions(Context ctx, Client* client, RevisionPlan* plan);
 
+// Of pods, and of a DaemonSet's revisions.
 inline constexpr std::string_view kRevisionHashLabel = "controller-revision-hash";
+// Of a StatefulSet's revisions.
+inline constexpr std::string_view kHashLabel = "controller.kubernetes.io/hash";
+
+// Wakes the owners of revisions that go, and those that would adopt one that has no owner.
+template <class O>
+void follow_revisions(const Informer<api::apps_v1::ControllerRevision>& revisions,
+                      const Informer<O>& owners, WorkQueue& queue) {
+  using Revision = api::apps_v1::ControllerRevision;
+  revisions.on_change([owners, &queue](const Ref<Revision>& before, const Ref<Revision>& now) {
+    auto ref = controller_of((now ? now : before)->metadata());
+    if (now && !ref) wake_claimants(owners, queue, now->metadata());
+    if (!now && ref && ref.kind() == kind_of<O>().kind) {
+      queue.add(std::string(before->metadata().namespace_()) + "/" + std::string(ref.name()));
+    }
+  });
+}
 
 }  // namespace keles::controllers

@@ -74,13 +74,22 @@ StatefulSetPlan plan_stateful_set(const StatefulSet& set, const std::vector<Ref<
     }
     held = !parallel;
   }
-  // Downwards: what is beyond the size goes, the highest first, one at a time.
+  // Downwards: what is beyond the size goes, the highest first, one at a time; and none but the
+  // lowest that does not serve may go while it does not.
   bool shrinking = false;
+  Ref<Pod> first_unavailable;
+  auto condemned = [&](int64_t n) { return n < start || n >= start + wanted; };
+  for (const auto& [n, p] : by_ordinal) {
+    if (condemned(n) && !serves(p) && !first_unavailable) first_unavailable = p;
+  }
   for (auto it = by_ordinal.rbegin(); it != by_ordinal.rend(); ++it) {
-    if (it->first >= start && it->first < start + wanted) continue;
+    if (!condemned(it->first)) continue;
+    const Ref<Pod>& p = it->second;
     shrinking = true;
     if (held && !parallel) break;
-    if (!is_leaving(*it->second)) plan.remove.push_back(it->second);
+    bool waits =
+        !parallel && !serves(p) && p->metadata().uid() != first_unavailable->metadata().uid();
+    if (!is_leaving(*p) && !waits) plan.remove.push_back(p);
     if (!parallel) break;
   }
   if (held || shrinking || set.spec().update_strategy().type() == "OnDelete") return plan;
@@ -134,11 +143,15 @@ StatefulSetController::StatefulSetController(Deps deps)
       revisions_(watch<ControllerRevision>()) {
   index_by_controller(pods_.base());
   index_by_controller(revisions_.base());
+  follow_revisions(revisions_, sets_, queue());
   pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
-    const Ref<Pod>& any = now ? now : before;
-    auto ref = controller_of(any->metadata());
-    if (!ref || ref.kind() != "StatefulSet") return;
-    queue().add(std::string(any->metadata().namespace_()) + "/" + std::string(ref.name()));
+    for (const Ref<Pod>& any : {before, now}) {
+      if (!any) continue;
+      auto ref = controller_of(any->metadata());
+      if (!ref || ref.kind() != "StatefulSet") continue;
+      queue().add(std::string(any->metadata().namespace_()) + "/" + std::string(ref.name()));
+    }
+    if (now && !controller_of(now->metadata())) wake_claimants(sets_, queue(), now->metadata());
   });
 }
 
@@ -238,20 +251,31 @@ Ref<StatefulSet> StatefulSetController::at_revision(const Ref<StatefulSet>& set,
 Task<ReconcileResult> StatefulSetController::reconcile(Context ctx, std::string key) {
   auto parts = split_key(key);
   Ref<StatefulSet> set = sets_.get(parts.first, parts.second);
-  if (!set || !set->metadata().deletion_timestamp().empty()) co_return Status();
-  std::vector<Ref<Pod>> pods = pods_.by_index(kControllerIndex, set->metadata().uid());
+  if (!set) co_return Status();
+  Claimant claims_as = claimant(*set);
+  std::string_view set_name = set->metadata().name();
+  auto claimed = plan_claims<Pod>(
+      claims_as, candidates(pods_, parts.first, set->metadata().uid()),
+      [set_name](const Pod& p) { return ordinal_of(set_name, p.metadata().name()) >= 0; });
+  auto revisions =
+      plan_claims(claims_as, candidates(revisions_, parts.first, set->metadata().uid()));
+  if (!claimed.settled() || !revisions.settled()) {  // what is patched brings us back
+    Status s = co_await write_claims(ctx, &client(), claims_as, &claimed);
+    if (!s.ok()) co_return s;
+    s = co_await write_claims(ctx, &client(), claims_as, &revisions);
+    co_return s;
+  }
+  const std::vector<Ref<Pod>>& pods = claimed.owned;
   std::string current(set->status().current_revision());
   std::vector<std::string> in_use{current};
   for (const auto& p : pods) in_use.push_back(revision_of(*p));
-  RevisionOwner owner{
-      &kind_of<StatefulSet>(),
-      set->metadata(),
-      set->spec().template_(),
-      set->spec().selector().match_labels(),
-      set->status().collision_count(),
-      set->spec().has_revision_history_limit() ? set->spec().revision_history_limit() : 10};
-  RevisionPlan history =
-      plan_revisions(owner, revisions_.by_index(kControllerIndex, set->metadata().uid()), in_use);
+  RevisionPlan history = plan_revisions(revision_owner(*set, kHashLabel), revisions.owned, in_use);
+  bool dying = claims_as.dying;
+  if (dying) {  // only its status is kept
+    history.create.reset();
+    history.update.reset();
+    history.remove.clear();
+  }
   Status recorded = co_await write_revisions(ctx, &client(), &history);
   if (!recorded.ok()) co_return recorded;
   if (current.empty()) current = history.name;
@@ -262,6 +286,10 @@ Task<ReconcileResult> StatefulSetController::reconcile(Context ctx, std::string 
   if (rolled_out && current != history.name) {
     current = history.name;
     plan.current = plan.updated;
+  }
+  if (dying) {
+    plan.create.clear();
+    plan.remove.clear();
   }
   Status done;
   for (const auto& p : plan.remove) {

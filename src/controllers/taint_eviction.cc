@@ -1,6 +1,7 @@
 #include "controllers/taint_eviction.h"
 
 #include "base/log.h"
+#include "client/pod_condition.h"
 #include "controllers/ownership.h"
 #include "machinery/time.h"
 
@@ -97,17 +98,13 @@ Task<ReconcileResult> TaintEvictionController::reconcile(Context ctx, std::strin
     co_return ReconcileResult::after(since + *stay - loop().now() + 1ms);
   }
   events().normal(reference_to(pod), "TaintManagerEviction", "Marking for deletion Pod " + key);
-  Draft<PodEdit> d(*pod);
-  auto c = d->edit_status().edit_conditions().add();
-  c.set_type("DisruptionTarget");
-  c.set_status("True");
-  c.set_reason("DeletionByTaintManager");
-  c.set_message("Taint manager: deleting due to NoExecute taint");
-  c.set_last_transition_time(format_time(loop().wall_now()));
-  if (!pod_condition(*pod, "DisruptionTarget")) {
-    auto marked = co_await client().update_status<Pod>(ctx, d.take());
-    if (marked.status().is(Reason::kNotFound)) co_return Status();
-    if (!marked.ok()) co_return marked.status();
+  PodConditionWrite disrupted{kDisruptionTarget, "True", "DeletionByTaintManager",
+                              "Taint manager: deleting due to NoExecute taint"};
+  std::optional<Document> patch = pod_condition_patch(*pod, disrupted, loop().wall_now());
+  if (patch) {
+    Status marked =
+        co_await patch_pod_status(ctx, &client(), parts.first, parts.second, std::move(*patch));
+    if (!marked.ok()) co_return marked;
   }
   DeleteOptions o;
   o.uid = uid;

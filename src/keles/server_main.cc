@@ -37,7 +37,7 @@ struct ServerFlags {
   std::vector<std::string> tls_sans;
   std::string write_kubeconfig, kubeconfig_server, token_auth_file;
   int64_t dns_port = 10053;
-  bool dns = true, controllers = true, scheduler = true;
+  bool dns = true, controllers = true, scheduler = true, allocate_node_cidrs = true;
   int64_t front_loops = 0;
   int64_t max_mutating_body = 3 * 1024 * 1024;
   Duration node_monitor_grace_period = 40s, node_monitor_period = 5s;
@@ -54,6 +54,8 @@ void add_flags(Flags& f, ServerFlags& s) {
   f.add("service-cluster-ip-range", &s.service_cidr, "The address range of services.");
   f.add("service-node-port-range", &s.node_port_range, "The ports for services of type NodePort.");
   f.add("cluster-cidr", &s.cluster_cidr, "The address range of pods in the cluster.");
+  f.add("allocate-node-cidrs", &s.allocate_node_cidrs,
+        "Give each node a range of --cluster-cidr for its pods; off when that is empty.");
   f.add("cluster-domain", &s.cluster_domain, "Domain for this cluster.");
   f.add("tls-san", &s.tls_sans, "More names or addresses for the serving certificate.");
   f.add("write-kubeconfig", &s.write_kubeconfig,
@@ -133,6 +135,7 @@ class Components {
       controller_client_ = make_local_client(api, loop, "system:kube-controller-manager");
       controllers::Options o;
       o.cluster_cidr = f.cluster_cidr;
+      o.allocate_node_cidrs = f.allocate_node_cidrs && !f.cluster_cidr.empty();
       o.root_ca_pem = ca_pem;
       o.node_monitor_grace_period = f.node_monitor_grace_period;
       o.node_monitor_period = f.node_monitor_period;

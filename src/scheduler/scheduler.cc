@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "client/pod_condition.h"
 #include "machinery/time.h"
 
 namespace keles::scheduler {
@@ -194,38 +195,45 @@ Task<void> Scheduler::report_failure(Context ctx, PodPtr pod, std::string messag
                                      Preemption preemption) {
   recorder_.event(reference_to(pod->object), "Warning", "FailedScheduling", message);
   bool nominated = !preemption.node.empty();
-  std::string old;
-  for (auto c : pod->object->status().conditions()) {
-    if (c.type() == "PodScheduled" && c.status() == "False") old = c.message();
+  PodConditionWrite condition{"PodScheduled", "False", "Unschedulable", message};
+  std::optional<Document> patch =
+      pod_condition_patch(*pod->object, condition, ctx.loop().wall_now());
+  if (nominated && pod->object->status().nominated_node_name() != preemption.node) {
+    if (!patch) patch = Draft<PodEdit>().take();
+    Value* status = patch->root.find("status");
+    if (!status) status = &patch->root.set(patch->arena, "status", Value::map());
+    status->set(patch->arena, "nominatedNodeName",
+                Value::string(patch->arena.copy(preemption.node)));
   }
-  if (old != message || nominated) {
-    Draft<PodEdit> patch;
-    auto status = patch->edit_status();
-    auto condition = status.edit_conditions().add();
-    condition.set_type("PodScheduled");
-    condition.set_status("False");
-    condition.set_reason("Unschedulable");
-    condition.set_message(message);
-    if (old.empty()) condition.set_last_transition_time(format_time(ctx.loop().wall_now()));
-    if (nominated) status.set_nominated_node_name(preemption.node);
-    WriteOptions options;
-    options.subresource = "status";
+  if (patch) {
     Context limited = ctx.with_timeout(30s);
-    Result<ObjectPtr> r = co_await client_.patch(limited, &kind_of<Pod>(), pod->ns, pod->name,
-                                                 PatchType::kStrategicMerge, patch.take(), options);
-    if (!r.ok() && !r.status().is(Reason::kNotFound) && !ctx.done()) {
-      log::warn("Pod condition not written", {{"pod", pod->key()}, {"err", r.status()}});
+    Status s = co_await patch_pod_status(limited, &client_, pod->ns, pod->name, std::move(*patch));
+    if (!s.ok() && !ctx.done()) {
+      log::warn("Pod condition not written", {{"pod", pod->key()}, {"err", s}});
     }
   }
   if (nominated) co_await evict(ctx, pod, std::move(preemption));
 }
 
 Task<void> Scheduler::evict(Context ctx, PodPtr preemptor, Preemption preemption) {
+  std::string why = options_.name + ": preempting to accommodate a higher priority pod";
   for (const PodPtr& victim : preemption.victims) {
     if (victim->terminating) continue;
+    Context limited = ctx.with_timeout(30s);
+    PodConditionWrite disrupted{kDisruptionTarget, "True", "PreemptionByScheduler", why};
+    std::optional<Document> patch =
+        pod_condition_patch(*victim->object, disrupted, ctx.loop().wall_now());
+    if (patch) {
+      Status marked =
+          co_await patch_pod_status(limited, &client_, victim->ns, victim->name, std::move(*patch));
+      if (!marked.ok()) {
+        log::warn("Could not add DisruptionTarget condition due to preemption",
+                  {{"pod", preemptor->key()}, {"victim", victim->key()}, {"err", marked}});
+        continue;
+      }
+    }
     DeleteOptions options;
     options.uid = victim->uid;
-    Context limited = ctx.with_timeout(30s);
     Status s = co_await client_.remove<Pod>(limited, victim->ns, victim->name, options);
     if (!s.ok() && !s.is(Reason::kNotFound)) {
       log::warn("Preemption failed",

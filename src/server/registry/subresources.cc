@@ -186,6 +186,8 @@ Task<Status> Registry::bind_pod(Context ctx, std::string ns, std::string pod, Do
     }
     scheduled.erase("reason");
     scheduled.erase("message");
+    const Value& generation = metadata(next.root)["generation"];
+    if (!generation.is_null()) scheduled.set(next.arena, "observedGeneration", generation);
     return Outcome::kStore;
   };
   auto done = co_await modify(ctx, &pod_kind(), ns, pod, std::move(change), how.dry_run);

@@ -1,7 +1,11 @@
 // Deployments, ReplicaSets, ReplicationControllers, StatefulSets, DaemonSets.
+#include <algorithm>
+#include <charconv>
+
 #include "machinery/intstr.h"
 #include "machinery/labels.h"
 #include "server/registry/cells.h"
+#include "server/registry/meta.h"
 #include "server/registry/pod_validation.h"
 #include "server/registry/strategies.h"
 
@@ -265,6 +269,30 @@ void validate_daemon_set(const HookContext&, const Value& now, FieldErrors& e) {
   }
 }
 
+// How often the template has changed: the pods are labelled with it, and nobody else sets it.
+constexpr std::string_view kTemplateGeneration = "deprecated.daemonset.template.generation";
+
+int64_t template_generation(const Value& set) {
+  std::string_view s = set["metadata"]["annotations"][kTemplateGeneration].as_string();
+  int64_t n = 0;
+  std::from_chars(s.data(), s.data() + s.size(), n);
+  return n;
+}
+
+void set_template_generation(Document& d, int64_t n) {
+  Value& annotations = edit_map(d, edit_metadata(d), "annotations");
+  set_text(d, annotations, kTemplateGeneration, std::to_string(n));
+}
+
+void prepare_daemon_set(const HookContext&, Document& now) {
+  set_template_generation(now, std::max<int64_t>(template_generation(now.root), 1));
+}
+
+void prepare_daemon_set_update(const HookContext&, Document& now, const Value& before) {
+  bool changed = !now.root["spec"]["template"].equals(before["spec"]["template"]);
+  set_template_generation(now, template_generation(before) + (changed ? 1 : 0));
+}
+
 void validate_daemon_set_status(const HookContext&, const Value& now, const Value&,
                                 FieldErrors& e) {
   validate_status_counts(
@@ -330,6 +358,8 @@ const Strategy kStatefulSetStrategy{.group = "apps",
                                     .cells = stateful_set_cells};
 const Strategy kDaemonSetStrategy{.group = "apps",
                                   .kind = "DaemonSet",
+                                  .prepare_for_create = prepare_daemon_set,
+                                  .prepare_for_update = prepare_daemon_set_update,
                                   .validate = validate_daemon_set,
                                   .validate_update = selector_is_immutable,
                                   .validate_status_update = validate_daemon_set_status,

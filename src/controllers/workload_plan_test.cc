@@ -1,0 +1,270 @@
+// The pure halves of the controllers that own pods: claims, StatefulSet, DaemonSet, revisions.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "api/batch_v1.h"
+#include "controllers/claims.h"
+#include "controllers/daemonset.h"
+#include "controllers/revisions.h"
+#include "controllers/statefulset.h"
+#include "machinery/codec_yaml.h"
+#include "machinery/time.h"
+
+namespace keles::controllers {
+namespace {
+
+using namespace api::apps_v1;
+using namespace api::core_v1;
+using testing::ElementsAre;
+
+template <class T>
+Ref<T> parse(std::string_view yaml) {
+  auto d = parse_yaml(yaml);
+  EXPECT_TRUE(d.ok()) << d.status().to_string() << "\n" << yaml;
+  return Ref<T>(std::make_shared<const Document>(std::move(*d)));
+}
+
+const WallTime kNow = *parse_time("2026-01-01T12:00:00Z");
+
+std::vector<std::string> names(const std::vector<Ref<Pod>>& pods) {
+  std::vector<std::string> out;
+  for (const auto& p : pods) out.emplace_back(p->metadata().name());
+  return out;
+}
+
+// --- claims ---
+
+TEST(PlanClaim, OneRuleForAllOwners) {
+  const std::string ours = "ownerReferences: [{kind: Job, name: j, uid: j1, controller: true}]";
+  const std::string theirs = "ownerReferences: [{kind: Job, name: k, uid: k1, controller: true}]";
+  const std::string fits = "labels: {app: web}", differs = "labels: {app: other}";
+  const std::string dying = ", deletionTimestamp: '2026-01-01T11:00:00Z'";
+  struct Case {
+    std::string why, object;
+    bool eligible, owner_dies;
+    Claim expected;
+  };
+  const Case cases[] = {
+      {"ours", fits + ", " + ours, true, false, Claim::kOwned},
+      {"ours, dying", fits + ", " + ours + dying, true, false, Claim::kOwned},
+      {"strayed", differs + ", " + ours, true, false, Claim::kRelease},
+      {"not eligible any more", fits + ", " + ours, false, false, Claim::kRelease},
+      {"a dying owner lets go of nothing", differs + ", " + ours, true, true, Claim::kNone},
+      {"somebody else's", fits + ", " + theirs, true, false, Claim::kNone},
+      {"an orphan", fits, true, false, Claim::kAdopt},
+      {"an orphan that differs", differs, true, false, Claim::kNone},
+      {"an orphan that is not eligible", fits, false, false, Claim::kNone},
+      {"a dying orphan", fits + dying, true, false, Claim::kNone},
+      {"a dying owner adopts nothing", fits, true, true, Claim::kNone},
+  };
+  for (const Case& c : cases) {
+    auto job = parse<api::batch_v1::Job>("metadata: {name: j, namespace: n, uid: j1" +
+                                         std::string(c.owner_dies ? dying : "") +
+                                         "}\nspec: {selector: {matchLabels: {app: web}}}");
+    auto object = parse<Pod>("metadata: {name: p, namespace: n, uid: p1, " + c.object + "}");
+    EXPECT_EQ(plan_claim(claimant(*job), object->metadata(), c.eligible), c.expected) << c.why;
+  }
+  auto blind = parse<api::batch_v1::Job>("metadata: {name: j, namespace: n, uid: j1}");
+  auto object = parse<Pod>("metadata: {name: p, namespace: n, uid: p1, " + ours + "}");
+  EXPECT_EQ(plan_claim(claimant(*blind), object->metadata(), true), Claim::kOwned);
+}
+
+// --- StatefulSet ---
+
+// "0+ 1- 2x": pods by ordinal: serving, not ready, being deleted; "~" after it: of the old
+// revision.
+std::vector<Ref<Pod>> stateful_pods(const std::string& text) {
+  std::vector<Ref<Pod>> out;
+  for (size_t i = 0; i + 1 < text.size(); ++i) {
+    if (text[i] == ' ' || text[i] == '~') continue;
+    std::string n(1, text[i]);
+    char state = text[++i];
+    bool old = i + 1 < text.size() && text[i + 1] == '~';
+    std::string y = "metadata: {name: s-" + n + ", uid: u" + n + ", labels: {app: web, " +
+                    "controller-revision-hash: " + (old ? "old" : "new") + "}";
+    if (state == 'x') y += ", deletionTimestamp: '2026-01-01T11:00:00Z'";
+    y += "}\nstatus: {phase: Running, conditions: [{type: Ready, status: '";
+    y += state == '-' ? "False" : "True";
+    y += "', lastTransitionTime: '2026-01-01T10:00:00Z'}]}";
+    out.push_back(parse<Pod>(y));
+  }
+  return out;
+}
+
+TEST(PlanStatefulSet, GoesInOrderAndHalts) {
+  struct Case {
+    std::string why, pods;
+    int replicas;
+    std::string policy;
+    std::vector<int64_t> create;
+    std::vector<std::string> remove;
+  };
+  const Case cases[] = {
+      {"the next only when those before serve", "0+ 1-", 4, "OrderedReady", {}, {}},
+      {"one at a time", "0+ 1+", 4, "OrderedReady", {2}, {}},
+      {"all at once", "0+ 1-", 4, "Parallel", {2, 3}, {}},
+      {"down from the highest", "0+ 1+ 2+", 1, "OrderedReady", {}, {"s-2"}},
+      {"down halts while a lower one is unready", "0+ 1- 2-", 1, "OrderedReady", {}, {}},
+      {"down halts while one that stays is unready", "0- 1+ 2+", 1, "OrderedReady", {}, {}},
+      {"the lowest that is unready may go", "0+ 1+ 2-", 1, "OrderedReady", {}, {"s-2"}},
+      {"all unready, down to none", "0- 1- 2-", 0, "OrderedReady", {}, {}},
+      {"only one left, unready", "0-", 0, "OrderedReady", {}, {"s-0"}},
+      {"one that goes is waited for", "0+ 1+ 2x", 0, "OrderedReady", {}, {}},
+      {"a serving one above unready ones goes", "0- 1- 2+", 0, "OrderedReady", {}, {"s-2"}},
+      {"in parallel all go", "0- 1- 2-", 0, "Parallel", {}, {"s-2", "s-1", "s-0"}},
+      {"an update from the highest", "0+~ 1+~ 2+~", 3, "OrderedReady", {}, {"s-2"}},
+      {"an update waits for the one before", "0+~ 1+~ 2-", 3, "OrderedReady", {}, {}},
+  };
+  for (const Case& c : cases) {
+    auto set = parse<StatefulSet>(
+        "metadata: {name: s, namespace: n, uid: s1}\nspec: {replicas: " +
+        std::to_string(c.replicas) + ", podManagementPolicy: " + c.policy +
+        ", updateStrategy: {type: RollingUpdate}, selector: {matchLabels: {app: web}}}");
+    auto plan = plan_stateful_set(*set, stateful_pods(c.pods), "old", "new", kNow);
+    EXPECT_EQ(plan.create, c.create) << c.why;
+    EXPECT_EQ(names(plan.remove), c.remove) << c.why;
+  }
+}
+
+// --- DaemonSet ---
+
+struct DaemonPod {
+  std::string name, node, hash;
+  bool ready = true;
+  std::string phase = "Running", created = "2026-01-01T10:00:00Z", generation, deleted;
+};
+
+Ref<Pod> daemon(const DaemonPod& p) {
+  std::string y = "metadata: {name: " + p.name + ", uid: u-" + p.name + ", creationTimestamp: '" +
+                  p.created + "', labels: {controller-revision-hash: " + p.hash;
+  if (!p.generation.empty()) y += ", pod-template-generation: '" + p.generation + "'";
+  y += "}";
+  if (!p.deleted.empty()) y += ", deletionTimestamp: '" + p.deleted + "'";
+  y += "}\nspec: {nodeName: " + p.node + "}\nstatus: {phase: " + p.phase +
+       ", conditions: [{type: Ready, status: '" + (p.ready ? "True" : "False") +
+       "', lastTransitionTime: '2026-01-01T10:00:00Z'}]}";
+  return parse<Pod>(y);
+}
+
+Ref<DaemonSet> daemon_set(const std::string& rolling, const std::string& annotations = "") {
+  return parse<DaemonSet>("metadata: {name: d, namespace: n, uid: d1, annotations: {" +
+                          annotations +
+                          "}}\nspec: {updateStrategy: {type: RollingUpdate, rollingUpdate: {" +
+                          rolling + "}}, template: {metadata: {labels: {app: web}}, spec: {}}}");
+}
+
+TEST(PlanDaemonSet, ReplacesWithinItsBounds) {
+  std::vector<Ref<Node>> nodes;
+  for (const char* n : {"a", "b", "c"}) {
+    nodes.push_back(parse<Node>("metadata: {name: " + std::string(n) + "}"));
+  }
+  const std::string kPlain = "maxUnavailable: 1, maxSurge: 0";
+  const std::string kSurge = "maxUnavailable: 0, maxSurge: 1";
+  struct Case {
+    std::string why, rolling;
+    std::vector<DaemonPod> pods;
+    std::vector<std::string> create, remove, finished;
+  };
+  const Case cases[] = {
+      {"one for every node", kPlain, {{"p", "a", "new"}}, {"b", "c"}, {}, {}},
+      {"old ones one at a time",
+       kPlain,
+       {{"p", "a", "old"}, {"q", "b", "old"}, {"r", "c", "new"}},
+       {},
+       {"p"},
+       {}},
+      {"none while one is missing",
+       kPlain,
+       {{"p", "a", "old"}, {"q", "b", "old"}, {"r", "c", "new", false}},
+       {},
+       {},
+       {}},
+      {"an old one that serves nobody goes at once",
+       kPlain,
+       {{"p", "a", "old", false}, {"q", "b", "old"}, {"r", "c", "new"}},
+       {},
+       {"p"},
+       {}},
+      {"of two the older stays",
+       kPlain,
+       {{"p", "a", "new"},
+        {"q", "a", "new", true, "Running", "2026-01-01T11:00:00Z"},
+        {"r", "b", "new"},
+        {"s", "c", "new"}},
+       {},
+       {"q"},
+       {}},
+      {"one that has ended is replaced, its node waits",
+       kPlain,
+       {{"p", "a", "new", false, "Failed"}, {"q", "b", "new"}, {"r", "c", "new"}},
+       {},
+       {},
+       {"p"}},
+      {"with surge the new one starts first",
+       kSurge,
+       {{"p", "a", "old"}, {"q", "b", "old"}, {"r", "c", "new"}},
+       {"a"},
+       {},
+       {}},
+      {"the surge is bounded",
+       kSurge,
+       {{"p", "a", "old"}, {"p2", "a", "new", false}, {"q", "b", "old"}, {"r", "c", "new"}},
+       {},
+       {},
+       {}},
+      {"the old goes when the new serves",
+       kSurge,
+       {{"p", "a", "old"}, {"p2", "a", "new"}, {"q", "b", "new"}, {"r", "c", "new"}},
+       {},
+       {"p"},
+       {}},
+      {"an old one that is not ready does not wait for its turn",
+       kSurge,
+       {{"p", "a", "old", false}, {"q", "b", "old", false}, {"r", "c", "new"}},
+       {"a", "b"},
+       {},
+       {}},
+  };
+  for (const Case& c : cases) {
+    std::vector<Ref<Pod>> pods;
+    for (const auto& p : c.pods) pods.push_back(daemon(p));
+    auto plan = plan_daemon_set(*daemon_set(c.rolling), nodes, pods, "new", kNow);
+    EXPECT_EQ(plan.create, c.create) << c.why;
+    EXPECT_EQ(names(plan.remove), c.remove) << c.why;
+    std::vector<std::string> finished;
+    for (const auto& f : plan.finished) finished.emplace_back(f.second->metadata().name());
+    EXPECT_EQ(finished, c.finished) << c.why;
+  }
+}
+
+TEST(DaemonPods, CarryTheGenerationOfTheirTemplate) {
+  auto set = daemon_set("maxUnavailable: 1", "deprecated.daemonset.template.generation: '7'");
+  auto made = daemon_pod(*set, "a", "hash");
+  EXPECT_EQ(made->metadata().labels().get("pod-template-generation"), "7");
+  EXPECT_EQ(made->metadata().labels().get("controller-revision-hash"), "hash");
+  DaemonPod other{"p", "a", "of-another-maker"};
+  EXPECT_FALSE(daemon_pod_is_current(*set, *daemon(other), "hash"));
+  other.generation = "7";
+  EXPECT_TRUE(daemon_pod_is_current(*set, *daemon(other), "hash"));
+}
+
+// --- revisions ---
+
+TEST(PlanRevisions, CarryLabelsHashAndCause) {
+  auto set = parse<DaemonSet>(
+      "metadata: {name: d, namespace: n, uid: d1, annotations: {kubernetes.io/change-cause: why}}\n"
+      "spec: {selector: {matchLabels: {app: web}}, "
+      "template: {metadata: {labels: {app: web, tier: x}}, spec: {}}}");
+  auto plan = plan_revisions(revision_owner(*set, kRevisionHashLabel), {}, {});
+  ASSERT_TRUE(plan.create);
+  auto meta = (*plan.create)->metadata();
+  EXPECT_EQ(meta.name(), "d-" + plan.hash);
+  EXPECT_EQ(meta.labels().get("controller-revision-hash"), plan.hash);
+  EXPECT_FALSE(meta.labels().contains("controller.kubernetes.io/hash"));
+  EXPECT_EQ(meta.labels().get("tier"), "x");
+  EXPECT_EQ(meta.annotations().get("kubernetes.io/change-cause"), "why");
+  EXPECT_EQ(controller_of(meta).uid(), "d1");
+}
+
+}  // namespace
+}  // namespace keles::controllers
