@@ -9,6 +9,8 @@
 
 #include <algorithm>
 
+#include "base/beneath.h"
+
 namespace keles {
 namespace {
 
@@ -17,54 +19,17 @@ Status failed(std::string_view what, const std::string& path, int err = errno) {
                 std::string(what) + " " + path + ": " + strerror(err));
 }
 
-struct Fd {
-  int fd;
-  ~Fd() {
-    if (fd >= 0) ::close(fd);
-  }
-};
-
-Status remove_under(int parent, const char* name, const std::string& path, dev_t device) {
-  struct stat st {};
-  if (::fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-    return errno == ENOENT ? Status() : failed("stat", path);
-  if (!S_ISDIR(st.st_mode)) {
-    if (::unlinkat(parent, name, 0) < 0 && errno != ENOENT) return failed("remove", path);
-    return Status();
-  }
-  if (st.st_dev != device)
-    return Status(Reason::kInternalError,
-                  "remove " + path + ": it is a mount point: unmount it first");
-  int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0) return errno == ENOENT ? Status() : failed("open", path);
-  DIR* dir = ::fdopendir(fd);
-  std::vector<std::string> names;
-  while (dirent* e = ::readdir(dir)) {
-    std::string_view n = e->d_name;
-    if (n != "." && n != "..") names.emplace_back(n);
-  }
-  Status first;
-  for (const auto& n : names) {
-    Status s = remove_under(fd, n.c_str(), path + "/" + n, device);
-    if (first.ok()) first = s;
-  }
-  ::closedir(dir);
-  if (!first.ok()) return first;
-  if (::unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT) return failed("remove", path);
-  return Status();
-}
-
 }  // namespace
 
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {
-  Fd f{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (f.fd < 0) return failed("open", path);
+  Fd f(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!f.open()) return failed("open", path);
   std::string out;
   size_t chunk = 16384;
   for (;;) {
     size_t at = out.size();
     out.resize(at + chunk);
-    ssize_t n = ::read(f.fd, out.data() + at, chunk);
+    ssize_t n = ::read(f.get(), out.data() + at, chunk);
     if (n < 0) {
       if (errno == EINTR) {
         out.resize(at);
@@ -86,12 +51,12 @@ Status write_file(const std::string& path, std::string_view content, int mode, b
   std::string temporary = path + ".tmp." + std::to_string(::getpid()) + "." +
                           std::to_string(reinterpret_cast<uintptr_t>(&content) & 0xffffff);
   {
-    Fd f{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)};
-    if (f.fd < 0) return failed("create", temporary);
-    ::fchmod(f.fd, static_cast<mode_t>(mode));
+    Fd f(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
+    if (!f.open()) return failed("create", temporary);
+    ::fchmod(f.get(), static_cast<mode_t>(mode));
     size_t done = 0;
     while (done < content.size()) {
-      ssize_t n = ::write(f.fd, content.data() + done, content.size() - done);
+      ssize_t n = ::write(f.get(), content.data() + done, content.size() - done);
       if (n < 0) {
         if (errno == EINTR) continue;
         Status s = failed("write", temporary);
@@ -100,7 +65,7 @@ Status write_file(const std::string& path, std::string_view content, int mode, b
       }
       done += static_cast<size_t>(n);
     }
-    if (durable && ::fsync(f.fd) < 0) return failed("fsync", temporary);
+    if (durable && ::fsync(f.get()) < 0) return failed("fsync", temporary);
   }
   if (::rename(temporary.c_str(), path.c_str()) < 0) {
     Status s = failed("rename to", path);
@@ -112,8 +77,8 @@ Status write_file(const std::string& path, std::string_view content, int mode, b
     std::string parent = slash == std::string::npos ? "."
                          : slash == 0               ? "/"
                                                     : path.substr(0, slash);
-    Fd d{::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (d.fd >= 0) ::fsync(d.fd);
+    Fd d(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (d.open()) ::fsync(d.get());
   }
   return Status();
 }
@@ -132,11 +97,9 @@ Status remove_tree(const std::string& path) {
   auto slash = path.rfind('/');
   std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
   std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
-  Fd d{::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (d.fd < 0) return errno == ENOENT ? Status() : failed("open", parent);
-  struct stat st {};
-  if (::fstat(d.fd, &st) < 0) return failed("stat", parent);
-  return remove_under(d.fd, name.c_str(), path, st.st_dev);
+  Fd d(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!d.open()) return errno == ENOENT ? Status() : failed("open", parent);
+  return remove_tree_beneath(d, name);
 }
 
 Result<std::vector<std::string>> list_directory(const std::string& path) {

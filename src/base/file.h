@@ -15,7 +15,8 @@ Result<std::string> read_file(const std::string& path, size_t max_bytes = 64u <<
 Status write_file(const std::string& path, std::string_view content, int mode = 0644,
                   bool durable = false);
 Status make_directories(const std::string& path, int mode = 0755);
-// Removes a tree; refuses to cross a mount point. Absent is fine.
+// Removes a tree, following no link but those to its parent; refuses to cross a mount point (see
+// remove_tree_beneath). Absent is fine.
 Status remove_tree(const std::string& path);
 // Names in a directory, sorted, without "." and "..".
 Result<std::vector<std::string>> list_directory(const std::string& path);
