@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <set>
 
 #include "base/file.h"
@@ -75,8 +77,11 @@ class Agent final : public NodeView {
 
   Task<Status> run() {
     Status began;
-    began = make_directories(options_.root + "/pods");
+    began = make_directories(options_.root + "/pods", 0750);
     if (!began.ok()) co_return began;
+    // Volumes are any user's inside; the way to them is the agent's alone.
+    if (chmod((options_.root + "/pods").c_str(), 0750) != 0)
+      co_return Status::internal("chmod " + options_.root + "/pods: " + strerror(errno));
     began = make_directories(options_.logs);
     if (!began.ok()) co_return began;
     began = cgroups_.start();
@@ -277,7 +282,7 @@ class Agent final : public NodeView {
     auto directories = list_directory(options_.root + "/pods");
     if (directories.ok())
       for (const std::string& uid : *directories)
-        if (!workers_.contains(uid)) (void)volumes_.remove(uid).ok();
+        if (!workers_.contains(uid)) (void)co_await volumes_.remove(ctx_, uid);
     for (const std::string& uid : cgroups_.pod_uids())
       if (!workers_.contains(uid)) (void)cgroups_.remove_pod(uid).ok();
     auto logs = list_directory(options_.logs);

@@ -1,14 +1,17 @@
 // The whole agent against a real containerd and an API server in memory. Needs root, containerd,
 // runc, the CNI plugins and the images that the build packs; says so and skips without them. It
-// re-executes itself in namespaces of its own, so that nothing of the host is touched but a cgroup,
-// which it removes.
+// re-executes itself in namespaces of its own with an empty /run, /var/lib and /tmp (the CNI
+// library and the runtime write there, whatever they are told), so that nothing of the host is
+// touched but one cgroup, named after the process, which it removes however the test ends.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 
@@ -31,7 +34,15 @@ namespace {
 
 using api::core_v1::Pod;
 
-std::string g_directory, g_images;
+constexpr const char* kInside = "KELES_NODE_TEST_INSIDE";  // the process outside, by its id
+
+std::string g_directory;
+
+// Of this run alone: process ids inside are the same for all runs.
+std::string test_cgroup() {
+  const char* outside = std::getenv(kInside);
+  return std::string("/keles-test-") + (outside ? outside : std::to_string(getpid()));
+}
 
 std::string containerd_config() {
   return "version = 2\nroot = \"" + g_directory + "/containerd\"\nstate = \"/run/containerd\"\n" +
@@ -175,7 +186,7 @@ class World {
     o.address = "127.0.0.1";
     o.root = g_directory + "/kubelet";
     o.logs = g_directory + "/pods";
-    o.cgroup_root = "/keles-test-" + std::to_string(getpid());
+    o.cgroup_root = test_cgroup();
     o.tls = self->identity("n1", "", true);
     o.client_ca_pem = self->ca_.certificate_pem;
     Status s = co_await run_node_agent(ctx, std::move(o), &self->client_);
@@ -247,8 +258,8 @@ Task<void> run_to_ready(World* w) {
   });
   EXPECT_TRUE(ok);
   std::string uid(p->metadata().uid());
-  EXPECT_EQ(*read_file("/sys/fs/cgroup/memory/keles-test-" + std::to_string(getpid()) +
-                       "/kubepods/pod" + uid + "/memory.limit_in_bytes"),
+  EXPECT_EQ(*read_file("/sys/fs/cgroup/memory" + test_cgroup() + "/kubepods/pod" + uid +
+                       "/memory.limit_in_bytes"),
             "67108864\n");
   std::string emptydir =
       g_directory + "/kubelet/pods/" + uid + "/volumes/kubernetes.io~empty-dir/e/x";
@@ -546,6 +557,168 @@ Task<void> fifty_pods(World* w) {
 
 TEST(Containerd, DISABLED_FiftyPods) { World().run(fifty_pods); }
 
+// --- volumes: what a container can do to them, and what it sees ---
+
+// What container `a` of the pod has printed, once it has said "end".
+Task<std::string> output_of(World* w, std::string name) {
+  bool ok = co_await w->until([w, &name] { return static_cast<bool>(w->pod(name)); });
+  std::string log = g_directory + "/pods/default_" + name + "_" +
+                    std::string(w->pod(name)->metadata().uid()) + "/a/0.log";
+  std::string out;
+  ok = co_await w->until([&log, &out] {
+    out.clear();
+    LogFilter filter{LogOptions()};
+    std::string text = read_file(log).value_or("");
+    for (size_t at = 0, nl; (nl = text.find('\n', at)) != std::string::npos; at = nl + 1)
+      filter.line(std::string_view(text).substr(at, nl - at), out);
+    return out.ends_with("end\n");
+  });
+  EXPECT_TRUE(ok) << out << w->events();
+  co_return out;
+}
+
+Task<void> volumes_test(World* w) {
+  w->put(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"cm",
+    "namespace":"default"},"data":{"color":"blue","app.conf":"x"}})");
+  w->put(R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":"default"},
+    "data":{"key":"c2VjcmV0"}})");
+  std::string volumes = R"("volumes":[{"name":"c","configMap":{"name":"cm"}},
+      {"name":"s","secret":{"secretName":"s"}},
+      {"name":"d","downwardAPI":{"items":[{"path":"n","fieldRef":{"fieldPath":"metadata.name"}}]}},
+      {"name":"p","projected":{"sources":[{"configMap":{"name":"cm"}}]}},
+      {"name":"e","emptyDir":{}},{"name":"unused","nfs":{"server":"x","path":"/"}}],)";
+  std::string mounts = R"(,"volumeMounts":[{"name":"c","mountPath":"/c"},
+      {"name":"s","mountPath":"/s"},{"name":"d","mountPath":"/d"},{"name":"p","mountPath":"/p"},
+      {"name":"e","mountPath":"/c/nested"},{"name":"e","mountPath":"/mine","subPath":"a/b"},
+      {"name":"c","mountPath":"/one","subPath":"color"},
+      {"name":"e","mountPath":"/whole"}])";
+  // Nobody writes in what the API's objects are mounted as; links are left as they were.
+  w->put(pod_json(
+      "writer",
+      volumes + R"("containers":[)" +
+          container("a",
+                    "for d in /c /s /d /p; do rm $d/..data || echo $d ro; "
+                    "touch $d/x; done 2>/dev/null; (echo > /one) 2>/dev/null || echo one ro; "
+                    "cat /one; echo; touch /c/nested/x && ls /whole; "
+                    "echo end; sleep 1000",
+                    mounts) +
+          "]"));
+  std::string out = co_await output_of(w, "writer");
+  EXPECT_EQ(out, "/c ro\n/s ro\n/d ro\n/p ro\none ro\nblue\na\nx\nend\n");
+  // An unprivileged user works in its part of a volume.
+  w->put(pod_json("user", volumes + R"("securityContext":{"runAsUser":1000},"containers":[)" +
+                              container("a",
+                                        "touch /mine/x && stat -c '%a %u %g' /mine; echo end; "
+                                        "sleep 1000",
+                                        mounts) +
+                              "]"));
+  out = co_await output_of(w, "user");
+  EXPECT_EQ(out, "777 0 0\nend\n");
+  w->put(pod_json(
+      "group", volumes + R"("securityContext":{"runAsUser":1000,"fsGroup":2000},"containers":[)" +
+                   container("a",
+                             "touch /mine/x && stat -c '%a %u %g' /mine /whole; "
+                             "stat -c %g /mine/x; cat /s/key; echo; echo end; sleep 1000",
+                             mounts) +
+                   "]"));
+  out = co_await output_of(w, "group");
+  EXPECT_EQ(out, "2777 0 2000\n2777 0 2000\n2000\nsecret\nend\n");
+}
+TEST(Containerd, Volumes) { World().run(volumes_test); }
+
+// A container puts a link where the next one's subPath is.
+Task<void> sub_path_test(World* w) {
+  auto pod = [](const std::string& name, const std::string& link, const std::string& mount) {
+    return pod_json(name, R"("volumes":[{"name":"e","emptyDir":{}}],"initContainers":[)" +
+                              container("link", "ln -s " + link + " /e/link",
+                                        R"(,"volumeMounts":[{"name":"e","mountPath":"/e"}])") +
+                              R"(],"containers":[)" +
+                              container("a", "ls /m; echo end; sleep 1000",
+                                        R"(,"env":[{"name":"UP","value":".."},{"name":"ROOT",
+        "value":"/tmp"},{"name":"NONE","value":""}],"volumeMounts":[{"name":"e","mountPath":"/m",)" +
+                                            mount + "}]") +
+                              "]");
+  };
+  struct Row {
+    std::string name, link, mount, message;
+  };
+  std::vector<Row> rows;
+  const std::string prepare = "failed to prepare subPath for volumeMount \"e\" of container \"a\"";
+  rows.push_back({"relative", "../../../../..", R"("subPath":"link")", prepare});
+  rows.push_back({"absolute", "/", R"("subPath":"link/etc")", prepare});
+  rows.push_back({"missing", "/", R"("subPath":"link/made-by-test")", prepare});
+  rows.push_back({"expr", "/", R"x("subPathExpr":"$(ROOT)")x",
+                  "error SubPath `/tmp` must not be an absolute path"});
+  rows.push_back({"up", "/", R"x("subPathExpr":"$(UP)/x")x",
+                  "unable to provision SubPath `../x`: must not contain '..'"});
+  rows.push_back(
+      {"none", "/", R"x("subPathExpr":"$(NONE)/$(NOT)")x", "missing value for NONE, NOT"});
+  for (const Row& r : rows) w->put(pod(r.name, r.link, r.mount));
+  for (const Row& r : rows) {
+    std::string got;
+    bool ok = co_await w->until([w, &r, &got] {
+      Ref<Pod> p = w->pod(r.name);
+      for (auto s : p->status().container_statuses()) {
+        got = s.state().waiting().message();
+        return s.state().waiting().reason() == "CreateContainerConfigError";
+      }
+      return false;
+    });
+    EXPECT_TRUE(ok) << r.name << w->events();
+    EXPECT_EQ(got, r.message) << r.name;
+    EXPECT_EQ(w->pod(r.name)->status().phase(), "Pending");
+  }
+  EXPECT_FALSE(path_exists("/made-by-test"));
+}
+TEST(Containerd, SubPathsStayInTheirVolume) { World().run(sub_path_test); }
+
+// What the node does not have is said, and is never something else in its place.
+Task<void> refusals_test(World* w) {
+  std::vector<std::pair<std::string, std::string>> rows = {
+      {R"("ephemeral":{"volumeClaimTemplate":{"spec":{"accessModes":["ReadWriteOnce"],
+          "resources":{"requests":{"storage":"1Gi"}}}}})",
+       "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], failed to "
+       "process volumes=[v]: error processing PVC default/r0-v: failed to fetch PVC from API "
+       "server: persistentvolumeclaims \"r0-v\" not found"},
+      {R"("persistentVolumeClaim":{"claimName":"x"})",
+       "error processing PVC default/x: failed to fetch PVC from API server: "
+       "persistentvolumeclaims \"x\" not found"},
+      {R"("nfs":{"server":"s","path":"/"})",
+       "no volume plugin matched: this node mounts no volumes "
+       "of the type \"nfs\""},
+      {R"("csi":{"driver":"d.example.com"})",
+       "MountVolume.SetUp failed for volume \"v\" : kubernetes.io/csi: mounter.SetUpAt failed to "
+       "get CSI client: driver name d.example.com not found in the list of registered CSI drivers"},
+      {R"("image":{"reference":"keles.dev/hello:1"})",
+       "MountVolume.SetUp failed for volume \"v\" : image volumes: the container runtime cannot "
+       "mount images"},
+      {R"("emptyDir":{"medium":"HugePages"})",
+       "MountVolume.SetUp failed for volume \"v\" : medium HugePages: this node has no huge pages"},
+      {R"("hostPath":{"path":"/etc/passwd","type":"Socket"})",
+       "MountVolume.SetUp failed for volume \"v\" : hostPath type check failed: /etc/passwd is not "
+       "a socket file"},
+      {R"("projected":{"sources":[{"configMap":{"name":"n1"}},{"configMap":{"name":"n2"}}]})",
+       "MountVolume.SetUp failed for volume \"v\" : [configmap \"n1\" not found, configmap "
+       "\"n2\" not found]"},
+      {R"("projected":{"sources":[{"clusterTrustBundle":{"name":"b","path":"p"}}]})",
+       "this node projects no sources of the type \"clusterTrustBundle\""}};
+  for (size_t i = 0; i < rows.size(); ++i)
+    w->put(pod_json(
+        "r" + std::to_string(i),
+        R"("volumes":[{"name":"v",)" + rows[i].first + R"(}],"containers":[)" +
+            container("a", "sleep 1000", R"(,"volumeMounts":[{"name":"v","mountPath":"/v"}])") +
+            "]"));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    bool ok = co_await w->until([&] {
+      return w->events().find("FailedMount: ") != std::string::npos &&
+             w->events().find(rows[i].second) != std::string::npos;
+    });
+    EXPECT_TRUE(ok) << rows[i].second << "\n" << w->events();
+    EXPECT_EQ(w->pod("r" + std::to_string(i))->status().phase(), "Pending");
+  }
+}
+TEST(Containerd, VolumesThatTheNodeDoesNotHave) { World().run(refusals_test); }
+
 // --- the kubelet's API ---
 
 Task<int> status_of(World* w, std::string user, std::string group, std::string path) {
@@ -714,31 +887,63 @@ pid_t start_containerd() {
   return -1;
 }
 
+bool empty_mount(const char* path) { return mount("tmpfs", path, "tmpfs", 0, "mode=0755") == 0; }
+
+// An own /run, /var/lib and /tmp; the images, which may lie below one of them, at /run/images.
+bool make_surroundings() {
+  std::string images = images_directory();
+  return empty_mount("/run") && mkdir("/run/cni", 0755) == 0 && mkdir("/run/images", 0755) == 0 &&
+         mount(images.c_str(), "/run/images", nullptr, MS_BIND, nullptr) == 0 &&
+         empty_mount("/var/lib") && (std::getenv("KELES_KEEP") || empty_mount("/tmp")) &&
+         write_file("/run/cni/10-t.conflist", kCni).ok() && shell("ip link set lo up") == 0;
+}
+
 int run_inside(int argc, char** argv) {
+  if (!make_surroundings()) {
+    std::perror("cannot make the surroundings");
+    return 1;
+  }
   char name[] = "/tmp/keles-node-XXXXXX";
   if (!mkdtemp(name)) return 1;
   g_directory = name;
-  g_images = images_directory();
-  bool up = mount("tmpfs", "/run", "tmpfs", 0, "") == 0 && mkdir("/run/cni", 0755) == 0 &&
-            write_file("/run/cni/10-t.conflist", kCni).ok() && shell("ip link set lo up") == 0 &&
-            (g_containerd = start_containerd()) > 0 &&
-            shell("ctr -n k8s.io image import " + g_images +
-                  "/pause.tar >/dev/null && ctr -n k8s.io "
-                  "image import " +
-                  g_images + "/hello.tar >/dev/null") == 0;
-  int result = 1;
-  if (up) {
-    testing::InitGoogleTest(&argc, argv);
-    result = RUN_ALL_TESTS();
-  } else {
-    std::fprintf(stderr, "cannot start containerd; see %s/containerd.log\n", g_directory.c_str());
-    return 1;
+  g_containerd = start_containerd();
+  for (const char* image : {"pause", "hello"})
+    if (g_containerd <= 0 || shell(std::string("ctr -n k8s.io image import /run/images/") + image +
+                                   ".tar >/dev/null") != 0) {
+      std::fprintf(stderr, "cannot start containerd:\n%s\n",
+                   read_file(g_directory + "/containerd.log").value_or("").c_str());
+      return 1;
+    }
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
+
+pid_t g_child = 0;
+void end_child(int) { kill(g_child, SIGKILL); }
+
+// Waits for the test; what is of the host's is cleaned up outside, where a killed test cannot
+// forget it.
+int run_outside(std::vector<const char*> args) {
+  pid_t outside = getpid();
+  g_child = fork();
+  if (g_child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setenv(kInside, std::to_string(outside).c_str(), 1);
+    execvp("unshare", const_cast<char* const*>(args.data()));
+    _exit(127);
   }
-  (void)make_cgroup_driver("/sys/fs/cgroup")
-      ->remove("/keles-test-" + std::to_string(getpid()))
-      .ok();
-  if (result == 0 || !std::getenv("KELES_KEEP")) shell("rm -rf --one-file-system " + g_directory);
-  return result;
+  for (int signal : {SIGTERM, SIGINT, SIGHUP}) ::signal(signal, end_child);
+  int status = 0;
+  while (waitpid(g_child, &status, 0) < 0 && errno == EINTR) {
+  }
+  auto cgroups = make_cgroup_driver("/sys/fs/cgroup");
+  Status removed = cgroups->remove(test_cgroup());
+  for (int i = 0; i < 100 && !removed.ok(); ++i) {  // its processes may take a moment to go
+    usleep(50'000);
+    removed = cgroups->remove(test_cgroup());
+  }
+  if (!removed.ok()) std::fprintf(stderr, "%s\n", removed.to_string().c_str());
+  return WIFEXITED(status) && removed.ok() ? WEXITSTATUS(status) : 1;
 }
 
 }  // namespace
@@ -750,11 +955,10 @@ int main(int argc, char** argv) {
     std::printf("skipped: %s\n", why.c_str());
     return 77;
   }
-  if (std::getenv("KELES_NODE_TEST_INSIDE")) {
+  if (std::getenv(keles::node::kInside)) {
     if (const char* v = std::getenv("KELES_V")) keles::log::set_verbosity(std::atoi(v));
     return keles::node::run_inside(argc, argv);
   }
-  setenv("KELES_NODE_TEST_INSIDE", "1", 1);
   std::vector<const char*> args = {
       "unshare", "-n",     "-m",           "-p",           "-u",
       "-i",      "--fork", "--kill-child", "--mount-proc", "/proc/self/exe"};
@@ -765,6 +969,5 @@ int main(int argc, char** argv) {
   args.back() = self;
   for (int i = 1; i < argc; ++i) args.push_back(argv[i]);
   args.push_back(nullptr);
-  execvp("unshare", const_cast<char* const*>(args.data()));
-  return 1;
+  return keles::node::run_outside(std::move(args));
 }

@@ -1,9 +1,7 @@
 #include "node/pods/container_config.h"
 
-#include <limits.h>
-#include <stdlib.h>
-
 #include <algorithm>
+#include <set>
 
 #include "base/file.h"
 #include "node/cgroup/resources.h"
@@ -168,19 +166,6 @@ namespace {
 
 Status config_error(std::string message) { return Status(Reason::kInvalid, std::move(message)); }
 
-// The path below the volume, made when it is missing; links may not lead out of the volume.
-Result<std::string> sub_path(const std::string& volume, const std::string& sub) {
-  std::string path = volume + "/" + sub;
-  if (!path_exists(path)) TRY(make_directories(path));
-  char resolved[PATH_MAX], root[PATH_MAX];
-  if (!realpath(volume.c_str(), root) || !realpath(path.c_str(), resolved))
-    return config_error("failed to prepare subPath \"" + sub + "\"");
-  std::string_view r(resolved);
-  if (r != root && !r.starts_with(std::string(root) + "/"))
-    return config_error("subPath \"" + sub + "\" leads out of its volume");
-  return std::string(resolved);
-}
-
 class ContainerBuilder {
  public:
   explicit ContainerBuilder(const ContainerInputs& in)
@@ -207,7 +192,7 @@ class ContainerBuilder {
     for (std::string_view s : c_.args()) out_.args.push_back(expand(s, lookup));
     set_labels();
     set_resources();
-    TRY(set_mounts(lookup));
+    TRY(set_mounts());
     TRY(set_security());
     return std::move(out_);
   }
@@ -236,9 +221,32 @@ class ContainerBuilder {
         oom_score_adj(qos_of(pod_), unit_value(request_of(c_, "memory")), in_.node_memory_bytes);
   }
 
-  template <class Lookup>
-  Status set_mounts(const Lookup& lookup) {
+  // subPath, or subPathExpr with its variables replaced; "" for the whole volume.
+  Result<std::string> sub_path_of(const api::core_v1::VolumeMount& m) const {
+    std::string sub(m.sub_path());
+    if (!m.sub_path_expr().empty()) {
+      std::set<std::string> missing;
+      auto lookup = [&](std::string_view name) -> std::optional<std::string> {
+        for (const auto& [k, v] : in_.environment)
+          if (k == name && !v.empty()) return v;
+        missing.emplace(name);
+        return "";
+      };
+      sub = expand(m.sub_path_expr(), lookup);
+      std::string names;
+      for (const std::string& n : missing) names += (names.empty() ? "" : ", ") + n;
+      if (!names.empty()) return config_error("missing value for " + names);
+    }
+    if (sub.starts_with('/'))
+      return config_error("error SubPath `" + sub + "` must not be an absolute path");
+    if (("/" + sub + "/").find("/../") != std::string::npos)
+      return config_error("unable to provision SubPath `" + sub + "`: must not contain '..'");
+    return sub;
+  }
+
+  Status set_mounts() {
     bool hosts_mounted = false;
+    size_t index = 0;
     for (auto m : c_.volume_mounts()) {
       auto volume = in_.volumes.find(std::string(m.name()));
       if (volume == in_.volumes.end())
@@ -247,14 +255,14 @@ class ContainerBuilder {
       cri::Mount mount;
       mount.container_path = m.mount_path();
       if (!mount.container_path.starts_with('/')) mount.container_path = "/" + mount.container_path;
-      mount.host_path = volume->second;
-      std::string sub(m.sub_path());
-      if (!m.sub_path_expr().empty()) sub = expand(m.sub_path_expr(), lookup);
+      mount.host_path = volume->second.path;
+      TRY_ASSIGN(sub, sub_path_of(m));
       if (!sub.empty()) {
-        TRY_ASSIGN(path, sub_path(volume->second, sub));
+        TRY_ASSIGN(path, in_.bind_sub_path(volume->first, volume->second.path, index, sub));
         mount.host_path = path;
       }
-      mount.readonly = m.read_only();
+      ++index;
+      mount.readonly = m.read_only() || volume->second.read_only;
       if (m.mount_propagation() == "Bidirectional")
         mount.propagation = cri::Propagation::kBidirectional;
       if (m.mount_propagation() == "HostToContainer")

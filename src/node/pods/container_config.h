@@ -1,7 +1,8 @@
-// From a Pod to what the runtime is asked to make. Pure, apart from reading the host's resolv.conf
-// given as text.
+// From a Pod to what the runtime is asked to make. Pure, apart from what it calls to bind a
+// subPath.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 #include "base/status.h"
 #include "node/cri/runtime.h"
 #include "node/pods/env.h"
+#include "node/volumes/volumes.h"
 
 namespace keles::node {
 
@@ -36,8 +38,12 @@ struct ContainerInputs {
   uint32_t attempt = 0;
   cri::Image image;
   Environment environment;
-  // Volume name -> directory (or file) on the host.
-  std::map<std::string, std::string> volumes;
+  MountedVolumes volumes;
+  // Binds a subPath of a volume (its name and path on the host), for the mount of this index; where
+  // the runtime finds it.
+  std::function<Result<std::string>(const std::string& volume, const std::string& path,
+                                    size_t index, const std::string& sub_path)>
+      bind_sub_path;
   std::string hosts_file;        // "" = not managed
   std::string termination_file;  // on the host
   int64_t node_memory_bytes = 0;

@@ -119,14 +119,18 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   in.attempt = start.attempt;
   in.image = std::move(image);
   in.node_memory_bytes = s_.memory_bytes;
-  if (volumes_.size() < pod->spec().volumes().size()) {
+  if (!volumes_) {
     Status s = co_await prepare(ctx);
     if (!s.ok()) co_return s;
   }
   auto env = co_await environment(ctx, c);
   if (!env.ok()) co_return fail("CreateContainerConfigError", env.status());
   in.environment = std::move(*env);
-  in.volumes = volumes_;
+  in.volumes = *volumes_;
+  in.bind_sub_path = [&](const std::string& volume, const std::string& path, size_t index,
+                         const std::string& sub) {
+    return s_.volumes->bind_sub_path({uid_, volume, start.name, index, path, sub});
+  };
   std::string directory = s_.volumes->pod_directory(uid_);
   {
     in.hosts_file = directory + "/etc-hosts";
@@ -363,7 +367,7 @@ Task<void> PodWorker::remove_from_runtime(Context ctx) {
       Status s = co_await s_.runtime->remove_sandbox(ctx, sandbox.id);
       if (!s.ok() && !s.is(Reason::kNotFound)) worst = s;
     }
-    Status s = s_.volumes->remove(uid_);
+    Status s = co_await s_.volumes->remove(ctx, uid_);
     if (!s.ok()) worst = s;
     s = s_.cgroups->remove_pod(uid_);
     if (!s.ok()) worst = s;

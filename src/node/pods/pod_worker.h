@@ -121,7 +121,7 @@ class PodWorker {
   std::set<std::string> suspects_;
   int suspect_tries_ = 0;
   bool seeded_ = false;
-  std::map<std::string, std::string> volumes_;
+  std::optional<MountedVolumes> volumes_;  // none until they have been prepared once
   Backoff sandbox_backoff_;
   Duration prepare_pause_{0};
   std::string hosts_sandbox_;  // whose address etc-hosts has

@@ -1,23 +1,18 @@
 #include "node/volumes/volumes.h"
 
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <set>
 
 #include "api/authentication_v1.h"
-#include "base/file.h"
-#include "base/log.h"
 #include "machinery/time.h"
 #include "node/cgroup/resources.h"
+#include "node/volumes/host_path.h"
 
 namespace keles::node {
 
 using api::core_v1::Container;
 using api::core_v1::KeyToPath;
+using api::core_v1::PersistentVolumeClaim;
 using api::core_v1::Pod;
 using api::core_v1::Volume;
 
@@ -25,78 +20,59 @@ namespace {
 
 constexpr int kDefaultMode = 0644;
 
-Status os_error(const std::string& what, const std::string& path) {
-  return Status::internal(what + " " + path + ": " + std::strerror(errno));
+std::optional<gid_t> group_of(const Pod& pod) {
+  auto sc = pod.spec().security_context();
+  if (!sc.has_fs_group()) return std::nullopt;
+  return static_cast<gid_t>(sc.fs_group());
 }
 
-bool is_mount_point(const std::string& path) {
-  struct stat a, b;
-  if (lstat(path.c_str(), &a) != 0 || lstat((path + "/..").c_str(), &b) != 0) return false;
-  return a.st_dev != b.st_dev;
+// A volume's directory: any user's, or the pod's group's with what is made in it.
+Ownership ownership_of(const Pod& pod) {
+  auto group = group_of(pod);
+  return {.mode = group ? 02777u : 0777u, .gid = group};
 }
 
-Status mount_tmpfs(const std::string& path, int64_t size_bytes) {
-  TRY(make_directories(path, 0777));
-  if (is_mount_point(path)) return {};
-  std::string options = "mode=0777";
-  if (size_bytes > 0) options += ",size=" + std::to_string(size_bytes);
-  if (mount("tmpfs", path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, options.c_str()) != 0)
-    return os_error("mount tmpfs", path);
-  return {};
+std::vector<Container> containers_of(const Pod& pod) {
+  std::vector<Container> out;
+  for (Container c : pod.spec().init_containers()) out.push_back(c);
+  for (Container c : pod.spec().containers()) out.push_back(c);
+  return out;
 }
 
-// Gives a volume to the pod's fsGroup: group-owned, group-writable, new files inherit the group.
-void give_to_group(const std::string& path, int64_t gid) {
-  struct stat st;
-  if (lstat(path.c_str(), &st) != 0 || S_ISLNK(st.st_mode)) return;
-  if (chown(path.c_str(), -1, static_cast<gid_t>(gid)) != 0) return;
-  mode_t mode = (st.st_mode & 07777) | (S_ISDIR(st.st_mode) ? 02070 : 0060);
-  (void)!chmod(path.c_str(), mode);
-  if (!S_ISDIR(st.st_mode)) return;
-  auto names = list_directory(path);
-  if (names.ok())
-    for (const std::string& n : *names) give_to_group(path + "/" + n, gid);
-}
-
-// As give_to_group for files that are only read.
-void give_for_reading(const std::string& path, int64_t gid) {
-  struct stat st;
-  if (lstat(path.c_str(), &st) != 0 || S_ISLNK(st.st_mode)) return;
-  if (chown(path.c_str(), -1, static_cast<gid_t>(gid)) != 0) return;
-  (void)!chmod(path.c_str(), (st.st_mode & 07777) | (S_ISDIR(st.st_mode) ? 02050 : 0040));
-  if (!S_ISDIR(st.st_mode)) return;
-  auto names = list_directory(path);
-  if (names.ok())
-    for (const std::string& n : *names) give_for_reading(path + "/" + n, gid);
-}
-
-Result<std::string> host_path(const Volume& v) {
-  std::string path(v.host_path().path());
-  std::string_view type = v.host_path().type();
-  if (type.empty()) return path;
-  struct stat st;
-  bool there = stat(path.c_str(), &st) == 0;
-  auto refuse = [&](const char* what) {
-    return Status(Reason::kInvalid, "hostPath type check failed: " + path + " is not " + what);
-  };
-  if (type == "DirectoryOrCreate") {
-    if (!there) TRY(make_directories(path));
-    if (there && !S_ISDIR(st.st_mode)) return refuse("a directory");
-  } else if (type == "FileOrCreate") {
-    if (!there) TRY(write_file(path, "", 0644));
-    if (there && !S_ISREG(st.st_mode)) return refuse("a file");
-  } else if (type == "Directory") {
-    if (!there || !S_ISDIR(st.st_mode)) return refuse("a directory");
-  } else if (type == "File") {
-    if (!there || !S_ISREG(st.st_mode)) return refuse("a file");
-  } else if (type == "Socket") {
-    if (!there || !S_ISSOCK(st.st_mode)) return refuse("a socket file");
-  } else if (type == "CharDevice") {
-    if (!there || !S_ISCHR(st.st_mode)) return refuse("a character device");
-  } else if (type == "BlockDevice") {
-    if (!there || !S_ISBLK(st.st_mode)) return refuse("a block device");
+// The user that all containers run as, where they agree.
+std::optional<int64_t> user_of(const Pod& pod) {
+  auto whole = pod.spec().security_context();
+  std::optional<int64_t> user;
+  for (const Container& c : containers_of(pod)) {
+    auto own = c.security_context();
+    if (!own.has_run_as_user() && !whole.has_run_as_user()) return std::nullopt;
+    int64_t its = own.has_run_as_user() ? own.run_as_user() : whole.run_as_user();
+    if (user && *user != its) return std::nullopt;
+    user = its;
   }
-  return path;
+  return user;
+}
+
+// Whether a container mounts it. As upstream, what none does is left alone.
+bool is_used(const Pod& pod, std::string_view volume) {
+  for (const Container& c : containers_of(pod)) {
+    for (auto m : c.volume_mounts())
+      if (m.name() == volume) return true;
+    for (auto d : c.volume_devices())
+      if (d.name() == volume) return true;
+  }
+  for (auto c : pod.spec().ephemeral_containers())
+    for (auto m : c.volume_mounts())
+      if (m.name() == volume) return true;
+  return false;
+}
+
+// The least of what the node has for pods, what the pod may use and what the volume asks for.
+int64_t memory_size(const Pod& pod, const Volume& v, const PodFacts& facts) {
+  int64_t size = unit_value(facts.allocatable_memory);
+  for (int64_t other : {pod_limits(pod).memory_limit_bytes, unit_value(v.empty_dir().size_limit())})
+    if (other > 0 && (size <= 0 || other < size)) size = other;
+  return size;
 }
 
 Container container_named(const Pod& pod, std::string_view name) {
@@ -126,33 +102,98 @@ Status add_downward(const Pod& pod, Items items, int mode, const PodFacts& facts
   return {};
 }
 
-std::string directory_of(const Volume& v) {
-  const char* plugin = v.config_map()     ? "kubernetes.io~configmap"
-                       : v.secret()       ? "kubernetes.io~secret"
-                       : v.projected()    ? "kubernetes.io~projected"
-                       : v.downward_api() ? "kubernetes.io~downward-api"
-                                          : "kubernetes.io~empty-dir";
-  return std::string(plugin) + "/" + std::string(v.name());
+// "nfs": the source's name in the API; "" for a volume without one.
+std::string_view type_of(const Volume& v) {
+  for (const Member& m : v.value().members())
+    if (m.key() != "name") return m.key();
+  return "";
+}
+
+// Why this node cannot have the volume; OK for the types that it has.
+Status supported(const Volume& v) {
+  std::string_view type = type_of(v);
+  for (std::string_view have : {"", "hostPath", "emptyDir", "configMap", "secret", "downwardAPI",
+                                "projected", "persistentVolumeClaim", "ephemeral"})
+    if (type == have) return {};
+  std::string why;
+  if (type == "csi") {
+    why = "kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: driver name " +
+          std::string(v.csi().driver()) + " not found in the list of registered CSI drivers";
+  } else if (type == "image") {
+    why = "image volumes: the container runtime cannot mount images";
+  } else {
+    why = "failed to get Plugin from volumeSpec for volume \"" + std::string(v.name()) +
+          "\" err=no volume plugin matched: this node mounts no volumes of the type \"" +
+          std::string(type) + "\"";
+  }
+  return Status(Reason::kInvalid, why);
+}
+
+// What upstream's kubelet says of a volume that it does not come to mount.
+Status not_processed(const std::string& volume, const Status& why) {
+  std::string list = "[" + volume + "]";
+  return Status(why.reason(), "Unable to attach or mount volumes: unmounted volumes=" + list +
+                                  ", unattached volumes=[], failed to process volumes=" + list +
+                                  ": " + why.message());
+}
+
+// Several errors as one: "[a, b]".
+Status joined(const std::vector<Status>& errors) {
+  if (errors.empty()) return {};
+  std::vector<std::string> texts;
+  for (const Status& s : errors)
+    if (std::find(texts.begin(), texts.end(), s.message()) == texts.end())
+      texts.push_back(s.message());
+  if (texts.size() == 1) return errors[0];
+  std::string all = "[" + texts[0];
+  for (size_t i = 1; i < texts.size(); ++i) all += ", " + texts[i];
+  return Status(errors[0].reason(), all + "]");
 }
 
 }  // namespace
 
-std::string Volumes::pod_directory(std::string_view uid) const {
-  return root_ + "/pods/" + std::string(uid);
+std::vector<std::string> nested_mount_points(const Pod& pod, std::string_view volume) {
+  std::set<std::string> out;
+  auto cleaned = [](std::string_view p) {
+    std::string s(p);
+    while (s.size() > 1 && s.back() == '/') s.pop_back();
+    return s.starts_with('/') ? s : "/" + s;
+  };
+  for (const Container& c : containers_of(pod)) {
+    std::set<std::string> all, mine;
+    for (auto m : c.volume_mounts()) {
+      all.insert(cleaned(m.mount_path()));
+      if (m.name() == volume) mine.insert(cleaned(m.mount_path()));
+    }
+    for (const std::string& outer : mine) {
+      std::vector<std::string> seen;
+      for (const std::string& m : all) {
+        if (!m.starts_with(outer + "/")) continue;
+        bool deeper = std::any_of(seen.begin(), seen.end(),
+                                  [&](const auto& s) { return m.starts_with(s + "/"); });
+        if (deeper) continue;
+        seen.push_back(m);
+        out.insert(m.substr(outer.size() + 1));
+      }
+    }
+  }
+  return {out.begin(), out.end()};
 }
 
-Result<std::string> Volumes::empty_dir(const Pod& pod, const Volume& v) {
-  std::string path = pod_directory(pod.metadata().uid()) + "/volumes/" + directory_of(v);
-  bool fresh = !path_exists(path);
-  if (v.empty_dir().medium() == "Memory") {
-    TRY(mount_tmpfs(path, unit_value(v.empty_dir().size_limit())));
-  } else {
-    TRY(make_directories(path));
-    if (fresh && chmod(path.c_str(), 0777) != 0) return os_error("chmod", path);
+Result<std::string> Volumes::empty_dir(const Pod& pod, const Volume& v, const PodFacts& facts) {
+  std::string_view medium = v.empty_dir().medium();
+  std::optional<TmpfsOptions> tmpfs;
+  if (medium == "Memory") {
+    tmpfs = TmpfsOptions{.size_bytes = memory_size(pod, v, facts)};
+  } else if (medium.starts_with("HugePages")) {
+    return Status(Reason::kInvalid,
+                  "medium " + std::string(medium) + ": this node has no huge pages for pods");
+  } else if (!medium.empty()) {
+    return Status(Reason::kInvalid, "unknown storage medium \"" + std::string(medium) + "\"");
   }
-  auto sc = pod.spec().security_context();
-  if (fresh && sc.has_fs_group()) give_to_group(path, sc.fs_group());
-  return path;
+  TRY_ASSIGN(directory, pods_.volume(std::string(pod.metadata().uid()), "kubernetes.io~empty-dir",
+                                     std::string(v.name()), ownership_of(pod), tmpfs));
+  return directory.path;
 }
 
 Task<Status> Volumes::add_object(Context ctx, ObjectCache::Key key, bool optional,
@@ -228,20 +269,11 @@ Task<Status> Volumes::add_token(Context ctx, Ref<Pod> pod,
   ProjectedFile f;
   f.data = token.token;
   f.mode = mode;
-  // Without an fsGroup, a token is for one user where all containers agree on it.
-  auto sc = pod->spec().security_context();
-  if (sc.has_fs_group()) {
-    f.mode = 0640;
-  } else if (sc.has_run_as_user()) {
-    f.mode = 0600;
-    f.uid = sc.run_as_user();
-    for (Container c : pod->spec().containers())
-      if (c.security_context().has_run_as_user() &&
-          c.security_context().run_as_user() != sc.run_as_user()) {
-        f.mode = mode;
-        f.uid = -1;
-      }
-  }
+  // A credential: for the one user of the pod, for its group (which write_payload lets read), or
+  // for whom the volume says where neither is known.
+  auto user = user_of(*pod);
+  if (user || group_of(*pod)) f.mode = 0600;
+  if (user) f.uid = *user;
   (*out)[std::string(source.path())] = std::move(f);
   co_return Status();
 }
@@ -252,6 +284,7 @@ Task<Result<Payload>> Volumes::projected(Context ctx, Ref<Pod> pod,
   Payload payload;
   int mode = source.has_default_mode() ? static_cast<int>(source.default_mode()) : kDefaultMode;
   std::string ns(pod->metadata().namespace_());
+  std::vector<Status> errors;
   for (auto s : source.sources()) {
     Status status;
     if (auto m = s.config_map()) {
@@ -264,17 +297,40 @@ Task<Result<Payload>> Volumes::projected(Context ctx, Ref<Pod> pod,
       status = add_downward(*pod, down.items(), mode, facts, &payload);
     } else if (auto t = s.service_account_token()) {
       status = co_await add_token(ctx, pod, t, mode, &payload);
+    } else {
+      std::string name(s.value().members().empty() ? "empty" : s.value().members()[0].key());
+      status =
+          Status(Reason::kInvalid, "this node projects no sources of the type \"" + name + "\"");
     }
-    if (!status.ok()) co_return status;
+    if (!status.ok()) errors.push_back(status);
   }
+  Status all = joined(errors);
+  if (!all.ok()) co_return all;
   co_return payload;
 }
 
-Task<Result<std::string>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t index,
-                                             PodFacts facts) {
-  Volume v = pod->spec().volumes()[index];
+// A claim that is bound would need a persistent volume mounted, which this node cannot: there is
+// always an error, and it says what is missing.
+Task<Status> Volumes::claim(Context ctx, Ref<Pod> pod, std::string name, bool owned) {
   std::string ns(pod->metadata().namespace_());
-  if (v.host_path()) co_return host_path(v);
+  std::string what = "error processing PVC " + ns + "/" + name;
+  auto got = co_await client_.get<PersistentVolumeClaim>(ctx, ns, name);
+  if (!got.ok()) co_return got.status().with_prefix(what + ": failed to fetch PVC from API server");
+  Ref<PersistentVolumeClaim> pvc = *got;
+  bool is_owner = false;
+  for (auto o : pvc->metadata().owner_references())
+    is_owner = is_owner || (o.controller() && o.uid() == pod->metadata().uid());
+  if (owned && !is_owner)
+    co_return Status(Reason::kInvalid, "PVC " + ns + "/" + name + " was not created for pod " + ns +
+                                           "/" + std::string(pod->metadata().name()) +
+                                           " (pod is not owner)");
+  if (pvc->status().phase() != "Bound")
+    co_return Status(Reason::kInvalid, what + ": PVC is not bound");
+  co_return Status(Reason::kInvalid, what + ": this node mounts no persistent volumes");
+}
+
+Task<Result<Payload>> Volumes::payload_of(Context ctx, Ref<Pod> pod, Volume v, PodFacts facts) {
+  std::string ns(pod->metadata().namespace_());
   Payload payload;
   Status s;
   if (auto m = v.config_map()) {
@@ -288,39 +344,74 @@ Task<Result<std::string>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t i
   } else if (auto down = v.downward_api()) {
     int mode = down.has_default_mode() ? static_cast<int>(down.default_mode()) : kDefaultMode;
     s = add_downward(*pod, down.items(), mode, facts, &payload);
-  } else if (v.projected()) {
-    auto got = co_await projected(ctx, pod, v.projected(), facts);
-    s = got.status();
-    if (got.ok()) payload = std::move(*got);
-  } else if (v.empty_dir() || v.ephemeral() || v.value().size() == 1) {
-    co_return empty_dir(*pod, v);
   } else {
-    s = Status(Reason::kInvalid, "this node has no plugin for the volume's type");
+    auto source = v.projected();
+    auto got = co_await projected(ctx, pod, source, facts);
+    co_return got;
   }
   if (!s.ok()) co_return s;
-  std::string path = pod_directory(pod->metadata().uid()) + "/volumes/" + directory_of(v);
-  if (v.secret() || v.projected()) {
-    s = mount_tmpfs(path, 0);
-    if (!s.ok()) co_return s;
-  }
-  auto wrote = write_payload(path, payload);
-  if (!wrote.ok()) co_return wrote.status();
-  auto sc = pod->spec().security_context();
-  if (*wrote && sc.has_fs_group()) give_for_reading(path, sc.fs_group());
-  co_return path;
+  co_return payload;
 }
 
-Task<Result<std::map<std::string, std::string>>> Volumes::setup(Context ctx, Ref<Pod> pod,
-                                                                PodFacts facts) {
-  std::map<std::string, std::string> out;
+Result<std::string> Volumes::write(const Pod& pod, const Volume& v, const Payload& payload) {
+  const char* plugin = v.config_map()  ? "kubernetes.io~configmap"
+                       : v.secret()    ? "kubernetes.io~secret"
+                       : v.projected() ? "kubernetes.io~projected"
+                                       : "kubernetes.io~downward-api";
+  std::optional<TmpfsOptions> tmpfs;
+  if (v.secret() || v.projected()) tmpfs.emplace();
+  std::string uid(pod.metadata().uid()), name(v.name());
+  TRY_ASSIGN(directory, pods_.volume(uid, plugin, name, ownership_of(pod), tmpfs));
+  // The runtime cannot make them in a volume that is mounted to be read only.
+  for (const std::string& inner : nested_mount_points(pod, name)) {
+    if (inner.starts_with("..")) continue;
+    auto made = make_directories_beneath(directory.fd, inner, {.mode = 0755, .gid = {}});
+    if (!made.ok()) return made.status().with_prefix("unable to create nested volume mountpoints");
+  }
+  TRY(write_payload(directory.fd, payload, group_of(pod)));
+  return directory.path;
+}
+
+Task<Result<MountedVolume>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t index,
+                                               PodFacts facts) {
+  Volume v = pod->spec().volumes()[index];
+  std::string name(v.name()), claimed;
+  Status s = supported(v);
+  if (!s.ok() && !v.csi() && !v.image()) co_return not_processed(name, s);
+  if (auto pvc = v.persistent_volume_claim()) claimed = pvc.claim_name();
+  if (v.ephemeral()) claimed = std::string(pod->metadata().name()) + "-" + name;
+  if (!claimed.empty()) {
+    s = co_await claim(ctx, pod, claimed, static_cast<bool>(v.ephemeral()));
+    co_return not_processed(name, s);
+  }
+  MountedVolume out;
+  Result<std::string> path = s;
+  if (auto host = v.host_path()) {
+    s = check_host_path(std::string(host.path()), host.type());
+    if (s.ok()) path = std::string(host.path());
+  } else if (s.ok() && (v.config_map() || v.secret() || v.downward_api() || v.projected())) {
+    out.read_only = true;
+    auto payload = co_await payload_of(ctx, pod, v, facts);
+    s = payload.status();
+    if (s.ok()) path = write(*pod, v, *payload);
+  } else if (s.ok()) {
+    path = empty_dir(*pod, v, facts);
+  }
+  if (s.ok()) s = path.status();
+  if (!s.ok()) co_return s.with_prefix("MountVolume.SetUp failed for volume \"" + name + "\" ");
+  out.path = *path;
+  co_return out;
+}
+
+Task<Result<MountedVolumes>> Volumes::setup(Context ctx, Ref<Pod> pod, PodFacts facts) {
+  MountedVolumes out;
   auto volumes = pod->spec().volumes();
   for (size_t i = 0; i < volumes.size(); ++i) {
     std::string name(volumes[i].name());
-    auto path = co_await setup_one(ctx, pod, i, facts);
-    if (!path.ok())
-      co_return Status(path.status().reason(), "MountVolume.SetUp failed for volume \"" + name +
-                                                   "\" : " + path.status().message());
-    out[name] = *path;
+    if (!is_used(*pod, name)) continue;
+    auto mounted = co_await setup_one(ctx, pod, i, facts);
+    if (!mounted.ok()) co_return mounted.status();
+    out[name] = *mounted;
   }
   co_return out;
 }
@@ -334,22 +425,14 @@ WallTime Volumes::next_refresh(const std::string& uid) const {
   return next;
 }
 
-Status Volumes::remove(const std::string& uid) {
+Result<std::string> Volumes::bind_sub_path(const SubPath& s) const {
+  return node::bind_sub_path(pods_, s);
+}
+
+Task<Status> Volumes::remove(Context ctx, std::string uid) {
   tokens_.erase(uid);
-  std::string volumes = pod_directory(uid) + "/volumes";
-  auto plugins = list_directory(volumes);
-  if (plugins.ok()) {
-    for (const std::string& plugin : *plugins) {
-      auto names = list_directory(volumes + "/" + plugin);
-      if (!names.ok()) continue;
-      for (const std::string& n : *names) {
-        std::string path = volumes + "/" + plugin + "/" + n;
-        if (is_mount_point(path) && umount2(path.c_str(), MNT_DETACH) != 0)
-          log::warn("Cannot unmount a volume", {{"path", path}, {"error", strerror(errno)}});
-      }
-    }
-  }
-  return remove_tree(pod_directory(uid));
+  auto work = [pods = pods_, uid] { return pods.remove(uid); };
+  co_return co_await run_blocking(&ctx.loop(), std::move(work));
 }
 
 }  // namespace keles::node

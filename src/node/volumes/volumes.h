@@ -7,37 +7,51 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "api/core_v1.h"
 #include "client/client.h"
 #include "node/pods/env.h"
 #include "node/volumes/atomic_writer.h"
 #include "node/volumes/object_cache.h"
+#include "node/volumes/pod_directories.h"
+#include "node/volumes/sub_path.h"
 
 namespace keles::node {
+
+struct MountedVolume {
+  std::string path;        // on the host
+  bool read_only = false;  // for containers, whatever their mounts say: the agent writes it
+};
+using MountedVolumes = std::map<std::string, MountedVolume>;  // by volume name
 
 class Volumes {
  public:
   Volumes(std::string root, Client& client, ObjectCache& objects)
-      : root_(std::move(root)), client_(client), objects_(objects) {}
+      : pods_(std::move(root)), client_(client), objects_(objects) {}
 
-  // Volume name -> path on the host. The error's message is upstream's FailedMount:
-  // `MountVolume.SetUp failed for volume "x" : configmap "y" not found`.
-  Task<Result<std::map<std::string, std::string>>> setup(Context ctx, Ref<api::core_v1::Pod> pod,
-                                                         PodFacts facts);
+  // The volumes that the pod's containers mount. The error's message is upstream's FailedMount:
+  // `MountVolume.SetUp failed for volume "x" : configmap "y" not found`. A type that this node does
+  // not have is an error, always.
+  Task<Result<MountedVolumes>> setup(Context ctx, Ref<api::core_v1::Pod> pod, PodFacts facts);
+  // See sub_path.h. Blocking.
+  Result<std::string> bind_sub_path(const SubPath& s) const;
   // When a token of the pod wants to be renewed; WallTime{} for never.
   WallTime next_refresh(const std::string& uid) const;
   // Unmounts and removes everything of the pod below the root, its directory included.
-  Status remove(const std::string& uid);
-  std::string pod_directory(std::string_view uid) const;
+  Task<Status> remove(Context ctx, std::string uid);
+  std::string pod_directory(std::string_view uid) const { return pods_.path(uid); }
 
  private:
   struct Token {
     std::string token;
     WallTime refresh_at, expires_at;
   };
-  Task<Result<std::string>> setup_one(Context ctx, Ref<api::core_v1::Pod> pod, size_t index,
-                                      PodFacts facts);
+  Task<Result<MountedVolume>> setup_one(Context ctx, Ref<api::core_v1::Pod> pod, size_t index,
+                                        PodFacts facts);
+  Task<Result<Payload>> payload_of(Context ctx, Ref<api::core_v1::Pod> pod, api::core_v1::Volume v,
+                                   PodFacts facts);
+  Task<Status> claim(Context ctx, Ref<api::core_v1::Pod> pod, std::string name, bool owned);
   Task<Status> add_object(Context ctx, ObjectCache::Key key, bool optional,
                           List<api::core_v1::KeyToPath> items, int mode, Payload* out);
   Task<Status> add_token(Context ctx, Ref<api::core_v1::Pod> pod,
@@ -45,12 +59,19 @@ class Volumes {
                          Payload* out);
   Task<Result<Payload>> projected(Context ctx, Ref<api::core_v1::Pod> pod,
                                   api::core_v1::ProjectedVolumeSource source, PodFacts facts);
-  Result<std::string> empty_dir(const api::core_v1::Pod& pod, const api::core_v1::Volume& v);
+  Result<std::string> empty_dir(const api::core_v1::Pod& pod, const api::core_v1::Volume& v,
+                                const PodFacts& facts);
+  Result<std::string> write(const api::core_v1::Pod& pod, const api::core_v1::Volume& v,
+                            const Payload& payload);
 
-  std::string root_;
+  PodDirectories pods_;
   Client& client_;
   ObjectCache& objects_;
   std::map<std::string, std::map<std::string, Token>> tokens_;  // pod uid -> audience/expiry
 };
+
+// Where containers mount something inside this volume, below the volume's own root: directories
+// that must be there before it is mounted.
+std::vector<std::string> nested_mount_points(const api::core_v1::Pod& pod, std::string_view volume);
 
 }  // namespace keles::node
