@@ -79,6 +79,12 @@ TEST(Pki, SignsTokens) {
   EXPECT_FALSE(jwt_verify({}, "eyJhbGciOiJub25lIn0.e30.").ok());
 }
 
+// Of this run alone: other runs of this test may be going on.
+std::string own_directory() {
+  char name[] = "/tmp/keles-net-test-XXXXXX";
+  return mkdtemp(name) ? name : "";
+}
+
 // Runs a test coroutine on a real loop.
 void on_loop(Task<void> (*test)(Context ctx)) {
   auto loop = make_real_loop();
@@ -110,7 +116,8 @@ Task<void> echo_once(Context ctx, StreamListener* l) {
 Task<void> tcp_and_relay(Context ctx) {
   Loop& loop = ctx.loop();
   auto back = StreamListener::listen(loop, "127.0.0.1", 0);
-  auto front = StreamListener::listen(loop, "unix:/tmp/keles-net-test.sock", 0);
+  std::string dir = own_directory(), socket = "unix:" + dir + "/s";
+  auto front = StreamListener::listen(loop, socket, 0);
   EXPECT_TRUE(back.ok() && front.ok());
   if (!back.ok() || !front.ok()) co_return;
   TaskGroup group(loop);
@@ -122,7 +129,7 @@ Task<void> tcp_and_relay(Context ctx) {
     if (in.ok() && out.ok()) (void)co_await relay(ctx, in->get(), out->get());
   };
   group.spawn(proxy(ctx, front->get(), (*back)->port()));
-  auto c = co_await dial(ctx, "unix:/tmp/keles-net-test.sock", 0);
+  auto c = co_await dial(ctx, socket, 0);
   EXPECT_TRUE(c.ok()) << c.status().to_string();
   Status s = co_await (*c)->write(ctx, std::string(3'000'000, 'r'));
   EXPECT_TRUE(s.ok());
@@ -136,6 +143,7 @@ Task<void> tcp_and_relay(Context ctx) {
   EXPECT_THAT(refused.status().message(), testing::HasSubstr("connect: connection refused"));
   auto named = co_await dial(ctx, "localhost", port);
   EXPECT_FALSE(named.ok());
+  (void)remove_tree(dir);
 }
 TEST(Stream, TcpUnixAndRelay) { on_loop(tcp_and_relay); }
 
@@ -204,12 +212,12 @@ TEST(Grpc, MapsCodes) {
 
 // Against a containerd of our own, where there is one.
 Task<void> containerd(Context ctx) {
-  std::string dir = "/tmp/keles-net-test-containerd";
-  (void)make_directories(dir);
+  std::string dir = own_directory();
   std::string socket = dir + "/c.sock";
   (void)write_file(dir + "/config.toml",
                    "version = 2\nroot = \"" + dir + "/root\"\nstate = \"" + dir +
-                       "/state\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n"
+                       "/state\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\", "
+                       "\"io.containerd.internal.v1.opt\"]\n"
                        "[grpc]\naddress = \"" +
                        socket + "\"\n");
   ProcessOptions o;

@@ -10,7 +10,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "base/file.h"
+#include "base/beneath.h"
 
 namespace keles::node {
 namespace {
@@ -18,29 +18,49 @@ namespace {
 constexpr size_t kChunk = 256 * 1024;
 constexpr size_t kMaxLine = 1024 * 1024;
 
+// Splits <logs>/<pod>/<container>/<n>.log after `names` names from its end.
+std::pair<std::string, std::string> split(const std::string& path, int names) {
+  size_t at = path.size();
+  for (; names > 0 && at != std::string::npos && at > 0; --names) at = path.rfind('/', at - 1);
+  if (at == std::string::npos) return {".", path};
+  return {at == 0 ? "/" : path.substr(0, at), path.substr(at + 1)};
+}
+
+// The directory of a container's logs.
+Result<Fd> open_above(const std::string& path) {
+  auto [logs, rest] = split(path, 3);
+  TRY_ASSIGN(dir, open_directory(logs));
+  size_t slash = rest.rfind('/');
+  return open_directory_beneath(dir, slash == std::string::npos ? "." : rest.substr(0, slash));
+}
+
 class File {
  public:
-  explicit File(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~File() {
-    if (fd_ >= 0) close(fd_);
+  explicit File(const std::string& path) {
+    auto dir = open_above(path);
+    if (!dir.ok()) {
+      errno = dir.status().is(Reason::kNotFound) ? ENOENT : ELOOP;
+      return;
+    }
+    auto fd = open_beneath(*dir, path.substr(path.rfind('/') + 1), O_RDONLY | O_NOCTTY);
+    struct stat st {};
+    if (!fd.ok() || fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) {
+      errno = fd.status().is(Reason::kNotFound) ? ENOENT : ELOOP;
+      return;
+    }
+    fd_ = std::move(*fd);
+    inode_ = st.st_ino;
   }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  bool is_open() const { return fd_ >= 0; }
-  int fd() const { return fd_; }
-  ino_t inode() const {
-    struct stat st;
-    return fstat(fd_, &st) == 0 ? st.st_ino : 0;
-  }
+  bool is_open() const { return fd_.open(); }
+  int fd() const { return fd_.get(); }
+  ino_t inode() const { return inode_; }
 
  private:
-  int fd_;
+  Fd fd_;
+  ino_t inode_ = 0;
 };
 
-ino_t inode_of(const std::string& path) {
-  struct stat st;
-  return stat(path.c_str(), &st) == 0 ? st.st_ino : 0;
-}
+ino_t inode_of(const std::string& path) { return File(path).inode(); }
 
 Status file_error(const std::string& path) {
   if (errno == ENOENT) return Status(Reason::kNotFound, "log file " + path + " does not exist");
@@ -182,19 +202,35 @@ Task<Status> read_log(Context ctx, std::string path, LogOptions options,
 
 Result<bool> rotate_log(const std::string& path, int64_t max_bytes, int keep,
                         const std::string& time) {
-  struct stat st;
-  if (stat(path.c_str(), &st) != 0 || st.st_size <= max_bytes) return false;
-  size_t slash = path.rfind('/');
-  std::string dir = path.substr(0, slash), base = path.substr(slash + 1);
-  TRY_ASSIGN(names, list_directory(dir));
+  auto dir = open_above(path);
+  if (dir.status().is(Reason::kNotFound)) return false;
+  TRY(dir.status());
+  std::string base = path.substr(path.rfind('/') + 1);
+  struct stat st {};
+  if (fstatat(dir->get(), base.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return false;
+  if (!S_ISREG(st.st_mode) || st.st_size <= max_bytes) return false;
+  TRY_ASSIGN(names, list_directory(*dir));
   std::vector<std::string> old;  // sorted: the time in the name grows
   for (const std::string& n : names)
     if (n.starts_with(base + ".")) old.push_back(n);
   // The live file and the one made now count.
   for (size_t i = 0; i + static_cast<size_t>(std::max(keep - 2, 0)) < old.size(); ++i)
-    unlink((dir + "/" + old[i]).c_str());
-  if (rename(path.c_str(), (path + "." + time).c_str()) != 0) return file_error(path);
+    TRY(remove_file_beneath(*dir, old[i]));
+  std::string aside = base + "." + time;
+  if (renameat(dir->get(), base.c_str(), dir->get(), aside.c_str()) != 0) return file_error(path);
   return true;
+}
+
+Status remove_log(const std::string& path) {
+  auto dir = open_above(path);
+  if (dir.status().is(Reason::kNotFound)) return {};
+  TRY(dir.status());
+  return remove_file_beneath(*dir, path.substr(path.rfind('/') + 1));
+}
+
+Status make_log_directory(const std::string& logs, const std::string& below) {
+  TRY_ASSIGN(dir, open_directory(logs));
+  return as_status(make_directories_beneath(dir, below));
 }
 
 }  // namespace keles::node

@@ -1,6 +1,10 @@
 // Container logs in the CRI format: `<RFC 3339 nanoseconds> <stdout|stderr> <P|F> <text>`, one
 // entry a line; P is a part of a line, F its end
 // (https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md).
+//
+// A log is <logs>/<pod>/<container>/<n>.log. Containers can be given <logs> to write in (whoever
+// ships logs is): its last three names are reached by descriptor and are never links, and only a
+// regular file is read, so that `kubectl logs` shows logs and nothing else of the node.
 #pragma once
 
 #include <cstdint>
@@ -61,5 +65,9 @@ Task<Status> read_log(Context ctx, std::string path, LogOptions options,
 // True when it did: the runtime must then reopen the log.
 Result<bool> rotate_log(const std::string& path, int64_t max_bytes, int keep,
                         const std::string& time);
+// Absent is fine.
+Status remove_log(const std::string& path);
+// <logs>/<below>, "<pod>/<container>".
+Status make_log_directory(const std::string& logs, const std::string& below);
 
 }  // namespace keles::node

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 
@@ -69,6 +71,34 @@ TEST(CriLog, TailAndRotation) {
   }
   EXPECT_EQ(*list_directory(dir), (std::vector<std::string>{"0.log.t2", "0.log.t3"}));
   ASSERT_TRUE(remove_tree(dir).ok());
+}
+
+// Who ships logs can write beside them: nothing else of the node is read, moved or removed for it.
+TEST(CriLog, LinksAreNotLogs) {
+  char dir[] = "/tmp/keles-log-XXXXXX";
+  ASSERT_NE(mkdtemp(dir), nullptr);
+  std::string d = dir, logs = d + "/logs";
+  ASSERT_TRUE(make_directories(d + "/outside/c").ok());
+  for (const char* n : {"0.log", "0.log.1", "0.log.2"})
+    ASSERT_TRUE(write_file(d + "/outside/c/" + n, "secret\n").ok());
+  ASSERT_TRUE(make_directories(logs).ok());
+  ASSERT_TRUE(make_log_directory(logs, "pod/c").ok());
+  ASSERT_EQ(symlink((d + "/outside/c/0.log").c_str(), (logs + "/pod/c/0.log").c_str()), 0);
+  ASSERT_EQ(symlink((d + "/outside/c").c_str(), (logs + "/pod/link").c_str()), 0);
+  ASSERT_EQ(symlink((d + "/outside").c_str(), (logs + "/pod2").c_str()), 0);
+  ASSERT_EQ(mkfifo((logs + "/pod/c/1.log").c_str(), 0666), 0);
+  for (const char* path : {"/pod/c/0.log", "/pod/link/0.log", "/pod2/c/0.log", "/pod/c/1.log"}) {
+    EXPECT_FALSE(tail_offset(logs + path, 1).ok()) << path;
+    EXPECT_FALSE(rotate_log(logs + path, 1, 1, "t").value_or(false)) << path;
+  }
+  EXPECT_FALSE(remove_log(logs + "/pod/link/0.log").ok());
+  EXPECT_FALSE(make_log_directory(logs, "pod2/new").ok());
+  EXPECT_TRUE(remove_log(logs + "/pod/c/0.log").ok());  // the link itself
+  EXPECT_TRUE(remove_log(logs + "/none/c/0.log").ok());
+  EXPECT_EQ(*list_directory(d + "/outside"), std::vector<std::string>{"c"});
+  EXPECT_EQ(list_directory(d + "/outside/c")->size(), 3u);
+  EXPECT_TRUE(tail_offset(d + "/outside/c/0.log", 1).ok());
+  ASSERT_TRUE(remove_tree(d).ok());
 }
 
 }  // namespace

@@ -119,7 +119,9 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   in.attempt = start.attempt;
   in.image = std::move(image);
   in.node_memory_bytes = s_.memory_bytes;
-  if (!volumes_) {
+  bool mounted = volumes_.has_value();
+  for (auto m : c.volume_mounts()) mounted = mounted && volumes_->contains(std::string(m.name()));
+  if (!mounted) {
     Status s = co_await prepare(ctx);
     if (!s.ok()) co_return s;
   }
@@ -150,7 +152,8 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   }
   auto config = make_container_config(in);
   if (!config.ok()) co_return fail("CreateContainerConfigError", config.status());
-  Status logs = make_directories(pod_log_directory(s_.logs_directory, *pod) + "/" + start.name);
+  std::string log_directory = pod_log_directory("", *pod).substr(1) + "/" + start.name;
+  Status logs = make_log_directory(s_.logs_directory, log_directory);
   if (!logs.ok()) co_return fail("CreateContainerError", logs);
   cri::SandboxConfig sandbox_config =
       make_sandbox_config(*pod, sandbox_attempt, s_.logs_directory,
@@ -189,7 +192,7 @@ Task<void> PodWorker::trim_dead(Context ctx, std::string name) {
     std::string log = known_[id].log_path;
     Status s = co_await s_.runtime->remove_container(ctx, id);
     if (!s.ok()) continue;
-    if (!log.empty()) unlink(log.c_str());
+    if (!log.empty()) (void)remove_log(log).ok();
     known_.erase(id);
     messages_.erase(id);
   }

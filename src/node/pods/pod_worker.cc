@@ -330,7 +330,7 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
   prepare_pause_ = {};
   cri::SandboxConfig config = make_sandbox_config(
       *pod_, attempt, s_.logs_directory, s_.cgroups->parent_for_runtime(qos, uid_), s_.dns());
-  s = make_directories(config.log_directory);
+  s = make_log_directory(s_.logs_directory, pod_log_directory("", *pod_).substr(1));
   if (!s.ok()) co_return s;
   auto id = co_await s_.runtime->run_sandbox(ctx, std::move(config), "");
   if (!id.ok()) {

@@ -42,9 +42,11 @@ std::vector<Container> containers_of(const Pod& pod) {
 // The user that all containers run as, where they agree.
 std::optional<int64_t> user_of(const Pod& pod) {
   auto whole = pod.spec().security_context();
+  std::vector<api::core_v1::SecurityContext> contexts;
+  for (const Container& c : containers_of(pod)) contexts.push_back(c.security_context());
+  for (auto c : pod.spec().ephemeral_containers()) contexts.push_back(c.security_context());
   std::optional<int64_t> user;
-  for (const Container& c : containers_of(pod)) {
-    auto own = c.security_context();
+  for (const auto& own : contexts) {
     if (!own.has_run_as_user() && !whole.has_run_as_user()) return std::nullopt;
     int64_t its = own.has_run_as_user() ? own.run_as_user() : whole.run_as_user();
     if (user && *user != its) return std::nullopt;
