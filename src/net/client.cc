@@ -17,6 +17,33 @@ constexpr size_t kMaxHeadBytes = 1 << 20;
 constexpr size_t kMaxIdle = 32;         // HTTP/1.1 connections kept for later
 constexpr size_t kMaxConnections = 64;  // HTTP/2
 
+bool is_target(std::string_view s, bool path) {
+  return std::all_of(s.begin(), s.end(), [path](char c) {
+    auto u = static_cast<unsigned char>(c);
+    return u > 0x20 && u < 0x7f && c != '#' && !(path && c == '?');
+  });
+}
+
+// Nothing in a request may end its line, its head or itself.
+Status check(const Request& r) {
+  if (!http1::valid_field(r.method, "")) {
+    return Status::bad_request("net/http: invalid method");
+  }
+  const bool rooted = r.path.empty() || r.path.front() == '/' || r.path == "*";
+  if (!rooted || !is_target(r.path, true) || !is_target(r.query, false)) {
+    return Status::bad_request("net/http: invalid request target");
+  }
+  for (const auto& [name, value] : r.headers) {
+    if (!http1::valid_field(name, "")) {
+      return Status::bad_request("net/http: invalid header field name");
+    }
+    if (!http1::valid_field(name, value)) {
+      return Status::bad_request("net/http: invalid header field value for \"" + name + "\"");
+    }
+  }
+  return Status();
+}
+
 std::string request_head(const Request& r, const Endpoint& e) {
   std::string out;
   out.reserve(512);
@@ -31,9 +58,7 @@ std::string request_head(const Request& r, const Endpoint& e) {
                             ? "localhost"
                             : (v6 ? "[" + e.host + "]" : e.host) + ":" + std::to_string(e.port));
   }
-  for (const auto& [name, value] : r.headers) {
-    if (http1::valid_field(name, value)) http1::append_field(&out, name, value);
-  }
+  for (const auto& [name, value] : r.headers) http1::append_field(&out, name, value);
   if (!r.headers.get("content-length") &&
       (!r.body.empty() || r.method == "POST" || r.method == "PUT" || r.method == "PATCH")) {
     http1::append_field(&out, "Content-Length", std::to_string(r.body.size()));
@@ -250,6 +275,7 @@ class ClientImpl final : public HttpClient {
   ~ClientImpl() override { close(); }
 
   Task<Result<std::unique_ptr<ResponseStream>>> open(Context ctx, Request request) override {
+    if (Status bad = check(request); !bad.ok()) co_return bad;
     std::shared_ptr<Pool> pool = pool_;
     auto r = std::make_unique<Request>(std::move(request));
     if (!r->headers.get("host")) r->headers.add("Host", host_of(pool->endpoint));
@@ -303,6 +329,7 @@ class ClientImpl final : public HttpClient {
   }
 
   Task<Result<Upgraded>> upgrade(Context ctx, Request request) override {
+    if (Status bad = check(request); !bad.ok()) co_return bad;
     std::shared_ptr<Pool> pool = pool_;
     auto r = std::make_unique<Request>(std::move(request));
     auto up = co_await pool->connect(ctx, false);
@@ -400,6 +427,22 @@ class ClientImpl final : public HttpClient {
 };
 
 }  // namespace
+
+std::string encode_target(std::string_view target) {
+  static constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string out;
+  for (char c : target) {
+    auto u = static_cast<unsigned char>(c);
+    if (u > 0x20 && u < 0x7f && c != '#') {
+      out.push_back(c);
+    } else {
+      out.push_back('%');
+      out.push_back(kHex[u >> 4]);
+      out.push_back(kHex[u & 15]);
+    }
+  }
+  return out;
+}
 
 std::unique_ptr<HttpClient> HttpClient::create(Loop& loop, Endpoint endpoint) {
   return std::make_unique<ClientImpl>(loop, std::move(endpoint));

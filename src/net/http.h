@@ -156,6 +156,9 @@ struct ClientTls {
   bool insecure = false;
   std::optional<TlsIdentity> identity;
   std::string server_name;  // "" = the host of the endpoint
+  // When set, the peer's certificate must name this subject (its common name) besides: which of
+  // the cluster's servers it is, not only that it is one of them.
+  std::string common_name;
 };
 
 struct Endpoint {
@@ -187,7 +190,14 @@ struct Upgraded {
   std::unique_ptr<ByteStream> stream;
 };
 
+// Puts what may not stand in a request's target (blanks, control characters, bytes beyond ASCII)
+// into percent-encoding and leaves the rest as it is: for paths that come from users' objects.
+std::string encode_target(std::string_view target);
+
 // A pool of connections to one endpoint, on one loop; HTTP/2 when the peer agrees, else HTTP/1.1.
+//
+// A request whose method, target or fields could be read as more than one request, or as another
+// one (CR, LF, NUL, blanks, a '?' inside the path), is never sent: kBadRequest.
 class HttpClient {
  public:
   static std::unique_ptr<HttpClient> create(Loop& loop, Endpoint endpoint);

@@ -158,6 +158,7 @@ struct Net : testing::Test {
   static Task<void> certificates(Net* net, Context ctx);
   static Task<void> websockets(Net* net, Context ctx);
   static Task<void> upgrades(Net* net, Context ctx);
+  static Task<void> one_request(Net* net, Context ctx);
   static Task<void> too_large(Net* net, Context ctx);
   static Task<void> curl(Net* net, Context ctx);
   static Task<void> raw(Net* net, Context ctx);
@@ -318,6 +319,54 @@ Task<void> Net::upgrades(Net* net, Context ctx) {
 }
 TEST_F(Net, UpgradesPlain) { run(false, upgrades); }
 TEST_F(Net, UpgradesTls) { run(true, upgrades); }
+
+// What a user wrote into a path, a query, a method or a field never becomes a second request, or
+// another one: such a request is not sent at all.
+Task<void> Net::one_request(Net* net, Context ctx) {
+  auto c = net->client();
+  auto head = [](std::string name, std::string value) {
+    Request r("GET", "/");
+    r.headers.add(std::move(name), std::move(value));
+    return r;
+  };
+  std::vector<Request> attacks{Request("GET", "/a\r\nHost: evil\r\n\r\nPOST /b"),
+                               Request("GET", "/a b"),
+                               Request("GET", "/a?x=1"),
+                               Request("GET", "/a#f"),
+                               Request("GET", "a"),
+                               Request("GET", std::string("/a\0b", 4)),
+                               Request("GET", "/a\x7f"),
+                               Request("GET", "/\xc3\xa9"),
+                               Request("GET", "/", "q=a b"),
+                               Request("GET", "/", "q\r\nX: y"),
+                               Request("GET", "/", "q#f"),
+                               Request("GET /x HTTP/1.1\r\n\r\nGET", "/"),
+                               Request("", "/"),
+                               head("X", "a\r\nY: b"),
+                               head("X", "a\nb"),
+                               head("X", std::string("a\0b", 3)),
+                               head("X: y\r\nZ", "a"),
+                               head("X Y", "a"),
+                               head("", "a")};
+  for (Request& r : attacks) {
+    std::string shown = r.method + " " + r.path + "?" + r.query;
+    Request again = r;
+    auto sent = co_await c->send(ctx, std::move(r));
+    EXPECT_TRUE(sent.status().is(Reason::kBadRequest)) << shown << sent.status().to_string();
+    auto up = co_await c->upgrade(ctx, std::move(again));
+    EXPECT_TRUE(up.status().is(Reason::kBadRequest)) << shown << up.status().to_string();
+  }
+  Request fine("GET", encode_target("/a b\r\n\xc3\xa9#%41?q= "));
+  fine.query = fine.path.substr(fine.path.find('?') + 1);
+  fine.path.resize(fine.path.find('?'));
+  auto r = co_await c->send(ctx, std::move(fine));
+  EXPECT_TRUE(r.ok()) << r.status().to_string();
+  if (r.ok()) {
+    EXPECT_EQ(r->body, "/a%20b%0D%0A%C3%A9%23%41?q=%20|");
+  }
+}
+TEST_F(Net, RequestsAreOneRequestTls) { run(true, one_request); }
+TEST_F(Net, RequestsAreOneRequestPlain) { run(false, one_request); }
 
 Task<void> Net::too_large(Net* net, Context ctx) {
   auto c = net->client();

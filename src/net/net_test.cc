@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/sync.h"
+#include "net/address.h"
 #include "net/grpc.h"
 #include "net/pki.h"
 #include "net/spdy.h"
@@ -13,6 +14,56 @@
 
 namespace keles::net {
 namespace {
+
+TEST(Addresses, EverySpellingBecomesAValueOrNothing) {
+  struct Case {
+    const char *text, *canonical;
+    bool dialled;
+  };
+  const Case kCases[] = {
+      {"10.0.0.1", "10.0.0.1", true},
+      {"192.168.1.1", "192.168.1.1", true},
+      {"172.18.0.2", "172.18.0.2", true},
+      {"8.8.8.8", "8.8.8.8", true},
+      {"fd00::1", "fd00::1", true},
+      {"2001:DB8:0::1", "2001:db8::1", true},
+      {"::ffff:10.0.0.1", "10.0.0.1", true},
+      {"127.0.0.1", "127.0.0.1", false},
+      {"127.255.0.1", "127.255.0.1", false},
+      {"::ffff:127.0.0.1", "127.0.0.1", false},
+      {"::ffff:7f00:1", "127.0.0.1", false},
+      {"::ffff:a9fe:a9fe", "169.254.169.254", false},
+      {"::1", "::1", false},
+      {"::", "::", false},
+      {"::127.0.0.1", "::127.0.0.1", false},
+      {"0.0.0.0", "0.0.0.0", false},
+      {"0.0.0.1", "0.0.0.1", false},
+      {"169.254.169.254", "169.254.169.254", false},
+      {"fe80::1", "fe80::1", false},
+      {"febf::1", "febf::1", false},
+      {"224.0.0.1", "224.0.0.1", false},
+      {"239.1.1.1", "239.1.1.1", false},
+      {"ff02::1", "ff02::1", false},
+      {"255.255.255.255", "255.255.255.255", false},
+  };
+  for (const Case& c : kCases) {
+    auto ip = IpAddress::parse(c.text);
+    ASSERT_TRUE(ip.has_value()) << c.text;
+    EXPECT_EQ(ip->text(), c.canonical) << c.text;
+    EXPECT_EQ(may_relay_to(*ip), c.dialled) << c.text;
+  }
+  for (std::string text : {"127.1", "0x7f.1", "2130706433", "0177.0.0.1", "010.0.0.1", "1.2.3.4.5",
+                           "1.2.3", "localhost", "", " 10.0.0.1", "10.0.0.1 ", "fe80::1%eth0",
+                           "[::1]", "10.0.0.1:80", "unix:/x"}) {
+    EXPECT_FALSE(IpAddress::parse(text)) << text;
+  }
+  EXPECT_FALSE(IpAddress::parse(std::string("10.0.0.1\0x", 10)));
+  for (const char* port : {"0", "65536", "99999", "-1", "+80", " 80", "80 ", "0x50", "", "http"}) {
+    EXPECT_FALSE(parse_port(port)) << port;
+  }
+  EXPECT_EQ(parse_port("65535"), 65535);
+  EXPECT_EQ(parse_port("1"), 1);
+}
 
 TEST(Pki, EncodesAndDigests) {
   EXPECT_EQ(base64("a"), "YQ==");

@@ -23,6 +23,7 @@ class TlsContext {
   TlsContext& operator=(const TlsContext&) = delete;
   SSL_CTX* ctx;
   bool insecure = false;
+  std::string common_name;  // that the server must have; "" = any
 };
 
 namespace {
@@ -293,6 +294,7 @@ Result<std::shared_ptr<TlsContext>> client_tls(const ClientTls& options, bool ht
   auto tls = std::make_shared<TlsContext>(SSL_CTX_new(TLS_client_method()));
   common_options(tls->ctx);
   tls->insecure = options.insecure;
+  tls->common_name = options.common_name;
   if (options.identity) TRY(use_identity(tls->ctx, *options.identity));
   if (options.insecure) {
     SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_NONE, nullptr);
@@ -346,6 +348,14 @@ Task<Result<TlsConnection>> tls_handshake(std::shared_ptr<Fd> fd, std::shared_pt
     if (!s.ok()) co_return s.with_prefix("tls handshake");
   }
   SSL_set_ex_data(t->ssl(), verify_slot(), nullptr);
+  if (!server && !tls->common_name.empty()) {
+    auto peer = peer_of(t->ssl());
+    if (!peer || peer->common_name != tls->common_name) {
+      co_return Status::unavailable(
+          "tls: failed to verify certificate: x509: the certificate is \"" +
+          (peer ? peer->common_name : std::string()) + "\", not \"" + tls->common_name + "\"");
+    }
+  }
   TlsConnection out;
   const unsigned char* protocol = nullptr;
   unsigned length = 0;

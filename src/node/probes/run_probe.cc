@@ -77,7 +77,7 @@ Task<ProbeOutcome> probe_http(Context ctx, Probe p, std::string host, int port) 
   }
   net::Request request;
   request.method = "GET";
-  std::string path(get.path().empty() ? "/" : get.path());
+  std::string path = net::encode_target(get.path().empty() ? "/" : get.path());
   if (!path.starts_with('/')) path = "/" + path;
   size_t mark = path.find('?');
   request.path = path.substr(0, mark);
