@@ -484,6 +484,11 @@ Task<Result<ObjectPtr>> FakeClient::create(Context ctx, const KindDesc* kind, st
   if (!options.subresource.empty()) {
     co_return answer(do_subresource_create(*kind, ns, name, body, options.subresource), lose);
   }
+  if (answer_) {
+    if (auto said = answer_(*kind, body.root)) {
+      co_return answer(Object::from_document(*kind, std::move(*said)), lose);
+    }
+  }
   size_t index = calls_.size() - 1;
   std::string made;
   auto r = do_create(*kind, ns, std::move(body), &made);

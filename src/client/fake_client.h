@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,11 @@ class FakeClient final : public Client {
   std::vector<std::string> writes() const;
   int64_t revision() const { return revision_; }
 
+  // Creations for which `answer` has something to say are answered with it and not stored: the
+  // reviews (TokenReview, SubjectAccessReview).
+  using Answer = std::function<std::optional<Document>(const KindDesc&, const Value& body)>;
+  void answer_creates(Answer answer) { answer_ = std::move(answer); }
+
   // --- faults ---
 
   // The next `times` calls of this verb and resource fail and do nothing. "*" matches any.
@@ -136,6 +142,7 @@ class FakeClient final : public Client {
   std::vector<WatchImpl*> watches_;
   std::vector<FakeCall> calls_;
   std::vector<Fault> faults_;
+  Answer answer_;
 };
 
 }  // namespace keles

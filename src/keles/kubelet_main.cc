@@ -14,6 +14,7 @@
 #include "client/kubeconfig.h"
 #include "keles/commands.h"
 #include "keles/runtime.h"
+#include "net/address.h"
 #include "net/pki.h"
 #include "node/network/node_network.h"
 #include "node/node_agent.h"
@@ -25,7 +26,8 @@ namespace {
 struct KubeletFlags {
   std::string kubeconfig, node_ip, name, cluster_cidr, client_ca_file, runtime_endpoint,
       pod_network = "bridge";
-  std::string cert_file, key_file;
+  std::string cert_file, key_file, authorization_mode = "Webhook";
+  int64_t port = 10250, read_only_port = 0;
   std::vector<std::string> labels, taints;
   bool proxy = true;
   int64_t verbosity = 0;
@@ -55,14 +57,63 @@ void add_flags(Flags& f, KubeletFlags& k) {
   f.add("client-ca-file", &k.client_ca_file,
         "If set, any request presenting a client certificate signed by one of these authorities is "
         "authenticated.");
-  f.add("tls-cert-file", &k.cert_file,
-        "File containing the serving certificate; made and self-signed when empty.");
+  f.add(
+      "tls-cert-file", &k.cert_file,
+      "File containing the serving certificate; self-signed when empty, which the API server of a "
+      "cluster refuses: see `keles node-identity`.");
   f.add("tls-private-key-file", &k.key_file, "File containing its private key.");
+  f.add("anonymous-auth", &k.node.auth.anonymous,
+        "Enables anonymous requests to the Kubelet server.");
+  f.add("authentication-token-webhook", &k.node.auth.token_webhook,
+        "Use the TokenReview API to determine authentication for bearer tokens.");
+  f.add("authentication-token-webhook-cache-ttl", &k.node.auth.token_ttl,
+        "The duration to cache responses from the webhook token authenticator.");
+  f.add("authorization-mode", &k.authorization_mode,
+        "Authorization mode for Kubelet server: AlwaysAllow or Webhook (SubjectAccessReview).");
+  f.add("authorization-webhook-cache-authorized-ttl", &k.node.auth.allowed_ttl,
+        "The duration to cache 'authorized' responses from the webhook authorizer.");
+  f.add("authorization-webhook-cache-unauthorized-ttl", &k.node.auth.refused_ttl,
+        "The duration to cache 'unauthorized' responses from the webhook authorizer.");
+  f.add("address", &k.node.listen_address, "The IP address for the Kubelet to serve on.");
+  f.add("port", &k.port, "The port for the Kubelet to serve on.");
+  f.add("read-only-port", &k.read_only_port,
+        "The read-only port for the Kubelet to serve on with no authentication/authorization (set "
+        "to 0 to disable).");
   f.add("cluster-cidr", &k.cluster_cidr, "The address range of pods in the cluster.");
   f.add("proxy", &k.proxy, "Run the service proxy.");
   f.add("pod-network", &k.pod_network,
         "bridge: configure CNI and routes between nodes; none: leave that to somebody else.");
   f.add("v", &k.verbosity, "number for the log level verbosity", 'v');
+}
+
+// What the kubelet serves with, and whom it believes.
+Status read_certificates(KubeletFlags& k) {
+  if (!k.client_ca_file.empty()) {
+    TRY_ASSIGN(ca, read_file(k.client_ca_file));
+    k.node.client_ca_pem = ca;
+  }
+  if (!k.cert_file.empty()) {
+    TRY_ASSIGN(certificate, read_file(k.cert_file));
+    TRY_ASSIGN(key, read_file(k.key_file));
+    k.node.tls = net::TlsIdentity{certificate, key};
+  } else {
+    // Upstream's default. The API server of a keles cluster refuses it: logs, exec and the like
+    // need a certificate of the cluster's CA.
+    log::warn("The serving certificate is self-signed: give --tls-cert-file one of the cluster's",
+              {{"node", k.name}});
+    net::CertificateSpec spec;
+    spec.common_name = k.name + "-ca";
+    spec.not_before = {::time(nullptr) * 1'000'000'000LL - 3'600'000'000'000LL};
+    spec.not_after = spec.not_before + 24h * 365 * 10;
+    TRY_ASSIGN(ca, net::make_ca(spec));
+    spec.common_name = k.name;
+    spec.dns_names = {k.name};
+    spec.ip_addresses = {k.node_ip, "127.0.0.1"};
+    spec.server = true;
+    TRY_ASSIGN(identity, net::issue_certificate(ca, spec));
+    k.node.tls = identity;
+  }
+  return Status();
 }
 
 Status finish_options(KubeletFlags& k) {
@@ -72,6 +123,14 @@ Status finish_options(KubeletFlags& k) {
     char host[256] = {};
     ::gethostname(host, sizeof host - 1);
     k.name = host;
+  }
+  auto ip = net::IpAddress::parse(k.node_ip);
+  if (!ip) return Status::bad_request("--node-ip: \"" + k.node_ip + "\" is not an IP address");
+  if (!ip->is_global_unicast()) {
+    // The API server would refuse to dial it.
+    return Status::bad_request("--node-ip: \"" + k.node_ip +
+                               "\" can't be an unspecified, loopback, multicast or link-local "
+                               "address");
   }
   k.node.name = k.name;
   k.node.address = k.node_ip;
@@ -97,32 +156,18 @@ Status finish_options(KubeletFlags& k) {
     taint.effect = t.substr(colon + 1);
     k.node.taints.push_back(std::move(taint));
   }
-  if (!k.client_ca_file.empty()) {
-    TRY_ASSIGN(ca, read_file(k.client_ca_file));
-    k.node.client_ca_pem = ca;
+  if (k.port < 1 || k.port > 65535 || k.read_only_port < 0 || k.read_only_port > 65535) {
+    return Status::bad_request("--port and --read-only-port: want a port number up to 65535");
   }
-  if (!k.cert_file.empty()) {
-    TRY_ASSIGN(certificate, read_file(k.cert_file));
-    TRY_ASSIGN(key, read_file(k.key_file));
-    k.node.tls = net::TlsIdentity{certificate, key};
-  } else {
-    // Nobody verifies it (the API server knows the node by its address), as with upstream's
-    // default.
-    net::CertificateSpec spec;
-    spec.common_name = k.name + "-ca";
-    spec.not_before = {::time(nullptr) * 1'000'000'000LL - 3'600'000'000'000LL};
-    spec.not_after = spec.not_before + 24h * 365 * 10;
-    TRY_ASSIGN(ca, net::make_ca(spec));
-    spec.common_name = k.name;
-    spec.dns_names = {k.name};
-    spec.ip_addresses = {k.node_ip, "127.0.0.1"};
-    spec.server = true;
-    TRY_ASSIGN(identity, net::issue_certificate(ca, spec));
-    k.node.tls = identity;
+  k.node.port = static_cast<uint16_t>(k.port);
+  k.node.read_only_port = static_cast<uint16_t>(k.read_only_port);
+  if (k.authorization_mode != "Webhook" && k.authorization_mode != "AlwaysAllow") {
+    return Status::bad_request("--authorization-mode: \"" + k.authorization_mode +
+                               "\" is neither Webhook nor AlwaysAllow");
   }
-  return Status();
+  k.node.auth.always_allow = k.authorization_mode == "AlwaysAllow";
+  return read_certificates(k);
 }
-
 Task<void> run_proxy(proxy::Proxy* proxy, Context ctx) { co_await proxy->run(ctx); }
 
 Task<Status> run_node(Context ctx, KubeletFlags k) {

@@ -26,6 +26,8 @@ const Command kCommands[] = {
     {"kubectl", "A small kubectl: apply, get, delete, wait", kubectl_main},
     {"server", "Run a control plane: API server, store, controllers, scheduler, DNS", server_main},
     {"kubelet", "Run a node: kubelet, pod network, service proxy", kubelet_main},
+    {"node-identity", "Make the certificates with which a machine joins as a node",
+     node_identity_main},
     {"convert", "Convert API objects between JSON, YAML and protobuf", convert_main},
     {"version", "Print the version", version_main},
     {"kind-node-init", nullptr, kind::run_node_init},
@@ -36,7 +38,7 @@ int usage(FILE* out) {
                "keles is Kubernetes in one small program.\n\nUsage:\n  keles COMMAND "
                "[flags]\n\nCommands:\n");
   for (const Command& c : kCommands) {
-    if (c.help) std::fprintf(out, "  %-9s %s\n", c.name, c.help);
+    if (c.help) std::fprintf(out, "  %-13s %s\n", c.name, c.help);
   }
   std::fprintf(out, "\nUse \"keles COMMAND --help\" for more about a command.\n");
   return out == stdout ? 0 : 1;

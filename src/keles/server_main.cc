@@ -36,6 +36,7 @@ struct ServerFlags {
   std::string node_port_range = "30000-32767", cluster_domain = "cluster.local";
   std::vector<std::string> tls_sans;
   std::string write_kubeconfig, kubeconfig_server, token_auth_file;
+  std::string kubelet_ca, kubelet_certificate, kubelet_key;
   int64_t dns_port = 10053;
   bool dns = true, controllers = true, scheduler = true, allocate_node_cidrs = true;
   int64_t front_loops = 0;
@@ -64,6 +65,13 @@ void add_flags(Flags& f, ServerFlags& s) {
         "The URL in that file; https://<advertise-address>:<secure-port> when empty.");
   f.add("token-auth-file", &s.token_auth_file,
         "File of static bearer tokens (token,user,uid,\"groups\").");
+  f.add("kubelet-certificate-authority", &s.kubelet_ca,
+        "Path to a cert file for the certificate authority of kubelets; the cluster's own when "
+        "empty.");
+  f.add("kubelet-client-certificate", &s.kubelet_certificate,
+        "Path to a client cert file for TLS towards kubelets; made in the data directory when "
+        "empty.");
+  f.add("kubelet-client-key", &s.kubelet_key, "Path to a client key file for TLS.");
   f.add("dns", &s.dns, "Run the cluster's DNS server.");
   f.add("dns-port", &s.dns_port,
         "The port of the cluster's DNS server behind the kube-dns service.");
@@ -124,6 +132,27 @@ Status write_admin_kubeconfig(const ServerFlags& f, const server::PkiFiles& pki,
   entry.client_certificate_pem = admin.certificate_pem;
   entry.client_key_pem = admin.key_pem;
   return write_file(f.write_kubeconfig, kubeconfig_text(entry), 0600);
+}
+
+// How kubelets are verified, and what is shown to them.
+Status kubelet_access(const ServerFlags& f, const server::PkiFiles& pki,
+                      server::FrontOptions* out) {
+  out->kubelet_tls.ca_pem = pki.ca.certificate_pem;
+  out->kubelet_tls.identity = pki.kubelet_client;
+  if (!f.kubelet_ca.empty()) {
+    TRY_ASSIGN(ca, read_file(f.kubelet_ca));
+    out->kubelet_tls.ca_pem = ca;
+    out->kubelet_subject = false;  // another CA has its own subjects
+  }
+  if (f.kubelet_certificate.empty() != f.kubelet_key.empty()) {
+    return Status::bad_request("--kubelet-client-certificate and --kubelet-client-key go together");
+  }
+  if (!f.kubelet_certificate.empty()) {
+    TRY_ASSIGN(certificate, read_file(f.kubelet_certificate));
+    TRY_ASSIGN(key, read_file(f.kubelet_key));
+    out->kubelet_tls.identity = net::TlsIdentity{certificate, key};
+  }
+  return Status();
 }
 
 // Everything that runs on the main loop, as clients of the API server.
@@ -242,7 +271,8 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   ApiServer api(store->get(), options);
   server::FrontOptions front_options;
   front_options.git_version = kGitVersion;
-  front_options.kubelet_tls.identity = pki->kubelet_client;
+  Status kubelets = kubelet_access(f, *pki, &front_options);
+  if (!kubelets.ok()) co_return kubelets;
   server::Front front(&api, front_options);
 
   size_t threads =

@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/netlink.h"
+#include "client/node_identity.h"
 #include "kind/api_wait.h"
 #include "kind/cgroups.h"
 #include "kind/cluster_network.h"
@@ -65,13 +66,16 @@ Service server_service(const ClusterConfig& config, const NodeSpec& node) {
 
 Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
                         const NodeConfig& wanted) {
-  Service s{"kubelet",
-            {kNodeBinary, "kubelet", std::string("--kubeconfig=") + kKubeletKubeconfig,
-             "--node-ip=" + node.plain_address(), "--hostname-override=" + node.name,
-             "--cluster-dns=" + nth_address(config.service_subnet, 10),
-             "--cluster-domain=cluster.local", "--cgroup-root=/",
-             "--cluster-cidr=" + config.pod_subnet, std::string("--client-ca-file=") + kCaFile,
-             std::string("--container-runtime-endpoint=unix://") + kContainerdSocket}};
+  const NodeFiles files;
+  Service s{
+      "kubelet",
+      {kNodeBinary, "kubelet", "--kubeconfig=" + files.kubeconfig,
+       "--node-ip=" + node.plain_address(), "--hostname-override=" + node.name,
+       "--cluster-dns=" + nth_address(config.service_subnet, 10), "--cluster-domain=cluster.local",
+       "--cgroup-root=/", "--cluster-cidr=" + config.pod_subnet, "--client-ca-file=" + files.ca,
+       "--tls-cert-file=" + files.serving_certificate,
+       "--tls-private-key-file=" + files.serving_key,
+       std::string("--container-runtime-endpoint=unix://") + kContainerdSocket}};
   auto labels = wanted.labels;
   if (wanted.role == "control-plane") {
     labels.emplace_back("node-role.kubernetes.io/control-plane", "");

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "base/file.h"
+#include "client/node_identity.h"
 #include "kind/layout.h"
 #include "machinery/codec_yaml.h"
 #include "net/pki.h"
@@ -69,13 +70,10 @@ Status write_node_identity(const NodeSpec& control_plane, const NodeSpec& node) 
   std::string directory = pki_directory(control_plane);
   TRY_ASSIGN(certificate, read_file(directory + "/ca.crt"));
   TRY_ASSIGN(key, read_file(directory + "/ca.key"));
-  TRY_ASSIGN(identity,
-             issue_client({certificate, key}, "system:node:" + node.name, "system:nodes"));
-  KubeconfigEntry entry{"kubelet", server_of(control_plane), certificate, identity.certificate_pem,
-                        identity.key_pem};
-  TRY(make_directories(node.rootfs + "/etc/kubernetes/pki"));
-  TRY(write_file(node.rootfs + kCaFile, certificate));
-  return write_file(node.rootfs + kKubeletKubeconfig, kubeconfig_text(entry), 0600);
+  net::TlsIdentity ca{certificate, key};
+  TRY_ASSIGN(identity, issue_node_identity(ca, node.name, {node.plain_address()}, now()));
+  return write_node_identity_files(node.rootfs, NodeFiles(), identity, certificate,
+                                   server_of(control_plane));
 }
 
 Result<KubeconfigEntry> load_admin_entry(const std::string& cluster) {

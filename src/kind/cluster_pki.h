@@ -9,17 +9,15 @@
 
 namespace keles::kind {
 
-// Paths inside a node.
+// Inside a node; the kubelet's files are where client/node_identity.h puts them.
 constexpr char kServerData[] = "/var/lib/keles";
-constexpr char kKubeletKubeconfig[] = "/etc/kubernetes/kubelet.conf";
-constexpr char kCaFile[] = "/etc/kubernetes/pki/ca.crt";
 
 // A CA for the cluster, put where the API server of `control_plane` takes it from, and the
 // administrator's certificate (system:masters); what the user's kubeconfig gets.
 Result<KubeconfigEntry> make_cluster_identity(const NodeSpec& control_plane,
                                               const std::string& server_url);
 
-// The kubelet's kubeconfig (system:node:NAME of system:nodes) and the CA, in the node's files.
+// The kubelet's kubeconfig, its serving certificate and the CA, in the node's files.
 Status write_node_identity(const NodeSpec& control_plane, const NodeSpec& node);
 
 // What make_cluster_identity() left behind.

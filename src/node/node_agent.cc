@@ -87,7 +87,7 @@ class Agent final : public NodeView {
     began = cgroups_.start();
     if (!began.ok()) co_return began;
     fill_services();
-    began = server_.start(ctx_, server_options(), this, &runtime_);
+    began = server_.start(ctx_, server_options(), this, &runtime_, &client_);
     if (!began.ok()) co_return began;
     events_.start(ctx_);
     tasks_.spawn(status_.run(ctx_));
@@ -160,7 +160,7 @@ class Agent final : public NodeView {
     o.read_only_port = options_.read_only_port;
     o.tls = options_.tls;
     o.client_ca_pem = options_.client_ca_pem;
-    o.allowed_clients = options_.allowed_clients;
+    o.auth = options_.auth;
     return o;
   }
 

@@ -18,6 +18,7 @@
 #include "net/http.h"
 #include "node/cri/runtime.h"
 #include "node/node_status.h"
+#include "node/server/node_auth.h"
 
 namespace keles::node {
 
@@ -46,11 +47,10 @@ struct NodeOptions {
   // The kubelet's API. Without a TLS identity port 10250 is not served.
   std::string listen_address = "0.0.0.0";
   uint16_t port = 10250;
-  uint16_t read_only_port = 10255;  // 0: none
+  uint16_t read_only_port = 0;  // without authentication, for reading; 0: none
   std::optional<net::TlsIdentity> tls;
   std::string client_ca_pem;
-  // Common names of client certificates that may use it, besides the group system:masters.
-  std::vector<std::string> allowed_clients = {"kube-apiserver-kubelet-client"};
+  NodeAuthOptions auth;
 
   int64_t log_max_bytes = 10 << 20;
   int log_max_files = 5;

@@ -34,6 +34,7 @@ namespace {
 
 using api::core_v1::Pod;
 
+constexpr uint16_t kReadOnlyPort = 10255;
 constexpr const char* kInside = "KELES_NODE_TEST_INSIDE";  // the process outside, by its id
 
 std::string g_directory;
@@ -94,6 +95,16 @@ class World {
     spec.not_before = loop_->wall_now() - 1h;
     spec.not_after = loop_->wall_now() + 24h;
     ca_ = *net::make_ca(spec);
+    client_.answer_creates(allow_some);
+  }
+  // The API server's own and administrators may all, others nothing.
+  static std::optional<Document> allow_some(const KindDesc& kind, const Value& body) {
+    if (kind.kind != "SubjectAccessReview") return std::nullopt;
+    const Value& spec = body["spec"];
+    bool allowed = spec["user"].as_string() == "kube-apiserver-kubelet-client";
+    for (const Value& g : spec["groups"].items()) allowed |= g.as_string() == "system:masters";
+    return *parse_json(allowed ? R"({"status":{"allowed":true}})"
+                               : R"({"status":{"allowed":false}})");
   }
 
   // Runs `test` beside an agent; afterwards every pod is deleted and awaited.
@@ -165,7 +176,7 @@ class World {
   Task<std::string> get(std::string path) {
     net::Endpoint e;
     e.host = "127.0.0.1";
-    e.port = 10255;
+    e.port = kReadOnlyPort;
     auto c = net::HttpClient::create(*loop_, e);
     net::Request r("GET", path);
     auto answer = co_await c->send(root_.with_timeout(10s), std::move(r));
@@ -189,6 +200,7 @@ class World {
     o.cgroup_root = test_cgroup();
     o.tls = self->identity("n1", "", true);
     o.client_ca_pem = self->ca_.certificate_pem;
+    o.read_only_port = kReadOnlyPort;
     Status s = co_await run_node_agent(ctx, std::move(o), &self->client_);
     EXPECT_TRUE(s.is(Reason::kCancelled)) << s.to_string();
     self->agent_done_.set();

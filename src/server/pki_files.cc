@@ -37,6 +37,10 @@ net::CertificateSpec spec_for(std::string common_name, WallTime now, Duration li
 }
 
 bool covers(const net::CertificateInfo& have, const net::CertificateSpec& want, WallTime now) {
+  // A certificate of old that says more (or less) about its holder is not kept.
+  if (have.common_name != want.common_name || have.organizations != want.organizations) {
+    return false;
+  }
   if (have.not_after_unix < (now + 30 * kDay).unix_seconds()) return false;
   auto all = [](const std::vector<std::string>& need, const std::vector<std::string>& in) {
     return std::all_of(need.begin(), need.end(), [&](const std::string& n) {
@@ -57,9 +61,9 @@ Result<net::TlsIdentity> ensure_issued(const Pair& pair, const net::TlsIdentity&
     return have.status();
   }
   if (ca.key_pem.empty()) {
-    return Status::bad_request(
-        pair.certificate() +
-        " is missing, expired or lacks a name, and there is no ca.key to make it");
+    return Status::bad_request(pair.certificate() +
+                               " is missing, expired, of another subject or lacks a name, and "
+                               "there is no ca.key to make it");
   }
   TRY_ASSIGN(made, net::issue_certificate(ca, spec));
   TRY(pair.write(made));
@@ -91,8 +95,7 @@ Result<PkiFiles> ensure_pki(const std::string& directory, const PkiNames& names,
   files.apiserver = apiserver;
   files.apiserver.certificate_pem += files.ca.certificate_pem;
   net::CertificateSpec client = spec_for("kube-apiserver-kubelet-client", now, 365 * kDay);
-  client.organizations = {"system:masters"};
-  client.client = true;
+  client.client = true;  // what it may is the role system:kubelet-api-admin (see bootstrap_roles)
   TRY_ASSIGN(kubelet,
              ensure_issued({directory + "/apiserver-kubelet-client"}, files.ca, client, now));
   files.kubelet_client = kubelet;

@@ -1,7 +1,7 @@
 // The certificates of a control plane, in files laid out and named as kubeadm's, under one
 // directory: ca, apiserver, apiserver-kubelet-client (.crt and .key) and sa.key (see
-// auth::load_signing_keys). What is missing is made; a serving certificate that lacks a name or is
-// about to expire is made anew. Blocking; at start-up.
+// auth::load_signing_keys). What is missing is made; a certificate that lacks a name, has another
+// subject or is about to expire is made anew. Blocking; at start-up.
 #pragma once
 
 #include <string>

@@ -125,29 +125,27 @@ struct NodeServer::Impl {
   NodeServerOptions options;
   NodeView* view = nullptr;
   cri::Runtime* runtime = nullptr;
+  std::unique_ptr<NodeAuth> auth;
   std::unique_ptr<net::Server> secure, open;
 
-  // 0, or the code with which a client is refused.
-  int refuse(const Request& r) const {
-    if (!r.peer) return 401;
-    const auto& groups = r.peer->organizations;
-    if (std::find(groups.begin(), groups.end(), "system:masters") != groups.end()) return 0;
-    const auto& names = options.allowed_clients;
-    return std::find(names.begin(), names.end(), r.peer->common_name) != names.end() ? 0 : 403;
-  }
-
   static Task<void> serve_secure(Impl* self, Context ctx, Request* request, Responder* responder) {
-    int refused = self->refuse(*request);
-    if (refused == 401) {
+    auto user = co_await self->auth->authenticate(ctx, request);
+    if (!user.ok()) {
+      if (!user.status().is(Reason::kUnauthorized)) {
+        log::error("Unable to authenticate the request", {{"err", user.status()}});
+      }
       co_await plain(responder, 401, "Unauthorized");
-    } else if (refused == 403) {
-      std::string verb = request->method == "GET" ? "get" : "create";
-      co_await plain(responder, 403,
-                     "Forbidden (user=" + request->peer->common_name + ", verb=" + verb +
-                         ", resource=nodes, subresource(s)=[proxy])\n");
-    } else {
-      co_await serve(self, ctx, request, responder, true);
+      co_return;
     }
+    NodeAccess access = node_access(*request, split_path(request->path));
+    Status allowed = co_await self->auth->authorize(ctx, *user, access);
+    if (!allowed.ok()) {
+      const int code = allowed.is(Reason::kForbidden) ? 403 : 500;
+      std::string why = allowed.message();
+      co_await plain(responder, code, std::move(why));
+      co_return;
+    }
+    co_await serve(self, ctx, request, responder, true);
   }
 
   static Task<void> serve(Impl* self, Context ctx, Request* request, Responder* responder,
@@ -174,6 +172,9 @@ struct NodeServer::Impl {
       co_await answer(responder, text.ok() ? 200 : 500, "application/json", std::move(body));
     } else if (!full) {
       co_await plain(responder, 404, "404 page not found\n");
+    } else if (first == "logs") {
+      path.erase(path.begin());
+      co_await serve_logs(request, responder, self->options.system_logs, std::move(path));
     } else if (first == "containerLogs" && path.size() == 4) {
       co_await self->logs(ctx, request, responder, path);
     } else if ((first == "exec" || first == "attach") && (path.size() == 4 || path.size() == 5)) {
@@ -370,8 +371,9 @@ NodeServer::NodeServer() : impl_(std::make_unique<Impl>()) {}
 NodeServer::~NodeServer() = default;
 
 Status NodeServer::start(Context ctx, NodeServerOptions options, NodeView* view,
-                         cri::Runtime* runtime) {
+                         cri::Runtime* runtime, Client* client) {
   impl_->options = options;
+  impl_->auth = std::make_unique<NodeAuth>(options.auth, view->node_name(), client);
   impl_->view = view;
   impl_->runtime = runtime;
   Impl* impl = impl_.get();
@@ -399,6 +401,8 @@ Status NodeServer::start(Context ctx, NodeServerOptions options, NodeView* view,
   }
   return {};
 }
+
+uint16_t NodeServer::port() const { return impl_->secure ? impl_->secure->port() : 0; }
 
 Task<void> NodeServer::stop(Context ctx) {
   if (impl_->secure) co_await impl_->secure->stop(ctx);

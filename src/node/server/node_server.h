@@ -1,6 +1,6 @@
-// The kubelet's own API: logs, exec, attach, port-forward, stats and health. Port 10250 over TLS
-// for clients whose certificate the cluster's CA signed and who may (the API server, and the group
-// system:masters); port 10255 plain, for reading only.
+// The kubelet's own API: logs, exec, attach, port-forward, stats and health. Port 10250 over TLS,
+// for whom node_auth.h lets in; when asked for, a plain port that anybody may read (upstream:
+// 10255).
 //
 // One loop.
 #pragma once
@@ -14,6 +14,7 @@
 #include "net/http.h"
 #include "node/node_status.h"
 #include "node/pods/pod_worker.h"
+#include "node/server/node_auth.h"
 
 namespace keles::node {
 
@@ -35,18 +36,22 @@ class NodeView {
 
 struct NodeServerOptions {
   std::string address = "0.0.0.0";
-  uint16_t port = 10250, read_only_port = 10255;
+  uint16_t port = 10250;
+  uint16_t read_only_port = 0;  // 0: none
   std::optional<net::TlsIdentity> tls;
+  std::string system_logs = "/var/log";  // what /logs/ shows
   std::string client_ca_pem;
-  std::vector<std::string> allowed_clients;
+  NodeAuthOptions auth;
 };
 
 class NodeServer {
  public:
   NodeServer();
   ~NodeServer();
-  // `view` and `runtime` outlive it.
-  Status start(Context ctx, NodeServerOptions options, NodeView* view, cri::Runtime* runtime);
+  // `view`, `runtime` and `client` (who is asked about callers) outlive it.
+  Status start(Context ctx, NodeServerOptions options, NodeView* view, cri::Runtime* runtime,
+               Client* client);
+  uint16_t port() const;  // of the secure server
   Task<void> stop(Context ctx);
 
  private:
@@ -60,6 +65,11 @@ class NodeServer {
 // runtime's streaming server at `url`.
 Task<void> relay_stream(Context ctx, net::Request* request, net::Responder* responder,
                         std::string url, cri::Runtime::StreamOptions streams, bool port_forward);
+
+// node_logs.cc: GET /logs/PATH, files and directories below `root`. Symbolic links are not
+// followed.
+Task<void> serve_logs(net::Request* request, net::Responder* responder, std::string root,
+                      std::vector<std::string> path);
 
 // stats.cc: /stats/summary, and the containers' metrics in Prometheus text.
 Task<Result<std::string>> stats_summary(Context ctx, const NodeView* view, cri::Runtime* runtime);

@@ -333,6 +333,7 @@ constexpr AggregateRow kAggregates[] = {
 // Controllers' roles are bound to the service accounts of their names besides (bootstrap.cc).
 constexpr BindingRow kBindings[] = {
     {"cluster-admin", "cluster-admin", "Group:system:masters"},
+    {"kubeadm:apiserver-kubelet-client", "system:kubelet-api-admin", "User:kube-apiserver-kubelet-client"},
     {"system:basic-user", "system:basic-user", "Group:system:authenticated"},
     {"system:discovery", "system:discovery", "Group:system:authenticated"},
     {"system:kube-controller-manager", "system:kube-controller-manager", "User:system:kube-controller-manager"},

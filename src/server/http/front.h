@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "net/address.h"
 #include "net/http.h"
 #include "server/auth/auth.h"
 #include "server/server.h"
@@ -39,9 +40,15 @@ struct PathQuestion {
 using PathSource = std::function<std::optional<PathAnswer>(const PathQuestion&)>;
 
 struct FrontOptions {
-  // How kubelets are reached for logs, exec, attach, port-forward and proxy. Their certificates
-  // are verified when a CA is given (upstream: --kubelet-certificate-authority).
-  net::ClientTls kubelet_tls{.ca_pem = "", .insecure = true, .identity = {}, .server_name = ""};
+  // How kubelets are reached for logs, exec, attach, port-forward and proxy: the CA that verifies
+  // them and the certificate shown to them (upstream: --kubelet-certificate-authority,
+  // --kubelet-client-certificate). Without a CA no kubelet is believed.
+  net::ClientTls kubelet_tls;
+  // Whether a kubelet's certificate must be system:node:NAME of the very node that is meant, as
+  // the cluster's CA issues them: another server of that CA (the API server itself) is then nobody.
+  bool kubelet_subject = true;
+  // Which addresses are dialled on behalf of users; tests have backends on loopback.
+  bool (*may_dial)(const net::IpAddress&) = net::may_relay_to;
   // Besides the front's own.
   std::vector<HealthCheck> checks;
   std::vector<PathSource> paths;

@@ -1,0 +1,291 @@
+// Who gets into the kubelet's port 10250, over real sockets: certificates, bearer tokens, what each
+// may ask for, and what attackers try.
+#include "node/server/node_server.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <map>
+#include <set>
+
+#include "base/file.h"
+#include "client/fake_client.h"
+#include "client/node_identity.h"
+#include "machinery/codec_json.h"
+#include "net/pki.h"
+
+namespace keles::node {
+namespace {
+
+// A node without pods.
+class EmptyNode final : public NodeView {
+ public:
+  std::vector<Document> pods() const override { return {}; }
+  const PodWorker* find(std::string_view, std::string_view, std::string_view) const override {
+    return nullptr;
+  }
+  std::vector<const PodWorker*> workers() const override { return {}; }
+  const std::string& node_name() const override { return name_; }
+  const MachineInfo& machine() const override { return machine_; }
+  CgroupDriver::Usage pod_usage(const PodWorker&) const override { return {}; }
+  CgroupDriver::Usage node_usage() const override { return {}; }
+  const std::string& root() const override { return name_; }
+
+ private:
+  std::string name_ = "n1";
+  MachineInfo machine_;
+};
+
+Document json(const std::string& text) { return *parse_json(text); }
+
+// The API server's part: tokens it knows, and "user verb subresource" that are allowed.
+struct Reviews {
+  std::map<std::string, std::string> tokens{{"good", "scraper"}};
+  std::set<std::string> allowed{
+      "scraper get metrics",         "viewer get proxy",  "admin get proxy",
+      "admin create proxy",          "admin get metrics", "podder get pods",
+      "system:anonymous get healthz"};
+  int token_reviews = 0, access_reviews = 0;
+  std::vector<std::string> asked;
+
+  std::optional<Document> answer(const KindDesc& kind, const Value& body) {
+    const Value& spec = body["spec"];
+    if (kind.kind == "TokenReview") {
+      ++token_reviews;
+      auto it = tokens.find(std::string(spec["token"].as_string()));
+      if (it == tokens.end()) return json(R"({"status":{"authenticated":false}})");
+      return json(R"({"status":{"authenticated":true,"user":{"username":")" + it->second +
+                  R"(","uid":"u","groups":["system:authenticated"]}}})");
+    }
+    if (kind.kind != "SubjectAccessReview") return std::nullopt;
+    ++access_reviews;
+    const Value& r = spec["resourceAttributes"];
+    EXPECT_EQ(r["resource"].as_string(), "nodes");
+    EXPECT_EQ(r["name"].as_string(), "n1");
+    EXPECT_EQ(r["group"].as_string(), "");
+    std::string what = std::string(spec["user"].as_string()) + " " +
+                       std::string(r["verb"].as_string()) + " " +
+                       std::string(r["subresource"].as_string());
+    asked.push_back(what);
+    return json(std::string(R"({"status":{"allowed":)") +
+                (allowed.contains(what) ? "true" : "false") + "}}");
+  }
+};
+
+template <class T>
+Task<void> keep(Task<T> t, std::optional<T>* out, RealLoop* loop) {
+  *out = co_await std::move(t);
+  loop->stop();
+}
+Task<int> stopped(NodeServer* server, Context ctx) {
+  co_await server->stop(ctx);
+  co_return 0;
+}
+
+struct Kubelet : testing::Test {
+  std::unique_ptr<RealLoop> loop = make_real_loop();
+  Context ctx = Context::root(*loop);
+  FakeClient client{*loop};
+  Reviews reviews;
+  EmptyNode view;
+  net::TlsIdentity ca, other_ca;
+  NodeIdentity identity;
+  NodeServerOptions options;
+  std::unique_ptr<NodeServer> server;
+
+  Kubelet() {
+    net::CertificateSpec spec;
+    spec.common_name = "kubernetes";
+    spec.not_before = loop->wall_now() - 1h;
+    spec.not_after = loop->wall_now() + 24h;
+    ca = *net::make_ca(spec);
+    other_ca = *net::make_ca(spec);
+    identity = *issue_node_identity(ca, "n1", {"127.0.0.1"}, loop->wall_now());
+    client.answer_creates(
+        [this](const KindDesc& k, const Value& body) { return reviews.answer(k, body); });
+    options.address = "127.0.0.1";
+    options.port = 0;
+    options.tls = identity.serving;
+    options.client_ca_pem = ca.certificate_pem;
+  }
+  void stop() {
+    if (server) run(stopped(server.get(), ctx.with_timeout(2s)));
+    server.reset();
+  }
+  // Anew: it remembers nothing.
+  void start() {
+    stop();
+    server = std::make_unique<NodeServer>();
+    Status s = server->start(ctx, options, &view, nullptr, &client);
+    ASSERT_TRUE(s.ok()) << s.to_string();
+  }
+  ~Kubelet() override { stop(); }
+  template <class T>
+  T run(Task<T> t) {
+    std::optional<T> out;
+    spawn(*loop, keep(std::move(t), &out, loop.get()));
+    loop->run();
+    return std::move(*out);
+  }
+  net::TlsIdentity certificate(const net::TlsIdentity& by, const std::string& name) {
+    net::CertificateSpec spec;
+    spec.common_name = name;
+    spec.client = true;
+    spec.not_before = loop->wall_now() - 1h;
+    spec.not_after = loop->wall_now() + 1h;
+    return *net::issue_certificate(by, spec);
+  }
+  net::Response ask(std::string method, std::string path, std::optional<net::TlsIdentity> id,
+                    std::string token = "", std::string node = "n1") {
+    net::Endpoint e;
+    e.host = "127.0.0.1";
+    e.port = server->port();
+    e.tls.emplace();
+    e.tls->ca_pem = ca.certificate_pem;
+    e.tls->identity = std::move(id);
+    e.tls->common_name = node_user(node);
+    auto c = net::HttpClient::create(*loop, e);
+    net::Request r(std::move(method), std::move(path));
+    if (!token.empty()) r.headers.set("Authorization", "Bearer " + token);
+    auto got = run(c->send(ctx.with_timeout(10s), std::move(r)));
+    net::Response out;
+    if (got.ok()) return std::move(*got);
+    out.body = got.status().message();
+    return out;
+  }
+};
+
+TEST_F(Kubelet, CertificatesAndTokensNameTheCaller) {
+  start();
+  auto admin = certificate(ca, "admin");
+  EXPECT_EQ(ask("GET", "/pods", admin).status, 200);
+  EXPECT_EQ(ask("GET", "/metrics", std::nullopt, "good").status, 200);
+  // Nobody, a token of nobody, a certificate of another CA of the same name, one without a name.
+  auto none = ask("GET", "/metrics", std::nullopt);
+  EXPECT_EQ(none.status, 401);
+  EXPECT_EQ(none.body, "Unauthorized");
+  EXPECT_EQ(ask("GET", "/metrics", std::nullopt, "bad").status, 401);
+  EXPECT_EQ(ask("GET", "/pods", certificate(other_ca, "admin")).status, 401);
+  EXPECT_EQ(ask("GET", "/pods", certificate(ca, "")).status, 401);
+  // A node's serving certificate is not one for clients.
+  EXPECT_EQ(ask("GET", "/pods", identity.serving).status, 401);
+}
+
+TEST_F(Kubelet, WhatIsAskedIsFineGrained) {
+  start();
+  struct Case {
+    const char *user, *method, *path;
+    int status;
+    const char* asked;  // the last
+  };
+  const Case kCases[] = {
+      {"podder", "GET", "/pods", 200, "podder get pods"},
+      {"podder", "GET", "/runningpods/", 200, "podder get pods"},
+      {"viewer", "GET", "/pods", 200, "viewer get proxy"},
+      {"viewer", "GET", "/healthz", 200, "viewer get proxy"},
+      {"viewer", "GET", "/metrics", 403, "viewer get metrics"},
+      {"viewer", "GET", "/metrics/cadvisor", 403, "viewer get metrics"},
+      {"viewer", "GET", "/stats/summary", 403, "viewer get stats"},
+      {"viewer", "GET", "/logs/", 403, "viewer get log"},
+      {"viewer", "GET", "/configz", 404, "viewer get proxy"},
+      {"viewer", "GET", "/containerLogs/default/p/c", 404, "viewer get proxy"},
+      {"podder", "GET", "/containerLogs/default/p/c", 403, "podder get proxy"},
+      // To look is not to act: a stream into a container is asked for as create, whatever its
+      // method, and so is POST.
+      {"viewer", "GET", "/exec/default/p/c", 403, "viewer create proxy"},
+      {"viewer", "GET", "/attach/default/p/c", 403, "viewer create proxy"},
+      {"viewer", "GET", "/portForward/default/p", 403, "viewer create proxy"},
+      {"viewer", "POST", "/run/default/p/c", 403, "viewer create proxy"},
+      {"admin", "GET", "/exec/default/p/c", 404, "admin create proxy"},
+      // What is authorized is what is served, however it is spelt.
+      {"viewer", "GET", "//metrics", 403, "viewer get metrics"},
+      {"viewer", "GET", "/%6detrics", 403, "viewer get metrics"},
+      {"viewer", "GET", "/%65xec/default/p/c", 403, "viewer create proxy"},
+      {"scraper", "GET", "/metrics/../exec/default/p/c", 404, "scraper get metrics"},
+      {"scraper", "GET", "/metrics%2F..%2Fpods", 403, "scraper get proxy"},
+  };
+  for (const Case& c : kCases) {
+    auto got = ask(c.method, c.path, certificate(ca, c.user));
+    EXPECT_EQ(got.status, c.status) << c.user << " " << c.method << " " << c.path << got.body;
+    ASSERT_FALSE(reviews.asked.empty());
+    EXPECT_EQ(reviews.asked.back(), c.asked) << c.path;
+    reviews.asked.push_back("nothing new");
+    start();
+  }
+  auto refused = ask("GET", "/runningpods/", certificate(ca, "viewer2"));
+  EXPECT_EQ(refused.body,
+            "Forbidden (user=viewer2, verb=get, resource=nodes, subresource(s)=[pods proxy])\n");
+}
+
+// Containers write into /var/log: what they leave there leads nowhere.
+TEST_F(Kubelet, LogsOfTheNode) {
+  std::string root = testing::TempDir() + "node-logs-" + std::to_string(getpid());
+  options.system_logs = root + "/log";
+  options.auth.always_allow = true;
+  ASSERT_TRUE(make_directories(root + "/log/pods/a b").ok());
+  ASSERT_TRUE(write_file(root + "/secret", "secret").ok());
+  ASSERT_TRUE(write_file(root + "/log/sys.log", "one\ntwo\n").ok());
+  ASSERT_EQ(symlink("../secret", (root + "/log/link").c_str()), 0);
+  ASSERT_EQ(symlink("/", (root + "/log/root").c_str()), 0);
+  ASSERT_EQ(symlink("sys.log", (root + "/log/inner").c_str()), 0);
+  ASSERT_EQ(mkfifo((root + "/log/pipe").c_str(), 0600), 0);
+  start();
+  auto id = certificate(ca, "admin");
+  EXPECT_EQ(ask("GET", "/logs/sys.log", id).body, "one\ntwo\n");
+  auto top = ask("GET", "/logs/", id);
+  EXPECT_EQ(top.status, 200);
+  EXPECT_NE(top.body.find("<a href=\"./sys.log\">sys.log</a>"), std::string::npos) << top.body;
+  EXPECT_NE(ask("GET", "/logs/pods/", id).body.find("<a href=\"./a%20b/\">a b/</a>"),
+            std::string::npos);
+  EXPECT_EQ(ask("GET", "/logs", id).status, 301);
+  for (const char* path : {"/logs/link", "/logs/root/etc/passwd", "/logs/inner", "/logs/pipe",
+                           "/logs/../secret", "/logs/%2e%2e/secret", "/logs/..%2fsecret",
+                           "/logs/sys.log%00x", "/logs//%2f/etc/passwd", "/logs/none"}) {
+    EXPECT_EQ(ask("GET", path, id).status, 404) << path;
+  }
+  EXPECT_EQ(ask("POST", "/logs/sys.log", id).status, 405);
+  EXPECT_TRUE(remove_tree(root).ok());
+}
+
+TEST_F(Kubelet, AnswersAreRemembered) {
+  start();
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(ask("GET", "/metrics", std::nullopt, "good").status, 200);
+    EXPECT_EQ(ask("GET", "/metrics", std::nullopt, "bad").status, 401);
+  }
+  EXPECT_EQ(reviews.token_reviews, 2);
+  EXPECT_EQ(reviews.access_reviews, 1);
+  // One caller's answer is no other's.
+  reviews.tokens["else"] = "somebody";
+  EXPECT_EQ(ask("GET", "/metrics", std::nullopt, "else").status, 403);
+}
+
+TEST_F(Kubelet, WithoutTheApiServerNobodyIsLetIn) {
+  start();
+  client.fail("create", "*", Status::unavailable("connection refused"), 100);
+  EXPECT_EQ(ask("GET", "/metrics", std::nullopt, "good").status, 401);
+  EXPECT_EQ(ask("GET", "/pods", certificate(ca, "admin")).status, 500);
+}
+
+TEST_F(Kubelet, AnonymousOnlyWhenAsked) {
+  options.auth.anonymous = true;
+  start();
+  EXPECT_EQ(ask("GET", "/healthz", std::nullopt).status, 200);
+  EXPECT_EQ(ask("GET", "/pods", std::nullopt).status, 403);
+  EXPECT_EQ(ask("GET", "/healthz", std::nullopt, "bad").status, 401);
+  options.auth = {};
+  options.auth.token_webhook = false;
+  start();
+  EXPECT_EQ(ask("GET", "/metrics", std::nullopt, "good").status, 401);
+}
+
+TEST_F(Kubelet, ACertificateOfAnotherNodeIsNotThisOne) {
+  start();
+  auto got = ask("GET", "/pods", certificate(ca, "admin"), "", "n2");
+  EXPECT_EQ(got.status, 0);
+  EXPECT_NE(got.body.find("not \"system:node:n2\""), std::string::npos) << got.body;
+}
+
+}  // namespace
+}  // namespace keles::node
