@@ -131,6 +131,7 @@ bool contains(std::span<const std::string_view> list, std::string_view v) {
 bool serves_verb(const KindDesc& kind, const RequestInfo& i) {
   if (i.subresource.empty()) return contains(kind.verbs, i.verb);
   const SubresourceDesc* s = kind.subresource(i.subresource);
+  if (s && i.subresource == "proxy" && i.verb.empty()) return true;  // OPTIONS
   return s && contains(s->verbs, i.verb);
 }
 

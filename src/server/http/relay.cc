@@ -1,256 +1,27 @@
 // Subresources that others answer: a node's kubelet (log, exec, attach, portforward, nodes/proxy),
 // or a pod or service (proxy). Upgraded connections are relayed byte for byte, bodies piecewise.
+//
+// What is dialled is decided by relay_target.cc and net::relay_addresses(): addresses of the
+// cluster, never this machine's loopback or a cloud's metadata. What is sent is the path as it
+// came. What comes back is an answer: a redirect to another server is none.
 #include <algorithm>
 #include <array>
 
-#include "api/core_v1.h"
-#include "api/discovery_v1.h"
+#include "base/sync.h"
+#include "net/address.h"
+#include "net/inflate.h"
+#include "net/pki.h"
 #include "net/stream.h"
 #include "server/http/exchange.h"
 #include "server/http/front.h"
-#include "server/registry/keys.h"
-#include "server/registry/meta.h"
+#include "server/http/negotiate.h"
+#include "server/http/proxy_links.h"
+#include "server/http/relay_target.h"
 
 namespace keles::server {
 namespace {
 
-constexpr uint16_t kKubeletPort = 10250;
-
-struct Target {
-  net::Endpoint endpoint;
-  std::string path, query;
-};
-
-Status no_host(const std::string& pod) {
-  return Status::bad_request("pod " + pod + " does not have a host assigned");
-}
-
-const Value& node_address(const Value& node) {
-  for (std::string_view type : {"InternalIP", "ExternalIP", "InternalDNS", "Hostname"}) {
-    for (const Value& a : node["status"]["addresses"].items()) {
-      if (a["type"].as_string() == type) return a["address"];
-    }
-  }
-  return Value::null();
-}
-
-Result<net::Endpoint> kubelet_of(Store& store, const std::string& node, const net::ClientTls& tls) {
-  ObjectPtr found =
-      store.snapshot()->get(registry::object_key(kind_of<api::core_v1::Node>(), "", node));
-  if (!found) return Status::not_found("", "nodes", node);
-  DocumentPtr tree = found->tree();
-  std::string address(node_address(tree->root).as_string());
-  if (address.empty()) {
-    return Status::internal("no preferred addresses found for node " + node);
-  }
-  int64_t port = tree->root["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_int();
-  net::Endpoint out;
-  out.host = std::move(address);
-  out.port = port > 0 ? static_cast<uint16_t>(port) : kKubeletPort;
-  out.tls = tls;
-  return out;
-}
-
-std::vector<std::string> names_of(const Value& containers) {
-  std::vector<std::string> out;
-  for (const Value& c : containers.items()) out.emplace_back(c["name"].as_string());
-  return out;
-}
-
-std::string spaced(const std::vector<std::string>& names) {
-  std::string out;
-  for (const std::string& n : names) out += (out.empty() ? "" : " ") + n;
-  return out;
-}
-
-// The container that is meant, or upstream's complaint about it.
-Result<std::string> container_of(const Value& pod, const std::string& pod_name,
-                                 std::string wanted) {
-  auto names = names_of(pod["spec"]["containers"]);
-  auto inits = names_of(pod["spec"]["initContainers"]);
-  auto ephemeral = names_of(pod["spec"]["ephemeralContainers"]);
-  if (wanted.empty()) {
-    if (names.size() == 1) return names[0];
-    std::string message = "a container name must be specified for pod " + pod_name +
-                          ", choose one of: [" + spaced(names) + "]";
-    if (!inits.empty()) message += " or one of the init containers: [" + spaced(inits) + "]";
-    return Status::bad_request(std::move(message));
-  }
-  for (const auto* list : {&names, &inits, &ephemeral}) {
-    if (std::find(list->begin(), list->end(), wanted) != list->end()) return wanted;
-  }
-  return Status::bad_request("container " + wanted + " is not valid for pod " + pod_name);
-}
-
-void add(std::string& query, std::string_view name, std::string_view value) {
-  if (!query.empty()) query.push_back('&');
-  query.append(name).append("=").append(percent_encode(value));
-}
-
-// exec and attach options, under the names that kubelets know.
-std::string stream_query(const Query& q) {
-  std::string out;
-  for (const std::string& c : q.get_all("command")) add(out, "command", c);
-  for (auto [from, to] : {std::pair{"stdin", "input"}, std::pair{"stdout", "output"},
-                          std::pair{"stderr", "error"}, std::pair{"tty", "tty"}}) {
-    if (q.flag(from)) add(out, to, "1");
-  }
-  return out;
-}
-
-std::string log_query(const Query& q) {
-  std::string out;
-  for (std::string_view name :
-       {"follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes",
-        "stream", "insecureSkipTLSVerifyBackend"}) {
-    if (const std::string* v = q.find(name)) add(out, name, *v);
-  }
-  return out;
-}
-
-// A pod's log, exec, attach or portforward. An empty host: there is nothing to say yet.
-Result<Target> pod_target(Store& store, const Exchange& x, const net::ClientTls& tls) {
-  const RequestInfo& i = x.info;
-  ObjectPtr found =
-      store.snapshot()->get(registry::object_key(kind_of<api::core_v1::Pod>(), i.ns, i.name));
-  if (!found) return Status::not_found("", "pods", i.name);
-  DocumentPtr tree = found->tree();
-  const Value& pod = tree->root;
-  const std::string where = "/" + i.ns + "/" + i.name;
-  Target t;
-  if (i.subresource == "portforward") {
-    t.path = "/portForward" + where;
-    for (const std::string& p : x.query.get_all("ports")) add(t.query, "port", p);
-  } else {
-    TRY_ASSIGN(container, container_of(pod, i.name, x.query.get("container")));
-    if (i.subresource == "log") {
-      t.path = "/containerLogs" + where + "/" + container;
-      t.query = log_query(x.query);
-    } else {
-      t.path = "/" + i.subresource + where + "/" + container;
-      t.query = stream_query(x.query);
-    }
-  }
-  std::string node(pod["spec"]["nodeName"].as_string());
-  if (node.empty()) {
-    if (i.subresource == "log") return t;
-    return no_host(i.name);
-  }
-  TRY_ASSIGN(endpoint, kubelet_of(store, node, tls));
-  t.endpoint = std::move(endpoint);
-  return t;
-}
-
-struct NameAndPort {
-  std::string scheme, name, port;
-};
-
-// "name", "name:port", "scheme:name:port".
-NameAndPort split_name(const std::string& text) {
-  NameAndPort out;
-  size_t a = text.find(':');
-  if (a == std::string::npos) return {"", text, ""};
-  size_t b = text.find(':', a + 1);
-  if (b == std::string::npos) return {"", text.substr(0, a), text.substr(a + 1)};
-  return {text.substr(0, a), text.substr(a + 1, b - a - 1), text.substr(b + 1)};
-}
-
-net::ClientTls unverified() {
-  net::ClientTls tls;
-  tls.insecure = true;
-  return tls;
-}
-
-// A ready endpoint of the service's port.
-Result<Target> service_target(Store& store, const RequestInfo& i, const NameAndPort& n) {
-  auto snapshot = store.snapshot();
-  ObjectPtr service =
-      snapshot->get(registry::object_key(kind_of<api::core_v1::Service>(), i.ns, n.name));
-  if (!service) return Status::not_found("", "services", n.name);
-  DocumentPtr tree = service->tree();
-  const Value* wanted = nullptr;
-  for (const Value& p : tree->root["spec"]["ports"].items()) {
-    const bool same =
-        p["name"].as_string() == n.port || std::to_string(p["port"].as_int()) == n.port;
-    if (!wanted && (n.port.empty() || same)) wanted = &p;
-  }
-  if (!wanted) {
-    return Status(Reason::kServiceUnavailable,
-                  "no service port \"" + n.port + "\" found for service \"" + n.name + "\"");
-  }
-  Target t;
-  const std::string prefix =
-      registry::list_prefix(kind_of<api::discovery_v1::EndpointSlice>(), i.ns);
-  snapshot->scan(prefix, prefix, [&](std::string_view, const ObjectPtr& o) {
-    DocumentPtr slice = o->tree();
-    const Value& labels = slice->root["metadata"]["labels"];
-    if (labels["kubernetes.io/service-name"].as_string() != n.name) return true;
-    for (const Value& p : slice->root["ports"].items()) {
-      if (p["name"].as_string() != (*wanted)["name"].as_string()) continue;
-      for (const Value& e : slice->root["endpoints"].items()) {
-        const Value& ready = e["conditions"]["ready"];
-        if ((!ready.is_null() && !ready.as_bool()) || e["addresses"].empty()) continue;
-        t.endpoint.host = e["addresses"].at(0).as_string();
-        t.endpoint.port = static_cast<uint16_t>(p["port"].as_int());
-        return false;
-      }
-    }
-    return true;
-  });
-  if (t.endpoint.host.empty()) {
-    return Status(Reason::kServiceUnavailable,
-                  "no endpoints available for service \"" + n.name + "\"");
-  }
-  return t;
-}
-
-Result<Target> pod_proxy_target(Store& store, const RequestInfo& i, const NameAndPort& n) {
-  ObjectPtr found =
-      store.snapshot()->get(registry::object_key(kind_of<api::core_v1::Pod>(), i.ns, n.name));
-  if (!found) return Status::not_found("", "pods", n.name);
-  DocumentPtr tree = found->tree();
-  Target t;
-  t.endpoint.host = tree->root["status"]["podIP"].as_string();
-  if (t.endpoint.host.empty()) return Status::bad_request("address not allowed");
-  int64_t port = registry::to_int(n.port).value_or(0);
-  for (const Value& c : tree->root["spec"]["containers"].items()) {
-    for (const Value& p : c["ports"].items()) {
-      if (port == 0 || p["name"].as_string() == n.port) port = p["containerPort"].as_int();
-    }
-  }
-  t.endpoint.port = static_cast<uint16_t>(port > 0 ? port : 80);
-  return t;
-}
-
-Result<Target> proxy_target(Store& store, const Exchange& x, const net::ClientTls& tls) {
-  const RequestInfo& i = x.info;
-  const NameAndPort n = split_name(i.name);
-  Target t;
-  if (i.resource == "nodes") {
-    TRY_ASSIGN(endpoint, kubelet_of(store, n.name, tls));
-    t.endpoint = std::move(endpoint);
-    if (auto port = registry::to_int(n.port)) t.endpoint.port = static_cast<uint16_t>(*port);
-  } else if (i.resource == "services") {
-    TRY_ASSIGN(found, service_target(store, i, n));
-    t = std::move(found);
-  } else {
-    TRY_ASSIGN(found, pod_proxy_target(store, i, n));
-    t = std::move(found);
-  }
-  if (i.resource != "nodes" && n.scheme == "https") t.endpoint.tls = unverified();
-  t.path = i.rest.empty() ? "/" : i.rest;
-  t.query = x.query.encode();
-  return t;
-}
-
-bool hop_by_hop(std::string_view name) {
-  static constexpr std::array kNames{"connection", "keep-alive",       "transfer-encoding",
-                                     "te",         "proxy-connection", "upgrade",
-                                     "trailer",    "content-length",   "http2-settings"};
-  std::string lower(name);
-  for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return std::find(kNames.begin(), kNames.end(), lower) != kNames.end();
-}
+constexpr std::string_view kBearerProtocol = "base64url.bearer.authorization.k8s.io.";
 
 bool same_name(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
@@ -259,27 +30,100 @@ bool same_name(std::string_view a, std::string_view b) {
   });
 }
 
-// The caller's credentials stay here: the peer knows the API server by its own.
-bool is_credential(std::string_view name) {
-  return same_name(name, "authorization") || name.substr(0, 12) == "Impersonate-" ||
-         name.substr(0, 12) == "impersonate-";
+bool hop_by_hop(std::string_view name) {
+  static constexpr std::array<std::string_view, 11> kNames{
+      "connection", "keep-alive", "transfer-encoding", "te",
+      "upgrade",    "trailer",    "proxy-connection",  "content-length",
+      "trailers",   "expect",     "http2-settings"};
+  return std::any_of(kNames.begin(), kNames.end(),
+                     [name](std::string_view n) { return same_name(n, name); });
 }
 
-net::Request forwarded(const Exchange& x, const Target& t, bool upgrade) {
+// The caller's credentials stay here: the peer knows the API server by its own.
+bool is_credential(std::string_view name) {
+  constexpr std::string_view kImpersonate = "impersonate-";
+  return same_name(name, "authorization") ||
+         (name.size() > kImpersonate.size() &&
+          same_name(name.substr(0, kImpersonate.size()), kImpersonate));
+}
+
+// The websocket protocols that a client offers, but for the one that carries its token.
+std::vector<std::string> offered_protocols(const net::Headers& headers) {
+  std::vector<std::string> out;
+  for (std::string_view v : headers.get_all("sec-websocket-protocol")) {
+    while (!v.empty()) {
+      size_t comma = std::min(v.find(','), v.size());
+      std::string_view one = v.substr(0, comma);
+      v.remove_prefix(std::min(comma + 1, v.size()));
+      while (!one.empty() && one.front() == ' ') one.remove_prefix(1);
+      while (!one.empty() && one.back() == ' ') one.remove_suffix(1);
+      if (!one.empty() && !one.starts_with(kBearerProtocol)) out.emplace_back(one);
+    }
+  }
+  return out;
+}
+
+std::string joined(const std::vector<std::string>& list) {
+  std::string out;
+  for (const std::string& s : list) out += (out.empty() ? "" : ", ") + s;
+  return out;
+}
+
+// The proxy's own path: what came before the rest.
+std::string proxy_prefix(const Exchange& x) {
+  const std::string& path = x.request->path;
+  const std::string& rest = x.info.rest;
+  std::string out = path;
+  if (!rest.empty() && path.ends_with(rest)) out = path.substr(0, path.size() - rest.size());
+  while (!out.empty() && out.back() == '/') out.pop_back();
+  return out;
+}
+
+std::string client_address(const net::Request& r) {
+  std::string out = r.remote_address.substr(0, r.remote_address.rfind(':'));
+  if (out.size() > 2 && out.front() == '[') out = out.substr(1, out.size() - 2);
+  return out;
+}
+
+net::Request forwarded(const Exchange& x, const RelayTarget& t, bool upgrade) {
   net::Request r;
   r.method = x.request->method;
   r.path = t.path;
   r.query = t.query;
+  if (x.info.subresource == "log") {
+    r.method = "GET";
+    return r;  // our own question: nothing of the client's goes to the kubelet
+  }
   r.body = x.request->body;
   for (const auto& [name, value] : x.request->headers) {
-    if (is_credential(name) || same_name(name, "host")) continue;
-    if (hop_by_hop(name) &&
-        !(upgrade && (same_name(name, "connection") || same_name(name, "upgrade")))) {
-      continue;
-    }
+    const bool websocket_protocol = same_name(name, "sec-websocket-protocol");
+    // What Connection names is for us, too.
+    const bool ours = hop_by_hop(name) || x.request->headers.has_token("connection", name);
+    if (is_credential(name) || ours || websocket_protocol) continue;
     r.headers.add(name, value);
   }
+  if (upgrade) {
+    r.headers.set("Connection", "Upgrade");
+    r.headers.set("Upgrade", x.header("Upgrade"));
+    auto offered = offered_protocols(x.request->headers);
+    if (!offered.empty()) r.headers.set("Sec-WebSocket-Protocol", joined(offered));
+  }
+  if (x.info.subresource == "proxy") {
+    r.headers.set("X-Forwarded-Uri", proxy_prefix(x) + t.path);
+  }
+  std::string from = x.header("X-Forwarded-For");
+  r.headers.set("X-Forwarded-For", (from.empty() ? "" : from + ", ") + client_address(*x.request));
   return r;
+}
+
+net::Headers passed_back(const net::Headers& from, bool proxied) {
+  net::Headers out;
+  for (const auto& [name, value] : from) {
+    const bool cors =
+        proxied && name.size() > 21 && same_name(name.substr(0, 21), "access-control-allow-");
+    if (!hop_by_hop(name) && !cors) out.add(name, value);
+  }
+  return out;
 }
 
 Task<void> relay_upgrade(Context ctx, Exchange* x, net::HttpClient* client, net::Request request) {
@@ -290,11 +134,15 @@ Task<void> relay_upgrade(Context ctx, Exchange* x, net::HttpClient* client, net:
     co_await x->fail(why);
     co_return;
   }
-  net::Headers h;
-  for (const auto& [name, value] : up->headers) {
-    if (!hop_by_hop(name)) h.add(name, value);
+  if (up->status != 101 && up->status < 400) {
+    Status why =
+        Status::internal("invalid upgrade response: status code " + std::to_string(up->status));
+    co_await x->fail(why);
+    co_return;
   }
+  net::Headers h = passed_back(up->headers, x->info.subresource == "proxy");
   if (up->status != 101 || !up->stream) {
+    h.erase("location");
     x->code = up->status;
     Parts parts = net::as_body(std::move(up->body));
     Status s = co_await x->responder->respond(up->status, std::move(h), std::move(parts));
@@ -329,18 +177,165 @@ Status refused_by_kubelet(int code, const std::string& pod, std::string why) {
                 std::move(details), code);
 }
 
-Task<void> relay_body(Context ctx, Exchange* x, net::HttpClient* client, net::Request request) {
+// --- bodies ---
+
+// What becomes of a proxied body: nothing, or its HTML links are led through the proxy.
+struct BodyFilter {
+  std::unique_ptr<HtmlRewriter> links;
+  std::unique_ptr<net::Inflater> coding;  // compressed HTML goes on in the clear
+};
+
+// The answer's head made fit for the client; an error when it may not be passed on.
+Result<BodyFilter> admit_answer(const Exchange& x, const ProxyLinks& links, int code,
+                                net::Headers* h) {
+  BodyFilter out;
+  if (auto location = h->get("location")) {
+    std::string to(*location);
+    if (code >= 300 && code < 400 && links.leads_elsewhere(to)) {
+      return Status(Reason::kUnknown,
+                    "the backend attempted to redirect this request, which is not permitted", {},
+                    502);
+    }
+    if (auto changed = links.rewrite(to)) h->set("Location", *changed);
+    return out;
+  }
+  if (media_type(h->get("content-type").value_or("")) != "text/html") return out;
+  std::string coding(h->get("content-encoding").value_or(""));
+  if (!coding.empty() && coding != "identity") {
+    out.coding = net::Inflater::create(coding);
+    if (!out.coding) return out;  // a coding that we do not read passes as it is
+  }
+  if (x.request->method == "HEAD") {
+    out.coding.reset();
+    return out;
+  }
+  h->erase("content-encoding");
+  out.links = std::make_unique<HtmlRewriter>(links);
+  return out;
+}
+
+Task<Status> write_piece(Exchange* x, BodyFilter* filter, std::string piece) {
+  if (filter->links) piece = filter->links->feed(piece);
+  if (piece.empty()) co_return Status();
+  Parts parts = net::as_body(std::move(piece));
+  co_return co_await x->responder->write(std::move(parts));
+}
+
+Task<Status> write_decoded(Exchange* x, BodyFilter* filter, std::string piece) {
+  if (!filter->coding) co_return co_await write_piece(x, filter, std::move(piece));
+  filter->coding->append(piece);
+  for (;;) {
+    auto plain = filter->coding->next();
+    if (!plain.ok()) co_return plain.status();
+    if (plain->empty()) co_return Status();
+    std::string text = std::move(*plain);
+    TRY_CO(write_piece(x, filter, std::move(text)));
+  }
+}
+
+Task<void> pass_body(Context ctx, Exchange* x, net::ResponseStream* stream, BodyFilter* filter) {
+  Status s;
+  for (;;) {
+    auto piece = co_await stream->read(ctx);
+    if (!piece.ok()) co_return;  // cut off there, cut off here: no end is written
+    if (piece->empty()) break;
+    s = co_await write_decoded(x, filter, std::move(*piece));
+    if (!s.ok()) co_return;
+  }
+  std::string rest;
+  if (filter->links) rest = filter->links->finish();
+  if (!rest.empty()) {
+    Parts parts = net::as_body(std::move(rest));
+    s = co_await x->responder->write(std::move(parts));
+  }
+  if (s.ok()) s = co_await x->responder->finish();
+}
+
+Task<void> relay_proxy(Context ctx, Exchange* x, net::HttpClient* client, net::Request request,
+                       ProxyLinks links) {
   auto stream = co_await client->open(ctx, std::move(request));
   if (!stream.ok()) {
-    Status why = x->info.subresource == "proxy"
-                     ? Status(Reason::kServiceUnavailable,
-                              "error trying to reach service: " + stream.status().message())
-                     : Status::internal("error dialing backend: " + stream.status().message());
+    Status why(Reason::kServiceUnavailable,
+               "error trying to reach service: " + stream.status().message());
+    co_await x->fail(why);
+    co_return;
+  }
+  net::Headers h = passed_back((*stream)->headers(), true);
+  auto filter = admit_answer(*x, links, (*stream)->status(), &h);
+  if (!filter.ok()) {
+    std::string why = filter.status().message();
+    co_await x->answer_text(502, std::move(why));
+    co_return;
+  }
+  x->code = (*stream)->status();
+  Status s = co_await x->responder->begin(x->code, std::move(h));
+  if (!s.ok()) co_return;
+  BodyFilter passing = std::move(*filter);
+  co_await pass_body(ctx, x, stream->get(), &passing);
+}
+
+// --- logs ---
+
+Task<void> ignore_messages(Context ctx, net::WebSocket* ws) {
+  for (;;) {
+    auto m = co_await ws->receive(ctx);
+    if (!m.ok()) break;
+  }
+  ctx.cancel();  // the client closed: so do we
+}
+
+Task<void> send_log(Context ctx, net::WebSocket* ws, net::ResponseStream* stream) {
+  const bool text = ws->subprotocol() == "base64.binary.k8s.io";
+  net::WebSocket::Message hello(!text, "");
+  Status s = co_await ws->send(ctx, std::move(hello));
+  while (s.ok()) {
+    auto piece = co_await stream->read(ctx);
+    if (!piece.ok() || piece->empty()) break;
+    std::string data = std::move(*piece);
+    if (text) data = net::base64(data);
+    net::WebSocket::Message m(!text, std::move(data));
+    s = co_await ws->send(ctx, std::move(m));
+  }
+  (void)co_await ws->close(ctx, 1000, "");
+  ctx.cancel();
+}
+
+// A log as messages: browsers cannot read a stream otherwise.
+Task<void> log_websocket(Context ctx, Exchange* x, net::ResponseStream* stream) {
+  std::vector<std::string> known{"binary.k8s.io", "base64.binary.k8s.io"};
+  auto offered = offered_protocols(x->request->headers);
+  const bool common =
+      offered.empty() || std::any_of(offered.begin(), offered.end(), [&](const std::string& p) {
+        return std::find(known.begin(), known.end(), p) != known.end();
+      });
+  if (!common) {
+    Status why = Status::bad_request("requested protocol(s) are not supported: [" +
+                                     joined(offered) + "]; supports [" + joined(known) + "]");
+    co_await x->fail(why);
+    co_return;
+  }
+  auto ws = co_await x->responder->accept_websocket(std::move(known));
+  if (!ws.ok()) {
+    co_await x->fail(ws.status());
+    co_return;
+  }
+  x->code = 101;
+  Context inner = ctx.child();
+  TaskGroup group(ctx.loop());
+  group.spawn(ignore_messages(inner, ws->get()));
+  group.spawn(send_log(inner, ws->get(), stream));
+  co_await group.join();
+}
+
+Task<void> relay_log(Context ctx, Exchange* x, net::HttpClient* client, net::Request request) {
+  auto stream = co_await client->open(ctx, std::move(request));
+  if (!stream.ok()) {
+    Status why = Status::internal("error dialing backend: " + stream.status().message());
     co_await x->fail(why);
     co_return;
   }
   x->code = (*stream)->status();
-  if (x->info.subresource == "log" && (x->code < 200 || x->code > 206)) {
+  if (x->code < 200 || x->code > 206) {
     std::string why;
     while (why.size() < kMaxRefusal) {
       auto piece = co_await (*stream)->read(ctx);
@@ -352,18 +347,67 @@ Task<void> relay_body(Context ctx, Exchange* x, net::HttpClient* client, net::Re
     co_await x->fail(refused);
     co_return;
   }
-  net::Headers h;
-  for (const auto& [name, value] : (*stream)->headers()) {
-    if (!hop_by_hop(name)) h.add(name, value);
+  if (x->request->headers.has_token("Upgrade", "websocket")) {
+    co_await log_websocket(ctx, x, stream->get());
+    co_return;
   }
+  net::Headers h = passed_back((*stream)->headers(), false);
   Status s = co_await x->responder->begin(x->code, std::move(h));
-  while (s.ok()) {
-    auto piece = co_await (*stream)->read(ctx);
-    if (!piece.ok() || piece->empty()) break;
-    Parts parts = net::as_body(std::move(*piece));
-    s = co_await x->responder->write(std::move(parts));
-  }
-  if (s.ok()) s = co_await x->responder->finish();
+  if (!s.ok()) co_return;
+  BodyFilter none;
+  co_await pass_body(ctx, x, stream->get(), &none);
+}
+
+bool is_stream(const RequestInfo& i) {
+  return i.subresource == "exec" || i.subresource == "attach" || i.subresource == "portforward";
+}
+
+// A GET that becomes a connection into a container (websockets begin so) does what POST does:
+// `create` is asked for whatever the method (upstream:
+// AuthorizePodWebsocketUpgradeCreatePermission, for exec, attach and portforward). The same streams
+// lie behind nodes/proxy.
+bool needs_create(const Exchange& x, bool upgrade) {
+  if (x.info.verb == "create") return false;
+  return is_stream(x.info) || (upgrade && x.info.resource == "nodes");
+}
+
+// HTTP/2 inside an upgraded connection would be requests that nobody authorizes one by one.
+bool tunnels_requests(const Exchange& x) {
+  return x.request->headers.has_token("Upgrade", "h2c") ||
+         x.request->headers.has_token("Upgrade", "h2");
+}
+
+Access create_access(const RequestInfo& i) {
+  Access a;
+  a.verb = "create";
+  a.version = i.version;
+  a.resource = i.resource;
+  a.subresource = i.subresource;
+  a.ns = i.ns;
+  a.name = i.name;
+  return a;
+}
+
+// "/proxy" without a slash after it: relative links of what is there would lead out of it.
+bool wants_slash(const Exchange& x) {
+  return x.info.subresource == "proxy" && x.info.rest.empty() &&
+         (x.request->method == "GET" || x.request->method == "HEAD");
+}
+
+Task<void> redirect_to_slash(Exchange* x) {
+  net::Headers h = x->headers("");
+  std::string query = x->request->query;
+  h.set("Location", x->request->path + "/" + (query.empty() ? "" : "?" + query));
+  x->code = 301;
+  Parts none;
+  Status s = co_await x->responder->respond(301, std::move(h), std::move(none));
+  (void)s;
+}
+
+std::string host_and_port(const RelayTarget& t) {
+  const std::string host = t.host.find(':') == std::string::npos ? t.host : "[" + t.host + "]";
+  return t.default_port && (t.port == 80 || t.port == 443) ? host
+                                                           : host + ":" + std::to_string(t.port);
 }
 
 }  // namespace
@@ -374,33 +418,64 @@ bool Front::is_relayed(const Exchange& x) {
   if (i.subresource == "proxy") {
     return i.resource == "pods" || i.resource == "services" || i.resource == "nodes";
   }
-  return i.resource == "pods" && (i.subresource == "log" || i.subresource == "exec" ||
-                                  i.subresource == "attach" || i.subresource == "portforward");
+  return i.resource == "pods" && (i.subresource == "log" || is_stream(i));
 }
 
 Task<void> Front::relay(Context ctx, Exchange* x) {
-  Store& store = server_->registry().store();
-  auto target = x->info.subresource == "proxy" ? proxy_target(store, *x, options_.kubelet_tls)
-                                               : pod_target(store, *x, options_.kubelet_tls);
+  const bool upgrade = x->request->headers.has_token("Connection", "upgrade");
+  Status allowed;
+  if (needs_create(*x, upgrade)) {
+    allowed = server_->auth().authorize(x->caller, create_access(x->info));
+  }
+  if (allowed.ok() && upgrade && tunnels_requests(*x)) {
+    allowed = Status::bad_request("an upgrade to HTTP/2 is not permitted");
+  }
+  if (x->info.verb.empty() && x->request->method != "OPTIONS") {
+    allowed = Status(Reason::kMethodNotAllowed,
+                     "the server does not allow this method on the requested resource");
+  }
+  if (!allowed.ok()) {
+    co_await x->fail(allowed);
+    co_return;
+  }
+  KubeletTrust trust{options_.kubelet_tls, options_.kubelet_subject};
+  auto target = relay_target(server_->registry().store(), *x, trust, ctx.loop().random());
   if (!target.ok()) {
     co_await x->fail(target.status());
     co_return;
   }
-  if (target->endpoint.host.empty()) {
+  if (target->host.empty()) {
     co_await x->answer_text(204, "");
     co_return;
   }
-  const bool upgrade = x->request->headers.has_token("Connection", "upgrade");
-  auto client = net::HttpClient::create(ctx.loop(), target->endpoint);
-  net::Request request = forwarded(*x, *target, upgrade);
-  if (upgrade) {
+  auto addresses = co_await net::relay_addresses(ctx, target->host, options_.may_dial);
+  Status bad = addresses.status();
+  const bool log = x->info.subresource == "log";
+  if (bad.ok() && !upgrade && is_stream(x->info)) {
+    bad = Status::bad_request("Upgrade request required");
+  }
+  if (!bad.ok()) {
+    co_await x->fail(bad);
+    co_return;
+  }
+  if (!upgrade && wants_slash(*x)) {
+    co_await redirect_to_slash(x);
+    co_return;
+  }
+  net::Endpoint endpoint;
+  endpoint.host = addresses->front().text();
+  endpoint.port = target->port;
+  endpoint.tls = target->tls;
+  auto client = net::HttpClient::create(ctx.loop(), endpoint);
+  const bool upgrades = upgrade && !log;
+  net::Request request = forwarded(*x, *target, upgrades);
+  if (log) {
+    co_await relay_log(ctx, x, client.get(), std::move(request));
+  } else if (upgrades) {
     co_await relay_upgrade(ctx, x, client.get(), std::move(request));
-  } else if (x->info.subresource == "exec" || x->info.subresource == "attach" ||
-             x->info.subresource == "portforward") {
-    Status why = Status::bad_request("Upgrade request required");
-    co_await x->fail(why);
   } else {
-    co_await relay_body(ctx, x, client.get(), std::move(request));
+    ProxyLinks links{proxy_prefix(*x), host_and_port(*target), x->header("Host")};
+    co_await relay_proxy(ctx, x, client.get(), std::move(request), std::move(links));
   }
   client->close();
 }

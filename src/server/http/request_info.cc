@@ -40,6 +40,13 @@ std::string verb_of(std::string_view method, bool named) {
   return "";
 }
 
+// Where byte `at` of the decoded text stands in `encoded`.
+size_t encoded_offset(std::string_view encoded, size_t at) {
+  size_t i = 0;
+  for (; at > 0 && i < encoded.size(); --at) i += encoded[i] == '%' ? 3 : 1;
+  return std::min(i, encoded.size());
+}
+
 }  // namespace
 
 std::optional<std::string> percent_decode(std::string_view s, bool plus) {
@@ -159,8 +166,9 @@ RequestInfo parse_request_info(std::string_view method, std::string_view encoded
   if (at < parts.size()) info.name = parts[at++];
   if (at < parts.size()) info.subresource = parts[at++];
   if (at < parts.size()) {
-    // The rest as it was sent: from the first byte of that part.
-    info.rest = "/" + info.path.substr(static_cast<size_t>(parts[at].data() - info.path.data()));
+    const auto offset = static_cast<size_t>(parts[at].data() - info.path.data());
+    info.rest = "/";
+    info.rest += encoded_path.substr(decoded ? encoded_offset(encoded_path, offset) : offset);
   } else if (!info.subresource.empty() && info.path.back() == '/') {
     info.rest = "/";
   }

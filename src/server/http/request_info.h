@@ -36,7 +36,9 @@ struct RequestInfo {
   std::string path;  // decoded
   std::string verb;  // get list watch create update patch delete deletecollection; else the method
   std::string group, version, ns, resource, subresource, name;
-  // What follows the subresource ("proxy" paths), with its leading '/'.
+  // What follows the subresource ("proxy" paths), with its leading '/': still encoded, as it came.
+  // Whoever sends it on sends these bytes; decoded and written anew it could become another
+  // request.
   std::string rest;
 };
 

@@ -9,6 +9,7 @@
 #include "machinery/patch.h"
 #include "server/http/exchange.h"
 #include "server/http/front.h"
+#include "server/http/watch_websocket.h"
 #include "server/registry/meta.h"
 
 namespace keles::server {
@@ -251,6 +252,11 @@ Task<void> Front::watch(Context ctx, Exchange* x) {
   const bool protobuf = x->rendering.accepted.format == Format::kProtobuf;
   x->rendering.accepted.format = protobuf ? Format::kProtobuf : Format::kJson;
   x->rendering.pretty = false;
+  if (is_websocket(*x)) {
+    Context limit = ctx.with_timeout(std::chrono::seconds(seconds));
+    co_await watch_over_websocket(limit, x, stream->get());
+    co_return;
+  }
   net::Headers h = x->headers(protobuf ? "application/vnd.kubernetes.protobuf;stream=watch"
                                        : "application/json");
   Status s = co_await x->responder->begin(200, std::move(h));
