@@ -57,41 +57,63 @@ bool parse_short_duration(std::string_view s, Duration* out) {
 void Flags::add_flag(Flag f) { flags_.push_back(std::move(f)); }
 
 void Flags::add(std::string name, std::string* out, std::string help, char shorthand) {
-  add_flag({name, help, *out, "string", shorthand, false, false, [out](std::string_view v) {
+  add_flag({name, help, *out, "string", shorthand, false, "", false, [out](std::string_view v) {
               *out = v;
               return true;
             }});
 }
 
 void Flags::add(std::string name, int64_t* out, std::string help, char shorthand) {
-  add_flag(
-      {name, help, std::to_string(*out), "int", shorthand, false, false, [out](std::string_view v) {
-         auto r = std::from_chars(v.data(), v.data() + v.size(), *out);
-         return r.ec == std::errc() && r.ptr == v.data() + v.size();
-       }});
+  add_flag({name, help, std::to_string(*out), "int", shorthand, false, "", false,
+            [out](std::string_view v) {
+              auto r = std::from_chars(v.data(), v.data() + v.size(), *out);
+              return r.ec == std::errc() && r.ptr == v.data() + v.size();
+            }});
 }
 
 void Flags::add(std::string name, bool* out, std::string help, char shorthand) {
-  add_flag({name, help, *out ? "true" : "", "", shorthand, true, false,
+  add_flag({name, help, *out ? "true" : "", "", shorthand, true, "true", false,
             [out](std::string_view v) { return parse_bool(v, out); }});
 }
 
 void Flags::add(std::string name, std::vector<std::string>* out, std::string help, char shorthand) {
   auto first = std::make_shared<bool>(true);
-  add_flag({name, help, "", "strings", shorthand, false, false, [out, first](std::string_view v) {
-              if (std::exchange(*first, false)) out->clear();
-              while (!v.empty()) {
-                auto comma = v.find(',');
-                out->emplace_back(v.substr(0, comma));
-                v = comma == v.npos ? std::string_view() : v.substr(comma + 1);
-              }
-              return true;
-            }});
+  add_flag(
+      {name, help, "", "strings", shorthand, false, "", false, [out, first](std::string_view v) {
+         if (std::exchange(*first, false)) out->clear();
+         while (!v.empty()) {
+           auto comma = v.find(',');
+           out->emplace_back(v.substr(0, comma));
+           v = comma == v.npos ? std::string_view() : v.substr(comma + 1);
+         }
+         return true;
+       }});
 }
 
 void Flags::add(std::string name, Duration* out, std::string help, char shorthand) {
   add_flag({name, help, std::to_string(out->count() / 1'000'000'000) + "s", "duration", shorthand,
-            false, false, [out](std::string_view v) { return parse_short_duration(v, out); }});
+            false, "", false, [out](std::string_view v) { return parse_short_duration(v, out); }});
+}
+
+void Flags::add_array(std::string name, std::vector<std::string>* out, std::string help,
+                      char shorthand) {
+  auto first = std::make_shared<bool>(true);
+  add_flag({name, help, "", "stringArray", shorthand, false, "", false,
+            [out, first](std::string_view v) {
+              if (std::exchange(*first, false)) out->clear();
+              out->emplace_back(v);
+              return true;
+            }});
+}
+
+void Flags::set_bare_value(std::string_view name, std::string value) {
+  if (Flag* f = find(name)) f->bare_value = std::move(value);
+}
+
+Flags::Flag* Flags::find_shorthand(char c) {
+  auto it = std::find_if(flags_.begin(), flags_.end(),
+                         [&](const Flag& f) { return f.shorthand && f.shorthand == c; });
+  return it == flags_.end() ? nullptr : &*it;
 }
 
 Flags::Flag* Flags::find(std::string_view name) {
@@ -113,58 +135,74 @@ Status Flags::set(Flag& f, std::string_view value, std::string_view as_written) 
                              (f.is_switch ? "true or false" : f.type));
 }
 
-Result<std::vector<std::string>> Flags::parse(const std::vector<std::string>& args) {
-  std::vector<std::string> rest;
-  for (size_t i = 0; i < args.size(); ++i) {
-    std::string_view a = args[i];
-    if (a == "--") {
-      rest.insert(rest.end(), args.begin() + static_cast<long>(i) + 1, args.end());
-      break;
-    }
-    if (a == "--help" || a == "-h") {
+// "--name=value", "--name value", "--switch".
+Status Flags::take_long(const std::vector<std::string>& args, size_t* at) {
+  std::string_view name = std::string_view(args[*at]).substr(2);
+  size_t eq = name.find('=');
+  std::string_view value = eq == name.npos ? std::string_view() : name.substr(eq + 1);
+  name = name.substr(0, eq);
+  std::string written = "--" + std::string(name);
+  if (name.empty() || name[0] == '-') return Status::bad_request("bad flag syntax: " + args[*at]);
+  Flag* f = find(name);
+  if (!f && name == "help") {
+    help_ = true;
+    return Status();
+  }
+  if (!f) return Status::bad_request("unknown flag: " + written);
+  if (f->shorthand) written = std::string("-") + f->shorthand + ", " + written;
+  if (eq != std::string_view::npos) return set(*f, value, written);
+  if (!f->bare_value.empty()) return set(*f, f->bare_value, written);
+  if (*at + 1 >= args.size()) {
+    return Status::bad_request("flag needs an argument: --" + f->name);
+  }
+  return set(*f, args[++*at], written);
+}
+
+// "-n value", "-nvalue", "-n=value", "-it".
+Status Flags::take_short(const std::vector<std::string>& args, size_t* at) {
+  const std::string& whole = args[*at];
+  for (size_t i = 1; i < whole.size(); ++i) {
+    Flag* f = find_shorthand(whole[i]);
+    if (!f && whole[i] == 'h') {
       help_ = true;
       continue;
     }
-    if (a.size() < 2 || a[0] != '-') {
-      rest.emplace_back(a);
+    if (!f) {
+      return Status::bad_request("unknown shorthand flag: '" + whole.substr(i, 1) + "' in " + "-" +
+                                 whole.substr(i));
+    }
+    std::string written = "-" + whole.substr(i, 1) + ", --" + f->name;
+    if (i + 1 < whole.size() && whole[i + 1] == '=') return set(*f, whole.substr(i + 2), written);
+    if (!f->bare_value.empty()) {
+      TRY(set(*f, f->bare_value, written));
       continue;
     }
-    Flag* f = nullptr;
-    std::string_view value;
-    bool has_value = false;
-    std::string written;
-    if (a.starts_with("--")) {
-      std::string_view name = a.substr(2);
-      if (auto eq = name.find('='); eq != name.npos) {
-        value = name.substr(eq + 1);
-        name = name.substr(0, eq);
-        has_value = true;
-      }
-      f = find(name);
-      written = "--" + std::string(name);
-      if (!f) return Status::bad_request("unknown flag: " + written);
+    if (i + 1 < whole.size()) return set(*f, whole.substr(i + 1), written);
+    if (*at + 1 >= args.size()) {
+      return Status::bad_request("flag needs an argument: '" + whole.substr(i, 1) + "' in " + "-" +
+                                 whole.substr(i));
+    }
+    return set(*f, args[++*at], written);
+  }
+  return Status();
+}
+
+Result<std::vector<std::string>> Flags::parse(const std::vector<std::string>& args) {
+  std::vector<std::string> rest;
+  for (size_t i = 0; i < args.size(); ++i) {
+    const std::string& a = args[i];
+    if (a == "--") {
+      dash_ = static_cast<int>(rest.size());
+      rest.insert(rest.end(), args.begin() + static_cast<long>(i) + 1, args.end());
+      break;
+    }
+    if (a.size() < 2 || a[0] != '-') {
+      rest.emplace_back(a);
+    } else if (a[1] == '-') {
+      TRY(take_long(args, &i));
     } else {
-      auto it = std::find_if(flags_.begin(), flags_.end(),
-                             [&](const Flag& x) { return x.shorthand == a[1]; });
-      written = std::string(a.substr(0, 2));
-      if (it == flags_.end()) {
-        return Status::bad_request("unknown shorthand flag: '" + std::string(1, a[1]) + "' in " +
-                                   std::string(a));
-      }
-      f = &*it;
-      written += ", --" + f->name;
-      if (a.size() > 2) {
-        value = a.substr(a[2] == '=' ? 3 : 2);
-        has_value = true;
-      }
+      TRY(take_short(args, &i));
     }
-    if (!has_value && f->is_switch) {
-      value = "true";
-    } else if (!has_value) {
-      if (i + 1 >= args.size()) return Status::bad_request("flag needs an argument: " + written);
-      value = args[++i];
-    }
-    TRY(set(*f, value, written));
   }
   return rest;
 }

@@ -23,7 +23,7 @@ struct Command {
 const Command kCommands[] = {
     {"kind", "Create and manage local clusters whose nodes are namespaces of this machine",
      kind::run_kind},
-    {"kubectl", "A small kubectl: apply, get, delete, wait", kubectl_main},
+    {"kubectl", "Command-line client of a cluster, as the stock kubectl", kubectl_main},
     {"server", "Run a control plane: API server, store, controllers, scheduler, DNS", server_main},
     {"kubelet", "Run a node: kubelet, pod network, service proxy", kubelet_main},
     {"node-identity", "Make the certificates with which a machine joins as a node",

@@ -1,91 +1,168 @@
-#include <cstdio>
-
-#include "kubectl/session.h"
 #include "kubectl/verbs.h"
+#include "kubectl/write.h"
 #include "machinery/codec_json.h"
-#include "machinery/patch.h"
+#include "machinery/labels.h"
 
 namespace keles::kubectl {
 namespace {
 
-constexpr char kLastApplied[] = "kubectl.kubernetes.io/last-applied-configuration";
-
-// The object with itself, as JSON, in the annotation that later applies compare with.
-void annotate(Document& d) {
-  Value& meta = d.root.get_or_add(d.arena, "metadata");
-  if (Value* annotations = meta.find("annotations")) annotations->erase(kLastApplied);
-  std::string text = to_json(d.root) + "\n";
-  Value& annotations = d.root.get_or_add(d.arena, "metadata").get_or_add(d.arena, "annotations");
-  if (!annotations.is_map()) annotations = Value::map();
-  annotations.set(d.arena, kLastApplied, Value::string(d.arena.copy(text)));
+std::string dump(const Target& t) {
+  const Resource& r = *t.resource;
+  std::string gv = r.api_version();
+  return "Resource: \"" + gv + ", Resource=" + r.plural + "\", GroupVersionKind: \"" + gv +
+         ", Kind=" + r.kind + "\"\nName: \"" + t.name + "\", Namespace: \"" + t.ns + "\"";
 }
 
-Task<Status> apply_one(Context ctx, Session* session, Input* in) {
-  annotate(in->object);
-  std::string path = HttpsClient::path_of(*in->kind, in->ns, in->name);
-  Result<Document> current = co_await session->request(ctx, "GET", path, "", "", "");
-  if (current.status().is(Reason::kNotFound)) {
-    Result<Document> made =
-        co_await session->request(ctx, "POST", HttpsClient::path_of(*in->kind, in->ns, ""),
-                                  "fieldManager=kubectl-client-side-apply&fieldValidation=Strict",
-                                  "application/json", to_json(in->object.root));
-    if (made.ok()) std::printf("%s created\n", display_name(*in->kind, in->name).c_str());
-    co_return made.status();
-  }
-  if (!current.ok()) co_return current.status();
-  Document original;
-  Result<Document> last =
-      parse_json(current->root["metadata"]["annotations"][kLastApplied].as_string());
-  if (last.ok()) original = std::move(*last);
-  Result<Document> patch = create_three_way_strategic_patch(in->kind->type, original.root,
-                                                            in->object.root, current->root);
-  if (!patch.ok()) co_return patch.status();
-  if (patch->root.empty()) {
-    std::printf("%s unchanged\n", display_name(*in->kind, in->name).c_str());
-    co_return Status();
-  }
-  Result<Document> changed = co_await session->request(
-      ctx, "PATCH", path, "fieldManager=kubectl-client-side-apply&fieldValidation=Strict",
-      std::string(patch_media_type(PatchType::kStrategicMerge)), to_json(patch->root));
-  if (!changed.ok()) co_return changed.status();
-  bool same = changed->root["metadata"]["resourceVersion"].equals(
-      current->root["metadata"]["resourceVersion"]);
-  std::printf("%s %s\n", display_name(*in->kind, in->name).c_str(),
-              same ? "unchanged" : "configured");
-  co_return Status();
+Status from(const std::string& doing, const Target& t, const Status& s) {
+  std::string prefix = "error when " + doing + " \"" + t.source + "\"";
+  return is_server_error(s) ? s.with_prefix(prefix) : s;
 }
+
+class Applier {
+ public:
+  Applier(Session& session, Writer& writer) : session_(session), writer_(writer) {}
+  bool server_side = false, force_conflicts = false, overwrite = true;
+
+  Status apply(Target& t) {
+    if (t.name.empty()) {
+      std::string_view generate = t.object->root["metadata"]["generateName"].as_string();
+      if (generate.empty()) return failure("resource name may not be empty");
+      return failure("from " + std::string(generate) + ": cannot use generate name with apply");
+    }
+    return server_side ? on_server(t) : on_client(t);
+  }
+
+ private:
+  Status on_server(Target& t) {
+    Call c("PATCH", t.resource->path(t.ns, t.name));
+    c.query = writer_.parameters();
+    if (force_conflicts) add_query(c.query, "force", "true");
+    c.content_type = patch_media_type(PatchType::kApply);
+    c.body = to_json(t.object->root);
+    Result<Document> r = session_.call(std::move(c));
+    if (r.status().is(Reason::kConflict)) {
+      return failure(
+          r.status().message() +
+          "\nPlease review the fields above--they currently have other managers. Here\n"
+          "are the ways you can resolve this warning:\n"
+          "* If you intend to manage all of these fields, please re-run the apply\n"
+          "  command with the `--force-conflicts` flag.\n"
+          "* If you do not intend to manage all of the fields, please edit your\n"
+          "  manifest to remove references to the fields that should keep their\n"
+          "  current managers.\n"
+          "* You may co-own fields by updating your manifest to match the existing\n"
+          "  value; in this case, you'll become the manager if the other manager(s)\n"
+          "  stop managing the field (remove it from their configuration).\n"
+          "See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts");
+    }
+    if (!r.ok()) return r.status();
+    return writer_.report(r->root, "serverside-applied");
+  }
+
+  Status on_client(Target& t) {
+    annotate_last_applied(*t.object);
+    Result<Document> current = session_.call(Call("GET", t.resource->path(t.ns, t.name)));
+    if (current.status().is(Reason::kNotFound)) {
+      Result<Document> made = writer_.create(session_, *t.resource, t.ns, *t.object);
+      if (!made.ok()) return from("creating", t, made.status());
+      return writer_.report(made->root, "created");
+    }
+    if (!current.ok()) {
+      return from("retrieving current configuration of:\n" + dump(t) + "\nfrom server for:", t,
+                  current.status());
+    }
+    const Value& live = current->root;
+    Result<Document> last = parse_json(live["metadata"]["annotations"][kLastApplied].as_string());
+    if (!last.ok()) {
+      print_error("Warning: resource " + t.resource->plural + "/" + t.name + " is missing the " +
+                  kLastApplied +
+                  " annotation which is required by kubectl apply. kubectl apply should only be "
+                  "used on resources created declaratively by either kubectl create --save-config "
+                  "or kubectl apply. The missing annotation will be patched automatically.\n");
+    }
+    Document none;
+    const Value& original = last.ok() ? last->root : none.root;
+    const KindDesc* built_in = find_kind(t.resource->api_version(), t.resource->kind);
+    Document patch;
+    if (built_in) {
+      TRY_ASSIGN(made,
+                 create_three_way_strategic_patch(built_in->type, original, t.object->root, live));
+      patch = std::move(made);
+    } else {
+      patch = create_three_way_merge_patch(original, t.object->root, live);
+    }
+    if (patch.root.empty()) return writer_.report(live, "unchanged");
+    if (live["metadata"].find("deletionTimestamp")) {
+      print_error("Warning: Detected changes to resource " + t.name +
+                  " which is currently being deleted.\n");
+    }
+    return send(t, live, built_in, patch.root);
+  }
+
+  Status send(Target& t, const Value& live, const KindDesc* built_in, const Value& patch) {
+    PatchType type = built_in ? PatchType::kStrategicMerge : PatchType::kMerge;
+    if (writer_.client_only()) {
+      Result<Document> local = built_in ? apply_strategic_patch(built_in->type, live, patch)
+                                        : apply_merge_patch(live, patch);
+      if (!local.ok()) return local.status();
+      return writer_.report(local->root, "configured");
+    }
+    std::string body = to_json(patch);
+    Result<Document> changed = writer_.patch(session_, *t.resource, t.ns, t.name, type, body);
+    if (!changed.ok()) {
+      return from("applying patch:\n" + body + "\nto:\n" + dump(t) + "\nfor:", t,
+                  from("patching", t, changed.status()));
+    }
+    bool same =
+        changed->root["metadata"]["resourceVersion"].equals(live["metadata"]["resourceVersion"]);
+    return writer_.report(changed->root, same && !writer_.dry() ? "unchanged" : "configured");
+  }
+
+  Session& session_;
+  Writer& writer_;
+};
 
 }  // namespace
 
-Task<Status> apply(Context ctx, Args args) {
-  CommonFlags common;
-  std::vector<std::string> files;
-  Flags flags("Usage:\n  keles kubectl apply -f FILENAME");
-  flags.add("filename", &files,
-            "The files that contain the configurations to apply, or - for stdin", 'f');
-  common.add_to(flags);
-  Result<Args> rest = flags.parse(args);
-  if (!rest.ok()) co_return rest.status();
-  if (flags.help_wanted()) {
-    std::fputs(flags.help_text().c_str(), stdout);
-    co_return Status();
+Status apply(Invocation& in) {
+  FileFlags files;
+  Writer writer("kubectl-client-side-apply");
+  bool server_side = false, force_conflicts = false;
+  std::string selector;
+  files.add_to(in.flags, "that contains the configuration to apply");
+  writer.add_to(in.flags);
+  in.flags.add("server-side", &server_side,
+               "If true, apply runs in the server instead of the client.");
+  in.flags.add("force-conflicts", &force_conflicts,
+               "If true, server-side apply will force the changes against conflicts.");
+  in.flags.add("selector", &selector, "Selector (label query) to filter on", 'l');
+  TRY(in.parse());
+  if (!in.args.empty()) return in.usage("Unexpected args: [" + in.args[0] + "]");
+  if (force_conflicts && !server_side) {
+    return failure("--force-conflicts only works with --server-side");
   }
-  if (files.empty()) co_return Status::bad_request("must specify one of -f and -k");
-  Result<std::unique_ptr<Session>> session = Session::open(ctx.loop(), common);
-  if (!session.ok()) co_return session.status();
-  Result<std::vector<Input>> objects = read_objects(files, (*session)->ns());
-  if (!objects.ok()) co_return objects.status();
-  Status first;
-  for (Input& in : *objects) {
-    Status s = co_await apply_one(ctx, session->get(), &in);
-    if (s.ok()) continue;
-    if (first.ok()) {
-      first = s;
-    } else {
-      std::fprintf(stderr, "error: %s\n", s.message().c_str());
-    }
+  if (files.files.empty()) return failure("must specify one of -f and -k");
+  if (server_side && !in.flags.given("field-manager")) writer.set_field_manager("kubectl");
+  TRY(writer.prepare());
+  if (server_side && writer.client_only()) {
+    return failure(
+        "--dry-run=client doesn't work with --server-side (did you mean "
+        "--dry-run=server instead?)");
   }
-  co_return first;
+  TRY_ASSIGN(filter, Selector::parse(selector));
+  TRY_ASSIGN(session, in.session());
+  TRY_ASSIGN(targets, read_files(*session, files));
+  if (targets.empty()) return failure("no objects passed to apply");
+  Applier applier(*session, writer);
+  applier.server_side = server_side;
+  applier.force_conflicts = force_conflicts;
+  std::vector<Status> errors;
+  for (Target& t : targets) {
+    if (!filter.matches(t.object->root["metadata"]["labels"])) continue;
+    Status s = applier.apply(t);
+    if (!s.ok()) errors.push_back(s);
+  }
+  return combine(std::move(errors));
 }
 
 }  // namespace keles::kubectl

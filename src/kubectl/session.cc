@@ -2,155 +2,319 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 
 #include "base/file.h"
 #include "base/version.h"
 #include "client/kubeconfig.h"
+#include "kubectl/command.h"
+#include "kubectl/errors.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/status_codec.h"
+#include "machinery/time.h"
 
 namespace keles::kubectl {
 namespace {
 
-std::string lower(std::string_view s) {
-  std::string out(s);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
+constexpr std::string_view kDiscovery =
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
+    "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+constexpr int kBusyRetries = 10;
+
+// "299 - \"text\"" -> text
+std::string warning_text(std::string_view header) {
+  size_t open = header.find('"');
+  if (open == header.npos) return "";
+  std::string out;
+  for (size_t i = open + 1; i < header.size() && header[i] != '"'; ++i) {
+    if (header[i] == '\\' && i + 1 < header.size()) ++i;
+    out += header[i];
+  }
   return out;
 }
 
-Status unreadable(std::string_view what, const Status& why) {
-  return Status::bad_request("error parsing " + std::string(what) + ": " + why.message());
+Status read_pem(const std::string& file, std::string* into) {
+  if (file.empty()) return Status();
+  Result<std::string> text = read_file(file, 8u << 20);
+  if (!text.ok()) {
+    return plain_failure("error: unable to read " + file + ": " + text.status().message());
+  }
+  *into = *text;
+  return Status();
 }
 
-Status add_object(Document object, const std::string& file, const std::string& default_ns,
-                  std::vector<Input>& out) {
-  const Value& root = object.root;
-  if (root.is_null()) return Status();  // an empty document between two "---"
-  std::string_view api_version = root["apiVersion"].as_string(), kind = root["kind"].as_string();
-  if (kind.ends_with("List") && root["items"].is_list()) {
-    for (const Value& item : root["items"].items()) {
-      Document one;
-      one.root = deep_copy(one.arena, item);
-      TRY(add_object(std::move(one), file, default_ns, out));
-    }
-    return Status();
+Status apply_flags(const ConnectionFlags& flags, ClientConfig* c) {
+  if (!flags.token.empty()) {
+    c->token = flags.token;
+    c->token_file.clear();
   }
-  const KindDesc* desc = find_kind(api_version, kind);
-  if (!desc) {
-    return Status::bad_request(
-        "resource mapping not found for name: \"" +
-        std::string(root["metadata"]["name"].as_string()) + "\" namespace: \"" +
-        std::string(root["metadata"]["namespace"].as_string()) + "\" from \"" + file +
-        "\": no matches for kind \"" + std::string(kind) + "\" in version \"" +
-        std::string(api_version) + "\"");
+  if (!flags.username.empty()) c->username = flags.username;
+  if (!flags.password.empty()) c->password = flags.password;
+  if (!c->endpoint.tls) return Status();
+  net::ClientTls& tls = *c->endpoint.tls;
+  if (flags.insecure) {
+    tls.insecure = true;
+    tls.ca_pem.clear();
   }
-  Input in{desc, "", std::string(root["metadata"]["name"].as_string()), std::move(object)};
-  if (in.name.empty()) {
-    return Status::bad_request("error: " + file + ": a " + std::string(kind) +
-                               " without metadata.name");
+  TRY(read_pem(flags.certificate_authority, &tls.ca_pem));
+  if (!flags.tls_server_name.empty()) tls.server_name = flags.tls_server_name;
+  if (!flags.client_certificate.empty()) {
+    net::TlsIdentity id;
+    TRY(read_pem(flags.client_certificate, &id.certificate_pem));
+    TRY(read_pem(flags.client_key, &id.key_pem));
+    tls.identity = id;
   }
-  if (desc->namespaced) {
-    in.ns = in.object.root["metadata"]["namespace"].as_string();
-    if (in.ns.empty()) {
-      in.ns = default_ns;
-      in.object.root.find("metadata")
-          ->set(in.object.arena, "namespace", Value::string(in.object.arena.copy(in.ns)));
-    }
-  }
-  out.push_back(std::move(in));
   return Status();
+}
+
+Result<ClientConfig> configuration(const ConnectionFlags& flags) {
+  KubeconfigChoice choice;
+  choice.path = flags.kubeconfig;
+  choice.context = flags.context;
+  choice.cluster = flags.cluster;
+  choice.user = flags.user;
+  choice.ns = flags.ns;
+  choice.server = flags.server;
+  if (!flags.kubeconfig.empty() && !path_exists(flags.kubeconfig)) {
+    return failure("stat " + flags.kubeconfig + ": no such file or directory");
+  }
+  Result<Document> config = read_kubeconfig(flags.kubeconfig);
+  if (!config.ok()) return failure(config.status().message());
+  const Value& root = config->root;
+  bool empty = root["clusters"].empty() && root["contexts"].empty() && flags.server.empty();
+  if (empty && flags.context.empty()) {
+    // No configuration at all: a pod's own account, or the insecure port of old.
+    if (auto own = in_cluster_config(); own.ok()) {
+      if (!flags.ns.empty()) own->ns = flags.ns;
+      return own;
+    }
+    choice.server = "http://localhost:8080";
+  }
+  Result<ClientConfig> c = client_config_of(root, choice);
+  if (!c.ok()) return failure(c.status().message());
+  return c;
 }
 
 }  // namespace
 
-void CommonFlags::add_to(Flags& flags) {
+void ConnectionFlags::add_to(Flags& flags) {
   flags.add("kubeconfig", &kubeconfig, "Path to the kubeconfig file to use for CLI requests.");
   flags.add("context", &context, "The name of the kubeconfig context to use");
+  flags.add("cluster", &cluster, "The name of the kubeconfig cluster to use");
+  flags.add("user", &user, "The name of the kubeconfig user to use");
   flags.add("namespace", &ns, "If present, the namespace scope for this CLI request", 'n');
-  flags.add("request-timeout", &request_timeout, "How long to wait for a single server request");
+  flags.add("server", &server, "The address and port of the Kubernetes API server", 's');
+  flags.add("token", &token, "Bearer token for authentication to the API server");
+  flags.add("username", &username, "Username for basic authentication to the API server");
+  flags.add("password", &password, "Password for basic authentication to the API server");
+  flags.add("as", &as, "Username to impersonate for the operation.");
+  flags.add_array("as-group", &as_group, "Group to impersonate, may be repeated.");
+  flags.add("as-uid", &as_uid, "UID to impersonate for the operation.");
+  flags.add("certificate-authority", &certificate_authority,
+            "Path to a cert file for the certificate authority");
+  flags.add("client-certificate", &client_certificate, "Path to a client certificate file for TLS");
+  flags.add("client-key", &client_key, "Path to a client key file for TLS");
+  flags.add("tls-server-name", &tls_server_name,
+            "Server name to use for server certificate validation.");
+  flags.add("insecure-skip-tls-verify", &insecure,
+            "If true, the server's certificate will not be checked for validity.");
+  flags.add("request-timeout", &request_timeout,
+            "The length of time to wait before giving up on a single server request (1s, 2m, 3h); "
+            "0 means don't timeout.");
+  flags.add("warnings-as-errors", &warnings_as_errors,
+            "Treat warnings received from the server as errors and exit with a non-zero exit code");
+  flags.add("v", &verbosity, "Log requests to standard error from level 6 on", 'v');
 }
 
-Result<std::unique_ptr<Session>> Session::open(Loop& loop, const CommonFlags& flags) {
-  KubeconfigChoice choice;
-  choice.path = flags.kubeconfig;
-  choice.context = flags.context;
-  choice.ns = flags.ns;
-  TRY_ASSIGN(config, load_client_config(choice));
+std::string escape_query(std::string_view s) {
+  std::string out;
+  for (char c : s) {
+    auto u = static_cast<unsigned char>(c);
+    if (std::isalnum(u) || c == '-' || c == '_' || c == '.' || c == '~') {
+      out += c;
+    } else {
+      char buf[4];
+      std::snprintf(buf, sizeof buf, "%%%02X", u);
+      out += buf;
+    }
+  }
+  return out;
+}
+
+void add_query(std::string& query, std::string_view key, std::string_view value) {
+  if (value.empty()) return;
+  if (!query.empty()) query += '&';
+  query += escape_query(key) + "=" + escape_query(value);
+}
+
+Result<std::unique_ptr<Session>> Session::open(const ConnectionFlags& flags) {
+  TRY_ASSIGN(config, configuration(flags));
+  TRY(apply_flags(flags, &config));
   auto s = std::make_unique<Session>();
+  std::string timeout = flags.request_timeout;
+  if (!timeout.empty() && timeout.find_first_not_of("0123456789") == timeout.npos) timeout += "s";
+  Result<Duration> limit = parse_duration(timeout);
+  if (!limit.ok() || limit->count() < 0) {
+    return failure(
+        "Invalid timeout value. Timeout must be a single integer in seconds, or an "
+        "integer followed by a corresponding time unit (e.g. 1s | 2m | 3h)");
+  }
+  s->timeout_ = *limit;
   s->ns_ = config.ns.empty() ? "default" : config.ns;
-  s->server_ = config.endpoint.host + ":" + std::to_string(config.endpoint.port);
+  s->namespace_given_ = !flags.ns.empty();
+  s->warnings_as_errors_ = flags.warnings_as_errors;
+  s->verbosity_ = flags.verbosity;
+  bool v6 = config.endpoint.host.find(':') != std::string::npos &&
+            !config.endpoint.host.starts_with("unix:");
+  s->server_ = (v6 ? "[" + config.endpoint.host + "]" : config.endpoint.host) + ":" +
+               std::to_string(config.endpoint.port);
+  s->server_url_ = (config.endpoint.tls ? "https://" : "http://") + s->server_ + config.path_prefix;
+  if (!flags.as.empty()) s->identity_.add("Impersonate-User", flags.as);
+  if (!flags.as_uid.empty()) s->identity_.add("Impersonate-Uid", flags.as_uid);
+  for (const std::string& g : flags.as_group) s->identity_.add("Impersonate-Group", g);
   HttpsClientOptions options;
   options.user_agent = "kubectl/" + std::string(kGitVersion);
-  s->client_ = std::make_unique<HttpsClient>(loop, config, options);
+  s->loop_ = make_real_loop();
+  s->client_ = std::make_unique<HttpsClient>(*s->loop_, config, options);
   return s;
 }
 
-Task<Result<Document>> Session::request(Context ctx, std::string method, std::string path,
-                                        std::string query, std::string content_type,
-                                        std::string body, std::string accept) {
-  net::Headers headers;
-  headers.add("Accept", accept.empty() ? "application/json" : accept);
-  if (!content_type.empty()) headers.add("Content-Type", content_type);
-  Result<net::Response> answer = co_await client_->raw(ctx, method, path, query, headers, body);
-  if (!answer.ok()) {
-    co_return answer.status().with_prefix("The connection to the server " + server_ + " failed");
-  }
-  Result<Document> doc = parse_json(answer->body);
-  if (answer->status >= 400) {
-    if (doc.ok() && doc->root["kind"].as_string() == "Status")
-      co_return status_from_value(doc->root, answer->status);
-    co_return Status(reason_from("", answer->status), answer->body.substr(0, 1000));
-  }
-  co_return std::move(doc);
+Session::~Session() { client_.reset(); }
+
+Context Session::limited(Context ctx) const {
+  return timeout_.count() > 0 ? ctx.with_timeout(timeout_) : ctx;
 }
 
-Result<const KindDesc*> find_resource_type(std::string_view word) {
-  std::string w = lower(word);
-  auto dot = w.find('.');
-  std::string name = w.substr(0, dot), group = dot == w.npos ? "" : w.substr(dot + 1);
-  for (const KindDesc* k : all_kinds()) {
-    if (k->verbs.empty()) continue;
-    if (dot != w.npos && group != k->group) continue;
-    bool match =
-        name == k->plural || name == k->singular || name == lower(k->kind) ||
-        std::find(k->short_names.begin(), k->short_names.end(), name) != k->short_names.end();
-    if (match && !(k->plural == "events" && !k->group.empty() && dot == w.npos)) return k;
+Status Session::transport_error(const Status& s) const {
+  if (s.message().find("onnection refused") != std::string::npos) {
+    return plain_failure("The connection to the server " + server_ +
+                         " was refused - did you specify the right host or port?");
   }
-  return Status(Reason::kNotFound,
-                "the server doesn't have a resource type \"" + std::string(word) + "\"");
+  if (s.is(Reason::kTimeout)) {
+    return plain_failure("Unable to connect to the server: net/http: request canceled (" +
+                         s.message() + ")");
+  }
+  return plain_failure("Unable to connect to the server: " + s.message());
 }
 
-std::string display_name(const KindDesc& kind, std::string_view name) {
-  std::string s(kind.singular);
-  if (!kind.group.empty()) s += "." + std::string(kind.group);
-  return s + "/" + std::string(name);
+net::Headers Session::headers_of(const Call& c) const {
+  net::Headers headers = identity_;
+  headers.add("Accept", c.accept.empty() ? "application/json" : c.accept);
+  if (!c.content_type.empty()) headers.add("Content-Type", c.content_type);
+  return headers;
 }
 
-Result<std::vector<Input>> read_objects(const std::vector<std::string>& files,
-                                        const std::string& default_ns) {
-  std::vector<Input> out;
-  for (const std::string& file : files) {
-    std::string text;
-    if (file == "-") {
-      text.assign(std::istreambuf_iterator<char>(std::cin), {});
-    } else {
-      Result<std::string> content = read_file(file);
-      if (content.status().is(Reason::kNotFound)) {
-        return Status::bad_request("error: the path \"" + file + "\" does not exist");
-      }
-      if (!content.ok()) return content.status();
-      text = std::move(*content);
+Status Session::note(const net::Headers& headers) {
+  bool any = false;
+  for (std::string_view h : headers.get_all("Warning")) {
+    std::string text = warning_text(h);
+    any = true;
+    if (std::find(warned_.begin(), warned_.end(), text) != warned_.end()) continue;
+    warned_.push_back(text);
+    print_error("Warning: " + text + "\n");
+  }
+  if (any && warnings_as_errors_) {
+    return failure(std::to_string(warned_.size()) +
+                   (warned_.size() == 1 ? " warning received" : " warnings received"));
+  }
+  return Status();
+}
+
+Task<Result<net::Response>> Session::send(Context ctx, Call c) {
+  net::Headers headers = headers_of(c);
+  for (int attempt = 0;; ++attempt) {
+    Result<net::Response> answer =
+        co_await client_->raw(ctx, c.method, c.path, c.query, headers, c.body);
+    if (!answer.ok()) co_return transport_error(answer.status());
+    if (verbosity_ >= 6) {
+      print_error(c.method + " " + server_url_ + c.path + (c.query.empty() ? "" : "?" + c.query) +
+                  " " + std::to_string(answer->status) + "\n");
     }
-    Result<std::vector<Document>> docs = parse_yaml_all(text);  // JSON is YAML too
-    if (!docs.ok()) return unreadable(file, docs.status());
-    for (Document& d : *docs) TRY(add_object(std::move(d), file, default_ns, out));
+    auto retry = answer->headers.get("Retry-After");
+    bool busy = answer->status == 429 || answer->status >= 500;
+    if (!busy || !retry || attempt >= kBusyRetries) co_return std::move(answer);
+    int seconds = std::clamp(std::atoi(std::string(*retry).c_str()), 1, 60);
+    Status slept = co_await ctx.sleep(std::chrono::seconds(seconds));
+    if (!slept.ok()) co_return transport_error(slept);
   }
-  if (out.empty()) return Status::bad_request("error: no objects passed");
-  return out;
+}
+
+Task<Result<std::string>> Session::call_text_async(Context ctx, Call c) {
+  Result<net::Response> answer = co_await send(limited(ctx), c);
+  if (!answer.ok()) co_return answer.status();
+  Status warned = note(answer->headers);
+  if (answer->status >= 400) co_return status_from_body(answer->body, answer->status);
+  if (!warned.ok()) co_return warned;
+  co_return std::move(answer->body);
+}
+
+Result<std::string> Session::call_text(Call c) {
+  return await(call_text_async(context(), std::move(c)));
+}
+
+Result<Document> Session::call(Call c) {
+  TRY_ASSIGN(text, call_text(std::move(c)));
+  Result<Document> doc = parse_json(text);
+  if (!doc.ok()) return failure("the server's answer is no JSON: " + doc.status().message());
+  return doc;
+}
+
+Task<Result<std::unique_ptr<net::ResponseStream>>> Session::open_stream_async(Context ctx, Call c) {
+  Result<std::unique_ptr<net::ResponseStream>> r =
+      co_await client_->raw_stream(ctx, c.method, c.path, c.query, headers_of(c), c.body);
+  if (!r.ok()) co_return transport_error(r.status());
+  Status warned = note((*r)->headers());
+  int code = (*r)->status();
+  if (code < 400) {
+    if (!warned.ok()) co_return warned;
+    co_return std::move(r);
+  }
+  std::string body;
+  while (body.size() < (1u << 20)) {
+    Result<std::string> piece = co_await (*r)->read(ctx);
+    if (!piece.ok() || piece->empty()) break;
+    body += *piece;
+  }
+  co_return status_from_body(body, code);
+}
+
+Result<std::unique_ptr<net::ResponseStream>> Session::open_stream(Context ctx, Call c) {
+  return await(open_stream_async(ctx, std::move(c)));
+}
+
+Task<Result<std::unique_ptr<net::WebSocket>>> Session::open_websocket(
+    Context ctx, std::string path, std::string query, std::vector<std::string> protocols) {
+  Result<net::Request> request =
+      client_->request("GET", std::move(path), std::move(query), identity_, "");
+  if (!request.ok()) co_return failure(request.status().message());
+  Result<std::unique_ptr<net::WebSocket>> socket =
+      co_await client_->http().websocket(ctx, std::move(*request), std::move(protocols));
+  if (socket.ok()) co_return std::move(socket);
+  Status s = socket.status();
+  if (s.is(Reason::kUnavailable) || s.is(Reason::kOutcomeUnknown) || s.is(Reason::kTimeout)) {
+    co_return transport_error(s);
+  }
+  // The refusal carries the server's answer: its Status is what a person should read.
+  size_t body = s.message().find('{');
+  if (body != std::string::npos) co_return status_from_body(s.message().substr(body), s.code());
+  co_return s;
+}
+
+Result<const Mapper*> Session::mapper() {
+  if (!mapper_) {
+    Mapper m;
+    for (const char* path : {"/api", "/apis"}) {
+      Call c("GET", path);
+      c.accept = kDiscovery;
+      TRY_ASSIGN(answer, call(std::move(c)));
+      if (!answer.root["items"].is_list()) {
+        return failure("the server does not offer aggregated discovery (Kubernetes 1.27 or later)");
+      }
+      m.add(answer.root);
+    }
+    mapper_ = std::move(m);
+  }
+  return &*mapper_;
 }
 
 }  // namespace keles::kubectl

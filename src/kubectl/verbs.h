@@ -1,30 +1,66 @@
-// One file per verb. Each takes the arguments behind the verb's name.
+// The commands, one file each; commands.cc is their table.
 #pragma once
 
-#include <string>
-#include <vector>
-
-#include "base/context.h"
-#include "base/status.h"
-#include "base/task.h"
+#include "kubectl/command.h"
 
 namespace keles::kubectl {
 
-using Args = std::vector<std::string>;
-
-Task<Status> apply(Context ctx, Args args);
-Task<Status> remove(Context ctx, Args args);  // delete
-Task<Status> get(Context ctx, Args args);
-Task<Status> wait(Context ctx, Args args);
-
-struct Verb {
-  const char* name;
-  const char* help;
-  Task<Status> (*run)(Context, Args);
-};
-// In the order of the help text; ends with a null name.
-extern const Verb kVerbs[];
-
-std::string usage();
+Status annotate(Invocation& in);
+Status api_resources(Invocation& in);
+Status api_versions(Invocation& in);
+Status apply(Invocation& in);
+Status cluster_info(Invocation& in);
+Status config_current_context(Invocation& in);
+Status config_delete_cluster(Invocation& in);
+Status config_delete_context(Invocation& in);
+Status config_delete_user(Invocation& in);
+Status config_get_clusters(Invocation& in);
+Status config_get_contexts(Invocation& in);
+Status config_get_users(Invocation& in);
+Status config_rename_context(Invocation& in);
+Status config_set_cluster(Invocation& in);
+Status config_set_context(Invocation& in);
+Status config_set_credentials(Invocation& in);
+Status config_unset(Invocation& in);
+Status config_use_context(Invocation& in);
+Status config_view(Invocation& in);
+Status cordon(Invocation& in);
+Status create(Invocation& in);
+Status create_configmap(Invocation& in);
+Status create_deployment(Invocation& in);
+Status create_job(Invocation& in);
+Status create_namespace(Invocation& in);
+Status create_secret_docker_registry(Invocation& in);
+Status create_secret_generic(Invocation& in);
+Status create_secret_tls(Invocation& in);
+Status create_service_account(Invocation& in);
+Status create_service_clusterip(Invocation& in);
+Status create_service_externalname(Invocation& in);
+Status create_service_loadbalancer(Invocation& in);
+Status create_service_nodeport(Invocation& in);
+Status describe(Invocation& in);
+Status drain(Invocation& in);
+Status attach(Invocation& in);
+Status exec(Invocation& in);
+Status expose(Invocation& in);
+Status get(Invocation& in);
+Status label(Invocation& in);
+Status logs(Invocation& in);
+Status patch(Invocation& in);
+Status port_forward(Invocation& in);
+Status remove(Invocation& in);  // delete
+Status replace(Invocation& in);
+Status rollout_history(Invocation& in);
+Status rollout_pause(Invocation& in);
+Status rollout_restart(Invocation& in);
+Status rollout_resume(Invocation& in);
+Status rollout_status(Invocation& in);
+Status rollout_undo(Invocation& in);
+Status run_pod(Invocation& in);  // run
+Status scale(Invocation& in);
+Status set_image(Invocation& in);
+Status uncordon(Invocation& in);
+Status version(Invocation& in);
+Status wait(Invocation& in);
 
 }  // namespace keles::kubectl
