@@ -181,8 +181,8 @@ TEST(PrintTest, TableCells) {
   TablePrinter printer(options);
   printer.add(t.root);
   EXPECT_EQ(printer.take(),
-            "NAMESPACE   NAME    NOTE      LABELS\n"
-            "ns          pod/a   two...    k=v\n"
+            "NAMESPACE   NAME    NOTE        LABELS\n"
+            "ns          pod/a   two...      k=v\n"
             "ns          pod/b   ^[[31mred   <none>\n");
 }
 
