@@ -3,16 +3,19 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <vector>
 
 namespace keles {
 namespace {
 
 using Int = __int128;
 constexpr Int kNano = 1'000'000'000;
-// Upstream's cap for numbers that it cannot hold as an int64 with a scale: 2^63 - 1.
-constexpr Int kMaxAllowed = static_cast<Int>(INT64_MAX) * kNano;
-// What this representation can hold; beyond it lie only nonsensical amounts (10^28 and more).
-constexpr Int kMaxNano = kMaxAllowed * 1'000'000'000;
+// Where upstream caps an amount with a binary suffix: 2^63 - 1. Decimal ones have no cap.
+constexpr Int kMaxBinary = static_cast<Int>(INT64_MAX) * kNano;
+// Where sums and comparisons end here: 9.2 * 10^27. The text of a larger amount is still exact.
+constexpr Int kMaxNano = kMaxBinary * 1'000'000'000;
+constexpr int kMaxNanoDigits = 37;
+constexpr int kInt64Digits = 18;  // as many fit in an int64, whichever they are
 
 constexpr std::string_view kWrongForm =
     "quantities must match the regular expression "
@@ -63,18 +66,20 @@ bool split(std::string_view s, Parts* out) {
 bool interpret(std::string_view s, Suffix* out) {
   using Format = Quantity::Format;
   if (s.empty()) return true;
-  if (s.size() > 1 && (s[0] == 'e' || s[0] == 'E')) {
-    std::string_view digits = s.substr(s[1] == '+' ? 2 : 1);
-    int e = 0;
-    auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), e);
-    if (digits.empty() || ec != std::errc() || end != digits.data() + digits.size()) return false;
-    *out = {false, std::clamp(e, -1000, 1000), Format::kDecimalExponent};
-    return true;
-  }
   if (s.size() == 2 && s[1] == 'i') {
     size_t at = std::string_view("KMGTPE").find(s[0]);
     if (at == std::string_view::npos) return false;
     *out = {true, static_cast<int>(at + 1) * 10, Format::kBinarySI};
+    return true;
+  }
+  if (s.size() > 1 && (s[0] == 'e' || s[0] == 'E')) {
+    std::string_view digits = s.substr(s[1] == '+' ? 2 : 1);
+    int64_t e = 0;
+    auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), e);
+    if (digits.empty() || ec != std::errc() || end != digits.data() + digits.size()) return false;
+    if (s[1] == '+' && digits[0] == '-') return false;
+    // An exponent keeps its low 32 bits upstream.
+    *out = {false, static_cast<int32_t>(e), Format::kDecimalExponent};
     return true;
   }
   if (s.size() != 1) return false;
@@ -84,56 +89,147 @@ bool interpret(std::string_view s, Suffix* out) {
   return true;
 }
 
-// The magnitude in units of 10^-9, rounded up. False when it is too large to hold.
-bool magnitude(const Parts& p, const Suffix& s, Int* out) {
-  int point = (s.binary ? 0 : s.exponent) + 9 - static_cast<int>(p.fraction.size());
+// A decimal amount: the digits times 10^exponent, without zeros on either side; "" is zero.
+struct Decimal {
+  std::string digits;
+  int64_t exponent = 0;
+};
+
+// Rounded up to whole 10^-9.
+Decimal decimal(const Parts& p, int exponent) {
+  Decimal d{std::string(p.whole) + std::string(p.fraction),
+            static_cast<int64_t>(exponent) - static_cast<int64_t>(p.fraction.size())};
+  d.digits.erase(0, d.digits.find_first_not_of('0'));
+  if (d.digits.empty()) return {};
+  if (d.exponent < -9) {
+    const auto below = static_cast<uint64_t>(-9 - d.exponent);
+    const size_t keep = d.digits.size() - std::min<uint64_t>(below, d.digits.size());
+    const bool lost = d.digits.find_first_not_of('0', keep) != std::string::npos;
+    d.digits.resize(keep);
+    d.exponent = -9;
+    size_t at = keep;
+    for (; lost && at > 0 && d.digits[at - 1] == '9'; --at) d.digits[at - 1] = '0';
+    if (lost && at > 0) ++d.digits[at - 1];
+    if (lost && at == 0) d.digits.insert(0, "1");
+  }
+  const size_t end = d.digits.find_last_not_of('0') + 1;
+  d.exponent += static_cast<int64_t>(d.digits.size() - end);
+  d.digits.resize(end);
+  return d;
+}
+
+// In units of 10^-9; kMaxNano when it is more.
+Int nanos(const Decimal& d) {
+  if (d.digits.empty()) return 0;
+  const int64_t shift = d.exponent + 9;
+  if (shift > kMaxNanoDigits || static_cast<int64_t>(d.digits.size()) + shift > kMaxNanoDigits) {
+    return kMaxNano;
+  }
   Int v = 0;
+  for (char c : d.digits) v = v * 10 + (c - '0');
+  for (int64_t i = 0; i < shift; ++i) v *= 10;
+  return std::min(v, kMaxNano);
+}
+
+std::string decimal_text(const Decimal& d, Quantity::Format format) {
+  constexpr std::string_view kSuffix = "num kMGTPE";
+  if (d.digits.empty()) return "0";
+  int64_t exponent = d.exponent;
+  std::string out = d.digits;
+  int64_t zeros = (exponent % 3 + 3) % 3;
+  // No suffix is larger than E, so that its zeros are written (upstream loses them here).
+  if (format != Quantity::Format::kDecimalExponent && exponent > 18) {
+    zeros = std::min<int64_t>(exponent - 18, 1000);
+  }
+  out.append(static_cast<size_t>(zeros), '0');
+  exponent -= zeros;
+  if (exponent == 0) return out;
+  if (format == Quantity::Format::kDecimalExponent) return out + 'e' + std::to_string(exponent);
+  out.push_back(kSuffix[static_cast<size_t>(exponent / 3 + 3)]);
+  return out;
+}
+
+// A natural number of any size, for binary suffixes with a fraction.
+class Natural {
+ public:
+  // this * factor + term
+  void multiply(uint32_t factor, uint32_t term = 0) {
+    uint64_t carry = term;
+    for (uint32_t& limb : limbs_) {
+      carry += static_cast<uint64_t>(limb) * factor;
+      limb = static_cast<uint32_t>(carry);
+      carry >>= 32;
+    }
+    if (carry != 0) limbs_.push_back(static_cast<uint32_t>(carry));
+  }
+  // Says the remainder.
+  uint32_t divide(uint32_t by) {
+    uint64_t rest = 0;
+    for (size_t i = limbs_.size(); i-- > 0;) {
+      rest = rest << 32 | limbs_[i];
+      limbs_[i] = static_cast<uint32_t>(rest / by);
+      rest %= by;
+    }
+    while (!limbs_.empty() && limbs_.back() == 0) limbs_.pop_back();
+    return static_cast<uint32_t>(rest);
+  }
+  Int at_most(Int most) const {
+    if (limbs_.size() > 3) return most;
+    Int v = 0;
+    for (size_t i = limbs_.size(); i-- > 0;) v = v << 32 | limbs_[i];
+    return std::min(v, most);
+  }
+
+ private:
+  std::vector<uint32_t> limbs_;  // the least first
+};
+
+// The magnitude of an amount with a binary suffix in units of 10^-9: rounded up, capped.
+Int binary_nanos(const Parts& p, int exponent) {
+  Natural n;
+  for (std::string_view part : {p.whole, p.fraction}) {
+    for (char c : part) n.multiply(10, static_cast<uint32_t>(c - '0'));
+  }
+  for (int i = 0; i < exponent; i += 10) n.multiply(1024);
+  int point = 9 - static_cast<int>(p.fraction.size());
+  for (; point > 0; --point) n.multiply(10);
   bool lost = false;
-  // The digits below 10^-9 only round up (decimal) or, for binary suffixes, are kept while there
-  // is room: 60 bits of suffix and 28 digits do not fit, 28 digits alone do.
-  auto digits = std::string(p.whole) + std::string(p.fraction);
-  size_t keep = digits.size();
-  if (point < 0 && !s.binary) {
-    size_t drop = std::min(digits.size(), static_cast<size_t>(-point));
-    keep = digits.size() - drop;
-    lost = digits.find_first_not_of('0', keep) != std::string::npos;
-    point = 0;
+  for (; point < 0; ++point) lost |= n.divide(10) != 0;
+  return std::min(n.at_most(kMaxBinary) + (lost ? 1 : 0), kMaxBinary);
+}
+
+struct Parsed {
+  Parts parts;
+  Suffix suffix;
+};
+
+Result<Parsed> take_apart(std::string_view text) {
+  Parsed p;
+  if (text.empty() || text.size() > 256 || !split(text, &p.parts)) {
+    return Status::bad_request(std::string(kWrongForm));
   }
-  size_t first = digits.find_first_not_of('0');
-  if (first == std::string::npos) {
-    *out = 0;
-    return true;
+  if (!interpret(p.parts.suffix, &p.suffix)) return Status::bad_request(std::string(kWrongSuffix));
+  return p;
+}
+
+// Upstream writes a text back as it came when it fits an int64 and looks canonical, which is less
+// than being so: "1.500", "+2" and "1E3" stay.
+bool kept_as_written(const Parsed& p) {
+  const std::string_view whole = p.parts.whole.empty() ? "0" : p.parts.whole;
+  const auto digits = static_cast<int>(whole.size() + p.parts.fraction.size());
+  if (p.suffix.binary) {
+    if (!p.parts.fraction.empty()) return false;
+    if (15 - digits - p.suffix.exponent * 3 / 10 - 1 < 0) return false;
+    return ((whole.back() - '0') + (whole.size() > 1 ? (whole[whole.size() - 2] - '0') * 10 : 0) +
+            (whole.size() > 2 ? (whole[whole.size() - 3] - '0') * 100 : 0)) %
+               8 !=
+           0;
   }
-  int divide = 0;
-  if (s.binary && point < 0) {
-    size_t most = first + 18;
-    if (digits.size() > most) {
-      size_t drop = std::min(digits.size() - most, static_cast<size_t>(-point));
-      keep = digits.size() - drop;
-      lost = digits.find_first_not_of('0', keep) != std::string::npos;
-      point += static_cast<int>(drop);
-    }
-    divide = -point;
-    point = 0;
-  }
-  if (first < keep && keep - first > 37) return false;
-  for (size_t i = first; i < keep; ++i) v = v * 10 + (digits[i] - '0');
-  for (int i = 0; i < point && v != 0; ++i) {
-    if (v > kMaxNano / 10) return false;
-    v *= 10;
-  }
-  if (s.binary) {
-    Int factor = static_cast<Int>(1) << s.exponent;
-    // A fraction's digits carry a divisor of at most 10^18 beside them.
-    if (divide == 0 ? v > kMaxNano / factor : v > (kMaxNano * 4) / factor) return false;
-    v *= factor;
-    for (; divide > 0; --divide) {
-      lost = lost || v % 10 != 0;
-      v /= 10;
-    }
-  }
-  *out = v + (lost ? 1 : 0);
-  return *out <= kMaxNano;
+  const int64_t scale =
+      static_cast<int64_t>(p.suffix.exponent) - static_cast<int64_t>(p.parts.fraction.size());
+  if (digits > kInt64Digits || scale < -9 || scale % 3 != 0) return false;
+  std::string shifted = std::string(whole) + std::string(p.parts.fraction);
+  return !shifted.ends_with("000") && shifted[0] != '0';
 }
 
 std::string int_text(Int v) {
@@ -161,12 +257,6 @@ int64_t divide_away_from_zero(Int v, Int by) {
   return saturate(q);
 }
 
-// At most 18 digits are left when whole thousands are written as a suffix.
-bool few_digits(Int v) {
-  while (v % 1000 == 0) v /= 1000;
-  return v < static_cast<Int>(1'000'000'000'000'000'000);
-}
-
 }  // namespace
 
 Quantity Quantity::from_int(int64_t value, Format f) {
@@ -184,21 +274,16 @@ Quantity Quantity::from_milli(int64_t value, Format f) {
 }
 
 Result<Quantity> Quantity::parse(std::string_view text) {
-  Parts parts;
-  Suffix suffix;
-  if (text.empty() || text.size() > 256 || !split(text, &parts)) {
-    return Status::bad_request(std::string(kWrongForm));
-  }
-  if (!interpret(parts.suffix, &suffix)) return Status::bad_request(std::string(kWrongSuffix));
+  TRY_ASSIGN(p, take_apart(text));
   Quantity q;
-  q.format_ = suffix.format;
-  bool fits = magnitude(parts, suffix, &q.nano_);
-  // Upstream keeps up to 18 digits with any scale and caps the rest.
-  if (!fits || (q.nano_ > kMaxAllowed && (suffix.binary || !few_digits(q.nano_)))) {
-    q.nano_ = kMaxAllowed;
+  q.format_ = p.suffix.format;
+  if (p.suffix.binary) {
+    q.nano_ = binary_nanos(p.parts, p.suffix.exponent);
+    if (q.nano_ > 0 && q.nano_ < kNano) q.format_ = Format::kDecimalSI;
+  } else {
+    q.nano_ = nanos(decimal(p.parts, p.suffix.exponent));
   }
-  if (suffix.binary && q.nano_ > 0 && q.nano_ < kNano) q.format_ = Format::kDecimalSI;
-  if (parts.negative) q.nano_ = -q.nano_;
+  if (p.parts.negative) q.nano_ = -q.nano_;
   return q;
 }
 
@@ -246,24 +331,27 @@ std::string Quantity::to_string() const {
     }
     return int_text(v) + std::string(kSuffix[power]);
   }
-  Int v = nano_;
-  int exponent = -9;
-  while (v % 1000 == 0 && (exponent < 18 || format_ == Format::kDecimalExponent)) {
-    v /= 1000;
-    exponent += 3;
+  Decimal d{int_text(magnitude), -9};
+  while (d.digits.back() == '0') {
+    d.digits.pop_back();
+    ++d.exponent;
   }
-  std::string out = int_text(v);
-  if (exponent == 0) return out;
-  if (format_ == Format::kDecimalExponent) return out + "e" + std::to_string(exponent);
-  constexpr std::string_view kSuffix = "num kMGTPE";
-  out.push_back(kSuffix[static_cast<size_t>(exponent / 3 + 3)]);
-  return out;
+  return (nano_ < 0 ? "-" : "") + decimal_text(d, format_);
 }
 
 Result<std::string> canonical_quantity(std::string_view text) {
-  auto q = Quantity::parse(text);
-  if (!q.ok()) return q.status();
-  return q->to_string();
+  constexpr std::string_view kBlank = " \t\n\v\f\r";
+  text.remove_prefix(std::min(text.find_first_not_of(kBlank), text.size()));
+  text = text.substr(0, text.find_last_not_of(kBlank) + 1);
+  TRY_ASSIGN(p, take_apart(text));
+  if (kept_as_written(p)) return std::string(text);
+  if (p.suffix.binary) {
+    TRY_ASSIGN(q, Quantity::parse(text));
+    return q.to_string();
+  }
+  Decimal d = decimal(p.parts, p.suffix.exponent);
+  if (d.digits.empty()) return std::string("0");
+  return (p.parts.negative ? "-" : "") + decimal_text(d, p.suffix.format);
 }
 
 }  // namespace keles
