@@ -12,13 +12,6 @@ namespace keles {
 
 namespace {
 
-constexpr int64_t kNanosPerSecond = 1'000'000'000;
-
-int64_t floor_seconds(WallTime t) {
-  int64_t s = t.ns / kNanosPerSecond;
-  return t.ns % kNanosPerSecond < 0 ? s - 1 : s;
-}
-
 // Writes backwards, from the last field to the first, so that a message's length is known when its
 // head is written.
 class BackWriter {
@@ -299,13 +292,10 @@ class Encoder {
 
   void timestamp(const FieldDesc& f, const Value& v) {
     if (!v.is_string() || v.as_string().empty()) return;  // the zero time is an empty message
-    auto t = parse_time(v.as_string());
+    auto t = parse_instant(v.as_string());
     if (!t.ok()) return;
-    const int64_t seconds = floor_seconds(*t);
-    int64_t nanos = 0;
-    if (f.type == FieldType::kMicroTime) {
-      nanos = (t->ns - seconds * kNanosPerSecond) / 1000 * 1000;
-    }
+    const int64_t seconds = t->seconds;
+    const int64_t nanos = f.type == FieldType::kMicroTime ? t->nanos / 1000 * 1000 : 0;
     w_.varint_field(2, zigzag_free(nanos));
     w_.varint_field(1, zigzag_free(seconds));
   }

@@ -303,8 +303,12 @@ class Normalizer {
       }
       case FieldType::kTime:
       case FieldType::kMicroTime: {
-        auto t = parse_time(s);
+        auto t = parse_instant(s);
         if (!t.ok()) return Status::bad_request(t.status().message());
+        if (*t == kZeroTime) {
+          v = Value();
+          return {};
+        }
         std::string canonical =
             f.type == FieldType::kTime ? format_time(*t) : format_micro_time(*t);
         if (canonical != s) v = Value::string(arena_.copy(canonical));

@@ -393,9 +393,10 @@ class Decoder {
       case FieldType::kTime:
       case FieldType::kMicroTime: {
         if (bytes.empty()) return true;
-        constexpr int64_t kMaxSeconds = 9'000'000'000;
-        if (first > kMaxSeconds || first < -kMaxSeconds) return false;
-        WallTime t{first * 1'000'000'000 + second};
+        Instant t{first, second};
+        if (first < kFirstSecond || first > kLastSecond) return false;
+        if (second < 0 || second > 999'999'999) return false;
+        if (t == kZeroTime) return true;
         v = Value::string(
             arena_.copy(f.type == FieldType::kTime ? format_time(t) : format_micro_time(t)));
         return true;

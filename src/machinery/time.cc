@@ -25,12 +25,13 @@ struct Civil {
   int64_t nanos;
 };
 
-Civil to_civil(WallTime t) {
+Instant to_instant(WallTime t) {
   int64_t secs = t.ns / kSecond, nanos = t.ns % kSecond;
-  if (nanos < 0) {
-    nanos += kSecond;
-    --secs;
-  }
+  return nanos < 0 ? Instant{secs - 1, nanos + kSecond} : Instant{secs, nanos};
+}
+
+Civil to_civil(Instant t) {
+  const int64_t secs = t.seconds, nanos = t.nanos;
   int64_t days = secs / 86400, rest = secs % 86400;
   if (rest < 0) {
     rest += 86400;
@@ -140,7 +141,7 @@ double unit_nanos(std::string_view unit) {
 
 }  // namespace
 
-Result<WallTime> parse_time(std::string_view text) {
+Result<Instant> parse_instant(std::string_view text) {
   TimeParser p{text.substr(0, 64), text.substr(0, 64)};
   int y = 0, mo = 0, d = 0, h = 0, mi = 0, s = 0;
   int64_t offset = 0;
@@ -167,12 +168,22 @@ Result<WallTime> parse_time(std::string_view text) {
   }
   if (d < 1 || d > days_in_month(y, mo)) return p.out_of_range("day");
   int64_t secs = days_from_civil(y, mo, d) * 86400 + h * 3600 + mi * 60 + s - offset;
-  constexpr int64_t kLimit = INT64_MAX / kSecond - 1;  // the years 1678 to 2261
-  if (secs > kLimit || secs < -kLimit) return p.out_of_range("year");
-  return WallTime{secs * kSecond + nanos};
+  if (secs < kFirstSecond || secs > kLastSecond) return p.out_of_range("year");
+  return Instant{secs, nanos};
 }
 
-std::string format_time(WallTime t) {
+Result<WallTime> parse_time(std::string_view text) {
+  TRY_ASSIGN(t, parse_instant(text));
+  constexpr int64_t kLow = -5'000'000'000, kHigh = 9'000'000'000;
+  if (t.seconds < kLow) return WallTime{kLow * kSecond};
+  if (t.seconds > kHigh) return WallTime{kHigh * kSecond};
+  return WallTime{t.seconds * kSecond + t.nanos};
+}
+
+std::string format_time(WallTime t) { return format_time(to_instant(t)); }
+std::string format_micro_time(WallTime t) { return format_micro_time(to_instant(t)); }
+
+std::string format_time(Instant t) {
   Civil c = to_civil(t);
   char buf[48];
   std::snprintf(buf, sizeof buf, "%04d-%02d-%02dT%02d:%02d:%02dZ", static_cast<int>(c.year),
@@ -180,7 +191,7 @@ std::string format_time(WallTime t) {
   return buf;
 }
 
-std::string format_micro_time(WallTime t) {
+std::string format_micro_time(Instant t) {
   Civil c = to_civil(t);
   char buf[64];
   std::snprintf(buf, sizeof buf, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", static_cast<int>(c.year),

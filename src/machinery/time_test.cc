@@ -18,6 +18,26 @@ TEST(Time, RoundTrip) {
   EXPECT_EQ(parse_time("2024-01-01T00:00:00Z")->unix_seconds(), 1704067200);
 }
 
+TEST(Time, AnyYear) {
+  for (const char* s : {"0000-01-01T00:00:00Z", "0001-01-01T00:00:02Z", "1582-10-15T12:00:00Z",
+                        "1677-01-01T00:00:00Z", "2263-06-15T01:02:03Z", "9999-12-31T23:59:59Z"}) {
+    auto t = parse_instant(s);
+    ASSERT_TRUE(t.ok()) << s;
+    EXPECT_EQ(format_time(*t), s);
+    ASSERT_TRUE(parse_time(s).ok()) << s;
+  }
+  EXPECT_EQ(parse_instant("0001-01-01T00:00:00Z").value_or({}), kZeroTime);
+  EXPECT_EQ(parse_instant("0000-01-01T00:00:00Z").value_or({}).seconds, kFirstSecond);
+  EXPECT_EQ(parse_instant("9999-12-31T23:59:59Z").value_or({}).seconds, kLastSecond);
+  EXPECT_EQ(format_micro_time(*parse_instant("0001-01-01T00:00:02.000001Z")),
+            "0001-01-01T00:00:02.000001Z");
+  // Differences with any present do not overflow.
+  WallTime now = *parse_time("2100-01-01T00:00:00Z");
+  EXPECT_GT(now - *parse_time("0001-01-01T00:00:00Z"), 0s);
+  EXPECT_LT(now - *parse_time("9999-01-01T00:00:00Z"), 0s);
+  EXPECT_FALSE(parse_instant("9999-12-31T23:59:59-10:00").ok());
+}
+
 TEST(Time, Errors) {
   EXPECT_EQ(parse_time("x").status().message(),
             "parsing time \"x\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"x\" as \"2006\"");
