@@ -115,6 +115,29 @@ TEST(StrategicPatch, Directives) {
             "unknown patch type found: jump in map\n");
 }
 
+TEST(StrategicPatch, AListIsInTheOrderThatItNames) {
+  const char* live = "{spec: {containers: [{name: a}, {name: b}]}}";
+  auto patched = [&](const char* order, const char* list) {
+    return strategic(pod(), live,
+                     ("{spec: {$setElementOrder/containers: " + std::string(order) +
+                      ", containers: " + list + "}}")
+                         .c_str());
+  };
+  const char* refused =
+      "The order in patch list:\n[map[image:i name:c]]\n doesn't match $setElementOrder list:\n"
+      "[map[name:b] map[name:a]]\n\n";
+  EXPECT_EQ(patched("[{name: b}, {name: a}]", "[{name: c, image: i}]"), refused);
+  EXPECT_NE(patched("[{name: b}, {name: a}]", "[{name: a}, {name: b}]").find("The order in patch"),
+            std::string::npos);
+  EXPECT_EQ(patched("[{name: b}, {name: a}]", "[{name: a, image: i}]"),
+            canonical("{spec: {containers: [{name: b}, {name: a, image: i}]}}"));
+  EXPECT_EQ(patched("[{name: a}]", "[{name: b, $patch: delete}]"),
+            canonical("{spec: {containers: [{name: a}]}}"));
+  EXPECT_EQ(strategic(pod(), "{metadata: {finalizers: [a]}}",
+                      "{metadata: {$setElementOrder/finalizers: [a], finalizers: [b]}}"),
+            "The order in patch list:\n[b]\n doesn't match $setElementOrder list:\n[a]\n\n");
+}
+
 std::string three_way(const TypeDesc* t, const char* original, const char* modified,
                       const char* current) {
   Document o = doc(original), m = doc(modified), c = doc(current);

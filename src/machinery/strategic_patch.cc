@@ -3,10 +3,12 @@
 // $setElementOrder/<field>, $deleteFromPrimitiveList/<field>.
 // https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "machinery/codec_json.h"
 #include "machinery/patch.h"
 #include "machinery/strategic.h"
 #include "machinery/validation.h"
@@ -24,6 +26,39 @@ using strategic::starts_with;
 constexpr size_t kMaxMergeList = 10'000;  // elements: finding one is a linear scan
 
 Status wrong(std::string what) { return Status::bad_request(std::move(what)); }
+
+// A value as Go's %v prints it, bounded.
+std::string go_text(const Value& v) {
+  constexpr size_t kMost = 4096;
+  if (v.is_null()) return "<nil>";
+  if (v.is_string()) return std::string(v.as_string().substr(0, kMost));
+  std::string out;
+  if (v.is_list()) {
+    for (const Value& i : v.items()) {
+      if (out.size() > kMost) break;
+      out += (out.empty() ? "" : " ") + go_text(i);
+    }
+    return "[" + out + "]";
+  }
+  if (!v.is_map()) {
+    write_json(out, v);
+    return out;
+  }
+  std::map<std::string_view, const Value*> sorted;
+  for (const Member& m : v.members()) sorted.emplace(m.key(), &m.value);
+  for (const auto& [key, value] : sorted) {
+    if (out.size() > kMost) break;
+    out += (out.empty() ? "" : " ") + std::string(key) + ":" + go_text(*value);
+  }
+  return "map[" + out + "]";
+}
+
+bool has_directive(const Value& v) {
+  for (const Member& m : v.members()) {
+    if (m.key().starts_with('$')) return true;
+  }
+  return false;
+}
 
 class Merger {
  public:
@@ -137,6 +172,7 @@ class Merger {
     Value* old = into->find(name);
     Element e = strategic::describe(type, name);
     if (patch_list && !patch_list->is_list()) return {};
+    if (patch_list) TRY(check_order(e, *patch_list, order));
     Value server = old && old->is_list() ? deep_copy(a_, *old) : Value::list();
     if (old && patch_list) {
       TRY(merge_member(type, into, name, *patch_list));
@@ -150,6 +186,35 @@ class Merger {
     return {};
   }
 
+  // What the patch sets stands in the order list, in that order; deletions need not.
+  static Status check_order(const Element& e, const Value& list, const Value& order) {
+    if (list.empty() || order.empty()) return {};
+    if (list.size() > kMaxMergeList) return wrong("a list that is merged has too many elements");
+    auto places = order.items();
+    size_t at = 0;
+    for (const Value& v : list.items()) {
+      if (has_directive(v)) continue;
+      auto named = [&](const Value& place) -> Result<bool> {
+        if (e.merge_key.empty()) return v.equals(place);
+        for (const Value* side : {&v, &place}) {
+          if (!side->find(e.merge_key)) return no_key(e, *side);
+        }
+        return v[e.merge_key].equals(place[e.merge_key]);
+      };
+      bool found = false;
+      for (; !found && at < places.size(); ++at) {
+        TRY_ASSIGN(same, named(places[at]));
+        found = same;
+      }
+      if (!found) {
+        return Status(Reason::kUnknown, "The order in patch list:\n" + go_text(list) +
+                                            "\n doesn't match $setElementOrder list:\n" +
+                                            go_text(order) + "\n");
+      }
+    }
+    return {};
+  }
+
   Status check_keys(const Element& e, const Value& list) {
     if (list.size() > kMaxMergeList) return wrong("a list that is merged has too many elements");
     for (const Value& v : list.items()) {
@@ -159,20 +224,10 @@ class Merger {
   }
 
   static Status no_key(const Element& e, const Value& v) {
-    std::string text = "map[";
-    bool first = true;
-    for (const Member& m : v.members()) {
-      if (!first) text += " ";
-      first = false;
-      text.append(m.key()).append(":");
-      text += m.value.is_string()   ? std::string(m.value.as_string())
-              : m.value.is_number() ? std::to_string(m.value.as_int())
-              : m.value.is_bool()   ? (m.value.as_bool() ? "true" : "false")
-                                    : "...";
-    }
     // Upstream does not class this one: it is answered with 500 and no reason.
-    return Status(Reason::kUnknown, "map: " + text + "] does not contain declared merge key: " +
-                                        std::string(e.merge_key));
+    return Status(
+        Reason::kUnknown,
+        "map: " + go_text(v) + " does not contain declared merge key: " + std::string(e.merge_key));
   }
 
   Status merge_list(const Element& e, Value* into, const Value& patch) {
