@@ -168,6 +168,8 @@ class LocalClient final : public Client {
     registry::WriteRequest w;
     w.user = caller_.name;
     w.groups = caller_.groups;
+    w.uid = caller_.uid;
+    w.extra = caller_.extra;
     w.dry_run = options.dry_run;
     return w;
   }

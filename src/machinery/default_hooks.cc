@@ -90,6 +90,10 @@ void default_pod(EditTarget t) {
     }
   }
   default_requests(t, *spec);
+  // Upstream's rule for pods, which it does not apply to their templates.
+  if ((*spec)["terminationGracePeriodSeconds"].as_int() < 0) {
+    spec->set(*t.arena, "terminationGracePeriodSeconds", Value(1));
+  }
   put_if_absent(t, spec, "enableServiceLinks", Value(true));
 }
 

@@ -127,7 +127,9 @@ Identity identity_of(const Value& root) {
           std::string(meta["uid"].as_string())};
 }
 
+// Revision 0 is that of an object that was never stored, which says none.
 void set_resource_version(Document& doc, int64_t revision) {
+  if (revision == 0) return;
   Value& meta = doc.root.get_or_add(doc.arena, "metadata");
   meta.set(doc.arena, "resourceVersion", Value::string(doc.arena.copy(std::to_string(revision))));
 }
@@ -288,7 +290,9 @@ Bytes Object::protobuf() const {
   }
   Bytes base = stored();
   std::shared_ptr<std::string> made;
-  if (base->starts_with(kProtobufMagic)) {
+  if (base->starts_with(kProtobufMagic) && revision_ == 0) {
+    made = std::make_shared<std::string>(*base);
+  } else if (base->starts_with(kProtobufMagic)) {
     auto spliced = with_resource_version(*base, std::to_string(revision_));
     made = std::make_shared<std::string>(spliced ? std::move(*spliced) : *base);
   } else {

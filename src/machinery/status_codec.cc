@@ -18,17 +18,24 @@ Document status_to_document(const Status& s) {
   if (!s.message().empty()) d->set_message(s.message());
   if (auto reason = reason_name(s.reason()); !reason.empty()) d->set_reason(reason);
   const StatusDetails& from = s.details();
+  bool has_causes = false;
+  for (const StatusCause& cause : from.causes) {
+    const bool token = cause.field == kContinueCause;
+    if (token) d->edit_metadata().set_continue_(cause.message);
+    has_causes |= !token;
+  }
   // These reasons always come with details, even when there is nothing to say.
   const bool always = s.is(Reason::kNotFound) || s.is(Reason::kMethodNotAllowed) ||
                       s.is(Reason::kForbidden) || s.is(Reason::kInvalid);
   if (always || !from.name.empty() || !from.group.empty() || !from.kind.empty() ||
-      !from.uid.empty() || !from.causes.empty() || from.retry_after_seconds != 0) {
+      !from.uid.empty() || has_causes || from.retry_after_seconds != 0) {
     auto to = d->edit_details();
     if (!from.name.empty()) to.set_name(from.name);
     if (!from.group.empty()) to.set_group(from.group);
     if (!from.kind.empty()) to.set_kind(from.kind);
     if (!from.uid.empty()) to.set_uid(from.uid);
     for (const StatusCause& cause : from.causes) {
+      if (cause.field == kContinueCause) continue;
       auto c = to.edit_causes().add();
       c.set_reason(cause.type);
       c.set_message(cause.message);
@@ -59,6 +66,9 @@ Status status_from_value(const Value& v, int http_code) {
   for (meta::StatusCause c : d.causes()) {
     details.causes.push_back(
         {std::string(c.reason()), std::string(c.message()), std::string(c.field())});
+  }
+  if (auto token = from.metadata().continue_(); !token.empty()) {
+    details.causes.push_back({"", std::string(token), std::string(kContinueCause)});
   }
   const int code = from.code() != 0 ? static_cast<int>(from.code()) : http_code;
   return Status(reason_from(from.reason(), code), std::string(from.message()), std::move(details),

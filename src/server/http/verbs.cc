@@ -15,40 +15,45 @@
 namespace keles::server {
 namespace {
 
-Result<FieldValidation> field_validation(const Query& q) {
-  const std::string* v = q.find("fieldValidation");
+// The options' name in errors: those of a create, an update, a patch or a delete.
+std::string options_kind(const Exchange& x) {
+  const std::string& verb = x.info.verb;
+  if (verb == "update") return "UpdateOptions";
+  if (verb == "patch") return "PatchOptions";
+  return verb.starts_with("delete") ? "DeleteOptions" : "CreateOptions";
+}
+
+Result<FieldValidation> field_validation(const Exchange& x) {
+  const std::string* v = x.query.find("fieldValidation");
   if (!v || v->empty() || *v == "Warn") return FieldValidation::kWarn;
   if (*v == "Strict") return FieldValidation::kStrict;
   if (*v == "Ignore") return FieldValidation::kIgnore;
-  return Status::invalid(
-      "meta.k8s.io", "CreateOptions", "",
-      {{"FieldValueNotSupported",
-        "Unsupported value: \"" + *v + "\": supported values: \"Ignore\", \"Strict\", \"Warn\"",
-        "fieldValidation"}});
+  return Status::invalid("meta.k8s.io", options_kind(x), "",
+                         {{"FieldValueNotSupported",
+                           "Unsupported value: \"" + *v +
+                               "\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"",
+                           "fieldValidation"}});
 }
 
 Result<registry::WriteRequest> write_request(Exchange* x) {
   registry::WriteRequest how;
   how.user = x->caller.name;
   how.groups = x->caller.groups;
+  how.uid = x->caller.uid;
+  how.extra = x->caller.extra;
   how.warnings = &x->warnings;
-  TRY_ASSIGN(validation, field_validation(x->query));
+  TRY_ASSIGN(validation, field_validation(*x));
   how.validation = validation;
   if (x->query.get("fieldManager").size() > 128) {
     return Status::invalid(
-        "meta.k8s.io", "CreateOptions", "",
+        "meta.k8s.io", options_kind(*x), "",
         {{"FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager"}});
   }
-  for (const std::string& v : x->query.get_all("dryRun")) {
-    if (v.empty()) continue;
-    if (v != "All") {
-      return Status::invalid(
-          "meta.k8s.io", "CreateOptions", "",
-          {{"FieldValueNotSupported", "Unsupported value: \"" + v + "\": supported values: \"All\"",
-            "dryRun"}});
-    }
-    how.dry_run = true;
+  const std::vector<std::string> dry_run = x->query.get_all("dryRun");
+  if (auto bad = registry::check_dry_run(dry_run)) {
+    return Status::invalid("meta.k8s.io", options_kind(*x), "", {std::move(*bad)});
   }
+  how.dry_run = !dry_run.empty();
   return how;
 }
 
@@ -126,6 +131,8 @@ Result<registry::DeleteRequest> delete_request(Exchange* x, registry::WriteReque
     }
     if (q.find("orphanDependents")) out.orphan_dependents = q.flag("orphanDependents");
     out.propagation_policy = q.get("propagationPolicy");
+    out.ignore_store_read_error = q.flag("ignoreStoreReadErrorWithClusterBreakingPotential");
+    if (how.dry_run) out.dry_run.emplace_back("All");
     return out;
   }
   static const KindDesc* const kOptions = find_kind("", "v1", "DeleteOptions");
@@ -150,15 +157,9 @@ Result<registry::DeleteRequest> delete_request(Exchange* x, registry::WriteReque
     }
     TRY(normalize(*kOptions->type, doc));
   }
-  const Value& v = doc.root;
-  if (v["gracePeriodSeconds"].is_number()) {
-    out.grace_period_seconds = v["gracePeriodSeconds"].as_int();
-  }
-  if (v["orphanDependents"].is_bool()) out.orphan_dependents = v["orphanDependents"].as_bool();
-  out.propagation_policy = text_of(v["propagationPolicy"]);
-  out.uid = text_of(v["preconditions"]["uid"]);
-  out.resource_version = text_of(v["preconditions"]["resourceVersion"]);
-  for (const Value& d : v["dryRun"].items()) how.dry_run |= d.as_string() == "All";
+  out = registry::read_delete_options(doc.root);
+  // A dry run asked for on either side is one: what nobody wanted deleted stays.
+  if (how.dry_run && out.dry_run.empty()) out.dry_run.emplace_back("All");
   return out;
 }
 

@@ -42,8 +42,7 @@ void validate_immutable(FieldErrors& e, const Value& now, const Value& before,
     field::forbidden(e, FieldPath("immutable"), "field is immutable when `immutable` is set");
   }
   for (std::string_view f : fields) {
-    bool both_empty = now[f].empty() && before[f].empty();
-    if (!both_empty && !now[f].equals(before[f])) {
+    if (!now[f].equals(before[f])) {  // `{}` is not absent here, as upstream has it
       field::forbidden(e, FieldPath(f), "field is immutable when `immutable` is set");
     }
   }
@@ -178,6 +177,7 @@ const Strategy kConfigMapStrategy{.kind = "ConfigMap",
                                   .validate = validate_config_map,
                                   .validate_update = validate_config_map_update,
                                   .generation = false,
+                                  .empty_is_set = true,
                                   .cells = config_map_cells};
 const Strategy kSecretStrategy{.kind = "Secret",
                                .prepare_for_create = prepare_secret,
@@ -185,6 +185,7 @@ const Strategy kSecretStrategy{.kind = "Secret",
                                .validate = validate_secret,
                                .validate_update = validate_secret_update,
                                .generation = false,
+                               .empty_is_set = true,
                                .cells = secret_cells};
 const Strategy kServiceAccountStrategy{
     .kind = "ServiceAccount", .generation = false, .cells = service_account_cells};

@@ -1,8 +1,7 @@
-// CertificateSigningRequests, admission configurations, API services, RuntimeClasses.
+// Admission configurations, API services, RuntimeClasses.
 #include <algorithm>
 #include <set>
 
-#include "machinery/time.h"
 #include "server/registry/cells.h"
 #include "server/registry/strategies.h"
 
@@ -10,86 +9,6 @@ namespace keles::registry {
 namespace {
 
 const FieldPath kSpec("spec");
-
-// --- CertificateSigningRequest ------------------------------------------------------------------
-
-void csr_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  CellWriter w(ctx, out);
-  const Value& seconds = o["spec"]["expirationSeconds"];
-  w.text("RequestedDuration",
-         seconds.is_null() ? "<none>" : human_duration(std::chrono::seconds(seconds.as_int())));
-  bool approved = false, denied = false, failed = false;
-  for (const Value& c : o["status"]["conditions"].items()) {
-    approved = approved || c["type"].as_string() == "Approved";
-    denied = denied || c["type"].as_string() == "Denied";
-    failed = failed || c["type"].as_string() == "Failed";
-  }
-  std::string text = denied ? "Denied" : approved ? "Approved" : "Pending";
-  if (failed) text += ",Failed";
-  if (!o["status"]["certificate"].as_string().empty()) text += ",Issued";
-  w.text("Condition", text);
-}
-
-// Who asks is what the request was authenticated as, whatever the body says.
-void prepare_csr_create(const HookContext& ctx, Document& now) {
-  Arena& a = now.arena;
-  Value* spec = now.root.find("spec");
-  if (spec && spec->is_map()) {
-    for (std::string_view own : {"username", "uid", "groups", "extra"}) spec->erase(own);
-    spec->set(a, "username", Value::string(a.copy(ctx.user)));
-    if (ctx.groups && !ctx.groups->empty()) {
-      Value groups = Value::list();
-      for (const std::string& g : *ctx.groups) groups.append(a, Value::string(a.copy(g)));
-      spec->set(a, "groups", groups);
-    }
-  }
-  now.root.erase("status");
-}
-
-void prepare_csr_update(const HookContext&, Document& now, const Value& before) {
-  now.root.set(now.arena, "spec", deep_copy(now.arena, before["spec"]));
-}
-
-void validate_csr(const HookContext&, const Value& now, FieldErrors& e) {
-  const Value& spec = now["spec"];
-  if (spec["request"].as_string().empty()) field::required(e, kSpec["request"]);
-  if (spec["usages"].empty()) {
-    field::required(e, kSpec["usages"], "usages must contain at least one value");
-  }
-  std::set<std::string_view> seen;
-  size_t i = 0;
-  for (const Value& u : spec["usages"].items()) {
-    if (!seen.insert(u.as_string()).second) {
-      field::duplicate(e, kSpec["usages"][i], u);
-    }
-    ++i;
-  }
-  std::string_view signer = spec["signerName"].as_string();
-  size_t slash = signer.find('/');
-  if (!signer.empty() && (slash == std::string_view::npos || slash + 1 == signer.size() ||
-                          signer.substr(0, slash).find('.') == std::string_view::npos ||
-                          !check_dns1123_subdomain(signer.substr(0, slash)).empty())) {
-    field::invalid(e, kSpec["signerName"], signer,
-                   "must be a fully qualified domain and path of the form "
-                   "'example.com/signer-name'");
-  }
-  const Value& seconds = spec["expirationSeconds"];
-  if (!seconds.is_null() && seconds.as_int() < 600) {
-    field::invalid(e, kSpec["expirationSeconds"], seconds.as_int(),
-                   "may not specify a duration less than 600 seconds (10 minutes)");
-  }
-}
-
-// Approval writes conditions only.
-void prepare_csr_subresource(const HookContext&, std::string_view, Document& now,
-                             const Value& before) {
-  Document made;
-  made.root = deep_copy(made.arena, before);
-  Value& status = made.root.get_or_add(made.arena, "status");
-  if (!status.is_map()) status = Value::map();
-  status.set(made.arena, "conditions", deep_copy(made.arena, now.root["status"]["conditions"]));
-  now = std::move(made);
-}
 
 // --- admission configurations, API services -----------------------------------------------------
 
@@ -214,15 +133,6 @@ void validate_runtime_class_update(const HookContext&, const Value& now, const V
 
 }  // namespace
 
-const Strategy kCsrStrategy{.group = "certificates.k8s.io",
-                            .kind = "CertificateSigningRequest",
-                            .prepare_for_create = prepare_csr_create,
-                            .prepare_for_update = prepare_csr_update,
-                            .validate = validate_csr,
-                            .validate_name = name_is_path_segment,
-                            .prepare_for_subresource = prepare_csr_subresource,
-                            .generation = false,
-                            .cells = csr_cells};
 const Strategy kMutatingWebhooksStrategy{.group = "admissionregistration.k8s.io",
                                          .kind = "MutatingWebhookConfiguration",
                                          .validate = validate_webhooks,

@@ -293,6 +293,40 @@ TEST(Validate, Pod) {
                   "when `key` is empty, which means \"match all values and all keys\""});
 }
 
+TEST(Validate, Sysctls) {
+  auto of = [](std::string_view names, std::string_view more = "") {
+    std::string list;
+    for (std::string_view rest = names; !rest.empty();) {
+      size_t end = std::min(rest.find(' '), rest.size());
+      list += "{name: '" + std::string(rest.substr(0, end)) + "', value: '1'}, ";
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    return errors("v1", "Pod",
+                  "spec: {" + std::string(more) +
+                      "containers: [{name: a, image: i}], "
+                      "securityContext: {sysctls: [" +
+                      list + "]}}\n");
+  };
+  EXPECT_EQ(of("kernel.shm_rmid_forced net/ipv4/tcp_syncookies a.b.c kernel.sem a-a"), Lines{});
+  const std::string rule =
+      "must have at most 253 characters and match regex "
+      "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
+  for (const char* bad : {"foo-", "kernel.shmmax-", "-a", "a..b", ".a", "a.", "A", "a.-b", "a_.b",
+                          "safe-and-unsafe bar.."}) {
+    const std::string names(bad);
+    const std::string last = names.substr(names.rfind(' ') + 1);
+    const char* at = names == last ? "0" : "1";
+    EXPECT_EQ(of(names), (Lines{"spec.securityContext.sysctls[" + std::string(at) +
+                                "].name: Invalid value: \"" + last + "\": " + rule}))
+        << bad;
+  }
+  EXPECT_EQ(of("a.b a.b"), Lines{"spec.securityContext.sysctls[1].name: Duplicate value: \"a.b\""});
+  EXPECT_EQ(of("net.core.somaxconn", "hostNetwork: true, "),
+            Lines{"spec.securityContext.sysctls[0].name: Invalid value: \"net.core.somaxconn\": "
+                  "may not be specified when 'hostNetwork' is true"});
+  EXPECT_EQ(of("kernel/msgmax fs.mqueue.x", "hostIPC: true, ").size(), 2u);
+}
+
 TEST(Validate, PodUpdate) {
   const char* before = "spec: {nodeName: n1, containers: [{name: a, image: i:1}]}\n";
   EXPECT_EQ(update_errors("v1", "Pod", before,
@@ -333,8 +367,8 @@ TEST(Validate, Service) {
                    "{port: 81, protocol: TCP, targetPort: 80}]}\n"),
             (Lines{"spec.ports[0].name: Required value", "spec.ports[1].name: Required value"}));
   EXPECT_EQ(update_errors("v1", "Service", "spec: {type: ClusterIP, clusterIP: 10.0.0.1}\n",
-                          "spec: {type: ClusterIP, clusterIP: 10.0.0.2}\n"),
-            Lines{"spec.clusterIPs[0]: Invalid value: \"10.0.0.2\": may not change once set"});
+                          "spec: {clusterIP: 10.0.0.2, clusterIPs: [10.0.0.2]}\n"),
+            Lines{"spec.clusterIPs[0]: Invalid value: [\"10.0.0.2\"]: may not change once set"});
   EXPECT_EQ(strategy_of(*find_kind("v1", "Service")).validate_name("1a", false).size(), 1u);
 }
 

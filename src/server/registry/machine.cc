@@ -2,36 +2,15 @@
 
 #include "machinery/codec_protobuf.h"
 #include "machinery/decode.h"
+#include "machinery/equality.h"
 #include "server/registry/meta.h"
 
 namespace keles::registry {
 
-namespace {
-
-// Empty lists and maps have no protobuf form: they go, so that the tree that is kept warm says
-// what the stored bytes will say after a restart.
-void drop_empty(const TypeDesc& type, Value& v) {
-  if (type.form != Form::kObject || !v.is_map()) return;
-  for (size_t i = v.members().size(); i-- > 0;) {
-    Member& m = v.members()[i];
-    const FieldDesc* f = type.find(m.key());
-    if (!f) continue;
-    if (f->cardinality != Cardinality::kSingle && m.value.empty()) {
-      v.erase(m.key());
-    } else if (f->type == FieldType::kMessage && f->message) {
-      if (f->cardinality == Cardinality::kSingle) {
-        drop_empty(*f->message, m.value);
-      } else if (f->cardinality == Cardinality::kList) {
-        for (Value& item : m.value.items()) drop_empty(*f->message, item);
-      }
-    }
-  }
-}
-
-}  // namespace
-
 Bytes encode_stored(const KindDesc& kind, Document& doc) {
   edit_metadata(doc).erase("resourceVersion");
+  // They have no protobuf form: the tree that is kept warm says what the stored bytes will say
+  // after a restart.
   drop_empty(*kind.type, doc.root);
   return std::make_shared<const std::string>(encode_object(kind, doc.root));
 }

@@ -61,6 +61,33 @@ void set_finalizers(Document& d, const std::vector<std::string>& names) {
 
 bool deleting(const Value& root) { return !meta(root, "deletionTimestamp").empty(); }
 
+Value& edit_condition(Document& d, std::string_view type) {
+  Value& status = edit_map(d, d.root, "status");
+  Value* list = status.find("conditions");
+  if (!list) list = &status.set(d.arena, "conditions", Value::list());
+  if (!list->is_list()) *list = Value::list();
+  for (Value& c : list->items()) {
+    if (c["type"].as_string() == type) return c;
+  }
+  Value& made = list->append(d.arena, Value::map());
+  set_text(d, made, "type", type);
+  return made;
+}
+
+bool set_condition(Document& d, std::string_view type, std::string_view status,
+                   std::string_view reason, std::string_view message, WallTime now) {
+  Value& c = edit_condition(d, type);
+  const bool same = c["status"].as_string() == status;
+  if (same && c["reason"].as_string() == reason && c["message"].as_string() == message) {
+    return false;
+  }
+  set_text(d, c, "status", status);
+  if (!same) set_text(d, c, "lastTransitionTime", time_text(now));
+  set_text(d, c, "reason", reason);
+  set_text(d, c, "message", message);
+  return true;
+}
+
 std::string time_text(WallTime t) { return format_time(t); }
 
 Status not_found(const KindDesc& kind, std::string_view name) {

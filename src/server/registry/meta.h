@@ -32,6 +32,11 @@ void copy_member(Document& d, Value& map, std::string_view key, const Value* fro
 std::vector<std::string> finalizers(const Value& root);
 void set_finalizers(Document& d, const std::vector<std::string>& names);
 bool deleting(const Value& root);
+// The status condition of that type, made when absent.
+Value& edit_condition(Document& d, std::string_view type);
+// Sets it; its transition time follows its status. False when it says so already.
+bool set_condition(Document& d, std::string_view type, std::string_view status,
+                   std::string_view reason, std::string_view message, WallTime now);
 // RFC 3339 seconds, as metav1.Time.
 std::string time_text(WallTime t);
 

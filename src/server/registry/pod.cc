@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "machinery/equality.h"
 #include "machinery/quantity.h"
 #include "machinery/time.h"
 #include "server/registry/cells.h"
@@ -138,6 +139,7 @@ void validate_deadline(FieldErrors& e, const Value& now, const Value& before) {
 
 void validate_update(const HookContext&, const Value& now, const Value& before,
                      FieldErrors& errors) {
+  static const TypeDesc& type = *find_type("io.k8s.api.core.v1.PodSpec");
   const Value &spec = now["spec"], &old = before["spec"];
   if (spec.equals(old)) return;
   FieldPath at("spec");
@@ -184,7 +186,7 @@ void validate_update(const HookContext&, const Value& now, const Value& before,
     take_back(a, rest.root, old, "nodeSelector");
     take_back(a, rest.root, old, "affinity");
   }
-  if (!rest.root.equals(old)) field::forbidden(errors, at, std::string(kMayNotChange));
+  if (!same_meaning(type, rest.root, old)) field::forbidden(errors, at, std::string(kMayNotChange));
 }
 
 void validate_status_update(const HookContext&, const Value& now, const Value& before,

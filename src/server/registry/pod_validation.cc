@@ -448,8 +448,6 @@ void validate_pod_spec(FieldErrors& e, const FieldPath& p, const Value& spec,
       field::invalid(e, p["activeDeadlineSeconds"], d.as_int(), m);
     }
   }
-  field::nonnegative(e, p["terminationGracePeriodSeconds"],
-                     spec["terminationGracePeriodSeconds"].as_int());
   const Value& sc = spec["securityContext"];
   if (spec["hostPID"].as_bool() && spec["shareProcessNamespace"].as_bool()) {
     field::invalid(e, p["shareProcessNamespace"], Value(true),
@@ -461,6 +459,7 @@ void validate_pod_spec(FieldErrors& e, const FieldPath& p, const Value& spec,
       field::invalid(e, p["securityContext"][id], sc[id].as_int(), m);
     }
   }
+  validate_sysctls(e, p, spec);
 }
 
 void validate_pod_template(FieldErrors& e, const FieldPath& p, const Value& tmpl) {

@@ -23,6 +23,8 @@ void validate_volumes(FieldErrors& e, const FieldPath& p, const Value& volumes,
                       std::vector<std::string_view>* names);
 // Affinity, tolerations, topology spread.
 void validate_placement(FieldErrors& e, const FieldPath& p, const Value& spec);
+// securityContext.sysctls.
+void validate_sysctls(FieldErrors& e, const FieldPath& p, const Value& spec);
 // limits and requests; `fits` says which resources containers may name.
 void validate_resources(FieldErrors& e, const FieldPath& p, const Value& resources);
 void validate_quantity(FieldErrors& e, const FieldPath& p, const Value& quantity);

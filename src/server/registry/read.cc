@@ -1,7 +1,7 @@
 // get and list.
-#include <atomic>
-#include <deque>
+#include <algorithm>
 
+#include "machinery/status_codec.h"
 #include "server/registry/convert.h"
 #include "server/registry/keys.h"
 #include "server/registry/meta.h"
@@ -15,38 +15,43 @@ namespace {
 
 using SnapshotPtr = std::shared_ptr<const StoreSnapshot>;
 
+constexpr std::string_view kListExpired = "The resourceVersion for the provided list is too old.";
 constexpr std::string_view kContinueExpired =
     "The provided continue parameter is too old to display a consistent list result. You can start "
-    "a new list without the continue parameter.";
-
-Status list_options_invalid(std::string field, std::string type, std::string message) {
-  return Status::invalid("meta.k8s.io", "ListOptions", "",
-                         {{std::move(type), std::move(message), std::move(field)}});
-}
+    "a new list without the continue parameter, or use the continue token in this response to "
+    "retrieve the remainder of the results. Continuing with the provided token results in an "
+    "inconsistent list - objects that were created, modified, or deleted between the time the "
+    "first chunk was returned and now may show up in the list.";
 
 Status check_match(const ListQuery& q) {
   const std::string& match = q.resource_version_match;
   if (match.empty()) return {};
+  std::vector<StatusCause> causes;
+  auto forbid = [&](std::string why) {
+    causes.push_back({"FieldValueForbidden", "Forbidden: " + why, "resourceVersionMatch"});
+  };
   if (q.resource_version.empty()) {
-    return list_options_invalid(
-        "resourceVersionMatch", "FieldValueForbidden",
-        "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided");
+    forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
   }
-  if (!q.continue_.empty()) {
-    return list_options_invalid("resourceVersionMatch", "FieldValueForbidden",
-                                "Forbidden: resourceVersionMatch is forbidden for continue");
-  }
+  if (!q.continue_.empty()) forbid("resourceVersionMatch is forbidden when continue is provided");
   if (match != "Exact" && match != "NotOlderThan") {
-    return list_options_invalid(
-        "resourceVersionMatch", "FieldValueNotSupported",
-        "Unsupported value: \"" + match + "\": supported values: \"Exact\", \"NotOlderThan\"");
+    causes.push_back({"FieldValueNotSupported",
+                      "Unsupported value: \"" + match +
+                          "\": supported values: \"Exact\", \"NotOlderThan\", \"\"",
+                      "resourceVersionMatch"});
   }
   if (match == "Exact" && q.resource_version == "0") {
-    return list_options_invalid("resourceVersionMatch", "FieldValueForbidden",
-                                "Forbidden: resourceVersionMatch \"exact\" is forbidden for "
-                                "resourceVersion \"0\"");
+    forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
   }
-  return {};
+  if (causes.empty()) return {};
+  return Status::invalid("meta.k8s.io", "ListOptions", "", std::move(causes));
+}
+
+// 410, with a token by which the client can go on in the newest state.
+Status continue_expired(const std::string& start) {
+  StatusDetails details;
+  details.causes.push_back({"", encode_continue(-1, start), std::string(kContinueCause)});
+  return Status(Reason::kExpired, std::string(kContinueExpired), std::move(details));
 }
 
 }  // namespace
@@ -92,53 +97,74 @@ Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::st
   co_return present(*kind, object);
 }
 
+// The state at exactly that revision; kExpired when it is forgotten.
+Task<Result<SnapshotPtr>> Registry::snapshot_at(Context ctx, std::string prefix, int64_t revision) {
+  auto newest = co_await snapshot_for(ctx, store_, revision);
+  if (!newest.ok()) co_return newest.status();
+  const int64_t now = (*newest)->revision();
+  if (revision < snapshots_->oldest(now, ctx.loop().wall_now())) {
+    co_return Status::expired(std::string(kListExpired));
+  }
+  if (revision == now) co_return *newest;
+  if (SnapshotPtr kept = snapshots_->find(revision)) co_return kept;
+  auto past = co_await past_snapshot(ctx, store_, std::move(prefix), revision);
+  if (past.status().is(Reason::kExpired)) co_return Status::expired(std::string(kListExpired));
+  co_return past;
+}
+
+// Which state a list is of (upstream's table of resourceVersion, resourceVersionMatch, limit and
+// continue): the newest, one not older than a revision, or exactly one. With a limit, a revision
+// without a match parameter means exactly that one.
+Task<Result<Registry::ListStart>> Registry::list_start(Context ctx, const KindDesc* stored,
+                                                       std::string prefix, ListQuery query) {
+  auto wanted = parse_revision(query.resource_version);
+  if (!wanted.ok()) co_return wanted.status();
+  ListStart out;
+  out.from = prefix;
+  int64_t exact = 0;
+  if (!query.continue_.empty()) {
+    auto token = decode_continue(query.continue_);
+    if (!token.ok()) co_return token.status();
+    if (*wanted != 0) {
+      co_return Status::bad_request(
+          "specifying resource version is not allowed when using continue");
+    }
+    out.from = kind_prefix(*stored) + token->start;
+    if (out.from.compare(0, prefix.size(), prefix) != 0) out.from = prefix + token->start;
+    exact = std::max<int64_t>(token->revision, 0);
+  } else if (query.resource_version_match == "Exact" ||
+             (query.resource_version_match.empty() && query.limit > 0)) {
+    exact = *wanted;
+  }
+  Result<SnapshotPtr> snapshot = SnapshotPtr();
+  if (exact > 0) {
+    snapshot = co_await snapshot_at(ctx, prefix, exact);
+  } else {
+    snapshot = co_await snapshot_for(ctx, store_, *wanted);
+  }
+  if (!snapshot.ok() && snapshot.status().is(Reason::kExpired) && !query.continue_.empty()) {
+    co_return continue_expired(out.from.substr(kind_prefix(*stored).size()));
+  }
+  if (!snapshot.ok()) co_return snapshot.status();
+  out.snapshot = *snapshot;
+  co_return out;
+}
+
 Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::string ns,
                                       ListQuery query) {
   Status bad = check_match(query);
   if (!bad.ok()) co_return bad;
   auto selection = Selection::parse(*kind, query.label_selector, query.field_selector);
   if (!selection.ok()) co_return selection.status();
-  auto wanted = parse_revision(query.resource_version);
-  if (!wanted.ok()) co_return wanted.status();
-
   const KindDesc& stored = storage_kind(*kind);
-  std::string prefix = list_prefix(stored, ns), from = prefix;
-  SnapshotPtr snapshot;
-  WallTime now = ctx.loop().wall_now();
-  if (!query.continue_.empty()) {
-    if (*wanted != 0) {
-      co_return Status::bad_request(
-          "specifying resource version is not allowed when using continue");
-    }
-    auto token = decode_continue(query.continue_);
-    if (!token.ok()) co_return token.status();
-    from = kind_prefix(stored) + token->start;
-    if (from.compare(0, prefix.size(), prefix) != 0) from = prefix + token->start;
-    if (token->revision > 0) {
-      snapshot = snapshots_->find(token->revision);
-      if (!snapshot && token->revision == store_->revision()) snapshot = store_->snapshot();
-      if (!snapshot) {
-        // The token in the answer lets the client go on, inconsistently, as upstream's does.
-        co_return Status::expired(std::string(kContinueExpired));
-      }
-    } else {
-      snapshot = store_->snapshot();
-    }
-  } else if (query.resource_version_match == "Exact") {
-    snapshot = snapshots_->find(*wanted);
-    if (!snapshot) {
-      auto fresh = co_await snapshot_for(ctx, store_, *wanted);
-      if (!fresh.ok()) co_return fresh.status();
-      if ((*fresh)->revision() != *wanted) {
-        co_return Status::expired("The resourceVersion for the provided list is too old.");
-      }
-      snapshot = *fresh;
-    }
-  } else {
-    auto fresh = co_await snapshot_for(ctx, store_, *wanted);
-    if (!fresh.ok()) co_return fresh.status();
-    snapshot = *fresh;
-  }
+  const std::string prefix = list_prefix(stored, ns);
+  const WallTime now = ctx.loop().wall_now();
+  auto start = co_await list_start(ctx, &stored, prefix, query);
+  if (!start.ok()) co_return start.status();
+  const std::string from = start->from;
+  const SnapshotPtr snapshot = start->snapshot;
+  // "Any" state is answered whole, as upstream's cache does.
+  if (query.resource_version == "0" && query.continue_.empty()) query.limit = 0;
 
   ListPage page;
   page.revision = snapshot->revision();
@@ -161,6 +187,7 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
   });
   if (more) {
     snapshots_->keep(snapshot, now);
+    snapshots_->oldest(store_->revision(), now);
     last.erase(0, kind_prefix(stored).size());
     page.continue_ = encode_continue(page.revision, last + '\0');
     if (all) page.remaining = rest;

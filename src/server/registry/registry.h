@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -70,6 +71,8 @@ class WatchStream {
 struct WriteRequest {
   std::string user;  // name of who asks, for admission
   std::vector<std::string> groups;
+  std::string uid;
+  std::map<std::string, std::vector<std::string>> extra;
   bool dry_run = false;
   // How unknown fields in a patch's outcome are taken (other bodies have been checked already).
   FieldValidation validation = FieldValidation::kIgnore;
@@ -85,7 +88,19 @@ struct DeleteRequest {
   std::optional<bool> orphan_dependents;  // the deprecated form
   std::string propagation_policy;         // "", "Orphan", "Background", "Foreground"
   std::string uid, resource_version;      // preconditions
+  std::vector<std::string> dry_run;       // as the options have it: "All"
+  // Removes what cannot be read (KEP-3926); the caller holds the verb for it.
+  bool ignore_store_read_error = false;
 };
+
+// What a DeleteOptions says, wherever it comes: the body of a delete, or inside an Eviction.
+DeleteRequest read_delete_options(const Value& options);
+// What is wrong with a list of dry runs, of which there is one: "All".
+std::optional<StatusCause> check_dry_run(const std::vector<std::string>& values);
+// Conflict when the object is not the one that the preconditions name.
+Status check_preconditions(const Object& object, const DeleteRequest& request);
+// Upstream's ValidateDeleteOptions.
+Status check_delete_options(const DeleteRequest& request);
 
 struct Deleted {
   ObjectPtr object;   // as it was last
@@ -142,6 +157,14 @@ class Registry {
   enum class Outcome : uint8_t { kStore, kDelete, kNothing };
   // Fills `next`, the tree to store in the storage version; called again after a conflict.
   using Change = std::function<Result<Outcome>(const ObjectPtr& current, Document& next)>;
+  struct ListStart {
+    std::shared_ptr<const StoreSnapshot> snapshot;
+    std::string from;  // the first key
+  };
+  Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_at(Context ctx, std::string prefix,
+                                                                 int64_t revision);
+  Task<Result<ListStart>> list_start(Context ctx, const KindDesc* stored, std::string prefix,
+                                     ListQuery query);
   // `kind` is a storage kind.
   Task<Result<Deleted>> modify(Context ctx, const KindDesc* kind, std::string ns, std::string name,
                                Change change, bool dry_run);
@@ -153,6 +176,9 @@ class Registry {
   Result<Outcome> prepare_delete(const KindDesc& kind, const ObjectPtr& current, Document& next,
                                  Loop& loop, const DeleteRequest& request, const WriteRequest& how);
   Task<void> after_delete(Context ctx, ObjectPtr gone);
+  Task<Status> spend_disruption(Context ctx, ObjectPtr budget, std::string pod, bool dry_run);
+  Task<Status> disrupt_pod(Context ctx, std::string ns, std::string pod, DeleteRequest request,
+                           WriteRequest how);
 
   Store* store_;
   std::unique_ptr<ServiceAllocator> services_;

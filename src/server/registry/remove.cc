@@ -60,56 +60,108 @@ void mark_deleting(Document& d, WallTime now, int64_t grace_seconds) {
 
 // Already being deleted gracefully: a shorter period may replace the one that runs. Says whether
 // there is anything to change.
-bool shorten_grace(Document& d, std::optional<int64_t> requested) {
+bool shorten_grace(Document& d, std::optional<int64_t> requested, WallTime now) {
   const int64_t running = metadata(d.root)["deletionGracePeriodSeconds"].as_int();
   if (!requested || *requested >= running) return false;
   auto when = parse_time(meta(d.root, "deletionTimestamp"));
   if (!when.ok()) return false;
-  set_meta(d, "deletionTimestamp",
-           time_text(*when - std::chrono::seconds(running) + std::chrono::seconds(*requested)));
-  set_meta(d, "deletionGracePeriodSeconds", *requested);
+  int64_t period = *requested;
+  WallTime until = *when - std::chrono::seconds(running) + std::chrono::seconds(period);
+  if (until < now) {
+    // The deletion never lies in the past; who ends the pod still has a second to see it.
+    until = now;
+    if (period != 0) period = 1;
+  }
+  set_meta(d, "deletionTimestamp", time_text(until));
+  set_meta(d, "deletionGracePeriodSeconds", period);
   return true;
 }
 
-Status check_request(const DeleteRequest& r) {
-  auto invalid = [](std::string type, std::string message, std::string field) {
-    return Status::invalid("meta.k8s.io", "DeleteOptions", "",
-                           {{std::move(type), std::move(message), std::move(field)}});
-  };
+}  // namespace
+
+DeleteRequest read_delete_options(const Value& options) {
+  DeleteRequest out;
+  if (const Value& seconds = options["gracePeriodSeconds"]; seconds.is_number()) {
+    out.grace_period_seconds = seconds.as_int();
+  }
+  if (const Value& orphan = options["orphanDependents"]; orphan.is_bool()) {
+    out.orphan_dependents = orphan.as_bool();
+  }
+  out.propagation_policy = options["propagationPolicy"].as_string();
+  out.uid = options["preconditions"]["uid"].as_string();
+  out.resource_version = options["preconditions"]["resourceVersion"].as_string();
+  for (const Value& v : options["dryRun"].items()) out.dry_run.emplace_back(v.as_string());
+  out.ignore_store_read_error =
+      options["ignoreStoreReadErrorWithClusterBreakingPotential"].as_bool();
+  return out;
+}
+
+std::optional<StatusCause> check_dry_run(const std::vector<std::string>& values) {
+  if (std::all_of(values.begin(), values.end(), [](auto& v) { return v == "All"; })) return {};
+  std::string all;
+  for (const std::string& v : values) all += (all.empty() ? "\"" : ",\"") + v + '"';
+  return StatusCause{"FieldValueNotSupported",
+                     "Unsupported value: [" + all + "]: supported values: \"All\"", "dryRun"};
+}
+
+Status check_delete_options(const DeleteRequest& r) {
+  std::vector<StatusCause> causes;
   const std::string& p = r.propagation_policy;
   if (!p.empty() && r.orphan_dependents) {
-    return invalid(
-        "FieldValueInvalid",
-        "Invalid value: \"" + p + "\": orphanDependents and deletionPropagation cannot be both set",
-        "propagationPolicy");
+    causes.push_back({"FieldValueInvalid",
+                      "Invalid value: \"" + p +
+                          "\": orphanDependents and deletionPropagation cannot be both set",
+                      "propagationPolicy"});
   }
   if (!p.empty() && p != "Orphan" && p != "Background" && p != "Foreground") {
-    return invalid("FieldValueNotSupported",
-                   "Unsupported value: \"" + p +
-                       "\": supported values: \"Foreground\", \"Background\", \"Orphan\"",
-                   "propagationPolicy");
+    causes.push_back(
+        {"FieldValueNotSupported",
+         "Unsupported value: \"" + p +
+             "\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"",
+         "propagationPolicy"});
+  }
+  if (auto bad = check_dry_run(r.dry_run)) causes.push_back(std::move(*bad));
+  if (r.ignore_store_read_error) {
+    auto together = [&](bool set, std::string_view with) {
+      if (!set) return;
+      causes.push_back({"FieldValueInvalid",
+                        "Invalid value: true: cannot be set together with ." + std::string(with),
+                        "ignoreStoreReadErrorWithClusterBreakingPotential"});
+    };
+    together(!r.dry_run.empty(), "dryRun");
+    together(!p.empty(), "propagationPolicy");
+    together(r.orphan_dependents.has_value(), "orphanDependents");
+    together(r.grace_period_seconds.has_value(), "gracePeriodSeconds");
+    together(!r.uid.empty() || !r.resource_version.empty(), "preconditions");
+  }
+  if (causes.empty()) return {};
+  return Status::invalid("meta.k8s.io", "DeleteOptions", "", std::move(causes));
+}
+
+Status check_preconditions(const Object& object, const DeleteRequest& request) {
+  const KindDesc& kind = object.kind();
+  if (!request.uid.empty() && request.uid != object.uid()) {
+    return Status::conflict(kind.group, kind.kind, object.name(),
+                            "the UID in the precondition (" + request.uid +
+                                ") does not match the UID in record (" + std::string(object.uid()) +
+                                "). The object might have been deleted and then recreated");
+  }
+  const std::string revision = std::to_string(object.revision());
+  if (!request.resource_version.empty() && request.resource_version != revision) {
+    return Status::conflict(kind.group, kind.kind, object.name(),
+                            "the ResourceVersion in the precondition (" + request.resource_version +
+                                ") does not match the ResourceVersion in record (" + revision +
+                                "). The object might have been modified");
   }
   return {};
 }
-
-}  // namespace
 
 Result<Registry::Outcome> Registry::prepare_delete(const KindDesc& kind, const ObjectPtr& current,
                                                    Document& next, Loop& loop,
                                                    const DeleteRequest& request,
                                                    const WriteRequest& how) {
   const Strategy& strategy = strategy_of(kind);
-  if (!request.uid.empty() && request.uid != current->uid()) {
-    return conflict(kind, current->name(),
-                    "Precondition failed: UID in precondition: " + request.uid +
-                        ", UID in object meta: " + std::string(current->uid()));
-  }
-  const std::string revision = std::to_string(current->revision());
-  if (!request.resource_version.empty() && request.resource_version != revision) {
-    return conflict(kind, current->name(),
-                    "Precondition failed: ResourceVersion in precondition: " +
-                        request.resource_version + ", ResourceVersion in object meta: " + revision);
-  }
+  TRY(check_preconditions(*current, request));
   auto snapshot = store_->snapshot();
   admission::Attributes attrs;
   attrs.operation = admission::Operation::kDelete;
@@ -146,7 +198,7 @@ Result<Registry::Outcome> Registry::prepare_delete(const KindDesc& kind, const O
     if (!first && !metadata(next.root)["deletionGracePeriodSeconds"].is_null()) {
       const int64_t running = metadata(next.root)["deletionGracePeriodSeconds"].as_int();
       const bool over = running == 0 || (request.grace_period_seconds == 0);
-      if (!shorten_grace(next, request.grace_period_seconds) && !(over && running == 0)) {
+      if (!shorten_grace(next, request.grace_period_seconds, now) && !(over && running == 0)) {
         return Outcome::kNothing;  // pending already
       }
       graceful = true;
@@ -171,8 +223,10 @@ Result<Registry::Outcome> Registry::prepare_delete(const KindDesc& kind, const O
 
 Task<Result<Deleted>> Registry::remove(Context ctx, const KindDesc* served, std::string ns,
                                        std::string name, DeleteRequest request, WriteRequest how) {
-  Status bad = check_request(request);
+  Status bad = check_delete_options(request);
   if (!bad.ok()) co_return bad;
+  how.dry_run |= !request.dry_run.empty();
+  if (request.grace_period_seconds < 0) request.grace_period_seconds = 1;
   const KindDesc& kind = storage_kind(*served);
   Loop* loop = &ctx.loop();
   auto change = [this, &kind, loop, &request, &how](const ObjectPtr& current,

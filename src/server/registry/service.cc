@@ -154,7 +154,7 @@ void validate_update(const HookContext&, const Value& now, const Value& before, 
     if (is.empty()) {
       field::invalid(e, kSpec["clusterIPs"][0], is, "primary clusterIP can not be unset");
     } else {
-      field::invalid(e, kSpec["clusterIPs"][0], is, "may not change once set");
+      field::invalid(e, kSpec["clusterIPs"][0], spec["clusterIPs"], "may not change once set");
     }
   }
   if (!old["loadBalancerClass"].is_null() && spec["type"].as_string() == "LoadBalancer" &&

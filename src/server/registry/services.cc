@@ -436,6 +436,14 @@ ServiceAllocator::Claim ServiceAllocator::dropped(const Value& before, const Val
 void ServiceAllocator::keep(Document& now, const Value& before) {
   Value& spec = edit_map(now, now.root, "spec");
   const Value& old = before["spec"];
+  // Who names another address and not the list means the list too.
+  if (std::string_view ip = spec["clusterIP"].as_string();
+      !ip.empty() && ip != old["clusterIP"].as_string() && !old["clusterIPs"].empty() &&
+      spec["clusterIPs"].equals(old["clusterIPs"])) {
+    Value list = Value::list();
+    list.append(now.arena, Value::string(ip));
+    spec.set(now.arena, "clusterIPs", list);
+  }
   if (!needs_address(now.root)) {
     for (std::string_view f : {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"}) {
       if (!spec[f].is_null() && spec[f].equals(old[f])) spec.erase(f);

@@ -1,5 +1,9 @@
-// Snapshots that outstanding continue tokens refer to. Shared by all loops: readers take an
-// immutable list, writers replace it (compare and swap), nobody waits.
+// States of the past: those that outstanding continue tokens refer to, and those that the store's
+// recent events still tell. Shared by all loops: readers take an immutable list, writers replace
+// it (compare and swap), nobody waits.
+//
+// What was newest more than five minutes ago is forgotten however often it is used, as upstream's
+// compaction does: a client that never ends its list learns it by 410.
 #pragma once
 
 #include <atomic>
@@ -16,17 +20,33 @@ class SnapshotCache {
  public:
   // Null when it was never kept or has been forgotten.
   std::shared_ptr<const StoreSnapshot> find(int64_t revision) const;
-  // Keeps it for five minutes, at most 64 of them.
+  // Keeps it, at most 64 of them; for five minutes since it was first kept.
   void keep(std::shared_ptr<const StoreSnapshot> snapshot, WallTime now);
+  // To be told what is newest; answers with the oldest revision that may still be asked for.
+  int64_t oldest(int64_t newest, WallTime now);
 
  private:
   struct Kept {
     WallTime since;
     std::shared_ptr<const StoreSnapshot> snapshot;
   };
-  using Keeps = std::vector<Kept>;
-  std::atomic<std::shared_ptr<const Keeps>> kept_{std::make_shared<const Keeps>()};
+  struct Mark {  // `revision` was the newest at that time
+    WallTime when;
+    int64_t revision = 0;
+  };
+  struct State {
+    std::vector<Kept> kept;
+    std::vector<Mark> marks;  // in the order of time
+    int64_t oldest = 0;
+  };
+  std::atomic<std::shared_ptr<const State>> state_{std::make_shared<const State>()};
 };
+
+// The keys with `prefix` as they were at `revision`, by the store's events since; nothing else is
+// in it. kExpired when those have left its window. `revision` is not newer than the store's.
+Task<Result<std::shared_ptr<const StoreSnapshot>>> past_snapshot(Context ctx, Store* store,
+                                                                 std::string prefix,
+                                                                 int64_t revision);
 
 // A snapshot not older than `revision`; kTimeout "Too large resource version" when the store does
 // not get there within three seconds.

@@ -1,4 +1,5 @@
 // PersistentVolumes, claims, storage classes, CSI objects.
+#include "machinery/equality.h"
 #include "server/registry/cells.h"
 #include "server/registry/pod_validation.h"
 #include "server/registry/strategies.h"
@@ -108,6 +109,7 @@ void validate_claim(const HookContext&, const Value& now, FieldErrors& e) {
 
 void validate_claim_update(const HookContext&, const Value& now, const Value& before,
                            FieldErrors& e) {
+  static const TypeDesc& type = *find_type("io.k8s.api.core.v1.PersistentVolumeClaimSpec");
   Document a, b;
   a.root = deep_copy(a.arena, now["spec"]);
   b.root = deep_copy(b.arena, before["spec"]);
@@ -121,7 +123,7 @@ void validate_claim_update(const HookContext&, const Value& now, const Value& be
     b.root.erase("volumeName");
   }
   if (b.root["storageClassName"].is_null()) a.root.erase("storageClassName");
-  if (!a.root.equals(b.root)) {
+  if (!same_meaning(type, a.root, b.root)) {
     field::forbidden(e, kSpec,
                      "spec is immutable after creation except resources.requests and "
                      "volumeAttributesClassName for bound claims");

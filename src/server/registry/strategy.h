@@ -16,6 +16,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -47,6 +48,8 @@ struct HookContext {
   std::vector<std::string>* warnings = nullptr;      // Warning headers; may be null
   std::string_view user;                             // who asks; "" for what the server does itself
   const std::vector<std::string>* groups = nullptr;  // theirs; may be null
+  std::string_view uid;
+  const std::map<std::string, std::vector<std::string>>* extra = nullptr;  // theirs; may be null
 };
 
 // One table row's cells, in the order of KindDesc::columns; a hook sets only those it computes.
@@ -82,7 +85,7 @@ struct Strategy {
                                     const Value& before) = nullptr;
   // Appends every error. Metadata has been validated already (by the generic registry).
   void (*validate)(const HookContext&, const Value& now, FieldErrors& errors) = nullptr;
-  // Called with validate() on an update.
+  // Called after validate() on an update; instead of it where validates_update_whole.
   void (*validate_update)(const HookContext&, const Value& now, const Value& before,
                           FieldErrors& errors) = nullptr;
   void (*validate_status_update)(const HookContext&, const Value& now, const Value& before,
@@ -101,6 +104,11 @@ struct Strategy {
   bool allow_create_on_update = false;     // PUT of an absent name creates it (leases, endpoints..)
   bool allow_unconditional_update = true;  // PUT without resourceVersion replaces
   bool generation = true;                  // metadata.generation is kept (else never set)
+  bool annotations_count = false;          // a change of annotations raises the generation too
+  // validate_update does what validate does, but for what was wrong in the stored object already.
+  bool validates_update_whole = false;
+  // Hooks see empty lists and maps, which else are absent: `data: {}` changes immutable data.
+  bool empty_is_set = false;
   // What a delete without propagationPolicy does with dependents: true = orphan them
   // (batch/v1 Job, v1 ReplicationController), false = background.
   bool orphan_by_default = false;

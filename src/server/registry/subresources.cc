@@ -1,4 +1,4 @@
-// scale, binding, eviction.
+// scale and binding.
 #include "machinery/labels.h"
 #include "machinery/patch.h"
 #include "machinery/validation.h"
@@ -12,10 +12,6 @@ namespace {
 
 const KindDesc& pod_kind() {
   static const KindDesc* const k = find_kind("", "v1", "Pod");
-  return *k;
-}
-const KindDesc& budget_kind() {
-  static const KindDesc* const k = find_kind("policy", "v1", "PodDisruptionBudget");
   return *k;
 }
 const KindDesc& scale_kind() {
@@ -56,20 +52,6 @@ Status check_scale(const Document& scale, std::string_view name) {
   field::nonnegative(errors, FieldPath("spec")["replicas"], n);
   if (errors.empty()) return {};
   return Status::invalid("autoscaling", "Scale", name, std::move(errors));
-}
-
-// The condition of that type, made when absent.
-Value& condition(Document& d, std::string_view type) {
-  Value& status = edit_map(d, d.root, "status");
-  Value* list = status.find("conditions");
-  if (!list) list = &status.set(d.arena, "conditions", Value::list());
-  if (!list->is_list()) *list = Value::list();
-  for (Value& c : list->items()) {
-    if (c["type"].as_string() == type) return c;
-  }
-  Value& made = list->append(d.arena, Value::map());
-  set_text(d, made, "type", type);
-  return made;
 }
 
 }  // namespace
@@ -132,6 +114,9 @@ Task<Result<ObjectPtr>> Registry::patch_scale(Context ctx, const KindDesc* kind,
 
 Task<Status> Registry::bind_pod(Context ctx, std::string ns, std::string pod, Document binding,
                                 WriteRequest how) {
+  if (meta(binding.root, "name") != pod) {
+    co_return Status::bad_request("name in URL does not match name in Binding object");
+  }
   const Value& target = binding.root["target"];
   FieldErrors errors;
   if (auto kind = target["kind"].as_string(); !kind.empty() && kind != "Node") {
@@ -141,9 +126,6 @@ Task<Status> Registry::bind_pod(Context ctx, std::string ns, std::string pod, Do
     field::required(errors, FieldPath("target")["name"]);
   }
   if (!errors.empty()) co_return Status::invalid("", "Binding", pod, std::move(errors));
-  if (auto name = meta(binding.root, "name"); !name.empty() && name != pod) {
-    co_return Status::bad_request("name in URL does not match name in Binding object");
-  }
   Loop* loop = &ctx.loop();
   auto change = [&binding, loop](const ObjectPtr& current, Document& next) -> Result<Outcome> {
     auto refuse = [&](std::string why) {
@@ -172,13 +154,15 @@ Task<Status> Registry::bind_pod(Context ctx, std::string ns, std::string pod, Do
     }
     set_text(next, edit_map(next, next.root, "spec"), "nodeName",
              binding.root["target"]["name"].as_string());
+    // The nomination has had its effect.
+    edit_map(next, next.root, "status").erase("nominatedNodeName");
     for (std::string_view field : {"annotations", "labels"}) {
       const Value& more = metadata(binding.root)[field];
       if (more.empty()) continue;
       Value& into = edit_map(next, edit_metadata(next), field);
       for (const Member& m : more.members()) set_text(next, into, m.key(), m.value.as_string());
     }
-    Value& scheduled = condition(next, "PodScheduled");
+    Value& scheduled = edit_condition(next, "PodScheduled");
     if (scheduled["status"].as_string() != "True") {
       set_text(next, scheduled, "status", "True");
       set_text(next, scheduled, "lastTransitionTime", time_text(loop->wall_now()));
@@ -192,78 +176,6 @@ Task<Status> Registry::bind_pod(Context ctx, std::string ns, std::string pod, Do
   };
   auto done = co_await modify(ctx, &pod_kind(), ns, pod, std::move(change), how.dry_run);
   co_return done.status();
-}
-
-Task<Status> Registry::evict_pod(Context ctx, std::string ns, std::string pod, Document eviction,
-                                 WriteRequest how) {
-  if (auto name = meta(eviction.root, "name"); !name.empty() && name != pod) {
-    co_return Status::bad_request("name in URL does not match name in Eviction object");
-  }
-  auto found = co_await get(ctx, &pod_kind(), ns, pod);
-  if (!found.ok()) co_return found.status();
-  DocumentPtr tree = (*found)->tree();
-  DeleteRequest request;
-  const Value& options = eviction.root["deleteOptions"];
-  if (options["gracePeriodSeconds"].is_number()) {
-    request.grace_period_seconds = options["gracePeriodSeconds"].as_int();
-  }
-  request.propagation_policy = options["propagationPolicy"].as_string();
-  request.uid = options["preconditions"]["uid"].as_string();
-  request.resource_version = options["preconditions"]["resourceVersion"].as_string();
-
-  auto phase = tree->root["status"]["phase"].as_string();
-  const bool exempt =
-      phase == "Succeeded" || phase == "Failed" || phase == "Pending" || deleting(tree->root);
-  std::vector<ObjectPtr> budgets;
-  if (!exempt) {
-    const std::string prefix = list_prefix(budget_kind(), ns);
-    store_->snapshot()->scan(prefix, prefix, [&](std::string_view, const ObjectPtr& b) {
-      auto selector = Selector::from_label_selector(b->tree()->root["spec"]["selector"]);
-      if (selector.ok() && selector->matches(metadata(tree->root)["labels"])) budgets.push_back(b);
-      return true;
-    });
-  }
-  if (budgets.size() > 1) {
-    co_return Status(Reason::kInternalError,
-                     "This pod has more than one PodDisruptionBudget, which the eviction "
-                     "subresource does not support.");
-  }
-  if (budgets.size() == 1) {
-    const std::string budget(budgets[0]->name());
-    Loop* loop = &ctx.loop();
-    auto change = [&pod, &budget, loop](const ObjectPtr& current,
-                                        Document& next) -> Result<Outcome> {
-      next = current->tree()->clone();
-      Value& status = edit_map(next, next.root, "status");
-      StatusDetails details;
-      if (status["observedGeneration"].as_int() < metadata(next.root)["generation"].as_int()) {
-        details.retry_after_seconds = 10;
-        details.causes.push_back(
-            {"DisruptionBudget",
-             "The disruption budget " + budget + " is still being processed by the server.", ""});
-      } else if (status["disruptionsAllowed"].as_int() <= 0) {
-        details.causes.push_back(
-            {"DisruptionBudget",
-             "The disruption budget " + budget + " needs " +
-                 std::to_string(status["desiredHealthy"].as_int()) + " healthy pods and has " +
-                 std::to_string(status["currentHealthy"].as_int()) + " currently",
-             ""});
-      }
-      if (!details.causes.empty()) {
-        return Status(Reason::kTooManyRequests,
-                      "Cannot evict pod as it would violate the pod's disruption budget.",
-                      std::move(details));
-      }
-      status.set(next.arena, "disruptionsAllowed",
-                 Value(status["disruptionsAllowed"].as_int() - 1));
-      set_text(next, edit_map(next, status, "disruptedPods"), pod, time_text(loop->wall_now()));
-      return Outcome::kStore;
-    };
-    auto done = co_await modify(ctx, &budget_kind(), ns, budget, std::move(change), how.dry_run);
-    if (!done.ok()) co_return done.status();
-  }
-  auto gone = co_await remove(ctx, &pod_kind(), ns, pod, std::move(request), std::move(how));
-  co_return gone.status();
 }
 
 }  // namespace keles::registry

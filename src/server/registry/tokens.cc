@@ -86,7 +86,7 @@ Result<ContinueToken> decode_continue(std::string_view token) {
   size_t end = at == std::string::npos ? at : json.find_first_of(",}", at);
   auto rv = end == std::string::npos ? std::nullopt
                                      : to_int(std::string_view(json).substr(at + 5, end - at - 5));
-  if (!rv || *rv <= 0) {
+  if (!rv || *rv == 0) {
     return bad("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
   }
   out.revision = *rv;

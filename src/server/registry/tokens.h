@@ -10,8 +10,8 @@
 namespace keles::registry {
 
 struct ContinueToken {
-  int64_t revision = 0;
-  std::string start;  // the first key to return, relative to the kind's prefix
+  int64_t revision = 0;  // negative: the newest
+  std::string start;     // the first key to return, relative to the kind's prefix
 };
 
 std::string encode_continue(int64_t revision, std::string_view start);

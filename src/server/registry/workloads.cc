@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "machinery/equality.h"
 #include "machinery/intstr.h"
 #include "machinery/labels.h"
 #include "server/registry/cells.h"
@@ -230,6 +231,7 @@ void validate_stateful_set_update(const HookContext&, const Value& now, const Va
                                              "revisionHistoryLimit",
                                              "persistentVolumeClaimRetentionPolicy",
                                              "minReadySeconds"};
+  static const TypeDesc& type = *find_type("io.k8s.api.apps.v1.StatefulSetSpec");
   Document a, b;
   a.root = deep_copy(a.arena, now["spec"]);
   b.root = deep_copy(b.arena, before["spec"]);
@@ -237,7 +239,7 @@ void validate_stateful_set_update(const HookContext&, const Value& now, const Va
     a.root.erase(f);
     b.root.erase(f);
   }
-  if (!a.root.equals(b.root)) {
+  if (!same_meaning(type, a.root, b.root)) {
     field::forbidden(e, kSpec,
                      "updates to statefulset spec for fields other than 'replicas', 'ordinals', "
                      "'template', 'updateStrategy', 'revisionHistoryLimit', "
@@ -339,6 +341,7 @@ const Strategy kDeploymentStrategy{.group = "apps",
                                    .validate = validate_deployment,
                                    .validate_update = selector_is_immutable,
                                    .validate_status_update = validate_deployment_status,
+                                   .annotations_count = true,
                                    .cells = deployment_cells};
 const Strategy kReplicaSetStrategy{.group = "apps",
                                    .kind = "ReplicaSet",

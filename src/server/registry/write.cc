@@ -1,6 +1,7 @@
 // create, update, patch.
 #include <array>
 
+#include "machinery/equality.h"
 #include "machinery/validation.h"
 #include "server/admission/admission.h"
 #include "server/registry/convert.h"
@@ -59,8 +60,8 @@ bool has_status(const KindDesc& kind) { return kind.subresource("status") != nul
 
 HookContext hook_context(const KindDesc& kind, std::string_view ns, Loop& loop,
                          const StoreSnapshot* state, const WriteRequest& how) {
-  return {&kind,       ns,           loop.wall_now(), &loop.random(), state,
-          how.dry_run, how.warnings, how.user,        &how.groups};
+  return {&kind,        ns,       loop.wall_now(), &loop.random(), state,     how.dry_run,
+          how.warnings, how.user, &how.groups,     how.uid,        &how.extra};
 }
 
 admission::Attributes attributes(admission::Operation op, const KindDesc& kind, std::string_view ns,
@@ -112,18 +113,30 @@ Status check_namespace(const KindDesc& kind, std::string_view ns, Document& body
   return {};
 }
 
-// Everything but metadata and status is the same.
-bool same_spec(const Value& a, const Value& b) {
-  auto skip = [](std::string_view k) {
-    return k == "metadata" || k == "status" || k == "apiVersion" || k == "kind";
+// Everything but metadata and status means the same (and the annotations, where they count).
+bool same_generation(const KindDesc& kind, const Strategy& strategy, const Value& a,
+                     const Value& b) {
+  auto rest = [](const Value& root) {
+    Document d;
+    d.root = Value::map();
+    for (const Member& m : root.members()) {
+      std::string_view k = m.key();
+      if (k == "metadata" || k == "status" || k == "apiVersion" || k == "kind") continue;
+      d.root.append_member(d.arena, k, m.value);
+    }
+    return d;
   };
-  for (const Member& m : a.members()) {
-    if (!skip(m.key()) && !m.value.equals(b[m.key()])) return false;
+  if (strategy.annotations_count &&
+      !(metadata(a)["annotations"].empty() && metadata(b)["annotations"].empty()) &&
+      !metadata(a)["annotations"].equals(metadata(b)["annotations"])) {
+    return false;
   }
-  for (const Member& m : b.members()) {
-    if (!skip(m.key()) && !a.find(m.key()) && !m.value.is_null()) return false;
-  }
-  return true;
+  return same_meaning(*kind.type, rest(a).root, rest(b).root);
+}
+
+// What hooks compare with the stored object has its form: without empty lists and maps.
+void drop_empty_unless(const Strategy& strategy, const KindDesc& kind, Document& d) {
+  if (!strategy.empty_is_set) drop_empty(*kind.type, d.root);
 }
 
 // metadata that a client cannot choose, of an object that exists already.
@@ -195,6 +208,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
     set_defaults(*served, body, loop);
     convert(*served, kind, body);
   }
+  drop_empty_unless(strategy, kind, body);
   set_defaults(kind, body, loop);
 
   // Name, uid and time before admission, which may use them.
@@ -300,6 +314,7 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   if (!unconditional && meta(next.root, "resourceVersion") != std::to_string(current->revision())) {
     return conflict(kind, name, kModified);
   }
+  drop_empty_unless(strategy, kind, next);
   set_defaults(kind, next, loop);
   keep_system_metadata(next, before);
   if (ServiceAllocator::concerns(kind)) ServiceAllocator::keep(next, before);
@@ -327,7 +342,8 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
     } else if (strategy.prepare_for_update) {
       strategy.prepare_for_update(hooks, next, before);
     }
-    if (counts_generations(kind) && strategy.generation && !same_spec(next.root, before)) {
+    if (counts_generations(kind) && strategy.generation &&
+        !same_generation(kind, strategy, next.root, before)) {
       set_meta(next, "generation", metadata(before)["generation"].as_int() + 1);
     }
   }
@@ -337,7 +353,9 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
                               strategy.allow_unconditional_update || !subresource.empty());
   if (subresource.empty()) {
     validate_described(errors, *kind.type, next.root);
-    if (strategy.validate) strategy.validate(hooks, next.root, errors);
+    if (strategy.validate && !strategy.validates_update_whole) {
+      strategy.validate(hooks, next.root, errors);
+    }
     if (strategy.validate_update) strategy.validate_update(hooks, next.root, before, errors);
   } else if (subresource == "status") {
     if (strategy.validate_status_update) {
