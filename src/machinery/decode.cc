@@ -6,6 +6,7 @@
 #include "machinery/base64.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
+#include "machinery/instant.h"
 #include "machinery/quantity.h"
 #include "machinery/time.h"
 

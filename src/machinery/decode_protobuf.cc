@@ -5,6 +5,7 @@
 #include "machinery/base64.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
+#include "machinery/instant.h"
 #include "machinery/time.h"
 
 namespace keles {

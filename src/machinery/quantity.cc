@@ -339,6 +339,8 @@ std::string Quantity::to_string() const {
   return (nano_ < 0 ? "-" : "") + decimal_text(d, format_);
 }
 
+// The text as upstream stores and answers it: blanks around it go; the canonical form, exact for
+// decimal amounts of any size, capped for binary ones.
 Result<std::string> canonical_quantity(std::string_view text) {
   constexpr std::string_view kBlank = " \t\n\v\f\r";
   text.remove_prefix(std::min(text.find_first_not_of(kBlank), text.size()));

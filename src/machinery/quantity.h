@@ -1,6 +1,6 @@
 // Quantity: the API's fixed-point number with a suffix ("100m", "1536Mi", "1e3"), as upstream's
-// resource.Quantity. Held exactly as a count of 10^-9 up to 9.2 * 10^27, where comparisons and sums
-// end; smaller fractions round away from zero. A value type; any thread.
+// resource.Quantity. Held exactly as a count of 10^-9; smaller fractions round away from zero.
+// A value type; any thread.
 #pragma once
 
 #include <compare>
@@ -49,8 +49,6 @@ class Quantity {
   Format format_ = Format::kDecimalSI;
 };
 
-// The text as upstream stores and answers it: blanks around it go; the canonical form, exact for
-// decimal amounts of any size, capped at 2^63 - 1 for binary ones.
 Result<std::string> canonical_quantity(std::string_view text);
 
 }  // namespace keles

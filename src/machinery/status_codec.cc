@@ -3,6 +3,7 @@
 #include "api/meta_v1.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
+#include "machinery/continue_cause.h"
 
 namespace keles {
 

@@ -6,10 +6,6 @@
 
 namespace keles {
 
-// A cause of this field holds no cause but metadata.continue: the token by which a client goes on
-// after its list has expired.
-inline constexpr std::string_view kContinueCause = "metadata.continue";
-
 // {"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",...}. An OK status becomes
 // "Success".
 Document status_to_document(const Status& s);

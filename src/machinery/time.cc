@@ -3,6 +3,8 @@
 #include <array>
 #include <cstdio>
 
+#include "machinery/instant.h"
+
 namespace keles {
 namespace {
 

@@ -10,27 +10,8 @@
 
 namespace keles {
 
-// A moment of any year from 0 to 9999, as Time and MicroTime have it: seconds since 1970 and
-// nanoseconds after them.
-struct Instant {
-  int64_t seconds = 0;
-  int64_t nanos = 0;  // 0 to 999,999,999
-  auto operator<=>(const Instant&) const = default;
-};
-inline constexpr int64_t kFirstSecond = -62'167'219'200;  // 0000-01-01T00:00:00Z
-inline constexpr int64_t kLastSecond = 253'402'300'799;   // 9999-12-31T23:59:59Z
-// Go's zero time, 0001-01-01T00:00:00Z, which upstream writes as null.
-inline constexpr Instant kZeroTime{-62'135'596'800, 0};
-
-// As parse_time, to the whole range.
-Result<Instant> parse_instant(std::string_view text);
-std::string format_time(Instant t);
-std::string format_micro_time(Instant t);
-
 // RFC 3339 with an optional fraction ("2006-01-02T15:04:05.9Z", "...+02:00"). The error is worded
 // as upstream's: parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006".
-// A time before 1811 or after 2255 becomes the nearest one within, so that differences do not
-// overflow; what is to be kept exactly takes parse_instant.
 Result<WallTime> parse_time(std::string_view text);
 // "2006-01-02T15:04:05Z"; the fraction is dropped (Time).
 std::string format_time(WallTime t);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "machinery/instant.h"
+
 namespace keles {
 namespace {
 

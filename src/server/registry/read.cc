@@ -1,7 +1,7 @@
 // get and list.
 #include <algorithm>
 
-#include "machinery/status_codec.h"
+#include "machinery/continue_cause.h"
 #include "server/registry/convert.h"
 #include "server/registry/keys.h"
 #include "server/registry/meta.h"

@@ -390,6 +390,10 @@ TEST(Grace, NegativeIsOneSecond) {
   auto gone = w.remove("v1", "Pod", "q", request);
   ASSERT_TRUE(gone.ok());
   EXPECT_EQ(metadata(gone->object->tree()->root)["deletionGracePeriodSeconds"].as_int(), 1);
+  ASSERT_TRUE(w.create(pod_yaml("own", ", terminationGracePeriodSeconds: 30")).ok());
+  gone = w.remove("v1", "Pod", "own");
+  ASSERT_TRUE(gone.ok());
+  EXPECT_EQ(metadata(gone->object->tree()->root)["deletionGracePeriodSeconds"].as_int(), 30);
   // A template keeps what it says: its pods are brought into form when they are made.
   auto set = w.create(
       "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: x}\nspec: {selector: {matchLabels: "

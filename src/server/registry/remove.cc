@@ -226,7 +226,7 @@ Task<Result<Deleted>> Registry::remove(Context ctx, const KindDesc* served, std:
   Status bad = check_delete_options(request);
   if (!bad.ok()) co_return bad;
   how.dry_run |= !request.dry_run.empty();
-  if (request.grace_period_seconds < 0) request.grace_period_seconds = 1;
+  if (request.grace_period_seconds.value_or(0) < 0) request.grace_period_seconds = 1;
   const KindDesc& kind = storage_kind(*served);
   Loop* loop = &ctx.loop();
   auto change = [this, &kind, loop, &request, &how](const ObjectPtr& current,
