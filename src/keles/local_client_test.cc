@@ -297,10 +297,12 @@ TEST(LocalClient, PodsAreBoundOnceAndDeletedGracefully) {
   EXPECT_EQ(spec["priority"].as_int(), 0);
 
   auto bound =
-      c.create(pods(), "default", R"({"target":{"kind":"Node","name":"n1"}})", "p", "binding");
+      c.create(pods(), "default",
+               R"({"metadata":{"name":"p"},"target":{"kind":"Node","name":"n1"}})", "p", "binding");
   ASSERT_TRUE(bound.ok()) << bound.status().to_string();
   auto twice =
-      c.create(pods(), "default", R"({"target":{"kind":"Node","name":"n2"}})", "p", "binding");
+      c.create(pods(), "default",
+               R"({"metadata":{"name":"p"},"target":{"kind":"Node","name":"n2"}})", "p", "binding");
   EXPECT_EQ(twice.status().message(),
             "Operation cannot be fulfilled on pods/binding \"p\": pod p is already assigned to "
             "node \"n1\"");
