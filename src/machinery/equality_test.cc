@@ -69,15 +69,15 @@ TEST(Equality, QuantitiesAreAmounts) {
 // What is dropped is what the stored form would not bring back.
 TEST(Equality, DroppedIsWhatIsNotStored) {
   const KindDesc& pod = *find_kind("v1", "Pod");
-  Document d = decoded(
-      pod, "spec: {containers: [{name: a, env: [], args: [''], resources: {limits: {}}}], "
-           "affinity: {}, volumes: [{name: v, emptyDir: {}}], nodeSelector: {}}");
+  Document d =
+      decoded(pod,
+              "spec: {containers: [{name: a, env: [], args: [''], resources: {limits: {}}}], "
+              "affinity: {}, volumes: [{name: v, emptyDir: {}}], nodeSelector: {}}");
   drop_empty(*pod.type, d.root);
   std::string json;
   write_json(json, d.root, false);
-  EXPECT_EQ(json,
-            R"({"spec":{"containers":[{"name":"a","args":[""]}],"affinity":{},)"
-            R"("volumes":[{"name":"v","emptyDir":{}}]}})");
+  EXPECT_EQ(json, R"({"spec":{"containers":[{"name":"a","args":[""]}],"affinity":{},)"
+                  R"("volumes":[{"name":"v","emptyDir":{}}]}})");
 }
 
 }  // namespace

@@ -38,8 +38,8 @@ std::string normalized(std::string_view name) {
 bool of_network(std::string_view name) { return name.starts_with("net."); }
 bool of_ipc(std::string_view name) {
   static constexpr std::string_view kNames[] = {
-      "kernel.sem",    "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
-      "kernel.shm",    "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.msg"};
+      "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
+      "kernel.shm", "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.msg"};
   return name.starts_with("fs.mqueue.") ||
          std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
