@@ -103,13 +103,13 @@ TEST_F(Beneath, ModesAreSetPastTheUmask) {
 TEST_F(Beneath, RemovesTreesOfAnyDepthAndSize) {
   ASSERT_EQ(mkdir(in("deep").c_str(), 0755), 0);
   Fd at = std::move(*open_directory(in("deep")));
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 1500; ++i) {
     ASSERT_EQ(mkdirat(at.get(), "d", 0755), 0);
     at.reset(openat(at.get(), "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     ASSERT_TRUE(at.open());
   }
   ASSERT_TRUE(make_directories(in("deep/wide")).ok());
-  for (int i = 0; i < 1500; ++i)
+  for (int i = 0; i < 1100; ++i)
     ASSERT_TRUE(write_file(in("deep/wide/" + std::to_string(i)), "").ok());
   Status s = remove_tree_beneath(volume_, "deep");
   EXPECT_TRUE(s.ok()) << s.to_string();

@@ -244,6 +244,23 @@ class ContainerBuilder {
     return sub;
   }
 
+  // The runtime (containerd 1.6) has no recursive read-only mounts: who insists is refused.
+  static Status check_recursive(const api::core_v1::VolumeMount& m) {
+    std::string_view mode = m.recursive_read_only(), propagation = m.mount_propagation();
+    if (mode.empty() || mode == "Disabled") return {};
+    std::string what = "failed to resolve recursive read-only mode: ";
+    std::string volume =
+        "volume \"" + std::string(m.name()) + "\" requested recursive read-only mode";
+    if (mode != "IfPossible" && mode != "Enabled")
+      return config_error(what + "unknown recursive read-only mode \"" + std::string(mode) + "\"");
+    if (!m.read_only()) return config_error(what + volume + ", but it is not read-only");
+    if (!propagation.empty() && propagation != "None")
+      return config_error(what + volume + ", but it is not compatible with propagation \"" +
+                          std::string(propagation) + "\"");
+    if (mode == "IfPossible") return {};
+    return config_error(what + volume + ", but it is not supported by the runtime");
+  }
+
   Status set_mounts() {
     bool hosts_mounted = false;
     size_t index = 0;
@@ -262,6 +279,7 @@ class ContainerBuilder {
         mount.host_path = path;
       }
       ++index;
+      TRY(check_recursive(m));
       mount.readonly = m.read_only() || volume->second.read_only;
       if (m.mount_propagation() == "Bidirectional")
         mount.propagation = cri::Propagation::kBidirectional;

@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "node/pods/container_config.h"
 #include "node/testing.h"
 #include "node/volumes/host_path.h"
 
@@ -304,6 +305,56 @@ TEST(NestedMountPoints, AreThoseDirectlyInside) {
   EXPECT_THAT(nested_mount_points(*pod, "v"), testing::ElementsAre("in", "in.2"));
   EXPECT_THAT(nested_mount_points(*pod, "w"), testing::ElementsAre("deeper"));
   EXPECT_THAT(nested_mount_points(*pod, "none"), testing::IsEmpty());
+}
+
+// What a container's mount becomes, or why it cannot be: "RO /path" or the error.
+TEST(Mounts, OfAContainer) {
+  struct Row {
+    const char *mount, *expected;
+  };
+  for (const Row& r : std::vector<Row>{
+           {R"("name":"rw")", "RW /host/rw"},
+           {R"("name":"rw","readOnly":true)", "RO /host/rw"},
+           {R"("name":"ro")", "RO /host/ro"},
+           {R"("name":"ro","readOnly":false)", "RO /host/ro"},
+           {R"("name":"no")", "cannot find volume \"no\" to mount into container \"c\""},
+           {R"("name":"rw","subPath":"a/b")", "RW bound rw 0 a/b"},
+           {R"("name":"ro","subPath":"a")", "RO bound ro 0 a"},
+           {R"x("name":"rw","subPathExpr":"x-$(A)")x", "RW bound rw 0 x-1"},
+           {R"x("name":"rw","subPathExpr":"$(B)/$(EMPTY)/$(A)")x", "missing value for B, EMPTY"},
+           {R"x("name":"rw","subPathExpr":"$(ROOT)")x",
+            "error SubPath `/etc` must not be an absolute path"},
+           {R"x("name":"rw","subPathExpr":"$(UP)")x",
+            "unable to provision SubPath `..`: must not contain '..'"},
+           {R"("name":"rw","subPath":"..a/b..")", "RW bound rw 0 ..a/b.."},
+           {R"("name":"rw","readOnly":true,"recursiveReadOnly":"IfPossible")", "RO /host/rw"},
+           {R"("name":"rw","readOnly":true,"recursiveReadOnly":"Enabled")",
+            "failed to resolve recursive read-only mode: volume \"rw\" requested recursive "
+            "read-only mode, but it is not supported by the runtime"},
+           {R"("name":"rw","recursiveReadOnly":"Enabled")",
+            "failed to resolve recursive read-only mode: volume \"rw\" requested recursive "
+            "read-only mode, but it is not read-only"}}) {
+    auto pod = pod_from(R"({"metadata":{"name":"p","namespace":"n","uid":"u"},"spec":{"containers":[
+        {"name":"c","image":"i","volumeMounts":[{"mountPath":"/m",)" +
+                        std::string(r.mount) + "}]}]}}");
+    auto container = pod->spec().containers()[0];
+    ContainerInputs in;
+    in.pod = &*pod;
+    in.container = &container;
+    in.environment = {{"A", "1"}, {"EMPTY", ""}, {"ROOT", "/etc"}, {"UP", ".."}};
+    in.volumes["rw"] = {"/host/rw", false};
+    in.volumes["ro"] = {"/host/ro", true};
+    in.bind_sub_path = [](const std::string& volume, const std::string& path, size_t index,
+                          const std::string& sub) -> Result<std::string> {
+      EXPECT_EQ(path, "/host/" + volume);
+      return "bound " + volume + " " + std::to_string(index) + " " + sub;
+    };
+    auto config = make_container_config(in);
+    std::string got =
+        config.ok() ? (config->mounts[0].readonly ? "RO " : "RW ") + config->mounts[0].host_path
+                    : config.status().message();
+    EXPECT_EQ(got, r.expected) << r.mount;
+  }
 }
 
 }  // namespace
