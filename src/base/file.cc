@@ -83,6 +83,16 @@ Status write_file(const std::string& path, std::string_view content, int mode, b
   return Status();
 }
 
+Status write_in_place(const std::string& path, std::string_view content) {
+  int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : ::write(fd, content.data(), content.size());
+  int error = errno;
+  if (fd >= 0) ::close(fd);
+  if (n == static_cast<ssize_t>(content.size())) return Status();
+  return Status::internal("write \"" + std::string(content) + "\" to " + path + ": " +
+                          strerror(error));
+}
+
 Status make_directories(const std::string& path, int mode) {
   for (size_t at = 1; at <= path.size(); ++at) {
     if (at != path.size() && path[at] != '/') continue;

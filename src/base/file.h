@@ -14,6 +14,8 @@ Result<std::string> read_file(const std::string& path, size_t max_bytes = 64u <<
 // Replaces the file in one step (temporary file, fsync when `durable`, rename).
 Status write_file(const std::string& path, std::string_view content, int mode = 0644,
                   bool durable = false);
+// Writes to a file that is there as it is, in one write: those of /proc and /sys.
+Status write_in_place(const std::string& path, std::string_view content);
 Status make_directories(const std::string& path, int mode = 0755);
 // Removes a tree, following no link but those to its parent; refuses to cross a mount point (see
 // remove_tree_beneath). Absent is fine.

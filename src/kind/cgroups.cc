@@ -18,14 +18,6 @@
 namespace keles::kind {
 namespace {
 
-Status write_value(const std::string& file, const std::string& value) {
-  std::ofstream out(file);
-  out << value;
-  out.flush();
-  if (!out) return Status::internal("write \"" + value + "\" to " + file + ": " + strerror(errno));
-  return Status();
-}
-
 std::string read_line(const std::string& file) {
   std::ifstream in(file);
   std::string line;
@@ -42,7 +34,7 @@ std::string parent_of(const std::string& path) {
 Status prepare_cpuset(const std::string& directory) {
   for (const char* file : {"/cpuset.cpus", "/cpuset.mems"})
     if (path_exists(directory + file) && read_line(directory + file).empty())
-      TRY(write_value(directory + file, read_line(parent_of(directory) + file)));
+      TRY(write_in_place(directory + file, read_line(parent_of(directory) + file)));
   return Status();
 }
 
@@ -50,8 +42,16 @@ Status prepare_cpuset(const std::string& directory) {
 Status delegate_controllers(const std::string& directory) {
   std::istringstream names(read_line(directory + "/cgroup.controllers"));
   std::string name;
-  while (names >> name) TRY(write_value(directory + "/cgroup.subtree_control", "+" + name));
+  while (names >> name) TRY(write_in_place(directory + "/cgroup.subtree_control", "+" + name));
   return Status();
+}
+
+// The processes of one cgroup, without those of its children.
+std::vector<std::string> own_processes(const std::string& directory) {
+  std::vector<std::string> out;
+  std::ifstream in(directory + "/cgroup.procs");
+  for (std::string pid; in >> pid;) out.push_back(pid);
+  return out;
 }
 
 void collect_processes(const std::string& directory, std::set<pid_t>* out) {
@@ -103,10 +103,24 @@ Result<std::vector<CgroupHierarchy>> cgroup_hierarchies() {
   return v2;
 }
 
+Status delegate_from_root(const std::string& mount_point) {
+  if (path_exists(mount_point + "/cgroup.type")) {
+    std::string leaf = mount_point + "/init";
+    auto processes = own_processes(mount_point);
+    if (!processes.empty() && mkdir(leaf.c_str(), 0755) < 0 && errno != EEXIST)
+      return Status::internal("mkdir " + leaf + ": " + strerror(errno));
+    for (const std::string& pid : processes)
+      if (Status s = write_in_place(leaf + "/cgroup.procs", pid);
+          !s.ok() && path_exists("/proc/" + pid))  // else it ended meanwhile
+        return s;
+  }
+  return delegate_controllers(mount_point);
+}
+
 Status create_cgroup(const std::string& path) {
   TRY_ASSIGN(hierarchies, cgroup_hierarchies());
   for (const CgroupHierarchy& h : hierarchies) {
-    if (h.v2) TRY(delegate_controllers(h.mount_point));
+    if (h.v2) TRY(delegate_from_root(h.mount_point));
     for (size_t at = 0; at < path.size();) {
       at = std::min(path.find('/', at + 1), path.size());
       std::string directory = h.mount_point + "/" + path.substr(0, at);
@@ -125,7 +139,7 @@ Status join_cgroup(const std::string& path, pid_t pid) {
     std::string directory = h.mount_point + "/" + path;
     // v2 allows processes only in leaves: the node's init makes "init" its own once it runs.
     if (h.v2 && path_exists(directory + "/init")) directory += "/init";
-    TRY(write_value(directory + "/cgroup.procs", std::to_string(pid)));
+    TRY(write_in_place(directory + "/cgroup.procs", std::to_string(pid)));
   }
   return Status();
 }

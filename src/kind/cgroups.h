@@ -22,6 +22,13 @@ struct CgroupHierarchy {
 // controller-less v2 mount is left out.
 Result<std::vector<CgroupHierarchy>> cgroup_hierarchies();
 
+// v2: passes every controller of the mounted root on to its children. In a privileged container the
+// root of what is mounted is an ordinary cgroup that holds the container's own processes, and one
+// with processes cannot have children with controllers: those processes move to its leaf "init"
+// first. The host's real root (it has no cgroup.type) is exempt from that rule; nothing moves
+// there.
+Status delegate_from_root(const std::string& mount_point);
+
 Status create_cgroup(const std::string& path);
 Status join_cgroup(const std::string& path, pid_t pid);
 // Every process in the subtree, by any hierarchy.

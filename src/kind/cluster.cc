@@ -1,13 +1,11 @@
 #include "kind/cluster.h"
 
-#include <fcntl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <thread>
 
@@ -18,9 +16,13 @@
 #include "kind/cgroups.h"
 #include "kind/cluster_network.h"
 #include "kind/cluster_pki.h"
+#include "kind/host_check.h"
+#include "kind/host_network.h"
 #include "kind/layout.h"
 #include "kind/node_mounts.h"
 #include "kind/node_process.h"
+#include "kind/pause_image.h"
+#include "kind/run_program.h"
 
 namespace keles::kind {
 namespace {
@@ -29,6 +31,11 @@ constexpr char kVersion[] = "v1.36";
 constexpr Duration kApiTimeout = 60s;
 constexpr Duration kJoinTimeout = 60s;
 constexpr uint16_t kApiPort = 6443;
+
+// The image of every pod's sandbox, out of this program.
+std::string pause_archive(const std::string& cluster) {
+  return cluster_directory(cluster) + "/pause.tar";
+}
 
 // Runs `work(0)` ... `work(n - 1)` side by side; the first error.
 Status in_parallel(size_t n, const std::function<Status(size_t)>& work) {
@@ -59,6 +66,8 @@ Service server_service(const ClusterConfig& config, const NodeSpec& node) {
        "--advertise-address=" + node.plain_address(), "--secure-port=" + std::to_string(kApiPort),
        "--service-cluster-ip-range=" + config.service_subnet,
        "--cluster-cidr=" + config.pod_subnet}};
+  for (const std::string& san : config.tls_sans) s.argv.push_back("--tls-san=" + san);
+  s.argv.insert(s.argv.end(), config.server_flags.begin(), config.server_flags.end());
   if (!config.api_server_address.empty() && config.api_server_address != "0.0.0.0")
     s.argv.push_back("--tls-san=" + config.api_server_address);
   return s;
@@ -79,9 +88,12 @@ Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
   auto labels = wanted.labels;
   if (wanted.role == "control-plane") {
     labels.emplace_back("node-role.kubernetes.io/control-plane", "");
-    if (!config.single_node())
+    if (!config.single_node() && !wanted.taints)
       s.argv.push_back("--register-with-taints=node-role.kubernetes.io/control-plane=:NoSchedule");
   }
+  if (wanted.taints)
+    for (const std::string& t : *wanted.taints) s.argv.push_back("--register-with-taints=" + t);
+  s.argv.insert(s.argv.end(), wanted.kubelet_flags.begin(), wanted.kubelet_flags.end());
   if (!labels.empty()) s.argv.push_back("--node-labels=" + joined(labels));
   if (config.disable_default_cni) s.argv.push_back("--pod-network=none");
   return s;
@@ -104,8 +116,7 @@ std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const IpPrefix& su
     n.binary = program_path();
     n.mounts = wanted.mounts;
     n.ports = wanted.ports;
-    if (std::string pause = find_beside_program("images/pause.tar"); !pause.empty())
-      n.images.push_back(pause);
+    n.images.push_back(pause_archive(config.name));
     n.services.push_back({"containerd", {"containerd"}});
     if (wanted.role == "control-plane") {
       n.services.push_back(server_service(config, n));
@@ -126,23 +137,6 @@ std::string hosts_file(const std::vector<NodeSpec>& nodes) {
   return out;
 }
 
-Status check_host() {
-  if (geteuid() != 0)
-    return Status::bad_request("local clusters are made of namespaces: run this as root");
-  std::string missing;
-  for (const char* program : {"containerd", "runc", "ctr"}) {
-    bool found = false;
-    for (const char* d : {"/usr/bin/", "/usr/sbin/", "/usr/local/bin/", "/usr/local/sbin/"})
-      found = found || path_exists(std::string(d) + program);
-    if (!found) missing += (missing.empty() ? "" : ", ") + std::string(program);
-  }
-  if (!path_exists("/usr/lib/cni/bridge") && !path_exists("/opt/cni/bin/bridge"))
-    missing += (missing.empty() ? "" : ", ") + std::string("CNI plugins");
-  if (missing.empty()) return Status();
-  return Status::bad_request(missing + " not found: apt-get install containerd runc " +
-                             "containernetworking-plugins");
-}
-
 std::string server_url(const ClusterConfig& config) {
   if (!config.api_server_port) return "";
   std::string address = config.api_server_address;
@@ -157,7 +151,9 @@ Result<std::vector<NodeSpec>> prepare_nodes(const ClusterConfig& config) {
     TRY_ASSIGN(p, IpPrefix::parse(cidr));
     reserved.push_back(p);
   }
+  TRY(write_file(pause_archive(config.name), pause_image()));
   TRY_ASSIGN(subnet, ensure_bridge(config.name, reserved));
+  TRY(open_outside(config.name, subnet));
   auto nodes = plan_nodes(config, subnet);
   std::string hosts = hosts_file(nodes);
   TRY(in_parallel(nodes.size(), [&](size_t i) -> Status {
@@ -174,6 +170,7 @@ Status build_cluster(const ClusterConfig& config, const CreateOptions& options,
   auto begin = std::chrono::steady_clock::now();
   progress->start(std::string("Ensuring node programs (keles ") + kVersion + ") 🖼");
   TRY(check_host());
+  TRY(check_ports(config));
   std::string boxes;
   for (size_t i = 0; i < config.nodes.size(); ++i) boxes += "📦 ";
   progress->start("Preparing nodes " + boxes);
@@ -204,30 +201,14 @@ Status build_cluster(const ClusterConfig& config, const CreateOptions& options,
   return Status();
 }
 
-// Runs a program to its end; what it said, when it fails.
-Status run_quietly(const std::vector<std::string>& argv) {
-  int output[2];
-  if (pipe2(output, O_CLOEXEC) < 0) return Status::internal("pipe");
-  pid_t pid = fork();
-  if (pid == 0) {
-    std::vector<char*> args;
-    for (const std::string& a : argv) args.push_back(const_cast<char*>(a.c_str()));
-    args.push_back(nullptr);
-    dup2(output[1], 1);
-    dup2(output[1], 2);
-    execvp(args[0], args.data());
-    _exit(127);
-  }
-  close(output[1]);
-  std::string said;
-  char buffer[4096];
-  for (ssize_t n; (n = read(output[0], buffer, sizeof buffer)) > 0;)
-    said.append(buffer, static_cast<size_t>(n));
-  close(output[0]);
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return Status();
-  return Status::internal(argv[0] + " failed: " + said);
+// What an image archive can begin with: a tar header, or a compressed one.
+bool looks_like_archive(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::string head(512, '\0');
+  in.read(head.data(), static_cast<std::streamsize>(head.size()));
+  head.resize(static_cast<size_t>(in.gcount()));
+  return (head.size() == 512 && head.compare(257, 5, "ustar") == 0) ||
+         head.starts_with("\x1f\x8b") || head.starts_with("\x28\xb5\x2f\xfd");
 }
 
 }  // namespace
@@ -241,6 +222,7 @@ Status create_cluster(const ClusterConfig& config, const CreateOptions& options)
                   "node(s) already exist for a cluster with the name \"" + config.name + "\"");
   Progress progress(options.quiet);
   progress.say("Creating cluster \"" + config.name + "\" ...");
+  for (const std::string& w : config.warnings) progress.say("WARNING: " + w);
   Status s = build_cluster(config, options, &progress);
   if (s.ok()) return s;
   progress.end(false);
@@ -255,11 +237,14 @@ Result<std::vector<std::string>> delete_cluster(const std::string& cluster,
   TRY(in_parallel(nodes.size(), [&](size_t i) { return kill_node(cluster, nodes[i]); }));
   // What a killed `create` left without a record.
   TRY(remove_cgroup(cluster_cgroup(cluster)));
+  TRY(close_outside(cluster));
   TRY(remove_cluster_links(cluster));
   TRY(remove_tree(cluster_directory(cluster)));
   TRY(remove_from_kubeconfig(kubeconfig_to_write(kubeconfig_flag), context_name(cluster)));
-  if (list_clusters().empty()) (void)remove_tree(clusters_directory());
-  (void)rmdir(state_directory().c_str());  // only when nothing else is in it
+  if (list_clusters().empty()) {
+    restore_forwarding();
+    remove_state_directory();
+  }
   return nodes;
 }
 
@@ -268,7 +253,8 @@ Status stop_nodes(const std::string& cluster, const std::vector<std::string>& no
 }
 
 Status start_nodes(const std::string& cluster, const std::vector<std::string>& nodes) {
-  TRY(ensure_bridge(cluster, {}));
+  TRY_ASSIGN(subnet, ensure_bridge(cluster, {}));
+  TRY(open_outside(cluster, subnet));
   return in_parallel(nodes.size(), [&](size_t i) -> Status {
     if (node_pid(cluster, nodes[i])) return Status();
     TRY_ASSIGN(spec, load_node_spec(cluster, nodes[i]));
@@ -279,14 +265,22 @@ Status start_nodes(const std::string& cluster, const std::vector<std::string>& n
 Status load_archive(const std::string& cluster, const std::vector<std::string>& nodes,
                     const std::string& archive) {
   if (!path_exists(archive)) return Status::bad_request("no such file: " + archive);
+  if (!looks_like_archive(archive))
+    return Status::bad_request(
+        archive +
+        " is no image archive: wanted is what `docker save` or `podman save` "
+        "writes (a tar file, also compressed)");
   return in_parallel(nodes.size(), [&](size_t i) -> Status {
     pid_t pid = node_pid(cluster, nodes[i]);
     if (!pid) return Status::unavailable("node \"" + nodes[i] + "\" is not running");
     std::string socket = "/proc/" + std::to_string(pid) + "/root" + kContainerdSocket;
     for (int i = 0; i < 200 && !path_exists(socket); ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    Status s = run_quietly({"ctr", "-a", socket, "-n", "k8s.io", "images", "import", archive});
-    return s.ok() ? s : s.with_prefix("node \"" + nodes[i] + "\"");
+    TRY_ASSIGN(ctr,
+               run_program({"ctr", "-a", socket, "-n", "k8s.io", "images", "import", archive}));
+    if (ctr.exit_code == 0) return Status();
+    return Status::bad_request("node \"" + nodes[i] + "\" cannot take the images of " + archive +
+                               ": " + ctr.output);
   });
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/netlink.h"
+#include "kind/kubeadm_patch.h"
 #include "kind/layout.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/value.h"
@@ -21,18 +22,35 @@ bool holds(const Names& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// Every member of `v` is one of `known`; `unsupported` ones get a message of their own.
-Status check_fields(const Value& v, const std::string& path, const Names& known,
-                    const Names& unsupported) {
+// Every member of `v` is one of `known`, or of `moot`: what has no meaning for nodes that are no
+// containers of an image is a warning.
+Status check_fields(const Value& v, const std::string& path, const Names& known, const Names& moot,
+                    std::vector<std::string>* warnings) {
   if (v.is_null()) return Status();
   if (!v.is_map()) return bad(path, "must be a map");
   for (const Member& m : v.members()) {
     std::string field = path + (path.empty() ? "" : ".") + std::string(m.key());
-    if (holds(unsupported, m.key()))
-      return bad(field, "is not supported by keles: its nodes are no containers of an image");
-    if (!holds(known, m.key())) return bad(field, "unknown field");
+    if (holds(moot, m.key())) {
+      bool empty =
+          m.value.is_null() || ((m.value.is_map() || m.value.is_list()) && !m.value.size());
+      if (!empty) warnings->push_back("field \"" + field + "\" has no effect on nodes of keles");
+    } else if (!holds(known, m.key())) {
+      return bad(field, "unknown field");
+    }
   }
   return Status();
+}
+
+// Strings of a list of texts ("kubeadmConfigPatches").
+Result<std::vector<std::string>> texts(const Value& v, const std::string& path) {
+  std::vector<std::string> out;
+  if (v.is_null()) return out;
+  if (!v.is_list()) return bad(path, "must be a list of strings");
+  for (size_t i = 0; i < v.size(); ++i) {
+    if (!v.at(i).is_string()) return bad(path + "[" + std::to_string(i) + "]", "must be a string");
+    out.emplace_back(v.at(i).as_string());
+  }
+  return out;
 }
 
 Result<std::string> text(const Value& v, std::string_view name, const std::string& path,
@@ -51,9 +69,10 @@ Result<uint16_t> port(const Value& v, std::string_view name, const std::string& 
   return static_cast<uint16_t>(std::max<int64_t>(field.as_int(), 0));
 }
 
-Result<ExtraMount> parse_mount(const Value& v, const std::string& path) {
-  TRY(check_fields(v, path,
-                   {"hostPath", "containerPath", "readOnly", "propagation", "selinuxRelabel"}, {}));
+Result<ExtraMount> parse_mount(const Value& v, const std::string& path,
+                               std::vector<std::string>* warnings) {
+  TRY(check_fields(v, path, {"hostPath", "containerPath", "readOnly"},
+                   {"propagation", "selinuxRelabel"}, warnings));
   ExtraMount m;
   TRY_ASSIGN(host, text(v, "hostPath", path + ".", ""));
   TRY_ASSIGN(inside, text(v, "containerPath", path + ".", ""));
@@ -66,7 +85,8 @@ Result<ExtraMount> parse_mount(const Value& v, const std::string& path) {
 }
 
 Result<PortMapping> parse_port(const Value& v, const std::string& path) {
-  TRY(check_fields(v, path, {"containerPort", "hostPort", "listenAddress", "protocol"}, {}));
+  TRY(check_fields(v, path, {"containerPort", "hostPort", "listenAddress", "protocol"}, {},
+                   nullptr));
   PortMapping p;
   TRY_ASSIGN(address, text(v, "listenAddress", path + ".", "0.0.0.0"));
   TRY_ASSIGN(protocol, text(v, "protocol", path + ".", "TCP"));
@@ -82,22 +102,25 @@ Result<PortMapping> parse_port(const Value& v, const std::string& path) {
   return p;
 }
 
-Result<NodeConfig> parse_node(const Value& v, const std::string& path) {
-  TRY(check_fields(v, path, {"role", "image", "labels", "extraMounts", "extraPortMappings"},
-                   {"kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902"}));
+// `as_text`: the same node with its scalars as they are written, as labels are.
+Result<NodeConfig> parse_node(const Value& v, const Value& as_text, const std::string& path,
+                              std::vector<std::string>* warnings) {
+  TRY(check_fields(v, path,
+                   {"role", "labels", "extraMounts", "extraPortMappings", "kubeadmConfigPatches"},
+                   {"image", "kubeadmConfigPatchesJSON6902"}, warnings));
   NodeConfig n;
   TRY_ASSIGN(role, text(v, "role", path + ".", "control-plane"));
   if (role != "control-plane" && role != "worker")
     return bad(path + ".role", "\"" + role + "\" is not a valid node role");
   n.role = role;
-  for (const Member& m : v["labels"].members()) {
-    if (!m.value.is_string())
+  for (const Member& m : as_text["labels"].members()) {
+    if (!m.value.is_string() && !m.value.is_null())
       return bad(path + ".labels." + std::string(m.key()), "must be a string");
     n.labels.emplace_back(m.key(), m.value.as_string());
   }
   for (size_t i = 0; i < v["extraMounts"].size(); ++i) {
-    TRY_ASSIGN(
-        m, parse_mount(v["extraMounts"].at(i), path + ".extraMounts[" + std::to_string(i) + "]"));
+    TRY_ASSIGN(m, parse_mount(v["extraMounts"].at(i),
+                              path + ".extraMounts[" + std::to_string(i) + "]", warnings));
     n.mounts.push_back(m);
   }
   for (size_t i = 0; i < v["extraPortMappings"].size(); ++i) {
@@ -119,8 +142,8 @@ Status check_subnet(const std::string& field, const std::string& cidr) {
 Status parse_networking(const Value& v, ClusterConfig* c) {
   TRY(check_fields(v, "networking",
                    {"podSubnet", "serviceSubnet", "apiServerPort", "apiServerAddress",
-                    "disableDefaultCNI", "ipFamily", "kubeProxyMode", "dnsSearch"},
-                   {"dnsSearch"}));
+                    "disableDefaultCNI", "ipFamily", "kubeProxyMode"},
+                   {"dnsSearch"}, &c->warnings));
   TRY_ASSIGN(pods, text(v, "podSubnet", "networking.", c->pod_subnet));
   TRY_ASSIGN(services, text(v, "serviceSubnet", "networking.", c->service_subnet));
   TRY_ASSIGN(address, text(v, "apiServerAddress", "networking.", ""));
@@ -139,6 +162,13 @@ Status parse_networking(const Value& v, ClusterConfig* c) {
   c->api_server_address = address;
   c->api_server_port = api_port;
   c->disable_default_cni = v["disableDefaultCNI"].as_bool();
+  return Status();
+}
+
+Status apply_patches(const std::vector<std::string>& patches, const std::string& path,
+                     const std::vector<NodeConfig*>& nodes, ClusterConfig* c) {
+  for (size_t i = 0; i < patches.size(); ++i)
+    TRY(apply_kubeadm_patch(patches[i], path + "[" + std::to_string(i) + "]", nodes, c));
   return Status();
 }
 
@@ -170,17 +200,29 @@ Result<ClusterConfig> parse_cluster_config(std::string_view yaml) {
     TRY_ASSIGN(doc, parse_yaml(yaml));
     const Value& v = doc.root;
     TRY(check_header(v));
-    TRY(check_fields(
-        v, "", {"kind", "apiVersion", "name", "nodes", "networking"},
-        {"featureGates", "runtimeConfig", "kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902",
-         "containerdConfigPatches", "containerdConfigPatchesJSON6902"}));
+    TRY(check_fields(v, "",
+                     {"kind", "apiVersion", "name", "nodes", "networking", "kubeadmConfigPatches"},
+                     {"featureGates", "runtimeConfig", "kubeadmConfigPatchesJSON6902",
+                      "containerdConfigPatches", "containerdConfigPatchesJSON6902"},
+                     &c.warnings));
     TRY_ASSIGN(name, text(v, "name", "", "kind"));
     c.name = name;
     if (!v["nodes"].is_null() && !v["nodes"].is_list()) return bad("nodes", "must be a list");
+    TRY_ASSIGN(as_written, parse_yaml(yaml, {.scalars_as_text = true}));
     for (size_t i = 0; i < v["nodes"].size(); ++i) {
-      TRY_ASSIGN(n, parse_node(v["nodes"].at(i), "nodes[" + std::to_string(i) + "]"));
+      std::string path = "nodes[" + std::to_string(i) + "]";
+      TRY_ASSIGN(n,
+                 parse_node(v["nodes"].at(i), as_written.root["nodes"].at(i), path, &c.warnings));
+      TRY_ASSIGN(patches,
+                 texts(v["nodes"].at(i)["kubeadmConfigPatches"], path + ".kubeadmConfigPatches"));
+      TRY(apply_patches(patches, path + ".kubeadmConfigPatches", {&n}, &c));
       c.nodes.push_back(n);
     }
+    if (c.nodes.empty()) c.nodes.emplace_back();
+    std::vector<NodeConfig*> all;
+    for (NodeConfig& n : c.nodes) all.push_back(&n);
+    TRY_ASSIGN(patches, texts(v["kubeadmConfigPatches"], "kubeadmConfigPatches"));
+    TRY(apply_patches(patches, "kubeadmConfigPatches", all, &c));
     TRY(parse_networking(v["networking"], &c));
   }
   if (c.nodes.empty()) c.nodes.emplace_back();

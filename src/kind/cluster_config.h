@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +19,9 @@ struct NodeConfig {
   std::vector<std::pair<std::string, std::string>> labels;
   std::vector<ExtraMount> mounts;
   std::vector<PortMapping> ports;
+  // From kubeadmConfigPatches.
+  std::optional<std::vector<std::string>> taints;  // none: what the role gives
+  std::vector<std::string> kubelet_flags;          // "--max-pods=50"
 };
 
 struct ClusterConfig {
@@ -28,6 +32,9 @@ struct ClusterConfig {
   std::string api_server_address;  // "" with port 0: the control plane's own address, port 6443
   uint16_t api_server_port = 0;
   bool disable_default_cni = false;
+  std::vector<std::string> tls_sans, server_flags;  // from kubeadmConfigPatches
+  // What the configuration asks for and cannot have here, each with its field and the reason.
+  std::vector<std::string> warnings;
 
   bool single_node() const { return nodes.size() == 1; }
 };

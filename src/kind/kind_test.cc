@@ -1,14 +1,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <unistd.h>
 
 #include <filesystem>
 
 #include "base/file.h"
 #include "client/kubeconfig.h"
+#include "kind/cgroups.h"
 #include "kind/cluster_config.h"
 #include "kind/cluster_network.h"
+#include "kind/host_check.h"
+#include "kind/host_network.h"
 #include "kind/layout.h"
 #include "kind/node_spec.h"
+#include "kind/pause_image.h"
+#include "kind/port_proxy.h"
 #include "machinery/codec_yaml.h"
 
 namespace keles::kind {
@@ -48,7 +55,8 @@ TEST(ClusterConfig, RefusesByName) {
       {"nodes: [{rolle: worker}]\n", "\"nodes[0].rolle\": unknown field"},
       {"networking: {podSubnet: 10.0.0.0}\n", "networking.podSubnet"},
       {"networking: {apiServerPort: x}\n", "networking.apiServerPort"},
-      {"kubeadmConfigPatches: []\n", "not supported"},
+      {"kubeadmConfigPatches: x\n", "kubeadmConfigPatches\": must be a list of strings"},
+      {"kubeadmConfigPatches: ['a: [']\n", "kubeadmConfigPatches[0]"},
       {"nodes: [{extraPortMappings: [{containerPort: 80}]}]\n", "hostPort\": is required"},
   };
   for (const auto& [yaml, message] : cases)
@@ -59,6 +67,128 @@ TEST(ClusterConfig, RefusesByName) {
   EXPECT_FALSE(check_cluster_name("My_Cluster").ok());
   EXPECT_FALSE(check_cluster_name("../x").ok());
   EXPECT_TRUE(check_cluster_name("my-cluster.1").ok());
+}
+
+constexpr char kPatched[] = R"(
+featureGates: {SomeGate: true}
+containerdConfigPatches: []
+kubeadmConfigPatches:
+- |
+  kind: ClusterConfiguration
+  apiServer:
+    certSANs: [api.example.org]
+    extraArgs: {service-node-port-range: 30000-30100, profiling: false}
+- |
+  kind: KubeletConfiguration
+  maxPods: 40
+nodes:
+- role: control-plane
+  labels: {gold: true, build: 1.30, legacy: yes}
+  kubeadmConfigPatches:
+  - |
+    kind: InitConfiguration
+    nodeRegistration:
+      kubeletExtraArgs:
+        node-labels: "ingress-ready=true,tier=front"
+      taints: []
+- role: worker
+  kubeadmConfigPatches:
+  - |
+    kind: JoinConfiguration
+    nodeRegistration:
+      kubeletExtraArgs:
+      - {name: node-labels, value: zone=a}
+      taints: [{key: dedicated, value: db, effect: NoSchedule}]
+)";
+
+// The recipes that people have: an ingress node, more node ports, own labels and taints.
+TEST(ClusterConfig, UnderstandsKubeadmPatches) {
+  auto c = parse_cluster_config(std::string(kHeader) + kPatched);
+  ASSERT_TRUE(c.ok()) << c.status().message();
+  using Label = std::pair<std::string, std::string>;
+  EXPECT_THAT(c->nodes[0].labels,
+              ElementsAre(Label("gold", "true"), Label("build", "1.30"), Label("legacy", "yes"),
+                          Label("ingress-ready", "true"), Label("tier", "front")));
+  EXPECT_THAT(c->nodes[1].labels, ElementsAre(Label("zone", "a")));
+  ASSERT_TRUE(c->nodes[0].taints && c->nodes[1].taints);
+  EXPECT_THAT(*c->nodes[0].taints, ElementsAre());
+  EXPECT_THAT(*c->nodes[1].taints, ElementsAre("dedicated=db:NoSchedule"));
+  EXPECT_THAT(c->nodes[1].kubelet_flags, ElementsAre("--max-pods=40"));
+  EXPECT_THAT(c->tls_sans, ElementsAre("api.example.org"));
+  EXPECT_THAT(c->server_flags, ElementsAre("--service-node-port-range=30000-30100"));
+  // What has no counterpart is named; what asks for nothing is not.
+  EXPECT_THAT(c->warnings, ElementsAre(HasSubstr("\"featureGates\""),
+                                       HasSubstr("apiServer.extraArgs.profiling")));
+}
+
+TEST(HostCheck, NamesTheCapabilitiesThatAreMissing) {
+  EXPECT_THAT(missing_capabilities(~0ull), ElementsAre());
+  EXPECT_THAT(missing_capabilities(~0ull & ~(1ull << 21) & ~(1ull << 12)),
+              ElementsAre("CAP_NET_ADMIN", "CAP_SYS_ADMIN"));
+}
+
+TEST(HostCheck, NamesThePortThatIsTaken) {
+  int fd = listen_on("127.0.0.1", 0);
+  ASSERT_GE(fd, 0);
+  sockaddr_in at{};
+  socklen_t size = sizeof at;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size);
+  ClusterConfig c;
+  c.nodes.emplace_back();
+  c.nodes[0].ports.push_back({"127.0.0.1", ntohs(at.sin_port), 80});
+  EXPECT_THAT(check_ports(c).message(), HasSubstr("nodes[0].extraPortMappings[0].hostPort"));
+  close(fd);
+  EXPECT_TRUE(check_ports(c).ok());
+}
+
+// A privileged container's cgroup root, as plain files: its processes leave for "init".
+TEST(Cgroups, ProcessesOfTheRootMoveToALeaf) {
+  char made[] = "/tmp/keles-cgroup-XXXXXX";
+  std::string root = mkdtemp(made);
+  auto file = [&](const std::string& name, const std::string& text) {
+    EXPECT_TRUE(write_file(root + name, text).ok());
+  };
+  std::string self = std::to_string(getpid());
+  file("/cgroup.controllers", "cpu memory pids\n");
+  file("/cgroup.subtree_control", "");
+  file("/cgroup.procs", self + "\n");
+  ASSERT_TRUE(make_directories(root + "/init").ok());
+  file("/init/cgroup.procs", "");
+  ASSERT_TRUE(delegate_from_root(root).ok());  // the host's real root: nothing moves
+  EXPECT_EQ(*read_file(root + "/init/cgroup.procs"), "");
+  EXPECT_NE(*read_file(root + "/cgroup.subtree_control"), "");
+  file("/cgroup.type", "domain\n");
+  ASSERT_TRUE(delegate_from_root(root).ok());
+  EXPECT_EQ(*read_file(root + "/init/cgroup.procs"), self);
+  (void)remove_tree(root);
+}
+
+TEST(PauseImage, IsPartOfTheProgram) {
+  EXPECT_GT(pause_image().size(), 100'000u);
+  EXPECT_EQ(pause_image().substr(257, 5), "ustar");
+}
+
+TEST(HostNetwork, MasqueradesWhatLeavesTheBridge) {
+  EXPECT_THAT(outside_rules("kl-1", *IpPrefix::parse("172.18.0.1/16")),
+              HasSubstr("ip saddr 172.18.0.0/16 oifname != \"kl-1\" masquerade"));
+}
+
+// Deleting the last cluster removes the state directory only where kind made it.
+TEST(Layout, RemovesOnlyTheStateDirectoryThatItMade) {
+  char made[] = "/tmp/keles-state-XXXXXX";
+  std::string users = mkdtemp(made);
+  for (const std::string& directory : {users, users + "/ours"}) {
+    setenv("KELES_STATE_DIR", directory.c_str(), 1);
+    {
+      auto lock = StateLock::acquire();
+      ASSERT_TRUE(lock.ok());
+      remove_state_directory();
+    }
+    EXPECT_EQ(path_exists(directory), directory == users);
+    EXPECT_FALSE(path_exists(directory + "/kind"));
+  }
+  unsetenv("KELES_STATE_DIR");
+  (void)remove_tree(users);
 }
 
 TEST(NodeSpecTest, SurvivesTheFile) {

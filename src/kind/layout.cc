@@ -91,8 +91,19 @@ std::string cgroup_path(const std::string& cluster, const std::string& node) {
 
 std::string context_name(const std::string& cluster) { return "kind-" + cluster; }
 
+// There when the state directory was not, before us.
+static std::string made_mark() { return clusters_directory() + "/.made-state-directory"; }
+
+void remove_state_directory() {
+  bool made = path_exists(made_mark());
+  (void)remove_tree(clusters_directory());
+  if (made) (void)rmdir(state_directory().c_str());
+}
+
 Result<StateLock> StateLock::acquire() {
+  bool made = !path_exists(state_directory());
   TRY(make_directories(clusters_directory(), 0700));
+  if (made) TRY(write_file(made_mark(), ""));
   std::string path = clusters_directory() + "/.lock";
   int fd = open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
   if (fd < 0 || flock(fd, LOCK_EX) < 0) {
@@ -112,17 +123,6 @@ std::string program_path() {
   char path[4096];
   ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
   return n > 0 ? std::string(path, static_cast<size_t>(n)) : "keles";
-}
-
-std::string find_beside_program(const std::string& relative) {
-  std::string directory = program_path();
-  for (int up = 0; up < 4 && directory.find('/') != std::string::npos; ++up) {
-    directory.resize(directory.rfind('/'));
-    std::string candidate = directory + "/" + relative;
-    if (path_exists(candidate)) return candidate;
-  }
-  std::string shared = "/usr/share/keles/" + relative;
-  return path_exists(shared) ? shared : "";
 }
 
 }  // namespace keles::kind

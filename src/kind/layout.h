@@ -47,9 +47,10 @@ class StateLock {
   int fd_;
 };
 
-// A file that the build put beside the program ("images/pause.tar"): looked for in the program's
-// directory and a few above it, then in /usr/share/keles. "" when there is none.
-std::string find_beside_program(const std::string& relative);
+// Removes STATE/kind, and STATE itself if acquire() made it and nothing else is in it. Under the
+// lock, when no cluster is left.
+void remove_state_directory();
+
 std::string program_path();
 
 }  // namespace keles::kind

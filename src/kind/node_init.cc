@@ -35,11 +35,7 @@ constexpr auto kHealthyAfter = 10s;  // a service that ran this long starts afre
 constexpr auto kStopTimeout = 5s;
 
 Status write_sysctl(const std::string& name, const std::string& value) {
-  int fd = open(("/proc/sys/" + name).c_str(), O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return Status(Reason::kNotFound, "no sysctl " + name);
-  bool ok = write(fd, value.data(), value.size()) == static_cast<ssize_t>(value.size());
-  close(fd);
-  return ok ? Status() : Status::internal("sysctl " + name);
+  return write_in_place("/proc/sys/" + name, value);
 }
 
 Status configure_network(const NodeSpec& spec) {

@@ -173,6 +173,9 @@ class Reader {
       return yaml_error_at(e.start_mark, "cannot decode a scalar as !!" + std::string(short_tag));
     }
     yaml::Scalar r = yaml::resolve_plain(text);
+    if (options_.scalars_as_text && r.kind != yaml::ScalarKind::kNull &&
+        r.kind != yaml::ScalarKind::kMerge)
+      r.kind = yaml::ScalarKind::kString;
     switch (r.kind) {
       case yaml::ScalarKind::kNull:
         *out = Value();

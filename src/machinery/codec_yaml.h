@@ -19,6 +19,8 @@ struct YamlOptions {
   // Where keys that a map holds twice are reported ("line 3: key \"a\" already set in map"; the
   // last one counts). Null: they are an error.
   std::vector<std::string>* duplicates = nullptr;
+  // Values (not null) stay the text that is written: `yes`, `1.30` and `0x10` are strings.
+  bool scalars_as_text = false;
 };
 
 // The first document; null when there is none.

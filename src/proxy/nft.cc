@@ -3,8 +3,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
-#include <nftables/libnftables.h>
 #include <string.h>
+
+#include "base/nftables.h"
 
 namespace keles::proxy {
 namespace {
@@ -37,18 +38,7 @@ int collect(nf_conntrack_msg_type, nf_conntrack* ct, void* data) {
 
 class NetfilterKernel final : public Kernel {
  public:
-  NetfilterKernel() : nft_(nft_ctx_new(NFT_CTX_DEFAULT)) {
-    nft_ctx_buffer_error(nft_);
-    nft_ctx_buffer_output(nft_);
-  }
-  ~NetfilterKernel() override { nft_ctx_free(nft_); }
-
-  Status apply(const std::string& text) override {
-    if (nft_run_cmd_from_buffer(nft_, text.c_str()) == 0) return Status();
-    std::string why = nft_ctx_get_error_buffer(nft_);
-    if (why.size() > 2000) why.resize(2000);
-    return Status::internal("nftables: " + why);
-  }
+  Status apply(const std::string& text) override { return apply_nftables(text); }
 
   Result<int> forget(const std::vector<StaleFlow>& flows) override {
     nfct_handle* h = nfct_open(CONNTRACK, 0);
@@ -71,9 +61,6 @@ class NetfilterKernel final : public Kernel {
     if (r != 0) return Status::internal(std::string("conntrack: ") + strerror(error));
     return removed;
   }
-
- private:
-  nft_ctx* nft_;
 };
 
 }  // namespace

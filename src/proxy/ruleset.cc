@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "base/nftables.h"
+
 namespace keles::proxy {
 namespace {
 
@@ -41,10 +43,7 @@ std::string hex(uint32_t v) {
 
 }  // namespace
 
-std::string Ruleset::remove() const {
-  // Adding first makes the deletion succeed when there is none.
-  return "add table ip " + options_.table + "\ndelete table ip " + options_.table + "\n";
-}
+std::string Ruleset::remove() const { return nftables_without_table(options_.table); }
 
 std::string Ruleset::reset() {
   applied_.clear();

@@ -1,13 +1,13 @@
 #include "node_network/node_network.h"
 
 #include <algorithm>
-#include <fstream>
 #include <memory>
 #include <optional>
 
 #include "api/core_v1.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/nftables.h"
 #include "base/sync.h"
 #include "client/informer.h"
 
@@ -44,9 +44,8 @@ bool same_range(const NodeRange& a, const NodeRange& b) {
 
 void write_sysctl(const NodeNetworkOptions& options, const std::string& name) {
   if (options.proc_sys.empty()) return;
-  std::ofstream out(options.proc_sys + "/" + name);
-  out << "1" << std::flush;
-  if (!out) log::warn("Cannot set sysctl", {{"name", name}});
+  Status s = write_in_place(options.proc_sys + "/" + name, "1");
+  if (!s.ok()) log::warn("Cannot set sysctl", {{"name", name}, {"error", s}});
 }
 
 Status write_cni_config(const NodeNetworkOptions& options, const std::string& pod_cidr) {
@@ -58,14 +57,24 @@ Status write_cni_config(const NodeNetworkOptions& options, const std::string& po
   return Status();
 }
 
+// `applied` is the text last given to the kernel.
+Status apply_masquerade(const std::vector<NodeRange>& nodes, const std::string& self,
+                        std::string* applied) {
+  std::string rules = masquerade_rules(nodes, self);
+  if (rules.empty() || rules == *applied) return Status();
+  TRY(apply_nftables(rules));
+  *applied = rules;
+  return Status();
+}
+
 // One pass: desired, actual, difference.
 Status reconcile(const std::vector<NodeRange>& nodes, const std::string& self,
-                 const NodeNetworkOptions& options, Netlink* netlink) {
+                 const NodeNetworkOptions& options, Netlink* netlink, std::string* masquerade) {
   for (const NodeRange& n : nodes)
     if (n.name == self && !n.pod_cidr.empty()) TRY(write_cni_config(options, n.pod_cidr));
   TRY_ASSIGN(present, netlink->routes());
   RouteChanges changes = diff_routes(present, plan_routes(nodes, self));
-  Status first;
+  Status first = apply_masquerade(nodes, self, masquerade);
   for (const NetRoute& r : changes.remove) {
     Status s = netlink->delete_route(r);
     log::info("Removed the route", {{"to", r.destination.to_string()}, {"result", s}});
@@ -128,6 +137,33 @@ std::vector<NetRoute> plan_routes(const std::vector<NodeRange>& nodes, const std
   return out;
 }
 
+std::string masquerade_rules(const std::vector<NodeRange>& nodes, const std::string& self) {
+  std::string inside, own;
+  auto add = [&](const std::string& text) {
+    auto prefix = IpPrefix::parse(text);
+    if (!prefix.ok() || prefix->v6) return std::string();
+    std::string typed = prefix->network().to_string();
+    inside += (inside.empty() ? "" : ", ") + typed;
+    return typed;
+  };
+  for (const NodeRange& n : nodes) {
+    std::string range = add(n.pod_cidr);
+    if (n.name == self) own = range;
+    add(n.internal_ip);
+  }
+  if (own.empty()) return "";
+  std::string table = kMasqueradeTable;
+  return nftables_without_table(table) + "table ip " + table +
+         " {\n"
+         " set inside { type ipv4_addr; flags interval; auto-merge; elements = { " +
+         inside +
+         " } }\n"
+         " chain postrouting {\n"
+         "  type nat hook postrouting priority srcnat + 10;\n"
+         "  ip saddr " +
+         own + " ip daddr != @inside ip daddr != 224.0.0.0/4 masquerade fully-random\n }\n}\n";
+}
+
 RouteChanges diff_routes(const std::vector<NetRoute>& present,
                          const std::vector<NetRoute>& wanted) {
   RouteChanges out;
@@ -160,11 +196,12 @@ Task<void> run_node_network(Context ctx, Client* client, std::string node_name,
   });
   factory.start(ctx);
   Status synced = co_await factory.wait_synced(ctx);
+  std::string masquerade;
   while (synced.ok() && !ctx.done()) {
     changed->reset();
     std::vector<NodeRange> ranges;
     for (const auto& n : nodes.list()) ranges.push_back(range_of(n));
-    Status s = reconcile(ranges, node_name, options, &*netlink);
+    Status s = reconcile(ranges, node_name, options, &*netlink, &masquerade);
     if (!s.ok()) log::error("Could not set up the pod network; trying again", {{"error", s}});
     Context wait = ctx.with_timeout(s.ok() ? kResyncPeriod : kRetryDelay);
     Status woken = co_await changed->wait(wait);

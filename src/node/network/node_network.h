@@ -2,8 +2,12 @@
 // host-local, portmap) made from the Node's podCIDR, and a route to each other node's podCIDR by
 // its InternalIP. Nodes share a link, so every pod reaches every pod by its own IP, without NAT.
 //
+// What leaves for an address that is neither a pod nor a node bears the node's address, as nothing
+// outside knows the way back to a pod.
+//
 // In: Node objects. Out: one file in the CNI directory, routes of protocol kRouteProtocol in the
-// main table (routes of other protocols are never touched), IP forwarding on.
+// main table (routes of other protocols are never touched), the nftables table kMasqueradeTable, IP
+// forwarding on.
 #pragma once
 
 #include <string>
@@ -36,6 +40,12 @@ std::string cni_config(const std::string& pod_cidr);
 
 // The routes that node `self` must have: to every other node with a podCIDR and an address.
 std::vector<NetRoute> plan_routes(const std::vector<NodeRange>& nodes, const std::string& self);
+
+constexpr char kMasqueradeTable[] = "keles-pod-network";
+
+// nftables text that replaces kMasqueradeTable: pods of `self` are masqueraded on their way to
+// everything but pods and nodes. "" while `self` has no podCIDR.
+std::string masquerade_rules(const std::vector<NodeRange>& nodes, const std::string& self);
 
 struct RouteChanges {
   std::vector<NetRoute> set, remove;

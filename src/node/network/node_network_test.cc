@@ -31,6 +31,17 @@ TEST(PlanRoutes, ToEveryOtherNodeThatHasRangeAndAddress) {
   EXPECT_THAT(texts(plan_routes(kNodes, "b")), ElementsAre("10.244.0.0/24 via 172.18.0.2"));
 }
 
+TEST(Masquerade, LeavesPodsAndNodesAlone) {
+  std::string rules = masquerade_rules(kNodes, "a");
+  EXPECT_THAT(rules, testing::HasSubstr("elements = { 10.244.0.0/24, 172.18.0.2/32, 10.244.1.0/24, "
+                                        "172.18.0.3/32, 172.18.0.4/32, 10.244.3.0/24 }"));
+  EXPECT_THAT(rules, testing::HasSubstr("ip saddr 10.244.0.0/24 ip daddr != @inside"));
+  EXPECT_EQ(masquerade_rules(kNodes, "c"), "");  // no range yet
+  // Rules are made of addresses only.
+  std::vector<NodeRange> odd{{"a", "10.244.0.0/24", "1.2.3.4 } }; flush ruleset; table ip x {"}};
+  EXPECT_THAT(masquerade_rules(odd, "a"), testing::Not(testing::HasSubstr("flush")));
+}
+
 TEST(DiffRoutes, SetsMissingRemovesOnlyOurs) {
   auto wanted = plan_routes(kNodes, "c");
   EXPECT_THAT(texts(diff_routes({}, wanted).set), testing::SizeIs(2));
