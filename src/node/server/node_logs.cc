@@ -1,46 +1,19 @@
 // /logs/: the files below the node's /var/log. Containers may be given that directory to write in,
 // so no symbolic link is followed and nothing outside is reached: every path is resolved beneath an
 // open descriptor of it.
-#include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 
+#include "base/beneath.h"
 #include "node/server/node_server.h"
 
 namespace keles::node {
 namespace {
 
 constexpr size_t kPiece = 65536;
-constexpr size_t kMaxNames = 10'000;
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
-
-int open_beneath(int root, const std::string& path) {
-  open_how how{};
-  // Not to wait for a writer when it is a pipe.
-  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  return static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how));
-}
 
 std::string escaped(std::string_view s) {
   std::string out;
@@ -76,29 +49,32 @@ std::string url_of(std::string_view name) {
   return out;
 }
 
-// Takes the descriptor over.
-std::string listing(int fd) {
-  DIR* dir = ::fdopendir(fd);
-  if (dir == nullptr) {
-    ::close(fd);
-    return "";
-  }
-  std::vector<std::string> names;
-  while (dirent* e = ::readdir(dir)) {
-    std::string name = e->d_name;
-    if (name == "." || name == "..") continue;
-    if (e->d_type == DT_DIR) name += "/";
-    names.push_back(std::move(name));
-    if (names.size() >= kMaxNames) break;
-  }
-  ::closedir(dir);
-  std::sort(names.begin(), names.end());
+std::string listing(const Fd& dir) {
+  auto names = list_directory(dir);
   std::string out =
       "<!doctype html>\n<meta name=\"viewport\" content=\"width=device-width\">\n<pre>\n";
-  for (const std::string& n : names) {
+  if (!names.ok()) return out + "</pre>\n";
+  for (std::string& n : *names) {
+    struct stat st {};
+    const bool known = ::fstatat(dir.get(), n.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (known && S_ISDIR(st.st_mode)) n += "/";
     out += "<a href=\"" + url_of(n) + "\">" + escaped(n) + "</a>\n";
   }
   return out + "</pre>\n";
+}
+
+// What `parts` name below `root`; closed when it is not there or the way is not straight.
+Fd open_log(const std::string& root, const std::vector<std::string>& parts) {
+  std::string below = ".";
+  for (const std::string& part : parts) {
+    // A NUL would end the path early.
+    if (part == ".." || part.find('\0') != std::string::npos) return Fd();
+    below += "/" + part;
+  }
+  auto dir = open_directory(root);
+  if (!dir.ok()) return Fd();
+  auto fd = open_beneath(*dir, below, O_RDONLY | O_NOCTTY);
+  return fd.ok() ? std::move(*fd) : Fd();
 }
 
 Task<void> say(net::Responder* responder, int code, std::string type, std::string text) {
@@ -107,15 +83,17 @@ Task<void> say(net::Responder* responder, int code, std::string type, std::strin
   (void)co_await responder->respond(code, std::move(h), std::move(parts));
 }
 
-Task<void> send_file(net::Responder* responder, int fd) {
+// As much as there was when it was opened: a log may grow for ever.
+Task<void> send_file(net::Responder* responder, int fd, off_t left) {
   net::Headers h{{"Content-Type", "text/plain; charset=utf-8"},
                  {"X-Content-Type-Options", "nosniff"}};
   Status s = co_await responder->begin(200, std::move(h));
-  while (s.ok()) {
-    std::string piece(kPiece, '\0');
+  while (s.ok() && left > 0) {
+    std::string piece(std::min(kPiece, static_cast<size_t>(left)), '\0');
     const ssize_t n = ::read(fd, piece.data(), piece.size());
     if (n <= 0) break;
     piece.resize(static_cast<size_t>(n));
+    left -= n;
     std::vector<net::SharedBytes> parts = net::as_body(std::move(piece));
     s = co_await responder->write(std::move(parts));
   }
@@ -131,24 +109,19 @@ Task<void> serve_logs(net::Request* request, net::Responder* responder, std::str
     co_await say(responder, 405, plain, "405: Method Not Allowed");
     co_return;
   }
-  std::string below = ".";
-  for (const std::string& part : path) below += "/" + part;
-  Descriptor base(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  // A NUL would end the path early.
-  const bool sane = below.find('\0') == std::string::npos;
-  Descriptor file(base.get() >= 0 && sane ? open_beneath(base.get(), below) : -1);
+  Fd file = open_log(root, path);
   struct stat st {};
-  const bool there = file.get() >= 0 && ::fstat(file.get(), &st) == 0;
+  const bool there = file.open() && ::fstat(file.get(), &st) == 0;
   if (there && S_ISDIR(st.st_mode) && !request->path.ends_with('/')) {
     const std::string name = path.empty() ? "logs" : path.back();
     net::Headers h{{"Location", url_of(name + "/")}};
     std::vector<net::SharedBytes> none;
     (void)co_await responder->respond(301, std::move(h), std::move(none));
   } else if (there && S_ISDIR(st.st_mode)) {
-    std::string text = listing(file.release());
+    std::string text = listing(file);
     co_await say(responder, 200, "text/html; charset=utf-8", std::move(text));
   } else if (there && S_ISREG(st.st_mode)) {
-    co_await send_file(responder, file.get());
+    co_await send_file(responder, file.get(), st.st_size);
   } else {
     co_await say(responder, 404, plain, "404 page not found\n");
   }
