@@ -1,6 +1,27 @@
 #include "scheduler/plugins/plugins.h"
 
 namespace keles::scheduler {
+std::vector<Insufficient> insufficient_resources(const PodInfo& pod, const NodeInfo& node) {
+  std::vector<Insufficient> out;
+  auto check = [&out](std::string_view what, int64_t want, int64_t used, int64_t total) {
+    if (want <= 0 || want <= total - used) return;
+    out.push_back({std::string(what), want, used, total});
+  };
+  check("pods", 1, static_cast<int64_t>(node.pods.size()), node.allowed_pods);
+  if (pod.requests.none()) return out;
+  const Resources &want = pod.requests, &used = node.requested, &total = node.allocatable;
+  check("cpu", want.milli_cpu, used.milli_cpu, total.milli_cpu);
+  check("memory", want.memory, used.memory, total.memory);
+  check("ephemeral-storage", want.ephemeral_storage, used.ephemeral_storage,
+        total.ephemeral_storage);
+  auto amount = [](const Resources& of, const std::string& name) {
+    auto it = of.scalar.find(name);
+    return it == of.scalar.end() ? 0 : it->second;
+  };
+  for (const auto& [name, n] : want.scalar) check(name, n, amount(used, name), amount(total, name));
+  return out;
+}
+
 namespace {
 
 // Requests against what is free; scores by upstream's default strategy LeastAllocated over cpu and
@@ -12,26 +33,11 @@ class NodeResourcesFit final : public Plugin {
   bool wants_filter(const PodInfo&, const ClusterView&) override { return true; }
   std::optional<Rejection> filter(const PodInfo& pod, const NodeInfo& node) override {
     Rejection r{true, {}};
-    // Too much for the empty node: no eviction can help.
-    auto check = [&r](std::string_view what, int64_t want, int64_t used, int64_t total) {
-      if (want <= 0 || want <= total - used) return;
-      r.reasons.push_back("Insufficient " + std::string(what));
-      if (want > total) r.resolvable = false;
-    };
-    if (static_cast<int64_t>(node.pods.size()) + 1 > node.allowed_pods)
-      r.reasons.push_back("Too many pods");
-    if (!pod.requests.none()) {
-      const Resources &want = pod.requests, &used = node.requested, &total = node.allocatable;
-      check("cpu", want.milli_cpu, used.milli_cpu, total.milli_cpu);
-      check("memory", want.memory, used.memory, total.memory);
-      check("ephemeral-storage", want.ephemeral_storage, used.ephemeral_storage,
-            total.ephemeral_storage);
-      auto amount = [](const Resources& of, const std::string& name) {
-        auto it = of.scalar.find(name);
-        return it == of.scalar.end() ? 0 : it->second;
-      };
-      for (const auto& [name, n] : want.scalar)
-        check(name, n, amount(used, name), amount(total, name));
+    for (const Insufficient& i : insufficient_resources(pod, node)) {
+      bool pods = i.resource == "pods";
+      r.reasons.push_back(pods ? "Too many pods" : "Insufficient " + i.resource);
+      // Too much for the empty node: no eviction can help.
+      if (!pods && i.requested > i.capacity) r.resolvable = false;
     }
     if (r.reasons.empty()) return std::nullopt;
     return r;

@@ -17,4 +17,11 @@ std::unique_ptr<Plugin> make_inter_pod_affinity();
 std::unique_ptr<Plugin> make_balanced_allocation();
 std::unique_ptr<Plugin> make_image_locality();
 
+// What NodeResourcesFit finds wanting; "pods" first.
+struct Insufficient {
+  std::string resource;
+  int64_t requested, used, capacity;
+};
+std::vector<Insufficient> insufficient_resources(const PodInfo& pod, const NodeInfo& node);
+
 }  // namespace keles::scheduler
