@@ -54,6 +54,8 @@ void add_flags(Flags& f, KubeletFlags& k) {
   f.add("cluster-domain", &k.node.cluster_domain, "Domain for this cluster.");
   f.add("resolv-conf", &k.node.resolv_conf, "Resolver configuration file that pods start from.");
   f.add("max-pods", &k.node.max_pods, "Number of Pods that can run on this kubelet.");
+  f.add("allowed-unsafe-sysctls", &k.node.allowed_unsafe_sysctls,
+        "Comma-separated whitelist of unsafe sysctls or unsafe sysctl patterns (ending in *).");
   f.add("client-ca-file", &k.client_ca_file,
         "If set, any request presenting a client certificate signed by one of these authorities is "
         "authenticated.");

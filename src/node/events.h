@@ -14,8 +14,8 @@ class Events {
   virtual ~Events() = default;
   // About a pod; `container` is the container's name ("" = the pod itself) and gives the fieldPath.
   // `type` is "Normal" or "Warning". Never waits.
-  virtual void pod(const Ref<api::core_v1::Pod>& pod, std::string container, bool init,
-                   std::string type, std::string reason, std::string message) = 0;
+  virtual void pod(const Ref<api::core_v1::Pod>& pod, std::string container, std::string type,
+                   std::string reason, std::string message) = 0;
   virtual void node(std::string type, std::string reason, std::string message) = 0;
 };
 

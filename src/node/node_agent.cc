@@ -8,12 +8,14 @@
 #include <cstring>
 #include <set>
 
+#include "api/node_v1.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "client/event_recorder.h"
 #include "client/informer.h"
 #include "machinery/time.h"
 #include "node/logs/cri_log.h"
+#include "node/pods/containers.h"
 #include "node/pods/labels.h"
 #include "node/pods/pod_worker.h"
 #include "node/server/node_server.h"
@@ -24,6 +26,7 @@ using api::core_v1::Container;
 using api::core_v1::Node;
 using api::core_v1::Pod;
 using api::core_v1::Service;
+using api::node_v1::RuntimeClass;
 
 namespace {
 
@@ -34,12 +37,9 @@ class RecordedEvents final : public Events {
       : recorder_(client, "kubelet", node), node_(node) {}
   void start(Context ctx) { recorder_.start(ctx); }
   Task<void> join() { return recorder_.join(); }
-  void pod(const Ref<Pod>& pod, std::string container, bool init, std::string type,
-           std::string reason, std::string message) override {
-    std::string path;
-    if (!container.empty())
-      path =
-          std::string("spec.") + (init ? "initContainers" : "containers") + "{" + container + "}";
+  void pod(const Ref<Pod>& pod, std::string container, std::string type, std::string reason,
+           std::string message) override {
+    std::string path = container.empty() ? "" : container_field(*pod, container);
     recorder_.event(reference_to(pod, path), type, reason, std::move(message));
   }
   void node(std::string type, std::string reason, std::string message) override {
@@ -65,6 +65,8 @@ class Agent final : public NodeView {
         informers_(client),
         pods_(informers_.informer<Pod>("", "", "spec.nodeName=" + options_.name)),
         services_(informers_.informer<Service>()),
+        nodes_(informers_.informer<Node>("", "", "metadata.name=" + options_.name)),
+        runtime_classes_(informers_.informer<RuntimeClass>()),
         events_(client, options_.name),
         images_(runtime),
         objects_(ctx, client, [this](const std::string& uid) { wake(uid); }),
@@ -86,12 +88,24 @@ class Agent final : public NodeView {
     if (!began.ok()) co_return began;
     began = cgroups_.start();
     if (!began.ok()) co_return began;
+    sysctls_ = SysctlAllowlist::safe(status_.machine().kernel);
+    for (const std::string& pattern : options_.allowed_unsafe_sysctls) {
+      began = sysctls_.allow(pattern);
+      if (!began.ok()) co_return began;
+    }
+    apparmor_ =
+        read_file("/sys/module/apparmor/parameters/enabled", 16).value_or("").starts_with("Y");
     fill_services();
     began = server_.start(ctx_, server_options(), this, &runtime_, &client_);
     if (!began.ok()) co_return began;
     events_.start(ctx_);
     tasks_.spawn(status_.run(ctx_));
     tasks_.spawn(watch_runtime(this));
+    nodes_.on_change([this](const Ref<Node>&, const Ref<Node>& now) {
+      if (!now) return;
+      if (now->status().allocatable().contains("pods")) node_known_.set();
+      status_.observe(*now);
+    });
     pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) { changed(before, now); });
     informers_.start(ctx_);
     tasks_.spawn(housekeeping(this));
@@ -173,6 +187,13 @@ class Agent final : public NodeView {
     shared_.objects = &objects_;
     shared_.cgroups = &cgroups_;
     shared_.probes = &probes_;
+    shared_.admit = [this](Context ctx, std::string uid) {
+      return admit_pod(this, ctx, std::move(uid));
+    };
+    shared_.runtime_handler = [this](Context ctx, std::string name) {
+      return runtime_handler(this, ctx, std::move(name));
+    };
+    shared_.runtime_status = [this] { return status_.runtime_status(); };
     shared_.services = [this] { return services_.list(); };
     shared_.dns = [this] {
       DnsDefaults d;
@@ -184,6 +205,7 @@ class Agent final : public NodeView {
     };
     shared_.network_ready = [this] { return status_.network_ready(); };
     shared_.logs_directory = options_.logs;
+    shared_.seccomp_root = options_.root + "/seccomp";
     shared_.node_name = options_.name;
     shared_.host_ip = options_.address;
     const MachineInfo& m = status_.machine();
@@ -222,6 +244,62 @@ class Agent final : public NodeView {
     if (self->ctx_.done()) co_return;
     std::erase_if(self->ids_, [&](const auto& e) { return e.second == worker->uid(); });
     self->workers_.erase(worker->uid());
+  }
+
+  // --- admission ---
+
+  static Task<void> admit_pod(Agent* self, Context ctx, std::string uid) {
+    (void)co_await self->pods_.base().wait_synced(ctx);
+    (void)co_await self->node_known_.wait(ctx);
+    if (ctx.done()) co_return;
+    self->decide_all();
+    auto it = self->workers_.find(uid);
+    if (it == self->workers_.end() || it->second->decided()) co_return;
+    // Labels that were set just before the pod may not have come yet.
+    Context brief = ctx.with_timeout(10s);
+    auto got = co_await self->client_.get(brief, &kind_of<Node>(), "", self->options_.name);
+    Ref<Node> node = got.ok() ? read<Node>(*got) : self->nodes_.get("", self->options_.name);
+    it = self->workers_.find(uid);
+    if (it == self->workers_.end() || it->second->decided() || !node) co_return;
+    self->decide(*it->second, *node, true);
+  }
+
+  // In the order in which the pods were created: each may take what a later one would need.
+  void decide_all() {
+    Ref<Node> node = nodes_.get("", options_.name);
+    if (!node) return;
+    std::vector<PodWorker*> open;
+    for (const auto& [uid, w] : workers_)
+      if (!w->decided() && w->pod()->metadata().deletion_timestamp().empty())
+        open.push_back(w.get());
+    std::stable_sort(open.begin(), open.end(), [](const PodWorker* a, const PodWorker* b) {
+      return a->pod()->metadata().creation_timestamp() < b->pod()->metadata().creation_timestamp();
+    });
+    for (PodWorker* w : open) decide(*w, *node, false);
+  }
+
+  // `last`: `node` is as new as it gets.
+  void decide(PodWorker& worker, const Node& node, bool last) {
+    scheduler::NodeInfo info;
+    info.set_node(node);
+    for (const auto& [uid, w] : workers_)
+      if (w.get() != &worker && w->holds_room()) info.add_pod(scheduler::extract_pod(w->pod()));
+    AdmissionInput in;
+    in.pod = &*worker.pod();
+    in.info = scheduler::extract_pod(worker.pod());
+    in.node = &info;
+    in.sysctls = &sysctls_;
+    in.apparmor = apparmor_;
+    in.strict_groups = status_.runtime_status().supplemental_groups_policy;
+    Verdict v = admit(in);
+    if (!v.affinity_only || last) worker.decide(v);
+  }
+
+  static Task<Result<std::string>> runtime_handler(Agent* self, Context ctx, std::string name) {
+    TRY_CO(self->runtime_classes_.base().wait_synced(ctx.with_timeout(10s)));
+    Ref<RuntimeClass> found = self->runtime_classes_.get("", name);
+    if (!found) co_return Status::not_found("node.k8s.io", "runtimeclass", name);
+    co_return std::string(found->handler());
   }
 
   // Events of the runtime, for as long as it lives; what happened while they were not there is
@@ -317,6 +395,8 @@ class Agent final : public NodeView {
   InformerFactory informers_;
   Informer<Pod> pods_;
   Informer<Service> services_;
+  Informer<Node> nodes_;
+  Informer<RuntimeClass> runtime_classes_;
   RecordedEvents events_;
   Images images_;
   ObjectCache objects_;
@@ -326,6 +406,9 @@ class Agent final : public NodeView {
   NodeStatus status_;
   NodeServer server_;
   PodServices shared_;
+  SysctlAllowlist sysctls_;
+  bool apparmor_ = false;
+  Event node_known_;  // the Node is there and says what it has
   std::map<std::string, std::shared_ptr<PodWorker>> workers_;  // by uid
   std::map<std::string, std::string> ids_;                     // container or sandbox id -> uid
   Event stopped_;                                              // never set: the context ends it

@@ -42,6 +42,7 @@ struct NodeOptions {
   std::string cluster_domain = "cluster.local";
   std::string resolv_conf = "/etc/resolv.conf";
   int64_t max_pods = 110;
+  std::vector<std::string> allowed_unsafe_sysctls;  // names, or prefixes that end in "*"
   int64_t reserved_milli_cpu = 0, reserved_memory_bytes = 0;
 
   // The kubelet's API. Without a TLS identity port 10250 is not served.

@@ -394,6 +394,177 @@ Task<void> adopt_test(World* w) {
 
 TEST(Containerd, ARestartedAgentAdoptsPods) { World().run(adopt_test); }
 
+// --- what the node refuses ---
+
+Task<void> expect_refused(World* w, std::string name, std::string spec, std::string reason) {
+  w->put(pod_json(name, spec));
+  bool ok = co_await w->until([w, &name] { return w->pod(name)->status().phase() == "Failed"; });
+  EXPECT_TRUE(ok) << name;
+  auto status = w->pod(name)->status();
+  EXPECT_EQ(status.reason(), reason);
+  EXPECT_TRUE(status.message().starts_with("Pod was rejected: ")) << status.message();
+  EXPECT_TRUE(status.container_statuses().empty()) << name;
+  std::string event = reason + ": " + std::string(status.message().substr(18));
+  ok = co_await w->until([w, &event] { return w->events().find(event) != std::string::npos; });
+  EXPECT_TRUE(ok) << event;
+}
+
+Task<void> admission_test(World* w) {
+  std::string rest = R"(,"ports":[{"containerPort":80,"hostPort":8123,"protocol":"TCP"}])";
+  std::string ports = "\"containers\":[" + container("a", "sleep 1000", rest) + "]";
+  w->put(pod_json("first", ports));
+  bool ok = co_await w->until([w] { return w->ready("first"); });
+  EXPECT_TRUE(ok);
+  co_await expect_refused(w, "ports", ports, "NodePorts");
+  std::string plain = "\"containers\":[" + container("a", "sleep 1000") + "]";
+  co_await expect_refused(w, "os", "\"os\":{\"name\":\"windows\"}," + plain, "PodOSNotSupported");
+  std::string unsafe =
+      R"("securityContext":{"sysctls":[{"name":"kernel.msgmax","value":"1"}]},)" + plain;
+  co_await expect_refused(w, "sysctl", unsafe, "SysctlForbidden");
+  co_await expect_refused(w, "label", R"("nodeSelector":{"none":"such"},)" + plain, "NodeAffinity");
+  rest = R"(,"resources":{"requests":{"cpu":"100000"}})";
+  std::string cpu = "\"containers\":[" + container("a", "sleep 1000", rest) + "]";
+  co_await expect_refused(w, "cpu", cpu, "OutOfcpu");
+  // Whoever puts a resource into the node's capacity can have it asked for.
+  auto patch = parse_json(R"({"status":{"capacity":{"example.com/foo":"2"}}})");
+  WriteOptions status;
+  status.subresource = "status";
+  (void)co_await w->client().patch(w->ctx(), &kind_of<api::core_v1::Node>(), "", "n1",
+                                   PatchType::kMerge, std::move(*patch), status);
+  auto allocatable = [w] {
+    return w->client().now<api::core_v1::Node>("", "n1")->status().allocatable();
+  };
+  ok = co_await w->until([&] { return allocatable().get("example.com/foo") == "2"; });
+  EXPECT_TRUE(ok);
+  rest = R"(,"resources":{"requests":{"example.com/foo":"3"},"limits":{"example.com/foo":"3"}})";
+  std::string foo = "\"containers\":[" + container("a", "sleep 1000", rest) + "]";
+  co_await expect_refused(w, "foo", foo, "OutOfexample.com/foo");
+  // A new agent sees it the same way, and what runs goes on whatever the node has become.
+  co_await w->stop_agent();
+  w->client().clear_calls();
+  w->put(pod_json("second", plain));
+  w->start_agent();
+  ok = co_await w->until([w] { return w->ready("second"); });
+  EXPECT_TRUE(ok);
+  EXPECT_TRUE(w->ready("first"));
+  EXPECT_EQ(allocatable().get("example.com/foo"), "2");
+  EXPECT_EQ(w->pod("cpu")->status().reason(), "OutOfcpu");
+  EXPECT_TRUE(w->pod("cpu")->status().container_statuses().empty());
+  for (const std::string& line : w->client().writes())
+    EXPECT_EQ(line.find("pods/status default/cpu"), std::string::npos) << line;
+}
+
+TEST(Containerd, RefusesWhatItCannotRun) { World().run(admission_test); }
+
+// Isolation that was asked for is given, or the pod does not run.
+Task<void> isolation_test(World* w) {
+  w->put(R"({"apiVersion":"node.k8s.io/v1","kind":"RuntimeClass","metadata":{"name":"strong"},
+    "handler":"vault"})");
+  w->put(R"({"apiVersion":"node.k8s.io/v1","kind":"RuntimeClass","metadata":{"name":"plain"},
+    "handler":"runc"})");
+  std::string plain = "\"containers\":[" + container("a", "sleep 1000") + "]";
+  struct Case {
+    const char *name, *spec, *event;
+  };
+  const Case cases[] = {
+      {"strong", R"("runtimeClassName":"strong",)", "no runtime for \"vault\" is configured"},
+      {"gone", R"("runtimeClassName":"gone",)",
+       "FailedCreatePodSandBox: Failed to create pod sandbox: runtimeclass.node.k8s.io \"gone\" "
+       "not "
+       "found"},
+      {"userns", R"("hostUsers":false,)",
+       "FailedCreatePodSandBox: Failed to create pod sandbox: can't set `spec.hostUsers: false`, "
+       "runtime does not support user namespaces"},
+  };
+  for (const Case& c : cases) w->put(pod_json(c.name, c.spec + plain));
+  w->put(pod_json("plain", R"("runtimeClassName":"plain",)" + plain));
+  bool ok = co_await w->until([w] { return w->ready("plain"); });
+  EXPECT_TRUE(ok);
+  for (const Case& c : cases) {
+    ok = co_await w->until([&] { return w->events().find(c.event) != std::string::npos; });
+    EXPECT_TRUE(ok) << c.event << "\n" << w->events();
+    EXPECT_EQ(w->pod(c.name)->status().phase(), "Pending") << c.name;
+  }
+}
+
+TEST(Containerd, NeverFallsBackToAnotherRuntime) { World().run(isolation_test); }
+
+// --- the end of a pod ---
+
+Task<void> ending_test(World* w) {
+  std::string rest = R"(,"readinessProbe":{"exec":{"command":["test","-f","/tmp/ready"]},
+      "periodSeconds":1,"failureThreshold":1},
+      "livenessProbe":{"exec":{"command":["test","-f","/tmp/ready"]},"periodSeconds":1,
+      "failureThreshold":1},
+      "lifecycle":{"preStop":{"exec":{"command":["sh","-c","rm /tmp/ready; sleep 4; exit 0"]}}})";
+  w->put(pod_json("ends", R"("terminationGracePeriodSeconds":20,"containers":[)" +
+                              container("a",
+                                        "touch /tmp/ready; trap 'exit 7' TERM; "
+                                        "while true; do sleep 0.1; done",
+                                        rest) +
+                              "]"));
+  bool ok = co_await w->until([w] { return w->ready("ends"); });
+  EXPECT_TRUE(ok);
+  w->client().clear_calls();
+  DeleteOptions o;
+  o.grace_period_seconds = 20;
+  (void)co_await w->client().remove(w->ctx(), &kind_of<Pod>(), "default", "ends", o);
+  // Readiness is probed while its containers run on; liveness is not.
+  bool unready = co_await w->until(
+      [w] {
+        Ref<Pod> p = w->pod("ends");
+        return p && !w->ready("ends") && p->status().container_statuses()[0].state().running();
+      },
+      10s);
+  EXPECT_TRUE(unready);
+  ok = co_await w->until([w] { return !w->pod("ends"); });
+  EXPECT_TRUE(ok);
+  EXPECT_EQ(w->events().find("failed liveness probe"), std::string::npos) << w->events();
+  // The last that is said before the pod goes is how it ended.
+  std::string last;
+  for (const FakeCall& call : w->client().calls()) {
+    if (call.name != "ends") continue;
+    if (call.verb == "patch") last = to_json(call.body->root);
+    if (call.verb == "delete" && !last.empty()) last += " deleted";
+  }
+  EXPECT_TRUE(last.ends_with(" deleted")) << last;
+  EXPECT_NE(last.find("\"phase\":\"Failed\""), std::string::npos) << last;
+  EXPECT_NE(last.find("\"exitCode\":7"), std::string::npos) << last;
+}
+
+TEST(Containerd, HowAPodEndedIsToldBeforeItGoes) { World().run(ending_test); }
+
+// --- containers that are added to a running pod ---
+
+Task<void> ephemeral_test(World* w) {
+  w->put(pod_json("debugged", R"("restartPolicy":"Always","containers":[)" +
+                                  container("a", "exec sleep 4711") + "]"));
+  bool ok = co_await w->until([w] { return w->ready("debugged"); });
+  EXPECT_TRUE(ok);
+  auto patch = parse_json(R"({"spec":{"ephemeralContainers":[)" +
+                          container("look", "tr '\\0' ' ' < /proc/1/cmdline; sleep 1; exit 5",
+                                    R"(,"targetContainerName":"a")") +
+                          "]}}");
+  WriteOptions options;
+  (void)co_await w->client().patch(w->ctx(), &kind_of<Pod>(), "default", "debugged",
+                                   PatchType::kMerge, std::move(*patch), options);
+  ok = co_await w->until([w] {
+    for (auto s : w->pod("debugged")->status().ephemeral_container_statuses())
+      return s.state().terminated() && s.state().terminated().exit_code() == 5;
+    return false;
+  });
+  EXPECT_TRUE(ok) << w->events();
+  // It has seen the processes of its target, and it is not started again.
+  std::string log = g_directory + "/pods/default_debugged_" +
+                    std::string(w->pod("debugged")->metadata().uid()) + "/look/0.log";
+  EXPECT_NE(read_file(log).value_or("").find("sleep 4711"), std::string::npos);
+  (void)co_await w->ctx().sleep(500ms);
+  EXPECT_TRUE(w->ready("debugged"));
+  EXPECT_EQ(w->pod("debugged")->status().ephemeral_container_statuses()[0].restart_count(), 0);
+}
+
+TEST(Containerd, EphemeralContainers) { World().run(ephemeral_test); }
+
 Task<void> features_test(World* w) {
   w->put(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"cm2","namespace":"default"},
     "data":{"a":"A","dir.b":"B"}})");

@@ -45,6 +45,12 @@ std::string os_release_name() {
   return line;
 }
 
+// Measured by the node; other names in its capacity are put there by others.
+bool is_own_resource(std::string_view name) {
+  return name == "cpu" || name == "memory" || name == "ephemeral-storage" || name == "pods" ||
+         name.starts_with("hugepages-");
+}
+
 std::string kibibytes(int64_t bytes) { return std::to_string(bytes / 1024) + "Ki"; }
 
 }  // namespace
@@ -133,7 +139,8 @@ Task<void> NodeStatus::look(Context ctx) {
   runtime_ready_ = network_ready_ = true;
   runtime_trouble_.clear();
   network_trouble_.clear();
-  for (const cri::RuntimeCondition& c : *s) {
+  runtime_status_ = std::move(*s);
+  for (const cri::RuntimeCondition& c : runtime_status_.conditions) {
     std::string text = c.type + "=" + (c.status ? "true" : "false") + " reason:" + c.reason +
                        " message:" + c.message;
     if (c.type == "NetworkReady" && !c.status) {
@@ -236,6 +243,19 @@ std::vector<NodeStatus::Condition> NodeStatus::conditions() const {
   return out;
 }
 
+void NodeStatus::observe(const Node& node) {
+  auto allocatable = node.status().allocatable();
+  auto capacity = node.status().capacity();
+  bool differ = false;
+  for (auto [name, amount] : capacity)
+    differ = differ || (!is_own_resource(name) && allocatable.get(name) != amount);
+  for (auto [name, amount] : allocatable)
+    differ = differ || (!is_own_resource(name) && !capacity.contains(name));
+  if (!differ) return;
+  foreign_changed_ = true;
+  poke_.set();
+}
+
 void NodeStatus::fill_status(NodeStatusEdit out, const api::core_v1::NodeStatus& old) {
   std::string cpu = std::to_string(machine_.cpus), memory = kibibytes(machine_.memory_bytes),
               disk = kibibytes(machine_.disk_bytes), pods = std::to_string(facts_.max_pods);
@@ -254,6 +274,10 @@ void NodeStatus::fill_status(NodeStatusEdit out, const api::core_v1::NodeStatus&
   allocatable.set("hugepages-2Mi", "0");
   allocatable.set("memory", kibibytes(machine_.memory_bytes - facts_.reserved_memory_bytes));
   allocatable.set("pods", pods);
+  for (auto [name, amount] : old.capacity())
+    if (!is_own_resource(name)) allocatable.set(name, amount);
+  for (auto [name, amount] : old.allocatable())  // null takes it away
+    if (!is_own_resource(name) && !old.capacity().contains(name)) allocatable.set(name, Value());
   std::string stamp = format_time(now_);
   for (const Condition& c : conditions()) {
     NodeCondition before;
@@ -308,7 +332,8 @@ Task<Status> NodeStatus::report(Context ctx, bool heartbeat) {
     digest += "|" + i.id;
     for (const std::string& t : i.tags) digest += " " + t;
   }
-  if (digest == last_digest_ && !heartbeat) co_return Status();
+  if (digest == last_digest_ && !heartbeat && !foreign_changed_) co_return Status();
+  foreign_changed_ = false;
   Context brief = ctx.with_timeout(10s);
   auto got = co_await client_.get(brief, &kind_of<Node>(), "", facts_.name);
   if (got.status().is(Reason::kNotFound)) co_return co_await register_node(ctx);
@@ -329,6 +354,7 @@ Task<Status> NodeStatus::report(Context ctx, bool heartbeat) {
   options.subresource = "status";
   auto r = co_await client_.patch(brief, &kind_of<Node>(), "", facts_.name, PatchType::kMerge,
                                   std::move(body), options);
+  foreign_changed_ = foreign_changed_ || !r.ok();
   if (!r.ok()) co_return r.status();
   if (last_digest_.empty()) {
     for (const char* reason :

@@ -50,9 +50,14 @@ class NodeStatus {
   Task<void> run(Context ctx);
   // Looks at the runtime's conditions now; the status follows when they changed.
   void poke() { poke_.set(); }
+  // The Node as the API has it now: what others put into its capacity (extended resources) is
+  // allocatable too.
+  void observe(const api::core_v1::Node& node);
   bool network_ready() const { return network_ready_; }
   const std::string& pod_cidr() const { return pod_cidr_; }
   const MachineInfo& machine() const { return machine_; }
+  // As last looked at; empty before the first look.
+  const cri::RuntimeStatus& runtime_status() const { return runtime_status_; }
 
  private:
   struct Condition {
@@ -74,10 +79,12 @@ class NodeStatus {
   Events& events_;
   MachineInfo machine_;
   cri::Version runtime_version_;
+  cri::RuntimeStatus runtime_status_;
   std::vector<cri::Image> images_;
   std::string runtime_trouble_, network_trouble_;
   bool runtime_ready_ = false, network_ready_ = false;
   bool reported_ready_ = false;
+  bool foreign_changed_ = false;  // others' resources are not yet in allocatable
   std::string pod_cidr_, node_uid_;
   std::string last_digest_;
   TimePoint last_report_{};

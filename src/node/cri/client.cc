@@ -74,27 +74,11 @@ class CriRuntime final : public Runtime {
     co_return v;
   }
 
-  Task<Result<std::vector<RuntimeCondition>>> status(Context ctx) override {
+  Task<Result<RuntimeStatus>> status(Context ctx) override {
     TRY_ASSIGN_CO(m, call(ctx, kRuntime, "Status", ""));
-    std::vector<RuntimeCondition> out;
-    WireReader a(m);
-    while (a.next()) {
-      if (a.field() != 1) continue;
-      WireReader b(a.bytes());
-      while (b.next()) {
-        if (b.field() != 1) continue;
-        RuntimeCondition c;
-        WireReader r(b.bytes());
-        while (r.next()) {
-          if (r.field() == 1) c.type = r.text();
-          if (r.field() == 2) c.status = r.boolean();
-          if (r.field() == 3) c.reason = r.text();
-          if (r.field() == 4) c.message = r.text();
-        }
-        out.push_back(std::move(c));
-      }
-    }
-    co_return out;
+    auto s = decode_runtime_status(m);
+    if (!s) co_return malformed("Status");
+    co_return std::move(*s);
   }
 
   Task<Result<std::string>> run_sandbox(Context ctx, SandboxConfig config,

@@ -15,6 +15,7 @@ WireWriter namespaces(const NamespaceOptions& n) {
   w.number(1, static_cast<uint64_t>(n.network));
   w.number(2, static_cast<uint64_t>(n.pid));
   w.number(3, static_cast<uint64_t>(n.ipc));
+  w.text(4, n.target_id);
   return w;
 }
 
@@ -37,6 +38,21 @@ WireWriter seccomp(Seccomp type, const std::string& localhost) {
   return w;
 }
 
+WireWriter selinux(const SeLinux& s) {
+  WireWriter w;
+  w.text(1, s.user);
+  w.text(2, s.role);
+  w.text(3, s.type);
+  w.text(4, s.level);
+  return w;
+}
+
+// The form that runtimes of before CRI's SecurityProfile read.
+std::string old_apparmor(Seccomp type, const std::string& localhost) {
+  if (type == Seccomp::kLocalhost) return "localhost/" + localhost;
+  return type == Seccomp::kRuntimeDefault ? "runtime/default" : "unconfined";
+}
+
 WireWriter linux_sandbox(const SandboxConfig& c) {
   WireWriter security, w;
   security.message(1, namespaces(c.namespaces));
@@ -44,7 +60,9 @@ WireWriter linux_sandbox(const SandboxConfig& c) {
   packed(security, 5, c.supplemental_groups);
   security.boolean(6, c.privileged);
   if (c.run_as_group) security.message(8, int_value(*c.run_as_group));
+  if (c.selinux) security.message(2, selinux(*c.selinux));
   security.message(9, seccomp(Seccomp::kRuntimeDefault, ""));
+  security.boolean(11, c.strict_groups);
   w.text(1, c.cgroup_parent);
   w.message(2, security);
   w.text_map(3, c.sysctls);
@@ -92,7 +110,11 @@ WireWriter linux_container(const ContainerConfig& c) {
     security.texts(13, kMaskedPaths);
     security.texts(14, kReadonlyPaths);
   }
+  if (c.selinux) security.message(4, selinux(*c.selinux));
+  if (c.apparmor) security.text(9, old_apparmor(*c.apparmor, c.apparmor_localhost));
   security.message(15, seccomp(c.seccomp, c.seccomp_localhost));
+  if (c.apparmor) security.message(16, seccomp(*c.apparmor, c.apparmor_localhost));
+  security.boolean(17, c.strict_groups);
   w.message(1, resources(c.resources));
   w.message(2, security);
   return w;
@@ -337,6 +359,65 @@ bool read_container_status(std::string_view in, Container& c) {
 }
 
 }  // namespace
+
+namespace {
+
+// RuntimeStatus { conditions = 1 { type = 1, status = 2, reason = 3, message = 4 } }
+bool read_conditions(std::string_view in, RuntimeStatus& s) {
+  WireReader r(in);
+  while (r.next()) {
+    if (r.field() != 1) continue;
+    RuntimeCondition c;
+    WireReader one(r.bytes());
+    while (one.next()) {
+      if (one.field() == 1) c.type = one.text();
+      if (one.field() == 2) c.status = one.boolean();
+      if (one.field() == 3) c.reason = one.text();
+      if (one.field() == 4) c.message = one.text();
+    }
+    if (!one.ok()) return false;
+    s.conditions.push_back(std::move(c));
+  }
+  return r.ok();
+}
+
+// RuntimeHandler { name = 1, features = 2 { recursive_read_only_mounts = 1, user_namespaces = 2 } }
+bool read_handler(std::string_view in, RuntimeStatus& s) {
+  WireReader r(in);
+  std::string name;
+  RuntimeHandler h;
+  while (r.next()) {
+    if (r.field() == 1) name = r.text();
+    if (r.field() != 2) continue;
+    WireReader features(r.bytes());
+    while (features.next()) {
+      if (features.field() == 1) h.recursive_read_only_mounts = features.boolean();
+      if (features.field() == 2) h.user_namespaces = features.boolean();
+    }
+    if (!features.ok()) return false;
+  }
+  s.handlers[name] = h;
+  return r.ok();
+}
+
+}  // namespace
+
+std::optional<RuntimeStatus> decode_runtime_status(std::string_view message) {
+  WireReader r(message);
+  RuntimeStatus s;
+  bool ok = true;
+  while (r.next()) {
+    if (r.field() == 1) ok = ok && read_conditions(r.bytes(), s);
+    if (r.field() == 3) ok = ok && read_handler(r.bytes(), s);
+    if (r.field() != 4) continue;
+    WireReader features(r.bytes());
+    while (features.next())
+      if (features.field() == 1) s.supplemental_groups_policy = features.boolean();
+    ok = ok && features.ok();
+  }
+  if (!r.ok() || !ok) return std::nullopt;
+  return s;
+}
 
 std::optional<Sandbox> decode_sandbox_status(std::string_view message) {
   WireReader r(message);

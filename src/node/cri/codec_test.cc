@@ -59,5 +59,27 @@ TEST(CriCodec, EventsNameContainersThatEnded) {
   EXPECT_EQ(event("/images/create", "c1", "c1"), "");
 }
 
+TEST(CriCodec, RuntimeStatus) {
+  WireWriter condition, conditions, features, handler, whole, runtime;
+  condition.text(1, "NetworkReady");
+  condition.boolean(2, true);
+  conditions.message(1, condition);
+  features.boolean(2, true);
+  handler.text(1, "runc");
+  handler.message(2, features);
+  runtime.boolean(1, true);
+  whole.message(1, conditions);
+  whole.message(3, handler);
+  whole.message(4, runtime);
+  auto s = decode_runtime_status(whole.take());
+  ASSERT_TRUE(s.has_value());
+  ASSERT_EQ(s->conditions.size(), 1u);
+  EXPECT_EQ(s->conditions[0].type, "NetworkReady");
+  EXPECT_TRUE(s->handlers.at("runc").user_namespaces);
+  EXPECT_FALSE(s->handlers.at("runc").recursive_read_only_mounts);
+  EXPECT_TRUE(s->supplemental_groups_policy);
+  EXPECT_FALSE(decode_runtime_status("\x0a\x7f").has_value());
+}
+
 }  // namespace
 }  // namespace keles::node::cri

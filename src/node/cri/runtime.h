@@ -27,12 +27,14 @@ enum class SandboxState : uint8_t { kReady = 0, kNotReady = 1 };
 enum class ContainerState : uint8_t { kCreated = 0, kRunning = 1, kExited = 2, kUnknown = 3 };
 enum class NamespaceMode : uint8_t { kPod = 0, kContainer = 1, kNode = 2, kTarget = 3 };
 enum class Propagation : uint8_t { kPrivate = 0, kHostToContainer = 1, kBidirectional = 2 };
+// The kinds of a security profile, of seccomp and of AppArmor.
 enum class Seccomp : uint8_t { kRuntimeDefault = 0, kUnconfined = 1, kLocalhost = 2 };
 
 struct NamespaceOptions {
   NamespaceMode network = NamespaceMode::kPod;
   NamespaceMode pid = NamespaceMode::kContainer;
   NamespaceMode ipc = NamespaceMode::kPod;
+  std::string target_id;  // whose processes a container sees, when pid is kTarget
 };
 
 struct PortMapping {
@@ -47,6 +49,11 @@ struct Resources {
   int64_t oom_score_adj = 0;
 };
 
+struct SeLinux {
+  std::string user, role, type, level;
+  bool operator==(const SeLinux&) const = default;
+};
+
 struct SandboxConfig {
   std::string name, ns, uid;
   uint32_t attempt = 0;
@@ -58,6 +65,8 @@ struct SandboxConfig {
   bool privileged = false;
   std::optional<int64_t> run_as_user, run_as_group;
   std::vector<int64_t> supplemental_groups;
+  bool strict_groups = false;  // none but those above, whatever the image says
+  std::optional<SeLinux> selinux;
 };
 
 struct Mount {
@@ -86,7 +95,11 @@ struct ContainerConfig {
   std::string run_as_username;
   std::vector<int64_t> supplemental_groups;
   Seccomp seccomp = Seccomp::kUnconfined;
-  std::string seccomp_localhost;
+  std::string seccomp_localhost;  // an absolute path
+  std::optional<Seccomp> apparmor;
+  std::string apparmor_localhost;
+  bool strict_groups = false;
+  std::optional<SeLinux> selinux;
   bool default_masks = true;  // mask /proc/kcore and its kind
 };
 
@@ -139,6 +152,17 @@ struct RuntimeCondition {
   std::string reason, message;
 };
 
+struct RuntimeHandler {
+  bool user_namespaces = false, recursive_read_only_mounts = false;
+};
+
+// What the runtime says of itself. Runtimes of before 2024 name no handlers and no features.
+struct RuntimeStatus {
+  std::vector<RuntimeCondition> conditions;
+  std::map<std::string, RuntimeHandler> handlers;  // by name; "" is the default
+  bool supplemental_groups_policy = false;
+};
+
 struct Version {
   std::string name, version, api_version;
 };
@@ -162,7 +186,7 @@ class Runtime {
  public:
   virtual ~Runtime() = default;
   virtual Task<Result<Version>> version(Context ctx) = 0;
-  virtual Task<Result<std::vector<RuntimeCondition>>> status(Context ctx) = 0;
+  virtual Task<Result<RuntimeStatus>> status(Context ctx) = 0;
 
   virtual Task<Result<std::string>> run_sandbox(Context ctx, SandboxConfig config,
                                                 std::string handler) = 0;
@@ -219,6 +243,7 @@ std::unique_ptr<Runtime> make_cri_runtime(Loop& loop, std::string endpoint);
 // Encoding and decoding, apart for tests and fuzzing.
 std::string encode(const SandboxConfig& c);
 std::string encode(const ContainerConfig& c);
+std::optional<RuntimeStatus> decode_runtime_status(std::string_view message);
 std::optional<Sandbox> decode_sandbox_status(std::string_view message);
 std::optional<Container> decode_container_status(std::string_view message);
 std::optional<std::vector<Container>> decode_container_list(std::string_view message);

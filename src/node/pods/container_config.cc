@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "node/cgroup/resources.h"
+#include "node/pods/admission.h"
 #include "node/pods/labels.h"
 #include "node/pods/plan.h"
 
@@ -24,10 +25,32 @@ std::string pod_full_name(const Pod& pod) {
 }
 
 std::string pod_hostname(const Pod& pod) {
-  std::string h(pod.spec().hostname().empty() ? pod.metadata().name() : pod.spec().hostname());
+  auto spec = pod.spec();
+  std::string h(!spec.hostname_override().empty() ? spec.hostname_override()
+                : !spec.hostname().empty()        ? spec.hostname()
+                                                  : pod.metadata().name());
   if (h.size() > 63) h.resize(63);
   while (!h.empty() && (h.back() == '-' || h.back() == '.')) h.pop_back();
   return h;
+}
+
+std::string pod_domain(const Pod& pod, std::string_view cluster_domain) {
+  auto spec = pod.spec();
+  if (spec.subdomain().empty() || !spec.hostname_override().empty()) return "";
+  return std::string(spec.subdomain()) + "." + std::string(pod.metadata().namespace_()) + ".svc." +
+         std::string(cluster_domain);
+}
+
+Result<std::string> kernel_hostname(const Pod& pod, std::string_view cluster_domain) {
+  std::string host = pod_hostname(pod), domain = pod_domain(pod, cluster_domain);
+  if (!pod.spec().set_hostname_as_fqdn() || domain.empty()) return host;
+  std::string full = host + "." + domain;
+  if (full.size() > 64)
+    return Status(Reason::kInvalid,
+                  "failed to construct FQDN from pod hostname and cluster domain, FQDN " + full +
+                      " is too long (64 characters is the max, " + std::to_string(full.size()) +
+                      " characters requested)");
+  return full;
 }
 
 namespace {
@@ -115,6 +138,12 @@ cri::StringMap pod_labels(const Pod& pod) {
           {kPodUidLabel, std::string(pod.metadata().uid())}};
 }
 
+std::optional<cri::SeLinux> se_linux(const api::core_v1::SELinuxOptions& o) {
+  if (!o) return std::nullopt;
+  return cri::SeLinux{std::string(o.user()), std::string(o.role()), std::string(o.type()),
+                      std::string(o.level())};
+}
+
 std::vector<int64_t> groups(const Pod& pod) {
   std::vector<int64_t> out;
   auto sc = pod.spec().security_context();
@@ -125,14 +154,17 @@ std::vector<int64_t> groups(const Pod& pod) {
 
 }  // namespace
 
-cri::SandboxConfig make_sandbox_config(const Pod& pod, uint32_t attempt, const std::string& logs,
-                                       const std::string& cgroup_parent, const DnsDefaults& dns) {
+Result<cri::SandboxConfig> make_sandbox_config(const Pod& pod, uint32_t attempt,
+                                               const std::string& logs,
+                                               const std::string& cgroup_parent,
+                                               const DnsDefaults& dns) {
   cri::SandboxConfig c;
   c.name = pod.metadata().name();
   c.ns = pod.metadata().namespace_();
   c.uid = pod.metadata().uid();
   c.attempt = attempt;
-  if (!pod.spec().host_network()) c.hostname = pod_hostname(pod);
+  TRY_ASSIGN(hostname, kernel_hostname(pod, dns.cluster_domain));
+  if (!pod.spec().host_network()) c.hostname = hostname;
   c.log_directory = pod_log_directory(logs, pod);
   c.cgroup_parent = cgroup_parent;
   ResolvConf r = pod_dns(pod, dns);
@@ -158,7 +190,10 @@ cri::SandboxConfig make_sandbox_config(const Pod& pod, uint32_t attempt, const s
   if (sc.has_run_as_user()) c.run_as_user = sc.run_as_user();
   if (sc.has_run_as_group() && sc.has_run_as_user()) c.run_as_group = sc.run_as_group();
   c.supplemental_groups = groups(pod);
-  for (auto s : sc.sysctls()) c.sysctls[std::string(s.name())] = std::string(s.value());
+  c.strict_groups = sc.supplemental_groups_policy() == "Strict";
+  c.selinux = se_linux(sc.se_linux_options());
+  for (auto s : sc.sysctls())
+    c.sysctls[SysctlAllowlist::normalize(s.name())] = std::string(s.value());
   return c;
 }
 
@@ -183,6 +218,10 @@ class ContainerBuilder {
     out_.stdin_once = c_.stdin_once();
     out_.tty = c_.tty();
     out_.namespaces = namespaces(pod_);
+    if (!in_.target_id.empty()) {
+      out_.namespaces.pid = cri::NamespaceMode::kTarget;
+      out_.namespaces.target_id = in_.target_id;
+    }
     auto lookup = [this](std::string_view name) -> std::optional<std::string> {
       for (const auto& [k, v] : in_.environment)
         if (k == name) return v;
@@ -325,11 +364,38 @@ class ContainerBuilder {
     if (profile.type() == "RuntimeDefault") out_.seccomp = cri::Seccomp::kRuntimeDefault;
     if (profile.type() == "Localhost") {
       out_.seccomp = cri::Seccomp::kLocalhost;
-      out_.seccomp_localhost = profile.localhost_profile();
+      out_.seccomp_localhost = in_.seccomp_root + "/" + std::string(profile.localhost_profile());
     }
     if (out_.privileged) out_.seccomp = cri::Seccomp::kUnconfined;
+    out_.strict_groups = whole.supplemental_groups_policy() == "Strict";
+    auto labels = own.se_linux_options() ? own.se_linux_options() : whole.se_linux_options();
+    out_.selinux = se_linux(labels);
+    set_apparmor();
     bool non_root = own.has_run_as_non_root() ? own.run_as_non_root() : whole.run_as_non_root();
     return non_root ? check_non_root(own.has_run_as_user() || whole.has_run_as_user()) : Status();
+  }
+
+  // The container's own profile, then the annotation of before the field, then the pod's.
+  void set_apparmor() {
+    auto profile = c_.security_context().app_armor_profile();
+    std::string type(profile.type()), localhost(profile.localhost_profile());
+    std::string old(pod_.metadata().annotations().get(
+        "container.apparmor.security.beta.kubernetes.io/" + out_.name));
+    if (type.empty() && old.starts_with("localhost/")) {
+      type = "Localhost";
+      localhost = old.substr(10);
+    } else if (type.empty() && !old.empty()) {
+      type = old == "unconfined" ? "Unconfined" : "RuntimeDefault";
+    } else if (type.empty()) {
+      auto whole = pod_.spec().security_context().app_armor_profile();
+      type = whole.type();
+      localhost = whole.localhost_profile();
+    }
+    if (type.empty()) return;
+    out_.apparmor = type == "Localhost"    ? cri::Seccomp::kLocalhost
+                    : type == "Unconfined" ? cri::Seccomp::kUnconfined
+                                           : cri::Seccomp::kRuntimeDefault;
+    if (type == "Localhost") out_.apparmor_localhost = localhost;
   }
 
   Status check_non_root(bool set_by_pod) const {
@@ -391,10 +457,8 @@ std::string hosts_file(const Pod& pod, std::string_view pod_ip, std::string_view
   std::string host = pod_hostname(pod);
   if (!pod_ip.empty()) {
     out += std::string(pod_ip) + "\t";
-    if (!pod.spec().subdomain().empty())
-      out += host + "." + std::string(pod.spec().subdomain()) + "." +
-             std::string(pod.metadata().namespace_()) + ".svc." + std::string(cluster_domain) +
-             "\t";
+    std::string domain = pod_domain(pod, cluster_domain);
+    if (!domain.empty()) out += host + "." + domain + "\t";
     out += host + "\n";
   }
   return out + host_aliases(pod);

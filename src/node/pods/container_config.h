@@ -26,11 +26,17 @@ struct DnsDefaults {
 std::string pod_log_directory(const std::string& logs, const api::core_v1::Pod& pod);
 std::string pod_full_name(const api::core_v1::Pod& pod);  // name_ns(uid)
 std::string pod_hostname(const api::core_v1::Pod& pod);
+// The pod's domain, "sub.ns.svc.cluster.local"; "" without a subdomain.
+std::string pod_domain(const api::core_v1::Pod& pod, std::string_view cluster_domain);
+// What the kernel is told: with setHostnameAsFQDN the full name, which must fit (64 characters).
+Result<std::string> kernel_hostname(const api::core_v1::Pod& pod, std::string_view cluster_domain);
 
-// `cgroup_parent` as the runtime's cgroup driver spells it.
-cri::SandboxConfig make_sandbox_config(const api::core_v1::Pod& pod, uint32_t attempt,
-                                       const std::string& logs, const std::string& cgroup_parent,
-                                       const DnsDefaults& dns);
+// kInvalid when the pod cannot have the hostname that it asks for. `cgroup_parent` as the runtime's
+// cgroup driver spells it.
+Result<cri::SandboxConfig> make_sandbox_config(const api::core_v1::Pod& pod, uint32_t attempt,
+                                               const std::string& logs,
+                                               const std::string& cgroup_parent,
+                                               const DnsDefaults& dns);
 
 struct ContainerInputs {
   const api::core_v1::Pod* pod = nullptr;
@@ -46,6 +52,8 @@ struct ContainerInputs {
       bind_sub_path;
   std::string hosts_file;        // "" = not managed
   std::string termination_file;  // on the host
+  std::string target_id;         // of an ephemeral container: the container to look into
+  std::string seccomp_root;      // where Localhost profiles of seccomp lie
   int64_t node_memory_bytes = 0;
 };
 // kInvalid with CreateContainerConfigError's message.

@@ -68,7 +68,7 @@ TEST(Config, DnsOfClusterFirst) {
   DnsDefaults dns;
   dns.cluster_servers = {"10.96.0.10"};
   dns.host_resolv_conf = "nameserver 9.9.9.9\nsearch example.com\n";
-  cri::SandboxConfig c = make_sandbox_config(*pod, 0, "/var/log/pods", "/kubepods/podu", dns);
+  cri::SandboxConfig c = *make_sandbox_config(*pod, 0, "/var/log/pods", "/kubepods/podu", dns);
   EXPECT_EQ(c.dns_servers, std::vector<std::string>{"10.96.0.10"});
   EXPECT_EQ(c.dns_searches, (std::vector<std::string>{"n.svc.cluster.local", "svc.cluster.local",
                                                       "cluster.local", "example.com"}));
@@ -92,6 +92,64 @@ TEST(Config, NonRootIsChecked) {
       "container has runAsNonRoot and image will run as root (pod: \"p_n(u)\", container: a)");
   in.image.uid = 1000;
   EXPECT_TRUE(make_container_config(in).ok());
+}
+
+TEST(SandboxConfig, Hostnames) {
+  struct Case {
+    const char *name, *spec, *want, *hosts;
+  };
+  const std::string long_name(40, 'x');
+  const Case cases[] = {
+      {"p", R"("subdomain":"sub")", "p", "p.sub.ns.svc.cluster.local\tp"},
+      {"p", R"("subdomain":"sub","setHostnameAsFQDN":true)", "p.sub.ns.svc.cluster.local",
+       "p.sub.ns.svc.cluster.local\tp"},
+      {"p", R"("setHostnameAsFQDN":true)", "p", "\tp"},
+      {"p", R"("hostname":"h","subdomain":"sub","setHostnameAsFQDN":true)",
+       "h.sub.ns.svc.cluster.local", "h.sub.ns.svc.cluster.local\th"},
+      {"p", R"("hostnameOverride":"a.b.c","subdomain":"sub")", "a.b.c", "\ta.b.c"},
+      {long_name.c_str(), R"("subdomain":"sub","setHostnameAsFQDN":true)",
+       "failed to construct FQDN from pod hostname and cluster domain, FQDN "
+       "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.sub.ns.svc.cluster.local is too long (64 "
+       "characters is the max, 65 characters requested)",
+       "x"},
+  };
+  for (const Case& c : cases) {
+    auto pod = pod_from(R"({"metadata":{"name":")" + std::string(c.name) +
+                        R"(","namespace":"ns"},"spec":{)" + c.spec + "}}");
+    DnsDefaults dns;
+    auto made = make_sandbox_config(*pod, 0, "/logs", "/c", dns);
+    EXPECT_EQ(made.ok() ? made->hostname : made.status().message(), c.want);
+    EXPECT_NE(hosts_file(*pod, "10.0.0.1", "cluster.local").find(c.hosts), std::string::npos);
+  }
+}
+
+TEST(ContainerConfig, SecurityProfiles) {
+  auto pod = pod_from(R"({"metadata":{"name":"p","namespace":"ns","annotations":{
+      "container.apparmor.security.beta.kubernetes.io/b":"localhost/old"}},
+    "spec":{"securityContext":{"supplementalGroupsPolicy":"Strict",
+      "appArmorProfile":{"type":"RuntimeDefault"},"seLinuxOptions":{"level":"s0"}},
+    "containers":[{"name":"a","securityContext":{
+        "appArmorProfile":{"type":"Localhost","localhostProfile":"mine"},
+        "seccompProfile":{"type":"Localhost","localhostProfile":"profiles/x.json"},
+        "seLinuxOptions":{"type":"t"}}},
+      {"name":"b"},{"name":"c"}]}})");
+  auto build = [&](size_t i) {
+    api::core_v1::Container c = pod->spec().containers()[i];
+    ContainerInputs in;
+    in.pod = &*pod;
+    in.container = &c;
+    in.seccomp_root = "/var/lib/kubelet/seccomp";
+    return *make_container_config(in);
+  };
+  cri::ContainerConfig a = build(0), b = build(1), c = build(2);
+  EXPECT_EQ(a.apparmor, cri::Seccomp::kLocalhost);
+  EXPECT_EQ(a.apparmor_localhost, "mine");
+  EXPECT_EQ(a.seccomp_localhost, "/var/lib/kubelet/seccomp/profiles/x.json");
+  EXPECT_EQ(a.selinux->type, "t");
+  EXPECT_EQ(b.apparmor_localhost, "old");
+  EXPECT_EQ(c.apparmor, cri::Seccomp::kRuntimeDefault);
+  EXPECT_EQ(c.selinux->level, "s0");
+  EXPECT_TRUE(a.strict_groups && b.strict_groups && c.strict_groups);
 }
 
 }  // namespace

@@ -53,12 +53,39 @@ std::string PodRuntime::pod_ip() const {
 
 bool is_sidecar(const Container& c) { return c.restart_policy() == "Always"; }
 
-bool should_run(std::string_view policy, const cri::Container* latest) {
+namespace {
+
+constexpr int64_t kKilled = 137;  // what a container that runs now would exit with
+
+bool matches(const api::core_v1::ContainerRestartRule& rule, int64_t exit_code) {
+  auto codes = rule.exit_codes();
+  bool named = false;
+  for (int64_t code : codes.values()) named = named || code == exit_code;
+  return (codes.operator_() == "In" && named) || (codes.operator_() == "NotIn" && !named);
+}
+
+}  // namespace
+
+bool restarts(const Pod& pod, const Container& c, int64_t exit_code) {
+  std::string_view policy = c.restart_policy();
+  if (!policy.empty()) {
+    for (auto rule : c.restart_policy_rules()) {
+      if (!matches(rule, exit_code)) continue;
+      if (rule.action() == "Restart") return true;
+      break;  // the first that matches decides
+    }
+  } else {
+    policy = pod.spec().restart_policy();
+  }
+  if (policy == "Never") return false;
+  return policy == "OnFailure" ? exit_code != 0 : true;
+}
+
+bool should_run(const Pod& pod, const Container& c, const cri::Container* latest) {
   if (!latest) return true;
   if (latest->state == ContainerState::kRunning) return false;
   if (latest->state != ContainerState::kExited) return true;
-  if (policy == "Never") return false;
-  return policy == "OnFailure" ? latest->exit_code != 0 : true;
+  return restarts(pod, c, latest->exit_code);
 }
 
 std::string container_hash(const Container& c) {
@@ -74,16 +101,17 @@ std::string container_hash(const Container& c) {
   return text;
 }
 
+std::string backoff_key(std::string_view name, std::string_view hash) {
+  return std::string(name) + "/" + std::string(hash);
+}
+
 namespace {
 
 WallTime at(int64_t ns) { return WallTime{ns}; }
 
 class Planner {
  public:
-  explicit Planner(const PlanInput& in)
-      : in_(in), pod_(*in.pod), actual_(*in.actual), policy_(pod_.spec().restart_policy()) {
-    if (policy_.empty()) policy_ = "Always";
-  }
+  explicit Planner(const PlanInput& in) : in_(in), pod_(*in.pod), actual_(*in.actual) {}
 
   PodPlan run() {
     std::string_view phase = pod_.status().phase();
@@ -104,7 +132,11 @@ class Planner {
       out_.sandbox_attempt = actual_.sandboxes.empty() ? 0 : actual_.sandboxes.front().attempt + 1;
     }
     if (plan_init()) plan_main();
-    if (out_.finished) finish();
+    if (out_.finished) {
+      finish();
+    } else if (sandbox_) {
+      plan_ephemeral();
+    }
     return std::move(out_);
   }
 
@@ -131,8 +163,8 @@ class Planner {
   // that is given up will be dead by then.
   bool will_run(const Container& c) const {
     const cri::Container* latest = actual_.latest(c.name());
-    if (latest && latest->state == ContainerState::kRunning) return policy_ != "Never";
-    return should_run(policy_, latest);
+    if (latest && latest->state == ContainerState::kRunning) return restarts(pod_, c, kKilled);
+    return should_run(pod_, c, latest);
   }
   bool anything_to_run() const {
     for (Container c : pod_.spec().containers())
@@ -140,11 +172,10 @@ class Planner {
     return false;
   }
   bool init_failed_for_good() const {
-    if (policy_ != "Never") return false;
     for (Container c : pod_.spec().init_containers()) {
       const cri::Container* latest = actual_.latest(c.name());
       if (!is_sidecar(c) && latest && latest->state == ContainerState::kExited &&
-          latest->exit_code != 0)
+          latest->exit_code != 0 && !restarts(pod_, c, latest->exit_code))
         return true;
     }
     return false;
@@ -175,7 +206,8 @@ class Planner {
         check_running(c, latest, true);
         return false;
       }
-      if (latest && latest->state == ContainerState::kExited && policy_ == "Never") {
+      if (latest && latest->state == ContainerState::kExited &&
+          !restarts(pod_, c, latest->exit_code)) {
         out_.finished = true;
         return false;
       }
@@ -199,7 +231,7 @@ class Planner {
   bool main_finished() const {
     for (Container c : pod_.spec().containers()) {
       const cri::Container* latest = actual_.latest(c.name());
-      if (should_run(policy_, latest)) return false;
+      if (should_run(pod_, c, latest)) return false;
       if (latest->state == ContainerState::kRunning) return false;
     }
     return true;
@@ -215,7 +247,7 @@ class Planner {
         check_running(c, latest, false);
         continue;
       }
-      bool wanted = running ? policy_ != "Never" : should_run(policy_, latest);
+      bool wanted = running ? restarts(pod_, c, kKilled) : should_run(pod_, c, latest);
       if (!wanted) continue;
       keep = true;
       start(c, false);
@@ -223,10 +255,21 @@ class Planner {
     out_.finished = !keep;
   }
 
+  // Each is started once, beside whatever the pod is doing, and never again.
+  void plan_ephemeral() {
+    for (auto e : pod_.spec().ephemeral_containers()) {
+      const cri::Container* latest = actual_.latest(e.name());
+      bool began = latest && latest->state != ContainerState::kCreated;
+      for (auto s : pod_.status().ephemeral_container_statuses())
+        began = began || (s.name() == e.name() && (s.state().running() || s.state().terminated()));
+      if (!began) out_.start.push_back({std::string(e.name()), false, 0, {}});
+    }
+  }
+
   // A running container that must be replaced: its definition changed, or a probe gave it up.
   void check_running(const Container& c, const cri::Container* now, bool init) {
     std::string name(c.name()), why, reason;
-    bool restart = policy_ != "Never" || (init && is_sidecar(c));
+    bool restart = restarts(pod_, c, kKilled);
     auto hash = now->annotations.find(kHashAnnotation);
     if (!init && hash != now->annotations.end() && hash->second != container_hash(c)) {
       why = "Container " + name + " definition changed";
@@ -253,7 +296,7 @@ class Planner {
                                      ? latest
                                      : actual_.exited_before(name, latest);
     WallTime failed = dead ? at(dead->finished_at_ns) : WallTime{};
-    auto backoff = in_.backoff.find(name);
+    auto backoff = in_.backoff.find(backoff_key(name, container_hash(c)));
     if (dead && backoff != in_.backoff.end() && backoff->second.waiting(failed, in_.now)) {
       const Backoff& b = backoff->second;
       out_.waiting[name] = {"CrashLoopBackOff", "back-off " + format_duration(b.delay) +
@@ -298,7 +341,6 @@ class Planner {
   const PlanInput& in_;
   const Pod& pod_;
   const PodRuntime& actual_;
-  std::string_view policy_;
   const cri::Sandbox* sandbox_ = nullptr;
   PodPlan out_;
 };

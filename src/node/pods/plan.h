@@ -48,7 +48,7 @@ struct PlanInput {
   // By container id.
   std::set<std::string> liveness_failed, startup_failed;
   std::set<std::string> started;           // the startup probe has passed, or there is none
-  std::map<std::string, Backoff> backoff;  // by container name
+  std::map<std::string, Backoff> backoff;  // by backoff_key()
   WallTime now{};
 };
 
@@ -83,9 +83,16 @@ struct PodPlan {
 PodPlan plan(const PlanInput& in);
 
 bool is_sidecar(const api::core_v1::Container& init_container);
+// Whether a container that exited with `exit_code` is started again: by its own rules for exit
+// codes, its own restart policy, or the pod's (KEP-5307).
+bool restarts(const api::core_v1::Pod& pod, const api::core_v1::Container& c, int64_t exit_code);
 // Whether a container whose newest record is `latest` (may be null) is to run (again).
-bool should_run(std::string_view restart_policy, const cri::Container* latest);
+bool should_run(const api::core_v1::Pod& pod, const api::core_v1::Container& c,
+                const cri::Container* latest);
 // A short digest of the fields whose change restarts a container.
 std::string container_hash(const api::core_v1::Container& c);
+// What a delay before a restart belongs to: a container as it is defined now. A new image starts
+// without delay.
+std::string backoff_key(std::string_view name, std::string_view hash);
 
 }  // namespace keles::node

@@ -69,6 +69,13 @@ std::string starts(const PodPlan& p) {
   return out;
 }
 
+// Of a container that is nothing but its name and image.
+std::string key(const std::string& name, const std::string& image) {
+  Ref<api::core_v1::Pod> pod =
+      pod_from(R"({"spec":{"containers":[{"name":")" + name + R"(","image":")" + image + "\"}]}}");
+  return backoff_key(name, container_hash(pod->spec().containers()[0]));
+}
+
 const char* const kTwo = R"({"containers":[{"name":"a","image":"i"},{"name":"b","image":"i"}]})";
 const char* const kNever = R"({"restartPolicy":"Never","containers":[{"name":"a","image":"i"}]})";
 const char* const kOnFailure =
@@ -130,7 +137,7 @@ TEST(Plan, AFinishedPodLetsItsSandboxGo) {
 TEST(Plan, ACrashingContainerWaitsItsBackoff) {
   World w(kTwo);
   w.sandbox("s0").running("b").exited("a", 1, 4);
-  w.in().backoff["a"] = Backoff{10s, w.in().now - 4s};
+  w.in().backoff[key("a", "i")] = Backoff{10s, w.in().now - 4s};
   PodPlan p = w.plan();
   EXPECT_EQ(starts(p), "");
   EXPECT_EQ(p.waiting["a"].reason, "CrashLoopBackOff");
@@ -139,6 +146,55 @@ TEST(Plan, ACrashingContainerWaitsItsBackoff) {
   EXPECT_EQ(p.wake_at->ns, w.in().now.ns + 6 * kSecond);
   w.in().now = w.in().now + 6s;
   EXPECT_EQ(starts(w.plan()), "a1");
+}
+
+TEST(Plan, ANewImageStartsWithoutDelay) {
+  World w(R"({"containers":[{"name":"a","image":"mended"}]})");
+  w.sandbox("s0").exited("a", 1, 4, 3);
+  w.in().backoff[key("a", "broken")] = Backoff{300s, w.in().now - 4s};
+  EXPECT_EQ(starts(w.plan()), "a4");
+  w.in().backoff[key("a", "mended")] = Backoff{10s, w.in().now - 4s};
+  EXPECT_EQ(starts(w.plan()), "");
+}
+
+TEST(Plan, ContainersHaveRulesOfTheirOwn) {
+  const std::string rules = R"({"restartPolicy":"Never","containers":[{"name":"a","image":"i",
+      "restartPolicy":"Never","restartPolicyRules":[
+        {"action":"Restart","exitCodes":{"operator":"In","values":[42,43]}}]},
+      {"name":"b","image":"i"}]})";
+  for (auto [code, want] : {std::pair(42, "a1"), {43, "a1"}, {1, ""}, {0, ""}}) {
+    World w(rules);
+    w.sandbox("s0").running("b").exited("a", code);
+    EXPECT_EQ(starts(w.plan()), want) << code;
+  }
+  World not_in(R"({"containers":[{"name":"a","image":"i","restartPolicy":"OnFailure",
+      "restartPolicyRules":[{"action":"Restart","exitCodes":{"operator":"NotIn","values":[0]}}]}]})");
+  not_in.sandbox("s0").exited("a", 0);
+  EXPECT_TRUE(not_in.plan().finished);
+  World init(R"({"restartPolicy":"Always","initContainers":[{"name":"i","restartPolicy":"Never"}],
+      "containers":[{"name":"a","image":"i"}]})");
+  init.sandbox("s0").exited("i", 1);
+  EXPECT_TRUE(init.plan().finished);
+}
+
+TEST(Plan, EphemeralContainersStartOnceAndKeepNothingAlive) {
+  const std::string spec = R"({"restartPolicy":"Never","containers":[{"name":"a","image":"i"}],
+      "ephemeralContainers":[{"name":"e","image":"i","targetContainerName":"a"}]})";
+  World w(spec);
+  EXPECT_EQ(starts(w.plan()), "a0");  // not before there is a sandbox
+  w.sandbox("s0");
+  EXPECT_EQ(starts(w.plan()), "a0 e0");
+  w.running("a");
+  EXPECT_EQ(starts(w.plan()), "e0");
+  w.running("e");
+  EXPECT_EQ(starts(w.plan()), "");
+  World after(spec);
+  after.sandbox("s0").running("a").exited("e", 1);
+  EXPECT_EQ(starts(after.plan()), "");
+  World done(spec);
+  done.sandbox("s0").exited("a", 0).running("e");
+  EXPECT_TRUE(done.plan().finished);
+  EXPECT_EQ(done.plan().stop_sandboxes, std::vector<std::string>{"s0"});
 }
 
 TEST(Plan, BackoffDoublesAndIsForgotten) {

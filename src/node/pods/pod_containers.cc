@@ -62,11 +62,13 @@ Task<Result<Environment>> PodWorker::environment(Context ctx, Container c) {
 }
 
 Task<Status> PodWorker::start_container(Context ctx, PodPlan::Start start) {
-  bool init = false;
   Ref<Pod> pod = pod_;  // what `c` views; an update may replace pod_ while we wait
-  Container c = container(start.name, &init);
+  Container c = container(start.name);
   if (!c) co_return Status::internal("no such container: " + start.name);
-  if (start.failed.ns != 0) backoff_[start.name].next(start.failed, ctx.loop().wall_now());
+  if (start.failed.ns != 0) {
+    Backoff& delay = backoff_[backoff_key(start.name, container_hash(c))];
+    delay.next(start.failed, ctx.loop().wall_now());
+  }
   std::vector<cri::ImageAuth> auths;
   for (auto ref : pod->spec().image_pull_secrets()) {
     ObjectCache::Key key(true, std::string(pod->metadata().namespace_()), std::string(ref.name()));
@@ -119,6 +121,7 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   in.attempt = start.attempt;
   in.image = std::move(image);
   in.node_memory_bytes = s_.memory_bytes;
+  in.seccomp_root = s_.seccomp_root;
   bool mounted = volumes_.has_value();
   for (auto m : c.volume_mounts()) mounted = mounted && volumes_->contains(std::string(m.name()));
   if (!mounted) {
@@ -150,16 +153,20 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
     Status s = make_world_writable(in.termination_file);
     if (!s.ok()) co_return fail("CreateContainerConfigError", s);
   }
+  auto target = target_container(start.name);
+  if (!target.ok()) co_return fail("CreateContainerConfigError", target.status());
+  in.target_id = std::move(*target);
   auto config = make_container_config(in);
   if (!config.ok()) co_return fail("CreateContainerConfigError", config.status());
   std::string log_directory = pod_log_directory("", *pod).substr(1) + "/" + start.name;
   Status logs = make_log_directory(s_.logs_directory, log_directory);
   if (!logs.ok()) co_return fail("CreateContainerError", logs);
-  cri::SandboxConfig sandbox_config =
+  auto sandbox_config =
       make_sandbox_config(*pod, sandbox_attempt, s_.logs_directory,
                           s_.cgroups->parent_for_runtime(qos_of(*pod), uid_), s_.dns());
+  if (!sandbox_config.ok()) co_return fail("CreateContainerConfigError", sandbox_config.status());
   auto id = co_await s_.runtime->create_container(ctx, sandbox_id, std::move(*config),
-                                                  std::move(sandbox_config));
+                                                  std::move(*sandbox_config));
   if (!id.ok()) co_return fail("CreateContainerError", id.status());
   s_.register_id(*id, uid_);
   event(start.name, "Normal", "Created", "Created container: " + start.name);
@@ -180,6 +187,17 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
     }
   }
   co_return Status();
+}
+
+// The id of the container that an ephemeral one names as its target; "" when it names none.
+Result<std::string> PodWorker::target_container(std::string_view name) const {
+  std::string target;
+  for (auto e : pod_->spec().ephemeral_containers())
+    if (e.name() == name) target = e.target_container_name();
+  if (target.empty()) return target;
+  const cri::Container* found = actual_.latest(target);
+  if (!found) return Status(Reason::kNotFound, "unable to find target container " + target);
+  return found->id;
 }
 
 // Dead containers of a name beyond the last: it is what lastState and `logs --previous` show.
@@ -234,7 +252,7 @@ Task<Status> PodWorker::run_hook(Context ctx, Container c, LifecycleHandler hook
   if (hook.tcp_socket()) probe.set_tcp_socket(hook.tcp_socket());
   std::string ip = pod_->spec().host_network() ? s_.host_ip : actual_.pod_ip();
   ProbeOutcome o = co_await run_probe(ctx, probe, c, container_id, ip, s_.runtime);
-  if (o.success) co_return Status();
+  if (o.success || o.answered) co_return Status();  // a hook's status code says nothing
   co_return Status(Reason::kUnknown, o.output);
 }
 
@@ -283,9 +301,9 @@ Task<void> PodWorker::stop_everything(Context ctx, int64_t grace) {
   TaskGroup killing(ctx.loop());
   for (const cri::Container& c : actual_.containers) {
     if (c.state != ContainerState::kRunning) continue;
-    bool init = false;
-    Container spec = container(c.name, &init);
-    if (init && is_sidecar(spec)) {
+    Role role = Role::kMain;
+    Container spec = container(c.name, &role);
+    if (role == Role::kInit && is_sidecar(spec)) {
       sidecars.push_back(c);
     } else {
       killing.spawn(kill_task(ctx, c.id, c.name, grace));
@@ -303,10 +321,30 @@ Task<void> PodWorker::stop_everything(Context ctx, int64_t grace) {
   std::sort(sidecars.begin(), sidecars.end(),
             [&](const auto& a, const auto& b) { return order(a) > order(b); });
   for (const cri::Container& c : sidecars) co_await kill(ctx, c.id, c.name, "", left());
-  for (const cri::Sandbox& s : actual_.sandboxes) {
+  std::vector<cri::Sandbox> sandboxes = actual_.sandboxes;  // others may look meanwhile
+  for (const cri::Sandbox& s : sandboxes) {
     Status stopped = co_await s_.runtime->stop_sandbox(ctx, s.id);
     if (!stopped.ok() && !stopped.is(Reason::kNotFound) && !ctx.done())
       log::warn("Cannot stop a sandbox", {{"pod", key_}, {"error", stopped}});
+  }
+}
+
+// A pod that ends goes on to be looked at: readiness is probed to the last, and what has stopped is
+// told at once.
+Task<void> PodWorker::report_while_ending(Context ctx) {
+  while (!ctx.done()) {
+    wake_.reset();
+    next_wake_ = ctx.loop().wall_now() + kResync;
+    Status s = co_await refresh(ctx);
+    if (ctx.done()) co_return;
+    if (s.ok()) {
+      update_probes();
+      publish();
+    } else {
+      wake_at(ctx.loop().wall_now() + 1s);
+    }
+    Duration rest = *next_wake_ - ctx.loop().wall_now();
+    if (rest.count() > 0) (void)co_await wake_.wait(ctx.with_timeout(rest));
   }
 }
 
@@ -318,9 +356,14 @@ Task<void> PodWorker::terminate(Context ctx) {
     (void)co_await ctx.sleep(pause);
     pause = std::min<Duration>(pause * 2, 10s);
   }
-  s_.probes->stop(uid_);
   int64_t grace = grace_seconds();
+  TaskGroup reporting(ctx.loop());
+  Context watch = ctx.child();
+  if (!actual_.sandboxes.empty()) reporting.spawn(report_while_ending(watch));
   co_await stop_everything(ctx, grace);
+  watch.cancel();
+  co_await reporting.join();
+  s_.probes->stop(uid_);
   if (ctx.done()) co_return;
   known_sandboxes_.clear();
   pause = 100ms;
@@ -338,6 +381,7 @@ Task<void> PodWorker::terminate(Context ctx) {
   publish(true);
   s_.objects->use(uid_, {});
   s_.images->forget(uid_);
+  co_await await_sent(ctx);  // controllers read how it ended
   co_await delete_object(ctx);
   co_await remove_from_runtime(ctx);
 }

@@ -17,7 +17,6 @@ using api::core_v1::Pod;
 using cri::ContainerState;
 
 namespace {
-constexpr Duration kResync = 60s;
 constexpr size_t kMaxTerminationMessage = 4096;
 }  // namespace
 
@@ -31,6 +30,26 @@ PodWorker::PodWorker(Context ctx, PodServices& services, Ref<Pod> pod)
       first_seen_(ctx.loop().wall_now()),
       group_(ctx.loop()) {
   if (deleting()) sync_ctx_.cancel();
+  // What an agent reported on before was taken then, whatever the node has become.
+  auto status = pod_->status();
+  taken_ = !status.start_time().empty() || (status.phase() != "Pending" && !status.phase().empty());
+}
+
+void PodWorker::decide(const Verdict& v) {
+  taken_ = v.admit;
+  rejected_ = !v.admit;
+  if (v.admit) return;
+  failed_reason_ = v.reason;
+  failed_message_ = "Pod was rejected: " + v.message;
+  event("", "Warning", v.reason, v.message);
+  log::info("Pod refused", {{"pod", key_}, {"reason", v.reason}, {"message", v.message}});
+  publish();
+}
+
+bool PodWorker::holds_room() const {
+  std::string_view phase =
+      status_ ? status_->root["status"]["phase"].as_string() : pod_->status().phase();
+  return taken_ && !finished_ && phase != "Succeeded" && phase != "Failed";
 }
 
 void PodWorker::update(Ref<Pod> pod) {
@@ -59,21 +78,13 @@ void PodWorker::wake_at(WallTime when) {
 
 void PodWorker::event(std::string_view name, std::string type, std::string reason,
                       std::string message) {
-  bool init = false;
-  if (!name.empty()) container(name, &init);
-  s_.events->pod(pod_, std::string(name), init, std::move(type), std::move(reason),
-                 std::move(message));
+  s_.events->pod(pod_, std::string(name), std::move(type), std::move(reason), std::move(message));
 }
 
-Container PodWorker::container(std::string_view name, bool* init) const {
-  for (Container c : pod_->spec().containers())
-    if (c.name() == name) return c;
-  for (Container c : pod_->spec().init_containers()) {
-    if (c.name() != name) continue;
-    if (init) *init = true;
-    return c;
-  }
-  return Container();
+Container PodWorker::container(std::string_view name, Role* role) const {
+  FoundContainer found = find_container(*pod_, name);
+  if (role) *role = found.role;
+  return found.container;
 }
 
 PodFacts PodWorker::facts() const {
@@ -88,15 +99,21 @@ PodFacts PodWorker::facts() const {
 
 int64_t PodWorker::grace_seconds() const {
   auto meta = pod_->metadata();
-  if (meta.has_deletion_grace_period_seconds()) return meta.deletion_grace_period_seconds();
   auto spec = pod_->spec();
-  return spec.has_termination_grace_period_seconds() ? spec.termination_grace_period_seconds() : 30;
+  int64_t grace = 30;
+  if (meta.has_deletion_grace_period_seconds()) {
+    grace = meta.deletion_grace_period_seconds();
+  } else if (spec.has_termination_grace_period_seconds()) {
+    grace = spec.termination_grace_period_seconds();
+  }
+  return grace < 0 ? 1 : grace;
 }
 
 // --- the loop ---
 
 Task<void> PodWorker::run() {
   group_.spawn(send_status(ctx_));
+  if (!decided() && !deleting()) co_await s_.admit(sync_ctx_, uid_);
   while (!ctx_.done()) {
     wake_.reset();
     next_wake_ = ctx_.loop().wall_now() + kResync;
@@ -179,7 +196,9 @@ void PodWorker::seed_backoff(WallTime now) {
       continue;
     WallTime failed{c.finished_at_ns};
     if (now - failed > 2 * Backoff::kMax) continue;
-    Backoff& b = backoff_[c.name];
+    auto hash = c.annotations.find(kHashAnnotation);
+    if (hash == c.annotations.end()) continue;
+    Backoff& b = backoff_[backoff_key(c.name, hash->second)];
     for (uint32_t i = 0; i < std::min(c.attempt, 8u); ++i) b.next(failed, failed);
   }
 }
@@ -328,11 +347,16 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
     co_return s;
   }
   prepare_pause_ = {};
-  cri::SandboxConfig config = make_sandbox_config(
-      *pod_, attempt, s_.logs_directory, s_.cgroups->parent_for_runtime(qos, uid_), s_.dns());
+  auto config = make_sandbox_config(*pod_, attempt, s_.logs_directory,
+                                    s_.cgroups->parent_for_runtime(qos, uid_), s_.dns());
   s = make_log_directory(s_.logs_directory, pod_log_directory("", *pod_).substr(1));
   if (!s.ok()) co_return s;
-  auto id = co_await s_.runtime->run_sandbox(ctx, std::move(config), "");
+  Result<std::string> id = co_await sandbox_handler(ctx);
+  if (!config.ok()) id = config.status();
+  if (id.ok()) {
+    std::string handler = *id;
+    id = co_await s_.runtime->run_sandbox(ctx, std::move(*config), handler);
+  }
   if (!id.ok()) {
     if (ctx.done()) co_return ctx.status();
     event("", "Warning", "FailedCreatePodSandBox",
@@ -347,9 +371,35 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
   co_return Status();
 }
 
+// The runtime's handler for this pod: its RuntimeClass's, never silently another.
+Task<Result<std::string>> PodWorker::sandbox_handler(Context ctx) {
+  std::string name(pod_->spec().runtime_class_name()), handler;
+  bool host_users = !pod_->spec().has_host_users() || pod_->spec().host_users();
+  if (!name.empty()) {
+    TRY_ASSIGN_CO(found, s_.runtime_handler(ctx, name));
+    handler = found;
+  }
+  if (host_users) co_return handler;
+  cri::RuntimeStatus runtime = s_.runtime_status();
+  auto features = runtime.handlers.find(handler);
+  std::string why = "can't set `spec.hostUsers: false`, ";
+  if (features != runtime.handlers.end() && features->second.user_namespaces) {
+    why += "this kubelet does not make user namespaces";
+  } else if (handler.empty()) {
+    why += "runtime does not support user namespaces";
+  } else {
+    why += "RuntimeClass handler \"" + handler + "\" does not support user namespaces";
+  }
+  co_return Status(Reason::kUnknown, why);
+}
+
 // --- status ---
 
 void PodWorker::publish(bool ended) {
+  // What ended under an earlier agent and has left nothing to look at stays as it was reported.
+  std::string_view phase = pod_->status().phase();
+  bool settled = !status_ && (phase == "Succeeded" || phase == "Failed");
+  if (settled && actual_.containers.empty()) return;
   auto fresh = std::make_shared<Document>();
   StatusInput in;
   in.pod = &*pod_;
@@ -368,6 +418,7 @@ void PodWorker::publish(bool ended) {
   in.now = ctx_.loop().wall_now();
   in.start_time = first_seen_;
   in.ended = ended;
+  in.rejected = rejected_;
   in.failed_reason = failed_reason_;
   in.failed_message = failed_message_;
   api::core_v1::PodEdit out(EditTarget{&fresh->root, &fresh->arena});
@@ -395,18 +446,31 @@ Task<void> PodWorker::send_status(Context ctx) {
     if (ctx.done()) co_return;
     status_dirty_.reset();
     std::shared_ptr<Document> sending = status_;
-    if (!sending || removed_) continue;
-    if (sending->root["status"].equals(pod_->status().value())) continue;
-    Document body = sending->clone();
+    if (!sending || removed_ || sending == sent_) {
+      sent_event_.set();
+      continue;
+    }
+    // Only before the first one: later the informer's copy may be older than what was sent.
+    bool known = !sent_ && sending->root["status"].equals(pod_->status().value());
+    if (known) {
+      sent_ = sending;
+      sent_event_.set();
+      continue;
+    }
+    Document body = status_patch(*sending);
     api::core_v1::PodEdit edit(EditTarget{&body.root, &body.arena});
     edit.edit_metadata().set_uid(uid_);
     WriteOptions options;
     options.subresource = "status";
     std::string ns(pod_->metadata().namespace_()), name(pod_->metadata().name());
-    auto r = co_await s_.client->patch(ctx.with_timeout(30s), &kind_of<Pod>(), ns, name,
-                                       PatchType::kMerge, std::move(body), std::move(options));
+    auto r =
+        co_await s_.client->patch(ctx.with_timeout(30s), &kind_of<Pod>(), ns, name,
+                                  PatchType::kStrategicMerge, std::move(body), std::move(options));
     if (r.ok() || r.status().is(Reason::kNotFound) || r.status().is(Reason::kConflict)) {
       pause = 100ms;
+      sent_ = sending;
+      sent_event_.set();
+      if (status_ != sending) status_dirty_.set();
       continue;
     }
     if (ctx.done()) co_return;
@@ -414,6 +478,15 @@ Task<void> PodWorker::send_status(Context ctx) {
     (void)co_await ctx.sleep(pause);
     pause = std::min<Duration>(pause * 2, 10s);
     status_dirty_.set();
+  }
+}
+
+// Until the API has the newest status, or the pod is gone from it.
+Task<void> PodWorker::await_sent(Context ctx) {
+  while (!ctx.done() && !removed_ && status_ && sent_ != status_) {
+    sent_event_.reset();
+    status_dirty_.set();
+    (void)co_await sent_event_.wait(ctx.with_timeout(1s));
   }
 }
 
@@ -425,14 +498,15 @@ void PodWorker::update_probes() {
     for (const cri::Container& c : actual_.containers) {
       if (!seen.insert(c.name).second || c.state != ContainerState::kRunning) continue;
       if (c.sandbox_id != sandbox->id) continue;
-      bool init = false;
-      Container spec = container(c.name, &init);
-      if (!spec || (init && !is_sidecar(spec))) continue;
+      Role role = Role::kMain;
+      Container spec = container(c.name, &role);
+      bool probed = role == Role::kMain || (role == Role::kInit && is_sidecar(spec));
+      if (!spec || !probed) continue;
       targets.push_back({c.id, c.name, pod_->spec().host_network() ? s_.host_ip : sandbox->ip,
                          WallTime{c.started_at_ns}});
     }
   }
-  s_.probes->update(pod_, targets);
+  s_.probes->update(pod_, targets, deleting() || !failed_reason_.empty());
 }
 
 std::string PodWorker::termination_file(const std::string& name, uint32_t attempt) const {

@@ -20,7 +20,9 @@
 #include "node/events.h"
 #include "node/images/images.h"
 #include "node/logs/cri_log.h"
+#include "node/pods/admission.h"
 #include "node/pods/container_config.h"
+#include "node/pods/containers.h"
 #include "node/pods/plan.h"
 #include "node/pods/status.h"
 #include "node/probes/probes.h"
@@ -38,11 +40,17 @@ struct PodServices {
   ObjectCache* objects = nullptr;
   PodCgroups* cgroups = nullptr;
   Probes* probes = nullptr;
+  // Asks the node for its verdict on this pod, which comes by PodWorker::decide().
+  std::function<Task<void>(Context ctx, std::string uid)> admit;
+  // The runtime handler of a RuntimeClass; an error when there is no such class.
+  std::function<Task<Result<std::string>>(Context ctx, std::string runtime_class)> runtime_handler;
+  std::function<cri::RuntimeStatus()> runtime_status;
   std::function<std::vector<Ref<api::core_v1::Service>>()> services;
   std::function<DnsDefaults()> dns;
   // Whether containers may be made: the network is up (pods on the host's network need none).
   std::function<bool()> network_ready;
   std::string logs_directory;  // /var/log/pods
+  std::string seccomp_root;    // /var/lib/kubelet/seccomp
   std::string node_name, host_ip;
   int64_t memory_bytes = 0;
   std::string allocatable_cpu, allocatable_memory;
@@ -57,6 +65,11 @@ class PodWorker {
   void update(Ref<api::core_v1::Pod> pod);  // the API's newer state
   void removed();                           // the API object is gone
   void wake();
+  // The node's verdict. Before it nothing of the pod runs; a refused one is reported as failed.
+  void decide(const Verdict& verdict);
+  bool decided() const { return taken_ || rejected_; }
+  // It was taken, and has not ended: what it asks for is in use.
+  bool holds_room() const;
   // Something happened to this container; the runtime may show it a little later.
   void container_event(const std::string& id);
   // Until the pod is gone from node and API, or ctx ends (its containers then go on).
@@ -70,6 +83,7 @@ class PodWorker {
   bool finished() const { return finished_; }
 
  private:
+  static constexpr Duration kResync = 60s;
   Task<Status> refresh(Context ctx);
   Task<void> sync(Context ctx);
   Task<Status> carry_out(Context ctx, PodPlan plan);
@@ -93,13 +107,17 @@ class PodWorker {
   Task<bool> past_deadline(Context ctx);
   Task<void> delete_object(Context ctx);
   Task<void> send_status(Context ctx);
+  Task<void> await_sent(Context ctx);
+  Task<void> report_while_ending(Context ctx);
+  Task<Result<std::string>> sandbox_handler(Context ctx);
+  Result<std::string> target_container(std::string_view name) const;
 
   void seed_backoff(WallTime now);
   void publish(bool ended = false);
   void update_probes();
   void wake_at(WallTime when);
   void event(std::string_view container, std::string type, std::string reason, std::string message);
-  api::core_v1::Container container(std::string_view name, bool* init = nullptr) const;
+  api::core_v1::Container container(std::string_view name, Role* role = nullptr) const;
   PodFacts facts() const;
   int64_t grace_seconds() const;
   std::string termination_file(const std::string& name, uint32_t attempt) const;
@@ -112,6 +130,7 @@ class PodWorker {
   Ref<api::core_v1::Pod> pod_;
   std::string uid_, key_;
   bool removed_ = false, finished_ = false;
+  bool taken_ = false, rejected_ = false;  // the node's verdict
   PodRuntime actual_;
   std::map<std::string, cri::Container> known_;  // statuses that will not change, by id
   std::map<std::string, cri::Sandbox> known_sandboxes_;
@@ -129,6 +148,8 @@ class PodWorker {
   Event wake_, status_dirty_;
   std::optional<WallTime> next_wake_;
   std::shared_ptr<Document> status_;  // the last one built
+  std::shared_ptr<Document> sent_;    // the last one that the API took
+  Event sent_event_;
   WallTime first_seen_{};
   TaskGroup group_;
 };

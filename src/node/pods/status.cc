@@ -4,6 +4,7 @@
 
 #include "machinery/time.h"
 #include "node/cgroup/resources.h"
+#include "node/pods/containers.h"
 
 namespace keles::node {
 
@@ -19,6 +20,11 @@ using cri::ContainerState;
 
 namespace {
 
+bool is_own_condition(std::string_view type) {
+  return type == "PodReadyToStartContainers" || type == "Initialized" || type == "Ready" ||
+         type == "ContainersReady" || type == "PodScheduled";
+}
+
 std::string stamp(int64_t ns) { return format_time(WallTime{ns}); }
 std::string container_id(const cri::Container& c) { return "containerd://" + c.id; }
 
@@ -30,13 +36,17 @@ class StatusBuilder {
   void build() {
     if (pod_.metadata().generation() > 0)
       out_.set_observed_generation(pod_.metadata().generation());
+    if (in_.rejected) return refused();
     auto init = pod_.spec().init_containers();
     if (!init.empty()) {
       auto list = out_.edit_init_container_statuses();
-      for (Container c : init) add_container(c, true, list.add());
+      for (Container c : init) add_container(c, Role::kInit, list.add());
     }
     auto list = out_.edit_container_statuses();
-    for (Container c : pod_.spec().containers()) add_container(c, false, list.add());
+    for (Container c : pod_.spec().containers()) add_container(c, Role::kMain, list.add());
+    add_ephemeral();
+    bool past_init = in_.ended && initialized();
+    for (size_t i = 0; past_init && i < list.size(); ++i) lost(list[i]);
     if (in_.failed_reason.empty()) {
       out_.set_phase(settled_phase());
     } else {
@@ -49,6 +59,43 @@ class StatusBuilder {
   }
 
  private:
+  void refused() {
+    out_.set_phase("Failed");
+    out_.set_reason(in_.failed_reason);
+    out_.set_message(in_.failed_message);
+    out_.set_qos_class(qos_name(qos_of(pod_)));
+    add_start_time();
+    for (PodCondition c : pod_.status().conditions()) out_.edit_conditions().add(c);
+  }
+
+  // Past its init containers: what is missing then is a failure.
+  bool initialized() const {
+    if (pod_.spec().init_containers().empty()) return true;
+    for (Container c : pod_.spec().containers())
+      if (in_.actual->latest(c.name())) return true;
+    for (ContainerStatus s : out_.container_statuses())
+      if (s.state().running() || s.state().terminated() || s.last_state().terminated()) return true;
+    bool done = false;
+    size_t i = 0;
+    auto list = out_.init_container_statuses();
+    for (Container c : pod_.spec().init_containers()) {
+      ContainerStatus s = list[i++];
+      auto t = s.state().terminated();
+      done = is_sidecar(c) ? s.started() : t && t.exit_code() == 0;
+    }
+    return done;
+  }
+
+  // A container of which nobody knows how it ended.
+  static void lost(ContainerStatusEdit s) {
+    if (s.state().terminated()) return;
+    s.clear_state();
+    auto t = s.edit_state().edit_terminated();
+    t.set_exit_code(137);
+    t.set_reason("ContainerStatusUnknown");
+    t.set_message("The container could not be located when the pod was terminated");
+  }
+
   // A pod that is being deleted, or has ended, never goes back.
   std::string settled_phase() const {
     if (old_.phase() == "Failed" || old_.phase() == "Succeeded") return std::string(old_.phase());
@@ -60,8 +107,11 @@ class StatusBuilder {
     return std::string(phase_of(pod_, out_));
   }
 
-  ContainerStatus old_status(std::string_view name, bool init) const {
-    for (ContainerStatus s : init ? old_.init_container_statuses() : old_.container_statuses())
+  ContainerStatus old_status(std::string_view name, Role role) const {
+    auto list = role == Role::kMain   ? old_.container_statuses()
+                : role == Role::kInit ? old_.init_container_statuses()
+                                      : old_.ephemeral_container_statuses();
+    for (ContainerStatus s : list)
       if (s.name() == name) return s;
     return {};
   }
@@ -80,11 +130,12 @@ class StatusBuilder {
     t.set_container_id(container_id(c));
   }
 
-  void add_container(const Container& c, bool init, ContainerStatusEdit s) {
+  void add_container(const Container& c, Role role, ContainerStatusEdit s) {
+    bool init = role == Role::kInit;
     std::string name(c.name());
     const cri::Container* latest = in_.actual->latest(name);
     const cri::Container* last_dead = in_.actual->exited_before(name, latest);
-    ContainerStatus old = old_status(name, init);
+    ContainerStatus old = old_status(name, role);
     auto waiting = in_.waiting.find(name);
     s.set_name(name);
     auto state = s.edit_state();
@@ -105,10 +156,7 @@ class StatusBuilder {
       state.set_terminated(old.state().terminated());
     } else {
       wait(state,
-           {init || pod_.spec().init_containers().empty() || in_.actual->sandboxes.empty()
-                ? (pod_.spec().init_containers().empty() ? "ContainerCreating" : "PodInitializing")
-                : "PodInitializing",
-            ""});
+           {pod_.spec().init_containers().empty() ? "ContainerCreating" : "PodInitializing", ""});
     }
     if (last_dead) {
       terminated(last, *last_dead);
@@ -134,6 +182,15 @@ class StatusBuilder {
     s.set_started(started);
   }
 
+  void add_ephemeral() {
+    for (auto e : pod_.spec().ephemeral_containers()) {
+      auto s = out_.edit_ephemeral_container_statuses().add();
+      add_container(Container(e.value()), Role::kEphemeral, s);
+      s.set_ready(false);
+      s.clear_started();
+    }
+  }
+
   static void wait(ContainerStateEdit state, const Waiting& w) {
     auto e = state.edit_waiting();
     e.set_reason(w.reason);
@@ -155,6 +212,9 @@ class StatusBuilder {
       out_.set_pod_ip(ip);
       out_.edit_pod_ips().add().set_ip(ip);
     }
+    add_start_time();
+  }
+  void add_start_time() {
     out_.set_start_time(old_.start_time().empty() ? std::string_view(start_text())
                                                   : old_.start_time());
   }
@@ -210,16 +270,9 @@ class StatusBuilder {
     if (containers_ready) ready = gates_open(&ready_reason, &ready_message);
     condition("Ready", ready, ready_reason, ready_message);
     condition("ContainersReady", containers_ready, reason, message);
-    bool scheduled = false;
-    for (PodCondition c : pod_.status().conditions()) {  // of other writers
-      std::string_view t = c.type();
-      if (t == "PodReadyToStartContainers" || t == "Initialized" || t == "Ready" ||
-          t == "ContainersReady")
-        continue;
-      scheduled = scheduled || t == "PodScheduled";
-      out_.edit_conditions().add(c);
-    }
-    if (!scheduled) condition("PodScheduled", true, "", "");
+    for (PodCondition c : pod_.status().conditions())  // of other writers
+      if (!is_own_condition(c.type())) out_.edit_conditions().add(c);
+    condition("PodScheduled", true, "", "");
   }
 
   void add_initialized(bool ended) {
@@ -287,47 +340,92 @@ class StatusBuilder {
 
 }  // namespace
 
+namespace {
+
+// What phase_of counts.
+struct Tally {
+  bool init_pending = false, init_failed = false, main_began = false, sidecar_runs = false;
+  int running = 0, waiting = 0, stopped = 0, succeeded = 0, final = 0;
+};
+
+void count_init(const Pod& pod, const Container& c, const ContainerStatus& s, Tally& t) {
+  if (is_sidecar(c)) {
+    t.sidecar_runs = t.sidecar_runs || s.state().running();
+    if (!s.started() && !t.main_began) t.init_pending = true;
+    return;
+  }
+  auto done = s.state().terminated();
+  auto last = s.state().waiting() ? s.last_state().terminated() : done;
+  if (last && last.exit_code() != 0 && !restarts(pod, c, last.exit_code())) t.init_failed = true;
+  if ((!done || done.exit_code() != 0) && !t.main_began) t.init_pending = true;
+}
+
+void count_main(const Pod& pod, const Container& c, const ContainerStatus& s, Tally& t) {
+  if (s.state().running()) {
+    ++t.running;
+    return;
+  }
+  auto ended = s.state().terminated();
+  if (ended && ended.exit_code() == 0) ++t.succeeded;
+  if (!ended) ended = s.last_state().terminated();
+  if (!ended) {
+    ++t.waiting;
+    return;
+  }
+  ++t.stopped;
+  if (!restarts(pod, c, ended.exit_code())) ++t.final;
+}
+
+}  // namespace
+
 std::string_view phase_of(const Pod& pod, const PodStatus& status) {
-  std::string_view policy = pod.spec().restart_policy();
-  bool init_pending = false, init_failed = false;
+  Tally t;
+  for (ContainerStatus s : status.container_statuses())
+    t.main_began = t.main_began || s.state().running() || s.state().terminated() ||
+                   s.last_state().terminated();
   size_t i = 0;
   auto init = status.init_container_statuses();
-  bool main_began = false;
-  for (ContainerStatus s : status.container_statuses())
-    if (s.state().running() || s.state().terminated() || s.last_state().terminated())
-      main_began = true;
-  for (Container c : pod.spec().init_containers()) {
-    ContainerStatus s = init[i++];
-    if (is_sidecar(c)) {
-      if (!s.started() && !main_began) init_pending = true;
-      continue;
+  for (Container c : pod.spec().init_containers()) count_init(pod, c, init[i++], t);
+  i = 0;
+  auto list = status.container_statuses();
+  for (Container c : pod.spec().containers()) count_main(pod, c, list[i++], t);
+  if (t.init_failed) return "Failed";
+  if (t.init_pending || t.waiting > 0) return "Pending";
+  if (t.running > 0 || t.sidecar_runs) return "Running";
+  if (t.stopped == 0) return "Pending";
+  if (t.stopped != t.final) return "Running";  // some are about to start again
+  return t.stopped == t.succeeded ? "Succeeded" : "Failed";
+}
+
+namespace {
+
+// A strategic merge keeps the members of a list that the patch does not name.
+void replace_whole(Arena& a, Value& status, std::string_view list) {
+  Value* v = status.find(list);
+  if (v) v->append(a, Value::map()).set(a, "$patch", Value::string("replace"));
+}
+
+}  // namespace
+
+Document status_patch(const Document& tree) {
+  Document out = tree.clone();
+  Value* status = out.root.find("status");
+  if (!status) return out;
+  if (Value* conditions = status->find("conditions")) {
+    for (size_t i = conditions->items().size(); i-- > 0;) {
+      Value& c = conditions->items()[i];
+      if (!is_own_condition(c["type"].as_string())) {
+        conditions->erase_at(i);
+        continue;
+      }
+      for (std::string_view field : {"reason", "message"})
+        if (!c.find(field)) c.set(out.arena, field, Value());
     }
-    auto done = s.state().terminated();
-    if (done && done.exit_code() != 0 && policy == "Never") init_failed = true;
-    if ((!done || done.exit_code() != 0) && !main_began) init_pending = true;
+    if (conditions->items().empty()) status->erase("conditions");
   }
-  int running = 0, waiting = 0, stopped = 0, succeeded = 0, total = 0;
-  for (ContainerStatus s : status.container_statuses()) {
-    ++total;
-    if (s.state().running()) {
-      ++running;
-    } else if (auto t = s.state().terminated()) {
-      ++stopped;
-      if (t.exit_code() == 0) ++succeeded;
-    } else if (s.last_state().terminated()) {
-      ++stopped;
-    } else {
-      ++waiting;
-    }
-  }
-  if (init_failed) return "Failed";
-  if (init_pending || waiting > 0) return "Pending";
-  if (running > 0) return "Running";
-  if (stopped == 0 || total == 0) return "Pending";
-  if (policy == "Always" || policy.empty()) return "Running";
-  bool all_done = succeeded == stopped;
-  if (all_done) return "Succeeded";
-  return policy == "Never" ? "Failed" : "Running";
+  replace_whole(out.arena, *status, "podIPs");
+  replace_whole(out.arena, *status, "hostIPs");
+  return out;
 }
 
 void build_status(const StatusInput& in, PodStatusEdit out) { StatusBuilder(in, out).build(); }

@@ -24,10 +24,15 @@ struct StatusInput {
   WallTime now{}, start_time{};
   bool ended = false;  // it was deleted and all has stopped: Succeeded or Failed by exit codes
   std::string failed_reason, failed_message;  // the pod as a whole was refused or evicted
+  bool rejected = false;                      // the node never took it: it has no containers
 };
 
 // Writes status into `out`, which is empty.
 void build_status(const StatusInput& in, api::core_v1::PodStatusEdit out);
+
+// What is sent of a status that was built ({"status": ...}): a strategic merge patch that leaves
+// conditions of other writers as they are, even those that came meanwhile.
+Document status_patch(const Document& tree);
 
 // Running, Succeeded, ... of the container statuses in `status`.
 std::string_view phase_of(const api::core_v1::Pod& pod, const api::core_v1::PodStatus& status);

@@ -107,6 +107,110 @@ TEST_F(StatusTest, PhasesOfPodsThatEnd) {
   EXPECT_EQ(build().phase(), "Failed");
 }
 
+TEST_F(StatusTest, ARefusedPodHasNoContainers) {
+  pod_ = pod_from(R"({"metadata":{"name":"p","generation":3},"spec":{"containers":[{"name":"a"}]},
+    "status":{"conditions":[{"type":"PodScheduled","status":"True"}]}})");
+  in_.rejected = true;
+  in_.failed_reason = "OutOfcpu";
+  in_.failed_message = "Pod was rejected: no";
+  auto s = build();
+  EXPECT_EQ(s.phase(), "Failed");
+  EXPECT_EQ(s.reason(), "OutOfcpu");
+  EXPECT_EQ(s.message(), "Pod was rejected: no");
+  EXPECT_EQ(s.qos_class(), "BestEffort");
+  EXPECT_EQ(s.observed_generation(), 3);
+  EXPECT_FALSE(s.start_time().empty());
+  EXPECT_TRUE(s.container_statuses().empty());
+  EXPECT_EQ(s.conditions().size(), 1u);
+}
+
+// What a pod's containers are told to have been when it is gone: nothing that did not run has
+// succeeded.
+TEST_F(StatusTest, ContainersOfADeletedPod) {
+  in_.ended = true;
+  auto s = build();
+  EXPECT_EQ(s.phase(), "Failed");
+  auto t = s.container_statuses()[0].state().terminated();
+  EXPECT_EQ(t.exit_code(), 137);
+  EXPECT_EQ(t.reason(), "ContainerStatusUnknown");
+  EXPECT_EQ(t.message(), "The container could not be located when the pod was terminated");
+  pod_ = pod_from(R"({"metadata":{"name":"p"},"spec":{"initContainers":[{"name":"i"}],
+                      "containers":[{"name":"a"}]}})");
+  actual_.containers.push_back(container("i", ContainerState::kExited, 1));
+  s = build();
+  EXPECT_EQ(s.phase(), "Failed");
+  EXPECT_EQ(s.container_statuses()[0].state().waiting().reason(), "PodInitializing");
+  actual_.containers[0].exit_code = 0;
+  EXPECT_EQ(build().container_statuses()[0].state().terminated().exit_code(), 137);
+  actual_.containers.push_back(container("a", ContainerState::kExited, 0));
+  s = build();
+  EXPECT_EQ(s.phase(), "Succeeded");
+}
+
+TEST_F(StatusTest, EveryConditionTellsItsGeneration) {
+  pod_ = pod_from(R"({"metadata":{"name":"p","generation":2},"spec":{"containers":[{"name":"a"}]},
+    "status":{"conditions":[{"type":"PodScheduled","status":"True",
+      "lastTransitionTime":"2020-01-01T00:00:00Z"}]}})");
+  auto s = build();
+  EXPECT_EQ(s.observed_generation(), 2);
+  EXPECT_EQ(s.conditions().size(), 5u);
+  for (auto c : s.conditions()) {
+    EXPECT_EQ(c.observed_generation(), 2) << c.type();
+    if (c.type() == "PodScheduled") {
+      EXPECT_EQ(c.last_transition_time(), "2020-01-01T00:00:00Z");
+    }
+  }
+}
+
+TEST_F(StatusTest, EphemeralContainers) {
+  pod_ = pod_from(R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"a"}],
+      "ephemeralContainers":[{"name":"e","image":"i"},{"name":"f","image":"i"}]}})");
+  actual_.containers.push_back(container("a", ContainerState::kRunning));
+  actual_.containers.push_back(container("e", ContainerState::kExited, 3));
+  in_.started = in_.ready = {"a0"};
+  auto s = build();
+  EXPECT_EQ(s.phase(), "Running");
+  ASSERT_EQ(s.ephemeral_container_statuses().size(), 2u);
+  EXPECT_EQ(s.ephemeral_container_statuses()[0].state().terminated().exit_code(), 3);
+  EXPECT_EQ(s.ephemeral_container_statuses()[1].state().waiting().reason(), "ContainerCreating");
+  EXPECT_FALSE(s.ephemeral_container_statuses()[0].ready());
+  EXPECT_EQ(condition(s, "Ready"), "True  ");
+}
+
+TEST_F(StatusTest, PhasesByRulesOfContainers) {
+  pod_ = pod_from(R"({"metadata":{"name":"p"},"spec":{"restartPolicy":"Never","containers":[
+      {"name":"a","restartPolicy":"Never","restartPolicyRules":[
+        {"action":"Restart","exitCodes":{"operator":"In","values":[42]}}]}]}})");
+  actual_.containers.push_back(container("a", ContainerState::kExited, 42));
+  EXPECT_EQ(build().phase(), "Running");
+  actual_.containers[0].exit_code = 1;
+  EXPECT_EQ(build().phase(), "Failed");
+  actual_.containers[0].exit_code = 0;
+  EXPECT_EQ(build().phase(), "Succeeded");
+}
+
+// What others write into the conditions meanwhile is not overwritten; what went out of date goes.
+TEST_F(StatusTest, ThePatchNamesOnlyItsOwnConditions) {
+  pod_ = pod_from(R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"a"}]},
+    "status":{"conditions":[{"type":"DisruptionTarget","status":"False"}]}})");
+  actual_.containers.push_back(container("a", ContainerState::kRunning));
+  in_.started = in_.ready = {"a0"};
+  build();
+  Document patch = status_patch(*doc_);
+  const Value& status = patch.root["status"];
+  bool ready = false;
+  for (const Value& c : status["conditions"].items()) {
+    EXPECT_NE(c["type"].as_string(), "DisruptionTarget");
+    if (c["type"].as_string() != "Ready") continue;
+    ready = true;
+    ASSERT_NE(c.find("reason"), nullptr);
+    EXPECT_TRUE(c["reason"].is_null());
+  }
+  EXPECT_TRUE(ready);
+  EXPECT_EQ(status["hostIPs"].items().back()["$patch"].as_string(), "replace");
+  EXPECT_EQ(doc_->root["status"]["hostIPs"].size(), 1u);  // the tree itself is as it was
+}
+
 TEST_F(StatusTest, InitContainers) {
   pod_ = pod_from(R"({"metadata":{"name":"p"},"spec":{"initContainers":[{"name":"i"}],
                       "containers":[{"name":"a"}]}})");

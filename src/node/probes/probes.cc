@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "node/pods/containers.h"
 
 namespace keles::node {
 
@@ -13,16 +14,6 @@ using api::core_v1::Probe;
 namespace {
 
 constexpr const char* kKindNames[] = {"Startup", "Readiness", "Liveness"};
-
-Container find_container(const Pod& pod, std::string_view name, bool* init) {
-  *init = false;
-  for (Container c : pod.spec().containers())
-    if (c.name() == name) return c;
-  *init = true;
-  for (Container c : pod.spec().init_containers())
-    if (c.name() == name) return c;
-  return Container();
-}
 
 }  // namespace
 
@@ -39,7 +30,7 @@ Probe Probes::probe_of(const Container& c, Kind kind) {
   return kind == Kind::kReadiness ? c.readiness_probe() : c.liveness_probe();
 }
 
-void Probes::update(const Ref<Pod>& pod, const std::vector<Target>& running) {
+void Probes::update(const Ref<Pod>& pod, const std::vector<Target>& running, bool ending) {
   std::string uid(pod->metadata().uid());
   auto& states = pods_[uid];
   std::set<std::string> ids;
@@ -52,18 +43,22 @@ void Probes::update(const Ref<Pod>& pod, const std::vector<Target>& running) {
     it->second->ctx.cancel();
     it = states.erase(it);
   }
+  for (auto& [id, state] : states) {
+    if (!ending) break;
+    state->restarting_ctx.cancel();
+    state->started = true;
+  }
   for (const Target& t : running) {
     if (states.contains(t.container_id)) continue;
-    bool init = false;
-    Container c = find_container(*pod, t.container_name, &init);
+    Container c = find_container(*pod, t.container_name).container;
     auto state = std::make_shared<State>(ctx_.child());
-    state->started = !c.startup_probe();
+    state->started = ending || !c.startup_probe();
     state->has_readiness = static_cast<bool>(c.readiness_probe());
     state->ready = !state->has_readiness;
     states[t.container_id] = state;
     for (Kind k : {Kind::kStartup, Kind::kReadiness, Kind::kLiveness})
-      if (probe_of(c, k))
-        tasks_.spawn(probe_loop(this, {pod, uid, t.container_name, init, t, k, state}));
+      if (probe_of(c, k) && (!ending || k == Kind::kReadiness))
+        tasks_.spawn(probe_loop(this, {pod, uid, t.container_name, t, k, state}));
   }
   if (states.empty()) pods_.erase(uid);
 }
@@ -102,7 +97,13 @@ void Probes::report(const Run& run, const ProbeOutcome& o) {
   std::string text =
       std::string(kKindNames[static_cast<int>(run.kind)]) +
       (o.errored ? " probe errored and resulted in unknown state: " : " probe failed: ") + output;
-  events_.pod(run.pod, run.container_name, run.init, "Warning", "Unhealthy", text);
+  events_.pod(run.pod, run.container_name, "Warning", "Unhealthy", text);
+}
+
+void Probes::warn(const Run& run, const ProbeOutcome& o) {
+  std::string text =
+      std::string(kKindNames[static_cast<int>(run.kind)]) + " probe warning: " + o.warning;
+  events_.pod(run.pod, run.container_name, "Warning", "ProbeWarning", text.substr(0, 1024));
 }
 
 // True when the result is news.
@@ -127,10 +128,9 @@ bool Probes::apply(const Run& run, bool success) {
 }
 
 Task<void> Probes::probe_loop(Probes* self, Run run) {
-  bool init = false;
-  Container c = find_container(*run.pod, run.container_name, &init);
+  Container c = find_container(*run.pod, run.container_name).container;
   Probe p = probe_of(c, run.kind);
-  Context ctx = run.state->ctx;
+  Context ctx = run.kind == Kind::kReadiness ? run.state->ctx : run.state->restarting_ctx;
   Loop& loop = ctx.loop();
   Duration period = std::chrono::seconds(p.period_seconds() > 0 ? p.period_seconds() : 10);
   Duration timeout = std::chrono::seconds(p.timeout_seconds() > 0 ? p.timeout_seconds() : 1);
@@ -156,6 +156,7 @@ Task<void> Probes::probe_loop(Probes* self, Run run) {
     ProbeOutcome o = co_await run_probe(ctx.with_timeout(timeout), p, c, run.target.container_id,
                                         run.target.pod_ip, &self->runtime_);
     if (ctx.done()) co_return;
+    if (o.success && !o.warning.empty()) self->warn(run, o);
     if (!o.success) self->report(run, o);
     if (!o.errored) {
       in_row = o.success == last && in_row > 0 ? in_row + 1 : 1;

@@ -19,8 +19,10 @@ namespace keles::node {
 
 struct ProbeOutcome {
   bool success = false;
-  bool errored = false;  // it could not be carried out at all
+  bool errored = false;   // it could not be carried out at all
+  bool answered = false;  // an HTTP server answered, whatever it said
   std::string output;
+  std::string warning;  // of a success
 };
 
 // Carries out one probe attempt. `c` gives the meaning of named ports.
@@ -40,7 +42,9 @@ class Probes {
     std::string container_id, container_name, pod_ip;
     WallTime started_at;
   };
-  void update(const Ref<api::core_v1::Pod>& pod, const std::vector<Target>& running);
+  // Of a pod that is `ending` only readiness is probed.
+  void update(const Ref<api::core_v1::Pod>& pod, const std::vector<Target>& running,
+              bool ending = false);
   void stop(const std::string& pod_uid);
 
   struct Results {
@@ -55,13 +59,12 @@ class Probes {
   struct State {
     bool started = false, ready = false, liveness_failed = false, startup_failed = false;
     bool has_readiness = false;
-    Context ctx;
-    explicit State(Context c) : ctx(std::move(c)) {}
+    Context ctx, restarting_ctx;  // of all probes; of those whose failure restarts the container
+    explicit State(Context c) : ctx(c), restarting_ctx(c.child()) {}
   };
   struct Run {
     Ref<api::core_v1::Pod> pod;
     std::string uid, container_name;
-    bool init = false;
     Target target;
     Kind kind;
     std::shared_ptr<State> state;
@@ -69,6 +72,7 @@ class Probes {
   static Task<void> probe_loop(Probes* self, Run run);
   static api::core_v1::Probe probe_of(const api::core_v1::Container& c, Kind kind);
   void report(const Run& run, const ProbeOutcome& o);
+  void warn(const Run& run, const ProbeOutcome& o);
   bool apply(const Run& run, bool success);
 
   Context ctx_;

@@ -4,6 +4,7 @@
 #include "net/stream.h"
 #include "node/cri/wire.h"
 #include "node/probes/probes.h"
+#include "node/probes/url.h"
 
 namespace keles::node {
 
@@ -11,6 +12,9 @@ using api::core_v1::Container;
 using api::core_v1::Probe;
 
 namespace {
+
+constexpr size_t kMaxBody = 10 * 1024;
+constexpr int kMaxRedirects = 10;
 
 // A number, or the name of one of the container's ports; 0 when there is none.
 int resolve_port(const Value& port, const Container& c) {
@@ -65,44 +69,116 @@ Task<ProbeOutcome> probe_tcp(Context ctx, std::string host, int port) {
   co_return o;
 }
 
-Task<ProbeOutcome> probe_http(Context ctx, Probe p, std::string host, int port) {
-  auto get = p.http_get();
-  bool tls = get.scheme() == "HTTPS";
+// One request. `late` and `error` tell why there is no answer.
+struct HttpAnswer {
+  int status = 0;  // 0: none
+  std::string location, body, error;
+};
+
+Task<HttpAnswer> http_get(Context ctx, HttpUrl url, net::Headers headers) {
   net::Endpoint endpoint;
-  endpoint.host = host;
-  endpoint.port = static_cast<uint16_t>(port);
-  if (tls) {
+  endpoint.host = url.host;
+  endpoint.port = url.port;
+  if (url.tls) {
     endpoint.tls.emplace();
     endpoint.tls->insecure = true;
   }
   net::Request request;
   request.method = "GET";
-  std::string path = net::encode_target(get.path().empty() ? "/" : get.path());
-  if (!path.starts_with('/')) path = "/" + path;
-  size_t mark = path.find('?');
-  request.path = path.substr(0, mark);
-  if (mark != std::string::npos) request.query = path.substr(mark + 1);
-  request.headers.set("Host", address(host, port));
-  request.headers.set("User-Agent", "kube-probe/1.36");
-  request.headers.set("Accept", "*/*");
-  request.headers.set("Connection", "close");
-  for (auto h : get.http_headers())
-    request.headers.set(std::string(h.name()), std::string(h.value()));
-  std::string url = std::string(tls ? "https" : "http") + "://" + address(host, port) + path;
+  request.path = url.path;
+  request.query = url.query;
+  request.headers = std::move(headers);
   auto client = net::HttpClient::create(ctx.loop(), endpoint);
   auto stream = co_await client->open(ctx, std::move(request));
-  ProbeOutcome o;
+  HttpAnswer out;
   if (!stream.ok()) {
     bool late = stream.status().is(Reason::kTimeout);
-    o.output = "Get \"" + url + "\": " +
-               (late ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-                     : dial_error(stream.status(), address(host, port)));
-    co_return o;
+    out.error = late ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+                     : dial_error(stream.status(), url.authority());
+    co_return out;
   }
-  int code = (*stream)->status();
-  o.success = code >= 200 && code < 400;
-  if (!o.success) o.output = "HTTP probe failed with statuscode: " + std::to_string(code);
-  co_return o;
+  out.status = (*stream)->status();
+  out.location = (*stream)->headers().get("Location").value_or("");
+  while (out.status >= 300 && out.status < 400 && out.body.size() < kMaxBody) {
+    auto piece = co_await (*stream)->read(ctx);
+    if (!piece.ok() || piece->empty()) break;
+    out.body += piece->substr(0, kMaxBody - out.body.size());
+  }
+  co_return out;
+}
+
+HttpUrl first_url(const api::core_v1::HTTPGetAction& get, std::string host, int port) {
+  HttpUrl url;
+  url.tls = get.scheme() == "HTTPS";
+  url.host = std::move(host);
+  url.port = static_cast<uint16_t>(port);
+  std::string path = net::encode_target(get.path());
+  if (!path.starts_with('/')) path = "/" + path;
+  size_t mark = path.find('?');
+  url.path = path.substr(0, mark);
+  if (mark != std::string::npos) url.query = path.substr(mark + 1);
+  return url;
+}
+
+net::Headers probe_headers(const api::core_v1::HTTPGetAction& get) {
+  net::Headers h;
+  for (auto own : get.http_headers()) h.add(std::string(own.name()), std::string(own.value()));
+  if (!h.get("User-Agent")) h.set("User-Agent", "kube-probe/1.36");
+  if (!h.get("Accept")) h.set("Accept", "*/*");
+  h.set("Connection", "close");
+  return h;
+}
+
+bool is_redirect(int status) {
+  return (status >= 301 && status <= 303) || status == 307 || status == 308;
+}
+
+// Redirects are followed to the same host name, ten at most; one that leads elsewhere is not, and
+// counts as a success with a warning.
+Task<ProbeOutcome> probe_http(Context ctx, Probe p, std::string host, int port) {
+  auto get = p.http_get();
+  HttpUrl url = first_url(get, host, port);
+  net::Headers headers = probe_headers(get);
+  std::string own_host(headers.get("Host").value_or(""));
+  ProbeOutcome o;
+  for (int hop = 0;; ++hop) {
+    net::Headers sent = headers;
+    sent.set("Host", own_host.empty() ? url.authority() : own_host);
+    HttpAnswer answer = co_await http_get(ctx, url, std::move(sent));
+    if (answer.status == 0) {
+      o.output = "Get \"" + url.text() + "\": " + answer.error;
+      co_return o;
+    }
+    o.answered = true;
+    o.success = answer.status >= 200 && answer.status < 400;
+    if (!o.success)
+      o.output = "HTTP probe failed with statuscode: " + std::to_string(answer.status);
+    if (answer.status < 300 || answer.status >= 400) co_return o;
+    if (!is_redirect(answer.status) || answer.location.empty()) {
+      o.warning = "Probe terminated redirects, Response body: " + answer.body;
+      co_return o;
+    }
+    auto next = resolve_url(url, answer.location);
+    o.success = next.has_value();
+    if (!next) {
+      o.output = "Get \"" + answer.location + "\": failed to parse Location header \"" +
+                 answer.location + "\"";
+      co_return o;
+    }
+    if (next->host != host) {
+      o.warning = "Probe terminated redirects, Response body: " + answer.body;
+      co_return o;
+    }
+    if (hop + 1 >= kMaxRedirects) {
+      o.success = false;
+      o.output = "Get \"" + answer.location + "\": stopped after 10 redirects";
+      co_return o;
+    }
+    // A Host of the pod's own is kept only where the redirect names no host.
+    bool relative = answer.location.find("//") == std::string::npos;
+    if (!relative) own_host.clear();
+    url = std::move(*next);
+  }
 }
 
 // grpc.health.v1.Health/Check; status SERVING = 1.

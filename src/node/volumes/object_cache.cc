@@ -3,6 +3,7 @@
 #include "api/core_v1.h"
 #include "base/sync.h"
 #include "net/pki.h"
+#include "node/pods/containers.h"
 
 namespace keles::node {
 
@@ -120,8 +121,7 @@ std::set<ObjectCache::Key> referenced_objects(const Pod& pod) {
       add(true, e.value_from().secret_key_ref().name());
     }
   };
-  for (Container c : pod.spec().containers()) from_container(c);
-  for (Container c : pod.spec().init_containers()) from_container(c);
+  for_each_container(pod, [&](const Container& c, Role) { from_container(c); });
   for (auto s : pod.spec().image_pull_secrets()) add(true, s.name());
   return out;
 }
