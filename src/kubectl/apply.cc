@@ -21,7 +21,7 @@ Status from(const std::string& doing, const Target& t, const Status& s) {
 class Applier {
  public:
   Applier(Session& session, Writer& writer) : session_(session), writer_(writer) {}
-  bool server_side = false, force_conflicts = false, overwrite = true;
+  bool server_side = false, force_conflicts = false;
 
   Status apply(Target& t) {
     if (t.name.empty()) {
@@ -80,35 +80,26 @@ class Applier {
                   "used on resources created declaratively by either kubectl create --save-config "
                   "or kubectl apply. The missing annotation will be patched automatically.\n");
     }
-    Document none;
-    const Value& original = last.ok() ? last->root : none.root;
-    const KindDesc* built_in = find_kind(t.resource->api_version(), t.resource->kind);
-    Document patch;
-    if (built_in) {
-      TRY_ASSIGN(made,
-                 create_three_way_strategic_patch(built_in->type, original, t.object->root, live));
-      patch = std::move(made);
-    } else {
-      patch = create_three_way_merge_patch(original, t.object->root, live);
-    }
-    if (patch.root.empty()) return writer_.report(live, "unchanged");
+    TRY_ASSIGN(patch, client_side_patch(t, live));
+    if (patch.body.root.empty()) return writer_.report(live, "unchanged");
     if (live["metadata"].find("deletionTimestamp")) {
       print_error("Warning: Detected changes to resource " + t.name +
                   " which is currently being deleted.\n");
     }
-    return send(t, live, built_in, patch.root);
+    return send(t, live, patch);
   }
 
-  Status send(Target& t, const Value& live, const KindDesc* built_in, const Value& patch) {
-    PatchType type = built_in ? PatchType::kStrategicMerge : PatchType::kMerge;
+  Status send(Target& t, const Value& live, const ClientPatch& patch) {
     if (writer_.client_only()) {
-      Result<Document> local = built_in ? apply_strategic_patch(built_in->type, live, patch)
-                                        : apply_merge_patch(live, patch);
+      const KindDesc* built_in = find_kind(t.resource->api_version(), t.resource->kind);
+      Result<Document> local = patch.type == PatchType::kMerge
+                                   ? apply_merge_patch(live, patch.body.root)
+                                   : apply_strategic_patch(built_in->type, live, patch.body.root);
       if (!local.ok()) return local.status();
       return writer_.report(local->root, "configured");
     }
-    std::string body = to_json(patch);
-    Result<Document> changed = writer_.patch(session_, *t.resource, t.ns, t.name, type, body);
+    std::string body = to_json(patch.body.root);
+    Result<Document> changed = writer_.patch(session_, *t.resource, t.ns, t.name, patch.type, body);
     if (!changed.ok()) {
       return from("applying patch:\n" + body + "\nto:\n" + dump(t) + "\nfor:", t,
                   from("patching", t, changed.status()));
@@ -123,6 +114,23 @@ class Applier {
 };
 
 }  // namespace
+
+Result<ClientPatch> client_side_patch(const Target& wanted, const Value& live) {
+  Result<Document> last = parse_json(live["metadata"]["annotations"][kLastApplied].as_string());
+  Document none;
+  const Value& original = last.ok() ? last->root : none.root;
+  const KindDesc* built_in = find_kind(wanted.resource->api_version(), wanted.resource->kind);
+  ClientPatch patch;
+  if (!built_in) {
+    patch.type = PatchType::kMerge;
+    patch.body = create_three_way_merge_patch(original, wanted.object->root, live);
+    return patch;
+  }
+  TRY_ASSIGN(made,
+             create_three_way_strategic_patch(built_in->type, original, wanted.object->root, live));
+  patch.body = std::move(made);
+  return patch;
+}
 
 Status apply(Invocation& in) {
   FileFlags files;

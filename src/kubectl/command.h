@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/flags.h"
@@ -42,6 +43,9 @@ class Invocation {
   Result<Session*> session();
   const ConnectionFlags& connection() const { return connection_; }
   const Command& command() const { return command_; }
+
+  // A command whose own --user is another than the kubeconfig's takes it away from the connection.
+  std::string take_user() { return std::exchange(connection_.user, ""); }
 
   // An error of usage, with kubectl's hint to --help.
   Status usage(std::string message) const;

@@ -8,6 +8,7 @@
 #include "kubectl/verbs.h"
 #include "kubectl/write.h"
 #include "machinery/base64.h"
+#include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 
 namespace keles::kubectl {
@@ -239,6 +240,52 @@ Status put_file(Document& d, Value& body, const std::string& field, const std::s
   return Status();
 }
 
+// Members in the order in which the format describes them: what `-o json` shows.
+Document in_file_order(const Value& config) {
+  static constexpr std::string_view kOrder[] = {"kind",
+                                                "apiVersion",
+                                                "name",
+                                                "clusters",
+                                                "users",
+                                                "contexts",
+                                                "current-context",
+                                                "server",
+                                                "tls-server-name",
+                                                "insecure-skip-tls-verify",
+                                                "certificate-authority",
+                                                "certificate-authority-data",
+                                                "client-certificate",
+                                                "client-certificate-data",
+                                                "client-key",
+                                                "client-key-data",
+                                                "token",
+                                                "tokenFile",
+                                                "username",
+                                                "password",
+                                                "cluster",
+                                                "user",
+                                                "namespace"};
+  Document d;
+  auto copy = [&d](auto&& self, const Value& v) -> Value {
+    if (v.is_list()) {
+      Value out = Value::list();
+      for (const Value& i : v.items()) out.append(d.arena, self(self, i));
+      return out;
+    }
+    if (!v.is_map()) return deep_copy(d.arena, v);
+    Value out = Value::map();
+    for (std::string_view key : kOrder) {
+      if (const Value* found = v.find(key)) out.set(d.arena, key, self(self, *found));
+    }
+    for (const Member& m : v.members()) {
+      if (!out.find(m.key())) out.set(d.arena, d.arena.copy(m.key()), self(self, m.value));
+    }
+    return out;
+  };
+  d.root = copy(copy, config);
+  return d;
+}
+
 }  // namespace
 
 Status config_view(Invocation& in) {
@@ -260,7 +307,18 @@ Status config_view(Invocation& in) {
   if (!raw) redact(config);
   config.root.erase("preferences");
   for (const Section& s : {kClusters, kContexts, kUsers}) {
+    std::span<Value> items = at(config, s.list).items();
+    std::stable_sort(items.begin(), items.end(), [](const Value& a, const Value& b) {
+      return a["name"].as_string() < b["name"].as_string();
+    });
+  }
+  for (const Section& s : {kClusters, kContexts, kUsers}) {
     if (config.root[s.list].empty()) config.root.set(config.arena, s.list, Value());
+  }
+  if (output.output == "json") {
+    Document ordered = in_file_order(config.root);
+    print(indent_json(to_json(ordered.root), 4) + "\n");
+    return Status();
   }
   TRY_ASSIGN(out, printer->print(config.root));
   print(out);

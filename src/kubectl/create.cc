@@ -9,11 +9,16 @@ Status create(Invocation& in) {
   Writer writer("kubectl-create");
   bool save_config = false;
   std::string raw;
+  in.flags.add("raw", &raw, "Raw URI to POST to the server.");
   files.add_to(in.flags, "to use to create the resource");
   writer.add_to(in.flags);
   in.flags.add("save-config", &save_config,
                "If true, the configuration of current object will be saved in its annotation.");
   TRY(in.parse());
+  if (!raw.empty()) {
+    TRY_ASSIGN(session, in.session());
+    return raw_request(*session, "POST", raw, files);
+  }
   if (files.files.empty()) {
     if (!in.args.empty()) {
       return plain_failure("error: Unexpected args: [" + in.args[0] +
@@ -48,6 +53,8 @@ Status create_namespace(Invocation& in) {
   TRY(writer.prepare());
   TRY_ASSIGN(name, one_name(in));
   Document d = new_object("v1", "Namespace", name);
+  at(d, "spec") = Value::map();
+  at(d, "status") = Value::map();
   TRY_ASSIGN(session, in.session());
   TRY_ASSIGN(mapper, session->mapper());
   TRY_ASSIGN(resource, mapper->find("namespaces"));

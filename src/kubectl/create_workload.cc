@@ -107,8 +107,11 @@ Status create_job(Invocation& in) {
   TRY_ASSIGN(mapper, session->mapper());
   TRY_ASSIGN(resource, mapper->find("jobs.v1.batch"));
   Document d = new_object("batch/v1", "Job", name, session->namespace_given() ? session->ns() : "");
+  at(d, "status") = Value::map();
   if (from.empty()) {
     add_containers(d, at(d, "spec.template.spec"), images, command);
+    Value& first = at(d, "spec.template.spec").find("containers")->items()[0];
+    first.set(d.arena, "name", text(d, name));
     put(d, "spec.template.spec.restartPolicy", "Never");
     at(d, "spec.template.metadata") = Value::map();
   } else {

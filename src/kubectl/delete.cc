@@ -39,6 +39,7 @@ struct DeleteFlags {
               "Output mode. Use \"-o name\" for shorter output "
               "(resource/name).",
               'o');
+    flags.add("raw", &raw, "Raw URI to DELETE to the server.");
     flags.add("dry-run", &dry_run, "Must be \"none\", \"server\", or \"client\".");
     flags.set_bare_value("dry-run", "client");
   }
@@ -213,6 +214,10 @@ Status remove(Invocation& in) {
   f.add_to(in.flags);
   TRY(in.parse());
   f.query.args = in.args;
+  if (!f.raw.empty()) {
+    TRY_ASSIGN(session, in.session());
+    return raw_request(*session, "DELETE", f.raw, f.query.files);
+  }
   TRY(f.check(in.flags.given("ignore-not-found")));
   TRY_ASSIGN(session, in.session());
   return Deleter(*session, f).run();

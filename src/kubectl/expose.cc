@@ -138,8 +138,10 @@ Status put_ports(Document& d, const ExposeFlags& f, const Invocation& in, const 
   return Status();
 }
 
-Result<Document> service_for(const ExposeFlags& flags, const Invocation& in, const Found& f) {
-  Document d = new_object("v1", "Service", flags.name.empty() ? f.name : flags.name, f.ns);
+Result<Document> service_for(const ExposeFlags& flags, Invocation& in, const Found& f) {
+  TRY_ASSIGN(session, in.session());
+  Document d = new_object("v1", "Service", flags.name.empty() ? f.name : flags.name,
+                          session->namespace_given() ? f.ns : "");
   if (flags.selector.empty()) {
     TRY(put_selector(d, f));
   } else {

@@ -54,7 +54,7 @@ Result<std::string> text_of(const std::string& file) {
   return failure("the path \"" + file + "\" cannot be accessed: " + text.status().message());
 }
 
-std::string_view source_name(const std::string& file) { return file == "-" ? "STDIN" : file; }
+std::string source_name(const std::string& file) { return file == "-" ? "STDIN" : file; }
 
 }  // namespace
 
@@ -81,8 +81,7 @@ Result<std::vector<FileDocument>> read_documents(const FileFlags& flags) {
       TRY_ASSIGN(text, text_of(file));
       Result<std::vector<Document>> docs = parse_yaml_all(text);  // JSON is YAML too
       if (!docs.ok()) {
-        return failure("error parsing " + std::string(source_name(file)) + ": " +
-                       docs.status().message());
+        return failure("error parsing " + source_name(file) + ": " + docs.status().message());
       }
       for (Document& d : *docs) {
         if (d.root.is_null()) continue;

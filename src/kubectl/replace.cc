@@ -9,6 +9,8 @@ Status replace(Invocation& in) {
   Writer writer("kubectl-replace");
   std::string subresource;
   bool save_config = false;
+  std::string raw;
+  in.flags.add("raw", &raw, "Raw URI to PUT to the server.");
   files.add_to(in.flags, "to use to replace the resource.");
   writer.add_to(in.flags);
   in.flags.add("subresource", &subresource,
@@ -16,6 +18,10 @@ Status replace(Invocation& in) {
   in.flags.add("save-config", &save_config,
                "If true, the configuration of current object will be saved in its annotation.");
   TRY(in.parse());
+  if (!raw.empty()) {
+    TRY_ASSIGN(session, in.session());
+    return raw_request(*session, "PUT", raw, files);
+  }
   if (files.files.empty()) return in.usage("must specify --filename to replace");
   TRY(writer.prepare());
   TRY_ASSIGN(session, in.session());

@@ -111,12 +111,20 @@ Result<Document> await_start(Session& session, const std::string& path) {
   }
 }
 
-Result<int> exit_code(Session& session, const std::string& path) {
+struct Ending {
+  int code = 0;
+  std::string reason;
+};
+
+Result<Ending> ending_of(Session& session, const std::string& path) {
   TimePoint end = session.loop().now() + 60s;
   for (;;) {
     TRY_ASSIGN(pod, session.call(Call("GET", path)));
     const Value& done = pod.root["status"]["containerStatuses"].at(0)["state"]["terminated"];
-    if (done.is_map()) return static_cast<int>(done["exitCode"].as_int());
+    if (done.is_map()) {
+      return Ending{static_cast<int>(done["exitCode"].as_int()),
+                    std::string(done["reason"].as_string())};
+    }
     if (session.loop().now() >= end) return failure("timed out waiting for the condition");
     session.sleep(100ms);
   }
@@ -148,9 +156,10 @@ Status attach_to(Session& session, const RunFlags& f, const Resource& pods, cons
     TRY(run_streams(session, path + "/attach", query, options));
   }
   if (f.restart == "Always") return Status();
-  TRY_ASSIGN(code, exit_code(session, path));
-  if (code == 0) return Status();
-  return plain_failure("pod " + ns + "/" + name + " terminated (Error)", code);
+  TRY_ASSIGN(ending, ending_of(session, path));
+  if (ending.code == 0) return Status();
+  return plain_failure("pod " + ns + "/" + name + " terminated (" + ending.reason + ")",
+                       ending.code);
 }
 
 }  // namespace

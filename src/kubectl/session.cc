@@ -33,6 +33,40 @@ std::string warning_text(std::string_view header) {
   return out;
 }
 
+// The server's Status, its reason left out where it has none; of an answer that is no Status, what
+// client libraries say.
+Status answer_error(std::string_view body, int code) {
+  Result<Document> d = parse_json(body);
+  if (d.ok() && d->root["kind"].as_string() == "Status") {
+    Status s = status_from_value(d->root, code);
+    if (!d->root["reason"].as_string().empty()) return s;
+    return Status(Reason::kUnknown, s.message(), s.details(), code);
+  }
+  static constexpr std::pair<int, const char*> kTexts[] = {
+      {400, "the server rejected our request for an unknown reason"},
+      {401, "the server has asked for the client to provide credentials"},
+      {404, "the server could not find the requested resource"},
+      {405, "the server does not allow this method on the requested resource"},
+      {409, "the server reported a conflict"},
+      {422, "the server rejected our request due to an error in our request"},
+      {429, "the server has received too many requests and has asked us to try again later"},
+      {503, "the server is currently unable to handle the request"},
+      {504,
+       "the server was unable to return a response in the time allotted, but may still be "
+       "processing the request"},
+  };
+  for (const auto& [which, text] : kTexts) {
+    if (which == code) return Status(reason_from("", code), text, {}, code);
+  }
+  std::string text(body.substr(0, 2000));
+  if (code < 500) return Status(reason_from("", code), text, {}, code);
+  while (text.ends_with('\n')) text.pop_back();
+  return Status(
+      Reason::kInternalError,
+      "an error on the server (\"" + text + "\") has prevented the request from succeeding", {},
+      code);
+}
+
 Status read_pem(const std::string& file, std::string* into) {
   if (file.empty()) return Status();
   Result<std::string> text = read_file(file, 8u << 20);
@@ -243,7 +277,7 @@ Task<Result<std::string>> Session::call_text_async(Context ctx, Call c) {
   Result<net::Response> answer = co_await send(limited(ctx), c);
   if (!answer.ok()) co_return answer.status();
   Status warned = note(answer->headers);
-  if (answer->status >= 400) co_return status_from_body(answer->body, answer->status);
+  if (answer->status >= 400) co_return answer_error(answer->body, answer->status);
   if (!warned.ok()) co_return warned;
   co_return std::move(answer->body);
 }
@@ -275,7 +309,7 @@ Task<Result<std::unique_ptr<net::ResponseStream>>> Session::open_stream_async(Co
     if (!piece.ok() || piece->empty()) break;
     body += *piece;
   }
-  co_return status_from_body(body, code);
+  co_return answer_error(body, code);
 }
 
 Result<std::unique_ptr<net::ResponseStream>> Session::open_stream(Context ctx, Call c) {
@@ -296,7 +330,7 @@ Task<Result<std::unique_ptr<net::WebSocket>>> Session::open_websocket(
   }
   // The refusal carries the server's answer: its Status is what a person should read.
   size_t body = s.message().find('{');
-  if (body != std::string::npos) co_return status_from_body(s.message().substr(body), s.code());
+  if (body != std::string::npos) co_return answer_error(s.message().substr(body), s.code());
   co_return s;
 }
 

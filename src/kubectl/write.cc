@@ -120,6 +120,27 @@ void annotate_last_applied(Document& d) {
   at(d, "metadata.annotations").set(d.arena, kLastApplied, text(d, own + "\n"));
 }
 
+Status raw_request(Session& s, std::string method, const std::string& raw, const FileFlags& file) {
+  if (!raw.starts_with('/')) {
+    return failure("--raw must be a valid URL path: parse \"" + raw +
+                   "\": invalid URI for request");
+  }
+  if (file.files.size() > 1) return failure("--raw can only use a single local file or stdin");
+  if (file.recursive) return failure("--raw and --recursive are mutually exclusive");
+  size_t question = raw.find('?');
+  Call c(std::move(method), raw.substr(0, question));
+  if (question != raw.npos) c.query = raw.substr(question + 1);
+  if (!file.files.empty()) {
+    TRY_ASSIGN(documents, read_documents(file));
+    if (documents.size() != 1) return failure("--raw takes one object");
+    c.content_type = "application/json";
+    c.body = to_json(documents[0].object.root);
+  }
+  TRY_ASSIGN(text, s.call_text(std::move(c)));
+  print(text);
+  return Status();
+}
+
 Result<std::string> one_name(const Invocation& in, size_t most) {
   int dash = in.flags.arguments_before_dash();
   size_t n = dash < 0 ? in.args.size() : static_cast<size_t>(dash);

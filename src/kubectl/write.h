@@ -59,6 +59,17 @@ Document new_object(std::string_view api_version, std::string_view kind, std::st
 // Puts the object's own text into its last-applied annotation (--save-config, apply).
 void annotate_last_applied(Document& d);
 
+// What apply sends for an object that is there: from its last applied form, the file's and the live
+// one. Custom resources take JSON merge patches.
+struct ClientPatch {
+  PatchType type = PatchType::kStrategicMerge;
+  Document body;  // empty: nothing changes
+};
+Result<ClientPatch> client_side_patch(const Target& wanted, const Value& live);
+
+// --raw: the request as it is given; prints the answer. `file` is the body, or none.
+Status raw_request(Session& s, std::string method, const std::string& raw, const FileFlags& file);
+
 // The one NAME of `create KIND NAME`, and a command after "--".
 Result<std::string> one_name(const Invocation& in, size_t most = 1);
 
