@@ -134,6 +134,31 @@ std::string write_query(const WriteOptions& o) {
 
 }  // namespace
 
+namespace {
+
+// What upstream's client refuses before it asks: a name that is no single part of a path could name
+// another object, or a subresource. (Pods name their ConfigMaps and Secrets in any letters.)
+Status check_segment(std::string_view what, std::string_view name) {
+  std::string why;
+  if (name == "." || name == "..") {
+    why = "may not be '" + std::string(name) + "'";
+  } else if (name.find('/') != name.npos) {
+    why = "may not contain '/'";
+  } else if (name.find('%') != name.npos) {
+    why = "may not contain '%'";
+  }
+  if (why.empty()) return Status();
+  return Status::bad_request("invalid " + std::string(what) + " \"" + std::string(name) + "\": [" +
+                             why + "]");
+}
+
+Status check_segments(std::string_view ns, std::string_view name) {
+  TRY(check_segment("namespace", ns));
+  return check_segment("resource name", name);
+}
+
+}  // namespace
+
 std::string HttpsClient::path_of(const KindDesc& kind, std::string_view ns, std::string_view name,
                                  std::string_view subresource) {
   std::string p = kind.group.empty() ? "/api/" : "/apis/" + std::string(kind.group) + "/";
@@ -235,6 +260,7 @@ Task<Result<net::Response>> HttpsClient::call(Context ctx, std::string method, s
 
 Task<Result<ObjectPtr>> HttpsClient::get(Context ctx, const KindDesc* kind, std::string ns,
                                          std::string name) {
+  if (Status bad = check_segments(ns, name); !bad.ok()) co_return bad;
   net::Headers headers{{"Accept", accept_of(*kind, false)}};
   auto r = co_await call(ctx, "GET", path_of(*kind, ns, name), "", headers, "");
   if (!r.ok()) co_return r.status();
@@ -243,6 +269,7 @@ Task<Result<ObjectPtr>> HttpsClient::get(Context ctx, const KindDesc* kind, std:
 
 Task<Result<ListResult>> HttpsClient::list(Context ctx, const KindDesc* kind, std::string ns,
                                            ListOptions options) {
+  if (Status bad = check_segments(ns, ""); !bad.ok()) co_return bad;
   ListResult out;
   bool whole = options.limit == 0;
   // A list from the server's memory ("0") comes at once; others page by page.
@@ -378,6 +405,7 @@ class HttpsWatch final : public Watch {
 
 Task<Result<std::unique_ptr<Watch>>> HttpsClient::watch(Context ctx, const KindDesc* kind,
                                                         std::string ns, WatchOptions options) {
+  if (Status bad = check_segments(ns, ""); !bad.ok()) co_return bad;
   std::string q = "watch=true";
   add_query(q, "labelSelector", options.label_selector);
   add_query(q, "fieldSelector", options.field_selector);
@@ -415,6 +443,7 @@ Task<Result<ObjectPtr>> HttpsClient::write(Context ctx, std::string method, cons
                                            std::string ns, std::string name,
                                            std::string content_type, std::string body,
                                            WriteOptions options, std::string query) {
+  if (Status bad = check_segments(ns, name); !bad.ok()) co_return bad;
   net::Headers headers{{"Accept", accept_of(*kind, false)}};
   if (!body.empty()) headers.add("Content-Type", content_type);
   std::string path = path_of(*kind, ns, name, options.subresource);
@@ -472,6 +501,7 @@ Task<Result<ObjectPtr>> HttpsClient::patch(Context ctx, const KindDesc* kind, st
 
 Task<Result<ObjectPtr>> HttpsClient::remove(Context ctx, const KindDesc* kind, std::string ns,
                                             std::string name, DeleteOptions options) {
+  if (Status bad = check_segments(ns, name); !bad.ok()) co_return bad;
   Document d;
   d.root = Value::map();
   auto text = [&d](std::string_view s) { return Value::string(d.arena.copy(s)); };

@@ -106,6 +106,23 @@ class Https : public testing::Test {
   std::unique_ptr<HttpsClient> client;
 };
 
+// Names come from objects that others write: none becomes a path to something else.
+TEST_F(Https, ANameIsOnePartOfAPath) {
+  for (const char* name : {"a/status", "../secrets/s", "..", ".", "a%2fstatus", "%2e%2e"}) {
+    auto got = run(client->get<ConfigMap>(ctx, "default", name));
+    EXPECT_TRUE(got.status().is(Reason::kBadRequest)) << name << got.status().to_string();
+    got = run(client->get<ConfigMap>(ctx, name, "a"));
+    EXPECT_TRUE(got.status().is(Reason::kBadRequest)) << name << got.status().to_string();
+    Status gone = run(client->remove<ConfigMap>(ctx, "default", name));
+    EXPECT_TRUE(gone.is(Reason::kBadRequest)) << name << gone.to_string();
+  }
+  auto got = run(client->get<ConfigMap>(ctx, "default", "a/b"));
+  EXPECT_EQ(got.status().message(), "invalid resource name \"a/b\": [may not contain '/']");
+  // What only needs encoding is asked for.
+  got = run(client->get<ConfigMap>(ctx, "default", "a b?watch=1\r\n"));
+  EXPECT_TRUE(got.status().is(Reason::kNotFound)) << got.status().to_string();
+}
+
 TEST_F(Https, CarriesEveryVerb) {
   auto made = run(client->create<ConfigMap>(ctx, config_map("a", "1")));
   ASSERT_TRUE(made.ok()) << made.status().to_string();
