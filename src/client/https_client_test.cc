@@ -48,6 +48,7 @@ class Https : public testing::Test {
     net::ServerOptions o;
     o.tls = certificate("kube-apiserver", true, "");
     o.client_ca_pem = ca.certificate_pem;
+    o.bodies_on_demand = true;
     http = *net::Server::start({loop.get()}, o, front->handler());
     Status s = run(api->start(ctx));
     EXPECT_TRUE(s.ok()) << s.to_string();

@@ -39,6 +39,8 @@ struct ServerFlags {
   std::string kubelet_ca, kubelet_certificate, kubelet_key;
   int64_t dns_port = 10053;
   bool dns = true, controllers = true, scheduler = true, allocate_node_cidrs = true;
+  bool anonymous_auth = true;
+  int64_t max_requests_inflight = 400, max_mutating_requests_inflight = 200;
   int64_t front_loops = 0;
   int64_t max_mutating_body = 3 * 1024 * 1024;
   Duration node_monitor_grace_period = 40s, node_monitor_period = 5s;
@@ -72,6 +74,13 @@ void add_flags(Flags& f, ServerFlags& s) {
         "Path to a client cert file for TLS towards kubelets; made in the data directory when "
         "empty.");
   f.add("kubelet-client-key", &s.kubelet_key, "Path to a client key file for TLS.");
+  f.add("anonymous-auth", &s.anonymous_auth,
+        "Requests without credentials are those of system:anonymous, of group "
+        "system:unauthenticated; otherwise they are refused.");
+  f.add("max-requests-inflight", &s.max_requests_inflight,
+        "Requests that read and are worked on at once; more are told to try again. 0: no limit.");
+  f.add("max-mutating-requests-inflight", &s.max_mutating_requests_inflight,
+        "Requests that write and are worked on at once; more are told to try again. 0: no limit.");
   f.add("dns", &s.dns, "Run the cluster's DNS server.");
   f.add("dns-port", &s.dns_port,
         "The port of the cluster's DNS server behind the kube-dns service.");
@@ -261,6 +270,7 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   options.advertise_address = f.advertise_address;
   options.advertise_port = static_cast<uint16_t>(f.secure_port);
   options.auth.keys = *keys;
+  options.auth.anonymous = f.anonymous_auth;
   if (!f.token_auth_file.empty()) {
     Result<std::string> text = read_file(f.token_auth_file);
     if (!text.ok()) co_return text.status();
@@ -273,6 +283,8 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   front_options.git_version = kGitVersion;
   Status kubelets = kubelet_access(f, *pki, &front_options);
   if (!kubelets.ok()) co_return kubelets;
+  front_options.max_requests_inflight = static_cast<int>(f.max_requests_inflight);
+  front_options.max_mutating_requests_inflight = static_cast<int>(f.max_mutating_requests_inflight);
   server::Front front(&api, front_options);
 
   size_t threads =
@@ -283,6 +295,7 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   http.port = static_cast<uint16_t>(f.secure_port);
   http.tls = pki->apiserver;
   http.client_ca_pem = pki->ca.certificate_pem;
+  http.bodies_on_demand = true;
   Result<std::unique_ptr<net::Server>> server =
       net::Server::start(loops.loops(), http, front.handler());
   if (!server.ok()) co_return server.status();
@@ -301,6 +314,7 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
     Event never;
     s = co_await never.wait(ctx);
   }
+  api.health().report("shutdown", Status::unavailable("process is shutting down"));
   serving.cancel();
   Context last = Context::root(*loop);
   co_await (*server)->stop(last.with_timeout(5s));

@@ -20,6 +20,8 @@ constexpr size_t kKeptParserBytes = 256 * 1024;
 // Above this many members an object is searched by a hash table.
 constexpr size_t kLinearMembers = 24;
 
+constexpr size_t kMaxDuplicates = 100;  // that are named
+
 class TreeBuilder {
  public:
   TreeBuilder(Arena& arena, JsonOptions options) : arena_(arena), options_(options) {}
@@ -80,7 +82,9 @@ class TreeBuilder {
       }
       if (old != nullptr) {
         *old = v;
-        if (options_.duplicates != nullptr) options_.duplicates->push_back(path());
+        if (options_.duplicates != nullptr && options_.duplicates->size() < kMaxDuplicates) {
+          options_.duplicates->push_back(path());
+        }
       } else {
         out.append_member(arena_, arena_.copy(field.key), v);
       }

@@ -132,16 +132,39 @@ TEST(Decode, UnknownAndDuplicateFields) {
   std::vector<std::string> warnings;
   auto warn = decode_body(pod, body, FieldValidation::kWarn, &warnings);
   ASSERT_TRUE(warn.ok());
-  EXPECT_THAT(warnings,
-              testing::UnorderedElementsAre(R"(unknown field "spec.foo")",
-                                            R"(unknown field "spec.containers[0].bar")",
-                                            R"(duplicate field "spec.containers[0].name")"));
+  // In the order of the text, as upstream's decoder meets them.
+  EXPECT_THAT(warnings, testing::ElementsAre(R"(unknown field "spec.foo")",
+                                             R"(unknown field "spec.containers[0].bar")",
+                                             R"(duplicate field "spec.containers[0].name")"));
   EXPECT_EQ(warn->root["spec"].find("foo"), nullptr);
   auto strict = decode_body(pod, R"({"spec":{"foo":1}})", FieldValidation::kStrict);
   EXPECT_EQ(
       strict.status().message(),
       "Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: unknown field "
       "\"spec.foo\"");
+  struct Row {
+    const char *body, *problems;
+  };
+  const Row kRows[] = {
+      {R"({"spec":{"hostname":"a","hostname":"b","foo":1}})",
+       R"(duplicate field "spec.hostname", unknown field "spec.foo")"},
+      {R"({"spec":{"foo":1,"hostname":"a","hostname":"b"}})",
+       R"(unknown field "spec.foo", duplicate field "spec.hostname")"},
+      // Said once; and nothing is said of what is inside an unknown field.
+      {R"({"spec":{"foo":{"a":1,"a":2},"foo":2,"hostname":"a","hostname":"b","hostname":"c"}})",
+       R"(unknown field "spec.foo", duplicate field "spec.hostname")"},
+      {R"({"a{":{"x":["]\"}"]},"spec":{"containers":[{},{"name":"x","name":"y","z":"{,"}],"y":0}})",
+       R"(unknown field "a{", duplicate field "spec.containers[1].name", )"
+       R"(unknown field "spec.containers[1].z", unknown field "spec.y")"},
+  };
+  for (const Row& row : kRows) {
+    auto refused = decode_body(pod, row.body, FieldValidation::kStrict);
+    EXPECT_EQ(refused.status().message(),
+              std::string("Pod in version \"v1\" cannot be handled as a Pod: strict decoding "
+                          "error: ") +
+                  row.problems)
+        << row.body;
+  }
 }
 
 TEST(Decode, CanonicalForms) {

@@ -1,11 +1,14 @@
 #include "machinery/decode.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <unordered_map>
 
 #include "machinery/base64.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
+#include "machinery/field_order.h"
 #include "machinery/instant.h"
 #include "machinery/quantity.h"
 #include "machinery/time.h"
@@ -91,6 +94,8 @@ std::string number_text(const Value& v) {
   return out;
 }
 
+constexpr size_t kMaxProblems = 100;
+
 class Normalizer {
  public:
   Normalizer(Arena& arena, std::vector<std::string>* unknown) : arena_(arena), unknown_(unknown) {}
@@ -107,9 +112,9 @@ class Normalizer {
                                ? &t.fields[expected]
                                : t.find(m.key());
       if (f == nullptr) {
-        if (unknown_ != nullptr) {
+        if (unknown_ != nullptr && unknown_->size() < kMaxProblems) {
           Step step(*this, m.key());
-          unknown_->push_back("unknown field \"" + path(true) + '"');
+          unknown_->push_back(path(true));
         }
         continue;
       }
@@ -442,20 +447,74 @@ Status check_body_kind(const KindDesc& kind, std::string_view body, Document& do
 }
 
 Status normalize(const TypeDesc& type, Document& doc, std::vector<std::string>* unknown) {
-  return Normalizer(doc.arena, unknown).message(type, doc.root);
+  if (unknown == nullptr) return Normalizer(doc.arena, nullptr).message(type, doc.root);
+  std::vector<std::string> paths;
+  Status s = Normalizer(doc.arena, &paths).message(type, doc.root);
+  for (const std::string& p : paths) unknown->push_back("unknown field \"" + p + '"');
+  return s;
 }
 
-Status decode_object(const KindDesc& kind, Document& doc, FieldValidation validation,
-                     const std::vector<std::string>& duplicates,
-                     std::vector<std::string>* warnings) {
-  std::vector<std::string> problems;
-  if (validation != FieldValidation::kIgnore) {
-    for (const std::string& d : duplicates) problems.push_back("duplicate field \"" + d + '"');
+namespace {
+
+// Whether `path` is one of `roots` or lies below one.
+bool is_below(std::string_view path, const std::vector<std::string>& roots) {
+  for (const std::string& r : roots) {
+    if (!path.starts_with(r)) continue;
+    if (path.size() == r.size() || path[r.size()] == '.' || path[r.size()] == '[') return true;
   }
-  Status s =
-      normalize(*kind.type, doc, validation == FieldValidation::kIgnore ? nullptr : &problems);
+  return false;
+}
+
+// What strict decoding has to say, in the order of the text. Fields that nobody knows are not
+// looked into: neither they nor what is in them is a duplicate.
+std::vector<std::string> problems_of(const std::vector<std::string>& duplicates,
+                                     const std::vector<std::string>& unknown,
+                                     std::string_view json) {
+  struct Problem {
+    size_t at;
+    std::string text;
+  };
+  std::unordered_map<std::string, std::vector<size_t>> offsets;
+  if (!json.empty() && !unknown.empty() && !duplicates.empty()) {
+    std::vector<std::string> paths = duplicates;
+    paths.insert(paths.end(), unknown.begin(), unknown.end());
+    offsets = field_offsets(json, paths);
+  }
+  auto place = [&](const std::string& path, size_t nth) {
+    auto found = offsets.find(path);
+    return found != offsets.end() && nth < found->second.size() ? found->second[nth] : 0;
+  };
+  std::vector<Problem> all;
+  for (const std::string& d : duplicates) {
+    if (!json.empty() && is_below(d, unknown)) continue;
+    std::string text = "duplicate field \"" + d + '"';
+    const bool said =
+        std::any_of(all.begin(), all.end(), [&](const Problem& p) { return p.text == text; });
+    if (!said) all.push_back({place(d, 1), std::move(text)});
+  }
+  for (const std::string& u : unknown) {
+    all.push_back({place(u, 0), "unknown field \"" + u + '"'});
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const Problem& a, const Problem& b) { return a.at < b.at; });
+  std::vector<std::string> out;
+  for (Problem& p : all) {
+    if (out.size() < kMaxProblems) out.push_back(std::move(p.text));
+  }
+  return out;
+}
+
+}  // namespace
+
+Status decode_object(const KindDesc& kind, Document& doc, FieldValidation validation,
+                     const std::vector<std::string>& duplicates, std::vector<std::string>* warnings,
+                     std::string_view json) {
+  const bool ignore = validation == FieldValidation::kIgnore;
+  std::vector<std::string> unknown;
+  Status s = Normalizer(doc.arena, ignore ? nullptr : &unknown).message(*kind.type, doc.root);
   if (!s.ok()) return cannot_handle(kind, s.message());
-  if (problems.empty()) return {};
+  if (ignore || (unknown.empty() && duplicates.empty())) return {};
+  std::vector<std::string> problems = problems_of(duplicates, unknown, json);
   if (validation == FieldValidation::kStrict) {
     std::string all;
     for (const std::string& p : problems) all += (all.empty() ? "" : ", ") + p;
@@ -486,7 +545,7 @@ Result<Document> decode_body(const KindDesc& kind, std::string_view body,
         kind, body, "couldn't get version/kind; json parse error: " + doc.status().message());
   }
   if (!kind.bare) TRY(check_body_kind(kind, body, *doc));
-  TRY(decode_object(kind, *doc, validation, duplicates, warnings));
+  TRY(decode_object(kind, *doc, validation, duplicates, warnings, body));
   if (!kind.bare) {
     doc->root.set(doc->arena, "kind", Value::string(kind.kind));
     doc->root.set(doc->arena, "apiVersion", Value::string(kind.api_version()));

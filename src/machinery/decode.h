@@ -25,10 +25,11 @@ Status normalize(const TypeDesc& type, Document& doc, std::vector<std::string>* 
 // As above for a request's body of the kind, with upstream's BadRequest around it: Pod in version
 // "v1" cannot be handled as a Pod: ... `duplicates` are the paths that parse_json found. Under
 // kStrict they and unknown fields are an error (strict decoding error: unknown field "spec.foo");
-// under kWarn they are appended to `warnings`.
+// under kWarn they are appended to `warnings`. They are named in the order in which they stand in
+// `json`, the body's text; without it (YAML) duplicates come first. A hundred at most.
 Status decode_object(const KindDesc& kind, Document& doc, FieldValidation validation,
                      const std::vector<std::string>& duplicates = {},
-                     std::vector<std::string>* warnings = nullptr);
+                     std::vector<std::string>* warnings = nullptr, std::string_view json = {});
 
 // BadRequest for a body of which not even the kind can be read; `why` says what went wrong. The
 // message ends with the body's first bytes.

@@ -60,7 +60,9 @@ struct Request {
   std::string path;    // still percent-encoded, without the query
   std::string query;   // without '?'
   Headers headers;
-  std::string body;             // whole; bounded by ServerOptions::max_body_bytes
+  // Whole, bounded by ServerOptions::max_body_bytes; with bodies_on_demand empty until the handler
+  // has asked for it (Responder::receive_body).
+  std::string body;
   bool body_too_large = false;  // body then holds nothing: answer 413
   std::string remote_address;   // "10.0.0.1:34567"
   std::optional<PeerCertificate> peer;
@@ -97,9 +99,18 @@ class WebSocket {
 
 // Answers one request. Exactly one of respond / begin / accept_websocket / accept_upgrade is called
 // first. A WebSocket or ByteStream that was accepted is used and destroyed before the handler ends.
+//
+// What is held for a peer counts against the server's budgets (ServerOptions): respond(), write()
+// and receive_body() wait for room, and a peer that takes nothing for stall_timeout is cut off.
 class Responder {
  public:
   virtual ~Responder() = default;
+  // With ServerOptions::bodies_on_demand: reads the request's body into Request::body. kTimeout or
+  // kCancelled when ctx ends first, kRequestEntityTooLarge when it is too long (body_too_large is
+  // then set), kBadRequest when its framing is broken. A body that nobody asked for is not kept.
+  virtual Task<Status> receive_body(Context ctx) = 0;
+  // Waits until `bytes` more may be held for this answer; to be asked before they are made.
+  virtual Task<Status> reserve(Context ctx, size_t bytes) = 0;
   // Whole answer; the parts are written without being joined or copied. Content-Length is set.
   virtual Task<Status> respond(int status, Headers headers, std::vector<SharedBytes> body) = 0;
   // Streamed answer (chunked, or HTTP/2 data frames). write() waits for room (back pressure) and
@@ -134,6 +145,13 @@ struct ServerOptions {
   size_t max_connections = 10'000;
   Duration header_timeout = 32s;
   Duration idle_timeout = 180s;
+  Duration stall_timeout = 60s;  // how long a peer may leave what waits for it untouched
+  // Handlers start when the head is there, and read the body themselves.
+  bool bodies_on_demand = false;
+  uint32_t max_streams = 100;  // at once on an HTTP/2 connection
+  // Bytes of answers and bodies that are held at once. A single piece may exceed them alone.
+  size_t connection_budget = 16u << 20;
+  size_t total_budget = 256u << 20;
 };
 
 // Listens at once; serves each connection on one of `loops`, round robin. Stops when stop() is
@@ -147,6 +165,7 @@ class Server {
   // No new connections or requests; running handlers see their context end; waits for them.
   virtual Task<void> stop(Context ctx) = 0;
   virtual void set_identity(TlsIdentity identity) = 0;  // for certificate rotation
+  virtual size_t bytes_in_flight() const = 0;           // of total_budget. Any thread
 };
 
 // --- client ---

@@ -30,12 +30,17 @@ namespace {
 
 constexpr size_t kReadBytes = 16384;
 constexpr size_t kMaxThrown = 64u << 20;
+constexpr Duration kMaxLinger = 60s;
 constexpr size_t kMaxPipelined = 65536;  // read ahead while a handler runs
 
 class Http1Connection final : public Responder {
  public:
   explicit Http1Connection(ServedConnection c)
-      : c_(std::move(c)), t_(c_.transport), loop_(c_.ctx.loop()), watchdog_(loop_, t_.get()) {}
+      : c_(std::move(c)),
+        t_(c_.transport),
+        loop_(c_.ctx.loop()),
+        watchdog_(loop_, t_.get()),
+        budget_(c_.budget, c_.options->connection_budget) {}
 
   Task<void> run() {
     // When the server stops, a handler that waits for a slow client must not hold it up.
@@ -44,7 +49,7 @@ class Http1Connection final : public Responder {
       http1::Head head;
       bool good = co_await read_head(&head);
       if (!good) break;
-      good = co_await read_body(head);
+      good = co_await prepare_body(head);
       if (!good) break;
       watchdog_.off();
       co_await handle();
@@ -61,9 +66,11 @@ class Http1Connection final : public Responder {
 
   Task<Status> respond(int status, Headers headers, std::vector<SharedBytes> body) override {
     if (state_ != State::kFresh) co_return Status::internal("a second answer to one request");
-    state_ = State::kDone;
     size_t total = 0;
     for (const SharedBytes& part : body) total += part->size();
+    TRY_CO(room_for(total));
+    if (state_ != State::kFresh) co_return Status::internal("a second answer to one request");
+    state_ = State::kDone;
     bool bodiless = status < 200 || status == 204 || status == 304;
     bool is_head = request_.method == "HEAD";
     std::string out = head_of(status, headers);
@@ -77,11 +84,14 @@ class Http1Connection final : public Responder {
     parts.reserve(body.size() + 1);
     parts.push_back({out.data(), out.size()});
     if (!is_head && !bodiless) add(body, &parts);
-    co_return co_await send(std::move(parts));
+    Status s = co_await send(std::move(parts));
+    let_go();
+    co_return s;
   }
 
   Task<Status> begin(int status, Headers headers) override {
     if (state_ != State::kFresh) co_return Status::internal("a second answer to one request");
+    let_go();
     state_ = State::kStreaming;
     chunked_ = minor_ == 1;
     if (!chunked_) keep_alive_ = false;
@@ -96,6 +106,7 @@ class Http1Connection final : public Responder {
     size_t total = 0;
     for (const SharedBytes& part : body) total += part->size();
     if (total == 0 || request_.method == "HEAD") co_return Status();
+    TRY_CO(room_for(total));
     char size[24];
     int n = snprintf(size, sizeof size, "%zx\r\n", total);
     char end[] = "\r\n";
@@ -104,7 +115,9 @@ class Http1Connection final : public Responder {
     if (chunked_) parts.push_back({size, static_cast<size_t>(n)});
     add(body, &parts);
     if (chunked_) parts.push_back({end, 2});
-    co_return co_await send(std::move(parts));
+    Status s = co_await send(std::move(parts));
+    let_go();
+    co_return s;
   }
 
   Task<Status> finish() override {
@@ -112,6 +125,28 @@ class Http1Connection final : public Responder {
     state_ = State::kDone;
     if (!chunked_ || request_.method == "HEAD") co_return Status();
     co_return co_await send_text("0\r\n\r\n");
+  }
+
+  Task<Status> reserve(Context ctx, size_t bytes) override {
+    let_go();
+    TRY_CO(budget_.take(ctx, bytes));
+    held_ = bytes;
+    co_return Status();
+  }
+
+  Task<Status> receive_body(Context ctx) override {
+    if (request_.body_too_large) co_return too_large();
+    if (reader_.done() || state_ != State::kFresh) co_return Status();
+    t_->fd().on_readable(nullptr);  // what comes is the body's
+    receiving_ = true;
+    Status s = co_await read_body(ctx);
+    receiving_ = false;
+    if (gone_) {
+      if (handler_ctx_) handler_ctx_->cancel(Status::cancelled("the client has gone"));
+      co_return Status::cancelled("the client has gone");
+    }
+    if (handler_ctx_) watch_for_end(*handler_ctx_);
+    co_return s;
   }
 
   Task<Result<std::unique_ptr<WebSocket>>> accept_websocket(
@@ -137,7 +172,7 @@ class Http1Connection final : public Responder {
   Task<Result<std::unique_ptr<ByteStream>>> accept_upgrade(std::string protocol,
                                                            Headers headers) override {
     if (state_ != State::kFresh) co_return Status::internal("a second answer to one request");
-    if (!request_.headers.has_token("connection", "upgrade")) {
+    if (!request_.headers.has_token("connection", "upgrade") || !reader_.done()) {
       co_return Status::bad_request("unable to upgrade: missing upgrade headers in request");
     }
     state_ = State::kDone;
@@ -178,7 +213,7 @@ class Http1Connection final : public Responder {
         in_head_ = true;
         watchdog_.within(c_.options->header_timeout);
       }
-      bool more = co_await read_more();
+      bool more = co_await read_more(c_.ctx);
       if (!more) co_return false;
     }
     in_head_ = false;
@@ -202,51 +237,76 @@ class Http1Connection final : public Responder {
     co_return true;
   }
 
-  Task<bool> read_body(http1::Head& head) {
-    http1::Framing framing;
-    if (!http1::request_framing(head, &framing)) {
+  // How the body comes; and the body itself, unless the handler asks for it. False as above.
+  Task<bool> prepare_body(http1::Head& head) {
+    if (!http1::request_framing(head, &framing_)) {
       co_await refuse(400);
       co_return false;
     }
-    bool expects = head.headers.has_token("expect", "100-continue");
+    expects_ = head.headers.has_token("expect", "100-continue");
     request_.headers = std::move(head.headers);
-    size_t limit = c_.options->max_body_bytes;
-    if (framing.kind == http1::Framing::Kind::kLength && framing.length > limit) {
-      request_.body_too_large = true;
-      linger_ = true;
-      keep_alive_ = false;  // the rest is not read
-      co_return true;
+    reader_ = http1::BodyReader(framing_);
+    if (c_.options->bodies_on_demand || reader_.done()) co_return true;
+    Status s = co_await read_body(c_.ctx);
+    if (s.ok() || s.is(Reason::kRequestEntityTooLarge)) co_return true;
+    if (s.is(Reason::kBadRequest)) co_await refuse(400);
+    co_return false;
+  }
+
+  Task<Status> read_body(Context ctx) {
+    const size_t limit = c_.options->max_body_bytes;
+    const bool known = framing_.kind == http1::Framing::Kind::kLength;
+    if (known && framing_.length > limit) co_return too_large();  // the rest is not read
+    if (known) {
+      TRY_CO(hold(ctx, static_cast<size_t>(framing_.length)));
+      request_.body.reserve(static_cast<size_t>(framing_.length));
     }
-    http1::BodyReader reader(framing);
-    if (reader.done()) co_return true;
-    if (expects && buffer_.empty()) {
-      Status s = co_await send_text("HTTP/1.1 100 Continue\r\n\r\n");
-      if (!s.ok()) co_return false;
-    }
-    if (framing.kind == http1::Framing::Kind::kLength) {
-      request_.body.reserve(static_cast<size_t>(framing.length));
-    }
+    if (expects_ && buffer_.empty()) TRY_CO(send_text("HTTP/1.1 100 Continue\r\n\r\n"));
     for (;;) {
-      buffer_.erase(0, reader.feed(buffer_, &request_.body, limit + 1 - request_.body.size()));
-      if (reader.bad()) {
-        co_await refuse(400);
-        co_return false;
+      buffer_.erase(0, reader_.feed(buffer_, &request_.body, limit + 1 - request_.body.size()));
+      if (reader_.bad()) co_return Status::bad_request("the request's body is malformed");
+      if (request_.body.size() > limit) co_return too_large();
+      if (reader_.done()) co_return Status();
+      if (!known) TRY_CO(hold(ctx, request_.body.size() + kReadBytes));
+      if (!c_.options->bodies_on_demand) watchdog_.within(c_.options->header_timeout);
+      bool more = co_await read_more(ctx);
+      if (!more && ctx.done()) co_return ctx.status();
+      if (!more) {
+        gone_ = true;
+        co_return Status::cancelled("the client has gone");
       }
-      if (request_.body.size() > limit) {
-        request_.body.clear();
-        request_.body_too_large = true;
-        linger_ = true;
-        keep_alive_ = false;
-        co_return true;
-      }
-      if (reader.done()) co_return true;
-      watchdog_.within(c_.options->header_timeout);
-      bool more = co_await read_more();
-      if (!more) co_return false;
     }
   }
 
-  Task<bool> read_more() {
+  Status too_large() {
+    request_.body = std::string();
+    request_.body_too_large = true;
+    return Status(Reason::kRequestEntityTooLarge, "Request entity too large: limit is " +
+                                                      std::to_string(c_.options->max_body_bytes));
+  }
+
+  // Of the budget, at least `bytes` for this request.
+  Task<Status> hold(Context ctx, size_t bytes) {
+    if (bytes <= held_) co_return Status();
+    TRY_CO(budget_.take(ctx, bytes - held_));
+    held_ = bytes;
+    co_return Status();
+  }
+  // As the answer begins, the request's body is no longer needed.
+  Task<Status> room_for(size_t bytes) {
+    if (bytes <= held_) co_return Status();
+    let_go();
+    Context ctx = handler_ctx_ ? *handler_ctx_ : c_.ctx;
+    if (!budget_.try_take(bytes)) TRY_CO(budget_.take(ctx, bytes));
+    held_ = bytes;
+    co_return Status();
+  }
+  void let_go() {
+    if (held_ > 0) request_.body = std::string();
+    budget_.give(std::exchange(held_, 0));
+  }
+
+  Task<bool> read_more(Context ctx) {
     size_t had = buffer_.size();
     for (;;) {
       buffer_.resize(had + kReadBytes);
@@ -255,7 +315,7 @@ class Http1Connection final : public Responder {
       if (n > 0) co_return true;
       if (n != kWouldBlock) co_return false;
       if (had == 0) buffer_.shrink_to_fit();  // an idle connection holds no buffer
-      Status s = co_await t_->wait_readable(&c_.ctx);
+      Status s = co_await t_->wait_readable(&ctx);
       if (!s.ok()) co_return false;
     }
   }
@@ -264,9 +324,10 @@ class Http1Connection final : public Responder {
   // answer: what it still sends is thrown away for a while.
   Task<void> linger() {
     t_->shutdown_write();
-    watchdog_.within(5s);
     size_t thrown = 0;
-    for (;;) {
+    const TimePoint last = loop_.now() + kMaxLinger;
+    while (loop_.now() < last) {
+      watchdog_.within(5s);
       char piece[4096];
       ssize_t n = t_->try_read(piece, sizeof piece);
       if (n == kWouldBlock) {
@@ -292,14 +353,17 @@ class Http1Connection final : public Responder {
       run->done = true;
       run->ended.set();
     };
+    handler_ctx_ = ctx;
     detail::run_detached(call(c_.handler, ctx, &request_, this, &run)).h.resume();
     if (!run.done) {
-      if (!upgraded_) watch_for_end(ctx);
+      if (!upgraded_ && !receiving_) watch_for_end(ctx);
       Context forever = Context::root(loop_);
       (void)co_await run.ended.wait(forever);
-      t_->fd().on_readable(nullptr);
     }
-    if (state_ == State::kFresh) (void)co_await respond(500, {}, {});
+    if (!upgraded_) t_->fd().on_readable(nullptr);
+    if (state_ == State::kFresh && !gone_) (void)co_await respond(500, {}, {});
+    handler_ctx_.reset();
+    let_go();
     if (state_ == State::kStreaming) keep_alive_ = false;  // cut off: the peer must notice
   }
 
@@ -325,7 +389,22 @@ class Http1Connection final : public Responder {
     });
   }
 
+  // Of a body that nobody asked for, what is there is thrown away; if there is more, the connection
+  // ends with this answer.
+  void settle_body() {
+    std::string none;
+    while (!reader_.done() && !reader_.bad() && !buffer_.empty()) {
+      const size_t n = reader_.feed(buffer_, &none, buffer_.size());
+      if (n == 0) break;
+      buffer_.erase(0, n);
+    }
+    if (reader_.done()) return;
+    keep_alive_ = false;
+    linger_ = true;
+  }
+
   std::string head_of(int status, const Headers& headers) {
+    settle_body();
     std::string out;
     out.reserve(256);
     out.append("HTTP/1.1 ").append(std::to_string(status)).append(" ");
@@ -357,7 +436,13 @@ class Http1Connection final : public Responder {
     co_return co_await send(std::move(parts));
   }
   Task<Status> send(std::vector<iovec> parts) {
-    Status s = co_await write_all(t_.get(), nullptr, std::move(parts));
+    bool waited = false;
+    std::function<void()> blocked = [this, &waited] {
+      waited = true;
+      if (!c_.ctx.done()) watchdog_.within(c_.options->stall_timeout);
+    };
+    Status s = co_await write_all(t_.get(), nullptr, std::move(parts), &blocked);
+    if (waited && !c_.ctx.done()) watchdog_.off();
     if (!s.ok()) gone_ = true;
     co_return s;
   }
@@ -377,10 +462,15 @@ class Http1Connection final : public Responder {
   Watchdog watchdog_;
   std::string buffer_;
   Request request_;
+  ConnectionBudget budget_;
+  size_t held_ = 0;  // of the budget, by the present request
+  http1::Framing framing_;
+  http1::BodyReader reader_;
+  std::optional<Context> handler_ctx_;  // while a handler runs
   State state_ = State::kFresh;
   int minor_ = 1;
   bool in_head_ = false, keep_alive_ = true, chunked_ = false, gone_ = false, upgraded_ = false,
-       linger_ = false;
+       linger_ = false, expects_ = false, receiving_ = false;
 };
 
 }  // namespace

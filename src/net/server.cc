@@ -35,7 +35,9 @@ struct Share {
 class ServerImpl final : public Server {
  public:
   ServerImpl(std::vector<Loop*> loops, ServerOptions options, Handler handler)
-      : options_(std::move(options)), handler_(std::move(handler)) {
+      : options_(std::move(options)),
+        handler_(std::move(handler)),
+        budget_(std::make_shared<ByteBudget>(options_.total_budget)) {
     for (Loop* l : loops) shares_.push_back(std::make_unique<Share>(l));
   }
 
@@ -53,6 +55,7 @@ class ServerImpl final : public Server {
   }
 
   uint16_t port() const override { return port_; }
+  size_t bytes_in_flight() const override { return budget_->used(); }
 
   void set_identity(TlsIdentity identity) override {
     auto tls = server_tls(identity, options_.client_ca_pem, true);
@@ -116,7 +119,8 @@ class ServerImpl final : public Server {
   Task<void> serve(Share* share, int s, std::string remote) {
     tune(s);
     std::shared_ptr<Fd> fd = Fd::adopt(*share->loop, s);
-    ServedConnection c{nullptr, {}, std::move(remote), share->ctx.child(), &options_, &handler_};
+    ServedConnection c{nullptr,   {},     std::move(remote), share->ctx.child(), &options_,
+                       &handler_, budget_};
     if (!options_.tls) {
       c.transport = plain_transport(std::move(fd));
       co_await serve_http1(std::move(c));
@@ -140,6 +144,7 @@ class ServerImpl final : public Server {
 
   ServerOptions options_;
   Handler handler_;
+  std::shared_ptr<ByteBudget> budget_;
   std::vector<std::unique_ptr<Share>> shares_;
   std::shared_ptr<Fd> listener_;
   uint16_t port_ = 0;

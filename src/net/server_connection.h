@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "net/budget.h"
 #include "net/http.h"
 #include "net/transport.h"
 
@@ -16,6 +17,7 @@ struct ServedConnection {
   Context ctx;
   const ServerOptions* options;
   const Handler* handler;
+  std::shared_ptr<ByteBudget> budget;
 };
 
 // Both return once the connection is over and every handler has ended.

@@ -357,11 +357,13 @@ Task<Result<size_t>> read_some(Transport* t, const Context* ctx, char* to, size_
   }
 }
 
-Task<Status> write_all(Transport* t, const Context* ctx, std::vector<iovec> parts) {
+Task<Status> write_all(Transport* t, const Context* ctx, std::vector<iovec> parts,
+                       const std::function<void()>* blocked) {
   size_t first = 0;
   while (first < parts.size()) {
     ssize_t n = t->try_write(parts.data() + first, static_cast<int>(parts.size() - first));
     if (n == kWouldBlock) {
+      if (blocked) (*blocked)();
       TRY_CO(t->wait_writable(ctx));
       continue;
     }

@@ -6,9 +6,12 @@
 
 #include "api/apidiscovery_v2.h"
 #include "api/meta_v1.h"
+#include "machinery/base64.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
+#include "net/pki.h"
+#include "server/registry/keys.h"
 
 namespace keles::server {
 
@@ -162,6 +165,21 @@ DiscoveryBody encode(const KindDesc& kind, const Document& doc, Choice choice) {
   return out;
 }
 
+// What is only answered (reviews, bindings, componentstatuses) has no version in the store.
+bool is_stored(const KindDesc& k) {
+  return k.kind != "ComponentStatus" &&
+         std::find(k.verbs.begin(), k.verbs.end(), "list") != k.verbs.end();
+}
+
+// A name for the form in which objects of the kind are stored: when it changes, migrations have
+// work. As upstream computes it: the first eight bytes of a SHA-256 of "group/version/Kind".
+std::string storage_version_hash(const KindDesc& k) {
+  const KindDesc& stored = registry::storage_kind(k);
+  std::string name = std::string(stored.group) + '/' + std::string(stored.version) + '/' +
+                     std::string(stored.kind);
+  return base64_encode(net::sha256(name).substr(0, 8));
+}
+
 template <class Edit>
 void add_strings(Edit list, std::span<const std::string_view> values) {
   for (std::string_view v : values) list.add(v);
@@ -271,6 +289,7 @@ Document Discovery::resource_list(const Group& g, const Version& v) const {
     add_strings(r.edit_verbs(), k->verbs);
     if (!k->short_names.empty()) add_strings(r.edit_short_names(), k->short_names);
     if (!k->categories.empty()) add_strings(r.edit_categories(), k->categories);
+    if (is_stored(*k)) r.set_storage_version_hash(storage_version_hash(*k));
     for (const SubresourceDesc& s : k->subresources) {
       auto sub = list.add();
       sub.set_name(std::string(k->plural) + '/' + std::string(s.name));

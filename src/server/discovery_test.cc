@@ -106,6 +106,37 @@ TEST(Discovery, Aggregated) {
   EXPECT_EQ(plain.root["kind"].as_string(), "APIResourceList");
 }
 
+TEST(Discovery, StorageVersionHashes) {
+  Discovery d(all_kinds());
+  struct Row {
+    const char *path, *resource, *hash;
+  };
+  // Of upstream's servers.
+  const Row kRows[] = {
+      {"/api/v1", "pods", "xPOwRZ+Yhw8="},
+      {"/api/v1", "configmaps", "qFsyl6wFWjQ="},
+      {"/apis/apps/v1", "deployments", "8aSe+NMegvE="},
+      {"/api/v1", "pods/status", ""},
+      {"/api/v1", "bindings", ""},
+      {"/apis/authorization.k8s.io/v1", "subjectaccessreviews", ""},
+      // Both versions are stored as one.
+      {"/api/v1", "events", "r2yiGXH7wu8="},
+      {"/apis/events.k8s.io/v1", "events", "r2yiGXH7wu8="},
+      {"/apis/autoscaling/v1", "horizontalpodautoscalers", "qwQve8ut294="},
+      {"/apis/autoscaling/v2", "horizontalpodautoscalers", "qwQve8ut294="},
+  };
+  for (const Row& row : kRows) {
+    Document list = get(d, row.path, "");
+    bool found = false;
+    for (const Value& r : list.root["resources"].items()) {
+      if (r["name"].as_string() != row.resource) continue;
+      found = true;
+      EXPECT_EQ(r["storageVersionHash"].as_string(), row.hash) << row.path << " " << row.resource;
+    }
+    EXPECT_TRUE(found) << row.resource;
+  }
+}
+
 TEST(Discovery, OtherEncodings) {
   Discovery d(all_kinds());
   auto pb = d.get("/apis", "application/vnd.kubernetes.protobuf", "");

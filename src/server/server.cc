@@ -19,6 +19,7 @@ struct ApiServer::State {
   ApiServerOptions options;
   registry::Registry registry;
   auth::Auth auth;
+  Health health;
   std::atomic<bool> started{false};
 };
 
@@ -28,6 +29,7 @@ ApiServer::~ApiServer() = default;
 
 bool ApiServer::started() const { return state_->started.load(); }
 registry::Registry& ApiServer::registry() { return state_->registry; }
+Health& ApiServer::health() { return state_->health; }
 const ApiServerOptions& ApiServer::options() const { return state_->options; }
 
 Task<Status> ApiServer::start(Context ctx) {

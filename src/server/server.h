@@ -19,6 +19,7 @@
 #include "machinery/patch.h"
 #include "server/auth/auth.h"
 #include "server/auth/caller.h"
+#include "server/health.h"
 #include "server/registry/registry.h"
 #include "store/store.h"
 
@@ -49,6 +50,8 @@ class ApiServer {
   registry::Registry& registry();
   const auth::Auth& auth() const;
   const ApiServerOptions& options() const;
+  // Where parts of the process say how they are (the store's disk, ...). Any thread.
+  Health& health();
 
   // --- verbs; the caller has been authorized (auth().authorize) and outlives the call ---
   // `subresource`: "", "status", "scale".

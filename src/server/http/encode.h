@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "machinery/object.h"
@@ -26,10 +27,18 @@ struct Rendering {
 };
 
 Part text_part(std::string s);
+std::string yaml_of(std::string_view json);
+// A whole JSON text in the wanted form, with its line end.
+std::string finished(std::string json, const Rendering& r);
+// The message inside a protobuf envelope (a view of it), and of an object its PartialObjectMetadata
+// {metadata = 1}: the first field of every object is its metadata.
+std::string_view raw_of(const std::string& enveloped);
+std::string partial_raw(const ObjectPtr& object);
 
-Parts render_object(const ObjectPtr& object, const Rendering& r);
-Parts render_list(const KindDesc& kind, const registry::ListPage& page, const Rendering& r);
-Parts render_status(const Status& status, Format format);
+// Whether the answer is made of objects' own encodings, which cost nothing.
+bool is_shared_form(const Rendering& r);
+Parts render_object(const ObjectPtr& object, const Rendering& r);  // lists: pieces.h
+Parts render_status(const Status& status, Format format, bool pretty);
 // A tree of a kind without resource (Status, APIGroupList, ...).
 Part render_tree(const KindDesc& kind, const Value& root, Format format, bool pretty);
 

@@ -1,10 +1,18 @@
 #include "server/http/exchange.h"
 
+#include "base/sync.h"
 #include "machinery/codec_json.h"
+#include "server/http/pieces.h"
 #include "server/registry/meta.h"
 
 namespace keles::server {
 namespace {
+
+// For a whole body; requests as such have 60 s.
+constexpr Duration kBodyTimeout = 30s;
+// Answers up to here are made at once; longer ones take turns.
+constexpr size_t kQuickBytes = 64 * 1024, kQuickItems = 8;
+constexpr const char* kTooSlow = "Timeout: request did not complete within the allotted timeout";
 
 // As RFC 7234's warn-text: a quoted string.
 std::string warning_field(std::string_view text) {
@@ -14,6 +22,13 @@ std::string warning_field(std::string_view text) {
     out.push_back(c == '\n' || c == '\r' ? ' ' : c);
   }
   return out + "\"";
+}
+
+// One long answer at a time is made on a loop, a piece each turn: many of them cost others no more
+// than one.
+Semaphore& turn() {
+  thread_local Semaphore one(1);
+  return one;
 }
 
 const KindDesc& status_kind() {
@@ -36,8 +51,86 @@ net::Headers Exchange::headers(std::string_view content_type) const {
   return h;
 }
 
+void Exchange::leave_gate() {
+  if (slot) slot->fetch_sub(1);
+  slot = nullptr;
+}
+
+Task<bool> Exchange::receive(Context ctx) {
+  Context limit = ctx.with_timeout(kBodyTimeout);
+  Status s = co_await responder->receive_body(limit);
+  if (s.ok()) co_return true;
+  if (s.is(Reason::kTimeout)) s = Status::timeout(kTooSlow);
+  co_await fail(s);
+  co_return false;
+}
+
+Task<void> Exchange::answer_object(Context ctx, int status, ObjectPtr object) {
+  // What has to be made for this answer alone needs room first: the text, and what it is made from.
+  bool mine = false;
+  if (!is_shared_form(rendering)) {
+    Bytes json = object->json();
+    Status s = co_await responder->reserve(ctx, 2 * json->size());
+    if (s.ok() && json->size() > kQuickBytes) {
+      s = co_await turn().acquire(ctx);
+      mine = s.ok();
+    }
+    if (!s.ok()) {
+      co_await fail(s);
+      co_return;
+    }
+  }
+  Parts parts = render_object(object, rendering);
+  if (mine) {
+    co_await yield_to(ctx.loop());
+    turn().release();
+  }
+  co_await answer(status, std::move(parts));
+}
+
+Task<void> Exchange::answer_list(Context ctx, registry::ListPage page) {
+  const bool quick = page.items.size() <= kQuickItems;
+  ListPieces pieces(*kind, std::move(page), rendering);
+  Parts parts;
+  Status s;
+  if (quick) {
+    parts = pieces.next();
+  } else {
+    s = co_await next_piece(ctx, &pieces, &parts);
+  }
+  if (!s.ok()) {
+    co_await fail(s);
+    co_return;
+  }
+  if (pieces.done()) {
+    co_await answer(200, std::move(parts));
+    co_return;
+  }
+  code = 200;
+  leave_gate();
+  net::Headers h = headers(rendering.accepted.content_type());
+  s = co_await responder->begin(200, std::move(h));
+  while (s.ok()) {
+    s = co_await responder->write(std::move(parts));
+    if (!s.ok() || pieces.done()) break;
+    s = co_await next_piece(ctx, &pieces, &parts);
+  }
+  if (s.ok()) s = co_await responder->finish();
+}
+
+// Room for it first, then its turn; everything else that is ready on the loop runs before the next.
+Task<Status> Exchange::next_piece(Context ctx, ListPieces* pieces, Parts* out) {
+  TRY_CO(responder->reserve(ctx, ListPieces::kBytes));
+  TRY_CO(turn().acquire(ctx));
+  *out = pieces->next();
+  co_await yield_to(ctx.loop());
+  turn().release();
+  co_return Status();
+}
+
 Task<void> Exchange::answer(int status, Parts parts) {
   code = status;
+  leave_gate();
   net::Headers h = headers(rendering.accepted.content_type());
   Status s = co_await responder->respond(status, std::move(h), std::move(parts));
   (void)s;  // the client has gone
@@ -45,6 +138,7 @@ Task<void> Exchange::answer(int status, Parts parts) {
 
 Task<void> Exchange::answer_text(int status, std::string text, std::string content_type) {
   code = status;
+  leave_gate();
   net::Headers h = headers(content_type);
   h.add("X-Content-Type-Options", "nosniff");
   Parts parts = net::as_body(std::move(text));
@@ -58,7 +152,10 @@ Task<void> Exchange::fail(Status why) {
     why = Status(Reason::kTimeout, why.message(), why.details());
   } else if (why.is(Reason::kUnavailable)) {
     why = Status(Reason::kServiceUnavailable, why.message(), why.details());
+  } else if (why.is(Reason::kTimeout) && why.message() == "context deadline exceeded") {
+    why = Status::timeout(kTooSlow);
   }
+  leave_gate();
   code = why.code();
   if (code < 400 || code > 599) code = 500;
   Format format = rendering.accepted.format;
@@ -66,8 +163,18 @@ Task<void> Exchange::fail(Status why) {
   plain.format = format;
   net::Headers h = headers(plain.content_type());
   if (int n = why.details().retry_after_seconds; n > 0) h.add("Retry-After", std::to_string(n));
-  Parts parts = render_status(why, format);
+  Parts parts = render_status(why, format, rendering.pretty);
   Status s = co_await responder->respond(code, std::move(h), std::move(parts));
+  (void)s;
+}
+
+Task<void> Exchange::turn_away() {
+  code = 429;
+  net::Headers h = headers("text/plain; charset=utf-8");
+  h.add("Retry-After", "1");
+  h.add("X-Content-Type-Options", "nosniff");
+  Parts parts = net::as_body("Too many requests, please try again later.\n");
+  Status s = co_await responder->respond(429, std::move(h), std::move(parts));
   (void)s;
 }
 

@@ -2,6 +2,7 @@
 // is to look; and the ways to answer it.
 #pragma once
 
+#include <atomic>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,8 @@
 
 namespace keles::server {
 
+class ListPieces;
+
 struct Exchange {
   net::Request* request = nullptr;
   net::Responder* responder = nullptr;
@@ -27,15 +30,27 @@ struct Exchange {
   std::vector<std::string> warnings;
   const KindDesc* kind = nullptr;
   int code = 0;  // of the answer, once there is one
+  // The in-flight gate's count that this request is part of, until its answer begins: a slow reader
+  // takes nobody's place.
+  std::atomic<int>* slot = nullptr;
 
   std::string header(std::string_view name) const;
   net::Headers headers(std::string_view content_type) const;
 
+  // Reads the request's body; false once a failure to do so has been answered.
+  Task<bool> receive(Context ctx);
+  void leave_gate();
+
   // Each answers the request, once.
   Task<void> answer(int status, Parts parts);
+  Task<void> answer_object(Context ctx, int status, ObjectPtr object);
+  // Piece by piece, as the peer takes them. Cut off when ctx ends.
+  Task<void> answer_list(Context ctx, registry::ListPage page);
   Task<void> answer_text(int status, std::string text,
                          std::string content_type = "text/plain; charset=utf-8");
   Task<void> fail(Status why);
+  Task<void> turn_away();  // 429: try again in a second
+  Task<Status> next_piece(Context ctx, ListPieces* pieces, Parts* out);
   // A Status of success with these details.
   Task<void> succeed(int status, StatusDetails details);
 };

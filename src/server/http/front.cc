@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "machinery/fields.h"
+#include "machinery/time.h"
 #include "server/discovery.h"
 #include "server/http/exchange.h"
 #include "server/openapi.h"
@@ -127,6 +128,50 @@ bool contains(std::span<const std::string_view> list, std::string_view v) {
   return std::find(list.begin(), list.end(), v) != list.end();
 }
 
+// The form of answers follows Accept, as far as it can be followed; an error's too.
+void choose_form(Exchange& x) {
+  auto accepted = negotiate(x.header("Accept"));
+  if (accepted.ok()) x.rendering.accepted = *accepted;
+  const std::string wish = x.query.get("pretty");
+  x.rendering.pretty =
+      x.rendering.accepted.pretty ||
+      (wish.empty() ? human_agent(x.header("User-Agent")) : x.query.flag("pretty"));
+}
+
+// How long the request may take: ?timeout=, at most (and by default) a minute.
+Result<Duration> time_limit(const Query& query) {
+  const std::string text = query.get("timeout");
+  if (text.empty()) return kRequestTimeout;
+  auto asked = parse_duration(text);
+  if (!asked.ok()) {
+    return Status::bad_request("invalid timeout specified in the request URL - " +
+                               asked.status().message());
+  }
+  return *asked > Duration() && *asked < kRequestTimeout ? *asked : kRequestTimeout;
+}
+
+// The almighty are served when nobody else is: they may have to put things right.
+bool is_master(const Caller& caller) {
+  return std::find(caller.groups.begin(), caller.groups.end(), "system:masters") !=
+         caller.groups.end();
+}
+
+// Reviews, bindings and the like are answers, not objects: upstream has no columns for them.
+bool has_tables(const Exchange& x) {
+  if (!x.kind) return true;
+  const std::string& sub = x.info.subresource;
+  if (sub == "binding" || sub == "eviction" || sub == "token") return false;
+  if (!sub.empty()) return true;
+  return !auth::Auth::is_review(*x.kind) && !(x.kind->kind == "Binding" && x.kind->group.empty());
+}
+
+// Those who ask whether the server lives are not to be told that it is busy.
+bool is_health(const RequestInfo& i) {
+  if (i.is_resource) return false;
+  return i.path.starts_with("/healthz") || i.path.starts_with("/livez") ||
+         i.path.starts_with("/readyz");
+}
+
 // GET of exec and the like is the same as POST, whichever the description names.
 bool serves_verb(const KindDesc& kind, const RequestInfo& i) {
   if (i.subresource.empty()) return contains(kind.verbs, i.verb);
@@ -139,22 +184,62 @@ bool serves_verb(const KindDesc& kind, const RequestInfo& i) {
 
 namespace {
 
-std::vector<HealthCheck> own_checks(ApiServer* server) {
+// The names are upstream's, so that who watches for one finds it. Several say the same here: what
+// upstream starts in many steps is one here (ApiServer::start), and what it has to wait for (an
+// aggregation layer, informers of its own) there is nothing of.
+void add_checks(ApiServer* server) {
   auto fine = [] { return Status(); };
+  auto store = [server] {
+    return server->registry().store().revision() > 0 ? Status()
+                                                     : Status::unavailable("no revision");
+  };
   auto up = [server] { return server->started() ? Status() : Status::unavailable("not finished"); };
-  std::vector<HealthCheck> out;
-  out.push_back({"ping", fine});
-  out.push_back({"log", fine});
-  out.push_back({"etcd", [server] {
-                   return server->registry().store().revision() > 0
-                              ? Status()
-                              : Status::unavailable("no revision");
-                 }});
-  for (const char* hook : {"rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes",
-                           "start-system-namespaces-controller", "bootstrap-controller"}) {
-    out.push_back({std::string("poststarthook/") + hook, up});
+  Health& health = server->health();
+  auto add = [&](std::string name, std::function<Status()> check, bool ready_only = false) {
+    HealthCheck c;
+    c.name = std::move(name);
+    c.check = std::move(check);
+    c.ready_only = ready_only;
+    health.add(std::move(c));
+  };
+  add("ping", fine);
+  add("log", fine);
+  add("etcd", store);
+  add("etcd-readiness", store, true);
+  add("informer-sync", up, true);
+  for (const char* hook : {"start-apiserver-admission-initializer",
+                           "generic-apiserver-start-informers",
+                           "priority-and-fairness-config-consumer",
+                           "priority-and-fairness-filter",
+                           "storage-object-count-tracker-hook",
+                           "start-apiextensions-informers",
+                           "start-apiextensions-controllers",
+                           "crd-informer-synced",
+                           "start-system-namespaces-controller",
+                           "start-cluster-authentication-info-controller",
+                           "start-kube-apiserver-identity-lease-controller",
+                           "start-kube-apiserver-identity-lease-garbage-collector",
+                           "start-legacy-token-tracking-controller",
+                           "start-service-ip-repair-controllers",
+                           "rbac/bootstrap-roles",
+                           "scheduling/bootstrap-system-priority-classes",
+                           "priority-and-fairness-config-producer",
+                           "bootstrap-controller",
+                           "start-kubernetes-service-cidr-controller",
+                           "aggregator-reload-proxy-client-cert",
+                           "start-kube-aggregator-informers",
+                           "apiservice-status-local-available-controller",
+                           "apiservice-status-remote-available-controller",
+                           "apiservice-registration-controller",
+                           "apiservice-discovery-controller",
+                           "kube-apiserver-autoregistration"}) {
+    add(std::string("poststarthook/") + hook, up);
   }
-  return out;
+  add("autoregister-completion", up);
+  add("poststarthook/apiservice-openapi-controller", up);
+  add("poststarthook/apiservice-openapiv3-controller", up);
+  add("poststarthook/storage-readiness", store);
+  add("shutdown", fine, true);
 }
 
 PathAnswer cached(Bytes bytes, std::string content_type, std::string etag, bool immutable,
@@ -178,7 +263,9 @@ PathSource discovery_source(ApiServer* server) {
   return [discovery, address](const PathQuestion& q) -> std::optional<PathAnswer> {
     auto found = discovery->get(q.path, q.accept, address);
     if (!found) return std::nullopt;
-    return cached(found->bytes, found->content_type, found->etag, false, q.if_none_match);
+    PathAnswer out = cached(found->bytes, found->content_type, found->etag, false, q.if_none_match);
+    out.may_indent = found->content_type.starts_with("application/json");
+    return out;
   };
 }
 
@@ -196,9 +283,7 @@ PathSource openapi_source(const std::string& version) {
 
 Front::Front(ApiServer* server, FrontOptions options)
     : server_(server), options_(std::move(options)) {
-  std::vector<HealthCheck> checks = own_checks(server);
-  for (HealthCheck& c : options_.checks) checks.push_back(std::move(c));
-  options_.checks = std::move(checks);
+  add_checks(server);
   options_.paths.push_back(discovery_source(server));
   options_.paths.push_back(openapi_source(options_.git_version));
 }
@@ -216,15 +301,23 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   x.responder = responder;
   x.query = Query::parse(request->query);
   x.info = parse_request_info(request->method, request->path, x.query);
+  if (x.info.is_resource) x.kind = find_resource(x.info.group, x.info.version, x.info.resource);
   x.rendering.now = ctx.loop().wall_now();
   x.rendering.table_object = table_object(x.query);
   const TimePoint start = ctx.loop().now();
   const bool lasting = is_long_running(x.info);
   metrics::Value& running = lasting ? longrunning().with({metric_verb(x.info), "apiserver"})
                                     : inflight().with({is_read(x.info) ? "readOnly" : "mutating"});
-  Context own = lasting ? ctx : ctx.with_timeout(kRequestTimeout);
   running.add(1);
-  co_await dispatch(own, &x);
+  choose_form(x);
+  auto within = lasting ? Result<Duration>(Duration()) : time_limit(x.query);
+  if (!within.ok()) {
+    co_await x.fail(within.status());
+  } else {
+    Context own = lasting ? ctx : ctx.with_timeout(*within);
+    co_await dispatch(own, &x);
+  }
+  x.leave_gate();
   running.add(-1);
   const Duration took = ctx.loop().now() - start;
   observe(x, took);
@@ -238,13 +331,22 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   }
 }
 
-Task<void> Front::dispatch(Context ctx, Exchange* x) {
-  // The form of errors follows Accept, as far as it can be followed.
-  auto accepted = negotiate(x->header("Accept"));
-  if (accepted.ok()) x->rendering.accepted = *accepted;
-  const std::string* pretty = x->query.find("pretty");
-  x->rendering.pretty = pretty ? x->query.flag("pretty") : x->rendering.accepted.pretty;
+bool Front::enter_gate(Exchange* x) {
+  if (is_long_running(x->info) || is_health(x->info)) return true;
+  const bool mutating = x->info.verb != "get" && x->info.verb != "list";
+  const int limit =
+      mutating ? options_.max_mutating_requests_inflight : options_.max_requests_inflight;
+  if (limit <= 0) return true;
+  std::atomic<int>& count = mutating ? mutating_ : reading_;
+  if (count.fetch_add(1) >= limit && !is_master(x->caller)) {
+    count.fetch_sub(1);
+    return false;
+  }
+  x->slot = &count;
+  return true;
+}
 
+Task<void> Front::dispatch(Context ctx, Exchange* x) {
   auto caller = server_->auth().authenticate(*x->request, x->rendering.now);
   if (!caller.ok()) {
     co_await x->fail(caller.status());
@@ -261,17 +363,18 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
     co_await x->fail(allowed);
     co_return;
   }
-  if (x->request->body_too_large) {
-    Status why(Reason::kRequestEntityTooLarge, "Request entity too large: limit is 3145728");
-    co_await x->fail(why);
+  if (!enter_gate(x)) {
+    co_await x->turn_away();
     co_return;
   }
   if (!x->info.is_resource) {
     co_await serve_path(ctx, x);
     co_return;
   }
-  x->kind = find_resource(x->info.group, x->info.version, x->info.resource);
+  auto accepted = negotiate(x->header("Accept"), has_tables(*x));
+  if (accepted.ok()) x->rendering.accepted = *accepted;
   if (x->kind && !is_relayed(*x) && !accepted.ok()) {
+    x->rendering.accepted = Accepted();
     co_await x->fail(accepted.status());
     co_return;
   }
@@ -298,6 +401,10 @@ Task<void> Front::serve_resource(Context ctx, Exchange* x) {
                "the server does not allow this method on the requested resource");
     co_await x->fail(why);
     co_return;
+  }
+  if (!is_read(i) || is_relayed(*x)) {
+    bool there = co_await x->receive(ctx);
+    if (!there) co_return;
   }
   if (is_relayed(*x)) {
     co_await relay(ctx, x);

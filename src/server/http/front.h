@@ -1,8 +1,11 @@
-// The HTTP front: requests in, answers out. It finds out who asks and what for, checks that they
-// may, decodes bodies, calls the ApiServer and encodes what it says. It keeps no state of its own;
-// one front serves every loop.
+// The HTTP front: requests in, answers out. A request's way is a pipeline, and what it costs comes
+// last: limits of its head (net/) -> deadline -> who asks, by the head alone -> may they -> the
+// gate of requests in flight -> the body, with a deadline -> the verb -> the answer, whose long
+// forms are made in pieces as the peer takes them (pieces.h). One front serves every loop; the
+// gate's counts are all it keeps.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -18,20 +21,14 @@ namespace keles::server {
 
 struct Exchange;
 
-// One named check of /healthz, /livez and /readyz; OK when all is well.
-struct HealthCheck {
-  std::string name;
-  std::function<Status()> check;
-  bool ready_only = false;  // shown by /readyz alone
-};
-
 // Discovery and OpenAPI documents: the answer to GET `path`, nothing when it is not theirs. Called
 // from any loop.
 struct PathAnswer {
   int status = 200;  // 304 without bytes when `if_none_match` names what there is
   std::shared_ptr<const std::string> bytes;
   std::string content_type, etag;
-  bool immutable = false;  // may be cached for ever
+  bool immutable = false;   // may be cached for ever
+  bool may_indent = false;  // JSON for those who like it indented
 };
 struct PathQuestion {
   std::string path, accept, if_none_match;
@@ -49,10 +46,12 @@ struct FrontOptions {
   bool kubelet_subject = true;
   // Which addresses are dialled on behalf of users; tests have backends on loopback.
   bool (*may_dial)(const net::IpAddress&) = net::may_relay_to;
-  // Besides the front's own.
-  std::vector<HealthCheck> checks;
   std::vector<PathSource> paths;
   std::string git_version = "v1.36.0+keles";
+  // Requests that are worked on at once, those that last (watches, logs, proxies) not counted; more
+  // are told to come back later (429). 0: no limit.
+  int max_requests_inflight = 400;
+  int max_mutating_requests_inflight = 200;
 };
 
 class Front {
@@ -66,9 +65,12 @@ class Front {
 
  private:
   Task<void> dispatch(Context ctx, Exchange* x);
+  // Takes a place among the requests in flight; false when there is none.
+  bool enter_gate(Exchange* x);
   Task<void> serve_path(Context ctx, Exchange* x);
   Task<void> serve_resource(Context ctx, Exchange* x);
   Task<void> serve_health(Exchange* x, std::string endpoint);
+  Task<void> serve_check(Exchange* x, std::string endpoint, std::string only);
   // 404: a Status below the API's paths, plain text elsewhere.
   Task<void> not_found(Exchange* x);
 
@@ -87,6 +89,7 @@ class Front {
 
   ApiServer* server_;
   FrontOptions options_;
+  std::atomic<int> reading_{0}, mutating_{0};
 };
 
 }  // namespace keles::server

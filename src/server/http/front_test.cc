@@ -72,6 +72,7 @@ struct Served {
     net::ServerOptions o;
     o.tls = certificate(ca, "kube-apiserver", true, {}, loop->wall_now());
     o.client_ca_pem = ca.certificate_pem;
+    o.bodies_on_demand = true;
     auto started = net::Server::start({loop.get()}, o, front->handler());
     if (!started.ok()) std::abort();
     http = std::move(*started);
@@ -201,6 +202,145 @@ TEST(Front, TablesAndPartialObjects) {
   auto p = parse_json(partial.body);
   EXPECT_EQ(p->root["kind"].as_string(), "PartialObjectMetadataList");
   EXPECT_TRUE(p->root["items"].at(0)["data"].is_null());
+}
+
+TEST(Front, TablesOfOlderClientsAndOfWhatHasNone) {
+  Served s;
+  s.send("POST", kMaps, config_map("a"));
+  const std::string one = std::string(kMaps) + "/a";
+  const char* kReview = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+  const char* kAsk = R"({"spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}})";
+  struct Row {
+    const char *method, *target, *body, *accept;
+    int code;
+    const char *kind, *api_version;
+  };
+  const Row kRows[] = {
+      {"GET", kMaps, "", "application/json;as=Table;v=v1beta1;g=meta.k8s.io", 200, "Table",
+       "meta.k8s.io/v1beta1"},
+      {"GET", one.c_str(), "", "application/json;as=Table;v=v1;g=meta.k8s.io", 200, "Table",
+       "meta.k8s.io/v1"},
+      {"GET", kMaps, "", "application/json;as=PartialObjectMetadataList;v=v1beta1;g=meta.k8s.io",
+       200, "PartialObjectMetadataList", "meta.k8s.io/v1beta1"},
+      {"GET", one.c_str(), "", "application/json;as=PartialObjectMetadata;v=v1beta1;g=meta.k8s.io",
+       200, "PartialObjectMetadata", "meta.k8s.io/v1beta1"},
+      {"GET", kMaps, "", "application/json;as=Table;v=v2;g=meta.k8s.io", 406, "Status", "v1"},
+      {"GET", kMaps, "", "application/json;as=Chair;v=v1;g=meta.k8s.io", 406, "Status", "v1"},
+      {"GET", kMaps, "", "text/html, application/json;q=0.1, */*;q=0.5", 200, "ConfigMapList",
+       "v1"},
+      {"POST", kReview, kAsk, "application/json;as=Table;v=v1;g=meta.k8s.io", 406, "Status", "v1"},
+      {"POST", kReview, kAsk, "application/json;as=Table;v=v1;g=meta.k8s.io,application/json", 201,
+       "SelfSubjectAccessReview", "authorization.k8s.io/v1"},
+  };
+  for (const Row& row : kRows) {
+    auto r = s.send(row.method, row.target, row.body, {{"Accept", row.accept}});
+    EXPECT_EQ(r.status, row.code) << row.accept << r.body;
+    auto tree = parse_json(r.body);
+    ASSERT_TRUE(tree.ok()) << r.body;
+    EXPECT_EQ(tree->root["kind"].as_string(), row.kind) << row.accept;
+    EXPECT_EQ(tree->root["apiVersion"].as_string(), row.api_version) << row.accept;
+  }
+  auto beta =
+      s.send("GET", kMaps, "", {{"Accept", "application/json;as=Table;v=v1beta1;g=meta.k8s.io"}});
+  EXPECT_NE(beta.body.find(
+                R"("object":{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1beta1")"),
+            std::string::npos);
+}
+
+TEST(Front, HumansGetIndentedJson) {
+  Served s;
+  s.send("POST", kMaps, config_map("a"));
+  const std::string one = std::string(kMaps) + "/a";
+  struct Row {
+    const char* target;
+    const char* agent;
+    bool indented;
+  };
+  const std::string wanted = one + "?pretty=1", unwanted = one + "?pretty=false",
+                    missing = std::string(kMaps) + "/none", table = std::string(kMaps) + "?limit=1";
+  const Row kRows[] = {
+      {one.c_str(), "curl/8.5.0", true},
+      {one.c_str(), "Wget/1.21", true},
+      {one.c_str(), "Mozilla/5.0 (X)", true},
+      {one.c_str(), "kubectl/v1.36.0", false},
+      {one.c_str(), "xcurl", false},
+      {wanted.c_str(), "kubectl", true},
+      {unwanted.c_str(), "curl/8", false},
+      {missing.c_str(), "curl/8", true},
+      {kMaps, "curl/8", true},
+      {kMaps, "", false},
+      {table.c_str(), "curl/8", true},
+      {"/apis", "curl/8", true},
+      {"/api/v1", "curl/8", true},
+      {"/api/v1", "Go-http-client/2.0", false},
+  };
+  for (const Row& row : kRows) {
+    auto r = s.send("GET", row.target, "", {{"User-Agent", row.agent}});
+    EXPECT_EQ(r.body.starts_with("{\n  \""), row.indented) << row.target << " " << row.agent;
+    EXPECT_TRUE(parse_json(r.body).ok());
+  }
+}
+
+TEST(Front, Timeouts) {
+  Served s;
+  const std::string maps = kMaps;
+  const std::pair<const char*, const char*> kBad[] = {
+      {"invalid", "time: invalid duration \"invalid\""},
+      {"10", "time: missing unit in duration \"10\""},
+      {"1x", "time: unknown unit \"x\" in duration \"1x\""},
+  };
+  for (auto [text, why] : kBad) {
+    auto r = s.send("GET", maps + "?timeout=" + text);
+    EXPECT_EQ(r.status, 400);
+    auto status = parse_json(r.body);
+    EXPECT_EQ(status->root["message"].as_string(),
+              std::string("invalid timeout specified in the request URL - ") + why);
+  }
+  for (const char* fine : {"5s", "0s", "2h", ""}) {
+    EXPECT_EQ(s.send("GET", maps + "?timeout=" + fine).status, 200) << fine;
+  }
+}
+
+TEST(Front, HealthByName) {
+  Served s;
+  const char* kNames[] = {"ping",
+                          "log",
+                          "etcd",
+                          "poststarthook/start-apiserver-admission-initializer",
+                          "poststarthook/crd-informer-synced",
+                          "poststarthook/bootstrap-controller",
+                          "poststarthook/scheduling/bootstrap-system-priority-classes",
+                          "autoregister-completion",
+                          "poststarthook/storage-readiness"};
+  for (const char* endpoint : {"/healthz", "/livez", "/readyz"}) {
+    std::string report = s.send("GET", std::string(endpoint) + "?verbose=1").body;
+    for (const char* name : kNames) {
+      EXPECT_NE(report.find("[+]" + std::string(name) + " ok\n"), std::string::npos) << name;
+      EXPECT_EQ(s.send("GET", std::string(endpoint) + "/" + name).body, "ok") << name;
+    }
+    const bool ready = std::string(endpoint) == "/readyz";
+    for (const char* name : {"informer-sync", "shutdown"}) {
+      EXPECT_EQ(report.find("[+]" + std::string(name)) != std::string::npos, ready) << name;
+      EXPECT_EQ(s.send("GET", std::string(endpoint) + "/" + name).status, ready ? 200 : 404);
+    }
+  }
+  // What a part says of itself is shown, and taken back.
+  s.api->health().report("etcd", Status::unavailable("disk full"));
+  s.api->health().report("of-its-own", Status::unavailable("broken"));
+  auto bad = s.send("GET", "/livez");
+  EXPECT_EQ(bad.status, 500);
+  EXPECT_NE(bad.body.find("[-]etcd failed: reason withheld\n"), std::string::npos);
+  EXPECT_TRUE(bad.body.ends_with("livez check failed\n"));
+  EXPECT_EQ(s.send("GET", "/livez/etcd").body, "internal server error: disk full\n");
+  auto excused = s.send("GET", "/livez?verbose&exclude=etcd&exclude=of-its-own&exclude=nothing");
+  EXPECT_EQ(excused.status, 200);
+  EXPECT_NE(excused.body.find("[+]etcd excluded: ok\n"), std::string::npos);
+  EXPECT_NE(excused.body.find(
+                "warn: some health checks cannot be excluded: no matches for \"nothing\"\n"),
+            std::string::npos);
+  s.api->health().report("etcd", Status());
+  s.api->health().report("of-its-own", Status());
+  EXPECT_EQ(s.send("GET", "/livez").body, "ok");
 }
 
 TEST(Front, Patch) {

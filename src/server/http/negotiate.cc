@@ -1,6 +1,11 @@
 #include "server/http/negotiate.h"
 
+#include <stdlib.h>
+
+#include <algorithm>
 #include <optional>
+#include <utility>
+#include <vector>
 
 namespace keles::server {
 namespace {
@@ -24,8 +29,18 @@ std::string lower(std::string_view s) {
   return out;
 }
 
+// Its q parameter; 1 when it has none.
+double quality(std::string_view clause) {
+  while (!clause.empty()) {
+    std::string_view p = next_part(clause, ';');
+    if (!p.starts_with("q=")) continue;
+    return std::clamp(strtod(std::string(p.substr(2)).c_str(), nullptr), 0.0, 1.0);
+  }
+  return 1;
+}
+
 // One media range with its parameters; nullopt when we cannot answer it.
-std::optional<Accepted> range(std::string_view text) {
+std::optional<Accepted> range(std::string_view text, bool tables) {
   Accepted out;
   std::string type = lower(next_part(text, ';'));
   if (type == "application/json" || type == "*/*" || type == "application/*") {
@@ -51,9 +66,9 @@ std::optional<Accepted> range(std::string_view text) {
   }
   if (as.empty()) return out;
   if (group != "meta.k8s.io" || (version != "v1" && version != "v1beta1")) return std::nullopt;
-  if (version != "v1") return std::nullopt;
+  out.beta = version == "v1beta1";
   if (as == "Table") {
-    if (out.format == Format::kProtobuf) return std::nullopt;
+    if (!tables || out.format == Format::kProtobuf) return std::nullopt;
     out.shape = Shape::kTable;
   } else if (as == "PartialObjectMetadata" || as == "PartialObjectMetadataList") {
     out.shape = Shape::kPartial;
@@ -77,14 +92,30 @@ std::string_view Accepted::content_type() const {
   return "application/json";
 }
 
-Result<Accepted> negotiate(std::string_view accept) {
+Result<Accepted> negotiate(std::string_view accept, bool tables) {
   if (trim(accept).empty()) return Accepted{};
+  if (accept.find(',') == std::string_view::npos) {
+    if (auto found = range(accept, tables)) return *found;
+    accept = {};
+  }
+  std::vector<std::pair<double, std::string_view>> clauses;
   while (!accept.empty()) {
-    if (auto found = range(next_part(accept, ','))) return *found;
+    std::string_view clause = next_part(accept, ',');
+    clauses.emplace_back(quality(clause), clause);
+  }
+  std::stable_sort(clauses.begin(), clauses.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  for (const auto& [q, clause] : clauses) {
+    if (auto found = range(clause, tables)) return *found;
   }
   return Status(Reason::kNotAcceptable,
                 "only the following media types are accepted: application/json, "
                 "application/yaml, application/vnd.kubernetes.protobuf");
+}
+
+bool human_agent(std::string_view user_agent) {
+  return user_agent.starts_with("curl") || user_agent.starts_with("Wget") ||
+         user_agent.starts_with("Mozilla/5.0");
 }
 
 std::string media_type(std::string_view content_type) {

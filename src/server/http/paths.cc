@@ -1,6 +1,8 @@
 // Everything that is no resource: health, version, metrics, discovery, OpenAPI, token keys.
 #include <algorithm>
+#include <set>
 
+#include "base/log.h"
 #include "base/metrics.h"
 #include "machinery/codec_json.h"
 #include "server/http/exchange.h"
@@ -62,34 +64,53 @@ Task<void> Front::serve_health(Exchange* x, std::string endpoint) {
   const std::string name(endpoint.substr(1));
   std::string only;
   if (x->info.path.size() > endpoint.size() + 1) only = x->info.path.substr(endpoint.size() + 1);
-  const auto excluded = x->query.get_all("exclude");
-  std::string report;
-  bool well = true, found = only.empty();
-  for (const HealthCheck& c : options_.checks) {
-    if (c.ready_only && name != "readyz") continue;
-    if (!only.empty() && c.name != only) continue;
-    found = true;
-    if (std::find(excluded.begin(), excluded.end(), c.name) != excluded.end()) {
-      report += "[+]" + c.name + " excluded: ok\n";
-      continue;
-    }
-    Status s = c.check();
-    if (s.ok()) {
-      report += "[+]" + c.name + " ok\n";
+  if (!only.empty()) {
+    co_await serve_check(x, name, only);
+    co_return;
+  }
+  std::set<std::string> excluded, unknown;
+  for (std::string& e : x->query.get_all("exclude")) excluded.insert(std::move(e));
+  unknown = excluded;
+  std::string report, bad;
+  auto skip = [&](const std::string& n) { return excluded.contains(n); };
+  for (const Health::Finding& f : server_->health().look(skip)) {
+    if (f.ready_only && name != "readyz") continue;
+    if (excluded.contains(f.name)) {
+      unknown.erase(f.name);
+      report += "[+]" + f.name + " excluded: ok\n";
+    } else if (f.status.ok()) {
+      report += "[+]" + f.name + " ok\n";
     } else {
-      well = false;
-      report += "[-]" + c.name + " failed: reason withheld\n";
+      report += "[-]" + f.name + " failed: reason withheld\n";
+      bad += (bad.empty() ? "" : ",") + f.name;
+      log::info("Health check failed", {{"endpoint", name}, {"check", f.name}, {"err", f.status}});
     }
   }
-  if (!found) {
-    co_await x->answer_text(404, "404 page not found\n");
-  } else if (!well) {
+  std::string quoted;
+  for (const std::string& u : unknown) quoted += (quoted.empty() ? "\"" : ",\"") + u + '"';
+  if (!quoted.empty()) {
+    report += "warn: some health checks cannot be excluded: no matches for " + quoted + "\n";
+  }
+  if (!bad.empty()) {
     co_await x->answer_text(500, report + name + " check failed\n");
-  } else if (x->query.find("verbose") && only.empty()) {
+  } else if (x->query.find("verbose")) {
     co_await x->answer_text(200, report + name + " check passed\n");
   } else {
     co_await x->answer_text(200, "ok");
   }
+}
+
+// One check, with its reason: who may see this path may see that.
+Task<void> Front::serve_check(Exchange* x, std::string endpoint, std::string only) {
+  auto skip = [&](const std::string& n) { return n != only; };
+  for (const Health::Finding& f : server_->health().look(skip)) {
+    if (f.name != only || (f.ready_only && endpoint != "readyz")) continue;
+    const int code = f.status.ok() ? 200 : 500;
+    std::string text = f.status.ok() ? "ok" : "internal server error: " + f.status.message() + "\n";
+    co_await x->answer_text(code, std::move(text));
+    co_return;
+  }
+  co_await x->answer_text(404, "404 page not found\n");
 }
 
 Task<void> Front::serve_path(Context, Exchange* x) {
@@ -151,7 +172,9 @@ Task<void> Front::serve_path(Context, Exchange* x) {
       h.add("Vary", "Accept");
     }
     Parts parts;
-    if (found->bytes) parts.push_back(found->bytes);
+    const bool indent = found->may_indent && x->rendering.pretty;
+    if (found->bytes && !indent) parts.push_back(found->bytes);
+    if (found->bytes && indent) parts.push_back(text_part(finished(*found->bytes, x->rendering)));
     Status s = co_await x->responder->respond(found->status, std::move(h), std::move(parts));
     (void)s;
     co_return;

@@ -4,9 +4,9 @@
 #include "server/registry/print_table.h"
 
 namespace keles::server {
-namespace {
 
-void row(std::string& out, const KindDesc& kind, const ObjectPtr& object, const Rendering& r) {
+void append_table_row(std::string& out, const KindDesc& kind, const ObjectPtr& object,
+                      const Rendering& r) {
   DocumentPtr tree = object->tree();
   registry::HookContext hooks;
   hooks.kind = &kind;
@@ -23,16 +23,15 @@ void row(std::string& out, const KindDesc& kind, const ObjectPtr& object, const 
       out += *object->json();
       break;
     case TableObject::kMetadata:
-      out += partial_json(object);
+      out += partial_json(object, r.accepted.meta_version());
       break;
   }
   out.push_back('}');
 }
 
-}  // namespace
-
-std::string partial_json(const ObjectPtr& object) {
-  std::string out = R"({"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":)";
+std::string partial_json(const ObjectPtr& object, std::string_view api_version) {
+  std::string out = R"({"kind":"PartialObjectMetadata","apiVersion":")";
+  out.append(api_version).append(R"(","metadata":)");
   DocumentPtr tree = object->tree();
   static const TypeDesc* const kMeta = find_type("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
   if (kMeta) {
@@ -44,11 +43,10 @@ std::string partial_json(const ObjectPtr& object) {
   return out;
 }
 
-std::string render_table(const KindDesc& kind, const std::vector<ObjectPtr>& objects,
-                         int64_t revision, const std::string& continue_,
-                         std::optional<int64_t> remaining, const Rendering& r, bool with_columns) {
-  std::string out =
-      R"({"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":")";
+std::string table_head(const KindDesc& kind, int64_t revision, const std::string& continue_,
+                       std::optional<int64_t> remaining, const Rendering& r, bool with_columns) {
+  std::string out = R"({"kind":"Table","apiVersion":")";
+  out.append(r.accepted.meta_version()).append(R"(","metadata":{"resourceVersion":")");
   out += std::to_string(revision) + "\"";
   if (!continue_.empty()) {
     out += ",\"continue\":";
@@ -61,11 +59,13 @@ std::string render_table(const KindDesc& kind, const std::vector<ObjectPtr>& obj
   } else {
     out += "null";
   }
-  out += ",\"rows\":[";
-  for (size_t i = 0; i < objects.size(); ++i) {
-    if (i) out.push_back(',');
-    row(out, kind, objects[i], r);
-  }
+  return out + ",\"rows\":[";
+}
+
+std::string render_table(const KindDesc& kind, const ObjectPtr& object, int64_t revision,
+                         const Rendering& r, bool with_columns) {
+  std::string out = table_head(kind, revision, "", {}, r, with_columns);
+  append_table_row(out, kind, object, r);
   return out + "]}";
 }
 

@@ -9,6 +9,7 @@
 #include "machinery/patch.h"
 #include "server/http/exchange.h"
 #include "server/http/front.h"
+#include "server/http/pieces.h"
 #include "server/http/watch_websocket.h"
 #include "server/registry/meta.h"
 
@@ -205,8 +206,7 @@ Task<void> Front::get(Context ctx, Exchange* x) {
     co_await x->fail(got.status());
     co_return;
   }
-  Parts parts = render_object(*got, x->rendering);
-  co_await x->answer(200, std::move(parts));
+  co_await x->answer_object(ctx, 200, *got);
 }
 
 Task<void> Front::list(Context ctx, Exchange* x) {
@@ -220,8 +220,7 @@ Task<void> Front::list(Context ctx, Exchange* x) {
     co_await x->fail(page.status());
     co_return;
   }
-  Parts parts = render_list(*x->kind, *page, x->rendering);
-  co_await x->answer(200, std::move(parts));
+  co_await x->answer_list(ctx, std::move(*page));
 }
 
 Task<void> Front::watch(Context ctx, Exchange* x) {
@@ -268,14 +267,22 @@ Task<void> Front::watch(Context ctx, Exchange* x) {
     if (!items.ok()) break;
     x->rendering.now = ctx.loop().wall_now();
     Parts parts;
+    size_t bytes = 0;
     for (const registry::WatchItem& item : *items) {
       for (Part& p : render_event(*x->kind, item, x->rendering, first)) {
+        bytes += p->size();
         parts.push_back(std::move(p));
       }
       first = false;
       over |= item.type == registry::WatchItem::Type::kError;
+      if (bytes < ListPieces::kBytes) continue;
+      // A full batch of large objects is written as it is made.
+      Parts full = std::exchange(parts, Parts());
+      s = co_await x->responder->write(std::move(full));
+      bytes = 0;
+      if (!s.ok()) break;
     }
-    s = co_await x->responder->write(std::move(parts));
+    if (s.ok()) s = co_await x->responder->write(std::move(parts));
     over |= !s.ok();
   }
   if (s.ok()) s = co_await x->responder->finish();
@@ -303,8 +310,7 @@ Task<void> Front::create(Context ctx, Exchange* x) {
     co_await x->succeed(201, std::move(none));
     co_return;
   }
-  Parts parts = render_object(*made, x->rendering);
-  co_await x->answer(201, std::move(parts));
+  co_await x->answer_object(ctx, 201, *made);
 }
 
 Task<void> Front::update(Context ctx, Exchange* x) {
@@ -325,8 +331,8 @@ Task<void> Front::update(Context ctx, Exchange* x) {
     co_await x->fail(done.status());
     co_return;
   }
-  Parts parts = render_object(*done, x->rendering);
-  co_await x->answer(created ? 201 : 200, std::move(parts));
+  const int code = created ? 201 : 200;
+  co_await x->answer_object(ctx, code, *done);
 }
 
 Task<void> Front::patch(Context ctx, Exchange* x) {
@@ -349,8 +355,7 @@ Task<void> Front::patch(Context ctx, Exchange* x) {
     co_await x->fail(done.status());
     co_return;
   }
-  Parts parts = render_object(*done, x->rendering);
-  co_await x->answer(200, std::move(parts));
+  co_await x->answer_object(ctx, 200, *done);
 }
 
 Task<void> Front::remove(Context ctx, Exchange* x) {
@@ -378,8 +383,7 @@ Task<void> Front::remove(Context ctx, Exchange* x) {
     co_await x->succeed(200, std::move(details));
     co_return;
   }
-  Parts parts = render_object(done->object, x->rendering);
-  co_await x->answer(200, std::move(parts));
+  co_await x->answer_object(ctx, 200, done->object);
 }
 
 Task<void> Front::remove_collection(Context ctx, Exchange* x) {
@@ -398,8 +402,7 @@ Task<void> Front::remove_collection(Context ctx, Exchange* x) {
     co_await x->fail(page.status());
     co_return;
   }
-  Parts parts = render_list(*x->kind, *page, x->rendering);
-  co_await x->answer(200, std::move(parts));
+  co_await x->answer_list(ctx, std::move(*page));
 }
 
 }  // namespace keles::server

@@ -1,0 +1,454 @@
+// Attacks on the HTTP front: clients that do not read what they asked for, that send without end,
+// or that send where they have no business. The server keeps answering others, and its memory
+// holds.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <atomic>
+#include <fstream>
+#include <thread>
+
+#include "base/loop.h"
+#include "base/sync.h"
+#include "machinery/codec_json.h"
+#include "machinery/codec_protobuf.h"
+#include "machinery/codec_yaml.h"
+#include "net/pki.h"
+#include "server/http/front.h"
+#include "server/http/pieces.h"
+#include "store/memory_store.h"
+#include "store/sim_store.h"
+
+namespace keles::server {
+namespace {
+
+constexpr const char* kMaps = "/api/v1/namespaces/default/configmaps";
+
+template <class T>
+Task<void> keep(Task<T> t, std::optional<T>* out, RealLoop* loop) {
+  T r = co_await std::move(t);
+  out->emplace(std::move(r));
+  loop->stop();
+}
+Task<bool> done_after(Task<void> t) {
+  co_await std::move(t);
+  co_return true;
+}
+
+size_t resident_bytes() {
+  std::ifstream in("/proc/self/statm");
+  size_t total = 0, resident = 0;
+  in >> total >> resident;
+  return resident * 4096;
+}
+
+// A server on a loop and thread of its own; clients on the test's.
+struct Besieged {
+  std::unique_ptr<RealLoop> loop = make_real_loop(), inside = make_real_loop();
+  Context ctx = Context::root(*loop);
+  SimDisk disk{*inside};
+  std::unique_ptr<Store> store;
+  std::unique_ptr<ApiServer> api;
+  std::unique_ptr<Front> front;
+  std::unique_ptr<net::Server> http;
+  std::thread thread;
+  net::TlsIdentity ca, admin;
+
+  static net::ServerOptions options() {
+    net::ServerOptions o;
+    o.bodies_on_demand = true;
+    return o;
+  }
+
+  explicit Besieged(net::ServerOptions o = options(), FrontOptions f = {}) {
+    signal(SIGPIPE, SIG_IGN);  // as the program has it
+    store = *open_sim_store(disk);
+    const WallTime now = loop->wall_now();
+    net::CertificateSpec root;
+    root.common_name = "kubernetes";
+    root.not_before = now - 1h;
+    root.not_after = now + 24h;
+    ca = *net::make_ca(root);
+    root.common_name = "kube-apiserver";
+    root.server = true;
+    root.ip_addresses = {"127.0.0.1"};
+    o.tls = *net::issue_certificate(ca, root);
+    o.client_ca_pem = ca.certificate_pem;
+    root.common_name = "admin";
+    root.server = false;
+    root.client = true;
+    root.organizations = {"system:masters"};
+    admin = *net::issue_certificate(ca, root);
+    api = std::make_unique<ApiServer>(store.get(), ApiServerOptions{});
+    front = std::make_unique<Front>(api.get(), f);
+    auto started = net::Server::start({inside.get()}, o, front->handler());
+    if (!started.ok()) std::abort();
+    http = std::move(*started);
+    thread = std::thread([this] { inside->run(); });
+    spawn(*inside, begin(this));
+    while (!ready) std::this_thread::sleep_for(1ms);
+  }
+  ~Besieged() {
+    run(done_after(http->stop(ctx.with_timeout(2s))));
+    inside->stop();
+    thread.join();
+  }
+  std::atomic<bool> ready{false};
+  static Task<void> begin(Besieged* self) {
+    Status s = co_await self->api->start(Context::root(*self->inside));
+    EXPECT_TRUE(s.ok()) << s.to_string();
+    self->ready = true;
+  }
+
+  std::unique_ptr<net::HttpClient> connect(std::optional<net::TlsIdentity> identity) {
+    net::Endpoint e;
+    e.host = "127.0.0.1";
+    e.port = http->port();
+    net::ClientTls tls;
+    tls.ca_pem = ca.certificate_pem;
+    tls.identity = std::move(identity);
+    e.tls = tls;
+    return net::HttpClient::create(*loop, e);
+  }
+
+  template <class T>
+  T run(Task<T> t) {
+    std::optional<T> out;
+    spawn(*loop, keep(std::move(t), &out, loop.get()));
+    loop->run();
+    return std::move(*out);
+  }
+
+  static net::Request request(std::string method, std::string target, std::string body = "",
+                              net::Headers headers = {}) {
+    net::Request r;
+    r.method = std::move(method);
+    size_t q = target.find('?');
+    r.path = target.substr(0, q);
+    if (q != std::string::npos) r.query = target.substr(q + 1);
+    r.body = std::move(body);
+    r.headers = std::move(headers);
+    if (!r.body.empty()) r.headers.add("Content-Type", "application/json");
+    return r;
+  }
+  net::Response send(net::HttpClient* by, net::Request r) {
+    auto got = run(by->send(ctx.with_timeout(20s), std::move(r)));
+    EXPECT_TRUE(got.ok()) << got.status().to_string();
+    return got.ok() ? std::move(*got) : net::Response{};
+  }
+
+  // `n` maps with `bytes` of data each.
+  void fill(int n, size_t bytes) {
+    auto client = connect(admin);
+    for (int i = 0; i < n; ++i) {
+      std::string body = R"({"metadata":{"name":"m)" + std::to_string(i) + R"("},"data":{"k":")" +
+                         std::string(bytes, 'x') + R"("}})";
+      EXPECT_EQ(send(client.get(), request("POST", kMaps, std::move(body))).status, 201);
+    }
+  }
+
+  // A get over a connection of its own, in milliseconds.
+  double get_ms(net::HttpClient* by) {
+    const TimePoint start = loop->now();
+    EXPECT_EQ(send(by, request("GET", std::string(kMaps) + "/m0")).status, 200);
+    return 1e-6 * static_cast<double>((loop->now() - start).count());
+  }
+};
+
+// Asks for lists and reads none of them, until its context ends.
+struct Unread {
+  Unread(Besieged* s, int connections, int each, const char* accept) : group(*s->loop) {
+    ctx = s->ctx.child();
+    for (int c = 0; c < connections; ++c) {
+      clients.push_back(s->connect(s->admin));
+      for (int i = 0; i < each; ++i) group.spawn(one(this, clients.back().get(), accept));
+    }
+  }
+  static Task<void> one(Unread* self, net::HttpClient* by, std::string accept) {
+    net::Headers headers{{"Accept", accept}};
+    net::Request r = Besieged::request("GET", kMaps, "", headers);
+    auto got = co_await by->open(*self->ctx, std::move(r));
+    if (got.ok()) self->kept.push_back(std::move(*got));
+  }
+  void end(Besieged* s) {
+    ctx->cancel();
+    s->run(done_after(group.join()));
+    kept.clear();
+    clients.clear();
+  }
+  std::optional<Context> ctx;
+  TaskGroup group;
+  std::vector<std::unique_ptr<net::HttpClient>> clients;
+  std::vector<std::unique_ptr<net::ResponseStream>> kept;
+};
+
+// A closed window, and a hundred long lists that nobody reads: others are served as before, what is
+// held stays within the budget.
+TEST(Flood, AReaderThatDoesNotRead) {
+  net::ServerOptions o = Besieged::options();
+  Besieged s(o);
+  s.fill(300, 20'000);  // a list of 6 MB
+  auto other = s.connect(s.admin);
+  s.get_ms(other.get());
+  const size_t before = resident_bytes();
+  Unread attack(&s, 1, 90, "application/yaml");
+  double worst = 0;
+  size_t most = 0;
+  for (int i = 0; i < 150; ++i) {
+    worst = std::max(worst, s.get_ms(other.get()));
+    most = std::max(most, s.http->bytes_in_flight());
+    std::this_thread::sleep_for(10ms);
+  }
+  EXPECT_LT(worst, 700) << "ms";  // 90 lists at once took 13 s
+  EXPECT_GT(most, 1u << 20);
+  EXPECT_LE(most, o.connection_budget + (1u << 20));
+  // 540 MB were asked for; the client itself holds its windows (64 MB).
+  EXPECT_LT(resident_bytes() - std::min(before, resident_bytes()), 200u << 20);
+  attack.end(&s);
+  for (int i = 0; i < 500 && s.http->bytes_in_flight() > 0; ++i) s.get_ms(other.get());
+  EXPECT_EQ(s.http->bytes_in_flight(), 0u) << "given back once the connection is over";
+}
+
+// The total is used up by connections that do not read: others still get small answers.
+TEST(Flood, AllOfTheBudgetIsTaken) {
+  net::ServerOptions o = Besieged::options();
+  o.connection_budget = 1 << 20;
+  o.total_budget = 2 << 20;
+  Besieged s(o);
+  s.fill(300, 20'000);
+  auto other = s.connect(s.admin);
+  Unread attack(&s, 4, 90, "application/json");
+  size_t most = 0;
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_LT(s.get_ms(other.get()), 1000);
+    most = std::max(most, s.http->bytes_in_flight());
+    std::this_thread::sleep_for(10ms);
+  }
+  EXPECT_GT(most, 1u << 20);
+  EXPECT_LE(most, (2u << 20) + 5 * 64 * 1024);
+  attack.end(&s);
+}
+
+// What a peer leaves untouched for too long is thrown away.
+TEST(Flood, AStalledReaderIsCutOff) {
+  net::ServerOptions o = Besieged::options();
+  o.stall_timeout = 200ms;
+  Besieged s(o);
+  s.fill(300, 20'000);
+  auto other = s.connect(s.admin);
+  Unread attack(&s, 1, 30, "application/json");
+  for (int i = 0; i < 100 && s.http->bytes_in_flight() < 1u << 20; ++i) s.get_ms(other.get());
+  EXPECT_GT(s.http->bytes_in_flight(), 1u << 20);
+  for (int i = 0; i < 300 && s.http->bytes_in_flight() > 0; ++i) {
+    s.get_ms(other.get());
+    std::this_thread::sleep_for(10ms);
+  }
+  EXPECT_EQ(s.http->bytes_in_flight(), 0u);
+  attack.end(&s);
+}
+
+// --- bodies ---
+
+Task<Result<std::string>> exchange_raw(Context ctx, uint16_t port, std::string first, size_t more) {
+  auto made = co_await net::dial(ctx, "127.0.0.1", port);
+  if (!made.ok()) co_return made.status();
+  TRY_CO((*made)->write(ctx, std::move(first)));
+  // Goes on sending whatever is said, as many clients do.
+  const std::string piece(65536, 'x');
+  for (size_t sent = 0; sent < more; sent += piece.size()) {
+    Status s = co_await (*made)->write(ctx, piece);
+    if (!s.ok()) break;
+  }
+  std::string all;
+  for (;;) {
+    auto got = co_await (*made)->read(ctx);
+    if (!got.ok() || got->empty()) break;
+    all += *got;
+  }
+  co_return all;
+}
+
+// The front over plain HTTP/1.1, where bytes can be written by hand.
+struct Plain {
+  std::unique_ptr<RealLoop> loop = make_real_loop();
+  SimDisk disk{*loop};
+  std::unique_ptr<Store> store = *open_sim_store(disk);
+  std::unique_ptr<ApiServer> api;
+  std::unique_ptr<Front> front;
+  std::unique_ptr<net::Server> http;
+  Context ctx = Context::root(*loop);
+
+  explicit Plain(net::ServerOptions o = Besieged::options(), FrontOptions f = {}) {
+    ApiServerOptions a;
+    Caller user;
+    user.name = "jane";
+    user.groups = {"system:masters"};
+    a.auth.static_tokens["secret"] = user;
+    user.name = "joe";
+    user.groups = {"system:authenticated"};
+    a.auth.static_tokens["plain"] = user;
+    api = std::make_unique<ApiServer>(store.get(), a);
+    front = std::make_unique<Front>(api.get(), f);
+    http = std::move(*net::Server::start({loop.get()}, o, front->handler()));
+    EXPECT_TRUE(run(api->start(ctx)).ok());
+  }
+  ~Plain() { run(done_after(http->stop(ctx.with_timeout(2s)))); }
+  template <class T>
+  T run(Task<T> t) {
+    std::optional<T> out;
+    spawn(*loop, keep(std::move(t), &out, loop.get()));
+    loop->run();
+    return std::move(*out);
+  }
+  std::string raw(std::string first, size_t more = 0, Duration within = 10s) {
+    auto got = run(exchange_raw(ctx.with_timeout(within), http->port(), std::move(first), more));
+    return got.ok() ? *got : got.status().to_string();
+  }
+};
+
+std::string post(const std::string& token, const std::string& length, const std::string& extra = "",
+                 const std::string& query = "") {
+  std::string out = "POST " + std::string(kMaps) + query + " HTTP/1.1\r\nHost: a\r\n";
+  if (!token.empty()) out += "Authorization: Bearer " + token + "\r\n";
+  return out + "Content-Type: application/json\r\nContent-Length: " + length + "\r\n" + extra +
+         "\r\n";
+}
+
+TEST(Flood, BodiesAreNotReadForStrangers) {
+  Plain s;
+  // Nothing of the body was sent: who reads it first would wait for ever.
+  EXPECT_TRUE(s.raw(post("", "1000000")).starts_with("HTTP/1.1 403")) << "anonymous";
+  EXPECT_TRUE(s.raw(post("wrong", "1000000")).starts_with("HTTP/1.1 401"));
+  EXPECT_TRUE(s.raw(post("plain", "1000000")).starts_with("HTTP/1.1 403"));
+  EXPECT_TRUE(s.raw(post("", "1000000", "Expect: 100-continue\r\n")).starts_with("HTTP/1.1 403"))
+      << "no 100 for a stranger";
+  EXPECT_EQ(s.http->bytes_in_flight(), 0u);
+}
+
+TEST(Flood, TooLargeReachesWhoStillSends) {
+  Plain s;
+  std::string answer = s.raw(post("secret", "20000000"), 20'000'000);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 413")) << answer.substr(0, 200);
+  EXPECT_NE(answer.find("Request entity too large: limit is 3145728"), std::string::npos);
+  answer = s.raw(post("secret", "20000000", "Expect: 100-continue\r\n"));
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 413"));
+  answer = s.raw(post("wrong", "20000000"), 20'000'000);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 401")) << answer.substr(0, 200);
+  // A length that is not said.
+  std::string chunked = "POST " + std::string(kMaps) +
+                        " HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\n"
+                        "Transfer-Encoding: chunked\r\n\r\nFFFFFFF\r\n";
+  answer = s.raw(chunked, 8'000'000);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 413")) << answer.substr(0, 200);
+}
+
+TEST(Flood, SlowBodies) {
+  Plain s;
+  const TimePoint start = s.loop->now();
+  std::string answer = s.raw(post("secret", "100", "", "?timeout=300ms") + "{");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 504")) << answer;
+  EXPECT_NE(answer.find("request did not complete within the allotted timeout"), std::string::npos);
+  EXPECT_LT(s.loop->now() - start, 5s);
+  EXPECT_EQ(s.http->bytes_in_flight(), 0u);
+  // A body that is asked for comes in as before, in pieces too.
+  answer = s.raw(post("secret", "26", "Connection: close\r\nExpect: 100-continue\r\n") +
+                 R"({"metadata":{"name":"ok"}})");
+  EXPECT_NE(answer.find("HTTP/1.1 201"), std::string::npos) << answer;
+}
+
+Task<bool> linger_in_body(Context ctx, uint16_t port, std::vector<std::string> heads,
+                          std::vector<std::unique_ptr<net::ByteStream>>* kept) {
+  for (std::string& head : heads) {
+    auto made = co_await net::dial(ctx, "127.0.0.1", port);
+    if (!made.ok()) co_return false;
+    Status s = co_await (*made)->write(ctx, std::move(head));
+    if (!s.ok()) co_return false;
+    kept->push_back(std::move(*made));
+  }
+  // They must have been taken up before the next comes.
+  Status slept = co_await ctx.sleep(100ms);
+  co_return slept.ok();
+}
+
+TEST(Flood, InFlightGate) {
+  FrontOptions f;
+  f.max_mutating_requests_inflight = 2;
+  f.max_requests_inflight = 2;
+  Plain s(Besieged::options(), f);
+  std::vector<std::unique_ptr<net::ByteStream>> kept;
+  Caller almighty;
+  std::vector<std::string> heads = {post("secret", "100"), post("secret", "100")};
+  s.run(linger_in_body(s.ctx.with_timeout(5s), s.http->port(), heads, &kept));
+  const std::string review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+  const std::string body = R"({"spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}})";
+  const std::string ask = "POST " + review +
+                          " HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer plain\r\n"
+                          "Connection: close\r\nContent-Length: " +
+                          std::to_string(body.size()) + "\r\n\r\n" + body;
+  std::string answer = s.raw(ask);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 429 Too Many Requests")) << answer;
+  EXPECT_NE(answer.find("Retry-After: 1\r\n"), std::string::npos) << answer;
+  EXPECT_TRUE(answer.ends_with("Too many requests, please try again later.\n"));
+  // Reads have their own places; those of system:masters are served in any case.
+  EXPECT_TRUE(s.raw("GET /version HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                  .starts_with("HTTP/1.1 200"));
+  answer = s.raw(post("secret", "25", "Connection: close\r\n") + R"({"metadata":{"name":"a"}})");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 201")) << answer;
+  kept.clear();
+  s.run(linger_in_body(s.ctx.with_timeout(5s), s.http->port(), {}, &kept));
+  answer = s.raw(ask);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 201")) << "places are given back: " << answer;
+}
+
+// --- pieces ---
+
+// A list in pieces is, byte for byte, the list made whole.
+TEST(ListPieces, JoinToTheWhole) {
+  const KindDesc& kind = *find_kind("v1", "ConfigMap");
+  for (int n : {0, 1, 3, 1500}) {
+    registry::ListPage page;
+    page.revision = 77;
+    page.continue_ = n == 3 ? "abc" : "";
+    if (n == 3) page.remaining = 12;
+    std::string items;
+    for (int i = 0; i < n; ++i) {
+      auto doc = parse_json(R"({"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"m)" +
+                            std::to_string(i) +
+                            R"(","namespace":"default","resourceVersion":"5"},)"
+                            R"("data":{"b":"- x\n\ty: [","a":"{\"q\": \"\\u00e9\"}, ]"}})");
+      page.items.push_back(Object::from_document(kind, std::move(*doc)));
+      items += (i ? "," : "") + *page.items.back()->json();
+    }
+    std::string whole = R"({"kind":"ConfigMapList","apiVersion":"v1","metadata":{)"
+                        R"("resourceVersion":"77")";
+    if (n == 3) whole += R"(,"continue":"abc","remainingItemCount":12)";
+    whole += "},\"items\":[" + items + "]}";
+    for (Format format : {Format::kJson, Format::kYaml, Format::kProtobuf}) {
+      for (bool pretty : {false, true}) {
+        Rendering r;
+        r.accepted.format = format;
+        r.pretty = pretty;
+        ListPieces pieces(kind, page, r);
+        std::string joined;
+        int count = 0;
+        while (!pieces.done()) {
+          ++count;
+          for (const Part& p : pieces.next()) joined += *p;
+        }
+        EXPECT_GE(count, n == 1500 ? 2 : 1);
+        if (format != Format::kProtobuf) {
+          EXPECT_EQ(joined, finished(whole, r));
+          continue;
+        }
+        auto list = decode_object_protobuf(*find_kind("v1", "ConfigMapList"), joined);
+        ASSERT_TRUE(list.ok()) << list.status().to_string();
+        EXPECT_EQ(list->root["items"].size(), static_cast<size_t>(n));
+        EXPECT_EQ(list->root["metadata"]["resourceVersion"].as_string(), "77");
+        EXPECT_EQ(encode_object(*find_kind("v1", "ConfigMapList"), list->root), joined);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace keles::server

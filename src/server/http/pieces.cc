@@ -1,0 +1,156 @@
+#include "server/http/pieces.h"
+
+#include "machinery/codec_json.h"
+#include "machinery/codec_protobuf.h"
+#include "machinery/codec_yaml.h"
+#include "server/http/table.h"
+
+namespace keles::server {
+namespace {
+
+// Stands for the items while the rest of the list is brought into its form.
+constexpr std::string_view kPlace = "the-items-of-this-list";
+
+std::string list_metadata(const registry::ListPage& page) {
+  std::string out = "{\"resourceVersion\":\"" + std::to_string(page.revision) + "\"";
+  if (!page.continue_.empty()) out += ",\"continue\":\"" + page.continue_ + "\"";
+  if (page.remaining) out += ",\"remainingItemCount\":" + std::to_string(*page.remaining);
+  return out + "}";
+}
+
+// ListMeta {selfLink = 1, resourceVersion = 2, continue = 3, remainingItemCount = 4}.
+std::string list_metadata_protobuf(const registry::ListPage& page) {
+  std::string out;
+  append_bytes_field(out, 1, "");
+  append_bytes_field(out, 2, std::to_string(page.revision));
+  append_bytes_field(out, 3, page.continue_);
+  if (page.remaining) {
+    append_varint(out, 4 << 3);
+    append_varint(out, static_cast<uint64_t>(*page.remaining));
+  }
+  return out;
+}
+
+// The length of a field of bytes with its (one byte) tag.
+size_t field_size(size_t content) {
+  size_t n = 2 + content;
+  for (size_t rest = content; rest >= 128; rest >>= 7) ++n;
+  return n;
+}
+
+}  // namespace
+
+ListPieces::ListPieces(const KindDesc& kind, registry::ListPage page, const Rendering& rendering)
+    : kind_(kind), page_(std::move(page)), r_(rendering) {
+  if (r_.accepted.format == Format::kProtobuf) {
+    frame_protobuf();
+  } else {
+    frame_text();
+  }
+}
+
+// What stands before and after the items.
+void ListPieces::frame_text() {
+  std::string head;
+  const Accepted& a = r_.accepted;
+  if (a.shape == Shape::kTable) {
+    head = table_head(kind_, page_.revision, page_.continue_, page_.remaining, r_, true);
+  } else {
+    const bool partial = a.shape == Shape::kPartial;
+    const std::string api(partial ? a.meta_version() : kind_.api_version());
+    const std::string name(partial ? "PartialObjectMetadataList" : kind_.list_kind);
+    head = "{\"kind\":\"" + name + "\",\"apiVersion\":\"" + api +
+           "\",\"metadata\":" + list_metadata(page_) + ",\"items\":[";
+  }
+  if (page_.items.empty()) {
+    before_ = finished(head + "]}", r_);
+    return;
+  }
+  std::string whole = finished(head + '"' + std::string(kPlace) + "\"]}", r_);
+  const bool yaml = a.format == Format::kYaml;
+  const std::string place =
+      yaml ? "- " + std::string(kPlace) + "\n" : '"' + std::string(kPlace) + '"';
+  const size_t at = whole.rfind(place);
+  before_ = whole.substr(0, at);
+  after_ = whole.substr(at + place.size());
+  if (!yaml) between_ = text_part(r_.pretty ? ",\n    " : ",");
+}
+
+// The envelope names its content's length: sizes first, then the items.
+void ListPieces::frame_protobuf() {
+  const bool partial = r_.accepted.shape == Shape::kPartial;
+  std::string meta;
+  append_bytes_field(meta, 1, list_metadata_protobuf(page_));
+  size_t raw = meta.size();
+  for (const ObjectPtr& o : page_.items) {
+    raw += field_size(partial ? partial_raw(o).size() : raw_of(*o->protobuf()).size());
+  }
+  std::string type;
+  append_bytes_field(type, 1, partial ? r_.accepted.meta_version() : kind_.api_version());
+  append_bytes_field(type, 2, partial ? "PartialObjectMetadataList" : kind_.list_kind);
+  before_ = kProtobufMagic;
+  append_bytes_field(before_, 1, type);
+  append_varint(before_, 2 << 3 | 2);
+  append_varint(before_, raw);
+  before_ += meta;
+  append_bytes_field(after_, 3, "");
+  append_bytes_field(after_, 4, "");
+}
+
+Part ListPieces::item(const ObjectPtr& object) const {
+  const Accepted& a = r_.accepted;
+  if (a.format == Format::kProtobuf) {
+    std::string out;
+    if (a.shape == Shape::kPartial) {
+      append_bytes_field(out, 2, partial_raw(object));
+    } else {
+      Bytes whole = object->protobuf();
+      append_bytes_field(out, 2, raw_of(*whole));
+    }
+    return text_part(std::move(out));
+  }
+  if (is_shared_form(r_)) return object->json();
+  std::string json;
+  if (a.shape == Shape::kTable) {
+    append_table_row(json, kind_, object, r_);
+  } else if (a.shape == Shape::kPartial) {
+    json = partial_json(object, a.meta_version());
+  } else {
+    json = *object->json();
+  }
+  if (a.format == Format::kYaml) return text_part(yaml_of("[" + json + "]"));
+  if (!r_.pretty) return text_part(std::move(json));
+  std::string out;
+  for (char c : indent_json(json)) {
+    out.push_back(c);
+    if (c == '\n') out.append(4, ' ');
+  }
+  return text_part(std::move(out));
+}
+
+// How many objects a piece may hold, so that its making stays short: some forms are read anew from
+// each object, however little they show of it.
+size_t ListPieces::item_limit() const { return is_shared_form(r_) ? 4096 : 128; }
+
+Parts ListPieces::next() {
+  Parts out;
+  if (done_) return out;
+  size_t bytes = 0, items = 0;
+  auto add = [&](Part p) {
+    bytes += p->size();
+    out.push_back(std::move(p));
+  };
+  if (!begun_) add(text_part(std::move(before_)));
+  begun_ = true;
+  while (at_ < page_.items.size() && bytes < kBytes && items < item_limit()) {
+    if (at_ > 0 && between_) add(between_);
+    add(item(page_.items[at_]));
+    page_.items[at_++].reset();  // an old version is not kept alive by a slow reader
+    ++items;
+  }
+  done_ = at_ == page_.items.size();
+  if (done_ && !after_.empty()) add(text_part(std::move(after_)));
+  return out;
+}
+
+}  // namespace keles::server

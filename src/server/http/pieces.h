@@ -1,0 +1,39 @@
+// A list on its way out, in pieces: each is encoded when the one before has been taken, so that a
+// long list costs neither memory nor the loop's time all at once.
+#pragma once
+
+#include <string>
+
+#include "machinery/object.h"
+#include "server/http/encode.h"
+#include "server/registry/registry.h"
+
+namespace keles::server {
+
+class ListPieces {
+ public:
+  // About the size of a piece; an object that is larger is a piece by itself.
+  static constexpr size_t kBytes = 128 * 1024;
+
+  ListPieces(const KindDesc& kind, registry::ListPage page, const Rendering& rendering);
+
+  bool done() const { return done_; }
+  // The next piece; the first begins the answer, the last ends it.
+  Parts next();
+
+ private:
+  Part item(const ObjectPtr& object) const;
+  size_t item_limit() const;
+  void frame_text();
+  void frame_protobuf();
+
+  const KindDesc& kind_;
+  registry::ListPage page_;
+  Rendering r_;
+  std::string before_, after_;
+  Part between_;  // two items
+  size_t at_ = 0;
+  bool begun_ = false, done_ = false;
+};
+
+}  // namespace keles::server
