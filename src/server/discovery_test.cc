@@ -56,7 +56,9 @@ TEST(Discovery, EqualsUpstreamsTable) {
     for (const Value& want : gv.value.items()) {
       auto at = by_name.find(want["name"].as_string());
       ASSERT_NE(at, by_name.end()) << want["name"].as_string();
-      EXPECT_TRUE(at->second->equals(want)) << to_json(*at->second) << "\n" << to_json(want);
+      Value has = *at->second;
+      has.erase("storageVersionHash");  // the table has none
+      EXPECT_TRUE(has.equals(want)) << to_json(has) << "\n" << to_json(want);
     }
     ++versions;
   }
