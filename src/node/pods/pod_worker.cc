@@ -312,7 +312,8 @@ Task<Status> PodWorker::carry_out(Context ctx, PodPlan next) {
 
 Task<Status> PodWorker::prepare(Context ctx) {
   s_.objects->use(uid_, referenced_objects(*pod_));
-  auto got = co_await s_.volumes->setup(ctx, pod_, facts());
+  MountedVolumes known = volumes_ ? *volumes_ : MountedVolumes();
+  auto got = co_await s_.volumes->setup(ctx, pod_, facts(), known);
   if (!got.ok()) {
     if (!ctx.done()) event("", "Warning", "FailedMount", got.status().message());
     co_return got.status();

@@ -405,12 +405,18 @@ Task<Result<MountedVolume>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t
   co_return out;
 }
 
-Task<Result<MountedVolumes>> Volumes::setup(Context ctx, Ref<Pod> pod, PodFacts facts) {
+Task<Result<MountedVolumes>> Volumes::setup(Context ctx, Ref<Pod> pod, PodFacts facts,
+                                            MountedVolumes known) {
   MountedVolumes out;
   auto volumes = pod->spec().volumes();
   for (size_t i = 0; i < volumes.size(); ++i) {
     std::string name(volumes[i].name());
     if (!is_used(*pod, name)) continue;
+    auto before = known.find(name);
+    if (before != known.end() && !before->second.read_only) {
+      out[name] = before->second;
+      continue;
+    }
     auto mounted = co_await setup_one(ctx, pod, i, facts);
     if (!mounted.ok()) co_return mounted.status();
     out[name] = *mounted;

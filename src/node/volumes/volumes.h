@@ -33,7 +33,9 @@ class Volumes {
   // The volumes that the pod's containers mount. The error's message is upstream's FailedMount:
   // `MountVolume.SetUp failed for volume "x" : configmap "y" not found`. A type that this node does
   // not have is an error, always.
-  Task<Result<MountedVolumes>> setup(Context ctx, Ref<api::core_v1::Pod> pod, PodFacts facts);
+  // `known` is what an earlier call gave: of that, only what the API makes is brought up to date.
+  Task<Result<MountedVolumes>> setup(Context ctx, Ref<api::core_v1::Pod> pod, PodFacts facts,
+                                     MountedVolumes known);
   // See sub_path.h. Blocking.
   Result<std::string> bind_sub_path(const SubPath& s) const;
   // When a token of the pod wants to be renewed; WallTime{} for never.
