@@ -2,18 +2,13 @@
 
 #include <cstdio>
 
-#include "api/apps_v1.h"
 #include "api/core_v1.h"
-#include "api/discovery_v1.h"
-#include "machinery/labels.h"
 #include "machinery/quantity.h"
 
 namespace keles::sim {
 namespace {
 
 namespace core = api::core_v1;
-namespace apps = api::apps_v1;
-namespace discovery = api::discovery_v1;
 
 constexpr std::string_view kPods = "/registry/pods/";
 constexpr std::string_view kNodes = "/registry/minions/";
@@ -21,20 +16,6 @@ constexpr std::string_view kLeases = "/registry/leases/";
 
 int64_t milli(std::string_view q) { return Quantity::parse_or_zero(q).milli_value(); }
 int64_t whole(std::string_view q) { return Quantity::parse_or_zero(q).value(); }
-
-bool is_true(auto conditions, std::string_view type) {
-  for (auto c : conditions) {
-    if (c.type() == type) return c.status() == "True";
-  }
-  return false;
-}
-
-std::string owner_uid(const auto& meta) {
-  for (auto o : meta.owner_references()) {
-    if (o.controller()) return std::string(o.uid());
-  }
-  return "";
-}
 
 }  // namespace
 
@@ -245,119 +226,6 @@ Task<Result<ObjectPtr>> RecordingStore::write(Context ctx, StoreWrite w) {
   if (r.status().is(Reason::kOutcomeUnknown) || r.status().is(Reason::kServiceUnavailable))
     on_failure_();
   co_return std::move(r);
-}
-
-namespace {
-
-// Every Service with a selector leads to exactly the ready pods that it selects.
-std::string why_endpoints_differ(const StoreSnapshot& snapshot) {
-  std::map<std::string, std::set<std::string>> led_to;  // "ns/service" -> addresses
-  snapshot.scan("/registry/endpointslices/", "", [&](std::string_view, const ObjectPtr& o) {
-    Ref<discovery::EndpointSlice> slice = read<discovery::EndpointSlice>(o);
-    std::string service(slice->metadata().labels().get("kubernetes.io/service-name"));
-    for (auto e : slice->endpoints()) {
-      if (!e.conditions().ready()) continue;
-      for (auto address : e.addresses())
-        led_to[std::string(o->namespace_()) + "/" + service].insert(std::string(address));
-    }
-    return true;
-  });
-  std::string why;
-  snapshot.scan("/registry/services/specs/", "", [&](std::string_view key, const ObjectPtr& o) {
-    Ref<core::Service> service = read<core::Service>(o);
-    if (service->spec().selector().empty()) return true;
-    Selector selector = Selector::from_set(service->spec().selector());
-    std::set<std::string> wanted;
-    std::string pods = std::string(kPods) + std::string(o->namespace_()) + "/";
-    snapshot.scan(pods, "", [&](std::string_view, const ObjectPtr& p) {
-      Ref<core::Pod> pod = read<core::Pod>(p);
-      if (selector.matches(pod->metadata().labels()) &&
-          is_true(pod->status().conditions(), "Ready"))
-        wanted.insert(std::string(pod->status().pod_ip()));
-      return true;
-    });
-    auto& have = led_to[o->key()];
-    if (have != wanted) {
-      why = std::string(key) + " leads to " + std::to_string(have.size()) + " addresses, not to " +
-            std::to_string(wanted.size());
-    }
-    return why.empty();
-  });
-  return why;
-}
-
-}  // namespace
-
-std::string why_not_converged(const StoreSnapshot& snapshot) {
-  std::string why;
-  snapshot.scan(kNodes, "", [&](std::string_view key, const ObjectPtr& o) {
-    Ref<core::Node> node = read<core::Node>(o);
-    if (!is_true(node->status().conditions(), "Ready")) {
-      why = std::string(key) + " is not ready";
-    } else if (!node->spec().taints().empty()) {
-      why = std::string(key) + " is tainted";
-    }
-    return why.empty();
-  });
-  if (!why.empty()) return why;
-  std::map<std::string, std::string> sets;       // replica set uid -> owner's uid
-  std::map<std::string, int64_t> wanted;         // replica set uid -> spec.replicas
-  std::map<std::string, int64_t> ready;          // replica set uid -> ready pods
-  std::map<std::string, int64_t> by_deployment;  // deployment uid -> replicas of all its sets
-  snapshot.scan("/registry/replicasets/", "", [&](std::string_view, const ObjectPtr& o) {
-    Ref<apps::ReplicaSet> rs = read<apps::ReplicaSet>(o);
-    std::string uid(o->uid());
-    sets[uid] = owner_uid(rs->metadata());
-    wanted[uid] = rs->spec().replicas();
-    by_deployment[sets[uid]] += rs->spec().replicas();
-    return true;
-  });
-  snapshot.scan(kPods, "", [&](std::string_view key, const ObjectPtr& o) {
-    Ref<core::Pod> pod = read<core::Pod>(o);
-    std::string owner = owner_uid(pod->metadata());
-    if (!wanted.contains(owner)) {
-      why = std::string(key) + " has no owner";
-    } else if (!pod->metadata().deletion_timestamp().empty()) {
-      why = std::string(key) + " is being deleted";
-    } else if (!is_true(pod->status().conditions(), "Ready")) {
-      why = std::string(key) + " is not ready (node \"" + std::string(pod->spec().node_name()) +
-            "\")";
-    }
-    ++ready[owner];
-    return why.empty();
-  });
-  if (!why.empty()) return why;
-  for (auto& [uid, n] : wanted) {
-    if (ready[uid] != n) {
-      return "replica set " + uid + " has " + std::to_string(ready[uid]) + " pods of " +
-             std::to_string(n);
-    }
-  }
-  std::set<std::string> deployments;
-  snapshot.scan("/registry/deployments/", "", [&](std::string_view key, const ObjectPtr& o) {
-    Ref<apps::Deployment> d = read<apps::Deployment>(o);
-    std::string uid(o->uid());
-    deployments.insert(uid);
-    auto s = d->status();
-    int64_t n = d->spec().replicas();
-    if (!d->metadata().deletion_timestamp().empty()) {
-      why = std::string(key) + " is being deleted";
-    } else if (s.observed_generation() != d->metadata().generation()) {
-      why = std::string(key) + " is not observed";
-    } else if (by_deployment[uid] != n || s.updated_replicas() != n || s.replicas() != n ||
-               s.available_replicas() != n) {
-      why = std::string(key) + " wants " + std::to_string(n) + ", has " +
-            std::to_string(s.replicas()) + ", updated " + std::to_string(s.updated_replicas()) +
-            ", available " + std::to_string(s.available_replicas());
-    }
-    return why.empty();
-  });
-  if (!why.empty()) return why;
-  for (auto& [uid, owner] : sets) {
-    if (!owner.empty() && !deployments.contains(owner))
-      return "replica set " + uid + " has no owner";
-  }
-  return why_endpoints_differ(snapshot);
 }
 
 }  // namespace keles::sim

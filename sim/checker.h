@@ -118,9 +118,13 @@ class RecordingStore final : public Store {
   std::function<void()> on_failure_;
 };
 
-// Why this state is not yet what its Deployments ask for, or "" when it is: every node ready, every
-// Deployment observed, its pods as many as wanted, all of the newest template and ready; no pod of
-// a deleted owner left; every Service leads to the ready pods that it selects.
+// A finalizer that nobody in the cluster takes off: what carries it is held when it is deleted.
+inline constexpr const char* kHold = "example.com/hold";
+
+// Why this state is not yet what its workloads ask for, or "" when it is: every node ready, every
+// workload observed, its pods as many as wanted, of the newest template and ready, or ended;
+// nothing left whose owners are gone; every Service leads to the ready pods that it selects. What
+// is being deleted and held by kHold is excused, and so is what waits for it.
 std::string why_not_converged(const StoreSnapshot& snapshot);
 
 }  // namespace keles::sim

@@ -222,7 +222,16 @@ Task<ReconcileResult> HollowKubelet::sync_pod(Context ctx, std::string key) {
   if (!pod->metadata().deletion_timestamp().empty()) co_return co_await stop_pod(call, object);
   if (pod->status().phase() == "Succeeded" || pod->status().phase() == "Failed") co_return Status();
   bool runs = machine_.running.contains(std::string(object->uid()));
-  if (runs && pod->status().phase() == "Running" && is_ready(*pod)) co_return Status();
+  bool settled = runs && pod->status().phase() == "Running" && is_ready(*pod);
+  if (settled && pod->spec().restart_policy() != "Always") {
+    Duration work(
+        client_.loop().random().between(options_.work_min.count(), options_.work_max.count()));
+    Status s = co_await ctx.sleep(work);
+    if (!s.ok()) co_return s;
+    bool fails = client_.loop().random().chance(0.2);
+    co_return co_await end_pod(call, object, fails ? "Failed" : "Succeeded");
+  }
+  if (settled) co_return Status();
   co_return co_await start_pod(call, object);
 }
 
@@ -273,6 +282,36 @@ Task<ReconcileResult> HollowKubelet::start_pod(Context ctx, ObjectPtr object) {
   co_return updated.status();
 }
 
+// Its containers have ended: says so, for those who wait for it.
+Task<ReconcileResult> HollowKubelet::end_pod(Context ctx, ObjectPtr object, std::string phase) {
+  Ref<core::Pod> pod = read<core::Pod>(object);
+  Draft<core::PodEdit> d(*pod);
+  std::string now = now_text(client_);
+  auto status = d->edit_status();
+  status.set_phase(phase);
+  auto conditions = status.edit_conditions();
+  for (size_t i = 0; i < conditions.size(); ++i) {
+    auto c = conditions[i];
+    if (c.type() != "Ready" && c.type() != "ContainersReady") continue;
+    c.set_status("False");
+    c.set_last_transition_time(now);
+  }
+  auto containers = status.edit_container_statuses();
+  for (size_t i = 0; i < containers.size(); ++i) {
+    auto c = containers[i];
+    c.set_ready(false);
+    c.set_started(false);
+    c.clear_state();
+    auto ended = c.edit_state().edit_terminated();
+    ended.set_exit_code(phase == "Failed" ? 1 : 0);
+    ended.set_finished_at(now);
+  }
+  machine_.running.erase(std::string(object->uid()));
+  auto updated = co_await client_.update_status<core::Pod>(ctx, d.take());
+  if (updated.status().is(Reason::kNotFound)) co_return Status();
+  co_return updated.status();
+}
+
 Task<ReconcileResult> HollowKubelet::stop_pod(Context ctx, ObjectPtr object) {
   std::string uid(object->uid());
   if (machine_.running.contains(uid)) {
@@ -281,6 +320,13 @@ Task<ReconcileResult> HollowKubelet::stop_pod(Context ctx, ObjectPtr object) {
     Status s = co_await ctx.sleep(takes);
     if (!s.ok()) co_return s;
     machine_.running.erase(uid);
+  }
+  Ref<core::Pod> pod = read<core::Pod>(object);
+  std::string_view phase = pod->status().phase();
+  bool ended = phase == "Succeeded" || phase == "Failed";
+  if (!ended && !pod->metadata().finalizers().empty()) {
+    ReconcileResult said = co_await end_pod(ctx, object, "Failed");
+    co_return said;  // its event brings us back
   }
   DeleteOptions options;
   options.grace_period_seconds = 0;

@@ -32,6 +32,7 @@ struct HollowOptions {
   Duration lease_period = 10s;
   Duration start_min = 100ms, start_max = 3s;  // of a pod's containers
   Duration stop_min = 50ms, stop_max = 2s;
+  Duration work_min = 500ms, work_max = 8s;  // of a pod that is not restarted, until it ends
   int workers = 4;
 };
 
@@ -49,6 +50,7 @@ class HollowKubelet {
   Task<Status> renew_lease(Context ctx);
   Task<ReconcileResult> sync_pod(Context ctx, std::string key);
   Task<ReconcileResult> start_pod(Context ctx, ObjectPtr pod);
+  Task<ReconcileResult> end_pod(Context ctx, ObjectPtr pod, std::string phase);
   Task<ReconcileResult> stop_pod(Context ctx, ObjectPtr pod);
   void release(const ObjectPtr& pod);
   std::string address_of(const std::string& uid);

@@ -254,6 +254,7 @@ Status Player::play(const std::string& script) {
   Status failed;
   world_.start();
   world_.drive(world_.part("user")->stop());
+  world_.drive(world_.part("tenant")->stop());
   world_.loop().advance(10s);
   while (failed.ok() && std::getline(lines, line)) {
     ++number;

@@ -92,6 +92,7 @@ World::World(WorldOptions options)
   }
   add("observer", make_observer);
   add("user", make_user);
+  add("tenant", make_tenant);
 }
 
 World::~World() = default;
@@ -310,6 +311,24 @@ bool World::settle(Duration limit, std::string* why) {
   return false;
 }
 
+void World::expect_quiet() {
+  note("quiet");
+  loop_.advance(30s);  // the last events and statuses
+  checker_.mark_quiet();
+  loop_.advance(options_.quiet);
+  if (checker_.quiet_writes().empty()) return;
+  std::string first;
+  for (size_t i = 0; i < std::min<size_t>(5, checker_.quiet_writes().size()); ++i)
+    first += " " + checker_.quiet_writes()[i];
+  checker_.violation("still writing (" + std::to_string(checker_.quiet_writes().size()) +
+                     " times) when nothing is left to do:" + first);
+}
+
+Task<void> World::release(Context ctx) {
+  Status s = co_await release_holds(ctx, direct_client());
+  if (!s.ok()) checker_.violation("holds are not released: " + s.to_string());
+}
+
 Outcome World::run() {
   start();
   loop_.advance(10s);
@@ -321,6 +340,7 @@ Outcome World::run() {
   misery.cancel();
   calm();
   drive(part("user")->stop());
+  drive(part("tenant")->stop());
   drive(tasks_.join());  // everything that was down comes back
   calm();
   TimePoint calm_since = loop_.now();
@@ -331,17 +351,15 @@ Outcome World::run() {
   }
   outcome_.healed_after = loop_.now() - calm_since;
 
-  note("quiet");
-  loop_.advance(30s);  // the last events and statuses
-  checker_.mark_quiet();
-  loop_.advance(options_.quiet);
-  if (!checker_.quiet_writes().empty()) {
-    std::string first;
-    for (size_t i = 0; i < std::min<size_t>(5, checker_.quiet_writes().size()); ++i)
-      first += " " + checker_.quiet_writes()[i];
-    checker_.violation("still writing (" + std::to_string(checker_.quiet_writes().size()) +
-                       " times) when nothing is left to do:" + first);
+  expect_quiet();
+  // What was held is let go, and must go; then everything is at rest again.
+  note("holds are released");
+  drive(release(Context::root(loop_).with_timeout(1min)));
+  if (!settle(options_.heal_limit, &why)) {
+    checker_.violation("does not converge without holds: " + why);
+    if (options_.verbose && store()) print_state(*store()->snapshot());
   }
+  expect_quiet();
   if (Store* s = store()) {
     why = why_not_converged(*s->snapshot());
     if (!why.empty()) checker_.violation("did not stay converged: " + why);

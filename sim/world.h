@@ -3,7 +3,8 @@
 // loop, one seed. The same seed gives the same history, to the byte.
 //
 // A run: set up; chaos (faults and the user at work, invariants checked at every event); healing
-// (no more faults: everything must converge); quiet (nobody may write anything but Leases).
+// (no more faults: everything must converge); quiet (nobody may write anything but Leases), first
+// with what foreign finalizers hold, then without.
 #pragma once
 
 #include <functional>
@@ -116,6 +117,8 @@ class World {
   Task<void> bounce_part(PartSlot* part, Duration down);
   Task<void> chaos(Context ctx);
   void one_fault();
+  void expect_quiet();
+  Task<void> release(Context ctx);
   void draw_fault_rates();
   void calm();
   void note(const std::string& what);

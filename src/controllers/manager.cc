@@ -5,6 +5,7 @@
 #include "base/sync.h"
 #include "controllers/daemonset.h"
 #include "controllers/deployment.h"
+#include "controllers/disruption.h"
 #include "controllers/endpoints.h"
 #include "controllers/endpointslice.h"
 #include "controllers/garbage_collector.h"
@@ -17,6 +18,7 @@
 #include "controllers/service_account.h"
 #include "controllers/statefulset.h"
 #include "controllers/taint_eviction.h"
+#include "controllers/token_secrets.h"
 
 namespace keles::controllers {
 
@@ -31,6 +33,7 @@ void Manager::add(std::string_view name) {
 Manager::Manager(Client& client, Options options)
     : client_(client), options_(std::move(options)), informers_(client) {
   add<ServiceAccountController>("serviceaccount-controller");
+  if (options_.sign_token) add<TokenSecretsController>("serviceaccount-token-controller");
   add<RootCaPublisher>("root-ca-certificate-publisher-controller");
   add<NamespaceController>("namespace-controller");
   if (options_.allocate_node_cidrs) add<NodeIpamController>("node-ipam-controller");
@@ -43,6 +46,7 @@ Manager::Manager(Client& client, Options options)
   add<JobController>("job-controller");
   add<EndpointSliceController>("endpointslice-controller");
   add<EndpointsController>("endpoints-controller");
+  add<DisruptionController>("disruption-controller");
   add<PodGcController>("pod-garbage-collector-controller");
   add<GarbageCollector>("garbage-collector-controller");
 }

@@ -1,10 +1,13 @@
 // What can be set about the controllers, with upstream's defaults (kube-controller-manager flags).
 #pragma once
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/loop.h"
+#include "base/status.h"
 
 namespace keles::controllers {
 
@@ -12,7 +15,10 @@ struct Options {
   std::string cluster_cidr = "10.244.0.0/16";  // --cluster-cidr
   int node_cidr_mask_size = 24;                // --node-cidr-mask-size
   bool allocate_node_cidrs = true;
-  std::string root_ca_pem;                   // published as kube-root-ca.crt; "" publishes nothing
+  std::string root_ca_pem;  // published as kube-root-ca.crt; "" publishes nothing
+  // Signs the claims (JSON) of the tokens in service-account-token Secrets; none: nobody fills them
+  // (--service-account-private-key-file).
+  std::function<Result<std::string>(std::string_view claims)> sign_token;
   Duration node_monitor_period = 5s;         // --node-monitor-period
   Duration node_monitor_grace_period = 40s;  // --node-monitor-grace-period
   Duration node_startup_grace_period = 60s;  // --node-startup-grace-period

@@ -167,7 +167,8 @@ Status kubelet_access(const ServerFlags& f, const server::PkiFiles& pki,
 // Everything that runs on the main loop, as clients of the API server.
 class Components {
  public:
-  Components(ApiServer& api, Loop& loop, const ServerFlags& f, const std::string& ca_pem)
+  Components(ApiServer& api, Loop& loop, const ServerFlags& f, const std::string& ca_pem,
+             const net::SigningKeys& keys)
       : flags_(f), group_(loop) {
     if (f.controllers) {
       controller_client_ = make_local_client(api, loop, "system:kube-controller-manager");
@@ -175,6 +176,9 @@ class Components {
       o.cluster_cidr = f.cluster_cidr;
       o.allocate_node_cidrs = f.allocate_node_cidrs && !f.cluster_cidr.empty();
       o.root_ca_pem = ca_pem;
+      o.sign_token = [key = keys.front()](std::string_view claims) {
+        return net::jwt_sign(*key, claims);
+      };
       o.node_monitor_grace_period = f.node_monitor_grace_period;
       o.node_monitor_period = f.node_monitor_period;
       manager_ = std::make_unique<controllers::Manager>(*controller_client_, o);
@@ -305,7 +309,7 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   TaskGroup background(*loop);
   background.spawn(api.run(serving));
   Status s = co_await api.start(serving);
-  Components components(api, *loop, f, pki->ca.certificate_pem);
+  Components components(api, *loop, f, pki->ca.certificate_pem, *keys);
   if (s.ok()) s = components.start(serving);
   if (s.ok() && !f.write_kubeconfig.empty()) {
     s = write_admin_kubeconfig(f, *pki, (*server)->port(), loop->wall_now());

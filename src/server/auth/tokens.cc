@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "machinery/base64.h"
 #include "machinery/codec_json.h"
 #include "machinery/time.h"
 
@@ -128,6 +129,55 @@ Status bind(const StoreSnapshot& snapshot, std::string_view ns, std::string_view
 
 }  // namespace
 
+namespace {
+
+void set_account(Caller& who, std::string_view ns, std::string_view account, std::string_view uid) {
+  std::string group = "system:serviceaccounts:" + std::string(ns);
+  who.name = "system:serviceaccount:" + std::string(ns) + ":" + std::string(account);
+  who.uid = uid;
+  who.groups = {"system:serviceaccounts", group, "system:authenticated"};
+}
+
+// A token out of a Secret of type kubernetes.io/service-account-token: it has no end of its own,
+// and holds while the Secret holds exactly it. It is meant for the API server alone.
+Result<TokenIdentity> check_secret_token(const AuthOptions& options, const StoreSnapshot& snapshot,
+                                         std::string_view token, const Value& c,
+                                         const std::vector<std::string>& audiences, WallTime now) {
+  auto claim = [&c](std::string_view name) {
+    return std::string(c["kubernetes.io/serviceaccount/" + std::string(name)].as_string());
+  };
+  std::string ns = claim("namespace"), secret = claim("secret.name");
+  std::string account = claim("service-account.name"), uid = claim("service-account.uid");
+  TokenIdentity out;
+  set_account(out.caller, ns, account, uid);
+  if (ns.empty() || secret.empty() || account.empty() || uid.empty() ||
+      c["sub"].as_string() != out.caller.name) {
+    return refused("sub claim is invalid");
+  }
+  std::vector<std::string> own = api_audiences(options);
+  for (const std::string& a : audiences.empty() ? own : audiences) {
+    if (std::find(own.begin(), own.end(), a) != own.end()) out.audiences.push_back(a);
+  }
+  if (out.audiences.empty()) return refused("the token is not meant for this audience");
+  ObjectPtr held = snapshot.get(secret_key(ns, secret));
+  if (!held) return refused("Token has been invalidated");
+  DocumentPtr d = held->tree();
+  const Value& meta = d->root["metadata"];
+  if (!meta["deletionTimestamp"].is_null()) return refused("Token has been invalidated");
+  auto copy = base64_decode(d->root["data"]["token"].as_string());
+  if (!copy || !net::equal_in_constant_time(*copy, token)) {
+    return refused("Token does not match server's copy");
+  }
+  constexpr std::string_view kInvalidSince = "kubernetes.io/legacy-token-invalid-since";
+  if (!meta["labels"][kInvalidSince].as_string().empty()) {
+    return refused("the token in secret " + ns + "/" + secret + " has been marked invalid");
+  }
+  TRY(check_object(snapshot, account_key(ns, account), uid, "ServiceAccount", 0, now));
+  return out;
+}
+
+}  // namespace
+
 Result<TokenIdentity> check_service_account_token(const AuthOptions& options,
                                                   const StoreSnapshot& snapshot,
                                                   std::string_view token,
@@ -137,6 +187,9 @@ Result<TokenIdentity> check_service_account_token(const AuthOptions& options,
   auto parsed = parse_json(text);
   if (!parsed.ok()) return refused("the token's claims are not JSON");
   const Value& c = parsed->root;
+  if (c["iss"].as_string() == "kubernetes/serviceaccount") {
+    return check_secret_token(options, snapshot, token, c, audiences, now);
+  }
   if (c["iss"].as_string() != options.issuer) return refused("unknown issuer");
   int64_t t = now.unix_seconds();
   if (t >= c["exp"].as_int()) return refused("service account token has expired");
@@ -179,9 +232,7 @@ Result<TokenIdentity> check_service_account_token(const AuthOptions& options,
   if (!id.empty()) {
     who.extra["authentication.kubernetes.io/credential-id"] = {"JTI=" + std::string(id)};
   }
-  who.name = "system:serviceaccount:" + ns + ":" + account;
-  who.uid = uid;
-  who.groups = {"system:serviceaccounts", "system:serviceaccounts:" + ns, "system:authenticated"};
+  set_account(who, ns, account, uid);
   return out;
 }
 
