@@ -62,6 +62,10 @@ class Look {
     return why;
   }
   void gather();
+  // In a namespace that is being deleted nothing can be made.
+  bool is_closing(const api::meta_v1::ObjectMeta& meta) const {
+    return closing_.contains(std::string(meta.namespace_()));
+  }
   std::string nodes() const;
   std::string deletions() const;
   std::string pods() const;
@@ -73,7 +77,9 @@ class Look {
 
   const StoreSnapshot& snapshot_;
   std::set<std::string> uids_;
-  bool waiting_ = false;  // something is being deleted and held: others may wait for it
+  std::set<std::string> closing_;  // names of namespaces that are being deleted
+  std::set<std::string> losing_;   // uids of owners of ReplicaSets that are being deleted
+  bool waiting_ = false;           // something is being deleted and held: others may wait for it
   std::map<std::string, int64_t> active_;         // controller's uid -> pods that run or will
   std::map<std::string, int64_t> by_deployment_;  // deployment's uid -> replicas of all its sets
 };
@@ -93,13 +99,19 @@ void Look::gather() {
       return true;
     });
   }
+  each<core::Namespace>("/registry/namespaces/", [&](const core::Namespace& ns) {
+    if (is_dying(ns.metadata())) closing_.insert(std::string(ns.metadata().name()));
+    return "";
+  });
   each<core::Pod>(kPods, [&](const core::Pod& p) {
     bool ended = p.status().phase() == "Succeeded" || p.status().phase() == "Failed";
     if (!ended && !is_dying(p.metadata())) ++active_[controller_uid(p.metadata())];
     return "";
   });
   each<apps::ReplicaSet>("/registry/replicasets/", [&](const apps::ReplicaSet& rs) {
-    by_deployment_[controller_uid(rs.metadata())] += rs.spec().replicas();
+    std::string owner = controller_uid(rs.metadata());
+    by_deployment_[owner] += rs.spec().replicas();
+    if (is_dying(rs.metadata())) losing_.insert(owner);
     return "";
   });
 }
@@ -145,7 +157,7 @@ std::string Look::pods() const {
 
 std::string Look::replica_sets() const {
   auto check = [this](const apps::ReplicaSet& rs) -> std::string {
-    if (is_dying(rs.metadata())) return "";
+    if (is_dying(rs.metadata()) || is_closing(rs.metadata())) return "";
     auto at = active_.find(std::string(rs.metadata().uid()));
     int64_t have = at == active_.end() ? 0 : at->second;
     if (have == rs.spec().replicas()) return "";
@@ -157,6 +169,8 @@ std::string Look::replica_sets() const {
 std::string Look::deployments() const {
   auto check = [this](const apps::Deployment& d) -> std::string {
     if (is_dying(d.metadata())) return "";
+    // A set that is on its way out keeps its name from the next one of that template.
+    if (waiting_ && losing_.contains(std::string(d.metadata().uid()))) return "";
     auto s = d.status();
     int64_t n = d.spec().replicas();
     if (s.observed_generation() != d.metadata().generation()) return "is not observed";
@@ -196,10 +210,11 @@ std::string Look::other_sets() const {
 
 std::string Look::jobs() const {
   auto check = [this](const batch::Job& job) -> std::string {
-    if (is_dying(job.metadata())) return "";
+    if (is_dying(job.metadata()) || is_closing(job.metadata())) return "";
     bool ended = is_true(job.status().conditions(), "Complete") ||
                  is_true(job.status().conditions(), "Failed");
-    if (!ended) return waiting_ ? "" : "has not ended";
+    // Its pods that are held are waited for.
+    if (!ended) return waiting_ && job.status().terminating() > 0 ? "" : "has not ended";
     return job.spec().has_ttl_seconds_after_finished() ? "has outlived its time" : "";
   };
   return each<batch::Job>("/registry/jobs/", check);

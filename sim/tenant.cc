@@ -147,7 +147,10 @@ Task<Status> Tenant::relabel(Context ctx) {
   if (!pods.ok()) co_return pods.status();
   if (pods->empty()) co_return Status();
   auto& pod = (*pods)[random().below(pods->size())];
-  if (pod->metadata().labels().get("tenant").empty()) co_return Status();
+  auto labels = pod->metadata().labels();
+  if (labels.get("tenant").empty()) co_return Status();
+  // The name of a StatefulSet's pod would be taken for ever, and its set wait for ever.
+  if (labels.contains("statefulset.kubernetes.io/pod-name")) co_return Status();
   Draft<core::PodEdit> d(*pod);
   d->edit_metadata().edit_labels().set("tenant", "strayed");
   d->edit_metadata().edit_labels().erase("batch.kubernetes.io/controller-uid");

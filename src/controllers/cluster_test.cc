@@ -278,6 +278,28 @@ TEST_F(Cluster, DeletesDependentsInTheBackgroundAndForegroundAndOrphansThem) {
   EXPECT_FALSE(web());
   EXPECT_EQ(client.all<Pod>().size(), 0u);
 
+  // A dependent that lets go of its waiting owner frees it, as one that goes does.
+  client.put_yaml(kDeployment);
+  settle();
+  std::string uid(web()->metadata().uid());
+  client.put_yaml(
+      "{apiVersion: v1, kind: ConfigMap, metadata: {name: kept, namespace: default, "
+      "finalizers: [example.com/hold], ownerReferences: [{apiVersion: apps/v1, kind: Deployment, "
+      "name: web, uid: " +
+      uid + ", blockOwnerDeletion: true}]}}");
+  loop.advance(1s);
+  remove("Foreground");
+  settle();
+  EXPECT_TRUE(web());  // held by the map, which is held
+  client.clear_calls();
+  loop.advance(10min);
+  EXPECT_THAT(client.writes(), ElementsAre());
+  edit(kind_of<ConfigMap>(), "default", "kept",
+       [](Document& d) { d.root.find("metadata")->erase("ownerReferences"); });
+  settle();
+  EXPECT_FALSE(web());
+  client.drop(kind_of<ConfigMap>(), "default", "kept");
+
   client.put_yaml(kDeployment);
   settle();
   remove("Orphan");
@@ -515,6 +537,26 @@ TEST_F(Workloads, AJobRunsUntilEnoughHaveSucceeded) {
   EXPECT_EQ(last, "Complete");
   EXPECT_FALSE(job->status().completion_time().empty());
   for (const auto& p : client.all<Pod>()) EXPECT_TRUE(p->metadata().finalizers().empty());
+  client.clear_calls();
+  loop.advance(1h);
+  EXPECT_THAT(client.writes(), ElementsAre());
+}
+
+TEST_F(Workloads, AFinishedJobThatIsHeldIsLeftAlone) {
+  client.put_yaml(
+      "{apiVersion: batch/v1, kind: Job, metadata: {name: held, namespace: default, "
+      "finalizers: [example.com/hold]}, spec: {completions: 1, parallelism: 1, "
+      "ttlSecondsAfterFinished: 5, template: {metadata: {labels: {job: held}}, "
+      "spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}, "
+      "status: {succeeded: 1, startTime: '2020-01-01T00:00:00Z', "
+      "completionTime: '2020-01-01T00:00:00Z', conditions: [{type: Complete, status: 'True', "
+      "lastTransitionTime: '2020-01-01T00:00:00Z'}]}}");
+  start();
+  loop.advance(1min);
+  auto job = client.now<api::batch_v1::Job>("default", "held");
+  ASSERT_TRUE(job);
+  EXPECT_FALSE(job->metadata().deletion_timestamp().empty());
+  EXPECT_EQ(job->metadata().finalizers().size(), 1u);
   client.clear_calls();
   loop.advance(1h);
   EXPECT_THAT(client.writes(), ElementsAre());

@@ -129,6 +129,7 @@ void GarbageCollector::changed(const ObjectPtr& before, const ObjectPtr& now) {
   if (!same_owners) {
     if (before) relate(before, false);
     if (now) relate(now, true);
+    if (before && now) wake_waiting_owners(before);
   }
   if (now) {
     ObjectMeta m = meta_of(new_tree);
@@ -146,17 +147,22 @@ void GarbageCollector::changed(const ObjectPtr& before, const ObjectPtr& now) {
     return;
   }
   for (const std::string& d : dependents_of(before->uid())) queue().add(d);
-  for (OwnerReference ref : meta_of(old_tree).owner_references()) {
+  wake_waiting_owners(before);
+}
+
+// Owners that wait in the foreground look again when a dependent has gone, or has let go of them.
+void GarbageCollector::wake_waiting_owners(const ObjectPtr& dependent) {
+  DocumentPtr dependent_tree = dependent->tree();
+  for (OwnerReference ref : meta_of(dependent_tree).owner_references()) {
     const KindDesc* kind = kind_of_ref(ref);
     if (!kind) continue;
-    std::string ns(kind->namespaced ? before->namespace_() : std::string_view());
+    std::string ns(kind->namespaced ? dependent->namespace_() : std::string_view());
     std::string item = std::string(kind->group_resource()) + "|" + (ns.empty() ? "" : ns + "/") +
                        std::string(ref.name());
     ObjectPtr owner = find(item);
-    if (owner && owner->uid() == ref.uid()) {
-      DocumentPtr tree = owner->tree();
-      if (in_foreground(meta_of(tree))) queue().add(item);
-    }
+    if (!owner || owner->uid() != ref.uid()) continue;
+    DocumentPtr tree = owner->tree();
+    if (in_foreground(meta_of(tree))) queue().add(item);
   }
 }
 

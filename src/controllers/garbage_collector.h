@@ -41,6 +41,7 @@ class GarbageCollector final : public Controller {
   using OwnerRef = api::meta_v1::OwnerReference;
   void changed(const ObjectPtr& before, const ObjectPtr& now);
   void relate(const ObjectPtr& object, bool add);
+  void wake_waiting_owners(const ObjectPtr& dependent);
   bool in_cache(const OwnerRef& ref, std::string_view ns) const;
   ObjectPtr find(const std::string& item) const;
   std::set<std::string> dependents_of(std::string_view uid) const;

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "machinery/base64.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "server/auth/rbac.h"
@@ -137,11 +138,13 @@ metadata: {name: n1, uid: node-uid}
 )");
     AuthOptions o;
     o.keys = {*net::SigningKey::generate(net::SigningKey::Algorithm::kEs256)};
+    keys_ = o.keys;
     o.static_tokens = *parse_token_file("abc,boot,u1,\"g1,g2\"\n");
     auth_ = std::make_unique<Auth>(&store_, std::move(o));
   }
   bool may(const Caller& c, const Access& a) { return auth_->decide(c, a).allowed; }
   Memory store_;
+  net::SigningKeys keys_;
   std::unique_ptr<Auth> auth_;
 };
 
@@ -281,6 +284,45 @@ TEST_F(AuthTest, IssuesAndChecksTokens) {
   EXPECT_EQ(done->root["status"]["user"]["username"].as_string(), "system:serviceaccount:ci:robot");
   EXPECT_THAT(auth_->jwks(), HasSubstr("\"kty\":\"EC\""));
   EXPECT_TRUE(parse_json(auth_->openid_configuration()).ok());
+}
+
+TEST_F(AuthTest, TokensOfSecretsHoldWhileTheSecretHoldsThem) {
+  auto sign = [&](std::string_view account, std::string_view uid, std::string_view secret) {
+    std::string who(account);
+    return *net::jwt_sign(
+        *keys_.front(),
+        "{\"iss\":\"kubernetes/serviceaccount\",\"kubernetes.io/serviceaccount/namespace\":\"ci\","
+        "\"kubernetes.io/serviceaccount/secret.name\":\"" +
+            std::string(secret) +
+            "\",\"kubernetes.io/serviceaccount/service-account.name\":\"robot\","
+            "\"kubernetes.io/serviceaccount/service-account.uid\":\"" +
+            std::string(uid) + "\",\"sub\":\"system:serviceaccount:ci:" + who + "\"}");
+  };
+  auto holds = [&](const std::string& token, WallTime now) {
+    net::Request q;
+    q.headers.add("authorization", "Bearer " + token);
+    return auth_->authenticate(q, now);
+  };
+  auto put_secret = [&](const std::string& token, const std::string& meta) {
+    store_.put("apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: ci, uid: s-uid" +
+               meta + "}\ntype: kubernetes.io/service-account-token\ndata: {token: " +
+               base64_encode(token) + "}\n");
+  };
+  std::string token = sign("robot", "sa-uid", "s");
+  EXPECT_FALSE(holds(token, kNow).ok());  // no such secret
+  put_secret(token, "");
+  auto who = holds(token, kNow + 1h);
+  ASSERT_TRUE(who.ok()) << who.status().to_string();
+  EXPECT_EQ(who->name, "system:serviceaccount:ci:robot");
+  EXPECT_EQ(who->uid, "sa-uid");
+  EXPECT_FALSE(holds(sign("other", "sa-uid", "s"), kNow + 2h).ok());  // sub of somebody else
+  EXPECT_FALSE(holds(sign("robot", "other", "s"), kNow + 2h).ok());   // another token of the secret
+  put_secret(token, ", deletionTimestamp: '2023-11-14T22:00:00Z'");
+  EXPECT_FALSE(holds(token, kNow + 3h).ok());
+  put_secret(token, ", labels: {kubernetes.io/legacy-token-invalid-since: '2023-11-01'}");
+  EXPECT_FALSE(holds(token, kNow + 4h).ok());
+  put_secret("another", "");
+  EXPECT_FALSE(holds(token, kNow + 5h).ok());
 }
 
 TEST_F(AuthTest, Reviews) {
