@@ -542,6 +542,22 @@ TEST_F(Workloads, AJobRunsUntilEnoughHaveSucceeded) {
   EXPECT_THAT(client.writes(), ElementsAre());
 }
 
+TEST_F(Workloads, AStatefulSetWaitsForAStrangerWhoHasItsPodsName) {
+  start();
+  client.put_yaml("{apiVersion: v1, kind: Pod, metadata: {name: s-0, namespace: default}}");
+  client.put_yaml(
+      "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: s, namespace: default}, spec: "
+      "{replicas: 1, selector: {matchLabels: {app: s}}, template: {metadata: {labels: {app: s}}, "
+      "spec: {containers: [{name: c, image: i}]}}}}");
+  loop.advance(1min);
+  EXPECT_TRUE(client.now<Pod>("default", "s-0")->metadata().labels().get("app").empty());
+  client.drop(kind_of<Pod>(), "default", "s-0");
+  loop.advance(1s);
+  auto pod = client.now<Pod>("default", "s-0");
+  ASSERT_TRUE(pod);
+  EXPECT_EQ(pod->metadata().labels().get("app"), "s");
+}
+
 TEST_F(Workloads, AFinishedJobThatIsHeldIsLeftAlone) {
   client.put_yaml(
       "{apiVersion: batch/v1, kind: Job, metadata: {name: held, namespace: default, "

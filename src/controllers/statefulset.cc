@@ -152,6 +152,12 @@ StatefulSetController::StatefulSetController(Deps deps)
       queue().add(std::string(any->metadata().namespace_()) + "/" + std::string(ref.name()));
     }
     if (now && !controller_of(now->metadata())) wake_claimants(sets_, queue(), now->metadata());
+    if (!now) {  // whoever's it was, its name is free again
+      std::string_view name = before->metadata().name();
+      std::string_view set = name.substr(0, std::min(name.rfind('-'), name.size()));
+      auto waiting = sets_.get(before->metadata().namespace_(), set);
+      if (waiting) queue().add(key_of(waiting->metadata()));
+    }
   });
 }
 
