@@ -98,6 +98,10 @@ Result<int> compare(Invocation& in) {
     Result<Document> live = session->call(Call("GET", t.resource->path(t.ns, t.name)));
     bool there = live.ok();
     if (!there && !live.status().is(Reason::kNotFound)) return live.status();
+    // The annotation that apply would leave is its own affair: the live one stays as it is.
+    Value& annotations = at(*t.object, "metadata.annotations");
+    if (!annotations.is_map()) annotations = Value::map();
+    annotations.erase(kLastApplied);
     Call c;
     c.query = "dryRun=All&fieldManager=" + escape_query(manager);
     if (there) {
