@@ -223,8 +223,6 @@ Task<Result<ObjectPtr>> RecordingStore::write(Context ctx, StoreWrite w) {
   } else if (r.status().is(Reason::kOutcomeUnknown)) {
     checker_->in_doubt(key);
   }
-  if (r.status().is(Reason::kOutcomeUnknown) || r.status().is(Reason::kServiceUnavailable))
-    on_failure_();
   co_return std::move(r);
 }
 

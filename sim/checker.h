@@ -91,9 +91,8 @@ class Checker {
 // Passes everything on. Must outlive the calls made through it.
 class RecordingStore final : public Store {
  public:
-  // `on_failure` is called when the store has begun to refuse writes.
-  RecordingStore(std::unique_ptr<Store> store, Checker* checker, std::function<void()> on_failure)
-      : store_(std::move(store)), checker_(checker), on_failure_(std::move(on_failure)) {}
+  RecordingStore(std::unique_ptr<Store> store, Checker* checker)
+      : store_(std::move(store)), checker_(checker) {}
   Task<Result<ObjectPtr>> write(Context ctx, StoreWrite w) override;
   std::shared_ptr<const StoreSnapshot> snapshot() const override { return store_->snapshot(); }
   Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_at_least(Context ctx,
@@ -107,6 +106,7 @@ class RecordingStore final : public Store {
   int64_t revision() const override { return store_->revision(); }
   int64_t oldest_revision() const override { return store_->oldest_revision(); }
   void compact(int64_t revision) override { store_->compact(revision); }
+  Status writable() const override { return store_->writable(); }
   Task<Status> close(Context ctx) override { return store_->close(std::move(ctx)); }
   Store& inner() { return *store_; }
   // Lets the inner store go, as a crash does: writes under way report failure to their writers.
@@ -115,7 +115,6 @@ class RecordingStore final : public Store {
  private:
   std::unique_ptr<Store> store_;
   Checker* checker_;
-  std::function<void()> on_failure_;
 };
 
 // A finalizer that nobody in the cluster takes off: what carries it is held when it is deleted.

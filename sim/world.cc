@@ -146,9 +146,7 @@ void World::start_server() {
   }
   server_ = std::make_unique<Server>();
   Server& s = *server_;
-  s.store = std::make_unique<RecordingStore>(std::move(*opened), &checker_, [this] {
-    if (!server_busy_ && loop_.random().chance(0.9)) crash_server(Duration(500ms));
-  });
+  s.store = std::make_unique<RecordingStore>(std::move(*opened), &checker_);
   checker_.opened(s.store->inner());
   s.api = std::make_unique<ApiServer>(s.store.get(), ApiServerOptions());
   s.client = make_local_client(*s.api, loop_, "system:apiserver");

@@ -1,7 +1,11 @@
 // `keles server`: a control plane in one process: API server, store, controllers, scheduler, DNS.
 #include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <thread>
 
 #include "base/file.h"
@@ -244,10 +248,34 @@ class Components {
   std::unique_ptr<dns::DnsServer> dns_;
 };
 
+Status check_port_free(const ServerFlags& f) {
+  if (f.secure_port == 0) return Status();
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_port = htons(static_cast<uint16_t>(f.secure_port));
+  if (f.secure_port < 0 || f.secure_port > 65535)
+    return Status::bad_request("--secure-port: " + std::to_string(f.secure_port) +
+                               " is no port: want 0 to 65535");
+  if (inet_pton(AF_INET, f.bind_address.c_str(), &at.sin_addr) != 1)
+    return Status::bad_request("--bind-address: \"" + f.bind_address + "\" is no IPv4 address");
+  int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+  (void)::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  bool free = ::bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
+  std::string why = std::strerror(errno);
+  ::close(fd);
+  if (free) return Status();
+  return Status::bad_request(
+      "cannot listen on " + f.bind_address + ":" + std::to_string(f.secure_port) + " (" + why +
+      "): choose another --secure-port or --bind-address, or end what holds it");
+}
+
 Task<Status> run_server(Context ctx, ServerFlags f) {
   Loop* loop = &ctx.loop();
   Result<std::string> api_ip = nth_address(f.service_cidr, 1);
   if (!api_ip.ok()) co_return api_ip.status();
+  // Before anything is made for a server that could not run.
+  Status port = check_port_free(f);
+  if (!port.ok()) co_return port;
   std::string pki_dir = f.data_dir + "/pki";
   server::PkiNames names;
   names.dns_names = {"kubernetes", "kubernetes.default", "kubernetes.default.svc",
@@ -265,6 +293,7 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
 
   EmbeddedOptions embedded;
   embedded.directory = f.data_dir + "/store";
+  embedded.identity_file = pki_dir + "/store-identity";
   Result<std::unique_ptr<Store>> store = open_embedded_store(embedded);
   if (!store.ok()) co_return store.status();
 
@@ -313,6 +342,10 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   if (s.ok()) s = components.start(serving);
   if (s.ok() && !f.write_kubeconfig.empty()) {
     s = write_admin_kubeconfig(f, *pki, (*server)->port(), loop->wall_now());
+    if (!s.ok() && path_exists(f.write_kubeconfig)) {
+      log::warn("The kubeconfig stays as it was", {{"err", s}});
+      s = Status();
+    }
   }
   if (s.ok()) {
     Event never;

@@ -32,8 +32,16 @@ registry::Registry& ApiServer::registry() { return state_->registry; }
 Health& ApiServer::health() { return state_->health; }
 const ApiServerOptions& ApiServer::options() const { return state_->options; }
 
+constexpr Duration kWritableEvery = 1s;
+
 Task<Status> ApiServer::start(Context ctx) {
+  state_->auth.refresh();
   Status s = co_await server::bootstrap(ctx, this);
+  // A disk that takes no writes yet is waited for: meanwhile what is there is served.
+  while (!s.ok() && !ctx.done() && !state_->registry.store().writable().ok()) {
+    (void)co_await ctx.sleep(kWritableEvery);
+    s = co_await server::bootstrap(ctx, this);
+  }
   state_->auth.refresh();
   if (s.ok()) state_->started = true;
   co_return s;

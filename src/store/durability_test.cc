@@ -1,12 +1,19 @@
 // What a crash, a torn write and a failed fsync leave behind.
+#include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <future>
 #include <map>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -90,7 +97,7 @@ TEST(Durability, KilledAtAnyMomentLosesNoAcknowledgedWrite) {
       last_revision = std::max(last_revision, revision);
       ++total;
     }
-    auto store = open_embedded_store({dir.path});
+    auto store = open_embedded_store({dir.path, "", 100'000, 32u << 20});
     ASSERT_TRUE(store.ok()) << store.status().to_string();
     EXPECT_GE((*store)->revision(), last_revision);
     auto snapshot = (*store)->snapshot();
@@ -110,37 +117,225 @@ TEST(Durability, KilledAtAnyMomentLosesNoAcknowledgedWrite) {
 
 TEST(Durability, SecondOpenerIsRefusedByName) {
   TemporaryDirectory dir;
-  auto first = open_embedded_store({dir.path});
+  auto first = open_embedded_store({dir.path, "", 100'000, 32u << 20});
   ASSERT_TRUE(first.ok());
-  auto second = open_embedded_store({dir.path});
+  auto second = open_embedded_store({dir.path, "", 100'000, 32u << 20});
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.status().message(),
             "store directory " + dir.path + " is in use by another keles (process " +
                 std::to_string(getpid()) + "): stop it first, or choose another directory");
   first->reset();
-  EXPECT_TRUE(open_embedded_store({dir.path}).ok());
+  EXPECT_TRUE(open_embedded_store({dir.path, "", 100'000, 32u << 20}).ok());
 }
 
-TEST(Durability, FailedSyncIsInDoubtAndStopsWrites) {
+// A failed sync leaves one write in doubt and stops writes; reads go on, health says so, and once
+// the disk works again the store heals by itself, with the doubtful write or without it.
+TEST(Durability, FailedSyncIsInDoubtAndHealsByItself) {
   log::set_output(-1);
   SimLoop loop(3);
   Context ctx = Context::root(loop);
   SimDisk disk(loop);
   auto store = std::move(*open_sim_store(disk));
   ASSERT_TRUE(run_to_end(loop, store->write(ctx, create("ns", "a", "1"))).ok());
+  EXPECT_TRUE(store->writable().ok());
   disk.faults.fail_sync = 1;
   auto r = run_to_end(loop, store->write(ctx, create("ns", "b", "1")));
   EXPECT_TRUE(r.status().is(Reason::kOutcomeUnknown)) << r.status().to_string();
   EXPECT_EQ(store->snapshot()->get(config_map_key("ns", "b")), nullptr);
   EXPECT_EQ(store->revision(), 2);
-  disk.faults.fail_sync = 0;
+  loop.advance(10s);  // still broken
   r = run_to_end(loop, store->write(ctx, create("ns", "c", "1")));
   EXPECT_TRUE(r.status().is(Reason::kServiceUnavailable)) << r.status().to_string();
-  store.reset();
-  store = std::move(*open_sim_store(disk));
+  EXPECT_TRUE(store->writable().is(Reason::kServiceUnavailable));
   EXPECT_NE(store->snapshot()->get(config_map_key("ns", "a")), nullptr);
-  EXPECT_TRUE(run_to_end(loop, store->write(ctx, create("ns", "c", "1"))).ok());
+  auto watch = store->watch(loop, "/registry/", 2);
+  ASSERT_TRUE(watch.ok());
+  disk.faults.fail_sync = 0;
+  loop.advance(2s);
+  EXPECT_TRUE(store->writable().ok());
+  r = run_to_end(loop, store->write(ctx, create("ns", "c", "1")));
+  ASSERT_TRUE(r.ok()) << r.status().to_string();
+  // The simulated disk held the doubtful write: it came back, and watchers were told.
+  EXPECT_NE(store->snapshot()->get(config_map_key("ns", "b")), nullptr);
+  EXPECT_EQ((*r)->revision(), 4);
+  auto events = run_to_end(loop, (*watch)->next(ctx, 10));
+  ASSERT_TRUE(events.ok());
+  ASSERT_FALSE(events->empty());
+  EXPECT_EQ((*events)[0]->revision, 3);
   log::set_output(2);
+}
+
+// Before any thread (RocksDB's outlive a test): what the tests mount is seen by this program alone.
+const bool own_mounts = geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+                        mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+
+// A loop on a thread of its own, and writes that are waited for.
+class Writer {
+ public:
+  Writer() : thread_([this] { loop_->run(); }) {}
+  ~Writer() {
+    loop_->stop();
+    thread_.join();
+  }
+  Result<ObjectPtr> write(Store& store, StoreWrite w) {
+    auto job = std::make_shared<Job>(Job{&store, std::move(w), {}});
+    auto result = job->result.get_future();
+    loop_->post([this, job] { spawn(*loop_, run(job, Context::root(*loop_))); });
+    return result.get();
+  }
+
+ private:
+  struct Job {
+    Store* store;
+    StoreWrite w;
+    std::promise<Result<ObjectPtr>> result;
+  };
+  static Task<void> run(std::shared_ptr<Job> job, Context ctx) {
+    auto r = co_await job->store->write(ctx, std::move(job->w));
+    job->result.set_value(std::move(r));
+  }
+  std::unique_ptr<RealLoop> loop_ = make_real_loop();
+  std::thread thread_;
+};
+
+// On a real file system that is full: a tmpfs of our own.
+class FullDisk : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!own_mounts) GTEST_SKIP() << "mounting a small file system takes root";
+    ASSERT_EQ(mount("tmpfs", dir_.path.c_str(), "tmpfs", 0, "size=24m"), 0);
+    log::set_output(-1);
+  }
+  void TearDown() override {
+    log::set_output(2);
+    umount2(dir_.path.c_str(), MNT_DETACH);
+  }
+  void fill() {
+    int fd = open(ballast().c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    std::string block(64 << 10, 'x');
+    while (::write(fd, block.data(), block.size()) > 0) continue;
+    while (::write(fd, block.data(), 1) > 0) continue;
+    close(fd);
+  }
+  void empty() { unlink(ballast().c_str()); }
+  std::string ballast() const { return dir_.path + "/ballast"; }
+  std::unique_ptr<Store> opened() {
+    auto store = open_embedded_store({dir_.path, "", 100, 1 << 20});
+    EXPECT_TRUE(store.ok()) << store.status().to_string();
+    return store.ok() ? std::move(*store) : nullptr;
+  }
+  // Writes until one fails; how many were acknowledged.
+  int write_until_refused(Store& store, const std::string& prefix) {
+    for (int i = 0; i < 1000; ++i)
+      if (!writer_.write(store, big(prefix + std::to_string(i))).ok()) return i;
+    ADD_FAILURE() << "a full disk takes everything";
+    return 0;
+  }
+  static StoreWrite big(const std::string& name) {
+    return create("ns", name, std::string(100'000, 'v'));
+  }
+  bool wait_writable(Store& store) {
+    for (int i = 0; i < 300 && !store.writable().ok(); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    return store.writable().ok();
+  }
+  TemporaryDirectory dir_;
+  Writer writer_;
+};
+
+TEST_F(FullDisk, WritesGoOnOnceThereIsRoomAgain) {
+  auto store = opened();
+  ASSERT_TRUE(store);
+  ASSERT_TRUE(writer_.write(*store, create("ns", "first", "1")).ok());
+  fill();
+  int before = write_until_refused(*store, "full-");
+  EXPECT_TRUE(store->writable().is(Reason::kServiceUnavailable)) << store->writable().to_string();
+  EXPECT_NE(store->snapshot()->get(config_map_key("ns", "first")), nullptr);
+  empty();
+  ASSERT_TRUE(wait_writable(*store)) << store->writable().to_string();
+  ASSERT_TRUE(writer_.write(*store, create("ns", "after", "1")).ok());
+  int64_t revision = store->revision();
+  store.reset();
+  store = opened();
+  ASSERT_TRUE(store);
+  EXPECT_EQ(store->revision(), revision);
+  for (int i = 0; i < before; ++i)
+    EXPECT_NE(store->snapshot()->get(config_map_key("ns", "full-" + std::to_string(i))), nullptr);
+  EXPECT_NE(store->snapshot()->get(config_map_key("ns", "after")), nullptr);
+}
+
+TEST_F(FullDisk, AStartServesReads) {
+  auto store = opened();
+  ASSERT_TRUE(store);
+  int written = 0;
+  for (; written < 20; ++written)
+    ASSERT_TRUE(writer_.write(*store, big(std::to_string(written))).ok());
+  store.reset();
+  fill();
+  store = opened();
+  ASSERT_TRUE(store);
+  for (int i = 0; i < written; ++i)
+    EXPECT_NE(store->snapshot()->get(config_map_key("ns", std::to_string(i))), nullptr);
+  (void)write_until_refused(*store, "more-");
+  EXPECT_FALSE(store->writable().ok());
+  empty();
+  ASSERT_TRUE(wait_writable(*store)) << store->writable().to_string();
+  EXPECT_TRUE(writer_.write(*store, create("ns", "after", "1")).ok());
+}
+
+// What an operator's mistake or a repair of the file system does to a closed store.
+class Damage : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto store = open_embedded_store(options());
+    ASSERT_TRUE(store.ok()) << store.status().to_string();
+    Writer writer;
+    for (int i = 0; i < 93; ++i)
+      ASSERT_TRUE(writer.write(**store, create("ns", std::to_string(i), "1")).ok());
+  }
+  EmbeddedOptions options() const {
+    EmbeddedOptions o;
+    o.directory = dir_.path + "/store";
+    o.identity_file = dir_.path + "/store-identity";
+    return o;
+  }
+  std::vector<std::string> logs() const {
+    std::vector<std::string> out;
+    for (const std::string& n : list_directory(options().directory + "/db").value_or({}))
+      if (n.ends_with(".log")) out.push_back(options().directory + "/db/" + n);
+    return out;
+  }
+  std::string refusal() const { return open_embedded_store(options()).status().message(); }
+  TemporaryDirectory dir_;
+};
+
+TEST_F(Damage, ACutLogIsRefusedWithTheRemedy) {
+  ASSERT_FALSE(logs().empty());
+  for (const std::string& log : logs()) {
+    struct stat st;
+    ASSERT_EQ(stat(log.c_str(), &st), 0);
+    ASSERT_EQ(truncate(log.c_str(), st.st_size / 2), 0);
+  }
+  EXPECT_THAT(refusal(), testing::HasSubstr("was acknowledged: its write-ahead log"));
+  EXPECT_THAT(refusal(), testing::HasSubstr("remove " + options().directory + "/acknowledged"));
+  ASSERT_EQ(unlink((options().directory + "/acknowledged").c_str()), 0);  // as it says
+  EXPECT_TRUE(open_embedded_store(options()).ok());
+}
+
+TEST_F(Damage, AMissingLogIsRefused) {
+  for (const std::string& log : logs()) ASSERT_EQ(unlink(log.c_str()), 0);
+  EXPECT_THAT(refusal(), testing::HasSubstr("was acknowledged: its write-ahead log"));
+}
+
+TEST_F(Damage, AStoreGoneBesideItsClusterIsRefused) {
+  ASSERT_TRUE(remove_tree(options().directory).ok());
+  EXPECT_THAT(refusal(), testing::HasSubstr("there is no store in " + options().directory));
+  EXPECT_THAT(refusal(), testing::HasSubstr("remove " + options().identity_file));
+  EXPECT_FALSE(path_exists(options().directory + "/db"));  // nothing was begun
+  EmbeddedOptions other = options();
+  other.identity_file.clear();
+  ASSERT_TRUE(open_embedded_store(other).ok());  // somebody else's store in its place
+  EXPECT_THAT(refusal(), testing::HasSubstr("another cluster's store"));
 }
 
 // Writers on a disk that crashes, tears and lies: what was acknowledged is there after each crash.

@@ -1,16 +1,46 @@
 // The embedded store: a MemoryStore whose log is RocksDB.
+#include "base/file.h"
 #include "store/memory_store.h"
 #include "store/rocks_log.h"
 #include "store/store.h"
 
 namespace keles {
+namespace {
+
+Status without_store(const EmbeddedOptions& o, const std::string& what) {
+  return Status::internal(
+      what + " " + o.directory + ", but " + o.identity_file +
+      " beside the certificates says that this cluster has one. Restore the "
+      "directory from a backup; to begin a new cluster with these certificates, "
+      "remove " +
+      o.identity_file);
+}
+
+// A store that is gone beside its cluster's certificates must not begin anew in silence.
+Result<std::string> expected_identity(const EmbeddedOptions& o) {
+  if (o.identity_file.empty() || !path_exists(o.identity_file)) return std::string();
+  TRY_ASSIGN(text, read_file(o.identity_file, 256));
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  if (!path_exists(o.directory + "/db/CURRENT")) return without_store(o, "there is no store in");
+  return text;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Store>> open_embedded_store(const EmbeddedOptions& options) {
+  TRY_ASSIGN(expected, expected_identity(options));
   TRY_ASSIGN(opened, open_rocks_log(options.directory));
+  // A store from before identities were written takes the name that it gets now.
+  if (!expected.empty() && !opened.identity.empty() && opened.identity != expected)
+    return without_store(options, "another cluster's store is in");
+  if (!options.identity_file.empty() && expected.empty() && !opened.identity.empty())
+    TRY(write_file(options.identity_file, opened.identity + "\n", 0600, true));
   MemoryStoreOptions o;
   o.window.events = options.event_window;
   o.window.old_bytes = options.event_window_bytes;
+  Status read_only = opened.read_only;
   TRY_ASSIGN(store, MemoryStore::make(o, std::move(opened.log), std::move(opened.contents)));
+  if (!read_only.ok()) store->start_failed(read_only);
   return std::unique_ptr<Store>(std::move(store));
 }
 

@@ -94,6 +94,7 @@ struct MemoryStore::Queue {
   bool in_flight = false;  // whoever set it owns the members of the second part
   bool closed = false;
   Status failed;
+  Batch in_doubt;  // while failed: what the disk may hold beyond `map`
 
   MemoryMap map;  // durable and published
   int64_t revision = 0;
@@ -347,6 +348,58 @@ Result<ObjectPtr> MemoryStore::apply(Request& request, MemoryMap::Edit& edit, in
   return object;
 }
 
+Status MemoryStore::writable() const {
+  std::lock_guard lock(queue_->mutex);
+  return queue_->failed;
+}
+
+namespace {
+Status refusal(const Status& why) {
+  return Status(Reason::kServiceUnavailable,
+                "store refuses writes since one could not be made durable (" + why.message() +
+                    "); they are taken again once the disk can be written");
+}
+}  // namespace
+
+void MemoryStore::start_failed(Status s) {
+  log::error("The store cannot be written; it serves reads until it can be", {{"error", s}});
+  {
+    std::lock_guard lock(queue_->mutex);
+    queue_->failed = refusal(s);
+    queue_->in_doubt.revision = queue_->revision;
+    queue_->in_doubt.map = queue_->map;
+  }
+  log_->recover([this](int64_t revision) { recovered(revision); });
+}
+
+// What the disk holds, when it can be written again. Nothing is under way, nothing waits.
+void MemoryStore::recovered(int64_t revision) {
+  Queue& q = *queue_;
+  if (revision != q.revision && revision != q.in_doubt.revision) {
+    log::error("The disk does not hold what was acknowledged; the store stays read-only",
+               {{"acknowledged", q.revision}, {"found", revision}});
+    std::lock_guard lock(q.mutex);
+    q.failed = Status(Reason::kServiceUnavailable,
+                      "store ends at revision " + std::to_string(revision) + " on the disk, but " +
+                          std::to_string(q.revision) +
+                          " was acknowledged: take a copy of what is served, then restore the "
+                          "store's directory from a backup");
+    return;
+  }
+  bool holds_doubtful = revision != q.revision;
+  if (holds_doubtful) {
+    q.map = q.in_doubt.map;
+    q.revision = revision;
+    window_->publish(std::move(q.in_doubt.map), revision, std::move(q.in_doubt.events));
+  }
+  log::info("The store takes writes again",
+            {{"revision", revision}, {"writes in doubt", holds_doubtful ? "held" : "lost"}});
+  std::unique_lock lock(q.mutex);
+  q.in_doubt = Batch();
+  q.failed = Status();
+  pump(lock);
+}
+
 // The log's answer to the batch under way.
 void MemoryStore::durable(Status s) {
   Queue& q = *queue_;
@@ -356,17 +409,14 @@ void MemoryStore::durable(Status s) {
     q.revision = b.revision;
     window_->publish(std::move(b.map), b.revision, std::move(b.events));
   } else {
-    log::error("Write could not be made durable; the store refuses writes until it is reopened",
-               {{"error", s}});
+    log::error(
+        "Write could not be made durable; the store refuses writes until the disk takes them",
+        {{"error", s}});
   }
   std::unique_lock lock(q.mutex);
   {
     Queue::Wakes wakes;
-    if (!s.ok()) {
-      q.failed = Status(Reason::kServiceUnavailable,
-                        "store refuses writes since one could not be made durable (" + s.message() +
-                            "); restart the API server to reopen it");
-    }
+    if (!s.ok()) q.failed = refusal(s);
     for (size_t i = 0; i < q.batch.answers.size(); ++i) {
       auto& [r, result] = q.batch.answers[i];
       if (!s.ok()) {
@@ -376,6 +426,8 @@ void MemoryStore::durable(Status s) {
       }
       q.answer(*r, std::move(result), wakes);
     }
+    q.batch.answers.clear();
+    if (!s.ok()) q.in_doubt = std::move(q.batch);
     q.batch = Batch();
     q.in_flight = false;
     if (!s.ok()) {
@@ -383,7 +435,9 @@ void MemoryStore::durable(Status s) {
       q.waiting.clear();
     }
   }
-  pump(lock);
+  if (s.ok()) return pump(lock);
+  lock.unlock();
+  log_->recover([this](int64_t revision) { recovered(revision); });
 }
 
 Task<Status> MemoryStore::wait_idle(Context ctx) {

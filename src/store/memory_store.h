@@ -9,8 +9,10 @@
 // When the log reports failure, nobody knows what of the batch is on the disk: after a failed
 // fsync the kernel may have dropped the dirty pages and marked them clean, so that trying again
 // proves nothing. The batch's writers get kOutcomeUnknown, the store goes on serving reads of what
-// was durable before, and refuses every further write (kServiceUnavailable) until it is opened
-// anew, which reads what the disk really holds.
+// was durable before, and refuses every further write (kServiceUnavailable). Meanwhile the log
+// opens the disk anew until it can be written again, and says what it really holds: the batch in
+// doubt, which is then published, or not, and writes are taken again. A disk that holds less than
+// was acknowledged is told of and never written again.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +45,12 @@ class Log {
   // Makes the batch durable as a whole and in order, then calls `done` once, from any thread, or
   // from inside append. The store has one append under way at a time.
   virtual void append(std::vector<LogRecord> batch, std::function<void(Status)> done) = 0;
-  // Waits for an append under way (its `done` is called) and releases the disk. Blocking.
+  // After a failed append: opens the disk anew, again and again until it can be read and written,
+  // then calls `done` once, from any thread or from inside, with the revision of the last batch
+  // that the disk holds. Nothing is appended meanwhile.
+  virtual void recover(std::function<void(int64_t revision)> done) = 0;
+  // Waits for an append under way (its `done` is called), gives a recovery up (its `done` is not)
+  // and releases the disk. Blocking.
   virtual Status close() = 0;
 };
 
@@ -69,6 +76,8 @@ class MemoryStore final : public Store {
   // Objects of kinds that nobody knows are left on the disk, out of sight, and counted.
   static Result<std::unique_ptr<MemoryStore>> make(MemoryStoreOptions options,
                                                    std::unique_ptr<Log> log, LogContents contents);
+  // For a disk that can be read and not written: starts as after a failed append, for reason `s`.
+  void start_failed(Status s);
   ~MemoryStore() override;
   MemoryStore(const MemoryStore&) = delete;
 
@@ -85,6 +94,7 @@ class MemoryStore final : public Store {
   int64_t revision() const override { return window_->revision(); }
   int64_t oldest_revision() const override { return window_->oldest_revision(); }
   void compact(int64_t revision) override { window_->compact(revision); }
+  Status writable() const override;
   Task<Status> close(Context ctx) override;
 
   size_t unknown_objects() const { return unknown_objects_; }
@@ -101,6 +111,7 @@ class MemoryStore final : public Store {
   void pump(std::unique_lock<std::mutex>& lock);
   Result<ObjectPtr> apply(Request& r, MemoryMap::Edit& edit, int64_t revision, Batch& batch);
   void durable(Status s);
+  void recovered(int64_t revision);
   Task<Status> wait_idle(Context ctx);
 
   MemoryStoreOptions options_;

@@ -118,7 +118,16 @@ class SimLog final : public Log {
     };
     timer_ = disk_.loop_.schedule(disk_.loop_.now() + took, std::move(fn));
   }
-  // A sync under way is abandoned, as a crash would.
+  // Opening takes a while, and fails as a sync does.
+  void recover(std::function<void(int64_t)> done) override {
+    timer_ = disk_.loop_.schedule(disk_.loop_.now() + 500ms, [this, done = std::move(done)] {
+      timer_ = 0;
+      const double fails = disk_.faults.fail_sync;
+      if (fails > 0 && disk_.loop_.random().chance(fails)) return recover(done);
+      done(recover(disk_).revision);
+    });
+  }
+  // A sync (or an opening) under way is abandoned, as a crash would.
   Status close() override {
     if (timer_ != 0) disk_.loop_.cancel(timer_);
     timer_ = 0;

@@ -88,6 +88,9 @@ class Store {
   virtual int64_t oldest_revision() const = 0;  // the window's start
   // Forgets events up to `revision` (what an operator's compaction does; tests use it too).
   virtual void compact(int64_t revision) = 0;
+  // OK, or why writes are refused (after one that could not be made durable, until the disk can be
+  // written again).
+  virtual Status writable() const = 0;
   // Flushes and stops; further writes fail.
   virtual Task<Status> close(Context ctx) = 0;
 };
@@ -96,15 +99,20 @@ class Store {
 // Blocking.
 struct EmbeddedOptions {
   std::string directory;
+  // Names the store's identity, outside of `directory` (beside the certificates): written at the
+  // first opening, compared at each later one. "": not looked at.
+  std::string identity_file;
   size_t event_window = 100'000;          // events kept for watchers that come back, and at most
   size_t event_window_bytes = 32u << 20;  // this much of states that only those events hold
 };
 Result<std::unique_ptr<Store>> open_embedded_store(const EmbeddedOptions& options);
 
 // Failures: a write whose fsync failed reports kOutcomeUnknown; the store then serves reads of what
-// was durable before and refuses writes (kServiceUnavailable) until it is opened anew, because
-// after a failed fsync only a fresh read shows what the disk holds. A directory that another
-// process has open is refused with kServiceUnavailable and that process's id.
+// was durable before and refuses writes (kServiceUnavailable) while it opens the disk anew, because
+// after a failed fsync only a fresh read shows what the disk holds. Opened on a full disk, it
+// serves reads likewise. A directory that another process has open is refused with
+// kServiceUnavailable and that process's id; one that ends before what it acknowledged (a cut or
+// missing write-ahead log), or whose store is gone while `identity_file` is there, with the remedy.
 
 // The simulated disk and store live in store/sim_store.h.
 

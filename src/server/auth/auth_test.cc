@@ -64,6 +64,7 @@ class Memory final : public Store {
   }
   int64_t revision() const override { return 1; }
   int64_t oldest_revision() const override { return 1; }
+  Status writable() const override { return Status(); }
   void compact(int64_t) override {}
   Task<Status> close(Context) override { co_return Status(); }
 };

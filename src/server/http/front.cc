@@ -189,10 +189,7 @@ namespace {
 // aggregation layer, informers of its own) there is nothing of.
 void add_checks(ApiServer* server) {
   auto fine = [] { return Status(); };
-  auto store = [server] {
-    return server->registry().store().revision() > 0 ? Status()
-                                                     : Status::unavailable("no revision");
-  };
+  auto store = [server] { return server->registry().store().writable(); };
   auto up = [server] { return server->started() ? Status() : Status::unavailable("not finished"); };
   Health& health = server->health();
   auto add = [&](std::string name, std::function<Status()> check, bool ready_only = false) {
