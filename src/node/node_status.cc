@@ -300,6 +300,14 @@ void NodeStatus::fill_status(NodeStatusEdit out, const api::core_v1::NodeStatus&
   host.set_type("Hostname");
   host.set_address(facts_.hostname);
   out.edit_daemon_endpoints().edit_kubelet_endpoint().set_port(facts_.port);
+  for (const auto& [name, features] : runtime_status_.handlers) {
+    auto handler = out.edit_runtime_handlers().add();
+    handler.set_name(name);
+    handler.edit_features().set_recursive_read_only_mounts(features.recursive_read_only_mounts);
+    handler.edit_features().set_user_namespaces(features.user_namespaces);
+  }
+  if (runtime_status_.supplemental_groups_policy)
+    out.edit_features().set_supplemental_groups_policy(true);
   auto info = out.edit_node_info();
   info.set_machine_id(machine_.machine_id);
   info.set_system_uuid(machine_.system_uuid);

@@ -37,6 +37,16 @@ void assume_defaults(Resources& r, const Map<std::string_view>& requests) {
   if (!requests.contains("memory")) r.memory = kDefaultMemory;
 }
 
+// KEP-2837: what the pod says as a whole stands for the sum of its containers.
+void replace_by_pod_level(Resources& total, const PodSpec& spec) {
+  auto own = spec.resources().requests();
+  Resources r = read_resources(own);
+  if (own.contains("cpu")) total.milli_cpu = r.milli_cpu;
+  if (own.contains("memory")) total.memory = r.memory;
+  for (const auto& [name, amount] : r.scalar)
+    if (name.starts_with("hugepages-")) total.scalar[name] = amount;
+}
+
 // KEP-753: restartable init containers (sidecars) add up with the containers and with the init
 // containers that start after them; ordinary init containers run one at a time.
 void sum_requests(const PodSpec& spec, Resources& exact, Resources& assumed) {
@@ -60,6 +70,7 @@ void sum_requests(const PodSpec& spec, Resources& exact, Resources& assumed) {
     }
     total.add(sidecars);
     total.max(init_peak);
+    replace_by_pod_level(total, spec);
     total.add(read_resources(spec.overhead()));
     (defaults ? assumed : exact) = total;
   }

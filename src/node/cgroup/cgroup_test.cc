@@ -88,5 +88,28 @@ TEST(Resources, QualityOfService) {
             Qos::kBurstable);
 }
 
+TEST(PodResources, OfThePodAsAWhole) {
+  auto whole = pod_from(R"({"spec":{"resources":{"limits":{"cpu":"1","memory":"64Mi"}},
+      "containers":[{"name":"a"},{"name":"b","resources":{"requests":{"cpu":"100m"}}}]}})");
+  EXPECT_EQ(qos_of(*whole), Qos::kGuaranteed);
+  CgroupLimits l = pod_limits(*whole);
+  EXPECT_EQ(l.cpu_shares, 1024);
+  EXPECT_EQ(l.cpu_quota_us, 100'000);
+  EXPECT_EQ(l.memory_limit_bytes, 64 << 20);
+  auto some = pod_from(R"({"spec":{"resources":{"requests":{"cpu":"2"}},
+      "containers":[{"name":"a","resources":{"limits":{"cpu":"1","memory":"1Mi"}}}]}})");
+  EXPECT_EQ(qos_of(*some), Qos::kBurstable);
+  EXPECT_EQ(pod_limits(*some).cpu_shares, 2048);
+}
+
+TEST(PodResources, OverheadComesOnTop) {
+  auto pod = pod_from(R"({"spec":{"overhead":{"cpu":"500m","memory":"1Mi"},
+      "containers":[{"name":"a","resources":{"limits":{"cpu":"500m","memory":"1Mi"}}}]}})");
+  CgroupLimits l = pod_limits(*pod);
+  EXPECT_EQ(l.cpu_shares, 1024);
+  EXPECT_EQ(l.cpu_quota_us, 100'000);
+  EXPECT_EQ(l.memory_limit_bytes, 2 << 20);
+}
+
 }  // namespace
 }  // namespace keles::node

@@ -45,8 +45,14 @@ Qos qos_of(const Pod& pod) {
       if (limit == 0 || limit != request) guaranteed = false;
     }
   };
-  for (Container c : pod.spec().containers()) look(c);
-  for (Container c : pod.spec().init_containers()) look(c);
+  auto whole = pod.spec().resources();
+  bool by_pod = !whole.requests().empty() || !whole.limits().empty();
+  if (by_pod) {  // then its containers do not count
+    look(Container(pod.spec().value()));
+  } else {
+    for (Container c : pod.spec().containers()) look(c);
+    for (Container c : pod.spec().init_containers()) look(c);
+  }
   if (!any) return Qos::kBestEffort;
   return guaranteed ? Qos::kGuaranteed : Qos::kBurstable;
 }
@@ -94,6 +100,22 @@ CgroupLimits pod_limits(const Pod& pod) {
     cpu_limit = sidecar ? cpu_limit + cpu : std::max(cpu_limit, cpu);
     memory_limit = sidecar ? memory_limit + memory : std::max(memory_limit, memory);
   }
+  // What the pod says as a whole stands for the sum of its containers; its runtime class's overhead
+  // comes on top.
+  Container whole(pod.spec().value());  // `resources` has the same form
+  if (!request_of(whole, "cpu").empty()) cpu_request = milli_value(request_of(whole, "cpu"));
+  if (!limit_of(whole, "cpu").empty()) {
+    cpu_limit = milli_value(limit_of(whole, "cpu"));
+    all_cpu = true;
+  }
+  if (!limit_of(whole, "memory").empty()) {
+    memory_limit = unit_value(limit_of(whole, "memory"));
+    all_memory = true;
+  }
+  auto overhead = pod.spec().overhead();
+  cpu_request += milli_value(overhead.get("cpu"));
+  cpu_limit += milli_value(overhead.get("cpu"));
+  memory_limit += unit_value(overhead.get("memory"));
   CgroupLimits out;
   out.cpu_shares = shares_of_milli(cpu_request);
   if (all_cpu) out.cpu_quota_us = quota_of_milli(cpu_limit);

@@ -200,6 +200,26 @@ Task<Status> read_log(Context ctx, std::string path, LogOptions options,
   }
 }
 
+std::string last_log_lines(const std::string& path, int64_t lines, size_t max_bytes) {
+  auto offset = tail_offset(path, lines);
+  File f(path);
+  struct stat st {};
+  if (!offset.ok() || !f.is_open() || fstat(f.fd(), &st) != 0) return "";
+  int64_t from = std::max(*offset, static_cast<int64_t>(st.st_size) - static_cast<int64_t>(kChunk));
+  std::string text(static_cast<size_t>(std::max<int64_t>(st.st_size - from, 0)), '\0');
+  ssize_t n = pread(f.fd(), text.data(), text.size(), from);
+  text.resize(n > 0 ? static_cast<size_t>(n) : 0);
+  std::string_view rest = text;  // a part of a line at its start is no entry, and is passed over
+  LogFilter filter({});
+  std::string out;
+  while (!rest.empty()) {
+    size_t nl = rest.find('\n');
+    filter.line(rest.substr(0, nl), out);
+    rest.remove_prefix(nl == std::string_view::npos ? rest.size() : nl + 1);
+  }
+  return out.size() > max_bytes ? out.substr(out.size() - max_bytes) : out;
+}
+
 Result<bool> rotate_log(const std::string& path, int64_t max_bytes, int keep,
                         const std::string& time) {
   auto dir = open_above(path);

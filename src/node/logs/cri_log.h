@@ -65,6 +65,8 @@ Task<Status> read_log(Context ctx, std::string path, LogOptions options,
 // True when it did: the runtime must then reopen the log.
 Result<bool> rotate_log(const std::string& path, int64_t max_bytes, int keep,
                         const std::string& time);
+// What the last `lines` lines say, at most the last `max_bytes`; "" when there are none.
+std::string last_log_lines(const std::string& path, int64_t lines, size_t max_bytes);
 // Absent is fine.
 Status remove_log(const std::string& path);
 // <logs>/<below>, "<pod>/<container>".

@@ -237,6 +237,9 @@ class EnvironmentBuilder {
       return add_key(name, false, std::string(m.name()), std::string(m.key()), m.optional());
     } else if (auto s = from.secret_key_ref()) {
       return add_key(name, true, std::string(s.name()), std::string(s.key()), s.optional());
+    } else {
+      return Status(Reason::kInvalid, "this node has no such source for the environment variable " +
+                                          name + " (fileKeyRef)");
     }
     return {};
   }

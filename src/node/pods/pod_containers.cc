@@ -9,6 +9,7 @@
 #include "net/http.h"
 #include "node/pods/labels.h"
 #include "node/pods/pod_worker.h"
+#include "node/pods/termination.h"
 
 namespace keles::node {
 
@@ -23,14 +24,6 @@ std::vector<std::string> texts(const List<std::string_view>& list) {
   std::vector<std::string> out;
   for (std::string_view s : list) out.emplace_back(s);
   return out;
-}
-
-// A file that any user in the container may write.
-Status make_world_writable(const std::string& path) {
-  TRY(make_directories(path.substr(0, path.rfind('/'))));
-  TRY(write_file(path, "", 0666));
-  if (chmod(path.c_str(), 0666) != 0) return Status::internal("chmod " + path);
-  return {};
 }
 
 }  // namespace
@@ -149,8 +142,9 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
     if (!s.ok()) co_return fail("CreateContainerConfigError", s);
   }
   if (!c.termination_message_path().empty()) {
-    in.termination_file = termination_file(start.name, start.attempt);
-    Status s = make_world_writable(in.termination_file);
+    std::string below = "containers/" + start.name + "/" + std::to_string(start.attempt);
+    in.termination_file = directory + "/" + below;
+    Status s = make_termination_file(directory, below);
     if (!s.ok()) co_return fail("CreateContainerConfigError", s);
   }
   auto target = target_container(start.name);

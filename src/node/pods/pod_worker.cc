@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "machinery/time.h"
 #include "node/pods/labels.h"
+#include "node/pods/termination.h"
 
 namespace keles::node {
 
@@ -16,9 +17,7 @@ using api::core_v1::Container;
 using api::core_v1::Pod;
 using cri::ContainerState;
 
-namespace {
-constexpr size_t kMaxTerminationMessage = 4096;
-}  // namespace
+namespace {}  // namespace
 
 PodWorker::PodWorker(Context ctx, PodServices& services, Ref<Pod> pod)
     : ctx_(ctx),
@@ -167,7 +166,7 @@ Task<Status> PodWorker::refresh(Context ctx) {
       it = known_.insert_or_assign(c.id, std::move(*full)).first;
       s_.register_id(c.id, uid_);
       if (it->second.state == ContainerState::kExited)
-        messages_[c.id] = termination_message(it->second);
+        messages_[c.id] = termination_message(s_.volumes->pod_directory(uid_), it->second);
     }
     fresh.containers.push_back(it->second);
   }
@@ -325,6 +324,13 @@ Task<Status> PodWorker::prepare(Context ctx) {
 
 Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
   WallTime now = ctx.loop().wall_now();
+  if (!pod_->spec().resource_claims().empty()) {
+    const char* why = "this node has no drivers of dynamic resources";
+    event("", "Warning", "FailedPrepareDynamicResources",
+          std::string("Failed to prepare dynamic resources: ") + why);
+    wake_at(now + kResync);
+    co_return Status::unavailable(why);
+  }
   if (sandbox_backoff_.waiting(sandbox_backoff_.last, now)) {
     wake_at(sandbox_backoff_.until(sandbox_backoff_.last));
     co_return Status::unavailable("waiting to try the pod sandbox again");
@@ -508,36 +514,6 @@ void PodWorker::update_probes() {
     }
   }
   s_.probes->update(pod_, targets, deleting() || !failed_reason_.empty());
-}
-
-std::string PodWorker::termination_file(const std::string& name, uint32_t attempt) const {
-  return s_.volumes->pod_directory(uid_) + "/containers/" + name + "/" + std::to_string(attempt);
-}
-
-std::string PodWorker::termination_message(const cri::Container& c) const {
-  auto at = [&](const char* key) {
-    auto it = c.annotations.find(key);
-    return it == c.annotations.end() ? std::string() : it->second;
-  };
-  std::string file = at(kTerminationFileAnnotation), message;
-  if (!file.empty()) {
-    auto text = read_file(file, 1u << 20);
-    if (text.ok()) message = text->substr(0, kMaxTerminationMessage);
-  }
-  if (!message.empty() || c.exit_code == 0 ||
-      at(kTerminationPolicyAnnotation) != "FallbackToLogsOnError")
-    return message;
-  auto offset = tail_offset(c.log_path, 80);
-  auto text = read_file(c.log_path);
-  if (!offset.ok() || !text.ok()) return message;
-  LogFilter filter({});
-  std::string_view rest = std::string_view(*text).substr(static_cast<size_t>(*offset));
-  while (!rest.empty()) {
-    size_t nl = rest.find('\n');
-    filter.line(rest.substr(0, nl), message);
-    rest.remove_prefix(nl == std::string_view::npos ? rest.size() : nl + 1);
-  }
-  return message.size() > 2048 ? message.substr(message.size() - 2048) : message;
 }
 
 }  // namespace keles::node

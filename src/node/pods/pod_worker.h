@@ -120,8 +120,6 @@ class PodWorker {
   api::core_v1::Container container(std::string_view name, Role* role = nullptr) const;
   PodFacts facts() const;
   int64_t grace_seconds() const;
-  std::string termination_file(const std::string& name, uint32_t attempt) const;
-  std::string termination_message(const cri::Container& c) const;
   bool deleting() const { return removed_ || !pod_->metadata().deletion_timestamp().empty(); }
 
   Context ctx_;

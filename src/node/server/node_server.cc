@@ -277,6 +277,7 @@ struct NodeServer::Impl {
     };
     std::string text = reason_in(pod.status().container_statuses());
     if (text.empty()) text = reason_in(pod.status().init_container_statuses());
+    if (text.empty()) text = reason_in(pod.status().ephemeral_container_statuses());
     if (text.empty())
       text = "container " + name + " is not valid for pod " + std::string(pod.metadata().name());
     return text;
