@@ -1,14 +1,17 @@
 // The relays, attacked: what a user may write into a request, and into the objects that a request
 // is relayed by, and what backends may answer. Real sockets.
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <optional>
 
+#include "base/file.h"
 #include "machinery/codec_json.h"
 #include "net/pki.h"
 #include "server/http/front.h"
 #include "server/http/proxy_links.h"
+#include "server/pki_files.h"
 #include "server/registry/keys.h"
 #include "server/server.h"
 #include "store/sim_store.h"
@@ -564,6 +567,32 @@ TEST_F(Relay, LogsAndStreamsOfContainers) {
   auto echoed = run(echo_once(ctx.with_timeout(5s), by.get(), std::move(exec)));
   ASSERT_TRUE(echoed.ok()) << echoed.status().to_string();
   EXPECT_EQ(*echoed, "/exec/default/two/a?command=sh&command=-c&input=1&output=1 hello");
+}
+
+// A data directory of an older version gave the API server's client certificate system:masters.
+TEST(PkiFiles, ACertificateThatSaysTooMuchIsMadeAnew) {
+  std::string directory = testing::TempDir() + "pki-" + std::to_string(getpid());
+  auto loop = make_real_loop();
+  const WallTime now = loop->wall_now();
+  PkiNames names{{"kubernetes"}, {"127.0.0.1"}};
+  auto first = ensure_pki(directory, names, now);
+  ASSERT_TRUE(first.ok()) << first.status().to_string();
+  auto old = issue_client(first->ca, "kube-apiserver-kubelet-client", {"system:masters"}, now);
+  ASSERT_TRUE(old.ok());
+  const std::string file = directory + "/apiserver-kubelet-client";
+  ASSERT_TRUE(write_file(file + ".crt", old->certificate_pem).ok());
+  ASSERT_TRUE(write_file(file + ".key", old->key_pem, 0600).ok());
+  auto second = ensure_pki(directory, names, now);
+  ASSERT_TRUE(second.ok()) << second.status().to_string();
+  auto info = net::parse_certificate(second->kubelet_client.certificate_pem);
+  ASSERT_TRUE(info.ok());
+  EXPECT_EQ(info->common_name, "kube-apiserver-kubelet-client");
+  EXPECT_TRUE(info->organizations.empty());
+  EXPECT_EQ(second->ca.certificate_pem, first->ca.certificate_pem);
+  EXPECT_EQ(second->apiserver.certificate_pem, first->apiserver.certificate_pem);
+  auto third = ensure_pki(directory, names, now);
+  EXPECT_EQ(third->kubelet_client.certificate_pem, second->kubelet_client.certificate_pem);
+  EXPECT_TRUE(remove_tree(directory).ok());
 }
 
 // --- what may begin a stream ---
