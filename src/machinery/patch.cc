@@ -2,10 +2,12 @@
 #include "machinery/patch.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "machinery/codec_json.h"
+#include "machinery/strategic.h"
 
 namespace keles {
 namespace {
@@ -16,15 +18,18 @@ void merge(Arena& a, Value* target, const Value& patch) {
     return;
   }
   if (!target->is_map()) *target = Value::map();
+  std::set<std::string_view> gone;
   for (const Member& m : patch.members()) {
     if (m.value.is_null()) {
-      target->erase(m.key());
-    } else if (Value* old = target->find(m.key())) {
-      merge(a, old, m.value);
-    } else {
-      merge(a, &target->set(a, a.copy(m.key()), Value()), m.value);
+      gone.insert(m.key());
+      continue;
     }
+    Value* old = target->find(m.key());
+    if (!old) old = &target->append_member(a, a.copy(m.key()), Value()).value;
+    if (gone.erase(m.key()) > 0) *old = Value();  // deleted before, by the same patch
+    merge(a, old, m.value);
   }
+  strategic::erase_all(a, target, gone);
 }
 
 // What changes from `original` to `modified`; null members delete.

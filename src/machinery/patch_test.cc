@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "machinery/codec_yaml.h"
+#include "machinery/value_steps.h"
 
 namespace keles {
 namespace {
@@ -74,6 +75,94 @@ const TypeDesc* deployment() { return find_kind("apps/v1", "Deployment")->type; 
 
 std::string strategic(const TypeDesc* t, const char* o, const char* p) {
   return text(apply_strategic_patch(t, doc(o).root, doc(p).root));
+}
+
+TEST(MergePatch, ChangesItsMindWithinAPatch) {
+  Document patch;
+  patch.root = Value::map();
+  for (const char* key : {"a", "b", "c", "a", "a"}) {
+    patch.root.append_member(patch.arena, key, Value());
+  }
+  patch.root.append_member(patch.arena, "b", Value(5));
+  EXPECT_EQ(text(apply_merge_patch(doc("{a: 1, b: {x: 2}, d: 3}").root, patch.root)),
+            canonical("{b: 5, d: 3}"));
+}
+
+// A patch of 100,000 members costs some steps a member, whatever it does: replace, add, delete; and
+// so does telling whether it changed anything.
+TEST(MergePatch, CostsAsMuchAsThereIs) {
+  constexpr int kMembers = 100'000;
+  auto object = [](int from, bool value) {
+    Document d;
+    d.root = Value::map();
+    for (int i = from; i < from + kMembers; ++i) {
+      std::string key = "key-" + std::to_string(i * 7919 % 1'000'003);
+      d.root.append_member(d.arena, d.arena.copy(key), value ? Value(i) : Value());
+    }
+    return d;
+  };
+  const Document there = object(0, true);
+  struct Case {
+    Document patch;
+    size_t left;
+  };
+  Case cases[] = {{object(0, true), kMembers},
+                  {object(kMembers, true), 2 * kMembers},
+                  {object(kMembers / 2, false), kMembers / 2}};
+  for (const Case& c : cases) {
+    const uint64_t before = large_map_steps();
+    auto patched = apply_merge_patch(there.root, c.patch.root);
+    ASSERT_TRUE(patched.ok());
+    auto same = apply_strategic_patch(nullptr, there.root, c.patch.root);
+    ASSERT_TRUE(same.ok());
+    EXPECT_TRUE(same->root.equals(patched->root));
+    EXPECT_EQ(patched->root.size(), c.left);
+    EXPECT_EQ(patched->root.equals(there.root), c.left == kMembers);
+    // Found as they are, in another order, and when members have moved.
+    Document turned;
+    turned.root = Value::map();
+    for (size_t i = patched->root.size(); i-- > 0;) {
+      const Member& m = patched->root.members()[i];
+      turned.root.append_member(turned.arena, m.key(), m.value);
+    }
+    EXPECT_TRUE(turned.root.equals(patched->root));
+    EXPECT_LT(large_map_steps() - before, uint64_t{40} * kMembers);
+  }
+}
+
+TEST(Value, FindsInLargeMapsAsInSmallOnes) {
+  Document d;
+  d.root = Value::map();
+  auto key = [](int i) { return "k" + std::to_string(i); };
+  auto expect = [&](int i, bool there) {
+    const Value* v = d.root.find(key(i));
+    ASSERT_EQ(v != nullptr, there) << i;
+    if (v) {
+      EXPECT_EQ(v->as_int(), i);
+    }
+  };
+  auto set = [&](int i) { d.root.set(d.arena, d.arena.copy(key(i)), Value(i)); };
+  for (int i = 0; i < 300; ++i) set(i);
+  for (int i = 0; i < 310; ++i) expect(i, i < 300);
+  for (int i = 0; i < 300; i += 3) EXPECT_TRUE(d.root.erase(key(i)));
+  for (int i = 0; i < 300; ++i) expect(i, i % 3 != 0);
+  set(0);
+  for (int i = 0; i < 300; ++i) expect(i, i % 3 != 0 || i == 0);
+  d.root.truncate(70);
+  set(500);
+  expect(500, true);
+  expect(299, false);
+  d.root.clear();
+  expect(500, false);
+  for (int i = 299; i >= 0; --i) set(i);
+  for (int i = 0; i < 300; ++i) expect(i, true);
+  // The first of equal keys counts, before and after it grows.
+  d.root.append_member(d.arena, "k7", Value(0));
+  for (int i = 1000; i < 2000; ++i) set(i);
+  expect(7, true);
+  d.root.erase_at(d.root.size() - 1);
+  expect(1999, false);
+  expect(1998, true);
 }
 
 TEST(StrategicPatch, MergesListsByKey) {

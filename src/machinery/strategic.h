@@ -1,6 +1,7 @@
 // What strategic merge patches need to know of a type. Inside machinery only.
 #pragma once
 
+#include <set>
 #include <string_view>
 
 #include "machinery/schema.h"
@@ -23,6 +24,9 @@ struct Element {
   std::string_view merge_key;
 };
 Element describe(const TypeDesc* type, std::string_view key);
+
+// Takes members out of a map, all at once: each move of the rest would cost as much as the map.
+void erase_all(Arena& a, Value* map, const std::set<std::string_view>& keys);
 
 Value* find_element(Value& list, std::string_view merge_key, const Value& key);
 

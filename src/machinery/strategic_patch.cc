@@ -87,24 +87,26 @@ class Merger {
       TRY(merge_ordered(type, into, patch, name, m.value));
       ordered.insert(name);
     }
+    std::set<std::string_view> gone;
     for (const Member& m : patch.members()) {
       if (m.key() == kPatch || m.key() == kRetainKeys || starts_with(m.key(), kSetOrder)) continue;
-      if (ordered.count(m.key()) && !m.value.is_null()) continue;
+      if (m.value.is_null()) {
+        gone.insert(m.key());
+        continue;
+      }
+      if (ordered.count(m.key())) continue;
       if (starts_with(m.key(), kDeleteList)) {
         TRY(delete_from(into, m.key().substr(kDeleteList.size()), m.value));
         continue;
       }
       TRY(merge_member(type, into, m.key(), m.value));
     }
+    strategic::erase_all(a_, into, gone);
     return {};
   }
 
  private:
   Status merge_member(const TypeDesc* type, Value* into, std::string_view key, const Value& value) {
-    if (value.is_null()) {
-      into->erase(key);
-      return {};
-    }
     Value* old = into->find(key);
     if (!old || old->kind() != value.kind() || !(old->is_map() || old->is_list())) {
       Value fresh = without_directives(value);
@@ -143,10 +145,11 @@ class Merger {
                      std::string(m.key()));
       }
     }
-    for (size_t i = into->members().size(); i-- > 0;) {
-      std::string_view key = into->members()[i].key();
-      if (!names.count(key)) into->erase(key);
+    std::set<std::string_view> gone;
+    for (const Member& m : into->members()) {
+      if (!names.count(m.key())) gone.insert(m.key());
     }
+    strategic::erase_all(a_, into, gone);
     return {};
   }
 
@@ -336,6 +339,19 @@ Element describe(const TypeDesc* type, std::string_view key) {
   e.replace = s.find("replace") != std::string_view::npos;
   e.retain_keys = s.find("retainKeys") != std::string_view::npos;
   return e;
+}
+
+void erase_all(Arena& a, Value* map, const std::set<std::string_view>& keys) {
+  const auto members = map->members();
+  size_t left = 0;
+  for (const Member& m : members) left += keys.count(m.key()) ? 0 : 1;
+  if (left == members.size()) return;
+  Value kept = Value::map();
+  kept.reserve_members(a, left);
+  for (const Member& m : members) {
+    if (!keys.count(m.key())) kept.append_member(a, m.key(), m.value);
+  }
+  *map = kept;
 }
 
 Value* find_element(Value& list, std::string_view merge_key, const Value& key) {

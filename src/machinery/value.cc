@@ -1,9 +1,15 @@
 #include "machinery/value.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstdlib>
 #include <new>
 #include <vector>
+
+#include "machinery/value_steps.h"
 
 namespace keles {
 
@@ -18,7 +24,88 @@ uint64_t capacity_of(const void* elements) {
   if (elements != nullptr) {
     std::memcpy(&n, static_cast<const char*>(elements) - kHeaderBytes, sizeof(n));
   }
-  return n;
+  return n & ~(uint64_t{1} << 63);  // of a map, whether its table is stale
+}
+
+// A map of many members is found into by a table of positions (plus one; 0: free) that stands
+// before its header: API maps are small, but whoever sends one of 100,000 keys shall not have
+// 100,000 comparisons for each. It is made with the memory, grows with it, and is marked stale by
+// what moves members; then searches go through all of them until a member is added.
+constexpr uint64_t kIndexedFrom = 64;
+constexpr uint64_t kStale = uint64_t{1} << 63;
+
+uint64_t rotate(uint64_t x, int by) { return std::rotl(x, by); }
+
+// SipHash-1-3, keyed once a process: keys are the sender's choice, so that which of them meet in
+// the table must not be. What is found does not depend on it.
+uint64_t hash_key(std::string_view key) {
+  static const std::array<uint64_t, 2> secret = [] {
+    std::array<uint64_t, 2> k = {0x6b656c6573, 0x76616c7565};
+    if (getrandom(k.data(), sizeof k, 0) < 0) k[0] ^= reinterpret_cast<uintptr_t>(&k);
+    return k;
+  }();
+  uint64_t a = secret[0] ^ 0x736f6d6570736575, b = secret[1] ^ 0x646f72616e646f6d;
+  uint64_t c = secret[0] ^ 0x6c7967656e657261, d = secret[1] ^ 0x7465646279746573;
+  auto round = [&] {
+    a += b, b = rotate(b, 13) ^ a, a = rotate(a, 32);
+    c += d, d = rotate(d, 16) ^ c;
+    a += d, d = rotate(d, 21) ^ a;
+    c += b, b = rotate(b, 17) ^ c, c = rotate(c, 32);
+  };
+  auto mix = [&](uint64_t word) {
+    d ^= word;
+    round();
+    a ^= word;
+  };
+  size_t i = 0;
+  for (; i + 8 <= key.size(); i += 8) {
+    uint64_t word;
+    std::memcpy(&word, key.data() + i, 8);
+    mix(word);
+  }
+  uint64_t last = uint64_t{key.size()} << 56;
+  for (int shift = 0; i < key.size(); ++i, shift += 8) {
+    last |= uint64_t{static_cast<unsigned char>(key[i])} << shift;
+  }
+  mix(last);
+  c ^= 0xff;
+  round(), round(), round();
+  return a ^ b ^ c ^ d;
+}
+
+uint64_t slots_for(uint64_t capacity) {
+  return capacity < kIndexedFrom ? 0 : std::bit_ceil(capacity * 2);
+}
+
+char* header_of(void* elements) { return static_cast<char*>(elements) - kHeaderBytes; }
+
+// The table of a map's members; empty when it has none, or none to rely on.
+std::span<uint32_t> table_of(void* members) {
+  if (members == nullptr) return {};
+  uint64_t header = 0;
+  std::memcpy(&header, header_of(members), sizeof header);
+  const uint64_t slots = header & kStale ? 0 : slots_for(header);
+  return {reinterpret_cast<uint32_t*>(header_of(members) - slots * sizeof(uint32_t)), slots};
+}
+
+void put_position(std::span<uint32_t> table, const Member* members, uint32_t at) {
+  uint64_t slot = hash_key(members[at].key()) & (table.size() - 1);
+  while (table[slot] != 0) slot = (slot + 1) & (table.size() - 1);
+  table[slot] = at + 1;
+}
+
+void fill_table(std::span<uint32_t> table, const Member* members, uint32_t size) {
+  std::fill(table.begin(), table.end(), 0);
+  for (uint32_t i = 0; i < size; ++i) put_position(table, members, i);
+}
+
+void mark_stale(void* members, bool stale) {
+  if (members == nullptr) return;
+  uint64_t header = 0;
+  std::memcpy(&header, header_of(members), sizeof header);
+  if (slots_for(header & ~kStale) == 0) return;
+  header = (header & ~kStale) | (stale ? kStale : 0);
+  std::memcpy(header_of(members), &header, sizeof header);
 }
 }  // namespace
 
@@ -130,7 +217,31 @@ const Value& Value::null() {
   return kNullValue;
 }
 
+namespace {
+
+thread_local uint64_t steps = 0;
+
+const Value* find_in_table(std::span<const uint32_t> table, std::span<const Member> all,
+                           std::string_view key) {
+  uint64_t slot = hash_key(key) & (table.size() - 1);
+  for (; table[slot] != 0; slot = (slot + 1) & (table.size() - 1)) {
+    ++steps;
+    const uint32_t at = table[slot] - 1;
+    if (at < all.size() && all[at].key() == key) return &all[at].value;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+uint64_t large_map_steps() { return steps; }
+
 const Value* Value::find(std::string_view key) const {
+  if (is_map() && size_ >= kIndexedFrom) {
+    std::span<uint32_t> table = table_of(u_.p);
+    if (!table.empty()) return find_in_table(table, members(), key);
+    steps += size_;
+  }
   for (const Member& m : members()) {
     if (m.key() == key) return &m.value;
   }
@@ -150,21 +261,17 @@ const Value& Value::at(size_t i) const {
 
 void Value::reserve(Arena& a, size_t n, size_t element) {
   const uint64_t have = capacity_of(u_.p);
-  if (n <= have) return;
-  const uint64_t want = std::max<uint64_t>(n, have == 0 ? 4 : have * 2);
-  auto* raw = static_cast<char*>(a.allocate(kHeaderBytes + want * element));
-  std::memcpy(raw, &want, sizeof(want));
-  if (size_ > 0) std::memcpy(raw + kHeaderBytes, u_.p, size_ * element);
-  u_.p = raw + kHeaderBytes;
+  if (n > have) reserve_exactly(a, std::max<uint64_t>(n, have == 0 ? 4 : have * 2), element);
 }
 
 void Value::reserve_exactly(Arena& a, size_t n, size_t element) {
   if (n <= capacity_of(u_.p)) return;
-  auto* raw = static_cast<char*>(a.allocate(kHeaderBytes + n * element));
-  const uint64_t want = n;
+  const uint64_t want = n, table = element == sizeof(Member) ? slots_for(n) * sizeof(uint32_t) : 0;
+  auto* raw = static_cast<char*>(a.allocate(table + kHeaderBytes + n * element)) + table;
   std::memcpy(raw, &want, sizeof(want));
   if (size_ > 0) std::memcpy(raw + kHeaderBytes, u_.p, size_ * element);
   u_.p = raw + kHeaderBytes;
+  if (table > 0) fill_table(table_of(u_.p), static_cast<const Member*>(u_.p), size_);
 }
 
 void Value::reserve_members(Arena& a, size_t n) { reserve_exactly(a, n, sizeof(Member)); }
@@ -172,10 +279,7 @@ void Value::reserve_members(Arena& a, size_t n) { reserve_exactly(a, n, sizeof(M
 Value& Value::get_or_add(Arena& a, std::string_view key) {
   if (!is_map()) *this = map();
   if (Value* old = find(key)) return *old;
-  reserve(a, size_ + 1, sizeof(Member));
-  return (*::new (static_cast<Member*>(u_.p) + size_++)
-              Member{key.data() == nullptr ? "" : key.data(), key.size(), Value()})
-      .value;
+  return append_member(a, key, Value()).value;
 }
 
 Value& Value::set(Arena& a, std::string_view key, Value v) {
@@ -190,6 +294,7 @@ bool Value::erase(std::string_view key) {
     if (all[i].key() != key) continue;
     std::copy(all.begin() + i + 1, all.end(), all.begin() + i);
     --size_;
+    mark_stale(u_.p, true);
     return true;
   }
   return false;
@@ -204,8 +309,18 @@ Value& Value::append(Arena& a, Value v) {
 Member& Value::append_member(Arena& a, std::string_view key, Value v) {
   if (!is_map()) *this = map();
   reserve(a, size_ + 1, sizeof(Member));
-  return *::new (static_cast<Member*>(u_.p) + size_++)
-      Member{key.data() == nullptr ? "" : key.data(), key.size(), v};
+  auto* all = static_cast<Member*>(u_.p);
+  Member& added =
+      *::new (all + size_++) Member{key.data() == nullptr ? "" : key.data(), key.size(), v};
+  std::span<uint32_t> table = table_of(u_.p);
+  if (size_ == kIndexedFrom || (table.empty() && size_ > kIndexedFrom)) {
+    // The first that a search would go by it for; or what has moved has come to rest.
+    mark_stale(u_.p, false);
+    fill_table(table_of(u_.p), all, size_);
+  } else if (!table.empty() && size_ > kIndexedFrom) {
+    put_position(table, all, size_ - 1);
+  }
+  return added;
 }
 
 void Value::erase_at(size_t i) {
@@ -213,6 +328,7 @@ void Value::erase_at(size_t i) {
     auto all = members();
     if (i >= all.size()) return;
     std::copy(all.begin() + i + 1, all.end(), all.begin() + i);
+    mark_stale(u_.p, true);
   } else {
     auto all = items();
     if (i >= all.size()) return;
@@ -222,7 +338,9 @@ void Value::erase_at(size_t i) {
 }
 
 void Value::truncate(size_t n) {
-  if ((is_list() || is_map()) && n < size_) size_ = static_cast<uint32_t>(n);
+  if ((!is_list() && !is_map()) || n >= size_) return;
+  size_ = static_cast<uint32_t>(n);
+  if (is_map()) mark_stale(u_.p, true);
 }
 
 bool Value::equals(const Value& o) const {
