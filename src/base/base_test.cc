@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "base/context.h"
 #include "base/file.h"
 #include "base/flags.h"
@@ -83,6 +85,20 @@ TEST(Channel, IsBoundedAndDrainsAfterClose) {
   }(ctx, &channel, &got));
   loop.run_ready();
   EXPECT_THAT(got, testing::ElementsAre(0, 1, 2, 3, 4));
+}
+
+TEST(Random, IsTheSystemsOnARealLoopAndReplaysOnASimulatedOne) {
+  SimLoop a(1), b(1);
+  auto real = make_real_loop(), other = make_real_loop();
+  std::set<std::string> seen;
+  for (int i = 0; i < 100; ++i) {  // more than are drawn at once
+    EXPECT_EQ(a.random().uuid(), b.random().uuid());
+    EXPECT_TRUE(seen.insert(real->random().uuid()).second);
+    EXPECT_TRUE(seen.insert(other->random().uuid()).second);
+  }
+  // Who holds the generator's state knows what it says next, and not what the loop says next.
+  Random stolen = real->random();
+  EXPECT_NE(stolen.next(), real->random().next());
 }
 
 TEST(SimLoop, EqualTimersFireInOrder) {

@@ -1,12 +1,16 @@
+#include <sys/random.h>
 #include <time.h>
 
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <cerrno>
+#include <cstdlib>
 #include <map>
-#include <random>
 #include <thread>
+#include <utility>
 
 #include "base/asio_loop.h"
 #include "base/loop.h"
@@ -18,10 +22,7 @@ namespace asio = boost::asio;
 
 class AsioLoop final : public RealLoop {
  public:
-  AsioLoop()
-      : io_(1),
-        alarm_(io_),
-        random_(std::random_device{}() | (uint64_t{std::random_device{}()} << 32)) {}
+  AsioLoop() : io_(1), alarm_(io_) {}
   // Callbacks that never ran go with the loop; what they held may still call it.
   ~AsioLoop() override {
     closing_ = true;
@@ -39,7 +40,12 @@ class AsioLoop final : public RealLoop {
         std::chrono::duration_cast<Duration>(std::chrono::system_clock::now().time_since_epoch())
             .count()};
   }
-  Random& random() override { return random_; }
+  // Begun anew each time from the system's source: what was drawn before, even the generator's
+  // whole state, tells nothing of uids, names and query ids to come.
+  Random& random() override {
+    random_ = Random(system_entropy());
+    return random_;
+  }
   void post(std::function<void()> fn) override { asio::post(io_, std::move(fn)); }
 
   TimerId schedule(TimePoint when, std::function<void()> fn) override {
@@ -99,7 +105,23 @@ class AsioLoop final : public RealLoop {
   }
 
   asio::steady_timer alarm_;
-  Random random_;
+  // getrandom(2), a few words at a time; what has been used is wiped.
+  uint64_t system_entropy() {
+    if (words_left_ == 0) {
+      static_assert(sizeof words_ <= 256);  // such requests are answered whole
+      ssize_t got;
+      do {
+        got = ::getrandom(words_.data(), sizeof words_, 0);
+      } while (got < 0 && errno == EINTR);
+      if (got != static_cast<ssize_t>(sizeof words_)) std::abort();  // there would be no secrets
+      words_left_ = words_.size();
+    }
+    return std::exchange(words_[--words_left_], 0);
+  }
+
+  std::array<uint64_t, 32> words_ = {};
+  size_t words_left_ = 0;
+  Random random_{0};
   std::thread::id thread_;
   bool closing_ = false;
   TimerId last_ = 0;

@@ -136,6 +136,26 @@ std::string own_directory() {
   return mkdtemp(name) ? name : "";
 }
 
+TEST(Pki, RefusesTokensWhoseHeaderAsksForMore) {
+  auto key = *SigningKey::generate(SigningKey::Algorithm::kEs256);
+  auto token = [&](std::string_view header) {
+    std::string text = base64url(header) + "." + base64url("{}");
+    return text + "." + base64url(*key->sign(text));
+  };
+  for (const char* good :
+       {R"({"alg":"ES256"})", R"({ "typ" : "JWT", "alg" : "ES256" })",
+        R"({"alg":"ES256","x":{"crit":["a"],"alg":"none"},"y":["}",{"z":"\""}]})"}) {
+    EXPECT_TRUE(jwt_verify({key}, token(good)).ok()) << good;
+  }
+  for (const char* bad :
+       {R"({"alg":"ES256","crit":["exp"]})", R"({"crit":[],"alg":"ES256"})",
+        R"({"cr\u0069t":["exp"],"alg":"ES256"})", R"({"alg":"RS256"})", R"({"alg":"none"})",
+        R"({"x":"\"alg\":\"ES256\""})", R"({"alg":"ES256","alg":"none"})", R"({"alg":"ES256"} x)",
+        R"(["alg":"ES256"])", R"({"alg":"ES256")", R"({"alg")", ""}) {
+    EXPECT_FALSE(jwt_verify({key}, token(bad)).ok()) << bad;
+  }
+}
+
 // Runs a test coroutine on a real loop.
 void on_loop(Task<void> (*test)(Context ctx)) {
   auto loop = make_real_loop();

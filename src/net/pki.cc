@@ -545,17 +545,105 @@ Result<std::string> jwt_sign(const SigningKey& key, std::string_view claims_json
   return text + "." + base64url(signature);
 }
 
+namespace {
+
+// The top level of a JSON object, a member at a time: its key and its value's text. False for what
+// is no object, and for keys with escapes, under which a name could hide.
+class HeaderScan {
+ public:
+  explicit HeaderScan(std::string_view text) : rest_(text) {}
+  template <class Fn>
+  bool each(Fn fn) {
+    if (!take('{')) return false;
+    if (take('}')) return done();
+    for (;;) {
+      std::string_view key = string();
+      if (key.data() == nullptr || key.find('\\') != key.npos || !take(':')) return false;
+      std::string_view value = this->value();
+      if (value.empty()) return false;
+      fn(key, value);
+      if (take('}')) return done();
+      if (!take(',')) return false;
+    }
+  }
+
+ private:
+  void skip() {
+    while (!rest_.empty() && std::string_view(" \t\r\n").find(rest_[0]) != std::string_view::npos)
+      rest_.remove_prefix(1);
+  }
+  bool done() {
+    skip();
+    return rest_.empty();
+  }
+  bool take(char c) {
+    skip();
+    if (rest_.empty() || rest_[0] != c) return false;
+    rest_.remove_prefix(1);
+    return true;
+  }
+  // Without its quotes.
+  std::string_view string() {
+    if (!take('"')) return {};
+    for (size_t i = 0; i < rest_.size(); ++i) {
+      if (rest_[i] == '\\') {
+        ++i;
+      } else if (rest_[i] == '"') {
+        std::string_view out = rest_.substr(0, i);
+        rest_.remove_prefix(i + 1);
+        return out;
+      }
+    }
+    return {};
+  }
+  std::string_view value() {
+    skip();
+    std::string_view from = rest_;
+    int depth = 0;
+    while (!rest_.empty()) {
+      char c = rest_[0];
+      if (depth == 0 && (c == ',' || c == '}')) break;
+      if (c == '"') {
+        if (string().data() == nullptr) return {};
+        continue;
+      }
+      depth += c == '{' || c == '[' ? 1 : c == '}' || c == ']' ? -1 : 0;
+      rest_.remove_prefix(1);
+    }
+    return from.substr(0, from.size() - rest_.size());
+  }
+
+  std::string_view rest_;
+};
+
+struct JoseHeader {
+  std::string_view algorithm;  // with its quotes and what follows
+  bool critical = false;
+};
+
+Result<JoseHeader> read_header(std::string_view json) {
+  JoseHeader out;
+  const bool whole = HeaderScan(json).each([&](std::string_view key, std::string_view value) {
+    if (key == "alg") out.algorithm = value;
+    out.critical |= key == "crit";
+  });
+  if (!whole) return Status::unauthorized("the token's header is not a JSON object");
+  return out;
+}
+
+}  // namespace
+
 Result<std::string> jwt_verify(const SigningKeys& keys, std::string_view token) {
   TRY_ASSIGN(parts, split(token));
   TRY_ASSIGN(signature, base64url_decode(parts.signature));
+  TRY_ASSIGN(header, read_header(parts.header));
+  // RFC 7515, 4.1.11: what must be understood, and no extension is, ends it.
+  if (header.critical) return Status::unauthorized("the token has an unsupported crit header");
   for (const auto& key : keys) {
     // The key decides the algorithm, never the token; the header must only agree with it.
-    std::string compact;
-    for (char c : parts.header) {
-      if (c != ' ') compact += c;
-    }
-    std::string algorithm = "\"alg\":\"" + std::string(key->algorithm_name()) + "\"";
-    if (compact.find(algorithm) == compact.npos) continue;
+    std::string algorithm = "\"" + std::string(key->algorithm_name()) + "\"";
+    if (header.algorithm.substr(0, header.algorithm.find_last_not_of(" \t\r\n") + 1) != algorithm)
+      continue;
     if (!key->verify(parts.signed_text, signature)) continue;
     return base64url_decode(parts.claims);
   }
