@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/sync.h"
+#include "controllers/cluster_role_aggregation.h"
 #include "controllers/daemonset.h"
 #include "controllers/deployment.h"
 #include "controllers/disruption.h"
@@ -35,6 +36,7 @@ Manager::Manager(Client& client, Options options)
   add<ServiceAccountController>("serviceaccount-controller");
   if (options_.sign_token) add<TokenSecretsController>("serviceaccount-token-controller");
   add<RootCaPublisher>("root-ca-certificate-publisher-controller");
+  add<ClusterRoleAggregation>("clusterrole-aggregation-controller");
   add<NamespaceController>("namespace-controller");
   if (options_.allocate_node_cidrs) add<NodeIpamController>("node-ipam-controller");
   add<NodeLifecycleController>("node-lifecycle-controller");
