@@ -24,8 +24,8 @@ namespace keles {
 namespace {
 
 struct KubeletFlags {
-  std::string kubeconfig, node_ip, name, cluster_cidr, client_ca_file, runtime_endpoint,
-      pod_network = "bridge";
+  std::string kubeconfig, proxy_kubeconfig, node_ip, name, cluster_cidr, client_ca_file,
+      runtime_endpoint, pod_network = "bridge";
   std::string cert_file, key_file, authorization_mode = "Webhook";
   int64_t port = 10250, read_only_port = 0;
   std::vector<std::string> labels, taints;
@@ -37,6 +37,10 @@ struct KubeletFlags {
 void add_flags(Flags& f, KubeletFlags& k) {
   f.add("kubeconfig", &k.kubeconfig,
         "Path to a kubeconfig file, specifying how to connect to the API server.");
+  f.add(
+      "proxy-kubeconfig", &k.proxy_kubeconfig,
+      "The same for the service proxy and the pod network, which look at every node: a node's own "
+      "identity may see itself only. Empty: --kubeconfig's.");
   f.add("node-ip", &k.node_ip, "IP address of the node.");
   f.add("hostname-override", &k.name,
         "If non-empty, will be used as the node's name instead of the hostname.");
@@ -180,9 +184,14 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
   HttpsClientOptions client_options;
   client_options.user_agent = "kubelet/" + std::string(kGitVersion);
   auto client = std::make_unique<HttpsClient>(ctx.loop(), *config, client_options);
+  choice.path = k.proxy_kubeconfig.empty() ? k.kubeconfig : k.proxy_kubeconfig;
+  Result<ClientConfig> proxy_config = load_client_config(choice);
+  if (!proxy_config.ok()) co_return proxy_config.status();
+  client_options.user_agent = "kube-proxy/" + std::string(kGitVersion);
+  auto proxy_client = std::make_unique<HttpsClient>(ctx.loop(), *proxy_config, client_options);
   Context all = ctx.child();
   TaskGroup group(ctx.loop());
-  InformerFactory informers(*client);
+  InformerFactory informers(*proxy_client);
   std::unique_ptr<proxy::Proxy> proxy;
   if (k.proxy) {
     proxy::ProxyOptions options;
@@ -193,7 +202,7 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
     group.spawn(run_proxy(proxy.get(), all));
   }
   informers.start(all);
-  if (k.pod_network != "none") group.spawn(run_node_network(all, client.get(), k.name, {}));
+  if (k.pod_network != "none") group.spawn(run_node_network(all, proxy_client.get(), k.name, {}));
   Status s = co_await node::run_node_agent(all, k.node, client.get());
   all.cancel();
   co_await group.join();

@@ -62,7 +62,7 @@ class LocalClient final : public Client {
 
   Task<Result<ListResult>> list(Context ctx, const KindDesc* kind, std::string ns,
                                 ListOptions options) override {
-    Status s = allowed("list", kind, ns, "", "");
+    Status s = allowed("list", kind, ns, "", "", options.field_selector);
     if (!s.ok()) co_return s;
     registry::ListQuery q;
     q.label_selector = std::move(options.label_selector);
@@ -82,7 +82,7 @@ class LocalClient final : public Client {
 
   Task<Result<std::unique_ptr<Watch>>> watch(Context ctx, const KindDesc* kind, std::string ns,
                                              WatchOptions options) override {
-    Status s = allowed("watch", kind, ns, "", "");
+    Status s = allowed("watch", kind, ns, "", "", options.field_selector);
     if (!s.ok()) co_return s;
     registry::WatchQuery q;
     q.label_selector = std::move(options.label_selector);
@@ -145,7 +145,7 @@ class LocalClient final : public Client {
 
  private:
   Status allowed(std::string verb, const KindDesc* kind, std::string ns, std::string name,
-                 std::string subresource) {
+                 std::string subresource, const std::string& field_selector = "") {
     if (free_pass_) return {};
     Access access;
     access.verb = std::move(verb);
@@ -155,6 +155,7 @@ class LocalClient final : public Client {
     access.subresource = std::move(subresource);
     access.ns = std::move(ns);
     access.name = std::move(name);
+    access.demand(field_selector);
     return server_.auth().authorize(caller_, access);
   }
 

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -42,6 +43,9 @@ struct ServerFlags {
   std::string write_kubeconfig, kubeconfig_server, token_auth_file;
   std::string kubelet_ca, kubelet_certificate, kubelet_key;
   int64_t dns_port = 10053;
+  std::vector<std::string> enable_admission, disable_admission;
+  std::vector<std::string> authorization_modes = {"Node", "RBAC"};
+  std::string admission_config;
   bool dns = true, controllers = true, scheduler = true, allocate_node_cidrs = true;
   bool anonymous_auth = true;
   int64_t max_requests_inflight = 400, max_mutating_requests_inflight = 200;
@@ -85,6 +89,15 @@ void add_flags(Flags& f, ServerFlags& s) {
         "Requests that read and are worked on at once; more are told to try again. 0: no limit.");
   f.add("max-mutating-requests-inflight", &s.max_mutating_requests_inflight,
         "Requests that write and are worked on at once; more are told to try again. 0: no limit.");
+  f.add("authorization-mode", &s.authorization_modes,
+        "Ordered list of plug-ins to do authorization. Comma-delimited list of: "
+        "AlwaysAllow,AlwaysDeny,Node,RBAC.");
+  f.add("enable-admission-plugins", &s.enable_admission,
+        "Admission plugins that should be enabled in addition to the default ones.");
+  f.add("disable-admission-plugins", &s.disable_admission,
+        "Admission plugins that should be disabled although they are in the default ones.");
+  f.add("admission-control-config-file", &s.admission_config,
+        "File with admission control configuration: defaults and exemptions of PodSecurity.");
   f.add("dns", &s.dns, "Run the cluster's DNS server.");
   f.add("dns-port", &s.dns_port,
         "The port of the cluster's DNS server behind the kube-dns service.");
@@ -95,6 +108,28 @@ void add_flags(Flags& f, ServerFlags& s) {
         "How long a node may be silent before it is marked unhealthy.");
   f.add("node-monitor-period", &s.node_monitor_period, "How often nodes are looked at.");
   f.add("v", &s.verbosity, "number for the log level verbosity", 'v');
+}
+
+// Who decides and what is admitted, as the flags say.
+Status policy_options(const ServerFlags& f, ApiServerOptions* options) {
+  TRY_ASSIGN(modes, auth::parse_modes(f.authorization_modes));
+  options->auth.modes = modes;
+  options->auth.anonymous = f.anonymous_auth;
+  if (options->auth.anonymous &&
+      std::find(modes.begin(), modes.end(), auth::Mode::kAlwaysAllow) != modes.end()) {
+    log::warn(
+        "AnonymousAuth is not allowed with the AlwaysAllow authorizer. Resetting "
+        "AnonymousAuth to false. You should use a different authorizer");
+    options->auth.anonymous = false;
+  }
+  TRY_ASSIGN(admission, admission::make_config(f.enable_admission, f.disable_admission));
+  options->admission = std::move(admission);
+  if (f.admission_config.empty()) return {};
+  TRY_ASSIGN(text, read_file(f.admission_config));
+  std::string directory = f.admission_config.substr(0, f.admission_config.rfind('/') + 1);
+  if (directory.empty()) directory = ".";
+  Status s = admission::read_config(text, directory, &options->admission);
+  return s.ok() ? s : s.with_prefix("--admission-control-config-file: " + f.admission_config);
 }
 
 // The nth address of "10.96.0.0/16".
@@ -302,8 +337,10 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   options.node_port_range = f.node_port_range;
   options.advertise_address = f.advertise_address;
   options.advertise_port = static_cast<uint16_t>(f.secure_port);
+  Status policy = policy_options(f, &options);
+  if (!policy.ok()) co_return policy;
   options.auth.keys = *keys;
-  options.auth.anonymous = f.anonymous_auth;
+  options.client_ca_pem = pki->ca.certificate_pem;
   if (!f.token_auth_file.empty()) {
     Result<std::string> text = read_file(f.token_auth_file);
     if (!text.ok()) co_return text.status();

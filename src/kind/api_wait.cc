@@ -25,13 +25,21 @@ net::Endpoint endpoint_of(const KubeconfigEntry& e) {
   return out;
 }
 
-Task<Status> poll_path(Context ctx, const KubeconfigEntry* entry, std::string path, Check check) {
+struct Question {
+  std::string method = "GET", path, body = {};
+};
+
+Task<Status> poll_path(Context ctx, const KubeconfigEntry* entry, Question question, Check check) {
   auto client = net::HttpClient::create(ctx.loop(), endpoint_of(*entry));
   Status last;
   while (!ctx.done()) {
     net::Request request;
-    request.method = "GET";
-    request.path = path;
+    request.method = question.method;
+    request.path = question.path;
+    if (!question.body.empty()) {
+      request.headers.add("Content-Type", "application/merge-patch+json");
+      request.body = question.body;
+    }
     Context attempt = ctx.with_timeout(5s);
     auto response = co_await client->send(attempt, std::move(request));
     last = response.ok() ? check(*response) : response.status();
@@ -40,21 +48,21 @@ Task<Status> poll_path(Context ctx, const KubeconfigEntry* entry, std::string pa
     if (!slept.ok()) break;
   }
   client->close();
-  if (!last.ok()) last = Status::timeout(path + ": " + last.message());
+  if (!last.ok()) last = Status::timeout(question.path + ": " + last.message());
   co_return last;
 }
 
-Task<void> run(Context ctx, const KubeconfigEntry* entry, std::string path, Check check,
+Task<void> run(Context ctx, const KubeconfigEntry* entry, Question question, Check check,
                RealLoop* loop, Status* out) {
-  *out = co_await poll_path(ctx, entry, std::move(path), std::move(check));
+  *out = co_await poll_path(ctx, entry, std::move(question), std::move(check));
   loop->stop();
 }
 
-Status poll_until(const KubeconfigEntry& entry, std::string path, Duration timeout, Check check) {
+Status poll_until(const KubeconfigEntry& entry, Question question, Duration timeout, Check check) {
   auto loop = make_real_loop();
   Status out;
   Context ctx = Context::root(*loop).with_timeout(timeout);
-  spawn(*loop, run(ctx, &entry, std::move(path), std::move(check), loop.get(), &out));
+  spawn(*loop, run(ctx, &entry, std::move(question), std::move(check), loop.get(), &out));
   loop->run();
   return out;
 }
@@ -79,7 +87,7 @@ Status check_nodes(const net::Response& r, size_t nodes, bool ready) {
 }  // namespace
 
 Status wait_for_api(const KubeconfigEntry& entry, Duration timeout) {
-  return poll_until(entry, "/readyz", timeout, [](const net::Response& r) {
+  return poll_until(entry, {.path = "/readyz"}, timeout, [](const net::Response& r) {
     return r.status == 200 ? Status()
                            : Status::unavailable("status " + std::to_string(r.status) + ": " +
                                                  r.body.substr(0, 500));
@@ -87,8 +95,26 @@ Status wait_for_api(const KubeconfigEntry& entry, Duration timeout) {
 }
 
 Status wait_for_nodes(const KubeconfigEntry& entry, size_t nodes, bool ready, Duration timeout) {
-  return poll_until(entry, "/api/v1/nodes", timeout, [nodes, ready](const net::Response& r) {
-    return check_nodes(r, nodes, ready);
+  return poll_until(
+      entry, {.path = "/api/v1/nodes"}, timeout,
+      [nodes, ready](const net::Response& r) { return check_nodes(r, nodes, ready); });
+}
+
+Status label_node(const KubeconfigEntry& entry, const std::string& node, const NodeLabels& labels,
+                  Duration timeout) {
+  std::string body;
+  for (const auto& [key, value] : labels) {
+    body += body.empty() ? "" : ",";
+    write_json_string(body, key);
+    body += ":";
+    write_json_string(body, value);
+  }
+  body = "{\"metadata\":{\"labels\":{" + body + "}}}";
+  Question question{"PATCH", "/api/v1/nodes/" + node, std::move(body)};
+  return poll_until(entry, std::move(question), timeout, [](const net::Response& r) {
+    return r.status == 200 ? Status()
+                           : Status::unavailable("status " + std::to_string(r.status) + ": " +
+                                                 r.body.substr(0, 500));
   });
 }
 

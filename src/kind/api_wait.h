@@ -2,6 +2,10 @@
 // thread (it runs a loop of its own).
 #pragma once
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "base/loop.h"
 #include "base/status.h"
 #include "client/kubeconfig.h"
@@ -13,5 +17,10 @@ Status wait_for_api(const KubeconfigEntry& entry, Duration timeout);
 
 // Until `nodes` Node objects are there, and Ready when `ready`.
 Status wait_for_nodes(const KubeconfigEntry& entry, size_t nodes, bool ready, Duration timeout);
+
+// Gives labels to a node that is there: those that a node's own identity may not set.
+using NodeLabels = std::vector<std::pair<std::string, std::string>>;
+Status label_node(const KubeconfigEntry& entry, const std::string& node, const NodeLabels& labels,
+                  Duration timeout);
 
 }  // namespace keles::kind

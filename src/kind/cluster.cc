@@ -73,6 +73,26 @@ Service server_service(const ClusterConfig& config, const NodeSpec& node) {
   return s;
 }
 
+bool in_namespace_of(std::string_view key, std::string_view domain) {
+  std::string_view ns = key.substr(0, key.find('/'));
+  return ns.size() < key.size() &&
+         (ns == domain || (ns.ends_with(domain) && ns[ns.size() - domain.size() - 1] == '.'));
+}
+
+// The labels of a node, apart: those that its kubelet gives itself, and those that it may not
+// (NodeRestriction), which the administrator gives. Those few of the system's labels that a node
+// may set cost a request.
+NodeLabels labels_of(const NodeConfig& wanted, bool own) {
+  NodeLabels out, all(wanted.labels.begin(), wanted.labels.end());
+  if (wanted.role == "control-plane") all.emplace_back("node-role.kubernetes.io/control-plane", "");
+  for (auto& label : all) {
+    const bool system =
+        in_namespace_of(label.first, "kubernetes.io") || in_namespace_of(label.first, "k8s.io");
+    if (system != own) out.push_back(std::move(label));
+  }
+  return out;
+}
+
 Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
                         const NodeConfig& wanted) {
   const NodeFiles files;
@@ -85,12 +105,10 @@ Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
        "--tls-cert-file=" + files.serving_certificate,
        "--tls-private-key-file=" + files.serving_key,
        std::string("--container-runtime-endpoint=unix://") + kContainerdSocket}};
-  auto labels = wanted.labels;
-  if (wanted.role == "control-plane") {
-    labels.emplace_back("node-role.kubernetes.io/control-plane", "");
-    if (!config.single_node() && !wanted.taints)
-      s.argv.push_back("--register-with-taints=node-role.kubernetes.io/control-plane=:NoSchedule");
-  }
+  s.argv.push_back(std::string("--proxy-kubeconfig=") + kProxyKubeconfig);
+  auto labels = labels_of(wanted, true);
+  if (wanted.role == "control-plane" && !config.single_node() && !wanted.taints)
+    s.argv.push_back("--register-with-taints=node-role.kubernetes.io/control-plane=:NoSchedule");
   if (wanted.taints)
     for (const std::string& t : *wanted.taints) s.argv.push_back("--register-with-taints=" + t);
   s.argv.insert(s.argv.end(), wanted.kubelet_flags.begin(), wanted.kubelet_flags.end());
@@ -186,6 +204,10 @@ Status build_cluster(const ClusterConfig& config, const CreateOptions& options,
                          "/var/log/server.log)");
   if (nodes.size() > 1) progress->start("Joining worker nodes 🚜");
   TRY(wait_for_nodes(entry, nodes.size(), false, kJoinTimeout));
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    NodeLabels labels = labels_of(config.nodes[i], false);
+    if (!labels.empty()) TRY(label_node(entry, nodes[i].name, labels, kJoinTimeout));
+  }
   TRY(merge_kubeconfig(kubeconfig_to_write(options.kubeconfig), entry));
   if (options.wait.count() > 0) {
     progress->start("Waiting ≤ " + std::to_string(options.wait / 1s) + "s for nodes = Ready ⏳");

@@ -38,7 +38,7 @@ Result<net::TlsIdentity> issue_client(const net::TlsIdentity& ca, const std::str
                                       const std::string& organization) {
   net::CertificateSpec spec;
   spec.common_name = name;
-  spec.organizations = {organization};
+  if (!organization.empty()) spec.organizations = {organization};
   spec.client = true;
   spec.not_before = now() - 1h;
   spec.not_after = now() + kLeafLife;
@@ -72,8 +72,11 @@ Status write_node_identity(const NodeSpec& control_plane, const NodeSpec& node) 
   TRY_ASSIGN(key, read_file(directory + "/ca.key"));
   net::TlsIdentity ca{certificate, key};
   TRY_ASSIGN(identity, issue_node_identity(ca, node.name, {node.plain_address()}, now()));
-  return write_node_identity_files(node.rootfs, NodeFiles(), identity, certificate,
-                                   server_of(control_plane));
+  const std::string server = server_of(control_plane);
+  TRY(write_node_identity_files(node.rootfs, NodeFiles(), identity, certificate, server));
+  TRY_ASSIGN(proxy, issue_client(ca, "system:kube-proxy", ""));
+  KubeconfigEntry entry{"kube-proxy", server, certificate, proxy.certificate_pem, proxy.key_pem};
+  return write_file(node.rootfs + kProxyKubeconfig, kubeconfig_text(entry), 0600);
 }
 
 Result<KubeconfigEntry> load_admin_entry(const std::string& cluster) {

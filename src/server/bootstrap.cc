@@ -1,10 +1,14 @@
 #include "server/bootstrap.h"
 
+#include <functional>
+
 #include "api/core_v1.h"
 #include "api/discovery_v1.h"
 #include "api/networking_v1.h"
 #include "api/scheduling_v1.h"
 #include "base/sync.h"
+#include "machinery/time.h"
+#include "server/registry/meta.h"
 #include "server/registry/services.h"
 
 namespace keles::server {
@@ -150,6 +154,46 @@ Document make_cidr(const std::string& range) {
   return d.take();
 }
 
+// A ConfigMap of kube-system: made, or given what it lacks. `mend` says whether it changed `data`.
+using Mend = std::function<bool(Document& map, Value& data)>;
+Task<Status> ensure_map(Context ctx, Registry* registry, std::string name, Mend mend) {
+  const KindDesc* kind = &kind_of<api::core_v1::ConfigMap>();
+  auto there = co_await registry->get(ctx, kind, "kube-system", name);
+  Document d;
+  if (there.ok()) {
+    d = (*there)->tree()->clone();
+  } else {
+    d.root = Value::map();
+    registry::set_meta(d, "name", name);
+  }
+  if (!mend(d, registry::edit_map(d, d.root, "data"))) co_return Status();
+  if (!there.ok()) {
+    co_return co_await ensure(ctx, registry, kind, "kube-system", std::move(d));
+  }
+  auto done =
+      co_await registry->update(ctx, kind, "kube-system", name, "", std::move(d), as_server());
+  co_return done.status();
+}
+
+// Whom extension API servers are to trust as clients. Servers of one store add up their CAs.
+bool publish_client_ca(const std::string& pem, Document& map, Value& data) {
+  std::string all(std::as_const(data)["client-ca-file"].as_string());
+  if (all.find(pem) != all.npos) return false;
+  if (!all.empty() && all.back() != '\n') all += '\n';
+  registry::set_text(map, data, "client-ca-file", all + pem);
+  return true;
+}
+
+// Since when the use of legacy tokens is tracked: a day.
+bool start_tracking(WallTime now, Document& map, Value& data) {
+  const std::string today = registry::time_text(now).substr(0, 10);
+  const std::string since(std::as_const(data)["since"].as_string());
+  const bool a_day = since.size() == 10 && parse_time(since + "T00:00:00Z").ok();
+  if (a_day) return false;
+  registry::set_text(map, data, "since", today);
+  return true;
+}
+
 }  // namespace
 
 Task<Status> bootstrap(Context ctx, ApiServer* server) {
@@ -169,6 +213,17 @@ Task<Status> bootstrap(Context ctx, ApiServer* server) {
   std::vector<auth::BootstrapObject> roles = auth::bootstrap_rbac();
   Batch rest(ctx.loop());
   for (auth::BootstrapObject& object : roles) rest.add(ensure_rbac(ctx, registry, &object));
+  if (!options.client_ca_pem.empty()) {
+    Mend publish = [&options](Document& map, Value& data) {
+      return publish_client_ca(options.client_ca_pem, map, data);
+    };
+    rest.add(ensure_map(ctx, registry, "extension-apiserver-authentication", std::move(publish)));
+  }
+  Mend track = [now = ctx.loop().wall_now()](Document& map, Value& data) {
+    return start_tracking(now, map, data);
+  };
+  rest.add(ensure_map(ctx, registry, "kube-apiserver-legacy-service-account-token-tracking",
+                      std::move(track)));
   const KindDesc* classes = &kind_of<api::scheduling_v1::PriorityClass>();
   rest.add(ensure(ctx, registry, classes, "",
                   make_priority_class("system-node-critical", 2000001000,

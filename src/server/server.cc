@@ -15,7 +15,9 @@ struct ApiServer::State {
   State(Store* store, ApiServerOptions o)
       : options(std::move(o)),
         registry(store, options.service_cidr, options.node_port_range),
-        auth(store, options.auth) {}
+        auth(store, options.auth) {
+    registry.set_admission(options.admission);
+  }
   ApiServerOptions options;
   registry::Registry registry;
   auth::Auth auth;
@@ -158,6 +160,13 @@ Task<Result<ObjectPtr>> ApiServer::create(Context ctx, const Caller* caller, con
   } else if (subresource.empty()) {
     if (kind->group == "rbac.authorization.k8s.io") guard_escalation(&auth(), caller, how);
     co_return co_await registry().create(ctx, kind, ns, std::move(body), std::move(how));
+  }
+  if (subresource == "binding" || subresource == "eviction" || subresource == "token") {
+    // Bindings of the old form come without a pod in their path.
+    const KindDesc* target = kind->kind == "Binding" ? find_kind("", "v1", "Pod") : kind;
+    how.may = [this, caller](const Access& a) { return auth().decide(*caller, a).allowed; };
+    Status s = registry().admit_create(*target, ns, name, subresource, body, ctx.loop(), how);
+    if (!s.ok()) co_return s;
   }
   if (subresource == "binding") {
     Status s = co_await registry().bind_pod(ctx, ns, name, std::move(body), std::move(how));

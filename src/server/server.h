@@ -32,6 +32,10 @@ struct ApiServerOptions {
   std::string advertise_address = "127.0.0.1";
   uint16_t advertise_port = 6443;
   auth::AuthOptions auth;
+  admission::Config admission;
+  // The CA of client certificates, for others who are to trust it (kube-system's ConfigMap
+  // extension-apiserver-authentication); "": not told.
+  std::string client_ca_pem;
 };
 
 class ApiServer {

@@ -3,12 +3,14 @@
 
 namespace keles::admission {
 
-Status namespace_lifecycle(const Attributes& a, const Value*, const Value*) {
-  if (a.operation == Operation::kDelete) {
-    const bool immortal = a.name == "default" || a.name == "kube-system" || a.name == "kube-public";
-    if (a.is("", "Namespace") && immortal) return refuse(a, "this namespace may not be deleted");
-    return {};
-  }
+Status namespace_lifecycle_validate(const Attributes& a, const Value*, const Value*) {
+  if (a.operation != Operation::kDelete) return {};
+  const bool immortal = a.name == "default" || a.name == "kube-system" || a.name == "kube-public";
+  if (a.is("", "Namespace") && immortal) return refuse(a, "this namespace may not be deleted");
+  return {};
+}
+
+Status namespace_lifecycle(const Attributes& a, Document&, const Value*) {
   if (a.operation != Operation::kCreate || !a.kind->namespaced) return {};
   // A review asks about a namespace; it does not put anything into it.
   if (a.is("authorization.k8s.io", "LocalSubjectAccessReview")) return {};

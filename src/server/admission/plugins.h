@@ -7,9 +7,13 @@ namespace keles::admission {
 
 // No object is created in a namespace that is absent or being deleted; the system's own namespaces
 // are not deleted.
-Status namespace_lifecycle(const Attributes& a, const Value* object, const Value* before);
-// Pods run as a service account that exists, with its token mounted.
+Status namespace_lifecycle(const Attributes& a, Document& object, const Value* before);
+Status namespace_lifecycle_validate(const Attributes& a, const Value* object, const Value* before);
+// Pods run as a service account that exists, with its token mounted, and with its secrets alone
+// when it asks for that (kubernetes.io/enforce-mountable-secrets). Mirror pods have no account and
+// no secrets.
 Status service_account(const Attributes& a, Document& pod, const Value* before);
+Status service_account_validate(const Attributes& a, const Value* pod, const Value* before);
 // Pods leave a node that is not ready or unreachable after five minutes, unless they say otherwise.
 Status default_toleration_seconds(const Attributes& a, Document& pod, const Value* before);
 // Pods get the number of their priority class; one class at most is the global default.
@@ -18,8 +22,17 @@ Status priority(const Attributes& a, Document& pod, const Value* before);
 Status limit_ranger(const Attributes& a, Document& pod, const Value* before);
 Status limit_ranger_validate(const Attributes& a, const Value* pod, const Value* before);
 
-// A node's agent changes its own Node, Lease and pods, and no others.
-Status node_restriction(const Attributes& a, const Value* object, const Value* before);
+// A node's agent changes its own Node, Lease and pods, and no others; its mirror pods refer to
+// nothing of the API; its labels are its own; its tokens are for pods that it runs.
+Status node_restriction(const Attributes& a, Document& object, const Value* before);
+Status node_restriction_validate(const Attributes& a, const Value* object, const Value* before);
+
+// Pods keep the Pod Security Standard that their namespace's labels ask for; what would not is
+// said.
+Status pod_security(const Attributes& a, const Value* object, const Value* before);
+// Pods ask for a runtime class that exists, and have its overhead, node selector and tolerations.
+Status runtime_class(const Attributes& a, Document& pod, const Value* before);
+Status runtime_class_validate(const Attributes& a, const Value* pod, const Value* before);
 
 // kind.group "name" is forbidden: why.
 Status refuse(const Attributes& a, std::string_view why);

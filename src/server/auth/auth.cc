@@ -7,10 +7,24 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "machinery/codec_json.h"
+#include "machinery/fields.h"
 #include "server/auth/node.h"
 #include "server/auth/rbac.h"
 #include "server/auth/state.h"
 #include "server/auth/tokens.h"
+#include "server/http/request_info.h"
+
+namespace keles {
+
+void Access::demand(std::string_view field_selector) {
+  auto selector = FieldSelector::parse(field_selector);
+  if (!selector.ok()) return;
+  for (const FieldSelector::Term& t : selector->terms()) {
+    if (t.equal) fields.emplace_back(t.path, t.value);
+  }
+}
+
+}  // namespace keles
 
 namespace keles::auth {
 namespace {
@@ -130,7 +144,8 @@ Result<TokenIdentity> Auth::State::check_token(const std::string& token,
 
 Result<Caller> Auth::authenticate(const net::Request& request, WallTime now) const {
   bool failed = false;
-  if (request.peer) {
+  // A certificate without a common name names nobody: other credentials may.
+  if (request.peer && !request.peer->common_name.empty()) {
     Caller c;
     c.name = request.peer->common_name;
     c.groups = request.peer->organizations;
@@ -167,7 +182,10 @@ Result<Caller> Auth::impersonate(const Caller& caller, const net::Headers& heade
     if (name.size() <= kExtra.size()) continue;
     std::string lower = name;
     for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    if (lower.rfind(kExtra, 0) == 0) out.extra[lower.substr(kExtra.size())].push_back(value);
+    if (lower.rfind(kExtra, 0) != 0) continue;
+    std::string key = lower.substr(kExtra.size());
+    if (auto plain = server::percent_decode(key)) key = std::move(*plain);
+    out.extra[key].push_back(value);
   }
   if (!user && groups.empty() && !uid && out.extra.empty()) return caller;
   if (!user || user->empty()) {
@@ -220,36 +238,94 @@ Result<Caller> Auth::impersonate(const Caller& caller, const net::Headers& heade
   return out;
 }
 
+namespace {
+
+Decision by_rbac(const RbacIndex& index, const Caller& caller, const Access& access) {
+  Decision out;
+  std::vector<std::string> missing;
+  index.visit(caller, access.resource.empty() ? "" : access.ns,
+              [&](const RbacIndex::Bound& b, const std::string& subject) {
+                if (!b.rules) {
+                  missing.push_back(b.missing);
+                  return true;
+                }
+                for (const Rule& r : *b.rules) {
+                  if (!allows(r, access)) continue;
+                  out = {true, "RBAC: allowed by " + b.description + " to " + subject};
+                  return false;
+                }
+                return true;
+              });
+  if (out.allowed || missing.empty()) return out;
+  std::string text = missing[0];
+  for (size_t i = 1; i < missing.size(); ++i) text += ", " + missing[i];
+  out.reason = "RBAC: " + (missing.size() == 1 ? text : "[" + text + "]");
+  return out;
+}
+
+}  // namespace
+
+Decision Auth::State::ask(Mode mode, const Caller& caller, const Access& access) const {
+  Decision out;
+  std::string_view node;
+  switch (mode) {
+    case Mode::kNode:
+      if (!is_node(caller, &node)) break;
+      if (node.empty()) {
+        out.reason = "unknown node for user \"" + caller.name + "\"";
+      } else {
+        out.allowed = node_allows(node, access, *store->snapshot(), &out.reason);
+      }
+      break;
+    case Mode::kRbac:
+      return by_rbac(*index.load(), caller, access);
+    case Mode::kAlwaysAllow:
+      out.allowed = true;
+      break;
+    case Mode::kAlwaysDeny:
+      out.reason = "Everything is forbidden.";
+      break;
+  }
+  return out;
+}
+
 Decision Auth::decide(const Caller& caller, const Access& access) const {
   if (caller.trusted || has_group(caller, "system:masters")) return {true, ""};
   Decision out;
-  std::string_view node = node_of(caller);
-  if (!node.empty()) {
-    if (node_allows(node, access, *state_->store->snapshot(), &out.reason)) return {true, ""};
+  for (Mode mode : state_->options.modes) {
+    Decision d = state_->ask(mode, caller, access);
+    if (d.allowed) return d;
+    if (d.reason.empty()) continue;
+    out.reason += (out.reason.empty() ? "" : "\n") + d.reason;
   }
-  std::shared_ptr<const RbacIndex> index = state_->index.load();
-  std::vector<std::string> missing;
-  index->visit(caller, access.resource.empty() ? "" : access.ns,
-               [&](const RbacIndex::Bound& b, const std::string& subject) {
-                 if (!b.rules) {
-                   missing.push_back(b.missing);
-                   return true;
-                 }
-                 for (const Rule& r : *b.rules) {
-                   if (!allows(r, access)) continue;
-                   out = {true, "RBAC: allowed by " + b.description + " to " + subject};
-                   return false;
-                 }
-                 return true;
-               });
-  if (!out.allowed && !missing.empty()) {
-    std::string text = missing.size() == 1 ? missing[0] : "[";
-    for (size_t i = 0; missing.size() > 1 && i < missing.size(); ++i) {
-      text += (i > 0 ? ", " : "") + missing[i];
+  return out;
+}
+
+Result<std::vector<Mode>> parse_modes(const std::vector<std::string>& names) {
+  struct Known {
+    std::string_view name;
+    Mode mode;
+  };
+  constexpr Known kKnown[] = {{"Node", Mode::kNode},
+                              {"RBAC", Mode::kRbac},
+                              {"AlwaysAllow", Mode::kAlwaysAllow},
+                              {"AlwaysDeny", Mode::kAlwaysDeny}};
+  std::vector<Mode> out;
+  for (const std::string& name : names) {
+    const auto* found = std::find_if(std::begin(kKnown), std::end(kKnown),
+                                     [&](const Known& k) { return k.name == name; });
+    if (found == std::end(kKnown)) {
+      const bool known_upstream = name == "ABAC" || name == "Webhook";
+      return Status::bad_request("--authorization-mode: \"" + name + "\" is not " +
+                                 (known_upstream ? "supported by this server" : "a valid mode") +
+                                 ": use any of Node, RBAC, AlwaysAllow, AlwaysDeny");
     }
-    if (missing.size() > 1) text += "]";
-    out.reason += (out.reason.empty() ? "RBAC: " : ", RBAC: ") + text;
+    if (std::find(out.begin(), out.end(), found->mode) != out.end()) {
+      return Status::bad_request("--authorization-mode: \"" + name + "\" is given more than once");
+    }
+    out.push_back(found->mode);
   }
+  if (out.empty()) return Status::bad_request("--authorization-mode: at least one mode is needed");
   return out;
 }
 

@@ -7,6 +7,7 @@
 // SimLoop as well.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,6 +26,12 @@
 
 namespace keles::auth {
 
+// Who decides, in the order of --authorization-mode; the first that allows has the last word.
+// kAlwaysDeny allows nothing, which is of use alone, or to say so.
+enum class Mode : uint8_t { kNode, kRbac, kAlwaysAllow, kAlwaysDeny };
+// "Node", "RBAC", ...: each once, at least one. kBadRequest names the flag and what it takes.
+Result<std::vector<Mode>> parse_modes(const std::vector<std::string>& names);
+
 struct AuthOptions {
   // The first signs tokens, all verify. None: service account tokens are refused.
   net::SigningKeys keys;
@@ -32,6 +39,7 @@ struct AuthOptions {
   std::vector<std::string> audiences;  // of the API server; empty: the issuer
   bool anonymous = true;               // requests without credentials are system:anonymous
   std::map<std::string, Caller> static_tokens;
+  std::vector<Mode> modes = {Mode::kNode, Mode::kRbac};
 };
 
 // Reads DIRECTORY/sa.key, or makes it (EC P-256: quick to make and to sign with). Blocking.
@@ -56,12 +64,12 @@ class Auth {
   void refresh();
 
   // --- authentication ---
-  // From the client certificate, else the bearer token (header, or websocket subprotocol
-  // "base64url.bearer.authorization.k8s.io.TOKEN"), else anonymous. kUnauthorized "Unauthorized"
-  // when credentials were given and do not hold.
+  // From the client certificate (one without a common name is nobody's), else the bearer token
+  // (header, or websocket subprotocol "base64url.bearer.authorization.k8s.io.TOKEN"), else
+  // anonymous. kUnauthorized "Unauthorized" when credentials were given and do not hold.
   Result<Caller> authenticate(const net::Request& request, WallTime now) const;
-  // Applies Impersonate-User, -Group, -Uid and -Extra-*: `caller` itself without them. kForbidden
-  // when the caller may not.
+  // Applies Impersonate-User, -Group, -Uid and -Extra-* (keys percent-decoded): `caller` itself
+  // without them. kForbidden when the caller may not.
   Result<Caller> impersonate(const Caller& caller, const net::Headers& headers) const;
 
   // --- authorization ---

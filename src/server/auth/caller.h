@@ -3,6 +3,8 @@
 
 #include <map>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace keles {
@@ -21,6 +23,17 @@ struct Access {
   std::string verb;  // "get", "list", "watch", "create", "update", "patch", "delete", ...
   std::string group, version, resource, subresource, ns, name;
   std::string path;  // of a request for no resource ("/healthz"); `resource` is then empty
+  // What a field selector of a list, watch or deletecollection demands: path and value.
+  std::vector<std::pair<std::string, std::string>> fields = {};
+
+  // Adds the equalities of a field selector's text; one that does not parse demands nothing.
+  void demand(std::string_view field_selector);
+  bool demands(std::string_view field, std::string_view value) const {
+    for (const auto& [f, v] : fields) {
+      if (f == field && v == value) return true;
+    }
+    return false;
+  }
 };
 
 }  // namespace keles

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "machinery/time.h"
+#include "server/auth/node.h"
 #include "server/auth/state.h"
 
 namespace keles::auth {
@@ -44,6 +45,11 @@ Access access_of(const Value& spec) {
     a.ns = r["namespace"].as_string();
     a.name = r["name"].as_string();
     if (a.resource.empty()) a.resource = "*";
+    a.demand(r["fieldSelector"]["rawSelector"].as_string());
+    for (const Value& q : r["fieldSelector"]["requirements"].items()) {
+      if (q["operator"].as_string() != "In" || q["values"].size() != 1) continue;
+      a.fields.emplace_back(q["key"].as_string(), q["values"].at(0).as_string());
+    }
   } else {
     a.verb = spec["nonResourceAttributes"]["verb"].as_string();
     a.path = spec["nonResourceAttributes"]["path"].as_string();
@@ -147,6 +153,12 @@ Result<Document> Auth::review(const Caller& caller, const KindDesc& kind, std::s
       rules = state_->index.load()->rules_of(caller, in);
     }
     add_rules(a, rules, &status);
+    std::string_view node;
+    if (is_node(caller, &node)) {
+      status.set(a, "incomplete", Value(true));
+      status.set(a, "evaluationError",
+                 text(a, "node authorizer does not support user rule resolution"));
+    }
   } else {
     TRY(check_spec(kind, ns, spec));
     Caller who = caller;

@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
-#include "machinery/fields.h"
 #include "machinery/time.h"
 #include "server/discovery.h"
 #include "server/http/exchange.h"
@@ -108,11 +107,11 @@ Access access_of(const RequestInfo& i, const Query& query) {
   a.subresource = i.subresource;
   a.ns = i.ns;
   a.name = i.name;
+  if (i.verb != "list" && i.verb != "watch" && i.verb != "deletecollection") return a;
+  a.demand(query.get("fieldSelector"));
   // A list of one object by its name is a request about that object: what a kubelet may do.
-  if (a.name.empty()) {
-    auto selector = FieldSelector::parse(query.get("fieldSelector"));
-    const std::string* name = selector.ok() ? selector->exact("metadata.name") : nullptr;
-    if (name) a.name = *name;
+  for (const auto& [field, value] : a.fields) {
+    if (a.name.empty() && field == "metadata.name") a.name = value;
   }
   return a;
 }

@@ -5,6 +5,7 @@
 #include "machinery/equality.h"
 #include "machinery/quantity.h"
 #include "machinery/time.h"
+#include "server/pod_references.h"
 #include "server/registry/cells.h"
 #include "server/registry/pod_validation.h"
 #include "server/registry/strategies.h"
@@ -88,6 +89,7 @@ void prepare_for_status_update(const HookContext&, Document& now, const Value& b
 // --- validation ---------------------------------------------------------------------------------
 
 void validate(const HookContext&, const Value& now, FieldErrors& errors) {
+  validate_pod_annotations(errors, now);
   validate_pod_spec(errors, FieldPath("spec"), now["spec"]);
 }
 
@@ -139,6 +141,7 @@ void validate_deadline(FieldErrors& e, const Value& now, const Value& before) {
 
 void validate_update(const HookContext&, const Value& now, const Value& before,
                      FieldErrors& errors) {
+  validate_pod_annotation_update(errors, now, before);
   static const TypeDesc& type = *find_type("io.k8s.api.core.v1.PodSpec");
   const Value &spec = now["spec"], &old = before["spec"];
   if (spec.equals(old)) return;
@@ -191,6 +194,7 @@ void validate_update(const HookContext&, const Value& now, const Value& before,
 
 void validate_status_update(const HookContext&, const Value& now, const Value& before,
                             FieldErrors& errors) {
+  validate_pod_annotation_update(errors, now, before);
   FieldPath at("status");
   const Value& status = now["status"];
   if (!status["qosClass"].equals(before["status"]["qosClass"]) &&
@@ -240,6 +244,14 @@ void prepare_for_subresource(const HookContext&, std::string_view subresource, D
 
 void validate_subresource(const HookContext&, std::string_view subresource, const Value& now,
                           const Value& before, FieldErrors& errors) {
+  // What a node runs from its own files is not the API's to change.
+  if (server::is_mirror_pod(before)) {
+    field::forbidden(errors, FieldPath(""),
+                     subresource == "resize" ? "static pods cannot be resized"
+                                             : "static pods do not support ephemeral containers");
+    return;
+  }
+  validate_pod_annotation_update(errors, now, before);
   if (subresource == "ephemeralcontainers") {
     const Value& list = now["spec"]["ephemeralContainers"];
     for (const Value& old : before["spec"]["ephemeralContainers"].items()) {

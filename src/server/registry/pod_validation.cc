@@ -6,6 +6,7 @@
 #include <set>
 
 #include "machinery/quantity.h"
+#include "server/pod_references.h"
 
 namespace keles::registry {
 namespace {
@@ -460,6 +461,40 @@ void validate_pod_spec(FieldErrors& e, const FieldPath& p, const Value& spec,
     }
   }
   validate_sysctls(e, p, spec);
+}
+
+void validate_pod_annotations(FieldErrors& e, const Value& pod) {
+  const FieldPath at = FieldPath("metadata")["annotations"];
+  const Value& annotations = pod["metadata"]["annotations"];
+  const Value* mirror = annotations.find(server::kMirrorAnnotation);
+  if (mirror && pod["spec"]["nodeName"].as_string().empty()) {
+    field::invalid(e, at.key(server::kMirrorAnnotation), *mirror,
+                   "must set spec.nodeName if mirror pod annotation is set");
+  }
+}
+
+void validate_pod_annotation_update(FieldErrors& e, const Value& now, const Value& before) {
+  const FieldPath at = FieldPath("metadata")["annotations"];
+  const Value& annotations = now["metadata"]["annotations"];
+  const Value& old_annotations = before["metadata"]["annotations"];
+  for (std::string_view prefix :
+       {std::string_view("container.apparmor.security.beta.kubernetes.io/"),
+        server::kMirrorAnnotation}) {
+    const bool mirror = prefix == server::kMirrorAnnotation;
+    auto meant = [&](std::string_view key) {
+      return mirror ? key == prefix : key.starts_with(prefix);
+    };
+    const char* what = mirror ? "mirror pod annotation" : "AppArmor annotations";
+    for (const Member& m : old_annotations.members()) {
+      const Value* kept = annotations.find(m.key());
+      if (!meant(m.key()) || (kept && kept->equals(m.value))) continue;
+      field::forbidden(e, at.key(m.key()), std::string("may not remove or update ") + what);
+    }
+    for (const Member& m : annotations.members()) {
+      if (!meant(m.key()) || old_annotations.find(m.key())) continue;
+      field::forbidden(e, at.key(m.key()), std::string("may not add ") + what);
+    }
+  }
 }
 
 void validate_pod_template(FieldErrors& e, const FieldPath& p, const Value& tmpl) {

@@ -13,6 +13,10 @@ struct PodValidation {
 
 void validate_pod_spec(FieldErrors& e, const FieldPath& p, const Value& spec,
                        const PodValidation& options = {});
+// Annotations of a pod that mean something; and on every kind of update (`before`), that nobody
+// makes a mirror pod of it or the reverse.
+void validate_pod_annotations(FieldErrors& e, const Value& pod);
+void validate_pod_annotation_update(FieldErrors& e, const Value& now, const Value& before);
 // metadata's labels and annotations, and the spec.
 void validate_pod_template(FieldErrors& e, const FieldPath& p, const Value& tmpl);
 

@@ -22,6 +22,8 @@
 #include "machinery/decode.h"
 #include "machinery/object.h"
 #include "machinery/patch.h"
+#include "server/admission/admission.h"
+#include "server/auth/caller.h"
 #include "server/registry/strategy.h"
 #include "store/store.h"
 
@@ -81,6 +83,8 @@ struct WriteRequest {
   std::function<Status(const KindDesc& kind, std::string_view ns, const Value& now,
                        const Value* before)>
       guard;
+  // Whether who asks may do something else as well, for admission; null: not known.
+  std::function<bool(const Access&)> may;
 };
 
 struct DeleteRequest {
@@ -112,6 +116,9 @@ class Registry {
   Registry(Store* store, std::string service_cidr, std::string node_port_range);
   ~Registry();
 
+  // Before the first request.
+  void set_admission(admission::Config config) { admission_ = std::move(config); }
+
   Store& store() { return *store_; }
   ServiceAllocator& services() { return *services_; }
 
@@ -136,6 +143,12 @@ class Registry {
   Task<Result<ListPage>> remove_collection(Context ctx, const KindDesc* kind, std::string ns,
                                            ListQuery query, DeleteRequest request,
                                            WriteRequest how);
+
+  // Admission of what is sent to a subresource that makes no object of its kind (a binding, an
+  // eviction, the request for a token).
+  Status admit_create(const KindDesc& kind, std::string_view ns, std::string_view name,
+                      std::string_view subresource, Document& sent, Loop& loop,
+                      const WriteRequest& how);
 
   // --- other subresources ---
   // autoscaling/v1 Scale of a kind that has one.
@@ -175,12 +188,17 @@ class Registry {
                                  const WriteRequest& how);
   Result<Outcome> prepare_delete(const KindDesc& kind, const ObjectPtr& current, Document& next,
                                  Loop& loop, const DeleteRequest& request, const WriteRequest& how);
+  admission::Attributes attributes(admission::Operation op, const KindDesc& kind,
+                                   std::string_view ns, std::string_view name,
+                                   std::string_view subresource, Loop& loop,
+                                   const StoreSnapshot& state, const WriteRequest& how) const;
   Task<void> after_delete(Context ctx, ObjectPtr gone);
   Task<Status> spend_disruption(Context ctx, ObjectPtr budget, std::string pod, bool dry_run);
   Task<Status> disrupt_pod(Context ctx, std::string ns, std::string pod, DeleteRequest request,
                            WriteRequest how);
 
   Store* store_;
+  admission::Config admission_;
   std::unique_ptr<ServiceAllocator> services_;
   std::unique_ptr<SnapshotCache> snapshots_;
 };

@@ -163,17 +163,8 @@ Result<Registry::Outcome> Registry::prepare_delete(const KindDesc& kind, const O
   const Strategy& strategy = strategy_of(kind);
   TRY(check_preconditions(*current, request));
   auto snapshot = store_->snapshot();
-  admission::Attributes attrs;
-  attrs.operation = admission::Operation::kDelete;
-  attrs.kind = &kind;
-  attrs.namespace_ = current->namespace_();
-  attrs.name = current->name();
-  attrs.user = how.user;
-  attrs.groups = &how.groups;
-  attrs.state = snapshot.get();
-  attrs.now = loop.wall_now();
-  attrs.random = &loop.random();
-  attrs.dry_run = how.dry_run;
+  auto attrs = attributes(admission::Operation::kDelete, kind, current->namespace_(),
+                          current->name(), "", loop, *snapshot, how);
   DocumentPtr old = current->tree();
   TRY(admission::validate(attrs, nullptr, &old->root));
 

@@ -2,6 +2,7 @@
 #include "machinery/labels.h"
 #include "machinery/patch.h"
 #include "machinery/validation.h"
+#include "server/pod_references.h"
 #include "server/registry/keys.h"
 #include "server/registry/machine.h"
 #include "server/registry/meta.h"
@@ -154,6 +155,9 @@ Task<Status> Registry::bind_pod(Context ctx, std::string ns, std::string pod, Do
     }
     set_text(next, edit_map(next, next.root, "spec"), "nodeName",
              binding.root["target"]["name"].as_string());
+    if (server::is_mirror_pod(binding.root)) {
+      return forbidden(pod_kind(), name, "may not add mirror pod annotation");
+    }
     // The nomination has had its effect.
     edit_map(next, next.root, "status").erase("nominatedNodeName");
     for (std::string_view field : {"annotations", "labels"}) {

@@ -64,22 +64,6 @@ HookContext hook_context(const KindDesc& kind, std::string_view ns, Loop& loop,
           how.warnings, how.user, &how.groups,     how.uid,        &how.extra};
 }
 
-admission::Attributes attributes(admission::Operation op, const KindDesc& kind, std::string_view ns,
-                                 std::string_view name, std::string_view subresource, Loop& loop,
-                                 const StoreSnapshot* state, const WriteRequest& how) {
-  return {op,
-          &kind,
-          ns,
-          name,
-          subresource,
-          how.user,
-          &how.groups,
-          state,
-          loop.wall_now(),
-          &loop.random(),
-          how.dry_run};
-}
-
 void set_type(const KindDesc& kind, Document& d) {
   Value rest = d.root.is_map() ? d.root : Value::map();
   if (rest["apiVersion"].as_string() == kind.api_version() &&
@@ -180,6 +164,39 @@ bool delete_during_update(const KindDesc& kind, const Value& now, const Value& b
 
 }  // namespace
 
+admission::Attributes Registry::attributes(admission::Operation op, const KindDesc& kind,
+                                           std::string_view ns, std::string_view name,
+                                           std::string_view subresource, Loop& loop,
+                                           const StoreSnapshot& state,
+                                           const WriteRequest& how) const {
+  admission::Attributes a;
+  a.operation = op;
+  a.kind = &kind;
+  a.namespace_ = ns;
+  a.name = name;
+  a.subresource = subresource;
+  a.user = how.user;
+  a.groups = &how.groups;
+  a.state = &state;
+  a.now = loop.wall_now();
+  a.random = &loop.random();
+  a.dry_run = how.dry_run;
+  a.warnings = how.warnings;
+  a.config = &admission_;
+  a.may = &how.may;
+  return a;
+}
+
+Status Registry::admit_create(const KindDesc& kind, std::string_view ns, std::string_view name,
+                              std::string_view subresource, Document& sent, Loop& loop,
+                              const WriteRequest& how) {
+  auto snapshot = store_->snapshot();
+  auto attrs =
+      attributes(admission::Operation::kCreate, kind, ns, name, subresource, loop, *snapshot, how);
+  TRY(admission::admit(attrs, sent, nullptr));
+  return admission::validate(attrs, &sent.root, nullptr);
+}
+
 Task<Result<ObjectPtr>> Registry::create(Context ctx, const KindDesc* kind, std::string ns,
                                          Document body, WriteRequest how) {
   const std::string prefix(meta(body.root, "generateName"));
@@ -226,8 +243,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   const std::string name(meta(body.root, "name"));
 
   auto snapshot = store_->snapshot();
-  auto attrs =
-      attributes(admission::Operation::kCreate, kind, ns, name, "", loop, snapshot.get(), *how);
+  auto attrs = attributes(admission::Operation::kCreate, kind, ns, name, "", loop, *snapshot, *how);
   Status refused = admission::admit(attrs, body, nullptr);
   if (!refused.ok()) co_return refused;
 
@@ -292,8 +308,8 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   const std::string ns(current->namespace_()), name(current->name());
   auto snapshot = store_->snapshot();
   HookContext hooks = hook_context(kind, ns, loop, snapshot.get(), how);
-  auto attrs = attributes(admission::Operation::kUpdate, kind, ns, name, subresource, loop,
-                          snapshot.get(), how);
+  auto attrs =
+      attributes(admission::Operation::kUpdate, kind, ns, name, subresource, loop, *snapshot, how);
   set_type(kind, next);
   if (std::string_view sent = meta(next.root, "name"); sent != name) {
     if (!sent.empty()) {
