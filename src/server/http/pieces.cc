@@ -1,5 +1,7 @@
 #include "server/http/pieces.h"
 
+#include <utility>
+
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
@@ -73,7 +75,7 @@ void ListPieces::frame_text() {
   const size_t at = whole.rfind(place);
   before_ = whole.substr(0, at);
   after_ = whole.substr(at + place.size());
-  if (!yaml) between_ = text_part(r_.pretty ? ",\n    " : ",");
+  if (!yaml) between_ = r_.pretty ? ",\n    " : ",";
 }
 
 // The envelope names its content's length: sizes first, then the items.
@@ -97,19 +99,17 @@ void ListPieces::frame_protobuf() {
   append_bytes_field(after_, 4, "");
 }
 
-Part ListPieces::item(const ObjectPtr& object) const {
+void ListPieces::append(std::string& out, const ObjectPtr& object) const {
   const Accepted& a = r_.accepted;
   if (a.format == Format::kProtobuf) {
-    std::string out;
     if (a.shape == Shape::kPartial) {
       append_bytes_field(out, 2, partial_raw(object));
     } else {
       Bytes whole = object->protobuf();
       append_bytes_field(out, 2, raw_of(*whole));
     }
-    return text_part(std::move(out));
+    return;
   }
-  if (is_shared_form(r_)) return object->json();
   std::string json;
   if (a.shape == Shape::kTable) {
     append_table_row(json, kind_, object, r_);
@@ -118,14 +118,18 @@ Part ListPieces::item(const ObjectPtr& object) const {
   } else {
     json = *object->json();
   }
-  if (a.format == Format::kYaml) return text_part(yaml_of("[" + json + "]"));
-  if (!r_.pretty) return text_part(std::move(json));
-  std::string out;
+  if (a.format == Format::kYaml) {
+    out += yaml_of("[" + json + "]");
+    return;
+  }
+  if (!r_.pretty) {
+    out += json;
+    return;
+  }
   for (char c : indent_json(json)) {
     out.push_back(c);
     if (c == '\n') out.append(4, ' ');
   }
-  return text_part(std::move(out));
 }
 
 // How many objects a piece may hold, so that its making stays short: some forms are read anew from
@@ -135,21 +139,31 @@ size_t ListPieces::item_limit() const { return is_shared_form(r_) ? 4096 : 128; 
 Parts ListPieces::next() {
   Parts out;
   if (done_) return out;
-  size_t bytes = 0, items = 0;
-  auto add = [&](Part p) {
-    bytes += p->size();
-    out.push_back(std::move(p));
-  };
-  if (!begun_) add(text_part(std::move(before_)));
+  // Objects' own JSON goes out as it is; every other form is written into one text.
+  static const Part kComma = text_part(",");
+  const bool splice = r_.accepted.format == Format::kJson && is_shared_form(r_);
+  std::string text = begun_ ? std::string() : std::move(before_);
   begun_ = true;
+  size_t bytes = 0, items = 0;
+  if (splice && !text.empty()) out.push_back(text_part(std::exchange(text, std::string())));
+  if (!splice) text.reserve(kBytes + kBytes / 8);
   while (at_ < page_.items.size() && bytes < kBytes && items < item_limit()) {
-    if (at_ > 0 && between_) add(between_);
-    add(item(page_.items[at_]));
-    page_.items[at_++].reset();  // an old version is not kept alive by a slow reader
+    ObjectPtr object = std::move(page_.items[at_]);  // a slow reader keeps no old version alive
+    if (splice) {
+      if (at_ > 0) out.push_back(kComma);
+      out.push_back(object->json());
+      bytes += out.back()->size() + 1;
+    } else {
+      if (at_ > 0) text += between_;
+      append(text, object);
+      bytes = text.size();
+    }
+    ++at_;
     ++items;
   }
   done_ = at_ == page_.items.size();
-  if (done_ && !after_.empty()) add(text_part(std::move(after_)));
+  if (done_) text += after_;
+  if (!text.empty()) out.push_back(text_part(std::move(text)));
   return out;
 }
 

@@ -22,7 +22,7 @@ class ListPieces {
   Parts next();
 
  private:
-  Part item(const ObjectPtr& object) const;
+  void append(std::string& out, const ObjectPtr& object) const;
   size_t item_limit() const;
   void frame_text();
   void frame_protobuf();
@@ -31,7 +31,7 @@ class ListPieces {
   registry::ListPage page_;
   Rendering r_;
   std::string before_, after_;
-  Part between_;  // two items
+  std::string between_;  // two items
   size_t at_ = 0;
   bool begun_ = false, done_ = false;
 };
