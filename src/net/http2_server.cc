@@ -23,6 +23,8 @@ using h2::Pump;
 using h2::StreamBase;
 
 constexpr int32_t kServerWindow = 256 * 1024;  // request bodies, per stream
+constexpr size_t kMaxThrown = 64u << 20;
+constexpr Duration kMaxLinger = 30s;
 
 class Http2Server;
 
@@ -54,6 +56,7 @@ struct ServerStream final : StreamBase, Responder, std::enable_shared_from_this<
   Request request;
   size_t header_bytes = 0;
   size_t held = 0;        // of the budget: the body, then what waits to be sent
+  size_t thrown = 0;      // of the body, after the answer
   size_t unconsumed = 0;  // received, and the peer not yet told that it may send more
   size_t sent_bytes = 0, seen_sent = 0;  // the latter when the connection was last looked at
   WaitList arrived;                      // more of the body, or its end
@@ -215,6 +218,11 @@ class Http2Server final : public Pump {
       (void)s->too_large();
       dispatch(s);  // at once: the rest is thrown away as it comes
     }
+    if (!kept) {
+      const bool more = s->thrown <= kMaxThrown;
+      s->thrown += data.size();
+      if (more && s->thrown > kMaxThrown) reset(s, NGHTTP2_NO_ERROR);
+    }
     if (!on_demand || !kept) {
       consumed(s);
     } else if (s->wanted) {
@@ -240,15 +248,20 @@ class Http2Server final : public Pump {
     }
   }
 
-  // Once all of an answer is out, the rest of the request's body is not waited for.
+  // Once all of an answer is out, the rest of the request's body is thrown away for a while: some
+  // clients (curl 7.88) lose an answer when their stream is reset while they still send.
   void on_frame_sent(const nghttp2_frame* f) override {
     const bool ends = (f->hd.type == NGHTTP2_HEADERS || f->hd.type == NGHTTP2_DATA) &&
                       (f->hd.flags & NGHTTP2_FLAG_END_STREAM);
     if (!ends) return;
     auto* s = static_cast<ServerStream*>(stream(f->hd.stream_id));
-    if (s != nullptr && !s->body_ended) {
-      nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
-    }
+    if (s == nullptr || s->body_ended) return;
+    std::weak_ptr<Pump> self = weak_from_this();
+    loop_.schedule(loop_.now() + kMaxLinger, [this, self, weak = s->weak_from_this()] {
+      auto alive = self.lock();
+      auto stream = weak.lock();
+      if (alive && stream) reset(stream.get(), NGHTTP2_NO_ERROR);
+    });
   }
 
   void on_stream_closed(StreamBase* base, uint32_t) override {

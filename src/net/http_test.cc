@@ -62,6 +62,8 @@ Task<void> raw_echo(Context ctx, Responder* r) {
 }
 
 Task<void> handle(Context ctx, Request* q, Responder* r, Seen* seen) {
+  Status received = co_await r->receive_body(ctx);  // there already, unless on demand
+  if (!received.ok() && !q->body_too_large) co_return;
   if (q->path == "/stream") {
     co_await streaming(ctx, r, seen);
   } else if (q->path == "/ws") {
@@ -161,6 +163,7 @@ struct Net : testing::Test {
   static Task<void> one_request(Net* net, Context ctx);
   static Task<void> too_large(Net* net, Context ctx);
   static Task<void> curl(Net* net, Context ctx);
+  static Task<void> curl_too_large(Net* net, Context ctx);
   static Task<void> raw(Net* net, Context ctx);
   static Task<void> one(Net* net, HttpClient* c, Context ctx, int i, int* good);
 };
@@ -432,6 +435,27 @@ Task<void> Net::curl(Net* net, Context ctx) {
   }
 }
 TEST_F(Net, Curl) { run(true, curl); }
+
+// It sends 20 MB to the end, or stops; in any case it learns why they were refused.
+Task<void> Net::curl_too_large(Net* net, Context ctx) {
+  std::string url = "https://127.0.0.1:" + std::to_string(net->server_->port());
+  for (std::string version : {"--http1.1", "--http2"}) {
+    ProcessOptions o{.argv = {"sh", "-c",
+                              "head -c 20000000 /dev/zero | curl -sk " + version +
+                                  " -w ' %{http_code}' --data-binary @- " + url + "/x"}};
+    auto p = co_await run_process(ctx, o);
+    EXPECT_TRUE(p.ok());
+    if (!p.ok()) co_return;
+    if (p->exit_code == 127) co_return;  // no curl here
+    EXPECT_EQ(p->out, "too large 413") << version;
+  }
+}
+TEST_F(Net, CurlTooLarge) { run(true, curl_too_large); }
+TEST_F(Net, CurlTooLargeOnDemand) {
+  ServerOptions options;
+  options.bodies_on_demand = true;
+  run(true, curl_too_large, options);
+}
 
 TEST_F(Net, RefusesAfterStop) {
   run(false, [](Net* net, Context ctx) -> Task<void> {
