@@ -159,6 +159,7 @@ struct Relay : testing::Test {
     net::ServerOptions o;
     o.tls = certificate("kube-apiserver", true, {});
     o.client_ca_pem = ca.certificate_pem;
+    o.bodies_on_demand = true;  // as `keles server` has it
     http = *net::Server::start({loop.get()}, o, front->handler());
   }
   template <class T>
@@ -354,6 +355,9 @@ TEST_F(Relay, EveryMethodButNoOthers) {
       EXPECT_EQ(r.body, std::string(m) + " /some/path");
     }
   }
+  const std::string body = "\"" + std::string(300'000, 'b') + "\"";
+  send("POST", pod_proxy() + "/x", body);
+  EXPECT_EQ(backend.seen.back().body, body);
   EXPECT_EQ(send("HEAD", pod_proxy() + "/x").status, 200);
   backend.seen.clear();
   EXPECT_EQ(send("TRACE", pod_proxy() + "/x").status, 405);
