@@ -278,6 +278,14 @@ Result<ObjectPtr> FakeClient::do_update(const KindDesc& kind, const std::string&
     if (subresource == "status") {
       part = body.root.find("status");
       doc.root.set(doc.arena, "status", part ? deep_copy(doc.arena, *part) : Value::map());
+      // As the server's rule has it.
+      for (std::string_view with : {"labels", "annotations", "finalizers"}) {
+        if (const Value* v = body.root["metadata"].find(with)) {
+          meta_of(doc).set(doc.arena, with, deep_copy(doc.arena, *v));
+        } else {
+          meta_of(doc).erase(with);
+        }
+      }
     } else if (subresource == "finalize") {
       part = body.root.find("spec");
       doc.root.set(doc.arena, "spec", part ? deep_copy(doc.arena, *part) : Value::map());

@@ -167,9 +167,12 @@ Task<Status> DeploymentController::write_self(Context ctx, Ref<Deployment> d,
       .set(patch.arena, "annotations", Value::map())
       .set(patch.arena, "deployment.kubernetes.io/revision",
            Value::string(patch.arena.copy(plan->revision)));
+  // By way of the status: an annotation that others write raises the generation.
+  WriteOptions options;
+  options.subresource = "status";
   auto r = co_await client().patch(
       ctx, &kind_of<Deployment>(), std::string(d->metadata().namespace_()),
-      std::string(d->metadata().name()), PatchType::kMerge, std::move(patch), {});
+      std::string(d->metadata().name()), PatchType::kMerge, std::move(patch), options);
   if (r.status().is(Reason::kNotFound)) co_return Status();
   co_return r.status();
 }
