@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -203,12 +204,34 @@ Status kubelet_access(const ServerFlags& f, const server::PkiFiles& pki,
   return Status();
 }
 
+// Which parts run in this process: what ComponentStatuses say of them.
+struct RunningParts {
+  using Up = std::shared_ptr<std::atomic<bool>>;
+  Up controllers = std::make_shared<std::atomic<bool>>(false);
+  Up scheduler = std::make_shared<std::atomic<bool>>(false);
+
+  std::vector<registry::Component> statuses() const {
+    auto component = [](std::string name, Up up) {
+      return registry::Component{std::move(name), [up] {
+                                   if (*up) return Status();
+                                   return Status::unavailable("not running in this server");
+                                 }};
+    };
+    return {component("controller-manager", controllers), component("scheduler", scheduler)};
+  }
+  static Task<void> shown(Task<void> work, Up up) {
+    *up = true;
+    co_await std::move(work);
+    *up = false;
+  }
+};
+
 // Everything that runs on the main loop, as clients of the API server.
 class Components {
  public:
   Components(ApiServer& api, Loop& loop, const ServerFlags& f, const std::string& ca_pem,
-             const net::SigningKeys& keys)
-      : flags_(f), group_(loop) {
+             const net::SigningKeys& keys, RunningParts running)
+      : flags_(f), group_(loop), running_(std::move(running)) {
     if (f.controllers) {
       controller_client_ = make_local_client(api, loop, "system:kube-controller-manager");
       controllers::Options o;
@@ -236,10 +259,10 @@ class Components {
   }
 
   Status start(Context ctx) {
-    if (manager_) group_.spawn(manager_->run(ctx));
+    if (manager_) group_.spawn(RunningParts::shown(manager_->run(ctx), running_.controllers));
     if (scheduler_) {
       recorder_->start(ctx);
-      group_.spawn(scheduler_->run(ctx));
+      group_.spawn(RunningParts::shown(scheduler_->run(ctx), running_.scheduler));
       scheduler_informers_->start(ctx);
     }
     if (dns_informers_) {
@@ -275,6 +298,7 @@ class Components {
  private:
   ServerFlags flags_;
   TaskGroup group_;
+  RunningParts running_;
   std::unique_ptr<Client> controller_client_, scheduler_client_, dns_client_;
   std::unique_ptr<controllers::Manager> manager_;
   std::unique_ptr<InformerFactory> scheduler_informers_, dns_informers_;
@@ -349,6 +373,8 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
     options.auth.static_tokens = *tokens;
   }
   ApiServer api(store->get(), options);
+  const RunningParts running;
+  api.registry().set_components(running.statuses());
   server::FrontOptions front_options;
   front_options.git_version = kGitVersion;
   Status kubelets = kubelet_access(f, *pki, &front_options);
@@ -375,7 +401,7 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   TaskGroup background(*loop);
   background.spawn(api.run(serving));
   Status s = co_await api.start(serving);
-  Components components(api, *loop, f, pki->ca.certificate_pem, *keys);
+  Components components(api, *loop, f, pki->ca.certificate_pem, *keys, running);
   if (s.ok()) s = components.start(serving);
   if (s.ok() && !f.write_kubeconfig.empty()) {
     s = write_admin_kubeconfig(f, *pki, (*server)->port(), loop->wall_now());

@@ -89,6 +89,13 @@ Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::st
                                       std::string name, std::string resource_version) {
   auto wanted = parse_revision(resource_version);
   if (!wanted.ok()) co_return wanted.status();
+  if (is_component_status(*kind)) {
+    std::vector<ObjectPtr> all = co_await component_statuses(ctx, kind);
+    for (const ObjectPtr& o : all) {
+      if (o->name() == name) co_return o;
+    }
+    co_return not_found(*kind, name);
+  }
   auto snapshot = co_await snapshot_for(ctx, store_, *wanted);
   if (!snapshot.ok()) co_return snapshot.status();
   const KindDesc& stored = storage_kind(*kind);
@@ -156,6 +163,13 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
   if (!bad.ok()) co_return bad;
   auto selection = Selection::parse(*kind, query.label_selector, query.field_selector);
   if (!selection.ok()) co_return selection.status();
+  if (is_component_status(*kind)) {
+    ListPage page;
+    page.revision = store_->revision();
+    page.items = co_await component_statuses(ctx, kind);
+    std::erase_if(page.items, [&](const ObjectPtr& o) { return !selection->matches(o); });
+    co_return page;
+  }
   const KindDesc& stored = storage_kind(*kind);
   const std::string prefix = list_prefix(stored, ns);
   const WallTime now = ctx.loop().wall_now();

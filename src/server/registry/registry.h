@@ -24,6 +24,7 @@
 #include "machinery/patch.h"
 #include "server/admission/admission.h"
 #include "server/auth/caller.h"
+#include "server/registry/components.h"
 #include "server/registry/strategy.h"
 #include "store/store.h"
 
@@ -118,6 +119,8 @@ class Registry {
 
   // Before the first request.
   void set_admission(admission::Config config) { admission_ = std::move(config); }
+  // Who is asked for ComponentStatuses; before the first request.
+  void set_components(std::vector<Component> components) { components_ = std::move(components); }
 
   Store& store() { return *store_; }
   ServiceAllocator& services() { return *services_; }
@@ -170,6 +173,9 @@ class Registry {
   enum class Outcome : uint8_t { kStore, kDelete, kNothing };
   // Fills `next`, the tree to store in the storage version; called again after a conflict.
   using Change = std::function<Result<Outcome>(const ObjectPtr& current, Document& next)>;
+  static bool is_component_status(const KindDesc& kind);
+  Task<Status> probe_store(Context ctx, const KindDesc* kind);
+  Task<std::vector<ObjectPtr>> component_statuses(Context ctx, const KindDesc* kind);
   struct ListStart {
     std::shared_ptr<const StoreSnapshot> snapshot;
     std::string from;  // the first key
@@ -201,6 +207,7 @@ class Registry {
   admission::Config admission_;
   std::unique_ptr<ServiceAllocator> services_;
   std::unique_ptr<SnapshotCache> snapshots_;
+  std::vector<Component> components_;
 };
 
 }  // namespace keles::registry

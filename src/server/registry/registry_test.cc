@@ -696,6 +696,34 @@ TEST(Binding, NamesItsPodAndEndsTheNomination) {
   EXPECT_TRUE(pod->root["status"]["nominatedNodeName"].is_null());
 }
 
+TEST(ComponentStatuses, AreAsked) {
+  World w;
+  Status scheduler;
+  w.registry.set_components({{"scheduler", [&] { return scheduler; }}});
+  const KindDesc* kind = find_kind("v1", "ComponentStatus");
+  auto seen = [&](std::string name) {
+    auto got = w.run(w.registry.get(w.ctx, kind, "", name));
+    if (!got.ok()) return got.status().message();
+    DocumentPtr tree = (*got)->tree();
+    const Value& c = tree->root["conditions"].at(0);
+    return std::string(c["status"].as_string()) + " " + std::string(c["message"].as_string());
+  };
+  auto all = w.run(w.registry.list(w.ctx, kind, "", {}));
+  ASSERT_TRUE(all.ok());
+  ASSERT_EQ(all->items.size(), 2u);
+  EXPECT_EQ(all->items[0]->name(), "etcd-0");
+  EXPECT_EQ(all->items[1]->name(), "scheduler");
+  EXPECT_EQ(seen("etcd-0"), "True ok");
+  EXPECT_EQ(seen("scheduler"), "True ok");
+  scheduler = Status::unavailable("stopped");
+  EXPECT_EQ(seen("scheduler"), "False stopped");
+  EXPECT_EQ(seen("other"), "componentstatuses \"other\" not found");
+  // A disk that fails is seen.
+  w.disk.faults.fail_sync = 1;
+  (void)w.create("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n");
+  EXPECT_TRUE(seen("etcd-0").starts_with("False ")) << seen("etcd-0");
+}
+
 TEST(Lease, TimesOfAnyYear) {
   World w;
   const char* yaml =
