@@ -107,6 +107,12 @@ class RecordingStore final : public Store {
   int64_t oldest_revision() const override { return store_->oldest_revision(); }
   void compact(int64_t revision) override { store_->compact(revision); }
   Status writable() const override { return store_->writable(); }
+  std::vector<UnreadableRecord> unreadable(std::string_view prefix) const override {
+    return store_->unreadable(prefix);
+  }
+  Task<Status> remove_unreadable(Context ctx, std::string key) override {
+    return store_->remove_unreadable(std::move(ctx), std::move(key));
+  }
   Task<Status> close(Context ctx) override { return store_->close(std::move(ctx)); }
   Store& inner() { return *store_; }
   // Lets the inner store go, as a crash does: writes under way report failure to their writers.

@@ -19,6 +19,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "store/rocks_log.h"
 #include "store/sim_store.h"
 #include "store/store.h"
 #include "store/test_objects.h"
@@ -183,8 +184,18 @@ class Writer {
     loop_->post([this, job] { spawn(*loop_, run(job, Context::root(*loop_))); });
     return result.get();
   }
+  Status purge(Store& store, const std::string& key) {
+    std::promise<Status> result;
+    loop_->post([&] { spawn(*loop_, remove(&store, key, &result, Context::root(*loop_))); });
+    return result.get_future().get();
+  }
 
  private:
+  static Task<void> remove(Store* store, std::string key, std::promise<Status>* result,
+                           Context ctx) {
+    Status s = co_await store->remove_unreadable(ctx, key);
+    result->set_value(std::move(s));
+  }
   struct Job {
     Store* store;
     StoreWrite w;
@@ -325,6 +336,41 @@ TEST_F(Damage, ACutLogIsRefusedWithTheRemedy) {
 TEST_F(Damage, AMissingLogIsRefused) {
   for (const std::string& log : logs()) ASSERT_EQ(unlink(log.c_str()), 0);
   EXPECT_THAT(refusal(), testing::HasSubstr("was acknowledged: its write-ahead log"));
+}
+
+// A record that cannot be read is told of, cannot be overwritten, and goes by its key alone.
+TEST_F(Damage, AnUnreadableRecordIsToldOfAndRemovable) {
+  const std::string key = config_map_key("ns", "broken");
+  {
+    auto opened = open_rocks_log(options().directory);
+    ASSERT_TRUE(opened.ok());
+    LogRecord r;
+    r.key = std::make_shared<const std::string>(key);
+    r.stored = std::make_shared<const std::string>("no envelope");
+    r.revision = r.create_revision = opened->contents.revision + 1;
+    r.version = 1;
+    std::promise<Status> done;
+    opened->log->append({r}, [&](Status s) { done.set_value(std::move(s)); });
+    ASSERT_TRUE(done.get_future().get().ok());
+  }
+  log::set_output(-1);
+  auto store = std::move(*open_embedded_store(options()));
+  log::set_output(2);
+  auto found = store->unreadable("/registry/configmaps/");
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].key, key);
+  EXPECT_THAT(found[0].reason, testing::HasSubstr("stored object has no envelope"));
+  EXPECT_TRUE(store->unreadable("/registry/secrets/").empty());
+  Writer writer;
+  EXPECT_THAT(writer.write(*store, create("ns", "broken", "1")).status().message(),
+              testing::HasSubstr("cannot be read"));
+  EXPECT_TRUE(writer.purge(*store, config_map_key("ns", "1")).is(Reason::kNotFound));
+  EXPECT_TRUE(writer.purge(*store, key).ok());
+  EXPECT_TRUE(store->unreadable("").empty());
+  EXPECT_TRUE(writer.write(*store, create("ns", "broken", "1")).ok());
+  store.reset();
+  store = std::move(*open_embedded_store(options()));
+  EXPECT_TRUE(store->unreadable("").empty());
 }
 
 TEST_F(Damage, AStoreGoneBesideItsClusterIsRefused) {

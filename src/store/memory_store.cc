@@ -1,6 +1,6 @@
 #include "store/memory_store.h"
 
-#include <set>
+#include <map>
 #include <utility>
 
 #include "base/log.h"
@@ -73,6 +73,7 @@ struct MemoryStore::Request {
   enum class State : uint8_t { kWaiting, kInBatch, kAnswered };
   StoreWrite w;
   bool barrier = false;  // writes nothing; answered after everything before it
+  bool purge = false;    // removes what cannot be read
   Loop* loop = nullptr;
   std::coroutine_handle<> h;
   State state = State::kWaiting;  // under the queue's mutex, like the rest below
@@ -84,6 +85,7 @@ struct MemoryStore::Batch {
   std::vector<bool> wrote;  // beside answers
   std::vector<LogRecord> records;
   std::vector<StoreEventPtr> events;
+  std::vector<std::string> purged;
   MemoryMap map;
   int64_t revision = 0;
 };
@@ -99,7 +101,14 @@ struct MemoryStore::Queue {
   MemoryMap map;  // durable and published
   int64_t revision = 0;
   Batch batch;
-  std::set<std::string, std::less<>> unknown;  // keys of objects out of sight
+  // Key and reason of what cannot be read. Changed under the mutex, while in flight.
+  std::map<std::string, std::string, std::less<>> unreadable;
+
+  void forget(const std::vector<std::string>& purged) {
+    if (purged.empty()) return;
+    std::lock_guard lock(mutex);
+    for (const std::string& key : purged) unreadable.erase(key);
+  }
 
   // Answers and wakes, one post per loop.
   struct Wakes {
@@ -171,7 +180,9 @@ Result<std::unique_ptr<MemoryStore>> MemoryStore::make(MemoryStoreOptions option
     };
   }
   MemoryMap::Edit edit{MemoryMap()};
-  std::set<std::string, std::less<>> unknown;
+  std::map<std::string, std::string, std::less<>> unreadable;
+  for (UnreadableRecord& r : contents.damaged)
+    unreadable.emplace(std::move(r.key), std::move(r.reason));
   for (LogRecord& r : contents.records) {
     auto name = stored_kind(*r.stored);
     const KindDesc* kind = name.ok() ? options.find_kind(name->api_version, name->kind) : nullptr;
@@ -183,9 +194,7 @@ Result<std::unique_ptr<MemoryStore>> MemoryStore::make(MemoryStoreOptions option
       if (made.ok()) object = *made;
     }
     if (!object) {
-      log::warn("Stored object is left out of sight",
-                {{"key", *r.key}, {"reason", why.ok() ? "unknown kind" : why.message()}});
-      unknown.insert(*r.key);
+      unreadable.emplace(*r.key, why.ok() ? "unknown kind" : why.message());
       continue;
     }
     edit.put(std::make_shared<Record>(
@@ -193,8 +202,9 @@ Result<std::unique_ptr<MemoryStore>> MemoryStore::make(MemoryStoreOptions option
   }
   auto store = std::unique_ptr<MemoryStore>(
       new MemoryStore(std::move(options), std::move(log), edit.finish(), contents.revision));
-  store->unknown_objects_ = unknown.size();
-  store->queue_->unknown = std::move(unknown);
+  for (const auto& [key, reason] : unreadable)
+    log::error("Stored object cannot be read", {{"key", key}, {"reason", reason}});
+  store->queue_->unreadable = std::move(unreadable);
   return store;
 }
 
@@ -229,11 +239,32 @@ MemoryStore::~MemoryStore() {
 }
 
 Task<Result<ObjectPtr>> MemoryStore::write(Context ctx, StoreWrite w) {
-  if (ctx.done()) co_return ctx.status();
   if (!w.stored && w.condition == StoreWrite::If::kAbsent)
     co_return Status::bad_request("store: a deletion needs the revision that it deletes");
   auto r = std::make_shared<Request>();
   r->w = std::move(w);
+  co_return co_await submit(std::move(ctx), std::move(r));
+}
+
+Task<Status> MemoryStore::remove_unreadable(Context ctx, std::string key) {
+  auto r = std::make_shared<Request>();
+  r->w.key = std::move(key);
+  r->purge = true;
+  auto done = co_await submit(std::move(ctx), std::move(r));
+  co_return done.status();
+}
+
+std::vector<UnreadableRecord> MemoryStore::unreadable(std::string_view prefix) const {
+  std::vector<UnreadableRecord> out;
+  std::lock_guard lock(queue_->mutex);
+  const auto& all = queue_->unreadable;
+  for (auto it = all.lower_bound(prefix); it != all.end() && it->first.starts_with(prefix); ++it)
+    out.push_back({it->first, it->second});
+  return out;
+}
+
+Task<Result<ObjectPtr>> MemoryStore::submit(Context ctx, RequestPtr r) {
+  if (ctx.done()) co_return ctx.status();
   r->loop = &ctx.loop();
   std::weak_ptr<Queue> weak = queue_;
   // A writer that gives up while its write is still waiting takes it back; later, nobody knows.
@@ -306,8 +337,15 @@ Result<ObjectPtr> MemoryStore::apply(Request& request, MemoryMap::Edit& edit, in
   StoreWrite& w = request.w;
   RecordPtr now = edit.find(w.key);
   Names n = names_of(w, now.get());
-  if (!queue_->unknown.empty() && queue_->unknown.contains(w.key))
-    return Status::internal("key " + w.key + " holds an object of an unknown kind");
+  if (auto it = queue_->unreadable.find(w.key); it != queue_->unreadable.end()) {
+    if (!request.purge)
+      return Status::internal("key " + w.key + " holds an object that cannot be read (" +
+                              it->second + ")");
+    batch.records.push_back({std::make_shared<const std::string>(w.key), nullptr, revision, 0, 0});
+    batch.purged.push_back(w.key);
+    return ObjectPtr();
+  }
+  if (request.purge) return Status::not_found(n.group, n.resource, n.name);
   if (w.condition == StoreWrite::If::kAbsent) {
     if (now) return Status::already_exists(n.group, n.resource, n.name);
   } else if (!now) {
@@ -390,6 +428,7 @@ void MemoryStore::recovered(int64_t revision) {
   if (holds_doubtful) {
     q.map = q.in_doubt.map;
     q.revision = revision;
+    q.forget(q.in_doubt.purged);
     window_->publish(std::move(q.in_doubt.map), revision, std::move(q.in_doubt.events));
   }
   log::info("The store takes writes again",
@@ -407,6 +446,7 @@ void MemoryStore::durable(Status s) {
     Batch& b = q.batch;
     q.map = b.map;
     q.revision = b.revision;
+    q.forget(b.purged);
     window_->publish(std::move(b.map), b.revision, std::move(b.events));
   } else {
     log::error(

@@ -57,7 +57,8 @@ class Log {
 // What a backend found when it was opened; in key order.
 struct LogContents {
   std::vector<LogRecord> records;
-  int64_t revision = 1;  // as etcd, which starts at 1
+  std::vector<UnreadableRecord> damaged;  // in no record
+  int64_t revision = 1;                   // as etcd, which starts at 1
 };
 
 // The kind that a stored object is of; null when unknown. A custom resource's is known only later.
@@ -73,7 +74,7 @@ struct MemoryStoreOptions {
 
 class MemoryStore final : public Store {
  public:
-  // Objects of kinds that nobody knows are left on the disk, out of sight, and counted.
+  // What cannot be read is left on the disk, out of every snapshot, and told of (unreadable()).
   static Result<std::unique_ptr<MemoryStore>> make(MemoryStoreOptions options,
                                                    std::unique_ptr<Log> log, LogContents contents);
   // For a disk that can be read and not written: starts as after a failed append, for reason `s`.
@@ -95,9 +96,9 @@ class MemoryStore final : public Store {
   int64_t oldest_revision() const override { return window_->oldest_revision(); }
   void compact(int64_t revision) override { window_->compact(revision); }
   Status writable() const override;
+  std::vector<UnreadableRecord> unreadable(std::string_view prefix) const override;
+  Task<Status> remove_unreadable(Context ctx, std::string key) override;
   Task<Status> close(Context ctx) override;
-
-  size_t unknown_objects() const { return unknown_objects_; }
 
  private:
   struct Request;
@@ -113,12 +114,12 @@ class MemoryStore final : public Store {
   void durable(Status s);
   void recovered(int64_t revision);
   Task<Status> wait_idle(Context ctx);
+  Task<Result<ObjectPtr>> submit(Context ctx, RequestPtr r);
 
   MemoryStoreOptions options_;
   std::unique_ptr<Log> log_;
   std::shared_ptr<EventWindow> window_;
   std::shared_ptr<Queue> queue_;
-  size_t unknown_objects_ = 0;
 };
 
 // apiVersion and kind of a stored object (protobuf envelope), without decoding it; views into

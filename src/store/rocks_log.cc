@@ -290,9 +290,13 @@ Status read_all(rocksdb::DB& db, OpenedLog& opened) {
       TRY_ASSIGN(revision, read_revision(db));
       out.revision = revision;
     } else {
-      TRY_ASSIGN(record, decode_record_value(value));
-      record.key = std::make_shared<const std::string>(key);
-      out.records.push_back(std::move(record));
+      auto record = decode_record_value(value);
+      if (!record.ok()) {
+        out.damaged.push_back({std::string(key), record.status().message()});
+        continue;
+      }
+      record->key = std::make_shared<const std::string>(key);
+      out.records.push_back(std::move(*record));
     }
   }
   if (!it->status().ok()) return from_rocks("read the store", it->status());

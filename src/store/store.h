@@ -68,6 +68,11 @@ class StoreWatch {
   virtual int64_t progress() const = 0;
 };
 
+// A stored object that cannot be read (damaged, or of a kind that nobody knows).
+struct UnreadableRecord {
+  std::string key, reason;
+};
+
 class Store {
  public:
   virtual ~Store() = default;
@@ -88,6 +93,10 @@ class Store {
   virtual int64_t oldest_revision() const = 0;  // the window's start
   // Forgets events up to `revision` (what an operator's compaction does; tests use it too).
   virtual void compact(int64_t revision) = 0;
+  // Those whose keys start with `prefix`, in key order. They are in no snapshot; their keys cannot
+  // be written, only removed (kNotFound when there is none of that key). Nobody watches it go.
+  virtual std::vector<UnreadableRecord> unreadable(std::string_view prefix) const = 0;
+  virtual Task<Status> remove_unreadable(Context ctx, std::string key) = 0;
   // OK, or why writes are refused (after one that could not be made durable, until the disk can be
   // written again).
   virtual Status writable() const = 0;

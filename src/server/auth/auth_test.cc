@@ -66,6 +66,8 @@ class Memory final : public Store {
   int64_t revision() const override { return 1; }
   int64_t oldest_revision() const override { return 1; }
   Status writable() const override { return Status(); }
+  std::vector<UnreadableRecord> unreadable(std::string_view) const override { return {}; }
+  Task<Status> remove_unreadable(Context, std::string) override { co_return Status(); }
   void compact(int64_t) override {}
   Task<Status> close(Context) override { co_return Status(); }
 };

@@ -85,6 +85,20 @@ Task<Result<SnapshotPtr>> snapshot_for(Context ctx, Store* store, int64_t revisi
   co_return *got;
 }
 
+// What is stored and cannot be read is told of, and hides nothing: who takes it for absent would
+// make it anew, or clean up after it. `prefix`: a key, or where a list looks.
+Status unreadable_in(const Store& store, const std::string& prefix) {
+  std::string keys;
+  auto found = store.unreadable(prefix);
+  for (size_t i = 0; i < found.size() && i < 10; ++i)
+    keys += (i ? ", " : "") + found[i].key + " (" + found[i].reason + ")";
+  if (found.empty()) return Status();
+  return Status::internal(
+      std::to_string(found.size()) + " stored object(s) cannot be read: " + keys +
+      ". Restore them from a backup, or delete each by its name with the delete option "
+      "ignoreStoreReadErrorWithClusterBreakingPotential=true");
+}
+
 Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::string ns,
                                       std::string name, std::string resource_version) {
   auto wanted = parse_revision(resource_version);
@@ -99,9 +113,12 @@ Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::st
   auto snapshot = co_await snapshot_for(ctx, store_, *wanted);
   if (!snapshot.ok()) co_return snapshot.status();
   const KindDesc& stored = storage_kind(*kind);
-  ObjectPtr object = (*snapshot)->get(object_key(stored, ns, name));
-  if (!object) co_return not_found(*kind, name);
-  co_return present(*kind, object);
+  const std::string key = object_key(stored, ns, name);
+  ObjectPtr object = (*snapshot)->get(key);
+  if (object) co_return present(*kind, object);
+  Status hidden = unreadable_in(*store_, key);
+  if (!hidden.ok()) co_return hidden;
+  co_return not_found(*kind, name);
 }
 
 // The state at exactly that revision; kExpired when it is forgotten.
@@ -172,6 +189,8 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
   }
   const KindDesc& stored = storage_kind(*kind);
   const std::string prefix = list_prefix(stored, ns);
+  Status hidden = unreadable_in(*store_, prefix);
+  if (!hidden.ok()) co_return hidden;
   const WallTime now = ctx.loop().wall_now();
   auto start = co_await list_start(ctx, &stored, prefix, query);
   if (!start.ok()) co_return start.status();

@@ -220,6 +220,12 @@ Task<Result<Deleted>> Registry::remove(Context ctx, const KindDesc* served, std:
   if (request.grace_period_seconds.value_or(0) < 0) request.grace_period_seconds = 1;
   const KindDesc& kind = storage_kind(*served);
   Loop* loop = &ctx.loop();
+  if (request.ignore_store_read_error) {
+    // Without its finalizers, preconditions and dependents: they cannot be read either (KEP-3926).
+    Status purged = co_await store_->remove_unreadable(ctx, object_key(kind, ns, name));
+    if (purged.ok()) co_return Deleted{nullptr, true};
+    if (!purged.is(Reason::kNotFound)) co_return purged;
+  }
   auto change = [this, &kind, loop, &request, &how](const ObjectPtr& current,
                                                     Document& next) -> Result<Outcome> {
     return prepare_delete(kind, current, next, *loop, request, how);
