@@ -329,6 +329,9 @@ Status check_port_free(const ServerFlags& f) {
 }
 
 Task<Status> run_server(Context ctx, ServerFlags f) {
+  ApiServerOptions options;
+  Status policy = policy_options(f, &options);  // before anything is made
+  if (!policy.ok()) co_return policy;
   Loop* loop = &ctx.loop();
   Result<std::string> api_ip = nth_address(f.service_cidr, 1);
   if (!api_ip.ok()) co_return api_ip.status();
@@ -356,13 +359,10 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   Result<std::unique_ptr<Store>> store = open_embedded_store(embedded);
   if (!store.ok()) co_return store.status();
 
-  ApiServerOptions options;
   options.service_cidr = f.service_cidr;
   options.node_port_range = f.node_port_range;
   options.advertise_address = f.advertise_address;
   options.advertise_port = static_cast<uint16_t>(f.secure_port);
-  Status policy = policy_options(f, &options);
-  if (!policy.ok()) co_return policy;
   options.auth.keys = *keys;
   options.client_ca_pem = pki->ca.certificate_pem;
   if (!f.token_auth_file.empty()) {
