@@ -199,7 +199,7 @@ Result<std::vector<Found>> by_prefix(Session& session, const Query& q, const Sta
 
 void Description::line(int level, std::string_view text) {
   text_.append(static_cast<size_t>(level) * 2, ' ');
-  text_ += text;
+  text_ += escape_terminal(text);
   text_ += '\n';
 }
 

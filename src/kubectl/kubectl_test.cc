@@ -186,6 +186,16 @@ TEST(PrintTest, TableCells) {
             "ns          pod/b   ^[[31mred   <none>\n");
 }
 
+TEST(SessionTest, NamesThatWouldBeOtherPaths) {
+  for (const char* bad : {".", "..", "a/b", "a%2fb", "../secrets"}) {
+    EXPECT_FALSE(check_path_segment("resource", bad).ok()) << bad;
+  }
+  for (const char* good : {"a", "a.b", "..a", "system:node"}) {
+    EXPECT_TRUE(check_path_segment("resource", good).ok()) << good;
+  }
+  EXPECT_EQ(escape_terminal("a\x1b[31mb\rc"), "a^[[31mb\\rc");
+}
+
 // What is wrong with a command line is said without asking a cluster.
 TEST(CommandTest, UsageErrors) {
   struct {

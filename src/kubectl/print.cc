@@ -56,18 +56,12 @@ Result<std::string> template_file(const std::string& path) {
   return text;
 }
 
-// A terminal's escapes are shown, not obeyed.
+// One line of it, and what would make another column or more lines taken out.
 void append_cell(std::string& out, std::string_view text) {
   size_t end = text.find_first_of("\f\n\r");
-  for (char c : text.substr(0, end)) {
-    if (c == '\x1b') {
-      out += "^[";
-    } else if (c == '\t') {
-      out += ' ';
-    } else {
-      out += c;
-    }
-  }
+  std::string shown = escape_terminal(text.substr(0, end));
+  std::replace(shown.begin(), shown.end(), '\t', ' ');
+  out += shown;
   if (end != text.npos) out += "...";
 }
 

@@ -108,6 +108,7 @@ class Builder {
       if (slash == 0 || name.empty() || has_slash(name)) {
         return failure("arguments in resource/name form must have a single resource and name");
       }
+      TRY(check_path_segment("resource", name));
       TRY_ASSIGN(types, types_of(mapper_, arg.substr(0, slash)));
       for (const Resource* r : types) out.targets.push_back(named(*r, name));
     }
@@ -118,6 +119,7 @@ class Builder {
   Result<Selection> names(const std::vector<const Resource*>& types) const {
     Selection out;
     TRY(names_allowed());
+    for (size_t i = 1; i < q_.args.size(); ++i) TRY(check_path_segment("resource", q_.args[i]));
     for (const Resource* r : types) {
       for (size_t i = 1; i < q_.args.size(); ++i) out.targets.push_back(named(*r, q_.args[i]));
     }

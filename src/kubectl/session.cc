@@ -8,6 +8,7 @@
 #include "client/kubeconfig.h"
 #include "kubectl/command.h"
 #include "kubectl/errors.h"
+#include "kubectl/tabwriter.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/status_codec.h"
@@ -181,6 +182,17 @@ void add_query(std::string& query, std::string_view key, std::string_view value)
   query += escape_query(key) + "=" + escape_query(value);
 }
 
+Status check_path_segment(std::string_view what, std::string_view name) {
+  std::string why;
+  if (name == "." || name == "..") why = "may not be '" + std::string(name) + "'";
+  for (char c : {'/', '%'}) {
+    if (name.find(c) != name.npos) why = std::string("may not contain '") + c + "'";
+  }
+  if (why.empty()) return Status();
+  return failure("invalid " + std::string(what) + " name \"" + std::string(name) + "\": [" + why +
+                 "]");
+}
+
 Result<std::unique_ptr<Session>> Session::open(const ConnectionFlags& flags) {
   TRY_ASSIGN(config, configuration(flags));
   TRY(apply_flags(flags, &config));
@@ -195,6 +207,7 @@ Result<std::unique_ptr<Session>> Session::open(const ConnectionFlags& flags) {
   }
   s->timeout_ = *limit;
   s->ns_ = config.ns.empty() ? "default" : config.ns;
+  TRY(check_path_segment("namespace", s->ns_));
   s->namespace_given_ = !flags.ns.empty();
   s->warnings_as_errors_ = flags.warnings_as_errors;
   s->verbosity_ = flags.verbosity;
@@ -245,7 +258,7 @@ Status Session::note(const net::Headers& headers) {
     any = true;
     if (std::find(warned_.begin(), warned_.end(), text) != warned_.end()) continue;
     warned_.push_back(text);
-    print_error("Warning: " + text + "\n");
+    print_error("Warning: " + escape_terminal(text) + "\n");
   }
   if (any && warnings_as_errors_) {
     return failure(std::to_string(warned_.size()) +

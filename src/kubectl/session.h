@@ -40,6 +40,9 @@ struct Call {
 void add_query(std::string& query, std::string_view key, std::string_view value);
 std::string escape_query(std::string_view s);
 
+// A name that would be another path: ".", "..", "a/b", "a%2fb".
+Status check_path_segment(std::string_view what, std::string_view name);
+
 class Session {
  public:
   static Result<std::unique_ptr<Session>> open(const ConnectionFlags& flags);

@@ -49,6 +49,20 @@ struct Aligner {
 
 }  // namespace
 
+std::string escape_terminal(std::string_view s) {
+  std::string out;
+  for (char c : s) {
+    if (c == '\x1b') {
+      out += "^[";
+    } else if (c == '\r') {
+      out += "\\r";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
 size_t text_width(std::string_view s) {
   return static_cast<size_t>(
       std::count_if(s.begin(), s.end(), [](char c) { return (c & 0xC0) != 0x80; }));

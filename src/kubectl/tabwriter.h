@@ -20,6 +20,9 @@ std::string align(std::string_view text, TabOptions options = {},
 // The columns of `kubectl get`.
 inline constexpr TabOptions kTableColumns{6, 3};
 
+// Text of the cluster for a person's eyes: a terminal's escapes are shown, not obeyed.
+std::string escape_terminal(std::string_view s);
+
 // Code points, as tabwriter counts them.
 size_t text_width(std::string_view s);
 
