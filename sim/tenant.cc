@@ -67,7 +67,17 @@ std::string Tenant::body(const KindDesc* kind, const std::string& ns, const std:
   }
   if (kind->kind == "Job") {
     std::string ttl = random().chance(0.6) ? ", ttlSecondsAfterFinished: 5" : "";
-    std::string mode = random().chance(0.5) ? ", completionMode: Indexed" : "";
+    std::string mode;
+    if (random().chance(0.5)) {
+      mode = ", completionMode: Indexed";
+      if (random().chance(0.5)) mode += ", backoffLimitPerIndex: 1";
+      if (random().chance(0.3)) mode += ", successPolicy: {rules: [{succeededCount: 1}]}";
+    }
+    if (random().chance(0.3)) {
+      mode +=
+          ", podFailurePolicy: {rules: [{action: Ignore, onPodConditions: "
+          "[{type: DisruptionTarget, status: 'True'}]}]}";
+    }
     return head + "spec: {completions: " + std::to_string(random().between(1, 3)) +
            ", parallelism: " + std::to_string(random().between(1, 2)) + ", backoffLimit: 2" + ttl +
            mode + ", template: " + template_of(app, "Never") + "}\n";

@@ -86,6 +86,11 @@ Task<Status> remove_once(Context ctx, Client* client, const KindDesc* kind, std:
   }
 }
 
+bool namespace_is_ending(const Status& refused) {
+  return refused.is(Reason::kForbidden) &&
+         refused.message().find("being terminated") != std::string::npos;
+}
+
 std::pair<std::string, std::string> split_key(std::string_view key) {
   size_t slash = key.find('/');
   if (slash == std::string_view::npos) return {"", std::string(key)};

@@ -81,6 +81,9 @@ Task<Result<ObjectPtr>> create_once(Context ctx, Client* client, const KindDesc*
 Task<Status> remove_once(Context ctx, Client* client, const KindDesc* kind, std::string ns,
                          std::string name, DeleteOptions options);
 
+// Nothing can be made any more: the namespace is being deleted.
+bool namespace_is_ending(const Status& refused);
+
 // "ns/name" or "name".
 std::pair<std::string, std::string> split_key(std::string_view key);
 

@@ -1,7 +1,6 @@
 #include "controllers/job.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "controllers/claims.h"
 #include "controllers/ownership.h"
@@ -14,37 +13,9 @@ using namespace api::core_v1;
 
 namespace {
 
-constexpr std::string_view kFinalizer = "batch.kubernetes.io/job-tracking";
 constexpr std::string_view kIndex = "batch.kubernetes.io/job-completion-index";
 constexpr std::string_view kByJob = "job";
 constexpr std::string_view kStray = "pod|";  // keys of pods without a controller
-constexpr int kBurst = 500;
-constexpr size_t kMaxUncounted = 500;
-
-bool has_finalizer(const Pod& pod) {
-  for (std::string_view f : pod.metadata().finalizers()) {
-    if (f == kFinalizer) return true;
-  }
-  return false;
-}
-
-int64_t index_of(const Pod& pod) {
-  std::string_view s = pod.metadata().annotations().get(kIndex);
-  int64_t n = -1;
-  std::from_chars(s.data(), s.data() + s.size(), n);
-  return s.empty() ? -1 : n;
-}
-
-// When the pod's last container ended; its deletion or creation when none says.
-WallTime finished_at(const Pod& pod) {
-  WallTime latest = kNone;
-  for (auto c : pod.status().container_statuses()) {
-    latest = std::max(latest, time_or_none(c.state().terminated().finished_at()));
-  }
-  if (latest == kNone) latest = time_or_none(pod.metadata().deletion_timestamp());
-  if (latest == kNone) latest = time_or_none(pod.metadata().creation_timestamp());
-  return latest;
-}
 
 // "ns/name" of the Job that controls the pod, "" when there is none.
 std::string owner_key(const Pod& pod) {
@@ -67,322 +38,18 @@ bool is_ours(const Job& job) {
 
 Claimant job_claimant(const Job& job) {
   Claimant c = claimant(job);
-  c.finalizer = kFinalizer;
+  c.finalizer = kJobFinalizer;
   c.dying = c.dying || has_ended(job) || !is_ours(job);
   return c;
 }
 
-class Planner {
- public:
-  Planner(const Job& job, const std::vector<Ref<Pod>>& pods, WallTime now)
-      : job_(job), pods_(pods), now_(now) {
-    plan_.status = Draft<JobEdit>(job);
-  }
-  JobPlan run();
-
- private:
-  bool indexed() const { return job_.spec().completion_mode() == "Indexed"; }
-  bool is(std::string_view type) const {
-    for (JobCondition c : plan_.status->status().conditions()) {
-      if (c.type() == type) return c.status() == "True";
-    }
-    return false;
-  }
-  void set(std::string_view type, std::string_view status, std::string_view reason,
-           std::string_view message);
-  void count();
-  void decide();
-  void finish(bool complete, std::string reason, std::string message);
-  void size();
-
-  const Job& job_;
-  const std::vector<Ref<Pod>>& pods_;
-  WallTime now_;
-  JobPlan plan_;
-  std::vector<Ref<Pod>> active_;
-  std::set<int64_t> done_indexes_;
-  int64_t succeeded_ = 0, failed_ = 0, ready_ = 0, terminating_ = 0;
-  WallTime last_failure_ = kNone;
-};
-
-void Planner::set(std::string_view type, std::string_view status, std::string_view reason,
-                  std::string_view message) {
-  auto list = plan_.status->edit_status().edit_conditions();
-  std::string when = format_time(now_);
-  for (size_t i = 0; i < list.size(); ++i) {
-    if (list[i].type() != type) continue;
-    if (list[i].status() == status && list[i].reason() == reason) return;
-    list.erase_at(i);
-    break;
-  }
-  auto c = list.add();
-  c.set_type(type);
-  c.set_status(status);
-  c.set_last_probe_time(when);
-  c.set_last_transition_time(when);
-  c.set_reason(reason);
-  c.set_message(message);
-  plan_.status_changed = true;
-}
-
-// Brings the numbers level with the pods.
-void Planner::count() {
-  std::set<std::string> holding;  // uids of pods that still carry the finalizer
-  for (const auto& p : pods_) {
-    if (has_finalizer(*p)) holding.insert(std::string(p->metadata().uid()));
-  }
-  auto old = job_.status().uncounted_terminated_pods();
-  std::set<std::string> waiting_good, waiting_bad;
-  succeeded_ = job_.status().succeeded();
-  failed_ = job_.status().failed();
-  auto settle = [&](const List<std::string_view>& uids, std::set<std::string>& waiting,
-                    int64_t& total) {
-    for (std::string_view uid : uids) {
-      if (holding.contains(std::string(uid))) {
-        waiting.insert(std::string(uid));
-      } else {
-        ++total;
-      }
-    }
-  };
-  settle(old.succeeded(), waiting_good, succeeded_);
-  settle(old.failed(), waiting_bad, failed_);
-  done_indexes_ = parse_indexes(job_.status().completed_indexes());
-  for (const auto& p : pods_) {
-    std::string uid(p->metadata().uid());
-    std::string_view phase = p->status().phase();
-    bool leaving = !p->metadata().deletion_timestamp().empty();
-    if (phase != "Succeeded" && phase != "Failed") {
-      if (!leaving) {
-        active_.push_back(p);
-        ready_ += pod_is_ready(*p) ? 1 : 0;
-        continue;
-      }
-      ++terminating_;
-    }
-    if (!has_finalizer(*p)) continue;
-    plan_.counted.push_back(p);
-    if (waiting_good.contains(uid) || waiting_bad.contains(uid)) continue;
-    if (waiting_good.size() + waiting_bad.size() >= kMaxUncounted) {
-      plan_.counted.pop_back();
-      continue;
-    }
-    if (phase == "Succeeded") {
-      waiting_good.insert(uid);
-      if (indexed() && index_of(*p) >= 0) done_indexes_.insert(index_of(*p));
-    } else {
-      waiting_bad.insert(uid);
-    }
-  }
-  for (const auto& p : pods_) {
-    if (p->status().phase() == "Failed") last_failure_ = std::max(last_failure_, finished_at(*p));
-  }
-  auto s = plan_.status->edit_status();
-  s.set_succeeded(succeeded_);
-  s.set_failed(failed_);
-  auto uncounted = s.edit_uncounted_terminated_pods();
-  uncounted.edit_succeeded().clear();
-  uncounted.edit_failed().clear();
-  for (const auto& uid : waiting_good) uncounted.edit_succeeded().add(std::string_view(uid));
-  for (const auto& uid : waiting_bad) uncounted.edit_failed().add(std::string_view(uid));
-  if (indexed()) s.set_completed_indexes(format_indexes(done_indexes_));
-  succeeded_ += static_cast<int64_t>(waiting_good.size());
-  failed_ += static_cast<int64_t>(waiting_bad.size());
-  if (indexed()) succeeded_ = static_cast<int64_t>(done_indexes_.size());
-}
-
-void Planner::finish(bool complete, std::string reason, std::string message) {
-  plan_.remove = active_;
-  set(complete ? "SuccessCriteriaMet" : "FailureTarget", "True", reason, message);
-  if (!active_.empty() || terminating_ > 0) return;  // once its pods have ended
-  set(complete ? "Complete" : "Failed", "True", reason, message);
-  if (complete) plan_.status->edit_status().set_completion_time(format_time(now_));
-  plan_.event_type = complete ? "Normal" : "Warning";
-  plan_.event_reason = complete ? "Completed" : reason;
-  plan_.event_message = complete ? "Job completed" : message;
-}
-
-// How many pods are to run, and which.
-void Planner::size() {
-  auto spec = job_.spec();
-  int64_t parallelism = spec.has_parallelism() ? spec.parallelism() : 1;
-  int64_t active = static_cast<int64_t>(active_.size());
-  int64_t wanted = parallelism;
-  if (spec.has_completions()) {
-    wanted = std::min(parallelism, spec.completions() - succeeded_);
-  } else if (succeeded_ > 0) {
-    wanted = std::min(active, parallelism);  // a work queue that is done takes nobody on
-  }
-  wanted = std::max<int64_t>(wanted, 0);
-  if (indexed()) {  // two with one number: the later goes
-    std::set<int64_t> seen;
-    for (const auto& p : active_) {
-      int64_t i = index_of(*p);
-      if (done_indexes_.contains(i) || !seen.insert(i).second) plan_.remove.push_back(p);
-    }
-    active -= static_cast<int64_t>(plan_.remove.size());
-  }
-  for (size_t i = active_.size(); i-- > 0 && active > wanted;) {
-    if (std::find_if(plan_.remove.begin(), plan_.remove.end(), [&](const auto& p) {
-          return p->metadata().uid() == active_[i]->metadata().uid();
-        }) != plan_.remove.end()) {
-      continue;
-    }
-    plan_.remove.push_back(active_[i]);
-    --active;
-  }
-  int64_t missing = std::min<int64_t>(wanted - active, kBurst);
-  if (missing <= 0) return;
-  if (failed_ > 0 && last_failure_ != kNone) {
-    Duration delay = 10s;
-    for (int64_t i = 1; i < failed_ && delay < 10min; ++i) delay *= 2;
-    Duration left = last_failure_ + std::min<Duration>(delay, 10min) - now_;
-    if (left > Duration(0)) {
-      plan_.requeue_after = left;
-      return;
-    }
-  }
-  std::set<int64_t> taken = done_indexes_;
-  for (const auto& p : active_) taken.insert(index_of(*p));
-  int64_t next = 0;
-  while (missing-- > 0) {
-    if (!indexed()) {
-      plan_.create.push_back(-1);
-      continue;
-    }
-    while (taken.contains(next)) ++next;
-    if (next >= spec.completions()) break;
-    taken.insert(next);
-    plan_.create.push_back(next);
-  }
-}
-
-void Planner::decide() {
-  auto spec = job_.spec();
-  auto status = plan_.status->edit_status();
-  int64_t limit = spec.has_backoff_limit() ? spec.backoff_limit() : 6;
-  if (spec.suspend()) {
-    plan_.remove = active_;
-    if (!is("Suspended")) {
-      set("Suspended", "True", "JobSuspended", "Job suspended");
-      status.clear_start_time();
-      plan_.event_type = "Normal";
-      plan_.event_reason = "Suspended";
-      plan_.event_message = "Job suspended";
-    }
-    return;
-  }
-  if (is("Suspended")) {
-    set("Suspended", "False", "JobResumed", "Job resumed");
-    status.set_start_time(format_time(now_));
-  }
-  if (status.start_time().empty()) {
-    status.set_start_time(format_time(now_));
-    plan_.status_changed = true;
-  }
-  WallTime started = time_or_none(status.start_time());
-  bool restarts_over = false;
-  if (spec.template_().spec().restart_policy() == "OnFailure") {
-    int64_t restarts = 0;
-    for (const auto& p : active_) {
-      for (auto c : p->status().container_statuses()) restarts += c.restart_count();
-    }
-    restarts_over = limit == 0 ? restarts > 0 : restarts >= limit;
-  }
-  if (is("FailureTarget")) {
-    for (JobCondition c : job_.status().conditions()) {
-      if (c.type() == "FailureTarget") {
-        finish(false, std::string(c.reason()), std::string(c.message()));
-      }
-    }
-    return;
-  }
-  if (failed_ > limit || restarts_over) {
-    finish(false, "BackoffLimitExceeded", "Job has reached the specified backoff limit");
-    return;
-  }
-  if (spec.has_active_deadline_seconds()) {
-    Duration left = started + std::chrono::seconds(spec.active_deadline_seconds()) - now_;
-    if (left <= Duration(0)) {
-      finish(false, "DeadlineExceeded", "Job was active longer than specified deadline");
-      return;
-    }
-    plan_.requeue_after = left;
-  }
-  bool complete =
-      spec.has_completions() ? succeeded_ >= spec.completions() : succeeded_ > 0 && active_.empty();
-  if (complete) {
-    finish(true, "CompletionsReached", "Reached expected number of succeeded pods");
-    return;
-  }
-  Duration deadline = plan_.requeue_after;
-  size();
-  if (plan_.requeue_after == Duration(0) ||
-      (deadline > Duration(0) && deadline < plan_.requeue_after)) {
-    plan_.requeue_after = deadline;
-  }
-}
-
-JobPlan Planner::run() {
-  count();
-  bool finished = is("Complete") || is("Failed");
-  bool dying = !job_.metadata().deletion_timestamp().empty();
-  if (finished) {
-    plan_.remove = active_;
-  } else if (!dying) {
-    decide();
-  }
-  auto s = plan_.status->edit_status();
-  int64_t active = static_cast<int64_t>(active_.size());
-  s.set_active(active);
-  s.set_ready(ready_);
-  s.set_terminating(terminating_);
-  auto old = job_.status();
-  auto fresh = plan_.status->status();
-  plan_.status_changed = plan_.status_changed || old.active() != active || old.ready() != ready_ ||
-                         old.terminating() != terminating_ ||
-                         old.succeeded() != fresh.succeeded() || old.failed() != fresh.failed() ||
-                         old.completed_indexes() != fresh.completed_indexes() ||
-                         old.uncounted_terminated_pods().succeeded().size() !=
-                             fresh.uncounted_terminated_pods().succeeded().size() ||
-                         old.uncounted_terminated_pods().failed().size() !=
-                             fresh.uncounted_terminated_pods().failed().size();
-  return std::move(plan_);
-}
-
 }  // namespace
 
-std::set<int64_t> parse_indexes(std::string_view text) {
-  std::set<int64_t> out;
-  while (!text.empty()) {
-    size_t comma = text.find(',');
-    std::string_view part = text.substr(0, comma);
-    text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
-    int64_t first = 0, last = 0;
-    auto [at, error] = std::from_chars(part.data(), part.data() + part.size(), first);
-    if (error != std::errc()) continue;
-    last = first;
-    if (at != part.data() + part.size()) std::from_chars(at + 1, part.data() + part.size(), last);
-    for (int64_t i = first; i <= last && out.size() < 1'000'000; ++i) out.insert(i);
+bool is_tracked(const Pod& pod) {
+  for (std::string_view f : pod.metadata().finalizers()) {
+    if (f == kJobFinalizer) return true;
   }
-  return out;
-}
-
-std::string format_indexes(const std::set<int64_t>& indexes) {
-  std::string out;
-  for (auto it = indexes.begin(); it != indexes.end();) {
-    int64_t first = *it, last = first;
-    while (++it != indexes.end() && *it == last + 1) last = *it;
-    if (!out.empty()) out += ',';
-    out += std::to_string(first);
-    if (last == first) continue;
-    out += (last == first + 1 ? "," : "-") + std::to_string(last);
-  }
-  return out;
-}
-
-JobPlan plan_job(const Job& job, const std::vector<Ref<Pod>>& pods, WallTime now) {
-  return Planner(job, pods, now).run();
+  return false;
 }
 
 JobController::JobController(Deps deps)
@@ -414,14 +81,20 @@ JobController::JobController(Deps deps)
 
 namespace {
 
-Draft<PodEdit> job_pod(const Job& job, int64_t index) {
+Draft<PodEdit> job_pod(const Job& job, const JobPod& what) {
+  int64_t index = what.index;
   auto pod = pod_from_template(job.spec().template_(), kind_of<Job>(), job.metadata());
-  pod->edit_metadata().edit_finalizers().add(kFinalizer);
+  pod->edit_metadata().edit_finalizers().add(kJobFinalizer);
   if (index < 0) return pod;
   std::string n = std::to_string(index), base = std::string(job.metadata().name()) + "-" + n;
   pod->edit_metadata().set_generate_name(base + "-");
   pod->edit_metadata().edit_labels().set(kIndex, n);
-  pod->edit_metadata().edit_annotations().set(kIndex, n);
+  auto annotations = pod->edit_metadata().edit_annotations();
+  annotations.set(kIndex, n);
+  constexpr std::string_view kFailures = "batch.kubernetes.io/job-index-failure-count";
+  constexpr std::string_view kIgnored = "batch.kubernetes.io/job-index-ignored-failure-count";
+  if (what.failures >= 0) annotations.set(kFailures, std::to_string(what.failures));
+  if (what.ignored > 0) annotations.set(kIgnored, std::to_string(what.ignored));
   pod->edit_spec().set_hostname(base);
   auto add_env = [](ContainerEdit c) {
     for (EnvVar e : c.env()) {
@@ -439,8 +112,8 @@ Draft<PodEdit> job_pod(const Job& job, int64_t index) {
 
 }  // namespace
 
-Task<Status> JobController::create_pod(Context ctx, Ref<Job> job, int64_t index) {
-  Document body = job_pod(*job, index).take();
+Task<Status> JobController::create_pod(Context ctx, Ref<Job> job, JobPod what) {
+  Document body = job_pod(*job, what).take();
   auto r = co_await create_once(ctx, &client(), &kind_of<Pod>(), std::move(body));
   Status s = r.status();
   if (s.ok()) {
@@ -470,7 +143,7 @@ Task<Status> JobController::remove_pod(Context ctx, Ref<Job> job, Ref<Pod> pod) 
 // Takes the finalizer off.
 Task<Status> JobController::release(Context ctx, Ref<Pod> pod) {
   auto meta = pod->metadata();
-  Document patch = finalizer_removal(meta.uid(), kFinalizer);
+  Document patch = finalizer_removal(meta.uid(), kJobFinalizer);
   auto r = co_await client().patch(ctx, &kind_of<Pod>(), std::string(meta.namespace_()),
                                    std::string(meta.name()), PatchType::kStrategicMerge,
                                    std::move(patch), {});
@@ -489,7 +162,7 @@ Task<Status> JobController::settle_stray(Context ctx, std::string key) {
     queue().add(key_of(job->metadata()));
     co_return Status();
   }
-  if (!has_finalizer(*pod)) co_return Status();
+  if (!is_tracked(*pod)) co_return Status();
   co_return co_await release(ctx, pod);
 }
 
@@ -497,7 +170,7 @@ Task<Status> JobController::settle_stray(Context ctx, std::string key) {
 Task<Status> JobController::release_orphans(Context ctx, std::string key, std::string living_uid) {
   bool checked = false;
   for (const auto& pod : pods_.by_index(kByJob, key)) {
-    if (!has_finalizer(*pod)) continue;
+    if (!is_tracked(*pod)) continue;
     if (controller_of(pod->metadata()).uid() == living_uid) continue;
     if (!checked && living_uid.empty()) {
       auto parts = split_key(key);
@@ -519,7 +192,7 @@ Task<Status> JobController::carry_out(Context ctx, Ref<Job> job, const JobPlan* 
     uids.emplace_back(p->metadata().uid());
     tasks.push_back([this, ctx, job, p] { return remove_pod(ctx, job, p); });
   }
-  for (int64_t i : plan->create) {
+  for (JobPod i : plan->create) {
     tasks.push_back([this, ctx, job, i] { return create_pod(ctx, job, i); });
   }
   if (tasks.empty()) co_return Status();
@@ -567,6 +240,13 @@ Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
   }
   if (expectations_.satisfied(key)) {
     Status s = co_await carry_out(ctx, job, &plan);
+    if (namespace_is_ending(s)) {  // there will be no next pod, and pods go before their jobs
+      for (const auto& p : plan.kept) {
+        s = co_await release(ctx, p);
+        if (!s.ok()) co_return s;
+      }
+      co_return Status();
+    }
     if (!s.ok()) co_return s;
   } else if (plan.requeue_after == Duration(0)) {
     plan.requeue_after = expectations_.remaining(key);

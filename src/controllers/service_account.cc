@@ -15,9 +15,8 @@ bool is_alive(const Ref<Namespace>& ns) {
 
 // A create that lost to somebody else, or to the end of the namespace, is no failure.
 Status settled(Status s) {
-  bool terminating =
-      s.is(Reason::kForbidden) && s.message().find("being terminated") != std::string::npos;
-  return s.is(Reason::kAlreadyExists) || s.is(Reason::kNotFound) || terminating ? Status() : s;
+  bool over = s.is(Reason::kAlreadyExists) || s.is(Reason::kNotFound) || namespace_is_ending(s);
+  return over ? Status() : s;
 }
 
 }  // namespace

@@ -1,0 +1,192 @@
+// The pure half of the Job controller: failure and success policies, limits per index.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "controllers/job.h"
+#include "machinery/codec_yaml.h"
+#include "machinery/time.h"
+
+namespace keles::controllers {
+namespace {
+
+using api::batch_v1::Job;
+using api::core_v1::Pod;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+template <class T>
+Ref<T> parse(std::string_view yaml) {
+  auto d = parse_yaml(yaml);
+  EXPECT_TRUE(d.ok()) << d.status().to_string() << "\n" << yaml;
+  return Ref<T>(std::make_shared<const Document>(std::move(*d)));
+}
+
+const WallTime kNow = *parse_time("2026-01-01T12:00:00Z");
+
+Ref<Job> job(const std::string& spec, const std::string& status = "") {
+  return parse<Job>("metadata: {name: j, namespace: jobs, uid: j1}\nspec: {" + spec +
+                    "}\nstatus: {startTime: '2026-01-01T11:00:00Z'" +
+                    (status.empty() ? "" : ", " + status) + "}");
+}
+
+struct PodIs {
+  std::string name;
+  int index = -1;
+  std::string phase = "Running";
+  int exit_code = 0, failures = 0;
+  std::string condition, deleted;
+};
+
+Ref<Pod> pod(const PodIs& p) {
+  std::string y = "metadata: {name: " + p.name + ", namespace: jobs, uid: u-" + p.name +
+                  ", finalizers: [batch.kubernetes.io/job-tracking], annotations: {" +
+                  "batch.kubernetes.io/job-index-failure-count: '" + std::to_string(p.failures) +
+                  "'";
+  if (p.index >= 0) {
+    y += ", batch.kubernetes.io/job-completion-index: '" + std::to_string(p.index) + "'";
+  }
+  y += "}";
+  if (!p.deleted.empty()) y += ", deletionTimestamp: '" + p.deleted + "'";
+  y += "}\nstatus: {phase: " + p.phase;
+  if (!p.condition.empty()) y += ", conditions: [{type: " + p.condition + ", status: 'True'}]";
+  if (p.phase == "Failed" || p.phase == "Succeeded") {
+    y += ", containerStatuses: [{name: main, state: {terminated: {exitCode: " +
+         std::to_string(p.exit_code) + ", finishedAt: '2026-01-01T11:30:00Z'}}}]";
+  }
+  return parse<Pod>(y + "}");
+}
+
+// "FailureTarget PodFailurePolicy; Failed PodFailurePolicy"
+std::string conditions(JobPlan& plan) {
+  std::string out;
+  for (auto c : plan.status->status().conditions()) {
+    out += (out.empty() ? "" : "; ") + std::string(c.type()) + " " + std::string(c.reason());
+  }
+  return out;
+}
+
+std::vector<int64_t> created(const JobPlan& plan) {
+  std::vector<int64_t> out;
+  for (const JobPod& p : plan.create) out.push_back(p.index);
+  return out;
+}
+
+TEST(MatchFailurePolicy, TakesTheFirstRuleThatFits) {
+  auto j =
+      job("podFailurePolicy: {rules: ["
+          "{action: Ignore, onPodConditions: [{type: DisruptionTarget, status: 'True'}]}, "
+          "{action: FailJob, onExitCodes: {containerName: main, operator: In, values: [42, 43]}}, "
+          "{action: FailJob, onExitCodes: {containerName: other, operator: In, values: [7]}}, "
+          "{action: Count, onExitCodes: {operator: NotIn, values: [1]}}]}");
+  auto action = [&](const PodIs& p) { return match_failure_policy(*j, *pod(p)).action; };
+  EXPECT_EQ(action({"p", -1, "Failed", 42}), "FailJob");
+  EXPECT_EQ(action({"p", -1, "Failed", 42, 0, "DisruptionTarget"}), "Ignore");
+  EXPECT_EQ(action({"p", -1, "Failed", 7}), "Count");
+  EXPECT_EQ(action({"p", -1, "Failed", 1}), "");
+  EXPECT_EQ(action({"p", -1, "Failed", 0}), "");  // a good end is none that fails
+  EXPECT_EQ(
+      match_failure_policy(*j, *pod({"p", -1, "Failed", 43})).message,
+      "Container main for pod jobs/p failed with exit code 43 matching FailJob rule at index 1");
+}
+
+TEST(MatchSuccessPolicy, CountsWhatTheRulesName) {
+  struct Case {
+    std::string rules;
+    std::set<int64_t> done;
+    std::string expected;
+  };
+  const Case cases[] = {
+      {"{succeededCount: 2}", {4}, "no"},
+      {"{succeededCount: 2}", {4, 7}, "Matched rules at index 0"},
+      {"{succeededIndexes: '0,2-3'}", {0, 2}, "no"},
+      {"{succeededIndexes: '0,2-3'}", {0, 2, 3}, "Matched rules at index 0"},
+      {"{succeededIndexes: '0-5', succeededCount: 1}", {9, 4}, "Matched rules at index 0"},
+      {"{succeededIndexes: '0-5', succeededCount: 1}", {9}, "no"},
+      {"{succeededIndexes: '9'}, {succeededCount: 1}", {1}, "Matched rules at index 1"},
+  };
+  for (const Case& c : cases) {
+    auto told = match_success_policy(*job("successPolicy: {rules: [" + c.rules + "]}"), c.done);
+    EXPECT_EQ(told.value_or("no"), c.expected) << c.rules;
+  }
+}
+
+const std::string kPlain = "completions: 3, parallelism: 2, backoffLimit: 6";
+const std::string kIndexed = "completionMode: Indexed, completions: 3, parallelism: 2";
+
+TEST(PlanJob, FailsAtOnceWhenARuleSaysSo) {
+  auto j = job(kPlain +
+               ", podFailurePolicy: {rules: [{action: FailJob, onExitCodes: "
+               "{operator: In, values: [42]}}]}");
+  auto plan = plan_job(*j, {pod({"a", -1, "Failed", 42}), pod({"b"})}, kNow);
+  EXPECT_EQ(conditions(plan), "FailureTarget PodFailurePolicy");  // until b has ended
+  ASSERT_EQ(plan.remove.size(), 1u);
+  EXPECT_EQ(plan.remove[0]->metadata().name(), "b");
+  Ref<Job> next(std::make_shared<const Document>(plan.status.take()));
+  plan = plan_job(*next, {pod({"b", -1, "Failed", 137})}, kNow);
+  EXPECT_EQ(conditions(plan), "FailureTarget PodFailurePolicy; Failed PodFailurePolicy");
+}
+
+TEST(PlanJob, DoesNotCountWhatIsIgnored) {
+  auto j =
+      job("completions: 1, parallelism: 1, backoffLimit: 0, podFailurePolicy: {rules: "
+          "[{action: Ignore, onPodConditions: [{type: DisruptionTarget, status: 'True'}]}]}");
+  auto plan = plan_job(*j, {pod({"a", -1, "Failed", 137, 0, "DisruptionTarget"})}, kNow);
+  EXPECT_EQ(conditions(plan), "");
+  EXPECT_EQ(plan.counted.size(), 1u);  // it is let go all the same
+  EXPECT_THAT(plan.status->status().uncounted_terminated_pods().failed().value().items(),
+              IsEmpty());
+  EXPECT_THAT(created(plan), ElementsAre(-1));
+}
+
+TEST(PlanJob, ReplacesOnlyWhatHasEndedWhenAsked) {
+  auto j = job("completions: 1, parallelism: 1, backoffLimit: 6, podReplacementPolicy: Failed");
+  auto plan = plan_job(*j, {pod({.name = "a", .deleted = "2026-01-01T11:59:00Z"})}, kNow);
+  EXPECT_THAT(created(plan), IsEmpty());
+  EXPECT_THAT(plan.counted, IsEmpty());
+  j = job("completions: 1, parallelism: 1, backoffLimit: 6");
+  plan = plan_job(*j, {pod({.name = "a", .deleted = "2026-01-01T11:00:00Z"})}, kNow);
+  EXPECT_EQ(plan.counted.size(), 1u);
+  EXPECT_THAT(created(plan), ElementsAre(-1));
+}
+
+TEST(PlanJob, CountsFailuresOfEachIndex) {
+  const std::string spec = kIndexed + ", backoffLimit: 2147483647, backoffLimitPerIndex: 1";
+  auto plan = plan_job(*job(spec), {pod({"a", 0, "Failed", 1, 0}), pod({"b", 1})}, kNow);
+  // Index 0 may fail once more; its pod is kept until the next one carries the count on.
+  ASSERT_THAT(created(plan), ElementsAre(0));
+  EXPECT_EQ(plan.create[0].failures, 1);
+  EXPECT_THAT(plan.counted, IsEmpty());
+  plan = plan_job(*job(spec),
+                  {pod({"a", 0, "Failed", 1, 0}), pod({"c", 0, "Running", 0, 1}), pod({"b", 1})},
+                  kNow);
+  EXPECT_EQ(plan.counted.size(), 1u);
+  EXPECT_THAT(created(plan), IsEmpty());
+  plan = plan_job(*job(spec), {pod({"c", 0, "Failed", 1, 1}), pod({"b", 1})}, kNow);
+  EXPECT_EQ(plan.status->status().failed_indexes(), "0");  // once too often
+  EXPECT_THAT(created(plan), ElementsAre(2));
+  plan =
+      plan_job(*job(spec, "failedIndexes: '0', completedIndexes: '1-2', succeeded: 2"), {}, kNow);
+  EXPECT_EQ(conditions(plan), "FailureTarget FailedIndexes; Failed FailedIndexes");
+  plan = plan_job(*job(spec + ", maxFailedIndexes: 1", "failedIndexes: '0'"),
+                  {pod({"c", 1, "Failed", 1, 1})}, kNow);
+  EXPECT_THAT(conditions(plan), HasSubstr("Failed MaxFailedIndexesExceeded"));
+  plan = plan_job(*job(spec + ", podFailurePolicy: {rules: [{action: FailIndex, onExitCodes: "
+                              "{operator: In, values: [9]}}]}"),
+                  {pod({"a", 0, "Failed", 9, 0})}, kNow);
+  EXPECT_EQ(plan.status->status().failed_indexes(), "0");
+  EXPECT_THAT(created(plan), ElementsAre(1, 2));
+}
+
+TEST(PlanJob, SucceedsEarlyWhenItsPolicySaysSo) {
+  auto j = job(kIndexed + ", backoffLimit: 6, successPolicy: {rules: [{succeededCount: 1}]}");
+  auto plan = plan_job(*j, {pod({"a", 0, "Succeeded"}), pod({"b", 1})}, kNow);
+  EXPECT_EQ(conditions(plan), "SuccessCriteriaMet SuccessPolicy");
+  EXPECT_EQ(plan.remove.size(), 1u);
+  Ref<Job> next(std::make_shared<const Document>(plan.status.take()));
+  plan = plan_job(*next, {pod({"b", 1, "Failed", 137})}, kNow);
+  EXPECT_EQ(conditions(plan), "SuccessCriteriaMet SuccessPolicy; Complete SuccessPolicy");
+}
+
+}  // namespace
+}  // namespace keles::controllers
