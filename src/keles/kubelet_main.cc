@@ -196,7 +196,7 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
   if (k.proxy) {
     proxy::ProxyOptions options;
     options.node_name = k.name;
-    options.rules.cluster_cidr = k.cluster_cidr;
+    options.rules.cluster_cidr = proxy::Ipv4Range::parse(k.cluster_cidr);
     if (!proxy::bridge_passes_ip_hooks()) options.rules.unfiltered_bridge = "cni0";
     proxy = std::make_unique<proxy::Proxy>(informers, proxy::make_kernel(), options);
     group.spawn(run_proxy(proxy.get(), all));

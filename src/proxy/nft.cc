@@ -10,11 +10,6 @@
 namespace keles::proxy {
 namespace {
 
-uint32_t address(const std::string& ip) {
-  in_addr a{};
-  return inet_pton(AF_INET, ip.c_str(), &a) == 1 ? a.s_addr : 0;
-}
-
 struct Sweep {
   const std::vector<StaleFlow>* flows;
   std::vector<nf_conntrack*> found;
@@ -27,9 +22,9 @@ int collect(nf_conntrack_msg_type, nf_conntrack* ct, void* data) {
   uint16_t port = ntohs(nfct_get_attr_u16(ct, ATTR_ORIG_PORT_DST));
   uint32_t answers = nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC);
   for (const StaleFlow& f : *sweep->flows) {
-    if (!f.destination.empty() && address(f.destination) != destination) continue;
+    if (f.destination && htonl(f.destination->value()) != destination) continue;
     if (f.port != 0 && f.port != port) continue;
-    if (!f.endpoint.empty() && address(f.endpoint) != answers) continue;
+    if (f.endpoint && htonl(f.endpoint->value()) != answers) continue;
     sweep->found.push_back(nfct_clone(ct));
     break;
   }

@@ -3,20 +3,21 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
+#include "proxy/address.h"
 
 namespace keles::proxy {
 
 // A UDP flow that must not go on: to `destination`:`port` (the service's address), answered by
-// `endpoint`
-// ("" = whatever answers, or nobody). port 0: any.
+// `endpoint` (none: whatever answers, or nobody). port 0: any.
 struct StaleFlow {
-  std::string destination;  // "" = any (node ports)
+  std::optional<Ipv4> destination;  // none: any (node ports)
   uint16_t port = 0;
-  std::string endpoint;
+  std::optional<Ipv4> endpoint;
 };
 
 class Kernel {

@@ -122,13 +122,13 @@ Task<Status> Proxy::sync(Context ctx) {
 void Proxy::stale_flows(const std::map<std::string, Forward>& before,
                         const std::map<std::string, Forward>& now, std::vector<StaleFlow>& out) {
   static const std::set<Target> kNone;
-  auto add = [&out](const Forward& f, const std::string& endpoint) {
+  auto add = [&out](const Forward& f, std::optional<Ipv4> endpoint) {
     out.push_back({f.cluster_ip, f.port, endpoint});
-    for (const std::string& ip : f.external_ips) out.push_back({ip, f.port, endpoint});
-    if (f.node_port != 0) out.push_back({"", f.node_port, endpoint});
+    for (Ipv4 ip : f.external_ips) out.push_back({ip, f.port, endpoint});
+    if (f.node_port != 0) out.push_back({std::nullopt, f.node_port, endpoint});
   };
   for (const auto& [key, old] : before) {
-    if (old.protocol != "udp") continue;
+    if (old.protocol != Protocol::kUdp) continue;
     auto at = now.find(key);
     const std::set<Target>& kept = at == now.end() ? kNone : at->second.targets;
     for (const Target& t : old.targets) {
@@ -136,9 +136,9 @@ void Proxy::stale_flows(const std::map<std::string, Forward>& before,
     }
   }
   for (const auto& [key, f] : now) {
-    if (f.protocol != "udp" || f.targets.empty()) continue;
+    if (f.protocol != Protocol::kUdp || f.targets.empty()) continue;
     auto at = before.find(key);
-    if (at == before.end() || at->second.targets.empty()) add(f, "");
+    if (at == before.end() || at->second.targets.empty()) add(f, std::nullopt);
   }
 }
 

@@ -11,8 +11,15 @@
 namespace keles::proxy {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
+
+Ipv4 ip(std::string_view text) {
+  std::optional<Ipv4> parsed = Ipv4::parse(text);
+  EXPECT_TRUE(parsed) << text;
+  return parsed.value_or(Ipv4());
+}
 
 Document yaml(std::string_view text) {
   Result<Document> d = parse_yaml(text);
@@ -57,9 +64,9 @@ TEST(ServiceTable, TargetsOnlyReadyEndpoints) {
   ASSERT_EQ(f.size(), 1u);
   const Forward& web = f.begin()->second;
   EXPECT_THAT(web.targets,
-              testing::ElementsAre(Target{"10.244.0.2", 8080}, Target{"10.244.1.2", 8080}));
+              testing::ElementsAre(Target{ip("10.244.0.2"), 8080}, Target{ip("10.244.1.2"), 8080}));
   EXPECT_EQ(web.node_port, 30080);
-  EXPECT_THAT(t.local_ips("default/web"), testing::ElementsAre("10.244.0.2"));
+  EXPECT_THAT(t.local_ips("default/web"), ElementsAre(ip("10.244.0.2")));
 }
 
 TEST(ServiceTable, FallsBackToDrainingEndpoints) {
@@ -74,7 +81,7 @@ endpoints:
 - {addresses: [10.244.0.3], conditions: {ready: false, serving: false, terminating: true}}
 )");
   EXPECT_THAT(t.forwards("default/web").begin()->second.targets,
-              testing::ElementsAre(Target{"10.244.0.2", 8080}));
+              testing::ElementsAre(Target{ip("10.244.0.2"), 8080}));
 }
 
 TEST(ServiceTable, LocalPolicySplitsTargets) {
@@ -83,7 +90,7 @@ TEST(ServiceTable, LocalPolicySplitsTargets) {
   set_slice(t, kSlice);
   auto f = t.forwards("default/web").begin()->second;
   EXPECT_EQ(f.targets.size(), 2u);
-  EXPECT_THAT(f.external_targets, testing::ElementsAre(Target{"10.244.0.2", 8080}));
+  EXPECT_THAT(f.external_targets, testing::ElementsAre(Target{ip("10.244.0.2"), 8080}));
 }
 
 TEST(ServiceTable, HeadlessAndExternalNameHaveNone) {
@@ -95,10 +102,70 @@ TEST(ServiceTable, HeadlessAndExternalNameHaveNone) {
   EXPECT_TRUE(t.forwards("n/b").empty());
 }
 
+TEST(ServiceTable, HeadlessSlicesAreNotTargets) {
+  ServiceTable t("here");
+  set_service(t, kWeb);
+  std::string slice(kSlice);
+  slice.replace(slice.find("web}"), 4, "web, service.kubernetes.io/headless: ''}");
+  set_slice(t, slice);
+  EXPECT_TRUE(t.forwards("default/web").begin()->second.targets.empty());
+  set_slice(t, kSlice);
+  EXPECT_EQ(t.forwards("default/web").begin()->second.targets.size(), 2u);
+  set_slice(t, slice);
+  EXPECT_TRUE(t.forwards("default/web").begin()->second.targets.empty());
+}
+
+constexpr std::string_view kBalanced = R"(
+metadata: {name: lb, namespace: default, creationTimestamp: "2026-01-01T00:00:00Z"}
+spec:
+  type: LoadBalancer
+  clusterIP: 10.96.1.2
+  ports: [{name: http, port: 80, protocol: TCP}]
+  externalIPs: [192.0.2.7, 10.96.1.1]
+  loadBalancerSourceRanges: [" 198.51.100.7/24 ", "2001:db8::/32"]
+status: {loadBalancer: {ingress: [{ip: 203.0.113.9, ipMode: VIP}, {ip: 203.0.113.10, ipMode: Proxy}]}}
+)";
+
+// One element twice makes nftables refuse everybody's rules.
+TEST(ServiceTable, AnAddressOfTwoServicesBelongsToOne) {
+  ServiceTable t("here");
+  set_service(t, kBalanced);
+  EXPECT_THAT(t.forwards("default/lb").begin()->second.external_ips,
+              ElementsAre(ip("192.0.2.7"), ip("10.96.1.1"), ip("203.0.113.9")));
+  t.take_dirty();
+  set_service(t, kWeb);  // whose cluster IP it is
+  EXPECT_THAT(t.take_dirty(), ElementsAre("default/lb", "default/web"));
+  EXPECT_THAT(t.forwards("default/lb").begin()->second.external_ips,
+              ElementsAre(ip("192.0.2.7"), ip("203.0.113.9")));
+  set_service(t, R"(
+metadata: {name: a-later-one, namespace: default, creationTimestamp: "2026-01-02T00:00:00Z"}
+spec:
+  clusterIP: 10.96.1.3
+  ports: [{port: 80, protocol: TCP}, {port: 80, name: again}]
+  externalIPs: [192.0.2.7, 192.0.2.7]
+)");
+  ASSERT_EQ(t.forwards("default/a-later-one").size(), 1u);
+  EXPECT_TRUE(t.forwards("default/a-later-one").begin()->second.external_ips.empty());
+  t.take_dirty();
+  t.remove_service("default", "lb");
+  EXPECT_THAT(t.take_dirty(), testing::Contains("default/a-later-one"));
+  EXPECT_THAT(t.forwards("default/a-later-one").begin()->second.external_ips,
+              ElementsAre(ip("192.0.2.7")));
+}
+
+TEST(ServiceTable, SourceRangesGuardTheLoadBalancersAddresses) {
+  ServiceTable t("here");
+  set_service(t, kBalanced);
+  const Forward f = t.forwards("default/lb").begin()->second;
+  EXPECT_THAT(f.guarded_ips, ElementsAre(ip("203.0.113.9")));
+  ASSERT_EQ(f.source_ranges.size(), 1u);
+  EXPECT_EQ(f.source_ranges[0].text(), "198.51.100.0/24");
+}
+
 class RulesetSteps : public testing::Test {
  protected:
   ServiceTable table{"here"};
-  Ruleset rules{RulesetOptions{.cluster_cidr = "10.244.0.0/16"}};
+  Ruleset rules{RulesetOptions{.cluster_cidr = Ipv4Range::parse("10.244.0.0/16")}};
   std::string step(const std::string& service) {
     auto f = table.forwards(service);
     auto l = table.local_ips(service);
@@ -129,6 +196,119 @@ TEST_F(RulesetSteps, ChangesTouchOnlyWhatDiffers) {
   EXPECT_THAT(text, HasSubstr("delete element ip keles-proxy service-ips { 10.96.1.1 . tcp . 80"));
   EXPECT_THAT(text, Not(HasSubstr("add ")));
   EXPECT_TRUE(rules.services().empty());
+}
+
+TEST_F(RulesetSteps, GuardsDropWhoIsInNoRange) {
+  set_service(table, kBalanced);
+  std::string text = step("default/lb");
+  EXPECT_THAT(text, HasSubstr("guarded-services { 203.0.113.9 . tcp . 80 : goto guard-"));
+  EXPECT_THAT(text, HasSubstr("ip saddr 198.51.100.0/24 return\n"));
+  EXPECT_THAT(text, Not(HasSubstr("guarded-services { 192.0.2.7")));
+  EXPECT_LT(text.find(" return\n"), text.find(" drop\n"));
+}
+
+// Whatever a user can write into strings, the text that root's nftables reads has none of it.
+constexpr std::string_view kAttack = "1.2.3.4 } ; flush ruleset ; add table ip owned { # \n\"$(x)`";
+
+// As YAML's double-quoted scalar.
+std::string quoted(std::string_view s) {
+  std::string out = "\"";
+  for (char c : s) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+std::string attack_service(std::string_view which) {
+  auto text = [&](std::string_view field, std::string_view harmless) {
+    return which == field || which == "all" ? quoted(kAttack) : std::string(harmless);
+  };
+  return "metadata: {name: " + text("name", "web") +
+         ", namespace: " + text("namespace", "default") +
+         "}\nspec:\n  type: " + text("type", "LoadBalancer") +
+         "\n  clusterIP: " + text("clusterIP", "10.96.1.1") +
+         "\n  loadBalancerIP: " + text("loadBalancerIP", "203.0.113.9") + "\n  externalIPs: [" +
+         text("externalIP", "192.0.2.7") + ", 192.0.2.8]" + "\n  loadBalancerSourceRanges: [" +
+         text("range", "10.0.0.0/8") + ", 11.0.0.0/8]" +
+         "\n  sessionAffinity: " + text("affinity", "ClientIP") +
+         "\n  externalTrafficPolicy: " + text("external", "Local") +
+         "\n  internalTrafficPolicy: " + text("internal", "Cluster") +
+         "\n  ports: [{port: 80, nodePort: 30080, name: " + text("port", "http") +
+         ", protocol: " + text("protocol", "TCP") + "}, {port: 81, name: other}]" +
+         "\nstatus: {loadBalancer: {ingress: [{ip: " + text("ingress", "203.0.113.9") +
+         ", ipMode: " + text("mode", "VIP") + ", hostname: " + text("hostname", "x.org") + "}]}}\n";
+}
+
+std::string attack_slice(std::string_view which) {
+  auto text = [&](std::string_view field, std::string_view harmless) {
+    return which == field || which == "all" ? quoted(kAttack) : std::string(harmless);
+  };
+  return "metadata: {name: " + text("slice", "web-1") +
+         ", namespace: " + text("namespace", "default") +
+         ", labels: {kubernetes.io/service-name: " + text("name", "web") +
+         "}}\naddressType: IPv4\nports: [{port: 8080, name: " + text("port", "http") +
+         ", protocol: " + text("slice-protocol", "TCP") +
+         "}, {port: 8081, name: other}]\nendpoints: [{addresses: [" +
+         text("address", "10.244.0.2") + "], nodeName: " + text("node", "here") +
+         "}, {addresses: [10.244.0.3], nodeName: here}]\n";
+}
+
+TEST_F(RulesetSteps, NoStringOfAUserIsACommand) {
+  for (std::string_view which :
+       {"name",       "namespace",      "type",     "clusterIP", "loadBalancerIP",
+        "externalIP", "range",          "affinity", "external",  "internal",
+        "port",       "protocol",       "ingress",  "mode",      "hostname",
+        "slice",      "slice-protocol", "address",  "node",      "all"}) {
+    SCOPED_TRACE(which);
+    table = ServiceTable("here");
+    std::string text = rules.reset();
+    set_service(table, attack_service(which));
+    set_slice(table, attack_slice(which));
+    for (const std::string& service : table.take_dirty()) text += step(service);
+    EXPECT_THAT(text, Not(HasSubstr(" flush")));
+    EXPECT_THAT(text, Not(HasSubstr(" ruleset")));
+    EXPECT_THAT(text, Not(HasSubstr("1.2.3.4 ")));
+    EXPECT_THAT(text, Not(HasSubstr("#")));
+    // What is sound in the service works on, but where its own address is the attack.
+    if (which != "all" && which != "clusterIP") {
+      EXPECT_THAT(text, HasSubstr("10.96.1.1 . tcp . 81"));
+    }
+    // A name of nftables' own grammar: letters, digits and these.
+    for (size_t at = text.find("add chain "); at != text.npos;
+         at = text.find("add chain ", at + 1)) {
+      std::string line = text.substr(at + 10, text.find('\n', at) - at - 10);
+      EXPECT_EQ(line.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-./ "), line.npos)
+          << line;
+    }
+  }
+}
+
+TEST(Addresses, ParseWholeOrNotAtAll) {
+  for (std::string_view good : {"1.2.3.4", "255.255.255.255", "0.0.0.0"}) {
+    EXPECT_EQ(ip(good).text(), good);
+  }
+  EXPECT_EQ(ip("010.0.0.1").text(), "10.0.0.1");
+  for (std::string_view bad :
+       {"", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1.2.3.4 ", " 1.2.3.4", "1..2.3", "+1.2.3.4",
+        "0x7f.0.0.1", "127.1", "::1", "1.2.3.4}", "0001.2.3.4"}) {
+    EXPECT_FALSE(Ipv4::parse(bad)) << bad;
+  }
+  for (std::string_view bad :
+       {"127.0.0.1", "0.0.0.0", "169.254.1.1", "224.0.0.5", "255.255.255.255"}) {
+    EXPECT_FALSE(ip(bad).is_target()) << bad;
+  }
+  for (std::string_view bad : {"1.2.3.4", "1.2.3.4/33", "1.2.3.4/", "1.2.3.4/8;", "1.2.3.4/-1"}) {
+    EXPECT_FALSE(Ipv4Range::parse(bad)) << bad;
+  }
+  EXPECT_EQ(Ipv4Range::parse("1.2.3.4/0")->text(), "0.0.0.0/0");
+  EXPECT_FALSE(parse_protocol("tcp ; flush ruleset"));
+  EXPECT_FALSE(port_number(65536));
+  EXPECT_FALSE(port_number(0));
 }
 
 // The kernel has the last word on the grammar.
@@ -165,11 +345,21 @@ ports: [{name: d, port: 53, protocol: UDP}, {name: s, port: 54, protocol: SCTP}]
 endpoints: [{addresses: [10.244.0.9]}]
 )");
   apply(step("kube-system/dns"));
-  Result<int> n = kernel->forget({{"10.96.0.10", 53, "10.244.0.9"}});
+  Result<int> n = kernel->forget({{ip("10.96.0.10"), 53, ip("10.244.0.9")}});
   EXPECT_TRUE(n.ok()) << n.status().to_string();
   table.remove_service("default", "web");
   table.remove_slice("default", "web-1");
   apply(step("default/web"));
+  set_service(table, kBalanced);
+  apply(step("default/lb"));
+  table.remove_service("default", "lb");
+  apply(step("default/lb"));
+  apply(rules.reset());
+  set_service(table, attack_service("all"));
+  set_slice(table, attack_slice("all"));
+  set_service(table, attack_service("name"));
+  set_slice(table, attack_slice("name"));
+  for (const std::string& service : table.take_dirty()) apply(step(service));
   apply(rules.reset());
   apply(rules.remove());
 }

@@ -3,34 +3,38 @@
 #include <cstdio>
 
 #include "base/nftables.h"
+#include "net/pki.h"
 
 namespace keles::proxy {
 namespace {
 
-uint64_t fnv1a(std::string_view s) {
-  uint64_t h = 0xcbf29ce484222325ULL;
-  for (unsigned char c : s) h = (h ^ c) * 0x100000001b3ULL;
-  return h;
-}
+// Two names that a user may choose must never meet: a hash that nobody can collide.
+std::string hash(std::string_view s) { return net::hex(net::sha256(s)).substr(0, 16); }
 
-// A chain's name: unique by the hash, readable by the rest; nft allows 127 characters.
+// A chain's name: unique by the hash, readable by the rest, in which only characters stay that nft
+// takes as part of a name; it allows 127 of them.
 std::string chain_name(std::string_view kind, const Forward& f) {
-  std::string id = f.name + "/" + f.protocol;
-  char hash[17];
-  std::snprintf(hash, sizeof hash, "%08x", static_cast<unsigned>(fnv1a(id) >> 32));
+  std::string id = f.name + "/" + std::string(protocol_text(f.protocol));
   std::string readable;
-  for (char c : id) readable += c == ':' ? '/' : c;
-  return std::string(kind) + "-" + hash + "-" + readable.substr(0, 90);
+  for (char c : std::string_view(id).substr(0, 80)) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+    readable += plain ? c : '/';
+  }
+  return std::string(kind) + "-" + hash(id) + "-" + readable;
 }
 
 std::string service_chain(const Forward& f) { return chain_name("service", f); }
 std::string external_chain(const Forward& f) { return chain_name("external", f); }
 std::string local_chain(const Forward& f) { return chain_name("local", f); }
+std::string guard_chain(const Forward& f) { return chain_name("guard", f); }
 
 std::string affinity_set(const std::string& chain, const Target& t) {
-  char hash[17];
-  std::snprintf(hash, sizeof hash, "%08x", static_cast<unsigned>(fnv1a(chain) >> 32));
-  return "affinity-" + std::string(hash) + "-" + t.ip + "/" + std::to_string(t.port);
+  return "affinity-" + hash(chain) + "-" + t.ip.text() + "/" + std::to_string(t.port);
+}
+
+std::string at(Ipv4 ip, const Forward& f) {
+  return ip.text() + " . " + std::string(protocol_text(f.protocol)) + " . " +
+         std::to_string(f.port);
 }
 
 bool has_external(const Forward& f) { return f.node_port != 0 || !f.external_ips.empty(); }
@@ -56,6 +60,7 @@ std::string Ruleset::reset() {
       " map service-nodeports { type inet_proto . inet_service : verdict; }\n"
       " map no-endpoint-services { type ipv4_addr . inet_proto . inet_service : verdict; }\n"
       " map no-endpoint-nodeports { type inet_proto . inet_service : verdict; }\n"
+      " map guarded-services { type ipv4_addr . inet_proto . inet_service : verdict; }\n"
       " set hairpin { type ipv4_addr . ipv4_addr; }\n"
       " chain reject-connection { reject; }\n"
       " chain services {\n"
@@ -82,6 +87,10 @@ std::string Ruleset::reset() {
   }
   out +=
       " }\n"
+      " chain guards { ip daddr . meta l4proto . th dport vmap @guarded-services; }\n"
+      " chain guard-prerouting { type filter hook prerouting priority -110; ct state new jump "
+      "guards; }\n"
+      " chain guard-output { type filter hook output priority -110; ct state new jump guards; }\n"
       " chain filter-input { type filter hook input priority -110; ct state new jump endpointless; "
       "}\n"
       " chain filter-forward { type filter hook forward priority -110; ct state new jump "
@@ -103,24 +112,24 @@ void Ruleset::elements(std::string& out, std::string_view verb, const Forward& f
     out.append(key).append(" : ").append(verdict).append(" }\n");
   };
   const std::string reject = "goto reject-connection";
-  auto at = [&](const std::string& ip) {
-    return ip + " . " + f.protocol + " . " + std::to_string(f.port);
-  };
   if (f.targets.empty()) {
-    element("no-endpoint-services", at(f.cluster_ip), reject);
+    element("no-endpoint-services", at(f.cluster_ip, f), reject);
   } else {
-    element("service-ips", at(f.cluster_ip), "goto " + service_chain(f));
+    element("service-ips", at(f.cluster_ip, f), "goto " + service_chain(f));
   }
   bool reachable = !f.external_targets.empty() || (f.external_local && !f.targets.empty());
-  for (const std::string& ip : f.external_ips) {
+  for (Ipv4 ip : f.external_ips) {
     if (reachable) {
-      element("service-ips", at(ip), "goto " + external_chain(f));
+      element("service-ips", at(ip, f), "goto " + external_chain(f));
     } else {
-      element("no-endpoint-services", at(ip), reject);
+      element("no-endpoint-services", at(ip, f), reject);
     }
   }
+  for (Ipv4 ip : f.guarded_ips) {
+    element("guarded-services", at(ip, f), "goto " + guard_chain(f));
+  }
   if (f.node_port != 0) {
-    std::string key = f.protocol + " . " + std::to_string(f.node_port);
+    std::string key = std::string(protocol_text(f.protocol)) + " . " + std::to_string(f.node_port);
     if (reachable) {
       element("service-nodeports", key, "goto " + external_chain(f));
     } else {
@@ -133,12 +142,14 @@ void Ruleset::target_chain(std::string& out, const Forward& f, const std::string
                            const std::set<Target>& targets) const {
   const std::string head = "ip " + options_.table + " ";
   const std::string rule = "add rule " + head + chain + " ";
+  const std::string protocol(protocol_text(f.protocol));
   if (f.affinity_seconds == 0) {
-    out += rule + "meta l4proto " + f.protocol + " dnat ip to numgen random mod " +
+    out += rule + "meta l4proto " + protocol + " dnat ip to numgen random mod " +
            std::to_string(targets.size()) + " map { ";
     size_t i = 0;
     for (const Target& t : targets) {
-      out += (i ? ", " : "") + std::to_string(i) + " : " + t.ip + " . " + std::to_string(t.port);
+      out += (i ? ", " : "") + std::to_string(i) + " : " + t.ip.text() + " . " +
+             std::to_string(t.port);
       ++i;
     }
     out += " }\n";
@@ -152,8 +163,8 @@ void Ruleset::target_chain(std::string& out, const Forward& f, const std::string
     std::string endpoint = "endpoint-" + set;
     out += "add chain " + head + endpoint + "\n";
     out += "add rule " + head + endpoint + " update @" + set + " { ip saddr }\n";
-    out += "add rule " + head + endpoint + " meta l4proto " + f.protocol + " dnat ip to " + t.ip +
-           ":" + std::to_string(t.port) + "\n";
+    out += "add rule " + head + endpoint + " meta l4proto " + protocol + " dnat ip to " +
+           t.ip.text() + ":" + std::to_string(t.port) + "\n";
     out += rule + "ip saddr @" + set + " goto " + endpoint + "\n";
   }
   out += rule + "numgen random mod " + std::to_string(targets.size()) + " vmap { ";
@@ -191,8 +202,9 @@ void Ruleset::add_entry(std::string& out, const Forward& f) const {
       // Local: pods and this node may use every endpoint; others only those of this node, so that
       // the client's address survives.
       if (!f.targets.empty()) {
-        if (!options_.cluster_cidr.empty()) {
-          out += rule + "ip saddr " + options_.cluster_cidr + " goto " + service_chain(f) + "\n";
+        if (options_.cluster_cidr) {
+          out += rule + "ip saddr " + options_.cluster_cidr->text() + " goto " + service_chain(f) +
+                 "\n";
         }
         out += rule + "fib saddr type local jump mark-for-masquerade\n";
         out += rule + "fib saddr type local goto " + service_chain(f) + "\n";
@@ -204,7 +216,19 @@ void Ruleset::add_entry(std::string& out, const Forward& f) const {
       }
     }
   }
+  guard(out, f);
   elements(out, "add", f);
+}
+
+// loadBalancerSourceRanges: everybody else's packets to the load balancer's addresses end here,
+// before they are given another destination.
+void Ruleset::guard(std::string& out, const Forward& f) const {
+  if (f.guarded_ips.empty()) return;
+  const std::string head = "ip " + options_.table + " ", chain = guard_chain(f);
+  const std::string rule = "add rule " + head + chain + " ";
+  out += "add chain " + head + chain + "\n";
+  for (const Ipv4Range& r : f.source_ranges) out += rule + "ip saddr " + r.text() + " return\n";
+  out += rule + "drop\n";
 }
 
 void Ruleset::remove_entry(std::string& out, const Forward& f) const {
@@ -218,6 +242,7 @@ void Ruleset::remove_entry(std::string& out, const Forward& f) const {
   if (has_external(f) && f.external_local && !f.external_targets.empty())
     chains.push_back(local_chain(f));
   if (!f.targets.empty()) chains.push_back(service_chain(f));
+  if (!f.guarded_ips.empty()) chains.push_back(guard_chain(f));
   for (const std::string& c : chains) out += "flush chain " + head + c + "\n";
   for (const std::string& c : chains) out += "delete chain " + head + c + "\n";
   if (f.affinity_seconds == 0) return;
@@ -233,15 +258,9 @@ void Ruleset::remove_entry(std::string& out, const Forward& f) const {
   if (has_external(f) && f.external_local) drop_sets(local_chain(f), f.external_targets);
 }
 
-std::set<std::string> Ruleset::hairpins() const {
-  std::set<std::string> all;
-  for (const auto& [service, a] : applied_) all.insert(a.local_ips.begin(), a.local_ips.end());
-  return all;
-}
-
 std::string Ruleset::update(const std::string& service,
                             const std::map<std::string, Forward>& forwards,
-                            const std::set<std::string>& local_ips) {
+                            const std::set<Ipv4>& local_ips) {
   static const Applied kNone;
   auto it = applied_.find(service);
   const Applied& old = it == applied_.end() ? kNone : it->second;
@@ -256,25 +275,27 @@ std::string Ruleset::update(const std::string& service,
   }
   if (local_ips != old.local_ips) {
     // An address may serve several services: it leaves the set with the last of them.
-    std::map<std::string, int> uses;
+    std::map<Ipv4, int> uses;
     for (const auto& [name, a] : applied_) {
       if (name == service) continue;
-      for (const std::string& ip : a.local_ips) ++uses[ip];
+      for (Ipv4 ip : a.local_ips) ++uses[ip];
     }
-    for (const std::string& ip : old.local_ips) {
+    for (Ipv4 ip : old.local_ips) {
       if (local_ips.contains(ip) || uses[ip] > 0) continue;
-      out += "delete element ip " + options_.table + " hairpin { " + ip + " . " + ip + " }\n";
+      out += "delete element ip " + options_.table + " hairpin { " + ip.text() + " . " + ip.text() +
+             " }\n";
     }
-    for (const std::string& ip : local_ips) {
+    for (Ipv4 ip : local_ips) {
       if (old.local_ips.contains(ip) || uses[ip] > 0) continue;
-      out += "add element ip " + options_.table + " hairpin { " + ip + " . " + ip + " }\n";
+      out += "add element ip " + options_.table + " hairpin { " + ip.text() + " . " + ip.text() +
+             " }\n";
     }
   }
   return out;
 }
 
 void Ruleset::commit(const std::string& service, std::map<std::string, Forward> forwards,
-                     std::set<std::string> local_ips) {
+                     std::set<Ipv4> local_ips) {
   if (forwards.empty() && local_ips.empty()) {
     applied_.erase(service);
   } else {

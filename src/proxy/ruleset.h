@@ -1,9 +1,11 @@
 // Ruleset: forwarding entries as nftables text (nft(8)), in one table of our own: maps from
 // (address, protocol, port) to a chain per entry. A change touches only the entries that differ.
-// Pure: it writes text, something else applies it.
+// Pure: it writes text, something else applies it. Everything in the text is a value (address.h) or
+// a constant of ours; of the services' names only a hash and its harmless characters remain.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,11 +16,11 @@ namespace keles::proxy {
 
 struct RulesetOptions {
   std::string table = "keles-proxy";
-  std::string cluster_cidr;           // pods' addresses; "" = unknown
-  uint32_t masquerade_mark = 0x4000;  // as upstream's
-  // The pods' bridge, when its traffic does not pass the IP hooks (no br_netfilter): a connection
-  // from pod to pod of one node through a service must then be masqueraded, or its replies go
-  // astray.
+  std::optional<Ipv4Range> cluster_cidr;  // pods' addresses, where known
+  uint32_t masquerade_mark = 0x4000;      // as upstream's
+  // The pods' bridge (a constant of the program), when its traffic does not pass the IP hooks (no
+  // br_netfilter): a connection from pod to pod of one node through a service must then be
+  // masqueraded, or its replies go astray.
   std::string unfiltered_bridge;
 };
 
@@ -33,9 +35,9 @@ class Ruleset {
   // A transaction from the state applied so far to these entries of one service ("" when nothing
   // differs). commit() once it is in force; a failed one leaves the state: reset() and begin again.
   std::string update(const std::string& service, const std::map<std::string, Forward>& forwards,
-                     const std::set<std::string>& local_ips);
+                     const std::set<Ipv4>& local_ips);
   void commit(const std::string& service, std::map<std::string, Forward> forwards,
-              std::set<std::string> local_ips);
+              std::set<Ipv4> local_ips);
   // What is in force for a service (for conntrack clean-up).
   const std::map<std::string, Forward>& applied(const std::string& service) const;
   std::vector<std::string> services() const;
@@ -44,13 +46,13 @@ class Ruleset {
   void remove_entry(std::string& out, const Forward& f) const;
   void add_entry(std::string& out, const Forward& f) const;
   void elements(std::string& out, std::string_view verb, const Forward& f) const;
+  void guard(std::string& out, const Forward& f) const;
   void target_chain(std::string& out, const Forward& f, const std::string& chain,
                     const std::set<Target>& targets) const;
-  std::set<std::string> hairpins() const;
 
   struct Applied {
     std::map<std::string, Forward> forwards;
-    std::set<std::string> local_ips;
+    std::set<Ipv4> local_ips;
   };
   RulesetOptions options_;
   std::map<std::string, Applied> applied_;

@@ -1,5 +1,9 @@
 #include "proxy/services.h"
 
+#include <algorithm>
+
+#include "base/log.h"
+
 namespace keles::proxy {
 namespace {
 
@@ -7,51 +11,145 @@ std::string key_of(std::string_view ns, std::string_view name) {
   return std::string(ns) + "/" + std::string(name);
 }
 
-std::string protocol_of(std::string_view p) {
-  if (p == "UDP") return "udp";
-  if (p == "SCTP") return "sctp";
-  return "tcp";
+// Says which part of which object is passed over. The text is escaped by the log.
+void skipped(const std::string& object, std::string_view field, std::string_view value) {
+  log::warn("Part of a service is not valid and is skipped",
+            {{"object", object}, {"field", field}, {"value", value.substr(0, 100)}});
 }
 
-bool is_v4(std::string_view ip) { return !ip.empty() && ip.find(':') == ip.npos; }
+bool is_v6(std::string_view ip) { return ip.find(':') != ip.npos; }
+
+// An address of this proxy's family that may be a target; v6 belongs to nobody here, in silence.
+std::optional<Ipv4> target_address(std::string_view text, const std::string& object,
+                                   std::string_view field) {
+  std::optional<Ipv4> ip = Ipv4::parse(text);
+  if (ip && ip->is_target()) return ip;
+  if (!text.empty() && !is_v6(text)) skipped(object, field, text);
+  return std::nullopt;
+}
 
 }  // namespace
+
+std::vector<ServiceTable::Port> ServiceTable::read_ports(const auto& ports,
+                                                         const std::string& key) {
+  std::vector<Port> out;
+  for (auto p : ports) {
+    std::optional<Protocol> protocol = parse_protocol(p.protocol());
+    std::optional<uint16_t> number = port_number(p.port());
+    if (!protocol) {
+      skipped(key, "ports.protocol", p.protocol());
+    } else if (!number) {
+      skipped(key, "ports.port", std::to_string(p.port()));
+    } else {
+      uint16_t node_port = 0;
+      if constexpr (requires { p.node_port(); }) node_port = port_number(p.node_port()).value_or(0);
+      out.push_back({std::string(p.name()), *protocol, *number, node_port});
+    }
+  }
+  return out;
+}
+
+void ServiceTable::read_addresses(const api::core_v1::Service& service, const std::string& key,
+                                  Service& out) {
+  auto spec = service.spec();
+  auto add = [](std::vector<Ipv4>& to, Ipv4 ip) {
+    if (std::find(to.begin(), to.end(), ip) == to.end()) to.push_back(ip);
+  };
+  for (std::string_view e : spec.external_ips()) {
+    if (auto ip = target_address(e, key, "spec.externalIPs")) add(out.external_ips, *ip);
+  }
+  if (spec.type() != "LoadBalancer") return;
+  // An empty list of ranges means everybody. One without any IPv4 range means nobody: who asked for
+  // a restriction is not opened to the world because it could not be read.
+  const bool guarded = !spec.load_balancer_source_ranges().empty();
+  for (std::string_view range : spec.load_balancer_source_ranges()) {
+    if (auto r = Ipv4Range::parse(range)) {
+      out.source_ranges.push_back(*r);
+    } else if (!is_v6(range)) {
+      skipped(key, "spec.loadBalancerSourceRanges", range);
+    }
+  }
+  for (auto ingress : service.status().load_balancer().ingress()) {
+    if (ingress.ip_mode() == "Proxy") continue;
+    auto ip = target_address(ingress.ip(), key, "status.loadBalancer.ingress.ip");
+    if (!ip) continue;
+    if (guarded && std::find(out.external_ips.begin(), out.external_ips.end(), *ip) ==
+                       out.external_ips.end()) {
+      add(out.guarded_ips, *ip);
+    }
+    add(out.external_ips, *ip);
+  }
+}
 
 void ServiceTable::set_service(const api::core_v1::Service& service) {
   std::string key = key_of(service.metadata().namespace_(), service.metadata().name());
   dirty_.insert(key);
+  drop_service(key);
   auto spec = service.spec();
-  std::string_view ip = spec.cluster_ip();
-  if (spec.type() == "ExternalName" || ip == "None" || !is_v4(ip) ||
+  std::string_view text = spec.cluster_ip();
+  if (spec.type() == "ExternalName" || text == "None" || text.empty() ||
       service.metadata().labels().contains("service.kubernetes.io/service-proxy-name")) {
-    services_.erase(key);
     return;
   }
+  std::optional<Ipv4> ip = target_address(text, key, "spec.clusterIP");
+  if (!ip) return;
   Service s;
-  s.cluster_ip = ip;
-  for (auto p : spec.ports()) {
-    s.ports.push_back({std::string(p.name()), protocol_of(p.protocol()),
-                       static_cast<uint16_t>(p.port()), static_cast<uint16_t>(p.node_port())});
+  s.created = service.metadata().creation_timestamp();
+  s.cluster_ip = *ip;
+  for (Port& p : read_ports(spec.ports(), key)) {
+    auto same = [&](const Port& o) { return o.port == p.port && o.protocol == p.protocol; };
+    if (std::none_of(s.ports.begin(), s.ports.end(), same)) s.ports.push_back(std::move(p));
   }
-  for (std::string_view e : spec.external_ips()) {
-    if (is_v4(e)) s.external_ips.emplace_back(e);
-  }
-  for (auto ingress : service.status().load_balancer().ingress()) {
-    if (is_v4(ingress.ip()) && ingress.ip_mode() != "Proxy")
-      s.external_ips.emplace_back(ingress.ip());
-  }
+  read_addresses(service, key, s);
   if (spec.session_affinity() == "ClientIP") {
+    constexpr int64_t kDefault = 10800, kMost = 86400;  // the API's own bounds
     auto seconds = spec.session_affinity_config().client_ip().timeout_seconds();
-    s.affinity_seconds = seconds > 0 ? static_cast<int32_t>(seconds) : 10800;
+    s.affinity_seconds =
+        static_cast<int32_t>(seconds > 0 && seconds <= kMost ? int64_t{seconds} : kDefault);
   }
   s.external_local = spec.external_traffic_policy() == "Local";
   s.internal_local = spec.internal_traffic_policy() == "Local";
+  change_claims(key, s, true);
   services_[key] = std::move(s);
+}
+
+void ServiceTable::change_claims(const std::string& key, const Service& service, bool add) {
+  auto change = [&](Ipv4 ip, const Port& port, bool external) {
+    const Front front{ip, port.protocol, port.port};
+    std::set<Claim>& claims = claims_[front];
+    const Claim mine{external, service.created, key};
+    if (add) {
+      claims.insert(mine);
+    } else {
+      claims.erase(mine);
+    }
+    for (const Claim& c : claims) dirty_.insert(c.service);
+    if (claims.empty()) claims_.erase(front);
+  };
+  for (const Port& p : service.ports) {
+    change(service.cluster_ip, p, false);
+    for (Ipv4 ip : service.external_ips) change(ip, p, true);
+  }
+}
+
+bool ServiceTable::owns(const std::string& service, Ipv4 ip, const Port& port) const {
+  auto it = claims_.find({ip, port.protocol, port.port});
+  if (it == claims_.end()) return false;
+  if (it->second.begin()->service == service) return true;
+  skipped(service, "address of another service", ip.text());
+  return false;
+}
+
+void ServiceTable::drop_service(const std::string& key) {
+  auto it = services_.find(key);
+  if (it == services_.end()) return;
+  change_claims(key, it->second, false);
+  services_.erase(it);
 }
 
 void ServiceTable::remove_service(std::string_view ns, std::string_view name) {
   std::string key = key_of(ns, name);
-  services_.erase(key);
+  drop_service(key);
   dirty_.insert(std::move(key));
 }
 
@@ -59,6 +157,9 @@ void ServiceTable::set_slice(const api::discovery_v1::EndpointSlice& slice) {
   std::string_view ns = slice.metadata().namespace_(), name = slice.metadata().name();
   remove_slice(ns, name);
   if (slice.address_type() != "IPv4") return;
+  // What belongs to a headless service is for DNS alone, whatever else has that service's name.
+  if (slice.metadata().labels().contains("service.kubernetes.io/headless")) return;
+  const std::string key = key_of(ns, name);
   Slice s;
   s.service = key_of(ns, slice.metadata().labels().get("kubernetes.io/service-name"));
   for (auto e : slice.endpoints()) {
@@ -67,14 +168,11 @@ void ServiceTable::set_slice(const api::discovery_v1::EndpointSlice& slice) {
     bool serving = c.has_serving() ? c.serving() : ready;
     // Only the first address counts: the others are for dual-stack, which has slices of its own.
     if (e.addresses().empty()) continue;
-    s.endpoints.push_back({std::string(e.addresses()[0]), ready, serving, c.terminating(),
-                           e.node_name() == node_name_});
+    auto ip = target_address(e.addresses()[0], key, "endpoints.addresses");
+    if (!ip) continue;
+    s.endpoints.push_back({*ip, ready, serving, c.terminating(), e.node_name() == node_name_});
   }
-  for (auto p : slice.ports()) {
-    s.ports.push_back(
-        {std::string(p.name()), protocol_of(p.protocol()), static_cast<uint16_t>(p.port()), 0});
-  }
-  std::string key = key_of(ns, name);
+  s.ports = read_ports(slice.ports(), key);
   dirty_.insert(s.service);
   slices_of_[s.service].insert(key);
   slices_[key] = std::move(s);
@@ -121,24 +219,32 @@ std::map<std::string, Forward> ServiceTable::forwards(const std::string& service
   if (it == services_.end()) return out;
   const Service& s = it->second;
   for (const Port& p : s.ports) {
+    if (!owns(service, s.cluster_ip, p)) continue;
     Forward f;
     f.name = service + ":" + p.name;
     f.protocol = p.protocol;
     f.cluster_ip = s.cluster_ip;
     f.port = p.port;
     f.node_port = p.node_port;
-    f.external_ips = s.external_ips;
+    for (Ipv4 ip : s.external_ips) {
+      if (ip != s.cluster_ip && owns(service, ip, p)) f.external_ips.push_back(ip);
+    }
+    for (Ipv4 ip : s.guarded_ips) {
+      if (ip != s.cluster_ip && owns(service, ip, p)) f.guarded_ips.push_back(ip);
+    }
+    f.source_ranges = s.source_ranges;
     f.affinity_seconds = s.affinity_seconds;
     f.external_local = s.external_local;
     f.targets = pick(service, p, s.internal_local);
     f.external_targets = pick(service, p, s.external_local);
-    out.emplace(f.name + "/" + p.protocol, std::move(f));
+    std::string id = f.name + "/" + std::string(protocol_text(p.protocol));
+    out.emplace(std::move(id), std::move(f));
   }
   return out;
 }
 
-std::set<std::string> ServiceTable::local_ips(const std::string& service) const {
-  std::set<std::string> out;
+std::set<Ipv4> ServiceTable::local_ips(const std::string& service) const {
+  std::set<Ipv4> out;
   auto of = slices_of_.find(service);
   if (of == slices_of_.end() || !services_.contains(service)) return out;
   for (const std::string& key : of->second) {

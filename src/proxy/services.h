@@ -1,5 +1,7 @@
 // What the service proxy has to make true on this node: services and endpoint slices reduced to
-// forwarding entries. Pure; one loop's thread.
+// forwarding entries. What the API says becomes values here; a part that is none of its kind
+// (an address that does not parse, a port out of range) is skipped with a line in the log, and the
+// rest of the service stands. Pure; one loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -7,31 +9,35 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "api/core_v1.h"
 #include "api/discovery_v1.h"
+#include "proxy/address.h"
 
 namespace keles::proxy {
 
 struct Target {
-  std::string ip;
-  uint16_t port;
+  Ipv4 ip;
+  uint16_t port = 0;
   auto operator<=>(const Target&) const = default;
 };
 
 // One port of one service.
 struct Forward {
-  std::string name;      // "ns/service:port"
-  std::string protocol;  // tcp, udp, sctp
-  std::string cluster_ip;
+  std::string name;  // "ns/service:port", whatever characters those have
+  Protocol protocol = Protocol::kTcp;
+  Ipv4 cluster_ip;
   uint16_t port = 0;
-  uint16_t node_port = 0;                 // 0: none
-  std::vector<std::string> external_ips;  // externalIPs and load balancer addresses
-  int32_t affinity_seconds = 0;           // 0: none; else ClientIP affinity with this time-out
-  bool external_local = false;            // externalTrafficPolicy: Local
-  std::set<Target> targets;               // for traffic inside the cluster
-  std::set<Target> external_targets;      // for traffic from outside
+  uint16_t node_port = 0;          // 0: none
+  std::vector<Ipv4> external_ips;  // externalIPs and load balancer addresses
+  std::vector<Ipv4> guarded_ips;   // of those: open to source_ranges only
+  std::vector<Ipv4Range> source_ranges;
+  int32_t affinity_seconds = 0;       // 0: none; else ClientIP affinity with this time-out
+  bool external_local = false;        // externalTrafficPolicy: Local
+  std::set<Target> targets;           // for traffic inside the cluster
+  std::set<Target> external_targets;  // for traffic from outside
   bool operator==(const Forward&) const = default;
 };
 
@@ -49,22 +55,25 @@ class ServiceTable {
   // The entries of one service, by name; none when it is gone or headless.
   std::map<std::string, Forward> forwards(const std::string& service) const;
   // Addresses of this node's own endpoints (a pod may reach itself through a service).
-  std::set<std::string> local_ips(const std::string& service) const;
+  std::set<Ipv4> local_ips(const std::string& service) const;
 
  private:
   struct Port {
-    std::string name, protocol;
+    std::string name;
+    Protocol protocol = Protocol::kTcp;
     uint16_t port = 0, node_port = 0;
   };
   struct Service {
-    std::string cluster_ip;
+    std::string created;
+    Ipv4 cluster_ip;
     std::vector<Port> ports;
-    std::vector<std::string> external_ips;
+    std::vector<Ipv4> external_ips, guarded_ips;
+    std::vector<Ipv4Range> source_ranges;
     int32_t affinity_seconds = 0;
     bool external_local = false, internal_local = false;
   };
   struct Endpoint {
-    std::string ip;
+    Ipv4 ip;
     bool ready, serving, terminating, local;
   };
   struct Slice {
@@ -72,12 +81,27 @@ class ServiceTable {
     std::vector<Endpoint> endpoints;
     std::vector<Port> ports;
   };
+  static std::vector<Port> read_ports(const auto& ports, const std::string& key);
+  static void read_addresses(const api::core_v1::Service& service, const std::string& key,
+                             Service& out);
+  // An address that two services name belongs to one of them, or nftables would refuse the whole
+  // transaction: to the one whose cluster IP it is, else to the older.
+  using Front = std::tuple<Ipv4, Protocol, uint16_t>;
+  struct Claim {
+    bool external;
+    std::string created, service;
+    auto operator<=>(const Claim&) const = default;
+  };
+  void change_claims(const std::string& key, const Service& service, bool add);
+  void drop_service(const std::string& key);
+  bool owns(const std::string& service, Ipv4 ip, const Port& port) const;
   std::set<Target> pick(const std::string& service, const Port& port, bool local_only) const;
 
   std::string node_name_;
   std::map<std::string, Service, std::less<>> services_;
   std::map<std::string, Slice, std::less<>> slices_;
   std::map<std::string, std::set<std::string>, std::less<>> slices_of_;
+  std::map<Front, std::set<Claim>> claims_;
   std::set<std::string> dirty_;
 };
 
