@@ -167,6 +167,41 @@ TEST_F(DecideTest, PreemptsTheLeastImportant) {
   EXPECT_EQ(decider.preempt(*lowest, cache.view(), d).node, "");
 }
 
+TEST(Scheduler, SaysWhyItPreemptsBeforeItDeletes) {
+  SimLoop loop(1);
+  FakeClient client(loop);
+  client.put_yaml("apiVersion: v1\nkind: Namespace\nmetadata: {name: default}");
+  client.put_yaml(node_text("a", "1"));
+  client.put_yaml(pod_text("low", "  priority: 1\n  nodeName: a\n  overhead: {cpu: '1'}\n",
+                           ", finalizers: [example.com/hold], generation: 3"));
+  client.put_yaml(pod_text("high", "  priority: 9\n" + requests("1"), ", generation: 5"));
+  Context ctx = Context::root(loop).child();
+  InformerFactory informers(client);
+  EventRecorder recorder(client, "default-scheduler");
+  Scheduler scheduler(client, informers, recorder);
+  informers.start(ctx);
+  recorder.start(ctx);
+  spawn(loop, [](Context c, Scheduler* s) -> Task<void> { co_await s->run(c); }(ctx, &scheduler));
+  loop.advance(3s);
+  auto condition = [&](std::string_view name, std::string_view type) -> std::string {
+    for (auto c : client.now<Pod>("default", name)->status().conditions()) {
+      if (c.type() == type) {
+        return std::string(c.status()) + " " + std::string(c.reason()) + " " +
+               std::to_string(c.observed_generation()) + " " + std::string(c.message());
+      }
+    }
+    return "none";
+  };
+  EXPECT_EQ(condition("low", "DisruptionTarget"),
+            "True PreemptionByScheduler 3 default-scheduler: preempting to accommodate a higher "
+            "priority pod");
+  EXPECT_FALSE(client.now<Pod>("default", "low")->metadata().deletion_timestamp().empty());
+  EXPECT_THAT(condition("high", "PodScheduled"), testing::StartsWith("False Unschedulable 5 0/1"));
+  EXPECT_EQ(client.now<Pod>("default", "high")->status().nominated_node_name(), "a");
+  ctx.cancel();
+  loop.advance(1min);
+}
+
 TEST(Queue, WaitsForTheRightEvent) {
   SimLoop loop(1);
   SchedulingQueue q(loop);

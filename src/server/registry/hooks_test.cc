@@ -444,6 +444,29 @@ TEST(Prepare, PodStatus) {
   EXPECT_EQ(qos("{limits: {cpu: '1', memory: 1Gi}, requests: {cpu: 500m}}"), "Burstable");
 }
 
+TEST(Prepare, DaemonSetTemplateGeneration) {
+  constexpr std::string_view kAnnotation = "deprecated.daemonset.template.generation";
+  Case c("apps/v1", "DaemonSet");
+  const Strategy& s = strategy_of(*c.kind);
+  auto body = [](const std::string& image, const std::string& annotations) {
+    return doc("metadata: {name: d, annotations: {" + annotations +
+               "}}\nspec: {minReadySeconds: 1, template: {spec: {containers: [{name: c, image: " +
+               image + "}]}}}");
+  };
+  auto generation = [&](const Document& d) {
+    return std::string(d.root["metadata"]["annotations"][kAnnotation].as_string());
+  };
+  Document made = body("a", "x: y")->clone();
+  s.prepare_for_create(c.ctx, made);
+  EXPECT_EQ(generation(made), "1");
+  Document same = body("a", "z: w")->clone();  // the annotation left out, or written by the user
+  s.prepare_for_update(c.ctx, same, made.root);
+  EXPECT_EQ(generation(same), "1");
+  Document changed = body("b", std::string(kAnnotation) + ": '77'")->clone();
+  s.prepare_for_update(c.ctx, changed, same.root);
+  EXPECT_EQ(generation(changed), "2");
+}
+
 TEST(Prepare, GracePeriod) {
   auto grace = strategy_of(*find_kind("v1", "Pod")).grace_period_seconds;
   auto pod = doc("spec: {nodeName: n1, terminationGracePeriodSeconds: 30}\n");
