@@ -38,7 +38,9 @@ struct Cluster {
     auto opened = open_sim_store(disk);
     if (!opened.ok()) std::abort();
     store = std::move(*opened);
-    server = std::make_unique<ApiServer>(store.get(), ApiServerOptions{});
+    ApiServerOptions options;
+    options.advertise_address = "192.0.2.1";
+    server = std::make_unique<ApiServer>(store.get(), options);
     Status s = run(server->start(ctx));
     EXPECT_TRUE(s.ok()) << s.to_string();
     client = make_local_client(*server, loop, "test");
@@ -111,6 +113,7 @@ TEST(LocalClient, BootstrapMakesWhatEveryClusterHas) {
   ASSERT_TRUE(service.ok());
   EXPECT_EQ((*service)->tree()->root["spec"]["clusterIP"].as_string(), "10.96.0.1");
   EXPECT_TRUE(c.get(kind("discovery.k8s.io/v1", "EndpointSlice"), "default", "kubernetes").ok());
+  EXPECT_TRUE(c.get(kind("v1", "Endpoints"), "default", "kubernetes").ok());
   // A second start changes nothing.
   int64_t before = c.store->revision();
   EXPECT_TRUE(c.run(c.server->start(c.ctx)).ok());

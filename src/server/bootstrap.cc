@@ -6,8 +6,10 @@
 #include "api/discovery_v1.h"
 #include "api/networking_v1.h"
 #include "api/scheduling_v1.h"
+#include "base/log.h"
 #include "base/sync.h"
 #include "machinery/time.h"
+#include "net/address.h"
 #include "server/registry/meta.h"
 #include "server/registry/services.h"
 
@@ -237,9 +239,17 @@ Task<Status> bootstrap(Context ctx, ApiServer* server) {
                   make_cidr(options.service_cidr)));
   rest.add(ensure(ctx, registry, &kind_of<api::core_v1::Service>(), "default",
                   make_service(options, registry->services().address(1))));
-  rest.add(
-      replace(ctx, registry, &kind_of<api::discovery_v1::EndpointSlice>(), make_slice(options)));
-  rest.add(replace(ctx, registry, &kind_of<api::core_v1::Endpoints>(), make_endpoints(options)));
+  // A loopback address is no endpoint: whoever reads it would reach itself.
+  auto ip = net::IpAddress::parse(options.advertise_address);
+  if (ip && ip->is_global_unicast()) {
+    rest.add(
+        replace(ctx, registry, &kind_of<api::discovery_v1::EndpointSlice>(), make_slice(options)));
+    rest.add(replace(ctx, registry, &kind_of<api::core_v1::Endpoints>(), make_endpoints(options)));
+  } else {
+    log::warn(
+        "The service \"kubernetes\" has no endpoint: pods cannot reach the advertised address",
+        {{"address", options.advertise_address}});
+  }
   co_return co_await rest.finish();
 }
 

@@ -69,6 +69,14 @@ Lines update_errors(std::string_view api_version, std::string_view kind, std::st
   return texts(e);
 }
 
+Lines status_errors(std::string_view api_version, std::string_view kind, std::string_view before,
+                    std::string_view now) {
+  Case c(api_version, kind);
+  FieldErrors e;
+  strategy_of(*c.kind).validate_status_update(c.ctx, doc(now)->root, doc(before)->root, e);
+  return texts(e);
+}
+
 constexpr std::string_view kMeta =
     "metadata: {name: x, namespace: default, creationTimestamp: '2026-01-01T00:00:00Z'}\n";
 
@@ -366,10 +374,148 @@ TEST(Validate, Service) {
                    "spec: {type: ClusterIP, ports: [{port: 80, protocol: TCP, targetPort: 80}, "
                    "{port: 81, protocol: TCP, targetPort: 80}]}\n"),
             (Lines{"spec.ports[0].name: Required value", "spec.ports[1].name: Required value"}));
+  constexpr std::string_view kPorts = "ports: [{port: 80, protocol: TCP, targetPort: 80}]";
   EXPECT_EQ(update_errors("v1", "Service", "spec: {type: ClusterIP, clusterIP: 10.0.0.1}\n",
-                          "spec: {clusterIP: 10.0.0.2, clusterIPs: [10.0.0.2]}\n"),
+                          "spec: {type: ClusterIP, clusterIP: 10.0.0.2, clusterIPs: [10.0.0.2], " +
+                              std::string(kPorts) + "}\n"),
             Lines{"spec.clusterIPs[0]: Invalid value: [\"10.0.0.2\"]: may not change once set"});
   EXPECT_EQ(strategy_of(*find_kind("v1", "Service")).validate_name("1a", false).size(), 1u);
+}
+
+constexpr std::string_view kAttack = "1.2.3.4 } ; flush ruleset ; #";
+const std::string kNoAddress = "Invalid value: \"" + std::string(kAttack) +
+                               "\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+
+// A row for each address that is none, or that would lead somebody's traffic to himself.
+TEST(Validate, ServiceAddresses) {
+  auto service = [](std::string_view more) {
+    return "spec: {type: LoadBalancer, ports: [{port: 80, protocol: TCP, targetPort: 80}], " +
+           std::string(more) + "}\n";
+  };
+  auto external = [&](std::string_view ip) {
+    return errors("v1", "Service", service("externalIPs: ['" + std::string(ip) + "']"));
+  };
+  EXPECT_EQ(external("192.0.2.1"), Lines{});
+  EXPECT_EQ(external(kAttack), Lines{"spec.externalIPs[0]: " + kNoAddress});
+  EXPECT_EQ(external("0.0.0.0"),
+            Lines{"spec.externalIPs[0]: Invalid value: \"0.0.0.0\": may not be unspecified "
+                  "(0.0.0.0)"});
+  EXPECT_EQ(external("127.1.2.3"),
+            Lines{"spec.externalIPs[0]: Invalid value: \"127.1.2.3\": may not be in the loopback "
+                  "range (127.0.0.0/8, ::1/128)"});
+  EXPECT_EQ(external("169.254.169.254"),
+            Lines{"spec.externalIPs[0]: Invalid value: \"169.254.169.254\": may not be in the "
+                  "link-local range (169.254.0.0/16, fe80::/10)"});
+  EXPECT_EQ(external("224.0.0.1"),
+            Lines{"spec.externalIPs[0]: Invalid value: \"224.0.0.1\": may not be in the link-local "
+                  "multicast range (224.0.0.0/24, ff02::/10)"});
+  EXPECT_EQ(external("010.0.0.1"),
+            Lines{"spec.externalIPs[0]: Invalid value: \"010.0.0.1\": must not have leading 0s"});
+  EXPECT_EQ(external("::ffff:127.0.0.1"),
+            Lines{"spec.externalIPs[0]: Invalid value: \"::ffff:127.0.0.1\": must not be an "
+                  "IPv4-mapped IPv6 address"});
+  auto range = [&](std::string_view cidr) {
+    return errors("v1", "Service",
+                  service("loadBalancerSourceRanges: ['" + std::string(cidr) + "']"));
+  };
+  EXPECT_EQ(range(" 10.0.0.0/8 "), Lines{});
+  EXPECT_EQ(range("10.0.0.1/8"),
+            Lines{"spec.LoadBalancerSourceRanges[0]: Invalid value: \"10.0.0.1/8\": must not have "
+                  "bits set beyond the prefix length"});
+  EXPECT_EQ(range("10.0.0.0/33").size(), 1u);
+  EXPECT_EQ(range(kAttack).size(), 1u);
+  EXPECT_EQ(errors("v1", "Service", service("trafficDistribution: Nearest")),
+            Lines{"spec.trafficDistribution: Unsupported value: \"Nearest\": supported values: "
+                  "\"PreferClose\", \"PreferSameZone\", \"PreferSameNode\""});
+}
+
+TEST(Validate, LoadBalancerStatus) {
+  auto status = [](std::string_view ingress) {
+    return status_errors("v1", "Service", "spec: {type: LoadBalancer}\n",
+                         "spec: {type: LoadBalancer}\nstatus: {loadBalancer: {ingress: [" +
+                             std::string(ingress) + "]}}\n");
+  };
+  const std::string at = "status.loadBalancer.ingress[0].";
+  EXPECT_EQ(status("{ip: 192.0.2.1, ipMode: VIP}"), Lines{});
+  EXPECT_EQ(status("{ip: '" + std::string(kAttack) + "', ipMode: VIP}"),
+            Lines{at + "ip: " + kNoAddress});
+  EXPECT_EQ(status("{ip: 192.0.2.1}"),
+            Lines{at + "ipMode: Required value: must be specified when `ip` is set"});
+  EXPECT_EQ(status("{hostname: x.org, ipMode: VIP}"),
+            Lines{at + "ipMode: Forbidden: may not be specified when `ip` is not set"});
+  EXPECT_EQ(
+      status("{ip: 192.0.2.1, ipMode: Other}"),
+      Lines{at + "ipMode: Unsupported value: \"Other\": supported values: \"Proxy\", \"VIP\""});
+  EXPECT_EQ(status("{hostname: 192.0.2.1}"),
+            Lines{at + "hostname: Invalid value: \"192.0.2.1\": must be a DNS name, not an IP "
+                       "address"});
+  EXPECT_EQ(status("{hostname: '; flush ruleset'}").size(), 1u);
+  EXPECT_EQ(status_errors("v1", "Service", "spec: {type: ClusterIP}\n",
+                          "spec: {type: ClusterIP}\nstatus: {loadBalancer: {ingress: [{ip: "
+                          "192.0.2.1}]}}\n"),
+            Lines{"status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is "
+                  "'LoadBalancer'"});
+  EXPECT_EQ(
+      status_errors("networking.k8s.io/v1", "Ingress", "spec: {}\n",
+                    "status: {loadBalancer: {ingress: [{ip: '" + std::string(kAttack) + "'}]}}\n"),
+      Lines{at + "ip: " + kNoAddress});
+}
+
+TEST(Validate, EndpointAddresses) {
+  auto endpoints = [](std::string_view ip) {
+    return errors("v1", "Endpoints", "subsets: [{addresses: [{ip: '" + std::string(ip) + "'}]}]\n");
+  };
+  EXPECT_EQ(endpoints("10.0.0.1"), Lines{});
+  EXPECT_EQ(endpoints("127.0.0.1"),
+            Lines{"subsets[0].addresses[0].ip: Invalid value: \"127.0.0.1\": may not be in the "
+                  "loopback range (127.0.0.0/8, ::1/128)"});
+  EXPECT_EQ(endpoints("fe80::1").size(), 1u);
+  EXPECT_EQ(endpoints(kAttack).front(), "subsets[0].addresses[0].ip: " + kNoAddress);
+  auto slice = [](std::string_view type, std::string_view ip) {
+    return errors("discovery.k8s.io/v1", "EndpointSlice",
+                  "addressType: " + std::string(type) + "\nendpoints: [{addresses: ['" +
+                      std::string(ip) + "']}]\n");
+  };
+  EXPECT_EQ(slice("IPv4", "10.0.0.1"), Lines{});
+  EXPECT_EQ(slice("IPv6", "2001:db8::1"), Lines{});
+  EXPECT_EQ(slice("IPv4", kAttack), Lines{"endpoints[0].addresses[0]: " + kNoAddress});
+  EXPECT_EQ(
+      slice("IPv4", "2001:db8::1"),
+      Lines{"endpoints[0].addresses: Invalid value: \"2001:db8::1\": must be an IPv4 address"});
+  EXPECT_EQ(slice("IPv4", "169.254.0.1"),
+            Lines{"endpoints[0].addresses[0]: Invalid value: \"169.254.0.1\": may not be in the "
+                  "link-local range (169.254.0.0/16, fe80::/10)"});
+  EXPECT_EQ(slice("IPv6", "::1").size(), 1u);
+  // What is stored already stays.
+  constexpr std::string_view kOld = "addressType: IPv4\nendpoints: [{addresses: [127.0.0.1]}]\n";
+  EXPECT_EQ(update_errors("discovery.k8s.io/v1", "EndpointSlice", kOld, kOld), Lines{});
+}
+
+TEST(Validate, NetworkPolicy) {
+  auto policy = [](std::string_view rule) {
+    return errors("networking.k8s.io/v1", "NetworkPolicy",
+                  "spec: {podSelector: {}, ingress: [" + std::string(rule) + "]}\n");
+  };
+  const std::string at = "spec.ingress[0].";
+  EXPECT_EQ(policy("{ports: [{port: 80, endPort: 90, protocol: TCP}], from: [{ipBlock: {cidr: "
+                   "10.0.0.0/8, except: [10.1.0.0/16]}}]}"),
+            Lines{});
+  EXPECT_EQ(policy("{ports: [{endPort: 90}]}"),
+            Lines{at + "ports[0].endPort: Invalid value: 90: may not be specified when `port` is "
+                       "not specified"});
+  EXPECT_EQ(policy("{ports: [{port: http, endPort: 90}]}"),
+            Lines{at + "ports[0].endPort: Invalid value: 90: may not be specified when `port` is "
+                       "non-numeric"});
+  EXPECT_EQ(policy("{ports: [{port: 80, endPort: 79}]}"),
+            Lines{at + "ports[0].endPort: Invalid value: 80: must be greater than or equal to "
+                       "`port`"});
+  EXPECT_EQ(policy("{ports: [{port: 99999}]}").size(), 1u);
+  EXPECT_EQ(
+      policy("{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [11.0.0.0/16]}}]}"),
+      Lines{at + "from[0].ipBlock.except[0]: Invalid value: \"11.0.0.0/16\": must be a strict "
+                 "subset of `cidr`"});
+  EXPECT_EQ(policy("{from: [{podSelector: {}, ipBlock: {cidr: 10.0.0.0/8}}]}"),
+            Lines{at + "from[0]: Forbidden: may not specify both ipBlock and another peer"});
 }
 
 TEST(Validate, ConfigAndSecret) {

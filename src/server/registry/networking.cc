@@ -2,6 +2,7 @@
 #include <set>
 
 #include "machinery/intstr.h"
+#include "server/registry/addresses.h"
 #include "server/registry/cells.h"
 #include "server/registry/strategies.h"
 
@@ -26,6 +27,17 @@ void validate_port(FieldErrors& e, const FieldPath& p, const Value& port, bool n
 
 // --- Endpoints ----------------------------------------------------------------------------------
 
+void validate_endpoint_address(FieldErrors& e, const FieldPath& p, const Value& address) {
+  std::string_view ip = address["ip"].as_string(), host = address["hostname"].as_string(),
+                   node = address["nodeName"].as_string();
+  validate_ip(e, p["ip"], ip);
+  if (!host.empty()) field::invalid_each(e, p["hostname"], host, check_dns1123_label(host));
+  if (!address["nodeName"].is_null()) {
+    field::invalid_each(e, p["nodeName"], node, check_dns1123_subdomain(node));
+  }
+  validate_endpoint_ip(e, p["ip"], ip);
+}
+
 void validate_endpoints(const HookContext&, const Value& now, FieldErrors& e) {
   size_t i = 0;
   for (const Value& s : now["subsets"].items()) {
@@ -36,8 +48,7 @@ void validate_endpoints(const HookContext&, const Value& now, FieldErrors& e) {
     for (std::string_view list : {"addresses", "notReadyAddresses"}) {
       size_t j = 0;
       for (const Value& a : s[list].items()) {
-        field::invalid_each(e, at[list][j++]["ip"], a["ip"].as_string(),
-                            check_ip(a["ip"].as_string()));
+        validate_endpoint_address(e, at[list][j++], a);
       }
     }
     size_t j = 0;
@@ -45,6 +56,12 @@ void validate_endpoints(const HookContext&, const Value& now, FieldErrors& e) {
       validate_port(e, at["ports"][j++], p, s["ports"].size() > 1);
     }
   }
+}
+
+// What is stored already is not refused, however it came there.
+void validate_endpoints_update(const HookContext& ctx, const Value& now, const Value& before,
+                               FieldErrors& e) {
+  if (!now["subsets"].equals(before["subsets"])) validate_endpoints(ctx, now, e);
 }
 
 std::string host_port(std::string_view ip, int64_t port) {
@@ -69,10 +86,22 @@ void endpoints_cells(const HookContext& ctx, const Value& o, Cells& out) {
 
 // --- EndpointSlice ------------------------------------------------------------------------------
 
-void validate_slice(const HookContext&, const Value& now, FieldErrors& e) {
+void validate_slice_address(FieldErrors& e, const FieldPath& list, size_t i, std::string_view type,
+                            std::string_view s) {
+  if (type == "FQDN") {
+    field::invalid_each(e, list[i], s, check_dns1123_subdomain(s));
+  } else if (type == "IPv4" || type == "IPv6") {
+    if (!validate_ip(e, list[i], s)) return;
+    const bool v6 = s.find(':') != s.npos;
+    if (v6 != (type == "IPv6")) {
+      field::invalid(e, list, s, v6 ? "must be an IPv4 address" : "must be an IPv6 address");
+    }
+    validate_endpoint_ip(e, list[i], s);
+  }
+}
+
+void validate_slice_endpoints(FieldErrors& e, const Value& now) {
   constexpr size_t kMostEndpoints = 1000, kMostAddresses = 100;
-  std::string_view type = now["addressType"].as_string();
-  if (type.empty() && now.find("addressType")) field::required(e, FieldPath("addressType"));
   const Value& endpoints = now["endpoints"];
   if (endpoints.size() > kMostEndpoints) {
     field::too_many(e, FieldPath("endpoints"), endpoints.size(), kMostEndpoints);
@@ -80,27 +109,32 @@ void validate_slice(const HookContext&, const Value& now, FieldErrors& e) {
   }
   size_t i = 0;
   for (const Value& ep : endpoints.items()) {
-    FieldPath at = FieldPath("endpoints")[i++]["addresses"];
+    const FieldPath at = FieldPath("endpoints")[i++];
+    const FieldPath list = at["addresses"];
     const Value& addresses = ep["addresses"];
-    if (addresses.empty()) field::required(e, at, "must contain at least 1 address");
+    if (addresses.empty()) field::required(e, list, "must contain at least 1 address");
     if (addresses.size() > kMostAddresses) {
-      field::too_many(e, at, addresses.size(), kMostAddresses);
+      field::too_many(e, list, addresses.size(), kMostAddresses);
     }
     size_t j = 0;
     for (const Value& a : addresses.items()) {
-      std::string_view s = a.as_string();
-      FieldPath address = at[j++];
-      if (type == "IPv4" && !is_ipv4(s)) {
-        field::invalid(e, address, s, "must be an IPv4 address");
-      } else if (type == "IPv6" && !is_ipv6(s)) {
-        field::invalid(e, address, s, "must be an IPv6 address");
-      } else if (type == "FQDN") {
-        field::invalid_each(e, address, s, check_dns1123_subdomain(s));
-      }
+      validate_slice_address(e, list, j++, now["addressType"].as_string(), a.as_string());
+    }
+    std::string_view node = ep["nodeName"].as_string(), host = ep["hostname"].as_string();
+    if (!ep["nodeName"].is_null()) {
+      field::invalid_each(e, at["nodeName"], node, check_dns1123_subdomain(node));
+    }
+    if (!ep["hostname"].is_null()) {
+      field::invalid_each(e, at["hostname"], host, check_dns1123_label(host));
     }
   }
+}
+
+void validate_slice_rest(FieldErrors& e, const Value& now) {
+  std::string_view type = now["addressType"].as_string();
+  if (type.empty() && now.find("addressType")) field::required(e, FieldPath("addressType"));
   std::set<std::string_view> names;
-  i = 0;
+  size_t i = 0;
   for (const Value& p : now["ports"].items()) {
     FieldPath at = FieldPath("ports")[i++];
     validate_port(e, at, p, false);
@@ -108,8 +142,15 @@ void validate_slice(const HookContext&, const Value& now, FieldErrors& e) {
   }
 }
 
+void validate_slice(const HookContext&, const Value& now, FieldErrors& e) {
+  validate_slice_rest(e, now);
+  validate_slice_endpoints(e, now);
+}
+
 void validate_slice_update(const HookContext&, const Value& now, const Value& before,
                            FieldErrors& e) {
+  validate_slice_rest(e, now);
+  if (!now["endpoints"].equals(before["endpoints"])) validate_slice_endpoints(e, now);
   field::immutable(e, FieldPath("addressType"), now["addressType"], before["addressType"]);
 }
 
@@ -186,6 +227,13 @@ void validate_ingress(const HookContext&, const Value& now, FieldErrors& e) {
   }
 }
 
+void validate_ingress_status(const HookContext&, const Value& now, const Value& before,
+                             FieldErrors& e) {
+  validate_balancer_ingress(e, FieldPath("status")["loadBalancer"]["ingress"],
+                            now["status"]["loadBalancer"]["ingress"],
+                            before["status"]["loadBalancer"]["ingress"], false);
+}
+
 void ingress_cells(const HookContext& ctx, const Value& o, Cells& out) {
   CellWriter w(ctx, out);
   const Value& spec = o["spec"];
@@ -212,23 +260,102 @@ void ingress_class_cells(const HookContext& ctx, const Value& o, Cells& out) {
 
 // --- NetworkPolicy and addresses ----------------------------------------------------------------
 
-void validate_policy(const HookContext&, const Value& now, FieldErrors& e) {
-  const Value& spec = now["spec"];
-  validate_label_selector(e, kSpec["podSelector"], spec["podSelector"]);
-  for (std::string_view direction : {"ingress", "egress"}) {
-    size_t i = 0;
-    for (const Value& r : spec[direction].items()) {
-      FieldPath at = kSpec[direction][i++];
-      std::string_view peers = direction == "ingress" ? "from" : "to";
-      size_t j = 0;
-      for (const Value& peer : r[peers].items()) {
-        FieldPath p = at[peers][j++];
-        if (peer.empty()) field::required(e, p, "must specify a peer");
-        std::string_view cidr = peer["ipBlock"]["cidr"].as_string();
-        if (!cidr.empty()) field::invalid_each(e, p["ipBlock"]["cidr"], cidr, check_cidr(cidr));
+void validate_policy_port(FieldErrors& e, const FieldPath& p, const Value& port) {
+  const Value &number = port["port"], &end = port["endPort"];
+  const FieldPath at_end = p["endPort"];
+  if (number.is_null()) {
+    if (!end.is_null()) {
+      field::invalid(e, at_end, end.as_int(), "may not be specified when `port` is not specified");
+    }
+  } else if (number.is_int()) {
+    for (auto& m : check_port_number(number.as_int())) {
+      field::invalid(e, p["port"], number.as_int(), m);
+    }
+    if (end.is_null()) return;
+    if (end.as_int() < number.as_int()) {
+      field::invalid(e, at_end, number.as_int(), "must be greater than or equal to `port`");
+    }
+    for (auto& m : check_port_number(end.as_int())) field::invalid(e, at_end, end.as_int(), m);
+  } else {
+    if (!end.is_null()) {
+      field::invalid(e, at_end, end.as_int(), "may not be specified when `port` is non-numeric");
+    }
+    field::invalid_each(e, p["port"], number.as_string(), check_port_name(number.as_string()));
+  }
+}
+
+void validate_ip_block(FieldErrors& e, const FieldPath& p, const Value& block,
+                       const Existing& existing) {
+  std::string_view cidr = block["cidr"].as_string();
+  if (cidr.empty()) {
+    field::required(e, p["cidr"]);
+    return;
+  }
+  if (!validate_cidr(e, p["cidr"], cidr, existing)) return;
+  size_t i = 0;
+  for (const Value& except : block["except"].items()) {
+    const FieldPath at = p["except"][i++];
+    std::string_view s = except.as_string();
+    if (validate_cidr(e, at, s, existing) && !is_strict_subset(s, cidr)) {
+      field::invalid(e, at, s, "must be a strict subset of `cidr`");
+    }
+  }
+}
+
+void validate_policy_peer(FieldErrors& e, const FieldPath& p, const Value& peer,
+                          const Existing& existing) {
+  int peers = 0;
+  for (std::string_view selector : {"podSelector", "namespaceSelector"}) {
+    if (peer[selector].is_null()) continue;
+    ++peers;
+    validate_label_selector(e, p[selector], peer[selector]);
+  }
+  const bool block = !peer["ipBlock"].is_null();
+  if (block) validate_ip_block(e, p["ipBlock"], peer["ipBlock"], existing);
+  if (peers == 0 && !block) field::required(e, p, "must specify a peer");
+  if (peers > 0 && block) {
+    field::forbidden(e, p, "may not specify both ipBlock and another peer");
+  }
+}
+
+struct Direction {
+  std::string_view rules, peers;
+};
+constexpr Direction kDirections[] = {{"ingress", "from"}, {"egress", "to"}};
+
+void validate_policy_update(const HookContext&, const Value& now, const Value& before,
+                            FieldErrors& e) {
+  Existing existing;
+  for (const Direction& d : kDirections) {
+    for (const Value& r : before["spec"][d.rules].items()) {
+      for (const Value& peer : r[d.peers].items()) {
+        existing.insert(peer["ipBlock"]["cidr"].as_string());
+        for (const Value& x : peer["ipBlock"]["except"].items()) existing.insert(x.as_string());
       }
     }
   }
+  const Value& spec = now["spec"];
+  validate_label_selector(e, kSpec["podSelector"], spec["podSelector"]);
+  for (const Direction& d : kDirections) {
+    size_t i = 0;
+    for (const Value& r : spec[d.rules].items()) {
+      const FieldPath at = kSpec[d.rules][i++];
+      size_t j = 0;
+      for (const Value& port : r["ports"].items()) validate_policy_port(e, at["ports"][j++], port);
+      j = 0;
+      for (const Value& peer : r[d.peers].items()) {
+        validate_policy_peer(e, at[d.peers][j++], peer, existing);
+      }
+    }
+  }
+  if (spec["policyTypes"].size() > 2) {
+    field::invalid(e, kSpec["policyTypes"], spec["policyTypes"],
+                   "may not specify more than two policyTypes");
+  }
+}
+
+void validate_policy(const HookContext& ctx, const Value& now, FieldErrors& e) {
+  validate_policy_update(ctx, now, Value::null(), e);
 }
 
 void policy_cells(const HookContext& ctx, const Value& o, Cells& out) {
@@ -262,23 +389,29 @@ Messages check_ip_name(std::string_view name, bool) { return check_ip(name); }
 
 const Strategy kEndpointsStrategy{.kind = "Endpoints",
                                   .validate = validate_endpoints,
+                                  .validate_update = validate_endpoints_update,
                                   .allow_create_on_update = true,
                                   .generation = false,
+                                  .validates_update_whole = true,
                                   .cells = endpoints_cells};
 const Strategy kEndpointSliceStrategy{.group = "discovery.k8s.io",
                                       .kind = "EndpointSlice",
                                       .validate = validate_slice,
                                       .validate_update = validate_slice_update,
+                                      .validates_update_whole = true,
                                       .cells = slice_cells};
 const Strategy kIngressStrategy{.group = "networking.k8s.io",
                                 .kind = "Ingress",
                                 .validate = validate_ingress,
+                                .validate_status_update = validate_ingress_status,
                                 .cells = ingress_cells};
 const Strategy kIngressClassStrategy{
     .group = "networking.k8s.io", .kind = "IngressClass", .cells = ingress_class_cells};
 const Strategy kNetworkPolicyStrategy{.group = "networking.k8s.io",
                                       .kind = "NetworkPolicy",
                                       .validate = validate_policy,
+                                      .validate_update = validate_policy_update,
+                                      .validates_update_whole = true,
                                       .cells = policy_cells};
 const Strategy kServiceCidrStrategy{.group = "networking.k8s.io",
                                     .kind = "ServiceCIDR",

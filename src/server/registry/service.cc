@@ -1,8 +1,11 @@
 // Services. Addresses and node ports are allocated elsewhere (services.h); here are the rules of
 // what a Service may say.
+#include <algorithm>
+#include <cctype>
 #include <set>
 
 #include "machinery/intstr.h"
+#include "server/registry/addresses.h"
 #include "server/registry/cells.h"
 #include "server/registry/strategies.h"
 
@@ -103,25 +106,116 @@ void validate_addresses(FieldErrors& e, const Value& spec, std::string_view type
       }
     }
   }
+}
+
+void validate_external_ips(FieldErrors& e, const Value& spec, const Value& before) {
+  Existing existing;
+  for (const Value& a : before["externalIPs"].items()) existing.insert(a.as_string());
   size_t i = 0;
   for (const Value& a : spec["externalIPs"].items()) {
-    field::invalid_each(e, kSpec["externalIPs"][i++], a.as_string(), check_ip(a.as_string()));
-  }
-  i = 0;
-  for (const Value& c : spec["loadBalancerSourceRanges"].items()) {
-    field::invalid_each(e, kSpec["loadBalancerSourceRanges"][i++], c.as_string(),
-                        check_cidr(c.as_string()));
+    const FieldPath at = kSpec["externalIPs"][i++];
+    if (validate_ip(e, at, a.as_string(), existing)) validate_endpoint_ip(e, at, a.as_string());
   }
 }
 
-void validate(const HookContext&, const Value& now, FieldErrors& e) {
+std::string_view trimmed(std::string_view s) {
+  while (!s.empty() && std::isspace(static_cast<unsigned char>(s.front()))) s.remove_prefix(1);
+  while (!s.empty() && std::isspace(static_cast<unsigned char>(s.back()))) s.remove_suffix(1);
+  return s;
+}
+
+void validate_source_ranges(FieldErrors& e, const Value& now, const Value& before) {
+  constexpr std::string_view kAnnotation = "service.beta.kubernetes.io/load-balancer-source-ranges";
+  constexpr const char* kOnlyBalanced = "may only be used when `type` is 'LoadBalancer'";
   const Value& spec = now["spec"];
+  const bool balanced = spec["type"].as_string() == "LoadBalancer";
+  if (!spec["loadBalancerSourceRanges"].empty()) {
+    const FieldPath at = kSpec["LoadBalancerSourceRanges"];  // upstream's own spelling
+    if (!balanced) field::forbidden(e, at, kOnlyBalanced);
+    Existing existing;
+    for (const Value& c : before["spec"]["loadBalancerSourceRanges"].items()) {
+      existing.insert(trimmed(c.as_string()));
+    }
+    size_t i = 0;
+    for (const Value& c : spec["loadBalancerSourceRanges"].items()) {
+      validate_cidr(e, at[i++], trimmed(c.as_string()), existing);
+    }
+    return;
+  }
+  const Value& annotation = now["metadata"]["annotations"][kAnnotation];
+  if (annotation.is_null()) return;
+  const FieldPath at = FieldPath("metadata")["annotations"].key(kAnnotation);
+  if (!balanced) field::forbidden(e, at, kOnlyBalanced);
+  std::string_view text = trimmed(annotation.as_string());
+  if (text.empty() || annotation.equals(before["metadata"]["annotations"][kAnnotation])) return;
+  for (size_t from = 0; from <= text.size();) {
+    const size_t comma = std::min(text.find(',', from), text.size());
+    validate_cidr(e, at, trimmed(text.substr(from, comma - from)));
+    from = comma + 1;
+  }
+}
+
+void validate_balancer_class(FieldErrors& e, const Value& spec, const Value& old) {
+  const FieldPath at = kSpec["loadBalancerClass"];
+  const Value& name = spec["loadBalancerClass"];
+  const bool balanced = spec["type"].as_string() == "LoadBalancer";
+  if (balanced && old["type"].as_string() == "LoadBalancer" &&
+      !name.equals(old["loadBalancerClass"])) {
+    field::invalid(e, at, name, "may not change once set");
+  }
+  if (name.is_null()) return;
+  if (balanced) {
+    field::invalid_each(e, at, name.as_string(), check_qualified_name(name.as_string()));
+  } else {
+    field::forbidden(e, at, "may only be used when `type` is 'LoadBalancer'");
+  }
+}
+
+void validate_traffic(FieldErrors& e, const Value& spec, std::string_view type) {
+  const bool balanced = type == "LoadBalancer";
+  const Value& external = spec["externalTrafficPolicy"];
+  const bool reached =
+      type == "NodePort" || balanced || (type == "ClusterIP" && !spec["externalIPs"].empty());
+  if (!external.as_string().empty() && !reached) {
+    field::invalid(e, kSpec["externalTrafficPolicy"], external,
+                   "may only be set for externally-accessible services");
+  }
+  if (spec["healthCheckNodePort"].as_int() != 0 && !(balanced && external.as_string() == "Local")) {
+    field::invalid(e, kSpec["healthCheckNodePort"], spec["healthCheckNodePort"].as_int(),
+                   "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is "
+                   "'Local'");
+  }
+  if (!spec["allocateLoadBalancerNodePorts"].is_null() && !balanced) {
+    field::forbidden(e, kSpec["allocateLoadBalancerNodePorts"],
+                     "may only be used when `type` is 'LoadBalancer'");
+  }
+  const Value& distribution = spec["trafficDistribution"];
+  if (!distribution.is_null()) {
+    static constexpr std::string_view kKnown[] = {"PreferClose", "PreferSameZone",
+                                                  "PreferSameNode"};
+    if (std::find(std::begin(kKnown), std::end(kKnown), distribution.as_string()) ==
+        std::end(kKnown)) {
+      field::not_supported(e, kSpec["trafficDistribution"], distribution.as_string(), kKnown);
+    }
+  }
+}
+
+// `before` is null on create.
+void validate_whole(const Value& now, const Value& before, FieldErrors& e) {
+  const Value &spec = now["spec"], &old = before["spec"];
   std::string_view type = spec["type"].as_string();
   bool headless = spec["clusterIP"].as_string() == "None";
   validate_ports(e, spec, type, headless);
   validate_addresses(e, spec, type);
+  validate_external_ips(e, spec, old);
+  validate_source_ranges(e, now, before);
   validate_labels(e, kSpec["selector"], spec["selector"]);
   if (type == "ExternalName") {
+    for (std::string_view f : {"ipFamilies", "ipFamilyPolicy"}) {
+      if (!spec[f].is_null() && !(spec[f].is_list() && spec[f].empty())) {
+        field::forbidden(e, kSpec[f], "may not be set for ExternalName services");
+      }
+    }
     std::string_view name = spec["externalName"].as_string();
     if (!name.empty() && name.back() == '.') name.remove_suffix(1);
     if (name.empty()) {
@@ -137,11 +231,17 @@ void validate(const HookContext&, const Value& now, FieldErrors& e) {
                      "must be greater than 0 and less than 86400");
     }
   }
-  if (!spec["externalTrafficPolicy"].as_string().empty() && type != "NodePort" &&
-      type != "LoadBalancer" && spec["externalIPs"].empty()) {
-    field::invalid(e, kSpec["externalTrafficPolicy"], spec["externalTrafficPolicy"],
-                   "may only be set for externally-accessible services");
-  }
+  validate_balancer_class(e, spec, old);
+  validate_traffic(e, spec, type);
+}
+
+void validate(const HookContext&, const Value& now, FieldErrors& e) {
+  validate_whole(now, Value::null(), e);
+}
+
+bool has_health_port(const Value& spec) {
+  return spec["type"].as_string() == "LoadBalancer" &&
+         spec["externalTrafficPolicy"].as_string() == "Local";
 }
 
 // What was allocated stays, as long as the type needs it.
@@ -157,13 +257,29 @@ void validate_update(const HookContext&, const Value& now, const Value& before, 
       field::invalid(e, kSpec["clusterIPs"][0], spec["clusterIPs"], "may not change once set");
     }
   }
-  if (!old["loadBalancerClass"].is_null() && spec["type"].as_string() == "LoadBalancer" &&
-      old["type"].as_string() == "LoadBalancer") {
-    if (!spec["loadBalancerClass"].equals(old["loadBalancerClass"])) {
-      field::invalid(e, kSpec["loadBalancerClass"], spec["loadBalancerClass"],
-                     "may not change once set");
-    }
+  if (has_health_port(old) && has_health_port(spec) &&
+      !spec["healthCheckNodePort"].equals(old["healthCheckNodePort"])) {
+    field::forbidden(e, kSpec["healthCheckNodePort"], "field is immutable");
   }
+  validate_whole(now, before, e);
+}
+
+// What a load balancer gave is gone with the type.
+void prepare_for_update(const HookContext&, Document& now, const Value&) {
+  if (now.root["spec"]["type"].as_string() == "LoadBalancer") return;
+  if (Value* status = now.root.find("status"); status != nullptr && status->find("loadBalancer")) {
+    status->set(now.arena, "loadBalancer", Value::map());
+  }
+}
+
+void validate_status(const HookContext&, const Value& now, const Value& before, FieldErrors& e) {
+  const FieldPath at = FieldPath("status")["loadBalancer"]["ingress"];
+  const Value& ingress = now["status"]["loadBalancer"]["ingress"];
+  if (now["spec"]["type"].as_string() != "LoadBalancer" && !ingress.empty()) {
+    field::forbidden(e, at, "may only be used when `spec.type` is 'LoadBalancer'");
+    return;
+  }
+  validate_balancer_ingress(e, at, ingress, before["status"]["loadBalancer"]["ingress"], true);
 }
 
 std::string external_text(const Value& o) {
@@ -199,10 +315,13 @@ void cells(const HookContext& ctx, const Value& o, Cells& out) {
 }  // namespace
 
 const Strategy kServiceStrategy{.kind = "Service",
+                                .prepare_for_update = prepare_for_update,
                                 .validate = validate,
                                 .validate_update = validate_update,
+                                .validate_status_update = validate_status,
                                 .validate_name = name_is_dns1035_label,
                                 .generation = false,
+                                .validates_update_whole = true,
                                 .cells = cells};
 
 }  // namespace keles::registry

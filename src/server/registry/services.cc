@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <set>
+#include <span>
 
 #include "base/log.h"
 #include "machinery/time.h"
@@ -267,35 +269,85 @@ Task<Status> ServiceAllocator::change_ports(Context ctx, std::vector<int64_t> se
   co_return Status::internal("failed to allocate a nodePort: too many others do so now");
 }
 
+std::set<int64_t> ServiceAllocator::recorded_ports() const {
+  ObjectPtr now = store_->snapshot()->get(kPortsKey);
+  return now ? decode_ports(now->tree()->root, first_port_) : std::set<int64_t>();
+}
+
+// `taken`: the port that somebody else has, where that is why.
 Task<Result<std::vector<int64_t>>> ServiceAllocator::claim_ports(Context ctx,
-                                                                 std::vector<int64_t> wanted) {
+                                                                 std::vector<int64_t> wanted,
+                                                                 int64_t* taken) {
   // A zero asks for any port.
   const int64_t range = last_port_ - first_port_ + 1;
   for (int attempt = 0; attempt < kTries; ++attempt) {
-    std::set<int64_t> taken;
-    ObjectPtr now = store_->snapshot()->get(kPortsKey);
-    if (now) taken = decode_ports(now->tree()->root, first_port_);
-    std::vector<int64_t> got;
-    bool chosen_any = false;
+    std::set<int64_t> used = recorded_ports();
+    std::vector<int64_t> got = wanted;
+    // First what the user chose: no retry helps where that is somebody else's.
     for (int64_t p : wanted) {
-      if (p == 0) {
-        chosen_any = true;
-        if (static_cast<int64_t>(taken.size()) >= range) {
-          co_return Status::internal("failed to allocate a nodePort: range is full");
-        }
-        p = first_port_ +
-            static_cast<int64_t>(ctx.loop().random().below(static_cast<uint64_t>(range)));
-        while (taken.contains(p)) p = p == last_port_ ? first_port_ : p + 1;
+      if (p == 0 || used.insert(p).second) continue;
+      *taken = p;
+      co_return Status(Reason::kAlreadyExists, "provided port is already allocated");
+    }
+    bool chosen_any = false;
+    for (int64_t& p : got) {
+      if (p != 0) continue;
+      chosen_any = true;
+      if (static_cast<int64_t>(used.size()) >= range) {
+        co_return Status::internal("failed to allocate a nodePort: range is full");
       }
-      taken.insert(p);
-      got.push_back(p);
+      p = first_port_ +
+          static_cast<int64_t>(ctx.loop().random().below(static_cast<uint64_t>(range)));
+      while (used.contains(p)) p = p == last_port_ ? first_port_ : p + 1;
+      used.insert(p);
     }
     const std::vector<int64_t> none;
     Status s = co_await change_ports(ctx, got, none);
     if (s.ok()) co_return got;
-    if (!chosen_any || !s.is(Reason::kAlreadyExists)) co_return s;
+    // A race: the next attempt sees whose port it is.
+    if (!s.is(Reason::kAlreadyExists)) co_return s;
+    if (!chosen_any) {
+      const std::set<int64_t> others = recorded_ports();
+      for (int64_t p : wanted) {
+        if (others.contains(p)) *taken = p;
+      }
+      co_return s;
+    }
   }
   co_return Status::internal("failed to allocate a nodePort: too many others do so now");
+}
+
+std::vector<ServiceAllocator::PortWish> ServiceAllocator::port_wishes(Value& spec, bool ports,
+                                                                      bool health,
+                                                                      const std::set<int64_t>& held,
+                                                                      bool create) const {
+  std::vector<PortWish> out;
+  std::map<int64_t, size_t> of_number;  // a port number's wish: one for its protocols, on create
+  std::span<Value> list;
+  if (Value* found = ports ? spec.find("ports") : nullptr) list = found->items();
+  size_t i = 0;
+  for (Value& p : list) {
+    const std::string path = "spec.ports[" + std::to_string(i++) + "].nodePort";
+    const int64_t n = p["nodePort"].as_int(), number = p["port"].as_int();
+    auto same = std::find_if(out.begin(), out.end(),
+                             [n](const PortWish& w) { return n != 0 && w.number == n; });
+    if (held.contains(n) || same != out.end()) continue;
+    auto shared = of_number.find(number);
+    if (create && shared != of_number.end()) {
+      PortWish& wish = out[shared->second];
+      if (n == 0 || wish.number == 0) {
+        if (n != 0) wish.number = n, wish.path = path;
+        wish.fill.push_back(&p);
+        continue;
+      }
+    }
+    of_number.emplace(number, out.size());
+    out.push_back({n, path, {&p}});
+  }
+  if (health && !held.contains(spec["healthCheckNodePort"].as_int())) {
+    out.push_back({spec["healthCheckNodePort"].as_int(), "spec.healthCheckNodePort", {}});
+  }
+  return out;
 }
 
 Task<Result<ServiceAllocator::Claim>> ServiceAllocator::claim(Context ctx, Document* now,
@@ -314,7 +366,9 @@ Task<Result<ServiceAllocator::Claim>> ServiceAllocator::claim(Context ctx, Docum
       set_text(*now, spec, "ipFamilyPolicy", "SingleStack");
     std::string ip(spec["clusterIP"].as_string());
     if (ip.empty() && spec["clusterIPs"].size()) ip = spec["clusterIPs"].at(0).as_string();
-    if (ip.empty() && !dry_run) {
+    if (ip.empty() && dry_run) {
+      ip = address(0);  // the range itself: nobody's, and no promise
+    } else if (ip.empty()) {
       auto got = co_await claim_any_address(ctx, now);
       if (!got.ok()) co_return got.status();
       ip = *got;
@@ -349,53 +403,64 @@ Task<Result<ServiceAllocator::Claim>> ServiceAllocator::claim(Context ctx, Docum
     }
   }
 
-  std::set<int64_t> held = before ? ports_of(before->root) : std::set<int64_t>();
-  std::vector<int64_t> wanted;
-  std::vector<Value*> fill;
-  Value* ports = spec.find("ports");
-  if (needs_ports(now->root) && ports) {
-    std::set<int64_t> mine = held;
-    for (Value& p : ports->items()) {
-      int64_t n = p["nodePort"].as_int();
-      if (n != 0 && !mine.insert(n).second) continue;  // held, or shared by two protocols
-      if (n != 0 && (n < first_port_ || n > last_port_)) {
-        co_await release(ctx, claim);
-        co_return invalid_service(
-            now->root,
-            {"FieldValueInvalid",
-             "Invalid value: " + std::to_string(n) +
-                 ": provided port is not in the valid range. The range of valid ports is " +
-                 std::to_string(first_port_) + "-" + std::to_string(last_port_),
-             "spec.ports[" + std::to_string(&p - ports->items().data()) + "].nodePort"});
-      }
-      wanted.push_back(n);
-      fill.push_back(&p);
-    }
-  }
-  const bool health = needs_health_port(now->root);
-  if (health && !held.contains(spec["healthCheckNodePort"].as_int())) {
-    wanted.push_back(spec["healthCheckNodePort"].as_int());
-  }
-  if (wanted.empty() || dry_run) co_return claim;
-  auto got = co_await claim_ports(ctx, wanted);
-  if (!got.ok()) {
+  Status ports = co_await claim_service_ports(ctx, now, before, dry_run, &claim);
+  if (!ports.ok()) {
     co_await release(ctx, claim);
-    if (!got.status().is(Reason::kAlreadyExists)) co_return got.status();
-    int64_t n = 0;
-    for (int64_t w : wanted) n = n ? n : w;
-    co_return invalid_service(
-        now->root, {"FieldValueInvalid",
-                    "Invalid value: " + std::to_string(n) + ": provided port is already allocated",
-                    "spec.ports[0].nodePort"});
-  }
-  claim.ports = *got;
-  for (size_t i = 0; i < fill.size(); ++i) {
-    fill[i]->set(now->arena, "nodePort", Value((*got)[i]));
-  }
-  if (got->size() > fill.size()) {
-    spec.set(now->arena, "healthCheckNodePort", Value(got->back()));
+    co_return ports;
   }
   co_return claim;
+}
+
+Task<Status> ServiceAllocator::claim_service_ports(Context ctx, Document* now,
+                                                   const Document* before, bool dry_run,
+                                                   Claim* claim) {
+  constexpr int64_t kDummyPort = 32769;
+  Value& spec = edit_map(*now, now->root, "spec");
+  std::set<int64_t> held = before ? ports_of(before->root) : std::set<int64_t>();
+  std::vector<PortWish> wishes = port_wishes(spec, needs_ports(now->root),
+                                             needs_health_port(now->root), held, before == nullptr);
+  if (wishes.empty()) co_return Status();
+  auto refused = [&](const PortWish& wish, const std::string& why) {
+    return invalid_service(
+        now->root, {"FieldValueInvalid",
+                    "Invalid value: " + std::to_string(wish.number) + ": " + why, wish.path});
+  };
+  std::vector<int64_t> wanted;
+  const std::set<int64_t> recorded = dry_run ? recorded_ports() : std::set<int64_t>();
+  for (const PortWish& wish : wishes) {
+    if (wish.number != 0 && (wish.number < first_port_ || wish.number > last_port_)) {
+      co_return refused(wish,
+                        "provided port is not in the valid range. The range of valid ports is " +
+                            std::to_string(first_port_) + "-" + std::to_string(last_port_));
+    }
+    if (recorded.contains(wish.number)) {
+      co_return refused(wish, "provided port is already allocated");
+    }
+    wanted.push_back(wish.number);
+  }
+  std::vector<int64_t> got = wanted;
+  if (dry_run) {
+    int64_t dummy = kDummyPort;
+    for (int64_t& p : got) p = p != 0 ? p : dummy++;
+  } else {
+    int64_t taken = 0;
+    auto claimed = co_await claim_ports(ctx, wanted, &taken);
+    if (!claimed.ok()) {
+      for (const PortWish& wish : wishes) {
+        if (taken != 0 && wish.number == taken) {
+          co_return refused(wish, "provided port is already allocated");
+        }
+      }
+      co_return claimed.status();
+    }
+    got = *claimed;
+    claim->ports = got;
+  }
+  for (size_t i = 0; i < wishes.size(); ++i) {
+    for (Value* p : wishes[i].fill) p->set(now->arena, "nodePort", Value(got[i]));
+    if (wishes[i].fill.empty()) spec.set(now->arena, "healthCheckNodePort", Value(got[i]));
+  }
+  co_return Status();
 }
 
 Task<void> ServiceAllocator::release(Context ctx, Claim claim) {
@@ -433,6 +498,48 @@ ServiceAllocator::Claim ServiceAllocator::dropped(const Value& before, const Val
   return out;
 }
 
+namespace {
+
+bool may_have_ports(const Value& service) {
+  auto t = type_of(service);
+  return t == "NodePort" || t == "LoadBalancer";
+}
+
+bool externally_accessible(const Value& service) {
+  return may_have_ports(service) ||
+         (type_of(service) == "ClusterIP" && !service["spec"]["externalIPs"].empty());
+}
+
+std::set<int64_t> node_ports_of(const Value& service) {
+  std::set<int64_t> out;
+  for (const Value& p : service["spec"]["ports"].items()) {
+    if (int64_t n = p["nodePort"].as_int()) out.insert(n);
+  }
+  return out;
+}
+
+// A port that names no node port has the one that the port of its name had, unless another uses it
+// now. Where the type has none any more, those that came from before go.
+void keep_node_ports(Document& now, const Value& before) {
+  Value* ports = edit_map(now, now.root, "spec").find("ports");
+  if (!ports || !may_have_ports(before)) return;
+  const std::set<int64_t> old = node_ports_of(before), named = node_ports_of(now.root);
+  if (may_have_ports(now.root)) {
+    for (Value& p : ports->items()) {
+      if (p["nodePort"].as_int() != 0) continue;
+      for (const Value& o : before["spec"]["ports"].items()) {
+        const int64_t n = o["nodePort"].as_int();
+        if (n == 0 || o["name"].as_string() != p["name"].as_string() || named.contains(n)) continue;
+        p.set(now.arena, "nodePort", Value(n));
+      }
+    }
+  } else if (std::includes(old.begin(), old.end(), named.begin(), named.end())) {
+    for (Value& p : ports->items()) p.erase("nodePort");
+  }
+}
+
+}  // namespace
+
 void ServiceAllocator::keep(Document& now, const Value& before) {
   Value& spec = edit_map(now, now.root, "spec");
   const Value& old = before["spec"];
@@ -459,27 +566,24 @@ void ServiceAllocator::keep(Document& now, const Value& before) {
       if (spec[f].is_null()) copy_member(now, spec, f, old.find(f));
     }
   }
-  Value* ports = spec.find("ports");
-  if (!ports) return;
-  for (Value& p : ports->items()) {
-    for (const Value& o : old["ports"].items()) {
-      if (!o["port"].equals(p["port"]) || !o["protocol"].equals(p["protocol"])) continue;
-      if (needs_ports(now.root)) {
-        if (p["nodePort"].as_int() == 0 && needs_ports(before) && o["nodePort"].as_int() != 0) {
-          p.set(now.arena, "nodePort", Value(o["nodePort"].as_int()));
-        }
-      } else if (p["nodePort"].equals(o["nodePort"])) {
-        p.erase("nodePort");
-      }
+  if (type_of(before) == "LoadBalancer" && type_of(now.root) != "LoadBalancer") {
+    for (std::string_view f : {"allocateLoadBalancerNodePorts", "loadBalancerClass"}) {
+      if (!spec[f].is_null() && spec[f].equals(old[f])) spec.erase(f);
     }
   }
-  if (needs_health_port(now.root)) {
+  if (externally_accessible(before) && !externally_accessible(now.root) &&
+      spec["externalTrafficPolicy"].equals(old["externalTrafficPolicy"])) {
+    spec.erase("externalTrafficPolicy");
+  }
+  if (needs_health_port(before) && needs_health_port(now.root)) {
     if (spec["healthCheckNodePort"].as_int() == 0) {
       copy_member(now, spec, "healthCheckNodePort", old.find("healthCheckNodePort"));
     }
-  } else {
+  } else if (needs_health_port(before) &&
+             spec["healthCheckNodePort"].equals(old["healthCheckNodePort"])) {
     spec.erase("healthCheckNodePort");
   }
+  keep_node_ports(now, before);
 }
 
 Task<Result<std::set<int64_t>>> ServiceAllocator::repair(Context ctx, std::set<int64_t> suspects) {

@@ -35,14 +35,15 @@ class ServiceAllocator {
     std::vector<int64_t> ports;
   };
   // Fills clusterIP(s), IP families and node ports of `now` where its type needs them. `before` is
-  // null on create. kInvalid when a value that the user chose is taken or out of range. The
-  // documents outlive the call.
+  // null on create. kInvalid when a value that the user chose is taken or out of range. A dry run
+  // takes nothing and fills in what is no address or port of the range. The documents outlive the
+  // call.
   Task<Result<Claim>> claim(Context ctx, Document* now, const Document* before, bool dry_run);
   Task<void> release(Context ctx, Claim claim);
   // What `before` holds and `now` does not.
   static Claim dropped(const Value& before, const Value& now);
-  // Carries allocated values over into an update that leaves them out; drops what the type no
-  // longer needs.
+  // Carries allocated values over into an update that leaves them out; drops what the old type
+  // needed, the new one does not and nobody changed.
   static void keep(Document& now, const Value& before);
   // Makes claims that are missing, and gives back what no Service holds: addresses claimed more
   // than a minute ago, and those of `suspects` (ports that the repair before found without a
@@ -55,7 +56,19 @@ class ServiceAllocator {
  private:
   Task<Status> claim_address(Context ctx, std::string address, const Document* service);
   Task<Result<std::string>> claim_any_address(Context ctx, const Document* service);
-  Task<Result<std::vector<int64_t>>> claim_ports(Context ctx, std::vector<int64_t> wanted);
+  // A port that is to be claimed, and where it is written.
+  struct PortWish {
+    int64_t number;  // 0: any
+    std::string path;
+    std::vector<Value*> fill;  // the members that get "nodePort"; none: the health check's
+  };
+  Task<Status> claim_service_ports(Context ctx, Document* now, const Document* before, bool dry_run,
+                                   Claim* claim);
+  std::vector<PortWish> port_wishes(Value& spec, bool ports, bool health,
+                                    const std::set<int64_t>& held, bool create) const;
+  Task<Result<std::vector<int64_t>>> claim_ports(Context ctx, std::vector<int64_t> wanted,
+                                                 int64_t* taken);
+  std::set<int64_t> recorded_ports() const;
   Task<Status> change_ports(Context ctx, std::vector<int64_t> set, std::vector<int64_t> clear);
   bool in_range(std::string_view address) const;
 
