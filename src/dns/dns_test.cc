@@ -122,6 +122,61 @@ TEST_F(ZoneTest, AnswersAsTheSpecificationSays) {
   EXPECT_THAT(ask("dns-version.cluster.local", kTxt), ElementsAre("1.1.0"));
 }
 
+// What an alias stands for comes with it.
+TEST_F(ZoneTest, FollowsAliases) {
+  auto alias = [&](std::string_view name, std::string_view target) {
+    service("metadata: {name: " + std::string(name) +
+            ", namespace: default}\nspec: {type: ExternalName, externalName: " +
+            std::string(target) + "}");
+  };
+  alias("inner", "web.default.svc.cluster.local.");
+  alias("twice", "inner.default.svc.cluster.local");
+  alias("lost", "nope.default.svc.cluster.local");
+  alias("ring", "ring.default.svc.cluster.local");
+  EXPECT_THAT(ask("inner.default.svc.cluster.local", kA),
+              ElementsAre("web.default.svc.cluster.local", "10.96.1.1"));
+  EXPECT_THAT(ask("inner.default.svc.cluster.local", kCname),
+              ElementsAre("web.default.svc.cluster.local"));
+  EXPECT_THAT(ask("inner.default.svc.cluster.local", kAaaa),
+              ElementsAre("web.default.svc.cluster.local"));
+  EXPECT_THAT(
+      ask("twice.default.svc.cluster.local", kA),
+      ElementsAre("inner.default.svc.cluster.local", "web.default.svc.cluster.local", "10.96.1.1"));
+  EXPECT_THAT(ask("lost.default.svc.cluster.local", kA),
+              ElementsAre("nope.default.svc.cluster.local"));
+  EXPECT_LT(ask("ring.default.svc.cluster.local", kA).size(), 10u);
+  EXPECT_EQ(zone.answer("out.default.svc.cluster.local", kA)->chase, "example.org");
+  EXPECT_EQ(zone.answer("out.default.svc.cluster.local", kCname)->chase, "");
+  EXPECT_EQ(zone.answer("inner.default.svc.cluster.local", kA)->chase, "");
+}
+
+TEST(Message, ReadsReplies) {
+  std::string asked = write_question(7, "example.org", kA);
+  auto q = parse_query(asked);
+  ASSERT_TRUE(q.ok());
+  EXPECT_EQ(q->name, "example.org");
+  EXPECT_TRUE(q->recursion_desired);
+  Answer a;
+  a.answers.push_back({"example.org", kCname, 60, "www.example.org"});
+  a.answers.push_back({"www.example.org", kA, 60, "192.0.2.1"});
+  a.answers.push_back({"www.example.org", kAaaa, 60, "2001:db8::1"});
+  a.answers.push_back({"www.example.org", kTxt, 60, "no address"});
+  const std::string reply = write_answer(*q, a, "cluster.local", 512);
+  auto read = parse_answer(reply);
+  ASSERT_TRUE(read.ok()) << read.status().to_string();
+  ASSERT_EQ(read->answers.size(), 3u);
+  EXPECT_EQ(read->answers[0].text, "www.example.org");
+  EXPECT_EQ(read->answers[1].text, "192.0.2.1");
+  EXPECT_EQ(read->answers[1].ttl_seconds, 60u);
+  EXPECT_EQ(read->answers[2].text, "2001:db8::1");
+  EXPECT_FALSE(parse_answer(asked).ok());
+  // Cut anywhere, it is refused or shorter, never read beyond its end.
+  for (size_t n = 0; n < reply.size(); ++n) {
+    std::string cut = reply.substr(0, n);
+    (void)parse_answer(cut);
+  }
+}
+
 TEST_F(ZoneTest, KnowsWhatIsNotThere) {
   EXPECT_THAT(ask("nope.default.svc.cluster.local", kA), ElementsAre("(no such name)"));
   EXPECT_THAT(ask("web.nope.svc.cluster.local", kA), ElementsAre("(no such name)"));

@@ -183,6 +183,54 @@ Result<Query> parse_query(std::string_view m) {
   return q;
 }
 
+std::string write_question(uint16_t id, std::string_view name, uint16_t type) {
+  Writer w(kMaxPayload);
+  w.u16(id);
+  w.u16(0x0100);
+  w.u16(1);
+  for (int i = 0; i < 3; ++i) w.u16(0);
+  w.name(name);
+  w.u16(type);
+  w.u16(1);
+  return std::move(w.out);
+}
+
+Result<Answer> parse_answer(std::string_view m) {
+  constexpr size_t kMostRecords = 64;
+  const Status malformed = Status::bad_request("dns: malformed reply");
+  if (m.size() < kHeader || m.size() > 65535 || !(u16(m, 2) & 0x8000)) return malformed;
+  Answer a;
+  a.authoritative = false;
+  a.rcode = static_cast<Rcode>(u16(m, 2) & 15);
+  size_t at = kHeader;
+  std::string name;
+  for (size_t i = 0; i < u16(m, 4); ++i) {
+    if (!read_name(m, at, name) || at + 4 > m.size()) return malformed;
+    at += 4;
+  }
+  for (size_t i = 0; i < std::min<size_t>(u16(m, 6), kMostRecords); ++i) {
+    if (!read_name(m, at, name) || at + 10 > m.size()) return malformed;
+    const uint16_t type = u16(m, at), length = u16(m, at + 8);
+    const uint32_t ttl = static_cast<uint32_t>(u16(m, at + 4)) << 16 | u16(m, at + 6);
+    at += 10;
+    if (at + length > m.size()) return malformed;
+    Record r{name, type, ttl, {}};
+    char text[INET6_ADDRSTRLEN] = {};
+    size_t data = at;
+    at += length;
+    if (type == kCname) {
+      if (!read_name(m, data, r.text) || data != at) return malformed;
+    } else if ((type == kA && length == 4) || (type == kAaaa && length == 16)) {
+      inet_ntop(type == kA ? AF_INET : AF_INET6, m.data() + data, text, sizeof text);
+      r.text = text;
+    } else {
+      continue;
+    }
+    a.answers.push_back(std::move(r));
+  }
+  return a;
+}
+
 size_t udp_limit(const Query& q) { return q.edns_payload.value_or(512); }
 
 std::string write_answer(const Query& q, const Answer& a, std::string_view zone, size_t limit) {

@@ -55,7 +55,8 @@ struct Answer {
   Rcode rcode = kNoError;
   bool authoritative = true;
   std::vector<Record> answers, additional;
-  bool soa = false;  // put the zone's SOA into the authority section (negative answers)
+  std::string chase;  // the last CNAME's target, where whoever is asked next must say what it is
+  bool soa = false;   // put the zone's SOA into the authority section (negative answers)
 };
 
 // kBadRequest for anything that is not one well-formed question.
@@ -64,6 +65,12 @@ Result<Query> parse_query(std::string_view message);
 // The reply to `query`, at most `limit` bytes: what does not fit is cut and TC is set.
 std::string write_answer(const Query& query, const Answer& answer, std::string_view zone,
                          size_t limit);
+
+// A question of our own, recursion desired.
+std::string write_question(uint16_t id, std::string_view name, uint16_t type);
+// The addresses and aliases in the answer section of a reply, at most 64. kBadRequest for anything
+// that is no well-formed reply.
+Result<Answer> parse_answer(std::string_view message);
 
 // How large a UDP reply the client accepts.
 size_t udp_limit(const Query& query);

@@ -90,17 +90,22 @@ class Server final : public DnsServer {
       requests().with({"udp"}).add();
       Result<Query> q = parse_query(d->data);
       if (!q.ok()) continue;  // not worth an answer: it may be forged
-      std::optional<std::string> reply = answer_locally(*q, udp_limit(*q));
-      if (reply) {
-        (void)co_await udp_->send(ctx, std::move(*reply), d->from);
-      } else if (in_flight_ < options_.max_forwards_in_flight) {
+      std::optional<Answer> a = answer_locally(*q);
+      if (a && !must_chase(*a)) {
+        std::string reply = written(*q, *a, udp_limit(*q));
+        (void)co_await udp_->send(ctx, std::move(reply), d->from);
+      } else if (in_flight_ >= options_.max_forwards_in_flight) {
+        continue;
+      } else if (a) {
+        tasks_.spawn(chase_udp(ctx, std::move(*q), std::move(*a), d->from));
+      } else {
         tasks_.spawn(forward_udp(ctx, std::move(*q), std::move(*d)));
       }
     }
   }
 
   // Nothing when the question has to be forwarded.
-  std::optional<std::string> answer_locally(const Query& q, size_t limit) {
+  std::optional<Answer> answer_locally(const Query& q) {
     std::optional<Answer> a;
     if (q.opcode != 0) {
       a.emplace();
@@ -114,17 +119,54 @@ class Server final : public DnsServer {
       a->rcode = kRefused;
       a->authoritative = false;
     }
-    if (!a) return std::nullopt;
-    rotate(*a);
-    responses().with({std::to_string(a->rcode)}).add();
-    return write_answer(q, *a, zone_.domain(), limit);
+    return a;
+  }
+
+  bool must_chase(const Answer& a) const { return !a.chase.empty() && !options_.upstreams.empty(); }
+
+  std::string written(const Query& q, Answer& a, size_t limit) {
+    rotate(a);
+    responses().with({std::to_string(a.rcode)}).add();
+    return write_answer(q, a, zone_.domain(), limit);
+  }
+
+  // Adds what the forwarder says of an alias's target. When nobody answers, the alias is all that
+  // the client learns, as from CoreDNS.
+  Task<void> chase(Context ctx, uint16_t type, Answer* a, bool tcp) {
+    Query target;
+    target.id = static_cast<uint16_t>(ctx.loop().random().next());
+    std::string question = write_question(target.id, a->chase, type);
+    for (const std::string& upstream : options_.upstreams) {
+      Result<std::string> reply = Status::unavailable("not asked");
+      if (tcp) {
+        reply = co_await ask_tcp(ctx, upstream, question);
+      } else {
+        reply = co_await ask_udp(ctx, upstream, target, question);
+      }
+      if (!reply.ok()) continue;
+      Result<Answer> said = parse_answer(*reply);
+      if (!said.ok()) continue;
+      for (Record& r : said->answers) a->answers.push_back(std::move(r));
+      co_return;
+    }
+  }
+
+  Task<void> chase_udp(Context ctx, Query q, Answer a, net::UdpAddress from) {
+    ++in_flight_;
+    co_await chase(ctx, q.type, &a, false);
+    --in_flight_;
+    std::string reply = written(q, a, udp_limit(q));
+    (void)co_await udp_->send(ctx, std::move(reply), from);
   }
 
   // Spreads clients that take the first address over the endpoints.
   void rotate(Answer& a) {
-    if (a.answers.size() < 2) return;
-    std::rotate(a.answers.begin(),
-                a.answers.begin() + static_cast<long>(turn_++ % a.answers.size()), a.answers.end());
+    // Aliases stay in front: some resolvers read a chain in order only.
+    auto first = std::find_if(a.answers.begin(), a.answers.end(),
+                              [](const Record& r) { return r.type != kCname; });
+    const auto n = static_cast<size_t>(a.answers.end() - first);
+    if (n < 2) return;
+    std::rotate(first, first + static_cast<long>(turn_++ % n), a.answers.end());
   }
 
   std::string failure(const Query& q) {
@@ -196,8 +238,12 @@ class Server final : public DnsServer {
       requests().with({"tcp"}).add();
       Result<Query> q = parse_query(*message);
       if (!q.ok()) break;
-      std::optional<std::string> reply = answer_locally(*q, 65535);
-      if (!reply) {
+      std::optional<Answer> a = answer_locally(*q);
+      std::string reply;
+      if (a) {
+        if (must_chase(*a)) co_await chase(ctx, q->type, &*a, true);
+        reply = written(*q, *a, 65535);
+      } else {
         reply = failure(*q);
         for (const std::string& upstream : options_.upstreams) {
           Result<std::string> r = co_await ask_tcp(ctx, upstream, *message);
@@ -206,7 +252,7 @@ class Server final : public DnsServer {
           break;
         }
       }
-      Status s = co_await stream->write(ctx.with_timeout(kTcpIdle), framed(*reply));
+      Status s = co_await stream->write(ctx.with_timeout(kTcpIdle), framed(reply));
       if (!s.ok()) break;
     }
     --connections_;

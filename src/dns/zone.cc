@@ -177,8 +177,30 @@ std::string Zone::service_name(std::string_view key) const {
 
 std::optional<Answer> Zone::answer(std::string_view name, uint16_t type) const {
   std::string_view relative = name;
-  if (strip_suffix(relative, domain_)) return lookup(name, relative, type);
-  return reverse(name, type);
+  if (!strip_suffix(relative, domain_)) return reverse(name, type);
+  Answer a = lookup(name, relative, type);
+  follow(a, type);
+  return a;
+}
+
+// An alias is answered together with what it stands for (RFC 1034, 3.6.2): here as long as that is
+// ours, then by whoever is asked for `chase`. Chains that users tie into a ring end.
+void Zone::follow(Answer& a, uint16_t type) const {
+  constexpr int kMostAliases = 8;
+  if (type == kCname || type == kAny) return;
+  for (int i = 0; i < kMostAliases; ++i) {
+    if (a.answers.empty() || a.answers.back().type != kCname) return;
+    const std::string target = a.answers.back().text;
+    std::string_view relative = target;
+    if (!strip_suffix(relative, domain_)) {
+      a.chase = target;
+      return;
+    }
+    Answer next = lookup(target, relative, type);
+    a.answers.insert(a.answers.end(), next.answers.begin(), next.answers.end());
+    a.additional.insert(a.additional.end(), next.additional.begin(), next.additional.end());
+    if (next.answers.empty()) return;
+  }
 }
 
 Answer Zone::lookup(std::string_view asked, std::string_view relative, uint16_t type) const {

@@ -51,6 +51,7 @@ class Zone {
     std::string service;  // "ns/name"
     std::vector<Endpoint> endpoints;
   };
+  void follow(Answer& a, uint16_t type) const;
   Answer lookup(std::string_view name, std::string_view relative, uint16_t type) const;
   Answer service_answer(std::string_view asked, std::string_view ns, std::string_view name,
                         const std::vector<std::string_view>& labels, uint16_t type) const;
