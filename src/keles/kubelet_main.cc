@@ -30,6 +30,7 @@ struct KubeletFlags {
   int64_t port = 10250, read_only_port = 0;
   std::vector<std::string> labels, taints;
   bool proxy = true;
+  proxy::ConntrackTimeouts conntrack;
   int64_t verbosity = 0;
   node::NodeOptions node;
 };
@@ -87,6 +88,10 @@ void add_flags(Flags& f, KubeletFlags& k) {
         "to 0 to disable).");
   f.add("cluster-cidr", &k.cluster_cidr, "The address range of pods in the cluster.");
   f.add("proxy", &k.proxy, "Run the service proxy.");
+  f.add("conntrack-tcp-timeout-established", &k.conntrack.established,
+        "Idle timeout for established TCP connections (0 to leave as-is).");
+  f.add("conntrack-tcp-timeout-close-wait", &k.conntrack.close_wait,
+        "NAT timeout for TCP connections in the CLOSE_WAIT state (0 to leave as-is).");
   f.add("pod-network", &k.pod_network,
         "bridge: configure CNI and routes between nodes; none: leave that to somebody else.");
   f.add("v", &k.verbosity, "number for the log level verbosity", 'v');
@@ -196,6 +201,7 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
   if (k.proxy) {
     proxy::ProxyOptions options;
     options.node_name = k.name;
+    options.conntrack = k.conntrack;
     options.rules.cluster_cidr = proxy::Ipv4Range::parse(k.cluster_cidr);
     if (!proxy::bridge_passes_ip_hooks()) options.rules.unfiltered_bridge = "cni0";
     proxy = std::make_unique<proxy::Proxy>(informers, proxy::make_kernel(), options);

@@ -5,6 +5,9 @@
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 #include <string.h>
 
+#include <chrono>
+
+#include "base/file.h"
 #include "base/nftables.h"
 
 namespace keles::proxy {
@@ -31,9 +34,25 @@ int collect(nf_conntrack_msg_type, nf_conntrack* ct, void* data) {
   return NFCT_CB_CONTINUE;
 }
 
+Status set_timeout(const std::string& name, Duration wanted) {
+  if (wanted <= Duration::zero()) return Status();
+  const std::string path = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_" + name;
+  const std::string text =
+      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(wanted).count());
+  TRY_ASSIGN(now, read_file(path));
+  while (!now.empty() && now.back() == '\n') now.pop_back();
+  return now == text ? Status() : write_in_place(path, text);
+}
+
 class NetfilterKernel final : public Kernel {
  public:
   Status apply(const std::string& text) override { return apply_nftables(text); }
+
+  Status set_timeouts(const ConntrackTimeouts& timeouts) override {
+    Status first = set_timeout("established", timeouts.established);
+    Status second = set_timeout("close_wait", timeouts.close_wait);
+    return first.ok() ? second : first;
+  }
 
   Result<int> forget(const std::vector<StaleFlow>& flows) override {
     nfct_handle* h = nfct_open(CONNTRACK, 0);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/loop.h"
 #include "base/status.h"
 #include "proxy/address.h"
 
@@ -20,10 +21,19 @@ struct StaleFlow {
   std::optional<Ipv4> endpoint;
 };
 
+// How long the kernel remembers quiet TCP connections (nf_conntrack_tcp_timeout_*); 0: as it is.
+struct ConntrackTimeouts {
+  Duration established = 24h;
+  Duration close_wait = 1h;
+};
+
 class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual Status apply(const std::string& nft_text) = 0;
+  // Writes what differs, for this network namespace. Where that is not possible (a read-only /proc)
+  // the first error.
+  virtual Status set_timeouts(const ConntrackTimeouts& timeouts) = 0;
   // Removes the matching UDP entries; returns how many.
   virtual Result<int> forget(const std::vector<StaleFlow>& flows) = 0;
 };

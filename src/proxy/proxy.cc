@@ -106,8 +106,13 @@ Task<Status> Proxy::sync(Context ctx) {
   if (text.empty()) co_return Status();
   std::shared_ptr<Kernel> kernel = kernel_;
   // A local: GCC 12 destroys a closure that is written inside the awaited call twice.
-  auto work = [kernel, text, flows] {
+  // The timeouts exist once a rule of ours has the kernel track connections.
+  auto work = [kernel, text, flows, first = !ready_, timeouts = options_.conntrack] {
     Status applied = kernel->apply(text);
+    if (applied.ok() && first) {
+      Status set = kernel->set_timeouts(timeouts);
+      if (!set.ok()) log::warn("Timeouts of connection tracking not set", {{"err", set}});
+    }
     if (!applied.ok() || flows.empty()) return applied;
     return kernel->forget(flows).status();
   };

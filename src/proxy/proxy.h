@@ -18,6 +18,7 @@ namespace keles::proxy {
 struct ProxyOptions {
   std::string node_name;
   RulesetOptions rules;
+  ConntrackTimeouts conntrack;
   bool remove_on_exit = false;  // upstream leaves the rules: connections outlive the proxy
 };
 

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "machinery/codec_yaml.h"
 #include "proxy/nft.h"
 #include "proxy/ruleset.h"
@@ -345,6 +346,14 @@ ports: [{name: d, port: 53, protocol: UDP}, {name: s, port: 54, protocol: SCTP}]
 endpoints: [{addresses: [10.244.0.9]}]
 )");
   apply(step("kube-system/dns"));
+  ConntrackTimeouts timeouts;
+  timeouts.close_wait = 61min;
+  Status set = kernel->set_timeouts(timeouts);
+  if (access("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait", W_OK) == 0) {
+    EXPECT_TRUE(set.ok()) << set.to_string();
+    EXPECT_EQ(read_file("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait").value_or(""),
+              "3660\n");
+  }
   Result<int> n = kernel->forget({{ip("10.96.0.10"), 53, ip("10.244.0.9")}});
   EXPECT_TRUE(n.ok()) << n.status().to_string();
   table.remove_service("default", "web");

@@ -672,6 +672,132 @@ TEST(Service, AnAddressAloneMeansTheListToo) {
       "change once set");
 }
 
+// --- services: allocation and changes of type --------------------------------------------------
+
+std::string service_yaml(std::string_view name, std::string_view spec) {
+  return "apiVersion: v1\nkind: Service\nmetadata: {name: " + std::string(name) + "}\nspec: {" +
+         std::string(spec) + "}\n";
+}
+Value spec_of(World& w, std::string_view name) {
+  static DocumentPtr kept;
+  kept = w.get("v1", "Service", name)->tree();
+  return kept->root["spec"];
+}
+
+TEST(Service, AnotherTypeDropsWhatOnlyTheOldOneHad) {
+  constexpr std::string_view kPort = "ports: [{port: 80}]";
+  const std::string balanced =
+      "type: LoadBalancer, externalTrafficPolicy: Local, loadBalancerClass: a.b/c, " +
+      std::string(kPort);
+  struct {
+    std::string from;
+    const char* patch;
+    std::vector<std::string_view> gone;
+  } rows[] = {
+      {"type: NodePort, " + std::string(kPort),
+       "{spec: {type: ClusterIP}}",
+       {"externalTrafficPolicy"}},
+      {balanced,
+       "{spec: {type: ClusterIP}}",
+       {"externalTrafficPolicy", "healthCheckNodePort", "allocateLoadBalancerNodePorts",
+        "loadBalancerClass"}},
+      {balanced,
+       "{spec: {type: NodePort}}",
+       {"healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass"}},
+      {"type: NodePort, " + std::string(kPort),
+       "{spec: {type: ExternalName, externalName: x.org}}",
+       {"externalTrafficPolicy", "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"}},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.from + " -> " + row.patch);
+    World w;
+    auto made = w.create(service_yaml("s", row.from));
+    ASSERT_TRUE(made.ok()) << made.status().message();
+    if (row.from.starts_with("type: LoadBalancer")) {
+      auto given = w.patch("v1", "Service", "s",
+                           "{status: {loadBalancer: {ingress: [{ip: 192.0.2.1, ipMode: VIP}]}}}",
+                           PatchType::kMerge, "status");
+      ASSERT_TRUE(given.ok()) << given.status().message();
+    }
+    auto done = w.patch("v1", "Service", "s", row.patch);
+    ASSERT_TRUE(done.ok()) << done.status().message();
+    Value spec = spec_of(w, "s");
+    for (std::string_view f : row.gone) EXPECT_TRUE(spec[f].is_null()) << f;
+    const bool keeps_ports = spec["type"].as_string() == "NodePort";
+    EXPECT_EQ(spec["ports"].at(0)["nodePort"].as_int() != 0, keeps_ports);
+    EXPECT_TRUE(w.get("v1", "Service", "s")->tree()->root["status"]["loadBalancer"].empty());
+    // What was given back can be had again.
+    if (!keeps_ports) {
+      int64_t port = (*made)->tree()->root["spec"]["ports"].at(0)["nodePort"].as_int();
+      auto again = w.create(service_yaml(
+          "t", "type: NodePort, ports: [{port: 80, nodePort: " + std::to_string(port) + "}]"));
+      EXPECT_TRUE(again.ok()) << again.status().message();
+    }
+  }
+  // Who changes such a field at the same time means it, and is told.
+  World w;
+  ASSERT_TRUE(w.create(service_yaml("s", "type: NodePort, ports: [{port: 80}]")).ok());
+  EXPECT_EQ(w.patch("v1", "Service", "s", "{spec: {type: ClusterIP, externalTrafficPolicy: Local}}")
+                .status()
+                .code(),
+            422);
+}
+
+TEST(Service, ATakenNodePortIsNamed) {
+  World w;
+  ASSERT_TRUE(
+      w.create(service_yaml("a", "type: NodePort, ports: [{port: 80, nodePort: 30080}]")).ok());
+  const std::string why = "Invalid value: 30080: provided port is already allocated";
+  expect_code(
+      w.create(service_yaml("b", "type: NodePort, ports: [{port: 80, nodePort: 30080}]")).status(),
+      422, "Service \"b\" is invalid: spec.ports[0].nodePort: " + why);
+  // Beside a port that anything would do for.
+  const std::string two =
+      "type: NodePort, ports: [{name: some, port: 79}, {name: other, port: 80, nodePort: 30080}]";
+  expect_code(w.create(service_yaml("b", two)).status(), 422,
+              "Service \"b\" is invalid: spec.ports[1].nodePort: " + why);
+  WriteRequest dry;
+  dry.dry_run = true;
+  expect_code(w.create(service_yaml("b", two), dry).status(), 422,
+              "Service \"b\" is invalid: spec.ports[1].nodePort: " + why);
+  EXPECT_EQ(w.get("v1", "Service", "b"), nullptr);
+}
+
+TEST(Service, OneNodePortForAPortsProtocols) {
+  World w;
+  ASSERT_TRUE(w.create(service_yaml("dns",
+                                    "type: NodePort, ports: [{name: u, port: 53, protocol: UDP}, "
+                                    "{name: t, port: 53, protocol: TCP}, {name: m, port: 9153}]"))
+                  .ok());
+  Value ports = spec_of(w, "dns")["ports"];
+  EXPECT_NE(ports.at(0)["nodePort"].as_int(), 0);
+  EXPECT_EQ(ports.at(0)["nodePort"].as_int(), ports.at(1)["nodePort"].as_int());
+  EXPECT_NE(ports.at(0)["nodePort"].as_int(), ports.at(2)["nodePort"].as_int());
+  ASSERT_TRUE(w.create(service_yaml("two",
+                                    "type: NodePort, ports: [{name: u, port: 53, protocol: UDP}, "
+                                    "{name: t, port: 53, protocol: TCP, nodePort: 30053}]"))
+                  .ok());
+  ports = spec_of(w, "two")["ports"];
+  EXPECT_EQ(ports.at(0)["nodePort"].as_int(), 30053);
+  EXPECT_EQ(ports.at(1)["nodePort"].as_int(), 30053);
+}
+
+TEST(Service, ADryRunTakesNothing) {
+  World w;
+  WriteRequest dry;
+  dry.dry_run = true;
+  auto shown = w.create(
+      service_yaml("s", "type: LoadBalancer, externalTrafficPolicy: Local, ports: [{port: 80}]"),
+      dry);
+  ASSERT_TRUE(shown.ok()) << shown.status().message();
+  DocumentPtr tree = (*shown)->tree();
+  EXPECT_EQ(tree->root["spec"]["clusterIP"].as_string(), "10.96.0.0");
+  EXPECT_EQ(tree->root["spec"]["ports"].at(0)["nodePort"].as_int(), 32769);
+  EXPECT_EQ(tree->root["spec"]["healthCheckNodePort"].as_int(), 32770);
+  EXPECT_EQ(w.get("v1", "Service", "s"), nullptr);
+  EXPECT_EQ(w.get("networking.k8s.io/v1", "IPAddress", "10.96.0.0"), nullptr);
+}
+
 TEST(Binding, NamesItsPodAndEndsTheNomination) {
   World w;
   ASSERT_TRUE(w.create("apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: "
