@@ -24,7 +24,8 @@ FORMS = {'schema-or-array': 'kSchemaOrArray', 'schema-or-bool': 'kSchemaOrBool',
          'schema-or-strings': 'kSchemaOrStrings'}
 ALL_VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
 FIELD_KEYS = {'type', 'proto', 'required', 'always', 'omit', 'pointer', 'value', 'inline', 'wrapped',
-              'default', 'enum', 'list', 'keys', 'patch', 'merge', 'map', 'oneof', 'doc'}
+              'default', 'enum', 'list', 'keys', 'patch', 'merge', 'map', 'oneof', 'doc', 'inert'}
+INERT_KEYS = {'except', 'unless', 'keys'}
 KEYWORDS = set('''alignas and asm auto bool break case catch char class const continue default
 delete do double else enum explicit export extern false float for friend goto if inline int long
 mutable namespace new not operator or private protected public register return short signed sizeof
@@ -86,6 +87,10 @@ class Field:
             self.omit_empty = True
             self.pointer = single and self.type == 'kMessage' or 'oneof' in spec
         self.default = json.dumps(spec['default'], separators=(',', ':')) if 'default' in spec else ''
+        # None, or the conditions under which nothing acts on the field: {} is always.
+        self.inert = {} if spec.get('inert') is True else spec.get('inert')
+        if self.inert is not None and set(self.inert) - INERT_KEYS:
+            fail(where, f'unknown key of inert {sorted(set(self.inert) - INERT_KEYS)}')
 
 
 class Type:
@@ -371,6 +376,50 @@ def emit_shared(world, out_dir):
         out.write('}  // namespace keles::tables\n')
 
 
+def emit_inert(world, path):
+    """What nothing acts on (src/machinery/inert.h): by type, with the ways to types within."""
+    holding = {k for k, t in world.types.items() if any(f.inert is not None for f, _ in t.fields)}
+    changed = True
+    while changed:
+        more = {k for k, t in world.types.items()
+                if k not in holding and any(f.message in holding for f, _ in t.fields)}
+        holding |= more
+        changed = bool(more)
+    strings, body, rows = Strings(), [], []
+    for k in sorted(holding, key=lambda k: world.types[k].full):
+        t = world.types[k]
+        fields = []
+        for f, _ in t.fields:
+            if f.inert is None:
+                continue
+            unless = list((f.inert.get('unless') or {'': ''}).items())
+            if len(unless) != 1:
+                fail(f.where, 'inert: unless names one field')
+            fields.append('    {' + ', '.join([
+                lit(f.name), strings.span(f.inert.get('except')), strings.span(f.inert.get('keys')),
+                lit(unless[0][0]), lit(unless[0][1])]) + '},')
+        if fields:
+            body += [f'constexpr InertField inert_{t.symbol}[] = {{', *fields, '};']
+        inner = [f.name for f, _ in t.fields if f.message in holding and f.inert is None
+                 and not (t.is_kind and f.name == 'status')]
+        rows.append(f'    {{&{t.symbol}, {f"inert_{t.symbol}" if fields else "{}"}, '
+                    f'{strings.span(inner)}}},')
+    kinds = [f'    {{&kind_{p.ident}_{k.name}, {lit(k.spec["inert"])}}},'
+             for p in world.packages for k in p.kinds if 'inert' in k.spec]
+    with open(path, 'w') as out:
+        out.write('// Made by api/compile.py.\n#include "machinery/inert.h"\n\n#include "kinds.h"\n'
+                  '#include "types.h"\n\nnamespace keles::tables {\nnamespace {\n')
+        out.write('\n'.join(strings.lines + body) + '\n')
+        for name, kind, lines in (('types', 'InertType', rows), ('kinds', 'InertKind', kinds)):
+            out.write('\n'.join([f'constexpr std::array<{kind}, {len(lines)}> {name}_ = {{{{',
+                                 *lines, '}};\n']))
+        out.write('}  // namespace\n')
+        for name, kind in (('types', 'InertType'), ('kinds', 'InertKind')):
+            out.write(f'extern const std::span<const {kind}> inert_{name};\n'
+                      f'constinit const std::span<const {kind}> inert_{name} = {name}_;\n')
+        out.write('}  // namespace keles::tables\n')
+
+
 # --- accessors -----------------------------------------------------------------------------------
 
 STRINGY = {'kString', 'kBytes', 'kQuantity', 'kTime', 'kMicroTime', 'kDuration', 'kEnum'}
@@ -534,6 +583,7 @@ def outputs(world):
         files.append((f'{p.ident}_views.cc', lambda path, p=p: emit_header_source(
             p, topological(world, p), path)))
         files.append((f'api/{p.ident}.h', lambda path, p=p: emit_header(world, p, path)))
+    files.append(('inert.cc', lambda path: emit_inert(world, path)))
     files.append(('kinds.cc', lambda path: emit_kinds(world, path)))
     files.append(('enums.cc', lambda path: emit_shared(world, os.path.dirname(path))))
     return files

@@ -1,6 +1,7 @@
 // The HTTP front over real sockets and TLS: forms of answers, errors as Statuses, watches.
 #include "server/http/front.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -501,6 +502,44 @@ TEST(Front, UnknownFieldsWarn) {
   auto made = s.send("POST", kMaps, R"({"metadata":{"name":"x"},"spec":{}})");
   EXPECT_EQ(made.status, 201);
   EXPECT_EQ(made.headers.get("Warning").value_or(""), "299 - \"unknown field \\\"spec\\\"\"");
+}
+
+std::vector<std::string> warnings_of(const net::Headers& headers) {
+  std::vector<std::string> out;
+  for (const auto& [name, value] : headers)
+    if (name == "Warning" || name == "warning") out.push_back(value);
+  return out;
+}
+
+TEST(Front, WarningsAreSaidOnceAndWithinBounds) {
+  Served s;
+  std::string body = R"({"metadata":{"name":"x"})";
+  for (int i = 0; i < 40; ++i) body += ",\"" + std::string(500, 'a') + std::to_string(i) + "\":1";
+  auto made = s.send("POST", kMaps, body + "}");
+  EXPECT_EQ(made.status, 201) << made.body;
+  auto told = warnings_of(made.headers);
+  EXPECT_EQ(told.size(), 16u) << "4096 characters, at 256 a warning";
+  const std::string start = "299 - \"unknown field \\\"";
+  for (const std::string& w : told) {
+    EXPECT_TRUE(w.starts_with(start)) << w;
+    EXPECT_EQ(w.size(), std::string_view("299 - \"\\\"").size() + 256) << w;
+  }
+  auto twice = s.send("POST", kMaps, R"({"metadata":{"name":"y"},"spec":{},"other":1,"other":2})");
+  EXPECT_EQ(twice.status, 201) << twice.body;
+  auto once = warnings_of(twice.headers);
+  for (size_t i = 0; i < once.size(); ++i)
+    EXPECT_EQ(std::count(once.begin(), once.end(), once[i]), 1) << once[i];
+}
+
+TEST(Front, WhatNothingActsOnIsSaid) {
+  Served s;
+  auto pod = s.send("POST", "/api/v1/namespaces/default/services",
+                    R"({"metadata":{"name":"x"},"spec":{"ports":[{"port":80}],)"
+                    R"("trafficDistribution":"PreferClose"}})");
+  EXPECT_EQ(pod.status, 201) << pod.body;
+  EXPECT_THAT(warnings_of(pod.headers),
+              testing::Contains("299 - \"spec.trafficDistribution: accepted and stored, but this "
+                                "version of keles does not act on it\""));
 }
 
 TEST(Front, WhoMayDoWhat) {

@@ -6,6 +6,7 @@
 #include "server/admission/admission.h"
 #include "server/registry/convert.h"
 #include "server/registry/described.h"
+#include "server/registry/inert_warnings.h"
 #include "server/registry/keys.h"
 #include "server/registry/machine.h"
 #include "server/registry/meta.h"
@@ -262,6 +263,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   refused = admission::validate(attrs, &body.root, nullptr);
   if (refused.ok() && how->guard) refused = how->guard(kind, ns, body.root, nullptr);
   if (!refused.ok()) co_return refused;
+  warn_of_inert(kind, body.root, *how);
 
   const std::string key = object_key(kind, ns, name);
   const bool service = ServiceAllocator::concerns(kind);
@@ -383,6 +385,10 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   if (!errors.empty()) return Status::invalid(kind.group, kind.kind, name, std::move(errors));
   TRY(admission::validate(attrs, &next.root, &before));
   if (how.guard) TRY(how.guard(kind, ns, next.root, &before));
+  if (subresource != "status" && subresource != "finalize" &&
+      !same_generation(kind, strategy, next.root, before)) {
+    warn_of_inert(kind, next.root, how);
+  }
   return delete_during_update(kind, next.root, before) ? Outcome::kDelete : Outcome::kStore;
 }
 

@@ -1,0 +1,155 @@
+// Who is told that what they set is stored and no more, and of what.
+#include "machinery/inert.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/sim_loop.h"
+#include "machinery/codec_yaml.h"
+#include "server/registry/meta.h"
+#include "server/registry/registry.h"
+#include "store/sim_store.h"
+
+namespace keles::registry {
+namespace {
+
+using Lines = std::vector<std::string>;
+
+Document doc(std::string_view yaml) {
+  auto d = parse_yaml(yaml);
+  EXPECT_TRUE(d.ok()) << yaml;
+  return std::move(*d);
+}
+
+struct Case {
+  const char *api, *kind, *yaml;
+  Lines paths;
+};
+
+TEST(Inert, Fields) {
+  const Case kCases[] = {
+      {"v1", "Pod", "spec: {containers: [{name: a}]}", {}},
+      {"v1", "Pod", "spec: {topologySpreadConstraints: []}", {}},
+      {"v1",
+       "Pod",
+       "spec: {topologySpreadConstraints: [{maxSkew: 1}]}",
+       {"spec.topologySpreadConstraints"}},
+      {"apps/v1",
+       "Deployment",
+       "spec: {template: {spec: {containers: [{name: a}, {name: b, resizePolicy: [{}, {x: y}]}]}}}",
+       {"spec.template.spec.containers[1].resizePolicy"}},
+      {"v1", "Pod", "spec: {volumes: [{emptyDir: {sizeLimit: 1Gi, medium: Memory}}]}", {}},
+      {"v1",
+       "Pod",
+       "spec: {volumes: [{emptyDir: {}}, {emptyDir: {sizeLimit: 1Gi}}]}",
+       {"spec.volumes[1].emptyDir.sizeLimit"}},
+      {"v1",
+       "Pod",
+       "spec: {resources: {limits: {cpu: '1', ephemeral-storage: 1Gi}}}",
+       {"spec.resources.limits[ephemeral-storage]"}},
+      {"apps/v1",
+       "StatefulSet",
+       "spec: {persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain, whenScaled: Delete}}",
+       {"spec.persistentVolumeClaimRetentionPolicy.whenScaled"}},
+      {"apps/v1",
+       "StatefulSet",
+       "spec: {updateStrategy: {rollingUpdate: {maxUnavailable: 1}}}",
+       {}},
+      {"apps/v1",
+       "StatefulSet",
+       "spec: {updateStrategy: {rollingUpdate: {maxUnavailable: 2}}}",
+       {"spec.updateStrategy.rollingUpdate.maxUnavailable"}},
+      // What others write is not asked of the user.
+      {"v1", "Pod", "status: {resources: {limits: {ephemeral-storage: 1Gi}}}", {}},
+  };
+  for (const Case& c : kCases) {
+    const KindDesc* kind = find_kind(c.api, c.kind);
+    Document d = doc(c.yaml);
+    EXPECT_EQ(inert_fields(*kind, d.root, 64), c.paths) << c.yaml;
+    EXPECT_LE(inert_fields(*kind, d.root, 0).size(), 0u);
+  }
+}
+
+TEST(Inert, Kinds) {
+  EXPECT_NE(inert_kind(*find_kind("batch/v1", "CronJob")), "");
+  EXPECT_NE(inert_kind(*find_kind("autoscaling/v1", "HorizontalPodAutoscaler")), "");
+  EXPECT_EQ(inert_kind(*find_kind("batch/v1", "Job")), "");
+}
+
+struct World {
+  std::unique_ptr<SimLoop> loop = std::make_unique<SimLoop>(1);
+  Context ctx = Context::root(*loop);
+  SimDisk disk{*loop};
+  std::unique_ptr<Store> store = *open_sim_store(disk);
+  Registry registry{store.get(), "10.96.0.0/16", "30000-32767"};
+
+  World() { write("", "v1", "Namespace", "metadata: {name: default}"); }
+
+  static Task<void> keep(Task<Result<ObjectPtr>> t, std::optional<Result<ObjectPtr>>* out) {
+    Result<ObjectPtr> r = co_await std::move(t);
+    out->emplace(std::move(r));
+  }
+  Result<ObjectPtr> run(Task<Result<ObjectPtr>> t) {
+    std::optional<Result<ObjectPtr>> out;
+    spawn(*loop, keep(std::move(t), &out));
+    EXPECT_TRUE(loop->run_until([&] { return out.has_value(); }, 60s));
+    EXPECT_TRUE(out->ok()) << out->status().message();
+    return std::move(*out);
+  }
+  // Creates, or with a name patches; what was said.
+  Lines write(std::string user, std::string_view api, std::string_view kind_name,
+              std::string_view yaml, std::string patched = "") {
+    const KindDesc* kind = find_kind(api, kind_name);
+    Document d = doc(yaml);
+    Lines said;
+    WriteRequest how;
+    how.user = std::move(user);
+    how.warnings = &said;
+    std::string ns = kind->namespaced ? "default" : "";
+    auto got =
+        patched.empty()
+            ? run(registry.create(ctx, kind, ns, std::move(d), how))
+            : run(registry.patch(ctx, kind, ns, patched, "", PatchType::kMerge, std::move(d), how));
+    return said;
+  }
+};
+
+constexpr std::string_view kSpec = "spec: {trafficDistribution: PreferClose, ports: [{port: 80}]}";
+const char* const kSaid =
+    "spec.trafficDistribution: accepted and stored, but this version of keles does not act on it";
+
+TEST(Inert, UsersAreToldAndComponentsAreNot) {
+  World w;
+  int n = 0;
+  for (std::string user : {"jane", "kubernetes-admin", "system:serviceaccount:default:robot",
+                           "system:anonymous", "system:serviceaccount:kube-system-2:robot"})
+    EXPECT_EQ(w.write(user, "v1", "Service",
+                      "metadata: {name: s" + std::to_string(n++) + "}\n" + std::string(kSpec)),
+              Lines{kSaid})
+        << user;
+  for (std::string user : {"", "system:kube-controller-manager", "system:node:n1",
+                           "system:serviceaccount:kube-system:job-controller"})
+    EXPECT_EQ(w.write(user, "v1", "Service",
+                      "metadata: {name: s" + std::to_string(n++) + "}\n" + std::string(kSpec)),
+              Lines{})
+        << user;
+}
+
+TEST(Inert, AChangeIsToldAndALabelIsNot) {
+  World w;
+  w.write("jane", "v1", "Service", "metadata: {name: s}\n" + std::string(kSpec));
+  EXPECT_EQ(w.write("jane", "v1", "Service", "metadata: {labels: {a: b}}", "s"), Lines{});
+  EXPECT_EQ(w.write("jane", "v1", "Service", "spec: {sessionAffinity: ClientIP}", "s"),
+            Lines{kSaid});
+  EXPECT_EQ(w.write("jane", "v1", "Service", "spec: {trafficDistribution: null}", "s"), Lines{});
+}
+
+TEST(Inert, AKindIsToldAsAWhole) {
+  World w;
+  EXPECT_EQ(w.write("jane", "v1", "ResourceQuota", "metadata: {name: q}\nspec: {hard: {pods: 1}}"),
+            Lines{"ResourceQuota: accepted and stored, but this version of keles does not act on "
+                  "it: no admission enforces it and no controller counts for it"});
+}
+
+}  // namespace
+}  // namespace keles::registry
