@@ -455,8 +455,9 @@ TEST_F(PodSecurityAdmission, HoldsPodsToTheirNamespacesLabels) {
   s = write(kind("batch/v1", "CronJob"), "strict",
             "metadata: {name: j}\nspec: {schedule: '* * * * *', jobTemplate: {spec: {template: "
             "{spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}}}");
-  EXPECT_THAT(s.warnings, testing::ElementsAre(testing::StartsWith("would violate PodSecurity"),
-                                               testing::StartsWith("CronJob: accepted and stored")));
+  EXPECT_THAT(s.warnings,
+              testing::ElementsAre(testing::StartsWith("would violate PodSecurity"),
+                                   testing::StartsWith("CronJob: accepted and stored")));
   make_namespace("warned", label + "warn: baseline");
   s = write(pods(), "warned", pod("p", "privileged: true"));
   EXPECT_EQ(s.error, "");
