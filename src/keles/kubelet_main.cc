@@ -31,6 +31,8 @@ struct KubeletFlags {
   std::vector<std::string> labels, taints;
   bool proxy = true;
   proxy::ConntrackTimeouts conntrack;
+  proxy::HealthPorts proxy_ports;
+  int64_t proxy_healthz_port = 10256, proxy_metrics_port = 10249;
   int64_t verbosity = 0;
   node::NodeOptions node;
 };
@@ -88,6 +90,10 @@ void add_flags(Flags& f, KubeletFlags& k) {
         "to 0 to disable).");
   f.add("cluster-cidr", &k.cluster_cidr, "The address range of pods in the cluster.");
   f.add("proxy", &k.proxy, "Run the service proxy.");
+  f.add("proxy-healthz-port", &k.proxy_healthz_port,
+        "The port of the service proxy's health check, for load balancers; 0 to disable.");
+  f.add("proxy-metrics-port", &k.proxy_metrics_port,
+        "The port of the service proxy's metrics, on loopback; 0 to disable.");
   f.add("conntrack-tcp-timeout-established", &k.conntrack.established,
         "Idle timeout for established TCP connections (0 to leave as-is).");
   f.add("conntrack-tcp-timeout-close-wait", &k.conntrack.close_wait,
@@ -170,6 +176,14 @@ Status finish_options(KubeletFlags& k) {
   if (k.port < 1 || k.port > 65535 || k.read_only_port < 0 || k.read_only_port > 65535) {
     return Status::bad_request("--port and --read-only-port: want a port number up to 65535");
   }
+  for (int64_t port : {k.proxy_healthz_port, k.proxy_metrics_port}) {
+    if (port < 0 || port > 65535) {
+      return Status::bad_request(
+          "--proxy-healthz-port and --proxy-metrics-port: want a port number up to 65535");
+    }
+  }
+  k.proxy_ports.health = static_cast<uint16_t>(k.proxy_healthz_port);
+  k.proxy_ports.metrics = static_cast<uint16_t>(k.proxy_metrics_port);
   k.node.port = static_cast<uint16_t>(k.port);
   k.node.read_only_port = static_cast<uint16_t>(k.read_only_port);
   if (k.authorization_mode != "Webhook" && k.authorization_mode != "AlwaysAllow") {
@@ -198,6 +212,7 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
   TaskGroup group(ctx.loop());
   InformerFactory informers(*proxy_client);
   std::unique_ptr<proxy::Proxy> proxy;
+  std::unique_ptr<proxy::HealthServer> proxy_health;
   if (k.proxy) {
     proxy::ProxyOptions options;
     options.node_name = k.name;
@@ -206,11 +221,13 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
     if (!proxy::bridge_passes_ip_hooks()) options.rules.unfiltered_bridge = "cni0";
     proxy = std::make_unique<proxy::Proxy>(informers, proxy::make_kernel(), options);
     group.spawn(run_proxy(proxy.get(), all));
+    proxy_health = std::make_unique<proxy::HealthServer>(ctx.loop(), proxy.get(), k.proxy_ports);
   }
   informers.start(all);
   if (k.pod_network != "none") group.spawn(run_node_network(all, proxy_client.get(), k.name, {}));
   Status s = co_await node::run_node_agent(all, k.node, client.get());
   all.cancel();
+  if (proxy_health) co_await proxy_health->stop(ctx);
   co_await group.join();
   co_await informers.join();
   co_return s;

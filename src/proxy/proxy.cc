@@ -38,6 +38,7 @@ Proxy::Proxy(InformerFactory& informers, std::shared_ptr<Kernel> kernel, ProxyOp
       options_(std::move(options)),
       services_(informers.informer<Service>()),
       slices_(informers.informer<EndpointSlice>()),
+      node_(informers.informer<api::core_v1::Node>("", "", "metadata.name=" + options_.node_name)),
       table_(options_.node_name),
       rules_(options_.rules) {
   services_.on_change([this](const Ref<Service>& before, const Ref<Service>& now) {
@@ -46,7 +47,7 @@ Proxy::Proxy(InformerFactory& informers, std::shared_ptr<Kernel> kernel, ProxyOp
     } else {
       table_.remove_service(before->metadata().namespace_(), before->metadata().name());
     }
-    changed_.set();
+    note_change();
   });
   slices_.on_change([this](const Ref<EndpointSlice>& before, const Ref<EndpointSlice>& now) {
     if (now) {
@@ -54,11 +55,32 @@ Proxy::Proxy(InformerFactory& informers, std::shared_ptr<Kernel> kernel, ProxyOp
     } else {
       table_.remove_slice(before->metadata().namespace_(), before->metadata().name());
     }
-    changed_.set();
+    note_change();
   });
 }
 
+void Proxy::note_change() {
+  if (loop_ != nullptr && !pending_since_) pending_since_ = loop_->now();
+  changed_.set();
+}
+
+Health Proxy::health() const {
+  constexpr Duration kLate = 60s;  // twice kube-proxy's sync period
+  constexpr std::string_view kRemoval = "ToBeDeletedByClusterAutoscaler";
+  Health h;
+  h.updated = updated_;
+  if (loop_ == nullptr) return h;
+  h.now = loop_->wall_now();
+  h.healthy = !pending_since_ || loop_->now() - *pending_since_ < kLate;
+  Ref<api::core_v1::Node> node = node_.get("", options_.node_name);
+  h.node_eligible = node && node->metadata().deletion_timestamp().empty();
+  if (!node) return h;
+  for (auto taint : node->spec().taints()) h.node_eligible &= taint.key() != kRemoval;
+  return h;
+}
+
 Task<void> Proxy::run(Context ctx) {
+  loop_ = &ctx.loop();
   Status s = co_await services_.base().wait_synced(ctx);
   if (s.ok()) s = co_await slices_.base().wait_synced(ctx);
   changed_.set();
@@ -67,8 +89,10 @@ Task<void> Proxy::run(Context ctx) {
     s = co_await changed_.wait(ctx);
     if (!s.ok()) break;
     changed_.reset();
+    std::optional<TimePoint> pending = std::exchange(pending_since_, std::nullopt);
     s = co_await sync(ctx);
     if (s.ok()) {
+      updated_ = ctx.loop().wall_now();
       ready_ = true;
       backoff = 100ms;
       continue;
@@ -77,6 +101,7 @@ Task<void> Proxy::run(Context ctx) {
     log::error("Service rules not applied, rebuilding all", {{"err", s}});
     built_ = false;
     table_.mark_all_dirty();
+    pending_since_ = pending ? pending : ctx.loop().now();
     changed_.set();
     (void)co_await ctx.sleep(backoff);
     backoff = std::min<Duration>(backoff * 2, 30s);

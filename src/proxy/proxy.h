@@ -4,11 +4,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/sync.h"
 #include "client/client.h"
 #include "client/informer.h"
+#include "proxy/health.h"
 #include "proxy/nft.h"
 #include "proxy/ruleset.h"
 #include "proxy/services.h"
@@ -28,6 +30,7 @@ class Proxy {
   // Until ctx ends. The informers are started by the caller.
   Task<void> run(Context ctx);
   bool ready() const { return ready_; }  // everything known at the start is in force
+  Health health() const;
 
  private:
   Task<Status> sync(Context ctx);
@@ -38,9 +41,15 @@ class Proxy {
   ProxyOptions options_;
   Informer<api::core_v1::Service> services_;
   Informer<api::discovery_v1::EndpointSlice> slices_;
+  Informer<api::core_v1::Node> node_;  // this one only
   ServiceTable table_;
   Ruleset rules_;
+  void note_change();
+
+  Loop* loop_ = nullptr;  // of run()
   Event changed_;
+  std::optional<TimePoint> pending_since_;  // the oldest change that is not in force
+  WallTime updated_{};
   bool ready_ = false, built_ = false;
 };
 

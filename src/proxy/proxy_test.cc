@@ -5,6 +5,8 @@
 
 #include "base/file.h"
 #include "machinery/codec_yaml.h"
+#include "machinery/time.h"
+#include "proxy/health.h"
 #include "proxy/nft.h"
 #include "proxy/ruleset.h"
 #include "proxy/services.h"
@@ -310,6 +312,25 @@ TEST(Addresses, ParseWholeOrNotAtAll) {
   EXPECT_FALSE(parse_protocol("tcp ; flush ruleset"));
   EXPECT_FALSE(port_number(65536));
   EXPECT_FALSE(port_number(0));
+}
+
+TEST(HealthPage, SaysWhatKubeProxySays) {
+  Health h;
+  h.updated = *parse_time("2026-01-01T00:00:00Z");
+  h.now = *parse_time("2026-01-01T00:02:00Z");
+  EXPECT_EQ(health_json(h, true),
+            R"({"lastUpdated":"2026-01-01T00:02:00Z","currentTime":"2026-01-01T00:02:00Z",)"
+            R"("nodeEligible":true,"healthy":true,)"
+            R"("status":{"IPv4":{"lastUpdated":"2026-01-01T00:00:00Z","healthy":true}}})");
+  h.healthy = false;
+  EXPECT_EQ(health_json(h, false),
+            R"({"lastUpdated":"2026-01-01T00:00:00Z","currentTime":"2026-01-01T00:02:00Z",)"
+            R"("healthy":false,)"
+            R"("status":{"IPv4":{"lastUpdated":"2026-01-01T00:00:00Z","healthy":false}}})");
+  EXPECT_EQ(metrics_of("# HELP kubeproxy_a text\n# TYPE kubeproxy_a counter\nkubeproxy_a 1\n# HELP "
+                       "kubelet_b kubeproxy_\nkubelet_b{x=\"kubeproxy_\"} 1",
+                       "kubeproxy_"),
+            "# HELP kubeproxy_a text\n# TYPE kubeproxy_a counter\nkubeproxy_a 1\n");
 }
 
 // The kernel has the last word on the grammar.
