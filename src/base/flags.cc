@@ -204,7 +204,16 @@ Result<std::vector<std::string>> Flags::parse(const std::vector<std::string>& ar
       TRY(take_short(args, &i));
     }
   }
+  std::string missing;
+  for (const Flag& f : flags_)
+    if (f.required && !f.given) missing += (missing.empty() ? "\"" : ", \"") + f.name + "\"";
+  if (!help_ && !missing.empty())
+    return Status::bad_request("required flag(s) " + missing + " not set");
   return rest;
+}
+
+void Flags::require(std::string_view name) {
+  if (Flag* f = find(name)) f->required = true;
 }
 
 std::string Flags::help_text() const {
@@ -222,6 +231,7 @@ std::string Flags::help_text() const {
     out += l + std::string(width - l.size() + 3, ' ') + f.help;
     if (!f.default_text.empty() && f.default_text != "0")
       out += " (default " + f.default_text + ")";
+    if (f.required) out += " (required)";
     out += "\n";
   }
   return out;

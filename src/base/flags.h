@@ -32,6 +32,9 @@ class Flags {
   void add(std::string name, Duration* out, std::string help,
            char shorthand = 0);  // "30s", "1m30s"
 
+  // parse() fails without this flag (cobra's MarkFlagRequired); the help says so.
+  void require(std::string_view name);
+
   // The arguments that are not flags. kBadRequest: `unknown flag: --x`, `invalid argument "y" for
   // ...`.
   // --help and -h set help_wanted().
@@ -50,6 +53,7 @@ class Flags {
     std::string bare_value;  // "": the flag needs a value
     bool given = false;
     std::function<bool(std::string_view)> set;
+    bool required = false;
   };
   Flag* find(std::string_view name);
   Flag* find_shorthand(char c);

@@ -32,6 +32,7 @@ int convert_main(const std::vector<std::string>& args) {
   Flags flags(kUsage);
   flags.add("filename", &file, "The file to read, or - for standard input.", 'f');
   flags.add("output", &output, "json, yaml or protobuf.", 'o');
+  flags.require("filename");
   Result<std::vector<std::string>> rest = flags.parse(args);
   if (!rest.ok()) return fail(rest.status().message());
   if (flags.help_wanted()) {
@@ -39,7 +40,6 @@ int convert_main(const std::vector<std::string>& args) {
     return 0;
   }
   if (!rest->empty()) return fail("unknown argument " + rest->front());
-  if (file.empty()) return fail("-f is required");
   std::string input;
   if (file == "-") {
     input.assign(std::istreambuf_iterator<char>(std::cin), {});

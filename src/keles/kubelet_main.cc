@@ -134,8 +134,6 @@ Status read_certificates(KubeletFlags& k) {
 }
 
 Status finish_options(KubeletFlags& k) {
-  if (k.kubeconfig.empty()) return Status::bad_request("--kubeconfig is required");
-  if (k.node_ip.empty()) return Status::bad_request("--node-ip is required");
   if (k.name.empty()) {
     char host[256] = {};
     ::gethostname(host, sizeof host - 1);
@@ -241,6 +239,8 @@ int kubelet_main(const std::vector<std::string>& args) {
       "Runs a node: the kubelet, its pod network and its service proxy.\n\nUsage:\n  keles kubelet "
       "[flags]");
   add_flags(flags, k);
+  flags.require("kubeconfig");
+  flags.require("node-ip");
   Result<std::vector<std::string>> rest = flags.parse(args);
   if (flags.help_wanted()) {
     std::fputs(flags.help_text().c_str(), stdout);

@@ -24,8 +24,6 @@ WallTime now() {
 
 Status make(const NodeIdentityFlags& f, const std::vector<std::string>& args) {
   if (args.size() != 1) return Status::bad_request("exactly one node name is required");
-  if (f.server.empty()) return Status::bad_request("--server is required");
-  if (f.addresses.empty()) return Status::bad_request("--address is required");
   net::TlsIdentity ca;
   TRY_ASSIGN(certificate, read_file(f.data_dir + "/pki/ca.crt"));
   TRY_ASSIGN(key, read_file(f.data_dir + "/pki/ca.key"));
@@ -54,11 +52,13 @@ int node_identity_main(const std::vector<std::string>& args) {
       "Run it where the control plane's data directory is, and copy the files to the "
       "node.\n\nUsage:\n  keles node-identity NAME --address=IP --server=URL [flags]");
   flags.add("data-dir", &f.data_dir, "The control plane's data directory, which holds the CA.");
-  flags.add("server", &f.server, "Required. The API server's URL, as the node reaches it.");
+  flags.add("server", &f.server, "The API server's URL, as the node reaches it.");
   flags.add("address", &f.addresses,
-            "Required. Addresses (or more names) at which the node is reached, the first as "
+            "Addresses (or more names) at which the node is reached, the first as "
             "--node-ip.");
   flags.add("root-dir", &f.root, "Write the files below this directory instead of /.");
+  flags.require("server");
+  flags.require("address");
   auto rest = flags.parse(args);
   if (flags.help_wanted()) {
     std::fputs(flags.help_text().c_str(), stdout);

@@ -51,7 +51,6 @@ struct ServerFlags {
   bool anonymous_auth = true;
   int64_t max_requests_inflight = 400, max_mutating_requests_inflight = 200;
   int64_t front_loops = 0;
-  int64_t max_mutating_body = 3 * 1024 * 1024;
   Duration node_monitor_grace_period = 40s, node_monitor_period = 5s;
   int64_t verbosity = 0;
 };

@@ -251,6 +251,31 @@ const std::vector<Command>& commands() {
   return kCommands;
 }
 
+bool asks_for_help(const std::vector<std::string>& args) {
+  for (const std::string& a : args) {
+    if (a == "--") return false;
+    if (a == "-h" || a == "--help") return true;
+  }
+  return false;
+}
+
+// What begins with `verb`: "kind create --help". False when nothing does.
+bool print_group(FILE* to, const std::string& verb) {
+  bool any = false;
+  for (const Command& c : commands()) {
+    if (c.path[0] != verb || c.path.size() < 2) continue;
+    if (!any) std::fputs("Usage:\n", to);
+    any = true;
+    std::fprintf(to, "  kind %s\n", c.help);
+  }
+  if (any) std::fprintf(to, "\nUse \"kind %s COMMAND --help\" for its flags.\n", verb.c_str());
+  return any;
+}
+
+constexpr char kExecUsage[] =
+    "Runs a command inside a node (a shell when none is named), as `docker exec` does with kind.\n"
+    "\nUsage:\n  kind exec NODE [--] COMMAND [ARG...]\n";
+
 void print_usage(FILE* to) {
   std::fputs(
       "keles kind makes local Kubernetes clusters whose nodes are namespaces of this host.\n"
@@ -292,6 +317,10 @@ int run_kind(const std::vector<std::string>& args) {
     print_usage(stdout);
     return 0;
   }
+  if (args[0] == "exec" && args.size() > 1 && (args[1] == "-h" || args[1] == "--help")) {
+    std::fputs(kExecUsage, stdout);
+    return 0;
+  }
   if (args[0] == "exec") return exec_command({args.begin() + 1, args.end()});
   for (const Command& c : commands()) {
     if (!begins_with(args, c.path)) continue;
@@ -308,7 +337,10 @@ int run_kind(const std::vector<std::string>& args) {
     Status s = c.run(given);
     return s.ok() ? 0 : fail(s);
   }
-  std::fprintf(stderr, "ERROR: unknown command \"%s\" for \"kind\"\n", args[0].c_str());
+  if (asks_for_help(args) && print_group(stdout, args[0])) return 0;
+  if (args.size() == 1 && print_group(stderr, args[0])) return 1;
+  std::string named = args[0] + (args.size() > 1 && args[1][0] != '-' ? " " + args[1] : "");
+  std::fprintf(stderr, "ERROR: unknown command \"%s\" for \"kind\"\n", named.c_str());
   print_usage(stderr);
   return 1;
 }
