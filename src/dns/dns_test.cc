@@ -44,6 +44,9 @@ TEST(Message, ReadsQuestions) {
   loop[12] = '\xc0';
   loop[13] = '\x0c';
   EXPECT_FALSE(parse_query(loop).ok());
+  std::string dotted = question("a-.b", kA);  // one label "a.b" would come back as two
+  dotted.replace(12, 5, "\4a..b");
+  EXPECT_FALSE(parse_query(dotted).ok());
 }
 
 TEST(Message, CutsWhatDoesNotFit) {

@@ -39,8 +39,10 @@ bool read_name(std::string_view m, size_t& at, std::string& out) {
     ++pos;
     if (n == 0) break;
     if (pos + n > m.size() || out.size() + n + 1 > kMaxName + 1) return false;
+    std::string_view label = m.substr(pos, n);
+    if (label.find('.') != label.npos) return false;  // would read, and be written back, as two
     if (!out.empty()) out += '.';
-    out.append(m.substr(pos, n));
+    out.append(label);
     pos += n;
   }
   if (!jumped) at = pos;
