@@ -281,6 +281,11 @@ std::string joined(const std::vector<std::string>& v) {
   return s;
 }
 
+// A set of nothing but the empty value reads as no set when written `()`.
+std::string in_brackets(const std::vector<std::string>& v) {
+  return v.size() == 1 && v[0].empty() ? "(,)" : "(" + joined(v) + ")";
+}
+
 }  // namespace
 
 bool LabelRequirement::matches(const Value& labels) const {
@@ -319,9 +324,9 @@ std::string LabelRequirement::to_string() const {
     case Op::kNotEquals:
       return key + "!=" + joined(values);
     case Op::kIn:
-      return key + " in (" + joined(values) + ")";
+      return key + " in " + in_brackets(values);
     case Op::kNotIn:
-      return key + " notin (" + joined(values) + ")";
+      return key + " notin " + in_brackets(values);
     case Op::kExists:
       return key;
     case Op::kDoesNotExist:

@@ -20,7 +20,8 @@ TEST(Labels, ParseAndPrint) {
       {"z,a", "a,z"},
       {"a=", "a="},
       {"x in (a,,b)", "x in (,a,b)"},
-      {"x in (,)", "x in ()"},
+      {"x in (,)", "x in (,)"},
+      {"x notin (,,)", "x notin (,)"},
       {"in in (in)", "in in (in)"},
       {"a.b/c=d", "a.b/c=d"},
   };
