@@ -39,11 +39,17 @@ bool has_group(const Caller& c, std::string_view group) {
 // Bearer token of the header, or of a websocket's subprotocols (browsers cannot set headers).
 std::string bearer_of(const net::Headers& headers) {
   std::string_view header = headers.get("authorization").value_or("");
+  header.remove_prefix(std::min(header.find_first_not_of(' '), header.size()));
   constexpr std::string_view kBearer = "bearer ";
   if (header.size() > kBearer.size()) {
     std::string scheme(header.substr(0, kBearer.size()));
     for (char& c : scheme) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    if (scheme == kBearer) return std::string(header.substr(kBearer.size()));
+    // One space, and a token ends at the next: after two there is none (which is warned of).
+    if (scheme == kBearer) {
+      std::string_view token = header.substr(kBearer.size());
+      token = token.substr(0, token.find(' '));
+      if (!token.empty()) return std::string(token);
+    }
   }
   constexpr std::string_view kProtocol = "base64url.bearer.authorization.k8s.io.";
   for (std::string_view v : headers.get_all("sec-websocket-protocol")) {

@@ -300,6 +300,10 @@ TEST_F(AuthTest, Authenticates) {
   auto boot = auth_->authenticate(q, kNow);
   EXPECT_EQ(boot->name, "boot");
   EXPECT_THAT(boot->groups, testing::ElementsAre("g1", "g2", "system:authenticated"));
+  q.headers.set("Authorization", "Bearer abc d");  // a token ends at a space
+  EXPECT_EQ(auth_->authenticate(q, kNow)->name, "boot");
+  q.headers.set("Authorization", "Bearer  abc");  // and after two there is none
+  EXPECT_EQ(auth_->authenticate(q, kNow)->name, "system:anonymous");
   q.headers.set("Authorization", "Bearer nonsense");
   EXPECT_FALSE(auth_->authenticate(q, kNow).ok());
   q.peer = net::PeerCertificate{"jane", {"devs"}, "ff", 0};

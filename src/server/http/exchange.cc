@@ -1,10 +1,9 @@
 #include "server/http/exchange.h"
 
-#include <algorithm>
-
 #include "base/sync.h"
 #include "machinery/codec_json.h"
 #include "server/http/pieces.h"
+#include "server/http/warning.h"
 #include "server/registry/meta.h"
 
 namespace keles::server {
@@ -15,52 +14,6 @@ constexpr Duration kBodyTimeout = 30s;
 // Answers up to here are made at once; longer ones take turns.
 constexpr size_t kQuickBytes = 64 * 1024, kQuickItems = 8;
 constexpr const char* kTooSlow = "Timeout: request did not complete within the allotted timeout";
-
-// As RFC 7234's warn-text: a quoted string.
-std::string warning_field(std::string_view text) {
-  std::string out = "299 - \"";
-  for (char c : text) {
-    if (c == '"' || c == '\\') out.push_back('\\');
-    out.push_back(c == '\n' || c == '\r' ? ' ' : c);
-  }
-  return out + "\"";
-}
-
-// As upstream: texts of more than this altogether are each cut to kWarningChars, and what comes
-// after the limit even then is left out.
-constexpr size_t kAllWarningChars = 4096, kWarningChars = 256;
-
-// Bytes of the first `limit` characters of UTF-8, and how many characters these are.
-std::pair<size_t, size_t> first_chars(std::string_view text, size_t limit) {
-  size_t chars = 0, i = 0;
-  for (; i < text.size(); ++i) {
-    const bool starts = (static_cast<unsigned char>(text[i]) & 0xC0) != 0x80;
-    if (starts && chars == limit) break;
-    chars += starts;
-  }
-  return {i, chars};
-}
-
-// What is sent of the warnings: each once, within the bounds.
-std::vector<std::string_view> told(const std::vector<std::string>& warnings) {
-  std::vector<std::string_view> once;
-  size_t all = 0;
-  for (std::string_view w : warnings) {
-    if (w.empty() || std::find(once.begin(), once.end(), w) != once.end()) continue;
-    once.push_back(w);
-    all += first_chars(w, w.size()).second;
-  }
-  if (all <= kAllWarningChars) return once;
-  std::vector<std::string_view> out;
-  size_t written = 0;
-  for (std::string_view w : once) {
-    if (written >= kAllWarningChars) break;
-    auto [bytes, chars] = first_chars(w, kWarningChars);
-    out.push_back(w.substr(0, bytes));
-    written += chars;
-  }
-  return out;
-}
 
 // One long answer at a time is made on a loop, a piece each turn: many of them cost others no more
 // than one.
@@ -85,7 +38,7 @@ net::Headers Exchange::headers(std::string_view content_type) const {
   net::Headers h;
   h.add("Cache-Control", "no-cache, private");
   if (!content_type.empty()) h.add("Content-Type", std::string(content_type));
-  for (std::string_view w : told(warnings)) h.add("Warning", warning_field(w));
+  for (std::string& w : warning_values(warnings)) h.add("Warning", std::move(w));
   return h;
 }
 

@@ -8,6 +8,7 @@
 #include "machinery/time.h"
 #include "server/discovery.h"
 #include "server/http/exchange.h"
+#include "server/http/warning.h"
 #include "server/openapi.h"
 #include "server/registry/meta.h"
 
@@ -343,6 +344,9 @@ bool Front::enter_gate(Exchange* x) {
 }
 
 Task<void> Front::dispatch(Context ctx, Exchange* x) {
+  if (auto said = token_warning(x->header("Authorization")); !said.empty()) {
+    x->warnings.emplace_back(said);
+  }
   auto caller = server_->auth().authenticate(*x->request, x->rendering.now);
   if (!caller.ok()) {
     co_await x->fail(caller.status());
@@ -398,6 +402,7 @@ Task<void> Front::serve_resource(Context ctx, Exchange* x) {
     co_await x->fail(why);
     co_return;
   }
+  if (auto said = deprecation_warning(*kind); !said.empty()) x->warnings.emplace_back(said);
   if (!is_read(i) || is_relayed(*x)) {
     bool there = co_await x->receive(ctx);
     if (!there) co_return;

@@ -542,6 +542,33 @@ TEST(Front, WhatNothingActsOnIsSaid) {
                                 "version of keles does not act on it\""));
 }
 
+// Once each, before and beside whatever the answer is.
+TEST(Front, Warnings) {
+  Served s;
+  constexpr const char* kServices = "/api/v1/namespaces/default/services";
+  constexpr const char* kNotes = "/api/v1/namespaces/default/endpoints";
+  const std::string service =
+      R"({"metadata":{"name":"w"},"spec":{"type":"ExternalName","externalName":"a.b",)"
+      R"("externalIPs":["10.1.2.3"]}})";
+  const std::string ignored =
+      "299 - \"spec.externalIPs is ignored when spec.type is \\\"ExternalName\\\"\"";
+  auto made = s.send("POST", kServices, service);
+  EXPECT_EQ(made.status, 201) << made.body;
+  auto count = [&](const net::Headers& h) {
+    auto all = warnings_of(h);
+    return std::count(all.begin(), all.end(), ignored);
+  };
+  EXPECT_EQ(count(made.headers), 1);
+  auto again = s.send("POST", kServices, service);
+  EXPECT_EQ(again.status, 409);
+  EXPECT_EQ(count(again.headers), 1);
+  auto list = s.send("GET", kNotes);
+  EXPECT_EQ(list.headers.get("Warning").value_or(""),
+            "299 - \"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 "
+            "EndpointSlice\"");
+  EXPECT_FALSE(s.send("GET", kServices).headers.get("Warning"));
+}
+
 TEST(Front, WhoMayDoWhat) {
   Served s;
   auto nobody = s.connect(std::nullopt);

@@ -4,6 +4,7 @@
 #include "server/registry/cron_text.h"
 #include "server/registry/pod_validation.h"
 #include "server/registry/strategies.h"
+#include "server/registry/warnings.h"
 
 namespace keles::registry {
 namespace {
@@ -178,10 +179,17 @@ void cron_job_cells(const HookContext& ctx, const Value& o, Cells& out) {
                  selector_text(spec["jobTemplate"]["spec"]["selector"]));
 }
 
+constexpr std::string_view kPodsAreKept =
+    "child pods are preserved by default when jobs are deleted; set "
+    "propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this "
+    "warning";
+
 }  // namespace
 
 const Strategy kJobStrategy{.group = "batch",
                             .kind = "Job",
+                            .warnings = job_warnings,
+                            .delete_warning = kPodsAreKept,
                             .prepare_for_create = prepare_job,
                             .validate = validate_job,
                             .validate_update = validate_job_update,
@@ -189,6 +197,7 @@ const Strategy kJobStrategy{.group = "batch",
                             .cells = job_cells};
 const Strategy kCronJobStrategy{.group = "batch",
                                 .kind = "CronJob",
+                                .warnings = cron_job_warnings,
                                 .validate = validate_cron_job,
                                 .validate_name = check_cron_job_name,
                                 .cells = cron_job_cells};

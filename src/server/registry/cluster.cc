@@ -5,6 +5,7 @@
 #include "server/registry/cells.h"
 #include "server/registry/pod_validation.h"
 #include "server/registry/strategies.h"
+#include "server/registry/warnings.h"
 
 namespace keles::registry {
 namespace {
@@ -222,6 +223,7 @@ void component_status_cells(const HookContext& ctx, const Value& o, Cells& out) 
 const Strategy kComponentStatusStrategy{
     .kind = "ComponentStatus", .generation = false, .cells = component_status_cells};
 const Strategy kNodeStrategy{.kind = "Node",
+                             .warnings = node_warnings,
                              .validate = validate_node,
                              .validate_update = validate_node_update,
                              .generation = false,

@@ -5,6 +5,7 @@
 #include "server/registry/cells.h"
 #include "server/registry/pod_validation.h"
 #include "server/registry/strategies.h"
+#include "server/registry/warnings.h"
 
 namespace keles::registry {
 namespace {
@@ -180,6 +181,7 @@ const Strategy kConfigMapStrategy{.kind = "ConfigMap",
                                   .empty_is_set = true,
                                   .cells = config_map_cells};
 const Strategy kSecretStrategy{.kind = "Secret",
+                               .warnings = secret_warnings,
                                .prepare_for_create = prepare_secret,
                                .prepare_for_update = prepare_secret_update,
                                .validate = validate_secret,
@@ -187,9 +189,14 @@ const Strategy kSecretStrategy{.kind = "Secret",
                                .generation = false,
                                .empty_is_set = true,
                                .cells = secret_cells};
-const Strategy kServiceAccountStrategy{
-    .kind = "ServiceAccount", .generation = false, .cells = service_account_cells};
-const Strategy kResourceQuotaStrategy{
-    .kind = "ResourceQuota", .validate = validate_quota, .generation = false, .cells = quota_cells};
+const Strategy kServiceAccountStrategy{.kind = "ServiceAccount",
+                                       .warnings = service_account_warnings,
+                                       .generation = false,
+                                       .cells = service_account_cells};
+const Strategy kResourceQuotaStrategy{.kind = "ResourceQuota",
+                                      .warnings = resource_quota_warnings,
+                                      .validate = validate_quota,
+                                      .generation = false,
+                                      .cells = quota_cells};
 
 }  // namespace keles::registry

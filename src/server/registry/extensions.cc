@@ -4,6 +4,7 @@
 
 #include "server/registry/cells.h"
 #include "server/registry/strategies.h"
+#include "server/registry/warnings.h"
 
 namespace keles::registry {
 namespace {
@@ -135,23 +136,29 @@ void validate_runtime_class_update(const HookContext&, const Value& now, const V
 
 const Strategy kMutatingWebhooksStrategy{.group = "admissionregistration.k8s.io",
                                          .kind = "MutatingWebhookConfiguration",
+                                         .warnings = static_suffix_warnings,
                                          .validate = validate_webhooks,
                                          .cells = webhook_cells};
 const Strategy kValidatingWebhooksStrategy{.group = "admissionregistration.k8s.io",
                                            .kind = "ValidatingWebhookConfiguration",
+                                           .warnings = static_suffix_warnings,
                                            .validate = validate_webhooks,
                                            .cells = webhook_cells};
 const Strategy kValidatingPolicyStrategy{.group = "admissionregistration.k8s.io",
                                          .kind = "ValidatingAdmissionPolicy",
+                                         .warnings = static_suffix_warnings,
                                          .cells = policy_cells};
 const Strategy kMutatingPolicyStrategy{.group = "admissionregistration.k8s.io",
                                        .kind = "MutatingAdmissionPolicy",
+                                       .warnings = static_suffix_warnings,
                                        .cells = policy_cells};
 const Strategy kValidatingPolicyBindingStrategy{.group = "admissionregistration.k8s.io",
                                                 .kind = "ValidatingAdmissionPolicyBinding",
+                                                .warnings = static_suffix_warnings,
                                                 .cells = policy_binding_cells};
 const Strategy kMutatingPolicyBindingStrategy{.group = "admissionregistration.k8s.io",
                                               .kind = "MutatingAdmissionPolicyBinding",
+                                              .warnings = static_suffix_warnings,
                                               .cells = policy_binding_cells};
 const Strategy kApiServiceStrategy{.group = "apiregistration.k8s.io",
                                    .kind = "APIService",
@@ -160,6 +167,7 @@ const Strategy kApiServiceStrategy{.group = "apiregistration.k8s.io",
 
 const Strategy kRuntimeClassStrategy{.group = "node.k8s.io",
                                      .kind = "RuntimeClass",
+                                     .warnings = runtime_class_warnings,
                                      .validate = validate_runtime_class,
                                      .validate_update = validate_runtime_class_update,
                                      .generation = false};

@@ -5,6 +5,7 @@
 #include "server/registry/addresses.h"
 #include "server/registry/cells.h"
 #include "server/registry/strategies.h"
+#include "server/registry/warnings.h"
 
 namespace keles::registry {
 namespace {
@@ -388,6 +389,7 @@ Messages check_ip_name(std::string_view name, bool) { return check_ip(name); }
 }  // namespace
 
 const Strategy kEndpointsStrategy{.kind = "Endpoints",
+                                  .warnings = endpoints_warnings,
                                   .validate = validate_endpoints,
                                   .validate_update = validate_endpoints_update,
                                   .allow_create_on_update = true,
@@ -396,12 +398,15 @@ const Strategy kEndpointsStrategy{.kind = "Endpoints",
                                   .cells = endpoints_cells};
 const Strategy kEndpointSliceStrategy{.group = "discovery.k8s.io",
                                       .kind = "EndpointSlice",
+                                      .warnings = endpoint_slice_warnings,
                                       .validate = validate_slice,
                                       .validate_update = validate_slice_update,
                                       .validates_update_whole = true,
                                       .cells = slice_cells};
 const Strategy kIngressStrategy{.group = "networking.k8s.io",
                                 .kind = "Ingress",
+                                .warnings = ingress_warnings,
+                                .status_warnings = load_balancer_status_warnings,
                                 .validate = validate_ingress,
                                 .validate_status_update = validate_ingress_status,
                                 .cells = ingress_cells};
@@ -409,6 +414,7 @@ const Strategy kIngressClassStrategy{
     .group = "networking.k8s.io", .kind = "IngressClass", .cells = ingress_class_cells};
 const Strategy kNetworkPolicyStrategy{.group = "networking.k8s.io",
                                       .kind = "NetworkPolicy",
+                                      .warnings = network_policy_warnings,
                                       .validate = validate_policy,
                                       .validate_update = validate_policy_update,
                                       .validates_update_whole = true,

@@ -7,8 +7,10 @@
 #include "machinery/time.h"
 #include "server/pod_references.h"
 #include "server/registry/cells.h"
+#include "server/registry/pod_app_armor.h"
 #include "server/registry/pod_validation.h"
 #include "server/registry/strategies.h"
+#include "server/registry/warnings.h"
 
 namespace keles::registry {
 namespace {
@@ -46,6 +48,7 @@ std::string_view qos_class(const Value& spec) {
 }
 
 void prepare_for_create(const HookContext& ctx, Document& now) {
+  take_app_armor_annotations(ctx, now);
   Value status = Value::map();
   status.set(now.arena, "phase", Value::string("Pending"));
   status.set(now.arena, "qosClass", Value::string(qos_class(now.root["spec"])));
@@ -447,6 +450,8 @@ void template_columns(const HookContext& ctx, const Value& o, Cells& out) {
 }  // namespace
 
 const Strategy kPodStrategy{.kind = "Pod",
+                            .warnings = pod_warnings,
+                            .status_warnings = pod_status_warnings,
                             .prepare_for_create = prepare_for_create,
                             .prepare_for_status_update = prepare_for_status_update,
                             .validate = validate,
@@ -457,7 +462,9 @@ const Strategy kPodStrategy{.kind = "Pod",
                             .grace_period_seconds = grace_period_seconds,
                             .cells = cells};
 
-const Strategy kPodTemplateStrategy{
-    .kind = "PodTemplate", .validate = validate_template, .cells = template_columns};
+const Strategy kPodTemplateStrategy{.kind = "PodTemplate",
+                                    .warnings = pod_template_warnings,
+                                    .validate = validate_template,
+                                    .cells = template_columns};
 
 }  // namespace keles::registry

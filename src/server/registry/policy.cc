@@ -2,6 +2,7 @@
 #include "machinery/intstr.h"
 #include "server/registry/cells.h"
 #include "server/registry/strategies.h"
+#include "server/registry/warnings.h"
 
 namespace keles::registry {
 namespace {
@@ -188,5 +189,7 @@ const Strategy kPriorityLevelStrategy{.group = "flowcontrol.apiserver.k8s.io",
                                       .cells = priority_level_cells};
 const Strategy kResourceClaimStrategy{
     .group = "resource.k8s.io", .kind = "ResourceClaim", .cells = claim_cells};
+const Strategy kResourceSliceStrategy{
+    .group = "resource.k8s.io", .kind = "ResourceSlice", .warnings = resource_slice_warnings};
 
 }  // namespace keles::registry

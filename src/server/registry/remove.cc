@@ -77,6 +77,13 @@ bool shorten_grace(Document& d, std::optional<int64_t> requested, WallTime now) 
   return true;
 }
 
+void warn_of_dependents(const KindDesc& kind, const DeleteRequest& request,
+                        const WriteRequest& how) {
+  const std::string_view text = strategy_of(kind).delete_warning;
+  if (text.empty() || !how.warnings || request.orphan_dependents) return;
+  if (request.propagation_policy.empty()) how.warnings->emplace_back(text);
+}
+
 }  // namespace
 
 DeleteRequest read_delete_options(const Value& options) {
@@ -216,6 +223,7 @@ Task<Result<Deleted>> Registry::remove(Context ctx, const KindDesc* served, std:
                                        std::string name, DeleteRequest request, WriteRequest how) {
   Status bad = check_delete_options(request);
   if (!bad.ok()) co_return bad;
+  warn_of_dependents(*served, request, how);
   how.dry_run |= !request.dry_run.empty();
   if (request.grace_period_seconds.value_or(0) < 0) request.grace_period_seconds = 1;
   const KindDesc& kind = storage_kind(*served);
@@ -240,6 +248,7 @@ Task<Result<ListPage>> Registry::remove_collection(Context ctx, const KindDesc* 
                                                    DeleteRequest request, WriteRequest how) {
   auto page = co_await list(ctx, kind, ns, query);
   if (!page.ok()) co_return page.status();
+  warn_of_dependents(*kind, request, how);
   for (const ObjectPtr& o : page->items) {
     auto done = co_await remove(ctx, kind, std::string(o->namespace_()), std::string(o->name()),
                                 request, how);

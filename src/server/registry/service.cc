@@ -8,6 +8,7 @@
 #include "server/registry/addresses.h"
 #include "server/registry/cells.h"
 #include "server/registry/strategies.h"
+#include "server/registry/warnings.h"
 
 namespace keles::registry {
 namespace {
@@ -315,6 +316,8 @@ void cells(const HookContext& ctx, const Value& o, Cells& out) {
 }  // namespace
 
 const Strategy kServiceStrategy{.kind = "Service",
+                                .warnings = service_warnings,
+                                .status_warnings = load_balancer_status_warnings,
                                 .prepare_for_update = prepare_for_update,
                                 .validate = validate,
                                 .validate_update = validate_update,

@@ -3,6 +3,7 @@
 #include "server/registry/cells.h"
 #include "server/registry/pod_validation.h"
 #include "server/registry/strategies.h"
+#include "server/registry/warnings.h"
 
 namespace keles::registry {
 namespace {
@@ -198,12 +199,14 @@ void csi_driver_cells(const HookContext& ctx, const Value& o, Cells& out) {
 }  // namespace
 
 const Strategy kPersistentVolumeStrategy{.kind = "PersistentVolume",
+                                         .warnings = persistent_volume_warnings,
                                          .prepare_for_create = prepare_pending,
                                          .validate = validate_volume,
                                          .validate_update = validate_volume_update,
                                          .generation = false,
                                          .cells = volume_cells};
 const Strategy kPersistentVolumeClaimStrategy{.kind = "PersistentVolumeClaim",
+                                              .warnings = persistent_volume_claim_warnings,
                                               .prepare_for_create = prepare_pending,
                                               .validate = validate_claim,
                                               .validate_update = validate_claim_update,
@@ -211,6 +214,7 @@ const Strategy kPersistentVolumeClaimStrategy{.kind = "PersistentVolumeClaim",
                                               .cells = claim_cells};
 const Strategy kStorageClassStrategy{.group = "storage.k8s.io",
                                      .kind = "StorageClass",
+                                     .warnings = storage_class_warnings,
                                      .validate = validate_storage_class,
                                      .validate_update = validate_storage_class_update,
                                      .generation = false,
@@ -220,7 +224,13 @@ const Strategy kCsiNodeStrategy{.group = "storage.k8s.io",
                                 .allow_create_on_update = true,
                                 .generation = false,
                                 .cells = csi_node_cells};
-const Strategy kCsiDriverStrategy{
-    .group = "storage.k8s.io", .kind = "CSIDriver", .cells = csi_driver_cells};
+const Strategy kCsiDriverStrategy{.group = "storage.k8s.io",
+                                  .kind = "CSIDriver",
+                                  .warnings = csi_driver_warnings,
+                                  .cells = csi_driver_cells};
+
+const Strategy kCsiStorageCapacityStrategy{.group = "storage.k8s.io",
+                                           .kind = "CSIStorageCapacity",
+                                           .warnings = csi_storage_capacity_warnings};
 
 }  // namespace keles::registry

@@ -52,6 +52,8 @@ extern const Strategy kPersistentVolumeClaimStrategy;
 extern const Strategy kStorageClassStrategy;
 extern const Strategy kCsiNodeStrategy;
 extern const Strategy kCsiDriverStrategy;
+extern const Strategy kCsiStorageCapacityStrategy;
+extern const Strategy kResourceSliceStrategy;
 extern const Strategy kDeploymentStrategy;
 extern const Strategy kReplicaSetStrategy;
 extern const Strategy kReplicationControllerStrategy;

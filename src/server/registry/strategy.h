@@ -71,6 +71,16 @@ class Cells {
 struct Strategy {
   std::string_view group, kind;  // any version
 
+  // --- warnings (registry/warnings.h) ---
+  // What is accepted, and yet will not do what its author thinks: texts for Warning headers. After
+  // validation, of the object itself (`before`: null on a create) and of its status.
+  void (*warnings)(const HookContext&, const Value& now, const Value* before,
+                   std::vector<std::string>& out) = nullptr;
+  void (*status_warnings)(const HookContext&, const Value& now, const Value* before,
+                          std::vector<std::string>& out) = nullptr;
+  // Of a delete that does not say what becomes of dependents.
+  std::string_view delete_warning = {};
+
   // Defaults that depend on other fields (imagePullPolicy on the tag, requests on limits, selectors
   // on template labels); runs after the description's constant defaults on every decoded body and
   // after every patch, before admission. Must be idempotent.

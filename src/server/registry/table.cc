@@ -51,6 +51,8 @@ std::vector<const Strategy*> all_strategies() {
           &kStorageClassStrategy,
           &kCsiNodeStrategy,
           &kCsiDriverStrategy,
+          &kCsiStorageCapacityStrategy,
+          &kResourceSliceStrategy,
           &kDeploymentStrategy,
           &kReplicaSetStrategy,
           &kReplicationControllerStrategy,

@@ -9,6 +9,7 @@
 #include "server/registry/meta.h"
 #include "server/registry/pod_validation.h"
 #include "server/registry/strategies.h"
+#include "server/registry/warnings.h"
 
 namespace keles::registry {
 namespace {
@@ -338,6 +339,7 @@ void validate_controller_revision_update(const HookContext&, const Value& now, c
 
 const Strategy kDeploymentStrategy{.group = "apps",
                                    .kind = "Deployment",
+                                   .warnings = deployment_warnings,
                                    .validate = validate_deployment,
                                    .validate_update = selector_is_immutable,
                                    .validate_status_update = validate_deployment_status,
@@ -345,22 +347,26 @@ const Strategy kDeploymentStrategy{.group = "apps",
                                    .cells = deployment_cells};
 const Strategy kReplicaSetStrategy{.group = "apps",
                                    .kind = "ReplicaSet",
+                                   .warnings = replica_set_warnings,
                                    .validate = validate_replica_set,
                                    .validate_update = selector_is_immutable,
                                    .validate_status_update = validate_replica_status,
                                    .cells = replica_set_cells};
 const Strategy kReplicationControllerStrategy{.kind = "ReplicationController",
+                                              .warnings = replication_controller_warnings,
                                               .validate = validate_replication_controller,
                                               .validate_status_update = validate_replica_status,
                                               .orphan_by_default = true,
                                               .cells = replication_controller_cells};
 const Strategy kStatefulSetStrategy{.group = "apps",
                                     .kind = "StatefulSet",
+                                    .warnings = stateful_set_warnings,
                                     .validate = validate_stateful_set,
                                     .validate_update = validate_stateful_set_update,
                                     .cells = stateful_set_cells};
 const Strategy kDaemonSetStrategy{.group = "apps",
                                   .kind = "DaemonSet",
+                                  .warnings = daemon_set_warnings,
                                   .prepare_for_create = prepare_daemon_set,
                                   .prepare_for_update = prepare_daemon_set_update,
                                   .validate = validate_daemon_set,

@@ -13,6 +13,7 @@
 #include "server/registry/registry.h"
 #include "server/registry/services.h"
 #include "server/registry/snapshots.h"
+#include "server/registry/warnings.h"
 
 namespace keles::registry {
 namespace {
@@ -243,10 +244,12 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   set_meta(body, "creationTimestamp", time_text(loop.wall_now()));
   const std::string name(meta(body.root, "name"));
 
+  drop_duplicate_owners(body, false, how->warnings);
   auto snapshot = store_->snapshot();
   auto attrs = attributes(admission::Operation::kCreate, kind, ns, name, "", loop, *snapshot, *how);
   Status refused = admission::admit(attrs, body, nullptr);
   if (!refused.ok()) co_return refused;
+  drop_duplicate_owners(body, true, how->warnings);
 
   if (counts_generations(kind) && strategy.generation) set_meta(body, "generation", int64_t{1});
   if (has_status(kind) && kind.kind != "Node") body.root.erase("status");
@@ -259,6 +262,9 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   if (strategy.validate) strategy.validate(hooks, body.root, errors);
   if (!errors.empty()) {
     co_return Status::invalid(served->group, served->kind, name, std::move(errors));
+  }
+  if (how->warnings && strategy.warnings) {
+    strategy.warnings(hooks, body.root, nullptr, *how->warnings);
   }
   refused = admission::validate(attrs, &body.root, nullptr);
   if (refused.ok() && how->guard) refused = how->guard(kind, ns, body.root, nullptr);
@@ -337,6 +343,7 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   keep_system_metadata(next, before);
   if (ServiceAllocator::concerns(kind)) ServiceAllocator::keep(next, before);
   TRY(admission::admit(attrs, next, &before));
+  drop_duplicate_owners(next, true, how.warnings);
 
   FieldErrors errors;
   if (subresource == "status") {
@@ -383,6 +390,10 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
     strategy.validate_subresource(hooks, subresource, next.root, before, errors);
   }
   if (!errors.empty()) return Status::invalid(kind.group, kind.kind, name, std::move(errors));
+  auto* warnings = subresource.empty()       ? strategy.warnings
+                   : subresource == "status" ? strategy.status_warnings
+                                             : nullptr;
+  if (how.warnings && warnings) warnings(hooks, next.root, &before, *how.warnings);
   TRY(admission::validate(attrs, &next.root, &before));
   if (how.guard) TRY(how.guard(kind, ns, next.root, &before));
   if (subresource != "status" && subresource != "finalize" &&
@@ -481,6 +492,7 @@ Task<Result<ObjectPtr>> Registry::update(Context ctx, const KindDesc* served, st
     set_type(*served, body);
     convert(*served, kind, body);
   }
+  drop_duplicate_owners(body, false, how.warnings);
   // The body is kept for another try; the last copy could be moved, but conflicts are rare.
   auto shared = std::make_shared<Document>(std::move(body));
   auto change = [this, &kind, subresource, shared, loop, &how](const ObjectPtr& current,
