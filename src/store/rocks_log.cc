@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/table.h>
 #include <string.h>
 #include <sys/file.h>
@@ -11,7 +12,9 @@
 #include <charconv>
 #include <chrono>
 #include <condition_variable>
+#include <cstdarg>
 #include <cstdio>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -64,8 +67,25 @@ class DirectoryLock {
   int fd_;
 };
 
+// RocksDB's own log file would lie on the disk that is full or fails, and a second line to a log
+// file that could not be written ends the process (an assertion of its writer).
+class RocksMessages final : public rocksdb::Logger {
+ public:
+  RocksMessages() : Logger(rocksdb::InfoLogLevel::ERROR_LEVEL) {}
+  void Logv(const char*, va_list) override {}
+  void Logv(rocksdb::InfoLogLevel level, const char* format, va_list arguments) override {
+    bool error =
+        level == rocksdb::InfoLogLevel::ERROR_LEVEL || level == rocksdb::InfoLogLevel::FATAL_LEVEL;
+    if (!error || !log::v(2)) return;  // what matters comes back as a status and is told there
+    char text[512];
+    std::vsnprintf(text, sizeof text, format, arguments);
+    log::error("The store's database reports", {{"message", text}});
+  }
+};
+
 rocksdb::Options rocks_options() {
   rocksdb::Options o;
+  o.info_log = std::make_shared<RocksMessages>();
   o.create_if_missing = true;
   // Everything is read once, at opening: keep RocksDB's own memory small.
   o.write_buffer_size = 8u << 20;
@@ -76,8 +96,6 @@ rocksdb::Options rocks_options() {
   o.max_open_files = 64;
   o.max_background_jobs = 2;
   o.max_total_wal_size = 64u << 20;
-  o.keep_log_file_num = 1;
-  o.info_log_level = rocksdb::ERROR_LEVEL;
   o.max_manifest_file_size = 4u << 20;
   // An idle store costs nothing.
   o.stats_dump_period_sec = 0;
