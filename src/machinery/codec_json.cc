@@ -113,6 +113,7 @@ class TreeBuilder {
 
 Result<Value> parse_with(dom::parser& parser, Arena& arena, std::string_view text,
                          JsonOptions options) {
+  if (text.data() == nullptr) text = "";  // simdjson copies from it, which null forbids
   if (parser.capacity() < text.size()) {
     if (parser.allocate(text.size(), kMaxJsonDepth) != simdjson::SUCCESS) {
       return Status::bad_request("JSON too large");

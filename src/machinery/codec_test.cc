@@ -86,6 +86,7 @@ TEST(Json, WritesNumbersAsGo) {
 TEST(Json, SyntaxErrorsAreGos) {
   auto error = [](std::string_view s) { return parse_json(s).status().message(); };
   EXPECT_EQ(error(""), "unexpected end of JSON input");
+  EXPECT_EQ(error({}), "unexpected end of JSON input");  // null data, as sanitizers see
   EXPECT_EQ(error("{"), "unexpected end of JSON input");
   EXPECT_EQ(error("{a}"), "invalid character 'a' looking for beginning of object key string");
   EXPECT_EQ(error("{\"a\" 1}"), "invalid character '1' after object key");
