@@ -1,3 +1,4 @@
+#include <signal.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -131,7 +132,12 @@ class AsioLoop final : public RealLoop {
 
 }  // namespace
 
-std::unique_ptr<RealLoop> make_real_loop() { return std::make_unique<AsioLoop>(); }
+std::unique_ptr<RealLoop> make_real_loop() {
+  // Who runs a real loop writes to sockets and pipes whose readers may go: an error, not an end.
+  static const bool kIgnored = ::signal(SIGPIPE, SIG_IGN) != SIG_ERR;
+  (void)kIgnored;
+  return std::make_unique<AsioLoop>();
+}
 
 boost::asio::io_context& asio_context(Loop& loop) { return dynamic_cast<AsioLoop&>(loop).io_; }
 

@@ -184,6 +184,17 @@ Task<Status> JobController::release_orphans(Context ctx, std::string key, std::s
   co_return Status();
 }
 
+// Pods that a job controls and its selector picks no longer are not let go of once the job is going
+// or has ended; it counts them no more either, so they do not wait to be counted.
+Task<Status> JobController::release_uncounted(Context ctx, std::string key, Claimant owner) {
+  for (const auto& pod : pods_.by_index(kByJob, key)) {
+    if (!is_tracked(*pod) || controller_of(pod->metadata()).uid() != owner.uid) continue;
+    if (plan_claim(owner, pod->metadata(), true) != Claim::kNone) continue;
+    TRY_CO(release(ctx, pod));
+  }
+  co_return Status();
+}
+
 Task<Status> JobController::carry_out(Context ctx, Ref<Job> job, const JobPlan* plan) {
   std::vector<std::string> uids;
   std::vector<std::function<Task<Status>()>> tasks;
@@ -223,6 +234,8 @@ Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
     Status s = co_await write_claims(ctx, &client(), owner, &claims);
     co_return s;
   }
+  Status strays = co_await release_uncounted(ctx, key, owner);
+  if (!strays.ok()) co_return strays;
   const std::vector<Ref<Pod>>& pods = claims.owned;
   JobPlan plan = plan_job(*job, pods, loop().wall_now());
   if (plan.status_changed) {

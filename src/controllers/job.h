@@ -15,6 +15,7 @@
 #include "api/batch_v1.h"
 #include "api/core_v1.h"
 #include "client/expectations.h"
+#include "controllers/claims.h"
 #include "controllers/controller.h"
 
 namespace keles::controllers {
@@ -70,6 +71,7 @@ class JobController final : public Controller {
   Task<Status> release(Context ctx, Ref<Pod> pod);
   Task<Status> settle_stray(Context ctx, std::string key);
   Task<Status> release_orphans(Context ctx, std::string key, std::string living_uid);
+  Task<Status> release_uncounted(Context ctx, std::string key, Claimant owner);
   Task<Status> carry_out(Context ctx, Ref<Job> job, const JobPlan* plan);
 
   Informer<Job> jobs_;
