@@ -4,12 +4,33 @@
 
 #include "controllers/deployment.h"
 #include "controllers/ownership.h"
+#include "machinery/codec_json.h"
 
 namespace keles::controllers {
 
 using namespace api::apps_v1;
 
 namespace {
+
+// The strategic merge patch that brings the template back, byte for byte as upstream writes it
+// (what Go always writes is there, members in order): others compare the bytes with a set's
+// template.
+Document template_patch(const api::core_v1::PodTemplateSpec& pod_template) {
+  Document data;
+  data.root = Value::map();
+  std::string text;
+  write_json(text, api::core_v1::PodTemplateSpec::descriptor(), pod_template.value());
+  auto whole = parse_json(data.arena, text);
+  Value& t = data.root.set(data.arena, "spec", Value::map())
+                 .set(data.arena, "template",
+                      whole.ok() ? *whole : deep_copy(data.arena, pod_template.value()));
+  t.set(data.arena, "$patch", Value::string("replace"));
+  std::string sorted;
+  write_json(sorted, data.root, true);
+  auto ordered = parse_json(data.arena, sorted);
+  if (ordered.ok()) data.root = *ordered;
+  return data;
+}
 
 Draft<ControllerRevisionEdit> new_revision(const RevisionOwner& owner, const std::string& name,
                                            const std::string& hash, int64_t number) {
@@ -23,12 +44,7 @@ Draft<ControllerRevisionEdit> new_revision(const RevisionOwner& owner, const std
   // `kubectl rollout history` reads the cause of the change there.
   for (auto [k, v] : owner.meta.annotations()) meta.edit_annotations().set(k, v);
   d->set_revision(number);
-  // The strategic merge patch that brings the template back.
-  Document data;
-  data.root = Value::map();
-  Value& t = data.root.set(data.arena, "spec", Value::map())
-                 .set(data.arena, "template", deep_copy(data.arena, owner.pod_template.value()));
-  t.set(data.arena, "$patch", Value::string("replace"));
+  Document data = template_patch(owner.pod_template);
   d->set_data(data.root);
   return d;
 }

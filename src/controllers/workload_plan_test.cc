@@ -7,6 +7,7 @@
 #include "controllers/daemonset.h"
 #include "controllers/revisions.h"
 #include "controllers/statefulset.h"
+#include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/time.h"
 
@@ -264,6 +265,22 @@ TEST(PlanRevisions, CarryLabelsHashAndCause) {
   EXPECT_EQ(meta.labels().get("tier"), "x");
   EXPECT_EQ(meta.annotations().get("kubernetes.io/change-cause"), "why");
   EXPECT_EQ(controller_of(meta).uid(), "d1");
+}
+
+// The bytes that upstream's tools compare with a set's template: members in order, what Go always
+// writes included.
+TEST(PlanRevisions, DataIsTheTemplateAsUpstreamWritesIt) {
+  auto set = parse<DaemonSet>(
+      "metadata: {name: d, namespace: n, uid: d1}\n"
+      "spec: {selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, "
+      "spec: {restartPolicy: Always, containers: [{name: c, image: 'i:1'}]}}}");
+  auto plan = plan_revisions(revision_owner(*set, kRevisionHashLabel), {}, {});
+  ASSERT_TRUE(plan.create);
+  Document d = plan.create->take();
+  EXPECT_EQ(to_json(d.root["data"]),
+            R"({"spec":{"template":{"$patch":"replace","metadata":{"labels":{"app":"web"}},)"
+            R"("spec":{"containers":[{"image":"i:1","name":"c","resources":{}}],)"
+            R"("restartPolicy":"Always"}}}})");
 }
 
 }  // namespace
