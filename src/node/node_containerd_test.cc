@@ -369,8 +369,10 @@ Task<void> features_test(World* w) {
               "a",
               "id -u; id -g; id -G; hostname; cat /p/sub/b; echo; cat /p/labels; echo; cat /s/key; "
               "echo; cat /e/init; echo $MY_SVC_SERVICE_HOST:$MY_SVC_SERVICE_PORT_WEB; "
-              "echo $SECRET; df -P /m | tail -1 | awk '{print $1, $2}'; grep far /etc/hosts; "
-              "ls /proc | grep -c '^[0-9]*$' >/dev/null && cat /proc/1/cmdline | tr '\\0' ' '; "
+              "echo $SECRET; df -P /m | tail -1 | awk '{print $1, $2}'; stat -c %a /m; grep far "
+              "/etc/hosts; "
+              "ls /proc 2>/dev/null | grep -c '^[0-9]*$' >/dev/null && cat /proc/1/cmdline | tr "
+              "'\\0' ' '; "
               "echo; "
               "trap 'exit 0' TERM; while true; do sleep 0.1; done",
               R"(,"env":[{"name":"SECRET","valueFrom":{"secretKeyRef":{"name":"s","key":"key"}}}],
@@ -396,7 +398,7 @@ Task<void> features_test(World* w) {
   EXPECT_TRUE(ok);
   EXPECT_EQ(out,
             "1000\n3000\n3000 2000\nship\nB\nx=\"y\"\nsecret\ninit\n10.96.3.4:80\nsecret\n"
-            "tmpfs 1024\n1.2.3.4\tfar\n/pause \n");
+            "tmpfs 1024\n3777\n1.2.3.4\tfar\n/pause \n");
   std::string hook =
       g_directory + "/kubelet/pods/" + uid + "/volumes/kubernetes.io~empty-dir/e/hook";
   EXPECT_EQ(read_file(hook).value_or(""), "started\n");

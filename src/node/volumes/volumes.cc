@@ -193,8 +193,11 @@ Result<std::string> Volumes::empty_dir(const Pod& pod, const Volume& v, const Po
   } else if (!medium.empty()) {
     return Status(Reason::kInvalid, "unknown storage medium \"" + std::string(medium) + "\"");
   }
+  Ownership ownership = ownership_of(pod);
+  // Upstream leaves a tmpfs the mode that the kernel gives it, which is sticky.
+  if (tmpfs) ownership.mode = ownership.mode.value_or(0777) | 01000;
   TRY_ASSIGN(directory, pods_.volume(std::string(pod.metadata().uid()), "kubernetes.io~empty-dir",
-                                     std::string(v.name()), ownership_of(pod), tmpfs));
+                                     std::string(v.name()), ownership, tmpfs));
   return directory.path;
 }
 
