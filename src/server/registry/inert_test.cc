@@ -114,7 +114,8 @@ struct World {
   }
 };
 
-constexpr std::string_view kSpec = "spec: {trafficDistribution: PreferSameZone, ports: [{port: 80}]}";
+constexpr std::string_view kSpec =
+    "spec: {trafficDistribution: PreferSameZone, ports: [{port: 80}]}";
 const char* const kSaid =
     "spec.trafficDistribution: accepted and stored, but this version of keles does not act on it";
 
