@@ -22,13 +22,6 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-uint64_t effective_capabilities() {
-  std::istringstream in(read_file("/proc/self/status").value_or(""));
-  for (std::string line; std::getline(in, line);)
-    if (line.starts_with("CapEff:")) return std::strtoull(line.c_str() + 7, nullptr, 16);
-  return 0;
-}
-
 bool program_exists(const std::string& name) {
   for (const char* d : {"/usr/bin/", "/usr/sbin/", "/usr/local/bin/", "/usr/local/sbin/"})
     if (path_exists(d + name)) return true;
@@ -95,6 +88,13 @@ void check_cgroups(Lines* missing) {
 }
 
 }  // namespace
+
+uint64_t effective_capabilities() {
+  std::istringstream in(read_file("/proc/self/status").value_or(""));
+  for (std::string line; std::getline(in, line);)
+    if (line.starts_with("CapEff:")) return std::strtoull(line.c_str() + 7, nullptr, 16);
+  return 0;
+}
 
 std::vector<std::string> missing_capabilities(uint64_t effective) {
   constexpr struct {

@@ -13,6 +13,9 @@ Status check_host();
 // The host ports of the configuration can be listened on.
 Status check_ports(const ClusterConfig& config);
 
+// This process's, as a mask (capabilities(7)).
+uint64_t effective_capabilities();
+
 // The capabilities (capabilities(7)) that making nodes takes and that are absent from the mask of
 // "CapEff:", as in /proc/PID/status. For tests.
 std::vector<std::string> missing_capabilities(uint64_t effective);

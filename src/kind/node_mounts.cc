@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "kind/cgroups.h"
+#include "kind/host_check.h"
 
 namespace keles::kind {
 namespace {
@@ -145,14 +146,7 @@ bool overlay_works(const std::string& directory) {
   return works;
 }
 
-bool has_capability(int number) {
-  std::istringstream in(read_file("/proc/self/status").value_or(""));
-  std::string line;
-  while (std::getline(in, line))
-    if (line.rfind("CapEff:", 0) == 0)
-      return (std::strtoull(line.c_str() + 7, nullptr, 16) >> number) & 1;
-  return false;
-}
+bool has_capability(int number) { return (effective_capabilities() >> number) & 1; }
 constexpr int kCapSysResource = 24;
 
 }  // namespace

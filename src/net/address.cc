@@ -1,13 +1,13 @@
 #include "net/address.h"
 
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <string.h>
 
 #include <algorithm>
 #include <charconv>
 
 #include "base/sync.h"
+#include "net/look_up.h"
 
 namespace keles::net {
 
@@ -49,34 +49,6 @@ bool IpAddress::is_global_unicast() const {
 
 namespace {
 
-struct Found {
-  std::vector<IpAddress> ips;
-  std::string error;
-};
-
-Found look_up(const std::string& host) {
-  Found out;
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_ADDRCONFIG;
-  addrinfo* list = nullptr;
-  if (int e = getaddrinfo(host.c_str(), nullptr, &hints, &list); e != 0) {
-    out.error = gai_strerror(e);
-    return out;
-  }
-  for (addrinfo* a = list; a != nullptr && out.ips.size() < 8; a = a->ai_next) {
-    char text[INET6_ADDRSTRLEN] = {};
-    const void* raw =
-        a->ai_family == AF_INET
-            ? static_cast<void*>(&reinterpret_cast<sockaddr_in*>(a->ai_addr)->sin_addr)
-            : &reinterpret_cast<sockaddr_in6*>(a->ai_addr)->sin6_addr;
-    if (inet_ntop(a->ai_family, raw, text, sizeof text) == nullptr) continue;
-    if (auto ip = IpAddress::parse(text)) out.ips.push_back(*ip);
-  }
-  freeaddrinfo(list);
-  return out;
-}
-
 // A DNS name (RFC 1123): what may be handed to the system's resolver, which would also take
 // "127.1" and "0x7f000001" for addresses.
 bool is_name(std::string_view host) {
@@ -100,9 +72,11 @@ Task<Result<std::vector<IpAddress>>> resolve(Context ctx, std::string host) {
   }
   if (!is_name(host)) co_return Status::unavailable("lookup " + host + ": no such host");
   auto work = [host] { return look_up(host); };
-  Found found = co_await run_blocking(&ctx.loop(), work);
-  if (found.ips.empty()) co_return Status::unavailable("lookup " + host + ": " + found.error);
-  co_return std::move(found.ips);
+  LookUp found = co_await run_blocking(&ctx.loop(), work);
+  for (const std::string& text : found.ips)
+    if (auto ip = IpAddress::parse(text)) out.push_back(*ip);
+  if (out.empty()) co_return Status::unavailable("lookup " + host + ": " + found.error);
+  co_return out;
 }
 
 bool may_relay_to(const IpAddress& ip) { return ip.is_global_unicast(); }

@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -17,6 +16,7 @@
 
 #include "base/asio_loop.h"
 #include "base/sync.h"
+#include "net/look_up.h"
 
 namespace keles::net {
 namespace {
@@ -223,33 +223,6 @@ std::string lower_error(int e) {
 }
 std::string errno_text(std::string_view what, int e) {
   return std::string(what) + ": " + lower_error(e);
-}
-
-struct Resolved {
-  std::vector<std::string> ips;
-  std::string error;
-};
-Resolved resolve_blocking(const std::string& host) {
-  Resolved out;
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_ADDRCONFIG;
-  addrinfo* list = nullptr;
-  int e = getaddrinfo(host.c_str(), nullptr, &hints, &list);
-  if (e != 0) {
-    out.error = gai_strerror(e);
-    return out;
-  }
-  for (addrinfo* a = list; a != nullptr && out.ips.size() < 8; a = a->ai_next) {
-    char text[INET6_ADDRSTRLEN] = {};
-    const void* raw =
-        a->ai_family == AF_INET
-            ? static_cast<void*>(&reinterpret_cast<sockaddr_in*>(a->ai_addr)->sin_addr)
-            : &reinterpret_cast<sockaddr_in6*>(a->ai_addr)->sin6_addr;
-    if (inet_ntop(a->ai_family, raw, text, sizeof text) != nullptr) out.ips.emplace_back(text);
-  }
-  freeaddrinfo(list);
-  return out;
 }
 
 Task<Result<std::shared_ptr<Fd>>> connect_address(Context ctx, sockaddr_storage to, unsigned length,
@@ -495,8 +468,8 @@ Task<Result<std::shared_ptr<Fd>>> connect_socket(Context ctx, std::string host, 
     co_return co_await connect_address(ctx, a, length, netns_fd, shown);
   }
   // Named first: GCC 12 frees a capture twice when the lambda is written inside the await.
-  auto resolve = [host] { return resolve_blocking(host); };
-  Resolved found = co_await run_blocking(&ctx.loop(), resolve);
+  auto resolve = [host] { return look_up(host); };
+  LookUp found = co_await run_blocking(&ctx.loop(), resolve);
   if (found.ips.empty()) co_return Status::unavailable("dial " + shown + ": " + found.error);
   Status last;
   for (const std::string& ip : found.ips) {

@@ -1,0 +1,17 @@
+// The system's resolver. Inside net only: others resolve by net/address.h.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace keles::net {
+
+struct LookUp {
+  std::vector<std::string> ips;  // at most 8, in the resolver's order
+  std::string error;             // why there are none
+};
+
+// Blocking: to be run off the loop.
+LookUp look_up(const std::string& host);
+
+}  // namespace keles::net
