@@ -8,11 +8,11 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "base/file.h"
@@ -55,7 +55,8 @@ BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
   directory_ = mkdtemp(name);
   std::string self = program;
   std::string folder = self.find('/') == std::string::npos ? "." : self.substr(0, self.rfind('/'));
-  std::string keles = folder + "/../keles", kubeconfig = directory_ + "/kubeconfig";
+  const char* other = getenv("KELES_BIN");
+  std::string keles = other ? other : folder + "/../keles", kubeconfig = directory_ + "/kubeconfig";
   std::vector<std::string> args = {keles,
                                    "server",
                                    "--data-dir=" + directory_ + "/data",
@@ -106,28 +107,26 @@ BenchServer::~BenchServer() {
 }
 
 double BenchServer::cpu_seconds() const {
-  std::ifstream in("/proc/" + std::to_string(pid_) + "/stat");
-  std::stringstream all;
-  all << in.rdbuf();
-  std::string s = all.str();
-  std::istringstream fields(s.substr(s.rfind(')') + 2));
-  std::string word;
-  double ticks = 0;
-  for (int i = 3; fields >> word; ++i) {
-    if (i == 14 || i == 15) ticks += std::stod(word);
-  }
-  return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+  clockid_t clock{};
+  timespec t{};
+  if (clock_getcpuclockid(pid_, &clock) != 0 || clock_gettime(clock, &t) != 0) return 0;
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-double BenchServer::memory_mb() const {
-  std::ifstream in("/proc/" + std::to_string(pid_) + "/smaps_rollup");
+namespace {
+double rollup_mb(pid_t pid, std::string_view field) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/smaps_rollup");
   std::string word;
   while (in >> word) {
     double kb = 0;
-    if (word == "Pss:" && in >> kb) return kb / 1024;
+    if (word == field && in >> kb) return kb / 1024;
   }
   return 0;
 }
+}  // namespace
+
+double BenchServer::memory_mb() const { return rollup_mb(pid_, "Pss:"); }
+double BenchServer::resident_mb() const { return rollup_mb(pid_, "Rss:"); }
 
 std::vector<std::unique_ptr<HttpsClient>> BenchServer::connect(Loop& loop, int connections) const {
   std::vector<std::unique_ptr<HttpsClient>> out;

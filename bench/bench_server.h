@@ -17,8 +17,8 @@ namespace keles::bench {
 
 class BenchServer {
  public:
-  // `program` is the benchmark's own argv[0]: keles is ../keles beside it. Ends the process with a
-  // message when the server does not come up.
+  // `program` is the benchmark's own argv[0]: keles is ../keles beside it, or what $KELES_BIN names
+  // (to compare two builds). Ends the process with a message when the server does not come up.
   BenchServer(const char* program, std::vector<std::string> flags);
   ~BenchServer();
   BenchServer(const BenchServer&) = delete;
@@ -27,6 +27,7 @@ class BenchServer {
   double start_seconds() const { return start_seconds_; }
   double cpu_seconds() const;  // user and system, all threads
   double memory_mb() const;    // proportional set size
+  double resident_mb() const;  // shared libraries counted whole
   std::vector<std::unique_ptr<HttpsClient>> connect(Loop& loop, int connections) const;
 
  private:

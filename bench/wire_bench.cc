@@ -1,0 +1,192 @@
+// wire_bench [SCALE]: the shape that the design's table names: 16 TLS connections, HTTP/2, requests
+// one after the other on each, controllers on, by a load generator of another make than the
+// project's client (wire_load.h). What counts is the server's own CPU, store and controllers
+// included. Fixed numbers of requests, so that two builds do the same work.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "bench/wire_load.h"
+
+namespace keles::bench {
+namespace {
+
+constexpr int kConnections = 16, kWatchers = 200;
+constexpr std::string_view kProtobuf = "application/vnd.kubernetes.protobuf";
+
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string maps(const std::string& ns) { return "/api/v1/namespaces/" + ns + "/configmaps"; }
+
+WireRequest create_map(const std::string& ns, long i) {
+  WireRequest r;
+  r.method = "POST";
+  r.path = maps(ns);
+  r.body = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"cm-" +
+           std::to_string(i) + "\",\"labels\":{\"app\":\"bench\"}},\"data\":{\"key\":\"" +
+           std::string(600, 'x') + "\"}}";
+  return r;
+}
+WireRequest on_map(std::string_view method, const std::string& ns, long i) {
+  WireRequest r;
+  r.method = method;
+  r.path = maps(ns) + "/cm-" + std::to_string(i);
+  return r;
+}
+
+class Bench {
+ public:
+  explicit Bench(BenchServer* server) : server_(server), load_(*server, kConnections) {}
+
+  // `n` requests; "rate, server CPU each" beside the goal.
+  void measure(const char* name, const char* goal, long n,
+               const std::function<WireRequest(long)>& request) {
+    double cpu = server_->cpu_seconds(), start = now_seconds();
+    run(&load_, n, request, [] {});
+    double seconds = now_seconds() - start, count = static_cast<double>(n);
+    print_figure(
+        name,
+        text("%.0f/s, %.4f ms", count / seconds, 1e3 * (server_->cpu_seconds() - cpu) / count),
+        goal);
+  }
+
+  void measure_list(const char* name, const char* goal, std::string_view accept) {
+    constexpr long kTimes = 40;
+    WireLoad one(*server_, 1);
+    WireRequest list;
+    list.method = "GET";
+    list.path = maps("five");
+    list.accept = accept;
+    auto request = [&list](long) { return list; };
+    run(&one, 3, request, [] {});  // the encoded forms are there
+    double cpu = server_->cpu_seconds(), start = now_seconds();
+    run(&one, kTimes, request, [] {});
+    print_figure(name,
+                 text("%.2f ms, %.2f ms", 1e3 * (now_seconds() - start) / kTimes,
+                      1e3 * (server_->cpu_seconds() - cpu) / kTimes),
+                 goal);
+  }
+
+  // A connection for each watcher, as in a cluster: nothing that goes to one shares a write with
+  // what goes to another.
+  void measure_watch(double scale) {
+    WireLoad watchers(*server_, kWatchers);
+    WireRequest watch;
+    watch.method = "GET";
+    watch.path = maps("watched") + "?watch=true";
+    for (int i = 0; i < kWatchers; ++i) watchers.start(i, watch);
+    double settle = now_seconds() + 0.3;
+    while (now_seconds() < settle) (void)watchers.lines(50);
+    WireLoad one(*server_, 1);
+    long paced = static_cast<long>(600 * scale);
+    report("watch, 200 watchers, 200 creates/s: an event", "<= 8 us", paced, &watchers, [&] {
+      double next = now_seconds();
+      for (long i = 0; i < paced; ++i) {
+        run(
+            &one, 1, [i](long) { return create_map("watched", i); }, [] {});
+        next += 0.005;
+        for (double left; (left = next - now_seconds()) > 0;)
+          (void)watchers.lines(static_cast<int>(1e3 * left) + 1);
+      }
+    });
+    long flat = static_cast<long>(5'000 * scale);
+    report("watch, 200 watchers, flat out: an event", "<= 1.5 us", flat, &watchers, [&] {
+      long done = 0;
+      run(
+          &load_, flat, [paced](long i) { return create_map("watched", paced + i); },
+          [&] {
+            if (++done % kConnections == 0) (void)watchers.lines(0);
+          });
+    });
+  }
+
+ private:
+  void run(WireLoad* load, long n, const std::function<WireRequest(long)>& request,
+           const std::function<void()>& each) {
+    long at = 0, failed = 0;
+    std::string first;
+    load->run([&](int) { return at < n ? request(at++) : WireRequest(); },
+              [&](int, const WireAnswer& a) {
+                if (a.status >= 300 && failed++ == 0)
+                  first = std::to_string(a.status) + " " + a.text;
+                each();
+              });
+    if (failed > 0) printf("  %ld failed, first: %s\n", failed, first.c_str());
+  }
+
+  void report(const char* name, const char* goal, long creates, WireLoad* watchers,
+              const std::function<void()>& write) {
+    long before = watchers->lines(0), wanted = before + creates * kWatchers, got = 0;
+    double cpu = server_->cpu_seconds(), start = now_seconds();
+    write();
+    while ((got = watchers->lines(10)) < wanted && now_seconds() < start + 60) {
+    }
+    double seconds = now_seconds() - start, events = static_cast<double>(got - before);
+    print_figure(
+        name,
+        text("%.0f/s, %.2f us", events / seconds, 1e6 * (server_->cpu_seconds() - cpu) / events),
+        goal);
+    if (got < wanted) printf("  only %.0f of %ld events\n", events, creates * kWatchers);
+  }
+
+  BenchServer* server_;
+  WireLoad load_;
+};
+
+void everything(BenchServer* server, double scale) {
+  Bench bench(server);
+  auto times = [scale](long n) { return static_cast<long>(scale * static_cast<double>(n)); };
+  printf("%d connections, one request after the other on each; server CPU each\n", kConnections);
+  print_figure("memory of the control plane (PSS), fresh", text("%.0f MB", server->memory_mb()),
+               "<= 12 MB");
+  const char* names[] = {"bench", "five", "watched"};
+  bench.measure("make namespaces", "-", 3, [&names](long i) {
+    WireRequest r;
+    r.method = "POST";
+    r.path = "/api/v1/namespaces";
+    r.body = std::string("{\"metadata\":{\"name\":\"") + names[i] + "\"}}";
+    return r;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // what namespaces get has been made
+  long n = times(20'000);
+  auto spread = [n](long i) { return (i * 7919) % n; };  // 7919 does not divide n
+  bench.measure("create a ConfigMap, durable", "12,000/s, 0.06 ms", n,
+                [](long i) { return create_map("bench", i); });
+  bench.measure("get, JSON", "40,000/s, 0.012 ms", times(60'000),
+                [&](long i) { return on_map("GET", "bench", spread(i)); });
+  bench.measure("get, protobuf", "40,000/s, 0.012 ms", times(60'000), [&](long i) {
+    WireRequest r = on_map("GET", "bench", spread(i));
+    r.accept = kProtobuf;
+    return r;
+  });
+  bench.measure("patch (strategic merge)", "10,000/s, 0.07 ms", n, [&](long i) {
+    WireRequest r = on_map("PATCH", "bench", spread(i));
+    r.content_type = "application/strategic-merge-patch+json";
+    r.body = "{\"data\":{\"more\":\"" + std::to_string(i) + "\"}}";
+    return r;
+  });
+  bench.measure("delete", "12,000/s, 0.06 ms", n,
+                [](long i) { return on_map("DELETE", "bench", i); });
+  bench.measure("create the 5,000 to list", "-", 5'000,
+                [](long i) { return create_map("five", i); });
+  bench.measure_list("list 5,000 ConfigMaps, JSON", "<= 2 ms", "application/json");
+  bench.measure_list("list 5,000 ConfigMaps, protobuf", "<= 1.5 ms", kProtobuf);
+  bench.measure_watch(scale);
+  print_figure("memory of the control plane (PSS), after", text("%.0f MB", server->memory_mb()),
+               "<= 40 MB");
+}
+
+}  // namespace
+}  // namespace keles::bench
+
+int main(int argc, char** argv) {
+  double scale = argc > 1 ? atof(argv[1]) : 1;
+  keles::bench::BenchServer server(argv[0], {});
+  keles::bench::everything(&server, scale > 0 ? scale : 1);
+}

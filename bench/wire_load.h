@@ -1,0 +1,58 @@
+// A cheap load generator of its own make: TLS connections that speak as much HTTP/2 as a benchmark
+// needs (frames by hand, one request after the other on each connection), on one thread and one
+// epoll. What it costs is not the server's: beside the project's own client, it shows what a
+// stranger sees.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bench/bench_server.h"
+
+namespace keles::bench {
+
+struct WireRequest {
+  std::string_view method;  // GET, POST, PUT, PATCH, DELETE
+  std::string path;         // with the query
+  std::string body;
+  std::string_view content_type = "application/json", accept = "application/json";
+};
+
+struct WireAnswer {
+  int status = 0;
+  size_t bytes = 0;  // of the body
+  std::string text;  // the body's first bytes, for messages
+};
+
+class WireConnection;
+
+class WireLoad {
+ public:
+  // Connects and shakes hands, blocking. Ends the process with a message on failure.
+  WireLoad(const BenchServer& server, int connections);
+  ~WireLoad();
+  WireLoad(const WireLoad&) = delete;
+
+  // Keeps every connection busy with what `next` gives until it gives nothing (an empty method);
+  // `done` hears each answer. Returns when all have been answered.
+  void run(const std::function<WireRequest(int connection)>& next,
+           const std::function<void(int connection, const WireAnswer&)>& done);
+  // Starts a request on a connection whose answer does not end (a watch); its data is counted.
+  void start(int connection, const WireRequest& r);
+  // Takes what has come for at most `milliseconds`; how many lines the answers so far hold.
+  long lines(int milliseconds);
+  size_t size() const { return connections_.size(); }
+
+ private:
+  void poll(int milliseconds);
+  int epoll_ = -1;
+  std::vector<std::unique_ptr<WireConnection>> connections_;
+  const std::function<WireRequest(int)>* next_ = nullptr;
+  const std::function<void(int, const WireAnswer&)>* done_ = nullptr;
+  int busy_ = 0;
+};
+
+}  // namespace keles::bench
