@@ -228,8 +228,8 @@ Task<ReconcileResult> HollowKubelet::sync_pod(Context ctx, std::string key) {
         client_.loop().random().between(options_.work_min.count(), options_.work_max.count()));
     Status s = co_await ctx.sleep(work);
     if (!s.ok()) co_return s;
-    bool fails = client_.loop().random().chance(0.2);
-    co_return co_await end_pod(call, object, fails ? "Failed" : "Succeeded");
+    std::string phase = client_.loop().random().chance(0.2) ? "Failed" : "Succeeded";
+    co_return co_await end_pod(call, object, std::move(phase));
   }
   if (settled) co_return Status();
   co_return co_await start_pod(call, object);

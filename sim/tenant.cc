@@ -99,7 +99,7 @@ std::string Tenant::body(const KindDesc* kind, const std::string& ns, const std:
 Task<Status> Tenant::submit(Context ctx, const KindDesc* kind, std::string ns, std::string yaml) {
   auto d = parse_yaml(yaml);
   if (!d.ok()) co_return d.status();
-  auto made = co_await client_.create(ctx, kind, ns, "", std::move(*d), {});
+  auto made = co_await client_.create(ctx, kind, ns, "", std::move(*d), WriteOptions());
   co_return made.status();
 }
 
@@ -113,7 +113,7 @@ Task<Status> Tenant::create(Context ctx) {
 
 Task<Status> Tenant::remove(Context ctx) {
   const KindDesc* kind = some_kind();
-  auto found = co_await client_.list(ctx, kind, "", {});
+  auto found = co_await client_.list(ctx, kind, "", ListOptions());
   if (!found.ok()) co_return found.status();
   if (found->items.empty()) co_return Status();
   ObjectPtr o = found->items[random().below(found->items.size())];
@@ -133,7 +133,7 @@ Task<Status> Tenant::own(Context ctx) {
   uint64_t owners = 1 + random().below(2);
   for (uint64_t i = 0; i < owners; ++i) {
     const KindDesc* kind = some_kind();
-    auto found = co_await client_.list(ctx, kind, "default", {});
+    auto found = co_await client_.list(ctx, kind, "default", ListOptions());
     if (!found.ok()) co_return found.status();
     if (found->items.empty()) continue;
     ObjectPtr o = found->items[random().below(found->items.size())];
@@ -203,7 +203,7 @@ Task<Status> release_holds(Context ctx, Client* client) {
   for (const KindDesc* kind :
        {&kind_of<core::Pod>(), &kind_of<core::ConfigMap>(), &kind_of<apps::ReplicaSet>(),
         &kind_of<apps::StatefulSet>(), &kind_of<apps::DaemonSet>(), &kind_of<batch::Job>()}) {
-    auto found = co_await client->list(ctx, kind, "", {});
+    auto found = co_await client->list(ctx, kind, "", ListOptions());
     if (!found.ok()) co_return found.status();
     for (const ObjectPtr& o : found->items) {
       DocumentPtr tree = o->tree();
@@ -216,7 +216,7 @@ Task<Status> release_holds(Context ctx, Client* client) {
                           "]}");
       auto r =
           co_await client->patch(ctx, kind, std::string(o->namespace_()), std::string(o->name()),
-                                 PatchType::kStrategicMerge, std::move(*d), {});
+                                 PatchType::kStrategicMerge, std::move(*d), WriteOptions());
       if (!r.ok() && !r.status().is(Reason::kNotFound)) co_return r.status();
     }
   }

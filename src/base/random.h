@@ -1,4 +1,4 @@
-// Random: a seeded generator (xoshiro256**); never a source of secrets (see base/crypto.h for
+// Random: a seeded generator (xoshiro256**); never a source of secrets (see net/pki.h for
 // those).
 #pragma once
 

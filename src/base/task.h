@@ -7,12 +7,12 @@
 //   it must not be destroyed while suspended: to end one early, cancel the Context that it was
 //   given and let it run to its end.
 // - Exceptions do not leave a Task: one that escapes ends the process.
-// - GCC 12: take parameters by value (or pointers that outlive the task), capture nothing by
-//   reference in a coroutine lambda, never await inside `?:`, a structured binding, a statement
-//   expression or a catch block. Nor write a braced list or an aggregate with members that own
-//   memory (f({a, b}), f(T{.x = s}), f([s] {...})) inside an awaited expression: the first does not
-//   compile, the second frees twice. Name it in a local first, or give T a constructor. Use TRY_CO
-//   / TRY_ASSIGN_CO (base/status.h).
+// - GCC 12: take parameters by value (or pointers that outlive the task), capture nothing in a
+//   coroutine lambda, and never await in a condition, in `?:`, a structured binding, a statement
+//   expression or a catch block. In an expression that awaits write no braced list (f({a, b}),
+//   f(T{.x = s})), no `?:` and no closure that owns something (f([s] {...})): what they make is
+//   destroyed twice. Name it in a local first, or give T a constructor. Use TRY_CO / TRY_ASSIGN_CO
+//   (base/status.h). test/lint looks.
 #pragma once
 
 #include <coroutine>

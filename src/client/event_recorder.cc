@@ -204,7 +204,7 @@ Task<Status> EventRecorder::bump(Context ctx, const Pending* p, Seen* seen) {
   patch.root.set(patch.arena, "message", Value::string(patch.arena.copy(p->message)));
   Context limited = ctx.with_timeout(30s);
   auto r = co_await client_.patch(limited, &kind_of<CoreEvent>(), ns, seen->name,
-                                  PatchType::kStrategicMerge, std::move(patch), {});
+                                  PatchType::kStrategicMerge, std::move(patch), WriteOptions());
   if (r.ok()) ++seen->count;
   co_return r.status();
 }

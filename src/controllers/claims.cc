@@ -32,8 +32,8 @@ Task<Status> check_alive(Context ctx, Client* client, const Claimant* owner) {
 
 Task<Status> patch_one(Context ctx, Client* client, const KindDesc* kind, std::string ns,
                        std::string name, Document patch) {
-  auto r =
-      co_await client->patch(ctx, kind, ns, name, PatchType::kStrategicMerge, std::move(patch), {});
+  auto r = co_await client->patch(ctx, kind, ns, name, PatchType::kStrategicMerge, std::move(patch),
+                                  WriteOptions());
   co_return r.status();
 }
 

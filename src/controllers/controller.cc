@@ -46,7 +46,7 @@ Task<Result<ObjectPtr>> create_once(Context ctx, Client* client, const KindDesc*
   bool in_doubt = false;
   Duration wait = 100ms;
   for (int attempt = 0;; ++attempt) {
-    auto r = co_await client->create(ctx, kind, ns, "", body.clone(), {});
+    auto r = co_await client->create(ctx, kind, ns, "", body.clone(), WriteOptions());
     Status s = r.status();
     if (s.ok()) co_return std::move(r);
     if (s.is(Reason::kAlreadyExists)) {

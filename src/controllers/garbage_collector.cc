@@ -216,7 +216,7 @@ Task<Status> GarbageCollector::drop_owners(Context ctx, ObjectPtr object,
   }
   auto r = co_await client().patch(ctx, &object->kind(), std::string(object->namespace_()),
                                    std::string(object->name()), PatchType::kStrategicMerge,
-                                   std::move(patch), {});
+                                   std::move(patch), WriteOptions());
   if (r.status().is(Reason::kNotFound) || r.status().is(Reason::kConflict)) co_return Status();
   co_return r.status();
 }
@@ -241,7 +241,7 @@ Task<Status> GarbageCollector::remove_finalizer(Context ctx, ObjectPtr object,
       }
     }
     if (!changed) co_return Status();
-    auto r = co_await client().update(ctx, &object->kind(), ns, name, std::move(d), {});
+    auto r = co_await client().update(ctx, &object->kind(), ns, name, std::move(d), WriteOptions());
     if (r.status().is(Reason::kNotFound)) co_return Status();
     if (!r.status().is(Reason::kConflict)) co_return r.status();
   }
@@ -296,7 +296,7 @@ Task<Status> GarbageCollector::unblock(Context ctx, ObjectPtr object) {
     }
     auto r = co_await client().patch(ctx, &object->kind(), std::string(object->namespace_()),
                                      std::string(object->name()), PatchType::kStrategicMerge,
-                                     std::move(patch), {});
+                                     std::move(patch), WriteOptions());
     if (r.status().is(Reason::kNotFound)) co_return Status();
     co_return r.status();
   }

@@ -146,7 +146,7 @@ Task<Status> JobController::release(Context ctx, Ref<Pod> pod) {
   Document patch = finalizer_removal(meta.uid(), kJobFinalizer);
   auto r = co_await client().patch(ctx, &kind_of<Pod>(), std::string(meta.namespace_()),
                                    std::string(meta.name()), PatchType::kStrategicMerge,
-                                   std::move(patch), {});
+                                   std::move(patch), WriteOptions());
   if (r.status().is(Reason::kNotFound) || r.status().is(Reason::kConflict)) co_return Status();
   co_return r.status();
 }

@@ -109,7 +109,7 @@ Task<Status> NamespaceController::remove_one(Context ctx, ObjectPtr object) {
 // Deletes the objects of one kind and counts what remains of them.
 Task<Status> NamespaceController::empty_of(Context ctx, std::string ns, const KindDesc* kind,
                                            NamespaceRemains* remains) {
-  auto before = co_await client().list(ctx, kind, ns, {});
+  auto before = co_await client().list(ctx, kind, ns, ListOptions());
   if (before.status().is(Reason::kNotFound)) co_return Status();  // not served here
   if (!before.ok()) co_return before.status();
   if (before->items.empty()) co_return Status();
@@ -122,7 +122,7 @@ Task<Status> NamespaceController::empty_of(Context ctx, std::string ns, const Ki
   Status s = co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
   if (ctx.done()) co_return ctx.status();
   if (!s.ok()) remains->errors.push_back(s.message());
-  auto after = co_await client().list(ctx, kind, ns, {});
+  auto after = co_await client().list(ctx, kind, ns, ListOptions());
   if (!after.ok()) co_return after.status();
   for (const ObjectPtr& o : after->items) {
     DocumentPtr tree = o->tree();

@@ -116,7 +116,7 @@ Task<ReconcileResult> NodeIpamController::reconcile(Context ctx, std::string key
   spec.set(patch.arena, "podCIDR", text);
   spec.set(patch.arena, "podCIDRs", Value::list()).append(patch.arena, text);
   auto r = co_await client().patch(ctx, &kind_of<Node>(), "", key, PatchType::kStrategicMerge,
-                                   std::move(patch), {});
+                                   std::move(patch), WriteOptions());
   if (r.status().is(Reason::kNotFound)) {
     given_.erase(uid);
     co_return Status();

@@ -300,7 +300,8 @@ class Server final : public DnsServer {
     for (;;) {
       Status s = co_await publish_once(ctx, client);
       if (!s.ok() && !ctx.done()) log::warn("kube-dns not published", {{"err", s}});
-      Status slept = co_await ctx.sleep(s.ok() ? Duration(60s) : Duration(1s));
+      Duration wait = s.ok() ? Duration(60s) : Duration(1s);
+      Status slept = co_await ctx.sleep(wait);
       if (!slept.ok()) co_return;
     }
   }

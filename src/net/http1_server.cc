@@ -49,7 +49,7 @@ class Http1Connection final : public Responder {
       http1::Head head;
       bool good = co_await read_head(&head);
       if (!good) break;
-      good = co_await prepare_body(head);
+      good = co_await prepare_body(std::move(head));
       if (!good) break;
       watchdog_.off();
       co_await handle();
@@ -238,7 +238,7 @@ class Http1Connection final : public Responder {
   }
 
   // How the body comes; and the body itself, unless the handler asks for it. False as above.
-  Task<bool> prepare_body(http1::Head& head) {
+  Task<bool> prepare_body(http1::Head head) {
     if (!http1::request_framing(head, &framing_)) {
       co_await refuse(400);
       co_return false;
@@ -361,7 +361,8 @@ class Http1Connection final : public Responder {
       (void)co_await run.ended.wait(forever);
     }
     if (!upgraded_) t_->fd().on_readable(nullptr);
-    if (state_ == State::kFresh && !gone_) (void)co_await respond(500, {}, {});
+    if (state_ == State::kFresh && !gone_)
+      (void)co_await respond(500, Headers(), std::vector<SharedBytes>());
     handler_ctx_.reset();
     let_go();
     if (state_ == State::kStreaming) keep_alive_ = false;  // cut off: the peer must notice

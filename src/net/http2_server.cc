@@ -308,7 +308,7 @@ class Http2Server final : public Pump {
     co_await (*self->c_.handler)(s->ctx, &s->request, s.get());
     s->running = false;
     if (s->state == ServerStream::State::kFresh) {
-      (void)co_await s->respond(500, {}, {});
+      (void)co_await s->respond(500, Headers(), std::vector<SharedBytes>());
     } else if (s->state == ServerStream::State::kStreaming) {
       self->reset(s.get(), NGHTTP2_INTERNAL_ERROR);  // cut off: the peer must notice
     }

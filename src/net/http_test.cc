@@ -35,7 +35,7 @@ Task<void> websocket_echo(Context ctx, Responder* r) {
   std::vector<std::string> mine = {"v5.channel.k8s.io", "v4.channel.k8s.io"};
   auto ws = co_await r->accept_websocket(mine);
   if (!ws.ok()) {
-    (void)co_await r->respond(400, {}, as_body(ws.status().message()));
+    (void)co_await r->respond(400, Headers(), as_body(ws.status().message()));
     co_return;
   }
   for (;;) {
@@ -50,7 +50,7 @@ Task<void> raw_echo(Context ctx, Responder* r) {
   Headers extra{{"X-Stream-Protocol-Version", "v4"}};
   auto stream = co_await r->accept_upgrade("SPDY/3.1", extra);
   if (!stream.ok()) {
-    (void)co_await r->respond(400, {}, as_body(stream.status().message()));
+    (void)co_await r->respond(400, Headers(), as_body(stream.status().message()));
     co_return;
   }
   for (;;) {
@@ -71,7 +71,7 @@ Task<void> handle(Context ctx, Request* q, Responder* r, Seen* seen) {
   } else if (q->path == "/raw") {
     co_await raw_echo(ctx, r);
   } else if (q->path == "/big") {
-    (void)co_await r->begin(200, {});
+    (void)co_await r->begin(200, Headers());
     SharedBytes part = bytes(std::string(100'000, 'x'));
     std::vector<SharedBytes> twice = {part, part};
     for (int i = 0; i < 100; ++i) {
@@ -81,12 +81,12 @@ Task<void> handle(Context ctx, Request* q, Responder* r, Seen* seen) {
     (void)co_await r->finish();
   } else if (q->path == "/slow") {
     (void)co_await ctx.sleep(50ms);
-    (void)co_await r->respond(200, {}, as_body("slow"));
+    (void)co_await r->respond(200, Headers(), as_body("slow"));
   } else if (q->path == "/half") {
-    (void)co_await r->begin(200, {});
+    (void)co_await r->begin(200, Headers());
     (void)co_await r->write(as_body("half"));
   } else if (q->body_too_large) {
-    (void)co_await r->respond(413, {}, as_body("too large"));
+    (void)co_await r->respond(413, Headers(), as_body("too large"));
   } else {
     std::string who = q->peer ? q->peer->common_name : "-";
     Headers headers{{"X-Method", q->method}, {"X-Peer", who}, {"X-Tls-Error", q->tls_error}};

@@ -163,8 +163,8 @@ class StreamWebSocket final : public WebSocket {
 
   Task<Status> send(Context ctx, Message m) override {
     if (sent_close_) co_return Status::unavailable("websocket: closed");
-    co_return co_await write(ctx, true, m.binary ? ws::Opcode::kBinary : ws::Opcode::kText,
-                             std::move(m.data));
+    ws::Opcode kind = m.binary ? ws::Opcode::kBinary : ws::Opcode::kText;
+    co_return co_await write(ctx, true, kind, std::move(m.data));
   }
 
   Task<Status> close(Context ctx, uint16_t code, std::string reason) override {

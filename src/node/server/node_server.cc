@@ -162,14 +162,15 @@ struct NodeServer::Impl {
     } else if (first == "metrics" && (path[1] == "cadvisor" || path[1] == "resource")) {
       auto text = co_await container_metrics(ctx, self->view, self->runtime);
       std::string body = text.ok() ? *text : text.status().message();
-      co_await answer(responder, text.ok() ? 200 : 500, "text/plain; version=0.0.4; charset=utf-8",
-                      std::move(body));
+      const int code = text.ok() ? 200 : 500;
+      co_await answer(responder, code, "text/plain; version=0.0.4; charset=utf-8", std::move(body));
     } else if (first == "metrics" && path[1] == "probes") {
       co_await answer(responder, 200, "text/plain; version=0.0.4; charset=utf-8", "");
     } else if (first == "stats" && path.size() >= 2 && path[1] == "summary") {
       auto text = co_await stats_summary(ctx, self->view, self->runtime);
       std::string body = text.ok() ? *text : text.status().message();
-      co_await answer(responder, text.ok() ? 200 : 500, "application/json", std::move(body));
+      const int code = text.ok() ? 200 : 500;
+      co_await answer(responder, code, "application/json", std::move(body));
     } else if (!full) {
       co_await plain(responder, 404, "404 page not found\n");
     } else if (first == "logs") {
@@ -351,7 +352,11 @@ struct NodeServer::Impl {
     const PodWorker* w = view->find(path[1], path[2], "");
     const cri::Container* c = w ? pick(*w, path[3], false) : nullptr;
     if (!c || request->method != "POST") {
-      co_await plain(responder, c ? 405 : 404, c ? "POST only\n" : "container not found\n");
+      if (c) {
+        co_await plain(responder, 405, "POST only\n");
+      } else {
+        co_await plain(responder, 404, "container not found\n");
+      }
       co_return;
     }
     Query q(request->query);
@@ -364,7 +369,8 @@ struct NodeServer::Impl {
     }
     auto r = co_await runtime->exec_sync(ctx, c->id, std::move(command), 60);
     std::string body = r.ok() ? r->out + r->err : r.status().message();
-    co_await plain(responder, r.ok() && r->exit_code == 0 ? 200 : 500, std::move(body));
+    const int code = r.ok() && r->exit_code == 0 ? 200 : 500;
+    co_await plain(responder, code, std::move(body));
   }
 };
 

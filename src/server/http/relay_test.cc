@@ -83,7 +83,7 @@ struct Backend {
       }
       co_return;
     } else if (q->path == "/upgraded") {
-      auto stream = co_await r->accept_upgrade("tcp", {});
+      auto stream = co_await r->accept_upgrade("tcp", net::Headers());
       if (stream.ok()) (void)co_await (*stream)->shutdown_write(Context::root(*loop));
       co_return;
     }
