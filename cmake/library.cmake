@@ -1,10 +1,10 @@
-# keles_library(NAME SOURCES... DEPS...): one library a folder. Its headers are seen as "NAME/x.h" by
-# itself and by those who link it, and by nobody else: the link line is the permission to include.
+# keles_library(NAME SOURCES... DEPS...): one library a folder. Its headers are seen by their path below
+# src/ ("server/auth/auth.h") by itself and by those who link it, and by nobody else: the link line is
+# the permission to include. A folder inside that is a library of its own is no part of it.
 function(keles_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
   set(view ${CMAKE_BINARY_DIR}/include/${name})
-  file(MAKE_DIRECTORY ${view})
-  file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${view}/${name} SYMBOLIC)
+  keles_view(${view})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_include_directories(${name} PUBLIC ${view})
   target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
@@ -20,4 +20,25 @@ function(keles_test name)
   endif()
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS unit)
+endfunction()
+
+# keles_view(VIEW): makes VIEW an include directory in which this folder lies under its path.
+function(keles_view view)
+  cmake_path(RELATIVE_PATH CMAKE_CURRENT_SOURCE_DIR BASE_DIRECTORY ${CMAKE_SOURCE_DIR} OUTPUT_VARIABLE path)
+  string(REGEX REPLACE "^src/" "" path ${path})
+  file(REMOVE_RECURSE ${view})
+  file(GLOB rooms RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} CONFIGURE_DEPENDS */CMakeLists.txt)
+  if(NOT rooms)
+    cmake_path(GET path PARENT_PATH above)
+    file(MAKE_DIRECTORY ${view}/${above})
+    file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${view}/${path} SYMBOLIC)
+    return()
+  endif()
+  file(MAKE_DIRECTORY ${view}/${path})
+  file(GLOB entries RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} CONFIGURE_DEPENDS *)
+  foreach(entry ${entries})
+    if(NOT "${entry}/CMakeLists.txt" IN_LIST rooms)
+      file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR}/${entry} ${view}/${path}/${entry} SYMBOLIC)
+    endif()
+  endforeach()
 endfunction()

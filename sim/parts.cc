@@ -5,7 +5,7 @@
 #include "client/event_recorder.h"
 #include "controllers/manager.h"
 #include "scheduler/scheduler.h"
-#include "server/registry/keys.h"
+#include "server/objects/keys.h"
 
 namespace keles::sim {
 namespace {

@@ -13,7 +13,7 @@
 #include "machinery/codec_json.h"
 #include "machinery/decode.h"
 #include "net/pki.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 #include "server/registry/services.h"
 #include "store/sim_store.h"
 

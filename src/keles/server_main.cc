@@ -27,7 +27,7 @@
 #include "scheduler/scheduler.h"
 #include "server/auth/auth.h"
 #include "server/http/front.h"
-#include "server/pki_files.h"
+#include "server/http/pki_files.h"
 #include "server/server.h"
 #include "store/store.h"
 

@@ -10,7 +10,7 @@
 #include "base/sync.h"
 #include "machinery/time.h"
 #include "net/address.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 #include "server/registry/services.h"
 
 namespace keles::server {

@@ -5,8 +5,8 @@
 #include "base/sync.h"
 #include "machinery/time.h"
 #include "server/bootstrap.h"
-#include "server/registry/keys.h"
-#include "server/registry/meta.h"
+#include "server/objects/keys.h"
+#include "server/objects/meta.h"
 #include "server/registry/services.h"
 
 namespace keles {

@@ -1,4 +1,4 @@
-#include "node_network/node_network.h"
+#include "node/network/node_network.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "server/admission/plugins.h"
-#include "server/registry/keys.h"
+#include "server/objects/keys.h"
 
 namespace keles::admission {
 namespace {

@@ -1,5 +1,5 @@
 #include "server/admission/plugins.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 
 namespace keles::admission {
 namespace {

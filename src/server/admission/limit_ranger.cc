@@ -2,8 +2,8 @@
 
 #include "machinery/quantity.h"
 #include "server/admission/plugins.h"
-#include "server/registry/keys.h"
-#include "server/registry/meta.h"
+#include "server/objects/keys.h"
+#include "server/objects/meta.h"
 
 namespace keles::admission {
 namespace {

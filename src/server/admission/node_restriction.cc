@@ -9,8 +9,8 @@
 #include "server/admission/plugins.h"
 #include "server/auth/caller.h"
 #include "server/auth/node.h"
-#include "server/pod_references.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
+#include "server/objects/pod_references.h"
 
 namespace keles::admission {
 namespace {

@@ -10,8 +10,8 @@
 #include "machinery/validation.h"
 #include "server/admission/plugins.h"
 #include "server/admission/pod_security_policy.h"
-#include "server/registry/keys.h"
-#include "server/registry/meta.h"
+#include "server/objects/keys.h"
+#include "server/objects/meta.h"
 
 namespace keles::admission {
 namespace {

@@ -5,7 +5,7 @@
 #include <initializer_list>
 #include <set>
 
-#include "server/pod_references.h"
+#include "server/objects/pod_references.h"
 
 namespace keles::admission {
 namespace {

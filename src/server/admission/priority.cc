@@ -1,6 +1,6 @@
 #include "server/admission/plugins.h"
-#include "server/registry/keys.h"
-#include "server/registry/meta.h"
+#include "server/objects/keys.h"
+#include "server/objects/meta.h"
 
 namespace keles::admission {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "machinery/quantity.h"
 #include "server/admission/plugins.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 
 namespace keles::admission {
 namespace {

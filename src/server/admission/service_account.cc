@@ -2,8 +2,8 @@
 #include <array>
 
 #include "server/admission/plugins.h"
-#include "server/pod_references.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
+#include "server/objects/pod_references.h"
 
 namespace keles::admission {
 namespace {

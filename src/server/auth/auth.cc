@@ -4,6 +4,7 @@
 #include <atomic>
 #include <unordered_map>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "machinery/codec_json.h"
@@ -12,7 +13,6 @@
 #include "server/auth/rbac.h"
 #include "server/auth/state.h"
 #include "server/auth/tokens.h"
-#include "server/http/request_info.h"
 
 namespace keles {
 
@@ -190,7 +190,7 @@ Result<Caller> Auth::impersonate(const Caller& caller, const net::Headers& heade
     for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
     if (lower.rfind(kExtra, 0) != 0) continue;
     std::string key = lower.substr(kExtra.size());
-    if (auto plain = server::percent_decode(key)) key = std::move(*plain);
+    if (auto plain = percent_decode(key)) key = std::move(*plain);
     out.extra[key].push_back(value);
   }
   if (!user && groups.empty() && !uid && out.extra.empty()) return caller;

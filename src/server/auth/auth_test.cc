@@ -9,7 +9,7 @@
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "server/auth/rbac.h"
-#include "server/registry/keys.h"
+#include "server/objects/keys.h"
 
 namespace keles::auth {
 namespace {

@@ -4,8 +4,8 @@
 
 #include "server/auth/bootstrap_roles.h"
 #include "server/auth/rbac.h"
-#include "server/pod_references.h"
-#include "server/registry/keys.h"
+#include "server/objects/keys.h"
+#include "server/objects/pod_references.h"
 
 namespace keles::auth {
 namespace {

@@ -5,7 +5,7 @@
 #include "machinery/codec_yaml.h"
 #include "machinery/status_codec.h"
 #include "server/http/table.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 
 namespace keles::server {
 namespace {

@@ -4,7 +4,7 @@
 #include "machinery/codec_json.h"
 #include "server/http/pieces.h"
 #include "server/http/warning.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 
 namespace keles::server {
 namespace {

@@ -6,11 +6,11 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "machinery/time.h"
-#include "server/discovery.h"
+#include "server/discovery/discovery.h"
+#include "server/discovery/openapi.h"
 #include "server/http/exchange.h"
 #include "server/http/warning.h"
-#include "server/openapi.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 
 namespace keles::server {
 namespace {

@@ -7,7 +7,7 @@
 #include "machinery/codec_json.h"
 #include "server/http/exchange.h"
 #include "server/http/front.h"
-#include "server/registry/keys.h"
+#include "server/objects/keys.h"
 
 namespace keles::server {
 namespace {

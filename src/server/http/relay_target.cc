@@ -4,8 +4,9 @@
 
 #include "api/core_v1.h"
 #include "api/discovery_v1.h"
+#include "base/encoding.h"
 #include "net/address.h"
-#include "server/registry/keys.h"
+#include "server/objects/keys.h"
 
 namespace keles::server {
 namespace {

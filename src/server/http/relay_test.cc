@@ -10,9 +10,9 @@
 #include "machinery/codec_json.h"
 #include "net/pki.h"
 #include "server/http/front.h"
+#include "server/http/pki_files.h"
 #include "server/http/proxy_links.h"
-#include "server/pki_files.h"
-#include "server/registry/keys.h"
+#include "server/objects/keys.h"
 #include "server/server.h"
 #include "store/sim_store.h"
 

@@ -27,10 +27,6 @@ class Query {
   std::vector<std::pair<std::string, std::string>> values_;
 };
 
-// Percent-decoding; nullopt when it is malformed. `plus`: '+' is a blank.
-std::optional<std::string> percent_decode(std::string_view s, bool plus = false);
-std::string percent_encode(std::string_view s);
-
 struct RequestInfo {
   bool is_resource = false;
   std::string path;  // decoded

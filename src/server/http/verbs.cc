@@ -11,7 +11,7 @@
 #include "server/http/front.h"
 #include "server/http/pieces.h"
 #include "server/http/watch_websocket.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 
 namespace keles::server {
 namespace {

@@ -6,8 +6,8 @@
 #include "machinery/base64.h"
 #include "machinery/time.h"
 #include "net/pki.h"
+#include "server/objects/meta.h"
 #include "server/registry/cells.h"
-#include "server/registry/meta.h"
 #include "server/registry/strategies.h"
 
 namespace keles::registry {

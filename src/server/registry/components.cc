@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "server/registry/keys.h"
-#include "server/registry/meta.h"
+#include "server/objects/keys.h"
+#include "server/objects/meta.h"
 #include "server/registry/registry.h"
 
 namespace keles::registry {

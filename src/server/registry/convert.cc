@@ -1,6 +1,6 @@
 #include "server/registry/convert.h"
 
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 
 namespace keles::registry {
 namespace {

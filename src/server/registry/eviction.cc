@@ -1,8 +1,8 @@
 // pods/eviction: a delete that asks the pod's disruption budget first. The order of decisions is
 // upstream's, so that a client that retries on 429 sees what it would see there.
 #include "machinery/labels.h"
-#include "server/registry/keys.h"
-#include "server/registry/meta.h"
+#include "server/objects/keys.h"
+#include "server/objects/meta.h"
 #include "server/registry/registry.h"
 
 namespace keles::registry {

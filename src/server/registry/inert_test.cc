@@ -6,7 +6,7 @@
 
 #include "base/sim_loop.h"
 #include "machinery/codec_yaml.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 #include "server/registry/registry.h"
 #include "store/sim_store.h"
 

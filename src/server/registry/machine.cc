@@ -3,7 +3,7 @@
 #include "machinery/codec_protobuf.h"
 #include "machinery/decode.h"
 #include "machinery/equality.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 
 namespace keles::registry {
 

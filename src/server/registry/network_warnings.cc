@@ -1,5 +1,5 @@
 // Warnings of Services, endpoints, Ingresses and NetworkPolicies. See warnings.h.
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {

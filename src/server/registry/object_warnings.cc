@@ -5,7 +5,7 @@
 #include "machinery/base64.h"
 #include "machinery/quantity.h"
 #include "net/key_pair.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {

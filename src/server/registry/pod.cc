@@ -5,7 +5,7 @@
 #include "machinery/equality.h"
 #include "machinery/quantity.h"
 #include "machinery/time.h"
-#include "server/pod_references.h"
+#include "server/objects/pod_references.h"
 #include "server/registry/cells.h"
 #include "server/registry/pod_app_armor.h"
 #include "server/registry/pod_validation.h"

@@ -1,6 +1,6 @@
 #include "server/registry/pod_app_armor.h"
 
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {

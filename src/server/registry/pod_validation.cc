@@ -6,7 +6,7 @@
 #include <set>
 
 #include "machinery/quantity.h"
-#include "server/pod_references.h"
+#include "server/objects/pod_references.h"
 
 namespace keles::registry {
 namespace {

@@ -3,7 +3,7 @@
 #include <map>
 #include <set>
 
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 #include "server/registry/pod_app_armor.h"
 #include "server/registry/warnings.h"
 

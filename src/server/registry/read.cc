@@ -2,9 +2,9 @@
 #include <algorithm>
 
 #include "machinery/continue_cause.h"
+#include "server/objects/keys.h"
+#include "server/objects/meta.h"
 #include "server/registry/convert.h"
-#include "server/registry/keys.h"
-#include "server/registry/meta.h"
 #include "server/registry/registry.h"
 #include "server/registry/selection.h"
 #include "server/registry/snapshots.h"

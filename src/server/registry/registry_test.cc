@@ -10,8 +10,8 @@
 #include "machinery/decode.h"
 #include "machinery/status_codec.h"
 #include "net/pki.h"
-#include "server/registry/keys.h"
-#include "server/registry/meta.h"
+#include "server/objects/keys.h"
+#include "server/objects/meta.h"
 #include "store/sim_store.h"
 
 namespace keles::registry {

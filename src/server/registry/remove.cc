@@ -4,9 +4,9 @@
 
 #include "machinery/time.h"
 #include "server/admission/admission.h"
+#include "server/objects/keys.h"
+#include "server/objects/meta.h"
 #include "server/registry/convert.h"
-#include "server/registry/keys.h"
-#include "server/registry/meta.h"
 #include "server/registry/registry.h"
 #include "server/registry/services.h"
 

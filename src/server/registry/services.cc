@@ -8,9 +8,9 @@
 
 #include "base/log.h"
 #include "machinery/time.h"
-#include "server/registry/keys.h"
+#include "server/objects/keys.h"
+#include "server/objects/meta.h"
 #include "server/registry/machine.h"
-#include "server/registry/meta.h"
 
 namespace keles::registry {
 namespace {

@@ -2,10 +2,10 @@
 #include "machinery/labels.h"
 #include "machinery/patch.h"
 #include "machinery/validation.h"
-#include "server/pod_references.h"
-#include "server/registry/keys.h"
+#include "server/objects/keys.h"
+#include "server/objects/meta.h"
+#include "server/objects/pod_references.h"
 #include "server/registry/machine.h"
-#include "server/registry/meta.h"
 #include "server/registry/registry.h"
 
 namespace keles::registry {

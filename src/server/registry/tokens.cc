@@ -1,7 +1,7 @@
 #include "server/registry/tokens.h"
 
 #include "machinery/codec_json.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 
 namespace keles::registry {
 namespace {

@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "machinery/quantity.h"
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 
 namespace keles::registry {
 namespace {

@@ -1,9 +1,9 @@
 // watch: the store's events as one kind's, seen through selectors.
 #include <deque>
 
+#include "server/objects/keys.h"
+#include "server/objects/meta.h"
 #include "server/registry/convert.h"
-#include "server/registry/keys.h"
-#include "server/registry/meta.h"
 #include "server/registry/registry.h"
 #include "server/registry/selection.h"
 #include "server/registry/snapshots.h"

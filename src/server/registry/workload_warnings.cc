@@ -1,5 +1,5 @@
 // Warnings of workloads: their names, their templates, and what is their own. See warnings.h.
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {

@@ -1,11 +1,11 @@
-#include "server/openapi.h"
+#include "server/discovery/openapi.h"
 
 #include <algorithm>
 #include <atomic>
 
 #include "machinery/codec_json.h"
-#include "server/openapi_paths.h"
-#include "server/openapi_schema.h"
+#include "server/discovery/openapi_paths.h"
+#include "server/discovery/openapi_schema.h"
 
 namespace keles::server {
 

@@ -1,4 +1,4 @@
-#include "server/registry/meta.h"
+#include "server/objects/meta.h"
 
 #include <charconv>
 

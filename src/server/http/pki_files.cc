@@ -1,4 +1,4 @@
-#include "server/pki_files.h"
+#include "server/http/pki_files.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // Discovery against the table of upstream's resources.
-#include "server/discovery.h"
+#include "server/discovery/discovery.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "server/pod_references.h"
+#include "server/objects/pod_references.h"
 
 #include <array>
 

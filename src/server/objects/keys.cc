@@ -1,4 +1,4 @@
-#include "server/registry/keys.h"
+#include "server/objects/keys.h"
 
 namespace keles::registry {
 

@@ -1,4 +1,4 @@
-#include "server/openapi_schema.h"
+#include "server/discovery/openapi_schema.h"
 
 #include <algorithm>
 #include <vector>

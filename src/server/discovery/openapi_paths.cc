@@ -1,4 +1,4 @@
-#include "server/openapi_paths.h"
+#include "server/discovery/openapi_paths.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "server/discovery.h"
+#include "server/discovery/discovery.h"
 
 #include <algorithm>
 #include <array>
@@ -11,7 +11,7 @@
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
 #include "net/pki.h"
-#include "server/registry/keys.h"
+#include "server/objects/keys.h"
 
 namespace keles::server {
 

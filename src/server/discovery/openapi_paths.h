@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "machinery/schema.h"
-#include "server/openapi_schema.h"
+#include "server/discovery/openapi_schema.h"
 
 namespace keles::server {
 

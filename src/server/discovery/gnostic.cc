@@ -2,7 +2,7 @@
 // which clients ask /openapi/v2 for. Numbers are those of OpenAPIv2.proto.
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
-#include "server/openapi.h"
+#include "server/discovery/openapi.h"
 
 namespace keles::server {
 

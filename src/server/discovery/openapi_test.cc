@@ -1,5 +1,5 @@
 // OpenAPI documents against upstream's v2 document.
-#include "server/openapi.h"
+#include "server/discovery/openapi.h"
 
 #include <gtest/gtest.h>
 
