@@ -275,7 +275,7 @@ Result<ObjectPtr> FakeClient::do_update(const KindDesc& kind, const std::string&
   } else {
     doc = old->clone();
     const Value* part = nullptr;
-    if (subresource == "status") {
+    if (subresource == "status" || subresource == "approval") {
       part = body.root.find("status");
       doc.root.set(doc.arena, "status", part ? deep_copy(doc.arena, *part) : Value::map());
       // As the server's rule has it.

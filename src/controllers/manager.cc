@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/sync.h"
+#include "controllers/certificates.h"
 #include "controllers/cluster_role_aggregation.h"
 #include "controllers/daemonset.h"
 #include "controllers/deployment.h"
@@ -36,6 +37,10 @@ Manager::Manager(Client& client, Options options)
   add<ServiceAccountController>("serviceaccount-controller");
   if (options_.sign_token) add<TokenSecretsController>("serviceaccount-token-controller");
   add<RootCaPublisher>("root-ca-certificate-publisher-controller");
+  if (options_.sign_csr)
+    add<CsrSigningController>("certificatesigningrequest-signing-controller");
+  add<CsrApprovingController>("certificatesigningrequest-approving-controller");
+  add<CsrCleanerController>("certificatesigningrequest-cleaner-controller");
   add<ClusterRoleAggregation>("clusterrole-aggregation-controller");
   add<NamespaceController>("namespace-controller");
   if (options_.allocate_node_cidrs) add<NodeIpamController>("node-ipam-controller");

@@ -8,6 +8,7 @@
 
 #include "base/loop.h"
 #include "base/status.h"
+#include "net/pki.h"
 
 namespace keles::controllers {
 
@@ -19,6 +20,10 @@ struct Options {
   // Signs the claims (JSON) of the tokens in service-account-token Secrets; none: nobody fills them
   // (--service-account-private-key-file).
   std::function<Result<std::string>(std::string_view claims)> sign_token;
+  // Signs approved CertificateSigningRequests of the cluster's signers; none: nobody does
+  // (--cluster-signing-cert-file, --cluster-signing-key-file).
+  std::function<Result<std::string>(std::string_view csr_pem, net::CsrTerms terms)> sign_csr;
+  Duration cluster_signing_duration = 8760h;  // --cluster-signing-duration
   Duration node_monitor_period = 5s;         // --node-monitor-period
   Duration node_monitor_grace_period = 40s;  // --node-monitor-grace-period
   Duration node_startup_grace_period = 60s;  // --node-startup-grace-period

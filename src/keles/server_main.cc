@@ -52,6 +52,7 @@ struct ServerFlags {
   int64_t max_requests_inflight = 400, max_mutating_requests_inflight = 200;
   int64_t front_loops = 0;
   Duration node_monitor_grace_period = 40s, node_monitor_period = 5s;
+  Duration cluster_signing_duration = 8760h;
   int64_t verbosity = 0;
 };
 
@@ -107,6 +108,9 @@ void add_flags(Flags& f, ServerFlags& s) {
   f.add("node-monitor-grace-period", &s.node_monitor_grace_period,
         "How long a node may be silent before it is marked unhealthy.");
   f.add("node-monitor-period", &s.node_monitor_period, "How often nodes are looked at.");
+  f.add("cluster-signing-duration", &s.cluster_signing_duration,
+        "The max length of duration signed certificates will be given. Individual CSRs may request "
+        "shorter certs by setting spec.expirationSeconds.");
   f.add("v", &s.verbosity, "number for the log level verbosity", 'v');
 }
 
@@ -228,7 +232,7 @@ struct RunningParts {
 // Everything that runs on the main loop, as clients of the API server.
 class Components {
  public:
-  Components(ApiServer& api, Loop& loop, const ServerFlags& f, const std::string& ca_pem,
+  Components(ApiServer& api, Loop& loop, const ServerFlags& f, const net::TlsIdentity& ca,
              const net::SigningKeys& keys, RunningParts running)
       : flags_(f), group_(loop), running_(std::move(running)) {
     if (f.controllers) {
@@ -236,7 +240,13 @@ class Components {
       controllers::Options o;
       o.cluster_cidr = f.cluster_cidr;
       o.allocate_node_cidrs = f.allocate_node_cidrs && !f.cluster_cidr.empty();
-      o.root_ca_pem = ca_pem;
+      o.root_ca_pem = ca.certificate_pem;
+      if (!ca.key_pem.empty()) {
+        o.sign_csr = [ca](std::string_view csr, net::CsrTerms terms) {
+          return net::sign_csr(ca, csr, terms);
+        };
+      }
+      o.cluster_signing_duration = f.cluster_signing_duration;
       o.sign_token = [key = keys.front()](std::string_view claims) {
         return net::jwt_sign(*key, claims);
       };
@@ -400,7 +410,7 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   TaskGroup background(*loop);
   background.spawn(api.run(serving));
   Status s = co_await api.start(serving);
-  Components components(api, *loop, f, pki->ca.certificate_pem, *keys, running);
+  Components components(api, *loop, f, pki->ca, *keys, running);
   if (s.ok()) s = components.start(serving);
   if (s.ok() && !f.write_kubeconfig.empty()) {
     s = write_admin_kubeconfig(f, *pki, (*server)->port(), loop->wall_now());

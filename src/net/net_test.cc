@@ -104,10 +104,32 @@ TEST(Pki, MakesAndReadsCertificates) {
   auto csr = make_csr(leaf->key_pem, spec);
   ASSERT_TRUE(csr.ok());
   EXPECT_EQ(parse_csr(*csr)->dns_names, std::vector<std::string>{"n1"});
-  auto again = sign_csr(*ca, *csr, spec);
-  ASSERT_TRUE(again.ok());
+  CsrTerms terms{from, from - 5min, from + 1h, {"client auth", "digital signature"}};
+  auto again = sign_csr(*ca, *csr, terms);
+  ASSERT_TRUE(again.ok()) << again.status().to_string();
   EXPECT_EQ(parse_certificate(*again)->common_name, "system:node:n1");
+  EXPECT_EQ(parse_certificate(*again)->not_before_unix, from.unix_seconds() - 300);
   EXPECT_FALSE(parse_certificate("nonsense").ok());
+}
+
+TEST(Pki, SignsRequestsWithinTheLifeOfTheCa) {
+  WallTime now{1'700'000'000'000'000'000};
+  auto ca = *make_ca(
+      CertificateSpec{.common_name = "kubernetes", .not_before = now, .not_after = now + 24h});
+  CertificateSpec spec;
+  spec.common_name = "jane";
+  spec.ip_addresses = {"10.0.0.1"};
+  auto csr = *make_csr(*make_key(), spec);
+  auto clamped = sign_csr(ca, csr, {now, now - 5min, now + 48h, {"client auth"}});
+  ASSERT_TRUE(clamped.ok()) << clamped.status().to_string();
+  EXPECT_EQ(parse_certificate(*clamped)->not_after_unix, (now + 24h).unix_seconds());
+  EXPECT_THAT(parse_certificate(*clamped)->ip_addresses, testing::ElementsAre("10.0.0.1"));
+  EXPECT_FALSE(sign_csr(ca, csr, {now + 24h, now, now + 48h, {"client auth"}}).ok());
+  EXPECT_EQ(sign_csr(ca, csr, {now, now, now + 1h, {"client auth", "flying"}}).status().message(),
+            "unrecognized usage values: [\"flying\"]");
+  std::string changed = csr;
+  changed[changed.find("\n") + 40] ^= 1;
+  EXPECT_FALSE(sign_csr(ca, changed, {now, now, now + 1h, {"client auth"}}).ok());
 }
 
 TEST(Pki, SignsTokens) {

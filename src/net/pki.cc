@@ -12,7 +12,9 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 
 namespace keles::net {
 namespace {
@@ -127,18 +129,76 @@ bool prepare(X509* cert, EVP_PKEY* key, const CertificateSpec& spec) {
   return X509_set_pubkey(cert, key) == 1;
 }
 
-// Key usages, names and the signature: all but subject, key and validity, which are set.
-Status finish(X509* cert, X509* ca, EVP_PKEY* ca_key, const CertificateSpec& spec,
-              GENERAL_NAMES* names) {
-  X509_set_issuer_name(cert, X509_get_subject_name(ca));
+void set_usages(X509* cert, X509* ca, const CertificateSpec& spec) {
   add_extension(cert, ca, NID_key_usage, "critical,digitalSignature,keyEncipherment");
   std::string usage;
   if (spec.server) usage = "serverAuth";
   if (spec.client) usage += usage.empty() ? "clientAuth" : ",clientAuth";
   if (!usage.empty()) add_extension(cert, ca, NID_ext_key_usage, usage.c_str());
+}
+
+// The API's usages and OpenSSL's words for them, extended ones in the order of their writing.
+struct Usage {
+  std::string_view name;
+  const char* word;
+  bool extended;
+};
+constexpr Usage kUsages[] = {{"signing", "digitalSignature", false},
+                             {"digital signature", "digitalSignature", false},
+                             {"content commitment", "nonRepudiation", false},
+                             {"key encipherment", "keyEncipherment", false},
+                             {"data encipherment", "dataEncipherment", false},
+                             {"key agreement", "keyAgreement", false},
+                             {"cert sign", "keyCertSign", false},
+                             {"crl sign", "cRLSign", false},
+                             {"encipher only", "encipherOnly", false},
+                             {"decipher only", "decipherOnly", false},
+                             {"any", "anyExtendedKeyUsage", true},
+                             {"server auth", "serverAuth", true},
+                             {"client auth", "clientAuth", true},
+                             {"code signing", "codeSigning", true},
+                             {"email protection", "emailProtection", true},
+                             {"s/mime", "emailProtection", true},
+                             {"ipsec end system", "ipsecEndSystem", true},
+                             {"ipsec tunnel", "ipsecTunnel", true},
+                             {"ipsec user", "ipsecUser", true},
+                             {"timestamping", "timeStamping", true},
+                             {"ocsp signing", "OCSPSigning", true},
+                             {"microsoft sgc", "msSGC", true},
+                             {"netscape sgc", "nsSGC", true}};
+
+Status set_usages(X509* cert, X509* ca, const std::vector<std::string>& asked) {
+  for (const std::string& name : asked) {
+    const bool known = std::any_of(std::begin(kUsages), std::end(kUsages),
+                                   [&](const Usage& u) { return u.name == name; });
+    if (!known) return Status::bad_request("unrecognized usage values: [\"" + name + "\"]");
+  }
+  std::string plain = "critical", extended;
+  const char* last = "";
+  for (const Usage& u : kUsages) {
+    if (std::find(asked.begin(), asked.end(), u.name) == asked.end()) continue;
+    if (std::string_view(u.word) == last) continue;  // two names of one usage
+    last = u.word;
+    if (u.extended) {
+      extended += std::string(extended.empty() ? "" : ",") + u.word;
+    } else {
+      plain += std::string(",") + u.word;
+    }
+  }
+  if (plain != "critical") add_extension(cert, ca, NID_key_usage, plain.c_str());
+  if (!extended.empty()) add_extension(cert, ca, NID_ext_key_usage, extended.c_str());
+  return Status();
+}
+
+// Authority, names and the signature: all but subject, key, validity and usages, which are set.
+Status finish(X509* cert, X509* ca, EVP_PKEY* ca_key, GENERAL_NAMES* names) {
+  X509_set_issuer_name(cert, X509_get_subject_name(ca));
   add_extension(cert, ca, NID_basic_constraints, "critical,CA:FALSE");
   add_extension(cert, ca, NID_authority_key_identifier, "keyid");
-  if (names != nullptr) X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, 0);
+  const bool nameless = X509_NAME_entry_count(X509_get_subject_name(cert)) == 0;
+  if (names != nullptr) {  // critical where nothing else says whose it is (RFC 5280, 4.2.1.6)
+    X509_add1_ext_i2d(cert, NID_subject_alt_name, names, nameless ? 1 : 0, 0);
+  }
   if (X509_sign(cert, ca_key, EVP_sha256()) == 0) return failed("signing a certificate");
   return Status();
 }
@@ -168,6 +228,10 @@ void read_names(const GENERAL_NAMES* names, CertificateInfo* info) {
     const GENERAL_NAME* n = sk_GENERAL_NAME_value(names, i);
     if (n->type == GEN_DNS) {
       info->dns_names.push_back(string_of(n->d.dNSName));
+    } else if (n->type == GEN_EMAIL) {
+      info->email_addresses.push_back(string_of(n->d.rfc822Name));
+    } else if (n->type == GEN_URI) {
+      info->uris.push_back(string_of(n->d.uniformResourceIdentifier));
     } else if (n->type == GEN_IPADD) {
       char text[INET6_ADDRSTRLEN];
       int family = ASN1_STRING_length(n->d.iPAddress) == 4 ? AF_INET : AF_INET6;
@@ -198,6 +262,15 @@ NamesPtr request_names(X509_REQ* req) {
       X509V3_get_d2i(extensions, NID_subject_alt_name, nullptr, nullptr)));
   sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
   return names;
+}
+
+// Names of other kinds (directories, principals of other systems) mean something to somebody else.
+void drop_other_names(GENERAL_NAMES* names) {
+  for (int i = sk_GENERAL_NAME_num(names) - 1; i >= 0; --i) {
+    const int type = sk_GENERAL_NAME_value(names, i)->type;
+    if (type == GEN_DNS || type == GEN_IPADD || type == GEN_EMAIL || type == GEN_URI) continue;
+    GENERAL_NAME_free(sk_GENERAL_NAME_delete(names, i));
+  }
 }
 
 Result<ReqPtr> read_csr(std::string_view pem) {
@@ -413,7 +486,8 @@ Result<TlsIdentity> issue_certificate(const TlsIdentity& ca, const CertificateSp
   if (!key || !prepare(cert.get(), key.get(), spec)) return failed("making a certificate");
   set_subject(X509_get_subject_name(cert.get()), spec);
   NamesPtr names = alternative_names(spec);
-  TRY(finish(cert.get(), ca_cert.get(), ca_key.get(), spec, names.get()));
+  set_usages(cert.get(), ca_cert.get(), spec);
+  TRY(finish(cert.get(), ca_cert.get(), ca_key.get(), names.get()));
   return TlsIdentity{cert_text(cert.get()), private_text(key.get())};
 }
 
@@ -464,19 +538,38 @@ Result<std::string> make_csr(std::string_view key_pem, const CertificateSpec& sp
 }
 
 Result<std::string> sign_csr(const TlsIdentity& ca, std::string_view csr_pem,
-                             const CertificateSpec& spec) {
+                             const CsrTerms& terms) {
   CertPtr ca_cert = read_cert(ca.certificate_pem);
   KeyPtr ca_key = read_private(ca.key_pem);
   if (!ca_cert || !ca_key) return failed("reading the CA");
   TRY_ASSIGN(req, read_csr(csr_pem));
+  const int64_t ca_ends = unix_of(X509_get0_notAfter(ca_cert.get()));
+  if (terms.now.unix_seconds() >= ca_ends) {
+    return Status::bad_request("the signer has expired: NotAfter=" + std::to_string(ca_ends));
+  }
+  CertificateSpec spec;
+  spec.not_before = terms.not_before;
+  spec.not_after = terms.not_after;
   CertPtr cert(X509_new());
   if (!prepare(cert.get(), X509_REQ_get0_pubkey(req.get()), spec)) {
     return failed("making a certificate");
   }
+  if (spec.not_after.unix_seconds() >= ca_ends) {
+    ASN1_TIME_set(X509_getm_notAfter(cert.get()), ca_ends);
+  }
   X509_set_subject_name(cert.get(), X509_REQ_get_subject_name(req.get()));
+  TRY(set_usages(cert.get(), ca_cert.get(), terms.usages));
   NamesPtr names = request_names(req.get());
-  TRY(finish(cert.get(), ca_cert.get(), ca_key.get(), spec, names.get()));
+  if (names) drop_other_names(names.get());
+  if (names && sk_GENERAL_NAME_num(names.get()) == 0) names.reset();
+  TRY(finish(cert.get(), ca_cert.get(), ca_key.get(), names.get()));
   return cert_text(cert.get());
+}
+
+Result<std::string> make_key() {
+  KeyPtr key(EVP_EC_gen("P-256"));
+  if (!key) return failed("generating a key");
+  return private_text(key.get());
 }
 
 std::string random_bytes(size_t n) {

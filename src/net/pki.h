@@ -29,6 +29,7 @@ struct CertificateInfo {
   std::vector<std::string> organizations;
   std::vector<std::string> dns_names;
   std::vector<std::string> ip_addresses;
+  std::vector<std::string> email_addresses, uris;
   int64_t not_before_unix = 0;
   int64_t not_after_unix = 0;
   bool is_ca = false;
@@ -41,12 +42,23 @@ Result<TlsIdentity> make_ca(const CertificateSpec& spec);
 Result<TlsIdentity> issue_certificate(const TlsIdentity& ca, const CertificateSpec& spec);
 Result<CertificateInfo> parse_certificate(std::string_view pem);  // the first in the text
 
+// What a signer grants to a certificate signing request. Usages are those of the API
+// (certificates.k8s.io/v1 KeyUsage: "client auth", "digital signature", ...), in any order.
+struct CsrTerms {
+  WallTime now;  // a CA that has ended by then signs nothing
+  WallTime not_before, not_after;
+  std::vector<std::string> usages;
+};
+
 // A certificate signing request in PEM (subject and SANs), its signature checked; and one signed by
-// `ca`. The subject and SANs are the request's own; validity and usages are `spec`'s.
+// `ca`: subject, DNS names, IP and mail addresses and URIs are the request's own, all else that it
+// asks for is dropped, and it never outlives the CA. An unknown usage is kBadRequest.
 Result<CertificateInfo> parse_csr(std::string_view pem);
 Result<std::string> make_csr(std::string_view key_pem, const CertificateSpec& spec);
 Result<std::string> sign_csr(const TlsIdentity& ca, std::string_view csr_pem,
-                             const CertificateSpec& spec);
+                             const CsrTerms& terms);
+// A new private key (ECDSA P-256) in PEM.
+Result<std::string> make_key();
 
 std::string random_bytes(size_t n);  // from the operating system; fit for secrets
 std::string sha256(std::string_view data);

@@ -145,6 +145,11 @@ void guard_escalation(const auth::Auth* auth, const Caller* caller, registry::Wr
   };
 }
 
+// Admission may ask what else the caller may do. The caller outlives the request.
+void let_ask(const auth::Auth* auth, const Caller* caller, registry::WriteRequest& how) {
+  how.may = [auth, caller](const Access& a) { return auth->decide(*caller, a).allowed; };
+}
+
 }  // namespace
 
 Task<Result<ObjectPtr>> ApiServer::create(Context ctx, const Caller* caller, const KindDesc* kind,
@@ -164,7 +169,7 @@ Task<Result<ObjectPtr>> ApiServer::create(Context ctx, const Caller* caller, con
   if (subresource == "binding" || subresource == "eviction" || subresource == "token") {
     // Bindings of the old form come without a pod in their path.
     const KindDesc* target = kind->kind == "Binding" ? find_kind("", "v1", "Pod") : kind;
-    how.may = [this, caller](const Access& a) { return auth().decide(*caller, a).allowed; };
+    let_ask(&auth(), caller, how);
     Status s = registry().admit_create(*target, ns, name, subresource, body, ctx.loop(), how);
     if (!s.ok()) co_return s;
   }
@@ -197,6 +202,7 @@ Task<Result<ObjectPtr>> ApiServer::update(Context ctx, const Caller* caller, con
   }
   if (!takes_parent(subresource)) co_return not_allowed(*kind, "update");
   if (kind->group == "rbac.authorization.k8s.io") guard_escalation(&auth(), caller, how);
+  let_ask(&auth(), caller, how);
   co_return co_await registry().update(ctx, kind, ns, name, subresource, std::move(body),
                                        std::move(how), created);
 }
@@ -217,6 +223,7 @@ Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const Caller* caller, cons
   }
   if (!takes_parent(subresource)) co_return not_allowed(*kind, "patch");
   if (kind->group == "rbac.authorization.k8s.io") guard_escalation(&auth(), caller, how);
+  let_ask(&auth(), caller, how);
   co_return co_await registry().patch(ctx, kind, ns, name, subresource, type, std::move(patch),
                                       std::move(how));
 }

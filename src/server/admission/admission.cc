@@ -30,11 +30,13 @@ constexpr Plugin kPlugins[] = {
     {"Priority", priority},
     {"DefaultTolerationSeconds", default_toleration_seconds},
     {"RuntimeClass", runtime_class, runtime_class_validate},
+    {"CertificateApproval", nullptr, certificate_approval},
+    {"CertificateSigning", nullptr, certificate_signing},
+    {"CertificateSubjectRestriction", nullptr, certificate_subject_restriction},
 };
 
 // On by default in Kubernetes, and not (yet) plugins here.
 constexpr std::array kOfOthers{
-    "CertificateApproval",          "CertificateSigning",       "CertificateSubjectRestriction",
     "ClusterTrustBundleAttest",     "DefaultIngressClass",      "DefaultStorageClass",
     "MutatingAdmissionPolicy",      "MutatingAdmissionWebhook", "NodeDeclaredFeatureValidator",
     "PersistentVolumeClaimResize",  "PodTopologyLabels",        "ResourceQuota",

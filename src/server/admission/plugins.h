@@ -34,6 +34,12 @@ Status pod_security(const Attributes& a, const Value* object, const Value* befor
 Status runtime_class(const Attributes& a, Document& pod, const Value* before);
 Status runtime_class_validate(const Attributes& a, const Value* pod, const Value* before);
 
+// Who approves or signs a CertificateSigningRequest has that verb on its signer; nobody asks for a
+// client certificate of system:masters.
+Status certificate_approval(const Attributes& a, const Value* csr, const Value* before);
+Status certificate_signing(const Attributes& a, const Value* csr, const Value* before);
+Status certificate_subject_restriction(const Attributes& a, const Value* csr, const Value* before);
+
 // kind.group "name" is forbidden: why.
 Status refuse(const Attributes& a, std::string_view why);
 // The object that the request's snapshot holds; null when absent.
