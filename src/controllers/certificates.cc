@@ -152,9 +152,9 @@ Result<SignedStatus> plan_signature(const Csr& csr, const Options& options, Wall
   std::optional<int64_t> expiration;
   if (csr.spec().has_expiration_seconds()) expiration = csr.spec().expiration_seconds();
   TRY_ASSIGN(pem, net::base64_decode(csr.spec().request()));
-  TRY_ASSIGN(certificate, options.sign_csr(pem, csr_terms(now, expiration,
-                                                          options.cluster_signing_duration,
-                                                          usages)));
+  TRY_ASSIGN(
+      certificate,
+      options.sign_csr(pem, csr_terms(now, expiration, options.cluster_signing_duration, usages)));
   d->edit_status().set_certificate(base64_encode(certificate));
   return SignedStatus(std::move(d));
 }

@@ -58,7 +58,10 @@ TEST(CsrRules, EachSignerHasItsOwn) {
   const Case cases[] = {
       {kApiClientSigner, "name", {ca}, ""},
       {kApiClientSigner, "name", {ke, ca, ds}, ""},
-      {kApiClientSigner, "name", {ds}, "missing required usage for client certificate: client auth"},
+      {kApiClientSigner,
+       "name",
+       {ds},
+       "missing required usage for client certificate: client auth"},
       {kApiClientSigner, "", {ca, sa}, "invalid usage for client certificate: server auth"},
       {kLegacySigner, "mail", {"any"}, ""},
       {kKubeletClientSigner, "", {ca, ds, ke}, ""},
@@ -98,9 +101,12 @@ TEST(CsrRules, LivesAsLongAsAskedWithinBounds) {
     std::optional<int64_t> seconds;
     Duration ends;
   };
-  const Case cases[] = {{{}, 8760h - 5min},        {3600, 1h},
-                        {600, 10min},              {1, 10min},
-                        {8 * 3600, 8h - 5min},     {8 * 3600 - 1, 8h - 1s},
+  const Case cases[] = {{{}, 8760h - 5min},
+                        {3600, 1h},
+                        {600, 10min},
+                        {1, 10min},
+                        {8 * 3600, 8h - 5min},
+                        {8 * 3600 - 1, 8h - 1s},
                         {2147483647, 8760h - 5min}};
   for (const Case& c : cases) {
     net::CsrTerms t = csr_terms(kNow, c.seconds, 8760h, {"any"});
@@ -122,8 +128,10 @@ TEST(CsrCleaner, KeepsWhatIsYoung) {
       {"2025-12-31T12:00:01Z", "", "", "", ""},
       {"2025-12-31T11:59:59Z", "", "", "", "pending for more than a day"},
       {"2025-12-01T00:00:00Z", "Denied", "2026-01-01T11:00:01Z", "", ""},
-      {"2025-12-01T00:00:00Z", "Denied", "2026-01-01T10:59:59Z", "", "denied for more than an hour"},
-      {"2025-12-01T00:00:00Z", "Failed", "2026-01-01T10:59:59Z", "", "failed for more than an hour"},
+      {"2025-12-01T00:00:00Z", "Denied", "2026-01-01T10:59:59Z", "",
+       "denied for more than an hour"},
+      {"2025-12-01T00:00:00Z", "Failed", "2026-01-01T10:59:59Z", "",
+       "failed for more than an hour"},
       {"2025-12-01T00:00:00Z", "Approved", "2026-01-01T11:00:01Z", live, ""},
       {"2025-12-01T00:00:00Z", "Approved", "2026-01-01T10:59:59Z", live,
        "approved and issued for more than an hour"},
@@ -155,8 +163,8 @@ struct World {
   net::TlsIdentity ca = *net::make_ca({.common_name = "ca",
                                        .not_before = loop.wall_now() - 1h,
                                        .not_after = loop.wall_now() + 87600h});
-  std::string granted;                 // the subresource that reviews allow
-  std::vector<std::string> asked;      // of reviews: user and subresource
+  std::string granted;             // the subresource that reviews allow
+  std::vector<std::string> asked;  // of reviews: user and subresource
   std::unique_ptr<Manager> manager;
 
   World() {
@@ -174,7 +182,8 @@ struct World {
       return net::sign_csr(ca, pem, terms);
     };
     manager = std::make_unique<Manager>(client, o);
-    spawn(loop, [](Context c, Manager* m) -> Task<void> { co_await m->run(c); }(ctx, manager.get()));
+    spawn(loop,
+          [](Context c, Manager* m) -> Task<void> { co_await m->run(c); }(ctx, manager.get()));
     loop.advance(1s);
   }
   ~World() {
@@ -185,11 +194,12 @@ struct World {
   void ask(const std::string& name, const std::string& user, std::string_view signer,
            const net::CertificateSpec& spec, const std::string& usages,
            const std::string& status = "") {
-    client.put_yaml("apiVersion: certificates.k8s.io/v1\nkind: CertificateSigningRequest\n"
-                    "metadata: {name: " + name + "}\nspec: {username: '" + user +
-                    "', signerName: " + std::string(signer) + ", usages: [" + usages +
-                    "], request: " + base64_encode(*net::make_csr(*net::make_key(), spec)) + "}\n" +
-                    status);
+    client.put_yaml(
+        "apiVersion: certificates.k8s.io/v1\nkind: CertificateSigningRequest\n"
+        "metadata: {name: " +
+        name + "}\nspec: {username: '" + user + "', signerName: " + std::string(signer) +
+        ", usages: [" + usages +
+        "], request: " + base64_encode(*net::make_csr(*net::make_key(), spec)) + "}\n" + status);
   }
   Ref<Csr> now(const std::string& name) { return client.now<Csr>("", name); }
   std::string condition(const std::string& name) {

@@ -50,8 +50,7 @@ std::string node_objection(const net::CertificateInfo& request, const Usages& us
                                 ? ""
                                 : "subject common name does not begin with system:node:";
   const char* side = serving ? "server auth" : "client auth";
-  const std::string what =
-      usage_objection(usages, {"digital signature", "key encipherment", side});
+  const std::string what = usage_objection(usages, {"digital signature", "key encipherment", side});
   // Upstream's order, which is not the same for both.
   if (serving) return what.empty() ? whose : what;
   return whose.empty() ? what : whose;
@@ -75,7 +74,8 @@ std::string signer_objection(std::string_view signer, const net::CertificateInfo
 net::CsrTerms csr_terms(WallTime now, std::optional<int64_t> expiration, Duration longest,
                         std::vector<std::string> usages) {
   Duration life = longest;
-  if (expiration && *expiration <= std::chrono::duration_cast<std::chrono::seconds>(longest).count())
+  if (expiration &&
+      *expiration <= std::chrono::duration_cast<std::chrono::seconds>(longest).count())
     life = std::max(kLeast, Duration(std::chrono::seconds(*expiration)));
   net::CsrTerms terms;
   terms.now = now;

@@ -37,8 +37,7 @@ Manager::Manager(Client& client, Options options)
   add<ServiceAccountController>("serviceaccount-controller");
   if (options_.sign_token) add<TokenSecretsController>("serviceaccount-token-controller");
   add<RootCaPublisher>("root-ca-certificate-publisher-controller");
-  if (options_.sign_csr)
-    add<CsrSigningController>("certificatesigningrequest-signing-controller");
+  if (options_.sign_csr) add<CsrSigningController>("certificatesigningrequest-signing-controller");
   add<CsrApprovingController>("certificatesigningrequest-approving-controller");
   add<CsrCleanerController>("certificatesigningrequest-cleaner-controller");
   add<ClusterRoleAggregation>("clusterrole-aggregation-controller");

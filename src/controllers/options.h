@@ -24,10 +24,10 @@ struct Options {
   // (--cluster-signing-cert-file, --cluster-signing-key-file).
   std::function<Result<std::string>(std::string_view csr_pem, net::CsrTerms terms)> sign_csr;
   Duration cluster_signing_duration = 8760h;  // --cluster-signing-duration
-  Duration node_monitor_period = 5s;         // --node-monitor-period
-  Duration node_monitor_grace_period = 40s;  // --node-monitor-grace-period
-  Duration node_startup_grace_period = 60s;  // --node-startup-grace-period
-  double node_eviction_rate = 0.1;           // nodes a second --node-eviction-rate
+  Duration node_monitor_period = 5s;          // --node-monitor-period
+  Duration node_monitor_grace_period = 40s;   // --node-monitor-grace-period
+  Duration node_startup_grace_period = 60s;   // --node-startup-grace-period
+  double node_eviction_rate = 0.1;            // nodes a second --node-eviction-rate
   double secondary_node_eviction_rate = 0.01;
   double unhealthy_zone_threshold = 0.55;
   int large_cluster_size_threshold = 50;
