@@ -18,7 +18,7 @@
 #include "sim/checker.h"
 #include "sim/hollow_kubelet.h"
 #include "sim/network.h"
-#include "store/sim_store.h"
+#include "store/sim/sim_store.h"
 
 namespace keles {
 class ApiServer;

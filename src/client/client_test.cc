@@ -9,7 +9,7 @@
 #include "base/sync.h"
 #include "client/event_recorder.h"
 #include "client/expectations.h"
-#include "client/fake_client.h"
+#include "client/testing/fake_client.h"
 #include "client/https_client.h"
 #include "client/informer.h"
 #include "client/leader_election.h"

@@ -12,7 +12,7 @@
 #include "client/informer.h"
 #include "net/pki.h"
 #include "server/http/front.h"
-#include "store/sim_store.h"
+#include "store/sim/sim_store.h"
 
 namespace keles {
 namespace {

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/sim_loop.h"
-#include "client/fake_client.h"
+#include "client/testing/fake_client.h"
 #include "controllers/csr_rules.h"
 #include "controllers/manager.h"
 #include "machinery/base64.h"

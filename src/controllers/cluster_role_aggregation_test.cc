@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/sim_loop.h"
-#include "client/fake_client.h"
+#include "client/testing/fake_client.h"
 #include "controllers/manager.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"

@@ -11,7 +11,7 @@
 #include "api/discovery_v1.h"
 #include "base/log.h"
 #include "base/sim_loop.h"
-#include "client/fake_client.h"
+#include "client/testing/fake_client.h"
 #include "controllers/manager.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/time.h"

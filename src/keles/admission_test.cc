@@ -8,7 +8,7 @@
 #include "machinery/codec_yaml.h"
 #include "machinery/decode.h"
 #include "net/pki.h"
-#include "store/sim_store.h"
+#include "store/sim/sim_store.h"
 
 namespace keles {
 namespace {

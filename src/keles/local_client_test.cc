@@ -15,7 +15,7 @@
 #include "net/pki.h"
 #include "server/objects/meta.h"
 #include "server/registry/services.h"
-#include "store/sim_store.h"
+#include "store/sim/sim_store.h"
 
 namespace keles {
 namespace {

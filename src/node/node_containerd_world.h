@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/sync.h"
-#include "client/fake_client.h"
+#include "client/testing/fake_client.h"
 #include "machinery/codec_json.h"
 #include "net/http.h"
 #include "net/pki.h"

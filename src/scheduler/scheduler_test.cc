@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/sim_loop.h"
-#include "client/fake_client.h"
+#include "client/testing/fake_client.h"
 #include "machinery/codec_yaml.h"
 #include "scheduler/decide.h"
 

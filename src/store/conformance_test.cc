@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "base/sync.h"
-#include "store/sim_store.h"
+#include "store/sim/sim_store.h"
 #include "store/store.h"
 #include "store/test_objects.h"
 

@@ -21,7 +21,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "store/rocks_log.h"
-#include "store/sim_store.h"
+#include "store/sim/sim_store.h"
 #include "store/store.h"
 #include "store/test_objects.h"
 

@@ -123,6 +123,6 @@ Result<std::unique_ptr<Store>> open_embedded_store(const EmbeddedOptions& option
 // kServiceUnavailable and that process's id; one that ends before what it acknowledged (a cut or
 // missing write-ahead log), or whose store is gone while `identity_file` is there, with the remedy.
 
-// The simulated disk and store live in store/sim_store.h.
+// The simulated disk and store live in store/sim/sim_store.h.
 
 }  // namespace keles

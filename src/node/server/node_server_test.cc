@@ -10,7 +10,7 @@
 #include <set>
 
 #include "base/file.h"
-#include "client/fake_client.h"
+#include "client/testing/fake_client.h"
 #include "client/node_identity.h"
 #include "machinery/codec_json.h"
 #include "net/pki.h"

@@ -17,7 +17,7 @@
 #include "server/http/negotiate.h"
 #include "server/http/request_info.h"
 #include "store/memory_store.h"
-#include "store/sim_store.h"
+#include "store/sim/sim_store.h"
 
 namespace keles::server {
 namespace {

@@ -14,7 +14,7 @@
 #include "server/http/proxy_links.h"
 #include "server/objects/keys.h"
 #include "server/server.h"
-#include "store/sim_store.h"
+#include "store/sim/sim_store.h"
 
 namespace keles::server {
 namespace {

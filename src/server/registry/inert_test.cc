@@ -8,7 +8,7 @@
 #include "machinery/codec_yaml.h"
 #include "server/objects/meta.h"
 #include "server/registry/registry.h"
-#include "store/sim_store.h"
+#include "store/sim/sim_store.h"
 
 namespace keles::registry {
 namespace {

@@ -12,7 +12,7 @@
 #include "net/pki.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
-#include "store/sim_store.h"
+#include "store/sim/sim_store.h"
 
 namespace keles::registry {
 namespace {

@@ -1,4 +1,4 @@
-#include "store/sim_store.h"
+#include "store/sim/sim_store.h"
 
 #include <map>
 
