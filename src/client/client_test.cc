@@ -9,10 +9,10 @@
 #include "base/sync.h"
 #include "client/event_recorder.h"
 #include "client/expectations.h"
-#include "client/testing/fake_client.h"
 #include "client/https_client.h"
 #include "client/informer.h"
 #include "client/leader_election.h"
+#include "client/testing/fake_client.h"
 #include "client/work_queue.h"
 #include "machinery/codec_protobuf.h"
 

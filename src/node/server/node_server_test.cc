@@ -10,8 +10,8 @@
 #include <set>
 
 #include "base/file.h"
-#include "client/testing/fake_client.h"
 #include "client/node_identity.h"
+#include "client/testing/fake_client.h"
 #include "machinery/codec_json.h"
 #include "net/pki.h"
 
