@@ -1,6 +1,8 @@
 # keles_library(NAME SOURCES... DEPS...): one library a folder. Its headers are seen by their path below
 # src/ ("server/auth/auth.h") by itself and by those who link it, and by nobody else: the link line is
 # the permission to include. A folder inside that is a library of its own is no part of it.
+# What a library links, its users see too; so that nobody lives on the links of others, test/lint holds
+# that each target names itself what it includes.
 function(keles_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
   set(view ${CMAKE_BINARY_DIR}/include/${name})

@@ -13,6 +13,7 @@ import documents  # noqa: E402
 import form  # noqa: E402
 import lint  # noqa: E402
 import links  # noqa: E402
+import proofs  # noqa: E402
 from tree import Tree  # noqa: E402
 
 
@@ -246,6 +247,29 @@ class Form(unittest.TestCase):
         with Checkout({"a.cc": f'x\nauto p = "{home}/x";\n', "b.md": f"from {host}, and\n", "c.yaml": "path: /roo" + "t/x\n",
                        "d.cc": 'auto p = "/etc/kubernetes"; // https://kubernetes.io/home/page work/x src/root/x\n'}) as tree:
             self.assertEqual([f[:2] for f in collect(form.check_places, tree)], [("a.cc", 2), ("b.md", 1), ("c.yaml", 1)])
+
+
+class Proofs(unittest.TestCase):
+    def findings(self, check, text):
+        found = []
+        check(text, lambda line, message, remedy: found.append((line, message)))
+        return [f[0] for f in found]
+
+    def test_steps(self):
+        self.assertEqual(self.findings(proofs.check_transcript, "# a\n$ a\n...\n~ b\n*\n$ c\n"), [2, 4])
+        self.assertEqual(self.findings(proofs.check_transcript, "$ a\n...\nb\n$ c\n$ d\n!x\n$ e\n...\n!y\n$ f\n[exit 1]\n"), [])
+
+    def test_sleeps(self):
+        self.assertEqual(self.findings(proofs.check_transcript, "$ sleep 1; a\nx\n$ a & sleep 2\n$ a\n> sleep 3\n"), [1, 3, 5])
+        self.assertEqual(self.findings(proofs.check_transcript, "$ kubectl run a -- sleep 9\nx\n$ a 'b; sleep 1'\nx\n$ unshare sleep 3 &\n"), [])
+
+    def test_expectations(self):
+        self.assertEqual(self.findings(proofs.check_tests, "TEST(A, B) { int x = f(); print(x); }"), [1])
+        self.assertEqual(self.findings(proofs.check_tests, "void f() { g(); }\nTEST(A, B) { f(); }"), [2])
+        self.assertEqual(self.findings(proofs.check_tests, "TEST(A, B) { EXPECT_EQ(1, 1); }"), [])
+        self.assertEqual(self.findings(proofs.check_tests, "void g() { ASSERT_TRUE(1); }\nTask<void> f(World* w) { g(); }\n"
+                                       "TEST(A, B) { World().run(f); }"), [])
+        self.assertEqual(self.findings(proofs.check_tests, "struct S { void run() { FAIL(); } };\nTEST_F(A, B) { S().go(); }"), [])
 
 
 class Whole(unittest.TestCase):
