@@ -63,23 +63,38 @@ def check_targets(tree, targets, report):
             places.append(os.path.join(by_name[first].folder, rest))
         return next((p for p in map(os.path.normpath, places) if tree.has(p)), None)
 
+    def includes(path):
+        """What a file of ours includes: where, what, and the header's path if it lies in this tree."""
+        text = tree.read(path)
+        for m in INCLUDE.finditer(text):
+            yield text.count("\n", 0, m.start()) + 1, m[1], resolve(path, m[1])
+
+    def sources(target):
+        return [s for s in target.sources if s.endswith((".cc", ".h")) and tree.has(s)]
+
+    # The headers that libraries' sources lead to. Others in a library's folder are its tests' own.
+    todo, product = [s for t in targets if t.library for s in sources(t)], set()
+    while todo:
+        for _, _, header in includes(todo.pop()):
+            if header and header not in product:
+                product.add(header)
+                todo.append(header)
+
     for target in targets:
-        files = [s for s in target.sources if s.endswith((".cc", ".h")) and tree.has(s)]
+        files = sources(target)
         if target.library:
-            files += [h for h in tree.files("*.h") if owner(h) is target]
+            files += [h for h in sorted(product) if owner(h) is target]
         used = {}
         for path in files:  # grows by headers that are no library's
-            text = tree.read(path)
-            for m in INCLUDE.finditer(text):
-                header = resolve(path, m[1])
+            for at, name, header in includes(path):
                 if header:
                     library = owner(header)
                 else:  # compiled from api/
-                    library = generated if m[1].startswith("api/") or m[1] in ("types.h", "kinds.h") else None
-                if header and not library and header not in files:
+                    library = generated if name.startswith("api/") or name in ("types.h", "kinds.h") else None
+                if header and header not in product and header not in files:
                     files.append(header)
                 if library and library is not target:
-                    used.setdefault(library.name, (path, text.count("\n", 0, m.start()) + 1, m[1]))
+                    used.setdefault(library.name, (path, at, name))
         lists, line = _place(tree, target)
         for name, (path, at, header) in sorted(used.items()):
             if name not in target.links:

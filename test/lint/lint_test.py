@@ -160,22 +160,22 @@ class Links(unittest.TestCase):
         "src/node/CMakeLists.txt": "# node\nkeles_library(node SOURCES node.cc)\n",
         "src/node/node.h": "", "src/node/node.cc": '#include <vector>\n#include "net/http.h"\n',
         "src/node/network/net.h": "", "src/node/network/net.cc": '#include "node/network/net.h"\n',
-        "src/node/node_test.cc": '#include "test_world.h"\n', "src/node/test_world.h": "",
+        "src/node/node_test.cc": '#include "node/world.h"\n', "src/node/world.h": '#include "base/log.h"\n',
         "api/core/v1/pod.yaml": "", "src/machinery/value.cc": "",
         "bench/b.cc": '#include "bench/shared.h"\n', "bench/shared.h": '#include "net/http.h"\n',
     }
 
     def findings(self, **changed):
-        links_of = {"base": "", "net": "base", "machinery": "", "node_network": "", "node": "net", "b": "net"}
+        links_of = {"base": "", "net": "base", "machinery": "", "node_network": "", "node": "net", "b": "net", "node_test": "node;base"}
         links_of.update(changed)
-        folder_of = {"node_network": "src/node/network", "b": "bench"}
+        folder_of = {"node_network": "src/node/network", "b": "bench", "node_test": "src/node"}
         with Checkout(self.FILES) as tree:
             targets = []
             for name, linked in links_of.items():
-                kind = "EXECUTABLE" if name == "b" else "STATIC_LIBRARY"
+                kind = "EXECUTABLE" if name in ("b", "node_test") else "STATIC_LIBRARY"
                 target = links.Target(f"{name}\t{kind}\t{folder_of.get(name, 'src/' + name)}\t\t{linked}\n")
                 target.sources = [p for p in tree.files(target.folder + "/*.cc")
-                                  if os.path.dirname(p) == target.folder and not p.endswith("_test.cc")]
+                                  if os.path.dirname(p) == target.folder and p.endswith("_test.cc") == (name == "node_test")]
                 targets.append(target)
             return collect(links.check_targets, tree, targets)
 
@@ -187,6 +187,10 @@ class Links(unittest.TestCase):
 
     def test_through_a_shared_header(self):
         self.assertEqual(self.findings(b=""), [("bench/shared.h", 1, '"net/http.h" is of net, which b does not link')])
+
+    def test_what_only_a_test_includes_is_the_tests(self):
+        self.assertEqual(self.findings(node_test="node"), [
+            ("src/node/world.h", 1, '"base/log.h" is of base, which node_test does not link')])
 
     def test_not_used(self):
         self.assertEqual(self.findings(node="net;base;node_network"), [
