@@ -3,8 +3,8 @@
 #include <chrono>
 
 #include "base/file.h"
+#include "base/ip.h"
 #include "client/kubeconfig.h"
-#include "net/address.h"
 #include "net/pki.h"
 
 namespace keles {
@@ -31,7 +31,7 @@ Result<NodeIdentity> issue_node_identity(const net::TlsIdentity& ca, const std::
   serving.server = true;
   serving.dns_names = {node};
   for (const std::string& a : addresses) {
-    const bool ip = net::IpAddress::parse(a).has_value();
+    const bool ip = IpAddress::parse(a).has_value();
     if (ip || a != node) (ip ? serving.ip_addresses : serving.dns_names).push_back(a);
   }
   NodeIdentity out;

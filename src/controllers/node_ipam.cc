@@ -1,55 +1,36 @@
 #include "controllers/node_ipam.h"
 
-#include <arpa/inet.h>
-
-#include <charconv>
-
 #include "base/log.h"
 
 namespace keles::controllers {
 
 using namespace api::core_v1;
 
-std::optional<Cidr> Cidr::parse(std::string_view text) {
-  size_t slash = text.find('/');
-  if (slash == std::string_view::npos) return std::nullopt;
-  in_addr a{};
-  if (inet_pton(AF_INET, std::string(text.substr(0, slash)).c_str(), &a) != 1) return std::nullopt;
-  Cidr c;
-  std::string_view bits = text.substr(slash + 1);
-  auto [at, error] = std::from_chars(bits.data(), bits.data() + bits.size(), c.bits);
-  if (error != std::errc() || at != bits.data() + bits.size()) return std::nullopt;
-  if (c.bits < 0 || c.bits > 32) return std::nullopt;
-  uint64_t mask = ~((uint64_t{1} << (32 - c.bits)) - 1);
-  c.address = ntohl(a.s_addr) & static_cast<uint32_t>(mask);
-  return c;
+namespace {
+
+// The range that a text names, which may be one of its addresses. IPv4.
+std::optional<IpPrefix> parse_range(std::string_view text) {
+  auto prefix = IpPrefix::parse(text);
+  if (!prefix || prefix->v6()) return std::nullopt;
+  return prefix->network();
 }
 
-std::string Cidr::to_string() const {
-  in_addr a{};
-  a.s_addr = htonl(address);
-  char text[INET_ADDRSTRLEN];
-  inet_ntop(AF_INET, &a, text, sizeof text);
-  return std::string(text) + "/" + std::to_string(bits);
-}
+uint64_t size_of(const IpPrefix& range) { return uint64_t{1} << (32 - range.length); }
 
-bool Cidr::overlaps(const Cidr& o) const {
-  uint64_t end = uint64_t{address} + (uint64_t{1} << (32 - bits));
-  uint64_t other_end = uint64_t{o.address} + (uint64_t{1} << (32 - o.bits));
-  return address < other_end && o.address < end;
-}
+}  // namespace
 
-std::optional<Cidr> plan_node_cidr(const Cidr& cluster, int node_bits,
-                                   const std::vector<Cidr>& used) {
-  if (node_bits < cluster.bits || node_bits > 32) return std::nullopt;
-  uint64_t size = uint64_t{1} << (32 - node_bits);
-  uint64_t count = uint64_t{1} << (node_bits - cluster.bits);
+std::optional<IpPrefix> plan_node_cidr(const IpPrefix& cluster, int node_bits,
+                                       const std::vector<IpPrefix>& used) {
+  if (node_bits < cluster.length || node_bits > 32) return std::nullopt;
+  const IpPrefix first_range{cluster.network().base, static_cast<uint8_t>(node_bits)};
+  const uint64_t size = size_of(first_range), count = size_of(cluster) / size;
+  const uint64_t start = first_range.base.v4_value();
   std::set<uint64_t> taken;  // numbers of ranges
-  for (const Cidr& u : used) {
+  for (const IpPrefix& u : used) {
     if (!u.overlaps(cluster)) continue;
-    uint64_t first = u.address < cluster.address ? 0 : (u.address - cluster.address) / size;
-    uint64_t last =
-        (uint64_t{u.address} + (uint64_t{1} << (32 - u.bits)) - 1 - cluster.address) / size;
+    const uint64_t from = u.network().base.v4_value();
+    const uint64_t first = from < start ? 0 : (from - start) / size;
+    const uint64_t last = (from + size_of(u) - 1 - start) / size;
     for (uint64_t i = first; i <= last && i < count; ++i) taken.insert(i);
   }
   uint64_t i = 0;
@@ -58,7 +39,7 @@ std::optional<Cidr> plan_node_cidr(const Cidr& cluster, int node_bits,
     ++i;
   }
   if (i >= count) return std::nullopt;
-  return Cidr{static_cast<uint32_t>(cluster.address + i * size), node_bits};
+  return IpPrefix{first_range.base.plus(i * size), first_range.length};
 }
 
 // One worker: a range is chosen and written before the next is chosen.
@@ -68,11 +49,11 @@ NodeIpamController::NodeIpamController(Deps deps)
     if (before) ranges_.erase(std::string(before->metadata().uid()));
     if (before && !now) given_.erase(std::string(before->metadata().uid()));
     if (!now) return;
-    std::vector<Cidr>& ranges = ranges_[std::string(now->metadata().uid())];
-    if (auto c = Cidr::parse(now->spec().pod_cidr())) ranges.push_back(*c);
+    std::vector<IpPrefix>& ranges = ranges_[std::string(now->metadata().uid())];
+    if (auto c = parse_range(now->spec().pod_cidr())) ranges.push_back(*c);
     for (std::string_view text : now->spec().pod_cidrs()) {
       if (text == now->spec().pod_cidr()) continue;
-      if (auto c = Cidr::parse(text)) ranges.push_back(*c);
+      if (auto c = parse_range(text)) ranges.push_back(*c);
     }
   });
 }
@@ -84,14 +65,14 @@ Task<ReconcileResult> NodeIpamController::reconcile(Context ctx, std::string key
     given_.erase(std::string(node->metadata().uid()));
     co_return Status();
   }
-  auto cluster = Cidr::parse(options().cluster_cidr);
+  auto cluster = parse_range(options().cluster_cidr);
   if (!cluster) co_return Status::bad_request("invalid cluster CIDR " + options().cluster_cidr);
-  std::vector<Cidr> used;
+  std::vector<IpPrefix> used;
   for (const auto& [owner, ranges] : ranges_) used.insert(used.end(), ranges.begin(), ranges.end());
   std::string uid(node->metadata().uid());
   for (const auto& [owner, text] : given_) {
     if (owner == uid) continue;
-    if (auto c = Cidr::parse(text)) used.push_back(*c);
+    if (auto c = parse_range(text)) used.push_back(*c);
   }
   std::string wanted;
   if (auto it = given_.find(uid); it != given_.end()) {
@@ -104,7 +85,7 @@ Task<ReconcileResult> NodeIpamController::reconcile(Context ctx, std::string key
       co_return Status(Reason::kConflict, "no range of pod addresses is left in " +
                                               options().cluster_cidr + " for node " + key);
     }
-    wanted = free->to_string();
+    wanted = free->text();
     given_[uid] = wanted;
   }
   Document patch;

@@ -10,21 +10,14 @@
 #include <vector>
 
 #include "api/core_v1.h"
+#include "base/ip.h"
 #include "controllers/controller.h"
 
 namespace keles::controllers {
 
-struct Cidr {
-  uint32_t address = 0;  // host byte order, the range's first
-  int bits = 0;
-  static std::optional<Cidr> parse(std::string_view text);
-  std::string to_string() const;
-  bool overlaps(const Cidr& o) const;
-};
-
 // The lowest range of `node_bits` within `cluster` that overlaps none of `used`.
-std::optional<Cidr> plan_node_cidr(const Cidr& cluster, int node_bits,
-                                   const std::vector<Cidr>& used);
+std::optional<IpPrefix> plan_node_cidr(const IpPrefix& cluster, int node_bits,
+                                       const std::vector<IpPrefix>& used);
 
 class NodeIpamController final : public Controller {
  public:
@@ -34,8 +27,8 @@ class NodeIpamController final : public Controller {
  private:
   using Node = api::core_v1::Node;
   Informer<Node> nodes_;
-  std::map<std::string, std::vector<Cidr>> ranges_;  // by uid: what the nodes have, kept level
-  std::map<std::string, std::string> given_;         // node's uid: written, perhaps not yet seen
+  std::map<std::string, std::vector<IpPrefix>> ranges_;  // by uid: what the nodes have, kept level
+  std::map<std::string, std::string> given_;  // node's uid: written, perhaps not yet seen
 };
 
 }  // namespace keles::controllers

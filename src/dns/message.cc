@@ -1,9 +1,9 @@
 #include "dns/message.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <map>
+
+#include "base/ip.h"
 
 namespace keles::dns {
 namespace {
@@ -101,16 +101,14 @@ class Writer {
 
  private:
   bool data(const Record& r) {
-    unsigned char address[16];
     switch (r.type) {
       case kA:
-        if (inet_pton(AF_INET, r.text.c_str(), address) != 1) return false;
-        out.append(reinterpret_cast<char*>(address), 4);
+      case kAaaa: {
+        auto ip = IpAddress::parse_mapped(r.text);
+        if (!ip || ip->v6() != (r.type == kAaaa)) return false;
+        out.append(reinterpret_cast<const char*>(ip->bytes().data()), ip->bytes().size());
         return true;
-      case kAaaa:
-        if (inet_pton(AF_INET6, r.text.c_str(), address) != 1) return false;
-        out.append(reinterpret_cast<char*>(address), 16);
-        return true;
+      }
       case kTxt: {
         std::string_view t = std::string_view(r.text).substr(0, 255);
         byte(static_cast<uint8_t>(t.size()));
@@ -217,14 +215,13 @@ Result<Answer> parse_answer(std::string_view m) {
     at += 10;
     if (at + length > m.size()) return malformed;
     Record r{name, type, ttl, {}};
-    char text[INET6_ADDRSTRLEN] = {};
     size_t data = at;
     at += length;
     if (type == kCname) {
       if (!read_name(m, data, r.text) || data != at) return malformed;
     } else if ((type == kA && length == 4) || (type == kAaaa && length == 16)) {
-      inet_ntop(type == kA ? AF_INET : AF_INET6, m.data() + data, text, sizeof text);
-      r.text = text;
+      r.text = IpAddress::from_bytes({reinterpret_cast<const uint8_t*>(m.data()) + data, length})
+                   ->text();
     } else {
       continue;
     }

@@ -1,8 +1,8 @@
 #include "dns/zone.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
+
+#include "base/ip.h"
 
 namespace keles::dns {
 namespace {
@@ -26,12 +26,12 @@ std::string with_dashes(std::string_view ip) {
 
 // "10-1-2-3" -> "10.1.2.3"; "" when it is no address.
 std::string from_dashes(std::string_view label) {
-  unsigned char scratch[16];
-  std::string v4(label), v6(label);
-  std::replace(v4.begin(), v4.end(), '-', '.');
-  if (inet_pton(AF_INET, v4.c_str(), scratch) == 1) return v4;
-  std::replace(v6.begin(), v6.end(), '-', ':');
-  return inet_pton(AF_INET6, v6.c_str(), scratch) == 1 ? v6 : "";
+  for (char separator : {'.', ':'}) {
+    std::string text(label);
+    std::replace(text.begin(), text.end(), '-', separator);
+    if (IpAddress::parse(text)) return text;
+  }
+  return "";
 }
 
 bool is_v6(std::string_view ip) { return ip.find(':') != ip.npos; }

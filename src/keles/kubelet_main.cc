@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/flags.h"
+#include "base/ip.h"
 #include "base/log.h"
 #include "base/sync.h"
 #include "base/version.h"
@@ -14,7 +15,6 @@
 #include "client/kubeconfig.h"
 #include "keles/commands.h"
 #include "keles/runtime.h"
-#include "net/address.h"
 #include "net/pki.h"
 #include "node/network/node_network.h"
 #include "node/node_agent.h"
@@ -139,7 +139,7 @@ Status finish_options(KubeletFlags& k) {
     ::gethostname(host, sizeof host - 1);
     k.name = host;
   }
-  auto ip = net::IpAddress::parse(k.node_ip);
+  auto ip = IpAddress::parse(k.node_ip);
   if (!ip) return Status::bad_request("--node-ip: \"" + k.node_ip + "\" is not an IP address");
   if (!ip->is_global_unicast()) {
     // The API server would refuse to dial it.
@@ -215,7 +215,7 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
     proxy::ProxyOptions options;
     options.node_name = k.name;
     options.conntrack = k.conntrack;
-    options.rules.cluster_cidr = proxy::Ipv4Range::parse(k.cluster_cidr);
+    options.rules.cluster_cidr = proxy::parse_ipv4_range(k.cluster_cidr);
     if (!proxy::bridge_passes_ip_hooks()) options.rules.unfiltered_bridge = "cni0";
     proxy = std::make_unique<proxy::Proxy>(informers, proxy::make_kernel(), options);
     group.spawn(run_proxy(proxy.get(), all));

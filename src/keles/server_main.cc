@@ -1,5 +1,5 @@
 // `keles server`: a control plane in one process: API server, store, controllers, scheduler, DNS.
-#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/flags.h"
+#include "base/ip.h"
 #include "base/log.h"
 #include "base/sync.h"
 #include "base/version.h"
@@ -138,16 +139,11 @@ Status policy_options(const ServerFlags& f, ApiServerOptions* options) {
 
 // The nth address of "10.96.0.0/16".
 Result<std::string> nth_address(const std::string& cidr, uint32_t n) {
-  auto slash = cidr.find('/');
-  in_addr base{};
-  if (slash == std::string::npos || inet_pton(AF_INET, cidr.substr(0, slash).c_str(), &base) != 1) {
-    return Status::bad_request("--service-cluster-ip-range: \"" + cidr +
-                               "\" is not an IPv4 range such as 10.96.0.0/16");
-  }
-  base.s_addr = htonl(ntohl(base.s_addr) + n);
-  char text[INET_ADDRSTRLEN];
-  inet_ntop(AF_INET, &base, text, sizeof text);
-  return std::string(text);
+  auto range = IpPrefix::parse(cidr);
+  auto ip = range && !range->v6() ? range->nth(n) : std::nullopt;
+  if (ip) return ip->text();
+  return Status::bad_request("--service-cluster-ip-range: \"" + cidr +
+                             "\" is not an IPv4 range such as 10.96.0.0/16");
 }
 
 // Threads with a loop each, for the HTTP front.
@@ -324,8 +320,10 @@ Status check_port_free(const ServerFlags& f) {
   if (f.secure_port < 0 || f.secure_port > 65535)
     return Status::bad_request("--secure-port: " + std::to_string(f.secure_port) +
                                " is no port: want 0 to 65535");
-  if (inet_pton(AF_INET, f.bind_address.c_str(), &at.sin_addr) != 1)
+  auto ip = IpAddress::parse(f.bind_address);
+  if (!ip || ip->v6())
     return Status::bad_request("--bind-address: \"" + f.bind_address + "\" is no IPv4 address");
+  at.sin_addr.s_addr = htonl(ip->v4_value());
   int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
   (void)::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   bool free = ::bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
@@ -353,9 +351,7 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
                      "kubernetes.default.svc." + f.cluster_domain, "localhost"};
   names.ip_addresses = {*api_ip, f.advertise_address, "127.0.0.1"};
   for (const std::string& san : f.tls_sans) {
-    in_addr scratch{};
-    (inet_pton(AF_INET, san.c_str(), &scratch) == 1 ? names.ip_addresses : names.dns_names)
-        .push_back(san);
+    (IpAddress::parse(san) ? names.ip_addresses : names.dns_names).push_back(san);
   }
   Result<server::PkiFiles> pki = server::ensure_pki(pki_dir, names, loop->wall_now());
   if (!pki.ok()) co_return pki.status();

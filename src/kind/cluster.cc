@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "base/file.h"
-#include "base/netlink.h"
+#include "base/ip.h"
 #include "client/node_identity.h"
 #include "kind/api_wait.h"
 #include "kind/cgroups.h"
@@ -54,9 +54,12 @@ std::string joined(const std::vector<std::pair<std::string, std::string>>& label
   return out;
 }
 
-std::string nth_address(const std::string& cidr, uint32_t n) {
-  auto p = IpPrefix::parse(cidr);
-  return p.ok() ? p->network().plus(n).address() : "";
+// The tenth address of the service range, as the server gives it to kube-dns; "" in a range of
+// fewer.
+std::string cluster_dns(const ClusterConfig& config) {
+  auto range = IpPrefix::parse(config.service_subnet);
+  auto ip = range ? range->nth(10) : std::nullopt;
+  return ip ? ip->text() : "";
 }
 
 Service server_service(const ClusterConfig& config, const NodeSpec& node) {
@@ -96,15 +99,14 @@ NodeLabels labels_of(const NodeConfig& wanted, bool own) {
 Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
                         const NodeConfig& wanted) {
   const NodeFiles files;
-  Service s{
-      "kubelet",
-      {kNodeBinary, "kubelet", "--kubeconfig=" + files.kubeconfig,
-       "--node-ip=" + node.plain_address(), "--hostname-override=" + node.name,
-       "--cluster-dns=" + nth_address(config.service_subnet, 10), "--cluster-domain=cluster.local",
-       "--cgroup-root=/", "--cluster-cidr=" + config.pod_subnet, "--client-ca-file=" + files.ca,
-       "--tls-cert-file=" + files.serving_certificate,
-       "--tls-private-key-file=" + files.serving_key,
-       std::string("--container-runtime-endpoint=unix://") + kContainerdSocket}};
+  Service s{"kubelet",
+            {kNodeBinary, "kubelet", "--kubeconfig=" + files.kubeconfig,
+             "--node-ip=" + node.plain_address(), "--hostname-override=" + node.name,
+             "--cluster-dns=" + cluster_dns(config), "--cluster-domain=cluster.local",
+             "--cgroup-root=/", "--cluster-cidr=" + config.pod_subnet,
+             "--client-ca-file=" + files.ca, "--tls-cert-file=" + files.serving_certificate,
+             "--tls-private-key-file=" + files.serving_key,
+             std::string("--container-runtime-endpoint=unix://") + kContainerdSocket}};
   s.argv.push_back(std::string("--proxy-kubeconfig=") + kProxyKubeconfig);
   auto labels = labels_of(wanted, true);
   if (wanted.role == "control-plane" && !config.single_node() && !wanted.taints)
@@ -128,8 +130,8 @@ std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const IpPrefix& su
     n.name = names[i];
     n.role = wanted.role;
     n.number = static_cast<int>(i) + 2;
-    n.gateway = subnet.plus(1).address();
-    n.address = subnet.plus(static_cast<uint32_t>(n.number)).to_string();
+    n.gateway = subnet.nth(1)->text();
+    n.address = IpPrefix{*subnet.nth(static_cast<uint64_t>(n.number)), subnet.length}.text();
     n.rootfs = node_rootfs(config.name, n.name);
     n.binary = program_path();
     n.mounts = wanted.mounts;
@@ -166,11 +168,16 @@ Result<std::vector<NodeSpec>> prepare_nodes(const ClusterConfig& config) {
   TRY(make_directories(cluster_directory(config.name), 0700));
   std::vector<IpPrefix> reserved;
   for (const std::string& cidr : {config.pod_subnet, config.service_subnet}) {
-    TRY_ASSIGN(p, IpPrefix::parse(cidr));
-    reserved.push_back(p);
+    reserved.push_back(
+        IpPrefix::parse(cidr).value_or(IpPrefix{}));  // checked with the configuration
   }
   TRY(write_file(pause_archive(config.name), pause_image()));
   TRY_ASSIGN(subnet, ensure_bridge(config.name, reserved));
+  const size_t last = config.nodes.size() + 1;  // the first is the bridge's
+  if (!subnet.nth(last + 1)) {
+    return Status::bad_request("no room for " + std::to_string(config.nodes.size()) + " nodes in " +
+                               subnet.text());
+  }
   TRY(open_outside(config.name, subnet));
   auto nodes = plan_nodes(config, subnet);
   std::string hosts = hosts_file(nodes);

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "base/netlink.h"
+#include "base/ip.h"
 #include "kind/kubeadm_patch.h"
 #include "kind/layout.h"
 #include "machinery/codec_yaml.h"
@@ -133,9 +133,8 @@ Result<NodeConfig> parse_node(const Value& v, const Value& as_text, const std::s
 
 Status check_subnet(const std::string& field, const std::string& cidr) {
   auto p = IpPrefix::parse(cidr);
-  if (!p.ok() || cidr.find('/') == std::string::npos)
-    return bad(field, "invalid CIDR address: " + cidr);
-  if (p->v6) return bad(field, "only IPv4 clusters are supported by keles");
+  if (!p) return bad(field, "invalid CIDR address: " + cidr);
+  if (p->v6()) return bad(field, "only IPv4 clusters are supported by keles");
   return Status();
 }
 
@@ -155,7 +154,7 @@ Status parse_networking(const Value& v, ClusterConfig* c) {
   if (family != "ipv4") return bad("networking.ipFamily", "only ipv4 is supported by keles");
   if (proxy != "nftables" && proxy != "none" && proxy != "iptables" && proxy != "ipvs")
     return bad("networking.kubeProxyMode", "\"" + proxy + "\" is not a valid mode");
-  if (!address.empty() && !IpPrefix::parse(address).ok())
+  if (!address.empty() && !IpAddress::parse(address))
     return bad("networking.apiServerAddress", "\"" + address + "\" is not an IP address");
   c->pod_subnet = pods;
   c->service_subnet = services;

@@ -15,7 +15,7 @@ Result<IpPrefix> choose_subnet(const std::vector<NetAddress>& addresses,
   for (int i = 240; i < 255; ++i) candidates.push_back("192.168." + std::to_string(i) + ".0/24");
   for (int i = 200; i < 220; ++i) candidates.push_back("10." + std::to_string(i) + ".0.0/16");
   for (const std::string& text : candidates) {
-    TRY_ASSIGN(subnet, IpPrefix::parse(text));
+    const IpPrefix subnet = *IpPrefix::parse(text);
     auto clashes = [&](const IpPrefix& other) { return subnet.overlaps(other); };
     bool taken = std::any_of(addresses.begin(), addresses.end(),
                              [&](const NetAddress& a) { return clashes(a.prefix.network()); }) ||
@@ -38,16 +38,16 @@ Result<IpPrefix> ensure_bridge(const std::string& cluster, const std::vector<IpP
   auto found = netlink.link(name);
   if (found.ok())
     for (const NetAddress& a : addresses)
-      if (a.link_index == found->index && !a.prefix.v6) return a.prefix.network();
+      if (a.link_index == found->index && !a.prefix.v6()) return a.prefix.network();
   TRY_ASSIGN(routes, netlink.routes());
   auto kept = IpPrefix::parse(read_file(record).value_or(""));
-  auto subnet = kept.ok() ? kept : choose_subnet(addresses, routes, reserved);
+  auto subnet = kept ? *kept : choose_subnet(addresses, routes, reserved);
   TRY(subnet);
   if (!found.ok()) TRY(netlink.add_bridge(name));
   TRY_ASSIGN(bridge, netlink.link(name));
-  TRY(netlink.add_address(bridge.index, subnet->plus(1)));
+  TRY(netlink.add_address(bridge.index, {*subnet->nth(1), subnet->length}));
   TRY(netlink.set_link_up(bridge.index));
-  TRY(write_file(record, subnet->to_string()));
+  TRY(write_file(record, subnet->text()));
   return *subnet;
 }
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "base/netlink.h"
 #include "base/status.h"
+#include "net/host/netlink.h"
 
 namespace keles::kind {
 

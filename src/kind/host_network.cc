@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/nftables.h"
 #include "kind/layout.h"
 #include "kind/run_program.h"
+#include "net/host/nftables.h"
 
 namespace keles::kind {
 namespace {
@@ -42,7 +42,7 @@ bool iptables_drop_forwarded() {
 std::string outside_rules(const std::string& bridge, const IpPrefix& subnet) {
   return nftables_without_table(bridge) + "table ip " + bridge +
          " {\n chain postrouting {\n  type nat hook postrouting priority srcnat;\n  ip saddr " +
-         subnet.network().to_string() + " oifname != \"" + bridge + "\" masquerade\n }\n}\n";
+         subnet.network().text() + " oifname != \"" + bridge + "\" masquerade\n }\n}\n";
 }
 
 Status open_outside(const std::string& cluster, const IpPrefix& subnet) {

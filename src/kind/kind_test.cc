@@ -218,7 +218,7 @@ TEST(ChooseSubnet, SkipsWhatTheHostUses) {
   NetRoute everything;  // a default route takes nothing away
   auto subnet = choose_subnet({address}, {route, everything}, {*IpPrefix::parse("172.20.0.0/15")});
   ASSERT_TRUE(subnet.ok());
-  EXPECT_EQ(subnet->to_string(), "172.22.0.0/16");
+  EXPECT_EQ(subnet->text(), "172.22.0.0/16");
   NetRoute all;
   all.destination = *IpPrefix::parse("0.0.0.0/1");
   NetRoute rest;

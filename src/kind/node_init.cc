@@ -18,10 +18,10 @@
 #include <optional>
 
 #include "base/file.h"
-#include "base/netlink.h"
 #include "kind/node_mounts.h"
 #include "kind/node_spec.h"
 #include "kind/port_proxy.h"
+#include "net/host/netlink.h"
 
 namespace keles::kind {
 namespace {
@@ -43,11 +43,13 @@ Status configure_network(const NodeSpec& spec) {
   TRY_ASSIGN(loopback, netlink.link("lo"));
   TRY(netlink.set_link_up(loopback.index));
   TRY_ASSIGN(eth0, netlink.link("eth0"));
-  TRY_ASSIGN(address, IpPrefix::parse(spec.address));
-  TRY(netlink.add_address(eth0.index, address));
+  auto address = IpPrefix::parse(spec.address);
+  auto gateway = IpAddress::parse(spec.gateway);
+  if (!address || !gateway) return Status::bad_request("no address for the node: " + spec.address);
+  TRY(netlink.add_address(eth0.index, *address));
   TRY(netlink.set_link_up(eth0.index));
   NetRoute out;
-  out.gateway = spec.gateway;
+  out.gateway = gateway;
   TRY(netlink.replace_route(out));
   TRY(write_sysctl("net/ipv4/ip_forward", "1"));
   (void)write_sysctl("net/ipv4/conf/all/rp_filter", "0");

@@ -18,10 +18,10 @@
 #include <thread>
 
 #include "base/file.h"
-#include "base/netlink.h"
 #include "kind/cgroups.h"
 #include "kind/layout.h"
 #include "kind/port_proxy.h"
+#include "net/host/netlink.h"
 
 namespace keles::kind {
 namespace {

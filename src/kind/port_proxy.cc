@@ -1,6 +1,5 @@
 #include "kind/port_proxy.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,16 +10,25 @@
 #include <cerrno>
 #include <thread>
 
+#include "base/ip.h"
+
 namespace keles::kind {
 namespace {
 
+sockaddr_in socket_address(const IpAddress& ip, uint16_t port) {
+  sockaddr_in out{};
+  out.sin_family = AF_INET;
+  out.sin_port = htons(port);
+  out.sin_addr.s_addr = htonl(ip.v4_value());
+  return out;
+}
+
 int connect_to(const std::string& address, uint16_t port) {
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(port);
-  inet_pton(AF_INET, address.c_str(), &to.sin_addr);
+  auto ip = IpAddress::parse(address);
+  if (!ip || ip->v6()) return -1;
+  const sockaddr_in to = socket_address(*ip, port);
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd >= 0 && connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0) return fd;
+  if (fd >= 0 && connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0) return fd;
   if (fd >= 0) close(fd);
   return -1;
 }
@@ -57,17 +65,17 @@ void carry(int client, int server) {
 }  // namespace
 
 int listen_on(const std::string& address, uint16_t port) {
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_port = htons(port);
-  if (inet_pton(AF_INET, address.c_str(), &at.sin_addr) != 1) {
+  auto ip = IpAddress::parse(address);
+  if (!ip || ip->v6()) {
     errno = EINVAL;
     return -1;
   }
+  const sockaddr_in at = socket_address(*ip, port);
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
   if (fd < 0) return -1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  if (bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0 && listen(fd, 128) == 0) return fd;
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0 && listen(fd, 128) == 0)
+    return fd;
   int error = errno;
   close(fd);
   errno = error;

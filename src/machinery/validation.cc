@@ -1,9 +1,9 @@
 #include "machinery/validation.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <cctype>
+
+#include "base/ip.h"
 
 namespace keles {
 namespace {
@@ -278,30 +278,13 @@ Messages check_port_name(std::string_view s) {
   return out;
 }
 
-bool is_ipv4(std::string_view s) {
-  in_addr a;
-  return inet_pton(AF_INET, std::string(s).c_str(), &a) == 1;
-}
-bool is_ipv6(std::string_view s) {
-  in6_addr a;
-  return inet_pton(AF_INET6, std::string(s).c_str(), &a) == 1;
-}
-
 Messages check_ip(std::string_view s) {
-  if (s.size() <= 64 && (is_ipv4(s) || is_ipv6(s))) return {};
+  if (IpAddress::parse(s)) return {};
   return {"must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"};
 }
 
 Messages check_cidr(std::string_view s) {
-  size_t slash = s.find('/');
-  if (s.size() <= 64 && slash != std::string_view::npos) {
-    std::string_view ip = s.substr(0, slash), bits = s.substr(slash + 1);
-    bool digits =
-        !bits.empty() && bits.size() <= 3 &&
-        std::all_of(bits.begin(), bits.end(), [](char c) { return c >= '0' && c <= '9'; });
-    int n = digits ? std::stoi(std::string(bits)) : 1000;
-    if ((is_ipv4(ip) && n <= 32) || (is_ipv6(ip) && n <= 128)) return {};
-  }
+  if (IpPrefix::parse(s)) return {};
   return {"must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"};
 }
 

@@ -113,8 +113,6 @@ Messages check_percent(std::string_view s);
 Messages check_http_header_name(std::string_view s);
 Messages check_c_identifier(std::string_view s);
 Messages check_range(int64_t v, int64_t lo, int64_t hi);
-bool is_ipv4(std::string_view s);
-bool is_ipv6(std::string_view s);
 
 // How a kind's names are checked; `prefix`: the text is a generateName and may end in '-'.
 using NameCheck = Messages (*)(std::string_view name, bool prefix);

@@ -1,8 +1,9 @@
 #include "net/look_up.h"
 
-#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+
+#include "net/transport.h"
 
 namespace keles::net {
 
@@ -18,12 +19,7 @@ LookUp look_up(const std::string& host) {
     return out;
   }
   for (addrinfo* a = list; a != nullptr && out.ips.size() < 8; a = a->ai_next) {
-    char text[INET6_ADDRSTRLEN] = {};
-    const void* raw =
-        a->ai_family == AF_INET
-            ? static_cast<void*>(&reinterpret_cast<sockaddr_in*>(a->ai_addr)->sin_addr)
-            : &reinterpret_cast<sockaddr_in6*>(a->ai_addr)->sin6_addr;
-    if (inet_ntop(a->ai_family, raw, text, sizeof text) != nullptr) out.ips.emplace_back(text);
+    if (auto ip = socket_ip(a->ai_addr)) out.ips.push_back(ip->unmapped());
   }
   freeaddrinfo(list);
   return out;

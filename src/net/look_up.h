@@ -4,11 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "base/ip.h"
+
 namespace keles::net {
 
 struct LookUp {
-  std::vector<std::string> ips;  // at most 8, in the resolver's order
-  std::string error;             // why there are none
+  std::vector<IpAddress> ips;  // at most 8, in the resolver's order
+  std::string error;           // why there are none
 };
 
 // Blocking: to be run off the loop.

@@ -35,7 +35,7 @@ TEST(Addresses, EverySpellingBecomesAValueOrNothing) {
       {"::ffff:a9fe:a9fe", "169.254.169.254", false},
       {"::1", "::1", false},
       {"::", "::", false},
-      {"::127.0.0.1", "::127.0.0.1", false},
+      {"::127.0.0.1", "::7f00:1", false},
       {"0.0.0.0", "0.0.0.0", false},
       {"0.0.0.1", "0.0.0.1", false},
       {"169.254.169.254", "169.254.169.254", false},

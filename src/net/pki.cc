@@ -1,6 +1,5 @@
 #include "net/pki.h"
 
-#include <arpa/inet.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -15,6 +14,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
+
+#include "base/ip.h"
 
 namespace keles::net {
 namespace {
@@ -90,18 +91,12 @@ NamesPtr alternative_names(const CertificateSpec& spec) {
     sk_GENERAL_NAME_push(names.get(), n);
   }
   for (const std::string& ip : spec.ip_addresses) {
-    unsigned char raw[16];
-    int size = 0;
-    if (inet_pton(AF_INET, ip.c_str(), raw) == 1) {
-      size = 4;
-    } else if (inet_pton(AF_INET6, ip.c_str(), raw) == 1) {
-      size = 16;
-    } else {
-      continue;
-    }
+    auto address = IpAddress::parse(ip);
+    if (!address) continue;
+    const auto raw = address->bytes();
     GENERAL_NAME* n = GENERAL_NAME_new();
     ASN1_OCTET_STRING* s = ASN1_OCTET_STRING_new();
-    ASN1_OCTET_STRING_set(s, raw, size);
+    ASN1_OCTET_STRING_set(s, raw.data(), static_cast<int>(raw.size()));
     GENERAL_NAME_set0_value(n, GEN_IPADD, s);
     sk_GENERAL_NAME_push(names.get(), n);
   }
@@ -233,11 +228,9 @@ void read_names(const GENERAL_NAMES* names, CertificateInfo* info) {
     } else if (n->type == GEN_URI) {
       info->uris.push_back(string_of(n->d.uniformResourceIdentifier));
     } else if (n->type == GEN_IPADD) {
-      char text[INET6_ADDRSTRLEN];
-      int family = ASN1_STRING_length(n->d.iPAddress) == 4 ? AF_INET : AF_INET6;
-      if (inet_ntop(family, ASN1_STRING_get0_data(n->d.iPAddress), text, sizeof text) != nullptr) {
-        info->ip_addresses.emplace_back(text);
-      }
+      const auto size = static_cast<size_t>(ASN1_STRING_length(n->d.iPAddress));
+      auto ip = IpAddress::from_bytes({ASN1_STRING_get0_data(n->d.iPAddress), size});
+      if (ip) info->ip_addresses.push_back(ip->text());
     }
   }
 }

@@ -1,5 +1,4 @@
 // TLS over OpenSSL 3, TLS 1.2 and later, on non-blocking sockets.
-#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -10,6 +9,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "base/ip.h"
 #include "net/pki.h"
 #include "net/transport.h"
 
@@ -318,9 +318,7 @@ Task<Result<TlsConnection>> tls_handshake(std::shared_ptr<Fd> fd, std::shared_pt
   long first_error = X509_V_OK;
   SSL_set_ex_data(t->ssl(), verify_slot(), &first_error);
   if (!server) {
-    unsigned char raw[16];
-    bool address = inet_pton(AF_INET, server_name.c_str(), raw) == 1 ||
-                   inet_pton(AF_INET6, server_name.c_str(), raw) == 1;
+    const bool address = IpAddress::parse(server_name).has_value();
     if (!address) SSL_set_tlsext_host_name(t->ssl(), server_name.c_str());
     if (!tls->insecure) {
       X509_VERIFY_PARAM* p = SSL_get0_param(t->ssl());

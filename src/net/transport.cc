@@ -1,6 +1,5 @@
 #include "net/transport.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -374,37 +373,45 @@ int socket_in(int netns_fd, int family, int type) {
   return s;
 }
 
-unsigned parse_address(const std::string& ip, uint16_t port, void* storage) {
+unsigned socket_address(const IpAddress& ip, uint16_t port, void* storage) {
   auto* v4 = static_cast<sockaddr_in*>(storage);
   auto* v6 = static_cast<sockaddr_in6*>(storage);
   memset(storage, 0, sizeof(sockaddr_storage));
-  if (inet_pton(AF_INET, ip.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(port);
-    return sizeof(sockaddr_in);
-  }
-  if (inet_pton(AF_INET6, ip.c_str(), &v6->sin6_addr) == 1) {
+  if (ip.v6()) {
     v6->sin6_family = AF_INET6;
     v6->sin6_port = htons(port);
+    memcpy(&v6->sin6_addr, ip.bytes().data(), ip.bytes().size());
     return sizeof(sockaddr_in6);
   }
-  return 0;
+  v4->sin_family = AF_INET;
+  v4->sin_port = htons(port);
+  memcpy(&v4->sin_addr, ip.bytes().data(), ip.bytes().size());
+  return sizeof(sockaddr_in);
+}
+
+unsigned parse_address(const std::string& ip, uint16_t port, void* storage) {
+  auto address = IpAddress::parse_mapped(ip);
+  return address ? socket_address(*address, port, storage) : 0;
+}
+
+std::optional<IpAddress> socket_ip(const void* p, uint16_t* port) {
+  const auto* a = static_cast<const sockaddr*>(p);
+  const auto* v4 = static_cast<const sockaddr_in*>(p);
+  const auto* v6 = static_cast<const sockaddr_in6*>(p);
+  if (a->sa_family != AF_INET && a->sa_family != AF_INET6) return std::nullopt;
+  const bool wide = a->sa_family == AF_INET6;
+  if (port) *port = ntohs(wide ? v6->sin6_port : v4->sin_port);
+  if (wide) return IpAddress::from_bytes(v6->sin6_addr.s6_addr);
+  return IpAddress::v4(ntohl(v4->sin_addr.s_addr));
 }
 
 std::string address_text(const void* p) {
-  const auto* a = static_cast<const sockaddr*>(p);
-  char text[INET6_ADDRSTRLEN] = {};
-  if (a->sa_family == AF_INET) {
-    const auto* v4 = static_cast<const sockaddr_in*>(p);
-    inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-    return std::string(text) + ":" + std::to_string(ntohs(v4->sin_port));
-  }
-  if (a->sa_family == AF_INET6) {
-    const auto* v6 = static_cast<const sockaddr_in6*>(p);
-    inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-    return "[" + std::string(text) + "]:" + std::to_string(ntohs(v6->sin6_port));
-  }
-  return "@";
+  uint16_t port = 0;
+  auto ip = socket_ip(p, &port);
+  if (!ip) return "@";
+  std::string out = ip->v6() ? "[" : "";
+  ip->append_to(out);
+  return out.append(ip->v6() ? "]:" : ":").append(std::to_string(port));
 }
 
 uint16_t bound_port(int fd) {
@@ -472,8 +479,8 @@ Task<Result<std::shared_ptr<Fd>>> connect_socket(Context ctx, std::string host, 
   LookUp found = co_await run_blocking(&ctx.loop(), resolve);
   if (found.ips.empty()) co_return Status::unavailable("dial " + shown + ": " + found.error);
   Status last;
-  for (const std::string& ip : found.ips) {
-    unsigned length = parse_address(ip, port, &a);
+  for (const IpAddress& ip : found.ips) {
+    unsigned length = socket_address(ip, port, &a);
     auto fd = co_await connect_address(ctx, a, length, netns_fd, shown);
     if (fd.ok()) co_return std::move(*fd);
     last = fd.status();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/context.h"
+#include "base/ip.h"
 #include "base/status.h"
 #include "base/task.h"
 #include "net/http.h"
@@ -94,8 +95,13 @@ struct SocketName {
 Result<int> listen_socket(const std::string& address, uint16_t port, int netns_fd);
 uint16_t bound_port(int fd);
 std::string address_text(const void* sockaddr_ptr);
-// "ip" to a sockaddr_storage; returns its length, 0 when it is not an address.
+// An address to a sockaddr_storage; returns its length. IPv4 inside IPv6 stays there: a socket of
+// both families answers in the family in which it was asked.
+unsigned socket_address(const IpAddress& ip, uint16_t port, void* storage);
+// The same from text; 0 when it is not an address.
 unsigned parse_address(const std::string& ip, uint16_t port, void* storage);
+// The address of a sockaddr of IPv4 or IPv6, and its port (may be null); none of another family.
+std::optional<IpAddress> socket_ip(const void* sockaddr_ptr, uint16_t* port = nullptr);
 // A socket of `family`, made inside `netns_fd` when that is >= 0. Blocks shortly.
 int socket_in(int netns_fd, int family, int type);
 Task<Result<std::shared_ptr<Fd>>> connect_socket(Context ctx, std::string host, uint16_t port,

@@ -1,6 +1,5 @@
 #include "net/udp.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -29,17 +28,7 @@ class Socket final : public UdpSocket {
       if (got >= 0) {
         Datagram d;
         d.data.assign(buffer.data(), static_cast<size_t>(got));
-        char text[INET6_ADDRSTRLEN] = {};
-        if (from.ss_family == AF_INET) {
-          auto* v4 = reinterpret_cast<sockaddr_in*>(&from);
-          inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-          d.from.port = ntohs(v4->sin_port);
-        } else {
-          auto* v6 = reinterpret_cast<sockaddr_in6*>(&from);
-          inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-          d.from.port = ntohs(v6->sin6_port);
-        }
-        d.from.ip = text;
+        if (auto ip = socket_ip(&from, &d.from.port)) d.from.ip = ip->text();
         co_return std::move(d);
       }
       // ECONNREFUSED is an ICMP answer to something sent earlier.

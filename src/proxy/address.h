@@ -1,42 +1,23 @@
-// What the proxy knows of the network, as values: addresses, ranges, protocols, ports. Text from
+// What the proxy knows of the network, as values: addresses, ranges (of base/ip.h, IPv4 only),
+// protocols, ports. Text from
 // the API becomes one of these where it enters, or is skipped; the ruleset is written from these
 // only, so that no string of a user reaches nftables, whose text runs as root.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/ip.h"
+
 namespace keles::proxy {
 
-class Ipv4 {
- public:
-  constexpr Ipv4() = default;
-  constexpr explicit Ipv4(uint32_t value) : value_(value) {}
-  // Four decimal numbers; leading zeros as upstream's sloppy parser takes them. Nothing else.
-  static std::optional<Ipv4> parse(std::string_view text);
-  std::string text() const;
-  constexpr uint32_t value() const { return value_; }  // host byte order
-  // What may stand for a service or an endpoint: not unspecified, loopback, link-local, multicast
-  // or broadcast.
-  bool is_target() const;
-  auto operator<=>(const Ipv4&) const = default;
-
- private:
-  uint32_t value_ = 0;
-};
-
-struct Ipv4Range {
-  Ipv4 base;  // host bits cleared
-  uint8_t length = 0;
-
-  // "ADDRESS/LENGTH", with blanks around it.
-  static std::optional<Ipv4Range> parse(std::string_view text);
-  std::string text() const;
-  auto operator<=>(const Ipv4Range&) const = default;
-};
+// An IPv4 address as upstream's sloppy parser takes it: leading zeros are skipped over. Nothing
+// else.
+std::optional<IpAddress> parse_ipv4(std::string_view text);
+// "ADDRESS/LENGTH" of IPv4, with blanks around it; host bits are cleared.
+std::optional<IpPrefix> parse_ipv4_range(std::string_view text);
 
 enum class Protocol : uint8_t { kTcp, kUdp, kSctp };
 // "" is TCP, the API's default.

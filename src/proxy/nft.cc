@@ -8,7 +8,7 @@
 #include <chrono>
 
 #include "base/file.h"
-#include "base/nftables.h"
+#include "net/host/nftables.h"
 
 namespace keles::proxy {
 namespace {
@@ -25,9 +25,9 @@ int collect(nf_conntrack_msg_type, nf_conntrack* ct, void* data) {
   uint16_t port = ntohs(nfct_get_attr_u16(ct, ATTR_ORIG_PORT_DST));
   uint32_t answers = nfct_get_attr_u32(ct, ATTR_REPL_IPV4_SRC);
   for (const StaleFlow& f : *sweep->flows) {
-    if (f.destination && htonl(f.destination->value()) != destination) continue;
+    if (f.destination && htonl(f.destination->v4_value()) != destination) continue;
     if (f.port != 0 && f.port != port) continue;
-    if (f.endpoint && htonl(f.endpoint->value()) != answers) continue;
+    if (f.endpoint && htonl(f.endpoint->v4_value()) != answers) continue;
     sweep->found.push_back(nfct_clone(ct));
     break;
   }

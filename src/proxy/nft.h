@@ -16,9 +16,9 @@ namespace keles::proxy {
 // A UDP flow that must not go on: to `destination`:`port` (the service's address), answered by
 // `endpoint` (none: whatever answers, or nobody). port 0: any.
 struct StaleFlow {
-  std::optional<Ipv4> destination;  // none: any (node ports)
+  std::optional<IpAddress> destination;  // none: any (node ports)
   uint16_t port = 0;
-  std::optional<Ipv4> endpoint;
+  std::optional<IpAddress> endpoint;
 };
 
 // How long the kernel remembers quiet TCP connections (nf_conntrack_tcp_timeout_*); 0: as it is.

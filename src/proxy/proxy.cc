@@ -152,9 +152,9 @@ Task<Status> Proxy::sync(Context ctx) {
 void Proxy::stale_flows(const std::map<std::string, Forward>& before,
                         const std::map<std::string, Forward>& now, std::vector<StaleFlow>& out) {
   static const std::set<Target> kNone;
-  auto add = [&out](const Forward& f, std::optional<Ipv4> endpoint) {
+  auto add = [&out](const Forward& f, std::optional<IpAddress> endpoint) {
     out.push_back({f.cluster_ip, f.port, endpoint});
-    for (Ipv4 ip : f.external_ips) out.push_back({ip, f.port, endpoint});
+    for (IpAddress ip : f.external_ips) out.push_back({ip, f.port, endpoint});
     if (f.node_port != 0) out.push_back({std::nullopt, f.node_port, endpoint});
   };
   for (const auto& [key, old] : before) {

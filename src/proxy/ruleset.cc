@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "base/nftables.h"
+#include "net/host/nftables.h"
 #include "net/pki.h"
 
 namespace keles::proxy {
@@ -32,7 +32,7 @@ std::string affinity_set(const std::string& chain, const Target& t) {
   return "affinity-" + hash(chain) + "-" + t.ip.text() + "/" + std::to_string(t.port);
 }
 
-std::string at(Ipv4 ip, const Forward& f) {
+std::string at(IpAddress ip, const Forward& f) {
   return ip.text() + " . " + std::string(protocol_text(f.protocol)) + " . " +
          std::to_string(f.port);
 }
@@ -118,14 +118,14 @@ void Ruleset::elements(std::string& out, std::string_view verb, const Forward& f
     element("service-ips", at(f.cluster_ip, f), "goto " + service_chain(f));
   }
   bool reachable = !f.external_targets.empty() || (f.external_local && !f.targets.empty());
-  for (Ipv4 ip : f.external_ips) {
+  for (IpAddress ip : f.external_ips) {
     if (reachable) {
       element("service-ips", at(ip, f), "goto " + external_chain(f));
     } else {
       element("no-endpoint-services", at(ip, f), reject);
     }
   }
-  for (Ipv4 ip : f.guarded_ips) {
+  for (IpAddress ip : f.guarded_ips) {
     element("guarded-services", at(ip, f), "goto " + guard_chain(f));
   }
   if (f.node_port != 0) {
@@ -227,7 +227,7 @@ void Ruleset::guard(std::string& out, const Forward& f) const {
   const std::string head = "ip " + options_.table + " ", chain = guard_chain(f);
   const std::string rule = "add rule " + head + chain + " ";
   out += "add chain " + head + chain + "\n";
-  for (const Ipv4Range& r : f.source_ranges) out += rule + "ip saddr " + r.text() + " return\n";
+  for (const IpPrefix& r : f.source_ranges) out += rule + "ip saddr " + r.text() + " return\n";
   out += rule + "drop\n";
 }
 
@@ -260,7 +260,7 @@ void Ruleset::remove_entry(std::string& out, const Forward& f) const {
 
 std::string Ruleset::update(const std::string& service,
                             const std::map<std::string, Forward>& forwards,
-                            const std::set<Ipv4>& local_ips) {
+                            const std::set<IpAddress>& local_ips) {
   static const Applied kNone;
   auto it = applied_.find(service);
   const Applied& old = it == applied_.end() ? kNone : it->second;
@@ -275,17 +275,17 @@ std::string Ruleset::update(const std::string& service,
   }
   if (local_ips != old.local_ips) {
     // An address may serve several services: it leaves the set with the last of them.
-    std::map<Ipv4, int> uses;
+    std::map<IpAddress, int> uses;
     for (const auto& [name, a] : applied_) {
       if (name == service) continue;
-      for (Ipv4 ip : a.local_ips) ++uses[ip];
+      for (IpAddress ip : a.local_ips) ++uses[ip];
     }
-    for (Ipv4 ip : old.local_ips) {
+    for (IpAddress ip : old.local_ips) {
       if (local_ips.contains(ip) || uses[ip] > 0) continue;
       out += "delete element ip " + options_.table + " hairpin { " + ip.text() + " . " + ip.text() +
              " }\n";
     }
-    for (Ipv4 ip : local_ips) {
+    for (IpAddress ip : local_ips) {
       if (old.local_ips.contains(ip) || uses[ip] > 0) continue;
       out += "add element ip " + options_.table + " hairpin { " + ip.text() + " . " + ip.text() +
              " }\n";
@@ -295,7 +295,7 @@ std::string Ruleset::update(const std::string& service,
 }
 
 void Ruleset::commit(const std::string& service, std::map<std::string, Forward> forwards,
-                     std::set<Ipv4> local_ips) {
+                     std::set<IpAddress> local_ips) {
   if (forwards.empty() && local_ips.empty()) {
     applied_.erase(service);
   } else {

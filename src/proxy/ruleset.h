@@ -16,8 +16,8 @@ namespace keles::proxy {
 
 struct RulesetOptions {
   std::string table = "keles-proxy";
-  std::optional<Ipv4Range> cluster_cidr;  // pods' addresses, where known
-  uint32_t masquerade_mark = 0x4000;      // as upstream's
+  std::optional<IpPrefix> cluster_cidr;  // pods' addresses, where known
+  uint32_t masquerade_mark = 0x4000;     // as upstream's
   // The pods' bridge (a constant of the program), when its traffic does not pass the IP hooks (no
   // br_netfilter): a connection from pod to pod of one node through a service must then be
   // masqueraded, or its replies go astray.
@@ -35,9 +35,9 @@ class Ruleset {
   // A transaction from the state applied so far to these entries of one service ("" when nothing
   // differs). commit() once it is in force; a failed one leaves the state: reset() and begin again.
   std::string update(const std::string& service, const std::map<std::string, Forward>& forwards,
-                     const std::set<Ipv4>& local_ips);
+                     const std::set<IpAddress>& local_ips);
   void commit(const std::string& service, std::map<std::string, Forward> forwards,
-              std::set<Ipv4> local_ips);
+              std::set<IpAddress> local_ips);
   // What is in force for a service (for conntrack clean-up).
   const std::map<std::string, Forward>& applied(const std::string& service) const;
   std::vector<std::string> services() const;
@@ -52,7 +52,7 @@ class Ruleset {
 
   struct Applied {
     std::map<std::string, Forward> forwards;
-    std::set<Ipv4> local_ips;
+    std::set<IpAddress> local_ips;
   };
   RulesetOptions options_;
   std::map<std::string, Applied> applied_;

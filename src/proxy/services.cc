@@ -20,10 +20,10 @@ void skipped(const std::string& object, std::string_view field, std::string_view
 bool is_v6(std::string_view ip) { return ip.find(':') != ip.npos; }
 
 // An address of this proxy's family that may be a target; v6 belongs to nobody here, in silence.
-std::optional<Ipv4> target_address(std::string_view text, const std::string& object,
-                                   std::string_view field) {
-  std::optional<Ipv4> ip = Ipv4::parse(text);
-  if (ip && ip->is_target()) return ip;
+std::optional<IpAddress> target_address(std::string_view text, const std::string& object,
+                                        std::string_view field) {
+  std::optional<IpAddress> ip = parse_ipv4(text);
+  if (ip && ip->is_global_unicast()) return ip;
   if (!text.empty() && !is_v6(text)) skipped(object, field, text);
   return std::nullopt;
 }
@@ -52,7 +52,7 @@ std::vector<ServiceTable::Port> ServiceTable::read_ports(const auto& ports,
 void ServiceTable::read_addresses(const api::core_v1::Service& service, const std::string& key,
                                   Service& out) {
   auto spec = service.spec();
-  auto add = [](std::vector<Ipv4>& to, Ipv4 ip) {
+  auto add = [](std::vector<IpAddress>& to, IpAddress ip) {
     if (std::find(to.begin(), to.end(), ip) == to.end()) to.push_back(ip);
   };
   for (std::string_view e : spec.external_ips()) {
@@ -63,7 +63,7 @@ void ServiceTable::read_addresses(const api::core_v1::Service& service, const st
   // a restriction is not opened to the world because it could not be read.
   const bool guarded = !spec.load_balancer_source_ranges().empty();
   for (std::string_view range : spec.load_balancer_source_ranges()) {
-    if (auto r = Ipv4Range::parse(range)) {
+    if (auto r = parse_ipv4_range(range)) {
       out.source_ranges.push_back(*r);
     } else if (!is_v6(range)) {
       skipped(key, "spec.loadBalancerSourceRanges", range);
@@ -91,7 +91,7 @@ void ServiceTable::set_service(const api::core_v1::Service& service) {
       service.metadata().labels().contains("service.kubernetes.io/service-proxy-name")) {
     return;
   }
-  std::optional<Ipv4> ip = target_address(text, key, "spec.clusterIP");
+  std::optional<IpAddress> ip = target_address(text, key, "spec.clusterIP");
   if (!ip) return;
   Service s;
   s.created = service.metadata().creation_timestamp();
@@ -114,7 +114,7 @@ void ServiceTable::set_service(const api::core_v1::Service& service) {
 }
 
 void ServiceTable::change_claims(const std::string& key, const Service& service, bool add) {
-  auto change = [&](Ipv4 ip, const Port& port, bool external) {
+  auto change = [&](IpAddress ip, const Port& port, bool external) {
     const Front front{ip, port.protocol, port.port};
     std::set<Claim>& claims = claims_[front];
     const Claim mine{external, service.created, key};
@@ -128,11 +128,11 @@ void ServiceTable::change_claims(const std::string& key, const Service& service,
   };
   for (const Port& p : service.ports) {
     change(service.cluster_ip, p, false);
-    for (Ipv4 ip : service.external_ips) change(ip, p, true);
+    for (IpAddress ip : service.external_ips) change(ip, p, true);
   }
 }
 
-bool ServiceTable::owns(const std::string& service, Ipv4 ip, const Port& port) const {
+bool ServiceTable::owns(const std::string& service, IpAddress ip, const Port& port) const {
   auto it = claims_.find({ip, port.protocol, port.port});
   if (it == claims_.end()) return false;
   if (it->second.begin()->service == service) return true;
@@ -226,10 +226,10 @@ std::map<std::string, Forward> ServiceTable::forwards(const std::string& service
     f.cluster_ip = s.cluster_ip;
     f.port = p.port;
     f.node_port = p.node_port;
-    for (Ipv4 ip : s.external_ips) {
+    for (IpAddress ip : s.external_ips) {
       if (ip != s.cluster_ip && owns(service, ip, p)) f.external_ips.push_back(ip);
     }
-    for (Ipv4 ip : s.guarded_ips) {
+    for (IpAddress ip : s.guarded_ips) {
       if (ip != s.cluster_ip && owns(service, ip, p)) f.guarded_ips.push_back(ip);
     }
     f.source_ranges = s.source_ranges;
@@ -243,8 +243,8 @@ std::map<std::string, Forward> ServiceTable::forwards(const std::string& service
   return out;
 }
 
-std::set<Ipv4> ServiceTable::local_ips(const std::string& service) const {
-  std::set<Ipv4> out;
+std::set<IpAddress> ServiceTable::local_ips(const std::string& service) const {
+  std::set<IpAddress> out;
   auto of = slices_of_.find(service);
   if (of == slices_of_.end() || !services_.contains(service)) return out;
   for (const std::string& key : of->second) {

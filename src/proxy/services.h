@@ -19,7 +19,7 @@
 namespace keles::proxy {
 
 struct Target {
-  Ipv4 ip;
+  IpAddress ip;
   uint16_t port = 0;
   auto operator<=>(const Target&) const = default;
 };
@@ -28,12 +28,12 @@ struct Target {
 struct Forward {
   std::string name;  // "ns/service:port", whatever characters those have
   Protocol protocol = Protocol::kTcp;
-  Ipv4 cluster_ip;
+  IpAddress cluster_ip;
   uint16_t port = 0;
-  uint16_t node_port = 0;          // 0: none
-  std::vector<Ipv4> external_ips;  // externalIPs and load balancer addresses
-  std::vector<Ipv4> guarded_ips;   // of those: open to source_ranges only
-  std::vector<Ipv4Range> source_ranges;
+  uint16_t node_port = 0;               // 0: none
+  std::vector<IpAddress> external_ips;  // externalIPs and load balancer addresses
+  std::vector<IpAddress> guarded_ips;   // of those: open to source_ranges only
+  std::vector<IpPrefix> source_ranges;
   int32_t affinity_seconds = 0;       // 0: none; else ClientIP affinity with this time-out
   bool external_local = false;        // externalTrafficPolicy: Local
   std::set<Target> targets;           // for traffic inside the cluster
@@ -55,7 +55,7 @@ class ServiceTable {
   // The entries of one service, by name; none when it is gone or headless.
   std::map<std::string, Forward> forwards(const std::string& service) const;
   // Addresses of this node's own endpoints (a pod may reach itself through a service).
-  std::set<Ipv4> local_ips(const std::string& service) const;
+  std::set<IpAddress> local_ips(const std::string& service) const;
 
  private:
   struct Port {
@@ -65,15 +65,15 @@ class ServiceTable {
   };
   struct Service {
     std::string created;
-    Ipv4 cluster_ip;
+    IpAddress cluster_ip;
     std::vector<Port> ports;
-    std::vector<Ipv4> external_ips, guarded_ips;
-    std::vector<Ipv4Range> source_ranges;
+    std::vector<IpAddress> external_ips, guarded_ips;
+    std::vector<IpPrefix> source_ranges;
     int32_t affinity_seconds = 0;
     bool external_local = false, internal_local = false;
   };
   struct Endpoint {
-    Ipv4 ip;
+    IpAddress ip;
     bool ready, serving, terminating, local;
   };
   struct Slice {
@@ -86,7 +86,7 @@ class ServiceTable {
                              Service& out);
   // An address that two services name belongs to one of them, or nftables would refuse the whole
   // transaction: to the one whose cluster IP it is, else to the older.
-  using Front = std::tuple<Ipv4, Protocol, uint16_t>;
+  using Front = std::tuple<IpAddress, Protocol, uint16_t>;
   struct Claim {
     bool external;
     std::string created, service;
@@ -94,7 +94,7 @@ class ServiceTable {
   };
   void change_claims(const std::string& key, const Service& service, bool add);
   void drop_service(const std::string& key);
-  bool owns(const std::string& service, Ipv4 ip, const Port& port) const;
+  bool owns(const std::string& service, IpAddress ip, const Port& port) const;
   std::set<Target> pick(const std::string& service, const Port& port, bool local_only) const;
 
   std::string node_name_;

@@ -6,10 +6,10 @@
 #include "api/discovery_v1.h"
 #include "api/networking_v1.h"
 #include "api/scheduling_v1.h"
+#include "base/ip.h"
 #include "base/log.h"
 #include "base/sync.h"
 #include "machinery/time.h"
-#include "net/address.h"
 #include "server/objects/meta.h"
 #include "server/registry/services.h"
 
@@ -240,7 +240,7 @@ Task<Status> bootstrap(Context ctx, ApiServer* server) {
   rest.add(ensure(ctx, registry, &kind_of<api::core_v1::Service>(), "default",
                   make_service(options, registry->services().address(1))));
   // A loopback address is no endpoint: whoever reads it would reach itself.
-  auto ip = net::IpAddress::parse(options.advertise_address);
+  auto ip = IpAddress::parse(options.advertise_address);
   if (ip && ip->is_global_unicast()) {
     rest.add(
         replace(ctx, registry, &kind_of<api::discovery_v1::EndpointSlice>(), make_slice(options)));

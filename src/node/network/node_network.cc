@@ -7,9 +7,9 @@
 #include "api/core_v1.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/nftables.h"
 #include "base/sync.h"
 #include "client/informer.h"
+#include "net/host/nftables.h"
 
 namespace keles {
 namespace {
@@ -77,13 +77,14 @@ Status reconcile(const std::vector<NodeRange>& nodes, const std::string& self,
   Status first = apply_masquerade(nodes, self, masquerade);
   for (const NetRoute& r : changes.remove) {
     Status s = netlink->delete_route(r);
-    log::info("Removed the route", {{"to", r.destination.to_string()}, {"result", s}});
+    log::info("Removed the route", {{"to", r.destination.text()}, {"result", s}});
     if (first.ok()) first = s;
   }
   for (const NetRoute& r : changes.set) {
     Status s = netlink->replace_route(r);
-    log::info("Set the route",
-              {{"to", r.destination.to_string()}, {"via", r.gateway}, {"result", s}});
+    log::info(
+        "Set the route",
+        {{"to", r.destination.text()}, {"via", r.gateway ? r.gateway->text() : ""}, {"result", s}});
     if (first.ok()) first = s;
   }
   return first;
@@ -122,15 +123,15 @@ std::vector<NetRoute> plan_routes(const std::vector<NodeRange>& nodes, const std
   for (const NodeRange& n : nodes) {
     if (n.name == self || n.pod_cidr.empty() || n.internal_ip.empty()) continue;
     auto destination = IpPrefix::parse(n.pod_cidr);
-    auto gateway = IpPrefix::parse(n.internal_ip);
-    if (!destination.ok() || !gateway.ok() || destination->v6 != gateway->v6) {
+    auto gateway = IpAddress::parse(n.internal_ip);
+    if (!destination || !gateway || destination->v6() != gateway->v6()) {
       log::warn("Node has a podCIDR or address that is no route",
                 {{"node", n.name}, {"podCIDR", n.pod_cidr}, {"address", n.internal_ip}});
       continue;
     }
     NetRoute r;
     r.destination = destination->network();
-    r.gateway = gateway->address();
+    r.gateway = gateway;
     r.protocol = kRouteProtocol;
     out.push_back(std::move(r));
   }
@@ -140,9 +141,9 @@ std::vector<NetRoute> plan_routes(const std::vector<NodeRange>& nodes, const std
 std::string masquerade_rules(const std::vector<NodeRange>& nodes, const std::string& self) {
   std::string inside, own;
   auto add = [&](const std::string& text) {
-    auto prefix = IpPrefix::parse(text);
-    if (!prefix.ok() || prefix->v6) return std::string();
-    std::string typed = prefix->network().to_string();
+    auto prefix = IpPrefix::parse_or_address(text);
+    if (!prefix || prefix->v6()) return std::string();
+    std::string typed = prefix->network().text();
     inside += (inside.empty() ? "" : ", ") + typed;
     return typed;
   };

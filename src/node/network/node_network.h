@@ -14,10 +14,10 @@
 #include <vector>
 
 #include "base/context.h"
-#include "base/netlink.h"
 #include "base/status.h"
 #include "base/task.h"
 #include "client/client.h"
+#include "net/host/netlink.h"
 
 namespace keles {
 

@@ -45,7 +45,7 @@ struct FrontOptions {
   // the cluster's CA issues them: another server of that CA (the API server itself) is then nobody.
   bool kubelet_subject = true;
   // Which addresses are dialled on behalf of users; tests have backends on loopback.
-  bool (*may_dial)(const net::IpAddress&) = net::may_relay_to;
+  bool (*may_dial)(const IpAddress&) = net::may_relay_to;
   std::vector<PathSource> paths;
   std::string git_version = "v1.36.0+keles";
   // Requests that are worked on at once, those that last (watches, logs, proxies) not counted; more

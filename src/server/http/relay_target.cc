@@ -5,6 +5,7 @@
 #include "api/core_v1.h"
 #include "api/discovery_v1.h"
 #include "base/encoding.h"
+#include "base/ip.h"
 #include "net/address.h"
 #include "server/objects/keys.h"
 
@@ -181,7 +182,7 @@ Result<uint16_t> port_of(const std::string& text) {
 // The pod that an endpoint names, when it is one of this namespace and has that address: services
 // lead to pods only.
 bool is_pod_address(const StoreSnapshot& snapshot, const std::string& ns, const Value& endpoint,
-                    const net::IpAddress& ip) {
+                    const IpAddress& ip) {
   const Value& ref = endpoint["targetRef"];
   if (ref["kind"].as_string() != "Pod" || ref["namespace"].as_string() != ns) return false;
   ObjectPtr found = snapshot.get(
@@ -189,7 +190,7 @@ bool is_pod_address(const StoreSnapshot& snapshot, const std::string& ns, const 
   if (!found) return false;
   DocumentPtr tree = found->tree();
   for (const Value& p : tree->root["status"]["podIPs"].items()) {
-    if (net::IpAddress::parse(p["ip"].as_string()) == ip) return true;
+    if (IpAddress::parse(p["ip"].as_string()) == ip) return true;
   }
   return false;
 }
@@ -214,7 +215,7 @@ std::vector<EndpointChoice> endpoints_of(const StoreSnapshot& snapshot, const st
       for (const Value& e : slice->root["endpoints"].items()) {
         const Value& ready = e["conditions"]["ready"];
         if ((!ready.is_null() && !ready.as_bool()) || e["addresses"].empty()) continue;
-        auto ip = net::IpAddress::parse(e["addresses"].at(0).as_string());
+        auto ip = IpAddress::parse(e["addresses"].at(0).as_string());
         if (!ip || !is_pod_address(snapshot, ns, e, *ip)) continue;
         out.push_back({ip->text(), static_cast<uint16_t>(port)});
       }
@@ -265,7 +266,7 @@ Result<RelayTarget> pod_proxy_target(Store& store, const RequestInfo& i, const N
   RelayTarget t;
   t.tls = tls_of(n.scheme);
   t.default_port = n.port.empty();
-  auto ip = net::IpAddress::parse(tree->root["status"]["podIP"].as_string());
+  auto ip = IpAddress::parse(tree->root["status"]["podIP"].as_string());
   if (!ip) return Status::bad_request("address not allowed");
   t.host = ip->text();
   // The first port when none is named; a name is looked for among the pod's own.

@@ -104,7 +104,7 @@ Task<Result<std::string>> echo_once(Context ctx, net::HttpClient* client, net::R
   co_return std::string(up->headers.get("X-Path").value_or("")) + " " + *back;
 }
 
-bool anywhere(const net::IpAddress&) { return true; }
+bool anywhere(const IpAddress&) { return true; }
 
 struct Relay : testing::Test {
   std::unique_ptr<RealLoop> loop = make_real_loop();
@@ -149,7 +149,7 @@ struct Relay : testing::Test {
   }
   void stop(net::Server* s) { run(after(s->stop(ctx.with_timeout(2s)))); }
 
-  void serve(bool (*may_dial)(const net::IpAddress&)) {
+  void serve(bool (*may_dial)(const IpAddress&)) {
     if (http) stop(http.get());
     FrontOptions f;
     f.kubelet_tls.ca_pem = ca.certificate_pem;

@@ -1,6 +1,7 @@
 // Endpoints, EndpointSlices, Ingresses, NetworkPolicies.
 #include <set>
 
+#include "base/ip.h"
 #include "machinery/intstr.h"
 #include "server/registry/addresses.h"
 #include "server/registry/cells.h"
@@ -208,7 +209,7 @@ void validate_ingress(const HookContext&, const Value& now, FieldErrors& e) {
   for (const Value& r : spec["rules"].items()) {
     FieldPath at = kSpec["rules"][i++];
     if (std::string_view host = r["host"].as_string(); !host.empty()) {
-      if (is_ipv4(host) || is_ipv6(host)) {
+      if (IpAddress::parse(host)) {
         field::invalid(e, at["host"], host, "must be a DNS name, not an IP address");
       } else if (host.find('*') != std::string_view::npos) {
         field::invalid_each(e, at["host"], host, check_wildcard_dns1123_subdomain(host));

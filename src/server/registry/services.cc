@@ -6,6 +6,7 @@
 #include <set>
 #include <span>
 
+#include "base/ip.h"
 #include "base/log.h"
 #include "machinery/time.h"
 #include "server/objects/keys.h"
@@ -32,26 +33,11 @@ const KindDesc& range_kind() {
   return *k;
 }
 
+// Clients send what they read: no other form of an address is one of ours.
 std::optional<uint32_t> parse_ipv4(std::string_view s) {
-  uint32_t out = 0;
-  for (int i = 0; i < 4; ++i) {
-    unsigned octet = 0;
-    auto [end, ec] = std::from_chars(s.data(), s.data() + s.size(), octet);
-    if (ec != std::errc() || octet > 255) return std::nullopt;
-    out = out << 8 | octet;
-    s.remove_prefix(static_cast<size_t>(end - s.data()));
-    if (i < 3) {
-      if (s.empty() || s[0] != '.') return std::nullopt;
-      s.remove_prefix(1);
-    }
-  }
-  if (!s.empty()) return std::nullopt;
-  return out;
-}
-
-std::string ipv4_text(uint32_t a) {
-  return std::to_string(a >> 24) + "." + std::to_string(a >> 16 & 255) + "." +
-         std::to_string(a >> 8 & 255) + "." + std::to_string(a & 255);
+  auto ip = IpAddress::parse(s);
+  if (!ip || ip->v6()) return std::nullopt;
+  return ip->v4_value();
 }
 
 std::string_view type_of(const Value& service) {
@@ -166,13 +152,10 @@ Document range_document(const std::set<int64_t>& ports, int64_t first, int64_t l
 
 ServiceAllocator::ServiceAllocator(Store* store, const std::string& cidr, const std::string& ports)
     : store_(store), cidr_(cidr) {
-  size_t slash = cidr.find('/');
-  auto base = parse_ipv4(std::string_view(cidr).substr(0, slash));
-  auto bits =
-      slash == std::string::npos ? std::nullopt : to_int(std::string_view(cidr).substr(slash + 1));
-  if (base && bits && *bits >= 8 && *bits <= 30) {
-    size_ = 1u << (32 - *bits);
-    base_ = *base & ~(size_ - 1);
+  auto range = IpPrefix::parse(cidr);
+  if (range && !range->v6() && range->length >= 8 && range->length <= 30) {
+    size_ = 1u << (32 - range->length);
+    base_ = range->network().base.v4_value();
   }
   size_t dash = ports.find('-');
   auto lo =
@@ -185,7 +168,7 @@ ServiceAllocator::ServiceAllocator(Store* store, const std::string& cidr, const 
   }
 }
 
-std::string ServiceAllocator::address(uint32_t n) const { return ipv4_text(base_ + n); }
+std::string ServiceAllocator::address(uint32_t n) const { return IpAddress::v4(base_ + n).text(); }
 
 bool ServiceAllocator::in_range(std::string_view address) const {
   auto a = parse_ipv4(address);

@@ -2,39 +2,23 @@
 // kind's nodes need of `ip`, without running a program.
 //
 // A Netlink acts on the network namespace in which it was opened, whatever its thread enters later.
-// Calls block, but only on the kernel (microseconds). Not thread-safe; move-only.
+// Calls block, but only on the kernel (microseconds; at most kPatience, then kInternalError). Not
+// thread-safe; move-only.
 // Errors: kNotFound (ENODEV, ESRCH), kAlreadyExists (EEXIST), kForbidden (EPERM), else
 // kInternalError, each naming the object and the kernel's own words.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/ip.h"
 #include "base/status.h"
 
 namespace keles {
-
-// An address with a prefix length ("10.244.1.0/24"), IPv4 or IPv6.
-struct IpPrefix {
-  std::array<uint8_t, 16> bytes{};
-  bool v6 = false;
-  uint8_t length = 0;
-
-  // "ADDRESS/LENGTH" or "ADDRESS" (whole length).
-  static Result<IpPrefix> parse(std::string_view text);
-  std::string address() const;
-  std::string to_string() const;
-  // The network part, host bits cleared.
-  IpPrefix network() const;
-  // The address `n` after this one, same length.
-  IpPrefix plus(uint32_t n) const;
-  bool contains(const IpPrefix& o) const;
-  bool overlaps(const IpPrefix& o) const { return contains(o) || o.contains(*this); }
-  bool operator==(const IpPrefix&) const = default;
-};
 
 struct NetLink {
   int index = 0;
@@ -44,9 +28,9 @@ struct NetLink {
 };
 
 struct NetRoute {
-  IpPrefix destination;  // length 0: the default route
-  std::string gateway;   // "" = on link
-  int link_index = 0;    // 0: by the gateway
+  IpPrefix destination;              // length 0: the default route
+  std::optional<IpAddress> gateway;  // none: on link
+  int link_index = 0;                // 0: by the gateway
   uint8_t protocol = 4;  // RTPROT_STATIC; what made the route, so that its maker finds it again
   uint32_t metric = 0;
 };
@@ -82,11 +66,9 @@ class Netlink {
   Status delete_route(const NetRoute& route);  // absent is fine
 
  private:
-  explicit Netlink(int fd) : fd_(fd) {}
-  Status transact(std::string request, std::string_view what,
-                  std::vector<std::string>* answers = nullptr);
-  int fd_ = -1;
-  uint32_t sequence_ = 0;
+  struct Socket;
+  explicit Netlink(std::unique_ptr<Socket> socket);
+  std::unique_ptr<Socket> socket_;
 };
 
 }  // namespace keles

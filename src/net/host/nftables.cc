@@ -1,4 +1,4 @@
-#include "base/nftables.h"
+#include "net/host/nftables.h"
 
 #include <nftables/libnftables.h>
 
