@@ -8,6 +8,7 @@
 #include "base/flags.h"
 #include "base/loop.h"
 #include "base/metrics.h"
+#include "base/recurring.h"
 #include "base/process.h"
 #include "base/sim_loop.h"
 #include "base/status.h"
@@ -182,6 +183,20 @@ TEST(Flags, ReadsPflagForms) {
   EXPECT_EQ(f.parse({"--nope"}).status().message(), "unknown flag: --nope");
   EXPECT_EQ(f.parse({"--name"}).status().message(), "flag needs an argument: --name");
   EXPECT_FALSE(f.parse({"--wait=soon"}).ok());
+}
+
+TEST(Recurring, IsNewsWhenItBeginsOrChangesAndThenEverMoreRarely) {
+  Recurring r;
+  TimePoint t0{};
+  std::vector<int> said;
+  for (int second = 0; second < 1000; ++second) {
+    if (r.news(t0 + std::chrono::seconds(second), "down")) said.push_back(second);
+  }
+  EXPECT_THAT(said, testing::ElementsAre(0, 60, 180, 420, 900));
+  EXPECT_TRUE(r.news(t0 + 1001s, "down, for another reason"));
+  EXPECT_FALSE(r.news(t0 + 1002s, "down, for another reason"));
+  r.over();
+  EXPECT_TRUE(r.news(t0 + 1003s, "down, for another reason"));
 }
 
 TEST(Metrics, ExposesPrometheusText) {

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "base/ip.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/recurring.h"
 #include "base/sync.h"
 #include "net/stream.h"
 #include "net/udp.h"
@@ -19,6 +21,7 @@ using api::discovery_v1::EndpointSliceEdit;
 
 constexpr Duration kForwardTimeout = 2s;
 constexpr Duration kTcpIdle = 10s;
+constexpr Duration kPublishEvery = 60s, kPublishAgain = 500ms;
 
 metrics::Counter& requests() {
   static metrics::Counter& m = metrics::counter(
@@ -297,10 +300,16 @@ class Server final : public DnsServer {
 
   // Makes the kube-dns Service and its EndpointSlice what they should be; looks again every minute.
   Task<void> publish(Context ctx, Client* client) {
+    Recurring failing;
+    Duration again = kPublishAgain;
     for (;;) {
       Status s = co_await publish_once(ctx, client);
-      if (!s.ok() && !ctx.done()) log::warn("kube-dns not published", {{"err", s}});
-      Duration wait = s.ok() ? Duration(60s) : Duration(1s);
+      if (s.ok()) failing.over();
+      if (!s.ok() && !ctx.done() && failing.news(ctx.loop().now(), s.message())) {
+        log::warn("kube-dns not published", {{"err", s}});
+      }
+      again = s.ok() ? kPublishAgain : std::min<Duration>(again * 2, kPublishEvery);
+      Duration wait = s.ok() ? kPublishEvery : again;
       Status slept = co_await ctx.sleep(wait);
       if (!slept.ok()) co_return;
     }
@@ -313,6 +322,12 @@ class Server final : public DnsServer {
       if (!service.status().is(Reason::kNotFound)) co_return service.status();
       auto made = co_await client->create<Service>(limited, desired_service());
       if (!made.ok()) co_return made.status();
+    }
+    // A loopback address is no endpoint: whoever reads it would ask itself.
+    auto ip = IpAddress::parse(options_.endpoint_ip);
+    if (!ip || !ip->is_global_unicast()) {
+      co_return Status::bad_request("pods cannot reach the advertised address " +
+                                    options_.endpoint_ip);
     }
     auto slice = co_await client->get<EndpointSlice>(limited, "kube-system", "kube-dns-keles");
     if (slice.ok()) {

@@ -22,6 +22,7 @@
 #include "controllers/manager.h"
 #include "dns/server.h"
 #include "keles/commands.h"
+#include "keles/host_address.h"
 #include "keles/local_client.h"
 #include "keles/runtime.h"
 #include "net/http.h"
@@ -37,7 +38,7 @@ namespace {
 
 struct ServerFlags {
   std::string data_dir = "/var/lib/keles";
-  std::string bind_address = "0.0.0.0", advertise_address = "127.0.0.1";
+  std::string bind_address = "0.0.0.0", advertise_address;
   int64_t secure_port = 6443;
   std::string service_cidr = "10.96.0.0/16", cluster_cidr = "10.244.0.0/16";
   std::string node_port_range = "30000-32767", cluster_domain = "cluster.local";
@@ -62,7 +63,8 @@ void add_flags(Flags& f, ServerFlags& s) {
   f.add("bind-address", &s.bind_address,
         "The IP address on which to listen for the --secure-port port.");
   f.add("advertise-address", &s.advertise_address,
-        "The IP address on which to advertise the apiserver to members of the cluster.");
+        "The IP address on which to advertise the apiserver to members of the cluster. When empty: "
+        "--bind-address, or where that is every address, that of the host's default route.");
   f.add("secure-port", &s.secure_port, "The port on which to serve HTTPS. 0: any free one.");
   f.add("service-cluster-ip-range", &s.service_cidr, "The address range of services.");
   f.add("service-node-port-range", &s.node_port_range, "The ports for services of type NodePort.");
@@ -312,6 +314,22 @@ class Components {
   std::unique_ptr<dns::DnsServer> dns_;
 };
 
+// Where members of the cluster find this server, when nobody has said so.
+std::string choose_advertise_address(const ServerFlags& f) {
+  auto bound = IpAddress::parse(f.bind_address);
+  if (bound && bound->is_global_unicast()) return f.bind_address;
+  auto host = read_host_network();
+  if (host.ok()) {
+    std::string address = default_route_address(*host);
+    if (!address.empty()) return address;
+  }
+  const std::string why =
+      host.ok() ? "the host has no default route with an address" : host.status().message();
+  log::warn("Advertising 127.0.0.1, which pods cannot reach: say --advertise-address",
+            {{"reason", why}});
+  return "127.0.0.1";
+}
+
 Status check_port_free(const ServerFlags& f) {
   if (f.secure_port == 0) return Status();
   sockaddr_in at{};
@@ -339,6 +357,7 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   ApiServerOptions options;
   Status policy = policy_options(f, &options);  // before anything is made
   if (!policy.ok()) co_return policy;
+  if (f.advertise_address.empty()) f.advertise_address = choose_advertise_address(f);
   Loop* loop = &ctx.loop();
   Result<std::string> api_ip = nth_address(f.service_cidr, 1);
   if (!api_ip.ok()) co_return api_ip.status();

@@ -10,6 +10,7 @@
 #include "api/coordination_v1.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/recurring.h"
 #include "machinery/quantity.h"
 #include "machinery/time.h"
 
@@ -98,10 +99,13 @@ Task<void> NodeStatus::run(Context ctx) {
   TaskGroup group(ctx.loop());
   co_await look(ctx);
   Duration pause = 50ms;
+  Recurring failing;
   while (!ctx.done()) {
     Status s = co_await register_node(ctx);
     if (s.ok()) break;
-    log::warn("Cannot register the node", {{"node", facts_.name}, {"error", s}});
+    if (failing.news(ctx.loop().now(), s.message())) {
+      log::warn("Cannot register the node", {{"node", facts_.name}, {"error", s}});
+    }
     (void)co_await ctx.sleep(pause);
     pause = std::min<Duration>(pause * 2, 5s);
   }
@@ -414,10 +418,14 @@ Task<Status> NodeStatus::renew_lease(Context ctx) {
 
 Task<void> NodeStatus::keep_lease(Context ctx) {
   Duration failed = 200ms;
+  Recurring failing;
   while (!ctx.done()) {
     Status s = co_await renew_lease(ctx);
     if (ctx.done()) co_return;
-    if (!s.ok()) log::warn("Cannot renew the node's lease", {{"node", facts_.name}, {"error", s}});
+    if (s.ok()) failing.over();
+    if (!s.ok() && failing.news(ctx.loop().now(), s.message())) {
+      log::warn("Cannot renew the node's lease", {{"node", facts_.name}, {"error", s}});
+    }
     Duration wait = s.ok() ? kLeasePeriod : failed;
     failed = s.ok() ? Duration(200ms) : std::min<Duration>(failed * 2, 7s);
     (void)co_await ctx.sleep(wait);
