@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/metrics.h"
 #include "base/sim_loop.h"
 #include "keles/local_client.h"
 #include "machinery/codec_json.h"
@@ -465,6 +466,55 @@ TEST_F(PodSecurityAdmission, HoldsPodsToTheirNamespacesLabels) {
               testing::ElementsAre("would violate PodSecurity \"baseline:latest\": privileged "
                                    "(container \"c\" must not set "
                                    "securityContext.privileged=true)"));
+}
+
+TEST_F(PodSecurityAdmission, DecisionsAreCounted) {
+  const std::string label(kLabel);
+  // How often a series of that name and those labels has been counted up.
+  auto count = [](const std::string& series) {
+    const std::string text = "\n" + metrics::expose();
+    const size_t at = text.find("\n" + series + " ");
+    return at == std::string::npos ? 0 : std::atoi(text.c_str() + at + series.size() + 2);
+  };
+  auto evaluation = [&](const std::string& decision, const std::string& level,
+                        const std::string& version, const std::string& mode,
+                        const std::string& resource, const std::string& ns) {
+    return "pod_security_evaluations_total{decision=\"" + decision + "\",policy_level=\"" + level +
+           "\",policy_version=\"" + version + "\",mode=\"" + mode +
+           "\",request_operation=\"create\",resource=\"" + resource +
+           "\",subresource=\"\",ocp_namespace=\"" + ns + "\"}";
+  };
+  make_namespace("counted", label + "enforce: baseline, " + label + "enforce-version: v1.30, " +
+                                label + "audit: restricted, " + label + "warn: restricted");
+  make_namespace("kube-x", label + "enforce: baseline, " + label + "enforce-version: v1.99");
+  make_namespace("open", "a: b");
+  struct Case {
+    std::string series;
+    int counted;  // by what is written below
+  };
+  const Case cases[] = {
+      {evaluation("deny", "baseline", "v1.30", "enforce", "pod", ""), 1},
+      {evaluation("allow", "baseline", "v1.30", "enforce", "pod", ""), 1},
+      {evaluation("deny", "restricted", "latest", "audit", "pod", ""), 2},
+      {evaluation("deny", "restricted", "latest", "warn", "pod", ""), 1},  // what is let in
+      {evaluation("deny", "baseline", "future", "enforce", "pod", "kube-x"), 1},
+      {evaluation("allow", "privileged", "latest", "enforce", "pod", ""), 1},
+      {evaluation("deny", "restricted", "latest", "warn", "controller", ""), 1},
+  };
+  std::vector<int> before;
+  for (const Case& c : cases) before.push_back(count(c.series));
+  EXPECT_NE(write(pods(), "counted", pod("p", "privileged: true")).error, "");
+  EXPECT_EQ(write(pods(), "counted", pod("q")).error, "");
+  EXPECT_NE(write(pods(), "kube-x", pod("p", "privileged: true")).error, "");
+  EXPECT_EQ(write(pods(), "open", pod("p", "privileged: true")).error, "");
+  EXPECT_EQ(write(kind("apps/v1", "Deployment"), "counted",
+                  "metadata: {name: d}\nspec: {selector: {matchLabels: {a: b}}, template: "
+                  "{metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}")
+                .error,
+            "");
+  for (size_t i = 0; i < before.size(); ++i) {
+    EXPECT_EQ(count(cases[i].series) - before[i], cases[i].counted) << cases[i].series;
+  }
 }
 
 TEST_F(PodSecurityAdmission, NobodySlipsInByDebugging) {

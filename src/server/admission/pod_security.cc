@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "machinery/validation.h"
 #include "server/admission/plugins.h"
 #include "server/admission/pod_security_policy.h"
@@ -114,12 +115,72 @@ const Value* template_of(const Attributes& a, const Value& object) {
   return nullptr;
 }
 
+// --- what is counted, as upstream's pod-security-admission/metrics ---
+
+std::string operation_label(const Attributes& a) {
+  return a.operation == Operation::kCreate ? "create" : "update";
+}
+std::string resource_label(const Attributes& a) {
+  return a.is("", "Pod") ? "pod" : a.is("", "Namespace") ? "namespace" : "controller";
+}
+
+void count_evaluation(const Attributes& a, const char* decision, const PodSecurity& policy,
+                      const char* mode) {
+  static metrics::Counter& m = metrics::counter(
+      "pod_security_evaluations_total",
+      "Number of policy evaluations that occurred, not counting ignored or exempt requests.",
+      {"decision", "policy_level", "policy_version", "mode", "request_operation", "resource",
+       "subresource", "ocp_namespace"});
+  const std::string text = policy.text();
+  const size_t colon = text.find(':');
+  std::string version = text.substr(colon + 1);
+  if (policy.level == Level::kPrivileged) version = "latest";
+  if (version != "latest" && policy.minor > kNewestPodSecurity) version = "future";
+  const bool named = a.namespace_ == "default" || a.namespace_ == "openshift" ||
+                     a.namespace_.starts_with("kube-") || a.namespace_.starts_with("openshift-");
+  m.with({decision, text.substr(0, colon), version, mode, operation_label(a), resource_label(a),
+          std::string(a.subresource), std::string(named ? a.namespace_ : "")})
+      .add();
+}
+
+void count_exemption(const Attributes& a) {
+  static metrics::Counter& m = metrics::counter(
+      "pod_security_exemptions_total",
+      "Number of exempt requests, not counting ignored or out of scope requests.",
+      {"request_operation", "resource", "subresource"});
+  m.with({operation_label(a), resource_label(a), std::string(a.subresource)}).add();
+}
+
+void count_error(const Attributes& a, bool fatal) {
+  static metrics::Counter& m = metrics::counter(
+      "pod_security_errors_total",
+      "Number of errors preventing normal evaluation. Non-fatal errors may result in the latest "
+      "restricted profile being used for evaluation.",
+      {"fatal", "request_operation", "resource", "subresource"});
+  m.with({fatal ? "true" : "false", operation_label(a), resource_label(a),
+          std::string(a.subresource)})
+      .add();
+}
+
 Status judge(const Attributes& a, const Reading& r, const Value& metadata, const Value& spec,
              bool enforce) {
-  if (listed(config_of(a).exempt_runtime_classes, spec["runtimeClassName"].as_string())) return {};
+  if (listed(config_of(a).exempt_runtime_classes, spec["runtimeClassName"].as_string())) {
+    count_exemption(a);
+    return {};
+  }
+  if (!r.errors.empty()) count_error(a, false);
   const PodSecurityPolicy& p = r.policy;
+  Status refused;
+  if (enforce) {
+    auto bad = check_pod_security(p.enforce, metadata, spec);
+    count_evaluation(a, bad.empty() ? "allow" : "deny", p.enforce, "enforce");
+    if (!bad.empty()) {
+      refused = refuse(a, "violates PodSecurity \"" + p.enforce.text() + "\": " + details_of(bad));
+    }
+  }
   auto audited = check_pod_security(p.audit, metadata, spec);
   if (!audited.empty()) {
+    count_evaluation(a, "deny", p.audit, "audit");
     log::info("Pod security audit", {{"kind", a.kind->kind},
                                      {"namespace", a.namespace_},
                                      {"name", a.name},
@@ -127,14 +188,10 @@ Status judge(const Attributes& a, const Reading& r, const Value& metadata, const
                                      {"policy", p.audit.text()},
                                      {"violations", details_of(audited)}});
   }
-  if (enforce) {
-    auto bad = check_pod_security(p.enforce, metadata, spec);
-    if (!bad.empty()) {
-      return refuse(a, "violates PodSecurity \"" + p.enforce.text() + "\": " + details_of(bad));
-    }
-  }
+  if (!refused.ok()) return refused;
   auto told = check_pod_security(p.warn, metadata, spec);
   if (!told.empty()) {
+    count_evaluation(a, "deny", p.warn, "warn");
     warn(a, "would violate PodSecurity \"" + p.warn.text() + "\": " + details_of(told));
   }
   return {};
@@ -169,15 +226,24 @@ bool looks_at_pod(std::string_view subresource) {
 Status check_workload(const Attributes& a, const Value& object, const Value* before, bool pod) {
   const PodSecurityConfig& config = config_of(a);
   if (listed(config.exempt_namespaces, a.namespace_) || listed(config.exempt_users, a.user)) {
+    count_exemption(a);
     return {};
   }
   ObjectPtr ns = find(a, "", "v1", "Namespace", "", a.namespace_);
-  if (!ns) return {};  // its absence has been judged
+  if (!ns) {  // its absence has been judged
+    count_error(a, true);
+    return {};
+  }
   DocumentPtr tree = ns->tree();
   const Reading r = read_labels(a, tree->root);
   const PodSecurityPolicy& p = r.policy;
   const bool silent = p.warn.level == Level::kPrivileged && p.audit.level == Level::kPrivileged;
-  if (silent && (!pod || p.enforce.level == Level::kPrivileged)) return {};
+  const bool quiet = silent && r.errors.empty();
+  if (quiet && pod && p.enforce.level == Level::kPrivileged) {
+    count_evaluation(a, "allow", p.enforce, "enforce");
+    return {};
+  }
+  if (quiet && !pod) return {};
   if (pod) {
     if (before && !matters(object, *before)) return {};
     return judge(a, r, registry::metadata(object), object["spec"], true);
@@ -296,6 +362,7 @@ Status check_namespace(const Attributes& a, const Value& object, const Value* be
   if (enforce == was || enforce.level == Level::kPrivileged) return {};
   if (enforce.minor == was.minor && enforce.level <= was.level) return {};
   if (exempt) {
+    count_exemption(a);
     warn_of_exemption(a, now.policy, labels);
   } else {
     warn_of_pods(a, enforce);

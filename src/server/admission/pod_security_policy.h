@@ -19,6 +19,7 @@ enum class PodSecurityLevel : uint8_t { kPrivileged, kBaseline, kRestricted };
 std::optional<PodSecurityLevel> parse_pod_security_level(std::string_view text);
 // "latest", or the x of "v1.x".
 constexpr int kLatestPodSecurity = INT_MAX;
+constexpr int kNewestPodSecurity = 36;  // the last version that the table knows
 std::optional<int> parse_pod_security_version(std::string_view text);
 
 struct PodSecurity {
