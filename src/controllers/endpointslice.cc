@@ -19,6 +19,7 @@ constexpr std::string_view kManagedBy = "endpointslice.kubernetes.io/managed-by"
 constexpr std::string_view kManager = "endpointslice-controller.k8s.io";
 constexpr std::string_view kHeadless = "service.kubernetes.io/headless";
 constexpr std::string_view kByService = "service";
+constexpr std::string_view kZone = "topology.kubernetes.io/zone";
 
 // Slices of one family and one set of ports.
 struct Group {
@@ -50,6 +51,9 @@ std::vector<EndpointData> endpoints_of(const EndpointSlice& s) {
     d.hostname = e.hostname();
     d.node = e.node_name();
     d.zone = e.zone();
+    // Several hints are nobody's of ours: written anew.
+    for (auto z : e.hints().for_zones()) d.zone_hint += (d.zone_hint.empty() ? "" : ",") + std::string(z.name());
+    for (auto n : e.hints().for_nodes()) d.node_hint += (d.node_hint.empty() ? "" : ",") + std::string(n.name());
     d.ns = e.target_ref().namespace_();
     d.pod = e.target_ref().name();
     d.uid = e.target_ref().uid();
@@ -102,6 +106,8 @@ void write_endpoints(EndpointSliceEdit s, const std::vector<EndpointData>& endpo
     target.set_uid(d.uid);
     if (!d.node.empty()) e.set_node_name(d.node);
     if (!d.zone.empty()) e.set_zone(d.zone);
+    if (!d.zone_hint.empty()) e.edit_hints().edit_for_zones().add().set_name(d.zone_hint);
+    if (!d.node_hint.empty()) e.edit_hints().edit_for_nodes().add().set_name(d.node_hint);
   }
 }
 
@@ -189,11 +195,20 @@ void arrange(const Service& service, Group& g, size_t per_slice, EndpointSlicePl
   }
 }
 
+// Whose clients the endpoint is for, as the service's trafficDistribution has it.
+void hint(const Service& service, EndpointData& e) {
+  std::string_view how = service.spec().traffic_distribution();
+  const bool node = how == "PreferSameNode";
+  if (!e.ready || (how != "PreferClose" && how != "PreferSameZone" && !node)) return;
+  e.zone_hint = e.zone;
+  if (node) e.node_hint = e.node;
+}
+
 }  // namespace
 
 EndpointSlicePlan plan_endpoint_slices(const Service& service, const std::vector<Ref<Pod>>& pods,
-                                       const std::vector<Ref<EndpointSlice>>& slices,
-                                       int per_slice) {
+                                       const std::vector<Ref<EndpointSlice>>& slices, int per_slice,
+                                       const ZoneOf& zone_of) {
   std::map<GroupKey, Group> groups;
   for (const std::string& family : families_of(service)) {
     bool any = false;
@@ -205,6 +220,8 @@ EndpointSlicePlan plan_endpoint_slices(const Service& service, const std::vector
       g.family = family;
       g.ports = std::move(ports);
       EndpointData e = endpoint_of(service, *pod, std::move(address));
+      if (zone_of && !e.node.empty()) e.zone = zone_of(e.node);
+      hint(service, e);
       std::string id = e.id();
       g.wanted.emplace(std::move(id), std::move(e));
       any = true;
@@ -228,6 +245,7 @@ EndpointSliceController::EndpointSliceController(Deps deps)
     : Controller(deps, "endpoint_slice", "endpoint-slice-controller", 5),
       services_(watch_own<Service>()),
       pods_(watch<Pod>()),
+      nodes_(watch<Node>()),
       slices_(watch<EndpointSlice>()),
       expectations_(deps.client.loop()) {
   slices_.base().add_index(
@@ -240,6 +258,12 @@ EndpointSliceController::EndpointSliceController(Deps deps)
   pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
     if (!endpoint_changed(before, now)) return;
     for (std::string& key : services_of(services_, before, now)) queue().add(std::move(key));
+  });
+  // A node whose zone changes: any service may have endpoints there. One that comes has none yet.
+  nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) {
+    if (!before || !now) return;
+    if (before->metadata().labels().get(kZone) == now->metadata().labels().get(kZone)) return;
+    for (const auto& service : services_.list()) queue().add(key_of(service->metadata()));
   });
   slices_.on_change([this](const Ref<EndpointSlice>& before, const Ref<EndpointSlice>& now) {
     const Ref<EndpointSlice>& any = now ? now : before;
@@ -270,8 +294,12 @@ Task<ReconcileResult> EndpointSliceController::reconcile(Context ctx, std::strin
   for (auto& pod : pods_.list(parts.first)) {
     if (selector.matches(pod->metadata().labels())) pods.push_back(std::move(pod));
   }
+  const ZoneOf zone_of = [this](std::string_view node) {
+    Ref<Node> n = nodes_.get("", node);
+    return n ? std::string(n->metadata().labels().get(kZone)) : std::string();
+  };
   EndpointSlicePlan plan = plan_endpoint_slices(*service, pods, slices_.by_index(kByService, key),
-                                                options().endpoints_per_slice);
+                                                options().endpoints_per_slice, zone_of);
   for (auto& s : plan.update) {
     auto r = co_await client().update<EndpointSlice>(ctx, s.take());
     if (!r.ok()) co_return r.status();

@@ -254,6 +254,53 @@ TEST(PlanDeployment, NewRevisionFollowsTheHighest) {
 
 // --- endpoints ---
 
+TEST(PlanEndpointSlices, HintsSayWhomAnEndpointIsFor) {
+  auto pod = [](std::string name, std::string node, bool ready) {
+    return parse<Pod>("metadata: {name: " + name + ", namespace: default, uid: u-" + name +
+                      "}\nspec: {nodeName: " + node + "}\nstatus: {phase: Running, podIP: 10.0.0." +
+                      std::to_string(name[0] - 'a' + 1) + ", conditions: [{type: Ready, status: '" +
+                      (ready ? "True" : "False") + "'}]}");
+  };
+  const std::vector<Ref<Pod>> pods{pod("a", "n1", true), pod("b", "n2", true),
+                                   pod("c", "n2", false), pod("d", "bare", true)};
+  const ZoneOf zones = [](std::string_view node) {
+    return node == "n1" ? "z1" : node == "n2" ? "z2" : "";
+  };
+  struct Case {
+    std::string distribution, hints;  // of each endpoint: zones / nodes
+  };
+  const Case cases[] = {{"", "/ / / / "},
+                        {"PreferClose", "z1/ z2/ / / "},
+                        {"PreferSameZone", "z1/ z2/ / / "},
+                        {"PreferSameNode", "z1/n1 z2/n2 / /bare "}};
+  std::vector<Ref<EndpointSlice>> slices;
+  for (const Case& c : cases) {
+    auto service = parse<Service>(
+        "metadata: {name: web, namespace: default, uid: s1}\nspec: {selector: {app: web}, "
+        "clusterIP: 10.96.0.9, ports: [{port: 80, targetPort: 8080, protocol: TCP}]" +
+        (c.distribution.empty() ? "" : ", trafficDistribution: " + c.distribution) + "}");
+    auto plan = plan_endpoint_slices(*service, pods, slices, 100, zones);
+    auto& changed = slices.empty() ? plan.create : plan.update;
+    // From one distribution to the next the slice there is changes, and to an equal one it does not.
+    const bool same = c.distribution == "PreferSameZone";
+    ASSERT_EQ(changed.size(), same ? 0u : 1u) << c.distribution;
+    if (!same) {
+      if (slices.empty()) changed[0]->edit_metadata().set_name("s");
+      slices = {Ref<EndpointSlice>(std::make_shared<const Document>(changed[0].take()))};
+    }
+    std::string hints;
+    for (auto e : slices[0]->endpoints()) {
+      for (auto z : e.hints().for_zones()) hints += z.name();
+      hints += '/';
+      for (auto n : e.hints().for_nodes()) hints += n.name();
+      hints += ' ';
+    }
+    EXPECT_EQ(hints, c.hints) << c.distribution;
+    plan = plan_endpoint_slices(*service, pods, slices, 100, zones);
+    EXPECT_TRUE(plan.create.empty() && plan.update.empty()) << c.distribution;
+  }
+}
+
 TEST(PlanEndpointSlices, KeepsEndpointsWhereTheyAre) {
   auto service = parse<Service>(
       "metadata: {name: web, namespace: default, uid: s1}\nspec: {selector: {app: web}, "

@@ -22,6 +22,7 @@ struct EndpointData {
   std::string address;
   bool ready = false, serving = false, terminating = false;
   std::string hostname, node, zone;
+  std::string zone_hint, node_hint;  // whose clients are best served by it; "" for none
   std::string ns, pod, uid;
   bool operator==(const EndpointData&) const = default;
   // What stays the same while conditions change.

@@ -40,7 +40,13 @@ Proxy::Proxy(InformerFactory& informers, std::shared_ptr<Kernel> kernel, ProxyOp
       slices_(informers.informer<EndpointSlice>()),
       node_(informers.informer<api::core_v1::Node>("", "", "metadata.name=" + options_.node_name)),
       table_(options_.node_name),
-      rules_(options_.rules) {
+      rules_(options_.rules),
+      checks_(options_.check_address, [this] { return health().healthy; }) {
+  node_.on_change([this](const Ref<api::core_v1::Node>&, const Ref<api::core_v1::Node>& now) {
+    if (!now) return;
+    const std::string zone(now->metadata().labels().get("topology.kubernetes.io/zone"));
+    if (table_.set_zone(zone)) note_change();
+  });
   services_.on_change([this](const Ref<Service>& before, const Ref<Service>& now) {
     if (now) {
       table_.set_service(*now);
@@ -83,6 +89,7 @@ Task<void> Proxy::run(Context ctx) {
   loop_ = &ctx.loop();
   Status s = co_await services_.base().wait_synced(ctx);
   if (s.ok()) s = co_await slices_.base().wait_synced(ctx);
+  if (s.ok()) s = co_await node_.base().wait_synced(ctx);
   changed_.set();
   Duration backoff = 100ms;
   while (!ctx.done()) {
@@ -95,6 +102,7 @@ Task<void> Proxy::run(Context ctx) {
       updated_ = ctx.loop().wall_now();
       ready_ = true;
       backoff = 100ms;
+      co_await checks_.sync(ctx, table_.checks());
       continue;
     }
     if (ctx.done()) break;
@@ -106,6 +114,8 @@ Task<void> Proxy::run(Context ctx) {
     (void)co_await ctx.sleep(backoff);
     backoff = std::min<Duration>(backoff * 2, 30s);
   }
+  Context last = Context::root(ctx.loop());
+  co_await checks_.stop(last.with_timeout(5s));
   if (options_.remove_on_exit) (void)kernel_->apply(rules_.remove());
 }
 

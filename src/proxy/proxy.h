@@ -13,6 +13,7 @@
 #include "proxy/health.h"
 #include "proxy/nft.h"
 #include "proxy/ruleset.h"
+#include "proxy/service_health.h"
 #include "proxy/services.h"
 
 namespace keles::proxy {
@@ -21,6 +22,7 @@ struct ProxyOptions {
   std::string node_name;
   RulesetOptions rules;
   ConntrackTimeouts conntrack;
+  std::string check_address = "0.0.0.0";  // where services' health checks listen
   bool remove_on_exit = false;  // upstream leaves the rules: connections outlive the proxy
 };
 
@@ -44,6 +46,7 @@ class Proxy {
   Informer<api::core_v1::Node> node_;  // this one only
   ServiceTable table_;
   Ruleset rules_;
+  ServiceHealth checks_;
   void note_change();
 
   Loop* loop_ = nullptr;  // of run()

@@ -9,6 +9,7 @@
 #include "proxy/health.h"
 #include "proxy/nft.h"
 #include "proxy/ruleset.h"
+#include "proxy/service_health.h"
 #include "proxy/services.h"
 
 namespace keles::proxy {
@@ -94,6 +95,132 @@ TEST(ServiceTable, LocalPolicySplitsTargets) {
   auto f = t.forwards("default/web").begin()->second;
   EXPECT_EQ(f.targets.size(), 2u);
   EXPECT_THAT(f.external_targets, testing::ElementsAre(Target{ip("10.244.0.2"), 8080}));
+}
+
+TEST(ServiceTable, PrefersEndpointsThatAreHintedHere) {
+  struct Case {
+    std::string what, zone;
+    std::vector<std::string> endpoints;  // of a, b, c: what each says of itself
+    std::string targets;
+  };
+  const std::string ready = "conditions: {ready: true}, ";
+  const std::string draining = "conditions: {ready: false, serving: true, terminating: true}, ";
+  auto zone = [](const std::string& z) { return "hints: {forZones: [{name: " + z + "}]}"; };
+  auto both = [](const std::string& z, const std::string& n) {
+    return "hints: {forZones: [{name: " + z + "}], forNodes: [{name: " + n + "}]}";
+  };
+  const Case cases[] = {
+      {"own zone", "z1", {ready + zone("z1"), ready + zone("z2"), ready + zone("z1")}, "ac"},
+      {"several zones for one",
+       "z3",
+       {ready + zone("z1"), ready + "hints: {forZones: [{name: z2}, {name: z3}]}", ready + zone("z1")},
+       "b"},
+      {"none for this zone", "z9", {ready + zone("z1"), ready + zone("z2"), ready + zone("z1")},
+       "abc"},
+      {"one without a hint", "z1", {ready + zone("z1"), ready + "nodeName: x", ready + zone("z2")},
+       "abc"},
+      {"one that is not ready needs none", "z1",
+       {ready + zone("z1"), draining + "nodeName: x", ready + zone("z2")}, "a"},
+      {"own node before own zone", "z1",
+       {ready + both("z1", "there"), ready + both("z1", "here"), ready + both("z2", "there")}, "b"},
+      {"no endpoint on this node: its zone", "z1",
+       {ready + both("z1", "there"), ready + both("z2", "there"), ready + both("z1", "there")},
+       "ac"},
+      {"a node of no zone", "", {ready + zone("z1"), ready + zone("z2"), ready + zone("z1")}, "abc"},
+      {"all are draining", "z1", {draining + zone("z2"), draining + zone("z2"), draining + zone("z1")},
+       "abc"},
+  };
+  for (const Case& c : cases) {
+    ServiceTable t("here");
+    set_service(t, kWeb);
+    std::string slice =
+        "metadata: {name: web-1, namespace: default, labels: {kubernetes.io/service-name: web}}\n"
+        "addressType: IPv4\nports: [{name: http, port: 8080, protocol: TCP}]\nendpoints:\n";
+    for (size_t i = 0; i < c.endpoints.size(); ++i) {
+      slice += "- {addresses: [10.244.0." + std::to_string(i + 1) + "], " + c.endpoints[i] + "}\n";
+    }
+    set_slice(t, slice);
+    t.take_dirty();
+    EXPECT_EQ(t.set_zone(c.zone), !c.zone.empty());
+    if (!c.zone.empty()) {
+      EXPECT_THAT(t.take_dirty(), ElementsAre("default/web"));
+    }
+    std::string targets;
+    const auto forwards = t.forwards("default/web");
+    for (const Target& to : forwards.begin()->second.targets) {
+      targets += static_cast<char>('a' + to.ip.text().back() - '1');
+    }
+    EXPECT_EQ(targets, c.targets) << c.what;
+  }
+}
+
+constexpr std::string_view kChecked = R"(
+metadata: {name: web, namespace: default}
+spec:
+  type: LoadBalancer
+  clusterIP: 10.96.1.1
+  externalTrafficPolicy: Local
+  healthCheckNodePort: 32555
+  ports: [{name: http, port: 80, nodePort: 30080, protocol: TCP}]
+)";
+
+TEST(ServiceTable, LoadBalancersAskForLocalEndpoints) {
+  ServiceTable t("here");
+  set_service(t, kChecked);
+  EXPECT_THAT(t.checks(), ElementsAre(std::pair("default/web", ServiceCheck{32555, 0})));
+  set_slice(t, kSlice);
+  EXPECT_THAT(t.checks(), ElementsAre(std::pair("default/web", ServiceCheck{32555, 1})));
+  set_service(t, kWeb);
+  EXPECT_TRUE(t.checks().empty());
+}
+
+// What a load balancer is told: code, weight, body.
+Task<std::string> asked(Context ctx, uint16_t port) {
+  net::Endpoint at;
+  at.host = "127.0.0.1";
+  at.port = port;
+  auto client = net::HttpClient::create(ctx.loop(), at);
+  net::Request request("GET", "/", "");
+  request.headers.set("Host", "x");
+  auto r = co_await client->send(ctx.with_timeout(5s), std::move(request));
+  if (!r.ok()) co_return "nobody";
+  std::string weight(r->headers.get("X-Load-Balancing-Endpoint-Weight").value_or("none"));
+  co_return std::to_string(r->status) + " " + weight + " " + r->body;
+}
+
+Task<void> ask_service_health(Context ctx, ServiceHealth* health, bool* healthy, RealLoop* loop) {
+  std::map<std::string, ServiceCheck> checks;
+  checks["default/web"] = {0, 2};  // any free port
+  co_await health->sync(ctx, checks);
+  const uint16_t port = health->port("default/web");
+  EXPECT_NE(port, 0);
+  std::string said = co_await asked(ctx, port);
+  EXPECT_EQ(said,
+            "200 2 {\n\t\"service\": {\n\t\t\"namespace\": \"default\",\n\t\t\"name\": "
+            "\"web\"\n\t},\n\t\"localEndpoints\": 2,\n\t\"serviceProxyHealthy\": true\n}");
+  *healthy = false;
+  said = co_await asked(ctx, port);
+  EXPECT_THAT(said, testing::AllOf(testing::StartsWith("503 2 "),
+                                   HasSubstr("\"serviceProxyHealthy\": false")));
+  *healthy = true;
+  checks["default/web"].local = 0;
+  co_await health->sync(ctx, checks);
+  EXPECT_EQ(health->port("default/web"), port);
+  said = co_await asked(ctx, port);
+  EXPECT_THAT(said, testing::AllOf(testing::StartsWith("503 0 "), HasSubstr("\"localEndpoints\": 0")));
+  co_await health->stop(ctx);
+  said = co_await asked(ctx, port);
+  EXPECT_EQ(said, "nobody");
+  loop->stop();
+}
+
+TEST(ServiceHealth, SaysWhatKubeProxySays) {
+  auto loop = make_real_loop();
+  bool healthy = true;
+  ServiceHealth health("127.0.0.1", [&healthy] { return healthy; });
+  Context ctx = Context::root(*loop);
+  spawn(*loop, ask_service_health(ctx, &health, &healthy, loop.get()));
+  loop->run();
 }
 
 TEST(ServiceTable, HeadlessAndExternalNameHaveNone) {

@@ -109,6 +109,9 @@ void ServiceTable::set_service(const api::core_v1::Service& service) {
   }
   s.external_local = spec.external_traffic_policy() == "Local";
   s.internal_local = spec.internal_traffic_policy() == "Local";
+  if (spec.type() == "LoadBalancer" && s.external_local) {
+    s.check_port = port_number(spec.health_check_node_port()).value_or(0);
+  }
   change_claims(key, s, true);
   services_[key] = std::move(s);
 }
@@ -170,7 +173,12 @@ void ServiceTable::set_slice(const api::discovery_v1::EndpointSlice& slice) {
     if (e.addresses().empty()) continue;
     auto ip = target_address(e.addresses()[0], key, "endpoints.addresses");
     if (!ip) continue;
-    s.endpoints.push_back({*ip, ready, serving, c.terminating(), e.node_name() == node_name_});
+    Endpoint out{*ip, ready, serving, c.terminating(), e.node_name() == node_name_, Hint::kNone, {}};
+    for (auto n : e.hints().for_nodes()) {
+      if (out.node != Hint::kHere) out.node = n.name() == node_name_ ? Hint::kHere : Hint::kElsewhere;
+    }
+    for (auto z : e.hints().for_zones()) out.zones.emplace_back(z.name());
+    s.endpoints.push_back(std::move(out));
   }
   s.ports = read_ports(slice.ports(), key);
   dirty_.insert(s.service);
@@ -192,23 +200,56 @@ void ServiceTable::mark_all_dirty() {
   for (const auto& [key, s] : services_) dirty_.insert(key);
 }
 
+bool ServiceTable::set_zone(std::string_view zone) {
+  if (zone_ == zone) return false;
+  zone_ = zone;
+  mark_all_dirty();
+  return true;
+}
+
+bool ServiceTable::here(const Endpoint& e, Prefer prefer) const {
+  if (prefer == Prefer::kAny) return true;
+  if (prefer == Prefer::kNode) return e.node == Hint::kHere;
+  return std::find(e.zones.begin(), e.zones.end(), zone_) != e.zones.end();
+}
+
+// Hints count when every ready endpoint has one, and one at least is for us (KEP-2433).
+ServiceTable::Prefer ServiceTable::preference(
+    const std::vector<std::pair<const Endpoint*, uint16_t>>& endpoints) const {
+  bool any = false, nodes = true, zones = true, node = false, zone = false;
+  for (const auto& [e, port] : endpoints) {
+    if (!e->ready) continue;
+    any = true;
+    nodes &= e->node != Hint::kNone;
+    zones &= !e->zones.empty();
+    node |= here(*e, Prefer::kNode);
+    zone |= here(*e, Prefer::kZone);
+  }
+  if (any && nodes && node) return Prefer::kNode;
+  if (any && zones && zone) return Prefer::kZone;
+  return Prefer::kAny;
+}
+
 std::set<Target> ServiceTable::pick(const std::string& service, const Port& port,
                                     bool local_only) const {
   auto of = slices_of_.find(service);
   if (of == slices_of_.end()) return {};
-  std::set<Target> ready, draining;
+  std::vector<std::pair<const Endpoint*, uint16_t>> endpoints;
   for (const std::string& key : of->second) {
     const Slice& s = slices_.find(key)->second;
     for (const Port& p : s.ports) {
       if (p.name != port.name || p.protocol != port.protocol) continue;
-      for (const Endpoint& e : s.endpoints) {
-        if (local_only && !e.local) continue;
-        if (e.ready) ready.insert({e.ip, p.port});
-        // KEP-1669: while nothing is ready, endpoints that still serve as they end are better than
-        // none.
-        if (e.serving && e.terminating) draining.insert({e.ip, p.port});
-      }
+      for (const Endpoint& e : s.endpoints) endpoints.emplace_back(&e, p.port);
     }
+  }
+  const Prefer prefer = local_only ? Prefer::kAny : preference(endpoints);
+  std::set<Target> ready, draining;
+  for (const auto& [e, number] : endpoints) {
+    if (local_only && !e->local) continue;
+    if (e->ready && here(*e, prefer)) ready.insert({e->ip, number});
+    // KEP-1669: while nothing is ready, endpoints that still serve as they end are better than
+    // none.
+    if (e->serving && e->terminating) draining.insert({e->ip, number});
   }
   return ready.empty() ? draining : ready;
 }
@@ -239,6 +280,24 @@ std::map<std::string, Forward> ServiceTable::forwards(const std::string& service
     f.external_targets = pick(service, p, s.external_local);
     std::string id = f.name + "/" + std::string(protocol_text(p.protocol));
     out.emplace(std::move(id), std::move(f));
+  }
+  return out;
+}
+
+std::map<std::string, ServiceCheck> ServiceTable::checks() const {
+  std::map<std::string, ServiceCheck> out;
+  for (const auto& [key, service] : services_) {
+    if (service.check_port == 0) continue;
+    std::set<IpAddress> ready;
+    auto of = slices_of_.find(key);
+    if (of != slices_of_.end()) {
+      for (const std::string& slice : of->second) {
+        for (const Endpoint& e : slices_.find(slice)->second.endpoints) {
+          if (e.local && e.ready) ready.insert(e.ip);
+        }
+      }
+    }
+    out[key] = {service.check_port, static_cast<int>(ready.size())};
   }
   return out;
 }

@@ -41,6 +41,13 @@ struct Forward {
   bool operator==(const Forward&) const = default;
 };
 
+// What load balancers ask of a service with externalTrafficPolicy Local: whether to send here.
+struct ServiceCheck {
+  uint16_t port = 0;  // spec.healthCheckNodePort
+  int local = 0;      // ready endpoints of this node
+  bool operator==(const ServiceCheck&) const = default;
+};
+
 class ServiceTable {
  public:
   explicit ServiceTable(std::string node_name) : node_name_(std::move(node_name)) {}
@@ -48,6 +55,8 @@ class ServiceTable {
   void remove_service(std::string_view ns, std::string_view name);
   void set_slice(const api::discovery_v1::EndpointSlice& slice);
   void remove_slice(std::string_view ns, std::string_view name);
+  // Of this node; endpoints that are hinted to it are preferred.
+  bool set_zone(std::string_view zone);  // whether it is another one
 
   // The services ("ns/name") touched since the last call.
   std::set<std::string> take_dirty() { return std::exchange(dirty_, {}); }
@@ -56,6 +65,8 @@ class ServiceTable {
   std::map<std::string, Forward> forwards(const std::string& service) const;
   // Addresses of this node's own endpoints (a pod may reach itself through a service).
   std::set<IpAddress> local_ips(const std::string& service) const;
+  // By "ns/name".
+  std::map<std::string, ServiceCheck> checks() const;
 
  private:
   struct Port {
@@ -71,11 +82,16 @@ class ServiceTable {
     std::vector<IpPrefix> source_ranges;
     int32_t affinity_seconds = 0;
     bool external_local = false, internal_local = false;
+    uint16_t check_port = 0;
   };
+  enum class Hint : uint8_t { kNone, kHere, kElsewhere };
   struct Endpoint {
     IpAddress ip;
     bool ready, serving, terminating, local;
+    Hint node = Hint::kNone;
+    std::vector<std::string> zones;  // that it is hinted to
   };
+  enum class Prefer : uint8_t { kAny, kNode, kZone };
   struct Slice {
     std::string service;
     std::vector<Endpoint> endpoints;
@@ -95,9 +111,11 @@ class ServiceTable {
   void change_claims(const std::string& key, const Service& service, bool add);
   void drop_service(const std::string& key);
   bool owns(const std::string& service, IpAddress ip, const Port& port) const;
+  Prefer preference(const std::vector<std::pair<const Endpoint*, uint16_t>>& endpoints) const;
+  bool here(const Endpoint& e, Prefer prefer) const;
   std::set<Target> pick(const std::string& service, const Port& port, bool local_only) const;
 
-  std::string node_name_;
+  std::string node_name_, zone_;
   std::map<std::string, Service, std::less<>> services_;
   std::map<std::string, Slice, std::less<>> slices_;
   std::map<std::string, std::set<std::string>, std::less<>> slices_of_;

@@ -533,13 +533,16 @@ TEST(Front, WarningsAreSaidOnceAndWithinBounds) {
 
 TEST(Front, WhatNothingActsOnIsSaid) {
   Served s;
-  auto pod = s.send("POST", "/api/v1/namespaces/default/services",
-                    R"({"metadata":{"name":"x"},"spec":{"ports":[{"port":80}],)"
-                    R"("trafficDistribution":"PreferClose"}})");
-  EXPECT_EQ(pod.status, 201) << pod.body;
-  EXPECT_THAT(warnings_of(pod.headers),
-              testing::Contains("299 - \"spec.trafficDistribution: accepted and stored, but this "
-                                "version of keles does not act on it\""));
+  auto set = s.send(
+      "POST", "/apis/apps/v1/namespaces/default/statefulsets",
+      R"({"metadata":{"name":"x"},"spec":{"serviceName":"x","selector":{"matchLabels":{"a":"b"}},)"
+      R"("persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Delete"},"template":{"metadata":)"
+      R"({"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})");
+  EXPECT_EQ(set.status, 201) << set.body;
+  EXPECT_THAT(
+      warnings_of(set.headers),
+      testing::Contains("299 - \"spec.persistentVolumeClaimRetentionPolicy.whenDeleted: accepted "
+                        "and stored, but this version of keles does not act on it\""));
 }
 
 // Once each, before and beside whatever the answer is.

@@ -115,22 +115,25 @@ struct World {
 };
 
 constexpr std::string_view kSpec =
-    "spec: {trafficDistribution: PreferSameZone, ports: [{port: 80}]}";
+    "spec: {serviceName: x, persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}, selector: "
+    "{matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, "
+    "image: i}]}}}";
 const char* const kSaid =
-    "spec.trafficDistribution: accepted and stored, but this version of keles does not act on it";
+    "spec.persistentVolumeClaimRetentionPolicy.whenDeleted: accepted and stored, but this version "
+    "of keles does not act on it";
 
 TEST(Inert, UsersAreToldAndComponentsAreNot) {
   World w;
   int n = 0;
   for (std::string user : {"jane", "kubernetes-admin", "system:serviceaccount:default:robot",
                            "system:anonymous", "system:serviceaccount:kube-system-2:robot"})
-    EXPECT_EQ(w.write(user, "v1", "Service",
+    EXPECT_EQ(w.write(user, "apps/v1", "StatefulSet",
                       "metadata: {name: s" + std::to_string(n++) + "}\n" + std::string(kSpec)),
               Lines{kSaid})
         << user;
   for (std::string user : {"", "system:kube-controller-manager", "system:node:n1",
                            "system:serviceaccount:kube-system:job-controller"})
-    EXPECT_EQ(w.write(user, "v1", "Service",
+    EXPECT_EQ(w.write(user, "apps/v1", "StatefulSet",
                       "metadata: {name: s" + std::to_string(n++) + "}\n" + std::string(kSpec)),
               Lines{})
         << user;
@@ -138,11 +141,12 @@ TEST(Inert, UsersAreToldAndComponentsAreNot) {
 
 TEST(Inert, AChangeIsToldAndALabelIsNot) {
   World w;
-  w.write("jane", "v1", "Service", "metadata: {name: s}\n" + std::string(kSpec));
-  EXPECT_EQ(w.write("jane", "v1", "Service", "metadata: {labels: {a: b}}", "s"), Lines{});
-  EXPECT_EQ(w.write("jane", "v1", "Service", "spec: {sessionAffinity: ClientIP}", "s"),
+  w.write("jane", "apps/v1", "StatefulSet", "metadata: {name: s}\n" + std::string(kSpec));
+  EXPECT_EQ(w.write("jane", "apps/v1", "StatefulSet", "metadata: {labels: {a: b}}", "s"), Lines{});
+  EXPECT_EQ(w.write("jane", "apps/v1", "StatefulSet", "spec: {replicas: 2}", "s"),
             Lines{kSaid});
-  EXPECT_EQ(w.write("jane", "v1", "Service", "spec: {trafficDistribution: null}", "s"), Lines{});
+  EXPECT_EQ(w.write("jane", "apps/v1", "StatefulSet",
+                    "spec: {persistentVolumeClaimRetentionPolicy: null}", "s"), Lines{});
 }
 
 TEST(Inert, AKindIsToldAsAWhole) {
