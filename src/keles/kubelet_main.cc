@@ -71,6 +71,9 @@ void add_flags(Flags& f, KubeletFlags& k) {
       "File containing the serving certificate; self-signed when empty, which the API server of a "
       "cluster refuses: see `keles node-identity`.");
   f.add("tls-private-key-file", &k.key_file, "File containing its private key.");
+  f.add("rotate-server-certificates", &k.node.rotate_server_certificates,
+        "Request the serving certificate from the API server by certificate signing requests, "
+        "which somebody must approve, and again as it approaches its expiration.");
   f.add("anonymous-auth", &k.node.auth.anonymous,
         "Enables anonymous requests to the Kubelet server.");
   f.add("authentication-token-webhook", &k.node.auth.token_webhook,
@@ -109,6 +112,8 @@ Status read_certificates(KubeletFlags& k) {
     TRY_ASSIGN(ca, read_file(k.client_ca_file));
     k.node.client_ca_pem = ca;
   }
+  k.node.tls_certificate_file = k.cert_file;
+  k.node.tls_key_file = k.key_file;
   if (!k.cert_file.empty()) {
     TRY_ASSIGN(certificate, read_file(k.cert_file));
     TRY_ASSIGN(key, read_file(k.key_file));
@@ -116,8 +121,10 @@ Status read_certificates(KubeletFlags& k) {
   } else {
     // Upstream's default. The API server of a keles cluster refuses it: logs, exec and the like
     // need a certificate of the cluster's CA.
-    log::warn("The serving certificate is self-signed: give --tls-cert-file one of the cluster's",
-              {{"node", k.name}});
+    if (!k.node.rotate_server_certificates) {
+      log::warn("The serving certificate is self-signed: give --tls-cert-file one of the cluster's",
+                {{"node", k.name}});
+    }
     net::CertificateSpec spec;
     spec.common_name = k.name + "-ca";
     spec.not_before = {::time(nullptr) * 1'000'000'000LL - 3'600'000'000'000LL};

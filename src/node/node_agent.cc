@@ -11,9 +11,11 @@
 #include "api/node_v1.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/recurring.h"
 #include "client/event_recorder.h"
 #include "client/informer.h"
 #include "machinery/time.h"
+#include "node/certificates.h"
 #include "node/logs/cri_log.h"
 #include "node/pods/containers.h"
 #include "node/pods/labels.h"
@@ -98,6 +100,12 @@ class Agent final : public NodeView {
     fill_services();
     began = server_.start(ctx_, server_options(), this, &runtime_, &client_);
     if (!began.ok()) co_return began;
+    if (options_.tls) {
+      std::function<void(net::TlsIdentity)> use = [this](net::TlsIdentity identity) {
+        server_.set_identity(std::move(identity));
+      };
+      tasks_.spawn(keep_serving_certificate(ctx_, certificate_options(), &client_, std::move(use)));
+    }
     events_.start(ctx_);
     tasks_.spawn(status_.run(ctx_));
     tasks_.spawn(watch_runtime(this));
@@ -175,6 +183,18 @@ class Agent final : public NodeView {
     o.tls = options_.tls;
     o.client_ca_pem = options_.client_ca_pem;
     o.auth = options_.auth;
+    return o;
+  }
+
+  ServingCertificateOptions certificate_options() const {
+    ServingCertificateOptions o;
+    o.node_name = options_.name;
+    o.dns_names = {options_.hostname.empty() ? options_.name : options_.hostname};
+    o.ip_addresses = {options_.address};
+    o.certificate_file = options_.tls_certificate_file;
+    o.key_file = options_.tls_key_file;
+    o.rotate = options_.rotate_server_certificates;
+    o.directory = options_.root + "/pki";
     return o;
   }
 
@@ -306,6 +326,7 @@ class Agent final : public NodeView {
   // found by looking at every pod again.
   static Task<void> watch_runtime(Agent* self) {
     Duration pause = 200ms;
+    Recurring failing;
     while (!self->ctx_.done()) {
       TimePoint began = self->ctx_.loop().now();
       std::function<void(std::string)> on_event = [self](std::string id) {
@@ -316,8 +337,13 @@ class Agent final : public NodeView {
       };
       Status s = co_await self->runtime_.watch_events(self->ctx_, std::move(on_event));
       if (self->ctx_.done()) co_return;
-      log::warn("The runtime's events ended", {{"status", s}});
-      if (self->ctx_.loop().now() - began > 10s) pause = 200ms;
+      if (self->ctx_.loop().now() - began > 10s) {
+        pause = 200ms;
+        failing.over();
+      }
+      if (failing.news(self->ctx_.loop().now(), s.message())) {
+        log::warn("The runtime's events ended", {{"status", s}});
+      }
       (void)co_await self->ctx_.sleep(pause);
       pause = std::min<Duration>(pause * 2, 1s);
       for (auto& [uid, w] : self->workers_) w->wake();

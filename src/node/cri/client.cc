@@ -1,5 +1,6 @@
 // Runtime over gRPC.
 #include "base/log.h"
+#include "base/metrics.h"
 #include "node/cri/codec.h"
 
 namespace keles::node::cri {
@@ -52,6 +53,39 @@ std::string image_request(const std::string& image, const std::optional<ImageAut
     w.message(2, a);
   }
   return w.take();
+}
+
+// "run_podsandbox" of "RunPodSandbox": upstream's names of the operations.
+std::string operation_name(std::string_view method) {
+  std::string out;
+  for (char c : method) {
+    const bool upper = c >= 'A' && c <= 'Z';
+    if (upper && !out.empty() && !out.ends_with("pod")) out += '_';
+    out += upper ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return out;
+}
+
+void count(std::string_view method, bool ok, Duration took) {
+  static metrics::Counter& all =
+      metrics::counter("kubelet_runtime_operations_total",
+                       "Cumulative number of runtime operations by operation type.",
+                       {"operation_type"});
+  static metrics::Counter& failed =
+      metrics::counter("kubelet_runtime_operations_errors_total",
+                       "Cumulative number of runtime operation errors by operation type.",
+                       {"operation_type"});
+  static metrics::Histogram& durations = metrics::histogram(
+      "kubelet_runtime_operations_duration_seconds",
+      "Duration in seconds of runtime operations. Broken down by operation type.",
+      {"operation_type"},
+      {.005, .0125, .03125, .078125, .1953125, .48828125, 1.220703125, 3.0517578125, 7.62939453125,
+       19.073486328125, 47.6837158203125, 119.20928955078125, 298.0232238769531,
+       745.0580596923828});
+  const std::string name = operation_name(method);
+  all.with({name}).add();
+  if (!ok) failed.with({name}).add();
+  durations.with({name}).observe(static_cast<double>(took.count()) / 1e9);
 }
 
 class CriRuntime final : public Runtime {
@@ -272,8 +306,10 @@ class CriRuntime final : public Runtime {
  private:
   Task<Result<std::string>> call(Context ctx, std::string service, std::string method,
                                  std::string message, Duration timeout = kShort) {
+    const TimePoint began = ctx.loop().now();
     auto r =
         co_await channel_->unary(ctx.with_timeout(timeout), service + method, std::move(message));
+    count(method, r.ok(), ctx.loop().now() - began);
     if (log::v(6) || (!r.ok() && log::v(4)))
       log::info("CRI call", {{"method", method}, {"status", r.status()}});
     co_return r;

@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "machinery/time.h"
+#include "node/node_metrics.h"
 #include "node/pods/labels.h"
 #include "node/pods/termination.h"
 
@@ -53,6 +55,7 @@ bool PodWorker::holds_room() const {
 
 void PodWorker::update(Ref<Pod> pod) {
   pod_ = std::move(pod);
+  if (round_ == "sync") round_ = "update";
   if (deleting()) sync_ctx_.cancel();
   wake();
 }
@@ -120,7 +123,10 @@ Task<void> PodWorker::run() {
       co_await terminate(ctx_);
       break;
     }
+    const std::string_view kind = std::exchange(round_, "sync");
+    const TimePoint began = ctx_.loop().now();
     co_await sync(sync_ctx_);
+    node_metrics::worker_round(kind, ctx_.loop().now() - began);
     if (deleting()) continue;
     Duration rest = *next_wake_ - ctx_.loop().wall_now();
     if (rest.count() > 0) (void)co_await wake_.wait(ctx_.with_timeout(rest));
@@ -207,10 +213,13 @@ Task<void> PodWorker::sync(Context ctx) {
   for (int round = 0; round < 20 && !ctx.done(); ++round) {
     Status s = co_await refresh(ctx);
     if (!s.ok()) {
-      if (!ctx.done()) log::warn("Cannot read the runtime's state", {{"pod", key_}, {"error", s}});
+      if (!ctx.done() && unread_.news(ctx.loop().now(), s.message())) {
+        log::warn("Cannot read the runtime's state", {{"pod", key_}, {"error", s}});
+      }
       wake_at(ctx.loop().wall_now() + 1s);
       co_return;
     }
+    unread_.over();
     update_probes();
     bool late = co_await past_deadline(ctx);
     if (late) co_return;
@@ -431,6 +440,10 @@ void PodWorker::publish(bool ended) {
   api::core_v1::PodEdit out(EditTarget{&fresh->root, &fresh->arena});
   build_status(in, out.edit_status());
   if (status_ && status_->root.equals(fresh->root)) return;
+  const std::string_view was = status_ ? status_->root["status"]["phase"].as_string() : phase;
+  if (was == "Pending" && fresh->root["status"]["phase"].as_string() == "Running") {
+    node_metrics::pod_started(in.now - first_seen_);
+  }
   status_ = std::move(fresh);
   status_dirty_.set();
 }

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/recurring.h"
 #include "base/sync.h"
 #include "client/client.h"
 #include "client/informer.h"
@@ -141,6 +142,8 @@ class PodWorker {
   std::optional<MountedVolumes> volumes_;  // none until they have been prepared once
   Backoff sandbox_backoff_;
   Duration prepare_pause_{0};
+  std::string_view round_ = "create";  // why the next round is gone through, for the metrics
+  Recurring unread_;  // the runtime's state
   std::string hosts_sandbox_;  // whose address etc-hosts has
   std::string failed_reason_, failed_message_;
   Event wake_, status_dirty_;

@@ -9,6 +9,7 @@
 #include "machinery/codec_json.h"
 #include "machinery/time.h"
 #include "node/logs/cri_log.h"
+#include "node/node_metrics.h"
 
 namespace keles::node {
 
@@ -157,6 +158,7 @@ struct NodeServer::Impl {
     } else if (first == "pods" || first == "runningpods") {
       co_await self->list_pods(responder, first == "runningpods");
     } else if (first == "metrics" && path.size() == 1) {
+      node_metrics::count_running(*self->view);
       co_await answer(responder, 200, "text/plain; version=0.0.4; charset=utf-8",
                       metrics::expose());
     } else if (first == "metrics" && (path[1] == "cadvisor" || path[1] == "resource")) {
@@ -284,6 +286,18 @@ struct NodeServer::Impl {
     return text;
   }
 
+  // The first attach's end of input is the container's (its stdinOnce, without a terminal).
+  static bool ends_with_input(const api::core_v1::Pod& pod, std::string_view name) {
+    bool once = false;
+    auto look = [&](const auto& containers) {
+      for (auto c : containers) once |= c.name() == name && c.stdin_once() && !c.tty();
+    };
+    look(pod.spec().containers());
+    look(pod.spec().init_containers());
+    look(pod.spec().ephemeral_containers());
+    return once;
+  }
+
   Task<void> stream(Context ctx, Request* request, Responder* responder,
                     std::vector<std::string> path) {
     Query q(request->query);
@@ -310,6 +324,14 @@ struct NodeServer::Impl {
       co_return;
     }
     std::string id = c->id;
+    AttachedContainer attached;
+    if (!exec) {
+      attached.runtime = runtime;
+      attached.id = id;
+      attached.name = name;
+      attached.log_path = c->log_path;
+      attached.detaches_at_end_of_input = !ends_with_input(*w->pod(), name);
+    }
     std::vector<std::string> command = q.all("command");
     Result<std::string> url = Status::internal("");
     if (exec) {
@@ -322,7 +344,8 @@ struct NodeServer::Impl {
       co_return;
     }
     std::string target = *url;
-    co_await relay_stream(ctx, request, responder, std::move(target), o, false);
+    co_await relay_stream(ctx, request, responder, std::move(target), o, false,
+                          std::move(attached));
   }
 
   Task<void> port_forward(Context ctx, Request* request, Responder* responder,
@@ -344,7 +367,8 @@ struct NodeServer::Impl {
     }
     std::string target = *url;
     cri::Runtime::StreamOptions o;
-    co_await relay_stream(ctx, request, responder, std::move(target), o, true);
+    AttachedContainer none;
+    co_await relay_stream(ctx, request, responder, std::move(target), o, true, std::move(none));
   }
 
   Task<void> run_command(Context ctx, Request* request, Responder* responder,
@@ -390,6 +414,7 @@ Status NodeServer::start(Context ctx, NodeServerOptions options, NodeView* view,
     s.port = options.port;
     s.tls = options.tls;
     s.client_ca_pem = options.client_ca_pem;
+    s.bodies_on_demand = true;  // nobody here reads one: what strangers send is not kept
     TRY_ASSIGN(server, net::Server::start({&ctx.loop()}, s,
                                           [impl](Context c, Request* request, Responder* out) {
                                             return Impl::serve_secure(impl, c, request, out);
@@ -400,6 +425,7 @@ Status NodeServer::start(Context ctx, NodeServerOptions options, NodeView* view,
     net::ServerOptions s;
     s.address = options.address;
     s.port = options.read_only_port;
+    s.bodies_on_demand = true;
     TRY_ASSIGN(server, net::Server::start({&ctx.loop()}, s,
                                           [impl](Context c, Request* request, Responder* out) {
                                             return Impl::serve(impl, c, request, out, false);
@@ -410,6 +436,10 @@ Status NodeServer::start(Context ctx, NodeServerOptions options, NodeView* view,
 }
 
 uint16_t NodeServer::port() const { return impl_->secure ? impl_->secure->port() : 0; }
+
+void NodeServer::set_identity(net::TlsIdentity identity) {
+  if (impl_->secure) impl_->secure->set_identity(std::move(identity));
+}
 
 Task<void> NodeServer::stop(Context ctx) {
   if (impl_->secure) co_await impl_->secure->stop(ctx);

@@ -52,6 +52,8 @@ class NodeServer {
   Status start(Context ctx, NodeServerOptions options, NodeView* view, cri::Runtime* runtime,
                Client* client);
   uint16_t port() const;  // of the secure server
+  // What connections from now on are served with.
+  void set_identity(net::TlsIdentity identity);
   Task<void> stop(Context ctx);
 
  private:
@@ -61,10 +63,20 @@ class NodeServer {
 
 // --- its parts, by file ---
 
+// What an attach knows of its container; it concerns websockets alone, which we translate.
+struct AttachedContainer {
+  cri::Runtime* runtime = nullptr;  // null: it is no attach
+  std::string id, name, log_path;
+  // The runtime closes the output as soon as it hears of the input's end, for a container that is
+  // not to end with its first input (stdinOnce false).
+  bool detaches_at_end_of_input = false;
+};
+
 // streams.cc: relays exec, attach and port-forward between the client's upgraded connection and the
 // runtime's streaming server at `url`.
 Task<void> relay_stream(Context ctx, net::Request* request, net::Responder* responder,
-                        std::string url, cri::Runtime::StreamOptions streams, bool port_forward);
+                        std::string url, cri::Runtime::StreamOptions streams, bool port_forward,
+                        AttachedContainer attached);
 
 // node_logs.cc: GET /logs/PATH, files and directories below `root`. Symbolic links are not
 // followed.

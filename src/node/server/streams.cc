@@ -1,6 +1,11 @@
 // Exec, attach and port-forward. The runtime's streaming server speaks SPDY/3.1 and the fourth
 // websocket protocol; kubectl speaks SPDY, or websockets of the fifth, or SPDY inside a websocket.
 // Where both ends speak the same the bytes are passed on unread.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
 #include "base/log.h"
 #include "base/sync.h"
 #include "machinery/codec_json.h"
@@ -152,13 +157,29 @@ struct Channels {
   std::shared_ptr<net::SpdyStream> in, out, err, error, resize;
 };
 
+// What has come from the runtime so far.
+struct Heard {
+  std::string status;  // of the error channel; sent on when all else has been
+  bool output = false;
+  TimePoint last{};  // of the output
+  bool failed() const {
+    return !status.empty() && status.find("\"Success\"") == std::string::npos;
+  }
+};
+constexpr size_t kMaxStatus = 64u << 10;
+
 // Sends one stream's bytes as messages of its channel until it ends.
 Task<void> pump_out(Context ctx, net::WebSocket* ws, Semaphore* sending,
-                    std::shared_ptr<net::SpdyStream> stream, char channel, bool* error_seen) {
+                    std::shared_ptr<net::SpdyStream> stream, char channel, Heard* heard) {
   while (true) {
     auto data = co_await stream->read(ctx);
     if (!data.ok() || data->empty()) break;
-    if (channel == kError) *error_seen = true;
+    if (channel == kError) {
+      if (heard->status.size() < kMaxStatus) heard->status += *data;
+      continue;
+    }
+    heard->output = true;
+    heard->last = ctx.loop().now();
     std::string text(1, channel);
     text += *data;
     net::WebSocket::Message m(true, std::move(text));
@@ -170,16 +191,38 @@ Task<void> pump_out(Context ctx, net::WebSocket* ws, Semaphore* sending,
   }
 }
 
+// The end of input, told once the output has been still for a moment: what the container is about
+// to answer would be lost otherwise.
+Task<void> end_input_when_still(Context ctx, std::shared_ptr<net::SpdyStream> in,
+                                const Heard* heard) {
+  constexpr Duration kStill = 1s, kLongest = 10s;
+  const TimePoint began = ctx.loop().now();
+  for (;;) {
+    const TimePoint now = ctx.loop().now();
+    const TimePoint until = std::min(std::max(began, heard->last) + kStill, began + kLongest);
+    if (now >= until) break;
+    Status s = co_await ctx.sleep(until - now);
+    if (!s.ok()) co_return;
+  }
+  (void)co_await in->shutdown_write(ctx);
+}
+
 // Takes the client's messages: input, terminal sizes, and the fifth protocol's end of input.
-Task<void> pump_in(Context ctx, net::WebSocket* ws, Channels streams) {
+// `patient` null: that is told at once.
+Task<void> pump_in(Context ctx, net::WebSocket* ws, Channels streams, const Heard* patient,
+                   TaskGroup* group) {
   while (true) {
     auto m = co_await ws->receive(ctx);
     if (!m.ok()) break;
     if (m->data.empty()) continue;
     char channel = m->data[0];
     if (static_cast<unsigned char>(channel) == kClose) {
-      if (m->data.size() > 1 && m->data[1] == kStdin && streams.in)
+      if (m->data.size() < 2 || m->data[1] != kStdin || !streams.in) continue;
+      if (patient) {
+        group->spawn(end_input_when_still(ctx, std::exchange(streams.in, nullptr), patient));
+      } else {
         (void)co_await streams.in->shutdown_write(ctx);
+      }
       continue;
     }
     std::shared_ptr<net::SpdyStream> to = channel == kStdin    ? streams.in
@@ -228,8 +271,37 @@ Task<Status> open_streams(Context ctx, net::SpdySession* session, cri::Runtime::
   co_return Status();
 }
 
+// Whether the container has ended. Its streams end a little before the runtime says so.
+Task<bool> has_ended(Context ctx, const AttachedContainer* c) {
+  for (int i = 0; i < 10; ++i) {
+    auto status = co_await c->runtime->container_status(ctx.with_timeout(2s), c->id);
+    if (!status.ok()) co_return status.status().is(Reason::kNotFound);
+    if (status->state == cri::ContainerState::kExited) co_return true;
+    Status s = co_await ctx.sleep(50ms);
+    if (!s.ok()) co_return false;
+  }
+  co_return false;
+}
+
+// How it went, when the runtime knows of no failure. Of a container that had said everything before
+// it was attached to, and has ended, the client must not believe that it said nothing: told of a
+// failure, kubectl shows the log.
+Task<std::string> outcome(Context ctx, const AttachedContainer* attached, const Heard* heard) {
+  std::string ok = "{\"metadata\":{},\"status\":\"Success\"}";
+  if (!attached->runtime || heard->output) co_return ok;
+  struct stat log {};
+  if (::stat(attached->log_path.c_str(), &log) != 0 || log.st_size == 0) co_return ok;
+  bool ended = co_await has_ended(ctx, attached);
+  if (!ended) co_return ok;
+  std::string text =
+      "{\"metadata\":{},\"status\":\"Failure\",\"reason\":\"InternalError\",\"message\":";
+  write_json_string(text, "container \"" + attached->name +
+                              "\" has ended; what it wrote before is in its log");
+  co_return text + ",\"code\":500}";
+}
+
 Task<void> translate(Context ctx, Responder* responder, Target target,
-                     cri::Runtime::StreamOptions o) {
+                     cri::Runtime::StreamOptions o, AttachedContainer attached) {
   auto bytes = co_await open_spdy(ctx, target, "v4.channel.k8s.io");
   if (!bytes.ok()) {
     co_await fail(responder, 500, bytes.status().message());
@@ -247,19 +319,25 @@ Task<void> translate(Context ctx, Responder* responder, Target target,
   if (!ws.ok()) co_return;
   Context inner = ctx.child();
   Semaphore sending(1);
-  bool error_seen = false;
+  Heard heard;
+  const Heard* patient = attached.detaches_at_end_of_input ? &heard : nullptr;
   TaskGroup readers(ctx.loop()), writer(ctx.loop());
-  writer.spawn(pump_in(inner, ws->get(), streams));
+  writer.spawn(pump_in(inner, ws->get(), streams, patient, &writer));
   if (streams.out)
-    readers.spawn(pump_out(inner, ws->get(), &sending, streams.out, kStdout, &error_seen));
+    readers.spawn(pump_out(inner, ws->get(), &sending, streams.out, kStdout, &heard));
   if (streams.err)
-    readers.spawn(pump_out(inner, ws->get(), &sending, streams.err, kStderr, &error_seen));
-  readers.spawn(pump_out(inner, ws->get(), &sending, streams.error, kError, &error_seen));
+    readers.spawn(pump_out(inner, ws->get(), &sending, streams.err, kStderr, &heard));
+  readers.spawn(pump_out(inner, ws->get(), &sending, streams.error, kError, &heard));
   co_await readers.join();
-  if (!error_seen && !inner.done()) {
-    std::string success(1, kError);
-    success += "{\"metadata\":{},\"status\":\"Success\"}";
-    net::WebSocket::Message m(true, std::move(success));
+  if (!inner.done()) {
+    std::string status(1, kError);
+    if (heard.failed()) {
+      status += heard.status;
+    } else {
+      std::string how = co_await outcome(inner, &attached, &heard);
+      status += how;
+    }
+    net::WebSocket::Message m(true, std::move(status));
     (void)co_await (*ws)->send(inner, std::move(m));
   }
   (void)co_await (*ws)->close(inner, 1000, "");
@@ -271,7 +349,8 @@ Task<void> translate(Context ctx, Responder* responder, Target target,
 }  // namespace
 
 Task<void> relay_stream(Context ctx, Request* request, Responder* responder, std::string url,
-                        cri::Runtime::StreamOptions streams, bool port_forward) {
+                        cri::Runtime::StreamOptions streams, bool port_forward,
+                        AttachedContainer attached) {
   auto target = parse_target(url);
   if (!target.ok()) {
     co_await fail(responder, 500, target.status().message());
@@ -285,7 +364,7 @@ Task<void> relay_stream(Context ctx, Request* request, Responder* responder, std
   } else if (websocket && !port_forward &&
              (request->headers.has_token("Sec-WebSocket-Protocol", "v5.channel.k8s.io") ||
               request->headers.has_token("Sec-WebSocket-Protocol", "v4.channel.k8s.io"))) {
-    co_await translate(ctx, responder, t, streams);
+    co_await translate(ctx, responder, t, streams, std::move(attached));
   } else if (request->headers.get("Upgrade")) {
     co_await relay_raw(ctx, request, responder, t);
   } else {

@@ -1,0 +1,209 @@
+#include "node/certificates.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "api/certificates_v1.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/recurring.h"
+#include "client/node_identity.h"
+#include "machinery/base64.h"
+#include "net/key_pair.h"
+#include "node/node_metrics.h"
+
+namespace keles::node {
+
+using api::certificates_v1::CertificateSigningRequest;
+using api::certificates_v1::CertificateSigningRequestEdit;
+
+namespace {
+
+constexpr Duration kLookEvery = 60s;
+constexpr Duration kAnswerWithin = 15min;
+constexpr Duration kAgainFirst = 4s, kAgainLast = 30min;
+
+std::string current_file(const ServingCertificateOptions& o) {
+  return o.directory + "/kubelet-server-current.pem";
+}
+
+Document request_for(const std::string& csr_pem) {
+  Draft<CertificateSigningRequestEdit> d;
+  d->edit_metadata().set_generate_name("csr-");
+  auto spec = d->edit_spec();
+  spec.set_signer_name("kubernetes.io/kubelet-serving");
+  spec.set_request(base64_encode(csr_pem));
+  spec.edit_usages().add("digital signature");
+  spec.edit_usages().add("server auth");
+  return d.take();
+}
+
+// The answer of a request's signer, when there is one.
+std::optional<Result<std::string>> answer_of(const CertificateSigningRequest& csr) {
+  if (!csr.status().certificate().empty()) {
+    return std::optional<Result<std::string>>(net::base64_decode(csr.status().certificate()));
+  }
+  for (auto c : csr.status().conditions()) {
+    if (c.type() != "Denied" && c.type() != "Failed") continue;
+    return std::optional<Result<std::string>>(
+        Status::bad_request("certificate signing request " + std::string(csr.metadata().name()) +
+                            ": " + std::string(c.type()) + ": " + std::string(c.reason()) + ": " +
+                            std::string(c.message())));
+  }
+  return std::nullopt;
+}
+
+// Waits for the certificate of the request `name`.
+Task<Result<std::string>> await_answer(Context ctx, Client* client, std::string name) {
+  Context limited = ctx.with_timeout(kAnswerWithin);
+  const KindDesc* kind = &kind_of<CertificateSigningRequest>();
+  while (!limited.done()) {
+    WatchOptions options;
+    options.field_selector = "metadata.name=" + name;
+    auto watch = co_await client->watch(limited, kind, "", std::move(options));
+    if (!watch.ok()) co_return watch.status();
+    for (;;) {
+      auto event = co_await (*watch)->next(limited);
+      if (!event.ok()) break;  // ended in good order, or an error that the next watch will tell
+      if (event->type == WatchEvent::Type::kBookmark) continue;
+      if (event->type == WatchEvent::Type::kDeleted) {
+        co_return Status::not_found("certificates.k8s.io", "certificatesigningrequests", name);
+      }
+      DocumentPtr tree = event->object->tree();
+      auto answer = answer_of(CertificateSigningRequest(tree->root));
+      if (answer) co_return std::move(*answer);
+    }
+    Status s = co_await limited.sleep(1s);
+    if (!s.ok()) break;
+  }
+  if (ctx.done()) co_return ctx.status();
+  co_return Status(Reason::kTimeout, "certificate signing request " + name +
+                                         " was not signed within 15 minutes: is it approved?");
+}
+
+Task<Result<net::TlsIdentity>> ask(Context ctx, const ServingCertificateOptions* o,
+                                   Client* client) {
+  auto key = net::make_key();
+  if (!key.ok()) co_return key.status();
+  net::CertificateSpec spec;
+  spec.common_name = node_user(o->node_name);
+  spec.organizations = {"system:nodes"};
+  spec.dns_names = o->dns_names;
+  spec.ip_addresses = o->ip_addresses;
+  auto csr = net::make_csr(*key, spec);
+  if (!csr.ok()) co_return csr.status();
+  Document body = request_for(*csr);
+  auto made = co_await client->create<CertificateSigningRequest>(ctx.with_timeout(30s),
+                                                                 std::move(body));
+  if (!made.ok()) co_return made.status();
+  std::string name((*made)->metadata().name());
+  log::info("Asked for a serving certificate: approve it", {{"csr", name}});
+  TRY_ASSIGN_CO(certificate, await_answer(ctx, client, name));
+  std::string problem = net::key_pair_problem(certificate, *key);
+  if (!problem.empty()) co_return Status::internal("csr " + name + ": " + problem);
+  net::TlsIdentity identity;
+  identity.certificate_pem = certificate;
+  identity.key_pem = *key;
+  co_return identity;
+}
+
+// A certificate and its key from text that holds both.
+Result<net::TlsIdentity> identity_in(const std::string& certificate, const std::string& key) {
+  std::string problem = net::key_pair_problem(certificate, key);
+  if (!problem.empty()) return Status::bad_request(problem);
+  return net::TlsIdentity{certificate, key};
+}
+
+// Files that change are read again (upstream: the kubelet reloads tlsCertFile).
+Task<void> follow_files(Context ctx, const ServingCertificateOptions* o,
+                        const std::function<void(net::TlsIdentity)>* use) {
+  std::string last = read_file(o->certificate_file).value_or("");
+  Recurring failing;
+  while (!ctx.done()) {
+    auto info = net::parse_certificate(last);
+    if (info.ok()) {
+      node_metrics::serving_certificate_ends({info->not_after_unix * 1'000'000'000},
+                                             ctx.loop().wall_now());
+    }
+    Status slept = co_await ctx.sleep(kLookEvery);
+    if (!slept.ok()) co_return;
+    std::string now = read_file(o->certificate_file).value_or("");
+    if (now.empty() || now == last) continue;
+    auto identity = identity_in(now, read_file(o->key_file).value_or(""));
+    if (!identity.ok()) {  // half written, perhaps
+      if (failing.news(ctx.loop().now(), identity.status().message())) {
+        log::warn("Keeping the old serving certificate", {{"err", identity.status()}});
+      }
+      continue;
+    }
+    failing.over();
+    last = now;
+    log::info("The serving certificate's files have changed", {{"file", o->certificate_file}});
+    (*use)(*identity);
+  }
+}
+
+Task<void> rotate(Context ctx, const ServingCertificateOptions* o, Client* client,
+                  const std::function<void(net::TlsIdentity)>* use) {
+  std::string kept = read_file(current_file(*o)).value_or("");
+  std::optional<net::CertificateInfo> current;
+  WallTime due = ctx.loop().wall_now();
+  if (auto identity = identity_in(kept, kept); identity.ok()) {
+    auto info = net::parse_certificate(kept);
+    if (info.ok() && info->not_after_unix > ctx.loop().wall_now().unix_seconds()) {
+      current = *info;
+      due = renewal_time(*current, ctx.loop().random().unit());
+      (*use)(*identity);
+    }
+  }
+  Duration again = kAgainFirst;
+  while (!ctx.done()) {
+    if (current) {
+      node_metrics::serving_certificate_ends({current->not_after_unix * 1'000'000'000},
+                                             ctx.loop().wall_now());
+    }
+    while (ctx.loop().wall_now() < due) {  // looked at daily: clocks are set
+      Status s = co_await ctx.sleep(std::min<Duration>(due - ctx.loop().wall_now(), 24h));
+      if (!s.ok()) co_return;
+    }
+    auto identity = co_await ask(ctx, o, client);
+    if (ctx.done()) co_return;
+    if (!identity.ok()) {
+      node_metrics::serving_certificate_not_renewed();
+      log::warn("No serving certificate", {{"err", identity.status()}});
+      (void)co_await ctx.sleep(again);
+      again = std::min<Duration>(again * 2, kAgainLast);
+      continue;
+    }
+    again = kAgainFirst;
+    Status written = make_directories(o->directory, 0700);
+    const std::string both = identity->certificate_pem + identity->key_pem;
+    if (written.ok()) written = write_file(current_file(*o), both, 0600, true);
+    if (!written.ok()) log::warn("The serving certificate is not kept", {{"err", written}});
+    auto info = net::parse_certificate(identity->certificate_pem);
+    if (info.ok()) {
+      current = *info;
+      due = renewal_time(*current, ctx.loop().random().unit());
+    }
+    (*use)(*identity);
+  }
+}
+
+}  // namespace
+
+WallTime renewal_time(const net::CertificateInfo& info, double at) {
+  const auto life = static_cast<double>(info.not_after_unix - info.not_before_unix);
+  const auto seconds = static_cast<int64_t>(std::llround(life * (0.7 + 0.2 * at)));
+  return {(info.not_before_unix + seconds) * 1'000'000'000};
+}
+
+Task<void> keep_serving_certificate(Context ctx, ServingCertificateOptions options, Client* client,
+                                    std::function<void(net::TlsIdentity)> use) {
+  if (options.rotate) {
+    co_await rotate(ctx, &options, client, &use);
+  } else if (!options.certificate_file.empty()) {
+    co_await follow_files(ctx, &options, &use);
+  }
+}
+
+}  // namespace keles::node

@@ -1,0 +1,35 @@
+// The kubelet's serving certificate while the kubelet runs: files that somebody else renews are read
+// again, or (--rotate-server-certificates; upstream: serverTLSBootstrap, pkg/kubelet/certificate) it
+// is asked for by CertificateSigningRequest of the signer kubernetes.io/kubelet-serving, which an
+// administrator approves, and again before it ends.
+//
+// One loop.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "client/client.h"
+#include "net/pki.h"
+
+namespace keles::node {
+
+struct ServingCertificateOptions {
+  std::string node_name;
+  std::vector<std::string> dns_names, ip_addresses;  // what the certificate is asked for
+  std::string certificate_file, key_file;            // "" = none
+  bool rotate = false;
+  std::string directory;  // with `rotate`: where kubelet-server-current.pem is kept
+};
+
+// When a certificate is renewed: `at` (0 to 1) of the way from 70 % to 90 % of its life, so that
+// nodes that were made together do not ask together.
+WallTime renewal_time(const net::CertificateInfo& info, double at);
+
+// Hands every new identity to `use`, until ctx ends. What `use` got last stays in force while there
+// is no newer one.
+Task<void> keep_serving_certificate(Context ctx, ServingCertificateOptions options, Client* client,
+                                    std::function<void(net::TlsIdentity)> use);
+
+}  // namespace keles::node
