@@ -136,6 +136,7 @@ std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const IpPrefix& su
     n.binary = program_path();
     n.mounts = wanted.mounts;
     n.ports = wanted.ports;
+    n.containerd_patches = config.containerd_patches;
     n.images.push_back(pause_archive(config.name));
     n.services.push_back({"containerd", {"containerd"}});
     if (wanted.role == "control-plane") {

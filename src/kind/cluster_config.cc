@@ -6,6 +6,7 @@
 #include "base/ip.h"
 #include "kind/kubeadm_patch.h"
 #include "kind/layout.h"
+#include "kind/toml.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/value.h"
 
@@ -94,8 +95,9 @@ Result<PortMapping> parse_port(const Value& v, const std::string& path) {
   TRY_ASSIGN(inside, port(v, "containerPort", path + "."));
   if (!inside) return bad(path + ".containerPort", "is required");
   if (!host) return bad(path + ".hostPort", "is required");
-  if (protocol != "TCP" && protocol != "tcp")
-    return bad(path + ".protocol", "only TCP is supported by keles");
+  p.udp = protocol == "UDP" || protocol == "udp";
+  if (!p.udp && protocol != "TCP" && protocol != "tcp")
+    return bad(path + ".protocol", "only TCP and UDP are supported by keles");
   p.listen_address = address;
   p.host_port = host;
   p.container_port = inside;
@@ -200,9 +202,10 @@ Result<ClusterConfig> parse_cluster_config(std::string_view yaml) {
     const Value& v = doc.root;
     TRY(check_header(v));
     TRY(check_fields(v, "",
-                     {"kind", "apiVersion", "name", "nodes", "networking", "kubeadmConfigPatches"},
+                     {"kind", "apiVersion", "name", "nodes", "networking", "kubeadmConfigPatches",
+                      "containerdConfigPatches"},
                      {"featureGates", "runtimeConfig", "kubeadmConfigPatchesJSON6902",
-                      "containerdConfigPatches", "containerdConfigPatchesJSON6902"},
+                      "containerdConfigPatchesJSON6902"},
                      &c.warnings));
     TRY_ASSIGN(name, text(v, "name", "", "kind"));
     c.name = name;
@@ -222,6 +225,14 @@ Result<ClusterConfig> parse_cluster_config(std::string_view yaml) {
     for (NodeConfig& n : c.nodes) all.push_back(&n);
     TRY_ASSIGN(patches, texts(v["kubeadmConfigPatches"], "kubeadmConfigPatches"));
     TRY(apply_patches(patches, "kubeadmConfigPatches", all, &c));
+    TRY_ASSIGN(toml, texts(v["containerdConfigPatches"], "containerdConfigPatches"));
+    for (size_t i = 0; i < toml.size(); ++i) {
+      auto parsed = Toml::parse(toml[i]);
+      if (!parsed.ok()) {
+        return bad("containerdConfigPatches[" + std::to_string(i) + "]", parsed.status().message());
+      }
+    }
+    c.containerd_patches = std::move(toml);
     TRY(parse_networking(v["networking"], &c));
   }
   if (c.nodes.empty()) c.nodes.emplace_back();

@@ -128,8 +128,8 @@ Status check_host() {
 }
 
 Status check_ports(const ClusterConfig& config) {
-  auto check = [](const std::string& address, uint16_t port, const std::string& field) {
-    int fd = listen_on(address, port);
+  auto check = [](const std::string& address, uint16_t port, bool udp, const std::string& field) {
+    int fd = listen_on(address, port, udp);
     if (fd >= 0) {
       close(fd);
       return Status();
@@ -141,13 +141,13 @@ Status check_ports(const ClusterConfig& config) {
   for (size_t i = 0; i < config.nodes.size(); ++i)
     for (size_t j = 0; j < config.nodes[i].ports.size(); ++j) {
       const PortMapping& p = config.nodes[i].ports[j];
-      TRY(check(p.listen_address, p.host_port,
+      TRY(check(p.listen_address, p.host_port, p.udp,
                 "nodes[" + std::to_string(i) + "].extraPortMappings[" + std::to_string(j) +
                     "].hostPort"));
     }
   if (config.api_server_port)
     TRY(check(config.api_server_address.empty() ? "127.0.0.1" : config.api_server_address,
-              config.api_server_port, "networking.apiServerPort"));
+              config.api_server_port, false, "networking.apiServerPort"));
   return Status();
 }
 

@@ -1,6 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -16,6 +20,7 @@
 #include "kind/node_spec.h"
 #include "kind/pause_image.h"
 #include "kind/port_proxy.h"
+#include "kind/toml.h"
 #include "machinery/codec_yaml.h"
 
 namespace keles::kind {
@@ -125,6 +130,108 @@ TEST(HostCheck, NamesTheCapabilitiesThatAreMissing) {
   EXPECT_THAT(missing_capabilities(~0ull), ElementsAre());
   EXPECT_THAT(missing_capabilities(~0ull & ~(1ull << 21) & ~(1ull << 12)),
               ElementsAre("CAP_NET_ADMIN", "CAP_SYS_ADMIN"));
+}
+
+TEST(ClusterConfig, ContainerdPatchesAreTomlAndPortsMayBeUdp) {
+  const std::string head = "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\n";
+  auto c = parse_cluster_config(head + R"(nodes:
+- extraPortMappings: [{containerPort: 53, hostPort: 5300, protocol: UDP}]
+containerdConfigPatches:
+- |-
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "/etc/containerd/certs.d"
+)");
+  ASSERT_TRUE(c.ok()) << c.status().to_string();
+  EXPECT_TRUE(c->nodes[0].ports[0].udp);
+  ASSERT_EQ(c->containerd_patches.size(), 1u);
+  EXPECT_TRUE(c->warnings.empty());
+  c = parse_cluster_config(head + "containerdConfigPatches: ['a = 1', \"b\\n[c\"]\n");
+  EXPECT_THAT(c.status().message(), HasSubstr("containerdConfigPatches[1]"));
+  EXPECT_THAT(c.status().message(), HasSubstr("line 1"));
+  // And it survives the node's own file.
+  NodeSpec spec;
+  spec.name = "n";
+  spec.rootfs = "/r";
+  spec.ports.push_back({"0.0.0.0", 5300, 53, true});
+  spec.containerd_patches = {"a = 1\n[b]\nc = \"d e\"\n"};
+  auto again = parse_node_spec(format_node_spec(spec));
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->containerd_patches, spec.containerd_patches);
+  EXPECT_TRUE(again->ports[0].udp);
+}
+
+TEST(Toml, MergesTableByTable) {
+  struct Case {
+    const char *base, *patch, *merged;
+  };
+  const Case cases[] = {
+      {"a = 1\n[t]\nb = 2\n", "[t]\nc = 3\n", "a = 1\n[t]\nb = 2\nc = 3\n"},
+      {"[t]\nb = [1, 2]\n", "t.b = [3]\n", "[t]\nb = [3]\n"},
+      {"[p.\"x.y\".z]\nk = \"v # no comment\" # one\n", "[p.'x.y'.z.w]\nn = true",
+       "[p.\"x.y\".z]\nk = \"v # no comment\"\n[p.\"x.y\".z.w]\nn = true\n"},
+      {"[t]\nb = {c = 1}\n", "[t.b]\nd = 2\n", "[t]\n[t.b]\nd = 2\n"},
+      {"[t.b]\nd = 2\n", "[t]\nb = {c = 1}\n", "[t]\nb = {c = 1}\n"},
+      {"x = [\n  \"a\",\n  \"]\",\n]\n", "", "x = [\n  \"a\",\n  \"]\",\n]\n"},
+  };
+  for (const Case& c : cases) {
+    auto base = Toml::parse(c.base), patch = Toml::parse(c.patch);
+    ASSERT_TRUE(base.ok() && patch.ok()) << c.base << c.patch;
+    base->merge(*patch);
+    EXPECT_EQ(base->text(), c.merged);
+  }
+  for (const char* bad : {"[a", "a", "a =", "a = [1", "a = ]", "a = \"x", "[[a]]", "= 1",
+                          "[a] b = 1", "\"a\\q\" = 1"}) {
+    EXPECT_FALSE(Toml::parse(bad).ok()) << bad;
+  }
+}
+
+// A datagram goes to the node and its answer comes back, for two senders at once.
+TEST(PortProxy, CarriesDatagrams) {
+  auto port_of = [](int fd) {
+    sockaddr_in at{};
+    socklen_t size = sizeof at;
+    getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size);
+    return ntohs(at.sin_port);
+  };
+  auto waits = [](int fd) {
+    timeval t{5, 0};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
+  };
+  const int node = listen_on("127.0.0.1", 0, true), host = listen_on("127.0.0.1", 0, true);
+  ASSERT_TRUE(node >= 0 && host >= 0);
+  waits(node);
+  const pid_t child = fork();
+  if (child == 0) carry_datagrams(host, "127.0.0.1", port_of(node));
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(port_of(host));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int senders[2];
+  for (int& fd : senders) {
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    waits(fd);
+    ASSERT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  }
+  for (const char* text : {"one", "two"}) {
+    for (int fd : senders) ASSERT_EQ(send(fd, text, 3, 0), 3);
+    for (int i = 0; i < 2; ++i) {
+      char buffer[16];
+      sockaddr_in from{};
+      socklen_t size = sizeof from;
+      ASSERT_EQ(recvfrom(node, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &size),
+                3);
+      buffer[3] = '!';
+      ASSERT_EQ(sendto(node, buffer, 4, 0, reinterpret_cast<sockaddr*>(&from), size), 4);
+    }
+    for (int fd : senders) {
+      char buffer[16];
+      ASSERT_EQ(recv(fd, buffer, sizeof buffer, 0), 4);
+      EXPECT_EQ(std::string(buffer, 4), std::string(text) + "!");
+    }
+  }
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  for (int fd : {node, host, senders[0], senders[1]}) close(fd);
 }
 
 TEST(HostCheck, NamesThePortThatIsTaken) {

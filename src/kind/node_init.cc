@@ -248,7 +248,7 @@ int run_node_init(const std::vector<std::string>& args) {
   report("ok");
   for (size_t i = 2; i < args.size() && i - 2 < spec->ports.size(); ++i)
     start_port_proxy(std::atoi(args[i].c_str()), spec->plain_address(),
-                     spec->ports[i - 2].container_port);
+                     spec->ports[i - 2].container_port, spec->ports[i - 2].udp);
   supervise(*spec);
   return 0;
 }

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "kind/cgroups.h"
 #include "kind/host_check.h"
+#include "kind/toml.h"
 
 namespace keles::kind {
 namespace {
@@ -196,9 +197,13 @@ Status prepare_rootfs(const NodeSpec& spec, const std::string& hosts) {
   if (!path_exists(root + "/etc/machine-id"))
     TRY(write_file(root + "/etc/machine-id", random_machine_id() + "\n"));
   bool overlay = overlay_works(root + "/var/lib/containerd");
-  return write_file(
-      root + "/etc/containerd/config.toml",
-      containerd_config(overlay ? "overlayfs" : "native", !has_capability(kCapSysResource)));
+  TRY_ASSIGN(config, Toml::parse(containerd_config(overlay ? "overlayfs" : "native",
+                                                   !has_capability(kCapSysResource))));
+  for (const std::string& patch : spec.containerd_patches) {
+    TRY_ASSIGN(over, Toml::parse(patch));
+    config.merge(over);
+  }
+  return write_file(root + "/etc/containerd/config.toml", config.text());
 }
 
 Status enter_node_root(const NodeSpec& spec) {

@@ -84,7 +84,7 @@ Status attach_network(const NodeSpec& spec, pid_t pid) {
 Result<std::vector<int>> open_listeners(const NodeSpec& spec) {
   std::vector<int> out;
   for (const PortMapping& p : spec.ports) {
-    int fd = listen_on(p.listen_address, p.host_port);
+    int fd = listen_on(p.listen_address, p.host_port, p.udp);
     if (fd < 0) {
       Status s = failed("listen on " + p.listen_address + ":" + std::to_string(p.host_port));
       for (int other : out) close(other);

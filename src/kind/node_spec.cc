@@ -6,6 +6,8 @@
 
 #include "base/file.h"
 #include "kind/layout.h"
+#include "machinery/base64.h"
+#include "net/pki.h"
 
 namespace keles::kind {
 namespace {
@@ -54,7 +56,9 @@ std::string format_node_spec(const NodeSpec& s) {
   for (const ExtraMount& m : s.mounts)
     add({"mount", m.host_path, m.container_path, m.read_only ? "ro" : "rw"});
   for (const PortMapping& p : s.ports)
-    add({"port", p.listen_address, std::to_string(p.host_port), std::to_string(p.container_port)});
+    add({"port", p.listen_address, std::to_string(p.host_port), std::to_string(p.container_port),
+         p.udp ? "udp" : "tcp"});
+  for (const std::string& patch : s.containerd_patches) add({"containerd", base64_encode(patch)});
   for (const Service& v : s.services) {
     std::vector<std::string> fields{"service", v.name};
     fields.insert(fields.end(), v.argv.begin(), v.argv.end());
@@ -81,9 +85,13 @@ Result<NodeSpec> parse_node_spec(const std::string& text) {
       s.images.push_back(f[1]);
     } else if (f[0] == "mount" && f.size() == 4) {
       s.mounts.push_back({f[1], f[2], f[3] == "ro"});
-    } else if (f[0] == "port" && f.size() == 4) {
+    } else if (f[0] == "port" && (f.size() == 4 || f.size() == 5)) {
       s.ports.push_back({f[1], static_cast<uint16_t>(std::atoi(f[2].c_str())),
-                         static_cast<uint16_t>(std::atoi(f[3].c_str()))});
+                         static_cast<uint16_t>(std::atoi(f[3].c_str())),
+                         f.size() == 5 && f[4] == "udp"});
+    } else if (f[0] == "containerd") {
+      TRY_ASSIGN(patch, net::base64_decode(f[1]));
+      s.containerd_patches.push_back(std::move(patch));
     } else if (f[0] == "service") {
       s.services.push_back({f[1], {f.begin() + 2, f.end()}});
     } else {

@@ -24,6 +24,7 @@ struct ExtraMount {
 struct PortMapping {
   std::string listen_address = "0.0.0.0";
   uint16_t host_port = 0, container_port = 0;
+  bool udp = false;
 };
 
 struct NodeSpec {
@@ -37,6 +38,7 @@ struct NodeSpec {
   std::vector<std::string> images;  // archives to import once containerd answers, on the host
   std::vector<ExtraMount> mounts;
   std::vector<PortMapping> ports;
+  std::vector<std::string> containerd_patches;  // TOML, merged into its configuration in turn
 
   std::string plain_address() const { return address.substr(0, address.find('/')); }
 };

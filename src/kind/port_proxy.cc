@@ -64,30 +64,32 @@ void carry(int client, int server) {
 
 }  // namespace
 
-int listen_on(const std::string& address, uint16_t port) {
+int listen_on(const std::string& address, uint16_t port, bool udp) {
   auto ip = IpAddress::parse(address);
   if (!ip || ip->v6()) {
     errno = EINVAL;
     return -1;
   }
   const sockaddr_in at = socket_address(*ip, port);
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+  int fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0), yes = 1;
   if (fd < 0) return -1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0 && listen(fd, 128) == 0)
-    return fd;
+  // Of UDP, two could have the port then.
+  if (!udp) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  const bool bound = bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0;
+  if (bound && (udp || listen(fd, 128) == 0)) return fd;
   int error = errno;
   close(fd);
   errno = error;
   return -1;
 }
 
-void start_port_proxy(int listener, const std::string& address, uint16_t port) {
+void start_port_proxy(int listener, const std::string& address, uint16_t port, bool udp) {
   if (fork() != 0) {
     close(listener);
     return;
   }
   signal(SIGTERM, SIG_DFL);
+  if (udp) carry_datagrams(listener, address, port);
   while (true) {
     int client = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) continue;
