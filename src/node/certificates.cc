@@ -45,10 +45,9 @@ std::optional<Result<std::string>> answer_of(const CertificateSigningRequest& cs
   }
   for (auto c : csr.status().conditions()) {
     if (c.type() != "Denied" && c.type() != "Failed") continue;
-    return std::optional<Result<std::string>>(
-        Status::bad_request("certificate signing request " + std::string(csr.metadata().name()) +
-                            ": " + std::string(c.type()) + ": " + std::string(c.reason()) + ": " +
-                            std::string(c.message())));
+    return std::optional<Result<std::string>>(Status::bad_request(
+        "certificate signing request " + std::string(csr.metadata().name()) + ": " +
+        std::string(c.type()) + ": " + std::string(c.reason()) + ": " + std::string(c.message())));
   }
   return std::nullopt;
 }
@@ -93,8 +92,8 @@ Task<Result<net::TlsIdentity>> ask(Context ctx, const ServingCertificateOptions*
   auto csr = net::make_csr(*key, spec);
   if (!csr.ok()) co_return csr.status();
   Document body = request_for(*csr);
-  auto made = co_await client->create<CertificateSigningRequest>(ctx.with_timeout(30s),
-                                                                 std::move(body));
+  auto made =
+      co_await client->create<CertificateSigningRequest>(ctx.with_timeout(30s), std::move(body));
   if (!made.ok()) co_return made.status();
   std::string name((*made)->metadata().name());
   log::info("Asked for a serving certificate: approve it", {{"csr", name}});

@@ -6,7 +6,7 @@
 #include "api/certificates_v1.h"
 #include "base/file.h"
 #include "base/sim_loop.h"
-#include "client/fake_client.h"
+#include "client/testing/fake_client.h"
 #include "machinery/base64.h"
 
 namespace keles::node {
@@ -62,7 +62,9 @@ struct World {
     for (const auto& csr : client.all<Csr>()) {
       if (!csr->status().certificate().empty()) continue;
       auto pem = net::base64_decode(csr->spec().request());
-      net::CsrTerms terms{loop.wall_now(), loop.wall_now(), loop.wall_now() + life,
+      net::CsrTerms terms{loop.wall_now(),
+                          loop.wall_now(),
+                          loop.wall_now() + life,
                           {"digital signature", "server auth"}};
       auto made = net::sign_csr(ca, *pem, terms);
       ASSERT_TRUE(made.ok()) << made.status().to_string();
@@ -139,8 +141,8 @@ TEST(ServingCertificate, ChangedFilesAreReadAgain) {
   w.start(false);
   w.loop.advance(10min);
   EXPECT_TRUE(w.used.empty());
-  auto other = *net::make_ca({.common_name = "b", .not_before = w.loop.wall_now(),
-                              .not_after = w.loop.wall_now() + 1h});
+  auto other = *net::make_ca(
+      {.common_name = "b", .not_before = w.loop.wall_now(), .not_after = w.loop.wall_now() + 1h});
   ASSERT_TRUE(write_file(w.directory + "/tls.crt", other.certificate_pem, 0644).ok());
   w.loop.advance(10min);
   EXPECT_TRUE(w.used.empty());  // the key is not there yet

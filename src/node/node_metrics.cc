@@ -21,15 +21,16 @@ const std::vector<double>& usual_buckets() {
 }  // namespace
 
 void count_running(const NodeView& view) {
-  static metrics::Gauge& name = metrics::gauge(
-      "kubelet_node_name", "The node's name. The count is always 1.", {"node"});
-  static metrics::Gauge& pods = metrics::gauge(
-      "kubelet_running_pods", "Number of pods that have a running pod sandbox", {});
+  static metrics::Gauge& name =
+      metrics::gauge("kubelet_node_name", "The node's name. The count is always 1.", {"node"});
+  static metrics::Gauge& pods =
+      metrics::gauge("kubelet_running_pods", "Number of pods that have a running pod sandbox", {});
   static metrics::Gauge& containers = metrics::gauge(
       "kubelet_running_containers", "Number of containers currently running", {"container_state"});
   name.with({view.node_name()}).set(1);
   int ready = 0;
-  std::map<std::string, int> by_state{{"created", 0}, {"exited", 0}, {"running", 0}, {"unknown", 0}};
+  std::map<std::string, int> by_state{
+      {"created", 0}, {"exited", 0}, {"running", 0}, {"unknown", 0}};
   for (const PodWorker* w : view.workers()) {
     if (w->actual().ready_sandbox()) ++ready;
     for (const cri::Container& c : w->actual().containers) {
@@ -57,7 +58,7 @@ void pod_started(Duration took) {
   static metrics::Histogram& m = metrics::histogram(
       "kubelet_pod_start_duration_seconds",
       "Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
-      {}, {.5, 1,  2,  3,   4,   5,   6,   8,   10,  20,   30,   45,  60,
+      {}, {.5,  1,   2,   3,   4,   5,   6,   8,   10,   20,   30,   45,  60,
            120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600});
   m.observe(seconds(took));
 }
@@ -72,9 +73,8 @@ void serving_certificate_ends(WallTime end, WallTime now) {
 }
 
 void serving_certificate_not_renewed() {
-  static metrics::Counter& m =
-      metrics::counter("kubelet_server_expiration_renew_errors",
-                       "Counter of certificate renewal errors.", {});
+  static metrics::Counter& m = metrics::counter("kubelet_server_expiration_renew_errors",
+                                                "Counter of certificate renewal errors.", {});
   m.add();
 }
 

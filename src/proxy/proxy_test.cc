@@ -113,21 +113,36 @@ TEST(ServiceTable, PrefersEndpointsThatAreHintedHere) {
       {"own zone", "z1", {ready + zone("z1"), ready + zone("z2"), ready + zone("z1")}, "ac"},
       {"several zones for one",
        "z3",
-       {ready + zone("z1"), ready + "hints: {forZones: [{name: z2}, {name: z3}]}", ready + zone("z1")},
+       {ready + zone("z1"), ready + "hints: {forZones: [{name: z2}, {name: z3}]}",
+        ready + zone("z1")},
        "b"},
-      {"none for this zone", "z9", {ready + zone("z1"), ready + zone("z2"), ready + zone("z1")},
+      {"none for this zone",
+       "z9",
+       {ready + zone("z1"), ready + zone("z2"), ready + zone("z1")},
        "abc"},
-      {"one without a hint", "z1", {ready + zone("z1"), ready + "nodeName: x", ready + zone("z2")},
+      {"one without a hint",
+       "z1",
+       {ready + zone("z1"), ready + "nodeName: x", ready + zone("z2")},
        "abc"},
-      {"one that is not ready needs none", "z1",
-       {ready + zone("z1"), draining + "nodeName: x", ready + zone("z2")}, "a"},
-      {"own node before own zone", "z1",
-       {ready + both("z1", "there"), ready + both("z1", "here"), ready + both("z2", "there")}, "b"},
-      {"no endpoint on this node: its zone", "z1",
+      {"one that is not ready needs none",
+       "z1",
+       {ready + zone("z1"), draining + "nodeName: x", ready + zone("z2")},
+       "a"},
+      {"own node before own zone",
+       "z1",
+       {ready + both("z1", "there"), ready + both("z1", "here"), ready + both("z2", "there")},
+       "b"},
+      {"no endpoint on this node: its zone",
+       "z1",
        {ready + both("z1", "there"), ready + both("z2", "there"), ready + both("z1", "there")},
        "ac"},
-      {"a node of no zone", "", {ready + zone("z1"), ready + zone("z2"), ready + zone("z1")}, "abc"},
-      {"all are draining", "z1", {draining + zone("z2"), draining + zone("z2"), draining + zone("z1")},
+      {"a node of no zone",
+       "",
+       {ready + zone("z1"), ready + zone("z2"), ready + zone("z1")},
+       "abc"},
+      {"all are draining",
+       "z1",
+       {draining + zone("z2"), draining + zone("z2"), draining + zone("z1")},
        "abc"},
   };
   for (const Case& c : cases) {
@@ -207,7 +222,8 @@ Task<void> ask_service_health(Context ctx, ServiceHealth* health, bool* healthy,
   co_await health->sync(ctx, checks);
   EXPECT_EQ(health->port("default/web"), port);
   said = co_await asked(ctx, port);
-  EXPECT_THAT(said, testing::AllOf(testing::StartsWith("503 0 "), HasSubstr("\"localEndpoints\": 0")));
+  EXPECT_THAT(said,
+              testing::AllOf(testing::StartsWith("503 0 "), HasSubstr("\"localEndpoints\": 0")));
   co_await health->stop(ctx);
   said = co_await asked(ctx, port);
   EXPECT_EQ(said, "nobody");

@@ -173,9 +173,11 @@ void ServiceTable::set_slice(const api::discovery_v1::EndpointSlice& slice) {
     if (e.addresses().empty()) continue;
     auto ip = target_address(e.addresses()[0], key, "endpoints.addresses");
     if (!ip) continue;
-    Endpoint out{*ip, ready, serving, c.terminating(), e.node_name() == node_name_, Hint::kNone, {}};
+    Endpoint out{*ip,         ready, serving, c.terminating(), e.node_name() == node_name_,
+                 Hint::kNone, {}};
     for (auto n : e.hints().for_nodes()) {
-      if (out.node != Hint::kHere) out.node = n.name() == node_name_ ? Hint::kHere : Hint::kElsewhere;
+      if (out.node != Hint::kHere)
+        out.node = n.name() == node_name_ ? Hint::kHere : Hint::kElsewhere;
     }
     for (auto z : e.hints().for_zones()) out.zones.emplace_back(z.name());
     s.endpoints.push_back(std::move(out));
