@@ -52,8 +52,10 @@ std::vector<EndpointData> endpoints_of(const EndpointSlice& s) {
     d.node = e.node_name();
     d.zone = e.zone();
     // Several hints are nobody's of ours: written anew.
-    for (auto z : e.hints().for_zones()) d.zone_hint += (d.zone_hint.empty() ? "" : ",") + std::string(z.name());
-    for (auto n : e.hints().for_nodes()) d.node_hint += (d.node_hint.empty() ? "" : ",") + std::string(n.name());
+    for (auto z : e.hints().for_zones())
+      d.zone_hint += (d.zone_hint.empty() ? "" : ",") + std::string(z.name());
+    for (auto n : e.hints().for_nodes())
+      d.node_hint += (d.node_hint.empty() ? "" : ",") + std::string(n.name());
     d.ns = e.target_ref().namespace_();
     d.pod = e.target_ref().name();
     d.uid = e.target_ref().uid();

@@ -281,7 +281,8 @@ TEST(PlanEndpointSlices, HintsSayWhomAnEndpointIsFor) {
         (c.distribution.empty() ? "" : ", trafficDistribution: " + c.distribution) + "}");
     auto plan = plan_endpoint_slices(*service, pods, slices, 100, zones);
     auto& changed = slices.empty() ? plan.create : plan.update;
-    // From one distribution to the next the slice there is changes, and to an equal one it does not.
+    // From one distribution to the next the slice there is changes, and to an equal one it does
+    // not.
     const bool same = c.distribution == "PreferSameZone";
     ASSERT_EQ(changed.size(), same ? 0u : 1u) << c.distribution;
     if (!same) {

@@ -1,7 +1,7 @@
-// The kubelet's serving certificate while the kubelet runs: files that somebody else renews are read
-// again, or (--rotate-server-certificates; upstream: serverTLSBootstrap, pkg/kubelet/certificate) it
-// is asked for by CertificateSigningRequest of the signer kubernetes.io/kubelet-serving, which an
-// administrator approves, and again before it ends.
+// The kubelet's serving certificate while the kubelet runs: files that somebody else renews are
+// read again, or (--rotate-server-certificates; upstream: serverTLSBootstrap,
+// pkg/kubelet/certificate) it is asked for by CertificateSigningRequest of the signer
+// kubernetes.io/kubelet-serving, which an administrator approves, and again before it ends.
 //
 // One loop.
 #pragma once

@@ -48,8 +48,8 @@ struct NodeOptions {
   // The kubelet's API. Without a TLS identity port 10250 is not served.
   std::string listen_address = "0.0.0.0";
   uint16_t port = 10250;
-  uint16_t read_only_port = 0;  // without authentication, for reading; 0: none
-  std::optional<net::TlsIdentity> tls;  // to begin with
+  uint16_t read_only_port = 0;                     // without authentication, for reading; 0: none
+  std::optional<net::TlsIdentity> tls;             // to begin with
   std::string tls_certificate_file, tls_key_file;  // read again when they change; "" = none
   bool rotate_server_certificates = false;         // asked for by CSR instead
   std::string client_ca_pem;

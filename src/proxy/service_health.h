@@ -1,6 +1,6 @@
-// The health checks that load balancers make of services with externalTrafficPolicy Local: each such
-// service has a port of every node (spec.healthCheckNodePort), which says whether the node has an
-// endpoint of it (kube-proxy: pkg/proxy/healthcheck). A port that is taken is tried again at the
+// The health checks that load balancers make of services with externalTrafficPolicy Local: each
+// such service has a port of every node (spec.healthCheckNodePort), which says whether the node has
+// an endpoint of it (kube-proxy: pkg/proxy/healthcheck). A port that is taken is tried again at the
 // next change.
 //
 // One loop.

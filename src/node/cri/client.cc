@@ -67,14 +67,12 @@ std::string operation_name(std::string_view method) {
 }
 
 void count(std::string_view method, bool ok, Duration took) {
-  static metrics::Counter& all =
-      metrics::counter("kubelet_runtime_operations_total",
-                       "Cumulative number of runtime operations by operation type.",
-                       {"operation_type"});
-  static metrics::Counter& failed =
-      metrics::counter("kubelet_runtime_operations_errors_total",
-                       "Cumulative number of runtime operation errors by operation type.",
-                       {"operation_type"});
+  static metrics::Counter& all = metrics::counter(
+      "kubelet_runtime_operations_total",
+      "Cumulative number of runtime operations by operation type.", {"operation_type"});
+  static metrics::Counter& failed = metrics::counter(
+      "kubelet_runtime_operations_errors_total",
+      "Cumulative number of runtime operation errors by operation type.", {"operation_type"});
   static metrics::Histogram& durations = metrics::histogram(
       "kubelet_runtime_operations_duration_seconds",
       "Duration in seconds of runtime operations. Broken down by operation type.",

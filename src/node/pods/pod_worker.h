@@ -143,8 +143,8 @@ class PodWorker {
   Backoff sandbox_backoff_;
   Duration prepare_pause_{0};
   std::string_view round_ = "create";  // why the next round is gone through, for the metrics
-  Recurring unread_;  // the runtime's state
-  std::string hosts_sandbox_;  // whose address etc-hosts has
+  Recurring unread_;                   // the runtime's state
+  std::string hosts_sandbox_;          // whose address etc-hosts has
   std::string failed_reason_, failed_message_;
   Event wake_, status_dirty_;
   std::optional<WallTime> next_wake_;

@@ -162,9 +162,7 @@ struct Heard {
   std::string status;  // of the error channel; sent on when all else has been
   bool output = false;
   TimePoint last{};  // of the output
-  bool failed() const {
-    return !status.empty() && status.find("\"Success\"") == std::string::npos;
-  }
+  bool failed() const { return !status.empty() && status.find("\"Success\"") == std::string::npos; }
 };
 constexpr size_t kMaxStatus = 64u << 10;
 
@@ -295,8 +293,8 @@ Task<std::string> outcome(Context ctx, const AttachedContainer* attached, const 
   if (!ended) co_return ok;
   std::string text =
       "{\"metadata\":{},\"status\":\"Failure\",\"reason\":\"InternalError\",\"message\":";
-  write_json_string(text, "container \"" + attached->name +
-                              "\" has ended; what it wrote before is in its log");
+  write_json_string(
+      text, "container \"" + attached->name + "\" has ended; what it wrote before is in its log");
   co_return text + ",\"code\":500}";
 }
 

@@ -144,10 +144,10 @@ void count_evaluation(const Attributes& a, const char* decision, const PodSecuri
 }
 
 void count_exemption(const Attributes& a) {
-  static metrics::Counter& m = metrics::counter(
-      "pod_security_exemptions_total",
-      "Number of exempt requests, not counting ignored or out of scope requests.",
-      {"request_operation", "resource", "subresource"});
+  static metrics::Counter& m =
+      metrics::counter("pod_security_exemptions_total",
+                       "Number of exempt requests, not counting ignored or out of scope requests.",
+                       {"request_operation", "resource", "subresource"});
   m.with({operation_label(a), resource_label(a), std::string(a.subresource)}).add();
 }
 

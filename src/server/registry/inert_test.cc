@@ -143,10 +143,10 @@ TEST(Inert, AChangeIsToldAndALabelIsNot) {
   World w;
   w.write("jane", "apps/v1", "StatefulSet", "metadata: {name: s}\n" + std::string(kSpec));
   EXPECT_EQ(w.write("jane", "apps/v1", "StatefulSet", "metadata: {labels: {a: b}}", "s"), Lines{});
-  EXPECT_EQ(w.write("jane", "apps/v1", "StatefulSet", "spec: {replicas: 2}", "s"),
-            Lines{kSaid});
+  EXPECT_EQ(w.write("jane", "apps/v1", "StatefulSet", "spec: {replicas: 2}", "s"), Lines{kSaid});
   EXPECT_EQ(w.write("jane", "apps/v1", "StatefulSet",
-                    "spec: {persistentVolumeClaimRetentionPolicy: null}", "s"), Lines{});
+                    "spec: {persistentVolumeClaimRetentionPolicy: null}", "s"),
+            Lines{});
 }
 
 TEST(Inert, AKindIsToldAsAWhole) {
