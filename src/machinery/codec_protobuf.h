@@ -27,6 +27,9 @@ std::string encode_protobuf(const TypeDesc& type, const Value& v);
 Result<Document> decode_protobuf(const TypeDesc& type, std::string_view bytes,
                                  std::shared_ptr<const std::string> owner = nullptr);
 
+// Whether decode_protobuf would succeed, at a fraction of its cost: nothing is made.
+bool is_protobuf_of(const TypeDesc& type, std::string_view bytes);
+
 // The envelope around an already encoded object, and what is in one.
 std::string wrap_protobuf(std::string_view api_version, std::string_view kind,
                           std::string_view raw);

@@ -10,6 +10,7 @@
 #include "api/cri_v1.h"
 #include "api/etcd_v3.h"
 #include "base/file.h"
+#include "base/random.h"
 #include "machinery/base64.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
@@ -312,6 +313,107 @@ TEST(Objects, FormsFollowFromTheStored) {
   EXPECT_EQ(core::Pod(again->root).metadata().resource_version(), "42");
   EXPECT_EQ(*Object::from_document(pod, std::move(*again))->stored(), *stored);
   EXPECT_EQ(read<core::Pod>(*o)->metadata().name(), "x");
+}
+
+// A value of the type with every field set, as deep as the description goes or `depth` says.
+Value sample(Arena& arena, const TypeDesc& type, int depth);
+
+Value sample(Arena& arena, const FieldDesc& f, int depth) {
+  switch (f.type) {
+    case FieldType::kBool:
+      return Value(true);
+    case FieldType::kInt32:
+    case FieldType::kInt64:
+    case FieldType::kUint32:
+    case FieldType::kUint64:
+    case FieldType::kIntOrString:
+      return Value(7);
+    case FieldType::kDouble:
+    case FieldType::kFloat:
+      return Value(1.5);
+    case FieldType::kTime:
+      return Value::string("2024-01-02T03:04:05Z");
+    case FieldType::kMicroTime:
+      return Value::string("2024-01-02T03:04:05.000006Z");
+    case FieldType::kDuration:
+      return Value::string("3s");
+    case FieldType::kQuantity:
+      return Value::string("100m");
+    case FieldType::kBytes:
+      return Value::string("QUJD");
+    case FieldType::kMessage:
+      return sample(arena, *f.message, depth - 1);
+    case FieldType::kRaw: {
+      Value map = Value::map();
+      map.set(arena, "f:a", Value::map());
+      return map;
+    }
+    default:
+      return Value::string("text");
+  }
+}
+
+Value sample(Arena& arena, const TypeDesc& type, int depth) {
+  Value out = Value::map();
+  if (type.form == Form::kItems) return Value::list();
+  if (type.form != Form::kObject || depth < 0) return out;
+  for (const FieldDesc& f : type.fields) {
+    if (f.type == FieldType::kMessage && depth == 0) continue;
+    Value v = sample(arena, f, depth);
+    if (f.cardinality == Cardinality::kList) {
+      Value list = Value::list();
+      if (!f.wrapped) list.append(arena, v);
+      out.set(arena, f.name, list);
+    } else if (f.cardinality == Cardinality::kMap) {
+      Value map = Value::map();
+      map.set(arena, "key", v);
+      out.set(arena, f.name, map);
+    } else {
+      out.set(arena, f.name, v);
+    }
+  }
+  return out;
+}
+
+// Whatever is damaged: the check says of every byte string what decoding would, so that an object
+// that was taken in can be read whole.
+TEST(Objects, WhatIsTakenInCanBeRead) {
+  Random random(7);
+  size_t taken = 0, refused = 0;
+  for (const KindDesc* kind : all_kinds()) {
+    Document doc;
+    doc.root = sample(doc.arena, *kind->type, 5);
+    const std::string good = encode_object(*kind, doc.root);
+    for (int i = 0; i < 60; ++i) {
+      std::string bad = good;
+      for (size_t n = 1 + random.below(3); n > 0; --n)
+        bad[random.below(bad.size())] = static_cast<char>(random.next());
+      if (random.chance(0.1)) bad.resize(random.below(bad.size()));
+      auto envelope = open_protobuf(bad);
+      if (!envelope.ok()) continue;
+      const bool decodes = decode_object_protobuf(*kind, bad).ok();
+      ASSERT_EQ(is_protobuf_of(*kind->type, envelope->raw), decodes)
+          << kind->kind << " after " << i << " damages";
+      auto object =
+          Object::from_stored(*kind, std::make_shared<const std::string>(std::move(bad)), 3);
+      EXPECT_TRUE(decodes || !object.ok());
+      ++(decodes ? taken : refused);
+    }
+  }
+  EXPECT_GT(taken, 1000u);  // both were tried
+  EXPECT_GT(refused, 500u);
+}
+
+TEST(Objects, ANewRevisionIsTheSameObject) {
+  const KindDesc& pod = kind_of<core::Pod>();
+  Draft<core::PodEdit> d;
+  d->edit_metadata().set_name("x");
+  auto first = Object::from_document(pod, d.take());
+  auto second = Object::at_revision(*first, 12);
+  EXPECT_EQ(second->name(), "x");
+  EXPECT_EQ(second->revision(), 12);
+  EXPECT_EQ(*second->stored(), *first->stored());
+  EXPECT_EQ(second->tree()->root["metadata"]["resourceVersion"].as_string(), "12");
 }
 
 TEST(StatusCodec, ThereAndBack) {

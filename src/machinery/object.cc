@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 
+#include "base/log.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 
@@ -170,40 +171,62 @@ ObjectPtr Object::from_document(const KindDesc& kind, Document doc) {
   return std::make_shared<const Object>(std::move(p));
 }
 
-Result<ObjectPtr> Object::from_stored(const KindDesc& kind, Bytes stored, int64_t revision) {
-  Private p{&kind, {}, {}, {}, revision, std::make_unique<Forms>()};
-  Identity id;
+Result<Object::Draft> Object::Draft::check(const KindDesc& kind, Bytes stored) {
+  auto damaged = [&kind](const std::string& why) {
+    return Status::internal("stored " + std::string(kind.kind) + " is damaged: " + why);
+  };
+  std::optional<Identity> id;
   if (stored->starts_with(kProtobufMagic)) {
-    auto found = identity_of(*stored);
-    if (!found) return Status::internal("stored " + std::string(kind.kind) + " is damaged");
-    id = std::move(*found);
+    auto envelope = open_protobuf(*stored);
+    if (!envelope.ok()) return damaged("its envelope cannot be decoded");
+    id = identity_of(*stored);
+    if (!id) return damaged("its metadata cannot be decoded");
+    if (!is_protobuf_of(*kind.type, envelope->raw)) return damaged("it cannot be decoded");
   } else {
     auto doc = parse_json(*stored);
-    if (!doc.ok()) {
-      return Status::internal("stored " + std::string(kind.kind) +
-                              " is damaged: " + doc.status().message());
-    }
+    if (!doc.ok()) return damaged(doc.status().message());
+    if (!doc->root.is_map()) return damaged("it is no JSON object");
     id = identity_of(doc->root);
   }
-  p.namespace_ = std::move(id.namespace_);
-  p.name = std::move(id.name);
-  p.uid = std::move(id.uid);
-  p.forms->stored = std::move(stored);
-  return ObjectPtr(std::make_shared<const Object>(std::move(p)));
+  Draft out;
+  out.object_ = std::make_shared<Object>(Private{&kind, std::move(id->namespace_),
+                                                 std::move(id->name), std::move(id->uid), 0,
+                                                 std::make_unique<Forms>()});
+  out.object_->forms_->stored = std::move(stored);
+  return out;
 }
 
-ObjectPtr Object::from_stored_with_tree(const KindDesc& kind, Bytes stored, int64_t revision,
-                                        Document doc) {
-  set_resource_version(doc, revision);
+Object::Draft Object::Draft::trust(const KindDesc& kind, Bytes stored, Document doc) {
   Identity id = identity_of(doc.root);
-  Private p{&kind,    std::move(id.namespace_), std::move(id.name), std::move(id.uid),
-            revision, std::make_unique<Forms>()};
-  p.forms->stored = std::move(stored);
-  auto object = std::make_shared<const Object>(std::move(p));
-  auto tree = std::make_shared<const Document>(std::move(doc));
-  object->forms_->tree = tree;
-  keep_warm(std::move(tree));
-  return object;
+  Draft out;
+  out.object_ = std::make_shared<Object>(Private{&kind, std::move(id.namespace_),
+                                                 std::move(id.name), std::move(id.uid), 0,
+                                                 std::make_unique<Forms>()});
+  out.object_->forms_->stored = std::move(stored);
+  out.tree_ = std::move(doc);
+  return out;
+}
+
+ObjectPtr Object::Draft::finish(int64_t revision) && {
+  object_->revision_ = revision;
+  if (tree_) {
+    set_resource_version(*tree_, revision);
+    auto tree = std::make_shared<const Document>(std::move(*tree_));
+    object_->forms_->tree = tree;
+    keep_warm(std::move(tree));
+  }
+  return std::move(object_);
+}
+
+Result<ObjectPtr> Object::from_stored(const KindDesc& kind, Bytes stored, int64_t revision) {
+  TRY_ASSIGN(draft, Draft::check(kind, std::move(stored)));
+  return std::move(draft).finish(revision);
+}
+
+ObjectPtr Object::at_revision(const Object& o, int64_t revision) {
+  Private p{o.kind_,  o.namespace__, o.name_, o.uid_, revision, std::make_unique<Forms>()};
+  p.forms->stored = o.stored();
+  return std::make_shared<const Object>(std::move(p));
 }
 
 std::string Object::key() const { return namespace__.empty() ? name_ : namespace__ + '/' + name_; }
@@ -224,7 +247,10 @@ DocumentPtr Object::tree() const {
   if (decoded.ok()) {
     doc = std::move(*decoded);
   } else {
-    // Damaged beyond its metadata: what is known is still shown.
+    // Draft::check says what decodes, so this is a fault of memory or of that check: be loud, and
+    // show what is known.
+    log::error("An object that was checked cannot be decoded",
+               {{"kind", kind_->kind}, {"object", key()}, {"error", decoded.status()}});
     Value& meta = doc.root.get_or_add(doc.arena, "metadata");
     meta.set(doc.arena, "name", Value::string(doc.arena.copy(name_)));
     meta.set(doc.arena, "namespace", Value::string(doc.arena.copy(namespace__)));

@@ -1,9 +1,14 @@
 // Object: one immutable API object with its encoded forms, each made at most once and shared by
 // everyone who needs it (lists, watches, in-process clients). Thread-safe.
+//
+// An Object can be read: bytes that come from a disk or a peer are checked whole, down to the last
+// field, before they become one. What fails that check is for its holder to tell of (Store's
+// unreadable()), so that lists, gets, watches and selectors never meet half an object.
 #pragma once
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,12 +28,24 @@ class Object {
   // From a finished tree (metadata.resourceVersion included).
   static ObjectPtr from_document(const KindDesc& kind, Document doc);
   // From the stored form: the protobuf envelope without resourceVersion, which is `revision`.
-  // Fails when the bytes are not an object of that kind.
+  // Fails when the bytes are not, as a whole, an object of that kind.
   static Result<ObjectPtr> from_stored(const KindDesc& kind, Bytes stored, int64_t revision);
-  // As from_stored, when the caller has just encoded `stored` from `doc` itself and keeps the tree
-  // warm.
-  static ObjectPtr from_stored_with_tree(const KindDesc& kind, Bytes stored, int64_t revision,
-                                         Document doc);
+  // The same object with another resourceVersion.
+  static ObjectPtr at_revision(const Object& o, int64_t revision);
+
+  // An object on its way into a store, which gives it its revision at the end.
+  class Draft {
+   public:
+    // Fails as from_stored does.
+    static Result<Draft> check(const KindDesc& kind, Bytes stored);
+    // When the caller has just encoded `stored` from `doc` itself; the tree is kept warm.
+    static Draft trust(const KindDesc& kind, Bytes stored, Document doc);
+    ObjectPtr finish(int64_t revision) &&;
+
+   private:
+    std::shared_ptr<Object> object_;
+    std::optional<Document> tree_;
+  };
 
   const KindDesc& kind() const { return *kind_; }
   std::string_view namespace_() const { return namespace__; }

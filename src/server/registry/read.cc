@@ -85,14 +85,19 @@ Task<Result<SnapshotPtr>> snapshot_for(Context ctx, Store* store, int64_t revisi
   co_return *got;
 }
 
-// What is stored and cannot be read is told of, and hides nothing: who takes it for absent would
-// make it anew, or clean up after it. `prefix`: a key, or where a list looks.
-Status unreadable_in(const Store& store, const std::string& prefix) {
-  std::string keys;
+// Who took it for absent would make it anew, or clean up after it.
+Status unreadable_in(const Store& store, std::string_view prefix, std::string_view name) {
   auto found = store.unreadable(prefix);
+  if (!name.empty()) {
+    std::erase_if(found, [name](const UnreadableRecord& r) {
+      std::string_view key = r.key;
+      return !key.ends_with(name) || !key.substr(0, key.size() - name.size()).ends_with('/');
+    });
+  }
+  if (found.empty()) return Status();
+  std::string keys;
   for (size_t i = 0; i < found.size() && i < 10; ++i)
     keys += (i ? ", " : "") + found[i].key + " (" + found[i].reason + ")";
-  if (found.empty()) return Status();
   return Status::internal(
       std::to_string(found.size()) + " stored object(s) cannot be read: " + keys +
       ". Restore them from a backup, or delete each by its name with the delete option "
@@ -116,7 +121,7 @@ Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::st
   const std::string key = object_key(stored, ns, name);
   ObjectPtr object = (*snapshot)->get(key);
   if (object) co_return present(*kind, object);
-  Status hidden = unreadable_in(*store_, key);
+  Status hidden = unreadable_in(*store_, list_prefix(stored, ns), name);
   if (!hidden.ok()) co_return hidden;
   co_return not_found(*kind, name);
 }
@@ -189,7 +194,7 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
   }
   const KindDesc& stored = storage_kind(*kind);
   const std::string prefix = list_prefix(stored, ns);
-  Status hidden = unreadable_in(*store_, prefix);
+  Status hidden = unreadable_in(*store_, prefix, selection->only_name());
   if (!hidden.ok()) co_return hidden;
   const WallTime now = ctx.loop().wall_now();
   auto start = co_await list_start(ctx, &stored, prefix, query);

@@ -40,6 +40,11 @@ Result<Selection> Selection::parse(const KindDesc& kind, std::string_view label_
 
 bool Selection::everything() const { return !rep_; }
 
+std::string_view Selection::only_name() const {
+  const std::string* name = rep_ ? rep_->fields.exact("metadata.name") : nullptr;
+  return name ? std::string_view(*name) : std::string_view();
+}
+
 bool Selection::matches(const ObjectPtr& object) const {
   if (!rep_) return true;
   if (rep_->by_name_only) {  // without decoding

@@ -18,6 +18,8 @@ class Selection {
                                  std::string_view field_selector);
   bool matches(const ObjectPtr& object) const;
   bool everything() const;
+  // The one name that can match; "" when there may be others.
+  std::string_view only_name() const;
 
  private:
   struct Rep;

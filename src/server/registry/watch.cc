@@ -100,8 +100,8 @@ class KindWatch final : public WatchStream {
     if (matches) {
       push(matched ? WatchItem::Type::kModified : WatchItem::Type::kAdded, now, e.revision);
     } else if (matched) {
-      auto last = Object::from_stored(e.before->kind(), e.before->stored(), e.revision);
-      if (last.ok()) push(WatchItem::Type::kDeleted, present(*kind_, *last), e.revision);
+      ObjectPtr last = Object::at_revision(*e.before, e.revision);
+      push(WatchItem::Type::kDeleted, present(*kind_, last), e.revision);
     }
   }
 
@@ -170,6 +170,9 @@ Task<Result<std::unique_ptr<WatchStream>>> Registry::watch(Context ctx, const Ki
   auto out = std::make_unique<KindWatch>(kind, *selection, query.name, query.bookmarks,
                                          std::move(*events), from);
   if (send) {
+    const std::string_view only = query.name.empty() ? selection->only_name() : query.name;
+    Status hidden = unreadable_in(*store_, prefix, only);
+    if (!hidden.ok()) co_return std::unique_ptr<WatchStream>(std::make_unique<KindWatch>(hidden));
     snapshot->scan(prefix, prefix, [&](std::string_view, const ObjectPtr& object) {
       out->add_initial(present(*kind, object));
       return true;
