@@ -113,6 +113,7 @@ class RecordingStore final : public Store {
   Task<Status> remove_unreadable(Context ctx, std::string key) override {
     return store_->remove_unreadable(std::move(ctx), std::move(key));
   }
+  Contents contents() const override { return store_->contents(); }
   Task<Status> close(Context ctx) override { return store_->close(std::move(ctx)); }
   Store& inner() { return *store_; }
   // Lets the inner store go, as a crash does: writes under way report failure to their writers.

@@ -137,7 +137,7 @@ void World::drive(Task<void> t) {
 }
 
 void World::start_server() {
-  MemoryStoreOptions o;
+  ReplicaOptions o;
   o.window.events = 2'000;
   auto opened = open_sim_store(disk_, o);
   if (!opened.ok()) {

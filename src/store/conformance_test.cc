@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/sync.h"
+#include "store/sim/shared_backend.h"
 #include "store/sim/sim_store.h"
 #include "store/store.h"
 #include "store/test_objects.h"
@@ -13,10 +14,10 @@ namespace {
 
 using namespace store_test;
 
-// A backend with its loop. reopen() is a clean restart.
-class Backend {
+// A store on one backend, with its loop. reopen() is a clean restart.
+class Subject {
  public:
-  virtual ~Backend() = default;
+  virtual ~Subject() = default;
   virtual Loop& loop() = 0;
   virtual void reopen() = 0;
   virtual void drive(std::function<bool()> done) = 0;
@@ -33,7 +34,7 @@ class Backend {
   std::unique_ptr<Store> store_;
 };
 
-class Embedded final : public Backend {
+class Embedded final : public Subject {
  public:
   Embedded() : loop_(make_real_loop()) {
     char path[] = "/tmp/keles-store-XXXXXX";
@@ -65,7 +66,7 @@ class Embedded final : public Backend {
   std::string directory_;
 };
 
-class Simulated final : public Backend {
+class Simulated final : public Subject {
  public:
   Simulated() : loop_(1), disk_(loop_) { reopen(); }
   Loop& loop() override { return loop_; }
@@ -80,23 +81,40 @@ class Simulated final : public Backend {
   SimDisk disk_;
 };
 
-using MakeBackend = std::unique_ptr<Backend> (*)();
-class StoreConformance : public testing::TestWithParam<std::pair<const char*, MakeBackend>> {
+// Nothing of it is local: other replicas might write, and its changes are told late.
+class SharedByOthers final : public Subject {
+ public:
+  SharedByOthers() : loop_(1), server_(loop_) { reopen(); }
+  ~SharedByOthers() override { store_.reset(); }
+  Loop& loop() override { return loop_; }
+  void reopen() override {
+    store_.reset();
+    store_ = std::make_unique<Replica>(ReplicaOptions(), std::make_unique<SharedBackend>(server_));
+  }
+  void drive(std::function<bool()> done) override { ASSERT_TRUE(loop_.run_until(done, 1h)); }
+
+ private:
+  SimLoop loop_;
+  SharedServer server_;
+};
+
+using MakeSubject = std::unique_ptr<Subject> (*)();
+class StoreConformance : public testing::TestWithParam<std::pair<const char*, MakeSubject>> {
  protected:
-  StoreConformance() : backend_(GetParam().second()), ctx_(Context::root(backend_->loop())) {}
-  Store& store() { return backend_->store(); }
-  Result<ObjectPtr> write(StoreWrite w) { return backend_->run(store().write(ctx_, std::move(w))); }
+  StoreConformance() : subject_(GetParam().second()), ctx_(Context::root(subject_->loop())) {}
+  Store& store() { return subject_->store(); }
+  Result<ObjectPtr> write(StoreWrite w) { return subject_->run(store().write(ctx_, std::move(w))); }
   ObjectPtr must(StoreWrite w) {
     auto r = write(std::move(w));
     EXPECT_TRUE(r.ok()) << r.status().to_string();
     return r.value_or(nullptr);
   }
   std::vector<std::shared_ptr<const StoreEvent>> next(StoreWatch& w, size_t limit = 100) {
-    auto r = backend_->run(w.next(ctx_.with_timeout(5s), limit));
+    auto r = subject_->run(w.next(ctx_.with_timeout(5s), limit));
     EXPECT_TRUE(r.ok()) << r.status().to_string();
     return r.ok() ? *r : std::vector<std::shared_ptr<const StoreEvent>>();
   }
-  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Subject> subject_;
   Context ctx_;
 };
 
@@ -158,21 +176,21 @@ TEST_P(StoreConformance, SnapshotsStandStill) {
 }
 
 TEST_P(StoreConformance, SnapshotAtLeastWaits) {
-  auto late = backend_->run(store().snapshot_at_least(ctx_.with_timeout(20ms), 2));
+  auto late = subject_->run(store().snapshot_at_least(ctx_.with_timeout(20ms), 2));
   EXPECT_TRUE(late.status().is(Reason::kTimeout));
   std::optional<Result<std::shared_ptr<const StoreSnapshot>>> got;
-  spawn(backend_->loop(),
+  spawn(subject_->loop(),
         store_result(store().snapshot_at_least(ctx_, 3), &got, std::function<void()>()));
   must(create("ns", "a", "1"));
   EXPECT_FALSE(got.has_value());
   must(create("ns", "b", "1"));
-  backend_->drive([&got] { return got.has_value(); });
+  subject_->drive([&got] { return got.has_value(); });
   EXPECT_EQ((**got)->revision(), 3);
 }
 
 TEST_P(StoreConformance, WatchSeesEveryEventInOrder) {
   must(create("ns", "before", "1"));
-  auto w = std::move(*store().watch(backend_->loop(), "/registry/configmaps/ns/", 2));
+  auto w = std::move(*store().watch(subject_->loop(), "/registry/configmaps/ns/", 2));
   must(create("other", "x", "1"));
   must(create("ns", "a", "1"));
   must(update("ns", "a", "2", 4));
@@ -200,9 +218,9 @@ TEST_P(StoreConformance, WatchSeesEveryEventInOrder) {
 
 TEST_P(StoreConformance, WatchFromThePastAndOnOneKey) {
   for (int i = 0; i < 20; ++i) must(create("ns", "a" + std::to_string(i), "1"));
-  auto all = std::move(*store().watch(backend_->loop(), "/registry/", 11));
-  auto one = std::move(*store().watch(backend_->loop(), config_map_key("ns", "a1"), 1));
-  auto odd = std::move(*store().watch(backend_->loop(), "/registry/configm", 20));
+  auto all = std::move(*store().watch(subject_->loop(), "/registry/", 11));
+  auto one = std::move(*store().watch(subject_->loop(), config_map_key("ns", "a1"), 1));
+  auto odd = std::move(*store().watch(subject_->loop(), "/registry/configm", 20));
   must(update("ns", "a1", "2", 3));
   std::vector<int64_t> revisions;
   while (revisions.size() < 11) {
@@ -225,31 +243,31 @@ TEST_P(StoreConformance, WatchFromThePastAndOnOneKey) {
 }
 
 TEST_P(StoreConformance, WatchEndsWithItsContext) {
-  auto w = std::move(*store().watch(backend_->loop(), "/registry/", 1));
-  EXPECT_TRUE(backend_->run(w->next(ctx_.with_timeout(20ms), 10)).status().is(Reason::kTimeout));
+  auto w = std::move(*store().watch(subject_->loop(), "/registry/", 1));
+  EXPECT_TRUE(subject_->run(w->next(ctx_.with_timeout(20ms), 10)).status().is(Reason::kTimeout));
   Context child = ctx_.child();
   std::optional<Result<std::vector<std::shared_ptr<const StoreEvent>>>> got;
-  spawn(backend_->loop(), store_result(w->next(child, 10), &got, std::function<void()>()));
+  spawn(subject_->loop(), store_result(w->next(child, 10), &got, std::function<void()>()));
   must(create("ns", "a", "1"));
-  backend_->drive([&got] { return got.has_value(); });
+  subject_->drive([&got] { return got.has_value(); });
   EXPECT_TRUE(got->ok());
   got.reset();
-  spawn(backend_->loop(), store_result(w->next(child, 10), &got, std::function<void()>()));
+  spawn(subject_->loop(), store_result(w->next(child, 10), &got, std::function<void()>()));
   child.cancel();
-  backend_->drive([&got] { return got.has_value(); });
+  subject_->drive([&got] { return got.has_value(); });
   EXPECT_TRUE(got->status().is(Reason::kCancelled));
   must(create("ns", "b", "1"));
   EXPECT_EQ(next(*w).size(), 1u);  // nothing was lost
 }
 
 TEST_P(StoreConformance, CompactionExpiresThoseBehind) {
-  auto behind = std::move(*store().watch(backend_->loop(), "/registry/", 1));
+  auto behind = std::move(*store().watch(subject_->loop(), "/registry/", 1));
   for (int i = 0; i < 5; ++i) must(create("ns", "a" + std::to_string(i), "1"));
-  auto fine = std::move(*store().watch(backend_->loop(), "/registry/", 4));
+  auto fine = std::move(*store().watch(subject_->loop(), "/registry/", 4));
   store().compact(4);
   EXPECT_EQ(store().oldest_revision(), 4);
-  EXPECT_TRUE(store().watch(backend_->loop(), "/registry/", 3).status().is(Reason::kExpired));
-  EXPECT_TRUE(backend_->run(behind->next(ctx_, 10)).status().is(Reason::kExpired));
+  EXPECT_TRUE(store().watch(subject_->loop(), "/registry/", 3).status().is(Reason::kExpired));
+  EXPECT_TRUE(subject_->run(behind->next(ctx_, 10)).status().is(Reason::kExpired));
   EXPECT_EQ(next(*fine).size(), 2u);
   EXPECT_EQ(store().snapshot()->count("/registry/"), 5u);
 }
@@ -259,7 +277,7 @@ TEST_P(StoreConformance, RestartKeepsEverythingButTheWindow) {
   must(update("ns", "a7", "changed", 9));
   must(remove("ns", "a8", 10));
   int64_t revision = store().revision();
-  backend_->reopen();
+  subject_->reopen();
   EXPECT_EQ(store().revision(), revision);
   EXPECT_EQ(store().oldest_revision(), revision);
   auto s = store().snapshot();
@@ -269,7 +287,7 @@ TEST_P(StoreConformance, RestartKeepsEverythingButTheWindow) {
   EXPECT_EQ(s->get(config_map_key("ns", "a8")), nullptr);
   EXPECT_EQ(s->get(config_map_key("ns", "a0"))->revision(), 2);
   EXPECT_TRUE(
-      store().watch(backend_->loop(), "/registry/", revision - 1).status().is(Reason::kExpired));
+      store().watch(subject_->loop(), "/registry/", revision - 1).status().is(Reason::kExpired));
   EXPECT_EQ(must(create("ns", "new", "1"))->revision(), revision + 1);
 }
 
@@ -286,10 +304,10 @@ Task<void> writer(Store* store, Context ctx, int id, int n, int* left) {
 }
 
 TEST_P(StoreConformance, ConcurrentWritersGetARevisionEach) {
-  auto w = std::move(*store().watch(backend_->loop(), "/registry/", 1));
+  auto w = std::move(*store().watch(subject_->loop(), "/registry/", 1));
   int left = 16;
-  for (int i = 0; i < 16; ++i) spawn(backend_->loop(), writer(&store(), ctx_, i, 20, &left));
-  backend_->drive([&left] { return left == 0; });
+  for (int i = 0; i < 16; ++i) spawn(subject_->loop(), writer(&store(), ctx_, i, 20, &left));
+  subject_->drive([&left] { return left == 0; });
   EXPECT_EQ(store().revision(), 321);
   int64_t last = 1;
   while (last < 321) {
@@ -314,8 +332,8 @@ Task<void> contender(Store* store, Context ctx, int n, int* left) {
 TEST_P(StoreConformance, ContendedUpdatesAreNeverLost) {
   must(create("ns", "counter", "0"));
   int left = 8;
-  for (int i = 0; i < 8; ++i) spawn(backend_->loop(), contender(&store(), ctx_, 10, &left));
-  backend_->drive([&left] { return left == 0; });
+  for (int i = 0; i < 8; ++i) spawn(subject_->loop(), contender(&store(), ctx_, 10, &left));
+  subject_->drive([&left] { return left == 0; });
   EXPECT_EQ(value_of(store().snapshot()->get(config_map_key("ns", "counter"))), "80");
 }
 
@@ -323,16 +341,16 @@ TEST_P(StoreConformance, WriterThatGivesUpIsToldTheTruth) {
   Context child = ctx_.child();
   child.cancel();
   EXPECT_TRUE(
-      backend_->run(store().write(child, create("ns", "a", "1"))).status().is(Reason::kCancelled));
+      subject_->run(store().write(child, create("ns", "a", "1"))).status().is(Reason::kCancelled));
   EXPECT_EQ(store().revision(), 1);
   Context later = ctx_.child();
   std::optional<Result<ObjectPtr>> first, second;
-  spawn(backend_->loop(), store_result(store().write(later, create("ns", "a", "1")), &first,
+  spawn(subject_->loop(), store_result(store().write(later, create("ns", "a", "1")), &first,
                                        std::function<void()>()));
-  spawn(backend_->loop(), store_result(store().write(later, create("ns", "b", "1")), &second,
+  spawn(subject_->loop(), store_result(store().write(later, create("ns", "b", "1")), &second,
                                        std::function<void()>()));
-  backend_->loop().post([&later] { later.cancel(); });
-  backend_->drive([&] { return first.has_value() && second.has_value(); });
+  subject_->loop().post([&later] { later.cancel(); });
+  subject_->drive([&] { return first.has_value() && second.has_value(); });
   // The first is under way when its writer goes; the second is still waiting, or was quicker.
   must(create("ns", "c", "1"));
   auto s = store().snapshot();
@@ -343,21 +361,24 @@ TEST_P(StoreConformance, WriterThatGivesUpIsToldTheTruth) {
 }
 
 TEST_P(StoreConformance, ClosedStoreRefuses) {
-  auto w = std::move(*store().watch(backend_->loop(), "/registry/", 1));
+  auto w = std::move(*store().watch(subject_->loop(), "/registry/", 1));
   must(create("ns", "a", "1"));
-  EXPECT_TRUE(backend_->run(store().close(ctx_)).ok());
+  EXPECT_TRUE(subject_->run(store().close(ctx_)).ok());
   EXPECT_TRUE(write(create("ns", "b", "1")).status().is(Reason::kUnavailable));
   EXPECT_EQ(next(*w).size(), 1u);
-  EXPECT_TRUE(backend_->run(w->next(ctx_, 1)).status().is(Reason::kUnavailable));
+  EXPECT_TRUE(subject_->run(w->next(ctx_, 1)).status().is(Reason::kUnavailable));
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Backends, StoreConformance,
     testing::Values(
-        std::pair<const char*, MakeBackend>(
-            "Embedded", [] { return std::unique_ptr<Backend>(std::make_unique<Embedded>()); }),
-        std::pair<const char*, MakeBackend>(
-            "Simulated", [] { return std::unique_ptr<Backend>(std::make_unique<Simulated>()); })),
+        std::pair<const char*, MakeSubject>(
+            "Embedded", [] { return std::unique_ptr<Subject>(std::make_unique<Embedded>()); }),
+        std::pair<const char*, MakeSubject>(
+            "Simulated", [] { return std::unique_ptr<Subject>(std::make_unique<Simulated>()); }),
+        std::pair<const char*, MakeSubject>(
+            "Shared",
+            [] { return std::unique_ptr<Subject>(std::make_unique<SharedByOthers>()); })),
     [](const auto& info) { return info.param.first; });
 
 }  // namespace

@@ -346,13 +346,14 @@ TEST_F(Damage, AnUnreadableRecordIsToldOfAndRemovable) {
   {
     auto opened = open_rocks_log(options().directory);
     ASSERT_TRUE(opened.ok());
-    LogRecord r;
+    Change r;
     r.key = std::make_shared<const std::string>(key);
     r.stored = std::make_shared<const std::string>("no envelope");
     r.revision = r.create_revision = opened->contents.revision + 1;
     r.version = 1;
     std::promise<Status> done;
-    opened->log->append({r}, [&](Status s) { done.set_value(std::move(s)); });
+    const std::vector<Change> batch{r};
+    opened->log->append(batch, [&](Status s) { done.set_value(std::move(s)); });
     ASSERT_TRUE(done.get_future().get().ok());
   }
   log::set_output(-1);
@@ -441,7 +442,7 @@ TEST(Durability, SimulatedDiskKeepsAcknowledgedWrites) {
 
 TEST(Durability, DamagedValuesAreRefusedNotRead) {
   Random random(5);
-  LogRecord r;
+  Change r;
   r.stored = config_map("ns", "a", "1");
   r.revision = 7;
   r.create_revision = 3;

@@ -1,6 +1,6 @@
-// The embedded store: a MemoryStore whose log is RocksDB.
+// The embedded store: a replica of a local backend whose log is RocksDB.
 #include "base/file.h"
-#include "store/memory_store.h"
+#include "store/replica.h"
 #include "store/rocks_log.h"
 #include "store/store.h"
 
@@ -35,13 +35,13 @@ Result<std::unique_ptr<Store>> open_embedded_store(const EmbeddedOptions& option
     return without_store(options, "another cluster's store is in");
   if (!options.identity_file.empty() && expected.empty() && !opened.identity.empty())
     TRY(write_file(options.identity_file, opened.identity + "\n", 0600, true));
-  MemoryStoreOptions o;
+  ReplicaOptions o;
   o.window.events = options.event_window;
   o.window.old_bytes = options.event_window_bytes;
-  Status read_only = opened.read_only;
-  TRY_ASSIGN(store, MemoryStore::make(o, std::move(opened.log), std::move(opened.contents)));
-  if (!read_only.ok()) store->start_failed(read_only);
-  return std::unique_ptr<Store>(std::move(store));
+  auto backend =
+      std::make_unique<LocalBackend>(LocalBackend::Limits(), std::move(opened.log),
+                                     std::move(opened.contents), std::move(opened.read_only));
+  return std::unique_ptr<Store>(std::make_unique<Replica>(std::move(o), std::move(backend)));
 }
 
 }  // namespace keles

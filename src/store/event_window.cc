@@ -22,6 +22,7 @@ class MapSnapshot final : public StoreSnapshot {
     map_.scan(prefix, from, [&fn](const RecordPtr& r) { return fn(*r->key, r->object); });
   }
   size_t count(std::string_view prefix) const override { return map_.count(prefix); }
+  const MemoryMap& map() const { return map_; }
 
  private:
   MemoryMap map_;
@@ -191,13 +192,27 @@ void EventWindow::resume(Wakes wakes) {
   }
 }
 
-void EventWindow::publish(MemoryMap map, int64_t revision, std::vector<StoreEventPtr> events) {
+void EventWindow::show(MemoryMap map, int64_t revision) {
   std::shared_ptr<const StoreSnapshot> snapshot =
       std::make_shared<MapSnapshot>(std::move(map), revision);
-  {
-    std::lock_guard lock(snapshot_mutex_);
-    snapshot_.swap(snapshot);
+  std::lock_guard lock(snapshot_mutex_);
+  snapshot_.swap(snapshot);
+}
+
+void EventWindow::wake_revision_waiters(Wakes& wakes) {
+  for (auto it = revision_waiters_.begin(); it != revision_waiters_.end();) {
+    Waiter* w = *it;
+    if (w->revision > revision_) {
+      ++it;
+      continue;
+    }
+    it = revision_waiters_.erase(it);
+    wake(*w, wakes);
   }
+}
+
+void EventWindow::publish(MemoryMap map, int64_t revision, std::vector<StoreEventPtr> events) {
+  show(std::move(map), revision);
   Wakes wakes;
   {
     std::lock_guard lock(mutex_);
@@ -211,15 +226,25 @@ void EventWindow::publish(MemoryMap map, int64_t revision, std::vector<StoreEven
       if (events_.size() <= 1) break;
       shrink(1);
     }
-    for (auto it = revision_waiters_.begin(); it != revision_waiters_.end();) {
-      Waiter* w = *it;
-      if (w->revision > revision) {
-        ++it;
-        continue;
-      }
-      it = revision_waiters_.erase(it);
-      wake(*w, wakes);
+    wake_revision_waiters(wakes);
+  }
+  resume(std::move(wakes));
+}
+
+void EventWindow::restart(MemoryMap map, int64_t revision) {
+  show(std::move(map), revision);
+  Wakes wakes;
+  {
+    std::lock_guard lock(mutex_);
+    revision_ = oldest_ = revision;
+    events_.clear();
+    old_bytes_ = 0;
+    for (auto& [prefix, g] : groups_) {
+      g->first = g->end() + 1;  // a gap, which no member gets past
+      g->events.clear();
+      for (auto& [id, w] : g->members) wake(w->waiter, wakes);
     }
+    wake_revision_waiters(wakes);
   }
   resume(std::move(wakes));
 }
@@ -297,6 +322,16 @@ void EventWindow::close(Status why) {
 std::shared_ptr<const StoreSnapshot> EventWindow::snapshot() const {
   std::lock_guard lock(snapshot_mutex_);
   return snapshot_;
+}
+
+int64_t EventWindow::records(const std::function<void(const Record&)>& fn) const {
+  auto now = snapshot();
+  const MemoryMap& map = static_cast<const MapSnapshot&>(*now).map();
+  map.scan("", "", [&fn](const RecordPtr& r) {
+    fn(*r);
+    return true;
+  });
+  return now->revision();
 }
 
 Task<Result<std::shared_ptr<const StoreSnapshot>>> EventWindow::snapshot_at_least(

@@ -9,6 +9,7 @@
 
 #include <coroutine>
 #include <deque>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -41,11 +42,16 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
 
   // Makes a batch visible: the map as it is now, and its events in revision order.
   void publish(MemoryMap map, int64_t revision, std::vector<StoreEventPtr> events);
+  // As if everything before had been forgotten: a state that cannot be told as events. Whoever
+  // watches is expired and lists anew.
+  void restart(MemoryMap map, int64_t revision);
   void compact(int64_t revision);
   // Ends every watcher and waiter with `why`.
   void close(Status why);
 
   std::shared_ptr<const StoreSnapshot> snapshot() const;
+  // Calls `fn` for each record of what is published now, in key order; its revision.
+  int64_t records(const std::function<void(const Record&)>& fn) const;
   Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_at_least(Context ctx,
                                                                        int64_t revision);
   Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix, int64_t revision);
@@ -70,6 +76,8 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
   void wake(Waiter& w, Wakes& wakes);
   void append_to_groups(const StoreEventPtr& e, Wakes& wakes);
   void shrink(size_t events);
+  void show(MemoryMap map, int64_t revision);
+  void wake_revision_waiters(Wakes& wakes);
   void trim(Group& g);
   static Status expired(int64_t revision, int64_t oldest);
 

@@ -13,10 +13,9 @@
 #include <string_view>
 
 #include "machinery/object.h"
+#include "store/backend.h"
 
 namespace keles {
-
-using KeyPtr = std::shared_ptr<const std::string>;
 
 // What the store knows of a key. Revisions as etcd counts them: `create_revision` is that of the
 // write that made the key, `version` the number of writes since then, itself included.

@@ -18,7 +18,7 @@ bool take_varint(std::string_view& in, uint64_t& v) {
   return false;
 }
 
-std::string encode_record_value(const LogRecord& r) {
+std::string encode_record_value(const Change& r) {
   std::string out;
   out.reserve(r.stored->size() + 24);
   out += kFormat;
@@ -29,7 +29,7 @@ std::string encode_record_value(const LogRecord& r) {
   return out;
 }
 
-Result<LogRecord> decode_record_value(std::string_view value) {
+Result<Change> decode_record_value(std::string_view value) {
   if (value.empty() || value.front() != kFormat)
     return Status::internal("stored value is of an unknown format");
   value.remove_prefix(1);
@@ -37,12 +37,21 @@ Result<LogRecord> decode_record_value(std::string_view value) {
   if (!take_varint(value, revision) || !take_varint(value, create_revision) ||
       !take_varint(value, version) || revision > INT64_MAX || create_revision > revision)
     return Status::internal("stored value is damaged");
-  LogRecord r;
+  Change r;
   r.revision = static_cast<int64_t>(revision);
   r.create_revision = static_cast<int64_t>(create_revision);
   r.version = static_cast<int64_t>(version);
   r.stored = std::make_shared<const std::string>(value);
   return r;
+}
+
+Result<StoredKind> stored_kind(std::string_view stored) {
+  if (!stored.starts_with(kProtobufMagic))
+    return Status::internal("stored object has no envelope");
+  auto envelope = open_protobuf(stored);
+  if (!envelope.ok()) return Status::internal("stored envelope is damaged");
+  if (envelope->kind.empty()) return Status::internal("stored envelope names no kind");
+  return StoredKind{envelope->api_version, envelope->kind};
 }
 
 }  // namespace keles

@@ -158,7 +158,7 @@ Result<std::unique_ptr<rocksdb::DB>> open_database(const std::string& directory)
 Result<int64_t> read_revision(rocksdb::DB& db) {
   std::string value;
   rocksdb::Status s = db.Get(rocksdb::ReadOptions(), kRevisionKey, &value);
-  if (s.IsNotFound()) return LogContents().revision;
+  if (s.IsNotFound()) return Contents().revision;
   if (!s.ok()) return from_rocks("read the store", s);
   std::string_view rest = value;
   uint64_t revision = 0;
@@ -184,8 +184,8 @@ class RocksLog final : public Log {
         thread_([this] { run(); }) {}
   ~RocksLog() override { (void)close(); }
 
-  void append(std::vector<LogRecord> batch, std::function<void(Status)> done) override {
-    give([batch = std::move(batch), done = std::move(done), this] { done(write(batch)); });
+  void append(const std::vector<Change>& batch, std::function<void(Status)> done) override {
+    give([&batch, done = std::move(done), this] { done(write(batch)); });
   }
 
   void recover(std::function<void(int64_t)> done) override {
@@ -228,9 +228,9 @@ class RocksLog final : public Log {
     }
   }
 
-  Status write(const std::vector<LogRecord>& batch) {
+  Status write(const std::vector<Change>& batch) {
     rocksdb::WriteBatch w;
-    for (const LogRecord& r : batch) {
+    for (const Change& r : batch) {
       rocksdb::Status s = r.stored ? w.Put(*r.key, encode_record_value(r)) : w.Delete(*r.key);
       if (!s.ok()) return from_rocks("write to the store", s);
     }
@@ -289,7 +289,7 @@ class RocksLog final : public Log {
 };
 
 Status read_all(rocksdb::DB& db, OpenedLog& opened) {
-  LogContents& out = opened.contents;
+  Contents& out = opened.contents;
   rocksdb::ReadOptions options;
   options.readahead_size = 1u << 20;
   std::unique_ptr<rocksdb::Iterator> it(db.NewIterator(options));
@@ -310,7 +310,8 @@ Status read_all(rocksdb::DB& db, OpenedLog& opened) {
     } else {
       auto record = decode_record_value(value);
       if (!record.ok()) {
-        out.damaged.push_back({std::string(key), record.status().message()});
+        out.damaged.push_back(
+            {std::string(key), std::string(value), record.status().message()});
         continue;
       }
       record->key = std::make_shared<const std::string>(key);
@@ -318,7 +319,7 @@ Status read_all(rocksdb::DB& db, OpenedLog& opened) {
     }
   }
   if (!it->status().ok()) return from_rocks("read the store", it->status());
-  for (const LogRecord& r : out.records) {
+  for (const Change& r : out.records) {
     if (r.revision > out.revision) return Status::internal("key " + *r.key + " is from the future");
   }
   return Status();

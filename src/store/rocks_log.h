@@ -6,13 +6,13 @@
 #include <string>
 
 #include "base/status.h"
-#include "store/memory_store.h"
+#include "store/local_backend.h"
 
 namespace keles {
 
 struct OpenedLog {
   std::unique_ptr<Log> log;
-  LogContents contents;
+  Contents contents;
   std::string identity;  // made with the store; "" when it could not be written yet
   Status read_only;      // not OK: why it can be read and not written (a full disk)
 };

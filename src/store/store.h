@@ -1,5 +1,6 @@
-// Store: the cluster's state: an ordered map from key to Object with one revision counter, a window
-// of recent events, and a backend that makes writes durable before they are acknowledged.
+// Store: the cluster's state: an ordered map from key to Object with one revision counter and a
+// window of recent events. It is a replica in memory (replica.h) of what a backend (backend.h)
+// makes durable before it is acknowledged.
 //
 // The shapes of transaction are the four that Kubernetes uses: create if absent, update if
 // unchanged, delete if unchanged, and read. Keys and stored bytes are upstream's
@@ -21,6 +22,7 @@
 #include "base/status.h"
 #include "base/task.h"
 #include "machinery/object.h"
+#include "store/backend.h"
 
 namespace keles {
 
@@ -94,9 +96,12 @@ class Store {
   // Forgets events up to `revision` (what an operator's compaction does; tests use it too).
   virtual void compact(int64_t revision) = 0;
   // Those whose keys start with `prefix`, in key order. They are in no snapshot; their keys cannot
-  // be written, only removed (kNotFound when there is none of that key). Nobody watches it go.
+  // be written, only removed (kNotFound when there is none of that key). No event tells that one
+  // came or went: whoever watches is expired then, and lists anew.
   virtual std::vector<UnreadableRecord> unreadable(std::string_view prefix) const = 0;
   virtual Task<Status> remove_unreadable(Context ctx, std::string key) = 0;
+  // The whole state as it is stored, at one revision, what cannot be read included: for a backup.
+  virtual Contents contents() const = 0;
   // OK, or why writes are refused (after one that could not be made durable, until the disk can be
   // written again).
   virtual Status writable() const = 0;

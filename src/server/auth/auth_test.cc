@@ -68,6 +68,7 @@ class Memory final : public Store {
   Status writable() const override { return Status(); }
   std::vector<UnreadableRecord> unreadable(std::string_view) const override { return {}; }
   Task<Status> remove_unreadable(Context, std::string) override { co_return Status(); }
+  Contents contents() const override { return {}; }
   void compact(int64_t) override {}
   Task<Status> close(Context) override { co_return Status(); }
 };

@@ -17,7 +17,6 @@
 #include "net/pki.h"
 #include "server/http/front.h"
 #include "server/http/pieces.h"
-#include "store/memory_store.h"
 #include "store/sim/sim_store.h"
 
 namespace keles::server {

@@ -16,7 +16,6 @@
 #include "net/pki.h"
 #include "server/http/negotiate.h"
 #include "server/http/request_info.h"
-#include "store/memory_store.h"
 #include "store/sim/sim_store.h"
 
 namespace keles::server {

@@ -15,10 +15,10 @@ uint32_t checksum(std::string_view s) {
   return h;
 }
 
-std::string encode_frame(const std::vector<LogRecord>& batch) {
+std::string encode_frame(const std::vector<Change>& batch) {
   std::string body;
   append_varint(body, batch.size());
-  for (const LogRecord& r : batch) {
+  for (const Change& r : batch) {
     append_varint(body, r.key->size());
     body += *r.key;
     std::string value = r.stored ? encode_record_value(r) : std::string();
@@ -40,7 +40,7 @@ bool take(std::string_view& in, size_t n, std::string_view& out) {
   return true;
 }
 
-using State = std::map<std::string, LogRecord>;
+using State = std::map<std::string, Change>;
 
 bool replay_body(std::string_view body, State& state, int64_t& revision) {
   uint64_t n = 0;
@@ -99,7 +99,7 @@ class SimLog final : public Log {
   explicit SimLog(SimDisk& disk) : disk_(disk) {}
   ~SimLog() override { (void)close(); }
 
-  void append(std::vector<LogRecord> batch, std::function<void(Status)> done) override {
+  void append(const std::vector<Change>& batch, std::function<void(Status)> done) override {
     Random& random = disk_.loop_.random();
     const SimDiskFaults& f = disk_.faults;
     disk_.file_ += encode_frame(batch);
@@ -134,9 +134,9 @@ class SimLog final : public Log {
     return Status();
   }
   // Cuts the torn tail off, so that new frames follow good ones.
-  static LogContents recover(SimDisk& disk) {
+  static Contents recover(SimDisk& disk) {
     State state;
-    LogContents contents;
+    Contents contents;
     size_t good = replay(disk.file_, state, contents.revision);
     disk.file_.resize(good);
     disk.synced_ = good;  // opening syncs the file
@@ -149,11 +149,12 @@ class SimLog final : public Log {
   TimerId timer_ = 0;
 };
 
-Result<std::unique_ptr<Store>> open_sim_store(SimDisk& disk, MemoryStoreOptions options) {
-  LogContents contents = SimLog::recover(disk);
-  TRY_ASSIGN(store, MemoryStore::make(std::move(options), std::make_unique<SimLog>(disk),
-                                      std::move(contents)));
-  return std::unique_ptr<Store>(std::move(store));
+Result<std::unique_ptr<Store>> open_sim_store(SimDisk& disk, ReplicaOptions options) {
+  Contents contents = SimLog::recover(disk);
+  auto backend = std::make_unique<LocalBackend>(
+      LocalBackend::Limits(), std::make_unique<SimLog>(disk), std::move(contents), Status());
+  return std::unique_ptr<Store>(
+      std::make_unique<Replica>(std::move(options), std::move(backend)));
 }
 
 }  // namespace keles

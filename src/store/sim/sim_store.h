@@ -1,4 +1,5 @@
-// The simulated store: a MemoryStore whose log is a file on a simulated disk, in virtual time.
+// The simulated store: a replica of a local backend whose log is a file on a simulated disk, in
+// virtual time.
 //
 // The disk keeps what was synced and forgets, in a crash, some suffix of the rest, perhaps tearing
 // or scrambling its last bytes. Its faults are drawn from the loop's seed.
@@ -8,7 +9,8 @@
 #include <string>
 
 #include "base/loop.h"
-#include "store/memory_store.h"
+#include "store/local_backend.h"
+#include "store/replica.h"
 #include "store/store.h"
 
 namespace keles {
@@ -44,6 +46,6 @@ class SimDisk {
 
 // Replays the disk's log; a torn tail is cut off. The store must be destroyed before the disk. To
 // crash it: destroy the store, then disk.crash(). Never blocks; runs on the disk's loop only.
-Result<std::unique_ptr<Store>> open_sim_store(SimDisk& disk, MemoryStoreOptions options = {});
+Result<std::unique_ptr<Store>> open_sim_store(SimDisk& disk, ReplicaOptions options = {});
 
 }  // namespace keles
