@@ -12,6 +12,7 @@ int kubelet_main(const std::vector<std::string>& args);
 int kubectl_main(const std::vector<std::string>& args);
 int convert_main(const std::vector<std::string>& args);
 int node_identity_main(const std::vector<std::string>& args);
+int store_main(const std::vector<std::string>& args);
 int version_main(const std::vector<std::string>& args);
 
 }  // namespace keles

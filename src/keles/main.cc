@@ -28,6 +28,7 @@ const Command kCommands[] = {
     {"kubelet", "Run a node: kubelet, pod network, service proxy", kubelet_main},
     {"node-identity", "Make the certificates with which a machine joins as a node",
      node_identity_main},
+    {"store", "Check, back up, restore or repair a control plane's store", store_main},
     {"convert", "Convert API objects between JSON, YAML and protobuf", convert_main},
     {"version", "Print the version", version_main},
     {"kind-node-init", nullptr, kind::run_node_init},

@@ -3,7 +3,7 @@
 // and never decides anything itself. So a backend may as well be shared by several processes.
 //
 // Backends: LocalBackend (local_backend.h) over a disk of this process: RocksDB (rocks_log.h) or
-// the simulated one (sim_store.h). The store's conformance suite also runs on one that is shared
+// the simulated one (store/sim). The store's conformance suite also runs on one that is shared
 // by several replicas and tells its changes late, as etcd will.
 #pragma once
 
@@ -49,6 +49,8 @@ struct Contents {
   std::vector<Change> records;
   std::vector<DamagedRecord> damaged;  // in no record
   int64_t revision = 1;                // as etcd, which starts at 1
+  // Made with the store: tells it from another cluster's. "" while it could not be written.
+  std::string identity;
 };
 
 // Follows a backend's stream. Called by one thread at a time, never from inside commit's caller

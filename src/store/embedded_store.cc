@@ -1,6 +1,7 @@
 // The embedded store: a replica of a local backend whose log is RocksDB.
 #include "base/file.h"
 #include "store/replica.h"
+#include "store/rocks_directory.h"
 #include "store/rocks_log.h"
 #include "store/store.h"
 
@@ -8,12 +9,14 @@ namespace keles {
 namespace {
 
 Status without_store(const EmbeddedOptions& o, const std::string& what) {
-  return Status::internal(
-      what + " " + o.directory + ", but " + o.identity_file +
-      " beside the certificates says that this cluster has one. Restore the "
-      "directory from a backup; to begin a new cluster with these certificates, "
-      "remove " +
-      o.identity_file);
+  return Status::internal(what + " " + o.directory + ", but " + o.identity_file +
+                          " beside the certificates says that this cluster has one. Restore a "
+                          "backup with " +
+                          store_command(o.directory, "restore") +
+                          ", or, if its files are still there in part, try " +
+                          store_command(o.directory, "repair") +
+                          "; to begin a new cluster with these certificates, remove " +
+                          o.identity_file);
 }
 
 // A store that is gone beside its cluster's certificates must not begin anew in silence.
@@ -21,7 +24,7 @@ Result<std::string> expected_identity(const EmbeddedOptions& o) {
   if (o.identity_file.empty() || !path_exists(o.identity_file)) return std::string();
   TRY_ASSIGN(text, read_file(o.identity_file, 256));
   while (!text.empty() && text.back() == '\n') text.pop_back();
-  if (!path_exists(o.directory + "/db/CURRENT")) return without_store(o, "there is no store in");
+  if (!has_database(o.directory)) return without_store(o, "there is no store in");
   return text;
 }
 
@@ -31,10 +34,10 @@ Result<std::unique_ptr<Store>> open_embedded_store(const EmbeddedOptions& option
   TRY_ASSIGN(expected, expected_identity(options));
   TRY_ASSIGN(opened, open_rocks_log(options.directory));
   // A store from before identities were written takes the name that it gets now.
-  if (!expected.empty() && !opened.identity.empty() && opened.identity != expected)
+  if (!expected.empty() && !opened.contents.identity.empty() && opened.contents.identity != expected)
     return without_store(options, "another cluster's store is in");
-  if (!options.identity_file.empty() && expected.empty() && !opened.identity.empty())
-    TRY(write_file(options.identity_file, opened.identity + "\n", 0600, true));
+  if (!options.identity_file.empty() && expected.empty() && !opened.contents.identity.empty())
+    TRY(write_file(options.identity_file, opened.contents.identity + "\n", 0600, true));
   ReplicaOptions o;
   o.window.events = options.event_window;
   o.window.old_bytes = options.event_window_bytes;

@@ -75,9 +75,9 @@ Replica::~Replica() {
 Task<Result<ObjectPtr>> Replica::write(Context ctx, StoreWrite w) {
   if (!w.stored && w.condition == StoreWrite::If::kAbsent)
     co_return Status::bad_request("store: a deletion needs the revision that it deletes");
-  std::string hidden = why_unreadable(w.key);
-  if (!hidden.empty())
-    co_return Status::internal("key " + w.key + " holds an object that cannot be read (" + hidden +
+  auto hidden = why_unreadable(w.key);
+  if (hidden)
+    co_return Status::internal("key " + w.key + " holds an object that cannot be read (" + *hidden +
                                ")");
   auto pending = std::make_shared<Pending>();
   pending->kind = w.kind;
@@ -136,7 +136,7 @@ Task<Status> Replica::remove_unreadable(Context ctx, std::string key) {
   Transaction t;
   t.key = key;
   t.condition = Transaction::If::kPresent;
-  if (why_unreadable(key).empty())
+  if (!why_unreadable(key))
     co_return refusal(Committed::Verdict::kMissing, nullptr, key);
   auto done = co_await backend_->commit(ctx, std::move(t));
   if (!done.ok()) co_return done.status();
@@ -154,16 +154,18 @@ std::vector<UnreadableRecord> Replica::unreadable(std::string_view prefix) const
   return out;
 }
 
-std::string Replica::why_unreadable(const std::string& key) const {
+std::optional<std::string> Replica::why_unreadable(const std::string& key) const {
   std::lock_guard lock(mutex_);
   auto it = unreadable_.find(key);
-  return it == unreadable_.end() ? std::string() : it->second.reason;
+  if (it == unreadable_.end()) return std::nullopt;
+  return it->second.reason;
 }
 
 Contents Replica::contents() const {
   Contents out;
   {
     std::lock_guard lock(mutex_);
+    out.identity = identity_;
     for (const auto& [key, u] : unreadable_) {
       if (u.change.key) {
         out.records.push_back(u.change);
@@ -198,6 +200,7 @@ bool Replica::forget_unreadable(const std::string& key) {
 void Replica::restart(Contents contents) {
   {
     std::lock_guard lock(mutex_);
+    identity_ = std::move(contents.identity);
     unreadable_.clear();
     for (DamagedRecord& d : contents.damaged) {
       log::error("Stored object cannot be read", {{"key", d.key}, {"reason", d.reason}});

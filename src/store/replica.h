@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,7 +76,7 @@ class Replica final : public Store, private Follower {
   ObjectPtr make_object(Change& c);
   void hide(Change c, std::string reason);
   bool forget_unreadable(const std::string& key);
-  std::string why_unreadable(const std::string& key) const;
+  std::optional<std::string> why_unreadable(const std::string& key) const;
   Task<Result<ObjectPtr>> after_commit(Context ctx, std::shared_ptr<Pending> pending,
                                        Committed committed);
 
@@ -84,6 +85,7 @@ class Replica final : public Store, private Follower {
   MemoryMap map_;  // the stream's alone
   mutable std::mutex mutex_;
   UnreadableMap unreadable_;  // under the mutex; changed by the stream alone
+  std::string identity_;      // likewise
   std::unique_ptr<Backend> backend_;
 };
 

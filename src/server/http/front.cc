@@ -8,6 +8,7 @@
 #include "machinery/time.h"
 #include "server/discovery/discovery.h"
 #include "server/discovery/openapi.h"
+#include "server/http/backup.h"
 #include "server/http/exchange.h"
 #include "server/http/warning.h"
 #include "server/objects/meta.h"
@@ -91,6 +92,7 @@ bool is_read(const RequestInfo& i) {
 
 bool is_long_running(const RequestInfo& i) {
   static constexpr std::array kSubresources{"log", "exec", "attach", "portforward", "proxy"};
+  if (!i.is_resource && i.path == kBackupPath) return true;
   return i.verb == "watch" || std::find(kSubresources.begin(), kSubresources.end(),
                                         std::string_view(i.subresource)) != kSubresources.end();
 }

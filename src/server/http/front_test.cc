@@ -14,8 +14,10 @@
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "net/pki.h"
+#include "server/http/backup.h"
 #include "server/http/negotiate.h"
 #include "server/http/request_info.h"
+#include "store/backup.h"
 #include "store/sim/sim_store.h"
 
 namespace keles::server {
@@ -182,6 +184,29 @@ TEST(Front, CreateGetListDelete) {
   EXPECT_EQ(status->root["status"].as_string(), "Success");
   EXPECT_EQ(status->root["details"]["kind"].as_string(), "configmaps");
   EXPECT_EQ(s.send("GET", one).status, 404);
+}
+
+TEST(Front, ABackupIsWholeAndForAdministrators) {
+  Served s;
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_EQ(s.send("POST", kMaps, config_map("m" + std::to_string(i))).status, 201);
+  }
+  auto answer = s.send("GET", std::string(kBackupPath));
+  EXPECT_EQ(answer.status, 200);
+  BackupReader reader(true);
+  ASSERT_TRUE(reader.take(answer.body).ok());
+  ASSERT_TRUE(reader.finish().ok());
+  EXPECT_EQ(reader.revision(), s.store->revision());
+  Contents contents = std::move(reader).contents();
+  size_t maps = 0;
+  for (const Change& r : contents.records)
+    maps += r.key->starts_with("/registry/configmaps/default/m");
+  EXPECT_EQ(maps, 300u);
+  auto user = s.connect(certificate(s.ca, "jane", false, {"developers"}, s.loop->wall_now()));
+  EXPECT_EQ(s.send("GET", std::string(kBackupPath), "", {}, user.get()).status, 403);
+  auto nobody = s.connect(std::nullopt);
+  EXPECT_EQ(s.send("GET", std::string(kBackupPath), "", {}, nobody.get()).status, 403);
+  EXPECT_EQ(s.send("POST", std::string(kBackupPath), "{}").status, 405);
 }
 
 TEST(Front, TablesAndPartialObjects) {

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "machinery/codec_json.h"
+#include "server/http/backup.h"
 #include "server/http/exchange.h"
 #include "server/http/front.h"
 #include "server/objects/keys.h"
@@ -45,7 +46,7 @@ bool below(std::string_view path, std::string_view root) {
 // Paths of a served group (of any version), and others that speak the API: what is missing there is
 // said with a Status, anywhere else in plain text.
 bool is_claimed(std::string_view path) {
-  for (std::string_view own : {"/api", "/version", "/openid/v1/jwks"}) {
+  for (std::string_view own : {"/api", "/version", "/openid/v1/jwks", kBackupPath.data()}) {
     if (below(path, own)) return true;
   }
   if (path == "/apis" || path == "/apis/") return true;
@@ -113,7 +114,7 @@ Task<void> Front::serve_check(Exchange* x, std::string endpoint, std::string onl
   co_await x->answer_text(404, "404 page not found\n");
 }
 
-Task<void> Front::serve_path(Context, Exchange* x) {
+Task<void> Front::serve_path(Context ctx, Exchange* x) {
   const std::string& path = x->info.path;
   if (x->request->method != "GET" && x->request->method != "HEAD") {
     if (!is_claimed(path)) {
@@ -140,6 +141,10 @@ Task<void> Front::serve_path(Context, Exchange* x) {
     count_objects(*server_->registry().store().snapshot());
     std::string body = metrics::expose();
     co_await x->answer_text(200, std::move(body), "text/plain; version=0.0.4; charset=utf-8");
+    co_return;
+  }
+  if (path == kBackupPath) {
+    co_await serve_backup(ctx, x, &server_->registry().store());
     co_return;
   }
   if (path == "/openid/v1/jwks") {

@@ -7,7 +7,7 @@
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/decode.h"
-#include "server/registry/keys.h"
+#include "server/objects/keys.h"
 #include "server/registry/registry.h"
 #include "store/sim/sim_store.h"
 

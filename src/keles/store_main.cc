@@ -1,0 +1,202 @@
+// `keles store`: looks after the embedded store: check, backup, restore, repair. A backup of a
+// running server goes through the server; everything else takes the store's lock.
+#include <cstdio>
+#include <utility>
+
+#include "base/flags.h"
+#include "client/https_client.h"
+#include "client/kubeconfig.h"
+#include "keles/commands.h"
+#include "keles/runtime.h"
+#include "machinery/status_codec.h"
+#include "store/backup.h"
+#include "store/maintenance.h"
+
+namespace keles {
+namespace {
+
+constexpr char kBackupPath[] = "/keles/store/backup";
+
+constexpr char kUsage[] =
+    "Looks after the store of a control plane. A backup is taken while its server runs; for "
+    "everything else the server is stopped.\n\nUsage:\n"
+    "  keles store check   --data-dir DIR | --from BACKUP\n"
+    "      Reads every record down to its last field and says what is wrong; changes nothing.\n"
+    "  keles store backup  --to BACKUP [--kubeconfig FILE | --data-dir DIR]\n"
+    "      Through the running server, as an administrator; or of a stopped one's directory.\n"
+    "  keles store restore --from BACKUP --data-dir DIR\n"
+    "      Makes the store anew where there is none. The certificates (DIR/pki) are not in it.\n"
+    "  keles store repair  --data-dir DIR [--yes]\n"
+    "      Says what can no longer be read; with --yes goes on without it, and keeps the old "
+    "store.\n";
+
+struct StoreFlags {
+  std::string data_dir, from, to, kubeconfig, context;
+  bool yes = false;
+};
+
+Status need(const std::string& value, const char* flag) {
+  if (!value.empty()) return Status();
+  return Status::bad_request(std::string("required flag \"") + flag + "\" not set");
+}
+
+void print_report(const std::string& what, const StoreReport& r) {
+  std::printf("%s: revision %lld, identity %s\n%zu objects of %zu bytes can be read\n",
+              what.c_str(), static_cast<long long>(r.revision),
+              r.identity.empty() ? "(none)" : r.identity.c_str(), r.objects, r.bytes);
+  for (const std::string& s : r.remarks) std::printf("remark: %s\n", s.c_str());
+  for (const std::string& s : r.problems) std::printf("problem: %s\n", s.c_str());
+}
+
+Status check(const StoreFlags& f) {
+  if (f.from.empty() == f.data_dir.empty())
+    return Status::bad_request("check wants either --data-dir or --from");
+  StoreReport report;
+  if (f.from.empty()) {
+    TRY_ASSIGN(found, check_store(store_in(f.data_dir)));
+    report = std::move(found);
+    print_report(store_in(f.data_dir).directory, report);
+  } else {
+    TRY_ASSIGN(contents, read_backup_file(f.from));
+    report = check_contents(contents);
+    print_report(f.from, report);
+  }
+  if (report.problems.empty()) {
+    std::printf("no problems\n");
+    return Status();
+  }
+  return Status(
+      Reason::kInternalError,
+      "there are problems: " +
+      (f.from.empty() ? "restore a backup, or see what `keles store repair --data-dir " +
+                            f.data_dir + "` would drop"
+                      : std::string("take another backup; a restored store would have them too")));
+}
+
+// What came with a failed answer, as the server's Status.
+Task<Status> failure(Context ctx, net::ResponseStream* answer) {
+  std::string body;
+  while (body.size() < 1u << 20) {
+    auto piece = co_await answer->read(ctx);
+    if (!piece.ok() || piece->empty()) break;
+    body += *piece;
+  }
+  co_return status_from_body(body, answer->status());
+}
+
+Task<Status> backup_through_server(Context ctx, StoreFlags f) {
+  KubeconfigChoice choice;
+  choice.path = f.kubeconfig;
+  choice.context = f.context;
+  auto config = load_client_config(choice);
+  if (!config.ok()) co_return config.status();
+  auto file = NewFile::create(f.to);
+  if (!file.ok()) co_return file.status();
+  HttpsClient client(ctx.loop(), *config);
+  net::Headers headers;
+  auto answer = co_await client.raw_stream(ctx, "GET", kBackupPath, "", std::move(headers), "");
+  if (!answer.ok()) co_return answer.status();
+  if ((*answer)->status() != 200) {
+    Status why = co_await failure(ctx, answer->get());
+    co_return why;
+  }
+  BackupReader reader(false);
+  for (;;) {
+    auto piece = co_await (*answer)->read(ctx);
+    if (!piece.ok()) co_return piece.status();
+    if (piece->empty()) break;
+    Status s = reader.take(*piece);
+    if (s.ok()) s = file->write(*piece);
+    if (!s.ok()) co_return s;
+  }
+  Status whole = reader.finish();
+  if (whole.ok()) whole = file->finish();
+  if (!whole.ok()) co_return whole;
+  std::printf("%s: %zu records up to revision %lld\n", f.to.c_str(),
+              reader.records() + reader.damaged(), static_cast<long long>(reader.revision()));
+  co_return Status();
+}
+
+Status backup_directory(const StoreFlags& f) {
+  TRY_ASSIGN(contents, read_store(store_in(f.data_dir)));
+  const size_t records = contents.records.size() + contents.damaged.size();
+  const auto revision = static_cast<long long>(contents.revision);
+  TRY(write_backup_file(f.to, std::move(contents)));
+  std::printf("%s: %zu records up to revision %lld\n", f.to.c_str(), records, revision);
+  return Status();
+}
+
+Status restore(const StoreFlags& f) {
+  TRY(need(f.from, "from"));
+  TRY(need(f.data_dir, "data-dir"));
+  TRY_ASSIGN(contents, read_backup_file(f.from));
+  const size_t records = contents.records.size() + contents.damaged.size();
+  const auto revision = static_cast<long long>(contents.revision);
+  const StorePlace place = store_in(f.data_dir);
+  TRY(restore_store(place, std::move(contents)));
+  std::printf("%s: %zu records as of revision %lld; the next revision is %lld\n",
+              place.directory.c_str(), records, revision, revision + kRevisionLeap + 1);
+  return Status();
+}
+
+Status repair(const StoreFlags& f) {
+  TRY(need(f.data_dir, "data-dir"));
+  const StorePlace place = store_in(f.data_dir);
+  TRY_ASSIGN(done, repair_store(place, f.yes));
+  print_report(place.directory, done.found);
+  if (done.found.problems.empty()) {
+    std::printf("nothing to repair\n");
+    return Status();
+  }
+  for (const std::string& s : done.dropped)
+    std::printf("%s: %s\n", f.yes ? "dropped" : "would be dropped", s.c_str());
+  if (!f.yes) {
+    return Status::bad_request(
+        "nothing was changed: restore a backup if you have one; to go on without what is named "
+        "above, say --yes");
+  }
+  std::printf("repaired; the store as it was is in %s: remove it when it is no longer needed\n",
+              done.kept_at.c_str());
+  return Status();
+}
+
+int finish(const Status& s) {
+  if (s.ok()) return std::fflush(stdout) == 0 ? 0 : 1;
+  std::fflush(stdout);
+  std::fprintf(stderr, "error: %s\n", s.message().c_str());
+  return 1;
+}
+
+}  // namespace
+
+int store_main(const std::vector<std::string>& args) {
+  StoreFlags f;
+  Flags flags(kUsage);
+  flags.add("data-dir", &f.data_dir, "The server's data directory (its --data-dir).");
+  flags.add("from", &f.from, "The backup to read.");
+  flags.add("to", &f.to, "The file to write; it must not exist.");
+  flags.add("kubeconfig", &f.kubeconfig, "How to reach the running server, as kubectl has it.");
+  flags.add("context", &f.context, "The kubeconfig's context to use.");
+  flags.add("yes", &f.yes, "Carry the repair out.");
+  auto rest = flags.parse(args);
+  if (flags.help_wanted()) {
+    std::fputs(flags.help_text().c_str(), stdout);
+    return 0;
+  }
+  if (!rest.ok()) return finish(rest.status());
+  if (rest->size() != 1)
+    return finish(Status::bad_request("want one of check, backup, restore, repair"));
+  const std::string& verb = rest->front();
+  if (verb == "check") return finish(check(f));
+  if (verb == "restore") return finish(restore(f));
+  if (verb == "repair") return finish(repair(f));
+  if (verb != "backup")
+    return finish(Status::bad_request("unknown command \"" + verb +
+                                      "\": want one of check, backup, restore, repair"));
+  Status has_target = need(f.to, "to");
+  if (!has_target.ok()) return finish(has_target);
+  if (!f.data_dir.empty()) return finish(backup_directory(f));
+  return run_program([f](Context ctx) { return backup_through_server(ctx, f); });
+}
+
+}  // namespace keles
