@@ -68,9 +68,10 @@ Status check(const StoreFlags& f) {
   return Status(
       Reason::kInternalError,
       "there are problems: " +
-      (f.from.empty() ? "restore a backup, or see what `keles store repair --data-dir " +
-                            f.data_dir + "` would drop"
-                      : std::string("take another backup; a restored store would have them too")));
+          (f.from.empty()
+               ? "restore a backup, or see what `keles store repair --data-dir " + f.data_dir +
+                     "` would drop"
+               : std::string("take another backup; a restored store would have them too")));
 }
 
 // What came with a failed answer, as the server's Status.

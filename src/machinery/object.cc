@@ -189,9 +189,9 @@ Result<Object::Draft> Object::Draft::check(const KindDesc& kind, Bytes stored) {
     id = identity_of(doc->root);
   }
   Draft out;
-  out.object_ = std::make_shared<Object>(Private{&kind, std::move(id->namespace_),
-                                                 std::move(id->name), std::move(id->uid), 0,
-                                                 std::make_unique<Forms>()});
+  out.object_ =
+      std::make_shared<Object>(Private{&kind, std::move(id->namespace_), std::move(id->name),
+                                       std::move(id->uid), 0, std::make_unique<Forms>()});
   out.object_->forms_->stored = std::move(stored);
   return out;
 }
@@ -199,9 +199,9 @@ Result<Object::Draft> Object::Draft::check(const KindDesc& kind, Bytes stored) {
 Object::Draft Object::Draft::trust(const KindDesc& kind, Bytes stored, Document doc) {
   Identity id = identity_of(doc.root);
   Draft out;
-  out.object_ = std::make_shared<Object>(Private{&kind, std::move(id.namespace_),
-                                                 std::move(id.name), std::move(id.uid), 0,
-                                                 std::make_unique<Forms>()});
+  out.object_ =
+      std::make_shared<Object>(Private{&kind, std::move(id.namespace_), std::move(id.name),
+                                       std::move(id.uid), 0, std::make_unique<Forms>()});
   out.object_->forms_->stored = std::move(stored);
   out.tree_ = std::move(doc);
   return out;
@@ -224,7 +224,7 @@ Result<ObjectPtr> Object::from_stored(const KindDesc& kind, Bytes stored, int64_
 }
 
 ObjectPtr Object::at_revision(const Object& o, int64_t revision) {
-  Private p{o.kind_,  o.namespace__, o.name_, o.uid_, revision, std::make_unique<Forms>()};
+  Private p{o.kind_, o.namespace__, o.name_, o.uid_, revision, std::make_unique<Forms>()};
   p.forms->stored = o.stored();
   return std::make_shared<const Object>(std::move(p));
 }

@@ -135,7 +135,8 @@ Status BackupReader::entries(std::string_view body) {
     const char kind = body.front();
     std::string_view key, value;
     body.remove_prefix(1);
-    if ((kind != 'r' && kind != 'd') || !take_text(body, key) || !take_text(body, value)) return bad;
+    if ((kind != 'r' && kind != 'd') || !take_text(body, key) || !take_text(body, value))
+      return bad;
     ++(kind == 'r' ? records_ : damaged_);
     auto record = decode_record_value(value);
     if (kind == 'r' && !record.ok()) return bad;

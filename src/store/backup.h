@@ -1,6 +1,6 @@
 // A backup: a store's whole state at one revision in one file, which no store needs to be stopped
-// for: it is made from a Contents, and that is what a server's snapshot gives. Bytes are as they are
-// stored, what cannot be read included.
+// for: it is made from a Contents, and that is what a server's snapshot gives. Bytes are as they
+// are stored, what cannot be read included.
 //
 //   "keles-backup-1\n", then chunks: '+' (more follow) or '.' (the last), varint size, 32 bytes of
 //   SHA-256 over (the previous chunk's 32 bytes, the tag, the body), the body.

@@ -377,8 +377,7 @@ INSTANTIATE_TEST_SUITE_P(
         std::pair<const char*, MakeSubject>(
             "Simulated", [] { return std::unique_ptr<Subject>(std::make_unique<Simulated>()); }),
         std::pair<const char*, MakeSubject>(
-            "Shared",
-            [] { return std::unique_ptr<Subject>(std::make_unique<SharedByOthers>()); })),
+            "Shared", [] { return std::unique_ptr<Subject>(std::make_unique<SharedByOthers>()); })),
     [](const auto& info) { return info.param.first; });
 
 }  // namespace

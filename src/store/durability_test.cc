@@ -330,8 +330,7 @@ TEST_F(Damage, ACutLogIsRefusedWithTheRemedy) {
     ASSERT_EQ(truncate(log.c_str(), st.st_size / 2), 0);
   }
   EXPECT_THAT(refusal(), testing::HasSubstr("was acknowledged: its write-ahead log"));
-  EXPECT_THAT(refusal(),
-              testing::HasSubstr("`keles store repair --data-dir " + dir_.path + "`"));
+  EXPECT_THAT(refusal(), testing::HasSubstr("`keles store repair --data-dir " + dir_.path + "`"));
 }
 
 TEST_F(Damage, AMissingLogIsRefused) {

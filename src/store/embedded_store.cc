@@ -9,14 +9,13 @@ namespace keles {
 namespace {
 
 Status without_store(const EmbeddedOptions& o, const std::string& what) {
-  return Status::internal(what + " " + o.directory + ", but " + o.identity_file +
-                          " beside the certificates says that this cluster has one. Restore a "
-                          "backup with " +
-                          store_command(o.directory, "restore") +
-                          ", or, if its files are still there in part, try " +
-                          store_command(o.directory, "repair") +
-                          "; to begin a new cluster with these certificates, remove " +
-                          o.identity_file);
+  return Status::internal(
+      what + " " + o.directory + ", but " + o.identity_file +
+      " beside the certificates says that this cluster has one. Restore a "
+      "backup with " +
+      store_command(o.directory, "restore") + ", or, if its files are still there in part, try " +
+      store_command(o.directory, "repair") +
+      "; to begin a new cluster with these certificates, remove " + o.identity_file);
 }
 
 // A store that is gone beside its cluster's certificates must not begin anew in silence.
@@ -34,7 +33,8 @@ Result<std::unique_ptr<Store>> open_embedded_store(const EmbeddedOptions& option
   TRY_ASSIGN(expected, expected_identity(options));
   TRY_ASSIGN(opened, open_rocks_log(options.directory));
   // A store from before identities were written takes the name that it gets now.
-  if (!expected.empty() && !opened.contents.identity.empty() && opened.contents.identity != expected)
+  if (!expected.empty() && !opened.contents.identity.empty() &&
+      opened.contents.identity != expected)
     return without_store(options, "another cluster's store is in");
   if (!options.identity_file.empty() && expected.empty() && !opened.contents.identity.empty())
     TRY(write_file(options.identity_file, opened.contents.identity + "\n", 0600, true));

@@ -138,9 +138,8 @@ Result<Found> look_by_force(const std::string& directory, const Status& why) {
   Result<Found> found = rebuilt.ok() ? look(copy) : Result<Found>(rebuilt);
   TRY(remove_tree(copy));
   if (!found.ok()) {
-    return Status::internal("nothing can be read of the store in " + directory + " (" +
-                            plain(why) + "; " + plain(found.status()) +
-                            "): restore a backup");
+    return Status::internal("nothing can be read of the store in " + directory + " (" + plain(why) +
+                            "; " + plain(found.status()) + "): restore a backup");
   }
   found->gaps.clear();  // the copy's own
   found->gaps.push_back("what the damaged files held (" + plain(why) +
@@ -185,7 +184,8 @@ StoreReport report_on(Found& found, std::vector<std::string>& broken) {
     found.contents.revision = newest;
   }
   broken = take_out_broken(found.contents.records, out);
-  for (const DamagedRecord& d : found.contents.damaged) broken.push_back(d.key + ": " + plain(Status(Reason::kInternalError, d.reason)));
+  for (const DamagedRecord& d : found.contents.damaged)
+    broken.push_back(d.key + ": " + plain(Status(Reason::kInternalError, d.reason)));
   for (const std::string& b : broken) out.problems.push_back("cannot be read: " + b);
   return out;
 }
@@ -280,8 +280,9 @@ Result<StoreRepair> repair_store(const StorePlace& place, bool carry_out) {
   out.found = report_on(*found, broken);
   std::string stranger = check_identity(place, found->contents.identity);
   if (!stranger.empty()) {
-    return Status::bad_request(stranger + ": no repair makes it this cluster's. Bring the store "
-                                          "and the pki directory that belong together");
+    return Status::bad_request(stranger +
+                               ": no repair makes it this cluster's. Bring the store "
+                               "and the pki directory that belong together");
   }
   if (out.found.problems.empty()) return out;
   out.dropped = found->gaps;

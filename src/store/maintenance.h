@@ -22,9 +22,9 @@ StorePlace store_in(const std::string& data_dir);
 struct StoreReport {
   std::string identity;
   int64_t revision = 0, acknowledged = 0;
-  size_t objects = 0, bytes = 0;       // that can be read
-  std::vector<std::string> problems;   // a sentence each
-  std::vector<std::string> remarks;    // no problems, but worth knowing
+  size_t objects = 0, bytes = 0;      // that can be read
+  std::vector<std::string> problems;  // a sentence each
+  std::vector<std::string> remarks;   // no problems, but worth knowing
 };
 
 // Reads everything, down to each object's last field, and changes nothing. An error is one that
@@ -44,7 +44,7 @@ Status restore_store(const StorePlace& place, Contents contents);
 struct StoreRepair {
   StoreReport found;                 // its problems are what is mended
   std::vector<std::string> dropped;  // what will be missing: a sentence each
-  std::string kept_at;               // where the store as it was has been put; "" when not carried out
+  std::string kept_at;  // where the store as it was has been put; "" when not carried out
 };
 // Writes what can be read into a new store beside the old one and, when `carry_out`, puts it into
 // its place; the old one stays, under another name. Without problems nothing is done. Revisions

@@ -46,8 +46,7 @@ Result<Change> decode_record_value(std::string_view value) {
 }
 
 Result<StoredKind> stored_kind(std::string_view stored) {
-  if (!stored.starts_with(kProtobufMagic))
-    return Status::internal("stored object has no envelope");
+  if (!stored.starts_with(kProtobufMagic)) return Status::internal("stored object has no envelope");
   auto envelope = open_protobuf(stored);
   if (!envelope.ok()) return Status::internal("stored envelope is damaged");
   if (envelope->kind.empty()) return Status::internal("stored envelope names no kind");

@@ -136,8 +136,7 @@ Task<Status> Replica::remove_unreadable(Context ctx, std::string key) {
   Transaction t;
   t.key = key;
   t.condition = Transaction::If::kPresent;
-  if (!why_unreadable(key))
-    co_return refusal(Committed::Verdict::kMissing, nullptr, key);
+  if (!why_unreadable(key)) co_return refusal(Committed::Verdict::kMissing, nullptr, key);
   auto done = co_await backend_->commit(ctx, std::move(t));
   if (!done.ok()) co_return done.status();
   auto followed = co_await window_->snapshot_at_least(std::move(ctx), done->revision);
@@ -260,9 +259,8 @@ bool Replica::take(Change& c, MemoryMap::Edit& edit, std::vector<StoreEventPtr>&
   record->object = object;
   record->create_revision = c.create_revision;
   record->version = c.version;
-  events.push_back(
-      make_store_event(now ? StoreEvent::Type::kModified : StoreEvent::Type::kAdded, record->key,
-                       object, now ? now->object : nullptr));
+  events.push_back(make_store_event(now ? StoreEvent::Type::kModified : StoreEvent::Type::kAdded,
+                                    record->key, object, now ? now->object : nullptr));
   edit.put(std::move(record));
   if (pending) pending->result = std::move(object);
   return told;

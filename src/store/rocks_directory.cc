@@ -127,9 +127,9 @@ Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(const std::string& di
     char pid[24] = {};
     ssize_t n = ::pread(fd, pid, sizeof pid - 1, 0);
     std::string holder = n > 0 ? " (process " + std::string(pid) + ")" : "";
-    return Status(Reason::kServiceUnavailable,
-                  "store directory " + directory + " is in use by another keles" + holder +
-                      ": stop it first, or choose another directory");
+    return Status(Reason::kServiceUnavailable, "store directory " + directory +
+                                                   " is in use by another keles" + holder +
+                                                   ": stop it first, or choose another directory");
   }
   // Only told to others: a full disk is no reason not to start.
   std::string pid = std::to_string(::getpid());

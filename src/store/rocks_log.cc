@@ -116,8 +116,9 @@ class RocksLog final : public Log {
 
 // What an operator does about a store that is refused.
 std::string remedy(const std::string& directory) {
-  return ": " + store_command(directory, "check") + " shows what is wrong; restore a backup, or let " +
-         store_command(directory, "repair") + " save what can be read";
+  return ": " + store_command(directory, "check") +
+         " shows what is wrong; restore a backup, or let " + store_command(directory, "repair") +
+         " save what can be read";
 }
 
 Status refused(const std::string& directory, const Status& why) {
@@ -133,12 +134,11 @@ Status check_revisions(const std::string& directory, const Acknowledged& file,
   auto acknowledged = file.read();
   if (!acknowledged.ok()) return refused(directory, acknowledged.status());
   if (contents.revision >= *acknowledged) return Status();
-  return refused(directory,
-                 Status::internal("the store in " + directory + " ends at revision " +
-                                  std::to_string(contents.revision) + ", but " +
-                                  std::to_string(*acknowledged) +
-                                  " was acknowledged: its write-ahead log (" + directory +
-                                  "/db/*.log) was cut or removed"));
+  return refused(directory, Status::internal("the store in " + directory + " ends at revision " +
+                                             std::to_string(contents.revision) + ", but " +
+                                             std::to_string(*acknowledged) +
+                                             " was acknowledged: its write-ahead log (" +
+                                             directory + "/db/*.log) was cut or removed"));
 }
 
 }  // namespace
@@ -151,7 +151,8 @@ Result<OpenedLog> open_rocks_log(const std::string& directory) {
   auto db = open_database(directory);
   if (!db.ok()) {
     out.read_only = db.status();
-    db = open_database_to_read(directory);  // a disk that takes no writes may still give what it has
+    db =
+        open_database_to_read(directory);  // a disk that takes no writes may still give what it has
     if (!db.ok()) return refused(directory, out.read_only);
   }
   auto contents = read_database(**db);

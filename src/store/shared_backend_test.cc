@@ -1,10 +1,11 @@
 // Several replicas on one backend that is none of them: what each may rely on.
+#include "store/sim/shared_backend.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/log.h"
 #include "store/replica.h"
-#include "store/sim/shared_backend.h"
 #include "store/test_objects.h"
 
 namespace keles {

@@ -153,8 +153,7 @@ Result<std::unique_ptr<Store>> open_sim_store(SimDisk& disk, ReplicaOptions opti
   Contents contents = SimLog::recover(disk);
   auto backend = std::make_unique<LocalBackend>(
       LocalBackend::Limits(), std::make_unique<SimLog>(disk), std::move(contents), Status());
-  return std::unique_ptr<Store>(
-      std::make_unique<Replica>(std::move(options), std::move(backend)));
+  return std::unique_ptr<Store>(std::make_unique<Replica>(std::move(options), std::move(backend)));
 }
 
 }  // namespace keles
