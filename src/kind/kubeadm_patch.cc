@@ -15,8 +15,9 @@ using Arguments = std::vector<std::pair<std::string, std::string>>;
 constexpr std::string_view kServerFlags[] = {
     "service-node-port-range", "enable-admission-plugins", "disable-admission-plugins",
     "authorization-mode",      "anonymous-auth",           "node-monitor-grace-period",
-    "node-monitor-period"};
-constexpr std::string_view kKubeletFlags[] = {"max-pods", "allowed-unsafe-sysctls"};
+    "node-monitor-period",     "cluster-signing-duration"};
+constexpr std::string_view kKubeletFlags[] = {"max-pods", "allowed-unsafe-sysctls",
+                                              "rotate-server-certificates"};
 
 template <size_t n>
 bool holds(const std::string_view (&names)[n], std::string_view name) {
@@ -147,10 +148,13 @@ class Patch {
   }
 
   Status apply_kubelet(const Value& v) {
-    moot_but(v, "", {"kind", "apiVersion", "maxPods"});
-    if (v["maxPods"].is_null()) return Status();
-    for (NodeConfig* n : nodes_)
-      n->kubelet_flags.push_back("--max-pods=" + std::string(v["maxPods"].as_string()));
+    moot_but(v, "", {"kind", "apiVersion", "maxPods", "serverTLSBootstrap"});
+    for (NodeConfig* n : nodes_) {
+      if (!v["maxPods"].is_null())
+        n->kubelet_flags.push_back("--max-pods=" + std::string(v["maxPods"].as_string()));
+      if (v["serverTLSBootstrap"].as_string() == "true")
+        n->kubelet_flags.emplace_back("--rotate-server-certificates=true");
+    }
     return Status();
   }
 
