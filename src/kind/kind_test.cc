@@ -119,7 +119,8 @@ TEST(ClusterConfig, UnderstandsKubeadmPatches) {
   ASSERT_TRUE(c->nodes[0].taints && c->nodes[1].taints);
   EXPECT_THAT(*c->nodes[0].taints, ElementsAre());
   EXPECT_THAT(*c->nodes[1].taints, ElementsAre("dedicated=db:NoSchedule"));
-  EXPECT_THAT(c->nodes[1].kubelet_flags, ElementsAre("--max-pods=40", "--rotate-server-certificates=true"));
+  EXPECT_THAT(c->nodes[1].kubelet_flags,
+              ElementsAre("--max-pods=40", "--rotate-server-certificates=true"));
   EXPECT_THAT(c->tls_sans, ElementsAre("api.example.org"));
   EXPECT_THAT(c->server_flags, ElementsAre("--service-node-port-range=30000-30100"));
   // What has no counterpart is named; what asks for nothing is not.
