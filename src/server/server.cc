@@ -53,6 +53,7 @@ namespace {
 
 constexpr Duration kEventLife = 1h;  // upstream: --event-ttl
 constexpr Duration kSweepEvery = 5min;
+constexpr Duration kForgetEvery = 1min;  // of the states that paged lists go on from
 
 // Events are forgotten an hour after they were last written. Deletes a bounded number at a time.
 Task<void> sweep_events(Context ctx, registry::Registry* registry) {
@@ -83,9 +84,20 @@ Task<void> sweep_events(Context ctx, registry::Registry* registry) {
 
 }  // namespace
 
+namespace {
+Task<void> forget_past(Context ctx, registry::Registry* registry) {
+  while (true) {
+    Status s = co_await ctx.sleep(kForgetEvery);
+    if (!s.ok()) co_return;
+    registry->forget_past(ctx.loop().wall_now());
+  }
+}
+}  // namespace
+
 Task<void> ApiServer::run(Context ctx) {
   TaskGroup group(ctx.loop());
   group.spawn(state_->auth.run(ctx));
+  group.spawn(forget_past(ctx, &state_->registry));
   std::set<int64_t> suspects;
   while (true) {
     Status s = co_await ctx.sleep(kSweepEvery);

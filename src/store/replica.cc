@@ -239,7 +239,8 @@ void Replica::apply(std::vector<Change> changes, int64_t revision) {
 bool Replica::take(Change& c, MemoryMap::Edit& edit, std::vector<StoreEventPtr>& events) {
   const KeyPtr key = c.key;
   bool told = !forget_unreadable(*key);
-  RecordPtr now = edit.find(*key);
+  const bool made_now = c.stored && c.version == 1;  // then there was none
+  RecordPtr now = made_now ? nullptr : edit.find(*key);
   auto* pending = static_cast<Pending*>(c.origin.get());
   if (!c.stored) {
     if (!now) return told;

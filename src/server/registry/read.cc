@@ -141,6 +141,8 @@ Task<Result<SnapshotPtr>> Registry::snapshot_at(Context ctx, std::string prefix,
   co_return past;
 }
 
+void Registry::forget_past(WallTime now) { snapshots_->oldest(store_->revision(), now); }
+
 // Which state a list is of (upstream's table of resourceVersion, resourceVersionMatch, limit and
 // continue): the newest, one not older than a revision, or exactly one. With a limit, a revision
 // without a match parameter means exactly that one.

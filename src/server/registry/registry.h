@@ -124,6 +124,9 @@ class Registry {
 
   Store& store() { return *store_; }
   ServiceAllocator& services() { return *services_; }
+  // Lets go of the states of the past whose time is up: to be called now and then, as perhaps
+  // nobody lists again.
+  void forget_past(WallTime now);
 
   Task<Result<ObjectPtr>> get(Context ctx, const KindDesc* kind, std::string ns, std::string name,
                               std::string resource_version = {});

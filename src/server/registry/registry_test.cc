@@ -104,6 +104,36 @@ void expect_code(const Status& s, int code, std::string_view message) {
   EXPECT_EQ(s.message(), message);
 }
 
+// --- states of the past ----------------------------------------------------------------------
+
+// A list that nobody goes on with does not hold the state that it was of for ever, though nobody
+// lists again.
+TEST(Past, AnAbandonedListsStateGoesByTime) {
+  World w;
+  for (const char* name : {"a", "b", "c"})
+    ASSERT_TRUE(w.create("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + std::string(name) +
+                         "}\n")
+                    .ok());
+  ListQuery first;
+  first.limit = 1;
+  const KindDesc* kind = find_kind("v1", "ConfigMap");
+  auto page = w.run(w.registry.list(w.ctx, kind, "default", first));
+  ASSERT_TRUE(page.ok() && !page->continue_.empty());
+  std::weak_ptr<const StoreSnapshot> past = w.store->snapshot();
+  ASSERT_TRUE(w.remove("v1", "ConfigMap", "b").ok());
+  w.loop->advance(4min);
+  w.registry.forget_past(w.loop->wall_now());
+  ListQuery next;
+  next.continue_ = page->continue_;
+  page = w.run(w.registry.list(w.ctx, kind, "default", next));
+  ASSERT_TRUE(page.ok()) << page.status().to_string();
+  EXPECT_EQ(page->items.size(), 2u);  // as it was: b and c
+  w.loop->advance(2min);
+  EXPECT_FALSE(past.expired());
+  w.registry.forget_past(w.loop->wall_now());
+  EXPECT_TRUE(past.expired());
+}
+
 // --- empty and absent ------------------------------------------------------------------------
 
 TEST(EmptyIsAbsent, ASecondUpdateChangesNothing) {
