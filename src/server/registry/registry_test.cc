@@ -111,9 +111,9 @@ void expect_code(const Status& s, int code, std::string_view message) {
 TEST(Past, AnAbandonedListsStateGoesByTime) {
   World w;
   for (const char* name : {"a", "b", "c"})
-    ASSERT_TRUE(w.create("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + std::string(name) +
-                         "}\n")
-                    .ok());
+    ASSERT_TRUE(
+        w.create("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + std::string(name) + "}\n")
+            .ok());
   ListQuery first;
   first.limit = 1;
   const KindDesc* kind = find_kind("v1", "ConfigMap");
