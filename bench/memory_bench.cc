@@ -1,6 +1,6 @@
-// memory_bench [maps|nodes]: what a control plane holds: 60,000 ConfigMaps made, read in both forms
-// and deleted; then, in a server of their own, 5,000 nodes with 35,000 bound pods, and the CPU that
-// the nodes' heartbeats cost.
+// memory_bench [maps|nodes [NODES PODS]]: what a control plane holds: 60,000 ConfigMaps made, read
+// in both forms and deleted; then, in a server of their own, 5,000 nodes with 35,000 bound pods,
+// and the CPU that the nodes' heartbeats cost.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -123,29 +123,29 @@ void heartbeats(const BenchServer& server, WireLoad* load, long nodes, double se
                "8 %");
 }
 
-void nodes(const char* program) {
-  constexpr long kNodes = 5'000, kPods = 35'000;
+void nodes(const char* program, long count, long pods) {
   BenchServer server(program, {"--node-monitor-grace-period=1h", "--cluster-cidr=10.0.0.0/8"});
   WireLoad load(server, 16), watch(server, 1);
   rest(1);
-  make_nodes(&load, kNodes);
-  print_memory(server, "5,000 nodes", "-");
+  make_nodes(&load, count);
+  print_memory(server, std::to_string(count) + " nodes", "-");
   watch.start(0, request("GET",
                          "/api/v1/namespaces/default/pods?watch=true&fieldSelector=spec.nodeName!"
                          "%3D"));
   double cpu = server.cpu_seconds(), start = now_seconds();
-  all(&load, kPods,
+  all(&load, pods,
       [](long i) { return request("POST", "/api/v1/namespaces/default/pods", pod(i)); });
-  while (watch.lines(10) < kPods && now_seconds() < start + 180) {
+  while (watch.lines(10) < pods && now_seconds() < start + 180) {
   }
-  print_figure("35,000 pods made and bound",
-               text("%.0f/s, %.3f ms server CPU each", kPods / (now_seconds() - start),
-                    1e3 * (server.cpu_seconds() - cpu) / kPods),
-               "5,000/s");
+  print_figure(
+      std::to_string(pods) + " pods made and bound",
+      text("%.0f/s, %.3f ms server CPU each", static_cast<double>(pods) / (now_seconds() - start),
+           1e3 * (server.cpu_seconds() - cpu) / static_cast<double>(pods)),
+      "5,000/s");
   print_memory(server, "  at once", "-");
   rest(12);
   print_memory(server, "  and 12 s later", "250 MB");
-  heartbeats(server, &load, kNodes, 10);
+  heartbeats(server, &load, count, 10);
   print_memory(server, "  after the heartbeats", "250 MB");
 }
 
@@ -155,5 +155,6 @@ void nodes(const char* program) {
 int main(int argc, char** argv) {
   std::string_view what = argc > 1 ? argv[1] : "";
   if (what != "nodes") keles::bench::maps(argv[0]);
-  if (what != "maps") keles::bench::nodes(argv[0]);
+  long count = argc > 3 ? atol(argv[2]) : 5'000, pods = argc > 3 ? atol(argv[3]) : 35'000;
+  if (what != "maps") keles::bench::nodes(argv[0], count, pods);
 }

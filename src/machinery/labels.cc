@@ -290,25 +290,27 @@ std::string in_brackets(const std::vector<std::string>& v) {
 
 bool LabelRequirement::matches(const Value& labels) const {
   const Value* found = labels.find(key);
-  auto among = [&] {
-    return std::find(values.begin(), values.end(), found->as_string()) != values.end();
-  };
+  return allows(found ? std::optional(found->as_string()) : std::nullopt);
+}
+
+bool LabelRequirement::allows(std::optional<std::string_view> value) const {
+  auto among = [&] { return std::find(values.begin(), values.end(), *value) != values.end(); };
   switch (op) {
     case Op::kEquals:
     case Op::kDoubleEquals:
     case Op::kIn:
-      return found && among();
+      return value && among();
     case Op::kNotEquals:
     case Op::kNotIn:
-      return !found || !among();
+      return !value || !among();
     case Op::kExists:
-      return found != nullptr;
+      return value.has_value();
     case Op::kDoesNotExist:
-      return found == nullptr;
+      return !value;
     case Op::kGreaterThan:
     case Op::kLessThan: {
-      if (!found || values.size() != 1) return false;
-      auto a = to_int(found->as_string()), b = to_int(values[0]);
+      if (!value || values.size() != 1) return false;
+      auto a = to_int(*value), b = to_int(values[0]);
       return a && b && (op == Op::kGreaterThan ? *a > *b : *a < *b);
     }
   }
@@ -401,6 +403,15 @@ bool Selector::matches(const Value& labels) const {
   if (nothing_) return false;
   return std::all_of(requirements_.begin(), requirements_.end(),
                      [&](const LabelRequirement& r) { return r.matches(labels); });
+}
+
+bool Selector::matches(const std::map<std::string, std::string, std::less<>>& labels) const {
+  if (nothing_) return false;
+  return std::all_of(requirements_.begin(), requirements_.end(), [&](const LabelRequirement& r) {
+    auto at = labels.find(r.key);
+    return r.allows(at == labels.end() ? std::nullopt
+                                       : std::optional<std::string_view>(at->second));
+  });
 }
 
 std::string Selector::to_string() const {

@@ -303,10 +303,10 @@ class Agent final : public NodeView {
     scheduler::NodeInfo info;
     info.set_node(node);
     for (const auto& [uid, w] : workers_)
-      if (w.get() != &worker && w->holds_room()) info.add_pod(scheduler::extract_pod(w->pod()));
+      if (w.get() != &worker && w->holds_room()) info.add_pod(scheduler::extract_pod(*w->pod()));
     AdmissionInput in;
     in.pod = &*worker.pod();
-    in.info = scheduler::extract_pod(worker.pod());
+    in.info = scheduler::extract_pod(*worker.pod());
     in.node = &info;
     in.sysctls = &sysctls_;
     in.apparmor = apparmor_;

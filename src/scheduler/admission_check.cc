@@ -29,7 +29,8 @@ std::vector<AdmissionFailure> admission_check(const PodInfo& asked, const NodeIn
   for (Insufficient& i : insufficient_resources(pod, node))
     out.push_back({"", "", std::move(i.resource), i.requested, i.used, i.capacity});
   Namespaces none;
-  ClusterView view{{&node}, &none};
+  const std::map<std::string, int64_t, std::less<>> no_images;
+  ClusterView view{{&node}, {}, {}, &no_images, &none};
   for (auto make : {make_node_affinity, make_node_name, make_node_ports}) {
     std::unique_ptr<Plugin> plugin = make();
     if (!plugin->wants_filter(pod, view)) continue;

@@ -32,6 +32,7 @@ uint32_t Cache::set_node(const api::core_v1::Node& node) {
   NodeInfo& n = node_for(node.metadata().name());
   if (!n.present) {
     n.set_node(node);
+    count_images(n, 1);
     view_stale_ = true;
     return kNodeAdded;
   }
@@ -40,7 +41,9 @@ uint32_t Cache::set_node(const api::core_v1::Node& node) {
   Labels labels = n.labels;
   std::vector<Taint> taints = n.taints;
   bool unschedulable = n.unschedulable;
+  count_images(n, -1);
   n.set_node(node);
+  count_images(n, 1);
   uint32_t events = 0;
   if (!same(allocatable, n.allocatable) || allowed_pods != n.allowed_pods)
     events |= kNodeAllocatable;
@@ -53,6 +56,7 @@ void Cache::remove_node(std::string_view name) {
   auto it = nodes_.find(name);
   if (it == nodes_.end()) return;
   view_stale_ = true;
+  if (it->second->present) count_images(*it->second, -1);
   if (it->second->pods.empty()) {
     nodes_.erase(it);
   } else {
@@ -60,11 +64,12 @@ void Cache::remove_node(std::string_view name) {
   }
 }
 
-uint32_t Cache::set_namespace(const Ref<api::core_v1::Namespace>& ns) {
-  auto& slot = namespaces_[std::string(ns->metadata().name())];
-  bool same = slot && slot->metadata().labels().value().equals(ns->metadata().labels().value());
-  slot = ns;
-  return same ? uint32_t{0} : uint32_t{kNamespaceLabels};
+uint32_t Cache::set_namespace(const api::core_v1::Namespace& ns) {
+  auto [at, fresh] = namespaces_.try_emplace(std::string(ns.metadata().name()));
+  Labels now = read_labels(ns.metadata().labels());
+  if (!fresh && at->second == now) return 0;
+  at->second = std::move(now);
+  return kNamespaceLabels;
 }
 
 void Cache::remove_namespace(std::string_view name) {
@@ -72,16 +77,33 @@ void Cache::remove_namespace(std::string_view name) {
   if (it != namespaces_.end()) namespaces_.erase(it);
 }
 
+void Cache::count_images(const NodeInfo& node, int sign) {
+  for (const auto& [name, bytes] : node.images) {
+    auto at = image_nodes_.try_emplace(name).first;
+    if ((at->second += sign) == 0) image_nodes_.erase(at);
+  }
+}
+
 void Cache::take_off(const Place& place, std::string_view uid) {
   auto it = nodes_.find(place.node);
   if (it == nodes_.end()) return;
-  it->second->remove_pod(uid);
-  if (!it->second->present && it->second->pods.empty()) nodes_.erase(it);
+  NodeInfo& n = *it->second;
+  const bool any = n.pods_with_affinity > 0, anti = n.pods_with_anti_affinity > 0;
+  n.remove_pod(uid);
+  view_stale_ |= any != (n.pods_with_affinity > 0) || anti != (n.pods_with_anti_affinity > 0);
+  if (!n.present && n.pods.empty()) nodes_.erase(it);
+}
+
+void Cache::put_on(const std::string& node, PodPtr pod) {
+  NodeInfo& n = node_for(node);
+  const bool any = n.pods_with_affinity > 0, anti = n.pods_with_anti_affinity > 0;
+  n.add_pod(std::move(pod));
+  view_stale_ |= any != (n.pods_with_affinity > 0) || anti != (n.pods_with_anti_affinity > 0);
 }
 
 void Cache::set_pod(PodPtr pod) {
   remove_pod(pod->uid);
-  node_for(pod->node_name).add_pod(pod);
+  put_on(pod->node_name, pod);
   std::string uid = pod->uid, node = pod->node_name;
   places_.insert_or_assign(std::move(uid), Place{std::move(pod), std::move(node), false});
 }
@@ -95,7 +117,7 @@ void Cache::remove_pod(std::string_view uid) {
 
 void Cache::assume(PodPtr pod, const std::string& node) {
   remove_pod(pod->uid);
-  node_for(node).add_pod(pod);
+  put_on(node, pod);
   std::string uid = pod->uid;
   places_.insert_or_assign(std::move(uid), Place{std::move(pod), node, true});
 }
@@ -108,9 +130,15 @@ void Cache::forget(std::string_view uid) {
 const ClusterView& Cache::view() {
   if (view_stale_) {
     view_.nodes.clear();
+    view_.with_affinity.clear();
+    view_.with_anti_affinity.clear();
     for (const auto& [name, n] : nodes_) {
-      if (n->present) view_.nodes.push_back(n.get());
+      if (!n->present) continue;
+      view_.nodes.push_back(n.get());
+      if (n->pods_with_affinity > 0) view_.with_affinity.push_back(n.get());
+      if (n->pods_with_anti_affinity > 0) view_.with_anti_affinity.push_back(n.get());
     }
+    view_.image_nodes = &image_nodes_;
     view_.namespaces = &namespaces_;
     view_stale_ = false;
   }

@@ -17,7 +17,7 @@ class Cache {
   // Returns the ClusterEvents that the change amounts to (0: nothing that matters).
   uint32_t set_node(const api::core_v1::Node& node);
   void remove_node(std::string_view name);
-  uint32_t set_namespace(const Ref<api::core_v1::Namespace>& ns);
+  uint32_t set_namespace(const api::core_v1::Namespace& ns);
   void remove_namespace(std::string_view name);
 
   // An assigned pod as the API shows it: confirms an assumed one, or replaces what was known.
@@ -41,10 +41,13 @@ class Cache {
   };
   NodeInfo& node_for(std::string_view name);
   void take_off(const Place& place, std::string_view uid);
+  void put_on(const std::string& node, PodPtr pod);
+  void count_images(const NodeInfo& node, int sign);
 
   std::map<std::string, std::unique_ptr<NodeInfo>, std::less<>> nodes_;
   std::map<std::string, Place, std::less<>> places_;  // by pod uid
   Namespaces namespaces_;
+  std::map<std::string, int64_t, std::less<>> image_nodes_;
   ClusterView view_;
   bool view_stale_ = true;
 };

@@ -88,8 +88,10 @@ std::string Decider::best(const PodInfo& pod, const ClusterView& view,
 
 bool Decider::fits_on_copy(const PodInfo& pod, const NodeInfo& copy, const ClusterView& view) {
   ClusterView changed = view;
-  for (const NodeInfo*& n : changed.nodes) {
-    if (n->name == copy.name) n = &copy;
+  for (auto* list : {&changed.nodes, &changed.with_affinity, &changed.with_anti_affinity}) {
+    for (const NodeInfo*& n : *list) {
+      if (n->name == copy.name) n = &copy;
+    }
   }
   std::vector<Plugin*> filters;
   for (auto& p : plugins_) {

@@ -30,8 +30,12 @@ enum ClusterEvent : uint32_t {
   kAnyEvent = ~0u,
 };
 
+// With what few pods or nodes have listed apart, so that no plugin walks every node to find none.
 struct ClusterView {
-  std::vector<const NodeInfo*> nodes;  // present ones, in name order
+  std::vector<const NodeInfo*> nodes;               // present ones, in name order
+  std::vector<const NodeInfo*> with_affinity;       // of those: any pod there has a term
+  std::vector<const NodeInfo*> with_anti_affinity;  // a required anti-affinity term
+  const std::map<std::string, int64_t, std::less<>>* image_nodes;  // how many have the image
   const Namespaces* namespaces;
 };
 

@@ -68,7 +68,7 @@ Scheduler::Scheduler(Client& client, InformerFactory& informers, EventRecorder& 
       cache_.remove_namespace(before->metadata().name());
       return;
     }
-    queue_.on_event(cache_.set_namespace(now));
+    queue_.on_event(cache_.set_namespace(*now));
   });
   pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) { on_pod(before, now); });
 }
@@ -89,8 +89,8 @@ void Scheduler::on_pod(const Ref<Pod>& before, const Ref<Pod>& now) {
     }
     return;
   }
-  PodPtr pod = extract_pod(now);
-  if (!pod->node_name.empty()) {
+  if (!now->spec().node_name().empty()) {
+    PodPtr pod = extract_placed_pod(*now);
     bool known = before && !before->spec().node_name().empty();
     cache_.set_pod(pod);
     if (!known) {
@@ -101,6 +101,7 @@ void Scheduler::on_pod(const Ref<Pod>& before, const Ref<Pod>& now) {
     }
     return;
   }
+  PodPtr pod = extract_pod(*now);
   if (!wants(*now)) {
     queue_.remove(pod->uid);
   } else if (!cache_.holds(pod->uid)) {  // assumed: its binding is under way
@@ -155,6 +156,19 @@ void Scheduler::schedule_one(Context ctx, PodPtr pod) {
   tasks_.spawn(report_failure(ctx, pod, std::move(message), std::move(preemption)));
 }
 
+// For events: as the informer knows the pod, while it does.
+ObjectReference Scheduler::reference(const PodInfo& pod) const {
+  ObjectPtr object = pods_.base().get(pod.ns, pod.name);
+  if (object && object->uid() == pod.uid) return reference_to(*object);
+  ObjectReference r;
+  r.api_version = kind_of<Pod>().api_version();
+  r.kind = kind_of<Pod>().kind;
+  r.ns = pod.ns;
+  r.name = pod.name;
+  r.uid = pod.uid;
+  return r;
+}
+
 Task<void> Scheduler::bind(Context ctx, PodPtr pod, std::string node, TimePoint started) {
   Draft<api::core_v1::BindingEdit> body;
   body->edit_metadata().set_name(pod->name);
@@ -173,7 +187,7 @@ Task<void> Scheduler::bind(Context ctx, PodPtr pod, std::string node, TimePoint 
     queue_.done(pod->uid);
     attempts().with({"scheduled", options_.name}).add();
     attempt_seconds().with({"scheduled", options_.name}).observe(took);
-    recorder_.event(reference_to(pod->object), "Normal", "Scheduled",
+    recorder_.event(reference(*pod), "Normal", "Scheduled",
                     "Successfully assigned " + pod->key() + " to " + node);
     co_return;
   }
@@ -193,12 +207,13 @@ Task<void> Scheduler::bind(Context ctx, PodPtr pod, std::string node, TimePoint 
 
 Task<void> Scheduler::report_failure(Context ctx, PodPtr pod, std::string message,
                                      Preemption preemption) {
-  recorder_.event(reference_to(pod->object), "Warning", "FailedScheduling", message);
+  recorder_.event(reference(*pod), "Warning", "FailedScheduling", message);
+  Ref<Pod> object = pods_.get(pod->ns, pod->name);
+  if (!object || object->metadata().uid() != pod->uid) co_return;  // it has gone
   bool nominated = !preemption.node.empty();
   PodConditionWrite condition{"PodScheduled", "False", "Unschedulable", message};
-  std::optional<Document> patch =
-      pod_condition_patch(*pod->object, condition, ctx.loop().wall_now());
-  if (nominated && pod->object->status().nominated_node_name() != preemption.node) {
+  std::optional<Document> patch = pod_condition_patch(*object, condition, ctx.loop().wall_now());
+  if (nominated && object->status().nominated_node_name() != preemption.node) {
     if (!patch) patch = Draft<PodEdit>().take();
     Value* status = patch->root.find("status");
     if (!status) status = &patch->root.set(patch->arena, "status", Value::map());
@@ -219,10 +234,11 @@ Task<void> Scheduler::evict(Context ctx, PodPtr preemptor, Preemption preemption
   std::string why = options_.name + ": preempting to accommodate a higher priority pod";
   for (const PodPtr& victim : preemption.victims) {
     if (victim->terminating) continue;
+    Ref<Pod> object = pods_.get(victim->ns, victim->name);
+    if (!object || object->metadata().uid() != victim->uid) continue;  // it has gone by itself
     Context limited = ctx.with_timeout(30s);
     PodConditionWrite disrupted{kDisruptionTarget, "True", "PreemptionByScheduler", why};
-    std::optional<Document> patch =
-        pod_condition_patch(*victim->object, disrupted, ctx.loop().wall_now());
+    std::optional<Document> patch = pod_condition_patch(*object, disrupted, ctx.loop().wall_now());
     if (patch) {
       Status marked =
           co_await patch_pod_status(limited, &client_, victim->ns, victim->name, std::move(*patch));
@@ -240,7 +256,7 @@ Task<void> Scheduler::evict(Context ctx, PodPtr preemptor, Preemption preemption
                 {{"pod", preemptor->key()}, {"victim", victim->key()}, {"err", s}});
       continue;
     }
-    recorder_.event(reference_to(victim->object), "Normal", "Preempted",
+    recorder_.event(reference(*victim), "Normal", "Preempted",
                     "Preempted by pod " + preemptor->uid + " on node " + preemption.node);
   }
 }

@@ -34,6 +34,7 @@ class Scheduler {
   using Pod = api::core_v1::Pod;
   void on_pod(const Ref<Pod>& before, const Ref<Pod>& now);
   bool wants(const Pod& pod) const;
+  ObjectReference reference(const PodInfo& pod) const;
   void schedule_one(Context ctx, PodPtr pod);
   Task<void> bind(Context ctx, PodPtr pod, std::string node, TimePoint started);
   Task<void> report_failure(Context ctx, PodPtr pod, std::string message, Preemption preemption);

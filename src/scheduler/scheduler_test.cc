@@ -46,9 +46,9 @@ class DecideTest : public testing::Test {
   Cache cache;
   Decider decider;
   Random random{7};
-  void SetUp() override { cache.set_namespace(yaml<Namespace>("metadata: {name: default}")); }
+  void SetUp() override { cache.set_namespace(*yaml<Namespace>("metadata: {name: default}")); }
   void node(const std::string& text) { cache.set_node(*yaml<Node>(text)); }
-  PodPtr pod(const std::string& text) { return extract_pod(yaml<Pod>(text)); }
+  PodPtr pod(const std::string& text) { return extract_pod(*yaml<Pod>(text)); }
   void placed(const std::string& text) { cache.set_pod(pod(text)); }
   std::string choose(const std::string& text) {
     PodPtr p = pod(text);
@@ -205,7 +205,7 @@ TEST(Scheduler, SaysWhyItPreemptsBeforeItDeletes) {
 TEST(Queue, WaitsForTheRightEvent) {
   SimLoop loop(1);
   SchedulingQueue q(loop);
-  PodPtr p = extract_pod(yaml<Pod>(pod_text("p")));
+  PodPtr p = extract_pod(*yaml<Pod>(pod_text("p")));
   q.add(p);
   std::vector<std::string> got;
   Context ctx = Context::root(loop);

@@ -144,13 +144,13 @@ bool requirement_matches(const NodeRequirement& r, const std::string* value) {
   return false;
 }
 
+}  // namespace
+
 Labels read_labels(const Map<std::string_view>& map) {
   Labels out;
   for (auto [k, v] : map) out.emplace(k, v);
   return out;
 }
-
-}  // namespace
 
 void Resources::add(const Resources& o, int sign) {
   milli_cpu += sign * o.milli_cpu;
@@ -170,25 +170,11 @@ bool Resources::none() const {
   return milli_cpu == 0 && memory == 0 && ephemeral_storage == 0 && scalar.empty();
 }
 
-PodPtr extract_pod(const Ref<Pod>& ref) {
-  const Pod& pod = *ref;
-  auto info = std::make_shared<PodInfo>();
-  PodInfo& p = *info;
-  p.object = ref;
-  p.ns = pod.metadata().namespace_();
-  p.name = pod.metadata().name();
-  p.uid = pod.metadata().uid();
-  p.terminating = pod.metadata().has_deletion_timestamp();
-  if (auto t = parse_time(pod.metadata().creation_timestamp()); t.ok()) p.created = *t;
-  PodSpec spec = pod.spec();
-  p.node_name = spec.node_name();
-  p.nominated_node = pod.status().nominated_node_name();
-  p.priority = static_cast<int32_t>(spec.priority());
-  p.may_preempt = spec.preemption_policy() != "Never";
-  sum_requests(spec, p.requests, p.nonzero_requests);
+namespace {
+
+void extract_node_terms(const PodSpec& spec, PodInfo& p) {
   p.node_selector = read_labels(spec.node_selector());
-  Affinity affinity = spec.affinity();
-  NodeAffinity node = affinity.node_affinity();
+  NodeAffinity node = spec.affinity().node_affinity();
   if (node.has_required_during_scheduling_ignored_during_execution()) {
     p.has_required_node_terms = true;
     for (auto t :
@@ -199,6 +185,13 @@ PodPtr extract_pod(const Ref<Pod>& ref) {
   for (PreferredSchedulingTerm t : node.preferred_during_scheduling_ignored_during_execution()) {
     p.preferred_node_terms.push_back({static_cast<int32_t>(t.weight()), node_term(t.preference())});
   }
+  for (api::core_v1::Toleration t : spec.tolerations()) {
+    p.tolerations.push_back({std::string(t.key()), std::string(t.operator_()),
+                             std::string(t.value()), std::string(t.effect())});
+  }
+}
+
+void extract_pod_terms(const Affinity& affinity, PodInfo& p) {
   for (PodAffinityTerm t :
        affinity.pod_affinity().required_during_scheduling_ignored_during_execution()) {
     p.affinity.push_back(affinity_term(t, p.ns));
@@ -217,12 +210,29 @@ PodPtr extract_pod(const Ref<Pod>& ref) {
     p.preferred_anti_affinity.push_back(
         affinity_term(t.pod_affinity_term(), p.ns, static_cast<int32_t>(t.weight())));
   }
-  for (api::core_v1::Toleration t : spec.tolerations()) {
-    p.tolerations.push_back({std::string(t.key()), std::string(t.operator_()),
-                             std::string(t.value()), std::string(t.effect())});
+}
+
+std::shared_ptr<PodInfo> extract(const Pod& pod, bool placed) {
+  auto info = std::make_shared<PodInfo>();
+  PodInfo& p = *info;
+  p.ns = pod.metadata().namespace_();
+  p.name = pod.metadata().name();
+  p.uid = pod.metadata().uid();
+  p.labels = read_labels(pod.metadata().labels());
+  p.terminating = pod.metadata().has_deletion_timestamp();
+  if (auto t = parse_time(pod.metadata().creation_timestamp()); t.ok()) p.created = *t;
+  PodSpec spec = pod.spec();
+  p.node_name = spec.node_name();
+  p.priority = static_cast<int32_t>(spec.priority());
+  sum_requests(spec, p.requests, p.nonzero_requests);
+  extract_pod_terms(spec.affinity(), p);
+  if (!placed) {
+    p.nominated_node = pod.status().nominated_node_name();
+    p.may_preempt = spec.preemption_policy() != "Never";
+    extract_node_terms(spec, p);
   }
-  auto take = [&p](const Container& c) {
-    p.images.emplace_back(c.image());
+  auto take = [&p, placed](const Container& c) {
+    if (!placed) p.images.emplace_back(c.image());
     for (ContainerPort port : c.ports()) {
       if (port.host_port() <= 0) continue;
       std::string ip(port.host_ip());
@@ -237,6 +247,11 @@ PodPtr extract_pod(const Ref<Pod>& ref) {
   }
   return info;
 }
+
+}  // namespace
+
+PodPtr extract_pod(const Pod& pod) { return extract(pod, false); }
+PodPtr extract_placed_pod(const Pod& pod) { return extract(pod, true); }
 
 void NodeInfo::set_node(const Node& node) {
   name = node.metadata().name();
@@ -317,10 +332,9 @@ bool selects(const AffinityTerm& term, const PodInfo& pod, const Namespaces& nam
   bool here = term.namespaces.contains(pod.ns);
   if (!here && term.namespace_selector) {
     auto it = namespaces.find(pod.ns);
-    here =
-        it != namespaces.end() && term.namespace_selector->matches(it->second->metadata().labels());
+    here = it != namespaces.end() && term.namespace_selector->matches(it->second);
   }
-  return here && term.selector.matches(pod.object->metadata().labels());
+  return here && term.selector.matches(pod.labels);
 }
 
 }  // namespace keles::scheduler

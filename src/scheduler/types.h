@@ -72,7 +72,7 @@ struct HostPort {
 };
 
 using Labels = std::map<std::string, std::string, std::less<>>;
-using Namespaces = std::map<std::string, Ref<api::core_v1::Namespace>, std::less<>>;
+using Namespaces = std::map<std::string, Labels, std::less<>>;  // their labels
 
 struct PodInfo {
   std::string ns, name, uid, node_name, nominated_node;
@@ -91,11 +91,14 @@ struct PodInfo {
   std::vector<Toleration> tolerations;
   std::vector<HostPort> host_ports;
   std::vector<std::string> images;
-  Ref<api::core_v1::Pod> object;  // its labels, events, preemption's writes
+  Labels labels;
 };
 using PodPtr = std::shared_ptr<const PodInfo>;
 
-PodPtr extract_pod(const Ref<api::core_v1::Pod>& pod);
+// All that a pod that wants a node asks for.
+PodPtr extract_pod(const api::core_v1::Pod& pod);
+// What counts of one that has its node, of which there are many: not what it asked of nodes.
+PodPtr extract_placed_pod(const api::core_v1::Pod& pod);
 
 struct NodeInfo {
   std::string name;
@@ -121,6 +124,7 @@ struct NodeInfo {
   void account(const PodInfo& pod, int sign);
 };
 
+Labels read_labels(const Map<std::string_view>& map);
 bool tolerates(const Toleration& toleration, const Taint& taint);
 // The first taint with one of `effects` that nothing tolerates.
 const Taint* find_untolerated(const std::vector<Taint>& taints,

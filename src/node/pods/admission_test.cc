@@ -26,14 +26,14 @@ class Admission : public testing::Test {
     node_.set_node(api::core_v1::Node(doc->root));
   }
   void other(const std::string& spec) {
-    node_.add_pod(scheduler::extract_pod(pod_from(
+    node_.add_pod(scheduler::extract_pod(*pod_from(
         R"({"metadata":{"name":"o","namespace":"default","uid":"o"},"spec":{)" + spec + "}}")));
   }
   std::string ask(const std::string& json) {
     Ref<api::core_v1::Pod> pod = pod_from(json);
     AdmissionInput in;
     in.pod = &*pod;
-    in.info = scheduler::extract_pod(pod);
+    in.info = scheduler::extract_pod(*pod);
     in.node = &node_;
     in.sysctls = &sysctls_;
     in.apparmor = apparmor_;

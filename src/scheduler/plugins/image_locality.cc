@@ -20,10 +20,11 @@ class ImageLocality final : public Plugin {
     for (const std::string& image : pod.images) names_.push_back(normalized(image));
     spread_.assign(names_.size(), 0);
     bool any = false;
-    for (const NodeInfo* n : view.nodes) {
-      for (size_t i = 0; i < names_.size(); ++i) {
-        if (n->images.contains(names_[i])) ++spread_[i], any = true;
-      }
+    for (size_t i = 0; i < names_.size(); ++i) {
+      auto at = view.image_nodes->find(names_[i]);
+      if (at == view.image_nodes->end()) continue;
+      spread_[i] = at->second;
+      any = true;
     }
     nodes_ = static_cast<int64_t>(view.nodes.size());
     return any;

@@ -19,9 +19,11 @@ class InterPodAffinity final : public Plugin {
     existing_anti_.clear();
     bool own_terms = !pod.affinity.empty() || !pod.anti_affinity.empty();
     any_match_ = false;
-    for (const NodeInfo* node : view.nodes) {
-      if (node->pods_with_anti_affinity > 0) forbid_by_existing(pod, *node, *view.namespaces);
-      if (own_terms) count_own(pod, *node, *view.namespaces);
+    for (const NodeInfo* node : view.with_anti_affinity) {
+      forbid_by_existing(pod, *node, *view.namespaces);
+    }
+    if (own_terms) {
+      for (const NodeInfo* node : view.nodes) count_own(pod, *node, *view.namespaces);
     }
     // The first pod of a group that wants to be together has nobody to join: it may go anywhere.
     first_of_group_ = !any_match_ && std::all_of(pod.affinity.begin(), pod.affinity.end(),
@@ -58,8 +60,7 @@ class InterPodAffinity final : public Plugin {
                    const std::vector<const NodeInfo*>&) override {
     weights_.clear();
     bool own = !pod.preferred_affinity.empty() || !pod.preferred_anti_affinity.empty();
-    for (const NodeInfo* node : view.nodes) {
-      if (!own && node->pods_with_affinity == 0) continue;
+    for (const NodeInfo* node : own ? view.nodes : view.with_affinity) {
       for (const PodPtr& other : node->pods) weigh(pod, *other, *node, *view.namespaces);
     }
     return !weights_.empty();
