@@ -1,4 +1,5 @@
 // `keles server`: a control plane in one process: API server, store, controllers, scheduler, DNS.
+#include <malloc.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include <cstring>
 #include <thread>
 
+#include "base/budget.h"
 #include "base/file.h"
 #include "base/flags.h"
 #include "base/ip.h"
@@ -51,6 +53,7 @@ struct ServerFlags {
   std::string admission_config;
   bool dns = true, controllers = true, scheduler = true, allocate_node_cidrs = true;
   bool anonymous_auth = true;
+  int64_t memory_budget_mb = 64;
   int64_t max_requests_inflight = 400, max_mutating_requests_inflight = 200;
   int64_t front_loops = 0;
   Duration node_monitor_grace_period = 40s, node_monitor_period = 5s;
@@ -89,6 +92,9 @@ void add_flags(Flags& f, ServerFlags& s) {
   f.add("anonymous-auth", &s.anonymous_auth,
         "Requests without credentials are those of system:anonymous, of group "
         "system:unauthenticated; otherwise they are refused.");
+  f.add("memory-budget-mb", &s.memory_budget_mb,
+        "Megabytes that encoded forms, decoded objects and recent events may take together, beyond "
+        "the stored objects themselves; the oldest go first.");
   f.add("max-requests-inflight", &s.max_requests_inflight,
         "Requests that read and are worked on at once; more are told to try again. 0: no limit.");
   f.add("max-mutating-requests-inflight", &s.max_mutating_requests_inflight,
@@ -119,6 +125,8 @@ void add_flags(Flags& f, ServerFlags& s) {
 
 // Who decides and what is admitted, as the flags say.
 Status policy_options(const ServerFlags& f, ApiServerOptions* options) {
+  if (f.memory_budget_mb < 1 || f.memory_budget_mb > (int64_t{1} << 20))
+    return Status::bad_request("--memory-budget-mb: want 1 to 1048576");
   TRY_ASSIGN(modes, auth::parse_modes(f.authorization_modes));
   options->auth.modes = modes;
   options->auth.anonymous = f.anonymous_auth;
@@ -353,6 +361,26 @@ Status check_port_free(const ServerFlags& f) {
       "): choose another --secure-port or --bind-address, or end what holds it");
 }
 
+// At quiet times caches are given back: a form that nobody has asked for in a while is made again
+// as cheaply, and who watches from before the last 75 seconds may list anew (upstream's watch cache
+// keeps as much); a little stays.
+Task<void> age_caches(Context ctx, Store* store) {
+  constexpr size_t kFloor = 4u << 20, kWorthTrimming = 4u << 20;
+  constexpr Duration kTick = 5s;
+  constexpr uint32_t kFormTicks = 2, kHistoryTicks = 15;
+  Budget& budget = process_budget();
+  for (;;) {
+    Status s = co_await ctx.sleep(kTick);
+    if (!s.ok()) co_return;
+    budget.tick();
+    size_t freed = budget.age(Budget::Side::kForms, kFormTicks, kFloor);
+    freed += budget.age(Budget::Side::kHistory, kHistoryTicks, kFloor);
+    store->compact(0);  // of what was let go, not even the places are kept
+    // The C library's allocator gives nothing back by itself (jemalloc does).
+    if (freed >= kWorthTrimming) malloc_trim(0);
+  }
+}
+
 Task<Status> run_server(Context ctx, ServerFlags f) {
   ApiServerOptions options;
   Status policy = policy_options(f, &options);  // before anything is made
@@ -377,6 +405,7 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   Result<net::SigningKeys> keys = auth::load_signing_keys(pki_dir);
   if (!keys.ok()) co_return keys.status();
 
+  process_budget().set_limit(static_cast<size_t>(f.memory_budget_mb) << 20);
   EmbeddedOptions embedded;
   embedded.directory = f.data_dir + "/store";
   embedded.identity_file = pki_dir + "/store-identity";
@@ -423,6 +452,7 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
 
   Context serving = ctx.child();
   TaskGroup background(*loop);
+  background.spawn(age_caches(serving, store->get()));
   background.spawn(api.run(serving));
   Status s = co_await api.start(serving);
   Components components(api, *loop, f, pki->ca, *keys, running);

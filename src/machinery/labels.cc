@@ -4,6 +4,7 @@
 #include <charconv>
 #include <optional>
 
+#include "machinery/label_map.h"
 #include "machinery/validation.h"
 
 namespace keles {
@@ -288,14 +289,15 @@ std::string in_brackets(const std::vector<std::string>& v) {
 
 }  // namespace
 
-bool LabelRequirement::matches(const Value& labels) const {
-  const Value* found = labels.find(key);
-  return allows(found ? std::optional(found->as_string()) : std::nullopt);
-}
+namespace {
 
-bool LabelRequirement::allows(std::optional<std::string_view> value) const {
-  auto among = [&] { return std::find(values.begin(), values.end(), *value) != values.end(); };
-  switch (op) {
+// `value`: the label's; nothing when it is not there.
+bool allows(const LabelRequirement& r, std::optional<std::string_view> value) {
+  using Op = LabelRequirement::Op;
+  auto among = [&] {
+    return std::find(r.values.begin(), r.values.end(), *value) != r.values.end();
+  };
+  switch (r.op) {
     case Op::kEquals:
     case Op::kDoubleEquals:
     case Op::kIn:
@@ -309,12 +311,19 @@ bool LabelRequirement::allows(std::optional<std::string_view> value) const {
       return !value;
     case Op::kGreaterThan:
     case Op::kLessThan: {
-      if (!value || values.size() != 1) return false;
-      auto a = to_int(*value), b = to_int(values[0]);
-      return a && b && (op == Op::kGreaterThan ? *a > *b : *a < *b);
+      if (!value || r.values.size() != 1) return false;
+      auto a = to_int(*value), b = to_int(r.values[0]);
+      return a && b && (r.op == Op::kGreaterThan ? *a > *b : *a < *b);
     }
   }
   return false;
+}
+
+}  // namespace
+
+bool LabelRequirement::matches(const Value& labels) const {
+  const Value* found = labels.find(key);
+  return allows(*this, found ? std::optional(found->as_string()) : std::nullopt);
 }
 
 std::string LabelRequirement::to_string() const {
@@ -405,12 +414,13 @@ bool Selector::matches(const Value& labels) const {
                      [&](const LabelRequirement& r) { return r.matches(labels); });
 }
 
-bool Selector::matches(const std::map<std::string, std::string, std::less<>>& labels) const {
-  if (nothing_) return false;
-  return std::all_of(requirements_.begin(), requirements_.end(), [&](const LabelRequirement& r) {
+bool matches(const Selector& selector, const LabelMap& labels) {
+  const auto& all = selector.requirements();
+  if (selector.is_nothing()) return false;
+  return std::all_of(all.begin(), all.end(), [&](const LabelRequirement& r) {
     auto at = labels.find(r.key);
-    return r.allows(at == labels.end() ? std::nullopt
-                                       : std::optional<std::string_view>(at->second));
+    return allows(r,
+                  at == labels.end() ? std::nullopt : std::optional<std::string_view>(at->second));
   });
 }
 

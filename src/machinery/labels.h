@@ -2,8 +2,6 @@
 // LabelSelector of objects, and matching. Errors and texts are upstream's. Values; any thread.
 #pragma once
 
-#include <map>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,8 +29,6 @@ struct LabelRequirement {
 
   // `labels` is a map of strings (metadata.labels); null is an empty one.
   bool matches(const Value& labels) const;
-  // The label's value; nothing when it is not there.
-  bool allows(std::optional<std::string_view> value) const;
   std::string to_string() const;
 };
 
@@ -53,7 +49,6 @@ class Selector {
 
   bool matches(const Value& labels) const;
   bool matches(const View& labels) const { return matches(labels.value()); }
-  bool matches(const std::map<std::string, std::string, std::less<>>& labels) const;
   bool is_everything() const { return !nothing_ && requirements_.empty(); }
   bool is_nothing() const { return nothing_; }
   const std::vector<LabelRequirement>& requirements() const { return requirements_; }

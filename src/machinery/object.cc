@@ -5,17 +5,25 @@
 #include <mutex>
 #include <optional>
 
+#include "base/budget.h"
 #include "base/log.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 
 namespace keles {
 
-// Forms are made under one of a few locks, chosen by address: an Object stays small.
+// Forms are read and set under one of a few locks, chosen by address: an Object stays small. What
+// can be made again is held by the process's budget, and by whoever reads it.
 struct Object::Forms {
-  std::weak_ptr<const Document> tree;
+  template <class T>
+  struct Made {
+    std::weak_ptr<const T> form;
+    Budget::Charge held;
+  };
+  Bytes stored;
   DocumentPtr kept_tree;  // while there is no stored form to make it from again
-  Bytes json, protobuf, stored;
+  Made<Document> tree;
+  Made<std::string> json, protobuf;
 };
 
 struct Object::Private {
@@ -135,17 +143,21 @@ void set_resource_version(Document& doc, int64_t revision) {
   meta.set(doc.arena, "resourceVersion", Value::string(doc.arena.copy(std::to_string(revision))));
 }
 
-// The trees used last, held a little longer: one event is read by several components, one after the
-// other, and each would decode it anew. Bounded: some 20 MB at most, after a burst.
-void keep_warm(DocumentPtr tree) {
-  constexpr size_t kWarmTrees = 4096;
-  static std::mutex mutex;
-  static auto* ring = new std::array<DocumentPtr, kWarmTrees>;
-  static size_t next = 0;
-  {
-    std::lock_guard lock(mutex);
-    tree.swap((*ring)[next++ % kWarmTrees]);
-  }  // the one pushed out is freed outside the lock
+constexpr size_t kOverhead = 128;  // of a form beyond its bytes: control blocks, the budget's entry
+
+size_t cost_of(const Document& d) { return d.arena.bytes_reserved() + kOverhead; }
+size_t cost_of(const std::string& s) { return s.capacity() + kOverhead; }
+
+// The form as everybody is to see it: `made`, or what another thread made meanwhile. One event is
+// read by several components, one after the other: each form is held a little longer.
+template <class T, class M>
+std::shared_ptr<const T> keep(const void* object, M& slot, std::shared_ptr<const T> made) {
+  Budget::Charge held = process_budget().hold(Budget::Side::kForms, made, cost_of(*made));
+  std::lock_guard lock(lock_of(object));
+  if (auto there = slot.form.lock()) return there;
+  slot.form = made;
+  std::swap(slot.held, held);  // the old one goes after the lock does
+  return made;
 }
 
 }  // namespace
@@ -167,7 +179,7 @@ ObjectPtr Object::from_document(const KindDesc& kind, Document doc) {
             0,     std::make_unique<Forms>()};
   std::from_chars(version.data(), version.data() + version.size(), p.revision);
   p.forms->kept_tree = std::make_shared<const Document>(std::move(doc));
-  p.forms->tree = p.forms->kept_tree;
+  p.forms->tree.form = p.forms->kept_tree;
   return std::make_shared<const Object>(std::move(p));
 }
 
@@ -211,9 +223,8 @@ ObjectPtr Object::Draft::finish(int64_t revision) && {
   object_->revision_ = revision;
   if (tree_) {
     set_resource_version(*tree_, revision);
-    auto tree = std::make_shared<const Document>(std::move(*tree_));
-    object_->forms_->tree = tree;
-    keep_warm(std::move(tree));
+    keep<Document>(object_.get(), object_->forms_->tree,
+                   std::make_shared<const Document>(std::move(*tree_)));
   }
   return std::move(object_);
 }
@@ -235,7 +246,7 @@ DocumentPtr Object::tree() const {
   Bytes stored;
   {
     std::lock_guard lock(lock_of(this));
-    if (auto t = forms_->tree.lock()) return t;
+    if (auto t = forms_->tree.form.lock()) return t;
     stored = forms_->stored;
   }
   auto decode = [&]() -> Result<Document> {
@@ -256,20 +267,13 @@ DocumentPtr Object::tree() const {
     meta.set(doc.arena, "namespace", Value::string(doc.arena.copy(namespace__)));
   }
   set_resource_version(doc, revision_);
-  auto made = std::make_shared<const Document>(std::move(doc));
-  {
-    std::lock_guard lock(lock_of(this));
-    if (auto t = forms_->tree.lock()) return t;
-    forms_->tree = made;
-  }
-  keep_warm(made);
-  return made;
+  return keep<Document>(this, forms_->tree, std::make_shared<const Document>(std::move(doc)));
 }
 
 Bytes Object::json() const {
   {
     std::lock_guard lock(lock_of(this));
-    if (forms_->json != nullptr) return forms_->json;
+    if (auto made = forms_->json.form.lock()) return made;
   }
   auto doc = tree();
   auto made = std::make_shared<std::string>();
@@ -279,9 +283,7 @@ Bytes Object::json() const {
     write_json(*made, *kind_, doc->root);
   }
   made->shrink_to_fit();
-  std::lock_guard lock(lock_of(this));
-  if (forms_->json == nullptr) forms_->json = std::move(made);
-  return forms_->json;
+  return keep<std::string>(this, forms_->json, std::move(made));
 }
 
 Bytes Object::stored() const {
@@ -312,21 +314,19 @@ Bytes Object::stored() const {
 Bytes Object::protobuf() const {
   {
     std::lock_guard lock(lock_of(this));
-    if (forms_->protobuf != nullptr) return forms_->protobuf;
+    if (auto made = forms_->protobuf.form.lock()) return made;
   }
   Bytes base = stored();
   std::shared_ptr<std::string> made;
   if (base->starts_with(kProtobufMagic) && revision_ == 0) {
-    made = std::make_shared<std::string>(*base);
+    return base;
   } else if (base->starts_with(kProtobufMagic)) {
     auto spliced = with_resource_version(*base, std::to_string(revision_));
     made = std::make_shared<std::string>(spliced ? std::move(*spliced) : *base);
   } else {
-    made = std::make_shared<std::string>(*json());
+    return json();
   }
-  std::lock_guard lock(lock_of(this));
-  if (forms_->protobuf == nullptr) forms_->protobuf = std::move(made);
-  return forms_->protobuf;
+  return keep<std::string>(this, forms_->protobuf, std::move(made));
 }
 
 }  // namespace keles

@@ -247,9 +247,12 @@ class Pump : public std::enable_shared_from_this<Pump> {
   }
 
   void fill() {
+    // One large buffer of the thread serves its connections in turn: none has to grow its own.
+    thread_local std::string spare;
     if (out_at_ == out_.size()) {
       out_.clear();
       out_at_ = 0;
+      if (out_.capacity() < spare.capacity()) out_.swap(spare);
     }
     while (out_.size() - out_at_ < kOutBytes) {
       const uint8_t* data = nullptr;
@@ -264,7 +267,10 @@ class Pump : public std::enable_shared_from_this<Pump> {
       if (n == 0 && out_.size() == before) break;
     }
     // An idle connection holds no large buffer.
-    if (out_.empty() && out_.capacity() > 4096) std::string().swap(out_);
+    if (out_.empty() && out_.capacity() > 4096) {
+      if (out_.capacity() > spare.capacity()) out_.swap(spare);
+      if (out_.capacity() > 4096) std::string().swap(out_);
+    }
   }
 
   static Pump* self(void* user) { return static_cast<Pump*>(user); }

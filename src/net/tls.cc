@@ -1,4 +1,6 @@
 // TLS over OpenSSL 3, TLS 1.2 and later, on non-blocking sockets.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -207,12 +209,12 @@ class TlsTransport final : public Transport {
       from = gathered;
       n = used;
     }
-    size_t put = 0;
-    ERR_clear_error();
-    int r = SSL_write_ex(ssl_, from, n, &put);
-    if (r == 1) return static_cast<ssize_t>(put);
-    bool ignored = false;
-    return outcome(SSL_get_error(ssl_, r), &ignored);
+    // OpenSSL writes record by record: of many, the kernel is to make few large segments.
+    const bool many = n > 2 * kRecord;
+    if (many) cork(1);
+    ssize_t done = write_records(from, n);
+    if (many) cork(0);
+    return done;
   }
 
   Task<Status> wait_readable(const Context* ctx) override {
@@ -245,6 +247,23 @@ class TlsTransport final : public Transport {
 
  private:
   static constexpr size_t kRecord = 16384;
+  // All that the socket takes: SSL_write ends after each record.
+  ssize_t write_records(const char* from, size_t n) {
+    size_t all = 0;
+    while (all < n) {
+      size_t put = 0;
+      ERR_clear_error();
+      int r = SSL_write_ex(ssl_, from + all, n - all, &put);
+      if (r != 1) {
+        if (all > 0) break;  // said again by the next call
+        bool ignored = false;
+        return outcome(SSL_get_error(ssl_, r), &ignored);
+      }
+      all += put;
+    }
+    return static_cast<ssize_t>(all);
+  }
+  void cork(int on) { (void)setsockopt(fd_->get(), IPPROTO_TCP, TCP_CORK, &on, sizeof on); }
   ssize_t outcome(int e, bool* wants_write) {
     if (e == SSL_ERROR_WANT_READ) {
       *wants_write = false;

@@ -332,9 +332,9 @@ bool selects(const AffinityTerm& term, const PodInfo& pod, const Namespaces& nam
   bool here = term.namespaces.contains(pod.ns);
   if (!here && term.namespace_selector) {
     auto it = namespaces.find(pod.ns);
-    here = it != namespaces.end() && term.namespace_selector->matches(it->second);
+    here = it != namespaces.end() && keles::matches(*term.namespace_selector, it->second);
   }
-  return here && term.selector.matches(pod.labels);
+  return here && keles::matches(term.selector, pod.labels);
 }
 
 }  // namespace keles::scheduler

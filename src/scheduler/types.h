@@ -13,7 +13,7 @@
 
 #include "api/core_v1.h"
 #include "base/loop.h"
-#include "machinery/labels.h"
+#include "machinery/label_map.h"
 #include "machinery/value.h"
 
 namespace keles::scheduler {
@@ -71,7 +71,7 @@ struct HostPort {
   auto operator<=>(const HostPort&) const = default;
 };
 
-using Labels = std::map<std::string, std::string, std::less<>>;
+using Labels = LabelMap;
 using Namespaces = std::map<std::string, Labels, std::less<>>;  // their labels
 
 struct PodInfo {

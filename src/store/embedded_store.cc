@@ -1,4 +1,5 @@
 // The embedded store: a replica of a local backend whose log is RocksDB.
+#include "base/budget.h"
 #include "base/file.h"
 #include "store/replica.h"
 #include "store/rocks_directory.h"
@@ -40,7 +41,8 @@ Result<std::unique_ptr<Store>> open_embedded_store(const EmbeddedOptions& option
     TRY(write_file(options.identity_file, opened.contents.identity + "\n", 0600, true));
   ReplicaOptions o;
   o.window.events = options.event_window;
-  o.window.old_bytes = options.event_window_bytes;
+  o.window.bytes = options.event_window_bytes;
+  o.window.budget = &process_budget();
   auto backend =
       std::make_unique<LocalBackend>(LocalBackend::Limits(), std::move(opened.log),
                                      std::move(opened.contents), std::move(opened.read_only));

@@ -29,9 +29,10 @@ class MapSnapshot final : public StoreSnapshot {
   int64_t revision_;
 };
 
-size_t old_size(const StoreEvent& e) {
-  if (!e.before) return 0;
-  return 256 + e.before->stored()->size();  // with the object's own overhead, roughly
+// What only the window holds of an event, roughly: it, and the state that it replaced.
+size_t cost_of(const StoreEvent& e) {
+  constexpr size_t kEvent = 256, kObject = 384;
+  return kEvent + (e.before ? kObject + e.before->stored()->size() : 0);
 }
 
 }  // namespace
@@ -167,6 +168,7 @@ Task<Result<std::vector<StoreEventPtr>>> EventWindow::Handle::next(Context ctx, 
 
 EventWindow::EventWindow(Limits limits, MemoryMap map, int64_t revision)
     : limits_(limits),
+      budget_(limits.budget ? *limits.budget : own_budget_),
       snapshot_(std::make_shared<MapSnapshot>(std::move(map), revision)),
       revision_(revision),
       oldest_(revision) {}
@@ -219,13 +221,14 @@ void EventWindow::publish(MemoryMap map, int64_t revision, std::vector<StoreEven
     revision_ = revision;
     for (auto& e : events) {
       append_to_groups(e, wakes);
-      old_bytes_ += old_size(*e);
-      events_.push_back(std::move(e));
+      const size_t cost = cost_of(*e);
+      bytes_ += cost;
+      events_.push_back({e->revision, cost, e, budget_.hold(Budget::Side::kHistory, e, cost)});
     }
-    while (events_.size() > limits_.events || old_bytes_ > limits_.old_bytes) {
-      if (events_.size() <= 1) break;
+    while (events_.size() > limits_.events || (bytes_ > limits_.bytes && events_.size() > 1)) {
       shrink(1);
     }
+    shrink_to_held();
     wake_revision_waiters(wakes);
   }
   resume(std::move(wakes));
@@ -238,7 +241,7 @@ void EventWindow::restart(MemoryMap map, int64_t revision) {
     std::lock_guard lock(mutex_);
     revision_ = oldest_ = revision;
     events_.clear();
-    old_bytes_ = 0;
+    bytes_ = 0;
     for (auto& [prefix, g] : groups_) {
       g->first = g->end() + 1;  // a gap, which no member gets past
       g->events.clear();
@@ -280,10 +283,15 @@ void EventWindow::append_to_groups(const StoreEventPtr& e, Wakes& wakes) {
 // Drops the window's first `n` events.
 void EventWindow::shrink(size_t n) {
   for (; n > 0 && !events_.empty(); --n) {
-    oldest_ = events_.front()->revision;
-    old_bytes_ -= old_size(*events_.front());
+    oldest_ = events_.front().revision;
+    bytes_ -= events_.front().bytes;
     events_.pop_front();
   }
+}
+
+// Drops those that the budget let go, which are the oldest.
+void EventWindow::shrink_to_held() {
+  while (events_.size() > 1 && !events_.front().held.held()) shrink(1);
 }
 
 // Drops what every member has read.
@@ -299,8 +307,9 @@ void EventWindow::trim(Group& g) {
 
 void EventWindow::compact(int64_t revision) {
   std::lock_guard lock(mutex_);
+  shrink_to_held();
   revision = std::min(revision, revision_);
-  while (!events_.empty() && events_.front()->revision <= revision) shrink(1);
+  while (!events_.empty() && events_.front().revision <= revision) shrink(1);
   oldest_ = std::max(oldest_, revision);
 }
 
@@ -378,7 +387,16 @@ Result<std::unique_ptr<StoreWatch>> EventWindow::watch(Loop& loop, std::string p
                                                        int64_t revision) {
   std::lock_guard lock(mutex_);
   if (!closed_.ok()) return closed_;
+  shrink_to_held();
   if (revision < oldest_) return expired(revision, oldest_);
+  std::deque<StoreEventPtr> backlog;
+  auto from = std::upper_bound(events_.begin(), events_.end(), revision,
+                               [](int64_t r, const Remembered& e) { return r < e.revision; });
+  for (; from != events_.end(); ++from) {
+    StoreEventPtr e = from->event.lock();
+    if (!e) return expired(revision, from->revision);  // let go a moment ago
+    if (e->key.starts_with(prefix)) backlog.push_back(std::move(e));
+  }
   auto& group = groups_[prefix];
   if (!group) {
     group = std::make_shared<Group>();
@@ -391,11 +409,7 @@ Result<std::unique_ptr<StoreWatch>> EventWindow::watch(Loop& loop, std::string p
   w->after = revision;
   w->progress = revision;
   w->waiter.loop = &loop;
-  auto from = std::upper_bound(events_.begin(), events_.end(), revision,
-                               [](int64_t r, const StoreEventPtr& e) { return r < e->revision; });
-  for (; from != events_.end(); ++from) {
-    if ((*from)->key.starts_with(prefix)) w->backlog.push_back(*from);
-  }
+  w->backlog = std::move(backlog);
   w->id = ++last_watcher_;
   group->members[w->id] = w.get();
   ++watchers_;

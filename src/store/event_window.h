@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/budget.h"
 #include "base/context.h"
 #include "store/memory_map.h"
 #include "store/store.h"
@@ -36,8 +37,12 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
  public:
   struct Limits {
     size_t events = 100'000;
-    size_t old_bytes = 32u << 20;  // stored bytes of states that only the window still holds
+    size_t bytes = 32u << 20;  // of the events and of states that only they hold
+    // Holds the events and the states that they replaced; outlives the window. Null: one of the
+    // window's own, of kOwnBudget.
+    Budget* budget = nullptr;
   };
+  static constexpr size_t kOwnBudget = 32u << 20;
   EventWindow(Limits limits, MemoryMap map, int64_t revision);
 
   // Makes a batch visible: the map as it is now, and its events in revision order.
@@ -78,18 +83,29 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
   void shrink(size_t events);
   void show(MemoryMap map, int64_t revision);
   void wake_revision_waiters(Wakes& wakes);
+  void shrink_to_held();
   void trim(Group& g);
   static Status expired(int64_t revision, int64_t oldest);
 
+  // The budget alone keeps an event that no watcher waits to read.
+  struct Remembered {
+    int64_t revision;
+    size_t bytes;
+    std::weak_ptr<const StoreEvent> event;
+    Budget::Charge held;
+  };
+
   const Limits limits_;
+  Budget own_budget_{kOwnBudget};
+  Budget& budget_;
   mutable std::mutex snapshot_mutex_;  // held for one pointer copy: reads do not wait for writers
   std::shared_ptr<const StoreSnapshot> snapshot_;
 
   mutable std::mutex mutex_;  // everything below
   int64_t revision_;          // published
   int64_t oldest_;            // events after this one are in the window
-  std::deque<StoreEventPtr> events_;
-  size_t old_bytes_ = 0;
+  std::deque<Remembered> events_;
+  size_t bytes_ = 0;  // of events_
   Status closed_;
   std::map<std::string, std::shared_ptr<Group>, std::less<>> groups_;
   std::map<std::string, Group*> odd_groups_;  // those whose prefix ends inside a path element

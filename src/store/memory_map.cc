@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <vector>
 
 namespace keles {
@@ -15,8 +16,28 @@ uint64_t next_edit_id() {
   return ++last;
 }
 
+// Eight bytes of a key as a number: numbers that differ are in the order of their keys.
+uint64_t head_of(std::string_view key, size_t from) {
+  uint64_t head = 0;
+  if (from + 8 <= key.size()) {
+    std::memcpy(&head, key.data() + from, 8);
+    return __builtin_bswap64(head);
+  }
+  for (size_t i = from; i < from + 8; ++i)
+    head = head << 8 | (i < key.size() ? static_cast<unsigned char>(key[i]) : 0u);
+  return head;
+}
+
+size_t common_prefix(std::string_view a, std::string_view b) {
+  const size_t n = std::min(a.size(), b.size());
+  return static_cast<size_t>(
+      std::mismatch(a.begin(), a.begin() + static_cast<ptrdiff_t>(n), b.begin()).first - a.begin());
+}
+
 }  // namespace
 
+// A search looks at the heads of the keys, which lie side by side, and at few keys themselves: keys
+// of a kind and namespace begin alike, and each lies in a cache line of its own.
 struct MemoryMap::Node {
   struct Child {
     KeyPtr first;  // no key below is smaller
@@ -28,23 +49,53 @@ struct MemoryMap::Node {
   std::vector<RecordPtr> records;
   std::vector<Child> children;
 
+  size_t shared = 0;            // all keys begin with so many bytes in common
+  std::vector<uint64_t> heads;  // head_of each key behind those
+
   size_t width() const { return leaf ? records.size() : children.size(); }
-  // Leaf: the first record with key >= `key`.
-  size_t lower(std::string_view key) const {
-    auto it = std::lower_bound(
-        records.begin(), records.end(), key,
-        [](const RecordPtr& r, std::string_view k) { return std::string_view(*r->key) < k; });
-    return static_cast<size_t>(it - records.begin());
+  std::string_view key_at(size_t i) const { return leaf ? *records[i]->key : *children[i].first; }
+  // How many keys are smaller than `key`; with `or_equal`, or equal to it.
+  size_t rank_of(std::string_view key, bool or_equal) const {
+    if (width() == 0) return 0;
+    const int c = key.substr(0, shared).compare(key_at(0).substr(0, shared));
+    if (c != 0) return c < 0 ? 0 : width();
+    const uint64_t head = head_of(key, shared);
+    auto [low, high] = std::equal_range(heads.begin(), heads.end(), head);
+    auto at = static_cast<size_t>(low - heads.begin());
+    auto end = static_cast<size_t>(high - heads.begin());
+    while (at < end) {
+      const size_t middle = (at + end) / 2;
+      const int order = key_at(middle).compare(key);
+      if (order < 0 || (or_equal && order == 0)) {
+        at = middle + 1;
+      } else {
+        end = middle;
+      }
+    }
+    return at;
   }
+  // Leaf: the first record with key >= `key`.
+  size_t lower(std::string_view key) const { return rank_of(key, false); }
   // Inner: the child where `key` belongs.
   size_t child_of(std::string_view key) const {
-    auto it = std::upper_bound(
-        children.begin() + 1, children.end(), key,
-        [](std::string_view k, const Child& c) { return k < std::string_view(*c.first); });
-    return static_cast<size_t>(it - children.begin()) - 1;
+    return std::max<size_t>(rank_of(key, true), 1) - 1;
   }
+  void reindex() {
+    heads.clear();
+    shared = width() == 0 ? 0 : common_prefix(key_at(0), key_at(width() - 1));
+    for (size_t i = 0; i < width(); ++i) heads.push_back(head_of(key_at(i), shared));
+  }
+  // After the key at `i` came or became another.
+  void came(size_t i) { heads.insert(heads.begin() + static_cast<ptrdiff_t>(i), 0), changed(i); }
+  void changed(size_t i) {
+    std::string_view key = key_at(i);
+    if (width() == 1 || common_prefix(key, key_at(i == 0 ? 1 : 0)) < shared) return reindex();
+    heads[i] = head_of(key, shared);
+  }
+  void went(size_t i) { heads.erase(heads.begin() + static_cast<ptrdiff_t>(i)); }
   const KeyPtr& first_key() const { return leaf ? records[0]->key : children[0].first; }
   void recount() {
+    reindex();
     if (leaf) {
       count = records.size();
       return;
@@ -131,6 +182,9 @@ MemoryMap::NodePtr MemoryMap::Edit::own(const NodePtr& n) {
   copy->edit = id_;
   copy->leaf = n->leaf;
   copy->count = n->count;
+  copy->shared = n->shared;
+  copy->heads.reserve(kMax + 1);
+  copy->heads.assign(n->heads.begin(), n->heads.end());
   if (n->leaf) {
     copy->records.reserve(kMax + 1);
     copy->records.assign(n->records.begin(), n->records.end());
@@ -168,17 +222,20 @@ MemoryMap::NodePtr MemoryMap::Edit::insert(NodePtr& n, RecordPtr& record) {
       return nullptr;
     }
     n->records.insert(n->records.begin() + static_cast<ptrdiff_t>(i), std::move(record));
+    n->came(i);
     ++n->count;
   } else {
     size_t i = n->child_of(key);
     size_t before = n->children[i].node->count;
     NodePtr right = insert(n->children[i].node, record);
     n->children[i].first = n->children[i].node->first_key();
+    n->changed(i);
     n->count += n->children[i].node->count + (right ? right->count : 0) - before;
     if (right) {
       KeyPtr first = right->first_key();
       n->children.insert(n->children.begin() + static_cast<ptrdiff_t>(i) + 1,
                          {std::move(first), std::move(right)});
+      n->came(i + 1);
     }
   }
   if (n->width() <= kMax) return nullptr;
@@ -214,7 +271,9 @@ bool MemoryMap::Edit::erase(std::string_view key) {
 bool MemoryMap::Edit::remove(NodePtr& n, std::string_view key) {
   n = own(n);
   if (n->leaf) {
-    n->records.erase(n->records.begin() + static_cast<ptrdiff_t>(n->lower(key)));
+    const size_t i = n->lower(key);
+    n->records.erase(n->records.begin() + static_cast<ptrdiff_t>(i));
+    n->went(i);
     --n->count;
     return true;
   }
@@ -223,8 +282,10 @@ bool MemoryMap::Edit::remove(NodePtr& n, std::string_view key) {
   --n->count;
   if (n->children[i].node->width() == 0) {
     n->children.erase(n->children.begin() + static_cast<ptrdiff_t>(i));
+    n->went(i);
   } else {
     n->children[i].first = n->children[i].node->first_key();
+    n->changed(i);
     if (n->children[i].node->width() < kMin) merge_around(*n, i);
   }
   return true;
@@ -245,6 +306,7 @@ void MemoryMap::Edit::merge_around(Node& parent, size_t i) {
   }
   a->recount();
   parent.children.erase(parent.children.begin() + static_cast<ptrdiff_t>(left) + 1);
+  parent.went(left + 1);
 }
 
 }  // namespace keles

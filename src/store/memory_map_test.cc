@@ -60,6 +60,48 @@ TEST(MemoryMap, AgreesWithAnOrderedMapUnderRandomChanges) {
   EXPECT_EQ(edit.finish().size(), 0u);
 }
 
+// Keys that end early, that hold zero bytes, that differ late or at once.
+TEST(MemoryMap, KeysOfOddShapes) {
+  Random random(11);
+  MemoryMap map;
+  Model model;
+  auto odd_key = [&random] {
+    static constexpr std::string_view kBytes(
+        "\0\x01"
+        "a\xff",
+        4);
+    static const std::string kBegins[] = {"", "/registry/", "/registry/configmaps/bench/cm-", "~"};
+    std::string key = kBegins[random.below(4)];
+    for (uint64_t n = random.below(12); n > 0; --n) key += kBytes[random.below(4)];
+    return key;
+  };
+  for (int round = 0; round < 200; ++round) {
+    MemoryMap::Edit edit(map);
+    for (int i = 0; i < 50; ++i) {
+      std::string key = odd_key();
+      if (random.chance((round / 40) % 2 == 1 ? 0.8 : 0.2)) {
+        EXPECT_EQ(edit.erase(key), model.erase(key) == 1);
+      } else {
+        edit.put(record(key, round));
+        model[key] = round;
+      }
+    }
+    map = edit.finish();
+    ASSERT_EQ(map.size(), model.size());
+    expect_same(map, model, "");
+    for (int i = 0; i < 50; ++i) {
+      std::string key = odd_key();
+      RecordPtr found = map.find(key);
+      auto known = model.find(key);
+      ASSERT_EQ(found != nullptr, known != model.end());
+      if (found) {
+        EXPECT_EQ(found->create_revision, known->second);
+      }
+      expect_same(map, model, key);
+    }
+  }
+}
+
 TEST(MemoryMap, ScanStartsAndStopsWhereItIsTold) {
   MemoryMap::Edit edit{MemoryMap()};
   for (int i = 100; i < 300; ++i) edit.put(record("/a/" + std::to_string(i), i));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <unordered_map>
 
 #include "base/log.h"
 #include "base/metrics.h"
@@ -48,26 +49,51 @@ std::string metric_verb(const RequestInfo& info) {
   return out;
 }
 
-void observe(const Exchange& x, Duration took) {
+// The series of a request's labels. Each loop remembers where they are: to look them up is to make
+// nine texts and to compare them with those of a hundred series, twice, under a lock.
+struct Series {
+  metrics::Buckets* seconds = nullptr;
+  metrics::Value* total = nullptr;
+};
+
+Series series_of(const Exchange& x) {
   const RequestInfo& i = x.info;
-  if (!i.is_resource) return;
   // Names that the server does not know would make a series each.
   const bool known = x.kind != nullptr;
-  metrics::LabelValues labels{metric_verb(i),
-                              x.query.find("dryRun") ? "All" : "",
-                              known ? i.group : "",
-                              known ? i.version : "",
-                              known ? i.resource : "",
-                              known ? i.subresource : "",
-                              !i.name.empty() ? "resource"
-                              : !i.ns.empty() ? "namespace"
-                                              : "cluster",
-                              "apiserver"};
-  if (i.verb != "watch") {
-    request_seconds().with(labels).observe(std::chrono::duration<double>(took).count());
+  const std::string_view dry_run = x.query.find("dryRun") ? "All" : "";
+  const std::string_view scope = !i.name.empty() ? "resource"
+                                 : !i.ns.empty() ? "namespace"
+                                                 : "cluster";
+  const std::string code = std::to_string(x.code);
+  constexpr size_t kMost = 4096;
+  thread_local std::unordered_map<std::string, Series> remembered;
+  thread_local std::string key;
+  key.clear();
+  for (std::string_view part : {std::string_view(i.verb), dry_run, scope, std::string_view(code)})
+    key.append(part).push_back('/');
+  if (known) {
+    for (std::string_view part : {std::string_view(i.group), std::string_view(i.version),
+                                  std::string_view(i.resource), std::string_view(i.subresource)})
+      key.append(part).push_back('/');
   }
-  labels.push_back(std::to_string(x.code));
-  requests_total().with(labels).add();
+  if (auto at = remembered.find(key); at != remembered.end()) return at->second;
+  metrics::LabelValues labels{metric_verb(i),          std::string(dry_run),
+                              known ? i.group : "",    known ? i.version : "",
+                              known ? i.resource : "", known ? i.subresource : "",
+                              std::string(scope),      "apiserver"};
+  Series out;
+  if (i.verb != "watch") out.seconds = &request_seconds().with(labels);
+  labels.push_back(code);
+  out.total = &requests_total().with(labels);
+  if (remembered.size() >= kMost) remembered.clear();
+  return remembered[key] = out;
+}
+
+void observe(const Exchange& x, Duration took) {
+  if (!x.info.is_resource) return;
+  Series series = series_of(x);
+  if (series.seconds) series.seconds->observe(std::chrono::duration<double>(took).count());
+  series.total->add();
 }
 
 metrics::Gauge& longrunning() {
@@ -84,6 +110,12 @@ metrics::Gauge& inflight() {
       "kind in last second.",
       {"request_kind"});
   return g;
+}
+
+metrics::Value& in_flight(bool read) {
+  static metrics::Value& reading = inflight().with({"readOnly"});
+  static metrics::Value& writing = inflight().with({"mutating"});
+  return read ? reading : writing;
 }
 
 bool is_read(const RequestInfo& i) {
@@ -165,6 +197,18 @@ bool has_tables(const Exchange& x) {
   if (sub == "binding" || sub == "eviction" || sub == "token") return false;
   if (!sub.empty()) return true;
   return !auth::Auth::is_review(*x.kind) && !(x.kind->kind == "Binding" && x.kind->group.empty());
+}
+
+// Whether any header says so; few requests' do.
+bool impersonates(const net::Headers& headers) {
+  constexpr std::string_view kBegin = "impersonate-";
+  return std::any_of(headers.begin(), headers.end(), [&](const auto& header) {
+    const std::string& name = header.first;
+    return name.size() > kBegin.size() &&
+           std::equal(kBegin.begin(), kBegin.end(), name.begin(), [](char want, char c) {
+             return want == (c >= 'A' && c <= 'Z' ? c + 32 : c);
+           });
+  });
 }
 
 // Those who ask whether the server lives are not to be told that it is busy.
@@ -305,8 +349,8 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   x.rendering.table_object = table_object(x.query);
   const TimePoint start = ctx.loop().now();
   const bool lasting = is_long_running(x.info);
-  metrics::Value& running = lasting ? longrunning().with({metric_verb(x.info), "apiserver"})
-                                    : inflight().with({is_read(x.info) ? "readOnly" : "mutating"});
+  metrics::Value& running =
+      lasting ? longrunning().with({metric_verb(x.info), "apiserver"}) : in_flight(is_read(x.info));
   running.add(1);
   choose_form(x);
   auto within = lasting ? Result<Duration>(Duration()) : time_limit(x.query);
@@ -354,12 +398,15 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
     co_await x->fail(caller.status());
     co_return;
   }
-  auto acting = server_->auth().impersonate(*caller, x->request->headers);
-  if (!acting.ok()) {
-    co_await x->fail(acting.status());
-    co_return;
+  x->caller = std::move(*caller);
+  if (impersonates(x->request->headers)) {
+    auto acting = server_->auth().impersonate(x->caller, x->request->headers);
+    if (!acting.ok()) {
+      co_await x->fail(acting.status());
+      co_return;
+    }
+    x->caller = std::move(*acting);
   }
-  x->caller = std::move(*acting);
   Status allowed = server_->auth().authorize(x->caller, access_of(x->info, x->query));
   if (!allowed.ok()) {
     co_await x->fail(allowed);
