@@ -1,6 +1,7 @@
 #include "client/https_client.h"
 
 #include <charconv>
+#include <utility>
 
 #include "base/file.h"
 #include "machinery/codec_json.h"
@@ -176,6 +177,12 @@ HttpsClient::HttpsClient(Loop& loop, ClientConfig config, HttpsClientOptions opt
       options_(std::move(options)),
       http_(net::HttpClient::create(loop, config_.endpoint)),
       token_(config_.token) {}
+
+void HttpsClient::set_identity(net::TlsIdentity identity) {
+  if (!config_.endpoint.tls) return;
+  config_.endpoint.tls->identity = std::move(identity);
+  former_ = std::exchange(http_, net::HttpClient::create(loop_, config_.endpoint));
+}
 
 HttpsClient::~HttpsClient() = default;
 

@@ -57,6 +57,9 @@ class HttpsClient final : public Client {
   Result<net::Request> request(std::string method, std::string path, std::string query,
                                net::Headers headers, std::string body);
   net::HttpClient& http() { return *http_; }
+  // Who it is from now on, when its certificate has been renewed. What is under way ends over the
+  // connections that it has.
+  void set_identity(net::TlsIdentity identity);
   const ClientConfig& config() const { return config_; }
 
   // "/apis/apps/v1/namespaces/NS/deployments/NAME/SUB".
@@ -75,6 +78,7 @@ class HttpsClient final : public Client {
   ClientConfig config_;
   HttpsClientOptions options_;
   std::unique_ptr<net::HttpClient> http_;
+  std::unique_ptr<net::HttpClient> former_;  // of the identity before; requests may be under way
   std::string token_;
   TimePoint token_read_;
 };

@@ -16,6 +16,7 @@
 #include "keles/commands.h"
 #include "keles/runtime.h"
 #include "net/pki.h"
+#include "node/certificates.h"
 #include "node/network/node_network.h"
 #include "node/node_agent.h"
 #include "proxy/proxy.h"
@@ -29,7 +30,7 @@ struct KubeletFlags {
   std::string cert_file, key_file, authorization_mode = "Webhook";
   int64_t port = 10250, read_only_port = 0;
   std::vector<std::string> labels, taints;
-  bool proxy = true;
+  bool proxy = true, rotate_certificates = false;
   proxy::ConntrackTimeouts conntrack;
   proxy::HealthPorts proxy_ports;
   int64_t proxy_healthz_port = 10256, proxy_metrics_port = 10249;
@@ -71,6 +72,9 @@ void add_flags(Flags& f, KubeletFlags& k) {
       "File containing the serving certificate; self-signed when empty, which the API server of a "
       "cluster refuses: see `keles node-identity`.");
   f.add("tls-private-key-file", &k.key_file, "File containing its private key.");
+  f.add("rotate-certificates", &k.rotate_certificates,
+        "Auto rotate the kubelet client certificates by requesting new certificates from the API "
+        "server when the certificate expiration approaches.");
   f.add("rotate-server-certificates", &k.node.rotate_server_certificates,
         "Request the serving certificate from the API server by certificate signing requests, "
         "which somebody must approve, and again as it approaches its expiration.");
@@ -230,6 +234,16 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
   }
   informers.start(all);
   if (k.pod_network != "none") group.spawn(run_node_network(all, proxy_client.get(), k.name, {}));
+  if (k.rotate_certificates && config->endpoint.tls && config->endpoint.tls->identity) {
+    node::ClientCertificateOptions o;
+    o.node_name = k.name;
+    o.certificate_pem = config->endpoint.tls->identity->certificate_pem;
+    o.directory = k.node.root + "/pki";
+    std::function<void(net::TlsIdentity)> use = [c = client.get()](net::TlsIdentity identity) {
+      c->set_identity(std::move(identity));
+    };
+    group.spawn(node::keep_client_certificate(all, std::move(o), client.get(), std::move(use)));
+  }
   Status s = co_await node::run_node_agent(all, k.node, client.get());
   all.cancel();
   if (proxy_health) co_await proxy_health->stop(ctx);

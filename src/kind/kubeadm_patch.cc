@@ -17,7 +17,7 @@ constexpr std::string_view kServerFlags[] = {
     "authorization-mode",      "anonymous-auth",           "node-monitor-grace-period",
     "node-monitor-period",     "cluster-signing-duration"};
 constexpr std::string_view kKubeletFlags[] = {"max-pods", "allowed-unsafe-sysctls",
-                                              "rotate-server-certificates"};
+                                              "rotate-server-certificates", "rotate-certificates"};
 
 template <size_t n>
 bool holds(const std::string_view (&names)[n], std::string_view name) {

@@ -23,18 +23,23 @@ constexpr Duration kLookEvery = 60s;
 constexpr Duration kAnswerWithin = 15min;
 constexpr Duration kAgainFirst = 4s, kAgainLast = 30min;
 
-std::string current_file(const ServingCertificateOptions& o) {
-  return o.directory + "/kubelet-server-current.pem";
-}
+// One certificate that is asked for by requests.
+struct Wanted {
+  bool serving = false;
+  std::string node_name, file;
+  std::vector<std::string> dns_names, ip_addresses;
+  std::optional<net::CertificateInfo> current;  // in use
+};
 
-Document request_for(const std::string& csr_pem) {
+Document request_for(const Wanted& w, const std::string& csr_pem) {
   Draft<CertificateSigningRequestEdit> d;
   d->edit_metadata().set_generate_name("csr-");
   auto spec = d->edit_spec();
-  spec.set_signer_name("kubernetes.io/kubelet-serving");
+  spec.set_signer_name(w.serving ? "kubernetes.io/kubelet-serving"
+                                 : "kubernetes.io/kube-apiserver-client-kubelet");
   spec.set_request(base64_encode(csr_pem));
   spec.edit_usages().add("digital signature");
-  spec.edit_usages().add("server auth");
+  spec.edit_usages().add(w.serving ? "server auth" : "client auth");
   return d.take();
 }
 
@@ -80,8 +85,7 @@ Task<Result<std::string>> await_answer(Context ctx, Client* client, std::string 
                                          " was not signed within 15 minutes: is it approved?");
 }
 
-Task<Result<net::TlsIdentity>> ask(Context ctx, const ServingCertificateOptions* o,
-                                   Client* client) {
+Task<Result<net::TlsIdentity>> ask(Context ctx, const Wanted* o, Client* client) {
   auto key = net::make_key();
   if (!key.ok()) co_return key.status();
   net::CertificateSpec spec;
@@ -91,12 +95,12 @@ Task<Result<net::TlsIdentity>> ask(Context ctx, const ServingCertificateOptions*
   spec.ip_addresses = o->ip_addresses;
   auto csr = net::make_csr(*key, spec);
   if (!csr.ok()) co_return csr.status();
-  Document body = request_for(*csr);
+  Document body = request_for(*o, *csr);
   auto made =
       co_await client->create<CertificateSigningRequest>(ctx.with_timeout(30s), std::move(body));
   if (!made.ok()) co_return made.status();
   std::string name((*made)->metadata().name());
-  log::info("Asked for a serving certificate: approve it", {{"csr", name}});
+  log::info("Asked for a certificate", {{"csr", name}, {"serving", o->serving}});
   TRY_ASSIGN_CO(certificate, await_answer(ctx, client, name));
   std::string problem = net::key_pair_problem(certificate, *key);
   if (!problem.empty()) co_return Status::internal("csr " + name + ": " + problem);
@@ -121,8 +125,7 @@ Task<void> follow_files(Context ctx, const ServingCertificateOptions* o,
   while (!ctx.done()) {
     auto info = net::parse_certificate(last);
     if (info.ok()) {
-      node_metrics::serving_certificate_ends({info->not_after_unix * 1'000'000'000},
-                                             ctx.loop().wall_now());
+      node_metrics::certificate_ends(true, {info->not_after_unix * 1'000'000'000});
     }
     Status slept = co_await ctx.sleep(kLookEvery);
     if (!slept.ok()) co_return;
@@ -142,47 +145,48 @@ Task<void> follow_files(Context ctx, const ServingCertificateOptions* o,
   }
 }
 
-Task<void> rotate(Context ctx, const ServingCertificateOptions* o, Client* client,
+Task<void> rotate(Context ctx, Wanted* w, Client* client,
                   const std::function<void(net::TlsIdentity)>* use) {
-  std::string kept = read_file(current_file(*o)).value_or("");
-  std::optional<net::CertificateInfo> current;
-  WallTime due = ctx.loop().wall_now();
+  std::string kept = read_file(w->file).value_or("");
   if (auto identity = identity_in(kept, kept); identity.ok()) {
     auto info = net::parse_certificate(kept);
-    if (info.ok() && info->not_after_unix > ctx.loop().wall_now().unix_seconds()) {
-      current = *info;
-      due = renewal_time(*current, ctx.loop().random().unit());
+    const bool own = info.ok() && info->common_name == node_user(w->node_name);
+    const int64_t until =
+        w->current ? w->current->not_after_unix : ctx.loop().wall_now().unix_seconds();
+    if (own && info->not_after_unix > until) {
+      w->current = *info;
       (*use)(*identity);
     }
   }
   Duration again = kAgainFirst;
+  WallTime due = ctx.loop().wall_now();
+  if (w->current) due = renewal_time(*w->current, ctx.loop().random().unit());
   while (!ctx.done()) {
-    if (current) {
-      node_metrics::serving_certificate_ends({current->not_after_unix * 1'000'000'000},
-                                             ctx.loop().wall_now());
+    if (w->current) {
+      node_metrics::certificate_ends(w->serving, {w->current->not_after_unix * 1'000'000'000});
     }
     while (ctx.loop().wall_now() < due) {  // looked at daily: clocks are set
       Status s = co_await ctx.sleep(std::min<Duration>(due - ctx.loop().wall_now(), 24h));
       if (!s.ok()) co_return;
     }
-    auto identity = co_await ask(ctx, o, client);
+    auto identity = co_await ask(ctx, w, client);
     if (ctx.done()) co_return;
     if (!identity.ok()) {
-      node_metrics::serving_certificate_not_renewed();
-      log::warn("No serving certificate", {{"err", identity.status()}});
+      node_metrics::certificate_not_renewed(w->serving);
+      log::warn("No new certificate", {{"serving", w->serving}, {"err", identity.status()}});
       (void)co_await ctx.sleep(again);
       again = std::min<Duration>(again * 2, kAgainLast);
       continue;
     }
     again = kAgainFirst;
-    Status written = make_directories(o->directory, 0700);
+    Status written = make_directories(w->file.substr(0, w->file.rfind('/')), 0700);
     const std::string both = identity->certificate_pem + identity->key_pem;
-    if (written.ok()) written = write_file(current_file(*o), both, 0600, true);
-    if (!written.ok()) log::warn("The serving certificate is not kept", {{"err", written}});
+    if (written.ok()) written = write_file(w->file, both, 0600, true);
+    if (!written.ok()) log::warn("The certificate is not kept", {{"err", written}});
     auto info = net::parse_certificate(identity->certificate_pem);
     if (info.ok()) {
-      current = *info;
-      due = renewal_time(*current, ctx.loop().random().unit());
+      w->current = *info;
+      due = renewal_time(*info, ctx.loop().random().unit());
     }
     (*use)(*identity);
   }
@@ -199,10 +203,26 @@ WallTime renewal_time(const net::CertificateInfo& info, double at) {
 Task<void> keep_serving_certificate(Context ctx, ServingCertificateOptions options, Client* client,
                                     std::function<void(net::TlsIdentity)> use) {
   if (options.rotate) {
-    co_await rotate(ctx, &options, client, &use);
+    Wanted w;
+    w.serving = true;
+    w.node_name = options.node_name;
+    w.file = options.directory + "/kubelet-server-current.pem";
+    w.dns_names = options.dns_names;
+    w.ip_addresses = options.ip_addresses;
+    co_await rotate(ctx, &w, client, &use);
   } else if (!options.certificate_file.empty()) {
     co_await follow_files(ctx, &options, &use);
   }
+}
+
+Task<void> keep_client_certificate(Context ctx, ClientCertificateOptions options, Client* client,
+                                   std::function<void(net::TlsIdentity)> use) {
+  Wanted w;
+  w.node_name = options.node_name;
+  w.file = options.directory + "/kubelet-client-current.pem";
+  auto info = net::parse_certificate(options.certificate_pem);
+  if (info.ok()) w.current = *info;
+  co_await rotate(ctx, &w, client, &use);
 }
 
 }  // namespace keles::node

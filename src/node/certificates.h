@@ -1,5 +1,5 @@
-// The kubelet's serving certificate while the kubelet runs: files that somebody else renews are
-// read again, or (--rotate-server-certificates; upstream: serverTLSBootstrap,
+// The kubelet's certificates while it runs. The one that it serves with: files that somebody else
+// renews are read again, or (--rotate-server-certificates; upstream: serverTLSBootstrap,
 // pkg/kubelet/certificate) it is asked for by CertificateSigningRequest of the signer
 // kubernetes.io/kubelet-serving, which an administrator approves, and again before it ends.
 //
@@ -23,6 +23,12 @@ struct ServingCertificateOptions {
   std::string directory;  // with `rotate`: where kubelet-server-current.pem is kept
 };
 
+struct ClientCertificateOptions {
+  std::string node_name;
+  std::string certificate_pem;  // what the client begins with
+  std::string directory;        // where kubelet-client-current.pem is kept
+};
+
 // When a certificate is renewed: `at` (0 to 1) of the way from 70 % to 90 % of its life, so that
 // nodes that were made together do not ask together.
 WallTime renewal_time(const net::CertificateInfo& info, double at);
@@ -31,5 +37,7 @@ WallTime renewal_time(const net::CertificateInfo& info, double at);
 // is no newer one.
 Task<void> keep_serving_certificate(Context ctx, ServingCertificateOptions options, Client* client,
                                     std::function<void(net::TlsIdentity)> use);
+Task<void> keep_client_certificate(Context ctx, ClientCertificateOptions options, Client* client,
+                                   std::function<void(net::TlsIdentity)> use);
 
 }  // namespace keles::node

@@ -131,6 +131,35 @@ TEST(ServingCertificate, IsAskedForAgainWhenDenied) {
   EXPECT_TRUE(w.used.empty());
 }
 
+TEST(ClientCertificate, IsRenewedBeforeItEnds) {
+  World w;
+  net::CertificateSpec spec;
+  spec.common_name = "system:node:n1";
+  spec.organizations = {"system:nodes"};
+  spec.client = true;
+  spec.not_before = w.loop.wall_now();
+  spec.not_after = w.loop.wall_now() + 100h;
+  ClientCertificateOptions o;
+  o.node_name = "n1";
+  o.certificate_pem = net::issue_certificate(w.ca, spec)->certificate_pem;
+  o.directory = w.directory + "/pki";
+  std::function<void(net::TlsIdentity)> use = [&w](net::TlsIdentity i) { w.used.push_back(i); };
+  spawn(w.loop, keep_client_certificate(w.ctx, o, &w.client, std::move(use)));
+  w.loop.advance(69h);
+  EXPECT_TRUE(w.client.all<Csr>().empty());
+  w.loop.advance(22h);
+  auto asked = w.client.all<Csr>();
+  ASSERT_FALSE(asked.empty());
+  EXPECT_EQ(asked[0]->spec().signer_name(), "kubernetes.io/kube-apiserver-client-kubelet");
+  EXPECT_EQ(asked[0]->spec().usages()[1], "client auth");
+  auto request = net::parse_csr(*net::base64_decode(asked[0]->spec().request()));
+  ASSERT_TRUE(request.ok());
+  EXPECT_TRUE(request->dns_names.empty() && request->ip_addresses.empty());
+  w.sign(1000h);
+  ASSERT_EQ(w.used.size(), 1u);
+  EXPECT_TRUE(path_exists(w.directory + "/pki/kubelet-client-current.pem"));
+}
+
 TEST(ServingCertificate, ChangedFilesAreReadAgain) {
   World w;
   auto write = [&](const net::TlsIdentity& i) {

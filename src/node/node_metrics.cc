@@ -1,6 +1,7 @@
 #include "node/node_metrics.h"
 
 #include <array>
+#include <atomic>
 #include <map>
 #include <string>
 #include <vector>
@@ -18,9 +19,28 @@ const std::vector<double>& usual_buckets() {
   return b;
 }
 
+// When the client's and the serving certificate end; 0: not known.
+std::array<std::atomic<int64_t>, 2>& ends() {
+  static std::array<std::atomic<int64_t>, 2> at{};
+  return at;
+}
+
 }  // namespace
 
-void count_running(const NodeView& view) {
+void look(const NodeView& view, WallTime now) {
+  static metrics::Gauge& client_ttl =
+      metrics::gauge("kubelet_certificate_manager_client_ttl_seconds",
+                     "Gauge of the TTL (time-to-live) of the Kubelet's client certificate. The "
+                     "value is in seconds "
+                     "until certificate expiry (negative if already expired).",
+                     {});
+  static metrics::Gauge& server_ttl = metrics::gauge(
+      "kubelet_certificate_manager_server_ttl_seconds",
+      "Gauge of the shortest TTL (time-to-live) of the Kubelet's serving certificate. The value is "
+      "in seconds until certificate expiry (negative if already expired).",
+      {});
+  if (const int64_t end = ends()[0]) client_ttl.set(seconds(WallTime{end} - now));
+  if (const int64_t end = ends()[1]) server_ttl.set(seconds(WallTime{end} - now));
   static metrics::Gauge& name =
       metrics::gauge("kubelet_node_name", "The node's name. The count is always 1.", {"node"});
   static metrics::Gauge& pods =
@@ -63,19 +83,15 @@ void pod_started(Duration took) {
   m.observe(seconds(took));
 }
 
-void serving_certificate_ends(WallTime end, WallTime now) {
-  static metrics::Gauge& m = metrics::gauge(
-      "kubelet_certificate_manager_server_ttl_seconds",
-      "Gauge of the shortest TTL (time-to-live) of the Kubelet's serving certificate. The value is "
-      "in seconds until certificate expiry (negative if already expired).",
-      {});
-  m.set(seconds(end - now));
-}
+void certificate_ends(bool serving, WallTime end) { ends()[serving ? 1 : 0] = end.ns; }
 
-void serving_certificate_not_renewed() {
-  static metrics::Counter& m = metrics::counter("kubelet_server_expiration_renew_errors",
-                                                "Counter of certificate renewal errors.", {});
-  m.add();
+void certificate_not_renewed(bool serving) {
+  static metrics::Counter& client =
+      metrics::counter("kubelet_certificate_manager_client_expiration_renew_errors",
+                       "Counter of certificate renewal errors.", {});
+  static metrics::Counter& server = metrics::counter("kubelet_server_expiration_renew_errors",
+                                                     "Counter of certificate renewal errors.", {});
+  (serving ? server : client).add();
 }
 
 }  // namespace keles::node::node_metrics

@@ -1,5 +1,5 @@
 // What the kubelet tells of itself in Prometheus text, under upstream's names
-// (pkg/kubelet/metrics). Any thread, but for count_running().
+// (pkg/kubelet/metrics). Any thread, but for look().
 #pragma once
 
 #include <string_view>
@@ -13,15 +13,17 @@ class NodeView;
 
 namespace node_metrics {
 
-// kubelet_node_name, kubelet_running_pods and kubelet_running_containers, as they are now.
-void count_running(const NodeView& view);
+// What is looked at when it is asked for: kubelet_node_name, kubelet_running_pods,
+// kubelet_running_containers, and how long the certificates still hold.
+void look(const NodeView& view, WallTime now);
 // A round of a pod's worker: "create" its first, "update" after a change of the pod, "sync".
 void worker_round(std::string_view operation, Duration took);
 // From when the kubelet saw the pod to when all of it ran.
 void pod_started(Duration took);
-// When the serving certificate ends; the time left is told.
-void serving_certificate_ends(WallTime end, WallTime now);
-void serving_certificate_not_renewed();
+// When the certificate that is served with (or shown to the API server) ends; the time left is
+// told.
+void certificate_ends(bool serving, WallTime end);
+void certificate_not_renewed(bool serving);
 
 }  // namespace node_metrics
 }  // namespace keles::node

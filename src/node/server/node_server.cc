@@ -158,7 +158,7 @@ struct NodeServer::Impl {
     } else if (first == "pods" || first == "runningpods") {
       co_await self->list_pods(responder, first == "runningpods");
     } else if (first == "metrics" && path.size() == 1) {
-      node_metrics::count_running(*self->view);
+      node_metrics::look(*self->view, ctx.loop().wall_now());
       co_await answer(responder, 200, "text/plain; version=0.0.4; charset=utf-8",
                       metrics::expose());
     } else if (first == "metrics" && (path[1] == "cadvisor" || path[1] == "resource")) {
