@@ -24,13 +24,13 @@ void Checker::violation(std::string what) {
                         std::to_string(revision_) + ": " + std::move(what));
 }
 
-void Checker::fold(std::string_view bytes) {
-  for (char c : bytes) hash_ = (hash_ ^ static_cast<unsigned char>(c)) * 1099511628211ull;
-}
+void Checker::fold(std::string_view bytes) { hash_ = fnv1a_64(bytes, hash_); }
 
 void Checker::fold(int64_t number) {
+  char bytes[8];
   for (int i = 0; i < 8; ++i)
-    hash_ = (hash_ ^ (static_cast<uint64_t>(number) >> (8 * i) & 0xff)) * 1099511628211ull;
+    bytes[i] = static_cast<char>(static_cast<uint64_t>(number) >> (8 * i));
+  fold({bytes, sizeof bytes});
 }
 
 void Checker::acknowledged(const std::string& key, int64_t revision, bool deleted) {

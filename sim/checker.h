@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/encoding.h"
 #include "store/store.h"
 
 namespace keles::sim {
@@ -85,7 +86,7 @@ class Checker {
   bool quiet_ = false;
   std::vector<std::string> quiet_writes_;
   size_t events_ = 0;
-  uint64_t hash_ = 14695981039346656037ull;
+  uint64_t hash_ = fnv1a_64("");
 };
 
 // Passes everything on. Must outlive the calls made through it.

@@ -7,41 +7,14 @@
 #include <atomic>
 #include <cstdio>
 
+#include "base/encoding.h"
+
 namespace keles::log {
 namespace {
 
 std::atomic<int> g_level{0};
 std::atomic<int> g_fd{2};
 std::string g_component;
-
-void quote(std::string& out, std::string_view s) {
-  out += '"';
-  for (char c : s) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          char buf[8];
-          std::snprintf(buf, sizeof buf, "\\x%02x", static_cast<unsigned char>(c));
-          out += buf;
-        } else {
-          out += c;
-        }
-    }
-  }
-  out += '"';
-}
 
 void emit(char severity, std::string_view message, Fields fields,
           const std::source_location& where) {
@@ -59,12 +32,12 @@ void emit(char severity, std::string_view message, Fields fields,
                     t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, ts.tv_nsec / 1000,
                     syscall(SYS_gettid), static_cast<int>(file.size()), file.data(), where.line());
   std::string line(head, static_cast<size_t>(n));
-  quote(line, message);
+  append_quoted(line, message);
   if (!g_component.empty()) line.append(" component=\"").append(g_component).append("\"");
   for (const Field& f : fields) {
     line.append(" ").append(f.key).append("=");
     if (f.quoted) {
-      quote(line, f.value);
+      append_quoted(line, f.value);
     } else {
       line += f.value;
     }

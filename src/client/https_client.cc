@@ -3,6 +3,7 @@
 #include <charconv>
 #include <utility>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
@@ -17,27 +18,10 @@ namespace {
 constexpr std::string_view kProtobuf = "application/vnd.kubernetes.protobuf";
 constexpr std::string_view kJson = "application/json";
 
-std::string escape(std::string_view s) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
-  std::string out;
-  for (char c : s) {
-    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                 c == '-' || c == '_' || c == '.' || c == '~';
-    if (plain) {
-      out += c;
-    } else {
-      out += '%';
-      out += kHex[static_cast<uint8_t>(c) >> 4];
-      out += kHex[static_cast<uint8_t>(c) & 15];
-    }
-  }
-  return out;
-}
-
 void add_query(std::string& q, std::string_view key, std::string_view value) {
   if (value.empty()) return;
   if (!q.empty()) q += '&';
-  q.append(key).append("=").append(escape(value));
+  q.append(key).append("=").append(percent_encode(value));
 }
 
 // Built-in kinds have descriptors that live as long as the process; custom ones speak JSON only.
@@ -164,9 +148,9 @@ std::string HttpsClient::path_of(const KindDesc& kind, std::string_view ns, std:
                                  std::string_view subresource) {
   std::string p = kind.group.empty() ? "/api/" : "/apis/" + std::string(kind.group) + "/";
   p += kind.version;
-  if (kind.namespaced && !ns.empty()) p += "/namespaces/" + escape(ns);
+  if (kind.namespaced && !ns.empty()) p += "/namespaces/" + percent_encode(ns);
   p += "/" + std::string(kind.plural);
-  if (!name.empty()) p += "/" + escape(name);
+  if (!name.empty()) p += "/" + percent_encode(name);
   if (!subresource.empty()) p += "/" + std::string(subresource);
   return p;
 }
@@ -199,7 +183,7 @@ Result<std::string> HttpsClient::authorization() {
   }
   if (!token_.empty()) return "Bearer " + token_;
   if (!config_.username.empty()) {
-    return "Basic " + net::base64(config_.username + ":" + config_.password);
+    return "Basic " + base64_encode(config_.username + ":" + config_.password);
   }
   return std::string();
 }

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "machinery/codec_yaml.h"
 #include "net/pki.h"
@@ -42,7 +43,7 @@ std::string directory_of(const std::string& path) {
 Result<std::string> data_or_file(const Value& v, const std::string& field) {
   std::string_view inline_data = v[field + "-data"].as_string();
   if (!inline_data.empty()) {
-    auto decoded = net::base64_decode(inline_data);
+    auto decoded = base64_decode(inline_data);
     if (!decoded.ok()) return decoded.status().with_prefix(field + "-data");
     return decoded;
   }
@@ -280,14 +281,14 @@ void add_entry(Document& d, const KubeconfigEntry& e) {
     return v.set(d.arena, s.item, Value::map());
   };
   Value& cluster = add(kSections[0]);
-  set_text(d, cluster, "certificate-authority-data", net::base64(e.ca_pem));
+  set_text(d, cluster, "certificate-authority-data", base64_encode(e.ca_pem));
   set_text(d, cluster, "server", e.server);
   Value& context = add(kSections[1]);
   set_text(d, context, "cluster", e.name);
   set_text(d, context, "user", e.name);
   Value& user = add(kSections[2]);
-  set_text(d, user, "client-certificate-data", net::base64(e.client_certificate_pem));
-  set_text(d, user, "client-key-data", net::base64(e.client_key_pem));
+  set_text(d, user, "client-certificate-data", base64_encode(e.client_certificate_pem));
+  set_text(d, user, "client-key-data", base64_encode(e.client_key_pem));
   set_text(d, d.root, "current-context", e.name);
 }
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "api/authorization_v1.h"
+#include "base/encoding.h"
 #include "base/log.h"
 #include "controllers/csr_rules.h"
-#include "machinery/base64.h"
 #include "machinery/time.h"
 
 namespace keles::controllers {
@@ -41,7 +41,7 @@ std::vector<std::string> usages_of(const Csr& csr) {
 }
 
 Result<net::CertificateInfo> request_of(const Csr& csr) {
-  TRY_ASSIGN(pem, net::base64_decode(csr.spec().request()));
+  TRY_ASSIGN(pem, base64_decode(csr.spec().request()));
   auto info = net::parse_csr(pem);
   if (info.ok()) return info;
   return info.status().with_prefix("unable to parse csr \"" + std::string(csr.metadata().name()) +
@@ -151,7 +151,7 @@ Result<SignedStatus> plan_signature(const Csr& csr, const Options& options, Wall
   }
   std::optional<int64_t> expiration;
   if (csr.spec().has_expiration_seconds()) expiration = csr.spec().expiration_seconds();
-  TRY_ASSIGN(pem, net::base64_decode(csr.spec().request()));
+  TRY_ASSIGN(pem, base64_decode(csr.spec().request()));
   TRY_ASSIGN(
       certificate,
       options.sign_csr(pem, csr_terms(now, expiration, options.cluster_signing_duration, usages)));
@@ -185,7 +185,7 @@ std::string plan_cleaning(const Csr& csr, WallTime now) {
     if (!issued && older(c.last_update_time(), kPendingFor, now)) {
       return "approved and unissued for more than a day";
     }
-    auto pem = net::base64_decode(csr.status().certificate());
+    auto pem = base64_decode(csr.status().certificate());
     auto info = issued && pem.ok() ? net::parse_certificate(*pem)
                                    : Result<net::CertificateInfo>(Status::bad_request("none"));
     if (info.ok() && now.unix_seconds() > info->not_after_unix) return "its certificate has ended";

@@ -3,11 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/encoding.h"
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
 #include "controllers/csr_rules.h"
 #include "controllers/manager.h"
-#include "machinery/base64.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/time.h"
 
@@ -228,7 +228,7 @@ TEST(CsrControllers, ApproveAndSignWhatNodesAskForThemselves) {
   EXPECT_EQ(w.condition("own"),
             "Approved AutoApproved: Auto approving self kubelet client certificate after "
             "SubjectAccessReview.;");
-  auto pem = net::base64_decode(w.now("own")->status().certificate());
+  auto pem = base64_decode(w.now("own")->status().certificate());
   auto made = net::parse_certificate(*pem);
   ASSERT_TRUE(made.ok()) << made.status().to_string();
   EXPECT_EQ(made->common_name, "system:node:n1");

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/encoding.h"
 #include "controllers/deployment.h"
 #include "controllers/ownership.h"
 #include "machinery/codec_protobuf.h"
@@ -615,12 +616,8 @@ DeploymentPlan Planner::run() {
 }  // namespace
 
 std::string template_hash(const PodTemplateSpec& pod_template, int64_t collision_count) {
-  uint32_t h = 2166136261u;  // FNV-1a
-  auto mix = [&h](std::string_view bytes) {
-    for (char c : bytes) h = (h ^ static_cast<uint8_t>(c)) * 16777619u;
-  };
-  mix(canonical(pod_template));
-  if (collision_count != 0) mix(std::to_string(collision_count));
+  uint32_t h = fnv1a_32(canonical(pod_template));
+  if (collision_count != 0) h = fnv1a_32(std::to_string(collision_count), h);
   static constexpr std::string_view kSafe = "bcdfghjklmnpqrstvwxz2456789";
   std::string out;
   for (char c : std::to_string(h)) out += kSafe[static_cast<uint8_t>(c) % kSafe.size()];

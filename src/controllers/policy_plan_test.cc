@@ -2,9 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/encoding.h"
 #include "controllers/disruption.h"
 #include "controllers/token_secrets.h"
-#include "machinery/base64.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/time.h"

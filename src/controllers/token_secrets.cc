@@ -1,7 +1,7 @@
 #include "controllers/token_secrets.h"
 
+#include "base/encoding.h"
 #include "controllers/ownership.h"
-#include "machinery/base64.h"
 #include "machinery/codec_json.h"
 
 namespace keles::controllers {

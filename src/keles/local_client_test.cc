@@ -9,6 +9,7 @@
 
 #include "api/apps_v1.h"
 #include "api/core_v1.h"
+#include "base/encoding.h"
 #include "base/sim_loop.h"
 #include "machinery/codec_json.h"
 #include "machinery/decode.h"
@@ -441,7 +442,7 @@ std::string signing_request() {
   spec.common_name = "jane";
   spec.not_after = {1'800'000'000'000'000'000};
   auto ca = net::make_ca(spec);
-  return net::base64(*net::make_csr(ca->key_pem, spec));
+  return base64_encode(*net::make_csr(ca->key_pem, spec));
 }
 
 // The least that each kind accepts, besides its name.

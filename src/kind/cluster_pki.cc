@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "client/node_identity.h"
 #include "kind/layout.h"
@@ -87,9 +88,9 @@ Result<KubeconfigEntry> load_admin_entry(const std::string& cluster) {
   KubeconfigEntry e;
   e.name = context_name(cluster);
   e.server = std::string(c["server"].as_string());
-  TRY_ASSIGN(ca, net::base64_decode(c["certificate-authority-data"].as_string()));
-  TRY_ASSIGN(certificate, net::base64_decode(u["client-certificate-data"].as_string()));
-  TRY_ASSIGN(key, net::base64_decode(u["client-key-data"].as_string()));
+  TRY_ASSIGN(ca, base64_decode(c["certificate-authority-data"].as_string()));
+  TRY_ASSIGN(certificate, base64_decode(u["client-certificate-data"].as_string()));
+  TRY_ASSIGN(key, base64_decode(u["client-key-data"].as_string()));
   e.ca_pem = ca;
   e.client_certificate_pem = certificate;
   e.client_key_pem = key;

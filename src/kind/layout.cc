@@ -12,17 +12,15 @@
 #include <tuple>
 #include <utility>
 
+#include "base/encoding.h"
 #include "base/file.h"
 
 namespace keles::kind {
 namespace {
 
-// FNV-1a: short, and the same on every machine and in every version.
 std::string short_hash(std::string_view s) {
-  uint32_t h = 2166136261u;
-  for (unsigned char c : s) h = (h ^ c) * 16777619u;
   char hex[9];
-  std::snprintf(hex, sizeof hex, "%08x", h);
+  std::snprintf(hex, sizeof hex, "%08x", fnv1a_32(s));
   return hex;
 }
 

@@ -1,13 +1,13 @@
 // config: reading and changing kubeconfig files. No cluster is asked for anything.
 #include <algorithm>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "client/kubeconfig.h"
 #include "kubectl/print.h"
 #include "kubectl/tabwriter.h"
 #include "kubectl/verbs.h"
 #include "kubectl/write.h"
-#include "machinery/base64.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 
@@ -128,8 +128,6 @@ Result<std::string> exactly_one(Invocation& in) {
   return failure("Unexpected args: [" + all + "]\nSee 'kubectl " + in.command().name +
                  " -h' for help and examples");
 }
-
-std::string quoted(const std::string& s) { return "\"" + s + "\""; }
 
 void redact(Document& d) {
   for (Value& c : at(d, "clusters").items()) {

@@ -5,10 +5,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "kubectl/verbs.h"
 #include "kubectl/write.h"
-#include "machinery/base64.h"
 #include "machinery/codec_json.h"
 
 namespace keles::kubectl {

@@ -1,8 +1,8 @@
 #include <algorithm>
 
+#include "base/encoding.h"
 #include "kubectl/describe.h"
 #include "kubectl/print.h"
-#include "machinery/base64.h"
 #include "machinery/labels.h"
 #include "machinery/time.h"
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/encoding.h"
 #include "kubectl/errors.h"
 
 namespace keles::kubectl {
@@ -44,20 +45,7 @@ bool Resource::has_subresource(std::string_view name) const { return holds(subre
 std::string Resource::path(std::string_view ns, std::string_view name, std::string_view sub) const {
   std::string p = group.empty() ? "/api/" : "/apis/" + group + "/";
   p += version;
-  auto escaped = [](std::string_view s) {
-    static constexpr char kHex[] = "0123456789ABCDEF";
-    std::string out;
-    for (char c : s) {
-      auto u = static_cast<unsigned char>(c);
-      bool plain = std::isalnum(u) || c == '-' || c == '_' || c == '.' || c == '~' || c == ':';
-      if (plain) {
-        out += c;
-      } else {
-        out += {'%', kHex[u >> 4], kHex[u & 15]};
-      }
-    }
-    return out;
-  };
+  auto escaped = [](std::string_view s) { return percent_encode(s, ":"); };
   if (namespaced && !ns.empty()) p += "/namespaces/" + escaped(ns);
   p += "/" + plural;
   if (!name.empty()) p += "/" + escaped(name);

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <map>
 
+#include "base/encoding.h"
 #include "kubectl/describe.h"
 #include "kubectl/tabwriter.h"
 #include "kubectl/verbs.h"
@@ -17,7 +18,6 @@ namespace {
 constexpr char kRevision[] = "deployment.kubernetes.io/revision";
 constexpr char kChangeCause[] = "kubernetes.io/change-cause";
 
-std::string quoted(std::string_view s) { return "\"" + std::string(s) + "\""; }
 std::string num(const Value& v) { return std::to_string(v.as_int()); }
 
 int64_t parse_int(std::string_view s) {

@@ -4,7 +4,7 @@
 #include <bit>
 #include <vector>
 
-#include "machinery/base64.h"
+#include "base/encoding.h"
 #include "machinery/codec_json.h"
 #include "machinery/instant.h"
 #include "machinery/time.h"
@@ -216,6 +216,11 @@ class Encoder {
     }
   }
 
+  void bytes(uint32_t number, std::string_view text) {
+    auto decoded = base64_decode(text);
+    w_.bytes_field(number, decoded.ok() ? std::string_view(*decoded) : std::string_view());
+  }
+
   // A number without its tag.
   void scalar(const FieldDesc& f, const Value& v) {
     switch (f.type) {
@@ -247,7 +252,7 @@ class Encoder {
         w_.bytes_field(number, v.as_string());
         return;
       case FieldType::kBytes:
-        w_.bytes_field(number, base64_decode(v.as_string()).value_or(std::string()));
+        bytes(number, v.as_string());
         return;
       case FieldType::kQuantity:
         w_.bytes_field(1, v.is_string() ? v.as_string() : std::string_view("0"));

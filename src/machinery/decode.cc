@@ -5,13 +5,14 @@
 #include <limits>
 #include <unordered_map>
 
-#include "machinery/base64.h"
+#include "base/encoding.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/field_order.h"
 #include "machinery/instant.h"
 #include "machinery/quantity.h"
 #include "machinery/time.h"
+#include "machinery/zero.h"
 
 namespace keles {
 
@@ -174,23 +175,7 @@ class Normalizer {
   // The zero of a value that is not a pointer says nothing, unless JSON always writes it.
   static bool zero(const FieldDesc& f, const Value& v) {
     if (f.pointer || f.cardinality != Cardinality::kSingle) return v.is_null();
-    switch (v.kind()) {
-      case Value::Kind::kNull:
-        return true;
-      case Value::Kind::kBool:
-        return !v.as_bool();
-      case Value::Kind::kInt:
-        return v.as_int() == 0;
-      case Value::Kind::kDouble:
-        return v.as_double() == 0;
-      case Value::Kind::kString:
-        return v.as_string().empty() && f.type != FieldType::kBytes &&
-               f.type != FieldType::kIntOrString;
-      case Value::Kind::kMap:
-        return v.empty() && f.type == FieldType::kMessage;
-      default:
-        return false;
-    }
+    return says_nothing(f, v);
   }
 
   Status field(const FieldDesc& f, Value& v) {
@@ -202,7 +187,7 @@ class Normalizer {
         size_t i = 0;
         for (Value& x : v.items()) {
           Step step(*this, i++);
-          if (x.is_null()) x = zero_of(f);
+          if (x.is_null()) x = zero_value(f);
           Status s = element(f, x);
           if (!s.ok()) return s;
         }
@@ -212,35 +197,13 @@ class Normalizer {
         if (!v.is_map()) return wrong(describe(v), go_type(f));
         for (Member& m : v.members()) {
           Step step(*this, m.key());
-          if (m.value.is_null()) m.value = zero_of(f);
+          if (m.value.is_null()) m.value = zero_value(f);
           Status s = element(f, m.value);
           if (!s.ok()) return s;
         }
         return {};
     }
     return {};
-  }
-
-  static Value zero_of(const FieldDesc& f) {
-    switch (f.type) {
-      case FieldType::kMessage:
-        return f.message->form == Form::kItems ? Value::list() : Value::map();
-      case FieldType::kString:
-      case FieldType::kEnum:
-      case FieldType::kBytes:
-        return Value::string("");
-      case FieldType::kQuantity:
-        return Value::string("0");
-      case FieldType::kBool:
-        return Value(false);
-      case FieldType::kTime:
-      case FieldType::kMicroTime:
-      case FieldType::kDuration:
-      case FieldType::kRaw:
-        return Value();
-      default:
-        return Value(0);
-    }
   }
 
   Status element(const FieldDesc& f, Value& v) {

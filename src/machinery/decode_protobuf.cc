@@ -2,11 +2,12 @@
 #include <bit>
 #include <vector>
 
-#include "machinery/base64.h"
+#include "base/encoding.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/instant.h"
 #include "machinery/time.h"
+#include "machinery/zero.h"
 
 namespace keles {
 
@@ -206,27 +207,9 @@ class Decoder {
     if (v.is_null()) return true;
     // What is not a pointer is always on the wire: its zero means that it is not there.
     const bool explicit_presence = f.pointer || (t.proto3 && !f.oneof.empty());
-    if (!explicit_presence && drop_zero(f, v)) return true;
+    if (!explicit_presence && says_nothing(f, v)) return true;
     out.set(arena_, f.name, v);
     return true;
-  }
-
-  static bool drop_zero(const FieldDesc& f, const Value& v) {
-    switch (v.kind()) {
-      case Value::Kind::kBool:
-        return !v.as_bool();
-      case Value::Kind::kInt:
-        return v.as_int() == 0;
-      case Value::Kind::kDouble:
-        return v.as_double() == 0;
-      case Value::Kind::kString:
-        return v.as_string().empty() && f.type != FieldType::kBytes &&
-               f.type != FieldType::kIntOrString;
-      case Value::Kind::kMap:
-        return v.empty() && f.type == FieldType::kMessage;
-      default:
-        return v.is_null();
-    }
   }
 
   static bool packable(FieldType t) {
@@ -278,7 +261,7 @@ class Decoder {
       }
       if (!r.ok()) return false;
     }
-    if (v.is_null()) v = zero(f);
+    if (v.is_null()) v = zero_value(f);
     // Keys come sorted: one above the last is new.
     const bool rising = map.empty() || map.members().back().key() < key;
     if (Value* old = rising ? nullptr : map.find(key)) {
@@ -287,27 +270,6 @@ class Decoder {
       map.append_member(arena_, text(key), v);
     }
     return true;
-  }
-
-  static Value zero(const FieldDesc& f) {
-    switch (f.type) {
-      case FieldType::kMessage:
-        return f.message->form == Form::kItems ? Value::list() : Value::map();
-      case FieldType::kString:
-      case FieldType::kBytes:
-      case FieldType::kEnum:
-        return Value::string("");
-      case FieldType::kQuantity:
-        return Value::string("0");
-      case FieldType::kBool:
-        return Value(false);
-      case FieldType::kRaw:
-      case FieldType::kTime:
-      case FieldType::kMicroTime:
-        return Value();
-      default:
-        return Value(0);
-    }
   }
 
   Value number(const FieldDesc& f, uint64_t v) {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "machinery/base64.h"
+#include "base/encoding.h"
 #include "machinery/codec_json.h"
 
 namespace keles {

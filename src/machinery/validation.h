@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/encoding.h"
 #include "base/status.h"
 #include "machinery/schema.h"
 #include "machinery/value.h"
@@ -90,9 +91,6 @@ void nonnegative(FieldErrors& e, const FieldPath& p, int64_t value);
 // Adds "field is immutable" unless the two are equal.
 void immutable(FieldErrors& e, const FieldPath& p, const Value& now, const Value& before);
 }  // namespace field
-
-// A Go-quoted text ("a\"b").
-std::string quoted(std::string_view s);
 
 // What is wrong with a text; empty when it is well formed.
 using Messages = std::vector<std::string>;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <list>
 
+#include "base/encoding.h"
 #include "base/sync.h"
 #include "net/http1.h"
 #include "net/http2.h"
@@ -360,7 +361,7 @@ class ClientImpl final : public HttpClient {
   Task<Result<std::unique_ptr<WebSocket>>> websocket(
       Context ctx, Request request, std::vector<std::string> subprotocols) override {
     Loop& loop = pool_->loop;
-    std::string key = base64(random_bytes(16));
+    std::string key = base64_encode(random_bytes(16));
     request.method = "GET";
     request.headers.set("Connection", "Upgrade");
     request.headers.set("Upgrade", "websocket");
@@ -429,19 +430,7 @@ class ClientImpl final : public HttpClient {
 }  // namespace
 
 std::string encode_target(std::string_view target) {
-  static constexpr std::string_view kHex = "0123456789ABCDEF";
-  std::string out;
-  for (char c : target) {
-    auto u = static_cast<unsigned char>(c);
-    if (u > 0x20 && u < 0x7f && c != '#') {
-      out.push_back(c);
-    } else {
-      out.push_back('%');
-      out.push_back(kHex[u >> 4]);
-      out.push_back(kHex[u & 15]);
-    }
-  }
-  return out;
+  return percent_encode(target, "!\"$%&'()*+,/:;<=>?@[\\]^`{|}");  // all that can be seen, but '#'
 }
 
 std::unique_ptr<HttpClient> HttpClient::create(Loop& loop, Endpoint endpoint) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/encoding.h"
 #include "base/sync.h"
 #include "net/http2.h"
 #include "net/transport.h"
@@ -26,25 +27,6 @@ std::string timeout_text(Duration left) {
   return std::to_string(std::min<int64_t>(us / 1'000'000, 99'999'999)) + "S";
 }
 
-std::string percent_decoded(std::string_view in) {
-  auto digit = [](char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-  };
-  std::string out;
-  for (size_t i = 0; i < in.size(); ++i) {
-    if (in[i] == '%' && i + 2 < in.size() && digit(in[i + 1]) >= 0 && digit(in[i + 2]) >= 0) {
-      out += static_cast<char>(digit(in[i + 1]) * 16 + digit(in[i + 2]));
-      i += 2;
-    } else {
-      out += in[i];
-    }
-  }
-  return out;
-}
-
 constexpr std::string_view kCodes[] = {
     "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
     "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
@@ -58,7 +40,7 @@ Status outcome(const Headers& head, const Headers& trailers) {
   if (!code) return Status(Reason::kOutcomeUnknown, "grpc: the call ended without a status");
   int n = atoi(std::string(*code).c_str());
   if (n == 0) return Status();
-  return status_from_grpc(n, percent_decoded(from.get("grpc-message").value_or("")));
+  return status_from_grpc(n, percent_decode_leniently(from.get("grpc-message").value_or("")));
 }
 
 // Messages of a call's answer, taken out of the stream's pieces.

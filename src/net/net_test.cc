@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "base/process.h"
 #include "base/sync.h"
@@ -66,11 +67,11 @@ TEST(Addresses, EverySpellingBecomesAValueOrNothing) {
 }
 
 TEST(Pki, EncodesAndDigests) {
-  EXPECT_EQ(base64("a"), "YQ==");
-  EXPECT_EQ(base64url("\xff\xfe"), "__4");
+  EXPECT_EQ(base64_encode("a"), "YQ==");
+  EXPECT_EQ(base64url_encode("\xff\xfe"), "__4");
   for (std::string s : {"", "a", "ab", "abc", "abcd"}) {
-    EXPECT_EQ(*base64_decode(base64(s)), s);
-    EXPECT_EQ(*base64url_decode(base64url(s)), s);
+    EXPECT_EQ(*base64_decode(base64_encode(s)), s);
+    EXPECT_EQ(*base64url_decode(base64url_encode(s)), s);
   }
   EXPECT_FALSE(base64_decode("a").ok());
   EXPECT_FALSE(base64_decode("YQ=*").ok());
@@ -161,8 +162,8 @@ std::string own_directory() {
 TEST(Pki, RefusesTokensWhoseHeaderAsksForMore) {
   auto key = *SigningKey::generate(SigningKey::Algorithm::kEs256);
   auto token = [&](std::string_view header) {
-    std::string text = base64url(header) + "." + base64url("{}");
-    return text + "." + base64url(*key->sign(text));
+    std::string text = base64url_encode(header) + "." + base64url_encode("{}");
+    return text + "." + base64url_encode(*key->sign(text));
   };
   for (const char* good :
        {R"({"alg":"ES256"})", R"({ "typ" : "JWT", "alg" : "ES256" })",

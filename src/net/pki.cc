@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <iterator>
 
+#include "base/encoding.h"
 #include "base/ip.h"
 
 namespace keles::net {
@@ -275,76 +276,14 @@ Result<ReqPtr> read_csr(std::string_view pem) {
   return req;
 }
 
-std::string base64_with(std::string_view in, const char* alphabet, bool pad) {
-  std::string out;
-  out.reserve((in.size() + 2) / 3 * 4);
-  size_t i = 0;
-  auto byte = [&in](size_t at) {
-    return static_cast<unsigned>(static_cast<unsigned char>(in[at]));
-  };
-  for (; i + 2 < in.size(); i += 3) {
-    unsigned v = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
-    out += {alphabet[v >> 18], alphabet[v >> 12 & 63], alphabet[v >> 6 & 63], alphabet[v & 63]};
-  }
-  if (i + 1 == in.size()) {
-    unsigned v = byte(i) << 16;
-    out += {alphabet[v >> 18], alphabet[v >> 12 & 63]};
-    if (pad) out += "==";
-  } else if (i + 2 == in.size()) {
-    unsigned v = byte(i) << 16 | byte(i + 1) << 8;
-    out += {alphabet[v >> 18], alphabet[v >> 12 & 63], alphabet[v >> 6 & 63]};
-    if (pad) out += "=";
-  }
-  return out;
-}
-
-int value_of(char c, bool url) {
-  if (c >= 'A' && c <= 'Z') return c - 'A';
-  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-  if (c >= '0' && c <= '9') return c - '0' + 52;
-  if (c == (url ? '-' : '+')) return 62;
-  if (c == (url ? '_' : '/')) return 63;
-  return -1;
-}
-
-Result<std::string> decode_with(std::string_view in, bool url) {
-  size_t pad = 0;
-  while (!in.empty() && in.back() == '=' && pad < 2) {
-    in.remove_suffix(1);
-    ++pad;
-  }
-  if (in.size() % 4 == 1 || (!url && (in.size() + pad) % 4 != 0)) {
-    return Status::bad_request("illegal base64 data: wrong length");
-  }
-  std::string out;
-  out.reserve(in.size() * 3 / 4);
-  unsigned bits = 0;
-  int held = 0;
-  for (size_t i = 0; i < in.size(); ++i) {
-    int v = value_of(in[i], url);
-    if (v < 0) {
-      return Status::bad_request("illegal base64 data at input byte " + std::to_string(i));
-    }
-    bits = bits << 6 | static_cast<unsigned>(v);
-    held += 6;
-    if (held >= 8) {
-      held -= 8;
-      out += static_cast<char>(bits >> held & 0xff);
-    }
-  }
-  return out;
-}
-
-constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-constexpr char kBase64Url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
 class OpensslKey final : public SigningKey {
  public:
   OpensslKey(KeyPtr key, Algorithm algorithm, bool is_private)
       : key_(std::move(key)), algorithm_(algorithm), private_(is_private) {
     unsigned char* der = nullptr;
     int n = i2d_PUBKEY(key_.get(), &der);
-    id_ = base64url(sha256({reinterpret_cast<char*>(der), static_cast<size_t>(n > 0 ? n : 0)}));
+    id_ = base64url_encode(
+        sha256({reinterpret_cast<char*>(der), static_cast<size_t>(n > 0 ? n : 0)}));
     OPENSSL_free(der);
   }
   Algorithm algorithm() const override { return algorithm_; }
@@ -430,7 +369,7 @@ class OpensslKey final : public SigningKey {
     int size = width > 0 ? width : BN_num_bytes(n.get());
     std::string bytes(static_cast<size_t>(size), '\0');
     BN_bn2binpad(n.get(), reinterpret_cast<unsigned char*>(bytes.data()), size);
-    return base64url(bytes);
+    return base64url_encode(bytes);
   }
   KeyPtr key_;
   Algorithm algorithm_;
@@ -585,10 +524,6 @@ std::string hex(std::string_view bytes) {
   }
   return out;
 }
-std::string base64(std::string_view b) { return base64_with(b, kBase64, true); }
-std::string base64url(std::string_view b) { return base64_with(b, kBase64Url, false); }
-Result<std::string> base64_decode(std::string_view t) { return decode_with(t, false); }
-Result<std::string> base64url_decode(std::string_view t) { return decode_with(t, true); }
 bool equal_in_constant_time(std::string_view a, std::string_view b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
@@ -624,11 +559,11 @@ Result<std::shared_ptr<const SigningKey>> SigningKey::from_pem(std::string_view 
 }
 
 Result<std::string> jwt_sign(const SigningKey& key, std::string_view claims_json) {
-  std::string text = base64url("{\"alg\":\"" + std::string(key.algorithm_name()) + "\",\"kid\":\"" +
-                               key.id() + "\"}") +
-                     "." + base64url(claims_json);
+  std::string text = base64url_encode("{\"alg\":\"" + std::string(key.algorithm_name()) +
+                                      "\",\"kid\":\"" + key.id() + "\"}") +
+                     "." + base64url_encode(claims_json);
   TRY_ASSIGN(signature, key.sign(text));
-  return text + "." + base64url(signature);
+  return text + "." + base64url_encode(signature);
 }
 
 namespace {

@@ -64,10 +64,6 @@ std::string random_bytes(size_t n);  // from the operating system; fit for secre
 std::string sha256(std::string_view data);
 std::string sha1(std::string_view data);
 std::string hex(std::string_view bytes);
-std::string base64(std::string_view bytes);
-std::string base64url(std::string_view bytes);  // without padding
-Result<std::string> base64_decode(std::string_view text);
-Result<std::string> base64url_decode(std::string_view text);  // padding optional
 bool equal_in_constant_time(std::string_view a, std::string_view b);
 
 // A private key for signing tokens, or a public one that can only verify.

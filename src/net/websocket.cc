@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/encoding.h"
 #include "base/loop.h"
 #include "base/sync.h"
 #include "net/http.h"
@@ -11,7 +12,7 @@ namespace keles::net {
 namespace ws {
 
 std::string accept_key(std::string_view key) {
-  return base64(sha1(std::string(key) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
+  return base64_encode(sha1(std::string(key) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
 }
 
 static void apply_mask(char* p, size_t n, const unsigned char key[4]) {

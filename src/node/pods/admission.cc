@@ -4,6 +4,7 @@
 #include <charconv>
 #include <tuple>
 
+#include "base/encoding.h"
 #include "node/pods/containers.h"
 #include "scheduler/admission_check.h"
 
@@ -52,8 +53,6 @@ std::pair<int, int> kernel_version(std::string_view release) {
   if (r.ec == std::errc() && r.ptr != end && *r.ptr == '.') std::from_chars(r.ptr + 1, end, minor);
   return {major, minor};
 }
-
-std::string quoted(std::string_view s) { return "\"" + std::string(s) + "\""; }
 
 Verdict refuse(std::string reason, std::string message) {
   return {false, std::move(reason), std::move(message), false};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/encoding.h"
 #include "machinery/quantity.h"
 #include "node/cgroup/resources.h"
 
@@ -54,32 +55,6 @@ std::optional<std::string_view> subscript(std::string_view path, std::string_vie
   path.remove_prefix(2);
   path.remove_suffix(2);
   return path;
-}
-
-std::string quoted(std::string_view s) {
-  std::string out = "\"";
-  for (char c : s) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      default:
-        out.push_back(c);
-    }
-  }
-  return out + "\"";
 }
 
 // key="value" lines in the order of their keys.

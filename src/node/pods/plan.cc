@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/encoding.h"
 #include "machinery/time.h"
 #include "node/pods/labels.h"
 
@@ -89,13 +90,9 @@ bool should_run(const Pod& pod, const Container& c, const cri::Container* latest
 }
 
 std::string container_hash(const Container& c) {
-  uint32_t h = 2166136261u;
-  auto mix = [&h](std::string_view s) {
-    for (char ch : s) h = (h ^ static_cast<uint8_t>(ch)) * 16777619u;
-    h = h * 16777619u;
-  };
-  mix(c.name());
-  mix(c.image());
+  constexpr std::string_view kEnd("\0", 1);
+  uint32_t h = fnv1a_32(c.name());
+  for (std::string_view more : {kEnd, c.image(), kEnd}) h = fnv1a_32(more, h);
   char text[12];
   std::snprintf(text, sizeof text, "%x", h);
   return text;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -18,35 +19,15 @@ using net::Request;
 using net::Responder;
 using net::SharedBytes;
 
-std::string percent_decode(std::string_view s) {
-  std::string out;
-  auto hex = [](char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-  };
-  for (size_t i = 0; i < s.size(); ++i) {
-    if (s[i] == '+') {
-      out.push_back(' ');
-    } else if (s[i] == '%' && i + 2 < s.size() && hex(s[i + 1]) >= 0 && hex(s[i + 2]) >= 0) {
-      out.push_back(static_cast<char>(hex(s[i + 1]) * 16 + hex(s[i + 2])));
-      i += 2;
-    } else {
-      out.push_back(s[i]);
-    }
-  }
-  return out;
-}
-
 std::vector<std::pair<std::string, std::string>> parse_query(std::string_view query) {
   std::vector<std::pair<std::string, std::string>> out;
   while (!query.empty() && out.size() < 1000) {
     std::string_view pair = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(query.size(), pair.size() + 1));
     size_t eq = pair.find('=');
-    std::string value = eq == std::string_view::npos ? "" : percent_decode(pair.substr(eq + 1));
-    out.emplace_back(percent_decode(pair.substr(0, eq)), std::move(value));
+    auto name = percent_decode(pair.substr(0, eq), true);
+    auto value = percent_decode(eq == pair.npos ? "" : pair.substr(eq + 1), true);
+    if (name && value) out.emplace_back(std::move(*name), std::move(*value));
   }
   return out;
 }
@@ -61,10 +42,7 @@ std::vector<std::string> split_path(std::string_view path) {
       continue;
     }
     std::string_view part = path.substr(0, path.find('/'));
-    std::string decoded;
-    // '+' stands for itself in a path.
-    for (char c : part) c == '+' ? decoded.append("%2B") : decoded.append(1, c);
-    out.push_back(percent_decode(decoded));
+    out.push_back(percent_decode_leniently(part));
     path.remove_prefix(part.size());
   }
   return out;

@@ -88,8 +88,8 @@ Task<Result<std::string>> stats_summary(Context ctx, const NodeView* view, cri::
 Task<Result<std::string>> container_metrics(Context ctx, const NodeView* view,
                                             cri::Runtime* runtime);
 
-// Query strings: name -> values, percent-decoded. At most 1,000 pairs.
+// Query strings: name -> values, percent-decoded; a malformed pair is left out, as Go does. At most
+// 1,000 pairs.
 std::vector<std::pair<std::string, std::string>> parse_query(std::string_view query);
-std::string percent_decode(std::string_view s);
 
 }  // namespace keles::node

@@ -1,6 +1,7 @@
 #include "node/volumes/object_cache.h"
 
 #include "api/core_v1.h"
+#include "base/encoding.h"
 #include "base/sync.h"
 #include "net/pki.h"
 #include "node/pods/containers.h"
@@ -83,14 +84,14 @@ Task<Result<std::optional<ObjectCache::Data>>> ObjectCache::get(Context ctx, Key
   if (key.secret) {
     Ref<Secret> secret = read<Secret>(object);
     for (auto e : secret->data()) {
-      auto bytes = net::base64_decode(e.value);
+      auto bytes = base64_decode(e.value);
       if (bytes.ok()) data[std::string(e.key)] = *bytes;
     }
   } else {
     Ref<ConfigMap> map = read<ConfigMap>(object);
     for (auto e : map->data()) data[std::string(e.key)] = std::string(e.value);
     for (auto e : map->binary_data()) {
-      auto bytes = net::base64_decode(e.value);
+      auto bytes = base64_decode(e.value);
       if (bytes.ok()) data[std::string(e.key)] = *bytes;
     }
   }

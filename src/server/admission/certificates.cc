@@ -3,6 +3,7 @@
 // signer are asked for beside those over the request's subresources.
 #include <algorithm>
 
+#include "base/encoding.h"
 #include "net/pki.h"
 #include "server/admission/plugins.h"
 #include "server/auth/caller.h"
@@ -58,7 +59,7 @@ Status certificate_subject_restriction(const Attributes& a, const Value* csr, co
   if (!is_csr(a) || a.operation != Operation::kCreate || !a.subresource.empty()) return {};
   const Value& spec = (*csr)["spec"];
   if (spec["signerName"].as_string() != kApiClientSigner) return {};
-  auto pem = net::base64_decode(spec["request"].as_string());
+  auto pem = base64_decode(spec["request"].as_string());
   auto request = pem.ok() ? net::parse_csr(*pem) : Result<net::CertificateInfo>(pem.status());
   if (!request.ok()) return refuse(a, "failed to parse CSR: " + request.status().message());
   const auto& groups = request->organizations;

@@ -4,6 +4,7 @@
 #include <array>
 #include <set>
 
+#include "base/encoding.h"
 #include "machinery/value.h"
 #include "net/pki.h"
 #include "server/admission/plugins.h"
@@ -16,8 +17,6 @@ namespace keles::admission {
 namespace {
 
 using registry::metadata;
-
-std::string quoted(std::string_view s) { return "\"" + std::string(s) + "\""; }
 
 std::string_view word(Operation o) {
   return o == Operation::kCreate ? "CREATE" : o == Operation::kUpdate ? "UPDATE" : "DELETE";
@@ -341,7 +340,7 @@ class Restriction {
     const bool of_kubelets = signer == "kubernetes.io/kubelet-serving" ||
                              signer == "kubernetes.io/kube-apiserver-client-kubelet";
     if (!creates() || !of_kubelets) return {};
-    Result<std::string> pem = net::base64_decode(object_["spec"]["request"].as_string());
+    Result<std::string> pem = base64_decode(object_["spec"]["request"].as_string());
     Result<net::CertificateInfo> csr =
         pem.ok() ? net::parse_csr(*pem) : Result<net::CertificateInfo>(pem.status());
     if (!csr.ok()) return no("unable to parse csr: " + csr.status().message());

@@ -56,7 +56,7 @@ std::string bearer_of(const net::Headers& headers) {
     size_t at = v.find(kProtocol);
     if (at == v.npos) continue;
     std::string_view text = v.substr(at + kProtocol.size());
-    auto token = net::base64url_decode(text.substr(0, text.find_first_of(", ")));
+    auto token = base64url_decode(text.substr(0, text.find_first_of(", ")));
     if (token.ok()) return std::move(*token);
   }
   return "";

@@ -4,8 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/encoding.h"
 #include "base/file.h"
-#include "machinery/base64.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "server/auth/rbac.h"

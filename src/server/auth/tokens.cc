@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "machinery/base64.h"
+#include "base/encoding.h"
 #include "machinery/codec_json.h"
 #include "machinery/time.h"
 

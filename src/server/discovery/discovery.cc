@@ -6,11 +6,13 @@
 
 #include "api/apidiscovery_v2.h"
 #include "api/meta_v1.h"
-#include "machinery/base64.h"
+#include "base/encoding.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
+#include "net/accept.h"
 #include "net/pki.h"
+#include "server/discovery/content_name.h"
 #include "server/objects/keys.h"
 
 namespace keles::server {
@@ -87,58 +89,25 @@ struct Choice {
   bool aggregated = false;
 };
 
-std::string_view trim(std::string_view s) {
-  while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
-  while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
-  return s;
-}
-
-std::string_view take(std::string_view& s, char separator) {
-  const size_t at = s.find(separator);
-  std::string_view out = trim(s.substr(0, at));
-  s.remove_prefix(at == std::string_view::npos ? s.size() : at + 1);
-  return out;
-}
-
-// The first of the accepted media types that can be given.
+// The first of the accepted media types that can be given; JSON when there is none.
 Choice choose(std::string_view accept) {
-  while (!accept.empty()) {
-    std::string_view parameters = take(accept, ',');
-    std::string_view type = take(parameters, ';');
-    Choice out;
-    if (type == "application/vnd.kubernetes.protobuf") {
-      out.form = Form::kProtobuf;
-    } else if (type == "application/yaml") {
+  Choice out;
+  auto take = [&](const net::MediaRange& range) {
+    if (range.takes("application/json")) {
+      out.form = Form::kJson;
+    } else if (range.type() == "application/yaml") {
       out.form = Form::kYaml;
-    } else if (type != "application/json" && type != "*/*" && type != "application/*") {
-      continue;
+    } else if (range.type() == "application/vnd.kubernetes.protobuf") {
+      out.form = Form::kProtobuf;
+    } else {
+      return false;
     }
-    std::string_view g, v, as;
-    while (!parameters.empty()) {
-      std::string_view p = take(parameters, ';');
-      if (p.starts_with("g=")) g = p.substr(2);
-      if (p.starts_with("v=")) v = p.substr(2);
-      if (p.starts_with("as=")) as = p.substr(3);
-    }
-    if (as.empty()) return out;
-    if (g == "apidiscovery.k8s.io" && v == "v2" && as == "APIGroupDiscoveryList") {
-      out.aggregated = true;
-      return out;
-    }
-  }
-  return {};
-}
-
-// A name for the content: two rounds of FNV-1a.
-std::string etag_of(std::string_view bytes) {
-  std::string out = "\"";
-  for (uint64_t h : {uint64_t{14695981039346656037u}, uint64_t{1099511628211u * 7919u}}) {
-    for (char c : bytes) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
-    char hex[17];
-    std::snprintf(hex, sizeof(hex), "%016llX", static_cast<unsigned long long>(h));
-    out += hex;
-  }
-  return out + '"';
+    const std::string_view as = range.parameter("as");
+    out.aggregated = as == "APIGroupDiscoveryList" && range.parameter("v") == "v2" &&
+                     range.parameter("g") == "apidiscovery.k8s.io";
+    return as.empty() || out.aggregated;
+  };
+  return net::best_range(accept, take) ? out : Choice();
 }
 
 DiscoveryBody encode(const KindDesc& kind, const Document& doc, Choice choice) {
@@ -374,8 +343,9 @@ std::optional<DiscoveryBody> Discovery::get(std::string_view path, std::string_v
     if (version.empty()) return std::nullopt;
   } else if (path.starts_with("/apis/")) {
     std::string_view rest = path.substr(6);
-    group_name = take(rest, '/');
-    version = rest;
+    const size_t slash = rest.find('/');
+    group_name = rest.substr(0, slash);
+    version = slash == rest.npos ? "" : rest.substr(slash + 1);
     if (group_name.empty()) return std::nullopt;
   } else {
     return std::nullopt;

@@ -4,6 +4,8 @@
 #include <atomic>
 
 #include "machinery/codec_json.h"
+#include "net/accept.h"
+#include "server/discovery/content_name.h"
 #include "server/discovery/openapi_paths.h"
 #include "server/discovery/openapi_schema.h"
 
@@ -71,21 +73,12 @@ void add_all(std::span<const KindDesc* const> kinds, PathsBuilder& paths, Defini
   }
 }
 
-std::string hash_of(std::string_view bytes) {
-  std::string out;
-  for (uint64_t h : {uint64_t{14695981039346656037u}, uint64_t{1099511628211u * 7919u}}) {
-    for (char c : bytes) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
-    char hex[17];
-    std::snprintf(hex, sizeof(hex), "%016llX", static_cast<unsigned long long>(h));
-    out += hex;
-  }
-  return out;
-}
-
 Bytes shared(std::string s) { return std::make_shared<const std::string>(std::move(s)); }
 
 constexpr std::string_view kGnosticV2 =
     "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+constexpr std::string_view kOldGnosticV2 =  // as older clients spell it
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 }  // namespace
 
@@ -139,7 +132,7 @@ struct OpenApi::Part {
   Bytes json() const { return shared(to_json(openapi_v3(kinds, version).root)); }
   std::string known_hash() const {
     if (Bytes h = hash.load()) return *h;
-    Bytes made = shared(hash_of(*json()));
+    Bytes made = shared(content_name(*json()));
     hash.store(made);
     return *made;
   }
@@ -176,13 +169,15 @@ std::optional<OpenApiBody> OpenApi::get(std::string_view path, std::string_view 
                                         std::string_view accept) const {
   while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   auto body = [](Bytes bytes, std::string type, bool immutable) {
-    std::string etag = '"' + hash_of(*bytes) + '"';
+    std::string etag = '"' + content_name(*bytes) + '"';
     return OpenApiBody{std::move(bytes), std::move(type), std::move(etag), immutable};
   };
   if (path == "/openapi/v2") {
-    // "spec.v2@v1.0" is how older clients spell it.
-    const bool protobuf =
-        accept.find("application/com.github.proto-openapi.spec.v2") != std::string_view::npos;
+    bool protobuf = false;
+    net::best_range(accept, [&](const net::MediaRange& range) {
+      protobuf = range.type() == kGnosticV2 || range.type() == kOldGnosticV2;
+      return protobuf || range.takes("application/json");
+    });
     if (!protobuf) return body(v2_json(), "application/json", false);
     return body(shared(gnostic_v2(openapi_v2(kinds_, version_).root)), std::string(kGnosticV2),
                 false);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/encoding.h"
 #include "base/sync.h"
 #include "net/address.h"
 #include "net/inflate.h"
@@ -292,7 +293,7 @@ Task<void> send_log(Context ctx, net::WebSocket* ws, net::ResponseStream* stream
     auto piece = co_await stream->read(ctx);
     if (!piece.ok() || piece->empty()) break;
     std::string data = std::move(*piece);
-    if (text) data = net::base64(data);
+    if (text) data = base64_encode(data);
     net::WebSocket::Message m(!text, std::move(data));
     s = co_await ws->send(ctx, std::move(m));
   }

@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "machinery/codec_json.h"
 #include "net/pki.h"
@@ -758,7 +759,7 @@ TEST_F(Relay, LogsOverWebsockets) {
   };
   const std::string text = "GET /containerLogs/default/p/c";
   for (const Case& c : {Case{{}, "", text, true}, Case{{"binary.k8s.io"}, "", text, true},
-                        Case{{"base64.binary.k8s.io"}, "", net::base64(text), false}}) {
+                        Case{{"base64.binary.k8s.io"}, "", base64_encode(text), false}}) {
     auto by = client("");
     auto ws =
         run(by->websocket(ctx.with_timeout(10s), request("GET", path, "", "", {}), c.offered));

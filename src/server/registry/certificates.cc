@@ -3,7 +3,7 @@
 #include <map>
 #include <set>
 
-#include "machinery/base64.h"
+#include "base/encoding.h"
 #include "machinery/time.h"
 #include "net/pki.h"
 #include "server/objects/meta.h"
@@ -173,7 +173,7 @@ std::vector<Block> pem_blocks(std::string_view pem) {
 }
 
 std::string decoded(std::string_view text) {
-  auto bytes = net::base64_decode(text);
+  auto bytes = base64_decode(text);
   return bytes.ok() ? *bytes : std::string();
 }
 

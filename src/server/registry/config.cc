@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/encoding.h"
 #include "server/registry/cells.h"
 #include "server/registry/pod_validation.h"
 #include "server/registry/strategies.h"
@@ -16,23 +17,6 @@ size_t decoded_size(std::string_view base64) {
   size_t pad = 0;
   while (pad < 2 && pad < base64.size() && base64[base64.size() - 1 - pad] == '=') ++pad;
   return base64.size() / 4 * 3 - std::min(pad, base64.size() / 4 * 3);
-}
-
-std::string base64(std::string_view s) {
-  static constexpr char kAlphabet[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (size_t i = 0; i < s.size(); i += 3) {
-    uint32_t v = 0;
-    size_t n = std::min<size_t>(3, s.size() - i);
-    for (size_t j = 0; j < 3; ++j) {
-      v = v << 8 | (j < n ? static_cast<unsigned char>(s[i + j]) : 0u);
-    }
-    for (size_t j = 0; j < 4; ++j) {
-      out.push_back(j <= n ? kAlphabet[v >> (18 - 6 * j) & 63] : '=');
-    }
-  }
-  return out;
 }
 
 // What was marked immutable stays as it is.
@@ -84,7 +68,8 @@ void take_string_data(Document& now) {
     Value& data = now.root.get_or_add(now.arena, "data");
     if (!data.is_map()) data = Value::map();
     for (const Member& m : texts.members()) {
-      data.set(now.arena, m.key(), Value::string(now.arena.copy(base64(m.value.as_string()))));
+      data.set(now.arena, m.key(),
+               Value::string(now.arena.copy(base64_encode(m.value.as_string()))));
     }
   }
   now.root.erase("stringData");

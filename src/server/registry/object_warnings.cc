@@ -2,7 +2,7 @@
 // warnings.h.
 #include <algorithm>
 
-#include "machinery/base64.h"
+#include "base/encoding.h"
 #include "machinery/quantity.h"
 #include "net/key_pair.h"
 #include "server/objects/meta.h"

@@ -1,6 +1,7 @@
 // get and list.
 #include <algorithm>
 
+#include "base/encoding.h"
 #include "machinery/continue_cause.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
@@ -60,9 +61,9 @@ Result<int64_t> parse_revision(std::string_view text) {
   if (text.empty()) return int64_t{0};
   auto n = to_int(text);
   if (n && *n >= 0) return *n;
-  std::string quoted = "\"" + std::string(text) + "\"";
-  return Status::bad_request("invalid resource version: resourceVersion: Invalid value: " + quoted +
-                             ": strconv.ParseUint: parsing " + quoted + ": invalid syntax");
+  const std::string shown = quoted(text);
+  return Status::bad_request("invalid resource version: resourceVersion: Invalid value: " + shown +
+                             ": strconv.ParseUint: parsing " + shown + ": invalid syntax");
 }
 
 Status too_large(int64_t wanted, int64_t current) {

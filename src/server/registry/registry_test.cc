@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "base/encoding.h"
 #include "base/sim_loop.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/decode.h"
@@ -589,7 +590,7 @@ struct Requests : World {
     auto ca = net::make_ca(spec);
     auto csr = net::make_csr(ca->key_pem, spec);
     EXPECT_TRUE(csr.ok());
-    request = net::base64(*csr);
+    request = base64_encode(*csr);
     asker.user = "system:serviceaccount:ns:sa";
     asker.uid = "u1";
     asker.groups = {"system:authenticated"};

@@ -6,6 +6,7 @@
 #include <set>
 #include <span>
 
+#include "base/encoding.h"
 #include "base/ip.h"
 #include "base/log.h"
 #include "machinery/time.h"
@@ -79,44 +80,10 @@ Status invalid_service(const Value& service, StatusCause cause) {
   return Status::invalid("", "Service", meta(service, "name"), {std::move(cause)});
 }
 
-// A set of ports as the bytes of a big-endian number, as upstream's bitmap, in base64.
-std::string base64(const std::string& in) {
-  static constexpr std::string_view kAlphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (size_t i = 0; i < in.size(); i += 3) {
-    uint32_t n = 0;
-    for (size_t k = 0; k < 3; ++k) {
-      n = n << 8 | (i + k < in.size() ? static_cast<unsigned char>(in[i + k]) : 0);
-    }
-    for (size_t k = 0; k < 4; ++k) {
-      out.push_back(i + k > in.size() ? '=' : kAlphabet[n >> (18 - 6 * k) & 63]);
-    }
-  }
-  return out;
-}
-
-std::string from_base64(std::string_view in) {
-  std::string out;
-  uint32_t bits = 0;
-  int n = 0;
-  for (char c : in) {
-    int v = c >= 'A' && c <= 'Z'   ? c - 'A'
-            : c >= 'a' && c <= 'z' ? c - 'a' + 26
-            : c >= '0' && c <= '9' ? c - '0' + 52
-            : c == '+'             ? 62
-            : c == '/'             ? 63
-                                   : -1;
-    if (v < 0) break;
-    bits = bits << 6 | static_cast<uint32_t>(v);
-    if ((n += 6) >= 8) out.push_back(static_cast<char>(bits >> (n -= 8) & 255));
-  }
-  return out;
-}
-
+// A set of ports is the bytes of a big-endian number, as upstream's bitmap, in base64.
 std::set<int64_t> decode_ports(const Value& range, int64_t first) {
   std::set<int64_t> out;
-  std::string bytes = from_base64(range["data"].as_string());
+  std::string bytes = base64_decode(range["data"].as_string()).value_or("");
   for (size_t i = 0; i < bytes.size(); ++i) {
     auto byte = static_cast<unsigned char>(bytes[bytes.size() - 1 - i]);
     for (int bit = 0; bit < 8; ++bit) {
@@ -134,7 +101,7 @@ std::string encode_ports(const std::set<int64_t>& ports, int64_t first) {
     char& byte = bytes[bytes.size() - 1 - i / 8];
     byte = static_cast<char>(byte | 1 << (i % 8));
   }
-  return base64(bytes);
+  return base64_encode(bytes);
 }
 
 Document range_document(const std::set<int64_t>& ports, int64_t first, int64_t last) {

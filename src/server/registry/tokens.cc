@@ -1,39 +1,11 @@
 #include "server/registry/tokens.h"
 
+#include "base/encoding.h"
 #include "machinery/codec_json.h"
 #include "server/objects/meta.h"
 
 namespace keles::registry {
 namespace {
-
-constexpr std::string_view kAlphabet =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-std::string encode64(std::string_view in) {
-  std::string out;
-  uint32_t bits = 0;
-  int n = 0;
-  for (unsigned char c : in) {
-    bits = bits << 8 | c;
-    n += 8;
-    while (n >= 6) out.push_back(kAlphabet[bits >> (n -= 6) & 63]);
-  }
-  if (n > 0) out.push_back(kAlphabet[bits << (6 - n) & 63]);
-  return out;
-}
-
-bool decode64(std::string_view in, std::string& out) {
-  uint32_t bits = 0;
-  int n = 0;
-  for (char c : in) {
-    size_t at = kAlphabet.find(c);
-    if (at == std::string_view::npos) return c == '=';
-    bits = bits << 6 | static_cast<uint32_t>(at);
-    n += 6;
-    if (n >= 8) out.push_back(static_cast<char>(bits >> (n -= 8) & 255));
-  }
-  return true;
-}
 
 // The text of a JSON string member; keys hold only DNS names, slashes and \u0000.
 bool string_member(std::string_view json, std::string_view key, std::string& out) {
@@ -67,7 +39,7 @@ std::string encode_continue(int64_t revision, std::string_view start) {
       json.push_back(c);
     }
   }
-  return encode64(json + "\"}");
+  return base64url_encode(json + "\"}");
 }
 
 Result<ContinueToken> decode_continue(std::string_view token) {
@@ -77,7 +49,10 @@ Result<ContinueToken> decode_continue(std::string_view token) {
   };
   std::string json, version;
   ContinueToken out;
-  if (token.size() > 4096 || !decode64(token, json)) return bad("illegal base64 data");
+  if (token.size() > 4096) return bad("too long");
+  auto decoded = base64url_decode(token);
+  if (!decoded.ok()) return bad(decoded.status().message());
+  json = std::move(*decoded);
   if (auto parsed = parse_json(json); !parsed.ok()) return bad(parsed.status().message());
   if (!string_member(json, "v", version) || version != "meta.k8s.io/v1") {
     return bad("server does not recognize this encoded version " + version);
