@@ -1,4 +1,5 @@
 // Runtime over gRPC.
+#include "base/encoding.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "node/cri/codec.h"
@@ -16,43 +17,57 @@ Status malformed(std::string_view method) {
                           " could not be read");
 }
 
-std::string only_text(uint32_t field, std::string_view value) {
-  WireWriter w;
-  w.text(field, value);
-  return w.take();
+// The requests of many calls have one field alone, the id of what they are about.
+template <class Edit>
+std::string for_container(std::string_view id) {
+  Draft<Edit> request;
+  request->set_container_id(id);
+  return send(request);
+}
+template <class Edit>
+std::string for_sandbox(std::string_view id) {
+  Draft<Edit> request;
+  request->set_pod_sandbox_id(id);
+  return send(request);
 }
 
-std::string text_at(std::string_view in, uint32_t field) {
-  WireReader r(in);
-  std::string out;
-  while (r.next())
-    if (r.field() == field) out = r.text();
-  return out;
-}
-
-// A list request with a filter by pod uid: field `labels` of the filter is its label selector.
-std::string by_pod(const std::string& uid, uint32_t labels) {
-  WireWriter w, filter;
+// A list request, filtered by the label that says whose pod it is.
+template <class Edit>
+std::string by_pod(const std::string& uid) {
+  Draft<Edit> request;
   if (uid.empty()) return "";
-  filter.text_map(labels, {{"io.kubernetes.pod.uid", uid}});
-  w.message(1, filter);
-  return w.take();
+  request->edit_filter().edit_label_selector().set("io.kubernetes.pod.uid", uid);
+  return send(request);
 }
 
-std::string image_request(const std::string& image, const std::optional<ImageAuth>& auth) {
-  WireWriter w, spec;
-  spec.text(1, image);
-  w.message(1, spec);
+template <class Edit>
+std::string for_image(std::string_view image) {
+  Draft<Edit> request;
+  request->edit_image().set_image(image);
+  return send(request);
+}
+
+std::string pull_request(const std::string& image, const std::optional<ImageAuth>& auth) {
+  Draft<v1::PullImageRequestEdit> request;
+  request->edit_image().set_image(image);
   if (auth) {
-    WireWriter a;
-    a.text(1, auth->username);
-    a.text(2, auth->password);
-    a.text(3, auth->auth);
-    a.text(4, auth->server_address);
-    a.text(5, auth->identity_token);
-    w.message(2, a);
+    auto a = request->edit_auth();
+    a.set_username(auth->username);
+    a.set_password(auth->password);
+    a.set_auth(auth->auth);
+    a.set_server_address(auth->server_address);
+    a.set_identity_token(auth->identity_token);
   }
-  return w.take();
+  return send(request);
+}
+
+// Every message of a list as its struct.
+template <class Struct, class Messages>
+std::vector<Struct> read_all(const Messages& messages) {
+  std::vector<Struct> out;
+  out.reserve(messages.size());
+  for (const auto& m : messages) out.push_back(read(m));
+  return out;
 }
 
 // "run_podsandbox" of "RunPodSandbox": upstream's names of the operations.
@@ -95,203 +110,175 @@ class CriRuntime final : public Runtime {
   }
 
   Task<Result<Version>> version(Context ctx) override {
-    TRY_ASSIGN_CO(m, call(ctx, kRuntime, "Version", only_text(1, "v1")));
+    Draft<v1::VersionRequestEdit> request;
+    request->set_version("v1");
+    TRY_ASSIGN_CO(m,
+                  ask(ctx, kRuntime, "Version", &v1::VersionResponse::descriptor(), send(request)));
+    const v1::VersionResponse r(m->root);
     Version v;
-    WireReader r(m);
-    while (r.next()) {
-      if (r.field() == 2) v.name = r.text();
-      if (r.field() == 3) v.version = r.text();
-      if (r.field() == 4) v.api_version = r.text();
-    }
+    v.name = r.runtime_name();
+    v.version = r.runtime_version();
+    v.api_version = r.runtime_api_version();
     co_return v;
   }
 
   Task<Result<RuntimeStatus>> status(Context ctx) override {
-    TRY_ASSIGN_CO(m, call(ctx, kRuntime, "Status", ""));
-    auto s = decode_runtime_status(m);
-    if (!s) co_return malformed("Status");
-    co_return std::move(*s);
+    TRY_ASSIGN_CO(m, ask(ctx, kRuntime, "Status", &v1::StatusResponse::descriptor(), ""));
+    const v1::StatusResponse r(m->root);
+    co_return read(r);
   }
 
   Task<Result<std::string>> run_sandbox(Context ctx, SandboxConfig config,
                                         std::string handler) override {
-    WireWriter w;
-    w.element(1, encode(config));
-    w.text(2, handler);
-    TRY_ASSIGN_CO(m, call(ctx, kRuntime, "RunPodSandbox", w.take(), 4min));
-    co_return text_at(m, 1);
+    Draft<v1::RunPodSandboxRequestEdit> request;
+    fill(request->edit_config(), config);
+    request->set_runtime_handler(handler);
+    TRY_ASSIGN_CO(m, ask(ctx, kRuntime, "RunPodSandbox", &v1::RunPodSandboxResponse::descriptor(),
+                         send(request), 4min));
+    const v1::RunPodSandboxResponse r(m->root);
+    co_return std::string(r.pod_sandbox_id());
   }
   Task<Status> stop_sandbox(Context ctx, std::string id) override {
-    return plain(ctx, "StopPodSandbox", only_text(1, id));
+    return plain(ctx, "StopPodSandbox", for_sandbox<v1::StopPodSandboxRequestEdit>(id));
   }
   Task<Status> remove_sandbox(Context ctx, std::string id) override {
-    return plain(ctx, "RemovePodSandbox", only_text(1, id));
+    return plain(ctx, "RemovePodSandbox", for_sandbox<v1::RemovePodSandboxRequestEdit>(id));
   }
   Task<Result<Sandbox>> sandbox_status(Context ctx, std::string id) override {
-    TRY_ASSIGN_CO(m, call(ctx, kRuntime, "PodSandboxStatus", only_text(1, id)));
-    auto s = decode_sandbox_status(m);
-    if (!s) co_return malformed("PodSandboxStatus");
-    co_return std::move(*s);
+    TRY_ASSIGN_CO(
+        m, ask(ctx, kRuntime, "PodSandboxStatus", &v1::PodSandboxStatusResponse::descriptor(),
+               for_sandbox<v1::PodSandboxStatusRequestEdit>(id)));
+    const v1::PodSandboxStatusResponse r(m->root);
+    co_return read(r.status());
   }
   Task<Result<std::vector<Sandbox>>> list_sandboxes(Context ctx, std::string uid) override {
-    TRY_ASSIGN_CO(m, call(ctx, kRuntime, "ListPodSandbox", by_pod(uid, 3)));
-    std::vector<Sandbox> out;
-    WireReader r(m);
-    while (r.next()) {
-      if (r.field() != 1) continue;
-      Sandbox s;
-      if (!read_sandbox(r.bytes(), false, s)) co_return malformed("ListPodSandbox");
-      out.push_back(std::move(s));
-    }
-    co_return out;
+    TRY_ASSIGN_CO(m, ask(ctx, kRuntime, "ListPodSandbox", &v1::ListPodSandboxResponse::descriptor(),
+                         by_pod<v1::ListPodSandboxRequestEdit>(uid)));
+    const v1::ListPodSandboxResponse r(m->root);
+    co_return read_all<Sandbox>(r.items());
   }
 
   Task<Result<std::string>> create_container(Context ctx, std::string sandbox_id,
                                              ContainerConfig config,
                                              SandboxConfig sandbox) override {
-    WireWriter w;
-    w.text(1, sandbox_id);
-    w.element(2, encode(config));
-    w.element(3, encode(sandbox));
-    TRY_ASSIGN_CO(m, call(ctx, kRuntime, "CreateContainer", w.take()));
-    co_return text_at(m, 1);
+    Draft<v1::CreateContainerRequestEdit> request;
+    request->set_pod_sandbox_id(sandbox_id);
+    fill(request->edit_config(), config);
+    fill(request->edit_sandbox_config(), sandbox);
+    TRY_ASSIGN_CO(m, ask(ctx, kRuntime, "CreateContainer",
+                         &v1::CreateContainerResponse::descriptor(), send(request)));
+    const v1::CreateContainerResponse r(m->root);
+    co_return std::string(r.container_id());
   }
   Task<Status> start_container(Context ctx, std::string id) override {
-    return plain(ctx, "StartContainer", only_text(1, id));
+    return plain(ctx, "StartContainer", for_container<v1::StartContainerRequestEdit>(id));
   }
   Task<Status> stop_container(Context ctx, std::string id, int64_t timeout_seconds) override {
-    WireWriter w;
-    w.text(1, id);
-    w.number(2, static_cast<uint64_t>(timeout_seconds));
-    return plain(ctx, "StopContainer", w.take(), kShort + std::chrono::seconds(timeout_seconds));
+    Draft<v1::StopContainerRequestEdit> request;
+    request->set_container_id(id);
+    request->set_timeout(timeout_seconds);
+    return plain(ctx, "StopContainer", send(request),
+                 kShort + std::chrono::seconds(timeout_seconds));
   }
   Task<Status> remove_container(Context ctx, std::string id) override {
-    return plain(ctx, "RemoveContainer", only_text(1, id));
+    return plain(ctx, "RemoveContainer", for_container<v1::RemoveContainerRequestEdit>(id));
   }
   Task<Result<Container>> container_status(Context ctx, std::string id) override {
-    TRY_ASSIGN_CO(m, call(ctx, kRuntime, "ContainerStatus", only_text(1, id)));
-    auto c = decode_container_status(m);
-    if (!c) co_return malformed("ContainerStatus");
-    co_return std::move(*c);
+    TRY_ASSIGN_CO(m,
+                  ask(ctx, kRuntime, "ContainerStatus", &v1::ContainerStatusResponse::descriptor(),
+                      for_container<v1::ContainerStatusRequestEdit>(id)));
+    const v1::ContainerStatusResponse r(m->root);
+    co_return read(r.status());
   }
   Task<Result<std::vector<Container>>> list_containers(Context ctx, std::string uid) override {
-    TRY_ASSIGN_CO(m, call(ctx, kRuntime, "ListContainers", by_pod(uid, 4)));
-    auto list = decode_container_list(m);
-    if (!list) co_return malformed("ListContainers");
-    co_return std::move(*list);
+    TRY_ASSIGN_CO(m, ask(ctx, kRuntime, "ListContainers", &v1::ListContainersResponse::descriptor(),
+                         by_pod<v1::ListContainersRequestEdit>(uid)));
+    const v1::ListContainersResponse r(m->root);
+    co_return read_all<Container>(r.containers());
   }
   Task<Result<std::vector<ContainerStats>>> list_container_stats(Context ctx) override {
-    TRY_ASSIGN_CO(m, call(ctx, kRuntime, "ListContainerStats", ""));
-    std::vector<ContainerStats> out;
-    WireReader r(m);
-    while (r.next()) {
-      if (r.field() != 1) continue;
-      ContainerStats s;
-      if (!read_stats(r.bytes(), s)) co_return malformed("ListContainerStats");
-      out.push_back(std::move(s));
-    }
-    co_return out;
+    TRY_ASSIGN_CO(m, ask(ctx, kRuntime, "ListContainerStats",
+                         &v1::ListContainerStatsResponse::descriptor(), ""));
+    const v1::ListContainerStatsResponse r(m->root);
+    co_return read_all<ContainerStats>(r.stats());
   }
   Task<Status> reopen_log(Context ctx, std::string id) override {
-    return plain(ctx, "ReopenContainerLog", only_text(1, id));
+    return plain(ctx, "ReopenContainerLog", for_container<v1::ReopenContainerLogRequestEdit>(id));
   }
 
   Task<Result<ExecResult>> exec_sync(Context ctx, std::string id, std::vector<std::string> command,
                                      int64_t timeout_seconds) override {
-    WireWriter w;
-    w.text(1, id);
-    w.texts(2, command);
-    w.number(3, static_cast<uint64_t>(timeout_seconds));
-    TRY_ASSIGN_CO(m, call(ctx, kRuntime, "ExecSync", w.take(),
-                          kShort + std::chrono::seconds(timeout_seconds)));
+    Draft<v1::ExecSyncRequestEdit> request;
+    request->set_container_id(id);
+    for (const std::string& word : command) request->edit_cmd().add(word);
+    request->set_timeout(timeout_seconds);
+    TRY_ASSIGN_CO(m, ask(ctx, kRuntime, "ExecSync", &v1::ExecSyncResponse::descriptor(),
+                         send(request), kShort + std::chrono::seconds(timeout_seconds)));
+    const v1::ExecSyncResponse r(m->root);
     ExecResult out;
-    WireReader r(m);
-    while (r.next()) {
-      if (r.field() == 1) out.out = r.text();
-      if (r.field() == 2) out.err = r.text();
-      if (r.field() == 3) out.exit_code = static_cast<int>(r.signed_number());
-    }
+    out.out = base64_decode(r.stdout()).value_or("");
+    out.err = base64_decode(r.stderr()).value_or("");
+    out.exit_code = static_cast<int>(r.exit_code());
     co_return out;
   }
   Task<Result<std::string>> exec_url(Context ctx, std::string id, std::vector<std::string> command,
                                      StreamOptions o) override {
-    WireWriter w;
-    w.text(1, id);
-    w.texts(2, command);
-    w.boolean(3, o.tty);
-    w.boolean(4, o.in);
-    w.boolean(5, o.out);
-    w.boolean(6, o.err);
-    return url(ctx, "Exec", w.take());
+    Draft<v1::ExecRequestEdit> request;
+    request->set_container_id(id);
+    for (const std::string& word : command) request->edit_cmd().add(word);
+    set_streams(*request, o);
+    return url(ctx, "Exec", send(request));
   }
   Task<Result<std::string>> attach_url(Context ctx, std::string id, StreamOptions o) override {
-    WireWriter w;
-    w.text(1, id);
-    w.boolean(2, o.in);
-    w.boolean(3, o.tty);
-    w.boolean(4, o.out);
-    w.boolean(5, o.err);
-    return url(ctx, "Attach", w.take());
+    Draft<v1::AttachRequestEdit> request;
+    request->set_container_id(id);
+    set_streams(*request, o);
+    return url(ctx, "Attach", send(request));
   }
   Task<Result<std::string>> port_forward_url(Context ctx, std::string sandbox_id,
                                              std::vector<int> ports) override {
-    WireWriter w;
-    w.text(1, sandbox_id);
-    for (int p : ports) w.number(2, static_cast<uint64_t>(p));
-    return url(ctx, "PortForward", w.take());
+    Draft<v1::PortForwardRequestEdit> request;
+    request->set_pod_sandbox_id(sandbox_id);
+    for (int p : ports) request->edit_port().add(p);
+    return url(ctx, "PortForward", send(request));
   }
 
   Task<Result<std::vector<Image>>> list_images(Context ctx) override {
-    TRY_ASSIGN_CO(m, call(ctx, kImages, "ListImages", ""));
-    std::vector<Image> out;
-    WireReader r(m);
-    while (r.next()) {
-      if (r.field() != 1) continue;
-      Image i;
-      if (!read_image(r.bytes(), i)) co_return malformed("ListImages");
-      out.push_back(std::move(i));
-    }
-    co_return out;
+    TRY_ASSIGN_CO(m, ask(ctx, kImages, "ListImages", &v1::ListImagesResponse::descriptor(), ""));
+    const v1::ListImagesResponse r(m->root);
+    co_return read_all<Image>(r.images());
   }
   Task<Result<std::optional<Image>>> image_status(Context ctx, std::string image) override {
-    TRY_ASSIGN_CO(m, call(ctx, kImages, "ImageStatus", image_request(image, std::nullopt)));
+    TRY_ASSIGN_CO(m, ask(ctx, kImages, "ImageStatus", &v1::ImageStatusResponse::descriptor(),
+                         for_image<v1::ImageStatusRequestEdit>(image)));
+    const v1::ImageStatusResponse r(m->root);
     std::optional<Image> out;
-    WireReader r(m);
-    while (r.next()) {
-      if (r.field() != 1) continue;
-      Image i;
-      if (!read_image(r.bytes(), i)) co_return malformed("ImageStatus");
-      out = std::move(i);
-    }
+    if (r.has_image()) out = read(r.image());
     co_return out;
   }
   Task<Result<std::string>> pull_image(Context ctx, std::string image,
                                        std::optional<ImageAuth> auth) override {
-    TRY_ASSIGN_CO(m, call(ctx, kImages, "PullImage", image_request(image, auth), kImagePull));
-    co_return text_at(m, 1);
+    TRY_ASSIGN_CO(m, ask(ctx, kImages, "PullImage", &v1::PullImageResponse::descriptor(),
+                         pull_request(image, auth), kImagePull));
+    const v1::PullImageResponse r(m->root);
+    co_return std::string(r.image_ref());
   }
   Task<Status> remove_image(Context ctx, std::string image) override {
-    auto r = co_await call(ctx, kImages, "RemoveImage", image_request(image, std::nullopt));
+    std::string request = for_image<v1::RemoveImageRequestEdit>(image);
+    auto r = co_await call(ctx, kImages, "RemoveImage", std::move(request));
     co_return r.status();
   }
   Task<Result<std::vector<FilesystemUsage>>> image_fs_info(Context ctx) override {
-    TRY_ASSIGN_CO(m, call(ctx, kImages, "ImageFsInfo", ""));
-    std::vector<FilesystemUsage> out;
-    WireReader r(m);
-    while (r.next()) {
-      if (r.field() != 1) continue;
-      FilesystemUsage f;
-      if (!read_filesystem(r.bytes(), f)) co_return malformed("ImageFsInfo");
-      out.push_back(std::move(f));
-    }
-    co_return out;
+    TRY_ASSIGN_CO(m, ask(ctx, kImages, "ImageFsInfo", &v1::ImageFsInfoResponse::descriptor(), ""));
+    const v1::ImageFsInfoResponse r(m->root);
+    co_return read_all<FilesystemUsage>(r.image_filesystems());
   }
 
   Task<Status> watch_events(Context ctx, std::function<void(std::string)> on_event) override {
-    WireWriter w;
-    w.text(1, "namespace==k8s.io,topic~=\"^/tasks/(exit|oom)\"");
+    std::string request;  // SubscribeRequest { filters = 1 }
+    append_bytes_field(request, 1, "namespace==k8s.io,topic~=\"^/tasks/(exit|oom)\"");
     auto stream = co_await channel_->server_stream(
-        ctx, "/containerd.services.events.v1.Events/Subscribe", w.take());
+        ctx, "/containerd.services.events.v1.Events/Subscribe", std::move(request));
     if (!stream.ok()) co_return stream.status();
     while (true) {
       auto m = co_await (*stream)->next(ctx);
@@ -312,14 +299,33 @@ class CriRuntime final : public Runtime {
       log::info("CRI call", {{"method", method}, {"status", r.status()}});
     co_return r;
   }
+  // One coroutine for every call: what comes back is a message of `type`.
+  Task<Result<DocumentPtr>> ask(Context ctx, std::string service, std::string method,
+                                const TypeDesc* type, std::string message,
+                                Duration timeout = kShort) {
+    auto r = co_await call(ctx, std::move(service), method, std::move(message), timeout);
+    if (!r.ok()) co_return r.status();
+    auto answer = receive(*type, std::move(*r));
+    if (!answer.ok()) co_return malformed(method);
+    co_return std::move(*answer);
+  }
   Task<Status> plain(Context ctx, std::string method, std::string message,
                      Duration timeout = kShort) {
     auto r = co_await call(ctx, kRuntime, std::move(method), std::move(message), timeout);
     co_return r.status();
   }
+  // ExecResponse, AttachResponse and PortForwardResponse are alike.
   Task<Result<std::string>> url(Context ctx, std::string method, std::string message) {
-    TRY_ASSIGN_CO(m, call(ctx, kRuntime, std::move(method), std::move(message)));
-    co_return text_at(m, 1);
+    const TypeDesc* type = &v1::ExecResponse::descriptor();
+    TRY_ASSIGN_CO(m, ask(ctx, kRuntime, std::move(method), type, std::move(message)));
+    co_return std::string(v1::ExecResponse(m->root).url());
+  }
+  template <class Edit>
+  static void set_streams(Edit& request, const StreamOptions& o) {
+    request.set_stdin(o.in);
+    request.set_stdout(o.out);
+    request.set_stderr(o.err);
+    request.set_tty(o.tty);
   }
 
   std::unique_ptr<net::GrpcChannel> channel_;

@@ -1,50 +1,83 @@
-// CRI messages to and from bytes. Field numbers: runtime.v1 of the CRI.
+// CRI messages to and from plain structs, by the names that the CRI gives its fields.
 #include "node/cri/codec.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/encoding.h"
 
 namespace keles::node::cri {
 namespace {
 
-WireWriter int_value(int64_t v) {
-  WireWriter w;
-  w.number(1, static_cast<uint64_t>(v));
-  return w;
+// Texts of the CRI's enums, in the order of ours. An absent one is the first; what nobody knows is
+// the last.
+template <class Enum, size_t kSize>
+std::string_view text_of(const std::array<std::string_view, kSize>& texts, Enum value) {
+  return texts[std::min<size_t>(static_cast<size_t>(value), kSize - 1)];
+}
+template <class Enum, size_t kSize>
+Enum value_of(const std::array<std::string_view, kSize>& texts, std::string_view text) {
+  if (text.empty()) return Enum{};
+  const auto at = std::find(texts.begin(), texts.end() - 1, text);
+  return static_cast<Enum>(at - texts.begin());
 }
 
-WireWriter namespaces(const NamespaceOptions& n) {
-  WireWriter w;
-  w.number(1, static_cast<uint64_t>(n.network));
-  w.number(2, static_cast<uint64_t>(n.pid));
-  w.number(3, static_cast<uint64_t>(n.ipc));
-  w.text(4, n.target_id);
-  return w;
+constexpr std::array kModes{v1::kNamespaceMode_POD, v1::kNamespaceMode_CONTAINER,
+                            v1::kNamespaceMode_NODE, v1::kNamespaceMode_TARGET};
+constexpr std::array kPropagations{v1::kMountPropagation_PROPAGATION_PRIVATE,
+                                   v1::kMountPropagation_PROPAGATION_HOST_TO_CONTAINER,
+                                   v1::kMountPropagation_PROPAGATION_BIDIRECTIONAL};
+constexpr std::array kProfiles{v1::kProfileType_RuntimeDefault, v1::kProfileType_Unconfined,
+                               v1::kProfileType_Localhost};
+constexpr std::array kProtocols{v1::kProtocol_TCP, v1::kProtocol_UDP, v1::kProtocol_SCTP};
+constexpr std::array kSandboxStates{v1::kPodSandboxState_SANDBOX_READY,
+                                    v1::kPodSandboxState_SANDBOX_NOTREADY};
+constexpr std::array kContainerStates{
+    v1::kContainerState_CONTAINER_CREATED, v1::kContainerState_CONTAINER_RUNNING,
+    v1::kContainerState_CONTAINER_EXITED, v1::kContainerState_CONTAINER_UNKNOWN};
+
+template <class Texts>
+void add_all(const ListEdit<std::string_view>& out, const Texts& texts) {
+  for (std::string_view s : texts) out.add(s);
+}
+void add_all(const ListEdit<int64_t>& out, const std::vector<int64_t>& numbers) {
+  for (int64_t n : numbers) out.add(n);
+}
+void add_all(const MapEdit& out, const StringMap& map) {
+  for (const auto& [key, value] : map) out.set(key, value);
+}
+std::vector<std::string> strings(const List<std::string_view>& in) {
+  std::vector<std::string> out;
+  for (std::string_view s : in) out.emplace_back(s);
+  return out;
+}
+StringMap strings(const Map<std::string_view>& in) {
+  StringMap out;
+  for (const auto& [key, value] : in) out.emplace(key, value);
+  return out;
 }
 
-// repeated int64, packed.
-void packed(WireWriter& out, uint32_t field, const std::vector<int64_t>& values) {
-  if (values.empty()) return;
-  std::string bytes;
-  for (int64_t i : values) {
-    uint64_t v = static_cast<uint64_t>(i);
-    for (; v >= 0x80; v >>= 7) bytes.push_back(static_cast<char>(v | 0x80));
-    bytes.push_back(static_cast<char>(v));
-  }
-  out.element(field, bytes);
+void fill(v1::NamespaceOptionEdit out, const NamespaceOptions& n) {
+  out.set_network(text_of(kModes, n.network));
+  out.set_pid(text_of(kModes, n.pid));
+  out.set_ipc(text_of(kModes, n.ipc));
+  out.set_target_id(n.target_id);
 }
 
-WireWriter seccomp(Seccomp type, const std::string& localhost) {
-  WireWriter w;
-  w.number(1, static_cast<uint64_t>(type));
-  w.text(2, localhost);
-  return w;
+void fill(v1::SecurityProfileEdit out, Seccomp type, const std::string& localhost) {
+  out.set_profile_type(text_of(kProfiles, type));
+  out.set_localhost_ref(localhost);
 }
 
-WireWriter selinux(const SeLinux& s) {
-  WireWriter w;
-  w.text(1, s.user);
-  w.text(2, s.role);
-  w.text(3, s.type);
-  w.text(4, s.level);
-  return w;
+void fill(v1::SELinuxOptionEdit out, const SeLinux& s) {
+  out.set_user(s.user);
+  out.set_role(s.role);
+  out.set_type(s.type);
+  out.set_level(s.level);
+}
+
+std::string_view groups_policy(bool strict) {
+  return strict ? v1::kSupplementalGroupsPolicy_Strict : v1::kSupplementalGroupsPolicy_Merge;
 }
 
 // The form that runtimes of before CRI's SecurityProfile read.
@@ -53,525 +86,275 @@ std::string old_apparmor(Seccomp type, const std::string& localhost) {
   return type == Seccomp::kRuntimeDefault ? "runtime/default" : "unconfined";
 }
 
-WireWriter linux_sandbox(const SandboxConfig& c) {
-  WireWriter security, w;
-  security.message(1, namespaces(c.namespaces));
-  if (c.run_as_user) security.message(3, int_value(*c.run_as_user));
-  packed(security, 5, c.supplemental_groups);
-  security.boolean(6, c.privileged);
-  if (c.run_as_group) security.message(8, int_value(*c.run_as_group));
-  if (c.selinux) security.message(2, selinux(*c.selinux));
-  security.message(9, seccomp(Seccomp::kRuntimeDefault, ""));
-  security.boolean(11, c.strict_groups);
-  w.text(1, c.cgroup_parent);
-  w.message(2, security);
-  w.text_map(3, c.sysctls);
-  return w;
+void fill(v1::LinuxPodSandboxConfigEdit out, const SandboxConfig& c) {
+  out.set_cgroup_parent(c.cgroup_parent);
+  add_all(out.edit_sysctls(), c.sysctls);
+  auto security = out.edit_security_context();
+  fill(security.edit_namespace_options(), c.namespaces);
+  if (c.selinux) fill(security.edit_selinux_options(), *c.selinux);
+  if (c.run_as_user) security.edit_run_as_user().set_value(*c.run_as_user);
+  if (c.run_as_group) security.edit_run_as_group().set_value(*c.run_as_group);
+  add_all(security.edit_supplemental_groups(), c.supplemental_groups);
+  security.set_privileged(c.privileged);
+  fill(security.edit_seccomp(), Seccomp::kRuntimeDefault, "");
+  security.set_supplemental_groups_policy(groups_policy(c.strict_groups));
 }
 
-WireWriter resources(const Resources& r) {
-  WireWriter w;
-  w.number(1, static_cast<uint64_t>(r.cpu_period_us));
-  w.number(2, static_cast<uint64_t>(r.cpu_quota_us));
-  w.number(3, static_cast<uint64_t>(r.cpu_shares));
-  w.number(4, static_cast<uint64_t>(r.memory_limit_bytes));
-  w.number(5, static_cast<uint64_t>(r.oom_score_adj));
-  return w;
+void fill(v1::LinuxContainerResourcesEdit out, const Resources& r) {
+  out.set_cpu_period(r.cpu_period_us);
+  out.set_cpu_quota(r.cpu_quota_us);
+  out.set_cpu_shares(r.cpu_shares);
+  out.set_memory_limit_in_bytes(r.memory_limit_bytes);
+  out.set_oom_score_adj(r.oom_score_adj);
 }
 
-const char* const kMaskedPaths[] = {"/proc/asound",
-                                    "/proc/acpi",
-                                    "/proc/kcore",
-                                    "/proc/keys",
-                                    "/proc/latency_stats",
-                                    "/proc/timer_list",
-                                    "/proc/timer_stats",
-                                    "/proc/sched_debug",
-                                    "/proc/scsi",
-                                    "/sys/firmware",
-                                    "/sys/devices/virtual/powercap"};
-const char* const kReadonlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
-                                      "/proc/sysrq-trigger"};
+constexpr std::string_view kMaskedPaths[] = {"/proc/asound",
+                                             "/proc/acpi",
+                                             "/proc/kcore",
+                                             "/proc/keys",
+                                             "/proc/latency_stats",
+                                             "/proc/timer_list",
+                                             "/proc/timer_stats",
+                                             "/proc/sched_debug",
+                                             "/proc/scsi",
+                                             "/sys/firmware",
+                                             "/sys/devices/virtual/powercap"};
+constexpr std::string_view kReadonlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+                                               "/proc/sysrq-trigger"};
 
-WireWriter linux_container(const ContainerConfig& c) {
-  WireWriter capabilities, security, w;
-  capabilities.texts(1, c.add_capabilities);
-  capabilities.texts(2, c.drop_capabilities);
-  security.message(1, capabilities);
-  security.boolean(2, c.privileged);
-  security.message(3, namespaces(c.namespaces));
-  if (c.run_as_user) security.message(5, int_value(*c.run_as_user));
-  security.text(6, c.run_as_username);
-  security.boolean(7, c.readonly_rootfs);
-  packed(security, 8, c.supplemental_groups);
-  security.boolean(11, c.no_new_privs);
-  if (c.run_as_group) security.message(12, int_value(*c.run_as_group));
+void fill(v1::LinuxContainerSecurityContextEdit out, const ContainerConfig& c) {
+  auto capabilities = out.edit_capabilities();
+  add_all(capabilities.edit_add_capabilities(), c.add_capabilities);
+  add_all(capabilities.edit_drop_capabilities(), c.drop_capabilities);
+  out.set_privileged(c.privileged);
+  fill(out.edit_namespace_options(), c.namespaces);
+  if (c.selinux) fill(out.edit_selinux_options(), *c.selinux);
+  if (c.run_as_user) out.edit_run_as_user().set_value(*c.run_as_user);
+  if (c.run_as_group) out.edit_run_as_group().set_value(*c.run_as_group);
+  out.set_run_as_username(c.run_as_username);
+  out.set_readonly_rootfs(c.readonly_rootfs);
+  add_all(out.edit_supplemental_groups(), c.supplemental_groups);
+  out.set_supplemental_groups_policy(groups_policy(c.strict_groups));
+  out.set_no_new_privs(c.no_new_privs);
   if (c.default_masks && !c.privileged) {
-    security.texts(13, kMaskedPaths);
-    security.texts(14, kReadonlyPaths);
+    add_all(out.edit_masked_paths(), kMaskedPaths);
+    add_all(out.edit_readonly_paths(), kReadonlyPaths);
   }
-  if (c.selinux) security.message(4, selinux(*c.selinux));
-  if (c.apparmor) security.text(9, old_apparmor(*c.apparmor, c.apparmor_localhost));
-  security.message(15, seccomp(c.seccomp, c.seccomp_localhost));
-  if (c.apparmor) security.message(16, seccomp(*c.apparmor, c.apparmor_localhost));
-  security.boolean(17, c.strict_groups);
-  w.message(1, resources(c.resources));
-  w.message(2, security);
-  return w;
-}
-
-WireWriter mount(const Mount& m) {
-  WireWriter w;
-  w.text(1, m.container_path);
-  w.text(2, m.host_path);
-  w.boolean(3, m.readonly);
-  w.number(5, static_cast<uint64_t>(m.propagation));
-  return w;
+  fill(out.edit_seccomp(), c.seccomp, c.seccomp_localhost);
+  if (!c.apparmor) return;
+  fill(out.edit_apparmor(), *c.apparmor, c.apparmor_localhost);
+  out.set_apparmor_profile(old_apparmor(*c.apparmor, c.apparmor_localhost));
 }
 
 }  // namespace
 
-std::string encode(const SandboxConfig& c) {
-  WireWriter w, metadata, dns;
-  metadata.text(1, c.name);
-  metadata.text(2, c.uid);
-  metadata.text(3, c.ns);
-  metadata.number(4, c.attempt);
-  w.message(1, metadata);
-  w.text(2, c.hostname);
-  w.text(3, c.log_directory);
-  dns.texts(1, c.dns_servers);
-  dns.texts(2, c.dns_searches);
-  dns.texts(3, c.dns_options);
-  w.message(4, dns);
+void fill(v1::PodSandboxConfigEdit out, const SandboxConfig& c) {
+  auto metadata = out.edit_metadata();
+  metadata.set_name(c.name);
+  metadata.set_uid(c.uid);
+  metadata.set_namespace_(c.ns);
+  metadata.set_attempt(c.attempt);
+  out.set_hostname(c.hostname);
+  out.set_log_directory(c.log_directory);
+  auto dns = out.edit_dns_config();
+  add_all(dns.edit_servers(), c.dns_servers);
+  add_all(dns.edit_searches(), c.dns_searches);
+  add_all(dns.edit_options(), c.dns_options);
+  auto ports = out.edit_port_mappings();
   for (const PortMapping& p : c.ports) {
-    WireWriter port;
-    port.number(1, static_cast<uint64_t>(p.protocol));
-    port.number(2, static_cast<uint64_t>(p.container_port));
-    port.number(3, static_cast<uint64_t>(p.host_port));
-    port.text(4, p.host_ip);
-    w.message(5, port);
+    auto port = ports.add();
+    port.set_protocol(text_of(kProtocols, p.protocol));
+    port.set_container_port(p.container_port);
+    port.set_host_port(p.host_port);
+    port.set_host_ip(p.host_ip);
   }
-  w.text_map(6, c.labels);
-  w.text_map(7, c.annotations);
-  w.message(8, linux_sandbox(c));
-  return w.take();
+  add_all(out.edit_labels(), c.labels);
+  add_all(out.edit_annotations(), c.annotations);
+  fill(out.edit_linux(), c);
 }
 
-std::string encode(const ContainerConfig& c) {
-  WireWriter w, metadata, image;
-  metadata.text(1, c.name);
-  metadata.number(2, c.attempt);
-  w.message(1, metadata);
-  image.text(1, c.image);
-  image.text(18, c.user_image);
-  w.message(2, image);
-  w.texts(3, c.command);
-  w.texts(4, c.args);
-  w.text(5, c.working_dir);
+void fill(v1::ContainerConfigEdit out, const ContainerConfig& c) {
+  auto metadata = out.edit_metadata();
+  metadata.set_name(c.name);
+  metadata.set_attempt(c.attempt);
+  auto image = out.edit_image();
+  image.set_image(c.image);
+  image.set_user_specified_image(c.user_image);
+  add_all(out.edit_command(), c.command);
+  add_all(out.edit_args(), c.args);
+  out.set_working_dir(c.working_dir);
+  auto env = out.edit_envs();
   for (const auto& [name, value] : c.env) {
-    WireWriter e;
-    e.text(1, name);
-    e.text(2, value);
-    w.message(6, e);
+    auto one = env.add();
+    one.set_key(name);
+    one.set_value(base64_encode(value));  // as trees hold bytes
   }
-  for (const Mount& m : c.mounts) w.message(7, mount(m));
-  w.text_map(9, c.labels);
-  w.text_map(10, c.annotations);
-  w.text(11, c.log_path);
-  w.boolean(12, c.stdin_open);
-  w.boolean(13, c.stdin_once);
-  w.boolean(14, c.tty);
-  w.message(15, linux_container(c));
-  return w.take();
+  auto mounts = out.edit_mounts();
+  for (const Mount& m : c.mounts) {
+    auto mount = mounts.add();
+    mount.set_container_path(m.container_path);
+    mount.set_host_path(m.host_path);
+    mount.set_readonly(m.readonly);
+    mount.set_propagation(text_of(kPropagations, m.propagation));
+  }
+  add_all(out.edit_labels(), c.labels);
+  add_all(out.edit_annotations(), c.annotations);
+  out.set_log_path(c.log_path);
+  out.set_stdin(c.stdin_open);
+  out.set_stdin_once(c.stdin_once);
+  out.set_tty(c.tty);
+  auto linux_part = out.edit_linux();
+  fill(linux_part.edit_resources(), c.resources);
+  fill(linux_part.edit_security_context(), c);
 }
 
 namespace {
 
-void read_metadata(std::string_view in, Sandbox& s) {
-  WireReader r(in);
-  while (r.next()) switch (r.field()) {
-      case 1:
-        s.name = r.text();
-        break;
-      case 2:
-        s.uid = r.text();
-        break;
-      case 3:
-        s.ns = r.text();
-        break;
-      case 4:
-        s.attempt = static_cast<uint32_t>(r.number());
-        break;
-    }
-}
-
-void read_metadata(std::string_view in, Container& c) {
-  WireReader r(in);
-  while (r.next()) {
-    if (r.field() == 1) c.name = r.text();
-    if (r.field() == 2) c.attempt = static_cast<uint32_t>(r.number());
-  }
-}
-
-// The text of field 1: ImageSpec.image, PodIP.ip, ...
-std::string first_text(std::string_view in) {
-  WireReader r(in);
-  std::string out;
-  while (r.next())
-    if (r.field() == 1) out = r.text();
-  return out;
-}
-
-void read_network(std::string_view in, Sandbox& s) {
-  WireReader r(in);
-  while (r.next()) {
-    if (r.field() == 1) s.ip = r.text();
-    if (r.field() == 2) s.additional_ips.push_back(first_text(r.bytes()));
-  }
-}
-
-// LinuxPodSandboxStatus { namespaces = 1 { options = 2 { network = 1 } } }
-void read_linux(std::string_view in, Sandbox& s) {
-  WireReader a(in);
-  while (a.next()) {
-    if (a.field() != 1) continue;
-    WireReader b(a.bytes());
-    while (b.next())
-      if (b.field() == 2) s.network = static_cast<NamespaceMode>(b.wrapped() & 3);
-  }
-}
-
-ContainerState container_state(uint64_t n) {
-  return n <= 3 ? static_cast<ContainerState>(n) : ContainerState::kUnknown;
-}
-
-}  // namespace
-
-bool read_sandbox(std::string_view in, bool full, Sandbox& s) {
-  WireReader r(in);
-  s.state = SandboxState::kReady;  // zero is left out on the wire
-  while (r.next()) {
-    uint32_t f = r.field();
-    if (f == 1) s.id = r.text();
-    if (f == 2) read_metadata(r.bytes(), s);
-    if (f == 3) s.state = r.number() == 0 ? SandboxState::kReady : SandboxState::kNotReady;
-    if (f == 4) s.created_at_ns = r.signed_number();
-    if (full && f == 5) read_network(r.bytes(), s);
-    if (full && f == 6) read_linux(r.bytes(), s);
-    if (f == (full ? 7u : 5u)) r.entry(s.labels);
-    if (f == (full ? 8u : 6u)) r.entry(s.annotations);
-  }
-  return r.ok();
-}
-
-bool read_container(std::string_view in, Container& c) {
-  WireReader r(in);
-  c.state = ContainerState::kCreated;
-  while (r.next()) switch (r.field()) {
-      case 1:
-        c.id = r.text();
-        break;
-      case 2:
-        c.sandbox_id = r.text();
-        break;
-      case 3:
-        read_metadata(r.bytes(), c);
-        break;
-      case 4:
-        c.image = first_text(r.bytes());
-        break;
-      case 5:
-        c.image_ref = r.text();
-        break;
-      case 6:
-        c.state = container_state(r.number());
-        break;
-      case 7:
-        c.created_at_ns = r.signed_number();
-        break;
-      case 8:
-        r.entry(c.labels);
-        break;
-      case 9:
-        r.entry(c.annotations);
-        break;
-      case 10:
-        c.image_id = r.text();
-        break;
-    }
-  return r.ok();
-}
-
-namespace {
-
-bool read_container_status(std::string_view in, Container& c) {
-  WireReader r(in);
-  c.state = ContainerState::kCreated;
-  while (r.next()) switch (r.field()) {
-      case 1:
-        c.id = r.text();
-        break;
-      case 2:
-        read_metadata(r.bytes(), c);
-        break;
-      case 3:
-        c.state = container_state(r.number());
-        break;
-      case 4:
-        c.created_at_ns = r.signed_number();
-        break;
-      case 5:
-        c.started_at_ns = r.signed_number();
-        break;
-      case 6:
-        c.finished_at_ns = r.signed_number();
-        break;
-      case 7:
-        c.exit_code = static_cast<int>(r.signed_number());
-        break;
-      case 8:
-        c.image = first_text(r.bytes());
-        break;
-      case 9:
-        c.image_ref = r.text();
-        break;
-      case 10:
-        c.reason = r.text();
-        break;
-      case 11:
-        c.message = r.text();
-        break;
-      case 12:
-        r.entry(c.labels);
-        break;
-      case 13:
-        r.entry(c.annotations);
-        break;
-      case 15:
-        c.log_path = r.text();
-        break;
-      case 17:
-        c.image_id = r.text();
-        break;
-    }
-  return r.ok();
-}
-
-}  // namespace
-
-namespace {
-
-// RuntimeStatus { conditions = 1 { type = 1, status = 2, reason = 3, message = 4 } }
-bool read_conditions(std::string_view in, RuntimeStatus& s) {
-  WireReader r(in);
-  while (r.next()) {
-    if (r.field() != 1) continue;
-    RuntimeCondition c;
-    WireReader one(r.bytes());
-    while (one.next()) {
-      if (one.field() == 1) c.type = one.text();
-      if (one.field() == 2) c.status = one.boolean();
-      if (one.field() == 3) c.reason = one.text();
-      if (one.field() == 4) c.message = one.text();
-    }
-    if (!one.ok()) return false;
-    s.conditions.push_back(std::move(c));
-  }
-  return r.ok();
-}
-
-// RuntimeHandler { name = 1, features = 2 { recursive_read_only_mounts = 1, user_namespaces = 2 } }
-bool read_handler(std::string_view in, RuntimeStatus& s) {
-  WireReader r(in);
-  std::string name;
-  RuntimeHandler h;
-  while (r.next()) {
-    if (r.field() == 1) name = r.text();
-    if (r.field() != 2) continue;
-    WireReader features(r.bytes());
-    while (features.next()) {
-      if (features.field() == 1) h.recursive_read_only_mounts = features.boolean();
-      if (features.field() == 2) h.user_namespaces = features.boolean();
-    }
-    if (!features.ok()) return false;
-  }
-  s.handlers[name] = h;
-  return r.ok();
-}
-
-}  // namespace
-
-std::optional<RuntimeStatus> decode_runtime_status(std::string_view message) {
-  WireReader r(message);
-  RuntimeStatus s;
-  bool ok = true;
-  while (r.next()) {
-    if (r.field() == 1) ok = ok && read_conditions(r.bytes(), s);
-    if (r.field() == 3) ok = ok && read_handler(r.bytes(), s);
-    if (r.field() != 4) continue;
-    WireReader features(r.bytes());
-    while (features.next())
-      if (features.field() == 1) s.supplemental_groups_policy = features.boolean();
-    ok = ok && features.ok();
-  }
-  if (!r.ok() || !ok) return std::nullopt;
-  return s;
-}
-
-std::optional<Sandbox> decode_sandbox_status(std::string_view message) {
-  WireReader r(message);
+// What PodSandbox and PodSandboxStatus, Container and ContainerStatus have in common.
+template <class Message>
+Sandbox sandbox_of(const Message& in) {
   Sandbox s;
-  bool ok = true;
-  while (r.next())
-    if (r.field() == 1) ok = ok && read_sandbox(r.bytes(), true, s);
-  if (!r.ok() || !ok) return std::nullopt;
+  s.id = in.id();
+  s.name = in.metadata().name();
+  s.uid = in.metadata().uid();
+  s.ns = in.metadata().namespace_();
+  s.attempt = static_cast<uint32_t>(in.metadata().attempt());
+  s.state = value_of<SandboxState>(kSandboxStates, in.state());
+  s.created_at_ns = in.created_at();
+  s.labels = strings(in.labels());
+  s.annotations = strings(in.annotations());
   return s;
 }
 
-std::optional<Container> decode_container_status(std::string_view message) {
-  WireReader r(message);
+template <class Message>
+Container container_of(const Message& in) {
   Container c;
-  bool ok = true;
-  while (r.next())
-    if (r.field() == 1) ok = ok && read_container_status(r.bytes(), c);
-  if (!r.ok() || !ok) return std::nullopt;
+  c.id = in.id();
+  c.name = in.metadata().name();
+  c.attempt = static_cast<uint32_t>(in.metadata().attempt());
+  c.image = in.image().image();
+  c.image_ref = in.image_ref();
+  c.image_id = in.image_id();
+  c.state = value_of<ContainerState>(kContainerStates, in.state());
+  c.created_at_ns = in.created_at();
+  c.labels = strings(in.labels());
+  c.annotations = strings(in.annotations());
   return c;
 }
 
-std::optional<std::vector<Container>> decode_container_list(std::string_view message) {
-  WireReader r(message);
-  std::vector<Container> out;
-  while (r.next()) {
-    if (r.field() != 1) continue;
-    Container c;
-    if (!read_container(r.bytes(), c)) return std::nullopt;
-    out.push_back(std::move(c));
+uint64_t number(const v1::UInt64Value& v) { return static_cast<uint64_t>(v.value()); }
+
+}  // namespace
+
+Sandbox read(const v1::PodSandbox& in) { return sandbox_of(in); }
+
+Sandbox read(const v1::PodSandboxStatus& in) {
+  Sandbox s = sandbox_of(in);
+  s.ip = in.network().ip();
+  for (const v1::PodIP& more : in.network().additional_ips())
+    s.additional_ips.emplace_back(more.ip());
+  s.network = value_of<NamespaceMode>(kModes, in.linux().namespaces().options().network());
+  return s;
+}
+
+Container read(const v1::Container& in) {
+  Container c = container_of(in);
+  c.sandbox_id = in.pod_sandbox_id();
+  return c;
+}
+
+Container read(const v1::ContainerStatus& in) {
+  Container c = container_of(in);
+  c.started_at_ns = in.started_at();
+  c.finished_at_ns = in.finished_at();
+  c.exit_code = static_cast<int>(in.exit_code());
+  c.reason = in.reason();
+  c.message = in.message();
+  c.log_path = in.log_path();
+  return c;
+}
+
+RuntimeStatus read(const v1::StatusResponse& in) {
+  RuntimeStatus s;
+  for (const v1::RuntimeCondition& c : in.status().conditions()) {
+    s.conditions.push_back(
+        {std::string(c.type()), c.status(), std::string(c.reason()), std::string(c.message())});
   }
-  if (!r.ok()) return std::nullopt;
+  for (const v1::RuntimeHandler& h : in.runtime_handlers()) {
+    s.handlers[std::string(h.name())] = {h.features().user_namespaces(),
+                                         h.features().recursive_read_only_mounts()};
+  }
+  s.supplemental_groups_policy = in.features().supplemental_groups_policy();
+  return s;
+}
+
+Image read(const v1::Image& in) {
+  Image i;
+  i.id = in.id();
+  i.tags = strings(in.repo_tags());
+  i.digests = strings(in.repo_digests());
+  i.size_bytes = static_cast<uint64_t>(in.size());
+  if (in.has_uid()) i.uid = in.uid().value();
+  i.username = in.username();
+  i.pinned = in.pinned();
+  return i;
+}
+
+FilesystemUsage read(const v1::FilesystemUsage& in) {
+  return {std::string(in.fs_id().mountpoint()), number(in.used_bytes()), number(in.inodes_used())};
+}
+
+ContainerStats read(const v1::ContainerStats& in) {
+  ContainerStats s;
+  s.id = in.attributes().id();
+  s.name = in.attributes().metadata().name();
+  s.labels = strings(in.attributes().labels());
+  s.cpu_time_ns = in.cpu().timestamp();
+  s.cpu_usage_ns = number(in.cpu().usage_core_nano_seconds());
+  s.cpu_nano_cores = number(in.cpu().usage_nano_cores());
+  const v1::MemoryUsage memory = in.memory();
+  s.memory_working_set_bytes = number(memory.working_set_bytes());
+  s.memory_usage_bytes = number(memory.usage_bytes());
+  s.memory_rss_bytes = number(memory.rss_bytes());
+  s.page_faults = number(memory.page_faults());
+  s.major_page_faults = number(memory.major_page_faults());
+  s.writable_used_bytes = number(in.writable_layer().used_bytes());
+  s.writable_inodes = number(in.writable_layer().inodes_used());
+  return s;
+}
+
+namespace {
+// The last of the message's texts or messages of that number; "" when there is none, or no message.
+std::string_view field(std::string_view message, uint32_t number) {
+  std::string_view out;
+  WireReader r(message);
+  while (!r.done()) {
+    const uint32_t n = r.tag();
+    if (n == number && r.type() == 2) {
+      out = r.bytes();
+    } else {
+      r.skip();
+    }
+    if (!r.ok()) return {};
+  }
   return out;
+}
+}  // namespace
+
+Result<DocumentPtr> receive(const TypeDesc& type, std::string bytes) {
+  auto held = std::make_shared<const std::string>(std::move(bytes));
+  TRY_ASSIGN(tree, decode_protobuf(type, *held, held));
+  return std::make_shared<const Document>(std::move(tree));
 }
 
 std::string decode_event(std::string_view message) {
   // Envelope { timestamp = 1, namespace = 2, topic = 3, event = 4 Any { type_url = 1, value = 2 }
   // }. A task event has its container's id in field 1; an exit has in field 2 the process, which is
   // the container itself or a command that was run in it.
-  WireReader r(message);
-  std::string topic, id, process;
-  std::string_view any;
-  while (r.next()) {
-    if (r.field() == 3) topic = r.text();
-    if (r.field() == 4) any = r.bytes();
-  }
-  if (!r.ok() || !topic.starts_with("/tasks/")) return "";
-  WireReader a(any);
-  while (a.next()) {
-    if (a.field() != 2) continue;
-    WireReader event(a.bytes());
-    while (event.next()) {
-      if (event.field() == 1) id = event.text();
-      if (event.field() == 2) process = event.text();
-    }
-  }
-  if (topic == "/tasks/exit" && process != id) return "";
-  return a.ok() ? id : "";
-}
-
-bool read_image(std::string_view in, Image& i) {
-  WireReader r(in);
-  while (r.next()) switch (r.field()) {
-      case 1:
-        i.id = r.text();
-        break;
-      case 2:
-        i.tags.push_back(r.text());
-        break;
-      case 3:
-        i.digests.push_back(r.text());
-        break;
-      case 4:
-        i.size_bytes = r.number();
-        break;
-      case 5:
-        i.uid = static_cast<int64_t>(r.wrapped());
-        break;
-      case 6:
-        i.username = r.text();
-        break;
-      case 8:
-        i.pinned = r.boolean();
-        break;
-    }
-  return r.ok();
-}
-
-namespace {
-
-void read_attributes(std::string_view in, ContainerStats& s) {
-  WireReader r(in);
-  while (r.next()) {
-    if (r.field() == 1) s.id = r.text();
-    if (r.field() == 2) s.name = first_text(r.bytes());
-    if (r.field() == 3) r.entry(s.labels);
-  }
-}
-
-void read_cpu(std::string_view in, ContainerStats& s) {
-  WireReader r(in);
-  while (r.next()) {
-    if (r.field() == 1) s.cpu_time_ns = r.signed_number();
-    if (r.field() == 2) s.cpu_usage_ns = r.wrapped();
-    if (r.field() == 3) s.cpu_nano_cores = r.wrapped();
-  }
-}
-
-void read_memory(std::string_view in, ContainerStats& s) {
-  WireReader r(in);
-  while (r.next()) switch (r.field()) {
-      case 2:
-        s.memory_working_set_bytes = r.wrapped();
-        break;
-      case 4:
-        s.memory_usage_bytes = r.wrapped();
-        break;
-      case 5:
-        s.memory_rss_bytes = r.wrapped();
-        break;
-      case 6:
-        s.page_faults = r.wrapped();
-        break;
-      case 7:
-        s.major_page_faults = r.wrapped();
-        break;
-    }
-}
-
-}  // namespace
-
-bool read_filesystem(std::string_view in, FilesystemUsage& f) {
-  WireReader r(in);
-  while (r.next()) {
-    if (r.field() == 2) f.mountpoint = first_text(r.bytes());
-    if (r.field() == 3) f.used_bytes = r.wrapped();
-    if (r.field() == 4) f.inodes = r.wrapped();
-  }
-  return r.ok();
-}
-
-bool read_stats(std::string_view in, ContainerStats& s) {
-  WireReader r(in);
-  while (r.next()) {
-    if (r.field() == 1) read_attributes(r.bytes(), s);
-    if (r.field() == 2) read_cpu(r.bytes(), s);
-    if (r.field() == 3) read_memory(r.bytes(), s);
-    if (r.field() == 4) {
-      FilesystemUsage f;
-      read_filesystem(r.bytes(), f);
-      s.writable_used_bytes = f.used_bytes;
-      s.writable_inodes = f.inodes;
-    }
-  }
-  return r.ok();
+  const std::string_view topic = field(message, 3), event = field(field(message, 4), 2);
+  const std::string_view id = field(event, 1), process = field(event, 2);
+  if (!topic.starts_with("/tasks/") || (topic == "/tasks/exit" && process != id)) return "";
+  return std::string(id);
 }
 
 }  // namespace keles::node::cri

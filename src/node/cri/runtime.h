@@ -240,14 +240,4 @@ class Runtime {
 // The runtime behind a socket, "unix:/run/containerd/containerd.sock".
 std::unique_ptr<Runtime> make_cri_runtime(Loop& loop, std::string endpoint);
 
-// Encoding and decoding, apart for tests and fuzzing.
-std::string encode(const SandboxConfig& c);
-std::string encode(const ContainerConfig& c);
-std::optional<RuntimeStatus> decode_runtime_status(std::string_view message);
-std::optional<Sandbox> decode_sandbox_status(std::string_view message);
-std::optional<Container> decode_container_status(std::string_view message);
-std::optional<std::vector<Container>> decode_container_list(std::string_view message);
-// The container id of one containerd event envelope; "" when it names none.
-std::string decode_event(std::string_view message);
-
 }  // namespace keles::node::cri

@@ -1,8 +1,8 @@
 // One probe attempt: exec, httpGet, tcpSocket, grpc.
+#include "machinery/codec_protobuf.h"
 #include "net/grpc.h"
 #include "net/http.h"
 #include "net/stream.h"
-#include "node/cri/wire.h"
 #include "node/probes/probes.h"
 #include "node/probes/url.h"
 
@@ -187,9 +187,9 @@ Task<ProbeOutcome> probe_grpc(Context ctx, Probe p, std::string host, int port) 
   endpoint.host = host;
   endpoint.port = static_cast<uint16_t>(port);
   auto channel = net::GrpcChannel::create(ctx.loop(), endpoint);
-  cri::WireWriter w;
-  w.text(1, p.grpc().service());
-  auto r = co_await channel->unary(ctx, "/grpc.health.v1.Health/Check", w.take());
+  std::string request;  // HealthCheckRequest { service = 1 }
+  append_bytes_field(request, 1, p.grpc().service());
+  auto r = co_await channel->unary(ctx, "/grpc.health.v1.Health/Check", std::move(request));
   ProbeOutcome o;
   if (!r.ok()) {
     o.output = r.status().is(Reason::kTimeout)
@@ -198,11 +198,17 @@ Task<ProbeOutcome> probe_grpc(Context ctx, Probe p, std::string host, int port) 
                    : "error: " + r.status().message();
     co_return o;
   }
-  cri::WireReader reader(*r);
+  WireReader reader(*r);  // HealthCheckResponse { status = 1 }
   uint64_t status = 0;
-  while (reader.next())
-    if (reader.field() == 1) status = reader.number();
-  o.success = status == 1;
+  while (!reader.done() && reader.ok()) {
+    const bool wanted = reader.tag() == 1 && reader.type() == 0;
+    if (wanted) {
+      status = reader.varint();
+    } else {
+      reader.skip();
+    }
+  }
+  o.success = reader.ok() && status == 1;
   if (!o.success) o.output = "service unhealthy (responded with \"NOT_SERVING\")";
   co_return o;
 }
