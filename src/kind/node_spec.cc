@@ -4,9 +4,9 @@
 #include <functional>
 #include <map>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "kind/layout.h"
-#include "machinery/base64.h"
 #include "net/pki.h"
 
 namespace keles::kind {
@@ -90,7 +90,7 @@ Result<NodeSpec> parse_node_spec(const std::string& text) {
                          static_cast<uint16_t>(std::atoi(f[3].c_str())),
                          f.size() == 5 && f[4] == "udp"});
     } else if (f[0] == "containerd") {
-      TRY_ASSIGN(patch, net::base64_decode(f[1]));
+      TRY_ASSIGN(patch, base64_decode(f[1]));
       s.containerd_patches.push_back(std::move(patch));
     } else if (f[0] == "service") {
       s.services.push_back({f[1], {f.begin() + 2, f.end()}});

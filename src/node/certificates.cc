@@ -4,11 +4,11 @@
 #include <cmath>
 
 #include "api/certificates_v1.h"
+#include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/recurring.h"
 #include "client/node_identity.h"
-#include "machinery/base64.h"
 #include "net/key_pair.h"
 #include "node/node_metrics.h"
 
@@ -46,7 +46,7 @@ Document request_for(const Wanted& w, const std::string& csr_pem) {
 // The answer of a request's signer, when there is one.
 std::optional<Result<std::string>> answer_of(const CertificateSigningRequest& csr) {
   if (!csr.status().certificate().empty()) {
-    return std::optional<Result<std::string>>(net::base64_decode(csr.status().certificate()));
+    return std::optional<Result<std::string>>(base64_decode(csr.status().certificate()));
   }
   for (auto c : csr.status().conditions()) {
     if (c.type() != "Denied" && c.type() != "Failed") continue;

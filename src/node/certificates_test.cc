@@ -4,10 +4,10 @@
 #include <stdlib.h>
 
 #include "api/certificates_v1.h"
+#include "base/encoding.h"
 #include "base/file.h"
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
-#include "machinery/base64.h"
 
 namespace keles::node {
 namespace {
@@ -61,7 +61,7 @@ struct World {
   void sign(Duration life) {
     for (const auto& csr : client.all<Csr>()) {
       if (!csr->status().certificate().empty()) continue;
-      auto pem = net::base64_decode(csr->spec().request());
+      auto pem = base64_decode(csr->spec().request());
       net::CsrTerms terms{loop.wall_now(),
                           loop.wall_now(),
                           loop.wall_now() + life,
@@ -85,7 +85,7 @@ TEST(ServingCertificate, IsAskedForKeptAndRenewed) {
   auto asked = w.client.all<Csr>();
   ASSERT_EQ(asked.size(), 1u);
   EXPECT_EQ(asked[0]->spec().signer_name(), "kubernetes.io/kubelet-serving");
-  auto request = net::parse_csr(*net::base64_decode(asked[0]->spec().request()));
+  auto request = net::parse_csr(*base64_decode(asked[0]->spec().request()));
   ASSERT_TRUE(request.ok());
   EXPECT_EQ(request->common_name, "system:node:n1");
   EXPECT_EQ(request->organizations, std::vector<std::string>{"system:nodes"});
