@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "base/encoding.h"
 #include "store/record_format.h"
 
 namespace keles {
@@ -9,12 +10,6 @@ namespace {
 
 // A frame: varint body size, 4 bytes of checksum, body. The body: per record varint key size, key,
 // varint value size (0: deletion), value; then varint revision.
-uint32_t checksum(std::string_view s) {
-  uint32_t h = 2166136261u;  // FNV-1a
-  for (char c : s) h = (h ^ static_cast<unsigned char>(c)) * 16777619u;
-  return h;
-}
-
 std::string encode_frame(const std::vector<Change>& batch) {
   std::string body;
   append_varint(body, batch.size());
@@ -28,7 +23,7 @@ std::string encode_frame(const std::vector<Change>& batch) {
   append_varint(body, static_cast<uint64_t>(batch.back().revision));
   std::string frame;
   append_varint(frame, body.size());
-  uint32_t sum = checksum(body);
+  uint32_t sum = fnv1a_32(body);
   for (int i = 0; i < 4; ++i) frame += static_cast<char>(sum >> (8 * i));
   return frame + body;
 }
@@ -76,7 +71,7 @@ size_t replay(std::string_view file, State& state, int64_t& revision) {
       return good;
     uint32_t expected = 0;
     for (int i = 3; i >= 0; --i) expected = expected << 8 | static_cast<unsigned char>(sum[i]);
-    if (checksum(body) != expected || !replay_body(body, state, revision)) return good;
+    if (fnv1a_32(body) != expected || !replay_body(body, state, revision)) return good;
   }
 }
 
