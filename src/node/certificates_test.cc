@@ -152,7 +152,7 @@ TEST(ClientCertificate, IsRenewedBeforeItEnds) {
   ASSERT_FALSE(asked.empty());
   EXPECT_EQ(asked[0]->spec().signer_name(), "kubernetes.io/kube-apiserver-client-kubelet");
   EXPECT_EQ(asked[0]->spec().usages()[1], "client auth");
-  auto request = net::parse_csr(*net::base64_decode(asked[0]->spec().request()));
+  auto request = net::parse_csr(*base64_decode(asked[0]->spec().request()));
   ASSERT_TRUE(request.ok());
   EXPECT_TRUE(request->dns_names.empty() && request->ip_addresses.empty());
   w.sign(1000h);
