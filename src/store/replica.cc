@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -41,6 +42,26 @@ Status refusal(Committed::Verdict verdict, const KindDesc* kind, const std::stri
       break;
   }
   return Status();
+}
+
+// The objects of the records, in their order. A start waits for it, and to look at every byte of
+// 35,000 pods takes some 70 ms: a large state is shared out among the processors.
+std::vector<Result<ObjectPtr>> read_records(const KindResolver& find_kind,
+                                            const std::vector<Change>& records) {
+  constexpr size_t kWorthAThread = 4096;
+  std::vector<Result<ObjectPtr>> out(records.size(), ObjectPtr());
+  auto read = [&](size_t from, size_t to) {
+    for (size_t i = from; i < to; ++i)
+      out[i] = read_stored(find_kind, records[i].stored, records[i].revision);
+  };
+  const size_t most = std::max(1u, std::thread::hardware_concurrency());
+  const size_t parts = std::clamp<size_t>(records.size() / kWorthAThread, 1, most);
+  std::vector<std::thread> others;
+  for (size_t p = 1; p < parts; ++p)
+    others.emplace_back(read, records.size() * p / parts, records.size() * (p + 1) / parts);
+  read(0, records.size() / parts);
+  for (std::thread& t : others) t.join();
+  return out;
 }
 
 }  // namespace
@@ -207,8 +228,10 @@ void Replica::restart(Contents contents) {
     }
   }
   MemoryMap::Edit edit{MemoryMap()};
-  for (Change& c : contents.records) {
-    auto object = read_stored(options_.find_kind, c.stored, c.revision);
+  auto objects = read_records(options_.find_kind, contents.records);
+  for (size_t i = 0; i < objects.size(); ++i) {
+    Change& c = contents.records[i];
+    Result<ObjectPtr>& object = objects[i];
     if (!object.ok()) {
       hide(std::move(c), object.status().message());
       continue;

@@ -158,6 +158,28 @@ TEST_F(Shared, AStreamThatBrokeOffBeginsAnew) {
   EXPECT_EQ(run((*fresh)->next(ctx_, 10))->size(), 1u);
 }
 
+// A state that is large enough to be read by several threads is the same as one that is not.
+TEST_F(Shared, ALargeStateIsReadWhole) {
+  log::set_output(-1);
+  constexpr int kMany = 20'000;
+  for (int i = 0; i < kMany; ++i) {
+    Bytes stored = i % 5000 == 1 ? std::make_shared<const std::string>("no object")
+                                 : config_map("ns", std::to_string(i), std::to_string(i));
+    server_.put(config_map_key("ns", std::to_string(i)), std::move(stored));
+  }
+  Node fresh = open();
+  auto s = fresh.replica->snapshot();
+  EXPECT_EQ(s->count(kAll), size_t{kMany - 4});
+  EXPECT_EQ(fresh.replica->unreadable(kAll).size(), 4u);
+  for (int i : {0, 4999, 5000, 10'000, kMany - 1}) {
+    ObjectPtr o = s->get(config_map_key("ns", std::to_string(i)));
+    ASSERT_TRUE(o) << i;
+    EXPECT_EQ(value_of(o), std::to_string(i));
+    EXPECT_EQ(o->revision(), i + 2);
+  }
+  log::set_output(2);
+}
+
 // What a stranger, or a newer version, wrote: told of, never shown as if it were not there.
 TEST_F(Shared, AnUnreadableChangeEndsWatchesAndIsToldOf) {
   log::set_output(-1);
