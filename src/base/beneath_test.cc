@@ -18,6 +18,8 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/temporary_directory.h"
+#include "base/testing.h"
 
 namespace keles {
 namespace {
@@ -25,9 +27,6 @@ namespace {
 class Beneath : public testing::Test {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/keles-beneath-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    root_ = name;
     ASSERT_TRUE(make_directories(root_ + "/volume").ok());
     ASSERT_TRUE(make_directories(root_ + "/outside/kept").ok());
     ASSERT_TRUE(write_file(root_ + "/outside/kept/secret", "s").ok());
@@ -35,7 +34,6 @@ class Beneath : public testing::Test {
     ASSERT_TRUE(dir.ok());
     volume_ = std::move(*dir);
   }
-  void TearDown() override { EXPECT_TRUE(remove_tree(root_).ok()); }
 
   std::string in(const std::string& path) const { return root_ + "/volume/" + path; }
   void link(const std::string& to, const std::string& name) {
@@ -49,7 +47,8 @@ class Beneath : public testing::Test {
     });
   }
 
-  std::string root_;
+  TemporaryDirectory directory_ = *TemporaryDirectory::make();
+  const std::string root_ = directory_.path();
   Fd volume_;
 };
 
@@ -152,17 +151,6 @@ TEST_F(Beneath, RemovalIsNotLedAstrayByARace) {
       link("../outside", "swap");
     }
   }
-}
-
-// In a mount namespace of its own.
-void with_mounts(const std::function<void()>& body) {
-  bool may = false;
-  std::thread([&] {
-    may = unshare(CLONE_NEWNS) == 0 &&
-          mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
-    if (may) body();
-  }).join();
-  if (!may) GTEST_SKIP() << "needs root, for a mount namespace of its own";
 }
 
 // A bind mount is of the same device: only the mount tells.

@@ -10,9 +10,7 @@
 #include "base/loop.h"
 #include "base/sync.h"
 #include "client/informer.h"
-#include "net/pki.h"
-#include "server/http/front.h"
-#include "store/sim/sim_store.h"
+#include "server/http/served_api.h"
 
 namespace keles {
 namespace {
@@ -22,52 +20,11 @@ using api::core_v1::ConfigMapEdit;
 using api::core_v1::Pod;
 using api::core_v1::PodEdit;
 
-template <class T>
-Task<void> keep(Task<T> t, std::optional<T>* out, RealLoop* loop) {
-  T r = co_await std::move(t);
-  out->emplace(std::move(r));
-  loop->stop();
-}
-Task<bool> done_after(Task<void> t) {
-  co_await std::move(t);
-  co_return true;
-}
-
-class Https : public testing::Test {
+class Https : public testing::Test, protected server::ServedApi {
  protected:
   Https() {
     log::set_output(-1);
-    store = *open_sim_store(disk);
-    net::CertificateSpec root;
-    root.common_name = "kubernetes";
-    root.not_before = loop->wall_now() - 1h;
-    root.not_after = loop->wall_now() + 24h;
-    ca = *net::make_ca(root);
-    api = std::make_unique<ApiServer>(store.get(), ApiServerOptions{});
-    front = std::make_unique<server::Front>(api.get(), server::FrontOptions{});
-    net::ServerOptions o;
-    o.tls = certificate("kube-apiserver", true, "");
-    o.client_ca_pem = ca.certificate_pem;
-    o.bodies_on_demand = true;
-    http = *net::Server::start({loop.get()}, o, front->handler());
-    Status s = run(api->start(ctx));
-    EXPECT_TRUE(s.ok()) << s.to_string();
     client = connect("system:masters");
-  }
-  ~Https() override {
-    client.reset();
-    run(done_after(http->stop(ctx.with_timeout(2s))));
-  }
-  net::TlsIdentity certificate(std::string name, bool is_server, std::string group) {
-    net::CertificateSpec s;
-    s.common_name = std::move(name);
-    if (!group.empty()) s.organizations.push_back(group);
-    s.server = is_server;
-    s.client = !is_server;
-    s.ip_addresses = {"127.0.0.1"};
-    s.not_before = loop->wall_now() - 1h;
-    s.not_after = loop->wall_now() + 24h;
-    return *net::issue_certificate(ca, s);
   }
   ClientConfig config() {
     ClientConfig c;
@@ -76,17 +33,12 @@ class Https : public testing::Test {
     c.endpoint.tls->ca_pem = ca.certificate_pem;
     return c;
   }
-  std::unique_ptr<HttpsClient> connect(std::string group) {
+  std::unique_ptr<HttpsClient> connect(const std::string& group) {
     ClientConfig c = config();
-    c.endpoint.tls->identity = certificate("someone", false, std::move(group));
+    std::vector<std::string> groups;
+    if (!group.empty()) groups.push_back(group);
+    c.endpoint.tls->identity = certificate("someone", false, std::move(groups));
     return std::make_unique<HttpsClient>(*loop, c);
-  }
-  template <class T>
-  T run(Task<T> t) {
-    std::optional<T> out;
-    spawn(*loop, keep(std::move(t), &out, loop.get()));
-    loop->run();
-    return std::move(*out);
   }
   static Document config_map(std::string_view name, std::string_view value) {
     Draft<ConfigMapEdit> d;
@@ -96,14 +48,6 @@ class Https : public testing::Test {
     return d.take();
   }
 
-  std::unique_ptr<RealLoop> loop = make_real_loop();
-  Context ctx = Context::root(*loop);
-  SimDisk disk{*loop};
-  std::unique_ptr<Store> store;
-  std::unique_ptr<ApiServer> api;
-  std::unique_ptr<server::Front> front;
-  std::unique_ptr<net::Server> http;
-  net::TlsIdentity ca;
   std::unique_ptr<HttpsClient> client;
 };
 
@@ -165,7 +109,7 @@ TEST_F(Https, ListsPageByPage) {
   HttpsClientOptions o;
   o.list_page = 7;
   ClientConfig c = config();
-  c.endpoint.tls->identity = certificate("someone", false, "system:masters");
+  c.endpoint.tls->identity = certificate("someone", false, {"system:masters"});
   HttpsClient small(*loop, c, o);
   for (int i = 0; i < 20; ++i) {
     auto r = run(small.create<ConfigMap>(ctx, config_map("m" + std::to_string(i), "x")));
@@ -240,7 +184,7 @@ TEST_F(Https, FeedsAnInformer) {
   }
   EXPECT_TRUE(expired.is(Reason::kExpired) || expired.is(Reason::kGone)) << expired.to_string();
   life.cancel();
-  run(done_after(factory.join()));
+  run(factory.join());
 }
 
 TEST_F(Https, TellsWhoMayNot) {

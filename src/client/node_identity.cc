@@ -21,13 +21,12 @@ std::string node_user(const std::string& node) { return "system:node:" + node; }
 
 Result<NodeIdentity> issue_node_identity(const net::TlsIdentity& ca, const std::string& node,
                                          const std::vector<std::string>& addresses, WallTime now) {
-  net::CertificateSpec spec;
-  spec.common_name = node_user(node);
-  spec.organizations = {"system:nodes"};
-  spec.not_before = now - kBackdate;
-  spec.not_after = now + kLife;
-  net::CertificateSpec serving = spec;
-  spec.client = true;
+  TRY_ASSIGN(client, net::issue_client(ca, node_user(node), {"system:nodes"}, now));
+  net::CertificateSpec serving;
+  serving.common_name = node_user(node);
+  serving.organizations = {"system:nodes"};
+  serving.not_before = now - kBackdate;
+  serving.not_after = now + kLife;
   serving.server = true;
   serving.dns_names = {node};
   for (const std::string& a : addresses) {
@@ -35,7 +34,6 @@ Result<NodeIdentity> issue_node_identity(const net::TlsIdentity& ca, const std::
     if (ip || a != node) (ip ? serving.ip_addresses : serving.dns_names).push_back(a);
   }
   NodeIdentity out;
-  TRY_ASSIGN(client, net::issue_certificate(ca, spec));
   TRY_ASSIGN(server, net::issue_certificate(ca, serving));
   out.client = client;
   out.serving = server;

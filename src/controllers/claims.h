@@ -93,6 +93,21 @@ Task<Status> write_claims(Context ctx, Client* client, Claimant owner, const Cla
                       names_and_uids(claims->adopt), names_and_uids(claims->release));
 }
 
+// Carries out what an owner claims, of one kind or of several. False: something was patched, and
+// brings the owner back as it is then; until that it is not to act on what it owns.
+template <class T, class... More>
+Task<Result<bool>> settle_claims(Context ctx, Client* client, Claimant owner,
+                                 const Claims<T>* claims, const Claims<More>*... more) {
+  TRY_CO(write_claims(ctx, client, owner, claims));
+  bool settled = claims->settled();
+  if constexpr (sizeof...(more) > 0) {
+    auto rest = co_await settle_claims(ctx, client, owner, more...);
+    if (!rest.ok()) co_return rest.status();
+    settled = settled && *rest;
+  }
+  co_return settled;
+}
+
 // Queues every owner that would adopt this orphan.
 template <class O>
 bool wake_claimants(const Informer<O>& owners, WorkQueue& queue,

@@ -369,39 +369,6 @@ DaemonSetController::DaemonSetController(Deps deps)
   });
 }
 
-Task<Status> DaemonSetController::create_pod(Context ctx, Ref<DaemonSet> set, std::string node,
-                                             std::string hash) {
-  Document body = daemon_pod(*set, node, hash).take();
-  auto r = co_await create_once(ctx, &client(), &kind_of<Pod>(), std::move(body));
-  Status s = r.status();
-  if (s.ok()) {
-    events().normal(reference_to(set), "SuccessfulCreate",
-                    "Created pod: " + std::string((*r)->name()));
-  } else if (!s.is(Reason::kOutcomeUnknown) && !ctx.done()) {
-    expectations_.creation_settled(std::string(set->metadata().namespace_()) + "/" +
-                                   std::string(set->metadata().name()));
-    events().warning(reference_to(set), "FailedCreate", "Error creating: " + s.message());
-  }
-  co_return s;
-}
-
-Task<Status> DaemonSetController::remove_pod(Context ctx, Ref<DaemonSet> set, Ref<Pod> pod) {
-  auto meta = pod->metadata();
-  DeleteOptions o;
-  o.uid = std::string(meta.uid());
-  Status s = co_await remove_once(ctx, &client(), &kind_of<Pod>(), std::string(meta.namespace_()),
-                                  std::string(meta.name()), o);
-  if (s.ok()) {
-    events().normal(reference_to(set), "SuccessfulDelete",
-                    "Deleted pod: " + std::string(meta.name()));
-  } else if (!ctx.done()) {
-    expectations_.deletion_settled(
-        std::string(set->metadata().namespace_()) + "/" + std::string(set->metadata().name()),
-        std::string(meta.uid()));
-  }
-  co_return s;
-}
-
 // Moves to plan->remove the finished pods whose node may have another one now; says when the next
 // of the others may go. A node that refuses every pod must not make us create and delete for ever.
 Duration DaemonSetController::replace_finished(const Ref<DaemonSet>& set, DaemonSetPlan* plan) {
@@ -446,13 +413,16 @@ Task<Status> DaemonSetController::carry_out(Context ctx, Ref<DaemonSet> set,
   for (const auto& p : plan->remove) {
     if (tasks.size() >= kBurst) break;
     uids.emplace_back(p->metadata().uid());
-    tasks.push_back([this, ctx, set, p] { return remove_pod(ctx, set, p); });
+    tasks.push_back([this, ctx, set, p] { return pod_control_.remove(ctx, set, p); });
   }
   int creating = 0;
   for (const std::string& node : plan->create) {
     if (tasks.size() >= kBurst) break;
     ++creating;
-    tasks.push_back([this, ctx, set, node, hash] { return create_pod(ctx, set, node, hash); });
+    tasks.push_back([this, ctx, set, node, hash] {
+      Document body = daemon_pod(*set, node, hash).take();
+      return pod_control_.create(ctx, set, std::move(body));
+    });
   }
   if (tasks.empty()) co_return Status();
   expectations_.expect_deletions(key, uids);
@@ -499,12 +469,8 @@ Task<ReconcileResult> DaemonSetController::reconcile(Context ctx, std::string ke
   auto claimed = plan_claims(claims_as, candidates(pods_, parts.first, set->metadata().uid()));
   auto revisions =
       plan_claims(claims_as, candidates(revisions_, parts.first, set->metadata().uid()));
-  if (!claimed.settled() || !revisions.settled()) {  // what is patched brings us back
-    Status s = co_await write_claims(ctx, &client(), claims_as, &claimed);
-    if (!s.ok()) co_return s;
-    s = co_await write_claims(ctx, &client(), claims_as, &revisions);
-    co_return s;
-  }
+  auto settled = co_await settle_claims(ctx, &client(), claims_as, &claimed, &revisions);
+  if (!settled.ok() || !*settled) co_return settled.status();
   const std::vector<Ref<Pod>>& pods = claimed.owned;
   std::vector<std::string> in_use;
   for (const auto& p : pods) in_use.emplace_back(p->metadata().labels().get(kRevisionHashLabel));

@@ -10,6 +10,7 @@
 #include "api/core_v1.h"
 #include "client/expectations.h"
 #include "controllers/controller.h"
+#include "controllers/pod_control.h"
 #include "controllers/revisions.h"
 
 namespace keles::controllers {
@@ -50,8 +51,6 @@ class DaemonSetController final : public Controller {
   using DaemonSet = api::apps_v1::DaemonSet;
   using Node = api::core_v1::Node;
   using Pod = api::core_v1::Pod;
-  Task<Status> create_pod(Context ctx, Ref<DaemonSet> set, std::string node, std::string hash);
-  Task<Status> remove_pod(Context ctx, Ref<DaemonSet> set, Ref<Pod> pod);
   Task<Status> carry_out(Context ctx, Ref<DaemonSet> set, const DaemonSetPlan* plan,
                          std::string hash);
   Task<Status> update_status(Context ctx, Ref<DaemonSet> set, const DaemonSetPlan* plan);
@@ -62,6 +61,7 @@ class DaemonSetController final : public Controller {
   Informer<Pod> pods_;
   Informer<api::apps_v1::ControllerRevision> revisions_;
   Expectations expectations_;
+  PodControl pod_control_{client(), events(), expectations_};
   // How long finished pods of a node are left there before they are replaced, by the set's uid.
   struct Backoff {
     std::string pod;  // the uid of the last one

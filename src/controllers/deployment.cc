@@ -79,9 +79,8 @@ Task<ReconcileResult> DeploymentController::reconcile(Context ctx, std::string k
   }
   Claimant owner = claimant(*d);
   auto claims = plan_claims(owner, candidates(sets_, parts.first, d->metadata().uid()));
-  Status claimed = co_await write_claims(ctx, &client(), owner, &claims);
-  if (!claimed.ok()) co_return claimed;
-  if (!claims.settled()) co_return Status();  // what was patched brings us back as it is now
+  auto settled = co_await settle_claims(ctx, &client(), owner, &claims);
+  if (!settled.ok() || !*settled) co_return settled.status();
   std::vector<Ref<ReplicaSet>> sets = std::move(claims.owned);
   DeploymentPlan plan = plan_deployment(*d, sets, old_pods_live(*d, sets), loop().wall_now());
   if (plan.create) {

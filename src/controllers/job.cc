@@ -112,34 +112,6 @@ Draft<PodEdit> job_pod(const Job& job, const JobPod& what) {
 
 }  // namespace
 
-Task<Status> JobController::create_pod(Context ctx, Ref<Job> job, JobPod what) {
-  Document body = job_pod(*job, what).take();
-  auto r = co_await create_once(ctx, &client(), &kind_of<Pod>(), std::move(body));
-  Status s = r.status();
-  if (s.ok()) {
-    events().normal(reference_to(job), "SuccessfulCreate",
-                    "Created pod: " + std::string((*r)->name()));
-  } else if (!s.is(Reason::kOutcomeUnknown) && !ctx.done()) {
-    expectations_.creation_settled(key_of(job->metadata()));
-    events().warning(reference_to(job), "FailedCreate", "Error creating: " + s.message());
-  }
-  co_return s;
-}
-
-Task<Status> JobController::remove_pod(Context ctx, Ref<Job> job, Ref<Pod> pod) {
-  DeleteOptions o;
-  o.uid = std::string(pod->metadata().uid());
-  std::string name(pod->metadata().name());
-  Status s = co_await remove_once(ctx, &client(), &kind_of<Pod>(),
-                                  std::string(pod->metadata().namespace_()), name, o);
-  if (s.ok()) {
-    events().normal(reference_to(job), "SuccessfulDelete", "Deleted pod: " + name);
-  } else if (!ctx.done()) {
-    expectations_.deletion_settled(key_of(job->metadata()), o.uid);
-  }
-  co_return s;
-}
-
 // Takes the finalizer off.
 Task<Status> JobController::release(Context ctx, Ref<Pod> pod) {
   auto meta = pod->metadata();
@@ -201,10 +173,13 @@ Task<Status> JobController::carry_out(Context ctx, Ref<Job> job, const JobPlan* 
   for (const auto& p : plan->remove) {
     if (!p->metadata().deletion_timestamp().empty()) continue;
     uids.emplace_back(p->metadata().uid());
-    tasks.push_back([this, ctx, job, p] { return remove_pod(ctx, job, p); });
+    tasks.push_back([this, ctx, job, p] { return pod_control_.remove(ctx, job, p); });
   }
   for (JobPod i : plan->create) {
-    tasks.push_back([this, ctx, job, i] { return create_pod(ctx, job, i); });
+    tasks.push_back([this, ctx, job, i] {
+      Document body = job_pod(*job, i).take();
+      return pod_control_.create(ctx, job, std::move(body));
+    });
   }
   if (tasks.empty()) co_return Status();
   std::string key = key_of(job->metadata());
@@ -230,10 +205,8 @@ Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
   if (!is_ours(*job)) co_return Status();
   Claimant owner = job_claimant(*job);
   auto claims = plan_claims(owner, candidates(pods_, parts.first, job->metadata().uid()));
-  if (!claims.settled()) {  // what is patched brings us back
-    Status s = co_await write_claims(ctx, &client(), owner, &claims);
-    co_return s;
-  }
+  auto settled = co_await settle_claims(ctx, &client(), owner, &claims);
+  if (!settled.ok() || !*settled) co_return settled.status();
   Status strays = co_await release_uncounted(ctx, key, owner);
   if (!strays.ok()) co_return strays;
   const std::vector<Ref<Pod>>& pods = claims.owned;

@@ -17,6 +17,7 @@
 #include "client/expectations.h"
 #include "controllers/claims.h"
 #include "controllers/controller.h"
+#include "controllers/pod_control.h"
 
 namespace keles::controllers {
 
@@ -66,8 +67,6 @@ class JobController final : public Controller {
  private:
   using Job = api::batch_v1::Job;
   using Pod = api::core_v1::Pod;
-  Task<Status> create_pod(Context ctx, Ref<Job> job, JobPod what);
-  Task<Status> remove_pod(Context ctx, Ref<Job> job, Ref<Pod> pod);
   Task<Status> release(Context ctx, Ref<Pod> pod);
   Task<Status> settle_stray(Context ctx, std::string key);
   Task<Status> release_orphans(Context ctx, std::string key, std::string living_uid);
@@ -77,6 +76,7 @@ class JobController final : public Controller {
   Informer<Job> jobs_;
   Informer<Pod> pods_;
   Expectations expectations_;
+  PodControl pod_control_{client(), events(), expectations_};
 };
 
 }  // namespace keles::controllers

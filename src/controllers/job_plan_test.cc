@@ -3,8 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "controllers/job.h"
-#include "machinery/codec_yaml.h"
-#include "machinery/time.h"
+#include "controllers/plan_testing.h"
 
 namespace keles::controllers {
 namespace {
@@ -14,15 +13,6 @@ using api::core_v1::Pod;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-template <class T>
-Ref<T> parse(std::string_view yaml) {
-  auto d = parse_yaml(yaml);
-  EXPECT_TRUE(d.ok()) << d.status().to_string() << "\n" << yaml;
-  return Ref<T>(std::make_shared<const Document>(std::move(*d)));
-}
-
-const WallTime kNow = *parse_time("2026-01-01T12:00:00Z");
 
 Ref<Job> job(const std::string& spec, const std::string& status = "") {
   return parse<Job>("metadata: {name: j, namespace: jobs, uid: j1}\nspec: {" + spec +

@@ -11,11 +11,10 @@
 #include "controllers/node_ipam.h"
 #include "controllers/node_lifecycle.h"
 #include "controllers/ownership.h"
+#include "controllers/plan_testing.h"
 #include "controllers/pod_gc.h"
 #include "controllers/replicaset.h"
 #include "controllers/taint_eviction.h"
-#include "machinery/codec_yaml.h"
-#include "machinery/time.h"
 
 namespace keles::controllers {
 namespace {
@@ -24,15 +23,6 @@ using namespace api::apps_v1;
 using namespace api::core_v1;
 using api::discovery_v1::EndpointSlice;
 using testing::ElementsAre;
-
-template <class T>
-Ref<T> parse(std::string_view yaml) {
-  auto d = parse_yaml(yaml);
-  EXPECT_TRUE(d.ok()) << d.status().to_string();
-  return Ref<T>(std::make_shared<const Document>(std::move(*d)));
-}
-
-const WallTime kNow = *parse_time("2026-01-01T12:00:00Z");
 
 struct PodSpecs {
   std::string name, node = "n1", phase = "Running", ready_since = "2026-01-01T11:00:00Z";
@@ -112,9 +102,9 @@ TEST(PlanReplicaSet, CreatesDeletesAdoptsAndReleases) {
       parse<Pod>("metadata: {name: strayed, uid: y, labels: {app: moved}, ownerReferences: "
                  "[{kind: ReplicaSet, name: rs, uid: rs1, controller: true}]}"));
   auto plan = plan_replica_set(*rs(4), have, kNow);
-  EXPECT_THAT(names(plan.adopt), ElementsAre("orphan"));
-  EXPECT_THAT(names(plan.release), ElementsAre("strayed"));
-  EXPECT_EQ(plan.owned.size(), 4u);
+  EXPECT_THAT(names(plan.claims.adopt), ElementsAre("orphan"));
+  EXPECT_THAT(names(plan.claims.release), ElementsAre("strayed"));
+  EXPECT_EQ(plan.claims.owned.size(), 4u);
   EXPECT_EQ(plan.create, 0);
   EXPECT_TRUE(plan.remove.empty());
 }

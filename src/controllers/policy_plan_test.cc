@@ -4,10 +4,9 @@
 
 #include "base/encoding.h"
 #include "controllers/disruption.h"
+#include "controllers/plan_testing.h"
 #include "controllers/token_secrets.h"
 #include "machinery/codec_json.h"
-#include "machinery/codec_yaml.h"
-#include "machinery/time.h"
 
 namespace keles::controllers {
 namespace {
@@ -16,15 +15,6 @@ using api::core_v1::Pod;
 using api::core_v1::Secret;
 using api::core_v1::ServiceAccount;
 using api::policy_v1::PodDisruptionBudget;
-
-template <class T>
-Ref<T> parse(std::string_view yaml) {
-  auto d = parse_yaml(yaml);
-  EXPECT_TRUE(d.ok()) << d.status().to_string() << "\n" << yaml;
-  return Ref<T>(std::make_shared<const Document>(std::move(*d)));
-}
-
-const WallTime kNow = *parse_time("2026-01-01T12:00:00Z");
 
 // '+' ready, '-' not ready, 'x' being deleted; named p0, p1, ...
 std::vector<Ref<Pod>> some_pods(const std::string& states) {

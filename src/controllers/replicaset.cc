@@ -98,17 +98,15 @@ ReplicaSetPlan plan_replica_set(const ReplicaSet& rs, const std::vector<Ref<Pod>
   for (const Ref<Pod>& pod : candidates) {
     if (pod_is_active(*pod)) active.push_back(pod);
   }
-  auto claims = plan_claims(owner, active);
-  plan.adopt = std::move(claims.adopt);
-  plan.release = std::move(claims.release);
-  plan.owned = std::move(claims.owned);
+  plan.claims = plan_claims(owner, active);
+  const std::vector<Ref<Pod>>& owned = plan.claims.owned;
   bool dying = owner.dying;
   if (dying) return plan;
   int64_t wanted = rs.spec().has_replicas() ? rs.spec().replicas() : 1;
-  int64_t have = static_cast<int64_t>(plan.owned.size());
+  int64_t have = static_cast<int64_t>(owned.size());
   if (have < wanted) plan.create = static_cast<int>(std::min<int64_t>(wanted - have, kBurst));
   if (have > wanted) {
-    plan.remove = plan.owned;
+    plan.remove = owned;
     rank_for_deletion(plan.remove, now);
     plan.remove.resize(static_cast<size_t>(std::min<int64_t>(have - wanted, kBurst)));
   }
@@ -181,8 +179,7 @@ Task<ReconcileResult> ReplicaSetController::reconcile(Context ctx, std::string k
   ReplicaSetPlan plan = plan_replica_set(*rs, candidates(pods_, parts.first, rs->metadata().uid()),
                                          loop().wall_now());
   Claimant owner = claimant(*rs);
-  auto adopt = names_and_uids(plan.adopt), release = names_and_uids(plan.release);
-  Status claimed = co_await write_claims(ctx, &client(), owner, &kind_of<Pod>(), adopt, release);
+  Status claimed = co_await write_claims(ctx, &client(), owner, &plan.claims);
   if (!claimed.ok()) co_return claimed;
   Status managed;
   if (may_act && plan.create > 0) managed = co_await create_pods(ctx, rs, plan.create);
@@ -192,23 +189,6 @@ Task<ReconcileResult> ReplicaSetController::reconcile(Context ctx, std::string k
   if (!s.ok()) co_return s;
   // What is never seen must not block for ever.
   co_return ReconcileResult::after(expectations_.remaining(key));
-}
-
-Task<Status> ReplicaSetController::create_pod(Context ctx, Ref<ReplicaSet> rs) {
-  auto pod = pod_from_template(rs->spec().template_(), kind_of<ReplicaSet>(), rs->metadata());
-  Document body = pod.take();
-  auto r = co_await create_once(ctx, &client(), &kind_of<Pod>(), std::move(body));
-  Status s = r.status();
-  if (s.ok()) {
-    events().normal(reference_to(rs), "SuccessfulCreate",
-                    "Created pod: " + std::string((*r)->name()));
-  } else if (!s.is(Reason::kOutcomeUnknown) && !ctx.done()) {
-    std::string key =
-        std::string(rs->metadata().namespace_()) + "/" + std::string(rs->metadata().name());
-    expectations_.creation_settled(key);  // it will never be seen
-    events().warning(reference_to(rs), "FailedCreate", "Error creating: " + s.message());
-  }
-  co_return s;
 }
 
 Task<Status> ReplicaSetController::create_pods(Context ctx, Ref<ReplicaSet> rs, int n) {
@@ -222,8 +202,11 @@ Task<Status> ReplicaSetController::create_pods(Context ctx, Ref<ReplicaSet> rs, 
   // Batches of 1, 2, 4, ...: when every create fails (quota, a bad template), few are tried.
   for (int batch = 1, left = n; left > 0; batch *= 2) {
     int size = std::min(batch, left);
-    std::vector<std::function<Task<Status>()>> tasks(
-        static_cast<size_t>(size), [this, ctx, rs] { return create_pod(ctx, rs); });
+    std::vector<std::function<Task<Status>()>> tasks(static_cast<size_t>(size), [this, ctx, rs] {
+      Document body =
+          pod_from_template(rs->spec().template_(), kind_of<ReplicaSet>(), rs->metadata()).take();
+      return pod_control_.create(ctx, rs, std::move(body));
+    });
     Status s = co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
     left -= size;
     if (!s.ok()) {
@@ -234,27 +217,6 @@ Task<Status> ReplicaSetController::create_pods(Context ctx, Ref<ReplicaSet> rs, 
   co_return Status();
 }
 
-Task<Status> ReplicaSetController::delete_pod(Context ctx, Ref<ReplicaSet> rs, Ref<Pod> pod) {
-  auto meta = pod->metadata();
-  DeleteOptions o;
-  o.uid = std::string(meta.uid());
-  bool marked = !meta.deletion_timestamp().empty();
-  Status s = co_await remove_once(ctx, &client(), &kind_of<Pod>(), std::string(meta.namespace_()),
-                                  std::string(meta.name()), o);
-  if (s.ok()) {
-    if (!marked) {
-      events().normal(reference_to(rs), "SuccessfulDelete",
-                      "Deleted pod: " + std::string(meta.name()));
-    }
-    co_return s;
-  }
-  std::string key =
-      std::string(rs->metadata().namespace_()) + "/" + std::string(rs->metadata().name());
-  if (!ctx.done()) expectations_.deletion_settled(key, std::string(meta.uid()));
-  events().warning(reference_to(rs), "FailedDelete", "Error deleting: " + s.message());
-  co_return s;
-}
-
 Task<Status> ReplicaSetController::delete_pods(Context ctx, Ref<ReplicaSet> rs,
                                                std::vector<Ref<Pod>> pods) {
   std::string key =
@@ -263,7 +225,7 @@ Task<Status> ReplicaSetController::delete_pods(Context ctx, Ref<ReplicaSet> rs,
   std::vector<std::function<Task<Status>()>> tasks;
   for (const Ref<Pod>& pod : pods) {
     uids.emplace_back(pod->metadata().uid());
-    tasks.push_back([this, ctx, rs, pod] { return delete_pod(ctx, rs, pod); });
+    tasks.push_back([this, ctx, rs, pod] { return pod_control_.remove(ctx, rs, pod); });
   }
   expectations_.expect_deletions(key, uids);
   co_return co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
@@ -297,7 +259,7 @@ Task<Status> ReplicaSetController::update_status(Context ctx, Ref<ReplicaSet> rs
   WallTime now = loop().wall_now();
   Selector of_template = Selector::from_set(rs->spec().template_().metadata().labels());
   int64_t labeled = 0, ready = 0, available = 0;
-  for (const Ref<Pod>& pod : plan->owned) {
+  for (const Ref<Pod>& pod : plan->claims.owned) {
     if (of_template.matches(pod->metadata().labels())) ++labeled;
     if (!pod_is_ready(*pod)) continue;
     ++ready;
@@ -305,7 +267,7 @@ Task<Status> ReplicaSetController::update_status(Context ctx, Ref<ReplicaSet> rs
   }
   Draft<ReplicaSetEdit> d(*rs);
   auto s = d->edit_status();
-  s.set_replicas(static_cast<int64_t>(plan->owned.size()));
+  s.set_replicas(static_cast<int64_t>(plan->claims.owned.size()));
   s.set_fully_labeled_replicas(labeled);
   s.set_ready_replicas(ready);
   s.set_available_replicas(available);

@@ -10,14 +10,15 @@
 #include "api/apps_v1.h"
 #include "api/core_v1.h"
 #include "client/expectations.h"
+#include "controllers/claims.h"
 #include "controllers/controller.h"
+#include "controllers/pod_control.h"
 
 namespace keles::controllers {
 
 // What is to be done about one ReplicaSet.
 struct ReplicaSetPlan {
-  std::vector<Ref<api::core_v1::Pod>> adopt, release;
-  std::vector<Ref<api::core_v1::Pod>> owned;  // active and ours, after adoption and release
+  Claims<api::core_v1::Pod> claims;  // on active pods
   int create = 0;
   std::vector<Ref<api::core_v1::Pod>> remove;  // in the order of deletion
 };
@@ -41,15 +42,14 @@ class ReplicaSetController final : public Controller {
   using ReplicaSet = api::apps_v1::ReplicaSet;
   void pod_changed(const Ref<Pod>& before, const Ref<Pod>& now);
   Task<Status> create_pods(Context ctx, Ref<ReplicaSet> rs, int n);
-  Task<Status> create_pod(Context ctx, Ref<ReplicaSet> rs);
   Task<Status> delete_pods(Context ctx, Ref<ReplicaSet> rs, std::vector<Ref<Pod>> pods);
-  Task<Status> delete_pod(Context ctx, Ref<ReplicaSet> rs, Ref<Pod> pod);
   Task<Status> update_status(Context ctx, Ref<ReplicaSet> rs, const ReplicaSetPlan* plan,
                              Status managed);
 
   Informer<ReplicaSet> sets_;
   Informer<Pod> pods_;
   Expectations expectations_;
+  PodControl pod_control_{client(), events(), expectations_};
 };
 
 }  // namespace keles::controllers

@@ -265,12 +265,8 @@ Task<ReconcileResult> StatefulSetController::reconcile(Context ctx, std::string 
       [set_name](const Pod& p) { return ordinal_of(set_name, p.metadata().name()) >= 0; });
   auto revisions =
       plan_claims(claims_as, candidates(revisions_, parts.first, set->metadata().uid()));
-  if (!claimed.settled() || !revisions.settled()) {  // what is patched brings us back
-    Status s = co_await write_claims(ctx, &client(), claims_as, &claimed);
-    if (!s.ok()) co_return s;
-    s = co_await write_claims(ctx, &client(), claims_as, &revisions);
-    co_return s;
-  }
+  auto settled = co_await settle_claims(ctx, &client(), claims_as, &claimed, &revisions);
+  if (!settled.ok() || !*settled) co_return settled.status();
   const std::vector<Ref<Pod>>& pods = claimed.owned;
   std::string current(set->status().current_revision());
   std::vector<std::string> in_use{current};

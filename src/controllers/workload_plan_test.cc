@@ -5,11 +5,10 @@
 #include "api/batch_v1.h"
 #include "controllers/claims.h"
 #include "controllers/daemonset.h"
+#include "controllers/plan_testing.h"
 #include "controllers/revisions.h"
 #include "controllers/statefulset.h"
 #include "machinery/codec_json.h"
-#include "machinery/codec_yaml.h"
-#include "machinery/time.h"
 
 namespace keles::controllers {
 namespace {
@@ -17,15 +16,6 @@ namespace {
 using namespace api::apps_v1;
 using namespace api::core_v1;
 using testing::ElementsAre;
-
-template <class T>
-Ref<T> parse(std::string_view yaml) {
-  auto d = parse_yaml(yaml);
-  EXPECT_TRUE(d.ok()) << d.status().to_string() << "\n" << yaml;
-  return Ref<T>(std::make_shared<const Document>(std::move(*d)));
-}
-
-const WallTime kNow = *parse_time("2026-01-01T12:00:00Z");
 
 std::vector<std::string> names(const std::vector<Ref<Pod>>& pods) {
   std::vector<std::string> out;

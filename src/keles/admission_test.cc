@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/metrics.h"
-#include "base/sim_loop.h"
+#include "base/run_task.h"
 #include "keles/local_client.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
@@ -17,12 +17,6 @@ namespace {
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-template <class T>
-Task<void> keep(Task<T> t, std::optional<T>* out) {
-  T r = co_await std::move(t);
-  out->emplace(std::move(r));
-}
 
 const KindDesc& kind(std::string_view api_version, std::string_view name) {
   return *find_kind(api_version, name);
@@ -60,10 +54,7 @@ class AdmissionTest : public testing::Test {
   }
   template <class T>
   T run(Task<T> t) {
-    std::optional<T> out;
-    spawn(loop, keep(std::move(t), &out));
-    if (!loop.run_until([&] { return out.has_value(); }, 1h)) std::abort();
-    return std::move(*out);
+    return run_task(loop, std::move(t));
   }
   Result<ObjectPtr> create(Client& who, const KindDesc& k, std::string ns, std::string_view yaml,
                            std::string name = "", std::string subresource = "") {

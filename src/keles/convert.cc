@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/flags.h"
 #include "keles/commands.h"
+#include "keles/runtime.h"
 
 namespace keles {
 
@@ -20,9 +21,9 @@ constexpr char kUsage[] =
     "Reads one object (JSON, YAML or protobuf, recognised by itself) and writes it in another "
     "form.\n";
 
-int fail(const std::string& what) {
-  std::cerr << "keles convert: " << what << '\n';
-  return 1;
+Result<std::string> read_input(const std::string& file) {
+  if (file != "-") return read_file(file);
+  return std::string(std::istreambuf_iterator<char>(std::cin), {});
 }
 
 }  // namespace
@@ -33,27 +34,14 @@ int convert_main(const std::vector<std::string>& args) {
   flags.add("filename", &file, "The file to read, or - for standard input.", 'f');
   flags.add("output", &output, "json, yaml or protobuf.", 'o');
   flags.require("filename");
-  Result<std::vector<std::string>> rest = flags.parse(args);
-  if (!rest.ok()) return fail(rest.status().message());
-  if (flags.help_wanted()) {
-    std::cout << flags.help_text();
-    return 0;
-  }
-  if (!rest->empty()) return fail("unknown argument " + rest->front());
-  std::string input;
-  if (file == "-") {
-    input.assign(std::istreambuf_iterator<char>(std::cin), {});
-  } else {
-    auto read = read_file(file);
-    if (!read.ok()) return fail(read.status().message());
-    input = std::move(*read);
-  }
-  auto form = output_form(output);
-  if (!form.ok()) return fail(form.status().message());
-  auto made = convert(input, *form);
-  if (!made.ok()) return fail(made.status().message());
-  std::fwrite(made->data(), 1, made->size(), stdout);
-  return std::fflush(stdout) == 0 ? 0 : fail("cannot write");
+  return run_command(&flags, args, [&](const std::vector<std::string>& rest) -> Status {
+    TRY(no_arguments(rest));
+    TRY_ASSIGN(input, read_input(file));
+    TRY_ASSIGN(form, output_form(output));
+    TRY_ASSIGN(made, convert(input, form));
+    std::fwrite(made.data(), 1, made.size(), stdout);
+    return std::fflush(stdout) == 0 ? Status() : Status::internal("cannot write");
+  });
 }
 
 }  // namespace keles

@@ -262,21 +262,13 @@ int kubelet_main(const std::vector<std::string>& args) {
   add_flags(flags, k);
   flags.require("kubeconfig");
   flags.require("node-ip");
-  Result<std::vector<std::string>> rest = flags.parse(args);
-  if (flags.help_wanted()) {
-    std::fputs(flags.help_text().c_str(), stdout);
-    return 0;
-  }
-  Status s = rest.status();
-  if (s.ok() && !rest->empty()) s = Status::bad_request("unknown command: " + rest->front());
-  if (s.ok()) s = finish_options(k);
-  if (!s.ok()) {
-    std::fprintf(stderr, "error: %s\n", s.message().c_str());
-    return 1;
-  }
-  log::set_verbosity(static_cast<int>(k.verbosity));
-  log::info("Starting kubelet", {{"version", kGitVersion}, {"node", k.name}});
-  return run_program([k](Context ctx) { return run_node(ctx, k); });
+  return run_command(&flags, args, [&k](const std::vector<std::string>& rest) -> Status {
+    TRY(no_arguments(rest));
+    TRY(finish_options(k));
+    log::set_verbosity(static_cast<int>(k.verbosity));
+    log::info("Starting kubelet", {{"version", kGitVersion}, {"node", k.name}});
+    return run_program([k](Context ctx) { return run_node(ctx, k); });
+  });
 }
 
 }  // namespace keles

@@ -10,7 +10,7 @@
 #include "api/apps_v1.h"
 #include "api/core_v1.h"
 #include "base/encoding.h"
-#include "base/sim_loop.h"
+#include "base/run_task.h"
 #include "machinery/codec_json.h"
 #include "machinery/decode.h"
 #include "net/pki.h"
@@ -20,12 +20,6 @@
 
 namespace keles {
 namespace {
-
-template <class T>
-Task<void> keep(Task<T> t, std::optional<T>* out) {
-  T r = co_await std::move(t);
-  out->emplace(std::move(r));
-}
 
 struct Cluster {
   SimLoop loop{7};
@@ -49,10 +43,7 @@ struct Cluster {
 
   template <class T>
   T run(Task<T> t) {
-    std::optional<T> out;
-    spawn(loop, keep(std::move(t), &out));
-    if (!loop.run_until([&] { return out.has_value(); }, 1h)) std::abort();
-    return std::move(*out);
+    return run_task(loop, std::move(t));
   }
 
   static Document parse(const KindDesc& kind, std::string_view json) {

@@ -7,6 +7,7 @@
 #include "base/flags.h"
 #include "client/node_identity.h"
 #include "keles/commands.h"
+#include "keles/runtime.h"
 
 namespace keles {
 namespace {
@@ -59,15 +60,8 @@ int node_identity_main(const std::vector<std::string>& args) {
   flags.add("root-dir", &f.root, "Write the files below this directory instead of /.");
   flags.require("server");
   flags.require("address");
-  auto rest = flags.parse(args);
-  if (flags.help_wanted()) {
-    std::fputs(flags.help_text().c_str(), stdout);
-    return 0;
-  }
-  Status s = rest.ok() ? make(f, *rest) : rest.status();
-  if (s.ok()) return 0;
-  std::fprintf(stderr, "error: %s\n", s.message().c_str());
-  return 1;
+  return run_command(&flags, args,
+                     [&f](const std::vector<std::string>& rest) { return make(f, rest); });
 }
 
 }  // namespace keles

@@ -30,7 +30,7 @@ void await_signal(boost::asio::signal_set& signals, Context ctx, int count) {
 
 }  // namespace
 
-int run_program(std::function<Task<Status>(Context)> body) {
+Status run_program(std::function<Task<Status>(Context)> body) {
   ::signal(SIGPIPE, SIG_IGN);
   auto loop = make_real_loop();
   Context ctx = Context::root(*loop).child();
@@ -39,9 +39,25 @@ int run_program(std::function<Task<Status>(Context)> body) {
   Status status;
   spawn(*loop, run_body(std::move(body), ctx, loop.get(), &status));
   loop->run();
-  if (status.ok() || status.is(Reason::kCancelled)) return 0;
-  std::fprintf(stderr, "error: %s\n", status.message().c_str());
+  return status.is(Reason::kCancelled) ? Status() : status;
+}
+
+int run_command(Flags* flags, const std::vector<std::string>& args,
+                const std::function<Status(const std::vector<std::string>&)>& body) {
+  Result<std::vector<std::string>> rest = flags->parse(args);
+  if (flags->help_wanted()) {
+    std::fputs(flags->help_text().c_str(), stdout);
+    return 0;
+  }
+  Status s = rest.ok() ? body(*rest) : rest.status();
+  if (s.ok()) return 0;
+  std::fprintf(stderr, "error: %s\n", s.message().c_str());
   return 1;
+}
+
+Status no_arguments(const std::vector<std::string>& rest) {
+  if (rest.empty()) return Status();
+  return Status::bad_request("unknown command: " + rest.front());
 }
 
 }  // namespace keles

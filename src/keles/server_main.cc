@@ -180,7 +180,7 @@ class LoopThreads {
 
 Status write_admin_kubeconfig(const ServerFlags& f, const server::PkiFiles& pki, uint16_t port,
                               WallTime now) {
-  TRY_ASSIGN(admin, server::issue_client(pki.ca, "kubernetes-admin", {"system:masters"}, now));
+  TRY_ASSIGN(admin, net::issue_client(pki.ca, "kubernetes-admin", {"system:masters"}, now));
   KubeconfigEntry entry;
   entry.name = "keles";
   entry.server = f.kubeconfig_server.empty()
@@ -487,20 +487,12 @@ int server_main(const std::vector<std::string>& args) {
       "Runs a control plane: API server, store, controllers, scheduler, DNS.\n\nUsage:\n  keles "
       "server [flags]");
   add_flags(flags, f);
-  Result<std::vector<std::string>> rest = flags.parse(args);
-  if (flags.help_wanted()) {
-    std::fputs(flags.help_text().c_str(), stdout);
-    return 0;
-  }
-  Status s = rest.status();
-  if (s.ok() && !rest->empty()) s = Status::bad_request("unknown command: " + rest->front());
-  if (!s.ok()) {
-    std::fprintf(stderr, "error: %s\n", s.message().c_str());
-    return 1;
-  }
-  log::set_verbosity(static_cast<int>(f.verbosity));
-  log::info("Starting control plane", {{"version", kGitVersion}});
-  return run_program([f](Context ctx) { return run_server(ctx, f); });
+  return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
+    TRY(no_arguments(rest));
+    log::set_verbosity(static_cast<int>(f.verbosity));
+    log::info("Starting control plane", {{"version", kGitVersion}});
+    return run_program([f](Context ctx) { return run_server(ctx, f); });
+  });
 }
 
 }  // namespace keles

@@ -161,11 +161,18 @@ Status repair(const StoreFlags& f) {
   return Status();
 }
 
-int finish(const Status& s) {
-  if (s.ok()) return std::fflush(stdout) == 0 ? 0 : 1;
-  std::fflush(stdout);
-  std::fprintf(stderr, "error: %s\n", s.message().c_str());
-  return 1;
+Status carry_out(const StoreFlags& f, const std::vector<std::string>& rest) {
+  if (rest.size() != 1) return Status::bad_request("want one of check, backup, restore, repair");
+  const std::string& verb = rest.front();
+  if (verb == "check") return check(f);
+  if (verb == "restore") return restore(f);
+  if (verb == "repair") return repair(f);
+  if (verb != "backup")
+    return Status::bad_request("unknown command \"" + verb +
+                               "\": want one of check, backup, restore, repair");
+  TRY(need(f.to, "to"));
+  if (!f.data_dir.empty()) return backup_directory(f);
+  return run_program([f](Context ctx) { return backup_through_server(ctx, f); });
 }
 
 }  // namespace
@@ -179,25 +186,11 @@ int store_main(const std::vector<std::string>& args) {
   flags.add("kubeconfig", &f.kubeconfig, "How to reach the running server, as kubectl has it.");
   flags.add("context", &f.context, "The kubeconfig's context to use.");
   flags.add("yes", &f.yes, "Carry the repair out.");
-  auto rest = flags.parse(args);
-  if (flags.help_wanted()) {
-    std::fputs(flags.help_text().c_str(), stdout);
-    return 0;
-  }
-  if (!rest.ok()) return finish(rest.status());
-  if (rest->size() != 1)
-    return finish(Status::bad_request("want one of check, backup, restore, repair"));
-  const std::string& verb = rest->front();
-  if (verb == "check") return finish(check(f));
-  if (verb == "restore") return finish(restore(f));
-  if (verb == "repair") return finish(repair(f));
-  if (verb != "backup")
-    return finish(Status::bad_request("unknown command \"" + verb +
-                                      "\": want one of check, backup, restore, repair"));
-  Status has_target = need(f.to, "to");
-  if (!has_target.ok()) return finish(has_target);
-  if (!f.data_dir.empty()) return finish(backup_directory(f));
-  return run_program([f](Context ctx) { return backup_through_server(ctx, f); });
+  return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
+    TRY(carry_out(f, rest));
+    if (std::fflush(stdout) != 0) return Status::internal("cannot write to the standard output");
+    return Status();
+  });
 }
 
 }  // namespace keles

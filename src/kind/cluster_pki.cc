@@ -15,7 +15,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kCaLife = 24h * 3650;
-constexpr auto kLeafLife = 24h * 365;
 
 WallTime now() {
   return {std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -35,17 +34,6 @@ std::string admin_path(const std::string& cluster) {
   return cluster_directory(cluster) + "/kubeconfig";
 }
 
-Result<net::TlsIdentity> issue_client(const net::TlsIdentity& ca, const std::string& name,
-                                      const std::string& organization) {
-  net::CertificateSpec spec;
-  spec.common_name = name;
-  if (!organization.empty()) spec.organizations = {organization};
-  spec.client = true;
-  spec.not_before = now() - 1h;
-  spec.not_after = now() + kLeafLife;
-  return net::issue_certificate(ca, spec);
-}
-
 }  // namespace
 
 Result<KubeconfigEntry> make_cluster_identity(const NodeSpec& control_plane,
@@ -59,7 +47,7 @@ Result<KubeconfigEntry> make_cluster_identity(const NodeSpec& control_plane,
   TRY(make_directories(directory, 0700));
   TRY(write_file(directory + "/ca.crt", ca.certificate_pem));
   TRY(write_file(directory + "/ca.key", ca.key_pem, 0600));
-  TRY_ASSIGN(admin, issue_client(ca, "kubernetes-admin", "system:masters"));
+  TRY_ASSIGN(admin, net::issue_client(ca, "kubernetes-admin", {"system:masters"}, now()));
   KubeconfigEntry entry{context_name(control_plane.cluster),
                         server_url.empty() ? server_of(control_plane) : server_url,
                         ca.certificate_pem, admin.certificate_pem, admin.key_pem};
@@ -75,7 +63,7 @@ Status write_node_identity(const NodeSpec& control_plane, const NodeSpec& node) 
   TRY_ASSIGN(identity, issue_node_identity(ca, node.name, {node.plain_address()}, now()));
   const std::string server = server_of(control_plane);
   TRY(write_node_identity_files(node.rootfs, NodeFiles(), identity, certificate, server));
-  TRY_ASSIGN(proxy, issue_client(ca, "system:kube-proxy", ""));
+  TRY_ASSIGN(proxy, net::issue_client(ca, "system:kube-proxy", {}, now()));
   KubeconfigEntry entry{"kube-proxy", server, certificate, proxy.certificate_pem, proxy.key_pem};
   return write_file(node.rootfs + kProxyKubeconfig, kubeconfig_text(entry), 0600);
 }

@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/temporary_directory.h"
 #include "client/kubeconfig.h"
 #include "kind/cgroups.h"
 #include "kind/cluster_config.h"
@@ -252,8 +253,8 @@ TEST(HostCheck, NamesThePortThatIsTaken) {
 
 // A privileged container's cgroup root, as plain files: its processes leave for "init".
 TEST(Cgroups, ProcessesOfTheRootMoveToALeaf) {
-  char made[] = "/tmp/keles-cgroup-XXXXXX";
-  std::string root = mkdtemp(made);
+  TemporaryDirectory made = *TemporaryDirectory::make();
+  const std::string& root = made.path();
   auto file = [&](const std::string& name, const std::string& text) {
     EXPECT_TRUE(write_file(root + name, text).ok());
   };
@@ -269,7 +270,6 @@ TEST(Cgroups, ProcessesOfTheRootMoveToALeaf) {
   file("/cgroup.type", "domain\n");
   ASSERT_TRUE(delegate_from_root(root).ok());
   EXPECT_EQ(*read_file(root + "/init/cgroup.procs"), self);
-  (void)remove_tree(root);
 }
 
 TEST(PauseImage, IsPartOfTheProgram) {
@@ -284,8 +284,8 @@ TEST(HostNetwork, MasqueradesWhatLeavesTheBridge) {
 
 // Deleting the last cluster removes the state directory only where kind made it.
 TEST(Layout, RemovesOnlyTheStateDirectoryThatItMade) {
-  char made[] = "/tmp/keles-state-XXXXXX";
-  std::string users = mkdtemp(made);
+  TemporaryDirectory made = *TemporaryDirectory::make();
+  const std::string& users = made.path();
   for (const std::string& directory : {users, users + "/ours"}) {
     setenv("KELES_STATE_DIR", directory.c_str(), 1);
     {
@@ -297,7 +297,6 @@ TEST(Layout, RemovesOnlyTheStateDirectoryThatItMade) {
     EXPECT_FALSE(path_exists(directory + "/kind"));
   }
   unsetenv("KELES_STATE_DIR");
-  (void)remove_tree(users);
 }
 
 TEST(NodeSpecTest, SurvivesTheFile) {

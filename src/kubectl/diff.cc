@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/process.h"
+#include "base/temporary_directory.h"
 #include "kubectl/print.h"
 #include "kubectl/verbs.h"
 #include "kubectl/write.h"
@@ -14,27 +15,6 @@
 
 namespace keles::kubectl {
 namespace {
-
-// Two directories that go when it does.
-class Directories {
- public:
-  Status make() {
-    for (std::string* d : {&live, &merged}) {
-      const char* base = std::getenv("TMPDIR");
-      std::string path = std::string(base && *base ? base : "/tmp") +
-                         (d == &live ? "/LIVE-XXXXXX" : "/MERGED-XXXXXX");
-      if (!::mkdtemp(path.data())) return failure("cannot make a temporary directory " + path);
-      *d = path;
-    }
-    return Status();
-  }
-  ~Directories() {
-    for (const std::string* d : {&live, &merged}) {
-      if (!d->empty()) (void)remove_tree(*d);
-    }
-  }
-  std::string live, merged;
-};
 
 // A Secret's values are not shown: only whether they differ.
 void mask(Document& from, Document& to) {
@@ -91,8 +71,8 @@ Result<int> compare(Invocation& in) {
   TRY_ASSIGN(filter, Selector::parse(selector));
   TRY_ASSIGN(session, in.session());
   TRY_ASSIGN(targets, read_files(*session, files));
-  Directories dirs;
-  TRY(dirs.make());
+  TRY_ASSIGN(live_directory, TemporaryDirectory::make("LIVE"));
+  TRY_ASSIGN(merged_directory, TemporaryDirectory::make("MERGED"));
   for (Target& t : targets) {
     if (!filter.matches(t.object->root["metadata"]["labels"])) continue;
     Result<Document> live = session->call(Call("GET", t.resource->path(t.ns, t.name)));
@@ -122,8 +102,8 @@ Result<int> compare(Invocation& in) {
     std::string name = (t.resource->group.empty() ? "" : t.resource->group + ".") +
                        t.resource->version + "." + t.resource->kind + "." + t.ns + "." + t.name;
     for (char& ch : name) ch = ch == '/' || ch == ':' ? '-' : ch;
-    TRY(write_file(dirs.live + "/" + name, text_of(before, managed_fields), 0600));
-    TRY(write_file(dirs.merged + "/" + name, text_of(merged, managed_fields), 0600));
+    TRY(write_file(live_directory.path() + "/" + name, text_of(before, managed_fields), 0600));
+    TRY(write_file(merged_directory.path() + "/" + name, text_of(merged, managed_fields), 0600));
   }
   std::vector<std::string> argv = {"diff", "-u", "-N"};
   if (const char* own = std::getenv("KUBECTL_EXTERNAL_DIFF"); own && *own) {
@@ -135,8 +115,8 @@ Result<int> compare(Invocation& in) {
       rest = blank == rest.npos ? std::string_view() : rest.substr(blank + 1);
     }
   }
-  argv.push_back(dirs.live);
-  argv.push_back(dirs.merged);
+  argv.push_back(live_directory.path());
+  argv.push_back(merged_directory.path());
   std::fflush(stdout);
   Result<int> code = session->await(run_differ(session->context(), argv));
   if (!code.ok()) return failure(code.status().message());

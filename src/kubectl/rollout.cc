@@ -1,7 +1,9 @@
 // rollout status, history, undo, restart, pause, resume.
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <map>
+#include <optional>
 
 #include "base/encoding.h"
 #include "kubectl/describe.h"
@@ -371,33 +373,44 @@ struct Nudge {
   Result<std::string> (*patch)(const Found& f, WallTime now);
 };
 
+Status check_revision(int64_t revision) {
+  if (revision >= 0) return Status();
+  return failure("revision must be a positive integer: " + std::to_string(revision));
+}
+
+// Parses the words, looks at the flags, then does `one` for each object that they name.
+Status each_rollout(Invocation& in, Common& c, const std::function<Status()>& look_at_flags,
+                    const std::function<Status(Session&, const Found&)>& one) {
+  TRY(in.parse());
+  TRY(look_at_flags());
+  std::vector<Status> errors;
+  TRY_ASSIGN(found, c.find(in, &errors));
+  TRY_ASSIGN(session, in.session());
+  for (const Found& f : found) {
+    Status s = one(*session, f);
+    if (!s.ok()) errors.push_back(s);
+  }
+  return combine(std::move(errors));
+}
+
+Status nudge_one(Session& session, Writer& writer, const Found& f, const Nudge& n) {
+  TRY_ASSIGN(body, n.patch(f, session.loop().wall_now()));
+  Result<Document> made = f.object.clone();
+  if (!writer.client_only()) {
+    made = writer.patch(session, *f.resource, f.ns, f.name, PatchType::kStrategicMerge, body);
+  }
+  if (!made.ok()) return failure("failed to patch: " + made.status().message());
+  return writer.report(made->root, n.done);
+}
+
 Status nudge(Invocation& in, const Nudge& n) {
   Common c;
   Writer writer(n.manager);
   c.add_to(in.flags);
   writer.add_to(in.flags);
-  TRY(in.parse());
-  TRY(writer.prepare());
-  std::vector<Status> errors;
-  TRY_ASSIGN(found, c.find(in, &errors));
-  TRY_ASSIGN(session, in.session());
-  for (const Found& f : found) {
-    Result<std::string> body = n.patch(f, session->loop().wall_now());
-    if (!body.ok()) {
-      errors.push_back(body.status());
-      continue;
-    }
-    Result<Document> made = f.object.clone();
-    if (!writer.client_only()) {
-      made = writer.patch(*session, *f.resource, f.ns, f.name, PatchType::kStrategicMerge, *body);
-    }
-    if (made.ok()) {
-      TRY(writer.report(made->root, n.done));
-    } else {
-      errors.push_back(failure("failed to patch: " + made.status().message()));
-    }
-  }
-  return combine(std::move(errors));
+  return each_rollout(
+      in, c, [&] { return writer.prepare(); },
+      [&](Session& session, const Found& f) { return nudge_one(session, writer, f, n); });
 }
 
 Result<std::string> set_paused(const Found& f, bool paused) {
@@ -440,19 +453,13 @@ Status rollout_status(Invocation& in) {
   in.flags.add("revision", &revision, "Pin to a specific revision for showing its status.");
   in.flags.add("timeout", &timeout,
                "The length of time to wait before ending watch, zero means never.");
-  TRY(in.parse());
-  if (revision < 0) {
-    return failure("revision must be a positive integer: " + std::to_string(revision));
-  }
-  std::vector<Status> errors;
-  TRY_ASSIGN(found, c.find(in, &errors));
-  TRY_ASSIGN(session, in.session());
-  TimePoint end = timeout.count() > 0 ? session->loop().now() + timeout : TimePoint::max();
-  for (const Found& f : found) {
-    Status s = follow(*session, f, revision, watch, end);
-    if (!s.ok()) errors.push_back(s);
-  }
-  return combine(std::move(errors));
+  std::optional<TimePoint> end;  // of all of them together
+  return each_rollout(
+      in, c, [&] { return check_revision(revision); },
+      [&](Session& session, const Found& f) {
+        if (!end) end = timeout.count() > 0 ? session.loop().now() + timeout : TimePoint::max();
+        return follow(session, f, revision, watch, *end);
+      });
 }
 
 Status rollout_history(Invocation& in) {
@@ -461,18 +468,9 @@ Status rollout_history(Invocation& in) {
   c.add_to(in.flags);
   in.flags.add("revision", &revision,
                "See the details, including podTemplate of the revision specified");
-  TRY(in.parse());
-  if (revision < 0) {
-    return failure("revision must be a positive integer: " + std::to_string(revision));
-  }
-  std::vector<Status> errors;
-  TRY_ASSIGN(found, c.find(in, &errors));
-  TRY_ASSIGN(session, in.session());
-  for (const Found& f : found) {
-    Status s = show_history(*session, f, revision);
-    if (!s.ok()) errors.push_back(s);
-  }
-  return combine(std::move(errors));
+  return each_rollout(
+      in, c, [&] { return check_revision(revision); },
+      [&](Session& session, const Found& f) { return show_history(session, f, revision); });
 }
 
 Status rollout_undo(Invocation& in) {
@@ -482,16 +480,9 @@ Status rollout_undo(Invocation& in) {
   c.add_to(in.flags);
   in.flags.add("to-revision", &to, "The revision to rollback to. Default to 0 (last revision).");
   writer.add_to(in.flags);
-  TRY(in.parse());
-  TRY(writer.prepare());
-  std::vector<Status> errors;
-  TRY_ASSIGN(found, c.find(in, &errors));
-  TRY_ASSIGN(session, in.session());
-  for (const Found& f : found) {
-    Status s = undo_one(*session, writer, f, to);
-    if (!s.ok()) errors.push_back(s);
-  }
-  return combine(std::move(errors));
+  return each_rollout(
+      in, c, [&] { return writer.prepare(); },
+      [&](Session& session, const Found& f) { return undo_one(session, writer, f, to); });
 }
 
 Status rollout_pause(Invocation& in) {

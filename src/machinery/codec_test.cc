@@ -12,6 +12,7 @@
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "base/testing.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/convert.h"
@@ -25,11 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 namespace core = api::core_v1;
 using testing::HasSubstr;
-
-fs::path shared_dir() {
-  const char* env = std::getenv("KELES_SHARED");
-  return env != nullptr ? fs::path(env) : fs::path("../shared");
-}
 
 std::string must_read(const fs::path& p) {
   auto r = read_file(p.string());

@@ -10,6 +10,7 @@
 #include <map>
 
 #include "base/file.h"
+#include "base/testing.h"
 #include "kinds.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
@@ -26,10 +27,7 @@ constexpr const char* kGolden = "src/machinery/golden";
 constexpr const char* kRemake =
     "if the description changed and this is what was meant, make golden/ anew (README.md)";
 
-fs::path upstream() {
-  const char* env = std::getenv("KELES_SHARED");
-  return (env != nullptr ? fs::path(env) : fs::path("../shared")) / "api" / "fixtures";
-}
+fs::path upstream() { return shared_dir() / "api" / "fixtures"; }
 
 std::string must_read(const fs::path& p) {
   auto r = read_file(p.string());

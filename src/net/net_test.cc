@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/sync.h"
+#include "base/temporary_directory.h"
 #include "net/address.h"
 #include "net/grpc.h"
 #include "net/pki.h"
@@ -153,12 +154,6 @@ TEST(Pki, SignsTokens) {
   EXPECT_FALSE(jwt_verify({}, "eyJhbGciOiJub25lIn0.e30.").ok());
 }
 
-// Of this run alone: other runs of this test may be going on.
-std::string own_directory() {
-  char name[] = "/tmp/keles-net-test-XXXXXX";
-  return mkdtemp(name) ? name : "";
-}
-
 TEST(Pki, RefusesTokensWhoseHeaderAsksForMore) {
   auto key = *SigningKey::generate(SigningKey::Algorithm::kEs256);
   auto token = [&](std::string_view header) {
@@ -210,7 +205,8 @@ Task<void> echo_once(Context ctx, StreamListener* l) {
 Task<void> tcp_and_relay(Context ctx) {
   Loop& loop = ctx.loop();
   auto back = StreamListener::listen(loop, "127.0.0.1", 0);
-  std::string dir = own_directory(), socket = "unix:" + dir + "/s";
+  TemporaryDirectory own = *TemporaryDirectory::make();
+  std::string dir = own.path(), socket = "unix:" + dir + "/s";
   auto front = StreamListener::listen(loop, socket, 0);
   EXPECT_TRUE(back.ok() && front.ok());
   if (!back.ok() || !front.ok()) co_return;
@@ -237,7 +233,6 @@ Task<void> tcp_and_relay(Context ctx) {
   EXPECT_THAT(refused.status().message(), testing::HasSubstr("connect: connection refused"));
   auto named = co_await dial(ctx, "localhost", port);
   EXPECT_FALSE(named.ok());
-  (void)remove_tree(dir);
 }
 TEST(Stream, TcpUnixAndRelay) { on_loop(tcp_and_relay); }
 
@@ -306,7 +301,8 @@ TEST(Grpc, MapsCodes) {
 
 // Against a containerd of our own, where there is one.
 Task<void> containerd(Context ctx) {
-  std::string dir = own_directory();
+  TemporaryDirectory own = *TemporaryDirectory::make();
+  const std::string& dir = own.path();
   std::string socket = dir + "/c.sock";
   (void)write_file(dir + "/config.toml",
                    "version = 2\nroot = \"" + dir + "/root\"\nstate = \"" + dir +
@@ -352,7 +348,6 @@ Task<void> containerd(Context ctx) {
   (void)co_await (*p)->wait(ctx);
   auto gone = co_await channel->unary(ctx, "/containerd.services.version.v1.Version/Version", "");
   EXPECT_FALSE(gone.ok());
-  (void)remove_tree(dir);
 }
 TEST(Grpc, TalksToContainerd) {
   if (!path_exists("/usr/bin/containerd") || ::geteuid() != 0) GTEST_SKIP() << "no containerd";

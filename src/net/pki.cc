@@ -423,6 +423,17 @@ Result<TlsIdentity> issue_certificate(const TlsIdentity& ca, const CertificateSp
   return TlsIdentity{cert_text(cert.get()), private_text(key.get())};
 }
 
+Result<TlsIdentity> issue_client(const TlsIdentity& ca, std::string common_name,
+                                 std::vector<std::string> organizations, WallTime now) {
+  CertificateSpec spec;
+  spec.common_name = std::move(common_name);
+  spec.organizations = std::move(organizations);
+  spec.client = true;
+  spec.not_before = now - 1h;
+  spec.not_after = now + 24h * 365;
+  return issue_certificate(ca, spec);
+}
+
 Result<CertificateInfo> parse_certificate(std::string_view pem) {
   CertPtr cert = read_cert(pem);
   if (!cert) return failed("no certificate found");

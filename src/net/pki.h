@@ -40,6 +40,10 @@ struct CertificateInfo {
 Result<TlsIdentity> make_ca(const CertificateSpec& spec);
 // The certificate is followed by nothing: append the CA's where a chain is wanted.
 Result<TlsIdentity> issue_certificate(const TlsIdentity& ca, const CertificateSpec& spec);
+// A client's certificate as kubeconfigs carry it: for a year from `now`, and good an hour before it
+// (clocks differ).
+Result<TlsIdentity> issue_client(const TlsIdentity& ca, std::string common_name,
+                                 std::vector<std::string> organizations, WallTime now);
 Result<CertificateInfo> parse_certificate(std::string_view pem);  // the first in the text
 
 // What a signer grants to a certificate signing request. Usages are those of the API

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "base/temporary_directory.h"
 #include "node/testing.h"
 
 namespace keles::node {
@@ -11,17 +12,12 @@ namespace {
 
 class CgroupTest : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/keles-cgroup-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    root_ = name;
-  }
-  void TearDown() override { EXPECT_TRUE(remove_tree(root_).ok()); }
   std::string text(const std::string& path) {
     auto r = read_file(root_ + path);
     return r.ok() ? *r : "<" + r.status().message() + ">";
   }
-  std::string root_;
+  TemporaryDirectory directory_ = *TemporaryDirectory::make();
+  const std::string root_ = directory_.path();
 };
 
 const CgroupLimits kLimits{

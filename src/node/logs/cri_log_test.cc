@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/temporary_directory.h"
 
 namespace keles::node {
 namespace {
@@ -56,9 +57,9 @@ TEST(CriLog, SinceAndLimit) {
 }
 
 TEST(CriLog, TailAndRotation) {
-  char dir[] = "/tmp/keles-log-XXXXXX";
-  ASSERT_NE(mkdtemp(dir), nullptr);
-  std::string path = std::string(dir) + "/0.log";
+  TemporaryDirectory directory = *TemporaryDirectory::make();
+  const std::string& dir = directory.path();
+  std::string path = dir + "/0.log";
   ASSERT_TRUE(write_file(path, "one\ntwo\nthree\n").ok());
   EXPECT_EQ(*tail_offset(path, 1), 8);
   EXPECT_EQ(*tail_offset(path, 2), 4);
@@ -70,14 +71,12 @@ TEST(CriLog, TailAndRotation) {
     EXPECT_TRUE(*rotate_log(path, 10, 3, t));
   }
   EXPECT_EQ(*list_directory(dir), (std::vector<std::string>{"0.log.t2", "0.log.t3"}));
-  ASSERT_TRUE(remove_tree(dir).ok());
 }
 
 // Who ships logs can write beside them: nothing else of the node is read, moved or removed for it.
 TEST(CriLog, LinksAreNotLogs) {
-  char dir[] = "/tmp/keles-log-XXXXXX";
-  ASSERT_NE(mkdtemp(dir), nullptr);
-  std::string d = dir, logs = d + "/logs";
+  TemporaryDirectory directory = *TemporaryDirectory::make();
+  std::string d = directory.path(), logs = d + "/logs";
   ASSERT_TRUE(make_directories(d + "/outside/c").ok());
   for (const char* n : {"0.log", "0.log.1", "0.log.2"})
     ASSERT_TRUE(write_file(d + "/outside/c/" + n, "secret\n").ok());
@@ -98,7 +97,6 @@ TEST(CriLog, LinksAreNotLogs) {
   EXPECT_EQ(*list_directory(d + "/outside"), std::vector<std::string>{"c"});
   EXPECT_EQ(list_directory(d + "/outside/c")->size(), 3u);
   EXPECT_TRUE(tail_offset(d + "/outside/c/0.log", 1).ok());
-  ASSERT_TRUE(remove_tree(d).ok());
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "base/file.h"
+#include "base/temporary_directory.h"
 #include "node/logs/cri_log.h"
 #include "node/pods/labels.h"
 
@@ -17,8 +18,6 @@ namespace {
 class Termination : public testing::Test {
  protected:
   Termination() {
-    char root[] = "/tmp/keles-termination-XXXXXX";
-    base_ = mkdtemp(root);
     pod_ = base_ + "/pod";
     EXPECT_TRUE(make_directories(pod_).ok());
     EXPECT_TRUE(make_termination_file(pod_, "containers/a/0").ok());
@@ -28,7 +27,6 @@ class Termination : public testing::Test {
     c_.log_path = base_ + "/logs/ns_p_u/a/0.log";
     EXPECT_TRUE(make_directories(base_ + "/logs/ns_p_u/a").ok());
   }
-  ~Termination() override { EXPECT_TRUE(remove_tree(base_).ok()); }
   std::string message() { return termination_message(pod_, c_); }
   void write_log(int lines) {
     std::string text;
@@ -36,7 +34,9 @@ class Termination : public testing::Test {
       text += "2026-01-01T00:00:00.000000000Z stdout F line " + std::to_string(i) + "\n";
     ASSERT_TRUE(write_file(c_.log_path, text).ok());
   }
-  std::string base_, pod_, file_;
+  TemporaryDirectory directory_ = *TemporaryDirectory::make();
+  const std::string base_ = directory_.path();
+  std::string pod_, file_;
   cri::Container c_;
 };
 

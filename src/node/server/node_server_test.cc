@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/run_task.h"
 #include "client/node_identity.h"
 #include "client/testing/fake_client.h"
 #include "machinery/codec_json.h"
@@ -73,16 +74,6 @@ struct Reviews {
   }
 };
 
-template <class T>
-Task<void> keep(Task<T> t, std::optional<T>* out, RealLoop* loop) {
-  *out = co_await std::move(t);
-  loop->stop();
-}
-Task<int> stopped(NodeServer* server, Context ctx) {
-  co_await server->stop(ctx);
-  co_return 0;
-}
-
 struct Kubelet : testing::Test {
   std::unique_ptr<RealLoop> loop = make_real_loop();
   Context ctx = Context::root(*loop);
@@ -110,7 +101,7 @@ struct Kubelet : testing::Test {
     options.client_ca_pem = ca.certificate_pem;
   }
   void stop() {
-    if (server) run(stopped(server.get(), ctx.with_timeout(2s)));
+    if (server) run(server->stop(ctx.with_timeout(2s)));
     server.reset();
   }
   // Anew: it remembers nothing.
@@ -123,10 +114,7 @@ struct Kubelet : testing::Test {
   ~Kubelet() override { stop(); }
   template <class T>
   T run(Task<T> t) {
-    std::optional<T> out;
-    spawn(*loop, keep(std::move(t), &out, loop.get()));
-    loop->run();
-    return std::move(*out);
+    return run_task(*loop, std::move(t));
   }
   net::TlsIdentity certificate(const net::TlsIdentity& by, const std::string& name) {
     net::CertificateSpec spec;

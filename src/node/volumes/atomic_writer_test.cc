@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/temporary_directory.h"
 
 namespace keles::node {
 namespace {
@@ -20,16 +21,12 @@ namespace {
 class AtomicWriter : public testing::Test {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/keles-volume-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    root_ = name;
     d_ = root_ + "/volume";
     ASSERT_TRUE(make_directories(d_).ok());
     ASSERT_TRUE(make_directories(root_ + "/outside/..9").ok());
     ASSERT_TRUE(write_file(root_ + "/outside/secret", "s").ok());
     dir_ = std::move(*open_directory(d_));
   }
-  void TearDown() override { EXPECT_TRUE(remove_tree(root_).ok()); }
 
   Result<bool> write(const Payload& p, std::optional<gid_t> group = {}) {
     return write_payload(dir_, p, group);
@@ -46,7 +43,9 @@ class AtomicWriter : public testing::Test {
     return read_file(d_ + "/" + name).value_or("(none)");
   }
 
-  std::string root_, d_;
+  TemporaryDirectory directory_ = *TemporaryDirectory::make();
+  const std::string root_ = directory_.path();
+  std::string d_;
   Fd dir_;
 };
 

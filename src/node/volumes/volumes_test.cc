@@ -19,6 +19,8 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/temporary_directory.h"
+#include "base/testing.h"
 #include "node/pods/container_config.h"
 #include "node/testing.h"
 #include "node/volumes/host_path.h"
@@ -29,14 +31,10 @@ namespace {
 class OnDisk : public testing::Test {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/keles-volumes-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    root_ = name;
     ASSERT_TRUE(make_directories(at("volume")).ok());
     ASSERT_TRUE(make_directories(at("outside")).ok());
     ASSERT_TRUE(write_file(at("outside/secret"), "s").ok());
   }
-  void TearDown() override { EXPECT_TRUE(remove_tree(root_).ok()); }
 
   std::string at(const std::string& path) const { return root_ + "/" + path; }
   void link(const std::string& to, const std::string& path) const {
@@ -68,19 +66,9 @@ class OnDisk : public testing::Test {
     });
   }
 
-  std::string root_;
+  TemporaryDirectory directory_ = *TemporaryDirectory::make();
+  const std::string root_ = directory_.path();
 };
-
-// In a mount namespace of its own: nothing stays on the host.
-void with_mounts(const std::function<void()>& body) {
-  bool may = false;
-  std::thread([&] {
-    may = unshare(CLONE_NEWNS) == 0 &&
-          mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
-    if (may) body();
-  }).join();
-  if (!may) GTEST_SKIP() << "needs root, for a mount namespace of its own";
-}
 
 using SubPaths = OnDisk;
 

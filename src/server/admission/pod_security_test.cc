@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/testing.h"
 #include "machinery/codec_yaml.h"
 #include "server/admission/pod_security_policy.h"
 
@@ -113,8 +114,7 @@ TEST(PodSecurity, SaysWhatALevelForbids) {
 }
 
 TEST(PodSecurity, DecidesEveryPodOfTheOracle) {
-  std::filesystem::path oracle = "../shared/oracles/pod-security";
-  if (!std::filesystem::exists(oracle)) oracle = "../../shared/oracles/pod-security";
+  std::filesystem::path oracle = shared_dir() / "oracles/pod-security";
   if (!std::filesystem::exists(oracle)) GTEST_SKIP() << "no oracle in this checkout";
   size_t looked_at = 0;
   for (const char* level : {"baseline", "restricted"}) {

@@ -6,6 +6,7 @@
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "base/testing.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "server/auth/rbac.h"
@@ -504,8 +505,7 @@ bool of_another_distribution(std::string_view name) {
 }
 
 TEST_F(AuthTest, BootstrapPolicyIsThatOf136) {
-  std::string directory = "../shared/oracles/rbac/";
-  if (!path_exists(directory)) directory = "../../shared/oracles/rbac/";
+  std::string directory = (shared_dir() / "oracles/rbac/").string();
   if (!path_exists(directory)) GTEST_SKIP() << "no oracle in this checkout";
   std::map<std::string, std::string> ours;
   for (const BootstrapObject& o : bootstrap_rbac()) {

@@ -9,6 +9,7 @@
 
 #include "api/meta_v1.h"
 #include "base/file.h"
+#include "base/testing.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 
@@ -16,11 +17,6 @@ namespace keles::server {
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path shared_dir() {
-  const char* env = std::getenv("KELES_SHARED");
-  return env != nullptr ? fs::path(env) : fs::path("../shared");
-}
 
 Document get(const Discovery& d, std::string_view path,
              std::string_view accept = "application/json") {

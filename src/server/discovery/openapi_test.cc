@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/testing.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 
@@ -15,11 +16,6 @@ namespace keles::server {
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path shared_dir() {
-  const char* env = std::getenv("KELES_SHARED");
-  return env != nullptr ? fs::path(env) : fs::path("../shared");
-}
 
 class Oracle : public testing::Test {
  protected:

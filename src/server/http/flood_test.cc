@@ -14,26 +14,14 @@
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
-#include "net/pki.h"
 #include "server/http/front.h"
 #include "server/http/pieces.h"
-#include "store/sim/sim_store.h"
+#include "server/http/served_api.h"
 
 namespace keles::server {
 namespace {
 
 constexpr const char* kMaps = "/api/v1/namespaces/default/configmaps";
-
-template <class T>
-Task<void> keep(Task<T> t, std::optional<T>* out, RealLoop* loop) {
-  T r = co_await std::move(t);
-  out->emplace(std::move(r));
-  loop->stop();
-}
-Task<bool> done_after(Task<void> t) {
-  co_await std::move(t);
-  co_return true;
-}
 
 size_t resident_bytes() {
   std::ifstream in("/proc/self/statm");
@@ -43,99 +31,11 @@ size_t resident_bytes() {
 }
 
 // A server on a loop and thread of its own; clients on the test's.
-struct Besieged {
-  std::unique_ptr<RealLoop> loop = make_real_loop(), inside = make_real_loop();
-  Context ctx = Context::root(*loop);
-  SimDisk disk{*inside};
-  std::unique_ptr<Store> store;
-  std::unique_ptr<ApiServer> api;
-  std::unique_ptr<Front> front;
-  std::unique_ptr<net::Server> http;
-  std::thread thread;
-  net::TlsIdentity ca, admin;
+struct Besieged : ServedApi {
+  net::TlsIdentity admin = ServedApi::admin();
 
-  static net::ServerOptions options() {
-    net::ServerOptions o;
-    o.bodies_on_demand = true;
-    return o;
-  }
-
-  explicit Besieged(net::ServerOptions o = options(), FrontOptions f = {}) {
-    signal(SIGPIPE, SIG_IGN);  // as the program has it
-    store = *open_sim_store(disk);
-    const WallTime now = loop->wall_now();
-    net::CertificateSpec root;
-    root.common_name = "kubernetes";
-    root.not_before = now - 1h;
-    root.not_after = now + 24h;
-    ca = *net::make_ca(root);
-    root.common_name = "kube-apiserver";
-    root.server = true;
-    root.ip_addresses = {"127.0.0.1"};
-    o.tls = *net::issue_certificate(ca, root);
-    o.client_ca_pem = ca.certificate_pem;
-    root.common_name = "admin";
-    root.server = false;
-    root.client = true;
-    root.organizations = {"system:masters"};
-    admin = *net::issue_certificate(ca, root);
-    api = std::make_unique<ApiServer>(store.get(), ApiServerOptions{});
-    front = std::make_unique<Front>(api.get(), f);
-    auto started = net::Server::start({inside.get()}, o, front->handler());
-    if (!started.ok()) std::abort();
-    http = std::move(*started);
-    thread = std::thread([this] { inside->run(); });
-    spawn(*inside, begin(this));
-    while (!ready) std::this_thread::sleep_for(1ms);
-  }
-  ~Besieged() {
-    run(done_after(http->stop(ctx.with_timeout(2s))));
-    inside->stop();
-    thread.join();
-  }
-  std::atomic<bool> ready{false};
-  static Task<void> begin(Besieged* self) {
-    Status s = co_await self->api->start(Context::root(*self->inside));
-    EXPECT_TRUE(s.ok()) << s.to_string();
-    self->ready = true;
-  }
-
-  std::unique_ptr<net::HttpClient> connect(std::optional<net::TlsIdentity> identity) {
-    net::Endpoint e;
-    e.host = "127.0.0.1";
-    e.port = http->port();
-    net::ClientTls tls;
-    tls.ca_pem = ca.certificate_pem;
-    tls.identity = std::move(identity);
-    e.tls = tls;
-    return net::HttpClient::create(*loop, e);
-  }
-
-  template <class T>
-  T run(Task<T> t) {
-    std::optional<T> out;
-    spawn(*loop, keep(std::move(t), &out, loop.get()));
-    loop->run();
-    return std::move(*out);
-  }
-
-  static net::Request request(std::string method, std::string target, std::string body = "",
-                              net::Headers headers = {}) {
-    net::Request r;
-    r.method = std::move(method);
-    size_t q = target.find('?');
-    r.path = target.substr(0, q);
-    if (q != std::string::npos) r.query = target.substr(q + 1);
-    r.body = std::move(body);
-    r.headers = std::move(headers);
-    if (!r.body.empty()) r.headers.add("Content-Type", "application/json");
-    return r;
-  }
-  net::Response send(net::HttpClient* by, net::Request r) {
-    auto got = run(by->send(ctx.with_timeout(20s), std::move(r)));
-    EXPECT_TRUE(got.ok()) << got.status().to_string();
-    return got.ok() ? std::move(*got) : net::Response{};
-  }
+  explicit Besieged(net::ServerOptions o = usual_server_options(), FrontOptions f = {})
+      : ServedApi(ServedOptions{.front = std::move(f), .http = std::move(o), .own_thread = true}) {}
 
   // `n` maps with `bytes` of data each.
   void fill(int n, size_t bytes) {
@@ -172,7 +72,7 @@ struct Unread {
   }
   void end(Besieged* s) {
     ctx->cancel();
-    s->run(done_after(group.join()));
+    s->run(group.join());
     kept.clear();
     clients.clear();
   }
@@ -185,7 +85,7 @@ struct Unread {
 // A closed window, and a hundred long lists that nobody reads: others are served as before, what is
 // held stays within the budget.
 TEST(Flood, AReaderThatDoesNotRead) {
-  net::ServerOptions o = Besieged::options();
+  net::ServerOptions o = usual_server_options();
   Besieged s(o);
   s.fill(300, 20'000);  // a list of 6 MB
   auto other = s.connect(s.admin);
@@ -211,7 +111,7 @@ TEST(Flood, AReaderThatDoesNotRead) {
 
 // The total is used up by connections that do not read: others still get small answers.
 TEST(Flood, AllOfTheBudgetIsTaken) {
-  net::ServerOptions o = Besieged::options();
+  net::ServerOptions o = usual_server_options();
   o.connection_budget = 1 << 20;
   o.total_budget = 2 << 20;
   Besieged s(o);
@@ -231,7 +131,7 @@ TEST(Flood, AllOfTheBudgetIsTaken) {
 
 // What a peer leaves untouched for too long is thrown away.
 TEST(Flood, AStalledReaderIsCutOff) {
-  net::ServerOptions o = Besieged::options();
+  net::ServerOptions o = usual_server_options();
   o.stall_timeout = 200ms;
   Besieged s(o);
   s.fill(300, 20'000);
@@ -269,16 +169,11 @@ Task<Result<std::string>> exchange_raw(Context ctx, uint16_t port, std::string f
 }
 
 // The front over plain HTTP/1.1, where bytes can be written by hand.
-struct Plain {
-  std::unique_ptr<RealLoop> loop = make_real_loop();
-  SimDisk disk{*loop};
-  std::unique_ptr<Store> store = *open_sim_store(disk);
-  std::unique_ptr<ApiServer> api;
-  std::unique_ptr<Front> front;
-  std::unique_ptr<net::Server> http;
-  Context ctx = Context::root(*loop);
-
-  explicit Plain(net::ServerOptions o = Besieged::options(), FrontOptions f = {}) {
+struct Plain : ServedApi {
+  explicit Plain(net::ServerOptions o = usual_server_options(), FrontOptions f = {})
+      : ServedApi(
+            {.api = with_tokens(), .front = std::move(f), .http = std::move(o), .tls = false}) {}
+  static ApiServerOptions with_tokens() {
     ApiServerOptions a;
     Caller user;
     user.name = "jane";
@@ -287,18 +182,7 @@ struct Plain {
     user.name = "joe";
     user.groups = {"system:authenticated"};
     a.auth.static_tokens["plain"] = user;
-    api = std::make_unique<ApiServer>(store.get(), a);
-    front = std::make_unique<Front>(api.get(), f);
-    http = std::move(*net::Server::start({loop.get()}, o, front->handler()));
-    EXPECT_TRUE(run(api->start(ctx)).ok());
-  }
-  ~Plain() { run(done_after(http->stop(ctx.with_timeout(2s)))); }
-  template <class T>
-  T run(Task<T> t) {
-    std::optional<T> out;
-    spawn(*loop, keep(std::move(t), &out, loop.get()));
-    loop->run();
-    return std::move(*out);
+    return a;
   }
   std::string raw(std::string first, size_t more = 0, Duration within = 10s) {
     auto got = run(exchange_raw(ctx.with_timeout(within), http->port(), std::move(first), more));
@@ -384,7 +268,7 @@ TEST(Flood, InFlightGate) {
   FrontOptions f;
   f.max_mutating_requests_inflight = 2;
   f.max_requests_inflight = 2;
-  Plain s(Besieged::options(), f);
+  Plain s(usual_server_options(), f);
   std::vector<std::unique_ptr<net::ByteStream>> kept;
   Caller almighty;
   std::vector<std::string> heads = {post("secret", "100"), post("secret", "100")};

@@ -11,116 +11,26 @@
 #include "base/file.h"
 #include "base/loop.h"
 #include "base/sync.h"
+#include "base/temporary_directory.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
-#include "net/pki.h"
 #include "server/http/backup.h"
 #include "server/http/negotiate.h"
 #include "server/http/request_info.h"
+#include "server/http/served_api.h"
 #include "store/backup.h"
-#include "store/sim/sim_store.h"
 
 namespace keles::server {
 namespace {
 
-template <class T>
-Task<void> keep(Task<T> t, std::optional<T>* out, RealLoop* loop) {
-  T r = co_await std::move(t);
-  out->emplace(std::move(r));
-  loop->stop();
-}
-template <class T>
-T keep_type(const Task<T>&);  // names a task's result
-Task<bool> done_after(Task<void> t) {
-  co_await std::move(t);
-  co_return true;
-}
+// A server with a client that is an administrator.
+struct Served : ServedApi {
+  std::unique_ptr<net::HttpClient> client = connect(admin());
 
-net::TlsIdentity certificate(const net::TlsIdentity& ca, std::string name, bool server,
-                             std::vector<std::string> groups, WallTime now,
-                             Duration validity = 24h) {
-  net::CertificateSpec s;
-  s.common_name = std::move(name);
-  s.organizations = std::move(groups);
-  s.server = server;
-  s.client = !server;
-  s.ip_addresses = {"127.0.0.1"};
-  s.not_before = now - 48h;
-  s.not_after = now + validity;
-  return *net::issue_certificate(ca, s);
-}
-
-// One server on one loop, with a client that is an administrator.
-struct Served {
-  std::unique_ptr<RealLoop> loop = make_real_loop();
-  Context ctx = Context::root(*loop);
-  SimDisk disk{*loop};
-  std::unique_ptr<Store> store;
-  std::unique_ptr<ApiServer> api;
-  std::unique_ptr<Front> front;
-  std::unique_ptr<net::Server> http;
-  net::TlsIdentity ca;
-  std::unique_ptr<net::HttpClient> client;
-
-  Served() {
-    store = *open_sim_store(disk);
-    net::CertificateSpec root;
-    root.common_name = "kubernetes";
-    root.not_before = loop->wall_now() - 72h;
-    root.not_after = loop->wall_now() + 240h;
-    ca = *net::make_ca(root);
-    api = std::make_unique<ApiServer>(store.get(), ApiServerOptions{});
-    front = std::make_unique<Front>(api.get(), FrontOptions{});
-    net::ServerOptions o;
-    o.tls = certificate(ca, "kube-apiserver", true, {}, loop->wall_now());
-    o.client_ca_pem = ca.certificate_pem;
-    o.bodies_on_demand = true;
-    auto started = net::Server::start({loop.get()}, o, front->handler());
-    if (!started.ok()) std::abort();
-    http = std::move(*started);
-    Status s = run(api->start(ctx));
-    EXPECT_TRUE(s.ok()) << s.to_string();
-    client = connect(certificate(ca, "admin", false, {"system:masters"}, loop->wall_now()));
-  }
-  ~Served() {
-    client.reset();
-    run(done_after(http->stop(ctx.with_timeout(2s))));
-  }
-
-  std::unique_ptr<net::HttpClient> connect(std::optional<net::TlsIdentity> identity) {
-    net::Endpoint e;
-    e.host = "127.0.0.1";
-    e.port = http->port();
-    net::ClientTls tls;
-    tls.ca_pem = ca.certificate_pem;
-    tls.identity = std::move(identity);
-    e.tls = tls;
-    return net::HttpClient::create(*loop, e);
-  }
-
-  template <class T>
-  T run(Task<T> t) {
-    std::optional<T> out;
-    spawn(*loop, keep(std::move(t), &out, loop.get()));
-    loop->run();
-    return std::move(*out);
-  }
-
-  net::Response send(std::string method, std::string target, std::string body = "",
+  net::Response send(std::string method, const std::string& target, std::string body = "",
                      net::Headers headers = {}, net::HttpClient* by = nullptr) {
-    net::Request r;
-    r.method = std::move(method);
-    size_t q = target.find('?');
-    r.path = target.substr(0, q);
-    if (q != std::string::npos) r.query = target.substr(q + 1);
-    r.body = std::move(body);
-    r.headers = std::move(headers);
-    if (!r.body.empty() && !r.headers.get("Content-Type")) {
-      r.headers.add("Content-Type", "application/json");
-    }
-    auto got = run((by ? by : client.get())->send(ctx.with_timeout(10s), std::move(r)));
-    EXPECT_TRUE(got.ok()) << got.status().to_string();
-    return got.ok() ? std::move(*got) : net::Response{};
+    net::Request r = request(std::move(method), target, std::move(body), std::move(headers));
+    return ServedApi::send(by ? by : client.get(), std::move(r));
   }
 };
 
@@ -202,7 +112,7 @@ TEST(Front, ABackupIsWholeAndForAdministrators) {
   for (const Change& r : contents.records)
     maps += r.key->starts_with("/registry/configmaps/default/m");
   EXPECT_EQ(maps, 300u);
-  auto user = s.connect(certificate(s.ca, "jane", false, {"developers"}, s.loop->wall_now()));
+  auto user = s.connect(s.certificate("jane", false, {"developers"}));
   EXPECT_EQ(s.send("GET", std::string(kBackupPath), "", {}, user.get()).status, 403);
   auto nobody = s.connect(std::nullopt);
   EXPECT_EQ(s.send("GET", std::string(kBackupPath), "", {}, nobody.get()).status, 403);
@@ -609,9 +519,9 @@ TEST(Front, WhoMayDoWhat) {
   EXPECT_EQ(s.send("GET", "/version", "", {}, nobody.get()).status, 200);
   EXPECT_EQ(s.send("GET", kMaps, "", {{"Authorization", "Bearer nonsense"}}, nobody.get()).status,
             401);
-  auto user = s.connect(certificate(s.ca, "jane", false, {}, s.loop->wall_now()));
+  auto user = s.connect(s.certificate("jane", false));
   EXPECT_EQ(s.send("GET", kMaps, "", {}, user.get()).status, 403);
-  auto late = s.connect(certificate(s.ca, "jane", false, {}, s.loop->wall_now(), -24h));
+  auto late = s.connect(s.certificate("jane", false, {}, -24h));
   EXPECT_EQ(s.send("GET", kMaps, "", {}, late.get()).status, 401);
   auto review = s.send("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
                        R"({"spec":{"resourceAttributes":{"verb":"list","resource":"pods"}}})");
@@ -703,26 +613,16 @@ Task<bool> count_together(Context ctx, net::Endpoint endpoint, int workers, int 
 
 // Several threads, a durable store: no update is lost, and a watcher sees every one, in order.
 TEST(Front, ConcurrentUpdatesOnManyLoops) {
-  char directory[] = "/tmp/keles-front-XXXXXX";
-  ASSERT_NE(mkdtemp(directory), nullptr);
-  auto store = open_embedded_store({directory});
+  TemporaryDirectory directory = *TemporaryDirectory::make();
+  auto store = open_embedded_store({directory.path()});
   ASSERT_TRUE(store.ok()) << store.status().to_string();
-  auto main_loop = make_real_loop();
-  Context ctx = Context::root(*main_loop);
-  auto run = [&](auto task) {
-    std::optional<decltype(keep_type(task))> out;
-    spawn(*main_loop, keep(std::move(task), &out, main_loop.get()));
-    main_loop->run();
-    return std::move(*out);
-  };
+  Served authority;  // for its loop and its certificates
+  RealLoop& main_loop = *authority.loop;
+  Context ctx = authority.ctx;
+  auto run = [&](auto task) { return run_task(main_loop, std::move(task)); };
   ApiServer api(store->get(), {});
   ASSERT_TRUE(run(api.start(ctx)).ok());
   Front front(&api, {});
-  net::CertificateSpec root;
-  root.common_name = "kubernetes";
-  root.not_before = main_loop->wall_now() - 72h;
-  root.not_after = main_loop->wall_now() + 240h;
-  net::TlsIdentity ca = *net::make_ca(root);
   std::vector<std::unique_ptr<RealLoop>> loops;
   std::vector<std::thread> threads;
   std::vector<Loop*> serving;
@@ -732,18 +632,18 @@ TEST(Front, ConcurrentUpdatesOnManyLoops) {
     threads.emplace_back([loop = loops.back().get()] { loop->run(); });
   }
   net::ServerOptions o;
-  o.tls = certificate(ca, "kube-apiserver", true, {}, main_loop->wall_now());
-  o.client_ca_pem = ca.certificate_pem;
+  o.tls = authority.certificate("kube-apiserver", true);
+  o.client_ca_pem = authority.ca.certificate_pem;
   auto http = net::Server::start(serving, o, front.handler());
   ASSERT_TRUE(http.ok());
   net::Endpoint e;
   e.host = "127.0.0.1";
   e.port = (*http)->port();
   net::ClientTls tls;
-  tls.ca_pem = ca.certificate_pem;
-  tls.identity = certificate(ca, "admin", false, {"system:masters"}, main_loop->wall_now());
+  tls.ca_pem = authority.ca.certificate_pem;
+  tls.identity = authority.admin();
   e.tls = tls;
-  auto client = net::HttpClient::create(*main_loop, e);
+  auto client = net::HttpClient::create(main_loop, e);
   net::Request make;
   make.method = "POST";
   make.path = kMaps;
@@ -774,11 +674,10 @@ TEST(Front, ConcurrentUpdatesOnManyLoops) {
   EXPECT_EQ(expected, kWorkers * kTimes);
   EXPECT_GT(conflicts, 0) << "the workers did not meet";
   client.reset();
-  run(done_after((*http)->stop(ctx.with_timeout(2s))));
+  run((*http)->stop(ctx.with_timeout(2s)));
   for (auto& loop : loops) loop->stop();
   for (auto& t : threads) t.join();
   EXPECT_TRUE(run((*store)->close(ctx)).ok());
-  EXPECT_TRUE(remove_tree(directory).ok());
 }
 
 TEST(RequestInfo, Paths) {

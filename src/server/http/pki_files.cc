@@ -102,12 +102,4 @@ Result<PkiFiles> ensure_pki(const std::string& directory, const PkiNames& names,
   return files;
 }
 
-Result<net::TlsIdentity> issue_client(const net::TlsIdentity& ca, std::string common_name,
-                                      std::vector<std::string> organizations, WallTime now) {
-  net::CertificateSpec spec = spec_for(std::move(common_name), now, 365 * kDay);
-  spec.organizations = std::move(organizations);
-  spec.client = true;
-  return net::issue_certificate(ca, spec);
-}
-
 }  // namespace keles::server

@@ -25,8 +25,4 @@ struct PkiFiles {
 
 Result<PkiFiles> ensure_pki(const std::string& directory, const PkiNames& names, WallTime now);
 
-// A client certificate of a user, as kubeconfigs carry it; valid for a year.
-Result<net::TlsIdentity> issue_client(const net::TlsIdentity& ca, std::string common_name,
-                                      std::vector<std::string> organizations, WallTime now);
-
 }  // namespace keles::server

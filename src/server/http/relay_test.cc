@@ -10,25 +10,13 @@
 #include "base/file.h"
 #include "machinery/codec_json.h"
 #include "net/pki.h"
-#include "server/http/front.h"
 #include "server/http/pki_files.h"
 #include "server/http/proxy_links.h"
+#include "server/http/served_api.h"
 #include "server/objects/keys.h"
-#include "server/server.h"
-#include "store/sim/sim_store.h"
 
 namespace keles::server {
 namespace {
-
-template <class T>
-Task<void> keep(Task<T> t, std::optional<T>* out, RealLoop* loop) {
-  *out = co_await std::move(t);
-  loop->stop();
-}
-Task<int> after(Task<void> t) {
-  co_await std::move(t);
-  co_return 0;
-}
 
 std::string gzip(const std::string& text) {
   z_stream z{};
@@ -107,32 +95,10 @@ Task<Result<std::string>> echo_once(Context ctx, net::HttpClient* client, net::R
 
 bool anywhere(const IpAddress&) { return true; }
 
-struct Relay : testing::Test {
-  std::unique_ptr<RealLoop> loop = make_real_loop();
-  Context ctx = Context::root(*loop);
-  SimDisk disk{*loop};
-  std::unique_ptr<Store> store;
-  std::unique_ptr<ApiServer> api;
-  std::unique_ptr<Front> front;
-  std::unique_ptr<net::Server> http;
-  net::TlsIdentity ca;
+struct Relay : testing::Test, ServedApi {
   Backend backend, kubelet;
 
-  Relay() {
-    store = *open_sim_store(disk);
-    net::CertificateSpec root;
-    root.common_name = "kubernetes";
-    root.not_before = loop->wall_now() - 72h;
-    root.not_after = loop->wall_now() + 240h;
-    ca = *net::make_ca(root);
-    ApiServerOptions options;
-    for (const char* name : {"getter", "creator"}) {
-      Caller c;
-      c.name = name;
-      options.auth.static_tokens[std::string(name) + "-token"] = c;
-    }
-    api = std::make_unique<ApiServer>(store.get(), options);
-    EXPECT_TRUE(run(api->start(ctx)).ok());
+  Relay() : ServedApi(ServedOptions{.api = with_tokens()}) {
     backend.loop = kubelet.loop = loop.get();
     net::ServerOptions plain;
     backend.server = *net::Server::start({loop.get()}, plain, backend.handler());
@@ -144,61 +110,34 @@ struct Relay : testing::Test {
     put("POST", "/api/v1/namespaces/default/serviceaccounts", R"({"metadata":{"name":"default"}})");
   }
   ~Relay() override {
-    stop(http.get());
     stop(backend.server.get());
     stop(kubelet.server.get());
   }
-  void stop(net::Server* s) { run(after(s->stop(ctx.with_timeout(2s)))); }
+  void stop(net::Server* s) { run(s->stop(ctx.with_timeout(2s))); }
+  static ApiServerOptions with_tokens() {
+    ApiServerOptions options;
+    for (const char* name : {"getter", "creator"}) {
+      Caller c;
+      c.name = name;
+      options.auth.static_tokens[std::string(name) + "-token"] = c;
+    }
+    return options;
+  }
 
   void serve(bool (*may_dial)(const IpAddress&)) {
-    if (http) stop(http.get());
     FrontOptions f;
     f.kubelet_tls.ca_pem = ca.certificate_pem;
-    f.kubelet_tls.identity = certificate("kube-apiserver-kubelet-client", false, {});
+    f.kubelet_tls.identity = certificate("kube-apiserver-kubelet-client", false);
     f.may_dial = may_dial;
-    front = std::make_unique<Front>(api.get(), f);
-    net::ServerOptions o;
-    o.tls = certificate("kube-apiserver", true, {});
-    o.client_ca_pem = ca.certificate_pem;
-    o.bodies_on_demand = true;  // as `keles server` has it
-    http = *net::Server::start({loop.get()}, o, front->handler());
-  }
-  template <class T>
-  T run(Task<T> t) {
-    std::optional<T> out;
-    spawn(*loop, keep(std::move(t), &out, loop.get()));
-    loop->run();
-    return std::move(*out);
-  }
-  net::TlsIdentity certificate(std::string name, bool server, std::vector<std::string> groups) {
-    net::CertificateSpec s;
-    s.common_name = std::move(name);
-    s.organizations = std::move(groups);
-    s.server = server;
-    s.client = !server;
-    s.ip_addresses = {"127.0.0.1"};
-    s.not_before = loop->wall_now() - 48h;
-    s.not_after = loop->wall_now() + 24h;
-    return *net::issue_certificate(ca, s);
+    ServedApi::serve(std::move(f));
   }
   std::unique_ptr<net::HttpClient> client(const std::string& token) {
-    net::Endpoint e;
-    e.host = "127.0.0.1";
-    e.port = http->port();
-    e.tls.emplace();
-    e.tls->ca_pem = ca.certificate_pem;
-    if (token.empty()) e.tls->identity = certificate("admin", false, {"system:masters"});
-    return net::HttpClient::create(*loop, e);
+    return connect(token.empty() ? std::optional(admin()) : std::nullopt);
   }
   net::Request request(std::string method, std::string target, std::string body,
                        const std::string& token, net::Headers headers) {
-    size_t q = target.find('?');
-    net::Request r(std::move(method), target.substr(0, q),
-                   q == std::string::npos ? "" : target.substr(q + 1), std::move(body));
-    r.headers = std::move(headers);
-    if (!token.empty()) r.headers.set("Authorization", "Bearer " + token);
-    if (!r.body.empty()) r.headers.set("Content-Type", "application/json");
-    return r;
+    if (!token.empty()) headers.set("Authorization", "Bearer " + token);
+    return ServedApi::request(std::move(method), target, std::move(body), std::move(headers));
   }
   net::Response send(std::string method, std::string target, std::string body = "",
                      std::string token = "", net::Headers headers = {}) {
@@ -582,7 +521,7 @@ TEST(PkiFiles, ACertificateThatSaysTooMuchIsMadeAnew) {
   PkiNames names{{"kubernetes"}, {"127.0.0.1"}};
   auto first = ensure_pki(directory, names, now);
   ASSERT_TRUE(first.ok()) << first.status().to_string();
-  auto old = issue_client(first->ca, "kube-apiserver-kubelet-client", {"system:masters"}, now);
+  auto old = net::issue_client(first->ca, "kube-apiserver-kubelet-client", {"system:masters"}, now);
   ASSERT_TRUE(old.ok());
   const std::string file = directory + "/apiserver-kubelet-client";
   ASSERT_TRUE(write_file(file + ".crt", old->certificate_pem).ok());

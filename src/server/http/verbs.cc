@@ -72,6 +72,19 @@ Result<Document> decode(Exchange* x, const KindDesc& kind, FieldValidation valid
   return doc;
 }
 
+// What a create or an update brings: the object, and how it is to be taken.
+struct WholeObject {
+  registry::WriteRequest how;
+  Document body;
+};
+Result<WholeObject> whole_object(Exchange* x) {
+  TRY_ASSIGN(how, write_request(x));
+  const KindDesc* kind = ApiServer::body_kind(*x->kind, x->info.subresource);
+  if (!kind) return Status::bad_request("");
+  TRY_ASSIGN(body, decode(x, *kind, how.validation));
+  return WholeObject{std::move(how), std::move(body)};
+}
+
 Result<int64_t> integer_option(const std::string& text) {
   auto n = registry::to_int(text);
   if (n) return *n;
@@ -290,17 +303,13 @@ Task<void> Front::watch(Context ctx, Exchange* x) {
 
 Task<void> Front::create(Context ctx, Exchange* x) {
   const RequestInfo& i = x->info;
-  const KindDesc* body_kind = ApiServer::body_kind(*x->kind, i.subresource);
-  auto how = write_request(x);
-  Result<Document> body = Status::bad_request("");
-  if (how.ok() && body_kind) body = decode(x, *body_kind, how->validation);
-  Status bad = !how.ok() ? how.status() : body.status();
-  if (!bad.ok()) {
-    co_await x->fail(bad);
+  auto sent = whole_object(x);
+  if (!sent.ok()) {
+    co_await x->fail(sent.status());
     co_return;
   }
   auto made = co_await server_->create(ctx, &x->caller, x->kind, i.ns, i.name, i.subresource,
-                                       std::move(*body), std::move(*how));
+                                       std::move(sent->body), std::move(sent->how));
   if (!made.ok()) {
     co_await x->fail(made.status());
     co_return;
@@ -315,18 +324,14 @@ Task<void> Front::create(Context ctx, Exchange* x) {
 
 Task<void> Front::update(Context ctx, Exchange* x) {
   const RequestInfo& i = x->info;
-  const KindDesc* body_kind = ApiServer::body_kind(*x->kind, i.subresource);
-  auto how = write_request(x);
-  Result<Document> body = Status::bad_request("");
-  if (how.ok() && body_kind) body = decode(x, *body_kind, how->validation);
-  Status bad = !how.ok() ? how.status() : body.status();
-  if (!bad.ok()) {
-    co_await x->fail(bad);
+  auto sent = whole_object(x);
+  if (!sent.ok()) {
+    co_await x->fail(sent.status());
     co_return;
   }
   bool created = false;
   auto done = co_await server_->update(ctx, &x->caller, x->kind, i.ns, i.name, i.subresource,
-                                       std::move(*body), std::move(*how), &created);
+                                       std::move(sent->body), std::move(sent->how), &created);
   if (!done.ok()) {
     co_await x->fail(done.status());
     co_return;

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/sim_loop.h"
+#include "base/run_task.h"
 #include "machinery/codec_yaml.h"
 #include "server/objects/meta.h"
 #include "server/registry/registry.h"
@@ -85,16 +85,10 @@ struct World {
 
   World() { write("", "v1", "Namespace", "metadata: {name: default}"); }
 
-  static Task<void> keep(Task<Result<ObjectPtr>> t, std::optional<Result<ObjectPtr>>* out) {
-    Result<ObjectPtr> r = co_await std::move(t);
-    out->emplace(std::move(r));
-  }
   Result<ObjectPtr> run(Task<Result<ObjectPtr>> t) {
-    std::optional<Result<ObjectPtr>> out;
-    spawn(*loop, keep(std::move(t), &out));
-    EXPECT_TRUE(loop->run_until([&] { return out.has_value(); }, 60s));
-    EXPECT_TRUE(out->ok()) << out->status().message();
-    return std::move(*out);
+    Result<ObjectPtr> out = run_task(*loop, std::move(t));
+    EXPECT_TRUE(out.ok()) << out.status().message();
+    return out;
   }
   // Creates, or with a name patches; what was said.
   Lines write(std::string user, std::string_view api, std::string_view kind_name,

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "base/encoding.h"
-#include "base/sim_loop.h"
+#include "base/run_task.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/decode.h"
 #include "machinery/status_codec.h"
@@ -31,16 +31,8 @@ struct World {
   }
 
   template <class T>
-  static Task<void> keep(Task<T> t, std::optional<T>* out) {
-    T r = co_await std::move(t);
-    out->emplace(std::move(r));
-  }
-  template <class T>
   T run(Task<T> t) {
-    std::optional<T> out;
-    spawn(*loop, keep(std::move(t), &out));
-    EXPECT_TRUE(loop->run_until([&] { return out.has_value(); }, 60s));
-    return std::move(*out);
+    return run_task(*loop, std::move(t));
   }
 
   static const KindDesc* kind(const Document& d) {
