@@ -11,7 +11,6 @@
 #include "client/expectations.h"
 #include "client/https_client.h"
 #include "client/informer.h"
-#include "client/leader_election.h"
 #include "client/testing/fake_client.h"
 #include "client/work_queue.h"
 #include "machinery/codec_protobuf.h"
@@ -326,47 +325,6 @@ TEST(EventRecorder, MakesTheEventAnewWhenItIsGone) {
   all = r.events();
   ASSERT_EQ(all.size(), 1u);
   EXPECT_EQ(all[0]->count(), 1);
-}
-
-// --- leader election ---
-
-Task<void> lead(Context ctx, std::vector<std::string>* log, std::string who) {
-  log->push_back(who + " leads");
-  (void)co_await ctx.sleep(1000h);
-  log->push_back(who + " stops");
-}
-
-Task<void> candidate(Context ctx, Client* client, std::string who, std::vector<std::string>* log) {
-  LeaderElectionOptions o;
-  o.name = "test";
-  o.identity = who;
-  o.release_on_cancel = false;
-  std::function<Task<void>(Context)> body = [log, who](Context c) { return lead(c, log, who); };
-  (void)co_await run_as_leader(ctx, client, o, body);
-}
-
-TEST(LeaderElection, OneLeadsAndAnotherTakesOver) {
-  log::set_output(-1);
-  SimLoop loop(3);
-  FakeClient client(loop);
-  Context root = Context::root(loop), a = root.child(), b = root.child();
-  std::vector<std::string> log;
-  spawn(loop, candidate(a, &client, "a", &log));
-  loop.advance(1s);
-  spawn(loop, candidate(b, &client, "b", &log));
-  loop.advance(1min);
-  EXPECT_THAT(log, ElementsAre("a leads"));
-  a.cancel();  // as a crash: the lease is not given back
-  loop.advance(14s);
-  EXPECT_THAT(log, ElementsAre("a leads", "a stops"));
-  loop.advance(10s);
-  EXPECT_THAT(log, ElementsAre("a leads", "a stops", "b leads"));
-  EXPECT_EQ(client.now<Lease>("kube-system", "test")->spec().lease_transitions(), 1);
-  client.fail("*", "*", Status::unavailable("no"), 1000);  // b cannot renew: it stops in time
-  loop.advance(13s);
-  EXPECT_THAT(log, ElementsAre("a leads", "a stops", "b leads", "b stops"));
-  root.cancel();
-  loop.advance(1min);
 }
 
 // --- the wire ---

@@ -78,9 +78,4 @@ bool Manager::idle() const {
                      [](const auto& c) { return c->idle(); });
 }
 
-Task<void> run_controllers(Context ctx, Client* client, Options options) {
-  Manager manager(*client, std::move(options));
-  co_await manager.run(ctx);
-}
-
 }  // namespace keles::controllers

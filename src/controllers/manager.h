@@ -29,7 +29,4 @@ class Manager {
   std::vector<std::unique_ptr<Controller>> controllers_;
 };
 
-// Makes a Manager and runs it.
-Task<void> run_controllers(Context ctx, Client* client, Options options);
-
 }  // namespace keles::controllers

@@ -40,7 +40,6 @@ std::string Resource::type_name() const {
 }
 
 bool Resource::can(std::string_view verb) const { return holds(verbs, verb); }
-bool Resource::has_subresource(std::string_view name) const { return holds(subresources, name); }
 
 std::string Resource::path(std::string_view ns, std::string_view name, std::string_view sub) const {
   std::string p = group.empty() ? "/api/" : "/apis/" + group + "/";
@@ -148,14 +147,6 @@ const Resource* Mapper::find_kind(std::string_view api_version, std::string_view
       slash == api_version.npos ? api_version : api_version.substr(slash + 1);
   for (const Resource& r : resources_) {
     if (r.kind == kind && r.version == version && r.group == group) return &r;
-  }
-  return nullptr;
-}
-
-const Resource* Mapper::find_group_kind(std::string_view group, std::string_view kind) const {
-  for (size_t i = 0; i < resources_.size(); ++i) {
-    const Resource& r = resources_[i];
-    if (r.kind == kind && r.group == group && preferred_[i]) return &r;
   }
   return nullptr;
 }

@@ -24,7 +24,6 @@ struct Resource {
   std::string type_name() const;
   std::string display(std::string_view name) const { return type_name() + "/" + std::string(name); }
   bool can(std::string_view verb) const;
-  bool has_subresource(std::string_view name) const;
   // "/apis/apps/v1/namespaces/NS/deployments/NAME/SUB"
   std::string path(std::string_view ns, std::string_view name, std::string_view sub = {}) const;
 };
@@ -41,8 +40,6 @@ class Mapper {
   std::string short_name_warning(std::string_view word) const;
   // The kind of a file; null when it is not served.
   const Resource* find_kind(std::string_view api_version, std::string_view kind) const;
-  // The preferred version of a kind in a group.
-  const Resource* find_group_kind(std::string_view group, std::string_view kind) const;
   // Listable resources of a category ("all"), one version each.
   std::vector<const Resource*> category(std::string_view name) const;
   // Everything, group by group; every version, or the preferred ones.

@@ -682,11 +682,6 @@ Result<std::string> jwt_verify(const SigningKeys& keys, std::string_view token) 
   return Status::unauthorized("the token's signature matches no key");
 }
 
-Result<std::string> jwt_unverified_claims(std::string_view token) {
-  TRY_ASSIGN(parts, split(token));
-  return base64url_decode(parts.claims);
-}
-
 std::string jwks(const SigningKeys& keys) {
   std::string out = "{\"keys\":[";
   for (size_t i = 0; i < keys.size(); ++i) {

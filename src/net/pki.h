@@ -95,8 +95,6 @@ Result<std::string> jwt_sign(const SigningKey& key, std::string_view claims_json
 // Checks the signature only, with whichever of `keys` matches; the claims are the caller's to
 // check. kUnauthorized otherwise. Tokens above 64 KiB are refused.
 Result<std::string> jwt_verify(const SigningKeys& keys, std::string_view token);
-// The claims without any check: only to route a token to its verifier.
-Result<std::string> jwt_unverified_claims(std::string_view token);
 std::string jwks(const SigningKeys& keys);  // {"keys":[...]}
 
 }  // namespace keles::net

@@ -320,15 +320,6 @@ void Transport::shutdown_write() {
   if (!fd_->closed()) ::shutdown(fd_->get(), SHUT_WR);
 }
 
-Task<Result<size_t>> read_some(Transport* t, const Context* ctx, char* to, size_t n) {
-  for (;;) {
-    ssize_t got = t->try_read(to, n);
-    if (got >= 0) co_return static_cast<size_t>(got);
-    if (got == kFailed) co_return Status::unavailable("read: " + t->error());
-    TRY_CO(t->wait_readable(ctx));
-  }
-}
-
 Task<Status> write_all(Transport* t, const Context* ctx, std::vector<iovec> parts,
                        const std::function<void()>* blocked) {
   size_t first = 0;

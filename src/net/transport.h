@@ -76,8 +76,6 @@ class Transport {
 using TransportPtr = std::shared_ptr<Transport>;
 TransportPtr plain_transport(std::shared_ptr<Fd> fd);
 
-// Waits for at least one byte: > 0, or kEndOfStream; a failure is kUnavailable.
-Task<Result<size_t>> read_some(Transport* t, const Context* ctx, char* to, size_t n);
 // `blocked`, which outlives the call, is told each time that the peer takes no more for now.
 Task<Status> write_all(Transport* t, const Context* ctx, std::vector<iovec> parts,
                        const std::function<void()>* blocked = nullptr);

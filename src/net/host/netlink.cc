@@ -307,14 +307,6 @@ Status Netlink::set_link_master(int index, int master_index) {
   return socket_->change(r, "set master of link " + std::to_string(index));
 }
 
-Status Netlink::set_link_mtu(int index, int mtu) {
-  ifinfomsg family{};
-  family.ifi_index = index;
-  Request r(RTM_NEWLINK, 0, family);
-  r.number(IFLA_MTU, static_cast<uint32_t>(mtu));
-  return socket_->change(r, "set MTU of link " + std::to_string(index));
-}
-
 Result<std::vector<NetAddress>> Netlink::addresses() {
   return socket_->dump(RTM_GETADDR, ifaddrmsg{}, "list addresses", &address_of);
 }

@@ -55,7 +55,6 @@ class Netlink {
   Status delete_link(std::string_view name);  // absent is fine
   Status set_link_up(int index);
   Status set_link_master(int index, int master_index);
-  Status set_link_mtu(int index, int mtu);
 
   Result<std::vector<NetAddress>> addresses();
   Status add_address(int index, const IpPrefix& prefix);  // already there is fine

@@ -203,8 +203,6 @@ const Discovery::Group* Discovery::find(std::string_view name) const {
   return g == groups_.end() ? nullptr : &*g;
 }
 
-bool Discovery::serves_group(std::string_view group) const { return find(group) != nullptr; }
-
 Document Discovery::api_versions(std::string_view server_address) const {
   Draft<meta::APIVersionsEdit> d;
   if (const Group* core = find("")) {

@@ -33,8 +33,6 @@ class Discovery {
   std::optional<DiscoveryBody> get(std::string_view path, std::string_view accept,
                                    std::string_view server_address) const;
 
-  bool serves_group(std::string_view group) const;
-
  private:
   struct Version {
     std::string_view version;
