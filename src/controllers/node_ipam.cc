@@ -1,5 +1,7 @@
 #include "controllers/node_ipam.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace keles::controllers {
@@ -25,19 +27,28 @@ std::optional<IpPrefix> plan_node_cidr(const IpPrefix& cluster, int node_bits,
   const IpPrefix first_range{cluster.network().base, static_cast<uint8_t>(node_bits)};
   const uint64_t size = size_of(first_range), count = size_of(cluster) / size;
   const uint64_t start = first_range.base.v4_value();
-  std::set<uint64_t> taken;  // numbers of ranges
+  struct Numbers {  // of ranges
+    uint64_t first, last;
+  };
+  std::vector<Numbers> overlapped;
+  uint64_t total = 0;
   for (const IpPrefix& u : used) {
     if (!u.overlaps(cluster)) continue;
     const uint64_t from = u.network().base.v4_value();
     const uint64_t first = from < start ? 0 : (from - start) / size;
-    const uint64_t last = (from + size_of(u) - 1 - start) / size;
-    for (uint64_t i = first; i <= last && i < count; ++i) taken.insert(i);
+    const uint64_t last = std::min((from + size_of(u) - 1 - start) / size, count - 1);
+    if (first > last) continue;
+    overlapped.push_back({first, last});
+    total += last - first + 1;
   }
-  uint64_t i = 0;
-  for (uint64_t t : taken) {
-    if (t != i) break;
-    ++i;
+  // Of so many numbers and one more, one is free.
+  const uint64_t looked_at = std::min(total + 1, count);
+  std::vector<bool> taken(looked_at);
+  for (const Numbers& n : overlapped) {
+    for (uint64_t k = n.first; k <= n.last && k < looked_at; ++k) taken[k] = true;
   }
+  const auto i =
+      static_cast<uint64_t>(std::find(taken.begin(), taken.end(), false) - taken.begin());
   if (i >= count) return std::nullopt;
   return IpPrefix{first_range.base.plus(i * size), first_range.length};
 }
