@@ -21,12 +21,15 @@ double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-void all(WireLoad* load, long n, const std::function<WireRequest(long)>& request) {
+void all(
+    WireLoad* load, long n, const std::function<WireRequest(long)>& request,
+    const std::function<void()>& each = [] {}) {
   long at = 0, failed = 0;
   std::string first;
   load->run([&](int) { return at < n ? request(at++) : WireRequest(); },
             [&](int, const WireAnswer& a) {
               if (a.status >= 300 && failed++ == 0) first = std::to_string(a.status) + " " + a.text;
+              each();
             });
   if (failed > 0) printf("  %ld failed, first: %s\n", failed, first.c_str());
 }
@@ -141,8 +144,14 @@ void nodes(const char* program, long count, long pods) {
                          "/api/v1/namespaces/default/pods?watch=true&fieldSelector=spec.nodeName!"
                          "%3D"));
   double cpu = server.cpu_seconds(), start = now_seconds();
-  all(&load, pods,
-      [](long i) { return request("POST", "/api/v1/namespaces/default/pods", pod(i)); });
+  long made = 0;
+  all(
+      &load, pods,
+      [](long i) { return request("POST", "/api/v1/namespaces/default/pods", pod(i)); },
+      [&] {
+        // A watcher that does not read falls behind what the server remembers.
+        if (++made % 16 == 0) (void)watch.lines(0);
+      });
   while (watch.lines(10) < pods && now_seconds() < start + 180) {
   }
   print_figure(
