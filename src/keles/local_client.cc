@@ -155,7 +155,7 @@ class LocalClient final : public Client {
     access.subresource = std::move(subresource);
     access.ns = std::move(ns);
     access.name = std::move(name);
-    access.demand(field_selector);
+    access.demand_of_list(field_selector);
     return server_.auth().authorize(caller_, access);
   }
 

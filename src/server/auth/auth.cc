@@ -24,6 +24,13 @@ void Access::demand(std::string_view field_selector) {
   }
 }
 
+void Access::demand_of_list(std::string_view field_selector) {
+  demand(field_selector);
+  for (const auto& [field, value] : fields) {
+    if (name.empty() && field == "metadata.name") name = value;
+  }
+}
+
 }  // namespace keles
 
 namespace keles::auth {

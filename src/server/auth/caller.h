@@ -28,6 +28,9 @@ struct Access {
 
   // Adds the equalities of a field selector's text; one that does not parse demands nothing.
   void demand(std::string_view field_selector);
+  // The same of a list or watch: one of a single object by its name is a request about that object
+  // (what a kubelet may do).
+  void demand_of_list(std::string_view field_selector);
   bool demands(std::string_view field, std::string_view value) const {
     for (const auto& [f, v] : fields) {
       if (f == field && v == value) return true;
