@@ -113,7 +113,10 @@ Task<Status> DeploymentController::create_set(Context ctx, Ref<Deployment> d,
   auto there = co_await client().get<ReplicaSet>(ctx, ns, name);
   if (!there.ok()) co_return there.status();
   bool ours = is_controlled_by((*there)->metadata(), d->metadata().uid());
-  if (ours && find_new_replica_set(*d, {*there})) co_return Status();  // our cache lags behind
+  if (ours && find_new_replica_set(*d, {*there})) {
+    // Our cache lags behind, and may never see it: it may be gone before.
+    co_return Status(Reason::kConflict, "the cache does not have " + name + " yet");
+  }
   Draft<DeploymentEdit> again(*d);
   again->edit_status().set_collision_count(d->status().collision_count() + 1);
   auto written = co_await client().update_status<Deployment>(ctx, again.take());

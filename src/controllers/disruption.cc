@@ -256,8 +256,9 @@ ExpectedScale DisruptionController::expected_scale(const std::vector<Ref<Pod>>& 
     if (!scale) {
       const KindDesc* kind = find_kind(ref.api_version(), ref.kind());
       out.error =
-          kind ? std::string(kind->group_resource()) + " does not implement the scale subresource"
-               : "found no controllers for pod \"" + std::string(pod->metadata().name()) + "\"";
+          kind && !kind->subresource("scale")
+              ? std::string(kind->group_resource()) + " does not implement the scale subresource"
+              : "found no controllers for pod \"" + std::string(pod->metadata().name()) + "\"";
       return out;
     }
     by_controller[uid] = *scale;

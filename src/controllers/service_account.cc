@@ -13,9 +13,10 @@ bool is_alive(const Ref<Namespace>& ns) {
   return ns && ns->metadata().deletion_timestamp().empty() && ns->status().phase() != "Terminating";
 }
 
-// A create that lost to somebody else, or to the end of the namespace, is no failure.
+// A write that lost to the end of the namespace is no failure. One that finds there what our cache
+// does not have is: it may be gone again before we ever see it, and then nothing brings us back.
 Status settled(Status s) {
-  bool over = s.is(Reason::kAlreadyExists) || s.is(Reason::kNotFound) || namespace_is_ending(s);
+  bool over = s.is(Reason::kNotFound) || namespace_is_ending(s);
   return over ? Status() : s;
 }
 

@@ -194,12 +194,12 @@ Task<Status> StatefulSetController::create_pod(Context ctx, Ref<StatefulSet> set
   auto r = co_await client().create<Pod>(ctx, std::move(body));
   if (r.ok()) {
     events().normal(reference_to(set), "SuccessfulCreate", "create" + what + " successful");
-  } else if (r.status().is(Reason::kAlreadyExists)) {
-    co_return Status();  // by us, not seen yet; or a stranger's: its deletion brings us back
-  } else {
+  } else if (!r.status().is(Reason::kAlreadyExists)) {
     events().warning(reference_to(set), "FailedCreate",
                      "create" + what + " failed error: " + r.status().message());
   }
+  // By us and not seen yet, or a stranger's: tried again until our cache knows of it, for it may be
+  // gone before we see it.
   co_return r.status();
 }
 

@@ -60,6 +60,31 @@ TEST(PlanClaim, OneRuleForAllOwners) {
   EXPECT_EQ(plan_claim(claimant(*blind), object->metadata(), true), Claim::kOwned);
 }
 
+TEST(PlanClaims, SortsTheCandidates) {
+  const std::string ours = ", ownerReferences: [{kind: Job, name: j, uid: j1, controller: true}]}";
+  const std::string theirs = ", ownerReferences: [{kind: Job, name: k, uid: k1, controller: true}]}";
+  auto one = [](const std::string& name, const std::string& app, const std::string& owner) {
+    return parse<Pod>("metadata: {name: " + name + ", namespace: n, uid: u-" + name +
+                      ", labels: {app: " + app + "}" + owner);
+  };
+  const std::vector<Ref<Pod>> pods = {one("mine", "web", ours), one("strayed", "other", ours),
+                                      one("orphan", "web", "}"), one("stranger", "web", theirs),
+                                      one("other", "other", "}")};
+  auto job = parse<api::batch_v1::Job>(
+      "metadata: {name: j, namespace: n, uid: j1}\nspec: {selector: {matchLabels: {app: web}}}");
+  auto claims = plan_claims(claimant(*job), pods);
+  EXPECT_THAT(names(claims.owned), ElementsAre("mine", "orphan"));
+  EXPECT_THAT(names(claims.adopt), ElementsAre("orphan"));
+  EXPECT_THAT(names(claims.release), ElementsAre("strayed"));
+  EXPECT_FALSE(claims.settled());
+  // What the owner's own condition excludes is let go, and is not taken.
+  std::function<bool(const Pod&)> none = [](const Pod&) { return false; };
+  claims = plan_claims(claimant(*job), pods, none);
+  EXPECT_THAT(names(claims.owned), ElementsAre());
+  EXPECT_THAT(names(claims.release), ElementsAre("mine", "strayed"));
+  EXPECT_TRUE(plan_claims(claimant(*job), std::vector<Ref<Pod>>{pods[0], pods[3]}).settled());
+}
+
 // --- StatefulSet ---
 
 // "0+ 1- 2x": pods by ordinal: serving, not ready, being deleted; "~" after it: of the old
