@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "base/buggify.h"
 #include "base/context.h"
 #include "base/file.h"
 #include "base/flags.h"
@@ -206,6 +207,31 @@ TEST(Metrics, ExposesPrometheusText) {
   EXPECT_THAT(text, testing::HasSubstr("test_total{verb=\"GET\"} 2\n"));
   EXPECT_THAT(text, testing::HasSubstr("test_seconds_bucket{le=\"2\"} 1\n"));
   EXPECT_THAT(text, testing::HasSubstr("process_cpu_seconds_total"));
+}
+
+TEST(Buggify, FiresOnlyWhileArmedAndAlikeForOneSeed) {
+  auto draw = [](uint64_t seed) {
+    SimLoop loop(seed);
+    Buggify armed(seed);
+    std::string out;
+    for (int i = 0; i < 200; ++i) {
+      for (const char* point : {"test.a", "test.b", "test.c", "test.d"})
+        out += buggify(loop, point, 0.5) ? '1' : '0';
+    }
+    return out;
+  };
+  std::set<std::string> histories;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    std::string once = draw(seed);
+    EXPECT_EQ(once, draw(seed));
+    histories.insert(once);
+  }
+  EXPECT_GT(histories.size(), 10u);
+  SimLoop loop(1);
+  for (int i = 0; i < 1000; ++i) EXPECT_FALSE(buggify(loop, "test.a", 1.0));
+  Buggify armed(1);
+  armed.disarm();
+  EXPECT_FALSE(buggify(loop, "test.a", 1.0));
 }
 
 }  // namespace

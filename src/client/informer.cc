@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "base/buggify.h"
 #include "base/log.h"
 #include "base/sync.h"
 
@@ -283,6 +284,9 @@ Task<Status> InformerImpl::watch_once(Context ctx, size_t* events) {
     watchdog->last = ctx.loop().now();
     ++*events;
     apply(*e);
+    if (buggify(ctx.loop(), "informer.watch_ends", 0.01)) {
+      co_return Status::unavailable("the watch has ended");
+    }
   }
 }
 
@@ -291,6 +295,7 @@ Task<void> InformerImpl::run(Context ctx) {
   while (!ctx.done()) {
     Status s;
     TimePoint began = ctx.loop().now();
+    if (buggify(ctx.loop(), "informer.relist")) need_list_ = true;
     if (need_list_) {
       s = co_await list_all(ctx);
       if (s.ok()) {

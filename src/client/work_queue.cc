@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/buggify.h"
 #include "base/log.h"
 #include "base/metrics.h"
 
@@ -146,6 +147,9 @@ Task<void> run_worker(Context ctx, WorkQueue* queue, std::string name,
   for (;;) {
     auto key = co_await queue->next(ctx);
     if (!key.ok()) co_return;
+    if (buggify(ctx.loop(), "work_queue.late")) {
+      (void)co_await ctx.sleep(Duration(ctx.loop().random().between(0, 3'000'000'000)));
+    }
     ReconcileResult r = co_await (*reconcile)(ctx, *key);
     if (ctx.done()) {
       queue->done(*key);
@@ -163,6 +167,7 @@ Task<void> run_worker(Context ctx, WorkQueue* queue, std::string name,
     } else {
       queue->forget(*key);
       if (r.requeue_after > Duration::zero()) queue->add_after(*key, r.requeue_after);
+      if (buggify(ctx.loop(), "work_queue.again")) queue->add_rate_limited(*key);
     }
     queue->done(*key);
   }

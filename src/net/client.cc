@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <list>
 
+#include "base/buggify.h"
 #include "base/encoding.h"
 #include "base/sync.h"
 #include "net/http1.h"
@@ -208,6 +209,7 @@ struct Pool : std::enable_shared_from_this<Pool> {
     auto self = shared_from_this();
     if (closed) co_return Status::unavailable("client closed");
     Context limit = ctx.with_timeout(30s);
+    if (endpoint.dial) co_return co_await endpoint.dial(limit);
     auto fd = co_await connect_socket(limit, endpoint.host, endpoint.port, -1);
     if (!fd.ok()) co_return fd.status();
     if (!endpoint.tls) {
@@ -234,13 +236,14 @@ struct Pool : std::enable_shared_from_this<Pool> {
   Task<Result<Taken>> take(Context ctx, bool fresh) {
     auto self = shared_from_this();
     Taken out;
-    if (!fresh) {
+    if (!fresh && !buggify(loop, "http.new_connection", 0.02)) {
       out.http2 = take_http2();
       if (out.http2) co_return std::move(out);
       out.http1 = take_idle();
       if (out.http1) co_return std::move(out);
     }
-    bool maybe_http2 = endpoint.tls.has_value() && !http1_only;
+    const bool negotiates = endpoint.tls.has_value() || endpoint.dial != nullptr;
+    bool maybe_http2 = negotiates && !http1_only;
     if (maybe_http2) {
       TRY_CO(dialing.acquire(ctx));
       out.http2 = take_http2();
@@ -254,7 +257,7 @@ struct Pool : std::enable_shared_from_this<Pool> {
       out.http2->keep_alive(30s, 15s);
       http2.push_back(out.http2);
     } else if (up.ok()) {
-      http1_only = endpoint.tls.has_value();
+      http1_only = negotiates;
       out.http1 = std::make_unique<Http1Client>(std::move(up->transport));
     }
     if (maybe_http2) dialing.release();

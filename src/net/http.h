@@ -180,10 +180,15 @@ struct ClientTls {
   std::string common_name;
 };
 
+struct TlsConnection;  // transport.h
+
 struct Endpoint {
   std::string host;  // name or address; or "unix:/path"
   uint16_t port = 0;
   std::optional<ClientTls> tls;
+  // When set, connections come from here, with what was agreed on them, and `tls` is not looked at:
+  // the simulator's network.
+  std::function<Task<Result<TlsConnection>>(Context)> dial;
 };
 
 struct Response {

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/buggify.h"
 #include "base/sync.h"
 #include "net/http.h"
 #include "net/transport.h"
@@ -198,6 +199,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
         break;
       }
       iovec v{out_.data() + out_at_, out_.size() - out_at_};
+      if (buggify(loop_, "http2.short_write")) v.iov_len = std::min<size_t>(v.iov_len, 9);
       ssize_t n = t_->try_write(&v, 1);
       if (n == kWouldBlock) {
         writing_ = true;
@@ -227,7 +229,8 @@ class Pump : public std::enable_shared_from_this<Pump> {
     return static_cast<StreamBase*>(nghttp2_session_get_stream_user_data(session_, id));
   }
   static ssize_t read_cb(nghttp2_session*, int32_t, uint8_t*, size_t length, uint32_t* flags,
-                         nghttp2_data_source* source, void*) {
+                         nghttp2_data_source* source, void* user) {
+    if (buggify(self(user)->loop_, "http2.small_frame", 0.3)) length = std::min<size_t>(length, 7);
     OutBody& out = static_cast<StreamBase*>(source->ptr)->out;
     size_t n = std::min(length, out.bytes);
     if (n == 0 && !out.finished) {

@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/buggify.h"
 #include "base/log.h"
 #include "store/record_format.h"
 
@@ -96,6 +97,11 @@ Replica::~Replica() {
 Task<Result<ObjectPtr>> Replica::write(Context ctx, StoreWrite w) {
   if (!w.stored && w.condition == StoreWrite::If::kAbsent)
     co_return Status::bad_request("store: a deletion needs the revision that it deletes");
+  if (buggify(ctx.loop(), "store.write_late", 0.02)) {
+    Duration late(ctx.loop().random().between(0, 500'000'000));
+    Status s = co_await ctx.sleep(late);
+    if (!s.ok()) co_return s;
+  }
   auto hidden = why_unreadable(w.key);
   if (hidden)
     co_return Status::internal("key " + w.key + " holds an object that cannot be read (" + *hidden +

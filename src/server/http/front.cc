@@ -4,6 +4,7 @@
 #include <array>
 #include <unordered_map>
 
+#include "base/buggify.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "machinery/time.h"
@@ -143,11 +144,7 @@ Access access_of(const RequestInfo& i, const Query& query) {
   a.ns = i.ns;
   a.name = i.name;
   if (i.verb != "list" && i.verb != "watch" && i.verb != "deletecollection") return a;
-  a.demand(query.get("fieldSelector"));
-  // A list of one object by its name is a request about that object: what a kubelet may do.
-  for (const auto& [field, value] : a.fields) {
-    if (a.name.empty() && field == "metadata.name") a.name = value;
-  }
+  a.demand_of_list(query.get("fieldSelector"));
   return a;
 }
 
@@ -374,11 +371,12 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   }
 }
 
-bool Front::enter_gate(Exchange* x) {
+bool Front::enter_gate(Exchange* x, Loop& loop) {
   if (is_long_running(x->info) || is_health(x->info)) return true;
   const bool mutating = x->info.verb != "get" && x->info.verb != "list";
   const int limit =
       mutating ? options_.max_mutating_requests_inflight : options_.max_requests_inflight;
+  if (buggify(loop, "front.busy", 0.02)) return false;
   if (limit <= 0) return true;
   std::atomic<int>& count = mutating ? mutating_ : reading_;
   if (count.fetch_add(1) >= limit && !is_master(x->caller)) {
@@ -412,7 +410,7 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
     co_await x->fail(allowed);
     co_return;
   }
-  if (!enter_gate(x)) {
+  if (!enter_gate(x, ctx.loop())) {
     co_await x->turn_away();
     co_return;
   }

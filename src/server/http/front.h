@@ -66,7 +66,7 @@ class Front {
  private:
   Task<void> dispatch(Context ctx, Exchange* x);
   // Takes a place among the requests in flight; false when there is none.
-  bool enter_gate(Exchange* x);
+  bool enter_gate(Exchange* x, Loop& loop);
   Task<void> serve_path(Context ctx, Exchange* x);
   Task<void> serve_resource(Context ctx, Exchange* x);
   Task<void> serve_health(Exchange* x, std::string endpoint);

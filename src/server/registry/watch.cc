@@ -1,6 +1,7 @@
 // watch: the store's events as one kind's, seen through selectors.
 #include <deque>
 
+#include "base/buggify.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
 #include "server/registry/convert.h"
@@ -154,6 +155,9 @@ Task<Result<std::unique_ptr<WatchStream>>> Registry::watch(Context ctx, const Ki
   const std::string prefix = list_prefix(stored, ns);
 
   const bool send = query.send_initial_events.value_or(*wanted == 0);
+  if (!send && *wanted != 0 && buggify(ctx.loop(), "registry.watch_expired", 0.02)) {
+    co_return Status::expired("too old resource version: " + query.resource_version);
+  }
   auto fresh = co_await snapshot_for(ctx, store_, *wanted);
   if (!fresh.ok()) co_return fresh.status();
   std::shared_ptr<const StoreSnapshot> snapshot = *fresh;

@@ -1,6 +1,7 @@
 // create, update, patch.
 #include <array>
 
+#include "base/buggify.h"
 #include "machinery/equality.h"
 #include "machinery/validation.h"
 #include "server/admission/admission.h"
@@ -438,6 +439,10 @@ Task<Result<Deleted>> Registry::modify(Context ctx, const KindDesc* kind, std::s
       co_return Deleted{Object::from_document(*kind, std::move(next)), false};
     }
     if (*outcome == Outcome::kStore) w.tree = std::move(next);
+    if (buggify(ctx.loop(), "registry.write_late", 0.05)) {
+      Status s = co_await ctx.sleep(Duration(ctx.loop().random().between(0, 200'000'000)));
+      if (!s.ok()) co_return s;
+    }
     auto done = co_await store_->write(ctx, std::move(w));
     if (done.ok()) {
       if (*outcome == Outcome::kDelete) {
