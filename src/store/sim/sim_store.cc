@@ -97,18 +97,25 @@ class SimLog final : public Log {
   void append(const std::vector<Change>& batch, std::function<void(Status)> done) override {
     Random& random = disk_.loop_.random();
     const SimDiskFaults& f = disk_.faults;
-    disk_.file_ += encode_frame(batch);
+    std::string frame = encode_frame(batch);
+    if (f.full) frame.resize(random.below(frame.size()));  // as much as there was room for
+    disk_.file_ += frame;
+    int64_t revision = batch.back().revision;
     Duration took(random.between(f.sync_min.count(), f.sync_max.count()));
     if (f.slow_sync > 0 && random.chance(f.slow_sync))
       took += Duration(random.between(0, f.slow_max.count()));
-    bool failed = f.fail_sync > 0 && random.chance(f.fail_sync);
+    bool full = f.full;
+    bool failed = full || (f.fail_sync > 0 && random.chance(f.fail_sync));
     bool lost = f.lost_reply > 0 && random.chance(f.lost_reply);
     bool lies = f.lie > 0 && random.chance(f.lie);
     size_t upto = disk_.file_.size();
-    auto fn = [this, upto, failed, lost, lies, done = std::move(done)] {
+    auto fn = [this, upto, revision, full, failed, lost, lies, done = std::move(done)] {
       timer_ = 0;
       ++disk_.syncs_;
       if (!failed && !lies) disk_.synced_ = std::max(disk_.synced_, upto);
+      if (!failed && !lies && !lost)
+        disk_.acknowledged_ = std::max(disk_.acknowledged_, revision);
+      if (full) return done(Status::internal("write: no space left on device"));
       done(failed || lost ? Status::internal("fsync: input/output error") : Status());
     };
     timer_ = disk_.loop_.schedule(disk_.loop_.now() + took, std::move(fn));
@@ -118,8 +125,11 @@ class SimLog final : public Log {
     timer_ = disk_.loop_.schedule(disk_.loop_.now() + 500ms, [this, done = std::move(done)] {
       timer_ = 0;
       const double fails = disk_.faults.fail_sync;
-      if (fails > 0 && disk_.loop_.random().chance(fails)) return recover(done);
-      done(recover(disk_).revision);
+      if (disk_.faults.full || (fails > 0 && disk_.loop_.random().chance(fails)))
+        return recover(done);
+      auto contents = recover(disk_);
+      if (!contents.ok()) return recover(done);
+      done(contents->revision);
     });
   }
   // A sync (or an opening) under way is abandoned, as a crash would.
@@ -129,13 +139,30 @@ class SimLog final : public Log {
     return Status();
   }
   // Cuts the torn tail off, so that new frames follow good ones.
-  static Contents recover(SimDisk& disk) {
+  static Result<Contents> recover(SimDisk& disk) {
     State state;
     Contents contents;
-    size_t good = replay(disk.file_, state, contents.revision);
+    std::string_view file = disk.file_;
+    Random& random = disk.loop_.random();
+    if (disk.faults.short_read > 0 && random.chance(disk.faults.short_read))
+      file = file.substr(0, random.below(file.size() + 1));
+    size_t good = replay(file, state, contents.revision);
+    if (contents.revision < disk.acknowledged_) {
+      return Status::unavailable("the log ends at revision " + std::to_string(contents.revision) +
+                                 ", before the acknowledged " +
+                                 std::to_string(disk.acknowledged_));
+    }
     disk.file_.resize(good);
     disk.synced_ = good;  // opening syncs the file
-    for (auto& [key, record] : state) contents.records.push_back(std::move(record));
+    disk.acknowledged_ = contents.revision;
+    for (auto& [key, record] : state) {
+      if (disk.damaged_.contains(key)) {
+        contents.damaged.push_back({key, "checksum mismatch"});
+      } else {
+        contents.records.push_back(std::move(record));
+      }
+    }
+    std::erase_if(disk.damaged_, [&](const std::string& key) { return !state.contains(key); });
     return contents;
   }
 
@@ -145,7 +172,7 @@ class SimLog final : public Log {
 };
 
 Result<std::unique_ptr<Store>> open_sim_store(SimDisk& disk, ReplicaOptions options) {
-  Contents contents = SimLog::recover(disk);
+  TRY_ASSIGN(contents, SimLog::recover(disk));
   auto backend = std::make_unique<LocalBackend>(
       LocalBackend::Limits(), std::make_unique<SimLog>(disk), std::move(contents), Status());
   return std::unique_ptr<Store>(std::make_unique<Replica>(std::move(options), std::move(backend)));

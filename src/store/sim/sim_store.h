@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 
 #include "base/loop.h"
@@ -22,6 +23,8 @@ struct SimDiskFaults {
   double fail_sync = 0;   // chance that a sync reports an error: its bytes may be on disk or not
   double lie = 0;         // chance that a sync reports success and has synced nothing
   double lost_reply = 0;  // chance that the bytes are on disk and the sync yet reports an error
+  double short_read = 0;  // chance that an opening reads only a part of the file
+  bool full = false;      // nothing can be appended
 };
 
 // One file of appended bytes. Outlives the stores that are opened on it.
@@ -35,6 +38,8 @@ class SimDisk {
   const std::string& bytes() const { return file_; }
   size_t synced_bytes() const { return synced_; }
   uint64_t syncs() const { return syncs_; }
+  // From the next opening on, the record of this key cannot be read.
+  void damage(std::string key) { damaged_.insert(std::move(key)); }
 
  private:
   friend class SimLog;
@@ -42,9 +47,12 @@ class SimDisk {
   std::string file_;
   size_t synced_ = 0;
   uint64_t syncs_ = 0;
+  int64_t acknowledged_ = 0;  // the revision up to which syncs reported success, kept apart
+  std::set<std::string> damaged_;
 };
 
-// Replays the disk's log; a torn tail is cut off. The store must be destroyed before the disk. To
+// Replays the disk's log; a torn tail is cut off. kUnavailable when what was read ends before what
+// was acknowledged: reading went wrong, and nothing was changed. The store must be destroyed before the disk. To
 // crash it: destroy the store, then disk.crash(). Never blocks; runs on the disk's loop only.
 Result<std::unique_ptr<Store>> open_sim_store(SimDisk& disk, ReplicaOptions options = {});
 
