@@ -45,6 +45,7 @@ void Checker::opened(const Store& store) {
     violation("the store came back at revision " + std::to_string(snapshot->revision()) +
               ", before the acknowledged " + std::to_string(highest_acknowledged_));
   }
+  for (auto& r : store.unreadable("")) in_doubt_.insert(r.key);  // it says so itself
   for (auto& [key, ack] : acknowledged_) {
     ObjectPtr now = snapshot->get(key);
     if (in_doubt_.contains(key)) continue;
@@ -106,6 +107,8 @@ void Checker::on_event(const StoreEvent& e) {
     static constexpr const char* kTypes[] = {"add", "mod", "del"};
     std::printf("%10.3fs %7lld %s %s\n", static_cast<double>(loop_.now().ns) / 1e9,
                 static_cast<long long>(e.revision), kTypes[static_cast<int>(e.type)], key.c_str());
+    if (!show.empty() && key.find(show) != std::string::npos)
+      std::printf("%s\n", e.object->json()->c_str());
   }
   if (e.type == StoreEvent::Type::kDeleted) {
     take_away(key);
@@ -134,6 +137,7 @@ void Checker::put(std::string_view key_view, const ObjectPtr& object) {
     now.node = pod->spec().node_name();
     now.ip = pod->status().pod_ip();
     now.live = pod->status().phase() != "Succeeded" && pod->status().phase() != "Failed";
+    now.runs = pod->status().phase() == "Running";
     for (auto c : pod->spec().containers()) {
       auto requests = c.resources().requests();
       now.cpu_milli += milli(requests.get("cpu"));
@@ -167,7 +171,8 @@ void Checker::check_pod(const std::string& key, const Pod* before, const Pod& no
     auto [at, fresh] = bound_.emplace(now.uid, now.node);
     if (!fresh && at->second != now.node)
       violation(key + " was bound to " + at->second + " and then to " + now.node);
-    if (!before || before->node != now.node) check_fit(now.node);
+    bool new_here = !before || (late_requests ? before->runs != now.runs : before->node != now.node);
+    if (new_here) check_fit(now.node);
   } else if (before && !before->node.empty() && before->uid == now.uid) {
     violation(key + " lost its node");
   }
@@ -184,7 +189,7 @@ void Checker::check_fit(const std::string& name) {
   if (node == nodes_.end()) return;
   int64_t cpu = 0, memory = 0, pods = 0;
   for (auto& [key, p] : pods_) {
-    if (!p.live || p.node != name) continue;
+    if (!p.live || p.node != name || (late_requests && !p.runs)) continue;
     cpu += p.cpu_milli;
     memory += p.memory;
     ++pods;

@@ -46,6 +46,10 @@ class Checker {
   const std::vector<std::string>& quiet_writes() const { return quiet_writes_; }
   // Prints every event.
   bool verbose = false;
+  std::string show;  // with the whole object, of keys that hold this
+  // Requests may act long after their senders gave up, bindings too: then a node may be promised
+  // too much, and only what runs there must fit.
+  bool late_requests = false;
 
  private:
   struct Seen {
@@ -55,6 +59,7 @@ class Checker {
   struct Pod {
     std::string uid, node, ip;
     bool live = false;  // neither Succeeded nor Failed
+    bool runs = false;
     int64_t cpu_milli = 0, memory = 0;
   };
   struct Node {
@@ -124,14 +129,5 @@ class RecordingStore final : public Store {
   std::unique_ptr<Store> store_;
   Checker* checker_;
 };
-
-// A finalizer that nobody in the cluster takes off: what carries it is held when it is deleted.
-inline constexpr const char* kHold = "example.com/hold";
-
-// Why this state is not yet what its workloads ask for, or "" when it is: every node ready, every
-// workload observed, its pods as many as wanted, of the newest template and ready, or ended;
-// nothing left whose owners are gone; every Service leads to the ready pods that it selects. What
-// is being deleted and held by kHold is excused, and so is what waits for it.
-std::string why_not_converged(const StoreSnapshot& snapshot);
 
 }  // namespace keles::sim

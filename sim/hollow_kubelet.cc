@@ -2,6 +2,7 @@
 
 #include "api/coordination_v1.h"
 #include "api/core_v1.h"
+#include "machinery/quantity.h"
 #include "machinery/time.h"
 
 namespace keles::sim {
@@ -72,7 +73,7 @@ HollowKubelet::HollowKubelet(Client& client, Machine& machine, HollowOptions opt
       machine_(machine),
       options_(options),
       informers_(std::make_unique<InformerFactory>(client)),
-      queue_(client.loop()),
+      queue_(client.loop(), 5ms, 10s),
       tasks_(client.loop()) {
   pods_ = informers_->informer(&kind_of<core::Pod>(), "", "", "spec.nodeName=" + machine_.name);
   node_ = informers_->informer(&kind_of<core::Node>(), "", "", "metadata.name=" + machine_.name);
@@ -112,6 +113,7 @@ Task<void> HollowKubelet::forget_gone_pods(Context ctx) {
       for (const ObjectPtr& o : pods->items) here.insert(std::string(o->uid()));
       std::erase_if(machine_.addresses, [&](const auto& a) { return !here.contains(a.first); });
       std::erase_if(machine_.running, [&](const auto& uid) { return !here.contains(uid); });
+      std::erase_if(machine_.taken, [&](const auto& a) { return !here.contains(a.first); });
       break;
     }
     (void)co_await ctx.sleep(1s);
@@ -193,6 +195,30 @@ void HollowKubelet::release(const ObjectPtr& pod) {
   std::string uid(pod->uid());
   machine_.running.erase(uid);
   machine_.addresses.erase(uid);
+  machine_.taken.erase(uid);
+}
+
+bool HollowKubelet::take(const ObjectPtr& object) {
+  std::string uid(object->uid());
+  if (machine_.taken.contains(uid)) return true;
+  Ref<core::Pod> pod = read<core::Pod>(object);
+  Machine::Asked asked;
+  for (auto c : pod->spec().containers()) {
+    auto requests = c.resources().requests();
+    asked.cpu_milli += Quantity::parse_or_zero(requests.get("cpu")).milli_value();
+    asked.memory += Quantity::parse_or_zero(requests.get("memory")).value();
+  }
+  Machine::Asked all = asked;
+  for (auto& [u, a] : machine_.taken) {
+    all.cpu_milli += a.cpu_milli;
+    all.memory += a.memory;
+  }
+  auto pods = static_cast<int64_t>(machine_.taken.size()) + 1;
+  bool fits = all.cpu_milli <= Quantity::parse_or_zero(machine_.cpu).milli_value() &&
+              all.memory <= Quantity::parse_or_zero(machine_.memory).value() &&
+              pods <= Quantity::parse_or_zero(machine_.pods).value();
+  if (fits) machine_.taken.emplace(uid, asked);
+  return fits;
 }
 
 // "" while the node has no podCIDR or it is used up.
@@ -229,9 +255,14 @@ Task<ReconcileResult> HollowKubelet::sync_pod(Context ctx, std::string key) {
     Status s = co_await ctx.sleep(work);
     if (!s.ok()) co_return s;
     std::string phase = client_.loop().random().chance(0.2) ? "Failed" : "Succeeded";
-    co_return co_await end_pod(call, object, std::move(phase));
+    // Others have written to it while it worked.
+    ObjectPtr now = pods_->get(object->namespace_(), object->name());
+    if (!now || now->uid() != object->uid()) co_return Status();
+    co_return co_await end_pod(call, now, std::move(phase));
   }
   if (settled) co_return Status();
+  // Bound late, or twice over: as the real one, it refuses what does not fit.
+  if (!take(object)) co_return co_await end_pod(call, object, "Failed");
   co_return co_await start_pod(call, object);
 }
 
@@ -306,8 +337,12 @@ Task<ReconcileResult> HollowKubelet::end_pod(Context ctx, ObjectPtr object, std:
     ended.set_exit_code(phase == "Failed" ? 1 : 0);
     ended.set_finished_at(now);
   }
-  machine_.running.erase(std::string(object->uid()));
+  std::string uid(object->uid());
   auto updated = co_await client_.update_status<core::Pod>(ctx, d.take());
+  if (updated.ok() || updated.status().is(Reason::kNotFound)) {
+    machine_.running.erase(uid);
+    machine_.taken.erase(uid);
+  }
   if (updated.status().is(Reason::kNotFound)) co_return Status();
   co_return updated.status();
 }

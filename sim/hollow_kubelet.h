@@ -26,6 +26,11 @@ struct Machine {
   // By pod uid: the last byte of its address. Kept until the pod has gone from the API.
   std::map<std::string, int> addresses;
   std::set<std::string> running;  // uids
+  // By pod uid: what it asks for. Those that were taken; others are refused when there is no room.
+  struct Asked {
+    int64_t cpu_milli = 0, memory = 0;
+  };
+  std::map<std::string, Asked> taken;
 };
 
 struct HollowOptions {
@@ -52,6 +57,8 @@ class HollowKubelet {
   Task<ReconcileResult> start_pod(Context ctx, ObjectPtr pod);
   Task<ReconcileResult> end_pod(Context ctx, ObjectPtr pod, std::string phase);
   Task<ReconcileResult> stop_pod(Context ctx, ObjectPtr pod);
+  // Whether the pod has, or gets, its room on this machine.
+  bool take(const ObjectPtr& pod);
   void release(const ObjectPtr& pod);
   std::string address_of(const std::string& uid);
 

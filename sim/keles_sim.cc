@@ -1,8 +1,10 @@
 // keles_sim --script FILE [--seed N] [--verbose]
 // keles_sim --seed N | --seeds A..B [--verbose] [--no-faults] [--nodes N] [--chaos SECONDS]
+//           [--workloads A,B,...] [--servers N] [--wires] [--show KEY]
 //
 // Runs simulated clusters, by chance or by a script (sim/scenario.h). Prints the failing seeds,
 // with what they broke and the command that replays them; the exit code is 0 when there are none.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -24,7 +26,8 @@ int usage() {
   std::fprintf(stderr,
                "usage: keles_sim --script FILE [--seed N] [--verbose]\n"
                "       keles_sim --seed N | --seeds A..B [--verbose] [--no-faults] [--nodes N] "
-               "[--chaos SECONDS]\n");
+               "[--chaos SECONDS]\n"
+               "         [--workloads A,B,...] [--servers N] [--wires] [--show KEY]\n");
   return 2;
 }
 
@@ -42,6 +45,19 @@ int play(const std::string& path, uint64_t seed, bool verbose) {
   return 1;
 }
 
+// "deployments,jobs"; false when one is unknown.
+bool take_workloads(std::string names, WorldOptions* options) {
+  options->workloads.emplace();
+  for (size_t at = 0; at <= names.size();) {
+    size_t comma = std::min(names.find(',', at), names.size());
+    std::string name = names.substr(at, comma - at);
+    if (!keles::sim::find_workload(name)) return false;
+    options->workloads->push_back(name);
+    at = comma + 1;
+  }
+  return true;
+}
+
 bool run_seed(WorldOptions options, Total& total) {
   World world(options);
   Outcome o = world.run();
@@ -51,10 +67,12 @@ bool run_seed(WorldOptions options, Total& total) {
   total.part_crashes += o.part_crashes;
   total.node_deaths += o.node_deaths;
   if (options.verbose || !o.ok()) {
-    std::printf("seed %llu: %s, trace %016llx, %zu events, healed after %.0f s\n",
+    std::printf("seed %llu: %s, trace %016llx, %zu events, healed after %.0f s;%s%s;%s\n",
                 static_cast<unsigned long long>(options.seed), o.ok() ? "ok" : "FAILED",
                 static_cast<unsigned long long>(o.hash), o.events,
-                static_cast<double>(o.healed_after.count()) / 1e9);
+                static_cast<double>(o.healed_after.count()) / 1e9,
+                o.two_servers ? " two servers" : " one server", o.wires ? ", wires" : "",
+                o.workloads.c_str());
   }
   for (auto& v : o.violations) std::printf("  %s\n", v.c_str());
   if (!o.ok()) {
@@ -91,6 +109,20 @@ int main(int argc, char** argv) {
       first = std::strtoull(v, nullptr, 10);
       last = std::strtoull(dots + 2, nullptr, 10);
       have = true;
+    } else if (a == "--show") {
+      const char* v = value();
+      if (!v) return usage();
+      options.show = v;
+      options.verbose = true;
+    } else if (a == "--workloads") {
+      const char* v = value();
+      if (!v || !take_workloads(v, &options)) return usage();
+    } else if (a == "--servers") {
+      const char* v = value();
+      if (!v) return usage();
+      options.servers = std::atoi(v);
+    } else if (a == "--wires") {
+      options.over_wires = 1;
     } else if (a == "--script") {
       const char* v = value();
       if (!v) return usage();

@@ -1,9 +1,13 @@
-// The simulated network between components and the API server, and the client that goes over it.
+// The simulated network between components and the API servers, and the clients that go over it.
 //
-// A ServerProcess is one life of the API server: its in-process client and the Context that ends
-// with it. A FaultyClient is what a component is given: it finds the server of the moment, and on
-// the way delays, loses and doubles messages, loses replies, breaks watches and serves stale lists,
-// as the Network's faults say. All chance comes from the loop. One loop's thread.
+// A ServerProcess is one life of an API server. A component speaks to it in one of two ways. Over
+// wires (wire.h): the real HttpsClient, HTTP and front, over connections that are slow, cut and
+// reset. Or by messages: calls of the in-process client as the component's own user, which are
+// delayed, lost and doubled, whose replies are lost, whose watches break, as NetworkFaults say; this
+// is quicker, and can do to one message what a wire does only to a stream. In both, lists "at any
+// version" may be stale, and a request may be carried out long after its sender gave it up.
+//
+// All chance comes from the loop. One loop's thread.
 #pragma once
 
 #include <functional>
@@ -14,6 +18,12 @@
 
 #include "base/sync.h"
 #include "client/client.h"
+#include "server/auth/caller.h"
+#include "sim/wire.h"
+
+namespace keles {
+class ApiServer;
+}
 
 namespace keles::sim {
 
@@ -22,6 +32,7 @@ struct NetworkFaults {
   double slow = 0;  // chance of a delay of up to slow_max
   Duration slow_max = 2s;
   double drop_request = 0;  // it never arrives; the sender's patience ends
+  double late = 0;          // of a dropped write: it arrives after all; of any: it outlives its caller
   double lose_reply = 0;    // it was carried out; the sender never learns how it went
   double duplicate = 0;     // idempotent requests (update, delete) arrive a second time, later
   double break_watch = 0;   // per event: the stream ends half-way
@@ -29,40 +40,56 @@ struct NetworkFaults {
   Duration patience = 10s;
 };
 
-// One life of the API server.
+// One life of an API server.
 struct ServerProcess {
-  Client* client = nullptr;
+  ApiServer* api = nullptr;
   Context ctx;
+  std::unique_ptr<WireServer> wire;
   int calls = 0;  // under way
   struct OpenWatch {
     std::unique_ptr<Watch> watch;
     bool in_next = false;
   };
   std::vector<std::weak_ptr<OpenWatch>> watches;
-  explicit ServerProcess(Client* c, Context context) : client(c), ctx(std::move(context)) {}
-  // After ctx has ended and calls has come to 0: takes the watches away, so that the server itself
-  // can go.
-  void release_watches();
+  ServerProcess(ApiServer* a, Context context) : api(a), ctx(std::move(context)) {}
+  // The in-process client of a user.
+  Client* client_of(const Caller& caller);
+  // After ctx has ended and calls has come to 0: takes the watches and clients away, so that the
+  // server itself can go.
+  void release();
+
+ private:
+  std::map<std::string, std::unique_ptr<Client>> clients_;
 };
 
 struct Network {
   NetworkFaults faults;
-  std::shared_ptr<ServerProcess> server;         // null while it is down
-  std::map<std::string, ListResult> last_lists;  // what stale answers are made of
+  WireOptions wires;
+  double over_wires = 0;                               // chance that a component's life is over wires
+  std::vector<std::shared_ptr<ServerProcess>> servers;  // those that are up
+  std::map<std::string, ListResult> last_lists;         // what stale answers are made of
   // Told of what must never happen: a watch that goes back.
   std::function<void(std::string)> violation;
+  size_t late_arrivals = 0;  // requests that were carried out after their sender gave up
+
+  std::shared_ptr<ServerProcess> any_server(Random& random) const {
+    if (servers.empty()) return nullptr;
+    return servers.size() == 1 ? servers[0] : servers[random.below(servers.size())];
+  }
 };
 
 // A component's own line; cut when the component dies or is partitioned.
 struct Line {
   std::string name;
+  Caller user;  // as whom it speaks
   bool cut = false;
+  bool dead = false;  // its component has gone for good
 };
 
 class FaultyClient final : public Client {
  public:
-  FaultyClient(Loop& loop, Network* network, std::shared_ptr<Line> line)
-      : loop_(loop), network_(network), line_(std::move(line)) {}
+  // `over_wires`: by the real client over connections, else by messages.
+  FaultyClient(Loop& loop, Network* network, std::shared_ptr<Line> line, bool over_wires);
 
   Task<Result<ObjectPtr>> get(Context ctx, const KindDesc* kind, std::string ns,
                               std::string name) override;
@@ -91,11 +118,14 @@ class FaultyClient final : public Client {
   using Call = std::function<Task<Result<R>>(Client*, Context)>;
   template <class R>
   Task<Result<R>> send(Context ctx, Verb verb, Call<R> call);
+  Task<Result<std::unique_ptr<Watch>>> watch_by_messages(Context ctx, const KindDesc* kind,
+                                                         std::string ns, WatchOptions options);
   Duration delay();
 
   Loop& loop_;
   Network* network_;
   std::shared_ptr<Line> line_;
+  std::unique_ptr<Client> wires_;  // null: by messages
 };
 
 }  // namespace keles::sim

@@ -185,6 +185,8 @@ Status Player::expect(const Words& w) {
       return p.metadata().labels().get("app") == w[2] && ready(p) &&
              p.metadata().deletion_timestamp().empty();
     });
+  } else if (w[1] == "unreadable") {
+    have = static_cast<int>(world_.store()->unreadable("").size());
   } else if (w[1] == "pods-on") {
     have = count_pods([&](const core::Pod& p) { return p.spec().node_name() == w[2]; });
   } else {
@@ -197,6 +199,10 @@ Status Player::expect(const Words& w) {
 Status Player::command(const Words& w) {
   const std::string& verb = w[0];
   if (verb == "expect") return expect(w);
+  if (verb == "fill-disk" || verb == "free-disk") {
+    world_.disk().faults.full = verb == "fill-disk";
+    return Status();
+  }
   if (verb == "compact") {
     if (Store* s = world_.store()) s->compact(s->revision());
     return Status();
@@ -226,10 +232,20 @@ Status Player::command(const Words& w) {
     return Status();
   }
   if (verb == "crash" && w[1] == "server") {
+    world_.crash_store(1s);
+    world_.loop().advance(3s);
+    return Status();
+  }
+  if (verb == "crash" && w[1] == "one-server") {
     world_.crash_server(1s);
     world_.loop().advance(3s);
     return Status();
   }
+  if (verb == "damage") {
+    world_.disk().damage(w[1]);
+    return Status();
+  }
+  if (verb == "purge") return call(world_.store()->remove_unreadable(ctx(), w[1]));
   TRY_ASSIGN(p, part(w[1]));
   if (verb == "kill" || verb == "power-off") {
     if (!p->alive()) return wrong(w[1] + " is dead already");
@@ -253,8 +269,6 @@ Status Player::play(const std::string& script) {
   int number = 0;
   Status failed;
   world_.start();
-  world_.drive(world_.part("user")->stop());
-  world_.drive(world_.part("tenant")->stop());
   world_.loop().advance(10s);
   while (failed.ok() && std::getline(lines, line)) {
     ++number;
@@ -262,7 +276,7 @@ Status Player::play(const std::string& script) {
     std::istringstream words(line);
     Words w;
     for (std::string word; words >> word;) w.push_back(word);
-    if (w.empty() || w[0] == "nodes") continue;
+    if (w.empty() || w[0] == "nodes" || w[0] == "servers" || w[0] == "wires") continue;
     failed = command(w);
     if (failed.ok() && !world_.checker().violations().empty())
       failed = wrong(world_.checker().violations()[0]);
@@ -279,11 +293,18 @@ Status run_scenario(const std::string& script, uint64_t seed, bool verbose) {
   options.seed = seed;
   options.verbose = verbose;
   options.nodes = 3;
+  options.workloads.emplace();
+  options.servers = 1;
+  options.over_wires = 0;
+  options.faults = false;
   std::istringstream lines(script);
   for (std::string line; std::getline(lines, line);) {
     std::istringstream words(line);
     std::string word;
-    if (words >> word && word == "nodes") words >> options.nodes;
+    if (!(words >> word)) continue;
+    if (word == "nodes") words >> options.nodes;
+    if (word == "servers" && words >> options.servers.emplace()) continue;
+    if (word == "wires") options.over_wires = 1;
   }
   return Player(options).play(script);
 }

@@ -9,13 +9,24 @@
 //   power-off NODE              as kill, and its containers are gone
 //   cut PART | mend PART        its line to the server
 //   crash server                with the store; it is back after 1 s
+//   crash one-server            one API server alone
 //   compact                     forgets the history
+//   damage KEY                  its record cannot be read from the next opening on
+//   purge KEY                   removes what cannot be read
+//   fill-disk | free-disk       nothing can be written | again
 //   jump SECONDS                the wall clock
-//   faults lose_reply=0.1 ...   rates, by the names of NetworkFaults and SimDiskFaults; "faults
-//   none" advance 30s | 5m            lets time pass expect converged [5m]       waits up to that
-//   long (default 5m) expect quiet 2m             nothing but Leases is written expect pods NAME N
-//   running and ready pods of a deployment, now expect pods-on NODE N       live pods bound to a
-//   node, now expect node NODE Ready|NotReady [1m]   waits up to that long
+//   faults lose_reply=0.1 ...   rates, by the names of NetworkFaults and SimDiskFaults;
+//                               "faults none"
+//   advance 30s | 5m            lets time pass
+//   expect converged [5m]       waits up to that long (default 5m)
+//   expect quiet 2m             nothing but Leases is written
+//   expect pods NAME N          running and ready pods of a deployment, now
+//   expect pods-on NODE N       live pods bound to a node, now
+//   expect node NODE Ready|NotReady [1m]   waits up to that long
+//   expect unreadable records N how many records the store cannot read
+//
+// A script's world is a perfect one but for what the script does; its first lines may say
+// "servers 2" and "wires".
 #pragma once
 
 #include <string>

@@ -49,6 +49,42 @@ TEST_F(Sim, ADiskThatLiesIsCaught) {
   EXPECT_GE(caught, 4);  // what was not synced may survive a crash by luck
 }
 
+// Everything over connections, on two servers, with every kind of work: still one history a seed.
+TEST_F(Sim, WiresReplayToo) {
+  WorldOptions o;
+  o.seed = 4;
+  o.chaos = 1min;
+  o.servers = 2;
+  o.over_wires = 1;
+  o.workloads.emplace();
+  for (auto& kind : workload_kinds()) o.workloads->push_back(kind.name);
+  Outcome first = World(o).run();
+  Outcome second = World(o).run();
+  EXPECT_TRUE(first.ok()) << first.violations.front();
+  EXPECT_EQ(first.hash, second.hash);
+  EXPECT_EQ(first.events, second.events);
+}
+
+// A fault point that never fires proves nothing.
+TEST_F(Sim, EveryFaultPointFires) {
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    WorldOptions o;
+    o.seed = seed;
+    o.chaos = 20s;
+    o.over_wires = 1;
+    o.workloads = std::vector<std::string>{"deployments"};
+    (void)World(o).run();
+  }
+  for (const char* point :
+       {"front.busy", "http.new_connection", "http2.short_write", "http2.small_frame",
+        "informer.relist", "informer.watch_ends", "registry.watch_expired", "registry.write_late",
+        "store.write_late", "work_queue.again", "work_queue.late"}) {
+    auto at = Buggify::counts().find(point);
+    ASSERT_NE(at, Buggify::counts().end()) << point;
+    EXPECT_GT(at->second.fired, 0u) << point;
+  }
+}
+
 TEST_F(Sim, AScriptThatExpectsTooMuchFails) {
   Status s = run_scenario("deploy web 2\nexpect converged\nexpect pods web 3\n", 1, false);
   EXPECT_EQ(s.message(), "line 3: expect pods web 3: there are 2, not 3");

@@ -1,8 +1,12 @@
-// World: one simulated cluster: the API server on a store on a simulated disk, controllers,
-// scheduler, hollow kubelets, a user who deploys and changes his mind, and faults; one thread, one
-// loop, one seed. The same seed gives the same history, to the byte.
+// World: one simulated cluster: API servers on one store on a simulated disk, controllers,
+// scheduler, hollow kubelets, workloads, and faults; one thread, one loop, one seed. The same seed
+// gives the same history, to the byte.
 //
-// A run: set up; chaos (faults and the user at work, invariants checked at every event); healing
+// The seed also draws the world's shape: one server or two, which workloads are at work, who speaks
+// by messages and who over wires, how wide and slow those are, how long the watch cache's window is,
+// and which fault points of the product's code are live (base/buggify.h).
+//
+// A run: set up; chaos (faults and workloads at work, invariants checked at every event); healing
 // (no more faults: everything must converge); quiet (nobody may write anything but Leases), first
 // with what foreign finalizers hold, then without.
 #pragma once
@@ -13,16 +17,22 @@
 #include <string>
 #include <vector>
 
+#include "base/buggify.h"
 #include "base/sim_loop.h"
 #include "base/sync.h"
 #include "sim/checker.h"
 #include "sim/hollow_kubelet.h"
 #include "sim/network.h"
+#include "sim/part.h"
+#include "sim/workload.h"
 #include "store/sim/sim_store.h"
 
 namespace keles {
 class ApiServer;
+namespace server {
+class Front;
 }
+}  // namespace keles
 
 namespace keles::sim {
 
@@ -34,6 +44,12 @@ struct WorldOptions {
   Duration quiet = 3min;
   bool faults = true;  // false: the same work on a perfect day
   bool verbose = false;
+  std::string show;  // keys whose objects are printed
+  // Names of workloads; nothing: the seed draws some.
+  std::optional<std::vector<std::string>> workloads;
+  // Instead of what the seed draws.
+  std::optional<int> servers;
+  std::optional<double> over_wires;
 };
 
 struct Outcome {
@@ -41,49 +57,11 @@ struct Outcome {
   uint64_t hash = 0;
   size_t events = 0;
   int server_crashes = 0, part_crashes = 0, node_deaths = 0;
+  size_t late_requests = 0;
+  bool two_servers = false, wires = false;
+  std::string workloads;  // their names
   Duration healed_after{0};
   bool ok() const { return violations.empty(); }
-};
-
-// A component: made with a client, runs until its context ends.
-class Part {
- public:
-  virtual ~Part() = default;
-  virtual Task<void> run(Context ctx) = 0;
-};
-
-// A component's lives, one after another: each has its own client and context, and a dying one is
-// cut off before it is told, so that it can do nothing more.
-class PartSlot {
- public:
-  using Make = std::function<std::unique_ptr<Part>(Client& client)>;
-  PartSlot(Loop& loop, Network* network, std::string name, Make make);
-  const std::string& name() const { return name_; }
-  bool alive() const { return part_ != nullptr; }
-  void start();
-  Task<void> stop();
-  Line* line() { return line_.get(); }
-  const std::shared_ptr<Line>& shared_line() const { return line_; }
-  bool stopping() const { return stopping_; }
-  // From now on it can do nothing more; stop() follows.
-  void doom() {
-    stopping_ = true;
-    line_->cut = true;
-  }
-  Part* part() { return part_.get(); }
-
- private:
-  Task<void> live(Context ctx);
-  Loop& loop_;
-  Network* network_;
-  std::string name_;
-  Make make_;
-  std::shared_ptr<Line> line_;
-  std::unique_ptr<FaultyClient> client_;
-  std::unique_ptr<Part> part_;
-  std::optional<Context> ctx_;
-  bool stopping_ = false;
-  Event ended_;
 };
 
 class World {
@@ -97,26 +75,38 @@ class World {
   Network& network() { return network_; }
   Checker& checker() { return checker_; }
   SimDisk& disk() { return disk_; }
-  Store* store();  // null while the server is down
+  Store* store();  // null while it is down
   PartSlot* part(const std::string& name);
   Machine* machine(const std::string& name);  // null when there is none
-  Client* direct_client();  // into the server, past the network; null while it is down
+  Client* direct_client();  // into a server, past the network; null while all are down
   void start();             // everything
   void stop();
-  void crash_server(Duration down);  // comes back by itself
+  void crash_store(Duration down);  // with every server; comes back by itself
+  void crash_server(Duration down);  // one of them, if there are two
   void crash_part(PartSlot* part, Duration down);
   // Drives the loop until `t` has ended.
   void drive(Task<void> t);
   bool settle(Duration limit, std::string* why);  // until converged
 
  private:
+  struct StoreLife;
   struct Server;
-  void start_server();
-  Task<void> stop_server();
-  Task<void> bounce_server(Duration down);
+  void draw_shape();
+  void add_parts();
+  Status open_store();
+  void start_server(size_t i);
+  Task<void> stop_server(size_t i);
+  Task<void> stop_store();
+  Task<void> bounce_store(Duration down);
+  Task<void> bounce_server(size_t i, Duration down);
   Task<void> bounce_part(PartSlot* part, Duration down);
+  Task<void> set_up(Context ctx);
+  Task<void> finish(Context ctx);
   Task<void> chaos(Context ctx);
   void one_fault();
+  void cut_off(PartSlot* part, Duration how_long);
+  void fill_disk(Duration how_long);
+  void expect_converged(const std::string& when);
   void expect_quiet();
   Task<void> release(Context ctx);
   void draw_fault_rates();
@@ -128,9 +118,14 @@ class World {
   SimDisk disk_;
   Network network_;
   Checker checker_;
-  std::unique_ptr<Server> server_;
-  bool server_busy_ = false;  // being stopped or brought back
+  std::optional<Buggify> buggify_;
+  size_t window_events_ = 2000;
+  bool late_requests_ = false;
+  std::unique_ptr<StoreLife> store_;
+  std::vector<std::unique_ptr<Server>> servers_;  // null while down
+  bool server_busy_ = false;                      // some being stopped or brought back
   std::vector<std::unique_ptr<Machine>> machines_;
+  std::vector<const WorkloadKind*> workloads_;
   std::vector<std::unique_ptr<PartSlot>> parts_;
   TaskGroup tasks_;
   Outcome outcome_;

@@ -157,7 +157,7 @@ class SimLog final : public Log {
     disk.acknowledged_ = contents.revision;
     for (auto& [key, record] : state) {
       if (disk.damaged_.contains(key)) {
-        contents.damaged.push_back({key, "checksum mismatch"});
+        contents.damaged.push_back({key, *record.stored, "checksum mismatch"});
       } else {
         contents.records.push_back(std::move(record));
       }
