@@ -54,6 +54,7 @@ struct ServerFlags {
   bool dns = true, controllers = true, scheduler = true, allocate_node_cidrs = true;
   bool anonymous_auth = true;
   int64_t memory_budget_mb = 64;
+  int64_t event_window = 100'000;
   int64_t max_requests_inflight = 400, max_mutating_requests_inflight = 200;
   int64_t front_loops = 0;
   Duration node_monitor_grace_period = 40s, node_monitor_period = 5s;
@@ -95,6 +96,8 @@ void add_flags(Flags& f, ServerFlags& s) {
   f.add("memory-budget-mb", &s.memory_budget_mb,
         "Megabytes that encoded forms, decoded objects and recent events may take together, beyond "
         "the stored objects themselves; the oldest go first.");
+  f.add("event-window", &s.event_window,
+        "Recent events that are kept for watchers that come back; who comes later lists anew.");
   f.add("max-requests-inflight", &s.max_requests_inflight,
         "Requests that read and are worked on at once; more are told to try again. 0: no limit.");
   f.add("max-mutating-requests-inflight", &s.max_mutating_requests_inflight,
@@ -408,6 +411,7 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   process_budget().set_limit(static_cast<size_t>(f.memory_budget_mb) << 20);
   EmbeddedOptions embedded;
   embedded.directory = f.data_dir + "/store";
+  embedded.event_window = static_cast<size_t>(std::max<int64_t>(1, f.event_window));
   embedded.identity_file = pki_dir + "/store-identity";
   Result<std::unique_ptr<Store>> store = open_embedded_store(embedded);
   if (!store.ok()) co_return store.status();
