@@ -171,7 +171,8 @@ void Checker::check_pod(const std::string& key, const Pod* before, const Pod& no
     auto [at, fresh] = bound_.emplace(now.uid, now.node);
     if (!fresh && at->second != now.node)
       violation(key + " was bound to " + at->second + " and then to " + now.node);
-    bool new_here = !before || (late_requests ? before->runs != now.runs : before->node != now.node);
+    bool new_here =
+        !before || (late_requests ? before->runs != now.runs : before->node != now.node);
     if (new_here) check_fit(now.node);
   } else if (before && !before->node.empty() && before->uid == now.uid) {
     violation(key + " lost its node");

@@ -12,12 +12,19 @@ constexpr const char* kNodes = "/registry/minions/";
 constexpr const char* kPods = "/registry/pods/";
 
 // Whose deletion and owners are looked at.
-constexpr const char* kKinds[] = {
-    "/registry/deployments/",     "/registry/replicasets/",         "/registry/statefulsets/",
-    "/registry/daemonsets/",      "/registry/controllerrevisions/", "/registry/jobs/",
-    "/registry/configmaps/",      "/registry/namespaces/",          "/registry/pods/",
-    "/registry/services/specs/",  "/registry/endpointslices/",      "/registry/serviceaccounts/",
-    "/registry/poddisruptionbudgets/"};
+constexpr const char* kKinds[] = {"/registry/deployments/",
+                                  "/registry/replicasets/",
+                                  "/registry/statefulsets/",
+                                  "/registry/daemonsets/",
+                                  "/registry/controllerrevisions/",
+                                  "/registry/jobs/",
+                                  "/registry/configmaps/",
+                                  "/registry/namespaces/",
+                                  "/registry/pods/",
+                                  "/registry/services/specs/",
+                                  "/registry/endpointslices/",
+                                  "/registry/serviceaccounts/",
+                                  "/registry/poddisruptionbudgets/"};
 
 }  // namespace
 

@@ -55,8 +55,8 @@ class Look {
     return losing_.contains(std::string(deployment));
   }
 
-  // What holds for every cluster, whatever works on it: nodes are ready; what is being deleted goes;
-  // nothing outlives its owners; pods run. "" or what is wrong.
+  // What holds for every cluster, whatever works on it: nodes are ready; what is being deleted
+  // goes; nothing outlives its owners; pods run. "" or what is wrong.
   std::string common() const;
 
  private:

@@ -127,8 +127,8 @@ Task<Result<net::TlsConnection>> dial_wire(Context ctx, Loop* loop, Network* net
                                            std::shared_ptr<Line> line) {
   Random& random = loop->random();
   const WireOptions& wires = network->wires;
-  Status s = co_await ctx.sleep(Duration(
-      2 * random.between(wires.delay_min.count(), wires.delay_max.count())));
+  Status s = co_await ctx.sleep(
+      Duration(2 * random.between(wires.delay_min.count(), wires.delay_max.count())));
   if (!s.ok()) co_return s;
   while (line->cut) {  // nobody answers
     s = co_await ctx.sleep(1s);
@@ -292,8 +292,7 @@ Task<Result<ListResult>> FaultyClient::list(Context ctx, const KindDesc* kind, s
 
 Task<Result<std::unique_ptr<Watch>>> FaultyClient::watch(Context ctx, const KindDesc* kind,
                                                          std::string ns, WatchOptions options) {
-  if (!wires_)
-    co_return co_await watch_by_messages(ctx, kind, std::move(ns), std::move(options));
+  if (!wires_) co_return co_await watch_by_messages(ctx, kind, std::move(ns), std::move(options));
   bool ordered = !options.resource_version.empty() && options.resource_version != "0";
   auto r = co_await wires_->watch(ctx, kind, std::move(ns), std::move(options));
   if (!r.ok() || !ordered) co_return std::move(r);

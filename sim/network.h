@@ -3,9 +3,9 @@
 // A ServerProcess is one life of an API server. A component speaks to it in one of two ways. Over
 // wires (wire.h): the real HttpsClient, HTTP and front, over connections that are slow, cut and
 // reset. Or by messages: calls of the in-process client as the component's own user, which are
-// delayed, lost and doubled, whose replies are lost, whose watches break, as NetworkFaults say; this
-// is quicker, and can do to one message what a wire does only to a stream. In both, lists "at any
-// version" may be stale, and a request may be carried out long after its sender gave it up.
+// delayed, lost and doubled, whose replies are lost, whose watches break, as NetworkFaults say;
+// this is quicker, and can do to one message what a wire does only to a stream. In both, lists "at
+// any version" may be stale, and a request may be carried out long after its sender gave it up.
 //
 // All chance comes from the loop. One loop's thread.
 #pragma once
@@ -32,11 +32,11 @@ struct NetworkFaults {
   double slow = 0;  // chance of a delay of up to slow_max
   Duration slow_max = 2s;
   double drop_request = 0;  // it never arrives; the sender's patience ends
-  double late = 0;          // of a dropped write: it arrives after all; of any: it outlives its caller
-  double lose_reply = 0;    // it was carried out; the sender never learns how it went
-  double duplicate = 0;     // idempotent requests (update, delete) arrive a second time, later
-  double break_watch = 0;   // per event: the stream ends half-way
-  double stale_list = 0;    // a list "at any version" is answered from an older one
+  double late = 0;  // of a dropped write: it arrives after all; of any: it outlives its caller
+  double lose_reply = 0;   // it was carried out; the sender never learns how it went
+  double duplicate = 0;    // idempotent requests (update, delete) arrive a second time, later
+  double break_watch = 0;  // per event: the stream ends half-way
+  double stale_list = 0;   // a list "at any version" is answered from an older one
   Duration patience = 10s;
 };
 
@@ -65,7 +65,7 @@ struct ServerProcess {
 struct Network {
   NetworkFaults faults;
   WireOptions wires;
-  double over_wires = 0;                               // chance that a component's life is over wires
+  double over_wires = 0;  // chance that a component's life is over wires
   std::vector<std::shared_ptr<ServerProcess>> servers;  // those that are up
   std::map<std::string, ListResult> last_lists;         // what stale answers are made of
   // Told of what must never happen: a watch that goes back.

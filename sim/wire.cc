@@ -276,8 +276,8 @@ WireServer::WireServer(Loop& loop, net::ServerOptions options, net::Handler hand
 
 void WireServer::serve(net::TransportPtr transport, std::string remote, net::PeerCertificate peer,
                        bool http2) {
-  net::ServedConnection c{std::move(transport), {},       std::move(remote), ctx_.child(),
-                          &options_,            &handler_, budget_};
+  net::ServedConnection c{
+      std::move(transport), {}, std::move(remote), ctx_.child(), &options_, &handler_, budget_};
   c.info.http2 = http2;
   c.info.peer = std::move(peer);
   tasks_.spawn(http2 ? net::serve_http2(std::move(c)) : net::serve_http1(std::move(c)));

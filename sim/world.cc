@@ -31,9 +31,9 @@ struct World::Server {
 namespace {
 
 void print_state(const StoreSnapshot& snapshot) {
-  for (std::string prefix : {"/registry/minions/", "/registry/deployments/",
-                             "/registry/replicasets/", "/registry/statefulsets/",
-                             "/registry/poddisruptionbudgets/", "/registry/pods/"}) {
+  for (std::string prefix :
+       {"/registry/minions/", "/registry/deployments/", "/registry/replicasets/",
+        "/registry/statefulsets/", "/registry/poddisruptionbudgets/", "/registry/pods/"}) {
     snapshot.scan(prefix, "", [](std::string_view, const ObjectPtr& o) {
       std::printf("%s\n", o->json()->c_str());
       return true;

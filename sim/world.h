@@ -3,8 +3,8 @@
 // gives the same history, to the byte.
 //
 // The seed also draws the world's shape: one server or two, which workloads are at work, who speaks
-// by messages and who over wires, how wide and slow those are, how long the watch cache's window is,
-// and which fault points of the product's code are live (base/buggify.h).
+// by messages and who over wires, how wide and slow those are, how long the watch cache's window
+// is, and which fault points of the product's code are live (base/buggify.h).
 //
 // A run: set up; chaos (faults and workloads at work, invariants checked at every event); healing
 // (no more faults: everything must converge); quiet (nobody may write anything but Leases), first
@@ -81,7 +81,7 @@ class World {
   Client* direct_client();  // into a server, past the network; null while all are down
   void start();             // everything
   void stop();
-  void crash_store(Duration down);  // with every server; comes back by itself
+  void crash_store(Duration down);   // with every server; comes back by itself
   void crash_server(Duration down);  // one of them, if there are two
   void crash_part(PartSlot* part, Duration down);
   // Drives the loop until `t` has ended.

@@ -76,10 +76,9 @@ Task<Status> Budgets::step(Context ctx, Client* client) {
   if (dice < 65)
     co_return co_await client->remove<policy::PodDisruptionBudget>(ctx, "default", "b-" + app);
   const char* limits[] = {"minAvailable: 1", "maxUnavailable: 1", "minAvailable: 50%"};
-  std::string yaml =
-      "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: b-" + app +
-      ", namespace: default}\nspec: {" + limits[random.below(3)] +
-      ", selector: {matchLabels: {tenant: " + app + "}}}\n";
+  std::string yaml = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: b-" + app +
+                     ", namespace: default}\nspec: {" + limits[random.below(3)] +
+                     ", selector: {matchLabels: {tenant: " + app + "}}}\n";
   const KindDesc* kind = &kind_of<policy::PodDisruptionBudget>();
   Status made = co_await submit(ctx, client, kind, "default", yaml);
   co_return made;

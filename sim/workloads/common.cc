@@ -25,12 +25,18 @@ Task<void> SteppingWorkload::start(Context ctx, Client* client) {
 
 const std::vector<WorkloadKind>& workload_kinds() {
   static const std::vector<WorkloadKind> kinds = {
-      {"accounts", make_accounts},         {"budgets", make_budgets},
-      {"daemonsets", make_daemonsets},     {"deployments", make_deployments},
-      {"jobs", make_jobs},                 {"namespaces", make_namespaces},
-      {"nodes", make_nodes},               {"owners", make_owners},
-      {"pods", make_pods},                 {"replicasets", make_replicasets},
-      {"services", make_services},         {"statefulsets", make_statefulsets},
+      {"accounts", make_accounts},
+      {"budgets", make_budgets},
+      {"daemonsets", make_daemonsets},
+      {"deployments", make_deployments},
+      {"jobs", make_jobs},
+      {"namespaces", make_namespaces},
+      {"nodes", make_nodes},
+      {"owners", make_owners},
+      {"pods", make_pods},
+      {"replicasets", make_replicasets},
+      {"services", make_services},
+      {"statefulsets", make_statefulsets},
       {"strays", make_strays},
   };
   return kinds;
@@ -121,9 +127,9 @@ Task<Status> KindWorkload::step(Context ctx, Client* client) {
   auto d = parse_yaml(patch);
   if (!d.ok()) co_return d.status();
   WriteOptions options;
-  auto done = co_await client->patch(ctx, kind_, std::string(o->namespace_()),
-                                     std::string(o->name()), PatchType::kMerge, std::move(*d),
-                                     options);
+  auto done =
+      co_await client->patch(ctx, kind_, std::string(o->namespace_()), std::string(o->name()),
+                             PatchType::kMerge, std::move(*d), options);
   co_return done.status();
 }
 
@@ -138,8 +144,11 @@ Task<Status> admit_tenants(Context ctx, Client* admin) {
   for (std::string name : {"admin", "tenants"}) {
     std::string yaml =
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: "
-        "tenants-" + name + "}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, "
-        "name: " + name + "}\nsubjects:\n- {kind: Group, name: " + kTenants +
+        "tenants-" +
+        name +
+        "}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, "
+        "name: " +
+        name + "}\nsubjects:\n- {kind: Group, name: " + kTenants +
         ", apiGroup: rbac.authorization.k8s.io}\n";
     s = co_await submit(ctx, admin, binding, "", yaml);
     if (!s.ok() && !s.is(Reason::kAlreadyExists)) co_return s;
@@ -165,9 +174,9 @@ Task<Status> release_holds(Context ctx, Client* admin) {
       auto d = parse_yaml("metadata: {$deleteFromPrimitiveList/finalizers: [" + std::string(kHold) +
                           "]}");
       WriteOptions options;
-      auto r = co_await admin->patch(ctx, kind, std::string(o->namespace_()),
-                                     std::string(o->name()), PatchType::kStrategicMerge,
-                                     std::move(*d), options);
+      auto r =
+          co_await admin->patch(ctx, kind, std::string(o->namespace_()), std::string(o->name()),
+                                PatchType::kStrategicMerge, std::move(*d), options);
       if (!r.ok() && !r.status().is(Reason::kNotFound)) co_return r.status();
     }
   }

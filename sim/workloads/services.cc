@@ -40,13 +40,13 @@ Task<Status> Services::step(Context ctx, Client* client) {
 // Every service has its address, claimed.
 std::string addresses(const Look& look) {
   return look.each<core::Service>("/registry/services/specs/", [&](const core::Service& s) {
-        for (std::string_view ip : s.spec().cluster_ips()) {
-          if (ip == "None") continue;
-          if (!look.snapshot().get("/registry/ipaddresses/" + std::string(ip)))
-            return "has an address that is nobody's: " + std::string(ip);
-        }
-        return std::string();
-      });
+    for (std::string_view ip : s.spec().cluster_ips()) {
+      if (ip == "None") continue;
+      if (!look.snapshot().get("/registry/ipaddresses/" + std::string(ip)))
+        return "has an address that is nobody's: " + std::string(ip);
+    }
+    return std::string();
+  });
 }
 
 std::string Services::check(const Look& look) const {

@@ -29,8 +29,8 @@ class StatefulSets final : public KindWorkload {
   std::string body(Random& random, const std::string& app) override {
     std::string parallel = random.chance(0.3) ? ", podManagementPolicy: Parallel" : "";
     return "spec: {selector: {matchLabels: {tenant: " + app +
-           "}}, template: " + pod_template(random, app, "Always") + ", replicas: " +
-           number(random, 4) + ", serviceName: s" + parallel + "}\n";
+           "}}, template: " + pod_template(random, app, "Always") +
+           ", replicas: " + number(random, 4) + ", serviceName: s" + parallel + "}\n";
   }
   std::string change(Random& random) override {
     if (random.chance(0.5)) return "spec: {replicas: " + number(random, 4) + "}";

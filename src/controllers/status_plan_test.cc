@@ -62,7 +62,10 @@ TEST(PlanEndpoints, SaysWhereAServiceLeads) {
   };
   const Case cases[] = {
       {"{port: 80, targetPort: 8080}", "", {{"1", ""}, {"2", ""}}, "8080 : 10.0.0.1 10.0.0.2 |"},
-      {"{port: 80, targetPort: 8080}", "", {{"1", ""}, {"2", "unready"}}, "8080 : 10.0.0.1 | 10.0.0.2"},
+      {"{port: 80, targetPort: 8080}",
+       "",
+       {{"1", ""}, {"2", "unready"}},
+       "8080 : 10.0.0.1 | 10.0.0.2"},
       {"{port: 80, targetPort: web}", "", {{"1", ""}}, "8080 : 10.0.0.1 |"},
       {"{port: 80, targetPort: none}", "", {{"1", ""}}, ""},
       {"{port: 80, targetPort: 8080}", "", {{"1", "no address"}}, ""},
@@ -75,7 +78,8 @@ TEST(PlanEndpoints, SaysWhereAServiceLeads) {
   };
   for (const Case& c : cases) {
     auto service = parse<Service>(
-        "metadata: {name: s, namespace: default, labels: {tier: front}}\nspec: {ipFamilies: [IPv4], "
+        "metadata: {name: s, namespace: default, labels: {tier: front}}\nspec: {ipFamilies: "
+        "[IPv4], "
         "clusterIP: 10.96.0.9, selector: {a: b}, ports: [" +
         c.ports + "]" + c.spec + "}\n");
     std::vector<Ref<Pod>> pods;
@@ -121,7 +125,8 @@ TEST(PlanSilentNode, NothingIsKnownOfIt) {
   };
   for (const Case& c : cases) {
     auto node = parse<Node>(
-        "metadata: {name: n, creationTimestamp: '2026-01-01T08:00:00Z'}\nstatus: " + c.status + "\n");
+        "metadata: {name: n, creationTimestamp: '2026-01-01T08:00:00Z'}\nstatus: " + c.status +
+        "\n");
     auto plan = plan_silent_node(*node, kNow);
     EXPECT_EQ(plan ? conditions(**plan) : "", c.expected) << c.status;
   }

@@ -62,7 +62,8 @@ TEST(PlanClaim, OneRuleForAllOwners) {
 
 TEST(PlanClaims, SortsTheCandidates) {
   const std::string ours = ", ownerReferences: [{kind: Job, name: j, uid: j1, controller: true}]}";
-  const std::string theirs = ", ownerReferences: [{kind: Job, name: k, uid: k1, controller: true}]}";
+  const std::string theirs =
+      ", ownerReferences: [{kind: Job, name: k, uid: k1, controller: true}]}";
   auto one = [](const std::string& name, const std::string& app, const std::string& owner) {
     return parse<Pod>("metadata: {name: " + name + ", namespace: n, uid: u-" + name +
                       ", labels: {app: " + app + "}" + owner);

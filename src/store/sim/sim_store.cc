@@ -113,8 +113,7 @@ class SimLog final : public Log {
       timer_ = 0;
       ++disk_.syncs_;
       if (!failed && !lies) disk_.synced_ = std::max(disk_.synced_, upto);
-      if (!failed && !lies && !lost)
-        disk_.acknowledged_ = std::max(disk_.acknowledged_, revision);
+      if (!failed && !lies && !lost) disk_.acknowledged_ = std::max(disk_.acknowledged_, revision);
       if (full) return done(Status::internal("write: no space left on device"));
       done(failed || lost ? Status::internal("fsync: input/output error") : Status());
     };
@@ -149,8 +148,7 @@ class SimLog final : public Log {
     size_t good = replay(file, state, contents.revision);
     if (contents.revision < disk.acknowledged_) {
       return Status::unavailable("the log ends at revision " + std::to_string(contents.revision) +
-                                 ", before the acknowledged " +
-                                 std::to_string(disk.acknowledged_));
+                                 ", before the acknowledged " + std::to_string(disk.acknowledged_));
     }
     disk.file_.resize(good);
     disk.synced_ = good;  // opening syncs the file

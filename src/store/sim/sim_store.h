@@ -52,8 +52,9 @@ class SimDisk {
 };
 
 // Replays the disk's log; a torn tail is cut off. kUnavailable when what was read ends before what
-// was acknowledged: reading went wrong, and nothing was changed. The store must be destroyed before the disk. To
-// crash it: destroy the store, then disk.crash(). Never blocks; runs on the disk's loop only.
+// was acknowledged: reading went wrong, and nothing was changed. The store must be destroyed before
+// the disk. To crash it: destroy the store, then disk.crash(). Never blocks; runs on the disk's
+// loop only.
 Result<std::unique_ptr<Store>> open_sim_store(SimDisk& disk, ReplicaOptions options = {});
 
 }  // namespace keles
