@@ -51,6 +51,7 @@ int run_command(Flags* flags, const std::vector<std::string>& args,
   }
   Status s = rest.ok() ? body(*rest) : rest.status();
   if (s.ok()) return 0;
+  std::fflush(stdout);  // what was found stands before what it means, in one pipe too
   std::fprintf(stderr, "error: %s\n", s.message().c_str());
   return 1;
 }
