@@ -1,4 +1,4 @@
-"""What a target includes and what it links are the same.
+"""What a target includes and what it links are the same, and every source is some target's.
 
 cmake/library.cmake makes a link line the permission to include; but what a library links, its users
 see, too. So a target could live from the links of others. Here each target names itself every
@@ -40,7 +40,19 @@ def read_targets(build, root):
 def check(tree, report):
     if tree.build is None:
         return
-    check_targets(tree, read_targets(tree.build, tree.root), report)
+    targets = read_targets(tree.build, tree.root)
+    check_targets(tree, targets, report)
+    check_built(tree, targets, report)
+
+
+def check_built(tree, targets, report):
+    """Every source is built by something: what no target has, and no CMakeLists.txt of its folder names, is dead."""
+    built = {s for t in targets for s in t.sources}
+    for path in tree.files("*.cc"):
+        folder, name = os.path.split(path)
+        lists = os.path.join(folder, "CMakeLists.txt")
+        if path not in built and not (tree.has(lists) and re.search(rf"\b{re.escape(name)}\b", tree.read(lists))):
+            report(path, 1, "no target builds this file", "name it in a CMakeLists.txt, or take it out of the tree")
 
 
 def check_targets(tree, targets, report):

@@ -182,6 +182,13 @@ class Links(unittest.TestCase):
     def test_good(self):
         self.assertEqual(self.findings(), [])
 
+    def test_a_source_that_nothing_builds(self):
+        files = {"sim/a.cc": "", "sim/left.cc": "", "sim/special.cc": "", "sim/CMakeLists.txt": "add_library(special MODULE special.cc)\n"}
+        target = links.Target("sim\tSTATIC_LIBRARY\tsim\t\t\n")
+        target.sources = ["sim/a.cc"]
+        with Checkout(files) as tree:
+            self.assertEqual(collect(links.check_built, tree, [target]), [("sim/left.cc", 1, "no target builds this file")])
+
     def test_not_linked(self):
         self.assertEqual(self.findings(node=""), [("src/node/node.cc", 2, '"net/http.h" is of net, which node does not link')])
 
