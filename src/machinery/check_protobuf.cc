@@ -4,6 +4,7 @@
 #include "machinery/codec_protobuf.h"
 #include "machinery/instant.h"
 #include "machinery/time.h"
+#include "machinery/wire_fields.h"
 
 namespace keles {
 namespace {
@@ -12,44 +13,15 @@ class Checker {
  public:
   bool message(const TypeDesc& t, std::string_view bytes, int depth) {
     if (depth > kMaxProtobufDepth) return false;
-    if (t.form == Form::kObject) return entries(t, t.wire, bytes, depth);
+    if (t.form == Form::kObject) {
+      return read_fields(t, t.wire, bytes, depth, [this](const FieldDesc& f, WireReader& r, int d) {
+        return field(f, r, d);
+      });
+    }
     return t.form == Form::kItems ? items(bytes) : special(t, bytes, depth);
   }
 
  private:
-  static const WireEntry* find(std::span<const WireEntry> wire, uint32_t number, size_t& hint) {
-    while (hint < wire.size() && wire[hint].number < number) ++hint;  // fields come ascending
-    if (hint < wire.size() && wire[hint].number == number) return &wire[hint];
-    for (size_t i = 0; i < wire.size(); ++i) {
-      if (wire[i].number == number) return &wire[hint = i];
-    }
-    return nullptr;
-  }
-
-  bool entries(const TypeDesc& t, std::span<const WireEntry> wire, std::string_view bytes,
-               int depth) {
-    if (depth > kMaxProtobufDepth) return false;
-    WireReader r(bytes);
-    size_t hint = 0;
-    while (!r.done()) {
-      const uint32_t number = r.tag();
-      if (!r.ok()) return false;
-      const WireEntry* e = find(wire, number, hint);
-      if (e == nullptr) {
-        r.skip();
-      } else if (e->field < 0) {
-        if (r.type() != 2) return false;
-        std::string_view inner = r.bytes();
-        if (!r.ok() || !entries(t, {e->embedded, e->embedded_count}, inner, depth + 1))
-          return false;
-      } else if (!field(t.fields[e->field], r, depth)) {
-        return false;
-      }
-      if (!r.ok()) return false;
-    }
-    return true;
-  }
-
   bool field(const FieldDesc& f, WireReader& r, int depth) {
     if (f.cardinality == Cardinality::kMap) return r.type() == 2 && map_entry(f, r.bytes(), depth);
     if (f.cardinality == Cardinality::kList) {

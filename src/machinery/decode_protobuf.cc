@@ -7,6 +7,7 @@
 #include "machinery/codec_protobuf.h"
 #include "machinery/instant.h"
 #include "machinery/time.h"
+#include "machinery/wire_fields.h"
 #include "machinery/zero.h"
 
 namespace keles {
@@ -129,50 +130,13 @@ class Decoder {
         return special(t, bytes, out, depth);
     }
     if (!out.is_map()) out = Value::map();
-    return entries(t, t.wire, bytes, out, depth);
+    return read_fields(t, t.wire, bytes, depth, [&](const FieldDesc& f, WireReader& r, int d) {
+      return field(t, f, r, out, d);
+    });
   }
 
  private:
   std::string_view text(std::string_view s) { return copy_ ? arena_.copy(s) : s; }
-
-  static const WireEntry* find(std::span<const WireEntry> wire, uint32_t number, size_t& hint) {
-    // Fields come in ascending order.
-    for (; hint < wire.size() && wire[hint].number < number; ++hint) {
-    }
-    if (hint < wire.size() && wire[hint].number == number) return &wire[hint];
-    for (size_t i = 0; i < wire.size(); ++i) {
-      if (wire[i].number == number) {
-        hint = i;
-        return &wire[i];
-      }
-    }
-    return nullptr;
-  }
-
-  bool entries(const TypeDesc& t, std::span<const WireEntry> wire, std::string_view bytes,
-               Value& out, int depth) {
-    if (depth > kMaxProtobufDepth) return false;
-    WireReader r(bytes);
-    size_t hint = 0;
-    while (!r.done()) {
-      const uint32_t number = r.tag();
-      if (!r.ok()) return false;
-      const WireEntry* e = find(wire, number, hint);
-      if (e == nullptr) {
-        r.skip();
-      } else if (e->field < 0) {
-        if (r.type() != 2) return false;
-        std::string_view inner = r.bytes();
-        if (!r.ok() || !entries(t, {e->embedded, e->embedded_count}, inner, out, depth + 1)) {
-          return false;
-        }
-      } else if (!field(t, t.fields[e->field], r, out, depth)) {
-        return false;
-      }
-      if (!r.ok()) return false;
-    }
-    return true;
-  }
 
   bool field(const TypeDesc& t, const FieldDesc& f, WireReader& r, Value& out, int depth) {
     switch (f.cardinality) {
