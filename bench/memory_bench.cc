@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "bench/hollow.h"
 #include "bench/wire_load.h"
 
 namespace keles::bench {
@@ -77,25 +78,11 @@ void maps(const char* program) {
   print_memory(server, "  and 90 s later", "60 MB");
 }
 
-std::string node(const std::string& name) {
-  std::string resources = "{\"cpu\":\"8\",\"memory\":\"32Gi\",\"pods\":\"110\"}";
-  return "{\"metadata\":{\"name\":\"" + name + "\",\"labels\":{\"kubernetes.io/hostname\":\"" +
-         name + "\"}},\"status\":{\"capacity\":" + resources + ",\"allocatable\":" + resources +
-         ",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"reason\":\"KubeletReady\"}]}}";
-}
-
-std::string pod(long i) {
-  return "{\"metadata\":{\"name\":\"pod-" + std::to_string(i) +
-         "\",\"labels\":{\"app\":\"bench\"}},\"spec\":{\"containers\":[{\"name\":\"main\","
-         "\"image\":\"example.com/app:v1\",\"resources\":{\"requests\":{\"cpu\":\"100m\","
-         "\"memory\":\"64Mi\"}}}]}}";
-}
-
 void make_nodes(WireLoad* load, long n) {
   auto name = [](long i) { return "hollow-" + std::to_string(i); };
-  all(load, n, [&](long i) { return request("POST", "/api/v1/nodes", node(name(i))); });
+  all(load, n, [&](long i) { return request("POST", "/api/v1/nodes", hollow_node(i)); });
   all(load, n, [&](long i) {
-    return request("PUT", "/api/v1/nodes/" + name(i) + "/status", node(name(i)));
+    return request("PUT", "/api/v1/nodes/" + name(i) + "/status", hollow_node(i));
   });
   all(load, n, [&](long i) {
     return request("POST", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases",
@@ -147,7 +134,7 @@ void nodes(const char* program, long count, long pods) {
   long made = 0;
   all(
       &load, pods,
-      [](long i) { return request("POST", "/api/v1/namespaces/default/pods", pod(i)); },
+      [](long i) { return request("POST", "/api/v1/namespaces/default/pods", small_pod(i)); },
       [&] {
         // A watcher that does not read falls behind what the server remembers.
         if (++made % 16 == 0) (void)watch.lines(0);

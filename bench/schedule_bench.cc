@@ -10,6 +10,7 @@
 
 #include "base/sync.h"
 #include "bench/bench_server.h"
+#include "bench/hollow.h"
 
 namespace keles::bench {
 namespace {
@@ -36,30 +37,15 @@ Task<bool> post(HttpsClient* client, Context ctx, std::string method, std::strin
   co_return ok;
 }
 
-std::string node(int i) {
-  std::string name = "hollow-" + std::to_string(i);
-  std::string resources = "{\"cpu\":\"8\",\"memory\":\"32Gi\",\"pods\":\"110\"}";
-  return "{\"metadata\":{\"name\":\"" + name + "\",\"labels\":{\"kubernetes.io/hostname\":\"" +
-         name + "\"}},\"status\":{\"capacity\":" + resources + ",\"allocatable\":" + resources +
-         ",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"reason\":\"KubeletReady\"}]}}";
-}
-
-std::string pod(int i) {
-  return "{\"metadata\":{\"name\":\"pod-" + std::to_string(i) +
-         "\",\"labels\":{\"app\":\"bench\"}},\"spec\":{\"containers\":[{\"name\":\"main\","
-         "\"image\":\"example.com/app:v1\",\"resources\":{\"requests\":{\"cpu\":\"100m\","
-         "\"memory\":\"64Mi\"}}}]}}";
-}
-
 Task<void> make(Run* run, HttpsClient* client, Context ctx, std::string path, int* next, int n,
                 bool nodes) {
   while (*next < n) {
     int i = (*next)++;
-    std::string body = nodes ? node(i) : pod(i);
+    std::string body = nodes ? hollow_node(i) : small_pod(i);
     (void)co_await post(client, ctx, "POST", path, body, &run->error);
     if (!nodes) continue;
     std::string status = path + "/hollow-" + std::to_string(i) + "/status";
-    std::string again = node(i);
+    std::string again = hollow_node(i);
     (void)co_await post(client, ctx, "PUT", status, again, &run->error);
   }
 }
