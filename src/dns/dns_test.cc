@@ -1,5 +1,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <thread>
 
 #include "base/loop.h"
 #include "base/sync.h"
@@ -241,6 +250,33 @@ TEST(DnsServer, AnswersOverUdpAndTcp) {
   Context ctx = Context::root(*loop);
   spawn(*loop, talk(ctx, server->get(), loop.get()));
   loop->run();
+}
+
+// A port that is free for UDP may be taken for TCP: asked for any port, the server takes one that
+// is free for both. The thread has a network of its own, where only two ports can be given out.
+TEST(DnsServer, TakesAPortThatIsFreeForBothProtocols) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, for a network namespace";
+  std::thread([] {
+    ASSERT_EQ(unshare(CLONE_NEWNET), 0);
+    ifreq up{};
+    std::strcpy(up.ifr_name, "lo");
+    up.ifr_flags = IFF_UP | IFF_RUNNING;
+    const int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ASSERT_EQ(ioctl(s, SIOCSIFFLAGS, &up), 0);
+    close(s);
+    std::ofstream("/proc/sys/net/ipv4/ip_local_port_range") << "40000 40001" << std::flush;
+    auto loop = make_real_loop();
+    auto taken = net::StreamListener::listen(*loop, "127.0.0.1", 40000);
+    ASSERT_TRUE(taken.ok()) << taken.status().to_string();
+    for (int i = 0; i < 8; ++i) {
+      DnsOptions o;
+      o.address = "127.0.0.1";
+      o.port = 0;
+      auto server = DnsServer::start(*loop, o);
+      ASSERT_TRUE(server.ok()) << server.status().to_string();
+      EXPECT_EQ((*server)->port(), 40001);
+    }
+  }).join();
 }
 
 }  // namespace

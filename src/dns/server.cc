@@ -22,6 +22,7 @@ using api::discovery_v1::EndpointSliceEdit;
 constexpr Duration kForwardTimeout = 2s;
 constexpr Duration kTcpIdle = 10s;
 constexpr Duration kPublishEvery = 60s, kPublishAgain = 500ms;
+constexpr int kPortTries = 16;
 
 metrics::Counter& requests() {
   static metrics::Counter& m = metrics::counter(
@@ -418,12 +419,16 @@ std::vector<std::string> name_servers(std::string_view text) {
 }
 
 Result<std::unique_ptr<DnsServer>> DnsServer::start(Loop& loop, DnsOptions options) {
-  auto udp = net::UdpSocket::bind(loop, options.address, options.port);
-  if (!udp.ok()) return udp.status();
-  auto tcp = net::StreamListener::listen(loop, options.address, (*udp)->port());
-  if (!tcp.ok()) return tcp.status();
-  return std::unique_ptr<DnsServer>(
-      std::make_unique<Server>(std::move(options), std::move(*udp), std::move(*tcp), loop));
+  // Any port (0) has to be free for both: one that is free for UDP may be taken for TCP.
+  for (int tries = options.port == 0 ? kPortTries : 1;; --tries) {
+    auto udp = net::UdpSocket::bind(loop, options.address, options.port);
+    if (!udp.ok()) return udp.status();
+    auto tcp = net::StreamListener::listen(loop, options.address, (*udp)->port());
+    if (!tcp.ok() && tries > 1) continue;
+    if (!tcp.ok()) return tcp.status();
+    return std::unique_ptr<DnsServer>(
+        std::make_unique<Server>(std::move(options), std::move(*udp), std::move(*tcp), loop));
+  }
 }
 
 }  // namespace keles::dns
