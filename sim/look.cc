@@ -137,8 +137,11 @@ std::string Look::pods() const {
   return each<core::Pod>(kPods, [](const core::Pod& p) -> std::string {
     std::string_view phase = p.status().phase();
     if (is_dying(p.metadata()) || phase == "Succeeded" || phase == "Failed") return "";
-    if (is_true(p.status().conditions(), "Ready")) return "";
-    return "is not ready (node \"" + std::string(p.spec().node_name()) + "\")";
+    if (!is_true(p.status().conditions(), "Ready"))
+      return "is not ready (node \"" + std::string(p.spec().node_name()) + "\")";
+    // Somebody meant to delete it and was kept from it: the mark is taken back after two minutes.
+    if (is_true(p.status().conditions(), "DisruptionTarget")) return "is marked for disruption";
+    return "";
   });
 }
 
