@@ -115,7 +115,124 @@ TEST(CsrRules, LivesAsLongAsAskedWithinBounds) {
   }
 }
 
-TEST(CsrCleaner, KeepsWhatIsYoung) {
+// A request for a key of its own, as text for `spec.request`.
+std::string pem_of(const std::string& common_name, const std::vector<std::string>& groups = {}) {
+  net::CertificateSpec spec;
+  spec.common_name = common_name;
+  spec.organizations = groups;
+  return base64_encode(*net::make_csr(*net::make_key(), spec));
+}
+
+std::string asks(std::string_view signer, const std::string& user, const std::string& request,
+                 const std::string& usages, const std::string& status) {
+  return "metadata: {name: x}\nspec: {signerName: " + std::string(signer) + ", username: '" + user +
+         "', usages: [" + usages + "], request: '" + request + "'}\nstatus: {" + status + "}";
+}
+
+TEST(PlanApproval, OnlyNodesClientCertificatesThatNobodyHasAnswered) {
+  const std::string node = pem_of("system:node:n1", {"system:nodes"});
+  const std::string stranger = pem_of("system:node:n1", {"system:masters"});
+  const std::string usages = "digital signature, client auth";
+  const std::string self = "selfnodeclient ", any = "nodeclient ";
+  struct Case {
+    std::string_view signer;
+    std::string user, request, usages, status, subresources;
+  };
+  const Case cases[] = {
+      {kKubeletClientSigner, "system:node:n1", node, usages, "", self + any},
+      {kKubeletClientSigner, "system:node:n1", node, "key encipherment, " + usages, "", self + any},
+      {kKubeletClientSigner, "system:node:n2", node, usages, "", any},
+      {kKubeletClientSigner, "system:bootstrap:abc", node, usages, "", any},
+      {kKubeletServingSigner, "system:node:n1", node, usages, "", ""},
+      {kApiClientSigner, "system:node:n1", node, usages, "", ""},
+      {kKubeletClientSigner, "system:node:n1", stranger, usages, "", ""},
+      {kKubeletClientSigner, "system:node:n1", node, usages + ", server auth", "", ""},
+      {kKubeletClientSigner, "system:node:n1", "bm90IGEgcmVxdWVzdA==", usages, "", ""},
+      {kKubeletClientSigner, "system:node:n1", node, usages,
+       "conditions: [{type: Approved, status: 'True'}]", ""},
+      {kKubeletClientSigner, "system:node:n1", node, usages,
+       "conditions: [{type: Denied, status: 'True'}]", ""},
+      {kKubeletClientSigner, "system:node:n1", node, usages,
+       "conditions: [{type: Failed, status: 'True'}]", self + any},
+      {kKubeletClientSigner, "system:node:n1", node, usages, "certificate: YQ==", ""},
+  };
+  for (const Case& c : cases) {
+    const std::string y = asks(c.signer, c.user, c.request, c.usages, c.status);
+    std::string got;
+    for (const AutoApproval& a : plan_approval(*csr(y))) got += std::string(a.subresource) + " ";
+    EXPECT_EQ(got, c.subresources) << y;
+  }
+}
+
+TEST(PlanSignature, SignsOrFailsWhatIsApproved) {
+  const std::string jane = pem_of("jane");
+  const std::string approved = "{type: Approved, status: 'True'}";
+  const std::string yes = "conditions: [" + approved + "]";
+  auto with = [&](const std::string& other) {
+    return "conditions: [" + approved + ", " + other + "]";
+  };
+  struct Case {
+    std::string_view signer;
+    std::string request, usages, status;
+    std::string_view extra;  // of the spec
+    std::string outcome;     // "signed", or the reason of its failure; "" leaves it alone
+    Duration lives{0};
+  };
+  const Case cases[] = {
+      {kApiClientSigner, jane, "client auth", yes, "", "signed", 8760h - 5min},
+      {kApiClientSigner, jane, "client auth", yes, "expirationSeconds: 3600", "signed", 1h},
+      {kApiClientSigner, jane, "client auth", yes, "expirationSeconds: 1", "signed", 10min},
+      {kLegacySigner, jane, "server auth", yes, "", "signed", 8760h - 5min},
+      {kApiClientSigner, jane, "server auth", yes, "",
+       "invalid usage for client certificate: server auth"},
+      {kKubeletClientSigner, jane, "client auth, digital signature", yes, "",
+       "subject organization is not system:nodes"},
+      {kApiClientSigner, jane, "client auth", "", "", ""},
+      {kApiClientSigner, jane, "client auth", with("{type: Denied, status: 'True'}"), "", ""},
+      {kApiClientSigner, jane, "client auth", with("{type: Failed, status: 'True'}"), "", ""},
+      {kApiClientSigner, jane, "client auth", with("{type: Failed, status: 'False'}"), "", "signed",
+       8760h - 5min},
+      {kApiClientSigner, jane, "client auth", yes + ", certificate: YQ==", "", ""},
+      {"example.com/mine", jane, "client auth", yes, "", ""},
+      {kApiClientSigner, "bm90IGEgcmVxdWVzdA==", "client auth", yes, "", "unreadable"},
+  };
+  Options options;
+  std::optional<net::CsrTerms> granted;
+  options.sign_csr = [&](std::string_view pem, net::CsrTerms terms) -> Result<std::string> {
+    EXPECT_TRUE(pem.starts_with("-----BEGIN CERTIFICATE REQUEST-----")) << pem;
+    granted = std::move(terms);
+    return std::string("made");
+  };
+  for (const Case& c : cases) {
+    granted.reset();
+    std::string y = asks(c.signer, "joe", c.request, c.usages, c.status);
+    if (!c.extra.empty()) y.replace(y.find("spec: {"), 7, "spec: {" + std::string(c.extra) + ", ");
+    auto plan = plan_signature(*csr(y), options, kNow);
+    if (c.outcome == "unreadable") {
+      EXPECT_TRUE(plan.status().message().starts_with("unable to parse csr \"x\""))
+          << plan.status().to_string();
+      continue;
+    }
+    ASSERT_TRUE(plan.ok()) << plan.status().to_string();
+    EXPECT_EQ(granted.has_value(), c.outcome == "signed") << y;
+    EXPECT_EQ(plan->has_value(), !c.outcome.empty()) << y;
+    if (!*plan) continue;
+    auto status = (**plan)->status();
+    if (granted) {
+      EXPECT_EQ(status.certificate(), base64_encode("made"));
+      EXPECT_EQ((granted->not_after - kNow) / 1s, c.lives / 1s) << y;
+      continue;
+    }
+    auto last = status.conditions()[status.conditions().size() - 1];
+    EXPECT_EQ(last.type(), "Failed");
+    EXPECT_EQ(last.reason(), "SignerValidationFailure");
+    EXPECT_EQ(last.message(), c.outcome);
+    EXPECT_EQ(last.last_update_time(), "2026-01-01T12:00:00Z");
+    EXPECT_TRUE(status.certificate().empty());
+  }
+}
+
+TEST(PlanCleaning, KeepsWhatIsYoung) {
   auto ca = *net::make_ca({.common_name = "ca", .not_before = kNow - 24h, .not_after = kNow + 24h});
   auto ended = *net::issue_certificate(
       ca, {.common_name = "x", .not_before = kNow - 2h, .not_after = kNow - 1s});

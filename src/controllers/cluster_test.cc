@@ -13,6 +13,7 @@
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
 #include "controllers/manager.h"
+#include "controllers/ownership.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/time.h"
 
@@ -556,6 +557,93 @@ TEST_F(Workloads, AStatefulSetWaitsForAStrangerWhoHasItsPodsName) {
   auto pod = client.now<Pod>("default", "s-0");
   ASSERT_TRUE(pod);
   EXPECT_EQ(pod->metadata().labels().get("app"), "s");
+}
+
+// What a create finds there, and what refuses it for now, may be gone before any cache sees it:
+// nothing brings a controller back then but itself.
+TEST_F(Workloads, ARefusedCreateIsTriedAgain) {
+  const std::string set =
+      "{apiVersion: apps/v1, metadata: {name: s, namespace: default}, spec: {replicas: 1, "
+      "selector: {matchLabels: {app: s}}, template: {metadata: {labels: {app: s}}, spec: "
+      "{containers: [{name: c, image: i}]}}";
+  const std::string claims = ", volumeClaimTemplates: [{metadata: {name: d}}]}, kind: StatefulSet}";
+  const std::string service =
+      "{apiVersion: v1, kind: Service, metadata: {name: s, namespace: default}, spec: {selector: "
+      "{app: s}, ipFamilies: [IPv4], ports: [{port: 80}]}}";
+  const std::string space =
+      "{apiVersion: v1, kind: Namespace, metadata: {name: other}, status: {phase: Active}}";
+  struct Case {
+    const KindDesc& kind;
+    std::string asks, ns;
+  };
+  const Case cases[] = {
+      {kind_of<ServiceAccount>(), space, "other"},
+      {kind_of<ConfigMap>(), space, "other"},
+      {kind_of<ReplicaSet>(), std::string(kDeployment), "default"},
+      {kind_of<Pod>(), set + "}, kind: ReplicaSet}", "default"},
+      {kind_of<Pod>(), set + "}, kind: StatefulSet}", "default"},
+      {kind_of<PersistentVolumeClaim>(), set + claims, "default"},
+      {kind_of<ControllerRevision>(), set + "}, kind: StatefulSet}", "default"},
+      {kind_of<ControllerRevision>(), set + "}, kind: DaemonSet}", "default"},
+      {kind_of<Endpoints>(), service, "default"},
+      {kind_of<EndpointSlice>(), service, "default"},
+  };
+  start();
+  for (Reason reason : {Reason::kAlreadyExists, Reason::kForbidden, Reason::kNotFound}) {
+    for (const Case& c : cases) {
+      const std::string resource(c.kind.group_resource());
+      // The namespace has gone, which its own two take for the end.
+      if (reason == Reason::kNotFound && c.ns == "other") continue;
+      ObjectPtr owner = client.put_yaml(c.asks);
+      client.fail("create", resource, Status(reason, "not now"), 2);
+      loop.advance(3min);
+      EXPECT_EQ(client.all(c.kind, c.ns).size(), 1u) << resource << " for " << owner->kind().kind;
+      client.drop(owner->kind(), owner->namespace_(), owner->name());
+      for (const Case& made : cases) {
+        for (const auto& o : client.all(made.kind, c.ns)) {
+          client.drop(made.kind, o->namespace_(), o->name());
+        }
+      }
+      loop.advance(10s);
+    }
+  }
+}
+
+// The name of a new revision is a stranger's: the next one that the hash gives is taken.
+TEST_F(Workloads, ARevisionWhoseNameIsTakenGetsAnother) {
+  start();
+  for (const char* kind : {"StatefulSet", "DaemonSet"}) {
+    std::string name = kind == std::string("DaemonSet") ? "d" : "s";
+    client.fail("create", "controllerrevisions.apps", Status(Reason::kUnavailable, "not yet"), 1);
+    ObjectPtr set = client.put_yaml(
+        "{apiVersion: apps/v1, kind: " + std::string(kind) + ", metadata: {name: " + name +
+        ", namespace: default}, spec: {selector: {matchLabels: {app: " + name +
+        "}}, template: {metadata: {labels: {app: " + name +
+        "}}, spec: {containers: [{name: c, image: i}]}}}}");
+    std::string taken;
+    for (int i = 0; i < 1000 && taken.empty(); ++i) {
+      loop.advance(1ms);
+      for (const FakeCall& call : client.calls()) {
+        if (call.verb == "create" && call.resource == "controllerrevisions.apps")
+          taken = (*call.body).root["metadata"]["name"].as_string();
+      }
+    }
+    ASSERT_TRUE(taken.starts_with(name + "-")) << taken;
+    client.put_yaml(
+        "{apiVersion: apps/v1, kind: ControllerRevision, revision: 1, metadata: {name: " + taken +
+        ", namespace: default}}");
+    loop.advance(1min);
+    std::vector<std::string> names = names_of<ControllerRevision>();
+    ASSERT_EQ(names.size(), 2u);
+    std::string other = names[names[0] == taken ? 1 : 0];
+    EXPECT_TRUE(other.starts_with(name + "-"));
+    client.drop(set->kind(), "default", name);
+    for (const auto& r : client.all<ControllerRevision>()) {
+      EXPECT_EQ(controller_of(r->metadata()).kind(), r->metadata().name() == taken ? "" : kind);
+      client.drop(kind_of<ControllerRevision>(), "default", r->metadata().name());
+    }
+    client.clear_calls();
+  }
 }
 
 TEST_F(Workloads, AFinishedJobThatIsHeldIsLeftAlone) {

@@ -474,9 +474,9 @@ Task<ReconcileResult> DaemonSetController::reconcile(Context ctx, std::string ke
   const std::vector<Ref<Pod>>& pods = claimed.owned;
   std::vector<std::string> in_use;
   for (const auto& p : pods) in_use.emplace_back(p->metadata().labels().get(kRevisionHashLabel));
-  RevisionPlan history =
-      plan_revisions(revision_owner(*set, kRevisionHashLabel), revisions.owned, in_use);
-  Status recorded = co_await write_revisions(ctx, &client(), &history);
+  const RevisionOwner owner = revision_owner(*set, kRevisionHashLabel);
+  RevisionPlan history = plan_revisions(owner, revisions.owned, in_use);
+  Status recorded = co_await write_revisions(ctx, &client(), &owner, &history);
   if (!recorded.ok()) co_return recorded;
   DaemonSetPlan plan = plan_daemon_set(*set, nodes_.list(), pods, history.hash, loop().wall_now());
   Duration held{0};

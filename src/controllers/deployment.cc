@@ -126,9 +126,7 @@ Task<Status> DeploymentController::create_set(Context ctx, Ref<Deployment> d,
 
 Task<Status> DeploymentController::create_failed(Context ctx, Ref<Deployment> d, std::string name,
                                                  Status why) {
-  bool terminating =
-      why.is(Reason::kForbidden) && why.message().find("being terminated") != std::string::npos;
-  if (terminating || why.is(Reason::kOutcomeUnknown) || ctx.done()) co_return why;
+  if (namespace_is_ending(why) || why.is(Reason::kOutcomeUnknown) || ctx.done()) co_return why;
   std::string message = "Failed to create new replica set \"" + name + "\": " + why.message();
   events().warning(reference_to(d), "ReplicaSetCreateError", message);
   co_return why;

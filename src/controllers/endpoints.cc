@@ -163,7 +163,7 @@ Task<ReconcileResult> EndpointsController::reconcile(Context ctx, std::string ke
   } else {
     auto r = co_await client().create<Endpoints>(ctx, wanted->take());
     s = r.status();
-    if (s.is(Reason::kForbidden)) co_return Status();  // the namespace is going
+    if (namespace_is_ending(s)) co_return Status();
   }
   co_return s;
 }

@@ -312,7 +312,7 @@ Task<ReconcileResult> EndpointSliceController::reconcile(Context ctx, std::strin
     auto r = co_await create_once(ctx, &client(), &kind_of<EndpointSlice>(), std::move(body));
     if (r.ok()) continue;
     if (!r.status().is(Reason::kOutcomeUnknown)) expectations_.creation_settled(key);
-    if (r.status().is(Reason::kForbidden)) co_return Status();  // the namespace is going
+    if (namespace_is_ending(r.status())) co_return Status();
     events().warning(
         reference_to(service), "FailedToUpdateEndpointSlices",
         "Error updating Endpoint Slices for Service " + key + ": " + r.status().message());

@@ -217,8 +217,8 @@ Task<Status> GarbageCollector::drop_owners(Context ctx, ObjectPtr object,
   auto r = co_await client().patch(ctx, &object->kind(), std::string(object->namespace_()),
                                    std::string(object->name()), PatchType::kStrategicMerge,
                                    std::move(patch), WriteOptions());
-  if (r.status().is(Reason::kNotFound) || r.status().is(Reason::kConflict)) co_return Status();
-  co_return r.status();
+  if (r.status().is(Reason::kNotFound)) co_return Status();
+  co_return r.status();  // after a conflict too: its owners stay as they are, so nothing brings it
 }
 
 Task<Status> GarbageCollector::remove_finalizer(Context ctx, ObjectPtr object,
@@ -330,7 +330,7 @@ Task<Status> GarbageCollector::collect(Context ctx, ObjectPtr object) {
                                                                             : "Background";
   if (log::v(2)) log::info("Deleting item", {{"item", item_of(*object)}});
   auto r = co_await client().remove(ctx, &object->kind(), ns, name, o);
-  if (r.status().is(Reason::kNotFound) || r.status().is(Reason::kConflict)) co_return Status();
+  if (r.status().is(Reason::kNotFound)) co_return Status();
   co_return r.status();
 }
 

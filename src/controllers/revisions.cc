@@ -83,10 +83,42 @@ RevisionPlan plan_revisions(const RevisionOwner& owner,
   return plan;
 }
 
-Task<Status> write_revisions(Context ctx, Client* client, RevisionPlan* plan) {
+namespace {
+
+Task<Status> name_is_taken(Context ctx, Client* client, const RevisionOwner* owner,
+                           std::string name) {
+  std::string ns(owner->meta.namespace_());
+  auto there = co_await client->get<ControllerRevision>(ctx, ns, name);
+  if (!there.ok()) co_return there.status();
+  if (is_controlled_by((*there)->metadata(), owner->meta.uid())) {
+    // It may be gone before our cache sees it.
+    co_return Status(Reason::kConflict, "the cache does not have " + name + " yet");
+  }
+  Document patch;
+  patch.root = Value::map();
+  patch.root.set(patch.arena, "metadata", Value::map())
+      .set(patch.arena, "resourceVersion",
+           Value::string(patch.arena.copy(owner->meta.resource_version())));
+  patch.root.set(patch.arena, "status", Value::map())
+      .set(patch.arena, "collisionCount", Value(owner->collision_count + 1));
+  WriteOptions options;
+  options.subresource = "status";
+  auto raised = co_await client->patch(ctx, owner->kind, ns, std::string(owner->meta.name()),
+                                       PatchType::kMerge, std::move(patch), options);
+  if (!raised.ok()) co_return raised.status();
+  co_return Status(Reason::kConflict, name + " is another's");
+}
+
+}  // namespace
+
+Task<Status> write_revisions(Context ctx, Client* client, const RevisionOwner* owner,
+                             RevisionPlan* plan) {
   if (plan->create) {
     auto r = co_await client->create<ControllerRevision>(ctx, plan->create->take());
-    if (!r.ok() && !r.status().is(Reason::kAlreadyExists)) co_return r.status();
+    if (r.status().is(Reason::kAlreadyExists)) {
+      co_return co_await name_is_taken(ctx, client, owner, plan->name);
+    }
+    if (!r.ok()) co_return r.status();
   }
   if (plan->update) {
     auto r = co_await client->update<ControllerRevision>(ctx, plan->update->take());

@@ -46,7 +46,11 @@ RevisionPlan plan_revisions(const RevisionOwner& owner,
                             const std::vector<Ref<api::apps_v1::ControllerRevision>>& revisions,
                             const std::vector<std::string>& in_use);
 
-Task<Status> write_revisions(Context ctx, Client* client, RevisionPlan* plan);
+// Carries the plan out. A stranger that has the new revision's name raises the owner's collision
+// count, so that the next plan has another; that is a conflict, as is one of ours that the cache
+// does not have yet: tried again. `owner` outlives the task.
+Task<Status> write_revisions(Context ctx, Client* client, const RevisionOwner* owner,
+                             RevisionPlan* plan);
 
 // Of pods, and of a DaemonSet's revisions.
 inline constexpr std::string_view kRevisionHashLabel = "controller-revision-hash";

@@ -175,12 +175,10 @@ Task<Status> StatefulSetController::make_claims(Context ctx, Ref<StatefulSet> se
       d->edit_metadata().edit_labels().set(k, v);
     }
     auto r = co_await client().create<Claim>(ctx, d.take());
-    if (!r.ok() && !r.status().is(Reason::kAlreadyExists)) co_return r.status();
-    if (r.ok()) {
-      events().normal(reference_to(set), "SuccessfulCreate",
-                      "create Claim " + name + " Pod " + pod_name(*set, ordinal) +
-                          " in StatefulSet " + std::string(set->metadata().name()) + " success");
-    }
+    if (!r.ok()) co_return r.status();  // one that our cache does not have yet may be gone before
+    events().normal(reference_to(set), "SuccessfulCreate",
+                    "create Claim " + name + " Pod " + pod_name(*set, ordinal) +
+                        " in StatefulSet " + std::string(set->metadata().name()) + " success");
   }
   co_return Status();
 }
@@ -271,14 +269,15 @@ Task<ReconcileResult> StatefulSetController::reconcile(Context ctx, std::string 
   std::string current(set->status().current_revision());
   std::vector<std::string> in_use{current};
   for (const auto& p : pods) in_use.push_back(revision_of(*p));
-  RevisionPlan history = plan_revisions(revision_owner(*set, kHashLabel), revisions.owned, in_use);
+  const RevisionOwner owner = revision_owner(*set, kHashLabel);
+  RevisionPlan history = plan_revisions(owner, revisions.owned, in_use);
   bool dying = claims_as.dying;
   if (dying) {  // only its status is kept
     history.create.reset();
     history.update.reset();
     history.remove.clear();
   }
-  Status recorded = co_await write_revisions(ctx, &client(), &history);
+  Status recorded = co_await write_revisions(ctx, &client(), &owner, &history);
   if (!recorded.ok()) co_return recorded;
   if (current.empty()) current = history.name;
   WallTime now = loop().wall_now();
