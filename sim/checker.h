@@ -111,6 +111,13 @@ class RecordingStore final : public Store {
   }
   int64_t revision() const override { return store_->revision(); }
   int64_t oldest_revision() const override { return store_->oldest_revision(); }
+  void keep(std::shared_ptr<const StoreSnapshot> snapshot) override {
+    store_->keep(std::move(snapshot));
+  }
+  std::shared_ptr<const StoreSnapshot> kept(int64_t revision) const override {
+    return store_->kept(revision);
+  }
+  void forget_kept(int64_t revision) override { store_->forget_kept(revision); }
   void compact(int64_t revision) override { store_->compact(revision); }
   Status writable() const override { return store_->writable(); }
   std::vector<UnreadableRecord> unreadable(std::string_view prefix) const override {

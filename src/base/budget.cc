@@ -1,14 +1,18 @@
 #include "base/budget.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace keles {
 
 struct Budget::Entry {
   Entry* before = nullptr;
   Entry* after = nullptr;
-  std::shared_ptr<const void> what;  // null: it was let go
+  std::shared_ptr<const void> what;  // null: it was let go, or is reserved
   size_t bytes = 0;
   uint32_t born = 0;
   Side side = Side::kForms;
+  bool reserved = false;  // in no list
 };
 
 namespace {
@@ -28,9 +32,17 @@ void Budget::unlink(List& list, Entry* e) {
   list.bytes -= e->bytes;
 }
 
+size_t Budget::total() const {
+  size_t sum = reserved_;
+  for (const List& list : sides_) sum += list.bytes;
+  return sum;
+}
+
 void Budget::shed(Dropped& out) {
-  while (sides_[0].bytes + sides_[1].bytes > limit_) {
-    List& list = sides_[0].bytes > limit_ / 2 ? sides_[0] : sides_[1];
+  while (total() > limit_) {
+    List& list = *std::max_element(std::begin(sides_), std::end(sides_),
+                                   [](const List& a, const List& b) { return a.bytes < b.bytes; });
+    if (list.bytes == 0) return;  // what is reserved is more than all
     Entry* oldest = list.first;
     unlink(list, oldest);
     out.push_back(std::move(oldest->what));
@@ -38,7 +50,7 @@ void Budget::shed(Dropped& out) {
 }
 
 Budget::Charge Budget::hold(Side side, std::shared_ptr<const void> what, size_t bytes) {
-  auto* e = new Entry{nullptr, nullptr, std::move(what), bytes, 0, side};
+  auto* e = new Entry{nullptr, nullptr, std::move(what), bytes, 0, side, false};
   Dropped dropped;
   std::lock_guard lock(mutex_);
   List& list = sides_[index_of(side)];
@@ -51,9 +63,32 @@ Budget::Charge Budget::hold(Side side, std::shared_ptr<const void> what, size_t 
   return Charge(this, e);
 }
 
+Budget::Charge Budget::reserve(size_t bytes) {
+  auto* e = new Entry{nullptr, nullptr, nullptr, bytes, 0, Side::kForms, true};
+  Dropped dropped;
+  std::lock_guard lock(mutex_);
+  reserved_ += bytes;
+  shed(dropped);
+  return Charge(this, e);
+}
+
+void Budget::resize(Entry* e, size_t bytes) {
+  Dropped dropped;
+  std::lock_guard lock(mutex_);
+  if (!e->reserved && !e->what) return;
+  size_t& sum = e->reserved ? reserved_ : sides_[index_of(e->side)].bytes;
+  sum = sum - e->bytes + bytes;
+  e->bytes = bytes;
+  shed(dropped);
+}
+
 void Budget::release(Entry* e) {
   std::unique_ptr<Entry> owned(e);  // what it holds goes after the lock does
   std::lock_guard lock(mutex_);
+  if (e->reserved) {
+    reserved_ -= e->bytes;
+    return;
+  }
   if (e->what) unlink(sides_[index_of(e->side)], e);
 }
 
@@ -82,12 +117,12 @@ size_t Budget::age(Side side, uint32_t ticks, size_t floor) {
 
 bool Budget::holds(const Entry* e) const {
   std::lock_guard lock(mutex_);
-  return e->what != nullptr;
+  return e->reserved || e->what != nullptr;
 }
 
 size_t Budget::used() const {
   std::lock_guard lock(mutex_);
-  return sides_[0].bytes + sides_[1].bytes;
+  return total();
 }
 
 size_t Budget::used(Side side) const {

@@ -1,10 +1,10 @@
 // Budget: how many bytes the caches of a process may hold together. A cache keeps what it has made
 // by a weak pointer; the budget alone keeps it alive, and lets the oldest go when room is wanted.
 //
-// There are two sides, what was made for readers (encoded forms, trees) and what is remembered for
-// them (events, states of the past). Each may use what the other leaves; when there is no room, the
-// one that holds more than its half gives its oldest: a burst of reading does not make watchers
-// begin anew. Thread-safe; nothing is destroyed under its lock.
+// There are three sides: what was made for readers (encoded forms, trees), the events remembered
+// for watchers, and the states of the past that paged lists go on with. Each may use what the others
+// leave; when there is no room, the one that holds most gives its oldest, so that a burst of
+// reading does not make watchers begin anew. Thread-safe; nothing is destroyed under its lock.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ namespace keles {
 
 class Budget {
  public:
-  enum class Side : uint8_t { kForms, kHistory };
+  enum class Side : uint8_t { kForms, kHistory, kSnapshots };
   class Charge;
 
   explicit Budget(size_t limit) : limit_(limit) {}
@@ -28,6 +28,9 @@ class Budget {
   // Holds `what`, which costs so many bytes, until it is the oldest and room is wanted, or until
   // the charge is destroyed. The budget outlives the charge.
   Charge hold(Side side, std::shared_ptr<const void> what, size_t bytes);
+  // Counts so many bytes that somebody holds and cannot let go (a backup that is under way): the
+  // caches have so much less room until the charge is destroyed.
+  Charge reserve(size_t bytes);
   // Time, as the budget counts it: what is held from now on is of the next tick.
   void tick();
   // Lets what is at least so many ticks old go, as long as the side holds more than `floor` bytes.
@@ -47,14 +50,17 @@ class Budget {
   };
   using Dropped = std::vector<std::shared_ptr<const void>>;  // destroyed without the lock
   static void unlink(List& list, Entry* e);
+  size_t total() const;
   void shed(Dropped& out);
+  void resize(Entry* e, size_t bytes);
   void release(Entry* e);
   bool holds(const Entry* e) const;
 
   mutable std::mutex mutex_;
   size_t limit_;
   uint32_t now_ = 0;
-  List sides_[2];
+  List sides_[3];
+  size_t reserved_ = 0;
 };
 
 // What a cache holds of a budget, as long as it wants it. Movable; empty when default made.
@@ -71,6 +77,10 @@ class Budget::Charge {
   }
   ~Charge() {
     if (entry_) budget_->release(entry_);
+  }
+  // It costs so much by now. To make room, anything may be let go, itself included.
+  void resize(size_t bytes) {
+    if (entry_) budget_->resize(entry_, bytes);
   }
   // Whether the budget still keeps it alive.
   bool held() const { return entry_ && budget_->holds(entry_); }

@@ -70,6 +70,52 @@ TEST(Budget, ASideKeepsItsHalfAgainstTheOther) {
   EXPECT_EQ(budget.used(Side::kForms), 30u);
 }
 
+TEST(Budget, TheSideThatHoldsMostGives) {
+  Budget budget(90);
+  auto events = budget.hold(Side::kHistory, thing(), 30);
+  auto state = budget.hold(Side::kSnapshots, thing(), 30);
+  std::vector<Budget::Charge> forms;
+  for (int i = 0; i < 20; ++i) forms.push_back(budget.hold(Side::kForms, thing(), 10));
+  EXPECT_TRUE(events.held());
+  EXPECT_TRUE(state.held());
+  EXPECT_EQ(budget.used(Side::kForms), 30u);
+}
+
+TEST(Budget, WhatGrowsMakesRoomOrGoes) {
+  Budget budget(100);
+  auto form = budget.hold(Side::kForms, thing(), 40);
+  auto old = budget.hold(Side::kSnapshots, thing(), 10);
+  auto state = budget.hold(Side::kSnapshots, thing(), 10);
+  state.resize(60);  // its side holds most now, and gives its oldest
+  EXPECT_FALSE(old.held());
+  EXPECT_TRUE(state.held());
+  EXPECT_EQ(budget.used(), 100u);
+  state.resize(61);
+  EXPECT_FALSE(state.held());
+  EXPECT_TRUE(form.held());
+  EXPECT_EQ(budget.used(), 40u);
+  state.resize(5);  // of what was let go, nothing counts any more
+  EXPECT_EQ(budget.used(), 40u);
+  form.resize(10);
+  EXPECT_EQ(budget.used(), 10u);
+}
+
+TEST(Budget, WhatIsReservedLeavesTheCachesLess) {
+  Budget budget(100);
+  std::vector<Budget::Charge> all;
+  for (int i = 0; i < 10; ++i) all.push_back(budget.hold(Side::kForms, thing(), 10));
+  auto backup = budget.reserve(50);
+  EXPECT_TRUE(backup.held());
+  EXPECT_EQ(budget.used(), 100u);
+  EXPECT_EQ(budget.used(Side::kForms), 50u);
+  backup.resize(200);  // nobody can let it go: the caches get nothing
+  EXPECT_EQ(budget.used(), 200u);
+  EXPECT_EQ(budget.used(Side::kForms), 0u);
+  backup = Budget::Charge();
+  auto form = budget.hold(Side::kForms, thing(), 100);
+  EXPECT_TRUE(form.held());
+}
+
 TEST(Budget, ASmallerLimitIsKeptAtOnce) {
   Budget budget(100);
   std::vector<Budget::Charge> all;

@@ -51,6 +51,8 @@ struct Contents {
   int64_t revision = 1;                // as etcd, which starts at 1
   // Made with the store: tells it from another cluster's. "" while it could not be written.
   std::string identity;
+  // Of a running store's: counts what is held in its budget, as long as it is held.
+  std::shared_ptr<const void> held;
 };
 
 // Follows a backend's stream. Called by one thread at a time, never from inside commit's caller

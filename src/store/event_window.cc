@@ -31,8 +31,8 @@ class MapSnapshot final : public StoreSnapshot {
 
 // What only the window holds of an event, roughly: it, and the state that it replaced.
 size_t cost_of(const StoreEvent& e) {
-  constexpr size_t kEvent = 256, kObject = 384;
-  return kEvent + (e.before ? kObject + e.before->stored()->size() : 0);
+  constexpr size_t kEvent = 256;
+  return kEvent + (e.before ? state_cost(*e.before) : 0);
 }
 
 }  // namespace
@@ -171,7 +171,8 @@ EventWindow::EventWindow(Limits limits, MemoryMap map, int64_t revision)
       budget_(limits.budget ? *limits.budget : own_budget_),
       snapshot_(std::make_shared<MapSnapshot>(std::move(map), revision)),
       revision_(revision),
-      oldest_(revision) {}
+      oldest_(revision),
+      kept_(budget_) {}
 
 void EventWindow::wake(Waiter& w, Wakes& wakes) {
   if (!w.waiting) return;
@@ -213,7 +214,8 @@ void EventWindow::wake_revision_waiters(Wakes& wakes) {
   }
 }
 
-void EventWindow::publish(MemoryMap map, int64_t revision, std::vector<StoreEventPtr> events) {
+void EventWindow::publish(MemoryMap map, int64_t revision, std::vector<StoreEventPtr> events,
+                          size_t left_behind) {
   show(std::move(map), revision);
   Wakes wakes;
   {
@@ -221,6 +223,7 @@ void EventWindow::publish(MemoryMap map, int64_t revision, std::vector<StoreEven
     revision_ = revision;
     for (auto& e : events) {
       append_to_groups(e, wakes);
+      if (e->before) kept_.replaced(e->revision, *e->before);
       const size_t cost = cost_of(*e);
       bytes_ += cost;
       events_.push_back({e->revision, cost, e, budget_.hold(Budget::Side::kHistory, e, cost)});
@@ -229,6 +232,8 @@ void EventWindow::publish(MemoryMap map, int64_t revision, std::vector<StoreEven
       shrink(1);
     }
     shrink_to_held();
+    if (!events.empty()) kept_.nodes_replaced(events.front()->revision, left_behind);
+    kept_.settle();
     wake_revision_waiters(wakes);
   }
   resume(std::move(wakes));
@@ -242,6 +247,7 @@ void EventWindow::restart(MemoryMap map, int64_t revision) {
     revision_ = oldest_ = revision;
     events_.clear();
     bytes_ = 0;
+    kept_.clear();
     for (auto& [prefix, g] : groups_) {
       g->first = g->end() + 1;  // a gap, which no member gets past
       g->events.clear();
@@ -331,6 +337,64 @@ void EventWindow::close(Status why) {
 std::shared_ptr<const StoreSnapshot> EventWindow::snapshot() const {
   std::lock_guard lock(snapshot_mutex_);
   return snapshot_;
+}
+
+uint64_t EventWindow::watched_edit() const {
+  std::lock_guard lock(mutex_);
+  return kept_.newest_edit();
+}
+
+void EventWindow::keep(const std::shared_ptr<const StoreSnapshot>& snapshot) {
+  auto* of_map = dynamic_cast<const MapSnapshot*>(snapshot.get());
+  if (!of_map) return;
+  std::lock_guard lock(mutex_);
+  if (kept_.keep(snapshot, of_map->map())) count_late(snapshot->revision());
+}
+
+// A snapshot may be older than what is published by the time that it is kept.
+void EventWindow::count_late(int64_t revision) {
+  auto from = std::upper_bound(events_.begin(), events_.end(), revision,
+                               [](int64_t r, const Remembered& e) { return r < e.revision; });
+  for (; from != events_.end(); ++from) {
+    StoreEventPtr e = from->event.lock();
+    if (e && e->before) kept_.replaced_since(revision, e->revision, *e->before);
+  }
+  kept_.settle();
+}
+
+std::shared_ptr<const StoreSnapshot> EventWindow::kept(int64_t revision) const {
+  std::lock_guard lock(mutex_);
+  return kept_.find(revision);
+}
+
+void EventWindow::forget_kept(int64_t revision) {
+  std::lock_guard lock(mutex_);
+  kept_.forget(revision);
+}
+
+class EventWindow::Hold {
+ public:
+  Hold(std::shared_ptr<EventWindow> window, uint64_t ticket)
+      : window_(std::move(window)), ticket_(ticket) {}
+  Hold(const Hold&) = delete;
+  ~Hold() {
+    std::lock_guard lock(window_->mutex_);
+    window_->kept_.let_go(ticket_);
+  }
+
+ private:
+  std::shared_ptr<EventWindow> window_;
+  uint64_t ticket_;
+};
+
+std::shared_ptr<const void> EventWindow::hold(int64_t revision, size_t bytes) {
+  uint64_t ticket = 0;
+  {
+    std::lock_guard lock(mutex_);
+    ticket = kept_.hold(revision, bytes);
+    count_late(revision);
+  }
+  return std::make_shared<Hold>(shared_from_this(), ticket);
 }
 
 int64_t EventWindow::records(const std::function<void(const Record&)>& fn) const {

@@ -1,5 +1,5 @@
-// EventWindow: what readers see of a store: the published snapshot, the window of recent events,
-// and the watchers. Writers publish a batch; readers take snapshots and wait for events.
+// EventWindow: what readers see of a store: the published snapshot, those kept of the past, the
+// window of recent events, and the watchers. Writers publish a batch; readers take snapshots and wait for events.
 //
 // An event is made once and shared by everyone. Watchers of one prefix share one queue of pending
 // events and differ only in their place in it, so that a further watcher costs an event one pointer
@@ -21,6 +21,7 @@
 
 #include "base/budget.h"
 #include "base/context.h"
+#include "store/kept_snapshots.h"
 #include "store/memory_map.h"
 #include "store/store.h"
 
@@ -38,25 +39,35 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
   struct Limits {
     size_t events = 100'000;
     size_t bytes = 32u << 20;  // of the events and of states that only they hold
-    // Holds the events and the states that they replaced; outlives the window. Null: one of the
-    // window's own, of kOwnBudget.
+    // Holds the events, the states that they replaced, and snapshots that are kept; outlives the
+    // window. Null: one of the window's own, of kOwnBudget.
     Budget* budget = nullptr;
   };
   static constexpr size_t kOwnBudget = 32u << 20;
   EventWindow(Limits limits, MemoryMap map, int64_t revision);
 
-  // Makes a batch visible: the map as it is now, and its events in revision order.
-  void publish(MemoryMap map, int64_t revision, std::vector<StoreEventPtr> events);
+  // Makes a batch visible: the map as it is now, and its events in revision order. `left_behind`:
+  // bytes of map nodes that it replaced (MemoryMap::Edit), watched up to watched_edit().
+  void publish(MemoryMap map, int64_t revision, std::vector<StoreEventPtr> events,
+               size_t left_behind = 0);
+  uint64_t watched_edit() const;
   // As if everything before had been forgotten: a state that cannot be told as events. Whoever
-  // watches is expired and lists anew.
+  // watches is expired and lists anew; no snapshot is kept.
   void restart(MemoryMap map, int64_t revision);
   void compact(int64_t revision);
   // Ends every watcher and waiter with `why`.
   void close(Status why);
 
   std::shared_ptr<const StoreSnapshot> snapshot() const;
+  // Store's members of these names.
+  void keep(const std::shared_ptr<const StoreSnapshot>& snapshot);
+  std::shared_ptr<const StoreSnapshot> kept(int64_t revision) const;
+  void forget_kept(int64_t revision);
   // Calls `fn` for each record of what is published now, in key order; its revision.
   int64_t records(const std::function<void(const Record&)>& fn) const;
+  // Counts in the budget, until the pointer goes, what somebody holds of the state of `revision`,
+  // which is published or was a moment ago, and `bytes` of his own.
+  std::shared_ptr<const void> hold(int64_t revision, size_t bytes);
   Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_at_least(Context ctx,
                                                                        int64_t revision);
   Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix, int64_t revision);
@@ -68,6 +79,7 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
   struct Group;    // the watchers of one prefix
   struct Watcher;  // one of them
   class Handle;    // what its reader holds
+  class Hold;      // what hold() gives
   struct Waiter {  // a suspended coroutine
     Loop* loop = nullptr;
     std::coroutine_handle<> h;
@@ -84,6 +96,7 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
   void show(MemoryMap map, int64_t revision);
   void wake_revision_waiters(Wakes& wakes);
   void shrink_to_held();
+  void count_late(int64_t revision);
   void trim(Group& g);
   static Status expired(int64_t revision, int64_t oldest);
 
@@ -106,6 +119,7 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
   int64_t oldest_;            // events after this one are in the window
   std::deque<Remembered> events_;
   size_t bytes_ = 0;  // of events_
+  KeptSnapshots kept_;
   Status closed_;
   std::map<std::string, std::shared_ptr<Group>, std::less<>> groups_;
   std::map<std::string, Group*> odd_groups_;  // those whose prefix ends inside a path element

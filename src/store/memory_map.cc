@@ -93,6 +93,10 @@ struct MemoryMap::Node {
     heads[i] = head_of(key, shared);
   }
   void went(size_t i) { heads.erase(heads.begin() + static_cast<ptrdiff_t>(i)); }
+  size_t bytes() const {
+    return sizeof(Node) + records.capacity() * sizeof(RecordPtr) +
+           children.capacity() * sizeof(Child) + heads.capacity() * sizeof(uint64_t);
+  }
   const KeyPtr& first_key() const { return leaf ? records[0]->key : children[0].first; }
   void recount() {
     reindex();
@@ -118,6 +122,9 @@ std::string prefix_end(std::string_view prefix) {
 }
 
 size_t MemoryMap::size() const { return root_ ? root_->count : 0; }
+
+// Each change copies the root.
+uint64_t MemoryMap::last_edit() const { return root_ ? root_->edit : 0; }
 
 RecordPtr MemoryMap::find(std::string_view key) const {
   const Node* n = root_.get();
@@ -169,15 +176,21 @@ size_t MemoryMap::count(std::string_view prefix) const {
   return (end.empty() ? size() : rank(end)) - rank(prefix);
 }
 
-MemoryMap::Edit::Edit(const MemoryMap& from) : root_(from.root_), id_(next_edit_id()) {}
+MemoryMap::Edit::Edit(const MemoryMap& from, uint64_t watched)
+    : root_(from.root_), id_(next_edit_id()), watched_(watched) {}
 
 MemoryMap MemoryMap::Edit::finish() {
   id_ = next_edit_id();  // what was ours is now shared
   return MemoryMap(root_);
 }
 
+void MemoryMap::Edit::leave(const Node& n) {
+  if (n.edit <= watched_) left_behind_ += n.bytes();
+}
+
 MemoryMap::NodePtr MemoryMap::Edit::own(const NodePtr& n) {
   if (n->edit == id_) return n;
+  leave(*n);
   auto copy = std::make_shared<Node>();
   copy->edit = id_;
   copy->leaf = n->leaf;
@@ -305,6 +318,7 @@ void MemoryMap::Edit::merge_around(Node& parent, size_t i) {
     a->children.insert(a->children.end(), b->children.begin(), b->children.end());
   }
   a->recount();
+  if (b->edit != id_) leave(*b);
   parent.children.erase(parent.children.begin() + static_cast<ptrdiff_t>(left) + 1);
   parent.went(left + 1);
 }

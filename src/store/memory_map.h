@@ -38,6 +38,8 @@ class MemoryMap {
             const std::function<bool(const RecordPtr&)>& fn) const;
   // How many keys start with `prefix`; O(log n).
   size_t count(std::string_view prefix) const;
+  // Every node of this version was made by this edit or one before it; 0: there are none.
+  uint64_t last_edit() const;
 
   class Edit;
   struct Node;
@@ -51,20 +53,26 @@ class MemoryMap {
 
 class MemoryMap::Edit {
  public:
-  explicit Edit(const MemoryMap& from);
+  // Nodes made by the edit `watched` or before, of which a version is kept, are counted when they
+  // are left behind (left_behind()).
+  explicit Edit(const MemoryMap& from, uint64_t watched = 0);
   RecordPtr find(std::string_view key) const { return MemoryMap(root_).find(key); }
   void put(RecordPtr record);  // inserts or replaces
   bool erase(std::string_view key);
   // The version with every change so far; the edit may go on from there.
   MemoryMap finish();
+  // Bytes of such nodes that the version so far no longer has.
+  size_t left_behind() const { return left_behind_; }
 
  private:
   NodePtr own(const NodePtr& n);
   NodePtr insert(NodePtr& n, RecordPtr& record);
   bool remove(NodePtr& n, std::string_view key);
   void merge_around(Node& parent, size_t i);
+  void leave(const Node& n);
   NodePtr root_;
-  uint64_t id_;
+  uint64_t id_, watched_;
+  size_t left_behind_ = 0;
 };
 
 // The least key that is greater than every key with this prefix; "" when there is none.

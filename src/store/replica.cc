@@ -207,6 +207,9 @@ Contents Replica::contents() const {
   });
   std::inplace_merge(out.records.begin(), out.records.begin() + unread, out.records.end(),
                      [](const Change& a, const Change& b) { return *a.key < *b.key; });
+  size_t own = out.records.capacity() * sizeof(Change);
+  for (const DamagedRecord& d : out.damaged) own += sizeof d + d.key.size() + d.value.size();
+  out.held = window_->hold(out.revision, own);
   return out;
 }
 
@@ -250,14 +253,14 @@ void Replica::restart(Contents contents) {
 }
 
 void Replica::apply(std::vector<Change> changes, int64_t revision) {
-  MemoryMap::Edit edit(map_);
+  MemoryMap::Edit edit(map_, window_->watched_edit());
   std::vector<StoreEventPtr> events;
   events.reserve(changes.size());
   bool told = true;
   for (Change& c : changes) told &= take(c, edit, events);
   map_ = edit.finish();
   if (told) {
-    window_->publish(map_, revision, std::move(events));
+    window_->publish(map_, revision, std::move(events), edit.left_behind());
   } else {
     window_->restart(map_, revision);
   }

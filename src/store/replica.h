@@ -55,6 +55,11 @@ class Replica final : public Store, private Follower {
   int64_t revision() const override { return window_->revision(); }
   int64_t oldest_revision() const override { return window_->oldest_revision(); }
   void compact(int64_t revision) override { window_->compact(revision); }
+  void keep(std::shared_ptr<const StoreSnapshot> snapshot) override { window_->keep(snapshot); }
+  std::shared_ptr<const StoreSnapshot> kept(int64_t revision) const override {
+    return window_->kept(revision);
+  }
+  void forget_kept(int64_t revision) override { window_->forget_kept(revision); }
   Status writable() const override { return backend_->writable(); }
   std::vector<UnreadableRecord> unreadable(std::string_view prefix) const override;
   Task<Status> remove_unreadable(Context ctx, std::string key) override;

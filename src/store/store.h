@@ -93,6 +93,13 @@ class Store {
                                                     int64_t revision) = 0;
   virtual int64_t revision() const = 0;
   virtual int64_t oldest_revision() const = 0;  // the window's start
+  // Keeps a snapshot for who comes back to it (a list's next page) while the budget has room for
+  // what it holds beyond the newest state, the oldest going first. Only one of this store's own.
+  virtual void keep(std::shared_ptr<const StoreSnapshot> snapshot) = 0;
+  // The kept one of exactly this revision; null when there is none (any more).
+  virtual std::shared_ptr<const StoreSnapshot> kept(int64_t revision) const = 0;
+  // Forgets those kept that are older.
+  virtual void forget_kept(int64_t revision) = 0;
   // Forgets events up to `revision` (what an operator's compaction does; tests use it too).
   virtual void compact(int64_t revision) = 0;
   // Those whose keys start with `prefix`, in key order. They are in no snapshot; their keys cannot

@@ -70,6 +70,9 @@ class Memory final : public Store {
   std::vector<UnreadableRecord> unreadable(std::string_view) const override { return {}; }
   Task<Status> remove_unreadable(Context, std::string) override { co_return Status(); }
   Contents contents() const override { return {}; }
+  void keep(std::shared_ptr<const StoreSnapshot>) override {}
+  std::shared_ptr<const StoreSnapshot> kept(int64_t) const override { return nullptr; }
+  void forget_kept(int64_t) override {}
   void compact(int64_t) override {}
   Task<Status> close(Context) override { co_return Status(); }
 };

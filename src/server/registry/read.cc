@@ -132,17 +132,19 @@ Task<Result<SnapshotPtr>> Registry::snapshot_at(Context ctx, std::string prefix,
   auto newest = co_await snapshot_for(ctx, store_, revision);
   if (!newest.ok()) co_return newest.status();
   const int64_t now = (*newest)->revision();
-  if (revision < snapshots_->oldest(now, ctx.loop().wall_now())) {
+  if (revision < horizon_->oldest(now, ctx.loop().wall_now())) {
     co_return Status::expired(std::string(kListExpired));
   }
   if (revision == now) co_return *newest;
-  if (SnapshotPtr kept = snapshots_->find(revision)) co_return kept;
+  if (SnapshotPtr kept = store_->kept(revision)) co_return kept;
   auto past = co_await past_snapshot(ctx, store_, std::move(prefix), revision);
   if (past.status().is(Reason::kExpired)) co_return Status::expired(std::string(kListExpired));
   co_return past;
 }
 
-void Registry::forget_past(WallTime now) { snapshots_->oldest(store_->revision(), now); }
+void Registry::forget_past(WallTime now) {
+  store_->forget_kept(horizon_->oldest(store_->revision(), now));
+}
 
 // Which state a list is of (upstream's table of resourceVersion, resourceVersionMatch, limit and
 // continue): the newest, one not older than a revision, or exactly one. With a limit, a revision
@@ -227,8 +229,8 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
     return true;
   });
   if (more) {
-    snapshots_->keep(snapshot, now);
-    snapshots_->oldest(store_->revision(), now);
+    store_->keep(snapshot);
+    horizon_->oldest(store_->revision(), now);
     last.erase(0, kind_prefix(stored).size());
     page.continue_ = encode_continue(page.revision, last + '\0');
     if (all) page.remaining = rest;

@@ -8,7 +8,7 @@ namespace keles::registry {
 Registry::Registry(Store* store, std::string service_cidr, std::string node_port_range)
     : store_(store),
       services_(std::make_unique<ServiceAllocator>(store, service_cidr, node_port_range)),
-      snapshots_(std::make_unique<SnapshotCache>()) {}
+      horizon_(std::make_unique<Horizon>()) {}
 
 Registry::~Registry() = default;
 

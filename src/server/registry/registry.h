@@ -31,7 +31,7 @@
 namespace keles::registry {
 
 class ServiceAllocator;
-class SnapshotCache;
+class Horizon;
 
 struct ListQuery {
   std::string label_selector, field_selector;
@@ -209,7 +209,7 @@ class Registry {
   Store* store_;
   admission::Config admission_;
   std::unique_ptr<ServiceAllocator> services_;
-  std::unique_ptr<SnapshotCache> snapshots_;
+  std::unique_ptr<Horizon> horizon_;
   std::vector<Component> components_;
 };
 

@@ -3,11 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "base/encoding.h"
 #include "base/run_task.h"
 #include "machinery/codec_yaml.h"
+#include "machinery/continue_cause.h"
 #include "machinery/decode.h"
 #include "machinery/status_codec.h"
 #include "net/pki.h"
@@ -114,17 +116,61 @@ TEST(Past, AnAbandonedListsStateGoesByTime) {
   ASSERT_TRUE(page.ok() && !page->continue_.empty());
   std::weak_ptr<const StoreSnapshot> past = w.store->snapshot();
   ASSERT_TRUE(w.remove("v1", "ConfigMap", "b").ok());
-  w.loop->advance(4min);
-  w.registry.forget_past(w.loop->wall_now());
+  auto pass = [&w](int minutes) {  // as the server does
+    for (int tens = 0; tens < minutes * 6; ++tens) {
+      w.loop->advance(10s);
+      w.registry.forget_past(w.loop->wall_now());
+    }
+  };
+  pass(4);
   ListQuery next;
   next.continue_ = page->continue_;
   page = w.run(w.registry.list(w.ctx, kind, "default", next));
   ASSERT_TRUE(page.ok()) << page.status().to_string();
   EXPECT_EQ(page->items.size(), 2u);  // as it was: b and c
-  w.loop->advance(2min);
   EXPECT_FALSE(past.expired());
-  w.registry.forget_past(w.loop->wall_now());
+  pass(2);
   EXPECT_TRUE(past.expired());
+  page = w.run(w.registry.list(w.ctx, kind, "default", next));
+  EXPECT_EQ(page.status().code(), 410) << page.status().to_string();
+}
+
+// What it holds beyond the newest state is charged to the store's budget (here 32 MB): without room
+// it goes, and who comes back is told so, with a token to go on with.
+TEST(Past, AnAbandonedListsStateGoesWhenRoomIsWanted) {
+  constexpr int kMaps = 24;
+  constexpr size_t kSize = 900'000;
+  World w;
+  auto name = [](int i) { return std::string("m") + static_cast<char>('a' + i); };
+  auto replace = [&](int i, char with) {
+    return w.patch("v1", "ConfigMap", name(i), "data: {k: " + std::string(kSize, with) + "}").ok();
+  };
+  for (int i = 0; i < kMaps; ++i)
+    ASSERT_TRUE(
+        w.create("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name(i) + "}\n").ok() &&
+        replace(i, 'x'));
+  ListQuery first, next;
+  first.limit = 1;
+  const KindDesc* kind = find_kind("v1", "ConfigMap");
+  auto page = w.run(w.registry.list(w.ctx, kind, "default", first));
+  ASSERT_TRUE(page.ok() && !page->continue_.empty());
+  next.continue_ = page->continue_;
+  std::weak_ptr<const StoreSnapshot> past = w.store->snapshot();
+  // 90 MB come and go; the list's state is one of them.
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(replace(3, static_cast<char>('a' + i % 26)));
+  EXPECT_FALSE(past.expired());
+  page = w.run(w.registry.list(w.ctx, kind, "default", next));
+  ASSERT_TRUE(page.ok()) << page.status().to_string();
+  EXPECT_EQ(page->items.size(), size_t{kMaps - 1});
+  page->items.clear();
+  // Every state that it shows is replaced: it would hold 21 MB, more than the events do.
+  for (int i = 0; i < kMaps; ++i) ASSERT_TRUE(replace(i, 'y'));
+  EXPECT_TRUE(past.expired());
+  page = w.run(w.registry.list(w.ctx, kind, "default", next));
+  EXPECT_EQ(page.status().code(), 410) << page.status().to_string();
+  const auto& causes = page.status().details().causes;
+  EXPECT_TRUE(std::any_of(causes.begin(), causes.end(),
+                          [](const auto& c) { return c.field == kContinueCause; }));
 }
 
 // --- empty and absent ------------------------------------------------------------------------

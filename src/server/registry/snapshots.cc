@@ -6,7 +6,6 @@
 namespace keles::registry {
 namespace {
 
-constexpr size_t kMost = 64;
 constexpr Duration kAge = 5min;
 constexpr Duration kMarkEvery = 10s;
 
@@ -64,32 +63,7 @@ class PastSnapshot final : public StoreSnapshot {
 
 }  // namespace
 
-SnapshotPtr SnapshotCache::find(int64_t revision) const {
-  auto state = state_.load();
-  for (const Kept& k : state->kept) {
-    if (k.snapshot->revision() == revision) return k.snapshot;
-  }
-  return nullptr;
-}
-
-void SnapshotCache::keep(SnapshotPtr snapshot, WallTime now) {
-  // One of the past holds one prefix only, and is made again as cheaply.
-  if (dynamic_cast<const PastSnapshot*>(snapshot.get())) return;
-  auto old = state_.load();
-  std::shared_ptr<const State> fresh;
-  do {
-    auto next = std::make_shared<State>(*old);
-    std::erase_if(next->kept, [&](const Kept& k) { return k.since + kAge <= now; });
-    for (const Kept& k : next->kept) {
-      if (k.snapshot->revision() == snapshot->revision()) return;  // its age counts on
-    }
-    next->kept.insert(next->kept.begin(), {now, snapshot});
-    if (next->kept.size() > kMost) next->kept.resize(kMost);
-    fresh = std::move(next);
-  } while (!state_.compare_exchange_weak(old, fresh));
-}
-
-int64_t SnapshotCache::oldest(int64_t newest, WallTime now) {
+int64_t Horizon::oldest(int64_t newest, WallTime now) {
   auto old = state_.load();
   std::shared_ptr<const State> fresh;
   do {
@@ -102,7 +76,6 @@ int64_t SnapshotCache::oldest(int64_t newest, WallTime now) {
       next->marks.erase(next->marks.begin());
     }
     if (mark) next->marks.push_back({now, newest});
-    std::erase_if(next->kept, [&](const Kept& k) { return k.since + kAge <= now; });
     fresh = std::move(next);
   } while (!state_.compare_exchange_weak(old, fresh));
   return fresh->oldest;

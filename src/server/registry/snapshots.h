@@ -1,6 +1,5 @@
-// States of the past: those that outstanding continue tokens refer to, and those that the store's
-// recent events still tell. Shared by all loops: readers take an immutable list, writers replace
-// it (compare and swap), nobody waits.
+// States of the past: those that outstanding continue tokens refer to (the store keeps them), and
+// those that the store's recent events still tell.
 //
 // What was newest more than five minutes ago is forgotten however often it is used, as upstream's
 // compaction does: a client that never ends its list learns it by 410.
@@ -16,26 +15,19 @@
 
 namespace keles::registry {
 
-class SnapshotCache {
+// How far back the past goes. Shared by all loops: readers take an immutable list, writers replace
+// it (compare and swap), nobody waits.
+class Horizon {
  public:
-  // Null when it was never kept or has been forgotten.
-  std::shared_ptr<const StoreSnapshot> find(int64_t revision) const;
-  // Keeps it, at most 64 of them; for five minutes since it was first kept.
-  void keep(std::shared_ptr<const StoreSnapshot> snapshot, WallTime now);
   // To be told what is newest; answers with the oldest revision that may still be asked for.
   int64_t oldest(int64_t newest, WallTime now);
 
  private:
-  struct Kept {
-    WallTime since;
-    std::shared_ptr<const StoreSnapshot> snapshot;
-  };
   struct Mark {  // `revision` was the newest at that time
     WallTime when;
     int64_t revision = 0;
   };
   struct State {
-    std::vector<Kept> kept;
     std::vector<Mark> marks;  // in the order of time
     int64_t oldest = 0;
   };
