@@ -2,34 +2,40 @@
 
 #include <algorithm>
 #include <iterator>
+#include <memory>
 
 namespace keles {
 
-struct Budget::Entry {
-  Entry* before = nullptr;
-  Entry* after = nullptr;
+struct Budget::Entry final : Item {
   std::shared_ptr<const void> what;  // null: it was let go, or is reserved
-  size_t bytes = 0;
-  uint32_t born = 0;
-  Side side = Side::kForms;
-  bool reserved = false;  // in no list
+  bool reserved = false;             // in no list
+  std::shared_ptr<const void> let_go() override { return std::move(what); }
 };
 
 namespace {
 size_t index_of(Budget::Side side) { return static_cast<size_t>(side); }
 }  // namespace
 
-Budget::~Budget() {
-  for (List& list : sides_) {
-    for (Entry* e = list.first; e != nullptr;) delete std::exchange(e, e->after);
-  }
+// Entries are their charges'; items of other kinds, their caches'.
+Budget::~Budget() = default;
+
+void Budget::link(Side side, Item* item, size_t bytes) {
+  List& list = sides_[index_of(side)];
+  item->before_ = list.last;
+  item->bytes_ = bytes;
+  item->born_ = now_;
+  item->side_ = side;
+  (list.last ? list.last->after_ : list.first) = item;
+  list.last = item;
+  list.bytes += bytes;
 }
 
-void Budget::unlink(List& list, Entry* e) {
-  (e->before ? e->before->after : list.first) = e->after;
-  (e->after ? e->after->before : list.last) = e->before;
-  e->before = e->after = nullptr;
-  list.bytes -= e->bytes;
+void Budget::unlink(Item* item) {
+  List& list = sides_[index_of(item->side_)];
+  (item->before_ ? item->before_->after_ : list.first) = item->after_;
+  (item->after_ ? item->after_->before_ : list.last) = item->before_;
+  item->before_ = item->after_ = nullptr;
+  list.bytes -= item->bytes_;
 }
 
 size_t Budget::total() const {
@@ -43,28 +49,42 @@ void Budget::shed(Dropped& out) {
     List& list = *std::max_element(std::begin(sides_), std::end(sides_),
                                    [](const List& a, const List& b) { return a.bytes < b.bytes; });
     if (list.bytes == 0) return;  // what is reserved is more than all
-    Entry* oldest = list.first;
-    unlink(list, oldest);
-    out.push_back(std::move(oldest->what));
+    Item* oldest = list.first;
+    unlink(oldest);
+    out.push_back(oldest->let_go());
   }
 }
 
 Budget::Charge Budget::hold(Side side, std::shared_ptr<const void> what, size_t bytes) {
-  auto* e = new Entry{nullptr, nullptr, std::move(what), bytes, 0, side, false};
-  Dropped dropped;
-  std::lock_guard lock(mutex_);
-  List& list = sides_[index_of(side)];
-  e->before = list.last;
-  (list.last ? list.last->after : list.first) = e;
-  list.last = e;
-  list.bytes += bytes;
-  e->born = now_;
-  shed(dropped);
+  auto* e = new Entry;
+  e->what = std::move(what);
+  hold(side, e, bytes);
   return Charge(this, e);
 }
 
+void Budget::hold(Side side, Item* item, size_t bytes) {
+  Dropped dropped;
+  std::lock_guard lock(mutex_);
+  link(side, item, bytes);
+  shed(dropped);
+}
+
+void Budget::release(std::span<std::atomic<Item*>> slots) {
+  std::vector<std::unique_ptr<Item>> gone;  // what they hold goes after the lock does
+  gone.reserve(slots.size());
+  std::lock_guard lock(mutex_);
+  for (std::atomic<Item*>& slot : slots) {
+    Item* item = slot.exchange(nullptr, std::memory_order_relaxed);
+    if (!item) continue;
+    unlink(item);
+    gone.emplace_back(item);
+  }
+}
+
 Budget::Charge Budget::reserve(size_t bytes) {
-  auto* e = new Entry{nullptr, nullptr, nullptr, bytes, 0, Side::kForms, true};
+  auto* e = new Entry;
+  e->bytes_ = bytes;
+  e->reserved = true;
   Dropped dropped;
   std::lock_guard lock(mutex_);
   reserved_ += bytes;
@@ -76,9 +96,9 @@ void Budget::resize(Entry* e, size_t bytes) {
   Dropped dropped;
   std::lock_guard lock(mutex_);
   if (!e->reserved && !e->what) return;
-  size_t& sum = e->reserved ? reserved_ : sides_[index_of(e->side)].bytes;
-  sum = sum - e->bytes + bytes;
-  e->bytes = bytes;
+  size_t& sum = e->reserved ? reserved_ : sides_[index_of(e->side_)].bytes;
+  sum = sum - e->bytes_ + bytes;
+  e->bytes_ = bytes;
   shed(dropped);
 }
 
@@ -86,10 +106,10 @@ void Budget::release(Entry* e) {
   std::unique_ptr<Entry> owned(e);  // what it holds goes after the lock does
   std::lock_guard lock(mutex_);
   if (e->reserved) {
-    reserved_ -= e->bytes;
-    return;
+    reserved_ -= e->bytes_;
+  } else if (e->what) {
+    unlink(e);
   }
-  if (e->what) unlink(sides_[index_of(e->side)], e);
 }
 
 void Budget::tick() {
@@ -104,12 +124,12 @@ size_t Budget::age(Side side, uint32_t ticks, size_t floor) {
     Dropped dropped;
     std::lock_guard lock(mutex_);
     List& list = sides_[index_of(side)];
-    while ((more = list.bytes > floor && now_ - list.first->born >= ticks) &&
+    while ((more = list.bytes > floor && now_ - list.first->born_ >= ticks) &&
            dropped.size() < kAtOnce) {
-      Entry* oldest = list.first;
-      unlink(list, oldest);
-      freed += oldest->bytes;
-      dropped.push_back(std::move(oldest->what));
+      Item* oldest = list.first;
+      unlink(oldest);
+      freed += oldest->bytes_;
+      dropped.push_back(oldest->let_go());
     }
   }
   return freed;

@@ -1,5 +1,6 @@
 // Budget: how many bytes the caches of a process may hold together. A cache keeps what it has made
-// by a weak pointer; the budget alone keeps it alive, and lets the oldest go when room is wanted.
+// by a weak pointer, or by an Item that knows its place; the budget alone keeps it alive, and lets
+// the oldest go when room is wanted.
 //
 // There are three sides: what was made for readers (encoded forms, trees), the events remembered
 // for watchers, and the states of the past that paged lists go on with. Each may use what the others
@@ -7,10 +8,12 @@
 // reading does not make watchers begin anew. Thread-safe; nothing is destroyed under its lock.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -19,6 +22,7 @@ namespace keles {
 class Budget {
  public:
   enum class Side : uint8_t { kForms, kHistory, kSnapshots };
+  class Item;
   class Charge;
 
   explicit Budget(size_t limit) : limit_(limit) {}
@@ -28,6 +32,10 @@ class Budget {
   // Holds `what`, which costs so many bytes, until it is the oldest and room is wanted, or until
   // the charge is destroyed. The budget outlives the charge.
   Charge hold(Side side, std::shared_ptr<const void> what, size_t bytes);
+  // The same for a cache that has many things and wants nothing left of those that are let go.
+  void hold(Side side, Item* item, size_t bytes);
+  // Deletes the items that are still there. A slot is emptied by its item's let_go() alone.
+  void release(std::span<std::atomic<Item*>> slots);
   // Counts so many bytes that somebody holds and cannot let go (a backup that is under way): the
   // caches have so much less room until the charge is destroyed.
   Charge reserve(size_t bytes);
@@ -44,12 +52,13 @@ class Budget {
  private:
   struct Entry;
   struct List {
-    Entry* first = nullptr;  // the oldest
-    Entry* last = nullptr;
+    Item* first = nullptr;  // the oldest
+    Item* last = nullptr;
     size_t bytes = 0;
   };
   using Dropped = std::vector<std::shared_ptr<const void>>;  // destroyed without the lock
-  static void unlink(List& list, Entry* e);
+  void link(Side side, Item* item, size_t bytes);
+  void unlink(Item* item);
   size_t total() const;
   void shed(Dropped& out);
   void resize(Entry* e, size_t bytes);
@@ -61,6 +70,24 @@ class Budget {
   uint32_t now_ = 0;
   List sides_[3];
   size_t reserved_ = 0;
+};
+
+class Budget::Item {
+ public:
+  Item() = default;
+  Item(const Item&) = delete;
+  virtual ~Item() = default;
+
+ private:
+  friend class Budget;
+  // It is out of the budget: called under the budget's lock, which is to be taken before any other;
+  // may delete itself. Gives what is to be destroyed, which is done without the lock.
+  virtual std::shared_ptr<const void> let_go() = 0;
+  Item* before_ = nullptr;
+  Item* after_ = nullptr;
+  size_t bytes_ = 0;
+  uint32_t born_ = 0;
+  Side side_ = Side::kForms;
 };
 
 // What a cache holds of a budget, as long as it wants it. Movable; empty when default made.

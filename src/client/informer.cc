@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "base/buggify.h"
 #include "base/log.h"
@@ -26,15 +28,36 @@ int64_t parse_revision(std::string_view s) {
   return v;
 }
 
-std::string object_key(std::string_view ns, std::string_view name) {
-  if (ns.empty()) return std::string(name);
-  std::string k;
-  k.reserve(ns.size() + 1 + name.size());
-  k.append(ns).append("/").append(name);
-  return k;
-}
+// Objects in the order of namespace and name: an object is its own key.
+struct ObjectName {
+  std::string_view ns, name;
+  explicit ObjectName(const Object& o) : ns(o.namespace_()), name(o.name()) {}
+  ObjectName(std::string_view ns, std::string_view name) : ns(ns), name(name) {}
+  auto operator<=>(const ObjectName&) const = default;
+};
+struct ByName {
+  using is_transparent = void;
+  static ObjectName of(const ObjectPtr& o) { return ObjectName(*o); }
+  static ObjectName of(const ObjectName& n) { return n; }
+  template <class A, class B>
+  bool operator()(const A& a, const B& b) const {
+    return of(a) < of(b);
+  }
+};
+using ObjectSet = std::set<ObjectPtr, ByName>;
 
-using ObjectMap = std::map<std::string, ObjectPtr, std::less<>>;
+// Instead of the one of the same name, if there is one.
+void put(ObjectSet& set, const ObjectPtr& now) {
+  auto at = set.lower_bound(now);
+  if (at == set.end() || ByName::of(*at) != ByName::of(now)) {
+    set.insert(at, now);
+    return;
+  }
+  auto hint = std::next(at);
+  auto node = set.extract(at);
+  node.value() = now;
+  set.insert(hint, std::move(node));
+}
 
 class InformerImpl final : public InformerBase {
  public:
@@ -55,6 +78,7 @@ class InformerImpl final : public InformerBase {
   ObjectPtr get(std::string_view ns, std::string_view name) const override;
   std::vector<ObjectPtr> list(std::string_view ns) const override;
   std::vector<ObjectPtr> by_index(std::string_view index, std::string_view value) const override;
+  std::vector<std::pair<std::string, size_t>> index_values(std::string_view index) const override;
   size_t size() const override { return objects_.size(); }
 
   Task<void> run(Context ctx);
@@ -62,7 +86,7 @@ class InformerImpl final : public InformerBase {
  private:
   struct Index {
     Indexer fn;
-    std::map<std::string, ObjectMap, std::less<>> values;
+    std::map<std::string, ObjectSet, std::less<>> values;
   };
   struct Watchdog;
 
@@ -71,13 +95,13 @@ class InformerImpl final : public InformerBase {
   void replace_all(std::vector<ObjectPtr> items, int64_t revision);
   void apply(const WatchEvent& e);
   void upsert(const ObjectPtr& now);
-  void erase(ObjectMap::iterator at, const ObjectPtr& last);
-  void reindex(const std::string& key, const ObjectPtr& before, const ObjectPtr& now);
+  void erase(ObjectSet::iterator at, const ObjectPtr& last);
+  void reindex(const ObjectPtr& before, const ObjectPtr& now);
 
   Client& client_;
   const KindDesc* kind_;
   std::string ns_, labels_, fields_;
-  ObjectMap objects_;
+  ObjectSet objects_;
   std::map<std::string, Index, std::less<>> indexes_;
   std::vector<std::shared_ptr<const Handler>> handlers_;
   Event synced_;
@@ -98,71 +122,71 @@ void InformerImpl::add_index(std::string name, Indexer fn) {
   auto [it, fresh] = indexes_.try_emplace(std::move(name));
   if (!fresh) return;  // shared informers: the first registration stands
   it->second.fn = std::move(fn);
-  for (const auto& [key, object] : objects_) {
-    for (std::string& v : it->second.fn(object)) it->second.values[std::move(v)][key] = object;
+  for (const ObjectPtr& o : objects_) {
+    for (std::string& v : it->second.fn(o)) it->second.values[std::move(v)].insert(o);
   }
 }
 
 ObjectPtr InformerImpl::get(std::string_view ns, std::string_view name) const {
-  auto it = objects_.find(object_key(ns, name));
-  return it == objects_.end() ? nullptr : it->second;
+  auto it = objects_.find(ObjectName(ns, name));
+  return it == objects_.end() ? nullptr : *it;
 }
 
 std::vector<ObjectPtr> InformerImpl::list(std::string_view ns) const {
+  if (ns.empty() || !kind_->namespaced) return {objects_.begin(), objects_.end()};
   std::vector<ObjectPtr> out;
-  if (ns.empty() || !kind_->namespaced) {
-    out.reserve(objects_.size());
-    for (const auto& [key, object] : objects_) out.push_back(object);
-    return out;
-  }
-  std::string prefix = std::string(ns) + "/";
-  for (auto it = objects_.lower_bound(prefix); it != objects_.end(); ++it) {
-    if (!it->first.starts_with(prefix)) break;
-    out.push_back(it->second);
+  for (auto it = objects_.lower_bound(ObjectName(ns, "")); it != objects_.end(); ++it) {
+    if ((*it)->namespace_() != ns) break;
+    out.push_back(*it);
   }
   return out;
 }
 
 std::vector<ObjectPtr> InformerImpl::by_index(std::string_view index,
                                               std::string_view value) const {
-  std::vector<ObjectPtr> out;
+  auto it = indexes_.find(index);
+  if (it == indexes_.end()) return {};
+  auto at = it->second.values.find(value);
+  if (at == it->second.values.end()) return {};
+  return {at->second.begin(), at->second.end()};
+}
+
+std::vector<std::pair<std::string, size_t>> InformerImpl::index_values(
+    std::string_view index) const {
+  std::vector<std::pair<std::string, size_t>> out;
   auto it = indexes_.find(index);
   if (it == indexes_.end()) return out;
-  auto at = it->second.values.find(value);
-  if (at == it->second.values.end()) return out;
-  out.reserve(at->second.size());
-  for (const auto& [key, object] : at->second) out.push_back(object);
+  for (const auto& [value, objects] : it->second.values) out.emplace_back(value, objects.size());
   return out;
 }
 
-void InformerImpl::reindex(const std::string& key, const ObjectPtr& before, const ObjectPtr& now) {
+void InformerImpl::reindex(const ObjectPtr& before, const ObjectPtr& now) {
   for (auto& [name, index] : indexes_) {
-    if (before) {
-      for (const std::string& v : index.fn(before)) {
-        auto at = index.values.find(v);
-        if (at == index.values.end()) continue;
-        at->second.erase(key);
-        if (at->second.empty()) index.values.erase(at);
-      }
+    std::vector<std::string> was, is;
+    if (before) was = index.fn(before);
+    if (now) is = index.fn(now);
+    for (const std::string& v : was) {
+      if (std::find(is.begin(), is.end(), v) != is.end()) continue;
+      auto at = index.values.find(v);
+      if (at == index.values.end()) continue;
+      if (auto one = at->second.find(before); one != at->second.end()) at->second.erase(one);
+      if (at->second.empty()) index.values.erase(at);
     }
-    if (now) {
-      for (std::string& v : index.fn(now)) index.values[std::move(v)][key] = now;
-    }
+    for (std::string& v : is) put(index.values[std::move(v)], now);
   }
 }
 
 void InformerImpl::upsert(const ObjectPtr& now) {
-  std::string key = now->key();
-  auto it = objects_.find(key);
-  if (it != objects_.end() && it->second->revision() >= now->revision()) return;
-  if (it != objects_.end() && it->second->uid() != now->uid()) {
-    ObjectPtr last = it->second;
+  auto it = objects_.find(now);
+  if (it != objects_.end() && (*it)->revision() >= now->revision()) return;
+  if (it != objects_.end() && (*it)->uid() != now->uid()) {
+    ObjectPtr last = *it;
     erase(it, last);  // deleted and made anew while nobody looked
     it = objects_.end();
   }
-  ObjectPtr before = it == objects_.end() ? nullptr : it->second;
-  objects_[key] = now;
-  reindex(key, before, now);
+  ObjectPtr before = it == objects_.end() ? nullptr : *it;
+  put(objects_, now);
+  reindex(before, now);
   for (size_t i = 0; i < handlers_.size(); ++i) {  // by index: a handler may add handlers
     auto h = handlers_[i];
     if (before && h->updated) h->updated(before, now);
@@ -170,11 +194,10 @@ void InformerImpl::upsert(const ObjectPtr& now) {
   }
 }
 
-void InformerImpl::erase(ObjectMap::iterator at, const ObjectPtr& last) {
-  ObjectPtr before = at->second;
-  std::string key = at->first;
+void InformerImpl::erase(ObjectSet::iterator at, const ObjectPtr& last) {
+  ObjectPtr before = *at;
   objects_.erase(at);
-  reindex(key, before, nullptr);
+  reindex(before, nullptr);
   for (size_t i = 0; i < handlers_.size(); ++i) {
     auto h = handlers_[i];
     if (h->deleted) h->deleted(last);
@@ -182,18 +205,14 @@ void InformerImpl::erase(ObjectMap::iterator at, const ObjectPtr& last) {
 }
 
 void InformerImpl::replace_all(std::vector<ObjectPtr> items, int64_t revision) {
-  std::map<std::string, ObjectPtr> fresh;
-  for (ObjectPtr& o : items) fresh.emplace(o->key(), std::move(o));
-  std::vector<std::string> gone;
-  for (const auto& [key, object] : objects_) {
-    if (!fresh.contains(key)) gone.push_back(key);
+  ObjectSet fresh;
+  for (ObjectPtr& o : items) fresh.insert(std::move(o));
+  std::vector<ObjectPtr> gone;
+  for (const ObjectPtr& o : objects_) {
+    if (!fresh.contains(o)) gone.push_back(o);
   }
-  for (const std::string& key : gone) {
-    auto it = objects_.find(key);
-    ObjectPtr last = it->second;
-    erase(it, last);
-  }
-  for (const auto& [key, object] : fresh) upsert(object);
+  for (const ObjectPtr& o : gone) erase(objects_.find(o), o);
+  for (const ObjectPtr& o : fresh) upsert(o);
   revision_ = std::max(revision_, revision);
 }
 
@@ -206,7 +225,7 @@ void InformerImpl::apply(const WatchEvent& e) {
       upsert(e.object);
       break;
     case WatchEvent::Type::kDeleted: {
-      auto it = objects_.find(e.object->key());
+      auto it = objects_.find(e.object);
       if (it != objects_.end()) erase(it, e.object);
       break;
     }

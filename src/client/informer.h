@@ -1,6 +1,10 @@
 // Informer: a local, always current copy of a selection of one kind, kept by list and watch, shared
 // by everyone on the loop who needs that selection. Reads never leave the process.
 //
+// It holds the objects as they came: in process, the store's own, which cost nothing more. Trees are
+// the budget's. Who lists a kind of which there are many reads no more of each than he must: by
+// index, by select(), or by an extract of his own.
+//
 // Guarantees: handlers see, for each object, add, then updates, then delete, in revision order;
 // after a broken watch the copy is brought level by a new list and the differences are delivered.
 // It retries for ever with backoff (0.8 s to 30 s, jittered), and never goes back to an older
@@ -11,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "client/client.h"
@@ -40,9 +45,12 @@ class InformerBase {
   virtual TimePoint hearing_since() const = 0;
   virtual Task<Status> wait_synced(Context ctx) = 0;
   virtual ObjectPtr get(std::string_view ns, std::string_view name) const = 0;
-  // All, or those of one namespace when `ns` is not empty; in key order.
+  // All, or those of one namespace when `ns` is not empty; in the order of namespace and name.
   virtual std::vector<ObjectPtr> list(std::string_view ns = {}) const = 0;
   virtual std::vector<ObjectPtr> by_index(std::string_view index, std::string_view value) const = 0;
+  // The values that the index has objects under, in order, and how many those are.
+  virtual std::vector<std::pair<std::string, size_t>> index_values(
+      std::string_view index) const = 0;
   virtual size_t size() const = 0;
 };
 
@@ -57,6 +65,17 @@ class Informer {
   std::vector<Ref<T>> list(std::string_view ns = {}) const { return refs(base_->list(ns)); }
   std::vector<Ref<T>> by_index(std::string_view index, std::string_view value) const {
     return refs(base_->by_index(index, value));
+  }
+  // Those of the namespace of which `matches` is true, asked of their metadata alone: the others
+  // need not be decoded whole.
+  template <class Matches>
+  std::vector<Ref<T>> select(std::string_view ns, Matches matches) const {
+    std::vector<Ref<T>> out;
+    for (const ObjectPtr& o : base_->list(ns)) {
+      DocumentPtr tree = o->metadata();
+      if (matches(T(tree->root).metadata())) out.push_back(read<T>(o));
+    }
+    return out;
   }
   // `fn` sees every change: (before, now); before is empty for an add, now is empty for a delete.
   void on_change(std::function<void(const Ref<T>& before, const Ref<T>& now)> fn) const {

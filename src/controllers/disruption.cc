@@ -317,8 +317,9 @@ Task<ReconcileResult> DisruptionController::reconcile(Context ctx, std::string k
   if (!budget) co_return Status();
   std::vector<Ref<Pod>> pods;
   auto selector = Selector::from_label_selector(budget->spec().selector());
-  for (auto& pod : pods_.list(parts.first)) {
-    if (selector.ok() && selector->matches(pod->metadata().labels())) pods.push_back(pod);
+  if (selector.ok()) {
+    pods = pods_.select(
+        parts.first, [&](const auto& metadata) { return selector->matches(metadata.labels()); });
   }
   ExpectedScale scale;
   if (needs_scale(*budget)) scale = expected_scale(pods);

@@ -150,10 +150,8 @@ Task<ReconcileResult> EndpointsController::reconcile(Context ctx, std::string ke
   }
   if (!has_selector(*service)) co_return Status();
   Selector selector = Selector::from_set(service->spec().selector());
-  std::vector<Ref<Pod>> pods;
-  for (auto& pod : pods_.list(parts.first)) {
-    if (selector.matches(pod->metadata().labels())) pods.push_back(std::move(pod));
-  }
+  std::vector<Ref<Pod>> pods = pods_.select(
+      parts.first, [&](const auto& metadata) { return selector.matches(metadata.labels()); });
   auto wanted = plan_endpoints(*service, pods, current);
   if (!wanted) co_return Status();
   Status s;

@@ -292,10 +292,8 @@ Task<ReconcileResult> EndpointSliceController::reconcile(Context ctx, std::strin
     co_return ReconcileResult::after(expectations_.remaining(key));
   }
   Selector selector = Selector::from_set(service->spec().selector());
-  std::vector<Ref<Pod>> pods;
-  for (auto& pod : pods_.list(parts.first)) {
-    if (selector.matches(pod->metadata().labels())) pods.push_back(std::move(pod));
-  }
+  std::vector<Ref<Pod>> pods = pods_.select(
+      parts.first, [&](const auto& metadata) { return selector.matches(metadata.labels()); });
   const ZoneOf zone_of = [this](std::string_view node) {
     Ref<Node> n = nodes_.get("", node);
     return n ? std::string(n->metadata().labels().get(kZone)) : std::string();

@@ -84,7 +84,7 @@ GarbageCollector::GarbageCollector(Deps deps)
 }
 
 void GarbageCollector::relate(const ObjectPtr& object, bool add) {
-  DocumentPtr tree = object->tree();
+  DocumentPtr tree = object->metadata();
   for (OwnerReference ref : meta_of(tree).owner_references()) {
     std::string uid(ref.uid());
     if (add) {
@@ -121,8 +121,8 @@ std::set<std::string> GarbageCollector::dependents_of(std::string_view uid) cons
 }
 
 void GarbageCollector::changed(const ObjectPtr& before, const ObjectPtr& now) {
-  DocumentPtr old_tree = before ? before->tree() : nullptr;
-  DocumentPtr new_tree = now ? now->tree() : nullptr;
+  DocumentPtr old_tree = before ? before->metadata() : nullptr;
+  DocumentPtr new_tree = now ? now->metadata() : nullptr;
   bool same_owners = before && now &&
                      meta_of(old_tree).owner_references().value().equals(
                          meta_of(new_tree).owner_references().value());
@@ -152,7 +152,7 @@ void GarbageCollector::changed(const ObjectPtr& before, const ObjectPtr& now) {
 
 // Owners that wait in the foreground look again when a dependent has gone, or has let go of them.
 void GarbageCollector::wake_waiting_owners(const ObjectPtr& dependent) {
-  DocumentPtr dependent_tree = dependent->tree();
+  DocumentPtr dependent_tree = dependent->metadata();
   for (OwnerReference ref : meta_of(dependent_tree).owner_references()) {
     const KindDesc* kind = kind_of_ref(ref);
     if (!kind) continue;
@@ -161,7 +161,7 @@ void GarbageCollector::wake_waiting_owners(const ObjectPtr& dependent) {
                        std::string(ref.name());
     ObjectPtr owner = find(item);
     if (!owner || owner->uid() != ref.uid()) continue;
-    DocumentPtr tree = owner->tree();
+    DocumentPtr tree = owner->metadata();
     if (in_foreground(meta_of(tree))) queue().add(item);
   }
 }
@@ -169,7 +169,7 @@ void GarbageCollector::wake_waiting_owners(const ObjectPtr& dependent) {
 // Says of each owner whether it lives; the informers' word for life, the server's for death.
 Task<Status> GarbageCollector::classify(Context ctx, ObjectPtr object,
                                         std::vector<OwnerState>* owners) {
-  DocumentPtr tree = object->tree();
+  DocumentPtr tree = object->metadata();
   for (OwnerReference ref : meta_of(tree).owner_references()) {
     OwnerState s;
     s.uid = std::string(ref.uid());
@@ -192,7 +192,7 @@ Task<Status> GarbageCollector::classify(Context ctx, ObjectPtr object,
     if (!owner || owner->uid() != ref.uid()) {
       s.state = OwnerState::State::kAbsent;
     } else {
-      DocumentPtr owner_tree = owner->tree();
+      DocumentPtr owner_tree = owner->metadata();
       bool waiting = in_foreground(meta_of(owner_tree)) && ref.block_owner_deletion();
       s.state = waiting ? OwnerState::State::kWaiting : OwnerState::State::kSolid;
     }
@@ -263,7 +263,7 @@ Task<Status> GarbageCollector::finish_foreground(Context ctx, ObjectPtr owner) {
   for (const std::string& item : dependents_of(owner->uid())) {
     ObjectPtr d = find(item);
     if (!d) continue;
-    DocumentPtr tree = d->tree();
+    DocumentPtr tree = d->metadata();
     ObjectMeta m = meta_of(tree);
     for (OwnerReference ref : m.owner_references()) {
       if (ref.uid() != owner->uid() || !ref.block_owner_deletion()) continue;
@@ -281,9 +281,9 @@ Task<Status> GarbageCollector::unblock(Context ctx, ObjectPtr object) {
   for (const std::string& item : dependents_of(object->uid())) {
     ObjectPtr d = find(item);
     if (!d) continue;
-    DocumentPtr dependent = d->tree();
+    DocumentPtr dependent = d->metadata();
     if (!in_foreground(meta_of(dependent))) continue;
-    DocumentPtr tree = object->tree();
+    DocumentPtr tree = object->metadata();
     Document patch;
     patch.root = Value::map();
     Value& meta = patch.root.set(patch.arena, "metadata", Value::map());
@@ -316,7 +316,7 @@ Task<Status> GarbageCollector::collect(Context ctx, ObjectPtr object) {
   if (live.status().is(Reason::kNotFound)) co_return Status();
   if (!live.ok()) co_return live.status();
   if ((*live)->uid() != object->uid()) co_return Status();
-  DocumentPtr now = (*live)->tree(), seen = object->tree();
+  DocumentPtr now = (*live)->metadata(), seen = object->metadata();
   ObjectMeta m = meta_of(now);
   if (is_dying(m)) co_return Status();
   if (!m.owner_references().value().equals(meta_of(seen).owner_references().value())) {
@@ -337,7 +337,7 @@ Task<Status> GarbageCollector::collect(Context ctx, ObjectPtr object) {
 Task<ReconcileResult> GarbageCollector::reconcile(Context ctx, std::string key) {
   ObjectPtr object = find(key);
   if (!object) co_return Status();
-  DocumentPtr tree = object->tree();
+  DocumentPtr tree = object->metadata();
   ObjectMeta m = meta_of(tree);
   Status s;
   if (is_dying(m)) {

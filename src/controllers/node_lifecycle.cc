@@ -16,7 +16,6 @@ namespace {
 constexpr std::string_view kLeaseNamespace = "kube-node-lease";
 constexpr std::string_view kNotReady = "node.kubernetes.io/not-ready";
 constexpr std::string_view kUnreachable = "node.kubernetes.io/unreachable";
-constexpr std::string_view kByNode = "node";
 
 struct ConditionTaint {
   std::string_view condition, status, taint;
@@ -146,14 +145,15 @@ NodeLifecycleController::NodeLifecycleController(Deps deps)
       pods_(watch<Pod>()),
       leases_(deps.informers.informer<Lease>(std::string(kLeaseNamespace))) {
   watch_also(leases_.base());
-  pods_.base().add_index(std::string(kByNode), [](const ObjectPtr& o) -> std::vector<std::string> {
-    auto pod = read<Pod>(o);
-    if (pod->spec().node_name().empty()) return {};
-    return {std::string(pod->spec().node_name())};
-  });
-  leases_.on_change([this](const Ref<Lease>&, const Ref<Lease>& now) {
-    if (now) queue().add(std::string(now->metadata().name()));
-  });
+  index_by_node(pods_.base());
+  // A sign of life is noted, and no more: whoever waits for silence looks when it would be silence.
+  auto renewed = [this](const ObjectPtr& now) {
+    auto lease = read<Lease>(now);
+    std::string name(now->name());
+    if (!note_lease(name, lease->spec().renew_time()) || unwell_.contains(name)) queue().add(name);
+  };
+  leases_.base().add_handler(
+      {renewed, [renewed](const ObjectPtr&, const ObjectPtr& now) { renewed(now); }, nullptr});
   nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) {
     const Ref<Node>& any = now ? now : before;
     std::string name(any->metadata().name());
@@ -172,20 +172,27 @@ NodeLifecycleController::NodeLifecycleController(Deps deps)
   });
 }
 
+// False: it is no node that we know.
+bool NodeLifecycleController::note_lease(const std::string& node, std::string_view renewed) {
+  auto it = health_.find(node);
+  if (it == health_.end()) return false;
+  if (it->second.lease == renewed) return true;
+  it->second.lease = renewed;
+  it->second.seen = loop().now();
+  return true;
+}
+
 // How long the node has been silent. Nobody is silent while we hear nothing, nor before we have
 // listened for as long: else every node would be marked after a break of our own connection.
 Duration NodeLifecycleController::observe(const Ref<Node>& node) {
   Health& h = health_[std::string(node->metadata().name())];
-  auto lease = leases_.get(kLeaseNamespace, node->metadata().name());
-  std::string renewed = lease ? std::string(lease->spec().renew_time()) : "";
   NodeCondition ready = find_condition(*node, "Ready");
   // What this controller writes itself (Unknown) is no sign of life.
   std::string heartbeat = ready.status() == "Unknown" ? h.heartbeat
                                                       : std::string(ready.last_heartbeat_time()) +
                                                             "/" + std::string(ready.status());
-  if (!h.known || renewed != h.lease || heartbeat != h.heartbeat) {
+  if (!h.known || heartbeat != h.heartbeat) {
     h.seen = loop().now();
-    h.lease = std::move(renewed);
     h.heartbeat = std::move(heartbeat);
     h.known = true;
   }
@@ -240,7 +247,7 @@ std::optional<Duration> NodeLifecycleController::eviction_delay(const Node& node
 
 Task<Status> NodeLifecycleController::mark_pods(Context ctx, std::string node) {
   std::string now = format_time(loop().wall_now());
-  for (const auto& pod : pods_.by_index(kByNode, node)) {
+  for (const auto& pod : pods_.by_index(kNodeIndex, node)) {
     if (!pod_is_ready(*pod)) continue;
     Draft<PodEdit> d(*pod);
     auto list = d->edit_status().edit_conditions();

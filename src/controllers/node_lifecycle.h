@@ -47,6 +47,7 @@ class NodeLifecycleController final : public Controller {
     int ready = 0, not_ready = 0;
     bool partly_disrupted(const controllers::Options& o) const;
   };
+  bool note_lease(const std::string& node, std::string_view renewed);
   Duration observe(const Ref<Node>& node);
   void count(const Node& node, int by);
   bool everybody_unwell() const;

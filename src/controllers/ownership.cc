@@ -23,7 +23,7 @@ bool is_controlled_by(const ObjectMeta& meta, std::string_view uid) {
 }
 
 std::string controller_uid(const ObjectPtr& object) {
-  DocumentPtr tree = object->tree();
+  DocumentPtr tree = object->metadata();
   return std::string(controller_of(ObjectMeta(tree->root["metadata"])).uid());
 }
 
@@ -40,6 +40,14 @@ void index_by_controller(InformerBase& informer) {
                        if (uid.empty()) return {orphan_key(o->namespace_())};
                        return {std::move(uid)};
                      });
+}
+
+void index_by_node(InformerBase& pods) {
+  pods.add_index(std::string(kNodeIndex), [](const ObjectPtr& o) -> std::vector<std::string> {
+    auto pod = read<Pod>(o);
+    if (pod->spec().node_name().empty()) return {};
+    return {std::string(pod->spec().node_name())};
+  });
 }
 
 void set_controller_reference(ObjectMetaEdit meta, const KindDesc& owner_kind,

@@ -25,6 +25,9 @@ std::string key_of(const api::meta_v1::ObjectMeta& meta);
 void index_by_controller(InformerBase& informer);
 inline constexpr std::string_view kControllerIndex = "controller";
 std::string orphan_key(std::string_view ns);
+// Registers the node that a pod is bound to as index "node".
+void index_by_node(InformerBase& pods);
+inline constexpr std::string_view kNodeIndex = "node";
 
 // Appends {controller: true, blockOwnerDeletion: true} for `owner`.
 void set_controller_reference(api::meta_v1::ObjectMetaEdit meta, const KindDesc& owner_kind,

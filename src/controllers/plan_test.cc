@@ -426,17 +426,27 @@ TEST(PlanCollection, OneLivingOwnerIsEnough) {
 }
 
 TEST(PlanPodGc, FindsWhatNobodyElseRemoves) {
-  std::vector<Ref<Node>> nodes{parse<Node>("metadata: {name: n1}")};
+  auto find_node = [](std::string_view name) {
+    if (name == "n1") return parse<Node>("metadata: {name: n1}");
+    if (name != "off") return Ref<Node>();
+    return parse<Node>(
+        "{metadata: {name: off}, spec: {taints: [{key: node.kubernetes.io/out-of-service, "
+        "effect: NoExecute}]}}");
+  };
   std::vector<Ref<Pod>> pods{
       pod({.name = "fine"}),
+      parse<Pod>("{metadata: {name: left, deletionTimestamp: '2026-01-01T00:00:00Z'}, "
+                 "spec: {nodeName: off}}"),
+      parse<Pod>("{metadata: {name: leaving, deletionTimestamp: '2026-01-01T00:00:00Z'}, "
+                 "spec: {nodeName: n1}}"),
       pod({.name = "lost", .node = "n9"}),
       parse<Pod>("metadata: {name: never, deletionTimestamp: '2026-01-01T00:00:00Z'}"),
       pod({.name = "old", .phase = "Succeeded", .created = "2026-01-01T01:00:00Z"}),
       pod({.name = "new", .phase = "Failed", .created = "2026-01-01T02:00:00Z"}),
   };
-  auto plan = plan_pod_gc(pods, nodes, 1);
+  auto plan = plan_pod_gc(pods, find_node, 1);
   EXPECT_THAT(names(plan.orphaned), ElementsAre("lost"));
-  EXPECT_THAT(names(plan.unserved), ElementsAre("never"));
+  EXPECT_THAT(names(plan.unserved), ElementsAre("left", "never"));
   EXPECT_THAT(names(plan.finished), ElementsAre("old"));
 }
 

@@ -14,6 +14,9 @@ using namespace api::core_v1;
 
 namespace {
 
+// Index of pods that end, and its values.
+constexpr std::string_view kEndIndex = "end", kLeaving = "leaving", kFinished = "finished";
+
 // An administrator has said that the machine is off for good.
 bool is_out_of_service(const Node& node) {
   bool ready = false, given_up = false;
@@ -28,17 +31,24 @@ bool is_out_of_service(const Node& node) {
 
 }  // namespace
 
-PodGcPlan plan_pod_gc(const std::vector<Ref<Pod>>& pods, const std::vector<Ref<Node>>& nodes,
+PodGcPlan plan_pod_gc(const std::vector<Ref<Pod>>& pods, const FindNode& find_node,
                       int finished_threshold) {
   PodGcPlan plan;
-  std::map<std::string_view, bool> lost;  // nodes that are there: whether they have been given up
-  for (const auto& n : nodes) lost[n->metadata().name()] = is_out_of_service(*n);
+  enum class State : uint8_t { kThere, kGivenUp, kAbsent };
+  std::map<std::string_view, State> seen;
+  auto state_of = [&](std::string_view name) {
+    auto [it, fresh] = seen.try_emplace(name, State::kAbsent);
+    if (!fresh) return it->second;
+    if (Ref<Node> node = find_node(name))
+      it->second = is_out_of_service(*node) ? State::kGivenUp : State::kThere;
+    return it->second;
+  };
   for (const auto& pod : pods) {
     std::string_view node = pod->spec().node_name();
     bool leaving = !pod->metadata().deletion_timestamp().empty();
-    if (!node.empty() && !lost.contains(node)) {
+    if (!node.empty() && state_of(node) == State::kAbsent) {
       plan.orphaned.push_back(pod);
-    } else if (leaving && (node.empty() || lost[node])) {
+    } else if (leaving && (node.empty() || state_of(node) == State::kGivenUp)) {
       plan.unserved.push_back(pod);
     } else if (pod_has_finished(*pod)) {
       plan.finished.push_back(pod);
@@ -61,7 +71,41 @@ PodGcPlan plan_pod_gc(const std::vector<Ref<Pod>>& pods, const std::vector<Ref<N
 PodGcController::PodGcController(Deps deps)
     : Controller(deps, "pod_gc", "pod-garbage-collector", 1),
       nodes_(watch<Node>()),
-      pods_(watch<Pod>()) {}
+      pods_(watch<Pod>()) {
+  index_by_node(pods_.base());
+  pods_.base().add_index(std::string(kEndIndex), [](const ObjectPtr& o) {
+    auto pod = read<Pod>(o);
+    std::vector<std::string> out;
+    if (!pod->metadata().deletion_timestamp().empty()) {
+      out.emplace_back(kLeaving);
+    } else if (pod_has_finished(*pod)) {
+      out.emplace_back(kFinished);
+    }
+    return out;
+  });
+}
+
+// Those that may be due, of very many that are not: nothing else is read.
+std::vector<Ref<Pod>> PodGcController::candidates() const {
+  std::vector<Ref<Pod>> out = pods_.by_index(kEndIndex, kLeaving);
+  size_t finished = 0;
+  for (const auto& [value, count] : pods_.base().index_values(kEndIndex)) {
+    if (value == kFinished) finished = count;
+  }
+  const int threshold = options().terminated_pod_gc_threshold;
+  const bool too_many = threshold > 0 && finished > static_cast<size_t>(threshold);
+  if (too_many) {
+    for (auto& pod : pods_.by_index(kEndIndex, kFinished)) out.push_back(std::move(pod));
+  }
+  for (const auto& [node, count] : pods_.base().index_values(kNodeIndex)) {
+    if (nodes_.base().get("", node)) continue;
+    for (auto& pod : pods_.by_index(kNodeIndex, node)) {
+      const bool leaving = !pod->metadata().deletion_timestamp().empty();
+      if (!leaving && !(too_many && pod_has_finished(*pod))) out.push_back(std::move(pod));
+    }
+  }
+  return out;
+}
 
 Task<Status> PodGcController::remove_pod(Context ctx, Ref<Pod> pod, bool orphaned) {
   std::string ns(pod->metadata().namespace_()), name(pod->metadata().name());
@@ -93,7 +137,9 @@ Task<Status> PodGcController::remove_pod(Context ctx, Ref<Pod> pod, bool orphane
 }
 
 Task<ReconcileResult> PodGcController::reconcile(Context ctx, std::string) {
-  PodGcPlan plan = plan_pod_gc(pods_.list(), nodes_.list(), options().terminated_pod_gc_threshold);
+  PodGcPlan plan = plan_pod_gc(
+      candidates(), [this](std::string_view name) { return nodes_.get("", name); },
+      options().terminated_pod_gc_threshold);
   Status first;
   auto keep_first = [&first](const Status& s) {
     if (first.ok()) first = s;

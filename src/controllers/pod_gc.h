@@ -3,8 +3,10 @@
 // (upstream: pkg/controller/podgc).
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/core_v1.h"
@@ -21,8 +23,12 @@ struct PodGcPlan {
   std::vector<Ref<api::core_v1::Pod>> unserved;
 };
 
-PodGcPlan plan_pod_gc(const std::vector<Ref<api::core_v1::Pod>>& pods,
-                      const std::vector<Ref<api::core_v1::Node>>& nodes, int finished_threshold);
+// `find_node` gives a node by its name, empty when there is none. Pods that run on a node that is
+// there, and are not leaving, may be left out, and so may finished ones of no more than the
+// threshold.
+using FindNode = std::function<Ref<api::core_v1::Node>(std::string_view name)>;
+PodGcPlan plan_pod_gc(const std::vector<Ref<api::core_v1::Pod>>& pods, const FindNode& find_node,
+                      int finished_threshold);
 
 class PodGcController final : public Controller {
  public:
@@ -34,6 +40,7 @@ class PodGcController final : public Controller {
   using Node = api::core_v1::Node;
   using Pod = api::core_v1::Pod;
   void started(Context) override { queue().add("gc"); }
+  std::vector<Ref<Pod>> candidates() const;
   Task<Status> remove_pod(Context ctx, Ref<Pod> pod, bool orphaned);
 
   Informer<Node> nodes_;

@@ -11,7 +11,6 @@ using namespace api::core_v1;
 
 namespace {
 
-constexpr std::string_view kByNode = "node";
 
 bool tolerates(const Toleration& t, const Taint& taint) {
   if (!t.effect().empty() && t.effect() != taint.effect()) return false;
@@ -51,11 +50,7 @@ TaintEvictionController::TaintEvictionController(Deps deps)
     : Controller(deps, "taint_eviction", "taint-eviction-controller", 8),
       nodes_(watch<Node>()),
       pods_(watch<Pod>()) {
-  pods_.base().add_index(std::string(kByNode), [](const ObjectPtr& o) -> std::vector<std::string> {
-    auto pod = read<Pod>(o);
-    if (pod->spec().node_name().empty()) return {};
-    return {std::string(pod->spec().node_name())};
-  });
+  index_by_node(pods_.base());
   pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
     if (!now) {
       since_.erase(std::string(before->metadata().uid()));
@@ -72,7 +67,7 @@ TaintEvictionController::TaintEvictionController(Deps deps)
     bool was = before && has_no_execute(*before), is = now && has_no_execute(*now);
     if (!now || (!was && !is)) return;
     if (before && before->spec().taints().value().equals(now->spec().taints().value())) return;
-    for (const auto& pod : pods_.by_index(kByNode, now->metadata().name())) {
+    for (const auto& pod : pods_.by_index(kNodeIndex, now->metadata().name())) {
       queue().add(std::string(pod->metadata().namespace_()) + "/" +
                   std::string(pod->metadata().name()));
     }

@@ -1,40 +1,23 @@
 #include "machinery/object.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <mutex>
 #include <optional>
+#include <utility>
 
-#include "base/budget.h"
 #include "base/log.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 
 namespace keles {
 
-// Forms are read and set under one of a few locks, chosen by address: an Object stays small. What
-// can be made again is held by the process's budget, and by whoever reads it.
-struct Object::Forms {
-  template <class T>
-  struct Made {
-    std::weak_ptr<const T> form;
-    Budget::Charge held;
-  };
-  Bytes stored;
-  DocumentPtr kept_tree;  // while there is no stored form to make it from again
-  Made<Document> tree;
-  Made<std::string> json, protobuf;
-};
-
-struct Object::Private {
-  const KindDesc* kind;
-  std::string namespace_, name, uid;
-  int64_t revision = 0;
-  std::unique_ptr<Forms> forms;
-};
-
 namespace {
 
+// Forms are read and set under one of a few locks, chosen by address: an Object stays small. Who
+// holds the budget's lock may take one of them; never the other way round.
 std::mutex& lock_of(const void* p) {
   static std::array<std::mutex, 64> locks;
   return locks[reinterpret_cast<uintptr_t>(p) / 64 % locks.size()];
@@ -100,8 +83,9 @@ std::optional<std::string> with_resource_version(std::string_view stored,
   return out;
 }
 
+// Views into what it was read from.
 struct Identity {
-  std::string namespace_, name, uid;
+  std::string_view namespace_, name, uid;
 };
 
 std::optional<Identity> identity_of(std::string_view stored) {
@@ -132,8 +116,7 @@ std::optional<Identity> identity_of(std::string_view stored) {
 
 Identity identity_of(const Value& root) {
   const Value& meta = root["metadata"];
-  return {std::string(meta["namespace"].as_string()), std::string(meta["name"].as_string()),
-          std::string(meta["uid"].as_string())};
+  return {meta["namespace"].as_string(), meta["name"].as_string(), meta["uid"].as_string()};
 }
 
 // Revision 0 is that of an object that was never stored, which says none.
@@ -148,39 +131,81 @@ constexpr size_t kOverhead = 128;  // of a form beyond its bytes: control blocks
 size_t cost_of(const Document& d) { return d.arena.bytes_reserved() + kOverhead; }
 size_t cost_of(const std::string& s) { return s.capacity() + kOverhead; }
 
-// The form as everybody is to see it: `made`, or what another thread made meanwhile. One event is
-// read by several components, one after the other: each form is held a little longer.
-template <class T, class M>
-std::shared_ptr<const T> keep(const void* object, M& slot, std::shared_ptr<const T> made) {
-  Budget::Charge held = process_budget().hold(Budget::Side::kForms, made, cost_of(*made));
-  std::lock_guard lock(lock_of(object));
-  if (auto there = slot.form.lock()) return there;
-  slot.form = made;
-  std::swap(slot.held, held);  // the old one goes after the lock does
-  return made;
-}
-
 }  // namespace
 
-Object::Object(Private&& p)
-    : kind_(p.kind),
-      namespace__(std::move(p.namespace_)),
-      name_(std::move(p.name)),
-      uid_(std::move(p.uid)),
-      revision_(p.revision),
-      forms_(std::move(p.forms)) {}
+// One form of one object, the budget's.
+struct Object::Form final : Budget::Item {
+  Form(const Object* o, size_t at, std::shared_ptr<const void> form)
+      : object(o), slot(at), what(std::move(form)) {}
+  std::shared_ptr<const void> let_go() override {
+    std::shared_ptr<const void> out;
+    {
+      std::lock_guard lock(lock_of(object));
+      out = std::move(what);
+      object->forms_[slot].store(nullptr, std::memory_order_release);
+    }
+    delete this;
+    return out;
+  }
+  const Object* object;
+  size_t slot;
+  std::shared_ptr<const void> what;
+};
 
-Object::~Object() = default;
+struct Object::Private {
+  const KindDesc* kind;
+  int64_t revision = 0;
+  std::string_view ns, name, uid;
+};
+
+Object::Object(Private&& p) : kind_(p.kind), revision_(p.revision) {
+  namespace_size_ = static_cast<uint32_t>(p.ns.size());
+  name_size_ = static_cast<uint32_t>(p.name.size());
+  uid_size_ = static_cast<uint32_t>(p.uid.size());
+  names_.reset(new char[p.ns.size() + p.name.size() + p.uid.size()]);
+  char* at = std::copy(p.ns.begin(), p.ns.end(), names_.get());
+  at = std::copy(p.name.begin(), p.name.end(), at);
+  std::copy(p.uid.begin(), p.uid.end(), at);
+}
+
+Object::~Object() {
+  auto there = [](const auto& slot) { return slot.load(std::memory_order_acquire) != nullptr; };
+  if (std::any_of(std::begin(forms_), std::end(forms_), there)) process_budget().release(forms_);
+}
+
+// The form when it is there.
+template <class T>
+std::shared_ptr<const T> Object::made(size_t slot) const {
+  std::lock_guard lock(lock_of(this));
+  if (slot == kTree && from_tree_) return std::static_pointer_cast<const T>(origin_);
+  auto* form = static_cast<const Form*>(forms_[slot].load(std::memory_order_relaxed));
+  return form ? std::static_pointer_cast<const T>(form->what) : nullptr;
+}
+
+// The form as everybody is to see it: `form`, or what another thread made meanwhile. One event is
+// read by several components, one after the other: each form is held a little longer.
+template <class T>
+std::shared_ptr<const T> Object::keep(size_t slot, std::shared_ptr<const T> form) const {
+  auto item = std::make_unique<Form>(this, slot, form);
+  {
+    std::lock_guard lock(lock_of(this));
+    auto* there = static_cast<const Form*>(forms_[slot].load(std::memory_order_relaxed));
+    if (there) return std::static_pointer_cast<const T>(there->what);
+    forms_[slot].store(item.get(), std::memory_order_release);
+  }
+  process_budget().hold(Budget::Side::kForms, item.release(), cost_of(*form));
+  return form;
+}
 
 ObjectPtr Object::from_document(const KindDesc& kind, Document doc) {
-  Identity id = identity_of(doc.root);
+  const Identity id = identity_of(doc.root);
   std::string_view version = doc.root["metadata"]["resourceVersion"].as_string();
-  Private p{&kind, std::move(id.namespace_), std::move(id.name), std::move(id.uid),
-            0,     std::make_unique<Forms>()};
+  Private p{&kind, 0, id.namespace_, id.name, id.uid};
   std::from_chars(version.data(), version.data() + version.size(), p.revision);
-  p.forms->kept_tree = std::make_shared<const Document>(std::move(doc));
-  p.forms->tree.form = p.forms->kept_tree;
-  return std::make_shared<const Object>(std::move(p));
+  auto out = std::make_shared<Object>(std::move(p));
+  out->from_tree_ = true;
+  out->origin_ = std::make_shared<const Document>(std::move(doc));
+  return out;
 }
 
 Result<Object::Draft> Object::Draft::check(const KindDesc& kind, Bytes stored) {
@@ -188,6 +213,7 @@ Result<Object::Draft> Object::Draft::check(const KindDesc& kind, Bytes stored) {
     return Status::internal("stored " + std::string(kind.kind) + " is damaged: " + why);
   };
   std::optional<Identity> id;
+  Document doc;  // what the identity views, of JSON
   if (stored->starts_with(kProtobufMagic)) {
     auto envelope = open_protobuf(*stored);
     if (!envelope.ok()) return damaged("its envelope cannot be decoded");
@@ -195,26 +221,23 @@ Result<Object::Draft> Object::Draft::check(const KindDesc& kind, Bytes stored) {
     if (!id) return damaged("its metadata cannot be decoded");
     if (!is_protobuf_of(*kind.type, envelope->raw)) return damaged("it cannot be decoded");
   } else {
-    auto doc = parse_json(*stored);
-    if (!doc.ok()) return damaged(doc.status().message());
-    if (!doc->root.is_map()) return damaged("it is no JSON object");
-    id = identity_of(doc->root);
+    auto parsed = parse_json(*stored);
+    if (!parsed.ok()) return damaged(parsed.status().message());
+    if (!parsed->root.is_map()) return damaged("it is no JSON object");
+    doc = std::move(*parsed);
+    id = identity_of(doc.root);
   }
   Draft out;
-  out.object_ =
-      std::make_shared<Object>(Private{&kind, std::move(id->namespace_), std::move(id->name),
-                                       std::move(id->uid), 0, std::make_unique<Forms>()});
-  out.object_->forms_->stored = std::move(stored);
+  out.object_ = std::make_shared<Object>(Private{&kind, 0, id->namespace_, id->name, id->uid});
+  out.object_->origin_ = std::move(stored);
   return out;
 }
 
 Object::Draft Object::Draft::trust(const KindDesc& kind, Bytes stored, Document doc) {
-  Identity id = identity_of(doc.root);
+  const Identity id = identity_of(doc.root);
   Draft out;
-  out.object_ =
-      std::make_shared<Object>(Private{&kind, std::move(id.namespace_), std::move(id.name),
-                                       std::move(id.uid), 0, std::make_unique<Forms>()});
-  out.object_->forms_->stored = std::move(stored);
+  out.object_ = std::make_shared<Object>(Private{&kind, 0, id.namespace_, id.name, id.uid});
+  out.object_->origin_ = std::move(stored);
   out.tree_ = std::move(doc);
   return out;
 }
@@ -223,8 +246,7 @@ ObjectPtr Object::Draft::finish(int64_t revision) && {
   object_->revision_ = revision;
   if (tree_) {
     set_resource_version(*tree_, revision);
-    keep<Document>(object_.get(), object_->forms_->tree,
-                   std::make_shared<const Document>(std::move(*tree_)));
+    object_->keep<Document>(kTree, std::make_shared<const Document>(std::move(*tree_)));
   }
   return std::move(object_);
 }
@@ -235,20 +257,21 @@ Result<ObjectPtr> Object::from_stored(const KindDesc& kind, Bytes stored, int64_
 }
 
 ObjectPtr Object::at_revision(const Object& o, int64_t revision) {
-  Private p{o.kind_, o.namespace__, o.name_, o.uid_, revision, std::make_unique<Forms>()};
-  p.forms->stored = o.stored();
-  return std::make_shared<const Object>(std::move(p));
+  auto out =
+      std::make_shared<Object>(Private{o.kind_, revision, o.namespace_(), o.name(), o.uid()});
+  out->origin_ = o.stored();
+  return out;
 }
 
-std::string Object::key() const { return namespace__.empty() ? name_ : namespace__ + '/' + name_; }
+std::string Object::key() const {
+  std::string out(namespace_());
+  if (!out.empty()) out += '/';
+  return out.append(name());
+}
 
 DocumentPtr Object::tree() const {
-  Bytes stored;
-  {
-    std::lock_guard lock(lock_of(this));
-    if (auto t = forms_->tree.form.lock()) return t;
-    stored = forms_->stored;
-  }
+  if (auto t = made<Document>(kTree)) return t;
+  const Bytes stored = this->stored();
   auto decode = [&]() -> Result<Document> {
     if (stored->starts_with(kProtobufMagic)) return decode_object_protobuf(*kind_, *stored, stored);
     return parse_json(*stored);
@@ -263,70 +286,79 @@ DocumentPtr Object::tree() const {
     log::error("An object that was checked cannot be decoded",
                {{"kind", kind_->kind}, {"object", key()}, {"error", decoded.status()}});
     Value& meta = doc.root.get_or_add(doc.arena, "metadata");
-    meta.set(doc.arena, "name", Value::string(doc.arena.copy(name_)));
-    meta.set(doc.arena, "namespace", Value::string(doc.arena.copy(namespace__)));
+    meta.set(doc.arena, "name", Value::string(doc.arena.copy(name())));
+    meta.set(doc.arena, "namespace", Value::string(doc.arena.copy(namespace_())));
   }
   set_resource_version(doc, revision_);
-  return keep<Document>(this, forms_->tree, std::make_shared<const Document>(std::move(doc)));
+  return keep<Document>(kTree, std::make_shared<const Document>(std::move(doc)));
+}
+
+DocumentPtr Object::metadata() const {
+  if (auto t = made<Document>(kTree)) return t;
+  const Bytes stored = this->stored();
+  const FieldDesc* field = kind_->type->find("metadata");
+  if (!stored->starts_with(kProtobufMagic) || !field || !field->message) return tree();
+  auto envelope = open_protobuf(*stored);
+  if (!envelope.ok()) return tree();
+  auto at = locate(envelope->raw, kMetadataField);
+  if (!at) return tree();
+  auto decoded = decode_protobuf(*field->message,
+                                 envelope->raw.substr(at->content, at->end - at->content), stored);
+  if (!decoded.ok()) return tree();
+  Value inner = std::exchange(decoded->root, Value::map());
+  decoded->root.set(decoded->arena, "metadata", inner);
+  set_resource_version(*decoded, revision_);
+  return std::make_shared<const Document>(std::move(*decoded));
 }
 
 Bytes Object::json() const {
-  {
-    std::lock_guard lock(lock_of(this));
-    if (auto made = forms_->json.form.lock()) return made;
-  }
+  if (auto there = made<std::string>(kJson)) return there;
   auto doc = tree();
-  auto made = std::make_shared<std::string>();
+  auto text = std::make_shared<std::string>();
   if (is_json_only(*kind_)) {
-    write_json(*made, doc->root, true);
+    write_json(*text, doc->root, true);
   } else {
-    write_json(*made, *kind_, doc->root);
+    write_json(*text, *kind_, doc->root);
   }
-  made->shrink_to_fit();
-  return keep<std::string>(this, forms_->json, std::move(made));
+  text->shrink_to_fit();
+  return keep<std::string>(kJson, std::move(text));
 }
 
 Bytes Object::stored() const {
   {
     std::lock_guard lock(lock_of(this));
-    if (forms_->stored != nullptr) return forms_->stored;
+    if (!from_tree_) return std::static_pointer_cast<const std::string>(origin_);
   }
   auto doc = tree();
-  std::shared_ptr<std::string> made;
+  std::shared_ptr<std::string> bytes;
   if (is_json_only(*kind_)) {
     Document copy = doc->clone();
     if (Value* meta = copy.root.find("metadata")) meta->erase("resourceVersion");
-    made = std::make_shared<std::string>();
-    write_json(*made, copy.root, true);
+    bytes = std::make_shared<std::string>();
+    write_json(*bytes, copy.root, true);
   } else {
     std::string full = encode_object(*kind_, doc->root);
     auto stripped = with_resource_version(full, "");
-    made = std::make_shared<std::string>(stripped ? std::move(*stripped) : std::move(full));
+    bytes = std::make_shared<std::string>(stripped ? std::move(*stripped) : std::move(full));
   }
-  std::lock_guard lock(lock_of(this));
-  if (forms_->stored == nullptr) {
-    forms_->stored = std::move(made);
-    forms_->kept_tree = nullptr;
+  {
+    std::lock_guard lock(lock_of(this));
+    if (!from_tree_) return std::static_pointer_cast<const std::string>(origin_);
+    origin_ = bytes;
+    from_tree_ = false;
   }
-  return forms_->stored;
+  keep<Document>(kTree, std::move(doc));  // it can be made again now
+  return bytes;
 }
 
 Bytes Object::protobuf() const {
-  {
-    std::lock_guard lock(lock_of(this));
-    if (auto made = forms_->protobuf.form.lock()) return made;
-  }
+  if (auto there = made<std::string>(kProtobuf)) return there;
   Bytes base = stored();
-  std::shared_ptr<std::string> made;
-  if (base->starts_with(kProtobufMagic) && revision_ == 0) {
-    return base;
-  } else if (base->starts_with(kProtobufMagic)) {
-    auto spliced = with_resource_version(*base, std::to_string(revision_));
-    made = std::make_shared<std::string>(spliced ? std::move(*spliced) : *base);
-  } else {
-    return json();
-  }
-  return keep<std::string>(this, forms_->protobuf, std::move(made));
+  if (!base->starts_with(kProtobufMagic)) return json();
+  if (revision_ == 0) return base;
+  auto spliced = with_resource_version(*base, std::to_string(revision_));
+  auto bytes = std::make_shared<std::string>(spliced ? std::move(*spliced) : *base);
+  return keep<std::string>(kProtobuf, std::move(bytes));
 }
 
 }  // namespace keles

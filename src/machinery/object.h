@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/budget.h"
 #include "base/status.h"
 #include "machinery/schema.h"
 #include "machinery/value.h"
@@ -48,27 +49,44 @@ class Object {
   };
 
   const KindDesc& kind() const { return *kind_; }
-  std::string_view namespace_() const { return namespace__; }
-  std::string_view name() const { return name_; }
-  std::string_view uid() const { return uid_; }
+  std::string_view namespace_() const { return {names_.get(), namespace_size_}; }
+  std::string_view name() const { return {names_.get() + namespace_size_, name_size_}; }
+  std::string_view uid() const {
+    return {names_.get() + namespace_size_ + name_size_, uid_size_};
+  }
   int64_t revision() const { return revision_; }  // resourceVersion as a number
   std::string key() const;                        // "ns/name" or "name"
 
   DocumentPtr tree() const;  // decoded when needed, kept while anyone holds it
-  Bytes json() const;        // compact JSON, no newline
-  Bytes protobuf() const;    // with the envelope and resourceVersion
-  Bytes stored() const;      // the envelope without resourceVersion, as the store keeps it
+  // A tree that surely has `metadata`, and perhaps nothing else: for who looks at many objects to
+  // find a few.
+  DocumentPtr metadata() const;
+  Bytes json() const;      // compact JSON, no newline
+  Bytes protobuf() const;  // with the envelope and resourceVersion
+  Bytes stored() const;    // the envelope without resourceVersion, as the store keeps it
   ~Object();
 
   struct Private;  // construction goes through the functions above
   explicit Object(Private&&);
+  Object(const Object&) = delete;
 
  private:
+  struct Form;
+  template <class T>
+  std::shared_ptr<const T> made(size_t slot) const;
+  template <class T>
+  std::shared_ptr<const T> keep(size_t slot, std::shared_ptr<const T> form) const;
+
   const KindDesc* kind_;
-  std::string namespace__, name_, uid_;
   int64_t revision_ = 0;
-  struct Forms;
-  std::unique_ptr<Forms> forms_;
+  std::unique_ptr<char[]> names_;  // namespace, name, uid, one behind the other
+  uint32_t namespace_size_ = 0, name_size_ = 0, uid_size_ = 0;
+  mutable bool from_tree_ = false;
+  // The stored bytes; or, of an object that was never stored, its tree, until they are asked for.
+  mutable std::shared_ptr<const void> origin_;
+  // What can be made again is the process's budget's: an object holds nothing of what it let go.
+  enum Slot : size_t { kTree, kJson, kProtobuf, kSlots };
+  mutable std::atomic<Budget::Item*> forms_[kSlots] = {};
 };
 
 // The object read as T, keeping its tree alive.
