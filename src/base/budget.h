@@ -3,8 +3,8 @@
 // the oldest go when room is wanted.
 //
 // There are three sides: what was made for readers (encoded forms, trees), the events remembered
-// for watchers, and the states of the past that paged lists go on with. Each may use what the others
-// leave; when there is no room, the one that holds most gives its oldest, so that a burst of
+// for watchers, and the states of the past that paged lists go on with. Each may use what the
+// others leave; when there is no room, the one that holds most gives its oldest, so that a burst of
 // reading does not make watchers begin anew. Thread-safe; nothing is destroyed under its lock.
 #pragma once
 

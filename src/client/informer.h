@@ -1,8 +1,8 @@
 // Informer: a local, always current copy of a selection of one kind, kept by list and watch, shared
 // by everyone on the loop who needs that selection. Reads never leave the process.
 //
-// It holds the objects as they came: in process, the store's own, which cost nothing more. Trees are
-// the budget's. Who lists a kind of which there are many reads no more of each than he must: by
+// It holds the objects as they came: in process, the store's own, which cost nothing more. Trees
+// are the budget's. Who lists a kind of which there are many reads no more of each than he must: by
 // index, by select(), or by an extract of his own.
 //
 // Guarantees: handlers see, for each object, add, then updates, then delete, in revision order;

@@ -318,8 +318,8 @@ Task<ReconcileResult> DisruptionController::reconcile(Context ctx, std::string k
   std::vector<Ref<Pod>> pods;
   auto selector = Selector::from_label_selector(budget->spec().selector());
   if (selector.ok()) {
-    pods = pods_.select(
-        parts.first, [&](const auto& metadata) { return selector->matches(metadata.labels()); });
+    pods = pods_.select(parts.first,
+                        [&](const auto& metadata) { return selector->matches(metadata.labels()); });
   }
   ExpectedScale scale;
   if (needs_scale(*budget)) scale = expected_scale(pods);

@@ -11,7 +11,6 @@ using namespace api::core_v1;
 
 namespace {
 
-
 bool tolerates(const Toleration& t, const Taint& taint) {
   if (!t.effect().empty() && t.effect() != taint.effect()) return false;
   if (!t.key().empty() && t.key() != taint.key()) return false;

@@ -51,9 +51,7 @@ class Object {
   const KindDesc& kind() const { return *kind_; }
   std::string_view namespace_() const { return {names_.get(), namespace_size_}; }
   std::string_view name() const { return {names_.get() + namespace_size_, name_size_}; }
-  std::string_view uid() const {
-    return {names_.get() + namespace_size_ + name_size_, uid_size_};
-  }
+  std::string_view uid() const { return {names_.get() + namespace_size_ + name_size_, uid_size_}; }
   int64_t revision() const { return revision_; }  // resourceVersion as a number
   std::string key() const;                        // "ns/name" or "name"
 

@@ -1,5 +1,6 @@
 // EventWindow: what readers see of a store: the published snapshot, those kept of the past, the
-// window of recent events, and the watchers. Writers publish a batch; readers take snapshots and wait for events.
+// window of recent events, and the watchers. Writers publish a batch; readers take snapshots and
+// wait for events.
 //
 // An event is made once and shared by everyone. Watchers of one prefix share one queue of pending
 // events and differ only in their place in it, so that a further watcher costs an event one pointer

@@ -55,9 +55,8 @@ struct World {
 size_t held_beyond(const World& w, const std::vector<SnapshotPtr>& kept) {
   std::set<const Object*> there, old;
   size_t bytes = 0;
-  w.store->snapshot()->scan("", "", [&](std::string_view, const ObjectPtr& o) {
-    return there.insert(o.get()), true;
-  });
+  w.store->snapshot()->scan(
+      "", "", [&](std::string_view, const ObjectPtr& o) { return there.insert(o.get()), true; });
   for (const SnapshotPtr& s : kept) {
     s->scan("", "", [&](std::string_view, const ObjectPtr& o) {
       if (!there.contains(o.get()) && old.insert(o.get()).second) bytes += state_cost(*o);
