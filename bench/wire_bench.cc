@@ -1,11 +1,14 @@
-// wire_bench [SCALE]: the shape that the design's table names: 16 TLS connections, HTTP/2, requests
-// one after the other on each, controllers on, by a load generator of another make than the
-// project's client (wire_load.h). What counts is the server's own CPU, store and controllers
-// included. Fixed numbers of requests, so that two builds do the same work.
+// wire_bench [SCALE [PART...]]: the shape that the design's table names: 16 TLS connections,
+// HTTP/2, requests one after the other on each, controllers on, by a load generator of another make
+// than the project's client (wire_load.h). What counts is the server's own CPU, store and
+// controllers included. Fixed numbers of requests, so that two builds do the same work. PART is one
+// of create, get, patch, delete, list and watch: only those.
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <chrono>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -139,9 +142,38 @@ class Bench {
   WireLoad load_;
 };
 
-void everything(BenchServer* server, double scale) {
+using Parts = std::set<std::string>;
+
+void measure_objects(Bench& bench, const Parts& parts, long n) {
+  auto wanted = [&parts](const char* part) { return parts.empty() || parts.contains(part); };
+  auto spread = [n](long i) { return (i * 7919) % n; };  // 7919 does not divide n
+  bench.measure("create a ConfigMap, durable", "12,000/s, 0.06 ms", n,
+                [](long i) { return create_map("bench", i); });
+  if (wanted("get")) {
+    bench.measure("get, JSON", "40,000/s, 0.012 ms", 3 * n,
+                  [&](long i) { return on_map("GET", "bench", spread(i)); });
+    bench.measure("get, protobuf", "40,000/s, 0.012 ms", 3 * n, [&](long i) {
+      WireRequest r = on_map("GET", "bench", spread(i));
+      r.accept = kProtobuf;
+      return r;
+    });
+  }
+  if (wanted("patch")) {
+    bench.measure("patch (strategic merge)", "10,000/s, 0.07 ms", n, [&](long i) {
+      WireRequest r = on_map("PATCH", "bench", spread(i));
+      r.content_type = "application/strategic-merge-patch+json";
+      r.body = "{\"data\":{\"more\":\"" + std::to_string(i) + "\"}}";
+      return r;
+    });
+  }
+  if (wanted("delete")) {
+    bench.measure("delete", "12,000/s, 0.06 ms", n,
+                  [](long i) { return on_map("DELETE", "bench", i); });
+  }
+}
+
+void measure_parts(BenchServer* server, double scale, const Parts& parts) {
   Bench bench(server);
-  auto times = [scale](long n) { return static_cast<long>(scale * static_cast<double>(n)); };
   printf("%d connections, one request after the other on each; server CPU each\n", kConnections);
   print_figure("memory of the control plane (PSS), fresh", text("%.0f MB", server->memory_mb()),
                "<= 12 MB");
@@ -154,30 +186,17 @@ void everything(BenchServer* server, double scale) {
     return r;
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(300));  // what namespaces get has been made
-  long n = times(20'000);
-  auto spread = [n](long i) { return (i * 7919) % n; };  // 7919 does not divide n
-  bench.measure("create a ConfigMap, durable", "12,000/s, 0.06 ms", n,
-                [](long i) { return create_map("bench", i); });
-  bench.measure("get, JSON", "40,000/s, 0.012 ms", times(60'000),
-                [&](long i) { return on_map("GET", "bench", spread(i)); });
-  bench.measure("get, protobuf", "40,000/s, 0.012 ms", times(60'000), [&](long i) {
-    WireRequest r = on_map("GET", "bench", spread(i));
-    r.accept = kProtobuf;
-    return r;
+  const bool objects = std::any_of(parts.begin(), parts.end(), [](const std::string& part) {
+    return part != "list" && part != "watch";
   });
-  bench.measure("patch (strategic merge)", "10,000/s, 0.07 ms", n, [&](long i) {
-    WireRequest r = on_map("PATCH", "bench", spread(i));
-    r.content_type = "application/strategic-merge-patch+json";
-    r.body = "{\"data\":{\"more\":\"" + std::to_string(i) + "\"}}";
-    return r;
-  });
-  bench.measure("delete", "12,000/s, 0.06 ms", n,
-                [](long i) { return on_map("DELETE", "bench", i); });
-  bench.measure("create the 5,000 to list", "-", 5'000,
-                [](long i) { return create_map("five", i); });
-  bench.measure_list("list 5,000 ConfigMaps, JSON", "<= 2 ms", "application/json");
-  bench.measure_list("list 5,000 ConfigMaps, protobuf", "<= 1.5 ms", kProtobuf);
-  bench.measure_watch(scale);
+  if (parts.empty() || objects) measure_objects(bench, parts, static_cast<long>(20'000 * scale));
+  if (parts.empty() || parts.contains("list")) {
+    bench.measure("create the 5,000 to list", "-", 5'000,
+                  [](long i) { return create_map("five", i); });
+    bench.measure_list("list 5,000 ConfigMaps, JSON", "<= 2 ms", "application/json");
+    bench.measure_list("list 5,000 ConfigMaps, protobuf", "<= 1.5 ms", kProtobuf);
+  }
+  if (parts.empty() || parts.contains("watch")) bench.measure_watch(scale);
   print_figure("memory of the control plane (PSS), after", text("%.0f MB", server->memory_mb()),
                "<= 40 MB");
 }
@@ -187,6 +206,7 @@ void everything(BenchServer* server, double scale) {
 
 int main(int argc, char** argv) {
   double scale = argc > 1 ? atof(argv[1]) : 1;
+  keles::bench::Parts parts(argv + std::min(argc, 2), argv + argc);
   keles::bench::BenchServer server(argv[0], {});
-  keles::bench::everything(&server, scale > 0 ? scale : 1);
+  keles::bench::measure_parts(&server, scale > 0 ? scale : 1, parts);
 }
