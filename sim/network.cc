@@ -1,6 +1,7 @@
 #include "sim/network.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "client/https_client.h"
 #include "keles/local_client.h"
@@ -40,7 +41,8 @@ Task<Result<R>> fly(Context ctx, std::shared_ptr<Flight<R>> flight, bool detache
   std::shared_ptr<ServerProcess> server = flight->server;
   ++server->calls;
   Context inner = detached ? server->ctx.with_timeout(60s) : ctx.child();
-  auto hook = server->ctx.on_done([inner] { inner.cancel(Status::unavailable("server is gone")); });
+  std::optional<Context::Hook> hook;
+  hook.emplace(server->ctx, [inner] { inner.cancel(Status::unavailable("server is gone")); });
   if (!detached) {
     co_await carry(inner, flight);
   } else {
@@ -86,8 +88,9 @@ class FaultyWatch final : public Watch {
     open_->in_next = true;
     ++server_->calls;
     Context inner = ctx.child();
-    auto hook = server_->ctx.on_done(
-        [inner] { inner.cancel(Status::unavailable("watch connection lost")); });
+    std::optional<Context::Hook> hook;
+    hook.emplace(server_->ctx,
+                 [inner] { inner.cancel(Status::unavailable("watch connection lost")); });
     Result<WatchEvent> r = co_await open_->watch->next(inner);
     hook.reset();
     --server_->calls;

@@ -279,7 +279,7 @@ void WireServer::serve(net::TransportPtr transport, std::string remote, net::Pee
   net::ServedConnection c{
       std::move(transport), {}, std::move(remote), ctx_.child(), &options_, &handler_, budget_};
   c.info.http2 = http2;
-  c.info.peer = std::move(peer);
+  c.info.peer = std::make_shared<const net::PeerCertificate>(std::move(peer));
   tasks_.spawn(http2 ? net::serve_http2(std::move(c)) : net::serve_http1(std::move(c)));
 }
 

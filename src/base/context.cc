@@ -1,24 +1,48 @@
 #include "base/context.h"
 
-#include <algorithm>
-
 #include "base/sync.h"
 
 namespace keles {
+void Context::Told::enter(Told& end_of_list) {
+  before = end_of_list.before;
+  after = &end_of_list;
+  before->after = end_of_list.before = this;
+}
 
-struct Context::State {
+void Context::Told::leave() {
+  if (before == nullptr) return;
+  before->after = after;
+  after->before = before;
+  before = after = nullptr;
+}
+
+struct Context::List final : Told {
+  List() { before = after = this; }
+  // Who was not told may outlive the list.
+  ~List() override {
+    while (Told* t = first()) t->leave();
+  }
+  void tell() override {}
+  Told* first() { return after == this ? nullptr : after; }
+};
+
+struct Context::State final : Told, std::enable_shared_from_this<State> {
   Loop* loop;
   TimePoint deadline = TimePoint::max();
   TimerId timer = 0;
   bool done = false;
   Status why;
   std::shared_ptr<State> parent;
-  std::shared_ptr<Hook> parent_hook;
-  std::list<std::function<void()>> hooks;
+  List list;  // children and hooks
 
   explicit State(Loop* l) : loop(l) {}
-  ~State() {
+  ~State() override {
+    leave();
     if (timer) loop->cancel(timer);
+  }
+  void tell() override {
+    auto keep = weak_from_this().lock();
+    if (keep) end(parent->why);
   }
   void end(Status s) {
     if (done) return;
@@ -26,32 +50,25 @@ struct Context::State {
     why = std::move(s);
     if (timer) loop->cancel(timer);
     timer = 0;
-    // A hook may withdraw others: take them one at a time, in order.
-    while (!hooks.empty()) {
-      auto fn = std::move(hooks.front());
-      // The node stays (emptied) in `spent` so that its Hook's iterator remains valid.
-      spent.splice(spent.end(), hooks, hooks.begin());
-      if (fn) fn();
+    // One may withdraw others: take them one at a time, in order.
+    while (Told* t = list.first()) {
+      t->leave();
+      t->tell();
     }
   }
-  std::list<std::function<void()>> spent;
 };
 
-Context::Hook::Hook(std::weak_ptr<State> state, std::list<std::function<void()>>::iterator it,
-                    bool live)
-    : state_(std::move(state)), it_(it), live_(live) {}
-
-Context::Hook::~Hook() {
-  if (!live_) return;
-  if (auto s = state_.lock()) {
-    // Moves the node out of whichever list holds it; destruction happens here.
-    std::list<std::function<void()>> mine;
-    if (s->done) {
-      mine.splice(mine.end(), s->spent, it_);
-    } else {
-      mine.splice(mine.end(), s->hooks, it_);
-    }
+Context::Hook::Hook(const Context& ctx, std::function<void()> fn) : fn_(std::move(fn)) {
+  if (ctx.state_->done) {
+    tell();
+  } else {
+    enter(ctx.state_->list);
   }
+}
+
+void Context::Hook::tell() {
+  auto fn = std::move(fn_);
+  fn();
 }
 
 Context Context::root(Loop& loop) { return Context(std::make_shared<State>(&loop)); }
@@ -63,26 +80,21 @@ Context Context::child() const {
   if (state_->done) {
     s->done = true;
     s->why = state_->why;
-    return Context(s);
+  } else {
+    s->enter(state_->list);
   }
-  std::weak_ptr<State> weak = s;
-  State* parent = state_.get();
-  s->parent_hook = on_done([weak, parent] {
-    if (auto c = weak.lock()) c->end(parent->why);
-  });
-  return Context(s);
+  return Context(std::move(s));
 }
 
 Context Context::with_deadline(TimePoint when) const {
   Context c = child();
   if (c.state_->done || when >= c.state_->deadline) return c;
   c.state_->deadline = when;
-  std::weak_ptr<State> weak = c.state_;
-  c.state_->timer = loop().schedule(when, [weak] {
-    if (auto s = weak.lock()) {
-      s->timer = 0;
-      s->end(Status::timeout("context deadline exceeded"));
-    }
+  State* state = c.state_.get();  // whose destructor takes the timer back
+  state->timer = loop().schedule(when, [state] {
+    auto keep = state->shared_from_this();
+    keep->timer = 0;
+    keep->end(Status::timeout("context deadline exceeded"));
   });
   return c;
 }
@@ -104,15 +116,6 @@ Task<Status> Context::sleep(Duration d) const {
   Status s = co_await fired.wait(ctx);
   ctx.loop().cancel(id);
   co_return s;
-}
-
-std::shared_ptr<Context::Hook> Context::on_done(std::function<void()> fn) const {
-  if (state_->done) {
-    fn();
-    return std::make_shared<Hook>(state_, std::list<std::function<void()>>::iterator(), false);
-  }
-  state_->hooks.push_back(std::move(fn));
-  return std::make_shared<Hook>(state_, std::prev(state_->hooks.end()), true);
 }
 
 }  // namespace keles

@@ -8,9 +8,7 @@
 #pragma once
 
 #include <functional>
-#include <list>
 #include <memory>
-#include <string>
 
 #include "base/loop.h"
 #include "base/status.h"
@@ -38,29 +36,36 @@ class Context {
   // OK after `d`, or the context's status if it ends first.
   Task<Status> sleep(Duration d) const;
 
-  // Calls `fn` once when the context ends (at once if it has). remove() takes it back.
   class Hook;
-  std::shared_ptr<Hook> on_done(std::function<void()> fn) const;
 
  private:
   struct State;
+  // Who is told of a context's end: a link of its list, in order of arrival. Every request makes a
+  // few and lets them go again: to come and to go takes no memory.
+  struct Told {
+    Told() = default;
+    Told(const Told&) = delete;
+    virtual ~Told() { leave(); }
+    // Once; it is in no list any more, and may be destroyed by what it does.
+    virtual void tell() = 0;
+    void enter(Told& end_of_list);
+    void leave();
+    Told* before = nullptr;
+    Told* after = nullptr;
+  };
+  struct List;
   explicit Context(std::shared_ptr<State> s) : state_(std::move(s)) {}
   std::shared_ptr<State> state_;
-  friend class Hook;
 };
 
-// Destroying the Hook withdraws the callback.
-class Context::Hook {
+// Calls `fn` once when the context ends, at once if it has. Destroying the Hook withdraws it.
+class Context::Hook final : Told {
  public:
-  Hook(std::weak_ptr<State> state, std::list<std::function<void()>>::iterator it, bool live);
-  ~Hook();
-  Hook(const Hook&) = delete;
-  Hook& operator=(const Hook&) = delete;
+  Hook(const Context& ctx, std::function<void()> fn);
 
  private:
-  std::weak_ptr<State> state_;
-  std::list<std::function<void()>>::iterator it_;
-  bool live_;
+  void tell() override;
+  std::function<void()> fn_;
 };
 
 }  // namespace keles

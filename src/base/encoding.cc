@@ -201,6 +201,7 @@ int percent_byte(std::string_view s, size_t i) {
 }  // namespace
 
 std::optional<std::string> percent_decode(std::string_view s, bool plus) {
+  if (s.find('%') == s.npos && !(plus && s.find('+') != s.npos)) return std::string(s);
   std::string out;
   out.reserve(s.size());
   for (size_t i = 0; i < s.size(); ++i) {

@@ -9,12 +9,12 @@
 #include <boost/asio/thread_pool.hpp>
 #include <cerrno>
 #include <cstdlib>
-#include <map>
 #include <thread>
 #include <utility>
 
 #include "base/asio_loop.h"
 #include "base/loop.h"
+#include "base/timers.h"
 
 namespace keles {
 namespace {
@@ -27,8 +27,7 @@ class AsioLoop final : public RealLoop {
   // Callbacks that never ran go with the loop; what they held may still call it.
   ~AsioLoop() override {
     closing_ = true;
-    auto never_run = std::move(timers_);
-    timers_.clear();
+    Timers never_run = std::exchange(timers_, Timers());
   }
 
   TimePoint now() const override {
@@ -50,20 +49,14 @@ class AsioLoop final : public RealLoop {
   void post(std::function<void()> fn) override { asio::post(io_, std::move(fn)); }
 
   TimerId schedule(TimePoint when, std::function<void()> fn) override {
-    TimerId id = ++last_;
-    if (closing_) return id;
-    bool first = timers_.empty() || when < timers_.begin()->first.first;
-    timers_.emplace(std::pair(when, id), std::move(fn));
-    due_.emplace(id, when);
-    if (first) arm();
+    if (closing_) return 0;
+    auto before = timers_.next();
+    TimerId id = timers_.add(when, std::move(fn));
+    if (!before || when < *before) arm();
     return id;
   }
   void cancel(TimerId id) override {
-    if (closing_) return;
-    auto it = due_.find(id);
-    if (it == due_.end()) return;
-    timers_.erase({it->second, id});
-    due_.erase(it);
+    if (!closing_) timers_.cancel(id);
   }
   bool in_loop_thread() const override { return thread_ == std::this_thread::get_id(); }
 
@@ -81,10 +74,10 @@ class AsioLoop final : public RealLoop {
 
  private:
   void arm() {
-    if (timers_.empty()) return;
+    auto next = timers_.next();
+    if (!next) return;
     alarm_.expires_at(std::chrono::steady_clock::time_point(
-        std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-            Duration(timers_.begin()->first.first.ns))));
+        std::chrono::duration_cast<std::chrono::steady_clock::duration>(Duration(next->ns))));
     alarm_.async_wait([this](const boost::system::error_code& e) {
       if (!e) fire();
     });
@@ -92,16 +85,9 @@ class AsioLoop final : public RealLoop {
   void fire() {
     // Only those due now and made before now: a timer that re-arms itself at once cannot starve the
     // loop.
-    TimePoint t = now();
-    TimerId limit = last_;
-    while (!timers_.empty()) {
-      auto it = timers_.begin();
-      if (it->first.first > t || it->first.second > limit) break;
-      auto fn = std::move(it->second);
-      due_.erase(it->first.second);
-      timers_.erase(it);
-      fn();
-    }
+    const TimePoint t = now();
+    const uint64_t made = timers_.made();
+    while (auto fn = timers_.take(t, made)) fn();
     arm();
   }
 
@@ -125,9 +111,7 @@ class AsioLoop final : public RealLoop {
   Random random_{0};
   std::thread::id thread_;
   bool closing_ = false;
-  TimerId last_ = 0;
-  std::map<std::pair<TimePoint, TimerId>, std::function<void()>> timers_;
-  std::map<TimerId, TimePoint> due_;
+  Timers timers_;
 };
 
 }  // namespace

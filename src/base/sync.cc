@@ -1,5 +1,7 @@
 #include "base/sync.h"
 
+#include <optional>
+
 namespace keles {
 
 void WaitList::Waiter::wake(Status s) {
@@ -14,7 +16,8 @@ Task<Status> WaitList::wait(Context ctx) {
   Waiter w;
   w.loop = &ctx.loop();
   auto it = waiters_.insert(waiters_.end(), &w);
-  auto hook = ctx.on_done([&w, &ctx] { w.wake(ctx.status()); });
+  std::optional<Context::Hook> hook;
+  hook.emplace(ctx, [&w, &ctx] { w.wake(ctx.status()); });
   struct Awaiter {
     Waiter* w;
     bool await_ready() { return w->woken; }

@@ -22,6 +22,7 @@ class Headers {
  public:
   Headers() = default;
   Headers(std::initializer_list<std::pair<std::string, std::string>> init) : fields_(init) {}
+  void reserve(size_t fields) { fields_.reserve(fields); }
   void add(std::string name, std::string value) {
     fields_.emplace_back(std::move(name), std::move(value));
   }
@@ -63,12 +64,16 @@ struct Request {
   // Whole, bounded by ServerOptions::max_body_bytes; with bodies_on_demand empty until the handler
   // has asked for it (Responder::receive_body).
   std::string body;
-  bool body_too_large = false;  // body then holds nothing: answer 413
-  std::string remote_address;   // "10.0.0.1:34567"
-  std::optional<PeerCertificate> peer;
+  bool body_too_large = false;                  // body then holds nothing: answer 413
+  std::string remote_address;                   // "10.0.0.1:34567"
+  std::shared_ptr<const PeerCertificate> peer;  // null: none was sent, or it did not verify
   std::string
       tls_error;  // why a client certificate that was sent did not verify ("" = none sent or fine)
   bool http2 = false;
+  // Where the handler may keep what it has worked out for this connection, to find it again at the
+  // connection's next request: null at first. There is no such place for a request that came over
+  // none.
+  std::shared_ptr<const void>* connection_memo = nullptr;
 };
 
 // One part. (GCC 12 refuses a braced list inside an expression that is awaited: name it first.)

@@ -44,7 +44,7 @@ class Http1Connection final : public Responder {
 
   Task<void> run() {
     // When the server stops, a handler that waits for a slow client must not hold it up.
-    auto stopping = c_.ctx.on_done([this] { watchdog_.within(10s); });
+    Context::Hook stopping(c_.ctx, [this] { watchdog_.within(10s); });
     for (;;) {
       http1::Head head;
       bool good = co_await read_head(&head);
@@ -230,6 +230,7 @@ class Http1Connection final : public Responder {
     if (mark != target.npos) request_.query = target.substr(mark + 1);
     request_.remote_address = c_.remote;
     request_.peer = c_.info.peer;
+    request_.connection_memo = &c_.memo;
     request_.tls_error = c_.info.error;
     minor_ = head->minor;
     keep_alive_ = head->keep_alive();

@@ -1,9 +1,9 @@
 // HTTP/2 over nghttp2: the server's connections and streams.
 #include <nghttp2/nghttp2.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include <algorithm>
+#include <charconv>
 #include <deque>
 #include <unordered_map>
 
@@ -18,13 +18,13 @@ namespace {
 using h2::field;
 using h2::is_hop_by_hop;
 using h2::kStreamHigh;
-using h2::lower;
 using h2::Pump;
 using h2::StreamBase;
 
 constexpr int32_t kServerWindow = 256 * 1024;  // request bodies, per stream
 constexpr size_t kMaxThrown = 64u << 20;
 constexpr Duration kMaxLinger = 30s;
+constexpr size_t kUsualFields = 8;
 
 class Http2Server;
 
@@ -147,22 +147,27 @@ class Http2Server final : public Pump {
   Status submit_head(ServerStream* s, int status, const Headers& headers, bool body,
                      std::optional<size_t> length) {
     if (s->closed) return Status::cancelled("the client has gone");
+    size_t letters = 0;
+    for (const auto& [name, value] : headers) letters += name.size();
     names_.clear();
+    names_.reserve(letters);  // nothing moves what is viewed
     fields_.clear();
     char code[8], size[24];
-    int code_n = snprintf(code, sizeof code, "%d", status);
-    fields_.push_back(field(":status", {code, static_cast<size_t>(code_n)}));
-    for (const auto& [name, value] : headers) names_.push_back(lower(name));
-    size_t i = 0;
+    auto decimal = [](char* to, char* end, auto n) {
+      return std::string_view(to, static_cast<size_t>(std::to_chars(to, end, n).ptr - to));
+    };
+    fields_.push_back(field(":status", decimal(code, std::end(code), status)));
     for (const auto& [name, value] : headers) {
-      const std::string& n = names_[i++];
+      const size_t from = names_.size();
+      for (char c : name) names_.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c);
+      const std::string_view n = std::string_view(names_).substr(from);
       if (is_hop_by_hop(n) || (n == "content-length" && length) || n == "date") continue;
       if (!http1::valid_field(n, value)) continue;
       fields_.push_back(field(n, value));
     }
     if (length) {
-      int n = snprintf(size, sizeof size, "%zu", *length);
-      fields_.push_back(field("content-length", {size, static_cast<size_t>(n)}));
+      fields_.push_back(field("content-length", decimal(size, std::end(size), *length)));
+      fields_.back().flags |= NGHTTP2_NV_FLAG_NO_INDEX;  // the next answer's is another
     }
     fields_.push_back(field("date", http_date(loop_)));
     nghttp2_data_provider provider{{.ptr = static_cast<StreamBase*>(s)}, read_cb};
@@ -179,6 +184,7 @@ class Http2Server final : public Pump {
     auto s = std::make_shared<ServerStream>(this, c_.ctx.child());
     s->id = f->hd.stream_id;
     s->request.http2 = true;
+    s->request.headers.reserve(kUsualFields);
     nghttp2_session_set_stream_user_data(session_, s->id, static_cast<StreamBase*>(s.get()));
     streams_.emplace(s->id, std::move(s));
     watchdog_.within(c_.options->header_timeout);  // the head's other frames follow at once
@@ -300,6 +306,7 @@ class Http2Server final : public Pump {
     s->dispatched = true;
     s->request.remote_address = c_.remote;
     s->request.peer = c_.info.peer;
+    s->request.connection_memo = &c_.memo;
     s->request.tls_error = c_.info.error;
     ready_.push_back(s->shared_from_this());
   }
@@ -335,7 +342,7 @@ class Http2Server final : public Pump {
   std::deque<std::shared_ptr<ServerStream>> ready_;
   int running_ = 0;
   WaitList quiet_;
-  std::vector<std::string> names_;  // reused between answers
+  std::string names_;  // reused between answers, as are these:
   std::vector<nghttp2_nv> fields_;
 };
 

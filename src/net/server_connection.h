@@ -18,6 +18,7 @@ struct ServedConnection {
   const ServerOptions* options;
   const Handler* handler;
   std::shared_ptr<ByteBudget> budget;
+  std::shared_ptr<const void> memo = nullptr;  // the handler's (Request::connection_memo)
 };
 
 // Both return once the connection is over and every handler has ended.

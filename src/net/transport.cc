@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <optional>
 
 #include "base/asio_loop.h"
 #include "base/sync.h"
@@ -78,11 +79,11 @@ class AsioFd final : public Fd {
     auto self = shared_from_this();
     if (closed_) co_return why_;
     Waiter w{this, write};
-    std::shared_ptr<Context::Hook> hook;
+    std::optional<Context::Hook> hook;
     if (ctx != nullptr) {
       if (ctx->done()) co_return ctx->status();
       const Context* c = ctx;
-      hook = ctx->on_done([this, &w, c] {
+      hook.emplace(*ctx, [this, &w, c] {
         if (waiters_[w.write] != &w) return;
         waiters_[w.write] = nullptr;
         w.end_later(c->status());

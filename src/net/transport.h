@@ -115,7 +115,7 @@ Result<std::shared_ptr<TlsContext>> client_tls(const ClientTls& options, bool ht
 
 struct TlsInfo {
   bool http2 = false;
-  std::optional<PeerCertificate> peer;
+  std::shared_ptr<const PeerCertificate> peer;
   std::string error;  // of a client certificate that did not verify
 };
 struct TlsConnection {

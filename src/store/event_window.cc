@@ -1,6 +1,7 @@
 #include "store/event_window.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace keles {
 namespace {
@@ -22,6 +23,9 @@ class MapSnapshot final : public StoreSnapshot {
     map_.scan(prefix, from, [&fn](const RecordPtr& r) { return fn(*r->key, r->object); });
   }
   size_t count(std::string_view prefix) const override { return map_.count(prefix); }
+  std::optional<std::vector<ObjectStretch>> stretches(std::string_view prefix) const override {
+    return map_.stretches(prefix);
+  }
   const MemoryMap& map() const { return map_; }
 
  private:
@@ -140,7 +144,7 @@ Task<Result<std::vector<StoreEventPtr>>> EventWindow::Handle::next(Context ctx, 
   // The hook needs the window alone: it may run when this coroutine is past its wait.
   EventWindow* window = window_.get();
   Waiter* waiter = &watcher_->waiter;
-  std::shared_ptr<Context::Hook> hook;
+  std::optional<Context::Hook> hook;
   for (;;) {
     std::unique_lock lock(window_->mutex_);
     Status s = take(limit, out);
@@ -149,7 +153,7 @@ Task<Result<std::vector<StoreEventPtr>>> EventWindow::Handle::next(Context ctx, 
     if (ctx.done()) co_return ctx.status();
     if (!hook) {
       lock.unlock();
-      hook = ctx.on_done([window, waiter] {
+      hook.emplace(ctx, [window, waiter] {
         Wakes wakes;
         {
           std::lock_guard guard(window->mutex_);
@@ -413,7 +417,7 @@ Task<Result<std::shared_ptr<const StoreSnapshot>>> EventWindow::snapshot_at_leas
   Waiter waiter;
   waiter.loop = &ctx.loop();
   waiter.revision = revision;
-  std::shared_ptr<Context::Hook> hook;
+  std::optional<Context::Hook> hook;
   for (;;) {
     std::unique_lock lock(mutex_);
     if (revision_ >= revision) break;
@@ -423,7 +427,7 @@ Task<Result<std::shared_ptr<const StoreSnapshot>>> EventWindow::snapshot_at_leas
       lock.unlock();
       EventWindow* window = this;
       Waiter* w = &waiter;
-      hook = ctx.on_done([window, w] {
+      hook.emplace(ctx, [window, w] {
         Wakes wakes;
         {
           std::lock_guard guard(window->mutex_);

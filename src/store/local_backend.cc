@@ -161,7 +161,8 @@ Task<Result<Committed>> LocalBackend::commit(Context ctx, Transaction t) {
   r->loop = &ctx.loop();
   std::weak_ptr<Queue> weak = queue_;
   // A writer that gives up while its write is still waiting takes it back; later, nobody knows.
-  auto hook = ctx.on_done([weak, r, ctx] {
+  std::optional<Context::Hook> hook;
+  hook.emplace(ctx, [weak, r, ctx] {
     auto q = weak.lock();
     if (!q) return;
     Queue::Wakes wakes;

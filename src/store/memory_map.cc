@@ -49,6 +49,9 @@ struct MemoryMap::Node {
   std::vector<RecordPtr> records;
   std::vector<Child> children;
 
+  // Of a published leaf, which changes no more: made when a list first asks for it.
+  mutable std::atomic<std::shared_ptr<const ObjectRun>> run;
+
   size_t shared = 0;            // all keys begin with so many bytes in common
   std::vector<uint64_t> heads;  // head_of each key behind those
 
@@ -94,8 +97,19 @@ struct MemoryMap::Node {
   }
   void went(size_t i) { heads.erase(heads.begin() + static_cast<ptrdiff_t>(i)); }
   size_t bytes() const {
+    const auto made = run.load();
     return sizeof(Node) + records.capacity() * sizeof(RecordPtr) +
-           children.capacity() * sizeof(Child) + heads.capacity() * sizeof(uint64_t);
+           children.capacity() * sizeof(Child) + heads.capacity() * sizeof(uint64_t) +
+           (made ? sizeof(ObjectRun) + made->size() * sizeof(ObjectPtr) : 0);
+  }
+  std::shared_ptr<const ObjectRun> objects() const {
+    if (auto made = run.load()) return made;
+    std::vector<ObjectPtr> all;
+    all.reserve(records.size());
+    for (const RecordPtr& r : records) all.push_back(r->object);
+    std::shared_ptr<const ObjectRun> none, made = std::make_shared<ObjectRun>(std::move(all));
+    // Another thread's stays: forms are shared.
+    return run.compare_exchange_strong(none, made) ? made : none;
   }
   const KeyPtr& first_key() const { return leaf ? records[0]->key : children[0].first; }
   void recount() {
@@ -158,6 +172,26 @@ void MemoryMap::scan(std::string_view prefix, std::string_view from,
     }
   };
   Walk{start, prefix, fn}.node(*root_, true);
+}
+
+std::vector<ObjectStretch> MemoryMap::stretches(std::string_view prefix) const {
+  struct Walk {
+    std::string_view prefix;
+    std::string end;  // the first key behind them, "" when there is none
+    std::vector<ObjectStretch> out;
+    void node(const Node& n) {
+      const size_t behind = end.empty() ? n.width() : n.rank_of(end, false);
+      if (n.leaf) {
+        const size_t first = n.lower(prefix);
+        if (first < behind) out.push_back({n.objects(), first, behind});
+        return;
+      }
+      for (size_t i = n.child_of(prefix); i < behind; ++i) node(*n.children[i].node);
+    }
+  };
+  Walk walk{prefix, prefix_end(prefix), {}};
+  if (root_) walk.node(*root_);
+  return std::move(walk.out);
 }
 
 size_t MemoryMap::rank(std::string_view key) const {

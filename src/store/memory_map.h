@@ -11,8 +11,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "machinery/object.h"
+#include "machinery/object_run.h"
 #include "store/backend.h"
 
 namespace keles {
@@ -36,6 +38,8 @@ class MemoryMap {
   // In key order, keys >= `from` that start with `prefix`, until `fn` returns false.
   void scan(std::string_view prefix, std::string_view from,
             const std::function<bool(const RecordPtr&)>& fn) const;
+  // The objects of the keys that start with `prefix`, in key order, by the leaves that hold them.
+  std::vector<ObjectStretch> stretches(std::string_view prefix) const;
   // How many keys start with `prefix`; O(log n).
   size_t count(std::string_view prefix) const;
   // Every node of this version was made by this edit or one before it; 0: there are none.

@@ -28,6 +28,13 @@ void expect_same(const MemoryMap& map, const Model& model, const std::string& pr
   });
   EXPECT_TRUE(it == model.end() || !it->first.starts_with(prefix));
   EXPECT_EQ(map.count(prefix), n);
+  size_t in_stretches = 0;
+  for (const ObjectStretch& s : map.stretches(prefix)) {
+    EXPECT_LT(s.from, s.to);
+    EXPECT_LE(s.to, s.run->size());
+    in_stretches += s.size();
+  }
+  EXPECT_EQ(in_stretches, n);
 }
 
 TEST(MemoryMap, AgreesWithAnOrderedMapUnderRandomChanges) {

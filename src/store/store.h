@@ -22,6 +22,7 @@
 #include "base/status.h"
 #include "base/task.h"
 #include "machinery/object.h"
+#include "machinery/object_run.h"
 #include "store/backend.h"
 
 namespace keles {
@@ -56,6 +57,12 @@ class StoreSnapshot {
       std::string_view prefix, std::string_view from,
       const std::function<bool(std::string_view key, const ObjectPtr&)>& fn) const = 0;
   virtual size_t count(std::string_view prefix) const = 0;
+  // What scan(prefix, prefix) finds, as stretches of objects that lie together: states in which
+  // none of a run's objects changed share the run, and with it the forms that lists are made of.
+  // nullopt: there are none here, and it is to be scanned.
+  virtual std::optional<std::vector<ObjectStretch>> stretches(std::string_view) const {
+    return std::nullopt;
+  }
 };
 
 // One watcher's queue of events, filled by the store, emptied by its reader.

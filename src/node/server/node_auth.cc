@@ -157,7 +157,7 @@ Task<Result<NodeUser>> NodeAuth::authenticate(Context ctx, const net::Request* r
                                                                 request->peer->fingerprint_sha256};
     co_return user;
   }
-  const bool bad_certificate = request->peer.has_value() || !request->tls_error.empty();
+  const bool bad_certificate = request->peer != nullptr || !request->tls_error.empty();
   std::string token = bearer_of(request->headers);
   if (!token.empty() && options_.token_webhook) {
     auto known = co_await ask_token(ctx, std::move(token));

@@ -185,6 +185,17 @@ Result<Caller> Auth::authenticate(const net::Request& request, WallTime now) con
   return anonymous();
 }
 
+Result<CallerPtr> Auth::caller_of(const net::Request& request, WallTime now) const {
+  // Who a certificate names is told by it alone; what a token is worth may change.
+  const bool lasts = request.connection_memo && request.peer && !request.peer->common_name.empty();
+  if (lasts && *request.connection_memo)
+    return std::static_pointer_cast<const Caller>(*request.connection_memo);
+  TRY_ASSIGN(caller, authenticate(request, now));
+  auto out = std::make_shared<const Caller>(std::move(caller));
+  if (lasts) *request.connection_memo = out;
+  return out;
+}
+
 Result<Caller> Auth::impersonate(const Caller& caller, const net::Headers& headers) const {
   constexpr std::string_view kExtra = "impersonate-extra-";
   auto user = headers.get("impersonate-user");

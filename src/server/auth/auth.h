@@ -68,6 +68,8 @@ class Auth {
   // (header, or websocket subprotocol "base64url.bearer.authorization.k8s.io.TOKEN"), else
   // anonymous. kUnauthorized "Unauthorized" when credentials were given and do not hold.
   Result<Caller> authenticate(const net::Request& request, WallTime now) const;
+  // The same, worked out once for all requests of a connection whose certificate says who asks.
+  Result<CallerPtr> caller_of(const net::Request& request, WallTime now) const;
   // Applies Impersonate-User, -Group, -Uid and -Extra-* (keys percent-decoded): `caller` itself
   // without them. kForbidden when the caller may not.
   Result<Caller> impersonate(const Caller& caller, const net::Headers& headers) const;

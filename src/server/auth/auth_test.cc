@@ -311,14 +311,46 @@ TEST_F(AuthTest, Authenticates) {
   EXPECT_EQ(auth_->authenticate(q, kNow)->name, "system:anonymous");
   q.headers.set("Authorization", "Bearer nonsense");
   EXPECT_FALSE(auth_->authenticate(q, kNow).ok());
-  q.peer = net::PeerCertificate{"jane", {"devs"}, "ff", 0};
+  q.peer =
+      std::make_shared<const net::PeerCertificate>(net::PeerCertificate{"jane", {"devs"}, "ff", 0});
   EXPECT_EQ(auth_->authenticate(q, kNow)->name, "jane");
   // A certificate that names nobody brings no groups either.
   net::Request nobody;
-  nobody.peer = net::PeerCertificate{"", {"system:masters"}, "ff", 0};
+  nobody.peer = std::make_shared<const net::PeerCertificate>(
+      net::PeerCertificate{"", {"system:masters"}, "ff", 0});
   auto who = auth_->authenticate(nobody, kNow);
   EXPECT_EQ(who->name, "system:anonymous");
   EXPECT_THAT(who->groups, testing::ElementsAre("system:unauthenticated"));
+}
+
+// One Caller serves a connection whose certificate names its user; whoever brings a token, or a
+// certificate that names nobody, is asked again each time.
+TEST_F(AuthTest, ACertificateIsReadOncePerConnection) {
+  std::shared_ptr<const void> memo, other;
+  net::Request q;
+  q.connection_memo = &memo;
+  q.headers.add("Authorization", "Bearer abc");
+  EXPECT_EQ((*auth_->caller_of(q, kNow))->name, "boot");
+  q.peer = std::make_shared<const net::PeerCertificate>(net::PeerCertificate{"", {"devs"}, "f", 0});
+  EXPECT_EQ((*auth_->caller_of(q, kNow))->name, "boot");
+  EXPECT_EQ(memo, nullptr);
+  q.headers.set("Authorization", "Bearer nonsense");
+  EXPECT_FALSE(auth_->caller_of(q, kNow).ok());
+
+  q.peer =
+      std::make_shared<const net::PeerCertificate>(net::PeerCertificate{"jane", {"devs"}, "ff", 0});
+  auto jane = auth_->caller_of(q, kNow);
+  ASSERT_TRUE(jane.ok());
+  EXPECT_EQ((*jane)->name, "jane");
+  EXPECT_EQ(auth_->caller_of(q, kNow)->get(), jane->get());
+  net::Request second = q;  // of another connection
+  second.connection_memo = &other;
+  second.peer =
+      std::make_shared<const net::PeerCertificate>(net::PeerCertificate{"joe", {}, "aa", 0});
+  EXPECT_EQ((*auth_->caller_of(second, kNow))->name, "joe");
+  EXPECT_EQ((*auth_->caller_of(q, kNow))->name, "jane");
+  second.connection_memo = nullptr;  // of none
+  EXPECT_EQ((*auth_->caller_of(second, kNow))->name, "joe");
 }
 
 TEST_F(AuthTest, IssuesAndChecksTokens) {

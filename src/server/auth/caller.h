@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,7 @@ struct Caller {
   // One of the server's own components: not authorized further (system:masters is not either).
   bool trusted = false;
 };
+using CallerPtr = std::shared_ptr<const Caller>;
 
 // What is asked for, as RBAC and SubjectAccessReview see it.
 struct Access {

@@ -29,15 +29,21 @@ const KindDesc& status_kind() {
 
 }  // namespace
 
-std::string Exchange::header(std::string_view name) const {
-  auto v = request->headers.get(name);
-  return v ? std::string(*v) : std::string();
+const Caller& Exchange::caller() const {
+  static const Caller kNobody;
+  return who ? *who : kNobody;
+}
+
+std::string_view Exchange::header(std::string_view name) const {
+  return request->headers.get(name).value_or(std::string_view());
 }
 
 net::Headers Exchange::headers(std::string_view content_type) const {
   net::Headers h;
+  h.reserve(2 + warnings.size());
   h.add("Cache-Control", "no-cache, private");
   if (!content_type.empty()) h.add("Content-Type", std::string(content_type));
+  if (warnings.empty()) return h;
   for (std::string& w : warning_values(warnings)) h.add("Warning", std::move(w));
   return h;
 }
@@ -80,7 +86,7 @@ Task<void> Exchange::answer_object(Context ctx, int status, ObjectPtr object) {
 }
 
 Task<void> Exchange::answer_list(Context ctx, registry::ListPage page) {
-  const bool quick = page.items.size() <= kQuickItems;
+  const bool quick = page.stretches.empty() && page.items.size() <= kQuickItems;
   ListPieces pieces(*kind, std::move(page), rendering);
   Parts parts;
   Status s;

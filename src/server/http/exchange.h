@@ -25,8 +25,9 @@ struct Exchange {
   net::Responder* responder = nullptr;
   Query query;
   RequestInfo info;
-  Caller caller;
+  CallerPtr who;  // null until it is known
   Rendering rendering;
+  Status not_acceptable;  // an error: the client takes no form that there is
   std::vector<std::string> warnings;
   const KindDesc* kind = nullptr;
   int code = 0;  // of the answer, once there is one
@@ -34,7 +35,8 @@ struct Exchange {
   // takes nobody's place.
   std::atomic<int>* slot = nullptr;
 
-  std::string header(std::string_view name) const;
+  const Caller& caller() const;
+  std::string_view header(std::string_view name) const;  // "" when there is none
   net::Headers headers(std::string_view content_type) const;
 
   // Reads the request's body; false once a failure to do so has been answered.

@@ -296,6 +296,55 @@ TEST(Flood, InFlightGate) {
 
 // --- pieces ---
 
+// The same page in stretches: runs of five, of the first and last of which not all is in the list.
+registry::ListPage in_stretches(const registry::ListPage& page) {
+  constexpr size_t kRun = 5;
+  registry::ListPage out = page;
+  out.items.clear();
+  std::vector<ObjectPtr> all = page.items;
+  if (all.empty()) return out;
+  all.insert(all.begin(), all[0]);
+  all.push_back(all[0]);
+  for (size_t at = 0; at < all.size(); at += kRun) {
+    const size_t n = std::min(kRun, all.size() - at);
+    const auto begin = all.begin() + static_cast<ptrdiff_t>(at);
+    auto run = std::make_shared<const ObjectRun>(
+        std::vector<ObjectPtr>(begin, begin + static_cast<ptrdiff_t>(n)));
+    ObjectStretch s{run, at == 0 ? 1u : 0u, at + n == all.size() ? n - 1 : n};
+    if (s.size() > 0) out.stretches.push_back(std::move(s));
+  }
+  return out;
+}
+
+std::string joined(const KindDesc& kind, const registry::ListPage& page, const Rendering& r) {
+  ListPieces pieces(kind, page, r);
+  std::string out;
+  while (!pieces.done()) {
+    for (const Part& p : pieces.next()) out += *p;
+  }
+  return out;
+}
+
+TEST(ListPieces, OfStretchesAreThoseOfTheirObjects) {
+  const KindDesc& kind = *find_kind("v1", "ConfigMap");
+  for (int n : {0, 1, 3, 4, 5, 23}) {
+    registry::ListPage page;
+    page.revision = 77;
+    for (int i = 0; i < n; ++i) {
+      auto doc = parse_json(R"({"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"m)" +
+                            std::to_string(i) + R"("},"data":{"a":"b"}})");
+      page.items.push_back(Object::from_document(kind, std::move(*doc)));
+    }
+    for (Format format : {Format::kJson, Format::kProtobuf}) {
+      Rendering r;
+      r.accepted.format = format;
+      registry::ListPage stretches = in_stretches(page);
+      EXPECT_EQ(joined(kind, stretches, r), joined(kind, page, r)) << n;
+      EXPECT_EQ(joined(kind, stretches, r), joined(kind, page, r)) << n;  // from what was kept
+    }
+  }
+}
+
 // A list in pieces is, byte for byte, the list made whole.
 TEST(ListPieces, JoinToTheWhole) {
   const KindDesc& kind = *find_kind("v1", "ConfigMap");

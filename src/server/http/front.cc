@@ -159,16 +159,6 @@ bool contains(std::span<const std::string_view> list, std::string_view v) {
   return std::find(list.begin(), list.end(), v) != list.end();
 }
 
-// The form of answers follows Accept, as far as it can be followed; an error's too.
-void choose_form(Exchange& x) {
-  auto accepted = negotiate(x.header("Accept"));
-  if (accepted.ok()) x.rendering.accepted = *accepted;
-  const std::string wish = x.query.get("pretty");
-  x.rendering.pretty =
-      x.rendering.accepted.pretty ||
-      (wish.empty() ? human_agent(x.header("User-Agent")) : x.query.flag("pretty"));
-}
-
 // How long the request may take: ?timeout=, at most (and by default) a minute.
 Result<Duration> time_limit(const Query& query) {
   const std::string text = query.get("timeout");
@@ -194,6 +184,20 @@ bool has_tables(const Exchange& x) {
   if (sub == "binding" || sub == "eviction" || sub == "token") return false;
   if (!sub.empty()) return true;
   return !auth::Auth::is_review(*x.kind) && !(x.kind->kind == "Binding" && x.kind->group.empty());
+}
+
+// The form of answers follows Accept, as far as it can be followed; an error's too.
+void choose_form(Exchange& x) {
+  auto accepted = negotiate(x.header("Accept"), has_tables(x));
+  if (accepted.ok()) {
+    x.rendering.accepted = *accepted;
+  } else {
+    x.not_acceptable = accepted.status();
+  }
+  const std::string wish = x.query.get("pretty");
+  x.rendering.pretty =
+      x.rendering.accepted.pretty ||
+      (wish.empty() ? human_agent(x.header("User-Agent")) : x.query.flag("pretty"));
 }
 
 // Whether any header says so; few requests' do.
@@ -365,8 +369,8 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
     log::info("HTTP", {{"verb", metric_verb(x.info)},
                        {"URI", request->path},
                        {"latency_us", took.count() / 1000},
-                       {"userAgent", x.header("User-Agent")},
-                       {"user", x.caller.name},
+                       {"userAgent", std::string(x.header("User-Agent"))},
+                       {"user", x.caller().name},
                        {"resp", x.code}});
   }
 }
@@ -379,7 +383,7 @@ bool Front::enter_gate(Exchange* x, Loop& loop) {
   if (buggify(loop, "front.busy", 0.02)) return false;
   if (limit <= 0) return true;
   std::atomic<int>& count = mutating ? mutating_ : reading_;
-  if (count.fetch_add(1) >= limit && !is_master(x->caller)) {
+  if (count.fetch_add(1) >= limit && !is_master(x->caller())) {
     count.fetch_sub(1);
     return false;
   }
@@ -391,21 +395,21 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
   if (auto said = token_warning(x->header("Authorization")); !said.empty()) {
     x->warnings.emplace_back(said);
   }
-  auto caller = server_->auth().authenticate(*x->request, x->rendering.now);
+  auto caller = server_->auth().caller_of(*x->request, x->rendering.now);
   if (!caller.ok()) {
     co_await x->fail(caller.status());
     co_return;
   }
-  x->caller = std::move(*caller);
+  x->who = std::move(*caller);
   if (impersonates(x->request->headers)) {
-    auto acting = server_->auth().impersonate(x->caller, x->request->headers);
+    auto acting = server_->auth().impersonate(x->caller(), x->request->headers);
     if (!acting.ok()) {
       co_await x->fail(acting.status());
       co_return;
     }
-    x->caller = std::move(*acting);
+    x->who = std::make_shared<const Caller>(std::move(*acting));
   }
-  Status allowed = server_->auth().authorize(x->caller, access_of(x->info, x->query));
+  Status allowed = server_->auth().authorize(x->caller(), access_of(x->info, x->query));
   if (!allowed.ok()) {
     co_await x->fail(allowed);
     co_return;
@@ -418,11 +422,8 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
     co_await serve_path(ctx, x);
     co_return;
   }
-  auto accepted = negotiate(x->header("Accept"), has_tables(*x));
-  if (accepted.ok()) x->rendering.accepted = *accepted;
-  if (x->kind && !is_relayed(*x) && !accepted.ok()) {
-    x->rendering.accepted = Accepted();
-    co_await x->fail(accepted.status());
+  if (x->kind && !x->not_acceptable.ok() && !is_relayed(*x)) {
+    co_await x->fail(x->not_acceptable);
     co_return;
   }
   co_await serve_resource(ctx, x);

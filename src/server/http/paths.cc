@@ -164,8 +164,8 @@ Task<void> Front::serve_path(Context ctx, Exchange* x) {
     co_await x->answer_text(200, std::move(body), "application/json");
     co_return;
   }
-  PathQuestion question{path, x->header("Accept"), x->header("If-None-Match"),
-                        x->query.get("hash")};
+  PathQuestion question{path, std::string(x->header("Accept")),
+                        std::string(x->header("If-None-Match")), x->query.get("hash")};
   for (const PathSource& source : options_.paths) {
     auto found = source(question);
     if (!found) continue;

@@ -64,7 +64,7 @@ void ListPieces::frame_text() {
     head = "{\"kind\":\"" + name + "\",\"apiVersion\":\"" + api +
            "\",\"metadata\":" + list_metadata(page_) + ",\"items\":[";
   }
-  if (page_.items.empty()) {
+  if (page_.items.empty() && page_.stretches.empty()) {
     before_ = finished(head + "]}", r_);
     return;
   }
@@ -87,6 +87,7 @@ void ListPieces::frame_protobuf() {
   for (const ObjectPtr& o : page_.items) {
     raw += field_size(partial ? partial_raw(o).size() : raw_of(*o->protobuf()).size());
   }
+  for (const ObjectStretch& s : page_.stretches) raw += joined(s)->size();
   std::string type;
   append_bytes_field(type, 1, partial ? r_.accepted.meta_version() : kind_.api_version());
   append_bytes_field(type, 2, partial ? "PartialObjectMetadataList" : kind_.list_kind);
@@ -136,9 +137,36 @@ void ListPieces::append(std::string& out, const ObjectPtr& object) const {
 // each object, however little they show of it.
 size_t ListPieces::item_limit() const { return is_shared_form(r_) ? 4096 : 128; }
 
+// The items of a stretch as one text, which readers of the same objects share when it is whole.
+Part ListPieces::joined(const ObjectStretch& s) const {
+  if (s.whole()) return r_.accepted.format == Format::kProtobuf ? s.run->protobuf() : s.run->json();
+  std::string text;
+  for (size_t i = s.from; i < s.to; ++i) {
+    if (i > s.from) text += between_;
+    append(text, (*s.run)[i]);
+  }
+  return text_part(std::move(text));
+}
+
+Parts ListPieces::next_stretches() {
+  Parts out;
+  if (!begun_) out.push_back(text_part(std::move(before_)));
+  begun_ = true;
+  for (size_t bytes = 0; at_ < page_.stretches.size() && bytes < kBytes; ++at_) {
+    ObjectStretch stretch = std::move(page_.stretches[at_]);  // as for the items below
+    if (at_ > 0 && !between_.empty()) out.push_back(text_part(between_));
+    out.push_back(joined(stretch));
+    bytes += out.back()->size();
+  }
+  done_ = at_ == page_.stretches.size();
+  if (done_) out.push_back(text_part(std::move(after_)));
+  return out;
+}
+
 Parts ListPieces::next() {
   Parts out;
   if (done_) return out;
+  if (!page_.stretches.empty()) return next_stretches();
   // Objects' own JSON goes out as it is; every other form is written into one text.
   static const Part kComma = text_part(",");
   const bool splice = r_.accepted.format == Format::kJson && is_shared_form(r_);

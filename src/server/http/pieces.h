@@ -23,6 +23,8 @@ class ListPieces {
 
  private:
   void append(std::string& out, const ObjectPtr& object) const;
+  Part joined(const ObjectStretch& stretch) const;
+  Parts next_stretches();
   size_t item_limit() const;
   void frame_text();
   void frame_protobuf();

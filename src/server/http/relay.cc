@@ -105,14 +105,14 @@ net::Request forwarded(const Exchange& x, const RelayTarget& t, bool upgrade) {
   }
   if (upgrade) {
     r.headers.set("Connection", "Upgrade");
-    r.headers.set("Upgrade", x.header("Upgrade"));
+    r.headers.set("Upgrade", std::string(x.header("Upgrade")));
     auto offered = offered_protocols(x.request->headers);
     if (!offered.empty()) r.headers.set("Sec-WebSocket-Protocol", joined(offered));
   }
   if (x.info.subresource == "proxy") {
     r.headers.set("X-Forwarded-Uri", proxy_prefix(x) + t.path);
   }
-  std::string from = x.header("X-Forwarded-For");
+  std::string from(x.header("X-Forwarded-For"));
   r.headers.set("X-Forwarded-For", (from.empty() ? "" : from + ", ") + client_address(*x.request));
   return r;
 }
@@ -128,7 +128,7 @@ net::Headers passed_back(const net::Headers& from, bool proxied) {
 }
 
 Task<void> relay_upgrade(Context ctx, Exchange* x, net::HttpClient* client, net::Request request) {
-  const std::string protocol = x->header("Upgrade");
+  const std::string protocol(x->header("Upgrade"));
   auto up = co_await client->upgrade(ctx, std::move(request));
   if (!up.ok()) {
     Status why = Status::internal("error dialing backend: " + up.status().message());
@@ -426,7 +426,7 @@ Task<void> Front::relay(Context ctx, Exchange* x) {
   const bool upgrade = x->request->headers.has_token("Connection", "upgrade");
   Status allowed;
   if (needs_create(*x, upgrade)) {
-    allowed = server_->auth().authorize(x->caller, create_access(x->info));
+    allowed = server_->auth().authorize(x->caller(), create_access(x->info));
   }
   if (allowed.ok() && upgrade && tunnels_requests(*x)) {
     allowed = Status::bad_request("an upgrade to HTTP/2 is not permitted");
@@ -475,7 +475,7 @@ Task<void> Front::relay(Context ctx, Exchange* x) {
   } else if (upgrades) {
     co_await relay_upgrade(ctx, x, client.get(), std::move(request));
   } else {
-    ProxyLinks links{proxy_prefix(*x), host_and_port(*target), x->header("Host")};
+    ProxyLinks links{proxy_prefix(*x), host_and_port(*target), std::string(x->header("Host"))};
     co_await relay_proxy(ctx, x, client.get(), std::move(request), std::move(links));
   }
   client->close();

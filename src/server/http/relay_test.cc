@@ -469,7 +469,7 @@ TEST_F(Relay, AKubeletIsVerified) {
   make_node("127.0.0.1", kubelet.port());
   EXPECT_EQ(send("GET", node_proxy() + "/pods").status, 200);
   ASSERT_EQ(kubelet.seen.size(), 1u);
-  ASSERT_TRUE(kubelet.seen[0].peer.has_value());
+  ASSERT_TRUE(kubelet.seen[0].peer != nullptr);
   EXPECT_EQ(kubelet.seen[0].peer->common_name, "kube-apiserver-kubelet-client");
   EXPECT_TRUE(kubelet.seen[0].peer->organizations.empty());
   auto log = send("GET", "/api/v1/namespaces/default/pods/p/log?tailLines=1&container=c", "", "",

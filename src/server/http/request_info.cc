@@ -1,6 +1,7 @@
 #include "server/http/request_info.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/encoding.h"
 
@@ -13,18 +14,28 @@ std::string lower(std::string_view s) {
   return out;
 }
 
-std::vector<std::string_view> split_path(std::string_view path) {
-  std::vector<std::string_view> out;
-  while (!path.empty() && path.front() == '/') path.remove_prefix(1);
-  while (!path.empty() && path.back() == '/') path.remove_suffix(1);
-  if (path.empty()) return out;
-  for (size_t at = 0;;) {
-    size_t slash = path.find('/', at);
-    out.push_back(path.substr(at, slash - at));
-    if (slash == std::string_view::npos) return out;
-    at = slash + 1;
+// The parts between slashes, of which the first few say what is asked for. What follows them is
+// left in one.
+class PathParts {
+ public:
+  explicit PathParts(std::string_view path) {
+    while (!path.empty() && path.front() == '/') path.remove_prefix(1);
+    while (!path.empty() && path.back() == '/') path.remove_suffix(1);
+    while (!path.empty()) {
+      const size_t slash = n_ + 1 < parts_.size() ? path.find('/') : path.npos;
+      parts_[n_++] = path.substr(0, slash);
+      if (slash == path.npos) break;
+      path.remove_prefix(slash + 1);
+    }
   }
-}
+  size_t size() const { return n_; }
+  std::string_view operator[](size_t i) const { return parts_[i]; }
+
+ private:
+  // apis/GROUP/VERSION/watch/namespaces/NS/RESOURCE/NAME/SUBRESOURCE and the rest
+  std::array<std::string_view, 10> parts_;
+  size_t n_ = 0;
+};
 
 std::string verb_of(std::string_view method, bool named) {
   if (method == "POST") return "create";
@@ -102,9 +113,9 @@ RequestInfo parse_request_info(std::string_view method, std::string_view encoded
                                const Query& query) {
   RequestInfo info;
   auto decoded = percent_decode(encoded_path);
-  info.path = decoded ? *decoded : std::string(encoded_path);
+  info.path = decoded ? std::move(*decoded) : std::string(encoded_path);
   info.verb = lower(method);
-  auto parts = split_path(info.path);
+  const PathParts parts(info.path);
   if (parts.size() < 3 || (parts[0] != "api" && parts[0] != "apis")) return info;
   size_t at = 1;
   if (parts[0] == "apis") {

@@ -38,10 +38,11 @@ Result<FieldValidation> field_validation(const Exchange& x) {
 
 Result<registry::WriteRequest> write_request(Exchange* x) {
   registry::WriteRequest how;
-  how.user = x->caller.name;
-  how.groups = x->caller.groups;
-  how.uid = x->caller.uid;
-  how.extra = x->caller.extra;
+  const Caller& caller = x->caller();
+  how.user = caller.name;
+  how.groups = caller.groups;
+  how.uid = caller.uid;
+  how.extra = caller.extra;
   how.warnings = &x->warnings;
   TRY_ASSIGN(validation, field_validation(*x));
   how.validation = validation;
@@ -228,6 +229,7 @@ Task<void> Front::list(Context ctx, Exchange* x) {
     co_await x->fail(query.status());
     co_return;
   }
+  query->in_stretches = is_shared_form(x->rendering);
   auto page = co_await server_->registry().list(ctx, x->kind, x->info.ns, std::move(*query));
   if (!page.ok()) {
     co_await x->fail(page.status());
@@ -308,7 +310,7 @@ Task<void> Front::create(Context ctx, Exchange* x) {
     co_await x->fail(sent.status());
     co_return;
   }
-  auto made = co_await server_->create(ctx, &x->caller, x->kind, i.ns, i.name, i.subresource,
+  auto made = co_await server_->create(ctx, &x->caller(), x->kind, i.ns, i.name, i.subresource,
                                        std::move(sent->body), std::move(sent->how));
   if (!made.ok()) {
     co_await x->fail(made.status());
@@ -330,7 +332,7 @@ Task<void> Front::update(Context ctx, Exchange* x) {
     co_return;
   }
   bool created = false;
-  auto done = co_await server_->update(ctx, &x->caller, x->kind, i.ns, i.name, i.subresource,
+  auto done = co_await server_->update(ctx, &x->caller(), x->kind, i.ns, i.name, i.subresource,
                                        std::move(sent->body), std::move(sent->how), &created);
   if (!done.ok()) {
     co_await x->fail(done.status());
@@ -354,8 +356,8 @@ Task<void> Front::patch(Context ctx, Exchange* x) {
     co_await x->fail(body.status());
     co_return;
   }
-  auto done = co_await server_->patch(ctx, &x->caller, x->kind, i.ns, i.name, i.subresource, *type,
-                                      std::move(*body), std::move(*how));
+  auto done = co_await server_->patch(ctx, &x->caller(), x->kind, i.ns, i.name, i.subresource,
+                                      *type, std::move(*body), std::move(*how));
   if (!done.ok()) {
     co_await x->fail(done.status());
     co_return;
@@ -382,7 +384,7 @@ Task<void> Front::remove(Context ctx, Exchange* x) {
     unsafe.resource = i.resource;
     unsafe.ns = i.ns;
     unsafe.name = i.name;
-    Status allowed = server_->auth().authorize(x->caller, unsafe);
+    Status allowed = server_->auth().authorize(x->caller(), unsafe);
     if (!allowed.ok()) {
       co_await x->fail(allowed);
       co_return;

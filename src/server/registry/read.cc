@@ -116,11 +116,15 @@ Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::st
     }
     co_return not_found(*kind, name);
   }
-  auto snapshot = co_await snapshot_for(ctx, store_, *wanted);
-  if (!snapshot.ok()) co_return snapshot.status();
+  SnapshotPtr snapshot = store_->snapshot();
+  if (snapshot->revision() < *wanted) {
+    auto later = co_await snapshot_for(ctx, store_, *wanted);
+    if (!later.ok()) co_return later.status();
+    snapshot = *later;
+  }
   const KindDesc& stored = storage_kind(*kind);
   const std::string key = object_key(stored, ns, name);
-  ObjectPtr object = (*snapshot)->get(key);
+  ObjectPtr object = snapshot->get(key);
   if (object) co_return present(*kind, object);
   Status hidden = unreadable_in(*store_, list_prefix(stored, ns), name);
   if (!hidden.ok()) co_return hidden;
@@ -215,6 +219,12 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
   bool more = false;
   int64_t rest = 0;
   const bool all = selection->everything(), convert_each = &stored != kind;
+  if (query.in_stretches && all && !convert_each && query.limit == 0 && from == prefix) {
+    if (auto found = snapshot->stretches(prefix)) {
+      page.stretches = std::move(*found);
+      co_return page;
+    }
+  }
   snapshot->scan(prefix, from, [&](std::string_view key, const ObjectPtr& object) {
     if (query.limit > 0 && static_cast<int64_t>(page.items.size()) >= query.limit) {
       more = true;

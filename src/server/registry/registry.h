@@ -37,10 +37,12 @@ struct ListQuery {
   std::string label_selector, field_selector;
   std::string resource_version, resource_version_match, continue_;
   int64_t limit = 0;
+  bool in_stretches = false;  // stretches will do as well, where there are any
 };
 
 struct ListPage {
   std::vector<ObjectPtr> items;
+  std::vector<ObjectStretch> stretches;  // or these, when they were asked for
   int64_t revision = 0;
   std::string continue_;
   std::optional<int64_t> remaining;
