@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "scheduler/framework.h"
 #include "scheduler/types.h"
@@ -45,7 +46,7 @@ class Cache {
   void count_images(const NodeInfo& node, int sign);
 
   std::map<std::string, std::unique_ptr<NodeInfo>, std::less<>> nodes_;
-  std::map<std::string, Place, std::less<>> places_;  // by pod uid
+  std::unordered_map<std::string, Place, TextHash, std::equal_to<>> places_;  // by pod uid
   Namespaces namespaces_;
   std::map<std::string, int64_t, std::less<>> image_nodes_;
   ClusterView view_;

@@ -16,6 +16,14 @@ size_t feasible_wanted(size_t nodes) {
   return std::max(kMinFeasible, nodes * percent / 100);
 }
 
+// Of thousands of nodes, the next are rarely in a cache: they are asked for while others are looked
+// at. Only speed depends on it.
+void ask_for(const NodeInfo* node) {
+  const char* at = reinterpret_cast<const char*>(node);
+  for (size_t i = 0; i < NodeInfo::kLookedAt; i += 64) __builtin_prefetch(at + i);
+}
+constexpr size_t kAhead = 6;
+
 }  // namespace
 
 std::optional<Rejection> Decider::run_filters(const std::vector<Plugin*>& active,
@@ -44,6 +52,7 @@ Decision Decider::decide(const PodInfo& pod, const ClusterView& view, Random& ra
   size_t tried = 0;
   for (; tried < n && feasible.size() < wanted; ++tried) {
     const NodeInfo* node = view.nodes[(start_ + tried) % n];
+    ask_for(view.nodes[(start_ + tried + kAhead) % n]);
     Plugin* by = nullptr;
     auto rejection = run_filters(filters, pod, *node, &by);
     if (!rejection) {

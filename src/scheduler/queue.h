@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/context.h"
@@ -70,7 +71,7 @@ class SchedulingQueue {
   void back_off_or_activate(Entry& e);
 
   Loop& loop_;
-  std::map<std::string, Entry, std::less<>> entries_;  // by uid
+  std::unordered_map<std::string, Entry, TextHash, std::equal_to<>> entries_;  // by uid
   std::map<Order, std::string> active_;
   std::map<std::pair<TimePoint, uint64_t>, std::string> backoff_;
   std::set<std::string, std::less<>> parked_;

@@ -71,6 +71,12 @@ struct HostPort {
   auto operator<=>(const HostPort&) const = default;
 };
 
+// For tables of many that are looked into and never walked: of a name in whatever kind of text.
+struct TextHash {
+  using is_transparent = void;
+  size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+};
+
 using Labels = LabelMap;
 using Namespaces = std::map<std::string, Labels, std::less<>>;  // their labels
 
@@ -100,18 +106,19 @@ PodPtr extract_pod(const api::core_v1::Pod& pod);
 // What counts of one that has its node, of which there are many: not what it asked of nodes.
 PodPtr extract_placed_pod(const api::core_v1::Pod& pod);
 
+// What every decision looks at of hundreds of nodes lies together at its beginning (kLookedAt).
 struct NodeInfo {
-  std::string name;
-  Labels labels;
-  std::vector<Taint> taints;
   bool unschedulable = false;
   bool present = false;  // false: pods are bound to it, but the Node object is not there (yet)
-  Resources allocatable;
   int64_t allowed_pods = 0;
-  std::map<std::string, int64_t> images;  // name -> bytes
-
+  std::vector<Taint> taints;
   std::vector<PodPtr> pods;
-  Resources requested, nonzero_requested;
+  Resources allocatable, requested, nonzero_requested;
+  static constexpr size_t kLookedAt = 5 * 64;
+
+  std::string name;
+  Labels labels;
+  std::map<std::string, int64_t> images;  // name -> bytes
   std::set<HostPort> used_ports;
   int pods_with_affinity = 0;       // any pod (anti-)affinity term
   int pods_with_anti_affinity = 0;  // a required anti-affinity term
