@@ -89,6 +89,22 @@ TEST(Channel, IsBoundedAndDrainsAfterClose) {
   EXPECT_THAT(got, testing::ElementsAre(0, 1, 2, 3, 4));
 }
 
+TEST(Random, UuidsAreOfVersionFour) {
+  Random random(3);
+  std::set<char> variants;
+  for (int i = 0; i < 200; ++i) {
+    const std::string id = random.uuid();
+    ASSERT_EQ(id.size(), 36u);
+    for (size_t at = 0; at < id.size(); ++at) {
+      const bool dash = at == 8 || at == 13 || at == 18 || at == 23;
+      EXPECT_TRUE(dash ? id[at] == '-' : isxdigit(id[at]) && !isupper(id[at])) << id;
+    }
+    EXPECT_EQ(id[14], '4');
+    variants.insert(id[19]);
+  }
+  EXPECT_EQ(variants, (std::set<char>{'8', '9', 'a', 'b'}));
+}
+
 TEST(Random, IsTheSystemsOnARealLoopAndReplaysOnASimulatedOne) {
   SimLoop a(1), b(1);
   auto real = make_real_loop(), other = make_real_loop();

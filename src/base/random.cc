@@ -1,7 +1,5 @@
 #include "base/random.h"
 
-#include <cstdio>
-
 namespace keles {
 
 Random::Random(uint64_t seed) {
@@ -37,12 +35,14 @@ std::string Random::uuid() {
   uint64_t a = next(), b = next();
   a = (a & ~0xf000ULL) | 0x4000ULL;
   b = (b & 0x3fffffffffffffffULL) | 0x8000000000000000ULL;
-  char buf[37];
-  std::snprintf(buf, sizeof buf, "%08x-%04x-%04x-%04x-%012llx", static_cast<unsigned>(a >> 32),
-                static_cast<unsigned>((a >> 16) & 0xffff), static_cast<unsigned>(a & 0xffff),
-                static_cast<unsigned>(b >> 48),
-                static_cast<unsigned long long>(b & 0xffffffffffffULL));
-  return buf;
+  std::string out = "00000000-0000-0000-0000-000000000000";
+  for (size_t at = out.size(); at-- > 0;) {
+    if (out[at] == '-') continue;
+    out[at] = "0123456789abcdef"[b & 15];
+    b = b >> 4 | a << 60;  // the last digit of `a` follows the first of `b`
+    a >>= 4;
+  }
+  return out;
 }
 
 std::string Random::suffix(int n) {

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <unordered_map>
 
 namespace keles {
@@ -172,6 +173,19 @@ constexpr std::array<uint8_t, 256> make_classes() {
 }
 constexpr auto kClasses = make_classes();
 
+// Whether the 16 bytes at `at` are written as they are. All at once: most of a text is such.
+bool is_plain_block(const char* at, bool html) {
+  using Block = unsigned char __attribute__((vector_size(16)));
+  Block b;
+  std::memcpy(&b, at, sizeof b);
+  auto odd = (b < 0x20) | (b >= 0x80) | (b == '"') | (b == '\\');
+  if (html) odd |= (b == '<') | (b == '>') | (b == '&');
+  uint64_t halves[2];
+  static_assert(sizeof halves == sizeof odd);
+  std::memcpy(halves, &odd, sizeof odd);
+  return (halves[0] | halves[1]) == 0;
+}
+
 // The length of the UTF-8 sequence at s[i], 0 when it is not one.
 size_t utf8_length(std::string_view s, size_t i) {
   auto at = [&](size_t k) -> unsigned {
@@ -232,6 +246,10 @@ void write_json_string(std::string& out, std::string_view s, bool html) {
   out += '"';
   size_t from = 0, i = 0;
   while (i < s.size()) {
+    if (i + 16 <= s.size() && is_plain_block(s.data() + i, html)) {
+      i += 16;
+      continue;
+    }
     auto c = static_cast<unsigned char>(s[i]);
     if (kClasses[c] == 0 || (kClasses[c] == 2 && !html)) {
       ++i;

@@ -67,6 +67,34 @@ TEST(Json, WritesStringsAsGo) {
   EXPECT_EQ(out, R"("a\"\\\n\u0001\u003c\u0026\u003e\u2028é\ufffd")");
 }
 
+// Texts are looked at sixteen bytes at a time: what needs an escape is found at every place.
+TEST(Json, EscapesAreFoundWhereverTheyStand) {
+  struct Case {
+    std::string text, html, plain;
+  };
+  const Case kCases[] = {{"\"", "\\\"", "\\\""},
+                         {"\\", "\\\\", "\\\\"},
+                         {"\n", "\\n", "\\n"},
+                         {"<", "\\u003c", "<"},
+                         {">", "\\u003e", ">"},
+                         {"&", "\\u0026", "&"},
+                         {"\x1f", "\\u001f", "\\u001f"},
+                         {"\x7f", "\x7f", "\x7f"},
+                         {"\xc3\xa9", "\xc3\xa9", "\xc3\xa9"},
+                         {"\xff", "\\ufffd", "\\ufffd"},
+                         {"\xe2\x80\xa9", "\\u2029", "\\u2029"}};
+  for (const Case& c : kCases) {
+    for (size_t before = 0; before < 40; ++before) {
+      const std::string head(before, 'a'), tail(39 - before, 'z');
+      std::string html, plain;
+      write_json_string(html, head + c.text + tail, true);
+      write_json_string(plain, head + c.text + tail, false);
+      EXPECT_EQ(html, '"' + head + c.html + tail + '"');
+      EXPECT_EQ(plain, '"' + head + c.plain + tail + '"');
+    }
+  }
+}
+
 TEST(Json, WritesNumbersAsGo) {
   auto text = [](double d) {
     std::string s;

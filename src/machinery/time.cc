@@ -185,12 +185,29 @@ Result<WallTime> parse_time(std::string_view text) {
 std::string format_time(WallTime t) { return format_time(to_instant(t)); }
 std::string format_micro_time(WallTime t) { return format_micro_time(to_instant(t)); }
 
+namespace {
+// `digits` of them, with zeros in front.
+void put_number(char* at, int digits, unsigned n) {
+  for (int i = digits - 1; i >= 0; --i, n /= 10) at[i] = static_cast<char>('0' + n % 10);
+}
+}  // namespace
+
 std::string format_time(Instant t) {
-  Civil c = to_civil(t);
-  char buf[48];
-  std::snprintf(buf, sizeof buf, "%04d-%02d-%02dT%02d:%02d:%02dZ", static_cast<int>(c.year),
-                c.month, c.day, c.hour, c.minute, c.second);
-  return buf;
+  const Civil c = to_civil(t);
+  if (c.year < 0 || c.year > 9999) {
+    char buf[48];
+    std::snprintf(buf, sizeof buf, "%04d-%02d-%02dT%02d:%02d:%02dZ", static_cast<int>(c.year),
+                  c.month, c.day, c.hour, c.minute, c.second);
+    return buf;
+  }
+  std::string out = "0000-00-00T00:00:00Z";
+  put_number(out.data(), 4, static_cast<unsigned>(c.year));
+  put_number(out.data() + 5, 2, static_cast<unsigned>(c.month));
+  put_number(out.data() + 8, 2, static_cast<unsigned>(c.day));
+  put_number(out.data() + 11, 2, static_cast<unsigned>(c.hour));
+  put_number(out.data() + 14, 2, static_cast<unsigned>(c.minute));
+  put_number(out.data() + 17, 2, static_cast<unsigned>(c.second));
+  return out;
 }
 
 std::string format_micro_time(Instant t) {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <rocksdb/db.h>
+#include <rocksdb/memtablerep.h>
 #include <rocksdb/env.h>
 #include <rocksdb/table.h>
 #include <string.h>
@@ -52,6 +53,10 @@ rocksdb::Options rocks_options() {
   // Everything is read once, at opening: keep RocksDB's own memory small.
   o.write_buffer_size = 8u << 20;
   o.max_write_buffer_number = 2;
+  // Nobody reads while others write: a memtable is sorted when it is written out, or read for a
+  // start, not at each write.
+  o.memtable_factory = std::make_shared<rocksdb::VectorRepFactory>();
+  o.allow_concurrent_memtable_write = false;  // which that one cannot
   rocksdb::BlockBasedTableOptions table;
   table.no_block_cache = true;
   o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
