@@ -44,7 +44,7 @@ struct PeerCertificate {
   std::string common_name;
   std::vector<std::string> organizations;
   std::string fingerprint_sha256;  // hex, lower case
-  int64_t not_after_unix = 0;
+  int64_t not_after_unix = 0;      // 0: not told
 };
 
 struct Request {

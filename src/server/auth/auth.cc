@@ -76,6 +76,11 @@ Caller anonymous() {
   return c;
 }
 
+// A connection may outlive the certificate that it was made with, which was valid then.
+bool has_expired(const std::shared_ptr<const net::PeerCertificate>& peer, WallTime now) {
+  return peer && peer->not_after_unix != 0 && now.unix_seconds() > peer->not_after_unix;
+}
+
 // Successful checks are remembered shortly, a thread (that is, a loop) for itself.
 struct CachedToken {
   TokenIdentity identity;
@@ -156,9 +161,9 @@ Result<TokenIdentity> Auth::State::check_token(const std::string& token,
 }
 
 Result<Caller> Auth::authenticate(const net::Request& request, WallTime now) const {
-  bool failed = false;
+  bool failed = has_expired(request.peer, now);
   // A certificate without a common name names nobody: other credentials may.
-  if (request.peer && !request.peer->common_name.empty()) {
+  if (request.peer && !request.peer->common_name.empty() && !failed) {
     Caller c;
     c.name = request.peer->common_name;
     c.groups = request.peer->organizations;
@@ -186,8 +191,10 @@ Result<Caller> Auth::authenticate(const net::Request& request, WallTime now) con
 }
 
 Result<CallerPtr> Auth::caller_of(const net::Request& request, WallTime now) const {
-  // Who a certificate names is told by it alone; what a token is worth may change.
-  const bool lasts = request.connection_memo && request.peer && !request.peer->common_name.empty();
+  // Who a certificate names is told by it alone, as long as it is valid; what a token is worth may
+  // change.
+  const bool lasts = request.connection_memo && request.peer &&
+                     !request.peer->common_name.empty() && !has_expired(request.peer, now);
   if (lasts && *request.connection_memo)
     return std::static_pointer_cast<const Caller>(*request.connection_memo);
   TRY_ASSIGN(caller, authenticate(request, now));

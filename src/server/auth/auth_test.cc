@@ -349,6 +349,17 @@ TEST_F(AuthTest, ACertificateIsReadOncePerConnection) {
       std::make_shared<const net::PeerCertificate>(net::PeerCertificate{"joe", {}, "aa", 0});
   EXPECT_EQ((*auth_->caller_of(second, kNow))->name, "joe");
   EXPECT_EQ((*auth_->caller_of(q, kNow))->name, "jane");
+  // A connection that outlives its certificate is nobody's from then on, but for a token.
+  net::Request kept;
+  std::shared_ptr<const void> kept_memo;
+  kept.connection_memo = &kept_memo;
+  kept.peer = std::make_shared<const net::PeerCertificate>(
+      net::PeerCertificate{"jim", {}, "bb", kNow.unix_seconds() + 60});
+  EXPECT_EQ((*auth_->caller_of(kept, kNow))->name, "jim");
+  EXPECT_EQ((*auth_->caller_of(kept, kNow + 60s))->name, "jim");
+  EXPECT_TRUE(auth_->caller_of(kept, kNow + 61s).status().is(Reason::kUnauthorized));
+  kept.headers.add("Authorization", "Bearer abc");
+  EXPECT_EQ((*auth_->caller_of(kept, kNow + 61s))->name, "boot");
   second.connection_memo = nullptr;  // of none
   EXPECT_EQ((*auth_->caller_of(second, kNow))->name, "joe");
 }
