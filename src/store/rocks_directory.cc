@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <rocksdb/db.h>
-#include <rocksdb/memtablerep.h>
 #include <rocksdb/env.h>
+#include <rocksdb/memtablerep.h>
 #include <rocksdb/table.h>
 #include <string.h>
 #include <sys/file.h>
