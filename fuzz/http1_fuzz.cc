@@ -1,5 +1,6 @@
 // The HTTP/1.1 codec takes any bytes: no crash, no byte consumed twice, and the same body however
 // the input is cut.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,6 @@
 // HTML of any kind through the proxy's link rewriter: the same however the input is cut; nothing is
 // lost but what is replaced; done twice it is done once.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -1,4 +1,5 @@
 // Websocket frames from any bytes: no crash, and the same frames however the input is cut.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,6 @@
 #include "sim/checker.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "api/core_v1.h"

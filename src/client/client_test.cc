@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "api/coordination_v1.h"
 #include "api/core_v1.h"
 #include "base/log.h"

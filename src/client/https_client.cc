@@ -1,5 +1,6 @@
 #include "client/https_client.h"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 

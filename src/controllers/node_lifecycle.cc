@@ -1,5 +1,6 @@
 #include "controllers/node_lifecycle.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/log.h"

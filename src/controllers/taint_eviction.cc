@@ -1,5 +1,7 @@
 #include "controllers/taint_eviction.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "client/pod_condition.h"
 #include "controllers/ownership.h"

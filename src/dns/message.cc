@@ -1,6 +1,7 @@
 #include "dns/message.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 
 #include "base/ip.h"

@@ -4,6 +4,7 @@
 // server; one loop's thread, never waits.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>

@@ -1,5 +1,6 @@
 #include "kind/node_spec.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <map>

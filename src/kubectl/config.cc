@@ -1,5 +1,6 @@
 // config: reading and changing kubeconfig files. No cluster is asked for anything.
 #include <algorithm>
+#include <tuple>
 
 #include "base/encoding.h"
 #include "base/file.h"

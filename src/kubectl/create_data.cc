@@ -2,6 +2,7 @@
 // environment files.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 

@@ -1,3 +1,5 @@
+#include <cstdio>
+
 #include "kubectl/verbs.h"
 #include "kubectl/write.h"
 #include "machinery/codec_json.h"

@@ -1,6 +1,7 @@
 // diff: what apply would change, as the `diff` program (or KUBECTL_EXTERNAL_DIFF) shows it.
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 #include "base/file.h"

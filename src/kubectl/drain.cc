@@ -1,5 +1,6 @@
 // cordon, uncordon, drain.
 #include <algorithm>
+#include <cstdio>
 
 #include "kubectl/verbs.h"
 #include "kubectl/write.h"

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdio>
 
 #include "kubectl/print.h"
 #include "kubectl/select.h"

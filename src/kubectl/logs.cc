@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdio>
 
 #include "base/sync.h"
 #include "kubectl/pods.h"

@@ -1,5 +1,6 @@
 // port-forward: local TCP ports to a pod's, by SPDY streams inside a websocket (KEP-4006).
 #include <charconv>
+#include <cstdio>
 
 #include "base/sync.h"
 #include "kubectl/pods.h"

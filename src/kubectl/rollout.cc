@@ -1,6 +1,7 @@
 // rollout status, history, undo, restart, pause, resume.
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <functional>
 #include <map>
 #include <optional>

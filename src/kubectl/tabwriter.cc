@@ -1,6 +1,7 @@
 #include "kubectl/tabwriter.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace keles::kubectl {
 namespace {

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <semaphore>
 #include <thread>
+#include <utility>
 
 namespace keles::kubectl {
 namespace {

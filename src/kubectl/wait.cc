@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdio>
 
 #include "kubectl/jsonpath.h"
 #include "kubectl/select.h"

@@ -1,6 +1,7 @@
 // Matching labels that a component keeps in a map of its own, not in a tree (machinery/labels.h).
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 

@@ -1,6 +1,7 @@
 // Helpers of the node's tests.
 #pragma once
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>

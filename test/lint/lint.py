@@ -14,11 +14,13 @@ import documents  # noqa: E402
 import form  # noqa: E402
 import links  # noqa: E402
 import proofs  # noqa: E402
+import standard  # noqa: E402
 from tree import Tree  # noqa: E402
 
 CHECKS = {
     "coroutines": coroutines.check,
     "links": links.check,
+    "standard": standard.check,
     "proofs": proofs.check,
     "names": documents.check_names,
     "readmes": documents.check_readmes,

@@ -14,6 +14,7 @@ import form  # noqa: E402
 import lint  # noqa: E402
 import links  # noqa: E402
 import proofs  # noqa: E402
+import standard  # noqa: E402
 from tree import Tree  # noqa: E402
 
 
@@ -214,6 +215,28 @@ class Links(unittest.TestCase):
         self.FILES = files
 
 
+class Standard(unittest.TestCase):
+    def findings(self, text, path="src/net/a.cc", **more):
+        files = {"src/net/own.h": '#include "base/b.h"\n#include <map>\n', "src/base/b.h": "#include <string>\n", "src/machinery/view.h": "#include <span>\n",
+                 "src/base/CMakeLists.txt": ""}
+        with Checkout(dict(files, **{path: text})) as tree:
+            return [(line, message) for _, line, message in collect(standard.check, tree)]
+
+    def test_named(self):
+        for text in ("#include <vector>\nstd::vector<int> v;", "#include <string>\nstd::string_view s;",
+                     '#include "net/own.h"\nstd::map<int, std::string> m;', '#include "own.h"\nstd::string s;',
+                     '#include "api/core_v1.h"\nstd::span<int> s;', "std::something_else x;", "#include <list>\nauto x = std::next(i);",
+                     "// std::vector\n/* std::map\n */ auto s = \"std::set\", t = R\"x(std::list)x\"; auto n = 100'000;"):
+            with self.subTest(text):
+                self.assertEqual(self.findings(text), [])
+
+    def test_not_named(self):
+        self.assertEqual(self.findings("\nstd::vector<int> v;\nstd::vector<int> w;"), [(2, "std::vector, and no <vector>")])
+        self.assertEqual(self.findings("#include <boost/asio.hpp>\nauto s = std::chrono::seconds(1);"), [(2, "std::chrono, and no <chrono>")])
+        self.assertEqual(self.findings("// x\nauto n = 1'0; std::string s;"), [(2, "std::string, and no <string>")])
+        self.assertEqual(self.findings("std::sort(b, e);", "src/net/x.h"), [(1, "std::sort, and no <algorithm>")])
+
+
 class Documents(unittest.TestCase):
     FILES = {
         "README.md": "", "docs/a.md": "", "src/README.md": "", "src/net/README.md": "", "src/net/http.h": "",
@@ -285,9 +308,9 @@ class Proofs(unittest.TestCase):
 
 class Whole(unittest.TestCase):
     def test_a_checkout_without_git_or_build(self):
-        with Checkout({"a.cc": in_function("co_await g({});"), "build/release/b.cc": "\n" * 2000}) as tree:
+        with Checkout({"a.cc": "#include <string>\n" + in_function("co_await g({});"), "build/release/b.cc": "\n" * 2000}) as tree:
             found = lint.run(tree.root)
-            self.assertEqual([(f[0], f[1], f[2]) for f in found], [("a.cc", 2, "coroutines")])
+            self.assertEqual([(f[0], f[1], f[2]) for f in found], [("a.cc", 3, "coroutines")])
 
 
 if __name__ == "__main__":

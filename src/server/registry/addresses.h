@@ -3,6 +3,7 @@
 // a range. What an object already says (`existing`) is never refused.
 #pragma once
 
+#include <functional>
 #include <set>
 #include <string_view>
 

@@ -1,6 +1,8 @@
 // What kubectl prints of objects, and what is refused, kind by kind: YAML in, rows or errors out.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "machinery/codec_yaml.h"
 #include "machinery/time.h"
 #include "server/registry/described.h"
