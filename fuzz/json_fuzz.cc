@@ -29,5 +29,8 @@ std::vector<std::string_view> fuzz_seeds() {
   return {R"({"metadata":{"name":"a","creationTimestamp":"2024-01-01T02:00:00+02:00"},"spec":{)"
           R"("containers":[{"name":"c","image":"x","resources":{"limits":{"cpu":"1000m"}}}]}})",
           R"({"spec":{"containers":[{"ports":[{"containerPort":80,"hostPort":1.5}]}],"x":null}})",
-          R"([1,-2.5e10,"\u00e9\ud83d\ude00",true,null,{"a":[],"b":{}}])", "{\"a\":1,\"a\":2}"};
+          R"([1,-2.5e10,"\u00e9\ud83d\ude00",true,null,{"a":[],"b":{}}])",
+          "{\"a\":1,\"a\":2}",
+          "5e19",
+          "[18446744073709551616,-9223372036854775809,-0,1.0,1E3,1e308,\"5e19,\\\"\"]"};
 }

@@ -26,25 +26,9 @@ class Checker {
     if (f.cardinality == Cardinality::kMap) return r.type() == 2 && map_entry(f, r.bytes(), depth);
     if (f.cardinality == Cardinality::kList) {
       if (f.wrapped) return r.type() == 2 && items(r.bytes());
-      if (r.type() == 2 && is_number(f.type)) return packed(f, r.bytes());
+      if (r.type() == 2 && is_packable(f.type)) return packed(f, r.bytes());
     }
     return element(f, r, depth);
-  }
-
-  static bool is_number(FieldType t) {
-    switch (t) {
-      case FieldType::kBool:
-      case FieldType::kInt32:
-      case FieldType::kInt64:
-      case FieldType::kUint32:
-      case FieldType::kUint64:
-      case FieldType::kDouble:
-      case FieldType::kFloat:
-      case FieldType::kEnum:
-        return true;
-      default:
-        return false;
-    }
   }
 
   static void number(FieldType t, WireReader& r) {
@@ -67,22 +51,12 @@ class Checker {
   }
 
   bool map_entry(const FieldDesc& f, std::string_view bytes, int depth) {
-    WireReader r(bytes);
-    while (!r.done()) {
-      const uint32_t n = r.tag();
-      if (!r.ok()) return false;
-      if (n == 2) {
-        if (!element(f, r, depth)) return false;
-      } else {
-        r.skip();
-      }
-      if (!r.ok()) return false;
-    }
-    return true;
+    std::string_view key;
+    return read_map_entry(bytes, &key, [&](WireReader& r) { return element(f, r, depth); });
   }
 
   bool element(const FieldDesc& f, WireReader& r, int depth) {
-    if (is_number(f.type)) {
+    if (is_packable(f.type)) {
       const int type = f.type == FieldType::kDouble ? 1 : f.type == FieldType::kFloat ? 5 : 0;
       if (r.type() != type) return false;
       number(f.type, r);

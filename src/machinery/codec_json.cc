@@ -1,162 +1,16 @@
 #include "machinery/codec_json.h"
 
-#include <simdjson.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <unordered_map>
+#include <vector>
+
+#include "machinery/field_slots.h"
+#include "machinery/zero.h"
 
 namespace keles {
-
-namespace {
-
-namespace dom = simdjson::dom;
-
-// A parser keeps its buffers; those of unusually large texts are not kept.
-constexpr size_t kKeptParserBytes = 256 * 1024;
-// Above this many members an object is searched by a hash table.
-constexpr size_t kLinearMembers = 24;
-
-constexpr size_t kMaxDuplicates = 100;  // that are named
-
-class TreeBuilder {
- public:
-  TreeBuilder(Arena& arena, JsonOptions options) : arena_(arena), options_(options) {}
-
-  Value build(const dom::element& e) {
-    switch (e.type()) {
-      case dom::element_type::ARRAY:
-        return build_list(dom::array(e));
-      case dom::element_type::OBJECT:
-        return build_map(dom::object(e));
-      case dom::element_type::INT64:
-        return Value(int64_t(e));
-      case dom::element_type::UINT64:
-        return Value(static_cast<double>(uint64_t(e)));
-      case dom::element_type::DOUBLE:
-        return Value(double(e));
-      case dom::element_type::STRING:
-        return Value::string(arena_.copy(std::string_view(e)));
-      case dom::element_type::BOOL:
-        return Value(bool(e));
-      default:
-        return Value();
-    }
-  }
-
- private:
-  struct Step {
-    std::string_view key;
-    size_t index;
-  };
-
-  Value build_list(dom::array a) {
-    Value out = Value::list();
-    out.reserve_items(arena_, a.size());
-    size_t i = 0;
-    for (dom::element x : a) {
-      path_.push_back({{}, i++});
-      out.append(arena_, build(x));
-      path_.pop_back();
-    }
-    return out;
-  }
-
-  Value build_map(dom::object o) {
-    Value out = Value::map();
-    out.reserve_members(arena_, o.size());
-    std::unordered_map<std::string_view, size_t> index;
-    const bool hashed = o.size() > kLinearMembers;
-    for (auto field : o) {
-      path_.push_back({field.key, 0});
-      Value v = build(field.value);
-      Value* old = nullptr;
-      if (hashed) {
-        auto [at, fresh] = index.try_emplace(field.key, out.size());
-        if (!fresh) old = &out.members()[at->second].value;
-      } else {
-        old = out.find(field.key);
-      }
-      if (old != nullptr) {
-        *old = v;
-        if (options_.duplicates != nullptr && options_.duplicates->size() < kMaxDuplicates) {
-          options_.duplicates->push_back(path());
-        }
-      } else {
-        out.append_member(arena_, arena_.copy(field.key), v);
-      }
-      path_.pop_back();
-    }
-    return out;
-  }
-
-  std::string path() const {
-    std::string out;
-    for (const Step& s : path_) {
-      if (s.key.data() == nullptr) {
-        out += '[' + std::to_string(s.index) + ']';
-      } else {
-        if (!out.empty()) out += '.';
-        out += s.key;
-      }
-    }
-    return out;
-  }
-
-  Arena& arena_;
-  JsonOptions options_;
-  std::vector<Step> path_;
-};
-
-Result<Value> parse_with(dom::parser& parser, Arena& arena, std::string_view text,
-                         JsonOptions options) {
-  if (text.data() == nullptr) text = "";  // simdjson copies from it, which null forbids
-  if (parser.capacity() < text.size()) {
-    if (parser.allocate(text.size(), kMaxJsonDepth) != simdjson::SUCCESS) {
-      return Status::bad_request("JSON too large");
-    }
-  }
-  dom::element root;
-  auto error = parser.parse(text.data(), text.size(), true).get(root);
-  if (error == simdjson::DEPTH_ERROR) return Status::bad_request("exceeded max depth");
-  if (error != simdjson::SUCCESS) {
-    std::string why = json_syntax_error(text);
-    return Status::bad_request(why.empty() ? simdjson::error_message(error) : why);
-  }
-  return TreeBuilder(arena, options).build(root);
-}
-
-}  // namespace
-
-Result<Value> parse_json(Arena& arena, std::string_view text, JsonOptions options) {
-  if (text.size() > kKeptParserBytes) {
-    dom::parser parser;
-    return parse_with(parser, arena, text, options);
-  }
-  thread_local std::unique_ptr<dom::parser> parser;
-  if (parser == nullptr) {
-    parser = std::make_unique<dom::parser>();
-    if (parser->allocate(4096, kMaxJsonDepth) != simdjson::SUCCESS) {
-      parser.reset();
-      return Status::internal("no memory for a JSON parser");
-    }
-  }
-  return parse_with(*parser, arena, text, options);
-}
-
-Result<Document> parse_json(std::string_view text, JsonOptions options) {
-  Document doc;
-  auto root = parse_json(doc.arena, text, options);
-  if (!root.ok()) return root.status();
-  doc.root = *root;
-  return doc;
-}
-
-// --- writing -------------------------------------------------------------------------------------
 
 namespace {
 
@@ -283,6 +137,29 @@ void write_json_string(std::string& out, std::string_view s, bool html) {
   out += '"';
 }
 
+namespace {
+
+// A whole number that has more digits than tell it apart: Go writes these, and zeros behind them.
+// False of others.
+bool write_padded(std::string& out, double d) {
+  char buffer[32];
+  const char* end =
+      std::to_chars(buffer, buffer + sizeof(buffer), d, std::chars_format::scientific).ptr;
+  const std::string_view text(buffer, end - buffer);  // [-]d[.ddd]e+dd
+  const size_t mark = text.find('e');
+  size_t exponent = 0;
+  std::from_chars(text.data() + mark + 2, end, exponent);
+  std::string digits(text.substr(0, mark));
+  std::erase(digits, '.');
+  const size_t wanted = exponent + 1 + (d < 0 ? 1 : 0);
+  if (digits.size() > wanted) return false;
+  digits.append(wanted - digits.size(), '0');
+  out += digits;
+  return true;
+}
+
+}  // namespace
+
 void write_json_double(std::string& out, double d) {
   if (!std::isfinite(d)) {
     out += "null";
@@ -291,6 +168,7 @@ void write_json_double(std::string& out, double d) {
   char buffer[40];
   const double size = std::fabs(d);
   const bool exponent = size != 0 && (size < 1e-6 || size >= 1e21);
+  if (!exponent && size >= 1e15 && write_padded(out, d)) return;
   auto format = exponent ? std::chars_format::scientific : std::chars_format::fixed;
   auto end = std::to_chars(buffer, buffer + sizeof(buffer), d, format).ptr;
   std::string_view text(buffer, end - buffer);
@@ -393,27 +271,7 @@ class TypedWriter {
   }
 
   void object(const TypeDesc& t, const Value& v, const KindDesc* kind) {
-    constexpr size_t kSlots = 64;
-    const Value* few[kSlots] = {};
-    std::vector<const Value*> many;
-    const Value** slots = few;
-    if (t.fields.size() > kSlots) {
-      many.resize(t.fields.size());
-      slots = many.data();
-    }
-    size_t expected = 0;
-    for (const Member& m : v.members()) {
-      // Members mostly come in the type's order: try the next field before searching.
-      int i = -1;
-      if (expected < t.fields.size() && t.fields[expected].name == m.key()) {
-        i = static_cast<int>(expected);
-      } else {
-        i = t.index_of(m.key());
-      }
-      if (i < 0) continue;
-      slots[i] = &m.value;
-      expected = i + 1;
-    }
+    FieldSlots slots(t, v);
     Value kind_text, version_text;
     if (kind != nullptr && !kind->bare) {
       kind_text = Value::string(kind->kind);
@@ -436,25 +294,7 @@ class TypedWriter {
     separator_ = ',';
   }
 
-  static bool is_zero(const Value& v) {
-    switch (v.kind()) {
-      case Value::Kind::kNull:
-        return true;
-      case Value::Kind::kBool:
-        return !v.as_bool();
-      case Value::Kind::kInt:
-        return v.as_int() == 0;
-      case Value::Kind::kDouble:
-        return v.as_double() == 0;
-      case Value::Kind::kString:
-        return v.as_string().empty();
-      default:
-        return v.empty();
-    }
-  }
-
   void field(const FieldDesc& f, const Value* v) {
-    if (v != nullptr && v->is_null()) v = nullptr;
     if (f.cardinality != Cardinality::kSingle) {
       if (f.omit_empty && (v == nullptr || v->empty())) return;
       key(f);
@@ -479,35 +319,10 @@ class TypedWriter {
   }
 
   void zero(const FieldDesc& f) {
-    if (f.pointer) {
+    if (f.pointer || f.type == FieldType::kBytes) {
       out_ += "null";
-      return;
-    }
-    switch (f.type) {
-      case FieldType::kBool:
-        out_ += "false";
-        return;
-      case FieldType::kString:
-      case FieldType::kEnum:
-        out_ += "\"\"";
-        return;
-      case FieldType::kQuantity:
-        out_ += "\"0\"";
-        return;
-      case FieldType::kDuration:
-        out_ += "\"0s\"";
-        return;
-      case FieldType::kBytes:
-      case FieldType::kTime:
-      case FieldType::kMicroTime:
-      case FieldType::kRaw:
-        out_ += "null";
-        return;
-      case FieldType::kMessage:
-        message(*f.message, Value::null());
-        return;
-      default:
-        out_ += '0';
+    } else {
+      element(f, f.type == FieldType::kMessage ? Value::null() : zero_value(f));
     }
   }
 

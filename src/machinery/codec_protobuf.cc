@@ -6,8 +6,10 @@
 
 #include "base/encoding.h"
 #include "machinery/codec_json.h"
+#include "machinery/field_slots.h"
 #include "machinery/instant.h"
 #include "machinery/time.h"
+#include "machinery/wire_fields.h"
 
 namespace keles {
 
@@ -93,28 +95,12 @@ class Encoder {
       case Form::kObject:
         break;
     }
-    constexpr size_t kSlots = 64;
-    const Value* few[kSlots] = {};
-    std::vector<const Value*> many;
-    const Value** slots = few;
-    if (t.fields.size() > kSlots) {
-      many.resize(t.fields.size());
-      slots = many.data();
-    }
-    size_t expected = 0;
-    for (const Member& m : v.members()) {
-      int i = expected < t.fields.size() && t.fields[expected].name == m.key()
-                  ? static_cast<int>(expected)
-                  : t.index_of(m.key());
-      if (i < 0) continue;
-      slots[i] = m.value.is_null() ? nullptr : &m.value;
-      expected = i + 1;
-    }
+    FieldSlots slots(t, v);
     entries(t, t.wire, slots);
   }
 
  private:
-  void entries(const TypeDesc& t, std::span<const WireEntry> wire, const Value** slots) {
+  void entries(const TypeDesc& t, std::span<const WireEntry> wire, FieldSlots& slots) {
     for (size_t i = wire.size(); i-- > 0;) {
       const WireEntry& e = wire[i];
       if (e.field >= 0) {
@@ -184,13 +170,9 @@ class Encoder {
     element(f, number, *v);
   }
 
-  static bool packable(FieldType t) {
-    return t != FieldType::kString && t != FieldType::kBytes && t != FieldType::kMessage;
-  }
-
   void list(const TypeDesc& t, const FieldDesc& f, uint32_t number, const Value& v) {
     if (v.empty()) return;
-    const bool packed = t.proto3 && packable(f.type);
+    const bool packed = t.proto3 && is_packable(f.type);
     const size_t before = w_.size();
     for (size_t i = v.items().size(); i-- > 0;) {
       if (packed) {

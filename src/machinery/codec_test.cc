@@ -106,6 +106,53 @@ TEST(Json, WritesNumbersAsGo) {
   EXPECT_EQ(text(1e21), "1e+21");
   EXPECT_EQ(text(1e-7), "1e-7");
   EXPECT_EQ(text(0.000001), "0.000001");
+  EXPECT_EQ(text(5e19), "50000000000000000000");
+  EXPECT_EQ(text(-12345678901234567890.0), "-12345678901234567000");
+  EXPECT_EQ(text(1234567890123456.5), "1234567890123456.5");
+  EXPECT_EQ(text(9007199254740992), "9007199254740992");
+}
+
+// An integer is one of 64 bits or a float, and comes back as what it was read as.
+TEST(Json, NumbersAreReadAsGoReadsThem) {
+  struct {
+    const char *text, *back;
+    bool integer;
+  } cases[] = {
+      {"9223372036854775807", "9223372036854775807", true},
+      {"-9223372036854775808", "-9223372036854775808", true},
+      {"-0", "0", true},
+      {"9223372036854775808", "9223372036854776000", false},
+      {"-9223372036854775809", "-9223372036854776000", false},
+      {"12345678901234567890", "12345678901234567000", false},
+      {"18446744073709551616", "18446744073709552000", false},
+      {"5e19", "50000000000000000000", false},
+      {"50000000000000000000", "50000000000000000000", false},
+      {"1.0", "1", false},
+      {"1E3", "1000", false},
+      {"1e21", "1e+21", false},
+      {"123456789012345678901234567890", "1.2345678901234568e+29", false},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.text);
+    auto one = parse_json(c.text);
+    ASSERT_TRUE(one.ok()) << one.status().message();
+    EXPECT_EQ(one->root.is_int(), c.integer);
+    EXPECT_EQ(to_json(one->root), c.back);
+    auto again = parse_json(to_json(one->root));
+    ASSERT_TRUE(again.ok());
+    EXPECT_TRUE(again->root.equals(one->root));
+    // Among others, and not inside a text.
+    auto many = parse_json(std::string(R"({"a":[")") + c.text + R"(",)" + c.text + R"(],"b\\":1})");
+    ASSERT_TRUE(many.ok()) << many.status().message();
+    EXPECT_EQ(many->root["a"].at(0).as_string(), c.text);
+    EXPECT_TRUE(many->root["a"].at(1).equals(one->root));
+  }
+  EXPECT_EQ(parse_json("[1e400]").status().message(),
+            "json: cannot unmarshal number 1e400 into Go value of type float64");
+  // Beyond int64 there is no whole number: the nearer end.
+  EXPECT_EQ(Value(5e19).as_int(), INT64_MAX);
+  EXPECT_EQ(Value(-5e19).as_int(), INT64_MIN);
+  EXPECT_EQ(Value(-2.5).as_int(), -2);
 }
 
 TEST(Json, SyntaxErrorsAreGos) {

@@ -146,7 +146,7 @@ class Decoder {
         Value& list = out.get_or_add(arena_, f.name);
         if (!list.is_list()) list = Value::list();
         if (f.wrapped) return r.type() == 2 && items(r.bytes(), list);
-        if (r.type() == 2 && packable(f.type)) return packed(f, r.bytes(), list);
+        if (r.type() == 2 && is_packable(f.type)) return packed(f, r.bytes(), list);
         Value v;
         if (!element(f, r, v, depth)) return false;
         list.append(arena_, v);
@@ -176,22 +176,6 @@ class Decoder {
     return true;
   }
 
-  static bool packable(FieldType t) {
-    switch (t) {
-      case FieldType::kBool:
-      case FieldType::kInt32:
-      case FieldType::kInt64:
-      case FieldType::kUint32:
-      case FieldType::kUint64:
-      case FieldType::kDouble:
-      case FieldType::kFloat:
-      case FieldType::kEnum:
-        return true;
-      default:
-        return false;
-    }
-  }
-
   bool packed(const FieldDesc& f, std::string_view bytes, Value& list) {
     WireReader r(bytes);
     while (!r.done()) {
@@ -210,21 +194,10 @@ class Decoder {
   }
 
   bool map_entry(const FieldDesc& f, std::string_view bytes, Value& map, int depth) {
-    WireReader r(bytes);
     std::string_view key;
     Value v;
-    while (!r.done()) {
-      const uint32_t n = r.tag();
-      if (!r.ok()) return false;
-      if (n == 1 && r.type() == 2) {
-        key = r.bytes();
-      } else if (n == 2) {
-        if (!element(f, r, v, depth)) return false;
-      } else {
-        r.skip();
-      }
-      if (!r.ok()) return false;
-    }
+    auto value = [&](WireReader& r) { return element(f, r, v, depth); };
+    if (!read_map_entry(bytes, &key, value)) return false;
     if (v.is_null()) v = zero_value(f);
     // Keys come sorted: one above the last is new.
     const bool rising = map.empty() || map.members().back().key() < key;

@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "base/status.h"
@@ -77,7 +78,8 @@ class Value {
 
   // The value, or the type's zero when it is something else.
   bool as_bool() const { return is_bool() && u_.b; }
-  int64_t as_int() const { return is_int() ? u_.i : is_double() ? static_cast<int64_t>(u_.d) : 0; }
+  // A double without its fraction; beyond int64, the end that is nearer.
+  int64_t as_int() const { return is_int() ? u_.i : is_double() ? whole(u_.d) : 0; }
   double as_double() const { return is_double() ? u_.d : is_int() ? static_cast<double>(u_.i) : 0; }
   std::string_view as_string() const {
     return is_string() ? std::string_view(u_.s, size_) : std::string_view();
@@ -119,6 +121,10 @@ class Value {
 
  private:
   explicit Value(Kind k) : kind_(k) { u_.p = nullptr; }
+  static int64_t whole(double d) {
+    if (!(d >= -0x1p63)) return d < 0 ? INT64_MIN : 0;  // 0 of what is no number
+    return d < 0x1p63 ? static_cast<int64_t>(d) : INT64_MAX;
+  }
   Kind kind_ = Kind::kNull;
   uint32_t size_ = 0;  // bytes of a string, elements of a list, members of a map
   union {

@@ -20,6 +20,42 @@ inline const WireEntry* find_entry(std::span<const WireEntry> wire, uint32_t num
   return nullptr;
 }
 
+// Numbers, of which several may come in one piece.
+inline bool is_packable(FieldType t) {
+  switch (t) {
+    case FieldType::kBool:
+    case FieldType::kInt32:
+    case FieldType::kInt64:
+    case FieldType::kUint32:
+    case FieldType::kUint64:
+    case FieldType::kDouble:
+    case FieldType::kFloat:
+    case FieldType::kEnum:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// A map's entry: calls `value(WireReader&)` for its value, if it has one.
+template <class ReadValue>
+bool read_map_entry(std::string_view bytes, std::string_view* key, const ReadValue& value) {
+  WireReader r(bytes);
+  while (!r.done()) {
+    const uint32_t n = r.tag();
+    if (!r.ok()) return false;
+    if (n == 1 && r.type() == 2) {
+      *key = r.bytes();
+    } else if (n == 2) {
+      if (!value(r)) return false;
+    } else {
+      r.skip();
+    }
+    if (!r.ok()) return false;
+  }
+  return true;
+}
+
 // Calls `field(const FieldDesc&, WireReader&, int depth)` for each field of the message, those of
 // embedded messages among them; unknown ones are skipped. False as soon as `field` is, or the bytes
 // are torn or too deep.

@@ -1,5 +1,5 @@
 // The zero of a field, as Go has it: what a list or map holds where JSON says null or protobuf says
-// nothing, and what a field that is no pointer leaves out. For the decoders.
+// nothing, and what a field that is no pointer leaves out. For decoders and writers.
 #pragma once
 
 #include "machinery/schema.h"
@@ -31,9 +31,8 @@ inline Value zero_value(const FieldDesc& f) {
   }
 }
 
-// Whether `v`, the value of a single field, says no more than its absence. Of pointers and of what
-// JSON always writes, only null does.
-inline bool says_nothing(const FieldDesc& f, const Value& v) {
+// Whether `v` is what `omitempty` leaves out.
+inline bool is_zero(const Value& v) {
   switch (v.kind()) {
     case Value::Kind::kNull:
       return true;
@@ -44,13 +43,20 @@ inline bool says_nothing(const FieldDesc& f, const Value& v) {
     case Value::Kind::kDouble:
       return v.as_double() == 0;
     case Value::Kind::kString:
-      return v.as_string().empty() && f.type != FieldType::kBytes &&
-             f.type != FieldType::kIntOrString;
-    case Value::Kind::kMap:
-      return v.empty() && f.type == FieldType::kMessage;
+      return v.as_string().empty();
     default:
-      return false;
+      return v.empty();
   }
+}
+
+// Whether `v`, the value of a single field that is no pointer, says no more than its absence: its
+// zero, unless that is something that was said (empty bytes, an empty text in the place of a
+// number, an empty list that stands for a message).
+inline bool says_nothing(const FieldDesc& f, const Value& v) {
+  if (v.is_string() && (f.type == FieldType::kBytes || f.type == FieldType::kIntOrString))
+    return false;
+  if (v.is_list() || (v.is_map() && f.type != FieldType::kMessage)) return false;
+  return is_zero(v);
 }
 
 }  // namespace keles
