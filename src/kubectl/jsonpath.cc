@@ -411,10 +411,16 @@ class Evaluator {
     return Status();
   }
 
+  // When it fails, `out` is what the failing step leaves: nothing of a field, of others what they
+  // were given.
   Status path(const Nodes& nodes, Values current, Values* out) {
     for (const Node& n : nodes) {
       Values next;
-      TRY(step(n, current, &next));
+      Status s = step(n, current, &next);
+      if (!s.ok()) {
+        if (n.type != Type::kField) *out = std::move(current);
+        return s;
+      }
       TRY(count(next.size()));
       current = std::move(next);
     }
@@ -431,7 +437,8 @@ class Evaluator {
   Status step(const Node& n, const Values& in, Values* out) {
     switch (n.type) {
       case Type::kText:
-        out->assign(std::max<size_t>(in.size(), 1), &n.value);
+        // A quoted text once, a number or a word for each value before it.
+        out->assign(n.value.is_string() ? 1 : in.size(), &n.value);
         return Status();
       case Type::kField:
         return field(n, in, out);
@@ -518,7 +525,9 @@ class Evaluator {
       Values left, right;
       Status s = path(n.parts[0], {&item}, &left);
       if (n.op == "exists") {
-        if (s.ok() && !left.empty()) out->push_back(&item);
+        // As in kubectl, failing is no answer: an index out of bounds is there, a missing field
+        // not.
+        if (!left.empty()) out->push_back(&item);
         continue;
       }
       TRY(s);
