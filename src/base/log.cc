@@ -14,7 +14,6 @@ namespace {
 
 std::atomic<int> g_level{0};
 std::atomic<int> g_fd{2};
-std::string g_component;
 
 void emit(char severity, std::string_view message, Fields fields,
           const std::source_location& where) {
@@ -33,7 +32,6 @@ void emit(char severity, std::string_view message, Fields fields,
                     syscall(SYS_gettid), static_cast<int>(file.size()), file.data(), where.line());
   std::string line(head, static_cast<size_t>(n));
   append_quoted(line, message);
-  if (!g_component.empty()) line.append(" component=\"").append(g_component).append("\"");
   for (const Field& f : fields) {
     line.append(" ").append(f.key).append("=");
     if (f.quoted) {
@@ -54,6 +52,5 @@ void error(std::string_view m, Fields f, std::source_location w) { emit('E', m, 
 void set_verbosity(int level) { g_level = level; }
 bool v(int level) { return g_level.load(std::memory_order_relaxed) >= level; }
 void set_output(int fd) { g_fd = fd; }
-void set_component(std::string name) { g_component = std::move(name); }
 
 }  // namespace keles::log

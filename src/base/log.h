@@ -40,7 +40,6 @@ void error(std::string_view message, Fields fields = {},
 
 void set_verbosity(int level);  // -v
 bool v(int level);
-void set_output(int fd);               // default 2; -1 drops everything
-void set_component(std::string name);  // a prefix field component="..." in every line, "" for none
+void set_output(int fd);  // default 2; -1 drops everything
 
 }  // namespace keles::log

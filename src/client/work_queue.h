@@ -28,7 +28,6 @@ class WorkQueue {
   Task<Result<std::string>> next(Context ctx);  // the caller must call done()
   void done(const std::string& key);
   size_t size() const { return ready_.size(); }
-  bool idle() const { return ready_.empty() && working_.empty() && dirty_.empty(); }
   // From now on counts into the workqueue_* metrics under this name.
   void set_name(const std::string& name);
 

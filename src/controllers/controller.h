@@ -35,8 +35,6 @@ class Controller {
   virtual Task<ReconcileResult> reconcile(Context ctx, std::string key) = 0;
   // Waits for the informers, then reconciles until ctx ends and everything has come to rest.
   Task<void> run(Context ctx);
-  // Nothing is waiting or being worked on (delayed keys apart).
-  bool idle() const { return queue_.idle(); }
 
  protected:
   // Called once the informers are level, before the first reconcile.

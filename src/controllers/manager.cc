@@ -73,9 +73,4 @@ Task<void> Manager::run(Context ctx) {
   co_await informers_.join();
 }
 
-bool Manager::idle() const {
-  return std::all_of(controllers_.begin(), controllers_.end(),
-                     [](const auto& c) { return c->idle(); });
-}
-
 }  // namespace keles::controllers

@@ -16,8 +16,6 @@ class Manager {
   // Runs them until ctx ends and everything has come to rest. The manager and its client outlive
   // the task.
   Task<void> run(Context ctx);
-  // Every informer is level and no controller has anything to do now (delayed keys apart).
-  bool idle() const;
   const std::vector<std::unique_ptr<Controller>>& controllers() const { return controllers_; }
 
  private:

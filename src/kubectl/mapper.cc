@@ -39,8 +39,6 @@ std::string Resource::type_name() const {
   return group.empty() ? s : s + "." + group;
 }
 
-bool Resource::can(std::string_view verb) const { return holds(verbs, verb); }
-
 std::string Resource::path(std::string_view ns, std::string_view name, std::string_view sub) const {
   std::string p = group.empty() ? "/api/" : "/apis/" + group + "/";
   p += version;

@@ -23,7 +23,6 @@ struct Resource {
   // "deployment.apps": as messages name it.
   std::string type_name() const;
   std::string display(std::string_view name) const { return type_name() + "/" + std::string(name); }
-  bool can(std::string_view verb) const;
   // "/apis/apps/v1/namespaces/NS/deployments/NAME/SUB"
   std::string path(std::string_view ns, std::string_view name, std::string_view sub = {}) const;
 };

@@ -28,7 +28,6 @@ Result<Value> parse_json(Arena& arena, std::string_view text, JsonOptions option
 // Any value, compact, members in the order that they have, or sorted as Go sorts a map.
 void write_json(std::string& out, const Value& v, bool sort_members = false);
 std::string to_json(const Value& v);
-inline std::string write_json(const Value& v) { return to_json(v); }
 
 // A value of the type: members in the type's order; empty ones left out or written as Go's tags say
 // (`containers: null`, `status: {}`); members that the type does not know are not written.
@@ -42,9 +41,6 @@ void write_json_double(std::string& out, double d);
 
 // Compact JSON laid out as Go's json.Indent does, `indent` spaces a level, no final newline.
 std::string indent_json(std::string_view compact, int indent = 2);
-inline std::string write_json_indented(const Value& v, int indent = 2) {
-  return indent_json(to_json(v), indent);
-}
 
 // Go's error text for a text that is not JSON. For error paths; "" when it is JSON after all.
 std::string json_syntax_error(std::string_view text);

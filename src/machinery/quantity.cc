@@ -305,18 +305,6 @@ void Quantity::sub(const Quantity& o) {
   nano_ = std::clamp(nano_ - o.nano_, -kMaxNano, kMaxNano);
 }
 
-Quantity Quantity::operator+(const Quantity& o) const {
-  Quantity q = *this;
-  q.add(o);
-  return q;
-}
-
-Quantity Quantity::operator-(const Quantity& o) const {
-  Quantity q = *this;
-  q.sub(o);
-  return q;
-}
-
 std::string Quantity::to_string() const {
   if (nano_ == 0) return "0";
   Int magnitude = nano_ < 0 ? -nano_ : nano_;

@@ -36,8 +36,6 @@ class Quantity {
   // The sum keeps this one's format, unless it is zero.
   void add(const Quantity& o);
   void sub(const Quantity& o);
-  Quantity operator+(const Quantity& o) const;
-  Quantity operator-(const Quantity& o) const;
   bool operator==(const Quantity& o) const { return nano_ == o.nano_; }
   std::strong_ordering operator<=>(const Quantity& o) const { return nano_ <=> o.nano_; }
 

@@ -12,7 +12,6 @@ Document status_to_document(const Status& s);
 std::string status_to_json(const Status& s);
 // OK when the object says "Success". `http_code` decides when the object has no code.
 Status status_from_value(const Value& v, int http_code = 500);
-inline Status status_from_document(const Value& v) { return status_from_value(v); }
 // The body of an error response: a Status in JSON or protobuf, or any text.
 Status status_from_body(std::string_view body, int http_code);
 

@@ -270,16 +270,6 @@ Messages check_http_header_name(std::string_view s) {
                       "[-A-Za-z0-9]+", {"X-Header-Name"})};
 }
 
-Messages check_c_identifier(std::string_view s) {
-  bool ok = !s.empty() && !(s[0] >= '0' && s[0] <= '9') &&
-            std::all_of(s.begin(), s.end(), [](char c) { return alnum(c) || c == '_'; });
-  if (ok) return {};
-  return {
-      regex_error("a valid C identifier must start with alphabetic character or '_', followed "
-                  "by a string of alphanumeric characters or '_'",
-                  "[A-Za-z_][A-Za-z0-9_]*", {"my_name", "MY_NAME", "MyName"})};
-}
-
 Messages name_is_dns_subdomain(std::string_view name, bool prefix) {
   return check_dns1123_subdomain(mask_trailing_dash(name, prefix));
 }

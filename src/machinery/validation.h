@@ -85,7 +85,6 @@ inline void duplicate(FieldErrors& e, const FieldPath& p, const std::string& val
 void not_found(FieldErrors& e, const FieldPath& p, std::string_view value);
 void too_long(FieldErrors& e, const FieldPath& p, size_t max_bytes);
 void too_many(FieldErrors& e, const FieldPath& p, size_t actual, size_t most);
-void internal(FieldErrors& e, const FieldPath& p, std::string detail);
 // Adds an error unless 0 <= value.
 void nonnegative(FieldErrors& e, const FieldPath& p, int64_t value);
 // Adds "field is immutable" unless the two are equal.
@@ -109,7 +108,6 @@ Messages check_ip(std::string_view s);
 Messages check_cidr(std::string_view s);
 Messages check_percent(std::string_view s);
 Messages check_http_header_name(std::string_view s);
-Messages check_c_identifier(std::string_view s);
 Messages check_range(int64_t v, int64_t lo, int64_t hi);
 
 // How a kind's names are checked; `prefix`: the text is a generateName and may end in '-'.

@@ -1,4 +1,5 @@
 // Field paths, field errors, and the checks of metadata. See validation.h.
+#include <cstdio>
 #include <set>
 
 #include "machinery/validation.h"
@@ -190,9 +191,6 @@ void too_many(FieldErrors& e, const FieldPath& p, size_t actual, size_t most) {
   add(e, p, "FieldValueTooMany",
       "Too many: " + std::to_string(actual) + ": must have at most " + std::to_string(most) +
           " items");
-}
-void internal(FieldErrors& e, const FieldPath& p, std::string detail) {
-  add(e, p, "InternalError", with_detail("Internal error", detail));
 }
 void nonnegative(FieldErrors& e, const FieldPath& p, int64_t value) {
   if (value < 0) invalid(e, p, value, "must be greater than or equal to 0");

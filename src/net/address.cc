@@ -23,8 +23,6 @@ bool is_name(std::string_view host) {
   });
 }
 
-}  // namespace
-
 Task<Result<std::vector<IpAddress>>> resolve(Context ctx, std::string host) {
   std::vector<IpAddress> out;
   if (auto ip = IpAddress::parse(host)) {
@@ -38,6 +36,8 @@ Task<Result<std::vector<IpAddress>>> resolve(Context ctx, std::string host) {
   if (out.empty()) co_return Status::unavailable("lookup " + host + ": " + found.error);
   co_return out;
 }
+
+}  // namespace
 
 bool may_relay_to(const IpAddress& ip) { return ip.is_global_unicast(); }
 

@@ -18,15 +18,12 @@
 
 namespace keles::net {
 
-// The addresses of a name (one that is an address: itself), at most 8. Blocking work is done
-// elsewhere. kUnavailable when there are none.
-Task<Result<std::vector<IpAddress>>> resolve(Context ctx, std::string host);
-
 // The policy: global unicast only.
 bool may_relay_to(const IpAddress& ip);
 
-// What a relay dials for `host`: its addresses, every one of which `allowed` admits, else
-// kBadRequest "address not allowed". Dial the addresses that are returned, never the name again: it
+// What a relay dials for `host`, an address or a name: its addresses, at most 8, every one of which
+// `allowed` admits, else kBadRequest "address not allowed"; kUnavailable when there are none.
+// Blocking work is done elsewhere. Dial the addresses that are returned, never the name again: it
 // may mean another address by then.
 Task<Result<std::vector<IpAddress>>> relay_addresses(
     Context ctx, std::string host, bool (*allowed)(const IpAddress&) = may_relay_to);

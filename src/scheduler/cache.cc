@@ -145,9 +145,4 @@ const ClusterView& Cache::view() {
   return view_;
 }
 
-const NodeInfo* Cache::node(std::string_view name) const {
-  auto it = nodes_.find(name);
-  return it == nodes_.end() ? nullptr : it->second.get();
-}
-
 }  // namespace keles::scheduler

@@ -32,7 +32,6 @@ class Cache {
   bool holds(std::string_view uid) const { return places_.contains(uid); }
 
   const ClusterView& view();
-  const NodeInfo* node(std::string_view name) const;
 
  private:
   struct Place {

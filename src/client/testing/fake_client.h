@@ -98,7 +98,6 @@ class FakeClient final : public Client {
   void break_watches(Status why);
   // Forgets the history: watches and lists from an older revision report kExpired.
   void compact();
-  int open_watches() const { return static_cast<int>(watches_.size()); }
   // Sent to every watch that asked for them.
   void send_bookmarks();
 

@@ -61,7 +61,6 @@ class PathsBuilder {
   Value parameter(std::string_view name);
   Value make_parameter(std::string_view name, std::string_view in, std::string_view type);
   Value& path_item(const std::string& path);
-  void write_methods(Value& path, std::string_view key, Value op) { path.set(arena_, key, op); }
   Value text(std::string_view s) { return Value::string(s); }
   Value copy(std::string_view s) { return Value::string(arena_.copy(s)); }
 

@@ -105,10 +105,6 @@ std::string Query::encode() const {
   return out;
 }
 
-void Query::erase(std::string_view name) {
-  std::erase_if(values_, [&](const auto& p) { return p.first == name; });
-}
-
 RequestInfo parse_request_info(std::string_view method, std::string_view encoded_path,
                                const Query& query) {
   RequestInfo info;

@@ -20,7 +20,6 @@ class Query {
   // Go's strconv.ParseBool, and "" (a name without value) is true for watch-like options.
   bool flag(std::string_view name) const;
   std::string encode() const;
-  void erase(std::string_view name);
   const std::vector<std::pair<std::string, std::string>>& all() const { return values_; }
 
  private:

@@ -1,5 +1,6 @@
 #include "store/sim/sim_store.h"
 
+#include <algorithm>
 #include <map>
 
 #include "base/encoding.h"
@@ -111,7 +112,6 @@ class SimLog final : public Log {
     size_t upto = disk_.file_.size();
     auto fn = [this, upto, revision, full, failed, lost, lies, done = std::move(done)] {
       timer_ = 0;
-      ++disk_.syncs_;
       if (!failed && !lies) disk_.synced_ = std::max(disk_.synced_, upto);
       if (!failed && !lies && !lost) disk_.acknowledged_ = std::max(disk_.acknowledged_, revision);
       if (full) return done(Status::internal("write: no space left on device"));

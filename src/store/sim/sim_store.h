@@ -36,8 +36,6 @@ class SimDisk {
   // What survives a crash now: the synced bytes, and of the others a random, perhaps damaged, part.
   void crash();
   const std::string& bytes() const { return file_; }
-  size_t synced_bytes() const { return synced_; }
-  uint64_t syncs() const { return syncs_; }
   // From the next opening on, the record of this key cannot be read.
   void damage(std::string key) { damaged_.insert(std::move(key)); }
 
@@ -46,7 +44,6 @@ class SimDisk {
   Loop& loop_;
   std::string file_;
   size_t synced_ = 0;
-  uint64_t syncs_ = 0;
   int64_t acknowledged_ = 0;  // the revision up to which syncs reported success, kept apart
   std::set<std::string> damaged_;
 };
