@@ -51,15 +51,14 @@ Task<void> ask_ready(HttpsClient* client, Context ctx, bool* ready) {
 }  // namespace
 
 BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
-  char name[] = "/tmp/keles-bench-XXXXXX";
-  directory_ = mkdtemp(name);
   std::string self = program;
   std::string folder = self.find('/') == std::string::npos ? "." : self.substr(0, self.rfind('/'));
   const char* other = getenv("KELES_BIN");
-  std::string keles = other ? other : folder + "/../keles", kubeconfig = directory_ + "/kubeconfig";
+  std::string keles = other ? other : folder + "/../keles",
+              kubeconfig = directory_.path() + "/kubeconfig";
   std::vector<std::string> args = {keles,
                                    "server",
-                                   "--data-dir=" + directory_ + "/data",
+                                   "--data-dir=" + directory_.path() + "/data",
                                    "--bind-address=127.0.0.1",
                                    "--secure-port=" + std::to_string(free_port()),
                                    "--dns-port=0",
@@ -69,7 +68,7 @@ BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
   pid_ = fork();
   if (pid_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);  // a benchmark that is killed leaves no server behind
-    int log = open((directory_ + "/log").c_str(), O_WRONLY | O_CREAT, 0600);
+    int log = open((directory_.path() + "/log").c_str(), O_WRONLY | O_CREAT, 0600);
     dup2(log, 1);
     dup2(log, 2);
     std::vector<char*> argv;
@@ -84,8 +83,8 @@ BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     int status = 0;
     if (now_seconds() - start > 20 || waitpid(pid_, &status, WNOHANG) == pid_) {
-      auto log = read_file(directory_ + "/log");
-      (void)remove_tree(directory_);
+      auto log = read_file(directory_.path() + "/log");
+      (void)remove_tree(directory_.path());
       give_up(keles + " server does not come up:\n" + log.value_or(""));
     }
     if (!path_exists(kubeconfig)) continue;
@@ -103,7 +102,6 @@ BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
 BenchServer::~BenchServer() {
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
-  (void)remove_tree(directory_);
 }
 
 double BenchServer::cpu_seconds() const {

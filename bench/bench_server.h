@@ -10,6 +10,7 @@
 
 #include "base/loop.h"
 #include "base/task.h"
+#include "base/temporary_directory.h"
 #include "client/https_client.h"
 #include "client/kubeconfig.h"
 
@@ -31,7 +32,7 @@ class BenchServer {
   std::vector<std::unique_ptr<HttpsClient>> connect(Loop& loop, int connections) const;
 
  private:
-  std::string directory_;
+  TemporaryDirectory directory_ = *TemporaryDirectory::make("keles-bench");
   pid_t pid_ = 0;
   ClientConfig config_;
   double start_seconds_ = 0;

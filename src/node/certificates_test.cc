@@ -7,6 +7,7 @@
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/sim_loop.h"
+#include "base/temporary_directory.h"
 #include "client/testing/fake_client.h"
 
 namespace keles::node {
@@ -29,20 +30,16 @@ struct World {
   SimLoop loop{7};
   FakeClient client{loop};
   Context ctx = Context::root(loop);
-  std::string directory;
+  TemporaryDirectory made = *TemporaryDirectory::make("keles-node-certificates");
+  const std::string directory = made.path();
   net::TlsIdentity ca = *net::make_ca({.common_name = "ca",
                                        .not_before = loop.wall_now() - 1h,
                                        .not_after = loop.wall_now() + 87600h});
   std::vector<net::TlsIdentity> used;
 
-  World() {
-    char name[] = "/tmp/keles-node-certificates-XXXXXX";
-    directory = mkdtemp(name) ? name : "";
-  }
   ~World() {
     ctx.cancel();
     loop.advance(1min);
-    (void)remove_tree(directory);
   }
   void start(bool rotate) {
     ServingCertificateOptions o;

@@ -1,9 +1,8 @@
 // What every backend must do: the same tests against each.
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include "base/file.h"
 #include "base/sync.h"
+#include "base/temporary_directory.h"
 #include "store/sim/shared_backend.h"
 #include "store/sim/sim_store.h"
 #include "store/store.h"
@@ -36,19 +35,12 @@ class Subject {
 
 class Embedded final : public Subject {
  public:
-  Embedded() : loop_(make_real_loop()) {
-    char path[] = "/tmp/keles-store-XXXXXX";
-    directory_ = mkdtemp(path);
-    reopen();
-  }
-  ~Embedded() override {
-    store_.reset();
-    (void)remove_tree(directory_);
-  }
+  Embedded() : loop_(make_real_loop()) { reopen(); }
+  ~Embedded() override { store_.reset(); }
   Loop& loop() override { return *loop_; }
   void reopen() override {
     store_.reset();
-    auto opened = open_embedded_store({directory_ + "/a/b"});
+    auto opened = open_embedded_store({directory_.path() + "/a/b"});
     ASSERT_TRUE(opened.ok()) << opened.status().to_string();
     store_ = std::move(*opened);
   }
@@ -63,7 +55,7 @@ class Embedded final : public Subject {
     loop_->schedule(loop_->now() + 100us, [this, done] { poll(done); });
   }
   std::unique_ptr<RealLoop> loop_;
-  std::string directory_;
+  TemporaryDirectory directory_ = *TemporaryDirectory::make("keles-store");
 };
 
 class Simulated final : public Subject {

@@ -4,12 +4,12 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <future>
@@ -20,6 +20,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/temporary_directory.h"
 #include "store/rocks_log.h"
 #include "store/sim/sim_store.h"
 #include "store/store.h"
@@ -29,15 +30,6 @@ namespace keles {
 namespace {
 
 using namespace store_test;
-
-struct TemporaryDirectory {
-  TemporaryDirectory() {
-    char name[] = "/tmp/keles-store-XXXXXX";
-    path = mkdtemp(name);
-  }
-  ~TemporaryDirectory() { (void)remove_tree(path); }
-  std::string path;
-};
 
 // Runs store_crash_writer on `directory` until it is killed; what it acknowledged, line by line.
 std::string acknowledged_until_killed(const std::string& directory, int round, int after_ms) {
@@ -74,7 +66,7 @@ std::string acknowledged_until_killed(const std::string& directory, int round, i
 }
 
 TEST(Durability, KilledAtAnyMomentLosesNoAcknowledgedWrite) {
-  TemporaryDirectory dir;
+  TemporaryDirectory dir = *TemporaryDirectory::make("keles-store");
   Random random(static_cast<uint64_t>(getpid()));
   struct Ack {
     char operation;
@@ -86,7 +78,7 @@ TEST(Durability, KilledAtAnyMomentLosesNoAcknowledgedWrite) {
   size_t total = 0;
   for (int round = 0; round < 20; ++round) {
     std::string text =
-        acknowledged_until_killed(dir.path, round, static_cast<int>(random.below(60)));
+        acknowledged_until_killed(dir.path(), round, static_cast<int>(random.below(60)));
     text.resize(text.rfind('\n') + 1);
     std::istringstream lines(text);
     char operation;
@@ -99,7 +91,7 @@ TEST(Durability, KilledAtAnyMomentLosesNoAcknowledgedWrite) {
       last_revision = std::max(last_revision, revision);
       ++total;
     }
-    auto store = open_embedded_store({dir.path, "", 100'000, 32u << 20});
+    auto store = open_embedded_store({dir.path(), "", 100'000, 32u << 20});
     ASSERT_TRUE(store.ok()) << store.status().to_string();
     EXPECT_GE((*store)->revision(), last_revision);
     auto snapshot = (*store)->snapshot();
@@ -118,16 +110,16 @@ TEST(Durability, KilledAtAnyMomentLosesNoAcknowledgedWrite) {
 }
 
 TEST(Durability, SecondOpenerIsRefusedByName) {
-  TemporaryDirectory dir;
-  auto first = open_embedded_store({dir.path, "", 100'000, 32u << 20});
+  TemporaryDirectory dir = *TemporaryDirectory::make("keles-store");
+  auto first = open_embedded_store({dir.path(), "", 100'000, 32u << 20});
   ASSERT_TRUE(first.ok());
-  auto second = open_embedded_store({dir.path, "", 100'000, 32u << 20});
+  auto second = open_embedded_store({dir.path(), "", 100'000, 32u << 20});
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.status().message(),
-            "store directory " + dir.path + " is in use by another keles (process " +
+            "store directory " + dir.path() + " is in use by another keles (process " +
                 std::to_string(getpid()) + "): stop it first, or choose another directory");
   first->reset();
-  EXPECT_TRUE(open_embedded_store({dir.path, "", 100'000, 32u << 20}).ok());
+  EXPECT_TRUE(open_embedded_store({dir.path(), "", 100'000, 32u << 20}).ok());
 }
 
 // A failed sync leaves one write in doubt and stops writes; reads go on, health says so, and once
@@ -215,12 +207,12 @@ class FullDisk : public testing::Test {
  protected:
   void SetUp() override {
     if (!own_mounts) GTEST_SKIP() << "mounting a small file system takes root";
-    ASSERT_EQ(mount("tmpfs", dir_.path.c_str(), "tmpfs", 0, "size=24m"), 0);
+    ASSERT_EQ(mount("tmpfs", dir_.path().c_str(), "tmpfs", 0, "size=24m"), 0);
     log::set_output(-1);
   }
   void TearDown() override {
     log::set_output(2);
-    umount2(dir_.path.c_str(), MNT_DETACH);
+    umount2(dir_.path().c_str(), MNT_DETACH);
   }
   void fill() {
     int fd = open(ballast().c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
@@ -230,9 +222,9 @@ class FullDisk : public testing::Test {
     close(fd);
   }
   void empty() { unlink(ballast().c_str()); }
-  std::string ballast() const { return dir_.path + "/ballast"; }
+  std::string ballast() const { return dir_.path() + "/ballast"; }
   std::unique_ptr<Store> opened() {
-    auto store = open_embedded_store({dir_.path, "", 100, 1 << 20});
+    auto store = open_embedded_store({dir_.path(), "", 100, 1 << 20});
     EXPECT_TRUE(store.ok()) << store.status().to_string();
     return store.ok() ? std::move(*store) : nullptr;
   }
@@ -251,7 +243,7 @@ class FullDisk : public testing::Test {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     return store.writable().ok();
   }
-  TemporaryDirectory dir_;
+  TemporaryDirectory dir_ = *TemporaryDirectory::make("keles-store");
   Writer writer_;
 };
 
@@ -263,7 +255,7 @@ TEST_F(FullDisk, WritesGoOnOnceThereIsRoomAgain) {
   int before = write_until_refused(*store, "full-");
   EXPECT_TRUE(store->writable().is(Reason::kServiceUnavailable)) << store->writable().to_string();
   EXPECT_NE(store->snapshot()->get(config_map_key("ns", "first")), nullptr);
-  EXPECT_FALSE(std::filesystem::exists(dir_.path + "/db/LOG"));  // writing it would abort
+  EXPECT_FALSE(std::filesystem::exists(dir_.path() + "/db/LOG"));  // writing it would abort
   empty();
   ASSERT_TRUE(wait_writable(*store)) << store->writable().to_string();
   ASSERT_TRUE(writer_.write(*store, create("ns", "after", "1")).ok());
@@ -308,8 +300,8 @@ class Damage : public testing::Test {
   }
   EmbeddedOptions options() const {
     EmbeddedOptions o;
-    o.directory = dir_.path + "/store";
-    o.identity_file = dir_.path + "/store-identity";
+    o.directory = dir_.path() + "/store";
+    o.identity_file = dir_.path() + "/store-identity";
     return o;
   }
   std::vector<std::string> logs() const {
@@ -319,7 +311,7 @@ class Damage : public testing::Test {
     return out;
   }
   std::string refusal() const { return open_embedded_store(options()).status().message(); }
-  TemporaryDirectory dir_;
+  TemporaryDirectory dir_ = *TemporaryDirectory::make("keles-store");
 };
 
 TEST_F(Damage, ACutLogIsRefusedWithTheRemedy) {
@@ -330,7 +322,7 @@ TEST_F(Damage, ACutLogIsRefusedWithTheRemedy) {
     ASSERT_EQ(truncate(log.c_str(), st.st_size / 2), 0);
   }
   EXPECT_THAT(refusal(), testing::HasSubstr("was acknowledged: its write-ahead log"));
-  EXPECT_THAT(refusal(), testing::HasSubstr("`keles store repair --data-dir " + dir_.path + "`"));
+  EXPECT_THAT(refusal(), testing::HasSubstr("`keles store repair --data-dir " + dir_.path() + "`"));
 }
 
 TEST_F(Damage, AMissingLogIsRefused) {

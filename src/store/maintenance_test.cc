@@ -4,16 +4,17 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/temporary_directory.h"
 #include "store/backup.h"
 #include "store/rocks_directory.h"
 #include "store/test_objects.h"
@@ -33,15 +34,10 @@ class Maintenance : public testing::Test {
  protected:
   Maintenance() {
     log::set_output(-1);
-    char name[] = "/tmp/keles-store-XXXXXX";
-    data_dir_ = mkdtemp(name);
     EXPECT_TRUE(make_directories(data_dir_ + "/pki", 0700).ok());
     place_ = store_in(data_dir_);
   }
-  ~Maintenance() override {
-    log::set_output(2);
-    (void)remove_tree(data_dir_);
-  }
+  ~Maintenance() override { log::set_output(2); }
 
   Result<std::unique_ptr<Store>> open() {
     EmbeddedOptions o;
@@ -124,7 +120,8 @@ class Maintenance : public testing::Test {
     return (*store)->snapshot()->count("/registry/") - 1;
   }
 
-  std::string data_dir_;
+  TemporaryDirectory directory_ = *TemporaryDirectory::make("keles-store");
+  const std::string data_dir_ = directory_.path();
   StorePlace place_;
   int64_t revision_ = 0;
   std::unique_ptr<RealLoop> loop_ = make_real_loop();
