@@ -63,13 +63,14 @@ class NodeServer {
 
 // --- its parts, by file ---
 
-// What an attach knows of its container; it concerns websockets alone, which we translate.
+// What an attach knows of its container.
 struct AttachedContainer {
   cri::Runtime* runtime = nullptr;  // null: it is no attach
   std::string id, name, log_path;
   // The runtime closes the output as soon as it hears of the input's end, for a container that is
   // not to end with its first input (stdinOnce false).
   bool detaches_at_end_of_input = false;
+  bool is_attach() const { return runtime != nullptr || detaches_at_end_of_input; }
 };
 
 // streams.cc: relays exec, attach and port-forward between the client's upgraded connection and the
