@@ -9,6 +9,7 @@
 #include "machinery/codec_yaml.h"
 #include "machinery/decode.h"
 #include "net/pki.h"
+#include "server/admission/plugins.h"
 #include "store/sim/sim_store.h"
 
 namespace keles {
@@ -459,14 +460,15 @@ TEST_F(PodSecurityAdmission, HoldsPodsToTheirNamespacesLabels) {
                                    "securityContext.privileged=true)"));
 }
 
+// How often a series of that name and those labels has been counted up.
+int count(const std::string& series) {
+  const std::string text = "\n" + metrics::expose();
+  const size_t at = text.find("\n" + series + " ");
+  return at == std::string::npos ? 0 : std::atoi(text.c_str() + at + series.size() + 2);
+}
+
 TEST_F(PodSecurityAdmission, DecisionsAreCounted) {
   const std::string label(kLabel);
-  // How often a series of that name and those labels has been counted up.
-  auto count = [](const std::string& series) {
-    const std::string text = "\n" + metrics::expose();
-    const size_t at = text.find("\n" + series + " ");
-    return at == std::string::npos ? 0 : std::atoi(text.c_str() + at + series.size() + 2);
-  };
   auto evaluation = [&](const std::string& decision, const std::string& level,
                         const std::string& version, const std::string& mode,
                         const std::string& resource, const std::string& ns) {
@@ -503,6 +505,67 @@ TEST_F(PodSecurityAdmission, DecisionsAreCounted) {
                   "{metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}")
                 .error,
             "");
+  for (size_t i = 0; i < before.size(); ++i) {
+    EXPECT_EQ(count(cases[i].series) - before[i], cases[i].counted) << cases[i].series;
+  }
+}
+
+TEST_F(PodSecurityAdmission, ExemptionsAndErrorsAreCounted) {
+  ApiServerOptions options;
+  options.admission.off.insert("PodSecurity");
+  serve(options);  // so that labels that say nothing can be written
+  make_namespace("mislabelled", std::string(kLabel) + "enforce: strict");
+  options.admission.off.clear();
+  options.admission.pod_security.exempt_namespaces = {"free"};
+  options.admission.pod_security.exempt_runtime_classes = {"sandbox"};
+  serve(options);
+  make_namespace("free", "a: b");
+  make_namespace("ns", std::string(kLabel) + "enforce: restricted");
+  must(kind("node.k8s.io/v1", "RuntimeClass"), "", "metadata: {name: sandbox}\nhandler: kata");
+
+  auto of = [](const std::string& name, const std::string& first, const std::string& operation,
+               const std::string& resource) {
+    return name + "{" + first + "request_operation=\"" + operation + "\",resource=\"" + resource +
+           "\",subresource=\"\"}";
+  };
+  const std::string exempt = "pod_security_exemptions_total", error = "pod_security_errors_total";
+  struct Case {
+    std::string series;
+    int counted;  // by what is written below
+  };
+  const Case cases[] = {
+      {of(exempt, "", "create", "pod"), 2},
+      {of(exempt, "", "create", "controller"), 1},
+      {of(exempt, "", "update", "pod"), 0},
+      {of(error, "fatal=\"false\",", "create", "pod"), 1},
+      {of(error, "fatal=\"true\",", "create", "pod"), 1},
+      {of(error, "fatal=\"true\",", "create", "controller"), 0},
+  };
+  std::vector<int> before;
+  for (const Case& c : cases) before.push_back(count(c.series));
+  EXPECT_EQ(write(pods(), "free", pod("p", "privileged: true")).error, "");
+  EXPECT_EQ(write(pods(), "ns",
+                  "metadata: {name: p}\nspec: {runtimeClassName: sandbox, containers: [{name: c, "
+                  "image: i, securityContext: {privileged: true}}]}")
+                .error,
+            "");
+  EXPECT_NE(write(pods(), "ns", pod("q", "privileged: true")).error, "");
+  EXPECT_EQ(write(kind("apps/v1", "Deployment"), "free",
+                  "metadata: {name: d}\nspec: {selector: {matchLabels: {a: b}}, template: "
+                  "{metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}")
+                .error,
+            "");
+  // Labels that say nothing count as the strictest.
+  EXPECT_THAT(write(pods(), "mislabelled", pod("p")).error, HasSubstr("violates PodSecurity"));
+  // A namespace that went while the pod was on its way.
+  auto snapshot = store->snapshot();
+  admission::Attributes a;
+  a.kind = &pods();
+  a.namespace_ = "gone";
+  a.name = "p";
+  a.state = snapshot.get();
+  Document p = *parse_yaml(pod("p"));
+  EXPECT_TRUE(admission::pod_security(a, &p.root, nullptr).ok());
   for (size_t i = 0; i < before.size(); ++i) {
     EXPECT_EQ(count(cases[i].series) - before[i], cases[i].counted) << cases[i].series;
   }
