@@ -120,9 +120,6 @@ class RecordingStore final : public Store {
   void forget_kept(int64_t revision) override { store_->forget_kept(revision); }
   void compact(int64_t revision) override { store_->compact(revision); }
   Status writable() const override { return store_->writable(); }
-  std::vector<UnreadableRecord> unreadable(std::string_view prefix) const override {
-    return store_->unreadable(prefix);
-  }
   Task<Status> remove_unreadable(Context ctx, std::string key) override {
     return store_->remove_unreadable(std::move(ctx), std::move(key));
   }

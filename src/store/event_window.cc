@@ -12,7 +12,8 @@ struct KeyedEvent : StoreEvent {
 
 class MapSnapshot final : public StoreSnapshot {
  public:
-  MapSnapshot(MemoryMap map, int64_t revision) : map_(std::move(map)), revision_(revision) {}
+  MapSnapshot(MemoryMap map, int64_t revision, EventWindow::Hidden hidden)
+      : map_(std::move(map)), revision_(revision), hidden_(std::move(hidden)) {}
   int64_t revision() const override { return revision_; }
   ObjectPtr get(std::string_view key) const override {
     RecordPtr r = map_.find(key);
@@ -26,11 +27,20 @@ class MapSnapshot final : public StoreSnapshot {
   std::optional<std::vector<ObjectStretch>> stretches(std::string_view prefix) const override {
     return map_.stretches(prefix);
   }
+  std::vector<UnreadableRecord> unreadable(std::string_view prefix) const override {
+    std::vector<UnreadableRecord> out;
+    if (!hidden_) return out;
+    for (const UnreadableRecord& r : *hidden_) {
+      if (r.key.starts_with(prefix)) out.push_back(r);
+    }
+    return out;
+  }
   const MemoryMap& map() const { return map_; }
 
  private:
   MemoryMap map_;
   int64_t revision_;
+  EventWindow::Hidden hidden_;
 };
 
 // What only the window holds of an event, roughly: it, and the state that it replaced.
@@ -95,7 +105,6 @@ class EventWindow::Handle final : public StoreWatch {
     std::lock_guard lock(window_->mutex_);
     Group& g = *watcher_->group;
     g.members.erase(watcher_->id);
-    --window_->watchers_;
     if (g.members.empty()) {
       window_->odd_groups_.erase(g.prefix);
       window_->groups_.erase(window_->groups_.find(g.prefix));
@@ -173,7 +182,7 @@ Task<Result<std::vector<StoreEventPtr>>> EventWindow::Handle::next(Context ctx, 
 EventWindow::EventWindow(Limits limits, MemoryMap map, int64_t revision)
     : limits_(limits),
       budget_(limits.budget ? *limits.budget : own_budget_),
-      snapshot_(std::make_shared<MapSnapshot>(std::move(map), revision)),
+      snapshot_(std::make_shared<MapSnapshot>(std::move(map), revision, nullptr)),
       revision_(revision),
       oldest_(revision),
       kept_(budget_) {}
@@ -199,9 +208,9 @@ void EventWindow::resume(Wakes wakes) {
   }
 }
 
-void EventWindow::show(MemoryMap map, int64_t revision) {
+void EventWindow::show(MemoryMap map, int64_t revision, Hidden hidden) {
   std::shared_ptr<const StoreSnapshot> snapshot =
-      std::make_shared<MapSnapshot>(std::move(map), revision);
+      std::make_shared<MapSnapshot>(std::move(map), revision, std::move(hidden));
   std::lock_guard lock(snapshot_mutex_);
   snapshot_.swap(snapshot);
 }
@@ -220,7 +229,7 @@ void EventWindow::wake_revision_waiters(Wakes& wakes) {
 
 void EventWindow::publish(MemoryMap map, int64_t revision, std::vector<StoreEventPtr> events,
                           size_t left_behind) {
-  show(std::move(map), revision);
+  show(std::move(map), revision, hidden_);
   Wakes wakes;
   {
     std::lock_guard lock(mutex_);
@@ -243,8 +252,9 @@ void EventWindow::publish(MemoryMap map, int64_t revision, std::vector<StoreEven
   resume(std::move(wakes));
 }
 
-void EventWindow::restart(MemoryMap map, int64_t revision) {
-  show(std::move(map), revision);
+void EventWindow::restart(MemoryMap map, int64_t revision, Hidden hidden) {
+  hidden_ = std::move(hidden);
+  show(std::move(map), revision, hidden_);
   Wakes wakes;
   {
     std::lock_guard lock(mutex_);
@@ -480,7 +490,6 @@ Result<std::unique_ptr<StoreWatch>> EventWindow::watch(Loop& loop, std::string p
   w->backlog = std::move(backlog);
   w->id = ++last_watcher_;
   group->members[w->id] = w.get();
-  ++watchers_;
   return std::unique_ptr<StoreWatch>(std::make_unique<Handle>(shared_from_this(), std::move(w)));
 }
 
@@ -492,11 +501,6 @@ int64_t EventWindow::revision() const {
 int64_t EventWindow::oldest_revision() const {
   std::lock_guard lock(mutex_);
   return oldest_;
-}
-
-size_t EventWindow::watchers() const {
-  std::lock_guard lock(mutex_);
-  return watchers_;
 }
 
 }  // namespace keles

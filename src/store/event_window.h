@@ -46,6 +46,8 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
   };
   static constexpr size_t kOwnBudget = 32u << 20;
   EventWindow(Limits limits, MemoryMap map, int64_t revision);
+  // In key order; null when there are none.
+  using Hidden = std::shared_ptr<const std::vector<UnreadableRecord>>;
 
   // Makes a batch visible: the map as it is now, and its events in revision order. `left_behind`:
   // bytes of map nodes that it replaced (MemoryMap::Edit), watched up to watched_edit().
@@ -53,8 +55,9 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
                size_t left_behind = 0);
   uint64_t watched_edit() const;
   // As if everything before had been forgotten: a state that cannot be told as events. Whoever
-  // watches is expired and lists anew; no snapshot is kept.
-  void restart(MemoryMap map, int64_t revision);
+  // watches is expired and lists anew; no snapshot is kept. `hidden`: what is stored then and is not
+  // in the map.
+  void restart(MemoryMap map, int64_t revision, Hidden hidden);
   void compact(int64_t revision);
   // Ends every watcher and waiter with `why`.
   void close(Status why);
@@ -74,7 +77,6 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
   Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix, int64_t revision);
   int64_t revision() const;
   int64_t oldest_revision() const;
-  size_t watchers() const;
 
  private:
   struct Group;    // the watchers of one prefix
@@ -94,7 +96,7 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
   void wake(Waiter& w, Wakes& wakes);
   void append_to_groups(const StoreEventPtr& e, Wakes& wakes);
   void shrink(size_t events);
-  void show(MemoryMap map, int64_t revision);
+  void show(MemoryMap map, int64_t revision, Hidden hidden);
   void wake_revision_waiters(Wakes& wakes);
   void shrink_to_held();
   void count_late(int64_t revision);
@@ -114,6 +116,7 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
   Budget& budget_;
   mutable std::mutex snapshot_mutex_;  // held for one pointer copy: reads do not wait for writers
   std::shared_ptr<const StoreSnapshot> snapshot_;
+  Hidden hidden_;  // the stream's alone
 
   mutable std::mutex mutex_;  // everything below
   int64_t revision_;          // published
@@ -125,7 +128,6 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
   std::map<std::string, std::shared_ptr<Group>, std::less<>> groups_;
   std::map<std::string, Group*> odd_groups_;  // those whose prefix ends inside a path element
   uint64_t last_watcher_ = 0;
-  size_t watchers_ = 0;
   std::list<Waiter*> revision_waiters_;
 };
 

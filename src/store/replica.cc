@@ -171,12 +171,11 @@ Task<Status> Replica::remove_unreadable(Context ctx, std::string key) {
   co_return refusal(done->verdict, nullptr, key);
 }
 
-std::vector<UnreadableRecord> Replica::unreadable(std::string_view prefix) const {
-  std::vector<UnreadableRecord> out;
+EventWindow::Hidden Replica::hidden() const {
   std::lock_guard lock(mutex_);
-  for (auto it = unreadable_.lower_bound(prefix);
-       it != unreadable_.end() && it->first.starts_with(prefix); ++it)
-    out.push_back({it->first, it->second.reason});
+  if (unreadable_.empty()) return nullptr;
+  auto out = std::make_shared<std::vector<UnreadableRecord>>();
+  for (const auto& [key, u] : unreadable_) out->push_back({key, u.reason});
   return out;
 }
 
@@ -249,7 +248,7 @@ void Replica::restart(Contents contents) {
         Record{std::move(c.key), std::move(*object), c.create_revision, c.version}));
   }
   map_ = edit.finish();
-  window_->restart(map_, contents.revision);
+  window_->restart(map_, contents.revision, hidden());
 }
 
 void Replica::apply(std::vector<Change> changes, int64_t revision) {
@@ -262,7 +261,7 @@ void Replica::apply(std::vector<Change> changes, int64_t revision) {
   if (told) {
     window_->publish(map_, revision, std::move(events), edit.left_behind());
   } else {
-    window_->restart(map_, revision);
+    window_->restart(map_, revision, hidden());
   }
 }
 

@@ -61,7 +61,6 @@ class Replica final : public Store, private Follower {
   }
   void forget_kept(int64_t revision) override { window_->forget_kept(revision); }
   Status writable() const override { return backend_->writable(); }
-  std::vector<UnreadableRecord> unreadable(std::string_view prefix) const override;
   Task<Status> remove_unreadable(Context ctx, std::string key) override;
   Contents contents() const override;
   Task<Status> close(Context ctx) override;
@@ -81,6 +80,7 @@ class Replica final : public Store, private Follower {
   ObjectPtr make_object(Change& c);
   void hide(Change c, std::string reason);
   bool forget_unreadable(const std::string& key);
+  EventWindow::Hidden hidden() const;
   std::optional<std::string> why_unreadable(const std::string& key) const;
   Task<Result<ObjectPtr>> after_commit(Context ctx, std::shared_ptr<Pending> pending,
                                        Committed committed);

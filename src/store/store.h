@@ -46,6 +46,11 @@ struct StoreEvent {
   ObjectPtr before;  // modified: the state before (selectors need it); deleted: likewise
 };
 
+// A stored object that cannot be read (damaged, or of a kind that nobody knows).
+struct UnreadableRecord {
+  std::string key, reason;
+};
+
 // An immutable view of the whole map at one revision; cheap to copy.
 class StoreSnapshot {
  public:
@@ -63,6 +68,9 @@ class StoreSnapshot {
   virtual std::optional<std::vector<ObjectStretch>> stretches(std::string_view) const {
     return std::nullopt;
   }
+  // Those whose keys start with `prefix`, in key order: no get and no scan meets them. Whoever
+  // would decide wrongly without them asks unreadable.h.
+  virtual std::vector<UnreadableRecord> unreadable(std::string_view prefix) const = 0;
 };
 
 // One watcher's queue of events, filled by the store, emptied by its reader.
@@ -75,11 +83,6 @@ class StoreWatch {
                                                                             size_t limit) = 0;
   // Every event up to and including this revision has been handed out (for bookmarks).
   virtual int64_t progress() const = 0;
-};
-
-// A stored object that cannot be read (damaged, or of a kind that nobody knows).
-struct UnreadableRecord {
-  std::string key, reason;
 };
 
 class Store {
@@ -109,10 +112,12 @@ class Store {
   virtual void forget_kept(int64_t revision) = 0;
   // Forgets events up to `revision` (what an operator's compaction does; tests use it too).
   virtual void compact(int64_t revision) = 0;
-  // Those whose keys start with `prefix`, in key order. They are in no snapshot; their keys cannot
-  // be written, only removed (kNotFound when there is none of that key). No event tells that one
-  // came or went: whoever watches is expired then, and lists anew.
-  virtual std::vector<UnreadableRecord> unreadable(std::string_view prefix) const = 0;
+  // The snapshot's. Their keys cannot be written, only removed (kNotFound when there is none of
+  // that key). No event tells that one came or went: whoever watches is expired then, and lists
+  // anew.
+  std::vector<UnreadableRecord> unreadable(std::string_view prefix) const {
+    return snapshot()->unreadable(prefix);
+  }
   virtual Task<Status> remove_unreadable(Context ctx, std::string key) = 0;
   // The whole state as it is stored, at one revision, what cannot be read included: for a backup.
   virtual Contents contents() const = 0;

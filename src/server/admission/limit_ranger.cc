@@ -4,6 +4,7 @@
 #include "server/admission/plugins.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
+#include "store/unreadable.h"
 
 namespace keles::admission {
 namespace {
@@ -11,15 +12,16 @@ namespace {
 using registry::edit_map;
 using registry::set_text;
 
-void each_limit(const Attributes& a, const std::function<void(const Value& item)>& fn) {
+// Fails when a LimitRange cannot be read: nobody knows what it forbids.
+Status each_limit(const Attributes& a, const std::function<void(const Value& item)>& fn) {
   const KindDesc* kind = find_kind("", "v1", "LimitRange");
-  if (!kind) return;
-  const std::string prefix = registry::list_prefix(*kind, a.namespace_);
-  a.state->scan(prefix, prefix, [&](std::string_view, const ObjectPtr& o) {
-    DocumentPtr tree = o->tree();
-    for (const Value& item : tree->root["spec"]["limits"].items()) fn(item);
-    return true;
-  });
+  if (!kind) return Status();
+  return scan_whole(*a.state, registry::list_prefix(*kind, a.namespace_),
+                    [&](std::string_view, const ObjectPtr& o) {
+                      DocumentPtr tree = o->tree();
+                      for (const Value& item : tree->root["spec"]["limits"].items()) fn(item);
+                      return true;
+                    });
 }
 
 // Gives `container` what `from` names and it lacks; the names of what was given.
@@ -98,11 +100,12 @@ Status limit_ranger(const Attributes& a, Document& pod, const Value*) {
     if (!containers) continue;
     for (Value& c : containers->items()) {
       std::vector<std::string> requests, limits;
-      each_limit(a, [&](const Value& item) {
+      auto give_defaults = [&](const Value& item) {
         if (item["type"].as_string() != "Container") return;
         for (auto& n : give(pod, c, "limits", item["default"])) limits.push_back(n);
         for (auto& n : give(pod, c, "requests", item["defaultRequest"])) requests.push_back(n);
-      });
+      };
+      TRY(each_limit(a, give_defaults));
       const std::string suffix =
           (field == "containers" ? " for container " : " for init container ") +
           std::string(c["name"].as_string());
@@ -121,7 +124,7 @@ Status limit_ranger_validate(const Attributes& a, const Value* pod, const Value*
   if (!pod || !pod_create(a)) return {};
   std::vector<std::string> errors;
   const Value& containers = (*pod)["spec"]["containers"];
-  each_limit(a, [&](const Value& item) {
+  auto check_item = [&](const Value& item) {
     const bool whole = item["type"].as_string() == "Pod";
     if (!whole && item["type"].as_string() != "Container") return;
     std::vector<std::string_view> resources;
@@ -146,7 +149,8 @@ Status limit_ranger_validate(const Attributes& a, const Value* pod, const Value*
         check(item, r, s, errors);
       }
     }
-  });
+  };
+  TRY(each_limit(a, check_item));
   if (errors.empty()) return {};
   return refuse(a, errors.size() == 1 ? errors[0] : "[" + joined(errors, ", ") + "]");
 }

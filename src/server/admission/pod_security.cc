@@ -13,6 +13,7 @@
 #include "server/admission/pod_security_policy.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
+#include "store/unreadable.h"
 
 namespace keles::admission {
 namespace {
@@ -284,6 +285,9 @@ void warn_of_pods(const Attributes& a, const PodSecurity& enforce) {
   };
   std::map<std::string, Offenders> by_reason;
   std::vector<DocumentPtr> pods = pods_of(a);
+  Status hidden =
+      unreadable_in(*a.state, registry::list_prefix(*find_kind("", "v1", "Pod"), a.name));
+  if (!hidden.ok()) warn(a, "not all existing pods were checked: " + hidden.message());
   const size_t looked_at = std::min(pods.size(), kPodsLookedAt);
   for (size_t i = 0; i < looked_at; ++i) {
     const Value& pod = pods[i]->root;

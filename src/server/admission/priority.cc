@@ -1,6 +1,7 @@
 #include "server/admission/plugins.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
+#include "store/unreadable.h"
 
 namespace keles::admission {
 namespace {
@@ -11,17 +12,17 @@ const KindDesc& class_kind() {
 }
 
 // The class that pods without one get: of several, the one with the lowest value.
-ObjectPtr global_default(const Attributes& a) {
+Result<ObjectPtr> global_default(const Attributes& a) {
   ObjectPtr best;
-  const std::string prefix = registry::kind_prefix(class_kind());
-  a.state->scan(prefix, prefix, [&](std::string_view, const ObjectPtr& o) {
+  auto look = [&](std::string_view, const ObjectPtr& o) {
     DocumentPtr tree = o->tree();
     if (tree->root["globalDefault"].as_bool() &&
         (!best || tree->root["value"].as_int() < best->tree()->root["value"].as_int())) {
       best = o;
     }
     return true;
-  });
+  };
+  TRY(scan_whole(*a.state, registry::kind_prefix(class_kind()), look));
   return best;
 }
 
@@ -44,8 +45,13 @@ Status priority(const Attributes& a, Document& pod, const Value* before) {
   int64_t value = 0;
   std::string policy = "PreemptLowerPriority";
   std::string name(spec["priorityClassName"].as_string());
-  ObjectPtr found = name.empty() ? global_default(a)
-                                 : find(a, "scheduling.k8s.io", "v1", "PriorityClass", "", name);
+  ObjectPtr found;
+  if (name.empty()) {
+    TRY_ASSIGN(best, global_default(a));
+    found = std::move(best);
+  } else {
+    found = find(a, "scheduling.k8s.io", "v1", "PriorityClass", "", name);
+  }
   if (!name.empty() && !found)
     return refuse(a, "no PriorityClass with name " + name + " was found");
   if (found) {

@@ -287,6 +287,9 @@ Decision by_rbac(const RbacIndex& index, const Caller& caller, const Access& acc
                 }
                 return true;
               });
+  if (!out.allowed && !index.unreadable().empty()) {
+    missing.push_back("cannot be read: " + index.unreadable());
+  }
   if (out.allowed || missing.empty()) return out;
   std::string text = missing[0];
   for (size_t i = 1; i < missing.size(); ++i) text += ", " + missing[i];

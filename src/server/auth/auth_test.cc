@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/testing.h"
@@ -33,6 +35,14 @@ class Snapshot final : public StoreSnapshot {
     }
   }
   size_t count(std::string_view) const override { return 0; }
+  std::vector<UnreadableRecord> hidden;
+  std::vector<UnreadableRecord> unreadable(std::string_view prefix) const override {
+    std::vector<UnreadableRecord> out;
+    for (const UnreadableRecord& r : hidden) {
+      if (r.key.starts_with(prefix)) out.push_back(r);
+    }
+    return out;
+  }
 };
 
 class Memory final : public Store {
@@ -67,7 +77,6 @@ class Memory final : public Store {
   int64_t revision() const override { return 1; }
   int64_t oldest_revision() const override { return 1; }
   Status writable() const override { return Status(); }
-  std::vector<UnreadableRecord> unreadable(std::string_view) const override { return {}; }
   Task<Status> remove_unreadable(Context, std::string) override { co_return Status(); }
   Contents contents() const override { return {}; }
   void keep(std::shared_ptr<const StoreSnapshot>) override {}
@@ -205,6 +214,30 @@ TEST_F(AuthTest, SpeaksUpstreamsRefusals) {
             "forbidden: User \"jane\" cannot get path \"/metrics\"");
   EXPECT_THAT(auth_->authorize(user("lost"), access("get", "", "pods", "dev", "p")).message(),
               testing::EndsWith(": RBAC: role.rbac.authorization.k8s.io \"gone\" not found"));
+}
+
+// What cannot be read grants nothing, and who is refused hears of it.
+TEST_F(AuthTest, RolesAndBindingsThatCannotBeRead) {
+  Caller dev = user("dave", {"devs"}), jane = user("jane");
+  const Access get_pods = access("get", "", "pods", "dev", "p"),
+               get_secret = access("get", "", "secrets", "dev", "mine");
+  EXPECT_TRUE(may(dev, get_pods));
+  EXPECT_TRUE(may(jane, get_secret));
+  const std::string key = "/registry/rolebindings/dev/devs";
+  store_.data.objects.erase(key);
+  store_.data.hidden.push_back({key, "checksum mismatch"});
+  auth_->refresh();
+  EXPECT_THAT(auth_->authorize(dev, get_pods).message(),
+              testing::EndsWith(": RBAC: cannot be read: " + key));
+  EXPECT_TRUE(may(jane, get_secret));
+  const std::string role = "/registry/roles/dev/one";
+  store_.data.objects.erase(role);
+  store_.data.hidden.push_back({role, "checksum mismatch"});
+  auth_->refresh();
+  EXPECT_THAT(auth_->authorize(jane, get_secret).message(),
+              testing::EndsWith(": RBAC: [role.rbac.authorization.k8s.io \"one\" not found, cannot "
+                                "be read: " +
+                                role + ", " + key + "]"));
 }
 
 TEST_F(AuthTest, NodesReadWhatTheirPodsUse) {

@@ -155,6 +155,15 @@ std::shared_ptr<const RbacIndex> RbacIndex::build(const StoreSnapshot& snapshot)
   index->read_roles(snapshot);
   index->read_bindings(snapshot, true);
   index->read_bindings(snapshot, false);
+  constexpr size_t kNamed = 10;
+  size_t n = 0;
+  for (std::string_view plural : {"clusterroles", "roles", "clusterrolebindings", "rolebindings"}) {
+    for (const UnreadableRecord& r :
+         snapshot.unreadable("/registry/" + std::string(plural) + "/")) {
+      if (n++ < kNamed) index->unreadable_ += (n > 1 ? ", " : "") + r.key;
+    }
+  }
+  if (n > kNamed) index->unreadable_ += " and " + std::to_string(n - kNamed) + " more";
   return index;
 }
 

@@ -48,6 +48,9 @@ class RbacIndex {
   std::vector<Rule> rules_of(const Caller& caller, std::string_view ns) const;
   // The role that a binding in `ns` refers to; null when there is none.
   Rules role(std::string_view kind, std::string_view ns, std::string_view name) const;
+  // The roles and bindings that cannot be read, "" when there are none: what they grant is not
+  // held, and who is refused is told why.
+  const std::string& unreadable() const { return unreadable_; }
 
  private:
   using BySubject = std::map<std::string, std::vector<Bound>, std::less<>>;
@@ -59,6 +62,7 @@ class RbacIndex {
   std::map<std::string, Rules, std::less<>> roles_, cluster_roles_;  // "ns/name"; "name"
   BySubject cluster_;
   std::map<std::string, BySubject, std::less<>> by_namespace_;
+  std::string unreadable_;
 };
 
 }  // namespace keles::auth

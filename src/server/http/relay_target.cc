@@ -8,6 +8,7 @@
 #include "base/ip.h"
 #include "net/address.h"
 #include "server/objects/keys.h"
+#include "store/unreadable.h"
 
 namespace keles::server {
 namespace {
@@ -247,6 +248,8 @@ Result<RelayTarget> service_target(Store& store, const RequestInfo& i, const Nam
   }
   auto choices = endpoints_of(*snapshot, i.ns, n.name, name);
   if (choices.empty()) {
+    TRY(unreadable_in(*snapshot,
+                      registry::list_prefix(kind_of<api::discovery_v1::EndpointSlice>(), i.ns)));
     return Status(Reason::kServiceUnavailable,
                   "no endpoints available for service \"" + i.name + "\"");
   }

@@ -4,6 +4,7 @@
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
 #include "server/registry/registry.h"
+#include "store/unreadable.h"
 
 namespace keles::registry {
 namespace {
@@ -97,15 +98,17 @@ bool unhealthy_may_go(const Value& pod, const Value& budget) {
   return desired > 0 && budget["status"]["currentHealthy"].as_int() >= desired;
 }
 
-std::vector<ObjectPtr> budgets_of(const StoreSnapshot& state, const ObjectPtr& pod) {
+// Fails when a budget of the namespace cannot be read: nobody knows which pods it holds.
+Result<std::vector<ObjectPtr>> budgets_of(const StoreSnapshot& state, const ObjectPtr& pod) {
   std::vector<ObjectPtr> out;
   DocumentPtr tree = pod->tree();
   const std::string prefix = list_prefix(budget_kind(), std::string(pod->namespace_()));
-  state.scan(prefix, prefix, [&](std::string_view, const ObjectPtr& b) {
+  auto look = [&](std::string_view, const ObjectPtr& b) {
     auto selector = Selector::from_label_selector(b->tree()->root["spec"]["selector"]);
     if (selector.ok() && selector->matches(metadata(tree->root)["labels"])) out.push_back(b);
     return true;
-  });
+  };
+  TRY(scan_whole(state, prefix, look));
   return out;
 }
 
@@ -202,7 +205,9 @@ Task<Status> Registry::evict_pod(Context ctx, std::string ns, std::string pod, D
         mine.resource_version = std::to_string((*found)->revision());
     } else {
       auto state = store_->snapshot();
-      std::vector<ObjectPtr> budgets = budgets_of(*state, *found);
+      auto all = budgets_of(*state, *found);
+      if (!all.ok()) co_return all.status();
+      const std::vector<ObjectPtr>& budgets = *all;
       if (budgets.size() > 1) {
         co_return Status(Reason::kInternalError,
                          "This pod has more than one PodDisruptionBudget, which the eviction "

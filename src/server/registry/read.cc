@@ -10,6 +10,7 @@
 #include "server/registry/selection.h"
 #include "server/registry/snapshots.h"
 #include "server/registry/tokens.h"
+#include "store/unreadable.h"
 
 namespace keles::registry {
 namespace {
@@ -86,25 +87,6 @@ Task<Result<SnapshotPtr>> snapshot_for(Context ctx, Store* store, int64_t revisi
   co_return *got;
 }
 
-// Who took it for absent would make it anew, or clean up after it.
-Status unreadable_in(const Store& store, std::string_view prefix, std::string_view name) {
-  auto found = store.unreadable(prefix);
-  if (!name.empty()) {
-    std::erase_if(found, [name](const UnreadableRecord& r) {
-      std::string_view key = r.key;
-      return !key.ends_with(name) || !key.substr(0, key.size() - name.size()).ends_with('/');
-    });
-  }
-  if (found.empty()) return Status();
-  std::string keys;
-  for (size_t i = 0; i < found.size() && i < 10; ++i)
-    keys += (i ? ", " : "") + found[i].key + " (" + found[i].reason + ")";
-  return Status::internal(
-      std::to_string(found.size()) + " stored object(s) cannot be read: " + keys +
-      ". Restore them from a backup, or delete each by its name with the delete option "
-      "ignoreStoreReadErrorWithClusterBreakingPotential=true");
-}
-
 Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::string ns,
                                       std::string name, std::string resource_version) {
   auto wanted = parse_revision(resource_version);
@@ -126,7 +108,7 @@ Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::st
   const std::string key = object_key(stored, ns, name);
   ObjectPtr object = snapshot->get(key);
   if (object) co_return present(*kind, object);
-  Status hidden = unreadable_in(*store_, list_prefix(stored, ns), name);
+  Status hidden = unreadable_in(*snapshot, list_prefix(stored, ns), name);
   if (!hidden.ok()) co_return hidden;
   co_return not_found(*kind, name);
 }
@@ -203,13 +185,14 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
   }
   const KindDesc& stored = storage_kind(*kind);
   const std::string prefix = list_prefix(stored, ns);
-  Status hidden = unreadable_in(*store_, prefix, selection->only_name());
-  if (!hidden.ok()) co_return hidden;
   const WallTime now = ctx.loop().wall_now();
   auto start = co_await list_start(ctx, &stored, prefix, query);
   if (!start.ok()) co_return start.status();
   const std::string from = start->from;
   const SnapshotPtr snapshot = start->snapshot;
+  // Whatever the selectors are: nobody knows whether what cannot be read matches.
+  Status hidden = unreadable_in(*snapshot, prefix, selection->only_name());
+  if (!hidden.ok()) co_return hidden;
   // "Any" state is answered whole, as upstream's cache does.
   if (query.resource_version == "0" && query.continue_.empty()) query.limit = 0;
 

@@ -13,6 +13,7 @@
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
 #include "server/registry/machine.h"
+#include "store/unreadable.h"
 
 namespace keles::registry {
 namespace {
@@ -135,6 +136,14 @@ ServiceAllocator::ServiceAllocator(Store* store, const std::string& cidr, const 
   }
 }
 
+namespace {
+// A claim that cannot be read is one all the same.
+bool is_free(const StoreSnapshot& state, std::string_view ip) {
+  const std::string key = object_key(address_kind(), "", ip);
+  return !state.get(key) && state.unreadable(key).empty();
+}
+}  // namespace
+
 std::string ServiceAllocator::address(uint32_t n) const { return IpAddress::v4(base_ + n).text(); }
 
 bool ServiceAllocator::in_range(std::string_view address) const {
@@ -178,7 +187,7 @@ Task<Result<std::string>> ServiceAllocator::claim_any_address(Context ctx,
   for (uint32_t i = 0; i < most; ++i) {
     const uint32_t n = (start + i) % most + 1;
     std::string candidate = address(n);
-    if (store_->snapshot()->get(object_key(address_kind(), "", candidate))) continue;
+    if (!is_free(*store_->snapshot(), candidate)) continue;
     Status s = co_await claim_address(ctx, candidate, service);
     if (s.ok()) co_return candidate;
     if (!s.is(Reason::kAlreadyExists)) co_return s;
@@ -558,11 +567,29 @@ Task<Result<std::set<int64_t>>> ServiceAllocator::repair(Context ctx, std::set<i
     }
     for (const std::string& ip : addresses_of(tree->root)) {
       addresses.insert(ip);
-      if (!snapshot->get(object_key(address_kind(), "", ip))) {
+      if (is_free(*snapshot, ip)) {
         Status made = co_await claim_address(ctx, ip, tree.get());
         if (!made.ok() && !made.is(Reason::kAlreadyExists)) co_return made;
       }
     }
+  }
+  ObjectPtr now = snapshot->get(kPortsKey);
+  std::set<int64_t> recorded, without;
+  if (now) recorded = decode_ports(now->tree()->root, first_port_);
+  std::vector<int64_t> missing;
+  for (int64_t p : ports) {
+    if (!recorded.contains(p)) missing.push_back(p);
+  }
+  if (!missing.empty()) {
+    const std::vector<int64_t> none;
+    Status s = co_await change_ports(ctx, missing, none);
+    if (!s.ok()) co_return s;
+  }
+  // Nothing is given back while a Service cannot be read: it may be the holder.
+  Status hidden = unreadable_in(*snapshot, service_prefix);
+  if (!hidden.ok()) {
+    log::warn("Service addresses and node ports without a holder are kept", {{"why", hidden}});
+    co_return without;
   }
   Claim stale;
   const WallTime old = ctx.loop().wall_now() - kClaimAge;
@@ -576,13 +603,6 @@ Task<Result<std::set<int64_t>>> ServiceAllocator::repair(Context ctx, std::set<i
       stale.addresses.emplace_back(a->name());
     }
   }
-  ObjectPtr now = snapshot->get(kPortsKey);
-  std::set<int64_t> recorded, without;
-  if (now) recorded = decode_ports(now->tree()->root, first_port_);
-  std::vector<int64_t> missing;
-  for (int64_t p : ports) {
-    if (!recorded.contains(p)) missing.push_back(p);
-  }
   for (int64_t p : recorded) {
     if (ports.contains(p)) continue;
     if (suspects.contains(p)) {
@@ -590,11 +610,6 @@ Task<Result<std::set<int64_t>>> ServiceAllocator::repair(Context ctx, std::set<i
     } else {
       without.insert(p);
     }
-  }
-  if (!missing.empty()) {
-    const std::vector<int64_t> none;
-    Status s = co_await change_ports(ctx, missing, none);
-    if (!s.ok()) co_return s;
   }
   co_await release(ctx, stale);
   co_return without;

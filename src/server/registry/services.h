@@ -48,6 +48,7 @@ class ServiceAllocator {
   // Makes claims that are missing, and gives back what no Service holds: addresses claimed more
   // than a minute ago, and those of `suspects` (ports that the repair before found without a
   // holder; the Service of a younger claim may be on its way). Answers with the suspects of now.
+  // While a stored Service cannot be read, nothing is given back, and nobody is a suspect.
   Task<Result<std::set<int64_t>>> repair(Context ctx, std::set<int64_t> suspects);
 
   // The n-th address of the range ("10.96.0.1" for 1).

@@ -55,6 +55,11 @@ class PastSnapshot final : public StoreSnapshot {
     return n;
   }
 
+  // Nobody knows what they were then.
+  std::vector<UnreadableRecord> unreadable(std::string_view prefix) const override {
+    return base_->unreadable(prefix);
+  }
+
  private:
   SnapshotPtr base_;
   Before before_;

@@ -44,11 +44,6 @@ Task<Result<std::shared_ptr<const StoreSnapshot>>> past_snapshot(Context ctx, St
 // not get there within three seconds.
 Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_for(Context ctx, Store* store,
                                                                 int64_t revision);
-// Why what is asked for cannot be told whole: a stored object among it cannot be read. Asked before
-// every answer that is made of a snapshot (a get, a list, the first events of a watch), whatever
-// its selectors are: nobody knows whether they match. `prefix` is where the answer looks; `name`,
-// when not empty, the only name that it looks for.
-Status unreadable_in(const Store& store, std::string_view prefix, std::string_view name);
 // "" and "0" are 0.
 Result<int64_t> parse_revision(std::string_view text);
 Status too_large(int64_t wanted, int64_t current);

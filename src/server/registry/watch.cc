@@ -1,4 +1,5 @@
 // watch: the store's events as one kind's, seen through selectors.
+#include <algorithm>
 #include <deque>
 
 #include "base/buggify.h"
@@ -8,6 +9,7 @@
 #include "server/registry/registry.h"
 #include "server/registry/selection.h"
 #include "server/registry/snapshots.h"
+#include "store/unreadable.h"
 
 namespace keles::registry {
 namespace {
@@ -175,7 +177,7 @@ Task<Result<std::unique_ptr<WatchStream>>> Registry::watch(Context ctx, const Ki
                                          std::move(*events), from);
   if (send) {
     const std::string_view only = query.name.empty() ? selection->only_name() : query.name;
-    Status hidden = unreadable_in(*store_, prefix, only);
+    Status hidden = unreadable_in(*snapshot, prefix, only);
     if (!hidden.ok()) co_return std::unique_ptr<WatchStream>(std::make_unique<KindWatch>(hidden));
     snapshot->scan(prefix, prefix, [&](std::string_view, const ObjectPtr& object) {
       out->add_initial(present(*kind, object));
