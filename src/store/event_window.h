@@ -55,8 +55,8 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
                size_t left_behind = 0);
   uint64_t watched_edit() const;
   // As if everything before had been forgotten: a state that cannot be told as events. Whoever
-  // watches is expired and lists anew; no snapshot is kept. `hidden`: what is stored then and is not
-  // in the map.
+  // watches is expired and lists anew; no snapshot is kept. `hidden`: what is stored then and is
+  // not in the map.
   void restart(MemoryMap map, int64_t revision, Hidden hidden);
   void compact(int64_t revision);
   // Ends every watcher and waiter with `why`.
