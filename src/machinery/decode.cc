@@ -358,6 +358,35 @@ Status unrecognized_body(const KindDesc& kind, std::string_view body, std::strin
                              summary(body) + ")");
 }
 
+namespace {
+
+// Whether a body of that kind is one of ours; else upstream's refusal of it.
+Status check_kind(const KindDesc& kind, std::string_view sent_api, std::string_view sent_kind) {
+  const std::string_view own_api = kind.api_version();
+  if (sent_kind.empty()) sent_kind = kind.kind;
+  if (sent_api.empty()) sent_api = own_api;
+  if (sent_kind == kind.kind && sent_api == own_api) return {};
+  std::string_view version = sent_api.substr(sent_api.rfind('/') + 1);
+  const KindDesc* sent = find_kind(sent_api, sent_kind);
+  if (!sent) {
+    return cannot_handle(sent_kind, version, kind,
+                         "no kind \"" + std::string(sent_kind) + "\" is registered for version \"" +
+                             std::string(sent_api) +
+                             "\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
+  }
+  if (sent->kind == kind.kind && package_of(sent->group) == package_of(kind.group)) {
+    return Status::bad_request("the API version in the data (" + std::string(sent_api) +
+                               ") does not match the expected API version (" +
+                               std::string(own_api) + ")");
+  }
+  return cannot_handle(sent_kind, version, kind,
+                       "converting (" + std::string(version) + "." + std::string(sent_kind) +
+                           ") to (" + package_of(kind.group) + "." + std::string(kind.kind) +
+                           "): unknown conversion");
+}
+
+}  // namespace
+
 Status check_body_kind(const KindDesc& kind, std::string_view body, Document& doc) {
   static constexpr std::string_view kParse = "couldn't get version/kind; json parse error: json: ";
   if (doc.root.is_null()) doc.root = Value::map();
@@ -384,29 +413,7 @@ Status check_body_kind(const KindDesc& kind, std::string_view body, Document& do
                                  " into Go struct field ." + std::string(member) +
                                  " of type string");
   }
-  std::string_view sent_kind = doc.root["kind"].as_string();
-  std::string_view sent_api = doc.root["apiVersion"].as_string();
-  const std::string_view own_api = kind.api_version();
-  if (sent_kind.empty()) sent_kind = kind.kind;
-  if (sent_api.empty()) sent_api = own_api;
-  if (sent_kind == kind.kind && sent_api == own_api) return {};
-  std::string_view version = sent_api.substr(sent_api.rfind('/') + 1);
-  const KindDesc* sent = find_kind(sent_api, sent_kind);
-  if (!sent) {
-    return cannot_handle(sent_kind, version, kind,
-                         "no kind \"" + std::string(sent_kind) + "\" is registered for version \"" +
-                             std::string(sent_api) +
-                             "\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
-  }
-  if (sent->kind == kind.kind && package_of(sent->group) == package_of(kind.group)) {
-    return Status::bad_request("the API version in the data (" + std::string(sent_api) +
-                               ") does not match the expected API version (" +
-                               std::string(own_api) + ")");
-  }
-  return cannot_handle(sent_kind, version, kind,
-                       "converting (" + std::string(version) + "." + std::string(sent_kind) +
-                           ") to (" + package_of(kind.group) + "." + std::string(kind.kind) +
-                           "): unknown conversion");
+  return check_kind(kind, doc.root["apiVersion"].as_string(), doc.root["kind"].as_string());
 }
 
 Status normalize(const TypeDesc& type, Document& doc, std::vector<std::string>* unknown) {
@@ -492,10 +499,8 @@ Result<Document> decode_body(const KindDesc& kind, std::string_view body,
   if (body.starts_with(kProtobufMagic)) {
     auto envelope = open_protobuf(body);
     if (!envelope.ok()) return envelope.status();
-    if (!kind.bare && !envelope->kind.empty() &&
-        (envelope->kind != kind.kind || envelope->api_version != kind.api_version())) {
-      return cannot_handle(kind, "the body is a " + std::string(envelope->api_version) + ' ' +
-                                     std::string(envelope->kind));
+    if (!kind.bare && !envelope->kind.empty()) {
+      TRY(check_kind(kind, envelope->api_version, envelope->kind));
     }
     return decode_object_protobuf(kind, body);
   }

@@ -432,6 +432,27 @@ TEST(Front, BadInput) {
   EXPECT_EQ(large.status, 413);
 }
 
+// What a body is said to be counts in either encoding, and is refused in the same words.
+TEST(Front, ABodyOfAnotherKindIsRefusedInEitherEncoding) {
+  Served s;
+  struct Case {
+    const char *target, *api, *kind;
+  };
+  const char* kScalers = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers";
+  for (const Case& c :
+       {Case{kMaps, "v1", "Pod"}, Case{kMaps, "v2", "ConfigMap"}, Case{kMaps, "v1", "Unicorn"},
+        Case{kScalers, "autoscaling/v1", "HorizontalPodAutoscaler"}}) {
+    SCOPED_TRACE(c.kind);
+    const std::string json =
+        "{\"apiVersion\":\"" + std::string(c.api) + "\",\"kind\":\"" + c.kind + "\"}";
+    auto in_json = s.send("POST", c.target, json, {{"Content-Type", "application/json"}});
+    auto in_protobuf = s.send("POST", c.target, wrap_protobuf(c.api, c.kind, ""),
+                              {{"Content-Type", "application/vnd.kubernetes.protobuf"}});
+    EXPECT_EQ(in_protobuf.status, 400);
+    EXPECT_EQ(in_protobuf.body, in_json.body);
+  }
+}
+
 TEST(Front, UnknownFieldsWarn) {
   Served s;
   auto made = s.send("POST", kMaps, R"({"metadata":{"name":"x"},"spec":{}})");
