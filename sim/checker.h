@@ -109,6 +109,10 @@ class RecordingStore final : public Store {
                                             int64_t revision) override {
     return store_->watch(loop, std::move(prefix), revision);
   }
+  Task<Result<std::shared_ptr<const StoreSnapshot>>> newest(Context ctx) override {
+    return store_->newest(std::move(ctx));
+  }
+  bool shared() const override { return store_->shared(); }
   int64_t revision() const override { return store_->revision(); }
   int64_t oldest_revision() const override { return store_->oldest_revision(); }
   void keep(std::shared_ptr<const StoreSnapshot> snapshot) override {

@@ -27,7 +27,7 @@ int usage() {
                "usage: keles_sim --script FILE [--seed N] [--verbose]\n"
                "       keles_sim --seed N | --seeds A..B [--verbose] [--no-faults] [--nodes N] "
                "[--chaos SECONDS]\n"
-               "         [--workloads A,B,...] [--servers N] [--wires] [--show KEY]\n");
+               "         [--workloads A,B,...] [--servers N] [--wires] [--lag MS] [--show KEY]\n");
   return 2;
 }
 
@@ -67,12 +67,13 @@ bool run_seed(WorldOptions options, Total& total) {
   total.part_crashes += o.part_crashes;
   total.node_deaths += o.node_deaths;
   if (options.verbose || !o.ok()) {
-    std::printf("seed %llu: %s, trace %016llx, %zu events, healed after %.0f s;%s%s;%s\n",
-                static_cast<unsigned long long>(options.seed), o.ok() ? "ok" : "FAILED",
-                static_cast<unsigned long long>(o.hash), o.events,
-                static_cast<double>(o.healed_after.count()) / 1e9,
-                o.two_servers ? " two servers" : " one server", o.wires ? ", wires" : "",
-                o.workloads.c_str());
+    std::printf(
+        "seed %llu: %s, trace %016llx, %zu events, healed after %.0f s;%s%s, lag %.1f s;%s\n",
+        static_cast<unsigned long long>(options.seed), o.ok() ? "ok" : "FAILED",
+        static_cast<unsigned long long>(o.hash), o.events,
+        static_cast<double>(o.healed_after.count()) / 1e9,
+        o.two_servers ? " two servers" : " one server", o.wires ? ", wires" : "",
+        static_cast<double>(o.lag.count()) / 1e9, o.workloads.c_str());
   }
   for (auto& v : o.violations) std::printf("  %s\n", v.c_str());
   if (!o.ok()) {
@@ -121,6 +122,10 @@ int main(int argc, char** argv) {
       const char* v = value();
       if (!v) return usage();
       options.servers = std::atoi(v);
+    } else if (a == "--lag") {
+      const char* v = value();
+      if (!v) return usage();
+      options.lag = std::chrono::milliseconds(std::atoi(v));
     } else if (a == "--wires") {
       options.over_wires = 1;
     } else if (a == "--script") {

@@ -204,7 +204,7 @@ Status Player::command(const Words& w) {
     return Status();
   }
   if (verb == "compact") {
-    if (Store* s = world_.store()) s->compact(s->revision());
+    world_.compact();
     return Status();
   }
   if (w.size() < 2) return wrong(verb + " what?");
@@ -241,6 +241,8 @@ Status Player::command(const Words& w) {
     world_.loop().advance(3s);
     return Status();
   }
+  if (verb == "deafen" || verb == "hear")
+    return world_.hold_news(static_cast<size_t>(std::stoi(w[1])), verb == "deafen");
   if (verb == "damage") {
     world_.disk().damage(w[1]);
     return Status();
@@ -276,7 +278,8 @@ Status Player::play(const std::string& script) {
     std::istringstream words(line);
     Words w;
     for (std::string word; words >> word;) w.push_back(word);
-    if (w.empty() || w[0] == "nodes" || w[0] == "servers" || w[0] == "wires") continue;
+    if (w.empty() || w[0] == "nodes" || w[0] == "servers" || w[0] == "wires" || w[0] == "lag")
+      continue;
     failed = command(w);
     if (failed.ok() && !world_.checker().violations().empty())
       failed = wrong(world_.checker().violations()[0]);
@@ -297,6 +300,7 @@ Status run_scenario(const std::string& script, uint64_t seed, bool verbose) {
   options.servers = 1;
   options.over_wires = 0;
   options.faults = false;
+  options.lag = Duration(0);
   std::istringstream lines(script);
   for (std::string line; std::getline(lines, line);) {
     std::istringstream words(line);
@@ -305,6 +309,8 @@ Status run_scenario(const std::string& script, uint64_t seed, bool verbose) {
     if (word == "nodes") words >> options.nodes;
     if (word == "servers" && words >> options.servers.emplace()) continue;
     if (word == "wires") options.over_wires = 1;
+    std::string most;
+    if (word == "lag" && words >> most) options.lag = parse_duration(most).value_or(Duration(0));
   }
   return Player(options).play(script);
 }

@@ -11,6 +11,7 @@
 //   crash server                with the store; it is back after 1 s
 //   crash one-server            one API server alone
 //   compact                     forgets the history
+//   deafen N | hear N           API server N hears no news of the store | again
 //   damage KEY                  its record cannot be read from the next opening on
 //   purge KEY                   removes what cannot be read
 //   fill-disk | free-disk       nothing can be written | again
@@ -26,7 +27,7 @@
 //   expect unreadable records N how many records the store cannot read
 //
 // A script's world is a perfect one but for what the script does; its first lines may say
-// "servers 2" and "wires".
+// "servers 2", "wires" and "lag 500ms" (each server has a replica of its own, as late as that).
 #pragma once
 
 #include <string>

@@ -7,11 +7,13 @@
 #include "server/http/front.h"
 #include "server/server.h"
 #include "sim/parts.h"
+#include "store/replica.h"
 
 namespace keles::sim {
 
-// One life of the store.
+// One life of the store: the replica that the world looks at. With a lag the servers have others.
 struct World::StoreLife {
+  std::unique_ptr<FanOut> fan_out;  // null without a lag
   std::unique_ptr<RecordingStore> store;
   Context ctx;
   TaskGroup tasks;
@@ -21,6 +23,7 @@ struct World::StoreLife {
 
 // One life of an API server.
 struct World::Server {
+  std::unique_ptr<RecordingStore> replica;  // its own, with a lag
   std::unique_ptr<ApiServer> api;
   std::unique_ptr<server::Front> front;
   std::unique_ptr<Client> client;
@@ -86,6 +89,14 @@ void World::draw_shape() {
       drawn = std::count(options_.workloads->begin(), options_.workloads->end(), kind.name) > 0;
     if (drawn) workloads_.push_back(&kind);
   }
+  // Of its own chance, so that a world without it stays what it was.
+  Random lags(options_.seed ^ 0x6c6167);
+  const Duration most[] = {20ms, 500ms, 4s};
+  if (servers > 1 && lags.chance(0.6)) lag_ = most[lags.below(3)];
+  if (!options_.faults) lag_ = Duration(0);
+  lag_ = options_.lag.value_or(lag_);
+  lags_.assign(servers, {std::min<Duration>(lag_, 1ms), lag_, false});
+  outcome_.lag = lag_;
   outcome_.two_servers = servers > 1;
   outcome_.wires = network_.over_wires > 0;
   for (auto* w : workloads_) outcome_.workloads += std::string(" ") + w->name;
@@ -170,9 +181,16 @@ void World::drive(Task<void> t) {
 Status World::open_store() {
   ReplicaOptions o;
   o.window.events = window_events_;
-  TRY_ASSIGN(opened, open_sim_store(disk_, o));
-  auto recording = std::make_unique<RecordingStore>(std::move(opened), &checker_);
+  TRY_ASSIGN(backend, open_sim_backend(disk_));
+  std::unique_ptr<FanOut> fan_out;
+  if (lag_ > Duration(0)) {
+    fan_out = std::make_unique<FanOut>(loop_, std::move(backend));
+    backend = fan_out->follower(nullptr);
+  }
+  auto recording =
+      std::make_unique<RecordingStore>(std::make_unique<Replica>(o, std::move(backend)), &checker_);
   store_ = std::make_unique<StoreLife>(std::move(recording), Context::root(loop_).child());
+  store_->fan_out = std::move(fan_out);
   checker_.opened(store_->store->inner());
   store_->tasks.spawn(checker_.follow(store_->ctx, &store_->store->inner()));
   return Status();
@@ -181,7 +199,15 @@ Status World::open_store() {
 void World::start_server(size_t i) {
   servers_[i] = std::make_unique<Server>();
   Server& s = *servers_[i];
-  s.api = std::make_unique<ApiServer>(store_->store.get(), ApiServerOptions());
+  Store* store = store_->store.get();
+  if (store_->fan_out) {
+    ReplicaOptions o;
+    o.window.events = window_events_;
+    s.replica = std::make_unique<RecordingStore>(
+        std::make_unique<Replica>(o, store_->fan_out->follower(&lags_[i])), &checker_);
+    store = s.replica.get();
+  }
+  s.api = std::make_unique<ApiServer>(store, ApiServerOptions());
   s.front = std::make_unique<server::Front>(s.api.get(), server::FrontOptions());
   s.client = make_local_client(*s.api, loop_, "system:apiserver");
   s.process = std::make_shared<ServerProcess>(s.api.get(), Context::root(loop_).child());
@@ -295,6 +321,11 @@ void World::draw_fault_rates() {
   disk_.faults.fail_sync = some(0.002);
   disk_.faults.lost_reply = some(0.001);
   disk_.faults.short_read = some(0.5);
+  for (Lag& lag : lags_) {
+    if (lag_ == Duration(0)) break;
+    lag.news_max = Duration(r.between(0, lag_.count()));
+    lag.way_max = Duration(r.between(0, 5'000'000));
+  }
 }
 
 // No more faults: what is left is the network's width.
@@ -304,6 +335,11 @@ void World::calm() {
   w.slow = w.short_read = w.reset = 0;
   w.deliver_of_dead = false;
   disk_.faults = SimDiskFaults();
+  for (Lag& lag : lags_) {
+    lag.held = false;
+    lag.news_max = std::min<Duration>(lag_, 20ms);
+    lag.way_max = std::min<Duration>(lag_, 1ms);
+  }
   if (buggify_) buggify_->disarm();
   for (auto& p : parts_) {
     if (p->alive() && !p->stopping()) p->line()->cut = false;
@@ -328,9 +364,33 @@ void World::fill_disk(Duration how_long) {
   loop_.schedule(loop_.now() + how_long, [this] { disk_.faults.full = false; });
 }
 
+Status World::hold_news(size_t server, bool held) {
+  if (lag_ == Duration(0) || server >= lags_.size())
+    return Status::bad_request("there is no such server with a replica of its own");
+  if (held) note("API server " + std::to_string(server) + " hears no news");
+  lags_[server].held = held;
+  return Status();
+}
+
+void World::compact() {
+  note("the history is compacted");
+  if (!store_) return;
+  store_->store->compact(store_->store->revision());
+  for (auto& s : servers_) {
+    if (s && s->replica) s->replica->compact(s->replica->revision());
+  }
+}
+
 void World::one_fault() {
   Random& r = loop_.random();
   auto seconds = [&r](int lo, int hi) { return Duration(r.between(lo, hi) * 1'000'000'000); };
+  if (lag_ > Duration(0) && r.chance(0.1)) {
+    size_t server = r.below(lags_.size());
+    (void)hold_news(server, true);
+    loop_.schedule(loop_.now() + seconds(1, 20),
+                   [this, server] { (void)hold_news(server, false); });
+    return;
+  }
   auto kubelet = [&]() -> int { return static_cast<int>(r.below(machines_.size())); };
   uint64_t dice = r.below(100);
   if (dice < 8) {
@@ -360,8 +420,7 @@ void World::one_fault() {
     note("the wall clock jumps by " + std::to_string(d.count() / 1'000'000'000) + "s");
     loop_.jump_wall(d);
   } else if (dice < 92) {
-    if (store_) store_->store->compact(store_->store->revision());
-    note("the history is compacted");
+    compact();
   } else {
     draw_fault_rates();
   }

@@ -2,9 +2,10 @@
 // scheduler, hollow kubelets, workloads, and faults; one thread, one loop, one seed. The same seed
 // gives the same history, to the byte.
 //
-// The seed also draws the world's shape: one server or two, which workloads are at work, who speaks
-// by messages and who over wires, how wide and slow those are, how long the watch cache's window
-// is, and which fault points of the product's code are live (base/buggify.h).
+// The seed also draws the world's shape: one server or two, on one replica of the store or each on
+// its own, how late those are, which workloads are at work, who speaks by messages and who over
+// wires, how wide and slow those are, how long the watch cache's window is, and which fault points
+// of the product's code are live (base/buggify.h).
 //
 // A run: set up; chaos (faults and workloads at work, invariants checked at every event); healing
 // (no more faults: everything must converge); quiet (nobody may write anything but Leases), first
@@ -25,6 +26,7 @@
 #include "sim/network.h"
 #include "sim/part.h"
 #include "sim/workload.h"
+#include "store/sim/fan_out.h"
 #include "store/sim/sim_store.h"
 
 namespace keles {
@@ -50,6 +52,7 @@ struct WorldOptions {
   // Instead of what the seed draws.
   std::optional<int> servers;
   std::optional<double> over_wires;
+  std::optional<Duration> lag;  // of each server's replica behind the others; 0: there is one
 };
 
 struct Outcome {
@@ -59,6 +62,7 @@ struct Outcome {
   int server_crashes = 0, part_crashes = 0, node_deaths = 0;
   size_t late_requests = 0;
   bool two_servers = false, wires = false;
+  Duration lag{0};
   std::string workloads;  // their names
   Duration healed_after{0};
   bool ok() const { return violations.empty(); }
@@ -84,6 +88,9 @@ class World {
   void crash_store(Duration down);   // with every server; comes back by itself
   void crash_server(Duration down);  // one of them, if there are two
   void crash_part(PartSlot* part, Duration down);
+  void compact();  // the history, of every replica
+  // With a lag: what the store tells waits for this server, or comes.
+  Status hold_news(size_t server, bool held);
   // Drives the loop until `t` has ended.
   void drive(Task<void> t);
   bool settle(Duration limit, std::string* why);  // until converged
@@ -121,6 +128,8 @@ class World {
   std::optional<Buggify> buggify_;
   size_t window_events_ = 2000;
   bool late_requests_ = false;
+  Duration lag_{0};
+  std::vector<Lag> lags_;  // by server
   std::unique_ptr<StoreLife> store_;
   std::vector<std::unique_ptr<Server>> servers_;  // null while down
   bool server_busy_ = false;                      // some being stopped or brought back

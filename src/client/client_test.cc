@@ -50,6 +50,7 @@ struct Watched {
       std::string name((n ? n : b)->metadata().name());
       seen.push_back((!b ? "+" : !n ? "-" : "~") + name + (n ? "=" + value(n) : ""));
     });
+    informer->base().add_handler({nullptr, nullptr, nullptr, [this] { ++relisted; }});
     factory->start(ctx);
     loop.run_ready();
   }
@@ -62,6 +63,7 @@ struct Watched {
   std::unique_ptr<InformerFactory> factory;
   std::optional<Informer<ConfigMap>> informer;
   std::vector<std::string> seen;
+  int relisted = 0;
 };
 
 TEST(Informer, ListsThenWatches) {
@@ -105,8 +107,13 @@ TEST(Informer, ListsAnewWhenItsRevisionHasExpired) {
   w.client.put(kind_of<ConfigMap>(), config_map("changes", "2"));
   w.client.put(kind_of<ConfigMap>(), config_map("new", "1"));
   w.client.compact();
+  EXPECT_EQ(w.relisted, 0);
   w.loop.advance(10s);
   EXPECT_THAT(w.take(), ElementsAre("-gone", "~changes=2", "+new=1"));
+  EXPECT_EQ(w.relisted, 1);
+  w.client.break_watches(Status::unavailable("connection reset"));
+  w.loop.advance(10s);
+  EXPECT_EQ(w.relisted, 1) << "a watch that goes on where the last one ended has no gap";
 }
 
 TEST(Informer, TellsAReplacedObjectAsDeletedAndAdded) {

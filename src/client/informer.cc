@@ -255,7 +255,12 @@ Task<Status> InformerImpl::list_all(Context ctx) {
   list_exactly_ = false;
   replace_all(std::move(r->items), revision);
   need_list_ = false;
-  if (!synced_.is_set()) synced_.set();
+  const bool again = synced_.is_set();
+  if (!again) synced_.set();
+  for (size_t i = 0; again && i < handlers_.size(); ++i) {
+    auto h = handlers_[i];
+    if (h->relisted) h->relisted();
+  }
   co_return Status();
 }
 

@@ -6,7 +6,8 @@
 // index, by select(), or by an extract of his own.
 //
 // Guarantees: handlers see, for each object, add, then updates, then delete, in revision order;
-// after a broken watch the copy is brought level by a new list and the differences are delivered.
+// after a broken watch the copy is brought level by a new list and the differences are delivered
+// (Handler::relisted then tells that there was one).
 // It retries for ever with backoff (0.8 s to 30 s, jittered), and never goes back to an older
 // revision.
 #pragma once
@@ -28,6 +29,10 @@ class InformerBase {
     std::function<void(const ObjectPtr& now)> added;
     std::function<void(const ObjectPtr& before, const ObjectPtr& now)> updated;
     std::function<void(const ObjectPtr& last)> deleted;
+    // The copy was brought level by a new list, whose differences have been told. What came and
+    // went since the last event left no trace: who made something, and waits to see it, looks
+    // again.
+    std::function<void()> relisted;
   };
   // Computes the index values of an object.
   using Indexer = std::function<std::vector<std::string>(const ObjectPtr&)>;

@@ -609,6 +609,43 @@ TEST_F(Workloads, ARefusedCreateIsTriedAgain) {
   }
 }
 
+// What was made may go again while nobody listens: the list that closes the gap shows no
+// difference.
+TEST_F(Workloads, WhatGoesUnseenIsMadeAnew) {
+  start();
+  client.fail("watch", "serviceaccounts", Status::unavailable("cut off"), 3);
+  client.break_watches(Status::unavailable("cut off"));
+  loop.advance(2s);  // the others listen again
+  client.put_yaml(
+      "{apiVersion: v1, kind: Namespace, metadata: {name: other}, status: {phase: Active}}");
+  loop.advance(200ms);
+  ASSERT_TRUE(client.now<ServiceAccount>("other", "default"));
+  client.drop(kind_of<ServiceAccount>(), "other", "default");
+  client.compact();
+  loop.advance(1min);
+  EXPECT_TRUE(client.now<ServiceAccount>("other", "default"));
+}
+
+// An owner that comes and goes while the collector does not listen takes its dependents along.
+TEST_F(Workloads, DependentsOfAnOwnerThatNobodySawGoToo) {
+  start();
+  client.fail("watch", "configmaps", Status::unavailable("cut off"), 3);
+  client.break_watches(Status::unavailable("cut off"));
+  loop.advance(2s);
+  ObjectPtr owner =
+      client.put_yaml("{apiVersion: v1, kind: ConfigMap, metadata: {name: o, namespace: default}}");
+  client.put_yaml(
+      "{apiVersion: v1, kind: Secret, metadata: {name: d, namespace: default, ownerReferences: "
+      "[{apiVersion: v1, kind: ConfigMap, name: o, uid: " +
+      std::string(owner->uid()) + "}]}}");
+  loop.advance(200ms);
+  EXPECT_TRUE(client.now<Secret>("default", "d"));
+  client.drop(kind_of<ConfigMap>(), "default", "o");
+  client.compact();
+  loop.advance(5min);
+  EXPECT_FALSE(client.now<Secret>("default", "d"));
+}
+
 // The name of a new revision is a stranger's: the next one that the hash gives is taken.
 TEST_F(Workloads, ARevisionWhoseNameIsTakenGetsAnother) {
   start();

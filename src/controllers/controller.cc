@@ -13,6 +13,15 @@ Controller::Controller(Deps deps, std::string name, std::string component, int w
       queue_(deps.client.loop()),
       events_(deps.client, std::move(component)) {}
 
+void Controller::watch_also(InformerBase& informer) {
+  watched_.push_back(&informer);
+  informer.add_handler({nullptr, nullptr, nullptr, [this] {
+                          for (InformerBase* own : own_) {
+                            for (const ObjectPtr& o : own->list()) queue_.add(o->key());
+                          }
+                        }});
+}
+
 Task<void> Controller::run(Context ctx) {
   for (InformerBase* i : watched_) {
     Status s = co_await i->wait_synced(ctx);

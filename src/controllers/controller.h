@@ -47,18 +47,20 @@ class Controller {
   template <class T>
   Informer<T> watch() {
     Informer<T> i = deps_.informers.informer<T>();
-    watched_.push_back(&i.base());
+    watch_also(i.base());
     return i;
   }
-  // Every change of T reconciles its own key.
+  // Every change of T reconciles its own key. So does a gap in what is heard of anything watched:
+  // what this controller made may have gone before any informer saw it.
   template <class T>
   Informer<T> watch_own() {
     Informer<T> i = watch<T>();
+    own_.push_back(&i.base());
     auto add = [this](const ObjectPtr& o) { queue_.add(o->key()); };
     i.base().add_handler({add, [add](const ObjectPtr&, const ObjectPtr& now) { add(now); }, add});
     return i;
   }
-  void watch_also(InformerBase& informer) { watched_.push_back(&informer); }
+  void watch_also(InformerBase& informer);
 
  private:
   Deps deps_;
@@ -66,7 +68,7 @@ class Controller {
   int workers_;
   WorkQueue queue_;
   EventRecorder events_;
-  std::vector<InformerBase*> watched_;
+  std::vector<InformerBase*> watched_, own_;
 };
 
 // Creates an object of a name of our own choosing (its generateName and five characters), so that a

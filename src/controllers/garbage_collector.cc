@@ -168,7 +168,7 @@ void GarbageCollector::wake_waiting_owners(const ObjectPtr& dependent) {
 
 // Says of each owner whether it lives; the informers' word for life, the server's for death.
 Task<Status> GarbageCollector::classify(Context ctx, ObjectPtr object,
-                                        std::vector<OwnerState>* owners) {
+                                        std::vector<OwnerState>* owners, bool* unseen) {
   DocumentPtr tree = object->metadata();
   for (OwnerReference ref : meta_of(tree).owner_references()) {
     OwnerState s;
@@ -188,6 +188,7 @@ Task<Status> GarbageCollector::classify(Context ctx, ObjectPtr object,
       auto live = co_await client().get(ctx, kind, ns, std::string(ref.name()));
       if (!live.ok() && !live.status().is(Reason::kNotFound)) co_return live.status();
       owner = live.ok() ? *live : nullptr;
+      *unseen |= owner && owner->uid() == ref.uid() && it != informers_.end();
     }
     if (!owner || owner->uid() != ref.uid()) {
       s.state = OwnerState::State::kAbsent;
@@ -305,11 +306,16 @@ Task<Status> GarbageCollector::unblock(Context ctx, ObjectPtr object) {
 
 Task<Status> GarbageCollector::collect(Context ctx, ObjectPtr object) {
   std::vector<OwnerState> owners;
-  TRY_CO(classify(ctx, object, &owners));
+  bool unseen = false;
+  TRY_CO(classify(ctx, object, &owners, &unseen));
   bool has_dependents = !dependents_of(object->uid()).empty();
   CollectPlan plan = plan_collection(owners, has_dependents);
   if (!plan.drop.empty()) co_return co_await drop_owners(ctx, object, plan.drop);
-  if (!plan.remove) co_return Status();
+  if (!plan.remove) {
+    // Its owner may go before our cache has ever seen it, and nobody would tell us.
+    if (unseen) co_return Status(Reason::kConflict, "the cache does not have its owner yet");
+    co_return Status();
+  }
   // The cache may be behind: the object as it is now decides.
   std::string ns(object->namespace_()), name(object->name());
   auto live = co_await client().get(ctx, &object->kind(), ns, name);

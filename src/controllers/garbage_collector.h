@@ -46,7 +46,9 @@ class GarbageCollector final : public Controller {
   ObjectPtr find(const std::string& item) const;
   std::set<std::string> dependents_of(std::string_view uid) const;
 
-  Task<Status> classify(Context ctx, ObjectPtr object, std::vector<OwnerState>* owners);
+  // `unseen`: an owner lives that our cache does not have.
+  Task<Status> classify(Context ctx, ObjectPtr object, std::vector<OwnerState>* owners,
+                        bool* unseen);
   Task<Status> collect(Context ctx, ObjectPtr object);
   Task<Status> orphan_dependents(Context ctx, ObjectPtr owner);
   Task<Status> finish_foreground(Context ctx, ObjectPtr owner);

@@ -101,6 +101,9 @@ class Backend {
   virtual Task<Result<Committed>> commit(Context ctx, Transaction t) = 0;
   // A revision that is not before any write acknowledged until now, by whichever process.
   virtual Task<Result<int64_t>> read(Context ctx) = 0;
+  // Whether others commit too, so that a replica may be behind what anybody was told. Never
+  // changes.
+  virtual bool shared() const { return false; }
   // OK, or why commits are refused for now.
   virtual Status writable() const = 0;
   // Lets what is under way end, flushes and stops; further commits fail.

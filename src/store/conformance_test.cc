@@ -3,6 +3,8 @@
 
 #include "base/sync.h"
 #include "base/temporary_directory.h"
+#include "store/replica.h"
+#include "store/sim/fan_out.h"
 #include "store/sim/shared_backend.h"
 #include "store/sim/sim_store.h"
 #include "store/store.h"
@@ -88,6 +90,31 @@ class SharedByOthers final : public Subject {
  private:
   SimLoop loop_;
   SharedServer server_;
+};
+
+// One of several replicas of what is on a disk, each told late.
+class FannedOut final : public Subject {
+ public:
+  FannedOut() : loop_(1), disk_(loop_) {
+    lag_.way_max = 2ms;
+    lag_.news_max = 20ms;
+    reopen();
+  }
+  ~FannedOut() override { store_.reset(); }
+  Loop& loop() override { return loop_; }
+  void reopen() override {
+    store_.reset();
+    fan_out_.reset();
+    fan_out_ = std::make_unique<FanOut>(loop_, std::move(*open_sim_backend(disk_)));
+    store_ = std::make_unique<Replica>(ReplicaOptions(), fan_out_->follower(&lag_));
+  }
+  void drive(std::function<bool()> done) override { ASSERT_TRUE(loop_.run_until(done, 1h)); }
+
+ private:
+  SimLoop loop_;
+  SimDisk disk_;
+  Lag lag_;
+  std::unique_ptr<FanOut> fan_out_;
 };
 
 using MakeSubject = std::unique_ptr<Subject> (*)();
@@ -369,7 +396,9 @@ INSTANTIATE_TEST_SUITE_P(
         std::pair<const char*, MakeSubject>(
             "Simulated", [] { return std::unique_ptr<Subject>(std::make_unique<Simulated>()); }),
         std::pair<const char*, MakeSubject>(
-            "Shared", [] { return std::unique_ptr<Subject>(std::make_unique<SharedByOthers>()); })),
+            "Shared", [] { return std::unique_ptr<Subject>(std::make_unique<SharedByOthers>()); }),
+        std::pair<const char*, MakeSubject>(
+            "FannedOut", [] { return std::unique_ptr<Subject>(std::make_unique<FannedOut>()); })),
     [](const auto& info) { return info.param.first; });
 
 }  // namespace

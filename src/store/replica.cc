@@ -80,7 +80,8 @@ Result<ObjectPtr> read_stored(const KindResolver& find_kind, Bytes stored, int64
 Replica::Replica(ReplicaOptions options, std::unique_ptr<Backend> backend)
     : options_(std::move(options)),
       window_(std::make_shared<EventWindow>(options_.window, MemoryMap(), 0)),
-      backend_(std::move(backend)) {
+      backend_(std::move(backend)),
+      shared_(backend_->shared()) {
   if (!options_.find_kind) {
     options_.find_kind = [](std::string_view api_version, std::string_view kind) {
       return keles::find_kind(api_version, kind);

@@ -46,8 +46,8 @@ class Replica final : public Store, private Follower {
                                                                        int64_t revision) override {
     return window_->snapshot_at_least(std::move(ctx), revision);
   }
-  // A snapshot that holds every write that anybody was told of before the call.
-  Task<Result<std::shared_ptr<const StoreSnapshot>>> newest(Context ctx);
+  Task<Result<std::shared_ptr<const StoreSnapshot>>> newest(Context ctx) override;
+  bool shared() const override { return shared_; }
   Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix,
                                             int64_t revision) override {
     return window_->watch(loop, std::move(prefix), revision);
@@ -92,6 +92,7 @@ class Replica final : public Store, private Follower {
   UnreadableMap unreadable_;  // under the mutex; changed by the stream alone
   std::string identity_;      // likewise
   std::unique_ptr<Backend> backend_;
+  const bool shared_;
 };
 
 }  // namespace keles

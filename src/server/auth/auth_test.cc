@@ -74,6 +74,10 @@ class Memory final : public Store {
   Result<std::unique_ptr<StoreWatch>> watch(Loop&, std::string, int64_t) override {
     return Status::unavailable("no watches");
   }
+  Task<Result<std::shared_ptr<const StoreSnapshot>>> newest(Context) override {
+    co_return snapshot();
+  }
+  bool shared() const override { return false; }
   int64_t revision() const override { return 1; }
   int64_t oldest_revision() const override { return 1; }
   Status writable() const override { return Status(); }

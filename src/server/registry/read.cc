@@ -87,6 +87,12 @@ Task<Result<SnapshotPtr>> snapshot_for(Context ctx, Store* store, int64_t revisi
   co_return *got;
 }
 
+Task<Result<SnapshotPtr>> snapshot_for(Context ctx, Store* store, std::string_view resource_version,
+                                       int64_t revision) {
+  if (resource_version.empty() && store->shared()) return store->newest(std::move(ctx));
+  return snapshot_for(std::move(ctx), store, revision);
+}
+
 Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::string ns,
                                       std::string name, std::string resource_version) {
   auto wanted = parse_revision(resource_version);
@@ -99,8 +105,9 @@ Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::st
     co_return not_found(*kind, name);
   }
   SnapshotPtr snapshot = store_->snapshot();
-  if (snapshot->revision() < *wanted) {
-    auto later = co_await snapshot_for(ctx, store_, *wanted);
+  const bool newest = resource_version.empty() && store_->shared();
+  if (newest || snapshot->revision() < *wanted) {
+    auto later = co_await snapshot_for(ctx, store_, resource_version, *wanted);
     if (!later.ok()) co_return later.status();
     snapshot = *later;
   }
@@ -160,7 +167,7 @@ Task<Result<Registry::ListStart>> Registry::list_start(Context ctx, const KindDe
   if (exact > 0) {
     snapshot = co_await snapshot_at(ctx, prefix, exact);
   } else {
-    snapshot = co_await snapshot_for(ctx, store_, *wanted);
+    snapshot = co_await snapshot_for(ctx, store_, query.resource_version, *wanted);
   }
   if (!snapshot.ok() && snapshot.status().is(Reason::kExpired) && !query.continue_.empty()) {
     co_return continue_expired(out.from.substr(kind_prefix(*stored).size()));

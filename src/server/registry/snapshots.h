@@ -44,6 +44,11 @@ Task<Result<std::shared_ptr<const StoreSnapshot>>> past_snapshot(Context ctx, St
 // not get there within three seconds.
 Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_for(Context ctx, Store* store,
                                                                 int64_t revision);
+// The same for a request's resourceVersion and what it parses to: "" means the newest state that
+// there is, "0" any.
+Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_for(Context ctx, Store* store,
+                                                                std::string_view resource_version,
+                                                                int64_t revision);
 // "" and "0" are 0.
 Result<int64_t> parse_revision(std::string_view text);
 Status too_large(int64_t wanted, int64_t current);

@@ -160,7 +160,7 @@ Task<Result<std::unique_ptr<WatchStream>>> Registry::watch(Context ctx, const Ki
   if (!send && *wanted != 0 && buggify(ctx.loop(), "registry.watch_expired", 0.02)) {
     co_return Status::expired("too old resource version: " + query.resource_version);
   }
-  auto fresh = co_await snapshot_for(ctx, store_, *wanted);
+  auto fresh = co_await snapshot_for(ctx, store_, query.resource_version, *wanted);
   if (!fresh.ok()) co_return fresh.status();
   std::shared_ptr<const StoreSnapshot> snapshot = *fresh;
   int64_t from = send || *wanted == 0 ? snapshot->revision() : *wanted;

@@ -24,6 +24,12 @@ constexpr int kConflictTries = 64;  // of unconditional updates; each try follow
 constexpr std::string_view kModified =
     "the object has been modified; please apply your changes to the latest version and try again";
 
+// Who shares a store begins a write with what is, not with what it has heard so far.
+Task<Status> catch_up(Context ctx, Store* store) {
+  auto newest = co_await store->newest(std::move(ctx));
+  co_return newest.status();
+}
+
 // Kinds whose metadata.generation counts changes of their spec (upstream: those whose strategy
 // sets it).
 bool counts_generations(const KindDesc& kind) {
@@ -219,6 +225,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   const Strategy& strategy = strategy_of(kind);
   Status bad = check_namespace(*served, ns, body);
   if (!bad.ok()) co_return bad;
+  if (store_->shared()) TRY_CO(catch_up(ctx, store_));
   if (auto rv = meta(body.root, "resourceVersion"); !rv.empty() && rv != "0") {
     co_return Status(Reason::kUnknown,
                      "resourceVersion should not be set on objects to be created");
@@ -407,6 +414,7 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
 Task<Result<Deleted>> Registry::modify(Context ctx, const KindDesc* kind, std::string ns,
                                        std::string name, Change change, bool dry_run) {
   const std::string key = object_key(*kind, ns, name);
+  if (store_->shared()) TRY_CO(catch_up(ctx, store_));
   for (int attempt = 0; attempt < kConflictTries; ++attempt) {
     ObjectPtr current = store_->snapshot()->get(key);
     if (!current) co_return not_found(*kind, name);
@@ -478,6 +486,7 @@ Task<Result<ObjectPtr>> Registry::update(Context ctx, const KindDesc* served, st
     }
     set_meta(body, "name", name);
   }
+  if (store_->shared()) TRY_CO(catch_up(ctx, store_));
   if (strategy_of(kind).allow_create_on_update && subresource.empty() &&
       !store_->snapshot()->get(object_key(kind, ns, name))) {
     auto rv = meta(body.root, "resourceVersion");

@@ -136,6 +136,7 @@ class SharedBackend final : public Backend {
     if (!there.ok()) co_return there;
     co_return server_.revision();
   }
+  bool shared() const override { return true; }
   Status writable() const override { return Status(); }
   Task<Status> close(Context) override {
     closed_ = true;

@@ -169,10 +169,14 @@ class SimLog final : public Log {
   TimerId timer_ = 0;
 };
 
-Result<std::unique_ptr<Store>> open_sim_store(SimDisk& disk, ReplicaOptions options) {
+Result<std::unique_ptr<Backend>> open_sim_backend(SimDisk& disk) {
   TRY_ASSIGN(contents, SimLog::recover(disk));
-  auto backend = std::make_unique<LocalBackend>(
-      LocalBackend::Limits(), std::make_unique<SimLog>(disk), std::move(contents), Status());
+  return std::unique_ptr<Backend>(std::make_unique<LocalBackend>(
+      LocalBackend::Limits(), std::make_unique<SimLog>(disk), std::move(contents), Status()));
+}
+
+Result<std::unique_ptr<Store>> open_sim_store(SimDisk& disk, ReplicaOptions options) {
+  TRY_ASSIGN(backend, open_sim_backend(disk));
   return std::unique_ptr<Store>(std::make_unique<Replica>(std::move(options), std::move(backend)));
 }
 

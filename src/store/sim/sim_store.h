@@ -52,6 +52,7 @@ class SimDisk {
 // was acknowledged: reading went wrong, and nothing was changed. The store must be destroyed before
 // the disk. To crash it: destroy the store, then disk.crash(). Never blocks; runs on the disk's
 // loop only.
+Result<std::unique_ptr<Backend>> open_sim_backend(SimDisk& disk);
 Result<std::unique_ptr<Store>> open_sim_store(SimDisk& disk, ReplicaOptions options = {});
 
 }  // namespace keles
