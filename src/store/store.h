@@ -101,8 +101,8 @@ class Store {
   // window.
   virtual Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix,
                                                     int64_t revision) = 0;
-  // A snapshot that holds every write that anybody was told of before the call. snapshot() is one by
-  // itself unless the store is shared with other processes; it is one when this has answered.
+  // A snapshot that holds every write that anybody was told of before the call. snapshot() is one
+  // by itself unless the store is shared with other processes; it is one when this has answered.
   virtual Task<Result<std::shared_ptr<const StoreSnapshot>>> newest(Context ctx) = 0;
   virtual bool shared() const = 0;  // never changes
   virtual int64_t revision() const = 0;
