@@ -1,5 +1,4 @@
 // `keles server`: a control plane in one process: API server, store, controllers, scheduler, DNS.
-#include <malloc.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -366,9 +365,10 @@ Status check_port_free(const ServerFlags& f) {
 
 // At quiet times caches are given back: a form that nobody has asked for in a while is made again
 // as cheaply, and who watches from before the last 75 seconds may list anew (upstream's watch cache
-// keeps as much); a little stays.
-Task<void> age_caches(Context ctx, Store* store) {
-  constexpr size_t kFloor = 4u << 20, kWorthTrimming = 4u << 20;
+// keeps as much); a little stays. What the threads' own caches of the allocator hold then, as much
+// as the burst needed, would keep most pages of what has gone.
+Task<void> age_caches(Context ctx, Store* store, std::vector<Loop*> loops) {
+  constexpr size_t kFloor = 4u << 20, kWorthTrimming = 1u << 20;
   constexpr Duration kTick = 5s;
   constexpr uint32_t kFormTicks = 2, kHistoryTicks = 15;
   Budget& budget = process_budget();
@@ -379,8 +379,10 @@ Task<void> age_caches(Context ctx, Store* store) {
     size_t freed = budget.age(Budget::Side::kForms, kFormTicks, kFloor);
     freed += budget.age(Budget::Side::kHistory, kHistoryTicks, kFloor);
     store->compact(0);  // of what was let go, not even the places are kept
-    // The C library's allocator gives nothing back by itself (jemalloc does).
-    if (freed >= kWorthTrimming) malloc_trim(0);
+    if (freed < kWorthTrimming) continue;
+    for (Loop* loop : loops) loop->post([] { release_thread_cache(); });
+    release_thread_cache();
+    release_freed_pages();
   }
 }
 
@@ -456,7 +458,7 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
 
   Context serving = ctx.child();
   TaskGroup background(*loop);
-  background.spawn(age_caches(serving, store->get()));
+  background.spawn(age_caches(serving, store->get(), loops.loops()));
   background.spawn(api.run(serving));
   Status s = co_await api.start(serving);
   Components components(api, *loop, f, pki->ca, *keys, running);

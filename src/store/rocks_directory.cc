@@ -51,13 +51,15 @@ rocksdb::Options rocks_options() {
   rocksdb::Options o;
   o.info_log = std::make_shared<RocksMessages>();
   o.create_if_missing = true;
-  // Everything is read once, at opening: keep RocksDB's own memory small.
-  o.write_buffer_size = 8u << 20;
+  // Everything is read once, at opening: keep RocksDB's own memory small. What was last written
+  // stays in a write buffer, however long nothing is.
+  o.write_buffer_size = 4u << 20;
   o.max_write_buffer_number = 2;
   // Nobody reads while others write: a memtable is sorted when it is written out, or read for a
   // start, not at each write.
   o.memtable_factory = std::make_shared<rocksdb::VectorRepFactory>();
   o.allow_concurrent_memtable_write = false;  // which that one cannot
+  o.writable_file_max_buffer_size = 256u << 10;
   rocksdb::BlockBasedTableOptions table;
   table.no_block_cache = true;
   o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
