@@ -22,6 +22,7 @@
 #include "client/kubeconfig.h"
 #include "controllers/manager.h"
 #include "dns/server.h"
+#include "keles/allocator.h"
 #include "keles/commands.h"
 #include "keles/host_address.h"
 #include "keles/local_client.h"
