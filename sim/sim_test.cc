@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "sim/scenario.h"
 #include "sim/world.h"
@@ -65,9 +67,20 @@ TEST_F(Sim, WiresReplayToo) {
   EXPECT_EQ(first.events, second.events);
 }
 
-// A fault point that never fires proves nothing.
+// A fault point that never fires proves nothing. Some are rare, and which seed fires them changes
+// with any change of what is drawn: seed after seed, until all have.
 TEST_F(Sim, EveryFaultPointFires) {
-  for (uint64_t seed = 1; seed <= 30; ++seed) {
+  const std::vector<std::string> kPoints = {
+      "front.busy",       "http.new_connection", "http2.short_write",      "http2.small_frame",
+      "informer.relist",  "informer.watch_ends", "registry.watch_expired", "registry.write_late",
+      "store.write_late", "work_queue.again",    "work_queue.late"};
+  auto fired = [](const std::string& point) {
+    auto at = Buggify::counts().find(point);
+    return at != Buggify::counts().end() && at->second.fired > 0;
+  };
+  constexpr uint64_t kMostSeeds = 300;
+  for (uint64_t seed = 1; seed <= kMostSeeds; ++seed) {
+    if (std::all_of(kPoints.begin(), kPoints.end(), fired)) break;
     WorldOptions o;
     o.seed = seed;
     o.chaos = 20s;
@@ -75,14 +88,7 @@ TEST_F(Sim, EveryFaultPointFires) {
     o.workloads = std::vector<std::string>{"deployments"};
     (void)World(o).run();
   }
-  for (const char* point :
-       {"front.busy", "http.new_connection", "http2.short_write", "http2.small_frame",
-        "informer.relist", "informer.watch_ends", "registry.watch_expired", "registry.write_late",
-        "store.write_late", "work_queue.again", "work_queue.late"}) {
-    auto at = Buggify::counts().find(point);
-    ASSERT_NE(at, Buggify::counts().end()) << point;
-    EXPECT_GT(at->second.fired, 0u) << point;
-  }
+  for (const std::string& point : kPoints) EXPECT_TRUE(fired(point)) << point;
 }
 
 TEST_F(Sim, AScriptThatExpectsTooMuchFails) {
