@@ -7,6 +7,7 @@
 // administrator, everything else (tokens, --as) is handed on.
 //
 // protobuf_relay --data-dir DIR --server-port N --port N   (DIR: the server's, for its CA)
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
