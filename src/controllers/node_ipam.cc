@@ -21,84 +21,89 @@ uint64_t size_of(const IpPrefix& range) { return uint64_t{1} << (32 - range.leng
 
 }  // namespace
 
-std::optional<IpPrefix> plan_node_cidr(const IpPrefix& cluster, int node_bits,
-                                       const std::vector<IpPrefix>& used) {
-  if (node_bits < cluster.length || node_bits > 32) return std::nullopt;
-  const IpPrefix first_range{cluster.network().base, static_cast<uint8_t>(node_bits)};
-  const uint64_t size = size_of(first_range), count = size_of(cluster) / size;
-  const uint64_t start = first_range.base.v4_value();
-  struct Numbers {  // of ranges
-    uint64_t first, last;
-  };
-  std::vector<Numbers> overlapped;
-  uint64_t total = 0;
-  for (const IpPrefix& u : used) {
-    if (!u.overlaps(cluster)) continue;
-    const uint64_t from = u.network().base.v4_value();
-    const uint64_t first = from < start ? 0 : (from - start) / size;
-    const uint64_t last = std::min((from + size_of(u) - 1 - start) / size, count - 1);
-    if (first > last) continue;
-    overlapped.push_back({first, last});
-    total += last - first + 1;
-  }
-  // Of so many numbers and one more, one is free.
-  const uint64_t looked_at = std::min(total + 1, count);
-  std::vector<bool> taken(looked_at);
-  for (const Numbers& n : overlapped) {
-    for (uint64_t k = n.first; k <= n.last && k < looked_at; ++k) taken[k] = true;
-  }
-  const auto i =
-      static_cast<uint64_t>(std::find(taken.begin(), taken.end(), false) - taken.begin());
-  if (i >= count) return std::nullopt;
-  return IpPrefix{first_range.base.plus(i * size), first_range.length};
+RangePool::RangePool(const IpPrefix& cluster, int node_bits) : cluster_(cluster.network()) {
+  if (node_bits < cluster.length || node_bits > 32) return;
+  first_ = {cluster_.base, static_cast<uint8_t>(node_bits)};
+  size_ = size_of(first_);
+  count_ = size_of(cluster_) / size_;
+}
+
+void RangePool::count(const IpPrefix& used, int by) {
+  if (count_ == 0 || !used.overlaps(cluster_)) return;
+  const uint64_t start = cluster_.base.v4_value(), from = used.network().base.v4_value();
+  const uint64_t first = from < start ? 0 : (from - start) / size_;
+  const uint64_t last = std::min((from + size_of(used) - 1 - start) / size_, count_ - 1);
+  if (users_.size() <= last) users_.resize(last + 1);
+  for (uint64_t k = first; k <= last; ++k) users_[k] += static_cast<uint32_t>(by);
+  if (by < 0) lowest_ = std::min(lowest_, first);
+}
+
+std::optional<IpPrefix> RangePool::lowest_free() const {
+  while (lowest_ < users_.size() && users_[lowest_] != 0) ++lowest_;
+  if (lowest_ >= count_) return std::nullopt;
+  return IpPrefix{first_.base.plus(lowest_ * size_), first_.length};
 }
 
 // One worker: a range is chosen and written before the next is chosen.
 NodeIpamController::NodeIpamController(Deps deps)
     : Controller(deps, "node_ipam", "cidrAllocator", 1), nodes_(watch_own<Node>()) {
+  if (auto cluster = parse_range(options().cluster_cidr))
+    pool_.emplace(*cluster, options().node_cidr_mask_size);
   nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) {
-    if (before) ranges_.erase(std::string(before->metadata().uid()));
-    if (before && !now) given_.erase(std::string(before->metadata().uid()));
+    if (!pool_) return;
+    if (before) {
+      const std::string uid(before->metadata().uid());
+      if (auto it = ranges_.find(uid); it != ranges_.end()) {
+        for (const IpPrefix& range : it->second) pool_->remove(range);
+        ranges_.erase(it);
+      }
+      if (!now) forget_given(uid);
+    }
     if (!now) return;
     std::vector<IpPrefix>& ranges = ranges_[std::string(now->metadata().uid())];
-    if (auto c = parse_range(now->spec().pod_cidr())) ranges.push_back(*c);
+    auto has = [&](std::string_view text) {
+      auto range = parse_range(text);
+      if (!range) return;
+      ranges.push_back(*range);
+      pool_->add(*range);
+    };
+    has(now->spec().pod_cidr());
     for (std::string_view text : now->spec().pod_cidrs()) {
-      if (text == now->spec().pod_cidr()) continue;
-      if (auto c = parse_range(text)) ranges.push_back(*c);
+      if (text != now->spec().pod_cidr()) has(text);
     }
   });
+}
+
+void NodeIpamController::forget_given(const std::string& uid) {
+  auto it = given_.find(uid);
+  if (it == given_.end()) return;
+  pool_->remove(it->second);
+  given_.erase(it);
 }
 
 Task<ReconcileResult> NodeIpamController::reconcile(Context ctx, std::string key) {
   Ref<Node> node = nodes_.get("", key);
   if (!node || !node->metadata().deletion_timestamp().empty()) co_return Status();
+  if (!pool_) co_return Status::bad_request("invalid cluster CIDR " + options().cluster_cidr);
+  const std::string uid(node->metadata().uid());
   if (!node->spec().pod_cidr().empty()) {
-    given_.erase(std::string(node->metadata().uid()));
+    forget_given(uid);
     co_return Status();
   }
-  auto cluster = parse_range(options().cluster_cidr);
-  if (!cluster) co_return Status::bad_request("invalid cluster CIDR " + options().cluster_cidr);
-  std::vector<IpPrefix> used;
-  for (const auto& [owner, ranges] : ranges_) used.insert(used.end(), ranges.begin(), ranges.end());
-  std::string uid(node->metadata().uid());
-  for (const auto& [owner, text] : given_) {
-    if (owner == uid) continue;
-    if (auto c = parse_range(text)) used.push_back(*c);
-  }
-  std::string wanted;
-  if (auto it = given_.find(uid); it != given_.end()) {
-    wanted = it->second;  // our write's fate is not known: the same again
-  } else {
-    auto free = plan_node_cidr(*cluster, options().node_cidr_mask_size, used);
+  // What was given before may have been written, its answer lost: the same again.
+  auto given = given_.find(uid);
+  if (given == given_.end()) {
+    auto free = pool_->lowest_free();
     if (!free) {
       events().normal(reference_to(node), "CIDRNotAvailable",
                       "Node " + key + " status is now: CIDRNotAvailable");
       co_return Status(Reason::kConflict, "no range of pod addresses is left in " +
                                               options().cluster_cidr + " for node " + key);
     }
-    wanted = free->text();
-    given_[uid] = wanted;
+    pool_->add(*free);
+    given = given_.emplace(uid, *free).first;
   }
+  const std::string wanted = given->second.text();
   Document patch;
   patch.root = Value::map();
   Value& meta = patch.root.set(patch.arena, "metadata", Value::map());
@@ -110,7 +115,7 @@ Task<ReconcileResult> NodeIpamController::reconcile(Context ctx, std::string key
   auto r = co_await client().patch(ctx, &kind_of<Node>(), "", key, PatchType::kStrategicMerge,
                                    std::move(patch), WriteOptions());
   if (r.status().is(Reason::kNotFound)) {
-    given_.erase(uid);
+    forget_given(uid);
     co_return Status();
   }
   if (r.ok()) log::info("Set node PodCIDR", {{"node", key}, {"podCIDR", wanted}});

@@ -334,13 +334,16 @@ TEST(PlanEndpointSlices, KeepsEndpointsWhereTheyAre) {
 
 // --- nodes ---
 
-TEST(PlanNodeCidr, TakesTheLowestFreeRange) {
+TEST(RangePool, TakesTheLowestFreeRange) {
   auto cidr = [](std::string_view s) { return *IpPrefix::parse(s); };
-  auto next = [&](std::string_view cluster, int bits, std::vector<std::string> used) {
-    std::vector<IpPrefix> u;
-    for (const auto& s : used) u.push_back(cidr(s));
-    auto r = plan_node_cidr(cidr(cluster), bits, u);
+  auto lowest = [](const RangePool& pool) {
+    auto r = pool.lowest_free();
     return r ? r->text() : "none";
+  };
+  auto next = [&](std::string_view cluster, int bits, std::vector<std::string> used) {
+    RangePool pool(cidr(cluster), bits);
+    for (const auto& s : used) pool.add(cidr(s));
+    return lowest(pool);
   };
   EXPECT_EQ(next("10.244.0.0/16", 24, {}), "10.244.0.0/24");
   EXPECT_EQ(next("10.244.0.0/16", 24, {"10.244.0.0/24", "10.244.2.0/24"}), "10.244.1.0/24");
@@ -350,6 +353,18 @@ TEST(PlanNodeCidr, TakesTheLowestFreeRange) {
   EXPECT_EQ(next("10.244.0.0/16", 24, {"10.244.255.0/24", "10.244.0.0/25"}), "10.244.1.0/24");
   EXPECT_EQ(next("10.0.0.0/24", 25, {"10.0.0.0/8"}), "none");
   EXPECT_EQ(next("10.0.0.0/24", 16, {}), "none");
+
+  // What is in use twice is free once both are gone.
+  RangePool pool(cidr("10.0.0.0/24"), 26);
+  for (const char* s : {"10.0.0.0/26", "10.0.0.0/27", "10.0.0.64/26", "10.0.0.128/25"})
+    pool.add(cidr(s));
+  EXPECT_EQ(lowest(pool), "none");
+  pool.remove(cidr("10.0.0.0/26"));
+  EXPECT_EQ(lowest(pool), "none");
+  pool.remove(cidr("10.0.0.128/25"));
+  EXPECT_EQ(lowest(pool), "10.0.0.128/26");
+  pool.remove(cidr("10.0.0.0/27"));
+  EXPECT_EQ(lowest(pool), "10.0.0.0/26");
 }
 
 TEST(PlanNodeTaints, FollowConditions) {
