@@ -297,6 +297,11 @@ class Proofs(unittest.TestCase):
         self.assertEqual(self.findings(proofs.check_transcript, "$ sleep 1; a\nx\n$ a & sleep 2\n$ a\n> sleep 3\n"), [1, 3, 5])
         self.assertEqual(self.findings(proofs.check_transcript, "$ kubectl run a -- sleep 9\nx\n$ a 'b; sleep 1'\nx\n$ unshare sleep 3 &\n"), [])
 
+    def test_readers_that_leave(self):
+        self.assertEqual(self.findings(proofs.check_transcript, "$ a | head -n 1\nx\n~ b | grep -iq c && d\nx\n$ a | sed 1q\nx\n"), [1, 3, 5])
+        self.assertEqual(self.findings(proofs.check_transcript, "$ a | sed -n 1p\nx\n$ a | grep b >/dev/null\n$ a 'b | head'\nx\n"
+                                       "$ a | { head -c 4; cat >/dev/null; }\nx\n"), [])
+
     def test_expectations(self):
         self.assertEqual(self.findings(proofs.check_tests, "TEST(A, B) { int x = f(); print(x); }"), [1])
         self.assertEqual(self.findings(proofs.check_tests, "void f() { g(); }\nTEST(A, B) { f(); }"), [2])

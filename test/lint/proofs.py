@@ -4,6 +4,8 @@ import re
 import cxx
 
 SLEEP = re.compile(r"(?:^|[;&|(]|\bdo|\bthen)\s*sleep\s")
+# A reader that leaves early: who writes to it may be told so, or not, by who is faster.
+LEAVES = re.compile(r"\|\s*(?:head\b|grep\s+(?:-\w+\s+)*-\w*q|sed\s[^|]*\dq\b)")
 QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"")
 EXPECTATION = re.compile(r"^(?:EXPECT|ASSERT)_|^(?:ADD_FAILURE|FAIL)$")
 TESTS = {"TEST", "TEST_F", "TEST_P", "TYPED_TEST"}
@@ -30,6 +32,9 @@ def check_transcript(text, report):
             step = {"line": number, "shown": []}
         if re.match(r"[$~>]", line) and SLEEP.search(QUOTED.sub("", re.sub(r"^(?:[$>]|~\d*) ", "", line))):
             report(number, "a step that sleeps", "wait for the state that it stands for, with a step that begins with `~`")
+        if re.match(r"[$~>]", line) and LEAVES.search(QUOTED.sub("", line)):
+            report(number, "a step whose reader leaves before its writer, who then may fail",
+                   "read to the end: `sed -n 1p`, `grep ... >/dev/null`")
         elif line and not re.match(r"[$~>#]", line) and step:
             step["shown"].append(line)
     end()
