@@ -31,7 +31,7 @@ Status do_mount(const std::string& source, const std::string& target, const char
   return Status();
 }
 
-Status bind(const std::string& source, const std::string& target, bool read_only) {
+Status bind_mount(const std::string& source, const std::string& target, bool read_only) {
   TRY(do_mount(source, target, nullptr, MS_BIND | MS_REC));
   if (read_only) TRY(do_mount(source, target, nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY));
   return Status();
@@ -211,21 +211,21 @@ Status enter_node_root(const NodeSpec& spec) {
   const std::string& root = spec.rootfs;
   // Nothing done here is seen by the host.
   TRY(do_mount("none", "/", nullptr, MS_REC | MS_PRIVATE));
-  TRY(bind(root, root, false));
-  TRY(bind("/usr", root + "/usr", true));
+  TRY(bind_mount(root, root, false));
+  TRY(bind_mount("/usr", root + "/usr", true));
   if (path_exists("/opt/cni/bin")) {
     TRY(make_directories(root + "/opt/cni/bin"));
-    TRY(bind("/opt/cni/bin", root + "/opt/cni/bin", true));
+    TRY(bind_mount("/opt/cni/bin", root + "/opt/cni/bin", true));
   }
   TRY(make_mount_point(spec.binary, root + kNodeBinary));
-  TRY(bind(spec.binary, root + kNodeBinary, true));
+  TRY(bind_mount(spec.binary, root + kNodeBinary, true));
   for (const std::string& image : spec.images) {
     if (!path_exists(image)) continue;
     std::string target = root + kNodeImages + image.substr(image.rfind('/'));
     TRY(make_mount_point(image, target));
-    TRY(bind(image, target, true));
+    TRY(bind_mount(image, target, true));
   }
-  TRY(bind("/dev", root + "/dev", false));
+  TRY(bind_mount("/dev", root + "/dev", false));
   TRY(do_mount("tmpfs", root + "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"));
   if (path_exists("/dev/mqueue"))
     TRY(do_mount("mqueue", root + "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC));
@@ -236,7 +236,7 @@ Status enter_node_root(const NodeSpec& spec) {
   TRY(do_mount("tmpfs", root + "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"));
   for (const ExtraMount& m : spec.mounts) {
     TRY(make_mount_point(m.host_path, root + m.container_path));
-    TRY(bind(m.host_path, root + m.container_path, m.read_only));
+    TRY(bind_mount(m.host_path, root + m.container_path, m.read_only));
   }
   if (chdir(root.c_str()) < 0) return failed("chdir " + root);
   // The old root is stacked under the new one and taken off: no directory for it is needed.

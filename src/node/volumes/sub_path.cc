@@ -134,8 +134,8 @@ Result<Fd> make_target(const Fd& parent, const std::string& name, const Fd& sour
   return open_beneath(parent, name, O_PATH);
 }
 
-Status bind(const PodDirectories& pods, const SubPath& s, const Fd& source,
-            const std::string& place) {
+Status bind_mount(const PodDirectories& pods, const SubPath& s, const Fd& source,
+                  const std::string& place) {
   TRY_ASSIGN(pod, pods.open(s.pod_uid));
   TRY_ASSIGN(parent, make_directories_beneath(pod, place, {.mode = 0750, .gid = {}}));
   std::string name = std::to_string(s.mount_index);
@@ -182,7 +182,7 @@ Result<std::string> bind_sub_path(const PodDirectories& pods, const SubPath& s) 
   }
   if (!source.ok()) return refuse("prepare subPath", source.status());
   std::string place = "volume-subpaths/" + s.volume + "/" + s.container;
-  Status bound = bind(pods, s, *source, place);
+  Status bound = bind_mount(pods, s, *source, place);
   if (!bound.ok()) return refuse("prepare subPath", bound);
   return pods.path(s.pod_uid) + "/" + place + "/" + std::to_string(s.mount_index);
 }

@@ -81,8 +81,8 @@ StatusCause invalid_expiry(int64_t seconds, std::string_view why) {
 }
 
 // The claims about the object that the token is to be bound to.
-Status bind(const StoreSnapshot& snapshot, std::string_view ns, std::string_view account,
-            const Value& ref, std::string* claims) {
+Status bind_to(const StoreSnapshot& snapshot, std::string_view ns, std::string_view account,
+               const Value& ref, std::string* claims) {
   if (ref.is_null()) return Status();
   std::string_view kind = ref["kind"].as_string(), name = ref["name"].as_string();
   std::string key;
@@ -265,7 +265,7 @@ Result<Document> make_service_account_token(const AuthOptions& options,
   std::string about = "\"namespace\":";
   write_json_string(about, ns);
   append_reference(&about, "serviceaccount", account, sa->uid());
-  TRY(bind(snapshot, ns, account, spec["boundObjectRef"], &about));
+  TRY(bind_to(snapshot, ns, account, spec["boundObjectRef"], &about));
   int64_t t = now.unix_seconds(), lifetime = seconds;
   if (seconds == kPodLifetime && spec["boundObjectRef"].is_map() &&
       audiences == api_audiences(options)) {
