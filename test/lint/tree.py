@@ -1,6 +1,7 @@
 """The files of a checkout, read once."""
 import fnmatch
 import os
+import shutil
 import subprocess
 
 
@@ -14,10 +15,12 @@ class Tree:
     def all(self):
         """Every tracked file, and every new one that is not ignored; without git, every file outside build/."""
         if self._all is None:
-            found = subprocess.run(
-                ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-                cwd=self.root, capture_output=True, text=True, check=False)
-            if found.returncode == 0 and os.path.exists(os.path.join(self.root, ".git")):
+            found = None
+            if os.path.exists(os.path.join(self.root, ".git")) and shutil.which("git"):
+                found = subprocess.run(
+                    ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+                    cwd=self.root, capture_output=True, text=True, check=False)
+            if found and found.returncode == 0:
                 paths = found.stdout.splitlines()
             else:
                 paths = []

@@ -58,7 +58,8 @@ TEST(CriLog, SinceAndLimit) {
 
 TEST(CriLog, TailAndRotation) {
   TemporaryDirectory directory = *TemporaryDirectory::make();
-  const std::string& dir = directory.path();
+  const std::string dir = directory.path() + "/pod/container";
+  ASSERT_TRUE(make_directories(dir).ok());
   std::string path = dir + "/0.log";
   ASSERT_TRUE(write_file(path, "one\ntwo\nthree\n").ok());
   EXPECT_EQ(*tail_offset(path, 1), 8);
