@@ -84,12 +84,12 @@ void NodeIpamController::forget_given(const std::string& uid) {
 Task<ReconcileResult> NodeIpamController::reconcile(Context ctx, std::string key) {
   Ref<Node> node = nodes_.get("", key);
   if (!node || !node->metadata().deletion_timestamp().empty()) co_return Status();
-  if (!pool_) co_return Status::bad_request("invalid cluster CIDR " + options().cluster_cidr);
   const std::string uid(node->metadata().uid());
   if (!node->spec().pod_cidr().empty()) {
     forget_given(uid);
     co_return Status();
   }
+  if (!pool_) co_return Status::bad_request("invalid cluster CIDR " + options().cluster_cidr);
   // What was given before may have been written, its answer lost: the same again.
   auto given = given_.find(uid);
   if (given == given_.end()) {
