@@ -121,23 +121,20 @@ Task<Result<std::shared_ptr<net::SpdyStream>>> open_stream(Context ctx, net::Spd
 
 Task<Status> open_streams(Context ctx, net::SpdySession* session, cri::Runtime::StreamOptions o,
                           Channels* c) {
-  TRY_ASSIGN_CO(error, open_stream(ctx, session, "error"));
-  c->error = error;
-  if (o.in) {
-    TRY_ASSIGN_CO(s, open_stream(ctx, session, "stdin"));
-    c->in = s;
-  }
-  if (o.out) {
-    TRY_ASSIGN_CO(s, open_stream(ctx, session, "stdout"));
-    c->out = s;
-  }
-  if (o.err) {
-    TRY_ASSIGN_CO(s, open_stream(ctx, session, "stderr"));
-    c->err = s;
-  }
-  if (o.tty) {
-    TRY_ASSIGN_CO(s, open_stream(ctx, session, "resize"));
-    c->resize = s;
+  struct Wanted {
+    bool yes;
+    const char* type;
+    std::shared_ptr<net::SpdyStream>* stream;
+  };
+  const Wanted all[] = {{true, "error", &c->error},
+                        {o.in, "stdin", &c->in},
+                        {o.out, "stdout", &c->out},
+                        {o.err, "stderr", &c->err},
+                        {o.tty, "resize", &c->resize}};
+  for (const Wanted& w : all) {
+    if (!w.yes) continue;
+    TRY_ASSIGN_CO(opened, open_stream(ctx, session, w.type));
+    *w.stream = std::move(opened);
   }
   // What we never write is ended at once.
   std::vector<std::shared_ptr<net::SpdyStream>> ours{c->error, c->out, c->err};
