@@ -22,6 +22,13 @@ if(KELES_PRECOMPILED)
   target_precompile_headers(precompiled_test PRIVATE ${KELES_STANDARD_HEADERS} <filesystem> <gmock/gmock.h> <gtest/gtest.h>)
 endif()
 
+# Tests run once for each time that they are compiled: to optimise them less costs them little and saves
+# a quarter of their compilation. Coroutines need their tail calls.
+set(KELES_TEST_OPTIONS $<$<CONFIG:Release>:-O1 -foptimize-sibling-calls>)
+if(KELES_PRECOMPILED)
+  target_compile_options(precompiled_test PRIVATE ${KELES_TEST_OPTIONS})
+endif()
+
 # keles_precompiled(TARGET [precompiled_test]): TARGET finds the headers compiled.
 function(keles_precompiled name)
   if(KELES_PRECOMPILED)

@@ -80,7 +80,9 @@ void add_flags(Flags& f, ServerFlags& s) {
   f.add("write-kubeconfig", &s.write_kubeconfig,
         "Write a kubeconfig for the administrator to this file.");
   f.add("write-kubeconfig-server", &s.kubeconfig_server,
-        "The URL in that file; https://<advertise-address>:<secure-port> when empty.");
+        "The URL in that file. When empty: https://<bind-address>:<secure-port>, or where that is "
+        "every "
+        "address, https://<advertise-address>:<secure-port>.");
   f.add("token-auth-file", &s.token_auth_file,
         "File of static bearer tokens (token,user,uid,\"groups\").");
   f.add("kubelet-certificate-authority", &s.kubelet_ca,
@@ -181,14 +183,22 @@ class LoopThreads {
   std::vector<std::thread> threads_;
 };
 
+// Where the administrator finds this server: where it listens, when that is one address.
+std::string administrator_url(const ServerFlags& f, uint16_t port) {
+  if (!f.kubeconfig_server.empty()) return f.kubeconfig_server;
+  auto bound = IpAddress::parse(f.bind_address);
+  const bool everywhere = !bound || bound->is_unspecified();
+  std::string host = everywhere ? f.advertise_address : f.bind_address;
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  return "https://" + host + ":" + std::to_string(port);
+}
+
 Status write_admin_kubeconfig(const ServerFlags& f, const server::PkiFiles& pki, uint16_t port,
                               WallTime now) {
   TRY_ASSIGN(admin, net::issue_client(pki.ca, "kubernetes-admin", {"system:masters"}, now));
   KubeconfigEntry entry;
   entry.name = "keles";
-  entry.server = f.kubeconfig_server.empty()
-                     ? "https://" + f.advertise_address + ":" + std::to_string(port)
-                     : f.kubeconfig_server;
+  entry.server = administrator_url(f, port);
   entry.ca_pem = pki.ca.certificate_pem;
   entry.client_certificate_pem = admin.certificate_pem;
   entry.client_key_pem = admin.key_pem;
@@ -403,6 +413,8 @@ Task<Status> run_server(Context ctx, ServerFlags f) {
   names.dns_names = {"kubernetes", "kubernetes.default", "kubernetes.default.svc",
                      "kubernetes.default.svc." + f.cluster_domain, "localhost"};
   names.ip_addresses = {*api_ip, f.advertise_address, "127.0.0.1"};
+  if (auto bound = IpAddress::parse(f.bind_address); bound && !bound->is_unspecified())
+    names.ip_addresses.push_back(f.bind_address);
   for (const std::string& san : f.tls_sans) {
     (IpAddress::parse(san) ? names.ip_addresses : names.dns_names).push_back(san);
   }
