@@ -181,6 +181,23 @@ TEST(Informer, KeepsIndexes) {
   EXPECT_EQ(w.informer->by_index("value", "y").size(), 1u);
 }
 
+TEST(Informer, SelectsByMetadataAlone) {
+  Watched w;
+  w.start();
+  for (const char* name : {"a", "b", "c"})
+    w.client.put(kind_of<ConfigMap>(), config_map(name, std::string("of ") + name));
+  w.loop.run_ready();
+  size_t asked = 0;
+  auto found = w.informer->select("default", [&](const api::meta_v1::ObjectMeta& m) {
+    ++asked;
+    return m.name() == "b";
+  });
+  EXPECT_EQ(asked, 3u);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(Watched::value(found[0]), "of b");
+  EXPECT_TRUE(w.informer->select("elsewhere", [](const auto&) { return true; }).empty());
+}
+
 // --- work queue ---
 
 struct Queue {

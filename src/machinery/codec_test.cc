@@ -487,6 +487,23 @@ TEST(Objects, ANewRevisionIsTheSameObject) {
   EXPECT_EQ(second->tree()->root["metadata"]["resourceVersion"].as_string(), "12");
 }
 
+TEST(Objects, MetadataIsReadWithoutTheRest) {
+  const KindDesc& pod = kind_of<core::Pod>();
+  Draft<core::PodEdit> d;
+  d->edit_metadata().set_name("x");
+  d->edit_metadata().edit_labels().set("app", "web");
+  d->edit_spec().set_node_name("n");
+  auto o = Object::from_stored(pod, Object::from_document(pod, d.take())->stored(), 7);
+  ASSERT_TRUE(o.ok());
+  DocumentPtr part = (*o)->metadata();
+  EXPECT_EQ(core::Pod(part->root).metadata().labels().get("app"), "web");
+  EXPECT_EQ(core::Pod(part->root).metadata().resource_version(), "7");
+  EXPECT_EQ(core::Pod(part->root).spec().node_name(), "");
+  DocumentPtr whole = (*o)->tree();  // once there, it serves
+  EXPECT_EQ((*o)->metadata(), whole);
+  EXPECT_EQ(core::Pod(whole->root).spec().node_name(), "n");
+}
+
 TEST(StatusCodec, ThereAndBack) {
   Status s = Status::not_found("", "pods", "x");
   Status back = status_from_body(status_to_json(s), 500);
