@@ -24,8 +24,21 @@ FORMS = {'schema-or-array': 'kSchemaOrArray', 'schema-or-bool': 'kSchemaOrBool',
          'schema-or-strings': 'kSchemaOrStrings'}
 ALL_VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
 FIELD_KEYS = {'type', 'proto', 'required', 'always', 'omit', 'pointer', 'value', 'inline', 'wrapped',
-              'default', 'enum', 'list', 'keys', 'patch', 'merge', 'map', 'oneof', 'doc', 'inert'}
+              'default', 'enum', 'list', 'keys', 'patch', 'merge', 'map', 'oneof', 'doc', 'inert', 'rules'}
 INERT_KEYS = {'except', 'unless', 'keys'}
+# What `rules` of a field can say (api/README.md); those of Limits with their names there.
+LIMITS = {'min': 'minimum', 'max': 'maximum', 'min-length': 'min_length', 'max-length': 'max_length',
+          'min-items': 'min_items', 'max-items': 'max_items'}
+TEXT_CHECKS = {n: 'check_' + n.replace('-', '_') for n in (
+    'dns1123-label', 'dns1123-subdomain', 'dns1035-label', 'wildcard-dns1123-subdomain', 'qualified-name',
+    'label-value', 'path-segment-name', 'config-map-key', 'env-var-name', 'port-name', 'ip', 'cidr', 'percent',
+    'http-header-name')}
+WHOLE_CHECKS = {'labels': 'validate_labels', 'annotations': 'validate_annotations',
+                'label-selector': 'validate_label_selector'}
+RULE_FLAGS = {'immutable': 'immutable', 'set-once': 'set_once', 'not-empty': 'not_empty'}
+RULE_KEYS = {*LIMITS, *RULE_FLAGS, 'range', 'format', 'keys', 'whole', 'pattern', 'quantity', 'unique', 'detail',
+             'items'}
+UNION_KEYS = {'exactly-one-of', 'at-most-one-of'}
 KEYWORDS = set('''alignas and asm auto bool break case catch char class const continue default
 delete do double else enum explicit export extern false float for friend goto if inline int long
 mutable namespace new not operator or private protected public register return short signed sizeof
@@ -201,16 +214,19 @@ class World:
         self.types = {(p.dir, t.name): t for p in self.packages for t in p.types.values()}
         for t in self.types.values():
             t.resolve(self)
-        # Which types hold a default, at any depth.
-        self.defaulted = {k for k, t in self.types.items()
-                          if t.spec.get('hook') or any(f.default for f, _ in t.fields)}
-        changed = True
-        while changed:
-            changed = False
-            for k, t in self.types.items():
-                if k not in self.defaulted and any(f.message in self.defaulted for f, _ in t.fields):
-                    self.defaulted.add(k)
-                    changed = True
+        # Which types hold a default, or rules, at any depth.
+        self.defaulted = self.holding(lambda t: t.spec.get('hook') or any(f.default for f, _ in t.fields))
+        self.ruled = self.holding(lambda t: t.spec.get('rules') or any(
+            f.spec.get('rules') or f.spec.get('enum') or f.required for f, _ in t.fields))
+
+    def holding(self, own):
+        out = {k for k, t in self.types.items() if own(t)}
+        more = True
+        while more:
+            more = {k for k, t in self.types.items()
+                    if k not in out and any(f.message in out for f, _ in t.fields)}
+            out |= more
+        return out
 
 
 # --- descriptor tables ---------------------------------------------------------------------------
@@ -232,20 +248,99 @@ class Strings:
         return self.seen[key]
 
 
-def field_row(world, f, embedded, strings, package):
+class Rules:
+    """The rules of fields and types of one file, each said once (src/machinery/value_rules.h)."""
+
+    def __init__(self, strings):
+        self.strings, self.seen, self.lines = strings, {}, []
+
+    def const(self, kind, body, form='constexpr {kind} {name} = {{{body}}};'):
+        if (kind, body) not in self.seen:
+            name = f'{kind.lower()}_{len(self.seen)}'
+            self.seen[kind, body] = name
+            self.lines.append(form.format(kind=kind, name=name, body=body))
+        return self.seen[kind, body]
+
+    def of(self, where, spec):
+        """The expression for a pointer to them."""
+        if not spec:
+            return 'nullptr'
+        unknown = set(spec) - RULE_KEYS
+        if unknown:
+            fail(where, f'unknown rule {sorted(unknown)}')
+        limits = {LIMITS[k]: v for k, v in spec.items() if k in LIMITS}
+        said = {RULE_FLAGS[k]: 'true' for k, v in spec.items() if k in RULE_FLAGS and v}
+        if 'range' in spec:
+            limits['minimum'], limits['maximum'] = spec['range']
+            said['sized_as_range'] = 'true'
+        for key, member, checks in (('format', 'text', TEXT_CHECKS), ('keys', 'key', TEXT_CHECKS),
+                                    ('whole', 'whole', WHOLE_CHECKS)):
+            if key not in spec:
+                continue
+            if spec[key] not in checks:
+                fail(where, f'no {key} {spec[key]!r}')
+            said[member] = '&' + checks[spec[key]]
+        if 'quantity' in spec:
+            if spec['quantity'] != 'nonnegative':
+                fail(where, 'a quantity is nonnegative or has no rule')
+            said['quantity'] = 'true'
+        if 'unique' in spec:
+            said['unique'] = self.strings.span([''] if spec['unique'] is True else spec['unique'])
+        if 'detail' in spec:
+            said['detail'] = lit(spec['detail'])
+        parts = {}
+        if limits:
+            order = ['minimum', 'maximum', 'min_length', 'max_length', 'min_items', 'max_items']
+            parts['limits'] = '&' + self.const('Limits', ', '.join(
+                f'.{k} = {limits[k]}' for k in order if k in limits))
+        if 'pattern' in spec:
+            parts['pattern'] = '&' + self.const('Pattern', lit(spec['pattern']),
+                                                'constinit const {kind} {name}{{{body}}};')
+        if 'items' in spec:
+            parts['items'] = self.of(where, spec['items'])
+        return self.emit(parts, said)
+
+    def of_type(self, t):
+        spec = t.spec.get('rules')
+        if not spec:
+            return 'nullptr'
+        unknown = set(spec) - UNION_KEYS
+        if unknown:
+            fail(t.where, f'{t.name}: unknown rule {sorted(unknown)}')
+        names = {f.name for f, _ in t.fields}
+        rows = []
+        for key, exactly in (('exactly-one-of', 'true'), ('at-most-one-of', 'false')):
+            for fields in spec.get(key, []):
+                if set(fields) - names:
+                    fail(t.where, f'{t.name}: no field {sorted(set(fields) - names)}')
+                rows.append(f'{{{self.strings.span(fields)}, {exactly}}}')
+        unions = self.const('UnionRule', ', '.join(rows), 'constexpr {kind} {name}[] = {{{body}}};')
+        return self.emit({}, {'unions': unions})
+
+    def emit(self, parts, said):
+        if said:
+            order = ['text', 'key', 'whole', 'immutable', 'set_once', 'quantity', 'not_empty',
+                     'sized_as_range', 'detail', 'unions', 'unique']
+            parts['described'] = '&' + self.const('DescribedRules', ', '.join(
+                f'.{k} = {said[k]}' for k in order if k in said))
+        order = ['limits', 'pattern', 'items', 'described']
+        return '&' + self.const('ValueRules', ', '.join(f'.{k} = {parts[k]}' for k in order if k in parts),
+                                'constinit const {kind} {name} = {{{body}}};')
+
+
+def field_row(world, f, embedded, strings, rules, package):
     s = f.spec
     message = f'&{world.types[f.message].symbol}' if f.message else 'nullptr'
     enum = f'&enum_{package.ident}_{f.enum}' if f.enum else 'nullptr'
     list_type = {'set': 'kSet', 'map': 'kMap'}.get(s.get('list'), 'kAtomic')
-    flags = [embedded, f.required, f.omit_empty, f.pointer, s.get('wrapped', False)]
-    enum_values = s.get('enum', [])
+    flags = [s.get('list') == 'atomic', s.get('map') == 'atomic', embedded, f.required,
+             f.omit_empty, f.pointer, s.get('wrapped', False), False, False]
     return ('    {' + ', '.join([
-        lit(f.name), f'FieldType::{f.type}', f'Cardinality::{f.card}', message, enum, str(f.number),
-        *('true' if x else 'false' for x in flags), lit(f.default), strings.span(enum_values),
-        f'ListType::{list_type}', 'true' if s.get('list') == 'atomic' else 'false',
-        strings.span(s.get('keys')),
-        'true' if s.get('map') == 'atomic' else 'false', lit(s.get('patch', '')),
-        lit(s.get('merge', '')), lit(s.get('oneof', '')), lit(s.get('doc', ''))]) + '},')
+        lit(f.name), f'FieldType::{f.type}', f'Cardinality::{f.card}', f'ListType::{list_type}',
+        *('true' if x else 'false' for x in flags), str(f.number), message, enum,
+        'nullptr', rules.of(f.where, s.get('rules')), 'nullptr', lit(f.default), strings.span(s.get('enum')),
+        strings.span(s.get('keys')), lit(s.get('patch', '')), lit(s.get('merge', '')),
+        lit(s.get('oneof', '')), lit(s.get('doc', ''))]) + '},')
 
 
 def wire_rows(name, wire, out):
@@ -265,9 +360,10 @@ def wire_rows(name, wire, out):
 
 def emit_types(world, package, types, path):
     strings, body, hooks = Strings(), [], set()
+    rules = Rules(strings)
     for t in types:
         base = t.symbol[5:]
-        rows = [field_row(world, f, e, strings, t.package) for f, e in t.fields]
+        rows = [field_row(world, f, e, strings, rules, t.package) for f, e in t.fields]
         if rows:
             body.append(f'constexpr FieldDesc fields_{base}[] = {{')
             body += rows
@@ -284,12 +380,16 @@ def emit_types(world, package, types, path):
             'true' if package.proto3 else 'false',
             'true' if t.spec.get('map') == 'atomic' else 'false',
             'true' if (package.dir, t.name) in world.defaulted else 'false',
+            'true' if (package.dir, t.name) in world.ruled else 'false',
+            'false', 'false', 'false', 'nullptr', rules.of_type(t),
             f'&default_{hook}' if hook else 'nullptr', lit(t.spec.get('doc', ''))]) + '};')
     with open(path, 'w') as out:
         out.write('// Made by api/compile.py.\n#include "types.h"\n\n')
         if hooks:
             out.write('#include "machinery/default_hooks.h"\n\n')
-        out.write('namespace keles::tables {\nnamespace {\n' + '\n'.join(strings.lines) +
+        if rules.lines:
+            out.write('#include "machinery/value_rules.h"\n\n')
+        out.write('namespace keles::tables {\nnamespace {\n' + '\n'.join(strings.lines + rules.lines) +
                   '\n}  // namespace\n')
         out.write('\n'.join(body) + '\n}  // namespace keles::tables\n')
 

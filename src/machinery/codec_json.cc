@@ -400,11 +400,28 @@ class TypedWriter {
 }  // namespace
 
 void write_json(std::string& out, const TypeDesc& type, const Value& v) {
-  TypedWriter(out).message(type, v);
+  if (type.from_schema) {
+    write_json(out, v, true);
+  } else {
+    TypedWriter(out).message(type, v);
+  }
 }
 
 void write_json(std::string& out, const KindDesc& kind, const Value& v) {
-  TypedWriter(out).object(*kind.type, v, &kind);
+  if (!kind.type->from_schema) {
+    TypedWriter(out).object(*kind.type, v, &kind);
+    return;
+  }
+  Document doc;  // a custom object is a map to Go: kind and apiVersion stand where they sort
+  Value named = Value::map();
+  named.append_member(doc.arena, "apiVersion", Value::string(kind.api_version()));
+  named.append_member(doc.arena, "kind", Value::string(kind.kind));
+  for (const Member& m : v.members()) {
+    if (m.key() != "apiVersion" && m.key() != "kind") {
+      named.append_member(doc.arena, m.key(), m.value);
+    }
+  }
+  write_json(out, named, true);
 }
 
 std::string indent_json(std::string_view s, int indent) {

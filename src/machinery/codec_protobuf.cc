@@ -92,6 +92,8 @@ class Encoder {
       case Form::kSchemaOrStrings:
         schema_or_strings(t, v);
         return;
+      case Form::kValue:  // of custom kinds, which have no protobuf form
+        return;
       case Form::kObject:
         break;
     }

@@ -8,6 +8,8 @@
 #include "base/encoding.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
+#include "machinery/custom_object.h"
+#include "machinery/decode_part.h"
 #include "machinery/field_order.h"
 #include "machinery/instant.h"
 #include "machinery/quantity.h"
@@ -103,6 +105,7 @@ class Normalizer {
 
   Status message(const TypeDesc& t, Value& v) {
     if (t.form != Form::kObject) return special(t, v);
+    if (t.from_schema && v.is_map()) return shape_custom(t, arena_, v, unknown_);
     if (!v.is_map()) return wrong(describe(v), go_name(t.name));
     owner_ = &t;
     size_t kept = 0;
@@ -296,6 +299,7 @@ class Normalizer {
   }
 
   Status special(const TypeDesc& t, Value& v) {
+    if (t.form == Form::kValue) return field(t.fields[0], v);
     if (t.form == Form::kItems) {
       if (!v.is_list()) return wrong(describe(v), go_name(t.name));
       return field(t.fields[0], v);
@@ -416,10 +420,15 @@ Status check_body_kind(const KindDesc& kind, std::string_view body, Document& do
   return check_kind(kind, doc.root["apiVersion"].as_string(), doc.root["kind"].as_string());
 }
 
+Status normalize_part(const TypeDesc& type, Arena& arena, Value& v,
+                      std::vector<std::string>* unknown) {
+  return Normalizer(arena, unknown).message(type, v);
+}
+
 Status normalize(const TypeDesc& type, Document& doc, std::vector<std::string>* unknown) {
-  if (unknown == nullptr) return Normalizer(doc.arena, nullptr).message(type, doc.root);
+  if (unknown == nullptr) return normalize_part(type, doc.arena, doc.root);
   std::vector<std::string> paths;
-  Status s = Normalizer(doc.arena, &paths).message(type, doc.root);
+  Status s = normalize_part(type, doc.arena, doc.root, &paths);
   for (const std::string& p : paths) unknown->push_back("unknown field \"" + p + '"');
   return s;
 }
@@ -481,10 +490,12 @@ Status decode_object(const KindDesc& kind, Document& doc, FieldValidation valida
                      std::string_view json) {
   const bool ignore = validation == FieldValidation::kIgnore;
   std::vector<std::string> unknown;
-  Status s = Normalizer(doc.arena, ignore ? nullptr : &unknown).message(*kind.type, doc.root);
+  Status s = normalize_part(*kind.type, doc.arena, doc.root, ignore ? nullptr : &unknown);
   if (!s.ok()) return cannot_handle(kind, s.message());
   if (ignore || (unknown.empty() && duplicates.empty())) return {};
-  std::vector<std::string> problems = problems_of(duplicates, unknown, json);
+  // Of custom objects duplicates are told first, and what is unknown by its path.
+  std::vector<std::string> problems =
+      problems_of(duplicates, unknown, kind.type->from_schema ? std::string_view() : json);
   if (validation == FieldValidation::kStrict) {
     std::string all;
     for (const std::string& p : problems) all += (all.empty() ? "" : ", ") + p;

@@ -1,4 +1,5 @@
 #include "machinery/codec_json.h"
+#include "machinery/custom_object.h"
 #include "machinery/decode.h"
 
 namespace keles {
@@ -46,6 +47,7 @@ void default_field(const FieldDesc& f, Arena& arena, Value& v) {
 }  // namespace
 
 void apply_defaults(const TypeDesc& type, Arena& arena, Value& v) {
+  if (type.from_schema) return fill_defaults(type, arena, v);
   if (!type.has_defaults || !v.is_map()) return;
   for (const FieldDesc& f : type.fields) {
     if (!f.default_json.empty() || (f.message != nullptr && f.message->has_defaults)) {

@@ -47,6 +47,7 @@ Value other_form(Arena& arena, const TypeDesc& type, std::string_view name) {
     case Form::kItems:
     case Form::kSchemaOrStrings:
     case Form::kObject:
+    case Form::kValue:
       list.append(arena, word);
       return list;
   }

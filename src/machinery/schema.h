@@ -38,7 +38,9 @@ enum class Cardinality : uint8_t {
 enum class ListType : uint8_t { kAtomic, kSet, kMap };
 
 struct TypeDesc;
+struct ValueRules;
 struct EditTarget;
+class Value;
 
 struct EnumValue {
   std::string_view name;
@@ -56,22 +58,30 @@ struct FieldDesc {
   std::string_view name;  // JSON name
   FieldType type;
   Cardinality cardinality;
-  const TypeDesc* message;      // kMessage: the element's type
-  const EnumDesc* enumeration;  // kEnum
+  ListType list_type;
+  bool list_atomic;     // x-kubernetes-list-type: atomic is said, not assumed
+  bool map_atomic;      // x-kubernetes-map-type: atomic
+  bool embedded;        // Protobuf: belongs to a nested message (see number)
+  bool required;        // OpenAPI's required
+  bool omit_empty;      // JSON leaves the zero value out
+  bool pointer;         // Go pointer: explicit presence, also in protobuf
+  bool wrapped;         // a list inside a message of its own: {repeated items = 1}
+  bool nullable;        // null is a value of it and stays (schemas only)
+  bool keeps_unknown;   // x-kubernetes-preserve-unknown-fields: what no field describes stays
   // Protobuf: the field's number inside its own message; 0 when it has none. Where Go embeds a
   // struct inline, JSON has the fields flattened and protobuf nests them: see TypeDesc::wire.
   uint16_t number;
-  bool embedded;                  // belongs to such a nested message
-  bool required;                  // OpenAPI's required
-  bool omit_empty;                // JSON leaves the zero value out
-  bool pointer;                   // Go pointer: explicit presence, also in protobuf
-  bool wrapped;                   // a list inside a message of its own: {repeated items = 1}
+  const TypeDesc* message;      // kMessage: the element's type
+  const EnumDesc* enumeration;  // kEnum
+  // What an item of the list or a value of the map is, where type and message do not say all: rules
+  // of its own, a default for null, or a list or map in its turn (`message` has the form kValue
+  // then, and this is its one field). Else null: it is a single `type`.
+  const FieldDesc* element;
+  const ValueRules* rules;        // what a value must be beyond its type (value_rules.h), or null
+  const Value* default_value;     // the default, parsed (schemas only); else see default_json
   std::string_view default_json;  // "" when none
   std::span<const std::string_view> enum_values;
-  ListType list_type;
-  bool list_atomic;  // x-kubernetes-list-type: atomic is said, not assumed
   std::span<const std::string_view> list_map_keys;
-  bool map_atomic;                  // x-kubernetes-map-type: atomic
   std::string_view patch_strategy;  // "", "merge", "replace", "retainKeys", "merge,retainKeys"
   std::string_view patch_merge_key;
   std::string_view oneof;  // CRI and etcd: the group of which at most one is set
@@ -91,8 +101,9 @@ enum class Form : uint8_t {
   kObject,
   kItems,           // a list of scalars; protobuf {repeated items = 1}
   kSchemaOrArray,   // apiextensions: a schema, or a list of schemas
-  kSchemaOrBool,    // a schema, or a bool
-  kSchemaOrStrings  // a schema, or a list of strings
+  kSchemaOrBool,     // a schema, or a bool
+  kSchemaOrStrings,  // a schema, or a list of strings
+  kValue             // what its one field is: a list in a list, a map in a map (schemas only)
 };
 
 // Fills what a value of the type leaves open beyond constant defaults
@@ -108,6 +119,15 @@ struct TypeDesc {
   bool proto3;        // zero scalars are not on the wire, numbers are packed (CRI, etcd)
   bool map_atomic;    // x-kubernetes-map-type: atomic
   bool has_defaults;  // it or something inside it has a default
+  bool has_rules;     // it or something inside it has rules (built-in types only)
+  // A type of a custom resource, compiled from its schema (structural_schema.h): members that no
+  // field describes are dropped or kept as said here, values of a wrong type are found by the rules
+  // and not by decoding, and JSON has its members sorted by name.
+  bool from_schema;
+  bool keeps_unknown;           // x-kubernetes-preserve-unknown-fields
+  bool embedded_resource;       // an object with apiVersion, kind and metadata of its own
+  const FieldDesc* additional;  // what members without a field are; null: they are dropped
+  const ValueRules* rules;      // of a whole value of the type, or null
   DefaultHook default_hook;
   std::string_view doc;
   const FieldDesc* find(std::string_view json_name) const;

@@ -1,7 +1,8 @@
 // Field paths, field errors, and the checks of metadata. See validation.h.
-#include <cstdio>
 #include <set>
 
+#include "machinery/codec_json.h"
+#include "machinery/go_number.h"
 #include "machinery/validation.h"
 
 namespace keles {
@@ -9,49 +10,14 @@ namespace {
 
 constexpr size_t kAnnotationsLimit = 256 * 1024;
 
+// As Go prints it: a text quoted, another scalar plain, anything else as JSON.
 void plain_text(const Value& v, std::string* out) {
-  switch (v.kind()) {
-    case Value::Kind::kNull:
-      *out += "null";
-      break;
-    case Value::Kind::kBool:
-      *out += v.as_bool() ? "true" : "false";
-      break;
-    case Value::Kind::kInt:
-      *out += std::to_string(v.as_int());
-      break;
-    case Value::Kind::kDouble: {
-      char buf[40];
-      std::snprintf(buf, sizeof buf, "%.17g", v.as_double());
-      *out += buf;
-      break;
-    }
-    case Value::Kind::kString:
-      *out += quoted(v.as_string());
-      break;
-    case Value::Kind::kList: {
-      *out += "[";
-      bool first = true;
-      for (const Value& i : v.items()) {
-        if (!first) *out += ",";
-        first = false;
-        plain_text(i, out);
-      }
-      *out += "]";
-      break;
-    }
-    case Value::Kind::kMap: {
-      *out += "{";
-      bool first = true;
-      for (const Member& m : v.members()) {
-        if (!first) *out += ",";
-        first = false;
-        *out += quoted(m.key()) + ":";
-        plain_text(m.value, out);
-      }
-      *out += "}";
-      break;
-    }
+  if (v.is_string()) {
+    *out += quoted(v.as_string());
+  } else if (v.is_double()) {
+    *out += go_double(v.as_double());
+  } else {
+    write_json(*out, v);
   }
 }
 
@@ -185,12 +151,13 @@ void not_found(FieldErrors& e, const FieldPath& p, std::string_view value) {
 }
 void too_long(FieldErrors& e, const FieldPath& p, size_t max_bytes) {
   add(e, p, "FieldValueTooLong",
-      "Too long: may not be more than " + std::to_string(max_bytes) + " bytes");
+      "Too long: may not be more than " + std::to_string(max_bytes) +
+          (max_bytes == 1 ? " byte" : " bytes"));
 }
 void too_many(FieldErrors& e, const FieldPath& p, size_t actual, size_t most) {
   add(e, p, "FieldValueTooMany",
       "Too many: " + std::to_string(actual) + ": must have at most " + std::to_string(most) +
-          " items");
+          (most == 1 ? " item" : " items"));
 }
 void nonnegative(FieldErrors& e, const FieldPath& p, int64_t value) {
   if (value < 0) invalid(e, p, value, "must be greater than or equal to 0");

@@ -46,11 +46,6 @@ void validate_webhooks(const HookContext&, const Value& now, FieldErrors& e) {
     if (!effects.empty() && effects != "None" && effects != "NoneOnDryRun") {
       field::not_supported(e, at["sideEffects"], effects, {"None", "NoneOnDryRun"});
     }
-    const Value& seconds = h["timeoutSeconds"];
-    if (!seconds.is_null() && (seconds.as_int() < 1 || seconds.as_int() > 30)) {
-      field::invalid(e, at["timeoutSeconds"], seconds.as_int(),
-                     "the timeout value must be between 1 and 30 seconds");
-    }
     const Value& client = h["clientConfig"];
     bool url = !client["url"].is_null(), service = !client["service"].is_null();
     if (url == service) {
@@ -118,20 +113,6 @@ void validate_api_service(const HookContext&, const Value& now, FieldErrors& e) 
   priority("versionPriority", 1000);
 }
 
-// --- RuntimeClass -------------------------------------------------------------------------------
-
-void validate_runtime_class(const HookContext&, const Value& now, FieldErrors& e) {
-  std::string_view handler = now["handler"].as_string();
-  if (now.find("handler")) {
-    field::invalid_each(e, FieldPath("handler"), handler, check_dns1123_label(handler));
-  }
-}
-
-void validate_runtime_class_update(const HookContext&, const Value& now, const Value& before,
-                                   FieldErrors& e) {
-  field::immutable(e, FieldPath("handler"), now["handler"], before["handler"]);
-}
-
 }  // namespace
 
 const Strategy kMutatingWebhooksStrategy{.group = "admissionregistration.k8s.io",
@@ -168,8 +149,6 @@ const Strategy kApiServiceStrategy{.group = "apiregistration.k8s.io",
 const Strategy kRuntimeClassStrategy{.group = "node.k8s.io",
                                      .kind = "RuntimeClass",
                                      .warnings = runtime_class_warnings,
-                                     .validate = validate_runtime_class,
-                                     .validate_update = validate_runtime_class_update,
                                      .generation = false};
 
 }  // namespace keles::registry

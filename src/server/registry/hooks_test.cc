@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "machinery/codec_yaml.h"
+#include "machinery/described_rules.h"
 #include "machinery/time.h"
-#include "server/registry/described.h"
 #include "server/registry/print_table.h"
 #include "server/registry/strategies.h"
 
@@ -57,7 +57,7 @@ Lines errors(std::string_view api_version, std::string_view kind, std::string_vi
   Case c(api_version, kind);
   DocumentPtr d = doc(yaml);
   FieldErrors e;
-  validate_described(e, *c.kind->type, d->root);
+  check_described(e, *c.kind->type, d->root);
   const Strategy& s = strategy_of(*c.kind);
   if (s.validate) s.validate(c.ctx, d->root, e);
   return texts(e);

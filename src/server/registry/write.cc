@@ -2,13 +2,13 @@
 #include <array>
 
 #include "base/buggify.h"
+#include "machinery/described_rules.h"
 #include "machinery/equality.h"
 #include "machinery/validation.h"
 #include "server/admission/admission.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
 #include "server/registry/convert.h"
-#include "server/registry/described.h"
 #include "server/registry/inert_warnings.h"
 #include "server/registry/machine.h"
 #include "server/registry/registry.h"
@@ -266,7 +266,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
 
   FieldErrors errors;
   validate_object_meta(errors, metadata(body.root), kind.namespaced, name_check(kind, strategy));
-  validate_described(errors, *kind.type, body.root);
+  check_described(errors, *kind.type, body.root);
   if (strategy.validate) strategy.validate(hooks, body.root, errors);
   if (!errors.empty()) {
     co_return Status::invalid(served->group, served->kind, name, std::move(errors));
@@ -385,7 +385,7 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   validate_object_meta_update(errors, metadata(next.root), metadata(before),
                               strategy.allow_unconditional_update || !subresource.empty());
   if (subresource.empty()) {
-    validate_described(errors, *kind.type, next.root);
+    check_described(errors, *kind.type, next.root, &before);
     if (strategy.validate && !strategy.validates_update_whole) {
       strategy.validate(hooks, next.root, errors);
     }
