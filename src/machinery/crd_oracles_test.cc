@@ -86,8 +86,10 @@ TEST(CrdOracles, AnObjectOfEachGroupPassesAndOneWithAFaultDoesNot) {
   const auto all = definitions();
   if (all.empty()) GTEST_SKIP() << "no oracles";
   const ObjectCase cases[] = {
-      {"cert-manager.io_certificates.yaml", "v1",
-       "spec: {secretName: web-tls, dnsNames: [web.example.com], issuerRef: {name: ca, kind: Issuer}}",
+      {"cert-manager.io_certificates.yaml",
+       "v1",
+       "spec: {secretName: web-tls, dnsNames: [web.example.com], issuerRef: {name: ca, kind: "
+       "Issuer}}",
        "spec: {dnsNames: web.example.com, issuerRef: {kind: Issuer}, privateKey: {algorithm: DSA}}",
        {"spec.dnsNames: Invalid value: \"string\": spec.dnsNames in body must be of type array: "
         "\"string\"",
@@ -95,51 +97,65 @@ TEST(CrdOracles, AnObjectOfEachGroupPassesAndOneWithAFaultDoesNot) {
         "spec.privateKey.algorithm: Unsupported value: \"DSA\": supported values: \"RSA\", "
         "\"ECDSA\", \"Ed25519\"",
         "spec.secretName: Required value"}},
-      {"acme.cert-manager.io_orders.yaml", "v1",
+      {"acme.cert-manager.io_orders.yaml",
+       "v1",
        "{metadata: {}, spec: {request: aGVsbG8=, issuerRef: {name: acme}}}",
        "{metadata: {}, spec: {request: '%', issuerRef: {name: acme}}}",
        {"spec.request: Invalid value: \"%\": spec.request in body must be of type byte: \"%\""}},
-      {"gateway.networking.k8s.io_httproutes.yaml", "v1",
-       "spec: {parentRefs: [{name: gw}], hostnames: [a.example.com], rules: [{matches: [{path: {type: "
+      {"gateway.networking.k8s.io_httproutes.yaml",
+       "v1",
+       "spec: {parentRefs: [{name: gw}], hostnames: [a.example.com], rules: [{matches: [{path: "
+       "{type: "
        "PathPrefix, value: /}}], backendRefs: [{name: web, port: 80}]}]}",
-       "spec: {parentRefs: [{name: ''}], hostnames: ['a b'], rules: [{backendRefs: [{name: web, port: "
+       "spec: {parentRefs: [{name: ''}], hostnames: ['a b'], rules: [{backendRefs: [{name: web, "
+       "port: "
        "70000}]}]}",
        {"spec.hostnames[0]: Invalid value: \"a b\": spec.hostnames[0] in body should match "
         "'^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'",
-        "spec.parentRefs[0].name: Invalid value: \"\": spec.parentRefs[0].name in body should be at "
+        "spec.parentRefs[0].name: Invalid value: \"\": spec.parentRefs[0].name in body should be "
+        "at "
         "least 1 chars long",
-        "spec.rules[0].backendRefs[0].port: Invalid value: 70000: spec.rules[0].backendRefs[0].port "
+        "spec.rules[0].backendRefs[0].port: Invalid value: 70000: "
+        "spec.rules[0].backendRefs[0].port "
         "in body should be less than or equal to 65535"}},
-      {"monitoring.coreos.com_servicemonitors.yaml", "v1",
+      {"monitoring.coreos.com_servicemonitors.yaml",
+       "v1",
        "spec: {selector: {matchLabels: {app: web}}, endpoints: [{port: http, interval: 30s}]}",
        "spec: {endpoints: [{port: http, interval: soon}]}",
        {"spec.endpoints[0].interval: Invalid value: \"soon\": spec.endpoints[0].interval in body "
-        "should match '^(0|(([0-9]+)y)?(([0-9]+)w)?(([0-9]+)d)?(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?(("
+        "should match "
+        "'^(0|(([0-9]+)y)?(([0-9]+)w)?(([0-9]+)d)?(([0-9]+)h)?(([0-9]+)m)?(([0-9]+)s)?(("
         "[0-9]+)ms)?)$'",
         "spec.selector: Required value"}},
-      {"keda.sh_scaledobjects.yaml", "v1alpha1",
+      {"keda.sh_scaledobjects.yaml",
+       "v1alpha1",
        "spec: {scaleTargetRef: {name: web}, triggers: [{type: cpu, metadata: {value: '60'}}]}",
        "spec: {scaleTargetRef: {name: web}, triggers: [{type: cpu, metadata: {value: 60}}]}",
        {"spec.triggers[0].metadata.value: Invalid value: \"integer\": "
         "spec.triggers[0].metadata.value in body must be of type string: \"integer\""}},
-      {"eventing.keda.sh_cloudeventsources.yaml", "v1alpha1",
-       "spec: {destination: {http: {uri: 'http://a'}}}", "spec: {}",
+      {"eventing.keda.sh_cloudeventsources.yaml",
+       "v1alpha1",
+       "spec: {destination: {http: {uri: 'http://a'}}}",
+       "spec: {}",
        {"spec.destination: Required value"}},
-      {"argoproj.io_application.yaml", "v1alpha1",
+      {"argoproj.io_application.yaml",
+       "v1alpha1",
        "{metadata: {}, spec: {project: default, destination: {namespace: a}, source: {repoURL: "
        "'https://a'}}}",
        "{metadata: {}, spec: {project: [], destination: {namespace: a}}}",
        {"spec.project: Invalid value: \"array\": spec.project in body must be of type string: "
         "\"array\""}},
-      {"postgresql.cnpg.io_clusters.yaml", "v1",
+      {"postgresql.cnpg.io_clusters.yaml",
+       "v1",
        "{metadata: {}, spec: {instances: 3, storage: {size: 1Gi}}}",
        "{metadata: {}, spec: {instances: 0}}",
-       {"spec.instances: Invalid value: 0: spec.instances in body should be greater than or equal to "
+       {"spec.instances: Invalid value: 0: spec.instances in body should be greater than or equal "
+        "to "
         "1"}},
   };
   for (const ObjectCase& c : cases) {
-    auto at = std::find_if(all.begin(), all.end(),
-                           [&](const Definition& d) { return d.file == c.file; });
+    auto at =
+        std::find_if(all.begin(), all.end(), [&](const Definition& d) { return d.file == c.file; });
     ASSERT_NE(at, all.end()) << c.file;
     for (const Value& v : at->tree.root["spec"]["versions"].items()) {
       if (v["name"].as_string() != c.version) continue;

@@ -29,7 +29,8 @@ void fill_defaults(const TypeDesc& type, Arena& arena, Value& object);
 
 // A body as it was parsed, root a map: metadata checked and normalised, then prune(),
 // prune_nulls(), and the metadata of embedded resources. The status is a BadRequest in the words of
-// Go's JSON decoder or of a field error. `unknown`: paths in the order in which upstream tells them.
+// Go's JSON decoder or of a field error. `unknown`: paths in the order in which upstream tells
+// them.
 Status shape_custom(const TypeDesc& type, Arena& arena, Value& object,
                     std::vector<std::string>* unknown = nullptr);
 // The same of a stored object, which may be older than the schema: members of metadata that cannot

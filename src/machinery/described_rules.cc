@@ -91,9 +91,8 @@ class Described {
     if (before == nullptr) return nullptr;
     if (f.list_map_keys.empty()) return i < before->size() ? &before->at(i) : nullptr;
     for (const Value& x : before->items()) {
-      const bool same =
-          std::all_of(f.list_map_keys.begin(), f.list_map_keys.end(),
-                      [&](std::string_view k) { return x[k].equals(item[k]); });
+      const bool same = std::all_of(f.list_map_keys.begin(), f.list_map_keys.end(),
+                                    [&](std::string_view k) { return x[k].equals(item[k]); });
       if (same) return &x;
     }
     return nullptr;
@@ -151,8 +150,8 @@ class Described {
     const DescribedRules& d = *r.described;
     if (d.text != nullptr && v.is_string() && is_set(&v)) {
       for (std::string& why : d.text(v.as_string())) {
-        field::invalid(e_, p, v.as_string(), d.detail.empty() ? std::move(why)
-                                                              : std::string(d.detail));
+        field::invalid(e_, p, v.as_string(),
+                       d.detail.empty() ? std::move(why) : std::string(d.detail));
         if (!d.detail.empty()) break;
       }
     }
@@ -208,7 +207,7 @@ class Described {
     if (v.is_number() && !collection) {
       const double n = v.as_double();
       auto shown = [](double d) { return std::to_string(static_cast<int64_t>(d)); };
-      const bool low = n < l.minimum, high = n > l.maximum;  // never of what is no bound
+      const bool low = n<l.minimum, high = n> l.maximum;  // never of what is no bound
       if ((low || high) && r.described != nullptr && r.described->sized_as_range) {
         wrong("must be between " + shown(l.minimum) + " and " + shown(l.maximum) + ", inclusive");
       } else if (low) {

@@ -1,8 +1,8 @@
 // What the description in api/ says about a valid object of a built-in kind: fields that must be
 // there, texts that must be one of a few, and the fields' `rules` (bounds, formats, what may not
 // change ...; api/README.md lists them), in the words of upstream's validation of built-in kinds.
-// The counterpart for custom kinds is rule_check.h; the rules are of one form (value_rules.h). Pure;
-// any thread.
+// The counterpart for custom kinds is rule_check.h; the rules are of one form (value_rules.h).
+// Pure; any thread.
 #pragma once
 
 #include "machinery/schema.h"

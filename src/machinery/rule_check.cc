@@ -383,8 +383,8 @@ class ListTypes {
     for (size_t i = 0; i < list.size(); ++i) {
       const Value& x = list.at(i);
       if (x.is_map() || x.is_null()) continue;
-      errors_.push_back(rule_words::invalid(x, path.index(i),
-                                            "must be an object for an array of list-type map"));
+      errors_.push_back(
+          rule_words::invalid(x, path.index(i), "must be an object for an array of list-type map"));
       return;
     }
     Arena arena;

@@ -89,17 +89,16 @@ Failure placeless(std::string text) {
 }
 
 Failure too_many(const TreePath& path, size_t actual, int64_t most, std::string_view what) {
-  std::string text = in_body(path, "should have at most " + std::to_string(most) + " " +
-                                       std::string(what));
+  std::string text =
+      in_body(path, "should have at most " + std::to_string(most) + " " + std::string(what));
   std::string body = "Too many: " + std::to_string(actual) + ": must have at most " +
                      std::to_string(most) + (most == 1 ? " item" : " items");
   return {std::move(text), "FieldValueTooMany", std::move(body), path.text()};
 }
 
 Failure too_few(const TreePath& path, size_t actual, int64_t least, std::string_view what) {
-  return invalid_failure(
-      path, std::to_string(actual),
-      "should have at least " + std::to_string(least) + " " + std::string(what));
+  return invalid_failure(path, std::to_string(actual),
+                         "should have at least " + std::to_string(least) + " " + std::string(what));
 }
 
 int64_t characters(std::string_view s) {
@@ -142,11 +141,10 @@ std::optional<Failure> out_of_range(const ValueRules& r, const Value& v, std::st
     ok = !std::isinf(static_cast<float>(v.as_double()));
   }
   if (ok) return std::nullopt;
-  std::string text = std::string(what) + " value must be of type " +
-                     std::string(integer ? "integer" : "number") +
-                     (format.empty() ? " (default format)"
-                                     : " with format " + std::string(format)) +
-                     " in " + path.text();
+  std::string text =
+      std::string(what) + " value must be of type " + std::string(integer ? "integer" : "number") +
+      (format.empty() ? " (default format)" : " with format " + std::string(format)) + " in " +
+      path.text();
   return placeless(std::move(text));
 }
 
@@ -182,8 +180,7 @@ class NumberCheck {
     return ok && v_.is_int();
   }
 
-  void bound(double limit, bool exclusive, std::string_view what, std::string_view than,
-             int side) {
+  void bound(double limit, bool exclusive, std::string_view what, std::string_view than, int side) {
     bool beyond;
     std::string shown_limit;
     if (native(limit, what)) {
@@ -197,9 +194,9 @@ class NumberCheck {
       shown_limit = go_double(limit);
     }
     if (!beyond) return;
-    out_.push_back(invalid_failure(path_, shown(v_),
-                                   "should be " + std::string(than) +
-                                       (exclusive ? " " : " or equal to ") + shown_limit));
+    out_.push_back(invalid_failure(
+        path_, shown(v_),
+        "should be " + std::string(than) + (exclusive ? " " : " or equal to ") + shown_limit));
   }
 
   void multiple(double factor) {
@@ -217,13 +214,12 @@ class NumberCheck {
       ok = is_whole(factor < 1 ? 1 / factor * n : n / factor);
     }
     if (!ok) {
-      out_.push_back(
-          invalid_failure(path_, shown(v_), "should be a multiple of " + shown_factor));
+      out_.push_back(invalid_failure(path_, shown(v_), "should be a multiple of " + shown_factor));
     }
   }
   void not_positive(const std::string& factor) {
-    std::string text = "factor MultipleOf declared for " + path_.text() +
-                       " must be positive: " + factor;
+    std::string text =
+        "factor MultipleOf declared for " + path_.text() + " must be positive: " + factor;
     std::string body = "Invalid value: " + factor + ": " + text;
     out_.push_back({std::move(text), std::string(kInvalid), std::move(body), path_.text()});
   }
@@ -277,8 +273,8 @@ std::optional<Failure> wrong_text(const ValueRules& r, std::string_view s, const
           path.text()};
     }
     if (l.min_length != Limits::kNone && characters(s) < l.min_length) {
-      return invalid_failure(
-          path, quoted(s), "should be at least " + std::to_string(l.min_length) + " chars long");
+      return invalid_failure(path, quoted(s),
+                             "should be at least " + std::to_string(l.min_length) + " chars long");
     }
   }
   if (r.pattern == nullptr || r.pattern->matches(s)) return std::nullopt;
@@ -345,8 +341,7 @@ Failure not_in_enum(const ValueRules& r, const Value& v, const TreePath& path) {
 }
 
 Failure forbidden_member(std::string_view name, const TreePath& object) {
-  std::string text =
-      object.text() + "." + std::string(name) + " in body is a forbidden property";
+  std::string text = object.text() + "." + std::string(name) + " in body is a forbidden property";
   std::string body = "Invalid value: " + quoted(name) + ": " + text;
   return {std::move(text), std::string(kInvalid), std::move(body), object.text()};
 }

@@ -16,10 +16,10 @@ namespace keles::rule_words {
 
 // One failure: the sentence by which it is known, and what becomes of it in a Status.
 struct Failure {
-  std::string text;   // "spec.replicas in body must be of type integer: \"string\""
-  std::string type;   // "FieldValueInvalid" ...
-  std::string body;   // "Invalid value: \"string\": spec.replicas in body ..."
-  std::string path;   // of the value, "" for the root or where upstream does not say it
+  std::string text;  // "spec.replicas in body must be of type integer: \"string\""
+  std::string type;  // "FieldValueInvalid" ...
+  std::string body;  // "Invalid value: \"string\": spec.replicas in body ..."
+  std::string path;  // of the value, "" for the root or where upstream does not say it
 };
 
 // The failure as a cause; `base` is the path of the root. Without either the field is "<nil>".

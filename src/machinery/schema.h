@@ -59,15 +59,15 @@ struct FieldDesc {
   FieldType type;
   Cardinality cardinality;
   ListType list_type;
-  bool list_atomic;     // x-kubernetes-list-type: atomic is said, not assumed
-  bool map_atomic;      // x-kubernetes-map-type: atomic
-  bool embedded;        // Protobuf: belongs to a nested message (see number)
-  bool required;        // OpenAPI's required
-  bool omit_empty;      // JSON leaves the zero value out
-  bool pointer;         // Go pointer: explicit presence, also in protobuf
-  bool wrapped;         // a list inside a message of its own: {repeated items = 1}
-  bool nullable;        // null is a value of it and stays (schemas only)
-  bool keeps_unknown;   // x-kubernetes-preserve-unknown-fields: what no field describes stays
+  bool list_atomic;    // x-kubernetes-list-type: atomic is said, not assumed
+  bool map_atomic;     // x-kubernetes-map-type: atomic
+  bool embedded;       // Protobuf: belongs to a nested message (see number)
+  bool required;       // OpenAPI's required
+  bool omit_empty;     // JSON leaves the zero value out
+  bool pointer;        // Go pointer: explicit presence, also in protobuf
+  bool wrapped;        // a list inside a message of its own: {repeated items = 1}
+  bool nullable;       // null is a value of it and stays (schemas only)
+  bool keeps_unknown;  // x-kubernetes-preserve-unknown-fields: what no field describes stays
   // Protobuf: the field's number inside its own message; 0 when it has none. Where Go embeds a
   // struct inline, JSON has the fields flattened and protobuf nests them: see TypeDesc::wire.
   uint16_t number;
@@ -99,8 +99,8 @@ struct WireEntry {
 // How a type's value looks in JSON, where it is not an object with the type's fields.
 enum class Form : uint8_t {
   kObject,
-  kItems,           // a list of scalars; protobuf {repeated items = 1}
-  kSchemaOrArray,   // apiextensions: a schema, or a list of schemas
+  kItems,            // a list of scalars; protobuf {repeated items = 1}
+  kSchemaOrArray,    // apiextensions: a schema, or a list of schemas
   kSchemaOrBool,     // a schema, or a bool
   kSchemaOrStrings,  // a schema, or a list of strings
   kValue             // what its one field is: a list in a list, a map in a map (schemas only)

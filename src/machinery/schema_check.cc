@@ -49,7 +49,8 @@ bool any_schema(const Value& s, const std::function<bool(const Value&)>& f) {
   };
   auto of_map = [&](std::string_view name) {
     const auto members = s[name].members();
-    return std::any_of(members.begin(), members.end(), [&](const Member& m) { return one(m.value); });
+    return std::any_of(members.begin(), members.end(),
+                       [&](const Member& m) { return one(m.value); });
   };
   return one(s["items"]) || any("items") || any("allOf") || any("anyOf") || any("oneOf") ||
          one(s["not"]) || of_map("properties") || one(s["additionalProperties"]) ||
@@ -83,8 +84,8 @@ void check_map_keys(FieldErrors& errors, const Value& s, const TreePath& path) {
     const Value* property = items["properties"].find(k.as_string());
     if (property == nullptr) continue;
     const auto required = items["required"].items();
-    const bool is_required = std::any_of(required.begin(), required.end(),
-                                         [&](const Value& r) { return r.equals(k); });
+    const bool is_required =
+        std::any_of(required.begin(), required.end(), [&](const Value& r) { return r.equals(k); });
     const TreePath key = properties.key(k.as_string());
     if (!is_required && (*property)["default"].is_null()) {
       e.required(key.child("default"),
@@ -100,7 +101,7 @@ void check_map_keys(FieldErrors& errors, const Value& s, const TreePath& path) {
 
 namespace {
 
-constexpr std::array<std::string_view, 6> kTypes = {"array",   "boolean", "integer",
+constexpr std::array<std::string_view, 6> kTypes = {"array",  "boolean", "integer",
                                                     "number", "object",  "string"};
 
 bool is_type(std::string_view type) {
@@ -112,7 +113,8 @@ bool has_line_breaks(std::string_view s) { return s.find_first_of("\n\r") != s.n
 std::string_view trimmed(std::string_view s) {
   constexpr std::string_view kBlank = " \t\n\v\f\r";
   const size_t from = s.find_first_not_of(kBlank);
-  return from == s.npos ? std::string_view() : s.substr(from, s.find_last_not_of(kBlank) - from + 1);
+  return from == s.npos ? std::string_view()
+                        : s.substr(from, s.find_last_not_of(kBlank) - from + 1);
 }
 
 // What the way to a schema says of it.
@@ -237,8 +239,8 @@ class OpenApiCheck {
 
   void wants_type(const Value& s, const TreePath& path, std::string_view type,
                   std::string_view extension) {
-    const std::string why = "must be " + std::string(type) + " if " + std::string(extension) +
-                            " is specified";
+    const std::string why =
+        "must be " + std::string(type) + " if " + std::string(extension) + " is specified";
     const std::string_view is = s["type"].as_string();
     is.empty() ? e_.required(path.child("type"), why) : e_.invalid(path.child("type"), is, why);
   }
@@ -296,7 +298,8 @@ class OpenApiCheck {
       return;
     }
     if (!items->is_map()) {
-      e_.invalid(items_path, *items, "must only have a single schema if x-kubernetes-list-type is map");
+      e_.invalid(items_path, *items,
+                 "must only have a single schema if x-kubernetes-list-type is map");
       return;
     }
     const std::string_view item_type = (*items)["type"].as_string();
@@ -342,13 +345,14 @@ class OpenApiCheck {
       e_.required(path.child("message"), "message must be specified if rule contains line breaks");
     }
     if (!expression.empty() && trimmed(expression).empty()) {
-      e_.required(path.child("messageExpression"), "messageExpression must be non-empty if specified");
+      e_.required(path.child("messageExpression"),
+                  "messageExpression must be non-empty if specified");
     }
     const Value* reason = r.find("reason");
     constexpr std::array<std::string_view, 4> kReasons = {
         "FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"};
-    if (reason != nullptr && std::find(kReasons.begin(), kReasons.end(), reason->as_string()) ==
-                                 kReasons.end()) {
+    if (reason != nullptr &&
+        std::find(kReasons.begin(), kReasons.end(), reason->as_string()) == kReasons.end()) {
       e_.not_supported(path.child("reason"), reason->as_string(),
                        {kReasons[0], kReasons[1], kReasons[2], kReasons[3]});
     }
@@ -368,11 +372,26 @@ class OpenApiCheck {
 // Of a root whose `status` is validated apart.
 void check_status_root(Errors& e, const Value& s, const TreePath& path) {
   // By the order of Go's struct, where the first that is wrong ends it.
-  constexpr std::array<std::string_view, 20> kForbidden = {
-      "nullable", "default", "enum", "maxProperties", "minProperties", "allOf", "oneOf", "anyOf",
-      "not", "additionalProperties", "patternProperties", "dependencies", "additionalItems",
-      "definitions", "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string",
-      "x-kubernetes-list-map-keys", "x-kubernetes-list-type", "x-kubernetes-map-type", "$schema"};
+  constexpr std::array<std::string_view, 20> kForbidden = {"nullable",
+                                                           "default",
+                                                           "enum",
+                                                           "maxProperties",
+                                                           "minProperties",
+                                                           "allOf",
+                                                           "oneOf",
+                                                           "anyOf",
+                                                           "not",
+                                                           "additionalProperties",
+                                                           "patternProperties",
+                                                           "dependencies",
+                                                           "additionalItems",
+                                                           "definitions",
+                                                           "x-kubernetes-embedded-resource",
+                                                           "x-kubernetes-int-or-string",
+                                                           "x-kubernetes-list-map-keys",
+                                                           "x-kubernetes-list-type",
+                                                           "x-kubernetes-map-type",
+                                                           "$schema"};
   const Value* type = s.find("type");
   if (type != nullptr && type->as_string() != "object") {
     e.invalid(path.child("type"), *type,
@@ -415,7 +434,8 @@ void check_custom_schema(FieldErrors& errors, const Value& schema, std::string_v
   }
   OpenApiCheck(found, options).schema(schema, at, {}, true);
   // What cannot be converted has mostly been told in better words.
-  if (found.empty() && !not_convertible_why.empty()) e.invalid(at, std::string_view(), not_convertible_why);
+  if (found.empty() && !not_convertible_why.empty())
+    e.invalid(at, std::string_view(), not_convertible_why);
   errors.insert(errors.end(), found.begin(), found.end());
 }
 
@@ -456,8 +476,8 @@ std::vector<std::string> unknown_formats(const Value& schema) {
   schema_check::any_schema(schema, [&out](const Value& s) {
     const std::string_view format = s["format"].as_string(), type = s["type"].as_string();
     if (format.empty()) return false;
-    const bool known = type == "integer"  ? format == "int32" || format == "int64"
-                       : type == "number" ? format == "float" || format == "double"
+    const bool known = type == "integer"                  ? format == "int32" || format == "int64"
+                       : type == "number"                 ? format == "float" || format == "double"
                        : type.empty() || type == "string" ? find_text_format(format) != nullptr
                                                           : false;
     if (!known) out.emplace_back(format);

@@ -1,9 +1,9 @@
 // Whether the schema of a custom resource may be one: structural (KEP-1023's rules), made of what
 // OpenAPI v3 has and Kubernetes takes, its x-kubernetes-* used where they mean something, its
-// defaults valid under it. Works on `openAPIV3Schema` as a CustomResourceDefinition holds it, decoded.
-// Words, paths and order are those of upstream's validation of definitions; where Go goes through a
-// map, the order is that of the document. Expressions (x-kubernetes-validations) are checked for
-// their form; what they say is for src/cel. Pure, any thread.
+// defaults valid under it. Works on `openAPIV3Schema` as a CustomResourceDefinition holds it,
+// decoded. Words, paths and order are those of upstream's validation of definitions; where Go goes
+// through a map, the order is that of the document. Expressions (x-kubernetes-validations) are
+// checked for their form; what they say is for src/cel. Pure, any thread.
 #pragma once
 
 #include <functional>

@@ -67,8 +67,8 @@ class Defaults {
     }
     const TreePath properties = path.child("properties");
     for (const Member& m : s["properties"].members()) {
-      const bool meta = resource && (m.key() == "metadata" || m.key() == "apiVersion" ||
-                                     m.key() == "kind");
+      const bool meta =
+          resource && (m.key() == "metadata" || m.key() == "apiVersion" || m.key() == "kind");
       schema(m.value, properties.key(m.key()), Surrounding{&here, m.key()}, in_meta || meta, false);
     }
   }
@@ -126,7 +126,8 @@ class Defaults {
     validate_object_meta(found, named, !named["namespace"].as_string().empty(),
                          name_is_path_segment);
     std::string all;
-    for (const StatusCause& c : found) all += (all.empty() ? "" : ", ") + c.field + ": " + c.message;
+    for (const StatusCause& c : found)
+      all += (all.empty() ? "" : ", ") + c.field + ": " + c.message;
     return found.size() > 1 ? "[" + all + "]" : all;
   }
 

@@ -66,7 +66,8 @@ class Structural {
     }
   }
 
-  // What a junctor speaks of is described outside of it. `v`: the junctor's own schema, at `v_path`.
+  // What a junctor speaks of is described outside of it. `v`: the junctor's own schema, at
+  // `v_path`.
   void completeness(const Value& v, const Value* s, const TreePath& path, const TreePath& v_path) {
     if (v["not"].is_map()) nested_completeness(v["not"], s, path, v_path.child("not"));
     for (std::string_view name : {"allOf", "anyOf", "oneOf"}) {
@@ -83,8 +84,7 @@ class Structural {
                     bool may_be_unsaid) {
     const TreePath at = path.child("type");
     if (embedded && type != "object") {
-      constexpr std::string_view kWhy =
-          "must be object if x-kubernetes-embedded-resource is true";
+      constexpr std::string_view kWhy = "must be object if x-kubernetes-embedded-resource is true";
       type.empty() ? e_.required(at, kWhy) : e_.invalid(at, type, kWhy);
     } else if (type.empty() && !may_be_unsaid) {
       e_.required(at, level == Level::kRoot   ? "must not be empty at the root"
@@ -166,9 +166,8 @@ class Structural {
     forbid(v.find("default") != nullptr && !v["default"].is_null(), "default", kUndefined);
     forbid(!v["title"].as_string().empty(), "title", kEmpty);
     forbid(!v["description"].as_string().empty(), "description", kEmpty);
-    for (std::string_view name :
-         {"nullable", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource",
-          "x-kubernetes-int-or-string"}) {
+    for (std::string_view name : {"nullable", "x-kubernetes-preserve-unknown-fields",
+                                  "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string"}) {
       forbid(v[name].as_bool(), name, kFalse);
     }
     forbid(!v["x-kubernetes-list-map-keys"].empty(), "x-kubernetes-list-map-keys", kEmpty);

@@ -28,9 +28,9 @@ const ValueRules* plain_rules(uint8_t types, bool nullable) {
   constexpr uint8_t kIntOrString = kIntegerType | kStringType;
   static const auto kPlain = [] {
     std::array<ValueRules, 16> all;
-    constexpr std::array<uint8_t, 8> kTypes = {
-        kAnyType,     kBooleanType, kIntegerType, kNumberType,
-        kStringType,  kArrayType,   kObjectType,  kIntOrString};
+    constexpr std::array<uint8_t, 8> kTypes = {kAnyType,    kBooleanType, kIntegerType,
+                                               kNumberType, kStringType,  kArrayType,
+                                               kObjectType, kIntOrString};
     for (size_t i = 0; i < all.size(); ++i) {
       all[i].types = kTypes[i / 2];
       all[i].nullable = i % 2 == 1;
@@ -364,8 +364,8 @@ class SchemaCompiler {
   }
 
   const Junctors* junctors(const Value& s) {
-    const bool any = !s["allOf"].empty() || !s["anyOf"].empty() || !s["oneOf"].empty() ||
-                     s["not"].is_map();
+    const bool any =
+        !s["allOf"].empty() || !s["anyOf"].empty() || !s["oneOf"].empty() || s["not"].is_map();
     if (!any) return nullptr;
     auto* j = make<Junctors>();
     j->all_of = alternatives(s["allOf"]);
@@ -386,7 +386,9 @@ class SchemaCompiler {
                text(x["messageExpression"]),
                text(x["reason"]),
                text(x["fieldPath"]),
-               old == nullptr ? Old::kUnset : old->as_bool() ? Old::kTrue : Old::kFalse};
+               old == nullptr   ? Old::kUnset
+               : old->as_bool() ? Old::kTrue
+                                : Old::kFalse};
     }
     ExpressionRules& r = out_.expressions_.emplace_back();
     r.rules = {at, list.size()};

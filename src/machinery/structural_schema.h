@@ -1,6 +1,6 @@
 // The schema of a custom resource (OpenAPI v3, structural: KEP-1023's rules, see schema_check.h)
-// compiled to a type descriptor with its rules, so that custom kinds take the path of built-in ones.
-// Constant once made; any thread may read; the descriptors live as long as the object.
+// compiled to a type descriptor with its rules, so that custom kinds take the path of built-in
+// ones. Constant once made; any thread may read; the descriptors live as long as the object.
 #pragma once
 
 #include <cstddef>

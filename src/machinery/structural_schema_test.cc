@@ -68,88 +68,119 @@ struct Case {
 TEST(SchemaValues, EachRuleInUpstreamsWords) {
   const Case cases[] = {
       {"{type: string}", "a", {}},
-      {"{type: string}", "1",
+      {"{type: string}",
+       "1",
        {"x: Invalid value: \"integer\": x in body must be of type string: \"integer\""}},
-      {"{type: integer}", "text",
+      {"{type: integer}",
+       "text",
        {"x: Invalid value: \"string\": x in body must be of type integer: \"string\""}},
       {"{type: integer}", "1.0", {}},
-      {"{type: integer}", "1.5",
+      {"{type: integer}",
+       "1.5",
        {"x: Invalid value: \"number\": x in body must be of type integer: \"number\"",
         "<nil>: Invalid value: \"\": Checked value must be of type integer (default format) in x"}},
       {"{type: number}", "1", {}},
-      {"{type: boolean}", "[]",
+      {"{type: boolean}",
+       "[]",
        {"x: Invalid value: \"array\": x in body must be of type boolean: \"array\""}},
-      {"{type: array, items: {type: string}}", "{}",
+      {"{type: array, items: {type: string}}",
+       "{}",
        {"x: Invalid value: \"object\": x in body must be of type array: \"object\""}},
       {"{type: string, nullable: true}", "null", {}},
-      {"{type: string}", "null",
+      {"{type: string}",
+       "null",
        {"x: Invalid value: \"null\": x in body must be of type string: \"null\""}},
-      {"{x-kubernetes-int-or-string: true}", "true",
+      {"{x-kubernetes-int-or-string: true}",
+       "true",
        {"x: Invalid value: \"boolean\": x in body must be of type integer,string: \"boolean\""}},
       {"{x-kubernetes-int-or-string: true}", "50%", {}},
-      {"{type: string, maxLength: 3}", "äöüß",
-       {"x: Too long: may not be more than 3 bytes"}},
+      {"{type: string, maxLength: 3}", "äöüß", {"x: Too long: may not be more than 3 bytes"}},
       {"{type: string, maxLength: 4}", "äöüß", {}},
-      {"{type: string, minLength: 2}", "ä",
+      {"{type: string, minLength: 2}",
+       "ä",
        {"x: Invalid value: \"ä\": x in body should be at least 2 chars long"}},
-      {"{type: string, pattern: '^a+$'}", "b",
+      {"{type: string, pattern: '^a+$'}",
+       "b",
        {"x: Invalid value: \"b\": x in body should match '^a+$'"}},
       {"{type: string, pattern: 'a'}", "bab", {}},
-      {"{type: string, enum: [a, b]}", "c",
+      {"{type: string, enum: [a, b]}",
+       "c",
        {"x: Unsupported value: \"c\": supported values: \"a\", \"b\""}},
-      {"{type: integer, enum: [1, 2]}", "3",
+      {"{type: integer, enum: [1, 2]}",
+       "3",
        {"x: Unsupported value: 3: supported values: \"1\", \"2\""}},
-      {"{type: integer, minimum: 2}", "1",
+      {"{type: integer, minimum: 2}",
+       "1",
        {"x: Invalid value: 1: x in body should be greater than or equal to 2"}},
-      {"{type: integer, minimum: 2, exclusiveMinimum: true}", "2",
+      {"{type: integer, minimum: 2, exclusiveMinimum: true}",
+       "2",
        {"x: Invalid value: 2: x in body should be greater than 2"}},
-      {"{type: number, maximum: 1.5}", "2",
+      {"{type: number, maximum: 1.5}",
+       "2",
        {"x: Invalid value: 2: x in body should be less than or equal to 1"}},
-      {"{type: number, maximum: 1.5}", "1.75",
+      {"{type: number, maximum: 1.5}",
+       "1.75",
        {"x: Invalid value: 1.75: x in body should be less than or equal to 1.5"}},
-      {"{type: integer, multipleOf: 3}", "7",
+      {"{type: integer, multipleOf: 3}",
+       "7",
        {"x: Invalid value: 7: x in body should be a multiple of 3"}},
       {"{type: number, multipleOf: 0.1}", "0.3", {}},
-      {"{type: integer, format: int32}", "3000000000",
-       {"<nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in x"}},
-      {"{type: array, items: {type: integer}, minItems: 2}", "[1]",
+      {"{type: integer, format: int32}",
+       "3000000000",
+       {"<nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in "
+        "x"}},
+      {"{type: array, items: {type: integer}, minItems: 2}",
+       "[1]",
        {"x: Invalid value: 1: x in body should have at least 2 items"}},
-      {"{type: array, items: {type: integer}, maxItems: 1}", "[1, 2]",
+      {"{type: array, items: {type: integer}, maxItems: 1}",
+       "[1, 2]",
        {"x: Too many: 2: must have at most 1 item"}},
-      {"{type: array, items: {type: integer}}", "[1, a]",
+      {"{type: array, items: {type: integer}}",
+       "[1, a]",
        {"x[1]: Invalid value: \"string\": x[1] in body must be of type integer: \"string\""}},
-      {"{type: array, items: {type: array, items: {type: integer, maximum: 3}}}", "[[1], [2, 4]]",
+      {"{type: array, items: {type: array, items: {type: integer, maximum: 3}}}",
+       "[[1], [2, 4]]",
        {"x[1][1]: Invalid value: 4: x[1][1] in body should be less than or equal to 3"}},
       {"{type: object, additionalProperties: {type: object, additionalProperties: {type: string}}}",
        "{a: {b: 1}}",
        {"x.a.b: Invalid value: \"integer\": x.a.b in body must be of type string: \"integer\""}},
-      {"{type: object, additionalProperties: {type: string}, minProperties: 1}", "{}",
+      {"{type: object, additionalProperties: {type: string}, minProperties: 1}",
+       "{}",
        {"x: Invalid value: 0: x in body should have at least 1 properties"}},
-      {"{type: object, additionalProperties: {type: string}, maxProperties: 1}", "{a: b, c: d}",
+      {"{type: object, additionalProperties: {type: string}, maxProperties: 1}",
+       "{a: b, c: d}",
        {"x: Too many: 2: must have at most 1 item"}},
-      {"{type: object, required: [a], properties: {a: {type: string}}}", "{}",
+      {"{type: object, required: [a], properties: {a: {type: string}}}",
+       "{}",
        {"x.a: Required value"}},
-      {"{type: string, format: date-time}", "yesterday",
+      {"{type: string, format: date-time}",
+       "yesterday",
        {"x: Invalid value: \"yesterday\": x in body must be of type date-time: \"yesterday\""}},
       {"{type: string, format: nobody-knows}", "yesterday", {}},
-      {"{type: object, properties: {a: {type: string}, b: {type: string}}, oneOf: [{required: [a]}, "
+      {"{type: object, properties: {a: {type: string}, b: {type: string}}, oneOf: [{required: "
+       "[a]}, "
        "{required: [b]}]}",
        "{}",
-       {"<nil>: Invalid value: \"\": \"x\" must validate one and only one schema (oneOf). Found none "
+       {"<nil>: Invalid value: \"\": \"x\" must validate one and only one schema (oneOf). Found "
+        "none "
         "valid",
         "x.a: Required value"}},
-      {"{type: object, properties: {a: {type: string}, b: {type: string}}, oneOf: [{required: [a]}, "
+      {"{type: object, properties: {a: {type: string}, b: {type: string}}, oneOf: [{required: "
+       "[a]}, "
        "{required: [b]}]}",
        "{a: p, b: q}",
        {"<nil>: Invalid value: \"\": \"x\" must validate one and only one schema (oneOf). Found 2 "
         "valid alternatives"}},
-      {"{type: string, anyOf: [{maxLength: 1}, {pattern: '^zz'}]}", "abc",
+      {"{type: string, anyOf: [{maxLength: 1}, {pattern: '^zz'}]}",
+       "abc",
        {"<nil>: Invalid value: \"\": \"x\" must validate at least one schema (anyOf)",
         "x: Too long: may not be more than 1 byte"}},
-      {"{type: string, allOf: [{maxLength: 1}, {pattern: '^a'}]}", "abc",
+      {"{type: string, allOf: [{maxLength: 1}, {pattern: '^a'}]}",
+       "abc",
        {"x: Too long: may not be more than 1 byte",
         "<nil>: Invalid value: \"\": \"x\" must validate all the schemas (allOf)"}},
-      {"{type: string, not: {enum: [a]}}", "a",
+      {"{type: string, not: {enum: [a]}}",
+       "a",
        {"<nil>: Invalid value: \"\": \"x\" must not validate the schema (not)"}},
       {"{type: object, properties: {a: {type: integer}}, anyOf: [{properties: {a: {minimum: 5}}}]}",
        "{a: 1}",
@@ -230,8 +261,9 @@ TEST(SchemaValues, SetsAndMapsHoldEachItemOnce) {
       "q: {type: string}}}}}";
   EXPECT_THAT(list_faults(kMap, "m: [{p: 1, q: a}, {p: 1, q: b}, {p: 1, q: a}]"),
               ElementsAre("m[2]: Duplicate value: {\"p\":1,\"q\":\"a\"}"));
-  EXPECT_THAT(list_faults(kMap, "m: [{p: 1}, 2]"),
-              ElementsAre("m[1]: Invalid value: 2: must be an object for an array of list-type map"));
+  EXPECT_THAT(
+      list_faults(kMap, "m: [{p: 1}, 2]"),
+      ElementsAre("m[1]: Invalid value: 2: must be an object for an array of list-type map"));
 }
 
 // --- what objects become ------------------------------------------------------------------------
@@ -279,14 +311,15 @@ spec:
   any: {k: {lost: 1}, p: 3}
   list: [{a: b}, {b: c}]
 )");
-  EXPECT_EQ(s.json,
-            "{\"apiVersion\":\"example.com/v1\",\"kind\":\"Thing\",\"metadata\":{\"labels\":{\"x\":"
-            "\"w\"},\"name\":\"a\"},\"spec\":{\"any\":{\"k\":{},\"p\":3},\"known\":\"k\",\"list\":[{"
-            "\"a\":\"b\"},{}],\"map\":{\"k\":{\"a\":\"b\"}},\"open\":{\"in\":{\"a\":\"b\"},\"x\":{"
-            "\"w\":1}}}}");
-  EXPECT_THAT(s.unknown, ElementsAre("metadata.nothing", "other", "spec.any.k.lost",
-                                     "spec.list[1].b", "spec.map.k.z", "spec.open.in.c",
-                                     "spec.unknown"));
+  EXPECT_EQ(
+      s.json,
+      "{\"apiVersion\":\"example.com/v1\",\"kind\":\"Thing\",\"metadata\":{\"labels\":{\"x\":"
+      "\"w\"},\"name\":\"a\"},\"spec\":{\"any\":{\"k\":{},\"p\":3},\"known\":\"k\",\"list\":[{"
+      "\"a\":\"b\"},{}],\"map\":{\"k\":{\"a\":\"b\"}},\"open\":{\"in\":{\"a\":\"b\"},\"x\":{"
+      "\"w\":1}}}}");
+  EXPECT_THAT(s.unknown,
+              ElementsAre("metadata.nothing", "other", "spec.any.k.lost", "spec.list[1].b",
+                          "spec.map.k.z", "spec.open.in.c", "spec.unknown"));
 }
 
 TEST(CustomObjects, DefaultsComeInAndNullsGo) {
@@ -307,12 +340,13 @@ properties:
 )";
   EXPECT_EQ(shaped(kSchema, "{}").json,
             "{\"spec\":{\"a\":\"x\",\"inner\":{\"b\":2,\"c\":3},\"o\":\"w\"}}");
-  EXPECT_EQ(shaped(kSchema,
-                   "spec: {a: null, o: null, gone: null, inner: {}, list: [{}], nulls: [null], map: "
-                   "{k: {}}}")
-                .json,
-            "{\"spec\":{\"a\":\"x\",\"inner\":{\"c\":3},\"list\":[{\"d\":4}],\"map\":{\"k\":{\"e\":5}}"
-            ",\"nulls\":[\"z\"],\"o\":null}}");
+  EXPECT_EQ(
+      shaped(kSchema,
+             "spec: {a: null, o: null, gone: null, inner: {}, list: [{}], nulls: [null], map: "
+             "{k: {}}}")
+          .json,
+      "{\"spec\":{\"a\":\"x\",\"inner\":{\"c\":3},\"list\":[{\"d\":4}],\"map\":{\"k\":{\"e\":5}}"
+      ",\"nulls\":[\"z\"],\"o\":null}}");
 }
 
 TEST(CustomObjects, EmbeddedResourcesHaveMetadataOfTheirOwn) {
@@ -324,10 +358,12 @@ properties:
     x-kubernetes-embedded-resource: true
     x-kubernetes-preserve-unknown-fields: true
 )";
-  Shaped s = shaped(kSchema, "e: {apiVersion: v1, kind: Pod, metadata: {name: m, odd: 1}, spec: {x: 1}}");
-  EXPECT_EQ(s.json,
-            "{\"e\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"m\"},\"spec\":{"
-            "\"x\":1}}}");
+  Shaped s =
+      shaped(kSchema, "e: {apiVersion: v1, kind: Pod, metadata: {name: m, odd: 1}, spec: {x: 1}}");
+  EXPECT_EQ(
+      s.json,
+      "{\"e\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"m\"},\"spec\":{"
+      "\"x\":1}}}");
   EXPECT_THAT(s.unknown, ElementsAre("e.metadata.odd"));
   EXPECT_EQ(shaped(kSchema, "e: {apiVersion: 1, kind: Pod}").error,
             "e.apiVersion: Invalid value: 1: must be a string");
@@ -394,7 +430,8 @@ TEST(SchemaCheck, EachRuleInUpstreamsWords) {
         "isn't: error parsing regexp: missing closing ]: `[a`"}},
       {"{type: object, properties: {a: {x-kubernetes-int-or-string: true, "
        "x-kubernetes-preserve-unknown-fields: true}}}",
-       {".properties[a].x-kubernetes-preserve-unknown-fields: Invalid value: true: must be false if "
+       {".properties[a].x-kubernetes-preserve-unknown-fields: Invalid value: true: must be false "
+        "if "
         "x-kubernetes-int-or-string is true"}},
       {"{type: object, properties: {a: {x-kubernetes-int-or-string: true, anyOf: [{type: integer}, "
        "{type: string}]}}}",
@@ -404,7 +441,8 @@ TEST(SchemaCheck, EachRuleInUpstreamsWords) {
       {"{type: object, allOf: [{properties: {b: {minimum: 1}}}]}",
        {".properties[b]: Required value: because it is defined in "
         "spec.validation.openAPIV3Schema.allOf[0].properties[b]"}},
-      {"{type: object, properties: {metadata: {type: object, properties: {labels: {type: object}}}}}",
+      {"{type: object, properties: {metadata: {type: object, properties: {labels: {type: "
+       "object}}}}}",
        {".properties[metadata]: Forbidden: must not specify anything other than name and "
         "generateName, but metadata is implicitly specified"}},
       {"{type: object, properties: {metadata: {type: object, properties: {name: {type: string, "
@@ -422,7 +460,8 @@ TEST(SchemaCheck, EachRuleInUpstreamsWords) {
        "{type: string}}}}}",
        {".properties[a].default.w: Required value"}},
       {"{type: object, properties: {a: {type: array, uniqueItems: true, items: {type: string}}}}",
-       {".properties[a].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime "
+       {".properties[a].uniqueItems: Forbidden: uniqueItems cannot be set to true since the "
+        "runtime "
         "complexity becomes quadratic"}},
       {"{type: object, properties: {a: {type: array, x-kubernetes-list-type: map, items: {type: "
        "object, properties: {k: {type: string}}}}}}",
@@ -437,7 +476,8 @@ TEST(SchemaCheck, EachRuleInUpstreamsWords) {
        {".properties[a].x-kubernetes-list-type: Unsupported value: \"heap\": supported values: "
         "\"atomic\", \"set\", \"map\""}},
       {"{type: object, properties: {a: {type: string, x-kubernetes-map-type: atomic}}}",
-       {".properties[a].type: Invalid value: \"string\": must be object if x-kubernetes-map-type is "
+       {".properties[a].type: Invalid value: \"string\": must be object if x-kubernetes-map-type "
+        "is "
         "specified"}},
       {"{type: object, x-kubernetes-validations: [{rule: ' '}]}",
        {".x-kubernetes-validations[0].rule: Required value: rule is not specified"}},

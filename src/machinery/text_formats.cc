@@ -155,9 +155,8 @@ bool is_base64(std::string_view s) {
   size_t end = s.find('=');
   if (end == s.npos) end = s.size();
   if (s.size() - end > 2 || s.find_first_not_of('=', end) != s.npos) return false;
-  return std::all_of(s.begin(), s.begin() + static_cast<ptrdiff_t>(end), [](char c) {
-    return letter(c) || digit(c) || c == '+' || c == '/';
-  });
+  return std::all_of(s.begin(), s.begin() + static_cast<ptrdiff_t>(end),
+                     [](char c) { return letter(c) || digit(c) || c == '+' || c == '/'; });
 }
 
 bool is_password(std::string_view) { return true; }
@@ -333,8 +332,8 @@ class MailParser {
     while (n < s_.size() && atom_char(s_[n], true)) ++n;
     if (n == 0) return false;
     std::string_view text = s_.substr(0, n);
-    if (!permissive && (text.front() == '.' || text.back() == '.' ||
-                        text.find("..") != std::string_view::npos)) {
+    if (!permissive &&
+        (text.front() == '.' || text.back() == '.' || text.find("..") != std::string_view::npos)) {
       return false;
     }
     s_.remove_prefix(n);
@@ -438,15 +437,14 @@ bool is_email(std::string_view s) { return MailParser(s).address(); }
 
 bool is_request_uri(std::string_view s) {
   if (s.empty()) return false;
-  if (std::any_of(s.begin(), s.end(), [](char c) {
-        return static_cast<unsigned char>(c) < ' ' || c == 0x7f;
-      })) {
+  if (std::any_of(s.begin(), s.end(),
+                  [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; })) {
     return false;
   }
   if (s == "*") return true;
   size_t n = 0;
-  while (n < s.size() && (letter(s[n]) || (n > 0 && (digit(s[n]) || s[n] == '+' || s[n] == '-' ||
-                                                     s[n] == '.')))) {
+  while (n < s.size() &&
+         (letter(s[n]) || (n > 0 && (digit(s[n]) || s[n] == '+' || s[n] == '-' || s[n] == '.')))) {
     ++n;
   }
   bool scheme = false;

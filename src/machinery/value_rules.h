@@ -63,7 +63,7 @@ struct PropertyRules {
 
 // allOf and its like.
 struct Junctors {
-  std::span<const ValueRules* const> all_of, any_of, one_of;
+  std::span<const ValueRules*const> all_of, any_of, one_of;
   const ValueRules* not_ = nullptr;
 };
 
@@ -93,14 +93,14 @@ struct ValueRules {
   uint8_t types = kAnyType;  // of JsonTypes
   bool nullable = false;
   bool unique_items = false;
-  bool additional_forbidden = false;        // additionalProperties: false
-  std::string_view format_name;             // as the schema says it; "" for none, or none known
-  const TextFormat* format = nullptr;       // its check of strings, or null (int32, float ...)
-  const Limits* limits = nullptr;           // null: none
-  const Pattern* pattern = nullptr;         // null: none
-  std::span<const Value> enum_values;       // any JSON; none: anything
+  bool additional_forbidden = false;   // additionalProperties: false
+  std::string_view format_name;        // as the schema says it; "" for none, or none known
+  const TextFormat* format = nullptr;  // its check of strings, or null (int32, float ...)
+  const Limits* limits = nullptr;      // null: none
+  const Pattern* pattern = nullptr;    // null: none
+  std::span<const Value> enum_values;  // any JSON; none: anything
   std::span<const std::string_view> required;
-  const Junctors* junctors = nullptr;       // null: none
+  const Junctors* junctors = nullptr;  // null: none
   // Of what lies within, where no descriptor says it: inside junctors, and of metadata.
   const ValueRules* items = nullptr;
   const ValueRules* additional = nullptr;

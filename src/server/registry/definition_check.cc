@@ -50,9 +50,8 @@ bool is_not_structural(const Value& schema) { return !is_structural(schema); }
 // Whether every version has the same there: upstream then speaks of the whole spec.
 bool is_shared(const Value& versions, std::string_view member) {
   const auto all = versions.items();
-  return std::all_of(all.begin(), all.end(), [&](const Value& v) {
-    return v[member].equals(all.front()[member]);
-  });
+  return std::all_of(all.begin(), all.end(),
+                     [&](const Value& v) { return v[member].equals(all.front()[member]); });
 }
 
 struct Options {
@@ -176,8 +175,8 @@ void check_scale(FieldErrors& e, const Value& subresources, const FieldPath& p) 
 void check_columns(FieldErrors& e, const Value& columns, const FieldPath& p) {
   constexpr std::array<std::string_view, 5> kTypes = {"boolean", "date", "integer", "number",
                                                       "string"};
-  constexpr std::array<std::string_view, 8> kFormats = {"byte",   "date",  "date-time", "double",
-                                                        "float",  "int32", "int64",     "password"};
+  constexpr std::array<std::string_view, 8> kFormats = {"byte",  "date",  "date-time", "double",
+                                                        "float", "int32", "int64",     "password"};
   auto one_of = [](const auto& all) {
     std::string out;
     for (std::string_view s : all) out.append(out.empty() ? "" : ",").append(s);
@@ -248,9 +247,8 @@ void check_deprecation(FieldErrors& e, const Value& version, const FieldPath& p)
   }
   if (s.size() > 256) field::invalid(e, p, s, "must be <= 256 characters long");
   if (s.empty()) field::invalid(e, p, s, "must not be an empty string");
-  const auto control = std::find_if(s.begin(), s.end(), [](char c) {
-    return static_cast<unsigned char>(c) < ' ' || c == 0x7f;
-  });
+  const auto control = std::find_if(
+      s.begin(), s.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; });
   if (control != s.end()) {
     field::invalid(e, p, s,
                    "must only contain printable UTF-8 characters; non-printable character found at "
@@ -327,12 +325,12 @@ std::string versions_shown(const Value& versions) {
     std::string name, warning = to_json(v["deprecationWarning"]);
     write_json_string(name, v["name"].as_string());
     out += (out.empty() ? "" : ",");
-    out += "{\"Name\":" + name + ",\"Served\":" + flag("served") + ",\"Storage\":" +
-           flag("storage") + ",\"Deprecated\":" + flag("deprecated") +
+    out += "{\"Name\":" + name + ",\"Served\":" + flag("served") +
+           ",\"Storage\":" + flag("storage") + ",\"Deprecated\":" + flag("deprecated") +
            ",\"DeprecationWarning\":" + warning + ",\"Schema\":" + part("schema") +
-           ",\"Subresources\":" + part("subresources") + ",\"AdditionalPrinterColumns\":" +
-           part("additionalPrinterColumns") + ",\"SelectableFields\":" + part("selectableFields") +
-           "}";
+           ",\"Subresources\":" + part("subresources") +
+           ",\"AdditionalPrinterColumns\":" + part("additionalPrinterColumns") +
+           ",\"SelectableFields\":" + part("selectableFields") + "}";
   }
   return "[" + out + "]";
 }
@@ -558,8 +556,7 @@ void check_approval(FieldErrors& e, const Value& crd, const Value* before) {
   const Approval now = approval_of(crd);
   if (!community || (before != nullptr && approval_of(*before) == now)) return;
   const FieldPath p = FieldPath("metadata")["annotations"].key(kApproved);
-  const std::string start =
-      "protected groups must have approval annotation " + quoted(kApproved);
+  const std::string start = "protected groups must have approval annotation " + quoted(kApproved);
   const std::string end = ", see https://github.com/kubernetes/enhancements/pull/1111";
   if (now == Approval::kMissing) field::required(e, p, start + end);
   if (now == Approval::kInvalid) {

@@ -18,16 +18,18 @@ void check_url(FieldErrors& e, std::string_view url, const FieldPath& p) {
     return static_cast<unsigned char>(c) < ' ' || c == 0x7f;
   });
   if (bad) {
-    field::required(e, p, "url must be a valid URL: parse " + quoted(url) +
-                              ": net/url: invalid control character in URL" + std::string(kForm));
+    field::required(e, p,
+                    "url must be a valid URL: parse " + quoted(url) +
+                        ": net/url: invalid control character in URL" + std::string(kForm));
     return;
   }
   const size_t colon = plain.find(':');
   std::string_view scheme = plain.substr(0, colon == plain.npos ? 0 : colon);
   if (scheme.find_first_of("/?") != scheme.npos) scheme = {};
   if (colon == 0) {
-    field::required(e, p, "url must be a valid URL: parse " + quoted(url) +
-                              ": missing protocol scheme" + std::string(kForm));
+    field::required(e, p,
+                    "url must be a valid URL: parse " + quoted(url) + ": missing protocol scheme" +
+                        std::string(kForm));
     return;
   }
   std::string_view rest = scheme.empty() ? plain : plain.substr(scheme.size() + 1);
@@ -40,8 +42,9 @@ void check_url(FieldErrors& e, std::string_view url, const FieldPath& p) {
   const std::string_view user = at == authority.npos ? "" : authority.substr(0, at);
   const std::string_view host = at == authority.npos ? authority : authority.substr(at + 1);
   if (!authority.empty() && !is_request_uri(plain)) {
-    field::required(e, p, "url must be a valid URL: parse " + quoted(url) + ": invalid URL" +
-                              std::string(kForm));
+    field::required(
+        e, p,
+        "url must be a valid URL: parse " + quoted(url) + ": invalid URL" + std::string(kForm));
     return;
   }
   if (scheme != "https") {
