@@ -16,6 +16,7 @@
 #include "base/context.h"
 #include "base/status.h"
 #include "base/task.h"
+#include "machinery/catalog.h"
 #include "machinery/object.h"
 #include "machinery/patch.h"
 #include "machinery/schema.h"
@@ -99,6 +100,12 @@ class Client {
   virtual Task<Result<ObjectPtr>> remove(Context ctx, const KindDesc* kind, std::string ns,
                                          std::string name, DeleteOptions options) = 0;
   virtual Loop& loop() = 0;
+  // What the server serves, for who goes through all kinds or follows references. Calls with a kind
+  // hold it meanwhile.
+  virtual CatalogSource& kinds() {
+    static CatalogSource built_in;
+    return built_in;
+  }
 
   // --- typed forms ---
   template <class T>

@@ -64,6 +64,7 @@ class InformerImpl final : public InformerBase {
   InformerImpl(Client& client, const KindDesc* kind, std::string ns, std::string label_selector,
                std::string field_selector)
       : client_(client),
+        held_(kind),
         kind_(kind),
         ns_(std::move(ns)),
         labels_(std::move(label_selector)),
@@ -99,6 +100,7 @@ class InformerImpl final : public InformerBase {
   void reindex(const ObjectPtr& before, const ObjectPtr& now);
 
   Client& client_;
+  const KindRef held_;
   const KindDesc* kind_;
   std::string ns_, labels_, fields_;
   ObjectSet objects_;
@@ -389,6 +391,12 @@ std::shared_ptr<InformerBase> InformerFactory::informer(const KindDesc* kind, st
   impl_->informers.emplace(std::move(id), made);
   impl_->in_order.push_back(made);
   if (impl_->ctx) impl_->group.spawn(Impl::run(*impl_->ctx, made));
+  return made;
+}
+
+std::shared_ptr<InformerBase> InformerFactory::informer_until(Context ctx, const KindDesc* kind) {
+  auto made = std::make_shared<InformerImpl>(client_, kind, "", "", "");
+  impl_->group.spawn(Impl::run(std::move(ctx), made));
   return made;
 }
 

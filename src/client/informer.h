@@ -114,6 +114,9 @@ class InformerFactory {
   }
   std::shared_ptr<InformerBase> informer(const KindDesc* kind, std::string ns,
                                          std::string label_selector, std::string field_selector);
+  // One of all objects of a kind, shared with nobody, that runs until ctx ends: for custom kinds,
+  // which come and go. It holds its kind.
+  std::shared_ptr<InformerBase> informer_until(Context ctx, const KindDesc* kind);
   // Starts those made so far and, as they are made, later ones.
   void start(Context ctx);
   Task<Status> wait_synced(Context ctx);

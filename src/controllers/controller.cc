@@ -32,6 +32,7 @@ Task<void> Controller::run(Context ctx) {
   std::function<Task<ReconcileResult>(Context, std::string)> body =
       [this](Context c, std::string key) { return reconcile(std::move(c), std::move(key)); };
   co_await run_workers(ctx, &queue_, name_, workers_, body);
+  co_await stopped();
   co_await events_.join();
 }
 

@@ -39,6 +39,8 @@ class Controller {
  protected:
   // Called once the informers are level, before the first reconcile.
   virtual void started(Context) {}
+  // Called at the end of run(): waits for what started() began.
+  virtual Task<void> stopped() { co_return; }
   Client& client() { return deps_.client; }
   Loop& loop() { return deps_.client.loop(); }
   const Options& options() const { return deps_.options; }

@@ -31,15 +31,57 @@ bool has_finalizer(const ObjectMeta& m, std::string_view finalizer) {
 bool is_dying(const ObjectMeta& m) { return !m.deletion_timestamp().empty(); }
 bool in_foreground(const ObjectMeta& m) { return is_dying(m) && has_finalizer(m, kForeground); }
 
-const KindDesc* kind_of_ref(const OwnerReference& ref) {
-  return find_kind(ref.api_version(), ref.kind());
-}
-
 bool is_collected(const KindDesc& kind) {
   auto has = [&kind](std::string_view verb) {
     return std::find(kind.verbs.begin(), kind.verbs.end(), verb) != kind.verbs.end();
   };
   return kind.plural != "events" && has("list") && has("watch") && has("delete");
+}
+
+// The start of a patch of the object's owner references. A custom resource takes no strategic merge
+// patch: the whole list is given, of this very revision.
+Value& begin_owners_patch(Document& patch, const Object& object) {
+  auto text = [&patch](std::string_view s) { return Value::string(patch.arena.copy(s)); };
+  patch.root = Value::map();
+  Value& meta = patch.root.set(patch.arena, "metadata", Value::map());
+  meta.set(patch.arena, "uid", text(object.uid()));
+  if (object.kind().owner) {
+    meta.set(patch.arena, "resourceVersion", text(std::to_string(object.revision())));
+  }
+  return meta.set(patch.arena, "ownerReferences", Value::list());
+}
+
+Document owners_patch(const Object& object, const std::vector<std::string>& drop) {
+  Document patch;
+  Value& refs = begin_owners_patch(patch, object);
+  if (!object.kind().owner) {
+    for (const std::string& uid : drop) {
+      Value& r = refs.append(patch.arena, Value::map());
+      r.set(patch.arena, "$patch", Value::string("delete"));
+      r.set(patch.arena, "uid", Value::string(patch.arena.copy(uid)));
+    }
+    return patch;
+  }
+  DocumentPtr tree = object.metadata();
+  for (OwnerReference ref : meta_of(tree).owner_references()) {
+    if (std::find(drop.begin(), drop.end(), ref.uid()) != drop.end()) continue;
+    refs.append(patch.arena, deep_copy(patch.arena, ref.value()));
+  }
+  return patch;
+}
+
+// No owner's deletion waits for the object any more.
+Document unblocking_patch(const Object& object) {
+  Document patch;
+  Value& refs = begin_owners_patch(patch, object);
+  DocumentPtr tree = object.metadata();
+  for (OwnerReference ref : meta_of(tree).owner_references()) {
+    Value& r = refs.append(patch.arena, object.kind().owner ? deep_copy(patch.arena, ref.value())
+                                                            : Value::map());
+    r.set(patch.arena, "uid", Value::string(patch.arena.copy(ref.uid())));
+    r.set(patch.arena, "blockOwnerDeletion", Value(false));
+  }
+  return patch;
 }
 
 }  // namespace
@@ -66,21 +108,16 @@ CollectPlan plan_collection(const std::vector<OwnerState>& owners, bool has_depe
 }
 
 GarbageCollector::GarbageCollector(Deps deps)
-    : Controller(deps, "garbage_collector_attempt_to_delete", "garbage-collector-controller", 20) {
-  std::map<std::string_view, const KindDesc*> kinds;
-  for (const KindDesc* k : all_kinds()) {
-    if (is_collected(*k)) kinds.emplace(k->group_resource(), k);  // the first version will do
-  }
-  for (const auto& [resource, kind] : kinds) {
-    auto informer = deps.informers.informer(kind, "", "", "");
-    watch_also(*informer);
-    informers_[std::string(resource)] = informer;
-  }
-  for (const auto& [resource, informer] : informers_) {
-    informer->add_handler({[this](const ObjectPtr& now) { changed(nullptr, now); },
-                           [this](const ObjectPtr& b, const ObjectPtr& n) { changed(b, n); },
-                           [this](const ObjectPtr& last) { changed(last, nullptr); }});
-  }
+    : Controller(deps, "garbage_collector_attempt_to_delete", "garbage-collector-controller", 20),
+      catalog_(deps.client.kinds()),
+      informers_(deps.client, deps.informers, is_collected,
+                 [this](const ObjectPtr& before, const ObjectPtr& now) { changed(before, now); }) {
+  for (InformerBase* informer : informers_.built_in()) watch_also(*informer);
+}
+
+KindRef GarbageCollector::kind_of_ref(const OwnerRef& ref) const {
+  CatalogPtr catalog = catalog_.current();
+  return KindRef(catalog->find_kind(ref.api_version(), ref.kind()));
 }
 
 void GarbageCollector::relate(const ObjectPtr& object, bool add) {
@@ -100,18 +137,18 @@ void GarbageCollector::relate(const ObjectPtr& object, bool add) {
 
 ObjectPtr GarbageCollector::find(const std::string& item) const {
   size_t bar = item.find('|');
-  auto it = informers_.find(item.substr(0, bar));
-  if (it == informers_.end()) return nullptr;
+  InformerBase* informer = informers_.find(std::string_view(item).substr(0, bar));
+  if (!informer) return nullptr;
   auto [ns, name] = split_key(std::string_view(item).substr(bar + 1));
-  return it->second->get(ns, name);
+  return informer->get(ns, name);
 }
 
 bool GarbageCollector::in_cache(const OwnerReference& ref, std::string_view ns) const {
-  const KindDesc* kind = kind_of_ref(ref);
+  const KindRef kind = kind_of_ref(ref);
   if (!kind) return false;
-  auto it = informers_.find(std::string(kind->group_resource()));
-  if (it == informers_.end()) return false;
-  ObjectPtr o = it->second->get(kind->namespaced ? ns : std::string_view(), ref.name());
+  InformerBase* informer = informer_of(*kind);
+  if (!informer) return false;
+  ObjectPtr o = informer->get(kind->namespaced ? ns : std::string_view(), ref.name());
   return o && o->uid() == ref.uid();
 }
 
@@ -154,7 +191,7 @@ void GarbageCollector::changed(const ObjectPtr& before, const ObjectPtr& now) {
 void GarbageCollector::wake_waiting_owners(const ObjectPtr& dependent) {
   DocumentPtr dependent_tree = dependent->metadata();
   for (OwnerReference ref : meta_of(dependent_tree).owner_references()) {
-    const KindDesc* kind = kind_of_ref(ref);
+    const KindRef kind = kind_of_ref(ref);
     if (!kind) continue;
     std::string ns(kind->namespaced ? dependent->namespace_() : std::string_view());
     std::string item = std::string(kind->group_resource()) + "|" + (ns.empty() ? "" : ns + "/") +
@@ -173,7 +210,7 @@ Task<Status> GarbageCollector::classify(Context ctx, ObjectPtr object,
   for (OwnerReference ref : meta_of(tree).owner_references()) {
     OwnerState s;
     s.uid = std::string(ref.uid());
-    const KindDesc* kind = kind_of_ref(ref);
+    const KindRef kind = kind_of_ref(ref);
     if (!kind || (kind->namespaced && object->namespace_().empty())) {
       // A kind that is not served here, or a namespaced owner of a cluster-scoped object: nothing
       // is known of it, so nothing is done.
@@ -182,13 +219,13 @@ Task<Status> GarbageCollector::classify(Context ctx, ObjectPtr object,
     }
     std::string ns(kind->namespaced ? object->namespace_() : std::string_view());
     ObjectPtr owner;
-    auto it = informers_.find(std::string(kind->group_resource()));
-    if (it != informers_.end()) owner = it->second->get(ns, ref.name());
+    InformerBase* informer = informer_of(*kind);
+    if (informer) owner = informer->get(ns, ref.name());
     if (!owner || owner->uid() != ref.uid()) {
-      auto live = co_await client().get(ctx, kind, ns, std::string(ref.name()));
+      auto live = co_await client().get(ctx, kind.get(), ns, std::string(ref.name()));
       if (!live.ok() && !live.status().is(Reason::kNotFound)) co_return live.status();
       owner = live.ok() ? *live : nullptr;
-      *unseen |= owner && owner->uid() == ref.uid() && it != informers_.end();
+      *unseen |= owner && owner->uid() == ref.uid() && informer;
     }
     if (!owner || owner->uid() != ref.uid()) {
       s.state = OwnerState::State::kAbsent;
@@ -205,21 +242,17 @@ Task<Status> GarbageCollector::classify(Context ctx, ObjectPtr object,
 Task<Status> GarbageCollector::drop_owners(Context ctx, ObjectPtr object,
                                            std::vector<std::string> uids) {
   if (uids.empty()) co_return Status();
-  Document patch;
-  patch.root = Value::map();
-  Value& meta = patch.root.set(patch.arena, "metadata", Value::map());
-  meta.set(patch.arena, "uid", Value::string(patch.arena.copy(object->uid())));
-  Value& refs = meta.set(patch.arena, "ownerReferences", Value::list());
-  for (const std::string& uid : uids) {
-    Value& r = refs.append(patch.arena, Value::map());
-    r.set(patch.arena, "$patch", Value::string("delete"));
-    r.set(patch.arena, "uid", Value::string(patch.arena.copy(uid)));
-  }
+  // After a conflict too: its owners stay as they are, so nothing brings it.
+  co_return co_await patch_owners(ctx, object, owners_patch(*object, uids));
+}
+
+Task<Status> GarbageCollector::patch_owners(Context ctx, ObjectPtr object, Document patch) {
+  const PatchType type = object->kind().owner ? PatchType::kMerge : PatchType::kStrategicMerge;
   auto r = co_await client().patch(ctx, &object->kind(), std::string(object->namespace_()),
-                                   std::string(object->name()), PatchType::kStrategicMerge,
-                                   std::move(patch), WriteOptions());
+                                   std::string(object->name()), type, std::move(patch),
+                                   WriteOptions());
   if (r.status().is(Reason::kNotFound)) co_return Status();
-  co_return r.status();  // after a conflict too: its owners stay as they are, so nothing brings it
+  co_return r.status();
 }
 
 Task<Status> GarbageCollector::remove_finalizer(Context ctx, ObjectPtr object,
@@ -284,22 +317,7 @@ Task<Status> GarbageCollector::unblock(Context ctx, ObjectPtr object) {
     if (!d) continue;
     DocumentPtr dependent = d->metadata();
     if (!in_foreground(meta_of(dependent))) continue;
-    DocumentPtr tree = object->metadata();
-    Document patch;
-    patch.root = Value::map();
-    Value& meta = patch.root.set(patch.arena, "metadata", Value::map());
-    meta.set(patch.arena, "uid", Value::string(patch.arena.copy(object->uid())));
-    Value& refs = meta.set(patch.arena, "ownerReferences", Value::list());
-    for (OwnerReference ref : meta_of(tree).owner_references()) {
-      Value& r = refs.append(patch.arena, Value::map());
-      r.set(patch.arena, "uid", Value::string(patch.arena.copy(ref.uid())));
-      r.set(patch.arena, "blockOwnerDeletion", Value(false));
-    }
-    auto r = co_await client().patch(ctx, &object->kind(), std::string(object->namespace_()),
-                                     std::string(object->name()), PatchType::kStrategicMerge,
-                                     std::move(patch), WriteOptions());
-    if (r.status().is(Reason::kNotFound)) co_return Status();
-    co_return r.status();
+    co_return co_await patch_owners(ctx, object, unblocking_patch(*object));
   }
   co_return Status();
 }
@@ -347,6 +365,10 @@ Task<ReconcileResult> GarbageCollector::reconcile(Context ctx, std::string key) 
   ObjectMeta m = meta_of(tree);
   Status s;
   if (is_dying(m)) {
+    if (!informers_.synced()) {
+      // A custom kind has just come: its objects may depend on this one.
+      co_return Status(Reason::kConflict, "not every kind has been listed");
+    }
     if (has_finalizer(m, kOrphan)) {
       s = co_await orphan_dependents(ctx, object);
     } else if (has_finalizer(m, kForeground)) {

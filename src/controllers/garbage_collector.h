@@ -1,7 +1,7 @@
 // Garbage collector: deletes what no longer has an owner, and carries out foreground deletion and
 // orphaning (upstream: pkg/controller/garbagecollector).
 //
-// It watches every kind. The graph is only what points somewhere: owner uid -> dependents; whether
+// It watches every kind, those that come and go as well. The graph is only what points somewhere: owner uid -> dependents; whether
 // an owner exists is asked of that kind's informer, and before anything is deleted, of the server.
 #pragma once
 
@@ -13,6 +13,7 @@
 
 #include "api/meta_v1.h"
 #include "controllers/controller.h"
+#include "controllers/kind_informers.h"
 
 namespace keles::controllers {
 
@@ -36,6 +37,10 @@ class GarbageCollector final : public Controller {
   explicit GarbageCollector(Deps deps);
   Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
 
+ protected:
+  void started(Context ctx) override { informers_.start(ctx); }
+  Task<void> stopped() override { return informers_.join(); }
+
  private:
   using Meta = api::meta_v1::ObjectMeta;
   using OwnerRef = api::meta_v1::OwnerReference;
@@ -43,6 +48,10 @@ class GarbageCollector final : public Controller {
   void relate(const ObjectPtr& object, bool add);
   void wake_waiting_owners(const ObjectPtr& dependent);
   bool in_cache(const OwnerRef& ref, std::string_view ns) const;
+  KindRef kind_of_ref(const OwnerRef& ref) const;
+  InformerBase* informer_of(const KindDesc& kind) const {
+    return informers_.find(kind.group_resource());
+  }
   ObjectPtr find(const std::string& item) const;
   std::set<std::string> dependents_of(std::string_view uid) const;
 
@@ -52,12 +61,14 @@ class GarbageCollector final : public Controller {
   Task<Status> collect(Context ctx, ObjectPtr object);
   Task<Status> orphan_dependents(Context ctx, ObjectPtr owner);
   Task<Status> finish_foreground(Context ctx, ObjectPtr owner);
+  Task<Status> patch_owners(Context ctx, ObjectPtr object, Document patch);
   Task<Status> drop_owners(Context ctx, ObjectPtr object, std::vector<std::string> uids);
   Task<Status> unblock(Context ctx, ObjectPtr object);
   Task<Status> remove_finalizer(Context ctx, ObjectPtr object, std::string finalizer);
 
-  std::map<std::string, std::shared_ptr<InformerBase>> informers_;  // by group_resource
-  std::map<std::string, std::set<std::string>> dependents_;         // owner uid -> items
+  CatalogSource& catalog_;
+  KindInformers informers_;
+  std::map<std::string, std::set<std::string>> dependents_;  // owner uid -> items
 };
 
 }  // namespace keles::controllers

@@ -34,9 +34,9 @@ struct Wanted {
 
 }  // namespace
 
-std::vector<const KindDesc*> deletable_kinds() {
+std::vector<const KindDesc*> deletable_kinds(const Catalog& catalog) {
   std::map<std::string_view, const KindDesc*> by_resource;
-  for (const KindDesc* k : all_kinds()) {
+  for (const KindDesc* k : catalog.kinds()) {
     if (!has_verb(*k, "list") || !has_verb(*k, "delete")) continue;
     by_resource[k->group_resource()] = k;  // of several versions, the last
   }
@@ -111,7 +111,12 @@ Task<Status> NamespaceController::empty_of(Context ctx, std::string ns, const Ki
                                            NamespaceRemains* remains) {
   auto before = co_await client().list(ctx, kind, ns, ListOptions());
   if (before.status().is(Reason::kNotFound)) co_return Status();  // not served here
-  if (!before.ok()) co_return before.status();
+  if (!before.ok()) {
+    // What cannot be read holds its namespace, and is told of; the other kinds go meanwhile.
+    if (ctx.done()) co_return ctx.status();
+    remains->errors.push_back(before.status().message());
+    co_return Status();
+  }
   if (before->items.empty()) co_return Status();
   std::vector<std::function<Task<Status>()>> tasks;
   for (const ObjectPtr& o : before->items) {
@@ -123,7 +128,11 @@ Task<Status> NamespaceController::empty_of(Context ctx, std::string ns, const Ki
   if (ctx.done()) co_return ctx.status();
   if (!s.ok()) remains->errors.push_back(s.message());
   auto after = co_await client().list(ctx, kind, ns, ListOptions());
-  if (!after.ok()) co_return after.status();
+  if (!after.ok()) {
+    if (ctx.done()) co_return ctx.status();
+    remains->errors.push_back(after.status().message());
+    co_return Status();
+  }
   for (const ObjectPtr& o : after->items) {
     DocumentPtr tree = o->tree();
     ++remains->resources[kind->group.empty() ? std::string(kind->plural) + "."
@@ -140,7 +149,8 @@ Task<Status> NamespaceController::empty_of(Context ctx, std::string ns, const Ki
 Task<Status> NamespaceController::empty(Context ctx, std::string ns, NamespaceRemains* remains) {
   TRY_CO(empty_of(ctx, ns, &kind_of<Pod>(), remains));
   if (!remains->resources.empty()) co_return Status();
-  for (const KindDesc* kind : deletable_kinds()) {
+  CatalogPtr catalog = client().kinds().current();
+  for (const KindDesc* kind : deletable_kinds(*catalog)) {
     if (kind->namespaced) TRY_CO(empty_of(ctx, ns, kind, remains));
   }
   co_return Status();

@@ -24,8 +24,9 @@ struct NamespaceRemains {
 std::optional<Draft<api::core_v1::NamespaceEdit>> plan_namespace_conditions(
     const api::core_v1::Namespace& ns, const NamespaceRemains& remains, WallTime now);
 
-// Built-in kinds that are listed and deleted one by one; one version of each, in a fixed order.
-std::vector<const KindDesc*> deletable_kinds();
+// Kinds that are listed and deleted one by one; one version of each, in a fixed order. They are
+// the catalog's.
+std::vector<const KindDesc*> deletable_kinds(const Catalog& catalog);
 
 class NamespaceController final : public Controller {
  public:

@@ -52,6 +52,7 @@ class LocalClient final : public Client {
   }
 
   Loop& loop() override { return loop_; }
+  CatalogSource& kinds() override { return server_.kinds(); }
 
   Task<Result<ObjectPtr>> get(Context ctx, const KindDesc* kind, std::string ns,
                               std::string name) override {
@@ -162,6 +163,7 @@ class LocalClient final : public Client {
   // Brings quantities, times and the like that the caller wrote into their one form.
   static Status tidy(const KindDesc* kind, const WriteOptions& options, Document& body) {
     const KindDesc* of = ApiServer::body_kind(*kind, options.subresource);
+    if (of && of->owner) return decode_object(*of, body, FieldValidation::kIgnore);
     return of ? normalize(*of->type, body) : Status();
   }
 

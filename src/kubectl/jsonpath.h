@@ -1,44 +1,27 @@
-// kubectl's JSONPath templates: text with actions in braces ({.items[*].metadata.name},
-// {range ...}{end}, filters [?(@.a=="b")], unions, slices, recursive descent). Errors are kubectl's
-// texts. Values; any thread.
-//
-// Bounds: 64 KiB of template, 32 levels of nested expressions, 100,000 values at any step, 64 MiB
-// of output.
+// JSONPath (machinery/jsonpath.h) for commands: what is wrong with a path is found by the client.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
-#include "machinery/value.h"
+#include "machinery/jsonpath.h"
 
 namespace keles::kubectl {
 
 class JsonPath {
  public:
   static Result<JsonPath> parse(std::string_view text);
-  // ".metadata.name", "metadata.name", "{.metadata.name}" -> "{.metadata.name}": the form that
-  // custom columns, --sort-by and wait take.
   static Result<std::string> relaxed(std::string_view expression);
-
-  // Missing fields are nothing, or an error ("x is not found").
-  void set_allow_missing(bool allow) { allow_missing_ = allow; }
-
+  void set_allow_missing(bool allow) { path_.set_allow_missing(allow); }
   Result<std::string> execute(const Value& data) const;
-  // The values of each action, in order. They live as long as `data` and this template.
   Result<std::vector<std::vector<const Value*>>> find(const Value& data) const;
 
-  struct Node;
-  using Nodes = std::vector<Node>;
-
  private:
-  std::shared_ptr<const Nodes> root_;
-  bool allow_missing_ = true;
+  keles::JsonPath path_;
 };
 
-// As the template prints it: texts bare, lists and maps as JSON with sorted keys.
-std::string jsonpath_text(const Value& v);
+using keles::jsonpath_text;
 
 }  // namespace keles::kubectl

@@ -389,6 +389,26 @@ Status check_kind(const KindDesc& kind, std::string_view sent_api, std::string_v
                            "): unknown conversion");
 }
 
+// The same of a custom resource, which has to say what it is.
+Status check_custom_kind(const KindDesc& kind, std::string_view api, std::string_view sent,
+                         std::string_view body, const Value& root) {
+  if (sent.empty()) {
+    return unrecognized_body(kind, body,
+                             "Object 'Kind' is missing in '" + std::string(body) + "'");
+  }
+  if (api != kind.api_version()) {
+    return Status::bad_request("the API version in the data (" + std::string(api) +
+                               ") does not match the expected API version (" +
+                               std::string(kind.api_version()) + ")");
+  }
+  if (sent == kind.kind) return {};
+  return Status::invalid(kind.group, kind.kind, root["metadata"]["name"].as_string(),
+                         {{"FieldValueInvalid",
+                           "Invalid value: \"" + std::string(sent) + "\": must be " +
+                               std::string(kind.kind),
+                           "kind"}});
+}
+
 }  // namespace
 
 Status check_body_kind(const KindDesc& kind, std::string_view body, Document& doc) {
@@ -417,7 +437,10 @@ Status check_body_kind(const KindDesc& kind, std::string_view body, Document& do
                                  " into Go struct field ." + std::string(member) +
                                  " of type string");
   }
-  return check_kind(kind, doc.root["apiVersion"].as_string(), doc.root["kind"].as_string());
+  const std::string_view api = doc.root["apiVersion"].as_string();
+  const std::string_view sent = doc.root["kind"].as_string();
+  return kind.owner ? check_custom_kind(kind, api, sent, body, doc.root)
+                    : check_kind(kind, api, sent);
 }
 
 Status normalize_part(const TypeDesc& type, Arena& arena, Value& v,
@@ -490,6 +513,7 @@ Status decode_object(const KindDesc& kind, Document& doc, FieldValidation valida
                      std::string_view json) {
   const bool ignore = validation == FieldValidation::kIgnore;
   std::vector<std::string> unknown;
+  hold_kind(doc.arena, kind);
   Status s = normalize_part(*kind.type, doc.arena, doc.root, ignore ? nullptr : &unknown);
   if (!s.ok()) return cannot_handle(kind, s.message());
   if (ignore || (unknown.empty() && duplicates.empty())) return {};

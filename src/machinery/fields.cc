@@ -102,12 +102,13 @@ Result<FieldSelector> FieldSelector::parse(std::string_view text) {
 
 Status FieldSelector::validate(const KindDesc& kind) const {
   for (const Term& t : terms_) {
-    if (t.path == "metadata.name" || t.path == "metadata.namespace") continue;
+    const bool everywhere = !kind.owner || kind.namespaced;
+    if (t.path == "metadata.name" || (t.path == "metadata.namespace" && everywhere)) continue;
     if (std::find(kind.selectable_fields.begin(), kind.selectable_fields.end(), t.path) !=
         kind.selectable_fields.end()) {
       continue;
     }
-    if (kind.selectable_fields.empty()) {
+    if (kind.selectable_fields.empty() && !kind.owner) {
       return Status::bad_request("\"" + t.path +
                                  "\" is not a known field selector: only \"metadata.name\", "
                                  "\"metadata.namespace\"");
@@ -136,6 +137,7 @@ std::string selectable_text(const KindDesc& kind, const Value& object, std::stri
     default:
       break;
   }
+  if (kind.owner) return {};
   const FieldDesc* f = find_field(kind.type, path);
   if (!f || f->cardinality != Cardinality::kSingle) return {};
   switch (f->type) {

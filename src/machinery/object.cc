@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
+#include "machinery/decode.h"
+#include "machinery/unbound_kind.h"
 
 namespace keles {
 
@@ -24,7 +26,7 @@ std::mutex& lock_of(const void* p) {
 }
 
 // A custom resource has no protobuf form: it is stored as JSON.
-bool is_json_only(const KindDesc& kind) { return kind.type->wire.empty(); }
+bool is_json_only(const KindDesc& kind) { return kind.owner || kind.type->wire.empty(); }
 
 // Where a message's field of bytes lies: [begin, end) with its tag, [content, end) without.
 struct Place {
@@ -130,6 +132,21 @@ constexpr size_t kOverhead = 128;  // of a form beyond its bytes: control blocks
 
 size_t cost_of(const Document& d) { return d.arena.bytes_reserved() + kOverhead; }
 size_t cost_of(const std::string& s) { return s.capacity() + kOverhead; }
+size_t cost_of(const Object& o) {
+  return sizeof o + o.name().size() + o.namespace_().size() + o.uid().size() + kOverhead;
+}
+
+Status damaged(const KindDesc* kind, const std::string& why) {
+  return Status::internal("stored " + std::string(kind ? kind->kind : "object") +
+                          " is damaged: " + why);
+}
+
+Result<Document> parse_stored_json(const KindDesc* kind, const std::string& stored) {
+  auto parsed = parse_json(stored);
+  if (!parsed.ok()) return damaged(kind, parsed.status().message());
+  if (!parsed->root.is_map()) return damaged(kind, "it is no JSON object");
+  return parsed;
+}
 
 }  // namespace
 
@@ -198,6 +215,7 @@ std::shared_ptr<const T> Object::keep(size_t slot, std::shared_ptr<const T> form
 }
 
 ObjectPtr Object::from_document(const KindDesc& kind, Document doc) {
+  hold_kind(doc.arena, kind);
   const Identity id = identity_of(doc.root);
   std::string_view version = doc.root["metadata"]["resourceVersion"].as_string();
   Private p{&kind, 0, id.namespace_, id.name, id.uid};
@@ -208,36 +226,34 @@ ObjectPtr Object::from_document(const KindDesc& kind, Document doc) {
   return out;
 }
 
-Result<Object::Draft> Object::Draft::check(const KindDesc& kind, Bytes stored) {
-  auto damaged = [&kind](const std::string& why) {
-    return Status::internal("stored " + std::string(kind.kind) + " is damaged: " + why);
-  };
-  std::optional<Identity> id;
-  Document doc;  // what the identity views, of JSON
-  if (stored->starts_with(kProtobufMagic)) {
-    auto envelope = open_protobuf(*stored);
-    if (!envelope.ok()) return damaged("its envelope cannot be decoded");
-    id = identity_of(*stored);
-    if (!id) return damaged("its metadata cannot be decoded");
-    if (!is_protobuf_of(*kind.type, envelope->raw)) return damaged("it cannot be decoded");
-  } else {
-    auto parsed = parse_json(*stored);
-    if (!parsed.ok()) return damaged(parsed.status().message());
-    if (!parsed->root.is_map()) return damaged("it is no JSON object");
-    doc = std::move(*parsed);
-    id = identity_of(doc.root);
-  }
+Object::Draft Object::Draft::of(const KindDesc& kind, Bytes stored, std::string_view ns,
+                                std::string_view name, std::string_view uid) {
   Draft out;
-  out.object_ = std::make_shared<Object>(Private{&kind, 0, id->namespace_, id->name, id->uid});
+  out.object_ = std::make_shared<Object>(Private{&kind, 0, ns, name, uid});
   out.object_->origin_ = std::move(stored);
   return out;
 }
 
+Result<Object::Draft> Object::Draft::check(const KindDesc& kind, Bytes stored) {
+  if (!stored->starts_with(kProtobufMagic)) {
+    TRY_ASSIGN(doc, parse_stored_json(&kind, *stored));
+    const Identity id = identity_of(doc.root);
+    return of(kind, std::move(stored), id.namespace_, id.name, id.uid);
+  }
+  auto envelope = open_protobuf(*stored);
+  if (!envelope.ok()) return damaged(&kind, "its envelope cannot be decoded");
+  auto id = identity_of(*stored);
+  if (!id) return damaged(&kind, "its metadata cannot be decoded");
+  if (kind.owner || !is_protobuf_of(*kind.type, envelope->raw)) {
+    return damaged(&kind, "it cannot be decoded");
+  }
+  return of(kind, std::move(stored), id->namespace_, id->name, id->uid);
+}
+
 Object::Draft Object::Draft::trust(const KindDesc& kind, Bytes stored, Document doc) {
   const Identity id = identity_of(doc.root);
-  Draft out;
-  out.object_ = std::make_shared<Object>(Private{&kind, 0, id.namespace_, id.name, id.uid});
-  out.object_->origin_ = std::move(stored);
+  Draft out = of(kind, std::move(stored), id.namespace_, id.name, id.uid);
+  hold_kind(doc.arena, kind);
   out.tree_ = std::move(doc);
   return out;
 }
@@ -256,11 +272,56 @@ Result<ObjectPtr> Object::from_stored(const KindDesc& kind, Bytes stored, int64_
   return std::move(draft).finish(revision);
 }
 
+Result<ObjectPtr> Object::from_json(const FindKind& find, Bytes stored, int64_t revision) {
+  TRY_ASSIGN(doc, parse_stored_json(nullptr, *stored));
+  const std::string_view api_version = doc.root["apiVersion"].as_string();
+  const std::string_view name = doc.root["kind"].as_string();
+  if (api_version.empty() || name.empty()) return damaged(nullptr, "it names no kind");
+  if (const KindDesc* known = find ? find(api_version, name) : nullptr) {
+    return from_stored(*known, std::move(stored), revision);
+  }
+  const KindRef kind = unbound_kind(api_version, name);
+  const Identity id = identity_of(doc.root);
+  return Draft::of(*kind, std::move(stored), id.namespace_, id.name, id.uid).finish(revision);
+}
+
 ObjectPtr Object::at_revision(const Object& o, int64_t revision) {
   auto out =
-      std::make_shared<Object>(Private{o.kind_, revision, o.namespace_(), o.name(), o.uid()});
+      std::make_shared<Object>(Private{&o.kind(), revision, o.namespace_(), o.name(), o.uid()});
   out->origin_ = o.stored();
   return out;
+}
+
+ObjectPtr Object::as(const KindDesc& kind, const ObjectPtr& o) {
+  if (&o->kind() == &kind) return o;
+  if (ObjectPtr seen = seen_as(kind, o)) return seen;
+  auto out = std::make_shared<Object>(
+      Private{&kind, o->revision(), o->namespace_(), o->name(), o->uid()});
+  out->origin_ = o->stored();
+  show_as(o, out);
+  return out;
+}
+
+ObjectPtr Object::seen_as(const KindDesc& kind, const ObjectPtr& o) {
+  if (&o->kind() == &kind) return o;
+  ObjectPtr seen = o->made<Object>(kOther);
+  return seen && &seen->kind() == &kind ? seen : nullptr;
+}
+
+void Object::show_as(const ObjectPtr& o, ObjectPtr converted) {
+  const size_t cost = cost_of(*converted);
+  auto item = std::make_unique<Form>(o.get(), kOther, converted);
+  {
+    std::shared_ptr<const void> before;  // goes after the lock does
+    std::lock_guard lock(lock_of(o.get()));
+    auto& slot = o->forms_[kOther];
+    if (auto* there = static_cast<Form*>(slot.load(std::memory_order_relaxed))) {
+      before = std::exchange(there->what, std::move(converted));
+      return;
+    }
+    slot.store(item.get(), std::memory_order_release);
+  }
+  process_budget().hold(Budget::Side::kForms, item.release(), cost);
 }
 
 std::string Object::key() const {
@@ -274,15 +335,22 @@ DocumentPtr Object::tree() const {
   const Bytes stored = this->stored();
   auto decode = [&]() -> Result<Document> {
     if (stored->starts_with(kProtobufMagic)) return decode_object_protobuf(*kind_, *stored, stored);
-    return parse_json(*stored);
+    TRY_ASSIGN(parsed, parse_json(*stored));
+    if (kind_->owner) {
+      hold_kind(parsed.arena, *kind_);
+      kind_->owner->bind(*kind_, parsed);
+    } else {
+      TRY(normalize(*kind_->type, parsed));
+    }
+    return std::move(parsed);
   };
   auto decoded = decode();
   Document doc;
   if (decoded.ok()) {
     doc = std::move(*decoded);
   } else {
-    // Draft::check says what decodes, so this is a fault of memory or of that check: be loud, and
-    // show what is known.
+    // Draft::check says what decodes, so this is a fault of memory or of that check (which does not
+    // look at the types of a built-in kind's JSON): be loud, and show what is known.
     log::error("An object that was checked cannot be decoded",
                {{"kind", kind_->kind}, {"object", key()}, {"error", decoded.status()}});
     Value& meta = doc.root.get_or_add(doc.arena, "metadata");
@@ -353,8 +421,12 @@ Bytes Object::stored() const {
 
 Bytes Object::protobuf() const {
   if (auto there = made<std::string>(kProtobuf)) return there;
+  if (is_json_only(*kind_)) return json();
   Bytes base = stored();
-  if (!base->starts_with(kProtobufMagic)) return json();
+  if (!base->starts_with(kProtobufMagic)) {
+    auto encoded = std::make_shared<std::string>(encode_object(*kind_, tree()->root));
+    return keep<std::string>(kProtobuf, std::move(encoded));
+  }
   if (revision_ == 0) return base;
   auto spliced = with_resource_version(*base, std::to_string(revision_));
   auto bytes = std::make_shared<std::string>(spliced ? std::move(*spliced) : *base);

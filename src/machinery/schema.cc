@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "kinds.h"
+#include "machinery/value.h"
 
 namespace keles {
 
@@ -36,6 +37,18 @@ const FieldDesc* TypeDesc::find_number(uint16_t number) const {
   auto at = std::lower_bound(wire.begin(), wire.end(), number,
                              [](const WireEntry& e, uint16_t n) { return e.number < n; });
   return at != wire.end() && at->number == number && at->field >= 0 ? &fields[at->field] : nullptr;
+}
+
+const TypeDesc* TypeRef::made() const {
+  return kind_ && kind_->owner ? &kind_->owner->type_of(*kind_) : nullptr;
+}
+
+void hold_kind(Arena& arena, const KindDesc& kind) {
+  if (!kind.owner || arena.holds(kind.owner)) return;
+  kind.owner->retain();
+  arena.adopt(std::shared_ptr<const void>(
+      static_cast<const void*>(kind.owner),
+      [](const void* owner) { static_cast<const KindOwner*>(owner)->release(); }));
 }
 
 const SubresourceDesc* KindDesc::subresource(std::string_view name) const {

@@ -1,15 +1,20 @@
 // The API as data: descriptors of every kind, type and field. The build compiles them from api/
 // into constant tables; a custom resource builds the same descriptors at run time. Decoding,
 // validation, defaulting, protobuf, patches, discovery, OpenAPI, tables and typed accessors all
-// follow from them. Constant after start-up; any thread may read.
+// follow from them. Immutable; any thread may read.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace keles {
+
+class Arena;
+struct Document;
 
 enum class FieldType : uint8_t {
   kString,
@@ -144,7 +149,59 @@ struct SubresourceDesc {
 struct ColumnDesc {  // a print column of `kubectl get` (meta.k8s.io Table)
   std::string_view name, type, format, description;
   int priority;
-  std::string_view path;  // dotted path or "" when a cell hook computes it
+  // Dotted path, or a JSONPath without braces; "" when a cell hook computes it.
+  std::string_view path;
+};
+
+struct KindDesc;
+struct KindFacts;
+
+// Who made kinds while the process runs (those of one CustomResourceDefinition, together; see
+// custom_kind.h). It is counted, and goes with the last who holds one of its kinds: catalogs,
+// objects, trees, requests, watches. Built-in kinds have none: they stay. Any thread.
+class KindOwner {
+ public:
+  KindOwner() = default;
+  KindOwner(const KindOwner&) = delete;
+  void retain() const { holders_.fetch_add(1, std::memory_order_relaxed); }
+  // False when it is just going: nobody holds it any more.
+  bool retain_if_held() const {
+    uint32_t n = holders_.load(std::memory_order_relaxed);
+    while (n != 0) {
+      if (holders_.compare_exchange_weak(n, n + 1, std::memory_order_relaxed)) return true;
+    }
+    return false;
+  }
+  void release() const {
+    if (holders_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+  // The type of its kind, compiled from its schema when it is first asked for. Lives as it does.
+  virtual const TypeDesc& type_of(const KindDesc& kind) const = 0;
+  // Brings the tree of a stored record into the form in which the kind shows it. It may be of
+  // another version of the kind, if those differ by their name alone.
+  virtual void bind(const KindDesc& kind, Document& doc) const = 0;
+
+ protected:
+  virtual ~KindOwner() = default;
+
+ private:
+  mutable std::atomic<uint32_t> holders_{0};
+};
+
+// The type of a kind: a constant, or made when somebody looks.
+class TypeRef {
+ public:
+  constexpr TypeRef() = default;
+  constexpr TypeRef(const TypeDesc* type) : type_(type) {}                         // NOLINT(implicit)
+  constexpr explicit TypeRef(const KindDesc* made_by_its_owner) : kind_(made_by_its_owner) {}
+  constexpr operator const TypeDesc*() const { return type_ ? type_ : made(); }  // NOLINT(implicit)
+  constexpr const TypeDesc* operator->() const { return *this; }
+  constexpr const TypeDesc& operator*() const { return *operator->(); }
+
+ private:
+  const TypeDesc* made() const;  // null when there is none
+  const TypeDesc* type_ = nullptr;
+  const KindDesc* kind_ = nullptr;
 };
 
 struct KindDesc {
@@ -155,16 +212,50 @@ struct KindDesc {
   std::span<const ColumnDesc> columns;
   std::span<const std::string_view>
       selectable_fields;  // besides metadata.name and metadata.namespace
-  const TypeDesc* type;
+  TypeRef type;
   std::string_view api_version() const { return api_version_; }        // "v1", "apps/v1"
   std::string_view group_resource() const { return group_resource_; }  // "pods", "deployments.apps"
   std::string_view api_version_, group_resource_;
   bool bare;     // its JSON carries no kind and apiVersion (WatchEvent)
   bool is_list;  // PodList, ...: `items` of the kind without "List"
+  const KindFacts* facts = nullptr;  // what the server does differently for it (kind_facts.h)
+  // Of a custom kind. Its objects are stored as JSON and have no protobuf form, and whoever keeps
+  // the descriptor holds its owner (KindRef, hold_kind). Null: built-in.
+  const KindOwner* owner = nullptr;
   const SubresourceDesc* subresource(std::string_view name) const;
 };
 
-// Every built-in descriptor. Lookups return nullptr when there is none. find_kind also finds lists
+// A kind, held as long as this lives.
+class KindRef {
+ public:
+  KindRef() = default;
+  KindRef(const KindDesc* kind) : kind_(kind) {  // NOLINT(implicit)
+    if (kind_ && kind_->owner) kind_->owner->retain();
+  }
+  KindRef(const KindRef& o) : KindRef(o.kind_) {}
+  KindRef(KindRef&& o) noexcept : kind_(std::exchange(o.kind_, nullptr)) {}
+  KindRef& operator=(KindRef o) noexcept {
+    std::swap(kind_, o.kind_);
+    return *this;
+  }
+  ~KindRef() {
+    if (kind_ && kind_->owner) kind_->owner->release();
+  }
+  const KindDesc* get() const { return kind_; }
+  const KindDesc* operator->() const { return kind_; }
+  const KindDesc& operator*() const { return *kind_; }
+  explicit operator bool() const { return kind_ != nullptr; }
+
+ private:
+  const KindDesc* kind_ = nullptr;
+};
+
+// The arena's trees may have views of the kind's names (keys, apiVersion, defaults): it holds the
+// kind as long as it lives. Nothing to do for built-in ones.
+void hold_kind(Arena& arena, const KindDesc& kind);
+
+// Every built-in descriptor; what is served at a time is in the catalog (catalog.h). Lookups return
+// nullptr when there is none. find_kind also finds lists
 // ("PodList") and bodies without a resource ("Status", "DeleteOptions"); all_kinds and
 // find_resource give served resources only, by group, version and plural.
 const KindDesc* find_kind(std::string_view group, std::string_view version, std::string_view kind);

@@ -188,6 +188,12 @@ void Arena::adopt(std::shared_ptr<const void> owner) {
   adopted_->owners.push_back(std::move(owner));
 }
 
+bool Arena::holds(const void* owner) const {
+  if (adopted_ == nullptr) return false;
+  return std::any_of(adopted_->owners.begin(), adopted_->owners.end(),
+                     [owner](const auto& o) { return o.get() == owner; });
+}
+
 Value Value::string(std::string_view s) {
   Value v(Kind::kString);
   v.u_.s = s.data() == nullptr ? "" : s.data();

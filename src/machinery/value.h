@@ -35,6 +35,8 @@ class Arena {
   size_t bytes_reserved() const { return reserved_; }
   // Keeps `owner` alive as long as the arena: for views into memory made elsewhere.
   void adopt(std::shared_ptr<const void> owner);
+  // Whether it has adopted that one.
+  bool holds(const void* owner) const;
 
  private:
   struct Block {

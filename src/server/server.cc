@@ -15,12 +15,15 @@ struct ApiServer::State {
   State(Store* store, ApiServerOptions o)
       : options(std::move(o)),
         registry(store, options.service_cidr, options.node_port_range),
-        auth(store, options.auth) {
+        auth(store, options.auth),
+        extensions(&registry, &kinds, options.make_converter) {
     registry.set_admission(options.admission);
   }
   ApiServerOptions options;
   registry::Registry registry;
   auth::Auth auth;
+  CatalogSource kinds;
+  server::Extensions extensions;
   Health health;
   std::atomic<bool> started{false};
 };
@@ -31,6 +34,7 @@ ApiServer::~ApiServer() = default;
 
 bool ApiServer::started() const { return state_->started.load(); }
 registry::Registry& ApiServer::registry() { return state_->registry; }
+CatalogSource& ApiServer::kinds() { return state_->kinds; }
 Health& ApiServer::health() { return state_->health; }
 const ApiServerOptions& ApiServer::options() const { return state_->options; }
 
@@ -97,6 +101,7 @@ Task<void> forget_past(Context ctx, registry::Registry* registry) {
 Task<void> ApiServer::run(Context ctx) {
   TaskGroup group(ctx.loop());
   group.spawn(state_->auth.run(ctx));
+  group.spawn(state_->extensions.run(ctx));
   group.spawn(forget_past(ctx, &state_->registry));
   std::set<int64_t> suspects;
   while (true) {
@@ -228,6 +233,12 @@ Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const Caller* caller, cons
                      "the body of the request was in an unknown format - accepted media types "
                      "include: application/json-patch+json, application/merge-patch+json, "
                      "application/strategic-merge-patch+json");
+  }
+  if (type == PatchType::kStrategicMerge && kind->owner && subresource != "scale") {
+    co_return Status(Reason::kUnsupportedMediaType,
+                     "the body of the request was in an unknown format - accepted media types "
+                     "include: application/json-patch+json, application/merge-patch+json, "
+                     "application/apply-patch+yaml");
   }
   if (subresource == "scale" && kind->subresource("scale")) {
     co_return co_await registry().patch_scale(ctx, kind, ns, name, type, std::move(patch),

@@ -15,10 +15,12 @@
 #include "base/context.h"
 #include "base/status.h"
 #include "base/task.h"
+#include "machinery/catalog.h"
 #include "machinery/object.h"
 #include "machinery/patch.h"
 #include "server/auth/auth.h"
 #include "server/auth/caller.h"
+#include "server/extensions/extensions.h"
 #include "server/health.h"
 #include "server/registry/registry.h"
 #include "store/store.h"
@@ -36,6 +38,8 @@ struct ApiServerOptions {
   // The CA of client certificates, for others who are to trust it (kube-system's ConfigMap
   // extension-apiserver-authentication); "": not told.
   std::string client_ca_pem;
+  // How custom resources become other versions of theirs by webhook; empty: they do not.
+  server::MakeConverter make_converter;
 };
 
 class ApiServer {
@@ -48,10 +52,13 @@ class ApiServer {
   // Service) and repairs the allocators. Serving before it is done is in order.
   Task<Status> start(Context ctx);
   bool started() const;
-  // Keeps what authorization reads current until ctx ends. Spawn it once, on any loop.
+  // Keeps what authorization reads, and what is served of custom resources, current until ctx ends.
+  // Spawn it once, on any loop.
   Task<void> run(Context ctx);
 
   registry::Registry& registry();
+  // What is served: built-in kinds and custom ones. Any thread.
+  CatalogSource& kinds();
   const auth::Auth& auth() const;
   const ApiServerOptions& options() const;
   // Where parts of the process say how they are (the store's disk, ...). Any thread.

@@ -68,6 +68,7 @@ std::vector<Result<ObjectPtr>> read_records(const KindResolver& find_kind,
 }  // namespace
 
 Result<ObjectPtr> read_stored(const KindResolver& find_kind, Bytes stored, int64_t revision) {
+  if (stored->starts_with('{')) return Object::from_json(find_kind, std::move(stored), revision);
   TRY_ASSIGN(name, stored_kind(*stored));
   const KindDesc* kind = find_kind(name.api_version, name.kind);
   if (!kind) {

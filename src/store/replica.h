@@ -22,7 +22,8 @@
 
 namespace keles {
 
-// The kind that a stored object is of; null when unknown. A custom resource's is known only later.
+// The kind that a stored object is of; null when unknown. A custom resource's is not asked for: its
+// record (JSON) is read before its definition is, see Object::from_json.
 using KindResolver =
     std::function<const KindDesc*(std::string_view api_version, std::string_view kind)>;
 

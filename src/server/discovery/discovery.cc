@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "api/apidiscovery_v2.h"
 #include "api/meta_v1.h"
@@ -10,6 +9,7 @@
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
+#include "machinery/version_order.h"
 #include "net/accept.h"
 #include "net/pki.h"
 #include "server/discovery/content_name.h"
@@ -53,34 +53,6 @@ size_t group_rank(std::string_view group) {
 
 std::string group_version(std::string_view group, std::string_view version) {
   return group.empty() ? std::string(version) : std::string(group) + '/' + std::string(version);
-}
-
-struct ParsedVersion {
-  bool known = false;
-  int major = 0, stage = 0, minor = 0;  // stage: 3 stable, 2 beta, 1 alpha
-};
-
-ParsedVersion parse_version(std::string_view v) {
-  ParsedVersion out;
-  if (!v.starts_with('v')) return out;
-  const char* at = v.data() + 1;
-  const char* end = v.data() + v.size();
-  auto number = [&](int& into) {
-    auto r = std::from_chars(at, end, into);
-    at = r.ptr;
-    return r.ec == std::errc();
-  };
-  if (!number(out.major)) return out;
-  std::string_view rest(at, end - at);
-  out.stage = 3;
-  if (rest.starts_with("alpha") || rest.starts_with("beta")) {
-    const bool alpha = rest[0] == 'a';
-    out.stage = alpha ? 1 : 2;
-    at += alpha ? 5 : 4;
-    if (!number(out.minor)) return out;
-  }
-  out.known = at == end;
-  return out;
 }
 
 enum class Form : uint8_t { kJson, kYaml, kProtobuf };
@@ -162,15 +134,6 @@ void add_any_address(ListEdit<meta::ServerAddressByClientCIDREdit> list,
 }
 
 }  // namespace
-
-bool version_before(std::string_view a, std::string_view b) {
-  const ParsedVersion x = parse_version(a), y = parse_version(b);
-  if (x.known != y.known) return x.known;
-  if (!x.known) return a < b;
-  if (x.stage != y.stage) return x.stage > y.stage;
-  if (x.major != y.major) return x.major > y.major;
-  return x.minor > y.minor;
-}
 
 Discovery::Discovery(std::span<const KindDesc* const> kinds) {
   for (const KindDesc* k : kinds) {

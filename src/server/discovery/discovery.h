@@ -53,7 +53,4 @@ class Discovery {
   std::vector<Group> groups_;  // in upstream's order of priority
 };
 
-// The versions of one group in the order of preference: v2, v1, v1beta2, v1alpha1.
-bool version_before(std::string_view a, std::string_view b);
-
 }  // namespace keles::server

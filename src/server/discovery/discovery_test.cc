@@ -12,6 +12,7 @@
 #include "base/testing.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
+#include "machinery/version_order.h"
 
 namespace keles::server {
 namespace {

@@ -92,10 +92,17 @@ bool has_verb(std::span<const std::string_view> verbs, std::string_view verb) {
 constexpr const char* kPatchTypes[] = {
     "application/json-patch+json", "application/merge-patch+json",
     "application/strategic-merge-patch+json", "application/apply-patch+yaml"};
+constexpr const char* kCustomPatchTypes[] = {
+    "application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"};
 constexpr const char* kMediaTypes[] = {"application/json", "application/yaml",
                                        "application/vnd.kubernetes.protobuf"};
 constexpr const char* kStreamTypes[] = {"application/json;stream=watch",
                                         "application/vnd.kubernetes.protobuf;stream=watch"};
+
+std::span<const char* const> patch_types(bool custom) {
+  if (custom) return kCustomPatchTypes;
+  return kPatchTypes;
+}
 
 }  // namespace
 
@@ -183,8 +190,10 @@ void PathsBuilder::set_responses(Value& op, const TypeDesc* type,
                                  std::initializer_list<const char*> codes, bool stream) {
   Value responses = Value::map();
   Value produces = Value::list();
-  for (const char* t : kMediaTypes) produces.append(arena_, text(t));
-  if (stream) {
+  for (const char* t : std::span(kMediaTypes).first(custom_ ? 2 : 3)) {
+    produces.append(arena_, text(t));
+  }
+  if (stream && !custom_) {
     for (const char* t : kStreamTypes) produces.append(arena_, text(t));
   }
   for (const char* code : codes) {
@@ -266,7 +275,7 @@ void PathsBuilder::set_patch_body(Value& op) {
   Value ref = definitions_.scalar_reference("io.k8s.apimachinery.pkg.apis.meta.v1.Patch");
   if (version_ == OpenApiVersion::kV2) {
     Value consumes = Value::list();
-    for (const char* t : kPatchTypes) consumes.append(arena_, text(t));
+    for (const char* t : patch_types(custom_)) consumes.append(arena_, text(t));
     op.set(arena_, "consumes", consumes);
     Value p = Value::map();
     p.set(arena_, "name", text("body"));
@@ -279,7 +288,7 @@ void PathsBuilder::set_patch_body(Value& op) {
     return;
   }
   Value content = Value::map();
-  for (const char* t : kPatchTypes) {
+  for (const char* t : patch_types(custom_)) {
     Value media = Value::map();
     media.set(arena_, "schema", ref);
     content.set(arena_, t, media);
@@ -310,8 +319,7 @@ void PathsBuilder::collection(const KindDesc& k, const std::string& path, bool n
   const Body about{k.group, k.version, k.kind};
   const std::string prefix = id_prefix(k);
   const std::string name = (namespaced ? "Namespaced" : "") + std::string(k.kind);
-  const TypeDesc* list = nullptr;
-  if (const KindDesc* l = find_kind(k.group, k.version, k.list_kind)) list = l->type;
+  const TypeDesc* list = definitions_.list_type_of(k);
   Value& item = path_item(path);
   if (namespaced) {
     add_parameters(item, {"namespace", "pretty"});
@@ -330,9 +338,9 @@ void PathsBuilder::collection(const KindDesc& k, const std::string& path, bool n
   if (everything) return;
   if (has_verb(k.verbs, "create")) {
     Value o = op("create" + prefix + name, "post");
-    set_body(o, *k.type);
+    set_body(o, definitions_.type_of(k));
     add_parameters(o, {"dryRun", "fieldManager", "fieldValidation"});
-    set_responses(o, k.type, {"200", "201", "202"});
+    set_responses(o, &definitions_.type_of(k), {"200", "201", "202"});
     item.set(arena_, "post", o);
   }
   if (has_verb(k.verbs, "deletecollection")) {
@@ -388,14 +396,14 @@ void PathsBuilder::item(const KindDesc& k, const std::string& path) {
   };
   if (has_verb(k.verbs, "get")) {
     Value o = op("read", "get");
-    set_responses(o, k.type, {"200"});
+    set_responses(o, &definitions_.type_of(k), {"200"});
     item.set(arena_, "get", o);
   }
   if (has_verb(k.verbs, "update")) {
     Value o = op("replace", "put");
-    set_body(o, *k.type);
+    set_body(o, definitions_.type_of(k));
     add_parameters(o, {"dryRun", "fieldManager", "fieldValidation"});
-    set_responses(o, k.type, {"200", "201"});
+    set_responses(o, &definitions_.type_of(k), {"200", "201"});
     item.set(arena_, "put", o);
   }
   if (has_verb(k.verbs, "delete")) {
@@ -411,7 +419,7 @@ void PathsBuilder::item(const KindDesc& k, const std::string& path) {
     Value o = op("patch", "patch");
     set_patch_body(o);
     add_parameters(o, {"dryRun", "fieldManager", "fieldValidation", "force"});
-    set_responses(o, k.type, {"200", "201"});
+    set_responses(o, &definitions_.type_of(k), {"200", "201"});
     item.set(arena_, "patch", o);
   }
 }
@@ -465,7 +473,7 @@ void PathsBuilder::subresource(const KindDesc& k, const SubresourceDesc& sub,
     connect(k, sub, path, body);
     return;
   }
-  const TypeDesc& type = body != nullptr ? *body->type : *k.type;
+  const TypeDesc& type = body != nullptr ? *body->type : definitions_.type_of(k);
   Value& item = path_item(path);
   add_parameters(item, {"name"});
   if (k.namespaced) add_parameters(item, {"namespace"});
@@ -518,6 +526,7 @@ void PathsBuilder::subresource(const KindDesc& k, const SubresourceDesc& sub,
 }
 
 void PathsBuilder::add_kind(const KindDesc& k) {
+  custom_ = k.owner != nullptr;
   const std::string base = base_path(k);
   const std::string plural(k.plural);
   const std::string home =

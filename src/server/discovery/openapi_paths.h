@@ -69,6 +69,7 @@ class PathsBuilder {
   Definitions& definitions_;
   std::map<std::string, Value> paths_;
   std::map<std::string, Value> parameters_;
+  bool custom_ = false;  // the kind at hand: it has neither protobuf nor strategic merge patches
 };
 
 }  // namespace keles::server

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "server/discovery/openapi_custom.h"
+
 namespace keles::server {
 
 namespace {
@@ -213,7 +215,41 @@ Value Definitions::property(const TypeDesc& owner, const FieldDesc& f) {
   return p;
 }
 
+const Definitions::CustomTypes& Definitions::custom_types(const KindDesc& kind) {
+  auto [at, fresh] = custom_.try_emplace(&kind);
+  CustomTypes& types = at->second;
+  if (!fresh) return types;
+  types.item.name = arena_.copy(model_name(kind, kind.kind));
+  types.list.name = arena_.copy(model_name(kind, kind.list_kind));
+  begun_.insert(types.item.name);
+  begun_.insert(types.list.name);
+  constexpr std::string_view kMeta = "io.k8s.apimachinery.pkg.apis.meta.v1.";
+  auto meta = [&](std::string_view name) {
+    return reference(*find_type(std::string(kMeta) + std::string(name)));
+  };
+  Value item = custom_definition(arena_, version_, kind, meta("ObjectMeta"));
+  Value list = custom_list_definition(arena_, version_, kind, reference_to(types.item.name),
+                                      meta("ListMeta"));
+  definitions_.append_member(arena_, types.item.name, item);
+  definitions_.append_member(arena_, types.list.name, list);
+  return types;
+}
+
+const TypeDesc& Definitions::type_of(const KindDesc& kind) {
+  return kind.owner ? custom_types(kind).item : *kind.type;
+}
+
+const TypeDesc* Definitions::list_type_of(const KindDesc& kind) {
+  if (kind.owner) return &custom_types(kind).list;
+  const KindDesc* list = find_kind(kind.group, kind.version, kind.list_kind);
+  return list ? static_cast<const TypeDesc*>(list->type) : nullptr;
+}
+
 void Definitions::set_kind(const KindDesc& kind) {
+  if (kind.owner) {
+    (void)custom_types(kind);
+    return;
+  }
   (void)reference(*kind.type);
   Value* d = definitions_.find(kind.type->name);
   if (d == nullptr) return;

@@ -1,6 +1,7 @@
 // Definitions of OpenAPI documents, from type descriptors. Used by openapi.cc alone.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -23,6 +24,10 @@ class Definitions {
   Value scalar_reference(std::string_view name);
   // The definition of a kind carries the kind.
   void set_kind(const KindDesc& kind);
+  // What refers to a kind, or to its list (null: there is none): its type, or one that stands for a
+  // custom kind's schema, which is not compiled for this.
+  const TypeDesc& type_of(const KindDesc& kind);
+  const TypeDesc* list_type_of(const KindDesc& kind);
   // All definitions, by name.
   Value take();
 
@@ -33,8 +38,14 @@ class Definitions {
   Value element(const TypeDesc& owner, const FieldDesc& f);
   Value text(std::string_view s) { return Value::string(s); }
 
+  struct CustomTypes {
+    TypeDesc item{}, list{};
+  };
+  const CustomTypes& custom_types(const KindDesc& kind);
+
   Arena& arena_;
   OpenApiVersion version_;
+  std::map<const KindDesc*, CustomTypes> custom_;
   Value definitions_ = Value::map();
   std::set<std::string_view> begun_;
 };

@@ -86,6 +86,14 @@ std::string_view raw_of(const std::string& enveloped) {
 }
 
 std::string partial_raw(const ObjectPtr& object) {
+  if (object->kind().owner) {
+    static const TypeDesc* const kMeta =
+        find_type("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
+    std::string out;
+    DocumentPtr tree = object->metadata();
+    append_bytes_field(out, 1, encode_protobuf(*kMeta, tree->root["metadata"]));
+    return out;
+  }
   Bytes whole = object->protobuf();
   WireReader reader(raw_of(*whole));
   std::string out;

@@ -30,6 +30,7 @@ struct Exchange {
   Status not_acceptable;  // an error: the client takes no form that there is
   std::vector<std::string> warnings;
   const KindDesc* kind = nullptr;
+  KindRef held;  // `kind`, which a change of the catalog may otherwise end
   int code = 0;  // of the answer, once there is one
   // The in-flight gate's count that this request is part of, until its answer begins: a slow reader
   // takes nobody's place.

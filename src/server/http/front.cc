@@ -7,6 +7,7 @@
 #include "base/buggify.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "machinery/catalog.h"
 #include "machinery/time.h"
 #include "server/discovery/discovery.h"
 #include "server/discovery/openapi.h"
@@ -200,6 +201,18 @@ void choose_form(Exchange& x) {
       (wish.empty() ? human_agent(x.header("User-Agent")) : x.query.flag("pretty"));
 }
 
+// Custom resources have no protobuf form; their metadata alone has one.
+Status custom_form(const Exchange& x) {
+  const Accepted& a = x.rendering.accepted;
+  if (!x.kind->owner || a.format != Format::kProtobuf || a.shape != Shape::kWhole ||
+      x.info.subresource == "scale") {
+    return {};
+  }
+  return Status(Reason::kNotAcceptable,
+                "object *unstructured.Unstructured does not implement the protobuf marshalling "
+                "interface and cannot be encoded to a protobuf message");
+}
+
 // Whether any header says so; few requests' do.
 bool impersonates(const net::Headers& headers) {
   constexpr std::string_view kBegin = "impersonate-";
@@ -300,11 +313,37 @@ PathAnswer cached(Bytes bytes, std::string content_type, std::string etag, bool 
   return out;
 }
 
+// What is made of a catalog, as long as that is the one that holds.
+template <class Made>
+class OfCatalog {
+ public:
+  template <class Make>
+  std::shared_ptr<const Made> get(const CatalogPtr& now, Make make) {
+    auto have = entry_.load();
+    if (have && have->catalog == now) return {have, &*have->made};
+    auto entry = std::make_shared<Entry>();
+    entry->catalog = now;
+    make(entry->made, now->kinds());
+    std::shared_ptr<const Entry> fresh = std::move(entry);
+    entry_.store(fresh);
+    return {fresh, &*fresh->made};
+  }
+
+ private:
+  struct Entry {
+    CatalogPtr catalog;
+    std::optional<Made> made;
+  };
+  std::atomic<std::shared_ptr<const Entry>> entry_;
+};
+
 PathSource discovery_source(ApiServer* server) {
-  auto discovery = std::make_shared<const Discovery>(all_kinds());
+  auto kept = std::make_shared<OfCatalog<Discovery>>();
   const std::string address =
       server->options().advertise_address + ":" + std::to_string(server->options().advertise_port);
-  return [discovery, address](const PathQuestion& q) -> std::optional<PathAnswer> {
+  return [kept, server, address](const PathQuestion& q) -> std::optional<PathAnswer> {
+    auto discovery = kept->get(server->kinds().current(),
+                               [](auto& made, auto kinds) { made.emplace(kinds); });
     auto found = discovery->get(q.path, q.accept, address);
     if (!found) return std::nullopt;
     PathAnswer out = cached(found->bytes, found->content_type, found->etag, false, q.if_none_match);
@@ -313,9 +352,11 @@ PathSource discovery_source(ApiServer* server) {
   };
 }
 
-PathSource openapi_source(const std::string& version) {
-  auto openapi = std::make_shared<const OpenApi>(all_kinds(), version);
-  return [openapi](const PathQuestion& q) -> std::optional<PathAnswer> {
+PathSource openapi_source(ApiServer* server, const std::string& version) {
+  auto kept = std::make_shared<OfCatalog<OpenApi>>();
+  return [kept, server, version](const PathQuestion& q) -> std::optional<PathAnswer> {
+    auto openapi = kept->get(server->kinds().current(),
+                             [&](auto& made, auto kinds) { made.emplace(kinds, version); });
     auto found = openapi->get(q.path, q.hash, q.accept);
     if (!found) return std::nullopt;
     return cached(found->bytes, found->content_type, found->etag, found->immutable,
@@ -329,7 +370,7 @@ Front::Front(ApiServer* server, FrontOptions options)
     : server_(server), options_(std::move(options)) {
   add_checks(server);
   options_.paths.push_back(discovery_source(server));
-  options_.paths.push_back(openapi_source(options_.git_version));
+  options_.paths.push_back(openapi_source(server, options_.git_version));
 }
 Front::~Front() = default;
 
@@ -345,7 +386,11 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   x.responder = responder;
   x.query = Query::parse(request->query);
   x.info = parse_request_info(request->method, request->path, x.query);
-  if (x.info.is_resource) x.kind = find_resource(x.info.group, x.info.version, x.info.resource);
+  if (x.info.is_resource) {
+    x.held = server_->kinds().current()->find_resource(x.info.group, x.info.version,
+                                                       x.info.resource);
+    x.kind = x.held.get();
+  }
   x.rendering.now = ctx.loop().wall_now();
   x.rendering.table_object = table_object(x.query);
   const TimePoint start = ctx.loop().now();
@@ -451,6 +496,10 @@ Task<void> Front::serve_resource(Context ctx, Exchange* x) {
     co_return;
   }
   if (auto said = deprecation_warning(*kind); !said.empty()) x->warnings.emplace_back(said);
+  if (Status why = custom_form(*x); !why.ok()) {
+    co_await x->fail(why);
+    co_return;
+  }
   if (!is_read(i) || is_relayed(*x)) {
     bool there = co_await x->receive(ctx);
     if (!there) co_return;

@@ -28,11 +28,11 @@ std::string version_json(const std::string& git_version) {
 }
 
 // Objects in the store, by resource; counted when somebody asks.
-void count_objects(const StoreSnapshot& state) {
+void count_objects(const StoreSnapshot& state, const Catalog& catalog) {
   static metrics::Gauge& objects = metrics::gauge(
       "apiserver_storage_objects",
       "Number of stored objects at the time of last check split by kind.", {"resource"});
-  for (const KindDesc* k : all_kinds()) {
+  for (const KindDesc* k : catalog.kinds()) {
     if (&registry::storage_kind(*k) != k) continue;
     const size_t n = state.count(registry::kind_prefix(*k));
     objects.with({std::string(k->group_resource())}).set(static_cast<double>(n));
@@ -45,7 +45,7 @@ bool below(std::string_view path, std::string_view root) {
 
 // Paths of a served group (of any version), and others that speak the API: what is missing there is
 // said with a Status, anywhere else in plain text.
-bool is_claimed(std::string_view path) {
+bool is_claimed(std::string_view path, const Catalog& catalog) {
   for (std::string_view own : {"/api", "/version", "/openid/v1/jwks", kBackupPath.data()}) {
     if (below(path, own)) return true;
   }
@@ -53,10 +53,7 @@ bool is_claimed(std::string_view path) {
   if (!path.starts_with("/apis/")) return false;
   std::string_view group = path.substr(6);
   group = group.substr(0, group.find('/'));
-  for (const KindDesc* kind : all_kinds()) {
-    if (kind->group == group && !group.empty()) return true;
-  }
-  return false;
+  return !group.empty() && catalog.serves_group(group);
 }
 
 }  // namespace
@@ -117,7 +114,7 @@ Task<void> Front::serve_check(Exchange* x, std::string endpoint, std::string onl
 Task<void> Front::serve_path(Context ctx, Exchange* x) {
   const std::string& path = x->info.path;
   if (x->request->method != "GET" && x->request->method != "HEAD") {
-    if (!is_claimed(path)) {
+    if (!is_claimed(path, *server_->kinds().current())) {
       co_await not_found(x);
       co_return;
     }
@@ -138,7 +135,7 @@ Task<void> Front::serve_path(Context ctx, Exchange* x) {
     co_return;
   }
   if (path == "/metrics") {
-    count_objects(*server_->registry().store().snapshot());
+    count_objects(*server_->registry().store().snapshot(), *server_->kinds().current());
     std::string body = metrics::expose();
     co_await x->answer_text(200, std::move(body), "text/plain; version=0.0.4; charset=utf-8");
     co_return;
@@ -188,7 +185,7 @@ Task<void> Front::serve_path(Context ctx, Exchange* x) {
 }
 
 Task<void> Front::not_found(Exchange* x) {
-  if (!is_claimed(x->info.path)) {
+  if (!is_claimed(x->info.path, *server_->kinds().current())) {
     co_await x->answer_text(404, "404 page not found\n");
     co_return;
   }

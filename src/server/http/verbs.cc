@@ -62,6 +62,11 @@ Result<registry::WriteRequest> write_request(Exchange* x) {
 Result<Document> decode(Exchange* x, const KindDesc& kind, FieldValidation validation) {
   TRY_ASSIGN(format, body_format(x->header("Content-Type")));
   const std::string& body = x->request->body;
+  if (format == Format::kProtobuf && kind.owner) {
+    return Status(Reason::kUnsupportedMediaType,
+                  "the body of the request was in an unknown format - accepted media types "
+                  "include: application/json, application/yaml");
+  }
   if (format != Format::kYaml) return decode_body(kind, body, validation, &x->warnings);
   std::vector<std::string> duplicates;
   YamlOptions options;

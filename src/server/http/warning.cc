@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "machinery/custom_kind.h"
+
 namespace keles::server {
 namespace {
 
@@ -86,6 +88,7 @@ std::vector<std::string> warning_values(const std::vector<std::string>& texts) {
 }
 
 std::string_view deprecation_warning(const KindDesc& kind) {
+  if (const CustomKinds* custom = custom_kinds(kind)) return custom->of(kind).deprecated;
   if (!kind.group.empty() || kind.version != "v1") return {};
   if (kind.kind == "Endpoints") {
     return "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";

@@ -5,7 +5,9 @@ namespace keles::registry {
 std::string kind_prefix(const KindDesc& kind) {
   std::string out = "/registry/";
   std::string_view r = kind.plural;
-  if (kind.group.empty()) {
+  if (kind.owner) {
+    out.append(kind.group).push_back('/');
+  } else if (kind.group.empty()) {
     if (r == "replicationcontrollers") r = "controllers";
     if (r == "endpoints") r = "services/endpoints";
     if (r == "services") r = "services/specs";
@@ -32,6 +34,7 @@ std::string object_key(const KindDesc& kind, std::string_view ns, std::string_vi
 }
 
 const KindDesc& storage_kind(const KindDesc& kind) {
+  if (kind.owner) return kind;
   static const KindDesc* const kEvent = find_kind("", "v1", "Event");
   static const KindDesc* const kScaler = find_kind("autoscaling", "v2", "HorizontalPodAutoscaler");
   if (kEvent && kind.group == "events.k8s.io" && kind.kind == "Event") return *kEvent;

@@ -1,5 +1,6 @@
 #include "server/registry/machine.h"
 
+#include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/decode.h"
 #include "machinery/equality.h"
@@ -9,6 +10,12 @@ namespace keles::registry {
 
 Bytes encode_stored(const KindDesc& kind, Document& doc) {
   edit_metadata(doc).erase("resourceVersion");
+  if (kind.owner) {
+    auto json = std::make_shared<std::string>();
+    write_json(*json, doc.root, true);
+    json->shrink_to_fit();
+    return json;
+  }
   // They have no protobuf form: the tree that is kept warm says what the stored bytes will say
   // after a restart.
   drop_empty(*kind.type, doc.root);
@@ -16,6 +23,7 @@ Bytes encode_stored(const KindDesc& kind, Document& doc) {
 }
 
 void set_defaults(const KindDesc& kind, Document& doc, Loop& loop) {
+  hold_kind(doc.arena, kind);
   apply_defaults(kind, doc);
   const Strategy& strategy = strategy_of(kind);
   if (!strategy.set_defaults) return;

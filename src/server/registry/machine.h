@@ -12,7 +12,8 @@
 
 namespace keles::registry {
 
-// The store's bytes of a whole tree: the protobuf envelope; metadata.resourceVersion is left out.
+// The store's bytes of a whole tree of a kind that is stored: the protobuf envelope, or a custom
+// resource's JSON; metadata.resourceVersion is left out.
 Bytes encode_stored(const KindDesc& kind, Document& doc);
 // Constant defaults of the description, then the strategy's own.
 void set_defaults(const KindDesc& kind, Document& doc, Loop& loop);

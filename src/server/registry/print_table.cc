@@ -1,6 +1,7 @@
 #include "server/registry/print_table.h"
 
 #include "machinery/codec_json.h"
+#include "machinery/custom_kind.h"
 #include "machinery/time.h"
 
 namespace keles::registry {
@@ -45,6 +46,37 @@ void append_path_cell(std::string& out, const ColumnDesc& c, const Value& v, Wal
   }
 }
 
+// A value of a custom resource as a cell of the column's type; null where it is of another.
+void append_custom_cell(std::string& out, const ColumnDesc& c, const Value& v, WallTime now) {
+  if (c.type == "string") {
+    write_json_string(out, jsonpath_text(v));
+  } else if (c.type == "integer" && v.is_number()) {
+    out += std::to_string(v.as_int());
+  } else if (c.type == "number" && v.is_number()) {
+    write_json(out, v);
+  } else if (c.type == "boolean" && v.is_bool()) {
+    out += v.as_bool() ? "true" : "false";
+  } else if (c.type == "date" && v.is_string()) {
+    const bool time = parse_time(v.as_string()).ok();
+    write_json_string(out, time ? human_age(v.as_string(), now) : "<invalid>");
+  } else {
+    out += "null";
+  }
+}
+
+void append_custom_cells(std::string& out, const CustomKinds::Version& version, const Value& object,
+                         WallTime now) {
+  for (size_t i = 0; i < version.cells.size(); ++i) {
+    if (i) out.push_back(',');
+    auto found = version.cells[i].find(object);
+    if (!found.ok() || found->empty() || found->front().empty()) {
+      out += "null";
+    } else {
+      append_custom_cell(out, version.kind.columns[i], *found->front().front(), now);
+    }
+  }
+}
+
 }  // namespace
 
 std::span<const ColumnDesc> table_columns(const KindDesc& kind) {
@@ -70,6 +102,12 @@ void append_column_definitions(std::string& out, const KindDesc& kind) {
 }
 
 void append_cells(std::string& out, const HookContext& ctx, const Value& object) {
+  if (const CustomKinds* custom = custom_kinds(*ctx.kind)) {
+    out.push_back('[');
+    append_custom_cells(out, custom->of(*ctx.kind), object, ctx.now);
+    out.push_back(']');
+    return;
+  }
   auto columns = table_columns(*ctx.kind);
   Cells computed(columns.size());
   const Strategy& strategy = strategy_of(*ctx.kind);

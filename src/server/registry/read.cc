@@ -3,6 +3,7 @@
 
 #include "base/encoding.h"
 #include "machinery/continue_cause.h"
+#include "machinery/custom_kind.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
 #include "server/registry/convert.h"
@@ -54,6 +55,17 @@ Status continue_expired(const std::string& start) {
   StatusDetails details;
   details.causes.push_back({"", encode_continue(-1, start), std::string(kContinueCause)});
   return Status(Reason::kExpired, std::string(kContinueExpired), std::move(details));
+}
+
+// Whether the stretches' own texts are those of the kind: they are of what wrote the objects.
+bool are_all(const KindDesc& kind, const std::vector<ObjectStretch>& stretches) {
+  if (!kind.owner) return true;
+  for (const ObjectStretch& s : stretches) {
+    for (size_t i = s.from; i < s.to; ++i) {
+      if (&(*s.run)[i]->kind() != &kind) return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -114,6 +126,7 @@ Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::st
   const KindDesc& stored = storage_kind(*kind);
   const std::string key = object_key(stored, ns, name);
   ObjectPtr object = snapshot->get(key);
+  if (object && kind->owner) co_return co_await show(ctx, kind, object);
   if (object) co_return present(*kind, object);
   Status hidden = unreadable_in(*snapshot, list_prefix(stored, ns), name);
   if (!hidden.ok()) co_return hidden;
@@ -177,6 +190,53 @@ Task<Result<Registry::ListStart>> Registry::list_start(Context ctx, const KindDe
   co_return out;
 }
 
+// A list of a kind whose older objects only its webhook can convert: some at a time, the selectors
+// being asked of what comes back.
+Task<Result<ListPage>> Registry::list_converted(Context ctx, const KindDesc* kind,
+                                                std::string prefix, ListStart start,
+                                                Selection selection, int64_t limit) {
+  constexpr size_t kAtOnce = 500;
+  const std::string home = kind_prefix(*kind);
+  const SnapshotPtr snapshot = start.snapshot;
+  ListPage page;
+  page.revision = snapshot->revision();
+  std::string from = start.from, last;
+  bool more = true;
+  while (more) {
+    std::vector<ObjectPtr> objects;
+    std::vector<std::string> keys;
+    const bool full = limit > 0 && static_cast<int64_t>(page.items.size()) >= limit;
+    more = false;
+    snapshot->scan(prefix, from, [&](std::string_view key, const ObjectPtr& object) {
+      if (full || objects.size() == kAtOnce) {
+        more = true;
+        return false;
+      }
+      objects.push_back(object);
+      keys.emplace_back(key);
+      return true;
+    });
+    if (full && more) {
+      store_->keep(snapshot);
+      horizon_->oldest(store_->revision(), ctx.loop().wall_now());
+      page.continue_ = encode_continue(page.revision, last.substr(home.size()) + '\0');
+    }
+    if (full) break;
+    Status s = co_await show_all(ctx, kind, &objects);
+    if (!s.ok()) co_return s;
+    for (size_t i = 0; i < objects.size(); ++i) {
+      if (limit > 0 && static_cast<int64_t>(page.items.size()) >= limit) {
+        more = true;
+        break;
+      }
+      last = keys[i];
+      if (selection.matches(objects[i])) page.items.push_back(std::move(objects[i]));
+    }
+    from = last + '\0';
+  }
+  co_return page;
+}
+
 Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::string ns,
                                       ListQuery query) {
   Status bad = check_match(query);
@@ -203,14 +263,17 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
   // "Any" state is answered whole, as upstream's cache does.
   if (query.resource_version == "0" && query.continue_.empty()) query.limit = 0;
 
+  if (const CustomKinds* custom = custom_kinds(*kind); custom && custom->converter()) {
+    co_return co_await list_converted(ctx, kind, prefix, *start, *selection, query.limit);
+  }
   ListPage page;
   page.revision = snapshot->revision();
-  std::string last, next;
+  std::string last;
   bool more = false;
   int64_t rest = 0;
   const bool all = selection->everything(), convert_each = &stored != kind;
   if (query.in_stretches && all && !convert_each && query.limit == 0 && from == prefix) {
-    if (auto found = snapshot->stretches(prefix)) {
+    if (auto found = snapshot->stretches(prefix); found && are_all(*kind, *found)) {
       page.stretches = std::move(*found);
       co_return page;
     }
@@ -221,7 +284,7 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
       ++rest;
       return all;  // counts the remaining ones, which only an unselective list reports
     }
-    ObjectPtr shown = convert_each ? present(*kind, object) : object;
+    ObjectPtr shown = convert_each || kind->owner ? present(*kind, object) : object;
     if (all || selection->matches(shown)) {
       page.items.push_back(std::move(shown));
       last = key;

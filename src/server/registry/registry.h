@@ -25,6 +25,7 @@
 #include "server/admission/admission.h"
 #include "server/auth/caller.h"
 #include "server/registry/components.h"
+#include "server/registry/selection.h"
 #include "server/registry/strategy.h"
 #include "store/store.h"
 
@@ -189,7 +190,9 @@ class Registry {
                                                                  int64_t revision);
   Task<Result<ListStart>> list_start(Context ctx, const KindDesc* stored, std::string prefix,
                                      ListQuery query);
-  // `kind` is a storage kind.
+  Task<Result<ListPage>> list_converted(Context ctx, const KindDesc* kind, std::string prefix,
+                                        ListStart start, Selection selection, int64_t limit);
+  // `kind` is a storage kind, or a custom one; the object is given as that kind.
   Task<Result<Deleted>> modify(Context ctx, const KindDesc* kind, std::string ns, std::string name,
                                Change change, bool dry_run);
   Task<Result<ObjectPtr>> create_once(Context ctx, const KindDesc* kind, std::string ns,

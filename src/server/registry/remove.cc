@@ -178,6 +178,12 @@ Result<Registry::Outcome> Registry::prepare_delete(const KindDesc& kind, const O
   next.root = deep_copy(next.arena, old->root);
   const WallTime now = loop.wall_now();
   const bool first = !deleting(next.root);
+  if (first && strategy.begin_delete) {
+    HookContext hooks;
+    hooks.kind = &kind;
+    hooks.now = now;
+    if (strategy.begin_delete(hooks, next)) return Outcome::kStore;
+  }
   if (is_namespace(kind)) {
     set_text(next, edit_map(next, next.root, "status"), "phase", "Terminating");
     set_finalizers(next, policy_finalizers(strategy, next.root, request));

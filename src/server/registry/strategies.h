@@ -60,5 +60,6 @@ extern const Strategy kReplicationControllerStrategy;
 extern const Strategy kStatefulSetStrategy;
 extern const Strategy kDaemonSetStrategy;
 extern const Strategy kControllerRevisionStrategy;
+extern const Strategy kCustomResourceDefinitionStrategy;
 
 }  // namespace keles::registry

@@ -13,6 +13,7 @@ const Strategy& strategy_of(const KindDesc& kind) {
         for (const Strategy* s : all_strategies()) t[{s->group, s->kind}] = s;
         return t;
       }();
+  if (kind.owner) return kCustomResourceStrategy;
   auto it = kTable.find({kind.group, kind.kind});
   return it == kTable.end() ? kGeneric : *it->second;
 }

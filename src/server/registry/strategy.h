@@ -110,6 +110,10 @@ struct Strategy {
   void (*validate_subresource)(const HookContext&, std::string_view subresource, const Value& now,
                                const Value& before, FieldErrors& errors) = nullptr;
 
+  // The first delete of an object, once it is allowed. True: `now` is to be stored as it is then,
+  // and nothing else happens (it is marked, and held by a finalizer of the kind's own).
+  bool (*begin_delete)(const HookContext&, Document& now) = nullptr;
+
   // --- rules ---
   bool allow_create_on_update = false;     // PUT of an absent name creates it (leases, endpoints..)
   bool allow_unconditional_update = true;  // PUT without resourceVersion replaces
@@ -135,6 +139,8 @@ struct Strategy {
 
 // The kind's strategy, or one with no hooks. Never null; lives for ever.
 const Strategy& strategy_of(const KindDesc& kind);
+// That of every custom resource (custom_resource.cc).
+extern const Strategy kCustomResourceStrategy;
 
 // Implemented by registry/table.cc: every strategy with hooks.
 std::vector<const Strategy*> all_strategies();

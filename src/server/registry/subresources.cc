@@ -5,6 +5,7 @@
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
 #include "server/objects/pod_references.h"
+#include "server/registry/custom_scale.h"
 #include "server/registry/machine.h"
 #include "server/registry/registry.h"
 
@@ -20,8 +21,40 @@ const KindDesc& scale_kind() {
   return *k;
 }
 
-Document scale_of(const KindDesc& kind, const ObjectPtr& object) {
+// Where the numbers of a custom resource lie; null: of a built-in kind.
+const CustomKinds::Scale* custom_scale(const KindDesc& kind) {
+  const CustomKinds* kinds = custom_kinds(kind);
+  return kinds ? &*kinds->of(kind).scale : nullptr;
+}
+
+ScaleNumbers built_in_numbers(const KindDesc& kind, const Value& object) {
+  ScaleNumbers out;
+  const Value& replicas = object["spec"]["replicas"];
+  out.said = true;
+  out.replicas = replicas.is_null() ? int64_t{1} : replicas.as_int();
+  out.observed = object["status"]["replicas"].as_int();
+  const Value& selector = object["spec"]["selector"];
+  if (kind.kind == "ReplicationController") {
+    out.selector = Selector::from_set(selector).to_string();
+  } else if (auto s = Selector::from_label_selector(selector); s.ok()) {
+    out.selector = s->to_string();
+  }
+  return out;
+}
+
+Result<Document> scale_of(const KindDesc& kind, const ObjectPtr& object) {
   DocumentPtr tree = object->tree();
+  ScaleNumbers numbers;
+  if (const CustomKinds::Scale* scale = custom_scale(kind)) {
+    TRY_ASSIGN(read, read_scale(*scale, tree->root));
+    numbers = std::move(read);
+    if (!numbers.said) {
+      return Status::internal("the spec replicas field \"." + std::string(scale->replicas) +
+                              "\" does not exist");
+    }
+  } else {
+    numbers = built_in_numbers(kind, tree->root);
+  }
   Document d;
   d.root = Value::map();
   d.root.set(d.arena, "kind", Value::string("Scale"));
@@ -31,20 +64,16 @@ Document scale_of(const KindDesc& kind, const ObjectPtr& object) {
        {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"}) {
     copy_member(d, m, key, metadata(tree->root).find(key));
   }
-  const Value& replicas = tree->root["spec"]["replicas"];
-  Value& spec = edit_map(d, d.root, "spec");
-  spec.set(d.arena, "replicas", Value(replicas.is_null() ? int64_t{1} : replicas.as_int()));
+  edit_map(d, d.root, "spec").set(d.arena, "replicas", Value(numbers.replicas));
   Value& status = edit_map(d, d.root, "status");
-  status.set(d.arena, "replicas", Value(tree->root["status"]["replicas"].as_int()));
-  const Value& selector = tree->root["spec"]["selector"];
-  std::string text;
-  if (kind.kind == "ReplicationController") {
-    text = Selector::from_set(selector).to_string();
-  } else if (auto s = Selector::from_label_selector(selector); s.ok()) {
-    text = s->to_string();
-  }
-  set_text(d, status, "selector", text);
+  status.set(d.arena, "replicas", Value(numbers.observed));
+  set_text(d, status, "selector", numbers.selector);
   return d;
+}
+
+Result<ObjectPtr> scale_object(const KindDesc& kind, const ObjectPtr& object) {
+  TRY_ASSIGN(d, scale_of(kind, object));
+  return Object::from_document(scale_kind(), std::move(d));
 }
 
 Status check_scale(const Document& scale, std::string_view name) {
@@ -61,7 +90,7 @@ Task<Result<ObjectPtr>> Registry::get_scale(Context ctx, const KindDesc* kind, s
                                             std::string name) {
   auto parent = co_await get(ctx, kind, ns, name);
   if (!parent.ok()) co_return parent.status();
-  co_return Object::from_document(scale_kind(), scale_of(*kind, *parent));
+  co_return scale_object(*kind, *parent);
 }
 
 Task<Result<ObjectPtr>> Registry::update_scale(Context ctx, const KindDesc* kind, std::string ns,
@@ -88,13 +117,17 @@ Task<Result<ObjectPtr>> Registry::update_scale(Context ctx, const KindDesc* kind
                           ", UID in object meta: " + std::string(current->uid()));
     }
     next = current->tree()->clone();
-    edit_map(next, next.root, "spec")
-        .set(next.arena, "replicas", Value(scale.root["spec"]["replicas"].as_int()));
+    const int64_t wanted = scale.root["spec"]["replicas"].as_int();
+    if (const CustomKinds::Scale* custom = custom_scale(*kind)) {
+      TRY(write_scale(*custom, next, wanted));
+    } else {
+      edit_map(next, next.root, "spec").set(next.arena, "replicas", Value(wanted));
+    }
     return prepare_update(*kind, "", current, next, *loop, how);
   };
   auto done = co_await modify(ctx, kind, ns, name, std::move(change), how.dry_run);
   if (!done.ok()) co_return done.status();
-  co_return Object::from_document(scale_kind(), scale_of(*kind, done->object));
+  co_return scale_object(*kind, done->object);
 }
 
 Task<Result<ObjectPtr>> Registry::patch_scale(Context ctx, const KindDesc* kind, std::string ns,

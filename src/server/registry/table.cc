@@ -58,7 +58,8 @@ std::vector<const Strategy*> all_strategies() {
           &kReplicationControllerStrategy,
           &kStatefulSetStrategy,
           &kDaemonSetStrategy,
-          &kControllerRevisionStrategy};
+          &kControllerRevisionStrategy,
+          &kCustomResourceDefinitionStrategy};
 }
 
 }  // namespace keles::registry

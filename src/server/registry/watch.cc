@@ -3,6 +3,7 @@
 #include <deque>
 
 #include "base/buggify.h"
+#include "machinery/custom_kind.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
 #include "server/registry/convert.h"
@@ -25,7 +26,8 @@ class KindWatch final : public WatchStream {
         name_(std::move(name)),
         bookmarks_(bookmarks),
         events_(std::move(events)),
-        revision_(revision) {}
+        revision_(revision),
+        custom_(custom_kinds(*kind)) {}
 
   // A watch that has only an error to tell: upstream answers 200 and an ERROR event.
   explicit KindWatch(Status error) { fail(std::move(error)); }
@@ -46,6 +48,11 @@ class KindWatch final : public WatchStream {
   Task<Result<std::vector<WatchItem>>> next(Context ctx, size_t limit) override {
     std::vector<WatchItem> out;
     if (!next_bookmark_) next_bookmark_ = ctx.loop().now() + kBookmarkEvery;
+    if (custom_ && !ended_) {
+      ended_ = custom_->ended().subscribe(ctx.loop(), [this] {
+        if (waiting_) waiting_->cancel();
+      });
+    }
     while (true) {
       take_pending(out, limit);
       if (!out.empty()) co_return std::move(out);
@@ -54,11 +61,23 @@ class KindWatch final : public WatchStream {
         co_return s.ok() ? Status::cancelled() : s;
       }
       Context wait = bookmarks_ ? ctx.with_deadline(*next_bookmark_) : ctx;
+      if (custom_) {
+        wait = wait.child();
+        waiting_ = wait;
+        if (custom_->withdrawn()) wait.cancel();  // what has happened is still told
+      }
       auto got = co_await events_->next(wait, limit);
+      waiting_.reset();
       if (got.ok()) {
-        for (const auto& e : *got) translate(*e);
+        Status s = co_await take(ctx, std::move(*got));
+        if (!s.ok()) {
+          events_.reset();
+          fail(std::move(s));
+        }
       } else if (ctx.done()) {
         co_return ctx.status();
+      } else if (custom_ && custom_->withdrawn()) {
+        co_return Status::cancelled("its kind is not served any more");
       } else if (bookmarks_ && got.status().is(Reason::kTimeout)) {
         next_bookmark_ = ctx.loop().now() + kBookmarkEvery;
         revision_ = std::max(revision_, events_->progress());
@@ -71,6 +90,27 @@ class KindWatch final : public WatchStream {
   }
 
  private:
+  using Events = std::vector<std::shared_ptr<const StoreEvent>>;
+
+  Task<Status> take(Context ctx, Events events) {
+    const bool converts = custom_ && custom_->converter();
+    if (!converts) {
+      for (const auto& e : events) translate(*e, present(*kind_, e->object), nullptr);
+      co_return Status();
+    }
+    std::vector<ObjectPtr> shown;
+    for (const auto& e : events) {
+      shown.push_back(e->object);
+      shown.push_back(e->before);
+    }
+    Status s = co_await show_all(ctx, kind_.get(), &shown);
+    if (!s.ok()) co_return s;
+    for (size_t i = 0; i < events.size(); ++i) {
+      translate(*events[i], shown[2 * i], shown[2 * i + 1]);
+    }
+    co_return s;
+  }
+
   void fail(Status error) {
     pending_.push_back({WatchItem::Type::kError, nullptr, 0, false, std::move(error)});
   }
@@ -84,10 +124,10 @@ class KindWatch final : public WatchStream {
 
   // Upstream's cacher: an object that begins to match is ADDED, one that ceases to is DELETED (as
   // it was, with the revision of the change).
-  void translate(const StoreEvent& e) {
+  // `before` is made here unless it is given.
+  void translate(const StoreEvent& e, const ObjectPtr& now, ObjectPtr before) {
     revision_ = e.revision;
     const bool simple = selection_->everything() && name_.empty();
-    ObjectPtr now = present(*kind_, e.object);
     if (e.type == StoreEvent::Type::kDeleted) {
       if (simple || wanted(now)) push(WatchItem::Type::kDeleted, now, e.revision);
       return;
@@ -98,13 +138,12 @@ class KindWatch final : public WatchStream {
       if (simple || wanted(now)) push(type, now, e.revision);
       return;
     }
-    ObjectPtr before = e.before ? present(*kind_, e.before) : nullptr;
+    if (!before && e.before) before = present(*kind_, e.before);
     const bool matched = before && wanted(before), matches = wanted(now);
     if (matches) {
       push(matched ? WatchItem::Type::kModified : WatchItem::Type::kAdded, now, e.revision);
     } else if (matched) {
-      ObjectPtr last = Object::at_revision(*e.before, e.revision);
-      push(WatchItem::Type::kDeleted, present(*kind_, last), e.revision);
+      push(WatchItem::Type::kDeleted, Object::at_revision(*before, e.revision), e.revision);
     }
   }
 
@@ -112,12 +151,15 @@ class KindWatch final : public WatchStream {
     pending_.push_back({type, std::move(object), revision, false, {}});
   }
 
-  const KindDesc* kind_ = nullptr;
+  KindRef kind_;
   std::optional<Selection> selection_;
   std::string name_;
   bool bookmarks_ = false;
   std::unique_ptr<StoreWatch> events_;
   int64_t revision_ = 0;
+  const CustomKinds* custom_ = nullptr;  // of which kind_ is one
+  std::optional<Context> waiting_;       // of next(), which the kind's end ends
+  std::unique_ptr<Notice::Subscription> ended_;
   std::deque<WatchItem> pending_;
   std::optional<TimePoint> next_bookmark_;
 };
@@ -179,10 +221,14 @@ Task<Result<std::unique_ptr<WatchStream>>> Registry::watch(Context ctx, const Ki
     const std::string_view only = query.name.empty() ? selection->only_name() : query.name;
     Status hidden = unreadable_in(*snapshot, prefix, only);
     if (!hidden.ok()) co_return std::unique_ptr<WatchStream>(std::make_unique<KindWatch>(hidden));
+    std::vector<ObjectPtr> initial;
     snapshot->scan(prefix, prefix, [&](std::string_view, const ObjectPtr& object) {
-      out->add_initial(present(*kind, object));
+      initial.push_back(object);
       return true;
     });
+    Status shown = co_await show_all(ctx, kind, &initial);
+    if (!shown.ok()) co_return shown;
+    for (const ObjectPtr& object : initial) out->add_initial(object);
     if (query.send_initial_events && query.bookmarks) out->add_bookmark(true);
   }
   co_return std::unique_ptr<WatchStream>(std::move(out));

@@ -3,6 +3,7 @@
 
 #include "base/buggify.h"
 #include "machinery/described_rules.h"
+#include "machinery/custom_kind.h"
 #include "machinery/equality.h"
 #include "machinery/validation.h"
 #include "server/admission/admission.h"
@@ -33,6 +34,7 @@ Task<Status> catch_up(Context ctx, Store* store) {
 // Kinds whose metadata.generation counts changes of their spec (upstream: those whose strategy
 // sets it).
 bool counts_generations(const KindDesc& kind) {
+  if (kind.owner) return true;
   static constexpr std::array kKinds{"Pod",
                                      "ReplicationController",
                                      "Deployment",
@@ -80,6 +82,7 @@ void set_type(const KindDesc& kind, Document& d) {
     return;
   }
   d.root = rest;
+  hold_kind(d.arena, kind);
   d.root.set(d.arena, "apiVersion", Value::string(kind.api_version()));
   d.root.set(d.arena, "kind", Value::string(kind.kind));
 }
@@ -106,15 +109,17 @@ Status check_namespace(const KindDesc& kind, std::string_view ns, Document& body
   return {};
 }
 
-// Everything but metadata and status means the same (and the annotations, where they count).
+// Everything but metadata and status means the same (and the annotations, where they count). A
+// custom resource's status counts where it is no subresource: where it is one, it is the same.
 bool same_generation(const KindDesc& kind, const Strategy& strategy, const Value& a,
                      const Value& b) {
-  auto rest = [](const Value& root) {
+  auto rest = [&kind](const Value& root) {
     Document d;
     d.root = Value::map();
     for (const Member& m : root.members()) {
       std::string_view k = m.key();
-      if (k == "metadata" || k == "status" || k == "apiVersion" || k == "kind") continue;
+      if (k == "metadata" || k == "apiVersion" || k == "kind") continue;
+      if (k == "status" && !kind.owner) continue;
       d.root.append_member(d.arena, k, m.value);
     }
     return d;
@@ -124,6 +129,7 @@ bool same_generation(const KindDesc& kind, const Strategy& strategy, const Value
       !metadata(a)["annotations"].equals(metadata(b)["annotations"])) {
     return false;
   }
+  if (kind.owner) return rest(a).root.equals(rest(b).root);
   return same_meaning(*kind.type, rest(a).root, rest(b).root);
 }
 
@@ -163,6 +169,19 @@ void take_status(Document& next, const Value& before) {
 // Spec finalizers hold a namespace; nothing else does.
 bool held_by_spec(const KindDesc& kind, const Value& root) {
   return kind.group.empty() && kind.kind == "Namespace" && !root["spec"]["finalizers"].empty();
+}
+
+Status check_still_open(const KindDesc& kind, std::string_view name) {
+  const CustomKinds* kinds = custom_kinds(kind);
+  if (!kinds || !kinds->closing()) return {};
+  return forbidden(kind, name,
+                   "create not allowed while custom resource definition is terminating");
+}
+
+void fill(StoreWrite& w, Record record) {
+  w.kind = record.kind;
+  w.stored = std::move(record.stored);
+  w.tree = std::move(record.tree);
 }
 
 bool delete_during_update(const KindDesc& kind, const Value& now, const Value& before) {
@@ -223,7 +242,8 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   Loop& loop = ctx.loop();
   const KindDesc& kind = storage_kind(*served);
   const Strategy& strategy = strategy_of(kind);
-  Status bad = check_namespace(*served, ns, body);
+  Status bad = check_still_open(*served, meta(body.root, "name"));
+  if (bad.ok()) bad = check_namespace(*served, ns, body);
   if (!bad.ok()) co_return bad;
   if (store_->shared()) TRY_CO(catch_up(ctx, store_));
   if (auto rv = meta(body.root, "resourceVersion"); !rv.empty() && rv != "0") {
@@ -266,7 +286,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
 
   FieldErrors errors;
   validate_object_meta(errors, metadata(body.root), kind.namespaced, name_check(kind, strategy));
-  check_described(errors, *kind.type, body.root);
+  if (!kind.owner) check_described(errors, *kind.type, body.root);
   if (strategy.validate) strategy.validate(hooks, body.root, errors);
   if (!errors.empty()) {
     co_return Status::invalid(served->group, served->kind, name, std::move(errors));
@@ -296,9 +316,16 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   StoreWrite w;
   w.key = key;
   w.kind = &kind;
-  w.stored = encode_stored(kind, body);
-  w.tree = std::move(body);
+  if (kind.owner) {
+    auto record = co_await to_record(ctx, &kind, std::move(body));
+    if (!record.ok()) co_return record.status();
+    fill(w, std::move(*record));
+  } else {
+    w.stored = encode_stored(kind, body);
+    w.tree = std::move(body);
+  }
   auto made = co_await store_->write(ctx, std::move(w));
+  if (made.ok() && kind.owner) co_return co_await show(ctx, served, *made);
   if (made.ok()) co_return present(*served, *made);
   if (service && !made.status().is(Reason::kOutcomeUnknown)) {
     co_await services_->release(ctx, std::move(claim));
@@ -346,6 +373,12 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   if (!unconditional && meta(next.root, "resourceVersion") != std::to_string(current->revision())) {
     return conflict(kind, name, kModified);
   }
+  if (unconditional && !strategy.allow_unconditional_update) {
+    return Status::invalid(kind.group, kind.plural, name,
+                           {{"FieldValueInvalid",
+                             "Invalid value: 0x0: must be specified for an update",
+                             "metadata.resourceVersion"}});
+  }
   drop_empty_unless(strategy, kind, next);
   set_defaults(kind, next, loop);
   keep_system_metadata(next, before);
@@ -385,7 +418,7 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   validate_object_meta_update(errors, metadata(next.root), metadata(before),
                               strategy.allow_unconditional_update || !subresource.empty());
   if (subresource.empty()) {
-    check_described(errors, *kind.type, next.root, &before);
+    if (!kind.owner) check_described(errors, *kind.type, next.root, &before);
     if (strategy.validate && !strategy.validates_update_whole) {
       strategy.validate(hooks, next.root, errors);
     }
@@ -416,8 +449,14 @@ Task<Result<Deleted>> Registry::modify(Context ctx, const KindDesc* kind, std::s
   const std::string key = object_key(*kind, ns, name);
   if (store_->shared()) TRY_CO(catch_up(ctx, store_));
   for (int attempt = 0; attempt < kConflictTries; ++attempt) {
-    ObjectPtr current = store_->snapshot()->get(key);
-    if (!current) co_return not_found(*kind, name);
+    const ObjectPtr found = store_->snapshot()->get(key);
+    if (!found) co_return not_found(*kind, name);
+    ObjectPtr current = found;
+    if (kind->owner) {
+      auto shown = co_await show(ctx, kind, found);
+      if (!shown.ok()) co_return shown.status();
+      current = std::move(*shown);
+    }
     Document next;
     auto outcome = change(current, next);
     if (!outcome.ok()) co_return outcome.status();
@@ -437,16 +476,20 @@ Task<Result<Deleted>> Registry::modify(Context ctx, const KindDesc* kind, std::s
     w.kind = kind;
     w.condition = StoreWrite::If::kRevision;
     w.revision = current->revision();
-    if (*outcome == Outcome::kStore) {
+    if (dry_run && *outcome == Outcome::kDelete) co_return Deleted{current, true};
+    if (*outcome == Outcome::kStore && kind->owner && !dry_run) {
+      auto record = co_await to_record(ctx, kind, std::move(next));
+      if (!record.ok()) co_return record.status();
+      fill(w, std::move(*record));
+    } else if (*outcome == Outcome::kStore) {
       w.stored = encode_stored(*kind, next);
-      if (*w.stored == *current->stored()) co_return Deleted{current, false};  // nothing changed
+      w.tree = std::move(next);
     }
+    if (w.stored && *w.stored == *found->stored()) co_return Deleted{current, false};  // the same
     if (dry_run) {
-      if (*outcome == Outcome::kDelete) co_return Deleted{current, true};
-      set_meta(next, "resourceVersion", std::to_string(current->revision()));
-      co_return Deleted{Object::from_document(*kind, std::move(next)), false};
+      set_meta(*w.tree, "resourceVersion", std::to_string(current->revision()));
+      co_return Deleted{Object::from_document(*kind, std::move(*w.tree)), false};
     }
-    if (*outcome == Outcome::kStore) w.tree = std::move(next);
     if (buggify(ctx.loop(), "registry.write_late", 0.05)) {
       Status s = co_await ctx.sleep(Duration(ctx.loop().random().between(0, 200'000'000)));
       if (!s.ok()) co_return s;
@@ -458,6 +501,8 @@ Task<Result<Deleted>> Registry::modify(Context ctx, const KindDesc* kind, std::s
       } else if (service) {
         co_await services_->release(ctx, std::move(dropped));
       }
+      if (kind->owner) done = co_await show(ctx, kind, *done);
+      if (!done.ok()) co_return done.status();
       co_return Deleted{*done, *outcome == Outcome::kDelete};
     }
     Status why = done.status();
@@ -466,7 +511,7 @@ Task<Result<Deleted>> Registry::modify(Context ctx, const KindDesc* kind, std::s
     }
     if (!why.is(Reason::kConflict) && !why.is(Reason::kNotFound)) co_return why;
     // Somebody was faster. The store may show their write a moment later than it refuses ours.
-    if (store_->snapshot()->get(key) == current) {
+    if (store_->snapshot()->get(key) == found) {
       Status s = co_await ctx.sleep(1ms);
       if (!s.ok()) co_return s;
     }

@@ -1,0 +1,109 @@
+// Custom resources: what is the same for all of them. Their schemas decide the rest.
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "machinery/custom_kind.h"
+#include "machinery/custom_object.h"
+#include "machinery/rule_check.h"
+#include "server/objects/meta.h"
+#include "server/registry/custom_scale.h"
+#include "server/registry/strategy.h"
+
+namespace keles::registry {
+namespace {
+
+const std::optional<CustomKinds::Scale>& scale_of(const HookContext& ctx) {
+  return custom_kinds(*ctx.kind)->of(*ctx.kind).scale;
+}
+
+// Of the new object only its status counts.
+void take_status(const HookContext&, Document& now, const Value& before) {
+  Document made;
+  made.root = deep_copy(made.arena, before);
+  copy_member(made, made.root, "status", now.root.find("status"));
+  now = std::move(made);
+}
+
+void validate_scale(const HookContext& ctx, const Value& now, FieldErrors& errors) {
+  const auto& scale = scale_of(ctx);
+  if (!scale) return;
+  validate_scale_spec(*scale, now, errors);
+  validate_scale_status(*scale, now, errors);
+}
+
+void validate(const HookContext& ctx, const Value& now, FieldErrors& errors) {
+  const TypeDesc& type = *ctx.kind->type;
+  check_schema(errors, type, now);
+  validate_scale(ctx, now, errors);
+  check_embedded_resources(errors, type, now);
+  check_list_types(errors, type, now);
+}
+
+// Lists that were no sets or maps before may stay so.
+void check_new_list_types(const TypeDesc& type, const Value& now, const Value& before,
+                          FieldErrors& errors) {
+  FieldErrors old;
+  check_list_types(old, type, before);
+  if (old.empty()) check_list_types(errors, type, now);
+}
+
+void validate_update(const HookContext& ctx, const Value& now, const Value& before,
+                     FieldErrors& errors) {
+  const TypeDesc& type = *ctx.kind->type;
+  check_schema_update(errors, type, now, before);
+  validate_scale(ctx, now, errors);
+  check_embedded_resources(errors, type, now);
+  check_new_list_types(type, now, before, errors);
+}
+
+void validate_status_update(const HookContext& ctx, const Value& now, const Value& before,
+                            FieldErrors& errors) {
+  const TypeDesc& type = *ctx.kind->type;
+  const FieldDesc* field = type.find("status");
+  const Value* status = now.find("status");
+  if (field && status) {
+    check_schema_field(errors, *field, *status, before.find("status"), "status");
+  }
+  if (const auto& scale = scale_of(ctx)) validate_scale_status(*scale, now, errors);
+  check_new_list_types(type, now, before, errors);
+}
+
+// Finalizers whose names others may choose as well.
+void warn(const HookContext&, const Value& now, const Value* before,
+          std::vector<std::string>& out) {
+  static constexpr std::array kStandard{"orphan", "foregroundDeletion", "kubernetes"};
+  std::set<std::string_view> added;
+  for (const Value& f : metadata(now)["finalizers"].items()) added.insert(f.as_string());
+  if (before) {
+    for (const Value& f : metadata(*before)["finalizers"].items()) added.erase(f.as_string());
+  }
+  for (std::string_view name : added) {
+    const std::string start = "metadata.finalizers: \"" + std::string(name) + "\": ";
+    for (const std::string& bad : check_qualified_name(name)) out.push_back(start + bad);
+    if (name.find('/') != name.npos ||
+        std::find(kStandard.begin(), kStandard.end(), name) != kStandard.end()) {
+      continue;
+    }
+    out.push_back(start + "prefer a domain-qualified finalizer name " +
+                  (name.find('.') != name.npos ? "including a path (/) " : "") +
+                  "to avoid accidental conflicts with other finalizer writers");
+  }
+}
+
+}  // namespace
+
+const Strategy kCustomResourceStrategy = [] {
+  Strategy s;
+  s.warnings = warn;
+  s.prepare_for_status_update = take_status;
+  s.validate = validate;
+  s.validate_update = validate_update;
+  s.validates_update_whole = true;
+  s.validate_status_update = validate_status_update;
+  s.allow_unconditional_update = false;
+  s.empty_is_set = true;
+  return s;
+}();
+
+}  // namespace keles::registry
