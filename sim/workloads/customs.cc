@@ -1,5 +1,5 @@
-// Kinds that come, change and go: definitions of custom resources, made, given other versions and deleted
-// while others work with their objects, own and are owned.
+// Kinds that come, change and go: definitions of custom resources, made, given other versions and
+// deleted while others work with their objects, own and are owned.
 #include "api/core_v1.h"
 #include "machinery/custom_kind.h"
 #include "sim/workloads/kinds.h"
@@ -90,8 +90,8 @@ Task<Status> Customs::work(Context ctx, Client* client, KindRef kind) {
     auto patch = parse_yaml("spec: {size: " + number(random, 9) + "}");
     WriteOptions options;
     auto done = co_await client->patch(ctx, kind.get(), std::string(o->namespace_()),
-                                       std::string(o->name()), PatchType::kMerge,
-                                       std::move(*patch), options);
+                                       std::string(o->name()), PatchType::kMerge, std::move(*patch),
+                                       options);
     co_return done.status();
   }
   co_return co_await remove_some(ctx, client, kind.get());
@@ -117,8 +117,8 @@ Task<Status> Customs::step(Context ctx, Client* client) {
   co_return co_await work(ctx, client, kind);
 }
 
-// What is defined is told; whose names are taken waits; what is being deleted goes, once its objects
-// have. No object is left of what is not defined.
+// What is defined is told; whose names are taken waits; what is being deleted goes, once its
+// objects have. No object is left of what is not defined.
 std::string Customs::check(const Look& look) const {
   std::string wrong;
   std::set<std::string> prefixes;

@@ -76,8 +76,8 @@ Document unblocking_patch(const Object& object) {
   Value& refs = begin_owners_patch(patch, object);
   DocumentPtr tree = object.metadata();
   for (OwnerReference ref : meta_of(tree).owner_references()) {
-    Value& r = refs.append(patch.arena, object.kind().owner ? deep_copy(patch.arena, ref.value())
-                                                            : Value::map());
+    Value& r = refs.append(
+        patch.arena, object.kind().owner ? deep_copy(patch.arena, ref.value()) : Value::map());
     r.set(patch.arena, "uid", Value::string(patch.arena.copy(ref.uid())));
     r.set(patch.arena, "blockOwnerDeletion", Value(false));
   }
@@ -248,9 +248,9 @@ Task<Status> GarbageCollector::drop_owners(Context ctx, ObjectPtr object,
 
 Task<Status> GarbageCollector::patch_owners(Context ctx, ObjectPtr object, Document patch) {
   const PatchType type = object->kind().owner ? PatchType::kMerge : PatchType::kStrategicMerge;
-  auto r = co_await client().patch(ctx, &object->kind(), std::string(object->namespace_()),
-                                   std::string(object->name()), type, std::move(patch),
-                                   WriteOptions());
+  auto r =
+      co_await client().patch(ctx, &object->kind(), std::string(object->namespace_()),
+                              std::string(object->name()), type, std::move(patch), WriteOptions());
   if (r.status().is(Reason::kNotFound)) co_return Status();
   co_return r.status();
 }

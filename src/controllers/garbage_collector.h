@@ -1,8 +1,9 @@
 // Garbage collector: deletes what no longer has an owner, and carries out foreground deletion and
 // orphaning (upstream: pkg/controller/garbagecollector).
 //
-// It watches every kind, those that come and go as well. The graph is only what points somewhere: owner uid -> dependents; whether
-// an owner exists is asked of that kind's informer, and before anything is deleted, of the server.
+// It watches every kind, those that come and go as well. The graph is only what points somewhere:
+// owner uid -> dependents; whether an owner exists is asked of that kind's informer, and before
+// anything is deleted, of the server.
 #pragma once
 
 #include <map>

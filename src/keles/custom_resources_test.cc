@@ -1,5 +1,5 @@
-// Custom resources through the in-process client: definitions come, change and go, on virtual time and a
-// simulated store.
+// Custom resources through the in-process client: definitions come, change and go, on virtual time
+// and a simulated store.
 #include <gtest/gtest.h>
 
 #include "base/run_task.h"
@@ -30,8 +30,8 @@ std::string definition(const std::string& plural, const std::string& kind,
 
 std::string version(const std::string& name, bool stored, const std::string& more = "",
                     bool served = true) {
-  return R"({"name":")" + name + R"(","served":)" + (served ? "true" : "false") +
-         R"(,"storage":)" + (stored ? "true" : "false") +
+  return R"({"name":")" + name + R"(","served":)" + (served ? "true" : "false") + R"(,"storage":)" +
+         (stored ? "true" : "false") +
          R"(,"schema":{"openAPIV3Schema":{"type":"object",)"
          R"("x-kubernetes-preserve-unknown-fields":true}})" +
          more + "}";
@@ -156,24 +156,24 @@ TEST(CustomResources, ADefinitionIsServedAndTold) {
   // A change of the content counts, one of the metadata does not; an update says its revision.
   Document next = (*made)->tree()->clone();
   registry::set_text(next, registry::edit_map(next, next.root, "spec"), "z", "1");
-  auto updated = c.run(c.client->update(c.ctx, foos.get(), "default", "a", std::move(next),
-                                        WriteOptions()));
+  auto updated =
+      c.run(c.client->update(c.ctx, foos.get(), "default", "a", std::move(next), WriteOptions()));
   ASSERT_TRUE(updated.ok()) << updated.status().to_string();
   EXPECT_EQ((*updated)->tree()->root["metadata"]["generation"].as_int(), 2);
   next = (*updated)->tree()->clone();
   registry::clear_meta(next, "resourceVersion");
-  auto blind = c.run(c.client->update(c.ctx, foos.get(), "default", "a", std::move(next),
-                                      WriteOptions()));
+  auto blind =
+      c.run(c.client->update(c.ctx, foos.get(), "default", "a", std::move(next), WriteOptions()));
   EXPECT_EQ(blind.status().message(),
             "foos.example.com \"a\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must "
             "be specified for an update");
-  auto strategic = c.run(c.client->patch(c.ctx, foos.get(), "default", "a",
-                                         PatchType::kStrategicMerge, *parse_json("{}"),
-                                         WriteOptions()));
+  auto strategic =
+      c.run(c.client->patch(c.ctx, foos.get(), "default", "a", PatchType::kStrategicMerge,
+                            *parse_json("{}"), WriteOptions()));
   EXPECT_EQ(strategic.status().code(), 415);
-  auto merged = c.run(c.client->patch(c.ctx, foos.get(), "default", "a", PatchType::kMerge,
-                                      *parse_json(R"({"spec":{"x":null,"w":true}})"),
-                                      WriteOptions()));
+  auto merged =
+      c.run(c.client->patch(c.ctx, foos.get(), "default", "a", PatchType::kMerge,
+                            *parse_json(R"({"spec":{"x":null,"w":true}})"), WriteOptions()));
   ASSERT_TRUE(merged.ok()) << merged.status().to_string();
   EXPECT_EQ(to_json((*merged)->tree()->root["spec"]), R"({"z":"1","w":true})");
   auto gone = c.run(c.client->remove(c.ctx, foos.get(), "default", "a", DeleteOptions()));
@@ -256,13 +256,14 @@ TEST(CustomResources, VersionsThatDifferByName) {
 
 TEST(CustomResources, NamesAreTaken) {
   Cluster c;
-  ASSERT_TRUE(c.define(definition("foos", "Foo", version("v1", true),
-                                  R"(,"shortNames":["fo","ff"])"))
-                  .ok());
+  ASSERT_TRUE(
+      c.define(definition("foos", "Foo", version("v1", true), R"(,"shortNames":["fo","ff"])"))
+          .ok());
   c.pass(50ms);
-  ASSERT_TRUE(c.define(definition("bars", "Foo", version("v1", true),
-                                  R"(,"singular":"bar","listKind":"BarList","shortNames":["fo","ff"])"))
-                  .ok());
+  ASSERT_TRUE(
+      c.define(definition("bars", "Foo", version("v1", true),
+                          R"(,"singular":"bar","listKind":"BarList","shortNames":["fo","ff"])"))
+          .ok());
   c.pass(50ms);
   EXPECT_EQ(c.condition("bars.example.com", "NamesAccepted"),
             R"(False KindConflict: "Foo" is already in use)");
@@ -270,8 +271,8 @@ TEST(CustomResources, NamesAreTaken) {
             "False NotAccepted: not all names are accepted");
   EXPECT_FALSE(c.kind("v1", "bars"));
   // The names are free once their owner has gone.
-  auto gone = c.run(c.client->remove(c.ctx, &definitions(), "", "foos.example.com",
-                                     DeleteOptions()));
+  auto gone =
+      c.run(c.client->remove(c.ctx, &definitions(), "", "foos.example.com", DeleteOptions()));
   ASSERT_TRUE(gone.ok());
   c.pass(100ms);
   EXPECT_EQ(c.condition("foos.example.com", "Established"), "");
@@ -290,8 +291,8 @@ TEST(CustomResources, ADeletedDefinitionTakesItsObjectsAlong) {
       c.create(foos, R"({"metadata":{"name":"b","finalizers":["example.com/hold"]}})").ok());
   auto watch = c.run(c.client->watch(c.ctx, foos.get(), "", WatchOptions()));
   ASSERT_TRUE(watch.ok());
-  auto marked = c.run(c.client->remove(c.ctx, &definitions(), "", "foos.example.com",
-                                       DeleteOptions()));
+  auto marked =
+      c.run(c.client->remove(c.ctx, &definitions(), "", "foos.example.com", DeleteOptions()));
   ASSERT_TRUE(marked.ok());
   EXPECT_EQ(to_json((*marked)->tree()->root["metadata"]["finalizers"]),
             R"(["customresourcecleanup.apiextensions.k8s.io"])");
@@ -308,8 +309,8 @@ TEST(CustomResources, ADeletedDefinitionTakesItsObjectsAlong) {
             "True InstanceDeletionInProgress: CustomResource deletion is in progress");
   Document next = (*c.get(foos, "b"))->tree()->clone();
   next.root.find("metadata")->erase("finalizers");
-  auto freed = c.run(c.client->update(c.ctx, foos.get(), "default", "b", std::move(next),
-                                      WriteOptions()));
+  auto freed =
+      c.run(c.client->update(c.ctx, foos.get(), "default", "b", std::move(next), WriteOptions()));
   ASSERT_TRUE(freed.ok()) << freed.status().to_string();
   c.pass(35s);
   EXPECT_EQ(c.run(c.client->get(c.ctx, &definitions(), "", "foos.example.com")).status().code(),
@@ -332,14 +333,13 @@ TEST(CustomResources, ADeletedDefinitionTakesItsObjectsAlong) {
 
 TEST(CustomResources, ScaleAndStatus) {
   Cluster c;
-  ASSERT_TRUE(
-      c.define(definition("foos", "Foo",
-                          version("v1", true,
-                                  R"(,"subresources":{"status":{},"scale":{)"
-                                  R"("specReplicasPath":".spec.size.wanted",)"
-                                  R"("statusReplicasPath":".status.size",)"
-                                  R"("labelSelectorPath":".status.selector"}})")))
-          .ok());
+  ASSERT_TRUE(c.define(definition("foos", "Foo",
+                                  version("v1", true,
+                                          R"(,"subresources":{"status":{},"scale":{)"
+                                          R"("specReplicasPath":".spec.size.wanted",)"
+                                          R"("statusReplicasPath":".status.size",)"
+                                          R"("labelSelectorPath":".status.selector"}})")))
+                  .ok());
   c.pass(50ms);
   KindRef foos = c.kind("v1", "foos");
   auto made = c.create(
@@ -353,8 +353,7 @@ TEST(CustomResources, ScaleAndStatus) {
   Value& s = registry::edit_map(next, next.root, "status");
   s.set(next.arena, "size", Value(int64_t{1}));
   registry::set_text(next, s, "selector", "a=b");
-  auto told = c.run(
-      c.client->update(c.ctx, foos.get(), "default", "a", std::move(next), status));
+  auto told = c.run(c.client->update(c.ctx, foos.get(), "default", "a", std::move(next), status));
   ASSERT_TRUE(told.ok()) << told.status().to_string();
   EXPECT_EQ((*told)->tree()->root["metadata"]["generation"].as_int(), 1);
   EXPECT_TRUE((*told)->tree()->root["metadata"]["generateName"].is_null());
@@ -366,8 +365,8 @@ TEST(CustomResources, ScaleAndStatus) {
   scaling.subresource = "scale";
   Document wanted = (*scale)->tree()->clone();
   registry::edit_map(wanted, wanted.root, "spec").set(wanted.arena, "replicas", Value(int64_t{5}));
-  auto scaled = c.run(
-      c.client->update(c.ctx, foos.get(), "default", "a", std::move(wanted), scaling));
+  auto scaled =
+      c.run(c.client->update(c.ctx, foos.get(), "default", "a", std::move(wanted), scaling));
   ASSERT_TRUE(scaled.ok()) << scaled.status().to_string();
   auto now = c.get(foos, "a");
   EXPECT_EQ(to_json((*now)->tree()->root["spec"]), R"({"size":{"wanted":5}})");
@@ -384,10 +383,9 @@ TEST(CustomResources, ADefinitionThatChangesOnlyInItsStatusKeepsItsKinds) {
   ASSERT_TRUE(c.define(definition("foos", "Foo", version("v1", true))).ok());
   c.pass(50ms);
   KindRef before = c.kind("v1", "foos");
-  auto patched = c.run(c.client->patch(c.ctx, &definitions(), "", "foos.example.com",
-                                       PatchType::kMerge,
-                                       *parse_json(R"({"metadata":{"labels":{"a":"b"}}})"),
-                                       WriteOptions()));
+  auto patched =
+      c.run(c.client->patch(c.ctx, &definitions(), "", "foos.example.com", PatchType::kMerge,
+                            *parse_json(R"({"metadata":{"labels":{"a":"b"}}})"), WriteOptions()));
   ASSERT_TRUE(patched.ok());
   c.pass(50ms);
   EXPECT_EQ(c.kind("v1", "foos").get(), before.get());

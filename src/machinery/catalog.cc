@@ -24,9 +24,8 @@ const KindDesc* search(std::span<const KindDesc* const> sorted, const Key& key, 
 
 Catalog::Catalog(int64_t generation, std::vector<KindRef> custom)
     : generation_(generation), custom_(std::move(custom)) {
-  std::sort(custom_.begin(), custom_.end(), [](const KindRef& a, const KindRef& b) {
-    return by_resource(*a) < by_resource(*b);
-  });
+  std::sort(custom_.begin(), custom_.end(),
+            [](const KindRef& a, const KindRef& b) { return by_resource(*a) < by_resource(*b); });
   for (const KindRef& k : custom_) custom_by_kind_.push_back(k.get());
   const auto built_in = all_kinds();
   by_resource_.resize(built_in.size() + custom_.size());
@@ -56,9 +55,8 @@ const KindDesc* Catalog::find_resource(std::string_view group, std::string_view 
 }
 
 bool Catalog::serves_group(std::string_view group) const {
-  auto at =
-      std::lower_bound(by_resource_.begin(), by_resource_.end(), group,
-                       [](const KindDesc* k, std::string_view g) { return k->group < g; });
+  auto at = std::lower_bound(by_resource_.begin(), by_resource_.end(), group,
+                             [](const KindDesc* k, std::string_view g) { return k->group < g; });
   return at != by_resource_.end() && (*at)->group == group;
 }
 

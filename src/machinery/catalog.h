@@ -1,5 +1,5 @@
-// Catalog: the kinds that are served at a time. Immutable: who reads one keeps it, and with it every
-// custom kind in it; a change is another catalog. The CatalogSource says which one holds now.
+// Catalog: the kinds that are served at a time. Immutable: who reads one keeps it, and with it
+// every custom kind in it; a change is another catalog. The CatalogSource says which one holds now.
 //
 // The built-in kinds (find_kind, all_kinds in schema.h) are in each. Code that means one fixed
 // built-in kind looks it up there; code that gets a kind's name from a request, a record or a
@@ -55,7 +55,8 @@ class CatalogSource {
   CatalogSource(const CatalogSource&) = delete;
 
   CatalogPtr current() const { return current_.load(); }
-  // Publishes these besides the built-in ones; readers see it when it returns. One caller at a time.
+  // Publishes these besides the built-in ones; readers see it when it returns. One caller at a
+  // time.
   void publish(std::vector<KindRef> custom);
   Notice& changed() { return changed_; }
 

@@ -152,10 +152,11 @@ TEST(Object, IsShownAsAnotherKindOnce) {
 
 TEST(Object, OfABuiltInKindMayBeStoredAsJson) {
   auto find = [](std::string_view api, std::string_view kind) { return find_kind(api, kind); };
-  auto o = Object::from_json(
-      find, bytes(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},)"
-                  R"("data":{"k":"v"},"unknown":1})"),
-      3);
+  auto o =
+      Object::from_json(find,
+                        bytes(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},)"
+                              R"("data":{"k":"v"},"unknown":1})"),
+                        3);
   ASSERT_TRUE(o.ok());
   EXPECT_EQ(&(*o)->kind(), find_kind("v1", "ConfigMap"));
   EXPECT_TRUE((*o)->tree()->root["unknown"].is_null());

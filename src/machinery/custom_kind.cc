@@ -18,9 +18,9 @@ constexpr std::array<std::string_view, 3> kSubresourceVerbs{"get", "patch", "upd
 
 constexpr ColumnDesc kName{
     "Name", "string", "name", "Name must be unique within a namespace.", 0, ".metadata.name"};
-constexpr ColumnDesc kAge{
-    "Age", "date", "", "CreationTimestamp is the time at which the object was created.", 0,
-    ".metadata.creationTimestamp"};
+constexpr ColumnDesc kAge{"Age", "date",
+                          "",    "CreationTimestamp is the time at which the object was created.",
+                          0,     ".metadata.creationTimestamp"};
 
 std::string_view without_dot(std::string_view path) {
   if (path.starts_with('.')) path.remove_prefix(1);
@@ -89,9 +89,9 @@ void CustomKinds::build_version(const Value& crd, const Value& from, Version& to
   const Value& sub = from["subresources"];
   if (sub["scale"].is_map()) {
     const Value& s = sub["scale"];
-    to.scale = Scale{without_dot(copy(s["specReplicasPath"])),
-                     without_dot(copy(s["statusReplicasPath"])),
-                     without_dot(copy(s["labelSelectorPath"]))};
+    to.scale =
+        Scale{without_dot(copy(s["specReplicasPath"])), without_dot(copy(s["statusReplicasPath"])),
+              without_dot(copy(s["labelSelectorPath"]))};
     to.subresources.push_back({"scale", "Scale", "autoscaling", "v1", kSubresourceVerbs});
   }
   if (sub["status"].is_map()) {

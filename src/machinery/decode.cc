@@ -393,8 +393,7 @@ Status check_kind(const KindDesc& kind, std::string_view sent_api, std::string_v
 Status check_custom_kind(const KindDesc& kind, std::string_view api, std::string_view sent,
                          std::string_view body, const Value& root) {
   if (sent.empty()) {
-    return unrecognized_body(kind, body,
-                             "Object 'Kind' is missing in '" + std::string(body) + "'");
+    return unrecognized_body(kind, body, "Object 'Kind' is missing in '" + std::string(body) + "'");
   }
   if (api != kind.api_version()) {
     return Status::bad_request("the API version in the data (" + std::string(api) +
@@ -402,11 +401,11 @@ Status check_custom_kind(const KindDesc& kind, std::string_view api, std::string
                                std::string(kind.api_version()) + ")");
   }
   if (sent == kind.kind) return {};
-  return Status::invalid(kind.group, kind.kind, root["metadata"]["name"].as_string(),
-                         {{"FieldValueInvalid",
-                           "Invalid value: \"" + std::string(sent) + "\": must be " +
-                               std::string(kind.kind),
-                           "kind"}});
+  return Status::invalid(
+      kind.group, kind.kind, root["metadata"]["name"].as_string(),
+      {{"FieldValueInvalid",
+        "Invalid value: \"" + std::string(sent) + "\": must be " + std::string(kind.kind),
+        "kind"}});
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// JSONPath templates, as kubectl and the columns of custom resources have them: text with actions in braces ({.items[*].metadata.name},
-// {range ...}{end}, filters [?(@.a=="b")], unions, slices, recursive descent). Errors are kubectl's
-// texts, as BadRequest. Values; any thread.
+// JSONPath templates, as kubectl and the columns of custom resources have them: text with actions
+// in braces ({.items[*].metadata.name}, {range ...}{end}, filters [?(@.a=="b")], unions, slices,
+// recursive descent). Errors are kubectl's texts, as BadRequest. Values; any thread.
 //
 // Bounds: 64 KiB of template, 32 levels of nested expressions, 100,000 values at any step, 64 MiB
 // of output.

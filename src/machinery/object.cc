@@ -295,8 +295,8 @@ ObjectPtr Object::at_revision(const Object& o, int64_t revision) {
 ObjectPtr Object::as(const KindDesc& kind, const ObjectPtr& o) {
   if (&o->kind() == &kind) return o;
   if (ObjectPtr seen = seen_as(kind, o)) return seen;
-  auto out = std::make_shared<Object>(
-      Private{&kind, o->revision(), o->namespace_(), o->name(), o->uid()});
+  auto out =
+      std::make_shared<Object>(Private{&kind, o->revision(), o->namespace_(), o->name(), o->uid()});
   out->origin_ = o->stored();
   show_as(o, out);
   return out;

@@ -192,7 +192,7 @@ class KindOwner {
 class TypeRef {
  public:
   constexpr TypeRef() = default;
-  constexpr TypeRef(const TypeDesc* type) : type_(type) {}                         // NOLINT(implicit)
+  constexpr TypeRef(const TypeDesc* type) : type_(type) {}  // NOLINT(implicit)
   constexpr explicit TypeRef(const KindDesc* made_by_its_owner) : kind_(made_by_its_owner) {}
   constexpr operator const TypeDesc*() const { return type_ ? type_ : made(); }  // NOLINT(implicit)
   constexpr const TypeDesc* operator->() const { return *this; }
@@ -216,8 +216,8 @@ struct KindDesc {
   std::string_view api_version() const { return api_version_; }        // "v1", "apps/v1"
   std::string_view group_resource() const { return group_resource_; }  // "pods", "deployments.apps"
   std::string_view api_version_, group_resource_;
-  bool bare;     // its JSON carries no kind and apiVersion (WatchEvent)
-  bool is_list;  // PodList, ...: `items` of the kind without "List"
+  bool bare;                         // its JSON carries no kind and apiVersion (WatchEvent)
+  bool is_list;                      // PodList, ...: `items` of the kind without "List"
   const KindFacts* facts = nullptr;  // what the server does differently for it (kind_facts.h)
   // Of a custom kind. Its objects are stored as JSON and have no protobuf form, and whoever keeps
   // the descriptor holds its owner (KindRef, hold_kind). Null: built-in.

@@ -1,6 +1,6 @@
-// The kind of a custom resource's record of which nothing is known but its name: the record was read
-// before its definition was, or has none any more. One for each name, as long as somebody holds it.
-// Thread-safe.
+// The kind of a custom resource's record of which nothing is known but its name: the record was
+// read before its definition was, or has none any more. One for each name, as long as somebody
+// holds it. Thread-safe.
 #pragma once
 
 #include <string_view>

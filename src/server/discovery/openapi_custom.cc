@@ -147,8 +147,7 @@ class SchemaWriter {
     Value& properties = out.get_or_add(arena_, "properties");
     if (!properties.is_map()) properties = Value::map();
     add_type_meta(properties);
-    properties.set(arena_, "metadata",
-                   metadata_property(object_meta_, "The object's metadata."));
+    properties.set(arena_, "metadata", metadata_property(object_meta_, "The object's metadata."));
     sort(properties);
     Value& names = out.get_or_add(arena_, "required");
     if (!names.is_list()) names = Value::list();
@@ -222,8 +221,8 @@ Value custom_list_definition(Arena& arena, OpenApiVersion version, const KindDes
   SchemaWriter writer(arena, version, list_meta);
   Value out = Value::map();
   out.set(arena, "description",
-          Value::string(arena.copy(std::string(kind.list_kind) + " is a list of " +
-                                   std::string(kind.kind))));
+          Value::string(
+              arena.copy(std::string(kind.list_kind) + " is a list of " + std::string(kind.kind))));
   out.set(arena, "type", text("object"));
   Value names = Value::list();
   names.append(arena, text("items"));

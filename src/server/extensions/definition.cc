@@ -24,8 +24,8 @@ std::vector<std::string> texts(const Value& list) {
 std::string text(const Value& v) { return std::string(v.as_string()); }
 
 DefinitionNames read_names(const Value& v) {
-  return {text(v["plural"]),      text(v["singular"]),    text(v["kind"]),
-          text(v["listKind"]),    texts(v["shortNames"]), texts(v["categories"])};
+  return {text(v["plural"]),   text(v["singular"]),    text(v["kind"]),
+          text(v["listKind"]), texts(v["shortNames"]), texts(v["categories"])};
 }
 
 void write_names(Document& d, const DefinitionNames& names) {

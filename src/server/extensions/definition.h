@@ -15,8 +15,7 @@
 
 namespace keles::server {
 
-inline constexpr std::string_view kCleanupFinalizer =
-    "customresourcecleanup.apiextensions.k8s.io";
+inline constexpr std::string_view kCleanupFinalizer = "customresourcecleanup.apiextensions.k8s.io";
 
 struct DefinitionNames {
   std::string plural, singular, kind, list_kind;

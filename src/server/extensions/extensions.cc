@@ -219,12 +219,12 @@ Task<Status> Extensions::clean_once(Context ctx, std::string name) {
   Definition d = read_definition(object);
   if (!d.to_clean) co_return Status();
   Loop* loop = &ctx.loop();
-  Document body = with_terminating(object, true, "InstanceDeletionInProgress",
-                                   "CustomResource deletion is in progress", false,
-                                   loop->wall_now());
+  Document body =
+      with_terminating(object, true, "InstanceDeletionInProgress",
+                       "CustomResource deletion is in progress", false, loop->wall_now());
   WriteRequest how = as_server();
-  auto told = co_await registry_->update(ctx, definition_kind(), "", name, "status",
-                                         std::move(body), how);
+  auto told =
+      co_await registry_->update(ctx, definition_kind(), "", name, "status", std::move(body), how);
   if (!told.ok()) co_return told.status().is(Reason::kNotFound) ? Status() : told.status();
   object = *told;
 
@@ -248,8 +248,8 @@ Task<Status> Extensions::clean_once(Context ctx, std::string name) {
   object = registry_->store().snapshot()->get(key);
   if (!object) co_return Status();
   body = with_terminating(object, !failed.ok(), reason, message, failed.ok(), loop->wall_now());
-  auto done = co_await registry_->update(ctx, definition_kind(), "", name, "status",
-                                         std::move(body), how);
+  auto done =
+      co_await registry_->update(ctx, definition_kind(), "", name, "status", std::move(body), how);
   if (!failed.ok()) co_return failed;
   co_return done.status().is(Reason::kNotFound) ? Status() : done.status();
 }

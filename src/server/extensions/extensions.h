@@ -38,8 +38,8 @@ class Extensions {
  private:
   struct Known {
     Definition definition;
-    KindRef kinds;        // none: not served
-    bool seen = false;    // in the pass that is under way
+    KindRef kinds;      // none: not served
+    bool seen = false;  // in the pass that is under way
     bool closing = false;
     bool settled = false;  // nothing about its status is to be done
   };

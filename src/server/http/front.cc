@@ -342,8 +342,8 @@ PathSource discovery_source(ApiServer* server) {
   const std::string address =
       server->options().advertise_address + ":" + std::to_string(server->options().advertise_port);
   return [kept, server, address](const PathQuestion& q) -> std::optional<PathAnswer> {
-    auto discovery = kept->get(server->kinds().current(),
-                               [](auto& made, auto kinds) { made.emplace(kinds); });
+    auto discovery =
+        kept->get(server->kinds().current(), [](auto& made, auto kinds) { made.emplace(kinds); });
     auto found = discovery->get(q.path, q.accept, address);
     if (!found) return std::nullopt;
     PathAnswer out = cached(found->bytes, found->content_type, found->etag, false, q.if_none_match);
@@ -387,8 +387,8 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   x.query = Query::parse(request->query);
   x.info = parse_request_info(request->method, request->path, x.query);
   if (x.info.is_resource) {
-    x.held = server_->kinds().current()->find_resource(x.info.group, x.info.version,
-                                                       x.info.resource);
+    x.held =
+        server_->kinds().current()->find_resource(x.info.group, x.info.version, x.info.resource);
     x.kind = x.held.get();
   }
   x.rendering.now = ctx.loop().wall_now();

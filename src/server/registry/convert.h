@@ -1,7 +1,7 @@
-// Between the stored and the served version of a kind: built-in ones (v1 and events.k8s.io/v1 Events;
-// autoscaling/v2 and v1 HorizontalPodAutoscalers) by code, custom ones by name or by their webhook.
-// Built-in kinds are worked on in the version that is stored, custom ones in the one that is asked
-// for, as upstream does.
+// Between the stored and the served version of a kind: built-in ones (v1 and events.k8s.io/v1
+// Events; autoscaling/v2 and v1 HorizontalPodAutoscalers) by code, custom ones by name or by their
+// webhook. Built-in kinds are worked on in the version that is stored, custom ones in the one that
+// is asked for, as upstream does.
 #pragma once
 
 #include <vector>

@@ -8,7 +8,9 @@
 namespace keles::registry {
 namespace {
 
-std::string shown(const Value& v) { return v.is_string() ? std::string(v.as_string()) : to_json(v); }
+std::string shown(const Value& v) {
+  return v.is_string() ? std::string(v.as_string()) : to_json(v);
+}
 
 std::string_view go_type(const Value& v) {
   switch (v.kind()) {
@@ -75,8 +77,7 @@ void check_number(const Value& object, std::string_view path, FieldErrors& error
   } else if (n->value_or(0) < 0) {
     field::invalid(errors, where, **n, "should be a non-negative integer");
   } else if (n->value_or(0) > kMost) {
-    field::invalid(errors, where, **n,
-                   "should be less than or equal to " + std::to_string(kMost));
+    field::invalid(errors, where, **n, "should be less than or equal to " + std::to_string(kMost));
   }
 }
 

@@ -2,8 +2,8 @@
 #include <array>
 
 #include "base/buggify.h"
-#include "machinery/described_rules.h"
 #include "machinery/custom_kind.h"
+#include "machinery/described_rules.h"
 #include "machinery/equality.h"
 #include "machinery/validation.h"
 #include "server/admission/admission.h"
@@ -374,10 +374,10 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
     return conflict(kind, name, kModified);
   }
   if (unconditional && !strategy.allow_unconditional_update) {
-    return Status::invalid(kind.group, kind.plural, name,
-                           {{"FieldValueInvalid",
-                             "Invalid value: 0x0: must be specified for an update",
-                             "metadata.resourceVersion"}});
+    return Status::invalid(
+        kind.group, kind.plural, name,
+        {{"FieldValueInvalid", "Invalid value: 0x0: must be specified for an update",
+          "metadata.resourceVersion"}});
   }
   drop_empty_unless(strategy, kind, next);
   set_defaults(kind, next, loop);
