@@ -93,20 +93,6 @@ std::optional<Config> read_config(const Value& crd) {
   return c;
 }
 
-std::string new_uid(Random& random) {
-  std::string out;
-  constexpr std::string_view kHex = "0123456789abcdef";
-  for (int i = 0; i < 36; ++i) {
-    if (i == 8 || i == 13 || i == 18 || i == 23) {
-      out += '-';
-    } else {
-      const size_t n = random.below(16);
-      out += i == 14 ? '4' : kHex[i == 19 ? 8 + n % 4 : n];
-    }
-  }
-  return out;
-}
-
 std::string answer_failure(const net::Response& r) {
   if (r.status == 404) return "the server could not find the requested resource";
   std::string body = r.body.substr(0, 2048);
@@ -190,7 +176,7 @@ class Webhook final : public Converter, public std::enable_shared_from_this<Webh
     const TimePoint began = loop.now();
     Review review;
     review.version = config_.review_version;
-    review.uid = new_uid(loop.random());
+    review.uid = loop.random().uuid();
     review.desired = std::move(desired);
     review.objects = *objects;
     auto answer = co_await ask(ctx, &review);

@@ -80,6 +80,7 @@ const Strategy kCustomResourceDefinitionStrategy = [] {
   s.validate = validate;
   s.validate_update = validate_update;
   s.validates_update_whole = true;
+  s.described = false;
   s.validate_status_update = validate_status_update;
   s.warnings = warn;
   s.begin_delete = begin_delete;

@@ -100,6 +100,7 @@ const Strategy kCustomResourceStrategy = [] {
   s.validate = validate;
   s.validate_update = validate_update;
   s.validates_update_whole = true;
+  s.described = false;
   s.validate_status_update = validate_status_update;
   s.allow_unconditional_update = false;
   s.empty_is_set = true;

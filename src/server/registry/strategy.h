@@ -121,6 +121,9 @@ struct Strategy {
   bool annotations_count = false;          // a change of annotations raises the generation too
   // validate_update does what validate does, but for what was wrong in the stored object already.
   bool validates_update_whole = false;
+  // What the description says (machinery/described_rules.h) is held against the object before
+  // validate(), which says all of it itself where this is false.
+  bool described = true;
   // Hooks see empty lists and maps, which else are absent: `data: {}` changes immutable data.
   bool empty_is_set = false;
   // What a delete without propagationPolicy does with dependents: true = orphan them

@@ -286,7 +286,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
 
   FieldErrors errors;
   validate_object_meta(errors, metadata(body.root), kind.namespaced, name_check(kind, strategy));
-  if (!kind.owner) check_described(errors, *kind.type, body.root);
+  if (strategy.described) check_described(errors, *kind.type, body.root);
   if (strategy.validate) strategy.validate(hooks, body.root, errors);
   if (!errors.empty()) {
     co_return Status::invalid(served->group, served->kind, name, std::move(errors));
@@ -418,7 +418,7 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   validate_object_meta_update(errors, metadata(next.root), metadata(before),
                               strategy.allow_unconditional_update || !subresource.empty());
   if (subresource.empty()) {
-    if (!kind.owner) check_described(errors, *kind.type, next.root, &before);
+    if (strategy.described) check_described(errors, *kind.type, next.root, &before);
     if (strategy.validate && !strategy.validates_update_whole) {
       strategy.validate(hooks, next.root, errors);
     }
