@@ -17,8 +17,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace keles;
   auto all = parse_yaml_all({reinterpret_cast<const char*>(data), size});
   if (!all.ok() || all->empty() || !all->front().root.is_map()) return 0;
-  static const TypeDesc* const props = find_type(
-      "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps");
+  static const TypeDesc* const props =
+      find_type("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps");
   Document& schema = all->front();
   if (!normalize(*props, schema).ok()) return 0;
   FieldErrors faults;
@@ -50,20 +50,21 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 }
 
 std::vector<std::string_view> fuzz_seeds() {
-  return {"{type: object, properties: {spec: {type: object, required: [a], properties: {a: {type: "
-          "string, maxLength: 3, default: x}, b: {type: array, x-kubernetes-list-type: set, items: "
-          "{type: integer, minimum: 2}}}}}}\n---\n{spec: {a: long, b: [1, 1], c: {d: e}}}\n",
-          "{type: object, x-kubernetes-preserve-unknown-fields: true, properties: {e: {type: object, "
-          "x-kubernetes-embedded-resource: true, x-kubernetes-preserve-unknown-fields: true}, n: "
-          "{type: array, items: {type: array, items: {type: object, additionalProperties: {type: "
-          "string, nullable: true}}}}}}\n---\n{e: {apiVersion: v1, kind: Pod, metadata: {name: a}}, "
-          "n: [[{a: null}]], x: 1}\n",
-          "{type: object, properties: {p: {x-kubernetes-int-or-string: true, anyOf: [{type: "
-          "integer}, {type: string}], pattern: '^[0-9]+%?$'}, q: {type: object, properties: {r: "
-          "{type: string, format: date-time, enum: [a, 1]}}, oneOf: [{required: [r]}, {not: "
-          "{required: [r]}}]}}}\n---\n{p: 50%, q: {r: a}}\n",
-          "{type: object, properties: {m: {type: array, x-kubernetes-list-type: map, "
-          "x-kubernetes-list-map-keys: [k], items: {type: object, required: [k], properties: {k: "
-          "{type: string}, v: {type: number, multipleOf: 0.1}}}}}}\n---\n{m: [{k: a, v: 0.3}, {k: a}]"
-          "}\n"};
+  return {
+      "{type: object, properties: {spec: {type: object, required: [a], properties: {a: {type: "
+      "string, maxLength: 3, default: x}, b: {type: array, x-kubernetes-list-type: set, items: "
+      "{type: integer, minimum: 2}}}}}}\n---\n{spec: {a: long, b: [1, 1], c: {d: e}}}\n",
+      "{type: object, x-kubernetes-preserve-unknown-fields: true, properties: {e: {type: object, "
+      "x-kubernetes-embedded-resource: true, x-kubernetes-preserve-unknown-fields: true}, n: "
+      "{type: array, items: {type: array, items: {type: object, additionalProperties: {type: "
+      "string, nullable: true}}}}}}\n---\n{e: {apiVersion: v1, kind: Pod, metadata: {name: a}}, "
+      "n: [[{a: null}]], x: 1}\n",
+      "{type: object, properties: {p: {x-kubernetes-int-or-string: true, anyOf: [{type: "
+      "integer}, {type: string}], pattern: '^[0-9]+%?$'}, q: {type: object, properties: {r: "
+      "{type: string, format: date-time, enum: [a, 1]}}, oneOf: [{required: [r]}, {not: "
+      "{required: [r]}}]}}}\n---\n{p: 50%, q: {r: a}}\n",
+      "{type: object, properties: {m: {type: array, x-kubernetes-list-type: map, "
+      "x-kubernetes-list-map-keys: [k], items: {type: object, required: [k], properties: {k: "
+      "{type: string}, v: {type: number, multipleOf: 0.1}}}}}}\n---\n{m: [{k: a, v: 0.3}, {k: a}]"
+      "}\n"};
 }

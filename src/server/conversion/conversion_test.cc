@@ -25,9 +25,9 @@ DocumentPtr json(std::string_view text) {
 std::vector<DocumentPtr> things(size_t n) {
   std::vector<DocumentPtr> out;
   for (size_t i = 0; i < n; ++i) {
-    out.push_back(json(R"({"apiVersion":"e.com/v1","kind":"Thing","metadata":{"name":"t)" +
-                       std::to_string(i) +
-                       R"(","namespace":"ns","uid":"u","labels":{"was":"here"}},"spec":{"old":1}})"));
+    out.push_back(json(
+        R"({"apiVersion":"e.com/v1","kind":"Thing","metadata":{"name":"t)" + std::to_string(i) +
+        R"(","namespace":"ns","uid":"u","labels":{"was":"here"}},"spec":{"old":1}})"));
   }
   return out;
 }
@@ -39,12 +39,13 @@ TEST(ConversionReview, IsWhatUpstreamSends) {
   r.uid = "id";
   r.desired = "e.com/v2";
   r.objects = objects;
-  EXPECT_EQ(request_text(r),
-            R"({"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/v1","request":{"uid":"id",)"
-            R"("desiredAPIVersion":"e.com/v2","objects":[{"apiVersion":"e.com/v1","kind":"Thing",)"
-            R"("metadata":{"labels":{"was":"here"},"name":"t0","namespace":"ns","uid":"u"},"spec":{"old")"
-            R"(:1}}]},"response":{"uid":"","convertedObjects":null,"result":{"metadata":{}}}})"
-            "\n");
+  EXPECT_EQ(
+      request_text(r),
+      R"({"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/v1","request":{"uid":"id",)"
+      R"("desiredAPIVersion":"e.com/v2","objects":[{"apiVersion":"e.com/v1","kind":"Thing",)"
+      R"("metadata":{"labels":{"was":"here"},"name":"t0","namespace":"ns","uid":"u"},"spec":{"old")"
+      R"(:1}}]},"response":{"uid":"","convertedObjects":null,"result":{"metadata":{}}}})"
+      "\n");
 }
 
 struct Case {
@@ -71,8 +72,9 @@ TEST(ConversionReview, RefusesInUpstreamsWords) {
   const std::string start(kStart);
   const std::pair<std::string, std::string> cases[] = {
       {"{", " failed: couldn't get version/kind; json parse error: unexpected end of JSON input"},
-      {"{}", " failed: expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, "
-             "got /, Kind="},
+      {"{}",
+       " failed: expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, "
+       "got /, Kind="},
       {R"({"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/v1"})",
        " failed: no response provided"},
       {answer("", "other"), " failed: expected response.uid=\"id\", got \"other\""},
@@ -96,7 +98,8 @@ TEST(ConversionReview, RefusesInUpstreamsWords) {
        " returned invalid metadata: metadata.labels[a] must be a string, but is int64 in converted "
        "object"},
       {answer(start + R"(,"annotations":[]}})"),
-       " returned invalid metadata: invalid metadata.annotations of type []interface {} in converted "
+       " returned invalid metadata: invalid metadata.annotations of type []interface {} in "
+       "converted "
        "object"},
   };
   for (const auto& [text, want] : cases) {
@@ -122,9 +125,10 @@ TEST(ConversionReview, TakesLabelsAndAnnotationsAndNothingElseOfTheMetadata) {
       r, answer(std::string(kStart) +
                 R"(,"labels":{"new":"one"},"finalizers":["f"],"generation":9},"spec":{"new":2}})"));
   ASSERT_TRUE(got.ok()) << got.status().message();
-  EXPECT_EQ(to_json(got->at(0).root),
-            R"({"apiVersion":"e.com/v2","kind":"Thing","metadata":{"name":"t0","namespace":"ns","uid":)"
-            R"("u","labels":{"new":"one"}},"spec":{"new":2}})");
+  EXPECT_EQ(
+      to_json(got->at(0).root),
+      R"({"apiVersion":"e.com/v2","kind":"Thing","metadata":{"name":"t0","namespace":"ns","uid":)"
+      R"("u","labels":{"new":"one"}},"spec":{"new":2}})");
 }
 
 // --- over the wire ------------------------------------------------------------------------------
@@ -170,10 +174,10 @@ class WebhookTest : public testing::Test {
                                                 .server = true,
                                                 .not_before = now - 1h,
                                                 .not_after = now + 1h});
-    auto started = net::Server::start(
-        {loop_.get()}, options, [this](Context ctx, net::Request* q, net::Responder* r) {
-          return webhook(ctx, q, r, &calls_, &path_);
-        });
+    auto started = net::Server::start({loop_.get()}, options,
+                                      [this](Context ctx, net::Request* q, net::Responder* r) {
+                                        return webhook(ctx, q, r, &calls_, &path_);
+                                      });
     EXPECT_TRUE(started.ok());
     server_ = std::move(*started);
     kind_.group = "e.com";
@@ -181,9 +185,7 @@ class WebhookTest : public testing::Test {
     kind_.kind = "Thing";
     kind_.api_version_ = "e.com/v2";
   }
-  ~WebhookTest() override {
-    run_task(*loop_, stop(server_.get(), Context::root(*loop_)));
-  }
+  ~WebhookTest() override { run_task(*loop_, stop(server_.get(), Context::root(*loop_))); }
   static Task<void> stop(net::Server* server, Context ctx) { co_await server->stop(ctx); }
 
   std::string bundle(const net::TlsIdentity& ca) { return base64_encode(ca.certificate_pem); }
@@ -220,9 +222,10 @@ class WebhookTest : public testing::Test {
 };
 
 TEST_F(WebhookTest, ConvertsByServiceAndByUrlInBoundedReviews) {
-  auto by_service = converter(R"({"service":{"namespace":"ns","name":"hook","port":444,"path":"/c"},)"
-                              R"("caBundle":")" +
-                              bundle(ca_) + "\"}");
+  auto by_service =
+      converter(R"({"service":{"namespace":"ns","name":"hook","port":444,"path":"/c"},)"
+                R"("caBundle":")" +
+                bundle(ca_) + "\"}");
   auto got = convert(*by_service, 3);
   ASSERT_TRUE(got.ok()) << got.status().message();
   ASSERT_EQ(got->size(), 3u);
@@ -252,11 +255,13 @@ TEST_F(WebhookTest, TellsWhyItCannotBeCalled) {
   const WallTime now = loop_->wall_now();
   auto other =
       *net::make_ca({.common_name = "other", .not_before = now - 1h, .not_after = now + 1h});
-  auto distrusted = converter(R"({"service":{"namespace":"ns","name":"hook","port":444},"caBundle":")" +
-                              bundle(other) + "\"}");
+  auto distrusted =
+      converter(R"({"service":{"namespace":"ns","name":"hook","port":444},"caBundle":")" +
+                bundle(other) + "\"}");
   got = convert(*distrusted, 1);
   ASSERT_FALSE(got.ok());
-  EXPECT_THAT(got.status().message(), HasSubstr("failed: Post \"https://hook.ns.svc:444/?timeout=30s\": "));
+  EXPECT_THAT(got.status().message(),
+              HasSubstr("failed: Post \"https://hook.ns.svc:444/?timeout=30s\": "));
   EXPECT_EQ(calls_, 0);
 }
 

@@ -74,10 +74,10 @@ std::string must_be_same(const char* what, const Value& in, const Value& out) {
 
 std::string changed_identity(const Value& in, const Value& out) {
   const Value &a = in["metadata"], &b = out["metadata"];
-  for (std::string why : {must_be_same("kind", in["kind"], out["kind"]),
-                          must_be_same("name", a["name"], b["name"]),
-                          must_be_same("namespace", a["namespace"], b["namespace"]),
-                          must_be_same("UID", a["uid"], b["uid"])}) {
+  for (std::string why :
+       {must_be_same("kind", in["kind"], out["kind"]), must_be_same("name", a["name"], b["name"]),
+        must_be_same("namespace", a["namespace"], b["namespace"]),
+        must_be_same("UID", a["uid"], b["uid"])}) {
     if (!why.empty()) return why;
   }
   return {};
@@ -113,8 +113,7 @@ std::string restore_metadata(const Value& original, Document& to) {
     for (const Member& m : fresh.members()) {
       if (m.value.is_string()) continue;
       return "metadata." + std::string(name) + "[" + std::string(m.key()) +
-             "] must be a string, but is " + std::string(go_type(m.value)) +
-             " in converted object";
+             "] must be a string, but is " + std::string(go_type(m.value)) + " in converted object";
     }
     if (!fresh.equals(had[name])) {
       FieldErrors errors;
@@ -137,9 +136,9 @@ std::string take(const Review& r, size_t i, Document& object) {
   const Value& in = r.objects[i]->root;
   const Value& out = object.root;
   const std::string index = std::to_string(i);
-  const std::string where =
-      std::string(" returned invalid ") + (alone ? "object at index " : "converted object at index ") +
-      index + ": ";
+  const std::string where = std::string(" returned invalid ") +
+                            (alone ? "object at index " : "converted object at index ") + index +
+                            ": ";
   if (!out.is_map() || out["kind"].as_string().empty()) {
     return where + "Object 'Kind' is missing in '" + to_json(out) + "'";
   }
@@ -148,8 +147,8 @@ std::string take(const Review& r, size_t i, Document& object) {
            std::string(out["apiVersion"].as_string()) + ")";
   }
   if (out["kind"].as_string() != in["kind"].as_string()) {
-    return where + "invalid kind (expected " + std::string(in["kind"].as_string()) +
-           ", received " + std::string(out["kind"].as_string()) + ")";
+    return where + "invalid kind (expected " + std::string(in["kind"].as_string()) + ", received " +
+           std::string(out["kind"].as_string()) + ")";
   }
   if (std::string why = changed_identity(in, out); !why.empty()) {
     return (alone ? " returned invalid object: " : where) + why;
@@ -196,21 +195,22 @@ Status call_failed(const Review& r, std::string_view why) {
 Result<std::vector<Document>> converted_objects(const Review& r, std::string_view answer) {
   auto parsed = parse_json(answer);
   if (!parsed.ok()) {
-    return call_failed(
-        r, "couldn't get version/kind; json parse error: " + parsed.status().message());
+    return call_failed(r,
+                       "couldn't get version/kind; json parse error: " + parsed.status().message());
   }
   if (std::string why = refusal(r, parsed->root); !why.empty()) return call_failed(r, why);
   const Value& objects = parsed->root["response"]["convertedObjects"];
   if (objects.size() != r.objects.size() || (objects.is_map() && !objects.empty())) {
     return Status(Reason::kUnknown, start_of(r) + " returned " + std::to_string(objects.size()) +
-                            " objects, expected " + std::to_string(r.objects.size()));
+                                        " objects, expected " + std::to_string(r.objects.size()));
   }
   std::vector<Document> out;
   out.reserve(objects.size());
   for (size_t i = 0; i < objects.size(); ++i) {
     Document one;
     one.root = deep_copy(one.arena, objects.at(i));
-    if (std::string why = take(r, i, one); !why.empty()) return Status(Reason::kUnknown, start_of(r) + why);
+    if (std::string why = take(r, i, one); !why.empty())
+      return Status(Reason::kUnknown, start_of(r) + why);
     out.push_back(std::move(one));
   }
   return out;

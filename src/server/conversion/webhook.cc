@@ -16,12 +16,12 @@ namespace keles::conversion {
 namespace {
 
 metrics::Histogram& durations() {
-  static metrics::Histogram& h = metrics::histogram(
-      "apiserver_crd_conversion_webhook_duration_seconds",
-      "CRD webhook conversion duration in seconds",
-      {"crd_name", "from_version", "to_version", "succeeded"},
-      {0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
-       8.192, 16.384});
+  static metrics::Histogram& h =
+      metrics::histogram("apiserver_crd_conversion_webhook_duration_seconds",
+                         "CRD webhook conversion duration in seconds",
+                         {"crd_name", "from_version", "to_version", "succeeded"},
+                         {0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512,
+                          1.024, 2.048, 4.096, 8.192, 16.384});
   return h;
 }
 
@@ -97,8 +97,7 @@ std::string answer_failure(const net::Response& r) {
   if (r.status == 404) return "the server could not find the requested resource";
   std::string body = r.body.substr(0, 2048);
   if (body.empty()) body = "unknown";
-  return "an error on the server (" + quoted(body) +
-         ") has prevented the request from succeeding";
+  return "an error on the server (" + quoted(body) + ") has prevented the request from succeeding";
 }
 
 class Webhook final : public Converter, public std::enable_shared_from_this<Webhook> {
@@ -218,8 +217,8 @@ class Webhook final : public Converter, public std::enable_shared_from_this<Webh
   }
 
   Status failed(const Review& review, const Status& why) const {
-    return call_failed(review, "Post " + quoted(config_.url + "?timeout=30s") + ": " +
-                                   std::string(why.message()));
+    return call_failed(
+        review, "Post " + quoted(config_.url + "?timeout=30s") + ": " + std::string(why.message()));
   }
 
   Task<Result<net::Response>> send(Context ctx, std::shared_ptr<Local> mine, std::string body) {

@@ -28,7 +28,8 @@ Document definition(std::string_view text) {
 }
 
 // A definition of things, with `spec` besides, and versions.
-std::string things(std::string_view versions, std::string_view more = "", std::string_view status = "") {
+std::string things(std::string_view versions, std::string_view more = "",
+                   std::string_view status = "") {
   std::string out = R"(
 metadata: {name: things.example.com}
 spec:
@@ -92,11 +93,13 @@ status: {storedVersions: [v1]}
         "alphanumeric characters or '-', start with an alphabetic character, and end with an "
         "alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
         "'[a-z]([-a-z0-9]*[a-z0-9])?')",
-        "spec.names.singular: Invalid value: \"9thing\": a DNS-1035 label must consist of lower case "
+        "spec.names.singular: Invalid value: \"9thing\": a DNS-1035 label must consist of lower "
+        "case "
         "alphanumeric characters or '-', start with an alphabetic character, and end with an "
         "alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
         "'[a-z]([-a-z0-9]*[a-z0-9])?')",
-        "spec.names.kind: Invalid value: \"9Thing\": may have mixed case, but should otherwise match: "
+        "spec.names.kind: Invalid value: \"9Thing\": may have mixed case, but should otherwise "
+        "match: "
         "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
         "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or "
         "'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
@@ -104,44 +107,54 @@ status: {storedVersions: [v1]}
         "otherwise match: a DNS-1035 label must consist of lower case alphanumeric characters or "
         "'-', start with an alphabetic character, and end with an alphanumeric character (e.g. "
         "'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"}},
-      {things("[{" + v1 + "}]"),
-       {"spec.versions[0].schema.openAPIV3Schema: Required value"}},
+      {things("[{" + v1 + "}]"), {"spec.versions[0].schema.openAPIV3Schema: Required value"}},
       {things("[{name: v1, served: true, storage: false, " + object + "}]"),
        {"spec.versions: Invalid value: "
         "[{\"Name\":\"v1\",\"Served\":true,\"Storage\":false,\"Deprecated\":false,"
         "\"DeprecationWarning\":null,\"Schema\":null,\"Subresources\":null,"
-        "\"AdditionalPrinterColumns\":null,\"SelectableFields\":null}]: must have exactly one version "
+        "\"AdditionalPrinterColumns\":null,\"SelectableFields\":null}]: must have exactly one "
+        "version "
         "marked as storage version"}},
       // What all versions share is told of at the spec.
       {things("[{" + v1 + ", schema: {openAPIV3Schema: {type: object, properties: {a: {}}}}}]"),
        {"spec.validation.openAPIV3Schema.properties[a].type: Required value: must not be empty for "
         "specified object fields"}},
-      {things("[{" + v1 + ", schema: {openAPIV3Schema: {type: object, properties: {a: {}}}}}, {name: "
-              "v2, served: true, storage: false, " + object + "}]"),
+      {things("[{" + v1 +
+              ", schema: {openAPIV3Schema: {type: object, properties: {a: {}}}}}, {name: "
+              "v2, served: true, storage: false, " +
+              object + "}]"),
        {"spec.versions[0].schema.openAPIV3Schema.properties[a].type: Required value: must not be "
         "empty for specified object fields"}},
-      {things("[{" + v1 + ", " + object + ", subresources: {scale: {specReplicasPath: replicas, "
+      {things("[{" + v1 + ", " + object +
+              ", subresources: {scale: {specReplicasPath: replicas, "
               "statusReplicasPath: .spec.replicas}}}]"),
-       {"spec.subresources.scale.specReplicasPath: Invalid value: \"replicas\": must be a simple json "
+       {"spec.subresources.scale.specReplicasPath: Invalid value: \"replicas\": must be a simple "
+        "json "
         "path starting with .",
-        "spec.subresources.scale.statusReplicasPath: Invalid value: \".spec.replicas\": should be a "
+        "spec.subresources.scale.statusReplicasPath: Invalid value: \".spec.replicas\": should be "
+        "a "
         "json path under .status"}},
-      {things("[{" + v1 + ", " + object + ", additionalPrinterColumns: [{name: A, type: text, "
+      {things("[{" + v1 + ", " + object +
+              ", additionalPrinterColumns: [{name: A, type: text, "
               "jsonPath: .a}, {name: B, type: string, format: odd, jsonPath: b}]}]"),
        {"spec.additionalPrinterColumns[0].type: Invalid value: \"text\": must be one of "
         "boolean,date,integer,number,string",
         "spec.additionalPrinterColumns[1].format: Invalid value: \"odd\": must be one of "
         "byte,date,date-time,double,float,int32,int64,password",
-        "spec.additionalPrinterColumns[1].JSONPath: Invalid value: \"b\": must be a simple json path "
+        "spec.additionalPrinterColumns[1].JSONPath: Invalid value: \"b\": must be a simple json "
+        "path "
         "starting with ."}},
-      {things("[{" + v1 + ", schema: {openAPIV3Schema: {type: object, properties: {spec: {type: "
+      {things("[{" + v1 +
+              ", schema: {openAPIV3Schema: {type: object, properties: {spec: {type: "
               "object, properties: {a: {type: string}, o: {type: object}}}}}}, selectableFields: "
               "[{jsonPath: .spec.a}, {jsonPath: .spec.a}, {jsonPath: .spec.o}, {jsonPath: "
               ".spec.gone}, {jsonPath: '.spec[0]'}]}]"),
        {"spec.selectableFields[1].jsonPath: Duplicate value: \".spec.a\"",
-        "spec.selectableFields[2].jsonPath: Invalid value: \".spec.o\": must point to a field of type "
+        "spec.selectableFields[2].jsonPath: Invalid value: \".spec.o\": must point to a field of "
+        "type "
         "string, boolean or integer. Enum string fields and strings with formats are allowed.",
-        "spec.selectableFields[3].jsonPath: Invalid value: \".spec.gone\": is an invalid path: does "
+        "spec.selectableFields[3].jsonPath: Invalid value: \".spec.gone\": is an invalid path: "
+        "does "
         "not refer to a valid field",
         "spec.selectableFields[4].jsonPath: Invalid value: \".spec[0]\": is an invalid path: array "
         "notation is not allowed"}},
@@ -149,17 +162,20 @@ status: {storedVersions: [v1]}
        {"spec.conversion.webhookClientConfig: Required value: required when strategy is set to "
         "Webhook",
         "spec.conversion.conversionReviewVersions: Required value"}},
-      {things(kOne, "conversion: {strategy: Webhook, webhook: {conversionReviewVersions: [v9], "
-                    "clientConfig: {url: 'http://user@host/a?b#c'}}}"),
+      {things(kOne,
+              "conversion: {strategy: Webhook, webhook: {conversionReviewVersions: [v9], "
+              "clientConfig: {url: 'http://user@host/a?b#c'}}}"),
        {"spec.conversion.webhookClientConfig.url: Invalid value: \"http\": 'https' is the only "
         "allowed URL scheme; desired format: https://host[/path]",
         "spec.conversion.webhookClientConfig.url: Invalid value: \"user\": user information is not "
         "permitted in the URL",
-        "spec.conversion.webhookClientConfig.url: Invalid value: \"c\": fragments are not permitted "
+        "spec.conversion.webhookClientConfig.url: Invalid value: \"c\": fragments are not "
+        "permitted "
         "in the URL",
         "spec.conversion.webhookClientConfig.url: Invalid value: \"b\": query parameters are not "
         "permitted in the URL",
-        "spec.conversion.conversionReviewVersions: Invalid value: [\"v9\"]: must include at least one "
+        "spec.conversion.conversionReviewVersions: Invalid value: [\"v9\"]: must include at least "
+        "one "
         "of v1, v1beta1"}},
       {things(kOne, "preserveUnknownFields: true"),
        {"spec.preserveUnknownFields: Invalid value: true: cannot set to true, set "
@@ -170,7 +186,8 @@ status: {storedVersions: [v1]}
         "previously a storage version, and must remain in spec.versions until a storage migration "
         "ensures no data remains persisted in v0 and removes v0 from status.storedVersions"}},
       {things("[{" + v1 + ", " + object + ", deprecationWarning: old}]"),
-       {"spec.versions[0].deprecationWarning: Invalid value: \"old\": can only be set for deprecated "
+       {"spec.versions[0].deprecationWarning: Invalid value: \"old\": can only be set for "
+        "deprecated "
         "versions"}},
   };
   for (const Case& c : cases) EXPECT_EQ(created(c.text), c.faults) << c.text;
@@ -204,19 +221,22 @@ TEST(DefinitionCheck, AnUpdateMayKeepWhatIsThere) {
               ElementsAre("spec.scope: Invalid value: \"Cluster\": field is immutable"));
   EXPECT_THAT(updated(cluster, things(kOne)), IsEmpty());
   // An old definition without a schema, whose fields are kept, stays as it was.
-  const std::string old = things("[{name: v1, served: true, storage: true}]",
-                                 "preserveUnknownFields: true");
+  const std::string old =
+      things("[{name: v1, served: true, storage: true}]", "preserveUnknownFields: true");
   EXPECT_THAT(updated(old, old), IsEmpty());
-  EXPECT_THAT(created(old), testing::Contains(testing::HasSubstr("openAPIV3Schema: Required value")));
+  EXPECT_THAT(created(old),
+              testing::Contains(testing::HasSubstr("openAPIV3Schema: Required value")));
   // So does a set of objects that are not atomic.
   const std::string set = things(
-      "[{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: "
+      "[{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, "
+      "properties: "
       "{s: {type: array, x-kubernetes-list-type: set, items: {type: object, properties: {a: {type: "
       "string}}}}}}}}]");
-  EXPECT_THAT(created(set),
-              ElementsAre("spec.validation.openAPIV3Schema.properties[s].items.x-kubernetes-map-type: "
-                          "Invalid value: null: must be atomic as item of a list with "
-                          "x-kubernetes-list-type=set"));
+  EXPECT_THAT(
+      created(set),
+      ElementsAre("spec.validation.openAPIV3Schema.properties[s].items.x-kubernetes-map-type: "
+                  "Invalid value: null: must be atomic as item of a list with "
+                  "x-kubernetes-list-type=set"));
   EXPECT_THAT(updated(set, set), IsEmpty());
 }
 
