@@ -267,14 +267,15 @@ Task<Result<R>> FaultyClient::send(Context ctx, Verb verb, Call<R> call) {
 Task<Result<ObjectPtr>> FaultyClient::get(Context ctx, const KindDesc* kind, std::string ns,
                                           std::string name) {
   return send<ObjectPtr>(std::move(ctx), Verb::kRead,
-                         [kind, ns = std::move(ns), name = std::move(name)](Client* c, Context x) {
-                           return c->get(std::move(x), kind, ns, name);
+                         [kind = KindRef(kind), ns = std::move(ns), name = std::move(name)](
+                             Client* c, Context x) {
+                           return c->get(std::move(x), kind.get(), ns, name);
                          });
 }
 
 Task<Result<ListResult>> FaultyClient::list(Context ctx, const KindDesc* kind, std::string ns,
                                             ListOptions options) {
-  std::string key = std::string(kind->group_resource()) + "|" + ns + "|" + options.label_selector +
+  std::string key = std::string(kind->api_version()) + "|" + std::string(kind->plural) + "|" + ns + "|" + options.label_selector +
                     "|" + options.field_selector;
   bool any_version = options.resource_version == "0";
   Network* network = network_;
@@ -285,8 +286,8 @@ Task<Result<ListResult>> FaultyClient::list(Context ctx, const KindDesc* kind, s
     co_return std::move(stale);
   }
   bool whole = options.limit == 0 && options.continue_.empty();
-  Call<ListResult> call = [kind, ns, options](Client* c, Context x) {
-    return c->list(std::move(x), kind, ns, options);
+  Call<ListResult> call = [kind = KindRef(kind), ns, options](Client* c, Context x) {
+    return c->list(std::move(x), kind.get(), ns, options);
   };
   Result<ListResult> r = co_await send<ListResult>(ctx, Verb::kRead, call);
   if (r.ok() && whole) network->last_lists[key] = *r;
@@ -313,8 +314,8 @@ Task<Result<std::unique_ptr<Watch>>> FaultyClient::watch_by_messages(Context ctx
   std::shared_ptr<ServerProcess> server = network_->any_server(loop_.random());
   if (line_->cut || !server) co_return Status::unavailable("connection refused");
   // The watch's own context is the server's: it lives until it is let go.
-  Call<std::unique_ptr<Watch>> call = [kind, ns, options](Client* c, Context x) {
-    return c->watch(std::move(x), kind, ns, options);
+  Call<std::unique_ptr<Watch>> call = [kind = KindRef(kind), ns, options](Client* c, Context x) {
+    return c->watch(std::move(x), kind.get(), ns, options);
   };
   ++server->calls;
   Client* client = server->client_of(line_->user);
@@ -338,8 +339,9 @@ Task<Result<ObjectPtr>> FaultyClient::create(Context ctx, const KindDesc* kind, 
                                              std::string name, Document body,
                                              WriteOptions options) {
   SharedBody b = share(std::move(body));
+  const KindRef held(kind);
   return send<ObjectPtr>(std::move(ctx), Verb::kWrite, [=](Client* c, Context x) {
-    return c->create(std::move(x), kind, ns, name, b->clone(), options);
+    return c->create(std::move(x), held.get(), ns, name, b->clone(), options);
   });
 }
 
@@ -347,8 +349,9 @@ Task<Result<ObjectPtr>> FaultyClient::update(Context ctx, const KindDesc* kind, 
                                              std::string name, Document body,
                                              WriteOptions options) {
   SharedBody b = share(std::move(body));
+  const KindRef held(kind);
   return send<ObjectPtr>(std::move(ctx), Verb::kIdempotentWrite, [=](Client* c, Context x) {
-    return c->update(std::move(x), kind, ns, name, b->clone(), options);
+    return c->update(std::move(x), held.get(), ns, name, b->clone(), options);
   });
 }
 
@@ -356,8 +359,9 @@ Task<Result<ObjectPtr>> FaultyClient::patch(Context ctx, const KindDesc* kind, s
                                             std::string name, PatchType type, Document body,
                                             WriteOptions options) {
   SharedBody b = share(std::move(body));
+  const KindRef held(kind);
   return send<ObjectPtr>(std::move(ctx), Verb::kWrite, [=](Client* c, Context x) {
-    return c->patch(std::move(x), kind, ns, name, type, b->clone(), options);
+    return c->patch(std::move(x), held.get(), ns, name, type, b->clone(), options);
   });
 }
 
@@ -365,9 +369,10 @@ Task<Result<ObjectPtr>> FaultyClient::remove(Context ctx, const KindDesc* kind, 
                                              std::string name, DeleteOptions options) {
   // Without a uid a second arrival could hit the next object of that name, which no retry of HTTP
   // does either: only a guarded deletion is repeated.
+  const KindRef held(kind);
   Verb verb = options.uid.empty() ? Verb::kWrite : Verb::kIdempotentWrite;
   return send<ObjectPtr>(std::move(ctx), verb, [=](Client* c, Context x) {
-    return c->remove(std::move(x), kind, ns, name, options);
+    return c->remove(std::move(x), held.get(), ns, name, options);
   });
 }
 

@@ -52,6 +52,7 @@ struct ServerProcess {
   };
   std::vector<std::weak_ptr<OpenWatch>> watches;
   ServerProcess(ApiServer* a, Context context) : api(a), ctx(std::move(context)) {}
+  std::unique_ptr<Notice::Subscription> kinds;  // its catalog is the network's
   // The in-process client of a user.
   Client* client_of(const Caller& caller);
   // After ctx has ended and calls has come to 0: takes the watches and clients away, so that the
@@ -67,6 +68,7 @@ struct Network {
   WireOptions wires;
   double over_wires = 0;  // chance that a component's life is over wires
   std::vector<std::shared_ptr<ServerProcess>> servers;  // those that are up
+  CatalogSource kinds;                                  // as the server serves it that changed last
   std::map<std::string, ListResult> last_lists;         // what stale answers are made of
   // Told of what must never happen: a watch that goes back.
   std::function<void(std::string)> violation;
@@ -106,6 +108,7 @@ class FaultyClient final : public Client {
   Task<Result<ObjectPtr>> remove(Context ctx, const KindDesc* kind, std::string ns,
                                  std::string name, DeleteOptions options) override;
   Loop& loop() override { return loop_; }
+  CatalogSource& kinds() override { return network_->kinds; }
   using Client::create;
   using Client::get;
   using Client::list;

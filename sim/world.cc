@@ -84,12 +84,14 @@ void World::draw_shape() {
   bool points = r.chance(0.7);
   if (options_.faults && points) buggify_.emplace(options_.seed);
   for (const WorkloadKind& kind : workload_kinds()) {
-    bool drawn = r.chance(0.6);
+    // Of its own chance, so that a world without it stays what it was.
+    Random own(options_.seed ^ 0x637573);
+    const bool late = std::string_view(kind.name) == "customs";
+    bool drawn = (late ? own : r).chance(late ? 0.4 : 0.6);
     if (options_.workloads)
       drawn = std::count(options_.workloads->begin(), options_.workloads->end(), kind.name) > 0;
     if (drawn) workloads_.push_back(&kind);
   }
-  // Of its own chance, so that a world without it stays what it was.
   Random lags(options_.seed ^ 0x6c6167);
   const Duration most[] = {20ms, 500ms, 4s};
   if (servers > 1 && lags.chance(0.6)) lag_ = most[lags.below(3)];
@@ -211,6 +213,12 @@ void World::start_server(size_t i) {
   s.front = std::make_unique<server::Front>(s.api.get(), server::FrontOptions());
   s.client = make_local_client(*s.api, loop_, "system:apiserver");
   s.process = std::make_shared<ServerProcess>(s.api.get(), Context::root(loop_).child());
+  auto tell = [this, source = &s.api->kinds()] {
+    const auto custom = source->current()->custom();
+    network_.kinds.publish({custom.begin(), custom.end()});
+  };
+  tell();
+  s.process->kinds = s.api->kinds().changed().subscribe(loop_, tell);
   net::ServerOptions http;
   http.bodies_on_demand = true;
   s.process->wire = std::make_unique<WireServer>(loop_, http, s.front->handler());
@@ -223,6 +231,7 @@ void World::start_server(size_t i) {
 Task<void> World::stop_server(size_t i) {
   Server& s = *servers_[i];
   std::erase(network_.servers, s.process);
+  s.process->kinds.reset();
   s.process->ctx.cancel(Status::unavailable("server is gone"));
   Context forever = Context::root(loop_);
   co_await s.process->wire->stop();

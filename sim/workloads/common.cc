@@ -27,6 +27,7 @@ const std::vector<WorkloadKind>& workload_kinds() {
   static const std::vector<WorkloadKind> kinds = {
       {"accounts", make_accounts},
       {"budgets", make_budgets},
+      {"customs", make_customs},
       {"daemonsets", make_daemonsets},
       {"deployments", make_deployments},
       {"jobs", make_jobs},
@@ -138,7 +139,9 @@ Task<Status> admit_tenants(Context ctx, Client* admin) {
   const KindDesc* binding = &kind_of<rbac::ClusterRoleBinding>();
   std::string team =
       "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: tenants}\n"
-      "rules:\n- {apiGroups: [''], resources: [namespaces, nodes], verbs: ['*']}\n";
+      "rules:\n- {apiGroups: [''], resources: [namespaces, nodes], verbs: ['*']}\n"
+      "- {apiGroups: [sim.example.com], resources: ['*'], verbs: ['*']}\n"
+      "- {apiGroups: [apiextensions.k8s.io], resources: ['*'], verbs: ['*']}\n";
   Status s = co_await submit(ctx, admin, role, "", team);
   if (!s.ok() && !s.is(Reason::kAlreadyExists)) co_return s;
   for (std::string name : {"admin", "tenants"}) {
@@ -157,26 +160,33 @@ Task<Status> admit_tenants(Context ctx, Client* admin) {
 }
 
 Task<Status> release_holds(Context ctx, Client* admin) {
-  for (const KindDesc* kind :
-       {&kind_of<core::Pod>(), &kind_of<core::ConfigMap>(), &kind_of<apps::Deployment>(),
-        &kind_of<apps::ReplicaSet>(), &kind_of<apps::StatefulSet>(), &kind_of<apps::DaemonSet>(),
-        &kind_of<batch::Job>()}) {
+  std::vector<KindRef> kinds = {
+      &kind_of<core::Pod>(),        &kind_of<core::ConfigMap>(), &kind_of<apps::Deployment>(),
+      &kind_of<apps::ReplicaSet>(), &kind_of<apps::StatefulSet>(), &kind_of<apps::DaemonSet>(),
+      &kind_of<batch::Job>()};
+  CatalogPtr catalog = admin->kinds().current();
+  kinds.insert(kinds.end(), catalog->custom().begin(), catalog->custom().end());
+  for (const KindRef& held_kind : kinds) {
+    const KindDesc* kind = held_kind.get();
     ListOptions all;
     auto found = co_await admin->list(ctx, kind, "", all);
     if (!found.ok()) co_return found.status();
     for (const ObjectPtr& o : found->items) {
       DocumentPtr tree = o->tree();
       bool held = false;
+      std::string others;
       for (const Value& f : tree->root["metadata"]["finalizers"].items()) {
         held = held || f.as_string() == kHold;
+        if (f.as_string() != kHold) others += std::string(f.as_string()) + ", ";
       }
       if (!held) continue;
-      auto d = parse_yaml("metadata: {$deleteFromPrimitiveList/finalizers: [" + std::string(kHold) +
-                          "]}");
+      auto d = parse_yaml(kind->owner ? "metadata: {finalizers: [" + others + "]}"
+                                      : "metadata: {$deleteFromPrimitiveList/finalizers: [" +
+                                            std::string(kHold) + "]}");
+      const PatchType type = kind->owner ? PatchType::kMerge : PatchType::kStrategicMerge;
       WriteOptions options;
-      auto r =
-          co_await admin->patch(ctx, kind, std::string(o->namespace_()), std::string(o->name()),
-                                PatchType::kStrategicMerge, std::move(*d), options);
+      auto r = co_await admin->patch(ctx, kind, std::string(o->namespace_()),
+                                     std::string(o->name()), type, std::move(*d), options);
       if (!r.ok() && !r.status().is(Reason::kNotFound)) co_return r.status();
     }
   }

@@ -1,6 +1,7 @@
 // Kinds that come, change and go: definitions of custom resources, made, given other versions and
 // deleted while others work with their objects, own and are owned.
 #include "api/core_v1.h"
+#include "machinery/codec_yaml.h"
 #include "machinery/custom_kind.h"
 #include "sim/workloads/kinds.h"
 

@@ -7,6 +7,7 @@ namespace keles::sim {
 
 std::unique_ptr<Workload> make_accounts();
 std::unique_ptr<Workload> make_budgets();
+std::unique_ptr<Workload> make_customs();
 std::unique_ptr<Workload> make_daemonsets();
 std::unique_ptr<Workload> make_deployments();
 std::unique_ptr<Workload> make_jobs();

@@ -57,14 +57,18 @@ class LocalClient final : public Client {
   Task<Result<ObjectPtr>> get(Context ctx, const KindDesc* kind, std::string ns,
                               std::string name) override {
     Status s = allowed("get", kind, ns, name, "");
+    const KindRef held = resolve(kind, &s);
     if (!s.ok()) co_return s;
+    kind = held.get();
     co_return co_await server_.get(ctx, kind, ns, name, "");
   }
 
   Task<Result<ListResult>> list(Context ctx, const KindDesc* kind, std::string ns,
                                 ListOptions options) override {
     Status s = allowed("list", kind, ns, "", "", options.field_selector);
+    const KindRef held = resolve(kind, &s);
     if (!s.ok()) co_return s;
+    kind = held.get();
     registry::ListQuery q;
     q.label_selector = std::move(options.label_selector);
     q.field_selector = std::move(options.field_selector);
@@ -84,7 +88,9 @@ class LocalClient final : public Client {
   Task<Result<std::unique_ptr<Watch>>> watch(Context ctx, const KindDesc* kind, std::string ns,
                                              WatchOptions options) override {
     Status s = allowed("watch", kind, ns, "", "", options.field_selector);
+    const KindRef held = resolve(kind, &s);
     if (!s.ok()) co_return s;
+    kind = held.get();
     registry::WatchQuery q;
     q.label_selector = std::move(options.label_selector);
     q.field_selector = std::move(options.field_selector);
@@ -102,7 +108,9 @@ class LocalClient final : public Client {
   Task<Result<ObjectPtr>> create(Context ctx, const KindDesc* kind, std::string ns,
                                  std::string name, Document body, WriteOptions options) override {
     Status s = allowed("create", kind, ns, name, options.subresource);
+    const KindRef held = resolve(kind, &s);
     if (!s.ok()) co_return s;
+    kind = held.get();
     s = tidy(kind, options, body);
     if (!s.ok()) co_return s;
     co_return co_await server_.create(ctx, &caller_, kind, ns, name, options.subresource,
@@ -112,7 +120,9 @@ class LocalClient final : public Client {
   Task<Result<ObjectPtr>> update(Context ctx, const KindDesc* kind, std::string ns,
                                  std::string name, Document body, WriteOptions options) override {
     Status s = allowed("update", kind, ns, name, options.subresource);
+    const KindRef held = resolve(kind, &s);
     if (!s.ok()) co_return s;
+    kind = held.get();
     s = tidy(kind, options, body);
     if (!s.ok()) co_return s;
     co_return co_await server_.update(ctx, &caller_, kind, ns, name, options.subresource,
@@ -122,7 +132,9 @@ class LocalClient final : public Client {
   Task<Result<ObjectPtr>> patch(Context ctx, const KindDesc* kind, std::string ns, std::string name,
                                 PatchType type, Document body, WriteOptions options) override {
     Status s = allowed("patch", kind, ns, name, options.subresource);
+    const KindRef held = resolve(kind, &s);
     if (!s.ok()) co_return s;
+    kind = held.get();
     co_return co_await server_.patch(ctx, &caller_, kind, ns, name, options.subresource, type,
                                      std::move(body), how(options));
   }
@@ -130,7 +142,9 @@ class LocalClient final : public Client {
   Task<Result<ObjectPtr>> remove(Context ctx, const KindDesc* kind, std::string ns,
                                  std::string name, DeleteOptions options) override {
     Status s = allowed("delete", kind, ns, name, "");
+    const KindRef held = resolve(kind, &s);
     if (!s.ok()) co_return s;
+    kind = held.get();
     registry::DeleteRequest request;
     request.grace_period_seconds = options.grace_period_seconds;
     request.propagation_policy = std::move(options.propagation_policy);
@@ -158,6 +172,15 @@ class LocalClient final : public Client {
     access.name = std::move(name);
     access.demand_of_list(field_selector);
     return server_.auth().authorize(caller_, access);
+  }
+
+  // A custom kind as the server describes it now, as it would be found by its path; `s` tells when
+  // there is none.
+  KindRef resolve(const KindDesc* kind, Status* s) {
+    if (!kind->owner || !s->ok()) return KindRef(kind);
+    KindRef now(server_.kinds().current()->find_resource(kind->group, kind->version, kind->plural));
+    if (!now) *s = Status(Reason::kNotFound, "the server could not find the requested resource");
+    return now;
   }
 
   // Brings quantities, times and the like that the caller wrote into their one form.

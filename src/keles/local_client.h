@@ -2,6 +2,8 @@
 // shares the server's immutable objects; nothing is encoded. The identity it is made with is
 // authorized on every call, but for trusted ones and system:masters.
 //
+// A custom kind is found by its names, as over HTTPS: calls go on when its definition has changed.
+//
 // Belongs to one loop; the server outlives it.
 #pragma once
 

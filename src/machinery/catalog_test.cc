@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <tuple>
+
 #include "base/sim_loop.h"
 #include "machinery/codec_json.h"
 #include "machinery/custom_kind.h"

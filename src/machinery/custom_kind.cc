@@ -204,7 +204,7 @@ std::string model_name(const KindDesc& kind, std::string_view name) {
 
 const CustomKinds* custom_kinds(const KindDesc& kind) {
   // Only a kind that has a resource has a definition.
-  return kind.owner && !kind.plural.empty() ? static_cast<const CustomKinds*>(kind.owner) : nullptr;
+  return kind.owner ? dynamic_cast<const CustomKinds*>(kind.owner) : nullptr;
 }
 
 }  // namespace keles

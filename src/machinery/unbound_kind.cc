@@ -1,5 +1,6 @@
 #include "machinery/unbound_kind.h"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>

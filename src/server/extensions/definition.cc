@@ -152,19 +152,17 @@ std::optional<Finding> non_structural(const Value& root) {
                  "spec.preserveUnknownFields: Invalid value: true: must be false"};
 }
 
-bool set(Document& d, std::string_view type, const Finding& f, WallTime now) {
-  return set_condition(d, type, f.status, f.reason, f.message, now);
+void set(Document& d, std::string_view type, const Finding& f, WallTime now) {
+  set_condition(d, type, f.status, f.reason, f.message, now);
 }
 
-bool remove_condition(Document& d, std::string_view type) {
+void remove_condition(Document& d, std::string_view type) {
   Value* list = edit_map(d, d.root, "status").find("conditions");
-  if (list == nullptr) return false;
-  for (size_t i = 0; i < list->items().size(); ++i) {
+  for (size_t i = 0; list && i < list->items().size(); ++i) {
     if (list->at(i)["type"].as_string() != type) continue;
     list->erase_at(i);
-    return true;
+    return;
   }
-  return false;
 }
 
 }  // namespace
@@ -204,35 +202,39 @@ void add_names(NamesInUse& used, const DefinitionNames& accepted) {
 std::optional<Document> plan_status(const Definition& d, const NamesInUse& used, WallTime now,
                                     DefinitionNames* accepted) {
   DocumentPtr tree = d.object->tree();
-  Document out = tree->clone();
-  bool changed = false;
+  const Value& root = tree->root;
+  std::optional<Document> out;  // a copy, once there is something to change
+  auto edit = [&]() -> Document& {
+    if (!out) out = tree->clone();
+    return *out;
+  };
   *accepted = d.accepted;
   if (d.wanted != d.accepted) {
     Naming naming(d, used);
     const Finding names = naming.run();
-    if (naming.accepted() != d.accepted || !says(condition(tree->root, "NamesAccepted"), names)) {
+    if (naming.accepted() != d.accepted || !says(condition(root, "NamesAccepted"), names)) {
       *accepted = naming.accepted();
-      write_names(out, *accepted);
-      set(out, "NamesAccepted", names, now);
-      const Value& before = condition(tree->root, "Established");
+      write_names(edit(), *accepted);
+      set(edit(), "NamesAccepted", names, now);
       if (!d.established && names.status == "True") {
-        set(out, "Established", {"False", "Installing", "the initial names have been accepted"},
-            now);
-      } else if (before.is_null()) {
-        set(out, "Established", {"False", "NotAccepted", "not all names are accepted"}, now);
+        set(edit(), "Established",
+            {"False", "Installing", "the initial names have been accepted"}, now);
+      } else if (condition(root, "Established").is_null()) {
+        set(edit(), "Established", {"False", "NotAccepted", "not all names are accepted"}, now);
       }
-      changed = true;
     }
   }
-  if (auto found = approval(d, tree->root)) {
-    changed |= set(out, "KubernetesAPIApprovalPolicyConformant", *found, now);
+  constexpr std::string_view kPolicy = "KubernetesAPIApprovalPolicyConformant";
+  if (auto found = approval(d, root); found && !says(condition(root, kPolicy), *found)) {
+    set(edit(), kPolicy, *found, now);
   }
-  if (auto found = non_structural(tree->root)) {
-    changed |= set(out, "NonStructuralSchema", *found, now);
-  } else {
-    changed |= remove_condition(out, "NonStructuralSchema");
+  constexpr std::string_view kStructure = "NonStructuralSchema";
+  const Value& before = condition(root, kStructure);
+  if (auto found = non_structural(root)) {
+    if (!says(before, *found)) set(edit(), kStructure, *found, now);
+  } else if (!before.is_null()) {
+    remove_condition(edit(), kStructure);
   }
-  if (!changed) return std::nullopt;
   return out;
 }
 

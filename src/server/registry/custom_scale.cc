@@ -1,5 +1,6 @@
 #include "server/registry/custom_scale.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "machinery/codec_json.h"
