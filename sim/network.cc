@@ -266,17 +266,17 @@ Task<Result<R>> FaultyClient::send(Context ctx, Verb verb, Call<R> call) {
 
 Task<Result<ObjectPtr>> FaultyClient::get(Context ctx, const KindDesc* kind, std::string ns,
                                           std::string name) {
-  return send<ObjectPtr>(std::move(ctx), Verb::kRead,
-                         [kind = KindRef(kind), ns = std::move(ns), name = std::move(name)](
-                             Client* c, Context x) {
-                           return c->get(std::move(x), kind.get(), ns, name);
-                         });
+  return send<ObjectPtr>(
+      std::move(ctx), Verb::kRead,
+      [kind = KindRef(kind), ns = std::move(ns), name = std::move(name)](Client* c, Context x) {
+        return c->get(std::move(x), kind.get(), ns, name);
+      });
 }
 
 Task<Result<ListResult>> FaultyClient::list(Context ctx, const KindDesc* kind, std::string ns,
                                             ListOptions options) {
-  std::string key = std::string(kind->api_version()) + "|" + std::string(kind->plural) + "|" + ns + "|" + options.label_selector +
-                    "|" + options.field_selector;
+  std::string key = std::string(kind->api_version()) + "|" + std::string(kind->plural) + "|" + ns +
+                    "|" + options.label_selector + "|" + options.field_selector;
   bool any_version = options.resource_version == "0";
   Network* network = network_;
   auto last = network->last_lists.find(key);

@@ -217,8 +217,8 @@ std::optional<Document> plan_status(const Definition& d, const NamesInUse& used,
       write_names(edit(), *accepted);
       set(edit(), "NamesAccepted", names, now);
       if (!d.established && names.status == "True") {
-        set(edit(), "Established",
-            {"False", "Installing", "the initial names have been accepted"}, now);
+        set(edit(), "Established", {"False", "Installing", "the initial names have been accepted"},
+            now);
       } else if (condition(root, "Established").is_null()) {
         set(edit(), "Established", {"False", "NotAccepted", "not all names are accepted"}, now);
       }
