@@ -5,18 +5,39 @@
 #include "base/sync.h"
 #include "machinery/time.h"
 #include "server/bootstrap.h"
+#include "server/conversion/webhook.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
+#include "server/objects/service_address.h"
 #include "server/registry/services.h"
 
 namespace keles {
+
+namespace {
+
+// Between versions of custom resources: what the options say, else by their definition's webhook.
+server::MakeConverter converters(Store* store, const ApiServerOptions& options) {
+  if (options.make_converter) return options.make_converter;
+  conversion::WebhookOptions webhook;
+  webhook.find_service = [store](const std::string& ns, const std::string& name, int64_t port,
+                                 Random& random) -> Result<conversion::ServicePlace> {
+    auto found = registry::resolve_service(*store->snapshot(), ns, name, port, random);
+    if (!found.ok()) return found.status();
+    return conversion::ServicePlace{std::move(found->host), found->port};
+  };
+  return [webhook](const ObjectPtr& definition) {
+    return conversion::make_webhook_converter(definition, webhook);
+  };
+}
+
+}  // namespace
 
 struct ApiServer::State {
   State(Store* store, ApiServerOptions o)
       : options(std::move(o)),
         registry(store, options.service_cidr, options.node_port_range),
         auth(store, options.auth),
-        extensions(&registry, &kinds, options.make_converter) {
+        extensions(&registry, &kinds, converters(store, options)) {
     registry.set_admission(options.admission);
   }
   ApiServerOptions options;

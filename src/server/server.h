@@ -38,7 +38,7 @@ struct ApiServerOptions {
   // The CA of client certificates, for others who are to trust it (kube-system's ConfigMap
   // extension-apiserver-authentication); "": not told.
   std::string client_ca_pem;
-  // How custom resources become other versions of theirs by webhook; empty: they do not.
+  // How custom resources become other versions of theirs; empty: by their definition's webhook.
   server::MakeConverter make_converter;
 };
 
