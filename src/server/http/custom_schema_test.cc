@@ -32,9 +32,8 @@ Task<void> webhook(Context, net::Request* q, net::Responder* r) {
     d.root.set(d.arena, "spec", spec);
     objects += (objects.empty() ? "" : ",") + to_json(d.root);
   }
-  std::string result = failure.empty()
-                           ? R"({"status":"Success"})"
-                           : R"({"status":"Failure","message":")" + failure + "\"}";
+  std::string result = failure.empty() ? R"({"status":"Success"})"
+                                       : R"({"status":"Failure","message":")" + failure + "\"}";
   std::string out =
       R"({"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/v1","response":{"uid":)" +
       to_json(request["uid"]) + R"(,"result":)" + result + R"(,"convertedObjects":[)" + objects +
@@ -93,8 +92,9 @@ class CustomSchemaTest : public testing::Test {
            (stored ? "true" : "false") +
            R"(,"subresources":{"status":{}},"schema":{"openAPIV3Schema":{"type":"object","properties":)"
            R"({"spec":)" +
-           std::string(spec) + R"(,"status":{"type":"object","properties":{"n":{"type":"integer",)"
-                               R"("maximum":5}}}}}}})";
+           std::string(spec) +
+           R"(,"status":{"type":"object","properties":{"n":{"type":"integer",)"
+           R"("maximum":5}}}}}}})";
   }
   // Creates the definition and waits until it is served.
   void define(const std::string& text) {
@@ -124,13 +124,15 @@ std::string thing(const std::string& name, const std::string& spec) {
 }
 
 TEST_F(CustomSchemaTest, ABadDefinitionIsRefusedWithEveryFault) {
-  Answer a = send("POST", kDefinitions,
-                  definition(R"({"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":)"
-                             R"({"type":"object","properties":{"a":{"type":"array"}}}}})"));
+  Answer a =
+      send("POST", kDefinitions,
+           definition(R"({"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":)"
+                      R"({"type":"object","properties":{"a":{"type":"array"}}}}})"));
   EXPECT_EQ(a.status, 422);
-  EXPECT_EQ(a.message(),
-            "CustomResourceDefinition.apiextensions.k8s.io \"things.example.com\" is invalid: "
-            "spec.validation.openAPIV3Schema.properties[a].items: Required value: must be specified");
+  EXPECT_EQ(
+      a.message(),
+      "CustomResourceDefinition.apiextensions.k8s.io \"things.example.com\" is invalid: "
+      "spec.validation.openAPIV3Schema.properties[a].items: Required value: must be specified");
   EXPECT_THAT(a.causes(),
               testing::ElementsAre("spec.validation.openAPIV3Schema.properties[a].items: Required "
                                    "value: must be specified"));
@@ -159,29 +161,33 @@ TEST_F(CustomSchemaTest, ObjectsAreShapedAndJudged) {
   merge.add("Content-Type", "application/merge-patch+json");
   a = send("PATCH", std::string(kThings) + "/a", R"({"spec":{"size":0}})", merge);
   EXPECT_EQ(a.status, 422);
-  EXPECT_THAT(a.causes(),
-              testing::ElementsAre("spec.size: Invalid value: 0: spec.size in body should be greater "
-                                   "than or equal to 1"));
+  EXPECT_THAT(a.causes(), testing::ElementsAre(
+                              "spec.size: Invalid value: 0: spec.size in body should be greater "
+                              "than or equal to 1"));
   a = send("PATCH", std::string(kThings) + "/a/status", R"({"status":{"n":9}})", merge);
   EXPECT_EQ(a.status, 422);
-  EXPECT_THAT(a.causes(), testing::ElementsAre("status.n: Invalid value: 9: n in body should be less "
-                                               "than or equal to 5"));
+  EXPECT_THAT(a.causes(),
+              testing::ElementsAre("status.n: Invalid value: 9: n in body should be less "
+                                   "than or equal to 5"));
 }
 
 TEST_F(CustomSchemaTest, WhatASchemaForbidsLaterMayStay) {
-  define(definition(version("v1", true, R"({"type":"object","properties":{"a":{"type":"string"},"b":)"
-                                        R"({"type":"string"}}})")));
+  define(definition(version("v1", true,
+                            R"({"type":"object","properties":{"a":{"type":"string"},"b":)"
+                            R"({"type":"string"}}})")));
   ASSERT_EQ(send("POST", kThings, thing("a", R"({"a":"long","b":"x"})")).status, 201);
   net::Headers merge;
   merge.add("Content-Type", "application/merge-patch+json");
-  const KindDesc* before = api_.api->kinds().current()->find_resource("example.com", "v1", "things");
-  Answer d = send("PATCH", std::string(kDefinitions) + "/things.example.com",
-                  R"({"spec":{"versions":[)" +
-                      version("v1", true,
-                              R"({"type":"object","properties":{"a":{"type":"string","maxLength":2},"b":)"
-                              R"({"type":"string"}}})") +
-                      "]}}",
-                  merge);
+  const KindDesc* before =
+      api_.api->kinds().current()->find_resource("example.com", "v1", "things");
+  Answer d =
+      send("PATCH", std::string(kDefinitions) + "/things.example.com",
+           R"({"spec":{"versions":[)" +
+               version("v1", true,
+                       R"({"type":"object","properties":{"a":{"type":"string","maxLength":2},"b":)"
+                       R"({"type":"string"}}})") +
+               "]}}",
+           merge);
   ASSERT_EQ(d.status, 200) << d.message();
   Context wait = api_.ctx.with_timeout(20s);
   while (api_.api->kinds().current()->find_resource("example.com", "v1", "things") == before) {
@@ -189,8 +195,7 @@ TEST_F(CustomSchemaTest, WhatASchemaForbidsLaterMayStay) {
   }
   EXPECT_EQ(send("PATCH", std::string(kThings) + "/a", R"({"spec":{"b":"y"}})", merge).status, 200);
   Answer a = send("PATCH", std::string(kThings) + "/a", R"({"spec":{"a":"other"}})", merge);
-  EXPECT_THAT(a.causes(),
-              testing::ElementsAre("spec.a: Too long: may not be more than 2 bytes"));
+  EXPECT_THAT(a.causes(), testing::ElementsAre("spec.a: Too long: may not be more than 2 bytes"));
 }
 
 TEST_F(CustomSchemaTest, AWebhookConverts) {
@@ -215,8 +220,9 @@ TEST_F(CustomSchemaTest, AWebhookConverts) {
   ASSERT_EQ(a.status, 200) << a.message();
   EXPECT_EQ(to_json(a.body.root["spec"]), R"({"d":7,"new":"x"})");
   EXPECT_EQ(a.body.root["apiVersion"].as_string(), "example.com/v2");
-  a = send("POST", v2,
-           R"({"apiVersion":"example.com/v2","kind":"Thing","metadata":{"name":"b"},"spec":{"new":"y"}})");
+  a = send(
+      "POST", v2,
+      R"({"apiVersion":"example.com/v2","kind":"Thing","metadata":{"name":"b"},"spec":{"new":"y"}})");
   ASSERT_EQ(a.status, 201) << a.message();
   EXPECT_EQ(to_json(send("GET", std::string(kThings) + "/b").body.root["spec"]), R"({"old":"y"})");
   a = send("GET", v2);

@@ -1,7 +1,7 @@
 // Where a service leads for the server itself, which dials what APIServices, proxies and webhooks
 // name: one of the service's ready endpoints (a cluster IP need not be routed on this host), or the
-// host of an ExternalName. What comes out is text of the API: only what net::relay_addresses() makes
-// of it may be dialled. Pure; any thread.
+// host of an ExternalName. What comes out is text of the API: only what net::relay_addresses()
+// makes of it may be dialled. Pure; any thread.
 #pragma once
 
 #include <cstdint>
