@@ -4,6 +4,7 @@
 
 #include "base/encoding.h"
 #include "machinery/decode_part.h"
+#include "machinery/field_finder.h"
 #include "machinery/rule_words.h"
 #include "machinery/structural_schema.h"
 #include "machinery/tree_path.h"
@@ -30,16 +31,26 @@ struct MemberShape {
   bool known = false;
 };
 
-MemberShape member_of(const TypeDesc& t, std::string_view name) {
-  if (const FieldDesc* f = t.find(name)) return {f, true};
-  return {t.additional, t.additional != nullptr};
-}
-MemberShape member_of(const FieldDesc* f, std::string_view name) {
-  if (f == nullptr) return {};
-  if (f->cardinality == Cardinality::kMap) return {f->element, true};
-  const TypeDesc* t = object_type(f);
-  return t != nullptr ? member_of(*t, name) : MemberShape();
-}
+// The shapes of an object's or a map's members, asked for in their order.
+class MemberShapes {
+ public:
+  explicit MemberShapes(const TypeDesc& t) : type_(&t), finder_(t) {}
+  explicit MemberShapes(const FieldDesc* f) : type_(object_type(f)), finder_(type_ ? *type_ : kNone) {
+    if (f != nullptr && f->cardinality == Cardinality::kMap) map_ = f;
+  }
+  MemberShape of(std::string_view name) {
+    if (map_ != nullptr) return {map_->element, true};
+    if (type_ == nullptr) return {};
+    if (const FieldDesc* f = finder_.find(name)) return {f, true};
+    return {type_->additional, type_->additional != nullptr};
+  }
+
+ private:
+  static constexpr TypeDesc kNone = {};
+  const TypeDesc* type_;
+  const FieldDesc* map_ = nullptr;
+  FieldFinder finder_;
+};
 const FieldDesc* items_of(const FieldDesc* f) {
   return f != nullptr && f->cardinality == Cardinality::kList ? f->element : nullptr;
 }
@@ -62,8 +73,9 @@ class Pruner {
       if (const TypeDesc* t = object_type(f)) {
         members(*t, v, path, false, false);
       } else {
+        MemberShapes shapes(f);
         for_members(v, path, [&](Member& m, const TreePath& at) {
-          MemberShape s = member_of(f, m.key());
+          MemberShape s = shapes.of(m.key());
           if (s.known) value(s.field, m.value, at);
           return s.known;
         });
@@ -94,9 +106,10 @@ class Pruner {
 
   void members(const TypeDesc& t, Value& v, const TreePath& path, bool root, bool keep_unknown) {
     if (!v.is_map()) return;
+    MemberShapes shapes(t);
     for_members(v, path, [&](Member& m, const TreePath& at) {
       if ((root || t.embedded_resource) && is_meta(m.key())) return true;
-      MemberShape s = member_of(t, m.key());
+      MemberShape s = shapes.of(m.key());
       if (s.known) value(s.field, m.value, at);
       return s.known || keep_unknown;
     });
@@ -110,8 +123,9 @@ class Pruner {
         members(*t, v, path, false, true);
         return;
       }
+      MemberShapes shapes(f);
       for (Member& m : v.members()) {
-        MemberShape s = member_of(f, m.key());
+        MemberShape s = shapes.of(m.key());
         if (s.known) value(s.field, m.value, path.child(m.key()));
       }
     } else if (v.is_list()) {
@@ -131,13 +145,11 @@ class Pruner {
 
 void drop_nulls(const FieldDesc* f, Value& v);
 
-// `shape(name)` tells what a member is.
-template <class ShapeOf>
-void drop_null_members(Value& v, ShapeOf shape) {
+void drop_null_members(Value& v, MemberShapes shapes) {
   auto members = v.members();
   size_t kept = 0;
   for (Member& m : members) {
-    const FieldDesc* f = shape(m.key()).field;
+    const FieldDesc* f = shapes.of(m.key()).field;
     if (m.value.is_null()) {
       if (!says_nothing_of(f) && !f->nullable && f->default_value == nullptr) continue;
     } else {
@@ -151,7 +163,7 @@ void drop_null_members(Value& v, ShapeOf shape) {
 
 void drop_nulls(const FieldDesc* f, Value& v) {
   if (v.is_map()) {
-    drop_null_members(v, [f](std::string_view name) { return member_of(f, name); });
+    drop_null_members(v, MemberShapes(f));
   } else if (v.is_list()) {
     for (Value& x : v.items()) drop_nulls(items_of(f), x);
   }
@@ -169,8 +181,9 @@ void fill_members(const TypeDesc& t, Arena& arena, Value& v) {
     if (f.default_value == nullptr || !wants_default(v.find(f.name), f)) continue;
     v.set(arena, f.name, deep_copy(arena, *f.default_value));
   }
+  FieldFinder finder(t);
   for (Member& m : v.members()) {
-    const FieldDesc* f = t.find(m.key());
+    const FieldDesc* f = finder.find(m.key());
     if (f == nullptr) {
       f = t.additional;
       if (f != nullptr && f->default_value != nullptr && wants_default(&m.value, *f)) {
@@ -238,9 +251,10 @@ class EmbeddedShaper {
   Status object(const TypeDesc& t, Value& v, const TreePath& path, bool root) {
     if (!v.is_map()) return {};
     if (t.embedded_resource && !root) TRY(resource(v, path));
+    FieldFinder finder(t);
     for (Member& m : v.members()) {
       if (root && m.key() == "metadata") continue;
-      if (const FieldDesc* f = t.find(m.key())) {
+      if (const FieldDesc* f = finder.find(m.key())) {
         TRY(value(f, m.value, path.child(m.key())));
       } else {
         TRY(value(t.additional, m.value, path.key(m.key())));
@@ -313,8 +327,9 @@ class EmbeddedCheck {
   void object(const TypeDesc& t, const Value& v, const TreePath& path, bool root) {
     if (!v.is_map()) return;
     if (t.embedded_resource && !root) resource(v, path);
+    FieldFinder finder(t);
     for (const Member& m : v.members()) {
-      if (const FieldDesc* f = t.find(m.key())) {
+      if (const FieldDesc* f = finder.find(m.key())) {
         value(f, m.value, path.child(m.key()));
       } else {
         value(t.additional, m.value, path.key(m.key()));
@@ -413,7 +428,7 @@ void prune_field(const FieldDesc& field, Value& value) {
 
 void prune_nulls(const TypeDesc& type, Value& object) {
   if (object.is_map()) {
-    drop_null_members(object, [&](std::string_view name) { return member_of(type, name); });
+    drop_null_members(object, MemberShapes(type));
   }
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/encoding.h"
+#include "machinery/field_finder.h"
 #include "machinery/rule_words.h"
 #include "machinery/tree_path.h"
 #include "machinery/value_rules.h"
@@ -117,6 +118,8 @@ struct Old {
   static bool same_unknown(const Member&) { return false; }
 };
 
+constexpr TypeDesc kNothing = {};
+
 class Checker {
  public:
   // `rules` may be null: anything goes.
@@ -208,8 +211,10 @@ class Checker {
               const Old& old, Outcome& out) {
     for (Failure& f : rule_words::wrong_size(r, v, path)) out.add(std::move(f));
     const bool own = owns(shape, r);
+    const bool structured = shape.type != nullptr && shape.type->from_schema;
+    FieldFinder finder(structured ? *shape.type : kNothing);
     for (const Member& m : v.members()) {
-      const FieldDesc* structure = shape.property(m.key());
+      const FieldDesc* structure = finder.find(m.key());
       const ValueRules* rules = property_of(r, m.key());
       bool known = rules != nullptr;
       if (own && structure != nullptr) {
@@ -335,8 +340,9 @@ class ListTypes {
   explicit ListTypes(FieldErrors& errors) : errors_(errors) {}
 
   void object(const TypeDesc& type, const Value& v, const TreePath& path) {
+    FieldFinder finder(type);
     for (const Member& m : v.members()) {
-      const FieldDesc* f = type.find(m.key());
+      const FieldDesc* f = finder.find(m.key());
       if (f != nullptr && f->message != nullptr && !f->message->from_schema) continue;  // metadata
       if (f != nullptr) {
         value(*f, m.value, path.child(m.key()));
