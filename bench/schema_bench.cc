@@ -25,13 +25,17 @@ std::string schema_text() {
                   R"(":{"type":"array","maxItems":64,"description":")" + about +
                   R"(","items":{"type":"object","required":["name"],"properties":{"name":{"type":)"
                   R"("string","maxLength":63,"pattern":"^[a-z]+$","description":")" +
-                  about + R"("},"port":{"type":"integer","format":"int32","minimum":1,"maximum":65535,)"
-                          R"("description":")" +
-                  about + R"("},"mode":{"type":"string","enum":["a","b"],"default":"a","description":")" +
-                  about + R"("},"labels":{"type":"object","additionalProperties":{"type":"string"},)"
-                          R"("description":")" +
-                  about + R"("},"deep":{"type":"object","properties":{"x":{"type":"string"},"y":)"
-                          R"({"x-kubernetes-int-or-string":true}},"description":")" +
+                  about +
+                  R"("},"port":{"type":"integer","format":"int32","minimum":1,"maximum":65535,)"
+                  R"("description":")" +
+                  about +
+                  R"("},"mode":{"type":"string","enum":["a","b"],"default":"a","description":")" +
+                  about +
+                  R"("},"labels":{"type":"object","additionalProperties":{"type":"string"},)"
+                  R"("description":")" +
+                  about +
+                  R"("},"deep":{"type":"object","properties":{"x":{"type":"string"},"y":)"
+                  R"({"x-kubernetes-int-or-string":true}},"description":")" +
                   about + about + R"("}}}})";
   }
   return R"({"type":"object","properties":{"spec":{"type":"object","properties":{)" + properties +
@@ -43,8 +47,9 @@ std::string object_text() {
   for (int i = 0; i < 12; ++i) {
     lists += (i == 0 ? "" : ",") + std::string("\"list") + std::to_string(i) + "\":[";
     for (int j = 0; j < 16; ++j) {
-      lists += (j == 0 ? "" : ",") +
-               std::string(R"({"name":"abc","port":80,"labels":{"a":"b"},"deep":{"x":"z","y":"50%"}})");
+      lists +=
+          (j == 0 ? "" : ",") +
+          std::string(R"({"name":"abc","port":80,"labels":{"a":"b"},"deep":{"x":"z","y":"50%"}})");
     }
     lists += "]";
   }

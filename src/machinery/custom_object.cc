@@ -35,7 +35,8 @@ struct MemberShape {
 class MemberShapes {
  public:
   explicit MemberShapes(const TypeDesc& t) : type_(&t), finder_(t) {}
-  explicit MemberShapes(const FieldDesc* f) : type_(object_type(f)), finder_(type_ ? *type_ : kNone) {
+  explicit MemberShapes(const FieldDesc* f)
+      : type_(object_type(f)), finder_(type_ ? *type_ : kNone) {
     if (f != nullptr && f->cardinality == Cardinality::kMap) map_ = f;
   }
   MemberShape of(std::string_view name) {

@@ -51,7 +51,8 @@ struct OneField {
 
 TEST(DescribedRules, Numbers) {
   static constexpr Limits kFrom{.minimum = 0}, kRange{.minimum = 1, .maximum = 65535};
-  static constexpr DescribedRules kAsRange{.sized_as_range = true}, kSaid{.detail = "must be small"};
+  static constexpr DescribedRules kAsRange{.sized_as_range = true},
+      kSaid{.detail = "must be small"};
   const ValueRules from{.limits = &kFrom}, range{.limits = &kRange, .described = &kAsRange},
       said{.limits = &kRange, .described = &kSaid};
   OneField a(FieldType::kInt32, Cardinality::kSingle, &from);
@@ -73,8 +74,7 @@ TEST(DescribedRules, Texts) {
   const ValueRules length{.limits = &kLength}, label{.described = &kLabel},
       pattern{.pattern = &digits};
   OneField a(FieldType::kString, Cardinality::kSingle, &length);
-  EXPECT_THAT(a.check("x: abcd"),
-              ElementsAre("TooLong x: Too long: may not be more than 3 bytes"));
+  EXPECT_THAT(a.check("x: abcd"), ElementsAre("TooLong x: Too long: may not be more than 3 bytes"));
   OneField b(FieldType::kString, Cardinality::kSingle, &label);
   EXPECT_THAT(b.check("x: a.b"), ElementsAre("Invalid x: Invalid value: \"a.b\": must not contain "
                                              "dots"));
@@ -106,9 +106,10 @@ TEST(DescribedRules, ListsAndMaps) {
               ElementsAre("Duplicate x[1].name: Duplicate value: \"a\""));
   OneField d(FieldType::kString, Cardinality::kMap, &keys);
   EXPECT_THAT(d.check("x: {a: b}"), IsEmpty());
-  EXPECT_THAT(d.check("x: {'a/b': c}"),
-              ElementsAre(testing::StartsWith("Invalid x[a/b]: Invalid value: \"a/b\": a valid config "
-                                              "key must consist of")));
+  EXPECT_THAT(
+      d.check("x: {'a/b': c}"),
+      ElementsAre(testing::StartsWith("Invalid x[a/b]: Invalid value: \"a/b\": a valid config "
+                                      "key must consist of")));
 }
 
 TEST(DescribedRules, WhatMustBeThereAndWhatMayNotChange) {
@@ -173,8 +174,9 @@ TEST(DescribedRules, OfTheDescription) {
   auto now = parse_yaml("handler: b.c"), before = parse_yaml("handler: a");
   FieldErrors errors;
   check_described(errors, *kind->type, now->root);
-  EXPECT_THAT(texts(errors), ElementsAre("Invalid handler: Invalid value: \"b.c\": must not contain "
-                                         "dots"));
+  EXPECT_THAT(texts(errors),
+              ElementsAre("Invalid handler: Invalid value: \"b.c\": must not contain "
+                          "dots"));
   errors.clear();
   check_described(errors, *kind->type, now->root, &before->root);
   EXPECT_THAT(texts(errors),
