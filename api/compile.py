@@ -39,6 +39,22 @@ RULE_FLAGS = {'immutable': 'immutable', 'set-once': 'set_once', 'not-empty': 'no
 RULE_KEYS = {*LIMITS, *RULE_FLAGS, 'range', 'format', 'keys', 'whole', 'pattern', 'quantity', 'unique', 'detail',
              'items'}
 UNION_KEYS = {'exactly-one-of', 'at-most-one-of'}
+KIND_KEYS = {'bare', 'categories', 'claims-addresses', 'columns', 'computed', 'create-on-update',
+             'delete-warning', 'deletion', 'deprecated', 'generation', 'group', 'inert',
+             'keeps-empty', 'key', 'list', 'name', 'orphans', 'plural', 'pod-template',
+             'returns-deleted', 'scope', 'selectable', 'short', 'singular', 'status-on-create',
+             'stored', 'strategy', 'subresources', 'unconditional-update', 'verbs'}
+SUBRESOURCE_KEYS = {'kind', 'group', 'version', 'verbs', 'replicas', 'observed', 'selector'}
+# Facts of kinds whose value is a word (src/machinery/kind_facts.h).
+WORDS = {
+    'name': {'subdomain': 'kSubdomain', 'label': 'kLabel', 'label-1035': 'kLabel1035',
+             'path-segment': 'kPathSegment', 'strategy': 'kStrategy'},
+    'generation': {'none': 'kNone', 'content': 'kContent', 'constant': 'kConstant',
+                   'content-or-annotations': 'kContentOrAnnotations',
+                   'content-or-labels': 'kContentOrLabels'},
+    'deletion': {'at-once': 'kAtOnce', 'graceful': 'kGraceful',
+                 'spec-finalizers': 'kSpecFinalizers'},
+}
 KEYWORDS = set('''alignas and asm auto bool break case catch char class const continue default
 delete do double else enum explicit export extern false float for friend goto if inline int long
 mutable namespace new not operator or private protected public register return short signed sizeof
@@ -164,6 +180,21 @@ class Kind:
         self.version = package.version
         self.is_list = is_list
         self.type = name
+        self.where = f'{package.dir}: {name}'
+        self.symbol = f'kind_{package.ident}_{name}'
+        unknown = set(self.spec) - KIND_KEYS
+        for sub in (self.spec.get('subresources') or {}).values():
+            unknown |= set(sub) - SUBRESOURCE_KEYS
+        if unknown:
+            fail(self.where, f'unknown key {sorted(unknown)}')
+
+    def word(self, key):
+        """The enumerator that a fact's word stands for; the first is the default."""
+        words = WORDS[key]
+        word = self.spec.get(key, next(iter(words)))
+        if word not in words:
+            fail(self.where, f'{key}: {word} is none of {list(words)}')
+        return words[word]
 
 
 class Package:
@@ -174,6 +205,7 @@ class Package:
             g = yaml.load(f, Loader)
         self.group, self.version, self.package = g['group'], g['version'], g['package']
         self.proto3 = g.get('syntax') == 'proto3'
+        self.priority = g.get('priority')
         self.types, self.kinds, self.enums, self.services = {}, [], {}, {}
         files = sorted(f for f in os.listdir(f'{source}/{directory}')
                        if f.endswith('.yaml') and f != 'group.yaml')
@@ -399,11 +431,76 @@ def group_resource(kind):
     return f'{plural}.{kind.group}' if kind.group and plural else plural
 
 
+def strategy_names(world):
+    """Every strategy that a kind names, each once; a kind's number is its place here, from 1."""
+    return sorted({k.spec['strategy'] for p in world.packages for k in p.kinds
+                   if 'strategy' in k.spec})
+
+
+def facts_row(world, package, kind, strategies):
+    """The kind's KindFacts (src/machinery/kind_facts.h)."""
+    s = kind.spec
+    key = s.get('key', s.get('plural', ''))
+    stored = 'nullptr'
+    if 'stored' in s:
+        home = [p for p in world.packages if p.dir == s['stored']]
+        if not home or kind.name not in [k.name for k in home[0].kinds]:
+            fail(kind.where, f'stored: no {kind.name} in {s["stored"]}')
+        stored = f'&kind_{home[0].ident}_{kind.name}'
+    number = strategies.index(s['strategy']) + 1 if 'strategy' in s else 0
+    flags = [('computed', False), ('create-on-update', False), ('unconditional-update', True),
+             ('returns-deleted', False), ('orphans', False), ('keeps-empty', False),
+             ('status-on-create', False), ('claims-addresses', False)]
+    for name, usual in flags:
+        if s.get(name, not usual) == usual:
+            fail(kind.where, f'{name}: {usual} need not be said'.lower())
+    template = s.get('pod-template', '')
+    find_field(world, package, kind, template)
+    scale = (s.get('subresources') or {}).get('scale', {})
+    paths = [scale.get(x, '') for x in ('replicas', 'observed', 'selector')]
+    for x in paths:
+        find_field(world, package, kind, x)
+    return ('{' + ', '.join([
+        lit(f'/registry/{key}/' if key else ''), stored, str(number),
+        f'NameRule::{kind.word("name")}', f'GenerationRule::{kind.word("generation")}',
+        f'DeletionRule::{kind.word("deletion")}',
+        *('true' if s.get(name, usual) else 'false' for name, usual in flags),
+        lit(s.get('delete-warning', '')), lit(s.get('deprecated', '')), lit(template),
+        '{' + ', '.join(map(lit, paths)) + '}']) + '}')
+
+
+def find_field(world, package, kind, path):
+    """Refuses a dotted path that leads nowhere in the kind."""
+    if not path:
+        return
+    at = (package.dir, kind.name)
+    for name in path.split('.'):
+        found = [f for f, _ in world.types[at].fields if f.name == name] if at else []
+        if not found:
+            fail(kind.where, f'{path}: no such field')
+        at = found[0].message
+
+
+def emit_strategies(world, path):
+    """The strategies by number, for src/server/registry/strategy.cc."""
+    names = [f'k{"".join(w.capitalize() for w in n.split("_"))}Strategy'
+             for n in strategy_names(world)]
+    with open(path, 'w') as out:
+        out.write('// Made by api/compile.py.\n#include "server/registry/strategy.h"\n\n'
+                  'namespace keles::registry {\n')
+        out.writelines(f'extern const Strategy {n};\n' for n in names)
+        out.write('namespace {\nconstexpr const Strategy* kAll[] = {nullptr' +
+                  ''.join(f', &{n}' for n in names) + '};\n}  // namespace\n')
+        out.write('std::span<const Strategy* const> described_strategies() { return kAll; }\n'
+                  '}  // namespace keles::registry\n')
+
+
 def emit_kinds(world, path):
     strings, body, kinds = Strings(), [], []
+    strategies = strategy_names(world)
     for p in world.packages:
         for k in p.kinds:
-            s, sym = k.spec, f'kind_{p.ident}_{k.name}'
+            s, sym = k.spec, k.symbol
             subs, cols = s.get('subresources') or {}, s.get('columns') or []
             if subs:
                 body.append(f'constexpr SubresourceDesc subs_{sym}[] = {{')
@@ -418,6 +515,11 @@ def emit_kinds(world, path):
                         lit(c['name']), lit(c.get('type', 'string')), lit(c.get('format', '')),
                         lit(c.get('doc', '')), str(c.get('priority', 0)), lit(c.get('path', ''))]) + '},')
                 body.append('};')
+            facts = 'no_facts'
+            if s.get('plural'):
+                facts = f'facts_{sym}'
+                body.append(f'constinit const KindFacts {facts} = '
+                            f'{facts_row(world, p, k, strategies)};')
             verbs = s.get('verbs', ALL_VERBS if s.get('plural') else [])
             av = f'{k.group}/{k.version}' if k.group else k.version
             body.append(f'constinit const KindDesc {sym} = {{' + ', '.join([
@@ -428,16 +530,23 @@ def emit_kinds(world, path):
                 f'subs_{sym}' if subs else '{}', f'cols_{sym}' if cols else '{}',
                 strings.span(s.get('selectable')), f'&{p.types[k.name].symbol}', lit(av),
                 lit(group_resource(k)), 'true' if s.get('bare') else 'false',
-                'true' if k.is_list else 'false']) + '};')
+                'true' if k.is_list else 'false', f'&{facts}']) + '};')
             kinds.append((k, sym))
     by_kind = sorted(kinds, key=lambda x: (x[0].group, x[0].version, x[0].name))
     served = sorted((x for x in kinds if x[0].spec.get('plural')),
                     key=lambda x: (x[0].group, x[0].version, x[0].spec['plural']))
     types = sorted(world.types.values(), key=lambda t: t.full)
     with open(path, 'w') as out:
-        out.write('// Made by api/compile.py.\n#include "kinds.h"\n\n#include "types.h"\n\n')
-        out.write('namespace keles::tables {\nnamespace {\n' + '\n'.join(strings.lines) +
-                  '\n}  // namespace\n' + '\n'.join(body) + '\n')
+        out.write('// Made by api/compile.py.\n#include "kinds.h"\n\n'
+                  '#include "machinery/kind_facts.h"\n#include "types.h"\n\n')
+        out.write('namespace keles::tables {\nnamespace {\nconstexpr KindFacts no_facts;\n' +
+                  '\n'.join(strings.lines) + '\n}  // namespace\n' + '\n'.join(body) + '\n')
+        rows = sorted((p.group, p.version, *(p.priority[x] for x in ('group', 'version')))
+                      for p in world.packages if p.priority)
+        out.write('constexpr GroupVersionFacts group_versions_[] = {' + ', '.join(
+            f'{{{lit(g)}, {lit(v)}, {a}, {b}}}' for g, v, a, b in rows) + '};\n')
+        out.write('constinit const std::span<const GroupVersionFacts> group_versions = '
+                  'group_versions_;\n')
         for name, rows in (('kinds_by_name', by_kind), ('kinds_served', served)):
             out.write(f'constinit const KindDesc* const {name}_[] = {{' +
                       ', '.join('&' + s for _, s in rows) + '};\n')
@@ -457,8 +566,10 @@ def emit_shared(world, out_dir):
             out.writelines(f'extern const TypeDesc {t.symbol};\n' for t in p.types.values())
         out.write('}  // namespace keles::tables\n')
     with open(f'{out_dir}/kinds.h', 'w') as out:
-        out.write('// Made by api/compile.py.\n#pragma once\n\n#include "machinery/schema.h"\n\n')
+        out.write('// Made by api/compile.py.\n#pragma once\n\n#include "machinery/kind_facts.h"\n'
+                  '#include "machinery/schema.h"\n\n')
         out.write('namespace keles::tables {\n')
+        out.write('extern const std::span<const GroupVersionFacts> group_versions;\n')
         out.write('extern const std::span<const KindDesc* const> kinds_by_name;\n')
         out.write('extern const std::span<const KindDesc* const> kinds_served;\n')
         out.write('extern const std::span<const TypeDesc* const> types_by_name;\n')
@@ -685,6 +796,7 @@ def outputs(world):
         files.append((f'api/{p.ident}.h', lambda path, p=p: emit_header(world, p, path)))
     files.append(('inert.cc', lambda path: emit_inert(world, path)))
     files.append(('kinds.cc', lambda path: emit_kinds(world, path)))
+    files.append(('strategies.cc', lambda path: emit_strategies(world, path)))
     files.append(('enums.cc', lambda path: emit_shared(world, os.path.dirname(path))))
     return files
 

@@ -82,9 +82,15 @@ void CustomKinds::build_version(const Value& crd, const Value& from, Version& to
   k.group_resource_ = copy(std::string(k.plural) + '.' + std::string(k.group));
   k.type = TypeRef(&k);
   k.owner = this;
+  k.facts = &to.facts;
+  to.facts.key_prefix =
+      copy("/registry/" + std::string(k.group) + '/' + std::string(k.plural) + '/');
+  to.facts.generation = GenerationRule::kContent;
+  to.facts.unconditional_update = false;
+  to.facts.keeps_empty = true;
   to.served = from["served"].as_bool();
   to.stored = from["storage"].as_bool();
-  if (from["deprecated"].as_bool()) to.deprecated = copy(deprecation_of(crd, from));
+  if (from["deprecated"].as_bool()) to.facts.deprecated = copy(deprecation_of(crd, from));
 
   const Value& sub = from["subresources"];
   if (sub["scale"].is_map()) {

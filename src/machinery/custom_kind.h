@@ -18,6 +18,7 @@
 #include "base/notice.h"
 #include "base/task.h"
 #include "machinery/jsonpath.h"
+#include "machinery/kind_facts.h"
 #include "machinery/object.h"
 #include "machinery/schema.h"
 #include "machinery/structural_schema.h"
@@ -46,12 +47,12 @@ class CustomKinds final : public KindOwner {
   struct Version {
     KindDesc kind{};
     bool served = false, stored = false;
-    std::string_view deprecated;  // what to tell who uses it; "" when it is not
     std::optional<Scale> scale;
     std::vector<JsonPath> cells;  // of kind.columns, in their order
 
    private:
     friend class CustomKinds;
+    KindFacts facts;
     std::vector<SubresourceDesc> subresources;
     std::vector<ColumnDesc> columns;
     std::vector<std::string_view> selectable;

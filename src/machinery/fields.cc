@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "machinery/dotted_path.h"
+
 namespace keles {
 namespace {
 
@@ -52,19 +54,6 @@ std::vector<std::string_view> split_terms(std::string_view s) {
   }
   if (start < s.size()) out.push_back(s.substr(start));
   return out;
-}
-
-// The field that a dotted path names; null when the types do not say.
-const FieldDesc* find_field(const TypeDesc* type, std::string_view path) {
-  const FieldDesc* f = nullptr;
-  while (type) {
-    size_t dot = path.find('.');
-    f = type->find(path.substr(0, dot));
-    if (!f || dot == std::string_view::npos) return f;
-    type = f->message;
-    path.remove_prefix(dot + 1);
-  }
-  return nullptr;
 }
 
 }  // namespace
@@ -119,14 +108,7 @@ Status FieldSelector::validate(const KindDesc& kind) const {
 }
 
 std::string selectable_text(const KindDesc& kind, const Value& object, std::string_view path) {
-  const Value* v = &object;
-  std::string_view rest = path;
-  while (!rest.empty()) {
-    size_t dot = rest.find('.');
-    v = &(*v)[rest.substr(0, dot)];
-    if (dot == std::string_view::npos) break;
-    rest.remove_prefix(dot + 1);
-  }
+  const Value* v = &value_at(object, path);
   switch (v->kind()) {
     case Value::Kind::kString:
       return std::string(v->as_string());
@@ -138,7 +120,7 @@ std::string selectable_text(const KindDesc& kind, const Value& object, std::stri
       break;
   }
   if (kind.owner) return {};
-  const FieldDesc* f = find_field(kind.type, path);
+  const FieldDesc* f = field_at(*kind.type, path);
   if (!f || f->cardinality != Cardinality::kSingle) return {};
   switch (f->type) {
     case FieldType::kBool:

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "kinds.h"
+#include "machinery/kind_facts.h"
 #include "machinery/value.h"
 
 namespace keles {
@@ -93,6 +94,15 @@ const TypeDesc* find_type(std::string_view name) {
   auto at = std::lower_bound(sorted.begin(), sorted.end(), name,
                              [](const TypeDesc* t, std::string_view n) { return t->name < n; });
   return at != sorted.end() && (*at)->name == name ? *at : nullptr;
+}
+
+std::span<const GroupVersionFacts> all_group_versions() { return tables::group_versions; }
+
+const GroupVersionFacts* find_group_version(std::string_view group, std::string_view version) {
+  for (const GroupVersionFacts& g : tables::group_versions) {
+    if (g.group == group && g.version == version) return &g;
+  }
+  return nullptr;
 }
 
 std::span<const KindDesc* const> all_kinds() { return tables::kinds_served; }

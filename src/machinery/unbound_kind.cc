@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "machinery/kind_facts.h"
 #include "machinery/structural_schema.h"
 #include "machinery/value.h"
 
@@ -27,6 +28,7 @@ class Unbound final : public KindOwner {
 
  private:
   Name name_;
+  KindFacts facts_;
   KindDesc kind_{};
 };
 
@@ -50,6 +52,7 @@ Unbound::Unbound(Name name) : name_(std::move(name)) {
   kind_.kind = name_.second;
   kind_.type = TypeRef(&open_type());
   kind_.owner = this;
+  kind_.facts = &facts_;
 }
 
 Unbound::~Unbound() {

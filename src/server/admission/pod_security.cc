@@ -8,6 +8,8 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "machinery/dotted_path.h"
+#include "machinery/kind_facts.h"
 #include "machinery/validation.h"
 #include "server/admission/plugins.h"
 #include "server/admission/pod_security_policy.h"
@@ -100,20 +102,8 @@ void warn(const Attributes& a, std::string text) {
 // --- pods and what makes pods ---
 
 const Value* template_of(const Attributes& a, const Value& object) {
-  const KindDesc& k = *a.kind;
-  if (k.group.empty() && k.kind == "PodTemplate") return &object["template"];
-  static constexpr std::array kCore{"ReplicationController"};
-  static constexpr std::array kApps{"ReplicaSet", "Deployment", "StatefulSet", "DaemonSet"};
-  auto is = [&](const auto& list) {
-    return std::find(list.begin(), list.end(), k.kind) != list.end();
-  };
-  if (k.group.empty() && is(kCore)) return &object["spec"]["template"];
-  if (k.group == "apps" && is(kApps)) return &object["spec"]["template"];
-  if (k.group == "batch" && k.kind == "Job") return &object["spec"]["template"];
-  if (k.group == "batch" && k.kind == "CronJob") {
-    return &object["spec"]["jobTemplate"]["spec"]["template"];
-  }
-  return nullptr;
+  const std::string_view path = a.kind->facts->pod_template;
+  return path.empty() ? nullptr : &value_at(object, path);
 }
 
 // --- what is counted, as upstream's pod-security-admission/metrics ---

@@ -1,7 +1,6 @@
 #include "server/discovery/discovery.h"
 
 #include <algorithm>
-#include <array>
 
 #include "api/apidiscovery_v2.h"
 #include "api/meta_v1.h"
@@ -9,6 +8,7 @@
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
+#include "machinery/kind_facts.h"
 #include "machinery/version_order.h"
 #include "net/accept.h"
 #include "net/pki.h"
@@ -22,33 +22,14 @@ namespace apidiscovery = api::apidiscovery_v2;
 
 namespace {
 
-// The order in which upstream's aggregator names the built-in groups; others follow by name.
-constexpr std::array<std::string_view, 21> kGroupOrder = {
-    "",
-    "apiregistration.k8s.io",
-    "apps",
-    "events.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "autoscaling",
-    "batch",
-    "certificates.k8s.io",
-    "networking.k8s.io",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "storage.k8s.io",
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "scheduling.k8s.io",
-    "coordination.k8s.io",
-    "node.k8s.io",
-    "discovery.k8s.io",
-    "resource.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-};
-
-size_t group_rank(std::string_view group) {
-  return std::find(kGroupOrder.begin(), kGroupOrder.end(), group) - kGroupOrder.begin();
+// Where discovery names a group: the higher the earlier. Groups that the description does not know
+// (custom resources) come after it, by name.
+int group_priority(std::string_view group) {
+  int most = 0;
+  for (const GroupVersionFacts& g : all_group_versions()) {
+    if (g.group == group) most = std::max(most, g.group_priority);
+  }
+  return most;
 }
 
 std::string group_version(std::string_view group, std::string_view version) {
@@ -108,8 +89,7 @@ DiscoveryBody encode(const KindDesc& kind, const Document& doc, Choice choice) {
 
 // What is only answered (reviews, bindings, componentstatuses) has no version in the store.
 bool is_stored(const KindDesc& k) {
-  return k.kind != "ComponentStatus" &&
-         std::find(k.verbs.begin(), k.verbs.end(), "list") != k.verbs.end();
+  return !k.facts->computed && std::find(k.verbs.begin(), k.verbs.end(), "list") != k.verbs.end();
 }
 
 // A name for the form in which objects of the kind are stored: when it changes, migrations have
@@ -146,8 +126,9 @@ Discovery::Discovery(std::span<const KindDesc* const> kinds) {
     v->kinds.push_back(k);
   }
   std::sort(groups_.begin(), groups_.end(), [](const Group& a, const Group& b) {
-    const size_t x = group_rank(a.name), y = group_rank(b.name);
-    return x != y ? x < y : a.name < b.name;
+    if (a.name.empty() != b.name.empty()) return a.name.empty();  // /api before /apis
+    const int x = group_priority(a.name), y = group_priority(b.name);
+    return x != y ? x > y : a.name < b.name;
   });
   for (Group& g : groups_) {
     std::sort(g.versions.begin(), g.versions.end(), [](const Version& a, const Version& b) {

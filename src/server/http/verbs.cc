@@ -1,11 +1,11 @@
 // The verbs on resources: options and bodies in, the ApiServer's answer out.
 #include <algorithm>
-#include <array>
 
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/decode.h"
+#include "machinery/kind_facts.h"
 #include "machinery/patch.h"
 #include "server/http/exchange.h"
 #include "server/http/front.h"
@@ -181,15 +181,6 @@ Result<registry::DeleteRequest> delete_request(Exchange* x, registry::WriteReque
   // A dry run asked for on either side is one: what nobody wanted deleted stays.
   if (how.dry_run && out.dry_run.empty()) out.dry_run.emplace_back("All");
   return out;
-}
-
-// Kinds whose deletion is answered with the object that was (upstream's ReturnDeletedObject).
-bool answers_deleted_object(const KindDesc& kind) {
-  static constexpr std::array kCore{"Pod",          "Service",        "PersistentVolume",
-                                    "PodTemplate",  "ServiceAccount", "PersistentVolumeClaim",
-                                    "ResourceQuota"};
-  if (kind.group == "storage.k8s.io" || kind.group == "resource.k8s.io") return true;
-  return kind.group.empty() && std::find(kCore.begin(), kCore.end(), kind.kind) != kCore.end();
 }
 
 Result<registry::ListQuery> list_query(const Exchange& x) {
@@ -401,7 +392,7 @@ Task<void> Front::remove(Context ctx, Exchange* x) {
     co_await x->fail(done.status());
     co_return;
   }
-  if (!done->object || (done->gone && !answers_deleted_object(*x->kind))) {
+  if (!done->object || (done->gone && !x->kind->facts->returns_deleted)) {
     StatusDetails details;
     details.name = i.name;
     details.group = i.group;

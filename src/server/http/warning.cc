@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "machinery/custom_kind.h"
+#include "machinery/kind_facts.h"
 
 namespace keles::server {
 namespace {
@@ -87,15 +87,7 @@ std::vector<std::string> warning_values(const std::vector<std::string>& texts) {
   return out;
 }
 
-std::string_view deprecation_warning(const KindDesc& kind) {
-  if (const CustomKinds* custom = custom_kinds(kind)) return custom->of(kind).deprecated;
-  if (!kind.group.empty() || kind.version != "v1") return {};
-  if (kind.kind == "Endpoints") {
-    return "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
-  }
-  if (kind.kind == "ComponentStatus") return "v1 ComponentStatus is deprecated in v1.19+";
-  return {};
-}
+std::string_view deprecation_warning(const KindDesc& kind) { return kind.facts->deprecated; }
 
 std::string_view token_warning(std::string_view authorization) {
   constexpr std::string_view kBearer = "bearer  ";

@@ -1,6 +1,5 @@
-// Where objects lie in the store: upstream's key layout
-// (k8s.io/kubernetes/pkg/kubeapiserver/default_storage_factory_builder.go), and the one version of
-// each kind that is stored.
+// Where objects lie in the store, and the one version of each kind that is stored: as the
+// description says (machinery/kind_facts.h), which has upstream's layout.
 #pragma once
 
 #include <string>

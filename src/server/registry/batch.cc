@@ -1,9 +1,10 @@
 // Jobs and CronJobs.
 #include "machinery/time.h"
+#include "machinery/validation.h"
 #include "server/registry/cells.h"
 #include "server/registry/cron_text.h"
 #include "server/registry/pod_validation.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {
@@ -128,13 +129,6 @@ void job_cells(const HookContext& ctx, const Value& o, Cells& out) {
   template_cells(w, spec["template"]["spec"], selector_text(spec["selector"]));
 }
 
-// A CronJob's jobs get 11 more characters.
-Messages check_cron_job_name(std::string_view name, bool prefix) {
-  Messages out = name_is_dns_subdomain(name, prefix);
-  if (name.size() > 52) out.push_back("must be no more than 52 characters");
-  return out;
-}
-
 void validate_cron_job(const HookContext&, const Value& now, FieldErrors& e) {
   FieldPath p("spec");
   const Value& spec = now["spec"];
@@ -163,6 +157,9 @@ void validate_cron_job(const HookContext&, const Value& now, FieldErrors& e) {
   if (!job["selector"].is_null()) {
     field::invalid(e, at["selector"], job["selector"], "`selector` will be auto-generated");
   }
+  if (std::string_view name = now["metadata"]["name"].as_string(); name.size() > 52) {
+    field::invalid(e, FieldPath("metadata")["name"], name, "must be no more than 52 characters");
+  }
 }
 
 void cron_job_cells(const HookContext& ctx, const Value& o, Cells& out) {
@@ -179,27 +176,14 @@ void cron_job_cells(const HookContext& ctx, const Value& o, Cells& out) {
                  selector_text(spec["jobTemplate"]["spec"]["selector"]));
 }
 
-constexpr std::string_view kPodsAreKept =
-    "child pods are preserved by default when jobs are deleted; set "
-    "propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this "
-    "warning";
-
 }  // namespace
 
-const Strategy kJobStrategy{.group = "batch",
-                            .kind = "Job",
-                            .warnings = job_warnings,
-                            .delete_warning = kPodsAreKept,
-                            .prepare_for_create = prepare_job,
-                            .validate = validate_job,
-                            .validate_update = validate_job_update,
-                            .orphan_by_default = true,
-                            .cells = job_cells};
-const Strategy kCronJobStrategy{.group = "batch",
-                                .kind = "CronJob",
-                                .warnings = cron_job_warnings,
-                                .validate = validate_cron_job,
-                                .validate_name = check_cron_job_name,
-                                .cells = cron_job_cells};
+extern const Strategy kJobStrategy{.warnings = job_warnings,
+                                   .prepare_for_create = prepare_job,
+                                   .validate = validate_job,
+                                   .validate_update = validate_job_update,
+                                   .cells = job_cells};
+extern const Strategy kCronJobStrategy{
+    .warnings = cron_job_warnings, .validate = validate_cron_job, .cells = cron_job_cells};
 
 }  // namespace keles::registry

@@ -5,10 +5,11 @@
 
 #include "base/encoding.h"
 #include "machinery/time.h"
+#include "machinery/validation.h"
 #include "net/pki.h"
 #include "server/objects/meta.h"
 #include "server/registry/cells.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 
 namespace keles::registry {
 namespace {
@@ -375,19 +376,15 @@ void validate_approval(const HookContext&, std::string_view, const Value& now, c
 
 }  // namespace
 
-const Strategy kCsrStrategy{.group = "certificates.k8s.io",
-                            .kind = "CertificateSigningRequest",
-                            .prepare_for_create = prepare_create,
-                            .prepare_for_update = prepare_update,
-                            .prepare_for_status_update = prepare_status,
-                            .validate = validate,
-                            .validate_update = validate_update,
-                            .validate_status_update = validate_status,
-                            .validate_name = name_is_path_segment,
-                            .prepare_for_subresource = prepare_approval,
-                            .validate_subresource = validate_approval,
-                            .generation = false,
-                            .validates_update_whole = true,
-                            .cells = cells};
+extern const Strategy kCsrStrategy{.prepare_for_create = prepare_create,
+                                   .prepare_for_update = prepare_update,
+                                   .prepare_for_status_update = prepare_status,
+                                   .validate = validate,
+                                   .validate_update = validate_update,
+                                   .validate_status_update = validate_status,
+                                   .prepare_for_subresource = prepare_approval,
+                                   .validate_subresource = validate_approval,
+                                   .validates_update_whole = true,
+                                   .cells = cells};
 
 }  // namespace keles::registry

@@ -2,9 +2,10 @@
 #include <algorithm>
 #include <set>
 
+#include "machinery/validation.h"
 #include "server/registry/cells.h"
 #include "server/registry/pod_validation.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {
@@ -218,39 +219,53 @@ void component_status_cells(const HookContext& ctx, const Value& o, Cells& out) 
   w.text("Error", std::string(healthy["error"].as_string()));
 }
 
+struct Rename {
+  std::string_view core, events;
+};
+// v1 Event and events.k8s.io/v1 Event hold the same under other names.
+constexpr Rename kEventFields[] = {
+    {"involvedObject", "regarding"},
+    {"message", "note"},
+    {"source", "deprecatedSource"},
+    {"firstTimestamp", "deprecatedFirstTimestamp"},
+    {"lastTimestamp", "deprecatedLastTimestamp"},
+    {"count", "deprecatedCount"},
+    {"reportingComponent", "reportingController"},
+};
+
+void convert_event(const KindDesc&, const KindDesc& to, Document& d) {
+  const bool to_core = to.group.empty();
+  Document out;
+  out.root = Value::map();
+  for (const Member& m : d.root.members()) {
+    std::string_view key = m.key();
+    for (const Rename& r : kEventFields) {
+      if (key == (to_core ? r.events : r.core)) {
+        key = to_core ? r.core : r.events;
+        break;
+      }
+    }
+    out.root.set(out.arena, out.arena.copy(key), deep_copy(out.arena, m.value));
+  }
+  d = std::move(out);
+}
+
 }  // namespace
 
-const Strategy kComponentStatusStrategy{
-    .kind = "ComponentStatus", .generation = false, .cells = component_status_cells};
-const Strategy kNodeStrategy{.kind = "Node",
-                             .warnings = node_warnings,
-                             .validate = validate_node,
-                             .validate_update = validate_node_update,
-                             .generation = false,
-                             .cells = node_cells};
-const Strategy kNamespaceStrategy{.kind = "Namespace",
-                                  .prepare_for_create = prepare_namespace,
-                                  .prepare_for_update = prepare_namespace_update,
-                                  .validate = validate_namespace,
-                                  .validate_name = name_is_dns_label,
-                                  .generation = false};
-const Strategy kLeaseStrategy{.group = "coordination.k8s.io",
-                              .kind = "Lease",
-                              .validate = validate_lease,
-                              .allow_create_on_update = true,
-                              .allow_unconditional_update = false,
-                              .generation = false};
-const Strategy kEventStrategy{.kind = "Event",
-                              .validate = validate_event,
-                              .allow_create_on_update = true,
-                              .generation = false,
-                              .selectable_field = event_field,
-                              .cells = event_cells};
-const Strategy kEventsEventStrategy{.group = "events.k8s.io",
-                                    .kind = "Event",
-                                    .validate = validate_event,
-                                    .allow_create_on_update = true,
-                                    .generation = false,
-                                    .cells = event_cells};
+extern const Strategy kComponentStatusStrategy{.cells = component_status_cells};
+extern const Strategy kNodeStrategy{.warnings = node_warnings,
+                                    .validate = validate_node,
+                                    .validate_update = validate_node_update,
+                                    .cells = node_cells};
+extern const Strategy kNamespaceStrategy{.prepare_for_create = prepare_namespace,
+                                         .prepare_for_update = prepare_namespace_update,
+                                         .validate = validate_namespace};
+extern const Strategy kLeaseStrategy{.validate = validate_lease};
+extern const Strategy kEventStrategy{.validate = validate_event,
+                                     .convert = convert_event,
+                                     .selectable_field = event_field,
+                                     .cells = event_cells};
+extern const Strategy kEventsEventStrategy{
+    .validate = validate_event, .convert = convert_event, .cells = event_cells};
 
 }  // namespace keles::registry

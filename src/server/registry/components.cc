@@ -27,10 +27,6 @@ ObjectPtr component_status(const KindDesc& kind, std::string_view name, const St
 
 }  // namespace
 
-bool Registry::is_component_status(const KindDesc& kind) {
-  return kind.group.empty() && kind.kind == "ComponentStatus";
-}
-
 // A deletion of what is not there takes the whole way of a write and changes nothing.
 Task<Status> Registry::probe_store(Context ctx, const KindDesc* kind) {
   StoreWrite w;

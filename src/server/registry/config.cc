@@ -3,9 +3,10 @@
 #include <array>
 
 #include "base/encoding.h"
+#include "machinery/validation.h"
 #include "server/registry/cells.h"
 #include "server/registry/pod_validation.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {
@@ -159,29 +160,18 @@ void quota_cells(const HookContext& ctx, const Value& o, Cells& out) {
 
 }  // namespace
 
-const Strategy kConfigMapStrategy{.kind = "ConfigMap",
-                                  .validate = validate_config_map,
-                                  .validate_update = validate_config_map_update,
-                                  .generation = false,
-                                  .empty_is_set = true,
-                                  .cells = config_map_cells};
-const Strategy kSecretStrategy{.kind = "Secret",
-                               .warnings = secret_warnings,
-                               .prepare_for_create = prepare_secret,
-                               .prepare_for_update = prepare_secret_update,
-                               .validate = validate_secret,
-                               .validate_update = validate_secret_update,
-                               .generation = false,
-                               .empty_is_set = true,
-                               .cells = secret_cells};
-const Strategy kServiceAccountStrategy{.kind = "ServiceAccount",
-                                       .warnings = service_account_warnings,
-                                       .generation = false,
-                                       .cells = service_account_cells};
-const Strategy kResourceQuotaStrategy{.kind = "ResourceQuota",
-                                      .warnings = resource_quota_warnings,
-                                      .validate = validate_quota,
-                                      .generation = false,
-                                      .cells = quota_cells};
+extern const Strategy kConfigMapStrategy{.validate = validate_config_map,
+                                         .validate_update = validate_config_map_update,
+                                         .cells = config_map_cells};
+extern const Strategy kSecretStrategy{.warnings = secret_warnings,
+                                      .prepare_for_create = prepare_secret,
+                                      .prepare_for_update = prepare_secret_update,
+                                      .validate = validate_secret,
+                                      .validate_update = validate_secret_update,
+                                      .cells = secret_cells};
+extern const Strategy kServiceAccountStrategy{.warnings = service_account_warnings,
+                                              .cells = service_account_cells};
+extern const Strategy kResourceQuotaStrategy{
+    .warnings = resource_quota_warnings, .validate = validate_quota, .cells = quota_cells};
 
 }  // namespace keles::registry

@@ -4,7 +4,7 @@
 
 #include "server/objects/meta.h"
 #include "server/registry/definition_check.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 
 namespace keles::registry {
 namespace {
@@ -71,21 +71,15 @@ bool begin_delete(const HookContext& ctx, Document& now) {
 
 }  // namespace
 
-const Strategy kCustomResourceDefinitionStrategy = [] {
-  Strategy s;
-  s.group = "apiextensions.k8s.io";
-  s.kind = "CustomResourceDefinition";
-  s.prepare_for_create = prepare_for_create;
-  s.prepare_for_update = prepare_for_update;
-  s.validate = validate;
-  s.validate_update = validate_update;
-  s.validates_update_whole = true;
-  s.described = false;
-  s.validate_status_update = validate_status_update;
-  s.warnings = warn;
-  s.begin_delete = begin_delete;
-  s.allow_unconditional_update = false;
-  return s;
-}();
+extern const Strategy kCustomResourceDefinitionStrategy{
+    .warnings = warn,
+    .prepare_for_create = prepare_for_create,
+    .prepare_for_update = prepare_for_update,
+    .validate = validate,
+    .validate_update = validate_update,
+    .validate_status_update = validate_status_update,
+    .begin_delete = begin_delete,
+    .validates_update_whole = true,
+    .described = false};
 
 }  // namespace keles::registry

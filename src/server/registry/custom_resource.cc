@@ -93,18 +93,12 @@ void warn(const HookContext&, const Value& now, const Value* before,
 
 }  // namespace
 
-const Strategy kCustomResourceStrategy = [] {
-  Strategy s;
-  s.warnings = warn;
-  s.prepare_for_status_update = take_status;
-  s.validate = validate;
-  s.validate_update = validate_update;
-  s.validates_update_whole = true;
-  s.described = false;
-  s.validate_status_update = validate_status_update;
-  s.allow_unconditional_update = false;
-  s.empty_is_set = true;
-  return s;
-}();
+const Strategy kCustomResourceStrategy{.warnings = warn,
+                                       .prepare_for_status_update = take_status,
+                                       .validate = validate,
+                                       .validate_update = validate_update,
+                                       .validate_status_update = validate_status_update,
+                                       .validates_update_whole = true,
+                                       .described = false};
 
 }  // namespace keles::registry

@@ -2,8 +2,9 @@
 #include <algorithm>
 #include <set>
 
+#include "machinery/validation.h"
 #include "server/registry/cells.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {
@@ -115,40 +116,21 @@ void validate_api_service(const HookContext&, const Value& now, FieldErrors& e) 
 
 }  // namespace
 
-const Strategy kMutatingWebhooksStrategy{.group = "admissionregistration.k8s.io",
-                                         .kind = "MutatingWebhookConfiguration",
-                                         .warnings = static_suffix_warnings,
-                                         .validate = validate_webhooks,
-                                         .cells = webhook_cells};
-const Strategy kValidatingWebhooksStrategy{.group = "admissionregistration.k8s.io",
-                                           .kind = "ValidatingWebhookConfiguration",
-                                           .warnings = static_suffix_warnings,
-                                           .validate = validate_webhooks,
-                                           .cells = webhook_cells};
-const Strategy kValidatingPolicyStrategy{.group = "admissionregistration.k8s.io",
-                                         .kind = "ValidatingAdmissionPolicy",
-                                         .warnings = static_suffix_warnings,
-                                         .cells = policy_cells};
-const Strategy kMutatingPolicyStrategy{.group = "admissionregistration.k8s.io",
-                                       .kind = "MutatingAdmissionPolicy",
-                                       .warnings = static_suffix_warnings,
-                                       .cells = policy_cells};
-const Strategy kValidatingPolicyBindingStrategy{.group = "admissionregistration.k8s.io",
-                                                .kind = "ValidatingAdmissionPolicyBinding",
-                                                .warnings = static_suffix_warnings,
-                                                .cells = policy_binding_cells};
-const Strategy kMutatingPolicyBindingStrategy{.group = "admissionregistration.k8s.io",
-                                              .kind = "MutatingAdmissionPolicyBinding",
-                                              .warnings = static_suffix_warnings,
-                                              .cells = policy_binding_cells};
-const Strategy kApiServiceStrategy{.group = "apiregistration.k8s.io",
-                                   .kind = "APIService",
-                                   .validate = validate_api_service,
-                                   .cells = api_service_cells};
+extern const Strategy kMutatingWebhooksStrategy{
+    .warnings = static_suffix_warnings, .validate = validate_webhooks, .cells = webhook_cells};
+extern const Strategy kValidatingWebhooksStrategy{
+    .warnings = static_suffix_warnings, .validate = validate_webhooks, .cells = webhook_cells};
+extern const Strategy kValidatingPolicyStrategy{.warnings = static_suffix_warnings,
+                                                .cells = policy_cells};
+extern const Strategy kMutatingPolicyStrategy{.warnings = static_suffix_warnings,
+                                              .cells = policy_cells};
+extern const Strategy kValidatingPolicyBindingStrategy{.warnings = static_suffix_warnings,
+                                                       .cells = policy_binding_cells};
+extern const Strategy kMutatingPolicyBindingStrategy{.warnings = static_suffix_warnings,
+                                                     .cells = policy_binding_cells};
+extern const Strategy kApiServiceStrategy{.validate = validate_api_service,
+                                          .cells = api_service_cells};
 
-const Strategy kRuntimeClassStrategy{.group = "node.k8s.io",
-                                     .kind = "RuntimeClass",
-                                     .warnings = runtime_class_warnings,
-                                     .generation = false};
+extern const Strategy kRuntimeClassStrategy{.warnings = runtime_class_warnings};
 
 }  // namespace keles::registry

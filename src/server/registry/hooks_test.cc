@@ -6,8 +6,9 @@
 #include "machinery/codec_yaml.h"
 #include "machinery/described_rules.h"
 #include "machinery/time.h"
+#include "machinery/validation.h"
 #include "server/registry/print_table.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 
 namespace keles::registry {
 namespace {
@@ -381,7 +382,8 @@ TEST(Validate, Service) {
                           "spec: {type: ClusterIP, clusterIP: 10.0.0.2, clusterIPs: [10.0.0.2], " +
                               std::string(kPorts) + "}\n"),
             Lines{"spec.clusterIPs[0]: Invalid value: [\"10.0.0.2\"]: may not change once set"});
-  EXPECT_EQ(strategy_of(*find_kind("v1", "Service")).validate_name("1a", false).size(), 1u);
+  EXPECT_EQ(name_checker(*find_kind("v1", "Service"))("1a", false).size(), 0u);
+  EXPECT_EQ(name_checker(*find_kind("v1", "Service"))("a.b", false).size(), 1u);
 }
 
 constexpr std::string_view kAttack = "1.2.3.4 } ; flush ruleset ; #";

@@ -3,9 +3,10 @@
 
 #include "base/ip.h"
 #include "machinery/intstr.h"
+#include "machinery/validation.h"
 #include "server/registry/addresses.h"
 #include "server/registry/cells.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {
@@ -389,45 +390,28 @@ Messages check_ip_name(std::string_view name, bool) { return check_ip(name); }
 
 }  // namespace
 
-const Strategy kEndpointsStrategy{.kind = "Endpoints",
-                                  .warnings = endpoints_warnings,
-                                  .validate = validate_endpoints,
-                                  .validate_update = validate_endpoints_update,
-                                  .allow_create_on_update = true,
-                                  .generation = false,
-                                  .validates_update_whole = true,
-                                  .cells = endpoints_cells};
-const Strategy kEndpointSliceStrategy{.group = "discovery.k8s.io",
-                                      .kind = "EndpointSlice",
-                                      .warnings = endpoint_slice_warnings,
-                                      .validate = validate_slice,
-                                      .validate_update = validate_slice_update,
-                                      .validates_update_whole = true,
-                                      .cells = slice_cells};
-const Strategy kIngressStrategy{.group = "networking.k8s.io",
-                                .kind = "Ingress",
-                                .warnings = ingress_warnings,
-                                .status_warnings = load_balancer_status_warnings,
-                                .validate = validate_ingress,
-                                .validate_status_update = validate_ingress_status,
-                                .cells = ingress_cells};
-const Strategy kIngressClassStrategy{
-    .group = "networking.k8s.io", .kind = "IngressClass", .cells = ingress_class_cells};
-const Strategy kNetworkPolicyStrategy{.group = "networking.k8s.io",
-                                      .kind = "NetworkPolicy",
-                                      .warnings = network_policy_warnings,
-                                      .validate = validate_policy,
-                                      .validate_update = validate_policy_update,
-                                      .validates_update_whole = true,
-                                      .cells = policy_cells};
-const Strategy kServiceCidrStrategy{.group = "networking.k8s.io",
-                                    .kind = "ServiceCIDR",
-                                    .generation = false,
-                                    .cells = service_cidr_cells};
-const Strategy kIpAddressStrategy{.group = "networking.k8s.io",
-                                  .kind = "IPAddress",
-                                  .validate_name = check_ip_name,
-                                  .generation = false,
-                                  .cells = ip_address_cells};
+extern const Strategy kEndpointsStrategy{.warnings = endpoints_warnings,
+                                         .validate = validate_endpoints,
+                                         .validate_update = validate_endpoints_update,
+                                         .validates_update_whole = true,
+                                         .cells = endpoints_cells};
+extern const Strategy kEndpointSliceStrategy{.warnings = endpoint_slice_warnings,
+                                             .validate = validate_slice,
+                                             .validate_update = validate_slice_update,
+                                             .validates_update_whole = true,
+                                             .cells = slice_cells};
+extern const Strategy kIngressStrategy{.warnings = ingress_warnings,
+                                       .status_warnings = load_balancer_status_warnings,
+                                       .validate = validate_ingress,
+                                       .validate_status_update = validate_ingress_status,
+                                       .cells = ingress_cells};
+extern const Strategy kIngressClassStrategy{.cells = ingress_class_cells};
+extern const Strategy kNetworkPolicyStrategy{.warnings = network_policy_warnings,
+                                             .validate = validate_policy,
+                                             .validate_update = validate_policy_update,
+                                             .validates_update_whole = true,
+                                             .cells = policy_cells};
+extern const Strategy kServiceCidrStrategy{.cells = service_cidr_cells};
+extern const Strategy kIpAddressStrategy{.validate_name = check_ip_name, .cells = ip_address_cells};
 
 }  // namespace keles::registry

@@ -5,11 +5,12 @@
 #include "machinery/equality.h"
 #include "machinery/quantity.h"
 #include "machinery/time.h"
+#include "machinery/validation.h"
 #include "server/objects/pod_references.h"
 #include "server/registry/cells.h"
 #include "server/registry/pod_app_armor.h"
 #include "server/registry/pod_validation.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {
@@ -449,22 +450,19 @@ void template_columns(const HookContext& ctx, const Value& o, Cells& out) {
 
 }  // namespace
 
-const Strategy kPodStrategy{.kind = "Pod",
-                            .warnings = pod_warnings,
-                            .status_warnings = pod_status_warnings,
-                            .prepare_for_create = prepare_for_create,
-                            .prepare_for_status_update = prepare_for_status_update,
-                            .validate = validate,
-                            .validate_update = validate_update,
-                            .validate_status_update = validate_status_update,
-                            .prepare_for_subresource = prepare_for_subresource,
-                            .validate_subresource = validate_subresource,
-                            .grace_period_seconds = grace_period_seconds,
-                            .cells = cells};
+extern const Strategy kPodStrategy{.warnings = pod_warnings,
+                                   .status_warnings = pod_status_warnings,
+                                   .prepare_for_create = prepare_for_create,
+                                   .prepare_for_status_update = prepare_for_status_update,
+                                   .validate = validate,
+                                   .validate_update = validate_update,
+                                   .validate_status_update = validate_status_update,
+                                   .prepare_for_subresource = prepare_for_subresource,
+                                   .validate_subresource = validate_subresource,
+                                   .grace_period_seconds = grace_period_seconds,
+                                   .cells = cells};
 
-const Strategy kPodTemplateStrategy{.kind = "PodTemplate",
-                                    .warnings = pod_template_warnings,
-                                    .validate = validate_template,
-                                    .cells = template_columns};
+extern const Strategy kPodTemplateStrategy{
+    .warnings = pod_template_warnings, .validate = validate_template, .cells = template_columns};
 
 }  // namespace keles::registry

@@ -1,7 +1,9 @@
 // PodDisruptionBudgets, HorizontalPodAutoscalers, flow control, resource claims.
 #include "machinery/intstr.h"
+#include "machinery/validation.h"
+#include "server/objects/meta.h"
 #include "server/registry/cells.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {
@@ -170,26 +172,64 @@ void claim_cells(const HookContext& ctx, const Value& o, Cells& out) {
   CellWriter(ctx, out).text("State", joined(states));
 }
 
+// autoscaling/v1 knows one metric: the average CPU utilization.
+void convert_scaler(const KindDesc&, const KindDesc& to, Document& d) {
+  const bool to_v2 = to.version == "v2";
+  Value& spec = edit_map(d, d.root, "spec");
+  if (to_v2) {
+    const Value* percent = spec.find("targetCPUUtilizationPercentage");
+    if (percent && !percent->is_null() && spec["metrics"].empty()) {
+      const int64_t n = percent->as_int();
+      Value metrics = Value::list();
+      Value& metric = metrics.append(d.arena, Value::map());
+      set_text(d, metric, "type", "Resource");
+      Value& resource = edit_map(d, metric, "resource");
+      set_text(d, resource, "name", "cpu");
+      Value& target = edit_map(d, resource, "target");
+      set_text(d, target, "type", "Utilization");
+      target.set(d.arena, "averageUtilization", Value(n));
+      spec.set(d.arena, "metrics", metrics);
+    }
+    spec.erase("targetCPUUtilizationPercentage");
+    if (Value* status = d.root.find("status")) {
+      if (status->is_map()) status->erase("currentCPUUtilizationPercentage");
+    }
+    return;
+  }
+  for (const Value& m : spec["metrics"].items()) {
+    const Value& resource = m["resource"];
+    if (resource["name"].as_string() == "cpu" &&
+        !resource["target"]["averageUtilization"].is_null()) {
+      spec.set(d.arena, "targetCPUUtilizationPercentage",
+               Value(resource["target"]["averageUtilization"].as_int()));
+      break;
+    }
+  }
+  spec.erase("metrics");
+  spec.erase("behavior");
+  Value* status = d.root.find("status");
+  if (!status || !status->is_map()) return;
+  for (const Value& m : (*status)["currentMetrics"].items()) {
+    const Value& current = m["resource"]["current"]["averageUtilization"];
+    if (m["resource"]["name"].as_string() == "cpu" && !current.is_null()) {
+      status->set(d.arena, "currentCPUUtilizationPercentage", Value(current.as_int()));
+    }
+  }
+  status->erase("currentMetrics");
+  status->erase("conditions");
+}
+
 }  // namespace
 
-const Strategy kPodDisruptionBudgetStrategy{.group = "policy",
-                                            .kind = "PodDisruptionBudget",
-                                            .validate = validate_budget,
-                                            .cells = budget_cells};
-const Strategy kHorizontalPodAutoscalerStrategy{.group = "autoscaling",
-                                                .kind = "HorizontalPodAutoscaler",
-                                                .set_defaults = default_autoscaler,
-                                                .validate = validate_autoscaler,
-                                                .generation = false,
-                                                .cells = autoscaler_cells};
-const Strategy kFlowSchemaStrategy{
-    .group = "flowcontrol.apiserver.k8s.io", .kind = "FlowSchema", .cells = flow_schema_cells};
-const Strategy kPriorityLevelStrategy{.group = "flowcontrol.apiserver.k8s.io",
-                                      .kind = "PriorityLevelConfiguration",
-                                      .cells = priority_level_cells};
-const Strategy kResourceClaimStrategy{
-    .group = "resource.k8s.io", .kind = "ResourceClaim", .cells = claim_cells};
-const Strategy kResourceSliceStrategy{
-    .group = "resource.k8s.io", .kind = "ResourceSlice", .warnings = resource_slice_warnings};
+extern const Strategy kPodDisruptionBudgetStrategy{.validate = validate_budget,
+                                                   .cells = budget_cells};
+extern const Strategy kHorizontalPodAutoscalerStrategy{.set_defaults = default_autoscaler,
+                                                       .validate = validate_autoscaler,
+                                                       .convert = convert_scaler,
+                                                       .cells = autoscaler_cells};
+extern const Strategy kFlowSchemaStrategy{.cells = flow_schema_cells};
+extern const Strategy kPriorityLevelStrategy{.cells = priority_level_cells};
+extern const Strategy kResourceClaimStrategy{.cells = claim_cells};
+extern const Strategy kResourceSliceStrategy{.warnings = resource_slice_warnings};
 
 }  // namespace keles::registry

@@ -2,6 +2,7 @@
 
 #include "machinery/codec_json.h"
 #include "machinery/custom_kind.h"
+#include "machinery/dotted_path.h"
 #include "machinery/time.h"
 
 namespace keles::registry {
@@ -17,17 +18,6 @@ constexpr ColumnDesc kDefaultColumns[] = {
 // "Age" and the date columns of custom resources show how long ago; "Created At" shows when.
 bool is_age(const ColumnDesc& c) {
   return c.format == "age" || (c.type == "date" && c.name != "Created At");
-}
-
-const Value& at_path(const Value& object, std::string_view path) {
-  const Value* v = &object;
-  if (!path.empty() && path[0] == '.') path.remove_prefix(1);
-  while (!path.empty()) {
-    size_t dot = path.find('.');
-    v = &(*v)[path.substr(0, dot)];
-    path.remove_prefix(dot == std::string_view::npos ? path.size() : dot + 1);
-  }
-  return *v;
 }
 
 void append_path_cell(std::string& out, const ColumnDesc& c, const Value& v, WallTime now) {
@@ -117,7 +107,7 @@ void append_cells(std::string& out, const HookContext& ctx, const Value& object)
     if (i) out.push_back(',');
     const Cells::Cell& c = computed.values[i];
     if (!c.set) {
-      append_path_cell(out, columns[i], at_path(object, columns[i].path), ctx.now);
+      append_path_cell(out, columns[i], value_at(object, columns[i].path), ctx.now);
     } else if (c.is_int) {
       out += std::to_string(c.number);
     } else {

@@ -1,6 +1,7 @@
 // Roles and bindings, PriorityClasses.
+#include "machinery/validation.h"
 #include "server/registry/cells.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 
 namespace keles::registry {
 namespace {
@@ -152,37 +153,15 @@ void validate_priority_class_update(const HookContext&, const Value& now, const 
 
 }  // namespace
 
-const Strategy kRoleStrategy{.group = kGroup,
-                             .kind = "Role",
-                             .validate = validate_role,
-                             .validate_name = name_is_path_segment,
-                             .allow_create_on_update = true,
-                             .generation = false};
-const Strategy kClusterRoleStrategy{.group = kGroup,
-                                    .kind = "ClusterRole",
-                                    .validate = validate_cluster_role,
-                                    .validate_name = name_is_path_segment,
-                                    .allow_create_on_update = true,
-                                    .generation = false};
-const Strategy kRoleBindingStrategy{.group = kGroup,
-                                    .kind = "RoleBinding",
-                                    .validate = validate_role_binding,
-                                    .validate_update = validate_binding_update,
-                                    .validate_name = name_is_path_segment,
-                                    .allow_create_on_update = true,
-                                    .generation = false,
-                                    .cells = binding_cells};
-const Strategy kClusterRoleBindingStrategy{.group = kGroup,
-                                           .kind = "ClusterRoleBinding",
-                                           .validate = validate_cluster_role_binding,
+extern const Strategy kRoleStrategy{.validate = validate_role};
+extern const Strategy kClusterRoleStrategy{.validate = validate_cluster_role};
+extern const Strategy kRoleBindingStrategy{.validate = validate_role_binding,
                                            .validate_update = validate_binding_update,
-                                           .validate_name = name_is_path_segment,
-                                           .allow_create_on_update = true,
-                                           .generation = false,
                                            .cells = binding_cells};
-const Strategy kPriorityClassStrategy{.group = "scheduling.k8s.io",
-                                      .kind = "PriorityClass",
-                                      .validate = validate_priority_class,
-                                      .validate_update = validate_priority_class_update};
+extern const Strategy kClusterRoleBindingStrategy{.validate = validate_cluster_role_binding,
+                                                  .validate_update = validate_binding_update,
+                                                  .cells = binding_cells};
+extern const Strategy kPriorityClassStrategy{.validate = validate_priority_class,
+                                             .validate_update = validate_priority_class_update};
 
 }  // namespace keles::registry

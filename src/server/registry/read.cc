@@ -4,6 +4,7 @@
 #include "base/encoding.h"
 #include "machinery/continue_cause.h"
 #include "machinery/custom_kind.h"
+#include "machinery/kind_facts.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
 #include "server/registry/convert.h"
@@ -109,7 +110,7 @@ Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::st
                                       std::string name, std::string resource_version) {
   auto wanted = parse_revision(resource_version);
   if (!wanted.ok()) co_return wanted.status();
-  if (is_component_status(*kind)) {
+  if (kind->facts->computed) {
     std::vector<ObjectPtr> all = co_await component_statuses(ctx, kind);
     for (const ObjectPtr& o : all) {
       if (o->name() == name) co_return o;
@@ -243,7 +244,7 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
   if (!bad.ok()) co_return bad;
   auto selection = Selection::parse(*kind, query.label_selector, query.field_selector);
   if (!selection.ok()) co_return selection.status();
-  if (is_component_status(*kind)) {
+  if (kind->facts->computed) {
     ListPage page;
     page.revision = store_->revision();
     page.items = co_await component_statuses(ctx, kind);

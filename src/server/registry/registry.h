@@ -179,7 +179,6 @@ class Registry {
   enum class Outcome : uint8_t { kStore, kDelete, kNothing };
   // Fills `next`, the tree to store in the storage version; called again after a conflict.
   using Change = std::function<Result<Outcome>(const ObjectPtr& current, Document& next)>;
-  static bool is_component_status(const KindDesc& kind);
   Task<Status> probe_store(Context ctx, const KindDesc* kind);
   Task<std::vector<ObjectPtr>> component_statuses(Context ctx, const KindDesc* kind);
   struct ListStart {

@@ -2,6 +2,7 @@
 // is upstream's (k8s.io/apiserver/pkg/registry/rest BeforeDelete, generic/registry Store.Delete).
 #include <algorithm>
 
+#include "machinery/kind_facts.h"
 #include "machinery/time.h"
 #include "server/admission/admission.h"
 #include "server/objects/keys.h"
@@ -15,10 +16,8 @@ namespace {
 
 constexpr std::string_view kOrphan = "orphan", kForeground = "foregroundDeletion";
 
-bool is_namespace(const KindDesc& kind) { return kind.group.empty() && kind.kind == "Namespace"; }
-
 // The finalizers that the garbage collector is to act on, after the request's policy.
-std::vector<std::string> policy_finalizers(const Strategy& strategy, const Value& object,
+std::vector<std::string> policy_finalizers(const KindFacts& facts, const Value& object,
                                            const DeleteRequest& request) {
   std::vector<std::string> out;
   bool orphan = false, foreground = false, decided = true;
@@ -41,7 +40,7 @@ std::vector<std::string> policy_finalizers(const Strategy& strategy, const Value
       out.push_back(std::move(f));
     }
   }
-  if (!decided) orphan = strategy.orphan_by_default;
+  if (!decided) orphan = facts.orphans;
   if (orphan) out.emplace_back(kOrphan);
   if (foreground) out.emplace_back(kForeground);
   return out;
@@ -79,7 +78,7 @@ bool shorten_grace(Document& d, std::optional<int64_t> requested, WallTime now) 
 
 void warn_of_dependents(const KindDesc& kind, const DeleteRequest& request,
                         const WriteRequest& how) {
-  const std::string_view text = strategy_of(kind).delete_warning;
+  const std::string_view text = kind.facts->delete_warning;
   if (text.empty() || !how.warnings || request.orphan_dependents) return;
   if (request.propagation_policy.empty()) how.warnings->emplace_back(text);
 }
@@ -167,7 +166,7 @@ Result<Registry::Outcome> Registry::prepare_delete(const KindDesc& kind, const O
                                                    Document& next, Loop& loop,
                                                    const DeleteRequest& request,
                                                    const WriteRequest& how) {
-  const Strategy& strategy = strategy_of(kind);
+  const KindFacts& facts = *kind.facts;
   TRY(check_preconditions(*current, request));
   auto snapshot = store_->snapshot();
   auto attrs = attributes(admission::Operation::kDelete, kind, current->namespace_(),
@@ -178,15 +177,15 @@ Result<Registry::Outcome> Registry::prepare_delete(const KindDesc& kind, const O
   next.root = deep_copy(next.arena, old->root);
   const WallTime now = loop.wall_now();
   const bool first = !deleting(next.root);
-  if (first && strategy.begin_delete) {
+  if (auto* begin = strategy_of(kind).begin_delete; first && begin) {
     HookContext hooks;
     hooks.kind = &kind;
     hooks.now = now;
-    if (strategy.begin_delete(hooks, next)) return Outcome::kStore;
+    if (begin(hooks, next)) return Outcome::kStore;
   }
-  if (is_namespace(kind)) {
+  if (facts.deletion == DeletionRule::kSpecFinalizers) {
     set_text(next, edit_map(next, next.root, "status"), "phase", "Terminating");
-    set_finalizers(next, policy_finalizers(strategy, next.root, request));
+    set_finalizers(next, policy_finalizers(facts, next.root, request));
     if (first) {
       set_meta(next, "deletionTimestamp", time_text(now));
     } else if (!next.root["spec"]["finalizers"].empty()) {
@@ -198,7 +197,7 @@ Result<Registry::Outcome> Registry::prepare_delete(const KindDesc& kind, const O
 
   bool graceful = false;
   int64_t grace = 0;
-  if (strategy.grace_period_seconds) {
+  if (facts.deletion == DeletionRule::kGraceful) {
     if (!first && !metadata(next.root)["deletionGracePeriodSeconds"].is_null()) {
       const int64_t running = metadata(next.root)["deletionGracePeriodSeconds"].as_int();
       const bool over = running == 0 || (request.grace_period_seconds == 0);
@@ -208,12 +207,12 @@ Result<Registry::Outcome> Registry::prepare_delete(const KindDesc& kind, const O
       graceful = true;
       grace = metadata(next.root)["deletionGracePeriodSeconds"].as_int();
     } else if (first) {
-      grace = strategy.grace_period_seconds(next.root, request.grace_period_seconds);
+      grace = strategy_of(kind).grace_period_seconds(next.root, request.grace_period_seconds);
       graceful = true;
       mark_deleting(next, now, grace);
     }
   }
-  auto wanted = policy_finalizers(strategy, next.root, request);
+  auto wanted = policy_finalizers(facts, next.root, request);
   set_finalizers(next, wanted);
   if (!graceful && !wanted.empty()) {
     if (first) {

@@ -5,9 +5,10 @@
 #include <set>
 
 #include "machinery/intstr.h"
+#include "machinery/validation.h"
 #include "server/registry/addresses.h"
 #include "server/registry/cells.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {
@@ -315,16 +316,13 @@ void cells(const HookContext& ctx, const Value& o, Cells& out) {
 
 }  // namespace
 
-const Strategy kServiceStrategy{.kind = "Service",
-                                .warnings = service_warnings,
-                                .status_warnings = load_balancer_status_warnings,
-                                .prepare_for_update = prepare_for_update,
-                                .validate = validate,
-                                .validate_update = validate_update,
-                                .validate_status_update = validate_status,
-                                .validate_name = name_is_dns1035_label,
-                                .generation = false,
-                                .validates_update_whole = true,
-                                .cells = cells};
+extern const Strategy kServiceStrategy{.warnings = service_warnings,
+                                       .status_warnings = load_balancer_status_warnings,
+                                       .prepare_for_update = prepare_for_update,
+                                       .validate = validate,
+                                       .validate_update = validate_update,
+                                       .validate_status_update = validate_status,
+                                       .validates_update_whole = true,
+                                       .cells = cells};
 
 }  // namespace keles::registry

@@ -15,6 +15,7 @@
 #include "base/context.h"
 #include "base/status.h"
 #include "base/task.h"
+#include "machinery/kind_facts.h"
 #include "machinery/value.h"
 #include "store/store.h"
 
@@ -25,9 +26,7 @@ class ServiceAllocator {
   // `cidr` "10.96.0.0/16", `ports` "30000-32767".
   ServiceAllocator(Store* store, const std::string& cidr, const std::string& ports);
 
-  static bool concerns(const KindDesc& kind) {
-    return kind.group.empty() && kind.kind == "Service";
-  }
+  static bool concerns(const KindDesc& kind) { return kind.facts->claims_addresses; }
 
   // What one write took, to be released if the write fails.
   struct Claim {

@@ -1,8 +1,9 @@
 // PersistentVolumes, claims, storage classes, CSI objects.
 #include "machinery/equality.h"
+#include "machinery/validation.h"
 #include "server/registry/cells.h"
 #include "server/registry/pod_validation.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {
@@ -198,39 +199,24 @@ void csi_driver_cells(const HookContext& ctx, const Value& o, Cells& out) {
 
 }  // namespace
 
-const Strategy kPersistentVolumeStrategy{.kind = "PersistentVolume",
-                                         .warnings = persistent_volume_warnings,
-                                         .prepare_for_create = prepare_pending,
-                                         .validate = validate_volume,
-                                         .validate_update = validate_volume_update,
-                                         .generation = false,
-                                         .cells = volume_cells};
-const Strategy kPersistentVolumeClaimStrategy{.kind = "PersistentVolumeClaim",
-                                              .warnings = persistent_volume_claim_warnings,
-                                              .prepare_for_create = prepare_pending,
-                                              .validate = validate_claim,
-                                              .validate_update = validate_claim_update,
-                                              .generation = false,
-                                              .cells = claim_cells};
-const Strategy kStorageClassStrategy{.group = "storage.k8s.io",
-                                     .kind = "StorageClass",
-                                     .warnings = storage_class_warnings,
-                                     .validate = validate_storage_class,
-                                     .validate_update = validate_storage_class_update,
-                                     .generation = false,
-                                     .cells = storage_class_cells};
-const Strategy kCsiNodeStrategy{.group = "storage.k8s.io",
-                                .kind = "CSINode",
-                                .allow_create_on_update = true,
-                                .generation = false,
-                                .cells = csi_node_cells};
-const Strategy kCsiDriverStrategy{.group = "storage.k8s.io",
-                                  .kind = "CSIDriver",
-                                  .warnings = csi_driver_warnings,
-                                  .cells = csi_driver_cells};
+extern const Strategy kPersistentVolumeStrategy{.warnings = persistent_volume_warnings,
+                                                .prepare_for_create = prepare_pending,
+                                                .validate = validate_volume,
+                                                .validate_update = validate_volume_update,
+                                                .cells = volume_cells};
+extern const Strategy kPersistentVolumeClaimStrategy{.warnings = persistent_volume_claim_warnings,
+                                                     .prepare_for_create = prepare_pending,
+                                                     .validate = validate_claim,
+                                                     .validate_update = validate_claim_update,
+                                                     .cells = claim_cells};
+extern const Strategy kStorageClassStrategy{.warnings = storage_class_warnings,
+                                            .validate = validate_storage_class,
+                                            .validate_update = validate_storage_class_update,
+                                            .cells = storage_class_cells};
+extern const Strategy kCsiNodeStrategy{.cells = csi_node_cells};
+extern const Strategy kCsiDriverStrategy{.warnings = csi_driver_warnings,
+                                         .cells = csi_driver_cells};
 
-const Strategy kCsiStorageCapacityStrategy{.group = "storage.k8s.io",
-                                           .kind = "CSIStorageCapacity",
-                                           .warnings = csi_storage_capacity_warnings};
+extern const Strategy kCsiStorageCapacityStrategy{.warnings = csi_storage_capacity_warnings};
 
 }  // namespace keles::registry

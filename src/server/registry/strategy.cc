@@ -1,21 +1,31 @@
 #include "server/registry/strategy.h"
 
-#include <map>
-#include <utility>
+#include "machinery/kind_facts.h"
+#include "machinery/validation.h"
 
 namespace keles::registry {
 
 const Strategy& strategy_of(const KindDesc& kind) {
   static const Strategy kGeneric;
-  static const std::map<std::pair<std::string_view, std::string_view>, const Strategy*> kTable =
-      [] {
-        std::map<std::pair<std::string_view, std::string_view>, const Strategy*> t;
-        for (const Strategy* s : all_strategies()) t[{s->group, s->kind}] = s;
-        return t;
-      }();
   if (kind.owner) return kCustomResourceStrategy;
-  auto it = kTable.find({kind.group, kind.kind});
-  return it == kTable.end() ? kGeneric : *it->second;
+  const Strategy* s = described_strategies()[kind.facts->strategy];
+  return s ? *s : kGeneric;
+}
+
+NameChecker name_checker(const KindDesc& kind) {
+  switch (kind.facts->name) {
+    case NameRule::kLabel:
+      return &name_is_dns_label;
+    case NameRule::kLabel1035:
+      return &name_is_dns1035_label;
+    case NameRule::kPathSegment:
+      return &name_is_path_segment;
+    case NameRule::kStrategy:
+      return strategy_of(kind).validate_name;
+    case NameRule::kSubdomain:
+      break;
+  }
+  return &name_is_dns_subdomain;
 }
 
 }  // namespace keles::registry

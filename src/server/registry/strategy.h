@@ -7,9 +7,11 @@
 //   status  takes `status`, labels, annotations, finalizers of the new object and keeps the rest.
 // Metadata (names, labels, annotations, owner references, finalizers) is validated for every kind.
 //
-// The files registry/<kind>.cc each define one `extern const Strategy k<Kind>Strategy` (or several)
-// and registry/table.cc lists them. Hooks run on the caller's loop, do not wait, keep no state
-// and may run several times for one request (retries). `now` is a tree of the decoded, defaulted
+// The files registry/<kind>.cc each define one `extern const Strategy k<Name>Strategy` (or
+// several); the description says which kind has which (`strategy: name`). What is no behaviour but
+// a fact (generation, names, how it is deleted ...) is not here but in the description: machinery/
+// kind_facts.h. Hooks run on the caller's loop, do not wait, keep no state and may run several
+// times for one request (retries). `now` is a tree of the decoded, defaulted
 // object that the hook may change through typed views:
 //     api::core_v1::PodEdit pod(EditTarget{&now.root, &now.arena});
 //     api::core_v1::Pod before(old_root);
@@ -18,6 +20,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -69,8 +72,6 @@ class Cells {
 };
 
 struct Strategy {
-  std::string_view group, kind;  // any version
-
   // --- warnings (registry/warnings.h) ---
   // What is accepted, and yet will not do what its author thinks: texts for Warning headers. After
   // validation, of the object itself (`before`: null on a create) and of its status.
@@ -78,8 +79,6 @@ struct Strategy {
                    std::vector<std::string>& out) = nullptr;
   void (*status_warnings)(const HookContext&, const Value& now, const Value* before,
                           std::vector<std::string>& out) = nullptr;
-  // Of a delete that does not say what becomes of dependents.
-  std::string_view delete_warning = {};
 
   // Defaults that depend on other fields (imagePullPolicy on the tag, requests on limits, selectors
   // on template labels); runs after the description's constant defaults on every decoded body and
@@ -100,8 +99,8 @@ struct Strategy {
                           FieldErrors& errors) = nullptr;
   void (*validate_status_update)(const HookContext&, const Value& now, const Value& before,
                                  FieldErrors& errors) = nullptr;
-  // How names of this kind are checked (null: DNS-1123 subdomain). Returns messages, none = valid.
-  // `prefix`: the name is a generateName prefix.
+  // How names are checked where the description says `name: strategy`. Returns messages, none =
+  // valid. `prefix`: the name is a generateName prefix.
   std::vector<std::string> (*validate_name)(std::string_view name, bool prefix) = nullptr;
   // Prepares and validates the other subresources that take the parent's body
   // ("ephemeralcontainers", "resize", "approval").
@@ -115,23 +114,19 @@ struct Strategy {
   bool (*begin_delete)(const HookContext&, Document& now) = nullptr;
 
   // --- rules ---
-  bool allow_create_on_update = false;     // PUT of an absent name creates it (leases, endpoints..)
-  bool allow_unconditional_update = true;  // PUT without resourceVersion replaces
-  bool generation = true;                  // metadata.generation is kept (else never set)
-  bool annotations_count = false;          // a change of annotations raises the generation too
   // validate_update does what validate does, but for what was wrong in the stored object already.
   bool validates_update_whole = false;
   // What the description says (machinery/described_rules.h) is held against the object before
   // validate(), which says all of it itself where this is false.
   bool described = true;
-  // Hooks see empty lists and maps, which else are absent: `data: {}` changes immutable data.
-  bool empty_is_set = false;
-  // What a delete without propagationPolicy does with dependents: true = orphan them
-  // (batch/v1 Job, v1 ReplicationController), false = background.
-  bool orphan_by_default = false;
-  // Kinds deleted gracefully (Pod): the grace period in seconds for a delete that asked for
-  // `requested` (none: the object's own), 0 = at once. Null: always at once.
+  // Where the description says `deletion: graceful`: the grace period in seconds for a delete that
+  // asked for `requested` (none: the object's own), 0 = at once.
   int64_t (*grace_period_seconds)(const Value& object, std::optional<int64_t> requested) = nullptr;
+
+  // --- versions ---
+  // From the tree of one version to that of another, in place; kind and apiVersion follow. Null:
+  // they differ in nothing else. Of the version that is served.
+  void (*convert)(const KindDesc& from, const KindDesc& to, Document& doc) = nullptr;
 
   // --- reading ---
   // Value of a selectable field ("spec.nodeName"); null: read by dotted path from the tree.
@@ -145,7 +140,11 @@ const Strategy& strategy_of(const KindDesc& kind);
 // That of every custom resource (custom_resource.cc).
 extern const Strategy kCustomResourceStrategy;
 
-// Implemented by registry/table.cc: every strategy with hooks.
-std::vector<const Strategy*> all_strategies();
+// By KindFacts::strategy; null at 0. The description's compiler lists them (strategies.cc).
+std::span<const Strategy* const> described_strategies();
+
+// How names of the kind are checked (KindFacts::name); see Strategy::validate_name.
+using NameChecker = std::vector<std::string> (*)(std::string_view name, bool prefix);
+NameChecker name_checker(const KindDesc& kind);
 
 }  // namespace keles::registry

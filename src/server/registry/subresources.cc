@@ -1,4 +1,6 @@
 // scale and binding.
+#include "machinery/dotted_path.h"
+#include "machinery/kind_facts.h"
 #include "machinery/labels.h"
 #include "machinery/patch.h"
 #include "machinery/validation.h"
@@ -27,18 +29,27 @@ const CustomKinds::Scale* custom_scale(const KindDesc& kind) {
   return kinds ? &*kinds->of(kind).scale : nullptr;
 }
 
+// The selector as the text that Scale has: of a label selector, of a set of labels, or as it is.
+std::string selector_text(const KindDesc& kind, const Value& root) {
+  const std::string_view path = kind.facts->scale.selector;
+  const Value& selector = value_at(root, path);
+  if (selector.is_string()) return std::string(selector.as_string());
+  const FieldDesc* field = field_at(*kind.type, path);
+  if (field && field->cardinality == Cardinality::kMap) {
+    return Selector::from_set(selector).to_string();
+  }
+  auto s = Selector::from_label_selector(selector);
+  return s.ok() ? s->to_string() : std::string();
+}
+
 ScaleNumbers built_in_numbers(const KindDesc& kind, const Value& object) {
+  const ScaleFacts& where = kind.facts->scale;
   ScaleNumbers out;
-  const Value& replicas = object["spec"]["replicas"];
+  const Value& replicas = value_at(object, where.replicas);
   out.said = true;
   out.replicas = replicas.is_null() ? int64_t{1} : replicas.as_int();
-  out.observed = object["status"]["replicas"].as_int();
-  const Value& selector = object["spec"]["selector"];
-  if (kind.kind == "ReplicationController") {
-    out.selector = Selector::from_set(selector).to_string();
-  } else if (auto s = Selector::from_label_selector(selector); s.ok()) {
-    out.selector = s->to_string();
-  }
+  out.observed = value_at(object, where.observed).as_int();
+  out.selector = selector_text(kind, object);
   return out;
 }
 
@@ -121,7 +132,7 @@ Task<Result<ObjectPtr>> Registry::update_scale(Context ctx, const KindDesc* kind
     if (const CustomKinds::Scale* custom = custom_scale(*kind)) {
       TRY(write_scale(*custom, next, wanted));
     } else {
-      edit_map(next, next.root, "spec").set(next.arena, "replicas", Value(wanted));
+      put_at(next, kind->facts->scale.replicas, Value(wanted));
     }
     return prepare_update(*kind, "", current, next, *loop, how);
   };

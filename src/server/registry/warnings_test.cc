@@ -4,9 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "machinery/codec_yaml.h"
+#include "machinery/validation.h"
 #include "net/key_pair.h"
 #include "net/pki.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 
 namespace keles::registry {
 namespace {

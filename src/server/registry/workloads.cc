@@ -5,10 +5,11 @@
 #include "machinery/equality.h"
 #include "machinery/intstr.h"
 #include "machinery/labels.h"
+#include "machinery/validation.h"
 #include "server/objects/meta.h"
 #include "server/registry/cells.h"
 #include "server/registry/pod_validation.h"
-#include "server/registry/strategies.h"
+#include "server/registry/strategy.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {
@@ -337,47 +338,35 @@ void validate_controller_revision_update(const HookContext&, const Value& now, c
 
 }  // namespace
 
-const Strategy kDeploymentStrategy{.group = "apps",
-                                   .kind = "Deployment",
-                                   .warnings = deployment_warnings,
-                                   .validate = validate_deployment,
-                                   .validate_update = selector_is_immutable,
-                                   .validate_status_update = validate_deployment_status,
-                                   .annotations_count = true,
-                                   .cells = deployment_cells};
-const Strategy kReplicaSetStrategy{.group = "apps",
-                                   .kind = "ReplicaSet",
-                                   .warnings = replica_set_warnings,
-                                   .validate = validate_replica_set,
-                                   .validate_update = selector_is_immutable,
-                                   .validate_status_update = validate_replica_status,
-                                   .cells = replica_set_cells};
-const Strategy kReplicationControllerStrategy{.kind = "ReplicationController",
-                                              .warnings = replication_controller_warnings,
-                                              .validate = validate_replication_controller,
-                                              .validate_status_update = validate_replica_status,
-                                              .orphan_by_default = true,
-                                              .cells = replication_controller_cells};
-const Strategy kStatefulSetStrategy{.group = "apps",
-                                    .kind = "StatefulSet",
-                                    .warnings = stateful_set_warnings,
-                                    .validate = validate_stateful_set,
-                                    .validate_update = validate_stateful_set_update,
-                                    .cells = stateful_set_cells};
-const Strategy kDaemonSetStrategy{.group = "apps",
-                                  .kind = "DaemonSet",
-                                  .warnings = daemon_set_warnings,
-                                  .prepare_for_create = prepare_daemon_set,
-                                  .prepare_for_update = prepare_daemon_set_update,
-                                  .validate = validate_daemon_set,
-                                  .validate_update = selector_is_immutable,
-                                  .validate_status_update = validate_daemon_set_status,
-                                  .cells = daemon_set_cells};
-const Strategy kControllerRevisionStrategy{.group = "apps",
-                                           .kind = "ControllerRevision",
-                                           .validate = validate_controller_revision,
-                                           .validate_update = validate_controller_revision_update,
-                                           .generation = false,
-                                           .cells = controller_revision_cells};
+extern const Strategy kDeploymentStrategy{.warnings = deployment_warnings,
+                                          .validate = validate_deployment,
+                                          .validate_update = selector_is_immutable,
+                                          .validate_status_update = validate_deployment_status,
+                                          .cells = deployment_cells};
+extern const Strategy kReplicaSetStrategy{.warnings = replica_set_warnings,
+                                          .validate = validate_replica_set,
+                                          .validate_update = selector_is_immutable,
+                                          .validate_status_update = validate_replica_status,
+                                          .cells = replica_set_cells};
+extern const Strategy kReplicationControllerStrategy{
+    .warnings = replication_controller_warnings,
+    .validate = validate_replication_controller,
+    .validate_status_update = validate_replica_status,
+    .cells = replication_controller_cells};
+extern const Strategy kStatefulSetStrategy{.warnings = stateful_set_warnings,
+                                           .validate = validate_stateful_set,
+                                           .validate_update = validate_stateful_set_update,
+                                           .cells = stateful_set_cells};
+extern const Strategy kDaemonSetStrategy{.warnings = daemon_set_warnings,
+                                         .prepare_for_create = prepare_daemon_set,
+                                         .prepare_for_update = prepare_daemon_set_update,
+                                         .validate = validate_daemon_set,
+                                         .validate_update = selector_is_immutable,
+                                         .validate_status_update = validate_daemon_set_status,
+                                         .cells = daemon_set_cells};
+extern const Strategy kControllerRevisionStrategy{
+    .validate = validate_controller_revision,
+    .validate_update = validate_controller_revision_update,
+    .cells = controller_revision_cells};
 
 }  // namespace keles::registry

@@ -1,10 +1,9 @@
 // create, update, patch.
-#include <array>
-
 #include "base/buggify.h"
 #include "machinery/custom_kind.h"
 #include "machinery/described_rules.h"
 #include "machinery/equality.h"
+#include "machinery/kind_facts.h"
 #include "machinery/validation.h"
 #include "server/admission/admission.h"
 #include "server/objects/keys.h"
@@ -31,42 +30,6 @@ Task<Status> catch_up(Context ctx, Store* store) {
   co_return newest.status();
 }
 
-// Kinds whose metadata.generation counts changes of their spec (upstream: those whose strategy
-// sets it).
-bool counts_generations(const KindDesc& kind) {
-  if (kind.owner) return true;
-  static constexpr std::array kKinds{"Pod",
-                                     "ReplicationController",
-                                     "Deployment",
-                                     "ReplicaSet",
-                                     "DaemonSet",
-                                     "StatefulSet",
-                                     "Job",
-                                     "CronJob",
-                                     "Ingress",
-                                     "IngressClass",
-                                     "NetworkPolicy",
-                                     "PodDisruptionBudget",
-                                     "CSIDriver",
-                                     "EndpointSlice",
-                                     "FlowSchema",
-                                     "PriorityLevelConfiguration",
-                                     "DeviceClass",
-                                     "ResourceSlice",
-                                     "PriorityClass",
-                                     "CustomResourceDefinition",
-                                     "MutatingWebhookConfiguration",
-                                     "ValidatingWebhookConfiguration",
-                                     "MutatingAdmissionPolicy",
-                                     "MutatingAdmissionPolicyBinding",
-                                     "ValidatingAdmissionPolicy",
-                                     "ValidatingAdmissionPolicyBinding"};
-  for (std::string_view k : kKinds) {
-    if (kind.kind == k) return true;
-  }
-  return false;
-}
-
 bool has_status(const KindDesc& kind) { return kind.subresource("status") != nullptr; }
 
 HookContext hook_context(const KindDesc& kind, std::string_view ns, Loop& loop,
@@ -87,11 +50,6 @@ void set_type(const KindDesc& kind, Document& d) {
   d.root.set(d.arena, "kind", Value::string(kind.kind));
 }
 
-NameCheck name_check(const KindDesc& kind, const Strategy& s) {
-  if (s.validate_name) return s.validate_name;
-  return kind.group == "rbac.authorization.k8s.io" ? &name_is_path_segment : &name_is_dns_subdomain;
-}
-
 Status check_namespace(const KindDesc& kind, std::string_view ns, Document& body) {
   std::string_view own = meta(body.root, "namespace");
   if (!kind.namespaced) {
@@ -109,10 +67,10 @@ Status check_namespace(const KindDesc& kind, std::string_view ns, Document& body
   return {};
 }
 
-// Everything but metadata and status means the same (and the annotations, where they count). A
-// custom resource's status counts where it is no subresource: where it is one, it is the same.
-bool same_generation(const KindDesc& kind, const Strategy& strategy, const Value& a,
-                     const Value& b) {
+// Everything but metadata and status means the same (and the annotations or labels, where they
+// count). A custom resource's status counts where it is no subresource: where it is one, it is the
+// same.
+bool same_generation(const KindDesc& kind, const Value& a, const Value& b) {
   auto rest = [&kind](const Value& root) {
     Document d;
     d.root = Value::map();
@@ -124,18 +82,25 @@ bool same_generation(const KindDesc& kind, const Strategy& strategy, const Value
     }
     return d;
   };
-  if (strategy.annotations_count &&
-      !(metadata(a)["annotations"].empty() && metadata(b)["annotations"].empty()) &&
-      !metadata(a)["annotations"].equals(metadata(b)["annotations"])) {
-    return false;
+  const GenerationRule rule = kind.facts->generation;
+  const std::string_view counts = rule == GenerationRule::kContentOrAnnotations ? "annotations"
+                                  : rule == GenerationRule::kContentOrLabels    ? "labels"
+                                                                                : "";
+  if (!counts.empty()) {
+    const Value &x = metadata(a)[counts], &y = metadata(b)[counts];
+    if (!(x.empty() && y.empty()) && !x.equals(y)) return false;
   }
   if (kind.owner) return rest(a).root.equals(rest(b).root);
   return same_meaning(*kind.type, rest(a).root, rest(b).root);
 }
 
 // What hooks compare with the stored object has its form: without empty lists and maps.
-void drop_empty_unless(const Strategy& strategy, const KindDesc& kind, Document& d) {
-  if (!strategy.empty_is_set) drop_empty(*kind.type, d.root);
+void drop_empty_unless_kept(const KindDesc& kind, Document& d) {
+  if (!kind.facts->keeps_empty) drop_empty(*kind.type, d.root);
+}
+
+bool keeps_generation(const KindDesc& kind) {
+  return kind.facts->generation != GenerationRule::kNone;
 }
 
 // metadata that a client cannot choose, of an object that exists already.
@@ -166,9 +131,9 @@ void take_status(Document& next, const Value& before) {
   next = std::move(made);
 }
 
-// Spec finalizers hold a namespace; nothing else does.
 bool held_by_spec(const KindDesc& kind, const Value& root) {
-  return kind.group.empty() && kind.kind == "Namespace" && !root["spec"]["finalizers"].empty();
+  return kind.facts->deletion == DeletionRule::kSpecFinalizers &&
+         !root["spec"]["finalizers"].empty();
 }
 
 Status check_still_open(const KindDesc& kind, std::string_view name) {
@@ -255,7 +220,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
     set_defaults(*served, body, loop);
     convert(*served, kind, body);
   }
-  drop_empty_unless(strategy, kind, body);
+  drop_empty_unless_kept(kind, body);
   set_defaults(kind, body, loop);
 
   // Name, uid and time before admission, which may use them.
@@ -279,13 +244,13 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   if (!refused.ok()) co_return refused;
   drop_duplicate_owners(body, true, how->warnings);
 
-  if (counts_generations(kind) && strategy.generation) set_meta(body, "generation", int64_t{1});
-  if (has_status(kind) && kind.kind != "Node") body.root.erase("status");
+  if (keeps_generation(kind)) set_meta(body, "generation", int64_t{1});
+  if (has_status(kind) && !kind.facts->status_on_create) body.root.erase("status");
   HookContext hooks = hook_context(kind, ns, loop, snapshot.get(), *how);
   if (strategy.prepare_for_create) strategy.prepare_for_create(hooks, body);
 
   FieldErrors errors;
-  validate_object_meta(errors, metadata(body.root), kind.namespaced, name_check(kind, strategy));
+  validate_object_meta(errors, metadata(body.root), kind.namespaced, name_checker(kind));
   if (strategy.described) check_described(errors, *kind.type, body.root);
   if (strategy.validate) strategy.validate(hooks, body.root, errors);
   if (!errors.empty()) {
@@ -373,13 +338,13 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   if (!unconditional && meta(next.root, "resourceVersion") != std::to_string(current->revision())) {
     return conflict(kind, name, kModified);
   }
-  if (unconditional && !strategy.allow_unconditional_update) {
+  if (unconditional && !kind.facts->unconditional_update) {
     return Status::invalid(
         kind.group, kind.plural, name,
         {{"FieldValueInvalid", "Invalid value: 0x0: must be specified for an update",
           "metadata.resourceVersion"}});
   }
-  drop_empty_unless(strategy, kind, next);
+  drop_empty_unless_kept(kind, next);
   set_defaults(kind, next, loop);
   keep_system_metadata(next, before);
   if (ServiceAllocator::concerns(kind)) ServiceAllocator::keep(next, before);
@@ -408,15 +373,14 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
     } else if (strategy.prepare_for_update) {
       strategy.prepare_for_update(hooks, next, before);
     }
-    if (counts_generations(kind) && strategy.generation &&
-        !same_generation(kind, strategy, next.root, before)) {
+    if (keeps_generation(kind) && kind.facts->generation != GenerationRule::kConstant &&
+        !same_generation(kind, next.root, before)) {
       set_meta(next, "generation", metadata(before)["generation"].as_int() + 1);
     }
   }
   if (unconditional) clear_meta(next, "resourceVersion");
-  validate_object_meta(errors, metadata(next.root), kind.namespaced, name_check(kind, strategy));
-  validate_object_meta_update(errors, metadata(next.root), metadata(before),
-                              strategy.allow_unconditional_update || !subresource.empty());
+  validate_object_meta(errors, metadata(next.root), kind.namespaced, name_checker(kind));
+  validate_object_meta_update(errors, metadata(next.root), metadata(before), true);
   if (subresource.empty()) {
     if (strategy.described) check_described(errors, *kind.type, next.root, &before);
     if (strategy.validate && !strategy.validates_update_whole) {
@@ -438,7 +402,7 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   TRY(admission::validate(attrs, &next.root, &before));
   if (how.guard) TRY(how.guard(kind, ns, next.root, &before));
   if (subresource != "status" && subresource != "finalize" &&
-      !same_generation(kind, strategy, next.root, before)) {
+      !same_generation(kind, next.root, before)) {
     warn_of_inert(kind, next.root, how);
   }
   return delete_during_update(kind, next.root, before) ? Outcome::kDelete : Outcome::kStore;
@@ -532,7 +496,7 @@ Task<Result<ObjectPtr>> Registry::update(Context ctx, const KindDesc* served, st
     set_meta(body, "name", name);
   }
   if (store_->shared()) TRY_CO(catch_up(ctx, store_));
-  if (strategy_of(kind).allow_create_on_update && subresource.empty() &&
+  if (kind.facts->create_on_update && subresource.empty() &&
       !store_->snapshot()->get(object_key(kind, ns, name))) {
     auto rv = meta(body.root, "resourceVersion");
     if (!rv.empty() && rv != "0") {
