@@ -102,7 +102,8 @@ TEST(CustomKinds, AreDescribedByTheirDefinition) {
   EXPECT_EQ(kinds.of(v1).scale->replicas, "spec.n");
   const CustomKinds::Version& beta = *kinds.find("v1beta1");
   EXPECT_EQ(beta.kind.columns[1].name, "Age");
-  EXPECT_EQ(beta.kind.facts->deprecated, "example.com/v1beta1 Foo is deprecated; use example.com/v1 Foo");
+  EXPECT_EQ(beta.kind.facts->deprecated,
+            "example.com/v1beta1 Foo is deprecated; use example.com/v1 Foo");
   EXPECT_EQ(custom_kinds(*find_kind("v1", "Pod")), nullptr);
 }
 
