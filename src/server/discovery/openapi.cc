@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 
 #include "machinery/codec_json.h"
 #include "net/accept.h"
@@ -138,7 +139,8 @@ struct OpenApi::Part {
   }
 };
 
-OpenApi::OpenApi(std::span<const KindDesc* const> kinds, std::string version)
+OpenApi::OpenApi(std::span<const KindDesc* const> kinds, std::string version,
+                 const OpenApi* before)
     : kinds_(kinds.begin(), kinds.end()), version_(std::move(version)) {
   std::stable_sort(kinds_.begin(), kinds_.end(), [](const KindDesc* a, const KindDesc* b) {
     return a->group != b->group ? a->group < b->group : a->version < b->version;
@@ -146,11 +148,18 @@ OpenApi::OpenApi(std::span<const KindDesc* const> kinds, std::string version)
   for (const KindDesc* k : kinds_) {
     const std::string path = part_path(*k);
     if (parts_.empty() || parts_.back()->path != path) {
-      parts_.push_back(std::make_unique<Part>());
+      parts_.push_back(std::make_shared<Part>());
       parts_.back()->path = path;
       parts_.back()->version = version_;
     }
     parts_.back()->kinds.push_back(k);
+  }
+  if (!before || before->version_ != version_) return;
+  std::map<std::string_view, const std::shared_ptr<Part>*> known;
+  for (const auto& p : before->parts_) known[p->path] = &p;
+  for (auto& p : parts_) {
+    auto at = known.find(p->path);
+    if (at != known.end() && (*at->second)->kinds == p->kinds) p = *at->second;
   }
 }
 

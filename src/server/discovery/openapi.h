@@ -32,7 +32,9 @@ struct OpenApiBody {
 class OpenApi {
  public:
   // `kinds` are the served kinds; they outlive this. `version` is the gitVersion ("v1.36.2+keles").
-  OpenApi(std::span<const KindDesc* const> kinds, std::string version);
+  // `before`: of the kinds that were served before; its documents of what is the same are kept.
+  OpenApi(std::span<const KindDesc* const> kinds, std::string version,
+          const OpenApi* before = nullptr);
   ~OpenApi();
 
   // The answer to GET `path` (without query) with this `hash` parameter ("" when there is none).
@@ -46,7 +48,7 @@ class OpenApi {
 
   std::vector<const KindDesc*> kinds_;
   std::string version_;
-  std::vector<std::unique_ptr<Part>> parts_;  // of v3, by path ("apis/apps/v1")
+  std::vector<std::shared_ptr<Part>> parts_;  // of v3, by path ("apis/apps/v1")
 };
 
 // The documents as trees.

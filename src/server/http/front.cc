@@ -323,7 +323,7 @@ class OfCatalog {
     if (have && have->catalog == now) return {have, &*have->made};
     auto entry = std::make_shared<Entry>();
     entry->catalog = now;
-    make(entry->made, now->kinds());
+    make(entry->made, now->kinds(), have ? &*have->made : nullptr);
     std::shared_ptr<const Entry> fresh = std::move(entry);
     entry_.store(fresh);
     return {fresh, &*fresh->made};
@@ -343,7 +343,7 @@ PathSource discovery_source(ApiServer* server) {
       server->options().advertise_address + ":" + std::to_string(server->options().advertise_port);
   return [kept, server, address](const PathQuestion& q) -> std::optional<PathAnswer> {
     auto discovery =
-        kept->get(server->kinds().current(), [](auto& made, auto kinds) { made.emplace(kinds); });
+        kept->get(server->kinds().current(), [](auto& made, auto kinds, auto*) { made.emplace(kinds); });
     auto found = discovery->get(q.path, q.accept, address);
     if (!found) return std::nullopt;
     PathAnswer out = cached(found->bytes, found->content_type, found->etag, false, q.if_none_match);
@@ -356,7 +356,9 @@ PathSource openapi_source(ApiServer* server, const std::string& version) {
   auto kept = std::make_shared<OfCatalog<OpenApi>>();
   return [kept, server, version](const PathQuestion& q) -> std::optional<PathAnswer> {
     auto openapi = kept->get(server->kinds().current(),
-                             [&](auto& made, auto kinds) { made.emplace(kinds, version); });
+                             [&](auto& made, auto kinds, auto* before) {
+                               made.emplace(kinds, version, before);
+                             });
     auto found = openapi->get(q.path, q.hash, q.accept);
     if (!found) return std::nullopt;
     return cached(found->bytes, found->content_type, found->etag, found->immutable,
