@@ -139,8 +139,7 @@ struct OpenApi::Part {
   }
 };
 
-OpenApi::OpenApi(std::span<const KindDesc* const> kinds, std::string version,
-                 const OpenApi* before)
+OpenApi::OpenApi(std::span<const KindDesc* const> kinds, std::string version, const OpenApi* before)
     : kinds_(kinds.begin(), kinds.end()), version_(std::move(version)) {
   std::stable_sort(kinds_.begin(), kinds_.end(), [](const KindDesc* a, const KindDesc* b) {
     return a->group != b->group ? a->group < b->group : a->version < b->version;

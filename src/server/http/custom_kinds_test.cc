@@ -95,13 +95,14 @@ TEST_F(CustomKindsTest, AreDiscovered) {
   EXPECT_EQ(send("GET", "/apis/stable.example.com/v1/crons").status, 404);
   EXPECT_EQ(send("GET", "/apis/stable.example.com").status, 404);
   ASSERT_TRUE(define(kCrons));
-  EXPECT_THAT(get("/apis/stable.example.com"), HasSubstr(R"("groupVersion":"stable.example.com/v1")"));
+  EXPECT_THAT(get("/apis/stable.example.com"),
+              HasSubstr(R"("groupVersion":"stable.example.com/v1")"));
   const std::string resources = get("/apis/stable.example.com/v1");
   EXPECT_THAT(resources, HasSubstr(R"("name":"crons","singularName":"cron","namespaced":true)"));
   EXPECT_THAT(resources, HasSubstr(R"("name":"crons/status")"));
   EXPECT_THAT(resources, HasSubstr(R"("shortNames":["cr"])"));
-  const std::string all = get(
-      "/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+  const std::string all =
+      get("/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
   EXPECT_THAT(all, HasSubstr(R"("name":"stable.example.com")"));
   EXPECT_THAT(all, HasSubstr(R"("singularResource":"cron")"));
 }
@@ -157,7 +158,8 @@ TEST_F(CustomKindsTest, AreShownInTheirColumns) {
   EXPECT_EQ(names, "Name When Ready B Made ");
   EXPECT_THAT(to_json(table->root["rows"].at(0)["cells"]), HasSubstr(R"(["a","noon",true,2,")"));
   EXPECT_THAT(to_json(table->root["rows"].at(1)["cells"]), HasSubstr(R"(["b",null,null,null,")"));
-  EXPECT_THAT(get(home + "?fieldSelector=spec.when%3Dnoon"), Not(HasSubstr(R"("name":"b","namespace")")));
+  EXPECT_THAT(get(home + "?fieldSelector=spec.when%3Dnoon"),
+              Not(HasSubstr(R"("name":"b","namespace")")));
   EXPECT_THAT(send("GET", home + "?fieldSelector=spec.count%3D1").body,
               HasSubstr("field label not supported: spec.count"));
   // Their metadata has a protobuf form; they themselves have none.
@@ -165,8 +167,9 @@ TEST_F(CustomKindsTest, AreShownInTheirColumns) {
                 "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
                 .substr(0, 4),
             std::string("k8s\0", 4));
-  EXPECT_EQ(send("GET", home + "/a", "", {{"Accept", "application/vnd.kubernetes.protobuf"}}).status,
-            406);
+  EXPECT_EQ(
+      send("GET", home + "/a", "", {{"Accept", "application/vnd.kubernetes.protobuf"}}).status,
+      406);
   EXPECT_THAT(send("POST", home, R"({"apiVersion":"stable.example.com/v2","kind":"Cron",
       "metadata":{"name":"c"}})")
                   .body,
@@ -181,8 +184,8 @@ TEST_F(CustomKindsTest, EndWithTheirDefinition) {
       "metadata":{"name":"a"}})")
                 .status,
             201);
-  auto opened = api_.run(by_->open(api_.ctx.with_timeout(20s),
-                                   ServedApi::request("GET", home + "?watch=true")));
+  auto opened = api_.run(
+      by_->open(api_.ctx.with_timeout(20s), ServedApi::request("GET", home + "?watch=true")));
   ASSERT_TRUE(opened.ok());
   EXPECT_EQ(send("DELETE", std::string(kDefinitions) + "/crons.stable.example.com").status, 200);
   std::string told;

@@ -342,8 +342,8 @@ PathSource discovery_source(ApiServer* server) {
   const std::string address =
       server->options().advertise_address + ":" + std::to_string(server->options().advertise_port);
   return [kept, server, address](const PathQuestion& q) -> std::optional<PathAnswer> {
-    auto discovery =
-        kept->get(server->kinds().current(), [](auto& made, auto kinds, auto*) { made.emplace(kinds); });
+    auto discovery = kept->get(server->kinds().current(),
+                               [](auto& made, auto kinds, auto*) { made.emplace(kinds); });
     auto found = discovery->get(q.path, q.accept, address);
     if (!found) return std::nullopt;
     PathAnswer out = cached(found->bytes, found->content_type, found->etag, false, q.if_none_match);
@@ -355,10 +355,9 @@ PathSource discovery_source(ApiServer* server) {
 PathSource openapi_source(ApiServer* server, const std::string& version) {
   auto kept = std::make_shared<OfCatalog<OpenApi>>();
   return [kept, server, version](const PathQuestion& q) -> std::optional<PathAnswer> {
-    auto openapi = kept->get(server->kinds().current(),
-                             [&](auto& made, auto kinds, auto* before) {
-                               made.emplace(kinds, version, before);
-                             });
+    auto openapi = kept->get(server->kinds().current(), [&](auto& made, auto kinds, auto* before) {
+      made.emplace(kinds, version, before);
+    });
     auto found = openapi->get(q.path, q.hash, q.accept);
     if (!found) return std::nullopt;
     return cached(found->bytes, found->content_type, found->etag, found->immutable,
