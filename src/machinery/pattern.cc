@@ -2,11 +2,18 @@
 
 #include <re2/re2.h>
 
+#include <functional>
+#include <map>
+#include <mutex>
+#include <tuple>
+#include <utility>
+
 namespace keles {
 namespace {
 
-// Of one expression with its automaton. Too small a bound would refuse what Go takes.
-constexpr int64_t kMaxMemory = 4 << 20;
+// Of one expression with its automaton, at most. Too small a bound would refuse what Go takes:
+// classes of Unicode that are repeated some dozen times need 3 MiB.
+constexpr int64_t kMaxMemory = 8 << 20;
 
 RE2::Options options() {
   RE2::Options o;
@@ -53,23 +60,57 @@ std::string_view go_words(RE2::ErrorCode code) {
   }
 }
 
+// What is compiled is shared by all patterns of one text (schemas repeat a few again and again), and
+// goes with the last of them.
+struct Shared {
+  Shared(std::string_view text) : re(piece(text), options()) {}  // NOLINT(implicit)
+  const RE2 re;
+  size_t holders = 0;  // under the table's lock
+};
+struct Table {
+  std::mutex mutex;
+  std::map<std::string, Shared, std::less<>> by_text;
+};
+Table& table() {
+  static Table* const t = new Table;  // patterns of static life may outlive others
+  return *t;
+}
+
+const Shared* hold(std::string_view text) {
+  std::lock_guard lock(table().mutex);
+  auto& all = table().by_text;
+  auto at = all.find(text);
+  if (at == all.end()) {
+    at = all.emplace(std::piecewise_construct, std::forward_as_tuple(text),
+                     std::forward_as_tuple(text))
+             .first;
+  }
+  ++at->second.holders;
+  return &at->second;
+}
+
+void release(std::string_view text) {
+  std::lock_guard lock(table().mutex);
+  auto at = table().by_text.find(text);
+  if (at != table().by_text.end() && --at->second.holders == 0) table().by_text.erase(at);
+}
+
 }  // namespace
 
-Pattern::~Pattern() { delete static_cast<const RE2*>(compiled_.load()); }
+Pattern::~Pattern() {
+  if (compiled_.load() != nullptr) release(text_);
+}
 
 bool Pattern::matches(std::string_view s) const {
-  auto* re = static_cast<const RE2*>(compiled_.load(std::memory_order_acquire));
-  if (re == nullptr) {
-    auto* made = new RE2(piece(text_), options());
+  auto* shared = static_cast<const Shared*>(compiled_.load(std::memory_order_acquire));
+  if (shared == nullptr) {
+    shared = hold(text_);
     const void* expected = nullptr;
-    if (compiled_.compare_exchange_strong(expected, made, std::memory_order_acq_rel)) {
-      re = made;
-    } else {
-      delete made;
-      re = static_cast<const RE2*>(expected);
+    if (!compiled_.compare_exchange_strong(expected, shared, std::memory_order_acq_rel)) {
+      release(text_);  // another thread holds it for this pattern
     }
   }
-  return re->ok() && RE2::PartialMatch(piece(s), *re);
+  return shared->re.ok() && RE2::PartialMatch(piece(s), shared->re);
 }
 
 std::string Pattern::error_of(std::string_view text) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -87,6 +88,20 @@ TEST(Pattern, MatchesAnywhereAndKnowsUnicode) {
   EXPECT_FALSE(Pattern("(").matches("("));
   // What takes other engines for ever.
   EXPECT_FALSE(Pattern("^(a+)+$").matches(std::string(50'000, 'a') + "b"));
+}
+
+// Those of one text share what is compiled, which outlives none of its holders.
+TEST(Pattern, ManyOfOneText) {
+  auto first = std::make_unique<Pattern>("^x{1,3}$");
+  {
+    Pattern second("^x{1,3}$"), unused("^x{1,3}$");
+    EXPECT_TRUE(first->matches("xx"));
+    EXPECT_TRUE(second.matches("xxx"));
+    EXPECT_FALSE(second.matches("xxxx"));
+  }
+  EXPECT_TRUE(first->matches("x"));
+  first.reset();
+  EXPECT_TRUE(Pattern("^x{1,3}$").matches("x"));
 }
 
 TEST(Pattern, ErrorsAreGos) {
