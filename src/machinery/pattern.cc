@@ -60,8 +60,8 @@ std::string_view go_words(RE2::ErrorCode code) {
   }
 }
 
-// What is compiled is shared by all patterns of one text (schemas repeat a few again and again), and
-// goes with the last of them.
+// What is compiled is shared by all patterns of one text (schemas repeat a few again and again),
+// and goes with the last of them.
 struct Shared {
   Shared(std::string_view text) : re(piece(text), options()) {}  // NOLINT(implicit)
   const RE2 re;
