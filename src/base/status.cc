@@ -1,5 +1,6 @@
 #include "base/status.h"
 
+#include <algorithm>
 #include <array>
 
 namespace keles {
@@ -133,12 +134,16 @@ Status Status::forbidden(std::string_view group, std::string_view resource, std:
 Status Status::invalid(std::string_view group, std::string_view kind, std::string_view name,
                        std::vector<StatusCause> causes) {
   std::string m = qualified(group, kind) + " \"" + std::string(name) + "\" is invalid";
-  auto line = [](const StatusCause& c) { return c.field + ": " + c.message; };
-  if (causes.size() == 1) {
-    m += ": " + line(causes[0]);
-  } else if (!causes.empty()) {
+  std::vector<std::string> lines;  // each once; the causes keep what is repeated
+  for (const StatusCause& c : causes) {
+    std::string line = c.field + ": " + c.message;
+    if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
+  }
+  if (lines.size() == 1) {
+    m += ": " + lines[0];
+  } else if (!lines.empty()) {
     m += ": [";
-    for (size_t i = 0; i < causes.size(); ++i) m += (i ? ", " : "") + line(causes[i]);
+    for (size_t i = 0; i < lines.size(); ++i) m += (i ? ", " : "") + lines[i];
     m += "]";
   }
   StatusDetails d = details_of(group, kind, name);

@@ -119,7 +119,7 @@ void default_service(EditTarget t) {
     spec->erase("sessionAffinityConfig");
   }
   const bool balanced = type == "LoadBalancer";
-  if (balanced || type == "NodePort") {
+  if (balanced || type == "NodePort" || (type == "ClusterIP" && !(*spec)["externalIPs"].empty())) {
     put_if_absent(t, spec, "externalTrafficPolicy", text("Cluster"));
   }
   if (balanced || type == "NodePort" || type == "ClusterIP") {

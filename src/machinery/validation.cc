@@ -144,7 +144,7 @@ Messages check_qualified_name(std::string_view s) {
     std::string_view prefix = s.substr(0, slash);
     name = s.substr(slash + 1);
     if (name.find('/') != std::string_view::npos) {
-      out.push_back("a qualified name " +
+      out.push_back("a valid label key " +
                     regex_error(kText, kRegex, {"MyName", "my.name", "123-abc"}) +
                     " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
       return out;
@@ -152,7 +152,10 @@ Messages check_qualified_name(std::string_view s) {
     if (prefix.empty()) {
       out.push_back("prefix part must be non-empty");
     } else {
-      for (auto& m : check_dns1123_subdomain(prefix)) out.push_back("prefix part " + m);
+      if (prefix.size() > 253) out.push_back("prefix part " + max_bytes_text(253));
+      for (auto& m : check_dns1123_subdomain(prefix.substr(0, 253))) {
+        out.push_back("prefix part " + m);
+      }
     }
   }
   if (name.empty()) {

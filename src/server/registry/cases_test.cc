@@ -265,6 +265,7 @@ class Table {
     set_defaults(*kind_, d, *loop_);
     if (&kind != kind_) convert(*kind_, kind, d);
     set_defaults(kind, d, *loop_);
+    if (kind.namespaced) set_meta(d, "namespace", ns());
     if (meta(d.root, "uid").empty()) set_meta(d, "uid", "6b1d1d8e-0000-4000-8000-000000000000");
     if (meta(d.root, "creationTimestamp").empty()) {
       set_meta(d, "creationTimestamp", time_text(loop_->wall_now()));

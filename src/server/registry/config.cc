@@ -1,11 +1,12 @@
-// ConfigMaps, Secrets, ServiceAccounts, ResourceQuotas, LimitRanges.
+// ConfigMaps, Secrets, ServiceAccounts.
 #include <algorithm>
 #include <array>
 
+#include "api/core_v1.h"
 #include "base/encoding.h"
+#include "machinery/codec_json.h"
 #include "machinery/validation.h"
 #include "server/registry/cells.h"
-#include "server/registry/pod_validation.h"
 #include "server/registry/strategy.h"
 #include "server/registry/warnings.h"
 
@@ -35,26 +36,27 @@ void validate_immutable(FieldErrors& e, const Value& now, const Value& before,
 }
 
 void validate_config_map(const HookContext&, const Value& now, FieldErrors& e) {
+  const api::core_v1::ConfigMap map(now);
   size_t total = 0;
-  for (const Member& m : now["data"].members()) {
-    FieldPath at = FieldPath("data").key(m.key());
-    field::invalid_each(e, at, m.key(), check_config_map_key(m.key()));
-    if (now["binaryData"].find(m.key())) {
-      field::invalid(e, at, m.key(), "duplicate of key present in binaryData");
+  for (auto [key, value] : map.data()) {
+    const FieldPath at = FieldPath("data").key(key);
+    field::invalid_each(e, at, key, check_config_map_key(key));
+    if (map.binary_data().contains(key)) {
+      field::invalid(e, at, key, "duplicate of key present in binaryData");
     }
-    total += m.value.as_string().size();
+    total += value.size();
   }
-  for (const Member& m : now["binaryData"].members()) {
-    field::invalid_each(e, FieldPath("binaryData").key(m.key()), m.key(),
-                        check_config_map_key(m.key()));
-    total += decoded_size(m.value.as_string());
+  for (auto [key, value] : map.binary_data()) {
+    field::invalid_each(e, FieldPath("binaryData").key(key), key, check_config_map_key(key));
+    total += decoded_size(value);
   }
   if (total > kMaxData) field::too_long(e, FieldPath(""), kMaxData);
 }
 
-void validate_config_map_update(const HookContext&, const Value& now, const Value& before,
+void validate_config_map_update(const HookContext& ctx, const Value& now, const Value& before,
                                 FieldErrors& e) {
   validate_immutable(e, now, before, {"data", "binaryData"});
+  validate_config_map(ctx, now, e);
 }
 
 void config_map_cells(const HookContext& ctx, const Value& o, Cells& out) {
@@ -85,46 +87,72 @@ void prepare_secret_update(const HookContext&, Document& now, const Value& befor
   }
 }
 
-void validate_secret(const HookContext&, const Value& now, FieldErrors& e) {
-  const Value& data = now["data"];
-  FieldPath at("data");
-  size_t total = 0;
-  for (const Member& m : data.members()) {
-    field::invalid_each(e, at.key(m.key()), m.key(), check_config_map_key(m.key()));
-    total += decoded_size(m.value.as_string());
-  }
-  if (total > kMaxData) field::too_long(e, at, kMaxData);
-  std::string_view type = now["type"].as_string();
-  auto needs = [&](std::initializer_list<std::string_view> keys) {
-    for (std::string_view key : keys) {
-      if (!data.find(key)) field::required(e, at.key(key));
-    }
-  };
-  if (type == "kubernetes.io/service-account-token") {
-    if (now["metadata"]["annotations"]["kubernetes.io/service-account.name"].as_string().empty()) {
-      field::required(
-          e, FieldPath("metadata")["annotations"].key("kubernetes.io/service-account.name"));
-    }
-  } else if (type == "kubernetes.io/dockercfg") {
-    needs({".dockercfg"});
-  } else if (type == "kubernetes.io/dockerconfigjson") {
-    needs({".dockerconfigjson"});
-  } else if (type == "kubernetes.io/basic-auth") {
-    if (!data.find("username") && !data.find("password")) {
-      field::required(e, at.key("username"));
-      field::required(e, at.key("password"));
-    }
-  } else if (type == "kubernetes.io/ssh-auth") {
-    needs({"ssh-privatekey"});
-  } else if (type == "kubernetes.io/tls") {
-    needs({"tls.crt", "tls.key"});
+// What upstream's decoder says of a text that is no JSON object; "" where it is one.
+std::string object_error(std::string_view base64) {
+  const std::string text = base64_decode(base64).value_or("");
+  auto read = parse_json(text);
+  if (!read.ok()) return json_syntax_error(text);
+  const Value& v = read->root;
+  if (v.is_map() || v.is_null()) return {};
+  const char* kind = v.is_list()     ? "array"
+                     : v.is_string() ? "string"
+                     : v.is_bool()   ? "bool"
+                                     : "number";
+  return "json: cannot unmarshal " + std::string(kind) +
+         " into Go value of type map[string]interface {}";
+}
+
+void validate_docker_config(FieldErrors& e, const Map<std::string_view>& data,
+                            std::string_view key) {
+  const FieldPath at = FieldPath("data").key(key);
+  if (!data.contains(key)) {
+    field::required(e, at);
+  } else if (std::string why = object_error(data.get(key)); !why.empty()) {
+    field::invalid(e, at, "<secret contents redacted>", std::move(why));
   }
 }
 
-void validate_secret_update(const HookContext&, const Value& now, const Value& before,
+void validate_secret(const HookContext&, const Value& now, FieldErrors& e) {
+  constexpr std::string_view kAccount = "kubernetes.io/service-account.name";
+  const api::core_v1::Secret secret(now);
+  const FieldPath at("data");
+  const auto data = secret.data();
+  size_t total = 0;
+  for (auto [key, value] : data) {
+    field::invalid_each(e, at.key(key), key, check_config_map_key(key));
+    total += decoded_size(value);
+  }
+  if (total > kMaxData) field::too_long(e, at, kMaxData);
+  auto needs = [&](std::string_view key) {
+    if (!data.contains(key)) field::required(e, at.key(key));
+  };
+  const std::string_view type = secret.type();
+  if (type == "kubernetes.io/service-account-token") {
+    if (secret.metadata().annotations().get(kAccount).empty()) {
+      field::required(e, FieldPath("metadata")["annotations"].key(kAccount));
+    }
+  } else if (type == "kubernetes.io/dockercfg") {
+    validate_docker_config(e, data, ".dockercfg");
+  } else if (type == "kubernetes.io/dockerconfigjson") {
+    validate_docker_config(e, data, ".dockerconfigjson");
+  } else if (type == "kubernetes.io/basic-auth") {
+    if (!data.contains("username") && !data.contains("password")) {
+      needs("username");
+      needs("password");
+    }
+  } else if (type == "kubernetes.io/ssh-auth") {
+    if (data.get("ssh-privatekey").empty()) field::required(e, at.key("ssh-privatekey"));
+  } else if (type == "kubernetes.io/tls") {
+    needs("tls.crt");
+    needs("tls.key");
+  }
+}
+
+void validate_secret_update(const HookContext& ctx, const Value& now, const Value& before,
                             FieldErrors& e) {
   field::immutable(e, FieldPath("type"), now["type"], before["type"]);
   validate_immutable(e, now, before, {"data"});
+  validate_secret(ctx, now, e);
 }
 
 void secret_cells(const HookContext& ctx, const Value& o, Cells& out) {
@@ -135,43 +163,26 @@ void service_account_cells(const HookContext& ctx, const Value& o, Cells& out) {
   CellWriter(ctx, out).number("Secrets", static_cast<int64_t>(o["secrets"].size()));
 }
 
-void validate_quota(const HookContext&, const Value& now, FieldErrors& e) {
-  FieldPath at = FieldPath("spec")["hard"];
-  for (const Member& m : now["spec"]["hard"].members()) {
-    field::invalid_each(e, at.key(m.key()), m.key(), check_qualified_name(m.key()));
-    validate_quantity(e, at.key(m.key()), m.value);
-  }
-}
-
-void quota_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  std::vector<std::string> requests, limits;
-  for (const Member& m : o["status"]["hard"].members()) {
-    std::string s = std::string(m.key()) + ": " +
-                    or_else(o["status"]["used"][m.key()].as_string(), "0") + "/" +
-                    std::string(m.value.as_string());
-    (m.key().substr(0, 7) == "limits." ? limits : requests).push_back(s);
-  }
-  std::sort(requests.begin(), requests.end());
-  std::sort(limits.begin(), limits.end());
-  CellWriter w(ctx, out);
-  w.text("Request", joined(requests, ", "));
-  w.text("Limit", joined(limits, ", "));
-}
-
 }  // namespace
 
 extern const Strategy kConfigMapStrategy{.validate = validate_config_map,
                                          .validate_update = validate_config_map_update,
+                                         .validates_update_whole = true,
+                                         .described = false,
+                                         .metadata_again = MetadataAgain::kChangeThenWhole,
                                          .cells = config_map_cells};
 extern const Strategy kSecretStrategy{.warnings = secret_warnings,
                                       .prepare_for_create = prepare_secret,
                                       .prepare_for_update = prepare_secret_update,
                                       .validate = validate_secret,
                                       .validate_update = validate_secret_update,
+                                      .validates_update_whole = true,
+                                      .described = false,
+                                      .metadata_again = MetadataAgain::kChangeThenWhole,
                                       .cells = secret_cells};
 extern const Strategy kServiceAccountStrategy{.warnings = service_account_warnings,
+                                              .described = false,
+                                              .metadata_again = MetadataAgain::kChangeThenWhole,
                                               .cells = service_account_cells};
-extern const Strategy kResourceQuotaStrategy{
-    .warnings = resource_quota_warnings, .validate = validate_quota, .cells = quota_cells};
 
 }  // namespace keles::registry

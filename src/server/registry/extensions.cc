@@ -1,85 +1,23 @@
-// Admission configurations, API services, RuntimeClasses.
-#include <algorithm>
-#include <set>
-
-#include "machinery/validation.h"
+// API services, RuntimeClasses.
+#include "api/apiregistration_v1.h"
+#include "api/node_v1.h"
+#include "base/encoding.h"
+#include "server/objects/meta.h"
 #include "server/registry/cells.h"
+#include "server/registry/checks.h"
+#include "server/registry/pod_validation.h"
 #include "server/registry/strategy.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {
 namespace {
 
+using api::apiregistration_v1::APIService;
+using api::node_v1::RuntimeClass;
+
 const FieldPath kSpec("spec");
 
-// --- admission configurations, API services -----------------------------------------------------
-
-void webhook_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  CellWriter(ctx, out).number("Webhooks", static_cast<int64_t>(o["webhooks"].size()));
-}
-
-// A fully qualified name: three parts at least, as example.kubernetes.io has.
-void validate_qualified_domain(FieldErrors& e, const FieldPath& p, std::string_view name) {
-  if (name.empty()) {
-    field::required(e, p);
-    return;
-  }
-  auto bad = check_dns1123_subdomain(name);
-  if (!bad.empty()) {
-    field::invalid_each(e, p, name, std::move(bad));
-  } else if (std::count(name.begin(), name.end(), '.') < 2) {
-    field::invalid(e, p, name, "should be a domain with at least three segments separated by dots");
-  }
-}
-
-void validate_webhooks(const HookContext&, const Value& now, FieldErrors& e) {
-  std::set<std::string_view> names;
-  size_t i = 0;
-  for (const Value& h : now["webhooks"].items()) {
-    FieldPath at = FieldPath("webhooks")[i++];
-    std::string_view name = h["name"].as_string();
-    if (h.find("name")) validate_qualified_domain(e, at["name"], name);
-    if (!names.insert(name).second) field::duplicate(e, at["name"], name);
-    if (h["admissionReviewVersions"].empty()) {
-      field::required(e, at["admissionReviewVersions"], "must specify one of v1, v1beta1");
-    }
-    std::string_view effects = h["sideEffects"].as_string();
-    if (!effects.empty() && effects != "None" && effects != "NoneOnDryRun") {
-      field::not_supported(e, at["sideEffects"], effects, {"None", "NoneOnDryRun"});
-    }
-    const Value& client = h["clientConfig"];
-    bool url = !client["url"].is_null(), service = !client["service"].is_null();
-    if (url == service) {
-      field::required(e, at["clientConfig"], "exactly one of url or service is required");
-    } else if (url && client["url"].as_string().substr(0, 8) != "https://") {
-      field::invalid(e, at["clientConfig"]["url"], client["url"],
-                     "'https' is the only allowed URL scheme; desired format: "
-                     "https://host[/path]");
-    }
-  }
-}
-
-void policy_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  CellWriter w(ctx, out);
-  const Value& spec = o["spec"];
-  w.number("Validations", static_cast<int64_t>(spec["validations"].size()));
-  w.number("Mutations", static_cast<int64_t>(spec["mutations"].size()));
-  const Value& param = spec["paramKind"];
-  w.text("ParamKind", param.is_null() ? "<unset>"
-                                      : std::string(param["apiVersion"].as_string()) + "/" +
-                                            std::string(param["kind"].as_string()));
-}
-
-void policy_binding_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  const Value& ref = o["spec"]["paramRef"];
-  std::string text = "<unset>";
-  if (!ref.is_null()) {
-    std::string_view ns = ref["namespace"].as_string(), name = ref["name"].as_string();
-    text = !name.empty() ? (ns.empty() ? "" : std::string(ns) + "/") + std::string(name)
-                         : selector_text(ref["selector"]);
-  }
-  CellWriter(ctx, out).text("ParamRef", text);
-}
+// --- APIService ---------------------------------------------------------------------------------
 
 void api_service_cells(const HookContext& ctx, const Value& o, Cells& out) {
   CellWriter w(ctx, out);
@@ -95,42 +33,112 @@ void api_service_cells(const HookContext& ctx, const Value& o, Cells& out) {
   w.text("Available", text);
 }
 
+void validate_priority(FieldErrors& e, const char* name, int64_t n, int64_t most) {
+  if (n > 0 && n <= most) return;
+  field::invalid(e, kSpec[name], n, "must be positive and less than " + std::to_string(most));
+}
+
+std::string ports_error(int64_t port) {
+  std::string s;
+  for (const std::string& m : check_port_number(port)) s += (s.empty() ? "" : ", ") + m;
+  return s;
+}
+
 void validate_api_service(const HookContext&, const Value& now, FieldErrors& e) {
-  const Value& spec = now["spec"];
-  std::string name(spec["version"].as_string());
-  if (!spec["group"].as_string().empty()) name += "." + std::string(spec["group"].as_string());
-  std::string_view given = now["metadata"]["name"].as_string();
-  if (!given.empty() && given != name) {
+  const APIService service(now);
+  const auto spec = service.spec();
+  const std::string_view group = spec.group(), version = spec.version();
+  const std::string name = std::string(version) + "." + std::string(group);
+  if (const std::string_view given = service.metadata().name();
+      !given.empty() && given != name && check_path_segment_name(given).empty()) {
     field::invalid(e, FieldPath("metadata")["name"], given,
                    "must be `spec.version+\".\"+spec.group`: " + quoted(name));
   }
-  auto priority = [&](std::string_view f, int64_t most) {
-    int64_t v = spec[f].as_int();
-    if (v <= 0 || v > most) {
-      field::invalid(e, kSpec[f], v, "must be positive and less than " + std::to_string(most));
+  if (group.empty()) {
+    if (version != "v1") {
+      field::required(e, kSpec["group"],
+                      "only v1 may have an empty group and it better be legacy kube");
     }
-  };
-  priority("groupPriorityMinimum", 20000);
-  priority("versionPriority", 1000);
+  } else {
+    field::invalid_each(e, kSpec["group"], group, check_dns1123_subdomain(group));
+  }
+  field::invalid_each(e, kSpec["version"], version, check_dns1035_label(version));
+  validate_priority(e, "groupPriorityMinimum", spec.group_priority_minimum(), 20000);
+  validate_priority(e, "versionPriority", spec.version_priority(), 1000);
+  const bool insecure = spec.insecure_skip_tls_verify();
+  const FieldPath at_insecure = kSpec["insecureSkipTLSVerify"];
+  if (!spec.has_service()) {
+    if (!spec.ca_bundle().empty()) {
+      const size_t size = base64_decode(spec.ca_bundle()).value_or("").size();
+      field::invalid(e, kSpec["caBundle"], std::to_string(size) + " bytes",
+                     "local APIServices may not have a caBundle");
+    }
+    if (insecure) {
+      invalid_as(e, at_insecure, "true", "local APIServices may not have insecureSkipTLSVerify");
+    }
+    return;
+  }
+  const FieldPath at = kSpec["service"];
+  if (spec.service().namespace_().empty()) field::required(e, at["namespace"]);
+  if (spec.service().name().empty()) field::required(e, at["name"]);
+  if (std::string why = ports_error(spec.service().port()); !why.empty()) {
+    field::invalid(e, at["port"], spec.service().port(), "port is not valid: " + why);
+  }
+  if (insecure && !spec.ca_bundle().empty()) {
+    invalid_as(e, at_insecure, "true", "may not be true if caBundle is present");
+  }
+}
+
+void validate_api_service_status(const HookContext&, const Value& now, const Value&,
+                                 FieldErrors& e) {
+  size_t i = 0;
+  for (const auto& c : APIService(now).status().conditions()) {
+    check_known(e, FieldPath("status")["conditions"][i++]["status"], c.status(),
+                {"True", "False", "Unknown"});
+  }
+}
+
+// --- RuntimeClass -------------------------------------------------------------------------------
+
+void validate_runtime_class(const HookContext&, const Value& now, FieldErrors& e) {
+  const RuntimeClass c(now);
+  check_name(e, FieldPath("handler"), c.handler(), check_dns1123_label);
+  if (c.has_overhead()) {
+    Document limits;
+    limits.root = Value::map();
+    limits.root.set(limits.arena, "limits", deep_copy(limits.arena, now["overhead"]["podFixed"]));
+    validate_resources(e, FieldPath("overhead"), limits.root);
+  }
+  if (c.has_scheduling()) {
+    validate_labels(e, FieldPath("scheduling")["nodeSelector"], now["scheduling"]["nodeSelector"]);
+  }
+}
+
+void validate_runtime_class_update(const HookContext& ctx, const Value& now, const Value& before,
+                                   FieldErrors& e) {
+  validate_runtime_class(ctx, now, e);
+  validate_object_meta_update(e, now["metadata"], before["metadata"], true);
+  const std::string_view handler = now["handler"].as_string();
+  if (handler != before["handler"].as_string()) {
+    field::invalid(e, FieldPath("handler"), handler, "field is immutable");
+  }
 }
 
 }  // namespace
 
-extern const Strategy kMutatingWebhooksStrategy{
-    .warnings = static_suffix_warnings, .validate = validate_webhooks, .cells = webhook_cells};
-extern const Strategy kValidatingWebhooksStrategy{
-    .warnings = static_suffix_warnings, .validate = validate_webhooks, .cells = webhook_cells};
-extern const Strategy kValidatingPolicyStrategy{.warnings = static_suffix_warnings,
-                                                .cells = policy_cells};
-extern const Strategy kMutatingPolicyStrategy{.warnings = static_suffix_warnings,
-                                              .cells = policy_cells};
-extern const Strategy kValidatingPolicyBindingStrategy{.warnings = static_suffix_warnings,
-                                                       .cells = policy_binding_cells};
-extern const Strategy kMutatingPolicyBindingStrategy{.warnings = static_suffix_warnings,
-                                                     .cells = policy_binding_cells};
-extern const Strategy kApiServiceStrategy{.validate = validate_api_service,
+extern const Strategy kApiServiceStrategy{.prepare_for_status_update = take_only_status,
+                                          .validate = validate_api_service,
+                                          .validate_status_update = validate_api_service_status,
+                                          .described = false,
+                                          .any_finalizer = true,
+                                          .metadata_again = MetadataAgain::kChangeThenWhole,
+                                          .status_metadata_again = MetadataAgain::kChange,
                                           .cells = api_service_cells};
-
-extern const Strategy kRuntimeClassStrategy{.warnings = runtime_class_warnings};
+extern const Strategy kRuntimeClassStrategy{.warnings = runtime_class_warnings,
+                                            .validate = validate_runtime_class,
+                                            .validate_update = validate_runtime_class_update,
+                                            .validates_update_whole = true,
+                                            .described = false,
+                                            .metadata_again = MetadataAgain::kWhole};
 
 }  // namespace keles::registry

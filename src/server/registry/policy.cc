@@ -1,4 +1,4 @@
-// PodDisruptionBudgets, HorizontalPodAutoscalers, flow control, resource claims.
+// PodDisruptionBudgets, HorizontalPodAutoscalers.
 #include "machinery/intstr.h"
 #include "machinery/validation.h"
 #include "server/objects/meta.h"
@@ -136,42 +136,6 @@ void autoscaler_cells(const HookContext& ctx, const Value& o, Cells& out) {
          spec["minReplicas"].is_null() ? "<unset>" : std::to_string(spec["minReplicas"].as_int()));
 }
 
-// --- flow control -------------------------------------------------------------------------------
-
-void flow_schema_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  CellWriter w(ctx, out);
-  w.text("DistinguisherMethod", or_none(o["spec"]["distinguisherMethod"]["type"].as_string()));
-  const Value& dangling = find_condition(o["status"]["conditions"], "Dangling");
-  w.text("MissingPL", or_else(dangling["status"].as_string(), "?"));
-}
-
-void priority_level_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  CellWriter w(ctx, out);
-  const Value& limited = o["spec"]["limited"];
-  const Value& queuing = limited["limitResponse"]["queuing"];
-  auto text = [](const Value& v) { return v.is_null() ? "<none>" : std::to_string(v.as_int()); };
-  const Value& shares = limited.is_null() ? o["spec"]["exempt"]["nominalConcurrencyShares"]
-                                          : limited["nominalConcurrencyShares"];
-  w.text("NominalConcurrencyShares", text(shares));
-  w.text("Queues", text(queuing["queues"]));
-  w.text("HandSize", text(queuing["handSize"]));
-  w.text("QueueLengthLimit", text(queuing["queueLengthLimit"]));
-}
-
-// --- dynamic resources --------------------------------------------------------------------------
-
-void claim_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  std::vector<std::string> states;
-  if (!o["metadata"]["deletionTimestamp"].is_null()) states.push_back("deleted");
-  if (o["status"]["allocation"].is_null()) {
-    if (states.empty()) states.push_back("pending");
-  } else {
-    states.push_back("allocated");
-    if (!o["status"]["reservedFor"].empty()) states.push_back("reserved");
-  }
-  CellWriter(ctx, out).text("State", joined(states));
-}
-
 // autoscaling/v1 knows one metric: the average CPU utilization.
 void convert_scaler(const KindDesc&, const KindDesc& to, Document& d) {
   const bool to_v2 = to.version == "v2";
@@ -227,9 +191,5 @@ extern const Strategy kHorizontalPodAutoscalerStrategy{.set_defaults = default_a
                                                        .validate = validate_autoscaler,
                                                        .convert = convert_scaler,
                                                        .cells = autoscaler_cells};
-extern const Strategy kFlowSchemaStrategy{.cells = flow_schema_cells};
-extern const Strategy kPriorityLevelStrategy{.cells = priority_level_cells};
-extern const Strategy kResourceClaimStrategy{.cells = claim_cells};
-extern const Strategy kResourceSliceStrategy{.warnings = resource_slice_warnings};
 
 }  // namespace keles::registry

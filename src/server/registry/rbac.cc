@@ -1,105 +1,133 @@
-// Roles and bindings, PriorityClasses.
-#include "machinery/validation.h"
+// Roles and bindings.
+#include "api/rbac_v1.h"
 #include "server/registry/cells.h"
+#include "server/registry/checks.h"
 #include "server/registry/strategy.h"
 
 namespace keles::registry {
 namespace {
 
+using api::rbac_v1::ClusterRole;
+using api::rbac_v1::PolicyRule;
+using api::rbac_v1::Role;
+using api::rbac_v1::RoleBinding;
+using api::rbac_v1::RoleRef;
+using api::rbac_v1::Subject;
+
 constexpr std::string_view kGroup = "rbac.authorization.k8s.io";
 
-void validate_rules(FieldErrors& e, const Value& rules, bool namespaced) {
-  size_t i = 0;
-  for (const Value& r : rules.items()) {
-    FieldPath at = FieldPath("rules")[i++];
-    if (r["verbs"].empty()) {
-      field::required(e, at["verbs"], "verbs must contain at least one value");
+void validate_rule(FieldErrors& e, const FieldPath& p, const PolicyRule& rule, bool namespaced) {
+  if (rule.verbs().empty()) {
+    field::required(e, p["verbs"], "verbs must contain at least one value");
+  }
+  if (const auto urls = rule.non_resource_urls(); !urls.empty()) {
+    const FieldPath at = p["nonResourceURLs"];
+    if (namespaced) {
+      field::invalid(e, at, urls.value(), "namespaced rules cannot apply to non-resource URLs");
     }
-    if (!r["nonResourceURLs"].empty()) {
-      if (namespaced) {
-        field::invalid(e, at["nonResourceURLs"], r["nonResourceURLs"],
-                       "namespaced rules cannot apply to non-resource URLs");
-      }
-      if (!r["apiGroups"].empty() || !r["resources"].empty() || !r["resourceNames"].empty()) {
-        field::invalid(e, at["nonResourceURLs"], r["nonResourceURLs"],
-                       "rules cannot apply to both regular resources and non-resource URLs");
-      }
-      continue;
+    if (!rule.api_groups().empty() || !rule.resources().empty() || !rule.resource_names().empty()) {
+      field::invalid(e, at, urls.value(),
+                     "rules cannot apply to both regular resources and non-resource URLs");
     }
-    if (r["apiGroups"].empty()) {
-      field::required(e, at["apiGroups"], "resource rules must supply at least one api group");
-    }
-    if (r["resources"].empty()) {
-      field::required(e, at["resources"], "resource rules must supply at least one resource");
-    }
+    return;
+  }
+  if (rule.api_groups().empty()) {
+    field::required(e, p["apiGroups"], "resource rules must supply at least one api group");
+  }
+  if (rule.resources().empty()) {
+    field::required(e, p["resources"], "resource rules must supply at least one resource");
   }
 }
 
 void validate_role(const HookContext&, const Value& now, FieldErrors& e) {
-  validate_rules(e, now["rules"], true);
-}
-void validate_cluster_role(const HookContext&, const Value& now, FieldErrors& e) {
-  validate_rules(e, now["rules"], false);
   size_t i = 0;
-  for (const Value& s : now["aggregationRule"]["clusterRoleSelectors"].items()) {
-    validate_label_selector(e, FieldPath("aggregationRule")["clusterRoleSelectors"][i++], s);
+  for (const PolicyRule& r : Role(now).rules()) validate_rule(e, FieldPath("rules")[i++], r, true);
+}
+
+// Whether a selector means something, values that no label can have aside.
+bool is_selector(const Value& selector) {
+  FieldErrors ill;
+  validate_label_selector(ill, FieldPath(), selector);
+  return ill.empty();
+}
+
+void validate_whole_cluster_role(FieldErrors& e, const ClusterRole& role, bool any_values) {
+  size_t i = 0;
+  for (const PolicyRule& r : role.rules()) validate_rule(e, FieldPath("rules")[i++], r, false);
+  if (!role.has_aggregation_rule()) return;
+  const FieldPath p = FieldPath("aggregationRule")["clusterRoleSelectors"];
+  const auto selectors = role.aggregation_rule().cluster_role_selectors();
+  if (selectors.empty()) {
+    field::required(e, p,
+                    "at least one clusterRoleSelector required if aggregationRule is non-nil");
+  }
+  i = 0;
+  for (const auto& s : selectors) {
+    const FieldPath at = p[i++];
+    validate_selector(e, at, s.value(), any_values);
+    if (!is_selector(s.value())) invalid_as(e, at, "null", "invalid label selector.");
   }
 }
 
-void validate_subject(FieldErrors& e, const FieldPath& p, const Value& s, bool namespaced) {
-  std::string_view kind = s["kind"].as_string(), name = s["name"].as_string(),
-                   group = s["apiGroup"].as_string();
+void validate_cluster_role(const HookContext&, const Value& now, FieldErrors& e) {
+  validate_whole_cluster_role(e, ClusterRole(now), false);
+}
+
+void validate_cluster_role_update(const HookContext&, const Value& now, const Value& before,
+                                  FieldErrors& e) {
+  bool any_values = false;
+  for (const auto& s : ClusterRole(before).aggregation_rule().cluster_role_selectors()) {
+    any_values = any_values || !is_selector(s.value());
+  }
+  validate_whole_cluster_role(e, ClusterRole(now), any_values);
+}
+
+void validate_subject(FieldErrors& e, const FieldPath& p, const Subject& s, bool namespaced) {
+  const std::string_view kind = s.kind(), name = s.name(), group = s.api_group();
   if (name.empty()) field::required(e, p["name"]);
   if (kind == "ServiceAccount") {
-    if (!name.empty()) {
-      field::invalid_each(e, p["name"], name, check_dns1123_subdomain(name));
-    }
+    if (!name.empty()) field::invalid_each(e, p["name"], name, check_dns1123_subdomain(name));
     if (!group.empty()) field::not_supported(e, p["apiGroup"], group, {""});
-    if (!namespaced && s["namespace"].as_string().empty()) {
-      field::required(e, p["namespace"]);
-    }
+    if (!namespaced && s.namespace_().empty()) field::required(e, p["namespace"]);
   } else if (kind == "User" || kind == "Group") {
-    if (group != kGroup) field::not_supported(e, p["apiGroup"], group, {kGroup});
+    check_known(e, p["apiGroup"], group, {kGroup});
   } else {
-    field::not_supported(e, p["kind"], kind, {"Group", "ServiceAccount", "User"});
+    field::not_supported(e, p["kind"], kind, {"ServiceAccount", "User", "Group"});
   }
 }
 
-void validate_binding(FieldErrors& e, const Value& now, bool namespaced) {
-  const Value& ref = now["roleRef"];
-  FieldPath at("roleRef");
-  if (ref["apiGroup"].as_string() != kGroup) {
-    field::not_supported(e, at["apiGroup"], ref["apiGroup"].as_string(), {kGroup});
-  }
-  std::string_view kind = ref["kind"].as_string(), name = ref["name"].as_string();
-  if (namespaced && kind != "Role" && kind != "ClusterRole") {
-    field::not_supported(e, at["kind"], kind, {"ClusterRole", "Role"});
-  } else if (!namespaced && kind != "ClusterRole") {
-    field::not_supported(e, at["kind"], kind, {"ClusterRole"});
-  }
-  if (name.empty()) {
-    if (ref.is_null() || ref.find("name")) field::required(e, at["name"]);
+// A service account without a namespace is the binding's own namespace's.
+void validate_binding(FieldErrors& e, const RoleBinding& binding, bool namespaced) {
+  const RoleRef ref = binding.role_ref();
+  const FieldPath p("roleRef");
+  check_known(e, p["apiGroup"], ref.api_group(), {kGroup});
+  if (namespaced) {
+    check_known(e, p["kind"], ref.kind(), {"Role", "ClusterRole"});
   } else {
-    field::invalid_each(e, at["name"], name, check_path_segment_name(name));
+    check_known(e, p["kind"], ref.kind(), {"ClusterRole"});
   }
+  check_name(e, p["name"], ref.name(), check_path_segment_name);
   size_t i = 0;
-  for (const Value& s : now["subjects"].items()) {
+  for (const Subject& s : binding.subjects()) {
     validate_subject(e, FieldPath("subjects")[i++], s, namespaced);
   }
 }
 
 void validate_role_binding(const HookContext&, const Value& now, FieldErrors& e) {
-  // A service account without a namespace is the binding's own namespace's.
-  validate_binding(e, now, true);
+  validate_binding(e, RoleBinding(now), true);
 }
 void validate_cluster_role_binding(const HookContext&, const Value& now, FieldErrors& e) {
-  validate_binding(e, now, false);
+  validate_binding(e, RoleBinding(now), false);
 }
-void validate_binding_update(const HookContext&, const Value& now, const Value& before,
+
+void validate_binding_update(const HookContext& ctx, const Value& now, const Value& before,
                              FieldErrors& e) {
+  validate_object_meta_update(e, now["metadata"], before["metadata"], true);
   if (!now["roleRef"].equals(before["roleRef"])) {
-    field::invalid(e, FieldPath("roleRef"), now["roleRef"], "cannot change roleRef");
+    invalid_as(e, FieldPath("roleRef"), struct_text(RoleBinding(now).role_ref()),
+               "cannot change roleRef");
   }
+  (void)ctx;
 }
 
 void binding_cells(const HookContext& ctx, const Value& o, Cells& out) {
@@ -121,47 +149,25 @@ void binding_cells(const HookContext& ctx, const Value& o, Cells& out) {
   w.text("ServiceAccounts", joined(accounts, ", "));
 }
 
-// --- PriorityClass ------------------------------------------------------------------------------
-
-void validate_priority_class(const HookContext&, const Value& now, FieldErrors& e) {
-  constexpr int64_t kHighestUserPriority = 1'000'000'000;
-  std::string_view name = now["metadata"]["name"].as_string();
-  if (name.substr(0, 7) == "system-") {
-    if (name != "system-cluster-critical" && name != "system-node-critical") {
-      field::forbidden(e, FieldPath("metadata")["name"],
-                       "priority class names with 'system-' prefix are reserved for system use "
-                       "only. error: " +
-                           std::string(name) + " is not a known system priority class");
-    }
-  } else if (now["value"].as_int() > kHighestUserPriority) {
-    field::forbidden(e, FieldPath("value"),
-                     "maximum allowed value of a user defined priority is 1000000000");
-  }
-}
-
-void validate_priority_class_update(const HookContext&, const Value& now, const Value& before,
-                                    FieldErrors& e) {
-  for (std::string_view f : {"value", "preemptionPolicy"}) {
-    if (now[f].equals(before[f])) continue;
-    if (f == "value") {
-      field::forbidden(e, FieldPath("value"), "may not be changed in an update.");
-    } else {
-      field::invalid(e, FieldPath(f), now[f], "field is immutable");
-    }
-  }
-}
-
 }  // namespace
 
-extern const Strategy kRoleStrategy{.validate = validate_role};
-extern const Strategy kClusterRoleStrategy{.validate = validate_cluster_role};
+extern const Strategy kRoleStrategy{.validate = validate_role,
+                                    .described = false,
+                                    .metadata_again = MetadataAgain::kWholeThenChange};
+extern const Strategy kClusterRoleStrategy{.validate = validate_cluster_role,
+                                           .validate_update = validate_cluster_role_update,
+                                           .validates_update_whole = true,
+                                           .described = false,
+                                           .metadata_again = MetadataAgain::kWholeThenChange};
 extern const Strategy kRoleBindingStrategy{.validate = validate_role_binding,
                                            .validate_update = validate_binding_update,
+                                           .described = false,
+                                           .metadata_again = MetadataAgain::kWhole,
                                            .cells = binding_cells};
 extern const Strategy kClusterRoleBindingStrategy{.validate = validate_cluster_role_binding,
                                                   .validate_update = validate_binding_update,
+                                                  .described = false,
+                                                  .metadata_again = MetadataAgain::kWhole,
                                                   .cells = binding_cells};
-extern const Strategy kPriorityClassStrategy{.validate = validate_priority_class,
-                                             .validate_update = validate_priority_class_update};
 
 }  // namespace keles::registry

@@ -80,6 +80,7 @@ struct WriteRequest {
   std::string uid;
   std::map<std::string, std::vector<std::string>> extra;
   bool dry_run = false;
+  const KindDesc* served = nullptr;  // the version asked for (the registry sets it)
   // How unknown fields in a patch's outcome are taken (other bodies have been checked already).
   FieldValidation validation = FieldValidation::kIgnore;
   std::vector<std::string>* warnings = nullptr;  // filled with Warning texts

@@ -1,147 +1,144 @@
-// PersistentVolumes, claims, storage classes, CSI objects.
-#include "machinery/equality.h"
-#include "machinery/validation.h"
+// storage.k8s.io: classes, and what drivers say of themselves, of nodes and of capacity.
+#include <algorithm>
+#include <cctype>
+#include <map>
+#include <set>
+
+#include "api/storage_v1.h"
+#include "server/objects/meta.h"
 #include "server/registry/cells.h"
-#include "server/registry/pod_validation.h"
+#include "server/registry/checks.h"
 #include "server/registry/strategy.h"
+#include "server/registry/volume_sources.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {
 namespace {
 
+using api::storage_v1::CSIDriver;
+using api::storage_v1::CSIDriverSpec;
+using api::storage_v1::CSINode;
+using api::storage_v1::CSINodeDriver;
+using api::storage_v1::CSIStorageCapacity;
+using api::storage_v1::StorageClass;
+using api::storage_v1::VolumeAttributesClass;
+
 const FieldPath kSpec("spec");
+constexpr const char* kKept = "field is immutable";
 
-void set_phase(Document& now, std::string_view phase) {
-  Value status = Value::map();
-  status.set(now.arena, "phase", Value::string(phase));
-  now.root.set(now.arena, "status", status);
+std::string lower(std::string_view s) {
+  std::string out(s);
+  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return out;
 }
 
-void prepare_pending(const HookContext&, Document& now) { set_phase(now, "Pending"); }
-
-bool is_source(std::string_view member) {
-  constexpr std::string_view kOthers[] = {"capacity",
-                                          "accessModes",
-                                          "claimRef",
-                                          "persistentVolumeReclaimPolicy",
-                                          "storageClassName",
-                                          "mountOptions",
-                                          "volumeMode",
-                                          "nodeAffinity",
-                                          "volumeAttributesClassName"};
-  for (std::string_view o : kOthers) {
-    if (member == o) return false;
-  }
-  return true;
+// A member that may not change, shown with `missing` where it is absent.
+void keep(FieldErrors& e, const FieldPath& p, const Value& now, const Value& before,
+          const char* missing = "null") {
+  auto nothing = [](const Value& v) {
+    return v.is_null() || ((v.is_list() || v.is_map()) && v.empty());
+  };
+  if (now.equals(before) || (nothing(now) && nothing(before))) return;
+  invalid_as(e, p, now.is_null() ? missing : value_text(now), kKept);
 }
 
-void validate_volume(const HookContext&, const Value& now, FieldErrors& e) {
-  const Value& spec = now["spec"];
-  if (spec["accessModes"].empty()) field::required(e, kSpec["accessModes"]);
-  if (spec["capacity"].empty()) field::required(e, kSpec["capacity"]);
-  for (const Member& m : spec["capacity"].members()) {
-    FieldPath at = kSpec["capacity"].key(m.key());
-    if (m.key() != "storage") field::not_supported(e, kSpec["capacity"], m.key(), {"storage"});
-    validate_quantity(e, at, m.value);
+// --- StorageClass, VolumeAttributesClass --------------------------------------------------------
+
+void validate_provisioner(FieldErrors& e, const FieldPath& p, std::string_view name) {
+  if (name.empty()) return field::required(e, p);
+  field::invalid_each(e, p, lower(name), check_qualified_name(lower(name)));
+}
+
+void validate_class_parameters(FieldErrors& e, const Map<std::string_view>& parameters,
+                               bool needs_one) {
+  constexpr size_t kMost = 512, kLongest = 256 * 1024;
+  const FieldPath p("parameters");
+  if (parameters.size() > kMost) return field::too_long(e, p, kMost);
+  size_t total = 0;
+  for (auto [key, value] : parameters) {
+    if (key.empty()) field::invalid(e, p, key, "field can not be empty.");
+    total += key.size() + value.size();
   }
-  size_t sources = 0;
-  for (const Member& m : spec.members()) {
-    if (m.value.is_null() || !is_source(m.key())) continue;
-    if (++sources > 1) {
-      field::forbidden(e, kSpec[m.key()], "may not specify more than 1 volume type");
+  if (total > kLongest) field::too_long(e, p, kLongest);
+  if (needs_one && parameters.empty()) {
+    field::required(e, p, "must contain at least one key/value pair");
+  }
+}
+
+using Topology = std::map<std::string_view, std::set<std::string_view>>;
+
+Topology validate_topology(FieldErrors& e, const FieldPath& p,
+                           const api::core_v1::TopologySelectorTerm& term) {
+  Topology out;
+  size_t i = 0;
+  for (const auto& r : term.match_label_expressions()) {
+    const FieldPath at = p["matchLabelExpressions"][i++];
+    std::set<std::string_view> values;
+    if (r.values().empty()) field::required(e, at["values"]);
+    size_t j = 0;
+    for (std::string_view v : r.values()) {
+      if (!values.insert(v).second) field::duplicate(e, at["values"][j], v);
+      ++j;
     }
+    validate_label_key(e, at["key"], r.key());
+    if (out.count(r.key())) field::duplicate(e, at["key"], r.key());
+    out[r.key()] = std::move(values);
   }
-  if (sources == 0) field::required(e, kSpec, "must specify a volume type");
-  if (const Value& required = spec["nodeAffinity"]["required"]; !required.is_null()) {
-    validate_node_selector(e, kSpec["nodeAffinity"]["required"], required);
+  return out;
+}
+
+void validate_storage_class(const HookContext&, const Value& now, FieldErrors& e) {
+  const StorageClass c(now);
+  validate_provisioner(e, FieldPath("provisioner"), c.provisioner());
+  validate_class_parameters(e, c.parameters(), false);
+  if (!c.reclaim_policy().empty()) {
+    check_known(e, FieldPath("reclaimPolicy"), c.reclaim_policy(), {"Delete", "Retain"});
   }
-}
-
-void validate_volume_update(const HookContext&, const Value& now, const Value& before,
-                            FieldErrors& e) {
-  for (const Member& m : before["spec"].members()) {
-    if (is_source(m.key()) && !now["spec"][m.key()].equals(m.value)) {
-      field::forbidden(e, kSpec, "spec.persistentvolumesource is immutable after creation");
-      break;
-    }
-  }
-  field::immutable(e, kSpec["volumeMode"], now["spec"]["volumeMode"], before["spec"]["volumeMode"]);
-}
-
-std::string phase_text(const Value& o) {
-  return o["metadata"]["deletionTimestamp"].is_null()
-             ? std::string(o["status"]["phase"].as_string())
-             : "Terminating";
-}
-
-std::string class_text(const Value& o) {
-  const Value& old = o["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"];
-  return std::string(old.is_null() ? o["spec"]["storageClassName"].as_string() : old.as_string());
-}
-
-void volume_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  CellWriter w(ctx, out);
-  const Value &spec = o["spec"], &claim = spec["claimRef"];
-  w.text("Access Modes", access_modes_text(spec["accessModes"]));
-  w.text("Status", phase_text(o));
-  w.text("Claim", claim.is_null() ? ""
-                                  : std::string(claim["namespace"].as_string()) + "/" +
-                                        std::string(claim["name"].as_string()));
-  w.text("StorageClass", class_text(o));
-  w.text("VolumeAttributesClass", or_unset(spec["volumeAttributesClassName"].as_string()));
-  w.text("VolumeMode", or_unset(spec["volumeMode"].as_string()));
-}
-
-void validate_claim(const HookContext&, const Value& now, FieldErrors& e) {
-  const Value& spec = now["spec"];
-  if (spec["accessModes"].empty()) {
-    field::required(e, kSpec["accessModes"], "at least 1 access mode is required");
-  }
-  FieldPath at = kSpec["resources"].key("storage");
-  const Value& storage = spec["resources"]["requests"]["storage"];
-  if (storage.is_null()) {
-    field::required(e, at);
+  if (c.has_volume_binding_mode()) {
+    check_known(e, FieldPath("volumeBindingMode"), c.volume_binding_mode(),
+                {"Immediate", "WaitForFirstConsumer"});
   } else {
-    validate_quantity(e, at, storage);
+    field::required(e, FieldPath("volumeBindingMode"));
   }
-  if (std::string_view name = spec["storageClassName"].as_string(); !name.empty()) {
-    field::invalid_each(e, kSpec["storageClassName"], name, check_dns1123_subdomain(name));
-  }
-}
-
-void validate_claim_update(const HookContext&, const Value& now, const Value& before,
-                           FieldErrors& e) {
-  static const TypeDesc& type = *find_type("io.k8s.api.core.v1.PersistentVolumeClaimSpec");
-  Document a, b;
-  a.root = deep_copy(a.arena, now["spec"]);
-  b.root = deep_copy(b.arena, before["spec"]);
-  for (Document* d : {&a, &b}) {
-    d->root.erase("resources");
-    d->root.erase("volumeAttributesClassName");
-  }
-  // An unbound claim may be given its volume, and its class once.
-  if (b.root["volumeName"].as_string().empty()) {
-    a.root.erase("volumeName");
-    b.root.erase("volumeName");
-  }
-  if (b.root["storageClassName"].is_null()) a.root.erase("storageClassName");
-  if (!same_meaning(type, a.root, b.root)) {
-    field::forbidden(e, kSpec,
-                     "spec is immutable after creation except resources.requests and "
-                     "volumeAttributesClassName for bound claims");
+  // Upstream's list of those seen begins with as many empty ones as there are terms.
+  std::vector<Topology> seen(c.allowed_topologies().size());
+  size_t i = 0;
+  for (const auto& term : c.allowed_topologies()) {
+    const FieldPath at = FieldPath("allowedTopologies")[i++];
+    Topology t = validate_topology(e, at, term);
+    for (const Topology& other : seen) {
+      if (other == t) field::duplicate(e, at["matchLabelExpressions"], "");
+    }
+    seen.push_back(std::move(t));
   }
 }
 
-void claim_cells(const HookContext& ctx, const Value& o, Cells& out) {
-  CellWriter w(ctx, out);
-  const Value &spec = o["spec"], &status = o["status"];
-  bool bound = !spec["volumeName"].as_string().empty();
-  w.text("Status", phase_text(o));
-  w.text("Capacity", bound ? std::string(status["capacity"]["storage"].as_string()) : "");
-  w.text("Access Modes", bound ? access_modes_text(status["accessModes"]) : "");
-  w.text("StorageClass", class_text(o));
-  w.text("VolumeAttributesClass", or_unset(spec["volumeAttributesClassName"].as_string()));
-  w.text("VolumeMode", or_unset(spec["volumeMode"].as_string()));
+void validate_storage_class_update(const HookContext& ctx, const Value& now, const Value& before,
+                                   FieldErrors& e) {
+  validate_storage_class(ctx, now, e);
+  validate_object_meta_update(e, now["metadata"], before["metadata"], true);
+  keep(e, FieldPath("parameters"), now["parameters"], before["parameters"]);
+  keep(e, FieldPath("provisioner"), now["provisioner"], before["provisioner"], "\"\"");
+  keep(e, FieldPath("reclaimPolicy"), now["reclaimPolicy"], before["reclaimPolicy"]);
+  keep(e, FieldPath("volumeBindingMode"), now["volumeBindingMode"], before["volumeBindingMode"]);
+}
+
+void validate_attributes_class(const HookContext&, const Value& now, FieldErrors& e) {
+  const VolumeAttributesClass c(now);
+  validate_provisioner(e, FieldPath("driverName"), c.driver_name());
+  validate_class_parameters(e, c.parameters(), true);
+}
+
+void validate_attributes_class_update(const HookContext& ctx, const Value& now, const Value& before,
+                                      FieldErrors& e) {
+  if (!now["driverName"].equals(before["driverName"])) {
+    field::forbidden(e, FieldPath("driverName"), "updates to driverName are forbidden.");
+  }
+  if (!now["parameters"].equals(before["parameters"])) {
+    field::forbidden(e, FieldPath("parameters"), "updates to parameters are forbidden.");
+  }
+  validate_object_meta(e, now["metadata"], false, name_is_dns_subdomain);
+  validate_attributes_class(ctx, now, e);
 }
 
 void storage_class_cells(const HookContext& ctx, const Value& o, Cells& out) {
@@ -161,23 +158,154 @@ void storage_class_cells(const HookContext& ctx, const Value& o, Cells& out) {
   w.text("AllowVolumeExpansion", o["allowVolumeExpansion"].as_bool() ? "true" : "false");
 }
 
-void validate_storage_class(const HookContext&, const Value& now, FieldErrors& e) {
-  std::string_view name = now["provisioner"].as_string();
-  if (name.empty()) {
-    if (now.find("provisioner")) field::required(e, FieldPath("provisioner"));
-  } else {
-    field::invalid_each(e, FieldPath("provisioner"), name, check_qualified_name(name));
+// --- CSINode ------------------------------------------------------------------------------------
+
+void validate_node_driver(FieldErrors& e, const FieldPath& p, const CSINodeDriver& driver,
+                          std::set<std::string_view>* names) {
+  constexpr size_t kLongest = 256;
+  validate_driver_name(e, p["name"], driver.name());
+  if (driver.node_id().empty()) field::required(e, p["nodeID"]);
+  if (driver.node_id().size() > kLongest) {
+    field::invalid(e, p["nodeID"], driver.node_id(), "must be 256 characters or less");
+  }
+  if (driver.allocatable().has_count()) {
+    field::nonnegative(e, p["allocatable"]["count"], driver.allocatable().count());
+  }
+  if (!names->insert(driver.name()).second) field::duplicate(e, p["name"], driver.name());
+  std::set<std::string_view> keys;
+  for (std::string_view key : driver.topology_keys()) {
+    if (key.empty()) field::required(e, p);
+    if (!keys.insert(key).second) field::duplicate(e, p, key);
+    field::invalid_each(e, p, key, check_qualified_name(key));
   }
 }
 
-void validate_storage_class_update(const HookContext&, const Value& now, const Value& before,
-                                   FieldErrors& e) {
-  for (std::string_view f : {"parameters", "provisioner", "reclaimPolicy"}) {
-    if (now[f].equals(before[f])) continue;
-    field::forbidden(e, FieldPath(f), "updates to " + std::string(f) + " are forbidden.");
+void validate_csi_node(const HookContext&, const Value& now, FieldErrors& e) {
+  std::set<std::string_view> names;
+  size_t i = 0;
+  for (const CSINodeDriver& driver : CSINode(now).spec().drivers()) {
+    validate_node_driver(e, kSpec["drivers"][i++], driver, &names);
   }
-  field::immutable(e, FieldPath("volumeBindingMode"), now["volumeBindingMode"],
-                   before["volumeBindingMode"]);
+}
+
+// How many volumes fit may change, and what else a driver says not.
+void validate_csi_node_update(const HookContext& ctx, const Value& now, const Value& before,
+                              FieldErrors& e) {
+  validate_csi_node(ctx, now, e);
+  auto without_count = [](const CSINodeDriver& driver) {
+    Document d;
+    d.root = deep_copy(d.arena, static_cast<const View&>(driver).value());
+    d.root.erase("allocatable");
+    return d;
+  };
+  for (const CSINodeDriver& old : CSINode(before).spec().drivers()) {
+    for (const CSINodeDriver& driver : CSINode(now).spec().drivers()) {
+      if (old.name() != driver.name()) continue;
+      const Document was = without_count(old), is = without_count(driver);
+      if (is.root.equals(was.root)) continue;
+      invalid_as(e, kSpec["drivers"], struct_text(CSINodeDriver(is.root)), kKept);
+    }
+  }
+}
+
+// --- CSIDriver ----------------------------------------------------------------------------------
+
+void validate_token_requests(FieldErrors& e, const CSIDriverSpec& spec) {
+  constexpr int64_t kShortest = 600, kLongest = int64_t{1} << 32;
+  std::set<std::string_view> audiences;
+  size_t i = 0;
+  for (const auto& request : spec.token_requests()) {
+    const FieldPath at = kSpec["tokenRequests"][i++];
+    if (!audiences.insert(request.audience()).second) {
+      field::duplicate(e, at["audience"], request.audience());
+      continue;
+    }
+    if (!request.has_expiration_seconds()) continue;
+    const int64_t n = request.expiration_seconds();
+    if (n < kShortest) {
+      field::invalid(e, at["expirationSeconds"], n,
+                     "may not specify a duration less than 10 minutes");
+    }
+    if (n > kLongest) {
+      field::invalid(e, at["expirationSeconds"], n,
+                     "may not specify a duration larger than 2^32 seconds");
+    }
+  }
+}
+
+void validate_driver_spec(FieldErrors& e, const CSIDriverSpec& spec) {
+  if (!spec.has_attach_required()) field::required(e, kSpec["attachedRequired"]);
+  if (!spec.has_pod_info_on_mount()) field::required(e, kSpec["podInfoOnMount"]);
+  if (!spec.has_storage_capacity()) field::required(e, kSpec["storageCapacity"]);
+  if (spec.has_fs_group_policy()) {
+    check_known(e, kSpec["fsGroupPolicy"], spec.fs_group_policy(),
+                {"File", "None", "ReadWriteOnceWithFSType"});
+  }
+  validate_token_requests(e, spec);
+  for (std::string_view mode : spec.volume_lifecycle_modes()) {
+    check_known(e, kSpec["volumeLifecycleModes"], mode, {"Persistent", "Ephemeral"});
+  }
+  if (!spec.has_se_linux_mount()) field::required(e, kSpec["seLinuxMount"]);
+  if (spec.has_node_allocatable_update_period_seconds() &&
+      spec.node_allocatable_update_period_seconds() < 10) {
+    field::invalid(e, kSpec["nodeAllocatableUpdatePeriodSeconds"],
+                   spec.node_allocatable_update_period_seconds(),
+                   "must be greater than or equal to 10 seconds");
+  }
+  if (spec.has_service_account_token_in_secrets() && spec.token_requests().empty()) {
+    invalid_as(e, kSpec["serviceAccountTokenInSecrets"],
+               spec.service_account_token_in_secrets() ? "true" : "false",
+               "serviceAccountTokenInSecrets is set but no tokenRequests are specified");
+  }
+}
+
+// An alpha feature, off.
+void drop_disabled(Document& now, const Value* before) {
+  constexpr std::string_view kField = "preventPodSchedulingIfMissing";
+  Value* spec = now.root.find("spec");
+  if (!spec || !spec->is_map()) return;
+  if (!before || (*before)["spec"][kField].is_null()) spec->erase(kField);
+}
+
+void prepare_driver(const HookContext&, Document& now) { drop_disabled(now, nullptr); }
+void prepare_driver_update(const HookContext&, Document& now, const Value& before) {
+  drop_disabled(now, &before);
+}
+
+void validate_driver(const HookContext&, const Value& now, FieldErrors& e) {
+  validate_driver_spec(e, CSIDriver(now).spec());
+}
+
+void validate_driver_update(const HookContext&, const Value& now, const Value& before,
+                            FieldErrors& e) {
+  validate_driver_spec(e, CSIDriver(now).spec());
+  const Value &spec = now["spec"], &old = before["spec"];
+  keep(e, kSpec["attachedRequired"], spec["attachRequired"], old["attachRequired"]);
+  keep(e, kSpec["volumeLifecycleModes"], spec["volumeLifecycleModes"], old["volumeLifecycleModes"]);
+}
+
+// --- CSIStorageCapacity -------------------------------------------------------------------------
+
+void validate_capacity_object(FieldErrors& e, const CSIStorageCapacity& c, bool any_values) {
+  validate_selector(e, FieldPath("nodeTopology"), c.node_topology().value(), any_values);
+  field::invalid_each(e, FieldPath("storageClassName"), c.storage_class_name(),
+                      check_dns1123_subdomain(c.storage_class_name()));
+  if (c.has_capacity()) nonnegative_quantity(e, FieldPath("capacity"), c.capacity());
+}
+
+void validate_capacity(const HookContext&, const Value& now, FieldErrors& e) {
+  validate_capacity_object(e, CSIStorageCapacity(now), false);
+}
+
+void validate_capacity_update(const HookContext&, const Value& now, const Value& before,
+                              FieldErrors& e) {
+  FieldErrors ill;
+  validate_label_selector(ill, FieldPath(), before["nodeTopology"]);
+  validate_capacity_object(e, CSIStorageCapacity(now), !ill.empty());
+  validate_object_meta_update(e, now["metadata"], before["metadata"], true);
+  keep(e, FieldPath("nodeTopology"), now["nodeTopology"], before["nodeTopology"]);
+  keep(e, FieldPath("storageClassName"), now["storageClassName"], before["storageClassName"],
+       "\"\"");
 }
 
 void csi_node_cells(const HookContext& ctx, const Value& o, Cells& out) {
@@ -199,24 +327,39 @@ void csi_driver_cells(const HookContext& ctx, const Value& o, Cells& out) {
 
 }  // namespace
 
-extern const Strategy kPersistentVolumeStrategy{.warnings = persistent_volume_warnings,
-                                                .prepare_for_create = prepare_pending,
-                                                .validate = validate_volume,
-                                                .validate_update = validate_volume_update,
-                                                .cells = volume_cells};
-extern const Strategy kPersistentVolumeClaimStrategy{.warnings = persistent_volume_claim_warnings,
-                                                     .prepare_for_create = prepare_pending,
-                                                     .validate = validate_claim,
-                                                     .validate_update = validate_claim_update,
-                                                     .cells = claim_cells};
 extern const Strategy kStorageClassStrategy{.warnings = storage_class_warnings,
                                             .validate = validate_storage_class,
                                             .validate_update = validate_storage_class_update,
+                                            .validates_update_whole = true,
+                                            .described = false,
+                                            .metadata_again = MetadataAgain::kWhole,
                                             .cells = storage_class_cells};
-extern const Strategy kCsiNodeStrategy{.cells = csi_node_cells};
+extern const Strategy kVolumeAttributesClassStrategy{
+    .validate = validate_attributes_class,
+    .validate_update = validate_attributes_class_update,
+    .validates_update_whole = true,
+    .described = false,
+    .metadata_again = MetadataAgain::kChange};
+extern const Strategy kCsiNodeStrategy{.validate = validate_csi_node,
+                                       .validate_update = validate_csi_node_update,
+                                       .validates_update_whole = true,
+                                       .described = false,
+                                       .metadata_again = MetadataAgain::kWhole,
+                                       .cells = csi_node_cells};
 extern const Strategy kCsiDriverStrategy{.warnings = csi_driver_warnings,
+                                         .prepare_for_create = prepare_driver,
+                                         .prepare_for_update = prepare_driver_update,
+                                         .validate = validate_driver,
+                                         .validate_update = validate_driver_update,
+                                         .validates_update_whole = true,
+                                         .described = false,
+                                         .metadata_again = MetadataAgain::kChange,
                                          .cells = csi_driver_cells};
-
-extern const Strategy kCsiStorageCapacityStrategy{.warnings = csi_storage_capacity_warnings};
+extern const Strategy kCsiStorageCapacityStrategy{.warnings = csi_storage_capacity_warnings,
+                                                  .validate = validate_capacity,
+                                                  .validate_update = validate_capacity_update,
+                                                  .validates_update_whole = true,
+                                                  .described = false,
+                                                  .metadata_again = MetadataAgain::kWhole};
 
 }  // namespace keles::registry

@@ -2,8 +2,19 @@
 
 #include "machinery/kind_facts.h"
 #include "machinery/validation.h"
+#include "server/objects/meta.h"
 
 namespace keles::registry {
+
+void take_only_status(const HookContext&, Document& now, const Value& before) {
+  Document made;
+  made.root = deep_copy(made.arena, before);
+  copy_member(made, made.root, "status", now.root.find("status"));
+  for (std::string_view key : {"resourceVersion", "managedFields"}) {
+    copy_member(made, edit_metadata(made), key, metadata(now.root).find(key));
+  }
+  now = std::move(made);
+}
 
 const Strategy& strategy_of(const KindDesc& kind) {
   static const Strategy kGeneric;

@@ -53,6 +53,7 @@ struct HookContext {
   const std::vector<std::string>* groups = nullptr;  // theirs; may be null
   std::string_view uid;
   const std::map<std::string, std::vector<std::string>>* extra = nullptr;  // theirs; may be null
+  const KindDesc* served = nullptr;  // the version asked for, where it is not `kind`'s; may be null
 };
 
 // One table row's cells, in the order of KindDesc::columns; a hook sets only those it computes.
@@ -69,6 +70,16 @@ class Cells {
   void text(size_t column, std::string s) { values[column] = {true, false, 0, std::move(s)}; }
   void number(size_t column, int64_t n) { values[column] = {true, true, n, {}}; }
   std::vector<Cell> values;
+};
+
+// How upstream's own ValidateUpdate of a kind goes over metadata once more, after what is done for
+// every kind: its causes come twice.
+enum class MetadataAgain : uint8_t {
+  kNo,
+  kChange,           // what may not change
+  kChangeThenWhole,  // and what is asked of a new object
+  kWholeThenChange,
+  kWhole
 };
 
 struct Strategy {
@@ -119,6 +130,8 @@ struct Strategy {
   // What the description says (machinery/described_rules.h) is held against the object before
   // validate(), which says all of it itself where this is false.
   bool described = true;
+  bool any_finalizer = false;  // finalizers need no domain
+  MetadataAgain metadata_again = MetadataAgain::kNo, status_metadata_again = MetadataAgain::kNo;
   // Where the description says `deletion: graceful`: the grace period in seconds for a delete that
   // asked for `requested` (none: the object's own), 0 = at once.
   int64_t (*grace_period_seconds)(const Value& object, std::optional<int64_t> requested) = nullptr;
@@ -134,6 +147,10 @@ struct Strategy {
   // Computes cells whose column has no path (and may override others).
   void (*cells)(const HookContext&, const Value& object, Cells& cells) = nullptr;
 };
+
+// A status update that leaves all metadata but managedFields as it is stored: a hook for
+// prepare_for_status_update.
+void take_only_status(const HookContext&, Document& now, const Value& before);
 
 // The kind's strategy, or one with no hooks. Never null; lives for ever.
 const Strategy& strategy_of(const KindDesc& kind);

@@ -8,6 +8,7 @@
 #include "server/admission/admission.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
+#include "server/registry/checks.h"
 #include "server/registry/convert.h"
 #include "server/registry/inert_warnings.h"
 #include "server/registry/machine.h"
@@ -34,8 +35,8 @@ bool has_status(const KindDesc& kind) { return kind.subresource("status") != nul
 
 HookContext hook_context(const KindDesc& kind, std::string_view ns, Loop& loop,
                          const StoreSnapshot* state, const WriteRequest& how) {
-  return {&kind,        ns,       loop.wall_now(), &loop.random(), state,     how.dry_run,
-          how.warnings, how.user, &how.groups,     how.uid,        &how.extra};
+  return {&kind,        ns,       loop.wall_now(), &loop.random(), state,      how.dry_run,
+          how.warnings, how.user, &how.groups,     how.uid,        &how.extra, how.served};
 }
 
 void set_type(const KindDesc& kind, Document& d) {
@@ -131,6 +132,27 @@ void take_status(Document& next, const Value& before) {
   next = std::move(made);
 }
 
+void validate_metadata(const KindDesc& kind, const Strategy& strategy, std::string_view subresource,
+                       const Value& now, const Value& before, FieldErrors& errors) {
+  auto whole = [&] { validate_object_meta(errors, now, kind.namespaced, name_checker(kind)); };
+  auto change = [&] { validate_object_meta_update(errors, now, before, true); };
+  auto finalizers = [&] {
+    if (!strategy.any_finalizer && !kind.owner) validate_finalizer_names(errors, now);
+  };
+  whole();
+  change();
+  const MetadataAgain again = subresource.empty()       ? strategy.metadata_again
+                              : subresource == "status" ? strategy.status_metadata_again
+                                                        : MetadataAgain::kNo;
+  using enum MetadataAgain;
+  if (again == kWhole || again == kWholeThenChange) whole(), finalizers();
+  if (again != kWhole) {
+    if (again != kNo) change();
+    finalizers();
+  }
+  if (again == kChangeThenWhole) whole(), finalizers();
+}
+
 bool held_by_spec(const KindDesc& kind, const Value& root) {
   return kind.facts->deletion == DeletionRule::kSpecFinalizers &&
          !root["spec"]["finalizers"].empty();
@@ -192,6 +214,7 @@ Status Registry::admit_create(const KindDesc& kind, std::string_view ns, std::st
 
 Task<Result<ObjectPtr>> Registry::create(Context ctx, const KindDesc* kind, std::string ns,
                                          Document body, WriteRequest how) {
+  how.served = kind;
   const std::string prefix(meta(body.root, "generateName"));
   const bool generated = meta(body.root, "name").empty() && !prefix.empty();
   for (int attempt = 0;; ++attempt) {
@@ -251,6 +274,9 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
 
   FieldErrors errors;
   validate_object_meta(errors, metadata(body.root), kind.namespaced, name_checker(kind));
+  if (!strategy.any_finalizer && !kind.owner) {
+    validate_finalizer_names(errors, metadata(body.root));
+  }
   if (strategy.described) check_described(errors, *kind.type, body.root);
   if (strategy.validate) strategy.validate(hooks, body.root, errors);
   if (!errors.empty()) {
@@ -379,8 +405,7 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
     }
   }
   if (unconditional) clear_meta(next, "resourceVersion");
-  validate_object_meta(errors, metadata(next.root), kind.namespaced, name_checker(kind));
-  validate_object_meta_update(errors, metadata(next.root), metadata(before), true);
+  validate_metadata(kind, strategy, subresource, metadata(next.root), metadata(before), errors);
   if (subresource.empty()) {
     if (strategy.described) check_described(errors, *kind.type, next.root, &before);
     if (strategy.validate && !strategy.validates_update_whole) {
@@ -487,6 +512,7 @@ Task<Result<ObjectPtr>> Registry::update(Context ctx, const KindDesc* served, st
                                          std::string name, std::string subresource, Document body,
                                          WriteRequest how, bool* created) {
   const KindDesc& kind = storage_kind(*served);
+  how.served = served;
   Loop* loop = &ctx.loop();
   if (std::string_view sent = meta(body.root, "name"); sent != name) {
     if (!sent.empty()) {
@@ -532,6 +558,7 @@ Task<Result<ObjectPtr>> Registry::patch(Context ctx, const KindDesc* served, std
                                         std::string name, std::string subresource, PatchType type,
                                         Document patch, WriteRequest how) {
   const KindDesc& kind = storage_kind(*served);
+  how.served = served;
   Loop* loop = &ctx.loop();
   auto shared = std::make_shared<Document>(std::move(patch));
   auto change = [this, served, &kind, subresource, type, shared, loop, &how](
