@@ -135,9 +135,11 @@ void add_resource_fields(const Value& properties, DeclType& t) {
   add_field(*metadata, "name", text);
   add_field(*metadata, "generateName", text);
   sort_fields(*metadata);
+  const size_t from = t.fields.size();
   add_field(t, "kind", text);
   add_field(t, "apiVersion", text);
   add_field(t, "metadata", std::move(metadata));
+  for (size_t i = from; i < t.fields.size(); ++i) t.fields[i].implied = true;
 }
 
 std::shared_ptr<DeclType> object_type_of(const Value& schema, bool resource_root) {

@@ -29,6 +29,7 @@ struct DeclField {
   DeclPtr type;
   // Expressions see it. What they do not see still counts where objects are compared.
   bool visible = true;
+  bool implied = false;  // every resource has it; the schema does not speak of it
 };
 
 struct DeclType {
