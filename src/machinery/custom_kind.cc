@@ -168,6 +168,10 @@ const CustomKinds::Version& CustomKinds::of(const KindDesc& kind) const {
   return *versions_.front();
 }
 
+const Value& CustomKinds::schema_in(const Document& definition, const Version& version) const {
+  return definition.root["spec"]["versions"].at(version.index)["schema"]["openAPIV3Schema"];
+}
+
 void CustomKinds::withdraw() const {
   withdrawn_.store(true);
   ended_.tell();
@@ -177,10 +181,8 @@ const TypeDesc& CustomKinds::type_of(const KindDesc& kind) const {
   const Version& v = of(kind);
   std::call_once(v.once, [&] {
     DocumentPtr tree = definition_->tree();
-    const Value& spec = tree->root["spec"];
-    const Value& schema = spec["versions"].at(v.index)["schema"]["openAPIV3Schema"];
-    auto made = StructuralSchema::compile(schema, model_name(kind, kind.kind),
-                                          spec["preserveUnknownFields"].as_bool());
+    auto made = StructuralSchema::compile(schema_in(*tree, v), model_name(kind, kind.kind),
+                                          tree->root["spec"]["preserveUnknownFields"].as_bool());
     if (made.ok()) {
       v.compiled = std::move(*made);
     } else {

@@ -50,6 +50,14 @@ class CustomKinds final : public KindOwner {
     std::optional<Scale> scale;
     std::vector<JsonPath> cells;  // of kind.columns, in their order
 
+    // What a layer above makes of the schema when it first needs it: its rules, compiled. Kept as
+    // long as the kind is.
+    struct Kept {
+      std::once_flag once;
+      std::shared_ptr<const void> made;
+    };
+    mutable Kept rules;
+
    private:
     friend class CustomKinds;
     KindFacts facts;
@@ -68,6 +76,8 @@ class CustomKinds final : public KindOwner {
   const std::vector<std::unique_ptr<Version>>& versions() const { return versions_; }
   const Version* find(std::string_view version) const;
   const Version& of(const KindDesc& kind) const;  // one of its own
+  // The version's openAPIV3Schema, a part of `definition`, which is definition()->tree().
+  const Value& schema_in(const Document& definition, const Version& version) const;
   const KindDesc& stored() const { return *stored_; }
   Converter* converter() const { return converter_.get(); }
   const ObjectPtr& definition() const { return definition_; }

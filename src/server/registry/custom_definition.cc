@@ -2,6 +2,7 @@
 // server/extensions.
 #include <algorithm>
 
+#include "cel/rules.h"
 #include "server/objects/meta.h"
 #include "server/registry/definition_check.h"
 #include "server/registry/strategy.h"
@@ -37,13 +38,16 @@ void prepare_for_update(const HookContext&, Document& now, const Value&) {
   remember_stored_version(now);
 }
 
+// Expressions are compiled and their cost is estimated; defaults are held against them.
+DefinitionExpressions expressions() { return {cel::check_rule_definitions, nullptr}; }
+
 void validate(const HookContext&, const Value& now, FieldErrors& errors) {
-  check_definition(errors, now, nullptr);
+  check_definition(errors, now, nullptr, expressions());
 }
 
 void validate_update(const HookContext&, const Value& now, const Value& before,
                      FieldErrors& errors) {
-  check_definition(errors, now, &before);
+  check_definition(errors, now, &before, expressions());
 }
 
 void validate_status_update(const HookContext&, const Value& now, const Value&,

@@ -3,6 +3,7 @@
 #include <array>
 #include <set>
 
+#include "cel/rules.h"
 #include "machinery/custom_kind.h"
 #include "machinery/custom_object.h"
 #include "machinery/rule_check.h"
@@ -32,12 +33,51 @@ void validate_scale(const HookContext& ctx, const Value& now, FieldErrors& error
   validate_scale_status(*scale, now, errors);
 }
 
+// The expressions of the kind's schema, compiled for the first who asks; null when it has none.
+const cel::RuleTree* rules_of(const KindDesc& kind) {
+  const CustomKinds& kinds = *custom_kinds(kind);
+  const CustomKinds::Version& version = kinds.of(kind);
+  std::call_once(version.rules.once, [&] {
+    const DocumentPtr definition = kinds.definition()->tree();
+    version.rules.made = cel::RuleTree::compile(kinds.schema_in(*definition, version), true);
+  });
+  return static_cast<const cel::RuleTree*>(version.rules.made.get());
+}
+
+// Where a value is not what its type says, expressions would only say so again.
+bool keeps_from_rules(const StatusCause& e) {
+  static constexpr std::array kTypes{"FieldValueNotSupported", "FieldValueRequired",
+                                     "FieldValueTooLong", "FieldValueTooMany",
+                                     "FieldValueTypeInvalid"};
+  return std::find(kTypes.begin(), kTypes.end(), e.type) != kTypes.end();
+}
+
+// x-kubernetes-validations, after everything else. What an update leaves as it was may stay wrong:
+// it is warned of.
+void check_rules(const HookContext& ctx, const Value& now, const Value* before,
+                 FieldErrors& errors) {
+  const cel::RuleTree* rules = rules_of(*ctx.kind);
+  if (!rules) return;
+  if (std::any_of(errors.begin(), errors.end(), keeps_from_rules)) {
+    errors.push_back({"FieldValueInvalid",
+                      "Invalid value: null: some validation rules were not checked because the "
+                      "object was invalid; correct the existing errors to complete validation",
+                      "<nil>"});
+    return;
+  }
+  std::vector<std::string> untold;
+  cel::RuleTree::Check check{errors};
+  if (before) check.warnings = ctx.warnings ? ctx.warnings : &untold;
+  rules->check(check, now, before);
+}
+
 void validate(const HookContext& ctx, const Value& now, FieldErrors& errors) {
   const TypeDesc& type = *ctx.kind->type;
   check_schema(errors, type, now);
   validate_scale(ctx, now, errors);
   check_embedded_resources(errors, type, now);
   check_list_types(errors, type, now);
+  check_rules(ctx, now, nullptr, errors);
 }
 
 // Lists that were no sets or maps before may stay so.
@@ -55,6 +95,7 @@ void validate_update(const HookContext& ctx, const Value& now, const Value& befo
   validate_scale(ctx, now, errors);
   check_embedded_resources(errors, type, now);
   check_new_list_types(type, now, before, errors);
+  check_rules(ctx, now, &before, errors);
 }
 
 void validate_status_update(const HookContext& ctx, const Value& now, const Value& before,
@@ -67,6 +108,7 @@ void validate_status_update(const HookContext& ctx, const Value& now, const Valu
   }
   if (const auto& scale = scale_of(ctx)) validate_scale_status(*scale, now, errors);
   check_new_list_types(type, now, before, errors);
+  check_rules(ctx, now, &before, errors);
 }
 
 // Finalizers whose names others may choose as well.
