@@ -5,7 +5,6 @@
 #include "machinery/codec_yaml.h"
 #include "machinery/custom_kind.h"
 #include "machinery/time.h"
-#include "server/registry/strategies.h"
 #include "server/registry/strategy.h"
 
 namespace keles::registry {
@@ -88,13 +87,13 @@ class CustomRules : public ::testing::Test {
   }
   Lines created(std::string_view spec) {
     FieldErrors errors;
-    kCustomResourceStrategy.validate(ctx_, object(spec)->root, errors);
+    strategy_of(*kind_).validate(ctx_, object(spec)->root, errors);
     return texts(errors);
   }
   Lines updated(std::string_view before, std::string_view now) {
     FieldErrors errors;
     warnings_.clear();
-    kCustomResourceStrategy.validate_update(ctx_, object(now)->root, object(before)->root, errors);
+    strategy_of(*kind_).validate_update(ctx_, object(now)->root, object(before)->root, errors);
     return texts(errors);
   }
 
@@ -140,7 +139,7 @@ TEST_F(CustomRules, OnlyWarnOfWhatWasWrongBefore) {
 
 TEST_F(CustomRules, HoldForTheStatus) {
   FieldErrors errors;
-  kCustomResourceStrategy.validate_status_update(
+  strategy_of(*kind_).validate_status_update(
       ctx_, object("{minReplicas: 1, replicas: 2}", "{ready: 3}")->root,
       object("{minReplicas: 1, replicas: 2}", "{ready: 2}")->root, errors);
   EXPECT_EQ(texts(errors), Lines{"<nil>: Invalid value: more are ready than are wanted"});
@@ -149,11 +148,13 @@ TEST_F(CustomRules, HoldForTheStatus) {
 TEST_F(CustomRules, AreReadWithTheDefinition) {
   std::string text(kDefinition);
   FieldErrors errors;
-  kCustomResourceDefinitionStrategy.validate(ctx_, doc(text)->root, errors);
+  const Strategy& strategy =
+      strategy_of(*find_kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
+  strategy.validate(ctx_, doc(text)->root, errors);
   EXPECT_EQ(texts(errors), Lines{});
   const std::string_view rule = "self.minReplicas <= self.replicas";
   text.replace(text.find(rule), rule.size(), "self.minimum <= self.replicas");
-  kCustomResourceDefinitionStrategy.validate(ctx_, doc(text)->root, errors);
+  strategy.validate(ctx_, doc(text)->root, errors);
   ASSERT_EQ(errors.size(), 1u);
   EXPECT_EQ(errors[0].field,
             "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule");
