@@ -123,9 +123,10 @@ class DefinitionCheck {
   void total(const TreePath& path) {
     if (total_ <= kSchemaCostLimit) return;
     for (const auto& [at, cost] : expensive_) {
-      forbidden(at,
-                "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 "
-                "schema");
+      forbidden(
+          at,
+          "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 "
+          "schema");
     }
     forbidden(path.text(),
               cost_words("x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 "
@@ -157,7 +158,8 @@ class DefinitionCheck {
     errors_.push_back({"FieldValueForbidden", "Forbidden: " + detail, path});
   }
   void invalid(const TreePath& path, const std::string& value, const std::string& detail) {
-    errors_.push_back({"FieldValueInvalid", "Invalid value: " + value + ": " + detail, path.text()});
+    errors_.push_back(
+        {"FieldValueInvalid", "Invalid value: " + value + ": " + detail, path.text()});
   }
 
   void rules(const Value& s, const TreePath& path, const Context& c) {
@@ -190,8 +192,8 @@ class DefinitionCheck {
       invalid(message, go_json(r), r.message_error);
     } else if (r.message_program != nullptr) {
       if (!unchanged_ && r.message_max_cost > kRuleCostLimit) {
-        forbidden(message.text(), cost_words("estimated messageExpression cost",
-                                             r.message_max_cost, kRuleCostLimit));
+        forbidden(message.text(), cost_words("estimated messageExpression cost", r.message_max_cost,
+                                             kRuleCostLimit));
       }
       observe(message, r.message_max_cost);
     }

@@ -43,17 +43,17 @@ bool compile_one(std::string_view text, const Env& env, TypeKind wanted, const c
 
 void compile_rule(const Value& schema, const Env& env, CompiledRule& r) {
   if (trimmed(r.rule).empty()) return;
-  if (!compile_one(r.rule, env, TypeKind::kBool, "compilation failed: ",
-                   "cel expression must evaluate to a bool", "program instantiation failed: ", r,
-                   r.program, r.max_cost, r.error)) {
+  if (!compile_one(r.rule, env, TypeKind::kBool,
+                   "compilation failed: ", "cel expression must evaluate to a bool",
+                   "program instantiation failed: ", r, r.program, r.max_cost, r.error)) {
     return;
   }
   if (!r.message_expression.empty() &&
-      !compile_one(r.message_expression, env, TypeKind::kString,
-                   "messageExpression compilation failed: ",
-                   "messageExpression must evaluate to a string",
-                   "messageExpression instantiation failed: ", r, r.message_program,
-                   r.message_max_cost, r.message_error)) {
+      !compile_one(
+          r.message_expression, env, TypeKind::kString,
+          "messageExpression compilation failed: ", "messageExpression must evaluate to a string",
+          "messageExpression instantiation failed: ", r, r.message_program, r.message_max_cost,
+          r.message_error)) {
     return;
   }
   if (!r.field_path.empty()) {
@@ -64,7 +64,8 @@ void compile_rule(const Value& schema, const Env& env, CompiledRule& r) {
 
 StatusCause cause(std::string_view type, std::string_view words, const std::string& path,
                   std::string_view detail) {
-  return {std::string(type), std::string(words) + (detail.empty() ? "" : ": ") + std::string(detail),
+  return {std::string(type),
+          std::string(words) + (detail.empty() ? "" : ": ") + std::string(detail),
           path.empty() ? "<nil>" : path};
 }
 
@@ -261,7 +262,8 @@ class RuleTreeBuilder {
       const Value* property = schema["properties"].find(m.key());
       const DeclField* f = decl == nullptr ? nullptr : decl->find(m.key());
       // What expressions know nothing of is not looked at either.
-      if (property == nullptr || f == nullptr || f->type->kind == DeclType::Kind::kUnknown) continue;
+      if (property == nullptr || f == nullptr || f->type->kind == DeclType::Kind::kUnknown)
+        continue;
       std::unique_ptr<Node> child = build(m.value, *property, f->type);
       if (!child->empty()) node->properties.emplace_back(m.key(), std::move(child));
     }

@@ -51,7 +51,7 @@ class RuleTree {
     // Of an update, what is wrong where nothing was changed: told here, and let pass. Null: there
     // is no such leniency.
     std::vector<std::string>* warnings = nullptr;
-    std::string_view path;  // of the value; "" for a whole resource
+    std::string_view path;                              // of the value; "" for a whole resource
     int64_t budget = static_cast<int64_t>(kRunBudget);  // left after it: less than 0 when used up
   };
   // `before`: null when there was none. The schema has been found to hold.
