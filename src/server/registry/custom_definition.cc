@@ -84,6 +84,7 @@ extern const Strategy kCustomResourceDefinitionStrategy{
     .validate_status_update = validate_status_update,
     .begin_delete = begin_delete,
     .validates_update_whole = true,
-    .described = false};
+    .described = false,
+    .any_finalizer = true};
 
 }  // namespace keles::registry
