@@ -3,6 +3,7 @@
 #include <charconv>
 #include <optional>
 
+#include "machinery/codec_json.h"
 #include "machinery/patch.h"
 
 namespace keles {
@@ -14,13 +15,7 @@ constexpr size_t kMaxCopiedBytes = 3u << 20;
 Status wrong(std::string what) { return Status(Reason::kInvalid, std::move(what)); }
 constexpr std::string_view kMissing = ": missing value";
 
-// About as many bytes as the value has as JSON.
-size_t text_size(const Value& v) {
-  size_t n = 8 + v.as_string().size();
-  for (const Value& i : v.items()) n += text_size(i);
-  for (const Member& m : v.members()) n += m.key().size() + 4 + text_size(m.value);
-  return n;
-}
+size_t text_size(const Value& v) { return to_json(v).size(); }
 
 std::string decode_key(std::string_view part) {
   std::string out;
@@ -47,9 +42,14 @@ std::string invalid_index(int64_t i) {
 // An index into a list of `size`, negative ones counting from the end; or what is wrong with it.
 std::optional<size_t> index_of(std::string_view key, size_t size, std::string* error) {
   int64_t i = 0;
-  auto [end, ec] = std::from_chars(key.data(), key.data() + key.size(), i);
-  if (key.empty() || ec != std::errc() || end != key.data() + key.size()) {
-    *error = "strconv.Atoi: parsing \"" + std::string(key) + "\": invalid syntax";
+  std::string_view digits = key;
+  if (digits.starts_with('+')) digits.remove_prefix(1);
+  auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), i);
+  const bool number = !digits.empty() && end == digits.data() + digits.size() &&
+                      !(digits.size() < key.size() && digits.starts_with('-'));
+  if (!number || ec != std::errc()) {
+    *error = "strconv.Atoi: parsing \"" + std::string(key) + "\": " +
+             (number ? "value out of range" : "invalid syntax");
     return std::nullopt;
   }
   auto n = static_cast<int64_t>(size);
@@ -65,7 +65,7 @@ class Patcher {
   explicit Patcher(Document* doc) : doc_(doc) {}
 
   Status apply(const Value& op) {
-    if (!op.is_map()) return wrong("a JSON patch operation must be an object");
+    if (!op.is_map() && !op.is_null()) return wrong("a JSON patch operation must be an object");
     std::string_view kind = op["op"].as_string();
     if (kind == "add") return add(op);
     if (kind == "remove") return remove(op);
@@ -84,6 +84,18 @@ class Patcher {
     return p && p->is_string() ? p : nullptr;
   }
 
+  // Why there is no such path.
+  static std::string no_path(const Value& op, std::string_view field = "path") {
+    const Value* p = op.find(field);
+    if (p && !p->is_null()) {
+      const char* what = p->is_list() ? "array" : p->is_map() ? "object" : p->is_bool() ? "bool"
+                                                                                        : "number";
+      return "json: cannot unmarshal " + std::string(what) + " into Go value of type string";
+    }
+    return field == "from" ? "operation, missing from field" + std::string(kMissing)
+                           : "operation missing path field" + std::string(kMissing);
+  }
+
   Place find(std::string_view path) {
     if (path.empty() || path[0] != '/') return {};
     path.remove_prefix(1);
@@ -100,12 +112,9 @@ class Patcher {
     }
   }
 
+  // What is there; null with an error for no place in a list, without one for an absent member.
   static Value* get(const Place& p, std::string* error) {
-    if (p.container->is_map()) {
-      Value* v = p.container->find(p.key);
-      if (!v) *error = "unable to get nonexistent key: " + p.key + std::string(kMissing);
-      return v;
-    }
+    if (p.container->is_map()) return p.container->find(p.key);
     auto i = index_of(p.key, p.container->size(), error);
     return i ? &p.container->items()[*i] : nullptr;
   }
@@ -123,6 +132,9 @@ class Patcher {
     size_t at = n;
     if (p.key != "-") {
       auto i = index_of(p.key, n + 1, error);
+      if (!i && error->starts_with("strconv")) {
+        error->insert(0, "value was not a proper array index: '" + p.key + "': ");
+      }
       if (!i) return false;
       at = *i;
     }
@@ -178,12 +190,12 @@ class Patcher {
 
   Status replace(const Value& op) {
     const Value* path = path_of(op);
-    if (!path) return wrong("replace operation failed to decode path" + std::string(kMissing));
+    if (!path) return wrong("replace operation failed to decode path: " + no_path(op));
     std::string text(path->as_string()), error;
     if (text.empty()) {
       Value v = value_of(op);
       if (!v.is_map() && !v.is_list()) {
-        return wrong("replace operation value must be object or array");
+        return wrong("replace operation value must be object or array: %!w(<nil>)");
       }
       doc_->root = v;
       return {};
@@ -193,21 +205,24 @@ class Patcher {
       return wrong("replace operation does not apply: doc is missing path: " + text +
                    std::string(kMissing));
     }
+    // An absent member is made: so do the servers that people's patches were written for, though
+    // the RFC would have it fail.
     Value* slot = get(p, &error);
-    if (!slot) {
+    if (!slot && !error.empty()) {
       return wrong("replace operation does not apply: doc is missing key: " + text +
                    std::string(kMissing));
     }
-    *slot = value_of(op);
+    if (slot) {
+      *slot = value_of(op);
+    } else {
+      p.container->set(arena(), arena().copy(p.key), value_of(op));
+    }
     return {};
   }
 
   Status move(const Value& op) {
     const Value *from = path_of(op, "from"), *path = path_of(op);
-    if (!from) {
-      return wrong("move operation failed to decode from: operation, missing from field" +
-                   std::string(kMissing));
-    }
+    if (!from) return wrong("move operation failed to decode from: " + no_path(op, "from"));
     std::string from_text(from->as_string()), error;
     Place p = find(from_text);
     if (!p.container) {
@@ -215,19 +230,13 @@ class Patcher {
                    std::string(kMissing));
     }
     Value* found = get(p, &error);
-    if (!found) return wrong("error in move for path: '" + p.key + "': " + error);
-    if (!path) {
-      return wrong("move operation failed to decode path: operation missing path field" +
-                   std::string(kMissing));
+    Value v = found ? *found : Value();
+    if (!error.empty() || !remove_at(p, &error)) {
+      return wrong("error in move for path: '" + p.key + "': " + error);
     }
+    if (!path) return wrong("move operation failed to decode path: " + no_path(op));
     std::string text(path->as_string());
-    if (text.size() > from_text.size() && text.compare(0, from_text.size(), from_text) == 0 &&
-        text[from_text.size()] == '/') {
-      return wrong("move operation does not apply: a value cannot be moved into itself: " + text);
-    }
-    Value v = *found;
-    remove_at(p, &error);
-    p = find(text);
+    p = find(text);  // not inside what was moved: that has gone
     if (!p.container) {
       return wrong("move operation does not apply: doc is missing destination path: " + text +
                    std::string(kMissing));
@@ -238,10 +247,7 @@ class Patcher {
 
   Status copy(const Value& op) {
     const Value *from = path_of(op, "from"), *path = path_of(op);
-    if (!from) {
-      return wrong("copy operation failed to decode from: operation, missing from field" +
-                   std::string(kMissing));
-    }
+    if (!from) return wrong("copy operation failed to decode from: " + no_path(op, "from"));
     std::string from_text(from->as_string()), error;
     Place p = find(from_text);
     if (!p.container) {
@@ -249,21 +255,20 @@ class Patcher {
                    std::string(kMissing));
     }
     Value* found = get(p, &error);
-    if (!found) return wrong("error in copy for from: '" + from_text + "': " + error);
+    if (!error.empty()) return wrong("error in copy for from: '" + from_text + "': " + error);
     if (!path) return wrong("copy operation failed to decode path" + std::string(kMissing));
-    copied_ += text_size(*found);
-    if (copied_ > kMaxCopiedBytes) {
-      return Status(Reason::kRequestEntityTooLarge,
-                    "Unable to complete the copy, the accumulated size increase of copy is " +
-                        std::to_string(copied_) + ", exceeding the limit " +
-                        std::to_string(kMaxCopiedBytes));
-    }
-    Value v = deep_copy(arena(), *found);
+    Value v = found ? deep_copy(arena(), *found) : Value();
     std::string text(path->as_string());
     p = find(text);
     if (!p.container) {
       return wrong("copy operation does not apply: doc is missing destination path: " + text +
                    std::string(kMissing));
+    }
+    copied_ += found ? text_size(v) : 0;
+    if (copied_ > kMaxCopiedBytes) {
+      return wrong("Unable to complete the copy, the accumulated size increase of copy is " +
+                   std::to_string(copied_) + ", exceeding the limit " +
+                   std::to_string(kMaxCopiedBytes));
     }
     if (!add_at(p, v, &error)) return wrong("error while adding value during copy: " + error);
     return {};
@@ -271,10 +276,7 @@ class Patcher {
 
   Status test(const Value& op) {
     const Value* path = path_of(op);
-    if (!path) {
-      return wrong("test operation failed to decode path: operation missing path field" +
-                   std::string(kMissing));
-    }
+    if (!path) return wrong("test operation failed to decode path: " + no_path(op));
     std::string text(path->as_string()), error;
     Status failed = wrong("testing value " + text + " failed: test failed");
     if (text.empty()) return doc_->root.equals(op["value"]) ? Status() : failed;
@@ -284,7 +286,7 @@ class Patcher {
                    std::string(kMissing));
     }
     Value* found = get(p, &error);
-    if (!found && p.container->is_list()) {
+    if (!error.empty()) {
       return wrong("error in test for path: '" + text + "': " + error);
     }
     // An absent member equals null.
@@ -304,7 +306,7 @@ Result<Document> apply_json_patch(const Value& original, const Value& patch) {
   }
   if (patch.size() > kMaxOperations) {
     return Status(Reason::kRequestEntityTooLarge,
-                  "The allowed maximum operations in a JSON patch is " +
+                  "Request entity too large: The allowed maximum operations in a JSON patch is " +
                       std::to_string(kMaxOperations) + ", got " + std::to_string(patch.size()));
   }
   Document doc;

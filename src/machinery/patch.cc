@@ -12,9 +12,25 @@
 namespace keles {
 namespace {
 
+// A copy whose maps hold no nulls: what a patch brings anew.
+Value without_nulls(Arena& a, const Value& v) {
+  if (v.is_list()) {
+    Value out = Value::list();
+    for (const Value& item : v.items()) out.append(a, without_nulls(a, item));
+    return out;
+  }
+  if (!v.is_map()) return deep_copy(a, v);
+  Value out = Value::map();
+  for (const Member& m : v.members()) {
+    if (!m.value.is_null()) out.set(a, a.copy(m.key()), without_nulls(a, m.value));
+  }
+  return out;
+}
+
+// A list that takes the place of a map is left as it is; upstream looks into any other.
 void merge(Arena& a, Value* target, const Value& patch) {
   if (!patch.is_map()) {
-    *target = deep_copy(a, patch);
+    *target = target->is_map() ? deep_copy(a, patch) : without_nulls(a, patch);
     return;
   }
   if (!target->is_map()) *target = Value::map();

@@ -26,6 +26,17 @@ using strategic::starts_with;
 constexpr size_t kMaxMergeList = 10'000;  // elements: finding one is a linear scan
 
 Status wrong(std::string what) { return Status::bad_request(std::move(what)); }
+// What upstream does not class: it is answered with 500 and no reason.
+Status unclassed(std::string what) { return Status(Reason::kUnknown, std::move(what)); }
+Status no_list(const Value& v) {
+  std::string_view type = v.is_map()      ? "map[string]interface {}"
+                          : v.is_string() ? "string"
+                          : v.is_bool()   ? "bool"
+                          : v.is_int()    ? "int64"
+                          : v.is_null()   ? "%!s(<nil>)"
+                                          : "float64";
+  return unclassed("expected a []interface {}, but received a " + std::string(type));
+}
 
 // A value as Go's %v prints it, bounded.
 std::string go_text(const Value& v) {
@@ -75,9 +86,7 @@ class Merger {
         *into = Value::map();
         return {};
       }
-      if (d != "merge") {
-        return wrong("unknown patch type found: " + std::string(d) + " in map");
-      }
+      return unknown_directive(*directive, patch);
     }
     TRY(retain_keys(into, patch));
     std::set<std::string_view> ordered;
@@ -106,9 +115,17 @@ class Merger {
   }
 
  private:
+  static Status unknown_directive(const Value& directive, const Value& in) {
+    return unclassed("unknown patch type: " + go_text(directive) + " in map: " + go_text(in));
+  }
+
   Status merge_member(const TypeDesc* type, Value* into, std::string_view key, const Value& value) {
     Value* old = into->find(key);
     if (!old || old->kind() != value.kind() || !(old->is_map() || old->is_list())) {
+      if (value.find(kPatch)) {  // a directive for what is not there
+        if (old) strategic::erase_all(a_, into, {key});
+        return {};
+      }
       Value fresh = without_directives(value);
       if (old) {
         *old = fresh;
@@ -135,15 +152,13 @@ class Merger {
   Status retain_keys(Value* into, const Value& patch) {
     const Value* keep = patch.find(kRetainKeys);
     if (!keep) return {};
-    if (!keep->is_list()) return wrong("invalid list for $retainKeys: it must be a list of names");
+    constexpr const char* kBad = "invalid patch format of retainKeys";
+    if (!keep->is_list()) return wrong(kBad);
     std::set<std::string_view> names;
     for (const Value& v : keep->items()) names.insert(v.as_string());
     for (const Member& m : patch.members()) {
       if (m.value.is_null() || m.key()[0] == '$') continue;
-      if (!names.count(m.key())) {
-        return wrong("$retainKeys list doesn't contain the key that is set in the patch: " +
-                     std::string(m.key()));
-      }
+      if (!names.count(m.key())) return wrong(kBad);
     }
     std::set<std::string_view> gone;
     for (const Member& m : into->members()) {
@@ -170,11 +185,13 @@ class Merger {
   // Merges one list whose final order the patch gives in full.
   Status merge_ordered(const TypeDesc* type, Value* into, const Value& patch, std::string_view name,
                        const Value& order) {
-    if (!order.is_list()) return wrong("invalid $setElementOrder list for " + std::string(name));
+    if (!order.is_list()) return no_list(order);
     const Value* patch_list = patch.find(name);
     Value* old = into->find(name);
     Element e = strategic::describe(type, name);
-    if (patch_list && !patch_list->is_list()) return {};
+    for (const Value* list : {static_cast<const Value*>(old), patch_list}) {
+      if (list && !list->is_list()) return no_list(*list);
+    }
     if (patch_list) TRY(check_order(e, *patch_list, order));
     Value server = old && old->is_list() ? deep_copy(a_, *old) : Value::list();
     if (old && patch_list) {
@@ -210,9 +227,8 @@ class Merger {
         found = same;
       }
       if (!found) {
-        return Status(Reason::kUnknown, "The order in patch list:\n" + go_text(list) +
-                                            "\n doesn't match $setElementOrder list:\n" +
-                                            go_text(order) + "\n");
+        return unclassed("The order in patch list:\n" + go_text(list) +
+                         "\n doesn't match $setElementOrder list:\n" + go_text(order) + "\n");
       }
     }
     return {};
@@ -227,10 +243,8 @@ class Merger {
   }
 
   static Status no_key(const Element& e, const Value& v) {
-    // Upstream does not class this one: it is answered with 500 and no reason.
-    return Status(
-        Reason::kUnknown,
-        "map: " + go_text(v) + " does not contain declared merge key: " + std::string(e.merge_key));
+    return unclassed("map: " + go_text(v) +
+                     " does not contain declared merge key: " + std::string(e.merge_key));
   }
 
   Status merge_list(const Element& e, Value* into, const Value& patch) {
@@ -249,7 +263,7 @@ class Merger {
       strategic::reorder(a_, "", into, patch, server);
       return {};
     }
-    if (e.merge_key.empty()) return wrong("cannot merge lists without merge key");
+    if (e.merge_key.empty()) return unclassed("cannot merge lists without merge key for struct");
     Value plain = Value::list();  // the patch's elements without directives
     TRY(special_elements(e, into, patch, &plain));
     for (const Value& v : plain.items()) {
@@ -277,18 +291,16 @@ class Merger {
       std::string_view d = directive->as_string();
       if (d == "delete") {
         const Value* key = v.find(e.merge_key);
-        if (!key) {
-          return wrong("delete patch type with no merge key defined");
-        }
+        if (!key) return no_key(e, v);
         for (size_t i = into->size(); i-- > 0;) {
           if (into->items()[i][e.merge_key].equals(*key)) into->erase_at(i);
         }
       } else if (d == "replace") {
         replace = true;  // the rest of the patch becomes the list; this element only says so
       } else if (d == "merge") {
-        return wrong("merging lists cannot yet be specified in the patch");
+        return unclassed("merging lists cannot yet be specified in the patch");
       } else {
-        return wrong("unknown patch type found: " + std::string(d) + " in list");
+        return unknown_directive(*directive, v);
       }
     }
     if (replace) into->clear();
@@ -304,6 +316,7 @@ class Merger {
             starts_with(m.key(), kSetOrder) || starts_with(m.key(), kDeleteList)) {
           continue;
         }
+        if (m.value.find(kPatch)) continue;  // a map that was to be replaced or deleted
         out.set(a_, a_.copy(m.key()), without_directives(m.value));
       }
       return out;
@@ -414,7 +427,7 @@ void reorder(Arena& a, std::string_view merge_key, Value* list, const Value& ord
 Result<Document> apply_strategic_patch(const TypeDesc* type, const Value& original,
                                        const Value& patch) {
   if (!patch.is_map()) {
-    return Status::bad_request("error decoding patch: a strategic merge patch must be an object");
+    return Status::bad_request("invalid JSON document");
   }
   Document doc;
   doc.root = deep_copy(doc.arena, original);
