@@ -226,7 +226,8 @@ void set_response_kind(meta::GroupVersionKindEdit out, std::string_view group,
 
 void fill_resource(apidiscovery::APIResourceDiscoveryEdit r, const KindDesc& k) {
   r.set_resource(k.plural);
-  set_response_kind(r.edit_response_kind(), k.group, k.version, k.kind);
+  // Group and version are said where they are not those of the list.
+  set_response_kind(r.edit_response_kind(), "", "", k.kind);
   r.set_scope(k.namespaced ? "Namespaced" : "Cluster");
   r.set_singular_resource(k.singular);
   add_strings(r.edit_verbs(), k.verbs);
@@ -236,8 +237,8 @@ void fill_resource(apidiscovery::APIResourceDiscoveryEdit r, const KindDesc& k) 
     auto sub = r.edit_subresources().add();
     sub.set_subresource(s.name);
     const bool foreign = !s.version.empty();
-    set_response_kind(sub.edit_response_kind(), foreign ? s.group : k.group,
-                      foreign ? s.version : k.version, s.kind.empty() ? k.kind : s.kind);
+    set_response_kind(sub.edit_response_kind(), foreign ? s.group : "", foreign ? s.version : "",
+                      s.kind.empty() ? k.kind : s.kind);
     add_strings(sub.edit_verbs(), s.verbs);
   }
 }

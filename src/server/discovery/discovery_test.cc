@@ -96,13 +96,56 @@ TEST(Discovery, Aggregated) {
   const Value& deployments = apps["versions"].at(0)["resources"].at(2);
   EXPECT_EQ(deployments["resource"].as_string(), "deployments");
   EXPECT_EQ(deployments["scope"].as_string(), "Namespaced");
-  EXPECT_EQ(deployments["responseKind"]["group"].as_string(), "apps");
+  EXPECT_EQ(to_json(deployments["responseKind"]),
+            R"({"group":"","version":"","kind":"Deployment"})");
   EXPECT_EQ(deployments["subresources"].at(0)["responseKind"]["group"].as_string(), "autoscaling");
   Document core = get(d, "/api", kAggregated);
   EXPECT_EQ(core.root["items"].size(), 1u);
   // A group's own page has no such form.
   Document plain = get(d, "/api/v1", kAggregated);
   EXPECT_EQ(plain.root["kind"].as_string(), "APIResourceList");
+}
+
+// The order of groups, versions and resources is upstream's, and so is all that is said of each.
+TEST(Discovery, AggregatedEqualsUpstreams) {
+  const fs::path file = shared_dir() / "oracles" / "discovery" / "aggregated_v2.json";
+  if (!fs::exists(file)) GTEST_SKIP() << "the shared document is not at " << file;
+  auto text = read_file(file.string());
+  ASSERT_TRUE(text.ok());
+  auto theirs = parse_json(*text);
+  ASSERT_TRUE(theirs.ok());
+  Discovery d(all_kinds());
+  Document ours = get(d, "/apis", kAggregated);
+  std::vector<const Value*> served;
+  for (const Value& g : ours.root["items"].items()) served.push_back(&g);
+  size_t at = 0;
+  for (const Value& group : theirs->root["items"].items()) {
+    std::vector<const Value*> stable;  // what a server has by default
+    for (const Value& v : group["versions"].items()) {
+      if (v["version"].as_string().find_first_not_of("v0123456789") == std::string_view::npos) {
+        stable.push_back(&v);
+      }
+    }
+    if (stable.empty()) continue;
+    ASSERT_LT(at, served.size());
+    const Value& has = *served[at++];
+    SCOPED_TRACE(std::string(group["metadata"]["name"].as_string()));
+    ASSERT_EQ(has["metadata"]["name"].as_string(), group["metadata"]["name"].as_string());
+    ASSERT_EQ(has["versions"].size(), stable.size());
+    for (size_t i = 0; i < stable.size(); ++i) {
+      const Value& version = has["versions"].at(i);
+      EXPECT_EQ(version["version"].as_string(), (*stable[i])["version"].as_string());
+      EXPECT_EQ(version["freshness"].as_string(), "Current");
+      const Value &mine = version["resources"], &wanted = (*stable[i])["resources"];
+      ASSERT_EQ(mine.size(), wanted.size());
+      for (size_t k = 0; k < wanted.size(); ++k) {
+        EXPECT_TRUE(mine.at(k).equals(wanted.at(k)))
+            << to_json(mine.at(k)) << "\n"
+            << to_json(wanted.at(k));
+      }
+    }
+  }
+  EXPECT_EQ(at, served.size());
 }
 
 TEST(Discovery, StorageVersionHashes) {

@@ -182,10 +182,11 @@ std::optional<OpenApiBody> OpenApi::get(std::string_view path, std::string_view 
   };
   if (path == "/openapi/v2") {
     bool protobuf = false;
-    net::best_range(accept, [&](const net::MediaRange& range) {
-      protobuf = range.type() == kGnosticV2 || range.type() == kOldGnosticV2;
-      return protobuf || range.takes("application/json");
-    });
+    const bool any = accept.empty() || net::best_range(accept, [&](const net::MediaRange& range) {
+                       protobuf = range.type() == kGnosticV2 || range.type() == kOldGnosticV2;
+                       return protobuf || range.takes("application/json");
+                     });
+    if (!any) return OpenApiBody::not_acceptable();
     if (!protobuf) return body(v2_json(), "application/json", false);
     return body(shared(gnostic_v2(openapi_v2(kinds_, version_).root)), std::string(kGnosticV2),
                 false);
@@ -207,9 +208,17 @@ std::optional<OpenApiBody> OpenApi::get(std::string_view path, std::string_view 
   if (!path.starts_with(kV3)) return std::nullopt;
   const Part* part = find(path.substr(kV3.size()));
   if (part == nullptr) return std::nullopt;
-  OpenApiBody out = body(part->json(), "application/json", false);
-  out.immutable = !hash.empty() && out.etag == '"' + std::string(hash) + '"';
-  return out;
+  const bool json =
+      accept.empty() || net::best_range(accept, [](const net::MediaRange& range) {
+        return range.takes("application/json");
+      });
+  if (!json) return OpenApiBody::not_acceptable();
+  if (!hash.empty() && hash != part->known_hash()) {
+    OpenApiBody moved;
+    moved.location = "/openapi/v3/" + part->path + "?hash=" + part->known_hash();
+    return moved;
+  }
+  return body(part->json(), "application/json", !hash.empty());
 }
 
 }  // namespace keles::server

@@ -25,6 +25,13 @@ struct OpenApiBody {
   std::string etag;  // with its quotes
   // The URL names the content's hash: it may be cached for as long as the client likes.
   bool immutable = false;
+  std::string location = {};  // where the document of today is, when its hash is another
+  bool acceptable = true;     // else the client takes no form that there is
+  static OpenApiBody not_acceptable() {
+    OpenApiBody out;
+    out.acceptable = false;
+    return out;
+  }
 };
 
 // Immutable, any thread. Documents are made when they are asked for. Made anew when the set of
