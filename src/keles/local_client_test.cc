@@ -14,6 +14,7 @@
 #include "machinery/codec_json.h"
 #include "machinery/decode.h"
 #include "net/pki.h"
+#include "server/http/least_bodies.h"
 #include "server/objects/meta.h"
 #include "server/registry/services.h"
 #include "store/sim/sim_store.h"
@@ -436,102 +437,6 @@ std::string signing_request() {
   return base64_encode(*net::make_csr(ca->key_pem, spec));
 }
 
-// The least that each kind accepts, besides its name.
-std::map<std::string, std::string> least_bodies() {
-  const std::string pod = R"({"containers":[{"name":"c","image":"i"}]})";
-  const std::string never = R"({"containers":[{"name":"c","image":"i"}],"restartPolicy":"Never"})";
-  const std::string selected =
-      R"("selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":)" +
-      pod + "}";
-  const std::string rule =
-      R"("matchConstraints":{"resourceRules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["pods"]}]})";
-  const std::string hook =
-      R"("webhooks":[{"name":"a.example.com","admissionReviewVersions":["v1"],"sideEffects":"None","clientConfig":{"url":"https://example.com/x"},"rules":[]}])";
-  return {
-      {"Pod", R"("spec":)" + pod},
-      {"Deployment", R"("spec":{)" + selected + "}"},
-      {"ReplicaSet", R"("spec":{)" + selected + "}"},
-      {"DaemonSet", R"("spec":{)" + selected + "}"},
-      {"StatefulSet", R"("spec":{"serviceName":"s",)" + selected + "}"},
-      {"ReplicationController",
-       R"("spec":{"selector":{"a":"b"},"template":{"metadata":{"labels":{"a":"b"}},"spec":)" + pod +
-           "}}"},
-      {"PodTemplate", R"("template":{"metadata":{"labels":{"a":"b"}},"spec":)" + pod + "}"},
-      {"ControllerRevision", R"("revision":1,"data":{"a":1})"},
-      {"Job", R"("spec":{"template":{"spec":)" + never + "}}"},
-      {"CronJob", R"("spec":{"schedule":"* * * * *","jobTemplate":{"spec":{"template":{"spec":)" +
-                      never + "}}}}"},
-      {"Service", R"("spec":{"ports":[{"port":80}]})"},
-      {"Endpoints", R"("subsets":[{"addresses":[{"ip":"10.1.1.1"}],"ports":[{"port":80}]}])"},
-      {"EndpointSlice",
-       R"("addressType":"IPv4","endpoints":[{"addresses":["10.1.1.1"]}],"ports":[{"port":80,"name":"p","protocol":"TCP"}])"},
-      {"Event", R"("involvedObject":{"namespace":"default","name":"p","kind":"Pod"},"reason":"r")"},
-      {"events.k8s.io/Event",
-       R"("regarding":{"namespace":"default","name":"p","kind":"Pod"},"reason":"r","action":"a","reportingController":"x.io/y","reportingInstance":"i","type":"Normal","eventTime":"2024-01-01T00:00:00.000000Z")"},
-      {"LimitRange", R"("spec":{"limits":[{"type":"Container"}]})"},
-      {"ResourceQuota", R"("spec":{"hard":{"pods":"5"}})"},
-      {"PersistentVolume",
-       R"("spec":{"capacity":{"storage":"1Gi"},"accessModes":["ReadWriteOnce"],"hostPath":{"path":"/tmp"}})"},
-      {"PersistentVolumeClaim",
-       R"("spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}})"},
-      {"HorizontalPodAutoscaler",
-       R"("spec":{"maxReplicas":3,"scaleTargetRef":{"kind":"Deployment","name":"d","apiVersion":"apps/v1"}})"},
-      {"CertificateSigningRequest",
-       R"("spec":{"signerName":"kubernetes.io/kube-apiserver-client","usages":["client auth"],"request":")" +
-           signing_request() + "\"}"},
-      {"Ingress", R"("spec":{"defaultBackend":{"service":{"name":"s","port":{"number":80}}}})"},
-      {"IngressClass", R"("spec":{"controller":"example.com/c"})"},
-      {"NetworkPolicy", R"("spec":{"podSelector":{}})"},
-      {"IPAddress",
-       R"("spec":{"parentRef":{"resource":"services","namespace":"default","name":"s"}})"},
-      {"ServiceCIDR", R"("spec":{"cidrs":["10.200.0.0/24"]})"},
-      {"RuntimeClass", R"("handler":"runc")"},
-      {"PodDisruptionBudget", R"("spec":{"minAvailable":1,"selector":{"matchLabels":{"a":"b"}}})"},
-      {"ClusterRoleBinding",
-       R"("roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"r"})"},
-      {"RoleBinding",
-       R"("roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"r"})"},
-      {"PriorityClass", R"("value":5)"},
-      {"StorageClass", R"("provisioner":"example.com/p")"},
-      {"CSIDriver", ""},
-      {"CSINode", R"("spec":{"drivers":[]})"},
-      {"CSIStorageCapacity", R"("storageClassName":"s")"},
-      {"VolumeAttachment",
-       R"("spec":{"attacher":"a.example.com","nodeName":"n","source":{"persistentVolumeName":"pv"}})"},
-      {"VolumeAttributesClass", R"("driverName":"example.com","parameters":{"a":"b"})"},
-      {"FlowSchema",
-       R"("spec":{"priorityLevelConfiguration":{"name":"catch-all"},"matchingPrecedence":500})"},
-      {"PriorityLevelConfiguration",
-       R"("spec":{"type":"Limited","limited":{"nominalConcurrencyShares":5,"limitResponse":{"type":"Reject"}}})"},
-      {"DeviceClass", R"("spec":{})"},
-      {"ResourceClaim", R"("spec":{})"},
-      {"ResourceClaimTemplate", R"("spec":{"spec":{}})"},
-      {"ResourceSlice",
-       R"("spec":{"driver":"example.com","nodeName":"n","pool":{"name":"p","generation":1,"resourceSliceCount":1}})"},
-      {"MutatingWebhookConfiguration", hook},
-      {"ValidatingWebhookConfiguration", hook},
-      {"ValidatingAdmissionPolicy",
-       R"("spec":{)" + rule + R"(,"validations":[{"expression":"true"}]})"},
-      {"ValidatingAdmissionPolicyBinding",
-       R"("spec":{"policyName":"p","validationActions":["Deny"]})"},
-      {"MutatingAdmissionPolicy",
-       R"("spec":{)" + rule +
-           R"(,"reinvocationPolicy":"Never","failurePolicy":"Fail","mutations":[{"patchType":"ApplyConfiguration","applyConfiguration":{"expression":"Object{}"}}]})"},
-      {"MutatingAdmissionPolicyBinding", R"("spec":{"policyName":"p"})"},
-      {"CustomResourceDefinition",
-       R"("spec":{"group":"example.com","scope":"Namespaced","names":{"plural":"things","kind":"Thing"},"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]})"},
-      {"APIService",
-       R"("spec":{"group":"example.com","version":"v1","groupPriorityMinimum":100,"versionPriority":10,"service":{"namespace":"default","name":"s"}})"},
-  };
-}
-
-std::string name_for(const KindDesc& k) {
-  if (k.kind == "IPAddress") return "10.96.7.7";
-  if (k.kind == "CustomResourceDefinition") return "things.example.com";
-  if (k.kind == "APIService") return "v1.example.com";
-  return "every";
-}
-
 bool serves(const KindDesc& k, std::string_view verb) {
   return std::find(k.verbs.begin(), k.verbs.end(), verb) != k.verbs.end();
 }
@@ -540,17 +445,14 @@ bool serves(const KindDesc& k, std::string_view verb) {
 TEST(LocalClient, EveryKind) {
   Cluster c;
   c.service_account("default");
-  auto bodies = least_bodies();
+  const auto bodies = server::least_bodies(signing_request());
   int kinds = 0;
   for (const KindDesc* k : all_kinds()) {
     if (!serves(*k, "create") || !serves(*k, "list")) continue;
     SCOPED_TRACE(std::string(k->api_version()) + " " + std::string(k->kind));
     ++kinds;
-    std::string body =
-        k->group == "events.k8s.io" ? bodies["events.k8s.io/Event"] : bodies[std::string(k->kind)];
-    const std::string ns = k->namespaced ? "default" : "", name = name_for(*k);
-    auto made = c.create(
-        *k, ns, R"({"metadata":{"name":")" + name + "\"}" + (body.empty() ? "" : "," + body) + "}");
+    const std::string ns = k->namespaced ? "default" : "", name = server::least_name(*k);
+    auto made = c.create(*k, ns, server::least_object(bodies, *k));
     EXPECT_TRUE(made.ok()) << made.status().to_string();
     if (!made.ok()) continue;
     EXPECT_EQ(&(*made)->kind(), k);

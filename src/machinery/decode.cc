@@ -12,6 +12,7 @@
 #include "machinery/decode_part.h"
 #include "machinery/field_order.h"
 #include "machinery/instant.h"
+#include "machinery/internal_names.h"
 #include "machinery/quantity.h"
 #include "machinery/time.h"
 #include "machinery/zero.h"
@@ -330,12 +331,6 @@ Status cannot_handle(const KindDesc& kind, std::string_view why) {
   return cannot_handle(kind.kind, kind.version, kind, why);
 }
 
-// The package of a group's types, as upstream's messages name it: core, apps, rbac.
-std::string package_of(std::string_view group) {
-  if (group.empty() || group == "events.k8s.io") return "core";
-  return std::string(group.substr(0, group.find('.')));
-}
-
 // The start of a body, for the message that refuses it: text when it looks like JSON, else hex.
 std::string summary(std::string_view body) {
   constexpr size_t kShown = 30;
@@ -378,14 +373,14 @@ Status check_kind(const KindDesc& kind, std::string_view sent_api, std::string_v
                              std::string(sent_api) +
                              "\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
   }
-  if (sent->kind == kind.kind && package_of(sent->group) == package_of(kind.group)) {
+  if (sent->kind == kind.kind && internal_package(sent->group) == internal_package(kind.group)) {
     return Status::bad_request("the API version in the data (" + std::string(sent_api) +
                                ") does not match the expected API version (" +
                                std::string(own_api) + ")");
   }
   return cannot_handle(sent_kind, version, kind,
                        "converting (" + std::string(version) + "." + std::string(sent_kind) +
-                           ") to (" + package_of(kind.group) + "." + std::string(kind.kind) +
+                           ") to (" + internal_package(kind.group) + "." + std::string(kind.kind) +
                            "): unknown conversion");
 }
 

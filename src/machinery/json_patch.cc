@@ -1,5 +1,6 @@
-// JSON Patch (RFC 6902), with upstream's additions (negative indices, `-` only for add) and error
-// texts.
+// JSON Patch (RFC 6902) as upstream takes it, in its words: indices may be negative, `-` is only
+// for add, `replace` makes an absent member and `copy` of one copies null, and no operation has the
+// whole document for its place but `replace` and `test`.
 #include <charconv>
 #include <optional>
 
@@ -48,8 +49,8 @@ std::optional<size_t> index_of(std::string_view key, size_t size, std::string* e
   const bool number = !digits.empty() && end == digits.data() + digits.size() &&
                       !(digits.size() < key.size() && digits.starts_with('-'));
   if (!number || ec != std::errc()) {
-    *error = "strconv.Atoi: parsing \"" + std::string(key) + "\": " +
-             (number ? "value out of range" : "invalid syntax");
+    *error = "strconv.Atoi: parsing \"" + std::string(key) +
+             "\": " + (number ? "value out of range" : "invalid syntax");
     return std::nullopt;
   }
   auto n = static_cast<int64_t>(size);
@@ -88,8 +89,10 @@ class Patcher {
   static std::string no_path(const Value& op, std::string_view field = "path") {
     const Value* p = op.find(field);
     if (p && !p->is_null()) {
-      const char* what = p->is_list() ? "array" : p->is_map() ? "object" : p->is_bool() ? "bool"
-                                                                                        : "number";
+      const char* what = p->is_list()   ? "array"
+                         : p->is_map()  ? "object"
+                         : p->is_bool() ? "bool"
+                                        : "number";
       return "json: cannot unmarshal " + std::string(what) + " into Go value of type string";
     }
     return field == "from" ? "operation, missing from field" + std::string(kMissing)

@@ -1,6 +1,7 @@
 #include "machinery/object_run.h"
 
 #include "machinery/codec_protobuf.h"
+#include "machinery/list_item.h"
 
 namespace keles {
 
@@ -26,7 +27,7 @@ Bytes ObjectRun::text_of(Form& form, Append append) const {
 Bytes ObjectRun::json() const {
   return text_of(json_, [](std::string& out, const Object& o) {
     if (!out.empty()) out.push_back(',');
-    out += *o.json();
+    append_list_item(out, o);
   });
 }
 

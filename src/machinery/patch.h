@@ -28,10 +28,8 @@ std::string_view patch_media_type(PatchType t);
 Result<Document> apply_patch(PatchType patch_type, const TypeDesc& type, const Value& original,
                              const Value& patch);
 
-// RFC 6902, as upstream takes it: `replace` makes an absent member, `copy` of one copies null, no
-// operation has the whole document for its place but `replace` and `test`. At most 10,000
-// operations; copies may not grow the document beyond 3 MiB of text. Errors carry the operation's
-// text: `testing value /spec/replicas failed: test failed`.
+// RFC 6902. At most 10,000 operations; copies may not grow the document beyond 3 MiB of text.
+// Errors carry the operation's text: `testing value /spec/replicas failed: test failed`.
 Result<Document> apply_json_patch(const Value& original, const Value& patch);
 // RFC 7386.
 Result<Document> apply_merge_patch(const Value& original, const Value& patch);

@@ -88,8 +88,7 @@ TEST(JsonPatch, TakesWhatUpstreamTakes) {
   EXPECT_EQ(json("{a: 1}", "[{op: replace, path: /b, value: 2}]"), canonical("{a: 1, b: 2}"));
   EXPECT_EQ(json("{a: 1}", "[{op: copy, from: /b, path: /a}]"), canonical("{a: null}"));
   EXPECT_EQ(json("{a: [1]}", "[{op: add, path: /a/-}]"), canonical("{a: [1, null]}"));
-  EXPECT_EQ(json("{a: [1, 2]}", "[{op: add, path: /a/-1, value: 3}]"),
-            canonical("{a: [1, 2, 3]}"));
+  EXPECT_EQ(json("{a: [1, 2]}", "[{op: add, path: /a/-1, value: 3}]"), canonical("{a: [1, 2, 3]}"));
   EXPECT_EQ(json("{a: [1, 2]}", "[{op: replace, path: /a/+1, value: 3}]"),
             canonical("{a: [1, 3]}"));
   EXPECT_EQ(json("{a: [1, 2]}", "[{op: test, path: /a/01, value: 2}]"), canonical("{a: [1, 2]}"));
@@ -109,9 +108,10 @@ TEST(JsonPatch, HasLimits) {
   EXPECT_TRUE(times(10'000, "{op: test, path: /a, value: 1}").ok());
   Status many = times(10'001, "{op: test, path: /a, value: 1}");
   EXPECT_TRUE(many.is(Reason::kRequestEntityTooLarge));
-  EXPECT_EQ(many.message(),
-            "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got "
-            "10001");
+  EXPECT_EQ(
+      many.message(),
+      "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got "
+      "10001");
   // What doubles with each operation is stopped before it fills the memory.
   Document patch;
   patch.root = Value::list();
@@ -150,11 +150,11 @@ TEST(JsonPatch, CommonCases) {
       auto done = apply_json_patch(original, *patch);
       const bool refused = c.find("error") != nullptr;
       const Value* wanted = c.find("expected");
-      const bool as_said = refused ? !done.ok()
-                                   : done.ok() && (!wanted || done->root.equals(*wanted));
+      const bool as_said =
+          refused ? !done.ok() : done.ok() && (!wanted || done->root.equals(*wanted));
       EXPECT_EQ(as_said, spec || !other.count(index))
-          << name << " " << index << ": " << c["comment"].as_string() << " "
-          << to_json(*patch) << " " << (done.ok() ? to_json(done->root) : done.status().message());
+          << name << " " << index << ": " << c["comment"].as_string() << " " << to_json(*patch)
+          << " " << (done.ok() ? to_json(done->root) : done.status().message());
     }
   }
   EXPECT_GT(cases, 100U);
@@ -343,9 +343,9 @@ TEST(StrategicPatch, BadDirectives) {
 
 // A directive for what is not there leaves nothing behind.
 TEST(StrategicPatch, DirectivesForWhatIsAbsent) {
-  EXPECT_EQ(strategic(pod(), "{metadata: {name: a}}",
-                      "{metadata: {labels: {$patch: replace, c: d}}}"),
-            canonical("{metadata: {name: a}}"));
+  EXPECT_EQ(
+      strategic(pod(), "{metadata: {name: a}}", "{metadata: {labels: {$patch: replace, c: d}}}"),
+      canonical("{metadata: {name: a}}"));
   EXPECT_EQ(strategic(pod(), "{metadata: {name: a}}", "{spec: {nodeSelector: {$patch: delete}}}"),
             canonical("{metadata: {name: a}, spec: {}}"));
   EXPECT_EQ(strategic(pod(), "{metadata: {name: a}}",

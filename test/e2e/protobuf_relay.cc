@@ -96,15 +96,6 @@ Result<std::string> in_json(const std::string& body) {
   return out;
 }
 
-// The server's lists say of each item in JSON what it is; protobuf has no place for that.
-void drop_kinds_of_items(Document& list) {
-  Value* items = list.root.find("items");
-  for (size_t i = 0; items && i < items->items().size(); ++i) {
-    items->items()[i].erase("kind");
-    items->items()[i].erase("apiVersion");
-  }
-}
-
 // "" or what differs between one answer in both encodings.
 std::string difference(const std::string& from_protobuf, const std::string& json) {
   auto a = parse_json(from_protobuf), b = parse_json(json);
@@ -113,8 +104,6 @@ std::string difference(const std::string& from_protobuf, const std::string& json
     return d.root["metadata"]["resourceVersion"].as_string();
   };
   if (revision(*a) != revision(*b)) return "";  // it has changed in between
-  drop_kinds_of_items(*a);
-  drop_kinds_of_items(*b);
   if (a->root.equals(b->root)) return "";
   return "protobuf says " + from_protobuf + "\nJSON says " + json;
 }

@@ -63,14 +63,23 @@ Choice choose(std::string_view accept) {
   return net::best_range(accept, take) ? out : Choice();
 }
 
-DiscoveryBody encode(const KindDesc& kind, const Document& doc, Choice choice) {
+// `versioned`: it says its own apiVersion. What was there before there were groups does not.
+DiscoveryBody encode(const KindDesc& kind, const Document& doc, Choice choice,
+                     bool versioned = true) {
   DiscoveryBody out;
   std::string bytes;
   if (choice.form == Form::kProtobuf) {
     bytes = encode_object(kind, doc.root);
+    if (auto e = open_protobuf(bytes); !versioned && e.ok()) {
+      bytes = wrap_protobuf("", kind.kind, e->raw);
+    }
     out.content_type = "application/vnd.kubernetes.protobuf";
   } else {
     write_json(bytes, kind, doc.root);
+    constexpr std::string_view kVersion = R"("apiVersion":"v1",)";
+    if (const size_t at = bytes.find(kVersion); !versioned && at != bytes.npos) {
+      bytes.erase(at, kVersion.size());
+    }
     out.content_type = "application/json";
     if (choice.form == Form::kYaml) {
       if (auto tree = parse_json(bytes); tree.ok()) bytes = write_yaml(tree->root);
@@ -278,7 +287,7 @@ std::optional<DiscoveryBody> Discovery::get(std::string_view path, std::string_v
     return encode(*kind, aggregated(api), choice);
   }
   choice.aggregated = false;
-  if (api) return encode(kind_of<meta::APIVersions>(), api_versions(server_address), choice);
+  if (api) return encode(kind_of<meta::APIVersions>(), api_versions(server_address), choice, false);
   if (apis) return encode(kind_of<meta::APIGroupList>(), group_list(), choice);
   std::string_view group_name, version;
   if (path.starts_with("/api/")) {
@@ -298,7 +307,8 @@ std::optional<DiscoveryBody> Discovery::get(std::string_view path, std::string_v
   if (version.empty()) return encode(kind_of<meta::APIGroup>(), group(*g), choice);
   for (const Version& v : g->versions) {
     if (v.version != version) continue;
-    return encode(kind_of<meta::APIResourceList>(), resource_list(*g, v), choice);
+    return encode(kind_of<meta::APIResourceList>(), resource_list(*g, v), choice,
+                  !group_name.empty());
   }
   return std::nullopt;
 }

@@ -139,9 +139,8 @@ TEST(Discovery, AggregatedEqualsUpstreams) {
       const Value &mine = version["resources"], &wanted = (*stable[i])["resources"];
       ASSERT_EQ(mine.size(), wanted.size());
       for (size_t k = 0; k < wanted.size(); ++k) {
-        EXPECT_TRUE(mine.at(k).equals(wanted.at(k)))
-            << to_json(mine.at(k)) << "\n"
-            << to_json(wanted.at(k));
+        EXPECT_TRUE(mine.at(k).equals(wanted.at(k))) << to_json(mine.at(k)) << "\n"
+                                                     << to_json(wanted.at(k));
       }
     }
   }
@@ -177,6 +176,28 @@ TEST(Discovery, StorageVersionHashes) {
     }
     EXPECT_TRUE(found) << row.resource;
   }
+}
+
+// As ever: the core group's pages say no version of their own.
+TEST(Discovery, WhichPagesSayTheirVersion) {
+  Discovery d(all_kinds());
+  const std::pair<const char*, const char*> kRows[] = {
+      {"/api", R"({"kind":"APIVersions","versions":["v1"],)"},
+      {"/api/v1", R"({"kind":"APIResourceList","groupVersion":"v1","resources":[)"},
+      {"/apis", R"({"kind":"APIGroupList","apiVersion":"v1","groups":[)"},
+      {"/apis/apps", R"({"kind":"APIGroup","apiVersion":"v1","name":"apps",)"},
+      {"/apis/apps/v1",
+       R"({"kind":"APIResourceList","apiVersion":"v1","groupVersion":"apps/v1","resources":[)"},
+  };
+  for (auto [path, begins] : kRows) {
+    auto body = d.get(path, "", "10.0.0.1:6443");
+    ASSERT_TRUE(body.has_value());
+    EXPECT_TRUE(body->bytes->starts_with(begins)) << *body->bytes;
+  }
+  auto core = open_protobuf(*d.get("/api/v1", "application/vnd.kubernetes.protobuf", "")->bytes);
+  ASSERT_TRUE(core.ok());
+  EXPECT_EQ(core->api_version, "");
+  EXPECT_EQ(core->kind, "APIResourceList");
 }
 
 TEST(Discovery, OtherEncodings) {

@@ -208,10 +208,9 @@ std::optional<OpenApiBody> OpenApi::get(std::string_view path, std::string_view 
   if (!path.starts_with(kV3)) return std::nullopt;
   const Part* part = find(path.substr(kV3.size()));
   if (part == nullptr) return std::nullopt;
-  const bool json =
-      accept.empty() || net::best_range(accept, [](const net::MediaRange& range) {
-        return range.takes("application/json");
-      });
+  const bool json = accept.empty() || net::best_range(accept, [](const net::MediaRange& range) {
+                      return range.takes("application/json");
+                    });
   if (!json) return OpenApiBody::not_acceptable();
   if (!hash.empty() && hash != part->known_hash()) {
     OpenApiBody moved;

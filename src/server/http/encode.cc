@@ -128,7 +128,7 @@ Parts render_object(const ObjectPtr& object, const Rendering& r) {
   if (r.accepted.shape == Shape::kTable) {
     return finish(render_table(object->kind(), object, object->revision(), r, true), r);
   }
-  if (r.accepted.shape == Shape::kPartial) {
+  if (r.accepted.is_partial()) {
     if (r.accepted.format == Format::kProtobuf) {
       return {text_part(
           wrap_protobuf(r.accepted.meta_version(), "PartialObjectMetadata", partial_raw(object)))};
@@ -158,7 +158,7 @@ Parts render_event(const KindDesc& kind, const registry::WatchItem& item, const 
     object = Object::from_document(kind, bookmark_document(kind, item));
   }
   if (r.accepted.format == Format::kProtobuf) {
-    if (r.accepted.shape == Shape::kPartial) {
+    if (r.accepted.is_partial()) {
       return {text_part(protobuf_frame(
           type,
           wrap_protobuf(r.accepted.meta_version(), "PartialObjectMetadata", partial_raw(object))))};
@@ -169,7 +169,7 @@ Parts render_event(const KindDesc& kind, const registry::WatchItem& item, const 
   if (r.accepted.shape == Shape::kTable) {
     return {text_part(head + render_table(kind, object, item.revision, r, first) + "}\n")};
   }
-  if (r.accepted.shape == Shape::kPartial)
+  if (r.accepted.is_partial())
     return {text_part(head + partial_json(object, r.accepted.meta_version()) + "}\n")};
   static const Part kEnd = text_part("}\n");
   static const Part kHeads[] = {text_part("{\"type\":\"ADDED\",\"object\":"),

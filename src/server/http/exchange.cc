@@ -1,7 +1,12 @@
 #include "server/http/exchange.h"
 
+#include <optional>
+
+#include "base/encoding.h"
 #include "base/sync.h"
 #include "machinery/codec_json.h"
+#include "machinery/internal_names.h"
+#include "net/gzip.h"
 #include "server/http/pieces.h"
 #include "server/http/warning.h"
 #include "server/objects/meta.h"
@@ -20,6 +25,25 @@ constexpr const char* kTooSlow = "Timeout: request did not complete within the a
 Semaphore& turn() {
   thread_local Semaphore one(1);
   return one;
+}
+
+size_t size_of(const Parts& parts) {
+  size_t n = 0;
+  for (const Part& p : parts) n += p->size();
+  return n;
+}
+
+void say_gzip(net::Headers& h) {
+  h.add("Content-Encoding", "gzip");
+  h.add("Vary", "Accept-Encoding");
+}
+
+Parts compressed(net::GzipWriter& gzip, const Parts& parts, bool last) {
+  std::string out;
+  for (const Part& p : parts) gzip.append(*p, out);
+  if (last) gzip.finish(out);
+  if (out.empty()) return {};
+  return {text_part(std::move(out))};
 }
 
 const KindDesc& status_kind() {
@@ -48,6 +72,34 @@ net::Headers Exchange::headers(std::string_view content_type) const {
   return h;
 }
 
+Status Exchange::check_table() const {
+  if (rendering.accepted.shape != Shape::kTable) return {};
+  const std::string v = query.get("includeObject");
+  if (v.empty() || v == "None" || v == "Object" || v == "Metadata") return {};
+  return Status::bad_request(
+      "Unable to convert to Table as requested: includeObject: Invalid value: " + quoted(v) +
+      ": must be 'Metadata', 'Object', 'None', or empty");
+}
+
+Status Exchange::check_shape(const KindDesc& of, bool list) const {
+  TRY(check_table());
+  const Shape wrong = list ? Shape::kPartial : Shape::kPartialList;
+  if (rendering.accepted.shape != wrong) return {};
+  std::string message =
+      list ? "you requested PartialObjectMetadata, but the requested object is a list (*"
+           : "you requested PartialObjectMetadataList, but the requested object is not "
+             "a list (*";
+  message += internal_type_name(of, list) + ")";
+  return Status(Reason::kNotAcceptable, std::move(message));
+}
+
+void Exchange::compress(net::Headers& headers, Parts& parts, size_t threshold) const {
+  if (size_of(parts) <= threshold || !net::accepts_gzip(header("Accept-Encoding"))) return;
+  net::GzipWriter gzip;
+  parts = compressed(gzip, parts, true);
+  say_gzip(headers);
+}
+
 void Exchange::leave_gate() {
   if (slot) slot->fetch_sub(1);
   slot = nullptr;
@@ -63,6 +115,11 @@ Task<bool> Exchange::receive(Context ctx) {
 }
 
 Task<void> Exchange::answer_object(Context ctx, int status, ObjectPtr object) {
+  Status fit = check_shape(object->kind(), false);
+  if (!fit.ok()) {
+    co_await fail(fit);
+    co_return;
+  }
   // What has to be made for this answer alone needs room first: the text, and what it is made from.
   bool mine = false;
   if (!is_shared_form(rendering)) {
@@ -86,6 +143,11 @@ Task<void> Exchange::answer_object(Context ctx, int status, ObjectPtr object) {
 }
 
 Task<void> Exchange::answer_list(Context ctx, registry::ListPage page) {
+  Status fit = check_shape(*kind, true);
+  if (!fit.ok()) {
+    co_await fail(fit);
+    co_return;
+  }
   const bool quick = page.stretches.empty() && page.items.size() <= kQuickItems;
   ListPieces pieces(*kind, std::move(page), rendering);
   Parts parts;
@@ -94,6 +156,13 @@ Task<void> Exchange::answer_list(Context ctx, registry::ListPage page) {
     parts = pieces.next();
   } else {
     s = co_await next_piece(ctx, &pieces, &parts);
+  }
+  // Whether it is compressed is known once it is large, or done.
+  const bool may_compress = net::accepts_gzip(header("Accept-Encoding"));
+  while (s.ok() && may_compress && !pieces.done() && size_of(parts) <= kGzipBytes) {
+    Parts more;
+    s = co_await next_piece(ctx, &pieces, &more);
+    parts.insert(parts.end(), more.begin(), more.end());
   }
   if (!s.ok()) {
     co_await fail(s);
@@ -106,9 +175,15 @@ Task<void> Exchange::answer_list(Context ctx, registry::ListPage page) {
   code = 200;
   leave_gate();
   net::Headers h = headers(rendering.accepted.content_type());
+  std::optional<net::GzipWriter> gzip;
+  if (may_compress) {
+    gzip.emplace();
+    say_gzip(h);
+  }
   s = co_await responder->begin(200, std::move(h));
   while (s.ok()) {
-    s = co_await responder->write(std::move(parts));
+    if (gzip) parts = compressed(*gzip, parts, pieces.done());
+    if (!parts.empty()) s = co_await responder->write(std::move(parts));
     if (!s.ok() || pieces.done()) break;
     s = co_await next_piece(ctx, &pieces, &parts);
   }
@@ -129,6 +204,7 @@ Task<void> Exchange::answer(int status, Parts parts) {
   code = status;
   leave_gate();
   net::Headers h = headers(rendering.accepted.content_type());
+  compress(h, parts);
   Status s = co_await responder->respond(status, std::move(h), std::move(parts));
   (void)s;  // the client has gone
 }
@@ -155,12 +231,16 @@ Task<void> Exchange::fail(Status why) {
   leave_gate();
   code = why.code();
   if (code < 400 || code > 599) code = 500;
-  Format format = rendering.accepted.format;
-  Accepted plain;
-  plain.format = format;
+  // An error has no other shape: who takes only such is shown it as JSON, indented.
+  Offer whole;
+  whole.transforms = false;
+  auto form = negotiate(header("Accept"), whole);
+  const bool raw = !form.ok();
+  const Accepted plain = raw ? Accepted() : *form;
   net::Headers h = headers(plain.content_type());
+  if (why.is(Reason::kForbidden)) h.add("X-Content-Type-Options", "nosniff");
   if (int n = why.details().retry_after_seconds; n > 0) h.add("Retry-After", std::to_string(n));
-  Parts parts = render_status(why, format, rendering.pretty);
+  Parts parts = render_status(why, plain.format, raw || rendering.pretty);
   Status s = co_await responder->respond(code, std::move(h), std::move(parts));
   (void)s;
 }

@@ -40,9 +40,18 @@ struct Exchange {
   std::string_view header(std::string_view name) const;  // "" when there is none
   net::Headers headers(std::string_view content_type) const;
 
+  // BadRequest for a table with an includeObject that there is not; NotAcceptable for a list as
+  // PartialObjectMetadata, or an object as its list.
+  Status check_table() const;
+  Status check_shape(const KindDesc& of, bool list) const;
+
   // Reads the request's body; false once a failure to do so has been answered.
   Task<bool> receive(Context ctx);
   void leave_gate();
+
+  // A whole answer, compressed when it is large and the client takes gzip.
+  static constexpr size_t kGzipBytes = 128 * 1024;  // upstream's threshold
+  void compress(net::Headers& headers, Parts& parts, size_t threshold = kGzipBytes) const;
 
   // Each answers the request, once.
   Task<void> answer(int status, Parts parts);

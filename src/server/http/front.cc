@@ -5,10 +5,12 @@
 #include <unordered_map>
 
 #include "base/buggify.h"
+#include "base/encoding.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "machinery/catalog.h"
 #include "machinery/time.h"
+#include "machinery/validation.h"
 #include "server/discovery/discovery.h"
 #include "server/discovery/openapi.h"
 #include "server/http/backup.h"
@@ -178,18 +180,23 @@ bool is_master(const Caller& caller) {
          caller.groups.end();
 }
 
-// Reviews, bindings and the like are answers, not objects: upstream has no columns for them.
+// Reviews, bindings and the like are answers, not objects, and of the subresources two are shown as
+// tables: upstream has no columns for the others.
 bool has_tables(const Exchange& x) {
   if (!x.kind) return true;
   const std::string& sub = x.info.subresource;
-  if (sub == "binding" || sub == "eviction" || sub == "token") return false;
-  if (!sub.empty()) return true;
+  if (!sub.empty()) return sub == "status" || sub == "scale";
   return !auth::Auth::is_review(*x.kind) && !(x.kind->kind == "Binding" && x.kind->group.empty());
 }
 
 // The form of answers follows Accept, as far as it can be followed; an error's too.
 void choose_form(Exchange& x) {
-  auto accepted = negotiate(x.header("Accept"), has_tables(x));
+  Offer offer;
+  offer.tables = has_tables(x);
+  // Custom resources have no protobuf form; their metadata alone, and their Scale, have one.
+  offer.protobuf = !x.kind || !x.kind->owner || x.info.subresource == "scale";
+  offer.streams = x.info.verb == "list" || x.info.verb == "watch";
+  auto accepted = negotiate(x.header("Accept"), offer);
   if (accepted.ok()) {
     x.rendering.accepted = *accepted;
   } else {
@@ -199,18 +206,6 @@ void choose_form(Exchange& x) {
   x.rendering.pretty =
       x.rendering.accepted.pretty ||
       (wish.empty() ? human_agent(x.header("User-Agent")) : x.query.flag("pretty"));
-}
-
-// Custom resources have no protobuf form; their metadata alone has one.
-Status custom_form(const Exchange& x) {
-  const Accepted& a = x.rendering.accepted;
-  if (!x.kind->owner || a.format != Format::kProtobuf || a.shape != Shape::kWhole ||
-      x.info.subresource == "scale") {
-    return {};
-  }
-  return Status(Reason::kNotAcceptable,
-                "object *unstructured.Unstructured does not implement the protobuf marshalling "
-                "interface and cannot be encoded to a protobuf message");
 }
 
 // Whether any header says so; few requests' do.
@@ -230,6 +225,17 @@ bool is_health(const RequestInfo& i) {
   if (i.is_resource) return false;
   return i.path.starts_with("/healthz") || i.path.starts_with("/livez") ||
          i.path.starts_with("/readyz");
+}
+
+// The name in a path: it becomes a part of a key.
+Status check_path_name(const std::string& name) {
+  if (name.empty()) return {};
+  std::string all;
+  for (const std::string& why : name_is_path_segment(name, false)) {
+    all += (all.empty() ? "" : ";") + why;
+  }
+  if (all.empty()) return {};
+  return Status::bad_request("Name parameter invalid: " + quoted(name) + ": " + all);
 }
 
 // GET of exec and the like is the same as POST, whichever the description names.
@@ -360,6 +366,12 @@ PathSource openapi_source(ApiServer* server, const std::string& version) {
     });
     auto found = openapi->get(q.path, q.hash, q.accept);
     if (!found) return std::nullopt;
+    if (!found->location.empty() || !found->acceptable) {
+      PathAnswer out;
+      out.status = found->acceptable ? 301 : 406;
+      out.location = found->location;
+      return out;
+    }
     return cached(found->bytes, found->content_type, found->etag, found->immutable,
                   q.if_none_match);
   };
@@ -480,9 +492,11 @@ Task<void> Front::serve_resource(Context ctx, Exchange* x) {
   const KindDesc* kind = x->kind;
   const bool known_subresource =
       kind && (i.subresource.empty() || kind->subresource(i.subresource) != nullptr);
-  const bool scope_fits =
-      kind &&
-      (kind->namespaced ? !i.ns.empty() || i.verb == "list" || i.verb == "watch" : i.ns.empty());
+  // A list of all namespaces can be read, and no more.
+  const bool everywhere = kind && kind->namespaced && i.ns.empty() && i.name.empty();
+  const bool scope_fits = kind && (!kind->namespaced ? i.ns.empty()
+                                   : everywhere      ? contains(kind->verbs, "list")
+                                                     : !i.ns.empty());
   if (!known_subresource || !scope_fits) {
     co_await not_found(x);
     co_return;
@@ -490,17 +504,19 @@ Task<void> Front::serve_resource(Context ctx, Exchange* x) {
   const bool named = !i.name.empty();
   const bool fits = i.verb == "create" ? named == !i.subresource.empty()
                                        : named || (i.verb != "update" && i.verb != "patch");
-  if (!fits || !serves_verb(*kind, i)) {
+  const bool head = x->request->method == "HEAD" && i.subresource != "proxy";
+  if (!fits || head || (everywhere && !is_read(i)) || !serves_verb(*kind, i)) {
     Status why(Reason::kMethodNotAllowed,
                "the server does not allow this method on the requested resource");
     co_await x->fail(why);
     co_return;
   }
-  if (auto said = deprecation_warning(*kind); !said.empty()) x->warnings.emplace_back(said);
-  if (Status why = custom_form(*x); !why.ok()) {
-    co_await x->fail(why);
+  Status named_well = i.verb == "create" || is_relayed(*x) ? Status() : check_path_name(i.name);
+  if (!named_well.ok()) {
+    co_await x->fail(named_well);
     co_return;
   }
+  if (auto said = deprecation_warning(*kind); !said.empty()) x->warnings.emplace_back(said);
   if (!is_read(i) || is_relayed(*x)) {
     bool there = co_await x->receive(ctx);
     if (!there) co_return;

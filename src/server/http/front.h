@@ -24,9 +24,9 @@ struct Exchange;
 // Discovery and OpenAPI documents: the answer to GET `path`, nothing when it is not theirs. Called
 // from any loop.
 struct PathAnswer {
-  int status = 200;  // 304 without bytes when `if_none_match` names what there is
+  int status = 200;  // 304 without bytes when `if_none_match` names what there is; 301 elsewhere
   std::shared_ptr<const std::string> bytes;
-  std::string content_type, etag;
+  std::string content_type, etag, location;
   bool immutable = false;   // may be cached for ever
   bool may_indent = false;  // JSON for those who like it indented
 };

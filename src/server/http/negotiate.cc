@@ -8,7 +8,7 @@ namespace keles::server {
 namespace {
 
 // What a media range asks for; nullopt when we cannot answer it.
-std::optional<Accepted> answer_to(const net::MediaRange& range, bool tables) {
+std::optional<Accepted> answer_to(const net::MediaRange& range, const Offer& offer) {
   Accepted out;
   if (range.takes("application/json")) {
     out.format = Format::kJson;
@@ -20,27 +20,66 @@ std::optional<Accepted> answer_to(const net::MediaRange& range, bool tables) {
     return std::nullopt;
   }
   std::string_view as, group, version;
-  bool known = true;
+  bool known = true, transformed = false;
   range.parameters([&](std::string_view name, std::string_view value) {
     if (name == "as") as = value;
     if (name == "g") group = value;
     if (name == "v") version = value;
+    transformed |= name == "as" || name == "g" || name == "v";
     if (name == "pretty") out.pretty = value == "1";
-    if (name == "stream" && value != "watch") known = false;
+    if (name == "stream" && !value.empty()) {
+      known &= value == "watch" && out.format != Format::kYaml;
+    }
+    if (name == "sv" && !value.empty()) known &= value == "v1";
   });
   if (!known) return std::nullopt;
-  if (as.empty()) return out;
-  if (group != "meta.k8s.io" || (version != "v1" && version != "v1beta1")) return std::nullopt;
+  if (!transformed) {
+    if (out.format == Format::kProtobuf && !offer.protobuf) return std::nullopt;
+    return out;
+  }
+  if (!offer.transforms || group != "meta.k8s.io" || (version != "v1" && version != "v1beta1")) {
+    return std::nullopt;
+  }
   out.beta = version == "v1beta1";
   if (as == "Table") {
-    if (!tables || out.format == Format::kProtobuf) return std::nullopt;
+    if (!offer.tables || out.format == Format::kProtobuf) return std::nullopt;
     out.shape = Shape::kTable;
-  } else if (as == "PartialObjectMetadata" || as == "PartialObjectMetadataList") {
+  } else if (as == "PartialObjectMetadata") {
     out.shape = Shape::kPartial;
+  } else if (as == "PartialObjectMetadataList") {
+    out.shape = Shape::kPartialList;
   } else {
     return std::nullopt;
   }
   return out;
+}
+
+constexpr std::string_view kForms =
+    "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+constexpr std::string_view kStreamForms =
+    "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+
+// Whether any of the types is one of ours by name, or */*.
+bool has_known_type(std::string_view accept) {
+  while (!accept.empty()) {
+    const size_t comma = accept.find(',');
+    std::string_view type = accept.substr(0, comma);
+    accept.remove_prefix(comma == accept.npos ? accept.size() : comma + 1);
+    type = type.substr(0, type.find(';'));
+    while (!type.empty() && type.front() == ' ') type.remove_prefix(1);
+    while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
+    if (type == "*/*") return true;
+    for (Format f : {Format::kJson, Format::kYaml, Format::kProtobuf}) {
+      Accepted a;
+      a.format = f;
+      if (type == a.content_type()) return true;
+    }
+  }
+  return false;
+}
+
+Status not_acceptable(std::string message) {
+  return Status(Reason::kNotAcceptable, std::move(message));
 }
 
 }  // namespace
@@ -57,17 +96,26 @@ std::string_view Accepted::content_type() const {
   return "application/json";
 }
 
-Result<Accepted> negotiate(std::string_view accept, bool tables) {
+Result<Accepted> negotiate(std::string_view accept, Offer offer) {
   if (accept.find_first_not_of(" \t") == accept.npos) return Accepted{};
+  if (offer.protobuf && !has_known_type(accept)) {
+    std::string message = "406: Not Acceptable\n\nAvailable representations: ";
+    message += kForms;
+    if (offer.streams) message.append(", ").append(kStreamForms);
+    return not_acceptable(std::move(message));
+  }
   std::optional<Accepted> found;
   net::best_range(accept, [&](const net::MediaRange& range) {
-    found = answer_to(range, tables);
+    found = answer_to(range, offer);
     return found.has_value();
   });
   if (found) return *found;
-  return Status(Reason::kNotAcceptable,
-                "only the following media types are accepted: application/json, "
-                "application/yaml, application/vnd.kubernetes.protobuf");
+  return not_acceptable("only the following media types are accepted: " + std::string(kForms));
+}
+
+Status not_streamable() {
+  return not_acceptable("only the following media types are accepted: " +
+                        std::string(kStreamForms));
 }
 
 bool human_agent(std::string_view user_agent) {

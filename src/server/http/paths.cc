@@ -113,7 +113,10 @@ Task<void> Front::serve_check(Exchange* x, std::string endpoint, std::string onl
 
 Task<void> Front::serve_path(Context ctx, Exchange* x) {
   const std::string& path = x->info.path;
-  if (x->request->method != "GET" && x->request->method != "HEAD") {
+  // What tells of the API takes no HEAD, as objects do not.
+  const bool no_head = below(path, "/api") || below(path, "/apis") || path == "/version";
+  const std::string& method = x->request->method;
+  if (method != "GET" && (method != "HEAD" || no_head)) {
     if (!is_claimed(path, *server_->kinds().current())) {
       co_await not_found(x);
       co_return;
@@ -166,10 +169,25 @@ Task<void> Front::serve_path(Context ctx, Exchange* x) {
   for (const PathSource& source : options_.paths) {
     auto found = source(question);
     if (!found) continue;
+    const bool aggregated = found->content_type.find(";as=") != std::string::npos;
+    if (no_head && !aggregated) {  // what tells of the API is chosen as objects are
+      Offer plain;
+      plain.transforms = false;
+      auto form = negotiate(question.accept, plain);
+      if (!form.ok()) {
+        co_await x->fail(form.status());
+        co_return;
+      }
+    }
     x->code = found->status;
     net::Headers h = x->headers(found->content_type);
+    if (!found->location.empty()) h.add("Location", found->location);
     if (!found->etag.empty()) {
-      h.set("Cache-Control", found->immutable ? "public, immutable" : "public");
+      if (found->immutable) {
+        h.set("Cache-Control", "public, immutable");
+      } else if (no_head) {
+        h.set("Cache-Control", "public");
+      }
       h.add("ETag", found->etag);
       h.add("Vary", "Accept");
     }
@@ -177,6 +195,9 @@ Task<void> Front::serve_path(Context ctx, Exchange* x) {
     const bool indent = found->may_indent && x->rendering.pretty;
     if (found->bytes && !indent) parts.push_back(found->bytes);
     if (found->bytes && indent) parts.push_back(text_part(finished(*found->bytes, x->rendering)));
+    constexpr size_t kSmall = 1400;
+    if (no_head) x->compress(h, parts);
+    if (path == "/openapi/v2") x->compress(h, parts, kSmall);
     Status s = co_await x->responder->respond(found->status, std::move(h), std::move(parts));
     (void)s;
     co_return;

@@ -5,11 +5,13 @@
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
+#include "machinery/list_item.h"
 #include "server/http/table.h"
 
 namespace keles::server {
 namespace {
 
+constexpr size_t kFew = 8;  // items that are no long list
 // Stands for the items while the rest of the list is brought into its form.
 constexpr std::string_view kPlace = "the-items-of-this-list";
 
@@ -58,7 +60,7 @@ void ListPieces::frame_text() {
   if (a.shape == Shape::kTable) {
     head = table_head(kind_, page_.revision, page_.continue_, page_.remaining, r_, true);
   } else {
-    const bool partial = a.shape == Shape::kPartial;
+    const bool partial = a.is_partial();
     const std::string api(partial ? a.meta_version() : kind_.api_version());
     const std::string name(partial ? "PartialObjectMetadataList" : kind_.list_kind);
     head = "{\"kind\":\"" + name + "\",\"apiVersion\":\"" + api +
@@ -80,7 +82,7 @@ void ListPieces::frame_text() {
 
 // The envelope names its content's length: sizes first, then the items.
 void ListPieces::frame_protobuf() {
-  const bool partial = r_.accepted.shape == Shape::kPartial;
+  const bool partial = r_.accepted.is_partial();
   std::string meta;
   append_bytes_field(meta, 1, list_metadata_protobuf(page_));
   size_t raw = meta.size();
@@ -103,7 +105,7 @@ void ListPieces::frame_protobuf() {
 void ListPieces::append(std::string& out, const ObjectPtr& object) const {
   const Accepted& a = r_.accepted;
   if (a.format == Format::kProtobuf) {
-    if (a.shape == Shape::kPartial) {
+    if (a.is_partial()) {
       append_bytes_field(out, 2, partial_raw(object));
     } else {
       Bytes whole = object->protobuf();
@@ -111,13 +113,17 @@ void ListPieces::append(std::string& out, const ObjectPtr& object) const {
     }
     return;
   }
+  if (a.format == Format::kJson && a.shape == Shape::kWhole && !r_.pretty) {
+    append_list_item(out, *object);
+    return;
+  }
   std::string json;
   if (a.shape == Shape::kTable) {
     append_table_row(json, kind_, object, r_);
-  } else if (a.shape == Shape::kPartial) {
+  } else if (a.is_partial()) {
     json = partial_json(object, a.meta_version());
   } else {
-    json = *object->json();
+    append_list_item(json, *object);
   }
   if (a.format == Format::kYaml) {
     out += yaml_of("[" + json + "]");
@@ -167,25 +173,14 @@ Parts ListPieces::next() {
   Parts out;
   if (done_) return out;
   if (!page_.stretches.empty()) return next_stretches();
-  // Objects' own JSON goes out as it is; every other form is written into one text.
-  static const Part kComma = text_part(",");
-  const bool splice = r_.accepted.format == Format::kJson && is_shared_form(r_);
   std::string text = begun_ ? std::string() : std::move(before_);
   begun_ = true;
-  size_t bytes = 0, items = 0;
-  if (splice && !text.empty()) out.push_back(text_part(std::exchange(text, std::string())));
-  if (!splice) text.reserve(kBytes + kBytes / 8);
-  while (at_ < page_.items.size() && bytes < kBytes && items < item_limit()) {
+  size_t items = 0;
+  if (page_.items.size() > kFew) text.reserve(kBytes + kBytes / 8);
+  while (at_ < page_.items.size() && text.size() < kBytes && items < item_limit()) {
     ObjectPtr object = std::move(page_.items[at_]);  // a slow reader keeps no old version alive
-    if (splice) {
-      if (at_ > 0) out.push_back(kComma);
-      out.push_back(object->json());
-      bytes += out.back()->size() + 1;
-    } else {
-      if (at_ > 0) text += between_;
-      append(text, object);
-      bytes = text.size();
-    }
+    if (at_ > 0) text += between_;
+    append(text, object);
     ++at_;
     ++items;
   }

@@ -1,6 +1,7 @@
 // The verbs on resources: options and bodies in, the ApiServer's answer out.
 #include <algorithm>
 
+#include "base/encoding.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
@@ -9,6 +10,7 @@
 #include "machinery/patch.h"
 #include "server/http/exchange.h"
 #include "server/http/front.h"
+#include "server/http/options.h"
 #include "server/http/pieces.h"
 #include "server/http/watch_websocket.h"
 #include "server/objects/meta.h"
@@ -24,19 +26,42 @@ std::string options_kind(const Exchange& x) {
   return verb.starts_with("delete") ? "DeleteOptions" : "CreateOptions";
 }
 
-Result<FieldValidation> field_validation(const Exchange& x) {
-  const std::string* v = x.query.find("fieldValidation");
-  if (!v || v->empty() || *v == "Warn") return FieldValidation::kWarn;
-  if (*v == "Strict") return FieldValidation::kStrict;
-  if (*v == "Ignore") return FieldValidation::kIgnore;
-  return Status::invalid("meta.k8s.io", options_kind(x), "",
-                         {{"FieldValueNotSupported",
-                           "Unsupported value: \"" + *v +
-                               "\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"",
-                           "fieldValidation"}});
+std::optional<FieldValidation> field_validation(std::string_view v) {
+  if (v.empty() || v == "Warn") return FieldValidation::kWarn;
+  if (v == "Strict") return FieldValidation::kStrict;
+  if (v == "Ignore") return FieldValidation::kIgnore;
+  return std::nullopt;
 }
 
-Result<registry::WriteRequest> write_request(Exchange* x) {
+// What is wrong with the options of a create, an update or a patch, in upstream's order.
+Status check_options(const Exchange& x, std::optional<PatchType> patch) {
+  std::vector<StatusCause> causes;
+  const std::string manager = x.query.get("fieldManager");
+  if (patch == PatchType::kApply) {
+    if (manager.empty()) {
+      causes.push_back(
+          {"FieldValueRequired", "Required value: is required for apply patch", "fieldManager"});
+    }
+  } else if (patch && x.query.find("force")) {
+    causes.push_back(
+        {"FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force"});
+  }
+  check_field_manager(causes, manager);
+  if (auto bad = registry::check_dry_run(x.query.get_all("dryRun"))) {
+    causes.push_back(std::move(*bad));
+  }
+  const std::string validation = x.query.get("fieldValidation");
+  if (!field_validation(validation)) {
+    causes.push_back({"FieldValueNotSupported",
+                      "Unsupported value: " + quoted(validation) +
+                          ": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"",
+                      "fieldValidation"});
+  }
+  if (causes.empty()) return {};
+  return Status::invalid("meta.k8s.io", options_kind(x), "", std::move(causes));
+}
+
+registry::WriteRequest request_of(Exchange* x) {
   registry::WriteRequest how;
   const Caller& caller = x->caller();
   how.user = caller.name;
@@ -44,18 +69,15 @@ Result<registry::WriteRequest> write_request(Exchange* x) {
   how.uid = caller.uid;
   how.extra = caller.extra;
   how.warnings = &x->warnings;
-  TRY_ASSIGN(validation, field_validation(*x));
-  how.validation = validation;
-  if (x->query.get("fieldManager").size() > 128) {
-    return Status::invalid(
-        "meta.k8s.io", options_kind(*x), "",
-        {{"FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager"}});
-  }
-  const std::vector<std::string> dry_run = x->query.get_all("dryRun");
-  if (auto bad = registry::check_dry_run(dry_run)) {
-    return Status::invalid("meta.k8s.io", options_kind(*x), "", {std::move(*bad)});
-  }
-  how.dry_run = !dry_run.empty();
+  how.dry_run = x->query.find("dryRun") != nullptr;
+  return how;
+}
+
+Result<registry::WriteRequest> write_request(Exchange* x,
+                                             std::optional<PatchType> patch = std::nullopt) {
+  TRY(check_options(*x, patch));
+  registry::WriteRequest how = request_of(x);
+  how.validation = *field_validation(x->query.get("fieldValidation"));
   return how;
 }
 
@@ -94,48 +116,37 @@ Result<WholeObject> whole_object(Exchange* x) {
 Result<int64_t> integer_option(const std::string& text) {
   auto n = registry::to_int(text);
   if (n) return *n;
-  return Status::bad_request("strconv.ParseInt: parsing \"" + text + "\": invalid syntax");
+  const size_t digits = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
+  const bool number =
+      text.size() > digits && text.find_first_not_of("0123456789", digits) == std::string::npos;
+  return Status::bad_request("strconv.ParseInt: parsing " + quoted(text) +
+                             (number ? ": value out of range" : ": invalid syntax"));
 }
 
-Status wrong_patch(PatchType type, const Value& v) {
-  const bool list = type == PatchType::kJson;
-  if (list ? v.is_list() : v.is_map()) return {};
-  const char* what = v.is_list()     ? "array"
-                     : v.is_map()    ? "object"
-                     : v.is_string() ? "string"
-                     : v.is_bool()   ? "bool"
-                                     : "number";
-  std::string why = "json: cannot unmarshal " + std::string(what) + " into Go value of type " +
-                    (list ? "[]handlers.jsonPatchOp" : "map[string]interface {}");
-  return Status::bad_request(why);
-}
-
-// A patch: a tree that is not checked against a kind. Duplicate fields are warned of or refused.
-Result<Document> decode_patch(Exchange* x, PatchType type, FieldValidation validation) {
+// A patch: a tree that is not checked against a kind. Duplicate fields are warned of or refused
+// together with what the outcome is found to have.
+Result<Document> decode_patch(Exchange* x, PatchType type, registry::WriteRequest& how) {
   const std::string& body = x->request->body;
   if (type == PatchType::kApply) return parse_yaml(body);
   std::vector<std::string> duplicates;
   JsonOptions options;
-  if (validation != FieldValidation::kIgnore) options.duplicates = &duplicates;
+  if (how.validation != FieldValidation::kIgnore) options.duplicates = &duplicates;
   auto doc = parse_json(body, options);
-  Status bad = doc.ok() ? wrong_patch(type, doc->root) : doc.status();
+  Status bad = doc.ok() ? check_patch(type, doc->root) : doc.status();
   if (!bad.ok()) {
     const char* prefix = type == PatchType::kStrategicMerge ? "" : "error decoding patch: ";
     return Status::bad_request(prefix + bad.message());
   }
-  std::string all;
-  for (std::string& d : duplicates) {
-    std::string problem =
-        (type == PatchType::kJson ? "json patch duplicate field \"" : "duplicate field \"") + d +
-        '"';
-    if (validation == FieldValidation::kWarn) {
-      x->warnings.push_back(std::move(problem));
-    } else {
-      all += (all.empty() ? "" : ", ") + problem;
-    }
+  const bool operations = type == PatchType::kJson;
+  for (const std::string& d : duplicates) {
+    how.patch_problems.push_back((operations ? "json patch duplicate field " : "duplicate field ") +
+                                 quoted(d));
   }
-  if (all.empty()) return doc;
-  return refused_patch(type, doc->root, doc->root, "strict decoding error: " + all);
+  if (operations && options.duplicates) add_unknown_of_operations(doc->root, how.patch_problems);
+  if (!doc->root.is_null()) return doc;
+  if (type == PatchType::kMerge) return Status::bad_request("Invalid JSON Patch");
+  doc->root = operations ? Value::list() : Value::map();
+  return doc;
 }
 
 std::string text_of(const Value& v) { return std::string(v.as_string()); }
@@ -152,7 +163,7 @@ Result<registry::DeleteRequest> delete_request(Exchange* x, registry::WriteReque
     if (q.find("orphanDependents")) out.orphan_dependents = q.flag("orphanDependents");
     out.propagation_policy = q.get("propagationPolicy");
     out.ignore_store_read_error = q.flag("ignoreStoreReadErrorWithClusterBreakingPotential");
-    if (how.dry_run) out.dry_run.emplace_back("All");
+    out.dry_run = q.get_all("dryRun");
     return out;
   }
   static const KindDesc* const kOptions = find_kind("", "v1", "DeleteOptions");
@@ -178,7 +189,8 @@ Result<registry::DeleteRequest> delete_request(Exchange* x, registry::WriteReque
     TRY(normalize(*kOptions->type, doc));
   }
   out = registry::read_delete_options(doc.root);
-  // A dry run asked for on either side is one: what nobody wanted deleted stays.
+  // A dry run asked for on either side is one: what nobody wanted deleted stays. (Upstream looks at
+  // the body alone where there is one.)
   if (how.dry_run && out.dry_run.empty()) out.dry_run.emplace_back("All");
   return out;
 }
@@ -197,12 +209,7 @@ Result<registry::ListQuery> list_query(const Exchange& x) {
   if (std::string seconds = x.query.get("timeoutSeconds"); !seconds.empty()) {
     TRY(integer_option(seconds).status());
   }
-  if (x.query.find("sendInitialEvents")) {
-    return Status::invalid(
-        "meta.k8s.io", "ListOptions", "",
-        {{"FieldValueForbidden", "Forbidden: sendInitialEvents is forbidden for list",
-          "sendInitialEvents"}});
-  }
+  q.sends_initial_events = x.query.find("sendInitialEvents") != nullptr;
   return q;
 }
 
@@ -210,6 +217,12 @@ Result<registry::ListQuery> list_query(const Exchange& x) {
 
 Task<void> Front::get(Context ctx, Exchange* x) {
   const RequestInfo& i = x->info;
+  if (x->query.flag("export")) {
+    Status why =
+        Status::bad_request("the export parameter, deprecated since v1.14, is no longer supported");
+    co_await x->fail(why);
+    co_return;
+  }
   auto got = co_await server_->get(ctx, x->kind, i.ns, i.name, i.subresource,
                                    x->query.get("resourceVersion"));
   if (!got.ok()) {
@@ -240,6 +253,7 @@ Task<void> Front::watch(Context ctx, Exchange* x) {
   q.field_selector = x->query.get("fieldSelector");
   q.resource_version = x->query.get("resourceVersion");
   q.resource_version_match = x->query.get("resourceVersionMatch");
+  q.continue_ = x->query.get("continue");
   q.bookmarks = x->query.flag("allowWatchBookmarks");
   if (x->query.find("sendInitialEvents"))
     q.send_initial_events = x->query.flag("sendInitialEvents");
@@ -259,9 +273,17 @@ Task<void> Front::watch(Context ctx, Exchange* x) {
     co_await x->fail(stream.status());
     co_return;
   }
+  Status fit = x->rendering.accepted.format == Format::kYaml ? not_streamable() : x->check_table();
+  if (!fit.ok()) {
+    co_await x->fail(fit);
+    co_return;
+  }
   x->code = 200;
   const bool protobuf = x->rendering.accepted.format == Format::kProtobuf;
-  x->rendering.accepted.format = protobuf ? Format::kProtobuf : Format::kJson;
+  // Its objects are no lists: they are sent whole.
+  if (x->rendering.accepted.shape == Shape::kPartialList) {
+    x->rendering.accepted.shape = Shape::kWhole;
+  }
   x->rendering.pretty = false;
   if (is_websocket(*x)) {
     Context limit = ctx.with_timeout(std::chrono::seconds(seconds));
@@ -340,14 +362,14 @@ Task<void> Front::update(Context ctx, Exchange* x) {
 
 Task<void> Front::patch(Context ctx, Exchange* x) {
   const RequestInfo& i = x->info;
-  auto how = write_request(x);
   auto type = patch_type_of(media_type(x->header("Content-Type")));
-  if (!type.ok() || !how.ok()) {
-    Status bad = type.ok() ? how.status() : type.status();
-    co_await x->fail(bad);
+  Result<registry::WriteRequest> how = type.status();
+  if (type.ok()) how = write_request(x, *type);
+  if (!how.ok()) {
+    co_await x->fail(how.status());
     co_return;
   }
-  auto body = decode_patch(x, *type, how->validation);
+  auto body = decode_patch(x, *type, *how);
   if (!body.ok()) {
     co_await x->fail(body.status());
     co_return;
@@ -363,12 +385,10 @@ Task<void> Front::patch(Context ctx, Exchange* x) {
 
 Task<void> Front::remove(Context ctx, Exchange* x) {
   const RequestInfo& i = x->info;
-  auto how = write_request(x);
-  Result<registry::DeleteRequest> request = Status::bad_request("");
-  if (how.ok()) request = delete_request(x, *how);
-  Status bad = !how.ok() ? how.status() : request.status();
-  if (!bad.ok()) {
-    co_await x->fail(bad);
+  registry::WriteRequest how = request_of(x);
+  auto request = delete_request(x, how);
+  if (!request.ok()) {
+    co_await x->fail(request.status());
     co_return;
   }
   // What cannot be read goes without its finalizers and guards: a right of its own (KEP-3926).
@@ -386,8 +406,9 @@ Task<void> Front::remove(Context ctx, Exchange* x) {
       co_return;
     }
   }
+  const bool cascades = request->orphan_dependents == false;
   auto done = co_await server_->registry().remove(ctx, x->kind, i.ns, i.name, std::move(*request),
-                                                  std::move(*how));
+                                                  std::move(how));
   if (!done.ok()) {
     co_await x->fail(done.status());
     co_return;
@@ -401,21 +422,22 @@ Task<void> Front::remove(Context ctx, Exchange* x) {
     co_await x->succeed(200, std::move(details));
     co_return;
   }
-  co_await x->answer_object(ctx, 200, done->object);
+  // Who asks in the deprecated form is told that dependents have to go first.
+  const int code = cascades && !done->gone ? 202 : 200;
+  co_await x->answer_object(ctx, code, done->object);
 }
 
 Task<void> Front::remove_collection(Context ctx, Exchange* x) {
-  auto how = write_request(x);
+  registry::WriteRequest how = request_of(x);
   auto query = list_query(*x);
-  Result<registry::DeleteRequest> request = Status::bad_request("");
-  if (how.ok()) request = delete_request(x, *how);
-  Status bad = !how.ok() ? how.status() : !query.ok() ? query.status() : request.status();
+  auto request = delete_request(x, how);
+  Status bad = query.ok() ? request.status() : query.status();
   if (!bad.ok()) {
     co_await x->fail(bad);
     co_return;
   }
   auto page = co_await server_->registry().remove_collection(
-      ctx, x->kind, x->info.ns, std::move(*query), std::move(*request), std::move(*how));
+      ctx, x->kind, x->info.ns, std::move(*query), std::move(*request), std::move(how));
   if (!page.ok()) {
     co_await x->fail(page.status());
     co_return;

@@ -35,8 +35,14 @@ void set_defaults(const KindDesc& kind, Document& doc, Loop& loop) {
   strategy.set_defaults(hooks, doc);
 }
 
-Status check_tree(const KindDesc& kind, Document& doc, const WriteRequest& how) {
-  return decode_object(kind, doc, how.validation, {}, how.warnings);
+Status check_name(std::string_view sent, std::string_view name) {
+  if (sent == name) return {};
+  if (sent.empty()) {
+    return Status::bad_request("the name of the object (" + std::string(name) +
+                               " based on URL) was undeterminable: name must be provided");
+  }
+  return Status::bad_request("the name of the object (" + std::string(sent) +
+                             ") does not match the name on the URL (" + std::string(name) + ")");
 }
 
 namespace {
@@ -70,18 +76,48 @@ Status check_patched(const KindDesc& kind, PatchType type, const Value& original
   if (type == PatchType::kJson || type == PatchType::kMerge) {
     s = check_body_kind(kind, "", patched);  // a strategic patch is typed: it cannot change these
   }
-  if (s.ok()) s = check_tree(kind, patched, how);
-  if (s.ok()) return s;
-  constexpr std::string_view kBefore = " cannot be handled as a ";
-  std::string why = s.message();
-  if (size_t at = why.find(kBefore); at != std::string::npos) {
-    why.erase(0, at + kBefore.size());
-    why.erase(0, why.find(": ") + 2);
+  const bool ignore = how.validation == FieldValidation::kIgnore;
+  std::vector<std::string> problems = how.patch_problems;
+  if (s.ok()) {
+    s = decode_object(kind, patched, ignore ? FieldValidation::kIgnore : FieldValidation::kWarn, {},
+                      &problems);
   }
-  if (type == PatchType::kStrategicMerge) why = field_reason(why);
+  std::string why;
+  if (!s.ok()) {
+    constexpr std::string_view kBefore = " cannot be handled as a ";
+    why = s.message();
+    if (size_t at = why.find(kBefore); at != std::string::npos) {
+      why.erase(0, at + kBefore.size());
+      why.erase(0, why.find(": ") + 2);
+    }
+    if (type == PatchType::kStrategicMerge) why = field_reason(why);
+  } else if (how.validation == FieldValidation::kStrict && !problems.empty()) {
+    for (const std::string& p : problems) why += (why.empty() ? "" : ", ") + p;
+    why.insert(0, "strict decoding error: ");
+  } else {
+    if (how.warnings) how.warnings->insert(how.warnings->end(), problems.begin(), problems.end());
+    return {};
+  }
   // `patched` was normalised on the way: what was asked for is made again.
   auto asked = apply_patch(type, *kind.type, original, patch);
   return refused_patch(type, patch, asked.ok() ? asked->root : patched.root, why);
+}
+
+namespace {
+std::string store_error(std::string_view key, std::string_view what, std::string_view wanted,
+                        std::string_view have) {
+  std::string out = "StorageError: invalid object, Code: 4, Key: ";
+  out.append(key).append(", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: ");
+  out.append(what).append(" in precondition: ").append(wanted);
+  return out.append(", ").append(what).append(" in object meta: ").append(have);
+}
+}  // namespace
+
+std::string unmet_uid(std::string_view key, std::string_view wanted, std::string_view uid) {
+  return store_error(key, "UID", wanted, uid);
+}
+std::string unmet_version(std::string_view key, std::string_view wanted, std::string_view version) {
+  return store_error(key, "ResourceVersion", wanted, version);
 }
 
 }  // namespace keles::registry

@@ -17,12 +17,18 @@ namespace keles::registry {
 Bytes encode_stored(const KindDesc& kind, Document& doc);
 // Constant defaults of the description, then the strategy's own.
 void set_defaults(const KindDesc& kind, Document& doc, Loop& loop);
-// A patched tree against the description: wrong types are errors, unknown fields errors or
-// warnings, as the request asked.
-Status check_tree(const KindDesc& kind, Document& doc, const WriteRequest& how);
-// As check_tree for what `patch` made of `original`; Invalid, in upstream's words, when it no
-// longer fits its kind.
+// What `patch` made of `original` against the description: wrong types are errors, unknown fields
+// errors or warnings, as the request asked. Invalid, in upstream's words, when it no longer fits
+// its kind.
 Status check_patched(const KindDesc& kind, PatchType type, const Value& original,
                      const Value& patch, Document& patched, const WriteRequest& how);
+
+// BadRequest for a body that names another object than the one it is sent to, or none.
+Status check_name(std::string_view sent, std::string_view name);
+
+// Why a write was refused whose uid is not the stored object's ("": there is none): upstream shows
+// its store's own error.
+std::string unmet_uid(std::string_view key, std::string_view wanted, std::string_view uid);
+std::string unmet_version(std::string_view key, std::string_view wanted, std::string_view version);
 
 }  // namespace keles::registry

@@ -27,25 +27,30 @@ constexpr std::string_view kContinueExpired =
     "inconsistent list - objects that were created, modified, or deleted between the time the "
     "first chunk was returned and now may show up in the list.";
 
-Status check_match(const ListQuery& q) {
+Status check(const ListQuery& q) {
   const std::string& match = q.resource_version_match;
-  if (match.empty()) return {};
   std::vector<StatusCause> causes;
-  auto forbid = [&](std::string why) {
-    causes.push_back({"FieldValueForbidden", "Forbidden: " + why, "resourceVersionMatch"});
+  auto forbid = [&](std::string why, const char* field = "resourceVersionMatch") {
+    causes.push_back({"FieldValueForbidden", "Forbidden: " + why, field});
   };
-  if (q.resource_version.empty()) {
+  const bool given = !match.empty();
+  if (given && q.resource_version.empty()) {
     forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
   }
-  if (!q.continue_.empty()) forbid("resourceVersionMatch is forbidden when continue is provided");
-  if (match != "Exact" && match != "NotOlderThan") {
+  if (given && !q.continue_.empty()) {
+    forbid("resourceVersionMatch is forbidden when continue is provided");
+  }
+  if (given && match != "Exact" && match != "NotOlderThan") {
     causes.push_back({"FieldValueNotSupported",
-                      "Unsupported value: \"" + match +
-                          "\": supported values: \"Exact\", \"NotOlderThan\", \"\"",
+                      "Unsupported value: " + quoted(match) +
+                          ": supported values: \"Exact\", \"NotOlderThan\", \"\"",
                       "resourceVersionMatch"});
   }
   if (match == "Exact" && q.resource_version == "0") {
     forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+  }
+  if (q.sends_initial_events) {
+    forbid("sendInitialEvents is forbidden for list", "sendInitialEvents");
   }
   if (causes.empty()) return {};
   return Status::invalid("meta.k8s.io", "ListOptions", "", std::move(causes));
@@ -76,14 +81,17 @@ Result<int64_t> parse_revision(std::string_view text) {
   auto n = to_int(text);
   if (n && *n >= 0) return *n;
   const std::string shown = quoted(text);
-  return Status::bad_request("invalid resource version: resourceVersion: Invalid value: " + shown +
-                             ": strconv.ParseUint: parsing " + shown + ": invalid syntax");
+  const bool digits = text.find_first_not_of("0123456789") == text.npos;
+  // Upstream's lists class this (list_start), its gets and watches do not.
+  return Status(Reason::kUnknown, "resourceVersion: Invalid value: " + shown +
+                                      ": strconv.ParseUint: parsing " + shown +
+                                      (digits ? ": value out of range" : ": invalid syntax"));
 }
 
-Status too_large(int64_t wanted, int64_t current) {
+Status too_large(int64_t wanted, int64_t current, int retry_after_seconds) {
   StatusDetails details;
   details.causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
-  details.retry_after_seconds = 1;
+  details.retry_after_seconds = retry_after_seconds;
   return Status(Reason::kTimeout,
                 "Timeout: Too large resource version: " + std::to_string(wanted) +
                     ", current: " + std::to_string(current),
@@ -136,9 +144,11 @@ Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::st
 
 // The state at exactly that revision; kExpired when it is forgotten.
 Task<Result<SnapshotPtr>> Registry::snapshot_at(Context ctx, std::string prefix, int64_t revision) {
-  auto newest = co_await snapshot_for(ctx, store_, revision);
+  // A state to come is not waited for: nobody can have seen it.
+  auto newest = co_await store_->newest(ctx);
   if (!newest.ok()) co_return newest.status();
   const int64_t now = (*newest)->revision();
+  if (revision > now) co_return too_large(revision, now, 0);
   if (revision < horizon_->oldest(now, ctx.loop().wall_now())) {
     co_return Status::expired(std::string(kListExpired));
   }
@@ -158,21 +168,22 @@ void Registry::forget_past(WallTime now) {
 // without a match parameter means exactly that one.
 Task<Result<Registry::ListStart>> Registry::list_start(Context ctx, const KindDesc* stored,
                                                        std::string prefix, ListQuery query) {
-  auto wanted = parse_revision(query.resource_version);
-  if (!wanted.ok()) co_return wanted.status();
   ListStart out;
   out.from = prefix;
   int64_t exact = 0;
+  auto wanted = parse_revision(query.resource_version);
   if (!query.continue_.empty()) {
     auto token = decode_continue(query.continue_);
     if (!token.ok()) co_return token.status();
-    if (*wanted != 0) {
+    if (!query.resource_version.empty() && query.resource_version != "0") {
       co_return Status::bad_request(
           "specifying resource version is not allowed when using continue");
     }
     out.from = kind_prefix(*stored) + token->start;
     if (out.from.compare(0, prefix.size(), prefix) != 0) out.from = prefix + token->start;
     exact = std::max<int64_t>(token->revision, 0);
+  } else if (!wanted.ok()) {
+    co_return Status::bad_request("invalid resource version: " + wanted.status().message());
   } else if (query.resource_version_match == "Exact" ||
              (query.resource_version_match.empty() && query.limit > 0)) {
     exact = *wanted;
@@ -240,7 +251,7 @@ Task<Result<ListPage>> Registry::list_converted(Context ctx, const KindDesc* kin
 
 Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::string ns,
                                       ListQuery query) {
-  Status bad = check_match(query);
+  Status bad = check(query);
   if (!bad.ok()) co_return bad;
   auto selection = Selection::parse(*kind, query.label_selector, query.field_selector);
   if (!selection.ok()) co_return selection.status();

@@ -38,7 +38,8 @@ struct ListQuery {
   std::string label_selector, field_selector;
   std::string resource_version, resource_version_match, continue_;
   int64_t limit = 0;
-  bool in_stretches = false;  // stretches will do as well, where there are any
+  bool in_stretches = false;          // stretches will do as well, where there are any
+  bool sends_initial_events = false;  // which no list does: an error
 };
 
 struct ListPage {
@@ -51,7 +52,7 @@ struct ListPage {
 
 struct WatchQuery {
   std::string label_selector, field_selector;
-  std::string resource_version, resource_version_match;
+  std::string resource_version, resource_version_match, continue_;
   bool bookmarks = false;
   std::optional<bool> send_initial_events;
   std::string name;  // a watch of one object by path
@@ -81,8 +82,10 @@ struct WriteRequest {
   std::map<std::string, std::vector<std::string>> extra;
   bool dry_run = false;
   const KindDesc* served = nullptr;  // the version asked for (the registry sets it)
-  // How unknown fields in a patch's outcome are taken (other bodies have been checked already).
+  // How unknown fields in a patch's outcome are taken (other bodies have been checked already), and
+  // what was found wrong with the text of the patch itself: they are told of together.
   FieldValidation validation = FieldValidation::kIgnore;
+  std::vector<std::string> patch_problems;
   std::vector<std::string>* warnings = nullptr;  // filled with Warning texts
   // A last word on what is to be stored (`before` null: created); null: none.
   std::function<Status(const KindDesc& kind, std::string_view ns, const Value& now,
@@ -108,8 +111,8 @@ DeleteRequest read_delete_options(const Value& options);
 std::optional<StatusCause> check_dry_run(const std::vector<std::string>& values);
 // Conflict when the object is not the one that the preconditions name.
 Status check_preconditions(const Object& object, const DeleteRequest& request);
-// Upstream's ValidateDeleteOptions.
-Status check_delete_options(const DeleteRequest& request);
+// Upstream's ValidateDeleteOptions; `collection`: of a deletion of many.
+Status check_delete_options(const DeleteRequest& request, bool collection = false);
 
 struct Deleted {
   ObjectPtr object;   // as it was last

@@ -21,7 +21,9 @@ std::vector<std::string> policy_finalizers(const KindFacts& facts, const Value& 
                                            const DeleteRequest& request) {
   std::vector<std::string> out;
   bool orphan = false, foreground = false, decided = true;
-  if (request.orphan_dependents) {
+  if (strategy.has_no_dependents) {
+    // It never waits for the garbage collector, whatever is asked.
+  } else if (request.orphan_dependents) {
     orphan = *request.orphan_dependents;
   } else if (!request.propagation_policy.empty()) {
     orphan = request.propagation_policy == "Orphan";
@@ -110,7 +112,7 @@ std::optional<StatusCause> check_dry_run(const std::vector<std::string>& values)
                      "Unsupported value: [" + all + "]: supported values: \"All\"", "dryRun"};
 }
 
-Status check_delete_options(const DeleteRequest& r) {
+Status check_delete_options(const DeleteRequest& r, bool collection) {
   std::vector<StatusCause> causes;
   const std::string& p = r.propagation_policy;
   if (!p.empty() && r.orphan_dependents) {
@@ -139,6 +141,12 @@ Status check_delete_options(const DeleteRequest& r) {
     together(r.orphan_dependents.has_value(), "orphanDependents");
     together(r.grace_period_seconds.has_value(), "gracePeriodSeconds");
     together(!r.uid.empty() || !r.resource_version.empty(), "preconditions");
+    if (collection && causes.empty()) {
+      causes.push_back({"FieldValueInvalid",
+                        "Invalid value: true: is not allowed with DELETECOLLECTION, try again "
+                        "after removing the option",
+                        "ignoreStoreReadErrorWithClusterBreakingPotential"});
+    }
   }
   if (causes.empty()) return {};
   return Status::invalid("meta.k8s.io", "DeleteOptions", "", std::move(causes));
@@ -251,6 +259,8 @@ Task<Result<Deleted>> Registry::remove(Context ctx, const KindDesc* served, std:
 Task<Result<ListPage>> Registry::remove_collection(Context ctx, const KindDesc* kind,
                                                    std::string ns, ListQuery query,
                                                    DeleteRequest request, WriteRequest how) {
+  Status bad = check_delete_options(request, true);
+  if (!bad.ok()) co_return bad;
   auto page = co_await list(ctx, kind, ns, query);
   if (!page.ok()) co_return page.status();
   warn_of_dependents(*kind, request, how);

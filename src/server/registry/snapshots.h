@@ -49,8 +49,9 @@ Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_for(Context ctx, Sto
 Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_for(Context ctx, Store* store,
                                                                 std::string_view resource_version,
                                                                 int64_t revision);
-// "" and "0" are 0.
+// "" and "0" are 0. What is no number is an error without a reason (500), as upstream has it; a
+// list makes it a BadRequest.
 Result<int64_t> parse_revision(std::string_view text);
-Status too_large(int64_t wanted, int64_t current);
+Status too_large(int64_t wanted, int64_t current, int retry_after_seconds = 1);
 
 }  // namespace keles::registry

@@ -106,10 +106,8 @@ Task<Result<ObjectPtr>> Registry::get_scale(Context ctx, const KindDesc* kind, s
 
 Task<Result<ObjectPtr>> Registry::update_scale(Context ctx, const KindDesc* kind, std::string ns,
                                                std::string name, Document scale, WriteRequest how) {
-  if (auto sent = meta(scale.root, "name"); !sent.empty() && sent != name) {
-    co_return Status::bad_request("the name of the object (" + std::string(sent) +
-                                  ") does not match the name on the URL (" + name + ")");
-  }
+  Status named = check_name(meta(scale.root, "name"), name);
+  if (!named.ok()) co_return named;
   Status bad = check_scale(scale, name);
   if (!bad.ok()) co_return bad;
   Loop* loop = &ctx.loop();
@@ -123,9 +121,8 @@ Task<Result<ObjectPtr>> Registry::update_scale(Context ctx, const KindDesc* kind
     }
     auto uid = meta(scale.root, "uid");
     if (!uid.empty() && uid != current->uid()) {
-      return conflict(*kind, current->name(),
-                      "Precondition failed: UID in precondition: " + std::string(uid) +
-                          ", UID in object meta: " + std::string(current->uid()));
+      const std::string key = object_key(*kind, current->namespace_(), current->name());
+      return conflict(*kind, current->name(), unmet_uid(key, uid, current->uid()));
     }
     next = current->tree()->clone();
     const int64_t wanted = scale.root["spec"]["replicas"].as_int();
@@ -176,14 +173,13 @@ Task<Status> Registry::bind_pod(Context ctx, std::string ns, std::string pod, Do
     auto refuse = [&](std::string why) {
       return Status::conflict("", "pods/binding", current->name(), why);
     };
+    auto key = [&] { return object_key(pod_kind(), current->namespace_(), current->name()); };
     auto uid = meta(binding.root, "uid"), rv = meta(binding.root, "resourceVersion");
     if (!uid.empty() && uid != current->uid()) {
-      return refuse("Precondition failed: UID in precondition: " + std::string(uid) +
-                    ", UID in object meta: " + std::string(current->uid()));
+      return refuse(unmet_uid(key(), uid, current->uid()));
     }
     if (!rv.empty() && rv != std::to_string(current->revision())) {
-      return refuse("Precondition failed: ResourceVersion in precondition: " + std::string(rv) +
-                    ", ResourceVersion in object meta: " + std::to_string(current->revision()));
+      return refuse(unmet_version(key(), rv, std::to_string(current->revision())));
     }
     next = current->tree()->clone();
     const Value& spec = next.root["spec"];

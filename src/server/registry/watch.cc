@@ -3,6 +3,7 @@
 #include <deque>
 
 #include "base/buggify.h"
+#include "base/encoding.h"
 #include "machinery/custom_kind.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
@@ -16,9 +17,20 @@ namespace keles::registry {
 namespace {
 
 constexpr Duration kBookmarkEvery = 60s;
+constexpr Duration kBookmarkBeforeEnd = 2s;
+
+// Every minute, and shortly before the watch's time is over: who begins another then goes on from
+// as new a state as can be.
+TimePoint bookmark_time(const Context& ctx) {
+  const TimePoint now = ctx.loop().now();
+  const TimePoint regular = now + kBookmarkEvery;
+  const TimePoint last = ctx.deadline() - kBookmarkBeforeEnd;
+  return last > now ? std::min(regular, last) : regular;
+}
 
 class KindWatch final : public WatchStream {
  public:
+  // Tells of what comes after `revision`, which may be one that is still to come.
   KindWatch(const KindDesc* kind, Selection selection, std::string name, bool bookmarks,
             std::unique_ptr<StoreWatch> events, int64_t revision)
       : kind_(kind),
@@ -26,6 +38,7 @@ class KindWatch final : public WatchStream {
         name_(std::move(name)),
         bookmarks_(bookmarks),
         events_(std::move(events)),
+        after_(revision),
         revision_(revision),
         custom_(custom_kinds(*kind)) {}
 
@@ -47,7 +60,7 @@ class KindWatch final : public WatchStream {
 
   Task<Result<std::vector<WatchItem>>> next(Context ctx, size_t limit) override {
     std::vector<WatchItem> out;
-    if (!next_bookmark_) next_bookmark_ = ctx.loop().now() + kBookmarkEvery;
+    if (!next_bookmark_) next_bookmark_ = bookmark_time(ctx);
     if (custom_ && !ended_) {
       ended_ = custom_->ended().subscribe(ctx.loop(), [this] {
         if (waiting_) waiting_->cancel();
@@ -79,7 +92,7 @@ class KindWatch final : public WatchStream {
       } else if (custom_ && custom_->withdrawn()) {
         co_return Status::cancelled("its kind is not served any more");
       } else if (bookmarks_ && got.status().is(Reason::kTimeout)) {
-        next_bookmark_ = ctx.loop().now() + kBookmarkEvery;
+        next_bookmark_ = bookmark_time(ctx);
         revision_ = std::max(revision_, events_->progress());
         add_bookmark(false);
       } else {
@@ -126,6 +139,7 @@ class KindWatch final : public WatchStream {
   // it was, with the revision of the change).
   // `before` is made here unless it is given.
   void translate(const StoreEvent& e, const ObjectPtr& now, ObjectPtr before) {
+    if (e.revision <= after_) return;
     revision_ = e.revision;
     const bool simple = selection_->everything() && name_.empty();
     if (e.type == StoreEvent::Type::kDeleted) {
@@ -156,7 +170,7 @@ class KindWatch final : public WatchStream {
   std::string name_;
   bool bookmarks_ = false;
   std::unique_ptr<StoreWatch> events_;
-  int64_t revision_ = 0;
+  int64_t after_ = 0, revision_ = 0;
   const CustomKinds* custom_ = nullptr;  // of which kind_ is one
   std::optional<Context> waiting_;       // of next(), which the kind's end ends
   std::unique_ptr<Notice::Subscription> ended_;
@@ -164,63 +178,91 @@ class KindWatch final : public WatchStream {
   std::optional<TimePoint> next_bookmark_;
 };
 
-Status watch_options_invalid(std::string field, std::string type, std::string message) {
-  return Status::invalid("meta.k8s.io", "ListOptions", "",
-                         {{std::move(type), std::move(message), std::move(field)}});
+// A watch from the beginning is sent what there is, in the form of a streamed list.
+void set_defaults(WatchQuery& q) {
+  if (q.send_initial_events || !q.resource_version_match.empty()) return;
+  if (!q.resource_version.empty() && q.resource_version != "0") return;
+  q.send_initial_events = true;
+  q.resource_version_match = "NotOlderThan";
 }
 
 Status check(const WatchQuery& q) {
-  if (q.send_initial_events) {
-    if (q.resource_version_match != "NotOlderThan") {
-      return watch_options_invalid(
-          "resourceVersionMatch", "FieldValueForbidden",
-          "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
-    }
-  } else if (!q.resource_version_match.empty()) {
-    return watch_options_invalid(
-        "resourceVersionMatch", "FieldValueForbidden",
-        "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is "
-        "provided");
+  const std::string& match = q.resource_version_match;
+  std::vector<StatusCause> causes;
+  auto forbid = [&](std::string why) {
+    causes.push_back({"FieldValueForbidden", "Forbidden: " + why, "resourceVersionMatch"});
+  };
+  const bool given = !match.empty(), fits = match == "NotOlderThan";
+  if (q.send_initial_events && !fits) {
+    forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
   }
-  return {};
+  if (given && !q.send_initial_events) {
+    forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+  }
+  if (given && !fits) {
+    causes.push_back(
+        {"FieldValueNotSupported",
+         "Unsupported value: " + quoted(match) + ": supported values: \"NotOlderThan\"",
+         "resourceVersionMatch"});
+  }
+  if (given && !q.continue_.empty()) {
+    forbid("resourceVersionMatch is forbidden when continue is provided");
+  }
+  if (causes.empty()) return {};
+  return Status::invalid("meta.k8s.io", "ListOptions", "", std::move(causes));
+}
+
+// The stream of a watch that fails when it has begun: upstream answers 200 and an ERROR event.
+std::unique_ptr<WatchStream> failed(Status why) {
+  return std::make_unique<KindWatch>(std::move(why));
 }
 
 }  // namespace
 
 Task<Result<std::unique_ptr<WatchStream>>> Registry::watch(Context ctx, const KindDesc* kind,
                                                            std::string ns, WatchQuery query) {
+  set_defaults(query);
   Status bad = check(query);
   if (!bad.ok()) co_return bad;
   auto selection = Selection::parse(*kind, query.label_selector, query.field_selector);
   if (!selection.ok()) co_return selection.status();
+  if (!query.name.empty() && !query.field_selector.empty() &&
+      selection->only_name() != query.name) {
+    co_return Status::bad_request("fieldSelector metadata.name doesn't match requested name");
+  }
   auto wanted = parse_revision(query.resource_version);
   if (!wanted.ok()) co_return wanted.status();
   const KindDesc& stored = storage_kind(*kind);
   const std::string prefix = list_prefix(stored, ns);
 
-  const bool send = query.send_initial_events.value_or(*wanted == 0);
+  const bool send = query.send_initial_events.value_or(false);
   if (!send && *wanted != 0 && buggify(ctx.loop(), "registry.watch_expired", 0.02)) {
     co_return Status::expired("too old resource version: " + query.resource_version);
   }
-  auto fresh = co_await snapshot_for(ctx, store_, query.resource_version, *wanted);
-  if (!fresh.ok()) co_return fresh.status();
+  // A list has to be as new as it was asked for; who only waits for what comes may wait longer.
+  const int64_t present_or_past = std::min(*wanted, store_->revision());
+  const int64_t needed = send ? *wanted : present_or_past;
+  auto fresh = co_await snapshot_for(ctx, store_, query.resource_version, needed);
+  if (!fresh.ok() && ctx.done()) co_return ctx.status();
+  if (!fresh.ok()) co_return failed(fresh.status());
   std::shared_ptr<const StoreSnapshot> snapshot = *fresh;
-  int64_t from = send || *wanted == 0 ? snapshot->revision() : *wanted;
-  auto events = store_->watch(ctx.loop(), prefix, from);
+  const bool from_here = send || *wanted == 0;
+  int64_t from = from_here ? snapshot->revision() : *wanted;
+  auto events = store_->watch(ctx.loop(), prefix, std::min(from, snapshot->revision()));
   if (!events.ok()) {
     Status why = events.status();
     if (why.is(Reason::kExpired)) {
       why = Status::expired("too old resource version: " + std::to_string(from) + " (" +
                             std::to_string(store_->oldest_revision()) + ")");
     }
-    co_return std::unique_ptr<WatchStream>(std::make_unique<KindWatch>(std::move(why)));
+    co_return failed(why);
   }
   auto out = std::make_unique<KindWatch>(kind, *selection, query.name, query.bookmarks,
                                          std::move(*events), from);
   if (send) {
     const std::string_view only = query.name.empty() ? selection->only_name() : query.name;
     Status hidden = unreadable_in(*snapshot, prefix, only);
-    if (!hidden.ok()) co_return std::unique_ptr<WatchStream>(std::make_unique<KindWatch>(hidden));
+    if (!hidden.ok()) co_return failed(hidden);
     std::vector<ObjectPtr> initial;
     snapshot->scan(prefix, prefix, [&](std::string_view, const ObjectPtr& object) {
       initial.push_back(object);
@@ -229,7 +271,7 @@ Task<Result<std::unique_ptr<WatchStream>>> Registry::watch(Context ctx, const Ki
     Status shown = co_await show_all(ctx, kind, &initial);
     if (!shown.ok()) co_return shown;
     for (const ObjectPtr& object : initial) out->add_initial(object);
-    if (query.send_initial_events && query.bookmarks) out->add_bookmark(true);
+    if (query.bookmarks) out->add_bookmark(true);
   }
   co_return std::unique_ptr<WatchStream>(std::move(out));
 }

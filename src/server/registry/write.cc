@@ -1,5 +1,6 @@
 // create, update, patch.
 #include "base/buggify.h"
+#include "base/encoding.h"
 #include "machinery/custom_kind.h"
 #include "machinery/described_rules.h"
 #include "machinery/equality.h"
@@ -39,6 +40,18 @@ HookContext hook_context(const KindDesc& kind, std::string_view ns, Loop& loop,
           how.warnings, how.user, &how.groups,     how.uid,        &how.extra, how.served};
 }
 
+// Who lets the server choose a name is told that it could not; so is who names a prefix besides.
+Status name_taken(const KindDesc& kind, bool generates, std::string_view name) {
+  Status exists = Status::already_exists(kind.group, kind.plural, name);
+  if (!generates) return exists;
+  StatusDetails details = exists.details();
+  details.retry_after_seconds = 1;
+  return Status(
+      Reason::kAlreadyExists,
+      exists.message() + ", the server was not able to generate a unique name for the object",
+      std::move(details));
+}
+
 void set_type(const KindDesc& kind, Document& d) {
   Value rest = d.root.is_map() ? d.root : Value::map();
   if (rest["apiVersion"].as_string() == kind.api_version() &&
@@ -54,9 +67,7 @@ void set_type(const KindDesc& kind, Document& d) {
 Status check_namespace(const KindDesc& kind, std::string_view ns, Document& body) {
   std::string_view own = meta(body.root, "namespace");
   if (!kind.namespaced) {
-    if (!own.empty()) {
-      return Status::bad_request("namespace may not be set on cluster-scoped resources");
-    }
+    clear_meta(body, "namespace");
     return {};
   }
   if (ns.empty()) return Status::bad_request("an empty namespace may not be set during creation");
@@ -104,14 +115,16 @@ bool keeps_generation(const KindDesc& kind) {
   return kind.facts->generation != GenerationRule::kNone;
 }
 
-// metadata that a client cannot choose, of an object that exists already.
+// metadata that a client cannot choose, of an object that exists already: another time is ignored,
+// another uid or period is an error later on.
 void keep_system_metadata(Document& next, const Value& before) {
   Value& m = edit_metadata(next);
   const Value& old = metadata(before);
   for (std::string_view key :
        {"uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"}) {
     const Value& now = m[key];
-    if (now.is_null() || (now.is_string() && now.as_string().empty())) {
+    const bool time = key.ends_with("Timestamp") && !old[key].is_null();
+    if (time || now.is_null() || (now.is_string() && now.as_string().empty())) {
       copy_member(next, m, key, old.find(key));
     }
   }
@@ -126,7 +139,7 @@ void take_status(Document& next, const Value& before) {
   made.root = deep_copy(made.arena, before);
   copy_member(made, made.root, "status", next.root.find("status"));
   Value& m = edit_metadata(made);
-  for (std::string_view key : {"labels", "annotations", "finalizers"}) {
+  for (std::string_view key : {"labels", "annotations", "finalizers", "ownerReferences"}) {
     copy_member(made, m, key, metadata(next.root).find(key));
   }
   next = std::move(made);
@@ -234,10 +247,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   if (bad.ok()) bad = check_namespace(*served, ns, body);
   if (!bad.ok()) co_return bad;
   if (store_->shared()) TRY_CO(catch_up(ctx, store_));
-  if (auto rv = meta(body.root, "resourceVersion"); !rv.empty() && rv != "0") {
-    co_return Status(Reason::kUnknown,
-                     "resourceVersion should not be set on objects to be created");
-  }
+  const auto sent_version = to_int(meta(body.root, "resourceVersion"));
   set_type(*served, body);
   if (&kind != served) {
     set_defaults(*served, body, loop);
@@ -256,6 +266,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
       meta(body.root, "name").empty() && !prefix.empty()) {
     set_meta(body, "name", std::string(prefix.substr(0, 58)) + loop.random().suffix(5));
   }
+  const bool body_generates = !meta(body.root, "generateName").empty();
   set_meta(body, "uid", loop.random().uuid());
   set_meta(body, "creationTimestamp", time_text(loop.wall_now()));
   const std::string name(meta(body.root, "name"));
@@ -301,8 +312,13 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
     claim = std::move(*claimed);
   }
   if (how->dry_run) {
-    if (snapshot->get(key)) co_return Status::already_exists(kind.group, kind.plural, name);
+    if (snapshot->get(key)) co_return name_taken(*served, body_generates, name);
     co_return present(*served, Object::from_document(kind, std::move(body)));
+  }
+  if (sent_version && *sent_version > 0) {
+    if (service) co_await services_->release(ctx, std::move(claim));
+    co_return Status(Reason::kUnknown,
+                     "resourceVersion should not be set on objects to be created");
   }
   StoreWrite w;
   w.key = key;
@@ -322,7 +338,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
     co_await services_->release(ctx, std::move(claim));
   }
   if (made.status().is(Reason::kAlreadyExists)) {
-    Status exists = Status::already_exists(served->group, served->plural, name);
+    Status exists = name_taken(*served, body_generates, name);
     ObjectPtr there = store_->snapshot()->get(key);
     if (there && deleting(there->tree()->root)) {
       co_return exists.with_prefix("object is being deleted");
@@ -345,23 +361,15 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   auto attrs =
       attributes(admission::Operation::kUpdate, kind, ns, name, subresource, loop, *snapshot, how);
   set_type(kind, next);
-  if (std::string_view sent = meta(next.root, "name"); sent != name) {
-    if (!sent.empty()) {
-      return Status::bad_request("the name of the object (" + std::string(sent) +
-                                 ") does not match the name on the URL (" + name + ")");
-    }
-    set_meta(next, "name", name);
+  TRY(check_name(meta(next.root, "name"), name));
+  TRY(check_namespace(kind, ns, next));
+  const auto sent_version = meta(next.root, "resourceVersion");
+  const bool unconditional = sent_version.empty() || sent_version == "0";
+  if (!unconditional && !to_int(sent_version)) {  // upstream does not class this one
+    return Status(Reason::kUnknown,
+                  "strconv.ParseUint: parsing " + quoted(sent_version) + ": invalid syntax");
   }
-  if (kind.namespaced) TRY(check_namespace(kind, ns, next));
-  // A uid in the body is a precondition.
-  if (auto uid = meta(next.root, "uid"); !uid.empty() && uid != current->uid()) {
-    return conflict(kind, name,
-                    "Precondition failed: UID in precondition: " + std::string(uid) +
-                        ", UID in object meta: " + std::string(current->uid()));
-  }
-  const bool unconditional =
-      meta(next.root, "resourceVersion").empty() || meta(next.root, "resourceVersion") == "0";
-  if (!unconditional && meta(next.root, "resourceVersion") != std::to_string(current->revision())) {
+  if (!unconditional && sent_version != std::to_string(current->revision())) {
     return conflict(kind, name, kModified);
   }
   if (unconditional && !kind.facts->unconditional_update) {
@@ -385,11 +393,7 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
       take_status(next, before);
     }
   } else if (subresource == "finalize") {
-    Document made;
-    made.root = deep_copy(made.arena, before);
-    copy_member(made, edit_map(made, made.root, "spec"), "finalizers",
-                next.root["spec"].find("finalizers"));
-    next = std::move(made);
+    copy_member(next, next.root, "status", before.find("status"));
   } else {
     if (has_status(kind) && (subresource.empty() || !strategy.prepare_for_subresource)) {
       copy_member(next, next.root, "status", before.find("status"));
@@ -514,13 +518,8 @@ Task<Result<ObjectPtr>> Registry::update(Context ctx, const KindDesc* served, st
   const KindDesc& kind = storage_kind(*served);
   how.served = served;
   Loop* loop = &ctx.loop();
-  if (std::string_view sent = meta(body.root, "name"); sent != name) {
-    if (!sent.empty()) {
-      co_return Status::bad_request("the name of the object (" + std::string(sent) +
-                                    ") does not match the name on the URL (" + name + ")");
-    }
-    set_meta(body, "name", name);
-  }
+  Status named = check_name(meta(body.root, "name"), name);
+  if (!named.ok()) co_return named;
   if (store_->shared()) TRY_CO(catch_up(ctx, store_));
   if (kind.facts->create_on_update && subresource.empty() &&
       !store_->snapshot()->get(object_key(kind, ns, name))) {
@@ -528,8 +527,7 @@ Task<Result<ObjectPtr>> Registry::update(Context ctx, const KindDesc* served, st
     if (!rv.empty() && rv != "0") {
       if (!meta(body.root, "uid").empty()) {
         co_return conflict(*served, name,
-                           "Precondition failed: UID in precondition: " +
-                               std::string(meta(body.root, "uid")) + ", UID in object meta: ");
+                           unmet_uid(object_key(kind, ns, name), meta(body.root, "uid"), ""));
       }
       co_return not_found(*served, name);
     }
@@ -546,6 +544,11 @@ Task<Result<ObjectPtr>> Registry::update(Context ctx, const KindDesc* served, st
   auto shared = std::make_shared<Document>(std::move(body));
   auto change = [this, &kind, subresource, shared, loop, &how](const ObjectPtr& current,
                                                                Document& next) -> Result<Outcome> {
+    // A uid in the body is a precondition.
+    if (auto uid = meta(shared->root, "uid"); !uid.empty() && uid != current->uid()) {
+      const std::string key = object_key(kind, current->namespace_(), current->name());
+      return conflict(kind, current->name(), unmet_uid(key, uid, current->uid()));
+    }
     next = shared->clone();
     return prepare_update(kind, subresource, current, next, *loop, how);
   };
@@ -568,11 +571,8 @@ Task<Result<ObjectPtr>> Registry::patch(Context ctx, const KindDesc* served, std
     if (!patched.ok()) return patched.status();
     next = std::move(*patched);
     TRY(check_patched(*served, type, shown->root, shared->root, next, how));
-    if (meta(next.root, "name") != current->name()) {
-      return Status::bad_request("the name of the object (" + std::string(meta(next.root, "name")) +
-                                 ") does not match the name on the URL (" +
-                                 std::string(current->name()) + ")");
-    }
+    if (served->namespaced) TRY(check_namespace(*served, current->namespace_(), next));
+    TRY(check_name(meta(next.root, "name"), current->name()));
     if (served != &kind) convert(*served, kind, next);
     return prepare_update(kind, subresource, current, next, *loop, how);
   };
