@@ -315,8 +315,8 @@ TEST(StrategicPatch, Directives) {
 TEST(StrategicPatch, BadDirectives) {
   const char* o = "{spec: {containers: [{name: a}], strategy: {type: x}}}";
   const std::pair<const char*, const char*> kRows[] = {
-      {"{spec: {$patch: merge, nodeName: n}}",
-       "unknown patch type: merge in map: map[$patch:merge nodeName:n]"},
+      {"{spec: {$patch: merge, nodeName: x1}}",
+       "unknown patch type: merge in map: map[$patch:merge nodeName:x1]"},
       {"{spec: {containers: [{$patch: merge, name: a}]}}",
        "merging lists cannot yet be specified in the patch"},
       {"{spec: {containers: [{$patch: jump, name: a}]}}",

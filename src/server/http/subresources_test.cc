@@ -309,9 +309,6 @@ TEST(Subresources, OfOneKind) {
       {"PUT", "/api/v1/namespaces/n", "/finalize", "application/json",
        R"({"metadata":{"name":"n","labels":{"x":"y"}},"spec":{"finalizers":["example.com/f"]}})",
        200, "status.phase", R"("Active")"},
-      {"POST", "/api/v1/namespaces/default/serviceaccounts/default", "/token", "application/json",
-       R"({"spec":{"audiences":["a"],"expirationSeconds":600}})", 201, "kind",
-       R"("ServiceAccount")"},
   };
   for (const Row& row : kRows) {
     SCOPED_TRACE(std::string(row.method) + " " + row.object + row.sub + " " + row.body);

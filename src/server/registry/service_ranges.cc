@@ -134,7 +134,8 @@ void ip_address_cells(const HookContext& ctx, const Value& o, Cells& out) {
 
 }  // namespace
 
-extern const Strategy kServiceCidrStrategy{.validate = validate_range,
+extern const Strategy kServiceCidrStrategy{.prepare_for_status_update = take_only_status,
+                                           .validate = validate_range,
                                            .validate_update = validate_range_update,
                                            .validates_update_whole = true,
                                            .described = false,

@@ -129,6 +129,19 @@ void selector_is_immutable(const HookContext&, const Value& now, const Value& be
   field::immutable(e, kSpec["selector"], now["spec"]["selector"], before["spec"]["selector"]);
 }
 
+// The controller copies a deployment's annotations to its sets, so a status may bring those, but no
+// labels.
+void take_deployment_status(const HookContext&, Document& now, const Value& before) {
+  Document made;
+  made.root = deep_copy(made.arena, before);
+  copy_member(made, made.root, "status", now.root.find("status"));
+  for (std::string_view key :
+       {"resourceVersion", "managedFields", "annotations", "finalizers", "ownerReferences"}) {
+    copy_member(made, edit_metadata(made), key, metadata(now.root).find(key));
+  }
+  now = std::move(made);
+}
+
 void validate_deployment_status(const HookContext&, const Value& now, const Value&,
                                 FieldErrors& e) {
   const Value& s = now["status"];
@@ -339,6 +352,7 @@ void validate_controller_revision_update(const HookContext&, const Value& now, c
 }  // namespace
 
 extern const Strategy kDeploymentStrategy{.warnings = deployment_warnings,
+                                          .prepare_for_status_update = take_deployment_status,
                                           .validate = validate_deployment,
                                           .validate_update = selector_is_immutable,
                                           .validate_status_update = validate_deployment_status,
