@@ -22,6 +22,10 @@ namespace {
 constexpr const char* kMaps = "/api/v1/namespaces/default/configmaps";
 constexpr std::string_view kMerge = "application/merge-patch+json";
 
+std::string_view header(const net::Response& r, std::string_view name) {
+  return r.headers.get(name).value_or(std::string_view());
+}
+
 struct Protocol : ServedApi {
   std::unique_ptr<net::HttpClient> client = connect(admin());
 
@@ -31,7 +35,8 @@ struct Protocol : ServedApi {
                            request(std::move(method), target, std::move(body), std::move(headers)));
   }
   Document tree(const net::Response& r) {
-    auto d = parse_json(r.body);
+    const bool yaml = header(r, "Content-Type") == "application/yaml";
+    auto d = yaml ? parse_yaml(r.body) : parse_json(r.body);
     EXPECT_TRUE(d.ok()) << r.status << " " << r.body;
     return d.ok() ? std::move(*d) : Document();
   }
@@ -80,10 +85,6 @@ struct Protocol : ServedApi {
     co_return out;
   }
 };
-
-std::string_view header(const net::Response& r, std::string_view name) {
-  return r.headers.get(name).value_or(std::string_view());
-}
 
 // --- forms
 // ----------------------------------------------------------------------------------------
