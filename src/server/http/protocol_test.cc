@@ -625,11 +625,6 @@ TEST(Deletes, CodesAndWhatIsLeft) {
   auto done = s.send("DELETE", std::string(kMaps) + "/free?orphanDependents=false");
   EXPECT_EQ(done.status, 200);
   EXPECT_EQ(s.tree(done).root["kind"].as_string(), "Status");
-  // An event never waits for what might depend on it.
-  const char* kEvents = "/api/v1/namespaces/default/events";
-  s.make(kEvents, R"({"metadata":{"name":"e"},"involvedObject":{"namespace":"default"}})");
-  EXPECT_EQ(s.send("DELETE", std::string(kEvents) + "/e?propagationPolicy=Foreground").status, 200);
-  EXPECT_EQ(s.send("GET", std::string(kEvents) + "/e").status, 404);
 }
 
 TEST(Deletes, ACollectionInPages) {

@@ -21,9 +21,7 @@ std::vector<std::string> policy_finalizers(const KindFacts& facts, const Value& 
                                            const DeleteRequest& request) {
   std::vector<std::string> out;
   bool orphan = false, foreground = false, decided = true;
-  if (strategy.has_no_dependents) {
-    // It never waits for the garbage collector, whatever is asked.
-  } else if (request.orphan_dependents) {
+  if (request.orphan_dependents) {
     orphan = *request.orphan_dependents;
   } else if (!request.propagation_policy.empty()) {
     orphan = request.propagation_policy == "Orphan";
