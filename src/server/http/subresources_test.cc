@@ -238,8 +238,8 @@ TEST(Subresources, ScaleIsTheParentsReplicas) {
     EXPECT_EQ(s.send("PUT", scale, R"({"spec":{"replicas":9}})").status, 400) << "without a name";
     EXPECT_EQ(replicas(), 3);
     net::Headers table{{"Accept", "application/json;as=Table;g=meta.k8s.io;v=v1"}};
-    Document row = s.tree(
-        static_cast<ServedApi&>(s).send(s.client.get(), ServedApi::request("GET", scale, "", table)));
+    Document row = s.tree(static_cast<ServedApi&>(s).send(
+        s.client.get(), ServedApi::request("GET", scale, "", table)));
     EXPECT_EQ(to_json(row.root["rows"].at(0)["cells"]).substr(0, 13), R"(["every",3,0,)");
     auto absent = s.send("GET", Subresources::home(*k) + "/none/scale");
     EXPECT_EQ(absent.status, 404);
