@@ -2,7 +2,7 @@
 // HTTP/2, requests one after the other on each, controllers on, by a load generator of another make
 // than the project's client (wire_load.h). What counts is the server's own CPU, store and
 // controllers included. Fixed numbers of requests, so that two builds do the same work. PART is one
-// of create, get, patch, delete, list and watch: only those.
+// of create, get, patch, apply, delete, list and watch: only those.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -163,6 +163,18 @@ void measure_objects(Bench& bench, const Parts& parts, long n) {
       WireRequest r = on_map("PATCH", "bench", spread(i));
       r.content_type = "application/strategic-merge-patch+json";
       r.body = "{\"data\":{\"more\":\"" + std::to_string(i) + "\"}}";
+      return r;
+    });
+  }
+  if (wanted("apply")) {
+    // Each object is made by one manager and applied to by another, a value of its own each time.
+    bench.measure("server-side apply", "0.09 ms", n, [&](long i) {
+      const long object = spread(i);
+      WireRequest r = on_map("PATCH", "bench", object);
+      r.path += "?fieldManager=bench&force=true";
+      r.content_type = "application/apply-patch+yaml";
+      r.body = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"cm-" +
+               std::to_string(object) + "\"},\"data\":{\"applied\":\"" + std::to_string(i) + "\"}}";
       return r;
     });
   }

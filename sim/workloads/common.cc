@@ -26,6 +26,7 @@ Task<void> SteppingWorkload::start(Context ctx, Client* client) {
 const std::vector<WorkloadKind>& workload_kinds() {
   static const std::vector<WorkloadKind> kinds = {
       {"accounts", make_accounts},
+      {"appliers", make_appliers},
       {"budgets", make_budgets},
       {"customs", make_customs},
       {"daemonsets", make_daemonsets},

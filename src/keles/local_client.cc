@@ -190,6 +190,12 @@ class LocalClient final : public Client {
     return of ? normalize(*of->type, body) : Status();
   }
 
+  // What a client of that name calls itself: upstream's components do so by their programs' names.
+  std::string agent() const {
+    std::string name = caller_.name.substr(caller_.name.rfind(':') + 1);
+    return name == "apiserver" ? "kube-apiserver" : name;
+  }
+
   registry::WriteRequest how(const WriteOptions& options) const {
     registry::WriteRequest w;
     w.user = caller_.name;
@@ -197,6 +203,8 @@ class LocalClient final : public Client {
     w.uid = caller_.uid;
     w.extra = caller_.extra;
     w.dry_run = options.dry_run;
+    w.force = options.force;
+    w.field_manager = options.field_manager.empty() ? agent() : options.field_manager;
     return w;
   }
 

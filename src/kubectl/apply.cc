@@ -1,3 +1,4 @@
+#include "kubectl/migrate.h"
 #include "kubectl/verbs.h"
 #include "kubectl/write.h"
 #include "machinery/codec_json.h"
@@ -33,13 +34,81 @@ class Applier {
   }
 
  private:
-  Status on_server(Target& t) {
+  Result<Document> send_config(const Target& t, std::string body, std::string query) {
     Call c("PATCH", t.resource->path(t.ns, t.name));
-    c.query = writer_.parameters();
-    if (force_conflicts) add_query(c.query, "force", "true");
+    c.query = std::move(query);
     c.content_type = patch_media_type(PatchType::kApply);
-    c.body = to_json(t.object->root);
-    Result<Document> r = session_.call(std::move(c));
+    c.body = std::move(body);
+    return session_.call(std::move(c));
+  }
+
+  // The annotation of client-side apply gets an owner of its own, so that it stays when what held
+  // it goes.
+  Status keep_annotation(const Target& t, Document& object) {
+    const Value& text = object.root["metadata"]["annotations"][kLastApplied];
+    if (writer_.field_manager() != "kubectl" || text.is_null() ||
+        holds_last_applied(object.root, "Apply")) {
+      return {};
+    }
+    Document words = new_object(t.resource->api_version(), t.resource->kind, t.name, t.ns);
+    Value& annotations = at(words, "metadata.annotations");
+    annotations = Value::map();
+    annotations.set(words.arena, kLastApplied, deep_copy(words.arena, text));
+    TRY_ASSIGN(now,
+               send_config(t, to_json(words.root), writer_.parameters_as("kubectl-last-applied")));
+    object = std::move(now);
+    return {};
+  }
+
+  // True when somebody's updates became what is applied.
+  Result<bool> migrate(const Target& t, Document& object) {
+    for (int attempt = 0;; ++attempt) {
+      TRY_ASSIGN(patch, migration_patch(object.root, writer_.field_manager()));
+      if (patch.empty()) return false;
+      auto done = writer_.patch(session_, *t.resource, t.ns, t.name, PatchType::kJson, patch);
+      if (done.ok()) {
+        object = std::move(*done);
+        return true;
+      }
+      if (!done.status().is(Reason::kConflict) || attempt >= 4) return done.status();
+      TRY_ASSIGN(newer, session_.call(Call("GET", t.resource->path(t.ns, t.name))));
+      object = std::move(newer);
+    }
+  }
+
+  // Applied to what client-side apply made: the two agree from now on. What fails here is tried
+  // again with the next apply.
+  void leave_client_side(const Target& t, const std::string& query, Document& object) {
+    auto warn = [](const char* what, const Status& s) {
+      print_error(std::string("Warning: ") + what +
+                  " This is non-fatal and will be retried next time you apply. Error: " +
+                  s.message() + "\n");
+    };
+    if (Status s = keep_annotation(t, object); !s.ok()) {
+      warn(
+          "failed to migrate kubectl.kubernetes.io/last-applied-configuration for Server-Side "
+          "Apply.",
+          s);
+      return;
+    }
+    Result<bool> migrated = migrate(t, object);
+    if (!migrated.ok()) {
+      warn("server rejected managed fields migration to Server-Side Apply.", migrated.status());
+    } else if (*migrated) {
+      auto again = send_config(t, to_json(t.object->root), query);
+      if (again.ok()) {
+        object = std::move(*again);
+      } else {
+        warn("failed to re-apply configuration after performing Server-Side Apply migration.",
+             again.status());
+      }
+    }
+  }
+
+  Status on_server(Target& t) {
+    std::string query = writer_.parameters();
+    add_query(query, "force", force_conflicts ? "true" : "false");
+    Result<Document> r = send_config(t, to_json(t.object->root), query);
     if (r.status().is(Reason::kConflict)) {
       return failure(
           r.status().message() +
@@ -56,6 +125,7 @@ class Applier {
           "See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts");
     }
     if (!r.ok()) return r.status();
+    leave_client_side(t, query, *r);
     return writer_.report(r->root, "serverside-applied");
   }
 

@@ -60,31 +60,59 @@ Task<Result<int>> run_differ(Context ctx, std::vector<std::string> argv) {
 Result<int> compare(Invocation& in) {
   FileFlags files;
   std::string selector, manager = "kubectl-client-side-apply";
-  bool managed_fields = false;
+  bool managed_fields = false, server_side = false, force_conflicts = false;
   files.add_to(in.flags, "contains the configuration to diff");
   in.flags.add("selector", &selector, "Selector (label query) to filter on", 'l');
   in.flags.add("field-manager", &manager, "Name of the manager used to track field ownership.");
+  in.flags.add("server-side", &server_side,
+               "If true, apply runs in the server instead of the client.");
+  in.flags.add("force-conflicts", &force_conflicts,
+               "If true, server-side apply will force the changes against conflicts.");
   in.flags.add("show-managed-fields", &managed_fields,
                "If true, include managed fields in the diff.");
   TRY(in.parse());
   if (!in.args.empty()) return in.usage("Unexpected args: [" + in.args[0] + "]");
+  if (force_conflicts && !server_side) {
+    return failure("--force-conflicts only works with --server-side");
+  }
+  if (server_side && !in.flags.given("field-manager")) manager = "kubectl";
   if (files.files.empty()) return failure("must specify one of -f and -k");
   TRY_ASSIGN(filter, Selector::parse(selector));
   TRY_ASSIGN(session, in.session());
   TRY_ASSIGN(targets, read_files(*session, files));
   TRY_ASSIGN(live_directory, TemporaryDirectory::make("LIVE"));
   TRY_ASSIGN(merged_directory, TemporaryDirectory::make("MERGED"));
+  // Lays an object down twice, as it is (null: it is not) and as it would be.
+  auto keep = [&](const Target& t, const Document* live, Document& merged) -> Status {
+    Document before = live ? live->clone() : Document();
+    if (t.resource->group.empty() && t.resource->kind == "Secret") mask(before, merged);
+    std::string name = (t.resource->group.empty() ? "" : t.resource->group + ".") +
+                       t.resource->version + "." + t.resource->kind + "." + t.ns + "." + t.name;
+    for (char& ch : name) ch = ch == '/' || ch == ':' ? '-' : ch;
+    TRY(write_file(live_directory.path() + "/" + name, text_of(before, managed_fields), 0600));
+    return write_file(merged_directory.path() + "/" + name, text_of(merged, managed_fields), 0600);
+  };
   for (Target& t : targets) {
     if (!filter.matches(t.object->root["metadata"]["labels"])) continue;
     Result<Document> live = session->call(Call("GET", t.resource->path(t.ns, t.name)));
     bool there = live.ok();
     if (!there && !live.status().is(Reason::kNotFound)) return live.status();
+    Call c;
+    c.query = "dryRun=All&fieldManager=" + escape_query(manager);
+    if (server_side) {
+      c.method = "PATCH";
+      c.path = t.resource->path(t.ns, t.name);
+      add_query(c.query, "force", force_conflicts ? "true" : "false");
+      c.content_type = patch_media_type(PatchType::kApply);
+      c.body = to_json(t.object->root);
+      TRY_ASSIGN(merged, session->call(std::move(c)));
+      TRY(keep(t, there ? &*live : nullptr, merged));
+      continue;
+    }
     // The annotation that apply would leave is its own affair: the live one stays as it is.
     Value& annotations = at(*t.object, "metadata.annotations");
     if (!annotations.is_map()) annotations = Value::map();
     annotations.erase(kLastApplied);
-    Call c;
-    c.query = "dryRun=All&fieldManager=" + escape_query(manager);
     if (there) {
       TRY_ASSIGN(patch, client_side_patch(t, live->root));
       c.method = "PATCH";
@@ -98,13 +126,7 @@ Result<int> compare(Invocation& in) {
       c.body = to_json(t.object->root);
     }
     TRY_ASSIGN(merged, session->call(std::move(c)));
-    Document before = there ? live->clone() : Document();
-    if (t.resource->group.empty() && t.resource->kind == "Secret") mask(before, merged);
-    std::string name = (t.resource->group.empty() ? "" : t.resource->group + ".") +
-                       t.resource->version + "." + t.resource->kind + "." + t.ns + "." + t.name;
-    for (char& ch : name) ch = ch == '/' || ch == ':' ? '-' : ch;
-    TRY(write_file(live_directory.path() + "/" + name, text_of(before, managed_fields), 0600));
-    TRY(write_file(merged_directory.path() + "/" + name, text_of(merged, managed_fields), 0600));
+    TRY(keep(t, there ? &*live : nullptr, merged));
   }
   std::vector<std::string> argv = {"diff", "-u", "-N"};
   if (const char* own = std::getenv("KUBECTL_EXTERNAL_DIFF"); own && *own) {

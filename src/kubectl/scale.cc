@@ -8,7 +8,7 @@ Status scale(Invocation& in) {
   int64_t replicas = -1, current = -1;
   Duration timeout{0};
   std::string resource_version;
-  Writer writer("kubectl-scale");
+  Writer writer("kubectl");  // as the stock one, which names none here
   q.files.add_to(in.flags, "identifying the resource to set a new size");
   in.flags.add("replicas", &replicas, "The new desired number of replicas. Required.");
   in.flags.add("current-replicas", &current,

@@ -46,10 +46,12 @@ Status Writer::prepare() {
   return Status();
 }
 
-std::string Writer::parameters() const {
+std::string Writer::parameters() const { return parameters_as(field_manager_); }
+
+std::string Writer::parameters_as(std::string_view manager) const {
   std::string q;
   if (dry_ == Dry::kServer) add_query(q, "dryRun", "All");
-  add_query(q, "fieldManager", field_manager_);
+  add_query(q, "fieldManager", manager);
   add_query(q, "fieldValidation", validate_);
   return q;
 }

@@ -27,6 +27,8 @@ class Writer {
   std::string parameters() const;
   const std::string& field_manager() const { return field_manager_; }
   void set_field_manager(std::string name) { field_manager_ = std::move(name); }
+  // The query of a request like this one's under another manager's name.
+  std::string parameters_as(std::string_view manager) const;
 
   // POST; with a client dry run the object itself.
   Result<Document> create(Session& s, const Resource& r, const std::string& ns,

@@ -3,6 +3,7 @@
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/instant.h"
+#include "machinery/raw_text.h"
 #include "machinery/time.h"
 #include "machinery/wire_fields.h"
 
@@ -67,10 +68,10 @@ class Checker {
     if (!r.ok()) return false;
     if (f.type == FieldType::kString || f.type == FieldType::kBytes) return true;
     if (f.type == FieldType::kMessage) return message(*f.message, bytes, depth + 1);
-    return wrapper(f.type, bytes);
+    return wrapper(f, bytes);
   }
 
-  bool wrapper(FieldType type, std::string_view bytes) {
+  bool wrapper(const FieldDesc& f, std::string_view bytes) {
     WireReader r(bytes);
     int64_t first = 0, second = 0;
     std::string_view text;
@@ -86,7 +87,7 @@ class Checker {
       }
       if (!r.ok()) return false;
     }
-    switch (type) {
+    switch (f.type) {
       case FieldType::kQuantity:
       case FieldType::kDuration:
       case FieldType::kIntOrString:
@@ -96,6 +97,7 @@ class Checker {
         return bytes.empty() || (first >= kFirstSecond && first <= kLastSecond && second >= 0 &&
                                  second <= 999'999'999);
       case FieldType::kRaw:
+        if (kept_as_text(f) && is_json_object(text)) return true;
         return text.empty() || parse_json(scratch_, text).ok();
       default:
         return false;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "machinery/field_slots.h"
+#include "machinery/raw_text.h"
 #include "machinery/zero.h"
 
 namespace keles {
@@ -329,6 +330,8 @@ class TypedWriter {
   void element(const FieldDesc& f, const Value& v) {
     if (f.type == FieldType::kMessage) {
       message(*f.message, v);
+    } else if (v.is_string() && kept_as_text(f)) {
+      append_raw_json(out_, v.as_string());
     } else {
       write_json(out_, v);
     }

@@ -8,6 +8,7 @@
 #include "machinery/codec_json.h"
 #include "machinery/field_slots.h"
 #include "machinery/instant.h"
+#include "machinery/raw_text.h"
 #include "machinery/time.h"
 #include "machinery/wire_fields.h"
 
@@ -255,7 +256,9 @@ class Encoder {
         w_.varint_field(1, v.is_string() ? 1 : 0);
         break;
       case FieldType::kRaw:
-        if (!v.is_null()) {
+        if (v.is_string() && kept_as_text(f)) {
+          w_.bytes_field(1, v.as_string());
+        } else if (!v.is_null()) {
           std::string json;
           write_json(json, v);
           w_.bytes_field(1, json);

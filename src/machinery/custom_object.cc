@@ -5,6 +5,7 @@
 #include "base/encoding.h"
 #include "machinery/decode_part.h"
 #include "machinery/field_finder.h"
+#include "machinery/raw_text.h"
 #include "machinery/rule_words.h"
 #include "machinery/structural_schema.h"
 #include "machinery/tree_path.h"
@@ -238,6 +239,7 @@ Status shape_metadata(Arena& arena, Value& metadata, bool leniently, const std::
     }
     metadata = rebuilt;
   }
+  open_managed_fields(arena, metadata);
   if (unknown != nullptr) {
     for (const std::string& p : paths) unknown->push_back(path + '.' + p);
   }

@@ -14,6 +14,7 @@
 #include "machinery/instant.h"
 #include "machinery/internal_names.h"
 #include "machinery/quantity.h"
+#include "machinery/raw_text.h"
 #include "machinery/time.h"
 #include "machinery/zero.h"
 
@@ -233,6 +234,7 @@ class Normalizer {
       case FieldType::kMessage:
         return message(*f.message, v);
       case FieldType::kRaw:
+        if (kept_as_text(f)) to_text(v);
         return {};
       case FieldType::kIntOrString:
         if (v.is_string()) return {};
@@ -240,6 +242,15 @@ class Normalizer {
                        std::numeric_limits<int32_t>::max());
       default:
         return text(f, v);
+    }
+  }
+
+  // JSON that is no object says nothing there.
+  void to_text(Value& v) {
+    if (v.is_map()) {
+      v = Value::string(arena_.copy(to_json(v)));
+    } else if (!is_json_object(v.as_string())) {
+      v = Value();
     }
   }
 

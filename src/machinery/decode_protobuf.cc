@@ -6,6 +6,7 @@
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/instant.h"
+#include "machinery/raw_text.h"
 #include "machinery/time.h"
 #include "machinery/wire_fields.h"
 #include "machinery/zero.h"
@@ -310,6 +311,10 @@ class Decoder {
         return true;
       case FieldType::kRaw: {
         if (!have_text || text_value.empty()) return true;
+        if (kept_as_text(f) && is_json_object(text_value)) {
+          v = Value::string(text(text_value));
+          return true;
+        }
         auto parsed = parse_json(arena_, text_value);
         if (!parsed.ok()) return false;
         v = *parsed;

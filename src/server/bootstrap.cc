@@ -22,6 +22,7 @@ using registry::WriteRequest;
 WriteRequest as_server() {
   WriteRequest how;
   how.user = "system:apiserver";
+  how.field_manager = "kube-apiserver";
   how.groups = {"system:masters"};
   return how;
 }

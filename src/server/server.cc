@@ -188,6 +188,22 @@ void let_ask(const auth::Auth* auth, const Caller* caller, registry::WriteReques
   how.may = [auth, caller](const Access& a) { return auth->decide(*caller, a).allowed; };
 }
 
+// What an apply finds missing is made only by those who may.
+void guard_creation(const auth::Auth* auth, const Caller* caller, const KindDesc* kind,
+                    const std::string& ns, const std::string& name, registry::WriteRequest& how) {
+  if (caller->trusted) return;
+  how.may_create = [auth, caller, kind, ns, name] {
+    Access access;
+    access.verb = "create";
+    access.group = kind->group;
+    access.version = kind->version;
+    access.resource = kind->plural;
+    access.ns = ns;
+    access.name = name;
+    return auth->authorize(*caller, access);
+  };
+}
+
 }  // namespace
 
 Task<Result<ObjectPtr>> ApiServer::create(Context ctx, const Caller* caller, const KindDesc* kind,
@@ -247,13 +263,12 @@ Task<Result<ObjectPtr>> ApiServer::update(Context ctx, const Caller* caller, con
 
 Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const Caller* caller, const KindDesc* kind,
                                          std::string ns, std::string name, std::string subresource,
-                                         PatchType type, Document patch,
-                                         registry::WriteRequest how) {
-  if (type == PatchType::kApply) {
-    co_return Status(Reason::kUnsupportedMediaType,
-                     "the body of the request was in an unknown format - accepted media types "
-                     "include: application/json-patch+json, application/merge-patch+json, "
-                     "application/strategic-merge-patch+json");
+                                         PatchType type, Document patch, registry::WriteRequest how,
+                                         bool* created) {
+  const bool scale = subresource == "scale" && kind->subresource("scale");
+  if (scale && type == PatchType::kApply) {
+    co_return co_await registry().apply_scale(ctx, kind, ns, name, std::move(patch),
+                                              std::move(how));
   }
   if (type == PatchType::kStrategicMerge && kind->owner && subresource != "scale") {
     co_return Status(Reason::kUnsupportedMediaType,
@@ -261,13 +276,18 @@ Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const Caller* caller, cons
                      "include: application/json-patch+json, application/merge-patch+json, "
                      "application/apply-patch+yaml");
   }
-  if (subresource == "scale" && kind->subresource("scale")) {
+  if (scale) {
     co_return co_await registry().patch_scale(ctx, kind, ns, name, type, std::move(patch),
                                               std::move(how));
   }
   if (!takes_parent(subresource)) co_return not_allowed(*kind, "patch");
   if (kind->group == "rbac.authorization.k8s.io") guard_escalation(&auth(), caller, how);
   let_ask(&auth(), caller, how);
+  if (type == PatchType::kApply) {
+    guard_creation(&auth(), caller, kind, ns, name, how);
+    co_return co_await registry().apply(ctx, kind, ns, name, subresource, std::move(patch),
+                                        std::move(how), created);
+  }
   co_return co_await registry().patch(ctx, kind, ns, name, subresource, type, std::move(patch),
                                       std::move(how));
 }

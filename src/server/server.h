@@ -79,7 +79,8 @@ class ApiServer {
                                  bool* created = nullptr);
   Task<Result<ObjectPtr>> patch(Context ctx, const Caller* caller, const KindDesc* kind,
                                 std::string ns, std::string name, std::string subresource,
-                                PatchType type, Document patch, registry::WriteRequest how);
+                                PatchType type, Document patch, registry::WriteRequest how,
+                                bool* created = nullptr);
 
   // The kind of the body that a subresource takes (Scale, Binding, Eviction, TokenRequest), or
   // `kind` itself.

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "machinery/apply/managed.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
@@ -78,6 +79,12 @@ Result<registry::WriteRequest> write_request(Exchange* x,
   TRY(check_options(*x, patch));
   registry::WriteRequest how = request_of(x);
   how.validation = *field_validation(x->query.get("fieldValidation"));
+  // Under whose name the write counts: fieldManager, else the client's name.
+  how.field_manager = x->query.get("fieldManager");
+  if (how.field_manager.empty()) {
+    how.field_manager = apply::manager_of_agent(x->header("User-Agent"));
+  }
+  how.force = patch == PatchType::kApply && x->query.flag("force");
   return how;
 }
 
@@ -123,11 +130,37 @@ Result<int64_t> integer_option(const std::string& text) {
                              (number ? ": value out of range" : ": invalid syntax"));
 }
 
+// The words of an apply: YAML, of which JSON is a part.
+Result<Document> decode_config(Exchange* x, FieldValidation validation) {
+  std::vector<std::string> duplicates;
+  YamlOptions options;
+  options.duplicates = &duplicates;
+  auto doc = parse_yaml(x->request->body, options);
+  if (!doc.ok()) return Status::bad_request("error decoding YAML: " + doc.status().message());
+  if (doc->root.is_null()) doc->root = Value::map();
+  if (!doc->root.is_map()) {
+    const char* what = doc->root.is_list() ? "array" : doc->root.is_string() ? "string" : "number";
+    return Status::bad_request(
+        "error decoding YAML: error unmarshaling JSON: while decoding JSON: "
+        "json: cannot unmarshal " +
+        std::string(what) + " into Go value of type map[string]interface {}");
+  }
+  if (duplicates.empty() || validation == FieldValidation::kIgnore) return doc;
+  std::string all;
+  for (const std::string& d : duplicates) all += "\n  " + d;
+  all = "yaml: unmarshal errors:" + all;
+  if (validation == FieldValidation::kStrict) {
+    return Status::bad_request("error strict decoding YAML: error converting YAML to JSON: " + all);
+  }
+  x->warnings.push_back("error converting YAML to JSON: " + all);
+  return doc;
+}
+
 // A patch: a tree that is not checked against a kind. Duplicate fields are warned of or refused
 // together with what the outcome is found to have.
 Result<Document> decode_patch(Exchange* x, PatchType type, registry::WriteRequest& how) {
   const std::string& body = x->request->body;
-  if (type == PatchType::kApply) return parse_yaml(body);
+  if (type == PatchType::kApply) return decode_config(x, how.validation);
   std::vector<std::string> duplicates;
   JsonOptions options;
   if (how.validation != FieldValidation::kIgnore) options.duplicates = &duplicates;
@@ -374,13 +407,15 @@ Task<void> Front::patch(Context ctx, Exchange* x) {
     co_await x->fail(body.status());
     co_return;
   }
+  bool created = false;
   auto done = co_await server_->patch(ctx, &x->caller(), x->kind, i.ns, i.name, i.subresource,
-                                      *type, std::move(*body), std::move(*how));
+                                      *type, std::move(*body), std::move(*how), &created);
   if (!done.ok()) {
     co_await x->fail(done.status());
     co_return;
   }
-  co_await x->answer_object(ctx, 200, *done);
+  const int code = created ? 201 : 200;
+  co_await x->answer_object(ctx, code, *done);
 }
 
 Task<void> Front::remove(Context ctx, Exchange* x) {

@@ -82,6 +82,10 @@ struct WriteRequest {
   std::map<std::string, std::vector<std::string>> extra;
   bool dry_run = false;
   const KindDesc* served = nullptr;  // the version asked for (the registry sets it)
+  // Under whose name managed fields are kept ("": unknown); those in the body are complete already.
+  std::string field_manager;
+  bool tracked = false;
+  bool force = false;  // an apply takes fields from others
   // How unknown fields in a patch's outcome are taken (other bodies have been checked already), and
   // what was found wrong with the text of the patch itself: they are told of together.
   FieldValidation validation = FieldValidation::kIgnore;
@@ -93,6 +97,8 @@ struct WriteRequest {
       guard;
   // Whether who asks may do something else as well, for admission; null: not known.
   std::function<bool(const Access&)> may;
+  // Whether they may create the object that an apply finds missing; null: they may.
+  std::function<Status()> may_create;
 };
 
 struct DeleteRequest {
@@ -151,6 +157,11 @@ class Registry {
   Task<Result<ObjectPtr>> patch(Context ctx, const KindDesc* kind, std::string ns, std::string name,
                                 std::string subresource, PatchType type, Document patch,
                                 WriteRequest how);
+  // Server-side apply: `config` is the client's words, an object of `kind` in part. `created` as
+  // above.
+  Task<Result<ObjectPtr>> apply(Context ctx, const KindDesc* kind, std::string ns, std::string name,
+                                std::string subresource, Document config, WriteRequest how,
+                                bool* created = nullptr);
   Task<Result<Deleted>> remove(Context ctx, const KindDesc* kind, std::string ns, std::string name,
                                DeleteRequest request, WriteRequest how);
   Task<Result<ListPage>> remove_collection(Context ctx, const KindDesc* kind, std::string ns,
@@ -172,6 +183,8 @@ class Registry {
   Task<Result<ObjectPtr>> patch_scale(Context ctx, const KindDesc* kind, std::string ns,
                                       std::string name, PatchType type, Document patch,
                                       WriteRequest how);
+  Task<Result<ObjectPtr>> apply_scale(Context ctx, const KindDesc* kind, std::string ns,
+                                      std::string name, Document config, WriteRequest how);
   // `binding` is a v1 Binding: assigns the pod to its target node.
   Task<Status> bind_pod(Context ctx, std::string ns, std::string pod, Document binding,
                         WriteRequest how);
@@ -200,9 +213,16 @@ class Registry {
                                Change change, bool dry_run);
   Task<Result<ObjectPtr>> create_once(Context ctx, const KindDesc* kind, std::string ns,
                                       Document body, const WriteRequest* how);
-  Result<Outcome> prepare_update(const KindDesc& kind, const std::string& subresource,
-                                 const ObjectPtr& current, Document& next, Loop& loop,
-                                 const WriteRequest& how);
+  // `served`: the version that the client used.
+  Result<Outcome> prepare_update(const KindDesc& served, const KindDesc& kind,
+                                 const std::string& subresource, const ObjectPtr& current,
+                                 Document& next, Loop& loop, const WriteRequest& how);
+  Task<Result<ObjectPtr>> apply_once(Context ctx, const KindDesc* kind, std::string ns,
+                                     std::string name, std::string subresource,
+                                     const Document* config, const WriteRequest* how,
+                                     bool* created);
+  Result<Outcome> set_scale(const KindDesc& kind, const ObjectPtr& current, const Document& scale,
+                            Document& next, Loop& loop, const WriteRequest& how);
   Result<Outcome> prepare_delete(const KindDesc& kind, const ObjectPtr& current, Document& next,
                                  Loop& loop, const DeleteRequest& request, const WriteRequest& how);
   admission::Attributes attributes(admission::Operation op, const KindDesc& kind,

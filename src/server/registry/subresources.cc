@@ -9,6 +9,7 @@
 #include "server/objects/pod_references.h"
 #include "server/registry/custom_scale.h"
 #include "server/registry/machine.h"
+#include "server/registry/managed.h"
 #include "server/registry/registry.h"
 
 namespace keles::registry {
@@ -95,6 +96,22 @@ Status check_scale(const Document& scale, std::string_view name) {
   return Status::invalid("autoscaling", "Scale", name, std::move(errors));
 }
 
+// What a Scale says of the object's identity holds.
+Status check_scale_is(const KindDesc& kind, const Object& current, const Document& scale) {
+  auto rv = meta(scale.root, "resourceVersion");
+  if (!rv.empty() && rv != "0" && rv != std::to_string(current.revision())) {
+    return conflict(kind, current.name(),
+                    "the object has been modified; please apply your changes to the latest "
+                    "version and try again");
+  }
+  auto uid = meta(scale.root, "uid");
+  if (!uid.empty() && uid != current.uid()) {
+    const std::string key = object_key(kind, current.namespace_(), current.name());
+    return conflict(kind, current.name(), unmet_uid(key, uid, current.uid()));
+  }
+  return {};
+}
+
 }  // namespace
 
 Task<Result<ObjectPtr>> Registry::get_scale(Context ctx, const KindDesc* kind, std::string ns,
@@ -102,6 +119,54 @@ Task<Result<ObjectPtr>> Registry::get_scale(Context ctx, const KindDesc* kind, s
   auto parent = co_await get(ctx, kind, ns, name);
   if (!parent.ok()) co_return parent.status();
   co_return scale_object(*kind, *parent);
+}
+
+// `scale`: as it is to be; its managers, where they are complete, are those of the replicas.
+Result<Registry::Outcome> Registry::set_scale(const KindDesc& kind, const ObjectPtr& current,
+                                              const Document& scale, Document& next, Loop& loop,
+                                              const WriteRequest& how) {
+  next = current->tree()->clone();
+  const int64_t replicas = scale.root["spec"]["replicas"].as_int();
+  if (how.tracked) {
+    take_scale_managers(next, kind, scale.root);
+  } else {
+    TRY_ASSIGN(before, scale_of(kind, current));
+    TRY_ASSIGN(now, scale_of(kind, current));
+    Value list = scale_managers(before.arena, kind, next.root);
+    if (!list.is_null()) edit_metadata(before).set(before.arena, "managedFields", list);
+    edit_map(now, now.root, "spec").set(now.arena, "replicas", Value(replicas));
+    track(scale_kind(), scale_kind(), "scale", how, loop.wall_now(), &before.root, now);
+    take_scale_managers(next, kind, now.root);
+  }
+  if (const CustomKinds::Scale* custom = custom_scale(kind)) {
+    TRY(write_scale(*custom, next, replicas));
+  } else {
+    put_at(next, kind.facts->scale.replicas, Value(replicas));
+  }
+  WriteRequest with_managers = how;
+  with_managers.tracked = true;
+  return prepare_update(kind, kind, "", current, next, loop, with_managers);
+}
+
+Task<Result<ObjectPtr>> Registry::apply_scale(Context ctx, const KindDesc* kind, std::string ns,
+                                              std::string name, Document config, WriteRequest how) {
+  Loop* loop = &ctx.loop();
+  auto change = [this, kind, loop, &name, &config, &how](const ObjectPtr& current,
+                                                         Document& next) -> Result<Outcome> {
+    TRY_ASSIGN(before, scale_of(*kind, current));
+    Value list = scale_managers(before.arena, *kind, current->tree()->root);
+    if (!list.is_null()) edit_metadata(before).set(before.arena, "managedFields", list);
+    TRY_ASSIGN(scale, applied(scale_kind(), "scale", how, *loop, &before.root, config.root));
+    TRY(check_name(meta(scale.root, "name"), name));
+    TRY(check_scale(scale, name));
+    TRY(check_scale_is(*kind, *current, scale));
+    WriteRequest complete = how;
+    complete.tracked = true;
+    return set_scale(*kind, current, scale, next, *loop, complete);
+  };
+  auto done = co_await modify(ctx, kind, ns, name, std::move(change), how.dry_run);
+  if (!done.ok()) co_return done.status();
+  co_return scale_object(*kind, done->object);
 }
 
 Task<Result<ObjectPtr>> Registry::update_scale(Context ctx, const KindDesc* kind, std::string ns,
@@ -113,25 +178,8 @@ Task<Result<ObjectPtr>> Registry::update_scale(Context ctx, const KindDesc* kind
   Loop* loop = &ctx.loop();
   auto change = [this, kind, loop, &scale, &how](const ObjectPtr& current,
                                                  Document& next) -> Result<Outcome> {
-    auto rv = meta(scale.root, "resourceVersion");
-    if (!rv.empty() && rv != "0" && rv != std::to_string(current->revision())) {
-      return conflict(*kind, current->name(),
-                      "the object has been modified; please apply your changes to the latest "
-                      "version and try again");
-    }
-    auto uid = meta(scale.root, "uid");
-    if (!uid.empty() && uid != current->uid()) {
-      const std::string key = object_key(*kind, current->namespace_(), current->name());
-      return conflict(*kind, current->name(), unmet_uid(key, uid, current->uid()));
-    }
-    next = current->tree()->clone();
-    const int64_t wanted = scale.root["spec"]["replicas"].as_int();
-    if (const CustomKinds::Scale* custom = custom_scale(*kind)) {
-      TRY(write_scale(*custom, next, wanted));
-    } else {
-      put_at(next, kind->facts->scale.replicas, Value(wanted));
-    }
-    return prepare_update(*kind, "", current, next, *loop, how);
+    TRY(check_scale_is(*kind, *current, scale));
+    return set_scale(*kind, current, scale, next, *loop, how);
   };
   auto done = co_await modify(ctx, kind, ns, name, std::move(change), how.dry_run);
   if (!done.ok()) co_return done.status();

@@ -1,10 +1,13 @@
 // create, update, patch.
+#include <iterator>
+
 #include "base/buggify.h"
 #include "base/encoding.h"
 #include "machinery/custom_kind.h"
 #include "machinery/described_rules.h"
 #include "machinery/equality.h"
 #include "machinery/kind_facts.h"
+#include "machinery/raw_text.h"
 #include "machinery/validation.h"
 #include "server/admission/admission.h"
 #include "server/objects/keys.h"
@@ -13,6 +16,7 @@
 #include "server/registry/convert.h"
 #include "server/registry/inert_warnings.h"
 #include "server/registry/machine.h"
+#include "server/registry/managed.h"
 #include "server/registry/registry.h"
 #include "server/registry/services.h"
 #include "server/registry/snapshots.h"
@@ -129,7 +133,6 @@ void keep_system_metadata(Document& next, const Value& before) {
     }
   }
   copy_member(next, m, "generation", old.find("generation"));
-  m.erase("managedFields");
   m.erase("selfLink");
 }
 
@@ -145,9 +148,17 @@ void take_status(Document& next, const Value& before) {
   next = std::move(made);
 }
 
+void validate_managers(FieldErrors& errors, const Value& meta) {
+  auto found = apply::check_managed_fields(meta["managedFields"], "metadata.managedFields");
+  std::move(found.begin(), found.end(), std::back_inserter(errors));
+}
+
 void validate_metadata(const KindDesc& kind, const Strategy& strategy, std::string_view subresource,
                        const Value& now, const Value& before, FieldErrors& errors) {
-  auto whole = [&] { validate_object_meta(errors, now, kind.namespaced, name_checker(kind)); };
+  auto whole = [&] {
+    validate_object_meta(errors, now, kind.namespaced, name_checker(kind));
+    validate_managers(errors, now);
+  };
   auto change = [&] { validate_object_meta_update(errors, now, before, true); };
   auto finalizers = [&] {
     if (!strategy.any_finalizer && !kind.owner) validate_finalizer_names(errors, now);
@@ -166,6 +177,24 @@ void validate_metadata(const KindDesc& kind, const Strategy& strategy, std::stri
   if (again == kChangeThenWhole) whole(), finalizers();
 }
 
+// The tree that a patch is for; one that goes into managed fields finds JSON there.
+DocumentPtr with_open_managers(PatchType type, const Value& patch, DocumentPtr tree) {
+  bool inside = false;
+  if (type == PatchType::kJson) {
+    for (const Value& op : patch.items()) {
+      inside |= op["path"].as_string().starts_with("/metadata/managedFields/") ||
+                op["from"].as_string().starts_with("/metadata/managedFields");
+    }
+  } else {
+    inside = !patch["metadata"]["managedFields"].is_null();
+  }
+  if (!inside) return tree;
+  auto opened = std::make_shared<Document>(tree->clone());
+  open_managed_fields(opened->arena, edit_metadata(*opened));
+  return opened;
+}
+
+// Spec finalizers hold a namespace; nothing else does.
 bool held_by_spec(const KindDesc& kind, const Value& root) {
   return kind.facts->deletion == DeletionRule::kSpecFinalizers &&
          !root["spec"]["finalizers"].empty();
@@ -259,7 +288,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   // Name, uid and time before admission, which may use them.
   Value& m = edit_metadata(body);
   for (std::string_view key : {"resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds",
-                               "managedFields", "selfLink", "generation"}) {
+                               "selfLink", "generation"}) {
     m.erase(key);
   }
   if (std::string_view prefix = meta(body.root, "generateName");
@@ -272,6 +301,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   const std::string name(meta(body.root, "name"));
 
   drop_duplicate_owners(body, false, how->warnings);
+  track(*served, kind, "", *how, loop.wall_now(), nullptr, body);
   auto snapshot = store_->snapshot();
   auto attrs = attributes(admission::Operation::kCreate, kind, ns, name, "", loop, *snapshot, *how);
   Status refused = admission::admit(attrs, body, nullptr);
@@ -285,6 +315,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
 
   FieldErrors errors;
   validate_object_meta(errors, metadata(body.root), kind.namespaced, name_checker(kind));
+  validate_managers(errors, metadata(body.root));
   if (!strategy.any_finalizer && !kind.owner) {
     validate_finalizer_names(errors, metadata(body.root));
   }
@@ -348,7 +379,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   co_return made.status();
 }
 
-Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
+Result<Registry::Outcome> Registry::prepare_update(const KindDesc& served, const KindDesc& kind,
                                                    const std::string& subresource,
                                                    const ObjectPtr& current, Document& next,
                                                    Loop& loop, const WriteRequest& how) {
@@ -381,6 +412,8 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
   drop_empty_unless_kept(kind, next);
   set_defaults(kind, next, loop);
   keep_system_metadata(next, before);
+  track(served, kind, subresource, how, loop.wall_now(), &before, next);
+  const TrackedManagers managers(next);
   if (ServiceAllocator::concerns(kind)) ServiceAllocator::keep(next, before);
   TRY(admission::admit(attrs, next, &before));
   drop_duplicate_owners(next, true, how.warnings);
@@ -408,6 +441,7 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& kind,
       set_meta(next, "generation", metadata(before)["generation"].as_int() + 1);
     }
   }
+  managers.put_back(next);
   if (unconditional) clear_meta(next, "resourceVersion");
   validate_metadata(kind, strategy, subresource, metadata(next.root), metadata(before), errors);
   if (subresource.empty()) {
@@ -470,6 +504,7 @@ Task<Result<Deleted>> Registry::modify(Context ctx, const KindDesc* kind, std::s
     w.condition = StoreWrite::If::kRevision;
     w.revision = current->revision();
     if (dry_run && *outcome == Outcome::kDelete) co_return Deleted{current, true};
+    if (*outcome == Outcome::kStore) keep_times(next, current->tree()->root);
     if (*outcome == Outcome::kStore && kind->owner && !dry_run) {
       auto record = co_await to_record(ctx, kind, std::move(next));
       if (!record.ok()) co_return record.status();
@@ -542,15 +577,15 @@ Task<Result<ObjectPtr>> Registry::update(Context ctx, const KindDesc* served, st
   drop_duplicate_owners(body, false, how.warnings);
   // The body is kept for another try; the last copy could be moved, but conflicts are rare.
   auto shared = std::make_shared<Document>(std::move(body));
-  auto change = [this, &kind, subresource, shared, loop, &how](const ObjectPtr& current,
-                                                               Document& next) -> Result<Outcome> {
+  auto change = [this, served, &kind, subresource, shared, loop, &how](
+                    const ObjectPtr& current, Document& next) -> Result<Outcome> {
     // A uid in the body is a precondition.
     if (auto uid = meta(shared->root, "uid"); !uid.empty() && uid != current->uid()) {
       const std::string key = object_key(kind, current->namespace_(), current->name());
       return conflict(kind, current->name(), unmet_uid(key, uid, current->uid()));
     }
     next = shared->clone();
-    return prepare_update(kind, subresource, current, next, *loop, how);
+    return prepare_update(*served, kind, subresource, current, next, *loop, how);
   };
   auto done = co_await modify(ctx, &kind, ns, name, std::move(change), how.dry_run);
   if (!done.ok()) co_return done.status();
@@ -566,7 +601,7 @@ Task<Result<ObjectPtr>> Registry::patch(Context ctx, const KindDesc* served, std
   auto shared = std::make_shared<Document>(std::move(patch));
   auto change = [this, served, &kind, subresource, type, shared, loop, &how](
                     const ObjectPtr& current, Document& next) -> Result<Outcome> {
-    DocumentPtr shown = present(*served, current)->tree();
+    DocumentPtr shown = with_open_managers(type, shared->root, present(*served, current)->tree());
     auto patched = apply_patch(type, *served->type, shown->root, shared->root);
     if (!patched.ok()) return patched.status();
     next = std::move(*patched);
@@ -574,7 +609,7 @@ Task<Result<ObjectPtr>> Registry::patch(Context ctx, const KindDesc* served, std
     if (served->namespaced) TRY(check_namespace(*served, current->namespace_(), next));
     TRY(check_name(meta(next.root, "name"), current->name()));
     if (served != &kind) convert(*served, kind, next);
-    return prepare_update(kind, subresource, current, next, *loop, how);
+    return prepare_update(*served, kind, subresource, current, next, *loop, how);
   };
   auto done = co_await modify(ctx, &kind, ns, name, std::move(change), how.dry_run);
   if (!done.ok()) co_return done.status();
