@@ -23,6 +23,7 @@ Task<Result<ObjectPtr>> Registry::apply_once(Context ctx, const KindDesc* served
   Loop* loop = &ctx.loop();
   WriteRequest complete = *how;
   complete.tracked = true;
+  complete.served = served;
   if (store_->snapshot()->get(object_key(kind, ns, name))) {
     auto change = [this, served, &kind, subresource, config, loop, &name, how, &complete](
                       const ObjectPtr& current, Document& next) -> Result<Outcome> {
