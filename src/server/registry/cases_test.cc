@@ -228,6 +228,7 @@ class Table {
     Document d = changed(from, changes);
     d.root.set(d.arena, "apiVersion", Value::string(kind_->api_version()));
     d.root.set(d.arena, "kind", Value::string(kind_->kind));
+    if (kind_->namespaced && meta(d.root, "namespace").empty()) set_meta(d, "namespace", ns());
     Status s = decode_object(*kind_, d, FieldValidation::kStrict);
     EXPECT_TRUE(s.ok()) << s.message();
     return d;

@@ -19,6 +19,7 @@ std::string go_name(std::string_view name) {
                                                         "http", "csi", "nfs", "fs",    "id",  "ca",
                                                         "cel",  "gce", "aws", "iscsi", "rbd", "fc"};
   if (name == "cidrs") return "CIDRs";
+  if (name.starts_with("seLinux")) return "SE" + std::string(name.substr(2));
   size_t end = 0;
   while (end < name.size() && std::islower(static_cast<unsigned char>(name[end]))) ++end;
   const std::string_view first = name.substr(0, end);

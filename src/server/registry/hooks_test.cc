@@ -262,113 +262,7 @@ TEST(Table, EveryColumnIsFilled) {
 }
 
 // --- validation ---------------------------------------------------------------------------------
-
-TEST(Validate, Pod) {
-  EXPECT_EQ(errors("v1", "Pod", "spec: {containers: [{name: a, image: i}]}\n"), Lines{});
-  EXPECT_EQ(errors("v1", "Pod", "spec: {}\n"), Lines{"spec.containers: Required value"});
-  EXPECT_EQ(errors("v1", "Pod", "spec: {containers: [{image: i}]}\n"),
-            Lines{"spec.containers[0].name: Required value"});
-  EXPECT_EQ(errors("v1", "Pod", "spec: {containers: [{name: a}]}\n"),
-            Lines{"spec.containers[0].image: Required value"});
-  EXPECT_EQ(
-      errors("v1", "Pod", "spec: {restartPolicy: Sometimes, containers: [{name: a, image: i}]}\n"),
-      Lines{"spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: "
-            "\"Always\", \"Never\", \"OnFailure\""});
-  EXPECT_EQ(errors("v1", "Pod", "spec: {containers: [{name: a, image: i}, {name: a, image: i}]}\n"),
-            Lines{"spec.containers[1].name: Duplicate value: \"a\""});
-  EXPECT_EQ(errors("v1", "Pod",
-                   "spec: {containers: [{name: a, image: i, volumeMounts: [{name: v, mountPath: "
-                   "/v}]}]}\n"),
-            Lines{"spec.containers[0].volumeMounts[0].name: Not found: \"v\""});
-  EXPECT_EQ(errors("v1", "Pod",
-                   "spec: {containers: [{name: a, image: i, ports: [{containerPort: 99999, "
-                   "protocol: TCP}]}]}\n"),
-            Lines{"spec.containers[0].ports[0].containerPort: Invalid value: 99999: must be "
-                  "between 1 and 65535, inclusive"});
-  EXPECT_EQ(errors("v1", "Pod",
-                   "spec: {containers: [{name: a, image: i, resources: {limits: {cpu: '1'}, "
-                   "requests: {cpu: '2'}}}]}\n"),
-            Lines{"spec.containers[0].resources.requests: Invalid value: \"2\": must be less than "
-                  "or equal to cpu limit of 1"});
-  EXPECT_EQ(errors("v1", "Pod",
-                   "spec: {containers: [{name: a, image: i, livenessProbe: {successThreshold: "
-                   "1}}]}\n"),
-            Lines{"spec.containers[0].livenessProbe: Required value: must specify a handler type"});
-  EXPECT_EQ(errors("v1", "Pod",
-                   "spec: {volumes: [{name: v, emptyDir: {}, hostPath: {path: /}}], containers: "
-                   "[{name: a, image: i}]}\n"),
-            Lines{"spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type"});
-  EXPECT_EQ(errors("v1", "Pod",
-                   "spec: {tolerations: [{operator: Equal}], containers: [{name: a, image: i}]}\n"),
-            Lines{"spec.tolerations[0].operator: Invalid value: \"Equal\": operator must be Exists "
-                  "when `key` is empty, which means \"match all values and all keys\""});
-}
-
-TEST(Validate, Sysctls) {
-  auto of = [](std::string_view names, std::string_view more = "") {
-    std::string list;
-    for (std::string_view rest = names; !rest.empty();) {
-      size_t end = std::min(rest.find(' '), rest.size());
-      list += "{name: '" + std::string(rest.substr(0, end)) + "', value: '1'}, ";
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
-    return errors("v1", "Pod",
-                  "spec: {" + std::string(more) +
-                      "containers: [{name: a, image: i}], "
-                      "securityContext: {sysctls: [" +
-                      list + "]}}\n");
-  };
-  EXPECT_EQ(of("kernel.shm_rmid_forced net/ipv4/tcp_syncookies a.b.c kernel.sem a-a"), Lines{});
-  const std::string rule =
-      "must have at most 253 characters and match regex "
-      "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
-  for (const char* bad : {"foo-", "kernel.shmmax-", "-a", "a..b", ".a", "a.", "A", "a.-b", "a_.b",
-                          "safe-and-unsafe bar.."}) {
-    const std::string names(bad);
-    const std::string last = names.substr(names.rfind(' ') + 1);
-    const char* at = names == last ? "0" : "1";
-    EXPECT_EQ(of(names), (Lines{"spec.securityContext.sysctls[" + std::string(at) +
-                                "].name: Invalid value: \"" + last + "\": " + rule}))
-        << bad;
-  }
-  EXPECT_EQ(of("a.b a.b"), Lines{"spec.securityContext.sysctls[1].name: Duplicate value: \"a.b\""});
-  EXPECT_EQ(of("net.core.somaxconn", "hostNetwork: true, "),
-            Lines{"spec.securityContext.sysctls[0].name: Invalid value: \"net.core.somaxconn\": "
-                  "may not be specified when 'hostNetwork' is true"});
-  EXPECT_EQ(of("kernel/msgmax fs.mqueue.x", "hostIPC: true, ").size(), 2u);
-}
-
-TEST(Validate, PodUpdate) {
-  const char* before = "spec: {nodeName: n1, containers: [{name: a, image: i:1}]}\n";
-  EXPECT_EQ(update_errors("v1", "Pod", before,
-                          "spec: {nodeName: n1, containers: [{name: a, image: i:2}]}\n"),
-            Lines{});
-  Lines e = update_errors("v1", "Pod", before,
-                          "spec: {nodeName: m, containers: [{name: a, image: i:1}]}\n");
-  ASSERT_EQ(e.size(), 1u);
-  EXPECT_EQ(e[0].substr(0, 55), "spec: Forbidden: pod updates may not change fields othe");
-  EXPECT_EQ(update_errors("v1", "Pod", before, "spec: {nodeName: n1, containers: []}\n"),
-            Lines{"spec.containers: Forbidden: pod updates may not add or remove containers"});
-}
-
-TEST(Validate, Deployment) {
-  const char* good =
-      "spec: {replicas: 1, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: "
-      "b}}, spec: {containers: [{name: c, image: i}]}}}\n";
-  EXPECT_EQ(errors("apps/v1", "Deployment", good), Lines{});
-  EXPECT_EQ(errors("apps/v1", "Deployment",
-                   "spec: {template: {spec: {containers: [{name: c, image: i}]}}}\n"),
-            Lines{"spec.selector: Required value"});
-  EXPECT_EQ(errors("apps/v1", "Deployment",
-                   "spec: {selector: {matchLabels: {a: z}}, template: {metadata: {labels: {a: "
-                   "b}}, spec: {containers: [{name: c, image: i}]}}}\n"),
-            Lines{"spec.template.metadata.labels: Invalid value: {\"a\":\"b\"}: `selector` does "
-                  "not match template `labels`"});
-  EXPECT_EQ(
-      update_errors("apps/v1", "Deployment", good, "spec: {selector: {matchLabels: {a: c}}}\n"),
-      Lines{"spec.selector: Invalid value: {\"matchLabels\":{\"a\":\"c\"}}: field is "
-            "immutable"});
-}
+// More of it is in cases/.
 
 TEST(Validate, ServiceNames) {
   EXPECT_EQ(name_checker(*find_kind("v1", "Service"))("1a", false).size(), 0u);
@@ -524,24 +418,6 @@ TEST(Validate, ConfigAndSecret) {
   Document d = doc("stringData: {a: hello}\n")->clone();
   strategy_of(*c.kind).prepare_for_create(c.ctx, d);
   EXPECT_EQ(write_yaml(d.root), "data:\n  a: aGVsbG8=\n");
-}
-
-TEST(Validate, Batch) {
-  const char* pod = "template: {spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}";
-  EXPECT_EQ(errors("batch/v1", "CronJob",
-                   "spec: {schedule: '* * *', jobTemplate: {spec: {" + std::string(pod) + "}}}\n"),
-            Lines{"spec.schedule: Invalid value: \"* * *\": expected exactly 5 fields, found 3: "
-                  "[* * *]"});
-  Case c("batch/v1", "Job");
-  Document d = doc("metadata: {name: j, uid: u}\nspec: {" + std::string(pod) + "}\n")->clone();
-  const Strategy& s = strategy_of(*c.kind);
-  s.prepare_for_create(c.ctx, d);
-  EXPECT_EQ(
-      d.root["spec"]["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"].as_string(),
-      "u");
-  FieldErrors e;
-  s.validate(c.ctx, d.root, e);
-  EXPECT_EQ(texts(e), Lines{});
 }
 
 TEST(Validate, Rbac) {

@@ -16,43 +16,63 @@
 namespace keles::registry {
 namespace {
 
-// --- quality of service -------------------------------------------------------------------------
+// --- create
+// ---------------------------------------------------------------------------------------
 
-bool counted(std::string_view resource) { return resource == "cpu" || resource == "memory"; }
+// Labels of the pod whose keys a term names become part of its selector: `In` for those that are to
+// match, `NotIn` for the others.
+void add_label_keys(Arena& a, Value* selector, const Value& keys, const Value& labels,
+                    std::string_view op) {
+  if (!selector || !selector->is_map()) return;
+  for (const Value& key : keys.items()) {
+    const Value* label = labels.find(key.as_string());
+    if (!label) continue;
+    Value values = Value::list();
+    values.append(a, deep_copy(a, *label));
+    Value expression = Value::map();
+    expression.set(a, "key", deep_copy(a, key));
+    expression.set(a, "operator", Value::string(op));
+    expression.set(a, "values", values);
+    Value& all = selector->get_or_add(a, "matchExpressions");
+    if (!all.is_list()) all = Value::list();
+    all.append(a, expression);
+  }
+}
 
-// Guaranteed: every container limits cpu and memory, and requests as much; BestEffort: none names
-// either; Burstable otherwise.
-std::string_view qos_class(const Value& spec) {
-  bool any = false, guaranteed = true;
-  auto look = [&](const Value& resources) {
-    const Value &limits = resources["limits"], &requests = resources["requests"];
-    for (const Value* list : {&limits, &requests}) {
-      for (const Member& m : list->members()) {
-        any = any || (counted(m.key()) && !Quantity::parse_or_zero(m.value.as_string()).is_zero());
-      }
-    }
-    for (std::string_view name : {"cpu", "memory"}) {
-      Quantity limit = Quantity::parse_or_zero(limits[name].as_string());
-      const Value* request = requests.find(name);
-      bool same = !request || Quantity::parse_or_zero(request->as_string()) == limit;
-      guaranteed = guaranteed && !limit.is_zero() && same;
-    }
+void apply_label_keys(Document& pod) {
+  Arena& a = pod.arena;
+  Value* spec = pod.root.find("spec");
+  if (!spec) return;
+  const Value labels = pod.root["metadata"]["labels"];
+  auto apply = [&](Value* term) {
+    if (!term || !term->is_map()) return;
+    Value* selector = term->find("labelSelector");
+    add_label_keys(a, selector, (*term)["matchLabelKeys"], labels, "In");
+    add_label_keys(a, selector, (*term)["mismatchLabelKeys"], labels, "NotIn");
   };
-  if (const Value& own = spec["resources"]; !own["limits"].empty() || !own["requests"].empty()) {
-    look(own);
-  } else {
-    for (std::string_view list : {"containers", "initContainers"}) {
-      for (const Value& c : spec[list].items()) look(c["resources"]);
+  if (Value* list = spec->find("topologySpreadConstraints")) {
+    for (Value& c : list->items()) apply(&c);
+  }
+  Value* affinity = spec->find("affinity");
+  if (!affinity) return;
+  for (std::string_view kind : {"podAffinity", "podAntiAffinity"}) {
+    Value* terms = affinity->find(kind);
+    if (!terms) continue;
+    if (Value* list = terms->find("preferredDuringSchedulingIgnoredDuringExecution")) {
+      for (Value& t : list->items()) apply(t.find("podAffinityTerm"));
+    }
+    if (Value* list = terms->find("requiredDuringSchedulingIgnoredDuringExecution")) {
+      for (Value& t : list->items()) apply(&t);
     }
   }
-  return !any ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
 }
 
 void prepare_for_create(const HookContext& ctx, Document& now) {
   take_app_armor_annotations(ctx, now);
+  apply_label_keys(now);
   Value status = Value::map();
   status.set(now.arena, "phase", Value::string("Pending"));
-  status.set(now.arena, "qosClass", Value::string(qos_class(now.root["spec"])));
+  status.set(now.arena, "qosClass", Value::string(qos_class(core::PodSpec(now.root["spec"]))));
   if (!now.root["spec"]["schedulingGates"].empty()) {
     Value condition = Value::map();
     condition.set(now.arena, "type", Value::string("PodScheduled"));
@@ -67,16 +87,35 @@ void prepare_for_create(const HookContext& ctx, Document& now) {
   now.root.set(now.arena, "status", status);
 }
 
+// Who does not know what they have seen does not make others forget it.
+void keep_observed(Arena& a, Value& status, const Value& before) {
+  constexpr std::string_view kSeen = "observedGeneration";
+  auto keep = [&](Value& now, const Value& old) {
+    if (now[kSeen].as_int() == 0 && !old.is_null()) now.set(a, kSeen, old);
+  };
+  keep(status, before[kSeen]);
+  Value* conditions = status.find("conditions");
+  if (!conditions) return;
+  for (Value& c : conditions->items()) {
+    for (const Value& old : before["conditions"].items()) {
+      if (!old["type"].equals(c["type"])) continue;
+      keep(c, old[kSeen]);
+      break;
+    }
+  }
+}
+
 void prepare_for_status_update(const HookContext&, Document& now, const Value& before) {
   Document made;
   made.root = deep_copy(made.arena, before);
   Arena& a = made.arena;
   Value status = deep_copy(a, now.root["status"]);
-  if (status["qosClass"].as_string().empty()) {
-    const Value& old = before["status"]["qosClass"];
-    status.set(a, "qosClass",
-               old.is_null() ? Value::string(qos_class(before["spec"])) : deep_copy(a, old));
+  if (!status.is_map()) status = Value::map();
+  const Value& qos = before["status"]["qosClass"];
+  if (status["qosClass"].as_string().empty() && !qos.is_null()) {
+    status.set(a, "qosClass", deep_copy(a, qos));
   }
+  keep_observed(a, status, before["status"]);
   made.root.set(a, "status", status);
   Value& meta = made.root.get_or_add(a, "metadata");
   for (std::string_view key : {"labels", "annotations", "finalizers"}) {
@@ -93,132 +132,45 @@ void prepare_for_status_update(const HookContext&, Document& now, const Value& b
 // --- validation ---------------------------------------------------------------------------------
 
 void validate(const HookContext&, const Value& now, FieldErrors& errors) {
-  validate_pod_annotations(errors, now);
-  validate_pod_spec(errors, FieldPath("spec"), now["spec"]);
-}
-
-constexpr std::string_view kMayNotChange =
-    "pod updates may not change fields other than "
-    "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,"
-    "`spec.tolerations` (only additions to existing tolerations),"
-    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-
-bool has_toleration(const Value& list, const Value& wanted) {
-  // The seconds of a NoExecute toleration may change.
-  auto same = [&](const Value& t) {
-    for (std::string_view key : {"key", "operator", "value", "effect"}) {
-      if (!t[key].equals(wanted[key])) return false;
-    }
-    return true;
-  };
-  return std::any_of(list.items().begin(), list.items().end(), same);
-}
-
-// `now` with the fields that may change taken back to what they were, for comparison.
-void take_back_images(Arena& a, Value& spec, const Value& before, std::string_view list) {
-  Value* containers = spec.find(list);
-  if (!containers) return;
-  size_t i = 0;
-  for (Value& c : containers->items()) {
-    c.set(a, "image", deep_copy(a, before[list].at(i++)["image"]));
-  }
-}
-
-void take_back(Arena& a, Value& spec, const Value& before, std::string_view key) {
-  if (const Value* old = before.find(key)) {
-    spec.set(a, key, deep_copy(a, *old));
-  } else {
-    spec.erase(key);
-  }
-}
-
-void validate_deadline(FieldErrors& e, const Value& now, const Value& before) {
-  FieldPath at = FieldPath("spec")["activeDeadlineSeconds"];
-  const Value &deadline = now["activeDeadlineSeconds"], &old = before["activeDeadlineSeconds"];
-  if (old.is_null() || deadline.equals(old)) return;
-  if (deadline.is_null()) {
-    field::invalid(e, at, deadline, "must not update from a positive integer to nil value");
-  } else if (deadline.as_int() > old.as_int()) {
-    field::invalid(e, at, deadline.as_int(), "must be less than or equal to previous value");
-  }
+  validate_pod_create(errors, core::Pod(now));
 }
 
 void validate_update(const HookContext&, const Value& now, const Value& before,
                      FieldErrors& errors) {
-  validate_pod_annotation_update(errors, now, before);
-  static const TypeDesc& type = *find_type("io.k8s.api.core.v1.PodSpec");
-  const Value &spec = now["spec"], &old = before["spec"];
-  if (spec.equals(old)) return;
-  FieldPath at("spec");
-  for (std::string_view list : {"containers", "initContainers"}) {
-    if (spec[list].size() != old[list].size()) {
-      field::forbidden(errors, at[list],
-                       list == "containers" ? "pod updates may not add or remove containers"
-                                            : "pod updates may not add or remove init containers");
-      return;
-    }
-  }
-  validate_deadline(errors, spec, old);
-  for (const Value& t : old["tolerations"].items()) {
-    if (!has_toleration(spec["tolerations"], t)) {
-      field::forbidden(errors, at["tolerations"],
-                       "existing toleration can not be modified except its tolerationSeconds");
-      break;
-    }
-  }
-  Document rest;
-  rest.root = deep_copy(rest.arena, spec);
-  Arena& a = rest.arena;
-  take_back_images(a, rest.root, old, "containers");
-  take_back_images(a, rest.root, old, "initContainers");
-  take_back(a, rest.root, old, "activeDeadlineSeconds");
-  take_back(a, rest.root, old, "tolerations");
-  if (old["terminationGracePeriodSeconds"].as_int() < 0 &&
-      spec["terminationGracePeriodSeconds"].as_int() == 1) {
-    take_back(a, rest.root, old, "terminationGracePeriodSeconds");
-  }
-  if (!old["schedulingGates"].empty()) {
-    // A gated pod may lose gates, and narrow where it may run.
-    for (const Value& g : spec["schedulingGates"].items()) {
-      bool known =
-          std::any_of(old["schedulingGates"].items().begin(), old["schedulingGates"].items().end(),
-                      [&](const Value& o) { return o["name"].equals(g["name"]); });
-      if (!known) {
-        field::forbidden(errors, at["schedulingGates"],
-                         "only deletion is allowed, but found new scheduling gate '" +
-                             std::string(g["name"].as_string()) + "'");
-      }
-    }
-    take_back(a, rest.root, old, "schedulingGates");
-    take_back(a, rest.root, old, "nodeSelector");
-    take_back(a, rest.root, old, "affinity");
-  }
-  if (!same_meaning(type, rest.root, old)) field::forbidden(errors, at, std::string(kMayNotChange));
+  validate_pod_update(errors, core::Pod(now), core::Pod(before));
 }
 
 void validate_status_update(const HookContext&, const Value& now, const Value& before,
                             FieldErrors& errors) {
-  validate_pod_annotation_update(errors, now, before);
-  FieldPath at("status");
-  const Value& status = now["status"];
-  if (!status["qosClass"].equals(before["status"]["qosClass"]) &&
-      !before["status"]["qosClass"].is_null()) {
-    field::invalid(errors, at["qosClass"], status["qosClass"], "field is immutable");
-  }
-  size_t i = 0;
-  for (const Value& ip : status["podIPs"].items()) {
-    field::invalid_each(errors, at["podIPs"][i++], ip["ip"].as_string(),
-                        check_ip(ip["ip"].as_string()));
-  }
-  static constexpr std::array<std::string_view, 5> kPhases{"Failed", "Pending", "Running",
-                                                           "Succeeded", "Unknown"};
-  std::string_view phase = status["phase"].as_string();
-  if (!phase.empty() && std::find(kPhases.begin(), kPhases.end(), phase) == kPhases.end()) {
-    field::not_supported(errors, at["phase"], phase, kPhases);
-  }
+  validate_pod_status(errors, core::Pod(now), core::Pod(before));
 }
 
 // --- subresources -------------------------------------------------------------------------------
+
+// False when the containers are not the same ones: validation says so.
+bool take_resources(Arena& a, Value& spec, const Value& sent, std::string_view list) {
+  Value* containers = spec.find(list);
+  const Value& others = sent[list];
+  const size_t n = containers ? containers->size() : 0;
+  if (others.size() != n) return false;
+  for (size_t i = 0; i < n; ++i) {
+    if (!others.at(i)["name"].equals(containers->items()[i]["name"])) {
+      spec.set(a, list, deep_copy(a, others));
+      return true;
+    }
+  }
+  for (size_t i = 0; i < n; ++i) {
+    Value& c = containers->items()[i];
+    for (std::string_view key : {"resources", "resizePolicy"}) {
+      if (const Value* v = others.at(i).find(key)) {
+        c.set(a, key, deep_copy(a, *v));
+      } else {
+        c.erase(key);
+      }
+    }
+  }
+  return true;
+}
 
 void prepare_for_subresource(const HookContext&, std::string_view subresource, Document& now,
                              const Value& before) {
@@ -231,16 +183,12 @@ void prepare_for_subresource(const HookContext&, std::string_view subresource, D
     spec.set(a, "ephemeralContainers", deep_copy(a, sent["ephemeralContainers"]));
   } else if (subresource == "resize") {
     for (std::string_view list : {"containers", "initContainers"}) {
-      Value* containers = spec.find(list);
-      if (!containers) continue;
-      for (Value& c : containers->items()) {
-        for (const Value& s : sent[list].items()) {
-          if (!s["name"].equals(c["name"])) continue;
-          for (std::string_view key : {"resources", "resizePolicy"}) {
-            if (s.find(key)) c.set(a, key, deep_copy(a, s[key]));
-          }
-        }
-      }
+      if (!take_resources(a, spec, sent, list)) return;
+    }
+    if (const Value* own = sent.find("resources")) {
+      spec.set(a, "resources", deep_copy(a, *own));
+    } else {
+      spec.erase("resources");
     }
   }
   now = std::move(made);
@@ -248,34 +196,11 @@ void prepare_for_subresource(const HookContext&, std::string_view subresource, D
 
 void validate_subresource(const HookContext&, std::string_view subresource, const Value& now,
                           const Value& before, FieldErrors& errors) {
-  // What a node runs from its own files is not the API's to change.
-  if (server::is_mirror_pod(before)) {
-    field::forbidden(errors, FieldPath(""),
-                     subresource == "resize" ? "static pods cannot be resized"
-                                             : "static pods do not support ephemeral containers");
-    return;
-  }
-  validate_pod_annotation_update(errors, now, before);
   if (subresource == "ephemeralcontainers") {
-    const Value& list = now["spec"]["ephemeralContainers"];
-    for (const Value& old : before["spec"]["ephemeralContainers"].items()) {
-      bool kept = std::any_of(list.items().begin(), list.items().end(),
-                              [&](const Value& c) { return c.equals(old); });
-      if (!kept) {
-        field::forbidden(errors, FieldPath("spec")["ephemeralContainers"],
-                         "existing ephemeral containers " + quoted(old["name"].as_string()) +
-                             " may not be removed or changed");
-      }
-    }
+    validate_pod_ephemeral(errors, core::Pod(now), core::Pod(before));
   } else if (subresource == "resize") {
-    if (qos_class(now["spec"]) != before["status"]["qosClass"].as_string()) {
-      field::invalid(errors, FieldPath("spec"), qos_class(now["spec"]),
-                     "Pod QOS Class may not change as a result of resizing");
-    }
+    validate_pod_resize(errors, core::Pod(now), core::Pod(before));
   }
-  PodValidation options;
-  options.ephemeral_allowed = true;
-  validate_pod_spec(errors, FieldPath("spec"), now["spec"], options);
 }
 
 int64_t grace_period_seconds(const Value& object, std::optional<int64_t> requested) {
@@ -439,7 +364,14 @@ void cells(const HookContext& ctx, const Value& pod, Cells& out) {
 }
 
 void validate_template(const HookContext&, const Value& now, FieldErrors& errors) {
-  validate_pod_template(errors, FieldPath("template"), now["template"]);
+  validate_pod_template(errors, FieldPath("template"), core::PodTemplate(now).template_(), {});
+}
+
+void validate_template_update(const HookContext&, const Value& now, const Value& before,
+                              FieldErrors& errors) {
+  const core::PodTemplateSpec stored = core::PodTemplate(before).template_();
+  validate_pod_template(errors, FieldPath("template"), core::PodTemplate(now).template_(),
+                        template_options(&stored));
 }
 
 void template_columns(const HookContext& ctx, const Value& o, Cells& out) {
@@ -459,10 +391,49 @@ extern const Strategy kPodStrategy{.warnings = pod_warnings,
                                    .validate_status_update = validate_status_update,
                                    .prepare_for_subresource = prepare_for_subresource,
                                    .validate_subresource = validate_subresource,
+                                   .validates_update_whole = true,
+                                   .described = false,
+                                   .metadata_again = MetadataAgain::kChangeThenWhole,
+                                   .status_metadata_again = MetadataAgain::kChange,
                                    .grace_period_seconds = grace_period_seconds,
                                    .cells = cells};
 
-extern const Strategy kPodTemplateStrategy{
-    .warnings = pod_template_warnings, .validate = validate_template, .cells = template_columns};
+extern const Strategy kPodTemplateStrategy{.warnings = pod_template_warnings,
+                                           .validate = validate_template,
+                                           .validate_update = validate_template_update,
+                                           .validates_update_whole = true,
+                                           .described = false,
+                                           .metadata_again = MetadataAgain::kChange,
+                                           .cells = template_columns};
+
+// Guaranteed: every container limits cpu and memory, and requests as much; BestEffort: none names
+// either; Burstable otherwise.
+std::string_view qos_class(const core::PodSpec& spec) {
+  bool any = false, guaranteed = true;
+  auto counted = [](std::string_view name) { return name == "cpu" || name == "memory"; };
+  auto look = [&](const Value& resources) {
+    const Value &limits = resources["limits"], &requests = resources["requests"];
+    for (const Value* list : {&limits, &requests}) {
+      for (const Member& m : list->members()) {
+        any = any || (counted(m.key()) && !Quantity::parse_or_zero(m.value.as_string()).is_zero());
+      }
+    }
+    for (std::string_view name : {"cpu", "memory"}) {
+      Quantity limit = Quantity::parse_or_zero(limits[name].as_string());
+      const Value* request = requests.find(name);
+      bool same = !request || Quantity::parse_or_zero(request->as_string()) == limit;
+      guaranteed = guaranteed && !limit.is_zero() && same;
+    }
+  };
+  const Value& v = spec.value();
+  if (const Value& own = v["resources"]; !own["limits"].empty() || !own["requests"].empty()) {
+    look(own);
+  } else {
+    for (std::string_view list : {"containers", "initContainers"}) {
+      for (const Value& c : v[list].items()) look(c["resources"]);
+    }
+  }
+  return !any ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
+}
 
 }  // namespace keles::registry

@@ -1,318 +1,360 @@
-// Volumes, affinity, tolerations and topology spread of pods. See pod_validation.h.
+// Where pods may run: affinity, tolerations, topology spread, and the taints of nodes. See
+// pod_validation.h.
 #include <algorithm>
-#include <array>
 #include <set>
 
-#include "machinery/quantity.h"
+#include "server/registry/checks.h"
 #include "server/registry/pod_validation.h"
 
 namespace keles::registry {
 namespace {
 
-void validate_mode(FieldErrors& e, const FieldPath& p, const Value& mode) {
-  if (mode.is_null() || (mode.as_int() >= 0 && mode.as_int() <= 0777)) return;
-  field::invalid(e, p, mode.as_int(),
-                 "must be a number between 0 and 0777 (octal), both inclusive");
-}
+constexpr std::string_view kRequired = "requiredDuringSchedulingIgnoredDuringExecution",
+                           kPreferred = "preferredDuringSchedulingIgnoredDuringExecution";
 
-void validate_relative_path(FieldErrors& e, const FieldPath& p, std::string_view path) {
-  if (path.empty()) {
-    field::required(e, p);
-  } else if (path[0] == '/') {
-    field::invalid(e, p, path, "must be a relative path");
-  } else if (("/" + std::string(path) + "/").find("/../") != std::string::npos) {
-    field::invalid(e, p, path, "must not contain '..'");
-  }
-}
+// --- nodes --------------------------------------------------------------------------------------
 
-void validate_items(FieldErrors& e, const FieldPath& p, const Value& items) {
-  size_t i = 0;
-  for (const Value& item : items.items()) {
-    FieldPath at = p[i++];
-    if (item["key"].as_string().empty() && item.find("key")) field::required(e, at["key"]);
-    if (item.find("path")) validate_relative_path(e, at["path"], item["path"].as_string());
-    validate_mode(e, at["mode"], item["mode"]);
-  }
-}
-
-void validate_downward(FieldErrors& e, const FieldPath& p, const Value& items) {
-  size_t i = 0;
-  for (const Value& item : items.items()) {
-    FieldPath at = p[i++];
-    if (item.find("path")) validate_relative_path(e, at["path"], item["path"].as_string());
-    bool field_ref = !item["fieldRef"].is_null(), resource = !item["resourceFieldRef"].is_null();
-    if (field_ref && resource) {
-      field::invalid(e, at, "resource",
-                     "fieldRef and resourceFieldRef can not be specified simultaneously");
-    } else if (!field_ref && !resource) {
-      field::required(e, at, "one of fieldRef and resourceFieldRef is required");
+void check_expression(FieldErrors& e, const FieldPath& p, const Value& r, bool any_value) {
+  const std::string_view op = r["operator"].as_string();
+  const size_t n = r["values"].size();
+  if (op == "In" || op == "NotIn") {
+    if (n == 0) {
+      field::required(e, p["values"], "must be specified when `operator` is 'In' or 'NotIn'");
     }
-    validate_mode(e, at["mode"], item["mode"]);
-  }
-}
-
-void validate_projected(FieldErrors& e, const FieldPath& p, const Value& v) {
-  validate_mode(e, p["defaultMode"], v["defaultMode"]);
-  size_t i = 0;
-  for (const Value& s : v["sources"].items()) {
-    FieldPath at = p["sources"][i++];
-    size_t n = 0;
-    for (const Member& m : s.members()) {
-      if (m.value.is_null()) continue;
-      if (++n > 1) field::forbidden(e, at[m.key()], "may not specify more than 1 volume type");
+  } else if (op == "Exists" || op == "DoesNotExist") {
+    if (n != 0) {
+      field::forbidden(e, p["values"],
+                       "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
     }
-    for (std::string_view ref : {"secret", "configMap"}) {
-      if (s[ref].is_null()) continue;
-      if (s[ref]["name"].as_string().empty()) field::required(e, at[ref]["name"]);
-      validate_items(e, at[ref]["items"], s[ref]["items"]);
+  } else if (op == "Gt" || op == "Lt") {
+    if (n != 1) {
+      field::required(e, p["values"],
+                      "must be specified single value when `operator` is 'Lt' or 'Gt'");
     }
-    validate_downward(e, at["downwardAPI"]["items"], s["downwardAPI"]["items"]);
-    if (const Value& token = s["serviceAccountToken"]; !token.is_null()) {
-      FieldPath t = at["serviceAccountToken"];
-      int64_t seconds = token["expirationSeconds"].as_int();
-      if (!token["expirationSeconds"].is_null() && seconds < 600) {
-        field::invalid(e, t["expirationSeconds"], seconds,
-                       "may not specify a duration less than 10 minutes");
-      }
-      if (token["path"].as_string().empty() && token.find("path")) field::required(e, t["path"]);
-    }
-    if (n == 0) field::required(e, at, "must specify a volume type");
-  }
-}
-
-void validate_source(FieldErrors& e, const FieldPath& p, std::string_view type, const Value& v) {
-  if (type == "hostPath") {
-    std::string_view path = v["path"].as_string();
-    if (path.empty()) {
-      if (v.find("path")) field::required(e, p["path"]);
-    } else if (("/" + std::string(path) + "/").find("/../") != std::string::npos) {
-      field::invalid(e, p["path"], path, "must not contain '..'");
-    }
-  } else if (type == "emptyDir") {
-    if (!v["sizeLimit"].is_null()) validate_quantity(e, p["sizeLimit"], v["sizeLimit"]);
-  } else if (type == "secret") {
-    if (v["secretName"].as_string().empty()) field::required(e, p["secretName"]);
-    validate_mode(e, p["defaultMode"], v["defaultMode"]);
-    validate_items(e, p["items"], v["items"]);
-  } else if (type == "configMap") {
-    if (v["name"].as_string().empty()) field::required(e, p["name"]);
-    validate_mode(e, p["defaultMode"], v["defaultMode"]);
-    validate_items(e, p["items"], v["items"]);
-  } else if (type == "downwardAPI") {
-    validate_mode(e, p["defaultMode"], v["defaultMode"]);
-    validate_downward(e, p["items"], v["items"]);
-  } else if (type == "projected") {
-    validate_projected(e, p, v);
-  } else if (type == "persistentVolumeClaim") {
-    if (v["claimName"].as_string().empty() && v.find("claimName")) {
-      field::required(e, p["claimName"]);
-    }
-  } else if (type == "nfs") {
-    for (std::string_view f : {"server", "path"}) {
-      if (v[f].as_string().empty() && v.find(f)) field::required(e, p[f]);
-    }
-    if (std::string_view path = v["path"].as_string(); !path.empty() && path[0] != '/') {
-      field::invalid(e, p["path"], path, "must be an absolute path");
-    }
-  }
-}
-
-void validate_expressions(FieldErrors& e, const FieldPath& p, const Value& list) {
-  size_t i = 0;
-  for (const Value& r : list.items()) {
-    FieldPath at = p[i++];
-    std::string_view op = r["operator"].as_string();
-    size_t n = r["values"].size();
-    if (op == "In" || op == "NotIn") {
-      if (n == 0) {
-        field::required(e, at["values"], "must be specified when `operator` is 'In' or 'NotIn'");
-      }
-    } else if (op == "Exists" || op == "DoesNotExist") {
-      if (n != 0) {
-        field::forbidden(e, at["values"],
-                         "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-      }
-    } else if (op == "Gt" || op == "Lt") {
-      if (n != 1) {
-        field::required(e, at["values"],
-                        "must be specified single value when `operator` is 'Lt' or 'Gt'");
-      }
-    }
-    validate_label_key(e, at["key"], r["key"].as_string());
-  }
-}
-
-void validate_selector_term(FieldErrors& e, const FieldPath& p, const Value& term) {
-  validate_expressions(e, p["matchExpressions"], term["matchExpressions"]);
-  size_t i = 0;
-  for (const Value& r : term["matchFields"].items()) {
-    FieldPath at = p["matchFields"][i++];
-    if (r["key"].as_string() != "metadata.name") {
-      field::invalid(e, at["key"], r["key"], "not a valid field selector key");
-    }
-    if (r["values"].size() != 1) {
-      field::required(e, at["values"],
-                      "must be only one value when `operator` is 'In' or 'NotIn' for node field "
-                      "selector");
-    }
-  }
-}
-
-void validate_weight(FieldErrors& e, const FieldPath& p, const Value& weight) {
-  if (weight.as_int() >= 1 && weight.as_int() <= 100) return;
-  field::invalid(e, p, weight.as_int(), "must be in the range 1-100");
-}
-
-void validate_pod_term(FieldErrors& e, const FieldPath& p, const Value& term) {
-  validate_label_selector(e, p["labelSelector"], term["labelSelector"]);
-  if (term.find("namespaceSelector")) {
-    validate_label_selector(e, p["namespaceSelector"], term["namespaceSelector"]);
-  }
-  std::string_view key = term["topologyKey"].as_string();
-  if (key.empty()) {
-    if (term.find("topologyKey")) field::required(e, p["topologyKey"], "can not be empty");
   } else {
-    validate_label_key(e, p["topologyKey"], key);
+    field::invalid(e, p["operator"], op, "not a valid selector operator");
   }
-}
-
-void validate_affinity(FieldErrors& e, const FieldPath& p, const Value& affinity) {
-  constexpr std::string_view kRequired = "requiredDuringSchedulingIgnoredDuringExecution",
-                             kPreferred = "preferredDuringSchedulingIgnoredDuringExecution";
-  if (const Value& node = affinity["nodeAffinity"]; !node.is_null()) {
-    FieldPath at = p["nodeAffinity"];
-    if (!node[kRequired].is_null()) validate_node_selector(e, at[kRequired], node[kRequired]);
-    size_t i = 0;
-    for (const Value& t : node[kPreferred].items()) {
-      FieldPath term = at[kPreferred][i++];
-      validate_weight(e, term["weight"], t["weight"]);
-      validate_selector_term(e, term["preference"], t["preference"]);
-    }
-  }
-  for (std::string_view kind : {"podAffinity", "podAntiAffinity"}) {
-    const Value& pods = affinity[kind];
-    size_t i = 0;
-    for (const Value& t : pods[kRequired].items()) {
-      validate_pod_term(e, p[kind][kRequired][i++], t);
-    }
-    i = 0;
-    for (const Value& t : pods[kPreferred].items()) {
-      FieldPath term = p[kind][kPreferred][i++];
-      validate_weight(e, term["weight"], t["weight"]);
-      validate_pod_term(e, term["podAffinityTerm"], t["podAffinityTerm"]);
-    }
-  }
-}
-
-void validate_tolerations(FieldErrors& e, const FieldPath& p, const Value& list) {
+  validate_label_key(e, p["key"], r["key"].as_string());
+  if (any_value) return;
   size_t i = 0;
-  for (const Value& t : list.items()) {
-    FieldPath at = p[i++];
-    std::string_view key = t["key"].as_string(), op = t["operator"].as_string(),
-                     value = t["value"].as_string(), effect = t["effect"].as_string();
+  for (const Value& v : r["values"].items()) {
+    field::invalid_each(e, p["values"][i++], v.as_string(), check_label_value(v.as_string()));
+  }
+}
+
+void check_field_expression(FieldErrors& e, const FieldPath& p, const Value& r) {
+  const std::string_view op = r["operator"].as_string();
+  if (op != "In" && op != "NotIn") {
+    field::invalid(e, p["operator"], op, "not a valid selector operator");
+  } else if (r["values"].size() != 1) {
+    field::required(e, p["values"],
+                    "must be only one value when `operator` is 'In' or 'NotIn' for node field "
+                    "selector");
+  }
+  if (r["key"].as_string() != "metadata.name") {
+    field::invalid(e, p["key"], r["key"].as_string(), "not a valid field selector key");
+    return;
+  }
+  size_t i = 0;
+  for (const Value& v : r["values"].items()) {
+    field::invalid_each(e, p["values"][i++], v.as_string(), check_dns1123_subdomain(v.as_string()));
+  }
+}
+
+void check_node_term(FieldErrors& e, const FieldPath& p, const Value& term, bool any_value) {
+  size_t i = 0;
+  for (const Value& r : term["matchExpressions"].items()) {
+    check_expression(e, p["matchExpressions"][i++], r, any_value);
+  }
+  i = 0;
+  for (const Value& r : term["matchFields"].items()) {
+    check_field_expression(e, p["matchFields"][i++], r);
+  }
+}
+
+void check_weight(FieldErrors& e, const FieldPath& p, int64_t weight) {
+  if (weight >= 1 && weight <= 100) return;
+  field::invalid(e, p, weight, "must be in the range 1-100");
+}
+
+void check_node_affinity(FieldErrors& e, const FieldPath& p, const Value& affinity,
+                         const PodOptions& options) {
+  if (const Value& required = affinity[kRequired]; !required.is_null()) {
+    validate_node_selector(e, p[kRequired], required, options.invalid_node_affinity_values);
+  }
+  size_t i = 0;
+  for (const Value& t : affinity[kPreferred].items()) {
+    const FieldPath at = p[kPreferred][i++];
+    check_weight(e, at["weight"], t["weight"].as_int());
+    check_node_term(e, at["preference"], t["preference"], true);
+  }
+}
+
+// --- pods ---------------------------------------------------------------------------------------
+
+void check_label_keys(FieldErrors& e, const FieldPath& p, const List<std::string_view>& keys,
+                      bool has_selector) {
+  if (keys.empty()) return;
+  if (!has_selector) {
+    field::forbidden(e, p, "must not be specified when labelSelector is not set");
+    return;
+  }
+  size_t i = 0;
+  for (std::string_view key : keys) validate_label_key(e, p[i++], key);
+}
+
+// The index of `key` among the keys, the last of its kind; none: npos.
+size_t index_of(const List<std::string_view>& keys, std::string_view key) {
+  size_t found = std::string_view::npos;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (keys[i] == key) found = i;
+  }
+  return found;
+}
+
+// Label keys whose values come from the pod. The selector has those of `match` as expressions
+// already: one that it has twice was there before.
+void check_match_keys(FieldErrors& e, const FieldPath& p, const List<std::string_view>& match,
+                      const List<std::string_view>& mismatch, const Value& selector) {
+  check_label_keys(e, p["matchLabelKeys"], match, !selector.is_null());
+  check_label_keys(e, p["mismatchLabelKeys"], mismatch, !selector.is_null());
+  std::set<std::string_view> seen;
+  for (const Member& m : selector["matchLabels"].members()) seen.insert(m.key());
+  for (const Value& r : selector["matchExpressions"].items()) {
+    const std::string_view key = r["key"].as_string();
+    const size_t at = index_of(match, key);
+    if (!seen.insert(key).second && at != std::string_view::npos) {
+      field::invalid(e, p[at], key, "exists in both matchLabelKeys and labelSelector");
+    }
+  }
+  size_t i = 0;
+  for (std::string_view key : match) {
+    const FieldPath at = p["matchLabelKeys"][i++];
+    if (index_of(mismatch, key) == std::string_view::npos) continue;
+    field::invalid(e, at, key, "exists in both matchLabelKeys and mismatchLabelKeys");
+  }
+}
+
+// An absent selector is in order.
+void check_selector(FieldErrors& e, const FieldPath& p, const Value& selector) {
+  if (!selector.is_null()) validate_label_selector(e, p, selector);
+}
+
+void check_term_selectors(FieldErrors& e, const FieldPath& p, const Value& term) {
+  check_selector(e, p["labelSelector"], term["labelSelector"]);
+  check_selector(e, p["namespaceSelector"], term["namespaceSelector"]);
+}
+
+void check_pod_term(FieldErrors& e, const FieldPath& p, const core::PodAffinityTerm& term,
+                    const PodOptions& options) {
+  if (!options.invalid_affinity_selectors) check_term_selectors(e, p, term.value());
+  for (std::string_view ns : term.namespaces()) {
+    field::invalid_each(e, p["namespace"], ns, check_dns1123_label(ns));
+  }
+  check_match_keys(e, p, term.match_label_keys(), term.mismatch_label_keys(),
+                   term.label_selector().value());
+  if (term.topology_key().empty()) field::required(e, p["topologyKey"], "can not be empty");
+  validate_label_key(e, p["topologyKey"], term.topology_key());
+}
+
+void check_pod_affinity(FieldErrors& e, const FieldPath& p, const Value& affinity,
+                        const PodOptions& options) {
+  size_t i = 0;
+  for (const Value& t : affinity[kRequired].items()) {
+    check_pod_term(e, p[kRequired][i++], core::PodAffinityTerm(t), options);
+  }
+  i = 0;
+  for (const Value& t : affinity[kPreferred].items()) {
+    const FieldPath at = p[kPreferred][i++];
+    check_weight(e, at["weight"], t["weight"].as_int());
+    check_pod_term(e, at["podAffinityTerm"], core::PodAffinityTerm(t["podAffinityTerm"]), options);
+  }
+}
+
+// --- what an older object has -------------------------------------------------------------------
+
+bool any_error(void (*check)(FieldErrors&, const FieldPath&, const Value&), const Value& v) {
+  FieldErrors found;
+  check(found, FieldPath(""), v);
+  return !found.empty();
+}
+
+bool has_bad_selectors(const Value& affinity) {
+  for (std::string_view kind : {"podAffinity", "podAntiAffinity"}) {
+    for (const Value& t : affinity[kind][kRequired].items()) {
+      if (any_error(check_term_selectors, t)) return true;
+    }
+    for (const Value& t : affinity[kind][kPreferred].items()) {
+      if (any_error(check_term_selectors, t["podAffinityTerm"])) return true;
+    }
+  }
+  return false;
+}
+
+bool has_bad_values(const Value& selector) {
+  for (const Value& term : selector["nodeSelectorTerms"].items()) {
+    for (const Value& r : term["matchExpressions"].items()) {
+      for (const Value& v : r["values"].items()) {
+        if (!check_label_value(v.as_string()).empty()) return true;
+      }
+    }
+  }
+  return false;
+}
+
+std::string joined_messages(const Messages& all) {
+  std::string out;
+  for (const std::string& m : all) out += (out.empty() ? "" : ";") + m;
+  return out;
+}
+
+// --- spread -------------------------------------------------------------------------------------
+
+void check_constraint(FieldErrors& e, const FieldPath& p, const core::TopologySpreadConstraint& c,
+                      const PodOptions& options) {
+  const std::string_view action = c.when_unsatisfiable();
+  if (c.has_min_domains()) {
+    if (c.min_domains() <= 0) {
+      field::invalid(e, p["minDomains"], c.min_domains(), "must be greater than zero");
+    }
+    if (action != "DoNotSchedule") {
+      field::invalid(
+          e, p["minDomains"], c.min_domains(),
+          "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not " + std::string(action));
+    }
+  }
+  for (std::string_view policy : {"nodeAffinityPolicy", "nodeTaintsPolicy"}) {
+    const Value& v = c.value()[policy];
+    if (!v.is_null()) check_known(e, p[policy], v.as_string(), {"Honor", "Ignore"});
+  }
+  const Value& selector = c.label_selector().value();
+  if (options.invalid_spread_label_keys) {
+    size_t i = 0;
+    for (std::string_view key : c.match_label_keys()) {
+      validate_label_key(e, p["matchLabelKeys"][i++], key);
+    }
+  } else {
+    check_match_keys(e, p, c.match_label_keys(), {}, selector);
+  }
+  if (!options.invalid_spread_selectors) check_selector(e, p["labelSelector"], selector);
+}
+
+}  // namespace
+
+void validate_node_selector(FieldErrors& e, const FieldPath& p, const Value& selector,
+                            bool any_value) {
+  const FieldPath at = p["nodeSelectorTerms"];
+  if (selector["nodeSelectorTerms"].empty()) {
+    field::required(e, at, "must have at least one node selector term");
+    return;
+  }
+  size_t i = 0;
+  for (const Value& t : selector["nodeSelectorTerms"].items()) {
+    check_node_term(e, at[i++], t, any_value);
+  }
+}
+
+void validate_taints(FieldErrors& e, const FieldPath& p, const Value& taints) {
+  std::set<std::pair<std::string_view, std::string_view>> seen;
+  size_t i = 0;
+  for (const Value& t : taints.items()) {
+    const FieldPath at = p[i++];
+    const std::string_view key = t["key"].as_string(), value = t["value"].as_string(),
+                           effect = t["effect"].as_string();
+    validate_label_key(e, at["key"], key);
+    if (auto bad = check_label_value(value); !bad.empty()) {
+      field::invalid(e, at["value"], value, joined_messages(bad));
+    }
+    check_word(e, at["effect"], effect, {"NoSchedule", "PreferNoSchedule", "NoExecute"});
+    if (!seen.insert({effect, key}).second) {
+      duplicate_as(e, at, struct_text(core::Taint(t)),
+                   "taints must be unique by key and effect pair");
+    }
+  }
+}
+
+void validate_affinity(FieldErrors& e, const FieldPath& p, const core::Affinity& affinity,
+                       const PodOptions& options) {
+  const Value& v = affinity.value();
+  check_node_affinity(e, p["nodeAffinity"], v["nodeAffinity"], options);
+  for (std::string_view kind : {"podAffinity", "podAntiAffinity"}) {
+    check_pod_affinity(e, p[kind], v[kind], options);
+  }
+}
+
+void validate_tolerations(FieldErrors& e, const FieldPath& p,
+                          const List<core::Toleration>& tolerations) {
+  size_t i = 0;
+  for (core::Toleration t : tolerations) {
+    const FieldPath at = p[i++];
+    // A toleration has a field "value", which is what this reads.
+    const std::string_view key = t.key(), op = t.operator_(), value = t.value(),
+                           effect = t.effect();
     if (!key.empty()) validate_label_key(e, at["key"], key);
     if (key.empty() && op != "Exists") {
       field::invalid(e, at["operator"], op,
                      "operator must be Exists when `key` is empty, which means \"match all values "
                      "and all keys\"");
     }
-    if (!t["tolerationSeconds"].is_null() && effect != "NoExecute") {
+    if (t.has_toleration_seconds() && effect != "NoExecute") {
       field::invalid(e, at["effect"], effect,
                      "effect must be 'NoExecute' when `tolerationSeconds` is set");
     }
-    if (op == "Exists") {
+    if (op.empty() || op == "Equal") {
+      if (auto bad = check_label_value(value); !bad.empty()) {
+        field::invalid(e, at["operator"], value, joined_messages(bad));
+      }
+    } else if (op == "Exists") {
       if (!value.empty()) {
-        field::invalid(e, at["operator"], t, "value must be empty when `operator` is 'Exists'");
+        field::invalid(e, at["operator"], value, "value must be empty when `operator` is 'Exists'");
       }
-    } else if (auto bad = check_label_value(value); !bad.empty()) {
-      field::invalid(e, at["operator"], value, bad[0]);
-    }
-  }
-}
-
-void validate_spread(FieldErrors& e, const FieldPath& p, const Value& list) {
-  std::set<std::string> seen;
-  size_t i = 0;
-  for (const Value& c : list.items()) {
-    FieldPath at = p[i++];
-    if (c["maxSkew"].as_int() <= 0) {
-      field::invalid(e, at["maxSkew"], c["maxSkew"].as_int(), "must be greater than zero");
-    }
-    std::string_view key = c["topologyKey"].as_string();
-    if (key.empty()) {
-      if (c.find("topologyKey")) field::required(e, at["topologyKey"], "can not be empty");
+    } else if (op == "Lt" || op == "Gt") {  // behind a gate that is closed
+      field::not_supported(e, at["operator"], op, {"Equal", "Exists", "Lt", "Gt"});
     } else {
-      validate_label_key(e, at["topologyKey"], key);
+      field::not_supported(e, at["operator"], op, {"Equal", "Exists"});
     }
-    std::string pair =
-        "{" + std::string(key) + ", " + std::string(c["whenUnsatisfiable"].as_string()) + "}";
-    if (!seen.insert(pair).second) {
-      field::duplicate(e, at["{topologyKey, whenUnsatisfiable}"], pair);
+    if (!effect.empty()) {
+      check_known(e, at["effect"], effect, {"NoSchedule", "PreferNoSchedule", "NoExecute"});
     }
-    validate_label_selector(e, at["labelSelector"], c["labelSelector"]);
   }
 }
 
-}  // namespace
-
-void validate_volumes(FieldErrors& e, const FieldPath& p, const Value& volumes,
-                      std::vector<std::string_view>* names) {
-  size_t i = 0;
-  for (const Value& v : volumes.items()) {
-    FieldPath at = p[i++];
-    std::string_view name = v["name"].as_string();
-    if (name.empty()) {
-      if (v.find("name")) field::required(e, at["name"]);
-    } else if (auto bad = check_dns1123_label(name); !bad.empty()) {
-      field::invalid_each(e, at["name"], name, std::move(bad));
-    } else if (std::find(names->begin(), names->end(), name) != names->end()) {
-      field::duplicate(e, at["name"], name);
+void validate_spread(FieldErrors& e, const FieldPath& p,
+                     const List<core::TopologySpreadConstraint>& list, const PodOptions& options) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    const core::TopologySpreadConstraint c = list[i];
+    const FieldPath at = p[i];
+    if (c.max_skew() <= 0) {
+      field::invalid(e, at["maxSkew"], c.max_skew(), "must be greater than zero");
     }
-    names->push_back(name);
-    size_t sources = 0;
-    for (const Member& m : v.members()) {
-      if (m.key() == "name" || m.value.is_null()) continue;
-      if (++sources > 1) {
-        field::forbidden(e, at[m.key()], "may not specify more than 1 volume type");
-      } else {
-        validate_source(e, at[m.key()], m.key(), m.value);
+    if (c.topology_key().empty()) field::required(e, at["topologyKey"], "can not be empty");
+    check_known(e, at["whenUnsatisfiable"], c.when_unsatisfiable(),
+                {"DoNotSchedule", "ScheduleAnyway"});
+    for (size_t j = i + 1; j < list.size(); ++j) {
+      if (list[j].topology_key() != c.topology_key() ||
+          list[j].when_unsatisfiable() != c.when_unsatisfiable()) {
+        continue;
       }
+      field::duplicate(
+          e, at["{topologyKey, whenUnsatisfiable}"],
+          "{" + std::string(c.topology_key()) + ", " + std::string(c.when_unsatisfiable()) + "}");
+      break;
     }
-    if (sources == 0) field::required(e, at, "must specify a volume type");
+    check_constraint(e, at, c, options);
   }
 }
 
-void validate_node_selector(FieldErrors& e, const FieldPath& p, const Value& selector) {
-  if (selector["nodeSelectorTerms"].empty()) {
-    field::required(e, p["nodeSelectorTerms"], "must have at least one node selector term");
-    return;
+void note_placement(const core::PodSpec& stored, PodOptions& options) {
+  const Value& affinity = stored.affinity().value();
+  options.invalid_affinity_selectors = has_bad_selectors(affinity);
+  options.invalid_node_affinity_values = has_bad_values(affinity["nodeAffinity"][kRequired]);
+  for (core::TopologySpreadConstraint c : stored.topology_spread_constraints()) {
+    const Value& selector = c.label_selector().value();
+    options.invalid_spread_selectors |= any_error(check_selector, selector);
+    FieldErrors keys;
+    check_match_keys(keys, FieldPath(""), c.match_label_keys(), {}, selector);
+    options.invalid_spread_label_keys |= !keys.empty();
   }
-  size_t i = 0;
-  for (const Value& t : selector["nodeSelectorTerms"].items()) {
-    validate_selector_term(e, p["nodeSelectorTerms"][i++], t);
-  }
-}
-
-void validate_taints(FieldErrors& e, const FieldPath& p, const Value& taints) {
-  std::set<std::string> seen;
-  size_t i = 0;
-  for (const Value& t : taints.items()) {
-    FieldPath at = p[i++];
-    std::string_view key = t["key"].as_string(), value = t["value"].as_string();
-    validate_label_key(e, at["key"], key);
-    if (auto bad = check_label_value(value); !bad.empty()) {
-      field::invalid(e, at["value"], value, bad[0]);
-    }
-    if (!seen.insert(std::string(t["effect"].as_string()) + "/" + std::string(key)).second) {
-      field::duplicate(e, at, t);
-    }
-  }
-}
-
-void validate_placement(FieldErrors& e, const FieldPath& p, const Value& spec) {
-  validate_affinity(e, p["affinity"], spec["affinity"]);
-  validate_tolerations(e, p["tolerations"], spec["tolerations"]);
-  validate_spread(e, p["topologySpreadConstraints"], spec["topologySpreadConstraints"]);
 }
 
 }  // namespace keles::registry

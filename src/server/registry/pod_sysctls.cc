@@ -44,29 +44,42 @@ bool of_ipc(std::string_view name) {
          std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
+// The flag by which the pod shares the namespace of the sysctl with its node; null: with none.
+const char* shared_namespace(std::string_view sysctl, const core::PodSpec& spec) {
+  const std::string dotted = normalized(sysctl);
+  if (spec.host_network() && of_network(dotted)) return "hostNetwork";
+  return spec.host_ipc() && of_ipc(dotted) ? "hostIPC" : nullptr;
+}
+
 }  // namespace
 
-void validate_sysctls(FieldErrors& e, const FieldPath& p, const Value& spec) {
-  const FieldPath list = p["securityContext"]["sysctls"];
+bool has_host_sysctl(const core::PodSpec& spec) {
+  for (core::Sysctl s : spec.security_context().sysctls()) {
+    if (shared_namespace(s.name(), spec)) return true;
+  }
+  return false;
+}
+
+void validate_sysctls(FieldErrors& e, const FieldPath& p, const core::PodSpec& spec,
+                      bool with_hosts_allowed) {
   std::set<std::string_view> seen;
   size_t i = 0;
-  for (const Value& s : spec["securityContext"]["sysctls"].items()) {
-    const FieldPath at = list[i++]["name"];
-    std::string_view name = s["name"].as_string();
-    if (name.empty()) continue;  // required is the description's
-    if (!is_name(name)) {
+  for (core::Sysctl s : spec.security_context().sysctls()) {
+    const FieldPath at = p[i++]["name"];
+    const std::string_view name = s.name();
+    if (name.empty()) {
+      field::required(e, at);
+    } else if (!is_name(name)) {
       field::invalid(e, at, name,
                      "must have at most 253 characters and match regex "
                      "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$");
-    } else if (!seen.insert(name).second) {
+    } else if (seen.count(name) != 0) {
       field::duplicate(e, at, name);
     }
-    const std::string dotted = normalized(name);
-    if (spec["hostNetwork"].as_bool() && of_network(dotted)) {
-      field::invalid(e, at, name, "may not be specified when 'hostNetwork' is true");
-    } else if (spec["hostIPC"].as_bool() && of_ipc(dotted)) {
-      field::invalid(e, at, name, "may not be specified when 'hostIPC' is true");
-    }
+    seen.insert(name);
+    const char* shared = with_hosts_allowed ? nullptr : shared_namespace(name, spec);
+    if (!shared) continue;
+    field::invalid(e, at, name, "may not be specified when '" + std::string(shared) + "' is true");
   }
 }
 

@@ -262,7 +262,7 @@ TEST(DryRun, ShowsNoResourceVersion) {
        {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: nn}\n",
         "apiVersion: autoscaling/v1\nkind: HorizontalPodAutoscaler\nmetadata: {name: h}\nspec: "
-        "{maxReplicas: 2, scaleTargetRef: {kind: Deployment, name: d}}\n"}) {
+        "{maxReplicas: 2, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}}\n"}) {
     auto made = w.create(yaml, how);
     ASSERT_TRUE(made.ok()) << made.status().message();
     auto bytes = (*made)->protobuf();
