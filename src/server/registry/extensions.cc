@@ -104,10 +104,7 @@ void validate_runtime_class(const HookContext&, const Value& now, FieldErrors& e
   const RuntimeClass c(now);
   check_name(e, FieldPath("handler"), c.handler(), check_dns1123_label);
   if (c.has_overhead()) {
-    Document limits;
-    limits.root = Value::map();
-    limits.root.set(limits.arena, "limits", deep_copy(limits.arena, now["overhead"]["podFixed"]));
-    validate_resources(e, FieldPath("overhead"), limits.root);
+    validate_overhead(e, FieldPath("overhead"), now["overhead"]["podFixed"], {});
   }
   if (c.has_scheduling()) {
     validate_labels(e, FieldPath("scheduling")["nodeSelector"], now["scheduling"]["nodeSelector"]);
