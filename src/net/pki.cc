@@ -553,6 +553,10 @@ Result<std::shared_ptr<const SigningKey>> SigningKey::from_pem(std::string_view 
     is_private = false;
     key.reset(PEM_read_bio_PUBKEY(reader(pem).get(), nullptr, nullptr, nullptr));
   }
+  if (!key) {  // a certificate of one
+    CertPtr holder(PEM_read_bio_X509(reader(pem).get(), nullptr, nullptr, nullptr));
+    if (holder) key.reset(X509_get_pubkey(holder.get()));
+  }
   if (!key) return failed("no key found");
   ERR_clear_error();
   if (EVP_PKEY_get_base_id(key.get()) == EVP_PKEY_RSA && EVP_PKEY_get_bits(key.get()) >= 2048) {

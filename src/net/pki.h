@@ -75,7 +75,8 @@ class SigningKey {
  public:
   enum class Algorithm : uint8_t { kRs256, kEs256 };
   static Result<std::shared_ptr<const SigningKey>> generate(Algorithm algorithm);
-  // RSA (>= 2048 bits) or EC P-256; PKCS#1, PKCS#8, SEC1, or a public key.
+  // RSA (>= 2048 bits) or EC P-256; PKCS#1, PKCS#8, SEC1, a public key, or a certificate
+  // of one.
   static Result<std::shared_ptr<const SigningKey>> from_pem(std::string_view pem);
   virtual ~SigningKey() = default;
   virtual Algorithm algorithm() const = 0;

@@ -1,7 +1,10 @@
 #include "server/bootstrap.h"
 
+#include <algorithm>
 #include <functional>
+#include <utility>
 
+#include "api/apiregistration_v1.h"
 #include "api/core_v1.h"
 #include "api/discovery_v1.h"
 #include "api/networking_v1.h"
@@ -9,6 +12,7 @@
 #include "base/ip.h"
 #include "base/log.h"
 #include "base/sync.h"
+#include "machinery/codec_json.h"
 #include "machinery/time.h"
 #include "server/objects/meta.h"
 #include "server/registry/services.h"
@@ -178,13 +182,49 @@ Task<Status> ensure_map(Context ctx, Registry* registry, std::string name, Mend 
   co_return done.status();
 }
 
-// Whom extension API servers are to trust as clients. Servers of one store add up their CAs.
-bool publish_client_ca(const std::string& pem, Document& map, Value& data) {
-  std::string all(std::as_const(data)["client-ca-file"].as_string());
-  if (all.find(pem) != all.npos) return false;
+// Adds a certificate to those that are there; false when it is there already.
+bool add_ca(std::string_view key, const std::string& pem, Document& map, Value& data) {
+  std::string all(std::as_const(data)[key].as_string());
+  if (pem.empty() || all.find(pem) != all.npos) return false;
   if (!all.empty() && all.back() != '\n') all += '\n';
-  registry::set_text(map, data, "client-ca-file", all + pem);
+  registry::set_text(map, data, key, all + pem);
   return true;
+}
+
+// Adds what is missing to a list of texts that is kept as JSON.
+bool add_names(std::string_view key, const std::vector<std::string>& names, Document& map,
+               Value& data) {
+  auto there = parse_json(std::as_const(data)[key].as_string());
+  Document list = there.ok() ? std::move(*there) : Document();
+  if (!list.root.is_list()) list.root = Value::list();
+  bool changed = std::as_const(data)[key].is_null();
+  for (const std::string& name : names) {
+    const auto items = std::as_const(list.root).items();
+    const bool known = std::any_of(items.begin(), items.end(),
+                                   [&](const Value& v) { return v.as_string() == name; });
+    if (known) continue;
+    list.root.append(list.arena, Value::string(list.arena.copy(name)));
+    changed = true;
+  }
+  if (changed) registry::set_text(map, data, key, to_json(list.root));
+  return changed;
+}
+
+// Whom extension API servers are to trust as clients, and as who speaks for others. Servers of one
+// store add up what they say.
+bool publish_authentication(const ApiServerOptions& o, Document& map, Value& data) {
+  bool changed = add_ca("client-ca-file", o.client_ca_pem, map, data);
+  if (o.requestheader_ca_pem.empty()) return changed;
+  changed |= add_ca("requestheader-client-ca-file", o.requestheader_ca_pem, map, data);
+  const std::pair<std::string_view, std::vector<std::string>> lists[] = {
+      {"requestheader-allowed-names", o.requestheader_allowed_names},
+      {"requestheader-extra-headers-prefix", {"X-Remote-Extra-"}},
+      {"requestheader-group-headers", {"X-Remote-Group"}},
+      {"requestheader-uid-headers", {"X-Remote-Uid"}},
+      {"requestheader-username-headers", {"X-Remote-User"}},
+  };
+  for (const auto& [key, names] : lists) changed |= add_names(key, names, map, data);
+  return changed;
 }
 
 // Since when the use of legacy tokens is tracked: a day.
@@ -216,9 +256,13 @@ Task<Status> bootstrap(Context ctx, ApiServer* server) {
   std::vector<auth::BootstrapObject> roles = auth::bootstrap_rbac();
   Batch rest(ctx.loop());
   for (auth::BootstrapObject& object : roles) rest.add(ensure_rbac(ctx, registry, &object));
-  if (!options.client_ca_pem.empty()) {
+  for (const aggregation::ApiService& s : aggregation::built_in_services()) {
+    rest.add(ensure(ctx, registry, &kind_of<api::apiregistration_v1::APIService>(), "",
+                    aggregation::api_service_object(s)));
+  }
+  if (!options.client_ca_pem.empty() || !options.requestheader_ca_pem.empty()) {
     Mend publish = [&options](Document& map, Value& data) {
-      return publish_client_ca(options.client_ca_pem, map, data);
+      return publish_authentication(options, map, data);
     };
     rest.add(ensure_map(ctx, registry, "extension-apiserver-authentication", std::move(publish)));
   }

@@ -37,7 +37,9 @@ struct ApiServer::State {
       : options(std::move(o)),
         registry(store, options.service_cidr, options.node_port_range),
         auth(store, options.auth),
-        extensions(&registry, &kinds, converters(store, options)) {
+        extensions(&registry, &kinds, converters(store, options)),
+        aggregator(
+            &registry, [this] { return started.load(); }, options.aggregation) {
     registry.set_admission(options.admission);
   }
   ApiServerOptions options;
@@ -47,6 +49,7 @@ struct ApiServer::State {
   server::Extensions extensions;
   Health health;
   std::atomic<bool> started{false};
+  aggregation::Aggregator aggregator;
 };
 
 ApiServer::ApiServer(Store* store, ApiServerOptions options)
@@ -57,6 +60,7 @@ bool ApiServer::started() const { return state_->started.load(); }
 registry::Registry& ApiServer::registry() { return state_->registry; }
 CatalogSource& ApiServer::kinds() { return state_->kinds; }
 Health& ApiServer::health() { return state_->health; }
+const aggregation::Aggregator& ApiServer::aggregator() const { return state_->aggregator; }
 const ApiServerOptions& ApiServer::options() const { return state_->options; }
 
 constexpr Duration kWritableEvery = 1s;
@@ -71,6 +75,7 @@ Task<Status> ApiServer::start(Context ctx) {
   }
   state_->auth.refresh();
   if (s.ok()) state_->started = true;
+  state_->aggregator.refresh();
   co_return s;
 }
 
@@ -123,6 +128,7 @@ Task<void> ApiServer::run(Context ctx) {
   TaskGroup group(ctx.loop());
   group.spawn(state_->auth.run(ctx));
   group.spawn(state_->extensions.run(ctx));
+  group.spawn(state_->aggregator.run(ctx));
   group.spawn(forget_past(ctx, &state_->registry));
   std::set<int64_t> suspects;
   while (true) {

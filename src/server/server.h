@@ -18,6 +18,7 @@
 #include "machinery/catalog.h"
 #include "machinery/object.h"
 #include "machinery/patch.h"
+#include "server/aggregation/aggregator.h"
 #include "server/auth/auth.h"
 #include "server/auth/caller.h"
 #include "server/extensions/extensions.h"
@@ -40,6 +41,11 @@ struct ApiServerOptions {
   std::string client_ca_pem;
   // How custom resources become other versions of theirs; empty: by their definition's webhook.
   server::MakeConverter make_converter;
+  // Likewise the CA of who may say in X-Remote-* fields whom they ask for: this server, when it
+  // relays to extension API servers; "": not told.
+  std::string requestheader_ca_pem;
+  std::vector<std::string> requestheader_allowed_names = {"front-proxy-client"};
+  aggregation::Options aggregation;
 };
 
 class ApiServer {
@@ -52,14 +58,15 @@ class ApiServer {
   // Service) and repairs the allocators. Serving before it is done is in order.
   Task<Status> start(Context ctx);
   bool started() const;
-  // Keeps what authorization reads, and what is served of custom resources, current until ctx ends.
-  // Spawn it once, on any loop.
+  // Keeps what authorization reads, what is served of custom resources, and the APIServices current
+  // until ctx ends. Spawn it once, on the loop of start().
   Task<void> run(Context ctx);
 
   registry::Registry& registry();
   // What is served: built-in kinds and custom ones. Any thread.
   CatalogSource& kinds();
   const auth::Auth& auth() const;
+  const aggregation::Aggregator& aggregator() const;
   const ApiServerOptions& options() const;
   // Where parts of the process say how they are (the store's disk, ...). Any thread.
   Health& health();

@@ -11,6 +11,7 @@
 #include "base/context.h"
 #include "machinery/object.h"
 #include "net/http.h"
+#include "server/aggregation/api_service.h"
 #include "server/auth/caller.h"
 #include "server/http/encode.h"
 #include "server/http/negotiate.h"
@@ -30,8 +31,9 @@ struct Exchange {
   Status not_acceptable;  // an error: the client takes no form that there is
   std::vector<std::string> warnings;
   const KindDesc* kind = nullptr;
-  KindRef held;  // `kind`, which a change of the catalog may otherwise end
-  int code = 0;  // of the answer, once there is one
+  KindRef held;                          // `kind`, which a change of the catalog may otherwise end
+  aggregation::ApiServicePtr elsewhere;  // who serves it in this server's place; null: it does
+  int code = 0;                          // of the answer, once there is one
   // The in-flight gate's count that this request is part of, until its answer begins: a slow reader
   // takes nobody's place.
   std::atomic<int>* slot = nullptr;

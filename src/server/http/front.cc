@@ -15,6 +15,8 @@
 #include "server/discovery/openapi.h"
 #include "server/http/backup.h"
 #include "server/http/exchange.h"
+#include "server/http/forward.h"
+#include "server/http/merged_paths.h"
 #include "server/http/warning.h"
 #include "server/objects/meta.h"
 
@@ -62,8 +64,9 @@ struct Series {
 
 Series series_of(const Exchange& x) {
   const RequestInfo& i = x.info;
-  // Names that the server does not know would make a series each.
-  const bool known = x.kind != nullptr;
+  // Names that the server does not know would make a series each. Of those that are served
+  // elsewhere it knows the group and the version.
+  const bool known = x.kind != nullptr, relayed = x.elsewhere != nullptr;
   const std::string_view dry_run = x.query.find("dryRun") ? "All" : "";
   const std::string_view scope = !i.name.empty() ? "resource"
                                  : !i.ns.empty() ? "namespace"
@@ -80,11 +83,16 @@ Series series_of(const Exchange& x) {
                                   std::string_view(i.resource), std::string_view(i.subresource)})
       key.append(part).push_back('/');
   }
+  if (relayed) key.append(x.elsewhere->name);
   if (auto at = remembered.find(key); at != remembered.end()) return at->second;
-  metrics::LabelValues labels{metric_verb(i),          std::string(dry_run),
-                              known ? i.group : "",    known ? i.version : "",
-                              known ? i.resource : "", known ? i.subresource : "",
-                              std::string(scope),      "apiserver"};
+  metrics::LabelValues labels{metric_verb(i),
+                              std::string(dry_run),
+                              known || relayed ? i.group : "",
+                              known || relayed ? i.version : "",
+                              known ? i.resource : "",
+                              known ? i.subresource : "",
+                              std::string(scope),
+                              relayed ? "aggregator" : "apiserver"};
   Series out;
   if (i.verb != "watch") out.seconds = &request_seconds().with(labels);
   labels.push_back(code);
@@ -251,8 +259,8 @@ bool serves_verb(const KindDesc& kind, const RequestInfo& i) {
 namespace {
 
 // The names are upstream's, so that who watches for one finds it. Several say the same here: what
-// upstream starts in many steps is one here (ApiServer::start), and what it has to wait for (an
-// aggregation layer, informers of its own) there is nothing of.
+// upstream starts in many steps is one here (ApiServer::start), and what it has to wait for
+// (informers of its own) there is nothing of.
 void add_checks(ApiServer* server) {
   auto fine = [] { return Status(); };
   auto store = [server] { return server->registry().store().writable(); };
@@ -382,8 +390,9 @@ PathSource openapi_source(ApiServer* server, const std::string& version) {
 Front::Front(ApiServer* server, FrontOptions options)
     : server_(server), options_(std::move(options)) {
   add_checks(server);
-  options_.paths.push_back(discovery_source(server));
-  options_.paths.push_back(openapi_source(server, options_.git_version));
+  for (PathSource own : {discovery_source(server), openapi_source(server, options_.git_version)}) {
+    options_.paths.push_back(merged_paths(&server->aggregator(), std::move(own)));
+  }
 }
 Front::~Front() = default;
 
@@ -399,7 +408,8 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   x.responder = responder;
   x.query = Query::parse(request->query);
   x.info = parse_request_info(request->method, request->path, x.query);
-  if (x.info.is_resource) {
+  x.elsewhere = elsewhere(x.info);
+  if (x.info.is_resource && !x.elsewhere) {
     x.held =
         server_->kinds().current()->find_resource(x.info.group, x.info.version, x.info.resource);
     x.kind = x.held.get();
@@ -407,7 +417,7 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   x.rendering.now = ctx.loop().wall_now();
   x.rendering.table_object = table_object(x.query);
   const TimePoint start = ctx.loop().now();
-  const bool lasting = is_long_running(x.info);
+  const bool lasting = is_long_running(x.info) || (x.elsewhere && asks_for_upgrade(x));
   metrics::Value& running =
       lasting ? longrunning().with({metric_verb(x.info), "apiserver"}) : in_flight(is_read(x.info));
   running.add(1);
@@ -474,6 +484,10 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
   }
   if (!enter_gate(x, ctx.loop())) {
     co_await x->turn_away();
+    co_return;
+  }
+  if (x->elsewhere) {
+    co_await relay_elsewhere(ctx, x);
     co_return;
   }
   if (!x->info.is_resource) {

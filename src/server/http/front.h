@@ -14,12 +14,14 @@
 
 #include "net/address.h"
 #include "net/http.h"
+#include "server/aggregation/api_service.h"
 #include "server/auth/auth.h"
 #include "server/server.h"
 
 namespace keles::server {
 
 struct Exchange;
+struct RequestInfo;
 
 // Discovery and OpenAPI documents: the answer to GET `path`, nothing when it is not theirs. Called
 // from any loop.
@@ -82,6 +84,10 @@ class Front {
   Task<void> patch(Context ctx, Exchange* x);
   Task<void> remove(Context ctx, Exchange* x);
   Task<void> remove_collection(Context ctx, Exchange* x);
+
+  // aggregate.cc: what an extension API server serves in this one's place; null: nobody does.
+  aggregation::ApiServicePtr elsewhere(const RequestInfo& info) const;
+  Task<void> relay_elsewhere(Context ctx, Exchange* x);
 
   // relay.cc: subresources that the node's kubelet, a pod or a service answers.
   static bool is_relayed(const Exchange& x);

@@ -71,22 +71,32 @@ Result<net::TlsIdentity> ensure_issued(const Pair& pair, const net::TlsIdentity&
   return made;
 }
 
+// The CA on disk, or a new one.
+Result<net::TlsIdentity> ensure_ca(const Pair& pair, const std::string& name, WallTime now) {
+  Result<net::TlsIdentity> have = pair.read();
+  if (have.ok() || !have.status().is(Reason::kNotFound)) return have;
+  TRY_ASSIGN(made, net::make_ca(spec_for(name, now, 3650 * kDay)));
+  TRY(pair.write(made));
+  return made;
+}
+
 }  // namespace
+
+Status ensure_front_proxy(const std::string& directory, WallTime now, PkiFiles* files) {
+  TRY_ASSIGN(ca, ensure_ca({directory + "/front-proxy-ca"}, "front-proxy-ca", now));
+  net::CertificateSpec client = spec_for("front-proxy-client", now, 365 * kDay);
+  client.client = true;
+  TRY_ASSIGN(proxy, ensure_issued({directory + "/front-proxy-client"}, ca, client, now));
+  files->proxy_ca = ca;
+  files->proxy_client = proxy;
+  return Status();
+}
 
 Result<PkiFiles> ensure_pki(const std::string& directory, const PkiNames& names, WallTime now) {
   TRY(make_directories(directory, 0755));
   PkiFiles files;
-  Pair ca{directory + "/ca"};
-  Result<net::TlsIdentity> have = ca.read();
-  if (have.ok()) {
-    files.ca = *have;
-  } else if (have.status().is(Reason::kNotFound)) {
-    TRY_ASSIGN(made, net::make_ca(spec_for("kubernetes", now, 3650 * kDay)));
-    TRY(ca.write(made));
-    files.ca = made;
-  } else {
-    return have.status();
-  }
+  TRY_ASSIGN(ca, ensure_ca({directory + "/ca"}, "kubernetes", now));
+  files.ca = ca;
   net::CertificateSpec server = spec_for("kube-apiserver", now, 365 * kDay);
   server.dns_names = names.dns_names;
   server.ip_addresses = names.ip_addresses;
@@ -99,6 +109,7 @@ Result<PkiFiles> ensure_pki(const std::string& directory, const PkiNames& names,
   TRY_ASSIGN(kubelet,
              ensure_issued({directory + "/apiserver-kubelet-client"}, files.ca, client, now));
   files.kubelet_client = kubelet;
+  TRY(ensure_front_proxy(directory, now, &files));
   return files;
 }
 

@@ -1,7 +1,7 @@
 // The certificates of a control plane, in files laid out and named as kubeadm's, under one
-// directory: ca, apiserver, apiserver-kubelet-client (.crt and .key) and sa.key (see
-// auth::load_signing_keys). What is missing is made; a certificate that lacks a name, has another
-// subject or is about to expire is made anew. Blocking; at start-up.
+// directory: ca, apiserver, apiserver-kubelet-client, front-proxy-ca, front-proxy-client (.crt and
+// .key) and sa.key (see auth::load_signing_keys). What is missing is made; a certificate that lacks
+// a name, has another subject or is about to expire is made anew. Blocking; at start-up.
 #pragma once
 
 #include <string>
@@ -21,8 +21,13 @@ struct PkiFiles {
   net::TlsIdentity ca;              // its key may be empty when an operator keeps it elsewhere
   net::TlsIdentity apiserver;       // followed by the CA's certificate
   net::TlsIdentity kubelet_client;  // how the API server calls kubelets
+  // How it calls extension API servers, and the CA by which they know it: one of its own, because
+  // who shows a certificate of it may say who asks.
+  net::TlsIdentity proxy_ca, proxy_client;
 };
 
+// The front-proxy pairs alone.
+Status ensure_front_proxy(const std::string& directory, WallTime now, PkiFiles* files);
 Result<PkiFiles> ensure_pki(const std::string& directory, const PkiNames& names, WallTime now);
 
 }  // namespace keles::server

@@ -5,15 +5,13 @@
 // cluster, never this machine's loopback or a cloud's metadata. What is sent is the path as it
 // came. What comes back is an answer: a redirect to another server is none.
 #include <algorithm>
-#include <array>
 
 #include "base/encoding.h"
 #include "base/sync.h"
 #include "net/address.h"
 #include "net/inflate.h"
-#include "net/pki.h"
-#include "net/stream.h"
 #include "server/http/exchange.h"
+#include "server/http/forward.h"
 #include "server/http/front.h"
 #include "server/http/negotiate.h"
 #include "server/http/proxy_links.h"
@@ -22,54 +20,6 @@
 namespace keles::server {
 namespace {
 
-constexpr std::string_view kBearerProtocol = "base64url.bearer.authorization.k8s.io.";
-
-bool same_name(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    auto low = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    return low(x) == low(y);
-  });
-}
-
-bool hop_by_hop(std::string_view name) {
-  static constexpr std::array<std::string_view, 11> kNames{
-      "connection", "keep-alive", "transfer-encoding", "te",
-      "upgrade",    "trailer",    "proxy-connection",  "content-length",
-      "trailers",   "expect",     "http2-settings"};
-  return std::any_of(kNames.begin(), kNames.end(),
-                     [name](std::string_view n) { return same_name(n, name); });
-}
-
-// The caller's credentials stay here: the peer knows the API server by its own.
-bool is_credential(std::string_view name) {
-  constexpr std::string_view kImpersonate = "impersonate-";
-  return same_name(name, "authorization") ||
-         (name.size() > kImpersonate.size() &&
-          same_name(name.substr(0, kImpersonate.size()), kImpersonate));
-}
-
-// The websocket protocols that a client offers, but for the one that carries its token.
-std::vector<std::string> offered_protocols(const net::Headers& headers) {
-  std::vector<std::string> out;
-  for (std::string_view v : headers.get_all("sec-websocket-protocol")) {
-    while (!v.empty()) {
-      size_t comma = std::min(v.find(','), v.size());
-      std::string_view one = v.substr(0, comma);
-      v.remove_prefix(std::min(comma + 1, v.size()));
-      while (!one.empty() && one.front() == ' ') one.remove_prefix(1);
-      while (!one.empty() && one.back() == ' ') one.remove_suffix(1);
-      if (!one.empty() && !one.starts_with(kBearerProtocol)) out.emplace_back(one);
-    }
-  }
-  return out;
-}
-
-std::string joined(const std::vector<std::string>& list) {
-  std::string out;
-  for (const std::string& s : list) out += (out.empty() ? "" : ", ") + s;
-  return out;
-}
-
 // The proxy's own path: what came before the rest.
 std::string proxy_prefix(const Exchange& x) {
   const std::string& path = x.request->path;
@@ -77,12 +27,6 @@ std::string proxy_prefix(const Exchange& x) {
   std::string out = path;
   if (!rest.empty() && path.ends_with(rest)) out = path.substr(0, path.size() - rest.size());
   while (!out.empty() && out.back() == '/') out.pop_back();
-  return out;
-}
-
-std::string client_address(const net::Request& r) {
-  std::string out = r.remote_address.substr(0, r.remote_address.rfind(':'));
-  if (out.size() > 2 && out.front() == '[') out = out.substr(1, out.size() - 2);
   return out;
 }
 
@@ -96,65 +40,11 @@ net::Request forwarded(const Exchange& x, const RelayTarget& t, bool upgrade) {
     return r;  // our own question: nothing of the client's goes to the kubelet
   }
   r.body = x.request->body;
-  for (const auto& [name, value] : x.request->headers) {
-    const bool websocket_protocol = same_name(name, "sec-websocket-protocol");
-    // What Connection names is for us, too.
-    const bool ours = hop_by_hop(name) || x.request->headers.has_token("connection", name);
-    if (is_credential(name) || ours || websocket_protocol) continue;
-    r.headers.add(name, value);
-  }
-  if (upgrade) {
-    r.headers.set("Connection", "Upgrade");
-    r.headers.set("Upgrade", std::string(x.header("Upgrade")));
-    auto offered = offered_protocols(x.request->headers);
-    if (!offered.empty()) r.headers.set("Sec-WebSocket-Protocol", joined(offered));
-  }
+  r.headers = forwarded_headers(x, upgrade);
   if (x.info.subresource == "proxy") {
     r.headers.set("X-Forwarded-Uri", proxy_prefix(x) + t.path);
   }
-  std::string from(x.header("X-Forwarded-For"));
-  r.headers.set("X-Forwarded-For", (from.empty() ? "" : from + ", ") + client_address(*x.request));
   return r;
-}
-
-net::Headers passed_back(const net::Headers& from, bool proxied) {
-  net::Headers out;
-  for (const auto& [name, value] : from) {
-    const bool cors =
-        proxied && name.size() > 21 && same_name(name.substr(0, 21), "access-control-allow-");
-    if (!hop_by_hop(name) && !cors) out.add(name, value);
-  }
-  return out;
-}
-
-Task<void> relay_upgrade(Context ctx, Exchange* x, net::HttpClient* client, net::Request request) {
-  const std::string protocol(x->header("Upgrade"));
-  auto up = co_await client->upgrade(ctx, std::move(request));
-  if (!up.ok()) {
-    Status why = Status::internal("error dialing backend: " + up.status().message());
-    co_await x->fail(why);
-    co_return;
-  }
-  if (up->status != 101 && up->status < 400) {
-    Status why =
-        Status::internal("invalid upgrade response: status code " + std::to_string(up->status));
-    co_await x->fail(why);
-    co_return;
-  }
-  net::Headers h = passed_back(up->headers, x->info.subresource == "proxy");
-  if (up->status != 101 || !up->stream) {
-    h.erase("location");
-    x->code = up->status;
-    Parts parts = net::as_body(std::move(up->body));
-    Status s = co_await x->responder->respond(up->status, std::move(h), std::move(parts));
-    (void)s;
-    co_return;
-  }
-  x->code = 101;
-  auto mine = co_await x->responder->accept_upgrade(protocol, std::move(h));
-  if (!mine.ok()) co_return;
-  Status s = co_await net::relay(ctx, mine->get(), up->stream.get());
-  (void)s;  // either side ended: so does the other
 }
 
 // How much of a kubelet's refusal is read.
@@ -261,7 +151,7 @@ Task<void> relay_proxy(Context ctx, Exchange* x, net::HttpClient* client, net::R
     co_await x->fail(why);
     co_return;
   }
-  net::Headers h = passed_back((*stream)->headers(), true);
+  net::Headers h = passed_back((*stream)->headers(), false);
   auto filter = admit_answer(*x, links, (*stream)->status(), &h);
   if (!filter.ok()) {
     std::string why = filter.status().message();
@@ -352,11 +242,10 @@ Task<void> relay_log(Context ctx, Exchange* x, net::HttpClient* client, net::Req
     co_await log_websocket(ctx, x, stream->get());
     co_return;
   }
-  net::Headers h = passed_back((*stream)->headers(), false);
+  net::Headers h = passed_back((*stream)->headers(), true);
   Status s = co_await x->responder->begin(x->code, std::move(h));
   if (!s.ok()) co_return;
-  BodyFilter none;
-  co_await pass_body(ctx, x, stream->get(), &none);
+  co_await pass_as_it_is(ctx, x, stream->get());
 }
 
 bool is_stream(const RequestInfo& i) {
@@ -370,12 +259,6 @@ bool is_stream(const RequestInfo& i) {
 bool needs_create(const Exchange& x, bool upgrade) {
   if (x.info.verb == "create") return false;
   return is_stream(x.info) || (upgrade && x.info.resource == "nodes");
-}
-
-// HTTP/2 inside an upgraded connection would be requests that nobody authorizes one by one.
-bool tunnels_requests(const Exchange& x) {
-  return x.request->headers.has_token("Upgrade", "h2c") ||
-         x.request->headers.has_token("Upgrade", "h2");
 }
 
 Access create_access(const RequestInfo& i) {
@@ -423,7 +306,7 @@ bool Front::is_relayed(const Exchange& x) {
 }
 
 Task<void> Front::relay(Context ctx, Exchange* x) {
-  const bool upgrade = x->request->headers.has_token("Connection", "upgrade");
+  const bool upgrade = asks_for_upgrade(*x);
   Status allowed;
   if (needs_create(*x, upgrade)) {
     allowed = server_->auth().authorize(x->caller(), create_access(x->info));
@@ -473,7 +356,8 @@ Task<void> Front::relay(Context ctx, Exchange* x) {
   if (log) {
     co_await relay_log(ctx, x, client.get(), std::move(request));
   } else if (upgrades) {
-    co_await relay_upgrade(ctx, x, client.get(), std::move(request));
+    const bool cors = x->info.subresource != "proxy";
+    co_await relay_upgrade(ctx, x, client.get(), std::move(request), cors);
   } else {
     ProxyLinks links{proxy_prefix(*x), host_and_port(*target), std::string(x->header("Host"))};
     co_await relay_proxy(ctx, x, client.get(), std::move(request), std::move(links));

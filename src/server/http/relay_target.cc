@@ -8,6 +8,7 @@
 #include "base/ip.h"
 #include "net/address.h"
 #include "server/objects/keys.h"
+#include "server/objects/service_address.h"
 #include "store/unreadable.h"
 
 namespace keles::server {
@@ -180,52 +181,6 @@ Result<uint16_t> port_of(const std::string& text) {
                             : "lookup tcp/" + text + ": unknown port");
 }
 
-// The pod that an endpoint names, when it is one of this namespace and has that address: services
-// lead to pods only.
-bool is_pod_address(const StoreSnapshot& snapshot, const std::string& ns, const Value& endpoint,
-                    const IpAddress& ip) {
-  const Value& ref = endpoint["targetRef"];
-  if (ref["kind"].as_string() != "Pod" || ref["namespace"].as_string() != ns) return false;
-  ObjectPtr found = snapshot.get(
-      registry::object_key(kind_of<api::core_v1::Pod>(), ns, std::string(ref["name"].as_string())));
-  if (!found) return false;
-  DocumentPtr tree = found->tree();
-  for (const Value& p : tree->root["status"]["podIPs"].items()) {
-    if (IpAddress::parse(p["ip"].as_string()) == ip) return true;
-  }
-  return false;
-}
-
-struct EndpointChoice {
-  std::string host;
-  uint16_t port;
-};
-
-// The ready endpoints of the service's port of that name.
-std::vector<EndpointChoice> endpoints_of(const StoreSnapshot& snapshot, const std::string& ns,
-                                         const std::string& service, std::string_view port_name) {
-  std::vector<EndpointChoice> out;
-  const std::string prefix = registry::list_prefix(kind_of<api::discovery_v1::EndpointSlice>(), ns);
-  snapshot.scan(prefix, prefix, [&](std::string_view, const ObjectPtr& o) {
-    DocumentPtr slice = o->tree();
-    const Value& labels = slice->root["metadata"]["labels"];
-    if (labels["kubernetes.io/service-name"].as_string() != service) return true;
-    for (const Value& p : slice->root["ports"].items()) {
-      const int64_t port = p["port"].as_int();
-      if (p["name"].as_string() != port_name || port < 1 || port > 65535) continue;
-      for (const Value& e : slice->root["endpoints"].items()) {
-        const Value& ready = e["conditions"]["ready"];
-        if ((!ready.is_null() && !ready.as_bool()) || e["addresses"].empty()) continue;
-        auto ip = IpAddress::parse(e["addresses"].at(0).as_string());
-        if (!ip || !is_pod_address(snapshot, ns, e, *ip)) continue;
-        out.push_back({ip->text(), static_cast<uint16_t>(port)});
-      }
-    }
-    return true;
-  });
-  return out;
-}
-
 Result<RelayTarget> service_target(Store& store, const RequestInfo& i, const NameAndPort& n,
                                    Random& random) {
   auto snapshot = store.snapshot();
@@ -246,14 +201,15 @@ Result<RelayTarget> service_target(Store& store, const RequestInfo& i, const Nam
     }
     name = (*wanted)["name"].as_string();
   }
-  auto choices = endpoints_of(*snapshot, i.ns, n.name, name);
+  auto choices =
+      registry::ready_endpoints(*snapshot, tree->root, name, registry::EndpointRule::kPodsOnly);
   if (choices.empty()) {
     TRY(unreadable_in(*snapshot,
                       registry::list_prefix(kind_of<api::discovery_v1::EndpointSlice>(), i.ns)));
     return Status(Reason::kServiceUnavailable,
                   "no endpoints available for service \"" + i.name + "\"");
   }
-  const EndpointChoice& chosen = choices[random.below(choices.size())];
+  const registry::ServiceAddress& chosen = choices[random.below(choices.size())];
   RelayTarget t;
   t.host = chosen.host;
   t.port = chosen.port;

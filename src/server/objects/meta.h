@@ -37,6 +37,8 @@ Value& edit_condition(Document& d, std::string_view type);
 // Sets it; its transition time follows its status. False when it says so already.
 bool set_condition(Document& d, std::string_view type, std::string_view status,
                    std::string_view reason, std::string_view message, WallTime now);
+// The message of an APIService's condition Available where this server serves it itself.
+inline constexpr std::string_view kLocalApiService = "Local APIServices are always available";
 // RFC 3339 seconds, as metav1.Time.
 std::string time_text(WallTime t);
 

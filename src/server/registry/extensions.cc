@@ -44,6 +44,13 @@ std::string ports_error(int64_t port) {
   return s;
 }
 
+// Whether others can be reached is found out (aggregation/); what is served here is there.
+void prepare_api_service(const HookContext& ctx, Document& now) {
+  now.root.erase("status");
+  if (!now.root["spec"]["service"].is_null()) return;
+  set_condition(now, "Available", "True", "Local", kLocalApiService, ctx.now);
+}
+
 void validate_api_service(const HookContext&, const Value& now, FieldErrors& e) {
   const APIService service(now);
   const auto spec = service.spec();
@@ -123,7 +130,8 @@ void validate_runtime_class_update(const HookContext& ctx, const Value& now, con
 
 }  // namespace
 
-extern const Strategy kApiServiceStrategy{.prepare_for_status_update = take_only_status,
+extern const Strategy kApiServiceStrategy{.prepare_for_create = prepare_api_service,
+                                          .prepare_for_status_update = take_only_status,
                                           .validate = validate_api_service,
                                           .validate_status_update = validate_api_service_status,
                                           .described = false,
