@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "controllers/elsewhere.h"
 #include "controllers/ownership.h"
 #include "machinery/time.h"
 
@@ -51,9 +52,17 @@ std::optional<Draft<NamespaceEdit>> plan_namespace_conditions(const Namespace& n
   std::string errors;
   for (const std::string& e : remains.errors) errors += (errors.empty() ? "" : ", ") + e;
   bool some = !remains.resources.empty(), held = !remains.finalizers.empty();
+  std::string unknown;
+  for (const std::string& gv : remains.undiscovered) {
+    unknown += (unknown.empty() ? "" : ", ") + gv + ": stale GroupVersion discovery: " + gv;
+  }
   const Wanted wanted[] = {
-      {"NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered",
-       "All resources successfully discovered"},
+      {"NamespaceDeletionDiscoveryFailure", !unknown.empty(),
+       unknown.empty() ? "ResourcesDiscovered" : "DiscoveryFailed",
+       unknown.empty()
+           ? "All resources successfully discovered"
+           : "Discovery failed for some groups, " + std::to_string(remains.undiscovered.size()) +
+                 " failing: unable to retrieve the complete list of server APIs: " + unknown},
       {"NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions",
        "All legacy kube types successfully parsed"},
       {"NamespaceDeletionContentFailure", !errors.empty(),
@@ -153,7 +162,8 @@ Task<Status> NamespaceController::empty(Context ctx, std::string ns, NamespaceRe
   for (const KindDesc* kind : deletable_kinds(*catalog)) {
     if (kind->namespaced) TRY_CO(empty_of(ctx, ns, kind, remains));
   }
-  co_return Status();
+  if (!options().elsewhere) co_return Status();
+  co_return co_await empty_elsewhere(ctx, options().elsewhere, ns, remains);
 }
 
 Task<Status> NamespaceController::finalize(Context ctx, Ref<Namespace> ns) {

@@ -16,6 +16,8 @@ namespace keles::controllers {
 struct NamespaceRemains {
   std::map<std::string, int> resources, finalizers;
   std::vector<std::string> errors;  // of deleting
+  // "GROUP/VERSION" whose server does not say what it has.
+  std::vector<std::string> undiscovered = {};
   bool operator==(const NamespaceRemains&) const = default;
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/loop.h"
 #include "base/status.h"
+#include "client/paths_client.h"
 #include "net/pki.h"
 
 namespace keles::controllers {
@@ -23,6 +24,8 @@ struct Options {
   // Signs approved CertificateSigningRequests of the cluster's signers; none: nobody does
   // (--cluster-signing-cert-file, --cluster-signing-key-file).
   std::function<Result<std::string>(std::string_view csr_pem, net::CsrTerms terms)> sign_csr;
+  // What extension API servers hold; null: there are none. It outlives the controllers.
+  PathsClient* elsewhere = nullptr;
   Duration cluster_signing_duration = 8760h;  // --cluster-signing-duration
   Duration node_monitor_period = 5s;          // --node-monitor-period
   Duration node_monitor_grace_period = 40s;   // --node-monitor-grace-period

@@ -170,6 +170,23 @@ TEST(PlanNamespaceConditions, TellWhatIsLeft) {
   }
 }
 
+// An extension API server that does not answer holds its namespaces up, and is named.
+TEST(PlanNamespaceConditions, NameWhatIsNotDiscovered) {
+  auto fresh = parse<Namespace>("metadata: {name: a}\n");
+  NamespaceRemains remains;
+  remains.undiscovered = {"fruit.example.com/v1"};
+  auto plan = plan_namespace_conditions(*fresh, remains, kNow);
+  ASSERT_TRUE(plan);
+  auto told = (**plan).status().conditions();
+  EXPECT_EQ(told[0].type(), "NamespaceDeletionDiscoveryFailure");
+  EXPECT_EQ(told[0].status(), "True");
+  EXPECT_EQ(told[0].reason(), "DiscoveryFailed");
+  EXPECT_EQ(
+      told[0].message(),
+      "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of "
+      "server APIs: fruit.example.com/v1: stale GroupVersion discovery: fruit.example.com/v1");
+}
+
 // A condition that stays as it was keeps its time when its message changes.
 TEST(PlanNamespaceConditions, KeepTheirTimes) {
   auto fresh = parse<Namespace>("metadata: {name: a}\n");

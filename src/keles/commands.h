@@ -12,6 +12,8 @@ int kubelet_main(const std::vector<std::string>& args);
 int kubectl_main(const std::vector<std::string>& args);
 int convert_main(const std::vector<std::string>& args);
 int node_identity_main(const std::vector<std::string>& args);
+int etcd_main(const std::vector<std::string>& args);
+int kube_apiserver_main(const std::vector<std::string>& args);
 int store_main(const std::vector<std::string>& args);
 int version_main(const std::vector<std::string>& args);
 

@@ -1,4 +1,5 @@
-// One binary, many names: `keles COMMAND ...`, or a link to it called kubectl, kind, kubelet.
+// One binary, many names: `keles COMMAND ...`, or a link to it called kubectl, kind, kubelet, etcd,
+// kube-apiserver.
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -31,6 +32,9 @@ const Command kCommands[] = {
     {"store", "Check, back up, restore or repair a control plane's store", store_main},
     {"convert", "Convert API objects between JSON, YAML and protobuf", convert_main},
     {"version", "Print the version", version_main},
+    // For tests of operators, which start these two by their names (docs/envtest.md).
+    {"etcd", nullptr, etcd_main},
+    {"kube-apiserver", nullptr, kube_apiserver_main},
     {"kind-node-init", nullptr, kind::run_node_init},
 };
 

@@ -1,68 +1,18 @@
-// `keles server`: a control plane in one process: API server, store, controllers, scheduler, DNS.
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <atomic>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <thread>
-
-#include "base/budget.h"
-#include "base/file.h"
+// `keles server`: a control plane with certificates and a store of its own, in one directory.
 #include "base/flags.h"
 #include "base/ip.h"
 #include "base/log.h"
-#include "base/sync.h"
 #include "base/version.h"
-#include "client/event_recorder.h"
-#include "client/informer.h"
-#include "client/kubeconfig.h"
-#include "controllers/manager.h"
-#include "dns/server.h"
-#include "keles/allocator.h"
 #include "keles/commands.h"
-#include "keles/host_address.h"
-#include "keles/local_client.h"
+#include "keles/control_plane.h"
 #include "keles/runtime.h"
-#include "net/http.h"
-#include "scheduler/scheduler.h"
 #include "server/auth/auth.h"
-#include "server/http/front.h"
 #include "server/http/pki_files.h"
-#include "server/server.h"
-#include "store/store.h"
 
 namespace keles {
 namespace {
 
-struct ServerFlags {
-  std::string data_dir = "/var/lib/keles";
-  std::string bind_address = "0.0.0.0", advertise_address;
-  int64_t secure_port = 6443;
-  std::string service_cidr = "10.96.0.0/16", cluster_cidr = "10.244.0.0/16";
-  std::string node_port_range = "30000-32767", cluster_domain = "cluster.local";
-  std::vector<std::string> tls_sans;
-  std::string write_kubeconfig, kubeconfig_server, token_auth_file;
-  std::string kubelet_ca, kubelet_certificate, kubelet_key;
-  int64_t dns_port = 10053;
-  std::vector<std::string> enable_admission, disable_admission;
-  std::vector<std::string> authorization_modes = {"Node", "RBAC"};
-  std::string admission_config;
-  bool dns = true, controllers = true, scheduler = true, allocate_node_cidrs = true;
-  bool anonymous_auth = true;
-  int64_t memory_budget_mb = 64;
-  int64_t event_window = 100'000;
-  int64_t max_requests_inflight = 400, max_mutating_requests_inflight = 200;
-  int64_t front_loops = 0;
-  Duration node_monitor_grace_period = 40s, node_monitor_period = 5s;
-  Duration cluster_signing_duration = 8760h;
-  int64_t verbosity = 0;
-};
-
-void add_flags(Flags& f, ServerFlags& s) {
+void add_flags(Flags& f, ControlPlaneOptions& s) {
   f.add("data-dir", &s.data_dir, "Where the store and the certificates are kept.");
   f.add("bind-address", &s.bind_address,
         "The IP address on which to listen for the --secure-port port.");
@@ -81,8 +31,7 @@ void add_flags(Flags& f, ServerFlags& s) {
         "Write a kubeconfig for the administrator to this file.");
   f.add("write-kubeconfig-server", &s.kubeconfig_server,
         "The URL in that file. When empty: https://<bind-address>:<secure-port>, or where that is "
-        "every "
-        "address, https://<advertise-address>:<secure-port>.");
+        "every address, https://<advertise-address>:<secure-port>.");
   f.add("token-auth-file", &s.token_auth_file,
         "File of static bearer tokens (token,user,uid,\"groups\").");
   f.add("kubelet-certificate-authority", &s.kubelet_ca,
@@ -128,389 +77,44 @@ void add_flags(Flags& f, ServerFlags& s) {
   f.add("v", &s.verbosity, "number for the log level verbosity", 'v');
 }
 
-// Who decides and what is admitted, as the flags say.
-Status policy_options(const ServerFlags& f, ApiServerOptions* options) {
-  if (f.memory_budget_mb < 1 || f.memory_budget_mb > (int64_t{1} << 20))
-    return Status::bad_request("--memory-budget-mb: want 1 to 1048576");
-  TRY_ASSIGN(modes, auth::parse_modes(f.authorization_modes));
-  options->auth.modes = modes;
-  options->auth.anonymous = f.anonymous_auth;
-  if (options->auth.anonymous &&
-      std::find(modes.begin(), modes.end(), auth::Mode::kAlwaysAllow) != modes.end()) {
-    log::warn(
-        "AnonymousAuth is not allowed with the AlwaysAllow authorizer. Resetting "
-        "AnonymousAuth to false. You should use a different authorizer");
-    options->auth.anonymous = false;
-  }
-  TRY_ASSIGN(admission, admission::make_config(f.enable_admission, f.disable_admission));
-  options->admission = std::move(admission);
-  if (f.admission_config.empty()) return {};
-  TRY_ASSIGN(text, read_file(f.admission_config));
-  std::string directory = f.admission_config.substr(0, f.admission_config.rfind('/') + 1);
-  if (directory.empty()) directory = ".";
-  Status s = admission::read_config(text, directory, &options->admission);
-  return s.ok() ? s : s.with_prefix("--admission-control-config-file: " + f.admission_config);
-}
-
-// The nth address of "10.96.0.0/16".
-Result<std::string> nth_address(const std::string& cidr, uint32_t n) {
-  auto range = IpPrefix::parse(cidr);
-  auto ip = range && !range->v6() ? range->nth(n) : std::nullopt;
-  if (ip) return ip->text();
-  return Status::bad_request("--service-cluster-ip-range: \"" + cidr +
-                             "\" is not an IPv4 range such as 10.96.0.0/16");
-}
-
-// Threads with a loop each, for the HTTP front.
-class LoopThreads {
- public:
-  explicit LoopThreads(size_t n) {
-    for (size_t i = 0; i < n; ++i) loops_.push_back(make_real_loop());
-    for (auto& loop : loops_) threads_.emplace_back([l = loop.get()] { l->run(); });
-  }
-  ~LoopThreads() {
-    for (auto& loop : loops_) loop->stop();
-    for (auto& t : threads_) t.join();
-  }
-  std::vector<Loop*> loops() const {
-    std::vector<Loop*> out;
-    for (const auto& l : loops_) out.push_back(l.get());
-    return out;
-  }
-
- private:
-  std::vector<std::unique_ptr<RealLoop>> loops_;
-  std::vector<std::thread> threads_;
-};
-
-// Where the administrator finds this server: where it listens, when that is one address.
-std::string administrator_url(const ServerFlags& f, uint16_t port) {
-  if (!f.kubeconfig_server.empty()) return f.kubeconfig_server;
-  auto bound = IpAddress::parse(f.bind_address);
-  const bool everywhere = !bound || bound->is_unspecified();
-  std::string host = everywhere ? f.advertise_address : f.bind_address;
-  if (host.find(':') != std::string::npos) host = "[" + host + "]";
-  return "https://" + host + ":" + std::to_string(port);
-}
-
-Status write_admin_kubeconfig(const ServerFlags& f, const server::PkiFiles& pki, uint16_t port,
-                              WallTime now) {
-  TRY_ASSIGN(admin, net::issue_client(pki.ca, "kubernetes-admin", {"system:masters"}, now));
-  KubeconfigEntry entry;
-  entry.name = "keles";
-  entry.server = administrator_url(f, port);
-  entry.ca_pem = pki.ca.certificate_pem;
-  entry.client_certificate_pem = admin.certificate_pem;
-  entry.client_key_pem = admin.key_pem;
-  return write_file(f.write_kubeconfig, kubeconfig_text(entry), 0600);
-}
-
-// How kubelets are verified, and what is shown to them.
-Status kubelet_access(const ServerFlags& f, const server::PkiFiles& pki,
-                      server::FrontOptions* out) {
-  out->kubelet_tls.ca_pem = pki.ca.certificate_pem;
-  out->kubelet_tls.identity = pki.kubelet_client;
-  if (!f.kubelet_ca.empty()) {
-    TRY_ASSIGN(ca, read_file(f.kubelet_ca));
-    out->kubelet_tls.ca_pem = ca;
-    out->kubelet_subject = false;  // another CA has its own subjects
-  }
-  if (f.kubelet_certificate.empty() != f.kubelet_key.empty()) {
-    return Status::bad_request("--kubelet-client-certificate and --kubelet-client-key go together");
-  }
-  if (!f.kubelet_certificate.empty()) {
-    TRY_ASSIGN(certificate, read_file(f.kubelet_certificate));
-    TRY_ASSIGN(key, read_file(f.kubelet_key));
-    out->kubelet_tls.identity = net::TlsIdentity{certificate, key};
-  }
-  return Status();
-}
-
-// Which parts run in this process: what ComponentStatuses say of them.
-struct RunningParts {
-  using Up = std::shared_ptr<std::atomic<bool>>;
-  Up controllers = std::make_shared<std::atomic<bool>>(false);
-  Up scheduler = std::make_shared<std::atomic<bool>>(false);
-
-  std::vector<registry::Component> statuses() const {
-    auto component = [](std::string name, Up up) {
-      return registry::Component{std::move(name), [up] {
-                                   if (*up) return Status();
-                                   return Status::unavailable("not running in this server");
-                                 }};
-    };
-    return {component("controller-manager", controllers), component("scheduler", scheduler)};
-  }
-  static Task<void> shown(Task<void> work, Up up) {
-    *up = true;
-    co_await std::move(work);
-    *up = false;
-  }
-};
-
-// Everything that runs on the main loop, as clients of the API server.
-class Components {
- public:
-  Components(ApiServer& api, Loop& loop, const ServerFlags& f, const net::TlsIdentity& ca,
-             const net::SigningKeys& keys, RunningParts running)
-      : flags_(f), group_(loop), running_(std::move(running)) {
-    if (f.controllers) {
-      controller_client_ = make_local_client(api, loop, "system:kube-controller-manager");
-      controllers::Options o;
-      o.cluster_cidr = f.cluster_cidr;
-      o.allocate_node_cidrs = f.allocate_node_cidrs && !f.cluster_cidr.empty();
-      o.root_ca_pem = ca.certificate_pem;
-      if (!ca.key_pem.empty()) {
-        o.sign_csr = [ca](std::string_view csr, net::CsrTerms terms) {
-          return net::sign_csr(ca, csr, terms);
-        };
-      }
-      o.cluster_signing_duration = f.cluster_signing_duration;
-      o.sign_token = [key = keys.front()](std::string_view claims) {
-        return net::jwt_sign(*key, claims);
-      };
-      o.node_monitor_grace_period = f.node_monitor_grace_period;
-      o.node_monitor_period = f.node_monitor_period;
-      manager_ = std::make_unique<controllers::Manager>(*controller_client_, o);
-    }
-    if (f.scheduler) {
-      scheduler_client_ = make_local_client(api, loop, "system:kube-scheduler");
-      scheduler_informers_ = std::make_unique<InformerFactory>(*scheduler_client_);
-      recorder_ = std::make_unique<EventRecorder>(*scheduler_client_, "default-scheduler");
-      scheduler_ = std::make_unique<scheduler::Scheduler>(*scheduler_client_, *scheduler_informers_,
-                                                          *recorder_);
-    }
-    if (f.dns) {
-      dns_client_ = make_local_client(api, loop, "system:kube-dns");
-      dns_informers_ = std::make_unique<InformerFactory>(*dns_client_);
-    }
-  }
-
-  Status start(Context ctx) {
-    if (manager_) group_.spawn(RunningParts::shown(manager_->run(ctx), running_.controllers));
-    if (scheduler_) {
-      recorder_->start(ctx);
-      group_.spawn(RunningParts::shown(scheduler_->run(ctx), running_.scheduler));
-      scheduler_informers_->start(ctx);
-    }
-    if (dns_informers_) {
-      dns::DnsOptions o;
-      o.address = flags_.bind_address;
-      o.port = static_cast<uint16_t>(flags_.dns_port);
-      // Not every address: an answer to a pod on this node must come from the address that it
-      // asked.
-      o.address = flags_.advertise_address;
-      o.domain = flags_.cluster_domain;
-      TRY_ASSIGN(ip, nth_address(flags_.service_cidr, 10));
-      o.service_ip = ip;
-      o.endpoint_ip = flags_.advertise_address;
-      if (Result<std::string> resolv = read_file("/etc/resolv.conf"); resolv.ok()) {
-        o.upstreams = dns::name_servers(*resolv);
-      }
-      TRY_ASSIGN(server, dns::DnsServer::start(ctx.loop(), o));
-      dns_ = std::move(server);
-      group_.spawn(dns_->run(ctx, dns_client_.get(), dns_informers_.get()));
-      dns_informers_->start(ctx);
-    }
-    return Status();
-  }
-
-  // After the context of start() has ended.
-  Task<void> join() {
-    co_await group_.join();
-    if (recorder_) co_await recorder_->join();
-    if (scheduler_informers_) co_await scheduler_informers_->join();
-    if (dns_informers_) co_await dns_informers_->join();
-  }
-
- private:
-  ServerFlags flags_;
-  TaskGroup group_;
-  RunningParts running_;
-  std::unique_ptr<Client> controller_client_, scheduler_client_, dns_client_;
-  std::unique_ptr<controllers::Manager> manager_;
-  std::unique_ptr<InformerFactory> scheduler_informers_, dns_informers_;
-  std::unique_ptr<EventRecorder> recorder_;
-  std::unique_ptr<scheduler::Scheduler> scheduler_;
-  std::unique_ptr<dns::DnsServer> dns_;
-};
-
-// Where members of the cluster find this server, when nobody has said so.
-std::string choose_advertise_address(const ServerFlags& f) {
-  auto bound = IpAddress::parse(f.bind_address);
-  if (bound && bound->is_global_unicast()) return f.bind_address;
-  auto host = read_host_network();
-  if (host.ok()) {
-    std::string address = default_route_address(*host);
-    if (!address.empty()) return address;
-  }
-  const std::string why =
-      host.ok() ? "the host has no default route with an address" : host.status().message();
-  log::warn("Advertising 127.0.0.1, which pods cannot reach: say --advertise-address",
-            {{"reason", why}});
-  return "127.0.0.1";
-}
-
-Status check_port_free(const ServerFlags& f) {
-  if (f.secure_port == 0) return Status();
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_port = htons(static_cast<uint16_t>(f.secure_port));
-  if (f.secure_port < 0 || f.secure_port > 65535)
-    return Status::bad_request("--secure-port: " + std::to_string(f.secure_port) +
-                               " is no port: want 0 to 65535");
-  auto ip = IpAddress::parse(f.bind_address);
-  if (!ip || ip->v6())
-    return Status::bad_request("--bind-address: \"" + f.bind_address + "\" is no IPv4 address");
-  at.sin_addr.s_addr = htonl(ip->v4_value());
-  int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
-  (void)::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  bool free = ::bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
-  std::string why = std::strerror(errno);
-  ::close(fd);
-  if (free) return Status();
-  return Status::bad_request(
-      "cannot listen on " + f.bind_address + ":" + std::to_string(f.secure_port) + " (" + why +
-      "): choose another --secure-port or --bind-address, or end what holds it");
-}
-
-// At quiet times caches are given back: a form that nobody has asked for in a while is made again
-// as cheaply, and who watches from before the last 75 seconds may list anew (upstream's watch cache
-// keeps as much); a little stays. What the threads' own caches of the allocator hold then, as much
-// as the burst needed, would keep most pages of what has gone.
-Task<void> age_caches(Context ctx, Store* store, std::vector<Loop*> loops) {
-  constexpr size_t kFloor = 4u << 20, kWorthTrimming = 1u << 20;
-  constexpr Duration kTick = 5s;
-  constexpr uint32_t kFormTicks = 2, kHistoryTicks = 15;
-  Budget& budget = process_budget();
-  for (;;) {
-    Status s = co_await ctx.sleep(kTick);
-    if (!s.ok()) co_return;
-    budget.tick();
-    size_t freed = budget.age(Budget::Side::kForms, kFormTicks, kFloor);
-    freed += budget.age(Budget::Side::kHistory, kHistoryTicks, kFloor);
-    store->compact(0);  // of what was let go, not even the places are kept
-    if (freed < kWorthTrimming) continue;
-    for (Loop* loop : loops) loop->post([] { release_thread_cache(); });
-    release_thread_cache();
-    release_freed_pages();
-  }
-}
-
-Task<Status> run_server(Context ctx, ServerFlags f) {
-  ApiServerOptions options;
-  Status policy = policy_options(f, &options);  // before anything is made
-  if (!policy.ok()) co_return policy;
-  if (f.advertise_address.empty()) f.advertise_address = choose_advertise_address(f);
-  Loop* loop = &ctx.loop();
-  Result<std::string> api_ip = nth_address(f.service_cidr, 1);
-  if (!api_ip.ok()) co_return api_ip.status();
-  // Before anything is made for a server that could not run.
-  Status port = check_port_free(f);
-  if (!port.ok()) co_return port;
-  std::string pki_dir = f.data_dir + "/pki";
+// All are the server's own, made at its first start below the data directory.
+Result<Credentials> own_credentials(const ControlPlaneOptions& f, WallTime now) {
+  TRY_ASSIGN(api_ip, nth_address(f.service_cidr, 1));
+  const std::string directory = f.data_dir + "/pki";
   server::PkiNames names;
   names.dns_names = {"kubernetes", "kubernetes.default", "kubernetes.default.svc",
                      "kubernetes.default.svc." + f.cluster_domain, "localhost"};
-  names.ip_addresses = {*api_ip, f.advertise_address, "127.0.0.1"};
+  names.ip_addresses = {api_ip, f.advertise_address, "127.0.0.1"};
   if (auto bound = IpAddress::parse(f.bind_address); bound && !bound->is_unspecified())
     names.ip_addresses.push_back(f.bind_address);
   for (const std::string& san : f.tls_sans) {
     (IpAddress::parse(san) ? names.ip_addresses : names.dns_names).push_back(san);
   }
-  Result<server::PkiFiles> pki = server::ensure_pki(pki_dir, names, loop->wall_now());
-  if (!pki.ok()) co_return pki.status();
-  Result<net::SigningKeys> keys = auth::load_signing_keys(pki_dir);
-  if (!keys.ok()) co_return keys.status();
-
-  process_budget().set_limit(static_cast<size_t>(f.memory_budget_mb) << 20);
-  EmbeddedOptions embedded;
-  embedded.directory = f.data_dir + "/store";
-  embedded.event_window = static_cast<size_t>(std::max<int64_t>(1, f.event_window));
-  embedded.identity_file = pki_dir + "/store-identity";
-  Result<std::unique_ptr<Store>> store = open_embedded_store(embedded);
-  if (!store.ok()) co_return store.status();
-
-  options.service_cidr = f.service_cidr;
-  options.node_port_range = f.node_port_range;
-  options.advertise_address = f.advertise_address;
-  options.advertise_port = static_cast<uint16_t>(f.secure_port);
-  options.auth.keys = *keys;
-  options.client_ca_pem = pki->ca.certificate_pem;
-  if (!f.token_auth_file.empty()) {
-    Result<std::string> text = read_file(f.token_auth_file);
-    if (!text.ok()) co_return text.status();
-    auto tokens = auth::parse_token_file(*text);
-    if (!tokens.ok()) co_return tokens.status();
-    options.auth.static_tokens = *tokens;
-  }
-  ApiServer api(store->get(), options);
-  const RunningParts running;
-  api.registry().set_components(running.statuses());
-  server::FrontOptions front_options;
-  front_options.git_version = kGitVersion;
-  Status kubelets = kubelet_access(f, *pki, &front_options);
-  if (!kubelets.ok()) co_return kubelets;
-  front_options.max_requests_inflight = static_cast<int>(f.max_requests_inflight);
-  front_options.max_mutating_requests_inflight = static_cast<int>(f.max_mutating_requests_inflight);
-  server::Front front(&api, front_options);
-
-  size_t threads =
-      f.front_loops > 0 ? static_cast<size_t>(f.front_loops) : std::thread::hardware_concurrency();
-  LoopThreads loops(std::max<size_t>(1, threads));
-  net::ServerOptions http;
-  http.address = f.bind_address;
-  http.port = static_cast<uint16_t>(f.secure_port);
-  http.tls = pki->apiserver;
-  http.client_ca_pem = pki->ca.certificate_pem;
-  http.bodies_on_demand = true;
-  Result<std::unique_ptr<net::Server>> server =
-      net::Server::start(loops.loops(), http, front.handler());
-  if (!server.ok()) co_return server.status();
-  log::info("Serving securely", {{"address", f.bind_address}, {"port", (*server)->port()}});
-
-  Context serving = ctx.child();
-  TaskGroup background(*loop);
-  background.spawn(age_caches(serving, store->get(), loops.loops()));
-  background.spawn(api.run(serving));
-  Status s = co_await api.start(serving);
-  Components components(api, *loop, f, pki->ca, *keys, running);
-  if (s.ok()) s = components.start(serving);
-  if (s.ok() && !f.write_kubeconfig.empty()) {
-    s = write_admin_kubeconfig(f, *pki, (*server)->port(), loop->wall_now());
-    if (!s.ok() && path_exists(f.write_kubeconfig)) {
-      log::warn("The kubeconfig stays as it was", {{"err", s}});
-      s = Status();
-    }
-  }
-  if (s.ok()) {
-    Event never;
-    s = co_await never.wait(ctx);
-  }
-  api.health().report("shutdown", Status::unavailable("process is shutting down"));
-  serving.cancel();
-  Context last = Context::root(*loop);
-  co_await (*server)->stop(last.with_timeout(5s));
-  co_await components.join();
-  co_await background.join();
-  Status closed = co_await (*store)->close(last.with_timeout(10s));
-  if (!closed.ok()) log::error("Store not closed", {{"err", closed}});
-  co_return s;
+  Credentials c;
+  TRY_ASSIGN(pki, server::ensure_pki(directory, names, now));
+  TRY_ASSIGN(keys, auth::load_signing_keys(directory));
+  c.pki = pki;
+  c.keys = keys;
+  c.client_ca_pem = pki.ca.certificate_pem;
+  c.requestheader_ca_pem = pki.proxy_ca.certificate_pem;
+  return c;
 }
 
 }  // namespace
 
 int server_main(const std::vector<std::string>& args) {
-  ServerFlags f;
+  ControlPlaneOptions f;
   Flags flags(
       "Runs a control plane: API server, store, controllers, scheduler, DNS.\n\nUsage:\n  keles "
       "server [flags]");
   add_flags(flags, f);
   return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
+    f.store_identity_file = f.data_dir + "/pki/store-identity";
+    f.credentials = own_credentials;
     log::set_verbosity(static_cast<int>(f.verbosity));
     log::info("Starting control plane", {{"version", kGitVersion}});
-    return run_program([f](Context ctx) { return run_server(ctx, f); });
+    return run_program([f](Context ctx) { return run_control_plane(ctx, f); });
   });
 }
 

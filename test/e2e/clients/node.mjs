@@ -86,7 +86,7 @@ async function apply() {
   o = await go('second', { a: '2' }, true);
   say('forced', JSON.stringify(o.data));
   o = await go('first', { b: '1' });
-  say('given up', JSON.stringify(o.data), o.metadata.managedFields.map((m) => m.manager).join(' '));
+  say('given up', JSON.stringify(o.data), o.metadata.managedFields.map((m) => m.manager).sort().join(' '));
 }
 
 // A way to the API server that can be cut.

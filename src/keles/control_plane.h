@@ -1,0 +1,69 @@
+// A control plane in one process: API server, store, controllers, scheduler, DNS; and what its
+// commands (`server`, `kube-apiserver`) decide from their flags.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "base/loop.h"
+#include "base/status.h"
+#include "base/task.h"
+#include "net/pki.h"
+#include "server/http/pki_files.h"
+#include "server/server.h"
+
+namespace keles {
+
+// What the server shows, whom it believes, and how it signs.
+struct Credentials {
+  server::PkiFiles pki;       // ca: that of kubelets and of the administrator's certificate
+  std::string client_ca_pem;  // "": client certificates say nothing
+  net::SigningKeys keys;
+  std::string issuer;  // "": the cluster's own
+  std::vector<std::string> audiences;
+  // By which CA extension API servers know this server, and by which names; "": by none.
+  std::string requestheader_ca_pem;
+  std::vector<std::string> requestheader_allowed_names;
+};
+
+struct ControlPlaneOptions {
+  std::string data_dir = "/var/lib/keles";  // holds "store" and, unless told otherwise, "pki"
+  std::string store_identity_file;          // EmbeddedOptions::identity_file
+  std::string bind_address = "0.0.0.0", advertise_address;
+  int64_t secure_port = 6443;
+  std::string service_cidr = "10.96.0.0/16", cluster_cidr = "10.244.0.0/16";
+  std::string node_port_range = "30000-32767", cluster_domain = "cluster.local";
+  std::vector<std::string> tls_sans;
+  std::string write_kubeconfig, kubeconfig_server, token_auth_file;
+  std::string kubelet_ca, kubelet_certificate, kubelet_key;
+  int64_t dns_port = 10053;
+  std::vector<std::string> enable_admission, disable_admission;
+  std::vector<std::string> authorization_modes = {"Node", "RBAC"};
+  std::string admission_config;
+  bool dns = true, controllers = true, scheduler = true, allocate_node_cidrs = true;
+  bool anonymous_auth = true;
+  int64_t memory_budget_mb = 64;
+  int64_t event_window = 100'000;
+  int64_t max_requests_inflight = 400, max_mutating_requests_inflight = 200;
+  int64_t front_loops = 0;
+  Duration node_monitor_grace_period = 40s, node_monitor_period = 5s;
+  Duration cluster_signing_duration = 8760h;
+  int64_t verbosity = 0;
+  // Reads or makes the credentials. Blocking; called once, before anything is opened.
+  std::function<Result<Credentials>(const ControlPlaneOptions&, WallTime now)> credentials;
+  // Runs beside the server until its context ends; may be null.
+  std::function<Task<void>(Context ctx, ApiServer* api)> beside;
+};
+
+// Until ctx ends, which is no error.
+Task<Status> run_control_plane(Context ctx, ControlPlaneOptions options);
+
+// The first address of a service range "10.96.0.0/16", the second, ...
+Result<std::string> nth_address(const std::string& cidr, uint32_t n);
+// Where members of the cluster find a server that is bound there, when nobody has said so.
+std::string choose_advertise_address(const std::string& bind_address);
+
+}  // namespace keles

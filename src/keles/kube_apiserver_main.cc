@@ -1,0 +1,272 @@
+// `kube-apiserver`, as tests of operators start it (docs/envtest.md): the API server alone, with
+// upstream's flags, certificates from files, and its store where the `etcd` of the same build says.
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/flags.h"
+#include "base/ip.h"
+#include "base/log.h"
+#include "base/sync.h"
+#include "base/version.h"
+#include "keles/commands.h"
+#include "keles/control_plane.h"
+#include "keles/runtime.h"
+#include "keles/store_holder.h"
+#include "net/pki.h"
+#include "server/auth/auth.h"
+
+namespace keles {
+namespace {
+
+constexpr Duration kHolderTimeout = 10s;
+
+struct ApiServerFlags {
+  ControlPlaneOptions plane;
+  std::vector<std::string> etcd_servers;
+  std::string cert_dir, tls_certificate, tls_key, client_ca;
+  std::vector<std::string> issuers, key_files, audiences;
+  std::string signing_key_file;
+  std::string proxy_certificate, proxy_key, requestheader_ca;
+  std::vector<std::string> requestheader_names;
+  bool allow_privileged = true;
+  std::string storage_backend = "etcd3";
+};
+
+void add_flags(Flags& f, ApiServerFlags& s) {
+  ControlPlaneOptions& p = s.plane;
+  f.add("etcd-servers", &s.etcd_servers,
+        "The URL of the etcd of this build, which holds the store's directory: one, http.");
+  f.add("storage-backend", &s.storage_backend, "The storage backend for persistence: etcd3.");
+  f.add("secure-port", &p.secure_port, "The port on which to serve HTTPS.");
+  f.add("bind-address", &p.bind_address,
+        "The IP address on which to listen for the --secure-port port.");
+  f.add("advertise-address", &p.advertise_address,
+        "The IP address on which to advertise the apiserver to members of the cluster. When empty: "
+        "--bind-address, or where that is every address, that of the host's default route.");
+  f.add("cert-dir", &s.cert_dir,
+        "The directory where the TLS certs are located: apiserver.crt and apiserver.key, which are "
+        "made when both are missing. Not looked at when --tls-cert-file is given.");
+  f.add("tls-cert-file", &s.tls_certificate,
+        "File containing the default x509 Certificate for HTTPS, and its CA's after it.");
+  f.add("tls-private-key-file", &s.tls_key,
+        "File containing the default x509 private key matching --tls-cert-file.");
+  f.add("client-ca-file", &s.client_ca,
+        "If set, any request presenting a client certificate signed by one of the authorities in "
+        "the client-ca-file is authenticated with an identity corresponding to the CommonName of "
+        "the client certificate.");
+  f.add("token-auth-file", &p.token_auth_file,
+        "File of static bearer tokens (token,user,uid,\"groups\").");
+  f.add("anonymous-auth", &p.anonymous_auth,
+        "Requests without credentials are those of system:anonymous, of group "
+        "system:unauthenticated; otherwise they are refused.");
+  f.add("service-account-issuer", &s.issuers,
+        "Identifier of the service account token issuer: one.");
+  f.add(
+      "service-account-key-file", &s.key_files,
+      "File containing a PEM-encoded x509 RSA or ECDSA private or public key, or a certificate of "
+      "one, used to verify ServiceAccount tokens. May be given more than once. When empty: "
+      "--service-account-signing-key-file.");
+  f.add("service-account-signing-key-file", &s.signing_key_file,
+        "Path to the file that contains the current private key of the service account token "
+        "issuer.");
+  f.add("api-audiences", &s.audiences,
+        "Identifiers of the API, which tokens must be bound to; the issuer when empty.");
+  f.add("authorization-mode", &p.authorization_modes,
+        "Ordered list of plug-ins to do authorization. Comma-delimited list of: "
+        "AlwaysAllow,AlwaysDeny,Node,RBAC.");
+  f.add("enable-admission-plugins", &p.enable_admission,
+        "Admission plugins that should be enabled in addition to the default ones.");
+  f.add("disable-admission-plugins", &p.disable_admission,
+        "Admission plugins that should be disabled although they are in the default ones.");
+  f.add("admission-control-config-file", &p.admission_config,
+        "File with admission control configuration: defaults and exemptions of PodSecurity.");
+  f.add("allow-privileged", &s.allow_privileged,
+        "Privileged containers are allowed. They always are: false is refused.");
+  f.add("service-cluster-ip-range", &p.service_cidr, "The address range of services.");
+  f.add("service-node-port-range", &p.node_port_range, "The ports for services of type NodePort.");
+  f.add("kubelet-certificate-authority", &p.kubelet_ca,
+        "Path to a cert file for the certificate authority of kubelets.");
+  f.add("kubelet-client-certificate", &p.kubelet_certificate,
+        "Path to a client cert file for TLS towards kubelets.");
+  f.add("kubelet-client-key", &p.kubelet_key, "Path to a client key file for TLS.");
+  f.add("proxy-client-cert-file", &s.proxy_certificate,
+        "Client certificate used to prove the identity of this server to the extension API servers "
+        "that it relays to.");
+  f.add("proxy-client-key-file", &s.proxy_key, "Private key of --proxy-client-cert-file.");
+  f.add("requestheader-client-ca-file", &s.requestheader_ca,
+        "The CA of --proxy-client-cert-file, which extension API servers are told of. This server "
+        "itself believes nobody's X-Remote-User.");
+  f.add("requestheader-allowed-names", &s.requestheader_names,
+        "Common names of client certificates that extension API servers are told to believe.");
+  f.add("max-requests-inflight", &p.max_requests_inflight,
+        "Requests that read and are worked on at once; more are told to try again. 0: no limit.");
+  f.add("max-mutating-requests-inflight", &p.max_mutating_requests_inflight,
+        "Requests that write and are worked on at once; more are told to try again. 0: no limit.");
+  f.add("v", &p.verbosity, "number for the log level verbosity", 'v');
+}
+
+Result<net::TlsIdentity> read_pair(const std::string& certificate, const std::string& key,
+                                   const char* flags) {
+  if (certificate.empty() || key.empty()) {
+    return Status::bad_request(std::string(flags) + " go together");
+  }
+  TRY_ASSIGN(c, read_file(certificate));
+  TRY_ASSIGN(k, read_file(key));
+  return net::TlsIdentity{c, k};
+}
+
+// One that vouches for itself, as upstream makes it where none is given.
+Status make_serving_pair(const ApiServerFlags& f, const ControlPlaneOptions& p, WallTime now) {
+  net::CertificateSpec spec;
+  spec.not_before = now - 1h;
+  spec.not_after = now + 365 * 24h;
+  spec.common_name = p.advertise_address + "-ca";
+  TRY_ASSIGN(ca, net::make_ca(spec));
+  TRY_ASSIGN(service_ip, nth_address(p.service_cidr, 1));
+  spec.common_name = p.advertise_address;
+  spec.server = true;
+  spec.dns_names = {"kubernetes", "kubernetes.default", "kubernetes.default.svc",
+                    "kubernetes.default.svc.cluster.local", "localhost"};
+  spec.ip_addresses = {service_ip, p.advertise_address, "127.0.0.1"};
+  TRY_ASSIGN(pair, net::issue_certificate(ca, spec));
+  TRY(make_directories(f.cert_dir));
+  TRY(write_file(f.cert_dir + "/apiserver.key", pair.key_pem, 0600));
+  return write_file(f.cert_dir + "/apiserver.crt", pair.certificate_pem + ca.certificate_pem);
+}
+
+Result<net::TlsIdentity> serving_pair(const ApiServerFlags& f, const ControlPlaneOptions& p,
+                                      WallTime now) {
+  if (!f.tls_certificate.empty() || !f.tls_key.empty()) {
+    return read_pair(f.tls_certificate, f.tls_key, "--tls-cert-file and --tls-private-key-file");
+  }
+  if (f.cert_dir.empty()) {
+    return Status::bad_request(
+        "--cert-dir, or --tls-cert-file and --tls-private-key-file: one of "
+        "them is needed");
+  }
+  const std::string certificate = f.cert_dir + "/apiserver.crt",
+                    key = f.cert_dir + "/apiserver.key";
+  if (!path_exists(certificate) && !path_exists(key)) TRY(make_serving_pair(f, p, now));
+  return read_pair(certificate, key, "apiserver.crt and apiserver.key");
+}
+
+Result<net::SigningKeys> signing_keys(const ApiServerFlags& f) {
+  net::SigningKeys keys;
+  std::vector<std::string> files{f.signing_key_file};
+  files.insert(files.end(), f.key_files.begin(), f.key_files.end());
+  for (const std::string& file : files) {
+    TRY_ASSIGN(text, read_file(file));
+    auto key = net::SigningKey::from_pem(text);
+    if (!key.ok()) return key.status().with_prefix(file);
+    const bool known = std::any_of(keys.begin(), keys.end(),
+                                   [&](const auto& k) { return k->id() == (*key)->id(); });
+    if (keys.empty() && (*key)->private_pem().empty()) {
+      return Status::bad_request("--service-account-signing-key-file: " + file +
+                                 " holds no private key");
+    }
+    if (!known) keys.push_back(*key);
+  }
+  return keys;
+}
+
+Result<Credentials> credentials(const ApiServerFlags& f, const ControlPlaneOptions& p,
+                                WallTime now) {
+  Credentials c;
+  TRY_ASSIGN(serving, serving_pair(f, p, now));
+  c.pki.apiserver = serving;
+  if (!f.client_ca.empty()) {
+    TRY_ASSIGN(ca, read_file(f.client_ca));
+    c.client_ca_pem = ca;
+  }
+  TRY_ASSIGN(keys, signing_keys(f));
+  c.keys = keys;
+  c.issuer = f.issuers[0];
+  c.audiences = f.audiences;
+  if (!f.proxy_certificate.empty() || !f.proxy_key.empty()) {
+    TRY_ASSIGN(proxy, read_pair(f.proxy_certificate, f.proxy_key,
+                                "--proxy-client-cert-file and --proxy-client-key-file"));
+    c.pki.proxy_client = proxy;
+  }
+  if (!f.requestheader_ca.empty()) {
+    TRY_ASSIGN(ca, read_file(f.requestheader_ca));
+    c.requestheader_ca_pem = ca;
+    c.requestheader_allowed_names = f.requestheader_names;
+  }
+  return c;
+}
+
+Status check(const ApiServerFlags& f) {
+  if (f.etcd_servers.size() != 1) return Status::bad_request("--etcd-servers: want one URL");
+  if (f.issuers.size() != 1) return Status::bad_request("--service-account-issuer: want one");
+  if (!f.allow_privileged) {
+    return Status::bad_request("--allow-privileged=false is not supported: use PodSecurity");
+  }
+  if (f.storage_backend != "etcd3") {
+    return Status::bad_request("--storage-backend: \"" + f.storage_backend + "\": want etcd3");
+  }
+  TRY(auth::parse_modes(f.plane.authorization_modes));
+  return Status();
+}
+
+// While the holder of the store has gone the server says so: its directory may go as well.
+Task<void> watch_holder(Context ctx, ApiServer* api, ClientUrl where,
+                        std::shared_ptr<std::unique_ptr<HeldStore>> held) {
+  const std::string directory = (*held)->directory();
+  while (!ctx.done()) {
+    co_await (*held)->gone(ctx);
+    if (ctx.done()) break;
+    log::error("etcd, which holds the store's directory, has gone", {{"url", where.text()}});
+    api->health().report("etcd", Status::unavailable("no etcd at " + where.text()));
+    auto again = co_await HeldStore::open(ctx, where);
+    if (!again.ok() || (*again)->directory() != directory) {
+      (void)co_await ctx.sleep(1s);
+      continue;
+    }
+    *held = std::move(*again);
+    api->health().report("etcd", Status());
+  }
+  held->reset();
+}
+
+Task<Status> run(Context ctx, ApiServerFlags f, ClientUrl etcd) {
+  Context limit = ctx.with_timeout(kHolderTimeout);
+  auto held = co_await HeldStore::open(limit, etcd);
+  if (!held.ok()) co_return held.status().with_prefix("--etcd-servers: " + etcd.text());
+  ControlPlaneOptions plane = f.plane;
+  plane.data_dir = (*held)->directory();
+  plane.store_identity_file = plane.data_dir + "/store-identity";
+  plane.controllers = plane.scheduler = plane.dns = false;
+  plane.credentials = [f](const ControlPlaneOptions& p, WallTime now) {
+    return credentials(f, p, now);
+  };
+  auto shared = std::make_shared<std::unique_ptr<HeldStore>>(std::move(*held));
+  plane.beside = [etcd, shared](Context serving, ApiServer* api) {
+    return watch_holder(serving, api, etcd, shared);
+  };
+  co_return co_await run_control_plane(ctx, std::move(plane));
+}
+
+}  // namespace
+
+int kube_apiserver_main(const std::vector<std::string>& args) {
+  ApiServerFlags f;
+  f.plane.authorization_modes = {"AlwaysAllow"};
+  f.plane.service_cidr = "10.0.0.0/24";
+  Flags flags(
+      "Runs the API server alone, without controllers, scheduler and DNS, for tests that start it "
+      "together with etcd.\n\nUsage:\n  kube-apiserver [flags]");
+  add_flags(flags, f);
+  flags.require("etcd-servers");
+  flags.require("service-account-issuer");
+  flags.require("service-account-signing-key-file");
+  return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
+    TRY(no_arguments(rest));
+    TRY(check(f));
+    TRY_ASSIGN(etcd, parse_client_url("etcd-servers", f.etcd_servers[0]));
+    log::set_verbosity(static_cast<int>(f.plane.verbosity));
+    log::info("Starting API server", {{"version", kGitVersion}});
+    return run_program([&f, etcd](Context ctx) { return run(ctx, f, etcd); });
+  });
+}
+
+}  // namespace keles
