@@ -47,7 +47,8 @@ std::vector<ApiService> built_in_services() {
   std::vector<ApiService> out;
   for (const KindDesc* k : all_kinds()) {
     // Nobody serves APIServices in this server's place: they are not registered.
-    const bool known = !out.empty() && out.back().group == k->group && out.back().version == k->version;
+    const bool known =
+        !out.empty() && out.back().group == k->group && out.back().version == k->version;
     const GroupVersionFacts* facts = find_group_version(k->group, k->version);
     if (known || !facts || k->group == api_services().group) continue;
     out.push_back(local_api_service(k->group, k->version, false, facts->group_priority,
