@@ -188,6 +188,7 @@ class Envtest(unittest.TestCase):
             if process.process.poll() is None:
                 process.process.kill()
                 process.process.wait()
+            process.log.close()
 
     def environment(self):
         env = Environment(self.root, self.assets)
