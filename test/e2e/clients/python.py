@@ -121,26 +121,6 @@ def any_kind():
         print(e.status, json.loads(e.body)['message'])
 
 
-def apply():
-    dyn = dynamic.DynamicClient(client.ApiClient())
-    maps = dyn.resources.get(api_version='v1', kind='ConfigMap')
-    body = {'apiVersion': 'v1', 'kind': 'ConfigMap', 'metadata': {'name': 'py-applied'},
-            'data': {'a': '1'}}
-
-    def go(data, manager, force=None):
-        body['data'] = data
-        params = [('fieldManager', manager)] + ([('force', 'true')] if force else [])
-        return maps.patch(body=body, name='py-applied', namespace=NS, query_params=params,
-                          content_type='application/apply-patch+yaml')
-
-    print('applied', dict(go({'a': '1', 'b': '1'}, 'first').data))
-    try:
-        go({'a': '2'}, 'second')
-    except ApiException as e:
-        print(e.status, json.loads(e.body)['message'].split('\n')[0])
-    print('forced', dict(go({'a': '2'}, 'second', True).data))
-
-
 def custom():
     definitions, api = client.ApiextensionsV1Api(), client.CustomObjectsApi()
     group = NS + '.example.com'
@@ -182,5 +162,5 @@ def execute():
     print('log', repr(core.read_namespaced_pod_log('box', NS)))
 
 
-{'objects': objects, 'workload': workload, 'watch': watching, 'dynamic': any_kind, 'apply': apply,
+{'objects': objects, 'workload': workload, 'watch': watching, 'dynamic': any_kind,
  'custom': custom, 'exec': execute}[sys.argv[1]]()
