@@ -18,8 +18,8 @@ ApiService fruit() {
   return s;
 }
 
-View view_with(Documents documents) {
-  View v;
+aggregation::View view_with(Documents documents) {
+  aggregation::View v;
   v.services.push_back(std::make_shared<const ApiService>(fruit()));
   v.remotes.push_back({v.services[0], std::make_shared<const Documents>(std::move(documents))});
   return v;
@@ -47,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   check(have.openapi_v3_url.empty() ||
         have.openapi_v3_url.starts_with("/openapi/v3/apis/fruit.example.com/v1"));
   have.openapi_v2 = std::make_shared<const std::string>(text);
-  View view = view_with(have);
+  aggregation::View view = view_with(have);
   Document merged = merge_openapi_v2(kOurs.root, view);
   check(merged.root["paths"]["/apis/apps/v1/x"].equals(kOurs.root["paths"]["/apis/apps/v1/x"]));
   check(merged.root["definitions"]["Fruit"].equals(kOurs.root["definitions"]["Fruit"]));
