@@ -321,7 +321,9 @@ void Planner::finish(bool complete, std::string reason, std::string message) {
   plan_.remove = active_;
   finishing_ = true;
   set(complete ? "SuccessCriteriaMet" : "FailureTarget", "True", reason, message);
-  if (!active_.empty() || terminating_ > 0) return;  // once its pods have ended
+  // Once its pods have ended, and each has been counted and let go.
+  if (!active_.empty() || terminating_ > 0) return;
+  if (!ended_.empty() || !waiting_good_.empty() || !waiting_bad_.empty()) return;
   set(complete ? "Complete" : "Failed", "True", reason, message);
   if (complete) plan_.status->edit_status().set_completion_time(format_time(now_));
   plan_.event_type = complete ? "Normal" : "Warning";

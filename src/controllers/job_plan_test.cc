@@ -114,7 +114,12 @@ TEST(PlanJob, FailsAtOnceWhenARuleSaysSo) {
   EXPECT_EQ(plan.remove[0]->metadata().name(), "b");
   Ref<Job> next(std::make_shared<const Document>(plan.status.take()));
   plan = plan_job(*next, {pod({"b", -1, "Failed", 137})}, kNow);
+  EXPECT_EQ(conditions(plan), "FailureTarget PodFailurePolicy");  // until b is counted, too
+  ASSERT_EQ(plan.counted.size(), 1u);
+  next = Ref<Job>(std::make_shared<const Document>(plan.status.take()));
+  plan = plan_job(*next, {}, kNow);
   EXPECT_EQ(conditions(plan), "FailureTarget PodFailurePolicy; Failed PodFailurePolicy");
+  EXPECT_TRUE(plan.status->status().uncounted_terminated_pods().failed().empty());
 }
 
 TEST(PlanJob, DoesNotCountWhatIsIgnored) {
@@ -160,7 +165,7 @@ TEST(PlanJob, CountsFailuresOfEachIndex) {
   EXPECT_EQ(conditions(plan), "FailureTarget FailedIndexes; Failed FailedIndexes");
   plan = plan_job(*job(spec + ", maxFailedIndexes: 1", "failedIndexes: '0'"),
                   {pod({"c", 1, "Failed", 1, 1})}, kNow);
-  EXPECT_THAT(conditions(plan), HasSubstr("Failed MaxFailedIndexesExceeded"));
+  EXPECT_EQ(conditions(plan), "FailureTarget MaxFailedIndexesExceeded");
   plan = plan_job(*job(spec + ", podFailurePolicy: {rules: [{action: FailIndex, onExitCodes: "
                               "{operator: In, values: [9]}}]}"),
                   {pod({"a", 0, "Failed", 9, 0})}, kNow);
@@ -175,6 +180,9 @@ TEST(PlanJob, SucceedsEarlyWhenItsPolicySaysSo) {
   EXPECT_EQ(plan.remove.size(), 1u);
   Ref<Job> next(std::make_shared<const Document>(plan.status.take()));
   plan = plan_job(*next, {pod({"b", 1, "Failed", 137})}, kNow);
+  EXPECT_EQ(conditions(plan), "SuccessCriteriaMet SuccessPolicy");
+  next = Ref<Job>(std::make_shared<const Document>(plan.status.take()));
+  plan = plan_job(*next, {}, kNow);
   EXPECT_EQ(conditions(plan), "SuccessCriteriaMet SuccessPolicy; Complete SuccessPolicy");
 }
 

@@ -15,6 +15,7 @@
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/codec_yaml.h"
+#include "machinery/list_item.h"
 #include "server/http/front.h"
 #include "server/http/pieces.h"
 #include "server/http/served_api.h"
@@ -361,7 +362,8 @@ TEST(ListPieces, JoinToTheWhole) {
                             R"(","namespace":"default","resourceVersion":"5"},)"
                             R"("data":{"b":"- x\n\ty: [","a":"{\"q\": \"\\u00e9\"}, ]"}})");
       page.items.push_back(Object::from_document(kind, std::move(*doc)));
-      items += (i ? "," : "") + *page.items.back()->json();
+      if (i) items += ',';
+      append_list_item(items, *page.items.back());  // its kind is the list's
     }
     std::string whole = R"({"kind":"ConfigMapList","apiVersion":"v1","metadata":{)"
                         R"("resourceVersion":"77")";
