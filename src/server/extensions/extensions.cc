@@ -15,6 +15,8 @@ using registry::Registry;
 using registry::WriteRequest;
 
 constexpr Duration kAgain = 100ms, kSlowest = 30s;
+constexpr Duration kLater = 1s;
+constexpr int kWritesAtOnce = 32;
 constexpr Duration kEmptyWithin = 1min;  // upstream's; then its status tells, and it goes on
 
 const KindDesc* definition_kind() {
@@ -136,65 +138,67 @@ Task<void> Extensions::run(Context ctx) {
     const int64_t from = registry_->store().revision();
     auto watch = registry_->store().watch(ctx.loop(), prefix, from);
     follow();
-    co_await settle(ctx);
-    while (watch.ok()) {
+    bool settled = co_await settle(ctx);
+    while (watch.ok() && settled) {
       auto events = co_await (*watch)->next(ctx, 1000);
       if (!events.ok()) break;
       follow();
-      co_await settle(ctx);
+      settled = co_await settle(ctx);
     }
-    Status s = co_await ctx.sleep(kAgain);
+    Status s = co_await ctx.sleep(settled ? kAgain : kLater);
     (void)s;
+    for (auto& [name, known] : known_) known.definition.object = nullptr;  // all is read anew
   }
   co_await tasks.join();
   tasks_ = nullptr;
 }
 
-// Each change of a status is an event in its turn: what one pass leaves undone, the next does.
-Task<void> Extensions::settle(Context ctx) {
-  std::vector<std::string> waiting;
-  for (const auto& [name, known] : known_) {
-    if (!known.settled) waiting.push_back(name);
-  }
-  for (const std::string& name : waiting) {
-    auto at = known_.find(name);
-    if (at == known_.end()) continue;
-    Known& known = at->second;
-    const Definition& d = known.definition;
+// Names are given one after the other, and reckoned with at once; what is to be written of it, many
+// at a time. Each change of a status is an event in its turn: what one pass leaves undone, the next
+// does. False when something could not be written, of which no event will tell.
+Task<bool> Extensions::settle(Context ctx) {
+  bool all = true;
+  Semaphore slots(kWritesAtOnce);
+  TaskGroup writes(ctx.loop());
+  const WallTime now = ctx.loop().wall_now();
+  for (auto& [name, known] : known_) {
+    if (known.settled) continue;
+    Definition& d = known.definition;
     if (d.to_clean && cleaning_.insert(name).second) tasks_->spawn(clean(ctx, name));
     DefinitionNames accepted;
-    const WallTime now = ctx.loop().wall_now();
     auto body = plan_status(d, names_in_use(d.group), now, &accepted);
     if (!body) body = plan_established(d, now);
     if (!body) {
       known.settled = true;
       continue;
     }
-    const bool freed = accepted != d.accepted;
-    const std::string group = d.group;
-    bool done = co_await write_status(ctx, name, std::move(*body));
-    if (ctx.done()) co_return;
-    auto still = known_.find(name);
-    if (!done || still == known_.end()) continue;
-    still->second.definition.accepted = accepted;  // the others of its group reckon with it at once
-    if (!freed) continue;
-    for (auto& [other, k] : known_) {
-      if (other != name && k.definition.group == group) k.settled = false;
+    if (accepted != d.accepted) {
+      d.accepted = std::move(accepted);
+      // Others of its group may have waited for what it has given up.
+      for (auto& [other, k] : known_) k.settled &= other == name || k.definition.group != d.group;
     }
+    writes.spawn(write_status(ctx, name, std::move(*body), &slots, &all));
   }
+  co_await writes.join();
+  co_return all;
 }
 
-// False when it could not be written: it was changed or deleted meanwhile, and an event will tell.
-Task<bool> Extensions::write_status(Context ctx, std::string name, Document body) {
+// A definition that was changed or deleted meanwhile is told of by an event.
+Task<void> Extensions::write_status(Context ctx, std::string name, Document body, Semaphore* slots,
+                                    bool* all) {
+  Status s = co_await slots->acquire(ctx);
+  if (!s.ok()) co_return;
   WriteRequest how = as_server();
   auto done = co_await registry_->update(ctx, definition_kind(), "", name, "status",
                                          std::move(body), std::move(how));
-  if (!done.ok() && !done.status().is(Reason::kNotFound) && !done.status().is(Reason::kConflict) &&
-      !ctx.done()) {
-    log::error("Status of a CustomResourceDefinition cannot be written",
-               {{"name", name}, {"error", done.status()}});
+  slots->release();
+  if (done.ok() || done.status().is(Reason::kNotFound) || done.status().is(Reason::kConflict)) {
+    co_return;
   }
-  co_return done.ok();
+  *all = false;
+  if (ctx.done()) co_return;
+  log::error("Status of a CustomResourceDefinition cannot be written",
+             {{"name", name}, {"error", done.status()}});
 }
 
 // Until nothing of it is left, or it is not to be cleaned any more.

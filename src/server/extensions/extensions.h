@@ -48,8 +48,9 @@ class Extensions {
   bool serve(Known& known);
   NamesInUse names_in_use(const std::string& group) const;
 
-  Task<void> settle(Context ctx);  // statuses
-  Task<bool> write_status(Context ctx, std::string name, Document body);
+  Task<bool> settle(Context ctx);  // statuses
+  Task<void> write_status(Context ctx, std::string name, Document body, Semaphore* slots,
+                          bool* all);
   Task<void> clean(Context ctx, std::string name);
   Task<Status> clean_once(Context ctx, std::string name);
   Task<Status> delete_objects(Context ctx, KindRef kind, std::string* reason);
