@@ -123,7 +123,8 @@ Task<Status> Customs::step(Context ctx, Client* client) {
 std::string Customs::check(const Look& look) const {
   std::string wrong;
   std::set<std::string> prefixes;
-  std::map<std::string, std::string> given;  // kind to plural
+  std::map<std::string, std::string> given;    // kind to plural
+  std::map<std::string, std::string> waiting;  // name to the kind that it wants
   look.snapshot().scan(kDefinitions, "", [&](std::string_view, const ObjectPtr& o) {
     DocumentPtr tree = o->tree();
     const Value& root = tree->root;
@@ -142,11 +143,14 @@ std::string Customs::check(const Look& look) const {
     if (is("NamesAccepted") != is("Established")) fail("is not established as its names are");
     if (!root["metadata"]["deletionTimestamp"].is_null()) {
       if (look.snapshot().count(prefix) == 0) fail("is being deleted, and nothing is left of it");
-    } else if (!is("NamesAccepted") && !given.contains("Blue")) {
-      fail("waits for names that nobody has");
+    } else if (!is("NamesAccepted")) {
+      waiting.emplace(o->name(), root["spec"]["names"]["kind"].as_string());
     }
     return wrong.empty();
   });
+  for (const auto& [name, kind] : waiting) {
+    if (!given.contains(kind)) wrong = name + " waits for names that nobody has";
+  }
   if (!wrong.empty()) return wrong;
   const std::string home = "/registry/" + std::string(kGroup) + "/";
   look.snapshot().scan(home, "", [&](std::string_view key, const ObjectPtr&) {

@@ -307,7 +307,8 @@ TEST(CustomResources, ADeletedDefinitionTakesItsObjectsAlong) {
             "definition is terminating");
   c.pass(70s);
   EXPECT_EQ(c.condition("foos.example.com", "Terminating"),
-            "True InstanceDeletionInProgress: CustomResource deletion is in progress");
+            "True InstanceDeletionCheck: could not confirm zero CustomResources remaining: "
+            "context deadline exceeded");
   Document next = (*c.get(foos, "b"))->tree()->clone();
   next.root.find("metadata")->erase("finalizers");
   auto freed =

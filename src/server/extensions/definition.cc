@@ -181,6 +181,8 @@ Definition read_definition(ObjectPtr object) {
   d.names_accepted = is_true(root, "NamesAccepted");
   d.established = is_true(root, "Established");
   d.terminating = is_true(root, "Terminating");
+  d.deletion_begun = d.terminating && condition(root, "Terminating")["reason"].as_string() !=
+                                          "InstanceDeletionPending";
   d.deleting = registry::deleting(root);
   const auto held = registry::finalizers(root);
   d.to_clean = d.deleting && std::find(held.begin(), held.end(), kCleanupFinalizer) != held.end();

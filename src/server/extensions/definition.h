@@ -31,6 +31,7 @@ struct Definition {
   bool names_accepted = false;      // conditions that are true
   bool established = false;
   bool terminating = false;
+  bool deletion_begun = false;  // and that its objects go has been said
   bool deleting = false;
   bool to_clean = false;  // it is being deleted, and its objects are still to go
   // Changes with all that its kinds are made of.

@@ -223,14 +223,15 @@ Task<Status> Extensions::clean_once(Context ctx, std::string name) {
   Definition d = read_definition(object);
   if (!d.to_clean) co_return Status();
   Loop* loop = &ctx.loop();
-  Document body =
-      with_terminating(object, true, "InstanceDeletionInProgress",
-                       "CustomResource deletion is in progress", false, loop->wall_now());
-  WriteRequest how = as_server();
-  auto told =
-      co_await registry_->update(ctx, definition_kind(), "", name, "status", std::move(body), how);
-  if (!told.ok()) co_return told.status().is(Reason::kNotFound) ? Status() : told.status();
-  object = *told;
+  const WriteRequest how = as_server();
+  if (!d.deletion_begun) {  // what holds it up is said once, and not denied with each attempt
+    Document begun =
+        with_terminating(object, true, "InstanceDeletionInProgress",
+                         "CustomResource deletion is in progress", false, loop->wall_now());
+    auto told = co_await registry_->update(ctx, definition_kind(), "", name, "status",
+                                           std::move(begun), how);
+    if (!told.ok()) co_return told.status().is(Reason::kNotFound) ? Status() : told.status();
+  }
 
   std::string reason, message;
   Status failed;
@@ -251,7 +252,8 @@ Task<Status> Extensions::clean_once(Context ctx, std::string name) {
   // Others may have written to it meanwhile.
   object = registry_->store().snapshot()->get(key);
   if (!object) co_return Status();
-  body = with_terminating(object, !failed.ok(), reason, message, failed.ok(), loop->wall_now());
+  Document body =
+      with_terminating(object, !failed.ok(), reason, message, failed.ok(), loop->wall_now());
   auto done =
       co_await registry_->update(ctx, definition_kind(), "", name, "status", std::move(body), how);
   if (!failed.ok()) co_return failed;
