@@ -24,7 +24,8 @@ constexpr const char* kKinds[] = {"/registry/deployments/",
                                   "/registry/services/specs/",
                                   "/registry/endpointslices/",
                                   "/registry/serviceaccounts/",
-                                  "/registry/poddisruptionbudgets/"};
+                                  "/registry/poddisruptionbudgets/",
+                                  "/registry/sim.example.com/"};  // of the workload customs
 
 }  // namespace
 

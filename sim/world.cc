@@ -511,7 +511,8 @@ void World::expect_converged(const std::string& when) {
 
 void World::expect_quiet() {
   note("quiet");
-  loop_.advance(30s);  // the last events and statuses
+  // The last events and statuses; and a watch on which nobody speaks any more is opened anew.
+  loop_.advance(3min);
   checker_.mark_quiet();
   loop_.advance(options_.quiet);
   if (checker_.quiet_writes().empty()) return;

@@ -145,7 +145,8 @@ Task<void> Extensions::run(Context ctx) {
       follow();
       settled = co_await settle(ctx);
     }
-    Status s = co_await ctx.sleep(settled ? kAgain : kLater);
+    const Duration wait = settled ? kAgain : kLater;
+    Status s = co_await ctx.sleep(wait);
     (void)s;
     for (auto& [name, known] : known_) known.definition.object = nullptr;  // all is read anew
   }
