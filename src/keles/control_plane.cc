@@ -300,6 +300,36 @@ void apply_credentials(const Credentials& c, ApiServerOptions* options) {
 
 }  // namespace
 
+void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
+  f.add("bind-address", &s.bind_address,
+        "The IP address on which to listen for the --secure-port port.");
+  f.add("advertise-address", &s.advertise_address,
+        "The IP address on which to advertise the apiserver to members of the cluster. When empty: "
+        "--bind-address, or where that is every address, that of the host's default route.");
+  f.add("service-cluster-ip-range", &s.service_cidr, "The address range of services.");
+  f.add("service-node-port-range", &s.node_port_range, "The ports for services of type NodePort.");
+  f.add("token-auth-file", &s.token_auth_file,
+        "File of static bearer tokens (token,user,uid,\"groups\").");
+  f.add("anonymous-auth", &s.anonymous_auth,
+        "Requests without credentials are those of system:anonymous, of group "
+        "system:unauthenticated; otherwise they are refused.");
+  f.add("authorization-mode", &s.authorization_modes,
+        "Ordered list of plug-ins to do authorization. Comma-delimited list of: "
+        "AlwaysAllow,AlwaysDeny,Node,RBAC.");
+  f.add("enable-admission-plugins", &s.enable_admission,
+        "Admission plugins that should be enabled in addition to the default ones.");
+  f.add("disable-admission-plugins", &s.disable_admission,
+        "Admission plugins that should be disabled although they are in the default ones.");
+  f.add("admission-control-config-file", &s.admission_config,
+        "File with admission control configuration: defaults and exemptions of PodSecurity.");
+  f.add("max-requests-inflight", &s.max_requests_inflight,
+        "Requests that read and are worked on at once; more are told to try again. 0: no limit.");
+  f.add("max-mutating-requests-inflight", &s.max_mutating_requests_inflight,
+        "Requests that write and are worked on at once; more are told to try again. 0: no limit.");
+  f.add("kubelet-client-key", &s.kubelet_key, "Path to a client key file for TLS.");
+  f.add("v", &s.verbosity, "number for the log level verbosity", 'v');
+}
+
 Result<std::string> nth_address(const std::string& cidr, uint32_t n) {
   auto range = IpPrefix::parse(cidr);
   auto ip = range && !range->v6() ? range->nth(n) : std::nullopt;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/context.h"
+#include "base/flags.h"
 #include "base/loop.h"
 #include "base/status.h"
 #include "base/task.h"
@@ -57,6 +58,9 @@ struct ControlPlaneOptions {
   // Runs beside the server until its context ends; may be null.
   std::function<Task<void>(Context ctx, ApiServer* api)> beside;
 };
+
+// The flags that every command with an API server has.
+void add_api_server_flags(Flags& f, ControlPlaneOptions& options);
 
 // Until ctx ends, which is no error.
 Task<Status> run_control_plane(Context ctx, ControlPlaneOptions options);

@@ -34,15 +34,11 @@ struct ApiServerFlags {
 
 void add_flags(Flags& f, ApiServerFlags& s) {
   ControlPlaneOptions& p = s.plane;
+  add_api_server_flags(f, p);
   f.add("etcd-servers", &s.etcd_servers,
         "The URL of the etcd of this build, which holds the store's directory: one, http.");
   f.add("storage-backend", &s.storage_backend, "The storage backend for persistence: etcd3.");
   f.add("secure-port", &p.secure_port, "The port on which to serve HTTPS.");
-  f.add("bind-address", &p.bind_address,
-        "The IP address on which to listen for the --secure-port port.");
-  f.add("advertise-address", &p.advertise_address,
-        "The IP address on which to advertise the apiserver to members of the cluster. When empty: "
-        "--bind-address, or where that is every address, that of the host's default route.");
   f.add("cert-dir", &s.cert_dir,
         "The directory where the TLS certs are located: apiserver.crt and apiserver.key, which are "
         "made when both are missing. Not looked at when --tls-cert-file is given.");
@@ -54,11 +50,6 @@ void add_flags(Flags& f, ApiServerFlags& s) {
         "If set, any request presenting a client certificate signed by one of the authorities in "
         "the client-ca-file is authenticated with an identity corresponding to the CommonName of "
         "the client certificate.");
-  f.add("token-auth-file", &p.token_auth_file,
-        "File of static bearer tokens (token,user,uid,\"groups\").");
-  f.add("anonymous-auth", &p.anonymous_auth,
-        "Requests without credentials are those of system:anonymous, of group "
-        "system:unauthenticated; otherwise they are refused.");
   f.add("service-account-issuer", &s.issuers,
         "Identifier of the service account token issuer: one.");
   f.add(
@@ -71,24 +62,12 @@ void add_flags(Flags& f, ApiServerFlags& s) {
         "issuer.");
   f.add("api-audiences", &s.audiences,
         "Identifiers of the API, which tokens must be bound to; the issuer when empty.");
-  f.add("authorization-mode", &p.authorization_modes,
-        "Ordered list of plug-ins to do authorization. Comma-delimited list of: "
-        "AlwaysAllow,AlwaysDeny,Node,RBAC.");
-  f.add("enable-admission-plugins", &p.enable_admission,
-        "Admission plugins that should be enabled in addition to the default ones.");
-  f.add("disable-admission-plugins", &p.disable_admission,
-        "Admission plugins that should be disabled although they are in the default ones.");
-  f.add("admission-control-config-file", &p.admission_config,
-        "File with admission control configuration: defaults and exemptions of PodSecurity.");
   f.add("allow-privileged", &s.allow_privileged,
         "Privileged containers are allowed. They always are: false is refused.");
-  f.add("service-cluster-ip-range", &p.service_cidr, "The address range of services.");
-  f.add("service-node-port-range", &p.node_port_range, "The ports for services of type NodePort.");
   f.add("kubelet-certificate-authority", &p.kubelet_ca,
         "Path to a cert file for the certificate authority of kubelets.");
   f.add("kubelet-client-certificate", &p.kubelet_certificate,
         "Path to a client cert file for TLS towards kubelets.");
-  f.add("kubelet-client-key", &p.kubelet_key, "Path to a client key file for TLS.");
   f.add("proxy-client-cert-file", &s.proxy_certificate,
         "Client certificate used to prove the identity of this server to the extension API servers "
         "that it relays to.");
@@ -98,11 +77,6 @@ void add_flags(Flags& f, ApiServerFlags& s) {
         "itself believes nobody's X-Remote-User.");
   f.add("requestheader-allowed-names", &s.requestheader_names,
         "Common names of client certificates that extension API servers are told to believe.");
-  f.add("max-requests-inflight", &p.max_requests_inflight,
-        "Requests that read and are worked on at once; more are told to try again. 0: no limit.");
-  f.add("max-mutating-requests-inflight", &p.max_mutating_requests_inflight,
-        "Requests that write and are worked on at once; more are told to try again. 0: no limit.");
-  f.add("v", &p.verbosity, "number for the log level verbosity", 'v');
 }
 
 Result<net::TlsIdentity> read_pair(const std::string& certificate, const std::string& key,

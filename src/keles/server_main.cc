@@ -13,15 +13,9 @@ namespace keles {
 namespace {
 
 void add_flags(Flags& f, ControlPlaneOptions& s) {
+  add_api_server_flags(f, s);
   f.add("data-dir", &s.data_dir, "Where the store and the certificates are kept.");
-  f.add("bind-address", &s.bind_address,
-        "The IP address on which to listen for the --secure-port port.");
-  f.add("advertise-address", &s.advertise_address,
-        "The IP address on which to advertise the apiserver to members of the cluster. When empty: "
-        "--bind-address, or where that is every address, that of the host's default route.");
   f.add("secure-port", &s.secure_port, "The port on which to serve HTTPS. 0: any free one.");
-  f.add("service-cluster-ip-range", &s.service_cidr, "The address range of services.");
-  f.add("service-node-port-range", &s.node_port_range, "The ports for services of type NodePort.");
   f.add("cluster-cidr", &s.cluster_cidr, "The address range of pods in the cluster.");
   f.add("allocate-node-cidrs", &s.allocate_node_cidrs,
         "Give each node a range of --cluster-cidr for its pods; off when that is empty.");
@@ -32,36 +26,17 @@ void add_flags(Flags& f, ControlPlaneOptions& s) {
   f.add("write-kubeconfig-server", &s.kubeconfig_server,
         "The URL in that file. When empty: https://<bind-address>:<secure-port>, or where that is "
         "every address, https://<advertise-address>:<secure-port>.");
-  f.add("token-auth-file", &s.token_auth_file,
-        "File of static bearer tokens (token,user,uid,\"groups\").");
   f.add("kubelet-certificate-authority", &s.kubelet_ca,
         "Path to a cert file for the certificate authority of kubelets; the cluster's own when "
         "empty.");
   f.add("kubelet-client-certificate", &s.kubelet_certificate,
         "Path to a client cert file for TLS towards kubelets; made in the data directory when "
         "empty.");
-  f.add("kubelet-client-key", &s.kubelet_key, "Path to a client key file for TLS.");
-  f.add("anonymous-auth", &s.anonymous_auth,
-        "Requests without credentials are those of system:anonymous, of group "
-        "system:unauthenticated; otherwise they are refused.");
   f.add("memory-budget-mb", &s.memory_budget_mb,
         "Megabytes that encoded forms, decoded objects and recent events may take together, beyond "
         "the stored objects themselves; the oldest go first.");
   f.add("event-window", &s.event_window,
         "Recent events that are kept for watchers that come back; who comes later lists anew.");
-  f.add("max-requests-inflight", &s.max_requests_inflight,
-        "Requests that read and are worked on at once; more are told to try again. 0: no limit.");
-  f.add("max-mutating-requests-inflight", &s.max_mutating_requests_inflight,
-        "Requests that write and are worked on at once; more are told to try again. 0: no limit.");
-  f.add("authorization-mode", &s.authorization_modes,
-        "Ordered list of plug-ins to do authorization. Comma-delimited list of: "
-        "AlwaysAllow,AlwaysDeny,Node,RBAC.");
-  f.add("enable-admission-plugins", &s.enable_admission,
-        "Admission plugins that should be enabled in addition to the default ones.");
-  f.add("disable-admission-plugins", &s.disable_admission,
-        "Admission plugins that should be disabled although they are in the default ones.");
-  f.add("admission-control-config-file", &s.admission_config,
-        "File with admission control configuration: defaults and exemptions of PodSecurity.");
   f.add("dns", &s.dns, "Run the cluster's DNS server.");
   f.add("dns-port", &s.dns_port,
         "The port of the cluster's DNS server behind the kube-dns service.");
@@ -74,7 +49,6 @@ void add_flags(Flags& f, ControlPlaneOptions& s) {
   f.add("cluster-signing-duration", &s.cluster_signing_duration,
         "The max length of duration signed certificates will be given. Individual CSRs may request "
         "shorter certs by setting spec.expirationSeconds.");
-  f.add("v", &s.verbosity, "number for the log level verbosity", 'v');
 }
 
 // All are the server's own, made at its first start below the data directory.
