@@ -6,44 +6,9 @@
 
 #include "cel/run.h"
 #include "cel/source.h"
+#include "machinery/pattern.h"
 
 namespace keles::cel {
-namespace {
-
-std::string_view go_words(RE2::ErrorCode code) {
-  switch (code) {
-    case RE2::ErrorBadEscape:
-      return "invalid escape sequence";
-    case RE2::ErrorBadCharClass:
-      return "invalid character class";
-    case RE2::ErrorBadCharRange:
-      return "invalid character class range";
-    case RE2::ErrorMissingBracket:
-      return "missing closing ]";
-    case RE2::ErrorMissingParen:
-      return "missing closing )";
-    case RE2::ErrorUnexpectedParen:
-      return "unexpected )";
-    case RE2::ErrorTrailingBackslash:
-      return "trailing backslash at end of expression";
-    case RE2::ErrorRepeatArgument:
-      return "missing argument to repetition operator";
-    case RE2::ErrorRepeatSize:
-      return "invalid repeat count";
-    case RE2::ErrorRepeatOp:
-      return "invalid nested repetition operator";
-    case RE2::ErrorBadPerlOp:
-      return "invalid or unsupported Perl syntax";
-    case RE2::ErrorBadUTF8:
-      return "invalid UTF-8";
-    case RE2::ErrorBadNamedCapture:
-      return "invalid named capture";
-    default:
-      return "expression too large";
-  }
-}
-
-}  // namespace
 
 struct Pattern::Impl {
   explicit Impl(std::string_view pattern)
@@ -61,15 +26,7 @@ Pattern::~Pattern() = default;
 
 Result<std::shared_ptr<const Pattern>> Pattern::compile(std::string_view pattern) {
   auto impl = std::make_unique<Impl>(pattern);
-  if (!impl->re.ok()) {
-    std::string text = "error parsing regexp: " + std::string(go_words(impl->re.error_code()));
-    const std::string& at = impl->re.error_code() == RE2::ErrorMissingParen ||
-                                    impl->re.error_code() == RE2::ErrorUnexpectedParen
-                                ? std::string(pattern)
-                                : impl->re.error_arg();
-    if (!at.empty()) text += ": `" + at + "`";
-    return Status(Reason::kInvalid, std::move(text));
-  }
+  if (!impl->re.ok()) return Status(Reason::kInvalid, keles::Pattern::error_of(pattern));
   return std::shared_ptr<const Pattern>(new Pattern(std::move(impl)));
 }
 

@@ -12,6 +12,7 @@
 #include "cel/run.h"
 #include "cel/source.h"
 #include "cel/times.h"
+#include "machinery/go_type.h"
 
 namespace keles::cel {
 
@@ -42,26 +43,6 @@ Val wrap_json(const Value& node) {
       return Val::node(Tag::kMap, node, nullptr);
   }
   return Val::null();
-}
-
-std::string_view go_type(const Value& v) {
-  switch (v.kind()) {
-    case Value::Kind::kBool:
-      return "bool";
-    case Value::Kind::kInt:
-      return "int64";
-    case Value::Kind::kDouble:
-      return "float64";
-    case Value::Kind::kString:
-      return "string";
-    case Value::Kind::kList:
-      return "[]interface {}";
-    case Value::Kind::kMap:
-      return "map[string]interface {}";
-    case Value::Kind::kNull:
-      break;
-  }
-  return "<nil>";
 }
 
 Val wrong(Run& run, std::string_view expected, const Value& node) {

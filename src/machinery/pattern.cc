@@ -116,9 +116,11 @@ bool Pattern::matches(std::string_view s) const {
 std::string Pattern::error_of(std::string_view text) {
   RE2 re(piece(text), options());
   if (re.ok()) return {};
-  // A parenthesis that is missing or too many is shown with the whole expression, as Go does.
-  const bool whole =
-      re.error_code() == RE2::ErrorMissingParen || re.error_code() == RE2::ErrorUnexpectedParen;
+  // A parenthesis that is missing or too many, and too large an expression, are shown with the
+  // whole of it, as Go does.
+  const bool whole = re.error_code() == RE2::ErrorMissingParen ||
+                     re.error_code() == RE2::ErrorUnexpectedParen ||
+                     re.error_code() == RE2::ErrorPatternTooLarge;
   std::string out = "error parsing regexp: " + std::string(go_words(re.error_code())) + ": `";
   out += whole ? std::string(text) : re.error_arg();
   return out + "`";

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "machinery/codec_json.h"
+#include "machinery/go_type.h"
 #include "machinery/patch.h"
 #include "machinery/strategic.h"
 #include "machinery/validation.h"
@@ -29,12 +30,7 @@ Status wrong(std::string what) { return Status::bad_request(std::move(what)); }
 // What upstream does not class: it is answered with 500 and no reason.
 Status unclassed(std::string what) { return Status(Reason::kUnknown, std::move(what)); }
 Status no_list(const Value& v) {
-  std::string_view type = v.is_map()      ? "map[string]interface {}"
-                          : v.is_string() ? "string"
-                          : v.is_bool()   ? "bool"
-                          : v.is_int()    ? "int64"
-                          : v.is_null()   ? "%!s(<nil>)"
-                                          : "float64";
+  const std::string_view type = v.is_null() ? "%!s(<nil>)" : go_type(v);
   return unclassed("expected a []interface {}, but received a " + std::string(type));
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/encoding.h"
 #include "machinery/codec_json.h"
+#include "machinery/go_type.h"
 #include "machinery/validation.h"
 
 namespace keles::conversion {
@@ -21,25 +22,6 @@ std::string kind_text(const Value& object) {
 std::string start_of(const Review& r) {
   static const Value kNone = Value::map();
   return "conversion webhook for " + kind_text(r.objects.empty() ? kNone : r.objects[0]->root);
-}
-
-std::string_view go_type(const Value& v) {
-  switch (v.kind()) {
-    case Value::Kind::kBool:
-      return "bool";
-    case Value::Kind::kInt:
-      return "int64";
-    case Value::Kind::kDouble:
-      return "float64";
-    case Value::Kind::kString:
-      return "string";
-    case Value::Kind::kList:
-      return "[]interface {}";
-    case Value::Kind::kMap:
-      return "map[string]interface {}";
-    default:
-      return "<nil>";
-  }
 }
 
 // Why the answer is none, or "".

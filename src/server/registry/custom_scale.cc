@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "machinery/codec_json.h"
+#include "machinery/go_type.h"
 #include "server/objects/meta.h"
 
 namespace keles::registry {
@@ -11,26 +12,6 @@ namespace {
 
 std::string shown(const Value& v) {
   return v.is_string() ? std::string(v.as_string()) : to_json(v);
-}
-
-std::string_view go_type(const Value& v) {
-  switch (v.kind()) {
-    case Value::Kind::kBool:
-      return "bool";
-    case Value::Kind::kInt:
-      return "int64";
-    case Value::Kind::kDouble:
-      return "float64";
-    case Value::Kind::kString:
-      return "string";
-    case Value::Kind::kList:
-      return "[]interface {}";
-    case Value::Kind::kMap:
-      return "map[string]interface {}";
-    case Value::Kind::kNull:
-      break;
-  }
-  return "<nil>";
 }
 
 Status wrong_type(std::string_view path, const Value& v, std::string_view expected) {
