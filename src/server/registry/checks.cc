@@ -238,6 +238,12 @@ void check_domain_path(FieldErrors& e, const FieldPath& p, std::string_view text
   }
 }
 
+void no_backsteps(FieldErrors& e, const FieldPath& p, std::string_view path) {
+  if (("/" + std::string(path) + "/").find("/../") != std::string::npos) {
+    field::invalid(e, p, path, "must not contain '..'");
+  }
+}
+
 void validate_selector(FieldErrors& e, const FieldPath& p, const Value& selector, bool any_values) {
   if (!any_values) return validate_label_selector(e, p, selector);
   Document fine;

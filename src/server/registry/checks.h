@@ -53,6 +53,8 @@ void check_qualified_domain(FieldErrors& e, const FieldPath& p, std::string_view
 void check_domain_name(FieldErrors& e, const FieldPath& p, std::string_view name);
 // "example.com/path".
 void check_domain_path(FieldErrors& e, const FieldPath& p, std::string_view text);
+// No ".." among the path's parts.
+void no_backsteps(FieldErrors& e, const FieldPath& p, std::string_view path);
 // A LabelSelector; `any_values`: values that no label can have are let through, as where the stored
 // object has some.
 void validate_selector(FieldErrors& e, const FieldPath& p, const Value& selector, bool any_values);

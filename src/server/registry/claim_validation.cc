@@ -97,12 +97,4 @@ void validate_claim_template(FieldErrors& e, const FieldPath& p,
   validate_claim_spec(e, p["spec"], tmpl.spec());
 }
 
-void validate_csi_driver_name(FieldErrors& e, const FieldPath& p, std::string_view name) {
-  if (name.empty()) return field::required(e, p);
-  if (name.size() > 63) field::too_long(e, p, 63);
-  std::string lower(name);
-  for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  field::invalid_each(e, p, name, check_dns1123_subdomain(lower));
-}
-
 }  // namespace keles::registry

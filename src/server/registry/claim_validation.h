@@ -1,5 +1,5 @@
 // Checks of a PersistentVolumeClaim's spec, which pods' ephemeral volumes and StatefulSets have
-// too, and of what volumes share. Messages and order are upstream's. Pure, any thread.
+// too. Messages and order are upstream's. Pure, any thread.
 #pragma once
 
 #include "api/core_v1.h"
@@ -17,6 +17,5 @@ void validate_claim_spec(FieldErrors& e, const FieldPath& p,
                          const ClaimOptions& options = {});
 void validate_claim_template(FieldErrors& e, const FieldPath& p,
                              const api::core_v1::PersistentVolumeClaimTemplate& tmpl);
-void validate_csi_driver_name(FieldErrors& e, const FieldPath& p, std::string_view name);
 
 }  // namespace keles::registry

@@ -4,7 +4,7 @@
 #include <cctype>
 
 #include "machinery/codec_json.h"
-#include "server/registry/volume_sources.h"
+#include "server/registry/volume_parts.h"
 
 namespace keles::registry {
 namespace {

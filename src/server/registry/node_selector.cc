@@ -65,15 +65,19 @@ void validate_node_terms(FieldErrors& e, const FieldPath& p, const NodeSelector&
   }
   size_t i = 0;
   for (const NodeSelectorTerm& term : selector.node_selector_terms()) {
-    const FieldPath at = terms[i++];
-    size_t j = 0;
-    for (const NodeSelectorRequirement& r : term.match_expressions()) {
-      validate_label(e, at["matchExpressions"][j++], r, any_values);
-    }
-    j = 0;
-    for (const NodeSelectorRequirement& r : term.match_fields()) {
-      validate_field(e, at["matchFields"][j++], r);
-    }
+    validate_node_term(e, terms[i++], term, any_values);
+  }
+}
+
+void validate_node_term(FieldErrors& e, const FieldPath& p, const NodeSelectorTerm& term,
+                        bool any_values) {
+  size_t i = 0;
+  for (const NodeSelectorRequirement& r : term.match_expressions()) {
+    validate_label(e, p["matchExpressions"][i++], r, any_values);
+  }
+  i = 0;
+  for (const NodeSelectorRequirement& r : term.match_fields()) {
+    validate_field(e, p["matchFields"][i++], r);
   }
 }
 

@@ -1,9 +1,10 @@
-// Where pods may run: affinity, tolerations, topology spread, and the taints of nodes. See
+// Where pods may run: affinity, tolerations, topology spread. See
 // pod_validation.h.
 #include <algorithm>
 #include <set>
 
 #include "server/registry/checks.h"
+#include "server/registry/node_selector.h"
 #include "server/registry/pod_validation.h"
 
 namespace keles::registry {
@@ -14,64 +15,6 @@ constexpr std::string_view kRequired = "requiredDuringSchedulingIgnoredDuringExe
 
 // --- nodes --------------------------------------------------------------------------------------
 
-void check_expression(FieldErrors& e, const FieldPath& p, const Value& r, bool any_value) {
-  const std::string_view op = r["operator"].as_string();
-  const size_t n = r["values"].size();
-  if (op == "In" || op == "NotIn") {
-    if (n == 0) {
-      field::required(e, p["values"], "must be specified when `operator` is 'In' or 'NotIn'");
-    }
-  } else if (op == "Exists" || op == "DoesNotExist") {
-    if (n != 0) {
-      field::forbidden(e, p["values"],
-                       "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-    }
-  } else if (op == "Gt" || op == "Lt") {
-    if (n != 1) {
-      field::required(e, p["values"],
-                      "must be specified single value when `operator` is 'Lt' or 'Gt'");
-    }
-  } else {
-    field::invalid(e, p["operator"], op, "not a valid selector operator");
-  }
-  validate_label_key(e, p["key"], r["key"].as_string());
-  if (any_value) return;
-  size_t i = 0;
-  for (const Value& v : r["values"].items()) {
-    field::invalid_each(e, p["values"][i++], v.as_string(), check_label_value(v.as_string()));
-  }
-}
-
-void check_field_expression(FieldErrors& e, const FieldPath& p, const Value& r) {
-  const std::string_view op = r["operator"].as_string();
-  if (op != "In" && op != "NotIn") {
-    field::invalid(e, p["operator"], op, "not a valid selector operator");
-  } else if (r["values"].size() != 1) {
-    field::required(e, p["values"],
-                    "must be only one value when `operator` is 'In' or 'NotIn' for node field "
-                    "selector");
-  }
-  if (r["key"].as_string() != "metadata.name") {
-    field::invalid(e, p["key"], r["key"].as_string(), "not a valid field selector key");
-    return;
-  }
-  size_t i = 0;
-  for (const Value& v : r["values"].items()) {
-    field::invalid_each(e, p["values"][i++], v.as_string(), check_dns1123_subdomain(v.as_string()));
-  }
-}
-
-void check_node_term(FieldErrors& e, const FieldPath& p, const Value& term, bool any_value) {
-  size_t i = 0;
-  for (const Value& r : term["matchExpressions"].items()) {
-    check_expression(e, p["matchExpressions"][i++], r, any_value);
-  }
-  i = 0;
-  for (const Value& r : term["matchFields"].items()) {
-    check_field_expression(e, p["matchFields"][i++], r);
-  }
-}
-
 void check_weight(FieldErrors& e, const FieldPath& p, int64_t weight) {
   if (weight >= 1 && weight <= 100) return;
   field::invalid(e, p, weight, "must be in the range 1-100");
@@ -80,13 +23,14 @@ void check_weight(FieldErrors& e, const FieldPath& p, int64_t weight) {
 void check_node_affinity(FieldErrors& e, const FieldPath& p, const Value& affinity,
                          const PodOptions& options) {
   if (const Value& required = affinity[kRequired]; !required.is_null()) {
-    validate_node_selector(e, p[kRequired], required, options.invalid_node_affinity_values);
+    validate_node_terms(e, p[kRequired], core::NodeSelector(required),
+                        options.invalid_node_affinity_values);
   }
   size_t i = 0;
   for (const Value& t : affinity[kPreferred].items()) {
     const FieldPath at = p[kPreferred][i++];
     check_weight(e, at["weight"], t["weight"].as_int());
-    check_node_term(e, at["preference"], t["preference"], true);
+    validate_node_term(e, at["preference"], core::NodeSelectorTerm(t["preference"]), true);
   }
 }
 
@@ -240,38 +184,6 @@ void check_constraint(FieldErrors& e, const FieldPath& p, const core::TopologySp
 }
 
 }  // namespace
-
-void validate_node_selector(FieldErrors& e, const FieldPath& p, const Value& selector,
-                            bool any_value) {
-  const FieldPath at = p["nodeSelectorTerms"];
-  if (selector["nodeSelectorTerms"].empty()) {
-    field::required(e, at, "must have at least one node selector term");
-    return;
-  }
-  size_t i = 0;
-  for (const Value& t : selector["nodeSelectorTerms"].items()) {
-    check_node_term(e, at[i++], t, any_value);
-  }
-}
-
-void validate_taints(FieldErrors& e, const FieldPath& p, const Value& taints) {
-  std::set<std::pair<std::string_view, std::string_view>> seen;
-  size_t i = 0;
-  for (const Value& t : taints.items()) {
-    const FieldPath at = p[i++];
-    const std::string_view key = t["key"].as_string(), value = t["value"].as_string(),
-                           effect = t["effect"].as_string();
-    validate_label_key(e, at["key"], key);
-    if (auto bad = check_label_value(value); !bad.empty()) {
-      field::invalid(e, at["value"], value, joined_messages(bad));
-    }
-    check_word(e, at["effect"], effect, {"NoSchedule", "PreferNoSchedule", "NoExecute"});
-    if (!seen.insert({effect, key}).second) {
-      duplicate_as(e, at, struct_text(core::Taint(t)),
-                   "taints must be unique by key and effect pair");
-    }
-  }
-}
 
 void validate_affinity(FieldErrors& e, const FieldPath& p, const core::Affinity& affinity,
                        const PodOptions& options) {

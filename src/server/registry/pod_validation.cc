@@ -304,12 +304,6 @@ void note_resources(const core::PodSpec& stored, PodOptions& options) {
 
 // --- paths --------------------------------------------------------------------------------------
 
-void no_backsteps(FieldErrors& e, const FieldPath& p, std::string_view path) {
-  if (("/" + std::string(path) + "/").find("/../") != std::string::npos) {
-    field::invalid(e, p, path, "must not contain '..'");
-  }
-}
-
 void descending_path(FieldErrors& e, const FieldPath& p, std::string_view path) {
   if (path.starts_with('/')) field::invalid(e, p, path, "must be a relative path");
   no_backsteps(e, p, path);

@@ -143,16 +143,11 @@ void validate_tolerations(FieldErrors& e, const FieldPath& p,
                           const List<core::Toleration>& tolerations);
 void validate_spread(FieldErrors& e, const FieldPath& p,
                      const List<core::TopologySpreadConstraint>& list, const PodOptions& options);
-void validate_node_selector(FieldErrors& e, const FieldPath& p, const Value& selector,
-                            bool any_value = false);
-void validate_taints(FieldErrors& e, const FieldPath& p, const Value& taints);
 // What of these an older object has, see PodOptions.
 void note_placement(const core::PodSpec& stored, PodOptions& options);
 
 // --- paths --------------------------------------------------------------------------------------
 
-// No ".." among its parts.
-void no_backsteps(FieldErrors& e, const FieldPath& p, std::string_view path);
 // Relative, and that.
 void descending_path(FieldErrors& e, const FieldPath& p, std::string_view path);
 // That, and no name that begins with two dots.

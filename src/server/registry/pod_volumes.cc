@@ -7,6 +7,7 @@
 #include "server/registry/checks.h"
 #include "server/registry/claim_validation.h"
 #include "server/registry/pod_validation.h"
+#include "server/registry/volume_parts.h"
 
 namespace keles::registry {
 namespace {
@@ -24,14 +25,6 @@ void check_mode(FieldErrors& e, const FieldPath& p, const Value& mode) {
   if (mode.is_null() || (mode.as_int() >= 0 && mode.as_int() <= 0777)) return;
   field::invalid(e, p, mode.as_int(),
                  "must be a number between 0 and 0777 (octal), both inclusive");
-}
-
-void check_range_of(FieldErrors& e, const FieldPath& p, int64_t n, int64_t from, int64_t to,
-                    int64_t shown_from) {
-  if (n >= from && n <= to) return;
-  field::invalid(e, p, n,
-                 "must be between " + std::to_string(shown_from) + " and " + std::to_string(to) +
-                     ", inclusive");
 }
 
 void check_secret_name(FieldErrors& e, const FieldPath& p, const Value& ref) {
@@ -148,17 +141,6 @@ class Projected {
 
 // --- the kinds of volumes -----------------------------------------------------------------------
 
-void check_host_path(FieldErrors& e, const FieldPath& p, const Value& v) {
-  const std::string_view path = v["path"].as_string();
-  if (path.empty()) return field::required(e, p["path"]);
-  no_backsteps(e, p["path"], path);
-  if (const Value& type = v["type"]; !type.is_null()) {
-    check_known(e, p["type"], type.as_string(),
-                {"", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File",
-                 "FileOrCreate", "Socket"});
-  }
-}
-
 void check_git(FieldErrors& e, const FieldPath& p, const Value& v) {
   require(e, p, v, {"repository"});
   descending_path(e, p["directory"], v["directory"].as_string());
@@ -166,50 +148,13 @@ void check_git(FieldErrors& e, const FieldPath& p, const Value& v) {
 
 void check_partition(FieldErrors& e, const FieldPath& p, const Value& v, std::string_view id) {
   require(e, p, v, {id});
-  check_range_of(e, p["partition"], v["partition"].as_int(), 0, 255, 1);
-}
-
-void check_nfs(FieldErrors& e, const FieldPath& p, const Value& v) {
-  require(e, p, v, {"server", "path"});
-  const std::string_view path = v["path"].as_string();
-  if (!path.starts_with('/')) field::invalid(e, p["path"], path, "must be an absolute path");
-}
-
-bool is_alnum(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-// "iqn.2001-04.com.example:storage.disk", anywhere up to the end of the text.
-bool is_iqn(std::string_view s) {
-  for (size_t at = s.find("iqn."); at != s.npos; at = s.find("iqn.", at + 1)) {
-    std::string_view rest = s.substr(at + 4);
-    auto digits = [&](size_t from, size_t n) {
-      return rest.size() >= from + n &&
-             std::all_of(rest.begin() + from, rest.begin() + from + n, is_digit);
-    };
-    if (!digits(0, 4) || rest.substr(4, 1) != "-" || !digits(5, 2) || rest.substr(7, 1) != ".") {
-      continue;
-    }
-    rest.remove_prefix(8);
-    const size_t colon = rest.find(':');
-    if (colon == rest.npos || colon == 0 || colon + 1 == rest.size()) continue;
-    const bool name = std::all_of(rest.begin(), rest.begin() + colon,
-                                  [](char c) { return is_alnum(c) || c == '-' || c == '.'; });
-    if (name && rest.find_first_of(",;*&$| \t\n\r\f\v", colon) == rest.npos) return true;
-  }
-  return false;
-}
-
-bool is_named(std::string_view s, size_t digits) {  // "eui." and "naa."; the dot may be anything
-  return s.size() == digits + 4 && std::all_of(s.begin() + 4, s.end(), is_alnum);
+  validate_number(e, p["partition"], v["partition"].as_int(), 0, 255, 1);
 }
 
 void check_initiator(FieldErrors& e, const FieldPath& p, std::string_view s) {
-  const bool iqn = s.starts_with("iqn"), eui = s.starts_with("eui"), naa = s.starts_with("naa");
-  if (!iqn && !eui && !naa) {
+  if (!s.starts_with("iqn") && !s.starts_with("eui") && !s.starts_with("naa")) {
     field::invalid(e, p, s, "must be valid format starting with iqn, eui, or naa");
-  } else if ((iqn && !is_iqn(s)) || (eui && !is_named(s, 16)) || (naa && !is_named(s, 32))) {
+  } else if (!is_iscsi_name(s)) {
     field::invalid(e, p, s, "must be valid format");
   }
 }
@@ -221,119 +166,29 @@ void check_iscsi(FieldErrors& e, const FieldPath& p, const core::ISCSIVolumeSour
   } else {
     check_initiator(e, p["iqn"], v.iqn());
   }
-  check_range_of(e, p["lun"], v.lun(), 0, 255, 0);
+  validate_number(e, p["lun"], v.lun(), 0, 255, 0);
   if ((v.chap_auth_discovery() || v.chap_auth_session()) && !v.has_secret_ref()) {
     field::required(e, p["secretRef"]);
   }
   if (v.has_initiator_name()) check_initiator(e, p["initiatorname"], v.initiator_name());
 }
 
-void check_fc(FieldErrors& e, const FieldPath& p, const core::FCVolumeSource& v) {
-  const bool names = !v.target_wwns().empty(), ids = !v.wwids().empty();
-  if (!names && !ids) {
-    field::required(e, p["targetWWNs"], "must specify either targetWWNs or wwids, but not both");
-  }
-  if (names && ids) {
-    field::invalid(e, p["targetWWNs"], v.target_wwns().value(),
-                   "targetWWNs and wwids can not be specified simultaneously");
-  }
-  if (!names) return;
-  if (!v.has_lun()) {
-    field::required(e, p["lun"], "lun is required if targetWWNs is specified");
-  } else {
-    check_range_of(e, p["lun"], v.lun(), 0, 255, 0);
-  }
-}
-
-bool is_host_and_port(std::string_view s) {
-  const size_t colon = s.rfind(':');
-  if (colon == s.npos) return false;
-  const std::string_view host = s.substr(0, colon);
-  if (host.starts_with('[')) return host.ends_with(']');
-  return host.find(':') == host.npos;
-}
-
-void check_quobyte(FieldErrors& e, const FieldPath& p, const core::QuobyteVolumeSource& v) {
-  constexpr std::string_view kPairs =
-      "must be a host:port pair or multiple pairs separated by commas";
-  if (v.registry().empty()) {
-    field::required(e, p["registry"], std::string(kPairs));
-  } else if (v.tenant().size() >= 65) {
-    field::required(e, p["tenant"], "must be a UUID and may not exceed a length of 64 characters");
-  } else {
-    std::string_view rest = v.registry();
-    for (bool more = true; more;) {
-      const size_t comma = rest.find(',');
-      more = comma != rest.npos;
-      if (!is_host_and_port(rest.substr(0, comma))) {
-        field::invalid(e, p["registry"], v.registry(), std::string(kPairs));
-      }
-      if (more) rest.remove_prefix(comma + 1);
-    }
-  }
-  if (v.volume().empty()) field::required(e, p["volume"]);
-}
-
-void check_flocker(FieldErrors& e, const FieldPath& p, const Value& v) {
-  const std::string_view name = v["datasetName"].as_string(), id = v["datasetUUID"].as_string();
-  if (name.empty() && id.empty()) {
-    field::required(e, p, "one of datasetName and datasetUUID is required");
-  }
-  if (!name.empty() && !id.empty()) {
-    field::invalid(e, p, "resource",
-                   "datasetName and datasetUUID can not be specified simultaneously");
-  }
-  if (name.find('/') != name.npos) {
-    field::invalid(e, p["datasetName"], name, "must not contain '/'");
-  }
-}
-
 void check_monitors(FieldErrors& e, const FieldPath& p, const Value& v) {
   if (v["monitors"].empty()) field::required(e, p["monitors"]);
 }
 
-void check_flex(FieldErrors& e, const FieldPath& p, const Value& v) {
-  require(e, p, v, {"driver"});
-  for (const Member& m : v["options"].members()) {
-    std::string space = "." + std::string(m.key().substr(0, m.key().find('/')));
-    for (char& c : space) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    if (space.ends_with(".kubernetes.io") || space.ends_with(".k8s.io")) {
-      field::invalid(e, p["options"].key(m.key()), m.key(),
-                     "kubernetes.io and k8s.io namespaces are reserved");
-    }
-  }
-}
-
-void check_azure_disk(FieldErrors& e, const FieldPath& p, const core::AzureDiskVolumeSource& v) {
-  require(e, p, v.value(), {"diskName", "diskURI"});
-  if (v.has_caching_mode()) {
-    check_known(e, p["cachingMode"], v.caching_mode(), {"None", "ReadOnly", "ReadWrite"});
-  }
-  if (!v.has_kind()) return;
-  check_known(e, p["kind"], v.kind(), {"Dedicated", "Managed", "Shared"});
-  const bool managed = v.kind() == "Managed";
-  if (managed && !v.disk_uri().starts_with("/subscriptions/")) {
-    field::not_supported(e, p["diskURI"], v.disk_uri(),
-                         {"/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/"
-                          "microsoft.compute/disks/{disk-id}"});
-  }
-  if (!managed && !v.disk_uri().starts_with("https://")) {
-    field::not_supported(
-        e, p["diskURI"], v.disk_uri(),
-        {"https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"});
-  }
+void check_flex(FieldErrors& e, const FieldPath& p, const core::FlexVolumeSource& v) {
+  require(e, p, v.value(), {"driver"});
+  validate_flex_options(e, p["options"], v.options());
 }
 
 void check_storage_os(FieldErrors& e, const FieldPath& p, const Value& v) {
-  check_name(e, p["volumeName"], v["volumeName"].as_string(), check_dns1123_label);
-  if (std::string_view ns = v["volumeNamespace"].as_string(); !ns.empty()) {
-    field::invalid_each(e, p["volumeNamespace"], ns, check_dns1123_label(ns));
-  }
+  validate_storageos_names(e, p, v["volumeName"].as_string(), v["volumeNamespace"].as_string());
   check_secret_name(e, p, v["secretRef"]);
 }
 
 void check_csi(FieldErrors& e, const FieldPath& p, const core::CSIVolumeSource& v) {
-  validate_csi_driver_name(e, p["driver"], v.driver());
+  validate_driver_name(e, p["driver"], v.driver());
   if (!v.has_node_publish_secret_ref()) return;
   const std::string_view name = v.node_publish_secret_ref().name();
   if (name.empty()) {
@@ -359,20 +214,20 @@ void typed(E e, P p, V v) {
 
 // In upstream's order, with its slips in names. Those without a check are looked at in `source`.
 constexpr Source kSources[] = {
-    {"hostPath", "hostPath", "hostPath", check_host_path},
+    {"hostPath", "hostPath", "hostPath", typed<validate_host_path, core::HostPathVolumeSource>},
     {"gitRepo", "gitRepo", "gitRepo", check_git},
     {"gcePersistentDisk", "gcePersistentDisk", "persistentDisk",
      [](E e, P p, V v) { check_partition(e, p, v, "pdName"); }},
     {"awsElasticBlockStore", "awsElasticBlockStore", "awsElasticBlockStore",
      [](E e, P p, V v) { check_partition(e, p, v, "volumeID"); }},
     {"secret", "secret", "secret", [](E e, P p, V v) { check_keyed(e, p, v, "secretName"); }},
-    {"nfs", "nfs", "nfs", check_nfs},
+    {"nfs", "nfs", "nfs", typed<validate_nfs, core::NFSVolumeSource>},
     {"iscsi", "iscsi", "iscsi", typed<check_iscsi, core::ISCSIVolumeSource>},
     {"glusterfs", "glusterfs", "glusterfs",
      [](E e, P p, V v) {
        require(e, p, v, {"endpoints", "path"});
      }},
-    {"flocker", "flocker", "flocker", check_flocker},
+    {"flocker", "flocker", "flocker", typed<validate_flocker, core::FlockerVolumeSource>},
     {"persistentVolumeClaim", "persistentVolumeClaim", "persistentVolumeClaim",
      [](E e, P p, V v) { require(e, p, v, {"claimName"}); }},
     {"rbd", "rbd", "rbd",
@@ -386,14 +241,14 @@ constexpr Source kSources[] = {
        check_secret_name(e, p, v["secretRef"]);
      }},
     {"cephfs", "cephFS", "cephfs", check_monitors},
-    {"quobyte", "quobyte", "quobyte", typed<check_quobyte, core::QuobyteVolumeSource>},
+    {"quobyte", "quobyte", "quobyte", typed<validate_quobyte, core::QuobyteVolumeSource>},
     {"downwardAPI", "downwarAPI", "downwardAPI",
      [](E e, P p, V v) {
        check_mode(e, p["defaultMode"], v["defaultMode"]);
        for (V item : v["items"].items()) check_file(e, p, core::DownwardAPIVolumeFile(item));
      }},
-    {"fc", "fc", "fc", typed<check_fc, core::FCVolumeSource>},
-    {"flexVolume", "flexVolume", "flexVolume", check_flex},
+    {"fc", "fc", "fc", typed<validate_fc, core::FCVolumeSource>},
+    {"flexVolume", "flexVolume", "flexVolume", typed<check_flex, core::FlexVolumeSource>},
     {"configMap", "configMap", "configMap", [](E e, P p, V v) { check_keyed(e, p, v, "name"); }},
     {"azureFile", "azureFile", "azureFile",
      [](E e, P p, V v) {
@@ -405,7 +260,8 @@ constexpr Source kSources[] = {
      [](E e, P p, V v) { require(e, p, v, {"pdID"}); }},
     {"portworxVolume", "portworxVolume", "portworxVolume",
      [](E e, P p, V v) { require(e, p, v, {"volumeID"}); }},
-    {"azureDisk", "azureDisk", "azureDisk", typed<check_azure_disk, core::AzureDiskVolumeSource>},
+    {"azureDisk", "azureDisk", "azureDisk",
+     typed<validate_azure_disk, core::AzureDiskVolumeSource>},
     {"storageos", "storageos", "storageos", check_storage_os},
     {"projected", "projected", "projected", nullptr},
     {"scaleIO", "scaleIO", "scaleIO",

@@ -9,7 +9,7 @@
 #include "server/registry/cells.h"
 #include "server/registry/checks.h"
 #include "server/registry/strategy.h"
-#include "server/registry/volume_sources.h"
+#include "server/registry/volume_parts.h"
 #include "server/registry/warnings.h"
 
 namespace keles::registry {

@@ -3,6 +3,7 @@
 #include "server/objects/meta.h"
 #include "server/registry/checks.h"
 #include "server/registry/strategy.h"
+#include "server/registry/volume_parts.h"
 #include "server/registry/volume_sources.h"
 
 namespace keles::registry {

@@ -1,12 +1,12 @@
 #include "server/registry/volume_sources.h"
 
 #include <algorithm>
-#include <cctype>
 #include <map>
 
 #include "machinery/quantity.h"
 #include "server/registry/checks.h"
 #include "server/registry/node_selector.h"
+#include "server/registry/volume_parts.h"
 
 namespace keles::registry {
 namespace {
@@ -14,53 +14,18 @@ namespace {
 using api::core_v1::PersistentVolumeSpec;
 using api::core_v1::SecretReference;
 
-std::string lower(std::string_view s) {
-  std::string out(s);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
-
 void needs(FieldErrors& e, const FieldPath& p, std::string_view text) {
   if (text.empty()) field::required(e, p);
 }
 
-void in_range(FieldErrors& e, const FieldPath& p, int64_t n, int64_t lo, int64_t hi,
-              int64_t shown_lo) {
-  if (n >= lo && n <= hi) return;
-  field::invalid(
-      e, p, n,
-      "must be between " + std::to_string(shown_lo) + " and " + std::to_string(hi) + ", inclusive");
-}
-
-void no_backsteps(FieldErrors& e, const FieldPath& p, std::string_view path) {
-  for (size_t from = 0; from <= path.size();) {
-    const size_t slash = std::min(path.find('/', from), path.size());
-    if (path.substr(from, slash - from) == "..") {
-      return field::invalid(e, p, path, "must not contain '..'");
-    }
-    from = slash + 1;
-  }
-}
-
-void validate_host_path(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
-  const auto s = spec.host_path();
-  if (s.path().empty()) return field::required(e, p["path"]);
-  no_backsteps(e, p["path"], s.path());
-  if (s.has_type()) {
-    check_known(e, p["type"], s.type(),
-                {"", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File",
-                 "FileOrCreate", "Socket"});
-  }
-}
-
 void validate_gce(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
   needs(e, p["pdName"], spec.gce_persistent_disk().pd_name());
-  in_range(e, p["partition"], spec.gce_persistent_disk().partition(), 0, 255, 1);
+  validate_number(e, p["partition"], spec.gce_persistent_disk().partition(), 0, 255, 1);
 }
 
 void validate_aws(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
   needs(e, p["volumeID"], spec.aws_elastic_block_store().volume_id());
-  in_range(e, p["partition"], spec.aws_elastic_block_store().partition(), 0, 255, 1);
+  validate_number(e, p["partition"], spec.aws_elastic_block_store().partition(), 0, 255, 1);
 }
 
 void validate_glusterfs(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
@@ -77,104 +42,13 @@ void validate_glusterfs(FieldErrors& e, const FieldPath& p, const PersistentVolu
   }
 }
 
-void validate_flocker(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
-  const std::string_view name = spec.flocker().dataset_name(), id = spec.flocker().dataset_uuid();
-  if (name.empty() && id.empty()) {
-    field::required(e, p, "one of datasetName and datasetUUID is required");
-  }
-  if (!name.empty() && !id.empty()) {
-    field::invalid(e, p, "resource",
-                   "datasetName and datasetUUID can not be specified simultaneously");
-  }
-  if (name.find('/') != name.npos) {
-    field::invalid(e, p["datasetName"], name, "must not contain '/'");
-  }
-}
-
-void validate_nfs(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
-  const std::string_view path = spec.nfs().path();
-  needs(e, p["server"], spec.nfs().server());
-  needs(e, p["path"], path);
-  if (path.empty() || path[0] != '/') {
-    field::invalid(e, p["path"], path, "must be an absolute path");
-  }
-}
-
 void validate_rbd(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
   if (spec.rbd().monitors().empty()) field::required(e, p["monitors"]);
   needs(e, p["image"], spec.rbd().image());
 }
 
-// "host:port", "[v6]:port".
-bool is_host_port(std::string_view s) {
-  const size_t colon = s.rfind(':');
-  if (colon == s.npos) return false;
-  if (s[0] == '[') {
-    const size_t end = s.find(']');
-    return end != s.npos && end + 1 == colon;
-  }
-  const std::string_view host = s.substr(0, colon);
-  return host.find_first_of(":[]") == host.npos;
-}
-
-void validate_quobyte(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
-  constexpr const char* kPairs = "must be a host:port pair or multiple pairs separated by commas";
-  const auto s = spec.quobyte();
-  const std::string_view registry = s.registry();
-  if (registry.empty()) {
-    field::required(e, p["registry"], kPairs);
-  } else if (s.tenant().size() >= 65) {
-    field::required(e, p["tenant"], "must be a UUID and may not exceed a length of 64 characters");
-  } else {
-    for (size_t from = 0; from <= registry.size();) {
-      const size_t comma = std::min(registry.find(',', from), registry.size());
-      if (!is_host_port(registry.substr(from, comma - from))) {
-        field::invalid(e, p["registry"], registry, kPairs);
-      }
-      from = comma + 1;
-    }
-  }
-  needs(e, p["volume"], s.volume());
-}
-
 void validate_cephfs(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
   if (spec.cephfs().monitors().empty()) field::required(e, p["monitors"]);
-}
-
-// "iqn.2006-04.com.example:storage": anywhere in the text, as upstream's expression is.
-bool is_iqn(std::string_view s) {
-  auto digits = [&](size_t at, size_t n) {
-    if (at + n > s.size()) return false;
-    return std::all_of(s.begin() + static_cast<ptrdiff_t>(at),
-                       s.begin() + static_cast<ptrdiff_t>(at + n),
-                       [](char c) { return c >= '0' && c <= '9'; });
-  };
-  const std::string_view head = "iqn.";
-  for (size_t at = s.find(head); at != s.npos; at = s.find(head, at + 1)) {
-    const size_t year = at + head.size();
-    if (!digits(year, 4) || year + 8 > s.size() || s[year + 4] != '-' || !digits(year + 5, 2) ||
-        s[year + 7] != '.') {
-      continue;
-    }
-    const size_t name = year + 8, colon = s.find(':', name);
-    if (colon == s.npos || colon == name || colon + 1 == s.size()) continue;
-    const std::string_view authority = s.substr(name, colon - name), rest = s.substr(colon + 1);
-    const bool fine = std::all_of(authority.begin(), authority.end(), [](char c) {
-      return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '.';
-    });
-    if (fine && rest.find_first_of(",;*&$| \t\r\n\f") == rest.npos) return true;
-  }
-  return false;
-}
-
-bool is_initiator(std::string_view s) {
-  auto numbered = [&](size_t size) {
-    return s.size() == 4 + size && std::all_of(s.begin() + 4, s.end(), [](char c) {
-             return std::isalnum(static_cast<unsigned char>(c)) != 0;
-           });
-  };
-  const std::string_view head = s.substr(0, 3);
-  return head == "iqn" ? is_iqn(s) : head == "eui" ? numbered(16) : head == "naa" && numbered(32);
 }
 
 void validate_iscsi(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec,
@@ -190,15 +64,15 @@ void validate_iscsi(FieldErrors& e, const FieldPath& p, const PersistentVolumeSp
   }
   if (s.iqn().empty()) {
     field::required(e, p["iqn"]);
-  } else if (!is_initiator(s.iqn())) {
+  } else if (!is_iscsi_name(s.iqn())) {
     field::invalid(e, p["iqn"], s.iqn(), kForm);
   }
-  in_range(e, p["lun"], s.lun(), 0, 255, 0);
+  validate_number(e, p["lun"], s.lun(), 0, 255, 0);
   if ((s.chap_auth_discovery() || s.chap_auth_session()) && !s.has_secret_ref()) {
     field::required(e, p["secretRef"]);
   }
   if (s.has_secret_ref()) needs(e, p["secretRef"]["name"], s.secret_ref().name());
-  if (s.has_initiator_name() && !is_initiator(s.initiator_name())) {
+  if (s.has_initiator_name() && !is_iscsi_name(s.initiator_name())) {
     field::invalid(e, p["initiatorname"], s.initiator_name(), kForm);
   }
 }
@@ -214,36 +88,9 @@ void validate_cinder(FieldErrors& e, const FieldPath& p, const PersistentVolumeS
   validate_whole_secret(e, p["secretRef"], spec.cinder().secret_ref());
 }
 
-void validate_fc(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
-  const auto s = spec.fc();
-  const FieldPath at = p["targetWWNs"];
-  if (s.target_wwns().empty() && s.wwids().empty()) {
-    field::required(e, at, "must specify either targetWWNs or wwids, but not both");
-  }
-  if (s.target_wwns().empty()) return;
-  if (!s.wwids().empty()) {
-    field::invalid(e, at, s.target_wwns().value(),
-                   "targetWWNs and wwids can not be specified simultaneously");
-  }
-  if (s.has_lun()) {
-    in_range(e, p["lun"], s.lun(), 0, 255, 0);
-  } else {
-    field::required(e, p["lun"], "lun is required if targetWWNs is specified");
-  }
-}
-
 void validate_flex(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
   needs(e, p["driver"], spec.flex_volume().driver());
-  for (auto [key, value] : spec.flex_volume().options()) {
-    const std::string name = "." + lower(key.substr(0, key.find('/')));
-    auto ends = [&](std::string_view end) {
-      return name.size() >= end.size() &&
-             name.compare(name.size() - end.size(), end.size(), end) == 0;
-    };
-    if (!ends(".kubernetes.io") && !ends(".k8s.io")) continue;
-    field::invalid(e, p["options"].key(key), key,
-                   "kubernetes.io and k8s.io namespaces are reserved");
-  }
+  validate_flex_options(e, p["options"], spec.flex_volume().options());
 }
 
 void validate_azure_file(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
@@ -265,29 +112,6 @@ void validate_portworx(FieldErrors& e, const FieldPath& p, const PersistentVolum
   needs(e, p["volumeID"], spec.portworx_volume().volume_id());
 }
 
-void validate_azure_disk(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
-  const auto s = spec.azure_disk();
-  const FieldPath uri = p["diskURI"];
-  needs(e, p["diskName"], s.disk_name());
-  needs(e, uri, s.disk_uri());
-  if (s.has_caching_mode()) {
-    check_known(e, p["cachingMode"], s.caching_mode(), {"None", "ReadOnly", "ReadWrite"});
-  }
-  if (!s.has_kind()) return;
-  check_known(e, p["kind"], s.kind(), {"Dedicated", "Managed", "Shared"});
-  const bool managed = s.kind() == "Managed";
-  auto begins = [&](std::string_view head) { return s.disk_uri().substr(0, head.size()) == head; };
-  if (managed && !begins("/subscriptions/")) {
-    field::not_supported(e, uri, s.disk_uri(),
-                         {"/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/"
-                          "microsoft.compute/disks/{disk-id}"});
-  } else if (!managed && !begins("https://")) {
-    field::not_supported(
-        e, uri, s.disk_uri(),
-        {"https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"});
-  }
-}
-
 void validate_scale_io(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
   const auto s = spec.scale_io();
   needs(e, p["gateway"], s.gateway());
@@ -302,10 +126,7 @@ void validate_local(FieldErrors& e, const FieldPath& p, const PersistentVolumeSp
 
 void validate_storageos(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
   const auto s = spec.storageos();
-  check_name(e, p["volumeName"], s.volume_name(), check_dns1123_label);
-  if (std::string_view ns = s.volume_namespace(); !ns.empty()) {
-    field::invalid_each(e, p["volumeNamespace"], ns, check_dns1123_label(ns));
-  }
+  validate_storageos_names(e, p, s.volume_name(), s.volume_namespace());
   if (s.has_secret_ref()) {
     needs(e, p["secretRef"]["name"], s.secret_ref().name());
     needs(e, p["secretRef"]["namespace"], s.secret_ref().namespace_());
@@ -328,34 +149,41 @@ void validate_csi(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec
   validate_named_secret(e, p["nodeExpandSecretRef"], s.node_expand_secret_ref());
 }
 
+// The check of a kind of storage that pods have in the same form.
+template <auto check, auto source>
+void shared(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
+  check(e, p, (spec.*source)());
+}
+
 struct Source {
   std::string_view member;
   void (*validate)(FieldErrors&, const FieldPath&, const PersistentVolumeSpec&);
   std::string_view refused_as = {}, shown_as = {};  // where upstream's paths have other names
 };
 // In upstream's order, which decides which of two is one too many.
-constexpr Source kSources[] = {{"hostPath", validate_host_path},
-                               {"gcePersistentDisk", validate_gce, {}, "persistentDisk"},
-                               {"awsElasticBlockStore", validate_aws},
-                               {"glusterfs", validate_glusterfs},
-                               {"flocker", validate_flocker},
-                               {"nfs", validate_nfs},
-                               {"rbd", validate_rbd},
-                               {"quobyte", validate_quobyte},
-                               {"cephfs", validate_cephfs, "cephFS", {}},
-                               {"iscsi", nullptr},
-                               {"cinder", validate_cinder},
-                               {"fc", validate_fc},
-                               {"flexVolume", validate_flex},
-                               {"azureFile", validate_azure_file},
-                               {"vsphereVolume", validate_vsphere},
-                               {"photonPersistentDisk", validate_photon},
-                               {"portworxVolume", validate_portworx},
-                               {"azureDisk", validate_azure_disk},
-                               {"scaleIO", validate_scale_io},
-                               {"local", validate_local},
-                               {"storageos", validate_storageos},
-                               {"csi", validate_csi}};
+constexpr Source kSources[] = {
+    {"hostPath", shared<validate_host_path, &PersistentVolumeSpec::host_path>},
+    {"gcePersistentDisk", validate_gce, {}, "persistentDisk"},
+    {"awsElasticBlockStore", validate_aws},
+    {"glusterfs", validate_glusterfs},
+    {"flocker", shared<validate_flocker, &PersistentVolumeSpec::flocker>},
+    {"nfs", shared<validate_nfs, &PersistentVolumeSpec::nfs>},
+    {"rbd", validate_rbd},
+    {"quobyte", shared<validate_quobyte, &PersistentVolumeSpec::quobyte>},
+    {"cephfs", validate_cephfs, "cephFS", {}},
+    {"iscsi", nullptr},
+    {"cinder", validate_cinder},
+    {"fc", shared<validate_fc, &PersistentVolumeSpec::fc>},
+    {"flexVolume", validate_flex},
+    {"azureFile", validate_azure_file},
+    {"vsphereVolume", validate_vsphere},
+    {"photonPersistentDisk", validate_photon},
+    {"portworxVolume", validate_portworx},
+    {"azureDisk", shared<validate_azure_disk, &PersistentVolumeSpec::azure_disk>},
+    {"scaleIO", validate_scale_io},
+    {"local", validate_local},
+    {"storageos", validate_storageos},
+    {"csi", validate_csi}};
 
 void validate_sources(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec,
                       std::string_view name) {
@@ -474,13 +302,6 @@ void validate_basic_amount(FieldErrors& e, const FieldPath& p, std::string_view 
   if (const int64_t n = Quantity::parse_or_zero(amount).value(); n < 0) {
     field::invalid(e, p, n, "must be a valid resource quantity");
   }
-}
-
-void validate_driver_name(FieldErrors& e, const FieldPath& p, std::string_view name) {
-  constexpr size_t kLongest = 63;
-  if (name.empty()) return field::required(e, p);
-  if (name.size() > kLongest) field::too_long(e, p, kLongest);
-  field::invalid_each(e, p, name, check_dns1123_subdomain(lower(name)));
 }
 
 void validate_access_modes(FieldErrors& e, const FieldPath& p,

@@ -17,8 +17,6 @@ void validate_volume_spec(FieldErrors& e, const FieldPath& p,
                           const api::core_v1::PersistentVolumeSpec& spec,
                           const VolumeSpecCheck& check);
 void validate_access_modes(FieldErrors& e, const FieldPath& p, const List<std::string_view>& modes);
-// A CSI driver's name.
-void validate_driver_name(FieldErrors& e, const FieldPath& p, std::string_view name);
 // Less than nothing is no amount.
 void validate_basic_amount(FieldErrors& e, const FieldPath& p, std::string_view amount);
 
