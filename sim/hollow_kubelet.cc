@@ -275,9 +275,13 @@ Task<ReconcileResult> HollowKubelet::start_pod(Context ctx, ObjectPtr object) {
     Duration takes(random.between(options_.start_min.count(), options_.start_max.count()));
     Status s = co_await ctx.sleep(takes);
     if (!s.ok()) co_return s;
-    // It may have gone while its containers were starting.
+    // It may have gone while its containers were starting, or ended: what was looked at before was
+    // then older than what this node itself had reported.
     ObjectPtr now = pods_->get(object->namespace_(), object->name());
     if (!now || now->uid() != uid) co_return Status();
+    Ref<core::Pod> newest = read<core::Pod>(now);
+    std::string_view phase = newest->status().phase();
+    if (phase == "Succeeded" || phase == "Failed") co_return Status();
     object = now;
     machine_.running.insert(uid);
   }

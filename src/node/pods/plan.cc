@@ -161,7 +161,16 @@ class Planner {
   bool will_run(const Container& c) const {
     const cri::Container* latest = actual_.latest(c.name());
     if (latest && latest->state == ContainerState::kRunning) return restarts(pod_, c, kKilled);
-    return should_run(pod_, c, latest);
+    return wanted(c, latest);
+  }
+  // Of a main container. What ended for good stays so when the runtime has lost its record.
+  bool wanted(const Container& c, const cri::Container* latest) const {
+    if (latest) return should_run(pod_, c, latest);
+    for (auto s : pod_.status().container_statuses()) {
+      if (s.name() != c.name() || !s.state().terminated()) continue;
+      return restarts(pod_, c, s.state().terminated().exit_code());
+    }
+    return true;
   }
   bool anything_to_run() const {
     for (Container c : pod_.spec().containers())
@@ -228,8 +237,8 @@ class Planner {
   bool main_finished() const {
     for (Container c : pod_.spec().containers()) {
       const cri::Container* latest = actual_.latest(c.name());
-      if (should_run(pod_, c, latest)) return false;
-      if (latest->state == ContainerState::kRunning) return false;
+      if (wanted(c, latest)) return false;
+      if (latest && latest->state == ContainerState::kRunning) return false;
     }
     return true;
   }
@@ -244,8 +253,8 @@ class Planner {
         check_running(c, latest, false);
         continue;
       }
-      bool wanted = running ? restarts(pod_, c, kKilled) : should_run(pod_, c, latest);
-      if (!wanted) continue;
+      bool again = running ? restarts(pod_, c, kKilled) : wanted(c, latest);
+      if (!again) continue;
       keep = true;
       start(c, false);
     }

@@ -15,9 +15,9 @@ constexpr int64_t kSecond = 1'000'000'000;
 // A pod and its runtime at a moment; builds the input of plan().
 class World {
  public:
-  explicit World(std::string spec)
+  explicit World(std::string spec, const std::string& status = "{}")
       : pod_(pod_from(R"({"metadata":{"name":"p","namespace":"default","uid":"u"},"spec":)" + spec +
-                      "}")) {
+                      R"(,"status":)" + status + "}")) {
     in_.now = WallTime{1000 * kSecond};
   }
   World& sandbox(std::string id, bool ready = true, std::string ip = "10.0.0.1") {
@@ -125,6 +125,21 @@ TEST(Plan, RestartPolicies) {
   EXPECT_TRUE(World(kOnFailure).sandbox("s0").exited("a", 0).plan().finished);
   EXPECT_EQ(starts(World(kOnFailure).sandbox("s0").exited("a", 3).plan()), "a1");
   EXPECT_EQ(starts(World(kTwo).sandbox("s0").exited("a", 0).running("b").plan()), "a1");
+}
+
+TEST(Plan, WhatEndedForGoodStaysSoWhenTheRuntimeHasForgottenIt) {
+  const std::string status = R"({"phase":"Running","containerStatuses":[
+      {"name":"a","state":{"terminated":{"exitCode":0}}},
+      {"name":"b","state":{"terminated":{"exitCode":3}}}]})";
+  const std::string two = R"("containers":[{"name":"a","image":"i"},{"name":"b","image":"i"}]})";
+  struct Row {
+    std::string policy, starts;
+  };
+  for (const Row& row : {Row{"Never", ""}, Row{"OnFailure", "b1"}, Row{"Always", "a1 b1"}}) {
+    PodPlan p = World(R"({"restartPolicy":")" + row.policy + "\"," + two, status).plan();
+    EXPECT_EQ(starts(p), row.starts) << row.policy;
+    EXPECT_EQ(p.finished, row.starts.empty()) << row.policy;
+  }
 }
 
 TEST(Plan, AFinishedPodLetsItsSandboxGo) {

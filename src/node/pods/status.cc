@@ -130,6 +130,13 @@ class StatusBuilder {
     t.set_container_id(container_id(c));
   }
 
+  // What was reported to have ended and is not started again has no other state any more (the API
+  // refuses one), whatever the runtime has forgotten or runs anew in another sandbox.
+  bool ended_for_good(const Container& c, Role role, const ContainerStatus& old) const {
+    auto t = old.state().terminated();
+    return t && (role == Role::kEphemeral || !restarts(pod_, c, t.exit_code()));
+  }
+
   void add_container(const Container& c, Role role, ContainerStatusEdit s) {
     bool init = role == Role::kInit;
     std::string name(c.name());
@@ -141,9 +148,12 @@ class StatusBuilder {
     auto state = s.edit_state();
     auto last = s.edit_last_state();
     bool running = latest && latest->state == ContainerState::kRunning;
-    if (running) {
+    bool exited = latest && latest->state == ContainerState::kExited;
+    if (ended_for_good(c, role, old) && !(exited && waiting == in_.waiting.end())) {
+      state.set_terminated(old.state().terminated());
+    } else if (running) {
       state.edit_running().set_started_at(stamp(latest->started_at_ns));
-    } else if (latest && latest->state == ContainerState::kExited) {
+    } else if (exited) {
       if (waiting != in_.waiting.end()) {
         wait(state, waiting->second);
         last_dead = latest;
@@ -164,8 +174,7 @@ class StatusBuilder {
       last.set_terminated(old.last_state().terminated());
     }
     bool started = running && in_.started.contains(latest->id);
-    bool completed_init = init && !is_sidecar(c) && latest &&
-                          latest->state == ContainerState::kExited && latest->exit_code == 0;
+    bool completed_init = init && !is_sidecar(c) && exited && latest->exit_code == 0;
     bool ready = completed_init || (running && started && in_.ready.contains(latest->id));
     if (init && !is_sidecar(c) && running) ready = false;
     s.set_ready(ready);

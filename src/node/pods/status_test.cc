@@ -107,6 +107,46 @@ TEST_F(StatusTest, PhasesOfPodsThatEnd) {
   EXPECT_EQ(build().phase(), "Failed");
 }
 
+// The API refuses such a status as a whole, and with it all that was to be told.
+TEST_F(StatusTest, WhatEndedForGoodIsNotTakenBack) {
+  struct Row {
+    std::string policy;
+    int code;
+    bool stays;
+  };
+  for (const Row& row : {Row{"Never", 0, true}, Row{"Never", 1, true}, Row{"OnFailure", 0, true},
+                         Row{"OnFailure", 1, false}, Row{"Always", 0, false}}) {
+    const std::string ended =
+        R"([{"name":"NAME","state":{"terminated":{"exitCode":)" + std::to_string(row.code) + "}}}]";
+    auto of = [&](std::string name) {
+      return std::string(ended).replace(ended.find("NAME"), 4, name);
+    };
+    pod_ = pod_from(R"({"metadata":{"name":"p"},"spec":{"restartPolicy":")" + row.policy +
+                    R"(","initContainers":[{"name":"i"}],"containers":[{"name":"a"}],
+                    "ephemeralContainers":[{"name":"e"}]},
+                    "status":{"initContainerStatuses":)" +
+                    of("i") + R"(,"containerStatuses":)" + of("a") +
+                    R"(,"ephemeralContainerStatuses":)" + of("e") + "}}");
+    for (bool runs : {false, true}) {
+      actual_.containers.clear();
+      in_.waiting.clear();
+      for (std::string name : {"i", "a", "e"}) {
+        if (runs) {
+          actual_.containers.push_back(container(name, ContainerState::kRunning, 0, 1));
+        } else {
+          in_.waiting[name] = {"CrashLoopBackOff", ""};
+        }
+      }
+      auto s = build();
+      EXPECT_EQ(bool(s.init_container_statuses()[0].state().terminated()), row.stays)
+          << row.policy << row.code << runs;
+      EXPECT_EQ(bool(s.container_statuses()[0].state().terminated()), row.stays)
+          << row.policy << row.code << runs;
+      EXPECT_TRUE(s.ephemeral_container_statuses()[0].state().terminated());
+    }
+  }
+}
+
 TEST_F(StatusTest, ARefusedPodHasNoContainers) {
   pod_ = pod_from(R"({"metadata":{"name":"p","generation":3},"spec":{"containers":[{"name":"a"}]},
     "status":{"conditions":[{"type":"PodScheduled","status":"True"}]}})");

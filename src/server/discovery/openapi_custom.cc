@@ -10,6 +10,9 @@ constexpr std::string_view kPreserve = "x-kubernetes-preserve-unknown-fields";
 constexpr std::string_view kEmbedded = "x-kubernetes-embedded-resource";
 constexpr std::string_view kIntOrString = "x-kubernetes-int-or-string";
 constexpr int kMaxDepth = 100;
+// Upstream's tools look for these first words, and for those of ObjectMeta's creationTimestamp.
+constexpr std::string_view kAboutMetadata =
+    "Standard object's metadata: who the object is, its names, versions, labels and owners.";
 
 Value text(std::string_view s) { return Value::string(s); }
 
@@ -147,7 +150,7 @@ class SchemaWriter {
     Value& properties = out.get_or_add(arena_, "properties");
     if (!properties.is_map()) properties = Value::map();
     add_type_meta(properties);
-    properties.set(arena_, "metadata", metadata_property(object_meta_, "The object's metadata."));
+    properties.set(arena_, "metadata", metadata_property(object_meta_, kAboutMetadata));
     sort(properties);
     Value& names = out.get_or_add(arena_, "required");
     if (!names.is_list()) names = Value::list();
@@ -207,7 +210,7 @@ Value custom_definition(Arena& arena, OpenApiVersion version, const KindDesc& ki
     Value& properties = out.get_or_add(arena, "properties");
     if (!properties.is_map()) properties = Value::map();
     properties.set(arena, "metadata",
-                   writer.metadata_property(object_meta, "The object's metadata."));
+                   writer.metadata_property(object_meta, kAboutMetadata));
     writer.add_type_meta(properties);
     writer.sort(properties);
   }
