@@ -6,6 +6,7 @@
 
 #include "base/encoding.h"
 #include "cel/text.h"
+#include "machinery/ratchet_time.h"
 #include "machinery/rule_words.h"
 #include "machinery/schema_check.h"
 
@@ -149,7 +150,11 @@ struct Place {
   const Value* now = nullptr;  // null: it cannot be correlated
   const Value* before = nullptr;
   const DeclType* type = nullptr;
-  bool same() const { return now != nullptr && unchanged(type, *now, *before); }
+  bool same() const {
+    if (now == nullptr) return false;
+    const RatchetTime comparing;
+    return unchanged(type, *now, *before);
+  }
 };
 struct Correlation {
   Place here, parent;

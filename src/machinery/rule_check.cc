@@ -8,6 +8,7 @@
 
 #include "base/encoding.h"
 #include "machinery/field_finder.h"
+#include "machinery/ratchet_time.h"
 #include "machinery/rule_words.h"
 #include "machinery/tree_path.h"
 #include "machinery/value_rules.h"
@@ -151,7 +152,9 @@ class Checker {
   Outcome ratchet(Shape shape, const ValueRules* rules, const Value& v, const TreePath& path,
                   const Old& old) {
     Outcome out = check(shape, rules, v, path, old);
-    if (!out.valid() && old.unchanged()) out.failures.clear();
+    if (out.valid() || !old) return out;
+    const RatchetTime comparing;
+    if (old.unchanged()) out.failures.clear();
     return out;
   }
 

@@ -44,6 +44,11 @@ bool has_unpruned_defaults(const Value& schema);
 bool has_non_atomic_sets(const Value& schema);
 bool has_invalid_map_keys(const Value& schema);
 
+// Why upstream cannot even ask whether the schema is structural, or ""; and what keeps one that can
+// be asked about, at `path`, from being so.
+std::string structure_failure(const Value& schema);
+void check_structure(FieldErrors& errors, const Value& schema, std::string_view path);
+
 // Formats that ask for nothing because nobody knows them, in the order of upstream's walk.
 std::vector<std::string> unknown_formats(const Value& schema);
 

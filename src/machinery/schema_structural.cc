@@ -246,10 +246,16 @@ void check_structural(FieldErrors& errors, const Value& schema, const TreePath& 
 
 namespace keles {
 
+std::string structure_failure(const Value& schema) { return schema_check::not_convertible(schema); }
+
+void check_structure(FieldErrors& errors, const Value& schema, std::string_view path) {
+  schema_check::check_structural(errors, schema, TreePath::text(path));
+}
+
 bool is_structural(const Value& schema) {
-  if (!schema_check::not_convertible(schema).empty()) return false;
+  if (!structure_failure(schema).empty()) return false;
   FieldErrors errors;
-  schema_check::check_structural(errors, schema, TreePath());
+  check_structure(errors, schema, "");
   return errors.empty();
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/encoding.h"
+#include "base/metrics.h"
 #include "base/run_task.h"
 #include "machinery/codec_json.h"
 #include "machinery/custom_kind.h"
@@ -263,6 +264,44 @@ TEST_F(WebhookTest, TellsWhyItCannotBeCalled) {
   EXPECT_THAT(got.status().message(),
               HasSubstr("failed: Post \"https://hook.ns.svc:444/?timeout=30s\": "));
   EXPECT_EQ(calls_, 0);
+}
+
+TEST_F(WebhookTest, IsMeasuredUnderUpstreamsNames) {
+  auto good = converter(R"({"service":{"namespace":"ns","name":"hook","port":444},"caBundle":")" +
+                        bundle(ca_) + "\"}");
+  auto gone = converter(R"({"service":{"namespace":"ns","name":"gone","port":444}})");
+  EXPECT_TRUE(convert(*good, 1).ok());
+  EXPECT_FALSE(convert(*gone, 1).ok());
+  const std::string all = metrics::expose();
+  EXPECT_THAT(all, HasSubstr("apiserver_conversion_webhook_request_total{result=\"success\","
+                             "failure_type=\"\"} "));
+  EXPECT_THAT(all,
+              HasSubstr("apiserver_conversion_webhook_duration_seconds_count{result=\"failure\","
+                        "failure_type=\"conversion_webhook_call_failure\"} "));
+  EXPECT_THAT(all, HasSubstr("apiserver_crd_conversion_webhook_duration_seconds_count{crd_name="
+                             "\"things.e.com\",from_version=\"v1\",to_version=\"v2\","
+                             "succeeded=\"true\"} "));
+}
+
+TEST(ConversionReview, AFaultIsOfAKind) {
+  auto objects = things(1);
+  Review r;
+  r.version = "v1";
+  r.uid = "id";
+  r.desired = "e.com/v2";
+  r.objects = objects;
+  const std::string good = std::string(kStart) + "}}";
+  const std::pair<std::string, AnswerFault> cases[] = {
+      {"{", AnswerFault::kMalformed},
+      {answer("", "other"), AnswerFault::kMalformed},
+      {answer(""), AnswerFault::kPartial},
+      {answer("{}"), AnswerFault::kInvalidObject},
+      {answer(good), AnswerFault::kNone}};
+  for (const auto& [text, expected] : cases) {
+    AnswerFault fault = AnswerFault::kNone;
+    EXPECT_EQ(converted_objects(r, text, &fault).ok(), expected == AnswerFault::kNone) << text;
+    EXPECT_EQ(fault, expected) << text;
+  }
 }
 
 TEST(WebhookConverter, IsMadeForTheStrategyWebhookAlone) {

@@ -174,7 +174,11 @@ Status call_failed(const Review& r, std::string_view why) {
   return Status(Reason::kUnknown, start_of(r) + " failed: " + std::string(why));
 }
 
-Result<std::vector<Document>> converted_objects(const Review& r, std::string_view answer) {
+Result<std::vector<Document>> converted_objects(const Review& r, std::string_view answer,
+                                                AnswerFault* fault) {
+  AnswerFault unasked;
+  AnswerFault& found = fault ? *fault : unasked;
+  found = AnswerFault::kMalformed;
   auto parsed = parse_json(answer);
   if (!parsed.ok()) {
     return call_failed(r,
@@ -183,9 +187,11 @@ Result<std::vector<Document>> converted_objects(const Review& r, std::string_vie
   if (std::string why = refusal(r, parsed->root); !why.empty()) return call_failed(r, why);
   const Value& objects = parsed->root["response"]["convertedObjects"];
   if (objects.size() != r.objects.size() || (objects.is_map() && !objects.empty())) {
+    found = AnswerFault::kPartial;
     return Status(Reason::kUnknown, start_of(r) + " returned " + std::to_string(objects.size()) +
                                         " objects, expected " + std::to_string(r.objects.size()));
   }
+  found = AnswerFault::kInvalidObject;
   std::vector<Document> out;
   out.reserve(objects.size());
   for (size_t i = 0; i < objects.size(); ++i) {
@@ -195,6 +201,7 @@ Result<std::vector<Document>> converted_objects(const Review& r, std::string_vie
       return Status(Reason::kUnknown, start_of(r) + why);
     out.push_back(std::move(one));
   }
+  found = AnswerFault::kNone;
   return out;
 }
 

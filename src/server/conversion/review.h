@@ -28,9 +28,14 @@ std::string_view known_version(const Value& versions);
 // The body of the request.
 std::string request_text(const Review& review);
 
+// What kind of answer was none, as a metric calls it.
+enum class AnswerFault { kNone, kMalformed, kPartial, kInvalidObject };
+
 // The objects of an answer, each with the metadata of the one that it was made of but for labels
 // and annotations. Errors are kInternal: "conversion webhook for example.com/v1, Kind=Thing ...".
-Result<std::vector<Document>> converted_objects(const Review& review, std::string_view answer);
+// `fault`: what of it is wrong; may be null.
+Result<std::vector<Document>> converted_objects(const Review& review, std::string_view answer,
+                                                AnswerFault* fault = nullptr);
 
 // An error of the call itself, as upstream words it.
 Status call_failed(const Review& review, std::string_view why);

@@ -25,6 +25,36 @@ metrics::Histogram& durations() {
   return h;
 }
 
+// "" for a call that went well.
+std::string_view failure_type(bool answered, AnswerFault fault) {
+  if (!answered) return "conversion_webhook_call_failure";
+  switch (fault) {
+    case AnswerFault::kNone:
+      return "";
+    case AnswerFault::kMalformed:
+      return "conversion_webhook_malformed_response_failure";
+    case AnswerFault::kPartial:
+      return "conversion_webhook_partial_response_failure";
+    case AnswerFault::kInvalidObject:
+      break;
+  }
+  return "conversion_webhook_invalid_converted_object_failure";
+}
+
+void tell_call(double seconds, std::string_view failure) {
+  static metrics::Counter& requests = metrics::counter(
+      "apiserver_conversion_webhook_request_total",
+      "Counter for conversion webhook requests with success/failure and failure error type",
+      {"result", "failure_type"});
+  static metrics::Histogram& took =
+      metrics::histogram("apiserver_conversion_webhook_duration_seconds",
+                         "Conversion webhook request latency", {"result", "failure_type"},
+                         {0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 45, 60});
+  const metrics::LabelValues labels{failure.empty() ? "success" : "failure", std::string(failure)};
+  requests.with(labels).add();
+  took.with(labels).observe(seconds);
+}
+
 bool not_link_local(const IpAddress& ip) {
   const IpAddress plain = ip.is_v4_mapped() ? ip.unmapped() : ip;
   return plain.is_loopback() || net::may_relay_to(plain);
@@ -180,8 +210,9 @@ class Webhook final : public Converter, public std::enable_shared_from_this<Webh
     review.objects = *objects;
     auto answer = co_await ask(ctx, &review);
     Result<std::vector<Document>> converted = Status(Reason::kUnknown, "no answer");
+    AnswerFault fault = AnswerFault::kNone;
     if (answer.ok()) {
-      converted = converted_objects(review, *answer);
+      converted = converted_objects(review, *answer, &fault);
     } else {
       converted = answer.status();
     }
@@ -191,6 +222,7 @@ class Webhook final : public Converter, public std::enable_shared_from_this<Webh
     metrics::LabelValues labels{config_.crd, version(from), version(review.desired),
                                 converted.ok() ? "true" : "false"};
     durations().with(labels).observe(took.count());
+    tell_call(took.count(), failure_type(answer.ok(), fault));
     if (!converted.ok()) co_return converted.status();
     for (size_t i = 0; i < places->size(); ++i) (*out)[(*places)[i]] = std::move((*converted)[i]);
     objects->clear();

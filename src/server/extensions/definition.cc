@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "machinery/codec_json.h"
+#include "machinery/schema_check.h"
 #include "server/objects/meta.h"
 
 namespace keles::server {
@@ -145,11 +146,33 @@ std::optional<Finding> approval(const Definition& d, const Value& root) {
                  start + " with either a URL or a reason starting with \"unapproved\"" + see};
 }
 
-// Old definitions: what is created now is held to structural schemas.
-std::optional<Finding> non_structural(const Value& root) {
-  if (!root["spec"]["preserveUnknownFields"].as_bool()) return std::nullopt;
-  return Finding{"True", "Violations",
-                 "spec.preserveUnknownFields: Invalid value: true: must be false"};
+// Definitions that an older server took: what is created now is held to structural schemas.
+std::optional<Finding> non_structural(const Value& spec) {
+  std::vector<std::string> all;
+  if (spec["preserveUnknownFields"].as_bool()) {
+    all.push_back("spec.preserveUnknownFields: Invalid value: true: must be false");
+  }
+  size_t i = 0;
+  for (const Value& version : spec["versions"].items()) {
+    const std::string path = "spec.versions[" + std::to_string(i++) + "].schema.openAPIV3Schema";
+    const Value& schema = version["schema"]["openAPIV3Schema"];
+    if (!schema.is_map()) continue;
+    if (const std::string why = structure_failure(schema); !why.empty()) {
+      return Finding{
+          "Unknown", "StructuralError",
+          "failed to check validation schema for version " + text(version["name"]) + ": " + why};
+    }
+    FieldErrors errors;
+    check_structure(errors, schema, path);
+    for (const StatusCause& e : errors) {
+      std::string one = e.field + ": " + e.message;
+      if (std::find(all.begin(), all.end(), one) == all.end()) all.push_back(std::move(one));
+    }
+  }
+  if (all.empty()) return std::nullopt;
+  std::string message;
+  for (const std::string& one : all) message += (message.empty() ? "" : ", ") + one;
+  return Finding{"True", "Violations", all.size() > 1 ? '[' + message + ']' : message};
 }
 
 void set(Document& d, std::string_view type, const Finding& f, WallTime now) {
@@ -230,12 +253,20 @@ std::optional<Document> plan_status(const Definition& d, const NamesInUse& used,
   if (auto found = approval(d, root); found && !says(condition(root, kPolicy), *found)) {
     set(edit(), kPolicy, *found, now);
   }
+  return out;
+}
+
+std::optional<Document> plan_structure(const Definition& d, WallTime now) {
+  DocumentPtr tree = d.object->tree();
   constexpr std::string_view kStructure = "NonStructuralSchema";
-  const Value& before = condition(root, kStructure);
-  if (auto found = non_structural(root)) {
-    if (!says(before, *found)) set(edit(), kStructure, *found, now);
-  } else if (!before.is_null()) {
-    remove_condition(edit(), kStructure);
+  const Value& before = condition(tree->root, kStructure);
+  const std::optional<Finding> found = non_structural(tree->root["spec"]);
+  if (found ? says(before, *found) : before.is_null()) return std::nullopt;
+  Document out = tree->clone();
+  if (found) {
+    set(out, kStructure, *found, now);
+  } else {
+    remove_condition(out, kStructure);
   }
   return out;
 }

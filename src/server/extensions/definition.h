@@ -45,10 +45,13 @@ struct NamesInUse {
 };
 void add_names(NamesInUse& used, const DefinitionNames& accepted);
 
-// The definition with the status that follows from its names (as far as they are free), its schema
-// and its group's policy; nothing when it has that. `accepted` is what it is given then.
+// The definition with the status that follows from its names (as far as they are free) and its
+// group's policy; nothing when it has that. `accepted` is what it is given then.
 std::optional<Document> plan_status(const Definition& d, const NamesInUse& used, WallTime now,
                                     DefinitionNames* accepted);
+// The definition with the condition NonStructuralSchema that follows from its schemas, each of
+// which is gone through; nothing when it has that. Asked once of each generation.
+std::optional<Document> plan_structure(const Definition& d, WallTime now);
 // The definition as established: nothing when it is, or its names are not accepted.
 std::optional<Document> plan_established(const Definition& d, WallTime now);
 // The definition with this condition Terminating; `last`: and free of our finalizer.

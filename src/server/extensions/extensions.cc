@@ -169,6 +169,10 @@ Task<bool> Extensions::settle(Context ctx) {
     DefinitionNames accepted;
     auto body = plan_status(d, names_in_use(d.group), now, &accepted);
     if (!body) body = plan_established(d, now);
+    if (!body && known.structure_of != d.made_of) {
+      body = plan_structure(d, now);
+      if (!body) known.structure_of = d.made_of;
+    }
     if (!body) {
       known.settled = true;
       continue;

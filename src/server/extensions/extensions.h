@@ -41,7 +41,8 @@ class Extensions {
     KindRef kinds;      // none: not served
     bool seen = false;  // in the pass that is under way
     bool closing = false;
-    bool settled = false;  // nothing about its status is to be done
+    bool settled = false;      // nothing about its status is to be done
+    std::string structure_of;  // Definition::made_of whose schemas have been told of
   };
   // Brings what is known level with the store; publishes when that changes what is served.
   void follow();

@@ -201,6 +201,38 @@ TEST_F(CustomKindsTest, EndWithTheirDefinition) {
   EXPECT_THAT(get("/openapi/v3"), Not(HasSubstr("stable.example.com")));
 }
 
+// While something holds its objects a definition that is being deleted serves all but new ones.
+TEST_F(CustomKindsTest, TakeNoNewObjectsWhileTheirDefinitionEnds) {
+  ASSERT_TRUE(define(kCrons));
+  const std::string home = "/apis/stable.example.com/v1/namespaces/default/crons";
+  auto cron = [](const std::string& name, const std::string& more = "") {
+    return R"({"apiVersion":"stable.example.com/v1","kind":"Cron","metadata":{"name":")" + name +
+           "\"" + more + "}}";
+  };
+  ASSERT_EQ(send("POST", home, cron("a", R"(,"finalizers":["e.com/hold"])")).status, 201);
+  ASSERT_EQ(send("DELETE", std::string(kDefinitions) + "/crons.stable.example.com").status, 200);
+  const net::Headers apply{{"Content-Type", "application/apply-patch+yaml"}},
+      merge{{"Content-Type", "application/merge-patch+json"}};
+  const std::string refused =
+      "crons.stable.example.com \\\"b\\\" is forbidden: create not allowed while custom resource "
+      "definition is terminating";
+  net::Response r = send("POST", home, cron("b"));
+  EXPECT_EQ(r.status, 403);
+  EXPECT_THAT(r.body, HasSubstr(refused));
+  r = send("PATCH", home + "/b?fieldManager=me", cron("b"), apply);
+  EXPECT_EQ(r.status, 403);
+  EXPECT_THAT(r.body, HasSubstr(refused));
+  EXPECT_EQ(send("GET", home + "/a").status, 200);
+  EXPECT_THAT(get(home), HasSubstr(R"("name":"a")"));
+  EXPECT_EQ(send("PATCH", home + "/a?fieldManager=me", cron("a"), apply).status, 200);
+  EXPECT_EQ(send("PATCH", home + "/a", R"({"metadata":{"labels":{"x":"y"}}})", merge).status, 200);
+  EXPECT_EQ(send("PATCH", home + "/a", R"({"metadata":{"finalizers":null}})", merge).status, 200);
+  for (int i = 0; i < 500 && send("GET", home).status != 404; ++i) {
+    ASSERT_TRUE(api_.run(api_.ctx.sleep(2ms)).ok());
+  }
+  EXPECT_EQ(send("GET", home).status, 404);
+}
+
 // The definitions that people install: taken, served, described.
 TEST_F(CustomKindsTest, AreThoseThatPeopleInstall) {
   const std::filesystem::path folder = shared_dir() / "oracles" / "crds";
