@@ -209,8 +209,7 @@ Value custom_definition(Arena& arena, OpenApiVersion version, const KindDesc& ki
     out = writer.schema(*schema);
     Value& properties = out.get_or_add(arena, "properties");
     if (!properties.is_map()) properties = Value::map();
-    properties.set(arena, "metadata",
-                   writer.metadata_property(object_meta, kAboutMetadata));
+    properties.set(arena, "metadata", writer.metadata_property(object_meta, kAboutMetadata));
     writer.add_type_meta(properties);
     writer.sort(properties);
   }
