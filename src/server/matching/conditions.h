@@ -1,0 +1,110 @@
+// Expressions over a request: the variables that webhooks and policies may name (object, oldObject,
+// request, namespaceObject, params, authorizer), and match conditions.
+// Source: Kubernetes, "Validating Admission Policy", "matchConditions"; KEP-3488, KEP-3716.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cel/authorizer.h"
+#include "cel/opaque.h"
+#include "cel/program.h"
+#include "machinery/value.h"
+#include "server/auth/auth.h"
+#include "server/matching/match.h"
+#include "server/matching/request.h"
+
+namespace keles::matching {
+
+struct Variables {
+  bool params = false;
+  bool authorizer = true;
+};
+// What those expressions may name. Others add their own variables to the copy ("variables").
+cel::Env environment(Variables variables);
+// The same, made once.
+const cel::Env& shared_environment(Variables variables);
+
+// Asks this server's authorization. Of the caller's own questions `info` is a Caller.
+class AuthAuthorizer final : public cel::Authorizer {
+ public:
+  explicit AuthAuthorizer(const auth::Auth* auth) : auth_(auth) {}
+  cel::AuthorizationAnswer authorize(const cel::AuthorizationUser& user,
+                                     const cel::AuthorizationQuery& query) const override;
+
+ private:
+  const auth::Auth* auth_;
+};
+
+// The values of one request's variables. It outlives the Run that it is bound to, and what is
+// pointed to outlives both. One thread.
+class Inputs {
+ public:
+  // Objects in the version of `match`; null where there is none. `authorizer` may be null: then
+  // its variables have no value.
+  Inputs(const Request* request, Match match, const Value* object, const Value* old_object,
+         const cel::Authorizer* authorizer);
+  void set_params(const Value* object) { params_ = object; }        // null: there is no such object
+  void set_namespace(const Value* object) { namespace_ = object; }  // likewise
+  // Binds those of the environment's variables that it knows; others are the caller's.
+  void bind(cel::Run& run, const cel::Env& env);
+  const Value& request();  // made when it is first asked for
+
+ private:
+  const Request* request_;
+  Match match_;
+  const Value *object_, *old_object_, *params_ = nullptr, *namespace_ = nullptr;
+  const cel::Authorizer* authorizer_;
+  cel::AuthorizationUser user_;
+  Document made_;
+};
+
+// The namespace that the request is in, as `namespaceObject` shows it (without managed fields and
+// owners); a null value for a cluster-scoped resource. Into `out`.
+Status read_namespace(const Request& request, Document* out);
+
+// One expression that must give a bool; what is wrong with it is found when it runs.
+struct Condition {
+  std::string name, expression;
+  cel::ProgramPtr program;
+  std::string error;  // why there is no program: "compilation failed: ..."
+};
+// The error is upstream's of the API ("compilation failed: ERROR: ...", "must evaluate to bool but
+// got string"); "" when the expression is in order. `env` outlives the call.
+std::string compile(std::string_view expression, const cel::Env& env, const cel::TypePtr& type,
+                    cel::ProgramPtr* program);
+
+// How many evaluations were made of what, for metrics.
+struct Verdict {
+  bool matches = false;
+  std::string excluded_by;  // the condition that is false; "" when none is
+  // Only where failures count: what went wrong. Upstream's text: one error as it is, several as
+  // [a, b].
+  std::string error;
+  int errors = 0;  // whether they count or not
+};
+
+class Conditions {
+ public:
+  // From a list of MatchCondition. `fails`: failurePolicy is Fail, so that an error is one.
+  static Conditions compile(const Value& conditions, Variables variables, bool fails);
+  bool empty() const { return conditions_.empty(); }
+  // All are looked at until one is false, which decides, whatever else failed.
+  Verdict evaluate(Inputs& inputs) const;
+
+ private:
+  std::vector<Condition> conditions_;
+  Variables variables_;
+  bool fails_ = true;
+};
+
+// Upstream's metrics of match conditions. `kind`: "webhook" or a policy's kind; `type`: which list
+// it is in ("validating", "mutating"), in exclusions what it does ("validate", "admit").
+void observe_exclusion(std::string_view name, std::string_view kind, std::string_view type,
+                       std::string_view operation);
+void observe_conditions(std::string_view name, std::string_view kind, std::string_view type,
+                        std::string_view operation, double seconds, const Verdict& verdict);
+
+}  // namespace keles::matching
