@@ -153,7 +153,7 @@ class LocalClient final : public Client {
     WriteOptions plain;
     registry::WriteRequest w = how(plain);
     auto gone =
-        co_await server_.registry().remove(ctx, kind, ns, name, std::move(request), std::move(w));
+        co_await server_.remove(ctx, &caller_, kind, ns, name, std::move(request), std::move(w));
     if (!gone.ok()) co_return gone.status();
     co_return gone->object;
   }

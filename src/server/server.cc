@@ -224,13 +224,16 @@ Task<Result<ObjectPtr>> ApiServer::create(Context ctx, const Caller* caller, con
     co_return Object::from_document(*kind, std::move(*done));
   } else if (subresource.empty()) {
     if (kind->group == "rbac.authorization.k8s.io") guard_escalation(&auth(), caller, how);
+    let_ask(&auth(), caller, how);
     co_return co_await registry().create(ctx, kind, ns, std::move(body), std::move(how));
   }
   if (subresource == "binding" || subresource == "eviction" || subresource == "token") {
     // Bindings of the old form come without a pod in their path.
     const KindDesc* target = kind->kind == "Binding" ? find_kind("", "v1", "Pod") : kind;
     let_ask(&auth(), caller, how);
-    Status s = registry().admit_create(*target, ns, name, subresource, body, ctx.loop(), how);
+    const registry::Registry::Call call{target, ns, name, subresource,
+                                        body_kind(*target, subresource)};
+    Status s = co_await registry().admit_create(ctx, &call, &body, &how);
     if (!s.ok()) co_return s;
   }
   if (subresource == "binding") {
@@ -257,6 +260,7 @@ Task<Result<ObjectPtr>> ApiServer::update(Context ctx, const Caller* caller, con
                                           Document body, registry::WriteRequest how,
                                           bool* created) {
   if (subresource == "scale" && kind->subresource("scale")) {
+    let_ask(&auth(), caller, how);
     co_return co_await registry().update_scale(ctx, kind, ns, name, std::move(body),
                                                std::move(how));
   }
@@ -272,6 +276,7 @@ Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const Caller* caller, cons
                                          PatchType type, Document patch, registry::WriteRequest how,
                                          bool* created) {
   const bool scale = subresource == "scale" && kind->subresource("scale");
+  let_ask(&auth(), caller, how);
   if (scale && type == PatchType::kApply) {
     co_return co_await registry().apply_scale(ctx, kind, ns, name, std::move(patch),
                                               std::move(how));
@@ -288,7 +293,6 @@ Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const Caller* caller, cons
   }
   if (!takes_parent(subresource)) co_return not_allowed(*kind, "patch");
   if (kind->group == "rbac.authorization.k8s.io") guard_escalation(&auth(), caller, how);
-  let_ask(&auth(), caller, how);
   if (type == PatchType::kApply) {
     guard_creation(&auth(), caller, kind, ns, name, how);
     co_return co_await registry().apply(ctx, kind, ns, name, subresource, std::move(patch),
@@ -296,6 +300,32 @@ Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const Caller* caller, cons
   }
   co_return co_await registry().patch(ctx, kind, ns, name, subresource, type, std::move(patch),
                                       std::move(how));
+}
+
+Task<Result<registry::Deleted>> ApiServer::remove(Context ctx, const Caller* caller,
+                                                  const KindDesc* kind, std::string ns,
+                                                  std::string name, registry::DeleteRequest request,
+                                                  registry::WriteRequest how) {
+  let_ask(&auth(), caller, how);
+  return registry().remove(std::move(ctx), kind, std::move(ns), std::move(name), std::move(request),
+                           std::move(how));
+}
+
+Task<Result<registry::ListPage>> ApiServer::remove_collection(Context ctx, const Caller* caller,
+                                                              const KindDesc* kind, std::string ns,
+                                                              registry::ListQuery query,
+                                                              registry::DeleteRequest request,
+                                                              registry::WriteRequest how) {
+  let_ask(&auth(), caller, how);
+  return registry().remove_collection(std::move(ctx), kind, std::move(ns), std::move(query),
+                                      std::move(request), std::move(how));
+}
+
+Task<Status> ApiServer::connect(Context ctx, const Caller* caller,
+                                const registry::Registry::Call* call, Document options,
+                                registry::WriteRequest how) {
+  let_ask(&auth(), caller, how);
+  co_return co_await registry().admit_connect(ctx, call, &options, &how);
 }
 
 }  // namespace keles

@@ -88,6 +88,19 @@ class ApiServer {
                                 std::string ns, std::string name, std::string subresource,
                                 PatchType type, Document patch, registry::WriteRequest how,
                                 bool* created = nullptr);
+  Task<Result<registry::Deleted>> remove(Context ctx, const Caller* caller, const KindDesc* kind,
+                                         std::string ns, std::string name,
+                                         registry::DeleteRequest request,
+                                         registry::WriteRequest how);
+  Task<Result<registry::ListPage>> remove_collection(Context ctx, const Caller* caller,
+                                                     const KindDesc* kind, std::string ns,
+                                                     registry::ListQuery query,
+                                                     registry::DeleteRequest request,
+                                                     registry::WriteRequest how);
+  // Whether a connection to a pod, service or node may be made: admission's word on `options`, an
+  // object of the kind that the subresource takes (PodExecOptions, ...).
+  Task<Status> connect(Context ctx, const Caller* caller, const registry::Registry::Call* call,
+                       Document options, registry::WriteRequest how);
 
   // The kind of the body that a subresource takes (Scale, Binding, Eviction, TokenRequest), or
   // `kind` itself.

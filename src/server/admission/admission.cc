@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "server/admission/plugins.h"
 #include "server/objects/keys.h"
@@ -68,8 +69,8 @@ bool is_plugin(std::string_view name) {
                      [&](const Plugin& p) { return p.name == name; });
 }
 
-bool runs(const Attributes& a, const Plugin& p) {
-  return !a.config || a.config->off.find(p.name) == a.config->off.end();
+bool runs(const Attributes& a, std::string_view name) {
+  return !a.config || a.config->off.find(name) == a.config->off.end();
 }
 
 Status check_name(std::string_view flag, const std::string& name) {
@@ -102,18 +103,90 @@ Result<Config> make_config(const std::vector<std::string>& enable,
   return out;
 }
 
-Status admit(const Attributes& a, Document& object, const Value* before) {
+Task<Status> Dynamic::admit(Context, const Attributes*, Document*, const Value*) {
+  co_return Status();
+}
+Task<Status> Dynamic::validate(Context, const Attributes*, const Value*, const Value*) {
+  co_return Status();
+}
+
+namespace {
+
+Status admit_built_in(const Attributes& a, Document& object, const Value* before) {
   for (const Plugin& p : kPlugins) {
-    if (p.admit && runs(a, p)) TRY(p.admit(a, object, before));
+    if (p.admit && runs(a, p.name)) TRY(p.admit(a, object, before));
   }
   return {};
 }
 
-Status validate(const Attributes& a, const Value* object, const Value* before) {
+Status validate_built_in(const Attributes& a, const Value* object, const Value* before) {
   for (const Plugin& p : kPlugins) {
-    if (p.validate && runs(a, p)) TRY(p.validate(a, object, before));
+    if (p.validate && runs(a, p.name)) TRY(p.validate(a, object, before));
   }
   return {};
+}
+
+bool runs(const Attributes& a, const Dynamic& d) { return runs(a, d.name()) && d.concerns(a); }
+
+Task<Status> admit_dynamic(Context ctx, const Attributes* a, Document* object,
+                           const Value* before) {
+  for (const auto& d : a->config->dynamic) {
+    if (!runs(*a, *d)) continue;
+    Status s = co_await d->admit(ctx, a, object, before);
+    if (!s.ok()) co_return s;
+  }
+  co_return Status();
+}
+
+Task<Status> validate_dynamic(Context ctx, const Attributes* a, const Value* object,
+                              const Value* before) {
+  for (const auto& d : a->config->dynamic) {
+    if (!runs(*a, *d)) continue;
+    Status s = co_await d->validate(ctx, a, object, before);
+    if (!s.ok()) co_return s;
+  }
+  co_return Status();
+}
+
+bool has_dynamic(const Attributes& a) {
+  return a.config && !a.config->dynamic.empty() && !a.judged;
+}
+
+// Once, and once more when a plugin wants it: what one changed another may have to see.
+Task<Status> admit_in_rounds(Context ctx, Attributes* a, Document* object, const Value* before,
+                             bool built_in) {
+  Reinvocation rounds;
+  a->reinvocation = &rounds;
+  Status s;
+  do {
+    rounds.second = std::exchange(rounds.wanted, false);
+    if (built_in) s = admit_built_in(*a, *object, before);
+    if (s.ok() && has_dynamic(*a)) s = co_await admit_dynamic(ctx, a, object, before);
+  } while (s.ok() && rounds.wanted && !rounds.second);
+  a->reinvocation = nullptr;
+  co_return s;
+}
+
+}  // namespace
+
+Task<Status> admit(Context ctx, Attributes* a, Document* object, const Value* before) {
+  return admit_in_rounds(std::move(ctx), a, object, before, object != nullptr);
+}
+
+Task<Status> validate(Context ctx, const Attributes* a, const Value* object, const Value* before) {
+  Status s = validate_built_in(*a, object, before);
+  if (s.ok() && has_dynamic(*a)) {
+    s = co_await validate_dynamic(std::move(ctx), a, object, before);
+  }
+  co_return s;
+}
+
+Task<Status> admit_foreign(Context ctx, Attributes* a, Document* object, const Value* before) {
+  Status s;
+  if (!has_dynamic(*a)) co_return s;
+  s = co_await admit_in_rounds(ctx, a, object, before, false);
+  if (s.ok()) s = co_await validate_dynamic(ctx, a, &object->root, before);
+  co_return s;
 }
 
 Status refuse(const Attributes& a, std::string_view why) {

@@ -1,17 +1,24 @@
-// Admission: the built-in plugins that change or refuse writes, in upstream's order. They keep no
-// state: what they need of the cluster they read from the request's snapshot. A plugin is one .cc
-// file with one function of each kind that it needs, listed in admission.cc.
+// Admission: the plugins that change or refuse writes, in upstream's order. The built-in ones keep
+// no state: what they need of the cluster they read from the request's snapshot. Such a plugin is
+// one .cc file with one function of each kind that it needs, listed in admission.cc. Behind them
+// come those that follow the cluster's own configuration or ask others (Dynamic): policies,
+// webhooks, quota.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "base/context.h"
 #include "base/loop.h"
 #include "base/status.h"
+#include "base/task.h"
 #include "machinery/object.h"
 #include "server/admission/pod_security_policy.h"
 #include "server/auth/caller.h"
@@ -29,10 +36,13 @@ struct PodSecurityConfig {
   std::vector<std::string> exempt_users, exempt_namespaces, exempt_runtime_classes;
 };
 
+class Dynamic;
+
 // Which plugins run, and what they are told.
 struct Config {
   std::set<std::string, std::less<>> off;  // names of plugins
   PodSecurityConfig pod_security;
+  std::vector<std::shared_ptr<Dynamic>> dynamic;  // in upstream's order
 };
 // From the text of --admission-control-config-file (apiserver.config.k8s.io/v1
 // AdmissionConfiguration, PodSecurity's part inline or in a file beside it); what is of no plugin
@@ -47,19 +57,39 @@ Result<Config> make_config(const std::vector<std::string>& enable,
 // Labels that a node agent may give to its own Node.
 bool node_may_set_label(std::string_view key);
 
-enum class Operation : uint8_t { kCreate, kUpdate, kDelete };
+enum class Operation : uint8_t { kCreate, kUpdate, kDelete, kConnect };
 
+// The second round of mutating admission, which there is when a plugin of the first wanted it.
+struct Reinvocation {
+  bool second = false;
+  bool wanted = false;
+  // What a plugin of the first round has to tell itself in the second.
+  std::map<const Dynamic*, std::shared_ptr<void>> kept;
+};
+
+using AuditAnnotations = std::vector<std::pair<std::string, std::string>>;
+
+// What is asked. Everything outlives the decision.
 struct Attributes {
   Operation operation = Operation::kCreate;
-  const KindDesc* kind = nullptr;  // the stored version
+  const KindDesc* kind = nullptr;    // of the resource, in the stored version
+  const KindDesc* served = nullptr;  // the same in the version that the client used; null: as kind
+  // Of the object, where that is not the resource's (Binding, Scale, PodExecOptions); null: kind.
+  const KindDesc* object_kind = nullptr;
   std::string_view namespace_, name, subresource;
-  std::string_view user;
+  std::string_view user, uid;
   const std::vector<std::string>* groups = nullptr;
+  const std::map<std::string, std::vector<std::string>>* extra = nullptr;
+  // The request's options as the API has them (meta.k8s.io/v1 CreateOptions, ...); null: none.
+  const std::function<Document()>* options = nullptr;
   const StoreSnapshot* state = nullptr;
   WallTime now;
   Random* random = nullptr;
   bool dry_run = false;
+  bool judged = false;                           // Dynamic plugins have been asked already
   std::vector<std::string>* warnings = nullptr;  // Warning headers; may be null
+  AuditAnnotations* annotations = nullptr;       // null: nobody audits
+  Reinvocation* reinvocation = nullptr;          // of the mutating plugins; null while validating
   const Config* config = nullptr;                // null: every plugin as it is by default
   // Whether the caller may do something else as well; null: nobody knows, so no.
   const std::function<bool(const Access&)>* may = nullptr;
@@ -69,10 +99,28 @@ struct Attributes {
   }
 };
 
-// A create of a subresource ("binding", "eviction", "token") has the resource's kind and name, and
-// as its object what was sent. Mutating plugins, then (after the strategy's validation) validating
-// ones. `before` is null on create; `object` is null in validate() on delete.
-Status admit(const Attributes& a, Document& object, const Value* before);
-Status validate(const Attributes& a, const Value* object, const Value* before);
+// A plugin with a state of its own. One object serves all requests, on any loop.
+class Dynamic {
+ public:
+  virtual ~Dynamic() = default;
+  virtual std::string_view name() const = 0;
+  // Whether it may have anything to say. Asked of each write, so to be answered at once.
+  virtual bool concerns(const Attributes& a) const = 0;
+  // May change `object` (a tree of the stored version), which is null on delete; `before` is null
+  // on create and connect. What is there outlives the task.
+  virtual Task<Status> admit(Context ctx, const Attributes* a, Document* object,
+                             const Value* before);
+  virtual Task<Status> validate(Context ctx, const Attributes* a, const Value* object,
+                                const Value* before);
+};
+
+// Mutating plugins: before the strategy prepares and validates. A create of a subresource
+// ("binding", "eviction", "token") has the resource's kind and name, and as its object what was
+// sent.
+Task<Status> admit(Context ctx, Attributes* a, Document* object, const Value* before);
+// Validating ones, after it. `object` is null on delete.
+Task<Status> validate(Context ctx, const Attributes* a, const Value* object, const Value* before);
+// Both of what has no built-in plugin: a Scale, options of a connection.
+Task<Status> admit_foreign(Context ctx, Attributes* a, Document* object, const Value* before);
 
 }  // namespace keles::admission

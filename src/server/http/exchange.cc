@@ -100,6 +100,18 @@ void Exchange::compress(net::Headers& headers, Parts& parts, size_t threshold) c
   say_gzip(headers);
 }
 
+registry::WriteRequest Exchange::write_request() {
+  registry::WriteRequest how;
+  const Caller& who = caller();
+  how.user = who.name;
+  how.groups = who.groups;
+  how.uid = who.uid;
+  how.extra = who.extra;
+  how.warnings = &warnings;
+  how.dry_run = query.find("dryRun") != nullptr;
+  return how;
+}
+
 void Exchange::leave_gate() {
   if (slot) slot->fetch_sub(1);
   slot = nullptr;

@@ -47,6 +47,9 @@ struct Exchange {
   Status check_table() const;
   Status check_shape(const KindDesc& of, bool list) const;
 
+  // A write by who asks, with what the query says of every kind of write.
+  registry::WriteRequest write_request();
+
   // Reads the request's body; false once a failure to do so has been answered.
   Task<bool> receive(Context ctx);
   void leave_gate();

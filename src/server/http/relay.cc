@@ -10,6 +10,7 @@
 #include "base/sync.h"
 #include "net/address.h"
 #include "net/inflate.h"
+#include "server/http/connection.h"
 #include "server/http/exchange.h"
 #include "server/http/forward.h"
 #include "server/http/front.h"
@@ -317,6 +318,13 @@ Task<void> Front::relay(Context ctx, Exchange* x) {
   if (x->info.verb.empty() && x->request->method != "OPTIONS") {
     allowed = Status(Reason::kMethodNotAllowed,
                      "the server does not allow this method on the requested resource");
+  }
+  if (allowed.ok() && is_connection(x->info)) {
+    const registry::Registry::Call call = connection_call(*x);
+    Document options = connection_options(*x);
+    registry::WriteRequest how = x->write_request();
+    allowed =
+        co_await server_->connect(ctx, &x->caller(), &call, std::move(options), std::move(how));
   }
   if (!allowed.ok()) {
     co_await x->fail(allowed);

@@ -62,22 +62,10 @@ Status check_options(const Exchange& x, std::optional<PatchType> patch) {
   return Status::invalid("meta.k8s.io", options_kind(x), "", std::move(causes));
 }
 
-registry::WriteRequest request_of(Exchange* x) {
-  registry::WriteRequest how;
-  const Caller& caller = x->caller();
-  how.user = caller.name;
-  how.groups = caller.groups;
-  how.uid = caller.uid;
-  how.extra = caller.extra;
-  how.warnings = &x->warnings;
-  how.dry_run = x->query.find("dryRun") != nullptr;
-  return how;
-}
-
 Result<registry::WriteRequest> write_request(Exchange* x,
                                              std::optional<PatchType> patch = std::nullopt) {
   TRY(check_options(*x, patch));
-  registry::WriteRequest how = request_of(x);
+  registry::WriteRequest how = x->write_request();
   how.validation = *field_validation(x->query.get("fieldValidation"));
   // Under whose name the write counts: fieldManager, else the client's name.
   how.field_manager = x->query.get("fieldManager");
@@ -420,7 +408,7 @@ Task<void> Front::patch(Context ctx, Exchange* x) {
 
 Task<void> Front::remove(Context ctx, Exchange* x) {
   const RequestInfo& i = x->info;
-  registry::WriteRequest how = request_of(x);
+  registry::WriteRequest how = x->write_request();
   auto request = delete_request(x, how);
   if (!request.ok()) {
     co_await x->fail(request.status());
@@ -442,8 +430,8 @@ Task<void> Front::remove(Context ctx, Exchange* x) {
     }
   }
   const bool cascades = request->orphan_dependents == false;
-  auto done = co_await server_->registry().remove(ctx, x->kind, i.ns, i.name, std::move(*request),
-                                                  std::move(how));
+  auto done = co_await server_->remove(ctx, &x->caller(), x->kind, i.ns, i.name,
+                                       std::move(*request), std::move(how));
   if (!done.ok()) {
     co_await x->fail(done.status());
     co_return;
@@ -463,7 +451,7 @@ Task<void> Front::remove(Context ctx, Exchange* x) {
 }
 
 Task<void> Front::remove_collection(Context ctx, Exchange* x) {
-  registry::WriteRequest how = request_of(x);
+  registry::WriteRequest how = x->write_request();
   auto query = list_query(*x);
   auto request = delete_request(x, how);
   Status bad = query.ok() ? request.status() : query.status();
@@ -471,8 +459,9 @@ Task<void> Front::remove_collection(Context ctx, Exchange* x) {
     co_await x->fail(bad);
     co_return;
   }
-  auto page = co_await server_->registry().remove_collection(
-      ctx, x->kind, x->info.ns, std::move(*query), std::move(*request), std::move(how));
+  auto page =
+      co_await server_->remove_collection(ctx, &x->caller(), x->kind, x->info.ns, std::move(*query),
+                                          std::move(*request), std::move(how));
   if (!page.ok()) {
     co_await x->fail(page.status());
     co_return;

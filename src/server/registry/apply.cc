@@ -25,7 +25,7 @@ Task<Result<ObjectPtr>> Registry::apply_once(Context ctx, const KindDesc* served
   complete.tracked = true;
   complete.served = served;
   if (store_->snapshot()->get(object_key(kind, ns, name))) {
-    auto change = [this, served, &kind, subresource, config, loop, &name, how, &complete](
+    auto change = [served, &kind, &subresource, config, loop, &name, how](
                       const ObjectPtr& current, Document& next) -> Result<Outcome> {
       DocumentPtr shown = present(*served, current)->tree();
       TRY_ASSIGN(made, applied(*served, subresource, *how, *loop, &shown->root, config->root));
@@ -35,9 +35,14 @@ Task<Result<ObjectPtr>> Registry::apply_once(Context ctx, const KindDesc* served
         apply_defaults(*served, next);
         convert(*served, kind, next);
       }
-      return prepare_update(*served, kind, subresource, current, next, *loop, complete);
+      return Outcome::kStore;
     };
-    auto done = co_await modify(ctx, &kind, ns, name, std::move(change), how->dry_run);
+    auto judge = [this, &ctx, served, &kind, &subresource, &complete](ObjectPtr current,
+                                                                      Document* next) {
+      return prepare_update(ctx, served, &kind, subresource, std::move(current), next, &complete);
+    };
+    auto done =
+        co_await modify(ctx, &kind, ns, name, std::move(change), how->dry_run, std::move(judge));
     if (!done.ok()) co_return done.status();
     co_return present(*served, done->object);
   }

@@ -85,12 +85,15 @@ struct WriteRequest {
   // Under whose name managed fields are kept ("": unknown); those in the body are complete already.
   std::string field_manager;
   bool tracked = false;
+  // Policies and webhooks have been asked (about the Scale that makes this update).
+  bool judged = false;
   bool force = false;  // an apply takes fields from others
   // How unknown fields in a patch's outcome are taken (other bodies have been checked already), and
   // what was found wrong with the text of the patch itself: they are told of together.
   FieldValidation validation = FieldValidation::kIgnore;
   std::vector<std::string> patch_problems;
-  std::vector<std::string>* warnings = nullptr;  // filled with Warning texts
+  std::vector<std::string>* warnings = nullptr;        // filled with Warning texts
+  admission::AuditAnnotations* annotations = nullptr;  // likewise, where somebody audits
   // A last word on what is to be stored (`before` null: created); null: none.
   std::function<Status(const KindDesc& kind, std::string_view ns, const Value& now,
                        const Value* before)>
@@ -168,11 +171,17 @@ class Registry {
                                            ListQuery query, DeleteRequest request,
                                            WriteRequest how);
 
-  // Admission of what is sent to a subresource that makes no object of its kind (a binding, an
-  // eviction, the request for a token).
-  Status admit_create(const KindDesc& kind, std::string_view ns, std::string_view name,
-                      std::string_view subresource, Document& sent, Loop& loop,
-                      const WriteRequest& how);
+  // Admission of what makes no object of its kind: `sent` to a subresource (a binding, an eviction,
+  // the request for a token), or the options (PodExecOptions, ...) of a connection to a pod,
+  // service or node. Both outlive the task.
+  struct Call {
+    const KindDesc* kind;  // of the resource
+    std::string ns, name, subresource;
+    const KindDesc* sent_kind;
+  };
+  Task<Status> admit_create(Context ctx, const Call* call, Document* sent, const WriteRequest* how);
+  Task<Status> admit_connect(Context ctx, const Call* call, Document* options,
+                             const WriteRequest* how);
 
   // --- other subresources ---
   // autoscaling/v1 Scale of a kind that has one.
@@ -196,6 +205,9 @@ class Registry {
   enum class Outcome : uint8_t { kStore, kDelete, kNothing };
   // Fills `next`, the tree to store in the storage version; called again after a conflict.
   using Change = std::function<Result<Outcome>(const ObjectPtr& current, Document& next)>;
+  // What admission and the rules of the kind make of it. Null: the server's own changes, which
+  // nobody judges.
+  using Judge = std::function<Task<Result<Outcome>>(ObjectPtr current, Document* next)>;
   Task<Status> probe_store(Context ctx, const KindDesc* kind);
   Task<std::vector<ObjectPtr>> component_statuses(Context ctx, const KindDesc* kind);
   struct ListStart {
@@ -210,21 +222,26 @@ class Registry {
                                         ListStart start, Selection selection, int64_t limit);
   // `kind` is a storage kind, or a custom one; the object is given as that kind.
   Task<Result<Deleted>> modify(Context ctx, const KindDesc* kind, std::string ns, std::string name,
-                               Change change, bool dry_run);
+                               Change change, bool dry_run, Judge judge = nullptr);
   Task<Result<ObjectPtr>> create_once(Context ctx, const KindDesc* kind, std::string ns,
                                       Document body, const WriteRequest* how);
   // `served`: the version that the client used.
-  Result<Outcome> prepare_update(const KindDesc& served, const KindDesc& kind,
-                                 const std::string& subresource, const ObjectPtr& current,
-                                 Document& next, Loop& loop, const WriteRequest& how);
+  Task<Result<Outcome>> prepare_update(Context ctx, const KindDesc* served, const KindDesc* kind,
+                                       std::string subresource, ObjectPtr current, Document* next,
+                                       const WriteRequest* how);
   Task<Result<ObjectPtr>> apply_once(Context ctx, const KindDesc* kind, std::string ns,
                                      std::string name, std::string subresource,
                                      const Document* config, const WriteRequest* how,
                                      bool* created);
-  Result<Outcome> set_scale(const KindDesc& kind, const ObjectPtr& current, const Document& scale,
-                            Document& next, Loop& loop, const WriteRequest& how);
-  Result<Outcome> prepare_delete(const KindDesc& kind, const ObjectPtr& current, Document& next,
-                                 Loop& loop, const DeleteRequest& request, const WriteRequest& how);
+  Task<Result<ObjectPtr>> change_scale(Context ctx, const KindDesc* kind, std::string ns,
+                                       std::string name, Change change, const WriteRequest* how);
+  Task<Result<Outcome>> judge_scale(Context ctx, const KindDesc* kind, ObjectPtr current,
+                                    Document* scale, const WriteRequest* how);
+  static Outcome mark_for_deletion(const KindDesc& kind, const Value& old, Document& next,
+                                   WallTime now, const DeleteRequest& request);
+  Task<Result<Outcome>> prepare_delete(Context ctx, const KindDesc* served, const KindDesc* kind,
+                                       ObjectPtr current, Document* next,
+                                       const DeleteRequest* request, const WriteRequest* how);
   admission::Attributes attributes(admission::Operation op, const KindDesc& kind,
                                    std::string_view ns, std::string_view name,
                                    std::string_view subresource, Loop& loop,

@@ -10,6 +10,7 @@
 #include "server/registry/convert.h"
 #include "server/registry/registry.h"
 #include "server/registry/services.h"
+#include "server/registry/write_options.h"
 
 namespace keles::registry {
 namespace {
@@ -168,20 +169,11 @@ Status check_preconditions(const Object& object, const DeleteRequest& request) {
   return {};
 }
 
-Result<Registry::Outcome> Registry::prepare_delete(const KindDesc& kind, const ObjectPtr& current,
-                                                   Document& next, Loop& loop,
-                                                   const DeleteRequest& request,
-                                                   const WriteRequest& how) {
+Registry::Outcome Registry::mark_for_deletion(const KindDesc& kind, const Value& old,
+                                              Document& next, WallTime now,
+                                              const DeleteRequest& request) {
   const KindFacts& facts = *kind.facts;
-  TRY(check_preconditions(*current, request));
-  auto snapshot = store_->snapshot();
-  auto attrs = attributes(admission::Operation::kDelete, kind, current->namespace_(),
-                          current->name(), "", loop, *snapshot, how);
-  DocumentPtr old = current->tree();
-  TRY(admission::validate(attrs, nullptr, &old->root));
-
-  next.root = deep_copy(next.arena, old->root);
-  const WallTime now = loop.wall_now();
+  next.root = deep_copy(next.arena, old);
   const bool first = !deleting(next.root);
   if (auto* begin = strategy_of(kind).begin_delete; first && begin) {
     HookContext hooks;
@@ -230,6 +222,26 @@ Result<Registry::Outcome> Registry::prepare_delete(const KindDesc& kind, const O
   return wanted.empty() && grace == 0 ? Outcome::kDelete : Outcome::kStore;
 }
 
+Task<Result<Registry::Outcome>> Registry::prepare_delete(Context ctx, const KindDesc* served,
+                                                         const KindDesc* kind, ObjectPtr current,
+                                                         Document* next,
+                                                         const DeleteRequest* request,
+                                                         const WriteRequest* how) {
+  Status s = check_preconditions(*current, *request);
+  if (!s.ok()) co_return s;
+  auto snapshot = store_->snapshot();
+  auto attrs = attributes(admission::Operation::kDelete, *kind, current->namespace_(),
+                          current->name(), "", ctx.loop(), *snapshot, *how);
+  attrs.served = served;
+  const WriteOptions options(*request);
+  attrs.options = &options.make;
+  DocumentPtr old = current->tree();
+  s = co_await admission::admit(ctx, &attrs, nullptr, &old->root);
+  if (s.ok()) s = co_await admission::validate(ctx, &attrs, nullptr, &old->root);
+  if (!s.ok()) co_return s;
+  co_return mark_for_deletion(*kind, old->root, *next, ctx.loop().wall_now(), *request);
+}
+
 Task<Result<Deleted>> Registry::remove(Context ctx, const KindDesc* served, std::string ns,
                                        std::string name, DeleteRequest request, WriteRequest how) {
   Status bad = check_delete_options(request);
@@ -238,18 +250,18 @@ Task<Result<Deleted>> Registry::remove(Context ctx, const KindDesc* served, std:
   how.dry_run |= !request.dry_run.empty();
   if (request.grace_period_seconds.value_or(0) < 0) request.grace_period_seconds = 1;
   const KindDesc& kind = storage_kind(*served);
-  Loop* loop = &ctx.loop();
   if (request.ignore_store_read_error) {
     // Without its finalizers, preconditions and dependents: they cannot be read either (KEP-3926).
     Status purged = co_await store_->remove_unreadable(ctx, object_key(kind, ns, name));
     if (purged.ok()) co_return Deleted{nullptr, true};
     if (!purged.is(Reason::kNotFound)) co_return purged;
   }
-  auto change = [this, &kind, loop, &request, &how](const ObjectPtr& current,
-                                                    Document& next) -> Result<Outcome> {
-    return prepare_delete(kind, current, next, *loop, request, how);
+  auto change = [](const ObjectPtr&, Document&) -> Result<Outcome> { return Outcome::kDelete; };
+  auto judge = [this, &ctx, served, &kind, &request, &how](ObjectPtr current, Document* next) {
+    return prepare_delete(ctx, served, &kind, std::move(current), next, &request, &how);
   };
-  auto done = co_await modify(ctx, &kind, ns, name, std::move(change), how.dry_run);
+  auto done =
+      co_await modify(ctx, &kind, ns, name, std::move(change), how.dry_run, std::move(judge));
   if (!done.ok()) co_return done.status();
   co_return Deleted{present(*served, done->object), done->gone};
 }

@@ -11,6 +11,7 @@
 #include "server/registry/machine.h"
 #include "server/registry/managed.h"
 #include "server/registry/registry.h"
+#include "server/registry/write_options.h"
 
 namespace keles::registry {
 namespace {
@@ -112,20 +113,9 @@ Status check_scale_is(const KindDesc& kind, const Object& current, const Documen
   return {};
 }
 
-}  // namespace
-
-Task<Result<ObjectPtr>> Registry::get_scale(Context ctx, const KindDesc* kind, std::string ns,
-                                            std::string name) {
-  auto parent = co_await get(ctx, kind, ns, name);
-  if (!parent.ok()) co_return parent.status();
-  co_return scale_object(*kind, *parent);
-}
-
-// `scale`: as it is to be; its managers, where they are complete, are those of the replicas.
-Result<Registry::Outcome> Registry::set_scale(const KindDesc& kind, const ObjectPtr& current,
-                                              const Document& scale, Document& next, Loop& loop,
-                                              const WriteRequest& how) {
-  next = current->tree()->clone();
+// Gives `next`, a copy of `current`, the scale's replicas and their managers.
+Status take_scale(const KindDesc& kind, const ObjectPtr& current, const Document& scale,
+                  Document& next, Loop& loop, const WriteRequest& how) {
   const int64_t replicas = scale.root["spec"]["replicas"].as_int();
   if (how.tracked) {
     take_scale_managers(next, kind, scale.root);
@@ -139,20 +129,66 @@ Result<Registry::Outcome> Registry::set_scale(const KindDesc& kind, const Object
     take_scale_managers(next, kind, now.root);
   }
   if (const CustomKinds::Scale* custom = custom_scale(kind)) {
-    TRY(write_scale(*custom, next, replicas));
-  } else {
-    put_at(next, kind.facts->scale.replicas, Value(replicas));
+    return write_scale(*custom, next, replicas);
   }
-  WriteRequest with_managers = how;
-  with_managers.tracked = true;
-  return prepare_update(kind, kind, "", current, next, loop, with_managers);
+  put_at(next, kind.facts->scale.replicas, Value(replicas));
+  return {};
+}
+
+}  // namespace
+
+Task<Result<ObjectPtr>> Registry::get_scale(Context ctx, const KindDesc* kind, std::string ns,
+                                            std::string name) {
+  auto parent = co_await get(ctx, kind, ns, name);
+  if (!parent.ok()) co_return parent.status();
+  co_return scale_object(*kind, *parent);
+}
+
+// `scale`, as it is to be, is judged as such, and then what it makes of its object. Its managers,
+// where they are complete, are those of the replicas.
+Task<Result<Registry::Outcome>> Registry::judge_scale(Context ctx, const KindDesc* kind,
+                                                      ObjectPtr current, Document* scale,
+                                                      const WriteRequest* how) {
+  auto before = scale_of(*kind, current);
+  if (!before.ok()) co_return before.status();
+  auto snapshot = store_->snapshot();
+  auto attrs = attributes(admission::Operation::kUpdate, *kind, current->namespace_(),
+                          current->name(), "scale", ctx.loop(), *snapshot, *how);
+  attrs.served = kind;
+  attrs.object_kind = &scale_kind();
+  const WriteOptions options(admission::Operation::kUpdate, how);
+  attrs.options = &options.make;
+  Status s = co_await admission::admit_foreign(ctx, &attrs, scale, &before->root);
+  if (!s.ok()) co_return s;
+  Document next = current->tree()->clone();
+  WriteRequest complete = *how;
+  complete.tracked = true;
+  complete.judged = true;
+  s = take_scale(*kind, current, *scale, next, ctx.loop(), *how);
+  if (!s.ok()) co_return s;
+  *scale = std::move(next);
+  co_return co_await prepare_update(ctx, kind, kind, "", std::move(current), scale, &complete);
+}
+
+Task<Result<ObjectPtr>> Registry::change_scale(Context ctx, const KindDesc* kind, std::string ns,
+                                               std::string name, Change change,
+                                               const WriteRequest* how) {
+  auto judge = [this, &ctx, kind, how](ObjectPtr current, Document* scale) {
+    return judge_scale(ctx, kind, std::move(current), scale, how);
+  };
+  auto done =
+      co_await modify(ctx, kind, ns, name, std::move(change), how->dry_run, std::move(judge));
+  if (!done.ok()) co_return done.status();
+  co_return scale_object(*kind, done->object);
 }
 
 Task<Result<ObjectPtr>> Registry::apply_scale(Context ctx, const KindDesc* kind, std::string ns,
                                               std::string name, Document config, WriteRequest how) {
+  WriteRequest complete = how;
+  complete.tracked = true;
   Loop* loop = &ctx.loop();
-  auto change = [this, kind, loop, &name, &config, &how](const ObjectPtr& current,
-                                                         Document& next) -> Result<Outcome> {
+  auto change = [kind, loop, &name, &config, &how](const ObjectPtr& current,
+                                                   Document& next) -> Result<Outcome> {
     TRY_ASSIGN(before, scale_of(*kind, current));
     Value list = scale_managers(before.arena, *kind, current->tree()->root);
     if (!list.is_null()) edit_metadata(before).set(before.arena, "managedFields", list);
@@ -160,13 +196,10 @@ Task<Result<ObjectPtr>> Registry::apply_scale(Context ctx, const KindDesc* kind,
     TRY(check_name(meta(scale.root, "name"), name));
     TRY(check_scale(scale, name));
     TRY(check_scale_is(*kind, *current, scale));
-    WriteRequest complete = how;
-    complete.tracked = true;
-    return set_scale(*kind, current, scale, next, *loop, complete);
+    next = std::move(scale);
+    return Outcome::kStore;
   };
-  auto done = co_await modify(ctx, kind, ns, name, std::move(change), how.dry_run);
-  if (!done.ok()) co_return done.status();
-  co_return scale_object(*kind, done->object);
+  co_return co_await change_scale(ctx, kind, ns, name, std::move(change), &complete);
 }
 
 Task<Result<ObjectPtr>> Registry::update_scale(Context ctx, const KindDesc* kind, std::string ns,
@@ -175,15 +208,12 @@ Task<Result<ObjectPtr>> Registry::update_scale(Context ctx, const KindDesc* kind
   if (!named.ok()) co_return named;
   Status bad = check_scale(scale, name);
   if (!bad.ok()) co_return bad;
-  Loop* loop = &ctx.loop();
-  auto change = [this, kind, loop, &scale, &how](const ObjectPtr& current,
-                                                 Document& next) -> Result<Outcome> {
+  auto change = [kind, &scale](const ObjectPtr& current, Document& next) -> Result<Outcome> {
     TRY(check_scale_is(*kind, *current, scale));
-    return set_scale(*kind, current, scale, next, *loop, how);
+    next = scale.clone();
+    return Outcome::kStore;
   };
-  auto done = co_await modify(ctx, kind, ns, name, std::move(change), how.dry_run);
-  if (!done.ok()) co_return done.status();
-  co_return scale_object(*kind, done->object);
+  co_return co_await change_scale(ctx, kind, ns, name, std::move(change), &how);
 }
 
 Task<Result<ObjectPtr>> Registry::patch_scale(Context ctx, const KindDesc* kind, std::string ns,

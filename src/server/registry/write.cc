@@ -21,6 +21,7 @@
 #include "server/registry/services.h"
 #include "server/registry/snapshots.h"
 #include "server/registry/warnings.h"
+#include "server/registry/write_options.h"
 
 namespace keles::registry {
 namespace {
@@ -232,26 +233,43 @@ admission::Attributes Registry::attributes(admission::Operation op, const KindDe
   a.namespace_ = ns;
   a.name = name;
   a.subresource = subresource;
+  a.served = how.served;
   a.user = how.user;
+  a.uid = how.uid;
   a.groups = &how.groups;
+  a.extra = &how.extra;
   a.state = &state;
   a.now = loop.wall_now();
   a.random = &loop.random();
   a.dry_run = how.dry_run;
   a.warnings = how.warnings;
+  a.annotations = how.annotations;
   a.config = &admission_;
   a.may = &how.may;
+  a.judged = how.judged;
   return a;
 }
 
-Status Registry::admit_create(const KindDesc& kind, std::string_view ns, std::string_view name,
-                              std::string_view subresource, Document& sent, Loop& loop,
-                              const WriteRequest& how) {
+Task<Status> Registry::admit_create(Context ctx, const Call* call, Document* sent,
+                                    const WriteRequest* how) {
   auto snapshot = store_->snapshot();
-  auto attrs =
-      attributes(admission::Operation::kCreate, kind, ns, name, subresource, loop, *snapshot, how);
-  TRY(admission::admit(attrs, sent, nullptr));
-  return admission::validate(attrs, &sent.root, nullptr);
+  auto attrs = attributes(admission::Operation::kCreate, *call->kind, call->ns, call->name,
+                          call->subresource, ctx.loop(), *snapshot, *how);
+  attrs.object_kind = call->sent_kind;
+  const WriteOptions options(admission::Operation::kCreate, how);
+  attrs.options = &options.make;
+  Status s = co_await admission::admit(ctx, &attrs, sent, nullptr);
+  if (s.ok()) s = co_await admission::validate(ctx, &attrs, &sent->root, nullptr);
+  co_return s;
+}
+
+Task<Status> Registry::admit_connect(Context ctx, const Call* call, Document* options,
+                                     const WriteRequest* how) {
+  auto snapshot = store_->snapshot();
+  auto attrs = attributes(admission::Operation::kConnect, *call->kind, call->ns, call->name,
+                          call->subresource, ctx.loop(), *snapshot, *how);
+  attrs.object_kind = call->sent_kind;
+  co_return co_await admission::admit_foreign(ctx, &attrs, options, nullptr);
 }
 
 Task<Result<ObjectPtr>> Registry::create(Context ctx, const KindDesc* kind, std::string ns,
@@ -304,8 +322,12 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   track(*served, kind, "", *how, loop.wall_now(), nullptr, body);
   auto snapshot = store_->snapshot();
   auto attrs = attributes(admission::Operation::kCreate, kind, ns, name, "", loop, *snapshot, *how);
-  Status refused = admission::admit(attrs, body, nullptr);
+  const WriteOptions options(admission::Operation::kCreate, how);
+  attrs.options = &options.make;
+  const TrackedManagers managers(body);
+  Status refused = co_await admission::admit(ctx, &attrs, &body, nullptr);
   if (!refused.ok()) co_return refused;
+  managers.put_back(body);
   drop_duplicate_owners(body, true, how->warnings);
 
   if (keeps_generation(kind)) set_meta(body, "generation", int64_t{1});
@@ -327,7 +349,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   if (how->warnings && strategy.warnings) {
     strategy.warnings(hooks, body.root, nullptr, *how->warnings);
   }
-  refused = admission::validate(attrs, &body.root, nullptr);
+  refused = co_await admission::validate(ctx, &attrs, &body.root, nullptr);
   if (refused.ok() && how->guard) refused = how->guard(kind, ns, body.root, nullptr);
   if (!refused.ok()) co_return refused;
   warn_of_inert(kind, body.root, *how);
@@ -379,10 +401,15 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   co_return made.status();
 }
 
-Result<Registry::Outcome> Registry::prepare_update(const KindDesc& served, const KindDesc& kind,
-                                                   const std::string& subresource,
-                                                   const ObjectPtr& current, Document& next,
-                                                   Loop& loop, const WriteRequest& how) {
+Task<Result<Registry::Outcome>> Registry::prepare_update(Context ctx, const KindDesc* served_kind,
+                                                         const KindDesc* stored_kind,
+                                                         std::string subresource, ObjectPtr current,
+                                                         Document* changed,
+                                                         const WriteRequest* request) {
+  const KindDesc &served = *served_kind, &kind = *stored_kind;
+  const WriteRequest& how = *request;
+  Document& next = *changed;
+  Loop& loop = ctx.loop();
   const Strategy& strategy = strategy_of(kind);
   DocumentPtr old = current->tree();
   const Value& before = old->root;
@@ -392,19 +419,20 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& served, const
   auto attrs =
       attributes(admission::Operation::kUpdate, kind, ns, name, subresource, loop, *snapshot, how);
   set_type(kind, next);
-  TRY(check_name(meta(next.root, "name"), name));
-  TRY(check_namespace(kind, ns, next));
+  Status bad = check_name(meta(next.root, "name"), name);
+  if (bad.ok()) bad = check_namespace(kind, ns, next);
+  if (!bad.ok()) co_return bad;
   const auto sent_version = meta(next.root, "resourceVersion");
   const bool unconditional = sent_version.empty() || sent_version == "0";
   if (!unconditional && !to_int(sent_version)) {  // upstream does not class this one
-    return Status(Reason::kUnknown,
-                  "strconv.ParseUint: parsing " + quoted(sent_version) + ": invalid syntax");
+    co_return Status(Reason::kUnknown,
+                     "strconv.ParseUint: parsing " + quoted(sent_version) + ": invalid syntax");
   }
   if (!unconditional && sent_version != std::to_string(current->revision())) {
-    return conflict(kind, name, kModified);
+    co_return conflict(kind, name, kModified);
   }
   if (unconditional && !kind.facts->unconditional_update) {
-    return Status::invalid(
+    co_return Status::invalid(
         kind.group, kind.plural, name,
         {{"FieldValueInvalid", "Invalid value: 0x0: must be specified for an update",
           "metadata.resourceVersion"}});
@@ -415,7 +443,10 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& served, const
   track(served, kind, subresource, how, loop.wall_now(), &before, next);
   const TrackedManagers managers(next);
   if (ServiceAllocator::concerns(kind)) ServiceAllocator::keep(next, before);
-  TRY(admission::admit(attrs, next, &before));
+  const WriteOptions options(admission::Operation::kUpdate, &how);
+  attrs.options = &options.make;
+  Status admitted = co_await admission::admit(ctx, &attrs, &next, &before);
+  if (!admitted.ok()) co_return admitted;
   drop_duplicate_owners(next, true, how.warnings);
 
   FieldErrors errors;
@@ -457,22 +488,24 @@ Result<Registry::Outcome> Registry::prepare_update(const KindDesc& served, const
   } else if (strategy.validate_subresource) {
     strategy.validate_subresource(hooks, subresource, next.root, before, errors);
   }
-  if (!errors.empty()) return Status::invalid(kind.group, kind.kind, name, std::move(errors));
+  if (!errors.empty()) co_return Status::invalid(kind.group, kind.kind, name, std::move(errors));
   auto* warnings = subresource.empty()       ? strategy.warnings
                    : subresource == "status" ? strategy.status_warnings
                                              : nullptr;
   if (how.warnings && warnings) warnings(hooks, next.root, &before, *how.warnings);
-  TRY(admission::validate(attrs, &next.root, &before));
-  if (how.guard) TRY(how.guard(kind, ns, next.root, &before));
+  admitted = co_await admission::validate(ctx, &attrs, &next.root, &before);
+  if (admitted.ok() && how.guard) admitted = how.guard(kind, ns, next.root, &before);
+  if (!admitted.ok()) co_return admitted;
   if (subresource != "status" && subresource != "finalize" &&
       !same_generation(kind, next.root, before)) {
     warn_of_inert(kind, next.root, how);
   }
-  return delete_during_update(kind, next.root, before) ? Outcome::kDelete : Outcome::kStore;
+  const bool goes = delete_during_update(kind, next.root, before);
+  co_return goes ? Outcome::kDelete : Outcome::kStore;
 }
 
 Task<Result<Deleted>> Registry::modify(Context ctx, const KindDesc* kind, std::string ns,
-                                       std::string name, Change change, bool dry_run) {
+                                       std::string name, Change change, bool dry_run, Judge judge) {
   const std::string key = object_key(*kind, ns, name);
   if (store_->shared()) TRY_CO(catch_up(ctx, store_));
   for (int attempt = 0; attempt < kConflictTries; ++attempt) {
@@ -486,6 +519,7 @@ Task<Result<Deleted>> Registry::modify(Context ctx, const KindDesc* kind, std::s
     }
     Document next;
     auto outcome = change(current, next);
+    if (outcome.ok() && judge) outcome = co_await judge(current, &next);
     if (!outcome.ok()) co_return outcome.status();
     if (*outcome == Outcome::kNothing) co_return Deleted{current, false};
 
@@ -577,17 +611,20 @@ Task<Result<ObjectPtr>> Registry::update(Context ctx, const KindDesc* served, st
   drop_duplicate_owners(body, false, how.warnings);
   // The body is kept for another try; the last copy could be moved, but conflicts are rare.
   auto shared = std::make_shared<Document>(std::move(body));
-  auto change = [this, served, &kind, subresource, shared, loop, &how](
-                    const ObjectPtr& current, Document& next) -> Result<Outcome> {
+  auto change = [&kind, shared](const ObjectPtr& current, Document& next) -> Result<Outcome> {
     // A uid in the body is a precondition.
     if (auto uid = meta(shared->root, "uid"); !uid.empty() && uid != current->uid()) {
       const std::string key = object_key(kind, current->namespace_(), current->name());
       return conflict(kind, current->name(), unmet_uid(key, uid, current->uid()));
     }
     next = shared->clone();
-    return prepare_update(*served, kind, subresource, current, next, *loop, how);
+    return Outcome::kStore;
   };
-  auto done = co_await modify(ctx, &kind, ns, name, std::move(change), how.dry_run);
+  auto judge = [this, &ctx, served, &kind, &subresource, &how](ObjectPtr current, Document* next) {
+    return prepare_update(ctx, served, &kind, subresource, std::move(current), next, &how);
+  };
+  auto done =
+      co_await modify(ctx, &kind, ns, name, std::move(change), how.dry_run, std::move(judge));
   if (!done.ok()) co_return done.status();
   co_return present(*served, done->object);
 }
@@ -597,10 +634,9 @@ Task<Result<ObjectPtr>> Registry::patch(Context ctx, const KindDesc* served, std
                                         Document patch, WriteRequest how) {
   const KindDesc& kind = storage_kind(*served);
   how.served = served;
-  Loop* loop = &ctx.loop();
   auto shared = std::make_shared<Document>(std::move(patch));
-  auto change = [this, served, &kind, subresource, type, shared, loop, &how](
-                    const ObjectPtr& current, Document& next) -> Result<Outcome> {
+  auto change = [served, &kind, type, shared, &how](const ObjectPtr& current,
+                                                    Document& next) -> Result<Outcome> {
     DocumentPtr shown = with_open_managers(type, shared->root, present(*served, current)->tree());
     auto patched = apply_patch(type, *served->type, shown->root, shared->root);
     if (!patched.ok()) return patched.status();
@@ -609,9 +645,13 @@ Task<Result<ObjectPtr>> Registry::patch(Context ctx, const KindDesc* served, std
     if (served->namespaced) TRY(check_namespace(*served, current->namespace_(), next));
     TRY(check_name(meta(next.root, "name"), current->name()));
     if (served != &kind) convert(*served, kind, next);
-    return prepare_update(*served, kind, subresource, current, next, *loop, how);
+    return Outcome::kStore;
   };
-  auto done = co_await modify(ctx, &kind, ns, name, std::move(change), how.dry_run);
+  auto judge = [this, &ctx, served, &kind, &subresource, &how](ObjectPtr current, Document* next) {
+    return prepare_update(ctx, served, &kind, subresource, std::move(current), next, &how);
+  };
+  auto done =
+      co_await modify(ctx, &kind, ns, name, std::move(change), how.dry_run, std::move(judge));
   if (!done.ok()) co_return done.status();
   co_return present(*served, done->object);
 }
