@@ -8,7 +8,6 @@
 #include "server/conversion/webhook.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
-#include "server/objects/service_address.h"
 #include "server/registry/services.h"
 
 namespace keles {
@@ -19,12 +18,7 @@ namespace {
 server::MakeConverter converters(Store* store, const ApiServerOptions& options) {
   if (options.make_converter) return options.make_converter;
   conversion::WebhookOptions webhook;
-  webhook.find_service = [store](const std::string& ns, const std::string& name, int64_t port,
-                                 Random& random) -> Result<conversion::ServicePlace> {
-    auto found = registry::resolve_service(*store->snapshot(), ns, name, port, random);
-    if (!found.ok()) return found.status();
-    return conversion::ServicePlace{std::move(found->host), found->port};
-  };
+  webhook.callout.find_service = callout::services_of(store);
   return [webhook](const ObjectPtr& definition) {
     return conversion::make_webhook_converter(definition, webhook);
   };

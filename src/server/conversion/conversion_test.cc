@@ -197,13 +197,13 @@ class WebhookTest : public testing::Test {
         R"("things.e.com"},"spec":{"conversion":{"strategy":"Webhook","webhook":{"clientConfig":)" +
         client + R"(,"conversionReviewVersions":["v9","v1"]}}}})");
     const KindDesc* crd = find_kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
-    options.may_dial_service = [](const IpAddress&) { return true; };
-    options.find_service = [this](const std::string& ns, const std::string& name, int64_t port,
-                                  Random&) -> Result<ServicePlace> {
+    options.callout.may_dial_service = [](const IpAddress&) { return true; };
+    options.callout.find_service = [this](const std::string& ns, const std::string& name,
+                                          int64_t port, Random&) -> Result<callout::ServicePlace> {
       if (ns != "ns" || name != "hook" || port != 444) {
         return Status::not_found("", "services", name);
       }
-      ServicePlace place;
+      callout::ServicePlace place;
       place.host = "127.0.0.1";
       place.port = server_->port();
       return place;

@@ -1,15 +1,9 @@
 #include "server/conversion/webhook.h"
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 
-#include "base/encoding.h"
 #include "base/metrics.h"
-#include "base/random.h"
-#include "base/sync.h"
-#include "machinery/codec_json.h"
-#include "net/http.h"
 #include "server/conversion/review.h"
 
 namespace keles::conversion {
@@ -55,47 +49,11 @@ void tell_call(double seconds, std::string_view failure) {
   took.with(labels).observe(seconds);
 }
 
-bool not_link_local(const IpAddress& ip) {
-  const IpAddress plain = ip.is_v4_mapped() ? ip.unmapped() : ip;
-  return plain.is_loopback() || net::may_relay_to(plain);
-}
-
-// Where a definition's webhook is, as it says.
+// A definition's webhook, as it says.
 struct Config {
-  std::string crd, review_version, ca_pem;
-  std::string url;  // shown in errors
-  std::string host, path, query;
-  uint16_t port = 443;
-  bool service = false;
-  std::string service_namespace, service_name;
+  std::string crd, review_version;
+  callout::Target target;
 };
-
-std::string trimmed(std::string s) {
-  const auto blank = [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; };
-  return std::all_of(s.begin(), s.end(), blank) ? std::string() : s;
-}
-
-// "https://host[:port][/path]", which validation has let pass.
-bool split_url(const std::string& url, Config& c) {
-  constexpr std::string_view kScheme = "https://";
-  if (!url.starts_with(kScheme)) return false;
-  const size_t slash = url.find('/', kScheme.size());
-  std::string authority = url.substr(kScheme.size(), slash - kScheme.size());
-  c.path = slash == std::string::npos ? "/" : url.substr(slash);
-  size_t colon = authority.rfind(':');
-  if (authority.starts_with('[')) {
-    const size_t end = authority.find(']');
-    if (end == std::string::npos) return false;
-    c.host = authority.substr(1, end - 1);
-    colon = end + 1 < authority.size() ? end + 1 : std::string::npos;
-  } else {
-    c.host = authority.substr(0, colon);
-  }
-  if (colon == std::string::npos) return true;
-  auto port = net::parse_port(std::string_view(authority).substr(colon + 1));
-  if (port) c.port = *port;
-  return port.has_value();
-}
 
 std::optional<Config> read_config(const Value& crd) {
   const Value& conversion = crd["spec"]["conversion"];
@@ -104,45 +62,18 @@ std::optional<Config> read_config(const Value& crd) {
   Config c;
   c.crd = crd["metadata"]["name"].as_string();
   c.review_version = known_version(conversion["webhook"]["conversionReviewVersions"]);
-  if (auto pem = base64_decode(client["caBundle"].as_string()); pem.ok()) c.ca_pem = trimmed(*pem);
-  if (client["url"].is_string()) {
-    c.url = client["url"].as_string();
-    if (!split_url(c.url, c)) return std::nullopt;
-    return c;
-  }
-  const Value& service = client["service"];
-  c.service = true;
-  c.service_namespace = service["namespace"].as_string();
-  c.service_name = service["name"].as_string();
-  const int64_t port = service["port"].is_null() ? 443 : service["port"].as_int();
-  c.port = static_cast<uint16_t>(std::clamp<int64_t>(port, 1, 65535));
-  c.host = c.service_name + "." + c.service_namespace + ".svc";
-  c.path = service["path"].as_string();
-  if (!c.path.starts_with('/')) c.path = "/" + c.path;
-  c.url = "https://" + c.host + ":" + std::to_string(c.port) + c.path;
+  auto target = callout::Target::read(client);
+  if (!target.ok()) return std::nullopt;
+  c.target = std::move(*target);
   return c;
-}
-
-std::string answer_failure(const net::Response& r) {
-  if (r.status == 404) return "the server could not find the requested resource";
-  std::string body = r.body.substr(0, 2048);
-  if (body.empty()) body = "unknown";
-  return "an error on the server (" + quoted(body) + ") has prevented the request from succeeding";
 }
 
 class Webhook final : public Converter, public std::enable_shared_from_this<Webhook> {
  public:
   Webhook(Config config, WebhookOptions options)
-      : config_(std::move(config)), options_(std::move(options)) {
-    if (options_.may_dial_url == nullptr) options_.may_dial_url = not_link_local;
-  }
-
-  // What belongs to a loop goes there to end.
-  ~Webhook() override {
-    for (auto& [loop, local] : locals_) {
-      loop->post([held = std::shared_ptr<Local>(std::move(local))]() mutable { held.reset(); });
-    }
-  }
+      : config_(std::move(config)),
+        options_(std::move(options)),
+        callee_(std::make_shared<callout::Callee>(config_.target, options_.callout)) {}
 
   Task<Result<std::vector<Document>>> convert(Context ctx, const KindDesc* to,
                                               std::vector<DocumentPtr> objects) override {
@@ -182,22 +113,6 @@ class Webhook final : public Converter, public std::enable_shared_from_this<Webh
   }
 
  private:
-  // What one loop has of it.
-  struct Local {
-    explicit Local(int calls) : free(calls) {}
-    Semaphore free;
-    std::shared_ptr<net::HttpClient> client;
-    std::string host;  // of the client
-    uint16_t port = 0;
-  };
-
-  std::shared_ptr<Local> local(Loop& loop) {
-    std::lock_guard lock(mutex_);
-    auto& at = locals_[&loop];
-    if (!at) at = std::make_shared<Local>(options_.calls);
-    return at;
-  }
-
   // One review. Empties `objects` and `places`.
   Task<Status> convert_some(Context ctx, std::string desired, std::vector<DocumentPtr>* objects,
                             std::vector<size_t>* places, std::vector<Document>* out) {
@@ -235,61 +150,15 @@ class Webhook final : public Converter, public std::enable_shared_from_this<Webh
     if (review->version.empty()) {
       co_return Status(Reason::kUnknown, "no supported conversion review versions");
     }
-    auto mine = local(ctx.loop());
     Context call = ctx.with_timeout(options_.timeout);
-    Status turn = co_await mine->free.acquire(call);
-    if (!turn.ok()) co_return failed(*review, turn);
-    auto response = co_await send(call, mine, request_text(*review));
-    mine->free.release();
-    if (!response.ok()) co_return failed(*review, response.status());
-    if (response->status < 200 || response->status > 299) {
-      co_return call_failed(*review, answer_failure(*response));
-    }
-    co_return std::move(response->body);
-  }
-
-  Status failed(const Review& review, const Status& why) const {
-    return call_failed(
-        review, "Post " + quoted(config_.url + "?timeout=30s") + ": " + std::string(why.message()));
-  }
-
-  Task<Result<net::Response>> send(Context ctx, std::shared_ptr<Local> mine, std::string body) {
-    ServicePlace place;
-    place.host = config_.host;
-    place.port = config_.port;
-    if (config_.service) {
-      auto found = options_.find_service(config_.service_namespace, config_.service_name,
-                                         config_.port, ctx.loop().random());
-      if (!found.ok()) co_return found.status();
-      place = std::move(*found);
-    }
-    auto allowed = config_.service ? options_.may_dial_service : options_.may_dial_url;
-    auto addresses = co_await net::relay_addresses(ctx, place.host, allowed);
-    if (!addresses.ok()) co_return addresses.status();
-    const std::string address = addresses->front().text();
-    if (!mine->client || mine->host != address || mine->port != place.port) {
-      net::Endpoint e;
-      e.host = address;
-      e.port = place.port;
-      e.tls.emplace();
-      e.tls->ca_pem = config_.ca_pem;
-      e.tls->server_name = config_.host;
-      mine->client = net::HttpClient::create(ctx.loop(), std::move(e));
-      mine->host = address;
-      mine->port = place.port;
-    }
-    auto client = mine->client;
-    net::Request request("POST", net::encode_target(config_.path), "timeout=30s", std::move(body));
-    request.headers.add("Content-Type", "application/json");
-    request.headers.add("Accept", "application/json");
-    auto response = co_await client->send(ctx, std::move(request), kMaxAnswerBytes);
-    co_return std::move(response);
+    auto answer = co_await callee_->post(call, options_.timeout, request_text(*review));
+    if (!answer.ok()) co_return call_failed(*review, answer.status().message());
+    co_return std::move(answer);
   }
 
   Config config_;
   WebhookOptions options_;
-  std::mutex mutex_;
-  std::map<Loop*, std::shared_ptr<Local>> locals_;
+  std::shared_ptr<callout::Callee> callee_;
 };
 
 }  // namespace
