@@ -89,7 +89,7 @@ Task<void> Front::relay_elsewhere(Context ctx, Exchange* x) {
   request.headers = forwarded_headers(*x, upgrade);
   aggregation::set_caller(&request.headers, x->caller());
   request.headers.erase("host");
-  auto client = net::HttpClient::create(ctx.loop(), *where);
+  RelayPool::Lease client = relays_.take(ctx.loop(), std::move(*where));
   if (upgrade) {
     co_await relay_upgrade(ctx, x, client.get(), std::move(request), false);
   } else {
@@ -97,7 +97,6 @@ Task<void> Front::relay_elsewhere(Context ctx, Exchange* x) {
     if (is_discovery(*x)) limit = ctx.with_timeout(kDiscoveryTimeout);
     co_await pass_answer(limit, x, client.get(), std::move(request));
   }
-  client->close();
 }
 
 }  // namespace keles::server

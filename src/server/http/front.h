@@ -2,7 +2,7 @@
 // last: limits of its head (net/) -> deadline -> who asks, by the head alone -> may they -> the
 // gate of requests in flight -> the body, with a deadline -> the verb -> the answer, whose long
 // forms are made in pieces as the peer takes them (pieces.h). One front serves every loop; the
-// gate's counts are all it keeps.
+// gate's counts and the relays' connections are all it keeps.
 #pragma once
 
 #include <atomic>
@@ -16,6 +16,7 @@
 #include "net/http.h"
 #include "server/aggregation/api_service.h"
 #include "server/auth/auth.h"
+#include "server/http/relay_pool.h"
 #include "server/server.h"
 
 namespace keles::server {
@@ -96,6 +97,7 @@ class Front {
   ApiServer* server_;
   FrontOptions options_;
   std::atomic<int> reading_{0}, mutating_{0};
+  RelayPool relays_;
 };
 
 }  // namespace keles::server

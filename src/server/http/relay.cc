@@ -358,7 +358,7 @@ Task<void> Front::relay(Context ctx, Exchange* x) {
   endpoint.host = addresses->front().text();
   endpoint.port = target->port;
   endpoint.tls = target->tls;
-  auto client = net::HttpClient::create(ctx.loop(), endpoint);
+  RelayPool::Lease client = relays_.take(ctx.loop(), std::move(endpoint));
   const bool upgrades = upgrade && !log;
   net::Request request = forwarded(*x, *target, upgrades);
   if (log) {
@@ -370,7 +370,6 @@ Task<void> Front::relay(Context ctx, Exchange* x) {
     ProxyLinks links{proxy_prefix(*x), host_and_port(*target), std::string(x->header("Host"))};
     co_await relay_proxy(ctx, x, client.get(), std::move(request), std::move(links));
   }
-  client->close();
 }
 
 }  // namespace keles::server

@@ -8,10 +8,12 @@
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "base/sim_loop.h"
 #include "machinery/codec_json.h"
 #include "net/pki.h"
 #include "server/http/pki_files.h"
 #include "server/http/proxy_links.h"
+#include "server/http/relay_pool.h"
 #include "server/http/served_api.h"
 #include "server/objects/keys.h"
 
@@ -483,6 +485,68 @@ TEST_F(Relay, AKubeletIsVerified) {
   make_node("127.0.0.1", backend.port());
   EXPECT_EQ(send("GET", node_proxy() + "/pods").status, 503);
   EXPECT_TRUE(backend.seen.empty());
+}
+
+// A connection serves one request after the other, each as whom it was made for.
+TEST_F(Relay, ConnectionsAreKept) {
+  make_pod("127.0.0.1");
+  make_node("127.0.0.1", kubelet.port());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(send("GET", node_proxy() + "/pods").status, 200);
+  auto log = send("GET", "/api/v1/namespaces/default/pods/p/log?container=c");
+  EXPECT_EQ(log.status, 200);
+  ASSERT_EQ(kubelet.seen.size(), 4u);
+  for (const net::Request& r : kubelet.seen) {
+    EXPECT_EQ(r.remote_address, kubelet.seen[0].remote_address);
+  }
+  EXPECT_EQ(send("POST", node_proxy() + "/status/500", "x").status, 500);
+  EXPECT_EQ(kubelet.seen.back().remote_address, kubelet.seen[0].remote_address);
+}
+
+TEST(RelayPool, KeepsAFewForAWhile) {
+  SimLoop sim(1);
+  auto at = [](std::string host, std::optional<std::string> name = std::nullopt) {
+    net::Endpoint e;
+    e.host = std::move(host);
+    e.port = 10250;
+    if (name) e.tls.emplace().common_name = *name;
+    return e;
+  };
+  auto pool = std::make_unique<RelayPool>();
+  net::HttpClient* first = nullptr;
+  {
+    RelayPool::Lease one = pool->take(sim, at("10.0.0.1", "n1"));
+    RelayPool::Lease two = pool->take(sim, at("10.0.0.1", "n1"));
+    EXPECT_NE(one.get(), two.get()) << "one request at a time";
+    first = one.get();
+    EXPECT_EQ(pool->kept(sim), 0u);
+  }
+  EXPECT_EQ(pool->kept(sim), 2u);
+  {
+    RelayPool::Lease other = pool->take(sim, at("10.0.0.1", "n2"));
+    RelayPool::Lease plain = pool->take(sim, at("10.0.0.1"));
+    EXPECT_EQ(pool->kept(sim), 2u) << "another peer, another connection";
+    RelayPool::Lease same = pool->take(sim, at("10.0.0.1", "n1"));
+    EXPECT_EQ(same.get(), first) << "what was used last";
+  }
+  EXPECT_EQ(pool->kept(sim), 4u);
+  {
+    std::vector<RelayPool::Lease> many;
+    for (int i = 0; i < 20; ++i) many.push_back(pool->take(sim, at("10.0.0.9")));
+  }
+  EXPECT_EQ(pool->kept(sim), 4 + RelayPool::kMostKeptOfOne);
+  for (int i = 0; i < 100; ++i) {
+    (void)pool->take(sim, at("10.0.1." + std::to_string(i)));
+  }
+  EXPECT_EQ(pool->kept(sim), RelayPool::kMostKept);
+  sim.advance(RelayPool::kKeptFor - 1s);
+  (void)pool->take(sim, at("10.0.1.99"));
+  sim.advance(2s);
+  EXPECT_EQ(pool->kept(sim), 1u);
+  sim.advance(RelayPool::kKeptFor);
+  EXPECT_EQ(pool->kept(sim), 0u);
+  // What is given back to a pool that is gone is closed.
+  RelayPool::Lease late = pool->take(sim, at("10.0.0.1"));
+  pool.reset();
 }
 
 TEST_F(Relay, LogsAndStreamsOfContainers) {
