@@ -14,7 +14,9 @@
 #include "client/https_client.h"
 #include "client/informer.h"
 #include "client/testing/fake_client.h"
+#include "client/without_managers.h"
 #include "client/work_queue.h"
+#include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 
 namespace keles {
@@ -393,6 +395,37 @@ TEST(WatchDecoder, ReadsFramesInAnyPieces) {
   EXPECT_EQ(got[1].type, WatchEvent::Type::kBookmark);
   EXPECT_EQ(got[1].revision, 42);
   EXPECT_EQ(got[2].type, WatchEvent::Type::kDeleted);
+}
+
+TEST(WatchDecoder, LeavesManagersOut) {
+  Document d = config_map("a", "1");
+  Value& metadata = *d.root.find("metadata");
+  metadata.set(d.arena, "resourceVersion", Value::string("42"));
+  const std::string bare = to_json(d.root);
+  const std::string bare_bytes = encode_protobuf(*kind_of<ConfigMap>().type, d.root);
+  Value entry = Value::map();
+  entry.set(d.arena, "manager", Value::string("me"));
+  Value list = Value::list();
+  list.append(d.arena, entry);
+  list.append(d.arena, entry);
+  metadata.set(d.arena, "managedFields", list);
+  EXPECT_EQ(without_managers(encode_protobuf(*kind_of<ConfigMap>().type, d.root)), bare_bytes);
+  EXPECT_EQ(without_managers(bare_bytes), bare_bytes);
+  for (const char* broken : {"", "\x0a", "\x0a\x05\x8a\x01", "\xff\xff\xff\xff\xff"}) {
+    EXPECT_EQ(without_managers(broken), broken);
+  }
+  for (bool json : {false, true}) {
+    WatchDecoder decoder(&kind_of<ConfigMap>(), json);
+    decoder.feed(json ? R"({"type":"ADDED","object":)" + to_json(d.root) + "}\n"
+                      : frame("ADDED", encode_object(kind_of<ConfigMap>(), d.root)));
+    WatchEvent e{};
+    auto r = decoder.next(&e);
+    ASSERT_TRUE(r.ok() && *r) << r.status().to_string();
+    EXPECT_TRUE(e.object->tree()->root["metadata"]["managedFields"].is_null());
+    EXPECT_EQ(e.object->tree()->root["metadata"]["uid"].as_string(),
+              d.root["metadata"]["uid"].as_string());
+    EXPECT_EQ(e.object->revision(), 42);
+  }
 }
 
 TEST(WatchDecoder, TurnsErrorsIntoTheirStatus) {

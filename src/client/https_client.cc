@@ -6,6 +6,7 @@
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "client/without_managers.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/decode.h"
@@ -50,6 +51,11 @@ Result<Document> decode_any(const KindDesc& kind, const std::string& body) {
   return decode_body(kind, body);
 }
 
+// The same of an object that came as JSON.
+void drop_managers(Document& doc) {
+  if (Value* metadata = doc.root.find("metadata")) metadata->erase("managedFields");
+}
+
 Result<ObjectPtr> to_object(const KindDesc& kind, const std::string& body) {
   TRY_ASSIGN(doc, decode_any(kind, body));
   return Object::from_document(kind, std::move(doc));
@@ -75,7 +81,8 @@ Status read_list_protobuf(const KindDesc& kind, std::string_view body, ListResul
         if (!meta.ok()) return Status::internal("malformed list metadata");
       }
     } else if (field == 2 && list.type() == 2) {
-      std::string item = wrap_protobuf(kind.api_version(), kind.kind, list.bytes());
+      std::string item =
+          wrap_protobuf(kind.api_version(), kind.kind, without_managers(list.bytes()));
       TRY_ASSIGN(object, to_object(kind, item));
       into->items.push_back(object);
     } else {
@@ -93,6 +100,7 @@ Status read_list_json(const KindDesc& kind, const std::string& body, ListResult*
   for (const Value& item : doc.root["items"].items()) {
     Document one;
     one.root = deep_copy(one.arena, item);
+    drop_managers(one);
     TRY(decode_object(kind, one, FieldValidation::kIgnore));
     into->items.push_back(Object::from_document(kind, std::move(one)));
   }
@@ -330,7 +338,11 @@ Result<bool> WatchDecoder::decode(std::string_view frame, WatchEvent* event) {
     if (!r.ok()) return Status::unavailable("malformed watch event");
   }
   if (type == "ERROR") return status_from_body(object, 500);
-  return make(type, decode_body(*kind_, object), event);
+  auto envelope = open_protobuf(object);
+  if (!envelope.ok()) return make(type, decode_body(*kind_, object), event);
+  const std::string slim =
+      wrap_protobuf(envelope->api_version, envelope->kind, without_managers(envelope->raw));
+  return make(type, decode_body(*kind_, slim), event);
 }
 
 Result<bool> WatchDecoder::decode_json(std::string_view frame, WatchEvent* event) {
@@ -341,6 +353,7 @@ Result<bool> WatchDecoder::decode_json(std::string_view frame, WatchEvent* event
   if (type == "ERROR") return status_from_value(object);
   Document one;
   one.root = deep_copy(one.arena, object);
+  drop_managers(one);
   if (type != "BOOKMARK") TRY(decode_object(*kind_, one, FieldValidation::kIgnore));
   return make(type, std::move(one), event);
 }

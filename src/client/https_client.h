@@ -1,6 +1,8 @@
 // HttpsClient: Client over HTTPS. Built-in kinds travel as protobuf, custom ones as JSON; patches
 // are JSON. Credentials are the config's client certificate, bearer token (a token file is read
-// again when a minute has passed), or password. One loop's thread.
+// again when a minute has passed), or password. What is listed and watched comes without
+// managedFields (as it does from informers of upstream's components); a write that leaves them out
+// leaves them as they are. One loop's thread.
 #pragma once
 
 #include <memory>

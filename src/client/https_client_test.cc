@@ -105,6 +105,27 @@ TEST_F(Https, CarriesEveryVerb) {
   EXPECT_EQ(missing.status().message(), "configmaps \"a\" not found");
 }
 
+// What is read from a list and written again leaves the managers as they were.
+TEST_F(Https, ListsAndInformersHaveNoManagers) {
+  ASSERT_TRUE(run(client->create<ConfigMap>(ctx, config_map("managed", "1"))).ok());
+  auto managers = [&] {
+    auto got = run(client->get<ConfigMap>(ctx, "default", "managed"));
+    EXPECT_TRUE(got.ok());
+    return (*got)->value()["metadata"]["managedFields"].size();
+  };
+  EXPECT_EQ(managers(), 1u);
+  ListOptions lo;
+  lo.field_selector = "metadata.name=managed";
+  auto some = run(client->list<ConfigMap>(ctx, "default", lo));
+  ASSERT_TRUE(some.ok());
+  ASSERT_EQ(some->size(), 1u);
+  EXPECT_TRUE(some->front()->value()["metadata"]["managedFields"].is_null());
+  Draft<ConfigMapEdit> d(*some->front());
+  d->edit_data().set("k", "2");
+  ASSERT_TRUE(run(client->update<ConfigMap>(ctx, d.take())).ok());
+  EXPECT_EQ(managers(), 1u);
+}
+
 TEST_F(Https, ListsPageByPage) {
   HttpsClientOptions o;
   o.list_page = 7;
