@@ -70,9 +70,7 @@ class Checker {
       case Expr::Kind::kMap:
         return check_map(e);
       case Expr::Kind::kStruct:
-        // No message can be made: Kubernetes declares none.
-        e.type = error_type();
-        return undeclared(e.offset, e.name);
+        return check_object(e);
       case Expr::Kind::kComprehension:
         return check_comprehension(e);
       case Expr::Kind::kFaulty:
@@ -112,7 +110,7 @@ class Checker {
       if (const Variable* v = env_.find_variable(candidate); v != nullptr) {
         return become(e, candidate, v->type);
       }
-      if (const TypePtr t = find_type_name(candidate); t != nullptr) {
+      if (const TypePtr t = env_.find_type(candidate); t != nullptr) {
         return become(e, candidate, type_of_type(t));
       }
     }
@@ -162,7 +160,7 @@ class Checker {
         result = target->params[1];
         break;
       case TypeKind::kStruct:
-        if (env_.find_object(target->name) == nullptr) {
+        if (!env_.has_fields(target->name)) {
           fault(e.offset, "unexpected failed resolution of '" + target->name + "'");
         } else if (const TypePtr t = env_.field_type(target->name, field); t != nullptr) {
           result = t;
@@ -301,6 +299,47 @@ class Checker {
       value = unify_.fresh();
     }
     e.type = map_type(key, value);
+  }
+
+  // --- objects that are made ------------------------------------------------------------------
+
+  void check_object(Expr& e) {
+    TypePtr type;
+    for (const std::string& candidate : env_.candidates(e.name)) {
+      if ((type = env_.find_made_type(candidate)) != nullptr) break;
+    }
+    if (type == nullptr) {
+      e.type = error_type();
+      return not_made(e);
+    }
+    e.type = type;
+    e.name = type->name;
+    for (size_t i = 0; i < e.args.size(); ++i) {
+      check(*e.args[i]);
+      const TypePtr value = unwrap_optional(*e.args[i], e.is_optional(i));
+      TypePtr field = env_.field_type(type->name, e.fields[i]);
+      if (field == nullptr) {
+        fault(e.entry_offsets[i], "undefined field '" + e.fields[i] + "'");
+        field = error_type();
+      }
+      if (unify_.assignable(field, value)) continue;
+      fault(e.entry_offsets[i], "expected type of field '" + e.fields[i] + "' is '" +
+                                    field->to_string() + "' but provided type is '" +
+                                    unify_.substitute(value, true)->to_string() + "'");
+    }
+  }
+
+  // Of a name that is declared, but not as the type of an object.
+  void not_made(const Expr& e) {
+    for (const std::string& candidate : env_.candidates(e.name)) {
+      if (const Variable* v = env_.find_variable(candidate); v != nullptr) {
+        return fault(e.offset, "'" + v->type->name + "' is not a type");
+      }
+      if (const TypePtr t = find_type_name(candidate); t != nullptr) {
+        return fault(e.offset, "'" + t->name + "' is not a message type");
+      }
+    }
+    undeclared(e.offset, e.name);
   }
 
   // --- comprehensions -------------------------------------------------------------------------

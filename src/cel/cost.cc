@@ -157,6 +157,12 @@ class Estimator final : public SizeSource {
         if (at->kind != DeclType::Kind::kMap) return std::nullopt;
         return CostRange{0, 0};
       } else {
+        if (at->kind == DeclType::Kind::kMap && at->element->seen_as != nullptr) {
+          // x.y of a map whose values are of one size, whatever they are (a device's attributes).
+          at = at->element.get();
+          if (at->kind != DeclType::Kind::kAny || !at->seen_as->is_dyn()) return std::nullopt;
+          continue;
+        }
         const DeclField* f = at->kind == DeclType::Kind::kObject ? find_field(*at, p[i]) : nullptr;
         if (f == nullptr) return std::nullopt;
         at = f->type.get();

@@ -283,6 +283,49 @@ DeclPtr decl_type(const Value& schema, bool resource_root) {
 
 DeclPtr decl_type(const TypeDesc& type) { return DescReader().read(type); }
 
+std::shared_ptr<DeclType> named_object(std::string type_name,
+                                       std::initializer_list<NamedDecl> fields) {
+  auto t = simple(DeclType::Kind::kObject, 2);
+  t->seen_as = struct_type(std::move(type_name));
+  for (const NamedDecl& f : fields) add_field(*t, f.name, f.type);
+  sort_fields(*t);
+  return t;
+}
+
+DeclPtr list_decl(DeclPtr element, int64_t most) {
+  auto t = simple(DeclType::Kind::kList, 2);
+  t->max_elements = most >= 0 ? most : (kMaxRequestBytes - 2) / (element->min_size + 1);
+  t->element = std::move(element);
+  return t;
+}
+
+DeclPtr map_decl(DeclPtr element, int64_t most) {
+  auto t = simple(DeclType::Kind::kMap, 2);
+  t->max_elements = most >= 0 ? most : (kMaxRequestBytes - 2) / (element->min_size + 6);
+  t->element = std::move(element);
+  return t;
+}
+
+DeclPtr text_decl(int64_t most) {
+  return simple(DeclType::Kind::kString, kMinString, most >= 0 ? most : kMaxRequestBytes - 2);
+}
+
+DeclPtr scalar_decl(DeclType::Kind kind, int64_t max_elements) {
+  return simple(kind, kMinNumber, max_elements);
+}
+
+DeclPtr typed_decl(TypePtr type, int64_t max_elements) {
+  auto t = simple(DeclType::Kind::kAny, 1, max_elements);
+  t->seen_as = std::move(type);
+  return t;
+}
+
+void put_field(DeclType& object, std::string_view name, DeclPtr type) {
+  std::erase_if(object.fields, [&](const DeclField& f) { return f.name == name; });
+  add_field(object, name, std::move(type));
+  sort_fields(object);
+}
+
 const DeclPtr& any_decl_type() {
   static const DeclPtr kAny = simple(DeclType::Kind::kAny, 1);
   return kAny;

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cel/type.h"
 #include "machinery/value.h"
 
 namespace keles {
@@ -52,6 +53,9 @@ struct DeclType {
   enum class ListType : uint8_t { kAtomic, kSet, kMap };
 
   Kind kind = Kind::kUnknown;
+  // Of a type that was made by hand: what expressions see it as, whatever its kind is; the name of
+  // an object's type is then the name of its own. Null: it follows from the kind.
+  TypePtr seen_as;
   bool nullable = false;
   bool preserve_unknown = false;
   ListType list_type = ListType::kAtomic;
@@ -73,6 +77,22 @@ struct DeclType {
 DeclPtr decl_type(const Value& schema, bool resource_root);
 // Of a built-in type.
 DeclPtr decl_type(const TypeDesc& type);
+// Objects made by hand: a type with that name, its fields as they are given.
+struct NamedDecl {
+  std::string_view name;
+  DeclPtr type;
+};
+std::shared_ptr<DeclType> named_object(std::string type_name,
+                                       std::initializer_list<NamedDecl> fields);
+DeclPtr list_decl(DeclPtr element, int64_t most = -1);
+DeclPtr map_decl(DeclPtr element, int64_t most = -1);
+// A text of any length (or so many bytes at most), and other scalars.
+DeclPtr text_decl(int64_t most = -1);
+DeclPtr scalar_decl(DeclType::Kind kind, int64_t max_elements = 0);
+// What expressions see as the type, without a word on its data.
+DeclPtr typed_decl(TypePtr type, int64_t max_elements = 0);
+// Adds a field where its name belongs, or replaces the one that has it.
+void put_field(DeclType& object, std::string_view name, DeclPtr type);
 // Data of no schema.
 const DeclPtr& any_decl_type();
 

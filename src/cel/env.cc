@@ -8,6 +8,8 @@
 namespace keles::cel {
 namespace {
 
+constexpr std::string_view kObject = "Object", kJsonPatch = "JSONPatch";
+
 class Registry {
  public:
   Registry() {
@@ -48,7 +50,8 @@ size_t Env::add(std::string name, TypePtr type) {
 size_t Env::add_object(std::string name, DeclPtr decl, std::string_view type_name, bool optional) {
   const std::string path(type_name);
   // Objects by the path on which they are reached, all below this one.
-  const auto enter = [&](const auto& self, const DeclPtr& d, const std::string& at) -> void {
+  const auto enter = [&](const auto& self, const DeclPtr& d, std::string at) -> void {
+    if (d->seen_as != nullptr) at = d->seen_as->name;
     switch (d->kind) {
       case DeclType::Kind::kObject:
         if (!objects_.emplace(at, d).second) return;
@@ -92,6 +95,7 @@ std::vector<std::string> Env::candidates(std::string_view name) const {
 }
 
 TypePtr Env::type_of(const DeclPtr& decl, const std::string& path) const {
+  if (decl->seen_as != nullptr) return decl->seen_as;
   switch (decl->kind) {
     case DeclType::Kind::kBool:
       return bool_type();
@@ -127,7 +131,26 @@ const DeclType* Env::find_object(std::string_view type_name) const {
   return at == objects_.end() ? nullptr : at->second.get();
 }
 
+TypePtr Env::find_made_type(std::string_view name) const {
+  if (!objects_allowed_) return nullptr;
+  if (name != kJsonPatch && name != kObject && !name.starts_with("Object.")) return nullptr;
+  return struct_type(std::string(name));
+}
+
+TypePtr Env::find_type(std::string_view name) const {
+  if (TypePtr made = find_made_type(name); made != nullptr) return made;
+  return find_type_name(name);
+}
+
+bool Env::has_fields(std::string_view type_name) const {
+  return find_object(type_name) != nullptr || find_made_type(type_name) != nullptr;
+}
+
 TypePtr Env::field_type(std::string_view type_name, std::string_view field) const {
+  if (find_made_type(type_name) != nullptr) {
+    if (type_name != kJsonPatch || field == "value") return dyn_type();
+    return field == "op" || field == "path" || field == "from" ? string_type() : nullptr;
+  }
   const DeclType* object = find_object(type_name);
   const DeclField* f = object == nullptr ? nullptr : object->find_visible(field);
   if (f == nullptr) return nullptr;

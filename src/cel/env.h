@@ -74,6 +74,16 @@ class Env {
   // The type of its field; null when it has none of that name.
   TypePtr field_type(std::string_view type_name, std::string_view field) const;
 
+  // Whether objects can be made (mutating admission policies): Object{...}, Object.spec{...}, each
+  // with any fields, and JSONPatch{...}.
+  void allow_objects() { objects_allowed_ = true; }
+  // The type of such a name; null when there is none, or objects cannot be made.
+  TypePtr find_made_type(std::string_view name) const;
+  // find_type_name, and those.
+  TypePtr find_type(std::string_view name) const;
+  // Whether the type has fields.
+  bool has_fields(std::string_view type_name) const;
+
   // Whether literals of lists and maps must be of one type, and the arguments of duration,
   // timestamp, matches and format are looked at: as Kubernetes has it. Off for plain CEL.
   void set_validating(bool on) { validating_ = on; }
@@ -83,7 +93,7 @@ class Env {
   std::string container_;
   std::vector<Variable> variables_;
   std::map<std::string, DeclPtr, std::less<>> objects_;
-  bool validating_ = true;
+  bool validating_ = true, objects_allowed_ = false;
 };
 
 // A type by the name under which expressions know it ("int", "google.protobuf.Duration"); null

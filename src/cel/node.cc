@@ -2,8 +2,10 @@
 
 #include <array>
 
+#include "cel/cost.h"
 #include "cel/libraries.h"
 #include "cel/numbers.h"
+#include "cel/opaque.h"
 #include "cel/pattern.h"
 
 namespace keles::cel {
@@ -52,6 +54,13 @@ Found look_up(Run& run, const Val& object, const Val& key, Val& out) {
       out = list_at(run, object, static_cast<size_t>(i));
       return out.is_error() ? Found::kFault : Found::kYes;
     }
+    case Tag::kOpaque:
+      if (!object.is_opaque(Opaque::Kind::kObject) || !key.is(Tag::kString)) return Found::kNo;
+      if (const Val* v = object.opaque_as<ObjectValue>().find(key.text()); v != nullptr) {
+        out = *v;
+        return Found::kYes;
+      }
+      return Found::kNo;
     default:
       return Found::kNo;
   }
@@ -106,6 +115,8 @@ Val Attribute::resolve(Frame& f) const {
     }
     if (q->test && found != Found::kFault) {
       part = optional ? part : Val::boolean(found == Found::kYes);
+    } else if (found == Found::kNo && object.is_opaque(Opaque::Kind::kObject)) {
+      part = Val::null();
     } else if (found == Found::kNo) {
       part = missing(f.run, object, key);
     }
@@ -360,6 +371,41 @@ Val MapNode::build(Frame& f) const {
     if (f.run.stopped()) return map;
   }
   return map;
+}
+
+Val ObjectNode::eval(Frame& f) const {
+  const Val v = build(f);
+  if (f.run.stopped()) return f.run.stop_error();
+  return f.run.charged(kStructCost, v);
+}
+
+Val ObjectNode::build(Frame& f) const {
+  const size_t bytes = values_.size() * sizeof(ObjectValue::Field);
+  if (!f.run.has_room(bytes)) return f.run.stop_error();
+  auto* fields = static_cast<ObjectValue::Field*>(
+      f.run.arena().allocate(bytes, alignof(ObjectValue::Field)));
+  size_t count = 0;
+  for (size_t i = 0; i < values_.size(); ++i) {
+    Val v = values_[i]->eval(f);
+    if (v.is_error()) return v;
+    // A name that is written twice has the value that is written last.
+    size_t at = 0;
+    while (at < count && fields[at].name != names_[i]) ++at;
+    if (i < optional_.size() && optional_[i]) {
+      if (!v.is(Tag::kOptional)) {
+        return f.run.error("cannot initialize optional entry '" + std::string(names_[i]) +
+                           "' from non-optional value " + to_display(f.run, v));
+      }
+      if (v.inner() == nullptr) {
+        if (at < count) fields[at] = fields[--count];
+        continue;
+      }
+      v = *v.inner();
+    }
+    new (&fields[at]) ObjectValue::Field{names_[i], v};
+    if (at == count) ++count;
+  }
+  return Val::opaque(f.run.make<ObjectValue>(type_, std::span(fields, count)));
 }
 
 bool FoldNode::once(Frame& f) const {

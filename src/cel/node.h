@@ -282,6 +282,25 @@ class MapNode final : public Node {
   std::vector<bool> optional_;
 };
 
+// Object{field: value, ...}
+class ObjectNode final : public Node {
+ public:
+  ObjectNode(std::string_view type, std::vector<std::string_view> names,
+             std::vector<NodePtr> values, std::vector<bool> optional)
+      : type_(type),
+        names_(std::move(names)),
+        values_(std::move(values)),
+        optional_(std::move(optional)) {}
+  Val eval(Frame& f) const override;
+
+ private:
+  Val build(Frame& f) const;
+  std::string_view type_;
+  std::vector<std::string_view> names_;
+  std::vector<NodePtr> values_;
+  std::vector<bool> optional_;
+};
+
 class FoldNode final : public Node {
  public:
   NodePtr range, init, condition, step, result;

@@ -68,6 +68,8 @@ std::string_view opaque_type_name(Kind k) {
       return "kubernetes.authorization.ResourceCheck";
     case Kind::kDecision:
       return "kubernetes.authorization.Decision";
+    case Kind::kObject:
+      break;  // see type_name(), each has its own
   }
   return "";
 }
@@ -90,6 +92,8 @@ std::string opaque_text(const Opaque* o) {
       if (!v.build.empty()) out += "+" + std::string(v.build);
       return out;
     }
+    case Kind::kObject:
+      return std::string(static_cast<const ObjectValue*>(o)->type);
     default:
       return std::string(opaque_type_name(o->kind));
   }
@@ -105,8 +109,25 @@ int format_pattern_size(const Opaque* format) {
   return static_cast<const FormatValue*>(format)->pattern_size;
 }
 
-Val equal_opaque(const Val& a, const Val& b) {
+namespace {
+
+Val equal_objects(Run& run, const ObjectValue& a, const ObjectValue& b) {
+  if (a.type != b.type || a.fields.size() != b.fields.size()) return Val::boolean(false);
+  for (const ObjectValue::Field& f : a.fields) {
+    const Val* other = b.find(f.name);
+    if (other == nullptr || !equal(run, f.value, *other).is_true()) return Val::boolean(false);
+  }
+  return Val::boolean(true);
+}
+
+}  // namespace
+
+Val equal_opaque(Run& run, const Val& a, const Val& b) {
   const Opaque* x = a.opaque_body();
+  if (x->kind == Kind::kObject) {
+    if (!b.is_opaque(Kind::kObject)) return Val::boolean(false);
+    return equal_objects(run, a.opaque_as<ObjectValue>(), b.opaque_as<ObjectValue>());
+  }
   if (!b.is_opaque(x->kind)) return no_such_overload();
   const Opaque* y = b.opaque_body();
   switch (x->kind) {

@@ -69,12 +69,30 @@ struct DecisionValue : Opaque {
   std::string_view reason, error;
 };
 
+// An object that an expression made. Fields in the order in which they are written.
+struct ObjectValue : Opaque {
+  struct Field {
+    std::string_view name;
+    Val value;
+  };
+  ObjectValue(std::string_view t, std::span<const Field> f)
+      : Opaque(Kind::kObject), type(t), fields(f) {}
+  const Val* find(std::string_view name) const {
+    for (const Field& f : fields) {
+      if (f.name == name) return &f.value;
+    }
+    return nullptr;
+  }
+  std::string_view type;  // "Object.spec"
+  std::span<const Field> fields;
+};
+
 std::string_view opaque_type_name(Opaque::Kind k);
 std::string opaque_text(const Opaque* o);
 // Addresses have one; -1 of the others.
 int64_t opaque_size(const Opaque* o);
 int format_pattern_size(const Opaque* format);
-Val equal_opaque(const Val& a, const Val& b);
+Val equal_opaque(Run& run, const Val& a, const Val& b);
 
 int compare_semver(const SemverValue& a, const SemverValue& b);
 

@@ -70,6 +70,8 @@ class Planner {
         return list(e);
       case Expr::Kind::kMap:
         return map(e);
+      case Expr::Kind::kStruct:
+        return object(e);
       case Expr::Kind::kComprehension:
         return fold(e);
       default:
@@ -138,7 +140,7 @@ class Planner {
         return attribute_node(
             std::make_shared<VariableAttribute>(env_.index_of(*v), std::string(candidate)));
       }
-      if (const TypePtr t = find_type_name(candidate); t != nullptr) {
+      if (const TypePtr t = env_.find_type(candidate); t != nullptr) {
         return NodePtr(std::make_unique<ConstantNode>(Val::type(constants().copy(t->name))));
       }
     }
@@ -363,6 +365,18 @@ class Planner {
     auto node = std::make_unique<MapNode>(std::move(entries), e.optional);
     if (!constant) return NodePtr(std::move(node));
     return fold_constant(std::move(node));
+  }
+
+  Result<NodePtr> object(const Expr& e) {
+    for (const std::string& candidate : env_.candidates(e.name)) {
+      if (env_.find_made_type(candidate) == nullptr) continue;
+      TRY_ASSIGN(values, plan_all(nullptr, e.args));
+      std::vector<std::string_view> names;
+      for (const std::string& name : e.fields) names.push_back(constants().copy(name));
+      return NodePtr(std::make_unique<ObjectNode>(constants().copy(candidate), std::move(names),
+                                                  std::move(values), e.optional));
+    }
+    return Status(Reason::kInvalid, "unknown type: " + e.name);
   }
 
   // --- comprehensions -------------------------------------------------------------------------

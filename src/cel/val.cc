@@ -210,6 +210,7 @@ std::string_view type_name(const Val& v) {
     case Tag::kOptional:
       return "optional_type";
     case Tag::kOpaque:
+      if (v.is_opaque(Opaque::Kind::kObject)) return v.opaque_as<ObjectValue>().type;
       return opaque_type_name(v.opaque_body()->kind);
     case Tag::kPreserved:
       return "unknown";
@@ -426,7 +427,7 @@ Val equal(Run& run, const Val& a, const Val& b) {
       }
       return equal(run, *a.inner(), *b.inner());
     case Tag::kOpaque:
-      return equal_opaque(a, b);
+      return equal_opaque(run, a, b);
     case Tag::kPreserved:
       return Val::boolean(b.is(Tag::kPreserved) && a.value_node().equals(b.value_node()));
     default:

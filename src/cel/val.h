@@ -46,6 +46,7 @@ struct Opaque {
     kGroupCheck,
     kResourceCheck,
     kDecision,
+    kObject,  // made by an expression: Object{...}, JSONPatch{...}
   };
   explicit Opaque(Kind k) : kind(k) {}
   Kind kind;
