@@ -74,6 +74,10 @@ class Env {
   // The type of its field; null when it has none of that name.
   TypePtr field_type(std::string_view type_name, std::string_view field) const;
 
+  // Whether cel.bind(name, value, expression) is there (selectors of devices).
+  void allow_bindings() { bindings_allowed_ = true; }
+  bool bindings_allowed() const { return bindings_allowed_; }
+
   // Whether objects can be made (mutating admission policies): Object{...}, Object.spec{...}, each
   // with any fields, and JSONPatch{...}.
   void allow_objects() { objects_allowed_ = true; }
@@ -93,7 +97,7 @@ class Env {
   std::string container_;
   std::vector<Variable> variables_;
   std::map<std::string, DeclPtr, std::less<>> objects_;
-  bool validating_ = true, objects_allowed_ = false;
+  bool validating_ = true, objects_allowed_ = false, bindings_allowed_ = false;
 };
 
 // A type by the name under which expressions know it ("int", "google.protobuf.Duration"); null

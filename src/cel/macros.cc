@@ -219,6 +219,14 @@ Expansion sort_by(const Call& c) {
   return {let(m, kInput, c.target, sorted), std::nullopt};
 }
 
+// cel.bind(name, value, body)
+Expansion bind(const Call& c) {
+  if (!is_ident(c.args[0])) {
+    return fault(c.args[0], "cel.bind() variable names must be simple identifiers");
+  }
+  return {let(c.make, c.args[0]->name, c.args[1], c.args[2]), std::nullopt};
+}
+
 Expansion has(const Call& c) {
   const Expr* arg = c.args[0];
   if (arg->kind != Expr::Kind::kSelect || arg->test_only) {
@@ -230,13 +238,16 @@ Expansion has(const Call& c) {
 }  // namespace
 
 Expansion expand_macro(Ast& ast, int32_t offset, std::string_view function, Expr* target,
-                       const std::vector<Expr*>& args) {
+                       const std::vector<Expr*>& args, bool bindings) {
   Maker make(ast, offset);
   const Call c{make, target, args};
   const size_t n = args.size();
   if (target == nullptr) {
     if (function == "has" && n == 1) return has(c);
     return {};
+  }
+  if (bindings && n == 3 && function == "bind" && is_ident(target) && target->name == "cel") {
+    return bind(c);
   }
   if (n == 2 || n == 3) {
     if (function == "all") return all(c, n - 1);

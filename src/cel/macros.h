@@ -20,8 +20,9 @@ struct Expansion {
   std::optional<MacroFault> fault;
 };
 
-// `target` is null for `f(args)`. `offset` is where the call's parenthesis stands.
+// `target` is null for `f(args)`. `offset` is where the call's parenthesis stands. `bindings`:
+// cel.bind is one.
 Expansion expand_macro(Ast& ast, int32_t offset, std::string_view function, Expr* target,
-                       const std::vector<Expr*>& args);
+                       const std::vector<Expr*>& args, bool bindings = false);
 
 }  // namespace keles::cel

@@ -43,8 +43,8 @@ bool is_reserved(std::string_view name) {
 // follows returns at once.
 class Parser {
  public:
-  Parser(const Source& source, Issues& issues, Ast& ast)
-      : source_(source), issues_(issues), ast_(ast), tokens_(tokenize(source, issues)) {}
+  Parser(const Source& source, Issues& issues, Ast& ast, bool bindings)
+      : source_(source), issues_(issues), ast_(ast), bindings_(bindings), tokens_(tokenize(source, issues)) {}
 
   Expr* run() {
     Expr* e = expression();
@@ -189,7 +189,7 @@ class Parser {
 
   Expr* call(int32_t offset, std::string_view function, std::vector<Expr*> args,
              Expr* target = nullptr) {
-    Expansion macro = expand_macro(ast_, offset, function, target, args);
+    Expansion macro = expand_macro(ast_, offset, function, target, args, bindings_);
     if (macro.fault) {
       fault(macro.fault->offset, std::move(macro.fault->message));
       return faulty(offset);
@@ -517,6 +517,7 @@ class Parser {
   const Source& source_;
   Issues& issues_;
   Ast& ast_;
+  bool bindings_;
   std::vector<Lexeme> tokens_;
   size_t at_ = 0;
   bool broken_ = false;
@@ -543,7 +544,7 @@ Expr* Ast::copy(const Expr* e) {
   return c;
 }
 
-std::unique_ptr<Ast> parse(const Source& source, Issues& issues) {
+std::unique_ptr<Ast> parse(const Source& source, Issues& issues, bool bindings) {
   if (source.runes().size() > kMaxExpressionRunes) {
     issues.add({}, "expression code point size exceeds limit: size: " +
                        std::to_string(source.runes().size()) + ", limit " +
@@ -551,7 +552,7 @@ std::unique_ptr<Ast> parse(const Source& source, Issues& issues) {
     return nullptr;
   }
   auto ast = std::make_unique<Ast>();
-  ast->root = Parser(source, issues, *ast).run();
+  ast->root = Parser(source, issues, *ast, bindings).run();
   if (!issues.empty()) return nullptr;
   return ast;
 }

@@ -18,6 +18,7 @@ inline constexpr std::string_view kAccumulator = "@result";
 
 // Null with at least one issue, or the tree. Faults are upstream's texts; after a fault of syntax,
 // further ones may be left untold.
-std::unique_ptr<Ast> parse(const Source& source, Issues& issues);
+// `bindings`: cel.bind is a macro.
+std::unique_ptr<Ast> parse(const Source& source, Issues& issues, bool bindings = false);
 
 }  // namespace keles::cel

@@ -427,7 +427,7 @@ Val Program::evaluate(Run& run) const {
 Result<Expression> Expression::compile(std::string_view text, const Env& env) {
   const Source source(text);
   Issues issues;
-  std::shared_ptr<Ast> ast = parse(source, issues);
+  std::shared_ptr<Ast> ast = parse(source, issues, env.bindings_allowed());
   if (issues.empty()) check(*ast, source, env, issues);
   if (issues.empty() && env.validating()) validate(*ast, source, issues);
   if (!issues.empty()) return Status(Reason::kInvalid, issues.to_string(source));
@@ -437,7 +437,7 @@ Result<Expression> Expression::compile(std::string_view text, const Env& env) {
 Result<Expression> Expression::parse_only(std::string_view text, const Env& env) {
   const Source source(text);
   Issues issues;
-  std::shared_ptr<Ast> ast = parse(source, issues);
+  std::shared_ptr<Ast> ast = parse(source, issues, env.bindings_allowed());
   if (!issues.empty()) return Status(Reason::kInvalid, issues.to_string(source));
   visit_post_order(ast->root, [](Expr* e) { e->type = dyn_type(); });
   return Expression(std::move(ast), env);

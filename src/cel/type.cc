@@ -97,6 +97,16 @@ TypePtr nullable_type(const TypePtr& scalar) {
   return t;
 }
 
+std::string declared_text(const Type& t) {
+  if (t.params.empty()) return t.name;
+  std::string out = t.name + "(";
+  for (size_t i = 0; i < t.params.size(); ++i) {
+    if (i != 0) out += ", ";
+    out += declared_text(*t.params[i]);
+  }
+  return out + ")";
+}
+
 std::string signature_text(const Type* result, const std::vector<TypePtr>& args, bool member) {
   std::string out;
   size_t at = 0;

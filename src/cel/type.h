@@ -82,6 +82,10 @@ TypePtr param_type(std::string name);
 TypePtr type_of_type(TypePtr of);
 TypePtr nullable_type(const TypePtr& scalar);
 
+// The type by its declared name: as to_string, but null is null_type and a duration
+// google.protobuf.Duration.
+std::string declared_text(const Type& t);
+
 // "(list(int), string) -> bool"; of a member function "list(int).(string) -> bool". Without a
 // result, "(int)".
 std::string signature_text(const Type* result, const std::vector<TypePtr>& args, bool member);

@@ -57,14 +57,6 @@ DeclPtr make_namespace_type() {
                       {{"metadata", metadata}, {"spec", spec}, {"status", status}});
 }
 
-// As a server's messages name a type: by its declared name.
-std::string declared_text(const Type& t) {
-  if (t.params.empty()) return t.name;
-  std::string out = t.name + "(";
-  for (const TypePtr& p : t.params) out += (p == t.params[0] ? "" : ", ") + declared_text(*p);
-  return out + ")";
-}
-
 // What later expressions know of a variable: scalars, and lists and maps of what is known.
 TypePtr type_of_variable(const TypePtr& t) {
   if (t == nullptr) return dyn_type();

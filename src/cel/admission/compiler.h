@@ -38,7 +38,7 @@ enum AdmissionVariable : size_t {
 
 // What one expression may name besides object, oldObject, namespaceObject and request.
 struct AdmissionNames {
-  bool params = false, authorizer = false;
+  bool params = false, authorizer = true;
   bool objects = false;  // it makes Object{...} and JSONPatch{...}
 };
 

@@ -9,13 +9,6 @@
 namespace keles::matching {
 namespace {
 
-constexpr std::string_view kOutOfBudget =
-    "validation failed due to running out of cost budget, no further validation rules will be run";
-
-cel::Val wrapped(cel::Run& run, const Value* v) {
-  return v && !v->is_null() ? cel::wrap(run, *v, nullptr) : cel::Val::null();
-}
-
 // Upstream's text of several errors: each once.
 std::string aggregate(const std::vector<std::string>& errors) {
   if (errors.empty()) return {};
@@ -87,33 +80,22 @@ const Value& Inputs::request() {
   return made_.root;
 }
 
-void Inputs::bind(cel::Run& run, const cel::Env& env) {
-  for (const cel::Variable& v : env.variables()) {
-    const size_t at = env.index_of(v);
-    if (v.name == "object") {
-      run.bind(at, wrapped(run, object_));
-    } else if (v.name == "oldObject") {
-      run.bind(at, wrapped(run, old_object_));
-    } else if (v.name == "namespaceObject") {
-      run.bind(at, wrapped(run, namespace_));
-    } else if (v.name == "request") {
-      run.bind(at, wrapped(run, &request()));
-    } else if (v.name == "params") {
-      run.bind(at, wrapped(run, params_));
-    } else if (v.name == "authorizer" && authorizer_) {
-      run.bind(at, cel::Val::opaque(run.make<cel::AuthorizerValue>(authorizer_, &user_)));
-    } else if (v.name == "authorizer.requestResource" && authorizer_) {
-      const cel::AuthorizerValue whole(authorizer_, &user_);
-      auto* check = run.make<cel::CheckValue>(cel::Opaque::Kind::kResourceCheck, whole);
-      check->query.is_resource = true;
-      check->query.group = request_->resource->group;
-      check->query.resource = request_->resource->plural;
-      check->query.subresource = request_->subresource;
-      check->query.namespace_ = request_->namespace_;
-      check->query.name = request_->name;
-      run.bind(at, cel::Val::opaque(check));
-    }
-  }
+cel::AdmissionInput Inputs::values() {
+  const auto known = [](const Value* v) { return v && !v->is_null() ? v : nullptr; };
+  cel::AdmissionInput in;
+  in.object = known(object_);
+  in.old_object = known(old_object_);
+  in.namespace_object = known(namespace_);
+  in.request = &request();
+  in.params = known(params_);
+  in.authorizer = authorizer_;
+  in.user = &user_;
+  in.resource.group = request_->resource->group;
+  in.resource.resource = request_->resource->plural;
+  in.resource.subresource = request_->subresource;
+  in.resource.namespace_ = request_->namespace_;
+  in.resource.name = request_->name;
+  return in;
 }
 
 Status read_namespace(const Request& request, Document* out) {
@@ -133,58 +115,39 @@ Status read_namespace(const Request& request, Document* out) {
   return {};
 }
 
-std::string compile(std::string_view expression, const cel::Env& env, const cel::TypePtr& type,
-                    cel::ProgramPtr* program) {
-  const Result<cel::Expression> e = cel::Expression::compile(expression, env);
-  if (!e.ok()) return "compilation failed: " + e.status().message();
-  if (!e->type()->same(*type)) {
-    return "must evaluate to " + type->to_string() + " but got " + e->type()->to_string();
-  }
-  Result<cel::ProgramPtr> planned = e->plan();
-  if (!planned.ok()) return "program instantiation failed: " + planned.status().message();
-  if (program) *program = std::move(*planned);
-  return {};
+Conditions Conditions::compile(const Value& conditions, Variables names, bool fails) {
+  cel::AdmissionCompiler compiler(cel::AdmissionCompiler::Variables::kNone);
+  return compile(conditions, compiler, names, fails);
 }
 
-Conditions Conditions::compile(const Value& conditions, Variables variables, bool fails) {
+Conditions Conditions::compile(const Value& conditions, cel::AdmissionCompiler& compiler,
+                               Variables names, bool fails) {
   Conditions out;
-  out.variables_ = variables;
   out.fails_ = fails;
   for (const Value& c : conditions.items()) {
-    Condition made;
-    made.name = c["name"].as_string();
-    made.expression = c["expression"].as_string();
-    made.error = matching::compile(made.expression, shared_environment(variables), cel::bool_type(),
-                                   &made.program);
-    out.conditions_.push_back(std::move(made));
+    out.conditions_.push_back(
+        {std::string(c["name"].as_string()),
+         compiler.compile(c["expression"].as_string(), cel::results::boolean(), names)});
   }
   return out;
 }
 
-Verdict Conditions::evaluate(Inputs& inputs) const {
+Verdict Conditions::evaluate(Inputs& inputs, const cel::NamedExpressions* variables) const {
   Verdict out;
-  cel::Run run;
-  inputs.bind(run, shared_environment(variables_));
+  const cel::AdmissionInput values = inputs.values();
+  cel::Evaluation evaluation(values, variables, static_cast<int64_t>(cel::kMatchConditionsBudget));
   std::vector<std::string> errors;
-  uint64_t budget = cel::kMatchConditionsBudget;
   std::string_view excluded_by;
   bool excluded = false;
-  for (const Condition& c : conditions_) {
-    if (!c.program) {
-      errors.push_back("compilation error: " + c.error);
-      continue;
-    }
-    run.restart(cel::kPerCallLimit);
-    const cel::Val v = c.program->evaluate(run);
-    if (run.cost() > budget) {  // not even a condition that is false counts then
-      out.error = fails_ ? kOutOfBudget : "";
+  for (const cel::NamedExpression& c : conditions_) {
+    const Result<cel::Val> v = evaluation.evaluate(c.expression);
+    if (!v.ok()) {  // not even a condition that is false counts then
+      out.error = fails_ ? v.status().message() : "";
       return out;
     }
-    budget -= run.cost();
-    if (v.is_error()) {
-      errors.push_back("expression '" + c.expression +
-                       "' resulted in error: " + std::string(v.text()));
-    } else if (v.is_false() && !excluded) {
+    if (v->is_error()) {
+      errors.emplace_back(v->text());
+    } else if (v->is_false() && !excluded) {
       excluded = true;
       excluded_by = c.name;
     }

@@ -1,5 +1,6 @@
-// Expressions over a request: the variables that webhooks and policies may name (object, oldObject,
-// request, namespaceObject, params, authorizer), and match conditions.
+// Expressions over a request: the values of the variables that webhooks and policies may name
+// (object, oldObject, request, namespaceObject, params, authorizer), and match conditions. Names,
+// types, compiling and cost are in cel/admission.
 // Source: Kubernetes, "Validating Admission Policy", "matchConditions"; KEP-3488, KEP-3716.
 #pragma once
 
@@ -8,9 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "cel/admission/evaluation.h"
 #include "cel/authorizer.h"
-#include "cel/opaque.h"
-#include "cel/program.h"
 #include "machinery/value.h"
 #include "server/auth/auth.h"
 #include "server/matching/match.h"
@@ -18,14 +18,8 @@
 
 namespace keles::matching {
 
-struct Variables {
-  bool params = false;
-  bool authorizer = true;
-};
-// What those expressions may name. Others add their own variables to the copy ("variables").
-cel::Env environment(Variables variables);
-// The same, made once.
-const cel::Env& shared_environment(Variables variables);
+// What those expressions may name besides.
+using Variables = cel::AdmissionNames;
 
 // Asks this server's authorization. Of the caller's own questions `info` is a Caller.
 class AuthAuthorizer final : public cel::Authorizer {
@@ -38,7 +32,7 @@ class AuthAuthorizer final : public cel::Authorizer {
   const auth::Auth* auth_;
 };
 
-// The values of one request's variables. It outlives the Run that it is bound to, and what is
+// The values of one request's variables. It outlives every Evaluation of its values, and what is
 // pointed to outlives both. One thread.
 class Inputs {
  public:
@@ -48,8 +42,7 @@ class Inputs {
          const cel::Authorizer* authorizer);
   void set_params(const Value* object) { params_ = object; }        // null: there is no such object
   void set_namespace(const Value* object) { namespace_ = object; }  // likewise
-  // Binds those of the environment's variables that it knows; others are the caller's.
-  void bind(cel::Run& run, const cel::Env& env);
+  cel::AdmissionInput values();
   const Value& request();  // made when it is first asked for
 
  private:
@@ -65,17 +58,6 @@ class Inputs {
 // owners); a null value for a cluster-scoped resource. Into `out`.
 Status read_namespace(const Request& request, Document* out);
 
-// One expression that must give a bool; what is wrong with it is found when it runs.
-struct Condition {
-  std::string name, expression;
-  cel::ProgramPtr program;
-  std::string error;  // why there is no program: "compilation failed: ..."
-};
-// The error is upstream's of the API ("compilation failed: ERROR: ...", "must evaluate to bool but
-// got string"); "" when the expression is in order. `env` outlives the call.
-std::string compile(std::string_view expression, const cel::Env& env, const cel::TypePtr& type,
-                    cel::ProgramPtr* program);
-
 // How many evaluations were made of what, for metrics.
 struct Verdict {
   bool matches = false;
@@ -88,15 +70,18 @@ struct Verdict {
 
 class Conditions {
  public:
-  // From a list of MatchCondition. `fails`: failurePolicy is Fail, so that an error is one.
-  static Conditions compile(const Value& conditions, Variables variables, bool fails);
+  // From a list of MatchCondition. `fails`: failurePolicy is Fail, so that an error is one. What is
+  // wrong with an expression is found when it runs.
+  static Conditions compile(const Value& conditions, Variables names, bool fails);
+  // Of a policy, which may name the variables that the compiler knows already.
+  static Conditions compile(const Value& conditions, cel::AdmissionCompiler& compiler,
+                            Variables names, bool fails);
   bool empty() const { return conditions_.empty(); }
   // All are looked at until one is false, which decides, whatever else failed.
-  Verdict evaluate(Inputs& inputs) const;
+  Verdict evaluate(Inputs& inputs, const cel::NamedExpressions* variables = nullptr) const;
 
  private:
-  std::vector<Condition> conditions_;
-  Variables variables_;
+  cel::NamedExpressions conditions_;
   bool fails_ = true;
 };
 

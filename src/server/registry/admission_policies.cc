@@ -1,10 +1,11 @@
-// ValidatingAdmissionPolicies, MutatingAdmissionPolicies and their bindings, apart from what their
-// expressions mean.
+// ValidatingAdmissionPolicies, MutatingAdmissionPolicies and their bindings. Their expressions are
+// compiled here to refuse them, and once more where they run.
 #include <algorithm>
 #include <cctype>
 #include <set>
 
 #include "api/admissionregistration_v1.h"
+#include "cel/admission/compiler.h"
 #include "server/registry/cells.h"
 #include "server/registry/checks.h"
 #include "server/registry/match_rules.h"
@@ -91,8 +92,46 @@ bool is_identifier(std::string_view s) {
                        "loop",     "package", "namespace", "return",   "var", "void",   "while"});
 }
 
+// Compiles a policy's expressions, each where it is looked at: later ones may name variables.
+class Expressions {
+ public:
+  Expressions(const Value& spec, bool composed)
+      : compiler_(composed ? cel::AdmissionCompiler::Variables::kComposed
+                           : cel::AdmissionCompiler::Variables::kNone) {
+    names_.params = !spec["paramKind"].is_null();
+  }
+  bool params() const { return names_.params; }
+  void variable(FieldErrors& e, const FieldPath& p, std::string_view name, std::string_view text) {
+    report_expression(e, p, text, compiler_.add_variable(name, text, names_));
+  }
+  void check(FieldErrors& e, const FieldPath& p, std::string_view text,
+             const cel::results::Results& wanted) {
+    report_expression(e, p, text, compiler_.compile(text, wanted, names_));
+  }
+  // Shown as it was written, compiled without what is around it.
+  void check_trimmed(FieldErrors& e, const FieldPath& p, std::string_view text,
+                     const cel::results::Results& wanted) {
+    report_expression(e, p, text, compiler_.compile(trimmed_text(text), wanted, names_));
+  }
+  void message(FieldErrors& e, const FieldPath& p, std::string_view text) {
+    cel::AdmissionNames names = names_;
+    names.authorizer = false;
+    report_expression(e, p, text, compiler_.compile(text, cel::results::text(), names));
+  }
+  void mutation(FieldErrors& e, const FieldPath& p, std::string_view text,
+                const cel::results::Results& wanted) {
+    cel::AdmissionNames names = names_;
+    names.objects = true;
+    report_expression(e, p, text, compiler_.compile(text, wanted, names));
+  }
+
+ private:
+  cel::AdmissionCompiler compiler_;
+  cel::AdmissionNames names_;
+};
+
 template <class Variables>
-void validate_variables(FieldErrors& e, const Variables& variables) {
+void validate_variables(FieldErrors& e, const Variables& variables, Expressions& expressions) {
   size_t i = 0;
   for (const auto& v : variables) {
     const FieldPath at = kSpec["variables"][i++];
@@ -103,6 +142,8 @@ void validate_variables(FieldErrors& e, const Variables& variables) {
     }
     if (trimmed_text(v.expression()).empty()) {
       field::required(e, at["expression"], "expression is not specified");
+    } else {
+      expressions.variable(e, at["expression"], v.name(), v.expression());
     }
   }
 }
@@ -115,13 +156,20 @@ bool same_conditions(const Value& now, const Value& before) {
 
 // --- ValidatingAdmissionPolicy ------------------------------------------------------------------
 
-void validate_validation(FieldErrors& e, const FieldPath& p, const Validation& v) {
+void validate_validation(FieldErrors& e, const FieldPath& p, const Validation& v,
+                         Expressions& expressions) {
   constexpr const char* kText = "must be non-empty if specified";
   if (trimmed_text(v.expression()).empty()) {
     field::required(e, p["expression"], "expression is not specified");
+  } else {
+    expressions.check(e, p["expression"], v.expression(), cel::results::boolean());
   }
-  if (!v.message_expression().empty() && trimmed_text(v.message_expression()).empty()) {
-    field::invalid(e, p["messageExpression"], v.message_expression(), kText);
+  if (trimmed_text(v.message_expression()).empty()) {
+    if (!v.message_expression().empty()) {
+      field::invalid(e, p["messageExpression"], v.message_expression(), kText);
+    }
+  } else {
+    expressions.message(e, p["messageExpression"], v.message_expression());
   }
   const std::string_view message = trimmed_text(v.message());
   if (!v.message().empty() && message.empty()) {
@@ -135,7 +183,7 @@ void validate_validation(FieldErrors& e, const FieldPath& p, const Validation& v
 }
 
 void validate_annotations_of(FieldErrors& e, const ValidatingAdmissionPolicySpec& spec,
-                             std::string_view name) {
+                             std::string_view name, Expressions& expressions) {
   constexpr size_t kMost = 20, kLongest = 5 * 1024;
   const FieldPath p = kSpec["auditAnnotations"];
   const auto annotations = spec.audit_annotations();
@@ -159,6 +207,9 @@ void validate_annotations_of(FieldErrors& e, const ValidatingAdmissionPolicySpec
       field::required(e, at["valueExpression"], "valueExpression is not specified");
     } else if (size > kLongest) {
       field::required(e, at["valueExpression"], "must not exceed 5120 bytes in length");
+    } else {
+      expressions.check_trimmed(e, at["valueExpression"], a.value_expression(),
+                                cel::results::text_or_null());
     }
     if (!keys.insert(a.key()).second) field::duplicate(e, at["key"], a.key());
   }
@@ -169,10 +220,12 @@ void validate_policy(FieldErrors& e, const ValidatingAdmissionPolicy& policy, bo
   validate_failure_policy(e, spec);
   validate_param_kind(e, spec.param_kind());
   validate_constraints(e, spec.match_constraints());
+  Expressions expressions(spec.value(), !spec.variables().empty());
   if (conditions) {
-    validate_match_conditions(e, kSpec["matchConditions"], spec.match_conditions());
+    validate_match_conditions(e, kSpec["matchConditions"], spec.match_conditions(),
+                              expressions.params());
   }
-  validate_variables(e, spec.variables());
+  validate_variables(e, spec.variables(), expressions);
   if (spec.validations().empty() && spec.audit_annotations().empty()) {
     constexpr const char* kOne = "validations or auditAnnotations must contain at least one item";
     field::required(e, kSpec["validations"], kOne);
@@ -181,9 +234,9 @@ void validate_policy(FieldErrors& e, const ValidatingAdmissionPolicy& policy, bo
   }
   size_t i = 0;
   for (const Validation& v : spec.validations()) {
-    validate_validation(e, kSpec["validations"][i++], v);
+    validate_validation(e, kSpec["validations"][i++], v, expressions);
   }
-  validate_annotations_of(e, spec, policy.metadata().name());
+  validate_annotations_of(e, spec, policy.metadata().name(), expressions);
 }
 
 void validate_validating(const HookContext&, const Value& now, FieldErrors& e) {
@@ -209,7 +262,8 @@ void validate_policy_status(const HookContext&, const Value& now, const Value&, 
 
 // --- MutatingAdmissionPolicy --------------------------------------------------------------------
 
-void validate_mutation(FieldErrors& e, const FieldPath& p, const Mutation& m) {
+void validate_mutation(FieldErrors& e, const FieldPath& p, const Mutation& m,
+                       Expressions& expressions) {
   const std::string_view type = m.patch_type();
   if (type.empty()) return field::required(e, p["patchType"]);
   if (type != "JSONPatch" && type != "ApplyConfiguration") {
@@ -221,8 +275,12 @@ void validate_mutation(FieldErrors& e, const FieldPath& p, const Mutation& m) {
   const Value& patch = m.value()[own];
   if (patch.is_null()) {
     field::required(e, p[own], "must be specified when patchType is " + std::string(type));
-  } else if (trimmed_text(patch["expression"].as_string()).empty()) {
+  } else if (const std::string_view text = trimmed_text(patch["expression"].as_string());
+             text.empty()) {
     field::required(e, p[own]["expression"]);
+  } else {
+    expressions.mutation(e, p[own]["expression"], text,
+                         json ? cel::results::json_patch() : cel::results::object());
   }
   if (!m.value()[other].is_null()) {
     field::invalid(e, p[other], "{" + std::string(other) + "}",
@@ -246,15 +304,19 @@ void validate_mutating_policy(FieldErrors& e, const MutatingAdmissionPolicy& pol
   validate_param_kind(e, spec.param_kind());
   validate_constraints(e, spec.match_constraints());
   validate_operations(e, kSpec["matchConstraints"], spec.match_constraints());
+  Expressions expressions(spec.value(), true);
   if (conditions) {
-    validate_match_conditions(e, kSpec["matchConditions"], spec.match_conditions());
+    validate_match_conditions(e, kSpec["matchConditions"], spec.match_conditions(),
+                              expressions.params());
   }
-  validate_variables(e, spec.variables());
+  validate_variables(e, spec.variables(), expressions);
   if (spec.mutations().empty()) {
     field::required(e, kSpec["mutations"], "mutations must contain at least one item");
   }
   size_t i = 0;
-  for (const Mutation& m : spec.mutations()) validate_mutation(e, kSpec["mutations"][i++], m);
+  for (const Mutation& m : spec.mutations()) {
+    validate_mutation(e, kSpec["mutations"][i++], m, expressions);
+  }
   check_word(e, kSpec["reinvocationPolicy"], spec.reinvocation_policy(), {"IfNeeded", "Never"});
 }
 

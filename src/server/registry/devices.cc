@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "cel/admission/device_selector.h"
 #include "machinery/codec_json.h"
 #include "server/registry/volume_parts.h"
 
@@ -115,13 +116,31 @@ void validate_share_id(FieldErrors& e, const FieldPath& p, std::string_view id) 
   }
 }
 
+namespace {
+
+void validate_device_expression(FieldErrors& e, const FieldPath& p, std::string_view text) {
+  if (text.size() > cel::kDeviceSelectorLength) {
+    return field::too_long(e, p, cel::kDeviceSelectorLength);
+  }
+  const cel::DeviceSelectorFault fault = cel::check_device_selector(text);
+  if (!fault.invalid.empty()) {
+    field::invalid(e, p, text, fault.invalid);
+  } else if (!fault.internal.empty()) {
+    e.push_back({"InternalError", "Internal error: " + fault.internal, p.text()});
+  } else if (fault.too_complex) {
+    field::forbidden(e, p, "too complex, exceeds cost limit");
+  }
+}
+
+}  // namespace
+
 void validate_selectors(FieldErrors& e, const FieldPath& p, const List<DeviceSelector>& selectors) {
-  constexpr size_t kMost = 32, kLongest = 10 * 1024;
+  constexpr size_t kMost = 32;
   validate_up_to(e, p, selectors, kMost, [&](const FieldPath& at, const DeviceSelector& s) {
     if (!s.has_cel()) {
       field::required(e, at["cel"]);
-    } else if (s.cel().expression().size() > kLongest) {
-      field::too_long(e, at["cel"]["expression"], kLongest);
+    } else {
+      validate_device_expression(e, at["cel"]["expression"], s.cel().expression());
     }
   });
 }

@@ -1,6 +1,5 @@
 // What claims, classes and slices of devices share (KEP-4381): names, selectors, configuration,
-// taints, and lists with a limit whose elements differ. The CEL in selectors is not compiled here.
-// Messages are upstream's. Pure; any thread.
+// taints, and lists with a limit whose elements differ. Messages are upstream's. Pure; any thread.
 #pragma once
 
 #include <set>

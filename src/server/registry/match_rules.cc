@@ -128,15 +128,33 @@ void validate_match_resources(FieldErrors& e, const FieldPath& p, const MatchRes
   }
 }
 
+void report_expression(FieldErrors& e, const FieldPath& p, std::string_view text,
+                       const cel::CompiledExpression& compiled) {
+  if (compiled.program != nullptr) return;
+  if (compiled.internal) {
+    e.push_back({"InternalError", "Internal error: " + compiled.error, p.text()});
+  } else {
+    field::invalid(e, p, text, compiled.error);
+  }
+}
+
 void validate_match_conditions(FieldErrors& e, const FieldPath& p,
-                               const List<MatchCondition>& conditions) {
+                               const List<MatchCondition>& conditions, bool params) {
   constexpr size_t kMost = 64;
   if (conditions.size() > kMost) field::too_many(e, p, conditions.size(), kMost);
   std::set<std::string_view> names;
+  cel::AdmissionCompiler compiler(cel::AdmissionCompiler::Variables::kNone);
+  cel::AdmissionNames may_name;
+  may_name.params = params;
   size_t i = 0;
   for (const MatchCondition& c : conditions) {
     const FieldPath at = p[i++];
-    if (trimmed_text(c.expression()).empty()) field::required(e, at["expression"]);
+    if (const std::string_view text = trimmed_text(c.expression()); text.empty()) {
+      field::required(e, at["expression"]);
+    } else {
+      report_expression(e, at["expression"], text,
+                        compiler.compile(text, cel::results::boolean(), may_name));
+    }
     check_name(e, at["name"], c.name(), check_qualified_name);
     if (!c.name().empty() && !names.insert(c.name()).second) {
       field::duplicate(e, at["name"], c.name());
