@@ -382,8 +382,8 @@ Val ObjectNode::eval(Frame& f) const {
 Val ObjectNode::build(Frame& f) const {
   const size_t bytes = values_.size() * sizeof(ObjectValue::Field);
   if (!f.run.has_room(bytes)) return f.run.stop_error();
-  auto* fields = static_cast<ObjectValue::Field*>(
-      f.run.arena().allocate(bytes, alignof(ObjectValue::Field)));
+  auto* fields =
+      static_cast<ObjectValue::Field*>(f.run.arena().allocate(bytes, alignof(ObjectValue::Field)));
   size_t count = 0;
   for (size_t i = 0; i < values_.size(); ++i) {
     Val v = values_[i]->eval(f);

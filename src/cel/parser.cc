@@ -44,7 +44,11 @@ bool is_reserved(std::string_view name) {
 class Parser {
  public:
   Parser(const Source& source, Issues& issues, Ast& ast, bool bindings)
-      : source_(source), issues_(issues), ast_(ast), bindings_(bindings), tokens_(tokenize(source, issues)) {}
+      : source_(source),
+        issues_(issues),
+        ast_(ast),
+        bindings_(bindings),
+        tokens_(tokenize(source, issues)) {}
 
   Expr* run() {
     Expr* e = expression();

@@ -128,9 +128,11 @@ class Evaluated {
 
 TEST(Admission, Evaluates) {
   Evaluated run;
-  EXPECT_EQ(run("object.spec.replicas > 1 && oldObject == null && namespaceObject == null"), "true");
-  EXPECT_EQ(run("object.none"), "error: expression 'object.none' resulted in error: no such key: "
-                                "none");
+  EXPECT_EQ(run("object.spec.replicas > 1 && oldObject == null && namespaceObject == null"),
+            "true");
+  EXPECT_EQ(run("object.none"),
+            "error: expression 'object.none' resulted in error: no such key: "
+            "none");
   EXPECT_EQ(run("object.spec.replicas + 1", 2), "stopped: " + std::string(kOutOfBudget));
 }
 
@@ -225,8 +227,7 @@ TEST(Admission, ChecksSelectorsOfDevices) {
   EXPECT_EQ(fault("cel.bind(a, device.attributes['a.com'], a.fast && a.count > 3)"), "");
   EXPECT_EQ(fault("device.attributes['a.com'].healthy"), "");
   EXPECT_EQ(fault("device.allowMultipleAllocations"), "");
-  EXPECT_EQ(fault("device.driver"),
-            "must evaluate to bool or the unknown type, not string");
+  EXPECT_EQ(fault("device.driver"), "must evaluate to bool or the unknown type, not string");
   EXPECT_EQ(fault("dyn(true)"), "must evaluate to bool or the unknown type, not dyn");
   EXPECT_EQ(fault("device.nothing == 1"),
             "compilation failed: ERROR: <input>:1:7: undefined field 'nothing'\n"

@@ -31,28 +31,28 @@ DeclPtr make_request_type() {
 DeclPtr make_namespace_type() {
   const DeclPtr text = text_decl(), time = scalar_decl(Kind::kDateTime),
                 number = scalar_decl(Kind::kInt), texts = list_decl(text), labels = map_decl(text);
-  const DeclPtr condition = named_object("kubernetes.NamespaceCondition",
-                                         {{"status", text},
-                                          {"type", text},
-                                          {"lastTransitionTime", time},
-                                          {"message", text},
-                                          {"reason", text}});
-  const DeclPtr metadata = named_object("kubernetes.NamespaceMetadata",
-                                        {{"name", text},
-                                         {"generateName", text},
-                                         {"namespace", text},
-                                         {"labels", labels},
-                                         {"annotations", labels},
-                                         {"UID", text},
-                                         {"creationTimestamp", time},
-                                         {"deletionGracePeriodSeconds", number},
-                                         {"deletionTimestamp", time},
-                                         {"generation", number},
-                                         {"resourceVersion", text},
-                                         {"finalizers", texts}});
+  const DeclPtr condition =
+      named_object("kubernetes.NamespaceCondition", {{"status", text},
+                                                     {"type", text},
+                                                     {"lastTransitionTime", time},
+                                                     {"message", text},
+                                                     {"reason", text}});
+  const DeclPtr metadata =
+      named_object("kubernetes.NamespaceMetadata", {{"name", text},
+                                                    {"generateName", text},
+                                                    {"namespace", text},
+                                                    {"labels", labels},
+                                                    {"annotations", labels},
+                                                    {"UID", text},
+                                                    {"creationTimestamp", time},
+                                                    {"deletionGracePeriodSeconds", number},
+                                                    {"deletionTimestamp", time},
+                                                    {"generation", number},
+                                                    {"resourceVersion", text},
+                                                    {"finalizers", texts}});
   const DeclPtr spec = named_object("kubernetes.NamespaceSpec", {{"finalizers", texts}});
-  const DeclPtr status = named_object(
-      "kubernetes.NamespaceStatus", {{"conditions", list_decl(condition)}, {"phase", text}});
+  const DeclPtr status = named_object("kubernetes.NamespaceStatus",
+                                      {{"conditions", list_decl(condition)}, {"phase", text}});
   return named_object("kubernetes.Namespace",
                       {{"metadata", metadata}, {"spec", spec}, {"status", status}});
 }
@@ -171,8 +171,7 @@ Env& AdmissionCompiler::env(const AdmissionNames& names) {
   return *env;
 }
 
-CompiledExpression AdmissionCompiler::compile(std::string_view text,
-                                              const results::Results& wanted,
+CompiledExpression AdmissionCompiler::compile(std::string_view text, const results::Results& wanted,
                                               const AdmissionNames& names) {
   CompiledExpression out;
   out.text = text;

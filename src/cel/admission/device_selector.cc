@@ -22,12 +22,12 @@ Env make_environment() {
   const auto by_name = [](const DeclPtr& element) {
     return map_decl(map_decl(element, kMostNames), kMostNames);
   };
-  const DeclPtr device = named_object(
-      "kubernetes.DRADevice",
-      {{"driver", text_decl(kMostDriver)},
-       {"allowMultipleAllocations", scalar_decl(DeclType::Kind::kBool, 1)},
-       {"attributes", by_name(typed_decl(unknown_type(), kMostText))},
-       {"capacity", by_name(typed_decl(struct_type("kubernetes.Quantity")))}});
+  const DeclPtr device =
+      named_object("kubernetes.DRADevice",
+                   {{"driver", text_decl(kMostDriver)},
+                    {"allowMultipleAllocations", scalar_decl(DeclType::Kind::kBool, 1)},
+                    {"attributes", by_name(typed_decl(unknown_type(), kMostText))},
+                    {"capacity", by_name(typed_decl(struct_type("kubernetes.Quantity")))}});
   Env env;
   env.allow_bindings();
   env.add_object("device", device, "kubernetes.DRADevice");

@@ -17,8 +17,8 @@ struct ExpressionWarning {
   std::string warning;
 };
 
-// `policy`: a whole object. The kinds are looked up in the catalog; at most ten are looked at, those
-// that nobody serves are left out.
+// `policy`: a whole object. The kinds are looked up in the catalog; at most ten are looked at,
+// those that nobody serves are left out.
 std::vector<ExpressionWarning> check_policy_types(const Value& policy, const Catalog& catalog);
 
 }  // namespace keles::cel
