@@ -8,9 +8,12 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <memory>
+#include <optional>
 #include <thread>
 
 #include "base/budget.h"
+#include "base/encoding.h"
 #include "base/file.h"
 #include "base/ip.h"
 #include "base/log.h"
@@ -27,6 +30,7 @@
 #include "keles/local_paths.h"
 #include "net/http.h"
 #include "scheduler/scheduler.h"
+#include "server/audit/auditor.h"
 #include "server/auth/auth.h"
 #include "server/http/front.h"
 #include "server/server.h"
@@ -147,6 +151,26 @@ struct RunningParts {
     *up = false;
   }
 };
+
+// Null when nobody audits.
+Result<std::unique_ptr<audit::Auditor>> make_auditor(Loop& loop, const audit::Options& options) {
+  std::optional<audit::WebhookTarget> webhook;
+  if (!options.webhook.config_file.empty()) {
+    KubeconfigChoice choice;
+    choice.path = options.webhook.config_file;
+    auto config = load_client_config(choice);
+    if (!config.ok()) return config.status().with_prefix("--audit-webhook-config-file");
+    webhook.emplace();
+    webhook->endpoint = config->endpoint;
+    webhook->path = config->path_prefix.empty() ? "/" : config->path_prefix;
+    webhook->token_file = config->token_file;
+    if (!config->token.empty()) webhook->authorization = "Bearer " + config->token;
+    if (!config->username.empty()) {
+      webhook->authorization = "Basic " + base64_encode(config->username + ":" + config->password);
+    }
+  }
+  return audit::Auditor::make(loop, options, std::move(webhook));
+}
 
 // Everything that runs on the main loop, as clients of the API server.
 class Components {
@@ -322,6 +346,7 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
         "Admission plugins that should be disabled although they are in the default ones.");
   f.add("admission-control-config-file", &s.admission_config,
         "File with admission control configuration: defaults and exemptions of PodSecurity.");
+  audit::add_flags(f, s.audit);
   f.add("max-requests-inflight", &s.max_requests_inflight,
         "Requests that read and are worked on at once; more are told to try again. 0: no limit.");
   f.add("max-mutating-requests-inflight", &s.max_mutating_requests_inflight,
@@ -360,6 +385,8 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   if (f.advertise_address.empty()) f.advertise_address = choose_advertise_address(f.bind_address);
   Loop* loop = &ctx.loop();
   // Before anything is made for a server that could not run.
+  Result<std::unique_ptr<audit::Auditor>> auditor = make_auditor(*loop, f.audit);
+  if (!auditor.ok()) co_return auditor.status();
   Status port = check_port_free(f);
   if (!port.ok()) co_return port;
   Result<Credentials> own = f.credentials(f, loop->wall_now());
@@ -395,6 +422,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   if (!kubelets.ok()) co_return kubelets;
   front_options.max_requests_inflight = static_cast<int>(f.max_requests_inflight);
   front_options.max_mutating_requests_inflight = static_cast<int>(f.max_mutating_requests_inflight);
+  front_options.auditor = auditor->get();
   server::Front front(&api, front_options);
 
   size_t threads =
@@ -415,6 +443,9 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   TaskGroup background(*loop);
   background.spawn(age_caches(serving, store->get(), loops.loops()));
   background.spawn(api.run(serving));
+  Context whole = Context::root(*loop);
+  Context auditing = whole.child();  // until the last request has ended
+  if (*auditor) background.spawn((*auditor)->run(auditing));
   if (f.beside) background.spawn(f.beside(serving, &api));
   Status s = co_await api.start(serving);
   Components components(api, *loop, f, pki->ca, own->keys, running);
@@ -434,6 +465,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   serving.cancel();
   Context last = Context::root(*loop);
   co_await (*server)->stop(last.with_timeout(5s));
+  auditing.cancel();
   co_await components.join();
   co_await background.join();
   Status closed = co_await (*store)->close(last.with_timeout(10s));

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "base/task.h"
 #include "net/pki.h"
+#include "server/audit/options.h"
 #include "server/http/pki_files.h"
 #include "server/server.h"
 
@@ -44,6 +45,7 @@ struct ControlPlaneOptions {
   std::vector<std::string> enable_admission, disable_admission;
   std::vector<std::string> authorization_modes = {"Node", "RBAC"};
   std::string admission_config;
+  audit::Options audit;
   bool dns = true, controllers = true, scheduler = true, allocate_node_cidrs = true;
   bool anonymous_auth = true;
   int64_t memory_budget_mb = 64;

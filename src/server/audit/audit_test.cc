@@ -236,7 +236,8 @@ struct Receiver {
                               request->body);
     net::Headers none;
     std::vector<net::SharedBytes> empty;
-    Status s = co_await responder->respond(no ? 500 : 200, std::move(none), std::move(empty));
+    const int code = no ? 500 : 200;
+    Status s = co_await responder->respond(code, std::move(none), std::move(empty));
     (void)s;
   }
 };

@@ -112,7 +112,7 @@ Task<bool> Auditor::record(Context ctx, Event* event, Stage stage) const {
   events_total().add();
   bool fine = true;
   for (const auto& outlet : outlets_) {
-    bool taken = co_await outlet->take(ctx, *event);
+    bool taken = co_await outlet->take(ctx, event);
     fine = fine && taken;
   }
   if (!fine && stage == Stage::kRequestReceived) rejected_total().add();

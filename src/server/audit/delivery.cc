@@ -76,13 +76,13 @@ bool Outlet::push(Item item) {
   return true;
 }
 
-Task<bool> Outlet::take(Context ctx, const Event& event) {
+Task<bool> Outlet::take(Context ctx, const Event* event) {
   Item item;
-  item.text = delivery_->text(event, true);
+  item.text = delivery_->text(*event, true);
   if (truncate_.enabled) {
     const auto most = static_cast<size_t>(truncate_.max_event_size);
-    if (item.text.size() > most && event.how.level >= Level::kRequest) {
-      item.text = delivery_->text(event, false);
+    if (item.text.size() > most && event->how.level >= Level::kRequest) {
+      item.text = delivery_->text(*event, false);
     }
     if (item.text.size() > most) {
       failed("truncate", Status::internal("event is too large even after truncating"), 1);
@@ -96,7 +96,7 @@ Task<bool> Outlet::take(Context ctx, const Event& event) {
     co_return true;
   }
   if (delivery_->immediate()) {
-    Status s = delivery_->write(item.text, event.at);
+    Status s = delivery_->write(item.text, event->at);
     if (!s.ok()) failed(delivery_->name(), s, 1);
     co_return s.ok() || !strict_;
   }

@@ -44,7 +44,7 @@ class Outlet {
   ~Outlet();
 
   // Whether the request may go on: false only when blocking-strict could not deliver.
-  Task<bool> take(Context ctx, const Event& event);
+  Task<bool> take(Context ctx, const Event* event);
   // Delivers what waits until ctx ends, and then, for a few seconds, the rest. Spawn it once.
   Task<void> run(Context ctx);
 

@@ -199,6 +199,8 @@ Status LogFile::write(std::string_view line, WallTime now) {
 
 Status LogFile::tidy(const LogOptions& options, WallTime now) {
   if (options.max_backups == 0 && options.max_age == 0 && !options.compress) return {};
+  static std::mutex one_at_a_time;  // two would compress the same file
+  std::lock_guard lock(one_at_a_time);
   const Name name = split(options.path);
   TRY_ASSIGN(files, old_files(name));
   Status first;

@@ -161,8 +161,8 @@ TEST(AuditPolicy, WhatIsWrongIsRefusedByName) {
       {"rules: []\n", "p:3: rules: Required value: a policy has at least one rule"},
       {"rules: [{}]\n", "p:3: rules[0].level: Required value"},
       {"rules:\n- level: Everything\n",
-       "p:4: rules[0].level: Unsupported value: \"Everything\": supported values: \"Metadata\", "
-       "\"None\", \"Request\", \"RequestResponse\""},
+       "p:4: rules[0].level: Unsupported value: \"Everything\": supported values: \"None\", "
+       "\"Metadata\", \"Request\", \"RequestResponse\""},
       {"rules:\n- level: None\n  omitStages: [Never]\n",
        "p:5: rules[0].omitStages[0]: Invalid value: \"Never\": allowed stages are "
        "RequestReceived,ResponseStarted,ResponseComplete,Panic"},

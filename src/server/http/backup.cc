@@ -1,5 +1,6 @@
 #include "server/http/backup.h"
 
+#include "server/http/auditing.h"
 #include "store/backup.h"
 
 namespace keles::server {
@@ -12,6 +13,7 @@ Task<void> serve_backup(Context ctx, Exchange* x, const Store* store) {
   }
   BackupWriter writer(store->contents());
   x->code = 200;
+  co_await audit_started(ctx, x);
   x->leave_gate();
   net::Headers h = x->headers("application/octet-stream");
   Status s = co_await x->responder->begin(200, std::move(h));

@@ -7,6 +7,7 @@
 #include "machinery/codec_json.h"
 #include "machinery/internal_names.h"
 #include "net/gzip.h"
+#include "server/http/auditing.h"
 #include "server/http/pieces.h"
 #include "server/http/warning.h"
 #include "server/objects/meta.h"
@@ -64,7 +65,8 @@ std::string_view Exchange::header(std::string_view name) const {
 
 net::Headers Exchange::headers(std::string_view content_type) const {
   net::Headers h;
-  h.reserve(2 + warnings.size());
+  h.reserve(3 + warnings.size());
+  if (!audit_id.empty()) h.add("Audit-Id", audit_id);
   h.add("Cache-Control", "no-cache, private");
   if (!content_type.empty()) h.add("Content-Type", std::string(content_type));
   if (warnings.empty()) return h;
@@ -108,6 +110,7 @@ registry::WriteRequest Exchange::write_request() {
   how.uid = who.uid;
   how.extra = who.extra;
   how.warnings = &warnings;
+  if (audit) how.annotations = &audit->annotations;
   how.dry_run = query.find("dryRun") != nullptr;
   return how;
 }
@@ -146,6 +149,7 @@ Task<void> Exchange::answer_object(Context ctx, int status, ObjectPtr object) {
       co_return;
     }
   }
+  audit_answer(this, object);
   Parts parts = render_object(object, rendering);
   if (mine) {
     co_await yield_to(ctx.loop());
@@ -160,6 +164,7 @@ Task<void> Exchange::answer_list(Context ctx, registry::ListPage page) {
     co_await fail(fit);
     co_return;
   }
+  if (audits_response(*this)) co_await audit_list(ctx, this, page);
   const bool quick = page.stretches.empty() && page.items.size() <= kQuickItems;
   ListPieces pieces(*kind, std::move(page), rendering);
   Parts parts;
@@ -241,6 +246,7 @@ Task<void> Exchange::fail(Status why) {
     why = Status::timeout(kTooSlow);
   }
   leave_gate();
+  audit_status(this, why);
   code = why.code();
   if (code < 400 || code > 599) code = 500;
   // An error has no other shape: who takes only such is shown it as JSON, indented.
@@ -282,6 +288,7 @@ Task<void> Exchange::succeed(int status, StatusDetails details) {
     if (!details.uid.empty()) registry::set_text(d, into, "uid", details.uid);
   }
   if (status != 200) d.root.set(d.arena, "code", Value(static_cast<int64_t>(status)));
+  audit_success(this, status_kind(), d.root);
   Parts parts;
   parts.push_back(render_tree(status_kind(), d.root, rendering.accepted.format, rendering.pretty));
   rendering.accepted.shape = Shape::kWhole;

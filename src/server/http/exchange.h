@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "machinery/object.h"
 #include "net/http.h"
 #include "server/aggregation/api_service.h"
+#include "server/audit/auditor.h"
 #include "server/auth/caller.h"
 #include "server/http/encode.h"
 #include "server/http/negotiate.h"
@@ -34,6 +36,12 @@ struct Exchange {
   KindRef held;                          // `kind`, which a change of the catalog may otherwise end
   aggregation::ApiServicePtr elsewhere;  // who serves it in this server's place; null: it does
   int code = 0;                          // of the answer, once there is one
+  // Auditing's (auditing.h): the request's name, "" when nobody is told one; what is recorded of it,
+  // null when nothing is, and by whom; whether it lasts, and its answer was told of.
+  std::string audit_id;
+  std::unique_ptr<audit::Event> audit;
+  const audit::Auditor* auditor = nullptr;
+  bool lasting = false, audit_begun = false;
   // The in-flight gate's count that this request is part of, until its answer begins: a slow reader
   // takes nobody's place.
   std::atomic<int>* slot = nullptr;

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "net/stream.h"
+#include "server/http/auditing.h"
 
 namespace keles::server {
 namespace {
@@ -130,6 +131,7 @@ Task<void> relay_upgrade(Context ctx, Exchange* x, net::HttpClient* client, net:
     co_return;
   }
   x->code = 101;
+  co_await audit_started(ctx, x);
   auto mine = co_await x->responder->accept_upgrade(protocol, std::move(h));
   if (!mine.ok()) co_return;
   Status s = co_await net::relay(ctx, mine->get(), up->stream.get());

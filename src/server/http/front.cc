@@ -13,6 +13,7 @@
 #include "machinery/validation.h"
 #include "server/discovery/discovery.h"
 #include "server/discovery/openapi.h"
+#include "server/http/auditing.h"
 #include "server/http/backup.h"
 #include "server/http/exchange.h"
 #include "server/http/forward.h"
@@ -417,7 +418,8 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   x.rendering.now = ctx.loop().wall_now();
   x.rendering.table_object = table_object(x.query);
   const TimePoint start = ctx.loop().now();
-  const bool lasting = is_long_running(x.info) || (x.elsewhere && asks_for_upgrade(x));
+  name_request(options_.auditor, &x, ctx.loop().random());
+  const bool lasting = x.lasting = is_long_running(x.info) || (x.elsewhere && asks_for_upgrade(x));
   metrics::Value& running =
       lasting ? longrunning().with({metric_verb(x.info), "apiserver"}) : in_flight(is_read(x.info));
   running.add(1);
@@ -430,6 +432,7 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
     co_await dispatch(own, &x);
   }
   x.leave_gate();
+  co_await end_audit(ctx, &x);
   running.add(-1);
   const Duration took = ctx.loop().now() - start;
   observe(x, took);
@@ -465,10 +468,12 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
   }
   auto caller = server_->auth().caller_of(*x->request, x->rendering.now);
   if (!caller.ok()) {
-    co_await x->fail(caller.status());
+    co_await audit_unauthenticated(ctx, options_.auditor, x, caller.status());
     co_return;
   }
   x->who = std::move(*caller);
+  bool recorded = co_await begin_audit(ctx, options_.auditor, x);
+  if (!recorded) co_return;
   if (impersonates(x->request->headers)) {
     auto acting = server_->auth().impersonate(x->caller(), x->request->headers);
     if (!acting.ok()) {
@@ -476,8 +481,11 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
       co_return;
     }
     x->who = std::make_shared<const Caller>(std::move(*acting));
+    audit_impersonation(x);
   }
-  Status allowed = server_->auth().authorize(x->caller(), access_of(x->info, x->query));
+  const Access access = access_of(x->info, x->query);
+  if (x->audit) audit_decision(x, server_->auth().decide(x->caller(), access));
+  Status allowed = server_->auth().authorize(x->caller(), access);
   if (!allowed.ok()) {
     co_await x->fail(allowed);
     co_return;

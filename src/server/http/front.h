@@ -15,6 +15,7 @@
 #include "net/address.h"
 #include "net/http.h"
 #include "server/aggregation/api_service.h"
+#include "server/audit/auditor.h"
 #include "server/auth/auth.h"
 #include "server/http/relay_pool.h"
 #include "server/server.h"
@@ -55,6 +56,7 @@ struct FrontOptions {
   // are told to come back later (429). 0: no limit.
   int max_requests_inflight = 400;
   int max_mutating_requests_inflight = 200;
+  const audit::Auditor* auditor = nullptr;  // null: nobody audits. Outlives the front
 };
 
 class Front {

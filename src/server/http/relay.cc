@@ -10,6 +10,7 @@
 #include "base/sync.h"
 #include "net/address.h"
 #include "net/inflate.h"
+#include "server/http/auditing.h"
 #include "server/http/connection.h"
 #include "server/http/exchange.h"
 #include "server/http/forward.h"
@@ -160,6 +161,7 @@ Task<void> relay_proxy(Context ctx, Exchange* x, net::HttpClient* client, net::R
     co_return;
   }
   x->code = (*stream)->status();
+  co_await audit_started(ctx, x);
   Status s = co_await x->responder->begin(x->code, std::move(h));
   if (!s.ok()) co_return;
   BodyFilter passing = std::move(*filter);
@@ -212,6 +214,7 @@ Task<void> log_websocket(Context ctx, Exchange* x, net::ResponseStream* stream) 
     co_return;
   }
   x->code = 101;
+  co_await audit_started(ctx, x);
   Context inner = ctx.child();
   TaskGroup group(ctx.loop());
   group.spawn(ignore_messages(inner, ws->get()));
@@ -243,6 +246,7 @@ Task<void> relay_log(Context ctx, Exchange* x, net::HttpClient* client, net::Req
     co_await log_websocket(ctx, x, stream->get());
     co_return;
   }
+  co_await audit_started(ctx, x);
   net::Headers h = passed_back((*stream)->headers(), true);
   Status s = co_await x->responder->begin(x->code, std::move(h));
   if (!s.ok()) co_return;

@@ -9,6 +9,7 @@
 #include "machinery/decode.h"
 #include "machinery/kind_facts.h"
 #include "machinery/patch.h"
+#include "server/http/auditing.h"
 #include "server/http/exchange.h"
 #include "server/http/front.h"
 #include "server/http/options.h"
@@ -105,6 +106,7 @@ Result<WholeObject> whole_object(Exchange* x) {
   const KindDesc* kind = ApiServer::body_kind(*x->kind, x->info.subresource);
   if (!kind) return Status::bad_request("");
   TRY_ASSIGN(body, decode(x, *kind, how.validation));
+  audit_request(x, *kind, body, true);
   return WholeObject{std::move(how), std::move(body)};
 }
 
@@ -209,6 +211,7 @@ Result<registry::DeleteRequest> delete_request(Exchange* x, registry::WriteReque
     }
     TRY(normalize(*kOptions->type, doc));
   }
+  audit_request(x, *kOptions, doc, false);
   out = registry::read_delete_options(doc.root);
   // A dry run asked for on either side is one: what nobody wanted deleted stays. (Upstream looks at
   // the body alone where there is one.)
@@ -311,6 +314,7 @@ Task<void> Front::watch(Context ctx, Exchange* x) {
     co_await watch_over_websocket(limit, x, stream->get());
     co_return;
   }
+  co_await audit_started(ctx, x);
   net::Headers h = x->headers(protobuf ? "application/vnd.kubernetes.protobuf;stream=watch"
                                        : "application/json");
   Status s = co_await x->responder->begin(200, std::move(h));
@@ -395,6 +399,7 @@ Task<void> Front::patch(Context ctx, Exchange* x) {
     co_await x->fail(body.status());
     co_return;
   }
+  audit_patch(x, *body);
   bool created = false;
   auto done = co_await server_->patch(ctx, &x->caller(), x->kind, i.ns, i.name, i.subresource,
                                       *type, std::move(*body), std::move(*how), &created);

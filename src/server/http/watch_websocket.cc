@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/sync.h"
+#include "server/http/auditing.h"
 
 namespace keles::server {
 namespace {
@@ -63,6 +64,7 @@ Task<void> watch_over_websocket(Context until, Exchange* x, registry::WatchStrea
     co_return;
   }
   x->code = 101;
+  co_await audit_started(until, x);
   Context inner = until.child();
   TaskGroup group(until.loop());
   group.spawn(hear_close(inner, ws->get()));
