@@ -44,16 +44,17 @@ Event an_event() {
 }
 
 TEST(AuditEvent, IsUpstreamsJson) {
-  EXPECT_EQ("{" + event_members(an_event()) + "}",
-            "{\"level\":\"RequestResponse\",\"auditID\":\"id-1\",\"stage\":\"ResponseComplete\","
-            "\"requestURI\":\"/api/v1/namespaces/a/pods?x=\\u003cy\\u003e\",\"verb\":\"create\","
-            "\"user\":{\"username\":\"tim\",\"groups\":[\"a\",\"b\"],\"extra\":{\"k\":[\"v\"]}},"
-            "\"sourceIPs\":[\"10.0.0.1\"],\"userAgent\":\"kubectl/v1.36\",\"objectRef\":{"
-            "\"resource\":\"pods\",\"namespace\":\"a\",\"apiVersion\":\"v1\"},\"responseStatus\":{"
-            "\"metadata\":{},\"code\":201},\"requestObject\":{\"kind\":\"Pod\"},\"responseObject\":"
-            "{\"kind\":\"Pod\",\"x\":1},\"requestReceivedTimestamp\":\"2023-11-14T22:13:20.123456Z\","
-            "\"stageTimestamp\":\"2023-11-14T22:13:20.124456Z\",\"annotations\":{\"a\":\"1\","
-            "\"b\":\"2\"}}");
+  EXPECT_EQ(
+      "{" + event_members(an_event()) + "}",
+      "{\"level\":\"RequestResponse\",\"auditID\":\"id-1\",\"stage\":\"ResponseComplete\","
+      "\"requestURI\":\"/api/v1/namespaces/a/pods?x=\\u003cy\\u003e\",\"verb\":\"create\","
+      "\"user\":{\"username\":\"tim\",\"groups\":[\"a\",\"b\"],\"extra\":{\"k\":[\"v\"]}},"
+      "\"sourceIPs\":[\"10.0.0.1\"],\"userAgent\":\"kubectl/v1.36\",\"objectRef\":{"
+      "\"resource\":\"pods\",\"namespace\":\"a\",\"apiVersion\":\"v1\"},\"responseStatus\":{"
+      "\"metadata\":{},\"code\":201},\"requestObject\":{\"kind\":\"Pod\"},\"responseObject\":"
+      "{\"kind\":\"Pod\",\"x\":1},\"requestReceivedTimestamp\":\"2023-11-14T22:13:20.123456Z\","
+      "\"stageTimestamp\":\"2023-11-14T22:13:20.124456Z\",\"annotations\":{\"a\":\"1\","
+      "\"b\":\"2\"}}");
 }
 
 TEST(AuditEvent, CutDownItSaysSo) {
@@ -67,10 +68,11 @@ TEST(AuditEvent, FailuresHaveTheirStatus) {
   Event e = an_event();
   e.status = status_members(Status::not_found("", "pods", "x"));
   e.code = 404;
-  EXPECT_NE(event_members(e).find("\"responseStatus\":{\"metadata\":{},\"status\":\"Failure\","
-                                  "\"message\":\"pods \\\"x\\\" not found\",\"reason\":\"NotFound\","
-                                  "\"details\":{\"name\":\"x\",\"kind\":\"pods\"},\"code\":404}"),
-            std::string::npos)
+  EXPECT_NE(
+      event_members(e).find("\"responseStatus\":{\"metadata\":{},\"status\":\"Failure\","
+                            "\"message\":\"pods \\\"x\\\" not found\",\"reason\":\"NotFound\","
+                            "\"details\":{\"name\":\"x\",\"kind\":\"pods\"},\"code\":404}"),
+      std::string::npos)
       << event_members(e);
 }
 
@@ -98,10 +100,11 @@ TEST(AuditEvent, KnowsWhereARequestCameFrom) {
 TEST(AuditEvent, LeavesManagedFieldsOut) {
   EXPECT_EQ(without_managed_fields(json("{\"metadata\":{\"name\":\"a\",\"managedFields\":[1]}}")),
             "{\"metadata\":{\"name\":\"a\"}}");
-  EXPECT_EQ(without_managed_fields(json("{\"items\":[{\"metadata\":{\"managedFields\":[]}}],"
-                                        "\"rows\":[{\"object\":{\"metadata\":{\"managedFields\":1}}}]"
-                                        "}")),
-            "{\"items\":[{\"metadata\":{}}],\"rows\":[{\"object\":{\"metadata\":{}}}]}");
+  EXPECT_EQ(
+      without_managed_fields(json("{\"items\":[{\"metadata\":{\"managedFields\":[]}}],"
+                                  "\"rows\":[{\"object\":{\"metadata\":{\"managedFields\":1}}}]"
+                                  "}")),
+      "{\"items\":[{\"metadata\":{}}],\"rows\":[{\"object\":{\"metadata\":{}}}]}");
 }
 
 TEST(AuditEvent, NamesWhatWasTried) {
@@ -127,9 +130,9 @@ TEST(AuditLog, IsPutAsideAndTidied) {
   ASSERT_TRUE(LogFile::tidy(o, now + 10s).ok());
   auto files = list_directory(dir.path() + "/logs");
   ASSERT_TRUE(files.ok());
-  EXPECT_EQ(*files, (std::vector<std::string>{"audit-2023-11-14T22-13-23.000.log.gz",
-                                              "audit-2023-11-14T22-13-24.000.log.gz",
-                                              "audit.log"}));
+  EXPECT_EQ(*files,
+            (std::vector<std::string>{"audit-2023-11-14T22-13-23.000.log.gz",
+                                      "audit-2023-11-14T22-13-24.000.log.gz", "audit.log"}));
   auto last = read_file(o.path);
   ASSERT_TRUE(last.ok());
   EXPECT_EQ(last->size(), line.size());
@@ -140,8 +143,10 @@ TEST(AuditLog, IsPutAsideAndTidied) {
 
 std::string write_policy(const TemporaryDirectory& dir) {
   const std::string path = dir.path() + "/policy.yaml";
-  EXPECT_TRUE(write_file(path, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: "
-                               "RequestResponse\n").ok());
+  EXPECT_TRUE(write_file(path,
+                         "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: "
+                         "RequestResponse\n")
+                  .ok());
   return path;
 }
 
@@ -198,7 +203,8 @@ TEST(Auditor, CutsDownAndDropsWhatIsTooLarge) {
   ASSERT_TRUE(auditor.ok());
   Event e = event_of(**auditor, "large");
   e.response = json("\"" + std::string(1000, 'x') + "\"");
-  bool taken = run_task(*loop, (*auditor)->record(Context::root(*loop), &e, Stage::kResponseComplete));
+  bool taken =
+      run_task(*loop, (*auditor)->record(Context::root(*loop), &e, Stage::kResponseComplete));
   EXPECT_TRUE(taken);
   e.uri = std::string(1000, '/');
   (void)run_task(*loop, (*auditor)->record(Context::root(*loop), &e, Stage::kResponseComplete));
@@ -232,8 +238,9 @@ struct Receiver {
   Task<void> handle(Context ctx, net::Request* request, net::Responder* responder) {
     (void)ctx;
     const bool no = refuse-- > 0;
-    if (!no) bodies.push_back(request->method + " " + request->path + "?" + request->query + "\n" +
-                              request->body);
+    if (!no)
+      bodies.push_back(request->method + " " + request->path + "?" + request->query + "\n" +
+                       request->body);
     net::Headers none;
     std::vector<net::SharedBytes> empty;
     const int code = no ? 500 : 200;

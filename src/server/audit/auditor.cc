@@ -30,9 +30,9 @@ metrics::Value& rejected_total() {
 
 metrics::Value& level_total(Level level) {
   static const std::array<metrics::Value*, 4> values = [] {
-    metrics::Counter& c = metrics::counter(
-        "apiserver_audit_level_total",
-        "Counter of policy levels for audit events (1 per request).", {"level"});
+    metrics::Counter& c =
+        metrics::counter("apiserver_audit_level_total",
+                         "Counter of policy levels for audit events (1 per request).", {"level"});
     std::array<metrics::Value*, 4> out{};
     for (size_t i = 0; i < out.size(); ++i) {
       out[i] = &c.with({std::string(level_name(static_cast<Level>(i)))});
@@ -81,8 +81,7 @@ Result<std::unique_ptr<Auditor>> Auditor::make(Loop& loop, const Options& o,
   std::unique_ptr<Auditor> out(new Auditor(loop, std::move(*policy)));
   auto add = [&](const BatchOptions& batch, const TruncateOptions& truncate,
                  std::unique_ptr<Delivery> delivery) {
-    out->outlets_.push_back(
-        std::make_unique<Outlet>(loop, batch, truncate, std::move(delivery)));
+    out->outlets_.push_back(std::make_unique<Outlet>(loop, batch, truncate, std::move(delivery)));
   };
   if (logs) {
     TRY_ASSIGN(file, LogFile::open(o.log));

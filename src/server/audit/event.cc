@@ -168,7 +168,8 @@ std::string legacy_line(const Event& e) {
   static const Caller kNobody;
   const Caller& user = e.user ? *e.user : kNobody;
   std::string name = user.name.empty() ? "<none>" : user.name;
-  std::string groups = user.name.empty() || user.groups.empty() ? "<none>" : quoted_list(user.groups);
+  std::string groups =
+      user.name.empty() || user.groups.empty() ? "<none>" : quoted_list(user.groups);
   std::string as = "<self>", as_groups = "<lookup>";
   if (e.impersonated) {
     as = e.impersonated->name;

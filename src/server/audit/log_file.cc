@@ -161,8 +161,7 @@ Status LogFile::reopen() {
 
 Status LogFile::put_aside(WallTime now) {
   const Name name = split(options_.path);
-  const std::string to =
-      name.directory + "/" + name.stem + "-" + stamp(now) + name.extension;
+  const std::string to = name.directory + "/" + name.stem + "-" + stamp(now) + name.extension;
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
   if (::rename(options_.path.c_str(), to.c_str()) != 0 && errno != ENOENT) {

@@ -70,8 +70,7 @@ Status check_batch(const std::string& name, const BatchOptions& o) {
   double qps = 0;
   const bool number = read_number(o.throttle_qps, &qps);
   TRY(positive(name + " throttle QPS", o.throttle_qps, number && qps > 0));
-  return positive(name + " throttle burst", std::to_string(o.throttle_burst),
-                  o.throttle_burst > 0);
+  return positive(name + " throttle burst", std::to_string(o.throttle_burst), o.throttle_burst > 0);
 }
 
 Status check_truncate(const std::string& name, const TruncateOptions& o) {
@@ -80,10 +79,9 @@ Status check_truncate(const std::string& name, const TruncateOptions& o) {
                                std::to_string(o.max_event_size) + ", must be a positive number");
   }
   if (o.max_batch_size >= o.max_event_size) return {};
-  return Status::bad_request("invalid audit truncate " + name + " max batch size " +
-                             std::to_string(o.max_batch_size) +
-                             ", must be greater than max event size (" +
-                             std::to_string(o.max_event_size) + ")");
+  return Status::bad_request(
+      "invalid audit truncate " + name + " max batch size " + std::to_string(o.max_batch_size) +
+      ", must be greater than max event size (" + std::to_string(o.max_event_size) + ")");
 }
 
 Status check_version(const char* flag, const std::string& version) {

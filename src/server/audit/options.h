@@ -27,7 +27,7 @@ struct TruncateOptions {
   int64_t max_batch_size = 10 * 1024 * 1024, max_event_size = 100 * 1024;
 };
 struct LogOptions {
-  std::string path;  // "": no log; "-": standard output
+  std::string path;                                          // "": no log; "-": standard output
   int64_t max_age = 366, max_backups = 100, max_size = 100;  // days, files, megabytes
   std::string format = "json", version = "audit.k8s.io/v1";
   bool compress = false;

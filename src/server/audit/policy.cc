@@ -112,8 +112,8 @@ Result<Policy> Policy::of(const ConfigFile& file) {
       rule.resources.push_back(
           {std::string(g.group()), texts(g.resources()), texts(g.resource_names())});
     }
-    rule.then.omitted = static_cast<uint8_t>(
-        out.omitted_ | read_stages(e, here["omitStages"], r.omit_stages()));
+    rule.then.omitted =
+        static_cast<uint8_t>(out.omitted_ | read_stages(e, here["omitStages"], r.omit_stages()));
     rule.then.omit_managed_fields =
         r.has_omit_managed_fields() ? r.omit_managed_fields() : out.omit_managed_fields_;
     if (!rule.urls.empty() && (!rule.resources.empty() || !rule.namespaces.empty())) {
@@ -150,7 +150,8 @@ bool Policy::matches_resource(const Rule& rule, const Question& q) {
     for (const std::string& one : r.resources) {
       const std::string_view v = one;
       if (v == "*" || v == combined) return true;
-      if (!q.subresource.empty() && v.starts_with("*/") && v.substr(2) == q.subresource) return true;
+      if (!q.subresource.empty() && v.starts_with("*/") && v.substr(2) == q.subresource)
+        return true;
       if (v.ends_with("/*") && v.substr(0, v.size() - 2) == q.resource) return true;
     }
   }

@@ -28,7 +28,8 @@ class Webhook final : public Delivery {
   }
 
   Task<Status> send(Context ctx, std::vector<std::string> texts) override {
-    std::string body = R"({"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":[)";
+    std::string body =
+        R"({"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":[)";
     for (size_t i = 0; i < texts.size(); ++i) {
       if (i > 0) body += ',';
       body += texts[i];

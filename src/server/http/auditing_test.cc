@@ -19,8 +19,8 @@ class Auditing : public ::testing::Test {
   }
 
   void serve(const std::string& rules, const std::string& top = "") {
-    ASSERT_TRUE(write_file(options_.policy_file, "apiVersion: audit.k8s.io/v1\nkind: Policy\n" +
-                                                     top + "rules:\n" + rules)
+    ASSERT_TRUE(write_file(options_.policy_file,
+                           "apiVersion: audit.k8s.io/v1\nkind: Policy\n" + top + "rules:\n" + rules)
                     .ok());
     auto auditor = audit::Auditor::make(*served_.loop, options_, std::nullopt);
     ASSERT_TRUE(auditor.ok()) << auditor.status().message();
@@ -98,8 +98,9 @@ TEST_F(Auditing, LevelsSayHowMuch) {
   for (const char* level : {"None", "Metadata", "Request", "RequestResponse"}) {
     const std::string l = level;
     serve("- level: " + l + "\n", "omitStages: [RequestReceived]\n");
-    send("POST", kMaps, R"({"metadata":{"name":")" + std::string(1, static_cast<char>(l[0] + 32)) +
-                            std::to_string(l.size()) + R"("}})");
+    send("POST", kMaps,
+         R"({"metadata":{"name":")" + std::string(1, static_cast<char>(l[0] + 32)) +
+             std::to_string(l.size()) + R"("}})");
     auto all = events();
     ASSERT_EQ(all.size(), l == "None" ? 0u : 1u);
     if (all.empty()) continue;
@@ -168,8 +169,8 @@ TEST_F(Auditing, ManagedFieldsMayBeLeftOut) {
 TEST_F(Auditing, WhoseCredentialsDoNotHoldIsRecorded) {
   serve("- level: Metadata\n");
   auto stranger = served_.connect(std::nullopt);
-  auto answer = served_.send(stranger.get(), ServedApi::request("GET", kMaps, "",
-                                                                {{"Authorization", "Bearer x"}}));
+  auto answer = served_.send(stranger.get(),
+                             ServedApi::request("GET", kMaps, "", {{"Authorization", "Bearer x"}}));
   EXPECT_EQ(answer.status, 401);
   auto all = events();
   ASSERT_EQ(all.size(), 1u);

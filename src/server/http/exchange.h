@@ -36,8 +36,8 @@ struct Exchange {
   KindRef held;                          // `kind`, which a change of the catalog may otherwise end
   aggregation::ApiServicePtr elsewhere;  // who serves it in this server's place; null: it does
   int code = 0;                          // of the answer, once there is one
-  // Auditing's (auditing.h): the request's name, "" when nobody is told one; what is recorded of it,
-  // null when nothing is, and by whom; whether it lasts, and its answer was told of.
+  // Auditing's (auditing.h): the request's name, "" when nobody is told one; what is recorded of
+  // it, null when nothing is, and by whom; whether it lasts, and its answer was told of.
   std::string audit_id;
   std::unique_ptr<audit::Event> audit;
   const audit::Auditor* auditor = nullptr;
