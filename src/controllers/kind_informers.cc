@@ -52,6 +52,13 @@ std::vector<InformerBase*> KindInformers::built_in() const {
   return out;
 }
 
+std::vector<KindRef> KindInformers::kinds() const {
+  std::vector<KindRef> out;
+  for (const auto& [resource, informer] : built_in_) out.emplace_back(&informer->kind());
+  for (const auto& [resource, c] : custom_) out.push_back(c.kind);
+  return out;
+}
+
 bool KindInformers::synced() const {
   for (const auto& [resource, c] : custom_) {
     if (!c.informer->synced()) return false;

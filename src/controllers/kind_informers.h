@@ -36,6 +36,8 @@ class KindInformers {
   // By group_resource ("deployments.apps"); null when there is none.
   InformerBase* find(std::string_view resource) const;
   std::vector<InformerBase*> built_in() const;
+  // Those that there are now, custom ones included.
+  std::vector<KindRef> kinds() const;
   // Every one of a custom kind has listed what there is.
   bool synced() const;
 

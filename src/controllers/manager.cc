@@ -17,6 +17,7 @@
 #include "controllers/node_lifecycle.h"
 #include "controllers/pod_gc.h"
 #include "controllers/replicaset.h"
+#include "controllers/resource_quota.h"
 #include "controllers/service_account.h"
 #include "controllers/statefulset.h"
 #include "controllers/taint_eviction.h"
@@ -53,6 +54,7 @@ Manager::Manager(Client& client, Options options)
   add<EndpointSliceController>("endpointslice-controller");
   add<EndpointsController>("endpoints-controller");
   add<DisruptionController>("disruption-controller");
+  add<ResourceQuotaController>("resourcequota-controller");
   add<PodGcController>("pod-garbage-collector-controller");
   add<GarbageCollector>("garbage-collector-controller");
 }

@@ -43,6 +43,7 @@ class CountEvaluator final : public Evaluator {
     const bool old = std::find(kOldNames.begin(), kOldNames.end(), resource) != kOldNames.end();
     if (group.empty() && old) names_.emplace_back(resource);
   }
+  bool counts_only() const override { return true; }
   bool tracks(std::string_view resource, const Around&) const override {
     return std::find(names_.begin(), names_.end(), resource) != names_.end();
   }

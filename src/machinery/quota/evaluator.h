@@ -45,6 +45,8 @@ enum class Write : uint8_t { kCreate, kUpdate };
 class Evaluator {
  public:
   virtual ~Evaluator() = default;
+  // Nothing but that the object is there matters.
+  virtual bool counts_only() const { return false; }
   // Whether such a write can change what is used; of one that may_use() says so of. `before` is
   // null on create.
   virtual bool handles(Write write, std::string_view subresource, const Value& object,
