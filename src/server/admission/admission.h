@@ -20,6 +20,7 @@
 #include "base/status.h"
 #include "base/task.h"
 #include "machinery/object.h"
+#include "server/admission/plugin_config.h"
 #include "server/admission/pod_security_policy.h"
 #include "server/auth/caller.h"
 #include "store/store.h"
@@ -40,8 +41,10 @@ class Dynamic;
 
 // Which plugins run, and what they are told.
 struct Config {
-  std::set<std::string, std::less<>> off;  // names of plugins
+  std::set<std::string, std::less<>> off;  // names of plugins that are on by default
+  std::set<std::string, std::less<>> on;   // and of those that are not
   PodSecurityConfig pod_security;
+  PluginConfig plugins;
   std::vector<std::shared_ptr<Dynamic>> dynamic;  // in upstream's order
 };
 // From the text of --admission-control-config-file (apiserver.config.k8s.io/v1
