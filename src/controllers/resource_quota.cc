@@ -1,6 +1,7 @@
 #include "controllers/resource_quota.h"
 
 #include <algorithm>
+#include <charconv>
 #include <memory>
 #include <utility>
 
@@ -38,6 +39,13 @@ ResourceList hard_of(const api::core_v1::ResourceQuota& q) {
 }
 ResourceList used_of(const api::core_v1::ResourceQuota& q) {
   return quota::read_resource_list(q.status().used().value());
+}
+
+int64_t revision_of(const api::core_v1::ResourceQuota& q) {
+  int64_t out = 0;
+  std::string_view text = q.metadata().resource_version();
+  std::from_chars(text.data(), text.data() + text.size(), out);
+  return out;
 }
 
 bool fell(const ResourceList& before, const ResourceList& now) {
@@ -148,12 +156,20 @@ void ResourceQuotaController::quota_changed(const Ref<Quota>& before, const Ref<
   const ResourceList used = used_of(*now);
   if (!before || hard_of(*before) != hard_of(*now)) queue().add(key);
   if (before && used_of(*before) != used) {
-    const bool own = now->metadata().resource_version() == std::to_string(state.own_revision);
-    if (!own && fell(used_of(*before), used)) state.ledger.forget();
+    if (fell(used_of(*before), used)) lowered(state, revision_of(*now));
     // Somebody was charged: perhaps for nothing.
     queue().add_after(key, kChargeSettles + kLeastPause);
   }
   state.ledger.observe(used, loop().now());
+}
+
+// News of our own write may come before its answer.
+void ResourceQuotaController::lowered(State& state, int64_t revision) {
+  if (state.writing) {
+    state.fell_at = state.fell_at == 0 ? revision : -1;
+  } else if (revision != state.own_revision) {
+    state.ledger.forget();
+  }
 }
 
 void ResourceQuotaController::object_changed(const ObjectPtr& before, const ObjectPtr& now) {
@@ -248,6 +264,8 @@ Task<ReconcileResult> ResourceQuotaController::reconcile(Context ctx, std::strin
   int64_t objects = 0;
   auto counts = co_await count(ctx, q, &objects);
   if (!counts.ok()) co_return counts.status();
+  known = states_.find(key);
+  if (known == states_.end() || known->second.uid != q->metadata().uid()) co_return Status();
   QuotaPlan plan = plan_quota(*q, *counts, settled ? &*settled : nullptr);
   Status written;
   int64_t revision = 0;
@@ -258,14 +276,18 @@ Task<ReconcileResult> ResourceQuotaController::reconcile(Context ctx, std::strin
     quota::write_resource_list(d.arena, status.get_or_add(d.arena, "hard"), plan.hard);
     quota::write_resource_list(d.arena, status.get_or_add(d.arena, "used"), plan.used);
     d.root.set(d.arena, "status", status);
+    known->second.writing = true;
     auto r = co_await client().update_status<Quota>(ctx, next.take());
     written = r.status();
-    if (r.ok()) revision = std::stoll(std::string((*r)->metadata().resource_version()));
+    if (r.ok()) revision = revision_of(**r);
   }
   known = states_.find(key);
   if (known == states_.end() || known->second.uid != q->metadata().uid()) co_return Status();
   State& state = known->second;
   state.not_before = loop().now() + std::max(kLeastPause, objects * kPauseForAnObject);
+  state.writing = false;
+  const int64_t fell_at = std::exchange(state.fell_at, 0);
+  if (fell_at != 0 && fell_at != revision) state.ledger.forget();
   if (written.is(Reason::kConflict)) co_return written;  // it was charged meanwhile
   if (!written.ok()) {
     state.ledger.forget();

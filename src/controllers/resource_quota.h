@@ -71,8 +71,11 @@ class ResourceQuotaController final : public Controller {
     QuotaLedger ledger;
     TimePoint not_before;      // the next recount
     int64_t own_revision = 0;  // of our last write
+    bool writing = false;
+    int64_t fell_at = 0;  // while we write: the revision that lowered it; -1: several
   };
   void quota_changed(const Ref<Quota>& before, const Ref<Quota>& now);
+  void lowered(State& state, int64_t revision);
   void object_changed(const ObjectPtr& before, const ObjectPtr& now);
   quota::Around around(std::string ns);
   // What the kinds that the quota has to do with use; `objects` is how many were read.

@@ -8,6 +8,7 @@
 #include "server/conversion/webhook.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
+#include "server/quota/quota_admission.h"
 #include "server/registry/services.h"
 
 namespace keles {
@@ -24,6 +25,13 @@ server::MakeConverter converters(Store* store, const ApiServerOptions& options) 
   };
 }
 
+// Those with a state of their own, in upstream's order.
+admission::Config with_plugins(admission::Config config, registry::Registry* registry) {
+  config.dynamic.push_back(
+      std::make_shared<server::QuotaAdmission>(registry, config.plugins.quota));
+  return config;
+}
+
 }  // namespace
 
 struct ApiServer::State {
@@ -34,7 +42,7 @@ struct ApiServer::State {
         extensions(&registry, &kinds, converters(store, options)),
         aggregator(
             &registry, [this] { return started.load(); }, options.aggregation) {
-    registry.set_admission(options.admission);
+    registry.set_admission(with_plugins(options.admission, &registry));
   }
   ApiServerOptions options;
   registry::Registry registry;
