@@ -209,7 +209,7 @@ quota::Around ResourceQuotaController::around(std::string ns) {
   out.pod_of_claim = [this, ns = std::move(ns)](const Value& claim) {
     quota::Neighbours here;
     here.pod = [&](std::string_view name) { return pods_.get(ns, name).document(); };
-    here.claims = [&] {
+    here.all_claims = [&] {
       std::vector<DocumentPtr> all;
       for (const auto& c : claims_.list(ns)) all.push_back(c.document());
       return all;

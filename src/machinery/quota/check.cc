@@ -1,6 +1,7 @@
 #include "machinery/quota/check.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 

@@ -59,7 +59,7 @@ DocumentPtr pod_of_claim(const Value& claim, const Neighbours& neighbours) {
         said["resourceClaimName"].as_string() == claim["metadata"]["name"].as_string();
     return same ? pod : nullptr;
   }
-  for (const DocumentPtr& other : neighbours.claims()) {
+  for (const DocumentPtr& other : neighbours.all_claims()) {
     if (owner_of(other->root).first == uid && is_older(other->root, claim)) return nullptr;
   }
   return pod;

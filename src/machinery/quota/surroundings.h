@@ -26,7 +26,7 @@ class DeviceClasses {
 // How the objects of the claim's namespace are found.
 struct Neighbours {
   std::function<DocumentPtr(std::string_view name)> pod;
-  std::function<std::vector<DocumentPtr>()> claims;
+  std::function<std::vector<DocumentPtr>()> all_claims;
 };
 // The pod whose extended resources the claim was made for: its annotation and its controller say
 // so, and the pod, if it says anything, says the same; of several claims the oldest. Null: none.

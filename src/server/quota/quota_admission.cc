@@ -61,7 +61,7 @@ quota::Around around(const Attributes& a, const StoreSnapshot& state) {
     here.pod = [&](std::string_view name) {
       return tree_of(state, find_kind("", "v1", "Pod"), ns, name);
     };
-    here.claims = [&] { return trees_of(state, "ResourceClaim", ns); };
+    here.all_claims = [&] { return trees_of(state, "ResourceClaim", ns); };
     return quota::pod_of_claim(claim, here);
   };
   return out;

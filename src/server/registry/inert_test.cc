@@ -145,9 +145,11 @@ TEST(Inert, AChangeIsToldAndALabelIsNot) {
 
 TEST(Inert, AKindIsToldAsAWhole) {
   World w;
-  EXPECT_EQ(w.write("jane", "v1", "ResourceQuota", "metadata: {name: q}\nspec: {hard: {pods: 1}}"),
-            Lines{"ResourceQuota: accepted and stored, but this version of keles does not act on "
-                  "it: no admission enforces it and no controller counts for it"});
+  EXPECT_EQ(
+      w.write("jane", "storage.k8s.io/v1", "CSIStorageCapacity",
+              "metadata: {name: q}\nstorageClassName: s"),
+      Lines{"CSIStorageCapacity: accepted and stored, but this version of keles does not act on "
+            "it: the scheduler does not ask for it"});
 }
 
 }  // namespace
