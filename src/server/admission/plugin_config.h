@@ -14,12 +14,12 @@ namespace keles::admission {
 
 // PodNodeSelector: labels that a namespace's pods are bound to, beside its annotation.
 struct NodeSelectors {
-  std::string cluster_default;                     // of namespaces without an annotation
+  std::string cluster_default;                      // of namespaces without an annotation
   std::map<std::string, std::string> by_namespace;  // the most that its pods may ask for
 };
 
-// PodTolerationRestriction (podtolerationrestriction.admission.k8s.io/v1alpha1 Configuration): lists of
-// v1 Tolerations.
+// PodTolerationRestriction (podtolerationrestriction.admission.k8s.io/v1alpha1 Configuration):
+// lists of v1 Tolerations.
 struct TolerationLists {
   DocumentPtr default_, whitelist;  // null: none
 };
