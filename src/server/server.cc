@@ -10,6 +10,7 @@
 #include "server/objects/meta.h"
 #include "server/quota/quota_admission.h"
 #include "server/registry/services.h"
+#include "server/webhooks/webhooks.h"
 
 namespace keles {
 
@@ -26,7 +27,10 @@ server::MakeConverter converters(Store* store, const ApiServerOptions& options) 
 }
 
 // Those with a state of their own, in upstream's order.
-admission::Config with_plugins(admission::Config config, registry::Registry* registry) {
+admission::Config with_plugins(admission::Config config, registry::Registry* registry,
+                               const webhooks::Webhooks& webhooks) {
+  config.dynamic.push_back(webhooks.mutating());
+  config.dynamic.push_back(webhooks.validating());
   config.dynamic.push_back(
       std::make_shared<server::QuotaAdmission>(registry, config.plugins.quota));
   return config;
@@ -39,14 +43,16 @@ struct ApiServer::State {
       : options(std::move(o)),
         registry(store, options.service_cidr, options.node_port_range),
         auth(store, options.auth),
+        webhooks(store, &auth, webhooks::options_for(store)),
         extensions(&registry, &kinds, converters(store, options)),
         aggregator(
             &registry, [this] { return started.load(); }, options.aggregation) {
-    registry.set_admission(with_plugins(options.admission, &registry));
+    registry.set_admission(with_plugins(options.admission, &registry, webhooks));
   }
   ApiServerOptions options;
   registry::Registry registry;
   auth::Auth auth;
+  webhooks::Webhooks webhooks;
   CatalogSource kinds;
   server::Extensions extensions;
   Health health;
@@ -69,6 +75,7 @@ constexpr Duration kWritableEvery = 1s;
 
 Task<Status> ApiServer::start(Context ctx) {
   state_->auth.refresh();
+  state_->webhooks.refresh();
   Status s = co_await server::bootstrap(ctx, this);
   // A disk that takes no writes yet is waited for: meanwhile what is there is served.
   while (!s.ok() && !ctx.done() && !state_->registry.store().writable().ok()) {
@@ -129,6 +136,7 @@ Task<void> forget_past(Context ctx, registry::Registry* registry) {
 Task<void> ApiServer::run(Context ctx) {
   TaskGroup group(ctx.loop());
   group.spawn(state_->auth.run(ctx));
+  group.spawn(state_->webhooks.run(ctx));
   group.spawn(state_->extensions.run(ctx));
   group.spawn(state_->aggregator.run(ctx));
   group.spawn(forget_past(ctx, &state_->registry));

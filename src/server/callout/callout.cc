@@ -116,6 +116,7 @@ FindService services_of(Store* store) {
   return [store](const std::string& ns, const std::string& name, int64_t port,
                  Random& random) -> Result<ServicePlace> {
     auto found = registry::resolve_service(*store->snapshot(), ns, name, port, random);
+    if (found.status().is(Reason::kNotFound)) return Status::not_found("", "service", name);
     if (!found.ok()) return found.status();
     return ServicePlace{std::move(found->host), found->port};
   };

@@ -314,14 +314,16 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
     set_meta(body, "name", std::string(prefix.substr(0, 58)) + loop.random().suffix(5));
   }
   const bool body_generates = !meta(body.root, "generateName").empty();
-  set_meta(body, "uid", loop.random().uuid());
-  set_meta(body, "creationTimestamp", time_text(loop.wall_now()));
-  const std::string name(meta(body.root, "name"));
+  const std::string uid = loop.random().uuid(), created = time_text(loop.wall_now());
+  set_meta(body, "uid", uid);
+  set_meta(body, "creationTimestamp", created);
+  const std::string sent_name(meta(body.root, "name"));
 
   drop_duplicate_owners(body, false, how->warnings);
   track(*served, kind, "", *how, loop.wall_now(), nullptr, body);
   auto snapshot = store_->snapshot();
-  auto attrs = attributes(admission::Operation::kCreate, kind, ns, name, "", loop, *snapshot, *how);
+  auto attrs =
+      attributes(admission::Operation::kCreate, kind, ns, sent_name, "", loop, *snapshot, *how);
   const WriteOptions options(admission::Operation::kCreate, how);
   attrs.options = &options.make;
   const TrackedManagers managers(body);
@@ -329,6 +331,15 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   if (!refused.ok()) co_return refused;
   managers.put_back(body);
   drop_duplicate_owners(body, true, how->warnings);
+  // Others than plugins of our own may have changed what identifies it.
+  const std::string_view wanted = kind.namespaced ? std::string_view(ns) : std::string_view();
+  if (meta(body.root, "namespace") != wanted) {
+    co_return Status::bad_request(
+        "the namespace of the provided object does not match the namespace sent on the request");
+  }
+  const std::string name(meta(body.root, "name"));
+  if (meta(body.root, "uid") != uid) set_meta(body, "uid", uid);
+  if (meta(body.root, "creationTimestamp") != created) set_meta(body, "creationTimestamp", created);
 
   if (keeps_generation(kind)) set_meta(body, "generation", int64_t{1});
   if (has_status(kind) && !kind.facts->status_on_create) body.root.erase("status");

@@ -1,0 +1,26 @@
+// Asks the webhooks that change objects, one after the other. Internal to webhooks/.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string_view>
+
+#include "cel/authorizer.h"
+#include "server/admission/admission.h"
+#include "server/webhooks/hook.h"
+
+namespace keles::webhooks {
+
+// The webhooks that hold now; published whole. Never null.
+using Published = std::atomic<std::shared_ptr<const Hooks>>;
+
+// Whether any of them may be about the request.
+bool concerns(const Hooks& hooks, const admission::Attributes& a);
+
+// Both must outlive it.
+std::shared_ptr<admission::Dynamic> make_mutating(const Published* hooks,
+                                                  const cel::Authorizer* authorizer);
+std::shared_ptr<admission::Dynamic> make_validating(const Published* hooks,
+                                                    const cel::Authorizer* authorizer);
+
+}  // namespace keles::webhooks

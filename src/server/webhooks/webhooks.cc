@@ -1,0 +1,122 @@
+#include "server/webhooks/webhooks.h"
+
+#include <mutex>
+#include <utility>
+
+#include "base/sync.h"
+#include "server/matching/conditions.h"
+#include "server/objects/keys.h"
+#include "server/webhooks/hook.h"
+#include "server/webhooks/plugins.h"
+#include "server/webhooks/review.h"
+
+namespace keles::webhooks {
+namespace {
+
+constexpr int kCalls = 64;  // of one webhook at a time, on one loop
+constexpr Duration kAgain = 100ms;
+
+// The configurations of one kind, and what was made of each.
+struct Followed {
+  Followed(std::string_view kind, bool mutating)
+      : prefix(registry::kind_prefix(*find_kind("admissionregistration.k8s.io", "v1", kind))),
+        mutating(mutating) {}
+  struct Known {
+    ObjectPtr object;
+    Hooks hooks;
+  };
+  const std::string prefix;
+  const bool mutating;
+  std::map<std::string, Known, std::less<>> known;  // by name: the order in which they are asked
+  Published published{std::make_shared<const Hooks>()};
+
+  // One that did not change keeps what was made of it, connections and compiled conditions too.
+  void refresh(const StoreSnapshot& state, Callees& callees) {
+    std::map<std::string, Known, std::less<>> now;
+    state.scan(prefix, prefix, [&](std::string_view, const ObjectPtr& object) {
+      const std::string name(object->name());
+      Known& to = now[name];
+      if (const auto was = known.find(name); was != known.end() && was->second.object == object) {
+        to = was->second;
+      } else {
+        to.object = object;
+        to.hooks = read_hooks(*object, mutating, callees);
+      }
+      return true;
+    });
+    auto all = std::make_shared<Hooks>();
+    for (const auto& [name, k] : now) all->insert(all->end(), k.hooks.begin(), k.hooks.end());
+    known = std::move(now);
+    published.store(std::move(all));
+  }
+};
+
+}  // namespace
+
+Options options_for(Store* store) {
+  Options out;
+  out.callout.find_service = callout::services_of(store);
+  out.callout.calls = kCalls;
+  out.callout.answer_bytes = kMaxAnswerBytes;
+  return out;
+}
+
+struct Webhooks::State {
+  State(Store* store, const auth::Auth* auth, Options options)
+      : store(store), authorizer(auth), has_auth(auth != nullptr), callees(options.callout) {}
+  Store* store;
+  matching::AuthAuthorizer authorizer;
+  bool has_auth;
+  std::mutex mutex;  // of all that follows but what is published
+  Callees callees;
+  Followed mutating{"MutatingWebhookConfiguration", true};
+  Followed validating{"ValidatingWebhookConfiguration", false};
+};
+
+Webhooks::Webhooks(Store* store, const auth::Auth* auth, Options options)
+    : state_(std::make_unique<State>(store, auth, std::move(options))) {
+  refresh();
+}
+Webhooks::~Webhooks() = default;
+
+void Webhooks::refresh() {
+  std::lock_guard lock(state_->mutex);
+  auto snapshot = state_->store->snapshot();
+  state_->mutating.refresh(*snapshot, state_->callees);
+  state_->validating.refresh(*snapshot, state_->callees);
+}
+
+std::shared_ptr<admission::Dynamic> Webhooks::mutating() const {
+  return make_mutating(&state_->mutating.published,
+                       state_->has_auth ? &state_->authorizer : nullptr);
+}
+std::shared_ptr<admission::Dynamic> Webhooks::validating() const {
+  return make_validating(&state_->validating.published,
+                         state_->has_auth ? &state_->authorizer : nullptr);
+}
+
+Task<void> Webhooks::run(Context ctx) {
+  struct Follow {
+    static Task<void> changes(Context ctx, Webhooks* all, std::string prefix) {
+      while (!ctx.done()) {
+        const int64_t from = all->state_->store->revision();
+        all->refresh();
+        auto watch = all->state_->store->watch(ctx.loop(), prefix, from);
+        while (watch.ok()) {
+          auto events = co_await (*watch)->next(ctx, 1000);
+          if (!events.ok()) break;
+          all->refresh();
+        }
+        if (ctx.done()) break;
+        Status s = co_await ctx.sleep(kAgain);
+        if (!s.ok()) break;
+      }
+    }
+  };
+  TaskGroup group(ctx.loop());
+  group.spawn(Follow::changes(ctx, this, state_->mutating.prefix));
+  group.spawn(Follow::changes(ctx, this, state_->validating.prefix));
+  co_await group.join();
+}
+
+}  // namespace keles::webhooks
