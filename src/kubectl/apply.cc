@@ -1,4 +1,5 @@
 #include "kubectl/migrate.h"
+#include "kubectl/prune.h"
 #include "kubectl/verbs.h"
 #include "kubectl/write.h"
 #include "machinery/codec_json.h"
@@ -30,10 +31,17 @@ class Applier {
       if (generate.empty()) return failure("resource name may not be empty");
       return failure("from " + std::string(generate) + ": cannot use generate name with apply");
     }
+    if (t.resource->namespaced) applied.namespaces.insert(t.ns);
     return server_side ? on_server(t) : on_client(t);
   }
+  Applied applied;
 
  private:
+  Status report(const Value& object, std::string_view operation) {
+    applied.uids.emplace(object["metadata"]["uid"].as_string());
+    return writer_.report(object, operation);
+  }
+
   Result<Document> send_config(const Target& t, std::string body, std::string query) {
     Call c("PATCH", t.resource->path(t.ns, t.name));
     c.query = std::move(query);
@@ -126,7 +134,7 @@ class Applier {
     }
     if (!r.ok()) return r.status();
     leave_client_side(t, query, *r);
-    return writer_.report(r->root, "serverside-applied");
+    return report(r->root, "serverside-applied");
   }
 
   Status on_client(Target& t) {
@@ -135,7 +143,7 @@ class Applier {
     if (current.status().is(Reason::kNotFound)) {
       Result<Document> made = writer_.create(session_, *t.resource, t.ns, *t.object);
       if (!made.ok()) return from("creating", t, made.status());
-      return writer_.report(made->root, "created");
+      return report(made->root, "created");
     }
     if (!current.ok()) {
       return from("retrieving current configuration of:\n" + dump(t) + "\nfrom server for:", t,
@@ -151,7 +159,7 @@ class Applier {
                   "or kubectl apply. The missing annotation will be patched automatically.\n");
     }
     TRY_ASSIGN(patch, client_side_patch(t, live));
-    if (patch.body.root.empty()) return writer_.report(live, "unchanged");
+    if (patch.body.root.empty()) return report(live, "unchanged");
     if (live["metadata"].find("deletionTimestamp")) {
       print_error("Warning: Detected changes to resource " + t.name +
                   " which is currently being deleted.\n");
@@ -166,7 +174,7 @@ class Applier {
                                    ? apply_merge_patch(live, patch.body.root)
                                    : apply_strategic_patch(built_in->type, live, patch.body.root);
       if (!local.ok()) return local.status();
-      return writer_.report(local->root, "configured");
+      return report(local->root, "configured");
     }
     std::string body = to_json(patch.body.root);
     Result<Document> changed = writer_.patch(session_, *t.resource, t.ns, t.name, patch.type, body);
@@ -176,7 +184,7 @@ class Applier {
     }
     bool same =
         changed->root["metadata"]["resourceVersion"].equals(live["metadata"]["resourceVersion"]);
-    return writer_.report(changed->root, same && !writer_.dry() ? "unchanged" : "configured");
+    return report(changed->root, same && !writer_.dry() ? "unchanged" : "configured");
   }
 
   Session& session_;
@@ -202,13 +210,66 @@ Result<ClientPatch> client_side_patch(const Target& wanted, const Value& live) {
   return patch;
 }
 
+namespace {
+
+struct PruneFlags {
+  bool prune = false, all = false;
+  std::vector<std::string> allowlist;
+  std::string apply_set;
+
+  void add_to(Flags& flags) {
+    flags.add("prune", &prune,
+              "Automatically delete previously applied resource objects that do not appear in the "
+              "configs: with --all, with -l, or (when $KUBECTL_APPLYSET is true) with --applyset.");
+    flags.add("all", &all,
+              "Select all resources in the namespace of the specified resource types.");
+    flags.add_array("prune-allowlist", &allowlist,
+                    "Overwrite the default allowlist with <group/version/kind> for --prune");
+    if (!apply_sets_enabled()) return;
+    flags.add("applyset", &apply_set,
+              "[alpha] The name of the ApplySet that tracks which resources are being managed: "
+              "live ones that are part of it and are not in the configs any more are deleted. "
+              "Format: [RESOURCE][.GROUP]/NAME; a Secret when no resource is given.");
+  }
+
+  Status check(const std::string& selector, bool server_side) const {
+    if (all && !selector.empty()) {
+      return failure("cannot set --all and --selector at the same time");
+    }
+    if (!apply_set.empty() && !prune) return failure("--applyset requires --prune");
+    if (!prune) return {};
+    if (!apply_set.empty()) {
+      const char* other = all                  ? "--all"
+                          : !selector.empty()  ? "--selector"
+                          : !allowlist.empty() ? "--prune-allowlist"
+                                               : nullptr;
+      return other ? failure(std::string(other) + " is incompatible with --applyset") : Status();
+    }
+    if (!all && selector.empty()) {
+      return failure(
+          "all resources selected for prune without explicitly passing --all. To prune all "
+          "resources, pass the --all flag. If you did not mean to prune all resources, specify a "
+          "label selector");
+    }
+    if (server_side) {
+      return failure(
+          "--prune is in alpha and doesn't currently work on objects created by server-side apply");
+    }
+    return {};
+  }
+};
+
+}  // namespace
+
 Status apply(Invocation& in) {
   FileFlags files;
   Writer writer("kubectl-client-side-apply");
+  PruneFlags prune;
   bool server_side = false, force_conflicts = false;
   std::string selector;
   files.add_to(in.flags, "that contains the configuration to apply");
   writer.add_to(in.flags);
+  prune.add_to(in.flags);
   in.flags.add("server-side", &server_side,
                "If true, apply runs in the server instead of the client.");
   in.flags.add("force-conflicts", &force_conflicts,
@@ -227,20 +288,36 @@ Status apply(Invocation& in) {
         "--dry-run=client doesn't work with --server-side (did you mean "
         "--dry-run=server instead?)");
   }
+  TRY(prune.check(selector, server_side));
   TRY_ASSIGN(filter, Selector::parse(selector));
   TRY_ASSIGN(session, in.session());
+  std::unique_ptr<ApplySet> set;
+  if (!prune.apply_set.empty()) {
+    TRY_ASSIGN(opened, ApplySet::open(*session, prune.apply_set));
+    set = std::move(opened);
+  } else if (prune.prune) {
+    TRY(check_allowlist(*session, prune.allowlist));
+  }
   TRY_ASSIGN(targets, read_files(*session, files));
   if (targets.empty()) return failure("no objects passed to apply");
+  if (set) {
+    TRY(set->label(targets));
+    TRY(set->begin(writer, targets));
+  }
   Applier applier(*session, writer);
   applier.server_side = server_side;
   applier.force_conflicts = force_conflicts;
+  if (session->namespace_given()) applier.applied.namespaces.insert(session->ns());
   std::vector<Status> errors;
   for (Target& t : targets) {
     if (!filter.matches(t.object->root["metadata"]["labels"])) continue;
     Status s = applier.apply(t);
     if (!s.ok()) errors.push_back(s);
   }
-  return combine(std::move(errors));
+  // What failed to be applied is not known to be unwanted.
+  if (!errors.empty() || !prune.prune) return combine(std::move(errors));
+  if (set) return set->prune(writer, applier.applied);
+  return prune_by_labels(*session, writer, prune.allowlist, selector, applier.applied);
 }
 
 }  // namespace keles::kubectl

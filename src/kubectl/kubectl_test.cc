@@ -5,6 +5,7 @@
 #include "kubectl/jsonpath.h"
 #include "kubectl/mapper.h"
 #include "kubectl/print.h"
+#include "kubectl/prune.h"
 #include "kubectl/sort.h"
 #include "kubectl/tabwriter.h"
 #include "machinery/codec_json.h"
@@ -188,6 +189,11 @@ TEST(PrintTest, TableCells) {
             "NAMESPACE   NAME    NOTE        LABELS\n"
             "ns          pod/a   two...      k=v\n"
             "ns          pod/b   ^[[31mred   <none>\n");
+}
+
+TEST(ApplySetTest, AnIdIsMadeOfWhatTheParentIs) {
+  EXPECT_EQ(apply_set_id("my-set", "default", "Secret", ""),
+            "applyset-kdySOVBWs584aaOTmku9Ul1xDuN7LXBjs-R96jQcisk-v1");
 }
 
 TEST(SessionTest, NamesThatWouldBeOtherPaths) {

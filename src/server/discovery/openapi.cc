@@ -80,6 +80,10 @@ constexpr std::string_view kGnosticV2 =
     "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 constexpr std::string_view kOldGnosticV2 =  // as older clients spell it
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+constexpr std::string_view kGnosticV3 =
+    "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+constexpr std::string_view kOldGnosticV3 =
+    "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
 
 }  // namespace
 
@@ -131,6 +135,7 @@ struct OpenApi::Part {
   mutable std::atomic<Bytes> hash;
 
   Bytes json() const { return shared(to_json(openapi_v3(kinds, version).root)); }
+  Bytes protobuf() const { return shared(gnostic_v3(openapi_v3(kinds, version).root)); }
   std::string known_hash() const {
     if (Bytes h = hash.load()) return *h;
     Bytes made = shared(content_name(*json()));
@@ -208,16 +213,21 @@ std::optional<OpenApiBody> OpenApi::get(std::string_view path, std::string_view 
   if (!path.starts_with(kV3)) return std::nullopt;
   const Part* part = find(path.substr(kV3.size()));
   if (part == nullptr) return std::nullopt;
-  const bool json = accept.empty() || net::best_range(accept, [](const net::MediaRange& range) {
-                      return range.takes("application/json");
-                    });
-  if (!json) return OpenApiBody::not_acceptable();
+  bool protobuf = false;
+  const bool any = accept.empty() || net::best_range(accept, [&](const net::MediaRange& range) {
+                     protobuf = range.type() == kGnosticV3 || range.type() == kOldGnosticV3;
+                     return protobuf || range.takes("application/json");
+                   });
+  if (!any) return OpenApiBody::not_acceptable();
   if (!hash.empty() && hash != part->known_hash()) {
     OpenApiBody moved;
     moved.location = "/openapi/v3/" + part->path + "?hash=" + part->known_hash();
     return moved;
   }
-  return body(part->json(), "application/json", !hash.empty());
+  if (!protobuf) return body(part->json(), "application/json", !hash.empty());
+  // Both forms are of one content, and have its name.
+  return OpenApiBody{part->protobuf(), std::string(kGnosticV3), '"' + part->known_hash() + '"',
+                     !hash.empty()};
 }
 
 }  // namespace keles::server

@@ -1,10 +1,10 @@
 // OpenAPI v2 and v3 of everything that is served, from descriptors: definitions with merge rules,
 // paths with their operations and parameters. `kubectl explain`, `apply` and the check for
-// fieldValidation and dryRun read them. (KEP-2896; gnostic's protobuf form of v2.)
+// fieldValidation and dryRun read them. (KEP-2896; gnostic's protobuf forms.)
 //
 //   /openapi/v2                         JSON, or protobuf when the client accepts only that
 //   /openapi/v3                         the index: path -> URL with a hash
-//   /openapi/v3/apis/apps/v1?hash=...   one group/version
+//   /openapi/v3/apis/apps/v1?hash=...   one group/version; JSON, or protobuf
 #pragma once
 
 #include <memory>
@@ -62,7 +62,8 @@ class OpenApi {
 Document openapi_v2(std::span<const KindDesc* const> kinds, std::string_view version);
 // One group/version's v3 document. Several kinds of one group and version.
 Document openapi_v3(std::span<const KindDesc* const> kinds, std::string_view version);
-// A v2 document as gnostic's openapi.v2.Document.
+// A v2 document as gnostic's openapi.v2.Document, a v3 one as its openapi.v3.Document.
 std::string gnostic_v2(const Value& document);
+std::string gnostic_v3(const Value& document);
 
 }  // namespace keles::server

@@ -154,5 +154,65 @@ TEST(OpenApi, V2Forms) {
   EXPECT_TRUE(parse_json(*json->bytes).ok());
 }
 
+// What a message has at `number`, one after the other.
+std::vector<std::string_view> fields(std::string_view message, uint32_t number) {
+  std::vector<std::string_view> out;
+  WireReader r(message);
+  while (!r.done() && r.ok()) {
+    const uint32_t tag = r.tag();
+    if (tag == number && r.type() == 2) {
+      out.push_back(r.bytes());
+    } else {
+      r.skip();
+    }
+  }
+  EXPECT_TRUE(r.ok());
+  return out;
+}
+// The value of that name in a list of {name = 1, value = 2}.
+std::string_view named(const std::vector<std::string_view>& list, std::string_view name) {
+  for (std::string_view one : list) {
+    if (fields(one, 1).at(0) == name) return fields(one, 2).at(0);
+  }
+  ADD_FAILURE() << name;
+  return {};
+}
+
+TEST(OpenApi, V3Forms) {
+  OpenApi api(all_kinds(), "v1.36.2");
+  const char* const kPath = "/openapi/v3/apis/apps/v1";
+  auto json = api.get(kPath, "", "application/json");
+  ASSERT_TRUE(json.has_value());
+  auto doc = parse_json(*json->bytes);
+  ASSERT_TRUE(doc.ok());
+  for (const char* accept : {"application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+                             "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"}) {
+    auto pb = api.get(kPath, "", accept);
+    ASSERT_TRUE(pb.has_value());
+    EXPECT_EQ(pb->content_type, "application/com.github.proto-openapi.spec.v3.v1.0+protobuf");
+    EXPECT_EQ(pb->etag, json->etag);
+    const std::string_view all = *pb->bytes;
+    EXPECT_EQ(fields(all, 1).at(0), "3.0.0");
+    EXPECT_EQ(fields(fields(all, 2).at(0), 6).at(0), "v1.36.2");
+    const auto paths = fields(fields(all, 4).at(0), 1);
+    EXPECT_EQ(paths.size(), doc->root["paths"].size());
+    const std::string path = "/apis/apps/v1/namespaces/{namespace}/deployments/{name}";
+    const std::string_view get = fields(named(paths, path), 4).at(0);
+    EXPECT_EQ(fields(get, 5).at(0), doc->root["paths"][path]["get"]["operationId"].as_string());
+    const auto schemas = fields(fields(fields(all, 5).at(0), 1).at(0), 1);
+    EXPECT_EQ(schemas.size(), doc->root["components"]["schemas"].size());
+    const std::string_view deployment =
+        fields(named(schemas, "io.k8s.api.apps.v1.Deployment"), 1).at(0);
+    EXPECT_EQ(fields(deployment, 25).at(0), "object");
+    // metadata is allOf [{$ref}] with a default, which is no scalar.
+    const std::string_view metadata =
+        fields(named(fields(fields(deployment, 31).at(0), 1), "metadata"), 1).at(0);
+    EXPECT_EQ(fields(fields(fields(metadata, 26).at(0), 2).at(0), 1).at(0),
+              "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
+    named(fields(deployment, 36), "x-kubernetes-group-version-kind");
+  }
+  EXPECT_FALSE(api.get(kPath, "", "application/yaml")->acceptable);
+}
+
 }  // namespace
 }  // namespace keles::server
