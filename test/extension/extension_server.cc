@@ -3,7 +3,6 @@
 #include <cstdio>
 
 #include "base/encoding.h"
-#include "base/file.h"
 #include "base/flags.h"
 #include "base/log.h"
 #include "base/sync.h"
@@ -14,7 +13,7 @@
 #include "keles/runtime.h"
 #include "machinery/codec_json.h"
 #include "net/http.h"
-#include "net/pki.h"
+#include "serving.h"
 
 namespace keles::extension {
 namespace {
@@ -270,7 +269,8 @@ class Server {
 };
 
 struct ServerFlags {
-  std::string kubeconfig, address, name, directory;
+  std::string kubeconfig;
+  Serving serving;
 };
 
 std::vector<std::string> names_of(std::string_view json) {
@@ -279,21 +279,6 @@ std::vector<std::string> names_of(std::string_view json) {
     for (const Value& v : list->root.items()) out.emplace_back(v.as_string());
   }
   return out;
-}
-
-// The certificate that shows it is NAME, by a CA of its own that is left in the directory.
-Result<net::TlsIdentity> make_identity(const ServerFlags& f, WallTime now) {
-  net::CertificateSpec spec;
-  spec.common_name = "extension-ca";
-  spec.not_before = now - 1h;
-  spec.not_after = now + 24h;
-  TRY_ASSIGN(ca, net::make_ca(spec));
-  spec.common_name = f.name;
-  spec.server = true;
-  spec.dns_names = {f.name};
-  TRY_ASSIGN(own, net::issue_certificate(ca, spec));
-  TRY(write_file(f.directory + "/ca.crt", ca.certificate_pem));
-  return own;
 }
 
 Task<Status> run(Context ctx, ServerFlags f) {
@@ -311,32 +296,19 @@ Task<Status> run(Context ctx, ServerFlags f) {
   auto map = parse_json(told->body);
   if (!map.ok()) co_return map.status();
   const Value& data = map->root["data"];
-  auto identity = make_identity(f, ctx.loop().wall_now());
-  if (!identity.ok()) co_return identity.status();
   Server server(&cluster, names_of(data["requestheader-allowed-names"].as_string()));
   net::ServerOptions o;
-  o.address = f.address;
-  o.tls = *identity;
   o.client_ca_pem = data["requestheader-client-ca-file"].as_string();
-  auto http = net::Server::start({&ctx.loop()}, o, server.handler());
-  if (!http.ok()) co_return http.status();
-  Status written = write_file(f.directory + "/port", std::to_string((*http)->port()));
-  if (!written.ok()) co_return written;
-  Event never;
-  Status s = co_await never.wait(ctx);
-  Context last = Context::root(ctx.loop());
-  co_await (*http)->stop(last.with_timeout(5s));
-  co_return s;
+  auto handler = server.handler();
+  co_return co_await serve_until_end(ctx, f.serving, std::move(o), std::move(handler));
 }
 
 int server_main(const std::vector<std::string>& args) {
   ServerFlags f;
   Flags flags("An extension API server that serves fruits.\n\nUsage:\n  extension_server [flags]");
   flags.add("kubeconfig", &f.kubeconfig, "How the cluster is asked.");
-  flags.add("address", &f.address, "Where to listen; the port is any free one.");
-  flags.add("name", &f.name, "The DNS name that the certificate shows: SERVICE.NAMESPACE.svc.");
-  flags.add("directory", &f.directory, "Where ca.crt and port are written.");
-  for (const char* needed : {"kubeconfig", "address", "name", "directory"}) flags.require(needed);
+  flags.require("kubeconfig");
+  f.serving.add_to(flags);
   return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     return run_program([&f](Context ctx) { return run(ctx, f); });

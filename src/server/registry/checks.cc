@@ -12,85 +12,6 @@
 namespace keles::registry {
 namespace {
 
-// "clusterIPs" is ClusterIPs, "apiGroup" APIGroup: Go writes initial letters of abbreviations
-// alike.
-std::string go_name(std::string_view name) {
-  static constexpr std::string_view kAbbreviations[] = {"api",  "uid", "ip",  "cidr",  "url", "tls",
-                                                        "http", "csi", "nfs", "fs",    "id",  "ca",
-                                                        "cel",  "gce", "aws", "iscsi", "rbd", "fc"};
-  if (name == "cidrs") return "CIDRs";
-  if (name.starts_with("seLinux")) return "SE" + std::string(name.substr(2));
-  size_t end = 0;
-  while (end < name.size() && std::islower(static_cast<unsigned char>(name[end]))) ++end;
-  const std::string_view first = name.substr(0, end);
-  std::string out(name);
-  const bool short_form = std::find(std::begin(kAbbreviations), std::end(kAbbreviations), first) !=
-                          std::end(kAbbreviations);
-  for (size_t i = 0; i < (short_form ? end : 1) && i < out.size(); ++i) {
-    out[i] = static_cast<char>(std::toupper(static_cast<unsigned char>(out[i])));
-  }
-  return out;
-}
-
-void append_scalar(std::string& out, const FieldDesc& f, const Value& v) {
-  switch (f.type) {
-    case FieldType::kMessage:
-      out += v.is_null() && f.pointer ? "null" : struct_text(*f.message, v);
-      return;
-    case FieldType::kString:
-      out += v.is_null() ? (f.pointer ? "null" : "\"\"") : quoted(v.as_string());
-      return;
-    case FieldType::kQuantity:
-      out += v.is_null() ? (f.pointer ? "null" : "\"0\"") : quoted(v.as_string());
-      return;
-    case FieldType::kBool:
-      out += v.is_null() && f.pointer ? "null" : v.as_bool() ? "true" : "false";
-      return;
-    case FieldType::kIntOrString:
-      out += v.is_string()              ? quoted(v.as_string())
-             : v.is_null() && f.pointer ? "null"
-                                        : std::to_string(v.as_int());
-      return;
-    case FieldType::kInt32:
-    case FieldType::kInt64:
-    case FieldType::kUint32:
-    case FieldType::kUint64:
-      out += v.is_null() && f.pointer ? "null" : std::to_string(v.as_int());
-      return;
-    default:
-      out += v.is_null() ? "null" : value_text(v);
-  }
-}
-
-void append_field(std::string& out, const FieldDesc& f, const Value& v) {
-  if (f.cardinality == Cardinality::kSingle) return append_scalar(out, f, v);
-  if (v.is_null() || v.empty()) {
-    out += "null";
-    return;
-  }
-  const bool list = f.cardinality == Cardinality::kList;
-  FieldDesc one = f;
-  one.pointer = false;
-  out += list ? '[' : '{';
-  bool first = true;
-  auto next = [&] {
-    if (!first) out += ',';
-    first = false;
-  };
-  if (list) {
-    for (const Value& item : v.items()) next(), append_scalar(out, one, item);
-  } else {
-    std::map<std::string_view, const Value*> sorted;
-    for (const Member& m : v.members()) sorted[m.key()] = &m.value;
-    for (const auto& [key, value] : sorted) {
-      next();
-      out += quoted(key) + ":";
-      append_scalar(out, one, *value);
-    }
-  }
-  out += list ? ']' : '}';
-}
-
 void add(FieldErrors& e, const FieldPath& p, std::string_view type, std::string message,
          std::string_view detail) {
   if (!detail.empty()) message.append(": ").append(detail);
@@ -104,16 +25,6 @@ std::string supported_text(Words supported) {
 }
 
 }  // namespace
-
-std::string struct_text(const TypeDesc& type, const Value& v) {
-  std::string out = "{";
-  for (const FieldDesc& f : type.fields) {
-    if (out.size() > 1) out += ',';
-    out += quoted(go_name(f.name)) + ":";
-    append_field(out, f, v[f.name]);
-  }
-  return out + "}";
-}
 
 void validate_finalizer_names(FieldErrors& e, const Value& meta) {
   size_t i = 0;

@@ -8,6 +8,7 @@
 #include "server/objects/pod_references.h"
 #include "server/registry/checks.h"
 #include "server/registry/pod_validation.h"
+#include "server/registry/struct_diff.h"
 
 namespace keles::registry {
 namespace {
@@ -239,7 +240,10 @@ void check_rest(FieldErrors& e, const core::PodSpec& now, const core::PodSpec& b
     }
   }
   if (same_meaning(core::PodSpec::descriptor(), rest.root, old)) return;
-  field::forbidden(e, kSpec, std::string(kMayNotChange));
+  const TypeDesc& type = core::PodSpec::descriptor();
+  field::forbidden(e, kSpec,
+                   std::string(kMayNotChange) + "\n" +
+                       json_diff(struct_text(type, old), struct_text(type, rest.root)));
 }
 
 // --- status -------------------------------------------------------------------------------------
