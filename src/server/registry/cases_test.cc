@@ -145,6 +145,11 @@ std::string line_of(const StatusCause& c) {
 
 // --- the cases --------------------------------------------------------------------------------
 
+const KindDesc* kind_named(std::string_view text) {
+  const size_t space = text.find(' ');
+  return space == text.npos ? nullptr : find_kind(text.substr(0, space), text.substr(space + 1));
+}
+
 class Table {
  public:
   explicit Table(const std::string& name) : file_(read(name)) {
@@ -157,8 +162,8 @@ class Table {
     }
     registry_.set_admission(std::move(none));
     const std::string_view text = file_.root["kind"].as_string();
-    const size_t space = text.find(' ');
-    if (space != text.npos) kind_ = find_kind(text.substr(0, space), text.substr(space + 1));
+    kind_ = kind_named(text);
+    if (file_.root.find("of")) of_ = kind_named(file_.root["of"]["kind"].as_string());
   }
 
   void run() {
@@ -168,8 +173,8 @@ class Table {
     std::set<std::string_view> names;
     for (const Value& c : file_.root["cases"].items()) {
       for (const Member& m : c.members()) {
-        constexpr std::string_view kKeys[] = {"name", kOn,      "as",      "before",
-                                              "set",  "causes", "refused", "warnings"};
+        constexpr std::string_view kKeys[] = {"name",   kOn,       "as",       "before", "set",
+                                              "causes", "refused", "warnings", "of"};
         EXPECT_NE(std::find(std::begin(kKeys), std::end(kKeys), m.key()), std::end(kKeys))
             << m.key();
       }
@@ -189,7 +194,9 @@ class Table {
     how.warnings = &warnings;
     how.user = c["as"].as_string();
     Status status;
-    if (on.empty() || on == "create") {
+    if (of_) {
+      status = send_to_parent(c, how);
+    } else if (on.empty() || on == "create") {
       status = create(c, how);
     } else {
       status = update(c, std::string(on == "update" ? "" : on), how);
@@ -249,19 +256,49 @@ class Table {
     Task<Result<ObjectPtr>> t =
         registry_.update(ctx_, kind_, ns(), name, subresource, std::move(sent), how);
     Status s = run_task(*loop_, std::move(t)).status();
+    remove(*kind_, *stored);
+    return s;
+  }
+
+  void remove(const KindDesc& kind, const Object& stored) {
     StoreWrite gone;
-    gone.key = object_key(storage_kind(*kind_), ns(), name);
+    gone.key = object_key(storage_kind(kind), std::string(stored.namespace_()), stored.name());
     gone.condition = StoreWrite::If::kRevision;
-    gone.revision = stored->revision();
-    gone.kind = &storage_kind(*kind_);
+    gone.revision = stored.revision();
+    gone.kind = &storage_kind(kind);
     Task<Result<ObjectPtr>> removal = store_->write(ctx_, std::move(gone));
     EXPECT_TRUE(run_task(*loop_, std::move(removal)).ok());
+  }
+
+  // A body of another kind than its object's, to the subresource that takes it. The object is
+  // there, unless its changes are null.
+  Status send_to_parent(const Value& c, const WriteRequest& how) {
+    Document d = body(file_.root["base"], c["set"]);
+    const Value& parent = file_.root["of"]["base"];
+    const std::string name(metadata(parent)["name"].as_string());
+    ObjectPtr stored;
+    const KindDesc* const kind = std::exchange(kind_, of_);
+    const bool absent = c.find("of") && c["of"].is_null();
+    if (!absent) stored = store(body(parent, c["of"]));
+    kind_ = kind;
+    EXPECT_TRUE(absent || stored);
+    Status s = Status::internal("no subresource takes a " + std::string(kind->kind));
+    if (kind->kind == "Scale") {
+      Task<Result<ObjectPtr>> t =
+          registry_.update_scale(ctx_, of_, "default", name, std::move(d), how);
+      s = run_task(*loop_, std::move(t)).status();
+    } else if (kind->kind == "Binding") {
+      s = run_task(*loop_, registry_.bind_pod(ctx_, "default", name, std::move(d), how));
+    } else if (kind->kind == "Eviction") {
+      s = run_task(*loop_, registry_.evict_pod(ctx_, "default", name, std::move(d), how));
+    }
+    if (stored) remove(*of_, *stored);
     return s;
   }
 
   // The stored object of an update: as it would have been stored, but that nothing checked it.
-  ObjectPtr store_before(const Value& changes) {
-    Document d = body(file_.root["base"], changes);
+  ObjectPtr store_before(const Value& changes) { return store(body(file_.root["base"], changes)); }
+  ObjectPtr store(Document d) {
     const KindDesc& kind = storage_kind(*kind_);
     set_defaults(*kind_, d, *loop_);
     if (&kind != kind_) convert(*kind_, kind, d);
@@ -298,6 +335,7 @@ class Table {
   Registry registry_{store_.get(), "10.96.0.0/16", "30000-32767"};
   Document file_;
   const KindDesc* kind_ = nullptr;
+  const KindDesc* of_ = nullptr;  // the kind of the object whose subresource takes a body of kind_
 };
 
 class Cases : public ::testing::TestWithParam<std::string> {};

@@ -3,13 +3,16 @@
 #include <map>
 #include <set>
 
+#include "api/certificates_v1.h"
 #include "base/encoding.h"
 #include "machinery/time.h"
 #include "machinery/validation.h"
 #include "net/pki.h"
 #include "server/objects/meta.h"
 #include "server/registry/cells.h"
+#include "server/registry/checks.h"
 #include "server/registry/strategy.h"
+#include "server/registry/struct_diff.h"
 
 namespace keles::registry {
 namespace {
@@ -282,7 +285,9 @@ void validate_request(FieldErrors& e, const Value& now, const Value* before) {
   std::string_view request = spec["request"].as_string();
   // It does not change after its creation, when it was read.
   if (std::string why = before ? "" : request_error(request); !why.empty()) {
-    field::invalid(e, kSpec["request"], request, std::move(why));
+    // Bytes that are not there are null.
+    const std::string told = spec["request"].is_null() ? "null" : quoted(request);
+    invalid_as(e, kSpec["request"], told, why);
   }
   if (spec["usages"].empty()) field::required(e, kSpec["usages"]);
   const bool unknown =
@@ -327,6 +332,18 @@ void validate(const HookContext&, const Value& now, FieldErrors& e) {
 
 enum class Writer : uint8_t { kOwner, kApprover, kSigner };
 
+// The conditions at these places, as upstream prints them.
+std::string shown(const Value& root, const std::vector<size_t>& at) {
+  if (at.empty()) return "null";
+  std::string out = "[";
+  for (size_t i : at) {
+    if (out.size() > 1) out += ',';
+    out += struct_text(api::certificates_v1::CertificateSigningRequestCondition::descriptor(),
+                       root["status"]["conditions"].at(i));
+  }
+  return out + "]";
+}
+
 void validate_change(FieldErrors& e, const Value& now, const Value& before, Writer writer) {
   validate_request(e, now, &before);
   const FieldPath at = kStatus["conditions"];
@@ -349,7 +366,8 @@ void validate_change(FieldErrors& e, const Value& now, const Value& before, Writ
         continue;
       }
       field::forbidden(e, at,
-                       "updates may not modify a condition of type \"" + std::string(type) + "\"");
+                       "updates may not modify a condition of type \"" + std::string(type) +
+                           "\"\n" + json_diff(shown(before, old), shown(now, fresh)));
       break;
     }
   }

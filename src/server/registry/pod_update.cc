@@ -687,7 +687,9 @@ void validate_pod_ephemeral(FieldErrors& e, const core::Pod& now, const core::Po
           e, at, "existing ephemeral containers " + quoted(old.name()) + " may not be removed\n");
     } else if (!same_meaning(core::EphemeralContainer::descriptor(), *kept, old.value())) {
       field::forbidden(
-          e, at, "existing ephemeral containers " + quoted(old.name()) + " may not be changed");
+          e, at,
+          "existing ephemeral containers " + quoted(old.name()) + " may not be changed\n" +
+              json_diff(struct_text(old), struct_text(core::EphemeralContainer(*kept))));
     }
   }
 }
