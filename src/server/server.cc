@@ -6,8 +6,10 @@
 #include "machinery/time.h"
 #include "server/bootstrap.h"
 #include "server/conversion/webhook.h"
+#include "server/matching/conditions.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
+#include "server/policies/policies.h"
 #include "server/quota/quota_admission.h"
 #include "server/registry/services.h"
 #include "server/webhooks/webhooks.h"
@@ -28,8 +30,11 @@ server::MakeConverter converters(Store* store, const ApiServerOptions& options) 
 
 // Those with a state of their own, in upstream's order.
 admission::Config with_plugins(admission::Config config, registry::Registry* registry,
+                               const policies::Policies& policies,
                                const webhooks::Webhooks& webhooks) {
+  config.dynamic.push_back(policies.mutating());
   config.dynamic.push_back(webhooks.mutating());
+  config.dynamic.push_back(policies.validating());
   config.dynamic.push_back(webhooks.validating());
   config.dynamic.push_back(
       std::make_shared<server::QuotaAdmission>(registry, config.plugins.quota));
@@ -44,16 +49,19 @@ struct ApiServer::State {
         registry(store, options.service_cidr, options.node_port_range),
         auth(store, options.auth),
         webhooks(store, &auth, webhooks::options_for(store)),
+        policies(store, &kinds, &authorizer),
         extensions(&registry, &kinds, converters(store, options)),
         aggregator(
             &registry, [this] { return started.load(); }, options.aggregation) {
-    registry.set_admission(with_plugins(options.admission, &registry, webhooks));
+    registry.set_admission(with_plugins(options.admission, &registry, policies, webhooks));
   }
   ApiServerOptions options;
   registry::Registry registry;
   auth::Auth auth;
   webhooks::Webhooks webhooks;
   CatalogSource kinds;
+  matching::AuthAuthorizer authorizer{&auth};
+  policies::Policies policies;
   server::Extensions extensions;
   Health health;
   std::atomic<bool> started{false};
@@ -136,6 +144,7 @@ Task<void> forget_past(Context ctx, registry::Registry* registry) {
 Task<void> ApiServer::run(Context ctx) {
   TaskGroup group(ctx.loop());
   group.spawn(state_->auth.run(ctx));
+  group.spawn(state_->policies.run(ctx));
   group.spawn(state_->webhooks.run(ctx));
   group.spawn(state_->extensions.run(ctx));
   group.spawn(state_->aggregator.run(ctx));
