@@ -37,8 +37,8 @@ void observe_validation(const std::string& policy, const std::string& binding,
   durations.with(values).observe(seconds);
 }
 
-void observe_mutation(const std::string& policy, const std::string& binding,
-                      std::string_view error, double seconds) {
+void observe_mutation(const std::string& policy, const std::string& binding, std::string_view error,
+                      double seconds) {
   const std::vector<std::string> labels = {"policy", "policy_binding", "error_type"};
   static metrics::Counter& checks = metrics::counter(
       "apiserver_mutating_admission_policy_check_total",

@@ -12,7 +12,7 @@ std::string_view error_type(std::string_view message);
 // `action`: "allow" (an error that was ignored), "deny", "warn", "audit".
 void observe_validation(const std::string& policy, const std::string& binding,
                         std::string_view error, std::string_view action, double seconds);
-void observe_mutation(const std::string& policy, const std::string& binding,
-                      std::string_view error, double seconds);
+void observe_mutation(const std::string& policy, const std::string& binding, std::string_view error,
+                      double seconds);
 
 }  // namespace keles::policies

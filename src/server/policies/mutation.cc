@@ -6,8 +6,8 @@
 #include "cel/to_value.h"
 #include "machinery/apply/place.h"
 #include "machinery/decode.h"
-#include "machinery/kind_facts.h"
 #include "machinery/equality.h"
+#include "machinery/kind_facts.h"
 #include "machinery/patch.h"
 #include "server/registry/machine.h"
 

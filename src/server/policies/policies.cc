@@ -64,9 +64,8 @@ struct Family {
     policy.refresh(state, policies, [&](const Object& o) { return read_policy(o, mutating); });
     binding.refresh(state, bindings, read_binding);
     std::map<std::string_view, std::vector<std::shared_ptr<const Binding>>> by_policy;
-    binding.each([&](const std::shared_ptr<const Binding>& b) {
-      by_policy[b->policy].push_back(b);
-    });
+    binding.each(
+        [&](const std::shared_ptr<const Binding>& b) { by_policy[b->policy].push_back(b); });
     std::vector<Hook> hooks;
     policy.each([&](const std::shared_ptr<const Policy>& p) {
       const auto at = by_policy.find(p->name);

@@ -112,7 +112,8 @@ class Policies : public testing::Test {
     return create(*find_kind("apps/v1", "Deployment"), "shop",
                   "{metadata: {name: " + name + "}, spec: {replicas: " + std::to_string(replicas) +
                       ", selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, "
-                      "spec: {containers: [{name: c, image: i}]" + spec + "}}}}");
+                      "spec: {containers: [{name: c, image: i}]" +
+                      spec + "}}}}");
   }
 
   static constexpr std::string_view kMaps =
@@ -158,14 +159,16 @@ class Policies : public testing::Test {
 // --- what is refused -----------------------------------------------------------------------------
 
 TEST_F(Policies, RefuseInUpstreamsWords) {
-  validating("replicas",
-             "variables: [{name: count, expression: object.spec.replicas}], validations: [{expression: "
-             "'variables.count > 1'}, {expression: 'namespaceObject.metadata.name == ''shop'''}]",
-             kDeployments);
+  validating(
+      "replicas",
+      "variables: [{name: count, expression: object.spec.replicas}], validations: [{expression: "
+      "'variables.count > 1'}, {expression: 'namespaceObject.metadata.name == ''shop'''}]",
+      kDeployments);
   const Answer refused = deploy("d", 1);
-  EXPECT_EQ(refused.message(),
-            "deployments.apps \"d\" is forbidden: ValidatingAdmissionPolicy 'replicas' with binding "
-            "'replicas-binding' denied request: failed expression: variables.count > 1");
+  EXPECT_EQ(
+      refused.message(),
+      "deployments.apps \"d\" is forbidden: ValidatingAdmissionPolicy 'replicas' with binding "
+      "'replicas-binding' denied request: failed expression: variables.count > 1");
   EXPECT_TRUE(refused.status.is(Reason::kInvalid));
   EXPECT_EQ(refused.status.code(), 422);
   const StatusDetails& details = refused.status.details();
@@ -203,7 +206,8 @@ TEST_F(Policies, ValidationsOneByOne) {
       {"{expression: 'false', reason: RequestEntityTooLarge}", "failed expression: false",
        Reason::kRequestEntityTooLarge},
       {"{expression: 'false', messageExpression: '''a is '' + object.data.a'}", "a is x"},
-      {"{expression: 'false', message: plain, messageExpression: 'string(object.data.none)'}", "plain"},
+      {"{expression: 'false', message: plain, messageExpression: 'string(object.data.none)'}",
+       "plain"},
       {"{expression: 'false', message: plain, messageExpression: '''  '''}", "plain"},
       {"{expression: 'false', message: plain, messageExpression: '\"a\\nb\"'}", "plain"},
       {"{expression: 'object.data.none == ''x'''}",
@@ -229,21 +233,22 @@ TEST_F(Policies, ValidationsOneByOne) {
   for (const ValidationCase& c : cases) {
     SCOPED_TRACE(c.validation);
     const std::string name = "p" + std::to_string(i++);
-    validating(name, "failurePolicy: " + std::string(c.failure_policy) + ", validations: [" +
-                         std::string(c.validation) + "]",
+    validating(name,
+               "failurePolicy: " + std::string(c.failure_policy) + ", validations: [" +
+                   std::string(c.validation) + "]",
                kNewMaps);
     const Answer a = map("{metadata: {name: m}, data: {a: x}}");
     if (c.message.empty()) {
       EXPECT_EQ(a.message(), "");
     } else {
       EXPECT_EQ(a.message(), "configmaps \"m\" is forbidden: ValidatingAdmissionPolicy '" + name +
-                                 "' with binding '" + name + "-binding' denied request: " +
-                                 std::string(c.message));
+                                 "' with binding '" + name +
+                                 "-binding' denied request: " + std::string(c.message));
       EXPECT_EQ(a.status.reason(), c.reason);
     }
-    EXPECT_EQ(remove(admission_kind("ValidatingAdmissionPolicyBinding"), "", name + "-binding")
-                  .message(),
-              "");
+    EXPECT_EQ(
+        remove(admission_kind("ValidatingAdmissionPolicyBinding"), "", name + "-binding").message(),
+        "");
     settle();
     const Answer gone = remove(*find_kind("v1", "ConfigMap"), "shop", "m");
     EXPECT_EQ(gone.status.ok(), c.message.empty());
@@ -267,7 +272,8 @@ TEST_F(Policies, UpdatesAndDeletions) {
              "oldObject.data', message: fixed}, {expression: 'request.operation != ''DELETE'' || "
              "(object == null && !has(oldObject.data.keep))', message: kept}]");
   EXPECT_EQ(map("{metadata: {name: m}, data: {a: x}}").message(), "");
-  EXPECT_THAT(patch(maps, "shop", "m", "data: {a: z}").message(), HasSubstr("denied request: fixed"));
+  EXPECT_THAT(patch(maps, "shop", "m", "data: {a: z}").message(),
+              HasSubstr("denied request: fixed"));
   EXPECT_EQ(patch(maps, "shop", "m", "metadata: {labels: {a: b}}").message(), "");
   EXPECT_EQ(remove(maps, "shop", "m").message(), "");
   EXPECT_EQ(map("{metadata: {name: m}, data: {keep: x}}").message(), "");
@@ -287,9 +293,10 @@ TEST_F(Policies, OnlyWhatTheyAreAbout) {
   EXPECT_EQ(map("{metadata: {name: b, labels: {skip: x}}}").message(), "");
   EXPECT_EQ(make("v1", "Secret", "shop", "{metadata: {name: s}}"), "");
   // Policies are not asked about policies.
-  validating("all", "validations: [{expression: 'false'}]",
-             "{resourceRules: [{operations: ['*'], apiGroups: ['*'], apiVersions: ['*'], resources: "
-             "['*']}]}");
+  validating(
+      "all", "validations: [{expression: 'false'}]",
+      "{resourceRules: [{operations: ['*'], apiGroups: ['*'], apiVersions: ['*'], resources: "
+      "['*']}]}");
   EXPECT_EQ(remove(admission_kind("ValidatingAdmissionPolicyBinding"), "", "all-binding").message(),
             "");
 }
@@ -342,8 +349,8 @@ TEST_F(Policies, WarnAndAudit) {
 }
 
 TEST_F(Policies, AuditAnnotationsThatFailRefuse) {
-  validating("noted", "auditAnnotations: [{key: x, valueExpression: 'string(object.data.none)'}]", kMaps,
-             "validationActions: [Audit]");
+  validating("noted", "auditAnnotations: [{key: x, valueExpression: 'string(object.data.none)'}]",
+             kMaps, "validationActions: [Audit]");
   EXPECT_THAT(map("{metadata: {name: m}}").message(),
               HasSubstr("'noted-binding' denied request: expression 'string(object.data.none)' "
                         "resulted in error: no such key: data"));
@@ -357,13 +364,12 @@ TEST_F(Policies, ParamsByNameAndSelector) {
       "object.data.size < params.metadata.labels.max', messageExpression: '''over '' + "
       "params.metadata.labels.max'}]";
   const auto secret = [&](const std::string& name, const std::string& labels) {
-    EXPECT_EQ(make("v1", "Secret", "shop", "{metadata: {name: " + name + ", labels: {" + labels +
-                                               "}}}"),
-              "");
+    EXPECT_EQ(
+        make("v1", "Secret", "shop", "{metadata: {name: " + name + ", labels: {" + labels + "}}}"),
+        "");
   };
   const std::string deny = "validationActions: [Deny], paramRef: ";
-  validating("named", spec, kMaps,
-             deny + "{name: limit, parameterNotFoundAction: Deny}");
+  validating("named", spec, kMaps, deny + "{name: limit, parameterNotFoundAction: Deny}");
   EXPECT_THAT(map("{metadata: {name: m}, data: {size: '5'}}").message(),
               HasSubstr("'named-binding' denied request: failed to configure binding: no params "
                         "found for policy binding with `Deny` parameterNotFoundAction"));
@@ -381,7 +387,8 @@ TEST_F(Policies, ParamsByNameAndSelector) {
 }
 
 TEST_F(Policies, ParamsOfAnotherNamespaceAndOfNone) {
-  EXPECT_EQ(make("v1", "ConfigMap", "default", "{metadata: {name: rules}, data: {prefix: ok}}"), "");
+  EXPECT_EQ(make("v1", "ConfigMap", "default", "{metadata: {name: rules}, data: {prefix: ok}}"),
+            "");
   const std::string spec =
       "paramKind: {apiVersion: v1, kind: ConfigMap}, validations: [{expression: "
       "'object.metadata.name.startsWith(params.data.prefix)', message: name}]";
@@ -441,7 +448,8 @@ TEST_F(Policies, ParamsOfACustomKind) {
 // --- what is changed -----------------------------------------------------------------------------
 
 std::string apply(const std::string& expression) {
-  return "{patchType: ApplyConfiguration, applyConfiguration: {expression: \"" + expression + "\"}}";
+  return "{patchType: ApplyConfiguration, applyConfiguration: {expression: \"" + expression +
+         "\"}}";
 }
 std::string json_patch(const std::string& expression) {
   return "{patchType: JSONPatch, jsonPatch: {expression: \"" + expression + "\"}}";
@@ -512,7 +520,8 @@ TEST_F(Policies, MutationsThatFail) {
        "expression 'Object{spec: Object.spec{replicas: object.spec.none}}' resulted in error: no "
        "such key: none"},
       {json_patch("[JSONPatch{op: 'remove', path: '/spec/none'}]"),
-       "JSON Patch: error in remove for path: '/spec/none': Unable to remove nonexistent key: none: "
+       "JSON Patch: error in remove for path: '/spec/none': Unable to remove nonexistent key: "
+       "none: "
        "missing value"},
   };
   int i = 0;
@@ -525,26 +534,28 @@ TEST_F(Policies, MutationsThatFail) {
                                "-binding' denied request: " + std::string(c.message));
     EXPECT_TRUE(a.status.is(Reason::kInvalid));
     EXPECT_EQ(a.status.code(), 403);
-    EXPECT_EQ(remove(admission_kind("MutatingAdmissionPolicyBinding"), "", name + "-binding")
-                  .message(),
-              "");
+    EXPECT_EQ(
+        remove(admission_kind("MutatingAdmissionPolicyBinding"), "", name + "-binding").message(),
+        "");
     settle();
   }
-  mutating("lax", "failurePolicy: Ignore, mutations: [" +
-                      apply("Object{spec: Object.spec{nothing: 1}}") + "]",
-           kDeployments);
+  mutating(
+      "lax",
+      "failurePolicy: Ignore, mutations: [" + apply("Object{spec: Object.spec{nothing: 1}}") + "]",
+      kDeployments);
   EXPECT_EQ(deploy("d", 1).message(), "");
-  mutating("strict", "mutations: [" +
-                         json_patch("[JSONPatch{op: 'add', path: '/spec/unknown', value: 1}]") + "]",
-           kDeployments);
+  mutating(
+      "strict",
+      "mutations: [" + json_patch("[JSONPatch{op: 'add', path: '/spec/unknown', value: 1}]") + "]",
+      kDeployments);
   const Answer a = deploy("e", 1);
   EXPECT_EQ(a.status.code(), 500);
   EXPECT_THAT(a.message(), HasSubstr("unknown field \"spec.unknown\""));
 }
 
 TEST_F(Policies, AreAskedAgainWhenAnotherChangesTheObject) {
-  const std::string first = "mutations: [" +
-                            apply("Object{data: {'count': string(has(object.data.late))}}") + "]";
+  const std::string first =
+      "mutations: [" + apply("Object{data: {'count': string(has(object.data.late))}}") + "]";
   mutating("a-first", "reinvocationPolicy: IfNeeded, " + first);
   mutating("b-second", "mutations: [" + apply("Object{data: {'late': 'yes'}}") + "]");
   EXPECT_EQ(map("{metadata: {name: m}, data: {a: b}}")["data"]["count"].as_string(), "true");
@@ -567,9 +578,9 @@ TEST_F(Policies, ChangeWithParamsAndConditions) {
                "]",
            kMaps, "paramRef: {name: p, parameterNotFoundAction: Deny}");
   EXPECT_EQ(map("{metadata: {name: m}}")["metadata"]["labels"]["team"].as_string(), "red");
-  EXPECT_EQ(map("{metadata: {name: m2, labels: {team: blue}}}")["metadata"]["labels"]["team"]
-                .as_string(),
-            "blue");
+  EXPECT_EQ(
+      map("{metadata: {name: m2, labels: {team: blue}}}")["metadata"]["labels"]["team"].as_string(),
+      "blue");
 }
 
 TEST_F(Policies, ChangeAScale) {
@@ -593,12 +604,13 @@ TEST_F(Policies, AnEquivalentVersionIsShownAsItWasAskedFor) {
              "{matchPolicy: Equivalent, resourceRules: [{operations: ['*'], apiGroups: "
              "[autoscaling], apiVersions: [v1], resources: [horizontalpodautoscalers]}]}");
   const auto scaler = [&](const std::string& name, int percent) {
-    return make("autoscaling/v2", "HorizontalPodAutoscaler", "shop",
-                "{metadata: {name: " + name +
-                    "}, spec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: "
-                    "Deployment, name: d}, metrics: [{type: Resource, resource: {name: cpu, target: "
-                    "{type: Utilization, averageUtilization: " +
-                    std::to_string(percent) + "}}}]}}");
+    return make(
+        "autoscaling/v2", "HorizontalPodAutoscaler", "shop",
+        "{metadata: {name: " + name +
+            "}, spec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: "
+            "Deployment, name: d}, metrics: [{type: Resource, resource: {name: cpu, target: "
+            "{type: Utilization, averageUtilization: " +
+            std::to_string(percent) + "}}}]}}");
   };
   EXPECT_EQ(scaler("a", 40), "");
   EXPECT_THAT(scaler("b", 60), HasSubstr("request: cpu"));

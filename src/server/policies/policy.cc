@@ -50,8 +50,7 @@ void read_validations(const Value& spec, AdmissionCompiler& compiler, const Admi
   of_message.authorizer = false;
   for (const Value& v : spec["validations"].items()) {
     Validation& out = p.validations.emplace_back();
-    out.expression =
-        compiler.compile(v["expression"].as_string(), cel::results::boolean(), names);
+    out.expression = compiler.compile(v["expression"].as_string(), cel::results::boolean(), names);
     if (const std::string_view text = v["messageExpression"].as_string(); !text.empty()) {
       out.message = compiler.compile(text, cel::results::text(), of_message);
     }
@@ -59,9 +58,9 @@ void read_validations(const Value& spec, AdmissionCompiler& compiler, const Admi
     out.reason = reason_of(v["reason"].as_string());
   }
   for (const Value& v : spec["auditAnnotations"].items()) {
-    p.annotations.push_back({std::string(v["key"].as_string()),
-                             compiler.compile(v["valueExpression"].as_string(),
-                                              cel::results::text_or_null(), names)});
+    p.annotations.push_back(
+        {std::string(v["key"].as_string()),
+         compiler.compile(v["valueExpression"].as_string(), cel::results::text_or_null(), names)});
   }
 }
 
@@ -73,9 +72,9 @@ void read_mutations(const Value& spec, AdmissionCompiler& compiler, AdmissionNam
     const Value& patch = v[json ? "jsonPatch" : "applyConfiguration"];
     if (patch.is_null()) continue;
     p.mutations.push_back(
-        {json, compiler.compile(patch["expression"].as_string(),
-                                json ? cel::results::json_patch() : cel::results::object(),
-                                names)});
+        {json,
+         compiler.compile(patch["expression"].as_string(),
+                          json ? cel::results::json_patch() : cel::results::object(), names)});
   }
   p.reinvoked = spec["reinvocationPolicy"].as_string() == "IfNeeded";
 }

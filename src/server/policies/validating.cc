@@ -71,7 +71,8 @@ std::string denied_by(const Policy& policy, const Binding* binding, const std::s
 // What is wrong with the configuration is a refusal, unless failures do not count.
 void add_fault(Pass& p, const Policy& policy, const Binding* binding, const std::string& why) {
   if (!policy.fails) return;
-  const std::string what = binding ? "failed to configure binding: " : "failed to configure policy: ";
+  const std::string what =
+      binding ? "failed to configure binding: " : "failed to configure policy: ";
   p.denied.push_back({denied_by(policy, binding, what + why), Reason::kInvalid});
 }
 
