@@ -34,6 +34,8 @@ struct World {
   World() {
     env.add_object("self", decl, "selfType");
     env.add("x", keles::cel::dyn_type());
+    env.allow_objects();
+    env.allow_bindings();
   }
 };
 
@@ -77,7 +79,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 }
 
 std::vector<std::string_view> fuzz_seeds() {
-  return {"self.n <= 3 && self.s.startsWith('a')",
+  return {"Object{a: x, ?b: optional.of(1), c: Object.c{d: [Object.c.d{}]}}.c.d == [x]",
+          "cel.bind(y, x.n, [JSONPatch{op: 'add', path: self.s, value: y}])",
           "self.l.all(i, i.size() < self.n) ? [1, 2.5][0] : {'a': b'\\x00'}.?a.orValue(b'')",
           "x.m.exists(k, v, k == \"k\" && v == 1u)",
           "self.l.map(i, i + 'z').sort().join(',').split(',', 2).indexOf('az')",

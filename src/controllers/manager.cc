@@ -16,6 +16,7 @@
 #include "controllers/node_ipam.h"
 #include "controllers/node_lifecycle.h"
 #include "controllers/pod_gc.h"
+#include "controllers/policy_types.h"
 #include "controllers/replicaset.h"
 #include "controllers/resource_quota.h"
 #include "controllers/service_account.h"
@@ -56,6 +57,7 @@ Manager::Manager(Client& client, Options options)
   add<DisruptionController>("disruption-controller");
   add<ResourceQuotaController>("resourcequota-controller");
   add<PodGcController>("pod-garbage-collector-controller");
+  add<PolicyTypesController>("validatingadmissionpolicy-status-controller");
   add<GarbageCollector>("garbage-collector-controller");
 }
 
