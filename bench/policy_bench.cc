@@ -1,8 +1,7 @@
 // What admission policies cost a write: where no rule is about it, and where one is. CPU of one
 // thread; the second and third figures are ratios to parsing the object's JSON in the same run.
-#include <ctime>
-
 #include <cstdio>
+#include <ctime>
 #include <string>
 
 #include "base/sim_loop.h"
@@ -33,10 +32,11 @@ std::shared_ptr<const policies::Policy> policy(int i, const std::string& resourc
   const KindDesc& kind =
       *find_kind("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy");
   auto body = decode_body(
-      kind, R"({"metadata":{"name":"p)" + std::to_string(i) +
-                R"("},"spec":{"matchConstraints":{"matchPolicy":"Equivalent","namespaceSelector":{},"objectSelector":{},"resourceRules":[{"operations":["CREATE","UPDATE"],"apiGroups":["*"],"apiVersions":["*"],"resources":[")" +
-                resource +
-                R"x("]}]},"variables":[{"name":"cs","expression":"object.spec.containers"}],"validations":[{"expression":"variables.cs.all(c, c.image.startsWith('registry/'))"},{"expression":"has(object.metadata.labels) && 'team' in object.metadata.labels"}]}})x");
+      kind,
+      R"({"metadata":{"name":"p)" + std::to_string(i) +
+          R"("},"spec":{"matchConstraints":{"matchPolicy":"Equivalent","namespaceSelector":{},"objectSelector":{},"resourceRules":[{"operations":["CREATE","UPDATE"],"apiGroups":["*"],"apiVersions":["*"],"resources":[")" +
+          resource +
+          R"x("]}]},"variables":[{"name":"cs","expression":"object.spec.containers"}],"validations":[{"expression":"variables.cs.all(c, c.image.startsWith('registry/'))"},{"expression":"has(object.metadata.labels) && 'team' in object.metadata.labels"}]}})x");
   const ObjectPtr object = Object::from_document(kind, std::move(*body));
   return policies::read_policy(*object, false);
 }
@@ -57,8 +57,9 @@ int main() {
   const KindDesc& pods = *find_kind("", "v1", "Pod");
   std::string containers;
   for (int i = 0; i < 3; ++i) {
-    containers += (i ? "," : "") + std::string(R"({"name":"c)") + std::to_string(i) +
-                  R"(","image":"registry/i:1","resources":{"limits":{"cpu":"1"}},"env":[{"name":"A","value":"b"}]})";
+    containers +=
+        (i ? "," : "") + std::string(R"({"name":"c)") + std::to_string(i) +
+        R"(","image":"registry/i:1","resources":{"limits":{"cpu":"1"}},"env":[{"name":"A","value":"b"}]})";
   }
   const std::string text =
       R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"d","labels":{"team":"x"}},"spec":{"containers":[)" +

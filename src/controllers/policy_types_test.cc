@@ -27,11 +27,12 @@ std::string policy(const std::string& status, const std::string& expression) {
 TEST(PolicyTypes, AreCheckedOnceAGeneration) {
   EXPECT_EQ(planned(policy("{}", "object.spec.replicas > 1")),
             R"({"observedGeneration":2,"typeChecking":{}})");
-  EXPECT_EQ(planned(policy("{observedGeneration: 1}", "object.spec.replicas > '1'")),
-            R"({"observedGeneration":2,"typeChecking":{"expressionWarnings":[{"fieldRef":)"
-            R"("spec.validations[0].expression","warning":"apps/v1, Kind=Deployment: ERROR: )"
-            R"(\u003cinput\u003e:1:22: found no matching overload for '_\u003e_' applied to )"
-            R"('(int, string)'\n | object.spec.replicas \u003e '1'\n | .....................^\n"}]}})");
+  EXPECT_EQ(
+      planned(policy("{observedGeneration: 1}", "object.spec.replicas > '1'")),
+      R"({"observedGeneration":2,"typeChecking":{"expressionWarnings":[{"fieldRef":)"
+      R"("spec.validations[0].expression","warning":"apps/v1, Kind=Deployment: ERROR: )"
+      R"(\u003cinput\u003e:1:22: found no matching overload for '_\u003e_' applied to )"
+      R"('(int, string)'\n | object.spec.replicas \u003e '1'\n | .....................^\n"}]}})");
   EXPECT_EQ(planned(policy("{observedGeneration: 2}", "object.none")), "nothing");
 }
 
