@@ -20,6 +20,7 @@
 #include "cel/program.h"
 #include "cel/times.h"
 #include "machinery/codec_json.h"
+#include "machinery/text_formats.h"
 
 namespace keles::cel {
 namespace {
@@ -209,6 +210,39 @@ TEST(Cel, ReadsObjectsUnderTheirSchema) {
     run.bind(0, wrap(run, data.root, decl.get()));
     const Val v = (*program)->evaluate(run);
     EXPECT_EQ(v.is_error() ? std::string(v.text()) : written(run, v), c.want);
+  }
+}
+
+// What a format means in a schema it means in an expression.
+TEST(Cel, FormatsAreThoseOfSchemas) {
+  struct Case {
+    const char *format, *text;
+    bool valid;
+  };
+  for (const Case& c : {Case{"uuid", "123e4567-e89b-12d3-a456-426614174000", true},
+                        {"uuid", "123e4567e89b12d3a456426614174000", true},
+                        {"uuid", "123e4567--e89b-12d3-a456-426614174000", false},
+                        {"byte", "aGVsbG8=", true},
+                        {"byte", "aGVsbG8", false},
+                        {"byte", "", false},
+                        {"date", "2024-02-29", true},
+                        {"date", "2023-02-29", false},
+                        {"datetime", "2024-02-29T23:59:59Z", true},
+                        {"datetime", "2024-02-29t23:59:59.5+01:00", true},
+                        {"datetime", "2024-02-29T24:00:00Z", false},
+                        {"datetime", "2024-02-29T23:59:59", false},
+                        {"uri", "http://a/b", true},
+                        {"uri", "a b", false}}) {
+    const std::string text =
+        "format." + std::string(c.format) + "().validate('" + c.text + "').hasValue()";
+    SCOPED_TRACE(text);
+    const Result<Expression> e = Expression::compile(text, Env());
+    ASSERT_TRUE(e.ok()) << e.status().message();
+    const Result<ProgramPtr> program = e->plan();
+    ASSERT_TRUE(program.ok()) << program.status().message();
+    cel::Run run;
+    EXPECT_EQ(written(run, (*program)->evaluate(run)), c.valid ? "false" : "true");
+    EXPECT_EQ(find_text_format(c.format)->valid(c.text), c.valid);
   }
 }
 

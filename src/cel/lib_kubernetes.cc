@@ -8,8 +8,8 @@
 #include "cel/opaque.h"
 #include "cel/run.h"
 #include "cel/text.h"
-#include "cel/times.h"
 #include "cel/url.h"
+#include "machinery/text_formats.h"
 #include "machinery/validation.h"
 
 namespace keles::cel {
@@ -228,27 +228,17 @@ Messages check_uri(std::string_view s) {
   const Result<ParsedUrl> url = parse_url(s);
   return url.ok() ? Messages() : Messages{url.status().message()};
 }
+// Those that schemas have as well are checked alike.
+Messages as_in_schemas(const char* format, std::string_view s, const char* fault) {
+  return find_text_format(format)->valid(s) ? Messages() : Messages{fault};
+}
 Messages check_uuid(std::string_view s) {
-  // 8-4-4-4-12 hexadecimal digits; the dashes may be left out.
-  size_t digits = 0;
-  for (const char c : s) {
-    const bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-    const bool dash = c == '-' && (digits == 8 || digits == 12 || digits == 16 || digits == 20);
-    if (!hex && !dash) return {"does not match the UUID format"};
-    if (hex) ++digits;
-  }
-  return digits == 32 ? Messages() : Messages{"does not match the UUID format"};
+  return as_in_schemas("uuid", s, "does not match the UUID format");
 }
-Messages check_byte(std::string_view s) {
-  return !s.empty() && base64_error(s) < 0 ? Messages() : Messages{"invalid base64"};
-}
-Messages check_date(std::string_view s) {
-  ZonedTime t;
-  return parse_date(s, t) ? Messages() : Messages{"invalid date"};
-}
+Messages check_byte(std::string_view s) { return as_in_schemas("byte", s, "invalid base64"); }
+Messages check_date(std::string_view s) { return as_in_schemas("date", s, "invalid date"); }
 Messages check_date_time(std::string_view s) {
-  ZonedTime t;
-  return s.size() > 10 && parse_schema_time(s, t) ? Messages() : Messages{"invalid datetime"};
+  return as_in_schemas("datetime", s, "invalid datetime");
 }
 
 struct NamedFormat {

@@ -473,16 +473,7 @@ class Parser {
   Expr* map() {
     Expr* e = ast_.make(Expr::Kind::kMap, take().begin);
     if (peek(1) == Token::kRightBrace) take_if(Token::kComma);
-    while (!broken_ && peek() != Token::kRightBrace) {
-      e->optional.push_back(take_if(Token::kQuestion));
-      e->args.push_back(expression());
-      e->entry_offsets.push_back(lexeme().begin);
-      expect(Token::kColon);
-      e->args.push_back(expression());
-      if (!take_if(Token::kComma)) break;
-    }
-    expect_end(Token::kRightBrace);
-    return e;
+    return entries(e, [&] { e->args.push_back(expression()); });
   }
 
   Expr* message() {
@@ -492,9 +483,15 @@ class Parser {
     while (take_if(Token::kDot)) name += "." + text(take());
     Expr* e = ast_.make(Expr::Kind::kStruct, take().begin);
     e->name = std::move(name);
+    return entries(e, [&] { e->fields.push_back(field_name()); });
+  }
+
+  // What stands between braces: "?KEY: VALUE, ...". `key` reads one.
+  template <class Key>
+  Expr* entries(Expr* e, Key key) {
     while (!broken_ && peek() != Token::kRightBrace) {
       e->optional.push_back(take_if(Token::kQuestion));
-      e->fields.push_back(field_name());
+      key();
       e->entry_offsets.push_back(lexeme().begin);
       expect(Token::kColon);
       e->args.push_back(expression());
