@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "machinery/codec_json.h"
+#include "machinery/go_type.h"
 
 namespace keles {
 
@@ -379,15 +380,6 @@ Status nest(Nodes& flat, size_t* at, int depth, Nodes* into) {
   return Status();
 }
 
-std::string type_name(const Value& v) {
-  return v.is_map()      ? "map[string]interface {}"
-         : v.is_string() ? "string"
-         : v.is_bool()   ? "bool"
-         : v.is_double() ? "float64"
-         : v.is_int()    ? "int64"
-                         : "[]interface {}";
-}
-
 class Evaluator {
  public:
   explicit Evaluator(bool allow_missing) : allow_missing_(allow_missing) {}
@@ -495,7 +487,7 @@ class Evaluator {
 
   Status slice(const Node& n, const Value& v, Values* out) {
     if (v.is_null()) return Status();
-    if (!v.is_list()) return bad(type_name(v) + " is not array or slice");
+    if (!v.is_list()) return bad(std::string(go_type(v)) + " is not array or slice");
     auto size = static_cast<int64_t>(v.size());
     int64_t from = n.bounds[0].known ? n.bounds[0].value : 0;
     if (from < 0) from += size;
@@ -519,7 +511,7 @@ class Evaluator {
   }
 
   Status filter(const Node& n, const Value& v, Values* out) {
-    if (!v.is_list()) return bad(type_name(v) + " is not array or slice and cannot be filtered");
+    if (!v.is_list()) return bad(std::string(go_type(v)) + " is not array or slice and cannot be filtered");
     for (const Value& item : v.items()) {
       Values left, right;
       Status s = path(n.parts[0], {&item}, &left);

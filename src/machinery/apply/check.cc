@@ -6,6 +6,7 @@
 #include "machinery/apply/known.h"
 #include "machinery/apply/place.h"
 #include "machinery/codec_json.h"
+#include "machinery/go_type.h"
 
 namespace keles::apply {
 namespace {
@@ -62,21 +63,6 @@ std::string go_syntax(const Value& v) {
     inner = go_text(v);
   }
   return "&value.valueUnstructured{Value:" + inner + "}";
-}
-
-std::string_view go_type(const Value& v) {
-  switch (v.kind()) {
-    case Value::Kind::kString:
-      return "string";
-    case Value::Kind::kBool:
-      return "bool";
-    case Value::Kind::kList:
-      return "[]interface {}";
-    case Value::Kind::kMap:
-      return "map[string]interface {}";
-    default:
-      return "float64";
-  }
 }
 
 class Checker {

@@ -5,8 +5,7 @@
 #include "base/encoding.h"
 #include "base/sync.h"
 #include "machinery/codec_json.h"
-#include "server/http/served_api.h"
-#include "server/objects/keys.h"
+#include "server/http/raw_objects.h"
 
 namespace keles::server {
 namespace {
@@ -81,14 +80,14 @@ struct Extension {
   }
 };
 
-struct Aggregate : testing::Test, ServedApi {
+struct Aggregate : testing::Test, RawObjects {
   Extension extension;
   net::TlsIdentity other_ca;  // of the extension server, and nobody else's
   Context running = ctx.child();
   TaskGroup group{*loop};
 
   explicit Aggregate(bool (*may_dial)(const IpAddress&) = anywhere)
-      : ServedApi(ServedOptions{.api = with(may_dial)}) {
+      : RawObjects(ServedOptions{.api = with(may_dial)}) {
     other_ca = *net::make_ca(spec("extension-ca"));
     net::CertificateSpec s = spec("fruit");
     s.server = true;
@@ -150,29 +149,13 @@ struct Aggregate : testing::Test, ServedApi {
   }
   // A service kept by hand whose one endpoint is the extension server.
   void make_service(const std::string& ip = "127.0.0.1") {
-    put_raw(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"fruit","namespace":"shop"},
+    raw(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"fruit","namespace":"shop"},
         "spec":{"type":"ClusterIP","ports":[{"port":443}]}})");
-    put_raw(R"({"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{
+    raw(R"({"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{
         "name":"fruit-1","namespace":"shop","labels":{"kubernetes.io/service-name":"fruit"}},
         "addressType":"IPv4","ports":[{"name":"","port":)" +
-            std::to_string(extension.server->port()) + R"(}],"endpoints":[{"addresses":[")" + ip +
-            R"("],"conditions":{"ready":true}}]})");
-  }
-  // Straight into the store: loopback is no endpoint that validation lets through.
-  void put_raw(const std::string& json) {
-    Document d = *parse_json(json);
-    const KindDesc* kind = find_kind(d.root["apiVersion"].as_string(), d.root["kind"].as_string());
-    ObjectPtr object = Object::from_document(*kind, std::move(d));
-    StoreWrite w;
-    w.key = registry::object_key(*kind, object->namespace_(), object->name());
-    w.kind = kind;
-    w.stored = object->stored();
-    if (ObjectPtr now = store->snapshot()->get(w.key)) {
-      w.condition = StoreWrite::If::kRevision;
-      w.revision = now->revision();
-    }
-    auto written = run(store->write(ctx, std::move(w)));
-    ASSERT_TRUE(written.ok()) << written.status().to_string();
+        std::to_string(extension.server->port()) + R"(}],"endpoints":[{"addresses":[")" + ip +
+        R"("],"conditions":{"ready":true}}]})");
   }
   void register_group(const std::string& trust) {
     auto r = send("POST", "/apis/apiregistration.k8s.io/v1/apiservices",

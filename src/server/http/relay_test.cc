@@ -13,9 +13,8 @@
 #include "net/pki.h"
 #include "server/http/pki_files.h"
 #include "server/http/proxy_links.h"
+#include "server/http/raw_objects.h"
 #include "server/http/relay_pool.h"
-#include "server/http/served_api.h"
-#include "server/objects/keys.h"
 
 namespace keles::server {
 namespace {
@@ -97,10 +96,10 @@ Task<Result<std::string>> echo_once(Context ctx, net::HttpClient* client, net::R
 
 bool anywhere(const IpAddress&) { return true; }
 
-struct Relay : testing::Test, ServedApi {
+struct Relay : testing::Test, RawObjects {
   Backend backend, kubelet;
 
-  Relay() : ServedApi(ServedOptions{.api = with_tokens()}) {
+  Relay() : RawObjects(ServedOptions{.api = with_tokens()}) {
     backend.loop = kubelet.loop = loop.get();
     net::ServerOptions plain;
     backend.server = *net::Server::start({loop.get()}, plain, backend.handler());
@@ -166,29 +165,6 @@ struct Relay : testing::Test, ServedApi {
     EXPECT_LT(r.status, 300) << path << " " << r.body;
   }
 
-  // Straight into the store: whatever validation thinks of it, now or in an older version.
-  void raw(const std::string& json) {
-    auto doc = parse_json(json);
-    if (!doc.ok()) std::abort();
-    const Value& root = doc->root;
-    std::string api(root["apiVersion"].as_string());
-    const size_t slash = api.find('/');
-    const KindDesc* kind =
-        slash == std::string::npos
-            ? find_kind("", api, root["kind"].as_string())
-            : find_kind(api.substr(0, slash), api.substr(slash + 1), root["kind"].as_string());
-    ObjectPtr object = Object::from_document(*kind, std::move(*doc));
-    StoreWrite w;
-    w.key = registry::object_key(*kind, object->namespace_(), object->name());
-    w.kind = kind;
-    w.stored = object->stored();
-    if (ObjectPtr now = store->snapshot()->get(w.key)) {
-      w.condition = StoreWrite::If::kRevision;
-      w.revision = now->revision();
-    }
-    auto written = run(store->write(ctx, std::move(w)));
-    ASSERT_TRUE(written.ok()) << written.status().to_string();
-  }
   // Pod p of node n1 with that address; Service s before it; a node with that address and port.
   void make_pod(const std::string& ip) {
     raw(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default","uid":"u"},

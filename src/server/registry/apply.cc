@@ -1,4 +1,6 @@
 // Server-side apply.
+#include <type_traits>
+
 #include "machinery/decode.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
@@ -12,6 +14,38 @@ namespace {
 
 constexpr int kRaces = 8;  // with others who create or delete the object meanwhile
 
+struct ApplyStep {
+  const KindDesc *served, *kind;
+  const std::string *subresource, *name;
+  const Document* config;
+  const WriteRequest* how;
+};
+
+// `next`: what the words make of `current`, which `then` goes on with. What is pointed to outlives
+// it.
+template <class Then>
+std::invoke_result_t<const Then&, ObjectPtr, Document*> apply_and(Context ctx,
+                                                                  const ApplyStep* step,
+                                                                  ObjectPtr current, Document* next,
+                                                                  const Then* then) {
+  const KindDesc &served = *step->served, &kind = *step->kind;
+  const ObjectPtr shown = present(served, current);
+  DocumentPtr tree = shown->tree();
+  std::string subresource = *step->subresource;
+  auto made = co_await applied_converted(ctx, &served, std::move(subresource), step->how,
+                                         std::move(tree), step->config);
+  if (!made.ok()) co_return made.status();
+  *next = std::move(*made);
+  Status bad = check_name(meta(next->root, "name"), *step->name);
+  if (!bad.ok()) co_return bad;
+  if (&served != &kind) {
+    apply_defaults(served, *next);
+    convert(served, kind, *next);
+  }
+  auto rest = (*then)(std::move(current), next);
+  co_return co_await std::move(rest);
+}
+
 }  // namespace
 
 // NotFound when the object went away, AlreadyExists when it came, between look and write.
@@ -20,26 +54,18 @@ Task<Result<ObjectPtr>> Registry::apply_once(Context ctx, const KindDesc* served
                                              const Document* config, const WriteRequest* how,
                                              bool* created) {
   const KindDesc& kind = storage_kind(*served);
-  Loop* loop = &ctx.loop();
   WriteRequest complete = *how;
   complete.tracked = true;
   complete.served = served;
   if (store_->snapshot()->get(object_key(kind, ns, name))) {
-    auto change = [served, &kind, &subresource, config, loop, &name, how](
-                      const ObjectPtr& current, Document& next) -> Result<Outcome> {
-      DocumentPtr shown = present(*served, current)->tree();
-      TRY_ASSIGN(made, applied(*served, subresource, *how, *loop, &shown->root, config->root));
-      next = std::move(made);
-      TRY(check_name(meta(next.root, "name"), name));
-      if (served != &kind) {
-        apply_defaults(*served, next);
-        convert(*served, kind, next);
-      }
-      return Outcome::kStore;
-    };
-    auto judge = [this, &ctx, served, &kind, &subresource, &complete](ObjectPtr current,
-                                                                      Document* next) {
+    const ApplyStep step{served, &kind, &subresource, &name, config, how};
+    auto change = [](const ObjectPtr&, Document&) -> Result<Outcome> { return Outcome::kStore; };
+    auto prepare = [this, &ctx, served, &kind, &subresource, &complete](ObjectPtr current,
+                                                                        Document* next) {
       return prepare_update(ctx, served, &kind, subresource, std::move(current), next, &complete);
+    };
+    auto judge = [&ctx, &step, &prepare](ObjectPtr current, Document* next) {
+      return apply_and(ctx, &step, std::move(current), next, &prepare);
     };
     auto done =
         co_await modify(ctx, &kind, ns, name, std::move(change), how->dry_run, std::move(judge));
@@ -47,7 +73,7 @@ Task<Result<ObjectPtr>> Registry::apply_once(Context ctx, const KindDesc* served
     co_return present(*served, done->object);
   }
   if (!subresource.empty()) co_return not_found(*served, name);
-  auto made = applied(*served, subresource, *how, *loop, nullptr, config->root);
+  auto made = applied(*served, subresource, *how, ctx.loop(), nullptr, config->root);
   if (!made.ok()) co_return made.status();
   if (std::string_view uid = meta(made->root, "uid"); !uid.empty()) {
     co_return conflict(*served, name,

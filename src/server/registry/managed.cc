@@ -44,6 +44,11 @@ constexpr Reset kResets[] = {
 
 bool is_custom(const KindDesc& kind) { return kind.owner != nullptr; }
 
+bool needs_webhook(const KindDesc& kind) {
+  const CustomKinds* kinds = custom_kinds(kind);
+  return kinds && kinds->converter();
+}
+
 std::vector<std::string_view> split(std::string_view text, char by) {
   std::vector<std::string_view> out;
   while (!text.empty()) {
@@ -84,16 +89,20 @@ Resets resets_of(const KindDesc& kind, std::string_view subresource) {
 // The served versions of one kind.
 class KindVersions final : public apply::Versions {
  public:
-  explicit KindVersions(const KindDesc& kind) : kind_(kind) {}
+  explicit KindVersions(const KindDesc& kind, Conversions* asked = nullptr)
+      : kind_(kind), asked_(asked) {}
 
   const TypeDesc* type_of(std::string_view api_version) const override {
     const KindDesc* k = find(api_version);
     return k ? k->type : nullptr;
   }
   Document convert(const Value& tree, std::string_view from, std::string_view to) const override {
+    const KindDesc *f = find(from), *t = find(to);
+    if (asked_ && f && t && f != t) {
+      if (const Document* made = asked_->find(tree, *f, *t)) return made->clone();
+    }
     Document d;
     d.root = deep_copy(d.arena, tree);
-    const KindDesc *f = find(from), *t = find(to);
     if (f && t) registry::convert(*f, *t, d);
     if (t && t->owner) t->owner->bind(*t, d);
     return d;
@@ -111,13 +120,14 @@ class KindVersions final : public apply::Versions {
 
  private:
   const KindDesc& kind_;
+  Conversions* asked_;  // null: versions differ by their names
 };
 
 // A write, with what its parts view.
 struct Request {
   Request(const KindDesc& served, std::string_view subresource, const WriteRequest& how,
-          WallTime now)
-      : versions(served), resets(resets_of(served, subresource)), time(time_text(now)) {
+          WallTime now, Conversions* asked)
+      : versions(served, asked), resets(resets_of(served, subresource)), time(time_text(now)) {
     write.kind = &served;
     write.versions = &versions;
     write.manager = how.field_manager;
@@ -179,9 +189,10 @@ bool same_members(const Value& a, const Value& b, std::span<const std::string_vi
 }  // namespace
 
 void track(const KindDesc& served, const KindDesc& kind, std::string_view subresource,
-           const WriteRequest& how, WallTime now, const Value* before, Document& next) {
+           const WriteRequest& how, WallTime now, const Value* before, Document& next,
+           Conversions* asked) {
   if (how.tracked) return;
-  const Request r(served, subresource, how, now);
+  const Request r(served, subresource, how, now, asked);
   if (&served == &kind) {
     apply::track_update(r.write, before, next);
     return;
@@ -195,6 +206,40 @@ void track(const KindDesc& served, const KindDesc& kind, std::string_view subres
   apply::track_update(r.write, before ? &was.root : nullptr, shown);
   copy_member(next, edit_metadata(next), "managedFields",
               metadata(shown.root).find("managedFields"));
+}
+
+Task<void> track_converted(Context ctx, const KindDesc* served, const KindDesc* kind,
+                           std::string subresource, const WriteRequest* how, const Value* before,
+                           Document* next) {
+  const WallTime now = ctx.loop().wall_now();
+  Conversions asked;
+  for (int i = 0; needs_webhook(*served) && !how->tracked && i < kConversionRounds; ++i) {
+    Document attempt = next->clone();
+    track(*served, *kind, subresource, *how, now, before, attempt, &asked);
+    if (!asked.wants_any()) {
+      *next = std::move(attempt);
+      co_return;
+    }
+    Status s = co_await asked.ask(ctx);
+    if (!s.ok()) break;
+  }
+  track(*served, *kind, subresource, *how, now, before, *next);
+}
+
+Task<Result<Document>> applied_converted(Context ctx, const KindDesc* served,
+                                         std::string subresource, const WriteRequest* how,
+                                         DocumentPtr shown, const Document* config) {
+  if (!needs_webhook(*served)) {
+    co_return applied(*served, subresource, *how, ctx.loop(), &shown->root, config->root);
+  }
+  Conversions asked;
+  for (int i = 0; i < kConversionRounds; ++i) {
+    auto made = applied(*served, subresource, *how, ctx.loop(), &shown->root, config->root, &asked);
+    if (!asked.wants_any()) co_return std::move(made);
+    Status s = co_await asked.ask(ctx);
+    if (!s.ok()) co_return s;
+  }
+  co_return Status::internal("managers of other versions ask for conversions without end");
 }
 
 TrackedManagers::TrackedManagers(const Document& next) {
@@ -211,8 +256,8 @@ void TrackedManagers::put_back(Document& next) const {
 
 Result<Document> applied(const KindDesc& served, std::string_view subresource,
                          const WriteRequest& how, Loop& loop, const Value* shown,
-                         const Value& config) {
-  const Request r(served, subresource, how, loop.wall_now());
+                         const Value& config, Conversions* asked) {
+  const Request r(served, subresource, how, loop.wall_now(), asked);
   TRY_ASSIGN(done, apply::apply_config(r.write, shown, config));
   Document next = std::move(done.object);
   if (served.owner) hold_kind(next.arena, served);

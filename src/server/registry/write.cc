@@ -451,7 +451,7 @@ Task<Result<Registry::Outcome>> Registry::prepare_update(Context ctx, const Kind
   drop_empty_unless_kept(kind, next);
   set_defaults(kind, next, loop);
   keep_system_metadata(next, before);
-  track(served, kind, subresource, how, loop.wall_now(), &before, next);
+  co_await track_converted(ctx, &served, &kind, subresource, &how, &before, &next);
   const TrackedManagers managers(next);
   if (ServiceAllocator::concerns(kind)) ServiceAllocator::keep(next, before);
   const WriteOptions options(admission::Operation::kUpdate, &how);
