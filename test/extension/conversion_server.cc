@@ -19,15 +19,16 @@ std::string convert(Document& d, std::string_view to) {
   if (v2) {
     const std::string when((*spec)["when"].as_string());
     int hour = 0, minute = 0;
-    const int read = std::sscanf(when.c_str(), "%d:%d", &hour, &minute);
-    if (read != 2 || hour < 0) return "no time: " + when;
+    if (std::sscanf(when.c_str(), "%d:%d", &hour, &minute) != 2) return "no time: " + when;
     spec->erase("when");
     spec->set(d.arena, "hour", Value(int64_t{hour}));
     spec->set(d.arena, "minute", Value(int64_t{minute}));
   } else {
+    const auto hour = static_cast<int>((*spec)["hour"].as_int()),
+               minute = static_cast<int>((*spec)["minute"].as_int());
+    if (hour < 0) return "no hour: " + std::to_string(hour);
     char when[32];
-    std::snprintf(when, sizeof when, "%02d:%02d", static_cast<int>((*spec)["hour"].as_int()),
-                  static_cast<int>((*spec)["minute"].as_int()));
+    std::snprintf(when, sizeof when, "%02d:%02d", hour, minute);
     spec->erase("hour");
     spec->erase("minute");
     spec->set(d.arena, "when", Value::string(d.arena.copy(when)));

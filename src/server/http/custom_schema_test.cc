@@ -228,6 +228,40 @@ TEST_F(CustomSchemaTest, AWebhookConverts) {
   a = send("GET", v2);
   ASSERT_EQ(a.status, 200);
   EXPECT_EQ(a.body.root["items"].size(), 2u);
+
+  // What a write changes for managers of another version is told in their version.
+  const net::Headers apply{{"Content-Type", "application/apply-patch+yaml"}};
+  auto as = [](std::string api, std::string spec) {
+    return R"({"apiVersion":"example.com/)" + api +
+           R"(","kind":"Thing","metadata":{"name":"c"},"spec":)" + spec + "}";
+  };
+  auto managers = [&] {
+    std::string out;
+    for (const Value& m :
+         send("GET", std::string(kThings) + "/c").body.root["metadata"]["managedFields"].items()) {
+      out += std::string(m["manager"].as_string()) + ' ' +
+             std::string(m["apiVersion"].as_string()) + ' ' + to_json(m["fieldsV1"]) + '\n';
+    }
+    return out;
+  };
+  const std::string c1 = std::string(kThings) + "/c", c2 = v2 + "/c";
+  ASSERT_EQ(send("PATCH", c1 + "?fieldManager=one", as("v1", R"({"old":"p"})"), apply).status, 201);
+  a = send("PATCH", c2 + "?fieldManager=two", as("v2", R"({"new":"q"})"), apply);
+  EXPECT_EQ(a.status, 409);
+  EXPECT_EQ(a.message(), "Apply failed with 1 conflict: conflict with \"one\": .spec.old");
+  a = send("PATCH", c2 + "?fieldManager=two", as("v2", R"({"new":"p"})"), apply);
+  EXPECT_EQ(a.status, 200) << a.message();
+  // Who changed nothing has no time, and comes first.
+  EXPECT_EQ(managers(), R"(two example.com/v2 {"f:spec":{"f:new":{}}})"
+                        "\n"
+                        R"(one example.com/v1 {"f:spec":{"f:old":{}}})"
+                        "\n");
+  a = send("PATCH", c2 + "?fieldManager=three", R"({"spec":{"new":"r"}})",
+           {{"Content-Type", "application/merge-patch+json"}});
+  EXPECT_EQ(a.status, 200) << a.message();
+  EXPECT_EQ(managers(), R"(three example.com/v2 {"f:spec":{"f:new":{}}})"
+                        "\n");
+
   ASSERT_EQ(send("POST", kThings, thing("bad", R"({"old":"z"})")).status, 201);
   a = send("GET", v2 + "/bad");
   EXPECT_EQ(a.status, 500);
