@@ -1,7 +1,6 @@
 // Namespaces, Leases, component statuses.
 #include <algorithm>
 
-#include "api/coordination_v1.h"
 #include "api/core_v1.h"
 #include "server/registry/cells.h"
 #include "server/registry/checks.h"
@@ -10,7 +9,6 @@
 namespace keles::registry {
 namespace {
 
-using api::coordination_v1::Lease;
 using api::core_v1::Namespace;
 
 const FieldPath kSpec("spec");
@@ -80,22 +78,6 @@ void validate_finalize(const HookContext&, std::string_view, const Value& now, c
 
 // --- Lease --------------------------------------------------------------------------------------
 
-void validate_lease(const HookContext&, const Value& now, FieldErrors& e) {
-  const auto spec = Lease(now).spec();
-  if (spec.has_lease_duration_seconds() && spec.lease_duration_seconds() <= 0) {
-    field::invalid(e, kSpec["leaseDurationSeconds"], spec.lease_duration_seconds(),
-                   "must be greater than 0");
-  }
-  if (spec.has_lease_transitions() && spec.lease_transitions() < 0) {
-    field::invalid(e, kSpec["leaseTransitions"], spec.lease_transitions(),
-                   "must be greater than or equal to 0");
-  }
-}
-
-void validate_lease_update(const HookContext& ctx, const Value& now, const Value&, FieldErrors& e) {
-  validate_lease(ctx, now, e);
-}
-
 // Coordinated election is an alpha feature, off: what only it reads is not kept.
 void prepare_lease(const HookContext&, Document& now) {
   Value* spec = now.root.find("spec");
@@ -132,10 +114,6 @@ extern const Strategy kNamespaceStrategy{.prepare_for_create = prepare_namespace
                                          .status_metadata_again = MetadataAgain::kChange};
 extern const Strategy kLeaseStrategy{.prepare_for_create = prepare_lease,
                                      .prepare_for_update = prepare_lease_update,
-                                     .validate = validate_lease,
-                                     .validate_update = validate_lease_update,
-                                     .validates_update_whole = true,
-                                     .described = false,
                                      .metadata_again = MetadataAgain::kChange};
 
 }  // namespace keles::registry

@@ -109,7 +109,6 @@ void validate_api_service_status(const HookContext&, const Value& now, const Val
 
 void validate_runtime_class(const HookContext&, const Value& now, FieldErrors& e) {
   const RuntimeClass c(now);
-  check_name(e, FieldPath("handler"), c.handler(), check_dns1123_label);
   if (c.has_overhead()) {
     validate_overhead(e, FieldPath("overhead"), now["overhead"]["podFixed"], {});
   }
@@ -143,7 +142,6 @@ extern const Strategy kRuntimeClassStrategy{.warnings = runtime_class_warnings,
                                             .validate = validate_runtime_class,
                                             .validate_update = validate_runtime_class_update,
                                             .validates_update_whole = true,
-                                            .described = false,
                                             .metadata_again = MetadataAgain::kWhole};
 
 }  // namespace keles::registry

@@ -448,7 +448,6 @@ void validate_daemon_set_status(FieldErrors& e, const apps::DaemonSet& now,
 
 void validate_controller_revision(FieldErrors& e, const apps::ControllerRevision& now,
                                   const apps::ControllerRevision* before) {
-  field::nonnegative(e, FieldPath("revision"), now.revision());
   const FieldPath at("data");
   const Value& data = now.data();
   if (before) {

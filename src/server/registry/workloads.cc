@@ -174,7 +174,6 @@ extern const Strategy kControllerRevisionStrategy{
     .validate = validate_created<validate_controller_revision, apps::ControllerRevision>,
     .validate_update = validate_updated<validate_controller_revision, apps::ControllerRevision>,
     .validates_update_whole = true,
-    .described = false,
     .metadata_again = MetadataAgain::kChangeThenWhole,
     .cells = controller_revision_cells};
 
