@@ -511,7 +511,8 @@ class Evaluator {
   }
 
   Status filter(const Node& n, const Value& v, Values* out) {
-    if (!v.is_list()) return bad(std::string(go_type(v)) + " is not array or slice and cannot be filtered");
+    if (!v.is_list())
+      return bad(std::string(go_type(v)) + " is not array or slice and cannot be filtered");
     for (const Value& item : v.items()) {
       Values left, right;
       Status s = path(n.parts[0], {&item}, &left);
