@@ -64,6 +64,15 @@ TEST(AuditEvent, CutDownItSaysSo) {
   EXPECT_NE(text.find("\"audit.k8s.io/truncated\":\"true\""), std::string::npos);
 }
 
+TEST(AuditEvent, PatchesOfWebhooksAreToldWhereObjectsAre) {
+  Event e = an_event();
+  e.annotations = {{"patch.webhook.admission.k8s.io/round_0_index_0", "{}"}};
+  EXPECT_NE(event_members(e).find("patch.webhook"), std::string::npos);
+  e.how.level = Level::kMetadata;
+  EXPECT_EQ(event_members(e).find("patch.webhook"), std::string::npos);
+  EXPECT_EQ(event_members(e).find("annotations"), std::string::npos);
+}
+
 TEST(AuditEvent, FailuresHaveTheirStatus) {
   Event e = an_event();
   e.status = status_members(Status::not_found("", "pods", "x"));

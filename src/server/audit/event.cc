@@ -88,10 +88,17 @@ void write_object(std::string& out, const ObjectReference& o) {
   out += '}';
 }
 
-void write_annotations(Writer& w, std::string& out, const Annotations& all, bool truncated) {
-  if (all.empty() && !truncated) return;
+// What tells of a request's object is told where its object may be.
+bool tells_object(std::string_view key) {
+  return key.starts_with("patch.webhook.admission.k8s.io/");
+}
+
+void write_annotations(Writer& w, std::string& out, const Event& e, bool truncated) {
   std::map<std::string_view, std::string_view> sorted;
-  for (const auto& [key, value] : all) sorted.emplace(key, value);
+  for (const auto& [key, value] : e.annotations) {
+    if (e.how.level >= Level::kRequest || !tells_object(key)) sorted.emplace(key, value);
+  }
+  if (sorted.empty() && !truncated) return;
   if (truncated) sorted["audit.k8s.io/truncated"] = "true";
   w.key("annotations");
   out += '{';
@@ -160,7 +167,7 @@ std::string event_members(const Event& e, bool whole) {
   }
   w.text("requestReceivedTimestamp", format_micro_time(e.received));
   w.text("stageTimestamp", format_micro_time(e.at));
-  write_annotations(w, out, e.annotations, !whole);
+  write_annotations(w, out, e, !whole);
   return out;
 }
 
