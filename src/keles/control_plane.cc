@@ -40,9 +40,26 @@ namespace keles {
 namespace {
 
 // Who decides and what is admitted, as the flags say.
+Status flow_options(const ControlPlaneOptions& f, flow::Options* flow) {
+  for (auto [flag, n] : {std::pair("--max-requests-inflight", f.max_requests_inflight),
+                         {"--max-mutating-requests-inflight", f.max_mutating_requests_inflight}}) {
+    if (n >= 0 && n <= 1'000'000) continue;
+    return Status::bad_request(std::string(flag) + ": want 0 to 1000000");
+  }
+  const int64_t seats = f.max_requests_inflight + f.max_mutating_requests_inflight;
+  flow->enabled = f.priority_and_fairness;
+  flow->seats = static_cast<int>(seats);
+  if (seats > 0 || !flow->enabled) return {};
+  return Status::bad_request(
+      "invalid configuration: MaxRequestsInFlight=0 and MaxMutatingRequestsInFlight=0; they must "
+      "add up to something positive (--max-requests-inflight, --max-mutating-requests-inflight), "
+      "or --enable-priority-and-fairness be false");
+}
+
 Status policy_options(const ControlPlaneOptions& f, ApiServerOptions* options) {
   if (f.memory_budget_mb < 1 || f.memory_budget_mb > (int64_t{1} << 20))
     return Status::bad_request("--memory-budget-mb: want 1 to 1048576");
+  TRY(flow_options(f, &options->flow));
   TRY_ASSIGN(modes, auth::parse_modes(f.authorization_modes));
   options->auth.modes = modes;
   options->auth.anonymous = f.anonymous_auth;
@@ -347,10 +364,17 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
   f.add("admission-control-config-file", &s.admission_config,
         "File with admission control configuration: defaults and exemptions of PodSecurity.");
   audit::add_flags(f, s.audit);
+  f.add("enable-priority-and-fairness", &s.priority_and_fairness,
+        "Requests are sorted by FlowSchemas into priority levels, wait in queues, and are served "
+        "fairly; otherwise they are only counted.");
   f.add("max-requests-inflight", &s.max_requests_inflight,
-        "Requests that read and are worked on at once; more are told to try again. 0: no limit.");
+        "This and --max-mutating-requests-inflight are the seats of all priority levels together. "
+        "Without priority and fairness: requests that read and are worked on at once; more are "
+        "told to try again. 0: no limit.");
   f.add("max-mutating-requests-inflight", &s.max_mutating_requests_inflight,
-        "Requests that write and are worked on at once; more are told to try again. 0: no limit.");
+        "This and --max-requests-inflight are the seats of all priority levels together. Without "
+        "priority and fairness: requests that write and are worked on at once; more are told to "
+        "try again. 0: no limit.");
   f.add("kubelet-client-key", &s.kubelet_key, "Path to a client key file for TLS.");
   f.add("v", &s.verbosity, "number for the log level verbosity", 'v');
 }

@@ -50,6 +50,7 @@ struct ControlPlaneOptions {
   bool anonymous_auth = true;
   int64_t memory_budget_mb = 64;
   int64_t event_window = 100'000;
+  bool priority_and_fairness = true;
   int64_t max_requests_inflight = 400, max_mutating_requests_inflight = 200;
   int64_t front_loops = 0;
   Duration node_monitor_grace_period = 40s, node_monitor_period = 5s;

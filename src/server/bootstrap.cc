@@ -14,6 +14,7 @@
 #include "base/sync.h"
 #include "machinery/codec_json.h"
 #include "machinery/time.h"
+#include "server/flow/bootstrap.h"
 #include "server/objects/meta.h"
 #include "server/registry/services.h"
 
@@ -266,6 +267,7 @@ Task<Status> bootstrap(Context ctx, ApiServer* server) {
     };
     rest.add(ensure_map(ctx, registry, "extension-apiserver-authentication", std::move(publish)));
   }
+  rest.add(flow::ensure_bootstrap(ctx, registry));
   Mend track = [now = ctx.loop().wall_now()](Document& map, Value& data) {
     return start_tracking(now, map, data);
   };

@@ -52,7 +52,8 @@ struct ApiServer::State {
         policies(store, &kinds, &authorizer),
         extensions(&registry, &kinds, converters(store, options)),
         aggregator(
-            &registry, [this] { return started.load(); }, options.aggregation) {
+            &registry, [this] { return started.load(); }, options.aggregation),
+        flow(&registry, options.flow) {
     registry.set_admission(with_plugins(options.admission, &registry, policies, webhooks));
   }
   ApiServerOptions options;
@@ -66,6 +67,7 @@ struct ApiServer::State {
   Health health;
   std::atomic<bool> started{false};
   aggregation::Aggregator aggregator;
+  flow::FlowControl flow;
 };
 
 ApiServer::ApiServer(Store* store, ApiServerOptions options)
@@ -77,6 +79,7 @@ registry::Registry& ApiServer::registry() { return state_->registry; }
 CatalogSource& ApiServer::kinds() { return state_->kinds; }
 Health& ApiServer::health() { return state_->health; }
 const aggregation::Aggregator& ApiServer::aggregator() const { return state_->aggregator; }
+flow::FlowControl& ApiServer::flow() { return state_->flow; }
 const ApiServerOptions& ApiServer::options() const { return state_->options; }
 
 constexpr Duration kWritableEvery = 1s;
@@ -91,6 +94,7 @@ Task<Status> ApiServer::start(Context ctx) {
     s = co_await server::bootstrap(ctx, this);
   }
   state_->auth.refresh();
+  if (state_->flow.enabled()) state_->flow.refresh(ctx.loop());
   if (s.ok()) state_->started = true;
   state_->aggregator.refresh();
   co_return s;
@@ -148,6 +152,7 @@ Task<void> ApiServer::run(Context ctx) {
   group.spawn(state_->webhooks.run(ctx));
   group.spawn(state_->extensions.run(ctx));
   group.spawn(state_->aggregator.run(ctx));
+  if (state_->flow.enabled()) group.spawn(state_->flow.run(ctx));
   group.spawn(forget_past(ctx, &state_->registry));
   std::set<int64_t> suspects;
   while (true) {

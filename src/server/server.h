@@ -22,6 +22,7 @@
 #include "server/auth/auth.h"
 #include "server/auth/caller.h"
 #include "server/extensions/extensions.h"
+#include "server/flow/flow_control.h"
 #include "server/health.h"
 #include "server/registry/registry.h"
 #include "store/store.h"
@@ -46,6 +47,7 @@ struct ApiServerOptions {
   std::string requestheader_ca_pem;
   std::vector<std::string> requestheader_allowed_names = {"front-proxy-client"};
   aggregation::Options aggregation;
+  flow::Options flow;
 };
 
 class ApiServer {
@@ -67,6 +69,8 @@ class ApiServer {
   CatalogSource& kinds();
   const auth::Auth& auth() const;
   const aggregation::Aggregator& aggregator() const;
+  // Which requests run, wait or are refused. Any thread.
+  flow::FlowControl& flow();
   const ApiServerOptions& options() const;
   // Where parts of the process say how they are (the store's disk, ...). Any thread.
   Health& health();

@@ -43,6 +43,7 @@ Task<void> pass_answer(Context ctx, Exchange* x, net::HttpClient* client, net::R
   x->code = code;
   x->leave_gate();
   net::Headers h = passed_back((*stream)->headers(), false);
+  x->say_flow(h);
   Status s = co_await x->responder->begin(code, std::move(h));
   if (!s.ok()) co_return;
   co_await pass_as_it_is(ctx, x, stream->get());

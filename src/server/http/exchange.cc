@@ -65,10 +65,11 @@ std::string_view Exchange::header(std::string_view name) const {
 
 net::Headers Exchange::headers(std::string_view content_type) const {
   net::Headers h;
-  h.reserve(3 + warnings.size());
+  h.reserve(5 + warnings.size());
   if (!audit_id.empty()) h.add("Audit-Id", audit_id);
   h.add("Cache-Control", "no-cache, private");
   if (!content_type.empty()) h.add("Content-Type", std::string(content_type));
+  say_flow(h);
   if (warnings.empty()) return h;
   for (std::string& w : warning_values(warnings)) h.add("Warning", std::move(w));
   return h;
@@ -118,6 +119,13 @@ registry::WriteRequest Exchange::write_request() {
 void Exchange::leave_gate() {
   if (slot) slot->fetch_sub(1);
   slot = nullptr;
+  if (flow) flow->end(*loop, &passage);
+}
+
+void Exchange::say_flow(net::Headers& h) const {
+  if (!passage.classified()) return;
+  h.add("X-Kubernetes-Pf-Flowschema-Uid", passage.schema_uid());
+  h.add("X-Kubernetes-Pf-Prioritylevel-Uid", passage.level_uid());
 }
 
 Task<bool> Exchange::receive(Context ctx) {
@@ -263,10 +271,10 @@ Task<void> Exchange::fail(Status why) {
   (void)s;
 }
 
-Task<void> Exchange::turn_away() {
+Task<void> Exchange::turn_away(int64_t retry_after) {
   code = 429;
   net::Headers h = headers("text/plain; charset=utf-8");
-  h.add("Retry-After", "1");
+  h.add("Retry-After", std::to_string(retry_after));
   h.add("X-Content-Type-Options", "nosniff");
   Parts parts = net::as_body("Too many requests, please try again later.\n");
   Status s = co_await responder->respond(429, std::move(h), std::move(parts));

@@ -15,6 +15,7 @@
 #include "server/aggregation/api_service.h"
 #include "server/audit/auditor.h"
 #include "server/auth/caller.h"
+#include "server/flow/flow_control.h"
 #include "server/http/encode.h"
 #include "server/http/negotiate.h"
 #include "server/http/request_info.h"
@@ -45,6 +46,11 @@ struct Exchange {
   // The in-flight gate's count that this request is part of, until its answer begins: a slow reader
   // takes nobody's place.
   std::atomic<int>* slot = nullptr;
+  // Likewise its seats, where priority and fairness decides in the gate's place (null: it does not).
+  flow::FlowControl* flow = nullptr;
+  Loop* loop = nullptr;  // the request's
+  TimePoint began;
+  flow::Passage passage;
 
   const Caller& caller() const;
   std::string_view header(std::string_view name) const;  // "" when there is none
@@ -61,6 +67,8 @@ struct Exchange {
   // Reads the request's body; false once a failure to do so has been answered.
   Task<bool> receive(Context ctx);
   void leave_gate();
+  // Says by which schema and level it was sorted: without these fields clients hold themselves back.
+  void say_flow(net::Headers& headers) const;
 
   // A whole answer, compressed when it is large and the client takes gzip.
   static constexpr size_t kGzipBytes = 128 * 1024;  // upstream's threshold
@@ -74,7 +82,7 @@ struct Exchange {
   Task<void> answer_text(int status, std::string text,
                          std::string content_type = "text/plain; charset=utf-8");
   Task<void> fail(Status why);
-  Task<void> turn_away();  // 429: try again in a second
+  Task<void> turn_away(int64_t retry_after = 1);  // 429: try again in so many seconds
   Task<Status> next_piece(Context ctx, ListPieces* pieces, Parts* out);
   // A Status of success with these details.
   Task<void> succeed(int status, StatusDetails details);

@@ -172,11 +172,15 @@ Task<Result<std::string>> exchange_raw(Context ctx, uint16_t port, std::string f
 
 // The front over plain HTTP/1.1, where bytes can be written by hand.
 struct Plain : ServedApi {
-  explicit Plain(net::ServerOptions o = usual_server_options(), FrontOptions f = {})
-      : ServedApi(
-            {.api = with_tokens(), .front = std::move(f), .http = std::move(o), .tls = false}) {}
-  static ApiServerOptions with_tokens() {
+  explicit Plain(net::ServerOptions o = usual_server_options(), FrontOptions f = {},
+                 bool fairness = true)
+      : ServedApi({.api = with_tokens(fairness),
+                   .front = std::move(f),
+                   .http = std::move(o),
+                   .tls = false}) {}
+  static ApiServerOptions with_tokens(bool fairness) {
     ApiServerOptions a;
+    a.flow.enabled = fairness;
     Caller user;
     user.name = "jane";
     user.groups = {"system:masters"};
@@ -270,7 +274,7 @@ TEST(Flood, InFlightGate) {
   FrontOptions f;
   f.max_mutating_requests_inflight = 2;
   f.max_requests_inflight = 2;
-  Plain s(usual_server_options(), f);
+  Plain s(usual_server_options(), f, false);
   std::vector<std::unique_ptr<net::ByteStream>> kept;
   Caller almighty;
   std::vector<std::string> heads = {post("secret", "100"), post("secret", "100")};
@@ -294,6 +298,112 @@ TEST(Flood, InFlightGate) {
   s.run(linger_in_body(s.ctx.with_timeout(5s), s.http->port(), {}, &kept));
   answer = s.raw(ask);
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 201")) << "places are given back: " << answer;
+}
+
+// What the level of its requests has to say of a client, once FlowSchemas act.
+TEST(Flood, PriorityLevels) {
+  Plain s;
+  const std::string flow = "/apis/flowcontrol.apiserver.k8s.io/v1/";
+  auto make = [&](const std::string& what, const std::string& body) {
+    return s.raw("POST " + flow + what +
+                 " HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\n" +
+                 "Content-Type: application/json\r\nConnection: close\r\nContent-Length: " +
+                 std::to_string(body.size()) + "\r\n\r\n" + body);
+  };
+  EXPECT_TRUE(make("prioritylevelconfigurations",
+                   R"({"metadata":{"name":"narrow"},"spec":{"type":"Limited","limited":{)"
+                   R"("nominalConcurrencyShares":0,"borrowingLimitPercent":0,)"
+                   R"("limitResponse":{"type":"Reject"}}}})")
+                  .starts_with("HTTP/1.1 201"));
+  EXPECT_TRUE(
+      make(
+          "flowschemas",
+          R"({"metadata":{"name":"joes"},"spec":{"priorityLevelConfiguration":{"name":"narrow"},)"
+          R"("matchingPrecedence":100,"rules":[{"subjects":[{"kind":"User","user":{"name":"joe"}}],)"
+          R"("resourceRules":[{"verbs":["*"],"apiGroups":["*"],"resources":["*"],)"
+          R"("clusterScope":true,"namespaces":["*"]}]}]}})")
+          .starts_with("HTTP/1.1 201"));
+  s.api->flow().refresh(*s.loop);
+  auto uid_of = [&](const std::string& what) {
+    const std::string text = s.raw("GET " + flow + what +
+                                   " HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\n"
+                                   "Connection: close\r\n\r\n");
+    const size_t at = text.find("\"uid\":\"");
+    return at == text.npos ? std::string("none") : text.substr(at + 7, 36);
+  };
+  const std::string schema = "X-Kubernetes-Pf-Flowschema-Uid: ",
+                    level = "X-Kubernetes-Pf-Prioritylevel-Uid: ";
+  auto get = [&](const std::string& token, const std::string& path) {
+    return s.raw("GET " + path + " HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + token +
+                 "\r\nConnection: close\r\n\r\n");
+  };
+  // A level without a seat lets one pass at a time.
+  const std::string pods = "/api/v1/namespaces/default/pods";
+  std::string answer = get("plain", pods);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 403")) << answer;
+  EXPECT_NE(answer.find(schema + uid_of("flowschemas/joes")), answer.npos) << answer;
+  EXPECT_NE(answer.find(level + uid_of("prioritylevelconfigurations/narrow")), answer.npos);
+  // Others' requests are of other levels, and errors and paths say so as well.
+  for (const char* path :
+       {"/version", "/api/v1/namespaces/default/pods/none", "/nothing", "/apis"}) {
+    answer = get("secret", path);
+    EXPECT_NE(answer.find(schema + uid_of("flowschemas/exempt")), answer.npos) << answer;
+    EXPECT_NE(answer.find(level + uid_of("prioritylevelconfigurations/exempt")), answer.npos);
+  }
+  EXPECT_EQ(get("wrong", "/version").find(schema), std::string::npos) << "nobody knows whose it is";
+  EXPECT_NE(get("secret", "/metrics").find("apiserver_flowcontrol_dispatched_requests_total"),
+            std::string::npos);
+  EXPECT_NE(get("secret", "/debug/api_priority_and_fairness/dump_priority_levels").find("narrow,"),
+            std::string::npos);
+  EXPECT_TRUE(
+      get("plain", "/debug/api_priority_and_fairness/dump_requests").starts_with("HTTP/1.1 403"));
+}
+
+// Requests wait for seats, and are told to come back when they have waited for a quarter of their
+// time.
+TEST(Flood, RequestsWaitForSeats) {
+  Plain s(usual_server_options(), {}, true);
+  const std::string patch =
+      R"({"metadata":{"annotations":{"apf.kubernetes.io/autoupdate-spec":"false"}},"spec":{"limited":)"
+      R"({"nominalConcurrencyShares":1,"borrowingLimitPercent":0,"lendablePercent":0}}})";
+  EXPECT_TRUE(
+      s.raw(
+           "PATCH /apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations/global-default "
+           "HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\nConnection: close\r\n"
+           "Content-Type: application/merge-patch+json\r\nContent-Length: " +
+           std::to_string(patch.size()) + "\r\n\r\n" + patch)
+          .starts_with("HTTP/1.1 200"));
+  s.api->flow().refresh(*s.loop);
+  auto figures = [&] {
+    auto all = s.api->flow().levels();
+    auto at = std::find_if(all.begin(), all.end(),
+                           [](const auto& l) { return l.name == "global-default"; });
+    return *at;
+  };
+  const int seats = figures().current;
+  ASSERT_TRUE(seats > 0 && seats < 8) << seats;
+  // Heads whose bodies never come hold all of them: reviews, which everybody may ask for.
+  const std::string review = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+  const std::string head =
+      " HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer plain\r\n"
+      "Content-Type: application/json\r\n";
+  std::vector<std::string> heads(static_cast<size_t>(seats),
+                                 review + head + "Content-Length: 100\r\n\r\n");
+  std::vector<std::unique_ptr<net::ByteStream>> kept;
+  s.run(linger_in_body(s.ctx.with_timeout(5s), s.http->port(), heads, &kept));
+  const std::string body = R"({"spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}})";
+  auto ask = [&](const std::string& query) {
+    return s.raw(review + query + head + "Connection: close\r\nContent-Length: " +
+                 std::to_string(body.size()) + "\r\n\r\n" + body);
+  };
+  const std::string answer = ask("?timeout=400ms");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 429 Too Many Requests")) << answer;
+  EXPECT_NE(answer.find("Retry-After: 1\r\n"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("X-Kubernetes-Pf-Flowschema-Uid: "), std::string::npos) << answer;
+  EXPECT_TRUE(answer.ends_with("Too many requests, please try again later.\n"));
+  EXPECT_NE(s.api->flow().metrics(*s.loop).find("reason=\"time-out\"} 1\n"), std::string::npos);
+  kept.clear();
+  EXPECT_TRUE(ask("").starts_with("HTTP/1.1 201")) << "they are given back to who waits";
 }
 
 // --- pieces ---

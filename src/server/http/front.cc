@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <unordered_map>
 
 #include "base/buggify.h"
@@ -22,6 +23,9 @@
 #include "server/objects/meta.h"
 
 namespace keles::server {
+
+using Outcome = flow::FlowControl::Outcome;
+
 namespace {
 
 constexpr Duration kRequestTimeout = 60s;
@@ -140,6 +144,68 @@ bool is_long_running(const RequestInfo& i) {
   if (!i.is_resource && i.path == kBackupPath) return true;
   return i.verb == "watch" || std::find(kSubresources.begin(), kSubresources.end(),
                                         std::string_view(i.subresource)) != kSubresources.end();
+}
+
+bool lasts(const Exchange& x) {
+  return is_long_running(x.info) || (x.elsewhere && asks_for_upgrade(x));
+}
+
+// The value that a field selector demands of a field; "" when it does not.
+std::string_view demanded(std::string_view selector, std::string_view field) {
+  while (!selector.empty()) {
+    std::string_view term = selector.substr(0, selector.find(','));
+    selector.remove_prefix(std::min(selector.size(), term.size() + 1));
+    if (!term.starts_with(field)) continue;
+    term.remove_prefix(field.size());
+    if (!term.starts_with('=')) continue;
+    term.remove_prefix(term.starts_with("==") ? 2 : 1);
+    return term;
+  }
+  return {};
+}
+
+void ask_of_list(const Query& query, flow::Question& q) {
+  auto text = [&](std::string_view name) -> std::string_view {
+    const std::string* found = query.find(name);
+    return found ? std::string_view(*found) : std::string_view();
+  };
+  flow::ListQuestion& l = q.list;
+  const std::string_view fields = text("fieldSelector");
+  if (std::string_view name = demanded(fields, "metadata.name"); !name.empty()) {
+    q.digest.name = name;
+  }
+  q.node = demanded(fields, "spec.nodeName");
+  l.watch = q.digest.verb == "watch";
+  l.one = !q.digest.name.empty();
+  l.selects = !fields.empty() || !text("labelSelector").empty();
+  l.revision = text("resourceVersion");
+  l.match = text("resourceVersionMatch");
+  l.continues = !text("continue").empty();
+  l.initial_events = l.watch && query.flag("sendInitialEvents");
+  const std::string_view limit = text("limit");
+  const char* end = limit.data() + limit.size();
+  const auto read = std::from_chars(limit.data(), end, l.limit);
+  q.list_unclear = !limit.empty() && (read.ec != std::errc() || read.ptr != end);
+}
+
+flow::Question flow_question(const Exchange& x) {
+  flow::Question q;
+  const RequestInfo& i = x.info;
+  flow::Digest& d = q.digest;
+  d.caller = &x.caller();
+  d.is_resource = i.is_resource;
+  d.verb = i.verb;
+  d.path = i.path;
+  if (!i.is_resource) return q;
+  d.group = i.group;
+  d.version = i.version;
+  d.resource = i.resource;
+  d.subresource = i.subresource;
+  d.ns = i.ns;
+  d.name = i.name;
+  q.kind = x.kind;
+  if (i.verb == "list" || i.verb == "watch") ask_of_list(x.query, q);
+  return q;
 }
 
 Access access_of(const RequestInfo& i, const Query& query) {
@@ -418,8 +484,9 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   x.rendering.now = ctx.loop().wall_now();
   x.rendering.table_object = table_object(x.query);
   const TimePoint start = ctx.loop().now();
+  x.began = start;
   name_request(options_.auditor, &x, ctx.loop().random());
-  const bool lasting = x.lasting = is_long_running(x.info) || (x.elsewhere && asks_for_upgrade(x));
+  const bool lasting = x.lasting = lasts(x);
   metrics::Value& running =
       lasting ? longrunning().with({metric_verb(x.info), "apiserver"}) : in_flight(is_read(x.info));
   running.add(1);
@@ -446,20 +513,56 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   }
 }
 
-bool Front::enter_gate(Exchange* x, Loop& loop) {
-  if (is_long_running(x->info) || is_health(x->info)) return true;
+Outcome Front::enter_gate(Exchange* x, Loop& loop) {
+  if (is_long_running(x->info) || is_health(x->info)) return Outcome::kRuns;
   const bool mutating = x->info.verb != "get" && x->info.verb != "list";
   const int limit =
       mutating ? options_.max_mutating_requests_inflight : options_.max_requests_inflight;
-  if (buggify(loop, "front.busy", 0.02)) return false;
-  if (limit <= 0) return true;
+  if (buggify(loop, "front.busy", 0.02)) return Outcome::kRefused;
+  if (limit <= 0) return Outcome::kRuns;
   std::atomic<int>& count = mutating ? mutating_ : reading_;
   if (count.fetch_add(1) >= limit && !is_master(x->caller())) {
     count.fetch_sub(1);
-    return false;
+    return Outcome::kRefused;
   }
   x->slot = &count;
-  return true;
+  return Outcome::kRuns;
+}
+
+namespace {
+
+// As upstream: a watch, and a request without an end, wait for 15 s, others for a quarter of their
+// time.
+Context patience(const Context& ctx) {
+  const TimePoint now = ctx.loop().now();
+  const Duration all = ctx.deadline() == TimePoint::max() ? kRequestTimeout : ctx.deadline() - now;
+  return ctx.with_deadline(now + std::min<Duration>(all / 4, 1min));
+}
+
+}  // namespace
+
+Outcome Front::enter(Exchange* x, Loop& loop) {
+  flow::FlowControl& flow = server_->flow();
+  if (!flow.enabled()) return enter_gate(x, loop);
+  // What lasts is not counted, but for what a watch costs before its first event.
+  if (x->info.verb != "watch" && x->lasting) return Outcome::kRuns;
+  x->flow = &flow;
+  x->loop = &loop;
+  const Outcome out = flow.enter(loop, &x->passage, flow_question(*x), x->began);
+  if (out != Outcome::kRuns || !buggify(loop, "front.busy", 0.02)) return out;
+  x->leave_gate();
+  return Outcome::kRefused;
+}
+
+Task<bool> Front::wait_outside(Context ctx, Exchange* x, Outcome found) {
+  if (found == Outcome::kWaits) {
+    Context limit = patience(ctx);
+    const bool runs = co_await x->flow->wait(limit, &x->passage);
+    if (runs) co_return true;
+  }
+  const int64_t retry_after = x->flow ? x->flow->refused(ctx.loop(), x->passage) : 1;
+  co_await x->turn_away(retry_after);
+  co_return false;
 }
 
 Task<void> Front::dispatch(Context ctx, Exchange* x) {
@@ -483,15 +586,16 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
     x->who = std::make_shared<const Caller>(std::move(*acting));
     audit_impersonation(x);
   }
+  const Outcome place = enter(x, ctx.loop());
+  if (place != Outcome::kRuns) {
+    const bool entered = co_await wait_outside(ctx, x, place);
+    if (!entered) co_return;
+  }
   const Access access = access_of(x->info, x->query);
   if (x->audit) audit_decision(x, server_->auth().decide(x->caller(), access));
   Status allowed = server_->auth().authorize(x->caller(), access);
   if (!allowed.ok()) {
     co_await x->fail(allowed);
-    co_return;
-  }
-  if (!enter_gate(x, ctx.loop())) {
-    co_await x->turn_away();
     co_return;
   }
   if (x->elsewhere) {

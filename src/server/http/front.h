@@ -1,8 +1,8 @@
 // The HTTP front: requests in, answers out. A request's way is a pipeline, and what it costs comes
-// last: limits of its head (net/) -> deadline -> who asks, by the head alone -> may they -> the
-// gate of requests in flight -> the body, with a deadline -> the verb -> the answer, whose long
-// forms are made in pieces as the peer takes them (pieces.h). One front serves every loop; the
-// gate's counts and the relays' connections are all it keeps.
+// last: limits of its head (net/) -> deadline -> who asks, by the head alone -> priority and
+// fairness (flow/), or the gate of requests in flight -> may they -> the body, with a deadline ->
+// the verb -> the answer, whose long forms are made in pieces as the peer takes them (pieces.h). One
+// front serves every loop; the gate's counts and the relays' connections are all it keeps.
 #pragma once
 
 #include <atomic>
@@ -52,8 +52,9 @@ struct FrontOptions {
   bool (*may_dial)(const IpAddress&) = net::may_relay_to;
   std::vector<PathSource> paths;
   std::string git_version = "v1.36.0+keles";
-  // Requests that are worked on at once, those that last (watches, logs, proxies) not counted; more
-  // are told to come back later (429). 0: no limit.
+  // Without priority and fairness (ApiServerOptions::flow): requests that are worked on at once,
+  // those that last (watches, logs, proxies) not counted; more are told to come back later (429).
+  // 0: no limit.
   int max_requests_inflight = 400;
   int max_mutating_requests_inflight = 200;
   const audit::Auditor* auditor = nullptr;  // null: nobody audits. Outlives the front
@@ -70,8 +71,11 @@ class Front {
 
  private:
   Task<void> dispatch(Context ctx, Exchange* x);
-  // Takes a place among the requests in flight; false when there is none.
-  bool enter_gate(Exchange* x, Loop& loop);
+  // Takes a place among the requests in flight: it has one, may wait for one, or gets none.
+  flow::FlowControl::Outcome enter(Exchange* x, Loop& loop);
+  flow::FlowControl::Outcome enter_gate(Exchange* x, Loop& loop);
+  // Of who has none: waits for one if it may; false once it has been turned away.
+  Task<bool> wait_outside(Context ctx, Exchange* x, flow::FlowControl::Outcome found);
   Task<void> serve_path(Context ctx, Exchange* x);
   Task<void> serve_resource(Context ctx, Exchange* x);
   Task<void> serve_health(Exchange* x, std::string endpoint);

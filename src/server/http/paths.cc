@@ -139,9 +139,17 @@ Task<void> Front::serve_path(Context ctx, Exchange* x) {
   }
   if (path == "/metrics") {
     count_objects(*server_->registry().store().snapshot(), *server_->kinds().current());
-    std::string body = metrics::expose();
+    std::string body = metrics::expose() + server_->flow().metrics(ctx.loop());
     co_await x->answer_text(200, std::move(body), "text/plain; version=0.0.4; charset=utf-8");
     co_return;
+  }
+  if (path.starts_with("/debug/")) {
+    const bool details = !x->query.get("includeRequestDetails").empty();
+    auto text = server_->flow().dump(ctx.loop(), path, details);
+    if (text) {
+      co_await x->answer_text(200, std::move(*text));
+      co_return;
+    }
   }
   if (path == kBackupPath) {
     co_await serve_backup(ctx, x, &server_->registry().store());

@@ -303,6 +303,7 @@ Task<void> Front::watch(Context ctx, Exchange* x) {
     co_return;
   }
   x->code = 200;
+  x->leave_gate();  // what is left to do is done as the peer takes it
   const bool protobuf = x->rendering.accepted.format == Format::kProtobuf;
   // Its objects are no lists: they are sent whole.
   if (x->rendering.accepted.shape == Shape::kPartialList) {
