@@ -3,49 +3,52 @@
 #include <algorithm>
 #include <cmath>
 
+#include "api/flowcontrol_v1.h"
+
 namespace keles::flow {
+
+namespace v1 = api::flowcontrol_v1;
+
 namespace {
 
 constexpr std::string_view kAccountPrefix = "system:serviceaccount:";
 
-Subject read_subject(const Value& v) {
+Subject read_subject(const v1::Subject& v) {
   Subject out;
-  const std::string_view kind = v["kind"].as_string();
-  if (kind == "User" && v["user"].is_map()) {
+  if (v.kind() == "User" && v.has_user()) {
     out.kind = Subject::Kind::kUser;
-    out.name = v["user"]["name"].as_string();
+    out.name = v.user().name();
     out.all = out.name == "*";
-  } else if (kind == "Group" && v["group"].is_map()) {
+  } else if (v.kind() == "Group" && v.has_group()) {
     out.kind = Subject::Kind::kGroup;
-    out.name = v["group"]["name"].as_string();
+    out.name = v.group().name();
     out.all = out.name == "*";
-  } else if (kind == "ServiceAccount" && v["serviceAccount"].is_map()) {
-    const Value& account = v["serviceAccount"];
-    const std::string_view name = account["name"].as_string();
+  } else if (v.kind() == "ServiceAccount" && v.has_service_account()) {
+    const v1::ServiceAccountSubject account = v.service_account();
     out.kind = Subject::Kind::kServiceAccount;
-    out.all = name == "*";
-    out.name = std::string(kAccountPrefix) + std::string(account["namespace"].as_string()) + ":";
-    if (!out.all) out.name += name;
+    out.all = account.name() == "*";
+    out.name = std::string(kAccountPrefix) + std::string(account.namespace_()) + ":";
+    if (!out.all) out.name += account.name();
   }
   return out;
 }
 
-Rule read_rule(const Value& v) {
+Rule read_rule(const v1::PolicyRulesWithSubjects& v) {
   Rule out;
-  for (const Value& s : v["subjects"].items()) out.subjects.push_back(read_subject(s));
-  for (const Value& r : v["resourceRules"].items()) {
+  for (const v1::Subject& s : v.subjects()) out.subjects.push_back(read_subject(s));
+  for (const v1::ResourcePolicyRule& r : v.resource_rules()) {
     Rule::OfResources rule;
-    rule.verbs = Names::read(r["verbs"]);
-    rule.groups = Names::read(r["apiGroups"]);
-    rule.resources = Names::read(r["resources"]);
-    rule.namespaces = Names::read(r["namespaces"]);
-    rule.cluster_scope = r["clusterScope"].as_bool();
+    rule.verbs = Names::read(r.verbs());
+    rule.groups = Names::read(r.api_groups());
+    rule.resources = Names::read(r.resources());
+    rule.namespaces = Names::read(r.namespaces());
+    rule.cluster_scope = r.cluster_scope();
     out.resources.push_back(std::move(rule));
   }
-  for (const Value& r : v["nonResourceRules"].items()) {
+  for (const v1::NonResourcePolicyRule& r : v.non_resource_rules()) {
     Rule::OfPaths rule;
-    rule.verbs = Names::read(r["verbs"]);
-    for (const Value& p : r["nonResourceURLs"].items()) rule.paths.emplace_back(p.as_string());
+    rule.verbs = Names::read(r.verbs());
+    for (std::string_view p : r.non_resource_urls()) rule.paths.emplace_back(p);
     out.paths.push_back(std::move(rule));
   }
   return out;
@@ -66,9 +69,9 @@ bool any_matches(const std::vector<T>& all, const A&... what) {
 
 }  // namespace
 
-Names Names::read(const Value& list) {
+Names Names::read(const List<std::string_view>& list) {
   Names out;
-  for (const Value& v : list.items()) out.names.emplace_back(v.as_string());
+  for (std::string_view name : list) out.names.emplace_back(name);
   out.all = out.names.size() == 1 && out.names[0] == "*";
   return out;
 }
@@ -119,15 +122,16 @@ bool Rule::matches(const Digest& d) const {
 
 Schema Schema::read(const Value& object) {
   Schema out;
-  const Value& spec = object["spec"];
-  out.name = object["metadata"]["name"].as_string();
-  out.uid = object["metadata"]["uid"].as_string();
-  out.level = spec["priorityLevelConfiguration"]["name"].as_string();
-  if (const Value& p = spec["matchingPrecedence"]; !p.is_null()) out.precedence = p.as_int();
-  const std::string_view by = spec["distinguisherMethod"]["type"].as_string();
+  const v1::FlowSchema schema(object);
+  const v1::FlowSchemaSpec spec = schema.spec();
+  out.name = schema.metadata().name();
+  out.uid = schema.metadata().uid();
+  out.level = spec.priority_level_configuration().name();
+  if (spec.has_matching_precedence()) out.precedence = spec.matching_precedence();
+  const std::string_view by = spec.distinguisher_method().type();
   if (by == "ByUser") out.flows = Flows::kByUser;
   if (by == "ByNamespace") out.flows = Flows::kByNamespace;
-  for (const Value& r : spec["rules"].items()) out.rules.push_back(read_rule(r));
+  for (const v1::PolicyRulesWithSubjects& r : spec.rules()) out.rules.push_back(read_rule(r));
   return out;
 }
 
@@ -152,36 +156,36 @@ bool comes_before(const Schema& a, const Schema& b) {
 
 std::optional<LevelSpec> LevelSpec::read(const Value& object) {
   LevelSpec out;
-  const Value& spec = object["spec"];
-  out.name = object["metadata"]["name"].as_string();
-  out.uid = object["metadata"]["uid"].as_string();
-  const std::string_view type = spec["type"].as_string();
-  const Value& limited = spec["limited"];
-  const Value& exempt = spec["exempt"];
-  out.exempt = type == "Exempt";
-  if ((type == "Limited") == limited.is_null() || out.exempt == exempt.is_null()) return {};
+  const v1::PriorityLevelConfiguration level(object);
+  const v1::PriorityLevelConfigurationSpec spec = level.spec();
+  out.name = level.metadata().name();
+  out.uid = level.metadata().uid();
+  out.exempt = spec.type() == "Exempt";
+  if ((spec.type() == "Limited") != spec.has_limited()) return {};
   // No level becomes exempt, or ceases to be.
-  if (out.exempt != (out.name == "exempt")) return {};
-  const Value& own = out.exempt ? exempt : limited;
-  const Value& shares = own["nominalConcurrencyShares"];
-  out.shares = shares.is_null() && !out.exempt ? 30 : shares.as_int();
-  out.lendable_percent = own["lendablePercent"].as_int();
+  if (out.exempt != spec.has_exempt() || out.exempt != (out.name == "exempt")) return {};
   if (out.exempt) {
+    out.shares = spec.exempt().nominal_concurrency_shares();
+    out.lendable_percent = spec.exempt().lendable_percent();
     out.queuing.queues = -1;
     return out;
   }
-  if (const Value& b = limited["borrowingLimitPercent"]; !b.is_null()) {
-    out.borrowing_limit_percent = b.as_int();
+  const v1::LimitedPriorityLevelConfiguration limited = spec.limited();
+  out.shares = limited.has_nominal_concurrency_shares() ? limited.nominal_concurrency_shares() : 30;
+  out.lendable_percent = limited.lendable_percent();
+  if (limited.has_borrowing_limit_percent()) {
+    out.borrowing_limit_percent = limited.borrowing_limit_percent();
   }
-  const Value& response = limited["limitResponse"];
-  const Value& queuing = response["queuing"];
-  if ((response["type"].as_string() == "Reject") != queuing.is_null()) return {};
-  if (queuing.is_null()) return out;
-  auto number = [&](std::string_view field, int64_t otherwise) {
-    const Value& v = queuing[field];
-    return static_cast<int>(v.is_null() ? otherwise : v.as_int());
+  const v1::LimitResponse response = limited.limit_response();
+  if ((response.type() == "Reject") == response.has_queuing()) return {};
+  if (!response.has_queuing()) return out;
+  const v1::QueuingConfiguration q = response.queuing();
+  auto number = [](bool there, int64_t n, int otherwise) {
+    return there ? static_cast<int>(n) : otherwise;
   };
-  out.queuing = {number("queues", 64), number("handSize", 8), number("queueLengthLimit", 50)};
+  out.queuing = {number(q.has_queues(), q.queues(), 64),
+                 number(q.has_hand_size(), q.hand_size(), 8),
+                 number(q.has_queue_length_limit(), q.queue_length_limit(), 50)};
   if (!may_deal(out.queuing.queues, out.queuing.hand)) return {};
   return out;
 }

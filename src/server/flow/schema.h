@@ -17,7 +17,7 @@ struct Names {
   bool all = false;
   std::vector<std::string> names;
   bool has(std::string_view name) const;
-  static Names read(const Value& list);
+  static Names read(const List<std::string_view>& list);
 };
 
 struct Subject {
