@@ -46,7 +46,8 @@ struct Exchange {
   // The in-flight gate's count that this request is part of, until its answer begins: a slow reader
   // takes nobody's place.
   std::atomic<int>* slot = nullptr;
-  // Likewise its seats, where priority and fairness decides in the gate's place (null: it does not).
+  // Likewise its seats, where priority and fairness decides in the gate's place (null: it does
+  // not).
   flow::FlowControl* flow = nullptr;
   Loop* loop = nullptr;  // the request's
   TimePoint began;
@@ -67,7 +68,8 @@ struct Exchange {
   // Reads the request's body; false once a failure to do so has been answered.
   Task<bool> receive(Context ctx);
   void leave_gate();
-  // Says by which schema and level it was sorted: without these fields clients hold themselves back.
+  // Says by which schema and level it was sorted: without these fields clients hold themselves
+  // back.
   void say_flow(net::Headers& headers) const;
 
   // A whole answer, compressed when it is large and the client takes gzip.

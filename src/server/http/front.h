@@ -1,8 +1,8 @@
 // The HTTP front: requests in, answers out. A request's way is a pipeline, and what it costs comes
 // last: limits of its head (net/) -> deadline -> who asks, by the head alone -> priority and
 // fairness (flow/), or the gate of requests in flight -> may they -> the body, with a deadline ->
-// the verb -> the answer, whose long forms are made in pieces as the peer takes them (pieces.h). One
-// front serves every loop; the gate's counts and the relays' connections are all it keeps.
+// the verb -> the answer, whose long forms are made in pieces as the peer takes them (pieces.h).
+// One front serves every loop; the gate's counts and the relays' connections are all it keeps.
 #pragma once
 
 #include <atomic>
