@@ -9,6 +9,7 @@
 #include "server/matching/conditions.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
+#include "server/policies/param_access.h"
 #include "server/policies/policies.h"
 #include "server/quota/quota_admission.h"
 #include "server/registry/services.h"
@@ -205,12 +206,26 @@ Task<Result<ObjectPtr>> ApiServer::get(Context ctx, const KindDesc* kind, std::s
 
 namespace {
 
-// Nobody grants more rights than they hold.
-void guard_escalation(const auth::Auth* auth, const Caller* caller, registry::WriteRequest& how) {
-  how.guard = [auth, caller](const KindDesc& kind, std::string_view ns, const Value& now,
-                             const Value* before) {
-    return auth->check_escalation(*caller, kind, ns, now, before);
-  };
+// Nobody grants more rights than they hold, or has a policy tell of params that they may not read.
+// Who calls outlives the request.
+void guard_rights(ApiServer* server, const Caller* caller, const KindDesc& kind,
+                  registry::WriteRequest& how) {
+  const auth::Auth* auth = &server->auth();
+  if (kind.group == "rbac.authorization.k8s.io") {
+    how.guard = [auth, caller](const KindDesc& k, std::string_view ns, const Value& now,
+                               const Value* before) {
+      return auth->check_escalation(*caller, k, ns, now, before);
+    };
+  } else if (policies::has_params(kind)) {
+    how.guard = [server, auth, caller](const KindDesc& k, std::string_view, const Value& now,
+                                       const Value* before) {
+      const CatalogPtr catalog = server->kinds().current();
+      const auto state = server->registry().store().snapshot();
+      return policies::check_param_access(
+          *caller, k, now, before, *catalog, *state,
+          [auth, caller](const Access& a) { return auth->decide(*caller, a).allowed; });
+    };
+  }
 }
 
 // Admission may ask what else the caller may do. The caller outlives the request.
@@ -247,7 +262,7 @@ Task<Result<ObjectPtr>> ApiServer::create(Context ctx, const Caller* caller, con
     if (!done.ok()) co_return done.status();
     co_return Object::from_document(*kind, std::move(*done));
   } else if (subresource.empty()) {
-    if (kind->group == "rbac.authorization.k8s.io") guard_escalation(&auth(), caller, how);
+    guard_rights(this, caller, *kind, how);
     let_ask(&auth(), caller, how);
     co_return co_await registry().create(ctx, kind, ns, std::move(body), std::move(how));
   }
@@ -289,7 +304,7 @@ Task<Result<ObjectPtr>> ApiServer::update(Context ctx, const Caller* caller, con
                                                std::move(how));
   }
   if (!takes_parent(subresource)) co_return not_allowed(*kind, "update");
-  if (kind->group == "rbac.authorization.k8s.io") guard_escalation(&auth(), caller, how);
+  guard_rights(this, caller, *kind, how);
   let_ask(&auth(), caller, how);
   co_return co_await registry().update(ctx, kind, ns, name, subresource, std::move(body),
                                        std::move(how), created);
@@ -316,7 +331,7 @@ Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const Caller* caller, cons
                                               std::move(how));
   }
   if (!takes_parent(subresource)) co_return not_allowed(*kind, "patch");
-  if (kind->group == "rbac.authorization.k8s.io") guard_escalation(&auth(), caller, how);
+  guard_rights(this, caller, *kind, how);
   if (type == PatchType::kApply) {
     guard_creation(&auth(), caller, kind, ns, name, how);
     co_return co_await registry().apply(ctx, kind, ns, name, subresource, std::move(patch),

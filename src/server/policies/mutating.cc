@@ -57,6 +57,7 @@ struct Pass {
   bool dirty = false;                  // `tree` was changed since it was made of `object`
   Document space;                      // the namespace
   std::vector<Fault> faults;
+  TimePoint began;  // since when the loop has been this request's
 };
 
 void add_fault(Pass& p, const Policy& policy, const Binding* binding, const std::string& why,
@@ -226,6 +227,7 @@ class Mutating final : public admission::Dynamic {
     std::shared_ptr<Memory> memory = remember(*a, *object);
     Pass pass(sources_, a, object, before);
     pass.catalog = sources_->kinds->current();
+    pass.began = ctx.loop().now();
     const std::vector<const Hook*> hooks = index->candidates(pass.full.request());
     Status s;
     for (const Hook* hook : hooks) {
@@ -237,6 +239,7 @@ class Mutating final : public admission::Dynamic {
     }
     for (size_t i = 0; i < pass.invocations.size() && s.ok(); ++i) {
       s = co_await invoke(ctx, &pass, &pass.invocations[i], memory.get());
+      if (s.ok()) s = co_await rest(ctx, &pass.began);
     }
     if (!s.ok()) co_return s;
     s = co_await take_back(ctx, &pass);

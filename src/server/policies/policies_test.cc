@@ -445,6 +445,67 @@ TEST_F(Policies, ParamsOfACustomKind) {
   EXPECT_THAT(patch(*limits, "shop", "l", "spec: {most: 11}").message(), HasSubstr("request: few"));
 }
 
+TEST_F(Policies, AreWrittenByThoseWhoMayReadTheirParams) {
+  const std::string policy =
+      "{metadata: {name: p}, spec: {matchConstraints: " + std::string(kMaps) +
+      ", paramKind: {apiVersion: v1, kind: Secret}, validations: [{expression: 'true'}]}}";
+  const std::string binding =
+      "{metadata: {name: b}, spec: {policyName: p, validationActions: [Deny], paramRef: {name: s, "
+      "namespace: shop, parameterNotFoundAction: Deny}}}";
+  const KindDesc &policies = admission_kind("ValidatingAdmissionPolicy"),
+                 &bindings = admission_kind("ValidatingAdmissionPolicyBinding");
+  amy.groups = {"system:authenticated"};
+  EXPECT_EQ(create(policies, "", policy).message(),
+            "ValidatingAdmissionPolicy.admissionregistration.k8s.io \"p\" is invalid: "
+            "spec.paramKind: Forbidden: user &{amy  [system:authenticated] map[]} must have "
+            "\"get\" permission on all objects of the referenced paramKind (kind=Secret, "
+            "apiVersion=v1)");
+  EXPECT_EQ(create(bindings, "", binding).message(),
+            "ValidatingAdmissionPolicyBinding.admissionregistration.k8s.io \"b\" is invalid: "
+            "spec.paramRef: Forbidden: unable to get policy p to determine minimum required "
+            "permissions and user &{amy  [system:authenticated] map[]} does not have \"get\" "
+            "permission for all groups, versions and resources");
+  amy.groups = {"system:masters"};
+  EXPECT_EQ(create(policies, "", policy).message(), "");
+  EXPECT_EQ(make("rbac.authorization.k8s.io/v1", "Role", "shop",
+                 "{metadata: {name: r}, rules: [{apiGroups: [''], resources: [secrets], "
+                 "resourceNames: [s], verbs: [get]}]}"),
+            "");
+  amy.groups = {"system:authenticated"};
+  EXPECT_THAT(create(bindings, "", binding).message(),
+              HasSubstr("does not have \"get\" permission on the object referenced by paramRef"));
+  amy.groups = {"system:masters"};
+  EXPECT_EQ(make("rbac.authorization.k8s.io/v1", "RoleBinding", "shop",
+                 "{metadata: {name: r}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, "
+                 "name: r}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: "
+                 "amy}]}"),
+            "");
+  settle();
+  amy.groups = {"system:authenticated"};
+  EXPECT_EQ(create(bindings, "", binding).message(), "");
+  // What it names already is not asked about again.
+  EXPECT_EQ(patch(policies, "", "p", "metadata: {labels: {a: b}}").message(), "");
+}
+
+TEST_F(Policies, ConnectionsAreJudged) {
+  validating("exec", "validations: [{expression: 'object.container == ''a''', message: only a}]",
+             "{resourceRules: [{operations: [CONNECT], apiGroups: [''], apiVersions: [v1], "
+             "resources: [pods/exec]}]}");
+  const registry::Registry::Call call{find_kind("v1", "Pod"), "shop", "p", "exec",
+                                      find_kind("v1", "PodExecOptions")};
+  const auto connect = [&](std::string_view container) {
+    Answer a;
+    return run(server->connect(ctx, &amy, &call,
+                               *parse_yaml("{kind: PodExecOptions, apiVersion: v1, container: " +
+                                           std::string(container) + "}"),
+                               how(a)))
+        .message();
+  };
+  EXPECT_EQ(connect("a"), "");
+  EXPECT_THAT(connect("b"), HasSubstr("pods \"p\" is forbidden: ValidatingAdmissionPolicy 'exec' "
+                                      "with binding 'exec-binding' denied request: only a"));
+}
+
 // --- what is changed -----------------------------------------------------------------------------
 
 std::string apply(const std::string& expression) {

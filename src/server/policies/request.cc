@@ -121,6 +121,17 @@ Status read_request_namespace(const admission::Attributes& a, const matching::Re
   return matching::read_namespace(request, out);
 }
 
+Task<Status> rest(Context ctx, TimePoint* began) {
+  constexpr Duration kLong = 5ms;
+  if (ctx.loop().now() - *began < kLong) co_return Status();
+  Status s = co_await ctx.sleep(Duration::zero());
+  *began = ctx.loop().now();
+  if (!s.ok()) {
+    co_return Status::timeout("Timeout: request did not complete within requested timeout");
+  }
+  co_return s;
+}
+
 Status forbidden(const admission::Attributes& a, std::string_view why) {
   return Status::forbidden(a.kind->group, a.kind->plural, a.name.empty() ? "Unknown" : a.name, why);
 }

@@ -52,6 +52,10 @@ Result<const KindDesc*> find_param_kind(const Policy& policy, const Catalog& cat
 Status read_request_namespace(const admission::Attributes& a, const matching::Request& request,
                               Document* out);
 
+// Expressions, one after the other, may take long: lets others have the loop when it has been long
+// since `began`, which is then now. Fails when the request is over.
+Task<Status> rest(Context ctx, TimePoint* began);
+
 // resource "name" is forbidden: why
 Status forbidden(const admission::Attributes& a, std::string_view why);
 

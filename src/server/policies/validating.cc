@@ -33,6 +33,7 @@ struct Pass {
   Document space;  // the namespace
   bool has_space = false;
   std::vector<Denial> denied;
+  TimePoint began;  // since when the loop has been this request's
 };
 
 // One policy, and what its bindings publish together.
@@ -177,6 +178,8 @@ Task<Status> ask_binding(Context ctx, Pass* p, Asked* asked, const KindDesc* par
     const Judgement judgement =
         judge(policy, inputs, &p->space.root, request.operation, ctx.loop());
     carry_out(*p, *asked, *binding, judgement);
+    Status s = co_await rest(ctx, &p->began);
+    if (!s.ok()) co_return s;
   }
   co_return Status();
 }
@@ -232,6 +235,7 @@ class Validating final : public admission::Dynamic {
     const std::shared_ptr<const Index> index = sources_->index.load();
     Pass pass(sources_, a, object, before);
     pass.catalog = sources_->kinds->current();
+    pass.began = ctx.loop().now();
     const std::vector<const Hook*> hooks = index->candidates(pass.full.request());
     for (const Hook* hook : hooks) {
       Status s = co_await ask_policy(ctx, &pass, hook);
