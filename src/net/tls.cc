@@ -12,6 +12,7 @@
 #include <mutex>
 
 #include "base/ip.h"
+#include "base/sync.h"
 #include "net/pki.h"
 #include "net/transport.h"
 
@@ -340,6 +341,17 @@ Result<std::shared_ptr<TlsContext>> client_tls(const ClientTls& options, bool ht
   return tls;
 }
 
+namespace {
+
+// Strangers' handshakes take turns on a loop, a step each: between two of them everything else that
+// is ready runs, so that a crowd of them costs those who are connected no more than one does.
+Semaphore& handshake_turn() {
+  thread_local Semaphore one(1);
+  return one;
+}
+
+}  // namespace
+
 Task<Result<TlsConnection>> tls_handshake(std::shared_ptr<Fd> fd, std::shared_ptr<TlsContext> tls,
                                           bool server, std::string server_name,
                                           const Context* ctx) {
@@ -360,7 +372,15 @@ Task<Result<TlsConnection>> tls_handshake(std::shared_ptr<Fd> fd, std::shared_pt
   }
   for (;;) {
     bool wants_write = false;
+    if (server) {
+      Status turn = co_await handshake_turn().acquire(*ctx);
+      if (!turn.ok()) co_return turn.with_prefix("tls handshake");
+    }
     ssize_t r = t->try_handshake(server, &wants_write);
+    if (server) {
+      co_await yield_to(ctx->loop());
+      handshake_turn().release();
+    }
     if (r == 1) break;
     if (r == kFailed) {
       if (server) co_return Status::unavailable("tls: " + t->error());

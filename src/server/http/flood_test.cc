@@ -300,6 +300,48 @@ TEST(Flood, InFlightGate) {
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 201")) << "places are given back: " << answer;
 }
 
+Task<void> count_gets(ServedApi* s, net::HttpClient* by, bool* stop, int* n) {
+  while (!*stop) {
+    net::Request r("GET", "/version");
+    auto got = co_await by->send(s->ctx.with_timeout(20s), std::move(r));
+    if (!got.ok()) co_return;
+    ++*n;
+  }
+}
+Task<void> get_once(ServedApi* s, net::HttpClient* by, int* n) {
+  net::Request r("GET", "/version");
+  auto got = co_await by->send(s->ctx.with_timeout(20s), std::move(r));
+  EXPECT_TRUE(got.ok()) << got.status().message();
+  ++*n;
+}
+
+// Handshakes take turns with the requests of who is connected.
+TEST(Flood, Handshakes) {
+  ServedApi s;
+  auto connected = s.connect(s.admin());
+  EXPECT_EQ(s.send(connected.get(), net::Request("GET", "/version")).status, 200);
+  constexpr int kStrangers = 64;
+  std::vector<std::unique_ptr<net::HttpClient>> strangers;
+  for (int i = 0; i < kStrangers; ++i) strangers.push_back(s.connect(std::nullopt));
+  int served = 0, come = 0;
+  bool stop = false;
+  struct All {
+    static Task<bool> come(ServedApi* s, std::vector<std::unique_ptr<net::HttpClient>>* strangers,
+                           net::HttpClient* connected, bool* stop, int* served, int* n) {
+      TaskGroup crowd(*s->loop), other(*s->loop);
+      for (auto& c : *strangers) crowd.spawn(get_once(s, c.get(), n));
+      other.spawn(count_gets(s, connected, stop, served));
+      co_await crowd.join();
+      *stop = true;
+      co_await other.join();
+      co_return true;
+    }
+  };
+  s.run(All::come(&s, &strangers, connected.get(), &stop, &served, &come));
+  EXPECT_EQ(come, kStrangers);
+  EXPECT_GT(served, 16);
+}
+
 // What the level of its requests has to say of a client, once FlowSchemas act.
 TEST(Flood, PriorityLevels) {
   Plain s;
