@@ -116,7 +116,7 @@ Val Attribute::resolve(Frame& f) const {
     if (q->test && found != Found::kFault) {
       part = optional ? part : Val::boolean(found == Found::kYes);
     } else if (found == Found::kNo && object.is_opaque(Opaque::Kind::kObject)) {
-      part = Val::null();
+      part = object.opaque_as<ObjectValue>().absent(key.is(Tag::kString) ? key.text() : "");
     } else if (found == Found::kNo) {
       part = missing(f.run, object, key);
     }

@@ -83,6 +83,10 @@ struct ObjectValue : Opaque {
     }
     return nullptr;
   }
+  // What a field is that was not given: the texts of a JSONPatch are empty then.
+  Val absent(std::string_view name) const {
+    return type == "JSONPatch" && name != "value" ? Val::string("") : Val::null();
+  }
   std::string_view type;  // "Object.spec"
   std::span<const Field> fields;
 };

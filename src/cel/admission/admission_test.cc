@@ -148,6 +148,9 @@ TEST(Admission, ObjectsCanBeReadAndCompared) {
   EXPECT_EQ(run("Object{?a: optional.none()} == Object{}"), "true");
   EXPECT_EQ(run("Object{?a: optional.of(1)}.a"), "1");
   EXPECT_EQ(run("JSONPatch{op: 'add', path: '/x', value: 3}.value"), "3");
+  EXPECT_EQ(run("JSONPatch{op: 'add'}.path == '' && JSONPatch{}.value == null"), "true");
+  EXPECT_EQ(run("has(JSONPatch{op: 'add'}.op) && !has(JSONPatch{}.path)"), "true");
+  EXPECT_EQ(run("JSONPatch{op: 'a', value: 1} == JSONPatch{op: 'a', value: '1'}"), "false");
   EXPECT_EQ(run("type(Object.spec{}) == Object.spec"), "true");
   EXPECT_EQ(run("[1, 2].map(i, Object.x{n: i}).filter(o, o.n > 1).size()"), "1");
 }
