@@ -158,7 +158,8 @@ TEST(Mutation, JsonPatches) {
        "value: 'true'}]",
        "metadata.labels", R"({"x":"1","k8s.io/x~y":"true"})"},
       {"[JSONPatch{op: 'replace', path: '/spec/replicas', value: duration('5s')}]", "", "",
-       "Internal error occurred: json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type "
+       "Internal error occurred: json: cannot unmarshal string into Go struct field "
+       "DeploymentSpec.spec.replicas of type "
        "int32"},
       {"[JSONPatch{op: 'add', path: '/spec/template/spec/containers/-', value: "
        "Object.spec.template.spec.containers{name: 'n', ports: "
