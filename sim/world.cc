@@ -85,8 +85,9 @@ void World::draw_shape() {
   if (options_.faults && points) buggify_.emplace(options_.seed);
   for (const WorkloadKind& kind : workload_kinds()) {
     // Of its own chance, so that a world without it stays what it was.
-    Random own(options_.seed ^ 0x637573);
-    const bool late = std::string_view(kind.name) == "customs";
+    const bool hooked = std::string_view(kind.name) == "hooked";
+    Random own(options_.seed ^ (hooked ? 0x686f6f : 0x637573));
+    const bool late = hooked || std::string_view(kind.name) == "customs";
     bool drawn = (late ? own : r).chance(late ? 0.4 : 0.6);
     if (options_.workloads)
       drawn = std::count(options_.workloads->begin(), options_.workloads->end(), kind.name) > 0;
@@ -209,7 +210,11 @@ void World::start_server(size_t i) {
         std::make_unique<Replica>(o, store_->fan_out->follower(&lags_[i])), &checker_);
     store = s.replica.get();
   }
-  s.api = std::make_unique<ApiServer>(store, ApiServerOptions());
+  ApiServerOptions options;
+  options.dial_webhooks = [this](Context ctx, std::string, uint16_t) {
+    return webhook_.dial(std::move(ctx));
+  };
+  s.api = std::make_unique<ApiServer>(store, std::move(options));
   s.front = std::make_unique<server::Front>(s.api.get(), server::FrontOptions());
   s.client = make_local_client(*s.api, loop_, "system:apiserver");
   s.process = std::make_shared<ServerProcess>(s.api.get(), Context::root(loop_).child());
@@ -326,6 +331,11 @@ void World::draw_fault_rates() {
   w.short_read = some(0.3);
   w.reset = some(0.002);
   w.deliver_of_dead = true;
+  Random hooks(options_.seed ^ 0x686f6f);
+  webhook_.faults.ill = hooks.unit() * 0.2;
+  webhook_.faults.hang = hooks.unit() * 0.1;
+  webhook_.faults.slow = hooks.unit() * 0.3;
+  webhook_.faults.away = hooks.unit() * 0.1;
   disk_.faults.slow_sync = some(0.01);
   disk_.faults.fail_sync = some(0.002);
   disk_.faults.lost_reply = some(0.001);
@@ -344,6 +354,7 @@ void World::calm() {
   w.slow = w.short_read = w.reset = 0;
   w.deliver_of_dead = false;
   disk_.faults = SimDiskFaults();
+  webhook_.faults = WebhookFaults();
   for (Lag& lag : lags_) {
     lag.held = false;
     lag.news_max = std::min<Duration>(lag_, 20ms);
@@ -486,6 +497,7 @@ void World::stop() {
     if (p->alive()) drive(p->stop());
   }
   if (store_) drive(stop_store());
+  drive(webhook_.stop());
   loop_.advance(3min);  // connections that nobody answers are given up
 }
 

@@ -25,6 +25,7 @@
 #include "sim/hollow_kubelet.h"
 #include "sim/network.h"
 #include "sim/part.h"
+#include "sim/webhook.h"
 #include "sim/workload.h"
 #include "store/sim/fan_out.h"
 #include "store/sim/sim_store.h"
@@ -124,6 +125,7 @@ class World {
   SimLoop loop_;
   SimDisk disk_;
   Network network_;
+  Webhook webhook_{loop_, &network_.wires};
   Checker checker_;
   std::optional<Buggify> buggify_;
   size_t window_events_ = 2000;

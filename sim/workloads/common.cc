@@ -31,6 +31,7 @@ const std::vector<WorkloadKind>& workload_kinds() {
       {"customs", make_customs},
       {"daemonsets", make_daemonsets},
       {"deployments", make_deployments},
+      {"hooked", make_hooked},
       {"jobs", make_jobs},
       {"namespaces", make_namespaces},
       {"nodes", make_nodes},

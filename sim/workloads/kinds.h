@@ -11,6 +11,7 @@ std::unique_ptr<Workload> make_budgets();
 std::unique_ptr<Workload> make_customs();
 std::unique_ptr<Workload> make_daemonsets();
 std::unique_ptr<Workload> make_deployments();
+std::unique_ptr<Workload> make_hooked();
 std::unique_ptr<Workload> make_jobs();
 std::unique_ptr<Workload> make_namespaces();
 std::unique_ptr<Workload> make_nodes();

@@ -24,9 +24,16 @@ server::MakeConverter converters(Store* store, const ApiServerOptions& options) 
   if (options.make_converter) return options.make_converter;
   conversion::WebhookOptions webhook;
   webhook.callout.find_service = callout::services_of(store);
+  webhook.callout.dial = options.dial_webhooks;
   return [webhook](const ObjectPtr& definition) {
     return conversion::make_webhook_converter(definition, webhook);
   };
+}
+
+webhooks::Options calls(Store* store, const ApiServerOptions& options) {
+  webhooks::Options out = webhooks::options_for(store);
+  out.callout.dial = options.dial_webhooks;
+  return out;
 }
 
 // Those with a state of their own, in upstream's order.
@@ -49,7 +56,7 @@ struct ApiServer::State {
       : options(std::move(o)),
         registry(store, options.service_cidr, options.node_port_range),
         auth(store, options.auth),
-        webhooks(store, &auth, webhooks::options_for(store)),
+        webhooks(store, &auth, calls(store, options)),
         policies(store, &kinds, &authorizer),
         extensions(&registry, &kinds, converters(store, options)),
         aggregator(

@@ -21,6 +21,7 @@
 #include "server/aggregation/aggregator.h"
 #include "server/auth/auth.h"
 #include "server/auth/caller.h"
+#include "server/callout/callout.h"
 #include "server/extensions/extensions.h"
 #include "server/flow/flow_control.h"
 #include "server/health.h"
@@ -42,6 +43,7 @@ struct ApiServerOptions {
   std::string client_ca_pem;
   // How custom resources become other versions of theirs; empty: by their definition's webhook.
   server::MakeConverter make_converter;
+  callout::Dial dial_webhooks;  // null: TCP and TLS
   // Likewise the CA of who may say in X-Remote-* fields whom they ask for: this server, when it
   // relays to extension API servers; "": not told.
   std::string requestheader_ca_pem;

@@ -10,6 +10,7 @@
 #include "machinery/codec_json.h"
 #include "machinery/status_codec.h"
 #include "net/http.h"
+#include "net/transport.h"
 #include "server/objects/service_address.h"
 
 namespace keles::callout {
@@ -159,7 +160,7 @@ struct Callee::Local {
   std::list<Client> clients;  // the one last used in front
 
   std::shared_ptr<net::HttpClient> client(Loop& loop, const std::string& host, uint16_t port,
-                                          const Target& target) {
+                                          const Target& target, const Dial& dial) {
     for (auto at = clients.begin(); at != clients.end(); ++at) {
       if (at->host != host || at->port != port) continue;
       clients.splice(clients.begin(), clients, at);
@@ -171,6 +172,9 @@ struct Callee::Local {
     e.tls.emplace();
     e.tls->ca_pem = target.ca_pem;
     e.tls->server_name = target.host;
+    if (dial) {
+      e.dial = [dial, host, port](Context ctx) { return dial(std::move(ctx), host, port); };
+    }
     clients.push_front({host, port, net::HttpClient::create(loop, std::move(e))});
     if (clients.size() > kMaxClients) clients.pop_back();
     return clients.front().http;
@@ -226,11 +230,14 @@ Task<Result<net::Response>> Callee::send(Context ctx, std::shared_ptr<Local> min
     if (!found.ok()) co_return found.status();
     place = std::move(*found);
   }
-  auto allowed = target_.service ? options_.may_dial_service : options_.may_dial_url;
-  auto addresses = co_await net::relay_addresses(ctx, place.host, allowed);
-  if (!addresses.ok()) co_return addresses.status();
-  const std::string address = addresses->front().text();
-  auto client = mine->client(ctx.loop(), address, place.port, target_);
+  std::string address = place.host;
+  if (!options_.dial) {
+    auto allowed = target_.service ? options_.may_dial_service : options_.may_dial_url;
+    auto addresses = co_await net::relay_addresses(ctx, place.host, allowed);
+    if (!addresses.ok()) co_return addresses.status();
+    address = addresses->front().text();
+  }
+  auto client = mine->client(ctx.loop(), address, place.port, target_, options_.dial);
   net::Request request("POST", net::encode_target(target_.path), std::move(query), std::move(body));
   request.headers.add("Content-Type", "application/json");
   request.headers.add("Accept", "application/json, */*");

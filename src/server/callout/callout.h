@@ -22,7 +22,8 @@
 
 namespace keles::net {
 struct Response;
-}
+struct TlsConnection;
+}  // namespace keles::net
 
 namespace keles::callout {
 
@@ -37,8 +38,12 @@ using FindService = std::function<Result<ServicePlace>(
 // By the store's newest state, as relays find it. The store outlives it.
 FindService services_of(Store* store);
 
+// A connection to a host, with what was agreed on it: the simulator's network.
+using Dial = std::function<Task<Result<net::TlsConnection>>(Context, std::string host, uint16_t)>;
+
 struct Options {
   FindService find_service;
+  Dial dial;  // null: TCP and TLS
   // Which addresses are dialled for a service, and for a URL, which an administrator wrote.
   bool (*may_dial_service)(const IpAddress&) = net::may_relay_to;
   bool (*may_dial_url)(const IpAddress&) = nullptr;  // null: any but link-local ones
