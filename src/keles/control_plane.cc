@@ -34,6 +34,8 @@
 #include "server/auth/auth.h"
 #include "server/http/front.h"
 #include "server/server.h"
+#include "store/encryption/encryption.h"
+#include "store/sealing.h"
 #include "store/store.h"
 
 namespace keles {
@@ -367,6 +369,12 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
   f.add("enable-priority-and-fairness", &s.priority_and_fairness,
         "Requests are sorted by FlowSchemas into priority levels, wait in queues, and are served "
         "fairly; otherwise they are only counted.");
+  f.add("encryption-provider-config", &s.encryption_config,
+        "The file containing configuration for encryption providers to be used for storing "
+        "resources.");
+  f.add("encryption-provider-config-automatic-reload", &s.encryption_reload,
+        "Determines if the file set by --encryption-provider-config should be automatically "
+        "reloaded if the disk contents change.");
   f.add("max-requests-inflight", &s.max_requests_inflight,
         "This and --max-mutating-requests-inflight are the seats of all priority levels together. "
         "Without priority and fairness: requests that read and are worked on at once; more are "
@@ -411,6 +419,19 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   // Before anything is made for a server that could not run.
   Result<std::unique_ptr<audit::Auditor>> auditor = make_auditor(*loop, f.audit);
   if (!auditor.ok()) co_return auditor.status();
+  std::shared_ptr<Encryption> encryption;
+  if (!f.encryption_config.empty()) {
+    Encryption::Options sealing;
+    sealing.file = f.encryption_config;
+    sealing.reload = f.encryption_reload;
+    auto opened = Encryption::from_file(std::move(sealing));
+    if (!opened.ok()) co_return opened.status();
+    encryption = std::move(*opened);
+  } else if (f.encryption_reload) {
+    co_return Status::bad_request(
+        "--encryption-provider-config-automatic-reload must be set with "
+        "--encryption-provider-config");
+  }
   Status port = check_port_free(f);
   if (!port.ok()) co_return port;
   Result<Credentials> own = f.credentials(f, loop->wall_now());
@@ -422,7 +443,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   embedded.directory = f.data_dir + "/store";
   embedded.event_window = static_cast<size_t>(std::max<int64_t>(1, f.event_window));
   embedded.identity_file = f.store_identity_file;
-  Result<std::unique_ptr<Store>> store = open_embedded_store(embedded);
+  Result<std::unique_ptr<Store>> store = open_sealed_store(embedded, encryption);
   if (!store.ok()) co_return store.status();
 
   options.service_cidr = f.service_cidr;
@@ -444,6 +465,12 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   front_options.git_version = kGitVersion;
   Status kubelets = kubelet_access(f, *pki, &front_options);
   if (!kubelets.ok()) co_return kubelets;
+  if (encryption && (encryption->has_kms() || f.encryption_reload)) {
+    HealthCheck services;
+    services.name = "kms-providers";
+    services.check = [encryption] { return encryption->health(); };
+    api.health().add(std::move(services));
+  }
   front_options.max_requests_inflight = static_cast<int>(f.max_requests_inflight);
   front_options.max_mutating_requests_inflight = static_cast<int>(f.max_mutating_requests_inflight);
   front_options.auditor = auditor->get();
@@ -467,6 +494,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   TaskGroup background(*loop);
   background.spawn(age_caches(serving, store->get(), loops.loops()));
   background.spawn(api.run(serving));
+  if (encryption) background.spawn(encryption->run(serving));
   Context whole = Context::root(*loop);
   Context auditing = whole.child();  // until the last request has ended
   if (*auditor) background.spawn((*auditor)->run(auditing));

@@ -46,6 +46,8 @@ struct ControlPlaneOptions {
   std::vector<std::string> authorization_modes = {"Node", "RBAC"};
   std::string admission_config;
   audit::Options audit;
+  std::string encryption_config;
+  bool encryption_reload = false;
   bool dns = true, controllers = true, scheduler = true, allocate_node_cidrs = true;
   bool anonymous_auth = true;
   int64_t memory_budget_mb = 64;

@@ -1,6 +1,7 @@
 // `keles store`: looks after the embedded store: check, backup, restore, repair. A backup of a
 // running server goes through the server; everything else takes the store's lock.
 #include <cstdio>
+#include <memory>
 #include <utility>
 
 #include "base/flags.h"
@@ -10,6 +11,7 @@
 #include "keles/runtime.h"
 #include "machinery/status_codec.h"
 #include "store/backup.h"
+#include "store/encryption/encryption.h"
 #include "store/maintenance.h"
 
 namespace keles {
@@ -20,8 +22,10 @@ constexpr char kBackupPath[] = "/keles/store/backup";
 constexpr char kUsage[] =
     "Looks after the store of a control plane. A backup is taken while its server runs; for "
     "everything else the server is stopped.\n\nUsage:\n"
-    "  keles store check   --data-dir DIR | --from BACKUP\n"
-    "      Reads every record down to its last field and says what is wrong; changes nothing.\n"
+    "  keles store check   --data-dir DIR | --from BACKUP [--encryption-provider-config FILE]\n"
+    "      Reads every record down to its last field and says what is wrong; changes nothing. "
+    "What\n"
+    "      is encrypted is looked into when it is told with what; the others leave it as it is.\n"
     "  keles store backup  --to BACKUP [--kubeconfig FILE | --data-dir DIR]\n"
     "      Through the running server, as an administrator; or of a stopped one's directory.\n"
     "  keles store restore --from BACKUP --data-dir DIR\n"
@@ -31,7 +35,7 @@ constexpr char kUsage[] =
     "store.\n";
 
 struct StoreFlags {
-  std::string data_dir, from, to, kubeconfig, context;
+  std::string data_dir, from, to, kubeconfig, context, encryption_config;
   bool yes = false;
 };
 
@@ -52,13 +56,20 @@ Status check(const StoreFlags& f) {
   if (f.from.empty() == f.data_dir.empty())
     return Status::bad_request("check wants either --data-dir or --from");
   StoreReport report;
+  std::shared_ptr<Encryption> encryption;
+  if (!f.encryption_config.empty()) {
+    Encryption::Options sealing;
+    sealing.file = f.encryption_config;
+    TRY_ASSIGN(opened, Encryption::from_file(std::move(sealing)));
+    encryption = std::move(opened);
+  }
   if (f.from.empty()) {
-    TRY_ASSIGN(found, check_store(store_in(f.data_dir)));
+    TRY_ASSIGN(found, check_store(store_in(f.data_dir), encryption.get()));
     report = std::move(found);
     print_report(store_in(f.data_dir).directory, report);
   } else {
     TRY_ASSIGN(contents, read_backup_file(f.from));
-    report = check_contents(contents);
+    report = check_contents(contents, encryption.get());
     print_report(f.from, report);
   }
   if (report.problems.empty()) {
@@ -185,6 +196,8 @@ int store_main(const std::vector<std::string>& args) {
   flags.add("to", &f.to, "The file to write; it must not exist.");
   flags.add("kubeconfig", &f.kubeconfig, "How to reach the running server, as kubectl has it.");
   flags.add("context", &f.context, "The kubeconfig's context to use.");
+  flags.add("encryption-provider-config", &f.encryption_config,
+            "The server's --encryption-provider-config, for check.");
   flags.add("yes", &f.yes, "Carry the repair out.");
   return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
     TRY(carry_out(f, rest));

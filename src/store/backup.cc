@@ -56,6 +56,15 @@ std::string BackupWriter::next() {
   } else {
     while (body.size() < kChunk && record_ < contents_.records.size()) {
       Change& r = contents_.records[record_++];
+      if (seal_) {
+        auto sealed = seal_(*r.key, r.stored);
+        if (!sealed.ok()) {
+          failure_ = sealed.status();
+          done_ = true;
+          return {};
+        }
+        r.stored = std::move(*sealed);
+      }
       body += 'r';
       append_text(body, *r.key);
       append_text(body, encode_record_value(r));
@@ -175,10 +184,11 @@ Result<Contents> read_backup_file(const std::string& path) {
   return std::move(reader).contents();
 }
 
-Status write_backup_file(const std::string& path, Contents contents) {
+Status write_backup_file(const std::string& path, Contents contents, Sealer seal) {
   TRY_ASSIGN(file, NewFile::create(path));
-  BackupWriter writer(std::move(contents));
+  BackupWriter writer(std::move(contents), std::move(seal));
   while (!writer.done()) TRY(file.write(writer.next()));
+  TRY(writer.failure());
   return file.finish();
 }
 

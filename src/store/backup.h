@@ -16,22 +16,30 @@
 
 #include "base/status.h"
 #include "store/backend.h"
+#include "store/sealing.h"
 
 namespace keles {
 
 class BackupWriter {
  public:
-  explicit BackupWriter(Contents contents) : contents_(std::move(contents)) {}
+  // `seal`: of a running store's contents, how they are stored (sealer_of()).
+  explicit BackupWriter(Contents contents, Sealer seal = {})
+      : contents_(std::move(contents)), seal_(std::move(seal)) {}
   bool done() const { return done_; }
   // The next bytes of the file, about kChunk of them.
   std::string next();
+  // An error: a value could not be sealed as it is to be stored. The file ends before its end then,
+  // and readers refuse it.
+  const Status& failure() const { return failure_; }
 
  private:
   static constexpr size_t kChunk = 128 * 1024;
   Contents contents_;
+  Sealer seal_;
   size_t record_ = 0, damaged_ = 0;  // the next ones
   std::string digest_;
   bool begun_ = false, done_ = false;
+  Status failure_;
 };
 
 // Takes a backup's bytes, in pieces of any size, as they come.
@@ -64,7 +72,7 @@ class BackupReader {
 // Whole, checked. kNotFound when there is no such file. Blocking.
 Result<Contents> read_backup_file(const std::string& path);
 // New, 0600, synced; refuses to replace a file. Blocking.
-Status write_backup_file(const std::string& path, Contents contents);
+Status write_backup_file(const std::string& path, Contents contents, Sealer seal = {});
 
 // A file that is being written: it has its name only once it is whole.
 class NewFile {

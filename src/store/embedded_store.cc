@@ -4,6 +4,8 @@
 #include "store/replica.h"
 #include "store/rocks_directory.h"
 #include "store/rocks_log.h"
+#include "store/sealed_backend.h"
+#include "store/sealing.h"
 #include "store/store.h"
 
 namespace keles {
@@ -30,7 +32,22 @@ Result<std::string> expected_identity(const EmbeddedOptions& o) {
 
 }  // namespace
 
+bool is_stale(const Store& store, std::string_view key) {
+  auto* sealing = dynamic_cast<const Sealing*>(&store);
+  return sealing && sealing->stale(key);
+}
+
+Sealer sealer_of(const Store& store) {
+  auto* sealing = dynamic_cast<const Sealing*>(&store);
+  return sealing ? sealing->sealer() : Sealer();
+}
+
 Result<std::unique_ptr<Store>> open_embedded_store(const EmbeddedOptions& options) {
+  return open_sealed_store(options, nullptr);
+}
+
+Result<std::unique_ptr<Store>> open_sealed_store(const EmbeddedOptions& options,
+                                                 std::shared_ptr<Transformer> transformer) {
   TRY_ASSIGN(expected, expected_identity(options));
   TRY_ASSIGN(opened, open_rocks_log(options.directory));
   // A store from before identities were written takes the name that it gets now.
@@ -43,9 +60,12 @@ Result<std::unique_ptr<Store>> open_embedded_store(const EmbeddedOptions& option
   o.window.events = options.event_window;
   o.window.bytes = options.event_window_bytes;
   o.window.budget = &process_budget();
-  auto backend =
+  std::unique_ptr<Backend> backend =
       std::make_unique<LocalBackend>(LocalBackend::Limits(), std::move(opened.log),
                                      std::move(opened.contents), std::move(opened.read_only));
+  if (transformer) {
+    backend = std::make_unique<SealedBackend>(std::move(backend), std::move(transformer));
+  }
   return std::unique_ptr<Store>(std::make_unique<Replica>(std::move(o), std::move(backend)));
 }
 

@@ -149,28 +149,49 @@ Result<Found> look_by_force(const std::string& directory, const Status& why) {
 }
 
 // The records that are objects, or of a kind that a newer keles may know; the others, by sentence.
-std::vector<std::string> take_out_broken(std::vector<Change>& records, StoreReport& report) {
+std::vector<std::string> take_out_broken(std::vector<Change>& records, StoreReport& report,
+                                         Transformer* transformer) {
   std::vector<std::string> broken;
+  size_t not_looked_into = 0;
   std::erase_if(records, [&](const Change& r) {
-    auto name = stored_kind(*r.stored);
+    Bytes stored = r.stored;
+    if (stored->starts_with(kSealedPrefix)) {
+      if (!transformer) {
+        ++not_looked_into;
+        return false;
+      }
+      auto opened = transformer->open(*r.key, stored);
+      if (!opened.ok()) {
+        broken.push_back(*r.key + ": " + plain(opened.status()));
+        return true;
+      }
+      stored = opened->plain;
+    }
+    auto name = stored_kind(*stored);
     if (name.ok() && !find_kind(name->api_version, name->kind)) {
       report.remarks.push_back(*r.key + ": of a kind that this keles does not know, " +
                                std::string(name->api_version) + " " + std::string(name->kind));
       return false;
     }
-    auto object = read_stored(built_in, r.stored, r.revision);
+    auto object = read_stored(built_in, stored, r.revision);
     if (object.ok()) {
       ++report.objects;
-      report.bytes += r.stored->size();
+      report.bytes += stored->size();
       return false;
     }
     broken.push_back(*r.key + ": " + plain(object.status()));
     return true;
   });
+  if (not_looked_into > 0) {
+    report.remarks.push_back(std::to_string(not_looked_into) +
+                             " records are encrypted and were not looked into: give "
+                             "--encryption-provider-config");
+  }
   return broken;
 }
 
-StoreReport report_on(Found& found, std::vector<std::string>& broken) {
+StoreReport report_on(Found& found, std::vector<std::string>& broken,
+                      Transformer* transformer = nullptr) {
   StoreReport out;
   out.identity = found.contents.identity;
   out.revision = found.contents.revision;
@@ -183,7 +204,7 @@ StoreReport report_on(Found& found, std::vector<std::string>& broken) {
                            ", and a record is of revision " + std::to_string(newest));
     found.contents.revision = newest;
   }
-  broken = take_out_broken(found.contents.records, out);
+  broken = take_out_broken(found.contents.records, out, transformer);
   for (const DamagedRecord& d : found.contents.damaged)
     broken.push_back(d.key + ": " + plain(Status(Reason::kInternalError, d.reason)));
   for (const std::string& b : broken) out.problems.push_back("cannot be read: " + b);
@@ -196,14 +217,14 @@ StorePlace store_in(const std::string& data_dir) {
   return {data_dir + "/store", data_dir + "/pki/store-identity"};
 }
 
-StoreReport check_contents(const Contents& contents) {
+StoreReport check_contents(const Contents& contents, Transformer* transformer) {
   Found found;
   found.contents = contents;
   std::vector<std::string> broken;
-  return report_on(found, broken);
+  return report_on(found, broken, transformer);
 }
 
-Result<StoreReport> check_store(const StorePlace& place) {
+Result<StoreReport> check_store(const StorePlace& place, Transformer* transformer) {
   if (!path_exists(place.directory + "/db")) return no_store(place);
   auto lock = DirectoryLock::take(place.directory);
   TRY(lock);
@@ -211,7 +232,7 @@ Result<StoreReport> check_store(const StorePlace& place) {
   auto found = look(place.directory);
   if (found.ok()) {
     std::vector<std::string> broken;
-    out = report_on(*found, broken);
+    out = report_on(*found, broken, transformer);
   } else {
     out.problems.push_back(plain(found.status()));
   }

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "store/backend.h"
+#include "store/transformer.h"
 
 namespace keles {
 
@@ -29,9 +30,10 @@ struct StoreReport {
 
 // Reads everything, down to each object's last field, and changes nothing. An error is one that
 // kept it from looking; what is wrong with the store is in the report.
-Result<StoreReport> check_store(const StorePlace& place);
+// Without a transformer nobody looks into what is encrypted, which is a remark and no problem.
+Result<StoreReport> check_store(const StorePlace& place, Transformer* transformer = nullptr);
 // The same of a backup's contents.
-StoreReport check_contents(const Contents& contents);
+StoreReport check_contents(const Contents& contents, Transformer* transformer = nullptr);
 
 // Everything as it is stored, for a backup; refuses a store of which something is lost.
 Result<Contents> read_store(const StorePlace& place);
@@ -47,8 +49,8 @@ struct StoreRepair {
   std::string kept_at;  // where the store as it was has been put; "" when not carried out
 };
 // Writes what can be read into a new store beside the old one and, when `carry_out`, puts it into
-// its place; the old one stays, under another name. Without problems nothing is done. Revisions
-// leap ahead, as at a restore.
+// its place; the old one stays, under another name. What is encrypted is not looked into and kept.
+// Without problems nothing is done. Revisions leap ahead, as at a restore.
 Result<StoreRepair> repair_store(const StorePlace& place, bool carry_out);
 
 }  // namespace keles

@@ -1,5 +1,7 @@
 #include "store/record_format.h"
 
+#include "store/transformer.h"
+
 namespace keles {
 
 namespace {
@@ -46,6 +48,7 @@ Result<Change> decode_record_value(std::string_view value) {
 }
 
 Result<StoredKind> stored_kind(std::string_view stored) {
+  if (stored.starts_with(kSealedPrefix)) return Status::internal("stored object is encrypted");
   if (!stored.starts_with(kProtobufMagic)) return Status::internal("stored object has no envelope");
   auto envelope = open_protobuf(stored);
   if (!envelope.ok()) return Status::internal("stored envelope is damaged");

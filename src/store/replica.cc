@@ -82,6 +82,7 @@ Replica::Replica(ReplicaOptions options, std::unique_ptr<Backend> backend)
     : options_(std::move(options)),
       window_(std::make_shared<EventWindow>(options_.window, MemoryMap(), 0)),
       backend_(std::move(backend)),
+      sealing_(dynamic_cast<const Sealing*>(backend_.get())),
       shared_(backend_->shared()) {
   if (!options_.find_kind) {
     options_.find_kind = [](std::string_view api_version, std::string_view kind) {

@@ -18,6 +18,7 @@
 #include "store/backend.h"
 #include "store/event_window.h"
 #include "store/memory_map.h"
+#include "store/sealing.h"
 #include "store/store.h"
 
 namespace keles {
@@ -35,7 +36,7 @@ struct ReplicaOptions {
 // The object that the stored bytes are, or why they cannot be read.
 Result<ObjectPtr> read_stored(const KindResolver& find_kind, Bytes stored, int64_t revision);
 
-class Replica final : public Store, private Follower {
+class Replica final : public Store, public Sealing, private Follower {
  public:
   Replica(ReplicaOptions options, std::unique_ptr<Backend> backend);
   ~Replica() override;
@@ -62,6 +63,8 @@ class Replica final : public Store, private Follower {
   }
   void forget_kept(int64_t revision) override { window_->forget_kept(revision); }
   Status writable() const override { return backend_->writable(); }
+  bool stale(std::string_view key) const override { return sealing_ && sealing_->stale(key); }
+  Sealer sealer() const override { return sealing_ ? sealing_->sealer() : Sealer(); }
   Task<Status> remove_unreadable(Context ctx, std::string key) override;
   Contents contents() const override;
   Task<Status> close(Context ctx) override;
@@ -93,6 +96,7 @@ class Replica final : public Store, private Follower {
   UnreadableMap unreadable_;  // under the mutex; changed by the stream alone
   std::string identity_;      // likewise
   std::unique_ptr<Backend> backend_;
+  const Sealing* const sealing_;  // the backend, if it is one that seals; else null
   const bool shared_;
 };
 

@@ -99,6 +99,12 @@ void warn(const Attributes& a, std::string text) {
   if (a.warnings) a.warnings->push_back(std::move(text));
 }
 
+// What was found is told to who audits.
+void note(const Attributes& a, const char* key, std::string text) {
+  if (!a.annotations) return;
+  a.annotations->emplace_back(std::string("pod-security.kubernetes.io/") + key, std::move(text));
+}
+
 // --- pods and what makes pods ---
 
 const Value* template_of(const Attributes& a, const Value& object) {
@@ -157,12 +163,21 @@ Status judge(const Attributes& a, const Reading& r, const Value& metadata, const
              bool enforce) {
   if (listed(config_of(a).exempt_runtime_classes, spec["runtimeClassName"].as_string())) {
     count_exemption(a);
+    note(a, "exempt", "runtimeClass");
     return {};
   }
-  if (!r.errors.empty()) count_error(a, false);
+  if (!r.errors.empty()) {
+    count_error(a, false);
+    std::string all;
+    for (const StatusCause& e : r.errors) {
+      all += (all.empty() ? "" : ", ") + e.field + ": " + e.message;
+    }
+    note(a, "error", "Failed to parse policy: " + (r.errors.size() > 1 ? "[" + all + "]" : all));
+  }
   const PodSecurityPolicy& p = r.policy;
   Status refused;
   if (enforce) {
+    note(a, "enforce-policy", p.enforce.text());
     auto bad = check_pod_security(p.enforce, metadata, spec);
     count_evaluation(a, bad.empty() ? "allow" : "deny", p.enforce, "enforce");
     if (!bad.empty()) {
@@ -172,6 +187,8 @@ Status judge(const Attributes& a, const Reading& r, const Value& metadata, const
   auto audited = check_pod_security(p.audit, metadata, spec);
   if (!audited.empty()) {
     count_evaluation(a, "deny", p.audit, "audit");
+    note(a, "audit-violations",
+         "would violate PodSecurity \"" + p.audit.text() + "\": " + details_of(audited));
     log::info("Pod security audit", {{"kind", a.kind->kind},
                                      {"namespace", a.namespace_},
                                      {"name", a.name},
@@ -216,8 +233,10 @@ bool looks_at_pod(std::string_view subresource) {
 
 Status check_workload(const Attributes& a, const Value& object, const Value* before, bool pod) {
   const PodSecurityConfig& config = config_of(a);
-  if (listed(config.exempt_namespaces, a.namespace_) || listed(config.exempt_users, a.user)) {
+  const bool by_namespace = listed(config.exempt_namespaces, a.namespace_);
+  if (by_namespace || listed(config.exempt_users, a.user)) {
     count_exemption(a);
+    note(a, "exempt", by_namespace ? "namespace" : "user");
     return {};
   }
   ObjectPtr ns = find(a, "", "v1", "Namespace", "", a.namespace_);
@@ -232,6 +251,7 @@ Status check_workload(const Attributes& a, const Value& object, const Value* bef
   const bool quiet = silent && r.errors.empty();
   if (quiet && pod && p.enforce.level == Level::kPrivileged) {
     count_evaluation(a, "allow", p.enforce, "enforce");
+    note(a, "enforce-policy", "privileged:latest");
     return {};
   }
   if (quiet && !pod) return {};

@@ -222,6 +222,29 @@ TEST_F(Auditing, WhatCannotBeRecordedIsRefusedWhenStrict) {
   EXPECT_FALSE(served_.store->snapshot()->get("/registry/configmaps/default/a"));
 }
 
+TEST_F(Auditing, PodSecurityTellsWhatItFound) {
+  serve("- level: Metadata\n", "omitStages: [RequestReceived]\n");
+  send("POST", "/api/v1/namespaces",
+       R"({"metadata":{"name":"n","labels":{"pod-security.kubernetes.io/enforce":"baseline",)"
+       R"("pod-security.kubernetes.io/audit":"restricted"}}})");
+  send("POST", "/api/v1/namespaces/n/serviceaccounts", R"({"metadata":{"name":"default"}})");
+  auto made = send("POST", "/api/v1/namespaces/n/pods",
+                   R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i"}]}})");
+  ASSERT_EQ(made.status, 201) << made.body;
+  Document e = last();
+  const Value& a = e.root["annotations"];
+  EXPECT_EQ(a["pod-security.kubernetes.io/enforce-policy"].as_string(), "baseline:latest");
+  EXPECT_TRUE(a["pod-security.kubernetes.io/audit-violations"].as_string().starts_with(
+      "would violate PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false"));
+  send("POST", "/api/v1/namespaces/n/pods",
+       R"({"metadata":{"name":"q"},"spec":{"hostNetwork":true,"containers":[{"name":"c",)"
+       R"("image":"i"}]}})");
+  Document refused = last();
+  EXPECT_EQ(refused.root["responseStatus"]["code"].as_int(), 403);
+  EXPECT_EQ(refused.root["annotations"]["pod-security.kubernetes.io/enforce-policy"].as_string(),
+            "baseline:latest");
+}
+
 TEST_F(Auditing, OffItIsNotThere) {
   served_.serve(FrontOptions());
   client_ = served_.connect(served_.admin());

@@ -1,7 +1,9 @@
 #include "server/http/backup.h"
 
+#include "base/log.h"
 #include "server/http/auditing.h"
 #include "store/backup.h"
+#include "store/sealing.h"
 
 namespace keles::server {
 
@@ -11,7 +13,7 @@ Task<void> serve_backup(Context ctx, Exchange* x, const Store* store) {
     co_await x->answer_text(200, "", "application/octet-stream");
     co_return;
   }
-  BackupWriter writer(store->contents());
+  BackupWriter writer(store->contents(), sealer_of(*store));
   x->code = 200;
   co_await audit_started(ctx, x);
   x->leave_gate();
@@ -21,6 +23,10 @@ Task<void> serve_backup(Context ctx, Exchange* x, const Store* store) {
     s = co_await x->responder->reserve(ctx, kRoom);
     if (!s.ok()) break;
     net::SharedBytes piece = std::make_shared<const std::string>(writer.next());
+    if (!writer.failure().ok()) {
+      log::error("Backup given up", {{"err", writer.failure()}});
+      co_return;  // cut off: it is no whole one
+    }
     Parts parts;
     parts.push_back(std::move(piece));
     s = co_await x->responder->write(std::move(parts));
