@@ -559,7 +559,8 @@ Task<Result<Deleted>> Registry::modify(Context ctx, const KindDesc* kind, std::s
       w.stored = encode_stored(*kind, next);
       w.tree = std::move(next);
     }
-    if (w.stored && *w.stored == *found->stored() && !is_stale(*store_, key)) co_return Deleted{current, false};  // the same
+    if (w.stored && *w.stored == *found->stored() && !is_stale(*store_, key))
+      co_return Deleted{current, false};  // the same
     if (dry_run) {
       set_meta(*w.tree, "resourceVersion", std::to_string(current->revision()));
       co_return Deleted{Object::from_document(*kind, std::move(*w.tree)), false};
