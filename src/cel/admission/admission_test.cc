@@ -194,7 +194,7 @@ TEST(Admission, VariablesThatNeedThemselvesFail) {
 }
 
 TEST(Admission, ChecksTypes) {
-  const Document policy = json(R"({"spec":{
+  const Document policy = json(R"x({"spec":{
     "matchConstraints":{"resourceRules":[
       {"apiGroups":["apps"],"apiVersions":["v1"],"resources":["deployments","deployments/scale"]},
       {"apiGroups":[""],"apiVersions":["v1"],"resources":["configmaps","nothing"]},
@@ -204,7 +204,10 @@ TEST(Admission, ChecksTypes) {
     "validations":[
       {"expression":"object.metadata.name != ''","messageExpression":"'a' + object.spec.replicas"},
       {"expression":"variables.n > '1'"},
-      {"expression":"params.data.x == 'a' && params.none == 1"}]}})");
+      {"expression":"(oldObject == null || object != null) && (params == null || namespaceObject != null)"},
+      {"expression":"!has(object.metadata.annotations) || object.metadata.annotations.all(k, k != 'a')"},
+      {"expression":"authorizer.group('').resource('x').check('y').allowed() && object.metadata.creationTimestamp < timestamp('2030-01-01T00:00:00Z')"},
+      {"expression":"params.data.x == 'a' && params.none == 1"}]}})x");
   const auto warnings = check_policy_types(policy.root, *builtin_catalog());
   ASSERT_EQ(warnings.size(), 3U);
   EXPECT_EQ(warnings[0].field, "spec.validations[0].messageExpression");
