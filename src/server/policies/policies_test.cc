@@ -356,6 +356,19 @@ TEST_F(Policies, AuditAnnotationsThatFailRefuse) {
                         "resulted in error: no such key: data"));
 }
 
+TEST_F(Policies, CanBeSwitchedOff) {
+  validating("never", "validations: [{expression: 'false'}]");
+  EXPECT_FALSE(map("{metadata: {name: m}}").status.ok());
+  ApiServerOptions options;
+  options.admission.off.insert("ValidatingAdmissionPolicy");
+  ApiServer without(store.get(), std::move(options));
+  Answer a;
+  const KindDesc& maps = *find_kind("v1", "ConfigMap");
+  auto made = run(without.create(ctx, &amy, &maps, "shop", "", "",
+                                 body(maps, "{metadata: {name: m}}"), how(a)));
+  EXPECT_TRUE(made.ok()) << made.status().message();
+}
+
 // --- params --------------------------------------------------------------------------------------
 
 TEST_F(Policies, ParamsByNameAndSelector) {
@@ -642,6 +655,26 @@ TEST_F(Policies, ChangeWithParamsAndConditions) {
   EXPECT_EQ(
       map("{metadata: {name: m2, labels: {team: blue}}}")["metadata"]["labels"]["team"].as_string(),
       "blue");
+}
+
+TEST_F(Policies, CannotSayWhoAnObjectIs) {
+  mutating("uid", "mutations: [" +
+                      json_patch("[JSONPatch{op: 'replace', path: '/metadata/uid', value: 'x'}]") +
+                      "]");
+  const Answer a = map("{metadata: {name: m}}");
+  EXPECT_EQ(a.message(), "");
+  EXPECT_NE(a["metadata"]["uid"].as_string(), "x");
+  mutating("move",
+           "mutations: [" +
+               json_patch(
+                   "[JSONPatch{op: 'replace', path: '/metadata/namespace', value: 'default'}]") +
+               "]");
+  EXPECT_FALSE(map("{metadata: {name: m3}}").status.ok());
+  mutating("type", "mutations: [" +
+                       json_patch("[JSONPatch{op: 'replace', path: '/kind', value: 'Secret'}]") +
+                       "]",
+           kDeployments);
+  EXPECT_FALSE(deploy("d", 1).status.ok());
 }
 
 TEST_F(Policies, ChangeAScale) {
