@@ -664,15 +664,15 @@ TEST_F(Policies, CannotSayWhoAnObjectIs) {
   const Answer a = map("{metadata: {name: m}}");
   EXPECT_EQ(a.message(), "");
   EXPECT_NE(a["metadata"]["uid"].as_string(), "x");
-  mutating("move",
-           "mutations: [" +
-               json_patch(
-                   "[JSONPatch{op: 'replace', path: '/metadata/namespace', value: 'default'}]") +
-               "]");
+  mutating(
+      "move",
+      "mutations: [" +
+          json_patch("[JSONPatch{op: 'replace', path: '/metadata/namespace', value: 'default'}]") +
+          "]");
   EXPECT_FALSE(map("{metadata: {name: m3}}").status.ok());
-  mutating("type", "mutations: [" +
-                       json_patch("[JSONPatch{op: 'replace', path: '/kind', value: 'Secret'}]") +
-                       "]",
+  mutating("type",
+           "mutations: [" +
+               json_patch("[JSONPatch{op: 'replace', path: '/kind', value: 'Secret'}]") + "]",
            kDeployments);
   EXPECT_FALSE(deploy("d", 1).status.ok());
 }
