@@ -106,7 +106,7 @@ bool Criteria::may_concern(const Request& request) const {
                        [&](const Rule& r) { return r.matches(request, as); });
   };
   if (any(*request.resource)) return true;
-  if (!equivalent_) return false;
+  if (!equivalent_ || !has_equivalents(*request.resource)) return false;
   const auto others = equivalents(*request.resource, request.subresource);
   return std::any_of(others.begin(), others.end(), [&](const KindDesc* k) { return any(*k); });
 }
@@ -120,9 +120,8 @@ std::optional<Match> Criteria::find(const std::vector<Rule>& rules, const Reques
       return found(*request.resource);
     }
   }
-  if (!equivalent_ || rules.empty()) return std::nullopt;
+  if (!equivalent_ || rules.empty() || !has_equivalents(*request.resource)) return std::nullopt;
   const auto others = equivalents(*request.resource, request.subresource);
-  if (others.size() < 2) return std::nullopt;
   for (const Rule& rule : rules) {  // an earlier rule goes before a nearer version
     for (const KindDesc* other : others) {
       if (other == request.resource) continue;

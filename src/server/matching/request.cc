@@ -60,6 +60,12 @@ GroupVersionKind body_kind(const KindDesc& resource, std::string_view subresourc
   return {sub->group, sub->version, sub->kind};
 }
 
+bool has_equivalents(const KindDesc& resource) {
+  if (const CustomKinds* kinds = custom_kinds(resource)) return kinds->versions().size() > 1;
+  const auto found = built_in_equivalents().find(&resource);
+  return found != built_in_equivalents().end() && found->second.size() > 1;
+}
+
 std::vector<const KindDesc*> equivalents(const KindDesc& resource, std::string_view subresource) {
   Kinds all;
   if (const CustomKinds* kinds = custom_kinds(resource)) {

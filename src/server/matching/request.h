@@ -43,6 +43,9 @@ GroupVersionKind body_kind(const KindDesc& resource, std::string_view subresourc
 // subresource are left out. Held by whoever holds `resource`.
 std::vector<const KindDesc*> equivalents(const KindDesc& resource, std::string_view subresource);
 
+// Whether there are others but itself, whatever the subresource. Cheap.
+bool has_equivalents(const KindDesc& resource);
+
 // admission.k8s.io's AdmissionRequest without uid, object and oldObject, as it is shown to one that
 // asked for the resource `as`. Views of `request`; texts are not copied.
 Value request_value(Arena& arena, const Request& request, const KindDesc& as);

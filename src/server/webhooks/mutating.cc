@@ -123,13 +123,15 @@ class Mutating final : public admission::Dynamic {
 
   Task<Status> admit(Context ctx, const admission::Attributes* a, Document* object,
                      const Value* before) override {
-    auto hooks = hooks_->load();
+    auto index = hooks_->load();
+    if (!index->whole.ok()) co_return index->whole;
+    const Hooks& hooks = index->hooks;
     std::shared_ptr<Memory> memory = remember(*a, object);
     Pass pass(a, object, before);
     pass.round = a->reinvocation->second ? 1 : 0;
     Status s;
-    for (size_t i = 0; i < hooks->size() && s.ok(); ++i) {
-      s = co_await ask(ctx, &pass, (*hooks)[i].get(), i, memory.get());
+    for (size_t i = 0; i < hooks.size() && s.ok(); ++i) {
+      s = co_await ask(ctx, &pass, hooks[i].get(), i, memory.get());
     }
     if (s.ok()) s = co_await take_back(ctx, &pass);
     if (s.ok() && object && !memory->asked.empty()) {

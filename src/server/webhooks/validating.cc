@@ -32,11 +32,12 @@ class Validating final : public admission::Dynamic {
 
   Task<Status> validate(Context ctx, const admission::Attributes* a, const Value* object,
                         const Value* before) override {
-    auto hooks = hooks_->load();
+    auto index = hooks_->load();
+    if (!index->whole.ok()) co_return index->whole;
     const matching::FullRequest full(*a, object, before);
     std::map<const KindDesc*, std::shared_ptr<Shown>> versions;
     std::deque<Asked> asked;
-    for (const HookPtr& hook : *hooks) {
+    for (const HookPtr& hook : index->hooks) {
       auto match = hook->criteria.match(full.request());
       if (!match.ok()) co_return match.status();
       if (!match->has_value()) continue;
@@ -94,10 +95,11 @@ class Validating final : public admission::Dynamic {
 
 }  // namespace
 
-bool concerns(const Hooks& hooks, const admission::Attributes& a) {
-  if (hooks.empty() || matching::is_exempt(*a.kind)) return false;
+bool concerns(const Index& index, const admission::Attributes& a) {
+  if ((index.hooks.empty() && index.whole.ok()) || matching::is_exempt(*a.kind)) return false;
+  if (!index.whole.ok()) return true;
   const matching::Request request = matching::outline(a);
-  for (const HookPtr& hook : hooks) {
+  for (const HookPtr& hook : index.hooks) {
     if (hook->criteria.may_concern(request)) return true;
   }
   return false;

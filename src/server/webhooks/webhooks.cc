@@ -9,6 +9,7 @@
 #include "server/webhooks/hook.h"
 #include "server/webhooks/plugins.h"
 #include "server/webhooks/review.h"
+#include "store/unreadable.h"
 
 namespace keles::webhooks {
 namespace {
@@ -28,7 +29,7 @@ struct Followed {
   const std::string prefix;
   const bool mutating;
   std::map<std::string, Known, std::less<>> known;  // by name: the order in which they are asked
-  Published published{std::make_shared<const Hooks>()};
+  Published published{std::make_shared<const Index>()};
 
   // One that did not change keeps what was made of it, connections and compiled conditions too.
   void refresh(const StoreSnapshot& state, Callees& callees) {
@@ -44,8 +45,11 @@ struct Followed {
       }
       return true;
     });
-    auto all = std::make_shared<Hooks>();
-    for (const auto& [name, k] : now) all->insert(all->end(), k.hooks.begin(), k.hooks.end());
+    auto all = std::make_shared<Index>();
+    all->whole = unreadable_in(state, prefix);
+    for (const auto& [name, k] : now) {
+      all->hooks.insert(all->hooks.end(), k.hooks.begin(), k.hooks.end());
+    }
     known = std::move(now);
     published.store(std::move(all));
   }

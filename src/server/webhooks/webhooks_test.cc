@@ -574,6 +574,41 @@ TEST_F(WebhooksTest, DryRunsAreToldAndNeverSentWhereTheyWouldHaveEffects) {
   EXPECT_EQ(fake_.requests[0]->root["options"]["dryRun"].at(0).as_string(), "All");
 }
 
+// One that cannot be read may have been the one that refuses: nothing passes until it is gone.
+TEST(UnreadableWebhooks, NothingPassesThemButConfigurations) {
+  SimLoop loop(1);
+  Context ctx = Context::root(loop);
+  SimDisk disk(loop);
+  const KindDesc* kind =
+      find_kind("admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration");
+  const std::string key = registry::object_key(*kind, "", "a");
+  {
+    auto store = *open_sim_store(disk);
+    registry::Registry registry(store.get(), "10.96.0.0/16", "30000-32767");
+    auto d = parse_yaml(
+        "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\n"
+        "metadata: {name: a}\n");
+    auto made = run_task(loop, registry.create(ctx, kind, "", std::move(*d), {}));
+    ASSERT_TRUE(made.ok()) << made.status().message();
+  }
+  disk.damage(key);
+  auto store = *open_sim_store(disk);
+  Webhooks webhooks(store.get(), nullptr, options_for(store.get()));
+  auto plugin = webhooks.validating();
+  admission::Attributes a;
+  a.kind = find_kind("", "v1", "ConfigMap");
+  ASSERT_TRUE(plugin->concerns(a));
+  Status s = run_task(loop, plugin->validate(ctx, &a, nullptr, nullptr));
+  EXPECT_EQ(s.code(), 500);
+  EXPECT_THAT(s.message(), HasSubstr(key));
+  a.kind = kind;
+  EXPECT_FALSE(plugin->concerns(a));
+  ASSERT_TRUE(run_task(loop, store->remove_unreadable(ctx, key)).ok());
+  webhooks.refresh();
+  a.kind = find_kind("", "v1", "ConfigMap");
+  EXPECT_FALSE(plugin->concerns(a));
+}
+
 // --- following ----------------------------------------------------------------------------------
 
 TEST_F(WebhooksTest, FollowsConfigurations) {
