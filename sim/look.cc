@@ -14,6 +14,7 @@ constexpr const char* kPods = "/registry/pods/";
 // Whose deletion and owners are looked at.
 constexpr const char* kKinds[] = {"/registry/deployments/",
                                   "/registry/replicasets/",
+                                  "/registry/controllers/",
                                   "/registry/statefulsets/",
                                   "/registry/daemonsets/",
                                   "/registry/controllerrevisions/",

@@ -38,6 +38,7 @@ const std::vector<WorkloadKind>& workload_kinds() {
       {"owners", make_owners},
       {"pods", make_pods},
       {"replicasets", make_replicasets},
+      {"replicationcontrollers", make_replicationcontrollers},
       {"services", make_services},
       {"statefulsets", make_statefulsets},
       {"strays", make_strays},
@@ -162,10 +163,11 @@ Task<Status> admit_tenants(Context ctx, Client* admin) {
 }
 
 Task<Status> release_holds(Context ctx, Client* admin) {
-  std::vector<KindRef> kinds = {&kind_of<core::Pod>(),         &kind_of<core::ConfigMap>(),
-                                &kind_of<apps::Deployment>(),  &kind_of<apps::ReplicaSet>(),
-                                &kind_of<apps::StatefulSet>(), &kind_of<apps::DaemonSet>(),
-                                &kind_of<batch::Job>()};
+  std::vector<KindRef> kinds = {
+      &kind_of<core::Pod>(),         &kind_of<core::ConfigMap>(),
+      &kind_of<apps::Deployment>(),  &kind_of<apps::ReplicaSet>(),
+      &kind_of<apps::StatefulSet>(), &kind_of<apps::DaemonSet>(),
+      &kind_of<batch::Job>(),        &kind_of<core::ReplicationController>()};
   CatalogPtr catalog = admin->kinds().current();
   kinds.insert(kinds.end(), catalog->custom().begin(), catalog->custom().end());
   for (const KindRef& held_kind : kinds) {

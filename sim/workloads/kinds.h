@@ -18,6 +18,7 @@ std::unique_ptr<Workload> make_nodes();
 std::unique_ptr<Workload> make_owners();
 std::unique_ptr<Workload> make_pods();
 std::unique_ptr<Workload> make_replicasets();
+std::unique_ptr<Workload> make_replicationcontrollers();
 std::unique_ptr<Workload> make_services();
 std::unique_ptr<Workload> make_statefulsets();
 std::unique_ptr<Workload> make_strays();

@@ -1,6 +1,6 @@
 // Claims: which objects of a namespace are an owner's. An owner adopts the orphans that its
 // selector picks, and lets go of its own that the selector picks no longer. One rule for all owners
-// that have a selector (ReplicaSet, StatefulSet, DaemonSet, Job over pods; Deployment over
+// that have a selector (ReplicaSet, ReplicationController, StatefulSet, DaemonSet, Job over pods; Deployment over
 // ReplicaSets; StatefulSet and DaemonSet over ControllerRevisions).
 #pragma once
 
@@ -28,6 +28,14 @@ struct Claimant {
   std::string finalizer;
 };
 
+// The two forms that an owner's selector has. An empty one of the older form is none at all.
+inline Result<Selector> selector_of(const api::meta_v1::LabelSelector& s) {
+  return Selector::from_label_selector(s);
+}
+inline Result<Selector> selector_of(const Map<std::string_view>& labels) {
+  return labels.empty() ? Selector::nothing() : Selector::from_set(labels);
+}
+
 template <class O>
 Claimant claimant(const O& owner) {
   Claimant c;
@@ -36,7 +44,7 @@ Claimant claimant(const O& owner) {
   c.name = owner.metadata().name();
   c.uid = owner.metadata().uid();
   c.dying = !owner.metadata().deletion_timestamp().empty();
-  auto selector = Selector::from_label_selector(owner.spec().selector());
+  auto selector = selector_of(owner.spec().selector());
   if (selector.ok()) c.selector = *selector;
   return c;
 }

@@ -17,7 +17,7 @@
 #include "controllers/node_lifecycle.h"
 #include "controllers/pod_gc.h"
 #include "controllers/policy_types.h"
-#include "controllers/replicaset.h"
+#include "controllers/replicas.h"
 #include "controllers/resource_quota.h"
 #include "controllers/service_account.h"
 #include "controllers/statefulset.h"
@@ -49,6 +49,7 @@ Manager::Manager(Client& client, Options options)
   add<TaintEvictionController>("taint-eviction-controller");
   add<DeploymentController>("deployment-controller");
   add<ReplicaSetController>("replicaset-controller");
+  add<ReplicationManager>("replicationcontroller-controller");
   add<StatefulSetController>("statefulset-controller");
   add<DaemonSetController>("daemonset-controller");
   add<JobController>("job-controller");

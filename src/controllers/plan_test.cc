@@ -13,7 +13,7 @@
 #include "controllers/ownership.h"
 #include "controllers/plan_testing.h"
 #include "controllers/pod_gc.h"
-#include "controllers/replicaset.h"
+#include "controllers/replicas.h"
 #include "controllers/taint_eviction.h"
 
 namespace keles::controllers {
@@ -82,17 +82,22 @@ TEST(RankForDeletion, LeastValuableFirst) {
   EXPECT_EQ(names(spread).back(), "lone");  // keep the spread over nodes
 }
 
-TEST(PlanReplicaSet, CreatesDeletesAdoptsAndReleases) {
+template <class O>
+ReplicasPlan plan_set(const O& owner, const std::vector<Ref<Pod>>& have) {
+  return plan_replicas(claimant(owner), wanted_replicas(owner), have, kNow);
+}
+
+TEST(PlanReplicas, CreatesDeletesAdoptsAndReleases) {
   auto rs = [](int replicas) {
     return parse<ReplicaSet>("metadata: {name: rs, uid: rs1}\nspec: {replicas: " +
                              std::to_string(replicas) + ", selector: {matchLabels: {app: web}}}\n");
   };
   std::vector<Ref<Pod>> have{pod({.name = "a"}), pod({.name = "b"}), pod({.name = "c"})};
-  EXPECT_EQ(plan_replica_set(*rs(5), have, kNow).create, 2);
-  EXPECT_EQ(names(plan_replica_set(*rs(1), have, kNow).remove).size(), 2u);
-  EXPECT_EQ(plan_replica_set(*rs(900), have, kNow).create, 500);  // a burst at a time
+  EXPECT_EQ(plan_set(*rs(5), have).create, 2);
+  EXPECT_EQ(names(plan_set(*rs(1), have).remove).size(), 2u);
+  EXPECT_EQ(plan_set(*rs(900), have).create, 500);  // a burst at a time
   have.push_back(pod({.name = "done", .phase = "Succeeded"}));
-  EXPECT_EQ(plan_replica_set(*rs(3), have, kNow).create, 0);
+  EXPECT_EQ(plan_set(*rs(3), have).create, 0);
   have.push_back(parse<Pod>("metadata: {name: orphan, uid: o, labels: {app: web}}"));
   have.push_back(parse<Pod>("metadata: {name: stranger, uid: s, labels: {app: other}}"));
   have.push_back(
@@ -101,12 +106,21 @@ TEST(PlanReplicaSet, CreatesDeletesAdoptsAndReleases) {
   have.push_back(
       parse<Pod>("metadata: {name: strayed, uid: y, labels: {app: moved}, ownerReferences: "
                  "[{kind: ReplicaSet, name: rs, uid: rs1, controller: true}]}"));
-  auto plan = plan_replica_set(*rs(4), have, kNow);
+  auto plan = plan_set(*rs(4), have);
   EXPECT_THAT(names(plan.claims.adopt), ElementsAre("orphan"));
   EXPECT_THAT(names(plan.claims.release), ElementsAre("strayed"));
   EXPECT_EQ(plan.claims.owned.size(), 4u);
   EXPECT_EQ(plan.create, 0);
   EXPECT_TRUE(plan.remove.empty());
+  // The older kind has its selector as labels, and means the same.
+  auto older = parse<ReplicationController>(
+      "metadata: {name: rs, uid: rs1}\nspec: {replicas: 4, selector: {app: web}}\n");
+  auto same = plan_set(*older, have);
+  EXPECT_EQ(names(same.claims.adopt), names(plan.claims.adopt));
+  EXPECT_EQ(names(same.claims.release), names(plan.claims.release));
+  EXPECT_EQ(same.create, plan.create);
+  auto unsaid = parse<ReplicationController>("metadata: {name: rs, uid: rs1}\nspec: {}\n");
+  EXPECT_TRUE(plan_set(*unsaid, {have.back()}).claims.release.empty());
 }
 
 // --- deployment ---

@@ -27,6 +27,7 @@ constexpr Page kPages[] = {
     {"", "Namespace", describe_namespace},
     {"apps", "Deployment", describe_deployment},
     {"apps", "ReplicaSet", describe_replicaset},
+    {"", "ReplicationController", describe_replicaset},
     {"apps", "StatefulSet", describe_statefulset},
     {"apps", "DaemonSet", describe_daemonset},
     {"batch", "Job", describe_job},

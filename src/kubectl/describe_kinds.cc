@@ -19,7 +19,11 @@ void write_head(const Value& o, Description& d, bool created) {
 }
 
 std::string selector_text(const Value& o) {
-  Result<Selector> s = Selector::from_label_selector(o["spec"]["selector"]);
+  const Value& selector = o["spec"]["selector"];
+  if (o["kind"].as_string() == "ReplicationController") {  // the older form
+    return Selector::from_set(selector).to_string();
+  }
+  Result<Selector> s = Selector::from_label_selector(selector);
   return s.ok() ? s->to_string() : "";
 }
 
