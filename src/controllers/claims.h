@@ -1,7 +1,7 @@
 // Claims: which objects of a namespace are an owner's. An owner adopts the orphans that its
 // selector picks, and lets go of its own that the selector picks no longer. One rule for all owners
-// that have a selector (ReplicaSet, ReplicationController, StatefulSet, DaemonSet, Job over pods; Deployment over
-// ReplicaSets; StatefulSet and DaemonSet over ControllerRevisions).
+// that have a selector (ReplicaSet, ReplicationController, StatefulSet, DaemonSet, Job over pods;
+// Deployment over ReplicaSets; StatefulSet and DaemonSet over ControllerRevisions).
 #pragma once
 
 #include <functional>
