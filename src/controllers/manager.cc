@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/sync.h"
+#include "controllers/bootstrap_tokens.h"
 #include "controllers/certificates.h"
 #include "controllers/cluster_role_aggregation.h"
 #include "controllers/daemonset.h"
@@ -12,6 +13,7 @@
 #include "controllers/endpointslice.h"
 #include "controllers/garbage_collector.h"
 #include "controllers/job.h"
+#include "controllers/legacy_tokens.h"
 #include "controllers/namespace.h"
 #include "controllers/node_ipam.h"
 #include "controllers/node_lifecycle.h"
@@ -42,6 +44,9 @@ Manager::Manager(Client& client, Options options)
   if (options_.sign_csr) add<CsrSigningController>("certificatesigningrequest-signing-controller");
   add<CsrApprovingController>("certificatesigningrequest-approving-controller");
   add<CsrCleanerController>("certificatesigningrequest-cleaner-controller");
+  add<LegacyTokenCleaner>("legacy-serviceaccount-token-cleaner-controller");
+  add<BootstrapSigner>("bootstrap-signer-controller");
+  add<TokenCleaner>("token-cleaner-controller");
   add<ClusterRoleAggregation>("clusterrole-aggregation-controller");
   add<NamespaceController>("namespace-controller");
   if (options_.allocate_node_cidrs) add<NodeIpamController>("node-ipam-controller");

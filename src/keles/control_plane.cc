@@ -26,6 +26,7 @@
 #include "dns/server.h"
 #include "keles/allocator.h"
 #include "keles/host_address.h"
+#include "keles/identity_flags.h"
 #include "keles/local_client.h"
 #include "keles/local_paths.h"
 #include "net/http.h"
@@ -65,13 +66,14 @@ Status policy_options(const ControlPlaneOptions& f, ApiServerOptions* options) {
   TRY_ASSIGN(modes, auth::parse_modes(f.authorization_modes));
   options->auth.modes = modes;
   options->auth.anonymous = f.anonymous_auth;
-  if (options->auth.anonymous &&
+  if (options->auth.anonymous && f.identity.authorization_config.empty() &&
       std::find(modes.begin(), modes.end(), auth::Mode::kAlwaysAllow) != modes.end()) {
     log::warn(
         "AnonymousAuth is not allowed with the AlwaysAllow authorizer. Resetting "
         "AnonymousAuth to false. You should use a different authorizer");
     options->auth.anonymous = false;
   }
+  options->auth.bootstrap_tokens = f.bootstrap_tokens;
   TRY_ASSIGN(admission, admission::make_config(f.enable_admission, f.disable_admission));
   options->admission = std::move(admission);
   if (f.admission_config.empty()) return {};
@@ -112,6 +114,13 @@ std::string administrator_url(const ControlPlaneOptions& f, uint16_t port) {
   std::string host = everywhere ? f.advertise_address : f.bind_address;
   if (host.find(':') != std::string::npos) host = "[" + host + "]";
   return "https://" + host + ":" + std::to_string(port);
+}
+
+// Of a cluster that one is yet to join: where it is, and by which CA it is known.
+std::string cluster_info_text(const KubeconfigEntry& e) {
+  return "apiVersion: v1\nkind: Config\nclusters:\n- cluster:\n    certificate-authority-data: " +
+         base64_encode(e.ca_pem) + "\n    server: " + e.server +
+         "\n  name: \"\"\ncontexts: null\ncurrent-context: \"\"\nusers: null\n";
 }
 
 Status write_admin_kubeconfig(const ControlPlaneOptions& f, const server::PkiFiles& pki,
@@ -208,6 +217,10 @@ class Components {
           return net::sign_csr(ca, csr, terms);
         };
       }
+      KubeconfigEntry whom;
+      whom.server = "https://" + f.advertise_address + ":" + std::to_string(f.secure_port);
+      whom.ca_pem = ca.certificate_pem;
+      o.cluster_info = cluster_info_text(whom);
       o.cluster_signing_duration = f.cluster_signing_duration;
       o.sign_token = [key = keys.front()](std::string_view claims) {
         return net::jwt_sign(*key, claims);
@@ -358,7 +371,9 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
         "system:unauthenticated; otherwise they are refused.");
   f.add("authorization-mode", &s.authorization_modes,
         "Ordered list of plug-ins to do authorization. Comma-delimited list of: "
-        "AlwaysAllow,AlwaysDeny,Node,RBAC.");
+        "AlwaysAllow,AlwaysDeny,Node,RBAC,Webhook. Not looked at when --authorization-config is "
+        "given.");
+  add_identity_flags(f, s);
   f.add("enable-admission-plugins", &s.enable_admission,
         "Admission plugins that should be enabled in addition to the default ones.");
   f.add("disable-admission-plugins", &s.disable_admission,
@@ -458,6 +473,11 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
     if (!tokens.ok()) co_return tokens.status();
     options.auth.static_tokens = *tokens;
   }
+  Status proxies = front_proxy_options(f.front_proxy_ca, f.front_proxy, own->client_ca_pem, &options.auth);
+  if (!proxies.ok()) co_return proxies;
+  auto others = ask_others(f.identity, options.auth);
+  if (!others.ok()) co_return others.status();
+  options.auth.live = (*others)->live();
   ApiServer api(store->get(), options);
   const RunningParts running;
   api.registry().set_components(running.statuses());
@@ -483,7 +503,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   http.address = f.bind_address;
   http.port = static_cast<uint16_t>(f.secure_port);
   http.tls = pki->apiserver;
-  http.client_ca_pem = own->client_ca_pem;
+  http.client_ca_pem = own->client_ca_pem + options.auth.front_proxy.ca_pem;
   http.bodies_on_demand = true;
   Result<std::unique_ptr<net::Server>> server =
       net::Server::start(loops.loops(), http, front.handler());
@@ -498,6 +518,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   Context whole = Context::root(*loop);
   Context auditing = whole.child();  // until the last request has ended
   if (*auditor) background.spawn((*auditor)->run(auditing));
+  background.spawn((*others)->run(serving));
   if (f.beside) background.spawn(f.beside(serving, &api));
   Status s = co_await api.start(serving);
   Components components(api, *loop, f, pki->ca, own->keys, running);

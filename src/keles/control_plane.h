@@ -14,7 +14,9 @@
 #include "base/task.h"
 #include "net/pki.h"
 #include "server/audit/options.h"
+#include "server/auth/auth.h"
 #include "server/http/pki_files.h"
+#include "server/identity/reload.h"
 #include "server/server.h"
 
 namespace keles {
@@ -44,6 +46,12 @@ struct ControlPlaneOptions {
   int64_t dns_port = 10053;
   std::vector<std::string> enable_admission, disable_admission;
   std::vector<std::string> authorization_modes = {"Node", "RBAC"};
+  // Whom else is asked who somebody is and what they may do, by files and flags.
+  identity::Sources identity;
+  bool bootstrap_tokens = false;
+  // A proxy in front that says for whom it asks, if a CA is given and a field for the user.
+  std::string front_proxy_ca;
+  auth::FrontProxy front_proxy;
   std::string admission_config;
   audit::Options audit;
   std::string encryption_config;

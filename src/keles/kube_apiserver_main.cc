@@ -26,8 +26,7 @@ struct ApiServerFlags {
   std::string cert_dir, tls_certificate, tls_key, client_ca;
   std::vector<std::string> issuers, key_files, audiences;
   std::string signing_key_file;
-  std::string proxy_certificate, proxy_key, requestheader_ca;
-  std::vector<std::string> requestheader_names;
+  std::string proxy_certificate, proxy_key;
   bool allow_privileged = true;
   std::string storage_backend = "etcd3";
 };
@@ -72,11 +71,6 @@ void add_flags(Flags& f, ApiServerFlags& s) {
         "Client certificate used to prove the identity of this server to the extension API servers "
         "that it relays to.");
   f.add("proxy-client-key-file", &s.proxy_key, "Private key of --proxy-client-cert-file.");
-  f.add("requestheader-client-ca-file", &s.requestheader_ca,
-        "The CA of --proxy-client-cert-file, which extension API servers are told of. This server "
-        "itself believes nobody's X-Remote-User.");
-  f.add("requestheader-allowed-names", &s.requestheader_names,
-        "Common names of client certificates that extension API servers are told to believe.");
 }
 
 Result<net::TlsIdentity> read_pair(const std::string& certificate, const std::string& key,
@@ -161,10 +155,11 @@ Result<Credentials> credentials(const ApiServerFlags& f, const ControlPlaneOptio
                                 "--proxy-client-cert-file and --proxy-client-key-file"));
     c.pki.proxy_client = proxy;
   }
-  if (!f.requestheader_ca.empty()) {
-    TRY_ASSIGN(ca, read_file(f.requestheader_ca));
+  // Of which extension API servers are told as well.
+  if (!p.front_proxy_ca.empty()) {
+    TRY_ASSIGN(ca, read_file(p.front_proxy_ca));
     c.requestheader_ca_pem = ca;
-    c.requestheader_allowed_names = f.requestheader_names;
+    c.requestheader_allowed_names = p.front_proxy.allowed_names;
   }
   return c;
 }

@@ -25,7 +25,7 @@ namespace keles {
 namespace {
 
 struct KubeletFlags {
-  std::string kubeconfig, proxy_kubeconfig, node_ip, name, cluster_cidr, client_ca_file,
+  std::string kubeconfig, bootstrap_kubeconfig, proxy_kubeconfig, node_ip, name, cluster_cidr, client_ca_file,
       runtime_endpoint, pod_network = "bridge";
   std::string cert_file, key_file, authorization_mode = "Webhook";
   int64_t port = 10250, read_only_port = 0;
@@ -41,6 +41,11 @@ struct KubeletFlags {
 void add_flags(Flags& f, KubeletFlags& k) {
   f.add("kubeconfig", &k.kubeconfig,
         "Path to a kubeconfig file, specifying how to connect to the API server.");
+  f.add("bootstrap-kubeconfig", &k.bootstrap_kubeconfig,
+        "Path to a kubeconfig file that will be used to get client certificate for kubelet. If the "
+        "file specified by --kubeconfig does not exist, the bootstrap kubeconfig is used to request "
+        "a client certificate from the API server. On success, a kubeconfig file referencing the "
+        "certificate and key is written to the path specified by --kubeconfig.");
   f.add(
       "proxy-kubeconfig", &k.proxy_kubeconfig,
       "The same for the service proxy and the pod network, which look at every node: a node's own "
@@ -204,7 +209,37 @@ Status finish_options(KubeletFlags& k) {
 }
 Task<void> run_proxy(proxy::Proxy* proxy, Context ctx) { co_await proxy->run(ctx); }
 
+// A node that has no identity yet gets one with what --bootstrap-kubeconfig holds, and writes it
+// where the next start finds it.
+Task<Status> bootstrap_identity(Context ctx, KubeletFlags k) {
+  KubeconfigChoice choice;
+  choice.path = k.bootstrap_kubeconfig;
+  Result<ClientConfig> config = load_client_config(choice);
+  if (!config.ok()) co_return config.status();
+  if (!config->endpoint.tls) co_return Status::bad_request("--bootstrap-kubeconfig: want https");
+  HttpsClientOptions options;
+  options.user_agent = "kubelet/" + std::string(kGitVersion);
+  HttpsClient client(ctx.loop(), *config, options);
+  auto identity = co_await node::first_client_certificate(ctx, k.name, &client);
+  if (!identity.ok()) co_return identity.status();
+  const std::string host = config->endpoint.host;
+  const bool v6 = host.find(':') != std::string::npos;
+  KubeconfigEntry entry;
+  entry.name = "default";
+  entry.server = "https://" + (v6 ? "[" + host + "]" : host) + ":" +
+                 std::to_string(config->endpoint.port) + config->path_prefix;
+  entry.ca_pem = config->endpoint.tls->ca_pem;
+  entry.client_certificate_pem = identity->certificate_pem;
+  entry.client_key_pem = identity->key_pem;
+  log::info("This node has an identity", {{"kubeconfig", k.kubeconfig}});
+  co_return write_file(k.kubeconfig, kubeconfig_text(entry), 0600, true);
+}
+
 Task<Status> run_node(Context ctx, KubeletFlags k) {
+  if (!k.bootstrap_kubeconfig.empty() && !path_exists(k.kubeconfig)) {
+    Status known = co_await bootstrap_identity(ctx, k);
+    if (!known.ok()) co_return known;
+  }
   KubeconfigChoice choice;
   choice.path = k.kubeconfig;
   Result<ClientConfig> config = load_client_config(choice);

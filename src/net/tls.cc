@@ -13,6 +13,7 @@
 
 #include "base/ip.h"
 #include "base/sync.h"
+#include "net/peer_details.h"
 #include "net/pki.h"
 #include "net/transport.h"
 
@@ -157,6 +158,19 @@ void common_options(SSL_CTX* ctx) {
   SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
 }
 
+// The certificate at the end of the chain that was verified; "" when there was none.
+std::string root_of(SSL* ssl) {
+  STACK_OF(X509)* chain = SSL_get0_verified_chain(ssl);
+  const int n = chain == nullptr ? 0 : sk_X509_num(chain);
+  if (n == 0) return "";
+  unsigned char* der = nullptr;
+  const int size = i2d_X509(sk_X509_value(chain, n - 1), &der);
+  if (size <= 0) return "";
+  std::string out = hex(sha256({reinterpret_cast<char*>(der), static_cast<size_t>(size)}));
+  OPENSSL_free(der);
+  return out;
+}
+
 std::shared_ptr<const PeerCertificate> peer_of(SSL* ssl) {
   X509* cert = SSL_get1_peer_certificate(ssl);
   if (cert == nullptr) return nullptr;
@@ -169,8 +183,12 @@ std::shared_ptr<const PeerCertificate> peer_of(SSL* ssl) {
   X509_free(cert);
   auto info = parse_certificate(pem);
   if (!info.ok()) return nullptr;
-  return std::make_shared<const PeerCertificate>(PeerCertificate{
-      info->common_name, info->organizations, info->fingerprint_sha256, info->not_after_unix});
+  PeerDetails details;
+  details.uids = subject_uids(pem);
+  details.root_sha256 = root_of(ssl);
+  return with_details(PeerCertificate{info->common_name, info->organizations,
+                                      info->fingerprint_sha256, info->not_after_unix},
+                      std::move(details));
 }
 
 class TlsTransport final : public Transport {

@@ -215,6 +215,21 @@ Task<void> keep_serving_certificate(Context ctx, ServingCertificateOptions optio
   }
 }
 
+Task<Result<net::TlsIdentity>> first_client_certificate(Context ctx, std::string node_name,
+                                                        Client* client) {
+  Wanted w;
+  w.node_name = std::move(node_name);
+  Duration again = kAgainFirst;
+  for (;;) {
+    auto identity = co_await ask(ctx, &w, client);
+    if (identity.ok() || ctx.done()) co_return identity;
+    log::warn("No client certificate yet", {{"err", identity.status()}});
+    Status slept = co_await ctx.sleep(again);
+    if (!slept.ok()) co_return slept;
+    again = std::min<Duration>(again * 2, kAgainLast);
+  }
+}
+
 Task<void> keep_client_certificate(Context ctx, ClientCertificateOptions options, Client* client,
                                    std::function<void(net::TlsIdentity)> use) {
   Wanted w;

@@ -29,6 +29,11 @@ struct ClientCertificateOptions {
   std::string directory;        // where kubelet-client-current.pem is kept
 };
 
+// The first client certificate of a node that has none: asked for as whoever `client` is (a bootstrap
+// token), again and again until it is approved and signed, or ctx ends. It is the caller's to keep.
+Task<Result<net::TlsIdentity>> first_client_certificate(Context ctx, std::string node_name,
+                                                        Client* client);
+
 // When a certificate is renewed: `at` (0 to 1) of the way from 70 % to 90 % of its life, so that
 // nodes that were made together do not ask together.
 WallTime renewal_time(const net::CertificateInfo& info, double at);

@@ -13,6 +13,7 @@
 #include "server/policies/policies.h"
 #include "server/quota/quota_admission.h"
 #include "server/registry/services.h"
+#include "server/token_uses.h"
 #include "server/webhooks/webhooks.h"
 
 namespace keles {
@@ -49,13 +50,18 @@ admission::Config with_plugins(admission::Config config, registry::Registry* reg
   return config;
 }
 
+auth::AuthOptions told_of_uses(auth::AuthOptions options, server::TokenUses* uses) {
+  options.legacy_token_used = [uses](auth::LegacyTokenUse use) { uses->note(std::move(use)); };
+  return options;
+}
+
 }  // namespace
 
 struct ApiServer::State {
   State(Store* store, ApiServerOptions o)
       : options(std::move(o)),
         registry(store, options.service_cidr, options.node_port_range),
-        auth(store, options.auth),
+        auth(store, told_of_uses(options.auth, &token_uses)),
         webhooks(store, &auth, calls(store, options)),
         policies(store, &kinds, &authorizer),
         extensions(&registry, &kinds, converters(store, options)),
@@ -66,6 +72,7 @@ struct ApiServer::State {
   }
   ApiServerOptions options;
   registry::Registry registry;
+  server::TokenUses token_uses;
   auth::Auth auth;
   webhooks::Webhooks webhooks;
   CatalogSource kinds;
@@ -156,6 +163,7 @@ Task<void> forget_past(Context ctx, registry::Registry* registry) {
 Task<void> ApiServer::run(Context ctx) {
   TaskGroup group(ctx.loop());
   group.spawn(state_->auth.run(ctx));
+  group.spawn(state_->token_uses.run(ctx, &state_->registry));
   group.spawn(state_->policies.run(ctx));
   group.spawn(state_->webhooks.run(ctx));
   group.spawn(state_->extensions.run(ctx));
@@ -216,35 +224,41 @@ namespace {
 // Nobody grants more rights than they hold, or has a policy tell of params that they may not read.
 // Who calls outlives the request.
 void guard_rights(ApiServer* server, const Caller* caller, const KindDesc& kind,
-                  registry::WriteRequest& how) {
+                  registry::WriteRequest& how, auth::Questions* open) {
   const auth::Auth* auth = &server->auth();
   if (kind.group == "rbac.authorization.k8s.io") {
-    how.guard = [auth, caller](const KindDesc& k, std::string_view ns, const Value& now,
+    how.guard = [auth, caller, open](const KindDesc& k, std::string_view ns, const Value& now,
                                const Value* before) {
-      return auth->check_escalation(*caller, k, ns, now, before);
+      return auth->check_escalation(*caller, k, ns, now, before, open);
     };
   } else if (policies::has_params(kind)) {
-    how.guard = [server, auth, caller](const KindDesc& k, std::string_view, const Value& now,
+    how.guard = [server, auth, caller, open](const KindDesc& k, std::string_view, const Value& now,
                                        const Value* before) {
       const CatalogPtr catalog = server->kinds().current();
       const auto state = server->registry().store().snapshot();
       return policies::check_param_access(
           *caller, k, now, before, *catalog, *state,
-          [auth, caller](const Access& a) { return auth->decide(*caller, a).allowed; });
+          [auth, caller, open](const Access& a) {
+            return auth->decide(*caller, a, open).allowed;
+          });
     };
   }
 }
 
 // Admission may ask what else the caller may do. The caller outlives the request.
-void let_ask(const auth::Auth* auth, const Caller* caller, registry::WriteRequest& how) {
-  how.may = [auth, caller](const Access& a) { return auth->decide(*caller, a).allowed; };
+void let_ask(const auth::Auth* auth, const Caller* caller, registry::WriteRequest& how,
+             auth::Questions* open) {
+  how.may = [auth, caller, open](const Access& a) {
+    return auth->decide(*caller, a, open).allowed;
+  };
 }
 
 // What an apply finds missing is made only by those who may.
 void guard_creation(const auth::Auth* auth, const Caller* caller, const KindDesc* kind,
-                    const std::string& ns, const std::string& name, registry::WriteRequest& how) {
+                    const std::string& ns, const std::string& name, registry::WriteRequest& how,
+                    auth::Questions* open) {
   if (caller->trusted) return;
-  how.may_create = [auth, caller, kind, ns, name] {
+  how.may_create = [auth, caller, kind, ns, name, open] {
     Access access;
     access.verb = "create";
     access.group = kind->group;
@@ -252,31 +266,56 @@ void guard_creation(const auth::Auth* auth, const Caller* caller, const KindDesc
     access.resource = kind->plural;
     access.ns = ns;
     access.name = name;
-    return auth->authorize(*caller, access);
+    return auth->authorize(*caller, access, open);
   };
 }
 
 }  // namespace
 
+bool ApiServer::may_ask(const Caller& caller, const KindDesc& kind) const {
+  if (kind.kind == "TokenReview") return true;
+  return !caller.trusted && state_->auth.asks_others();
+}
+
 Task<Result<ObjectPtr>> ApiServer::create(Context ctx, const Caller* caller, const KindDesc* kind,
                                           std::string ns, std::string name, std::string subresource,
                                           Document body, registry::WriteRequest how) {
+  if (!may_ask(*caller, *kind) && !auth::Auth::is_review(*kind)) {
+    co_return co_await create_once(ctx, caller, kind, std::move(ns), std::move(name),
+                                   std::move(subresource), std::move(body), std::move(how),
+                                   nullptr);
+  }
+  auth::Questions open(ctx.loop().now());
+  for (;;) {
+    Document again = body.clone();
+    auto done = co_await create_once(ctx, caller, kind, ns, name, subresource, std::move(again),
+                                     how, &open);
+    if (!open.pending() || (done.ok() && !auth::Auth::is_review(*kind))) co_return done;
+    co_await state_->auth.ask(ctx, &open);
+  }
+}
+
+Task<Result<ObjectPtr>> ApiServer::create_once(Context ctx, const Caller* caller,
+                                               const KindDesc* kind, std::string ns,
+                                               std::string name, std::string subresource,
+                                               Document body, registry::WriteRequest how,
+                                               auth::Questions* open) {
   if (subresource.empty() && kind->group.empty() && kind->kind == "Binding") {
     name = registry::meta(body.root, "name");
     subresource = "binding";
   } else if (subresource.empty() && auth::Auth::is_review(*kind)) {
-    auto done = auth().review(*caller, *kind, ns, std::move(body), ctx.loop().wall_now());
+    auto done = auth().review(*caller, *kind, ns, std::move(body), ctx.loop().wall_now(), open);
     if (!done.ok()) co_return done.status();
     co_return Object::from_document(*kind, std::move(*done));
   } else if (subresource.empty()) {
-    guard_rights(this, caller, *kind, how);
-    let_ask(&auth(), caller, how);
+    guard_rights(this, caller, *kind, how, open);
+    let_ask(&state_->auth, caller, how, open);
     co_return co_await registry().create(ctx, kind, ns, std::move(body), std::move(how));
   }
   if (subresource == "binding" || subresource == "eviction" || subresource == "token") {
     // Bindings of the old form come without a pod in their path.
     const KindDesc* target = kind->kind == "Binding" ? find_kind("", "v1", "Pod") : kind;
-    let_ask(&auth(), caller, how);
+    let_ask(&state_->auth, caller, how, open);
     const registry::Registry::Call call{target, ns, name, subresource,
                                         body_kind(*target, subresource)};
     Status s = co_await registry().admit_create(ctx, &call, &body, &how);
@@ -305,14 +344,34 @@ Task<Result<ObjectPtr>> ApiServer::update(Context ctx, const Caller* caller, con
                                           std::string ns, std::string name, std::string subresource,
                                           Document body, registry::WriteRequest how,
                                           bool* created) {
+  if (!may_ask(*caller, *kind)) {
+    co_return co_await update_once(ctx, caller, kind, std::move(ns), std::move(name),
+                                   std::move(subresource), std::move(body), std::move(how), created,
+                                   nullptr);
+  }
+  auth::Questions open(ctx.loop().now());
+  for (;;) {
+    Document again = body.clone();
+    auto done = co_await update_once(ctx, caller, kind, ns, name, subresource, std::move(again),
+                                     how, created, &open);
+    if (!open.pending() || done.ok()) co_return done;
+    co_await state_->auth.ask(ctx, &open);
+  }
+}
+
+Task<Result<ObjectPtr>> ApiServer::update_once(Context ctx, const Caller* caller,
+                                               const KindDesc* kind, std::string ns,
+                                               std::string name, std::string subresource,
+                                               Document body, registry::WriteRequest how,
+                                               bool* created, auth::Questions* open) {
   if (subresource == "scale" && kind->subresource("scale")) {
-    let_ask(&auth(), caller, how);
+    let_ask(&state_->auth, caller, how, open);
     co_return co_await registry().update_scale(ctx, kind, ns, name, std::move(body),
                                                std::move(how));
   }
   if (!takes_parent(subresource)) co_return not_allowed(*kind, "update");
-  guard_rights(this, caller, *kind, how);
-  let_ask(&auth(), caller, how);
+  guard_rights(this, caller, *kind, how, open);
+  let_ask(&state_->auth, caller, how, open);
   co_return co_await registry().update(ctx, kind, ns, name, subresource, std::move(body),
                                        std::move(how), created);
 }
@@ -321,8 +380,29 @@ Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const Caller* caller, cons
                                          std::string ns, std::string name, std::string subresource,
                                          PatchType type, Document patch, registry::WriteRequest how,
                                          bool* created) {
+  if (!may_ask(*caller, *kind)) {
+    co_return co_await patch_once(ctx, caller, kind, std::move(ns), std::move(name),
+                                  std::move(subresource), type, std::move(patch), std::move(how),
+                                  created, nullptr);
+  }
+  auth::Questions open(ctx.loop().now());
+  for (;;) {
+    Document again = patch.clone();
+    auto done = co_await patch_once(ctx, caller, kind, ns, name, subresource, type,
+                                    std::move(again), how, created, &open);
+    if (!open.pending() || done.ok()) co_return done;
+    co_await state_->auth.ask(ctx, &open);
+  }
+}
+
+Task<Result<ObjectPtr>> ApiServer::patch_once(Context ctx, const Caller* caller,
+                                              const KindDesc* kind, std::string ns,
+                                              std::string name, std::string subresource,
+                                              PatchType type, Document patch,
+                                              registry::WriteRequest how, bool* created,
+                                              auth::Questions* open) {
   const bool scale = subresource == "scale" && kind->subresource("scale");
-  let_ask(&auth(), caller, how);
+  let_ask(&state_->auth, caller, how, open);
   if (scale && type == PatchType::kApply) {
     co_return co_await registry().apply_scale(ctx, kind, ns, name, std::move(patch),
                                               std::move(how));
@@ -338,9 +418,9 @@ Task<Result<ObjectPtr>> ApiServer::patch(Context ctx, const Caller* caller, cons
                                               std::move(how));
   }
   if (!takes_parent(subresource)) co_return not_allowed(*kind, "patch");
-  guard_rights(this, caller, *kind, how);
+  guard_rights(this, caller, *kind, how, open);
   if (type == PatchType::kApply) {
-    guard_creation(&auth(), caller, kind, ns, name, how);
+    guard_creation(&state_->auth, caller, kind, ns, name, how, open);
     co_return co_await registry().apply(ctx, kind, ns, name, subresource, std::move(patch),
                                         std::move(how), created);
   }
@@ -352,9 +432,13 @@ Task<Result<registry::Deleted>> ApiServer::remove(Context ctx, const Caller* cal
                                                   const KindDesc* kind, std::string ns,
                                                   std::string name, registry::DeleteRequest request,
                                                   registry::WriteRequest how) {
-  let_ask(&auth(), caller, how);
-  return registry().remove(std::move(ctx), kind, std::move(ns), std::move(name), std::move(request),
-                           std::move(how));
+  auth::Questions open(ctx.loop().now());
+  let_ask(&state_->auth, caller, how, may_ask(*caller, *kind) ? &open : nullptr);
+  for (;;) {
+    auto done = co_await registry().remove(ctx, kind, ns, name, request, how);
+    if (!open.pending() || done.ok()) co_return done;
+    co_await state_->auth.ask(ctx, &open);
+  }
 }
 
 Task<Result<registry::ListPage>> ApiServer::remove_collection(Context ctx, const Caller* caller,
@@ -362,16 +446,27 @@ Task<Result<registry::ListPage>> ApiServer::remove_collection(Context ctx, const
                                                               registry::ListQuery query,
                                                               registry::DeleteRequest request,
                                                               registry::WriteRequest how) {
-  let_ask(&auth(), caller, how);
-  return registry().remove_collection(std::move(ctx), kind, std::move(ns), std::move(query),
-                                      std::move(request), std::move(how));
+  auth::Questions open(ctx.loop().now());
+  let_ask(&state_->auth, caller, how, may_ask(*caller, *kind) ? &open : nullptr);
+  for (;;) {
+    auto done = co_await registry().remove_collection(ctx, kind, ns, query, request, how);
+    if (!open.pending() || done.ok()) co_return done;
+    co_await state_->auth.ask(ctx, &open);
+  }
 }
 
 Task<Status> ApiServer::connect(Context ctx, const Caller* caller,
                                 const registry::Registry::Call* call, Document options,
                                 registry::WriteRequest how) {
-  let_ask(&auth(), caller, how);
-  co_return co_await registry().admit_connect(ctx, call, &options, &how);
+  auth::Questions open(ctx.loop().now());
+  let_ask(&state_->auth, caller, how, may_ask(*caller, *call->kind) ? &open : nullptr);
+  for (;;) {
+    Document again = options.clone();
+    registry::WriteRequest same = how;
+    Status s = co_await registry().admit_connect(ctx, call, &again, &same);
+    if (!open.pending() || s.ok()) co_return s;
+    co_await state_->auth.ask(ctx, &open);
+  }
 }
 
 }  // namespace keles

@@ -113,6 +113,22 @@ class ApiServer {
   static const KindDesc* body_kind(const KindDesc& kind, std::string_view subresource);
 
  private:
+  // One attempt each. When `open` is pending afterwards and it failed, it failed because somebody
+  // else must be asked first, and nothing was written. `open` null: nobody is asked.
+  Task<Result<ObjectPtr>> create_once(Context ctx, const Caller* caller, const KindDesc* kind,
+                                      std::string ns, std::string name, std::string subresource,
+                                      Document body, registry::WriteRequest how,
+                                      auth::Questions* open);
+  Task<Result<ObjectPtr>> update_once(Context ctx, const Caller* caller, const KindDesc* kind,
+                                      std::string ns, std::string name, std::string subresource,
+                                      Document body, registry::WriteRequest how, bool* created,
+                                      auth::Questions* open);
+  Task<Result<ObjectPtr>> patch_once(Context ctx, const Caller* caller, const KindDesc* kind,
+                                     std::string ns, std::string name, std::string subresource,
+                                     PatchType type, Document patch, registry::WriteRequest how,
+                                     bool* created, auth::Questions* open);
+  // Whether a write, or what is asked about others, may have to wait for somebody else's word.
+  bool may_ask(const Caller& caller, const KindDesc& kind) const;
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -139,12 +139,15 @@ bool covers(const std::vector<Rule>& held, const Rule& wanted, std::vector<Rule>
     if (found) continue;
     all = false;
     // Verbs of one resource are reported together.
-    if (!missing->empty() && missing->back().groups == one.groups &&
-        missing->back().resources == one.resources && missing->back().names == one.names &&
-        missing->back().urls == one.urls) {
-      missing->back().verbs.push_back(one.verbs[0]);
-    } else {
+    auto same = std::find_if(missing->begin(), missing->end(), [&](const Rule& m) {
+      return one.urls.empty() && m.groups == one.groups && m.resources == one.resources &&
+             m.names == one.names && m.urls.empty();
+    });
+    if (same == missing->end()) {
       missing->push_back(std::move(one));
+    } else if (std::find(same->verbs.begin(), same->verbs.end(), one.verbs[0]) ==
+               same->verbs.end()) {
+      same->verbs.push_back(one.verbs[0]);
     }
   }
   return all;

@@ -12,10 +12,10 @@
 
 namespace keles::auth {
 
-struct TokenIdentity {
-  Caller caller;
-  std::vector<std::string> audiences;  // of the token, of those asked for
-};
+// What the API server is called: what its own tokens are meant for.
+std::vector<std::string> api_audiences(const AuthOptions& options);
+// Whether it says of itself that it was issued by this cluster. Nothing is verified.
+bool is_service_account_token(const AuthOptions& options, std::string_view token);
 
 // A token that is signed, in time, meant for one of `audiences`, and whose objects still are.
 // kUnauthorized with the reason otherwise.

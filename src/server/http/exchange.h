@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "server/aggregation/api_service.h"
 #include "server/audit/auditor.h"
 #include "server/auth/caller.h"
+#include "server/auth/outside.h"
 #include "server/flow/flow_control.h"
 #include "server/http/encode.h"
 #include "server/http/negotiate.h"
@@ -25,11 +27,19 @@ namespace keles::server {
 class ListPieces;
 
 struct Exchange {
+  // `began`: what is remembered of others' answers is as old as that at most.
+  explicit Exchange(TimePoint began) : questions(began) {}
   net::Request* request = nullptr;
   net::Responder* responder = nullptr;
   Query query;
   RequestInfo info;
   CallerPtr who;  // null until it is known
+  // Who asked, where that was as somebody else; and the verb that allowed it, where that was
+  // narrower than "impersonate".
+  CallerPtr impersonator;
+  std::string impersonation_constraint;
+  std::optional<Decision> decision;  // of authorization, once it was asked
+  auth::Questions questions;         // what others are asked on the request's way
   Rendering rendering;
   Status not_acceptable;  // an error: the client takes no form that there is
   std::vector<std::string> warnings;

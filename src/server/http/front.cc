@@ -222,7 +222,8 @@ Access access_of(const RequestInfo& i, const Query& query) {
   a.ns = i.ns;
   a.name = i.name;
   if (i.verb != "list" && i.verb != "watch" && i.verb != "deletecollection") return a;
-  a.demand_of_list(query.get("fieldSelector"));
+  if (auto* text = query.find("fieldSelector")) a.demand_of_list(*text);
+  if (auto* text = query.find("labelSelector")) a.demand_labels(*text);
   return a;
 }
 
@@ -470,7 +471,7 @@ net::Handler Front::handler() {
 }
 
 Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* responder) {
-  Exchange x;
+  Exchange x(ctx.loop().now());
   x.request = request;
   x.responder = responder;
   x.query = Query::parse(request->query);
@@ -565,35 +566,75 @@ Task<bool> Front::wait_outside(Context ctx, Exchange* x, Outcome found) {
   co_return false;
 }
 
+// Who asks. Only when nothing is left to be asked of others does what it says count; it may be
+// called again.
+Status Front::identify(Exchange* x) {
+  std::vector<std::string> warnings;
+  TRY_ASSIGN(caller, server_->auth().caller_of(*x->request, x->rendering.now, &x->questions,
+                                               &warnings));
+  x->who = std::move(caller);
+  x->warnings.insert(x->warnings.end(), warnings.begin(), warnings.end());
+  return Status();
+}
+
+// As whom; likewise.
+Status Front::act(Exchange* x) {
+  if (!impersonates(x->request->headers)) return Status();
+  std::string constraint;
+  TRY_ASSIGN(acting,
+             server_->auth().impersonate(x->caller(), x->request->headers,
+                                         access_of(x->info, x->query), &x->questions, &constraint));
+  x->impersonator = std::move(x->who);
+  x->impersonation_constraint = std::move(constraint);
+  x->who = std::make_shared<const Caller>(std::move(acting));
+  return Status();
+}
+
+// Whether they may; likewise.
+Status Front::judge(Exchange* x) {
+  Decision how;
+  Status allowed = server_->auth().authorize(x->caller(), access_of(x->info, x->query),
+                                             &x->questions, &how);
+  x->decision = std::move(how);
+  return allowed;
+}
+
 Task<void> Front::dispatch(Context ctx, Exchange* x) {
   if (auto said = token_warning(x->header("Authorization")); !said.empty()) {
     x->warnings.emplace_back(said);
   }
-  auto caller = server_->auth().caller_of(*x->request, x->rendering.now);
-  if (!caller.ok()) {
-    co_await audit_unauthenticated(ctx, options_.auditor, x, caller.status());
+  Status known = identify(x);
+  while (x->questions.pending()) {
+    co_await server_->auth().ask(ctx, &x->questions);
+    known = identify(x);
+  }
+  if (!known.ok()) {
+    co_await audit_unauthenticated(ctx, options_.auditor, x, known);
     co_return;
   }
-  x->who = std::move(*caller);
   bool recorded = co_await begin_audit(ctx, options_.auditor, x);
   if (!recorded) co_return;
-  if (impersonates(x->request->headers)) {
-    auto acting = server_->auth().impersonate(x->caller(), x->request->headers);
-    if (!acting.ok()) {
-      co_await x->fail(acting.status());
-      co_return;
-    }
-    x->who = std::make_shared<const Caller>(std::move(*acting));
-    audit_impersonation(x);
+  Status acting = act(x);
+  while (x->questions.pending()) {
+    co_await server_->auth().ask(ctx, &x->questions);
+    acting = act(x);
   }
+  if (!acting.ok()) {
+    co_await x->fail(acting);
+    co_return;
+  }
+  if (x->impersonator) audit_impersonation(x);
   const Outcome place = enter(x, ctx.loop());
   if (place != Outcome::kRuns) {
     const bool entered = co_await wait_outside(ctx, x, place);
     if (!entered) co_return;
   }
-  const Access access = access_of(x->info, x->query);
-  if (x->audit) audit_decision(x, server_->auth().decide(x->caller(), access));
-  Status allowed = server_->auth().authorize(x->caller(), access);
+  Status allowed = judge(x);
+  while (x->questions.pending()) {
+    co_await server_->auth().ask(ctx, &x->questions);
+    allowed = judge(x);
+  }
+  audit_decision(x, *x->decision);
   if (!allowed.ok()) {
     co_await x->fail(allowed);
     co_return;

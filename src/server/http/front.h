@@ -71,6 +71,9 @@ class Front {
 
  private:
   Task<void> dispatch(Context ctx, Exchange* x);
+  Status identify(Exchange* x);
+  Status act(Exchange* x);
+  Status judge(Exchange* x);
   // Takes a place among the requests in flight: it has one, may wait for one, or gets none.
   flow::FlowControl::Outcome enter(Exchange* x, Loop& loop);
   flow::FlowControl::Outcome enter_gate(Exchange* x, Loop& loop);

@@ -297,6 +297,28 @@ struct Bad {
   const char *reason, *message;  // the message begins so
 };
 
+// CVE-2019-11247, CVE-2022-3162: what is authorized by its path is what is served.
+TEST(Front, APathIsOfItsKindsScopeAndOfNoOther) {
+  Served s;
+  s.send("POST", kMaps, config_map("x"));
+  const char* const kRbac = "/apis/rbac.authorization.k8s.io/v1";
+  for (const std::string& path : {
+           std::string("/api/v1/namespaces/default/nodes"),
+           std::string("/api/v1/namespaces/default/nodes/n"),
+           std::string(kRbac) + "/namespaces/default/clusterroles",
+           std::string(kRbac) + "/namespaces/default/clusterroles/cluster-admin",
+           std::string("/api/v1/configmaps/x"),
+           std::string("/api/v1/namespaces//configmaps/x"),
+           std::string("/api/v1/namespaces/default/secrets/..%2fconfigmaps%2fx"),
+           std::string("/api/v1/namespaces/default/secrets/%2e%2e/configmaps/x"),
+           std::string("/api/v1/namespaces/default/../default/configmaps/x"),
+       }) {
+    const net::Response r = s.send("GET", path);
+    EXPECT_GE(r.status, 400) << path;
+    EXPECT_EQ(r.body.find("\"data\""), std::string::npos) << path;
+  }
+}
+
 TEST(Front, BadInput) {
   Served s;
   const char* kTaken = "/api/v1/namespaces/default/configmaps/taken";

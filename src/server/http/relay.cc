@@ -314,7 +314,11 @@ Task<void> Front::relay(Context ctx, Exchange* x) {
   const bool upgrade = asks_for_upgrade(*x);
   Status allowed;
   if (needs_create(*x, upgrade)) {
-    allowed = server_->auth().authorize(x->caller(), create_access(x->info));
+    allowed = server_->auth().authorize(x->caller(), create_access(x->info), &x->questions);
+    while (x->questions.pending()) {
+      co_await server_->auth().ask(ctx, &x->questions);
+      allowed = server_->auth().authorize(x->caller(), create_access(x->info), &x->questions);
+    }
   }
   if (allowed.ok() && upgrade && tunnels_requests(*x)) {
     allowed = Status::bad_request("an upgrade to HTTP/2 is not permitted");

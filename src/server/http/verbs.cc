@@ -429,7 +429,11 @@ Task<void> Front::remove(Context ctx, Exchange* x) {
     unsafe.resource = i.resource;
     unsafe.ns = i.ns;
     unsafe.name = i.name;
-    Status allowed = server_->auth().authorize(x->caller(), unsafe);
+    Status allowed = server_->auth().authorize(x->caller(), unsafe, &x->questions);
+    while (x->questions.pending()) {
+      co_await server_->auth().ask(ctx, &x->questions);
+      allowed = server_->auth().authorize(x->caller(), unsafe, &x->questions);
+    }
     if (!allowed.ok()) {
       co_await x->fail(allowed);
       co_return;
