@@ -18,7 +18,8 @@ namespace {
 const identity::ClaimRules& rules() {
   static const identity::ClaimRules all = [] {
     identity::ClaimRules r;
-    r.username.expression = *identity::compile_claims("claims.sub + ':' + claims.?x.orValue('')", false);
+    r.username.expression =
+        *identity::compile_claims("claims.sub + ':' + claims.?x.orValue('')", false);
     r.groups.claim = "groups";
     r.claim_rules.push_back({*identity::compile_claims("claims.n > 1.0", true), "n"});
     r.user_rules.push_back({*identity::compile_user("user.username != ''"), "u"});

@@ -22,8 +22,8 @@ std::string pem(std::string_view what, std::string_view der) {
 void look_at(const std::string& text) {
   auto certificate = net::parse_certificate(text);
   if (certificate.ok() && certificate->fingerprint_sha256.size() != 64) std::abort();
-  for (const std::string& name : certificate.ok() ? certificate->ip_addresses
-                                                  : std::vector<std::string>()) {
+  for (const std::string& name :
+       certificate.ok() ? certificate->ip_addresses : std::vector<std::string>()) {
     if (name.empty()) std::abort();
   }
   (void)net::subject_uids(text);

@@ -1,5 +1,5 @@
-// Bootstrap tokens (Secrets kube-system/bootstrap-token-ID; upstream: pkg/controller/bootstrap). One
-// controller signs kube-public/cluster-info with every token that may sign, so that who knows a
+// Bootstrap tokens (Secrets kube-system/bootstrap-token-ID; upstream: pkg/controller/bootstrap).
+// One controller signs kube-public/cluster-info with every token that may sign, so that who knows a
 // token can tell that the cluster's CA in it is the right one; another removes tokens that have
 // ended.
 #pragma once

@@ -95,11 +95,11 @@ TEST(BootstrapTokens, ClusterInfoIsSignedByThoseThatHoldAndTheyGoAtTheirEnd) {
       "apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: kube-public, name: cluster-info}\n"
       "data: {kubeconfig: 'Hello', jws-kubeconfig-gone00: x, other: y}\n");
   w.client.put_yaml(token_yaml("joshua"));
-  w.client.put_yaml(
-      token_yaml("second", "until " + format_time(w.loop.wall_now() + 30min)));
+  w.client.put_yaml(token_yaml("second", "until " + format_time(w.loop.wall_now() + 30min)));
   w.loop.advance(5s);
-  EXPECT_THAT(w.keys(), testing::UnorderedElementsAre("kubeconfig", "other", "jws-kubeconfig-joshua",
-                                                      "jws-kubeconfig-second"));
+  EXPECT_THAT(w.keys(),
+              testing::UnorderedElementsAre("kubeconfig", "other", "jws-kubeconfig-joshua",
+                                            "jws-kubeconfig-second"));
   w.client.clear_calls();
   w.loop.advance(10min);
   EXPECT_TRUE(w.client.writes().empty());

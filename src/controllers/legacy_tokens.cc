@@ -116,8 +116,7 @@ Task<Status> LegacyTokenCleaner::carry_out(Context ctx, Ref<Secret> secret, Lega
 }
 
 Task<ReconcileResult> LegacyTokenCleaner::reconcile(Context ctx, std::string) {
-  auto tracking =
-      co_await client().get<ConfigMap>(ctx, "kube-system", std::string(kTracking));
+  auto tracking = co_await client().get<ConfigMap>(ctx, "kube-system", std::string(kTracking));
   if (tracking.status().is(Reason::kNotFound)) co_return ReconcileResult::after(kEvery);
   if (!tracking.ok()) co_return tracking.status();
   const WallTime now = loop().wall_now();

@@ -1,8 +1,9 @@
-// Removes service account tokens that were made by themselves long ago and that nobody uses (Secrets
-// of type service-account-token which their account names; upstream: the legacy service account
-// token cleaner, KEP-2799): one that was not used for a year is marked invalid, and goes after
-// another. When a token was used is the API server's to note (kubernetes.io/legacy-token-last-used),
-// since when it does, in kube-system/kube-apiserver-legacy-service-account-token-tracking.
+// Removes service account tokens that were made by themselves long ago and that nobody uses
+// (Secrets of type service-account-token which their account names; upstream: the legacy service
+// account token cleaner, KEP-2799): one that was not used for a year is marked invalid, and goes
+// after another. When a token was used is the API server's to note
+// (kubernetes.io/legacy-token-last-used), since when it does, in
+// kube-system/kube-apiserver-legacy-service-account-token-tracking.
 #pragma once
 
 #include <optional>

@@ -18,8 +18,8 @@ struct Options {
   int node_cidr_mask_size = 24;                // --node-cidr-mask-size
   bool allocate_node_cidrs = true;
   std::string root_ca_pem;  // published as kube-root-ca.crt; "" publishes nothing
-  // What kube-public/cluster-info tells of the cluster: a kubeconfig without a user, with the CA and
-  // the server's URL. "": nobody makes that ConfigMap.
+  // What kube-public/cluster-info tells of the cluster: a kubeconfig without a user, with the CA
+  // and the server's URL. "": nobody makes that ConfigMap.
   std::string cluster_info;
   // Signs the claims (JSON) of the tokens in service-account-token Secrets; none: nobody fills them
   // (--service-account-private-key-file).
@@ -35,7 +35,7 @@ struct Options {
   Duration node_startup_grace_period = 60s;   // --node-startup-grace-period
   // --legacy-service-account-token-clean-up-period
   Duration legacy_token_unused_for = 8760h;
-  double node_eviction_rate = 0.1;            // nodes a second --node-eviction-rate
+  double node_eviction_rate = 0.1;  // nodes a second --node-eviction-rate
   double secondary_node_eviction_rate = 0.01;
   double unhealthy_zone_threshold = 0.55;
   int large_cluster_size_threshold = 50;

@@ -473,7 +473,8 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
     if (!tokens.ok()) co_return tokens.status();
     options.auth.static_tokens = *tokens;
   }
-  Status proxies = front_proxy_options(f.front_proxy_ca, f.front_proxy, own->client_ca_pem, &options.auth);
+  Status proxies =
+      front_proxy_options(f.front_proxy_ca, f.front_proxy, own->client_ca_pem, &options.auth);
   if (!proxies.ok()) co_return proxies;
   auto others = ask_others(f.identity, options.auth);
   if (!others.ok()) co_return others.status();

@@ -90,9 +90,10 @@ void add_identity_flags(Flags& f, ControlPlaneOptions& s) {
         "File with webhook configuration in kubeconfig format, used with "
         "--authorization-mode=Webhook. The API server will query the remote service to determine "
         "access on the API server's secure port.");
-  f.add("authorization-webhook-version", &i.access_webhook.version,
-        "The API version of the authorization.k8s.io SubjectAccessReview to send to and expect from "
-        "the webhook.");
+  f.add(
+      "authorization-webhook-version", &i.access_webhook.version,
+      "The API version of the authorization.k8s.io SubjectAccessReview to send to and expect from "
+      "the webhook.");
   f.add("authorization-webhook-cache-authorized-ttl", &i.access_webhook.authorized_ttl,
         "The duration to cache 'authorized' responses from the webhook authorizer.");
   f.add("authorization-webhook-cache-unauthorized-ttl", &i.access_webhook.unauthorized_ttl,
@@ -103,10 +104,11 @@ void add_identity_flags(Flags& f, ControlPlaneOptions& s) {
   f.add("requestheader-client-ca-file", &s.front_proxy_ca,
         "Root certificate bundle to use to verify client certificates on incoming requests before "
         "trusting usernames in headers specified by --requestheader-username-headers.");
-  f.add("requestheader-allowed-names", &s.front_proxy.allowed_names,
-        "List of client certificate common names to allow to provide usernames in headers specified "
-        "by --requestheader-username-headers. If empty, any client certificate validated by the "
-        "authorities in --requestheader-client-ca-file is allowed.");
+  f.add(
+      "requestheader-allowed-names", &s.front_proxy.allowed_names,
+      "List of client certificate common names to allow to provide usernames in headers specified "
+      "by --requestheader-username-headers. If empty, any client certificate validated by the "
+      "authorities in --requestheader-client-ca-file is allowed.");
   f.add("requestheader-username-headers", &s.front_proxy.username_headers,
         "List of request headers to inspect for usernames. X-Remote-User is common. None: nobody's "
         "are believed.");

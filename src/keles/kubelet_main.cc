@@ -25,8 +25,8 @@ namespace keles {
 namespace {
 
 struct KubeletFlags {
-  std::string kubeconfig, bootstrap_kubeconfig, proxy_kubeconfig, node_ip, name, cluster_cidr, client_ca_file,
-      runtime_endpoint, pod_network = "bridge";
+  std::string kubeconfig, bootstrap_kubeconfig, proxy_kubeconfig, node_ip, name, cluster_cidr,
+      client_ca_file, runtime_endpoint, pod_network = "bridge";
   std::string cert_file, key_file, authorization_mode = "Webhook";
   int64_t port = 10250, read_only_port = 0;
   std::vector<std::string> labels, taints;
@@ -41,11 +41,12 @@ struct KubeletFlags {
 void add_flags(Flags& f, KubeletFlags& k) {
   f.add("kubeconfig", &k.kubeconfig,
         "Path to a kubeconfig file, specifying how to connect to the API server.");
-  f.add("bootstrap-kubeconfig", &k.bootstrap_kubeconfig,
-        "Path to a kubeconfig file that will be used to get client certificate for kubelet. If the "
-        "file specified by --kubeconfig does not exist, the bootstrap kubeconfig is used to request "
-        "a client certificate from the API server. On success, a kubeconfig file referencing the "
-        "certificate and key is written to the path specified by --kubeconfig.");
+  f.add(
+      "bootstrap-kubeconfig", &k.bootstrap_kubeconfig,
+      "Path to a kubeconfig file that will be used to get client certificate for kubelet. If the "
+      "file specified by --kubeconfig does not exist, the bootstrap kubeconfig is used to request "
+      "a client certificate from the API server. On success, a kubeconfig file referencing the "
+      "certificate and key is written to the path specified by --kubeconfig.");
   f.add(
       "proxy-kubeconfig", &k.proxy_kubeconfig,
       "The same for the service proxy and the pod network, which look at every node: a node's own "

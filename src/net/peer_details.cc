@@ -44,9 +44,9 @@ std::vector<std::string> subject_uids(std::string_view pem) {
     if (std::string_view(name) != kUidAttribute) continue;
     unsigned char* text = nullptr;
     const int size = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(e));
-    out.emplace_back(size > 0 ? std::string(reinterpret_cast<char*>(text),
-                                            static_cast<size_t>(size))
-                              : std::string());
+    out.emplace_back(size > 0
+                         ? std::string(reinterpret_cast<char*>(text), static_cast<size_t>(size))
+                         : std::string());
     OPENSSL_free(text);
   }
   X509_free(cert);

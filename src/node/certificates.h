@@ -29,8 +29,9 @@ struct ClientCertificateOptions {
   std::string directory;        // where kubelet-client-current.pem is kept
 };
 
-// The first client certificate of a node that has none: asked for as whoever `client` is (a bootstrap
-// token), again and again until it is approved and signed, or ctx ends. It is the caller's to keep.
+// The first client certificate of a node that has none: asked for as whoever `client` is (a
+// bootstrap token), again and again until it is approved and signed, or ctx ends. It is the
+// caller's to keep.
 Task<Result<net::TlsIdentity>> first_client_certificate(Context ctx, std::string node_name,
                                                         Client* client);
 

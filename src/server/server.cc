@@ -228,19 +228,17 @@ void guard_rights(ApiServer* server, const Caller* caller, const KindDesc& kind,
   const auth::Auth* auth = &server->auth();
   if (kind.group == "rbac.authorization.k8s.io") {
     how.guard = [auth, caller, open](const KindDesc& k, std::string_view ns, const Value& now,
-                               const Value* before) {
+                                     const Value* before) {
       return auth->check_escalation(*caller, k, ns, now, before, open);
     };
   } else if (policies::has_params(kind)) {
     how.guard = [server, auth, caller, open](const KindDesc& k, std::string_view, const Value& now,
-                                       const Value* before) {
+                                             const Value* before) {
       const CatalogPtr catalog = server->kinds().current();
       const auto state = server->registry().store().snapshot();
       return policies::check_param_access(
           *caller, k, now, before, *catalog, *state,
-          [auth, caller, open](const Access& a) {
-            return auth->decide(*caller, a, open).allowed;
-          });
+          [auth, caller, open](const Access& a) { return auth->decide(*caller, a, open).allowed; });
     };
   }
 }

@@ -20,7 +20,6 @@ namespace {
 
 using testing::HasSubstr;
 
-
 Caller user(std::string name, std::vector<std::string> groups = {}) {
   Caller c;
   c.name = std::move(name);

@@ -189,7 +189,9 @@ bool only_for_the_collector(const Value& now, const Value& before) {
   return a.root.equals(b.root);
 }
 
-std::vector<Rule> everything() { return {{{"*"}, {"*"}, {"*"}, {}, {}}, {{"*"}, {}, {}, {}, {"*"}}}; }
+std::vector<Rule> everything() {
+  return {{{"*"}, {"*"}, {"*"}, {}, {}}, {{"*"}, {}, {}, {}, {"*"}}};
+}
 
 // Why the caller, who holds `held`, may not grant `wanted`; "" when all of it is held.
 std::string not_held(const Caller& caller, const std::vector<Rule>& held,

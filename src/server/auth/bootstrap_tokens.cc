@@ -57,8 +57,7 @@ std::optional<std::vector<std::string>> groups_of(const Value& secret) {
 
 }  // namespace
 
-bool split_bootstrap_token(std::string_view token, std::string_view* id,
-                           std::string_view* secret) {
+bool split_bootstrap_token(std::string_view token, std::string_view* id, std::string_view* secret) {
   if (token.size() != kIdSize + 1 + kSecretSize || token[kIdSize] != '.') return false;
   *id = token.substr(0, kIdSize);
   *secret = token.substr(kIdSize + 1);
@@ -70,8 +69,7 @@ std::optional<Caller> check_bootstrap_token(const StoreSnapshot& snapshot, std::
                                             WallTime now) {
   std::string_view id, secret;
   if (!split_bootstrap_token(token, &id, &secret)) return std::nullopt;
-  ObjectPtr held =
-      snapshot.get("/registry/secrets/kube-system/bootstrap-token-" + std::string(id));
+  ObjectPtr held = snapshot.get("/registry/secrets/kube-system/bootstrap-token-" + std::string(id));
   if (!held) return std::nullopt;
   DocumentPtr d = held->tree();
   const Value& s = d->root;

@@ -30,7 +30,7 @@ namespace keles::auth {
 
 struct TokenIdentity {
   Caller caller;
-  std::vector<std::string> audiences;  // of the token, of those asked for
+  std::vector<std::string> audiences;      // of the token, of those asked for
   std::vector<std::string> warnings = {};  // for whoever used it
 };
 

@@ -129,9 +129,9 @@ void check_selector(FieldErrors& e, const FieldPath& path, const Value& selector
                    "may not specified at the same time as requirements");
   }
   if (raw.empty() && requirements.empty()) {
-    field::required(e, path["requirements"],
-                    "when " + path.text() +
-                        " is specified, requirements or rawSelector is required");
+    field::required(
+        e, path["requirements"],
+        "when " + path.text() + " is specified, requirements or rawSelector is required");
   }
   size_t i = 0;
   for (const Value& q : requirements.items()) {
@@ -175,9 +175,8 @@ Status check_spec(const KindDesc& kind, std::string_view ns, const Value& body) 
                    "cannot be specified in combination with resourceAttributes");
   }
   if (!resource.is_map() && !path.is_map()) {
-    field::invalid(
-        e, at["resourceAttributes"], Value(),
-        "exactly one of nonResourceAttributes or resourceAttributes must be specified");
+    field::invalid(e, at["resourceAttributes"], Value(),
+                   "exactly one of nonResourceAttributes or resourceAttributes must be specified");
   }
   if (!self && spec["user"].as_string().empty() && spec["groups"].empty()) {
     field::invalid(e, at["user"], "", "at least one of user or group must be specified");
@@ -317,8 +316,8 @@ Result<Document> Auth::review(const Caller& caller, const KindDesc& kind, std::s
     if (token.empty()) {
       return Status::bad_request("token is required for TokenReview in authentication");
     }
-    status = token_review_status(a,
-                                 state_->check_token(token, texts(spec["audiences"]), now, open));
+    status =
+        token_review_status(a, state_->check_token(token, texts(spec["audiences"]), now, open));
   } else if (kind.kind == "SelfSubjectReview") {
     status.set(a, "userInfo", user_info(a, caller));
     Value& meta = body.root.get_or_add(a, "metadata");

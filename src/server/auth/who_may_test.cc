@@ -132,8 +132,9 @@ class WhoMayTest : public testing::Test {
     auth_ = std::make_unique<Auth>(&store_, std::move(o));
   }
 
-  std::string claims(int64_t from, int64_t to, const std::string& audience, const std::string& bound,
-                     const std::string& uid = "u-robot", const std::string& issuer = kIssuer) {
+  std::string claims(int64_t from, int64_t to, const std::string& audience,
+                     const std::string& bound, const std::string& uid = "u-robot",
+                     const std::string& issuer = kIssuer) {
     const int64_t t = kNow.unix_seconds();
     return R"({"iss":")" + issuer + R"(","aud":[")" + audience + R"("],"exp":)" +
            std::to_string(t + to) + R"(,"nbf":)" + std::to_string(t + from) + R"(,"iat":)" +
@@ -221,9 +222,9 @@ class WhoMayTest : public testing::Test {
     std::string group = rule.group, resource = rule.resource;
     if (!rule.subresource.empty()) resource += "/" + rule.subresource;
     if (resource == "*") group = words[2] == "*" ? "*" : "";
-    auto body = parse_json(R"({"metadata":{"name":"new"},"rules":[{"verbs":[")" + rule.verb +
-                           R"("],"apiGroups":[")" + group + R"("],"resources":[")" + resource +
-                           "\"]}]}");
+    auto body =
+        parse_json(R"({"metadata":{"name":"new"},"rules":[{"verbs":[")" + rule.verb +
+                   R"("],"apiGroups":[")" + group + R"("],"resources":[")" + resource + "\"]}]}");
     const std::string ns = cluster ? "" : words[1];
     return auth_->check_escalation(c, *kind, ns, body->root, nullptr).ok() ? "yes" : "no";
   }
@@ -232,16 +233,16 @@ class WhoMayTest : public testing::Test {
     const size_t slash = words.at(2).find('/');
     const KindDesc* kind = find_kind("rbac.authorization.k8s.io", "v1",
                                      cluster ? "ClusterRoleBinding" : "RoleBinding");
-    auto body = parse_json(R"({"metadata":{"name":"new"},"roleRef":{"kind":")" +
-                           words[2].substr(0, slash) + R"(","name":")" +
-                           words[2].substr(slash + 1) + R"("}})");
+    auto body =
+        parse_json(R"({"metadata":{"name":"new"},"roleRef":{"kind":")" + words[2].substr(0, slash) +
+                   R"(","name":")" + words[2].substr(slash + 1) + R"("}})");
     const std::string ns = cluster ? "" : words[1];
     return auth_->check_escalation(c, *kind, ns, body->root, nullptr).ok() ? "yes" : "no";
   }
   std::string collect(const Caller& c) {
     const KindDesc* kind = find_kind("rbac.authorization.k8s.io", "v1", "ClusterRole");
-    auto body = parse_json(
-        R"({"metadata":{"name":"n"},"aggregationRule":{"clusterRoleSelectors":[{}]}})");
+    auto body =
+        parse_json(R"({"metadata":{"name":"n"},"aggregationRule":{"clusterRoleSelectors":[{}]}})");
     return auth_->check_escalation(c, *kind, "", body->root, nullptr).ok() ? "yes" : "no";
   }
 
@@ -405,7 +406,7 @@ TEST_F(WhoMayTest, AFrontProxySaysForWhomItAsksAndNobodyElseDoes) {
     return who.ok() ? who->name + "/" + who->uid + "/" + who->groups[0] : "-";
   };
   EXPECT_EQ(asks("front", proxies, ""), "jane/7/devs");
-  EXPECT_EQ(asks("other", proxies, ""), "-");     // not allowed, and no user either
+  EXPECT_EQ(asks("other", proxies, ""), "-");       // not allowed, and no user either
   EXPECT_EQ(asks("front", users, ""), "front//g");  // a user of that name
   EXPECT_EQ(asks("front", users, "5"), "front/5/g");
   EXPECT_EQ(asks("front", users, "5,6"), "-");

@@ -570,8 +570,8 @@ Task<bool> Front::wait_outside(Context ctx, Exchange* x, Outcome found) {
 // called again.
 Status Front::identify(Exchange* x) {
   std::vector<std::string> warnings;
-  TRY_ASSIGN(caller, server_->auth().caller_of(*x->request, x->rendering.now, &x->questions,
-                                               &warnings));
+  TRY_ASSIGN(caller,
+             server_->auth().caller_of(*x->request, x->rendering.now, &x->questions, &warnings));
   x->who = std::move(caller);
   x->warnings.insert(x->warnings.end(), warnings.begin(), warnings.end());
   return Status();
@@ -593,8 +593,8 @@ Status Front::act(Exchange* x) {
 // Whether they may; likewise.
 Status Front::judge(Exchange* x) {
   Decision how;
-  Status allowed = server_->auth().authorize(x->caller(), access_of(x->info, x->query),
-                                             &x->questions, &how);
+  Status allowed =
+      server_->auth().authorize(x->caller(), access_of(x->info, x->query), &x->questions, &how);
   x->decision = std::move(how);
   return allowed;
 }

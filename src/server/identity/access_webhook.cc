@@ -15,22 +15,21 @@ constexpr size_t kAnswerBytes = 3 << 20;
 constexpr size_t kMostCached = 10'000;  // bytes that a caller chooses, in one question
 
 metrics::Counter& evaluations() {
-  static metrics::Counter& c = metrics::counter(
-      "apiserver_authorization_webhook_evaluations_total",
-      "Round-trips to authorization webhooks.", {"name", "result"});
+  static metrics::Counter& c =
+      metrics::counter("apiserver_authorization_webhook_evaluations_total",
+                       "Round-trips to authorization webhooks.", {"name", "result"});
   return c;
 }
 metrics::Counter& fail_open() {
-  static metrics::Counter& c = metrics::counter(
-      "apiserver_authorization_webhook_evaluations_fail_open_total",
-      "NoOpinion results due to webhook timeout or error.", {"name", "result"});
+  static metrics::Counter& c =
+      metrics::counter("apiserver_authorization_webhook_evaluations_fail_open_total",
+                       "NoOpinion results due to webhook timeout or error.", {"name", "result"});
   return c;
 }
 metrics::Histogram& durations() {
-  static metrics::Histogram& h =
-      metrics::histogram("apiserver_authorization_webhook_duration_seconds",
-                         "Request latency in seconds.", {"name", "result"},
-                         {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10});
+  static metrics::Histogram& h = metrics::histogram(
+      "apiserver_authorization_webhook_duration_seconds", "Request latency in seconds.",
+      {"name", "result"}, {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10});
   return h;
 }
 metrics::Counter& exclusions() {
@@ -51,7 +50,8 @@ metrics::Counter& condition_errors() {
 
 const cel::DeclPtr& spec_decl() {
   static const cel::DeclPtr decl = [] {
-    const std::string text = R"({"type":"string"})", texts = R"({"type":"array","items":)" + text + "}";
+    const std::string text = R"({"type":"string"})",
+                      texts = R"({"type":"array","items":)" + text + "}";
     const std::string selector =
         R"({"type":"object","properties":{"rawSelector":)" + text +
         R"(,"requirements":{"type":"array","items":{"type":"object","properties":{"key":)" + text +
@@ -64,10 +64,11 @@ const cel::DeclPtr& spec_decl() {
     resource += R"("fieldSelector":)" + selector + R"(,"labelSelector":)" + selector + "}}";
     const std::string path =
         R"({"type":"object","properties":{"path":)" + text + R"(,"verb":)" + text + "}}";
-    auto schema = parse_json(
-        R"({"type":"object","properties":{"resourceAttributes":)" + resource +
-        R"(,"nonResourceAttributes":)" + path + R"(,"user":)" + text + R"(,"groups":)" + texts +
-        R"(,"uid":)" + text + R"(,"extra":{"type":"object","additionalProperties":)" + texts + "}}}");
+    auto schema =
+        parse_json(R"({"type":"object","properties":{"resourceAttributes":)" + resource +
+                   R"(,"nonResourceAttributes":)" + path + R"(,"user":)" + text + R"(,"groups":)" +
+                   texts + R"(,"uid":)" + text +
+                   R"(,"extra":{"type":"object","additionalProperties":)" + texts + "}}}");
     return cel::decl_type(schema->root, false);
   }();
   return decl;

@@ -27,8 +27,8 @@ struct AccessWebhookOptions {
   std::string version = "v1beta1";  // of the SubjectAccessReview
   Duration authorized_ttl = 5min, unauthorized_ttl = 30s;
   bool keep_authorized = true, keep_unauthorized = true;
-  Duration timeout = 30s;       // of one attempt
-  bool deny_on_error = false;   // failurePolicy: Deny
+  Duration timeout = 30s;      // of one attempt
+  bool deny_on_error = false;  // failurePolicy: Deny
   std::vector<MatchCondition> conditions;
 };
 

@@ -73,8 +73,7 @@ class Reader {
 
  private:
   void url(const std::string& url, const FieldPath& at, bool issuer) {
-    if (issuer &&
-        std::find(not_issuers_.begin(), not_issuers_.end(), url) != not_issuers_.end()) {
+    if (issuer && std::find(not_issuers_.begin(), not_issuers_.end(), url) != not_issuers_.end()) {
       std::string list;
       for (const std::string& u : not_issuers_) list += (list.empty() ? "" : " ") + u;
       field::invalid(e_, at, url, "URL must not overlap with disallowed issuers: [" + list + "]");
@@ -345,16 +344,16 @@ Result<AuthenticationConfig> read_authentication_config(const std::string& name,
 }
 
 bool OidcFlags::used() const {
-  return !issuer_url.empty() || !client_id.empty() || !ca_file.empty() ||
-         username_claim != "sub" || !username_prefix.empty() || !groups_claim.empty() ||
-         !groups_prefix.empty() || signing_algs != std::vector<std::string>{"RS256"} ||
-         !required_claims.empty();
+  return !issuer_url.empty() || !client_id.empty() || !ca_file.empty() || username_claim != "sub" ||
+         !username_prefix.empty() || !groups_claim.empty() || !groups_prefix.empty() ||
+         signing_algs != std::vector<std::string>{"RS256"} || !required_claims.empty();
 }
 
 Result<IssuerOptions> issuer_of_flags(const OidcFlags& f, std::vector<std::string> not_issuers) {
   if (f.issuer_url.empty() || f.client_id.empty()) {
-    return Status::bad_request("oidc-issuer-url and oidc-client-id must be specified together when "
-                               "any oidc-* flags are set");
+    return Status::bad_request(
+        "oidc-issuer-url and oidc-client-id must be specified together when "
+        "any oidc-* flags are set");
   }
   IssuerOptions out;
   out.url = f.issuer_url;

@@ -212,7 +212,8 @@ class Mapping {
       const char* what = "uid claim expression";
       const Val v = evaluate(m.expression);
       if (v.is_error()) return failed(what, v.text());
-      if (!v.is(Val::Tag::kString)) return failed(what, "uid claim expression must return a string");
+      if (!v.is(Val::Tag::kString))
+        return failed(what, "uid claim expression must return a string");
       user_.uid = v.text();
     } else if (!m.claim.empty()) {
       auto uid = text_claim(claims_, m.claim);
@@ -260,10 +261,11 @@ class Mapping {
       run.restart(cel::kPerCallLimit);
       const Val v = rule.expression.program->evaluate(run);
       if (v.is_error()) return failed(what, v.text());
-      if (!v.is(Val::Tag::kBool)) return failed(what, "validation expression must return a boolean");
+      if (!v.is(Val::Tag::kBool))
+        return failed(what, "validation expression must return a boolean");
       if (!v.as_bool()) {
-        return failed(what, "validation expression '" + rule.expression.text +
-                                "' failed: " + rule.message);
+        return failed(
+            what, "validation expression '" + rule.expression.text + "' failed: " + rule.message);
       }
     }
     return Status();

@@ -192,7 +192,8 @@ TEST_F(FilesTest, EveryFaultOfAuthorizersIsTold) {
       {"timeout: 3s", "timeout: 3s\n    authorizedTTL: -1s", "must be > 0s"},
       {"subjectAccessReviewVersion: v1", "subjectAccessReviewVersion: v2", "Unsupported value"},
       {"matchConditionSubjectAccessReviewVersion: v1",
-       "matchConditionSubjectAccessReviewVersion: ''", "required if match conditions are specified"},
+       "matchConditionSubjectAccessReviewVersion: ''",
+       "required if match conditions are specified"},
       {"failurePolicy: Deny", "failurePolicy: Open", "Unsupported value"},
       {"failurePolicy: Deny", "failurePolicy: ''", "failurePolicy: Required value"},
       {"type: KubeConfigFile", "type: Socket", "Unsupported value"},
@@ -240,9 +241,9 @@ TEST_F(FilesTest, FilesThatChangeAreReadAgainAndFaultyOnesLeaveWhatWas) {
                          kAuthentication +
                              "jwt: []\nanonymous: {enabled: true, conditions: [{path: /a}]}\n")
                   .ok());
-  ASSERT_TRUE(write_file(s.authorization_config,
-                         kAuthorization + "authorizers: [{type: RBAC, name: r}]\n")
-                  .ok());
+  ASSERT_TRUE(
+      write_file(s.authorization_config, kAuthorization + "authorizers: [{type: RBAC, name: r}]\n")
+          .ok());
   pass(11s);
   ASSERT_TRUE(live->believed.load()->anonymous_paths.has_value());
   EXPECT_EQ(live->authorizers.load()->size(), 1u);

@@ -63,10 +63,9 @@ class IdentityTest : public testing::Test {
                                                 .server = true,
                                                 .not_before = now - 1h,
                                                 .not_after = now + 1h});
-    auto started = net::Server::start({loop_.get()}, options,
-                                      [this](Context, net::Request* q, net::Responder* r) {
-                                        return serve(q, r, &other_);
-                                      });
+    auto started = net::Server::start(
+        {loop_.get()}, options,
+        [this](Context, net::Request* q, net::Responder* r) { return serve(q, r, &other_); });
     EXPECT_TRUE(started.ok());
     server_ = std::move(*started);
     base_ = "https://127.0.0.1:" + std::to_string(server_->port());
@@ -155,11 +154,13 @@ TEST_F(IdentityTest, TokensThatDoNotHold) {
       {token(R"(,"aud":"else","sub":"j")"),
        "oidc: verify token: oidc: expected audience \"keles\" got [\"else\"]"},
       {token(R"(,"sub":"j")"), "oidc: verify token: oidc: expected audience \"keles\" got []"},
-      {token(R"(,"aud":"keles","sub":"j")", *key_, -5), "oidc: verify token: oidc: token is expired"},
+      {token(R"(,"aud":"keles","sub":"j")", *key_, -5),
+       "oidc: verify token: oidc: token is expired"},
       {token(R"(,"aud":"keles")"), "oidc: parse username claims \"sub\": claim not present"},
       {token(R"(,"aud":"keles","sub":7)"),
        "oidc: parse username claims \"sub\": json: cannot unmarshal number"},
-      {token(R"(,"aud":"keles","sub":"j","groups":{"a":1})"), "oidc: parse groups claim \"groups\""},
+      {token(R"(,"aud":"keles","sub":"j","groups":{"a":1})"),
+       "oidc: parse groups claim \"groups\""},
       {token(R"(,"aud":"keles","sub":"j","nbf":99999999999)"), "before the nbf"},
   };
   for (const Case& c : cases) {
@@ -180,7 +181,8 @@ TEST_F(IdentityTest, TokensThatDoNotHold) {
 
 TEST_F(IdentityTest, TheKeyDecidesTheAlgorithm) {
   auto issuer = prepared(options());
-  const std::string body = base64url_encode(R"({"iss":")" + other_.issuer + R"(","aud":"keles","sub":"x","exp":99999999999})");
+  const std::string body = base64url_encode(R"({"iss":")" + other_.issuer +
+                                            R"(","aud":"keles","sub":"x","exp":99999999999})");
   for (const char* header :
        {R"({"alg":"none"})", R"({"alg":"HS256"})", R"({"alg":"RS256"})", R"({"alg":"ES384"})",
         R"({"alg":"ES256","crit":["b64"]})", R"({"alg":"ES256","alg":"none"})"}) {
@@ -254,11 +256,11 @@ TEST_F(IdentityTest, ClaimsAreMappedByExpressions) {
   o.rules.uid.expression = *compile_claims("claims.sub", false);
   o.rules.extra.push_back({"example.org/team", *compile_claims("claims.?team.orValue('')", false)});
   o.rules.claim_rules.push_back({*compile_claims("claims.n < 10.0", true), "n is too large"});
-  o.rules.user_rules.push_back(
-      {*compile_user("!user.username.startsWith('system:')"), "reserved"});
+  o.rules.user_rules.push_back({*compile_user("!user.username.startsWith('system:')"), "reserved"});
   auto issuer = prepared(o);
   const std::string head = R"(,"aud":"keles","sub":"id")";
-  TokenWord w = now(*issuer, token(head + R"(,"name":"jane","n":3,"roles":"a,b","team":["x","y"])"));
+  TokenWord w =
+      now(*issuer, token(head + R"(,"name":"jane","n":3,"roles":"a,b","team":["x","y"])"));
   ASSERT_EQ(w.word, TokenWord::Word::kKnown) << w.error;
   EXPECT_EQ(w.identity.caller.name, "jane@3");
   EXPECT_EQ(w.identity.caller.uid, "id");
@@ -385,9 +387,10 @@ TEST_F(IdentityTest, AWebhookThatFailsIsOpenOrClosedAsItIsSaid) {
   for (bool closed : {false, true}) {
     AccessWebhookOptions o;
     o.deny_on_error = closed;
-    o.conditions.push_back(*compile_match_condition(
-        "has(request.nonResourceAttributes) || request.resourceAttributes.name.matches(request.user + '(')"
-        " || request.user == 'jane'"));
+    o.conditions.push_back(
+        *compile_match_condition("has(request.nonResourceAttributes) || "
+                                 "request.resourceAttributes.name.matches(request.user + '(')"
+                                 " || request.user == 'jane'"));
     auto hook = std::make_shared<AccessWebhook>(*Remote::of_kubeconfig(kubeconfig()), o);
     Caller jane;
     jane.name = "jane";

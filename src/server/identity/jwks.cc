@@ -22,7 +22,8 @@ net::VerifyingKeyPtr read_key(const Value& k) {
 
 Result<Document> decode(std::string_view part, const char* what) {
   auto text = base64url_decode(part);
-  if (!text.ok()) return Status::unauthorized(std::string("the token's ") + what + " is no base64url");
+  if (!text.ok())
+    return Status::unauthorized(std::string("the token's ") + what + " is no base64url");
   std::vector<std::string> duplicates;
   JsonOptions options;
   options.duplicates = &duplicates;
@@ -39,7 +40,8 @@ Result<std::vector<PublicKey>> parse_key_set(std::string_view json) {
   if (json.size() > kMaxKeySetBytes) return Status::bad_request("the key set is too large");
   TRY_ASSIGN(doc, parse_json(json));
   if (!doc.root["keys"].is_list()) return Status::bad_request("the key set has no keys");
-  if (doc.root["keys"].size() > kMaxKeys) return Status::bad_request("the key set has too many keys");
+  if (doc.root["keys"].size() > kMaxKeys)
+    return Status::bad_request("the key set has too many keys");
   std::vector<PublicKey> out;
   for (const Value& k : doc.root["keys"].items()) {
     net::VerifyingKeyPtr key = read_key(k);

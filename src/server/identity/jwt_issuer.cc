@@ -13,10 +13,10 @@ namespace keles::identity {
 namespace {
 
 constexpr Duration kFetchTimeout = 30s, kTryEvery = 10s;
-constexpr Duration kPause = 1s;         // between two fetches, whoever asks
-constexpr Duration kRemembered = 10s;   // that a token was found good
-constexpr Duration kEarly = 30s;        // before the keys end
-constexpr Duration kLongest = 24h;      // that keys are believed to be good
+constexpr Duration kPause = 1s;        // between two fetches, whoever asks
+constexpr Duration kRemembered = 10s;  // that a token was found good
+constexpr Duration kEarly = 30s;       // before the keys end
+constexpr Duration kLongest = 24h;     // that keys are believed to be good
 constexpr size_t kDiscoveryBytes = 1 << 20;
 constexpr std::string_view kWellKnown = "/.well-known/openid-configuration";
 
@@ -87,9 +87,8 @@ const std::vector<std::string>& signing_algorithms() {
 Result<std::shared_ptr<JwtIssuer>> JwtIssuer::make(IssuerOptions options) {
   std::shared_ptr<JwtIssuer> out(new JwtIssuer(std::move(options)));
   const IssuerOptions& o = out->options_;
-  const std::string where = o.discovery_url.empty()
-                                ? without_slash(o.url) + std::string(kWellKnown)
-                                : o.discovery_url;
+  const std::string where =
+      o.discovery_url.empty() ? without_slash(o.url) + std::string(kWellKnown) : o.discovery_url;
   TRY_ASSIGN(at, Remote::of_url(where, o.ca_pem));
   out->at_ = at;
   out->discovery_path_ = at->path();
@@ -149,8 +148,9 @@ auth::TokenWord JwtIssuer::now(std::string_view text, const std::vector<std::str
   if (!set) return refused("oidc: authenticator not initialized");
   const auto& algorithms = options_.algorithms;
   if (std::find(algorithms.begin(), algorithms.end(), token->algorithm()) == algorithms.end()) {
-    return refused("oidc: verify token: oidc: id token signed with unsupported algorithm, expected " +
-                   quoted_list(algorithms) + " got " + quoted(token->algorithm()));
+    return refused(
+        "oidc: verify token: oidc: id token signed with unsupported algorithm, expected " +
+        quoted_list(algorithms) + " got " + quoted(token->algorithm()));
   }
   if (!is_signed_by(*token, set->keys)) return plain(Word::kAsk);
   auth::TokenWord out = check(*token, now);

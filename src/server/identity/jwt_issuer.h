@@ -21,7 +21,7 @@ struct IssuerOptions {
   std::string url, discovery_url;  // discovery_url "": below `url`
   std::string ca_pem;              // "": the system's roots
   std::vector<std::string> audiences;
-  std::vector<std::string> algorithms;  // those that count
+  std::vector<std::string> algorithms;     // those that count
   std::vector<std::string> api_audiences;  // of the API server: his tokens are for no other
   ClaimRules rules;
 };
@@ -29,8 +29,7 @@ struct IssuerOptions {
 // RS256, ..., PS512, sorted: what may be asked for.
 const std::vector<std::string>& signing_algorithms();
 
-class JwtIssuer final : public auth::OutsideTokens,
-                        public std::enable_shared_from_this<JwtIssuer> {
+class JwtIssuer final : public auth::OutsideTokens, public std::enable_shared_from_this<JwtIssuer> {
  public:
   static Result<std::shared_ptr<JwtIssuer>> make(IssuerOptions options);
 
@@ -56,10 +55,10 @@ class JwtIssuer final : public auth::OutsideTokens,
   Task<Status> fetch_keys(Context ctx);
 
   IssuerOptions options_;
-  std::shared_ptr<Remote> at_;          // where discovery is
+  std::shared_ptr<Remote> at_;  // where discovery is
   std::string discovery_path_;
   mutable std::mutex mutex_;
-  std::shared_ptr<Remote> keys_at_;     // null until discovered
+  std::shared_ptr<Remote> keys_at_;  // null until discovered
   std::string keys_path_;
   std::atomic<bool> fetching_{false};
   std::atomic<KeySetPtr> keys_;

@@ -17,15 +17,15 @@ constexpr size_t kFileBytes = 1 << 20;
 // Of both kinds of files, by upstream's names.
 void note_reload(const char* what, bool ok, WallTime now) {
   const std::string name = "apiserver_" + std::string(what) + "_config_controller_";
-  const std::string of = std::string(what) + " configuration split by status and apiserver identity.";
+  const std::string of =
+      std::string(what) + " configuration split by status and apiserver identity.";
   const std::string status = ok ? "success" : "failure";
   metrics::counter(name + "automatic_reloads_total", "Total number of automatic reloads of " + of,
                    {"status", "apiserver_id_hash"})
       .with({status, ""})
       .add();
   metrics::gauge(name + "automatic_reload_last_timestamp_seconds",
-                 "Timestamp of the last automatic reload of " + of,
-                 {"status", "apiserver_id_hash"})
+                 "Timestamp of the last automatic reload of " + of, {"status", "apiserver_id_hash"})
       .with({status, ""})
       .set(static_cast<double>(now.unix_seconds()));
 }
@@ -51,7 +51,8 @@ Result<Reload::Believing> Reload::believe(const std::string& text) const {
   }
   if (sources_.oidc.used()) {
     if (!config.issuers.empty()) {
-      return Status::bad_request("authentication-config file and oidc-* flags are mutually exclusive");
+      return Status::bad_request(
+          "authentication-config file and oidc-* flags are mutually exclusive");
     }
     TRY_ASSIGN(issuer, issuer_of_flags(sources_.oidc, {sources_.service_account_issuer}));
     config.issuers.push_back(std::move(issuer));

@@ -79,8 +79,8 @@ auth::TokenWord read_token_review(std::string_view answer,
   return out;
 }
 
-auth::TokenWord TokenWebhook::now(std::string_view token,
-                                  const std::vector<std::string>& audiences, WallTime now) const {
+auth::TokenWord TokenWebhook::now(std::string_view token, const std::vector<std::string>& audiences,
+                                  WallTime now) const {
   auto known = memory_.find(question_of(token, audiences), now.ns);
   if (known) return std::move(*known);
   auth::TokenWord open;
@@ -92,8 +92,8 @@ Task<auth::TokenWord> TokenWebhook::ask(Context ctx, std::string token,
                                         std::vector<std::string> audiences) {
   auto self = shared_from_this();
   std::string body = token_review_text(options_.version, token, audiences);
-  auto answer = co_await post_with_patience(ctx, at_, std::move(body), options_.timeout,
-                                            kAnswerBytes);
+  auto answer =
+      co_await post_with_patience(ctx, at_, std::move(body), options_.timeout, kAnswerBytes);
   auth::TokenWord out;
   if (!answer.ok()) {
     log::error("Failed to make webhook authenticator request", {{"err", answer.status()}});
