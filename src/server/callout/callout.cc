@@ -36,6 +36,7 @@ bool split_url(const std::string& url, Target& t) {
   const size_t slash = url.find('/', kScheme.size());
   std::string authority = url.substr(kScheme.size(), slash - kScheme.size());
   t.path = slash == std::string::npos ? "/" : url.substr(slash);
+  t.authority = authority;
   size_t colon = authority.rfind(':');
   if (authority.starts_with('[')) {
     const size_t end = authority.find(']');
@@ -144,7 +145,8 @@ Result<Target> Target::read(const Value& client) {
   t.host = t.service_name + "." + t.service_namespace + ".svc";
   t.path = service["path"].as_string();
   if (!t.path.starts_with('/')) t.path = "/" + t.path;
-  t.url = "https://" + t.host + ":" + std::to_string(t.port) + t.path;
+  t.authority = t.host + ":" + std::to_string(t.port);
+  t.url = "https://" + t.authority + t.path;
   return t;
 }
 
@@ -239,6 +241,7 @@ Task<Result<net::Response>> Callee::send(Context ctx, std::shared_ptr<Local> min
   }
   auto client = mine->client(ctx.loop(), address, place.port, target_, options_.dial);
   net::Request request("POST", net::encode_target(target_.path), std::move(query), std::move(body));
+  request.headers.add("Host", target_.authority);
   request.headers.add("Content-Type", "application/json");
   request.headers.add("Accept", "application/json, */*");
   auto response = co_await client->send(ctx, std::move(request), options_.answer_bytes);

@@ -55,6 +55,7 @@ struct Options {
 struct Target {
   std::string url;  // shown in errors
   std::string host, path, ca_pem;
+  std::string authority;  // as whom it is spoken to: the URL's host and port, or the service's
   uint16_t port = 443;
   bool service = false;
   std::string service_namespace, service_name;

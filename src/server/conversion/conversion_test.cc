@@ -135,8 +135,10 @@ TEST(ConversionReview, TakesLabelsAndAnnotationsAndNothingElseOfTheMetadata) {
 // --- over the wire ------------------------------------------------------------------------------
 
 // A webhook that gives each object the version that is asked for, and a field.
-Task<void> webhook(Context, net::Request* q, net::Responder* r, int* calls, std::string* path) {
+Task<void> webhook(Context, net::Request* q, net::Responder* r, int* calls, std::string* path,
+                   std::string* host) {
   ++*calls;
+  *host = q->headers.get("host").value_or("");
   *path = q->path;
   auto doc = parse_json(q->body);
   std::string out;
@@ -177,7 +179,7 @@ class WebhookTest : public testing::Test {
                                                 .not_after = now + 1h});
     auto started = net::Server::start({loop_.get()}, options,
                                       [this](Context ctx, net::Request* q, net::Responder* r) {
-                                        return webhook(ctx, q, r, &calls_, &path_);
+                                        return webhook(ctx, q, r, &calls_, &path_, &host_);
                                       });
     EXPECT_TRUE(started.ok());
     server_ = std::move(*started);
@@ -219,7 +221,7 @@ class WebhookTest : public testing::Test {
   std::unique_ptr<net::Server> server_;
   KindDesc kind_{};
   int calls_ = 0;
-  std::string path_;
+  std::string path_, host_;
 };
 
 TEST_F(WebhookTest, ConvertsByServiceAndByUrlInBoundedReviews) {
@@ -233,6 +235,7 @@ TEST_F(WebhookTest, ConvertsByServiceAndByUrlInBoundedReviews) {
   EXPECT_EQ((*got)[2].root["metadata"]["name"].as_string(), "t2");
   EXPECT_TRUE((*got)[2].root["converted"].as_bool());
   EXPECT_EQ(path_, "/c");
+  EXPECT_EQ(host_, "hook.ns.svc:444");  // whatever its endpoint's address
   EXPECT_EQ(calls_, 1);
   WebhookOptions small;
   small.objects = 2;
