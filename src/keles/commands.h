@@ -10,6 +10,7 @@ namespace keles {
 int server_main(const std::vector<std::string>& args);
 int kubelet_main(const std::vector<std::string>& args);
 int kubectl_main(const std::vector<std::string>& args);
+int config_main(const std::vector<std::string>& args);
 int convert_main(const std::vector<std::string>& args);
 int node_identity_main(const std::vector<std::string>& args);
 int etcd_main(const std::vector<std::string>& args);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "base/file.h"
 #include "base/flags.h"
@@ -14,6 +15,7 @@
 #include "client/informer.h"
 #include "client/kubeconfig.h"
 #include "keles/commands.h"
+#include "keles/node_config.h"
 #include "keles/runtime.h"
 #include "net/pki.h"
 #include "node/certificates.h"
@@ -25,6 +27,7 @@ namespace keles {
 namespace {
 
 struct KubeletFlags {
+  std::string config, proxy_config;
   std::string kubeconfig, bootstrap_kubeconfig, proxy_kubeconfig, node_ip, name, cluster_cidr,
       client_ca_file, runtime_endpoint, pod_network = "bridge";
   std::string cert_file, key_file, authorization_mode = "Webhook";
@@ -39,6 +42,9 @@ struct KubeletFlags {
 };
 
 void add_flags(Flags& f, KubeletFlags& k) {
+  f.add("config", &k.config,
+        "Path to a KubeletConfiguration file. Flags that are given overrule what it says.");
+  f.add("proxy-config", &k.proxy_config, "Path to a KubeProxyConfiguration file, likewise.");
   f.add("kubeconfig", &k.kubeconfig,
         "Path to a kubeconfig file, specifying how to connect to the API server.");
   f.add(
@@ -288,6 +294,18 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
   co_return s;
 }
 
+// The arguments with what configuration files say before them. One that is wrong ends the process.
+std::vector<std::string> with_files(const std::vector<std::string>& args) {
+  KubeletFlags k;
+  Flags given("");
+  add_flags(given, k);
+  if (!given.parse(args).ok() || given.help_wanted()) return args;  // it will be told
+  auto all = with_node_config(given, args, k.config, k.proxy_config);
+  if (all.ok()) return *all;
+  std::fprintf(stderr, "error: %s\n", all.status().message().c_str());
+  std::exit(1);
+}
+
 }  // namespace
 
 int kubelet_main(const std::vector<std::string>& args) {
@@ -296,9 +314,10 @@ int kubelet_main(const std::vector<std::string>& args) {
       "Runs a node: the kubelet, its pod network and its service proxy.\n\nUsage:\n  keles kubelet "
       "[flags]");
   add_flags(flags, k);
+  const std::vector<std::string> all = with_files(args);
   flags.require("kubeconfig");
   flags.require("node-ip");
-  return run_command(&flags, args, [&k](const std::vector<std::string>& rest) -> Status {
+  return run_command(&flags, all, [&k](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(finish_options(k));
     log::set_verbosity(static_cast<int>(k.verbosity));

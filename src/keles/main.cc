@@ -30,6 +30,7 @@ const Command kCommands[] = {
     {"node-identity", "Make the certificates with which a machine joins as a node",
      node_identity_main},
     {"store", "Check, back up, restore or repair a control plane's store", store_main},
+    {"config", "Print the defaults of configuration files, or check one", config_main},
     {"convert", "Convert API objects between JSON, YAML and protobuf", convert_main},
     {"version", "Print the version", version_main},
     // For tests of operators, which start these two by their names (docs/envtest.md).

@@ -7,6 +7,7 @@
 #include "machinery/codec_yaml.h"
 #include "machinery/decode.h"
 #include "machinery/described_rules.h"
+#include "machinery/dotted_path.h"
 #include "machinery/inert.h"
 
 namespace keles {
@@ -208,12 +209,18 @@ Status ConfigFile::decode(const ConfigKind& kind) {
   root.set(document_.arena, "apiVersion", Value::string(described->api_version()));
   Status normal = normalize(*described->type, document_);
   if (!normal.ok()) return error("", plain(normal));
+  // What is set to its default asks for nothing.
+  Document defaults;
+  defaults.root = Value::map();
+  apply_defaults(*described, defaults);
+  for (const std::string& path : inert_fields(*described, root, 200)) {
+    const bool in_list = path.find('[') != std::string::npos;
+    if (!in_list && value_at(root, path).equals(value_at(defaults.root, path))) continue;
+    warnings_.push_back(error(path, "nothing acts on this field here").message());
+  }
   apply_defaults(*described, document_);
   check_described(errors, *described->type, root);
   TRY(check(errors));
-  for (const std::string& path : inert_fields(*described, root, 100)) {
-    warnings_.push_back(error(path, "nothing acts on this field here").message());
-  }
   return {};
 }
 

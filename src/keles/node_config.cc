@@ -1,0 +1,123 @@
+#include "keles/node_config.h"
+
+#include "api/core_v1.h"
+#include "api/kubeletconfig_v1beta1.h"
+#include "api/kubeproxyconfig_v1alpha1.h"
+#include "base/log.h"
+#include "machinery/config_file.h"
+
+namespace keles {
+namespace {
+
+namespace kubelet = api::kubeletconfig_v1beta1;
+namespace proxy = api::kubeproxyconfig_v1alpha1;
+
+class Args {
+ public:
+  explicit Args(const Flags& given) : given_(given) {}
+  void add(const char* flag, const std::string& value) {
+    if (!given_.given(flag)) out_.push_back(std::string("--") + flag + "=" + value);
+  }
+  void text(const char* flag, std::string_view value) {
+    if (!value.empty()) add(flag, std::string(value));
+  }
+  void number(const char* flag, int64_t value) { add(flag, std::to_string(value)); }
+  void flag(const char* flag, bool value) { add(flag, value ? "true" : "false"); }
+  void texts(const char* flag, const List<std::string_view>& values) {
+    std::string all;
+    for (std::string_view v : values) all += (all.empty() ? "" : ",") + std::string(v);
+    text(flag, all);
+  }
+  std::vector<std::string> take() { return std::move(out_); }
+
+ private:
+  const Flags& given_;
+  std::vector<std::string> out_;
+};
+
+void read_kubelet(const kubelet::KubeletConfiguration& c, Args& args) {
+  args.text("address", c.address());
+  args.number("port", c.port());
+  args.number("read-only-port", c.read_only_port());
+  args.text("tls-cert-file", c.tls_cert_file());
+  args.text("tls-private-key-file", c.tls_private_key_file());
+  args.flag("rotate-certificates", c.rotate_certificates());
+  args.flag("rotate-server-certificates", c.server_tls_bootstrap());
+  const kubelet::KubeletAuthentication who = c.authentication();
+  args.text("client-ca-file", who.x509().client_ca_file());
+  args.flag("authentication-token-webhook", who.webhook().enabled());
+  args.text("authentication-token-webhook-cache-ttl", who.webhook().cache_ttl());
+  args.flag("anonymous-auth", who.anonymous().enabled());
+  args.text("authorization-mode", c.authorization().mode());
+  args.text("authorization-webhook-cache-authorized-ttl",
+            c.authorization().webhook().cache_authorized_ttl());
+  args.text("authorization-webhook-cache-unauthorized-ttl",
+            c.authorization().webhook().cache_unauthorized_ttl());
+  args.text("cluster-domain", c.cluster_domain());
+  args.texts("cluster-dns", c.cluster_dns());
+  args.text("cgroup-root", c.cgroup_root());
+  args.number("max-pods", c.max_pods());
+  args.text("resolv-conf", c.resolv_conf());
+  args.texts("allowed-unsafe-sysctls", c.allowed_unsafe_sysctls());
+  args.text("pod-logs-dir", c.pod_logs_dir());
+  args.text("container-runtime-endpoint", c.container_runtime_endpoint());
+  std::string taints;
+  for (const api::core_v1::Taint& t : c.register_with_taints()) {
+    taints += (taints.empty() ? "" : ",") + std::string(t.key()) + "=" + std::string(t.value()) +
+              ":" + std::string(t.effect());
+  }
+  args.text("register-with-taints", taints);
+}
+
+// "0.0.0.0:10256": the port, and that the address is the one where it is served.
+Status read_port(const ConfigFile& file, const char* field, std::string_view value,
+                 std::string_view address, const char* flag, Args& args) {
+  const size_t colon = value.rfind(':');
+  const std::string_view host = value.substr(0, colon);
+  if (host != address) {
+    return file.error(field, "want " + std::string(address) + ":PORT: it is served nowhere else");
+  }
+  args.text(flag, colon == std::string_view::npos ? "" : value.substr(colon + 1));
+  return {};
+}
+
+Status read_proxy(const ConfigFile& file, Args& args) {
+  const proxy::KubeProxyConfiguration c(file.root());
+  args.text("cluster-cidr", c.cluster_cidr());
+  args.text("conntrack-tcp-timeout-established", c.conntrack().tcp_established_timeout());
+  args.text("conntrack-tcp-timeout-close-wait", c.conntrack().tcp_close_wait_timeout());
+  TRY(read_port(file, "healthzBindAddress", c.healthz_bind_address(), "0.0.0.0",
+                "proxy-healthz-port", args));
+  return read_port(file, "metricsBindAddress", c.metrics_bind_address(), "127.0.0.1",
+                   "proxy-metrics-port", args);
+}
+
+void tell(const ConfigFile& file) {
+  for (const std::string& w : file.warnings()) log::warn("Configuration", {{"warning", w}});
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> with_node_config(const Flags& given,
+                                                  const std::vector<std::string>& args,
+                                                  const std::string& kubelet_file,
+                                                  const std::string& proxy_file) {
+  Args out(given);
+  if (!kubelet_file.empty()) {
+    TRY_ASSIGN(file, ConfigFile::read(kubelet_file,
+                                      {"kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"}));
+    read_kubelet(kubelet::KubeletConfiguration(file.root()), out);
+    tell(file);
+  }
+  if (!proxy_file.empty()) {
+    TRY_ASSIGN(file, ConfigFile::read(proxy_file, {"kubeproxy.config.k8s.io/v1alpha1",
+                                                   "KubeProxyConfiguration"}));
+    TRY(read_proxy(file, out));
+    tell(file);
+  }
+  std::vector<std::string> all = out.take();
+  all.insert(all.end(), args.begin(), args.end());
+  return all;
+}
+
+}  // namespace keles
