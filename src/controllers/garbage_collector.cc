@@ -109,8 +109,9 @@ CollectPlan plan_collection(const std::vector<OwnerState>& owners, bool has_depe
 
 GarbageCollector::GarbageCollector(Deps deps)
     : Controller(deps, "garbage_collector_attempt_to_delete", "garbage-collector-controller", 20),
-      catalog_(deps.client.kinds()),
-      informers_(deps.client, deps.informers, is_collected,
+      all_(deps.options.all_kinds ? *deps.options.all_kinds : deps.client),
+      catalog_(all_.kinds()),
+      informers_(all_, deps.informers, is_collected,
                  [this](const ObjectPtr& before, const ObjectPtr& now) { changed(before, now); }) {
   for (InformerBase* informer : informers_.built_in()) watch_also(*informer);
 }

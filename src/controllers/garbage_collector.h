@@ -3,7 +3,9 @@
 //
 // It watches every kind, those that come and go as well. The graph is only what points somewhere:
 // owner uid -> dependents; whether an owner exists is asked of that kind's informer, and before
-// anything is deleted, of the server.
+// anything is deleted, of the server. Kinds of extension API servers are among them while these
+// are there (Options::all_kinds); an owner of a kind that nobody serves is neither alive nor gone,
+// and nothing is done for its sake.
 #pragma once
 
 #include <map>
@@ -67,6 +69,9 @@ class GarbageCollector final : public Controller {
   Task<Status> unblock(Context ctx, ObjectPtr object);
   Task<Status> remove_finalizer(Context ctx, ObjectPtr object, std::string finalizer);
 
+  Client& client() { return all_; }
+
+  Client& all_;
   CatalogSource& catalog_;
   KindInformers informers_;
   std::map<std::string, std::set<std::string>> dependents_;  // owner uid -> items

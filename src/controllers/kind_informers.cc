@@ -10,6 +10,7 @@ KindInformers::KindInformers(Client& client, InformerFactory& factory, Filter fi
                              Changed changed)
     : client_(client),
       factory_(factory),
+      others_(client),
       filter_(filter),
       changed_(std::move(changed)),
       tasks_(client.loop()) {
@@ -37,6 +38,7 @@ void KindInformers::start(Context ctx) {
 Task<void> KindInformers::join() {
   subscription_.reset();
   co_await tasks_.join();
+  co_await others_.join();
 }
 
 InformerBase* KindInformers::find(std::string_view resource) const {
@@ -61,7 +63,7 @@ std::vector<KindRef> KindInformers::kinds() const {
 
 bool KindInformers::synced() const {
   for (const auto& [resource, c] : custom_) {
-    if (!c.informer->synced()) return false;
+    if (custom_kinds(*c.kind) && !c.informer->synced()) return false;
   }
   return true;
 }
@@ -103,7 +105,7 @@ void KindInformers::open(const std::string& resource, const KindDesc* kind) {
   }
   c.kind = KindRef(kind);
   c.ctx = ctx_->child();
-  c.informer = factory_.informer_until(*c.ctx, kind);
+  c.informer = others_.informer_until(*c.ctx, kind);
   c.informer->add_handler({[this](const ObjectPtr& now) { changed_(nullptr, now); },
                            [this](const ObjectPtr& b, const ObjectPtr& n) { changed_(b, n); },
                            [this](const ObjectPtr& last) { changed_(last, nullptr); },

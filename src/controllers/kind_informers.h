@@ -38,7 +38,8 @@ class KindInformers {
   std::vector<InformerBase*> built_in() const;
   // Those that there are now, custom ones included.
   std::vector<KindRef> kinds() const;
-  // Every one of a custom kind has listed what there is.
+  // Every one of a custom kind has listed what there is. Other API servers are not waited for:
+  // what they keep to themselves holds up nobody.
   bool synced() const;
 
  private:
@@ -56,6 +57,7 @@ class KindInformers {
 
   Client& client_;
   InformerFactory& factory_;
+  InformerFactory others_;  // of custom kinds
   Filter filter_;
   Changed changed_;
   std::map<std::string, std::shared_ptr<InformerBase>, std::less<>> built_in_;

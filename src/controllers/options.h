@@ -8,6 +8,7 @@
 
 #include "base/loop.h"
 #include "base/status.h"
+#include "client/client.h"
 #include "client/paths_client.h"
 #include "net/pki.h"
 
@@ -29,6 +30,9 @@ struct Options {
   std::function<Result<std::string>(std::string_view csr_pem, net::CsrTerms terms)> sign_csr;
   // What extension API servers hold; null: there are none. It outlives the controllers.
   PathsClient* elsewhere = nullptr;
+  // Of all kinds, those of extension API servers too, for the garbage collector; null: it knows
+  // what the server itself has. Outlives the controllers; of the same loop.
+  Client* all_kinds = nullptr;
   Duration cluster_signing_duration = 8760h;  // --cluster-signing-duration
   Duration node_monitor_period = 5s;          // --node-monitor-period
   Duration node_monitor_grace_period = 40s;   // --node-monitor-grace-period

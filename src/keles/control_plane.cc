@@ -20,6 +20,7 @@
 #include "base/sync.h"
 #include "base/version.h"
 #include "client/event_recorder.h"
+#include "client/https_client.h"
 #include "client/informer.h"
 #include "client/kubeconfig.h"
 #include "controllers/manager.h"
@@ -29,6 +30,7 @@
 #include "keles/identity_flags.h"
 #include "keles/local_client.h"
 #include "keles/local_paths.h"
+#include "keles/merged_client.h"
 #include "net/http.h"
 #include "scheduler/scheduler.h"
 #include "server/audit/auditor.h"
@@ -200,11 +202,29 @@ Result<std::unique_ptr<audit::Auditor>> make_auditor(Loop& loop, const audit::Op
   return audit::Auditor::make(loop, options, std::move(webhook));
 }
 
+// This server's own front, as its garbage collector reaches it for what others serve.
+Result<ClientConfig> front_config(const ControlPlaneOptions& f, const net::TlsIdentity& ca,
+                                  uint16_t port, WallTime now) {
+  if (ca.key_pem.empty()) return Status::unavailable("there is no key of the CA");
+  const Caller who = controller_account("generic-garbage-collector");
+  TRY_ASSIGN(identity, net::issue_client(ca, who.name, who.groups, now));
+  ClientConfig out;
+  const auto bound = IpAddress::parse(f.bind_address);
+  out.endpoint.host = !bound || bound->is_unspecified() ? "127.0.0.1" : f.bind_address;
+  out.endpoint.port = port;
+  out.endpoint.tls.emplace();
+  out.endpoint.tls->ca_pem = ca.certificate_pem;
+  out.endpoint.tls->server_name = "kubernetes.default.svc";
+  out.endpoint.tls->identity = std::move(identity);
+  return out;
+}
+
 // Everything that runs on the main loop, as clients of the API server.
 class Components {
  public:
+  // `port`: where the front listens.
   Components(ApiServer& api, Loop& loop, const ControlPlaneOptions& f, const net::TlsIdentity& ca,
-             const net::SigningKeys& keys, RunningParts running)
+             const net::SigningKeys& keys, RunningParts running, uint16_t port)
       : flags_(f), group_(loop), running_(std::move(running)) {
     if (f.controllers) {
       controller_client_ = make_local_client(api, loop, "system:kube-controller-manager");
@@ -229,6 +249,14 @@ class Components {
       o.node_monitor_period = f.node_monitor_period;
       elsewhere_ = make_local_paths(api, controller_account("namespace-controller"));
       o.elsewhere = elsewhere_.get();
+      if (Result<ClientConfig> front = front_config(f, ca, port, loop.wall_now()); front.ok()) {
+        all_kinds_ =
+            make_merged_client(api, make_local_client(api, loop, "system:kube-controller-manager"),
+                               std::make_unique<HttpsClient>(loop, std::move(*front)));
+        o.all_kinds = all_kinds_.get();
+      } else {
+        log::warn("Objects of extension API servers are not collected", {{"err", front.status()}});
+      }
       manager_ = std::make_unique<controllers::Manager>(*controller_client_, o);
     }
     if (f.scheduler) {
@@ -287,6 +315,7 @@ class Components {
   RunningParts running_;
   std::unique_ptr<Client> controller_client_, scheduler_client_, dns_client_;
   std::unique_ptr<PathsClient> elsewhere_;
+  std::unique_ptr<Client> all_kinds_;
   std::unique_ptr<controllers::Manager> manager_;
   std::unique_ptr<InformerFactory> scheduler_informers_, dns_informers_;
   std::unique_ptr<EventRecorder> recorder_;
@@ -522,7 +551,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   background.spawn((*others)->run(serving));
   if (f.beside) background.spawn(f.beside(serving, &api));
   Status s = co_await api.start(serving);
-  Components components(api, *loop, f, pki->ca, own->keys, running);
+  Components components(api, *loop, f, pki->ca, own->keys, running, (*server)->port());
   if (s.ok()) s = components.start(serving);
   if (s.ok() && !f.write_kubeconfig.empty()) {
     s = write_admin_kubeconfig(f, *pki, (*server)->port(), loop->wall_now());

@@ -87,6 +87,7 @@ void Aggregator::refresh() {
   any_.store(!next->remotes.empty());
   if (running_) watch_remotes(*next);
   registrations_.set();
+  changed_.tell();
 }
 
 void Aggregator::publish(const std::string& name, std::shared_ptr<const Documents> documents) {
@@ -95,6 +96,7 @@ void Aggregator::publish(const std::string& name, std::shared_ptr<const Document
     if (r.service->name == name) r.documents = documents;
   }
   view_.store(std::move(next));
+  changed_.tell();
 }
 
 // Calls `changed` with each event of the prefix, and with null when events may have been missed.

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/context.h"
+#include "base/notice.h"
 #include "base/recurring.h"
 #include "base/sync.h"
 #include "base/task.h"
@@ -51,6 +52,8 @@ class Aggregator {
   void refresh();
 
   ViewPtr view() const { return view_.load(); }
+  // Told when the view has become another.
+  Notice& changed() const { return changed_; }
   // Whether anything is served elsewhere: asked for every request.
   bool any() const { return any_.load(std::memory_order_relaxed); }
   // The one that serves this group and version in this server's place; null: nobody does.
@@ -92,6 +95,7 @@ class Aggregator {
   Options options_;
   std::atomic<ViewPtr> view_;
   std::atomic<bool> any_{false};
+  mutable Notice changed_;
   // Of run()'s loop alone:
   std::optional<Context> running_;
   std::unique_ptr<TaskGroup> group_;
