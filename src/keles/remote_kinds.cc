@@ -1,6 +1,7 @@
 #include "keles/remote_kinds.h"
 
 #include <deque>
+#include <functional>
 #include <set>
 #include <utility>
 
