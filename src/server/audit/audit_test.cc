@@ -57,6 +57,16 @@ TEST(AuditEvent, IsUpstreamsJson) {
       "\"b\":\"2\"}}");
 }
 
+TEST(AuditEvent, TellsByWhichVerbSomebodyActedAsAnother) {
+  Event e = an_event();
+  e.impersonated = std::make_shared<Caller>();
+  e.constraint = "impersonate-on:user-info:get";
+  EXPECT_NE(event_members(e).find("\"impersonatedUser\":{},\"authenticationMetadata\":{"
+                                  "\"impersonationConstraint\":\"impersonate-on:user-info:get\"},"
+                                  "\"sourceIPs\""),
+            std::string::npos);
+}
+
 TEST(AuditEvent, CutDownItSaysSo) {
   const std::string text = event_members(an_event(), false);
   EXPECT_EQ(text.find("requestObject"), std::string::npos);

@@ -149,6 +149,12 @@ std::string event_members(const Event& e, bool whole) {
     w.key("impersonatedUser");
     write_user(out, e.impersonated.get());
   }
+  if (!e.constraint.empty()) {
+    w.key("authenticationMetadata");
+    out += '{';
+    Writer(out).text("impersonationConstraint", e.constraint);
+    out += '}';
+  }
   w.texts_if("sourceIPs", e.source_ips);
   w.text_if("userAgent", e.user_agent);
   if (e.has_object) {

@@ -29,6 +29,7 @@ struct Event {
   Stage stage = Stage::kRequestReceived;
   std::string id, uri, verb, user_agent;
   CallerPtr user, impersonated;  // null: nobody, who is so
+  std::string constraint;        // the verb that allowed the impersonation, where one was asked for
   std::vector<std::string> source_ips;
   bool has_object = false;
   ObjectReference object;

@@ -124,7 +124,9 @@ Task<void> audit_unauthenticated(Context ctx, const audit::Auditor* auditor, Exc
 }
 
 void audit_impersonation(Exchange* x) {
-  if (x->audit) x->audit->impersonated = x->who;
+  if (!x->audit) return;
+  x->audit->impersonated = x->who;
+  x->audit->constraint = x->impersonation_constraint;
 }
 
 void audit_decision(Exchange* x, const auth::Decision& decision) {
