@@ -134,7 +134,7 @@ class Checker {
   }
   const FunctionDecl* function(std::string_view name) const {
     for (const std::string& candidate : env_.candidates(name)) {
-      if (const FunctionDecl* f = find_function(candidate); f != nullptr) return f;
+      if (const FunctionDecl* f = env_.function(candidate); f != nullptr) return f;
     }
     return nullptr;
   }

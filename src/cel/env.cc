@@ -131,6 +131,11 @@ const DeclType* Env::find_object(std::string_view type_name) const {
   return at == objects_.end() ? nullptr : at->second.get();
 }
 
+const FunctionDecl* Env::function(std::string_view name) const {
+  if (!json_patch_ && name.starts_with("jsonpatch.")) return nullptr;
+  return find_function(name);
+}
+
 TypePtr Env::find_made_type(std::string_view name) const {
   if (!objects_allowed_) return nullptr;
   if (name != kJsonPatch && name != kObject && !name.starts_with("Object.")) return nullptr;

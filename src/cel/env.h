@@ -74,6 +74,11 @@ class Env {
   // The type of its field; null when it has none of that name.
   TypePtr field_type(std::string_view type_name, std::string_view field) const;
 
+  // jsonpatch.escapeKey is for expressions that make patches alone.
+  void forbid_json_patch() { json_patch_ = false; }
+  // The function of that name, where it may be called.
+  const FunctionDecl* function(std::string_view name) const;
+
   // Whether cel.bind(name, value, expression) is there (selectors of devices).
   void allow_bindings() { bindings_allowed_ = true; }
   bool bindings_allowed() const { return bindings_allowed_; }
@@ -97,7 +102,7 @@ class Env {
   std::string container_;
   std::vector<Variable> variables_;
   std::map<std::string, DeclPtr, std::less<>> objects_;
-  bool validating_ = true, objects_allowed_ = false, bindings_allowed_ = false;
+  bool validating_ = true, objects_allowed_ = false, bindings_allowed_ = false, json_patch_ = true;
 };
 
 // A type by the name under which expressions know it ("int", "google.protobuf.Duration"); null

@@ -191,6 +191,7 @@ std::vector<CompiledRule> compile_rules(const Value& schema, const DeclPtr& decl
   std::vector<CompiledRule> out;
   Env plain, optional;
   for (Env* env : {&plain, &optional}) {
+    env->forbid_json_patch();
     env->add_object(std::string(kSelf), decl, kTypeName);
     env->add_object(std::string(kOldSelf), decl, kTypeName, env == &optional);
   }

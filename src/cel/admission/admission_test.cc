@@ -69,6 +69,11 @@ TEST(Admission, Compiles) {
       {"request{a: 1}", results::any(), objects,
        "compilation failed: ERROR: <input>:1:8: 'kubernetes.AdmissionRequest' is not a type\n | "
        "request{a: 1}\n | .......^"},
+      {"jsonpatch.escapeKey('a/b')", text, objects, ""},
+      {"jsonpatch.escapeKey('a/b')", text, plain,
+       "compilation failed: ERROR: <input>:1:1: undeclared reference to 'jsonpatch' (in container "
+       "'')\n | jsonpatch.escapeKey('a/b')\n | ^\nERROR: <input>:1:20: undeclared reference to "
+       "'escapeKey' (in container '')\n | jsonpatch.escapeKey('a/b')\n | ...................^"},
       {"variables.x", results::any(), plain,
        "compilation failed: ERROR: <input>:1:1: undeclared reference to 'variables' (in container "
        "'')\n | variables.x\n | ^"},

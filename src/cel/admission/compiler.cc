@@ -167,7 +167,11 @@ Env& AdmissionCompiler::env(const AdmissionNames& names) {
   env->add(names.authorizer && types_ == nullptr ? "authorizer.requestResource" : "",
            struct_type("kubernetes.authorization.ResourceCheck"));
   if (variables_ != nullptr) env->add_object("variables", variables_, "kubernetes.variables");
-  if (names.objects) env->allow_objects();
+  if (names.objects) {
+    env->allow_objects();
+  } else {
+    env->forbid_json_patch();
+  }
   return *env;
 }
 

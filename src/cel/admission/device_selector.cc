@@ -30,6 +30,7 @@ Env make_environment() {
                     {"capacity", by_name(typed_decl(struct_type("kubernetes.Quantity")))}});
   Env env;
   env.allow_bindings();
+  env.forbid_json_patch();
   env.add_object("device", device, "kubernetes.DRADevice");
   return env;
 }
