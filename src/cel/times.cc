@@ -3,17 +3,14 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
-#include <map>
 #include <memory>
-#include <mutex>
-#include <vector>
 
-#include "base/file.h"
 #include "base/loop.h"
 #include "cel/libraries.h"
 #include "cel/numbers.h"
 #include "cel/run.h"
 #include "machinery/time.h"
+#include "machinery/time_zone.h"
 
 namespace keles::cel {
 namespace {
@@ -31,98 +28,6 @@ int64_t days_of(int64_t year, int month, int day) {
 }
 
 int64_t floor_divide(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
-
-// --- time zones ----------------------------------------------------------------------------------
-
-// A zone's changes of offset, from a TZif file (RFC 8536).
-struct Zone {
-  struct Change {
-    int64_t from;
-    int64_t offset;
-  };
-  int64_t first = 0;  // before any change
-  std::vector<Change> changes;
-  int64_t at(int64_t seconds) const {
-    int64_t offset = first;
-    for (const Change& c : changes) {
-      if (c.from > seconds) break;
-      offset = c.offset;
-    }
-    return offset;
-  }
-};
-
-uint64_t big_endian(std::string_view s, size_t at, size_t bytes) {
-  uint64_t v = 0;
-  for (size_t i = 0; i < bytes; ++i) v = v << 8 | static_cast<unsigned char>(s[at + i]);
-  return v;
-}
-
-struct ZoneCounts {
-  size_t utc, standard, leap, times, types, chars;
-  size_t size(size_t time_bytes) const {
-    return times * (time_bytes + 1) + types * 6 + chars + leap * (time_bytes + 4) + standard + utc;
-  }
-};
-
-bool read_counts(std::string_view s, size_t at, ZoneCounts& c) {
-  if (s.size() < at + 44 || s.substr(at, 4) != "TZif") return false;
-  const auto n = [&](size_t i) { return static_cast<size_t>(big_endian(s, at + 20 + 4 * i, 4)); };
-  c = {n(0), n(1), n(2), n(3), n(4), n(5)};
-  constexpr size_t kMost = 10000;
-  return c.times < kMost && c.types < 256 && c.chars < kMost && c.leap < kMost &&
-         c.standard < kMost && c.utc < kMost;
-}
-
-std::shared_ptr<const Zone> read_zone(std::string_view s) {
-  // The first part has 32-bit times and is skipped; the second has 64-bit ones.
-  ZoneCounts c{};
-  if (!read_counts(s, 0, c)) return nullptr;
-  size_t at = 44 + c.size(4);
-  if (!read_counts(s, at, c) || s.size() < at + 44 + c.size(8) || c.types == 0) return nullptr;
-  at += 44;
-  const size_t kinds = at + c.times * 8;
-  const size_t types = kinds + c.times;
-  const auto offset = [&](size_t type) {
-    return static_cast<int64_t>(static_cast<int32_t>(big_endian(s, types + type * 6, 4)));
-  };
-  auto zone = std::make_shared<Zone>();
-  zone->first = offset(0);
-  for (size_t i = 0; i < c.times; ++i) {
-    const auto type = static_cast<unsigned char>(s[kinds + i]);
-    if (type >= c.types) return nullptr;
-    zone->changes.push_back({static_cast<int64_t>(big_endian(s, at + i * 8, 8)), offset(type)});
-  }
-  return zone;
-}
-
-// Names lead into the zones' folder and nowhere else.
-bool is_zone_name(std::string_view name) {
-  if (name.empty() || name.size() > 64 || name[0] == '/' || name[0] == '.') return false;
-  if (name.find("..") != name.npos) return false;
-  for (const char c : name) {
-    const bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    c == '/' || c == '_' || c == '-' || c == '+';
-    if (!ok) return false;
-  }
-  return true;
-}
-
-std::shared_ptr<const Zone> find_zone(std::string_view name) {
-  // About 10 KB a zone at most.
-  constexpr size_t kMostZones = 64;
-  static std::mutex mutex;
-  static std::map<std::string, std::shared_ptr<const Zone>, std::less<>> zones;
-  if (!is_zone_name(name)) return nullptr;
-  const std::lock_guard lock(mutex);
-  if (const auto at = zones.find(name); at != zones.end()) return at->second;
-  const Result<std::string> file = read_file("/usr/share/zoneinfo/" + std::string(name));
-  std::shared_ptr<const Zone> zone = file.ok() ? read_zone(*file) : nullptr;
-  if (zone == nullptr) return nullptr;
-  if (zones.size() >= kMostZones) zones.clear();
-  zones.emplace(name, zone);
-  return zone;
-}
 
 bool read_int(std::string_view s, int64_t& out) {
   if (s.starts_with('+')) s.remove_prefix(1);
@@ -331,9 +236,9 @@ Result<int64_t> zone_offset(std::string_view zone, int64_t seconds) {
   const size_t colon = zone.find(':');
   if (colon == zone.npos) {
     if (zone.empty() || zone == "UTC" || zone == "Local") return int64_t{0};
-    const std::shared_ptr<const Zone> z = find_zone(zone);
+    const std::shared_ptr<const TimeZone> z = find_time_zone(zone);
     if (z == nullptr) return Status(Reason::kInvalid, "unknown time zone " + std::string(zone));
-    return z->at(seconds);
+    return z->offset(seconds);
   }
   const auto bad = [](std::string_view s) {
     return Status(Reason::kInvalid,

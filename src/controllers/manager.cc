@@ -6,6 +6,7 @@
 #include "controllers/bootstrap_tokens.h"
 #include "controllers/certificates.h"
 #include "controllers/cluster_role_aggregation.h"
+#include "controllers/cronjob.h"
 #include "controllers/daemonset.h"
 #include "controllers/deployment.h"
 #include "controllers/disruption.h"
@@ -58,6 +59,7 @@ Manager::Manager(Client& client, Options options)
   add<StatefulSetController>("statefulset-controller");
   add<DaemonSetController>("daemonset-controller");
   add<JobController>("job-controller");
+  add<CronJobController>("cronjob-controller");
   add<EndpointSliceController>("endpointslice-controller");
   add<EndpointsController>("endpoints-controller");
   add<DisruptionController>("disruption-controller");

@@ -31,6 +31,7 @@ constexpr Page kPages[] = {
     {"apps", "StatefulSet", describe_statefulset},
     {"apps", "DaemonSet", describe_daemonset},
     {"batch", "Job", describe_job},
+    {"batch", "CronJob", describe_cronjob},
 };
 
 bool has_events(std::string_view kind) { return kind != "Secret" && kind != "Namespace"; }

@@ -49,6 +49,7 @@ void describe_replicaset(const PageContext& c, const Value& o, Description& d);
 void describe_statefulset(const PageContext& c, const Value& o, Description& d);
 void describe_daemonset(const PageContext& c, const Value& o, Description& d);
 void describe_job(const PageContext& c, const Value& o, Description& d);
+void describe_cronjob(const PageContext& c, const Value& o, Description& d);
 void describe_configmap(const PageContext& c, const Value& o, Description& d);
 void describe_secret(const PageContext& c, const Value& o, Description& d);
 void describe_namespace(const PageContext& c, const Value& o, Description& d);

@@ -302,6 +302,36 @@ void describe_job(const PageContext&, const Value& o, Description& d) {
   describe_pod_template(spec["template"], d);
 }
 
+void describe_cronjob(const PageContext&, const Value& o, Description& d) {
+  const Value &spec = o["spec"], &status = o["status"], &job = spec["jobTemplate"]["spec"];
+  write_head(o, d, false);
+  write_marks(o, d);
+  auto or_unset = [](const Value& v, const char* unit) {
+    return v.is_null() ? std::string("<unset>") : str(v) + unit;
+  };
+  d.line(0, "Schedule:\t" + str(spec["schedule"]));
+  d.line(0, "Concurrency Policy:\t" + str(spec["concurrencyPolicy"]));
+  d.line(0, std::string("Suspend:\t") + (spec["suspend"].as_bool() ? "True" : "False"));
+  d.line(0, "Time Zone:\t" + or_unset(spec["timeZone"], ""));
+  d.line(0, "Successful Job History Limit:\t" + or_unset(spec["successfulJobsHistoryLimit"], ""));
+  d.line(0, "Failed Job History Limit:\t" + or_unset(spec["failedJobsHistoryLimit"], ""));
+  d.line(0, "Starting Deadline Seconds:\t" + or_unset(spec["startingDeadlineSeconds"], "s"));
+  d.line(0, "Selector:\t<unset>");  // those of its jobs are made for each
+  d.line(0, "Parallelism:\t" + or_unset(job["parallelism"], ""));
+  d.line(0, "Completions:\t" + or_unset(job["completions"], ""));
+  if (!job["activeDeadlineSeconds"].is_null()) {
+    d.line(0, "Active Deadline Seconds:\t" + or_unset(job["activeDeadlineSeconds"], "s"));
+  }
+  describe_pod_template(job["template"], d);
+  const Value& last = status["lastScheduleTime"];
+  d.line(0, "Last Schedule Time:\t" + (last.is_null() ? "<unset>" : local_time(last)));
+  std::string active;
+  for (const Value& a : status["active"].items()) {
+    active += (active.empty() ? "" : ", ") + str(a["name"]);
+  }
+  d.line(0, "Active Jobs:\t" + (active.empty() ? "<none>" : active));
+}
+
 void describe_configmap(const PageContext&, const Value& o, Description& d) {
   write_head(o, d, false);
   write_marks(o, d);

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <set>
 
+#include "machinery/cron.h"
 #include "machinery/equality.h"
 #include "machinery/labels.h"
+#include "machinery/time_zone.h"
 #include "server/registry/checks.h"
-#include "server/registry/cron_text.h"
 #include "server/registry/pod_validation.h"
 #include "server/registry/workload_validation.h"
 
@@ -544,6 +545,10 @@ void check_zone(FieldErrors& e, const FieldPath& p, std::string_view zone) {
                    "timeZone must be an explicit time zone as defined in "
                    "https://www.iana.org/time-zones");
   }
+  // A machine without the database knows no better.
+  if (zone != "Local" && has_time_zones() && !find_time_zone(zone)) {
+    field::invalid(e, p, zone, "unknown time zone " + std::string(zone));
+  }
 }
 
 void check_schedule(FieldErrors& e, const FieldPath& p, const batch::CronJobSpec& spec,
@@ -551,12 +556,8 @@ void check_schedule(FieldErrors& e, const FieldPath& p, const batch::CronJobSpec
   const std::string_view schedule = spec.schedule();
   if (schedule.empty()) return field::required(e, p);
   const bool zone = schedule.find("TZ") != schedule.npos;
-  std::string_view times = schedule;  // after the zone, if one is named there
-  if (times.starts_with("TZ=") || times.starts_with("CRON_TZ=")) {
-    times.remove_prefix(std::min(times.find(' '), times.size()));
-  }
-  if (std::string why = check_cron_schedule(times); !why.empty()) {
-    field::invalid(e, p, schedule, why);
+  if (const auto read = CronSchedule::parse(schedule); !read.ok()) {
+    field::invalid(e, p, schedule, read.status().message());
   }
   if (zone_in_schedule && zone && spec.has_time_zone()) {
     field::invalid(e, p, schedule, "cannot use both timeZone field and TZ or CRON_TZ in schedule");
