@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <set>
 
@@ -7,6 +8,8 @@
 #include "base/context.h"
 #include "base/file.h"
 #include "base/flags.h"
+#include "base/log.h"
+#include "base/log_format.h"
 #include "base/loop.h"
 #include "base/metrics.h"
 #include "base/process.h"
@@ -27,6 +30,36 @@ TEST(Status, SpeaksUpstreamsMessages) {
             "Pod \"p\" is invalid: spec.a: Required value");
   EXPECT_EQ(reason_from("NotFound", 404), Reason::kNotFound);
   EXPECT_EQ(reason_from("", 409), Reason::kAlreadyExists);
+}
+
+std::string logged(log::Format format, const std::function<void()>& say) {
+  int pipe[2];
+  EXPECT_EQ(::pipe(pipe), 0);
+  log::set_output(pipe[1]);
+  log::set_format(format);
+  say();
+  log::set_format(log::Format::kText);
+  log::set_output(2);
+  ::close(pipe[1]);
+  std::string out(4096, 0);
+  out.resize(static_cast<size_t>(std::max<ssize_t>(0, ::read(pipe[0], out.data(), out.size()))));
+  ::close(pipe[0]);
+  return out;
+}
+
+TEST(Log, AsTextAndAsJson) {
+  auto say = [] { log::info("Said \"so\"", {{"n", 7}, {"yes", true}, {"text", "a\nb\xff\x01"}}); };
+  EXPECT_THAT(
+      logged(log::Format::kText, say),
+      testing::MatchesRegex("I[0-9]{4} [0-9:.]+ +[0-9]+ base_test.cc:[0-9]+\\] \"Said "
+                            "\\\\\"so\\\\\"\" n=7 yes=true text=\"a\\\\nb\\\\xff\\\\x01\"\n"));
+  EXPECT_THAT(logged(log::Format::kJson, say),
+              testing::MatchesRegex(
+                  "\\{\"ts\":[0-9]+\\.[0-9]{3},\"caller\":\"base_test.cc:[0-9]+\",\"msg\":\"Said "
+                  "\\\\\"so\\\\\"\",\"v\":0,\"n\":7,\"yes\":true,\"text\":"
+                  "\"a\\\\u000ab\\\\ufffd\\\\u0001\"\\}"
+                  "\n"));
+  EXPECT_FALSE(log::set_format("xml").ok());
 }
 
 Task<Result<int>> fails() { co_return Status::bad_request("no"); }

@@ -6,6 +6,7 @@
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "base/metrics.h"
 #include "client/without_managers.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
@@ -211,13 +212,40 @@ Result<net::Request> HttpsClient::request(std::string method, std::string path, 
   return r;
 }
 
+namespace {
+
+// Upstream's names (k8s.io/component-base/metrics/prometheus/restclient).
+void count_request(const std::string& verb, const std::string& host, const std::string& code,
+                   Duration took) {
+  static metrics::Counter& all =
+      metrics::counter("rest_client_requests_total",
+                       "Number of HTTP requests, partitioned by status code, method, and host.",
+                       {"code", "method", "host"});
+  static metrics::Histogram& seconds = metrics::histogram(
+      "rest_client_request_duration_seconds",
+      "Request latency in seconds. Broken down by verb, and host.", {"verb", "host"},
+      {0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0});
+  all.with({code, verb, host}).add();
+  seconds.with({verb, host}).observe(std::chrono::duration<double>(took).count());
+}
+
+}  // namespace
+
 Task<Result<net::Response>> HttpsClient::raw(Context ctx, std::string method, std::string path,
                                              std::string query, net::Headers headers,
                                              std::string body) {
   auto r = request(std::move(method), std::move(path), std::move(query), std::move(headers),
                    std::move(body));
   if (!r.ok()) co_return r.status();
-  co_return co_await http_->send(ctx, std::move(*r));
+  const std::string verb = r->method;
+  const TimePoint start = ctx.loop().now();
+  auto answer = co_await http_->send(ctx, std::move(*r));
+  std::string code = "<error>";
+  if (answer.ok()) code = std::to_string(answer->status);
+  const net::Endpoint& server = config_.endpoint;
+  count_request(verb, server.host + ":" + std::to_string(server.port), code,
+                ctx.loop().now() - start);
+  co_return answer;
 }
 
 Task<Result<std::unique_ptr<net::ResponseStream>>> HttpsClient::raw_stream(

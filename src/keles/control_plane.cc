@@ -428,6 +428,8 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
         "priority and fairness: requests that write and are worked on at once; more are told to "
         "try again. 0: no limit.");
   f.add("kubelet-client-key", &s.kubelet_key, "Path to a client key file for TLS.");
+  f.add("logging-format", &s.logging_format,
+        "Sets the log format. Permitted formats: \"json\", \"text\".");
   f.add("v", &s.verbosity, "number for the log level verbosity", 'v');
 }
 
@@ -513,6 +515,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   api.registry().set_components(running.statuses());
   server::FrontOptions front_options;
   front_options.git_version = kGitVersion;
+  front_options.started = loop->wall_now();
   Status kubelets = kubelet_access(f, *pki, &front_options);
   if (!kubelets.ok()) co_return kubelets;
   if (encryption && (encryption->has_kms() || f.encryption_reload)) {

@@ -66,6 +66,7 @@ struct ControlPlaneOptions {
   Duration node_monitor_grace_period = 40s, node_monitor_period = 5s;
   Duration cluster_signing_duration = 8760h;
   int64_t verbosity = 0;
+  std::string logging_format = "text";
   // Reads or makes the credentials. Blocking; called once, before anything is opened.
   std::function<Result<Credentials>(const ControlPlaneOptions&, WallTime now)> credentials;
   // Runs beside the server until its context ends; may be null.

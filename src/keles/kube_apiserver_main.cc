@@ -6,6 +6,7 @@
 #include "base/flags.h"
 #include "base/ip.h"
 #include "base/log.h"
+#include "base/log_format.h"
 #include "base/sync.h"
 #include "base/version.h"
 #include "keles/commands.h"
@@ -232,6 +233,7 @@ int kube_apiserver_main(const std::vector<std::string>& args) {
     TRY(no_arguments(rest));
     TRY(check(f));
     TRY_ASSIGN(etcd, parse_client_url("etcd-servers", f.etcd_servers[0]));
+    TRY(log::set_format(f.plane.logging_format));
     log::set_verbosity(static_cast<int>(f.plane.verbosity));
     log::info("Starting API server", {{"version", kGitVersion}});
     return run_program([&f, etcd](Context ctx) { return run(ctx, f, etcd); });

@@ -9,6 +9,7 @@
 #include "base/flags.h"
 #include "base/ip.h"
 #include "base/log.h"
+#include "base/log_format.h"
 #include "base/sync.h"
 #include "base/version.h"
 #include "client/https_client.h"
@@ -38,6 +39,7 @@ struct KubeletFlags {
   proxy::HealthPorts proxy_ports;
   int64_t proxy_healthz_port = 10256, proxy_metrics_port = 10249;
   int64_t verbosity = 0;
+  std::string logging_format = "text";
   node::NodeOptions node;
 };
 
@@ -119,6 +121,8 @@ void add_flags(Flags& f, KubeletFlags& k) {
         "NAT timeout for TCP connections in the CLOSE_WAIT state (0 to leave as-is).");
   f.add("pod-network", &k.pod_network,
         "bridge: configure CNI and routes between nodes; none: leave that to somebody else.");
+  f.add("logging-format", &k.logging_format,
+        "Sets the log format. Permitted formats: \"json\", \"text\".");
   f.add("v", &k.verbosity, "number for the log level verbosity", 'v');
 }
 
@@ -320,6 +324,7 @@ int kubelet_main(const std::vector<std::string>& args) {
   return run_command(&flags, all, [&k](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(finish_options(k));
+    TRY(log::set_format(k.logging_format));
     log::set_verbosity(static_cast<int>(k.verbosity));
     log::info("Starting kubelet", {{"version", kGitVersion}, {"node", k.name}});
     return run_program([k](Context ctx) { return run_node(ctx, k); });

@@ -208,6 +208,7 @@ Task<void> Exchange::answer_list(Context ctx, registry::ListPage page) {
   s = co_await responder->begin(200, std::move(h));
   while (s.ok()) {
     if (gzip) parts = compressed(*gzip, parts, pieces.done());
+    sent += size_of(parts);
     if (!parts.empty()) s = co_await responder->write(std::move(parts));
     if (!s.ok() || pieces.done()) break;
     s = co_await next_piece(ctx, &pieces, &parts);
@@ -230,6 +231,7 @@ Task<void> Exchange::answer(int status, Parts parts) {
   leave_gate();
   net::Headers h = headers(rendering.accepted.content_type());
   compress(h, parts);
+  sent = size_of(parts);
   Status s = co_await responder->respond(status, std::move(h), std::move(parts));
   (void)s;  // the client has gone
 }
@@ -240,6 +242,7 @@ Task<void> Exchange::answer_text(int status, std::string text, std::string conte
   net::Headers h = headers(content_type);
   h.add("X-Content-Type-Options", "nosniff");
   Parts parts = net::as_body(std::move(text));
+  sent = size_of(parts);
   Status s = co_await responder->respond(status, std::move(h), std::move(parts));
   (void)s;
 }
@@ -267,6 +270,7 @@ Task<void> Exchange::fail(Status why) {
   if (why.is(Reason::kForbidden)) h.add("X-Content-Type-Options", "nosniff");
   if (int n = why.details().retry_after_seconds; n > 0) h.add("Retry-After", std::to_string(n));
   Parts parts = render_status(why, plain.format, raw || rendering.pretty);
+  sent = size_of(parts);
   Status s = co_await responder->respond(code, std::move(h), std::move(parts));
   (void)s;
 }

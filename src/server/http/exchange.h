@@ -61,6 +61,8 @@ struct Exchange {
   flow::FlowControl* flow = nullptr;
   Loop* loop = nullptr;  // the request's
   TimePoint began;
+  Duration waited{};  // for its seats
+  size_t sent = 0;    // bytes of its answer
   flow::Passage passage;
 
   const Caller& caller() const;

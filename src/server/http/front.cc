@@ -19,6 +19,8 @@
 #include "server/http/exchange.h"
 #include "server/http/forward.h"
 #include "server/http/merged_paths.h"
+#include "server/http/request_metrics.h"
+#include "server/http/statusz.h"
 #include "server/http/warning.h"
 #include "server/objects/meta.h"
 
@@ -29,111 +31,6 @@ using Outcome = flow::FlowControl::Outcome;
 namespace {
 
 constexpr Duration kRequestTimeout = 60s;
-
-metrics::Counter& requests_total() {
-  static metrics::Counter& c = metrics::counter(
-      "apiserver_request_total",
-      "Counter of apiserver requests broken out for each verb, dry run value, group, version, "
-      "resource, scope, component, and HTTP response code.",
-      {"verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component",
-       "code"});
-  return c;
-}
-
-metrics::Histogram& request_seconds() {
-  static metrics::Histogram& h = metrics::histogram(
-      "apiserver_request_duration_seconds",
-      "Response latency distribution in seconds for each verb, dry run value, group, version, "
-      "resource, subresource, scope and component.",
-      {"verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component"},
-      {0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2,
-       3,     4,     5,    6,   8,   10,  15,  20,  30,  45,   60});
-  return h;
-}
-
-std::string metric_verb(const RequestInfo& info) {
-  if (info.verb == "deletecollection") return "DELETECOLLECTION";
-  if (info.verb == "create") return "POST";
-  if (info.verb == "update") return "PUT";
-  std::string out = info.verb;
-  for (char& c : out) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
-  return out;
-}
-
-// The series of a request's labels. Each loop remembers where they are: to look them up is to make
-// nine texts and to compare them with those of a hundred series, twice, under a lock.
-struct Series {
-  metrics::Buckets* seconds = nullptr;
-  metrics::Value* total = nullptr;
-};
-
-Series series_of(const Exchange& x) {
-  const RequestInfo& i = x.info;
-  // Names that the server does not know would make a series each. Of those that are served
-  // elsewhere it knows the group and the version.
-  const bool known = x.kind != nullptr, relayed = x.elsewhere != nullptr;
-  const std::string_view dry_run = x.query.find("dryRun") ? "All" : "";
-  const std::string_view scope = !i.name.empty() ? "resource"
-                                 : !i.ns.empty() ? "namespace"
-                                                 : "cluster";
-  const std::string code = std::to_string(x.code);
-  constexpr size_t kMost = 4096;
-  thread_local std::unordered_map<std::string, Series> remembered;
-  thread_local std::string key;
-  key.clear();
-  for (std::string_view part : {std::string_view(i.verb), dry_run, scope, std::string_view(code)})
-    key.append(part).push_back('/');
-  if (known) {
-    for (std::string_view part : {std::string_view(i.group), std::string_view(i.version),
-                                  std::string_view(i.resource), std::string_view(i.subresource)})
-      key.append(part).push_back('/');
-  }
-  if (relayed) key.append(x.elsewhere->name);
-  if (auto at = remembered.find(key); at != remembered.end()) return at->second;
-  metrics::LabelValues labels{metric_verb(i),
-                              std::string(dry_run),
-                              known || relayed ? i.group : "",
-                              known || relayed ? i.version : "",
-                              known ? i.resource : "",
-                              known ? i.subresource : "",
-                              std::string(scope),
-                              relayed ? "aggregator" : "apiserver"};
-  Series out;
-  if (i.verb != "watch") out.seconds = &request_seconds().with(labels);
-  labels.push_back(code);
-  out.total = &requests_total().with(labels);
-  if (remembered.size() >= kMost) remembered.clear();
-  return remembered[key] = out;
-}
-
-void observe(const Exchange& x, Duration took) {
-  if (!x.info.is_resource) return;
-  Series series = series_of(x);
-  if (series.seconds) series.seconds->observe(std::chrono::duration<double>(took).count());
-  series.total->add();
-}
-
-metrics::Gauge& longrunning() {
-  static metrics::Gauge& g =
-      metrics::gauge("apiserver_longrunning_requests",
-                     "Gauge of all active long-running apiserver requests.", {"verb", "component"});
-  return g;
-}
-
-metrics::Gauge& inflight() {
-  static metrics::Gauge& g = metrics::gauge(
-      "apiserver_current_inflight_requests",
-      "Maximal number of currently used inflight request limit of this apiserver per request "
-      "kind in last second.",
-      {"request_kind"});
-  return g;
-}
-
-metrics::Value& in_flight(bool read) {
-  static metrics::Value& reading = inflight().with({"readOnly"});
-  static metrics::Value& writing = inflight().with({"mutating"});
-  return read ? reading : writing;
-}
 
 bool is_read(const RequestInfo& i) {
   return i.verb == "get" || i.verb == "list" || i.verb == "watch";
@@ -458,6 +355,9 @@ PathSource openapi_source(ApiServer* server, const std::string& version) {
 Front::Front(ApiServer* server, FrontOptions options)
     : server_(server), options_(std::move(options)) {
   add_checks(server);
+  note_build(options_.git_version);
+  options_.paths.push_back(
+      statusz_source("kube-apiserver", options_.git_version, options_.started));
   for (PathSource own : {discovery_source(server), openapi_source(server, options_.git_version)}) {
     options_.paths.push_back(merged_paths(&server->aggregator(), std::move(own)));
   }
@@ -488,9 +388,8 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   x.began = start;
   name_request(options_.auditor, &x, ctx.loop().random());
   const bool lasting = x.lasting = lasts(x);
-  metrics::Value& running =
-      lasting ? longrunning().with({metric_verb(x.info), "apiserver"}) : in_flight(is_read(x.info));
-  running.add(1);
+  metrics::Value& now_running = running(x);
+  now_running.add(1);
   choose_form(x);
   auto within = lasting ? Result<Duration>(Duration()) : time_limit(x.query);
   if (!within.ok()) {
@@ -501,11 +400,11 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   }
   x.leave_gate();
   co_await end_audit(ctx, &x);
-  running.add(-1);
+  now_running.add(-1);
   const Duration took = ctx.loop().now() - start;
   observe(x, took);
   if (log::v(3)) {
-    log::info("HTTP", {{"verb", metric_verb(x.info)},
+    log::info("HTTP", {{"verb", metric_verb(x)},
                        {"URI", request->path},
                        {"latency_us", took.count() / 1000},
                        {"userAgent", std::string(x.header("User-Agent"))},
@@ -558,7 +457,9 @@ Outcome Front::enter(Exchange* x, Loop& loop) {
 Task<bool> Front::wait_outside(Context ctx, Exchange* x, Outcome found) {
   if (found == Outcome::kWaits) {
     Context limit = patience(ctx);
+    const TimePoint from = ctx.loop().now();
     const bool runs = co_await x->flow->wait(limit, &x->passage);
+    x->waited = ctx.loop().now() - from;
     if (runs) co_return true;
   }
   const int64_t retry_after = x->flow ? x->flow->refused(ctx.loop(), x->passage) : 1;
@@ -608,6 +509,7 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
     co_await server_->auth().ask(ctx, &x->questions);
     known = identify(x);
   }
+  observe_authentication(*x, known.ok(), ctx.loop().now() - x->began);
   if (!known.ok()) {
     co_await audit_unauthenticated(ctx, options_.auditor, x, known);
     co_return;
@@ -629,11 +531,13 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
     const bool entered = co_await wait_outside(ctx, x, place);
     if (!entered) co_return;
   }
+  const TimePoint asked = ctx.loop().now();
   Status allowed = judge(x);
   while (x->questions.pending()) {
     co_await server_->auth().ask(ctx, &x->questions);
     allowed = judge(x);
   }
+  observe_authorization(allowed.ok(), ctx.loop().now() - asked);
   audit_decision(x, *x->decision);
   if (!allowed.ok()) {
     co_await x->fail(allowed);

@@ -52,6 +52,7 @@ struct FrontOptions {
   bool (*may_dial)(const IpAddress&) = net::may_relay_to;
   std::vector<PathSource> paths;
   std::string git_version = "v1.36.0+keles";
+  WallTime started;  // for /statusz
   // Without priority and fairness (ApiServerOptions::flow): requests that are worked on at once,
   // those that last (watches, logs, proxies) not counted; more are told to come back later (429).
   // 0: no limit.

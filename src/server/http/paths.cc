@@ -8,6 +8,7 @@
 #include "server/http/backup.h"
 #include "server/http/exchange.h"
 #include "server/http/front.h"
+#include "server/http/slis.h"
 #include "server/objects/keys.h"
 
 namespace keles::server {
@@ -73,6 +74,7 @@ Task<void> Front::serve_health(Exchange* x, std::string endpoint) {
   auto skip = [&](const std::string& n) { return excluded.contains(n); };
   for (const Health::Finding& f : server_->health().look(skip)) {
     if (f.ready_only && name != "readyz") continue;
+    if (!excluded.contains(f.name)) note_health(f.name, name, f.status.ok());
     if (excluded.contains(f.name)) {
       unknown.erase(f.name);
       report += "[+]" + f.name + " excluded: ok\n";
@@ -104,6 +106,7 @@ Task<void> Front::serve_check(Exchange* x, std::string endpoint, std::string onl
   for (const Health::Finding& f : server_->health().look(skip)) {
     if (f.name != only || (f.ready_only && endpoint != "readyz")) continue;
     const int code = f.status.ok() ? 200 : 500;
+    note_health(f.name, endpoint, f.status.ok());
     std::string text = f.status.ok() ? "ok" : "internal server error: " + f.status.message() + "\n";
     co_await x->answer_text(code, std::move(text));
     co_return;
@@ -140,6 +143,11 @@ Task<void> Front::serve_path(Context ctx, Exchange* x) {
   if (path == "/metrics") {
     count_objects(*server_->registry().store().snapshot(), *server_->kinds().current());
     std::string body = metrics::expose() + server_->flow().metrics(ctx.loop());
+    co_await x->answer_text(200, std::move(body), "text/plain; version=0.0.4; charset=utf-8");
+    co_return;
+  }
+  if (path == "/metrics/slis") {
+    std::string body = slis_text();
     co_await x->answer_text(200, std::move(body), "text/plain; version=0.0.4; charset=utf-8");
     co_return;
   }

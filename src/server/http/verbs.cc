@@ -14,6 +14,7 @@
 #include "server/http/front.h"
 #include "server/http/options.h"
 #include "server/http/pieces.h"
+#include "server/http/request_metrics.h"
 #include "server/http/watch_websocket.h"
 #include "server/objects/meta.h"
 
@@ -321,6 +322,7 @@ Task<void> Front::watch(Context ctx, Exchange* x) {
   Status s = co_await x->responder->begin(200, std::move(h));
   Context until = ctx.with_timeout(std::chrono::seconds(seconds));
   bool first = true, over = !s.ok();
+  WatchEvents events(*x->kind);
   while (!over) {
     auto items = co_await (*stream)->next(until, 256);
     if (!items.ok()) break;
@@ -328,10 +330,14 @@ Task<void> Front::watch(Context ctx, Exchange* x) {
     Parts parts;
     size_t bytes = 0;
     for (const registry::WatchItem& item : *items) {
+      size_t own = 0;
       for (Part& p : render_event(*x->kind, item, x->rendering, first)) {
-        bytes += p->size();
+        own += p->size();
         parts.push_back(std::move(p));
       }
+      events.sent(own);
+      if (item.initial_events_end) WatchEvents::list_done(*x, ctx.loop().now() - x->began);
+      bytes += own;
       first = false;
       over |= item.type == registry::WatchItem::Type::kError;
       if (bytes < ListPieces::kBytes) continue;
