@@ -1,6 +1,7 @@
 #include "server/http/statusz.h"
 
 #include <array>
+#include <cstdio>
 #include <ctime>
 
 #include "machinery/codec_json.h"
