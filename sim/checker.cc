@@ -13,6 +13,11 @@ namespace core = api::core_v1;
 
 constexpr std::string_view kPods = "/registry/pods/";
 constexpr std::string_view kNodes = "/registry/minions/";
+constexpr std::string_view kQuotas = "/registry/resourcequotas/";
+// Names of quotas, and where they count.
+constexpr std::pair<std::string_view, std::string_view> kCounted[] = {
+    {"count/secrets", "/registry/secrets/"},
+    {"count/networkpolicies.networking.k8s.io", "/registry/networkpolicies/"}};
 constexpr std::string_view kLeases = "/registry/leases/";
 
 int64_t milli(std::string_view q) { return Quantity::parse_or_zero(q).milli_value(); }
@@ -61,6 +66,7 @@ void Checker::opened(const Store& store) {
   model_.clear();
   pods_.clear();
   nodes_.clear();
+  rations_.clear();
   revision_ = snapshot->revision();
   snapshot->scan("/registry/", "", [this](std::string_view key, const ObjectPtr& o) {
     acknowledged_[std::string(key)] = {o->revision(), false};
@@ -131,6 +137,7 @@ void Checker::put(std::string_view key_view, const ObjectPtr& object) {
     if (!fresh && at->second != key)
       violation("uid " + uid + " is of " + at->second + " and of " + key);
   }
+  check_quotas(key, object);
   if (key.starts_with(kPods)) {
     Ref<core::Pod> pod = read<core::Pod>(object);
     Pod now;
@@ -156,6 +163,28 @@ void Checker::put(std::string_view key_view, const ObjectPtr& object) {
     nodes_[key.substr(kNodes.size())] = {milli(allocatable.get("cpu")),
                                          whole(allocatable.get("memory")),
                                          whole(allocatable.get("pods"))};
+  }
+}
+
+// What is let in is never more than the quotas of its namespace allow, through whatever server.
+void Checker::check_quotas(const std::string& key, const ObjectPtr& object) {
+  if (key.starts_with(kQuotas)) {
+    const std::string ns(object->namespace_());
+    auto hard = read<core::ResourceQuota>(object)->status().hard();
+    for (const auto& [name, where] : kCounted) {
+      if (hard.contains(name)) rations_[std::string(where) + ns + "/"] = whole(hard.get(name));
+    }
+  }
+  auto ration = rations_.upper_bound(key);
+  if (ration == rations_.begin() || !key.starts_with((--ration)->first)) return;
+  int64_t n = 0;
+  for (auto at = model_.lower_bound(ration->first);
+       at != model_.end() && at->first.starts_with(ration->first); ++at) {
+    ++n;
+  }
+  if (n > ration->second) {
+    violation("a quota is exceeded by " + key + ": " + std::to_string(n) + " of " +
+              std::to_string(ration->second));
   }
 }
 

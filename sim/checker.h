@@ -3,8 +3,9 @@
 // acknowledgement.
 //
 // Always: acknowledged writes survive; revisions rise; the watch misses nothing; a pod is bound
-// once; no two live pods of the cluster have one address; the pods bound to a node fit it; a uid
-// names one object for ever. It also folds every event into the seed's trace hash.
+// once; no two live pods of the cluster have one address; the pods bound to a node fit it; no quota
+// is exceeded; a uid names one object for ever. It also folds every event into the seed's trace
+// hash.
 #pragma once
 
 #include <cstdint>
@@ -70,6 +71,7 @@ class Checker {
   void take_away(std::string_view key);
   void check_pod(const std::string& key, const Pod* before, const Pod& now);
   void check_fit(const std::string& node);
+  void check_quotas(const std::string& key, const ObjectPtr& object);
   void fold(std::string_view bytes);
   void fold(int64_t number);
 
@@ -77,6 +79,8 @@ class Checker {
   std::map<std::string, Seen, std::less<>> model_;
   std::map<std::string, Pod, std::less<>> pods_;
   std::map<std::string, Node, std::less<>> nodes_;
+  // The most that there may be below a key's prefix ("/registry/secrets/NS/"), by some quota.
+  std::map<std::string, int64_t> rations_;
   std::map<std::string, std::string> uids_;   // uid -> key, for ever
   std::map<std::string, std::string> bound_;  // pod uid -> node, for ever
   int64_t revision_ = 0;

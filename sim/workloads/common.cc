@@ -31,6 +31,7 @@ const std::vector<WorkloadKind>& workload_kinds() {
       {"hooked", make_hooked},           {"jobs", make_jobs},
       {"namespaces", make_namespaces},   {"nodes", make_nodes},
       {"owners", make_owners},           {"pods", make_pods},
+      {"quotas", make_quotas},
       {"replicasets", make_replicasets}, {"replicationcontrollers", make_replicationcontrollers},
       {"services", make_services},       {"statefulsets", make_statefulsets},
       {"strays", make_strays},

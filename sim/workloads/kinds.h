@@ -17,6 +17,7 @@ std::unique_ptr<Workload> make_namespaces();
 std::unique_ptr<Workload> make_nodes();
 std::unique_ptr<Workload> make_owners();
 std::unique_ptr<Workload> make_pods();
+std::unique_ptr<Workload> make_quotas();
 std::unique_ptr<Workload> make_replicasets();
 std::unique_ptr<Workload> make_replicationcontrollers();
 std::unique_ptr<Workload> make_services();

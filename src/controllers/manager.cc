@@ -24,6 +24,7 @@
 #include "controllers/resource_quota.h"
 #include "controllers/service_account.h"
 #include "controllers/statefulset.h"
+#include "controllers/storage_protection.h"
 #include "controllers/taint_eviction.h"
 #include "controllers/token_secrets.h"
 
@@ -64,6 +65,9 @@ Manager::Manager(Client& client, Options options)
   add<EndpointsController>("endpoints-controller");
   add<DisruptionController>("disruption-controller");
   add<ResourceQuotaController>("resourcequota-controller");
+  add<ClaimProtection>("persistentvolumeclaim-protection-controller");
+  add<VolumeProtection>("persistentvolume-protection-controller");
+  add<AttributesClassProtection>("volumeattributesclass-protection-controller");
   add<PodGcController>("pod-garbage-collector-controller");
   add<PolicyTypesController>("validatingadmissionpolicy-status-controller");
   add<GarbageCollector>("garbage-collector-controller");

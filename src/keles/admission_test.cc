@@ -693,6 +693,45 @@ TEST_F(AdmissionTest, KubeSystemTellsTheClientCaAndSinceWhenTokensAreTracked) {
   EXPECT_EQ((*map)->tree()->root["data"]["since"].as_string().size(), 10u);
 }
 
+Task<void> make_account(Context ctx, Client* who) {
+  auto d = decode_body(accounts(), "{\"metadata\":{\"name\":\"default\"}}");
+  (void)co_await who->create(ctx, &accounts(), "late", "", std::move(*d), WriteOptions());
+}
+
+// The controller makes the account a moment after the namespace: pods wait for it, a second or two.
+TEST_F(AdmissionTest, TheDefaultAccountMayBeLate) {
+  const std::string_view pod = "metadata: {name: p}\nspec: {containers: [{name: c, image: i}]}";
+  must(kind("v1", "Namespace"), "", "metadata: {name: late}");
+  TimePoint begun = loop.now();
+  EXPECT_THAT(create(*admin, pods(), "late", pod).status().message(),
+              EndsWith("error looking up service account late/default: serviceaccount \"default\" "
+                       "not found"));
+  EXPECT_GE(loop.now() - begun, 900ms);
+  EXPECT_LT(loop.now() - begun, 3s);
+  loop.schedule(loop.now() + 400ms, [this] { spawn(loop, make_account(ctx, admin.get())); });
+  must(pods(), "late", pod);
+  // Of another name nobody will make one.
+  begun = loop.now();
+  EXPECT_THAT(create(*admin, pods(), "late",
+                     "metadata: {name: q}\nspec: {serviceAccountName: none, containers: [{name: c, "
+                     "image: i}]}")
+                  .status()
+                  .message(),
+              HasSubstr("serviceaccount \"none\" not found"));
+  EXPECT_LT(loop.now() - begun, 100ms);
+}
+
+TEST_F(AdmissionTest, ANamespaceIsMadeForWhoAsks) {
+  EXPECT_THAT(
+      create(*admin, kind("v1", "ConfigMap"), "new", "metadata: {name: c}").status().message(),
+      HasSubstr("namespaces \"new\" not found"));
+  ApiServerOptions options;
+  options.admission = *admission::make_config({"NamespaceAutoProvision"}, {});
+  serve(std::move(options));
+  must(kind("v1", "ConfigMap"), "new", "metadata: {name: c}");
+  EXPECT_EQ(get(*admin, kind("v1", "Namespace"), "", "new"), "");
+}
+
 TEST_F(AdmissionTest, PluginsAndModesAreNamedByFlags) {
   auto config = admission::make_config({}, {"NodeRestriction"});
   ASSERT_TRUE(config.ok());
@@ -705,7 +744,7 @@ TEST_F(AdmissionTest, PluginsAndModesAreNamedByFlags) {
             "--enable-admission-plugins: admission-control plugin \"Nonsense\" is unknown");
   EXPECT_THAT(admission::make_config({"ServiceAccount"}, {"ServiceAccount"}).status().message(),
               HasSubstr("in both enable-admission-plugins and disable-admission-plugins flags"));
-  EXPECT_FALSE(admission::make_config({"AlwaysPullImages"}, {}).ok());
+  EXPECT_FALSE(admission::make_config({"ImagePolicyWebhook"}, {}).ok());
   EXPECT_TRUE(admission::make_config({}, {"ValidatingAdmissionWebhook"}).ok());
 
   EXPECT_EQ(auth::parse_modes({"RBAC", "Nodes"}).status().message(),

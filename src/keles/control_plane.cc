@@ -78,12 +78,16 @@ Status policy_options(const ControlPlaneOptions& f, ApiServerOptions* options) {
   options->auth.bootstrap_tokens = f.bootstrap_tokens;
   TRY_ASSIGN(admission, admission::make_config(f.enable_admission, f.disable_admission));
   options->admission = std::move(admission);
-  if (f.admission_config.empty()) return {};
-  TRY_ASSIGN(text, read_file(f.admission_config));
-  std::string directory = f.admission_config.substr(0, f.admission_config.rfind('/') + 1);
-  if (directory.empty()) directory = ".";
-  Status s = admission::read_config(text, directory, &options->admission);
-  return s.ok() ? s : s.with_prefix("--admission-control-config-file: " + f.admission_config);
+  options->admission.plugins.not_ready_seconds = f.not_ready_toleration_seconds;
+  options->admission.plugins.unreachable_seconds = f.unreachable_toleration_seconds;
+  if (!f.admission_config.empty()) {
+    TRY_ASSIGN(text, read_file(f.admission_config));
+    std::string directory = f.admission_config.substr(0, f.admission_config.rfind('/') + 1);
+    if (directory.empty()) directory = ".";
+    Status s = admission::read_config(text, directory, &options->admission);
+    if (!s.ok()) return s.with_prefix("--admission-control-config-file: " + f.admission_config);
+  }
+  return admission::check_config(options->admission);
 }
 
 // Threads with a loop each, for the HTTP front.
@@ -407,6 +411,10 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
         "Admission plugins that should be enabled in addition to the default ones.");
   f.add("disable-admission-plugins", &s.disable_admission,
         "Admission plugins that should be disabled although they are in the default ones.");
+  f.add("default-not-ready-toleration-seconds", &s.not_ready_toleration_seconds,
+        "Seconds that pods tolerate notReady:NoExecute, which do not say so themselves.");
+  f.add("default-unreachable-toleration-seconds", &s.unreachable_toleration_seconds,
+        "Seconds that pods tolerate unreachable:NoExecute, which do not say so themselves.");
   f.add("admission-control-config-file", &s.admission_config,
         "File with admission control configuration: defaults and exemptions of PodSecurity.");
   audit::add_flags(f, s.audit);

@@ -53,6 +53,8 @@ struct ControlPlaneOptions {
   std::string front_proxy_ca;
   auth::FrontProxy front_proxy;
   std::string admission_config;
+  int64_t not_ready_toleration_seconds = 300;
+  int64_t unreachable_toleration_seconds = 300;
   audit::Options audit;
   std::string encryption_config;
   bool encryption_reload = false;

@@ -6,6 +6,7 @@
 #include "machinery/time.h"
 #include "server/bootstrap.h"
 #include "server/conversion/webhook.h"
+#include "server/early_admission.h"
 #include "server/matching/conditions.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
@@ -47,6 +48,7 @@ admission::Config with_plugins(admission::Config config, registry::Registry* reg
   config.dynamic.push_back(webhooks.validating());
   config.dynamic.push_back(
       std::make_shared<server::QuotaAdmission>(registry, config.plugins.quota));
+  config.early = server::early_admission(registry);
   return config;
 }
 

@@ -15,48 +15,60 @@ using Validate = Status (*)(const Attributes&, const Value* object, const Value*
 
 // A plugin has either function or both. One that judges deletions needs `validate`: deletions have
 // no object to change.
+enum class Default : uint8_t { kOff, kOn };
 struct Plugin {
   std::string_view name;
+  Default by_default;
   Admit admit = nullptr;
   Validate validate = nullptr;
 };
 
 // In upstream's order.
 constexpr Plugin kPlugins[] = {
-    {"NamespaceLifecycle", namespace_lifecycle, namespace_lifecycle_validate},
-    {"LimitRanger", limit_ranger, limit_ranger_validate},
-    {"ServiceAccount", service_account, service_account_validate},
-    {"NodeRestriction", node_restriction, node_restriction_validate},
-    {"PodSecurity", nullptr, pod_security},
-    {"Priority", priority},
-    {"DefaultTolerationSeconds", default_toleration_seconds},
-    {"RuntimeClass", runtime_class, runtime_class_validate},
-    {"CertificateApproval", nullptr, certificate_approval},
-    {"CertificateSigning", nullptr, certificate_signing},
-    {"CertificateSubjectRestriction", nullptr, certificate_subject_restriction},
+    {"AlwaysAdmit", Default::kOff},
+    {"NamespaceLifecycle", Default::kOn, namespace_lifecycle, namespace_lifecycle_validate},
+    {"NamespaceExists", Default::kOff, nullptr, namespace_exists},
+    {"LimitPodHardAntiAffinityTopology", Default::kOff, nullptr, limit_anti_affinity},
+    {"LimitRanger", Default::kOn, limit_ranger, limit_ranger_validate},
+    {"ServiceAccount", Default::kOn, service_account, service_account_validate},
+    {"NodeRestriction", Default::kOn, node_restriction, node_restriction_validate},
+    {"TaintNodesByCondition", Default::kOn, taint_nodes_by_condition},
+    {"AlwaysPullImages", Default::kOff, always_pull_images, always_pull_images_validate},
+    {"PodSecurity", Default::kOn, nullptr, pod_security},
+    {"PodNodeSelector", Default::kOff, pod_node_selector, pod_node_selector_validate},
+    {"Priority", Default::kOn, priority, priority_validate},
+    {"DefaultTolerationSeconds", Default::kOn, default_toleration_seconds},
+    {"PodTolerationRestriction", Default::kOff, pod_toleration_restriction,
+     pod_toleration_restriction_validate},
+    {"EventRateLimit", Default::kOff, nullptr, event_rate_limit},
+    {"ExtendedResourceToleration", Default::kOff, extended_resource_toleration},
+    {"DefaultStorageClass", Default::kOn, default_storage_class},
+    {"StorageObjectInUseProtection", Default::kOn, storage_protection},
+    {"OwnerReferencesPermissionEnforcement", Default::kOff, nullptr, owner_references},
+    {"PersistentVolumeClaimResize", Default::kOn, nullptr, claim_resize},
+    {"RuntimeClass", Default::kOn, runtime_class, runtime_class_validate},
+    {"CertificateApproval", Default::kOn, nullptr, certificate_approval},
+    {"CertificateSigning", Default::kOn, nullptr, certificate_signing},
+    {"CertificateSubjectRestriction", Default::kOn, nullptr, certificate_subject_restriction},
+    {"DefaultIngressClass", Default::kOn, default_ingress_class},
+    {"DenyServiceExternalIPs", Default::kOff, nullptr, deny_external_ips},
+    {"PodTopologyLabels", Default::kOn, pod_topology_labels},
+    {"NodeDeclaredFeatureValidator", Default::kOn, nullptr, node_declared_features},
+    {"PodResizeValidator", Default::kOn, nullptr, pod_resize},
 };
+// Behind all others.
+constexpr Plugin kLast[] = {{"AlwaysDeny", Default::kOff, nullptr, always_deny}};
 
-// On by default in Kubernetes, and not (yet) plugins here.
-constexpr std::array kOfOthers{
-    "ClusterTrustBundleAttest",     "DefaultIngressClass",      "DefaultStorageClass",
-    "MutatingAdmissionPolicy",      "MutatingAdmissionWebhook", "NodeDeclaredFeatureValidator",
-    "PersistentVolumeClaimResize",  "PodTopologyLabels",        "ResourceQuota",
-    "StorageObjectInUseProtection", "TaintNodesByCondition",    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionWebhook"};
+// Those with a state of their own, or that make others wait; whoever makes the server brings them.
+constexpr std::array kDynamic{"MutatingAdmissionPolicy", "MutatingAdmissionWebhook",
+                              "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook",
+                              "ResourceQuota"};
+constexpr std::array kEarly{"NamespaceAutoProvision"};
+// On by default in Kubernetes, of features that are off by default: nothing to be done.
+constexpr std::array kOfOthers{"ClusterTrustBundleAttest", "JobValidation", "PodGroupProtection",
+                               "PodGroupWorkloadExists"};
 // Off by default there, and not plugins here.
-constexpr std::array kNotHere{"AlwaysAdmit",
-                              "AlwaysDeny",
-                              "AlwaysPullImages",
-                              "DenyServiceExternalIPs",
-                              "EventRateLimit",
-                              "ExtendedResourceToleration",
-                              "ImagePolicyWebhook",
-                              "LimitPodHardAntiAffinityTopology",
-                              "NamespaceAutoProvision",
-                              "NamespaceExists",
-                              "OwnerReferencesPermissionEnforcement",
-                              "PodNodeSelector",
-                              "PodTolerationRestriction"};
+constexpr std::array kNotHere{"ImagePolicyWebhook"};
 
 template <class List>
 bool contains(const List& list, std::string_view name) {
@@ -64,17 +76,30 @@ bool contains(const List& list, std::string_view name) {
                      [&](std::string_view known) { return known == name; });
 }
 
-bool is_plugin(std::string_view name) {
-  return std::any_of(std::begin(kPlugins), std::end(kPlugins),
-                     [&](const Plugin& p) { return p.name == name; });
+const Plugin* find_plugin(std::string_view name) {
+  for (const Plugin& p : kPlugins) {
+    if (p.name == name) return &p;
+  }
+  return kLast[0].name == name ? &kLast[0] : nullptr;
 }
 
-bool runs(const Attributes& a, std::string_view name) {
-  return !a.config || a.config->off.find(name) == a.config->off.end();
+bool known(std::string_view name) {
+  return find_plugin(name) || contains(kDynamic, name) || contains(kEarly, name) ||
+         contains(kOfOthers, name) || contains(kNotHere, name);
+}
+
+bool runs(const Attributes& a, const Plugin& p) {
+  if (p.by_default == Default::kOff) return a.config && a.config->on.contains(p.name);
+  return !a.config || !a.config->off.contains(p.name);
+}
+
+bool runs(const Attributes& a, const Early& e) {
+  const Plugin* p = find_plugin(e.name());
+  return p ? runs(a, *p) : a.config->on.contains(e.name());
 }
 
 Status check_name(std::string_view flag, const std::string& name) {
-  if (is_plugin(name) || contains(kOfOthers, name) || contains(kNotHere, name)) return {};
+  if (known(name)) return {};
   return Status::bad_request("--" + std::string(flag) + ": admission-control plugin \"" + name +
                              "\" is unknown");
 }
@@ -99,6 +124,8 @@ Result<Config> make_config(const std::vector<std::string>& enable,
       return Status::bad_request("--enable-admission-plugins: this server has no plugin \"" + name +
                                  "\"");
     }
+    const Plugin* p = find_plugin(name);
+    if (contains(kEarly, name) || (p && p->by_default == Default::kOff)) out.on.insert(name);
   }
   return out;
 }
@@ -114,19 +141,34 @@ namespace {
 
 Status admit_built_in(const Attributes& a, Document& object, const Value* before) {
   for (const Plugin& p : kPlugins) {
-    if (p.admit && runs(a, p.name)) TRY(p.admit(a, object, before));
+    if (p.admit && runs(a, p)) TRY(p.admit(a, object, before));
   }
   return {};
 }
 
 Status validate_built_in(const Attributes& a, const Value* object, const Value* before) {
   for (const Plugin& p : kPlugins) {
-    if (p.validate && runs(a, p.name)) TRY(p.validate(a, object, before));
+    if (p.validate && runs(a, p)) TRY(p.validate(a, object, before));
   }
   return {};
 }
 
-bool runs(const Attributes& a, const Dynamic& d) { return runs(a, d.name()) && d.concerns(a); }
+Status last_word(const Attributes& a) {
+  for (const Plugin& p : kLast) {
+    if (runs(a, p)) TRY(p.validate(a, nullptr, nullptr));
+  }
+  return {};
+}
+
+bool runs(const Attributes& a, const Dynamic& d) {
+  return !a.config->off.contains(d.name()) && d.concerns(a);
+}
+
+bool early_has_to(const Attributes& a, const Document* object) {
+  if (!a.config || !object) return false;
+  return std::any_of(a.config->early.begin(), a.config->early.end(),
+                     [&](const auto& e) { return runs(a, *e) && e->concerns(a, object->root); });
+}
 
 Task<Status> admit_dynamic(Context ctx, const Attributes* a, Document* object,
                            const Value* before) {
@@ -167,9 +209,19 @@ Task<Status> admit_in_rounds(Context ctx, Attributes* a, Document* object, const
   co_return s;
 }
 
+Task<Status> admit_after_early(Context ctx, Attributes* a, Document* object, const Value* before) {
+  for (const auto& e : a->config->early) {
+    if (!runs(*a, *e) || !e->concerns(*a, object->root)) continue;
+    Status s = co_await e->prepare(ctx, a);
+    if (!s.ok()) co_return s;
+  }
+  co_return co_await admit_in_rounds(ctx, a, object, before, true);
+}
+
 }  // namespace
 
 Task<Status> admit(Context ctx, Attributes* a, Document* object, const Value* before) {
+  if (early_has_to(*a, object)) return admit_after_early(std::move(ctx), a, object, before);
   return admit_in_rounds(std::move(ctx), a, object, before, object != nullptr);
 }
 
@@ -178,12 +230,13 @@ Task<Status> validate(Context ctx, const Attributes* a, const Value* object, con
   if (s.ok() && has_dynamic(*a)) {
     s = co_await validate_dynamic(std::move(ctx), a, object, before);
   }
+  if (s.ok()) s = last_word(*a);
   co_return s;
 }
 
 Task<Status> admit_foreign(Context ctx, Attributes* a, Document* object, const Value* before) {
-  Status s;
-  if (!has_dynamic(*a)) co_return s;
+  Status s = last_word(*a);
+  if (!s.ok() || !has_dynamic(*a)) co_return s;
   s = co_await admit_in_rounds(ctx, a, object, before, false);
   if (s.ok()) s = co_await validate_dynamic(ctx, a, &object->root, before);
   co_return s;

@@ -38,6 +38,7 @@ struct PodSecurityConfig {
 };
 
 class Dynamic;
+class Early;
 
 // Which plugins run, and what they are told.
 struct Config {
@@ -46,6 +47,7 @@ struct Config {
   PodSecurityConfig pod_security;
   PluginConfig plugins;
   std::vector<std::shared_ptr<Dynamic>> dynamic;  // in upstream's order
+  std::vector<std::shared_ptr<Early>> early;
 };
 // From the text of --admission-control-config-file (apiserver.config.k8s.io/v1
 // AdmissionConfiguration, PodSecurity's part inline or in a file beside it); what is of no plugin
@@ -56,6 +58,8 @@ Status read_config(std::string_view yaml, const std::string& directory, Config* 
 // name that nobody knows, is kBadRequest.
 Result<Config> make_config(const std::vector<std::string>& enable,
                            const std::vector<std::string>& disable);
+// Of both together: a plugin that runs and cannot without being told more is kBadRequest.
+Status check_config(const Config& config);
 
 // Labels that a node agent may give to its own Node.
 bool node_may_set_label(std::string_view key);
@@ -86,6 +90,7 @@ struct Attributes {
   // The request's options as the API has them (meta.k8s.io/v1 CreateOptions, ...); null: none.
   const std::function<Document()>* options = nullptr;
   const StoreSnapshot* state = nullptr;
+  std::shared_ptr<const StoreSnapshot> renewed;  // where `state` was taken anew, what holds it
   WallTime now;
   Random* random = nullptr;
   bool dry_run = false;
@@ -115,6 +120,18 @@ class Dynamic {
                              const Value* before);
   virtual Task<Status> validate(Context ctx, const Attributes* a, const Value* object,
                                 const Value* before);
+};
+
+// What a built-in plugin has to wait for before its turn, which itself it cannot. One object serves
+// all requests, on any loop.
+class Early {
+ public:
+  virtual ~Early() = default;
+  virtual std::string_view name() const = 0;  // of the plugin
+  // Whether there is anything to wait for. Asked of each write, so to be answered at once.
+  virtual bool concerns(const Attributes& a, const Value& object) const = 0;
+  // May take the request's state anew.
+  virtual Task<Status> prepare(Context ctx, Attributes* a) = 0;
 };
 
 // Mutating plugins: before the strategy prepares and validates. A create of a subresource

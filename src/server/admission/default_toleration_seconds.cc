@@ -4,8 +4,6 @@
 namespace keles::admission {
 namespace {
 
-constexpr int64_t kSeconds = 300;
-
 bool tolerates(const Value& spec, std::string_view taint) {
   for (const Value& t : spec["tolerations"].items()) {
     auto key = t["key"].as_string(), effect = t["effect"].as_string();
@@ -18,6 +16,8 @@ bool tolerates(const Value& spec, std::string_view taint) {
 
 Status default_toleration_seconds(const Attributes& a, Document& pod, const Value*) {
   if (!a.is("", "Pod") || !a.subresource.empty() || a.operation == Operation::kDelete) return {};
+  static const PluginConfig kDefault;
+  const PluginConfig& config = a.config ? a.config->plugins : kDefault;
   Value& spec = registry::edit_map(pod, pod.root, "spec");
   for (std::string_view taint :
        {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}) {
@@ -29,7 +29,9 @@ Status default_toleration_seconds(const Attributes& a, Document& pod, const Valu
     registry::set_text(pod, t, "key", taint);
     registry::set_text(pod, t, "operator", "Exists");
     registry::set_text(pod, t, "effect", "NoExecute");
-    t.set(pod.arena, "tolerationSeconds", Value(kSeconds));
+    const bool ready = taint == "node.kubernetes.io/not-ready";
+    t.set(pod.arena, "tolerationSeconds",
+          Value(ready ? config.not_ready_seconds : config.unreachable_seconds));
   }
   return {};
 }

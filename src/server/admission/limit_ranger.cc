@@ -1,6 +1,11 @@
+// LimitRanger (https://kubernetes.io/docs/concepts/policy/limit-range): gives containers the
+// requests and limits that they lack, and keeps containers, pods and claims within bounds.
+#include <algorithm>
+#include <cstdio>
 #include <functional>
+#include <set>
 
-#include "machinery/quantity.h"
+#include "machinery/quota/pod_resources.h"
 #include "server/admission/plugins.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
@@ -9,150 +14,231 @@
 namespace keles::admission {
 namespace {
 
+using quota::joined;
+using quota::ResourceList;
 using registry::edit_map;
 using registry::set_text;
 
-// Fails when a LimitRange cannot be read: nobody knows what it forbids.
-Status each_limit(const Attributes& a, const std::function<void(const Value& item)>& fn) {
-  const KindDesc* kind = find_kind("", "v1", "LimitRange");
-  if (!kind) return Status();
-  return scan_whole(*a.state, registry::list_prefix(*kind, a.namespace_),
-                    [&](std::string_view, const ObjectPtr& o) {
-                      DocumentPtr tree = o->tree();
-                      for (const Value& item : tree->root["spec"]["limits"].items()) fn(item);
-                      return true;
-                    });
-}
+// Beyond it, thousandths do not fit.
+constexpr int64_t kMaxMilli = INT64_MAX / 1000;
 
-// Gives `container` what `from` names and it lacks; the names of what was given.
-std::vector<std::string> give(Document& d, Value& container, std::string_view field,
-                              const Value& from) {
-  std::vector<std::string> given;
-  for (const Member& m : from.members()) {
-    Value& into = edit_map(d, edit_map(d, container, "resources"), field);
-    if (into.find(m.key())) continue;
-    set_text(d, into, m.key(), m.value.as_string());
-    given.emplace_back(m.key());
+bool concerns(const Attributes& a, const Value* before) {
+  // What is being deleted is left alone.
+  if (before && registry::deleting(*before)) return false;
+  if (a.is("", "Pod")) {
+    return a.subresource.empty() ? a.operation == Operation::kCreate
+                                 : a.subresource == "resize" && a.operation == Operation::kUpdate;
   }
-  return given;
+  const bool writes = a.operation == Operation::kCreate || a.operation == Operation::kUpdate;
+  return writes && a.subresource.empty() && a.is("", "PersistentVolumeClaim");
 }
 
-std::string joined(const std::vector<std::string>& v, std::string_view separator) {
-  std::string out;
-  for (const std::string& s : v) out += (out.empty() ? "" : std::string(separator)) + s;
+// The LimitRanges of the namespace. Fails when one cannot be read: nobody knows what it forbids.
+Result<std::vector<DocumentPtr>> limit_ranges(const Attributes& a) {
+  static const KindDesc* const kind = find_kind("", "v1", "LimitRange");
+  std::vector<DocumentPtr> out;
+  TRY(scan_whole(*a.state, registry::list_prefix(*kind, a.namespace_),
+                 [&](std::string_view, const ObjectPtr& o) {
+                   out.push_back(o->tree());
+                   return true;
+                 }));
   return out;
 }
 
-struct Sums {
-  Quantity requests, limits;
-  bool has_request = false, has_limit = false;
+// --- defaults ---
+
+// Gives `container` what `from` names and it lacks; the names of what was given, sorted.
+std::string give(Document& d, Value& container, std::string_view field, const ResourceList& from) {
+  std::vector<std::string> given;
+  for (const auto& [name, amount] : from) {
+    Value& into = edit_map(d, edit_map(d, container, "resources"), field);
+    if (into.find(name)) continue;
+    set_text(d, into, d.arena.copy(name), amount.to_string());
+    given.push_back(name);
+  }
+  return joined(given, ", ");
+}
+
+struct Defaults {
+  ResourceList requests, limits;
 };
 
-void check(const Value& item, std::string_view resource, const Sums& s,
-           std::vector<std::string>& errors) {
-  const std::string type(item["type"].as_string()), r(resource);
-  auto bound = [&](std::string_view f) { return item[f].find(resource); };
-  if (const Value* min = bound("min")) {
-    Quantity least = Quantity::parse_or_zero(min->as_string());
-    std::string head =
-        "minimum " + r + " usage per " + type + " is " + std::string(min->as_string());
-    if (!s.has_request) {
-      errors.push_back(head + ".  No request is specified");
-    } else if (s.requests < least) {
-      errors.push_back(head + ", but request is " + s.requests.to_string());
+Defaults defaults_of(const Value& limit_range) {
+  Defaults out;
+  for (const Value& item : limit_range["spec"]["limits"].items()) {
+    if (item["type"].as_string() != "Container") continue;
+    for (auto& [name, q] : quota::read_resource_list(item["defaultRequest"])) {
+      out.requests[name] = q;
     }
-    if (s.has_limit && s.limits < least) {
-      errors.push_back(head + ", but limit is " + s.limits.to_string());
+    for (auto& [name, q] : quota::read_resource_list(item["default"])) out.limits[name] = q;
+  }
+  return out;
+}
+
+void give_defaults(Document& pod, const Defaults& defaults) {
+  std::vector<std::string> notes;
+  Value& spec = edit_map(pod, pod.root, "spec");
+  for (std::string_view field : {"containers", "initContainers"}) {
+    Value* containers = spec.find(field);
+    if (!containers) continue;
+    for (Value& c : containers->items()) {
+      const std::string limits = give(pod, c, "limits", defaults.limits);
+      const std::string requests = give(pod, c, "requests", defaults.requests);
+      const std::string whose =
+          (field == "containers" ? " for container " : " for init container ") +
+          std::string(c["name"].as_string());
+      if (!requests.empty()) notes.push_back(requests + " request" + whose);
+      if (!limits.empty()) notes.push_back(limits + " limit" + whose);
     }
   }
-  if (const Value* max = bound("max")) {
-    Quantity most = Quantity::parse_or_zero(max->as_string());
-    std::string head =
-        "maximum " + r + " usage per " + type + " is " + std::string(max->as_string());
-    if (!s.has_limit) {
-      errors.push_back(head + ".  No limit is specified");
-    } else if (s.limits > most) {
-      errors.push_back(head + ", but limit is " + s.limits.to_string());
-    }
-    if (s.has_request && s.requests > most) {
-      errors.push_back(head + ", but request is " + s.requests.to_string());
-    }
+  if (notes.empty()) return;
+  set_text(pod, edit_map(pod, registry::edit_metadata(pod), "annotations"),
+           "kubernetes.io/limit-ranger", "LimitRanger plugin set: " + joined(notes, "; "));
+}
+
+// --- bounds ---
+
+// What is asked for of one resource.
+struct Asked {
+  const Quantity *request = nullptr, *limit = nullptr;
+};
+
+Asked asked_of(const ResourceList& requests, const ResourceList& limits, const std::string& name) {
+  auto find_in = [&](const ResourceList& list) {
+    auto at = list.find(name);
+    return at == list.end() ? nullptr : &at->second;
+  };
+  return {find_in(requests), find_in(limits)};
+}
+
+// At a precision that all of them have.
+bool less(const Quantity& a, const Quantity& b) {
+  if (a.value() <= kMaxMilli && b.value() <= kMaxMilli) return a.milli_value() < b.milli_value();
+  return a.value() < b.value();
+}
+
+std::string check_min(const std::string& head, const Quantity& min, const Asked& asked) {
+  const std::string bound = "minimum " + head + " is " + min.to_string();
+  if (!asked.request) return bound + ".  No request is specified";
+  if (less(*asked.request, min)) return bound + ", but request is " + asked.request->to_string();
+  if (asked.limit && less(*asked.limit, min)) {
+    return bound + ", but limit is " + asked.limit->to_string();
+  }
+  return "";
+}
+
+// `by_request`: of what has no limits (claims).
+std::string check_max(const std::string& head, const Quantity& max, const Asked& asked,
+                      bool by_request) {
+  const std::string bound = "maximum " + head + " is " + max.to_string();
+  if (by_request ? !asked.request : !asked.limit) {
+    return bound + (by_request ? ".  No request is specified" : ".  No limit is specified");
+  }
+  if (asked.limit && less(max, *asked.limit)) {
+    return bound + ", but limit is " + asked.limit->to_string();
+  }
+  if (asked.request && less(max, *asked.request)) {
+    return bound + ", but request is " + asked.request->to_string();
+  }
+  return "";
+}
+
+std::string check_ratio(const std::string& name, const std::string& type, const Quantity& most,
+                        const Asked& asked) {
+  const std::string bound =
+      name + " max limit to request ratio per " + type + " is " + most.to_string();
+  if (!asked.request || asked.request->is_zero()) {
+    return bound + ", but no request is specified or request is 0";
+  }
+  if (!asked.limit || asked.limit->is_zero()) {
+    return bound + ", but no limit is specified or limit is 0";
+  }
+  const bool fine = asked.request->value() <= kMaxMilli && asked.limit->value() <= kMaxMilli;
+  auto number = [fine](const Quantity& q) {
+    return static_cast<double>(fine ? q.milli_value() : q.value());
+  };
+  const double ratio = number(*asked.limit) / number(*asked.request);
+  const bool exceeded = most.value() <= kMaxMilli
+                            ? ratio * 1000 > static_cast<double>(most.milli_value())
+                            : ratio > static_cast<double>(most.value());
+  if (!exceeded) return "";
+  char text[64];
+  std::snprintf(text, sizeof text, "%f", ratio);
+  return bound + ", but provided ratio is " + text;
+}
+
+using Problems = std::vector<std::string>;
+
+void note(Problems& problems, std::string problem) {
+  if (problem.empty()) return;
+  if (std::find(problems.begin(), problems.end(), problem) == problems.end()) {
+    problems.push_back(std::move(problem));
   }
 }
 
-void add(const Value& container, std::string_view resource, Sums& s, bool all) {
-  const Value* request = container["resources"]["requests"].find(resource);
-  const Value* limit = container["resources"]["limits"].find(resource);
-  if (request) s.requests.add(Quantity::parse_or_zero(request->as_string()));
-  if (limit) s.limits.add(Quantity::parse_or_zero(limit->as_string()));
-  s.has_request |= request != nullptr;
-  s.has_limit = all ? s.has_limit && limit : limit != nullptr;
+void check_item(const Value& item, const ResourceList& requests, const ResourceList& limits,
+                bool by_request, Problems& problems) {
+  const std::string type(item["type"].as_string());
+  auto each = [&](std::string_view field, auto check) {
+    for (const auto& [name, bound] : quota::read_resource_list(item[field])) {
+      note(problems, check(name, bound, asked_of(requests, limits, name)));
+    }
+  };
+  auto head = [&](const std::string& name) { return name + " usage per " + type; };
+  each("min", [&](const std::string& name, const Quantity& bound, const Asked& asked) {
+    return check_min(head(name), bound, asked);
+  });
+  each("max", [&](const std::string& name, const Quantity& bound, const Asked& asked) {
+    return check_max(head(name), bound, asked, by_request);
+  });
+  if (by_request) return;
+  each("maxLimitRequestRatio",
+       [&](const std::string& name, const Quantity& bound, const Asked& asked) {
+         return check_ratio(name, type, bound, asked);
+       });
+}
+
+void check_pod(const Value& item, const Value& pod, Problems& problems) {
+  using quota::Actual, quota::Overhead;
+  if (item["type"].as_string() == "Pod") {
+    check_item(item, quota::pod_requests(pod, Actual::kLeftOut, Overhead::kLeftOut),
+               quota::pod_limits(pod, Actual::kLeftOut, Overhead::kLeftOut), false, problems);
+  }
+  if (item["type"].as_string() != "Container") return;
+  for (std::string_view field : {"containers", "initContainers"}) {
+    for (const Value& c : pod["spec"][field].items()) {
+      check_item(item, quota::read_resource_list(c["resources"]["requests"]),
+                 quota::read_resource_list(c["resources"]["limits"]), false, problems);
+    }
+  }
 }
 
 }  // namespace
 
-Status limit_ranger(const Attributes& a, Document& pod, const Value*) {
-  if (!pod_create(a)) return {};
-  std::vector<std::string> notes;
-  Value& spec = edit_map(pod, pod.root, "spec");
-  for (std::string_view field : {"initContainers", "containers"}) {
-    Value* containers = spec.find(field);
-    if (!containers) continue;
-    for (Value& c : containers->items()) {
-      std::vector<std::string> requests, limits;
-      auto give_defaults = [&](const Value& item) {
-        if (item["type"].as_string() != "Container") return;
-        for (auto& n : give(pod, c, "limits", item["default"])) limits.push_back(n);
-        for (auto& n : give(pod, c, "requests", item["defaultRequest"])) requests.push_back(n);
-      };
-      TRY(each_limit(a, give_defaults));
-      const std::string suffix =
-          (field == "containers" ? " for container " : " for init container ") +
-          std::string(c["name"].as_string());
-      if (!requests.empty()) notes.push_back(joined(requests, ", ") + " request" + suffix);
-      if (!limits.empty()) notes.push_back(joined(limits, ", ") + " limit" + suffix);
-    }
-  }
-  if (!notes.empty()) {
-    set_text(pod, edit_map(pod, registry::edit_metadata(pod), "annotations"),
-             "kubernetes.io/limit-ranger", "LimitRanger plugin set: " + joined(notes, "; "));
-  }
+Status limit_ranger(const Attributes& a, Document& pod, const Value* before) {
+  if (!a.is("", "Pod") || !concerns(a, before)) return {};
+  TRY_ASSIGN(ranges, limit_ranges(a));
+  for (const DocumentPtr& range : ranges) give_defaults(pod, defaults_of(range->root));
   return {};
 }
 
-Status limit_ranger_validate(const Attributes& a, const Value* pod, const Value*) {
-  if (!pod || !pod_create(a)) return {};
-  std::vector<std::string> errors;
-  const Value& containers = (*pod)["spec"]["containers"];
-  auto check_item = [&](const Value& item) {
-    const bool whole = item["type"].as_string() == "Pod";
-    if (!whole && item["type"].as_string() != "Container") return;
-    std::vector<std::string_view> resources;
-    for (std::string_view f : {"min", "max"}) {
-      for (const Member& m : item[f].members()) {
-        bool known = false;
-        for (auto r : resources) known |= r == m.key();
-        if (!known) resources.push_back(m.key());
+Status limit_ranger_validate(const Attributes& a, const Value* object, const Value* before) {
+  if (!object || !concerns(a, before)) return {};
+  TRY_ASSIGN(ranges, limit_ranges(a));
+  for (const DocumentPtr& range : ranges) {
+    Problems problems;
+    for (const Value& item : range->root["spec"]["limits"].items()) {
+      if (a.is("", "Pod")) {
+        check_pod(item, *object, problems);
+      } else if (item["type"].as_string() == "PersistentVolumeClaim") {
+        check_item(item, quota::read_resource_list((*object)["spec"]["resources"]["requests"]), {},
+                   true, problems);
       }
     }
-    for (std::string_view r : resources) {
-      if (whole) {
-        Sums s;
-        s.has_limit = true;
-        for (const Value& c : containers.items()) add(c, r, s, true);
-        check(item, r, s, errors);
-        continue;
-      }
-      for (const Value& c : containers.items()) {
-        Sums s;
-        add(c, r, s, false);
-        check(item, r, s, errors);
-      }
-    }
-  };
-  TRY(each_limit(a, check_item));
-  if (errors.empty()) return {};
-  return refuse(a, errors.size() == 1 ? errors[0] : "[" + joined(errors, ", ") + "]");
+    if (problems.size() == 1) return refuse(a, problems[0]);
+    if (!problems.empty()) return refuse(a, "[" + joined(problems, ", ") + "]");
+  }
+  return {};
 }
 
 }  // namespace keles::admission

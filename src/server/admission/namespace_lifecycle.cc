@@ -30,4 +30,15 @@ Status namespace_lifecycle(const Attributes& a, Document&, const Value*) {
   return Status(Reason::kForbidden, refused.message(), std::move(details));
 }
 
+Status namespace_exists(const Attributes& a, const Value*, const Value*) {
+  if (a.operation == Operation::kConnect) return {};
+  if (a.namespace_.empty() || a.is("", "Namespace")) return {};
+  if (find(a, "", "v1", "Namespace", "", a.namespace_)) return {};
+  return Status::not_found("", "namespaces", a.namespace_);
+}
+
+Status always_deny(const Attributes& a, const Value*, const Value*) {
+  return refuse(a, "admission control is denying all modifications");
+}
+
 }  // namespace keles::admission

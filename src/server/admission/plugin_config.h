@@ -3,9 +3,8 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "machinery/quota/check.h"
 #include "machinery/value.h"
@@ -31,13 +30,15 @@ struct EventLimit {
   int64_t qps = 0, burst = 0, cache_size = 4096;
 };
 
+class EventLimiter;
+
 struct PluginConfig {
   quota::Limits quota;
   NodeSelectors node_selectors;
   TolerationLists tolerations;
-  std::vector<EventLimit> event_limits;
-  int64_t not_ready_seconds = 300;    // --default-not-ready-toleration-seconds
-  int64_t unreachable_seconds = 300;  // --default-unreachable-toleration-seconds
+  std::shared_ptr<EventLimiter> event_limiter;  // null: no limits
+  int64_t not_ready_seconds = 300;              // --default-not-ready-toleration-seconds
+  int64_t unreachable_seconds = 300;            // --default-unreachable-toleration-seconds
 };
 
 }  // namespace keles::admission

@@ -1,6 +1,8 @@
 // The plugins' functions, one file each; see admission.h for when they run.
 #pragma once
 
+#include <initializer_list>
+
 #include "server/admission/admission.h"
 
 namespace keles::admission {
@@ -18,6 +20,7 @@ Status service_account_validate(const Attributes& a, const Value* pod, const Val
 Status default_toleration_seconds(const Attributes& a, Document& pod, const Value* before);
 // Pods get the number of their priority class; one class at most is the global default.
 Status priority(const Attributes& a, Document& pod, const Value* before);
+Status priority_validate(const Attributes& a, const Value* object, const Value* before);
 // Requests and limits that a LimitRange of the namespace gives to containers, and its bounds.
 Status limit_ranger(const Attributes& a, Document& pod, const Value* before);
 Status limit_ranger_validate(const Attributes& a, const Value* pod, const Value* before);
@@ -40,6 +43,42 @@ Status certificate_approval(const Attributes& a, const Value* csr, const Value* 
 Status certificate_signing(const Attributes& a, const Value* csr, const Value* before);
 Status certificate_subject_restriction(const Attributes& a, const Value* csr, const Value* before);
 
+// Claims get the default StorageClass, Ingresses the default IngressClass: the newest of several.
+Status default_storage_class(const Attributes& a, Document& claim, const Value* before);
+Status default_ingress_class(const Attributes& a, Document& ingress, const Value* before);
+// Claims grow only when they are bound, of a class that lets them.
+Status claim_resize(const Attributes& a, const Value* claim, const Value* before);
+// Volumes, claims and their classes stay until they are not in use; the controller lets them go.
+Status storage_protection(const Attributes& a, Document& object, const Value* before);
+
+// Nodes begin as not ready. Pods have the zone and region of their node as labels.
+Status taint_nodes_by_condition(const Attributes& a, Document& node, const Value* before);
+Status pod_topology_labels(const Attributes& a, Document& object, const Value* before);
+// A pod on a node changes only as the node can, and grows only as far as the node has room.
+Status node_declared_features(const Attributes& a, const Value* pod, const Value* before);
+Status pod_resize(const Attributes& a, const Value* pod, const Value* before);
+
+// --- off by default ---
+Status namespace_exists(const Attributes& a, const Value* object, const Value* before);
+Status limit_anti_affinity(const Attributes& a, const Value* pod, const Value* before);
+Status always_pull_images(const Attributes& a, Document& pod, const Value* before);
+Status always_pull_images_validate(const Attributes& a, const Value* pod, const Value* before);
+Status extended_resource_toleration(const Attributes& a, Document& pod, const Value* before);
+// A namespace's annotations, or the configuration, bind its pods to nodes and tolerations.
+Status pod_node_selector(const Attributes& a, Document& pod, const Value* before);
+Status pod_node_selector_validate(const Attributes& a, const Value* pod, const Value* before);
+Status pod_toleration_restriction(const Attributes& a, Document& pod, const Value* before);
+Status pod_toleration_restriction_validate(const Attributes& a, const Value* pod,
+                                           const Value* before);
+Status event_rate_limit(const Attributes& a, const Value* event, const Value* before);
+Status owner_references(const Attributes& a, const Value* object, const Value* before);
+Status deny_external_ips(const Attributes& a, const Value* service, const Value* before);
+Status always_deny(const Attributes& a, const Value* object, const Value* before);
+
+// The kind's object that is marked as the default by one of these annotations; of several the one
+// made last, of those the first by name. Null: there is none.
+Result<ObjectPtr> newest_default(const Attributes& a, const KindDesc& kind,
+                                 std::initializer_list<std::string_view> annotations);
 // kind.group "name" is forbidden: why.
 Status refuse(const Attributes& a, std::string_view why);
 // The object that the request's snapshot holds; null when absent.

@@ -32,12 +32,9 @@ Status priority(const Attributes& a, Document& pod, const Value* before) {
   if (!a.is("", "Pod") || !a.subresource.empty()) return {};
   Value& spec = registry::edit_map(pod, pod.root, "spec");
   if (a.operation == Operation::kUpdate) {
-    if (before && spec["priority"].is_null()) {
-      registry::copy_member(pod, spec, "priority", (*before)["spec"].find("priority"));
-      if (spec["preemptionPolicy"].is_null()) {
-        registry::copy_member(pod, spec, "preemptionPolicy",
-                              (*before)["spec"].find("preemptionPolicy"));
-      }
+    for (std::string_view field : {"priority", "preemptionPolicy"}) {
+      if (!before || !spec[field].is_null()) continue;
+      registry::copy_member(pod, spec, field, (*before)["spec"].find(field));
     }
     return {};
   }
@@ -75,6 +72,24 @@ Status priority(const Attributes& a, Document& pod, const Value* before) {
   spec.set(pod.arena, "priority", Value(value));
   registry::set_text(pod, spec, "preemptionPolicy", policy);
   return {};
+}
+
+// One class at most is the global default.
+Status priority_validate(const Attributes& a, const Value* object, const Value*) {
+  const bool writes = a.operation == Operation::kCreate || a.operation == Operation::kUpdate;
+  if (!object || !writes || !a.subresource.empty()) return {};
+  if (!a.is("scheduling.k8s.io", "PriorityClass")) return {};
+  if (!(*object)["globalDefault"].as_bool()) return {};
+  auto best = global_default(a);
+  if (!best.ok()) {
+    return Status(Reason::kUnknown,
+                  "failed to get default priority class: " + best.status().message());
+  }
+  if (!*best) return {};
+  const std::string name((*best)->name());
+  if (a.operation == Operation::kUpdate && name == registry::meta(*object, "name")) return {};
+  return refuse(
+      a, "PriorityClass " + name + " is already marked as default. Only one default can exist");
 }
 
 }  // namespace keles::admission

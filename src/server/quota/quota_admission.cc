@@ -113,11 +113,14 @@ void QuotaAdmission::forget_idle(Loop& loop, std::string_view ns) {
 Task<Status> QuotaAdmission::wait_turn(Context ctx, std::shared_ptr<Bucket> b, Waiter* w) {
   while (b->busy && !w->done) {
     Status s = co_await b->turn.wait(ctx);
-    if (s.ok()) continue;
-    for (auto* list : {&b->pending, &b->taken}) std::replace(list->begin(), list->end(), w, {});
-    co_return s;
+    if (!s.ok()) co_return s;
   }
   co_return Status();
+}
+
+void QuotaAdmission::Bucket::leave(Waiter* w) {
+  std::erase(pending, w);
+  std::replace(taken.begin(), taken.end(), w, {});
 }
 
 Task<Status> QuotaAdmission::validate(Context ctx, const Attributes* a, const Value* object,
@@ -133,8 +136,11 @@ Task<Status> QuotaAdmission::validate(Context ctx, const Attributes* a, const Va
   std::shared_ptr<Bucket> b = bucket(ctx.loop(), a->namespace_);
   b->pending.push_back(&own);
   Status waited = co_await wait_turn(ctx, b, &own);
-  if (!waited.ok()) co_return waited;
-  if (own.done) co_return own.result;
+  if (!waited.ok() || own.done) {
+    b->leave(&own);  // whoever charges may be at it yet
+    if (own.done) co_return own.result;
+    co_return waited;
+  }
 
   b->busy = true;
   b->taken = std::exchange(b->pending, {});

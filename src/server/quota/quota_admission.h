@@ -47,6 +47,7 @@ class QuotaAdmission final : public admission::Dynamic {
     bool busy = false;
     std::vector<Waiter*> pending, taken;  // null: has gone
     WaitList turn;
+    void leave(Waiter* waiter);
   };
   struct Held {  // a quota, as it was read
     ObjectPtr object;
