@@ -25,15 +25,23 @@ Task<void> SteppingWorkload::start(Context ctx, Client* client) {
 
 const std::vector<WorkloadKind>& workload_kinds() {
   static const std::vector<WorkloadKind> kinds = {
-      {"accounts", make_accounts},       {"appliers", make_appliers},
-      {"budgets", make_budgets},         {"customs", make_customs},
-      {"daemonsets", make_daemonsets},   {"deployments", make_deployments},
-      {"hooked", make_hooked},           {"jobs", make_jobs},
-      {"namespaces", make_namespaces},   {"nodes", make_nodes},
-      {"owners", make_owners},           {"pods", make_pods},
+      {"accounts", make_accounts},
+      {"appliers", make_appliers},
+      {"budgets", make_budgets},
+      {"customs", make_customs},
+      {"daemonsets", make_daemonsets},
+      {"deployments", make_deployments},
+      {"hooked", make_hooked},
+      {"jobs", make_jobs},
+      {"namespaces", make_namespaces},
+      {"nodes", make_nodes},
+      {"owners", make_owners},
+      {"pods", make_pods},
       {"quotas", make_quotas},
-      {"replicasets", make_replicasets}, {"replicationcontrollers", make_replicationcontrollers},
-      {"services", make_services},       {"statefulsets", make_statefulsets},
+      {"replicasets", make_replicasets},
+      {"replicationcontrollers", make_replicationcontrollers},
+      {"services", make_services},
+      {"statefulsets", make_statefulsets},
       {"strays", make_strays},
   };
   return kinds;
