@@ -448,8 +448,7 @@ TEST_F(PodSecurityAdmission, HoldsPodsToTheirNamespacesLabels) {
   s = write(kind("batch/v1", "CronJob"), "strict",
             "metadata: {name: j}\nspec: {schedule: '* * * * *', jobTemplate: {spec: {template: "
             "{spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}}}");
-  EXPECT_THAT(s.warnings,
-              testing::ElementsAre(testing::StartsWith("would violate PodSecurity")));
+  EXPECT_THAT(s.warnings, testing::ElementsAre(testing::StartsWith("would violate PodSecurity")));
   make_namespace("warned", label + "warn: baseline");
   s = write(pods(), "warned", pod("p", "privileged: true"));
   EXPECT_EQ(s.error, "");
