@@ -12,6 +12,7 @@
 #include "controllers/disruption.h"
 #include "controllers/endpoints.h"
 #include "controllers/endpointslice.h"
+#include "controllers/endpointslice_mirroring.h"
 #include "controllers/garbage_collector.h"
 #include "controllers/job.h"
 #include "controllers/legacy_tokens.h"
@@ -62,6 +63,7 @@ Manager::Manager(Client& client, Options options)
   add<JobController>("job-controller");
   add<CronJobController>("cronjob-controller");
   add<EndpointSliceController>("endpointslice-controller");
+  add<EndpointSliceMirroring>("endpointslice-mirroring-controller");
   add<EndpointsController>("endpoints-controller");
   add<DisruptionController>("disruption-controller");
   add<ResourceQuotaController>("resourcequota-controller");

@@ -1,0 +1,290 @@
+#include "controllers/endpointslice_mirroring.h"
+
+#include <algorithm>
+#include <iterator>
+#include <tuple>
+#include <utility>
+
+#include "base/ip.h"
+#include "controllers/ownership.h"
+#include "controllers/service_endpoints.h"
+
+namespace keles::controllers {
+
+using namespace api::core_v1;
+using namespace api::discovery_v1;
+using SlicePort = api::discovery_v1::EndpointPort;
+
+namespace {
+
+constexpr std::string_view kServiceName = "kubernetes.io/service-name";
+constexpr std::string_view kManagedBy = "endpointslice.kubernetes.io/managed-by";
+constexpr std::string_view kManager = "endpointslicemirroring-controller.k8s.io";
+constexpr std::string_view kSkip = "endpointslice.kubernetes.io/skip-mirror";
+constexpr std::string_view kLeader = "control-plane.alpha.kubernetes.io/leader";
+constexpr std::string_view kByService = "mirrored";
+constexpr size_t kMostPerSubset = 1000;  // upstream's --mirroring-max-endpoints-per-subset
+// What is about the Endpoints object itself.
+constexpr std::string_view kOwnAnnotations[] = {"endpoints.kubernetes.io/last-change-trigger-time",
+                                                "kubectl.kubernetes.io/last-applied-configuration"};
+
+bool is_mirrored(const Endpoints& e) {
+  return e.metadata().labels().get(kSkip) != "true" &&
+         !e.metadata().annotations().contains(kLeader);
+}
+
+// "ns/name" of the service whose Endpoints the slice mirrors, "" of others' slices.
+std::string mirrored_key(const EndpointSlice& s) {
+  auto labels = s.metadata().labels();
+  if (labels.get(kManagedBy) != kManager || labels.get(kServiceName).empty()) return {};
+  return std::string(s.metadata().namespace_()) + "/" + std::string(labels.get(kServiceName));
+}
+
+// One address as a subset has it; not ready, where any says so.
+using AddressKey = std::pair<std::string, std::string>;  // ip, uid of its target
+struct Subset {
+  Ports ports;
+  std::vector<std::pair<api::core_v1::EndpointAddress, bool>> addresses;  // ready ones first
+};
+
+// Ports that lead to the same addresses, in the same state, belong together, however they are
+// written.
+std::vector<Subset> packed(const Endpoints& e) {
+  std::map<AddressKey, api::core_v1::EndpointAddress> first;
+  std::map<Ports, std::map<AddressKey, bool>> by_port;  // one port each, or none
+  for (EndpointSubset s : e.subsets()) {
+    std::vector<Ports> ports;
+    for (auto p : s.ports()) {
+      ports.push_back({{std::string(p.name()), p.has_protocol() ? std::string(p.protocol()) : "TCP",
+                        std::string(p.app_protocol()), p.port()}});
+    }
+    if (ports.empty()) ports.emplace_back();
+    auto add = [&](const List<api::core_v1::EndpointAddress>& list, bool ready) {
+      for (api::core_v1::EndpointAddress a : list) {
+        AddressKey key{a.ip(), a.target_ref().uid()};
+        first.emplace(key, a);
+        for (const Ports& p : ports) {
+          auto [it, is_new] = by_port[p].emplace(key, ready);
+          it->second = it->second && ready;
+        }
+      }
+    };
+    add(s.addresses(), true);
+    add(s.not_ready_addresses(), false);
+  }
+  std::map<std::map<AddressKey, bool>, Ports> groups;
+  std::vector<Subset> out;
+  for (const auto& [port, addresses] : by_port) {
+    if (port.empty()) {
+      out.emplace_back();
+      for (const auto& [key, ready] : addresses) {
+        out.back().addresses.emplace_back(first.at(key), ready);
+      }
+      continue;
+    }
+    groups[addresses].push_back(port[0]);
+  }
+  for (const auto& [addresses, ports] : groups) {
+    Subset& s = out.emplace_back();
+    s.ports = ports;
+    for (const auto& [key, ready] : addresses) s.addresses.emplace_back(first.at(key), ready);
+  }
+  for (Subset& s : out) {
+    std::sort(s.ports.begin(), s.ports.end());
+    std::stable_sort(s.addresses.begin(), s.addresses.end(),
+                     [](const auto& a, const auto& b) { return a.second > b.second; });
+  }
+  return out;
+}
+
+// The slice as it should be, on top of what `slice` is; text that is the same for equal slices.
+void write_slice(EndpointSliceEdit slice, const Endpoints& e, const std::string& family,
+                 const Ports& ports) {
+  auto meta = slice.edit_metadata();
+  meta.clear_labels();
+  for (auto [k, v] : e.metadata().labels()) meta.edit_labels().set(k, v);
+  meta.edit_labels().set(kServiceName, e.metadata().name());
+  meta.edit_labels().set(kManagedBy, kManager);
+  meta.clear_annotations();
+  for (auto [k, v] : e.metadata().annotations()) {
+    if (std::find(std::begin(kOwnAnnotations), std::end(kOwnAnnotations), k) ==
+        std::end(kOwnAnnotations)) {
+      meta.edit_annotations().set(k, v);
+    }
+  }
+  meta.clear_owner_references();
+  set_controller_reference(meta, kind_of<Endpoints>(), e.metadata());
+  slice.set_address_type(family);
+  slice.clear_ports();
+  for (const PortData& p : ports) {
+    auto port = slice.edit_ports().add();
+    port.set_name(p.name);
+    port.set_protocol(p.protocol);
+    port.set_port(p.port);
+    if (!p.app_protocol.empty()) port.set_app_protocol(p.app_protocol);
+  }
+  slice.edit_endpoints().clear();
+}
+
+void add_endpoint(EndpointSliceEdit slice, const api::core_v1::EndpointAddress& a,
+                  const IpAddress& ip, bool ready) {
+  auto e = slice.edit_endpoints().add();
+  e.edit_addresses().add(ip.text());
+  e.edit_conditions().set_ready(ready);
+  if (!a.hostname().empty()) e.set_hostname(a.hostname());
+  if (a.has_target_ref()) e.set_target_ref(a.target_ref());
+  if (!a.node_name().empty()) e.set_node_name(a.node_name());
+}
+
+Ports ports_of(const EndpointSlice& s) {
+  Ports out;
+  for (SlicePort p : s.ports()) {
+    out.push_back({std::string(p.name()), std::string(p.protocol()), std::string(p.app_protocol()),
+                   p.port()});
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+}  // namespace
+
+MirrorPlan plan_mirror(const Endpoints& e, const std::vector<Ref<EndpointSlice>>& slices,
+                       size_t per_subset) {
+  using Key = std::pair<std::string, Ports>;
+  MirrorPlan plan;
+  std::map<Key, std::vector<std::tuple<api::core_v1::EndpointAddress, IpAddress, bool>>> wanted;
+  for (const Subset& s : packed(e)) {
+    size_t added = 0;
+    for (const auto& [address, ready] : s.addresses) {
+      if (added >= per_subset) break;
+      auto read = IpAddress::parse_sloppy(address.ip());
+      if (!read) {
+        ++plan.invalid;
+        continue;
+      }
+      const IpAddress ip = read->address.unmapped();
+      wanted[{ip.v6() ? "IPv6" : "IPv4", s.ports}].emplace_back(address, ip, ready);
+      ++added;
+    }
+    plan.skipped += s.addresses.size() - added;
+  }
+  std::map<Key, Ref<EndpointSlice>> have;
+  std::map<std::string, std::vector<Ref<EndpointSlice>>> spare;  // by family, which stays
+  for (const auto& s : slices) {
+    if (!s->metadata().deletion_timestamp().empty()) continue;
+    Key key{s->address_type(), ports_of(*s)};
+    const bool kept = wanted.contains(key) && have.emplace(key, s).second;
+    if (!kept) spare[key.first].push_back(s);
+  }
+  for (const auto& [key, endpoints] : wanted) {
+    Ref<EndpointSlice> from;
+    if (auto it = have.find(key); it != have.end()) from = it->second;
+    if (!from && !spare[key.first].empty()) {
+      from = spare[key.first].back();
+      spare[key.first].pop_back();
+    }
+    Draft<EndpointSliceEdit> d =
+        from ? Draft<EndpointSliceEdit>(*from) : Draft<EndpointSliceEdit>();
+    write_slice(*d, e, key.first, key.second);
+    for (const auto& [address, ip, ready] : endpoints) add_endpoint(*d, address, ip, ready);
+    if (!from) {
+      d->edit_metadata().set_namespace_(e.metadata().namespace_());
+      d->edit_metadata().set_generate_name(std::string(e.metadata().name()) + "-");
+      plan.create.push_back(std::move(d));
+    } else if (!d.value().equals(from->value())) {
+      plan.update.push_back(std::move(d));
+    }
+  }
+  for (auto& [family, rest] : spare) {
+    plan.remove.insert(plan.remove.end(), rest.begin(), rest.end());
+  }
+  return plan;
+}
+
+EndpointSliceMirroring::EndpointSliceMirroring(Deps deps)
+    : Controller(deps, "endpoint_slice_mirroring", "endpoint-slice-mirroring-controller", 5),
+      endpoints_(watch<Endpoints>()),
+      services_(watch<Service>()),
+      slices_(watch<EndpointSlice>()),
+      expectations_(deps.client.loop()) {
+  slices_.base().add_index(std::string(kByService),
+                           [](const ObjectPtr& o) -> std::vector<std::string> {
+                             std::string key = mirrored_key(*read<EndpointSlice>(o));
+                             if (key.empty()) return {};
+                             return {std::move(key)};
+                           });
+  endpoints_.on_change([this](const Ref<Endpoints>& before, const Ref<Endpoints>& now) {
+    const bool any = (before && is_mirrored(*before)) || (now && is_mirrored(*now));
+    if (any) queue().add(key_of((now ? now : before)->metadata()));
+  });
+  services_.on_change([this](const Ref<Service>& before, const Ref<Service>& now) {
+    const bool was = before && !has_selector(*before), is = now && !has_selector(*now);
+    if (was != is) queue().add(key_of((now ? now : before)->metadata()));
+  });
+  slices_.on_change([this](const Ref<EndpointSlice>& before, const Ref<EndpointSlice>& now) {
+    std::string was = before ? mirrored_key(*before) : "", is = now ? mirrored_key(*now) : "";
+    if (!before && !is.empty()) expectations_.creation_settled(is);
+    if (!is.empty()) queue().add(is);
+    if (!was.empty() && was != is) queue().add(was);
+  });
+}
+
+Task<Status> EndpointSliceMirroring::carry_out(Context ctx, Ref<Endpoints> endpoints,
+                                               MirrorPlan* plan) {
+  std::string key = key_of(endpoints->metadata());
+  for (auto& s : plan->update) {
+    auto r = co_await client().update<EndpointSlice>(ctx, s.take());
+    if (!r.ok()) co_return r.status();
+  }
+  for (auto& s : plan->create) {
+    expectations_.expect_creations(key, 1);
+    Document body = s.take();
+    auto r = co_await create_once(ctx, &client(), &kind_of<EndpointSlice>(), std::move(body));
+    if (r.ok()) continue;
+    if (!r.status().is(Reason::kOutcomeUnknown)) expectations_.creation_settled(key);
+    co_return r.status();
+  }
+  co_return Status();
+}
+
+Task<ReconcileResult> EndpointSliceMirroring::reconcile(Context ctx, std::string key) {
+  auto parts = split_key(key);
+  Ref<Endpoints> endpoints = endpoints_.get(parts.first, parts.second);
+  Ref<Service> service = services_.get(parts.first, parts.second);
+  const auto slices = slices_.by_index(kByService, key);
+  const bool mirrors = endpoints && service && is_mirrored(*endpoints) && !has_selector(*service);
+  if (mirrors && !expectations_.satisfied(key)) {
+    co_return ReconcileResult::after(expectations_.remaining(key));
+  }
+  MirrorPlan plan;
+  if (mirrors) {
+    plan = plan_mirror(*endpoints, slices, kMostPerSubset);
+    if (plan.invalid > 0) {
+      events().warning(reference_to(endpoints), "InvalidIPAddress",
+                       "Skipped " + std::to_string(plan.invalid) +
+                           " invalid IP addresses when mirroring to EndpointSlices");
+    }
+    if (plan.skipped > plan.invalid) {
+      events().warning(reference_to(endpoints), "TooManyAddressesToMirror",
+                       "A max of " + std::to_string(kMostPerSubset) +
+                           " addresses can be mirrored to EndpointSlices per Endpoints subset. " +
+                           std::to_string(plan.skipped) + " addresses were skipped");
+    }
+    if (endpoints->metadata().deletion_timestamp().empty()) {
+      Status s = co_await carry_out(ctx, endpoints, &plan);
+      if (namespace_is_ending(s)) co_return Status();
+      if (!s.ok()) co_return s;
+    }
+  } else {
+    expectations_.forget(key);
+    plan.remove = slices;
+  }
+  for (const auto& s : plan.remove) {
+    Status gone = co_await client().remove<EndpointSlice>(ctx, parts.first,
+                                                          std::string(s->metadata().name()));
+    if (!gone.ok() && !gone.is(Reason::kNotFound)) co_return gone;
+  }
+  co_return Status();
+}
+
+}  // namespace keles::controllers
