@@ -164,7 +164,9 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   if (!id.ok()) co_return fail("CreateContainerError", id.status());
   s_.register_id(*id, uid_);
   event(start.name, "Normal", "Created", "Created container: " + start.name);
-  Status s = co_await s_.runtime->start_container(ctx, *id);
+  // A start under way is not broken off by the pod's deletion: the runtime would call it a failure
+  // of the container (StartError).
+  Status s = co_await s_.runtime->start_container(ctx_, *id);
   if (!s.ok()) {
     (void)co_await refresh(ctx);
     co_return fail("RunContainerError", s);
