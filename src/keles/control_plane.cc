@@ -404,8 +404,7 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
         "system:unauthenticated; otherwise they are refused.");
   f.add("authorization-mode", &s.authorization_modes,
         "Ordered list of plug-ins to do authorization. Comma-delimited list of: "
-        "AlwaysAllow,AlwaysDeny,Node,RBAC,Webhook. Not looked at when --authorization-config is "
-        "given.");
+        "AlwaysAllow,AlwaysDeny,Node,RBAC,Webhook. Not to be given with --authorization-config.");
   add_identity_flags(f, s);
   f.add("enable-admission-plugins", &s.enable_admission,
         "Admission plugins that should be enabled in addition to the default ones.");
@@ -544,7 +543,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   http.address = f.bind_address;
   http.port = static_cast<uint16_t>(f.secure_port);
   http.tls = pki->apiserver;
-  http.client_ca_pem = own->client_ca_pem + options.auth.front_proxy.ca_pem;
+  http.client_ca_pem = own->client_ca_pem + "\n" + options.auth.front_proxy.ca_pem;
   http.bodies_on_demand = true;
   Result<std::unique_ptr<net::Server>> server =
       net::Server::start(loops.loops(), http, front.handler());
@@ -582,6 +581,11 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   auditing.cancel();
   co_await components.join();
   co_await background.join();
+  // Connections to those who were asked end while their loops are there.
+  auto live = (*others)->live();
+  live->authorizers = std::make_shared<const auth::Authorizers>();
+  live->believed = std::make_shared<const auth::Believed>();
+  (*others).reset();
   Status closed = co_await (*store)->close(last.with_timeout(10s));
   if (!closed.ok()) log::error("Store not closed", {{"err", closed}});
   co_return s;

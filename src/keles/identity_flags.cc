@@ -120,4 +120,19 @@ void add_identity_flags(Flags& f, ControlPlaneOptions& s) {
         "List of request header prefixes to inspect. X-Remote-Extra- is suggested.");
 }
 
+Status check_identity_flags(const Flags& f, ControlPlaneOptions* s) {
+  s->identity.anonymous_given = f.given("anonymous-auth");
+  if (s->identity.authorization_config.empty()) return Status();
+  for (const char* name :
+       {"authorization-mode", "authorization-webhook-config-file", "authorization-webhook-version",
+        "authorization-webhook-cache-authorized-ttl",
+        "authorization-webhook-cache-unauthorized-ttl"}) {
+    if (!f.given(name)) continue;
+    return Status::bad_request(
+        "--authorization-config can not be specified when --authorization-mode or "
+        "--authorization-webhook-* flags are defined");
+  }
+  return Status();
+}
+
 }  // namespace keles

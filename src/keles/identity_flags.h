@@ -13,6 +13,8 @@
 namespace keles {
 
 void add_identity_flags(Flags& f, ControlPlaneOptions& options);
+// Once they are parsed: flags that exclude a file, as upstream.
+Status check_identity_flags(const Flags& f, ControlPlaneOptions* options);
 
 // Who is believed and who decides, where somebody outside is asked: the files are read, and kept
 // up with from then on (Reload::run). Blocking.

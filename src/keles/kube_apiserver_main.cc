@@ -11,10 +11,12 @@
 #include "base/version.h"
 #include "keles/commands.h"
 #include "keles/control_plane.h"
+#include "keles/identity_flags.h"
 #include "keles/runtime.h"
 #include "keles/store_holder.h"
 #include "net/pki.h"
 #include "server/auth/auth.h"
+#include "server/identity/authorization_config.h"
 
 namespace keles {
 namespace {
@@ -174,8 +176,10 @@ Status check(const ApiServerFlags& f) {
   if (f.storage_backend != "etcd3") {
     return Status::bad_request("--storage-backend: \"" + f.storage_backend + "\": want etcd3");
   }
-  TRY(auth::parse_modes(f.plane.authorization_modes));
-  return Status();
+  TRY_ASSIGN(modes, auth::parse_modes(f.plane.authorization_modes));
+  const identity::Sources& who = f.plane.identity;
+  if (!who.authorization_config.empty()) return Status();
+  return identity::authorizers_of_flags(modes, who.access_webhook).status();
 }
 
 // While the holder of the store has gone the server says so: its directory may go as well.
@@ -229,8 +233,9 @@ int kube_apiserver_main(const std::vector<std::string>& args) {
   flags.require("etcd-servers");
   flags.require("service-account-issuer");
   flags.require("service-account-signing-key-file");
-  return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
+  return run_command(&flags, args, [&f, &flags](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
+    TRY(check_identity_flags(flags, &f.plane));
     TRY(check(f));
     TRY_ASSIGN(etcd, parse_client_url("etcd-servers", f.etcd_servers[0]));
     TRY(log::set_format(f.plane.logging_format));

@@ -6,6 +6,7 @@
 #include "base/version.h"
 #include "keles/commands.h"
 #include "keles/control_plane.h"
+#include "keles/identity_flags.h"
 #include "keles/runtime.h"
 #include "server/auth/auth.h"
 #include "server/http/pki_files.h"
@@ -84,8 +85,9 @@ int server_main(const std::vector<std::string>& args) {
       "Runs a control plane: API server, store, controllers, scheduler, DNS.\n\nUsage:\n  keles "
       "server [flags]");
   add_flags(flags, f);
-  return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
+  return run_command(&flags, args, [&f, &flags](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
+    TRY(check_identity_flags(flags, &f));
     f.store_identity_file = f.data_dir + "/pki/store-identity";
     f.credentials = own_credentials;
     TRY(log::set_format(f.logging_format));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -10,6 +11,21 @@
 #include "base/loop.h"
 
 namespace keles {
+
+namespace {
+
+// "k8s:enc:kms:v2:NAME:" of a sealed value; "" of what has no such beginning.
+std::string_view provider_of(std::string_view stored) {
+  size_t at = 0;
+  for (int i = 0; i < 5; ++i) {
+    at = stored.find(':', at);
+    if (at == stored.npos) return {};
+    ++at;
+  }
+  return stored.substr(0, at);
+}
+
+}  // namespace
 
 // A write on its way, with what the replica gave.
 struct SealedBackend::Own : Origin {
@@ -43,13 +59,14 @@ SealedBackend::~SealedBackend() {
 
 void SealedBackend::watch(Follower& follower) {
   follower_ = &follower;
-  inner_->watch(*this);
+  // First: a service that comes back while the store is read is not to be missed.
   transformer_->on_change([life = life_] {
     post_to_pool([life] {
       std::lock_guard lock(life->mutex);
       if (life->self) life->self->try_again();
     });
   });
+  inner_->watch(*this);
 }
 
 Task<Result<Committed>> SealedBackend::commit(Context ctx, Transaction t) {
@@ -106,16 +123,17 @@ void SealedBackend::open_all(std::vector<Change>& changes) {
     if (c.stored && !c.origin && c.stored->starts_with(kSealedPrefix)) sealed.push_back(i);
   }
   auto open = [&](size_t from, size_t to) {
-    Status gone;
+    std::map<std::string, Status, std::less<>> gone;  // by provider
     for (size_t n = from; n < to; ++n) {
       const Change& c = changes[sealed[n]];
       auto& result = out[sealed[n]];
-      if (gone.ok()) {
-        result.emplace(transformer_->open(*c.key, c.stored));
-        if (result->status().is(Reason::kUnavailable)) gone = result->status();
-      } else {
-        result.emplace(gone);
+      const std::string_view by = provider_of(*c.stored);
+      if (auto at = gone.find(by); at != gone.end()) {
+        result.emplace(at->second);
+        continue;
       }
+      result.emplace(transformer_->open(*c.key, c.stored));
+      if (result->status().is(Reason::kUnavailable)) gone.emplace(by, result->status());
     }
   };
   const size_t most = std::max(1u, std::thread::hardware_concurrency());

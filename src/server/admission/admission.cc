@@ -242,6 +242,14 @@ Task<Status> admit_foreign(Context ctx, Attributes* a, Document* object, const V
   co_return s;
 }
 
+std::vector<std::string_view> on_by_default() {
+  std::vector<std::string_view> out;
+  for (const Plugin& p : kPlugins) {
+    if (p.by_default == Default::kOn) out.push_back(p.name);
+  }
+  return out;
+}
+
 Status refuse(const Attributes& a, std::string_view why) {
   return Status::forbidden(a.kind->group, a.kind->plural, a.name, why);
 }

@@ -79,6 +79,9 @@ Status always_deny(const Attributes& a, const Value* object, const Value* before
 // made last, of those the first by name. Null: there is none.
 Result<ObjectPtr> newest_default(const Attributes& a, const KindDesc& kind,
                                  std::initializer_list<std::string_view> annotations);
+// The plugins that run unless they are switched off.
+std::vector<std::string_view> on_by_default();
+
 // kind.group "name" is forbidden: why.
 Status refuse(const Attributes& a, std::string_view why);
 // The object that the request's snapshot holds; null when absent.

@@ -121,7 +121,6 @@ std::vector<Outlet::Item> Outlet::take_batch() {
     Item& next = shared_->queue.front();
     if (!out.empty() && bytes + next.text.size() > most_bytes) break;
     bytes += next.text.size();
-    shared_->bytes -= next.text.size();
     out.push_back(std::move(next));
     shared_->queue.pop_front();
   }
@@ -143,7 +142,11 @@ Task<void> Outlet::throttle(Context ctx) {
 
 Task<void> Outlet::deliver(Context ctx, std::vector<Item> items) {
   std::vector<std::string> texts;
-  for (Item& item : items) texts.push_back(std::move(item.text));
+  size_t bytes = 0;  // part of what waits until it is delivered or lost
+  for (Item& item : items) {
+    bytes += item.text.size();
+    texts.push_back(std::move(item.text));
+  }
   Status s;
   if (delivery_->immediate()) {
     for (const std::string& text : texts) {
@@ -159,10 +162,14 @@ Task<void> Outlet::deliver(Context ctx, std::vector<Item> items) {
     item.waiter->status = s;
     item.waiter->loop.post([waiter = item.waiter] { waiter->done.set(); });
   }
+  {
+    std::lock_guard lock(shared_->mutex);
+    shared_->bytes -= bytes;
+  }
   senders_.release();
 }
 
-Task<void> Outlet::drain(Context ctx, TaskGroup* under_way) {
+Task<void> Outlet::drain(Context ctx, Context sending, TaskGroup* under_way) {
   for (;;) {
     std::vector<Item> items = take_batch();
     if (items.empty()) co_return;
@@ -170,7 +177,7 @@ Task<void> Outlet::drain(Context ctx, TaskGroup* under_way) {
     Context always = Context::root(loop_);
     Status turn = co_await senders_.acquire(always);
     (void)turn;
-    under_way->spawn(deliver(ctx, std::move(items)));
+    under_way->spawn(deliver(sending, std::move(items)));
     if (ctx.done()) co_return;
     bool partial = false;
     {
@@ -184,6 +191,11 @@ Task<void> Outlet::drain(Context ctx, TaskGroup* under_way) {
 Task<void> Outlet::run(Context ctx) {
   if (!batched_ && delivery_->immediate()) co_return;
   TaskGroup under_way(loop_);
+  Context sending = Context::root(loop_);  // ends a few seconds after ctx
+  TimerId timer = 0;
+  Context::Hook end(ctx, [this, &sending, &timer] {
+    timer = loop_.schedule(loop_.now() + kLastWords, [sending] { sending.cancel(); });
+  });
   while (!ctx.done()) {
     Status s = co_await shared_->wake.wait(ctx);
     if (!s.ok()) break;
@@ -199,7 +211,8 @@ Task<void> Outlet::run(Context ctx) {
       (void)full;
       shared_->wake.reset();
     }
-    co_await drain(ctx, &under_way);
+    if (ctx.done()) break;
+    co_await drain(ctx, sending, &under_way);
     bool more = false;
     {
       std::lock_guard lock(shared_->mutex);
@@ -211,14 +224,13 @@ Task<void> Outlet::run(Context ctx) {
     std::lock_guard lock(shared_->mutex);
     shared_->closed = true;
   }
-  Context root = Context::root(loop_);
-  Context last = root.with_timeout(kLastWords);
-  for (bool more = true; more && !last.done();) {
-    co_await drain(last, &under_way);
+  for (bool more = true; more && !sending.done();) {
+    co_await drain(sending, sending, &under_way);
     std::lock_guard lock(shared_->mutex);
     more = !shared_->queue.empty();
   }
   co_await under_way.join();
+  if (timer) loop_.cancel(timer);
 }
 
 }  // namespace keles::audit

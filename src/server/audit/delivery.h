@@ -60,7 +60,8 @@ class Outlet {
   std::vector<Item> take_batch();
   Task<void> throttle(Context ctx);
   Task<void> deliver(Context ctx, std::vector<Item> items);
-  Task<void> drain(Context ctx, TaskGroup* under_way);
+  // Starts to send what waits, as far as it makes whole batches. `sending` is the senders' time.
+  Task<void> drain(Context ctx, Context sending, TaskGroup* under_way);
   void failed(std::string_view plugin, const Status& why, size_t events);
 
   Loop& loop_;

@@ -125,8 +125,9 @@ bool Auth::State::is_proxy(const net::Request& request) const {
   return details != nullptr && proxy_roots.contains(details->root_sha256);
 }
 
-std::optional<Result<Caller>> Auth::State::by_front_proxy(const net::Request& request) const {
-  if (!is_proxy(request)) return std::nullopt;
+std::optional<Result<Caller>> Auth::State::by_front_proxy(const net::Request& request,
+                                                          WallTime now) const {
+  if (!is_proxy(request) || has_expired(request.peer, now)) return std::nullopt;
   const FrontProxy& p = options.front_proxy;
   const std::string& cn = request.peer->common_name;
   if (!p.allowed_names.empty() &&
@@ -231,7 +232,7 @@ Result<TokenIdentity> Auth::State::check_token(const std::string& token,
 Result<Caller> Auth::authenticate(const net::Request& request, WallTime now, Questions* open,
                                   std::vector<std::string>* warnings) const {
   std::vector<std::string> errors;
-  if (auto said = state_->by_front_proxy(request)) {
+  if (auto said = state_->by_front_proxy(request, now)) {
     if (said->ok()) return std::move(**said);
     errors.push_back(said->status().message());
   }

@@ -34,7 +34,7 @@ struct Auth::State {
                                     Questions* open) const;
   // Whether a certificate was shown that names a user (kOk with its caller), a front proxy that
   // says whom it speaks for, or neither.
-  std::optional<Result<Caller>> by_front_proxy(const net::Request& request) const;
+  std::optional<Result<Caller>> by_front_proxy(const net::Request& request, WallTime now) const;
   std::optional<Result<Caller>> by_certificate(const net::Request& request, WallTime now) const;
   bool is_proxy(const net::Request& request) const;
 };

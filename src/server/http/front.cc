@@ -539,6 +539,7 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
   }
   observe_authorization(allowed.ok(), ctx.loop().now() - asked);
   audit_decision(x, *x->decision);
+  if (ctx.done()) allowed = ctx.status();
   if (!allowed.ok()) {
     co_await x->fail(allowed);
     co_return;

@@ -302,7 +302,10 @@ Task<auth::Verdict> AccessWebhook::ask(Context ctx, Caller caller, Access access
   if (!answer.ok()) {
     log::error("Failed to make webhook authorizer request", {{"err", answer.status()}});
     if (!options_.deny_on_error && !ctx.done()) fail_open().with({options_.name, result}).add();
-    co_return failed(answer.status().message());
+    auth::Verdict none = failed(answer.status().message());
+    // Whose own time is over is not let by for it: who asks chooses how long that is.
+    if (ctx.done()) none.word = Word::kDeny;
+    co_return none;
   }
   auth::Verdict said = read_access_review(*answer, options_.deny_on_error);
   if (said.error.empty()) keep(access, review_spec(caller, access, "v1"), said, ended);

@@ -227,20 +227,19 @@ TEST_F(FilesTest, FilesThatChangeAreReadAgainAndFaultyOnesLeaveWhatWas) {
   s.authorization_config = directory_.path() + "/authorization";
   s.modes = {auth::Mode::kRbac};
   s.api_audiences = {"api"};
-  ASSERT_TRUE(write_file(s.authentication_config, kAuthentication + "jwt: []\n").ok());
+  const std::string some = "jwt: []\nanonymous: {enabled: true, conditions: [{path: /a}]}\n";
+  ASSERT_TRUE(write_file(s.authentication_config, kAuthentication + some).ok());
   ASSERT_TRUE(write_file(s.authorization_config, kAuthorization + webhook()).ok());
   auto reload = Reload::make(s);
   ASSERT_TRUE(reload.ok()) << reload.status().message();
   auto live = (*reload)->live();
-  EXPECT_TRUE(live->believed.load()->anonymous);  // the file does not speak of it
+  ASSERT_TRUE(live->believed.load()->anonymous_paths.has_value());
   EXPECT_EQ(live->authorizers.load()->size(), 3u);
   Context ctx = Context::root(loop).child();
   spawn(loop, (*reload)->run(ctx));
   auto pass = [&loop](Duration d) { (void)run_task(loop, Context::root(loop).sleep(d)); };
-  ASSERT_TRUE(write_file(s.authentication_config,
-                         kAuthentication +
-                             "jwt: []\nanonymous: {enabled: true, conditions: [{path: /a}]}\n")
-                  .ok());
+  // Whom anonymous requests are let to does not change while the server runs.
+  ASSERT_TRUE(write_file(s.authentication_config, kAuthentication + "jwt: []\n").ok());
   ASSERT_TRUE(
       write_file(s.authorization_config, kAuthorization + "authorizers: [{type: RBAC, name: r}]\n")
           .ok());
@@ -254,6 +253,13 @@ TEST_F(FilesTest, FilesThatChangeAreReadAgainAndFaultyOnesLeaveWhatWas) {
   EXPECT_EQ(live->authorizers.load()->size(), 1u);
   ctx.cancel();
   pass(1s);
+  ASSERT_TRUE(write_file(s.authentication_config, kAuthentication + some).ok());
+  ASSERT_TRUE(write_file(s.authorization_config, kAuthorization + webhook()).ok());
+  EXPECT_TRUE(Reload::make(s).ok());
+  Sources twice = s;
+  twice.anonymous_given = true;
+  EXPECT_THAT(Reload::make(twice).status().message(),
+              HasSubstr("--anonymous-auth flag cannot be set"));
   s.oidc.issuer_url = "https://i";
   EXPECT_FALSE(Reload::make(s).ok());
 }

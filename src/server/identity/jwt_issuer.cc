@@ -169,9 +169,16 @@ Task<auth::TokenWord> JwtIssuer::ask(Context ctx, std::string text,
   KeySetPtr set = keys_.load();
   const TimePoint at = ctx.loop().now();
   const bool fresh = set && (at < set->good_until - kEarly || at < set->fetched + kPause);
+  if (fresh) co_return refused(unverified);
+  Context limit = ctx.with_timeout(kFetchTimeout);
   bool idle = false;
-  if (fresh || !fetching_.compare_exchange_strong(idle, true)) co_return refused(unverified);
-  Status s = co_await fetch_keys(ctx.with_timeout(kFetchTimeout));
+  while (!fetching_.compare_exchange_strong(idle, true)) {
+    idle = false;
+    Status slept = co_await limit.sleep(20ms);
+    if (!slept.ok()) co_return refused(unverified);
+  }
+  Status s;
+  if (keys_.load() == set) s = co_await fetch_keys(limit);  // else somebody else just has
   fetching_ = false;
   if (!s.ok()) {
     co_return refused("oidc: verify token: failed to verify signature: fetching keys " +

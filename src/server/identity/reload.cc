@@ -48,6 +48,11 @@ Result<Reload::Believing> Reload::believe(const std::string& text) const {
     TRY_ASSIGN(read, read_authentication_config(sources_.authentication_config, text,
                                                 {sources_.service_account_issuer}));
     config = std::move(read);
+    if (config.says_anonymous && sources_.anonymous_given) {
+      return Status::bad_request(
+          "anonymous: Forbidden: --anonymous-auth flag cannot be set when anonymous field is "
+          "configured in authentication configuration file");
+    }
   }
   if (sources_.oidc.used()) {
     if (!config.issuers.empty()) {
@@ -137,14 +142,21 @@ Task<void> Reload::follow_authentication(Context ctx) {
     if (text.ok() && *text == authentication_text_) continue;
     Status why = text.status();
     if (text.ok()) {
-      authentication_text_ = *text;
       auto next = believe(*text);
       why = next.status();
-      if (next.ok()) {
+      bool again = false;
+      const auto was = live_->believed.load();
+      if (next.ok() && (next->believed->anonymous != was->anonymous ||
+                        next->believed->anonymous_paths != was->anonymous_paths)) {
+        why = Status::bad_request("anonymous: Forbidden: changed from initial configuration file");
+      } else if (next.ok()) {
         Believing ready = std::move(*next);
         const bool there = co_await exchange(ctx, std::move(ready), generation);
+        again = !there;
         if (!there) why = Status::unavailable("an issuer's keys could not be fetched");
       }
+      // A faulty file stays so; who could not be reached may be the next time.
+      if (!again) authentication_text_ = *text;
     }
     note_reload("authentication", why.ok(), ctx.loop().wall_now());
     if (!why.ok()) log::error("reloading authentication config", {{"err", why}});

@@ -27,6 +27,7 @@ struct Sources {
   WebhookAuthorizerFlags access_webhook;
   std::vector<auth::Mode> modes;       // without authorization_config
   bool anonymous = true;               // where the file does not speak of it
+  bool anonymous_given = false;        // by a flag: then the file may not speak of it
   std::string service_account_issuer;  // no other issuer may be called so
   std::vector<std::string> api_audiences;
 };

@@ -14,6 +14,7 @@
 #include "machinery/codec_yaml.h"
 #include "machinery/decode.h"
 #include "machinery/kind_facts.h"
+#include "server/admission/plugins.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
 #include "server/registry/convert.h"
@@ -154,12 +155,7 @@ class Table {
  public:
   explicit Table(const std::string& name) : file_(read(name)) {
     admission::Config none;
-    for (std::string_view plugin :
-         {"NamespaceLifecycle", "LimitRanger", "ServiceAccount", "NodeRestriction", "PodSecurity",
-          "Priority", "DefaultTolerationSeconds", "RuntimeClass", "CertificateApproval",
-          "CertificateSigning", "CertificateSubjectRestriction"}) {
-      none.off.emplace(plugin);
-    }
+    for (std::string_view plugin : admission::on_by_default()) none.off.emplace(plugin);
     registry_.set_admission(std::move(none));
     const std::string_view text = file_.root["kind"].as_string();
     kind_ = kind_named(text);

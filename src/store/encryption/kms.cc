@@ -143,7 +143,14 @@ struct Kms::State : std::enable_shared_from_this<State> {
                               std::string message) {
     Context limit = ctx.with_timeout(options.timeout);
     auto got = co_await channel->unary(limit, kService + method, std::move(message), kMostMessage);
-    if (!got.ok()) co_return Status::unavailable(got.status().message());
+    if (!got.ok()) {
+      // It did not answer; or it did, and this one thing is what it cannot do.
+      const Reason why = got.status().reason();
+      const bool silent = why == Reason::kUnavailable || why == Reason::kTimeout ||
+                          why == Reason::kOutcomeUnknown || why == Reason::kCancelled;
+      if (silent) co_return Status::unavailable(got.status().message());
+      co_return Status(why, got.status().message());
+    }
     co_return decode_protobuf(*answer, *got);
   }
 
@@ -265,6 +272,12 @@ struct Kms::State : std::enable_shared_from_this<State> {
     write_annotations(request->edit_annotations(), source.annotations);
     auto got = co_await call(ctx, "Decrypt", &v2::DecryptResponse::descriptor(), send(request));
     if (!got.ok()) {
+      if (got.status().is(Reason::kUnavailable)) {
+        // The next good answer is then one of a service that came back: what did not open is tried
+        // again.
+        std::lock_guard lock(mutex);
+        last = got.status();
+      }
       to->set_value(got.status().with_prefix("failed to decrypt DEK, error"));
       co_return;
     }
