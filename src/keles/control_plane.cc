@@ -97,9 +97,12 @@ class LoopThreads {
     for (size_t i = 0; i < n; ++i) loops_.push_back(make_real_loop());
     for (auto& loop : loops_) threads_.emplace_back([l = loop.get()] { l->run(); });
   }
-  ~LoopThreads() {
+  ~LoopThreads() { stop(); }
+  // They run no more; what is posted from now on goes when they do.
+  void stop() {
     for (auto& loop : loops_) loop->stop();
     for (auto& t : threads_) t.join();
+    threads_.clear();
   }
   std::vector<Loop*> loops() const {
     std::vector<Loop*> out;
@@ -464,6 +467,11 @@ std::string choose_advertise_address(const std::string& bind_address) {
 }
 
 Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
+  // They stop before what they serve goes, and go last: connections that the server keeps to others
+  // are let go of on the loop that made them.
+  size_t threads =
+      f.front_loops > 0 ? static_cast<size_t>(f.front_loops) : std::thread::hardware_concurrency();
+  LoopThreads loops(std::max<size_t>(1, threads));
   ApiServerOptions options;
   Status policy = policy_options(f, &options);  // before anything is made
   if (!policy.ok()) co_return policy;
@@ -536,9 +544,12 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   front_options.auditor = auditor->get();
   server::Front front(&api, front_options);
 
-  size_t threads =
-      f.front_loops > 0 ? static_cast<size_t>(f.front_loops) : std::thread::hardware_concurrency();
-  LoopThreads loops(std::max<size_t>(1, threads));
+  struct Stopped {
+    explicit Stopped(LoopThreads* l) : loops(l) {}
+    ~Stopped() { loops->stop(); }
+    LoopThreads* loops;
+  };
+  Stopped stopped(&loops);
   net::ServerOptions http;
   http.address = f.bind_address;
   http.port = static_cast<uint16_t>(f.secure_port);
@@ -581,11 +592,6 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   auditing.cancel();
   co_await components.join();
   co_await background.join();
-  // Connections to those who were asked end while their loops are there.
-  auto live = (*others)->live();
-  live->authorizers = std::make_shared<const auth::Authorizers>();
-  live->believed = std::make_shared<const auth::Believed>();
-  (*others).reset();
   Status closed = co_await (*store)->close(last.with_timeout(10s));
   if (!closed.ok()) log::error("Store not closed", {{"err", closed}});
   co_return s;

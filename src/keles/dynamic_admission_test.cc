@@ -142,6 +142,29 @@ TEST_F(DynamicAdmission, AScaleIsJudgedAsSuchAndItsObjectByBuiltInPluginsOnly) {
   EXPECT_EQ((*now)->tree()->root["spec"]["replicas"].as_int(), 3);
 }
 
+// Refuses whatever it is asked.
+class Wall : public admission::Dynamic {
+ public:
+  std::string_view name() const override { return "Wall"; }
+  bool concerns(const admission::Attributes&) const override { return true; }
+  Task<Status> validate(Context, const admission::Attributes*, const Value*,
+                        const Value*) override {
+    co_return Status::bad_request("no");
+  }
+};
+
+TEST_F(DynamicAdmission, KeepsNoServerFromStarting) {
+  serve({});
+  ApiServerOptions options;
+  options.auth.keys = {*net::SigningKey::generate(net::SigningKey::Algorithm::kEs256)};
+  options.admission.dynamic = {std::make_shared<Wall>()};
+  server = std::make_unique<ApiServer>(store.get(), std::move(options));
+  Status again = run(server->start(ctx));
+  EXPECT_TRUE(again.ok()) << again.message();
+  admin = make_local_client(*server, loop, "admin");
+  EXPECT_EQ(create("v1", "ConfigMap", "default", "metadata: {name: a}"), "no");
+}
+
 TEST_F(DynamicAdmission, OneMoreRoundAndNoThird) {
   auto first = std::make_shared<Scribe>("First"), second = std::make_shared<Scribe>("Second", 2);
   serve({first, second});

@@ -29,6 +29,7 @@ WriteRequest as_server() {
   how.user = "system:apiserver";
   how.field_manager = "kube-apiserver";
   how.groups = {"system:masters"};
+  how.judged = true;  // no webhook, policy or quota keeps the server from starting
   return how;
 }
 

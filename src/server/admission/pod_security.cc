@@ -242,7 +242,8 @@ Status check_workload(const Attributes& a, const Value& object, const Value* bef
   ObjectPtr ns = find(a, "", "v1", "Namespace", "", a.namespace_);
   if (!ns) {  // its absence has been judged
     count_error(a, true);
-    return {};
+    return unreadable_in(*a.state, registry::kind_prefix(*find_kind("", "v1", "Namespace")),
+                         a.namespace_);
   }
   DocumentPtr tree = ns->tree();
   const Reading r = read_labels(a, tree->root);

@@ -123,6 +123,8 @@ Decision Auth::decide(const Caller& caller, const Access& access, Questions* ope
       out.denied = !out.allowed;
       out.reason = std::move(v.reason);
       out.error = std::move(v.error);
+      // Who could have asked nobody is told whose word is missing.
+      if (!open && out.error.empty() && !errors.empty()) out.error = errors[0];
       return out;
     }
     if (!v.error.empty()) errors.push_back(std::move(v.error));

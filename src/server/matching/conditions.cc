@@ -56,8 +56,10 @@ cel::AuthorizationAnswer AuthAuthorizer::authorize(const cel::AuthorizationUser&
   }
   cel::AuthorizationAnswer answer;
   const auth::Decision decision = auth_->decide(*caller, access);
-  answer.allowed = decision.allowed;
+  // Expressions ask nobody outside: where somebody before had to be asked, nothing is allowed.
+  answer.allowed = decision.allowed && decision.error.empty();
   answer.reason = decision.reason;
+  answer.error = decision.error;
   return answer;
 }
 

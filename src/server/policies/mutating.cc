@@ -224,6 +224,7 @@ class Mutating final : public admission::Dynamic {
                      const Value* before) override {
     if (!object) co_return Status();
     const std::shared_ptr<const Index> index = sources_->index.load();
+    if (!index->whole().ok()) co_return index->whole();
     std::shared_ptr<Memory> memory = remember(*a, *object);
     Pass pass(sources_, a, object, before);
     pass.catalog = sources_->kinds->current();

@@ -8,6 +8,7 @@
 #include "server/matching/attributes.h"
 #include "server/objects/keys.h"
 #include "server/policies/plugins.h"
+#include "store/unreadable.h"
 
 namespace keles::policies {
 namespace {
@@ -71,7 +72,9 @@ struct Family {
       const auto at = by_policy.find(p->name);
       if (at != by_policy.end()) hooks.push_back({p, std::move(at->second)});
     });
-    sources.index.store(std::make_shared<const Index>(std::move(hooks)));
+    Status whole = unreadable_in(state, policies);
+    if (whole.ok()) whole = unreadable_in(state, bindings);
+    sources.index.store(std::make_shared<const Index>(std::move(hooks), std::move(whole)));
   }
 };
 
@@ -79,7 +82,9 @@ struct Family {
 
 bool concerns(const Sources& sources, const admission::Attributes& a) {
   const std::shared_ptr<const Index> index = sources.index.load();
-  if (index->hooks().empty() || matching::is_exempt(*a.kind)) return false;
+  if (matching::is_exempt(*a.kind)) return false;
+  if (!index->whole().ok()) return true;
+  if (index->hooks().empty()) return false;
   return index->concerns(matching::outline(a));
 }
 

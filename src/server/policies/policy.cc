@@ -128,7 +128,8 @@ std::shared_ptr<const Binding> read_binding(const Object& object) {
   return out;
 }
 
-Index::Index(std::vector<Hook> hooks) : hooks_(std::move(hooks)) {
+Index::Index(std::vector<Hook> hooks, Status whole)
+    : hooks_(std::move(hooks)), whole_(std::move(whole)) {
   std::map<std::string, std::vector<uint32_t>> by_resource;
   for (uint32_t i = 0; i < hooks_.size(); ++i) {
     const Policy& p = *hooks_[i].policy;

@@ -82,7 +82,9 @@ struct Hook {
 class Index {
  public:
   Index() = default;
-  explicit Index(std::vector<Hook> hooks);
+  explicit Index(std::vector<Hook> hooks, Status whole = Status());
+  // Not OK while one that is stored cannot be read: nothing passes until it is gone.
+  const Status& whole() const { return whole_; }
   const std::vector<Hook>& hooks() const { return hooks_; }
   // Whether a policy may have something to say of the request: looks at its rules alone.
   bool concerns(const matching::Request& request) const;
@@ -93,6 +95,7 @@ class Index {
   template <class F>
   void each(std::string_view resource, const F& f) const;
   std::vector<Hook> hooks_;
+  Status whole_;
   std::vector<std::pair<std::string, std::vector<uint32_t>>> by_resource_;  // sorted
   std::vector<uint32_t> of_any_;
 };

@@ -8,6 +8,7 @@
 #include "server/objects/keys.h"
 #include "server/registry/convert.h"
 #include "server/registry/versions.h"
+#include "store/unreadable.h"
 
 namespace keles::policies {
 
@@ -67,6 +68,7 @@ Result<std::vector<ObjectPtr>> find_params(const StoreSnapshot& state, const Kin
   std::vector<ObjectPtr> out;
   if (!ref.name.empty()) {
     if (ObjectPtr o = state.get(registry::object_key(kind, ns, ref.name))) out.push_back(o);
+    if (out.empty()) TRY(unreadable_in(state, registry::list_prefix(kind, ns), ref.name));
     return out;
   }
   if (!ref.selector) return Status::bad_request("one of name or selector must be provided");
@@ -74,6 +76,7 @@ Result<std::vector<ObjectPtr>> find_params(const StoreSnapshot& state, const Kin
   const Selector& selector = **ref.selector;
   std::string prefix = registry::kind_prefix(kind);
   if (kind.namespaced) prefix += ns + "/";
+  TRY(unreadable_in(state, prefix));
   state.scan(prefix, prefix, [&](std::string_view, const ObjectPtr& o) {
     const DocumentPtr tree = o->metadata();
     if (selector.matches(tree->root["metadata"]["labels"])) out.push_back(o);

@@ -233,6 +233,7 @@ class Validating final : public admission::Dynamic {
   Task<Status> validate(Context ctx, const admission::Attributes* a, const Value* object,
                         const Value* before) override {
     const std::shared_ptr<const Index> index = sources_->index.load();
+    if (!index->whole().ok()) co_return index->whole();
     Pass pass(sources_, a, object, before);
     pass.catalog = sources_->kinds->current();
     pass.began = ctx.loop().now();
