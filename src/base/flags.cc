@@ -2,22 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
+
+#include "base/parse_bool.h"
 
 namespace keles {
 namespace {
-
-bool parse_bool(std::string_view s, bool* out) {
-  for (std::string_view t : {"1", "t", "T", "true", "TRUE", "True"}) {
-    if (s == t) return *out = true;
-  }
-  for (std::string_view f : {"0", "f", "F", "false", "FALSE", "False"}) {
-    if (s == f) {
-      *out = false;
-      return true;
-    }
-  }
-  return false;
-}
 
 // Go's duration text, the units that a command line needs: h, m, s, ms.
 bool parse_short_duration(std::string_view s, Duration* out) {
@@ -73,7 +63,11 @@ void Flags::add(std::string name, int64_t* out, std::string help, char shorthand
 
 void Flags::add(std::string name, bool* out, std::string help, char shorthand) {
   add_flag({name, help, *out ? "true" : "", "", shorthand, true, "true", false,
-            [out](std::string_view v) { return parse_bool(v, out); }});
+            [out](std::string_view v) {
+              const std::optional<bool> said = parse_bool(v);
+              if (said) *out = *said;
+              return said.has_value();
+            }});
 }
 
 void Flags::add(std::string name, std::vector<std::string>* out, std::string help, char shorthand) {

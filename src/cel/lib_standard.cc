@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/loop.h"
+#include "base/parse_bool.h"
 #include "cel/libraries.h"
 #include "cel/numbers.h"
 #include "cel/opaque.h"
@@ -73,13 +74,7 @@ bool read_double(std::string_view text, double& out) {
 }
 
 Val to_bool(Run& run, Args a) {
-  const std::string_view s = a[0].text();
-  for (const std::string_view yes : {"1", "t", "T", "TRUE", "true", "True"}) {
-    if (s == yes) return Val::boolean(true);
-  }
-  for (const std::string_view no : {"0", "f", "F", "FALSE", "false", "False"}) {
-    if (s == no) return Val::boolean(false);
-  }
+  if (auto b = parse_bool(a[0].text())) return Val::boolean(*b);
   return cannot(run, a[0], "bool");
 }
 

@@ -8,30 +8,13 @@
 #include <algorithm>
 
 #include "base/beneath.h"
+#include "base/html.h"
 #include "node/server/node_server.h"
 
 namespace keles::node {
 namespace {
 
 constexpr size_t kPiece = 65536;
-
-std::string escaped(std::string_view s) {
-  std::string out;
-  for (char c : s) {
-    if (c == '&') {
-      out += "&amp;";
-    } else if (c == '<') {
-      out += "&lt;";
-    } else if (c == '>') {
-      out += "&gt;";
-    } else if (c == '"') {
-      out += "&#34;";
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
 
 std::string url_of(std::string_view name) {
   static constexpr std::string_view kHex = "0123456789ABCDEF";
@@ -58,7 +41,7 @@ std::string listing(const Fd& dir) {
     struct stat st {};
     const bool known = ::fstatat(dir.get(), n.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
     if (known && S_ISDIR(st.st_mode)) n += "/";
-    out += "<a href=\"" + url_of(n) + "\">" + escaped(n) + "</a>\n";
+    out += "<a href=\"" + url_of(n) + "\">" + html_escaped(n) + "</a>\n";
   }
   return out + "</pre>\n";
 }

@@ -1,6 +1,4 @@
-#include <algorithm>
-#include <array>
-
+#include "base/parse_bool.h"
 #include "server/admission/plugins.h"
 #include "server/objects/meta.h"
 #include "server/objects/pod_references.h"
@@ -97,15 +95,9 @@ Status check_mirror_pod(const Attributes& a, const Value& spec) {
   return {};
 }
 
-// Go's strconv.ParseBool.
-bool is_true(std::string_view text) {
-  static constexpr std::array kTrue{"1", "t", "T", "true", "TRUE", "True"};
-  return std::find(kTrue.begin(), kTrue.end(), text) != kTrue.end();
-}
-
 bool enforces_mountable_secrets(const Value& account) {
   const Value& annotations = registry::metadata(account)["annotations"];
-  return is_true(annotations["kubernetes.io/enforce-mountable-secrets"].as_string());
+  return parse_bool(annotations["kubernetes.io/enforce-mountable-secrets"].as_string()) == true;
 }
 
 bool lists(const Value& references, std::string_view name) {

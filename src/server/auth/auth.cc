@@ -11,6 +11,7 @@
 #include "server/auth/rbac.h"
 #include "server/auth/state.h"
 #include "server/auth/tokens.h"
+#include "store/follow.h"
 
 namespace keles {
 
@@ -93,25 +94,10 @@ void Auth::refresh() { state_->index.store(RbacIndex::build(*state_->store->snap
 Task<void> Auth::run(Context ctx) {
   // One prefix covers clusterroles and clusterrolebindings, the other roles and rolebindings.
   constexpr std::string_view kPrefixes[] = {"/registry/clusterrole", "/registry/role"};
-  struct Follow {
-    static Task<void> changes(Context ctx, Auth* auth, std::string prefix) {
-      while (!ctx.done()) {
-        int64_t from = auth->state_->store->revision();
-        auth->refresh();
-        auto watch = auth->state_->store->watch(ctx.loop(), prefix, from);
-        while (watch.ok()) {
-          auto events = co_await (*watch)->next(ctx, 1000);
-          if (!events.ok()) break;
-          auth->refresh();
-        }
-        if (ctx.done()) break;
-        Status s = co_await ctx.sleep(100ms);
-        if (!s.ok()) break;
-      }
-    }
-  };
   TaskGroup group(ctx.loop());
-  for (std::string_view p : kPrefixes) group.spawn(Follow::changes(ctx, this, std::string(p)));
+  for (std::string_view p : kPrefixes) {
+    group.spawn(follow(ctx, state_->store, std::string(p), [this] { refresh(); }));
+  }
   co_await group.join();
 }
 

@@ -1,6 +1,7 @@
 // What a caller may do: the authorizers in their order, and nobody grants more than they hold.
 #include <algorithm>
 
+#include "base/html.h"
 #include "server/auth/node.h"
 #include "server/auth/rbac.h"
 #include "server/auth/state.h"
@@ -43,22 +44,7 @@ Verdict as_verdict(bool allowed, std::string reason) {
 }
 
 // Upstream's answers are looked at by browsers, too.
-std::string for_people(const std::string& text) {
-  std::string out;
-  out.reserve(text.size());
-  for (char c : text) {
-    if (c == '&') {
-      out += "&amp;";
-    } else if (c == '<') {
-      out += "&lt;";
-    } else if (c == '>') {
-      out += "&gt;";
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
+std::string for_people(const std::string& text) { return html_escaped(text, false); }
 
 }  // namespace
 

@@ -33,13 +33,18 @@ std::vector<DocumentPtr> things(size_t n) {
   return out;
 }
 
-TEST(ConversionReview, IsWhatUpstreamSends) {
-  auto objects = things(1);
+Review review_of(const std::vector<DocumentPtr>& objects) {
   Review r;
   r.version = "v1";
   r.uid = "id";
   r.desired = "e.com/v2";
   r.objects = objects;
+  return r;
+}
+
+TEST(ConversionReview, IsWhatUpstreamSends) {
+  auto objects = things(1);
+  const Review r = review_of(objects);
   EXPECT_EQ(
       request_text(r),
       R"({"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/v1","request":{"uid":"id",)"
@@ -65,11 +70,7 @@ constexpr std::string_view kStart =
 
 TEST(ConversionReview, RefusesInUpstreamsWords) {
   auto objects = things(1);
-  Review r;
-  r.version = "v1";
-  r.uid = "id";
-  r.desired = "e.com/v2";
-  r.objects = objects;
+  const Review r = review_of(objects);
   const std::string start(kStart);
   const std::pair<std::string, std::string> cases[] = {
       {"{", " failed: couldn't get version/kind; json parse error: unexpected end of JSON input"},
@@ -117,11 +118,7 @@ TEST(ConversionReview, RefusesInUpstreamsWords) {
 
 TEST(ConversionReview, TakesLabelsAndAnnotationsAndNothingElseOfTheMetadata) {
   auto objects = things(1);
-  Review r;
-  r.version = "v1";
-  r.uid = "id";
-  r.desired = "e.com/v2";
-  r.objects = objects;
+  const Review r = review_of(objects);
   auto got = converted_objects(
       r, answer(std::string(kStart) +
                 R"(,"labels":{"new":"one"},"finalizers":["f"],"generation":9},"spec":{"new":2}})"));
@@ -288,11 +285,7 @@ TEST_F(WebhookTest, IsMeasuredUnderUpstreamsNames) {
 
 TEST(ConversionReview, AFaultIsOfAKind) {
   auto objects = things(1);
-  Review r;
-  r.version = "v1";
-  r.uid = "id";
-  r.desired = "e.com/v2";
-  r.objects = objects;
+  const Review r = review_of(objects);
   const std::string good = std::string(kStart) + "}}";
   const std::pair<std::string, AnswerFault> cases[] = {
       {"{", AnswerFault::kMalformed},

@@ -145,14 +145,6 @@ std::string take(const Review& r, size_t i, Document& object) {
 
 }  // namespace
 
-std::string_view known_version(const Value& versions) {
-  for (const Value& v : versions.items()) {
-    if (v.as_string() == "v1") return "v1";
-    if (v.as_string() == "v1beta1") return "v1beta1";
-  }
-  return {};
-}
-
 std::string request_text(const Review& r) {
   std::string out = "{\"kind\":\"ConversionReview\",\"apiVersion\":\"" + std::string(kGroup) +
                     std::string(r.version) + "\",\"request\":{\"uid\":";

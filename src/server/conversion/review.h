@@ -22,9 +22,6 @@ struct Review {
   std::span<const DocumentPtr> objects;  // of other versions, whole
 };
 
-// The first of the versions that a webhook takes which we know: "v1", "v1beta1", or "".
-std::string_view known_version(const Value& versions);
-
 // The body of the request.
 std::string request_text(const Review& review);
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/metrics.h"
+#include "server/callout/review_version.h"
 #include "server/conversion/review.h"
 
 namespace keles::conversion {
@@ -61,7 +62,7 @@ std::optional<Config> read_config(const Value& crd) {
   if (conversion["strategy"].as_string() != "Webhook" || !client.is_map()) return std::nullopt;
   Config c;
   c.crd = crd["metadata"]["name"].as_string();
-  c.review_version = known_version(conversion["webhook"]["conversionReviewVersions"]);
+  c.review_version = callout::known_version(conversion["webhook"]["conversionReviewVersions"]);
   auto target = callout::Target::read(client);
   if (!target.ok()) return std::nullopt;
   c.target = std::move(*target);

@@ -6,6 +6,7 @@
 
 #include "api/flowcontrol_v1.h"
 #include "base/log.h"
+#include "base/parse_bool.h"
 #include "base/sync.h"
 #include "machinery/codec_json.h"
 #include "machinery/equality.h"
@@ -148,19 +149,8 @@ bool is_mandatory(std::string_view name) { return name == "exempt" || name == "c
 
 // --- keeping them ---
 
-// strconv.ParseBool
-std::optional<bool> as_bool(std::string_view text) {
-  for (std::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
-    if (text == yes) return true;
-  }
-  for (std::string_view no : {"0", "f", "F", "false", "FALSE", "False"}) {
-    if (text == no) return false;
-  }
-  return std::nullopt;
-}
-
 std::optional<bool> auto_update(const Value& object) {
-  return as_bool(object["metadata"]["annotations"][kAutoUpdate].as_string());
+  return parse_bool(object["metadata"]["annotations"][kAutoUpdate].as_string());
 }
 
 bool is_exempt_level(const BootstrapObject& o) {

@@ -12,6 +12,7 @@
 #include "server/flow/gauges.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
+#include "store/follow.h"
 
 namespace keles::flow {
 namespace {
@@ -374,22 +375,6 @@ void FlowControl::note(bool mutating, int waiting, int executing, TimePoint now)
 
 // --- keeping it current ---
 
-Task<void> FlowControl::follow(Context ctx, std::string prefix) {
-  while (!ctx.done()) {
-    const int64_t from = registry_->store().revision();
-    changed_.set();
-    auto watch = registry_->store().watch(ctx.loop(), prefix, from);
-    while (watch.ok()) {
-      auto events = co_await (*watch)->next(ctx, 1000);
-      if (!events.ok()) break;
-      changed_.set();
-    }
-    if (ctx.done()) break;
-    Status s = co_await ctx.sleep(100ms);
-    if (!s.ok()) break;
-  }
-}
-
 Task<void> FlowControl::keep_objects(Context ctx) {
   while (true) {
     Status s = co_await ctx.sleep(kKeepEvery);
@@ -403,8 +388,10 @@ Task<void> FlowControl::keep_objects(Context ctx) {
 
 Task<void> FlowControl::run(Context ctx) {
   TaskGroup group(ctx.loop());
-  group.spawn(follow(ctx, registry::kind_prefix(schemas())));
-  group.spawn(follow(ctx, registry::kind_prefix(levels_kind())));
+  for (const KindDesc* kind : {&schemas(), &levels_kind()}) {
+    auto changed = [this] { changed_.set(); };
+    group.spawn(follow(ctx, &registry_->store(), registry::kind_prefix(*kind), changed));
+  }
   group.spawn(keep_objects(ctx));
   TimePoint next = ctx.loop().now() + kShareEvery;
   while (!ctx.done()) {

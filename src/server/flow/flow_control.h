@@ -140,7 +140,6 @@ class FlowControl {
   void share_out(Loop& loop);
   void adjust(Loop& loop);
   void note(bool mutating, int waiting, int executing, TimePoint now);
-  Task<void> follow(Context ctx, std::string prefix);
   Task<void> keep_objects(Context ctx);
   Task<void> write_statuses(Context ctx);
   bool too_often(const std::string& schema, TimePoint now);

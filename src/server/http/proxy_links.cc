@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/html.h"
+
 namespace keles::server {
 namespace {
 
@@ -115,24 +117,6 @@ std::string unescape(std::string_view s) {
   return out;
 }
 
-std::string escape(std::string_view s) {
-  std::string out;
-  for (char c : s) {
-    if (c == '&') {
-      out += "&amp;";
-    } else if (c == '"') {
-      out += "&#34;";
-    } else if (c == '<') {
-      out += "&lt;";
-    } else if (c == '>') {
-      out += "&gt;";
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
-
 // Where the tag that starts `s` ends (after its '>'), quotes heeded; npos when not in sight.
 size_t tag_end(std::string_view s) {
   char quote = 0;
@@ -213,7 +197,7 @@ void HtmlRewriter::tag(std::string_view whole, std::string* out) {
     if (!changed) continue;
     // The old quotes go with the old value.
     const size_t from = quote != 0 ? value_at - 1 : value_at;
-    out->append(whole.substr(copied, from - copied)).append("\"").append(escape(*changed));
+    out->append(whole.substr(copied, from - copied)).append("\"").append(html_escaped(*changed));
     out->append("\"");
     copied = at;
   }

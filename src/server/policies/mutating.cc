@@ -1,8 +1,8 @@
 // MutatingAdmissionPolicy: one policy after the other, each shown what the one before it made.
-#include <set>
 #include <string>
 #include <utility>
 
+#include "server/admission/round_memory.h"
 #include "server/policies/metrics.h"
 #include "server/policies/mutation.h"
 #include "server/policies/plugins.h"
@@ -12,17 +12,7 @@
 namespace keles::policies {
 namespace {
 
-// What the first round tells the second.
-struct Memory {
-  std::set<std::string> asked;       // that want to be asked again, once something changes
-  std::set<std::string> again;       // that are to be asked again
-  std::shared_ptr<Document> output;  // as the policies left it; null: nobody wants to know
-
-  void changed() {
-    again.merge(asked);
-    asked.clear();
-  }
-};
+using Memory = admission::RoundMemory;
 
 struct Fault {
   std::string message;
@@ -225,7 +215,7 @@ class Mutating final : public admission::Dynamic {
     if (!object) co_return Status();
     const std::shared_ptr<const Index> index = sources_->index.load();
     if (!index->whole().ok()) co_return index->whole();
-    std::shared_ptr<Memory> memory = remember(*a, *object);
+    std::shared_ptr<Memory> memory = Memory::of(this, *a, object);
     Pass pass(sources_, a, object, before);
     pass.catalog = sources_->kinds->current();
     pass.began = ctx.loop().now();
@@ -250,17 +240,6 @@ class Mutating final : public admission::Dynamic {
   }
 
  private:
-  // In the second round, whatever others have changed meanwhile is a reason to ask again.
-  std::shared_ptr<Memory> remember(const admission::Attributes& a, const Document& object) {
-    std::shared_ptr<void>& kept = a.reinvocation->kept[this];
-    if (!kept) kept = std::make_shared<Memory>();
-    auto memory = std::static_pointer_cast<Memory>(kept);
-    if (a.reinvocation->second && memory->output && !memory->output->root.equals(object.root)) {
-      memory->changed();
-    }
-    return memory;
-  }
-
   const Sources* sources_;
 };
 

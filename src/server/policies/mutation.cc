@@ -9,6 +9,7 @@
 #include "machinery/equality.h"
 #include "machinery/kind_facts.h"
 #include "machinery/patch.h"
+#include "server/matching/decoding_error.h"
 #include "server/registry/machine.h"
 
 namespace keles::policies {
@@ -28,17 +29,6 @@ Mutated finished(const KindDesc& kind, Document made, Loop& loop) {
   out.applied = true;
   out.object = std::move(made);
   return out;
-}
-
-// Without the words for a request's body.
-std::string decoding_error(const Status& s) {
-  constexpr std::string_view kBefore = " cannot be handled as a ";
-  std::string why = s.message();
-  if (const size_t at = why.find(kBefore); at != std::string::npos) {
-    why.erase(0, at + kBefore.size());
-    why.erase(0, why.find(": ") + 2);
-  }
-  return why;
 }
 
 std::string misplaced(cel::Run& run, const cel::Val& v) {
@@ -109,7 +99,7 @@ Mutated apply_operations(cel::Run& run, const cel::Val& v, const Value& shown, c
   if (s.ok()) s = decode_object(kind, *patched, FieldValidation::kStrict);
   if (!s.ok()) {
     Mutated out;
-    out.fatal = Status::internal(decoding_error(s));
+    out.fatal = Status::internal(matching::decoding_error(s));
     return out;
   }
   return finished(kind, std::move(*patched), loop);

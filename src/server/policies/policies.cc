@@ -8,12 +8,11 @@
 #include "server/matching/attributes.h"
 #include "server/objects/keys.h"
 #include "server/policies/plugins.h"
+#include "store/follow.h"
 #include "store/unreadable.h"
 
 namespace keles::policies {
 namespace {
-
-constexpr Duration kAgain = 100ms;
 
 std::string prefix_of(std::string_view kind) {
   return registry::kind_prefix(*find_kind("admissionregistration.k8s.io", "v1", kind));
@@ -121,27 +120,11 @@ std::shared_ptr<admission::Dynamic> Policies::validating() const {
 }
 
 Task<void> Policies::run(Context ctx) {
-  struct Follow {
-    static Task<void> changes(Context ctx, Policies* all, std::string prefix) {
-      while (!ctx.done()) {
-        const int64_t from = all->state_->store->revision();
-        all->refresh();
-        auto watch = all->state_->store->watch(ctx.loop(), prefix, from);
-        while (watch.ok()) {
-          auto events = co_await (*watch)->next(ctx, 1000);
-          if (!events.ok()) break;
-          all->refresh();
-        }
-        if (ctx.done()) break;
-        Status s = co_await ctx.sleep(kAgain);
-        if (!s.ok()) break;
-      }
-    }
-  };
   TaskGroup group(ctx.loop());
   for (const Family* f : {&state_->mutating, &state_->validating}) {
-    group.spawn(Follow::changes(ctx, this, f->policies));
-    group.spawn(Follow::changes(ctx, this, f->bindings));
+    for (const std::string& prefix : {f->policies, f->bindings}) {
+      group.spawn(follow(ctx, state_->store, prefix, [this] { refresh(); }));
+    }
   }
   co_await group.join();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "machinery/codec_json.h"
+#include "server/callout/review_version.h"
 #include "server/webhooks/review.h"
 
 namespace keles::webhooks {
@@ -44,7 +45,7 @@ Hooks read_hooks(const Object& configuration, bool mutating, Callees& callees) {
     if (const int64_t n = v["timeoutSeconds"].as_int(); n > 0) {
       hook->timeout = std::chrono::seconds(std::min<int64_t>(n, 30));
     }
-    hook->review_version = known_version(v["admissionReviewVersions"]);
+    hook->review_version = callout::known_version(v["admissionReviewVersions"]);
     hook->criteria = matching::Criteria::of_webhook(v);
     matching::Variables variables;
     variables.authorizer = true;

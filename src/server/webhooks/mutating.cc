@@ -1,10 +1,10 @@
 // MutatingAdmissionWebhook: one webhook after the other, each shown what the one before it made.
-#include <set>
 #include <string>
 #include <utility>
 
 #include "base/encoding.h"
 #include "machinery/codec_json.h"
+#include "server/admission/round_memory.h"
 #include "server/matching/attributes.h"
 #include "server/webhooks/call.h"
 #include "server/webhooks/patching.h"
@@ -14,17 +14,7 @@
 namespace keles::webhooks {
 namespace {
 
-// What the first round tells the second.
-struct Memory {
-  std::set<std::string> asked;       // that want to be asked again, once something changes
-  std::set<std::string> again;       // that are to be asked again
-  std::shared_ptr<Document> output;  // as the webhooks left it; null: nobody wants to know
-
-  void changed() {
-    again.merge(asked);
-    asked.clear();
-  }
-};
+using Memory = admission::RoundMemory;
 
 std::string index_key(std::string_view prefix, int round, size_t i) {
   return std::string(prefix) + "round_" + std::to_string(round) + "_index_" + std::to_string(i);
@@ -126,7 +116,7 @@ class Mutating final : public admission::Dynamic {
     auto index = hooks_->load();
     if (!index->whole.ok()) co_return index->whole;
     const Hooks& hooks = index->hooks;
-    std::shared_ptr<Memory> memory = remember(*a, object);
+    std::shared_ptr<Memory> memory = Memory::of(this, *a, object);
     Pass pass(a, object, before);
     pass.round = a->reinvocation->second ? 1 : 0;
     Status s;
@@ -141,18 +131,6 @@ class Mutating final : public admission::Dynamic {
   }
 
  private:
-  // In the second round, whatever others have changed meanwhile is a reason to ask again.
-  std::shared_ptr<Memory> remember(const admission::Attributes& a, const Document* object) {
-    std::shared_ptr<void>& kept = a.reinvocation->kept[this];
-    if (!kept) kept = std::make_shared<Memory>();
-    auto memory = std::static_pointer_cast<Memory>(kept);
-    if (a.reinvocation->second && object && memory->output &&
-        !memory->output->root.equals(object->root)) {
-      memory->changed();
-    }
-    return memory;
-  }
-
   Task<Status> ask(Context ctx, Pass* p, const Hook* hook, size_t i, Memory* memory) {
     auto match = hook->criteria.match(p->full.request());
     if (!match.ok()) co_return match.status();

@@ -8,24 +8,10 @@
 #include "machinery/equality.h"
 #include "machinery/kind_facts.h"
 #include "machinery/patch.h"
+#include "server/matching/decoding_error.h"
 #include "server/registry/machine.h"
 
 namespace keles::webhooks {
-namespace {
-
-// Without the words for a request's body.
-std::string decoding_error(const Status& s) {
-  constexpr std::string_view kBefore = " cannot be handled as a ";
-  std::string why = s.message();
-  if (const size_t at = why.find(kBefore); at != std::string::npos) {
-    why.erase(0, at + kBefore.size());
-    why.erase(0, why.find(": ") + 2);
-  }
-  return why;
-}
-
-}  // namespace
-
 Result<Patched> apply_answer(const KindDesc& kind, std::string_view text, const Value& before,
                              std::string_view patch, Loop& loop) {
   auto operations = parse_json(patch);
@@ -42,7 +28,7 @@ Result<Patched> apply_answer(const KindDesc& kind, std::string_view text, const 
   hold_kind(patched->arena, kind);
   Status s = check_body_kind(kind, "", *patched);
   if (s.ok()) s = decode_object(kind, *patched, FieldValidation::kIgnore);
-  if (!s.ok()) return Status::internal(decoding_error(s));
+  if (!s.ok()) return Status::internal(matching::decoding_error(s));
   // What does not say what it is is what was sent.
   patched->root.set(patched->arena, "apiVersion", Value::string(kind.api_version()));
   patched->root.set(patched->arena, "kind", Value::string(kind.kind));

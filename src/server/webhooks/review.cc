@@ -85,14 +85,6 @@ StatusDetails details_of(const Value& v) {
 
 }  // namespace
 
-std::string_view known_version(const Value& versions) {
-  for (const Value& v : versions.items()) {
-    if (v.as_string() == "v1") return "v1";
-    if (v.as_string() == "v1beta1") return "v1beta1";
-  }
-  return {};
-}
-
 std::string object_text(const KindDesc& kind, const Value* object) {
   if (!object || object->is_null()) return "null";
   std::string out;

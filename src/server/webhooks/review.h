@@ -15,9 +15,6 @@ namespace keles::webhooks {
 
 inline constexpr size_t kMaxAnswerBytes = size_t{8} << 20;
 
-// The first of the versions that a webhook takes which we know: "v1", "v1beta1", or "".
-std::string_view known_version(const Value& versions);
-
 // An object as it is sent; "null" for none.
 std::string object_text(const KindDesc& kind, const Value* object);
 

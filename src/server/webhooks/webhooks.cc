@@ -9,13 +9,13 @@
 #include "server/webhooks/hook.h"
 #include "server/webhooks/plugins.h"
 #include "server/webhooks/review.h"
+#include "store/follow.h"
 #include "store/unreadable.h"
 
 namespace keles::webhooks {
 namespace {
 
 constexpr int kCalls = 64;  // of one webhook at a time, on one loop
-constexpr Duration kAgain = 100ms;
 
 // The configurations of one kind, and what was made of each.
 struct Followed {
@@ -100,26 +100,10 @@ std::shared_ptr<admission::Dynamic> Webhooks::validating() const {
 }
 
 Task<void> Webhooks::run(Context ctx) {
-  struct Follow {
-    static Task<void> changes(Context ctx, Webhooks* all, std::string prefix) {
-      while (!ctx.done()) {
-        const int64_t from = all->state_->store->revision();
-        all->refresh();
-        auto watch = all->state_->store->watch(ctx.loop(), prefix, from);
-        while (watch.ok()) {
-          auto events = co_await (*watch)->next(ctx, 1000);
-          if (!events.ok()) break;
-          all->refresh();
-        }
-        if (ctx.done()) break;
-        Status s = co_await ctx.sleep(kAgain);
-        if (!s.ok()) break;
-      }
-    }
-  };
   TaskGroup group(ctx.loop());
-  group.spawn(Follow::changes(ctx, this, state_->mutating.prefix));
-  group.spawn(Follow::changes(ctx, this, state_->validating.prefix));
+  for (const Followed* f : {&state_->mutating, &state_->validating}) {
+    group.spawn(follow(ctx, state_->store, f->prefix, [this] { refresh(); }));
+  }
   co_await group.join();
 }
 
