@@ -12,8 +12,8 @@
 #include "api/meta_v1.h"
 #include "client/client.h"
 #include "client/informer.h"
-#include "client/work_queue.h"
 #include "controllers/ownership.h"
+#include "controllers/selector_index.h"
 #include "machinery/labels.h"
 
 namespace keles::controllers {
@@ -73,12 +73,15 @@ Claims<T> plan_claims(const Claimant& owner, const std::vector<Ref<T>>& candidat
   return out;
 }
 
-// Those that the owner controls already and those that nobody controls (index_by_controller).
+// Those that the owner controls already and those that nobody controls and it might adopt
+// (index_by_controller): of the latter only those that its selector picks are decoded whole.
 template <class T>
-std::vector<Ref<T>> candidates(const Informer<T>& informer, std::string_view ns,
-                               std::string_view uid) {
-  std::vector<Ref<T>> out = informer.by_index(kControllerIndex, uid);
-  for (auto& o : informer.by_index(kControllerIndex, orphan_key(ns))) out.push_back(std::move(o));
+std::vector<Ref<T>> candidates(const Informer<T>& informer, const Claimant& owner) {
+  std::vector<Ref<T>> out = informer.by_index(kControllerIndex, owner.uid);
+  for (const ObjectPtr& o : informer.base().by_index(kControllerIndex, orphan_key(owner.ns))) {
+    DocumentPtr tree = o->metadata();
+    if (owner.selector.matches(tree->root["metadata"]["labels"])) out.push_back(read<T>(o));
+  }
   return out;
 }
 
@@ -116,17 +119,15 @@ Task<Result<bool>> settle_claims(Context ctx, Client* client, Claimant owner,
   co_return settled;
 }
 
-// Queues every owner that would adopt this orphan.
+// The owners that would adopt this orphan (of an informer with index_by_selector).
 template <class O>
-bool wake_claimants(const Informer<O>& owners, WorkQueue& queue,
-                    const api::meta_v1::ObjectMeta& orphan) {
-  bool any = false;
-  for (const auto& o : owners.list(orphan.namespace_())) {
-    if (plan_claim(claimant(*o), orphan, true) != Claim::kAdopt) continue;
-    queue.add(std::string(o->metadata().namespace_()) + "/" + std::string(o->metadata().name()));
-    any = true;
+std::vector<Ref<O>> claimants_of(const Informer<O>& owners,
+                                 const api::meta_v1::ObjectMeta& orphan) {
+  std::vector<Ref<O>> out;
+  for (auto& o : may_select(owners, orphan.namespace_(), orphan.labels())) {
+    if (plan_claim(claimant(*o), orphan, true) == Claim::kAdopt) out.push_back(std::move(o));
   }
-  return any;
+  return out;
 }
 
 // The patch that takes one finalizer off the object of this uid.

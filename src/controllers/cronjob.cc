@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "controllers/ownership.h"
+#include "controllers/kit.h"
 #include "machinery/time.h"
 
 namespace keles::controllers {
@@ -10,13 +10,6 @@ namespace keles::controllers {
 using namespace api::batch_v1;
 
 namespace {
-
-// "ns/name" of the CronJob that controls the Job, "" when there is none.
-std::string owner_key(const Job& job) {
-  auto ref = controller_of(job.metadata());
-  if (!ref || ref.kind() != "CronJob" || !ref.api_version().starts_with("batch/")) return {};
-  return std::string(job.metadata().namespace_()) + "/" + std::string(ref.name());
-}
 
 bool is_finished(const Job& job) {
   for (JobCondition c : job.status().conditions()) {
@@ -38,14 +31,9 @@ CronJobController::CronJobController(Deps deps)
     : Controller(deps, "cronjob", "cronjob-controller", 5),
       crons_(watch<CronJob>()),
       jobs_(watch<Job>()) {
-  index_by_controller(jobs_.base());
+  follow_children(jobs_.base(), {&kind_of<CronJob>(), &queue()});
   crons_.on_change(
       [this](const Ref<CronJob>& before, const Ref<CronJob>& now) { changed(before, now); });
-  jobs_.on_change([this](const Ref<Job>& before, const Ref<Job>& now) {
-    std::string was = before ? owner_key(*before) : "", is = now ? owner_key(*now) : "";
-    if (!is.empty()) queue().add(is);
-    if (!was.empty() && was != is) queue().add(was);
-  });
 }
 
 // Who changes the schedule asks for its next moment, not for those that it would have had by now.

@@ -319,54 +319,24 @@ DaemonSetPlan plan_daemon_set(const DaemonSet& set, const std::vector<Ref<Node>>
   return rollout.finish();
 }
 
-namespace {
-
-// "ns/name" of the DaemonSet that controls the pod, "" when there is none.
-std::string owner_key(const Pod& pod) {
-  auto ref = controller_of(pod.metadata());
-  if (!ref || ref.kind() != kind_of<DaemonSet>().kind) return "";
-  return std::string(pod.metadata().namespace_()) + "/" + std::string(ref.name());
-}
-
-}  // namespace
-
 DaemonSetController::DaemonSetController(Deps deps)
-    : Controller(deps, "daemonset", "daemonset-controller", 2),
-      sets_(watch_own<DaemonSet>()),
-      nodes_(watch<Node>()),
-      pods_(watch<Pod>()),
-      revisions_(watch<ControllerRevision>()),
-      expectations_(deps.client.loop()) {
-  index_by_controller(pods_.base());
-  index_by_controller(revisions_.base());
-  follow_revisions(revisions_, sets_, queue());
-  sets_.on_change([this](const Ref<DaemonSet>& before, const Ref<DaemonSet>& now) {
-    if (before && !now) backoff_.erase(std::string(before->metadata().uid()));
-  });
-  nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) {
-    for (const auto& s : sets_.list()) {
-      // Heartbeats change nothing about who fits.
-      DaemonFit was = before ? daemon_fits(*s, *before) : DaemonFit();
-      DaemonFit is = now ? daemon_fits(*s, *now) : DaemonFit();
-      if (before && now && was.run == is.run && was.stay == is.stay) continue;
-      queue().add(std::string(s->metadata().namespace_()) + "/" +
-                  std::string(s->metadata().name()));
-    }
-  });
-  pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
-    std::string old_owner = before ? owner_key(*before) : "";
-    std::string owner = now ? owner_key(*now) : "";
-    if (!before && !owner.empty()) expectations_.creation_settled(owner);
-    bool gone = !now || !now->metadata().deletion_timestamp().empty();
-    const Ref<Pod>& any = now ? now : before;
-    const std::string& of = owner.empty() ? old_owner : owner;
-    if (gone && !of.empty()) {
-      expectations_.deletion_settled(of, std::string(any->metadata().uid()));
-    }
-    if (!owner.empty()) queue().add(owner);
-    if (!old_owner.empty() && old_owner != owner) queue().add(old_owner);
-    if (now && !controller_of(now->metadata())) wake_claimants(sets_, queue(), now->metadata());
-  });
+    : ControllerFor(deps, "daemonset", "daemonset-controller", 2),
+      nodes_(watches<Node>([this](const Ref<Node>& before, const Ref<Node>& now) {
+        return sets_that_care(before, now);
+      })),
+      pods_(owns<Pod>()),
+      revisions_(owns<ControllerRevision>()) {}
+
+// Heartbeats change nothing about who fits.
+Keys DaemonSetController::sets_that_care(const Ref<Node>& before, const Ref<Node>& now) const {
+  Keys out;
+  for (const auto& s : objects().list()) {
+    DaemonFit was = before ? daemon_fits(*s, *before) : DaemonFit();
+    DaemonFit is = now ? daemon_fits(*s, *now) : DaemonFit();
+    if (before && now && was.run == is.run && was.stay == is.stay) continue;
+    out.push_back(key_of(s->metadata()));
+  }
+  return out;
 }
 
 // Moves to plan->remove the finished pods whose node may have another one now; says when the next
@@ -406,8 +376,7 @@ Duration DaemonSetController::replace_finished(const Ref<DaemonSet>& set, Daemon
 
 Task<Status> DaemonSetController::carry_out(Context ctx, Ref<DaemonSet> set,
                                             const DaemonSetPlan* plan, std::string hash) {
-  std::string key =
-      std::string(set->metadata().namespace_()) + "/" + std::string(set->metadata().name());
+  const std::string uid(set->metadata().uid());
   std::vector<std::function<Task<Status>()>> tasks;
   std::vector<std::string> uids;
   for (const auto& p : plan->remove) {
@@ -425,8 +394,8 @@ Task<Status> DaemonSetController::carry_out(Context ctx, Ref<DaemonSet> set,
     });
   }
   if (tasks.empty()) co_return Status();
-  expectations_.expect_deletions(key, uids);
-  expectations_.expect_creations(key, creating);
+  expectations().expect_deletions(uid, uids);
+  expectations().expect_creations(uid, creating);
   co_return co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
 }
 
@@ -452,23 +421,16 @@ Task<Status> DaemonSetController::update_status(Context ctx, Ref<DaemonSet> set,
               old.number_available() == plan->available &&
               old.number_unavailable() == s.number_unavailable();
   if (same) co_return Status();
-  auto r = co_await client().update_status<DaemonSet>(ctx, d.take());
-  if (r.status().is(Reason::kNotFound)) co_return Status();
-  co_return r.status();
+  co_return co_await write_status(ctx, d.take());
 }
 
 Task<ReconcileResult> DaemonSetController::reconcile(Context ctx, std::string key) {
-  auto parts = split_key(key);
-  Ref<DaemonSet> set = sets_.get(parts.first, parts.second);
-  if (!set) {
-    expectations_.forget(key);
-    co_return Status();
-  }
-  if (!set->metadata().deletion_timestamp().empty()) co_return Status();
+  Ref<DaemonSet> set = find(key);
+  if (!set || !set->metadata().deletion_timestamp().empty()) co_return Status();
+  const std::string uid(set->metadata().uid());
   Claimant claims_as = claimant(*set);
-  auto claimed = plan_claims(claims_as, candidates(pods_, parts.first, set->metadata().uid()));
-  auto revisions =
-      plan_claims(claims_as, candidates(revisions_, parts.first, set->metadata().uid()));
+  auto claimed = plan_claims(claims_as, candidates(pods_, claims_as));
+  auto revisions = plan_claims(claims_as, candidates(revisions_, claims_as));
   auto settled = co_await settle_claims(ctx, &client(), claims_as, &claimed, &revisions);
   if (!settled.ok() || !*settled) co_return settled.status();
   const std::vector<Ref<Pod>>& pods = claimed.owned;
@@ -480,15 +442,15 @@ Task<ReconcileResult> DaemonSetController::reconcile(Context ctx, std::string ke
   if (!recorded.ok()) co_return recorded;
   DaemonSetPlan plan = plan_daemon_set(*set, nodes_.list(), pods, history.hash, loop().wall_now());
   Duration held{0};
-  if (expectations_.satisfied(key)) held = replace_finished(set, &plan);
+  if (expectations().satisfied(uid)) held = replace_finished(set, &plan);
   Status done;
-  if (expectations_.satisfied(key)) done = co_await carry_out(ctx, set, &plan, history.hash);
+  if (expectations().satisfied(uid)) done = co_await carry_out(ctx, set, &plan, history.hash);
   Status s = co_await update_status(ctx, set, &plan);
   if (!done.ok()) co_return done;
   if (!s.ok()) co_return s;
-  Duration again = expectations_.remaining(key);
-  if (again == Duration(0) && plan.ready > plan.available) {
-    again = std::chrono::seconds(set->spec().min_ready_seconds());
+  Duration again = expectations().remaining(uid);
+  if (again == Duration(0)) {
+    again = until_next_available(pods, set->spec().min_ready_seconds(), loop().wall_now());
   }
   if (held > Duration(0) && (again == Duration(0) || held < again)) again = held;
   co_return ReconcileResult::after(again);

@@ -8,8 +8,7 @@
 
 #include "api/apps_v1.h"
 #include "api/core_v1.h"
-#include "client/expectations.h"
-#include "controllers/controller.h"
+#include "controllers/kit.h"
 #include "controllers/pod_control.h"
 #include "controllers/revisions.h"
 
@@ -42,7 +41,7 @@ Draft<api::core_v1::PodEdit> daemon_pod(const api::apps_v1::DaemonSet& set, cons
 bool daemon_pod_is_current(const api::apps_v1::DaemonSet& set, const api::core_v1::Pod& pod,
                            std::string_view hash);
 
-class DaemonSetController final : public Controller {
+class DaemonSetController final : public ControllerFor<api::apps_v1::DaemonSet> {
  public:
   explicit DaemonSetController(Deps deps);
   Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
@@ -54,14 +53,14 @@ class DaemonSetController final : public Controller {
   Task<Status> carry_out(Context ctx, Ref<DaemonSet> set, const DaemonSetPlan* plan,
                          std::string hash);
   Task<Status> update_status(Context ctx, Ref<DaemonSet> set, const DaemonSetPlan* plan);
+  Keys sets_that_care(const Ref<Node>& before, const Ref<Node>& now) const;
+  void forget(std::string_view uid) override { backoff_.erase(std::string(uid)); }
   Duration replace_finished(const Ref<DaemonSet>& set, DaemonSetPlan* plan);
 
-  Informer<DaemonSet> sets_;
   Informer<Node> nodes_;
   Informer<Pod> pods_;
   Informer<api::apps_v1::ControllerRevision> revisions_;
-  Expectations expectations_;
-  PodControl pod_control_{client(), events(), expectations_};
+  PodControl pod_control_{client(), events(), expectations()};
   // How long finished pods of a node are left there before they are replaced, by the set's uid.
   struct Backoff {
     std::string pod;  // the uid of the last one

@@ -9,49 +9,26 @@ namespace keles::controllers {
 
 using namespace api::apps_v1;
 
-namespace {
-
-std::string owner_key(const Ref<ReplicaSet>& rs) {
-  auto ref = controller_of(rs->metadata());
-  if (!ref || ref.kind() != "Deployment") return {};
-  return std::string(rs->metadata().namespace_()) + "/" + std::string(ref.name());
-}
-
-}  // namespace
-
 DeploymentController::DeploymentController(Deps deps)
-    : Controller(deps, "deployment", "deployment-controller", 5),
-      deployments_(watch_own<Deployment>()),
-      sets_(watch<ReplicaSet>()),
+    : ControllerFor(deps, "deployment", "deployment-controller", 5),
+      sets_(owns<ReplicaSet>()),
       pods_(watch<Pod>()) {
-  index_by_controller(sets_.base());
   index_by_controller(pods_.base());
-  sets_.on_change([this](const Ref<ReplicaSet>& before, const Ref<ReplicaSet>& now) {
-    set_changed(before, now);
-  });
   // A Recreate rollout waits for the last old pod to go.
-  pods_.base().add_handler({nullptr, nullptr, [this](const ObjectPtr& last) {
-                              for (const auto& rs : sets_.list(last->namespace_())) {
-                                if (rs->metadata().uid() != controller_uid(last)) continue;
-                                std::string key = owner_key(rs);
-                                auto [ns, name] = split_key(key);
-                                auto d = deployments_.get(ns, name);
-                                if (d && d->spec().strategy().type() == "Recreate") {
-                                  queue().add(key);
-                                }
-                              }
-                            }});
+  pods_.base().add_handler(
+      {nullptr, nullptr, [this](const ObjectPtr& last) { pod_gone(last); }});
 }
 
-void DeploymentController::set_changed(const Ref<ReplicaSet>& before, const Ref<ReplicaSet>& now) {
-  std::string old_owner = before ? owner_key(before) : "";
-  std::string owner = now ? owner_key(now) : "";
-  if (!old_owner.empty() && old_owner != owner) queue().add(old_owner);
-  if (!owner.empty()) {
-    queue().add(owner);
-  } else if (now && !controller_of(now->metadata())) {
-    wake_claimants(deployments_, queue(), now->metadata());
-  }
+void DeploymentController::pod_gone(const ObjectPtr& last) {
+  DocumentPtr tree = last->metadata();
+  auto above = controller_of(api::meta_v1::ObjectMeta(tree->root["metadata"]));
+  if (!above || above.kind() != "ReplicaSet") return;
+  auto set = sets_.get(last->namespace_(), above.name());
+  if (!set || set->metadata().uid() != above.uid()) return;
+  auto ref = controller_of(set->metadata());
+  auto d = objects().get(last->namespace_(), ref.name());
+  if (!d || d->metadata().uid() != ref.uid()) return;
+  if (d->spec().strategy().type() == "Recreate") queue().add(key_of(d->metadata()));
 }
 
 bool DeploymentController::old_pods_live(const Deployment& d,
@@ -68,8 +45,7 @@ bool DeploymentController::old_pods_live(const Deployment& d,
 }
 
 Task<ReconcileResult> DeploymentController::reconcile(Context ctx, std::string key) {
-  auto parts = split_key(key);
-  Ref<Deployment> d = deployments_.get(parts.first, parts.second);
+  Ref<Deployment> d = find(key);
   if (!d) co_return Status();
   auto s = d->spec().selector();
   if (s.match_labels().empty() && s.match_expressions().empty()) {
@@ -78,7 +54,7 @@ Task<ReconcileResult> DeploymentController::reconcile(Context ctx, std::string k
     co_return Status();
   }
   Claimant owner = claimant(*d);
-  auto claims = plan_claims(owner, candidates(sets_, parts.first, d->metadata().uid()));
+  auto claims = plan_claims(owner, candidates(sets_, owner));
   auto settled = co_await settle_claims(ctx, &client(), owner, &claims);
   if (!settled.ok() || !*settled) co_return settled.status();
   std::vector<Ref<ReplicaSet>> sets = std::move(claims.owned);
@@ -156,9 +132,7 @@ Task<Status> DeploymentController::write_sets(Context ctx, Ref<Deployment> d,
 Task<Status> DeploymentController::write_self(Context ctx, Ref<Deployment> d,
                                               DeploymentPlan* plan) {
   if (plan->status_changed) {
-    auto r = co_await client().update_status<Deployment>(ctx, plan->status.take());
-    if (r.status().is(Reason::kNotFound)) co_return Status();
-    if (!r.ok()) co_return r.status();
+    TRY_CO(write_status(ctx, plan->status.take()));
   }
   if (plan->revision.empty()) co_return Status();
   Document patch;

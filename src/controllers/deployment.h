@@ -9,7 +9,7 @@
 
 #include "api/apps_v1.h"
 #include "api/core_v1.h"
-#include "controllers/controller.h"
+#include "controllers/kit.h"
 
 namespace keles::controllers {
 
@@ -43,7 +43,7 @@ Ref<api::apps_v1::ReplicaSet> find_new_replica_set(
 std::string template_hash(const api::core_v1::PodTemplateSpec& pod_template,
                           int64_t collision_count);
 
-class DeploymentController final : public Controller {
+class DeploymentController final : public ControllerFor<api::apps_v1::Deployment> {
  public:
   explicit DeploymentController(Deps deps);
   Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
@@ -52,14 +52,13 @@ class DeploymentController final : public Controller {
   using Deployment = api::apps_v1::Deployment;
   using ReplicaSet = api::apps_v1::ReplicaSet;
   using Pod = api::core_v1::Pod;
-  void set_changed(const Ref<ReplicaSet>& before, const Ref<ReplicaSet>& now);
+  void pod_gone(const ObjectPtr& last);
   Task<Status> create_set(Context ctx, Ref<Deployment> d, DeploymentPlan* plan);
   Task<Status> create_failed(Context ctx, Ref<Deployment> d, std::string name, Status why);
   Task<Status> write_sets(Context ctx, Ref<Deployment> d, DeploymentPlan* plan);
   Task<Status> write_self(Context ctx, Ref<Deployment> d, DeploymentPlan* plan);
   bool old_pods_live(const Deployment& d, const std::vector<Ref<ReplicaSet>>& sets) const;
 
-  Informer<Deployment> deployments_;
   Informer<ReplicaSet> sets_;
   Informer<Pod> pods_;
 };

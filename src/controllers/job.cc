@@ -53,29 +53,14 @@ bool is_tracked(const Pod& pod) {
 }
 
 JobController::JobController(Deps deps)
-    : Controller(deps, "job", "job-controller", 5),
-      jobs_(watch_own<Job>()),
-      pods_(watch<Pod>()),
-      expectations_(deps.client.loop()) {
-  index_by_controller(pods_.base());
+    : ControllerFor(deps, "job", "job-controller", 5),
+      pods_(owns<Pod>([](const ObjectPtr& orphan) -> Keys {
+        return {std::string(kStray) + orphan->key()};
+      })) {
   pods_.base().add_index(std::string(kByJob), [](const ObjectPtr& o) -> std::vector<std::string> {
     std::string key = owner_key(*read<Pod>(o));
     if (key.empty()) return {};
     return {std::move(key)};
-  });
-  pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
-    std::string old_owner = before ? owner_key(*before) : "", owner = now ? owner_key(*now) : "";
-    if (!before && !owner.empty()) expectations_.creation_settled(owner);
-    const Ref<Pod>& any = now ? now : before;
-    const std::string& of = owner.empty() ? old_owner : owner;
-    if (!of.empty() && (!now || !now->metadata().deletion_timestamp().empty())) {
-      expectations_.deletion_settled(of, std::string(any->metadata().uid()));
-    }
-    if (!owner.empty()) queue().add(owner);
-    if (!old_owner.empty() && old_owner != owner) queue().add(old_owner);
-    if (now && !controller_of(now->metadata())) {
-      queue().add(std::string(kStray) + key_of(now->metadata()));
-    }
   });
 }
 
@@ -129,7 +114,7 @@ Task<Status> JobController::settle_stray(Context ctx, std::string key) {
   auto parts = split_key(key);
   Ref<Pod> pod = pods_.get(parts.first, parts.second);
   if (!pod || controller_of(pod->metadata())) co_return Status();
-  for (const auto& job : jobs_.list(parts.first)) {
+  for (const auto& job : may_select(objects(), parts.first, pod->metadata().labels())) {
     if (plan_claim(job_claimant(*job), pod->metadata(), true) != Claim::kAdopt) continue;
     queue().add(key_of(job->metadata()));
     co_return Status();
@@ -182,9 +167,9 @@ Task<Status> JobController::carry_out(Context ctx, Ref<Job> job, const JobPlan* 
     });
   }
   if (tasks.empty()) co_return Status();
-  std::string key = key_of(job->metadata());
-  expectations_.expect_deletions(key, uids);
-  expectations_.expect_creations(key, static_cast<int>(plan->create.size()));
+  const std::string uid(job->metadata().uid());
+  expectations().expect_deletions(uid, uids);
+  expectations().expect_creations(uid, static_cast<int>(plan->create.size()));
   co_return co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
 }
 
@@ -194,17 +179,13 @@ Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
     co_return s;
   }
   auto parts = split_key(key);
-  Ref<Job> job = jobs_.get(parts.first, parts.second);
+  Ref<Job> job = find(key);
   std::string uid = job ? std::string(job->metadata().uid()) : std::string();
   Status freed = co_await release_orphans(ctx, key, uid);
   if (!freed.ok()) co_return freed;
-  if (!job) {
-    expectations_.forget(key);
-    co_return Status();
-  }
-  if (!is_ours(*job)) co_return Status();
+  if (!job || !is_ours(*job)) co_return Status();
   Claimant owner = job_claimant(*job);
-  auto claims = plan_claims(owner, candidates(pods_, parts.first, job->metadata().uid()));
+  auto claims = plan_claims(owner, candidates(pods_, owner));
   auto settled = co_await settle_claims(ctx, &client(), owner, &claims);
   if (!settled.ok() || !*settled) co_return settled.status();
   Status strays = co_await release_uncounted(ctx, key, owner);
@@ -224,7 +205,7 @@ Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
     Status s = co_await release(ctx, p);
     if (!s.ok()) co_return s;
   }
-  if (expectations_.satisfied(key)) {
+  if (expectations().satisfied(uid)) {
     Status s = co_await carry_out(ctx, job, &plan);
     if (namespace_is_ending(s)) {  // there will be no next pod, and pods go before their jobs
       for (const auto& p : plan.kept) {
@@ -235,7 +216,7 @@ Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
     }
     if (!s.ok()) co_return s;
   } else if (plan.requeue_after == Duration(0)) {
-    plan.requeue_after = expectations_.remaining(key);
+    plan.requeue_after = expectations().remaining(uid);
   }
   bool dying = !job->metadata().deletion_timestamp().empty();
   if (has_ended(*job) && !dying && job->spec().has_ttl_seconds_after_finished()) {

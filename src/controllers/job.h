@@ -14,9 +14,7 @@
 
 #include "api/batch_v1.h"
 #include "api/core_v1.h"
-#include "client/expectations.h"
-#include "controllers/claims.h"
-#include "controllers/controller.h"
+#include "controllers/kit.h"
 #include "controllers/pod_control.h"
 
 namespace keles::controllers {
@@ -59,7 +57,7 @@ std::optional<std::string> match_success_policy(const api::batch_v1::Job& job,
 std::set<int64_t> parse_indexes(std::string_view text);
 std::string format_indexes(const std::set<int64_t>& indexes);
 
-class JobController final : public Controller {
+class JobController final : public ControllerFor<api::batch_v1::Job> {
  public:
   explicit JobController(Deps deps);
   Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
@@ -73,10 +71,8 @@ class JobController final : public Controller {
   Task<Status> release_uncounted(Context ctx, std::string key, Claimant owner);
   Task<Status> carry_out(Context ctx, Ref<Job> job, const JobPlan* plan);
 
-  Informer<Job> jobs_;
   Informer<Pod> pods_;
-  Expectations expectations_;
-  PodControl pod_control_{client(), events(), expectations_};
+  PodControl pod_control_{client(), events(), expectations()};
 };
 
 }  // namespace keles::controllers

@@ -117,6 +117,21 @@ bool pod_is_available(const Pod& pod, int64_t min_ready_seconds, WallTime now) {
   return since != kNone && since + std::chrono::seconds(min_ready_seconds) <= now;
 }
 
+Duration until_next_available(const std::vector<Ref<Pod>>& pods, int64_t min_ready_seconds,
+                              WallTime now) {
+  Duration next{0};
+  if (min_ready_seconds <= 0) return next;
+  for (const Ref<Pod>& pod : pods) {
+    PodCondition ready = pod_condition(*pod, "Ready");
+    if (ready.status() != "True" || !pod->metadata().deletion_timestamp().empty()) continue;
+    WallTime since = time_or_none(ready.last_transition_time());
+    if (since == kNone) continue;
+    Duration left = since + std::chrono::seconds(min_ready_seconds) - now;
+    if (left > Duration(0) && (next == Duration(0) || left < next)) next = left;
+  }
+  return next;
+}
+
 bool pod_has_finished(const Pod& pod) {
   std::string_view phase = pod.status().phase();
   return phase == "Succeeded" || phase == "Failed";

@@ -43,6 +43,9 @@ api::core_v1::PodCondition pod_condition(const api::core_v1::Pod& pod, std::stri
 bool pod_is_ready(const api::core_v1::Pod& pod);
 // Ready for at least `min_ready_seconds`.
 bool pod_is_available(const api::core_v1::Pod& pod, int64_t min_ready_seconds, WallTime now);
+// How long until the next of those that are ready becomes available too; 0 when none will.
+Duration until_next_available(const std::vector<Ref<api::core_v1::Pod>>& pods,
+                              int64_t min_ready_seconds, WallTime now);
 // Neither finished nor being deleted.
 bool pod_is_active(const api::core_v1::Pod& pod);
 bool pod_has_finished(const api::core_v1::Pod& pod);

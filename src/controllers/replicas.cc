@@ -2,10 +2,7 @@
 
 #include <algorithm>
 
-#include "api/apps_v1.h"
 #include "base/log.h"
-#include "controllers/claims.h"
-#include "controllers/ownership.h"
 #include "machinery/labels.h"
 #include "machinery/time.h"
 
@@ -31,75 +28,22 @@ Names names<ReplicationController>() {
   return {"replicationmanager", "replication-controller", "replicationController"};
 }
 
-// "ns/name" of the object of that kind that controls the pod, "" when there is none.
-std::string owner_key(const KindDesc& kind, const Pod& pod) {
-  auto ref = controller_of(pod.metadata());
-  if (!ref || ref.kind() != kind.kind) return {};
-  std::string_view version = ref.api_version(), group;
-  if (size_t slash = version.find('/'); slash != version.npos) group = version.substr(0, slash);
-  if (group != kind.group) return {};
-  return std::string(pod.metadata().namespace_()) + "/" + std::string(ref.name());
-}
-
 }  // namespace
 
 template <class O>
 ReplicasController<O>::ReplicasController(Deps deps)
-    : Controller(deps, names<O>().queue, names<O>().component, 5),
-      sets_(watch_own<O>()),
-      pods_(watch<Pod>()),
-      expectations_(deps.client.loop()) {
-  index_by_controller(sets_.base());
-  index_by_controller(pods_.base());
-  sets_.on_change([this](const Ref<O>& before, const Ref<O>& now) {
-    if (before && !now) {
-      expectations_.forget(std::string(before->metadata().namespace_()) + "/" +
-                           std::string(before->metadata().name()));
-    }
-  });
-  pods_.on_change(
-      [this](const Ref<Pod>& before, const Ref<Pod>& now) { pod_changed(before, now); });
-}
-
-template <class O>
-void ReplicasController<O>::pod_changed(const Ref<Pod>& before, const Ref<Pod>& now) {
-  std::string old_owner = before ? owner_key(kind_of<O>(), *before) : "";
-  std::string owner = now ? owner_key(kind_of<O>(), *now) : "";
-  if (!before && now && !owner.empty()) expectations_.creation_settled(owner);
-  if (!old_owner.empty()) {
-    // A pod counts as deleted as soon as it is marked for deletion.
-    bool was = !before->metadata().deletion_timestamp().empty();
-    bool is = !now || !now->metadata().deletion_timestamp().empty();
-    if (is && !was) {
-      expectations_.deletion_settled(old_owner, std::string(before->metadata().uid()));
-    }
-    if (old_owner != owner) queue().add(old_owner);
-  }
-  if (!owner.empty()) {
-    queue().add(owner);
-    // It becomes available without a further event: come back then.
-    bool now_ready = pod_is_ready(*now) && !(before && pod_is_ready(*before));
-    auto [ns, name] = split_key(owner);
-    Ref<O> rs = now_ready ? sets_.get(ns, name) : Ref<O>();
-    if (rs && rs->spec().min_ready_seconds() > 0) {
-      queue().add_after(owner, std::chrono::seconds(rs->spec().min_ready_seconds()) + 1s);
-    }
-  } else if (now && !controller_of(now->metadata())) {
-    wake_claimants(sets_, queue(), now->metadata());
-  }
-}
+    : ControllerFor<O>(deps, names<O>().queue, names<O>().component, 5),
+      pods_(this->template owns<Pod>()),
+      pod_control_(client(), events(), expectations()) {}
 
 template <class O>
 Task<ReconcileResult> ReplicasController<O>::reconcile(Context ctx, std::string key) {
-  auto parts = split_key(key);
-  Ref<O> rs = sets_.get(parts.first, parts.second);
-  if (!rs) {
-    expectations_.forget(key);
-    co_return Status();
-  }
-  bool may_act = expectations_.satisfied(key);
+  Ref<O> rs = this->find(key);
+  if (!rs) co_return Status();
+  const std::string uid(rs->metadata().uid());
+  bool may_act = expectations().satisfied(uid);
   Claimant owner = claimant(*rs);
-  const std::vector<Ref<Pod>> mine = candidates(pods_, parts.first, rs->metadata().uid());
+  const std::vector<Ref<Pod>> mine = candidates(pods_, owner);
   ReplicasPlan plan = plan_replicas(owner, wanted_replicas(*rs), mine, loop().wall_now());
   Status claimed = co_await write_claims(ctx, &client(), owner, &plan.claims);
   if (!claimed.ok()) co_return claimed;
@@ -109,19 +53,23 @@ Task<ReconcileResult> ReplicasController<O>::reconcile(Context ctx, std::string 
   Status s = co_await update_status(ctx, rs, &plan, managed);
   if (!managed.ok()) co_return managed;
   if (!s.ok()) co_return s;
-  // What is never seen must not block for ever.
-  co_return ReconcileResult::after(expectations_.remaining(key));
+  // What is never seen must not block for ever; and a pod becomes available without an event.
+  Duration again = expectations().remaining(uid);
+  Duration ripe = until_next_available(plan.claims.owned, rs->spec().min_ready_seconds(),
+                                       loop().wall_now());
+  if (ripe > Duration(0) && (again == Duration(0) || ripe < again)) again = ripe;
+  co_return ReconcileResult::after(again);
 }
 
 template <class O>
 Task<Status> ReplicasController<O>::create_pods(Context ctx, Ref<O> rs, int n) {
-  std::string key =
-      std::string(rs->metadata().namespace_()) + "/" + std::string(rs->metadata().name());
+  const std::string uid(rs->metadata().uid());
   if (log::v(2)) {
-    log::info("Too few replicas",
-              {{names<O>().log, key}, {"need", rs->spec().replicas()}, {"creating", n}});
+    log::info("Too few replicas", {{names<O>().log, key_of(rs->metadata())},
+                                   {"need", rs->spec().replicas()},
+                                   {"creating", n}});
   }
-  expectations_.expect_creations(key, n);
+  expectations().expect_creations(uid, n);
   // Batches of 1, 2, 4, ...: when every create fails (quota, a bad template), few are tried.
   for (int batch = 1, left = n; left > 0; batch *= 2) {
     int size = std::min(batch, left);
@@ -133,7 +81,7 @@ Task<Status> ReplicasController<O>::create_pods(Context ctx, Ref<O> rs, int n) {
     Status s = co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
     left -= size;
     if (!s.ok()) {
-      expectations_.creation_settled(key, left);
+      expectations().creation_settled(uid, left);
       co_return s;
     }
   }
@@ -143,15 +91,13 @@ Task<Status> ReplicasController<O>::create_pods(Context ctx, Ref<O> rs, int n) {
 template <class O>
 Task<Status> ReplicasController<O>::delete_pods(Context ctx, Ref<O> rs,
                                                 std::vector<Ref<Pod>> pods) {
-  std::string key =
-      std::string(rs->metadata().namespace_()) + "/" + std::string(rs->metadata().name());
   std::vector<std::string> uids;
   std::vector<std::function<Task<Status>()>> tasks;
   for (const Ref<Pod>& pod : pods) {
     uids.emplace_back(pod->metadata().uid());
     tasks.push_back([this, ctx, rs, pod] { return pod_control_.remove(ctx, rs, pod); });
   }
-  expectations_.expect_deletions(key, uids);
+  expectations().expect_deletions(std::string(rs->metadata().uid()), uids);
   co_return co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
 }
 
@@ -159,22 +105,16 @@ namespace {
 
 template <class StatusEdit>
 void set_failure_condition(StatusEdit status, const ReplicasPlan& plan, const Status& managed,
-                           const std::string& now) {
+                           WallTime now) {
   auto conditions = status.edit_conditions();
-  size_t at = 0;
-  while (at < conditions.size() && conditions[at].type() != "ReplicaFailure") ++at;
   if (managed.ok()) {
-    if (at < conditions.size()) conditions.erase_at(at);
+    remove_condition(conditions, "ReplicaFailure");
     if (conditions.empty()) status.clear_conditions();
     return;
   }
-  if (at < conditions.size()) return;  // stands since its first failure
-  auto c = conditions.add();
-  c.set_type("ReplicaFailure");
-  c.set_status("True");
-  c.set_reason(plan.create > 0 ? "FailedCreate" : "FailedDelete");
-  c.set_message(managed.message());
-  c.set_last_transition_time(now);
+  if (find_condition(status.conditions(), "ReplicaFailure")) return;  // since its first failure
+  const std::string_view reason = plan.create > 0 ? "FailedCreate" : "FailedDelete";
+  set_condition(conditions, {"ReplicaFailure", "True", reason, managed.message()}, now);
 }
 
 }  // namespace
@@ -198,7 +138,7 @@ Task<Status> ReplicasController<O>::update_status(Context ctx, Ref<O> rs, const 
   s.set_ready_replicas(ready);
   s.set_available_replicas(available);
   s.set_observed_generation(rs->metadata().generation());
-  set_failure_condition(s, *plan, managed, format_time(now));
+  set_failure_condition(s, *plan, managed, now);
   auto old = rs->status();
   bool same = old.replicas() == s.replicas() &&
               old.fully_labeled_replicas() == s.fully_labeled_replicas() &&
@@ -206,9 +146,7 @@ Task<Status> ReplicasController<O>::update_status(Context ctx, Ref<O> rs, const 
               old.observed_generation() == s.observed_generation() &&
               old.conditions().size() == s.conditions().size();
   if (same) co_return Status();
-  auto r = co_await client().template update_status<O>(ctx, d.take());
-  if (r.status().is(Reason::kNotFound)) co_return Status();
-  co_return r.status();
+  co_return co_await this->write_status(ctx, d.take());
 }
 
 template class ReplicasController<ReplicaSet>;

@@ -10,9 +10,7 @@
 
 #include "api/apps_v1.h"
 #include "api/core_v1.h"
-#include "client/expectations.h"
-#include "controllers/claims.h"
-#include "controllers/controller.h"
+#include "controllers/kit.h"
 #include "controllers/pod_control.h"
 
 namespace keles::controllers {
@@ -37,7 +35,7 @@ int64_t wanted_replicas(const O& owner) {
 void rank_for_deletion(std::vector<Ref<api::core_v1::Pod>>& pods, WallTime now);
 
 template <class O>
-class ReplicasController final : public Controller {
+class ReplicasController final : public ControllerFor<O> {
  public:
   explicit ReplicasController(Deps deps);
   Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
@@ -47,15 +45,14 @@ class ReplicasController final : public Controller {
   using Edit =
       std::conditional_t<std::is_same_v<O, api::apps_v1::ReplicaSet>, api::apps_v1::ReplicaSetEdit,
                          api::core_v1::ReplicationControllerEdit>;
-  void pod_changed(const Ref<Pod>& before, const Ref<Pod>& now);
+  using Base = ControllerFor<O>;
+  using Base::client, Base::events, Base::expectations, Base::loop, Base::options;
   Task<Status> create_pods(Context ctx, Ref<O> rs, int n);
   Task<Status> delete_pods(Context ctx, Ref<O> rs, std::vector<Ref<Pod>> pods);
   Task<Status> update_status(Context ctx, Ref<O> rs, const ReplicasPlan* plan, Status managed);
 
-  Informer<O> sets_;
   Informer<Pod> pods_;
-  Expectations expectations_;
-  PodControl pod_control_{client(), events(), expectations_};
+  PodControl pod_control_;
 };
 
 using ReplicaSetController = ReplicasController<api::apps_v1::ReplicaSet>;

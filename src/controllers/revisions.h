@@ -57,19 +57,4 @@ inline constexpr std::string_view kRevisionHashLabel = "controller-revision-hash
 // Of a StatefulSet's revisions.
 inline constexpr std::string_view kHashLabel = "controller.kubernetes.io/hash";
 
-// Wakes the owners of revisions that change, and those that would adopt one that has no owner.
-template <class O>
-void follow_revisions(const Informer<api::apps_v1::ControllerRevision>& revisions,
-                      const Informer<O>& owners, WorkQueue& queue) {
-  using Revision = api::apps_v1::ControllerRevision;
-  revisions.on_change([owners, &queue](const Ref<Revision>& before, const Ref<Revision>& now) {
-    auto meta = (now ? now : before)->metadata();
-    auto ref = controller_of(meta);
-    if (now && !ref) wake_claimants(owners, queue, meta);
-    if (ref && ref.kind() == kind_of<O>().kind) {
-      queue.add(std::string(meta.namespace_()) + "/" + std::string(ref.name()));
-    }
-  });
-}
-
 }  // namespace keles::controllers

@@ -136,29 +136,17 @@ Draft<PodEdit> stateful_pod(const StatefulSet& set, int64_t ordinal, const std::
 }
 
 StatefulSetController::StatefulSetController(Deps deps)
-    : Controller(deps, "statefulset", "statefulset-controller", 5),
-      sets_(watch_own<StatefulSet>()),
-      pods_(watch<Pod>()),
+    : ControllerFor(deps, "statefulset", "statefulset-controller", 5),
+      pods_(owns<Pod>()),
       claims_(watch<Claim>()),
-      revisions_(watch<ControllerRevision>()) {
-  index_by_controller(pods_.base());
-  index_by_controller(revisions_.base());
-  follow_revisions(revisions_, sets_, queue());
-  pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
-    for (const Ref<Pod>& any : {before, now}) {
-      if (!any) continue;
-      auto ref = controller_of(any->metadata());
-      if (!ref || ref.kind() != "StatefulSet") continue;
-      queue().add(std::string(any->metadata().namespace_()) + "/" + std::string(ref.name()));
-    }
-    if (now && !controller_of(now->metadata())) wake_claimants(sets_, queue(), now->metadata());
-    if (!now) {  // whoever's it was, its name is free again
-      std::string_view name = before->metadata().name();
-      std::string_view set = name.substr(0, std::min(name.rfind('-'), name.size()));
-      auto waiting = sets_.get(before->metadata().namespace_(), set);
-      if (waiting) queue().add(key_of(waiting->metadata()));
-    }
-  });
+      revisions_(owns<ControllerRevision>()) {
+  // Whoever's a pod was that has gone: its name is free again.
+  pods_.base().add_handler({nullptr, nullptr, [this](const ObjectPtr& last) {
+                              std::string_view name = last->name();
+                              name = name.substr(0, std::min(name.rfind('-'), name.size()));
+                              auto waiting = objects().base().get(last->namespace_(), name);
+                              if (waiting) queue().add(waiting->key());
+                            }});
 }
 
 Task<Status> StatefulSetController::make_claims(Context ctx, Ref<StatefulSet> set,
@@ -235,9 +223,7 @@ Task<Status> StatefulSetController::update_status(Context ctx, Ref<StatefulSet> 
   s.set_updated_replicas(plan->updated);
   s.set_current_revision(current);
   s.set_update_revision(update);
-  auto r = co_await client().update_status<StatefulSet>(ctx, d.take());
-  if (r.status().is(Reason::kNotFound)) co_return Status();
-  co_return r.status();
+  co_return co_await write_status(ctx, d.take());
 }
 
 // The set with the template that it had then; as it is when that is not known any more.
@@ -253,16 +239,14 @@ Ref<StatefulSet> StatefulSetController::at_revision(const Ref<StatefulSet>& set,
 }
 
 Task<ReconcileResult> StatefulSetController::reconcile(Context ctx, std::string key) {
-  auto parts = split_key(key);
-  Ref<StatefulSet> set = sets_.get(parts.first, parts.second);
+  Ref<StatefulSet> set = find(key);
   if (!set) co_return Status();
   Claimant claims_as = claimant(*set);
   std::string_view set_name = set->metadata().name();
   auto claimed = plan_claims<Pod>(
-      claims_as, candidates(pods_, parts.first, set->metadata().uid()),
+      claims_as, candidates(pods_, claims_as),
       [set_name](const Pod& p) { return ordinal_of(set_name, p.metadata().name()) >= 0; });
-  auto revisions =
-      plan_claims(claims_as, candidates(revisions_, parts.first, set->metadata().uid()));
+  auto revisions = plan_claims(claims_as, candidates(revisions_, claims_as));
   auto settled = co_await settle_claims(ctx, &client(), claims_as, &claimed, &revisions);
   if (!settled.ok() || !*settled) co_return settled.status();
   const std::vector<Ref<Pod>>& pods = claimed.owned;
@@ -310,10 +294,7 @@ Task<ReconcileResult> StatefulSetController::reconcile(Context ctx, std::string 
   Status s = co_await update_status(ctx, set, &plan, current, history.name);
   if (!done.ok()) co_return done;
   if (!s.ok()) co_return s;
-  bool waits = plan.ready > plan.available;
-  co_return ReconcileResult::after(
-      waits ? Duration(std::chrono::seconds(std::max<int64_t>(1, set->spec().min_ready_seconds())))
-            : Duration(0));
+  co_return ReconcileResult::after(until_next_available(pods, set->spec().min_ready_seconds(), now));
 }
 
 }  // namespace keles::controllers

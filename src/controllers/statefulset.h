@@ -7,7 +7,7 @@
 
 #include "api/apps_v1.h"
 #include "api/core_v1.h"
-#include "controllers/controller.h"
+#include "controllers/kit.h"
 #include "controllers/revisions.h"
 
 namespace keles::controllers {
@@ -30,7 +30,7 @@ int64_t ordinal_of(std::string_view set, std::string_view pod);
 Draft<api::core_v1::PodEdit> stateful_pod(const api::apps_v1::StatefulSet& set, int64_t ordinal,
                                           const std::string& revision);
 
-class StatefulSetController final : public Controller {
+class StatefulSetController final : public ControllerFor<api::apps_v1::StatefulSet> {
  public:
   explicit StatefulSetController(Deps deps);
   Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
@@ -47,7 +47,6 @@ class StatefulSetController final : public Controller {
 
   Ref<StatefulSet> at_revision(const Ref<StatefulSet>& set, const std::string& revision) const;
 
-  Informer<StatefulSet> sets_;
   Informer<Pod> pods_;
   Informer<Claim> claims_;
   Informer<api::apps_v1::ControllerRevision> revisions_;

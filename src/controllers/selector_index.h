@@ -1,0 +1,50 @@
+// The index by which the objects whose selector may pick some labels are found without asking all
+// of a namespace: Services, budgets and owners of pods, for each pod that changes.
+//
+// An object is kept under the one of its selector's pairs that is most likely its own (the
+// longest), or, when it has none, under its namespace alone. So what is found may pick the labels
+// or not: who asks goes on to match.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/meta_v1.h"
+#include "client/informer.h"
+
+namespace keles::controllers {
+
+inline constexpr std::string_view kSelectorIndex = "selector";
+
+// Where the index keeps an object with that selector: a LabelSelector, or the map of labels of the
+// older form. Empty when it picks nothing.
+std::vector<std::string> selector_index_values(std::string_view ns,
+                                               const api::meta_v1::LabelSelector& selector);
+std::vector<std::string> selector_index_values(std::string_view ns,
+                                               const Map<std::string_view>& labels);
+// The values under which those that may pick these labels are kept.
+std::vector<std::string> selector_index_lookups(std::string_view ns,
+                                                const Map<std::string_view>& labels);
+
+template <class O>
+void index_by_selector(const Informer<O>& informer) {
+  informer.base().add_index(
+      std::string(kSelectorIndex), [](const ObjectPtr& o) -> std::vector<std::string> {
+        auto owner = read<O>(o);
+        return selector_index_values(o->namespace_(), owner->spec().selector());
+      });
+}
+
+// Of an informer with that index.
+template <class O>
+std::vector<Ref<O>> may_select(const Informer<O>& informer, std::string_view ns,
+                               const Map<std::string_view>& labels) {
+  std::vector<Ref<O>> out;
+  for (const std::string& value : selector_index_lookups(ns, labels)) {
+    for (auto& o : informer.by_index(kSelectorIndex, value)) out.push_back(std::move(o));
+  }
+  return out;
+}
+
+}  // namespace keles::controllers
