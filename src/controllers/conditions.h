@@ -38,8 +38,8 @@ bool set_condition(EditList conditions, const ConditionWrite& w, WallTime now,
   while (at < conditions.size() && conditions[at].type() != w.type) ++at;
   const bool fresh = at == conditions.size();
   auto c = fresh ? conditions.add() : conditions[at];
-  bool same = !fresh && c.status() == w.status && c.reason() == w.reason &&
-              c.message() == w.message;
+  bool same =
+      !fresh && c.status() == w.status && c.reason() == w.reason && c.message() == w.message;
   if constexpr (requires { c.observed_generation(); }) {
     same = same && c.observed_generation() == observed;
   }

@@ -15,8 +15,7 @@ DeploymentController::DeploymentController(Deps deps)
       pods_(watch<Pod>()) {
   index_by_controller(pods_.base());
   // A Recreate rollout waits for the last old pod to go.
-  pods_.base().add_handler(
-      {nullptr, nullptr, [this](const ObjectPtr& last) { pod_gone(last); }});
+  pods_.base().add_handler({nullptr, nullptr, [this](const ObjectPtr& last) { pod_gone(last); }});
 }
 
 void DeploymentController::pod_gone(const ObjectPtr& last) {

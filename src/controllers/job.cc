@@ -54,9 +54,8 @@ bool is_tracked(const Pod& pod) {
 
 JobController::JobController(Deps deps)
     : ControllerFor(deps, "job", "job-controller", 5),
-      pods_(owns<Pod>([](const ObjectPtr& orphan) -> Keys {
-        return {std::string(kStray) + orphan->key()};
-      })) {
+      pods_(owns<Pod>(
+          [](const ObjectPtr& orphan) -> Keys { return {std::string(kStray) + orphan->key()}; })) {
   pods_.base().add_index(std::string(kByJob), [](const ObjectPtr& o) -> std::vector<std::string> {
     std::string key = owner_key(*read<Pod>(o));
     if (key.empty()) return {};

@@ -32,7 +32,7 @@ using Keys = std::vector<std::string>;
 struct Parents {
   const KindDesc* kind;
   WorkQueue* queue;
-  Expectations* expectations = nullptr;                    // by the parent's uid; or none
+  Expectations* expectations = nullptr;                   // by the parent's uid; or none
   std::function<Keys(const ObjectPtr& orphan)> orphaned;  // whom an object without one wakes
 };
 void follow_children(InformerBase& children, Parents parents);
@@ -83,8 +83,8 @@ class ControllerFor : public Controller {
     return i;
   }
 
-  // Each change of a V wakes the keys that `wakes` names: of (before, now), either of them empty when
-  // there was or is none; or of one object, asked as it was and as it is.
+  // Each change of a V wakes the keys that `wakes` names: of (before, now), either of them empty
+  // when there was or is none; or of one object, asked as it was and as it is.
   template <class V, class Wakes>
   Informer<V> watches(Wakes wakes) {
     Informer<V> i = watch<V>();

@@ -27,11 +27,13 @@ class Recorder final : public ControllerFor<ReplicaSet> {
   explicit Recorder(Deps deps)
       : ControllerFor(deps, "recorder", "recorder", 1),
         pods_(owns<Pod>()),
-        nodes_(watches<Node>(
-            [](const Ref<Node>& n) -> Keys { return {"default/" + std::string(n->metadata().name())}; })),
-        maps_(watches<ConfigMap>([](const Ref<ConfigMap>& before, const Ref<ConfigMap>& now) -> Keys {
-          return {std::string(before ? "was" : "") + (now ? "is" : "")};
-        })) {}
+        nodes_(watches<Node>([](const Ref<Node>& n) -> Keys {
+          return {"default/" + std::string(n->metadata().name())};
+        })),
+        maps_(
+            watches<ConfigMap>([](const Ref<ConfigMap>& before, const Ref<ConfigMap>& now) -> Keys {
+              return {std::string(before ? "was" : "") + (now ? "is" : "")};
+            })) {}
   Task<ReconcileResult> reconcile(Context, std::string key) override {
     woken.insert(std::move(key));
     co_return Status();
@@ -54,7 +56,8 @@ class KitTest : public testing::Test {
     set("b", "ub");
     recorder = std::make_unique<Recorder>(Deps{client, informers, options});
     informers.start(ctx);
-    spawn(loop, [](Context c, Recorder* r) -> Task<void> { co_await r->run(c); }(ctx, recorder.get()));
+    spawn(loop,
+          [](Context c, Recorder* r) -> Task<void> { co_await r->run(c); }(ctx, recorder.get()));
     woken();
   }
   ~KitTest() override {
@@ -168,8 +171,9 @@ TEST_F(KitTest, TheIndexOfSelectorsFindsAllThatMaySelect) {
       {"other", "{matchLabels: {tier: web, app: another-long-name}}"},
       {"none", "null"}};
   for (const auto& [name, selector] : sets) {
-    client.put_yaml("{apiVersion: apps/v1, kind: ReplicaSet, metadata: {namespace: default, name: " +
-                    name + "}, spec: {selector: " + selector + "}}");
+    client.put_yaml(
+        "{apiVersion: apps/v1, kind: ReplicaSet, metadata: {namespace: default, name: " + name +
+        "}, spec: {selector: " + selector + "}}");
   }
   woken();
   Informer<ReplicaSet> i = informers.informer<ReplicaSet>();

@@ -1,6 +1,7 @@
 // The pods that a controller makes and deletes for their owner, with upstream's events
 // (k8s.io/kubernetes/pkg/controller, RealPodControl). What was expected of a write is settled when
-// it failed for good and will never be seen: by the owner's uid. One loop; the three that it is made of outlive it.
+// it failed for good and will never be seen: by the owner's uid. One loop; the three that it is
+// made of outlive it.
 #pragma once
 
 #include <string>
@@ -20,11 +21,13 @@ class PodControl {
 
   template <class O>
   Task<Status> create(Context ctx, const Ref<O>& owner, Document body) {
-    return create_for(ctx, reference_to(owner), std::string(owner->metadata().uid()), std::move(body));
+    return create_for(ctx, reference_to(owner), std::string(owner->metadata().uid()),
+                      std::move(body));
   }
   template <class O>
   Task<Status> remove(Context ctx, const Ref<O>& owner, Ref<api::core_v1::Pod> pod) {
-    return remove_for(ctx, reference_to(owner), std::string(owner->metadata().uid()), std::move(pod));
+    return remove_for(ctx, reference_to(owner), std::string(owner->metadata().uid()),
+                      std::move(pod));
   }
 
  private:

@@ -55,8 +55,8 @@ Task<ReconcileResult> ReplicasController<O>::reconcile(Context ctx, std::string 
   if (!s.ok()) co_return s;
   // What is never seen must not block for ever; and a pod becomes available without an event.
   Duration again = expectations().remaining(uid);
-  Duration ripe = until_next_available(plan.claims.owned, rs->spec().min_ready_seconds(),
-                                       loop().wall_now());
+  Duration ripe =
+      until_next_available(plan.claims.owned, rs->spec().min_ready_seconds(), loop().wall_now());
   if (ripe > Duration(0) && (again == Duration(0) || ripe < again)) again = ripe;
   co_return ReconcileResult::after(again);
 }

@@ -294,7 +294,8 @@ Task<ReconcileResult> StatefulSetController::reconcile(Context ctx, std::string 
   Status s = co_await update_status(ctx, set, &plan, current, history.name);
   if (!done.ok()) co_return done;
   if (!s.ok()) co_return s;
-  co_return ReconcileResult::after(until_next_available(pods, set->spec().min_ready_seconds(), now));
+  co_return ReconcileResult::after(
+      until_next_available(pods, set->spec().min_ready_seconds(), now));
 }
 
 }  // namespace keles::controllers
