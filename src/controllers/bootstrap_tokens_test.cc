@@ -64,6 +64,58 @@ TEST(BootstrapTokens, WhichMaySign) {
   EXPECT_FALSE(signs(other));
 }
 
+TEST(PlanClusterInfo, HasASignatureOfEachTokenAndNoOther) {
+  auto signature = [](const std::string& id, const std::string& content = "Hello") {
+    return detached_signature(content, id, "0123456789abcdef");
+  };
+  using Tokens = std::vector<std::string>;
+  struct Row {
+    const char* what;
+    std::map<std::string, std::string> data;
+    Tokens tokens;
+    std::map<std::string, std::string> planned;  // none: it is as it is to be
+  };
+  const Row rows[] = {
+      {"two tokens",
+       {{"kubeconfig", "Hello"}},
+       {token_yaml("abcdef"), token_yaml("second")},
+       {{"kubeconfig", "Hello"},
+        {"jws-kubeconfig-abcdef", signature("abcdef")},
+        {"jws-kubeconfig-second", signature("second")}}},
+      {"as it is to be",
+       {{"kubeconfig", "Hello"}, {"jws-kubeconfig-abcdef", signature("abcdef")}},
+       {token_yaml("abcdef")},
+       {}},
+      {"of another content",
+       {{"kubeconfig", "Hello"}, {"jws-kubeconfig-abcdef", signature("abcdef", "hello")}},
+       {token_yaml("abcdef")},
+       {{"kubeconfig", "Hello"}, {"jws-kubeconfig-abcdef", signature("abcdef")}}},
+      {"a token that has gone, beside what is none of ours",
+       {{"kubeconfig", "Hello"}, {"jws-kubeconfig-gone00", "x"}, {"other", "y"}},
+       {},
+       {{"kubeconfig", "Hello"}, {"other", "y"}}},
+      {"tokens that may not sign, or have ended",
+       {{"kubeconfig", "Hello"}},
+       {token_yaml("abcdef", "unsigned"), token_yaml("second", "until 2026-06-01T11:00:00Z")},
+       {}},
+      {"nothing to sign", {{"other", "y"}}, {token_yaml("abcdef")}, {}},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.what);
+    std::string yaml = "metadata: {namespace: kube-public, name: cluster-info}\ndata:\n";
+    for (const auto& [key, value] : row.data) yaml += "  " + key + ": '" + value + "'\n";
+    std::vector<Ref<Secret>> secrets;
+    for (const std::string& token : row.tokens) secrets.push_back(object<Secret>(token));
+    auto plan = plan_cluster_info(*object<ConfigMap>(yaml), secrets, kNow);
+    std::map<std::string, std::string> planned;
+    if (plan) {
+      Ref<ConfigMap> made(std::make_shared<const Document>(plan->take()));
+      for (const auto& [key, value] : made->data()) planned.emplace(key, value);
+    }
+    EXPECT_EQ(planned, row.planned);
+  }
+}
+
 struct World {
   SimLoop loop{1};
   FakeClient client{loop};

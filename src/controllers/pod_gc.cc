@@ -17,6 +17,8 @@ namespace {
 // Index of pods that end, and its values.
 constexpr std::string_view kEndIndex = "end", kLeaving = "leaving", kFinished = "finished";
 
+bool is_leaving(const Pod& pod) { return !pod.metadata().deletion_timestamp().empty(); }
+
 // An administrator has said that the machine is off for good.
 bool is_out_of_service(const Node& node) {
   bool ready = false, given_up = false;
@@ -45,7 +47,7 @@ PodGcPlan plan_pod_gc(const std::vector<Ref<Pod>>& pods, const FindNode& find_no
   };
   for (const auto& pod : pods) {
     std::string_view node = pod->spec().node_name();
-    bool leaving = !pod->metadata().deletion_timestamp().empty();
+    bool leaving = is_leaving(*pod);
     if (!node.empty() && state_of(node) == State::kAbsent) {
       plan.orphaned.push_back(pod);
     } else if (leaving && (node.empty() || state_of(node) == State::kGivenUp)) {
@@ -76,11 +78,8 @@ PodGcController::PodGcController(Deps deps)
   pods_.base().add_index(std::string(kEndIndex), [](const ObjectPtr& o) {
     auto pod = read<Pod>(o);
     std::vector<std::string> out;
-    if (!pod->metadata().deletion_timestamp().empty()) {
-      out.emplace_back(kLeaving);
-    } else if (pod_has_finished(*pod)) {
-      out.emplace_back(kFinished);
-    }
+    if (is_leaving(*pod)) out.emplace_back(kLeaving);
+    if (pod_has_finished(*pod)) out.emplace_back(kFinished);  // also of those that leave
     return out;
   });
 }
@@ -95,13 +94,14 @@ std::vector<Ref<Pod>> PodGcController::candidates() const {
   const int threshold = options().terminated_pod_gc_threshold;
   const bool too_many = threshold > 0 && finished > static_cast<size_t>(threshold);
   if (too_many) {
-    for (auto& pod : pods_.by_index(kEndIndex, kFinished)) out.push_back(std::move(pod));
+    for (auto& pod : pods_.by_index(kEndIndex, kFinished)) {
+      if (!is_leaving(*pod)) out.push_back(std::move(pod));
+    }
   }
   for (const auto& [node, count] : pods_.base().index_values(kNodeIndex)) {
     if (nodes_.base().get("", node)) continue;
     for (auto& pod : pods_.by_index(kNodeIndex, node)) {
-      const bool leaving = !pod->metadata().deletion_timestamp().empty();
-      if (!leaving && !(too_many && pod_has_finished(*pod))) out.push_back(std::move(pod));
+      if (!is_leaving(*pod) && !(too_many && pod_has_finished(*pod))) out.push_back(std::move(pod));
     }
   }
   return out;
