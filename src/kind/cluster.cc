@@ -119,7 +119,8 @@ Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
   return s;
 }
 
-// Everything about the nodes that can be known before any of them exists.
+}  // namespace
+
 std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const IpPrefix& subnet) {
   std::vector<NodeSpec> out;
   auto names = node_names(config);
@@ -151,6 +152,8 @@ std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const IpPrefix& su
   }
   return out;
 }
+
+namespace {
 
 std::string hosts_file(const std::vector<NodeSpec>& nodes) {
   std::string out = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";

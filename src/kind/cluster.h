@@ -5,10 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "base/ip.h"
 #include "base/loop.h"
 #include "base/status.h"
 #include "client/kubeconfig.h"
 #include "kind/cluster_config.h"
+#include "kind/node_spec.h"
 #include "kind/progress.h"
 
 namespace keles::kind {
@@ -21,6 +23,10 @@ struct CreateOptions {
 };
 
 Status create_cluster(const ClusterConfig& config, const CreateOptions& options);
+
+// Everything about the nodes that can be known before any of them exists: addresses in `subnet` (the
+// first is the bridge's), programs with their flags, ports, archives. Touches nothing.
+std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const IpPrefix& subnet);
 
 // Removes everything that bears the cluster's name, half-made or whole. The nodes it had.
 Result<std::vector<std::string>> delete_cluster(const std::string& cluster,
