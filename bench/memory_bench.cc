@@ -54,7 +54,9 @@ void maps(const char* program) {
   constexpr long kCount = 60'000;
   BenchServer server(program, {});
   WireLoad load(server, 16);
-  print_memory(server, "fresh", "12 MB");
+  print_memory(server, "fresh, at once", "-");
+  rest(15);
+  print_memory(server, "  and 15 s later", "12 MB");
   auto name = [](long i) { return "cm-" + std::to_string(i); };
   all(&load, kCount, [&](long i) {
     return request("POST", kMaps,

@@ -26,6 +26,7 @@
 #include "controllers/manager.h"
 #include "dns/server.h"
 #include "keles/allocator.h"
+#include "keles/code_pages.h"
 #include "keles/host_address.h"
 #include "keles/identity_flags.h"
 #include "keles/local_client.h"
@@ -362,6 +363,8 @@ Task<void> age_caches(Context ctx, Store* store, std::vector<Loop*> loops) {
   constexpr Duration kTick = 5s;
   constexpr uint32_t kFormTicks = 2, kHistoryTicks = 15;
   Budget& budget = process_budget();
+  // What was read to start, and what a burst needed, goes once it is over.
+  int until_code_rests = 2;
   for (;;) {
     Status s = co_await ctx.sleep(kTick);
     if (!s.ok()) co_return;
@@ -369,7 +372,9 @@ Task<void> age_caches(Context ctx, Store* store, std::vector<Loop*> loops) {
     size_t freed = budget.age(Budget::Side::kForms, kFormTicks, kFloor);
     freed += budget.age(Budget::Side::kHistory, kHistoryTicks, kFloor);
     store->compact(0);  // of what was let go, not even the places are kept
+    if (until_code_rests > 0 && --until_code_rests == 0) release_code_pages();
     if (freed < kWorthTrimming) continue;
+    until_code_rests = 2;
     for (Loop* loop : loops) loop->post([] { release_thread_cache(); });
     release_thread_cache();
     release_freed_pages();

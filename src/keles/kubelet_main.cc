@@ -15,6 +15,7 @@
 #include "client/https_client.h"
 #include "client/informer.h"
 #include "client/kubeconfig.h"
+#include "keles/code_pages.h"
 #include "keles/commands.h"
 #include "keles/node_config.h"
 #include "keles/runtime.h"
@@ -246,6 +247,15 @@ Task<Status> bootstrap_identity(Context ctx, KubeletFlags k) {
   co_return write_file(k.kubeconfig, kubeconfig_text(entry), 0600, true);
 }
 
+// What starting needed, and now and then what pods that came and went did, need not stay mapped.
+Task<void> release_code_at_rest(Context ctx) {
+  Status s = co_await ctx.sleep(15s);
+  while (s.ok()) {
+    release_code_pages();
+    s = co_await ctx.sleep(600s);
+  }
+}
+
 Task<Status> run_node(Context ctx, KubeletFlags k) {
   if (!k.bootstrap_kubeconfig.empty() && !path_exists(k.kubeconfig)) {
     Status known = co_await bootstrap_identity(ctx, k);
@@ -290,6 +300,7 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
     };
     group.spawn(node::keep_client_certificate(all, std::move(o), client.get(), std::move(use)));
   }
+  group.spawn(release_code_at_rest(all));
   Status s = co_await node::run_node_agent(all, k.node, client.get());
   all.cancel();
   if (proxy_health) co_await proxy_health->stop(ctx);
