@@ -29,8 +29,8 @@ std::string yaml(const PodText& p) {
   return "{apiVersion: v1, kind: Pod, metadata: {namespace: default, name: " + p.name +
          ", creationTimestamp: '" + p.created + "'" +
          (p.leaving ? ", deletionTimestamp: '2026-01-01T00:00:00Z'" : "") +
-         "}, spec: {nodeName: '" + p.node + "', containers: [{name: c}]}, status: {phase: " +
-         p.phase + "}}";
+         "}, spec: {nodeName: '" + p.node +
+         "', containers: [{name: c}]}, status: {phase: " + p.phase + "}}";
 }
 
 std::string node_yaml(const std::string& name, bool given_up) {
@@ -181,7 +181,8 @@ TEST(PodGc, AnAbsentNodeIsWaitedForAndAskedAfter) {
   EXPECT_TRUE(w.client.now<Pod>("default", "a")) << "the quarantine begins anew";
   w.loop.advance(2 * w.options.pod_gc_period);
   EXPECT_FALSE(w.client.now<Pod>("default", "a"));
-  EXPECT_THAT(w.client.writes(), ElementsAre("patch pods/status default/a", "delete pods default/a"));
+  EXPECT_THAT(w.client.writes(),
+              ElementsAre("patch pods/status default/a", "delete pods default/a"));
 }
 
 }  // namespace

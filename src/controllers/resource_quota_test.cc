@@ -27,34 +27,35 @@ TEST(PlanQuota, ChargesAtOnceAndGivesBackWhatHasSettled) {
   };
   constexpr const char* kUnknown = nullptr;
   const Row rows[] = {
-      {"a new quota says what there is", "pods: '5'", nullptr, "pods: '2'", kUnknown, "pods: '2'", "",
-       true, false},
+      {"a new quota says what there is", "pods: '5'", nullptr, "pods: '2'", kUnknown, "pods: '2'",
+       "", true, false},
       {"all is well", "pods: '5'", "hard: {pods: '5'}, used: {pods: '2'}", "pods: '2'", kUnknown,
        "pods: '2'", "", false, false},
-      {"more than was charged: it came otherwise", "pods: '5'", "hard: {pods: '5'}, used: {pods: '2'}",
-       "pods: '3'", kUnknown, "pods: '3'", "", true, false},
+      {"more than was charged: it came otherwise", "pods: '5'",
+       "hard: {pods: '5'}, used: {pods: '2'}", "pods: '3'", kUnknown, "pods: '3'", "", true, false},
       {"less, and nothing is settled yet", "pods: '5'", "hard: {pods: '5'}, used: {pods: '4'}",
        "pods: '2'", kUnknown, "pods: '4'", "", false, true},
-      {"less, and settled", "pods: '5'", "hard: {pods: '5'}, used: {pods: '4'}", "pods: '2'", "pods: '4'",
-       "pods: '2'", "pods: '2'", true, false},
+      {"less, and settled", "pods: '5'", "hard: {pods: '5'}, used: {pods: '4'}", "pods: '2'",
+       "pods: '4'", "pods: '2'", "pods: '2'", true, false},
       {"charged anew since: only what settled comes back", "pods: '5'",
-       "hard: {pods: '5'}, used: {pods: '5'}", "pods: '2'", "pods: '4'", "pods: '3'", "pods: '2'", true,
-       true},
-      {"settled below what there is", "pods: '5'", "hard: {pods: '5'}, used: {pods: '4'}", "pods: '3'",
-       "pods: '2'", "pods: '4'", "", false, true},
-      {"never below what there is", "pods: '5'", "hard: {pods: '5'}, used: {pods: '3'}", "pods: '2'",
-       "pods: '9'", "pods: '2'", "pods: '7'", true, false},
+       "hard: {pods: '5'}, used: {pods: '5'}", "pods: '2'", "pods: '4'", "pods: '3'", "pods: '2'",
+       true, true},
+      {"settled below what there is", "pods: '5'", "hard: {pods: '5'}, used: {pods: '4'}",
+       "pods: '3'", "pods: '2'", "pods: '4'", "", false, true},
+      {"never below what there is", "pods: '5'", "hard: {pods: '5'}, used: {pods: '3'}",
+       "pods: '2'", "pods: '9'", "pods: '2'", "pods: '7'", true, false},
       {"a name that others count stays", "pods: '5', requests.example.com/x: '3'",
-       "hard: {pods: '5', requests.example.com/x: '3'}, used: {pods: '2', requests.example.com/x: '1'}",
+       "hard: {pods: '5', requests.example.com/x: '3'}, used: {pods: '2', requests.example.com/x: "
+       "'1'}",
        "pods: '2'", kUnknown, "pods: '2', requests.example.com/x: '1'", "", false, false},
       {"a name that is no longer limited goes", "pods: '5'",
-       "hard: {pods: '5', services: '1'}, used: {pods: '2', services: '1'}", "pods: '2', services: '1'",
-       kUnknown, "pods: '2'", "", true, false},
+       "hard: {pods: '5', services: '1'}, used: {pods: '2', services: '1'}",
+       "pods: '2', services: '1'", kUnknown, "pods: '2'", "", true, false},
       {"a new limit", "pods: '7'", "hard: {pods: '5'}, used: {pods: '2'}", "pods: '2'", kUnknown,
        "pods: '2'", "", true, false},
       {"the same amount otherwise written", "requests.cpu: '1'",
-       "hard: {requests.cpu: '1000m'}, used: {requests.cpu: '500m'}", "requests.cpu: '0.5'", kUnknown,
-       "requests.cpu: '500m'", "", false, false},
+       "hard: {requests.cpu: '1000m'}, used: {requests.cpu: '500m'}", "requests.cpu: '0.5'",
+       kUnknown, "requests.cpu: '500m'", "", false, false},
   };
   for (const Row& row : rows) {
     SCOPED_TRACE(row.what);
@@ -86,7 +87,8 @@ TEST(QuotaLedger, SettlesAfterAWhile) {
   ledger.given_back(list("pods: '1'"));
   EXPECT_EQ(quota::text_of(*ledger.settled()), "pods=3");
   ledger.observe(list("pods: '4'"), t + 2 * kChargeSettles);
-  EXPECT_EQ(quota::text_of(*ledger.settled()), "pods=4") << "what came in between, less what was given back";
+  EXPECT_EQ(quota::text_of(*ledger.settled()), "pods=4")
+      << "what came in between, less what was given back";
   ledger.forget();
   EXPECT_EQ(ledger.settled(), nullptr);
 }

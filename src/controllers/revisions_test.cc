@@ -48,13 +48,7 @@ TEST(PlanRevisions, NumbersTheHistoryAndEndsIt) {
        0,
        0,
        {"b"}},
-      {"pods may carry the hash alone",
-       "0",
-       {{"a", 1}, {"b", 2}, {"now", 3}},
-       {"#b"},
-       0,
-       0,
-       {"a"}},
+      {"pods may carry the hash alone", "0", {{"a", 1}, {"b", 2}, {"now", 3}}, {"#b"}, 0, 0, {"a"}},
   };
   for (const Row& row : rows) {
     SCOPED_TRACE(row.what);
@@ -67,9 +61,9 @@ TEST(PlanRevisions, NumbersTheHistoryAndEndsIt) {
     std::vector<Ref<ControllerRevision>> there;
     for (const Kept& k : row.there) {
       const std::string name = k.name == "now" ? now : k.name;
-      there.push_back(parse<ControllerRevision>(
-          "metadata: {namespace: n, name: " + name + ", labels: {controller-revision-hash: '#" +
-          k.name + "'}}\nrevision: " + std::to_string(k.revision)));
+      there.push_back(parse<ControllerRevision>("metadata: {namespace: n, name: " + name +
+                                                ", labels: {controller-revision-hash: '#" + k.name +
+                                                "'}}\nrevision: " + std::to_string(k.revision)));
     }
     RevisionPlan plan = plan_revisions(owner, there, row.in_use);
     EXPECT_EQ(plan.name, now);

@@ -24,8 +24,8 @@ struct CreateOptions {
 
 Status create_cluster(const ClusterConfig& config, const CreateOptions& options);
 
-// Everything about the nodes that can be known before any of them exists: addresses in `subnet` (the
-// first is the bridge's), programs with their flags, ports, archives. Touches nothing.
+// Everything about the nodes that can be known before any of them exists: addresses in `subnet`
+// (the first is the bridge's), programs with their flags, ports, archives. Touches nothing.
 std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const IpPrefix& subnet);
 
 // Removes everything that bears the cluster's name, half-made or whole. The nodes it had.

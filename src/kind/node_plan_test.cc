@@ -119,14 +119,15 @@ TEST(PlanNodes, PortsLeadToTheControlPlaneAndWhereTheyAreAskedFor) {
   const Row rows[] = {
       {"nothing asked", "", "", 0},
       {"a port", "networking: {apiServerPort: 7443}\n", "127.0.0.1", 7443},
-      {"a port and an address",
-       "networking: {apiServerPort: 7443, apiServerAddress: 0.0.0.0}\n", "0.0.0.0", 7443},
+      {"a port and an address", "networking: {apiServerPort: 7443, apiServerAddress: 0.0.0.0}\n",
+       "0.0.0.0", 7443},
   };
   for (const Row& row : rows) {
     SCOPED_TRACE(row.what);
-    auto nodes = plan("nodes: [{role: control-plane}, {role: worker, extraPortMappings: "
-                      "[{hostPort: 8080, containerPort: 80}]}]\n" +
-                      row.networking);
+    auto nodes = plan(
+        "nodes: [{role: control-plane}, {role: worker, extraPortMappings: "
+        "[{hostPort: 8080, containerPort: 80}]}]\n" +
+        row.networking);
     if (row.port == 0) {
       EXPECT_THAT(nodes[0].ports, IsEmpty());
     } else {
@@ -143,7 +144,8 @@ TEST(PlanNodes, PortsLeadToTheControlPlaneAndWhereTheyAreAskedFor) {
 
 TEST(PlanNodes, RangesAndTheNetworkAreAsConfigured) {
   auto nodes = plan(
-      "networking: {podSubnet: 10.9.0.0/16, serviceSubnet: 10.8.0.0/16, disableDefaultCNI: true}\n");
+      "networking: {podSubnet: 10.9.0.0/16, serviceSubnet: 10.8.0.0/16, disableDefaultCNI: "
+      "true}\n");
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--service-cluster-ip-range=10.8.0.0/16"));
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--cluster-cidr=10.9.0.0/16"));
   EXPECT_THAT(argv(nodes[0], "kubelet"), Contains("--cluster-dns=10.8.0.10"));
