@@ -68,12 +68,12 @@ bool run_seed(WorldOptions options, Total& total) {
   total.node_deaths += o.node_deaths;
   if (options.verbose || !o.ok()) {
     std::printf(
-        "seed %llu: %s, trace %016llx, %zu events, healed after %.0f s;%s%s, lag %.1f s;%s\n",
+        "seed %llu: %s, trace %016llx, %zu events, healed after %.0f s;%s%s%s, lag %.1f s;%s\n",
         static_cast<unsigned long long>(options.seed), o.ok() ? "ok" : "FAILED",
         static_cast<unsigned long long>(o.hash), o.events,
         static_cast<double>(o.healed_after.count()) / 1e9,
-        o.two_servers ? " two servers" : " one server", o.wires ? ", wires" : "",
-        static_cast<double>(o.lag.count()) / 1e9, o.workloads.c_str());
+        o.two_servers ? " two servers" : " one server", o.two_planes ? ", two control planes" : "",
+        o.wires ? ", wires" : "", static_cast<double>(o.lag.count()) / 1e9, o.workloads.c_str());
   }
   for (auto& v : o.violations) std::printf("  %s\n", v.c_str());
   if (!o.ok()) {

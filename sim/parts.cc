@@ -3,6 +3,7 @@
 #include "api/apps_v1.h"
 #include "api/core_v1.h"
 #include "client/event_recorder.h"
+#include "client/leader_election.h"
 #include "controllers/manager.h"
 #include "scheduler/scheduler.h"
 #include "server/objects/keys.h"
@@ -50,6 +51,31 @@ class SchedulerPart final : public Part {
   InformerFactory informers_;
   EventRecorder recorder_;
   scheduler::Scheduler scheduler_;
+};
+
+// --- one of several ---
+
+class Elected final : public Part {
+ public:
+  using Make = std::function<std::unique_ptr<Part>(Client&)>;
+  Elected(Client& client, std::string lease, std::string identity, Make make)
+      : client_(client), make_(std::move(make)) {
+    options_.name = std::move(lease);
+    options_.identity = std::move(identity);
+  }
+  Task<void> run(Context ctx) override {
+    auto lead = [this](Context leading) { return work(std::move(leading)); };
+    return stand_for_leader(std::move(ctx), &client_, options_, lead);
+  }
+
+ private:
+  Task<void> work(Context leading) {
+    std::unique_ptr<Part> part = make_(client_);
+    co_await part->run(leading);
+  }
+  Client& client_;
+  LeaderElectionOptions options_;
+  Make make_;
 };
 
 // --- kubelet ---
@@ -123,6 +149,10 @@ std::unique_ptr<Part> make_controllers(Client& client) {
 }
 std::unique_ptr<Part> make_scheduler(Client& client) {
   return std::make_unique<SchedulerPart>(client);
+}
+std::unique_ptr<Part> make_elected(Client& client, std::string lease, std::string identity,
+                                   std::function<std::unique_ptr<Part>(Client&)> make) {
+  return std::make_unique<Elected>(client, std::move(lease), std::move(identity), std::move(make));
 }
 std::unique_ptr<Part> make_kubelet(Client& client, Machine& machine) {
   return std::make_unique<KubeletPart>(client, machine);

@@ -1,7 +1,9 @@
 // The components of a world, each made anew for every life.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "sim/hollow_kubelet.h"
 #include "sim/part.h"
@@ -11,6 +13,10 @@ namespace keles::sim {
 
 std::unique_ptr<Part> make_controllers(Client& client);
 std::unique_ptr<Part> make_scheduler(Client& client);
+// One of several control planes: the part is at work while it leads by its Lease, which every
+// control plane calls the same; `identity` is this one's name, whichever of its lives it is.
+std::unique_ptr<Part> make_elected(Client& client, std::string lease, std::string identity,
+                                   std::function<std::unique_ptr<Part>(Client&)> make);
 std::unique_ptr<Part> make_kubelet(Client& client, Machine& machine);
 // Works as a workload does.
 std::unique_ptr<Part> make_worker(Client& client, std::unique_ptr<Workload> workload);

@@ -278,7 +278,8 @@ Status Player::play(const std::string& script) {
     std::istringstream words(line);
     Words w;
     for (std::string word; words >> word;) w.push_back(word);
-    if (w.empty() || w[0] == "nodes" || w[0] == "servers" || w[0] == "wires" || w[0] == "lag")
+    if (w.empty() || w[0] == "nodes" || w[0] == "servers" || w[0] == "planes" || w[0] == "wires" ||
+        w[0] == "lag")
       continue;
     failed = command(w);
     if (failed.ok() && !world_.checker().violations().empty())
@@ -297,7 +298,7 @@ Status run_scenario(const std::string& script, uint64_t seed, bool verbose) {
   options.verbose = verbose;
   options.nodes = 3;
   options.workloads.emplace();
-  options.servers = 1;
+  options.servers = options.planes = 1;
   options.over_wires = 0;
   options.faults = false;
   options.lag = Duration(0);
@@ -308,6 +309,7 @@ Status run_scenario(const std::string& script, uint64_t seed, bool verbose) {
     if (!(words >> word)) continue;
     if (word == "nodes") words >> options.nodes;
     if (word == "servers" && words >> options.servers.emplace()) continue;
+    if (word == "planes" && words >> options.planes.emplace()) continue;
     if (word == "wires") options.over_wires = 1;
     std::string most;
     if (word == "lag" && words >> most) options.lag = parse_duration(most).value_or(Duration(0));

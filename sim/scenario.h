@@ -27,7 +27,8 @@
 //   expect unreadable records N how many records the store cannot read
 //
 // A script's world is a perfect one but for what the script does; its first lines may say
-// "servers 2", "wires" and "lag 500ms" (each server has a replica of its own, as late as that).
+// "servers 2", "wires" and "lag 500ms" (each server has a replica of its own, as late as that), and
+// "planes 2" (controllers and controllers-b, scheduler and scheduler-b, of which one leads).
 #pragma once
 
 #include <string>

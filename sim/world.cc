@@ -100,6 +100,10 @@ void World::draw_shape() {
   lag_ = options_.lag.value_or(lag_);
   lags_.assign(servers, {std::min<Duration>(lag_, 1ms), lag_, false});
   outcome_.lag = lag_;
+  // Of its own chance: worlds of one control plane stay what they were.
+  Random planes(options_.seed ^ 0x706c6e);
+  planes_ = options_.planes.value_or(servers > 1 && planes.chance(0.5) ? 2 : 1);
+  outcome_.two_planes = planes_ > 1;
   outcome_.two_servers = servers > 1;
   outcome_.wires = network_.over_wires > 0;
   for (auto* w : workloads_) outcome_.workloads += std::string(" ") + w->name;
@@ -107,17 +111,33 @@ void World::draw_shape() {
   checker_.late_requests = options_.faults && (late_requests_ || outcome_.wires);
 }
 
-void World::add_parts() {
-  auto add = [this](std::string name, std::string user, std::string group, PartSlot::Make make) {
-    Caller caller;
-    caller.name = std::move(user);
-    caller.groups = {std::move(group), "system:authenticated"};
-    parts_.push_back(std::make_unique<PartSlot>(loop_, &network_, std::move(name),
-                                                std::move(caller), std::move(make)));
+void World::add(std::string name, std::string user, std::string group, PartSlot::Make make) {
+  Caller caller;
+  caller.name = std::move(user);
+  caller.groups = {std::move(group), "system:authenticated"};
+  parts_.push_back(std::make_unique<PartSlot>(loop_, &network_, std::move(name), std::move(caller),
+                                              std::move(make)));
+}
+
+void World::add_control_plane() {
+  // "controllers", "controllers-b": of several, one leads.
+  auto add_each = [this](std::string name, std::string user, std::string group,
+                         PartSlot::Make make) {
+    for (int i = 0; i < planes_; ++i) {
+      std::string own = i == 0 ? name : name + "-" + static_cast<char>('a' + i);
+      PartSlot::Make elected = [own, user, make](Client& c) {
+        return make_elected(c, user.substr(user.find(':') + 1), own, make);
+      };
+      add(own, user, group, planes_ > 1 ? elected : make);
+    }
   };
   // The controllers are in the server's own process, where everything is open to them.
-  add("controllers", "system:kube-controller-manager", "system:masters", make_controllers);
-  add("scheduler", "system:kube-scheduler", "system:authenticated", make_scheduler);
+  add_each("controllers", "system:kube-controller-manager", "system:masters", make_controllers);
+  add_each("scheduler", "system:kube-scheduler", "system:authenticated", make_scheduler);
+}
+
+void World::add_parts() {
+  add_control_plane();
   for (int i = 0; i < options_.nodes; ++i) {
     auto m = std::make_unique<Machine>();
     m->name = "node-" + std::to_string(i);

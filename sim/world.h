@@ -52,6 +52,7 @@ struct WorldOptions {
   std::optional<std::vector<std::string>> workloads;
   // Instead of what the seed draws.
   std::optional<int> servers;
+  std::optional<int> planes;  // controllers and schedulers, of which one of each leads
   std::optional<double> over_wires;
   std::optional<Duration> lag;  // of each server's replica behind the others; 0: there is one
 };
@@ -62,7 +63,7 @@ struct Outcome {
   size_t events = 0;
   int server_crashes = 0, part_crashes = 0, node_deaths = 0;
   size_t late_requests = 0;
-  bool two_servers = false, wires = false;
+  bool two_servers = false, two_planes = false, wires = false;
   Duration lag{0};
   std::string workloads;  // their names
   Duration healed_after{0};
@@ -101,6 +102,8 @@ class World {
   struct Server;
   void draw_shape();
   void add_parts();
+  void add(std::string name, std::string user, std::string group, PartSlot::Make make);
+  void add_control_plane();
   Status open_store();
   void start_server(size_t i);
   Task<void> stop_server(size_t i);
@@ -130,6 +133,7 @@ class World {
   std::optional<Buggify> buggify_;
   size_t window_events_ = 2000;
   bool late_requests_ = false;
+  int planes_ = 1;
   Duration lag_{0};
   std::vector<Lag> lags_;  // by server
   std::unique_ptr<StoreLife> store_;

@@ -32,6 +32,8 @@ class Controller {
   Controller(Deps deps, std::string name, std::string component, int workers);
   virtual ~Controller() = default;
   const std::string& name() const { return name_; }
+  // Before run(): how many keys are reconciled at once.
+  void set_workers(int n) { workers_ = n; }
   virtual Task<ReconcileResult> reconcile(Context ctx, std::string key) = 0;
   // Waits for the informers, then reconciles until ctx ends and everything has come to rest.
   Task<void> run(Context ctx);

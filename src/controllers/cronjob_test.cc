@@ -307,7 +307,7 @@ class CronCluster : public testing::Test {
  protected:
   CronCluster() : loop(7), client(loop), ctx(Context::root(loop)) {
     log::set_output(-1);
-    options.disabled = {"pod-garbage-collector-controller"};
+    options.controllers = {"*", "-pod-garbage-collector-controller"};
     client.put_yaml(
         "{apiVersion: v1, kind: Namespace, metadata: {name: work}, "
         "spec: {finalizers: [kubernetes]}, status: {phase: Active}}");

@@ -31,48 +31,132 @@
 
 namespace keles::controllers {
 
+namespace {
+
 template <class C>
-void Manager::add(std::string_view name) {
-  const auto& off = options_.disabled;
-  if (std::find(off.begin(), off.end(), name) != off.end()) return;
-  controllers_.push_back(std::make_unique<C>(Deps{client_, informers_, options_}));
+std::unique_ptr<Controller> make(Deps deps) {
+  return std::make_unique<C>(deps);
 }
 
-// The names are those of kube-controller-manager's --controllers.
+struct Entry {
+  ControllerName name;
+  std::unique_ptr<Controller> (*make)(Deps);
+  // Whether it has what it works with; null: always.
+  bool (*possible)(const Options&) = nullptr;
+};
+
+// The names are those of kube-controller-manager.
+const Entry kControllers[] = {
+    {{"serviceaccount-controller", "serviceaccount", true, "", 1}, make<ServiceAccountController>},
+    {{"serviceaccount-token-controller", "serviceaccount-token", true,
+      "concurrent-serviceaccount-token-syncs", 5},
+     make<TokenSecretsController>,
+     [](const Options& o) { return static_cast<bool>(o.sign_token); }},
+    {{"root-ca-certificate-publisher-controller", "root-ca-cert-publisher", true, "", 1},
+     make<RootCaPublisher>},
+    {{"certificatesigningrequest-signing-controller", "csrsigning", true, "", 5},
+     make<CsrSigningController>,
+     [](const Options& o) { return static_cast<bool>(o.sign_csr); }},
+    {{"certificatesigningrequest-approving-controller", "csrapproving", true, "", 5},
+     make<CsrApprovingController>},
+    {{"certificatesigningrequest-cleaner-controller", "csrcleaner", true, "", 1},
+     make<CsrCleanerController>},
+    {{"legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner",
+      true, "", 1},
+     make<LegacyTokenCleaner>},
+    {{"bootstrap-signer-controller", "bootstrapsigner", false, "", 1}, make<BootstrapSigner>},
+    {{"token-cleaner-controller", "tokencleaner", false, "", 1}, make<TokenCleaner>},
+    {{"clusterrole-aggregation-controller", "clusterrole-aggregation", true, "", 1},
+     make<ClusterRoleAggregation>},
+    {{"namespace-controller", "namespace", true, "concurrent-namespace-syncs", 10},
+     make<NamespaceController>},
+    {{"node-ipam-controller", "nodeipam", true, "", 1},
+     make<NodeIpamController>,
+     [](const Options& o) { return o.allocate_node_cidrs; }},
+    {{"node-lifecycle-controller", "nodelifecycle", true, "", 4}, make<NodeLifecycleController>},
+    {{"taint-eviction-controller", "", true, "", 8}, make<TaintEvictionController>},
+    {{"deployment-controller", "deployment", true, "concurrent-deployment-syncs", 5},
+     make<DeploymentController>},
+    {{"replicaset-controller", "replicaset", true, "concurrent-replicaset-syncs", 5},
+     make<ReplicaSetController>},
+    {{"replicationcontroller-controller", "replicationcontroller", true, "concurrent-rc-syncs", 5},
+     make<ReplicationManager>},
+    {{"statefulset-controller", "statefulset", true, "concurrent-statefulset-syncs", 5},
+     make<StatefulSetController>},
+    {{"daemonset-controller", "daemonset", true, "concurrent-daemonset-syncs", 2},
+     make<DaemonSetController>},
+    {{"job-controller", "job", true, "concurrent-job-syncs", 5}, make<JobController>},
+    {{"cronjob-controller", "cronjob", true, "concurrent-cron-job-syncs", 5},
+     make<CronJobController>},
+    {{"endpointslice-controller", "endpointslice", true, "concurrent-service-endpoint-syncs", 5},
+     make<EndpointSliceController>},
+    {{"endpointslice-mirroring-controller", "endpointslicemirroring", true,
+      "mirroring-concurrent-service-endpoint-syncs", 5},
+     make<EndpointSliceMirroring>},
+    {{"endpoints-controller", "endpoint", true, "concurrent-endpoint-syncs", 5},
+     make<EndpointsController>},
+    {{"disruption-controller", "disruption", true, "", 1}, make<DisruptionController>},
+    {{"resourcequota-controller", "resourcequota", true, "concurrent-resource-quota-syncs", 5},
+     make<ResourceQuotaController>},
+    {{"persistentvolumeclaim-protection-controller", "pvc-protection", true, "", 1},
+     make<ClaimProtection>},
+    {{"persistentvolume-protection-controller", "pv-protection", true, "", 1},
+     make<VolumeProtection>},
+    {{"volumeattributesclass-protection-controller", "", true, "", 1},
+     make<AttributesClassProtection>},
+    {{"pod-garbage-collector-controller", "podgc", true, "", 1}, make<PodGcController>},
+    {{"validatingadmissionpolicy-status-controller", "", true,
+      "concurrent-validating-admission-policy-status-syncs", 5},
+     make<PolicyTypesController>},
+    {{"garbage-collector-controller", "garbagecollector", true, "concurrent-gc-syncs", 20},
+     make<GarbageCollector>},
+};
+
+bool means(std::string_view said, const ControllerName& c) {
+  return !said.empty() && (said == c.name || said == c.alias);
+}
+
+}  // namespace
+
+std::vector<ControllerName> known_controllers() {
+  std::vector<ControllerName> out;
+  for (const Entry& e : kControllers) out.push_back(e.name);
+  return out;
+}
+
+bool wants_controller(const std::vector<std::string>& chosen, const ControllerName& controller) {
+  bool all = false;
+  for (std::string_view said : chosen) {
+    if (means(said, controller)) return true;
+    if (said.starts_with('-') && means(said.substr(1), controller)) return false;
+    all = all || said == "*";
+  }
+  return all && controller.on_by_default;
+}
+
+Status check_controllers(const std::vector<std::string>& chosen) {
+  for (std::string_view said : chosen) {
+    if (said == "*") continue;
+    if (said.starts_with('-')) said.remove_prefix(1);
+    const bool known = std::any_of(std::begin(kControllers), std::end(kControllers),
+                                   [&](const Entry& e) { return means(said, e.name); });
+    if (!known) {
+      return Status::bad_request("\"" + std::string(said) +
+                                 "\" is not in the list of known controllers");
+    }
+  }
+  return {};
+}
+
 Manager::Manager(Client& client, Options options)
     : client_(client), options_(std::move(options)), informers_(client) {
-  add<ServiceAccountController>("serviceaccount-controller");
-  if (options_.sign_token) add<TokenSecretsController>("serviceaccount-token-controller");
-  add<RootCaPublisher>("root-ca-certificate-publisher-controller");
-  if (options_.sign_csr) add<CsrSigningController>("certificatesigningrequest-signing-controller");
-  add<CsrApprovingController>("certificatesigningrequest-approving-controller");
-  add<CsrCleanerController>("certificatesigningrequest-cleaner-controller");
-  add<LegacyTokenCleaner>("legacy-serviceaccount-token-cleaner-controller");
-  add<BootstrapSigner>("bootstrap-signer-controller");
-  add<TokenCleaner>("token-cleaner-controller");
-  add<ClusterRoleAggregation>("clusterrole-aggregation-controller");
-  add<NamespaceController>("namespace-controller");
-  if (options_.allocate_node_cidrs) add<NodeIpamController>("node-ipam-controller");
-  add<NodeLifecycleController>("node-lifecycle-controller");
-  add<TaintEvictionController>("taint-eviction-controller");
-  add<DeploymentController>("deployment-controller");
-  add<ReplicaSetController>("replicaset-controller");
-  add<ReplicationManager>("replicationcontroller-controller");
-  add<StatefulSetController>("statefulset-controller");
-  add<DaemonSetController>("daemonset-controller");
-  add<JobController>("job-controller");
-  add<CronJobController>("cronjob-controller");
-  add<EndpointSliceController>("endpointslice-controller");
-  add<EndpointSliceMirroring>("endpointslice-mirroring-controller");
-  add<EndpointsController>("endpoints-controller");
-  add<DisruptionController>("disruption-controller");
-  add<ResourceQuotaController>("resourcequota-controller");
-  add<ClaimProtection>("persistentvolumeclaim-protection-controller");
-  add<VolumeProtection>("persistentvolume-protection-controller");
-  add<AttributesClassProtection>("volumeattributesclass-protection-controller");
-  add<PodGcController>("pod-garbage-collector-controller");
-  add<PolicyTypesController>("validatingadmissionpolicy-status-controller");
-  add<GarbageCollector>("garbage-collector-controller");
+  for (const Entry& e : kControllers) {
+    if (!wants_controller(options_.controllers, e.name)) continue;
+    if (e.possible && !e.possible(options_)) continue;
+    controllers_.push_back(e.make(Deps{client_, informers_, options_}));
+    auto told = options_.syncs.find(e.name.syncs_flag);
+    controllers_.back()->set_workers(told == options_.syncs.end() ? e.name.syncs : told->second);
+  }
 }
 
 Manager::~Manager() = default;

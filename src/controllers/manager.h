@@ -9,6 +9,22 @@
 
 namespace keles::controllers {
 
+// What --controllers and --concurrent-*-syncs can say of a controller.
+struct ControllerName {
+  std::string_view name;   // upstream's, by which it is turned on and off
+  std::string_view alias;  // its name of old, as good; "" when it never had another
+  bool on_by_default;
+  std::string_view syncs_flag;  // "concurrent-job-syncs"; "" when there is none
+  int syncs;                    // keys that are reconciled at once unless that flag says so
+};
+// Those that there are, in the order in which they are started.
+std::vector<ControllerName> known_controllers();
+// Whether it is to run: "foo" turns one on, "-foo" off, "*" all that are on by default; what is
+// said of one first counts. By names or aliases.
+bool wants_controller(const std::vector<std::string>& chosen, const ControllerName& controller);
+// kBadRequest, in upstream's words, for a name that is none.
+Status check_controllers(const std::vector<std::string>& chosen);
+
 class Manager {
  public:
   Manager(Client& client, Options options);
@@ -19,8 +35,6 @@ class Manager {
   const std::vector<std::unique_ptr<Controller>>& controllers() const { return controllers_; }
 
  private:
-  template <class C>
-  void add(std::string_view name);
   Client& client_;
   Options options_;
   InformerFactory informers_;

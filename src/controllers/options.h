@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,7 +49,11 @@ struct Options {
   Duration pod_gc_quarantine = 40s;   // how long a pod's node must have been gone
   int endpoints_per_slice = 100;      // --max-endpoints-per-slice
   int parallel_writes = 64;           // creates or deletes in flight for one object
-  std::vector<std::string> disabled;  // names of controllers not to run
+  // Which run (manager.h, wants_controller); these two are off otherwise, as upstream's.
+  std::vector<std::string> controllers = {"*", "bootstrap-signer-controller",
+                                          "token-cleaner-controller"};
+  // By the names of flags (manager.h, ControllerName): keys that are reconciled at once.
+  std::map<std::string, int, std::less<>> syncs;
 };
 
 }  // namespace keles::controllers

@@ -23,12 +23,14 @@
 #include "client/https_client.h"
 #include "client/informer.h"
 #include "client/kubeconfig.h"
+#include "client/rate_limited_client.h"
 #include "controllers/manager.h"
 #include "dns/server.h"
 #include "keles/allocator.h"
 #include "keles/code_pages.h"
 #include "keles/host_address.h"
 #include "keles/identity_flags.h"
+#include "keles/leading.h"
 #include "keles/local_client.h"
 #include "keles/local_paths.h"
 #include "keles/merged_client.h"
@@ -236,7 +238,8 @@ class Components {
       : flags_(f), group_(loop), running_(std::move(running)) {
     if (f.controllers) {
       controller_client_ = make_local_client(api, loop, "system:kube-controller-manager");
-      controllers::Options o;
+      controllers::Options& o = controller_options_;
+      f.controlling.apply(&o);
       o.cluster_cidr = f.cluster_cidr;
       o.allocate_node_cidrs = f.allocate_node_cidrs && !f.cluster_cidr.empty();
       o.root_ca_pem = ca.certificate_pem;
@@ -265,15 +268,12 @@ class Components {
       } else {
         log::warn("Objects of extension API servers are not collected", {{"err", front.status()}});
       }
-      manager_ = std::make_unique<controllers::Manager>(*controller_client_, o);
+      if (const double qps = f.controlling.requests_per_second; qps > 0) {
+        limited_client_ = std::make_unique<RateLimitedClient>(*controller_client_, qps,
+                                                              f.controlling.burst);
+      }
     }
-    if (f.scheduler) {
-      scheduler_client_ = make_local_client(api, loop, "system:kube-scheduler");
-      scheduler_informers_ = std::make_unique<InformerFactory>(*scheduler_client_);
-      recorder_ = std::make_unique<EventRecorder>(*scheduler_client_, "default-scheduler");
-      scheduler_ = std::make_unique<scheduler::Scheduler>(*scheduler_client_, *scheduler_informers_,
-                                                          *recorder_);
-    }
+    if (f.scheduler) scheduler_client_ = make_local_client(api, loop, "system:kube-scheduler");
     if (f.dns) {
       dns_client_ = make_local_client(api, loop, "system:kube-dns");
       dns_informers_ = std::make_unique<InformerFactory>(*dns_client_);
@@ -281,11 +281,21 @@ class Components {
   }
 
   Status start(Context ctx) {
-    if (manager_) group_.spawn(RunningParts::shown(manager_->run(ctx), running_.controllers));
-    if (scheduler_) {
-      recorder_->start(ctx);
-      group_.spawn(RunningParts::shown(scheduler_->run(ctx), running_.scheduler));
-      scheduler_informers_->start(ctx);
+    const ControllerFlags& c = flags_.controlling;
+    LeaderElectionOptions election = c.election;
+    if (controller_client_) {
+      election.name = c.resource_name;
+      auto lead = [this](Context leading) { return run_controllers(std::move(leading)); };
+      group_.spawn(RunningParts::shown(run_leading(ctx, controller_client_.get(), c.leader_elect,
+                                                   election, "kube-controller-manager", lead),
+                                       running_.controllers));
+    }
+    if (scheduler_client_) {
+      election.name = "kube-scheduler";
+      auto lead = [this](Context leading) { return run_scheduler(std::move(leading)); };
+      group_.spawn(RunningParts::shown(run_leading(ctx, scheduler_client_.get(), c.leader_elect,
+                                                   election, "default-scheduler", lead),
+                                       running_.scheduler));
     }
     if (dns_informers_) {
       dns::DnsOptions o;
@@ -309,11 +319,26 @@ class Components {
     return Status();
   }
 
+  // Made anew each time that this server leads: what they held is of another time.
+  Task<void> run_controllers(Context leading) {
+    Client& client = limited_client_ ? *limited_client_ : *controller_client_;
+    controllers::Manager manager(client, controller_options_);
+    co_await manager.run(leading);
+  }
+  Task<void> run_scheduler(Context leading) {
+    InformerFactory informers(*scheduler_client_);
+    EventRecorder recorder(*scheduler_client_, "default-scheduler");
+    scheduler::Scheduler scheduler(*scheduler_client_, informers, recorder);
+    recorder.start(leading);
+    informers.start(leading);
+    co_await scheduler.run(leading);
+    co_await recorder.join();
+    co_await informers.join();
+  }
+
   // After the context of start() has ended.
   Task<void> join() {
     co_await group_.join();
-    if (recorder_) co_await recorder_->join();
-    if (scheduler_informers_) co_await scheduler_informers_->join();
     if (dns_informers_) co_await dns_informers_->join();
   }
 
@@ -324,10 +349,9 @@ class Components {
   std::unique_ptr<Client> controller_client_, scheduler_client_, dns_client_;
   std::unique_ptr<PathsClient> elsewhere_;
   std::unique_ptr<Client> all_kinds_;
-  std::unique_ptr<controllers::Manager> manager_;
-  std::unique_ptr<InformerFactory> scheduler_informers_, dns_informers_;
-  std::unique_ptr<EventRecorder> recorder_;
-  std::unique_ptr<scheduler::Scheduler> scheduler_;
+  controllers::Options controller_options_;
+  std::unique_ptr<Client> limited_client_;  // over controller_client_; null: without limit
+  std::unique_ptr<InformerFactory> dns_informers_;
   std::unique_ptr<dns::DnsServer> dns_;
 };
 

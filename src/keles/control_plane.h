@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "base/status.h"
 #include "base/task.h"
+#include "keles/controller_flags.h"
 #include "net/pki.h"
 #include "server/audit/options.h"
 #include "server/auth/auth.h"
@@ -58,6 +59,7 @@ struct ControlPlaneOptions {
   audit::Options audit;
   std::string encryption_config;
   bool encryption_reload = false;
+  ControllerFlags controlling;
   bool dns = true, controllers = true, scheduler = true, allocate_node_cidrs = true;
   bool anonymous_auth = true;
   int64_t memory_budget_mb = 64;

@@ -6,6 +6,7 @@
 #include "base/version.h"
 #include "keles/commands.h"
 #include "keles/control_plane.h"
+#include "keles/controller_flags.h"
 #include "keles/identity_flags.h"
 #include "keles/runtime.h"
 #include "server/auth/auth.h"
@@ -42,7 +43,7 @@ void add_flags(Flags& f, ControlPlaneOptions& s) {
   f.add("dns", &s.dns, "Run the cluster's DNS server.");
   f.add("dns-port", &s.dns_port,
         "The port of the cluster's DNS server behind the kube-dns service.");
-  f.add("controllers", &s.controllers, "Run the controllers.");
+  add_controller_flags(f, s.controlling);
   f.add("scheduler", &s.scheduler, "Run the scheduler.");
   f.add("http-threads", &s.front_loops, "Threads that serve requests; 0: one per processor.");
   f.add("node-monitor-grace-period", &s.node_monitor_grace_period,
@@ -88,6 +89,8 @@ int server_main(const std::vector<std::string>& args) {
   return run_command(&flags, args, [&f, &flags](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(check_identity_flags(flags, &f));
+    TRY(check_controller_flags(&f.controlling));
+    f.controllers = f.controlling.any();
     f.store_identity_file = f.data_dir + "/pki/store-identity";
     f.credentials = own_credentials;
     TRY(log::set_format(f.logging_format));

@@ -1,0 +1,106 @@
+#include "keles/controller_flags.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "controllers/manager.h"
+
+namespace keles {
+namespace {
+
+constexpr int64_t kMostSyncs = 1000;
+
+std::string names(bool on_by_default) {
+  std::vector<std::string_view> all;
+  for (const auto& c : controllers::known_controllers()) {
+    if (on_by_default || !c.on_by_default) all.push_back(c.name);
+  }
+  std::sort(all.begin(), all.end());
+  std::string out;
+  for (std::string_view name : all) out += (out.empty() ? "" : ", ") + std::string(name);
+  return out;
+}
+
+void add_election_flags(Flags& f, ControllerFlags& c) {
+  f.add(
+      "leader-elect", &c.leader_elect,
+      "Lead by a Lease before controllers and scheduler are run, as several control planes on one "
+      "store must. A server that finds its own Lease of before leads at once.");
+  f.add("leader-elect-lease-duration", &c.election.lease_duration,
+        "How long a leader that does not renew its Lease is waited for.");
+  f.add("leader-elect-renew-deadline", &c.election.renew_deadline,
+        "How long a leader tries to renew before it stops leading; less than the lease duration.");
+  f.add("leader-elect-retry-period", &c.election.retry_period,
+        "How long is waited between attempts to lead or to renew.");
+  f.add("leader-elect-resource-lock", &c.resource_lock,
+        "The kind of object that is the lock. Supported: 'leases'.");
+  f.add("leader-elect-resource-name", &c.resource_name,
+        "The name of the controllers' Lease; the scheduler's is kube-scheduler.");
+  f.add("leader-elect-resource-namespace", &c.election.ns, "The namespace of the Leases.");
+}
+
+}  // namespace
+
+ControllerFlags::ControllerFlags() : controllers(controllers::Options().controllers) {
+  for (const auto& c : controllers::known_controllers()) {
+    if (!c.syncs_flag.empty()) syncs.emplace(c.syncs_flag, c.syncs);
+  }
+}
+
+bool ControllerFlags::any() const {
+  const auto all = controllers::known_controllers();
+  return std::any_of(all.begin(), all.end(),
+                     [&](const auto& c) { return wants_controller(controllers, c); });
+}
+
+void ControllerFlags::apply(controllers::Options* out) const {
+  out->controllers = controllers;
+  for (const auto& [flag, n] : syncs) out->syncs[flag] = static_cast<int>(n);
+}
+
+void add_controller_flags(Flags& f, ControllerFlags& c) {
+  f.add("controllers", &c.controllers,
+        "A list of controllers to enable. '*' enables all on-by-default controllers, 'foo' enables "
+        "the controller named 'foo', '-foo' disables the controller named 'foo'; an empty list: "
+        "none runs. When not given: *,bootstrap-signer-controller,token-cleaner-controller.\nAll "
+        "controllers: " +
+            names(true) + "\nDisabled-by-default controllers: " + names(false));
+  for (const auto& known : controllers::known_controllers()) {
+    if (known.syncs_flag.empty()) continue;
+    f.add(std::string(known.syncs_flag), &c.syncs.find(known.syncs_flag)->second,
+          "How many objects the " + std::string(known.name) + " works on at once.");
+  }
+  f.add("kube-api-qps", &c.qps,
+        "Requests a second that the controllers may send to the API server, a number; not above 0: "
+        "no limit, as they are calls within this process.");
+  f.add("kube-api-burst", &c.burst, "Requests that may be sent at once beyond --kube-api-qps.");
+  add_election_flags(f, c);
+}
+
+Status check_controller_flags(ControllerFlags* c) {
+  TRY(controllers::check_controllers(c->controllers));
+  for (const auto& [flag, n] : c->syncs) {
+    if (n > 0 && n <= kMostSyncs) continue;
+    return Status::bad_request(flag + " must be " +
+                               (n <= 0 ? "greater than 0" : "not more than 1000") + ", but got " +
+                               std::to_string(n));
+  }
+  const char* end = c->qps.data() + c->qps.size();
+  auto read = std::from_chars(c->qps.data(), end, c->requests_per_second);
+  if (read.ec != std::errc() || read.ptr != end) {
+    return Status::bad_request("invalid argument \"" + c->qps +
+                               "\" for \"--kube-api-qps\" flag: want a number");
+  }
+  if (c->requests_per_second > 0 && c->burst < 1)
+    return Status::bad_request("--kube-api-burst: want at least 1");
+  if (!c->leader_elect) return {};
+  if (c->resource_lock != "leases")
+    return Status::bad_request("resourceLock value must be \"leases\"");
+  if (c->resource_name.empty() || c->election.ns.empty())
+    return Status::bad_request("--leader-elect-resource-name and -namespace must not be empty");
+  LeaderElectionOptions with_identity = c->election;
+  with_identity.identity = "anybody";
+  return check_leader_election(with_identity);
+}
+
+}  // namespace keles

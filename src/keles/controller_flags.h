@@ -1,0 +1,35 @@
+// Which controllers run, how many keys each works on, how often they may ask, and who of several
+// control planes leads: flags of kube-controller-manager, and what they come to.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/flags.h"
+#include "client/leader_election.h"
+#include "controllers/options.h"
+
+namespace keles {
+
+struct ControllerFlags {
+  ControllerFlags();
+  std::vector<std::string> controllers;
+  std::map<std::string, int64_t, std::less<>> syncs;  // by flag
+  std::string qps = "-1";
+  int64_t burst = 30;
+  bool leader_elect = true;
+  std::string resource_lock = "leases", resource_name = "kube-controller-manager";
+  LeaderElectionOptions election;  // the durations and the namespace
+
+  double requests_per_second = -1;  // of check_controller_flags; not above 0: no limit
+  bool any() const;                 // whether a controller runs at all
+  void apply(controllers::Options* out) const;
+};
+
+void add_controller_flags(Flags& f, ControllerFlags& c);
+Status check_controller_flags(ControllerFlags* c);
+
+}  // namespace keles

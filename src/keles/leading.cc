@@ -1,0 +1,41 @@
+#include "keles/leading.h"
+
+#include <unistd.h>
+
+#include "api/core_v1.h"
+
+namespace keles {
+namespace {
+
+Task<std::string> identity_of(Context ctx, Client* client) {
+  char host[256] = "localhost";
+  (void)::gethostname(host, sizeof host - 1);
+  std::string name(host);
+  auto system = co_await client->get<api::core_v1::Namespace>(ctx, "", "kube-system");
+  // Not found: of a store that nobody has begun to fill; any other name is as good, and is new.
+  const std::string own =
+      system.ok() ? std::string((*system)->metadata().uid()) : client->loop().random().uuid();
+  co_return name + "_" + own;
+}
+
+}  // namespace
+
+Task<void> run_leading(Context ctx, Client* client, bool elect, LeaderElectionOptions options,
+                       std::string component, std::function<Task<void>(Context)> lead) {
+  if (!elect) {
+    Task<void> alone = lead(ctx);
+    co_await std::move(alone);
+    co_return;
+  }
+  if (options.identity.empty()) {
+    std::string identity = co_await identity_of(ctx, client);
+    options.identity = std::move(identity);
+  }
+  EventRecorder recorder(*client, std::move(component));
+  recorder.start(ctx);
+  options.events = &recorder;
+  co_await stand_for_leader(ctx, client, options, lead);
+  co_await recorder.join();
+}
+
+}  // namespace keles
