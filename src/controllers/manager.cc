@@ -24,10 +24,12 @@
 #include "controllers/replicas.h"
 #include "controllers/resource_quota.h"
 #include "controllers/service_account.h"
+#include "controllers/service_cidr.h"
 #include "controllers/statefulset.h"
 #include "controllers/storage_protection.h"
 #include "controllers/taint_eviction.h"
 #include "controllers/token_secrets.h"
+#include "controllers/ttl.h"
 
 namespace keles::controllers {
 
@@ -75,6 +77,8 @@ const Entry kControllers[] = {
      [](const Options& o) { return o.allocate_node_cidrs; }},
     {{"node-lifecycle-controller", "nodelifecycle", true, "", 4}, make<NodeLifecycleController>},
     {{"taint-eviction-controller", "", true, "", 8}, make<TaintEvictionController>},
+    {{"ttl-controller", "ttl", true, "", 5}, make<TtlController>},
+    {{"service-cidr-controller", "", true, "", 5}, make<ServiceCidrController>},
     {{"deployment-controller", "deployment", true, "concurrent-deployment-syncs", 5},
      make<DeploymentController>},
     {{"replicaset-controller", "replicaset", true, "concurrent-replicaset-syncs", 5},

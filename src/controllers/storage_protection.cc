@@ -42,25 +42,6 @@ bool is_made_for(const PersistentVolumeClaim& claim, const Pod& pod) {
   return false;
 }
 
-// Writes what was planned; the object as it was read, or nothing.
-template <class T, class Edit>
-Task<Status> carry_out(Context ctx, Client* client, Ref<T> object, Protection what,
-                       std::string finalizer) {
-  if (what == Protection::kNothing) co_return Status();
-  Draft<Edit> next(*object);
-  auto list = next->edit_metadata().edit_finalizers();
-  if (what == Protection::kAdd) {
-    list.add(finalizer);
-  } else {
-    for (size_t i = list.size(); i-- > 0;) {
-      if (list[i] == finalizer) list.erase_at(i);
-    }
-  }
-  auto r = co_await client->update<T>(ctx, next.take());
-  const bool gone = r.status().is(Reason::kNotFound);
-  co_return gone ? Status() : r.status();
-}
-
 }  // namespace
 
 Protection plan_protection(const ObjectMeta& object, std::string_view finalizer, bool in_use) {
@@ -119,7 +100,7 @@ Task<ReconcileResult> ClaimProtection::reconcile(Context ctx, std::string key) {
                                   [&](const Ref<Pod>& p) { return pod_uses_claim(*p, *claim); });
     if (used) what = Protection::kNothing;
   }
-  Status s = co_await carry_out<PersistentVolumeClaim, PersistentVolumeClaimEdit>(
+  Status s = co_await protect<PersistentVolumeClaim, PersistentVolumeClaimEdit>(
       ctx, &client(), claim, what, std::string(kClaimFinalizer));
   co_return s;
 }
@@ -132,7 +113,7 @@ Task<ReconcileResult> VolumeProtection::reconcile(Context ctx, std::string key) 
   const Ref<PersistentVolume> volume = volumes_.get("", key);
   if (!volume) co_return Status();
   const bool bound = volume->status().phase() == "Bound";
-  Status s = co_await carry_out<PersistentVolume, PersistentVolumeEdit>(
+  Status s = co_await protect<PersistentVolume, PersistentVolumeEdit>(
       ctx, &client(), volume, plan_protection(volume->metadata(), kVolumeFinalizer, bound),
       std::string(kVolumeFinalizer));
   co_return s;
@@ -169,7 +150,7 @@ bool AttributesClassProtection::in_use(std::string_view name) const {
 Task<ReconcileResult> AttributesClassProtection::reconcile(Context ctx, std::string key) {
   const Ref<VolumeAttributesClass> c = classes_.get("", key);
   if (!c) co_return Status();
-  Status s = co_await carry_out<VolumeAttributesClass, api::storage_v1::VolumeAttributesClassEdit>(
+  Status s = co_await protect<VolumeAttributesClass, api::storage_v1::VolumeAttributesClassEdit>(
       ctx, &client(), c, plan_protection(c->metadata(), kClassFinalizer, in_use(key)),
       std::string(kClassFinalizer));
   co_return s;

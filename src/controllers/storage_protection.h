@@ -11,13 +11,10 @@
 #include "api/core_v1.h"
 #include "api/storage_v1.h"
 #include "controllers/controller.h"
+#include "controllers/finalizers.h"
 
 namespace keles::controllers {
 
-enum class Protection : uint8_t { kNothing, kAdd, kRemove };
-// `in_use` counts only for what is being deleted.
-Protection plan_protection(const api::meta_v1::ObjectMeta& object, std::string_view finalizer,
-                           bool in_use);
 // Whether the pod uses the claim: it is on a node and names it, or it was made for the pod, which
 // has not ended.
 bool pod_uses_claim(const api::core_v1::Pod& pod, const api::core_v1::PersistentVolumeClaim& claim);

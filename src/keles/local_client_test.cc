@@ -370,6 +370,48 @@ TEST(LocalClient, ServicesGetAddressesAndPortsOnce) {
             20u);  // 19 and the kubernetes Service's
 }
 
+// Addresses come from every range that is ready (KEP-1880), and from no other.
+TEST(LocalClient, ServiceAddressesComeFromTheRangesThatAreReady) {
+  Cluster c;
+  const KindDesc &ranges = kind("networking.k8s.io/v1", "ServiceCIDR"),
+                 &services = kind("v1", "Service");
+  auto by_default = c.get(ranges, "", "kubernetes");
+  ASSERT_TRUE(by_default.ok());
+  DocumentPtr tree = (*by_default)->tree();
+  ASSERT_EQ(tree->root["status"]["conditions"].size(), 1u);
+  EXPECT_EQ(tree->root["status"]["conditions"].at(0)["status"].as_string(), "True");
+
+  auto service = [&](const std::string& name, const std::string& ip) {
+    auto made = c.create(services, "default",
+                         R"({"metadata":{"name":")" + name + R"("},"spec":{"clusterIP":")" + ip +
+                             R"(","ports":[{"port":80}]}})");
+    return made.ok() ? std::string("made") : made.status().message();
+  };
+  const std::string elsewhere =
+      "Service \"a\" is invalid: spec.clusterIPs: Invalid value: [\"203.0.113.9\"]: failed to "
+      "allocate IP 203.0.113.9: the provided network does not match the current range";
+  EXPECT_EQ(service("a", "203.0.113.9"), elsewhere);
+  ASSERT_TRUE(
+      c.create(ranges, "", R"({"metadata":{"name":"more"},"spec":{"cidrs":["203.0.113.0/24"]}})")
+          .ok());
+  EXPECT_EQ(service("a", "203.0.113.9"), elsewhere) << "nobody has said that it is ready";
+  auto say = [&](const std::string& status) {
+    Document d =
+        c.parse(ranges, R"({"metadata":{"name":"more"},"spec":{"cidrs":["203.0.113.0/24"]},
+                         "status":{"conditions":[{"type":"Ready","reason":"","message":"","status":")" +
+                            status + R"(","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})");
+    return c.update(ranges, "", "more", std::move(d), "status").status();
+  };
+  ASSERT_TRUE(say("True").ok());
+  EXPECT_EQ(service("a", "203.0.113.9"), "made");
+  EXPECT_NE(service("b", "203.0.113.0"), "made") << "the network's own";
+  EXPECT_NE(service("b", "203.0.113.255"), "made") << "the last";
+  ASSERT_TRUE(say("False").ok());
+  EXPECT_NE(service("b", "203.0.113.10"), "made");
+  // What was given stays.
+  EXPECT_TRUE(c.get(services, "default", "a").ok());
+}
+
 // A server that dies between claiming and storing leaves claims behind: repair gives them back,
 // but not those of a Service that is just being made.
 TEST(LocalClient, RepairGivesBackWhatNobodyHolds) {

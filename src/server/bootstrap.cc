@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "api/apiregistration_v1.h"
@@ -16,6 +17,7 @@
 #include "machinery/time.h"
 #include "server/flow/bootstrap.h"
 #include "server/objects/meta.h"
+#include "server/registry/service_pools.h"
 #include "server/registry/services.h"
 
 namespace keles::server {
@@ -158,8 +160,26 @@ class Batch {
 
 Document make_cidr(const std::string& range) {
   Draft<api::networking_v1::ServiceCIDREdit> d;
-  d->edit_metadata().set_name("kubernetes");
+  d->edit_metadata().set_name(registry::kDefaultServiceCidr);
   d->edit_spec().edit_cidrs().add(range);
+  return d.take();
+}
+
+// What it is told once; who has judged the range since keeps the word. Nothing: it has been.
+std::optional<Document> with_ready_default(const Ref<api::networking_v1::ServiceCIDR>& cidr,
+                                           WallTime now) {
+  for (auto c : cidr->status().conditions()) {
+    if (c.type() == "Ready" && c.status() != "Unknown") return std::nullopt;
+  }
+  Draft<api::networking_v1::ServiceCIDREdit> d(*cidr);
+  auto conditions = d->edit_status().edit_conditions();
+  conditions.clear();
+  auto ready = conditions.add();
+  ready.set_type("Ready");
+  ready.set_status("True");
+  ready.set_reason("");
+  ready.set_message("Kubernetes default Service CIDR is ready");
+  ready.set_last_transition_time(registry::time_text(now));
   return d.take();
 }
 
@@ -241,6 +261,41 @@ bool start_tracking(WallTime now, Document& map, Value& data) {
 
 }  // namespace
 
+Task<Status> ensure_default_range(Context ctx, ApiServer* server) {
+  Registry* registry = &server->registry();
+  const KindDesc* kind = &kind_of<api::networking_v1::ServiceCIDR>();
+  const std::string name(registry::kDefaultServiceCidr);
+  auto there = co_await registry->get(ctx, kind, "", name);
+  if (!there.ok()) {
+    Document made = make_cidr(server->options().service_cidr);
+    Status s = co_await ensure(ctx, registry, kind, "", std::move(made));
+    if (!s.ok()) co_return s;
+    there = co_await registry->get(ctx, kind, "", name);
+    if (!there.ok()) co_return there.status();
+  }
+  auto cidr = read<api::networking_v1::ServiceCIDR>(*there);
+  const auto ranges = cidr->spec().cidrs();
+  const bool ours = ranges.size() == 1 && ranges[0] == server->options().service_cidr;
+  if (!ours || !cidr->metadata().deletion_timestamp().empty()) co_return Status();
+  auto ready = with_ready_default(cidr, ctx.loop().wall_now());
+  if (!ready) co_return Status();
+  auto done =
+      co_await registry->update(ctx, kind, "", name, "status", std::move(*ready), as_server());
+  const bool other = done.status().is(Reason::kConflict) || done.status().is(Reason::kNotFound);
+  co_return other ? Status() : done.status();
+}
+
+Task<void> keep_default_range(Context ctx, ApiServer* server) {
+  constexpr Duration kEvery = 10s;
+  for (;;) {
+    Status s = co_await ctx.sleep(kEvery);
+    if (!s.ok()) co_return;
+    s = co_await ensure_default_range(ctx, server);
+    if (!s.ok() && !ctx.done())
+      log::warn("The default ServiceCIDR is not as it should be", {{"err", s}});
+  }
+}
+
 Task<Status> bootstrap(Context ctx, ApiServer* server) {
   Registry* registry = &server->registry();
   const ApiServerOptions& options = server->options();
@@ -283,8 +338,7 @@ Task<Status> bootstrap(Context ctx, ApiServer* server) {
                   make_priority_class("system-cluster-critical", 2000000000,
                                       "Used for system critical pods that must run in the "
                                       "cluster, but can be moved to another node if necessary.")));
-  rest.add(ensure(ctx, registry, &kind_of<api::networking_v1::ServiceCIDR>(), "",
-                  make_cidr(options.service_cidr)));
+  rest.add(ensure_default_range(ctx, server));
   rest.add(ensure(ctx, registry, &kind_of<api::core_v1::Service>(), "default",
                   make_service(options, registry->services().address(1))));
   // A loopback address is no endpoint: whoever reads it would reach itself.

@@ -172,6 +172,7 @@ Task<void> ApiServer::run(Context ctx) {
   group.spawn(state_->aggregator.run(ctx));
   if (state_->flow.enabled()) group.spawn(state_->flow.run(ctx));
   group.spawn(forget_past(ctx, &state_->registry));
+  group.spawn(server::keep_default_range(ctx, this));
   std::set<int64_t> suspects;
   while (true) {
     Status s = co_await ctx.sleep(kSweepEvery);

@@ -119,12 +119,7 @@ Document range_document(const std::set<int64_t>& ports, int64_t first, int64_t l
 }  // namespace
 
 ServiceAllocator::ServiceAllocator(Store* store, const std::string& cidr, const std::string& ports)
-    : store_(store), cidr_(cidr) {
-  auto range = IpPrefix::parse(cidr);
-  if (range && !range->v6() && range->length >= 8 && range->length <= 30) {
-    size_ = 1u << (32 - range->length);
-    base_ = range->network().base.v4_value();
-  }
+    : store_(store), own_(ServicePool::parse(cidr)) {
   size_t dash = ports.find('-');
   auto lo =
       dash == std::string::npos ? std::nullopt : to_int(std::string_view(ports).substr(0, dash));
@@ -144,12 +139,17 @@ bool is_free(const StoreSnapshot& state, std::string_view ip) {
 }
 }  // namespace
 
-std::string ServiceAllocator::address(uint32_t n) const { return IpAddress::v4(base_ + n).text(); }
-
-bool ServiceAllocator::in_range(std::string_view address) const {
-  auto a = parse_ipv4(address);
-  return a && *a > base_ && *a - base_ < size_ - 1;
+std::string ServiceAllocator::address(uint32_t n) const {
+  return IpAddress::v4(own_.base + n).text();
 }
+
+namespace {
+bool any_has(const std::vector<ServicePool>& pools, std::string_view address) {
+  auto a = parse_ipv4(address);
+  return a &&
+         std::any_of(pools.begin(), pools.end(), [&](const ServicePool& p) { return p.has(*a); });
+}
+}  // namespace
 
 Task<Status> ServiceAllocator::claim_address(Context ctx, std::string address,
                                              const Document* service) {
@@ -178,19 +178,23 @@ Task<Status> ServiceAllocator::claim_address(Context ctx, std::string address,
 
 Task<Result<std::string>> ServiceAllocator::claim_any_address(Context ctx,
                                                               const Document* service) {
-  // The lower part is left to addresses that users choose, as upstream's dynamic and static bands.
-  const uint32_t most = size_ > 2 ? size_ - 2 : 0;  // without network and broadcast
-  const uint32_t reserved = most > 32 ? std::min(std::max(16u, size_ / 16), 256u) : 0;
-  const uint32_t start =
-      most > reserved ? reserved + static_cast<uint32_t>(ctx.loop().random().below(most - reserved))
-                      : 0;
-  for (uint32_t i = 0; i < most; ++i) {
-    const uint32_t n = (start + i) % most + 1;
-    std::string candidate = address(n);
-    if (!is_free(*store_->snapshot(), candidate)) continue;
-    Status s = co_await claim_address(ctx, candidate, service);
-    if (s.ok()) co_return candidate;
-    if (!s.is(Reason::kAlreadyExists)) co_return s;
+  const std::vector<ServicePool> pools = service_pools(*store_->snapshot(), own_);
+  for (const ServicePool& pool : pools) {
+    // The lower part is left to addresses that users choose, as upstream's dynamic and static
+    // bands.
+    const uint64_t most = pool.size > 2 ? pool.size - 2 : 0;  // without network and broadcast
+    const uint64_t reserved =
+        most > 32 ? std::min<uint64_t>(std::max<uint64_t>(16, pool.size / 16), 256) : 0;
+    const uint64_t start =
+        most > reserved ? reserved + ctx.loop().random().below(most - reserved) : 0;
+    for (uint64_t i = 0; i < most; ++i) {
+      const auto n = static_cast<uint32_t>((start + i) % most + 1);
+      std::string candidate = IpAddress::v4(pool.base + n).text();
+      if (!is_free(*store_->snapshot(), candidate)) continue;
+      Status s = co_await claim_address(ctx, candidate, service);
+      if (s.ok()) co_return candidate;
+      if (!s.is(Reason::kAlreadyExists)) co_return s;
+    }
   }
   co_return Status::internal("failed to allocate a serviceIP: range is full");
 }
@@ -334,9 +338,8 @@ Task<Result<ServiceAllocator::Claim>> ServiceAllocator::claim(Context ctx, Docum
       claim.addresses.push_back(ip);
     } else if (!ip.empty() && ip != "None" && std::find(had.begin(), had.end(), ip) == had.end()) {
       std::string why;
-      if (!in_range(ip)) {
-        why = "the provided IP (" + ip + ") is not in the valid range. The range of valid IPs is " +
-              cidr_;
+      if (!any_has(service_pools(*store_->snapshot(), own_), ip)) {
+        why = "the provided network does not match the current range";
       } else if (!dry_run) {
         Status s = co_await claim_address(ctx, ip, now);
         if (s.is(Reason::kAlreadyExists)) {

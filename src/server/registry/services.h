@@ -2,9 +2,9 @@
 //
 // What is taken lies in the store, so that any number of loops and servers can allocate at once:
 // an address is claimed by creating its IPAddress object (networking.k8s.io/v1, as upstream's
-// MultiCIDRServiceAllocator), ports by compare and swap of the RangeAllocation
-// /registry/ranges/servicenodeports. repair() brings both level with the Services after a
-// crash between two writes. IPv4 only.
+// MultiCIDRServiceAllocator) in one of the ServiceCIDRs' ranges, ports by compare and swap of the
+// RangeAllocation /registry/ranges/servicenodeports. repair() brings both level with the Services
+// after a crash between two writes. IPv4 only.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@
 #include "base/task.h"
 #include "machinery/kind_facts.h"
 #include "machinery/value.h"
+#include "server/registry/service_pools.h"
 #include "store/store.h"
 
 namespace keles::registry {
@@ -50,7 +51,7 @@ class ServiceAllocator {
   // While a stored Service cannot be read, nothing is given back, and nobody is a suspect.
   Task<Result<std::set<int64_t>>> repair(Context ctx, std::set<int64_t> suspects);
 
-  // The n-th address of the range ("10.96.0.1" for 1).
+  // The n-th address of the server's own range ("10.96.0.1" for 1).
   std::string address(uint32_t n) const;
 
  private:
@@ -70,11 +71,9 @@ class ServiceAllocator {
                                                  int64_t* taken);
   std::set<int64_t> recorded_ports() const;
   Task<Status> change_ports(Context ctx, std::vector<int64_t> set, std::vector<int64_t> clear);
-  bool in_range(std::string_view address) const;
 
   Store* store_;
-  uint32_t base_ = 0, size_ = 0;
-  std::string cidr_;
+  ServicePool own_;  // of the server's flag
   int64_t first_port_ = 30000, last_port_ = 32767;
 };
 
