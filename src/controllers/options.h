@@ -46,9 +46,9 @@ struct Options {
   int large_cluster_size_threshold = 50;
   int terminated_pod_gc_threshold = 12500;  // --terminated-pod-gc-threshold
   Duration pod_gc_period = 20s;
-  Duration pod_gc_quarantine = 40s;   // how long a pod's node must have been gone
-  int endpoints_per_slice = 100;      // --max-endpoints-per-slice
-  int parallel_writes = 64;           // creates or deletes in flight for one object
+  Duration pod_gc_quarantine = 40s;  // how long a pod's node must have been gone
+  int endpoints_per_slice = 100;     // --max-endpoints-per-slice
+  int parallel_writes = 64;          // creates or deletes in flight for one object
   // Which run (manager.h, wants_controller); these two are off otherwise, as upstream's.
   std::vector<std::string> controllers = {"*", "bootstrap-signer-controller",
                                           "token-cleaner-controller"};

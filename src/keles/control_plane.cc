@@ -269,8 +269,8 @@ class Components {
         log::warn("Objects of extension API servers are not collected", {{"err", front.status()}});
       }
       if (const double qps = f.controlling.requests_per_second; qps > 0) {
-        limited_client_ = std::make_unique<RateLimitedClient>(*controller_client_, qps,
-                                                              f.controlling.burst);
+        limited_client_ =
+            std::make_unique<RateLimitedClient>(*controller_client_, qps, f.controlling.burst);
       }
     }
     if (f.scheduler) scheduler_client_ = make_local_client(api, loop, "system:kube-scheduler");
