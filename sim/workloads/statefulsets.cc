@@ -1,4 +1,4 @@
-// StatefulSets, both ways of managing their pods.
+// StatefulSets, both ways of managing their pods, some with claims that go with them.
 #include "api/apps_v1.h"
 #include "sim/workloads/kinds.h"
 
@@ -28,9 +28,15 @@ class StatefulSets final : public KindWorkload {
  protected:
   std::string body(Random& random, const std::string& app) override {
     std::string parallel = random.chance(0.3) ? ", podManagementPolicy: Parallel" : "";
+    const char* keeps[] = {"Retain", "Delete"};
+    std::string policy = std::string("{whenDeleted: ") + keeps[random.below(2)] +
+                         ", whenScaled: " + keeps[random.below(2)] + "}";
     return "spec: {selector: {matchLabels: {tenant: " + app +
            "}}, template: " + pod_template(random, app, "Always") +
-           ", replicas: " + number(random, 4) + ", serviceName: s" + parallel + "}\n";
+           ", replicas: " + number(random, 4) + ", serviceName: s" + parallel +
+           ", updateStrategy: {rollingUpdate: {maxUnavailable: " +
+           std::to_string(random.between(1, 2)) +
+           "}}, persistentVolumeClaimRetentionPolicy: " + policy + "}\n";
   }
   std::string change(Random& random) override {
     if (random.chance(0.5)) return "spec: {replicas: " + number(random, 4) + "}";

@@ -803,6 +803,42 @@ TEST_F(Workloads, ADaemonSetHasOnePodOnEveryNodeThatFits) {
   EXPECT_THAT(client.writes(), ElementsAre());
 }
 
+// KEP 1847: the claims of a number that is given up go with its pod, and a pod that comes back
+// waits until the old ones have.
+TEST_F(Workloads, AStatefulSetsClaimsGoWithItsPods) {
+  client.put_yaml(
+      "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: db, namespace: default}, spec: "
+      "{replicas: 2, persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete, whenScaled: "
+      "Delete}, selector: {matchLabels: {app: db}}, volumeClaimTemplates: [{metadata: {name: d}}], "
+      "template: {metadata: {labels: {app: db}}, spec: {containers: [{name: c, image: i}]}}}}");
+  start();
+  settle();
+  auto owner = [&](const char* name) {
+    auto claim = client.now<PersistentVolumeClaim>("default", name);
+    return claim ? std::string(controller_of(claim->metadata()).kind()) : "gone";
+  };
+  EXPECT_EQ(owner("d-db-0"), "StatefulSet");
+  EXPECT_EQ(owner("d-db-1"), "StatefulSet");
+  std::string old_claim(client.now<PersistentVolumeClaim>("default", "d-db-1")->metadata().uid());
+  auto resize = [&](int64_t n) {
+    edit(kind_of<StatefulSet>(), "default", "db", [n](Document& d) {
+      d.root.find("spec")->set(d.arena, "replicas", Value(n));
+    });
+  };
+  resize(1);
+  settle(2);
+  EXPECT_NE(owner("d-db-1"), "StatefulSet");
+  resize(2);
+  settle(60);
+  EXPECT_EQ(owner("d-db-1"), "StatefulSet");
+  EXPECT_NE(client.now<PersistentVolumeClaim>("default", "d-db-1")->metadata().uid(), old_claim);
+  EXPECT_EQ(client.all<Pod>("default").size(), 2U);
+  client.drop(kind_of<StatefulSet>(), "default", "db");
+  settle(60);
+  EXPECT_EQ(owner("d-db-0"), "gone");
+  EXPECT_EQ(owner("d-db-1"), "gone");
+}
+
 TEST_F(Workloads, AStatefulSetGoesInOrder) {
   start();
   client.put_yaml(

@@ -436,7 +436,8 @@ Task<ReconcileResult> DaemonSetController::reconcile(Context ctx, std::string ke
   const std::vector<Ref<Pod>>& pods = claimed.owned;
   std::vector<std::string> in_use;
   for (const auto& p : pods) in_use.emplace_back(p->metadata().labels().get(kRevisionHashLabel));
-  const RevisionOwner owner = revision_owner(*set, kRevisionHashLabel);
+  RevisionOwner owner = revision_owner(*set, kRevisionHashLabel);
+  owner.limit_counts_live = true;
   RevisionPlan history = plan_revisions(owner, revisions.owned, in_use);
   Status recorded = co_await write_revisions(ctx, &client(), &owner, &history);
   if (!recorded.ok()) co_return recorded;

@@ -59,9 +59,17 @@ RevisionPlan plan_revisions(const RevisionOwner& owner,
   plan.name = std::string(owner.meta.name()) + "-" + plan.hash;
   int64_t highest = 0;
   Ref<ControllerRevision> current;
+  const Document data = template_patch(owner.pod_template);
+  // What it says decides, not its name: that depends on how many names were taken then.
   for (const auto& r : revisions) {
     highest = std::max(highest, r->revision());
-    if (r->metadata().name() == plan.name) current = r;
+    if (!r->data().equals(data.root)) continue;
+    if (!current || r->revision() > current->revision()) current = r;
+  }
+  if (current) {
+    plan.name = std::string(current->metadata().name());
+    std::string_view hash = current->metadata().labels().get(owner.hash_label);
+    if (!hash.empty()) plan.hash = std::string(hash);
   }
   if (!current) {
     plan.create = new_revision(owner, plan.name, plan.hash, highest + 1);
@@ -71,14 +79,22 @@ RevisionPlan plan_revisions(const RevisionOwner& owner,
     plan.update = std::move(d);
   }
   std::vector<Ref<ControllerRevision>> old;
+  int64_t live = 0;
   for (const auto& r : revisions) {
     std::string name(r->metadata().name()), hash(r->metadata().labels().get(owner.hash_label));
     auto uses = [&](const std::string& s) { return s == name || s == hash; };
-    if (name != plan.name && std::none_of(in_use.begin(), in_use.end(), uses)) old.push_back(r);
+    if (name == plan.name) continue;
+    if (std::any_of(in_use.begin(), in_use.end(), uses)) {
+      ++live;
+    } else {
+      old.push_back(r);
+    }
   }
   std::stable_sort(old.begin(), old.end(),
                    [](const auto& a, const auto& b) { return a->revision() < b->revision(); });
   int64_t excess = static_cast<int64_t>(old.size()) - owner.history_limit;
+  if (owner.limit_counts_live) excess += live;
+  excess = std::min(excess, static_cast<int64_t>(old.size()));
   for (int64_t i = 0; i < excess; ++i) plan.remove.push_back(old[static_cast<size_t>(i)]);
   return plan;
 }
@@ -90,7 +106,9 @@ Task<Status> name_is_taken(Context ctx, Client* client, const RevisionOwner* own
   std::string ns(owner->meta.namespace_());
   auto there = co_await client->get<ControllerRevision>(ctx, ns, name);
   if (!there.ok()) co_return there.status();
-  if (is_controlled_by((*there)->metadata(), owner->meta.uid())) {
+  const Document data = template_patch(owner->pod_template);
+  if (is_controlled_by((*there)->metadata(), owner->meta.uid()) &&
+      (*there)->data().equals(data.root)) {
     // It may be gone before our cache sees it.
     co_return Status(Reason::kConflict, "the cache does not have " + name + " yet");
   }

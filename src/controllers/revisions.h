@@ -20,6 +20,7 @@ struct RevisionOwner {
   std::string_view hash_label;
   int64_t collision_count = 0;
   int64_t history_limit = 10;
+  bool limit_counts_live = false;  // those that pods are of are among the ones that are kept
 };
 
 // The owner's; it must outlive what is made from it (a view).

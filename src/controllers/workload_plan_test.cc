@@ -1,4 +1,4 @@
-// The pure halves of the controllers that own pods: claims, StatefulSet, DaemonSet, revisions.
+// The pure halves of the controllers that own pods: claims, DaemonSet, revisions.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,7 +7,6 @@
 #include "controllers/daemonset.h"
 #include "controllers/plan_testing.h"
 #include "controllers/revisions.h"
-#include "controllers/statefulset.h"
 #include "machinery/codec_json.h"
 
 namespace keles::controllers {
@@ -84,63 +83,6 @@ TEST(PlanClaims, SortsTheCandidates) {
   EXPECT_THAT(names(claims.owned), ElementsAre());
   EXPECT_THAT(names(claims.release), ElementsAre("mine", "strayed"));
   EXPECT_TRUE(plan_claims(claimant(*job), std::vector<Ref<Pod>>{pods[0], pods[3]}).settled());
-}
-
-// --- StatefulSet ---
-
-// "0+ 1- 2x": pods by ordinal: serving, not ready, being deleted; "~" after it: of the old
-// revision.
-std::vector<Ref<Pod>> stateful_pods(const std::string& text) {
-  std::vector<Ref<Pod>> out;
-  for (size_t i = 0; i + 1 < text.size(); ++i) {
-    if (text[i] == ' ' || text[i] == '~') continue;
-    std::string n(1, text[i]);
-    char state = text[++i];
-    bool old = i + 1 < text.size() && text[i + 1] == '~';
-    std::string y = "metadata: {name: s-" + n + ", uid: u" + n + ", labels: {app: web, " +
-                    "controller-revision-hash: " + (old ? "old" : "new") + "}";
-    if (state == 'x') y += ", deletionTimestamp: '2026-01-01T11:00:00Z'";
-    y += "}\nstatus: {phase: Running, conditions: [{type: Ready, status: '";
-    y += state == '-' ? "False" : "True";
-    y += "', lastTransitionTime: '2026-01-01T10:00:00Z'}]}";
-    out.push_back(parse<Pod>(y));
-  }
-  return out;
-}
-
-TEST(PlanStatefulSet, GoesInOrderAndHalts) {
-  struct Case {
-    std::string why, pods;
-    int replicas;
-    std::string policy;
-    std::vector<int64_t> create;
-    std::vector<std::string> remove;
-  };
-  const Case cases[] = {
-      {"the next only when those before serve", "0+ 1-", 4, "OrderedReady", {}, {}},
-      {"one at a time", "0+ 1+", 4, "OrderedReady", {2}, {}},
-      {"all at once", "0+ 1-", 4, "Parallel", {2, 3}, {}},
-      {"down from the highest", "0+ 1+ 2+", 1, "OrderedReady", {}, {"s-2"}},
-      {"down halts while a lower one is unready", "0+ 1- 2-", 1, "OrderedReady", {}, {}},
-      {"down halts while one that stays is unready", "0- 1+ 2+", 1, "OrderedReady", {}, {}},
-      {"the lowest that is unready may go", "0+ 1+ 2-", 1, "OrderedReady", {}, {"s-2"}},
-      {"all unready, down to none", "0- 1- 2-", 0, "OrderedReady", {}, {}},
-      {"only one left, unready", "0-", 0, "OrderedReady", {}, {"s-0"}},
-      {"one that goes is waited for", "0+ 1+ 2x", 0, "OrderedReady", {}, {}},
-      {"a serving one above unready ones goes", "0- 1- 2+", 0, "OrderedReady", {}, {"s-2"}},
-      {"in parallel all go", "0- 1- 2-", 0, "Parallel", {}, {"s-2", "s-1", "s-0"}},
-      {"an update from the highest", "0+~ 1+~ 2+~", 3, "OrderedReady", {}, {"s-2"}},
-      {"an update waits for the one before", "0+~ 1+~ 2-", 3, "OrderedReady", {}, {}},
-  };
-  for (const Case& c : cases) {
-    auto set = parse<StatefulSet>(
-        "metadata: {name: s, namespace: n, uid: s1}\nspec: {replicas: " +
-        std::to_string(c.replicas) + ", podManagementPolicy: " + c.policy +
-        ", updateStrategy: {type: RollingUpdate}, selector: {matchLabels: {app: web}}}");
-    auto plan = plan_stateful_set(*set, stateful_pods(c.pods), "old", "new", kNow);
-    EXPECT_EQ(plan.create, c.create) << c.why;
-    EXPECT_EQ(names(plan.remove), c.remove) << c.why;
-  }
 }
 
 // --- DaemonSet ---
@@ -297,6 +239,63 @@ TEST(PlanRevisions, DataIsTheTemplateAsUpstreamWritesIt) {
             R"({"spec":{"template":{"$patch":"replace","metadata":{"labels":{"app":"web"}},)"
             R"("spec":{"containers":[{"image":"i:1","name":"c","resources":{}}],)"
             R"("restartPolicy":"Always"}}}})");
+}
+
+// What a revision says decides, whatever its name; the limit spares what pods are of.
+TEST(PlanRevisions, FindsTheEqualOneAndKeepsToItsLimit) {
+  struct Have {
+    std::string name, image;
+    int64_t number;
+  };
+  auto plan_of = [](const std::vector<Have>& have, const std::vector<std::string>& in_use,
+                    int limit, bool counts_live) {
+    auto template_of = [](const std::string& image) {
+      return "template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: '" +
+             image + "'}]}}";
+    };
+    auto owner_of = [&](const std::string& image) {
+      return parse<DaemonSet>("metadata: {name: d, namespace: n, uid: d1}\nspec: {" +
+                              template_of(image) + ", revisionHistoryLimit: " +
+                              std::to_string(limit) + "}");
+    };
+    std::vector<Ref<ControllerRevision>> revisions;
+    for (const Have& h : have) {
+      auto of = owner_of(h.image);
+      auto first = plan_revisions(revision_owner(*of, kRevisionHashLabel), {}, {});
+      auto& d = *first.create;
+      d->edit_metadata().set_name(h.name);
+      d->edit_metadata().edit_labels().set(kRevisionHashLabel, "hash-" + h.name);
+      d->set_revision(h.number);
+      revisions.emplace_back(std::make_shared<const Document>(d.take()));
+    }
+    auto now = owner_of("i:now");
+    RevisionOwner owner = revision_owner(*now, kRevisionHashLabel);
+    owner.limit_counts_live = counts_live;
+    return plan_revisions(owner, revisions, in_use);
+  };
+  auto removed = [](const RevisionPlan& plan) {
+    std::vector<std::string> out;
+    for (const auto& r : plan.remove) out.emplace_back(r->metadata().name());
+    return out;
+  };
+  auto plan = plan_of({{"a", "i:1", 1}, {"b", "i:now", 2}}, {}, 10, false);
+  EXPECT_FALSE(plan.create);
+  EXPECT_FALSE(plan.update);
+  EXPECT_EQ(plan.name, "b");
+  EXPECT_EQ(plan.hash, "hash-b");
+  plan = plan_of({{"a", "i:now", 1}, {"b", "i:2", 2}}, {}, 10, false);  // rolled back to
+  ASSERT_TRUE(plan.update);
+  EXPECT_EQ((*plan.update)->revision(), 3);
+  EXPECT_EQ(plan.name, "a");
+  plan = plan_of({{"a", "i:1", 1}}, {}, 10, false);
+  ASSERT_TRUE(plan.create);
+  EXPECT_EQ((*plan.create)->revision(), 2);
+  const std::vector<Have> five = {
+      {"e", "i:5", 5}, {"a", "i:1", 1}, {"b", "i:2", 2}, {"c", "i:3", 3}, {"now", "i:now", 6}};
+  EXPECT_THAT(removed(plan_of(five, {}, 2, false)), ElementsAre("a", "b"));
+  EXPECT_THAT(removed(plan_of(five, {"a", "hash-c"}, 1, false)), ElementsAre("b"));
+  EXPECT_THAT(removed(plan_of(five, {"a", "hash-c"}, 1, true)), ElementsAre("b", "e"));
+  EXPECT_THAT(removed(plan_of(five, {}, 0, false)), ElementsAre("a", "b", "c", "e"));
 }
 
 }  // namespace

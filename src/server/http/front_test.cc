@@ -514,12 +514,12 @@ TEST(Front, WhatNothingActsOnIsSaid) {
   auto set = s.send(
       "POST", "/apis/apps/v1/namespaces/default/statefulsets",
       R"({"metadata":{"name":"x"},"spec":{"serviceName":"x","selector":{"matchLabels":{"a":"b"}},)"
-      R"("persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Delete"},"template":{"metadata":)"
-      R"({"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})");
+      R"("template":{"metadata":{"labels":{"a":"b"}},"spec":{"securityContext":)"
+      R"({"fsGroupChangePolicy":"OnRootMismatch"},"containers":[{"name":"c","image":"i"}]}}}})");
   EXPECT_EQ(set.status, 201) << set.body;
   EXPECT_THAT(
       warnings_of(set.headers),
-      testing::Contains("299 - \"spec.persistentVolumeClaimRetentionPolicy.whenDeleted: accepted "
+      testing::Contains("299 - \"spec.template.spec.securityContext.fsGroupChangePolicy: accepted "
                         "and stored, but this version of keles does not act on it\""));
 }
 

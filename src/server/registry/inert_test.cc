@@ -49,16 +49,14 @@ TEST(Inert, Fields) {
        {"spec.resources.limits[ephemeral-storage]"}},
       {"apps/v1",
        "StatefulSet",
-       "spec: {persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain, whenScaled: Delete}}",
-       {"spec.persistentVolumeClaimRetentionPolicy.whenScaled"}},
-      {"apps/v1",
-       "StatefulSet",
-       "spec: {updateStrategy: {rollingUpdate: {maxUnavailable: 1}}}",
+       "spec: {persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain, whenScaled: Delete}, "
+       "updateStrategy: {rollingUpdate: {maxUnavailable: 2}}}",
        {}},
-      {"apps/v1",
-       "StatefulSet",
-       "spec: {updateStrategy: {rollingUpdate: {maxUnavailable: 2}}}",
-       {"spec.updateStrategy.rollingUpdate.maxUnavailable"}},
+      {"v1", "Pod", "spec: {securityContext: {fsGroupChangePolicy: Always}}", {}},
+      {"v1",
+       "Pod",
+       "spec: {securityContext: {fsGroupChangePolicy: OnRootMismatch}}",
+       {"spec.securityContext.fsGroupChangePolicy"}},
       // What others write is not asked of the user.
       {"v1", "Pod", "status: {resources: {limits: {ephemeral-storage: 1Gi}}}", {}},
   };
@@ -110,11 +108,11 @@ struct World {
 };
 
 constexpr std::string_view kSpec =
-    "spec: {serviceName: x, persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}, selector: "
-    "{matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, "
+    "spec: {serviceName: x, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, "
+    "spec: {securityContext: {fsGroupChangePolicy: OnRootMismatch}, containers: [{name: c, "
     "image: i}]}}}";
 const char* const kSaid =
-    "spec.persistentVolumeClaimRetentionPolicy.whenDeleted: accepted and stored, but this version "
+    "spec.template.spec.securityContext.fsGroupChangePolicy: accepted and stored, but this version "
     "of keles does not act on it";
 
 TEST(Inert, UsersAreToldAndComponentsAreNot) {
@@ -140,7 +138,7 @@ TEST(Inert, AChangeIsToldAndALabelIsNot) {
   EXPECT_EQ(w.write("jane", "apps/v1", "StatefulSet", "metadata: {labels: {a: b}}", "s"), Lines{});
   EXPECT_EQ(w.write("jane", "apps/v1", "StatefulSet", "spec: {replicas: 2}", "s"), Lines{kSaid});
   EXPECT_EQ(w.write("jane", "apps/v1", "StatefulSet",
-                    "spec: {persistentVolumeClaimRetentionPolicy: null}", "s"),
+                    "spec: {template: {spec: {securityContext: null}}}", "s"),
             Lines{});
 }
 
