@@ -821,9 +821,8 @@ TEST_F(Workloads, AStatefulSetsClaimsGoWithItsPods) {
   EXPECT_EQ(owner("d-db-1"), "StatefulSet");
   std::string old_claim(client.now<PersistentVolumeClaim>("default", "d-db-1")->metadata().uid());
   auto resize = [&](int64_t n) {
-    edit(kind_of<StatefulSet>(), "default", "db", [n](Document& d) {
-      d.root.find("spec")->set(d.arena, "replicas", Value(n));
-    });
+    edit(kind_of<StatefulSet>(), "default", "db",
+         [n](Document& d) { d.root.find("spec")->set(d.arena, "replicas", Value(n)); });
   };
   resize(1);
   settle(2);

@@ -61,8 +61,7 @@ StatefulSetPlan plan_of(const std::string& spec, const std::string& pods, const 
   return plan_stateful_set({*set, all, "old", "new",
                             [&](const std::string& name) {
                               auto it = claims.find(name);
-                              return it == claims.end() ? Ref<PersistentVolumeClaim>()
-                                                        : it->second;
+                              return it == claims.end() ? Ref<PersistentVolumeClaim>() : it->second;
                             },
                             kNow});
 }
@@ -132,11 +131,15 @@ TEST(PlanStatefulSet, UpdatesByItsStrategy) {
       {"several at once", "0+~ 1+~ 2+~ 3+~", rolling + "{maxUnavailable: 2}", {"s-3", "s-2"}},
       {"those away count", "0+~ 1+~ 2+~ 3x", rolling + "{maxUnavailable: 2}", {"s-2"}},
       {"as many as may be are away", "0+~ 1+~ 2x 3x", rolling + "{maxUnavailable: 2}", {}},
-      {"a share, rounded down", "0+~ 1+~ 2+~ 3+~", rolling + "{maxUnavailable: '60%'}",
+      {"a share, rounded down",
+       "0+~ 1+~ 2+~ 3+~",
+       rolling + "{maxUnavailable: '60%'}",
        {"s-3", "s-2"}},
       {"a small share is one", "0+~ 1+~ 2+~ 3+~", rolling + "{maxUnavailable: '1%'}", {"s-3"}},
-      {"several, down to the partition", "0+~ 1+~ 2+~ 3+~",
-       rolling + "{maxUnavailable: 3, partition: 3}", {"s-3"}},
+      {"several, down to the partition",
+       "0+~ 1+~ 2+~ 3+~",
+       rolling + "{maxUnavailable: 3, partition: 3}",
+       {"s-3"}},
   };
   for (const Case& c : cases) {
     int n = static_cast<int>(std::count_if(c.pods.begin(), c.pods.end(), isdigit));
@@ -256,10 +259,11 @@ TEST(PlanStatefulSet, ClaimsBelongToWhomTheyAreToGoWith) {
       {"ours without control", "Delete", "Retain", 2, set + "!", set},
   };
   for (const Case& c : cases) {
-    auto s = parse<StatefulSet>(
-        "metadata: {name: s, namespace: n, uid: s1}\nspec: {replicas: " +
-        std::to_string(c.replicas) + ", persistentVolumeClaimRetentionPolicy: {whenDeleted: " +
-        c.deleted + ", whenScaled: " + c.scaled + "}}");
+    auto s =
+        parse<StatefulSet>("metadata: {name: s, namespace: n, uid: s1}\nspec: {replicas: " +
+                           std::to_string(c.replicas) +
+                           ", persistentVolumeClaimRetentionPolicy: {whenDeleted: " + c.deleted +
+                           ", whenScaled: " + c.scaled + "}}");
     auto p = parse<Pod>("metadata: {name: s-1, namespace: n, uid: u1}");
     std::string refs;
     std::stringstream in(c.owners);
@@ -268,8 +272,8 @@ TEST(PlanStatefulSet, ClaimsBelongToWhomTheyAreToGoWith) {
       if (!controls) one.pop_back();
       size_t x = one.find(' '), y = one.rfind(' ');
       std::string kind = one.substr(0, x);
-      refs += std::string(refs.empty() ? "" : ", ") + "{apiVersion: " +
-              (kind == "Pod" ? "v1" : "apps/v1") + ", kind: " + kind +
+      refs += std::string(refs.empty() ? "" : ", ") +
+              "{apiVersion: " + (kind == "Pod" ? "v1" : "apps/v1") + ", kind: " + kind +
               ", name: " + one.substr(x + 1, y - x - 1) + ", uid: " + one.substr(y + 1) +
               ", controller: " + (controls ? "true" : "false") + "}";
     }
@@ -307,11 +311,11 @@ TEST(PlanStatefulSet, ANumberWaitsUntilItsLastPodsClaimHasGone) {
 }
 
 TEST(PlanStatefulSet, APodBeyondTheSizeOwnsItsClaimsBeforeItGoes) {
-  auto plan = plan_of("replicas: 1, persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}, " +
-                          std::string(kRolling) + kClaims,
-                      "0+ 1+",
-                      {{"data-s-1", parse<PersistentVolumeClaim>(
-                                        "metadata: {name: data-s-1, namespace: n}")}});
+  auto plan = plan_of(
+      "replicas: 1, persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}, " +
+          std::string(kRolling) + kClaims,
+      "0+ 1+",
+      {{"data-s-1", parse<PersistentVolumeClaim>("metadata: {name: data-s-1, namespace: n}")}});
   // The first one's volumes are not what is asked here.
   ASSERT_EQ(plan.owners.size(), 1U);
   EXPECT_EQ(controller_of(plan.owners[0].claim->metadata()).uid(), "u1");

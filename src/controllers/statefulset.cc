@@ -71,9 +71,9 @@ Task<Status> StatefulSetController::make_claims(Context ctx, Ref<StatefulSet> se
       Document body = stateful_claim(*set, from, ordinal).take();
       auto r = co_await client().create<PersistentVolumeClaim>(ctx, std::move(body));
       if (r.ok()) {
-        events().normal(reference_to(set), "SuccessfulCreate",
-                        "Create Claim " + name + " Pod " + pod + " in StatefulSet " + name_of_set +
-                            " success");
+        events().normal(
+            reference_to(set), "SuccessfulCreate",
+            "Create Claim " + name + " Pod " + pod + " in StatefulSet " + name_of_set + " success");
         continue;
       }
       s = r.status().with_prefix("failed to create PVC " + name);
@@ -128,7 +128,7 @@ Task<Status> StatefulSetController::write_owners(Context ctx, Ref<StatefulSet> s
     auto r = co_await client().update<PersistentVolumeClaim>(ctx, o.claim.take());
     if (r.ok() || r.status().is(Reason::kNotFound)) continue;
     co_return r.status().with_prefix("could not update claim " + name +
-                                      " for delete policy ownerRefs");
+                                     " for delete policy ownerRefs");
   }
   co_return Status();
 }
@@ -218,9 +218,9 @@ Task<ReconcileResult> StatefulSetController::reconcile(Context ctx, std::string 
   if (!set) co_return Status();
   Claimant claims_as = claimant(*set);
   std::string_view set_name = set->metadata().name();
-  auto claimed = plan_claims<Pod>(claims_as, candidates(pods_, claims_as), [set_name](const Pod& p) {
-    return ordinal_of(set_name, p.metadata().name()) >= 0;
-  });
+  auto claimed = plan_claims<Pod>(
+      claims_as, candidates(pods_, claims_as),
+      [set_name](const Pod& p) { return ordinal_of(set_name, p.metadata().name()) >= 0; });
   auto revisions = plan_claims(claims_as, candidates(revisions_, claims_as));
   auto settled = co_await settle_claims(ctx, &client(), claims_as, &claimed, &revisions);
   if (!settled.ok() || !*settled) co_return settled.status();
@@ -239,12 +239,17 @@ Task<ReconcileResult> StatefulSetController::reconcile(Context ctx, std::string 
   }
   Status recorded = co_await write_revisions(ctx, &client(), &owner, &history);
   if (!recorded.ok()) co_return recorded;
-  const bool known = history.name == current || revisions_.get(set->metadata().namespace_(), current);
+  const bool known =
+      history.name == current || revisions_.get(set->metadata().namespace_(), current);
   if (current.empty() || !known) current = history.name;
   WallTime now = loop().wall_now();
   const std::string ns(set->metadata().namespace_());
-  StatefulSetView view{*set, pods, current, history.name,
-                       [this, ns](const std::string& name) { return claims_.get(ns, name); }, now};
+  StatefulSetView view{*set,
+                       pods,
+                       current,
+                       history.name,
+                       [this, ns](const std::string& name) { return claims_.get(ns, name); },
+                       now};
   StatefulSetPlan plan = plan_stateful_set(view);
   Status done = co_await carry_out(ctx, set, &plan, current, history.name);
   if (plan.rolled_out) current = history.name;

@@ -72,8 +72,8 @@ class StatefulSetController final : public ControllerFor<api::apps_v1::StatefulS
   using Pod = api::core_v1::Pod;
   using PersistentVolumeClaim = api::core_v1::PersistentVolumeClaim;
   Task<Status> make_claims(Context ctx, Ref<StatefulSet> set, int64_t ordinal);
-  Task<Status> create_pod(Context ctx, Ref<StatefulSet> set, Ref<StatefulSet> from,
-                          int64_t ordinal, std::string revision);
+  Task<Status> create_pod(Context ctx, Ref<StatefulSet> set, Ref<StatefulSet> from, int64_t ordinal,
+                          std::string revision);
   Task<Status> mend_pod(Context ctx, Ref<StatefulSet> set, Document pod);
   Task<Status> write_owners(Context ctx, Ref<StatefulSet> set, StatefulSetPlan* plan);
   Task<Status> remove_pod(Context ctx, Ref<StatefulSet> set, Ref<Pod> pod);

@@ -65,9 +65,9 @@ bool has_volumes(const StatefulSet& set, const Pod& pod, int64_t ordinal) {
   for (PersistentVolumeClaim claim : set.spec().volume_claim_templates()) {
     bool found = false;
     for (Volume v : pod.spec().volumes()) {
-      found = found || (v.name() == claim.metadata().name() &&
-                        v.persistent_volume_claim().claim_name() ==
-                            stateful_claim_name(set, claim, ordinal));
+      found = found ||
+              (v.name() == claim.metadata().name() && v.persistent_volume_claim().claim_name() ==
+                                                          stateful_claim_name(set, claim, ordinal));
     }
     if (!found) return false;
   }
@@ -203,9 +203,7 @@ class Planner {
  private:
   bool parallel() const { return set_.spec().pod_management_policy() == "Parallel"; }
   bool rolling() const { return set_.spec().update_strategy().type() != "OnDelete"; }
-  int64_t partition() const {
-    return set_.spec().update_strategy().rolling_update().partition();
-  }
+  int64_t partition() const { return set_.spec().update_strategy().rolling_update().partition(); }
   bool available(const Pod& p) const {
     return pod_is_available(p, set_.spec().min_ready_seconds(), view_.now);
   }
@@ -345,8 +343,8 @@ void Planner::shrink() {
     if (!parallel()) halted_ = true;
     if (!is_leaving(*p)) {
       const bool fit = running_and_ready(*p) && serves(*p);
-      const bool may_go = fit || !lowest_unfit ||
-                          p->metadata().uid() == lowest_unfit->metadata().uid();
+      const bool may_go =
+          fit || !lowest_unfit || p->metadata().uid() == lowest_unfit->metadata().uid();
       if (parallel() || may_go) remove(p, false);
     }
     if (halted_) return;
@@ -394,8 +392,7 @@ StatefulSetPlan Planner::run() {
     if (!halted_ && rolling()) update();
   }
   const int64_t n = size_of(set_);
-  plan_.rolled_out =
-      rolling() && plan_.updated == n && plan_.ready == n && plan_.replicas == n;
+  plan_.rolled_out = rolling() && plan_.updated == n && plan_.ready == n && plan_.replicas == n;
   if (plan_.rolled_out) plan_.current = plan_.updated;
   return std::move(plan_);
 }

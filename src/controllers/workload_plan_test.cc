@@ -255,8 +255,8 @@ TEST(PlanRevisions, FindsTheEqualOneAndKeepsToItsLimit) {
     };
     auto owner_of = [&](const std::string& image) {
       return parse<DaemonSet>("metadata: {name: d, namespace: n, uid: d1}\nspec: {" +
-                              template_of(image) + ", revisionHistoryLimit: " +
-                              std::to_string(limit) + "}");
+                              template_of(image) +
+                              ", revisionHistoryLimit: " + std::to_string(limit) + "}");
     };
     std::vector<Ref<ControllerRevision>> revisions;
     for (const Have& h : have) {

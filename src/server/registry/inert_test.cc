@@ -108,7 +108,8 @@ struct World {
 };
 
 constexpr std::string_view kSpec =
-    "spec: {serviceName: x, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, "
+    "spec: {serviceName: x, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: "
+    "b}}, "
     "spec: {securityContext: {fsGroupChangePolicy: OnRootMismatch}, containers: [{name: c, "
     "image: i}]}}}";
 const char* const kSaid =
