@@ -28,14 +28,16 @@ std::vector<AdmissionFailure> admission_check(const PodInfo& asked, const NodeIn
   std::vector<AdmissionFailure> out;
   for (Insufficient& i : insufficient_resources(pod, node))
     out.push_back({"", "", std::move(i.resource), i.requested, i.used, i.capacity});
-  Namespaces none;
-  const std::map<std::string, int64_t, std::less<>> no_images;
-  ClusterView view{{&node}, {}, {}, &no_images, &none};
-  for (auto make : {make_node_affinity, make_node_name, make_node_ports}) {
-    std::unique_ptr<Plugin> plugin = make();
-    if (!plugin->wants_filter(pod, view)) continue;
-    if (auto rejected = plugin->filter(pod, node))
-      out.push_back({std::string(plugin->name()), rejected->reasons.front(), "", 0, 0, 0});
+  static const std::unique_ptr<Profile> filters = [] {
+    Layout layout;
+    for (const char* name : {"NodeAffinity", "NodeName", "NodePorts"})
+      layout.entries.push_back({name, kFilter, 1});
+    return std::move(*make_profile("kubelet", layout, nullptr, nullptr));
+  }();
+  Cycle cycle(std::make_shared<const PodInfo>(pod), *filters);
+  for (const Profile::Member& m : filters->members()) {
+    Verdict v = m.plugin->filter(cycle, pod, node);
+    if (!v.ok()) out.push_back({std::string(m.plugin->name()), v.reasons->front(), "", 0, 0, 0});
   }
   if (find_untolerated(node.taints, pod.tolerations, {"NoExecute"}))
     out.push_back(

@@ -17,6 +17,18 @@ bool same(const std::vector<Taint>& a, const std::vector<Taint>& b) {
   return true;
 }
 
+// Moves what the Node object said from `from` to `to`.
+void take_facts(NodeInfo& from, NodeInfo& to) {
+  to.present = from.present;
+  to.unschedulable = from.unschedulable;
+  to.allowed_pods = from.allowed_pods;
+  to.taints = std::move(from.taints);
+  to.allocatable = std::move(from.allocatable);
+  to.name = from.name;
+  to.labels = std::move(from.labels);
+  to.images = std::move(from.images);
+}
+
 }  // namespace
 
 NodeInfo& Cache::node_for(std::string_view name) {
@@ -28,43 +40,55 @@ NodeInfo& Cache::node_for(std::string_view name) {
   return *it->second;
 }
 
-uint32_t Cache::set_node(const api::core_v1::Node& node) {
+Cache::NodeChange Cache::set_node(const api::core_v1::Node& node) {
+  NodeChange out;
   NodeInfo& n = node_for(node.metadata().name());
+  out.now = &n;
   if (!n.present) {
     n.set_node(node);
     count_images(n, 1);
     view_stale_ = true;
-    return kNodeAdded;
+    out.bits = kNodeAdded;
+    return out;
   }
-  Resources allocatable = n.allocatable;
-  int64_t allowed_pods = n.allowed_pods;
-  Labels labels = n.labels;
-  std::vector<Taint> taints = n.taints;
-  bool unschedulable = n.unschedulable;
-  count_images(n, -1);
+  out.before = std::make_unique<NodeInfo>();
+  take_facts(n, *out.before);
   n.set_node(node);
-  count_images(n, 1);
-  uint32_t events = 0;
-  if (!same(allocatable, n.allocatable) || allowed_pods != n.allowed_pods)
-    events |= kNodeAllocatable;
-  if (labels != n.labels) events |= kNodeLabels;
-  if (!same(taints, n.taints) || unschedulable != n.unschedulable) events |= kNodeTaints;
-  return events;
+  if (n.images != out.before->images) {
+    count_images(*out.before, -1);
+    count_images(n, 1);
+  }
+  const NodeInfo& b = *out.before;
+  if (!same(b.allocatable, n.allocatable) || b.allowed_pods != n.allowed_pods)
+    out.bits |= kNodeAllocatable;
+  if (b.labels != n.labels) out.bits |= kNodeLabels;
+  if (!same(b.taints, n.taints) || b.unschedulable != n.unschedulable) out.bits |= kNodeTaints;
+  return out;
 }
 
-void Cache::remove_node(std::string_view name) {
+std::unique_ptr<NodeInfo> Cache::remove_node(std::string_view name) {
+  auto it = nodes_.find(name);
+  if (it == nodes_.end() || !it->second->present) return nullptr;
+  view_stale_ = true;
+  NodeInfo& n = *it->second;
+  count_images(n, -1);
+  n.present = false;  // its pods are still bound to the name
+  auto before = std::make_unique<NodeInfo>();
+  take_facts(n, *before);
+  n.name = before->name;
+  drop_if_unused(name);
+  return before;
+}
+
+// Entries without a Node object are kept for what refers to the name.
+void Cache::drop_if_unused(std::string_view name) {
   auto it = nodes_.find(name);
   if (it == nodes_.end()) return;
-  view_stale_ = true;
-  if (it->second->present) count_images(*it->second, -1);
-  if (it->second->pods.empty()) {
-    nodes_.erase(it);
-  } else {
-    it->second->present = false;  // its pods are still bound to the name
-  }
+  const NodeInfo& n = *it->second;
+  if (!n.present && n.pods.empty() && n.nominated.empty()) nodes_.erase(it);
 }
 
-uint32_t Cache::set_namespace(const api::core_v1::Namespace& ns) {
+Events Cache::set_namespace(const api::core_v1::Namespace& ns) {
   auto [at, fresh] = namespaces_.try_emplace(std::string(ns.metadata().name()));
   Labels now = read_labels(ns.metadata().labels());
   if (!fresh && at->second == now) return 0;
@@ -91,7 +115,7 @@ void Cache::take_off(const Place& place, std::string_view uid) {
   const bool any = n.pods_with_affinity > 0, anti = n.pods_with_anti_affinity > 0;
   n.remove_pod(uid);
   view_stale_ |= any != (n.pods_with_affinity > 0) || anti != (n.pods_with_anti_affinity > 0);
-  if (!n.present && n.pods.empty()) nodes_.erase(it);
+  drop_if_unused(place.node);
 }
 
 void Cache::put_on(const std::string& node, PodPtr pod) {
@@ -112,6 +136,7 @@ void Cache::remove_pod(std::string_view uid) {
   auto it = places_.find(uid);
   if (it == places_.end()) return;
   take_off(it->second, uid);
+  if (it->second.assumed) --assumed_;
   places_.erase(it);
 }
 
@@ -120,6 +145,33 @@ void Cache::assume(PodPtr pod, const std::string& node) {
   put_on(node, pod);
   std::string uid = pod->uid;
   places_.insert_or_assign(std::move(uid), Place{std::move(pod), node, true});
+  ++assumed_;
+}
+
+PodPtr Cache::placed(std::string_view uid) const {
+  auto at = places_.find(uid);
+  return at == places_.end() ? nullptr : at->second.pod;
+}
+
+void Cache::nominate(const PodPtr& pod, std::string_view node) {
+  take_back_nomination(pod->uid);
+  if (node.empty()) return;
+  node_for(node).nominated.push_back(pod);
+  nominations_.emplace(pod->uid, std::string(node));
+}
+
+void Cache::take_back_nomination(std::string_view uid) {
+  auto it = nominations_.find(uid);
+  if (it == nominations_.end()) return;
+  const std::string node = std::move(it->second);
+  nominations_.erase(it);
+  std::erase_if(node_for(node).nominated, [&](const PodPtr& p) { return p->uid == uid; });
+  drop_if_unused(node);
+}
+
+std::string Cache::nominated_node(std::string_view uid) const {
+  auto it = nominations_.find(uid);
+  return it == nominations_.end() ? std::string() : it->second;
 }
 
 void Cache::forget(std::string_view uid) {

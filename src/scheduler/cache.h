@@ -15,10 +15,15 @@ namespace keles::scheduler {
 
 class Cache {
  public:
-  // Returns the ClusterEvents that the change amounts to (0: nothing that matters).
-  uint32_t set_node(const api::core_v1::Node& node);
-  void remove_node(std::string_view name);
-  uint32_t set_namespace(const api::core_v1::Namespace& ns);
+  struct NodeChange {
+    Events bits = 0;  // 0: nothing that matters
+    std::unique_ptr<NodeInfo> before;  // its own facts, without pods; null when it is new
+    const NodeInfo* now = nullptr;
+  };
+  NodeChange set_node(const api::core_v1::Node& node);
+  // What it was; null when it was not known.
+  std::unique_ptr<NodeInfo> remove_node(std::string_view name);
+  Events set_namespace(const api::core_v1::Namespace& ns);
   void remove_namespace(std::string_view name);
 
   // An assigned pod as the API shows it: confirms an assumed one, or replaces what was known.
@@ -30,6 +35,22 @@ class Cache {
   // meanwhile).
   void forget(std::string_view uid);
   bool holds(std::string_view uid) const { return places_.contains(uid); }
+  bool holds_assumed(std::string_view uid) const {
+    auto at = places_.find(uid);
+    return at != places_.end() && at->second.assumed;
+  }
+  // What is known of a placed pod, and where; null when there is none.
+  PodPtr placed(std::string_view uid) const;
+
+  // Nominations: a waiting pod for which room is made on a node ("": none any more). Filters count
+  // it there for less important ones.
+  void nominate(const PodPtr& pod, std::string_view node);
+  void take_back_nomination(std::string_view uid);
+  std::string nominated_node(std::string_view uid) const;
+
+  size_t nodes() const { return view_stale_ ? nodes_.size() : view_.nodes.size(); }
+  size_t pods() const { return places_.size(); }
+  size_t assumed() const { return assumed_; }
 
   const ClusterView& view();
 
@@ -40,6 +61,7 @@ class Cache {
     bool assumed = false;
   };
   NodeInfo& node_for(std::string_view name);
+  void drop_if_unused(std::string_view name);
   void take_off(const Place& place, std::string_view uid);
   void put_on(const std::string& node, PodPtr pod);
   void count_images(const NodeInfo& node, int sign);
@@ -48,6 +70,8 @@ class Cache {
   std::unordered_map<std::string, Place, TextHash, std::equal_to<>> places_;  // by pod uid
   Namespaces namespaces_;
   std::map<std::string, int64_t, std::less<>> image_nodes_;
+  std::unordered_map<std::string, std::string, TextHash, std::equal_to<>> nominations_;
+  size_t assumed_ = 0;
   ClusterView view_;
   bool view_stale_ = true;
 };

@@ -1,18 +1,17 @@
 #include "scheduler/decide.h"
 
 #include <algorithm>
-#include <tuple>
 
 namespace keles::scheduler {
 namespace {
 
 constexpr size_t kMinFeasible = 100;
-constexpr size_t kMaxPreemptionCandidates = 100;
 
-// Large clusters: enough good nodes will do (upstream's adaptive percentageOfNodesToScore).
-size_t feasible_wanted(size_t nodes) {
+// Large clusters: enough good nodes will do.
+size_t feasible_wanted(size_t nodes, int percentage) {
   if (nodes < kMinFeasible) return nodes;
-  size_t percent = nodes / 125 < 45 ? 50 - nodes / 125 : 5;
+  size_t percent = static_cast<size_t>(percentage);
+  if (percentage == 0) percent = nodes / 125 < 45 ? 50 - nodes / 125 : 5;
   return std::max(kMinFeasible, nodes * percent / 100);
 }
 
@@ -24,63 +23,133 @@ void ask_for(const NodeInfo* node) {
 }
 constexpr size_t kAhead = 6;
 
-}  // namespace
-
-std::optional<Rejection> Decider::run_filters(const std::vector<Plugin*>& active,
-                                              const PodInfo& pod, const NodeInfo& node,
-                                              Plugin** rejecting) {
-  for (Plugin* p : active) {
-    auto r = p->filter(pod, node);
-    if (r) {
-      *rejecting = p;
-      return r;
-    }
-  }
-  return std::nullopt;
+void note_rejection(Failure& f, Plugin* by) {
+  if (by && std::find(f.rejected_by.begin(), f.rejected_by.end(), by) == f.rejected_by.end())
+    f.rejected_by.push_back(by);
 }
 
-Decision Decider::decide(const PodInfo& pod, const ClusterView& view, Random& random) {
-  Decision d;
-  d.nodes_total = view.nodes.size();
-  std::vector<Plugin*> filters;
-  for (auto& p : plugins_) {
-    if (p->wants_filter(pod, view)) filters.push_back(p.get());
+// Reasons as they are met: nodes mostly say the same, by the same texts.
+class Tally {
+ public:
+  void add(const Reasons& r) {
+    if (!r) return;
+    for (auto& [seen, n] : counts_) {
+      if (seen != r) continue;
+      ++n;
+      return;
+    }
+    if (counts_.size() >= kMost) flush();
+    counts_.emplace_back(r, 1);
   }
-  size_t n = view.nodes.size(), wanted = feasible_wanted(n);
-  std::vector<const NodeInfo*> feasible;
-  if (n > 0) start_ %= n;
-  size_t tried = 0;
-  for (; tried < n && feasible.size() < wanted; ++tried) {
-    const NodeInfo* node = view.nodes[(start_ + tried) % n];
-    ask_for(view.nodes[(start_ + tried + kAhead) % n]);
+  std::map<std::string, int> take() {
+    flush();
+    return std::move(out_);
+  }
+
+ private:
+  static constexpr size_t kMost = 32;
+  void flush() {
+    for (const auto& [reasons, n] : counts_)
+      for (const std::string& text : *reasons) out_[text] += n;
+    counts_.clear();
+  }
+  std::vector<std::pair<Reasons, int>> counts_;
+  std::map<std::string, int> out_;
+};
+
+std::string bracketed(const std::vector<Plugin*>& plugins) {
+  std::vector<std::string> names;
+  for (Plugin* p : plugins) names.emplace_back(p->name());
+  std::sort(names.begin(), names.end());
+  std::string out;
+  for (const std::string& n : names) out += (out.empty() ? "" : " ") + n;
+  return "[" + out + "]";
+}
+
+}  // namespace
+
+std::vector<NodeInfo*> Decider::scan(Cycle& cycle, const std::vector<NodeInfo*>& nodes,
+                                     Decision& d) {
+  std::vector<NodeInfo*> feasible;
+  const size_t n = nodes.size();
+  const bool choosing = cycle.profile.has(kScore);
+  const size_t wanted = choosing ? feasible_wanted(n, percentage_) : std::min<size_t>(n, 1);
+  if (n == 0) return feasible;
+  size_t at = start_ % n;
+  feasible.reserve(wanted);
+  Tally tally;
+  for (; d.nodes_tried < n && feasible.size() < wanted; ++d.nodes_tried) {
+    NodeInfo* node = nodes[at];
+    if (++at == n) at = 0;
+    ask_for(nodes[at + kAhead < n ? at + kAhead : 0]);
     Plugin* by = nullptr;
-    auto rejection = run_filters(filters, pod, *node, &by);
-    if (!rejection) {
+    Verdict v = cycle.profile.filter(cycle, *node, &by);
+    if (v.ok()) {
       feasible.push_back(node);
       continue;
     }
-    for (std::string& reason : rejection->reasons) ++d.reasons[std::move(reason)];
-    d.waits_for |= by->events();
-    if (rejection->resolvable) d.preemption_candidates.push_back(node);
+    if (v.code == Code::kError) {
+      d.error = std::move(v);
+      feasible.clear();
+      break;
+    }
+    tally.add(v.reasons);
+    note_rejection(d.failure, by);
+    if (v.code == Code::kUnschedulable) d.failure.resolvable.push_back(node);
   }
-  start_ += tried;
-  d.nodes_tried = tried;
-  d.nodes_feasible = feasible.size();
-  if (n == 0) d.waits_for = kNodeAdded;
-  if (feasible.empty()) return d;
-  d.node = feasible.size() == 1 ? feasible[0]->name : best(pod, view, feasible, random);
-  return d;
+  d.failure.reasons = tally.take();
+  return feasible;
 }
 
-std::string Decider::best(const PodInfo& pod, const ClusterView& view,
-                          const std::vector<const NodeInfo*>& feasible, Random& random) {
-  std::vector<int64_t> total(feasible.size()), one(feasible.size());
-  for (auto& p : plugins_) {
-    if (p->weight() == 0 || !p->wants_score(pod, view, feasible)) continue;
-    for (size_t i = 0; i < feasible.size(); ++i) one[i] = p->score(pod, *feasible[i]);
-    p->normalize(one);
-    for (size_t i = 0; i < feasible.size(); ++i) total[i] += one[i] * p->weight();
+std::vector<NodeInfo*> Decider::find(Cycle& cycle, const ClusterView& view, Decision& d) {
+  cycle.view = &view;
+  d.failure.nodes_total = view.nodes.size();
+  if (view.nodes.empty()) return {};
+  Profile::Prepared prepared = cycle.profile.pre_filter(cycle);
+  if (prepared.verdict.code == Code::kError) {
+    d.error = std::move(prepared.verdict);
+    return {};
   }
+  if (!prepared.verdict.ok()) {
+    d.failure.pre_filter_message = prepared.verdict.message();
+    note_rejection(d.failure, prepared.by);
+    for (Plugin* p : prepared.narrowed) note_rejection(d.failure, p);
+    if (prepared.verdict.code == Code::kUnschedulable) d.failure.resolvable = view.nodes;
+    return {};
+  }
+  // Room was made there: it is likely the only one.
+  if (NodeInfo* node = cycle.nominated_node.empty() ? nullptr : view.find(cycle.nominated_node)) {
+    Plugin* by = nullptr;
+    if (cycle.profile.filter(cycle, *node, &by).ok()) {
+      d.nodes_tried = 1;
+      return {node};
+    }
+  }
+  if (!prepared.nodes) {
+    std::vector<NodeInfo*> feasible = scan(cycle, view.nodes, d);
+    start_ = (start_ + d.nodes_tried) % view.nodes.size();
+    return feasible;
+  }
+  std::vector<NodeInfo*> nodes;
+  for (const std::string& name : *prepared.nodes) {
+    if (NodeInfo* node = view.find(name)) nodes.push_back(node);
+  }
+  std::vector<NodeInfo*> feasible = scan(cycle, nodes, d);
+  start_ = (start_ + d.nodes_tried) % view.nodes.size();
+  if (feasible.empty() && nodes.size() < view.nodes.size()) {
+    d.failure.reasons["node(s) didn't satisfy plugin(s) " + bracketed(prepared.narrowed)] +=
+        static_cast<int>(view.nodes.size() - nodes.size());
+    for (Plugin* p : prepared.narrowed) note_rejection(d.failure, p);
+  }
+  return feasible;
+}
+
+std::string Decider::choose(Cycle& cycle, const std::vector<NodeInfo*>& feasible, Random& random,
+                            const std::vector<int64_t>& extra) {
+  if (feasible.size() == 1) return feasible[0]->name;
+  std::vector<int64_t> total = cycle.profile.score(cycle, feasible);
+  if (total.empty()) total.assign(feasible.size(), 1);
+  for (size_t i = 0; i < extra.size(); ++i) total[i] += extra[i];
   // Among equals any may win, with the same chance.
   size_t chosen = 0;
   uint64_t equals = 1;
@@ -95,70 +164,12 @@ std::string Decider::best(const PodInfo& pod, const ClusterView& view,
   return feasible[chosen]->name;
 }
 
-bool Decider::fits_on_copy(const PodInfo& pod, const NodeInfo& copy, const ClusterView& view) {
-  ClusterView changed = view;
-  for (auto* list : {&changed.nodes, &changed.with_affinity, &changed.with_anti_affinity}) {
-    for (const NodeInfo*& n : *list) {
-      if (n->name == copy.name) n = &copy;
-    }
-  }
-  std::vector<Plugin*> filters;
-  for (auto& p : plugins_) {
-    if (p->wants_filter(pod, changed)) filters.push_back(p.get());
-  }
-  Plugin* by = nullptr;
-  return !run_filters(filters, pod, copy, &by);
-}
-
-Preemption Decider::preempt(const PodInfo& pod, const ClusterView& view, const Decision& failed) {
-  Preemption chosen;
-  if (!pod.may_preempt) return chosen;
-  // Fewer important victims first: highest victim priority, their sum, their number (upstream's
-  // order).
-  using Cost = std::tuple<int64_t, int64_t, size_t>;
-  std::optional<Cost> best;
-  size_t looked_at = 0;
-  for (const NodeInfo* node : failed.preemption_candidates) {
-    std::vector<PodPtr> lower;
-    for (const PodPtr& p : node->pods) {
-      if (p->priority < pod.priority) lower.push_back(p);
-    }
-    if (lower.empty()) continue;
-    if (++looked_at > kMaxPreemptionCandidates) break;
-    NodeInfo copy = *node;
-    for (const PodPtr& p : lower) copy.remove_pod(p->uid);
-    if (!fits_on_copy(pod, copy, view)) continue;
-    // Spare as many as possible, the most important and oldest first.
-    std::stable_sort(lower.begin(), lower.end(), [](const PodPtr& a, const PodPtr& b) {
-      return a->priority != b->priority ? a->priority > b->priority : a->created < b->created;
-    });
-    std::vector<PodPtr> victims;
-    for (const PodPtr& p : lower) {
-      copy.add_pod(p);
-      if (fits_on_copy(pod, copy, view)) continue;
-      copy.remove_pod(p->uid);
-      victims.push_back(p);
-    }
-    if (victims.empty()) continue;
-    int64_t sum = 0;
-    for (const PodPtr& v : victims) sum += v->priority;
-    Cost cost{victims.front()->priority, sum, victims.size()};
-    if (!best || cost < *best) {
-      best = cost;
-      chosen = {node->name, std::move(victims)};
-    }
-  }
-  return chosen;
-}
-
-std::string describe_failure(size_t nodes, const std::map<std::string, int>& reasons) {
-  if (nodes == 0) return "no nodes available to schedule pods";
-  std::vector<std::string> parts;
-  for (const auto& [reason, count] : reasons) parts.push_back(std::to_string(count) + " " + reason);
-  std::sort(parts.begin(), parts.end());
-  std::string s = "0/" + std::to_string(nodes) + " nodes are available";
-  for (size_t i = 0; i < parts.size(); ++i) s += (i ? ", " : ": ") + parts[i];
-  return s + ".";
+Decision Decider::decide(Cycle& cycle, const ClusterView& view, Random& random) {
+  Decision d;
+  std::vector<NodeInfo*> feasible = find(cycle, view, d);
+  d.nodes_feasible = feasible.size();
+  if (!feasible.empty()) d.node = choose(cycle, feasible, random);
+  return d;
 }
 
 }  // namespace keles::scheduler

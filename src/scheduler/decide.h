@@ -1,50 +1,39 @@
-// The decision itself: which node for this pod, or why none. No API, no time, no waiting.
+// The decision itself: which node for this pod, or why none. No API, no waiting.
 #pragma once
 
-#include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/random.h"
-#include "scheduler/framework.h"
+#include "scheduler/profile.h"
 
 namespace keles::scheduler {
 
 struct Decision {
   std::string node;  // "" = none
-  size_t nodes_total = 0;
   size_t nodes_tried = 0, nodes_feasible = 0;
-  // Without a node: reason -> number of nodes, and the events that the rejecting plugins wait for.
-  std::map<std::string, int> reasons;
-  uint32_t waits_for = 0;
-  std::vector<const NodeInfo*> preemption_candidates;  // rejected in a way that eviction may cure
-};
-
-struct Preemption {
-  std::string node;
-  std::vector<PodPtr> victims;
+  Verdict error;      // kError: a plugin failed; there is no node then
+  Failure failure;    // without a node: why
 };
 
 class Decider {
  public:
-  explicit Decider(std::vector<std::unique_ptr<Plugin>> plugins = default_plugins())
-      : plugins_(std::move(plugins)) {}
-  Decision decide(const PodInfo& pod, const ClusterView& view, Random& random);
-  // The node where evicting the fewest, least important pods of lower priority lets `pod` in.
-  Preemption preempt(const PodInfo& pod, const ClusterView& view, const Decision& failed);
+  // `percentage` of the nodes is enough to choose from (percentageOfNodesToScore); 0: fewer, the
+  // more nodes there are (upstream's formula). Of fewer than 100 nodes all are looked at.
+  explicit Decider(int percentage = 0) : percentage_(percentage) {}
+  Decision decide(Cycle& cycle, const ClusterView& view, Random& random);
+
+  // The two halves of decide(), for who asks others between them. Nodes that pass the filters:
+  // the nominated one alone when it does.
+  std::vector<NodeInfo*> find(Cycle& cycle, const ClusterView& view, Decision& d);
+  // `extra` is added to the scores when given.
+  std::string choose(Cycle& cycle, const std::vector<NodeInfo*>& feasible, Random& random,
+                     const std::vector<int64_t>& extra = {});
 
  private:
-  std::optional<Rejection> run_filters(const std::vector<Plugin*>& active, const PodInfo& pod,
-                                       const NodeInfo& node, Plugin** rejecting);
-  bool fits_on_copy(const PodInfo& pod, const NodeInfo& copy, const ClusterView& view);
-  std::string best(const PodInfo& pod, const ClusterView& view,
-                   const std::vector<const NodeInfo*>& feasible, Random& random);
-  std::vector<std::unique_ptr<Plugin>> plugins_;
+  std::vector<NodeInfo*> scan(Cycle& cycle, const std::vector<NodeInfo*>& nodes, Decision& d);
+  int percentage_;
   size_t start_ = 0;  // where the last scan over nodes stopped
 };
-
-// "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint(s)."
-std::string describe_failure(size_t nodes, const std::map<std::string, int>& reasons);
 
 }  // namespace keles::scheduler

@@ -1,9 +1,11 @@
 #include "scheduler/scheduler.h"
 
+#include <algorithm>
+
 #include "base/log.h"
-#include "base/metrics.h"
 #include "client/pod_condition.h"
 #include "machinery/time.h"
+#include "scheduler/plugins/plugins.h"
 
 namespace keles::scheduler {
 namespace {
@@ -12,107 +14,275 @@ using api::core_v1::Namespace;
 using api::core_v1::Node;
 using api::core_v1::PodEdit;
 
-metrics::Counter& attempts() {
-  static metrics::Counter& m = metrics::counter(
-      "scheduler_schedule_attempts_total", "Number of attempts to schedule pods, by the result.",
-      {"result", "profile"});
-  return m;
-}
-
-metrics::Histogram& attempt_seconds() {
-  static metrics::Histogram& m =
-      metrics::histogram("scheduler_scheduling_attempt_duration_seconds",
-                         "Scheduling attempt latency in seconds (scheduling algorithm + binding)",
-                         {"result", "profile"});
-  return m;
-}
-
-metrics::Gauge& pending() {
-  static metrics::Gauge& m = metrics::gauge(
-      "scheduler_pending_pods", "Number of pending pods, by the queue type.", {"queue"});
-  return m;
-}
-
 bool ended(const api::core_v1::Pod& pod) {
   return pod.status().phase() == "Succeeded" || pod.status().phase() == "Failed";
 }
 
-// What of a waiting pod can change whether it fits: not its status.
-bool spec_changed(const Ref<api::core_v1::Pod>& before, const Ref<api::core_v1::Pod>& now) {
-  return !before || !before->spec().value().equals(now->spec().value()) ||
-         !before->metadata().labels().value().equals(now->metadata().labels().value());
+double seconds_since(TimePoint then, TimePoint now) {
+  return static_cast<double>((now - then).count()) / 1e9;
+}
+
+bool any_less(const Resources& before, const Resources& now) {
+  if (now.milli_cpu < before.milli_cpu || now.memory < before.memory ||
+      now.ephemeral_storage < before.ephemeral_storage)
+    return true;
+  return std::any_of(before.scalar.begin(), before.scalar.end(), [&](const auto& b) {
+    auto at = now.scalar.find(b.first);
+    return (at == now.scalar.end() ? 0 : at->second) < b.second;
+  });
+}
+
+// What of a waiting pod changed that may let it in.
+Events self_changes(const PodInfo& before, const PodInfo& now) {
+  Events out = 0;
+  if (before.labels != now.labels) out |= kSelfLabels;
+  if (any_less(before.requests, now.requests)) out |= kSelfScaledDown;
+  if (before.tolerations.size() != now.tolerations.size()) out |= kSelfTolerations;
+  if (!before.gates.empty() && now.gates.empty()) out |= kSelfGatesGone;
+  if (before.generation != now.generation && out == 0) out |= kSelfOther;
+  return out;
+}
+
+Event of_pod(Events bits, const PodInfo* before, const PodInfo* now) {
+  Event e;
+  e.bits = bits;
+  e.pod_before = before;
+  e.pod = now;
+  return e;
+}
+
+constexpr size_t kLongestNote = 1024;  // of an event
+
+std::string cut(std::string message) {
+  if (message.size() <= kLongestNote) return message;
+  message.resize(kLongestNote - 4);
+  return message + " ...";
 }
 
 }  // namespace
 
+// One pod on its way to its node.
+struct Scheduler::Attempt {
+  Attempt(Named* n, CyclePtr c, TimePoint s) : by(n), cycle(std::move(c)), started(s) {}
+  Named* by;
+  CyclePtr cycle;
+  TimePoint started;
+  std::string node;
+  std::vector<std::pair<Plugin*, Duration>> waits;  // Permit
+  Verdict refused;  // Permit, or a binding given up
+  Plugin* refused_by = nullptr;
+  keles::Event woken;
+  std::optional<Context> context;  // of pre_bind()
+  const PodInfo& pod() const { return *cycle->pod; }
+};
+
 Scheduler::Scheduler(Client& client, InformerFactory& informers, EventRecorder& recorder,
                      SchedulerOptions options)
     : client_(client),
+      informers_(informers),
       recorder_(recorder),
       options_(std::move(options)),
       pods_(informers.informer<Pod>()),
       nodes_(informers.informer<Node>()),
       namespaces_(informers.informer<Namespace>()),
-      queue_(client.loop()),
+      context_(Context::root(client.loop()).child()),
+      queue_(client.loop(),
+             QueueOptions{options_.initial_backoff, options_.max_backoff, 300s,
+                          [this](const PodInfo& p, Plugin** by) { return pre_enqueue(p, by); }}),
+      decider_(options_.percentage_of_nodes_to_score),
       bindings_(options_.max_bindings_in_flight),
       tasks_(client.loop()) {
-  nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) {
-    if (now) {
-      queue_.on_event(cache_.set_node(*now));
-    } else {
-      cache_.remove_node(before->metadata().name());
-    }
-  });
+  make_profiles();
+  nodes_.on_change(
+      [this](const Ref<Node>& before, const Ref<Node>& now) { on_node(before, now); });
   namespaces_.on_change([this](const Ref<Namespace>& before, const Ref<Namespace>& now) {
     if (!now) {
       cache_.remove_namespace(before->metadata().name());
       return;
     }
-    queue_.on_event(cache_.set_namespace(*now));
+    Event e;
+    e.bits = cache_.set_namespace(*now);
+    queue_.on_event(e);
   });
   pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) { on_pod(before, now); });
 }
 
-bool Scheduler::wants(const Pod& pod) const {
-  return pod.spec().scheduler_name() == options_.name && !pod.metadata().has_deletion_timestamp() &&
-         pod.spec().scheduling_gates().empty() && !ended(pod);
+Scheduler::~Scheduler() = default;
+
+void Scheduler::make_profiles() {
+  for (const ProfileOptions& o : options_.profiles) {
+    auto args_of = [&o](std::string_view plugin) {
+      auto at = o.args.find(std::string(plugin));
+      return at == o.args.end() ? Value() : at->second->root;
+    };
+    const Layout layout = o.layout.entries.empty() ? default_layout() : o.layout;
+    auto profile = make_profile(o.name, layout, args_of, this);
+    if (!profile.ok()) {
+      status_ = profile.status();
+      return;
+    }
+    profiles_[o.name] = {std::move(*profile), std::make_unique<meters::OfProfile>(o.name)};
+  }
+}
+
+Scheduler::Named* Scheduler::profile_of(std::string_view scheduler_name) {
+  auto at = profiles_.find(scheduler_name);
+  return at == profiles_.end() ? nullptr : &at->second;
+}
+
+Verdict Scheduler::pre_enqueue(const PodInfo& pod, Plugin** by) {
+  Named* named = profile_of(pod.scheduler_name);
+  return named ? named->profile->pre_enqueue(pod, by) : Verdict{};
+}
+
+// --- what the API shows ---
+
+std::shared_ptr<InformerBase> Scheduler::watch(const KindDesc* kind, Watched as) {
+  std::shared_ptr<InformerBase>& informer = watched_[kind];
+  if (informer) return informer;
+  informer = informers_.informer(kind, "", "", "");
+  auto tell = [this](Events bits, const ObjectPtr& before, const ObjectPtr& now) {
+    Event e;
+    e.bits = bits;
+    e.before = before;
+    e.now = now;
+    queue_.on_event(e);
+  };
+  InformerBase::Handler h;
+  h.added = [tell, as](const ObjectPtr& now) { tell(added(as), nullptr, now); };
+  h.updated = [tell, as](const ObjectPtr& before, const ObjectPtr& now) {
+    tell(updated(as), before, now);
+  };
+  h.deleted = [tell, as](const ObjectPtr& last) { tell(deleted(as), last, nullptr); };
+  informer->add_handler(std::move(h));
+  return informer;
+}
+
+void Scheduler::on_node(const Ref<Node>& before, const Ref<Node>& now) {
+  Event e;
+  if (!now) {
+    std::unique_ptr<NodeInfo> was = cache_.remove_node(before->metadata().name());
+    if (!was) return;
+    e.bits = kNodeDeleted;
+    e.node_before = was.get();
+    queue_.on_event(e);
+    return;
+  }
+  Cache::NodeChange change = cache_.set_node(*now);
+  e.bits = change.bits;
+  e.node_before = change.before.get();
+  e.node = change.now;
+  queue_.on_event(e);
 }
 
 void Scheduler::on_pod(const Ref<Pod>& before, const Ref<Pod>& now) {
   if (!now || ended(*now)) {
-    const Ref<Pod>& last = now ? now : before;
-    std::string uid(last->metadata().uid());
-    queue_.remove(uid);
-    if (cache_.holds(uid)) {
-      cache_.remove_pod(uid);
-      queue_.on_event(kPodRemoved);
-    }
-    return;
-  }
-  if (!now->spec().node_name().empty()) {
-    PodPtr pod = extract_placed_pod(*now);
-    bool known = before && !before->spec().node_name().empty();
-    cache_.set_pod(pod);
-    if (!known) {
-      queue_.remove(pod->uid);
-      queue_.on_event(kPodAssigned);
-    } else if (!before->metadata().labels().value().equals(now->metadata().labels().value())) {
-      queue_.on_event(kPodLabels);
-    }
-    return;
-  }
-  PodPtr pod = extract_pod(*now);
-  if (!wants(*now)) {
-    queue_.remove(pod->uid);
-  } else if (!cache_.holds(pod->uid)) {  // assumed: its binding is under way
-    queue_.update(pod, spec_changed(before, now));
+    on_gone((now ? now : before)->metadata().uid());
+  } else if (!now->spec().node_name().empty()) {
+    on_placed(*now);
+  } else {
+    on_waiting(before, *now);
   }
 }
 
+void Scheduler::on_gone(std::string_view uid) {
+  PodPtr waiting = queue_.get(uid), placed = cache_.placed(uid);
+  queue_.remove(uid);
+  const bool nominated = !cache_.nominated_node(uid).empty();
+  cache_.take_back_nomination(uid);
+  if (auto it = waiting_.find(uid); it != waiting_.end()) {
+    it->second->refused = Verdict::unresolvable("the pod was deleted");
+    it->second->woken.set();
+  }
+  if (placed) {
+    cache_.remove_pod(uid);
+    queue_.on_event(of_pod(kPodRemoved, placed.get(), nullptr));
+  } else if (nominated && waiting) {
+    queue_.on_event(of_pod(kPodRemoved, waiting.get(), nullptr));  // its room is free again
+  }
+}
+
+void Scheduler::on_placed(const Pod& now) {
+  PodPtr pod = extract_placed_pod(now);
+  PodPtr was = cache_.placed(pod->uid);
+  const bool ours = was && cache_.holds_assumed(pod->uid);
+  cache_.set_pod(pod);
+  cache_.take_back_nomination(pod->uid);
+  if (!was || ours) {
+    if (!ours) queue_.remove(pod->uid);  // the binding's end sees to ours
+    queue_.on_event(of_pod(kPodAssigned, nullptr, pod.get()));
+    return;
+  }
+  Events bits = 0;
+  if (was->labels != pod->labels) bits |= kPodLabels;
+  if (any_less(was->requests, pod->requests)) bits |= kPodScaledDown;
+  queue_.on_event(of_pod(bits, was.get(), pod.get()));
+}
+
+void Scheduler::on_waiting(const Ref<Pod>& before, const Pod& now) {
+  const std::string_view uid = now.metadata().uid();
+  if (now.metadata().has_deletion_timestamp() || !profile_of(now.spec().scheduler_name())) {
+    on_gone(uid);
+    return;
+  }
+  if (cache_.holds(uid)) return;  // assumed: its binding is under way
+  PodPtr pod = extract_pod(now), known = queue_.get(uid);
+  Events self = known ? self_changes(*known, *pod) : 0;
+  if (known && pod->has_resource_claims && before &&
+      !before->status().value()["resourceClaimStatuses"].equals(
+          now.status().value()["resourceClaimStatuses"]))
+    self |= kSelfClaims;
+  follow_nomination(known, pod);
+  queue_.update(pod, self);
+}
+
+// What this scheduler decided stands until the API shows another decision: an update that has been
+// under way meanwhile says nothing.
+void Scheduler::follow_nomination(const PodPtr& before, const PodPtr& now) {
+  const std::string held = cache_.nominated_node(now->uid);
+  if (!now->nominated_node.empty()) {
+    cache_.nominate(now, now->nominated_node);
+  } else if (before && !before->nominated_node.empty()) {
+    cache_.take_back_nomination(now->uid);
+    if (!held.empty()) queue_.on_event(of_pod(kPodRemoved, now.get(), nullptr));
+  } else if (!held.empty()) {
+    cache_.nominate(now, held);
+  }
+}
+
+void Scheduler::nominate(const PodPtr& pod, const std::string& node) {
+  cache_.nominate(pod, node);
+}
+
+Ref<api::core_v1::Pod> Scheduler::object_of(const PodInfo& pod) {
+  Ref<Pod> object = pods_.get(pod.ns, pod.name);
+  if (object && object->metadata().uid() != pod.uid) return Ref<Pod>();
+  return object;
+}
+
+// For events: as the informer knows the pod, while it does.
+ObjectReference Scheduler::reference(const PodInfo& pod) const {
+  ObjectPtr object = pods_.base().get(pod.ns, pod.name);
+  if (object && object->uid() == pod.uid) return reference_to(*object);
+  ObjectReference r;
+  r.api_version = "v1";
+  r.kind = "Pod";
+  r.ns = pod.ns;
+  r.name = pod.name;
+  r.uid = pod.uid;
+  return r;
+}
+
+// --- decisions ---
+
 Task<void> Scheduler::run(Context ctx) {
-  Status s = co_await pods_.base().wait_synced(ctx);
+  context_ = ctx;
+  Status s = status_;
+  if (!s.ok()) log::error("The scheduler does not start", {{"err", s}});
+  if (s.ok()) s = co_await pods_.base().wait_synced(ctx);
   if (s.ok()) s = co_await nodes_.base().wait_synced(ctx);
   if (s.ok()) s = co_await namespaces_.base().wait_synced(ctx);
+  if (s.ok()) s = co_await informers_.wait_synced(ctx);
   if (s.ok()) tasks_.spawn(flush_regularly(ctx));
   while (s.ok()) {
     Result<PodPtr> pod = co_await queue_.next(ctx);
@@ -126,138 +296,237 @@ Task<void> Scheduler::run(Context ctx) {
 }
 
 void Scheduler::schedule_one(Context ctx, PodPtr pod) {
-  TimePoint started = ctx.loop().now();
-  Decision d = decider_.decide(*pod, cache_.view(), ctx.loop().random());
-  if (!d.node.empty()) {
-    cache_.assume(pod, d.node);
-    tasks_.spawn(bind(ctx, pod, d.node, started));
+  Named* by = profile_of(pod->scheduler_name);
+  const TimePoint started = ctx.loop().now();
+  auto attempt = std::make_shared<Attempt>(by, std::make_shared<Cycle>(pod, *by->profile), started);
+  Cycle& cycle = *attempt->cycle;
+  cycle.nominated_node = cache_.nominated_node(pod->uid);
+  Decision d = decider_.decide(cycle, cache_.view(), ctx.loop().random());
+  meters::algorithm_seconds().observe(seconds_since(started, ctx.loop().now()));
+  if (d.error.code == Code::kError) {
+    fail_attempt(ctx, attempt, d.error.message());
+  } else if (d.node.empty()) {
+    no_node(ctx, attempt, d);
+  } else {
+    attempt->node = std::move(d.node);
+    take_node(ctx, attempt);
+  }
+  cycle.view = nullptr;
+}
+
+// Counts the pod on its node from now on, and begins the binding.
+void Scheduler::take_node(Context ctx, AttemptPtr attempt) {
+  Attempt& a = *attempt;
+  const PodPtr& pod = a.cycle->pod;
+  cache_.assume(pod, a.node);
+  Plugin* by = nullptr;
+  Verdict v = a.by->profile->reserve(*a.cycle, a.node, &by);
+  if (v.ok()) v = a.by->profile->permit(*a.cycle, a.node, &by, &a.waits);
+  if (v.ok() || v.code == Code::kWait) {
+    cache_.take_back_nomination(pod->uid);
+    if (v.ok()) queue_.binding(pod->uid);
+    tasks_.spawn(bind(ctx, attempt));
     return;
   }
-  bindings_.release();
-  std::string message = describe_failure(d.nodes_total, d.reasons);
-  Preemption preemption;
-  if (d.nodes_total > 0) {
-    preemption = decider_.preempt(*pod, cache_.view(), d);
-    if (preemption.node.empty()) {
-      std::map<std::string, int> why;
-      int possible = static_cast<int>(d.preemption_candidates.size());
-      int hopeless = static_cast<int>(d.nodes_total) - possible;
-      if (hopeless > 0) why["Preemption is not helpful for scheduling"] = hopeless;
-      if (possible > 0) {
-        why[pod->may_preempt ? "No preemption victims found for incoming pod"
-                             : "Preemption is not helpful for scheduling"] += possible;
-      }
-      message +=
-          " no new claims to deallocate, preemption: " + describe_failure(d.nodes_total, why);
-    }
+  give_back(a);
+  if (v.rejected()) {
+    reject_attempt(ctx, attempt, v, by);
+  } else {
+    fail_attempt(ctx, attempt, v.message());
   }
-  attempts().with({"unschedulable", options_.name}).add();
-  queue_.park(pod, d.waits_for);
-  tasks_.spawn(report_failure(ctx, pod, std::move(message), std::move(preemption)));
 }
 
-// For events: as the informer knows the pod, while it does.
-ObjectReference Scheduler::reference(const PodInfo& pod) const {
-  ObjectPtr object = pods_.base().get(pod.ns, pod.name);
-  if (object && object->uid() == pod.uid) return reference_to(*object);
-  ObjectReference r;
-  r.api_version = kind_of<Pod>().api_version();
-  r.kind = kind_of<Pod>().kind;
-  r.ns = pod.ns;
-  r.name = pod.name;
-  r.uid = pod.uid;
-  return r;
-}
-
-Task<void> Scheduler::bind(Context ctx, PodPtr pod, std::string node, TimePoint started) {
-  Draft<api::core_v1::BindingEdit> body;
-  body->edit_metadata().set_name(pod->name);
-  body->edit_metadata().set_namespace_(pod->ns);
-  body->edit_metadata().set_uid(pod->uid);
-  body->edit_target().set_kind("Node");
-  body->edit_target().set_name(node);
-  WriteOptions options;
-  options.subresource = "binding";
-  Context limited = ctx.with_timeout(30s);
-  Result<ObjectPtr> r =
-      co_await client_.create(limited, &kind_of<Pod>(), pod->ns, pod->name, body.take(), options);
+void Scheduler::no_node(Context ctx, AttemptPtr attempt, Decision& d) {
+  Attempt& a = *attempt;
+  const PodPtr& pod = a.cycle->pod;
+  std::optional<std::string> nominated = "";
+  if (d.failure.nodes_total > 0 && a.by->profile->has(kPostFilter)) {
+    PostFilter r = a.by->profile->post_filter(*a.cycle, d.failure);
+    nominated = r.nominated_node;
+  }
+  if (nominated) cache_.nominate(pod, *nominated);
   bindings_.release();
-  double took = static_cast<double>((ctx.loop().now() - started).count()) / 1e9;
-  if (r.ok()) {
-    queue_.done(pod->uid);
-    attempts().with({"scheduled", options_.name}).add();
-    attempt_seconds().with({"scheduled", options_.name}).observe(took);
-    recorder_.event(reference(*pod), "Normal", "Scheduled",
-                    "Successfully assigned " + pod->key() + " to " + node);
+  a.by->meters->attempt("unschedulable", seconds_since(a.started, ctx.loop().now()));
+  const bool no_nodes = d.failure.nodes_total == 0;
+  queue_.park(pod, std::move(d.failure.rejected_by),
+              no_nodes ? kNodeAdded : d.failure.by_extender ? kAnyEvent : 0);
+  tasks_.spawn(report_failure(ctx, pod, "Unschedulable", d.failure.message(), nominated));
+}
+
+// Undoes assume and reserve.
+void Scheduler::give_back(Attempt& a) {
+  a.by->profile->unreserve(*a.cycle, a.node);
+  cache_.forget(a.pod().uid);
+}
+
+// Reserve or Permit would not have it on its node.
+void Scheduler::reject_attempt(Context ctx, AttemptPtr attempt, const Verdict& why, Plugin* by) {
+  Attempt& a = *attempt;
+  bindings_.release();
+  a.by->meters->attempt("unschedulable", seconds_since(a.started, ctx.loop().now()));
+  Failure f;
+  f.nodes_total = 1;
+  if (why.reasons)
+    for (const std::string& text : *why.reasons) ++f.reasons[text];
+  std::vector<Plugin*> rejected;
+  if (by) rejected.push_back(by);
+  queue_.park(a.cycle->pod, std::move(rejected));
+  tasks_.spawn(report_failure(ctx, a.cycle->pod, "Unschedulable", f.message(), ""));
+}
+
+void Scheduler::fail_attempt(Context ctx, AttemptPtr attempt, const std::string& what) {
+  Attempt& a = *attempt;
+  bindings_.release();
+  a.by->meters->attempt("error", seconds_since(a.started, ctx.loop().now()));
+  const PodPtr& pod = a.cycle->pod;
+  log::warn("Error scheduling pod; retrying", {{"pod", pod->key()}, {"err", what}});
+  queue_.retry(pod);
+  tasks_.spawn(report_failure(ctx, pod, "SchedulerError", what, ""));
+}
+
+// --- bindings ---
+
+bool Scheduler::allow(std::string_view uid, const Plugin& by) {
+  auto it = waiting_.find(uid);
+  if (it == waiting_.end()) return false;
+  Attempt& a = *it->second;
+  if (std::erase_if(a.waits, [&](const auto& w) { return w.first == &by; }) == 0) return false;
+  if (a.waits.empty()) a.woken.set();
+  return true;
+}
+
+bool Scheduler::reject(std::string_view uid, const Plugin& by, std::string reason) {
+  auto it = waiting_.find(uid);
+  if (it == waiting_.end()) return false;
+  it->second->refused = Verdict::unschedulable(std::move(reason));
+  it->second->refused_by = const_cast<Plugin*>(&by);
+  it->second->woken.set();
+  return true;
+}
+
+bool Scheduler::cancel_binding(std::string_view uid, std::string reason) {
+  if (auto it = waiting_.find(uid); it != waiting_.end()) {
+    it->second->refused = Verdict::unschedulable(std::move(reason));
+    it->second->woken.set();
+    return true;
+  }
+  auto it = pre_binding_.find(uid);
+  if (it == pre_binding_.end()) return false;
+  it->second->refused = Verdict::error(std::move(reason));
+  it->second->context->cancel();
+  return true;
+}
+
+Task<Verdict> Scheduler::wait_on_permit(Context ctx, AttemptPtr attempt) {
+  Attempt& a = *attempt;
+  const TimePoint began = ctx.loop().now();
+  const std::string uid = a.pod().uid;
+  auto least = std::min_element(a.waits.begin(), a.waits.end(),
+                                [](const auto& x, const auto& y) { return x.second < y.second; });
+  Plugin* first = least->first;
+  waiting_[uid] = attempt;
+  Context limited = ctx.with_timeout(least->second);
+  Status s = co_await a.woken.wait(limited);
+  waiting_.erase(uid);
+  Verdict out = a.refused;
+  if (out.ok() && !s.ok()) {
+    a.refused_by = first;
+    out = Verdict::unschedulable("rejected due to timeout after waiting at plugin " +
+                                 std::string(first->name()));
+  }
+  meters::permit_wait(out.ok() ? "Success" : "Unschedulable")
+      .observe(seconds_since(began, ctx.loop().now()));
+  co_return out;
+}
+
+// Says where it goes, because that will take a while, and has the plugins do what is to be done.
+Task<Status> Scheduler::prepare_binding(Context ctx, AttemptPtr attempt) {
+  Attempt& a = *attempt;
+  const std::string uid = a.pod().uid;
+  a.context = ctx.child();
+  pre_binding_[uid] = attempt;
+  Draft<PodEdit> draft;
+  Document patch = draft.take();
+  Value& status = patch.root.set(patch.arena, "status", Value::map());
+  status.set(patch.arena, "nominatedNodeName", Value::string(patch.arena.copy(a.node)));
+  Context limited = ctx.with_timeout(30s);
+  Status told =
+      co_await patch_pod_status(limited, &client_, a.pod().ns, a.pod().name, std::move(patch));
+  if (!told.ok()) log::warn("Nomination not written", {{"pod", a.pod().key()}, {"err", told}});
+  Status s = co_await a.by->profile->pre_bind(*a.context, a.cycle, a.node);
+  pre_binding_.erase(uid);
+  if (!a.refused.ok()) co_return Status::cancelled(a.refused.message());
+  co_return s;
+}
+
+Task<void> Scheduler::bind(Context ctx, AttemptPtr attempt) {
+  Attempt& a = *attempt;
+  if (!a.waits.empty()) {
+    Verdict v = co_await wait_on_permit(ctx, attempt);
+    if (!v.ok()) {
+      give_back(a);
+      reject_attempt(ctx, attempt, v, a.refused_by);
+      queue_.on_event(of_pod(kPodRemoved, &a.pod(), nullptr));
+      co_return;
+    }
+    queue_.binding(a.pod().uid);
+  }
+  Status s;
+  if (a.by->profile->wants_pre_bind(*a.cycle, a.node)) s = co_await prepare_binding(ctx, attempt);
+  if (s.ok()) s = co_await a.by->profile->bind(ctx, a.cycle, a.node);
+  if (s.ok()) {
+    bindings_.release();
+    bound(a);
     co_return;
   }
   // An unknown outcome too: if the binding did happen, the informer will show it and end the
   // retries.
-  attempts().with({"error", options_.name}).add();
-  attempt_seconds().with({"error", options_.name}).observe(took);
-  cache_.forget(pod->uid);
-  queue_.on_event(kPodRemoved);
-  if (r.status().is(Reason::kNotFound) || ctx.done()) {
-    queue_.remove(pod->uid);
+  give_back(a);
+  queue_.on_event(of_pod(kPodRemoved, &a.pod(), nullptr));
+  if (s.is(Reason::kNotFound) || ctx.done() || cache_.holds(a.pod().uid)) {
+    bindings_.release();
+    queue_.remove(a.pod().uid);
     co_return;
   }
-  log::warn("Binding failed", {{"pod", pod->key()}, {"node", node}, {"err", r.status()}});
-  queue_.retry(pod);
+  log::warn("Binding failed", {{"pod", a.pod().key()}, {"node", a.node}, {"err", s}});
+  fail_attempt(ctx, attempt, s.to_string());
 }
 
-Task<void> Scheduler::report_failure(Context ctx, PodPtr pod, std::string message,
-                                     Preemption preemption) {
-  recorder_.event(reference(*pod), "Warning", "FailedScheduling", message);
-  Ref<Pod> object = pods_.get(pod->ns, pod->name);
-  if (!object || object->metadata().uid() != pod->uid) co_return;  // it has gone
-  bool nominated = !preemption.node.empty();
-  PodConditionWrite condition{"PodScheduled", "False", "Unschedulable", message};
+void Scheduler::bound(Attempt& a) {
+  const PodInfo& pod = a.pod();
+  const TimePoint now = client_.loop().now();
+  const SchedulingQueue::Waited waited = queue_.done(pod.uid);
+  a.by->meters->attempt("scheduled", seconds_since(a.started, now));
+  if (waited.attempts > 0) {
+    meters::pod_attempts().observe(waited.attempts);
+    meters::observe_sli(waited.attempts, seconds_since(waited.first_attempt, now));
+    if (waited.flushed) meters::scheduled_after_flush().add();
+  }
+  recorder_.event(reference(pod), "Normal", "Scheduled",
+                  "Successfully assigned " + pod.key() + " to " + a.node);
+  a.by->profile->post_bind(*a.cycle, a.node);
+}
+
+Task<void> Scheduler::report_failure(Context ctx, PodPtr pod, std::string reason,
+                                     std::string message, std::optional<std::string> nominated) {
+  recorder_.event(reference(*pod), "Warning", "FailedScheduling", cut(message));
+  Ref<Pod> object = object_of(*pod);
+  if (!object) co_return;  // it has gone
+  PodConditionWrite condition{"PodScheduled", "False", reason, message};
   std::optional<Document> patch = pod_condition_patch(*object, condition, ctx.loop().wall_now());
-  if (nominated && object->status().nominated_node_name() != preemption.node) {
+  if (nominated && object->status().nominated_node_name() != *nominated) {
     if (!patch) patch = Draft<PodEdit>().take();
     Value* status = patch->root.find("status");
     if (!status) status = &patch->root.set(patch->arena, "status", Value::map());
-    status->set(patch->arena, "nominatedNodeName",
-                Value::string(patch->arena.copy(preemption.node)));
+    const Value name =
+        nominated->empty() ? Value() : Value::string(patch->arena.copy(*nominated));
+    status->set(patch->arena, "nominatedNodeName", name);
   }
-  if (patch) {
-    Context limited = ctx.with_timeout(30s);
-    Status s = co_await patch_pod_status(limited, &client_, pod->ns, pod->name, std::move(*patch));
-    if (!s.ok() && !ctx.done()) {
-      log::warn("Pod condition not written", {{"pod", pod->key()}, {"err", s}});
-    }
-  }
-  if (nominated) co_await evict(ctx, pod, std::move(preemption));
-}
-
-Task<void> Scheduler::evict(Context ctx, PodPtr preemptor, Preemption preemption) {
-  std::string why = options_.name + ": preempting to accommodate a higher priority pod";
-  for (const PodPtr& victim : preemption.victims) {
-    if (victim->terminating) continue;
-    Ref<Pod> object = pods_.get(victim->ns, victim->name);
-    if (!object || object->metadata().uid() != victim->uid) continue;  // it has gone by itself
-    Context limited = ctx.with_timeout(30s);
-    PodConditionWrite disrupted{kDisruptionTarget, "True", "PreemptionByScheduler", why};
-    std::optional<Document> patch = pod_condition_patch(*object, disrupted, ctx.loop().wall_now());
-    if (patch) {
-      Status marked =
-          co_await patch_pod_status(limited, &client_, victim->ns, victim->name, std::move(*patch));
-      if (!marked.ok()) {
-        log::warn("Could not add DisruptionTarget condition due to preemption",
-                  {{"pod", preemptor->key()}, {"victim", victim->key()}, {"err", marked}});
-        continue;
-      }
-    }
-    DeleteOptions options;
-    options.uid = victim->uid;
-    Status s = co_await client_.remove<Pod>(limited, victim->ns, victim->name, options);
-    if (!s.ok() && !s.is(Reason::kNotFound)) {
-      log::warn("Preemption failed",
-                {{"pod", preemptor->key()}, {"victim", victim->key()}, {"err", s}});
-      continue;
-    }
-    recorder_.event(reference(*victim), "Normal", "Preempted",
-                    "Preempted by pod " + preemptor->uid + " on node " + preemption.node);
+  if (!patch) co_return;
+  Context limited = ctx.with_timeout(30s);
+  Status s = co_await patch_pod_status(limited, &client_, pod->ns, pod->name, std::move(*patch));
+  if (!s.ok() && !ctx.done()) {
+    log::warn("Pod condition not written", {{"pod", pod->key()}, {"err", s}});
   }
 }
 
@@ -266,9 +535,13 @@ Task<void> Scheduler::flush_regularly(Context ctx) {
     Status s = co_await ctx.sleep(1s);
     if (!s.ok()) co_return;
     queue_.flush();
-    pending().with({"active"}).set(static_cast<double>(queue_.active()));
-    pending().with({"backoff"}).set(static_cast<double>(queue_.backing_off()));
-    pending().with({"unschedulable"}).set(static_cast<double>(queue_.unschedulable()));
+    meters::pending("active").set(static_cast<double>(queue_.active()));
+    meters::pending("backoff").set(static_cast<double>(queue_.backing_off()));
+    meters::pending("unschedulable").set(static_cast<double>(queue_.unschedulable()));
+    meters::pending("gated").set(static_cast<double>(queue_.gated()));
+    meters::cache_size("nodes").set(static_cast<double>(cache_.nodes()));
+    meters::cache_size("pods").set(static_cast<double>(cache_.pods()));
+    meters::cache_size("assumed_pods").set(static_cast<double>(cache_.assumed()));
   }
 }
 

@@ -5,8 +5,7 @@
 
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
-#include "machinery/codec_yaml.h"
-#include "scheduler/decide.h"
+#include "scheduler/decide_test.h"
 
 namespace keles::scheduler {
 namespace {
@@ -14,48 +13,6 @@ namespace {
 using api::core_v1::Namespace;
 using api::core_v1::Node;
 using api::core_v1::Pod;
-
-template <class T>
-Ref<T> yaml(const std::string& text) {
-  Result<Document> d = parse_yaml(text);
-  EXPECT_TRUE(d.ok()) << d.status().to_string() << "\n" << text;
-  return Ref<T>(std::make_shared<const Document>(std::move(*d)));
-}
-
-std::string node_text(const std::string& name, const std::string& cpu = "4",
-                      const std::string& labels = "", const std::string& spec = "") {
-  return "apiVersion: v1\nkind: Node\nmetadata: {name: " + name +
-         ", labels: {kubernetes.io/hostname: " + name + labels + "}}\nspec: {" + spec +
-         "}\nstatus: {allocatable: {cpu: '" + cpu + "', memory: 8Gi, pods: '110'}}";
-}
-
-std::string pod_text(const std::string& name, const std::string& spec = "",
-                     const std::string& meta = "") {
-  return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: default, uid: uid-" +
-         name + meta +
-         "}\nspec:\n  schedulerName: default-scheduler\n  containers: [{name: c, image: i}]\n" +
-         spec;
-}
-
-std::string requests(const std::string& cpu) {
-  return "  initContainers: []\n  overhead: {cpu: '" + cpu + "'}\n";
-}
-
-class DecideTest : public testing::Test {
- protected:
-  Cache cache;
-  Decider decider;
-  Random random{7};
-  void SetUp() override { cache.set_namespace(*yaml<Namespace>("metadata: {name: default}")); }
-  void node(const std::string& text) { cache.set_node(*yaml<Node>(text)); }
-  PodPtr pod(const std::string& text) { return extract_pod(*yaml<Pod>(text)); }
-  void placed(const std::string& text) { cache.set_pod(pod(text)); }
-  std::string choose(const std::string& text) {
-    PodPtr p = pod(text);
-    Decision d = decider.decide(*p, cache.view(), random);
-    return d.node.empty() ? describe_failure(d.nodes_total, d.reasons) : d.node;
-  }
-};
 
 TEST_F(DecideTest, NoNodes) {
   EXPECT_EQ(choose(pod_text("p")), "no nodes available to schedule pods");
@@ -155,16 +112,9 @@ TEST_F(DecideTest, PreemptsTheLeastImportant) {
   node(node_text("b", "2"));
   placed(pod_text("low", "  nodeName: a\n  priority: 1\n" + requests("2")));
   placed(pod_text("mid", "  nodeName: b\n  priority: 5\n" + requests("2")));
-  PodPtr high = pod(pod_text("high", "  priority: 10\n" + requests("1")));
-  Decision d = decider.decide(*high, cache.view(), random);
-  EXPECT_EQ(d.node, "");
-  Preemption p = decider.preempt(*high, cache.view(), d);
-  EXPECT_EQ(p.node, "a");
-  ASSERT_EQ(p.victims.size(), 1u);
-  EXPECT_EQ(p.victims[0]->name, "low");
-  PodPtr lowest = pod(pod_text("lowest", "  priority: 0\n" + requests("1")));
-  d = decider.decide(*lowest, cache.view(), random);
-  EXPECT_EQ(decider.preempt(*lowest, cache.view(), d).node, "");
+  EXPECT_EQ(preempt(pod_text("high", "  priority: 10\n" + requests("1"))), "a: low");
+  EXPECT_EQ(preempt(pod_text("lowest", "  priority: 0\n" + requests("1"))),
+            "2 No preemption victims found for incoming pod;");
 }
 
 TEST(Scheduler, SaysWhyItPreemptsBeforeItDeletes) {
@@ -200,40 +150,6 @@ TEST(Scheduler, SaysWhyItPreemptsBeforeItDeletes) {
   EXPECT_EQ(client.now<Pod>("default", "high")->status().nominated_node_name(), "a");
   ctx.cancel();
   loop.advance(1min);
-}
-
-TEST(Queue, WaitsForTheRightEvent) {
-  SimLoop loop(1);
-  SchedulingQueue q(loop);
-  PodPtr p = extract_pod(*yaml<Pod>(pod_text("p")));
-  q.add(p);
-  std::vector<std::string> got;
-  Context ctx = Context::root(loop);
-  Context stop = ctx.child();
-  spawn(loop, [](Context c, SchedulingQueue* queue, std::vector<std::string>* out) -> Task<void> {
-    for (;;) {
-      auto next = co_await queue->next(c);
-      if (!next.ok()) co_return;
-      out->push_back((*next)->name + "@" + std::to_string(c.loop().now().ns / 1'000'000'000));
-      queue->park(*next, kNodeLabels);
-    }
-  }(stop, &q, &got));
-  loop.advance(5s);
-  q.on_event(kNodeTaints);
-  loop.advance(1s);
-  EXPECT_THAT(got, testing::ElementsAre("p@0"));
-  q.on_event(kNodeLabels);
-  loop.advance(1s);
-  EXPECT_THAT(got, testing::ElementsAre("p@0", "p@6"));
-  q.on_event(kNodeLabels);  // too soon: the second attempt backs off for two seconds
-  q.flush();
-  EXPECT_EQ(q.backing_off(), 1u);
-  loop.advance(3s);
-  q.flush();
-  loop.advance(1s);
-  EXPECT_EQ(got.size(), 3u);
-  stop.cancel();
-  loop.advance(1s);
 }
 
 }  // namespace

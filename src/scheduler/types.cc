@@ -146,6 +146,43 @@ bool requirement_matches(const NodeRequirement& r, const std::string* value) {
 
 }  // namespace
 
+NodeTerms read_node_affinity(const NodeAffinity& node) {
+  NodeTerms out;
+  if (node.has_required_during_scheduling_ignored_during_execution()) {
+    out.has_required = true;
+    for (auto t :
+         node.required_during_scheduling_ignored_during_execution().node_selector_terms()) {
+      out.required.push_back(node_term(t));
+    }
+  }
+  for (PreferredSchedulingTerm t : node.preferred_during_scheduling_ignored_during_execution()) {
+    out.preferred.push_back({static_cast<int32_t>(t.weight()), node_term(t.preference())});
+  }
+  return out;
+}
+
+SpreadConstraint read_spread_constraint(const TopologySpreadConstraint& c, const Labels& labels) {
+  SpreadConstraint out;
+  out.max_skew = static_cast<int32_t>(c.max_skew());
+  if (c.has_min_domains()) out.min_domains = static_cast<int32_t>(c.min_domains());
+  out.topology_key = c.topology_key();
+  out.hard = c.when_unsatisfiable() == "DoNotSchedule";
+  out.honor_affinity = c.node_affinity_policy() != "Ignore";
+  out.honor_taints = c.node_taints_policy() == "Honor";
+  auto selector = Selector::from_label_selector(c.label_selector().value());
+  out.selector = selector.ok() ? *selector : Selector::nothing();
+  for (std::string_view key : c.match_label_keys()) {
+    auto at = labels.find(key);
+    if (at == labels.end() || out.selector.is_nothing()) continue;
+    LabelRequirement r;
+    r.key = key;
+    r.op = LabelRequirement::Op::kIn;
+    r.values.push_back(at->second);
+    out.selector.add(std::move(r));
+  }
+  return out;
+}
+
 Labels read_labels(const Map<std::string_view>& map) {
   Labels out;
   for (auto [k, v] : map) out.emplace(k, v);
@@ -174,17 +211,10 @@ namespace {
 
 void extract_node_terms(const PodSpec& spec, PodInfo& p) {
   p.node_selector = read_labels(spec.node_selector());
-  NodeAffinity node = spec.affinity().node_affinity();
-  if (node.has_required_during_scheduling_ignored_during_execution()) {
-    p.has_required_node_terms = true;
-    for (auto t :
-         node.required_during_scheduling_ignored_during_execution().node_selector_terms()) {
-      p.required_node_terms.push_back(node_term(t));
-    }
-  }
-  for (PreferredSchedulingTerm t : node.preferred_during_scheduling_ignored_during_execution()) {
-    p.preferred_node_terms.push_back({static_cast<int32_t>(t.weight()), node_term(t.preference())});
-  }
+  NodeTerms terms = read_node_affinity(spec.affinity().node_affinity());
+  p.has_required_node_terms = terms.has_required;
+  p.required_node_terms = std::move(terms.required);
+  p.preferred_node_terms = std::move(terms.preferred);
   for (api::core_v1::Toleration t : spec.tolerations()) {
     p.tolerations.push_back({std::string(t.key()), std::string(t.operator_()),
                              std::string(t.value()), std::string(t.effect())});
@@ -212,6 +242,38 @@ void extract_pod_terms(const Affinity& affinity, PodInfo& p) {
   }
 }
 
+void extract_volumes(const PodSpec& spec, PodInfo& p) {
+  using Kind = PodVolume::Kind;
+  for (Volume v : spec.volumes()) {
+    PodVolume out{Kind::kDisk, std::string(v.name()), "", "", false};
+    if (v.has_persistent_volume_claim()) {
+      out.kind = Kind::kClaim;
+      out.claim = v.persistent_volume_claim().claim_name();
+      out.read_only = v.persistent_volume_claim().read_only();
+    } else if (v.has_ephemeral()) {
+      out.kind = Kind::kEphemeral;
+      out.claim = p.name + "-" + out.name;
+    } else if (v.has_csi()) {
+      out.kind = Kind::kCsi;
+      out.driver = v.csi().driver();
+    } else if (!v.has_gce_persistent_disk() && !v.has_aws_elastic_block_store() &&
+               !v.has_iscsi() && !v.has_rbd() && !v.has_azure_disk() && !v.has_cinder()) {
+      continue;
+    }
+    p.volumes.push_back(std::move(out));
+  }
+}
+
+// Whether it is on its way out because a scheduler preempted it.
+bool is_preempted(const Pod& pod) {
+  if (!pod.metadata().has_deletion_timestamp()) return false;
+  for (PodCondition c : pod.status().conditions()) {
+    if (c.type() == "DisruptionTarget")
+      return c.status() == "True" && c.reason() == "PreemptionByScheduler";
+  }
+  return false;
+}
+
 std::shared_ptr<PodInfo> extract(const Pod& pod, bool placed) {
   auto info = std::make_shared<PodInfo>();
   PodInfo& p = *info;
@@ -221,12 +283,27 @@ std::shared_ptr<PodInfo> extract(const Pod& pod, bool placed) {
   p.labels = read_labels(pod.metadata().labels());
   p.terminating = pod.metadata().has_deletion_timestamp();
   if (auto t = parse_time(pod.metadata().creation_timestamp()); t.ok()) p.created = *t;
+  if (auto t = parse_time(pod.status().start_time()); t.ok()) p.started = *t;
+  p.preempted = is_preempted(pod);
+  p.generation = pod.metadata().generation();
   PodSpec spec = pod.spec();
   p.node_name = spec.node_name();
   p.priority = static_cast<int32_t>(spec.priority());
   sum_requests(spec, p.requests, p.nonzero_requests);
   extract_pod_terms(spec.affinity(), p);
+  extract_volumes(spec, p);
+  p.has_resource_claims = !spec.resource_claims().empty();
   if (!placed) {
+    p.scheduler_name = spec.scheduler_name();
+    for (auto owner : pod.metadata().owner_references()) {
+      if (!owner.controller()) continue;
+      p.owner_kind = owner.kind();
+      p.owner_name = owner.name();
+    }
+    for (PodSchedulingGate g : spec.scheduling_gates()) p.gates.emplace_back(g.name());
+    for (TopologySpreadConstraint c : spec.topology_spread_constraints())
+      p.spread.push_back(read_spread_constraint(c, p.labels));
+    p.containers = spec.containers().size() + spec.init_containers().size();
     p.nominated_node = pod.status().nominated_node_name();
     p.may_preempt = spec.preemption_policy() != "Never";
     extract_node_terms(spec, p);
@@ -243,7 +320,11 @@ std::shared_ptr<PodInfo> extract(const Pod& pod, bool placed) {
   };
   for (Container c : spec.containers()) take(c);
   for (Container c : spec.init_containers()) {
-    if (c.restart_policy() == "Always") take(c);
+    if (c.restart_policy() == "Always") {
+      take(c);
+    } else if (!placed) {
+      p.images.emplace_back(c.image());
+    }
   }
   return info;
 }
@@ -275,9 +356,7 @@ void NodeInfo::set_node(const Node& node) {
 void NodeInfo::account(const PodInfo& pod, int sign) {
   requested.add(pod.requests, sign);
   nonzero_requested.add(pod.nonzero_requests, sign);
-  bool any = !pod.affinity.empty() || !pod.anti_affinity.empty() ||
-             !pod.preferred_affinity.empty() || !pod.preferred_anti_affinity.empty();
-  if (any) pods_with_affinity += sign;
+  if (pod.has_pod_terms()) pods_with_affinity += sign;
   if (!pod.anti_affinity.empty()) pods_with_anti_affinity += sign;
 }
 
@@ -291,9 +370,21 @@ bool NodeInfo::remove_pod(std::string_view uid) {
   auto it = std::find_if(pods.begin(), pods.end(), [&](const PodPtr& p) { return p->uid == uid; });
   if (it == pods.end()) return false;
   account(**it, -1);
-  for (const HostPort& p : (*it)->host_ports) used_ports.erase(p);
+  for (const HostPort& p : (*it)->host_ports) {
+    if (auto used = used_ports.find(p); used != used_ports.end()) used_ports.erase(used);
+  }
   pods.erase(it);
   return true;
+}
+
+bool matches_required_node_terms(const PodInfo& pod, const NodeInfo& node) {
+  for (const auto& [key, value] : pod.node_selector) {
+    auto it = node.labels.find(key);
+    if (it == node.labels.end() || it->second != value) return false;
+  }
+  return !pod.has_required_node_terms ||
+         std::any_of(pod.required_node_terms.begin(), pod.required_node_terms.end(),
+                     [&](const NodeSelectorTerm& t) { return matches(t, node); });
 }
 
 bool tolerates(const Toleration& t, const Taint& taint) {

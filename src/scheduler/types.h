@@ -57,6 +57,31 @@ struct AffinityTerm {
   int32_t weight = 0;  // preferred terms only
 };
 
+// One of spec.topologySpreadConstraints, with matchLabelKeys merged into the selector.
+struct SpreadConstraint {
+  int32_t max_skew = 1, min_domains = 1;
+  std::string topology_key;
+  Selector selector;
+  bool hard = true;             // whenUnsatisfiable: DoNotSchedule
+  bool honor_affinity = true;   // nodeAffinityPolicy
+  bool honor_taints = false;    // nodeTaintsPolicy
+};
+
+// What of a pod's volumes concerns where it may run; the others are left out.
+struct PodVolume {
+  enum class Kind : uint8_t {
+    kClaim,      // persistentVolumeClaim
+    kEphemeral,  // ephemeral: a claim named POD-VOLUME, which the pod owns
+    kCsi,        // csi, inline
+    kDisk,       // gcePersistentDisk, awsElasticBlockStore, iscsi, rbd, azureDisk, ...
+  };
+  Kind kind;
+  std::string name;    // spec.volumes[].name
+  std::string claim;   // kClaim, kEphemeral: the claim's name
+  std::string driver;  // kCsi
+  bool read_only = false;
+};
+
 struct Toleration {
   std::string key, op, value, effect;
 };
@@ -86,7 +111,13 @@ struct PodInfo {
   int32_t priority = 0;
   bool may_preempt = true;  // preemptionPolicy is not Never
   bool terminating = false;
+  bool preempted = false;  // ... because a scheduler preempted it (DisruptionTarget says so)
+  bool has_resource_claims = false;
   WallTime created;
+  std::optional<WallTime> started;  // status.startTime
+  int64_t generation = 0;
+  std::string scheduler_name;
+  std::string owner_kind, owner_name;  // its controller
   Resources requests;          // what the node must have free
   Resources nonzero_requests;  // with 100m / 200Mi a container assumed, for scoring only
   Labels node_selector;
@@ -97,7 +128,15 @@ struct PodInfo {
   std::vector<Toleration> tolerations;
   std::vector<HostPort> host_ports;
   std::vector<std::string> images;
+  std::vector<std::string> gates;
+  std::vector<SpreadConstraint> spread;
+  std::vector<PodVolume> volumes;
+  size_t containers = 0;  // init containers too
   Labels labels;
+  bool has_pod_terms() const {
+    return !affinity.empty() || !anti_affinity.empty() || !preferred_affinity.empty() ||
+           !preferred_anti_affinity.empty();
+  }
 };
 using PodPtr = std::shared_ptr<const PodInfo>;
 
@@ -113,16 +152,18 @@ struct NodeInfo {
   int64_t allowed_pods = 0;
   std::vector<Taint> taints;
   std::vector<PodPtr> pods;
+  std::vector<PodPtr> nominated;  // waiting pods for which room was made here
   Resources allocatable, requested, nonzero_requested;
   static constexpr size_t kLookedAt = 5 * 64;
 
   std::string name;
   Labels labels;
   std::map<std::string, int64_t> images;  // name -> bytes
-  std::set<HostPort> used_ports;
+  std::multiset<HostPort> used_ports;
   int pods_with_affinity = 0;       // any pod (anti-)affinity term
   int pods_with_anti_affinity = 0;  // a required anti-affinity term
 
+  // Of the node's own object; annotations and conditions are left out.
   void set_node(const api::core_v1::Node& node);
   void add_pod(PodPtr pod);
   bool remove_pod(std::string_view uid);
@@ -132,6 +173,18 @@ struct NodeInfo {
 };
 
 Labels read_labels(const Map<std::string_view>& map);
+// The terms of a NodeAffinity, as PodInfo holds them.
+struct NodeTerms {
+  bool has_required = false;
+  std::vector<NodeSelectorTerm> required;
+  std::vector<PreferredNodeTerm> preferred;
+};
+NodeTerms read_node_affinity(const api::core_v1::NodeAffinity& affinity);
+// One constraint, for a pod of these labels (matchLabelKeys).
+SpreadConstraint read_spread_constraint(const api::core_v1::TopologySpreadConstraint& constraint,
+                                        const Labels& labels);
+// spec.nodeSelector and the required terms of spec.affinity.nodeAffinity.
+bool matches_required_node_terms(const PodInfo& pod, const NodeInfo& node);
 bool tolerates(const Toleration& toleration, const Taint& taint);
 // The first taint with one of `effects` that nothing tolerates.
 const Taint* find_untolerated(const std::vector<Taint>& taints,

@@ -13,48 +13,50 @@ constexpr int64_t kMaxContainerThreshold = 1000LL * 1024 * 1024;
 class ImageLocality final : public Plugin {
  public:
   std::string_view name() const override { return "ImageLocality"; }
-  int weight() const override { return 1; }
-  bool wants_score(const PodInfo& pod, const ClusterView& view,
-                   const std::vector<const NodeInfo*>&) override {
+  uint32_t points() const override { return kPreScore | kScore; }
+  Events events() const override { return 0; }
+  bool pre_score(Cycle& cycle, const PodInfo& pod, const std::vector<NodeInfo*>&) override {
     names_.clear();
+    if (cycle.view->image_nodes->empty()) return false;
     for (const std::string& image : pod.images) names_.push_back(normalized(image));
     spread_.assign(names_.size(), 0);
     bool any = false;
+    const auto nodes = static_cast<double>(cycle.view->nodes.size());
     for (size_t i = 0; i < names_.size(); ++i) {
-      auto at = view.image_nodes->find(names_[i]);
-      if (at == view.image_nodes->end()) continue;
-      spread_[i] = at->second;
+      auto at = cycle.view->image_nodes->find(names_[i]);
+      if (at == cycle.view->image_nodes->end()) continue;
+      spread_[i] = static_cast<double>(at->second) / nodes;
       any = true;
     }
-    nodes_ = static_cast<int64_t>(view.nodes.size());
     return any;
   }
-  int64_t score(const PodInfo&, const NodeInfo& node) override {
+  int64_t score(Cycle&, const PodInfo& pod, const NodeInfo& node) override {
     int64_t sum = 0;
     for (size_t i = 0; i < names_.size(); ++i) {
       auto it = node.images.find(names_[i]);
-      if (it != node.images.end()) sum += it->second * spread_[i] / nodes_;
+      if (it != node.images.end())
+        sum += static_cast<int64_t>(static_cast<double>(it->second) * spread_[i]);
     }
-    int64_t top = kMaxContainerThreshold * static_cast<int64_t>(names_.size());
-    sum = std::clamp(sum, kMinThreshold, top);
+    const int64_t top = kMaxContainerThreshold * static_cast<int64_t>(pod.containers);
+    sum = std::max(std::min(sum, top), kMinThreshold);
     return kMaxScore * (sum - kMinThreshold) / (top - kMinThreshold);
   }
 
  private:
   // Without a tag an image means ":latest".
   static std::string normalized(const std::string& image) {
-    auto slash = image.rfind('/');
-    auto colon = image.rfind(':');
-    bool tagged = colon != std::string::npos && (slash == std::string::npos || colon > slash);
-    return tagged || image.find('@') != std::string::npos ? image : image + ":latest";
+    const auto slash = image.rfind('/'), colon = image.rfind(':');
+    const bool tagged = colon != std::string::npos && (slash == std::string::npos || colon > slash);
+    return tagged ? image : image + ":latest";
   }
   std::vector<std::string> names_;
-  std::vector<int64_t> spread_;
-  int64_t nodes_ = 1;
+  std::vector<double> spread_;
 };
 
 }  // namespace
 
-std::unique_ptr<Plugin> make_image_locality() { return std::make_unique<ImageLocality>(); }
+MadePlugin make_image_locality(const PluginContext&) {
+  return std::unique_ptr<Plugin>(std::make_unique<ImageLocality>());
+}
 
 }  // namespace keles::scheduler

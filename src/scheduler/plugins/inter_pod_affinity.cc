@@ -1,153 +1,254 @@
 #include <algorithm>
+#include <unordered_map>
 
 #include "scheduler/plugins/plugins.h"
 
 namespace keles::scheduler {
 namespace {
 
-// spec.affinity.podAffinity and podAntiAffinity, of the pod itself and of those already placed.
-class InterPodAffinity final : public Plugin {
+const Reasons kNoAffinity = make_reasons({"node(s) didn't match pod affinity rules"});
+const Reasons kAntiAffinity = make_reasons({"node(s) didn't match pod anti-affinity rules"});
+const Reasons kExistingAnti =
+    make_reasons({"node(s) didn't satisfy existing pods anti-affinity rules"});
+
+// How much is counted for each topology (key and value).
+class Topologies {
  public:
-  std::string_view name() const override { return "InterPodAffinity"; }
-  uint32_t events() const override {
-    return kNodeAdded | kNodeLabels | kPodAssigned | kPodRemoved | kPodLabels | kNamespaceLabels;
+  void clear() { by_key_.clear(); }
+  void add(const std::string& key, const NodeInfo& node, int64_t n) {
+    auto label = node.labels.find(key);
+    if (label == node.labels.end()) return;
+    auto& values = by_key_.try_emplace(key).first->second;
+    auto at = values.try_emplace(label->second).first;
+    if ((at->second += n) == 0) values.erase(at);
   }
-
-  bool wants_filter(const PodInfo& pod, const ClusterView& view) override {
-    affinity_.assign(pod.affinity.size(), {});
-    anti_.assign(pod.anti_affinity.size(), {});
-    existing_anti_.clear();
-    bool own_terms = !pod.affinity.empty() || !pod.anti_affinity.empty();
-    any_match_ = false;
-    for (const NodeInfo* node : view.with_anti_affinity) {
-      forbid_by_existing(pod, *node, *view.namespaces);
-    }
-    if (own_terms) {
-      for (const NodeInfo* node : view.nodes) count_own(pod, *node, *view.namespaces);
-    }
-    // The first pod of a group that wants to be together has nobody to join: it may go anywhere.
-    first_of_group_ = !any_match_ && std::all_of(pod.affinity.begin(), pod.affinity.end(),
-                                                 [&](const AffinityTerm& t) {
-                                                   return selects(t, pod, *view.namespaces);
-                                                 });
-    return own_terms || !existing_anti_.empty();
+  int64_t at(const std::string& key, const std::string& value) const {
+    auto values = by_key_.find(key);
+    if (values == by_key_.end()) return 0;
+    auto it = values->second.find(value);
+    return it == values->second.end() ? 0 : it->second;
   }
-
-  std::optional<Rejection> filter(const PodInfo& pod, const NodeInfo& node) override {
-    for (size_t i = 0; i < pod.affinity.size(); ++i) {
-      auto label = node.labels.find(pod.affinity[i].topology_key);
-      bool there = label != node.labels.end() && affinity_[i].contains(label->second);
-      bool alone = label != node.labels.end() && first_of_group_;
-      if (!there && !alone) return Rejection{false, {"node(s) didn't match pod affinity rules"}};
-    }
-    for (size_t i = 0; i < pod.anti_affinity.size(); ++i) {
-      auto label = node.labels.find(pod.anti_affinity[i].topology_key);
-      if (label != node.labels.end() && anti_[i].contains(label->second)) {
-        return Rejection{true, {"node(s) didn't match pod anti-affinity rules"}};
-      }
-    }
-    for (const auto& [key, values] : existing_anti_) {
-      auto label = node.labels.find(key);
-      if (label != node.labels.end() && values.contains(label->second)) {
-        return Rejection{true, {"node(s) didn't satisfy existing pods anti-affinity rules"}};
-      }
-    }
-    return std::nullopt;
+  bool empty() const {
+    return std::all_of(by_key_.begin(), by_key_.end(),
+                       [](const auto& e) { return e.second.empty(); });
   }
-
-  int weight() const override { return 2; }
-  bool wants_score(const PodInfo& pod, const ClusterView& view,
-                   const std::vector<const NodeInfo*>&) override {
-    weights_.clear();
-    bool own = !pod.preferred_affinity.empty() || !pod.preferred_anti_affinity.empty();
-    for (const NodeInfo* node : own ? view.nodes : view.with_affinity) {
-      for (const PodPtr& other : node->pods) weigh(pod, *other, *node, *view.namespaces);
-    }
-    return !weights_.empty();
+  // Whether `node` lies in any of them.
+  bool touches(const NodeInfo& node) const {
+    return std::any_of(by_key_.begin(), by_key_.end(), [&](const auto& e) {
+      auto label = node.labels.find(e.first);
+      if (label == node.labels.end()) return false;
+      auto it = e.second.find(label->second);
+      return it != e.second.end() && it->second > 0;
+    });
   }
-  int64_t score(const PodInfo&, const NodeInfo& node) override {
+  int64_t sum_at(const NodeInfo& node) const {
     int64_t sum = 0;
-    for (const auto& [key, by_value] : weights_) {
+    for (const auto& [key, values] : by_key_) {
       auto label = node.labels.find(key);
       if (label == node.labels.end()) continue;
-      auto it = by_value.find(label->second);
-      if (it != by_value.end()) sum += it->second;
+      auto it = values.find(label->second);
+      if (it != values.end()) sum += it->second;
     }
     return sum;
   }
-  void normalize(std::vector<int64_t>& scores) override {
+
+ private:
+  using Values = std::unordered_map<std::string, int64_t, TextHash, std::equal_to<>>;
+  std::map<std::string, Values> by_key_;
+};
+
+// spec.affinity.podAffinity and podAntiAffinity, of the pod itself and of those already placed.
+class InterPodAffinity final : public Plugin {
+ public:
+  InterPodAffinity(int64_t hard_weight, bool ignore_existing)
+      : hard_weight_(hard_weight), ignore_existing_(ignore_existing) {}
+  std::string_view name() const override { return "InterPodAffinity"; }
+  uint32_t points() const override { return kPreFilter | kFilter | kPreScore | kScore; }
+  Events events() const override {
+    return kNodeAdded | kNodeLabels | kPodAssigned | kPodRemoved | kPodLabels | kSelfLabels |
+           kNamespaceLabels;
+  }
+  Hint hint(const PodInfo& waiting, const Event& e) override;
+
+  PreFilter pre_filter(Cycle& cycle, const PodInfo& pod) override {
+    pod_ = &pod;
+    namespaces_ = cycle.view->namespaces;
+    affinity_.clear();
+    anti_.clear();
+    existing_anti_.clear();
+    for (const NodeInfo* node : cycle.view->with_anti_affinity) {
+      for (const PodPtr& other : node->pods) count_existing(*other, *node, 1);
+    }
+    if (!pod.affinity.empty() || !pod.anti_affinity.empty()) {
+      for (const NodeInfo* node : cycle.view->nodes) {
+        for (const PodPtr& other : node->pods) count_own(*other, *node, 1);
+      }
+    } else if (existing_anti_.empty()) {
+      return {Verdict::skip(), std::nullopt};
+    }
+    matches_itself_ = matches_all(pod);
+    return {};
+  }
+  void add_pod(Cycle&, const PodInfo& added, const NodeInfo& node) override {
+    count_existing(added, node, 1);
+    count_own(added, node, 1);
+  }
+  void remove_pod(Cycle&, const PodInfo& removed, const NodeInfo& node) override {
+    count_existing(removed, node, -1);
+    count_own(removed, node, -1);
+  }
+
+  Verdict filter(Cycle&, const PodInfo& pod, const NodeInfo& node) override {
+    if (!together(pod, node)) return {Code::kUnresolvable, kNoAffinity};
+    for (const AffinityTerm& t : pod.anti_affinity) {
+      auto label = node.labels.find(t.topology_key);
+      if (label != node.labels.end() && anti_.at(t.topology_key, label->second) > 0)
+        return {Code::kUnschedulable, kAntiAffinity};
+    }
+    if (existing_anti_.touches(node)) return {Code::kUnschedulable, kExistingAnti};
+    return {};
+  }
+
+  bool pre_score(Cycle& cycle, const PodInfo& pod, const std::vector<NodeInfo*>&) override {
+    weights_.clear();
+    const bool own = !pod.preferred_affinity.empty() || !pod.preferred_anti_affinity.empty();
+    if (ignore_existing_ && !own) return false;
+    namespaces_ = cycle.view->namespaces;
+    for (const NodeInfo* node : own ? cycle.view->nodes : cycle.view->with_affinity) {
+      for (const PodPtr& other : node->pods) weigh(pod, *other, *node);
+    }
+    return !weights_.empty();
+  }
+  int64_t score(Cycle&, const PodInfo&, const NodeInfo& node) override {
+    return weights_.sum_at(node);
+  }
+  void normalize(Cycle&, const std::vector<NodeInfo*>&, std::vector<int64_t>& scores) override {
     if (scores.empty()) return;
     auto [low_at, high_at] = std::minmax_element(scores.begin(), scores.end());
-    int64_t low = *low_at, spread = *high_at - low;
-    for (int64_t& s : scores) s = spread > 0 ? kMaxScore * (s - low) / spread : 0;
+    const int64_t low = *low_at, spread = *high_at - low;
+    for (int64_t& s : scores) {
+      s = spread == 0 ? 0
+                      : static_cast<int64_t>(static_cast<double>(kMaxScore) *
+                                             (static_cast<double>(s - low) /
+                                              static_cast<double>(spread)));
+    }
   }
 
  private:
-  using Values = std::set<std::string, std::less<>>;
-
-  void forbid_by_existing(const PodInfo& pod, const NodeInfo& node, const Namespaces& namespaces) {
-    for (const PodPtr& other : node.pods) {
-      for (const AffinityTerm& t : other->anti_affinity) {
-        auto label = node.labels.find(t.topology_key);
-        if (label != node.labels.end() && selects(t, pod, namespaces)) {
-          existing_anti_[t.topology_key].insert(label->second);
-        }
-      }
+  bool together(const PodInfo& pod, const NodeInfo& node) const {
+    bool found = true;
+    for (const AffinityTerm& t : pod.affinity) {
+      auto label = node.labels.find(t.topology_key);
+      if (label == node.labels.end()) return false;
+      found &= affinity_.at(t.topology_key, label->second) > 0;
+    }
+    // The first pod of a group that wants to be together has nobody to join: it may go anywhere.
+    return found || (affinity_.empty() && matches_itself_);
+  }
+  bool matches_all(const PodInfo& other) const {
+    return !pod_->affinity.empty() &&
+           std::all_of(pod_->affinity.begin(), pod_->affinity.end(), [&](const AffinityTerm& t) {
+             return selects(t, other, *namespaces_);
+           });
+  }
+  void count_existing(const PodInfo& other, const NodeInfo& node, int64_t n) {
+    for (const AffinityTerm& t : other.anti_affinity) {
+      if (selects(t, *pod_, *namespaces_)) existing_anti_.add(t.topology_key, node, n);
     }
   }
-  void count_own(const PodInfo& pod, const NodeInfo& node, const Namespaces& namespaces) {
-    for (const PodPtr& other : node.pods) {
-      if (other->terminating) continue;
-      // Affinity counts a pod only when it matches every term.
-      bool all = !pod.affinity.empty() &&
-                 std::all_of(pod.affinity.begin(), pod.affinity.end(),
-                             [&](const AffinityTerm& t) { return selects(t, *other, namespaces); });
-      for (size_t i = 0; all && i < pod.affinity.size(); ++i) {
-        auto label = node.labels.find(pod.affinity[i].topology_key);
-        if (label == node.labels.end()) continue;
-        affinity_[i].insert(label->second);
-        any_match_ = true;
-      }
+  void count_own(const PodInfo& other, const NodeInfo& node, int64_t n) {
+    if (matches_all(other)) {  // counted only when it matches every term
+      for (const AffinityTerm& t : pod_->affinity) affinity_.add(t.topology_key, node, n);
     }
-    for (const PodPtr& other : node.pods) {
-      for (size_t i = 0; i < pod.anti_affinity.size(); ++i) {
-        auto label = node.labels.find(pod.anti_affinity[i].topology_key);
-        if (label != node.labels.end() && selects(pod.anti_affinity[i], *other, namespaces)) {
-          anti_[i].insert(label->second);
-        }
-      }
+    for (const AffinityTerm& t : pod_->anti_affinity) {
+      if (selects(t, other, *namespaces_)) anti_.add(t.topology_key, node, n);
     }
   }
   void add_weight(const AffinityTerm& t, const PodInfo& target, const NodeInfo& node,
-                  const Namespaces& namespaces, int64_t weight) {
-    auto label = node.labels.find(t.topology_key);
-    if (label == node.labels.end() || !selects(t, target, namespaces)) return;
-    weights_[t.topology_key][label->second] += weight;
+                  int64_t weight) {
+    if (weight != 0 && selects(t, target, *namespaces_)) weights_.add(t.topology_key, node, weight);
   }
   // What `other`, placed on `node`, adds to that node's topology for `pod`.
-  void weigh(const PodInfo& pod, const PodInfo& other, const NodeInfo& node,
-             const Namespaces& namespaces) {
-    for (const AffinityTerm& t : pod.preferred_affinity)
-      add_weight(t, other, node, namespaces, t.weight);
-    for (const AffinityTerm& t : pod.preferred_anti_affinity) {
-      add_weight(t, other, node, namespaces, -t.weight);
-    }
-    for (const AffinityTerm& t : other.preferred_affinity)
-      add_weight(t, pod, node, namespaces, t.weight);
-    for (const AffinityTerm& t : other.preferred_anti_affinity) {
-      add_weight(t, pod, node, namespaces, -t.weight);
-    }
-    for (const AffinityTerm& t : other.affinity) add_weight(t, pod, node, namespaces, 1);
+  void weigh(const PodInfo& pod, const PodInfo& other, const NodeInfo& node) {
+    for (const AffinityTerm& t : pod.preferred_affinity) add_weight(t, other, node, t.weight);
+    for (const AffinityTerm& t : pod.preferred_anti_affinity)
+      add_weight(t, other, node, -t.weight);
+    for (const AffinityTerm& t : other.affinity) add_weight(t, pod, node, hard_weight_);
+    for (const AffinityTerm& t : other.preferred_affinity) add_weight(t, pod, node, t.weight);
+    for (const AffinityTerm& t : other.preferred_anti_affinity)
+      add_weight(t, pod, node, -t.weight);
   }
 
-  std::vector<Values> affinity_, anti_;  // per term: topology values where it holds
-  std::map<std::string, Values> existing_anti_;
-  bool first_of_group_ = false, any_match_ = false;
-  std::map<std::string, std::map<std::string, int64_t, std::less<>>> weights_;
+  const int64_t hard_weight_;
+  const bool ignore_existing_;
+  // Of the decision under way.
+  const PodInfo* pod_ = nullptr;
+  const Namespaces* namespaces_ = nullptr;
+  bool matches_itself_ = false;
+  Topologies affinity_, anti_, existing_anti_, weights_;
 };
+
+// A term with a namespace selector may match: the labels of namespaces are not at hand here.
+bool may_select(const AffinityTerm& t, const PodInfo& pod) {
+  static const Namespaces none;
+  return t.namespace_selector ? keles::matches(t.selector, pod.labels) : selects(t, pod, none);
+}
+bool all_select(const std::vector<AffinityTerm>& terms, const PodInfo& pod) {
+  return !terms.empty() && std::all_of(terms.begin(), terms.end(), [&](const AffinityTerm& t) {
+    return may_select(t, pod);
+  });
+}
+bool any_selects(const std::vector<AffinityTerm>& terms, const PodInfo& pod) {
+  return std::any_of(terms.begin(), terms.end(),
+                     [&](const AffinityTerm& t) { return may_select(t, pod); });
+}
+
+bool may_help(const PodInfo& waiting, const NodeInfo* before, const NodeInfo& now) {
+  auto value = [](const NodeInfo* n, const std::string& key) -> const std::string* {
+    if (!n) return nullptr;
+    auto it = n->labels.find(key);
+    return it == n->labels.end() ? nullptr : &it->second;
+  };
+  for (const AffinityTerm& t : waiting.affinity) {
+    const std::string *was = value(before, t.topology_key), *is = value(&now, t.topology_key);
+    if (is && (!was || *was != *is)) return true;
+  }
+  for (const AffinityTerm& t : waiting.anti_affinity) {
+    if (!before) return true;
+    const std::string *was = value(before, t.topology_key), *is = value(&now, t.topology_key);
+    if (was && (!is || *was != *is)) return true;
+  }
+  return false;
+}
+
+Hint InterPodAffinity::hint(const PodInfo& waiting, const Event& e) {
+  auto answer = [](bool yes) { return yes ? Hint::kQueue : Hint::kSkip; };
+  if (e.node) {
+    // Kept away by pods that are there: any node that appears may be free of them.
+    const bool only_existing = waiting.affinity.empty() && waiting.anti_affinity.empty();
+    return answer(only_existing || may_help(waiting, e.node_before, *e.node));
+  }
+  if (!(e.bits & (kPodAssigned | kPodRemoved | kPodLabels))) return Hint::kQueue;
+  if (e.pod_before && e.pod) {
+    const bool joins =
+        !all_select(waiting.affinity, *e.pod_before) && all_select(waiting.affinity, *e.pod);
+    const bool leaves = any_selects(waiting.anti_affinity, *e.pod_before) &&
+                        !all_select(waiting.anti_affinity, *e.pod);
+    return answer(joins || leaves);
+  }
+  if (e.pod) return answer(all_select(waiting.affinity, *e.pod));
+  if (!e.pod_before) return Hint::kQueue;
+  return answer(any_selects(waiting.anti_affinity, *e.pod_before) ||
+                any_selects(e.pod_before->anti_affinity, waiting));
+}
 
 }  // namespace
 
-std::unique_ptr<Plugin> make_inter_pod_affinity() { return std::make_unique<InterPodAffinity>(); }
+MadePlugin make_inter_pod_affinity(const PluginContext& context) {
+  const Value& weight = context.args["hardPodAffinityWeight"];
+  return std::unique_ptr<Plugin>(std::make_unique<InterPodAffinity>(
+      weight.is_null() ? 1 : weight.as_int(),
+      context.args["ignorePreferredTermsOfExistingPods"].as_bool()));
+}
 
 }  // namespace keles::scheduler

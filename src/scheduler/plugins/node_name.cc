@@ -3,22 +3,27 @@
 namespace keles::scheduler {
 namespace {
 
-// spec.nodeName of a pod that is in the queue all the same (a pod nominated by hand).
+const Reasons kOtherNode = make_reasons({"node(s) didn't match the requested node name"});
+
+// spec.nodeName of a pod that is in the queue all the same.
 class NodeName final : public Plugin {
  public:
   std::string_view name() const override { return "NodeName"; }
-  uint32_t events() const override { return kNodeAdded; }
-  bool wants_filter(const PodInfo& pod, const ClusterView&) override {
-    return !pod.node_name.empty();
+  uint32_t points() const override { return kPreFilter | kFilter; }
+  Events events() const override { return kNodeAdded; }
+  PreFilter pre_filter(Cycle&, const PodInfo& pod) override {
+    return {pod.node_name.empty() ? Verdict::skip() : Verdict{}, std::nullopt};
   }
-  std::optional<Rejection> filter(const PodInfo& pod, const NodeInfo& node) override {
-    if (pod.node_name == node.name) return std::nullopt;
-    return Rejection{false, {"node(s) didn't match the requested node name"}};
+  Verdict filter(Cycle&, const PodInfo& pod, const NodeInfo& node) override {
+    if (pod.node_name.empty() || pod.node_name == node.name) return {};
+    return {Code::kUnresolvable, kOtherNode};
   }
 };
 
 }  // namespace
 
-std::unique_ptr<Plugin> make_node_name() { return std::make_unique<NodeName>(); }
+MadePlugin make_node_name(const PluginContext&) {
+  return std::unique_ptr<Plugin>(std::make_unique<NodeName>());
+}
 
 }  // namespace keles::scheduler

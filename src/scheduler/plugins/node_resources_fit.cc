@@ -1,6 +1,11 @@
+#include <algorithm>
+#include <cmath>
+
 #include "scheduler/plugins/plugins.h"
+#include "scheduler/plugins/resource_scoring.h"
 
 namespace keles::scheduler {
+
 std::vector<Insufficient> insufficient_resources(const PodInfo& pod, const NodeInfo& node) {
   std::vector<Insufficient> out;
   auto check = [&out](std::string_view what, int64_t want, int64_t used, int64_t total) {
@@ -24,40 +29,178 @@ std::vector<Insufficient> insufficient_resources(const PodInfo& pod, const NodeI
 
 namespace {
 
-// Requests against what is free; scores by upstream's default strategy LeastAllocated over cpu and
-// memory.
+// What is lacking, as bits; the texts of each set are made once.
+enum Lacking : uint32_t { kPods = 1, kCpu = 2, kMemory = 4, kStorage = 8 };
+
+Reasons reasons_of(uint32_t lacking, const std::vector<std::string>& scalars) {
+  static std::vector<Reasons> made(16);
+  if (scalars.empty() && made[lacking]) return made[lacking];
+  std::vector<std::string> texts;
+  if (lacking & kPods) texts.emplace_back("Too many pods");
+  if (lacking & kCpu) texts.emplace_back("Insufficient cpu");
+  if (lacking & kMemory) texts.emplace_back("Insufficient memory");
+  if (lacking & kStorage) texts.emplace_back("Insufficient ephemeral-storage");
+  for (const std::string& s : scalars) texts.push_back("Insufficient " + s);
+  auto out = std::make_shared<const std::vector<std::string>>(std::move(texts));
+  if (scalars.empty()) made[lacking] = out;
+  return out;
+}
+
+bool is_extended(std::string_view name) {
+  return name.find('/') != std::string_view::npos &&
+         name.find("kubernetes.io/") == std::string_view::npos;
+}
+
+bool asks_less(const Resources& before, const Resources& now, const Resources& of_interest) {
+  if (of_interest.milli_cpu > 0 && now.milli_cpu < before.milli_cpu) return true;
+  if (of_interest.memory > 0 && now.memory < before.memory) return true;
+  if (of_interest.ephemeral_storage > 0 && now.ephemeral_storage < before.ephemeral_storage)
+    return true;
+  auto amount = [](const Resources& of, const std::string& name) {
+    auto it = of.scalar.find(name);
+    return it == of.scalar.end() ? 0 : it->second;
+  };
+  return std::any_of(of_interest.scalar.begin(), of_interest.scalar.end(), [&](const auto& want) {
+    return want.second > 0 && amount(now, want.first) < amount(before, want.first);
+  });
+}
+
+struct Scoring {
+  enum class Strategy : uint8_t { kLeast, kMost, kRatio } strategy = Strategy::kLeast;
+  std::vector<ScoredResource> resources;
+  std::vector<ShapePoint> shape;
+};
+
+// Requests against what is free (KEP-753 and KEP-2837 say what a pod requests: types.cc).
 class NodeResourcesFit final : public Plugin {
  public:
+  NodeResourcesFit(Scoring scoring, std::set<std::string, std::less<>> ignored,
+                   std::set<std::string, std::less<>> ignored_groups)
+      : scoring_(std::move(scoring)),
+        ignored_(std::move(ignored)),
+        ignored_groups_(std::move(ignored_groups)) {}
   std::string_view name() const override { return "NodeResourcesFit"; }
-  uint32_t events() const override { return kNodeAdded | kNodeAllocatable | kPodRemoved; }
-  bool wants_filter(const PodInfo&, const ClusterView&) override { return true; }
-  std::optional<Rejection> filter(const PodInfo& pod, const NodeInfo& node) override {
-    Rejection r{true, {}};
-    for (const Insufficient& i : insufficient_resources(pod, node)) {
-      bool pods = i.resource == "pods";
-      r.reasons.push_back(pods ? "Too many pods" : "Insufficient " + i.resource);
-      // Too much for the empty node: no eviction can help.
-      if (!pods && i.requested > i.capacity) r.resolvable = false;
+  uint32_t points() const override { return kFilter | kScore; }
+  Events events() const override {
+    return kNodeAdded | kNodeAllocatable | kPodRemoved | kPodScaledDown | kSelfScaledDown;
+  }
+  Hint hint(const PodInfo& waiting, const Event& e) override {
+    if (e.bits & kPodScaledDown) {
+      const bool less = e.pod_before && e.pod &&
+                        asks_less(e.pod_before->requests, e.pod->requests, waiting.requests);
+      return less ? Hint::kQueue : Hint::kSkip;
     }
-    if (r.reasons.empty()) return std::nullopt;
-    return r;
+    if (!e.node) return Hint::kQueue;
+    return fits_empty(waiting, *e.node) &&
+                   (!e.node_before || grew(waiting, *e.node_before, *e.node))
+               ? Hint::kQueue
+               : Hint::kSkip;
   }
 
-  int weight() const override { return 1; }
-  int64_t score(const PodInfo& pod, const NodeInfo& node) override {
-    auto least = [](int64_t used, int64_t total) -> int64_t {
-      return total <= 0 || used > total ? 0 : (total - used) * kMaxScore / total;
+  Verdict filter(Cycle&, const PodInfo& pod, const NodeInfo& node) override {
+    uint32_t lacking = 0;
+    bool hopeless = false;  // too much for the empty node: no eviction can help
+    std::vector<std::string> scalars;
+    if (static_cast<int64_t>(node.pods.size()) + 1 > node.allowed_pods) lacking |= kPods;
+    const Resources &want = pod.requests, &used = node.requested, &total = node.allocatable;
+    auto check = [&](uint32_t bit, int64_t w, int64_t u, int64_t t) {
+      if (w <= 0 || w <= t - u) return;
+      lacking |= bit;
+      hopeless |= w > t;
     };
-    int64_t cpu = least(node.nonzero_requested.milli_cpu + pod.nonzero_requests.milli_cpu,
-                        node.allocatable.milli_cpu);
-    int64_t memory =
-        least(node.nonzero_requested.memory + pod.nonzero_requests.memory, node.allocatable.memory);
-    return (cpu + memory) / 2;
+    check(kCpu, want.milli_cpu, used.milli_cpu, total.milli_cpu);
+    check(kMemory, want.memory, used.memory, total.memory);
+    check(kStorage, want.ephemeral_storage, used.ephemeral_storage, total.ephemeral_storage);
+    for (const auto& [resource, n] : want.scalar) {
+      if (n <= 0 || is_ignored(resource)) continue;
+      auto t = total.scalar.find(resource);
+      auto u = used.scalar.find(resource);
+      const int64_t all = t == total.scalar.end() ? 0 : t->second;
+      if (n <= all - (u == used.scalar.end() ? 0 : u->second)) continue;
+      scalars.push_back(resource);
+      hopeless |= n > all;
+    }
+    if (lacking == 0 && scalars.empty()) return {};
+    return {hopeless ? Code::kUnresolvable : Code::kUnschedulable, reasons_of(lacking, scalars)};
   }
+
+  int64_t score(Cycle&, const PodInfo& pod, const NodeInfo& node) override {
+    int64_t sum = 0, weights = 0;
+    for (const ScoredResource& r : scoring_.resources) {
+      const bool estimated =
+          r.what == ScoredResource::What::kCpu || r.what == ScoredResource::What::kMemory;
+      const int64_t wanted = amount_of(estimated ? pod.nonzero_requests : pod.requests, r);
+      if (wanted == 0 && r.what == ScoredResource::What::kScalar) continue;
+      const int64_t total = amount_of(node.allocatable, r);
+      if (total == 0) continue;
+      const int64_t used =
+          amount_of(estimated ? node.nonzero_requested : node.requested, r) + wanted;
+      const int64_t one = rate(used, total);
+      if (scoring_.strategy == Scoring::Strategy::kRatio && one <= 0) continue;
+      sum += one * r.weight;
+      weights += r.weight;
+    }
+    if (weights == 0) return 0;
+    if (scoring_.strategy != Scoring::Strategy::kRatio) return sum / weights;
+    return std::llround(static_cast<double>(sum) / static_cast<double>(weights));
+  }
+
+ private:
+  bool is_ignored(const std::string& resource) const {
+    if ((ignored_.empty() && ignored_groups_.empty()) || !is_extended(resource)) return false;
+    return ignored_.contains(resource) ||
+           ignored_groups_.contains(std::string_view(resource).substr(0, resource.find('/')));
+  }
+  int64_t rate(int64_t used, int64_t total) const {
+    switch (scoring_.strategy) {
+      case Scoring::Strategy::kLeast:
+        return used > total ? 0 : (total - used) * kMaxScore / total;
+      case Scoring::Strategy::kMost:
+        return std::min(used, total) * kMaxScore / total;
+      case Scoring::Strategy::kRatio:
+        return along_shape(scoring_.shape, used > total ? 100 : used * 100 / total);
+    }
+    return 0;
+  }
+  static bool fits_empty(const PodInfo& pod, const NodeInfo& node) {
+    const Resources &want = pod.requests, &total = node.allocatable;
+    if (node.allowed_pods < 1 || want.milli_cpu > total.milli_cpu || want.memory > total.memory ||
+        want.ephemeral_storage > total.ephemeral_storage)
+      return false;
+    return std::all_of(want.scalar.begin(), want.scalar.end(), [&](const auto& w) {
+      auto t = total.scalar.find(w.first);
+      return w.second <= (t == total.scalar.end() ? 0 : t->second);
+    });
+  }
+  static bool grew(const PodInfo& pod, const NodeInfo& before, const NodeInfo& now) {
+    return now.allowed_pods > before.allowed_pods ||
+           asks_less(now.allocatable, before.allocatable, pod.requests);
+  }
+
+  Scoring scoring_;
+  std::set<std::string, std::less<>> ignored_, ignored_groups_;
 };
 
 }  // namespace
 
-std::unique_ptr<Plugin> make_node_resources_fit() { return std::make_unique<NodeResourcesFit>(); }
+MadePlugin make_node_resources_fit(const PluginContext& context) {
+  using Strategy = Scoring::Strategy;
+  constexpr int64_t kMaxCustomScore = 10;  // scores in configuration are 0 to 10
+  const Value& strategy = context.args["scoringStrategy"];
+  const std::string_view type = strategy["type"].as_string();
+  Scoring scoring;
+  scoring.strategy = type == "MostAllocated"              ? Strategy::kMost
+                     : type == "RequestedToCapacityRatio" ? Strategy::kRatio
+                                                          : Strategy::kLeast;
+  scoring.resources = read_scored_resources(strategy["resources"]);
+  scoring.shape =
+      read_shape(strategy["requestedToCapacityRatio"]["shape"], kMaxScore / kMaxCustomScore);
+  std::set<std::string, std::less<>> ignored, groups;
+  for (const Value& r : context.args["ignoredResources"].items()) ignored.emplace(r.as_string());
+  for (const Value& r : context.args["ignoredResourceGroups"].items())
+    groups.emplace(r.as_string());
+  return std::unique_ptr<Plugin>(
+      std::make_unique<NodeResourcesFit>(std::move(scoring), std::move(ignored), std::move(groups)));
+}
 
 }  // namespace keles::scheduler

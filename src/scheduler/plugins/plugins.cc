@@ -4,26 +4,62 @@
 
 namespace keles::scheduler {
 
-std::vector<std::unique_ptr<Plugin>> default_plugins() {
-  std::vector<std::unique_ptr<Plugin>> v;
-  v.push_back(make_node_unschedulable());
-  v.push_back(make_node_name());
-  v.push_back(make_taint_toleration());
-  v.push_back(make_node_affinity());
-  v.push_back(make_node_ports());
-  v.push_back(make_node_resources_fit());
-  v.push_back(make_inter_pod_affinity());
-  v.push_back(make_balanced_allocation());
-  v.push_back(make_image_locality());
-  return v;
+const std::vector<PluginKind>& plugin_kinds() {
+  static const std::vector<PluginKind> all = {
+      {"SchedulingGates", 0, make_scheduling_gates},
+      {"PrioritySort", 0, make_priority_sort},
+      {"NodeUnschedulable", 0, make_node_unschedulable},
+      {"NodeName", 0, make_node_name},
+      {"TaintToleration", 3, make_taint_toleration},
+      {"NodeAffinity", 2, make_node_affinity},
+      {"NodePorts", 0, make_node_ports},
+      {"NodeResourcesFit", 1, make_node_resources_fit},
+      {"PodTopologySpread", 2, make_pod_topology_spread},
+      {"InterPodAffinity", 2, make_inter_pod_affinity},
+      {"DynamicResources", 2, make_dynamic_resources},
+      {"DefaultPreemption", 0, make_default_preemption},
+      {"NodeResourcesBalancedAllocation", 1, make_balanced_allocation},
+      {"ImageLocality", 1, make_image_locality},
+      {"DefaultBinder", 0, make_default_binder},
+  };
+  return all;
 }
 
-void scale_to_max(std::vector<int64_t>& scores, bool reverse) {
-  int64_t top = scores.empty() ? 0 : *std::max_element(scores.begin(), scores.end());
-  for (int64_t& s : scores) {
-    if (top > 0) s = s * kMaxScore / top;
-    if (reverse) s = kMaxScore - s;
+const PluginKind* find_plugin_kind(std::string_view name) {
+  for (const PluginKind& k : plugin_kinds())
+    if (k.name == name) return &k;
+  return nullptr;
+}
+
+Layout default_layout() {
+  Layout out;
+  for (const PluginKind& k : plugin_kinds())
+    out.entries.push_back({std::string(k.name), ~0U, std::max(k.weight, 1)});
+  return out;
+}
+
+Result<std::unique_ptr<Profile>> make_profile(
+    std::string scheduler_name, const Layout& layout,
+    const std::function<Value(std::string_view plugin)>& args_of, Handle* handle) {
+  std::vector<Profile::Member> members;
+  for (const Layout::Entry& e : layout.entries) {
+    const PluginKind* kind = find_plugin_kind(e.plugin);
+    if (!kind) return Status::bad_request("plugin \"" + e.plugin + "\" does not exist");
+    PluginContext context{handle, args_of ? args_of(e.plugin) : Value(), scheduler_name};
+    TRY_ASSIGN(plugin, kind->make(context));
+    const uint32_t all = plugin->points();
+    uint32_t points = e.points & all;
+    // The one works out what the other needs.
+    if (points & kFilter) points |= kPreFilter & all;
+    if (points & kScore) points |= kPreScore & all;
+    if (points == 0) continue;
+    members.push_back({std::move(plugin), points, e.weight});
   }
+  return std::make_unique<Profile>(std::move(scheduler_name), std::move(members));
+}
+
+std::unique_ptr<Profile> default_profile(std::string scheduler_name, Handle* handle) {
+  return std::move(*make_profile(std::move(scheduler_name), default_layout(), nullptr, handle));
 }
 
 }  // namespace keles::scheduler

@@ -29,11 +29,12 @@ struct Case {
 TEST(Inert, Fields) {
   const Case kCases[] = {
       {"v1", "Pod", "spec: {containers: [{name: a}]}", {}},
-      {"v1", "Pod", "spec: {topologySpreadConstraints: []}", {}},
+      {"v1", "Pod", "spec: {containers: [{name: a, resizePolicy: []}]}", {}},
       {"v1",
        "Pod",
-       "spec: {topologySpreadConstraints: [{maxSkew: 1}]}",
-       {"spec.topologySpreadConstraints"}},
+       "spec: {schedulingGroup: {podGroupName: g}}",
+       {"spec.schedulingGroup"}},
+      {"v1", "Pod", "spec: {topologySpreadConstraints: [{maxSkew: 1}]}", {}},
       {"apps/v1",
        "Deployment",
        "spec: {template: {spec: {containers: [{name: a}, {name: b, resizePolicy: [{}, {x: y}]}]}}}",

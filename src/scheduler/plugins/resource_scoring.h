@@ -1,0 +1,35 @@
+// Resources by which nodes are scored: what NodeResourcesFit and NodeResourcesBalancedAllocation
+// share. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "machinery/value.h"
+#include "scheduler/types.h"
+
+namespace keles::scheduler {
+
+struct ScoredResource {
+  enum class What : uint8_t { kCpu, kMemory, kStorage, kScalar };
+  What what;
+  std::string name;
+  int64_t weight;
+};
+
+// From args' `resources`; cpu and memory, each of weight 1, when there are none.
+std::vector<ScoredResource> read_scored_resources(const Value& list);
+
+int64_t amount_of(const Resources& r, const ScoredResource& resource);
+
+// A function by straight lines between points (helper of RequestedToCapacityRatio and
+// VolumeBinding): x in percent, y as given.
+struct ShapePoint {
+  int64_t utilization, score;
+};
+// `scale` multiplies the scores.
+std::vector<ShapePoint> read_shape(const Value& list, int64_t scale);
+int64_t along_shape(const std::vector<ShapePoint>& shape, int64_t utilization);
+
+}  // namespace keles::scheduler
