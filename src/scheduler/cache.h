@@ -16,7 +16,7 @@ namespace keles::scheduler {
 class Cache {
  public:
   struct NodeChange {
-    Events bits = 0;  // 0: nothing that matters
+    Events bits = 0;                   // 0: nothing that matters
     std::unique_ptr<NodeInfo> before;  // its own facts, without pods; null when it is new
     const NodeInfo* now = nullptr;
   };

@@ -12,8 +12,8 @@ namespace keles::scheduler {
 struct Decision {
   std::string node;  // "" = none
   size_t nodes_tried = 0, nodes_feasible = 0;
-  Verdict error;      // kError: a plugin failed; there is no node then
-  Failure failure;    // without a node: why
+  Verdict error;    // kError: a plugin failed; there is no node then
+  Failure failure;  // without a node: why
 };
 
 class Decider {

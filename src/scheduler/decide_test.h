@@ -24,14 +24,14 @@ Ref<T> yaml(const std::string& text) {
 }
 
 inline std::string node_text(const std::string& name, const std::string& cpu = "4",
-                      const std::string& labels = "", const std::string& spec = "") {
+                             const std::string& labels = "", const std::string& spec = "") {
   return "apiVersion: v1\nkind: Node\nmetadata: {name: " + name +
          ", labels: {kubernetes.io/hostname: " + name + labels + "}}\nspec: {" + spec +
          "}\nstatus: {allocatable: {cpu: '" + cpu + "', memory: 8Gi, pods: '110'}}";
 }
 
 inline std::string pod_text(const std::string& name, const std::string& spec = "",
-                     const std::string& meta = "") {
+                            const std::string& meta = "") {
   return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: default, uid: uid-" +
          name + meta +
          "}\nspec:\n  schedulerName: default-scheduler\n  containers: [{name: c, image: i}]\n" +
@@ -48,7 +48,9 @@ class DecideTest : public testing::Test {
   std::unique_ptr<Profile> profile = default_profile();
   Decider decider;
   Random random{7};
-  void SetUp() override { cache.set_namespace(*yaml<api::core_v1::Namespace>("metadata: {name: default}")); }
+  void SetUp() override {
+    cache.set_namespace(*yaml<api::core_v1::Namespace>("metadata: {name: default}"));
+  }
   void node(const std::string& text) { cache.set_node(*yaml<api::core_v1::Node>(text)); }
   PodPtr pod(const std::string& text) { return extract_pod(*yaml<api::core_v1::Pod>(text)); }
   void placed(const std::string& text) { cache.set_pod(pod(text)); }

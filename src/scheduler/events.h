@@ -1,5 +1,5 @@
-// What happens in the cluster, as the queue and the plugins see it: one bit for each kind of change,
-// so that a waiting pod's interest is one word. One loop's thread.
+// What happens in the cluster, as the queue and the plugins see it: one bit for each kind of
+// change, so that a waiting pod's interest is one word. One loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -17,19 +17,19 @@ enum ClusterEvent : Events {
   kNodeDeleted = 1ULL << 1,
   kNodeAllocatable = 1ULL << 2,
   kNodeLabels = 1ULL << 3,
-  kNodeTaints = 1ULL << 4,         // or spec.unschedulable
-  kPodAssigned = 1ULL << 6,        // a pod got its node
-  kPodRemoved = 1ULL << 7,         // an assigned pod was deleted or ended
-  kPodLabels = 1ULL << 8,          // an assigned pod's labels changed
-  kPodScaledDown = 1ULL << 9,      // an assigned pod asks for less
+  kNodeTaints = 1ULL << 4,     // or spec.unschedulable
+  kPodAssigned = 1ULL << 6,    // a pod got its node
+  kPodRemoved = 1ULL << 7,     // an assigned pod was deleted or ended
+  kPodLabels = 1ULL << 8,      // an assigned pod's labels changed
+  kPodScaledDown = 1ULL << 9,  // an assigned pod asks for less
   kNamespaceLabels = 1ULL << 10,
   // The waiting pod itself changed.
   kSelfLabels = 1ULL << 11,
   kSelfScaledDown = 1ULL << 12,
   kSelfTolerations = 1ULL << 13,
   kSelfGatesGone = 1ULL << 14,
-  kSelfClaims = 1ULL << 15,        // status.resourceClaimStatuses
-  kSelfOther = 1ULL << 16,  // anything else; only who waits for kAnyEvent hears of it
+  kSelfClaims = 1ULL << 15,  // status.resourceClaimStatuses
+  kSelfOther = 1ULL << 16,   // anything else; only who waits for kAnyEvent hears of it
 };
 inline constexpr Events kSelfEvents =
     kSelfLabels | kSelfScaledDown | kSelfTolerations | kSelfGatesGone | kSelfClaims | kSelfOther;

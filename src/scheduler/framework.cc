@@ -49,9 +49,9 @@ void scale_to_max(std::vector<int64_t>& scores, bool reverse) {
 namespace {
 
 constexpr std::array<std::string_view, 12> kWatchedNames = {
-    "PersistentVolume",   "PersistentVolumeClaim", "StorageClass",     "CSINode",
-    "CSIDriver",          "CSIStorageCapacity",    "VolumeAttachment", "ResourceClaim",
-    "ResourceSlice",      "DeviceClass",           "DeviceTaintRule",  "Other"};
+    "PersistentVolume", "PersistentVolumeClaim", "StorageClass",     "CSINode",
+    "CSIDriver",        "CSIStorageCapacity",    "VolumeAttachment", "ResourceClaim",
+    "ResourceSlice",    "DeviceClass",           "DeviceTaintRule",  "Other"};
 
 struct Named {
   Events bit;

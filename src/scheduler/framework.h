@@ -5,8 +5,8 @@
 //   pre_filter() once, filter() for each node that is looked at, post_filter() when none will do;
 //   pre_score() once, score() for each node that passed, normalize();
 //   reserve(), permit(). All these are plain calls: while they run no object changes.
-// Then, beside the next decisions, the binding: pre_bind() and bind() are tasks and may ask the API;
-// post_bind() or, after any failure since reserve(), unreserve().
+// Then, beside the next decisions, the binding: pre_bind() and bind() are tasks and may ask the
+// API; post_bind() or, after any failure since reserve(), unreserve().
 //
 // What pre_filter() and pre_score() work out a plugin may keep in members, until the decision ends;
 // what the binding needs goes into the Cycle.
@@ -116,11 +116,11 @@ struct PreFilter {
 struct Failure {
   size_t nodes_total = 0;
   std::string pre_filter_message;
-  std::map<std::string, int> reasons;   // text -> number of nodes
-  std::vector<NodeInfo*> resolvable;    // rejected in a way that eviction may cure
-  std::vector<Plugin*> rejected_by;     // each once
+  std::map<std::string, int> reasons;  // text -> number of nodes
+  std::vector<NodeInfo*> resolvable;   // rejected in a way that eviction may cure
+  std::vector<Plugin*> rejected_by;    // each once
   std::string post_filter_message;
-  bool by_extender = false;             // an extender, too: no event can be named
+  bool by_extender = false;  // an extender, too: no event can be named
   // Upstream's: "0/3 nodes are available: 1 Insufficient cpu, ... preemption: ..."
   std::string message() const;
 };

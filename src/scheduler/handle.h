@@ -1,5 +1,5 @@
-// What the scheduler gives its plugins, for as long as they live: the API, its informers, and a hand
-// on waiting pods. In tests of pure plugins there is none (PluginContext::handle is null). One
+// What the scheduler gives its plugins, for as long as they live: the API, its informers, and a
+// hand on waiting pods. In tests of pure plugins there is none (PluginContext::handle is null). One
 // loop's thread.
 #pragma once
 

@@ -35,17 +35,16 @@ class Known {
 }  // namespace
 
 metrics::Value& preemption_attempts() {
-  static metrics::Value& v =
-      metrics::counter("scheduler_preemption_attempts_total",
-                       "Total preemption attempts in the cluster till now")
-          .with({});
+  static metrics::Value& v = metrics::counter("scheduler_preemption_attempts_total",
+                                              "Total preemption attempts in the cluster till now")
+                                 .with({});
   return v;
 }
 
 metrics::Buckets& preemption_victims() {
   static metrics::Buckets& b =
-      metrics::histogram("scheduler_preemption_victims", "Number of selected preemption victims", {},
-                         doubling(1, 7))
+      metrics::histogram("scheduler_preemption_victims", "Number of selected preemption victims",
+                         {}, doubling(1, 7))
           .with({});
   return b;
 }
@@ -96,10 +95,9 @@ metrics::Value& incoming(std::string_view queue, std::string_view event) {
 }
 
 metrics::Value& unschedulable_by(std::string_view plugin, std::string_view profile) {
-  static Known<metrics::Gauge, metrics::Value> k(
-      metrics::gauge("scheduler_unschedulable_pods",
-                     "The number of unschedulable pods broken down by plugin name.",
-                     {"plugin", "profile"}));
+  static Known<metrics::Gauge, metrics::Value> k(metrics::gauge(
+      "scheduler_unschedulable_pods",
+      "The number of unschedulable pods broken down by plugin name.", {"plugin", "profile"}));
   return k.of(plugin, profile);
 }
 
@@ -111,11 +109,12 @@ metrics::Buckets& permit_wait(std::string_view result) {
 }
 
 void observe_sli(int attempts, double seconds) {
-  static metrics::Histogram& h = metrics::histogram(
-      "scheduler_pod_scheduling_sli_duration_seconds",
-      "E2e latency for a pod being scheduled, from the time the pod enters the scheduling queue and "
-      "might involve multiple scheduling attempts.",
-      {"attempts"}, doubling(.01, 20));
+  static metrics::Histogram& h =
+      metrics::histogram("scheduler_pod_scheduling_sli_duration_seconds",
+                         "E2e latency for a pod being scheduled, from the time the pod enters the "
+                         "scheduling queue and "
+                         "might involve multiple scheduling attempts.",
+                         {"attempts"}, doubling(.01, 20));
   static metrics::Buckets& first = h.with({"1"});
   if (attempts <= 1) {
     first.observe(seconds);
@@ -125,15 +124,16 @@ void observe_sli(int attempts, double seconds) {
 }
 
 void OfProfile::attempt(std::string_view result, double seconds) {
-  static metrics::Counter& counts = metrics::counter(
-      "scheduler_schedule_attempts_total",
-      "Number of attempts to schedule pods, by the result. 'unschedulable' means a pod could not be "
-      "scheduled, while 'error' means an internal scheduler problem.",
-      {"result", "profile"});
-  static metrics::Histogram& times = metrics::histogram(
-      "scheduler_scheduling_attempt_duration_seconds",
-      "Scheduling attempt latency in seconds (scheduling algorithm + binding)",
-      {"result", "profile"}, doubling(.001, 15));
+  static metrics::Counter& counts =
+      metrics::counter("scheduler_schedule_attempts_total",
+                       "Number of attempts to schedule pods, by the result. 'unschedulable' means "
+                       "a pod could not be "
+                       "scheduled, while 'error' means an internal scheduler problem.",
+                       {"result", "profile"});
+  static metrics::Histogram& times =
+      metrics::histogram("scheduler_scheduling_attempt_duration_seconds",
+                         "Scheduling attempt latency in seconds (scheduling algorithm + binding)",
+                         {"result", "profile"}, doubling(.001, 15));
   auto at = attempts_.find(result);
   if (at == attempts_.end()) {
     std::string text(result);

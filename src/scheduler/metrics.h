@@ -13,10 +13,10 @@ namespace keles::scheduler::meters {
 
 metrics::Value& preemption_attempts();
 metrics::Buckets& preemption_victims();
-metrics::Buckets& pod_attempts();      // to a pod's binding
+metrics::Buckets& pod_attempts();  // to a pod's binding
 metrics::Buckets& algorithm_seconds();
 metrics::Value& scheduled_after_flush();
-metrics::Value& pending(std::string_view queue);  // "active", "backoff", "unschedulable", "gated"
+metrics::Value& pending(std::string_view queue);    // "active", "backoff", "unschedulable", "gated"
 metrics::Value& cache_size(std::string_view type);  // "nodes", "pods", "assumed_pods"
 metrics::Value& incoming(std::string_view queue, std::string_view event);
 metrics::Value& unschedulable_by(std::string_view plugin, std::string_view profile);

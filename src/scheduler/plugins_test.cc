@@ -17,7 +17,8 @@ std::unique_ptr<Profile> profile_of(const std::string& plugin, const std::string
   Layout layout;
   layout.entries.push_back({plugin, ~0U, 1});
   const DocumentPtr text = held.back();
-  auto made = make_profile("test", layout, [text](std::string_view) { return text->root; }, nullptr);
+  auto made = make_profile(
+      "test", layout, [text](std::string_view) { return text->root; }, nullptr);
   EXPECT_TRUE(made.ok()) << made.status().to_string();
   return std::move(*made);
 }
@@ -50,9 +51,7 @@ class PluginsTest : public DecideTest {
   }
 };
 
-std::string asks(const std::string& list) {
-  return "  overhead: {" + list + "}\n";
-}
+std::string asks(const std::string& list) { return "  overhead: {" + list + "}\n"; }
 std::string with_affinity(const std::string& kind, const std::string& terms) {
   return "  affinity: {" + kind + ": {requiredDuringSchedulingIgnoredDuringExecution: [" + terms +
          "]}}\n";
@@ -66,7 +65,8 @@ TEST_F(PluginsTest, FitTellsEverythingThatIsLacking) {
       "metadata: {name: node}\nstatus: {allocatable: {cpu: '2', memory: 1Gi, pods: '1', "
       "example.com/gpu: '1', ephemeral-storage: 1Gi}}"));
   placed(pod_text("there", "  nodeName: node\n" + asks("cpu: '1'")));
-  EXPECT_EQ(verdict(pod_text("p", asks("cpu: '2'")), "node"), "not now: Too many pods, Insufficient cpu");
+  EXPECT_EQ(verdict(pod_text("p", asks("cpu: '2'")), "node"),
+            "not now: Too many pods, Insufficient cpu");
   EXPECT_EQ(verdict(pod_text("p", asks("cpu: '3', memory: 2Gi, ephemeral-storage: 2Gi")), "node"),
             "never: Too many pods, Insufficient cpu, Insufficient memory, Insufficient "
             "ephemeral-storage");
@@ -88,12 +88,15 @@ TEST_F(PluginsTest, FitPassesOverWhatItIsToldToIgnore) {
 TEST_F(PluginsTest, FitCountsInitContainersSidecarsAndThePodAsAWhole) {
   profile = profile_of("NodeResourcesFit");
   node(node_text("node", "4"));
-  auto pod_with = [](const std::string& init, const std::string& main, const std::string& more = "") {
+  auto pod_with = [](const std::string& init, const std::string& main,
+                     const std::string& more = "") {
     return "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: default, uid: p}\nspec:\n"
-           "  initContainers: [" + init + "]\n  containers: [" + main + "]\n" + more;
+           "  initContainers: [" +
+           init + "]\n  containers: [" + main + "]\n" + more;
   };
   auto c = [](const std::string& name, const std::string& cpu, const std::string& more = "") {
-    return "{name: " + name + ", image: i, resources: {requests: {cpu: '" + cpu + "'}}" + more + "}";
+    return "{name: " + name + ", image: i, resources: {requests: {cpu: '" + cpu + "'}}" + more +
+           "}";
   };
   const std::string always = ", restartPolicy: Always";
   // The largest of: all that run together; each init container beside the sidecars before it.
@@ -105,7 +108,8 @@ TEST_F(PluginsTest, FitCountsInitContainersSidecarsAndThePodAsAWhole) {
             "never: Insufficient cpu");
   EXPECT_EQ(verdict(pod_with(c("i", "3") + ", " + c("s", "2", always), c("a", "1")), "node"), "");
   // What the pod says as a whole stands for its containers.
-  EXPECT_EQ(verdict(pod_with("", c("a", "9"), "  resources: {requests: {cpu: '1'}}\n"), "node"), "");
+  EXPECT_EQ(verdict(pod_with("", c("a", "9"), "  resources: {requests: {cpu: '1'}}\n"), "node"),
+            "");
 }
 
 TEST_F(PluginsTest, FitScoresByItsStrategy) {
@@ -184,7 +188,8 @@ TEST_F(PluginsTest, NodeAffinityAddsTheProfilesOwn) {
   node(node_text("b", "4", ", pool: y"));
   node(node_text("c", "4", ", pool: x, ssd: '1'"));
   EXPECT_EQ(verdict(pod_text("p"), "a"), "");
-  EXPECT_EQ(verdict(pod_text("p"), "b"), "never: node(s) didn't match scheduler-enforced node affinity");
+  EXPECT_EQ(verdict(pod_text("p"), "b"),
+            "never: node(s) didn't match scheduler-enforced node affinity");
   EXPECT_EQ(verdict(pod_text("p", "  nodeSelector: {pool: y}\n"), "a"),
             "never: node(s) didn't match Pod's node affinity/selector");
   EXPECT_EQ(scores(pod_text("p")), (std::vector<int64_t>{0, 0, 100}));
@@ -195,7 +200,8 @@ TEST_F(PluginsTest, ANodeThatIsNamedIsTheOnlyOneLookedAt) {
   auto named = [](const std::string& terms) {
     return pod_text("p",
                     "  affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "
-                    "{nodeSelectorTerms: [" + terms + "]}}}\n" + asks("cpu: '64'"));
+                    "{nodeSelectorTerms: [" +
+                        terms + "]}}}\n" + asks("cpu: '64'"));
   };
   auto field = [](const std::string& values) {
     return "{matchFields: [{key: metadata.name, operator: In, values: [" + values + "]}]}";
@@ -260,8 +266,7 @@ class SpreadTest : public PluginsTest {
     profile = profile_of("PodTopologySpread");
     node(node_text("a", "4", ", zone: east"));
     node(node_text("b", "4", ", zone: west"));
-    node(node_text("c", "4", ", zone: north",
-                   "taints: [{key: k, value: v, effect: NoSchedule}]"));
+    node(node_text("c", "4", ", zone: north", "taints: [{key: k, value: v, effect: NoSchedule}]"));
     node(node_text("d"));
     placed(pod_text("w1", "  nodeName: a\n", kWeb));
   }
@@ -277,8 +282,9 @@ TEST_F(SpreadTest, SkewIsAgainstTheFewest) {
   // A pod that its own constraint does not select adds nothing.
   EXPECT_EQ(verdict(pod_text("p", spread("")), "a"), "");
   // Another namespace's pods and those on their way out do not count.
-  placed("apiVersion: v1\nkind: Pod\nmetadata: {name: o, namespace: other, uid: o, labels: {app: "
-         "web}}\nspec: {nodeName: b, containers: [{name: c}]}");
+  placed(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: o, namespace: other, uid: o, labels: {app: "
+      "web}}\nspec: {nodeName: b, containers: [{name: c}]}");
   placed(pod_text("gone", "  nodeName: b\n",
                   std::string(kWeb) + ", deletionTimestamp: '2024-01-01T00:00:00Z'"));
   EXPECT_EQ(verdict(p, "b"), "");
@@ -308,9 +314,10 @@ TEST_F(SpreadTest, FewerDomainsThanThereMustBe) {
 
 TEST_F(SpreadTest, MatchLabelKeysAreThePodsOwnValues) {
   EXPECT_EQ(verdict(pod_text("p", spread(", matchLabelKeys: [rev]"), kWeb), "a"), skewed_);
-  EXPECT_EQ(verdict(pod_text("p", spread(", matchLabelKeys: [rev]"), ", labels: {app: web, rev: '3'}"),
-                    "a"),
-            "");
+  EXPECT_EQ(
+      verdict(pod_text("p", spread(", matchLabelKeys: [rev]"), ", labels: {app: web, rev: '3'}"),
+              "a"),
+      "");
 }
 
 TEST_F(SpreadTest, WhatPreemptionTakesOffCounts) {
@@ -344,8 +351,9 @@ TEST_F(PluginsTest, NamespacesOfATermMayBeSelected) {
   profile = profile_of("InterPodAffinity");
   cache.set_namespace(*yaml<api::core_v1::Namespace>("metadata: {name: blue, labels: {team: b}}"));
   node(node_text("a", "4", ", zone: east"));
-  placed("apiVersion: v1\nkind: Pod\nmetadata: {name: o, namespace: blue, uid: o, labels: {app: "
-         "web}}\nspec: {nodeName: a, containers: [{name: c}]}");
+  placed(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: o, namespace: blue, uid: o, labels: {app: "
+      "web}}\nspec: {nodeName: a, containers: [{name: c}]}");
   const std::string term = "{topologyKey: zone, labelSelector: {matchLabels: {app: web}}";
   auto anti = [&](const std::string& more) {
     return pod_text("p", with_affinity("podAntiAffinity", term + more + "}"));
@@ -371,7 +379,8 @@ TEST_F(PluginsTest, ThoseThatAreThereDrawAndRepel) {
   EXPECT_EQ(scores(pod_text("p", "", kWeb)), (std::vector<int64_t>{0, 0}));
   placed(pod_text("shy",
                   "  affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: "
-                  "[{weight: 5, podAffinityTerm: " + term + "}]}}\n  nodeName: a\n"));
+                  "[{weight: 5, podAffinityTerm: " +
+                      term + "}]}}\n  nodeName: a\n"));
   EXPECT_EQ(scores(pod_text("p", "", kWeb)), (std::vector<int64_t>{0, 100}));
   profile = profile_of("InterPodAffinity",
                        "{hardPodAffinityWeight: 0, ignorePreferredTermsOfExistingPods: true}");
@@ -384,7 +393,8 @@ TEST_F(PluginsTest, PreemptionSeesAffinityWithoutItsVictims) {
   placed(pod_text("low", "  nodeName: a\n  priority: 1\n", kWeb));
   EXPECT_EQ(preempt(pod_text("p", "  priority: 9\n" + with_affinity("podAntiAffinity", term))),
             "a: low");
-  placed(pod_text("keep", with_affinity("podAntiAffinity", term) + "  nodeName: a\n  priority: 9\n"));
+  placed(
+      pod_text("keep", with_affinity("podAntiAffinity", term) + "  nodeName: a\n  priority: 9\n"));
   EXPECT_EQ(preempt(pod_text("p", "  priority: 9\n" + asks("cpu: '1'"), kWeb)),
             "1 node(s) didn't satisfy existing pods anti-affinity rules;");
 }
@@ -394,8 +404,9 @@ TEST_F(PluginsTest, PreemptionSeesAffinityWithoutItsVictims) {
 TEST_F(PluginsTest, ChoosesTheNodeAsUpstreamDoes) {
   auto low = [](const std::string& name, const std::string& where, int priority,
                 const std::string& cpu, const std::string& status = "") {
-    return pod_text(name, "  nodeName: " + where + "\n  priority: " + std::to_string(priority) +
-                              "\n" + requests(cpu) + status,
+    return pod_text(name,
+                    "  nodeName: " + where + "\n  priority: " + std::to_string(priority) + "\n" +
+                        requests(cpu) + status,
                     ", labels: {app: " + name + "}");
   };
   auto started = [](const std::string& when) { return "status: {startTime: '" + when + "'}\n"; };
@@ -428,8 +439,8 @@ TEST_F(PluginsTest, ChoosesTheNodeAsUpstreamDoes) {
 TEST_F(PluginsTest, SparesWhomItCanAndThoseUnderABudgetFirst) {
   node(node_text("a", "4"));
   auto low = [](const std::string& name, int priority, const std::string& cpu) {
-    return pod_text(name, "  nodeName: a\n  priority: " + std::to_string(priority) + "\n" +
-                              requests(cpu),
+    return pod_text(name,
+                    "  nodeName: a\n  priority: " + std::to_string(priority) + "\n" + requests(cpu),
                     ", labels: {app: " + name + "}");
   };
   placed(low("x", 1, "1"));

@@ -15,8 +15,8 @@ namespace keles::scheduler {
 struct Budget {
   std::string ns;
   Selector selector;
-  int64_t allowed = 0;                             // status.disruptionsAllowed
-  std::set<std::string, std::less<>> disrupted;    // status.disruptedPods: counted already
+  int64_t allowed = 0;                           // status.disruptionsAllowed
+  std::set<std::string, std::less<>> disrupted;  // status.disruptedPods: counted already
 };
 
 struct Candidate {

@@ -61,8 +61,8 @@ Profile::Prepared Profile::pre_filter(Cycle& cycle) {
     if (out.nodes->empty()) {
       std::string names;
       for (Plugin* by : out.narrowed) names += (names.empty() ? "" : " ") + std::string(by->name());
-      out.verdict = Verdict::unresolvable("node(s) didn't satisfy plugin(s) [" + names +
-                                          "] simultaneously");
+      out.verdict =
+          Verdict::unresolvable("node(s) didn't satisfy plugin(s) [" + names + "] simultaneously");
       if (out.narrowed.size() == 1)
         out.verdict = Verdict::unresolvable("node(s) didn't satisfy plugin " + names);
       return out;
@@ -187,9 +187,8 @@ Verdict Profile::permit(Cycle& cycle, const std::string& node, Plugin** by,
 
 bool Profile::wants_pre_bind(Cycle& cycle, const std::string& node) {
   const std::vector<Plugin*>& all = at(kPreBind);
-  return std::any_of(all.begin(), all.end(), [&](Plugin* p) {
-    return p->wants_pre_bind(cycle, *cycle.pod, node);
-  });
+  return std::any_of(all.begin(), all.end(),
+                     [&](Plugin* p) { return p->wants_pre_bind(cycle, *cycle.pod, node); });
 }
 
 Task<Status> Profile::pre_bind(Context ctx, CyclePtr cycle, std::string node) {

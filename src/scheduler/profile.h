@@ -18,8 +18,8 @@ namespace keles::scheduler {
 struct Layout {
   struct Entry {
     std::string plugin;
-    uint32_t points;      // at these of its points
-    int weight = 1;       // at kScore
+    uint32_t points;  // at these of its points
+    int weight = 1;   // at kScore
   };
   std::vector<Entry> entries;  // in order
 };

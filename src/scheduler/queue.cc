@@ -44,8 +44,7 @@ void SchedulingQueue::put_aside(Entry& e, std::string_view event) {
   parked_[e.waits_for].emplace(e.order.sequence, &e);
   ++parked_count_;
   if (e.gated) ++gated_count_;
-  for (Plugin* p : e.rejected_by)
-    meters::unschedulable_by(p->name(), e.pod->scheduler_name).add(1);
+  for (Plugin* p : e.rejected_by) meters::unschedulable_by(p->name(), e.pod->scheduler_name).add(1);
   meters::incoming(e.gated ? "gated" : "unschedulable", event).add();
 }
 
@@ -152,9 +151,9 @@ SchedulingQueue::Entry& SchedulingQueue::take_next() {
 
 Task<Result<PodPtr>> SchedulingQueue::next(Context ctx) {
   for (;;) {
-    const bool some = !active_.empty() ||
-                      std::any_of(backoff_.begin(), backoff_.end(),
-                                  [](const auto& b) { return !b.second->failed; });
+    const bool some =
+        !active_.empty() || std::any_of(backoff_.begin(), backoff_.end(),
+                                        [](const auto& b) { return !b.second->failed; });
     if (some) break;
     Status s = co_await waiting_.wait(ctx);
     if (!s.ok()) co_return s;

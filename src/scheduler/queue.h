@@ -1,7 +1,7 @@
-// SchedulingQueue: pods that want a node. Active (highest priority, then oldest, first), backing off
-// (1 s doubling to 10 s), or parked: waiting for a change that one of the plugins that rejected them
-// takes for a help, five minutes at most. A pod that a plugin does not let in (pre_enqueue) is parked
-// for that plugin's changes alone, as long as it takes. One loop's thread.
+// SchedulingQueue: pods that want a node. Active (highest priority, then oldest, first), backing
+// off (1 s doubling to 10 s), or parked: waiting for a change that one of the plugins that rejected
+// them takes for a help, five minutes at most. A pod that a plugin does not let in (pre_enqueue) is
+// parked for that plugin's changes alone, as long as it takes. One loop's thread.
 #pragma once
 
 #include <functional>
@@ -84,8 +84,8 @@ class SchedulingQueue {
   struct Entry {
     PodPtr pod;
     Where where = Where::kActive;
-    bool gated = false;    // parked, because a plugin does not let it in
-    bool failed = false;   // backs off for an error
+    bool gated = false;   // parked, because a plugin does not let it in
+    bool failed = false;  // backs off for an error
     bool flushed = false;
     Order order;
     int attempts = 0;

@@ -69,7 +69,7 @@ struct Scheduler::Attempt {
   TimePoint started;
   std::string node;
   std::vector<std::pair<Plugin*, Duration>> waits;  // Permit
-  Verdict refused;  // Permit, or a binding given up
+  Verdict refused;                                  // Permit, or a binding given up
   Plugin* refused_by = nullptr;
   keles::Event woken;
   std::optional<Context> context;  // of pre_bind()
@@ -93,8 +93,7 @@ Scheduler::Scheduler(Client& client, InformerFactory& informers, EventRecorder& 
       bindings_(options_.max_bindings_in_flight),
       tasks_(client.loop()) {
   make_profiles();
-  nodes_.on_change(
-      [this](const Ref<Node>& before, const Ref<Node>& now) { on_node(before, now); });
+  nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) { on_node(before, now); });
   namespaces_.on_change([this](const Ref<Namespace>& before, const Ref<Namespace>& now) {
     if (!now) {
       cache_.remove_namespace(before->metadata().name());
@@ -250,9 +249,7 @@ void Scheduler::follow_nomination(const PodPtr& before, const PodPtr& now) {
   }
 }
 
-void Scheduler::nominate(const PodPtr& pod, const std::string& node) {
-  cache_.nominate(pod, node);
-}
+void Scheduler::nominate(const PodPtr& pod, const std::string& node) { cache_.nominate(pod, node); }
 
 Ref<api::core_v1::Pod> Scheduler::object_of(const PodInfo& pod) {
   Ref<Pod> object = pods_.get(pod.ns, pod.name);
@@ -349,7 +346,9 @@ void Scheduler::no_node(Context ctx, AttemptPtr attempt, Decision& d) {
   a.by->meters->attempt("unschedulable", seconds_since(a.started, ctx.loop().now()));
   const bool no_nodes = d.failure.nodes_total == 0;
   queue_.park(pod, std::move(d.failure.rejected_by),
-              no_nodes ? kNodeAdded : d.failure.by_extender ? kAnyEvent : 0);
+              no_nodes                ? kNodeAdded
+              : d.failure.by_extender ? kAnyEvent
+                                      : 0);
   tasks_.spawn(report_failure(ctx, pod, "Unschedulable", d.failure.message(), nominated));
 }
 
@@ -518,8 +517,7 @@ Task<void> Scheduler::report_failure(Context ctx, PodPtr pod, std::string reason
     if (!patch) patch = Draft<PodEdit>().take();
     Value* status = patch->root.find("status");
     if (!status) status = &patch->root.set(patch->arena, "status", Value::map());
-    const Value name =
-        nominated->empty() ? Value() : Value::string(patch->arena.copy(*nominated));
+    const Value name = nominated->empty() ? Value() : Value::string(patch->arena.copy(*nominated));
     status->set(patch->arena, "nominatedNodeName", name);
   }
   if (!patch) co_return;

@@ -24,7 +24,7 @@ namespace keles::scheduler {
 // One schedulerName with its plugins.
 struct ProfileOptions {
   std::string name = "default-scheduler";
-  Layout layout;                           // empty: default_layout()
+  Layout layout;                            // empty: default_layout()
   std::map<std::string, DocumentPtr> args;  // by plugin: its args object
 };
 
@@ -114,7 +114,7 @@ class Scheduler final : public Handle {
   TaskGroup tasks_;
   std::map<std::string, Named, std::less<>> profiles_;
   Status status_;
-  std::map<std::string, AttemptPtr, std::less<>> waiting_;   // on Permit, by uid
+  std::map<std::string, AttemptPtr, std::less<>> waiting_;      // on Permit, by uid
   std::map<std::string, AttemptPtr, std::less<>> pre_binding_;  // by uid
 };
 

@@ -256,8 +256,8 @@ void extract_volumes(const PodSpec& spec, PodInfo& p) {
     } else if (v.has_csi()) {
       out.kind = Kind::kCsi;
       out.driver = v.csi().driver();
-    } else if (!v.has_gce_persistent_disk() && !v.has_aws_elastic_block_store() &&
-               !v.has_iscsi() && !v.has_rbd() && !v.has_azure_disk() && !v.has_cinder()) {
+    } else if (!v.has_gce_persistent_disk() && !v.has_aws_elastic_block_store() && !v.has_iscsi() &&
+               !v.has_rbd() && !v.has_azure_disk() && !v.has_cinder()) {
       continue;
     }
     p.volumes.push_back(std::move(out));

@@ -62,9 +62,9 @@ struct SpreadConstraint {
   int32_t max_skew = 1, min_domains = 1;
   std::string topology_key;
   Selector selector;
-  bool hard = true;             // whenUnsatisfiable: DoNotSchedule
-  bool honor_affinity = true;   // nodeAffinityPolicy
-  bool honor_taints = false;    // nodeTaintsPolicy
+  bool hard = true;            // whenUnsatisfiable: DoNotSchedule
+  bool honor_affinity = true;  // nodeAffinityPolicy
+  bool honor_taints = false;   // nodeTaintsPolicy
 };
 
 // What of a pod's volumes concerns where it may run; the others are left out.
@@ -118,8 +118,8 @@ struct PodInfo {
   int64_t generation = 0;
   std::string scheduler_name;
   std::string owner_kind, owner_name;  // its controller
-  Resources requests;          // what the node must have free
-  Resources nonzero_requests;  // with 100m / 200Mi a container assumed, for scoring only
+  Resources requests;                  // what the node must have free
+  Resources nonzero_requests;          // with 100m / 200Mi a container assumed, for scoring only
   Labels node_selector;
   bool has_required_node_terms = false;
   std::vector<NodeSelectorTerm> required_node_terms;  // any of them; none matches nothing

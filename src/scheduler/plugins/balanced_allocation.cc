@@ -45,9 +45,8 @@ class BalancedAllocation final : public Plugin {
   Events events() const override { return 0; }
   bool pre_score(Cycle&, const PodInfo& pod, const std::vector<NodeInfo*>&) override {
     // A pod that asks for none of them changes no balance.
-    return std::any_of(
-        resources_.begin(), resources_.end(),
-        [&](const ScoredResource& r) { return amount_of(pod.requests, r) != 0; });
+    return std::any_of(resources_.begin(), resources_.end(),
+                       [&](const ScoredResource& r) { return amount_of(pod.requests, r) != 0; });
   }
   int64_t score(Cycle&, const PodInfo& pod, const NodeInfo& node) override {
     Balance with, without;

@@ -21,8 +21,8 @@ class DefaultBinder final : public Plugin {
     WriteOptions options;
     options.subresource = "binding";
     Context limited = ctx.with_timeout(30s);
-    Result<ObjectPtr> r = co_await handle_->client().create(
-        limited, &kind_of<api::core_v1::Pod>(), pod.ns, pod.name, body.take(), options);
+    Result<ObjectPtr> r = co_await handle_->client().create(limited, &kind_of<api::core_v1::Pod>(),
+                                                            pod.ns, pod.name, body.take(), options);
     co_return r.status();
   }
 

@@ -67,8 +67,10 @@ class DefaultPreemption final : public Plugin {
     for (const Ref<PodDisruptionBudget>& b : budgets_->list()) {
       auto selector = Selector::from_label_selector(b->spec().selector().value());
       if (!selector.ok() || selector->is_nothing()) continue;
-      Budget one{std::string(b->metadata().namespace_()), *selector,
-                 b->status().disruptions_allowed(), {}};
+      Budget one{std::string(b->metadata().namespace_()),
+                 *selector,
+                 b->status().disruptions_allowed(),
+                 {}};
       for (auto [pod, when] : b->status().disrupted_pods()) one.disrupted.emplace(pod);
       out.push_back(std::move(one));
     }
@@ -79,9 +81,9 @@ class DefaultPreemption final : public Plugin {
     if (!pod.may_preempt)
       return {Verdict::unschedulable("not eligible due to preemptionPolicy=Never."), std::nullopt};
     if (waits_for_victims(cycle, pod, failure)) {
-      return {Verdict::unschedulable(
-                  "not eligible due to a terminating pod on the nominated node."),
-              std::nullopt};
+      return {
+          Verdict::unschedulable("not eligible due to a terminating pod on the nominated node."),
+          std::nullopt};
     }
     std::map<std::string, int> why;
     std::vector<Candidate> candidates;
@@ -115,9 +117,8 @@ class DefaultPreemption final : public Plugin {
     const auto& cured = failure.resolvable;
     // Another reason than those pods keeps it away: it may preempt elsewhere.
     if (std::find(cured.begin(), cured.end(), node) == cured.end()) return false;
-    return std::any_of(node->pods.begin(), node->pods.end(), [&](const PodPtr& p) {
-      return p->preempted && p->priority < pod.priority;
-    });
+    return std::any_of(node->pods.begin(), node->pods.end(),
+                       [&](const PodPtr& p) { return p->preempted && p->priority < pod.priority; });
   }
 
   void begin_eviction(const PodPtr& pod, const Candidate& chosen) {
@@ -181,10 +182,9 @@ class DefaultPreemption final : public Plugin {
     Value& status = patch.root.set(patch.arena, "status", Value::map());
     status.set(patch.arena, "nominatedNodeName", Value());
     Context limited = ctx.with_timeout(30s);
-    Status s =
-        co_await patch_pod_status(limited, &handle_->client(), pod->ns, pod->name, std::move(patch));
-    if (!s.ok())
-      log::warn("Nomination not taken back", {{"pod", pod->key()}, {"err", s}});
+    Status s = co_await patch_pod_status(limited, &handle_->client(), pod->ns, pod->name,
+                                         std::move(patch));
+    if (!s.ok()) log::warn("Nomination not taken back", {{"pod", pod->key()}, {"err", s}});
     co_return s.ok();
   }
 
@@ -218,8 +218,7 @@ class DefaultPreemption final : public Plugin {
     ObjectPtr known = handle_->pods().base().get(victim->ns, victim->name);
     DeleteOptions options;
     options.uid = victim->uid;
-    Status s =
-        co_await handle_->client().remove<Pod>(limited, victim->ns, victim->name, options);
+    Status s = co_await handle_->client().remove<Pod>(limited, victim->ns, victim->name, options);
     if (s.is(Reason::kNotFound)) co_return true;
     if (!s.ok()) {
       log::warn("Preemption failed",

@@ -127,10 +127,10 @@ class InterPodAffinity final : public Plugin {
     auto [low_at, high_at] = std::minmax_element(scores.begin(), scores.end());
     const int64_t low = *low_at, spread = *high_at - low;
     for (int64_t& s : scores) {
-      s = spread == 0 ? 0
-                      : static_cast<int64_t>(static_cast<double>(kMaxScore) *
-                                             (static_cast<double>(s - low) /
-                                              static_cast<double>(spread)));
+      s = spread == 0
+              ? 0
+              : static_cast<int64_t>(static_cast<double>(kMaxScore) *
+                                     (static_cast<double>(s - low) / static_cast<double>(spread)));
     }
   }
 
@@ -147,9 +147,8 @@ class InterPodAffinity final : public Plugin {
   }
   bool matches_all(const PodInfo& other) const {
     return !pod_->affinity.empty() &&
-           std::all_of(pod_->affinity.begin(), pod_->affinity.end(), [&](const AffinityTerm& t) {
-             return selects(t, other, *namespaces_);
-           });
+           std::all_of(pod_->affinity.begin(), pod_->affinity.end(),
+                       [&](const AffinityTerm& t) { return selects(t, other, *namespaces_); });
   }
   void count_existing(const PodInfo& other, const NodeInfo& node, int64_t n) {
     for (const AffinityTerm& t : other.anti_affinity) {
@@ -171,12 +170,10 @@ class InterPodAffinity final : public Plugin {
   // What `other`, placed on `node`, adds to that node's topology for `pod`.
   void weigh(const PodInfo& pod, const PodInfo& other, const NodeInfo& node) {
     for (const AffinityTerm& t : pod.preferred_affinity) add_weight(t, other, node, t.weight);
-    for (const AffinityTerm& t : pod.preferred_anti_affinity)
-      add_weight(t, other, node, -t.weight);
+    for (const AffinityTerm& t : pod.preferred_anti_affinity) add_weight(t, other, node, -t.weight);
     for (const AffinityTerm& t : other.affinity) add_weight(t, pod, node, hard_weight_);
     for (const AffinityTerm& t : other.preferred_affinity) add_weight(t, pod, node, t.weight);
-    for (const AffinityTerm& t : other.preferred_anti_affinity)
-      add_weight(t, pod, node, -t.weight);
+    for (const AffinityTerm& t : other.preferred_anti_affinity) add_weight(t, pod, node, -t.weight);
   }
 
   const int64_t hard_weight_;
@@ -194,9 +191,8 @@ bool may_select(const AffinityTerm& t, const PodInfo& pod) {
   return t.namespace_selector ? keles::matches(t.selector, pod.labels) : selects(t, pod, none);
 }
 bool all_select(const std::vector<AffinityTerm>& terms, const PodInfo& pod) {
-  return !terms.empty() && std::all_of(terms.begin(), terms.end(), [&](const AffinityTerm& t) {
-    return may_select(t, pod);
-  });
+  return !terms.empty() && std::all_of(terms.begin(), terms.end(),
+                                       [&](const AffinityTerm& t) { return may_select(t, pod); });
 }
 bool any_selects(const std::vector<AffinityTerm>& terms, const PodInfo& pod) {
   return std::any_of(terms.begin(), terms.end(),

@@ -54,8 +54,7 @@ class NodeAffinity final : public Plugin {
     // own objection.
     if (!e.node_before || !matches_required_node_terms(waiting, *e.node_before))
       return Hint::kQueue;
-    const bool was_kept_away =
-        added_.has_required && !any_matches(added_.required, *e.node_before);
+    const bool was_kept_away = added_.has_required && !any_matches(added_.required, *e.node_before);
     return was_kept_away ? Hint::kQueue : Hint::kSkip;
   }
 
@@ -96,8 +95,7 @@ class NodeAffinity final : public Plugin {
 }  // namespace
 
 MadePlugin make_node_affinity(const PluginContext& context) {
-  NodeTerms added =
-      read_node_affinity(api::core_v1::NodeAffinity(context.args["addedAffinity"]));
+  NodeTerms added = read_node_affinity(api::core_v1::NodeAffinity(context.args["addedAffinity"]));
   return std::unique_ptr<Plugin>(std::make_unique<NodeAffinity>(std::move(added)));
 }
 

@@ -16,8 +16,7 @@ bool conflict(const HostPort& a, const HostPort& b) {
 template <class Used>
 bool any_conflict(const std::vector<HostPort>& wanted, const Used& used) {
   return std::any_of(wanted.begin(), wanted.end(), [&](const HostPort& w) {
-    return std::any_of(used.begin(), used.end(),
-                       [&](const HostPort& u) { return conflict(w, u); });
+    return std::any_of(used.begin(), used.end(), [&](const HostPort& u) { return conflict(w, u); });
   });
 }
 

@@ -199,8 +199,8 @@ MadePlugin make_node_resources_fit(const PluginContext& context) {
   for (const Value& r : context.args["ignoredResources"].items()) ignored.emplace(r.as_string());
   for (const Value& r : context.args["ignoredResourceGroups"].items())
     groups.emplace(r.as_string());
-  return std::unique_ptr<Plugin>(
-      std::make_unique<NodeResourcesFit>(std::move(scoring), std::move(ignored), std::move(groups)));
+  return std::unique_ptr<Plugin>(std::make_unique<NodeResourcesFit>(
+      std::move(scoring), std::move(ignored), std::move(groups)));
 }
 
 }  // namespace keles::scheduler

@@ -13,8 +13,8 @@ constexpr std::string_view kHostname = "kubernetes.io/hostname";
 constexpr std::string_view kZone = "topology.kubernetes.io/zone";
 
 const Reasons kSkewed = make_reasons({"node(s) didn't match pod topology spread constraints"});
-const Reasons kNoLabel = make_reasons(
-    {"node(s) didn't match pod topology spread constraints (missing required label)"});
+const Reasons kNoLabel =
+    make_reasons({"node(s) didn't match pod topology spread constraints (missing required label)"});
 
 // Matching pods in each domain (value of the topology key), and the fewest of any.
 class Domains {
@@ -209,9 +209,9 @@ class PodTopologySpread final : public Plugin {
   }
 
   void count_all(Cycle& cycle, const PodInfo& pod, bool all_keys) {
-    const bool only_hosts =
-        std::all_of(soft_.begin(), soft_.end(),
-                    [](const SpreadConstraint* c) { return c->topology_key == kHostname; });
+    const bool only_hosts = std::all_of(soft_.begin(), soft_.end(), [](const SpreadConstraint* c) {
+      return c->topology_key == kHostname;
+    });
     if (only_hosts) return;
     for (const NodeInfo* node : cycle.view->nodes) {
       if (all_keys && !has_all_keys(soft_, *node)) continue;
@@ -295,8 +295,8 @@ MadePlugin make_pod_topology_spread(const PluginContext& context) {
   std::unique_ptr<SpreadDefaults> selectors;
   if (context.handle && !defaults.empty())
     selectors = std::make_unique<SpreadDefaults>(context.handle->informers());
-  return std::unique_ptr<Plugin>(std::make_unique<PodTopologySpread>(std::move(defaults), !list,
-                                                                     std::move(selectors)));
+  return std::unique_ptr<Plugin>(
+      std::make_unique<PodTopologySpread>(std::move(defaults), !list, std::move(selectors)));
 }
 
 }  // namespace keles::scheduler

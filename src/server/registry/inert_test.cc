@@ -30,10 +30,7 @@ TEST(Inert, Fields) {
   const Case kCases[] = {
       {"v1", "Pod", "spec: {containers: [{name: a}]}", {}},
       {"v1", "Pod", "spec: {containers: [{name: a, resizePolicy: []}]}", {}},
-      {"v1",
-       "Pod",
-       "spec: {schedulingGroup: {podGroupName: g}}",
-       {"spec.schedulingGroup"}},
+      {"v1", "Pod", "spec: {schedulingGroup: {podGroupName: g}}", {"spec.schedulingGroup"}},
       {"v1", "Pod", "spec: {topologySpreadConstraints: [{maxSkew: 1}]}", {}},
       {"apps/v1",
        "Deployment",
