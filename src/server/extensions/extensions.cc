@@ -162,12 +162,20 @@ Task<bool> Extensions::settle(Context ctx) {
   Semaphore slots(kWritesAtOnce);
   TaskGroup writes(ctx.loop());
   const WallTime now = ctx.loop().wall_now();
+  std::map<std::string, NamesInUse> used;  // by group, of those that are asked about
   for (auto& [name, known] : known_) {
     if (known.settled) continue;
     Definition& d = known.definition;
     if (d.to_clean && cleaning_.insert(name).second) tasks_->spawn(clean(ctx, name));
     DefinitionNames accepted;
-    auto body = plan_status(d, names_in_use(d.group), now, &accepted);
+    static const NamesInUse kNotAsked;
+    const NamesInUse* taken = &kNotAsked;
+    if (d.wanted != d.accepted) {
+      auto [at, fresh] = used.try_emplace(d.group);
+      if (fresh) at->second = names_in_use(d.group);
+      taken = &at->second;
+    }
+    auto body = plan_status(d, *taken, now, &accepted);
     if (!body) body = plan_established(d, now);
     if (!body && known.structure_of != d.made_of) {
       body = plan_structure(d, now);
@@ -178,9 +186,13 @@ Task<bool> Extensions::settle(Context ctx) {
       continue;
     }
     if (accepted != d.accepted) {
+      if (d.accepted == DefinitionNames()) {
+        add_names(used[d.group], accepted);
+      } else {  // others of its group may have waited for what it has given up
+        used.erase(d.group);
+        for (auto& [other, k] : known_) k.settled &= other == name || k.definition.group != d.group;
+      }
       d.accepted = std::move(accepted);
-      // Others of its group may have waited for what it has given up.
-      for (auto& [other, k] : known_) k.settled &= other == name || k.definition.group != d.group;
     }
     writes.spawn(write_status(ctx, name, std::move(*body), &slots, &all));
   }
