@@ -1,6 +1,8 @@
 // The APIServices of what this server serves itself: the built-in groups and versions, and those of
 // custom resources.
 #include <map>
+#include <string>
+#include <vector>
 
 #include "api/apiextensions_v1.h"
 #include "api/apiregistration_v1.h"
@@ -25,21 +27,41 @@ registry::WriteRequest as_server() {
   return how;
 }
 
-// Every served version of every definition.
-void add_custom(const StoreSnapshot& snapshot, std::map<std::string, ApiService>& out) {
-  const std::string prefix = registry::kind_prefix(definitions());
-  snapshot.scan(prefix, prefix, [&](std::string_view, const ObjectPtr& o) {
-    DocumentPtr tree = o->tree();
+// Every served version of every definition: each is read once, for there may be many, and large.
+class CustomServices {
+ public:
+  void add_to(const StoreSnapshot& snapshot, std::map<std::string, ApiService>& out) {
+    const std::string prefix = registry::kind_prefix(definitions());
+    for (auto& [name, read] : read_) read.there = false;
+    snapshot.scan(prefix, prefix, [&](std::string_view, const ObjectPtr& o) {
+      Read& read = read_[std::string(o->name())];
+      read.there = true;
+      if (read.from != o) read = {o, services_of(o), true};
+      for (const ApiService& s : read.services) out.emplace(s.name, s);
+      return true;
+    });
+    std::erase_if(read_, [](const auto& entry) { return !entry.second.there; });
+  }
+
+ private:
+  struct Read {
+    ObjectPtr from;
+    std::vector<ApiService> services;
+    bool there = false;
+  };
+  static std::vector<ApiService> services_of(const ObjectPtr& definition) {
+    std::vector<ApiService> out;
+    DocumentPtr tree = definition->tree();
     const Value& spec = tree->root["spec"];
     for (const Value& v : spec["versions"].items()) {
       if (!v["served"].as_bool()) continue;
-      ApiService s = local_api_service(spec["group"].as_string(), v["name"].as_string(), true,
-                                       kCustomGroup, kCustomVersion);
-      out.emplace(s.name, std::move(s));
+      out.push_back(local_api_service(spec["group"].as_string(), v["name"].as_string(), true,
+                                      kCustomGroup, kCustomVersion));
     }
-    return true;
-  });
-}
+    return out;
+  }
+  std::map<std::string, Read> read_;  // by the definition's name
+};
 
 }  // namespace
 
@@ -109,6 +131,7 @@ Task<void> Aggregator::keep_registered(Context ctx) {
                        [this](const StoreEvent*) { registrations_.set(); }));
   std::map<std::string, ApiService> built_in;
   for (ApiService& s : built_in_services()) built_in.emplace(s.name, std::move(s));
+  CustomServices custom;
   Recurring failing;
   while (!ctx.done()) {
     Status woken = co_await registrations_.wait(ctx);
@@ -116,7 +139,7 @@ Task<void> Aggregator::keep_registered(Context ctx) {
     registrations_.reset();
     if (!ready_()) continue;  // the first are made by bootstrap, all at once
     std::map<std::string, ApiService> wanted = built_in;
-    add_custom(*registry_->store().snapshot(), wanted);
+    custom.add_to(*registry_->store().snapshot(), wanted);
     std::set<std::string> names;
     for (const auto& [name, s] : wanted) names.insert(name);
     for (const ApiServicePtr& s : view_.load()->services) {
