@@ -64,6 +64,12 @@ BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
                                    "--dns-port=0",
                                    "--write-kubeconfig=" + kubeconfig};
   args.insert(args.end(), flags.begin(), flags.end());
+  if (const char* folder_of_profiles = getenv("KELES_CALLGRIND")) {
+    profiles_ = folder_of_profiles;
+    args.insert(args.begin(), {"/usr/bin/valgrind", "--tool=callgrind", "--instr-atstart=no",
+                               "--callgrind-out-file=" + directory_.path() + "/profile"});
+  }
+  const double patience = counts() ? 300 : 20;
   double start = now_seconds();
   pid_ = fork();
   if (pid_ == 0) {
@@ -82,7 +88,7 @@ BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
   while (!ready) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     int status = 0;
-    if (now_seconds() - start > 20 || waitpid(pid_, &status, WNOHANG) == pid_) {
+    if (now_seconds() - start > patience || waitpid(pid_, &status, WNOHANG) == pid_) {
       auto log = read_file(directory_.path() + "/log");
       (void)remove_tree(directory_.path());
       give_up(keles + " server does not come up:\n" + log.value_or(""));
@@ -94,7 +100,7 @@ BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
     if (!config.ok()) continue;
     config_ = *config;
     HttpsClient client(*loop, config_);
-    run(*loop, ask_ready(&client, Context::root(*loop).with_timeout(1s), &ready));
+    run(*loop, ask_ready(&client, Context::root(*loop).with_timeout(counts() ? 20s : 1s), &ready));
   }
   start_seconds_ = now_seconds() - start;
 }
@@ -125,6 +131,30 @@ double rollup_mb(pid_t pid, std::string_view field) {
 
 double BenchServer::memory_mb() const { return rollup_mb(pid_, "Pss:"); }
 double BenchServer::resident_mb() const { return rollup_mb(pid_, "Rss:"); }
+
+namespace {
+void control(const std::string& what, pid_t pid) {
+  const std::string command = "callgrind_control " + what + " " + std::to_string(pid);
+  if (system((command + " >/dev/null 2>&1").c_str()) != 0) give_up(command + " failed");
+}
+}  // namespace
+
+void BenchServer::begin_count() { control("--zero", pid_), control("-i on", pid_); }
+
+double BenchServer::end_count(const std::string& name) {
+  control("-i off", pid_), control("--dump", pid_);
+  const std::string from = directory_.path() + "/profile." + std::to_string(++dumps_),
+                    to = profiles_ + "/" + name;
+  std::ifstream in(from);
+  std::ofstream out(to);
+  std::string line;
+  double total = 0;
+  while (std::getline(in, line)) {
+    if (line.starts_with("totals: ")) total = strtod(line.c_str() + 8, nullptr);
+    out << line << "\n";
+  }
+  return total;
+}
 
 std::vector<std::unique_ptr<HttpsClient>> BenchServer::connect(Loop& loop, int connections) const {
   std::vector<std::unique_ptr<HttpsClient>> out;

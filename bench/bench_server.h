@@ -19,7 +19,8 @@ namespace keles::bench {
 class BenchServer {
  public:
   // `program` is the benchmark's own argv[0]: keles is ../keles beside it, or what $KELES_BIN names
-  // (to compare two builds). Ends the process with a message when the server does not come up.
+  // (to compare two builds). With $KELES_CALLGRIND, a folder that exists, it runs under callgrind.
+  // Ends the process with a message when the server does not come up.
   BenchServer(const char* program, std::vector<std::string> flags);
   ~BenchServer();
   BenchServer(const BenchServer&) = delete;
@@ -29,10 +30,17 @@ class BenchServer {
   double cpu_seconds() const;  // user and system, all threads
   double memory_mb() const;    // proportional set size
   double resident_mb() const;  // shared libraries counted whole
+  // Under callgrind: counts from here on; how many instructions in user space it was, with the
+  // profile left in $KELES_CALLGRIND/NAME.
+  bool counts() const { return !profiles_.empty(); }
+  void begin_count();
+  double end_count(const std::string& name);
   std::vector<std::unique_ptr<HttpsClient>> connect(Loop& loop, int connections) const;
 
  private:
   TemporaryDirectory directory_ = *TemporaryDirectory::make("keles-bench");
+  std::string profiles_;
+  int dumps_ = 0;
   pid_t pid_ = 0;
   ClientConfig config_;
   double start_seconds_ = 0;
