@@ -4,6 +4,8 @@
 #include <tuple>
 #include <utility>
 
+#include "machinery/name_memo.h"
+
 namespace keles {
 namespace {
 
@@ -51,7 +53,20 @@ const KindDesc* Catalog::find_kind(std::string_view api_version, std::string_vie
 
 const KindDesc* Catalog::find_resource(std::string_view group, std::string_view version,
                                        std::string_view plural) const {
-  return search(by_resource_, {group, version, plural}, by_resource);
+  static thread_local NameMemo found;
+  uint16_t& last = found.of(this, plural);
+  const Key key{group, version, plural};
+  if (last < by_resource_.size() && by_resource(*by_resource_[last]) == key) {
+    return by_resource_[last];
+  }
+  auto at = std::lower_bound(by_resource_.begin(), by_resource_.end(), key,
+                             [](const KindDesc* k, const Key& b) { return by_resource(*k) < b; });
+  if (at == by_resource_.end() || by_resource(**at) != key) return nullptr;
+  // More kinds than that are not remembered.
+  if (const size_t place = at - by_resource_.begin(); place <= UINT16_MAX) {
+    last = static_cast<uint16_t>(place);
+  }
+  return *at;
 }
 
 bool Catalog::serves_group(std::string_view group) const {

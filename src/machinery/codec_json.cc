@@ -97,19 +97,40 @@ void escape_ascii(std::string& out, unsigned char c) {
 
 }  // namespace
 
+namespace {
+
+// How many bytes from `i` on are written as they are.
+size_t plain_until(std::string_view s, size_t i, bool html) {
+  while (i + 16 <= s.size() && is_plain_block(s.data() + i, html)) i += 16;
+  for (; i < s.size(); ++i) {
+    const uint8_t c = kClasses[static_cast<unsigned char>(s[i])];
+    if (c != 0 && (c != 2 || html)) break;
+  }
+  return i;
+}
+
+// `s` between two texts of one byte and of `after`, put there at once: most names and values are
+// short, and what a string costs is the number of times that it is asked for room.
+constexpr size_t kShort = 120;
+void append_short(std::string& out, std::string_view before, std::string_view s,
+                  std::string_view after) {
+  char buffer[kShort + 8];
+  char* at = std::copy(before.begin(), before.end(), buffer);
+  at = std::copy(s.begin(), s.end(), at);
+  at = std::copy(after.begin(), after.end(), at);
+  out.append(buffer, static_cast<size_t>(at - buffer));
+}
+
+}  // namespace
+
 void write_json_string(std::string& out, std::string_view s, bool html) {
+  size_t from = 0, i = plain_until(s, 0, html);
+  if (i == s.size() && i <= kShort) return append_short(out, "\"", s, "\"");
   out += '"';
-  size_t from = 0, i = 0;
-  while (i < s.size()) {
-    if (i + 16 <= s.size() && is_plain_block(s.data() + i, html)) {
-      i += 16;
-      continue;
-    }
+  while (true) {
+    i = plain_until(s, i, html);
+    if (i == s.size()) break;
     auto c = static_cast<unsigned char>(s[i]);
-    if (kClasses[c] == 0 || (kClasses[c] == 2 && !html)) {
-      ++i;
-      continue;
-    }
     if (c >= 0x80) {
       size_t n = utf8_length(s, i);
       // U+2028 and U+2029 end a line in JavaScript.
@@ -288,10 +309,13 @@ class TypedWriter {
 
  private:
   void key(const FieldDesc& f) {
-    out_ += separator_;
-    out_ += '"';
-    out_ += f.name;  // field names need no escapes
-    out_ += "\":";
+    // Field names need no escapes.
+    const char before[] = {separator_, '"'};
+    if (f.name.size() <= kShort) {
+      append_short(out_, {before, 2}, f.name, "\":");
+    } else {
+      out_.append(before, 2).append(f.name).append("\":");
+    }
     separator_ = ',';
   }
 

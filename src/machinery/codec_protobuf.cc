@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <vector>
 
 #include "base/encoding.h"
@@ -20,17 +21,30 @@ namespace {
 // head is written.
 class BackWriter {
  public:
-  BackWriter() { buffer_.resize(kFirstBytes), at_ = buffer_.size(); }
+  BackWriter() : buffer_(std::move(spare())) {
+    if (buffer_.size() < kFirstBytes) buffer_.resize(kFirstBytes);
+    at_ = buffer_.size();
+  }
+  ~BackWriter() {
+    if (buffer_.size() <= kMostKept) spare() = std::move(buffer_);
+  }
+  BackWriter(const BackWriter&) = delete;
 
   size_t size() const { return buffer_.size() - at_; }
   std::string_view view() const { return std::string_view(buffer_).substr(at_); }
 
   void raw(std::string_view s) {
+    if (s.empty()) return;
     room(s.size());
     at_ -= s.size();
-    std::copy(s.begin(), s.end(), buffer_.begin() + static_cast<std::ptrdiff_t>(at_));
+    std::memcpy(buffer_.data() + at_, s.data(), s.size());
   }
   void varint(uint64_t v) {
+    if (v < 0x80) {
+      room(1);
+      buffer_[--at_] = static_cast<char>(v);
+      return;
+    }
     char b[10];
     int n = 0;
     while (v >= 0x80) {
@@ -59,9 +73,16 @@ class BackWriter {
   }
 
  private:
-  static constexpr size_t kFirstBytes = 2048;
+  static constexpr size_t kFirstBytes = 2048, kMostKept = 64 * 1024;
+  // A thread's buffer from one message to the next.
+  static std::string& spare() {
+    static thread_local std::string kept;
+    return kept;
+  }
   void room(size_t n) {
-    if (at_ >= n) return;
+    if (at_ < n) grow(n);
+  }
+  void grow(size_t n) {
     const size_t used = size();
     std::string bigger(std::max(buffer_.size() * 2, used + n + kFirstBytes), '\0');
     std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(at_), buffer_.end(),

@@ -2,6 +2,7 @@
 // holds views into the tree.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <vector>
@@ -18,6 +19,8 @@ class FieldSlots {
     if (t.fields.size() > few_.size()) {
       many_.resize(t.fields.size());
       slots_ = many_.data();
+    } else {
+      std::fill_n(slots_, t.fields.size(), nullptr);
     }
     size_t expected = 0;
     for (const Member& m : v.members()) {
@@ -36,7 +39,7 @@ class FieldSlots {
   const Value*& operator[](size_t i) { return slots_[i]; }
 
  private:
-  std::array<const Value*, 64> few_{};
+  std::array<const Value*, 64> few_;  // set as far as the type has fields
   std::vector<const Value*> many_;
   const Value** slots_ = few_.data();
 };

@@ -382,14 +382,18 @@ DocumentPtr Object::metadata() const {
 Bytes Object::json() const {
   if (auto there = made<std::string>(kJson)) return there;
   auto doc = tree();
-  auto text = std::make_shared<std::string>();
+  // Written where there is room, kept in as many bytes as it has.
+  constexpr size_t kMostRoom = 64 * 1024;
+  static thread_local std::string text;
+  text.clear();
   if (is_json_only(*kind_)) {
-    write_json(*text, doc->root, true);
+    write_json(text, doc->root, true);
   } else {
-    write_json(*text, *kind_, doc->root);
+    write_json(text, *kind_, doc->root);
   }
-  text->shrink_to_fit();
-  return keep<std::string>(kJson, std::move(text));
+  auto kept = std::make_shared<const std::string>(text);
+  if (text.capacity() > kMostRoom) std::string().swap(text);
+  return keep<std::string>(kJson, std::move(kept));
 }
 
 Bytes Object::stored() const {

@@ -5,6 +5,7 @@
 
 #include "kinds.h"
 #include "machinery/kind_facts.h"
+#include "machinery/name_memo.h"
 #include "machinery/value.h"
 
 namespace keles {
@@ -24,9 +25,13 @@ int32_t EnumDesc::number_of(std::string_view name) const {
 }
 
 int TypeDesc::index_of(std::string_view json_name) const {
+  static thread_local NameMemo found;
+  uint16_t& last = found.of(this, json_name);
+  if (last < fields.size() && fields[last].name == json_name) return last;
   auto at = std::lower_bound(by_name.begin(), by_name.end(), json_name,
                              [this](uint16_t i, std::string_view n) { return fields[i].name < n; });
-  return at != by_name.end() && fields[*at].name == json_name ? *at : -1;
+  if (at == by_name.end() || fields[*at].name != json_name) return -1;
+  return last = *at;
 }
 
 const FieldDesc* TypeDesc::find(std::string_view json_name) const {
@@ -63,17 +68,23 @@ namespace {
 using Key = std::tuple<std::string_view, std::string_view, std::string_view>;
 
 template <class Get>
-const KindDesc* search(std::span<const KindDesc* const> sorted, const Key& key, Get get) {
+const KindDesc* search(std::span<const KindDesc* const> sorted, const Key& key, uint16_t& last,
+                       Get get) {
+  if (last < sorted.size() && get(*sorted[last]) == key) return sorted[last];
   auto at = std::lower_bound(sorted.begin(), sorted.end(), key,
                              [&](const KindDesc* k, const Key& b) { return get(*k) < b; });
-  return at != sorted.end() && get(**at) == key ? *at : nullptr;
+  if (at == sorted.end() || get(**at) != key) return nullptr;
+  last = static_cast<uint16_t>(at - sorted.begin());
+  return *at;
 }
 }  // namespace
 
 const KindDesc* find_kind(std::string_view group, std::string_view version, std::string_view kind) {
-  return search(tables::kinds_by_name, {group, version, kind}, [](const KindDesc& k) {
-    return Key{k.group, k.version, k.kind};
-  });
+  static thread_local NameMemo found;
+  return search(tables::kinds_by_name, {group, version, kind}, found.of(nullptr, kind),
+                [](const KindDesc& k) {
+                  return Key{k.group, k.version, k.kind};
+                });
 }
 
 const KindDesc* find_kind(std::string_view api_version, std::string_view kind) {
@@ -84,9 +95,11 @@ const KindDesc* find_kind(std::string_view api_version, std::string_view kind) {
 
 const KindDesc* find_resource(std::string_view group, std::string_view version,
                               std::string_view plural) {
-  return search(tables::kinds_served, {group, version, plural}, [](const KindDesc& k) {
-    return Key{k.group, k.version, k.plural};
-  });
+  static thread_local NameMemo found;
+  return search(tables::kinds_served, {group, version, plural}, found.of(nullptr, plural),
+                [](const KindDesc& k) {
+                  return Key{k.group, k.version, k.plural};
+                });
 }
 
 const TypeDesc* find_type(std::string_view name) {

@@ -227,6 +227,23 @@ namespace {
 
 thread_local uint64_t steps = 0;
 
+// Keys are short: mostly two words, which may overlap, say whether they are the same.
+template <class Word>
+const Value* find_in_order(std::span<const Member> all, std::string_view key) {
+  const size_t n = key.size(), last = n - sizeof(Word);
+  auto word = [](const char* at) {
+    Word w;
+    std::memcpy(&w, at, sizeof w);
+    return w;
+  };
+  const Word head = word(key.data()), tail = word(key.data() + last);
+  for (const Member& m : all) {
+    if (m.key_size != n || word(m.key_data) != head || word(m.key_data + last) != tail) continue;
+    if (n <= 2 * sizeof(Word) || std::memcmp(m.key_data, key.data(), n) == 0) return &m.value;
+  }
+  return nullptr;
+}
+
 const Value* find_in_table(std::span<const uint32_t> table, std::span<const Member> all,
                            std::string_view key) {
   uint64_t slot = hash_key(key) & (table.size() - 1);
@@ -248,6 +265,8 @@ const Value* Value::find(std::string_view key) const {
     if (!table.empty()) return find_in_table(table, members(), key);
     steps += size_;
   }
+  if (key.size() >= 8) return find_in_order<uint64_t>(members(), key);
+  if (key.size() >= 4) return find_in_order<uint32_t>(members(), key);
   for (const Member& m : members()) {
     if (m.key() == key) return &m.value;
   }

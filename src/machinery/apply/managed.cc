@@ -4,6 +4,7 @@
 #include <array>
 #include <cwctype>
 
+#include "machinery/apply/known_texts.h"
 #include "machinery/codec_json.h"
 #include "machinery/instant.h"
 
@@ -54,6 +55,7 @@ std::string print_manager(const Manager& m) {
 Result<Managers> Managers::decode(Arena& arena, const Value& list) {
   Managers out(arena);
   out.all_.reserve(list.size() + 1);
+  out.held_.reserve(list.size());
   size_t i = 0;
   for (const Value& entry : list.items()) {
     const std::string index = std::to_string(i++);
@@ -80,9 +82,10 @@ Result<Managers> Managers::decode(Arena& arena, const Value& list) {
     m.text = fields.is_string() ? fields.as_string()
              : fields.is_null() ? std::string_view("{}")
                                 : arena.copy(to_json(fields));
-    auto set = parse_fields_v1(arena, m.text);
+    auto set = set_of_text(m.text);
     if (!set) return Status(Reason::kUnknown, "error decoding versioned set of " + m.identity());
     m.set = m.parsed = set->set;
+    out.held_.push_back(std::move(set));
     out.of(m) = m;
   }
   return out;
@@ -280,10 +283,17 @@ StatusCause too_long(size_t most, std::string path) {
           std::move(path)};
 }
 
+// Nothing is wrong with it; most are such.
+bool is_plain_manager(std::string_view name) {
+  return name.size() <= kMaxManager &&
+         std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
 }  // namespace
 
 std::vector<StatusCause> check_field_manager(std::string_view name, const std::string& path) {
   std::vector<StatusCause> out;
+  if (is_plain_manager(name)) return out;
   if (name.size() > kMaxManager) out.push_back(too_long(kMaxManager, path));
   for (const Rune& r : runes_of(name)) {
     if (printable(r.code)) continue;
@@ -297,24 +307,28 @@ std::vector<StatusCause> check_field_manager(std::string_view name, const std::s
 
 std::vector<StatusCause> check_managed_fields(const Value& list, const std::string& path) {
   std::vector<StatusCause> out;
-  size_t i = 0;
-  for (const Value& entry : list.items()) {
-    const std::string at = path + "[" + std::to_string(i++) + "]";
+  const auto all = list.items();
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Value& entry = all[i];
+    auto at = [&](std::string_view field) {
+      return path + "[" + std::to_string(i) + "]." + std::string(field);
+    };
     auto invalid = [&](std::string_view field, std::string_view must) {
       out.push_back({"FieldValueInvalid",
                      "Invalid value: " + go_quoted(entry[field].as_string()) + ": must be " +
                          std::string(must),
-                     at + "." + std::string(field)});
+                     at(field)});
     };
     std::string_view operation = entry["operation"].as_string();
     if (operation != "Apply" && operation != "Update") invalid("operation", "`Apply` or `Update`");
     std::string_view type = entry["fieldsType"].as_string();
     if (!type.empty() && type != kFieldsV1) invalid("fieldsType", "`FieldsV1`");
-    for (auto& c : check_field_manager(entry["manager"].as_string(), at + ".manager")) {
-      out.push_back(std::move(c));
+    const std::string_view manager = entry["manager"].as_string();
+    if (!is_plain_manager(manager)) {
+      for (auto& c : check_field_manager(manager, at("manager"))) out.push_back(std::move(c));
     }
     if (entry["subresource"].as_string().size() > kMaxSubresource) {
-      out.push_back(too_long(kMaxSubresource, at + ".subresource"));
+      out.push_back(too_long(kMaxSubresource, at("subresource")));
     }
   }
   return out;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,7 +40,7 @@ class Managers {
  public:
   explicit Managers(Arena& arena) : arena_(&arena) {}
   // Fails with upstream's texts: operation must be `Apply` or `Update`. What is decoded views the
-  // list, which must outlive it.
+  // list, which must outlive it; sets live as long as any copy of the managers.
   static Result<Managers> decode(Arena& arena, const Value& list);
   // The list, sorted, in `out`; null when there are none. `as_text`: fieldsV1 as trees of built-in
   // kinds have it (machinery/raw_text.h).
@@ -59,6 +60,7 @@ class Managers {
  private:
   Arena* arena_;
   std::vector<Manager> all_;
+  std::vector<std::shared_ptr<const ParsedSet>> held_;  // what decoded sets live in
 };
 
 inline constexpr size_t kMaxUpdateManagers = 10;

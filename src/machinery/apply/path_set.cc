@@ -75,31 +75,42 @@ PathSet LevelStack::end(size_t from) {
 
 namespace {
 
-// A level under construction next to `like`, of which it may turn out to be a copy.
+// A level under construction next to `like`, of which it may turn out to be a copy: nothing is
+// copied as long as it is the beginning of that.
 class Draft {
  public:
-  Draft(Arena& arena, PathSet like) : arena_(arena), like_(like) {}
+  // `more`: how many entries may come that `like` does not have.
+  Draft(Arena& arena, PathSet like, size_t more = 0)
+      : arena_(arena), like_(like), old_(entries_of(like)), most_(old_.size() + more) {}
   void add(const PathEntry& e) {
-    if (e.member || e.below) out_.push_back(e);
+    if (!e.member && !e.below) return;
+    if (!made_) {
+      if (count_ < old_.size() && same(e, old_[count_])) {
+        ++count_;
+        return;
+      }
+      made_ = static_cast<PathEntry*>(arena_.allocate(most_ * sizeof(PathEntry)));
+      std::uninitialized_copy_n(old_.begin(), count_, made_);
+    }
+    new (made_ + count_++) PathEntry(e);
   }
   PathSet finish() {
-    if (out_.empty()) return nullptr;
-    auto old = entries_of(like_);
-    auto same = [](const PathEntry& a, const PathEntry& b) {
-      return a.member == b.member && a.below == b.below && a.element == b.element;
-    };
-    if (std::equal(out_.begin(), out_.end(), old.begin(), old.end(), same)) return like_;
-    auto* made = static_cast<PathEntry*>(arena_.allocate(out_.size() * sizeof(PathEntry)));
-    std::uninitialized_copy(out_.begin(), out_.end(), made);
+    if (count_ == 0) return nullptr;
+    if (!made_ && count_ == old_.size()) return like_;
     auto* level = static_cast<PathLevel*>(arena_.allocate(sizeof(PathLevel)));
-    *level = PathLevel{made, out_.size()};
+    *level = PathLevel{made_ ? made_ : old_.data(), count_};
     return level;
   }
 
  private:
+  static bool same(const PathEntry& a, const PathEntry& b) {
+    return a.member == b.member && a.below == b.below && a.element == b.element;
+  }
   Arena& arena_;
   PathSet like_;
-  std::vector<PathEntry> out_;
+  std::span<const PathEntry> old_;
+  size_t most_, count_ = 0;
+  PathEntry* made_ = nullptr;
 };
 
 // Walks two levels side by side: calls f(x, y), either of which may be null.
@@ -120,7 +131,7 @@ void zip(PathSet a, PathSet b, const F& f) {
 PathSet unite(Arena& arena, PathSet a, PathSet b) {
   if (!a || a == b) return b;
   if (!b) return a;
-  Draft out(arena, a);
+  Draft out(arena, a, b->count);
   zip(a, b, [&](const PathEntry* x, const PathEntry* y) {
     if (!x || !y) {
       out.add(x ? *x : *y);

@@ -34,14 +34,15 @@ struct Conflict {
   PathSet set;
 };
 
+const Resets& no_resets() {
+  static const Resets kNone({});
+  return kNone;
+}
+
 // One write: its arena, what does not count, and the trees in the versions that managers used.
 class Session {
  public:
-  explicit Session(const Write& w) : w_(w) {
-    std::vector<std::string_view> out(kNotManaged.begin(), kNotManaged.end());
-    out.insert(out.end(), w.resets.begin(), w.resets.end());
-    skip_ = fields_set(arena_, out);
-  }
+  explicit Session(const Write& w) : w_(w), resets_(w.resets ? *w.resets : no_resets()) {}
 
   Arena& arena() { return arena_; }
   const TypeDesc& type() const { return *w_.kind->type; }
@@ -49,16 +50,16 @@ class Session {
 
   // A set without what the write cannot change, and without what nobody manages.
   PathSet not_reset(PathSet s) {
-    if (!w_.only.empty()) s = keep_matching(arena_, s, w_.only);
-    return subtract_deep(arena_, s, fields_set(arena_, w_.resets));
+    if (!resets_.only().empty()) s = keep_matching(arena_, s, resets_.only());
+    return subtract_deep(arena_, s, resets_.paths());
   }
-  PathSet counted(PathSet s) { return subtract_deep(arena_, s, skip_); }
+  PathSet counted(PathSet s) { return subtract_deep(arena_, s, resets_.skipped()); }
 
   Changes compare(const TypeDesc& type, const Value& before, const Value& after, bool partial) {
-    Changes c = compare_trees(arena_, type, before, after, {skip_, partial});
-    if (!w_.only.empty()) {
-      c.removed = keep_matching(arena_, c.removed, w_.only);
-      c.changed = keep_matching(arena_, c.changed, w_.only);
+    Changes c = compare_trees(arena_, type, before, after, {resets_.skipped(), partial});
+    if (!resets_.only().empty()) {
+      c.removed = keep_matching(arena_, c.removed, resets_.only());
+      c.changed = keep_matching(arena_, c.changed, resets_.only());
     }
     return c;
   }
@@ -197,8 +198,8 @@ class Session {
   }
 
   const Write& w_;
+  const Resets& resets_;
   Arena arena_;
-  PathSet skip_ = nullptr;
   std::vector<Document> held_;  // trees that sets view
 };
 
@@ -369,6 +370,11 @@ Result<Outcome> try_apply(Session& s, const Write& w, const Value& live, const V
 }
 
 }  // namespace
+
+Resets::Resets(std::span<const std::string_view> paths, std::vector<PathPattern> only)
+    : paths_(fields_set(arena_, paths)),
+      skipped_(unite(arena_, paths_, fields_set(arena_, kNotManaged))),
+      only_(std::move(only)) {}
 
 void track_update(const Write& w, const Value* live, Document& next) {
   Session s(w);

@@ -28,18 +28,32 @@ class Versions {
   virtual Document convert(const Value& tree, std::string_view from, std::string_view to) const = 0;
 };
 
+// What a sort of writes cannot change whatever they say, as dotted paths: {"status"}; or, where
+// they can change little, what that is (then nothing else counts). Made once for all writes of the
+// sort; what the paths view outlives it.
+class Resets {
+ public:
+  explicit Resets(std::span<const std::string_view> paths, std::vector<PathPattern> only = {});
+  PathSet paths() const { return paths_; }
+  // The paths, and what nobody manages.
+  PathSet skipped() const { return skipped_; }
+  std::span<const PathPattern> only() const { return only_; }
+
+ private:
+  Arena arena_;
+  PathSet paths_, skipped_;
+  std::vector<PathPattern> only_;
+};
+
 struct Write {
   const KindDesc* kind = nullptr;  // in the version that the client uses
   const Versions* versions = nullptr;
-  std::string_view manager;      // "": unknown
-  std::string_view subresource;  // "" or "status", ...
-  std::string_view now;          // RFC 3339
-  // What the write cannot change whatever it says, as dotted paths: ["status"]; or, where it can
-  // change little, what that is (then nothing else counts).
-  std::span<const std::string_view> resets = {};
-  std::span<const PathPattern> only = {};
-  bool force = false;       // apply: take fields from others
-  bool text_fields = true;  // trees of the kind keep fieldsV1 as text (machinery/raw_text.h)
+  std::string_view manager;        // "": unknown
+  std::string_view subresource;    // "" or "status", ...
+  std::string_view now;            // RFC 3339
+  const Resets* resets = nullptr;  // null: it can change everything
+  bool force = false;              // apply: take fields from others
+  bool text_fields = true;         // trees of the kind keep fieldsV1 as text (machinery/raw_text.h)
 };
 
 // Records in `next` (metadata.managedFields) who changed what between `live` and it. `live` null:

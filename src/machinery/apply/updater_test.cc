@@ -106,7 +106,7 @@ class Story {
     EXPECT_TRUE(s.ok()) << s.to_string();
   }
   Write write(std::string_view manager, const How& how) {
-    resets_ = how.resets;
+    resets_ = std::make_unique<Resets>(how.resets);
     Write w;
     w.kind = &kind_;
     w.versions = &versions;
@@ -114,7 +114,7 @@ class Story {
     w.subresource = how.subresource;
     w.now = how.now;
     w.force = how.force;
-    w.resets = resets_;
+    w.resets = resets_.get();
     return w;
   }
   void keep(Document d) {
@@ -124,7 +124,7 @@ class Story {
 
   const KindDesc& kind_;
   std::unique_ptr<Document> live_;
-  std::vector<std::string_view> resets_;
+  std::unique_ptr<Resets> resets_;
 
  public:
   OneVersion versions;

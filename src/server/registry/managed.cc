@@ -59,31 +59,29 @@ std::vector<std::string_view> split(std::string_view text, char by) {
   return out;
 }
 
-struct Resets {
-  std::vector<std::string_view> paths;
-  std::vector<apply::PathPattern> only;
-};
+apply::Resets made(std::string_view paths, bool only = false) {
+  if (!only) return apply::Resets(split(paths, ' '));
+  std::vector<apply::PathPattern> patterns;
+  for (std::string_view path : split(paths, ' ')) patterns.push_back(split(path, '.'));
+  return apply::Resets({}, std::move(patterns));
+}
 
-Resets resets_of(const KindDesc& kind, std::string_view subresource) {
-  Resets out;
-  for (const Reset& r : kResets) {
-    if (r.subresource != subresource || r.kind != kind.kind || r.group != kind.group) continue;
-    for (std::string_view path : split(r.paths, ' ')) {
-      if (r.only) {
-        out.only.push_back(split(path, '.'));
-      } else {
-        out.paths.push_back(path);
-      }
-    }
+const apply::Resets& resets_of(const KindDesc& kind, std::string_view subresource) {
+  static const std::vector<apply::Resets> special = [] {
+    std::vector<apply::Resets> out;
+    for (const Reset& r : kResets) out.push_back(made(r.paths, r.only));
     return out;
+  }();
+  static const apply::Resets none = made(""), spec = made("spec"), status = made("status"),
+                             spec_and_metadata = made("spec metadata");
+  for (size_t i = 0; i < special.size(); ++i) {
+    const Reset& r = kResets[i];
+    if (r.subresource == subresource && r.kind == kind.kind && r.group == kind.group) {
+      return special[i];
+    }
   }
-  if (subresource == "status") {
-    out.paths.emplace_back("spec");
-    if (is_custom(kind)) out.paths.emplace_back("metadata");
-  } else if (subresource != "scale" && kind.subresource("status")) {
-    out.paths.emplace_back("status");
-  }
-  return out;
+  if (subresource == "status") return is_custom(kind) ? spec_and_metadata : spec;
+  return subresource != "scale" && kind.subresource("status") ? status : none;
 }
 
 // The served versions of one kind.
@@ -127,19 +125,17 @@ class KindVersions final : public apply::Versions {
 struct Request {
   Request(const KindDesc& served, std::string_view subresource, const WriteRequest& how,
           WallTime now, Conversions* asked)
-      : versions(served, asked), resets(resets_of(served, subresource)), time(time_text(now)) {
+      : versions(served, asked), time(time_text(now)) {
     write.kind = &served;
     write.versions = &versions;
     write.manager = how.field_manager;
     write.subresource = subresource;
     write.now = time;
-    write.resets = resets.paths;
-    write.only = resets.only;
+    write.resets = &resets_of(served, subresource);
     write.force = how.force;
     write.text_fields = !is_custom(served);
   }
   KindVersions versions;
-  Resets resets;
   std::string time;
   apply::Write write;
 };
