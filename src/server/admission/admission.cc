@@ -89,8 +89,11 @@ bool known(std::string_view name) {
 }
 
 bool runs(const Attributes& a, const Plugin& p) {
-  if (p.by_default == Default::kOff) return a.config && a.config->on.contains(p.name);
-  return !a.config || !a.config->off.contains(p.name);
+  const bool on = p.by_default == Default::kOn;
+  if (!a.config) return on;
+  const auto& others = on ? a.config->off : a.config->on;
+  if (others.empty()) return on;  // mostly
+  return on != others.contains(p.name);
 }
 
 bool runs(const Attributes& a, const Early& e) {
@@ -161,7 +164,7 @@ Status last_word(const Attributes& a) {
 }
 
 bool runs(const Attributes& a, const Dynamic& d) {
-  return !a.config->off.contains(d.name()) && d.concerns(a);
+  return (a.config->off.empty() || !a.config->off.contains(d.name())) && d.concerns(a);
 }
 
 bool early_has_to(const Attributes& a, const Document* object) {
@@ -173,7 +176,7 @@ bool early_has_to(const Attributes& a, const Document* object) {
 Task<Status> admit_dynamic(Context ctx, const Attributes* a, Document* object,
                            const Value* before) {
   for (const auto& d : a->config->dynamic) {
-    if (!runs(*a, *d)) continue;
+    if (!d->admits() || !runs(*a, *d)) continue;
     Status s = co_await d->admit(ctx, a, object, before);
     if (!s.ok()) co_return s;
   }
@@ -183,7 +186,7 @@ Task<Status> admit_dynamic(Context ctx, const Attributes* a, Document* object,
 Task<Status> validate_dynamic(Context ctx, const Attributes* a, const Value* object,
                               const Value* before) {
   for (const auto& d : a->config->dynamic) {
-    if (!runs(*a, *d)) continue;
+    if (!d->validates() || !runs(*a, *d)) continue;
     Status s = co_await d->validate(ctx, a, object, before);
     if (!s.ok()) co_return s;
   }
@@ -192,6 +195,13 @@ Task<Status> validate_dynamic(Context ctx, const Attributes* a, const Value* obj
 
 bool has_dynamic(const Attributes& a) {
   return a.config && !a.config->dynamic.empty() && !a.judged;
+}
+
+// Whether any of them is to be asked: by what the request is, which no plugin changes.
+bool any_dynamic(const Attributes& a, bool (Dynamic::*has_part)() const) {
+  return has_dynamic(a) &&
+         std::any_of(a.config->dynamic.begin(), a.config->dynamic.end(),
+                     [&](const auto& d) { return ((*d).*has_part)() && runs(a, *d); });
 }
 
 // Once, and once more when a plugin wants it: what one changed another may have to see.
@@ -220,18 +230,37 @@ Task<Status> admit_after_early(Context ctx, Attributes* a, Document* object, con
 
 }  // namespace
 
-Task<Status> admit(Context ctx, Attributes* a, Document* object, const Value* before) {
-  if (early_has_to(*a, object)) return admit_after_early(std::move(ctx), a, object, before);
-  return admit_in_rounds(std::move(ctx), a, object, before, object != nullptr);
-}
+namespace {
 
-Task<Status> validate(Context ctx, const Attributes* a, const Value* object, const Value* before) {
-  Status s = validate_built_in(*a, object, before);
-  if (s.ok() && has_dynamic(*a)) {
-    s = co_await validate_dynamic(std::move(ctx), a, object, before);
-  }
+Task<Status> validate_all(Context ctx, const Attributes* a, const Value* object,
+                          const Value* before) {
+  Status s = co_await validate_dynamic(std::move(ctx), a, object, before);
   if (s.ok()) s = last_word(*a);
   co_return s;
+}
+
+}  // namespace
+
+Verdict admit(Context ctx, Attributes* a, Document* object, const Value* before) {
+  if (early_has_to(*a, object)) return admit_after_early(std::move(ctx), a, object, before);
+  if (any_dynamic(*a, &Dynamic::admits)) {
+    return admit_in_rounds(std::move(ctx), a, object, before, object != nullptr);
+  }
+  if (!object) return Status();
+  Reinvocation once;  // none of the built-in plugins wants to be asked again
+  a->reinvocation = &once;
+  Status s = admit_built_in(*a, *object, before);
+  a->reinvocation = nullptr;
+  return s;
+}
+
+Verdict validate(Context ctx, const Attributes* a, const Value* object, const Value* before) {
+  Status s = validate_built_in(*a, object, before);
+  if (s.ok() && any_dynamic(*a, &Dynamic::validates)) {
+    return validate_all(std::move(ctx), a, object, before);
+  }
+  if (s.ok()) s = last_word(*a);
+  return s;
 }
 
 Task<Status> admit_foreign(Context ctx, Attributes* a, Document* object, const Value* before) {

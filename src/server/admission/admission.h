@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -114,6 +115,9 @@ class Dynamic {
   virtual std::string_view name() const = 0;
   // Whether it may have anything to say. Asked of each write, so to be answered at once.
   virtual bool concerns(const Attributes& a) const = 0;
+  // Whether it has an admit() or a validate() of its own: else it is asked nothing there.
+  virtual bool admits() const { return true; }
+  virtual bool validates() const { return true; }
   // May change `object` (a tree of the stored version), which is null on delete; `before` is null
   // on create and connect. What is there outlives the task.
   virtual Task<Status> admit(Context ctx, const Attributes* a, Document* object,
@@ -134,12 +138,40 @@ class Early {
   virtual Task<Status> prepare(Context ctx, Attributes* a) = 0;
 };
 
+// What was said: known at once where nobody had to be waited for, which is mostly so; else when the
+// task has run. To be awaited, once.
+class [[nodiscard]] Verdict {
+ public:
+  Verdict(Status now) : now_(std::move(now)) {}              // NOLINT(implicit)
+  Verdict(Task<Status> later) : later_(std::move(later)) {}  // NOLINT(implicit)
+  bool known() const { return !later_; }
+
+  auto operator co_await() && noexcept {
+    using Inner = decltype(std::declval<Task<Status>>().operator co_await());
+    struct Awaiter {
+      Verdict* verdict;
+      std::optional<Inner> inner;
+      bool await_ready() noexcept { return verdict->known(); }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<> caller) noexcept {
+        inner.emplace(std::move(*verdict->later_).operator co_await());
+        return inner->await_suspend(caller);
+      }
+      Status await_resume() { return inner ? inner->await_resume() : std::move(verdict->now_); }
+    };
+    return Awaiter{this, std::nullopt};
+  }
+
+ private:
+  Status now_;
+  std::optional<Task<Status>> later_;
+};
+
 // Mutating plugins: before the strategy prepares and validates. A create of a subresource
 // ("binding", "eviction", "token") has the resource's kind and name, and as its object what was
 // sent.
-Task<Status> admit(Context ctx, Attributes* a, Document* object, const Value* before);
+Verdict admit(Context ctx, Attributes* a, Document* object, const Value* before);
 // Validating ones, after it. `object` is null on delete.
-Task<Status> validate(Context ctx, const Attributes* a, const Value* object, const Value* before);
+Verdict validate(Context ctx, const Attributes* a, const Value* object, const Value* before);
 // Both of what has no built-in plugin: a Scale, options of a connection.
 Task<Status> admit_foreign(Context ctx, Attributes* a, Document* object, const Value* before);
 

@@ -206,6 +206,7 @@ class Mutating final : public admission::Dynamic {
  public:
   explicit Mutating(const Sources* sources) : sources_(sources) {}
   std::string_view name() const override { return "MutatingAdmissionPolicy"; }
+  bool validates() const override { return false; }
   bool concerns(const admission::Attributes& a) const override {
     return a.operation != admission::Operation::kDelete && policies::concerns(*sources_, a);
   }

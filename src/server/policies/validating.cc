@@ -226,6 +226,7 @@ class Validating final : public admission::Dynamic {
  public:
   explicit Validating(const Sources* sources) : sources_(sources) {}
   std::string_view name() const override { return "ValidatingAdmissionPolicy"; }
+  bool admits() const override { return false; }
   bool concerns(const admission::Attributes& a) const override {
     return policies::concerns(*sources_, a);
   }

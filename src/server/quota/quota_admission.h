@@ -30,6 +30,7 @@ class QuotaAdmission final : public admission::Dynamic {
       : registry_(registry), limits_(std::move(limits)) {}
   std::string_view name() const override { return "ResourceQuota"; }
   bool concerns(const admission::Attributes& a) const override;
+  bool admits() const override { return false; }
   Task<Status> validate(Context ctx, const admission::Attributes* a, const Value* object,
                         const Value* before) override;
 

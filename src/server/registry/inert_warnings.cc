@@ -26,14 +26,17 @@ void add(std::vector<std::string>* out, std::string text) {
 
 }  // namespace
 
-void warn_of_inert(const KindDesc& kind, const Value& object, const WriteRequest& how) {
+void warn_of_inert(const KindDesc& kind, const Value& object, const WriteRequest& how,
+                   const std::function<bool()>& changes) {
   if (!how.warnings || is_component(how.user)) return;
   if (std::string_view why = inert_kind(kind); !why.empty()) {
+    if (!changes()) return;
     add(how.warnings, std::string(kind.kind) + std::string(kStored) + ": " + std::string(why));
     return;
   }
-  for (std::string& path : inert_fields(kind, object, kMostFields))
-    add(how.warnings, std::move(path) + std::string(kStored));
+  std::vector<std::string> found = inert_fields(kind, object, kMostFields);
+  if (found.empty() || !changes()) return;
+  for (std::string& path : found) add(how.warnings, std::move(path) + std::string(kStored));
 }
 
 }  // namespace keles::registry

@@ -157,11 +157,23 @@ void validate_managers(FieldErrors& errors, const Value& meta) {
 
 void validate_metadata(const KindDesc& kind, const Strategy& strategy, std::string_view subresource,
                        const Value& now, const Value& before, FieldErrors& errors) {
-  auto whole = [&] {
-    validate_object_meta(errors, now, kind.namespaced, name_checker(kind));
-    validate_managers(errors, now);
+  // What found nothing the first time finds nothing the second time.
+  auto again_if = [&errors](bool& found, auto look) {
+    if (!found) return;
+    const size_t had = errors.size();
+    look();
+    found = errors.size() > had;
   };
-  auto change = [&] { validate_object_meta_update(errors, now, before, true); };
+  bool wrong = true, changed_wrongly = true;
+  auto whole = [&] {
+    again_if(wrong, [&] {
+      validate_object_meta(errors, now, kind.namespaced, name_checker(kind));
+      validate_managers(errors, now);
+    });
+  };
+  auto change = [&] {
+    again_if(changed_wrongly, [&] { validate_object_meta_update(errors, now, before, true); });
+  };
   auto finalizers = [&] {
     if (!strategy.any_finalizer && !kind.owner) validate_finalizer_names(errors, now);
   };
@@ -364,7 +376,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
   refused = co_await admission::validate(ctx, &attrs, &body.root, nullptr);
   if (refused.ok() && how->guard) refused = how->guard(kind, ns, body.root, nullptr);
   if (!refused.ok()) co_return refused;
-  warn_of_inert(kind, body.root, *how);
+  warn_of_inert(kind, body.root, *how, [] { return true; });
 
   const std::string key = object_key(kind, ns, name);
   const bool service = ServiceAllocator::concerns(kind);
@@ -508,9 +520,8 @@ Task<Result<Registry::Outcome>> Registry::prepare_update(Context ctx, const Kind
   admitted = co_await admission::validate(ctx, &attrs, &next.root, &before);
   if (admitted.ok() && how.guard) admitted = how.guard(kind, ns, next.root, &before);
   if (!admitted.ok()) co_return admitted;
-  if (subresource != "status" && subresource != "finalize" &&
-      !same_generation(kind, next.root, before)) {
-    warn_of_inert(kind, next.root, how);
+  if (subresource != "status" && subresource != "finalize") {
+    warn_of_inert(kind, next.root, how, [&] { return !same_generation(kind, next.root, before); });
   }
   const bool goes = delete_during_update(kind, next.root, before);
   co_return goes ? Outcome::kDelete : Outcome::kStore;

@@ -107,6 +107,7 @@ class Mutating final : public admission::Dynamic {
   Mutating(const Published* hooks, const cel::Authorizer* authorizer)
       : hooks_(hooks), authorizer_(authorizer) {}
   std::string_view name() const override { return "MutatingAdmissionWebhook"; }
+  bool validates() const override { return false; }
   bool concerns(const admission::Attributes& a) const override {
     return webhooks::concerns(*hooks_->load(), a);
   }

@@ -26,6 +26,7 @@ class Validating final : public admission::Dynamic {
   Validating(const Published* hooks, const cel::Authorizer* authorizer)
       : hooks_(hooks), authorizer_(authorizer) {}
   std::string_view name() const override { return "ValidatingAdmissionWebhook"; }
+  bool admits() const override { return false; }
   bool concerns(const admission::Attributes& a) const override {
     return webhooks::concerns(*hooks_->load(), a);
   }
