@@ -2,39 +2,13 @@
 #include <algorithm>
 
 #include "base/html.h"
+#include "server/auth/decisions.h"
 #include "server/auth/node.h"
 #include "server/auth/rbac.h"
 #include "server/auth/state.h"
 
 namespace keles::auth {
 namespace {
-
-Decision by_rbac(const RbacIndex& index, const Caller& caller, const Access& access) {
-  Decision out;
-  std::vector<std::string> missing;
-  index.visit(caller, access.resource.empty() ? "" : access.ns,
-              [&](const RbacIndex::Bound& b, const std::string& subject) {
-                if (!b.rules) {
-                  missing.push_back(b.missing);
-                  return true;
-                }
-                for (const Rule& r : *b.rules) {
-                  if (!allows(r, access)) continue;
-                  out.allowed = true;
-                  out.reason = "RBAC: allowed by " + b.description + " to " + subject;
-                  return false;
-                }
-                return true;
-              });
-  if (!out.allowed && !index.unreadable().empty()) {
-    missing.push_back("cannot be read: " + index.unreadable());
-  }
-  if (out.allowed || missing.empty()) return out;
-  std::string text = missing[0];
-  for (size_t i = 1; i < missing.size(); ++i) text += ", " + missing[i];
-  out.reason = "RBAC: " + (missing.size() == 1 ? text : "[" + text + "]");
-  return out;
-}
 
 Verdict as_verdict(bool allowed, std::string reason) {
   Verdict out;
@@ -76,7 +50,7 @@ Verdict Auth::State::ask(const Authorizer& whom, const Caller& caller, const Acc
       return as_verdict(allowed, std::move(reason));
     }
     case Mode::kRbac: {
-      Decision d = by_rbac(*index.load(), caller, access);
+      Decision d = decide_by_rbac(index.load(), caller, access);
       return as_verdict(d.allowed, std::move(d.reason));
     }
     case Mode::kAlwaysAllow:

@@ -51,7 +51,7 @@ std::string group_key(std::string_view name) { return "g:" + std::string(name); 
 
 }  // namespace
 
-bool allows(const Rule& rule, const Access& a) {
+bool allows_some(const Rule& rule, const Access& a) {
   if (!holds(rule.verbs, a.verb)) return false;
   if (a.resource.empty()) {
     return std::any_of(rule.urls.begin(), rule.urls.end(),
@@ -61,8 +61,12 @@ bool allows(const Rule& rule, const Access& a) {
   bool found = std::any_of(rule.resources.begin(), rule.resources.end(), [&](const std::string& r) {
     return resource_matches(r, a.resource, a.subresource);
   });
-  if (!found) return false;
-  return rule.names.empty() ||
+  return found;
+}
+
+bool allows(const Rule& rule, const Access& a) {
+  if (!allows_some(rule, a)) return false;
+  return a.resource.empty() || rule.names.empty() ||
          std::find(rule.names.begin(), rule.names.end(), a.name) != rule.names.end();
 }
 

@@ -21,6 +21,8 @@ struct Rule {
 using Rules = std::shared_ptr<const std::vector<Rule>>;
 
 bool allows(const Rule& rule, const Access& access);
+// The same of some object, where the rule names objects.
+bool allows_some(const Rule& rule, const Access& access);
 // Of a Role, ClusterRole (`rules`).
 std::vector<Rule> read_rules(const Value& rules);
 // Whether every single permission of `wanted` is in `held`; those that are not are added to
