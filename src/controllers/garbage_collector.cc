@@ -121,8 +121,7 @@ KindRef GarbageCollector::kind_of_ref(const OwnerRef& ref) const {
   return KindRef(catalog->find_kind(ref.api_version(), ref.kind()));
 }
 
-void GarbageCollector::relate(const ObjectPtr& object, bool add) {
-  DocumentPtr tree = object->metadata();
+void GarbageCollector::relate(const ObjectPtr& object, const DocumentPtr& tree, bool add) {
   for (OwnerReference ref : meta_of(tree).owner_references()) {
     std::string uid(ref.uid());
     if (add) {
@@ -165,9 +164,9 @@ void GarbageCollector::changed(const ObjectPtr& before, const ObjectPtr& now) {
                      meta_of(old_tree).owner_references().value().equals(
                          meta_of(new_tree).owner_references().value());
   if (!same_owners) {
-    if (before) relate(before, false);
-    if (now) relate(now, true);
-    if (before && now) wake_waiting_owners(before);
+    if (before) relate(before, old_tree, false);
+    if (now) relate(now, new_tree, true);
+    if (before && now) wake_waiting_owners(before, old_tree);
   }
   if (now) {
     ObjectMeta m = meta_of(new_tree);
@@ -185,13 +184,12 @@ void GarbageCollector::changed(const ObjectPtr& before, const ObjectPtr& now) {
     return;
   }
   for (const std::string& d : dependents_of(before->uid())) queue().add(d);
-  wake_waiting_owners(before);
+  wake_waiting_owners(before, old_tree);
 }
 
 // Owners that wait in the foreground look again when a dependent has gone, or has let go of them.
-void GarbageCollector::wake_waiting_owners(const ObjectPtr& dependent) {
-  DocumentPtr dependent_tree = dependent->metadata();
-  for (OwnerReference ref : meta_of(dependent_tree).owner_references()) {
+void GarbageCollector::wake_waiting_owners(const ObjectPtr& dependent, const DocumentPtr& tree) {
+  for (OwnerReference ref : meta_of(tree).owner_references()) {
     const KindRef kind = kind_of_ref(ref);
     if (!kind) continue;
     std::string ns(kind->namespaced ? dependent->namespace_() : std::string_view());
@@ -199,8 +197,8 @@ void GarbageCollector::wake_waiting_owners(const ObjectPtr& dependent) {
                        std::string(ref.name());
     ObjectPtr owner = find(item);
     if (!owner || owner->uid() != ref.uid()) continue;
-    DocumentPtr tree = owner->metadata();
-    if (in_foreground(meta_of(tree))) queue().add(item);
+    DocumentPtr owner_tree = owner->metadata();
+    if (in_foreground(meta_of(owner_tree))) queue().add(item);
   }
 }
 

@@ -48,8 +48,9 @@ class GarbageCollector final : public Controller {
   using Meta = api::meta_v1::ObjectMeta;
   using OwnerRef = api::meta_v1::OwnerReference;
   void changed(const ObjectPtr& before, const ObjectPtr& now);
-  void relate(const ObjectPtr& object, bool add);
-  void wake_waiting_owners(const ObjectPtr& dependent);
+  // `tree`: its metadata.
+  void relate(const ObjectPtr& object, const DocumentPtr& tree, bool add);
+  void wake_waiting_owners(const ObjectPtr& dependent, const DocumentPtr& tree);
   bool in_cache(const OwnerRef& ref, std::string_view ns) const;
   KindRef kind_of_ref(const OwnerRef& ref) const;
   InformerBase* informer_of(const KindDesc& kind) const {
