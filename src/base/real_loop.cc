@@ -9,6 +9,7 @@
 #include <boost/asio/thread_pool.hpp>
 #include <cerrno>
 #include <cstdlib>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -50,9 +51,8 @@ class AsioLoop final : public RealLoop {
 
   TimerId schedule(TimePoint when, std::function<void()> fn) override {
     if (closing_) return 0;
-    auto before = timers_.next();
     TimerId id = timers_.add(when, std::move(fn));
-    if (!before || when < *before) arm();
+    if (!alarm_at_ || when < *alarm_at_) arm();
     return id;
   }
   void cancel(TimerId id) override {
@@ -76,6 +76,7 @@ class AsioLoop final : public RealLoop {
   void arm() {
     auto next = timers_.next();
     if (!next) return;
+    alarm_at_ = next;
     alarm_.expires_at(std::chrono::steady_clock::time_point(
         std::chrono::duration_cast<std::chrono::steady_clock::duration>(Duration(next->ns))));
     alarm_.async_wait([this](const boost::system::error_code& e) {
@@ -85,6 +86,7 @@ class AsioLoop final : public RealLoop {
   void fire() {
     // Only those due now and made before now: a timer that re-arms itself at once cannot starve the
     // loop.
+    alarm_at_.reset();
     const TimePoint t = now();
     const uint64_t made = timers_.made();
     while (auto fn = timers_.take(t, made)) fn();
@@ -92,6 +94,9 @@ class AsioLoop final : public RealLoop {
   }
 
   asio::steady_timer alarm_;
+  // When it goes off. A timer that is cancelled leaves it be: most are, and to set the alarm is a
+  // system call; one that goes off too early finds nothing and is set anew.
+  std::optional<TimePoint> alarm_at_;
   // getrandom(2), a few words at a time; what has been used is wiped.
   uint64_t system_entropy() {
     if (words_left_ == 0) {

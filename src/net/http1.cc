@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace keles::net {
 
@@ -89,6 +90,18 @@ bool is_token(std::string_view s) {
 }
 
 bool is_value(std::string_view s) {
+  // Sixteen at once; of what is odd there, one by one.
+  using Block = unsigned char __attribute__((vector_size(16)));
+  while (s.size() >= sizeof(Block)) {
+    Block b;
+    std::memcpy(&b, s.data(), sizeof b);
+    const auto odd = (b < 0x20) | (b == 0x7f);
+    uint64_t halves[2];
+    static_assert(sizeof halves == sizeof odd);
+    std::memcpy(halves, &odd, sizeof odd);
+    if ((halves[0] | halves[1]) != 0) break;
+    s.remove_prefix(sizeof b);
+  }
   for (char c : s) {
     auto b = static_cast<unsigned char>(c);
     if ((b < 0x20 && b != '\t') || b == 0x7f) return false;

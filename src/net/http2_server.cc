@@ -147,10 +147,6 @@ class Http2Server final : public Pump {
   Status submit_head(ServerStream* s, int status, const Headers& headers, bool body,
                      std::optional<size_t> length) {
     if (s->closed) return Status::cancelled("the client has gone");
-    size_t letters = 0;
-    for (const auto& [name, value] : headers) letters += name.size();
-    names_.clear();
-    names_.reserve(letters);  // nothing moves what is viewed
     fields_.clear();
     char code[8], size[24];
     auto decimal = [](char* to, char* end, auto n) {
@@ -158,12 +154,8 @@ class Http2Server final : public Pump {
     };
     fields_.push_back(field(":status", decimal(code, std::end(code), status)));
     for (const auto& [name, value] : headers) {
-      const size_t from = names_.size();
-      for (char c : name) names_.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c);
-      const std::string_view n = std::string_view(names_).substr(from);
-      if (is_hop_by_hop(n) || (n == "content-length" && length) || n == "date") continue;
-      if (!http1::valid_field(n, value)) continue;
-      fields_.push_back(field(n, value));
+      if (is_left_out(name, length.has_value()) || !http1::valid_field(name, value)) continue;
+      fields_.push_back(field(name, value));  // nghttp2 copies it, the name in lower case
     }
     if (length) {
       fields_.push_back(field("content-length", decimal(size, std::end(size), *length)));
@@ -301,6 +293,23 @@ class Http2Server final : public Pump {
   }
 
  private:
+  // Fields of HTTP/1.1 connections, and those that are written below. Few are as long as these.
+  static bool is_left_out(std::string_view name, bool has_length) {
+    switch (name.size()) {
+      case 4:
+        return h2::lower(name) == "date";
+      case 14:
+        return has_length && h2::lower(name) == "content-length";
+      case 7:
+      case 10:
+      case 16:
+      case 17:
+        return is_hop_by_hop(h2::lower(name));
+      default:
+        return false;
+    }
+  }
+
   void dispatch(ServerStream* s) {
     if (s->dispatched) return;
     s->dispatched = true;
@@ -342,8 +351,7 @@ class Http2Server final : public Pump {
   std::deque<std::shared_ptr<ServerStream>> ready_;
   int running_ = 0;
   WaitList quiet_;
-  std::string names_;  // reused between answers, as are these:
-  std::vector<nghttp2_nv> fields_;
+  std::vector<nghttp2_nv> fields_;  // reused between answers
 };
 
 Task<Status> ServerStream::respond(int status, Headers headers, std::vector<SharedBytes> body) {

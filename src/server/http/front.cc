@@ -399,7 +399,7 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
     co_await dispatch(own, &x);
   }
   x.leave_gate();
-  co_await end_audit(ctx, &x);
+  if (x.audit) co_await end_audit(ctx, &x);
   now_running.add(-1);
   const Duration took = ctx.loop().now() - start;
   observe(x, took);
@@ -514,8 +514,10 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
     co_await audit_unauthenticated(ctx, options_.auditor, x, known);
     co_return;
   }
-  bool recorded = co_await begin_audit(ctx, options_.auditor, x);
-  if (!recorded) co_return;
+  if (options_.auditor) {
+    bool recorded = co_await begin_audit(ctx, options_.auditor, x);
+    if (!recorded) co_return;
+  }
   Status acting = act(x);
   while (x->questions.pending()) {
     co_await server_->auth().ask(ctx, &x->questions);

@@ -1,5 +1,6 @@
 #include "server/http/negotiate.h"
 
+#include <array>
 #include <optional>
 
 #include "net/accept.h"
@@ -96,8 +97,9 @@ std::string_view Accepted::content_type() const {
   return "application/json";
 }
 
-Result<Accepted> negotiate(std::string_view accept, Offer offer) {
-  if (accept.find_first_not_of(" \t") == accept.npos) return Accepted{};
+namespace {
+
+Result<Accepted> find_answer(std::string_view accept, Offer offer) {
   if (offer.protobuf && !has_known_type(accept)) {
     std::string message = "406: Not Acceptable\n\nAvailable representations: ";
     message += kForms;
@@ -111,6 +113,25 @@ Result<Accepted> negotiate(std::string_view accept, Offer offer) {
   });
   if (found) return *found;
   return not_acceptable("only the following media types are accepted: " + std::string(kForms));
+}
+
+}  // namespace
+
+Result<Accepted> negotiate(std::string_view accept, Offer offer) {
+  if (accept.find_first_not_of(" \t") == accept.npos) return Accepted{};
+  // Clients say the same all the time: what was found last for each offer.
+  struct Last {
+    std::string accept;
+    Accepted found;
+  };
+  constexpr size_t kLongest = 256;
+  static thread_local std::array<Last, 16> lasts;
+  Last& last = lasts[(offer.tables ? 1 : 0) + (offer.protobuf ? 2 : 0) + (offer.streams ? 4 : 0) +
+                     (offer.transforms ? 8 : 0)];
+  if (last.accept == accept) return last.found;
+  auto found = find_answer(accept, offer);
+  if (found.ok() && accept.size() <= kLongest) last = {std::string(accept), *found};
+  return found;
 }
 
 Status not_streamable() {
