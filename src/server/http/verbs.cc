@@ -15,6 +15,7 @@
 #include "server/http/options.h"
 #include "server/http/pieces.h"
 #include "server/http/request_metrics.h"
+#include "server/http/shared_event.h"
 #include "server/http/watch_websocket.h"
 #include "server/objects/meta.h"
 
@@ -330,11 +331,7 @@ Task<void> Front::watch(Context ctx, Exchange* x) {
     Parts parts;
     size_t bytes = 0;
     for (const registry::WatchItem& item : *items) {
-      size_t own = 0;
-      for (Part& p : render_event(*x->kind, item, x->rendering, first)) {
-        own += p->size();
-        parts.push_back(std::move(p));
-      }
+      const size_t own = append_event(*x->kind, item, x->rendering, first, &parts);
       events.sent(own);
       if (item.initial_events_end) WatchEvents::list_done(*x, ctx.loop().now() - x->began);
       bytes += own;
