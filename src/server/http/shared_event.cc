@@ -40,8 +40,8 @@ Said& place_of(const registry::WatchItem& item, const Accepted& a) {
 
 // Tables say how old an object is, and to whom they say it first.
 bool is_same_for_all(const registry::WatchItem& item, const Rendering& r) {
-  const bool change = item.type == Type::kAdded || item.type == Type::kModified ||
-                      item.type == Type::kDeleted;
+  const bool change =
+      item.type == Type::kAdded || item.type == Type::kModified || item.type == Type::kDeleted;
   return change && item.object && !r.pretty && r.accepted.format != Format::kYaml &&
          (r.accepted.shape == Shape::kWhole || r.accepted.is_partial());
 }
