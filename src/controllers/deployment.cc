@@ -50,13 +50,21 @@ Task<ReconcileResult> DeploymentController::reconcile(Context ctx, std::string k
   if (s.match_labels().empty() && s.match_expressions().empty()) {
     events().warning(reference_to(d), "SelectingAll",
                      "This deployment is selecting all pods. A non-empty selector is required.");
-    co_return Status();
+    if (d->status().observed_generation() >= d->metadata().generation()) co_return Status();
+    Draft<DeploymentEdit> seen(*d);
+    seen->edit_status().set_observed_generation(d->metadata().generation());
+    Status told = co_await write_status(ctx, seen.take());
+    co_return told;
   }
   Claimant owner = claimant(*d);
   auto claims = plan_claims(owner, candidates(sets_, owner));
   auto settled = co_await settle_claims(ctx, &client(), owner, &claims);
   if (!settled.ok() || !*settled) co_return settled.status();
   std::vector<Ref<ReplicaSet>> sets = std::move(claims.owned);
+  if (auto back = plan_rollback(*d, sets)) {
+    Status rolled = co_await roll_back(ctx, d, &*back);
+    co_return rolled;
+  }
   DeploymentPlan plan = plan_deployment(*d, sets, old_pods_live(*d, sets), loop().wall_now());
   if (plan.create) {
     Status made = co_await create_set(ctx, d, &plan);
@@ -104,7 +112,22 @@ Task<Status> DeploymentController::create_failed(Context ctx, Ref<Deployment> d,
   if (namespace_is_ending(why) || why.is(Reason::kOutcomeUnknown) || ctx.done()) co_return why;
   std::string message = "Failed to create new replica set \"" + name + "\": " + why.message();
   events().warning(reference_to(d), "ReplicaSetCreateError", message);
+  if (!has_progress_deadline(*d)) co_return why;
+  Draft<DeploymentEdit> told(*d);
+  auto conditions = told->edit_status().edit_conditions();
+  const ConditionWrite failed{"Progressing", "False", "ReplicaSetCreateError", message};
+  auto before = find_condition(d->status().conditions(), failed.type);
+  if (before.reason() == failed.reason && before.status() == failed.status) co_return why;
+  set_condition(conditions, failed, loop().wall_now());
+  (void)co_await write_status(ctx, told.take());  // what failed matters more
   co_return why;
+}
+
+Task<Status> DeploymentController::roll_back(Context ctx, Ref<Deployment> d, RollbackPlan* plan) {
+  auto r = co_await client().update<Deployment>(ctx, plan->update.take());
+  if (r.status().is(Reason::kNotFound)) co_return Status();
+  if (r.ok()) events().event(reference_to(d), plan->type, plan->reason, plan->message);
+  co_return r.status();
 }
 
 Task<Status> DeploymentController::write_sets(Context ctx, Ref<Deployment> d,

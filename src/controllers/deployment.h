@@ -35,9 +35,22 @@ DeploymentPlan plan_deployment(const api::apps_v1::Deployment& d,
                                const std::vector<Ref<api::apps_v1::ReplicaSet>>& sets,
                                bool old_pods_live, WallTime now);
 
+// A return to an earlier revision, as clients of the older versions ask for it by annotation (0: the
+// one before the last).
+struct RollbackPlan {
+  Draft<api::apps_v1::DeploymentEdit> update;  // the whole object, the annotation gone
+  std::string type, reason, message;           // an event
+};
+// Nothing when none is asked for, or it has to wait: for its newest set, or until it goes on.
+std::optional<RollbackPlan> plan_rollback(const api::apps_v1::Deployment& d,
+                                          const std::vector<Ref<api::apps_v1::ReplicaSet>>& sets);
+
 // The set whose template is the Deployment's, the oldest when there are several; empty when none.
 Ref<api::apps_v1::ReplicaSet> find_new_replica_set(
     const api::apps_v1::Deployment& d, const std::vector<Ref<api::apps_v1::ReplicaSet>>& sets);
+
+// Whether it says how long it may go without progress.
+bool has_progress_deadline(const api::apps_v1::Deployment& d);
 
 // The pod-template-hash of a template: stable across processes, in upstream's safe alphabet.
 std::string template_hash(const api::core_v1::PodTemplateSpec& pod_template,
@@ -54,6 +67,7 @@ class DeploymentController final : public ControllerFor<api::apps_v1::Deployment
   using Pod = api::core_v1::Pod;
   void pod_gone(const ObjectPtr& last);
   Task<Status> create_set(Context ctx, Ref<Deployment> d, DeploymentPlan* plan);
+  Task<Status> roll_back(Context ctx, Ref<Deployment> d, RollbackPlan* plan);
   Task<Status> create_failed(Context ctx, Ref<Deployment> d, std::string name, Status why);
   Task<Status> write_sets(Context ctx, Ref<Deployment> d, DeploymentPlan* plan);
   Task<Status> write_self(Context ctx, Ref<Deployment> d, DeploymentPlan* plan);

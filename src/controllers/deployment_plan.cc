@@ -22,13 +22,14 @@ constexpr std::string_view kRevision = "deployment.kubernetes.io/revision";
 constexpr std::string_view kRevisionHistory = "deployment.kubernetes.io/revision-history";
 constexpr std::string_view kDesired = "deployment.kubernetes.io/desired-replicas";
 constexpr std::string_view kMax = "deployment.kubernetes.io/max-replicas";
+constexpr std::string_view kRollbackTo = "deprecated.deployment.rollback.to";
 constexpr size_t kMaxHistoryLength = 2000;
 constexpr int64_t kNoLimit = INT32_MAX;
 
 bool skips_copy(std::string_view key) {
   return key == "kubectl.kubernetes.io/last-applied-configuration" || key == kRevision ||
          key == kRevisionHistory || key == kDesired || key == kMax ||
-         key == "deprecated.deployment.rollback.to";
+         key == kRollbackTo;
 }
 
 int64_t to_int(std::string_view s, int64_t fallback) {
@@ -68,10 +69,7 @@ class Planner {
 
  private:
   bool rolling() const { return d_.spec().strategy().type() != "Recreate"; }
-  bool has_deadline() const {
-    return d_.spec().has_progress_deadline_seconds() &&
-           d_.spec().progress_deadline_seconds() != kNoLimit;
-  }
+  bool has_deadline() const { return has_progress_deadline(d_); }
   int64_t wanted() const { return d_.spec().has_replicas() ? d_.spec().replicas() : 1; }
   int64_t max_surge() const { return rolling() ? surge_ : 0; }
   int64_t max_unavailable() const {
@@ -96,12 +94,17 @@ class Planner {
   bool shrink_old_sets();
   bool is_complete(const DeploymentStatus& s) const;
   void drop_history();
+  std::optional<int64_t> terminating() const;
   void compute_status();
   void compute_progress();
   void compute_failure();
 
-  DeploymentCondition condition(std::string_view type) const;
-  void remove_condition(std::string_view type);
+  DeploymentCondition condition(std::string_view type) const {
+    return find_condition(plan_.status->status().conditions(), type);
+  }
+  void drop_condition(std::string_view type) {
+    if (condition(type)) remove_condition(plan_.status->edit_status().edit_conditions(), type);
+  }
   void set_condition(std::string_view type, std::string_view status, std::string_view reason,
                      std::string message);
 
@@ -178,32 +181,13 @@ bool Planner::is_scaling_event() const {
   return differs(new_) || std::any_of(old_.begin(), old_.end(), differs);
 }
 
-DeploymentCondition Planner::condition(std::string_view type) const {
-  for (DeploymentCondition c : plan_.status->status().conditions()) {
-    if (c.type() == type) return c;
-  }
-  return {};
-}
-
-void Planner::remove_condition(std::string_view type) {
-  if (!condition(type)) return;
-  auto list = plan_.status->edit_status().edit_conditions();
-  for (size_t i = 0; i < list.size();) {
-    if (list[i].type() == type) {
-      list.erase_at(i);
-    } else {
-      ++i;
-    }
-  }
-}
-
 void Planner::set_condition(std::string_view type, std::string_view status, std::string_view reason,
                             std::string message) {
   DeploymentCondition old = condition(type);
   if (old && old.status() == status && old.reason() == reason) return;
   std::string now = format_time(now_);
   std::string since = old && old.status() == status ? std::string(old.last_transition_time()) : now;
-  remove_condition(type);
+  drop_condition(type);
   auto c = plan_.status->edit_status().edit_conditions().add();
   c.set_type(type);
   c.set_status(status);
@@ -478,6 +462,22 @@ void Planner::drop_history() {
 
 // --- status ---
 
+// Of all sets (KEP 3973); unknown while one that has been looked at does not tell.
+std::optional<int64_t> Planner::terminating() const {
+  int64_t n = 0;
+  std::vector<const Set*> all{&new_};
+  for (const Set& s : old_) all.push_back(&s);
+  for (const Set* s : all) {
+    if (!s->rs) continue;
+    auto status = s->rs->status();
+    if (!status.has_terminating_replicas() && status.observed_generation() != 0) {
+      return std::nullopt;
+    }
+    n += status.terminating_replicas();
+  }
+  return n;
+}
+
 void Planner::compute_status() {
   int64_t current = new_.current(), ready = new_.ready(), available = new_.available();
   for (const Set& s : old_) {
@@ -492,6 +492,11 @@ void Planner::compute_status() {
   s.set_ready_replicas(ready);
   s.set_available_replicas(available);
   s.set_unavailable_replicas(std::max<int64_t>(0, total_replicas() - available));
+  if (auto going = terminating()) {
+    s.set_terminating_replicas(*going);
+  } else {
+    s.clear_terminating_replicas();
+  }
   if (available >= wanted() - max_unavailable()) {
     set_condition("Available", "True", "MinimumReplicasAvailable",
                   "Deployment has minimum availability.");
@@ -502,7 +507,7 @@ void Planner::compute_status() {
 }
 
 void Planner::compute_failure() {
-  remove_condition("ReplicaFailure");
+  drop_condition("ReplicaFailure");
   std::vector<const Set*> order{&new_};
   for (const Set& s : old_) order.push_back(&s);
   for (const Set* s : order) {
@@ -523,7 +528,7 @@ void Planner::compute_failure() {
 
 void Planner::compute_progress() {
   if (!has_deadline()) {
-    remove_condition("Progressing");
+    drop_condition("Progressing");
     return;
   }
   DeploymentCondition c = condition("Progressing");
@@ -549,7 +554,7 @@ void Planner::compute_progress() {
     } else if (progressing) {
       std::string transition =
           c && c.status() == "True" ? std::string(c.last_transition_time()) : format_time(now_);
-      remove_condition("Progressing");  // its time of update is the mark of progress
+      drop_condition("Progressing");  // its time of update is the mark of progress
       set_condition("Progressing", "True", "ReplicaSetUpdated", what + " is progressing.");
       auto list = plan_.status->edit_status().edit_conditions();
       list[list.size() - 1].set_last_transition_time(transition);
@@ -587,6 +592,8 @@ bool same_status(const DeploymentStatus& a, const DeploymentStatus& b) {
          a.updated_replicas() == b.updated_replicas() && a.ready_replicas() == b.ready_replicas() &&
          a.available_replicas() == b.available_replicas() &&
          a.unavailable_replicas() == b.unavailable_replicas() &&
+         a.has_terminating_replicas() == b.has_terminating_replicas() &&
+         a.terminating_replicas() == b.terminating_replicas() &&
          a.collision_count() == b.collision_count() &&
          same_conditions(a.conditions(), b.conditions());
 }
@@ -615,6 +622,11 @@ DeploymentPlan Planner::run() {
 
 }  // namespace
 
+bool has_progress_deadline(const Deployment& d) {
+  return d.spec().has_progress_deadline_seconds() &&
+         d.spec().progress_deadline_seconds() != kNoLimit;
+}
+
 std::string template_hash(const PodTemplateSpec& pod_template, int64_t collision_count) {
   uint32_t h = fnv1a_32(canonical(pod_template));
   if (collision_count != 0) h = fnv1a_32(std::to_string(collision_count), h);
@@ -633,6 +645,80 @@ Ref<ReplicaSet> find_new_replica_set(const Deployment& d,
     if (canonical(rs->spec().template_()) == wanted) found = rs;
   }
   return found;
+}
+
+namespace {
+
+std::optional<int64_t> revision_wanted(const Deployment& d) {
+  std::string_view text = d.metadata().annotations().get(kRollbackTo);
+  int64_t n = to_int(text, -1);
+  if (n < 0) return std::nullopt;
+  return n;
+}
+
+// The one before the last; 0 when there is none.
+int64_t last_revision(const std::vector<Ref<ReplicaSet>>& sets) {
+  int64_t highest = 0, second = 0;
+  for (const auto& rs : sets) {
+    int64_t n = revision_of(rs);
+    if (n >= highest) {
+      second = highest;
+      highest = n;
+    } else {
+      second = std::max(second, n);
+    }
+  }
+  return second;
+}
+
+// The template of a set again, and the annotations that the Deployment had then.
+void take_over(DeploymentEdit d, const ReplicaSet& from) {
+  d.edit_spec().set_template_(from.spec().template_());
+  auto labels = d.edit_spec().edit_template_().edit_metadata().edit_labels();
+  if (labels.contains(kHashLabel)) labels.erase(kHashLabel);
+  std::vector<std::string> others;
+  for (auto [k, v] : d.metadata().annotations()) {
+    if (!skips_copy(k)) others.emplace_back(k);
+  }
+  auto annotations = d.edit_metadata().edit_annotations();
+  for (const auto& k : others) annotations.erase(k);
+  for (auto [k, v] : from.metadata().annotations()) {
+    if (!skips_copy(k)) annotations.set(k, v);
+  }
+}
+
+}  // namespace
+
+std::optional<RollbackPlan> plan_rollback(const Deployment& d,
+                                          const std::vector<Ref<ReplicaSet>>& sets) {
+  auto wanted = revision_wanted(d);
+  bool dying = !d.metadata().deletion_timestamp().empty();
+  if (!wanted || dying || d.spec().paused() || !find_new_replica_set(d, sets)) return std::nullopt;
+  RollbackPlan plan{Draft<DeploymentEdit>(d), "Warning", "DeploymentRollbackRevisionNotFound",
+                    "Unable to find the revision to rollback to."};
+  plan.update->edit_metadata().edit_annotations().erase(kRollbackTo);
+  if (*wanted == 0) {
+    wanted = last_revision(sets);
+    if (*wanted == 0) {
+      plan.message = "Unable to find last revision.";
+      return plan;
+    }
+  }
+  const std::string name = "\"" + std::string(d.metadata().name()) + "\"";
+  for (const auto& rs : sets) {
+    if (revision_of(rs) != *wanted) continue;
+    if (canonical(rs->spec().template_()) == canonical(d.spec().template_())) {
+      plan.reason = "DeploymentRollbackTemplateUnchanged";
+      plan.message = "The rollback revision contains the same template as current deployment " + name;
+      return plan;
+    }
+    take_over(*plan.update, *rs);
+    plan.type = "Normal";
+    plan.reason = "DeploymentRollback";
+    plan.message = "Rolled back deployment " + name + " to revision " + std::to_string(*wanted);
+    return plan;
+  }
+  return plan;
 }
 
 DeploymentPlan plan_deployment(const Deployment& d, const std::vector<Ref<ReplicaSet>>& sets,

@@ -68,23 +68,33 @@ TEST(RankForDeletion, LeastValuableFirst) {
        {.name = "z", .ready_since = "2026-01-01T11:59:00Z"},
        {.name = "b"}},
       {"more restarts before fewer", {.name = "z", .restarts = 4}, {.name = "b"}},
+      {"of about one time ready, by uid, whatever the restarts",
+       {.name = "a", .ready_since = "2026-01-01T11:00:00Z"},
+       {.name = "b", .ready_since = "2026-01-01T11:00:01Z", .restarts = 4}},
+      {"one whose time is unknown first", {.name = "z", .ready_since = "?"}, {.name = "b"}},
       {"newer before older", {.name = "z", .created = "2026-01-01T11:59:00Z"}, {.name = "b"}},
       {"equals by uid", {.name = "a"}, {.name = "b"}},
   };
   for (const Case& c : cases) {
     std::vector<Ref<Pod>> pods{pod(c.second), pod(c.first)};
-    rank_for_deletion(pods, kNow);
+    rank_for_deletion(pods, {}, kNow);
     EXPECT_EQ(names(pods)[0], c.first.name) << c.why;
   }
   std::vector<Ref<Pod>> spread{pod({.name = "lone", .node = "n2"}), pod({.name = "x"}),
                                pod({.name = "y"})};
-  rank_for_deletion(spread, kNow);
+  rank_for_deletion(spread, spread, kNow);
   EXPECT_EQ(names(spread).back(), "lone");  // keep the spread over nodes
+  // Of all sets of a Deployment; one that has ended is no companion.
+  rank_for_deletion(spread,
+                    {pod({.name = "o", .node = "n2"}), pod({.name = "q", .node = "n2"}),
+                     pod({.name = "r", .phase = "Failed"})},
+                    kNow);
+  EXPECT_EQ(names(spread)[0], "lone");
 }
 
 template <class O>
 ReplicasPlan plan_set(const O& owner, const std::vector<Ref<Pod>>& have) {
-  return plan_replicas(claimant(owner), wanted_replicas(owner), have, kNow);
+  return plan_replicas(claimant(owner), wanted_replicas(owner), have, [&] { return have; }, kNow);
 }
 
 TEST(PlanReplicas, CreatesDeletesAdoptsAndReleases) {
@@ -112,6 +122,11 @@ TEST(PlanReplicas, CreatesDeletesAdoptsAndReleases) {
   EXPECT_EQ(plan.claims.owned.size(), 4u);
   EXPECT_EQ(plan.create, 0);
   EXPECT_TRUE(plan.remove.empty());
+  have.push_back(parse<Pod>(
+      "metadata: {name: going, uid: g, labels: {app: web}, deletionTimestamp: "
+      "'2026-01-01T11:00:00Z', ownerReferences: [{kind: ReplicaSet, name: rs, uid: rs1, "
+      "controller: true}]}"));
+  EXPECT_EQ(plan_set(*rs(4), have).terminating, 1);
   // The older kind has its selector as labels, and means the same.
   auto older = parse<ReplicationController>(
       "metadata: {name: rs, uid: rs1}\nspec: {replicas: 4, selector: {app: web}}\n");
@@ -120,7 +135,7 @@ TEST(PlanReplicas, CreatesDeletesAdoptsAndReleases) {
   EXPECT_EQ(names(same.claims.release), names(plan.claims.release));
   EXPECT_EQ(same.create, plan.create);
   auto unsaid = parse<ReplicationController>("metadata: {name: rs, uid: rs1}\nspec: {}\n");
-  EXPECT_TRUE(plan_set(*unsaid, {have.back()}).claims.release.empty());
+  EXPECT_TRUE(plan_set(*unsaid, {pod({.name = "a"})}).claims.release.empty());
 }
 
 // --- deployment ---
@@ -234,6 +249,59 @@ TEST(PlanDeployment, RollsWithinItsBounds) {
     int64_t made = p.create ? (*p.create)->spec().replicas() : -1;
     EXPECT_EQ(made, c.create) << c.why;
   }
+}
+
+TEST(PlanDeployment, GoesBackWhenAnAnnotationAsksForIt) {
+  struct Case {
+    std::string why, to;
+    std::vector<Ref<ReplicaSet>> sets;
+    std::string reason, image;  // the image that it has then
+  };
+  const auto old = set("old", "i:1", 0, 0), now = set("new", "i:2", 3, 3);
+  const Case cases[] = {
+      {"to a revision", "1", {old, now}, "DeploymentRollback", "i:1"},
+      {"to the one before", "0", {old, now}, "DeploymentRollback", "i:1"},
+      {"none before", "0", {now}, "DeploymentRollbackRevisionNotFound", "i:2"},
+      {"none of that number", "7", {old, now}, "DeploymentRollbackRevisionNotFound", "i:2"},
+      {"to itself", "2", {old, now}, "DeploymentRollbackTemplateUnchanged", "i:2"},
+      {"not a number", "x", {old, now}, "", ""},
+      {"its newest set is not there yet", "1", {old}, "", ""},
+  };
+  for (const Case& c : cases) {
+    Draft<DeploymentEdit> d(*deployment(3, "1", "0"));
+    auto annotations = d->edit_metadata().edit_annotations();
+    annotations.set("deprecated.deployment.rollback.to", c.to);
+    annotations.set("kept", "no");
+    annotations.set("deployment.kubernetes.io/revision", "2");
+    auto plan = plan_rollback(*d, c.sets);
+    ASSERT_EQ(plan.has_value(), !c.reason.empty()) << c.why;
+    if (!plan) continue;
+    EXPECT_EQ(plan->reason, c.reason) << c.why;
+    EXPECT_EQ(plan->update->spec().template_().spec().containers()[0].image(), c.image) << c.why;
+    auto after = plan->update->metadata().annotations();
+    EXPECT_FALSE(after.contains("deprecated.deployment.rollback.to")) << c.why;
+    EXPECT_EQ(after.contains("kept"), c.image == "i:2") << c.why;
+    EXPECT_EQ(after.get("deployment.kubernetes.io/revision"), "2") << c.why;
+    EXPECT_FALSE(plan->update->spec().template_().metadata().labels().contains("pod-template-hash"));
+  }
+}
+
+TEST(PlanDeployment, SumsPodsThatAreGoingWhenAllSetsTell) {
+  auto told = [](const char* name, const char* image, const std::string& status) {
+    return parse<ReplicaSet>("metadata: {name: " + std::string(name) + ", uid: u-" + name +
+                             "}\nspec: {replicas: 1, template: {metadata: {labels: {app: web}}, "
+                             "spec: {containers: [{name: c, image: '" + image +
+                             "'}]}}}\nstatus: {" + status + "}");
+  };
+  auto sum = [&](const std::string& a, const std::string& b) {
+    auto plan = plan_deployment(*deployment(1, "1", "0"),
+                                {told("old", "i:1", a), told("new", "i:2", b)}, false, kNow);
+    auto s = plan.status->status();
+    return s.has_terminating_replicas() ? s.terminating_replicas() : -1;
+  };
+  EXPECT_EQ(sum("observedGeneration: 1, terminatingReplicas: 2", "terminatingReplicas: 1"), 3);
+  EXPECT_EQ(sum("observedGeneration: 1, terminatingReplicas: 2", ""), 2);  // not looked at yet
+  EXPECT_EQ(sum("observedGeneration: 1, terminatingReplicas: 2", "observedGeneration: 1"), -1);
 }
 
 TEST(PlanDeployment, HashesAreStableAndSafe) {

@@ -14,7 +14,8 @@ Task<Status> PodControl::create_for(Context ctx, ObjectReference owner, std::str
     events_.normal(owner, "SuccessfulCreate", "Created pod: " + std::string((*r)->name()));
   } else if (!s.is(Reason::kOutcomeUnknown) && !ctx.done()) {
     expectations_.creation_settled(uid);
-    events_.warning(owner, "FailedCreate", "Error creating: " + s.message());
+    // In a namespace that ends every one fails.
+    if (!namespace_is_ending(s)) events_.warning(owner, "FailedCreate", "Error creating: " + s.message());
   }
   co_return s;
 }

@@ -34,7 +34,22 @@ template <class O>
 ReplicasController<O>::ReplicasController(Deps deps)
     : ControllerFor<O>(deps, names<O>().queue, names<O>().component, 5),
       pods_(this->template owns<Pod>()),
-      pod_control_(client(), events(), expectations()) {}
+      pod_control_(client(), events(), expectations()) {
+  index_by_controller(this->objects().base());
+}
+
+template <class O>
+std::vector<Ref<Pod>> ReplicasController<O>::related_pods(const Ref<O>& rs) const {
+  std::vector<Ref<Pod>> out;
+  auto above = controller_of(rs->metadata());
+  if (!above) return out;
+  for (const auto& set : this->objects().by_index(kControllerIndex, above.uid())) {
+    for (auto& pod : pods_.by_index(kControllerIndex, set->metadata().uid())) {
+      out.push_back(std::move(pod));
+    }
+  }
+  return out;
+}
 
 template <class O>
 Task<ReconcileResult> ReplicasController<O>::reconcile(Context ctx, std::string key) {
@@ -44,7 +59,8 @@ Task<ReconcileResult> ReplicasController<O>::reconcile(Context ctx, std::string 
   bool may_act = expectations().satisfied(uid);
   Claimant owner = claimant(*rs);
   const std::vector<Ref<Pod>> mine = candidates(pods_, owner);
-  ReplicasPlan plan = plan_replicas(owner, wanted_replicas(*rs), mine, loop().wall_now());
+  const RelatedPods related = [this, rs] { return related_pods(rs); };
+  ReplicasPlan plan = plan_replicas(owner, wanted_replicas(*rs), mine, related, loop().wall_now());
   Status claimed = co_await write_claims(ctx, &client(), owner, &plan.claims);
   if (!claimed.ok()) co_return claimed;
   Status managed;
@@ -81,6 +97,7 @@ Task<Status> ReplicasController<O>::create_pods(Context ctx, Ref<O> rs, int n) {
     Status s = co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
     left -= size;
     if (!s.ok()) {
+      if (namespace_is_ending(s)) s = Status();  // none of the others can be made either
       expectations().creation_settled(uid, left);
       co_return s;
     }
@@ -137,6 +154,7 @@ Task<Status> ReplicasController<O>::update_status(Context ctx, Ref<O> rs, const 
   s.set_fully_labeled_replicas(labeled);
   s.set_ready_replicas(ready);
   s.set_available_replicas(available);
+  if constexpr (kTellsTerminating) s.set_terminating_replicas(plan->terminating);
   s.set_observed_generation(rs->metadata().generation());
   set_failure_condition(s, *plan, managed, now);
   auto old = rs->status();
@@ -145,6 +163,10 @@ Task<Status> ReplicasController<O>::update_status(Context ctx, Ref<O> rs, const 
               old.ready_replicas() == ready && old.available_replicas() == available &&
               old.observed_generation() == s.observed_generation() &&
               old.conditions().size() == s.conditions().size();
+  if constexpr (kTellsTerminating) {
+    same = same && old.has_terminating_replicas() &&
+           old.terminating_replicas() == plan->terminating;
+  }
   if (same) co_return Status();
   co_return co_await this->write_status(ctx, d.take());
 }
