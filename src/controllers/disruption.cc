@@ -193,18 +193,19 @@ DisruptionController::DisruptionController(Deps deps)
       deployments_(watch<api::apps_v1::Deployment>()),
       stateful_sets_(watch<api::apps_v1::StatefulSet>()),
       replication_controllers_(watch<ReplicationController>()) {
+  index_by_selector(budgets_);
   pods_.on_change(
       [this](const Ref<Pod>& before, const Ref<Pod>& now) { pod_changed(before, now); });
 }
 
 void DisruptionController::pod_changed(const Ref<Pod>& before, const Ref<Pod>& now) {
-  const Ref<Pod>& any = now ? now : before;
-  for (const auto& budget : budgets_.list(any->metadata().namespace_())) {
-    auto selector = Selector::from_label_selector(budget->spec().selector());
-    if (!selector.ok()) continue;
-    bool was = before && selector->matches(before->metadata().labels());
-    bool is = now && selector->matches(now->metadata().labels());
-    if (was || is) queue().add(key_of(budget->metadata()));
+  for (const Ref<Pod>& pod : {before, now}) {
+    if (!pod) continue;
+    auto labels = pod->metadata().labels();
+    for (const auto& budget : may_select(budgets_, pod->metadata().namespace_(), labels)) {
+      auto selector = Selector::from_label_selector(budget->spec().selector());
+      if (selector.ok() && selector->matches(labels)) queue().add(key_of(budget->metadata()));
+    }
   }
   if (!now) return;
   if (auto wait = stale_disruption(*now, loop().wall_now())) {
@@ -318,8 +319,7 @@ Task<ReconcileResult> DisruptionController::reconcile(Context ctx, std::string k
   std::vector<Ref<Pod>> pods;
   auto selector = Selector::from_label_selector(budget->spec().selector());
   if (selector.ok()) {
-    pods = pods_.select(parts.first,
-                        [&](const auto& metadata) { return selector->matches(metadata.labels()); });
+    pods = by_label_.select_as<Pod>(parts.first, *selector);
   }
   ExpectedScale scale;
   if (needs_scale(*budget)) scale = expected_scale(pods);

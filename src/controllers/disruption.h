@@ -12,6 +12,7 @@
 #include "api/core_v1.h"
 #include "api/policy_v1.h"
 #include "controllers/controller.h"
+#include "controllers/selector_index.h"
 
 namespace keles::controllers {
 
@@ -61,6 +62,7 @@ class DisruptionController final : public Controller {
 
   Informer<Budget> budgets_;
   Informer<Pod> pods_;
+  LabelIndex by_label_{pods_.base()};
   Informer<api::apps_v1::ReplicaSet> replica_sets_;
   Informer<api::apps_v1::Deployment> deployments_;
   Informer<api::apps_v1::StatefulSet> stateful_sets_;

@@ -129,6 +129,7 @@ EndpointsController::EndpointsController(Deps deps)
       services_(watch_own<Service>()),
       pods_(watch<Pod>()),
       endpoints_(watch_own<Endpoints>()) {
+  index_by_selector(services_);
   pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
     if (!endpoint_changed(before, now)) return;
     for (std::string& key : services_of(services_, before, now)) queue().add(std::move(key));
@@ -150,8 +151,7 @@ Task<ReconcileResult> EndpointsController::reconcile(Context ctx, std::string ke
   }
   if (!has_selector(*service)) co_return Status();
   Selector selector = Selector::from_set(service->spec().selector());
-  std::vector<Ref<Pod>> pods = pods_.select(
-      parts.first, [&](const auto& metadata) { return selector.matches(metadata.labels()); });
+  std::vector<Ref<Pod>> pods = by_label_.select_as<Pod>(parts.first, selector);
   auto wanted = plan_endpoints(*service, pods, current);
   if (!wanted) co_return Status();
   Status s;

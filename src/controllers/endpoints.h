@@ -7,6 +7,7 @@
 
 #include "api/core_v1.h"
 #include "controllers/controller.h"
+#include "controllers/selector_index.h"
 #include "controllers/service_endpoints.h"
 
 namespace keles::controllers {
@@ -24,6 +25,7 @@ class EndpointsController final : public Controller {
  private:
   Informer<api::core_v1::Service> services_;
   Informer<api::core_v1::Pod> pods_;
+  LabelIndex by_label_{pods_.base()};
   Informer<api::core_v1::Endpoints> endpoints_;
 };
 

@@ -250,6 +250,7 @@ EndpointSliceController::EndpointSliceController(Deps deps)
       nodes_(watch<Node>()),
       slices_(watch<EndpointSlice>()),
       expectations_(deps.client.loop()) {
+  index_by_selector(services_);
   slices_.base().add_index(
       std::string(kByService), [](const ObjectPtr& o) -> std::vector<std::string> {
         auto s = read<EndpointSlice>(o);
@@ -292,8 +293,7 @@ Task<ReconcileResult> EndpointSliceController::reconcile(Context ctx, std::strin
     co_return ReconcileResult::after(expectations_.remaining(key));
   }
   Selector selector = Selector::from_set(service->spec().selector());
-  std::vector<Ref<Pod>> pods = pods_.select(
-      parts.first, [&](const auto& metadata) { return selector.matches(metadata.labels()); });
+  std::vector<Ref<Pod>> pods = by_label_.select_as<Pod>(parts.first, selector);
   const ZoneOf zone_of = [this](std::string_view node) {
     Ref<Node> n = nodes_.get("", node);
     return n ? std::string(n->metadata().labels().get(kZone)) : std::string();

@@ -11,6 +11,7 @@
 #include "api/discovery_v1.h"
 #include "client/expectations.h"
 #include "controllers/controller.h"
+#include "controllers/selector_index.h"
 #include "controllers/service_endpoints.h"
 
 namespace keles::controllers {
@@ -39,6 +40,7 @@ class EndpointSliceController final : public Controller {
  private:
   Informer<api::core_v1::Service> services_;
   Informer<api::core_v1::Pod> pods_;
+  LabelIndex by_label_{pods_.base()};
   Informer<api::core_v1::Node> nodes_;  // their zones
   Informer<api::discovery_v1::EndpointSlice> slices_;
   Expectations expectations_;

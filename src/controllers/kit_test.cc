@@ -191,6 +191,39 @@ TEST_F(KitTest, TheIndexOfSelectorsFindsAllThatMaySelect) {
   EXPECT_THAT(found("{}"), UnorderedElementsAre("all", "expression"));
 }
 
+// The other way: the same as walking the namespace, whatever the selector asks for.
+TEST_F(KitTest, TheIndexOfLabelsFindsWhatASelectorPicks) {
+  for (int i = 0; i < 20; ++i) {
+    std::string n = std::to_string(i);
+    client.put_yaml("{apiVersion: v1, kind: Pod, metadata: {name: p" + n + ", namespace: default, "
+                    "labels: {app: a" + std::to_string(i % 3) + ", tier: t" +
+                    std::to_string(i % 2) + ", k" + n + ": v}}}");
+  }
+  client.put_yaml(
+      "{apiVersion: v1, kind: Pod, metadata: {name: far, namespace: other, labels: {app: a1}}}");
+  woken();
+  Informer<Pod> pods = informers.informer<Pod>();
+  LabelIndex index(pods.base());
+  std::vector<std::string> selectors = {"app=a1", "app=a1,tier=t0", "app in (a1,a2)", "app=none",
+                                        "",       "tier!=t0",       "app in (a2),tier"};
+  for (int i = 0; i < 20; ++i) selectors.push_back("k" + std::to_string(i) + "=v");
+  for (int round = 0; round < 2; ++round) {
+    for (const std::string& text : selectors) {
+      auto selector = Selector::parse(text);
+      ASSERT_TRUE(selector.ok());
+      std::vector<std::string> expected, found;
+      for (const auto& p : pods.list("default")) {
+        if (selector->matches(p->metadata().labels())) expected.push_back(key_of(p->metadata()));
+      }
+      for (const auto& o : index.select("default", *selector)) found.push_back(o->key());
+      EXPECT_EQ(found, expected) << text;
+    }
+    pod("late", "a1", "");  // what comes later is found too
+    woken();
+  }
+  EXPECT_THAT(index.select("default", Selector::nothing()), IsEmpty());
+}
+
 TEST(Conditions, TheTimeOfTransitionMovesWithTheStatusAlone) {
   Draft<DeploymentEdit> d;
   auto list = d->edit_status().edit_conditions();

@@ -43,4 +43,38 @@ std::vector<std::string> selector_index_lookups(std::string_view ns,
   return out;
 }
 
+bool LabelIndex::index_by(const std::string& key) {
+  if (keys_.contains(key)) return true;
+  if (keys_.size() >= kMostKeys) return false;
+  keys_.insert(key);
+  informer_.add_index("label/" + key, [key](const ObjectPtr& o) -> std::vector<std::string> {
+    DocumentPtr tree = o->metadata();
+    const Value& value = tree->root["metadata"]["labels"][key];
+    if (!value.is_string()) return {};
+    return {index_value(o->namespace_(), key, value.as_string())};
+  });
+  return true;
+}
+
+std::vector<ObjectPtr> LabelIndex::select(std::string_view ns, const Selector& selector) {
+  std::vector<ObjectPtr> out;
+  if (selector.is_nothing()) return out;
+  const LabelRequirement* narrow = nullptr;
+  for (const LabelRequirement& r : selector.requirements()) {
+    using Op = LabelRequirement::Op;
+    const bool one = r.values.size() == 1 &&
+                     (r.op == Op::kEquals || r.op == Op::kDoubleEquals || r.op == Op::kIn);
+    if (!one || (narrow && narrow->values[0].size() >= r.values[0].size())) continue;
+    if (index_by(r.key)) narrow = &r;
+  }
+  for (const ObjectPtr& o : narrow
+           ? informer_.by_index("label/" + narrow->key,
+                                index_value(ns, narrow->key, narrow->values[0]))
+           : informer_.list(ns)) {
+    DocumentPtr tree = o->metadata();
+    if (selector.matches(tree->root["metadata"]["labels"])) out.push_back(o);
+  }
+  return out;
+}
+
 }  // namespace keles::controllers

@@ -6,12 +6,14 @@
 // or not: who asks goes on to match.
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "api/meta_v1.h"
 #include "client/informer.h"
+#include "machinery/labels.h"
 
 namespace keles::controllers {
 
@@ -36,7 +38,30 @@ void index_by_selector(const Informer<O>& informer) {
       });
 }
 
-// Of an informer with that index.
+// The other way: the objects of a namespace that a selector picks, by an index of the values of one
+// of the labels that it asks for. The indexes are made as selectors ask for them, for the first
+// kMostKeys labels; what asks for none of those walks its namespace. Outlives nothing: the informer
+// is to outlive it.
+class LabelIndex {
+ public:
+  explicit LabelIndex(InformerBase& informer) : informer_(informer) {}
+  // Asked of their metadata alone.
+  std::vector<ObjectPtr> select(std::string_view ns, const Selector& selector);
+  template <class T>
+  std::vector<Ref<T>> select_as(std::string_view ns, const Selector& selector) {
+    std::vector<Ref<T>> out;
+    for (const ObjectPtr& o : select(ns, selector)) out.push_back(read<T>(o));
+    return out;
+  }
+
+ private:
+  static constexpr size_t kMostKeys = 12;
+  bool index_by(const std::string& key);
+  InformerBase& informer_;
+  std::set<std::string> keys_;
+};
+
+// Of an informer with index_by_selector.
 template <class O>
 std::vector<Ref<O>> may_select(const Informer<O>& informer, std::string_view ns,
                                const Map<std::string_view>& labels) {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "controllers/ownership.h"
+#include "controllers/selector_index.h"
 #include "machinery/labels.h"
 
 namespace keles::controllers {
@@ -106,19 +107,17 @@ bool is_headless(const Service& service) { return service.spec().cluster_ip() ==
 
 std::vector<std::string> services_of(const Informer<Service>& services, const Ref<Pod>& before,
                                      const Ref<Pod>& now) {
-  std::vector<std::string> out;
-  const Ref<Pod>& any = now ? now : before;
-  for (const auto& s : services.list(any->metadata().namespace_())) {
-    if (!has_selector(*s)) continue;
-    Selector selector = Selector::from_set(s->spec().selector());
-    bool is = now && selector.matches(now->metadata().labels());
-    bool was = before && selector.matches(before->metadata().labels());
-    if (is || was) {
-      out.push_back(std::string(s->metadata().namespace_()) + "/" +
-                    std::string(s->metadata().name()));
+  std::set<std::string> out;
+  for (const Ref<Pod>& pod : {before, now}) {
+    if (!pod) continue;
+    auto labels = pod->metadata().labels();
+    for (const auto& s : may_select(services, pod->metadata().namespace_(), labels)) {
+      if (has_selector(*s) && Selector::from_set(s->spec().selector()).matches(labels)) {
+        out.insert(key_of(s->metadata()));
+      }
     }
   }
-  return out;
+  return {out.begin(), out.end()};
 }
 
 }  // namespace keles::controllers

@@ -44,7 +44,8 @@ bool endpoint_changed(const Ref<api::core_v1::Pod>& before, const Ref<api::core_
 std::vector<std::string> families_of(const api::core_v1::Service& service);
 bool has_selector(const api::core_v1::Service& service);
 bool is_headless(const api::core_v1::Service& service);
-// Keys of the services that select the pod, as it was or as it is.
+// Keys of the services that select the pod, as it was or as it is (of an informer with
+// index_by_selector).
 std::vector<std::string> services_of(const Informer<api::core_v1::Service>& services,
                                      const Ref<api::core_v1::Pod>& before,
                                      const Ref<api::core_v1::Pod>& now);
