@@ -1,5 +1,6 @@
 // deployment_bench [REPLICAS] [DIRECTORY] [DEPLOYMENTS]: from the creation of the first of so many
-// equal Deployments until all of their pod objects exist: API server, durable store and all controllers in this process, on one loop.
+// equal Deployments until all of their pod objects exist: API server, durable store and all
+// controllers in this process, on one loop.
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -44,14 +45,15 @@ struct Bench {
 Task<void> run_manager(Context ctx, controllers::Manager* m) { co_await m->run(ctx); }
 
 Result<Document> deployment(const std::string& name, int replicas) {
-  std::string yaml = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: " + name +
-                     ", namespace: default}\nspec:\n  replicas: " + std::to_string(replicas) +
-                     "\n  selector: {matchLabels: {app: " + name +
-                     "}}\n"
-                     "  template:\n    metadata: {labels: {app: " +
-                     name +
-                     "}}\n    spec:\n"
-                     "      containers: [{name: c, image: 'image:1', ports: [{containerPort: 80}]}]\n";
+  std::string yaml =
+      "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: " + name +
+      ", namespace: default}\nspec:\n  replicas: " + std::to_string(replicas) +
+      "\n  selector: {matchLabels: {app: " + name +
+      "}}\n"
+      "  template:\n    metadata: {labels: {app: " +
+      name +
+      "}}\n    spec:\n"
+      "      containers: [{name: c, image: 'image:1', ports: [{containerPort: 80}]}]\n";
   TRY_ASSIGN(body, parse_yaml(yaml));
   TRY(decode_object(kind_of<Deployment>(), body, FieldValidation::kStrict));
   return std::move(body);
@@ -110,7 +112,12 @@ int bench_main(int argc, char** argv) {
     return 1;
   }
   auto loop = make_real_loop();
-  Bench b{loop.get(), nullptr, nullptr, nullptr, argc > 1 ? atoi(argv[1]) : 1000, argc > 3 ? atoi(argv[3]) : 1};
+  Bench b{loop.get(),
+          nullptr,
+          nullptr,
+          nullptr,
+          argc > 1 ? atoi(argv[1]) : 1000,
+          argc > 3 ? atoi(argv[3]) : 1};
   {
     ApiServer server(store->get(), ApiServerOptions{});
     auto client = make_local_client(server, *loop, "kube-controller-manager");

@@ -35,8 +35,8 @@ DeploymentPlan plan_deployment(const api::apps_v1::Deployment& d,
                                const std::vector<Ref<api::apps_v1::ReplicaSet>>& sets,
                                bool old_pods_live, WallTime now);
 
-// A return to an earlier revision, as clients of the older versions ask for it by annotation (0: the
-// one before the last).
+// A return to an earlier revision, as clients of the older versions ask for it by annotation (0:
+// the one before the last).
 struct RollbackPlan {
   Draft<api::apps_v1::DeploymentEdit> update;  // the whole object, the annotation gone
   std::string type, reason, message;           // an event

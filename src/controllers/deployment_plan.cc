@@ -28,8 +28,7 @@ constexpr int64_t kNoLimit = INT32_MAX;
 
 bool skips_copy(std::string_view key) {
   return key == "kubectl.kubernetes.io/last-applied-configuration" || key == kRevision ||
-         key == kRevisionHistory || key == kDesired || key == kMax ||
-         key == kRollbackTo;
+         key == kRevisionHistory || key == kDesired || key == kMax || key == kRollbackTo;
 }
 
 int64_t to_int(std::string_view s, int64_t fallback) {
@@ -709,7 +708,8 @@ std::optional<RollbackPlan> plan_rollback(const Deployment& d,
     if (revision_of(rs) != *wanted) continue;
     if (canonical(rs->spec().template_()) == canonical(d.spec().template_())) {
       plan.reason = "DeploymentRollbackTemplateUnchanged";
-      plan.message = "The rollback revision contains the same template as current deployment " + name;
+      plan.message =
+          "The rollback revision contains the same template as current deployment " + name;
       return plan;
     }
     take_over(*plan.update, *rs);

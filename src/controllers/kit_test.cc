@@ -195,16 +195,18 @@ TEST_F(KitTest, TheIndexOfSelectorsFindsAllThatMaySelect) {
 TEST_F(KitTest, TheIndexOfLabelsFindsWhatASelectorPicks) {
   for (int i = 0; i < 20; ++i) {
     std::string n = std::to_string(i);
-    client.put_yaml("{apiVersion: v1, kind: Pod, metadata: {name: p" + n + ", namespace: default, "
-                    "labels: {app: a" + std::to_string(i % 3) + ", tier: t" +
-                    std::to_string(i % 2) + ", k" + n + ": v}}}");
+    client.put_yaml("{apiVersion: v1, kind: Pod, metadata: {name: p" + n +
+                    ", namespace: default, "
+                    "labels: {app: a" +
+                    std::to_string(i % 3) + ", tier: t" + std::to_string(i % 2) + ", k" + n +
+                    ": v}}}");
   }
   client.put_yaml(
       "{apiVersion: v1, kind: Pod, metadata: {name: far, namespace: other, labels: {app: a1}}}");
   woken();
   Informer<Pod> pods = informers.informer<Pod>();
   LabelIndex index(pods.base());
-  std::vector<std::string> selectors = {"app=a1", "app=a1,tier=t0", "app in (a1,a2)", "app=none",
+  std::vector<std::string> selectors = {"app=a1", "app=a1,tier=t0", "app in (a1,a2)",  "app=none",
                                         "",       "tier!=t0",       "app in (a2),tier"};
   for (int i = 0; i < 20; ++i) selectors.push_back("k" + std::to_string(i) + "=v");
   for (int round = 0; round < 2; ++round) {

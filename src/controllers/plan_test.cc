@@ -94,7 +94,8 @@ TEST(RankForDeletion, LeastValuableFirst) {
 
 template <class O>
 ReplicasPlan plan_set(const O& owner, const std::vector<Ref<Pod>>& have) {
-  return plan_replicas(claimant(owner), wanted_replicas(owner), have, [&] { return have; }, kNow);
+  return plan_replicas(
+      claimant(owner), wanted_replicas(owner), have, [&] { return have; }, kNow);
 }
 
 TEST(PlanReplicas, CreatesDeletesAdoptsAndReleases) {
@@ -122,10 +123,10 @@ TEST(PlanReplicas, CreatesDeletesAdoptsAndReleases) {
   EXPECT_EQ(plan.claims.owned.size(), 4u);
   EXPECT_EQ(plan.create, 0);
   EXPECT_TRUE(plan.remove.empty());
-  have.push_back(parse<Pod>(
-      "metadata: {name: going, uid: g, labels: {app: web}, deletionTimestamp: "
-      "'2026-01-01T11:00:00Z', ownerReferences: [{kind: ReplicaSet, name: rs, uid: rs1, "
-      "controller: true}]}"));
+  have.push_back(
+      parse<Pod>("metadata: {name: going, uid: g, labels: {app: web}, deletionTimestamp: "
+                 "'2026-01-01T11:00:00Z', ownerReferences: [{kind: ReplicaSet, name: rs, uid: rs1, "
+                 "controller: true}]}"));
   EXPECT_EQ(plan_set(*rs(4), have).terminating, 1);
   // The older kind has its selector as labels, and means the same.
   auto older = parse<ReplicationController>(
@@ -282,7 +283,8 @@ TEST(PlanDeployment, GoesBackWhenAnAnnotationAsksForIt) {
     EXPECT_FALSE(after.contains("deprecated.deployment.rollback.to")) << c.why;
     EXPECT_EQ(after.contains("kept"), c.image == "i:2") << c.why;
     EXPECT_EQ(after.get("deployment.kubernetes.io/revision"), "2") << c.why;
-    EXPECT_FALSE(plan->update->spec().template_().metadata().labels().contains("pod-template-hash"));
+    EXPECT_FALSE(
+        plan->update->spec().template_().metadata().labels().contains("pod-template-hash"));
   }
 }
 
@@ -290,8 +292,8 @@ TEST(PlanDeployment, SumsPodsThatAreGoingWhenAllSetsTell) {
   auto told = [](const char* name, const char* image, const std::string& status) {
     return parse<ReplicaSet>("metadata: {name: " + std::string(name) + ", uid: u-" + name +
                              "}\nspec: {replicas: 1, template: {metadata: {labels: {app: web}}, "
-                             "spec: {containers: [{name: c, image: '" + image +
-                             "'}]}}}\nstatus: {" + status + "}");
+                             "spec: {containers: [{name: c, image: '" +
+                             image + "'}]}}}\nstatus: {" + status + "}");
   };
   auto sum = [&](const std::string& a, const std::string& b) {
     auto plan = plan_deployment(*deployment(1, "1", "0"),

@@ -15,7 +15,8 @@ Task<Status> PodControl::create_for(Context ctx, ObjectReference owner, std::str
   } else if (!s.is(Reason::kOutcomeUnknown) && !ctx.done()) {
     expectations_.creation_settled(uid);
     // In a namespace that ends every one fails.
-    if (!namespace_is_ending(s)) events_.warning(owner, "FailedCreate", "Error creating: " + s.message());
+    if (!namespace_is_ending(s))
+      events_.warning(owner, "FailedCreate", "Error creating: " + s.message());
   }
   co_return s;
 }

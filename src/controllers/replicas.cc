@@ -164,8 +164,8 @@ Task<Status> ReplicasController<O>::update_status(Context ctx, Ref<O> rs, const 
               old.observed_generation() == s.observed_generation() &&
               old.conditions().size() == s.conditions().size();
   if constexpr (kTellsTerminating) {
-    same = same && old.has_terminating_replicas() &&
-           old.terminating_replicas() == plan->terminating;
+    same =
+        same && old.has_terminating_replicas() && old.terminating_replicas() == plan->terminating;
   }
   if (same) co_return Status();
   co_return co_await this->write_status(ctx, d.take());

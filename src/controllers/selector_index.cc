@@ -67,10 +67,10 @@ std::vector<ObjectPtr> LabelIndex::select(std::string_view ns, const Selector& s
     if (!one || (narrow && narrow->values[0].size() >= r.values[0].size())) continue;
     if (index_by(r.key)) narrow = &r;
   }
-  for (const ObjectPtr& o : narrow
-           ? informer_.by_index("label/" + narrow->key,
-                                index_value(ns, narrow->key, narrow->values[0]))
-           : informer_.list(ns)) {
+  for (const ObjectPtr& o :
+       narrow ? informer_.by_index("label/" + narrow->key,
+                                   index_value(ns, narrow->key, narrow->values[0]))
+              : informer_.list(ns)) {
     DocumentPtr tree = o->metadata();
     if (selector.matches(tree->root["metadata"]["labels"])) out.push_back(o);
   }
