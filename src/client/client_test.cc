@@ -7,6 +7,7 @@
 #include "api/coordination_v1.h"
 #include "api/core_v1.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/sim_loop.h"
 #include "base/sync.h"
 #include "client/event_recorder.h"
@@ -265,6 +266,27 @@ TEST(WorkQueue, TheEarlierDelayWins) {
   q.queue.add_after("a", 9s);
   q.loop.advance(20s);
   EXPECT_THAT(q.log, ElementsAre("a@2000"));
+}
+
+TEST(WorkQueue, TellsHowLongWorkHasBeenUnderWay) {
+  Queue q;
+  q.work = 2s;
+  q.start(2);
+  auto gauge = [](const std::string& name) {
+    const std::string text = metrics::expose();
+    const std::string series = "workqueue_" + name + "_seconds{name=\"test\"} ";
+    const size_t at = text.find(series);
+    return at == text.npos ? -1.0 : std::stod(text.substr(at + series.size()));
+  };
+  q.queue.add("a");
+  q.loop.advance(1s);
+  q.queue.add("b");
+  q.loop.advance(600ms);
+  EXPECT_NEAR(gauge("unfinished_work"), 2.0, 0.3);
+  EXPECT_NEAR(gauge("longest_running_processor"), 1.5, 0.3);
+  q.loop.advance(10s);
+  EXPECT_EQ(gauge("unfinished_work"), 0);
+  EXPECT_EQ(gauge("longest_running_processor"), 0);
 }
 
 // --- expectations ---

@@ -26,6 +26,15 @@ struct WorkQueue::Metrics {
         retries(series(metrics::counter("workqueue_retries_total",
                                         "Total number of retries handled by workqueue", {"name"}),
                        name)),
+        unfinished(series(metrics::gauge("workqueue_unfinished_work_seconds",
+                                         "Seconds of work in progress that work_duration has not "
+                                         "seen yet, all keys together; looked at twice a second.",
+                                         {"name"}),
+                          name)),
+        longest(series(
+            metrics::gauge("workqueue_longest_running_processor_seconds",
+                           "Seconds for which the longest work has been in progress.", {"name"}),
+            name)),
         waited(metrics::histogram(
                    "workqueue_queue_duration_seconds",
                    "How long in seconds an item stays in workqueue before being requested.",
@@ -37,7 +46,7 @@ struct WorkQueue::Metrics {
                    .with({name})) {}
   static inline const std::vector<double> kBounds = {1e-8, 1e-7, 1e-6, 1e-5, 1e-4,
                                                      1e-3, 1e-2, 1e-1, 1,    10};
-  metrics::Value &depth, &adds, &retries;
+  metrics::Value &depth, &adds, &retries, &unfinished, &longest;
   metrics::Buckets &waited, &worked;
 };
 
@@ -103,6 +112,29 @@ int WorkQueue::requeues(const std::string& key) const {
   return it == failures_.end() ? 0 : it->second;
 }
 
+// While something is worked on: most work is done before the first look.
+void WorkQueue::watch_unfinished() {
+  constexpr Duration kEvery = 500ms;
+  if (watching_ || !metrics_) return;
+  watching_ = true;
+  std::weak_ptr<bool> alive = alive_;
+  loop_.schedule(loop_.now() + kEvery, [this, alive] {
+    if (alive.expired()) return;
+    watching_ = false;
+    double all = 0, longest = 0;
+    for (const std::string& key : working_) {
+      auto it = added_at_.find(key);
+      if (it == added_at_.end()) continue;
+      const double seconds = std::chrono::duration<double>(loop_.now() - it->second).count();
+      all += seconds;
+      longest = std::max(longest, seconds);
+    }
+    metrics_->unfinished.set(all);
+    metrics_->longest.set(longest);
+    if (!working_.empty()) watch_unfinished();
+  });
+}
+
 Task<Result<std::string>> WorkQueue::next(Context ctx) {
   while (ready_.empty()) {
     Status s = co_await waiting_.wait(ctx);
@@ -122,6 +154,7 @@ Task<Result<std::string>> WorkQueue::next(Context ctx) {
       metrics_->waited.observe(std::chrono::duration<double>(loop_.now() - it->second).count());
       it->second = loop_.now();
     }
+    watch_unfinished();
   }
   co_return std::move(key);
 }

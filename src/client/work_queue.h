@@ -34,6 +34,7 @@ class WorkQueue {
  private:
   struct Metrics;
   void push(const std::string& key);
+  void watch_unfinished();
   Loop& loop_;
   Duration base_delay_, max_delay_;
   std::deque<std::string> ready_;
@@ -43,6 +44,7 @@ class WorkQueue {
   WaitList waiting_;
   std::shared_ptr<bool> alive_;
   std::unique_ptr<Metrics> metrics_;
+  bool watching_ = false;                      // a look at what is being worked on is due
   std::map<std::string, TimePoint> added_at_;  // when it began to wait, then when work began
 };
 

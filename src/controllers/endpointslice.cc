@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/metrics.h"
 #include "controllers/ownership.h"
 #include "machinery/labels.h"
 
@@ -152,6 +153,7 @@ void arrange(const Service& service, Group& g, size_t per_slice, EndpointSlicePl
       auto it = missing.find(has.id());
       if (it == missing.end()) {  // gone, or held twice
         slot.changed = true;
+        ++plan->removed;
         continue;
       }
       if (!(it->second == has)) slot.changed = true;
@@ -167,6 +169,7 @@ void arrange(const Service& service, Group& g, size_t per_slice, EndpointSlicePl
         slot.endpoints.push_back(std::move(missing.begin()->second));
         missing.erase(missing.begin());
         slot.changed = true;
+        ++plan->added;
       }
     }
   }
@@ -189,12 +192,16 @@ void arrange(const Service& service, Group& g, size_t per_slice, EndpointSlicePl
     while (!missing.empty() && some.size() < per_slice) {
       some.push_back(std::move(missing.begin()->second));
       missing.erase(missing.begin());
+      ++plan->added;
     }
     auto s = new_slice(service, g.family, g.ports);
     write_endpoints(*s, some);
     plan->create.push_back(std::move(s));
     ++kept;
   }
+  plan->endpoints += g.wanted.size();
+  plan->slices += kept;
+  plan->least_slices += std::max<size_t>(1, (g.wanted.size() + per_slice - 1) / per_slice);
 }
 
 // Whose clients the endpoint is for, as the service's trafficDistribution has it.
@@ -206,12 +213,35 @@ void hint(const Service& service, EndpointData& e) {
   if (node) e.node_hint = e.node;
 }
 
+std::map<std::string, std::string> zone_hints_of(const std::vector<Ref<EndpointSlice>>& slices) {
+  std::map<std::string, std::string> out;
+  for (const auto& s : slices) {
+    for (const EndpointData& e : endpoints_of(*s)) {
+      if (!e.zone_hint.empty() && e.node_hint.empty()) out[e.id()] = e.zone_hint;
+    }
+  }
+  return out;
+}
+
+// Of all of one family, whichever ports they have.
+void hint_by_topology(std::map<GroupKey, Group>& groups, const std::string& family,
+                      const std::map<std::string, std::string>& had, const ZoneShares& shares,
+                      EndpointSlicePlan* plan) {
+  std::vector<EndpointData*> endpoints;
+  for (auto& [key, group] : groups) {
+    if (key.first != family) continue;
+    for (auto& [id, e] : group.wanted) endpoints.push_back(&e);
+  }
+  plan->topology.push_back({family, assign_zone_hints(endpoints, had, shares)});
+}
+
 }  // namespace
 
 EndpointSlicePlan plan_endpoint_slices(const Service& service, const std::vector<Ref<Pod>>& pods,
                                        const std::vector<Ref<EndpointSlice>>& slices, int per_slice,
-                                       const ZoneOf& zone_of) {
+                                       const ZoneOf& zone_of, const ZoneShares& shares) {
   std::map<GroupKey, Group> groups;
+  const bool by_topology = wants_topology_hints(service);
   for (const std::string& family : families_of(service)) {
     bool any = false;
     for (const auto& pod : pods) {
@@ -223,7 +253,7 @@ EndpointSlicePlan plan_endpoint_slices(const Service& service, const std::vector
       g.ports = std::move(ports);
       EndpointData e = endpoint_of(service, *pod, std::move(address));
       if (zone_of && !e.node.empty()) e.zone = zone_of(e.node);
-      hint(service, e);
+      if (!by_topology) hint(service, e);
       std::string id = e.id();
       g.wanted.emplace(std::move(id), std::move(e));
       any = true;
@@ -231,6 +261,11 @@ EndpointSlicePlan plan_endpoint_slices(const Service& service, const std::vector
     if (!any) groups[{family, {}}].family = family;  // an empty slice says: none
   }
   EndpointSlicePlan plan;
+  if (by_topology) {
+    const auto had = zone_hints_of(slices);
+    for (const std::string& family : families_of(service))
+      hint_by_topology(groups, family, had, shares, &plan);
+  }
   for (const auto& s : slices) {
     auto it = groups.find({std::string(s->address_type()), ports_of(*s)});
     if (it == groups.end() || !s->metadata().deletion_timestamp().empty()) {
@@ -249,7 +284,8 @@ EndpointSliceController::EndpointSliceController(Deps deps)
       pods_(watch<Pod>()),
       nodes_(watch<Node>()),
       slices_(watch<EndpointSlice>()),
-      expectations_(deps.client.loop()) {
+      expectations_(deps.client.loop()),
+      writer_(deps.client, expectations_, "endpoint_slice_controller") {
   index_by_selector(services_);
   slices_.base().add_index(
       std::string(kByService), [](const ObjectPtr& o) -> std::vector<std::string> {
@@ -262,12 +298,7 @@ EndpointSliceController::EndpointSliceController(Deps deps)
     if (!endpoint_changed(before, now)) return;
     for (std::string& key : services_of(services_, before, now)) queue().add(std::move(key));
   });
-  // A node whose zone changes: any service may have endpoints there. One that comes has none yet.
-  nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) {
-    if (!before || !now) return;
-    if (before->metadata().labels().get(kZone) == now->metadata().labels().get(kZone)) return;
-    for (const auto& service : services_.list()) queue().add(key_of(service->metadata()));
-  });
+  nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) { on_node(before, now); });
   slices_.on_change([this](const Ref<EndpointSlice>& before, const Ref<EndpointSlice>& now) {
     const Ref<EndpointSlice>& any = now ? now : before;
     auto labels = any->metadata().labels();
@@ -279,14 +310,104 @@ EndpointSliceController::EndpointSliceController(Deps deps)
   });
 }
 
+void EndpointSliceController::on_node(const Ref<Node>& before, const Ref<Node>& now) {
+  const std::string name((now ? now : before)->metadata().name());
+  const NodeShare was = before ? shares_of_[name] : NodeShare();
+  if (now) {
+    NodeShare is = share_of(*now);
+    if (before && is == was) return;
+    shares_of_[name] = std::move(is);
+  } else {
+    shares_of_.erase(name);
+  }
+  // A zone that changes: any service may have endpoints there. A node that comes has none yet.
+  const bool moved = before && now && was.zone != shares_of_[name].zone;
+  ZoneShares shares = zone_shares(shares_of_);
+  const bool shared_anew = shares != shares_;
+  shares_ = std::move(shares);
+  if (!moved && !shared_anew) return;
+  for (const auto& service : services_.list()) {
+    if (moved || wants_topology_hints(*service)) queue().add(key_of(service->metadata()));
+  }
+}
+
+void EndpointSliceController::tell_topology(const Ref<Service>& service, const std::string& key,
+                                            const std::vector<TopologyVerdict>& verdicts) {
+  std::set<std::string> before = std::move(hinted_[key]);
+  std::set<std::string>& now = hinted_[key];
+  for (const TopologyVerdict& v : verdicts) {
+    const std::string family = ", addressType: " + v.family;
+    const bool had = before.erase(v.family) > 0;
+    if (!v.why_not.empty()) {
+      events().warning(reference_to(service), "TopologyAwareHintsDisabled", v.why_not + family);
+      continue;
+    }
+    now.insert(v.family);
+    if (had) continue;
+    events().normal(reference_to(service), "TopologyAwareHintsEnabled",
+                    "Topology Aware Hints has been enabled" + family);
+  }
+  for (const std::string& family : before) {  // it does not ask any more
+    events().warning(reference_to(service), "TopologyAwareHintsDisabled",
+                     "Topology Aware Hints has been disabled, addressType: " + family);
+  }
+  if (now.empty()) hinted_.erase(key);
+}
+
+namespace {
+
+void count_sync(const Status& s, bool by_topology, const std::string& distribution,
+                size_t changed) {
+  static metrics::Counter& syncs = metrics::counter(
+      "endpoint_slice_controller_syncs", "Syncs of services' slices, by their result.", {"result"});
+  static metrics::Histogram& sizes = metrics::histogram(
+      "endpoint_slice_controller_endpointslices_changed_per_sync",
+      "Slices changed at once for a service.", {"topology", "traffic_distribution"},
+      {0, 1, 2, 4, 8, 16, 32, 64, 128, 256});
+  syncs.with({s.ok() ? "success" : s.is(Reason::kConflict) ? "stale" : "error"}).add();
+  sizes.with({by_topology ? "Auto" : "Disabled", distribution})
+      .observe(static_cast<double>(changed));
+}
+
+}  // namespace
+
+void EndpointSliceController::count(const std::string& key, const Counted& now) {
+  const std::string prefix = "endpoint_slice_controller_";
+  static metrics::Gauge& endpoints =
+      metrics::gauge(prefix + "endpoints_desired", "Endpoints that all services should have.");
+  static metrics::Gauge& slices =
+      metrics::gauge(prefix + "num_endpoint_slices", "Slices of all services.");
+  static metrics::Gauge& least = metrics::gauge(prefix + "desired_endpoint_slices",
+                                                "Slices that would hold all endpoints if full.");
+  static metrics::Gauge& distributed =
+      metrics::gauge(prefix + "services_count_by_traffic_distribution",
+                     "Services by their trafficDistribution.", {"traffic_distribution"});
+  Counted& was = counted_[key];
+  auto add = [](metrics::Value& v, size_t before, size_t after) {
+    v.add(static_cast<double>(after) - static_cast<double>(before));
+  };
+  add(endpoints.with({}), was.endpoints, now.endpoints);
+  add(slices.with({}), was.slices, now.slices);
+  add(least.with({}), was.least_slices, now.least_slices);
+  if (was.distribution != now.distribution) {
+    if (!was.distribution.empty()) distributed.with({was.distribution}).add(-1);
+    if (!now.distribution.empty()) distributed.with({now.distribution}).add(1);
+  }
+  was = now;
+  if (now.slices == 0) counted_.erase(key);
+}
+
 Task<ReconcileResult> EndpointSliceController::reconcile(Context ctx, std::string key) {
   auto parts = split_key(key);
   Ref<Service> service = services_.get(parts.first, parts.second);
   if (!service) {
     expectations_.forget(key);
+    hinted_.erase(key);
+    count(key, Counted());
     co_return Status();  // the garbage collector removes its slices
   }
   if (!has_selector(*service) || !service->metadata().deletion_timestamp().empty()) {
+    count(key, Counted());
     co_return Status();
   }
   if (!expectations_.satisfied(key)) {
@@ -295,33 +416,23 @@ Task<ReconcileResult> EndpointSliceController::reconcile(Context ctx, std::strin
   Selector selector = Selector::from_set(service->spec().selector());
   std::vector<Ref<Pod>> pods = by_label_.select_as<Pod>(parts.first, selector);
   const ZoneOf zone_of = [this](std::string_view node) {
-    Ref<Node> n = nodes_.get("", node);
-    return n ? std::string(n->metadata().labels().get(kZone)) : std::string();
+    auto it = shares_of_.find(std::string(node));
+    return it == shares_of_.end() ? std::string() : it->second.zone;
   };
   EndpointSlicePlan plan = plan_endpoint_slices(*service, pods, slices_.by_index(kByService, key),
-                                                options().endpoints_per_slice, zone_of);
-  for (auto& s : plan.update) {
-    auto r = co_await client().update<EndpointSlice>(ctx, s.take());
-    if (!r.ok()) co_return r.status();
+                                                options().endpoints_per_slice, zone_of, shares_);
+  Counted now{plan.endpoints, plan.slices, plan.least_slices, ""};
+  if (plan.topology.empty()) now.distribution = service->spec().traffic_distribution();
+  count(key, now);
+  Status s = co_await writer_.write(ctx, key, &plan);
+  count_sync(s, !plan.topology.empty(), now.distribution,
+             plan.create.size() + plan.update.size() + plan.remove.size());
+  tell_topology(service, key, plan.topology);
+  if (!s.ok() && !s.is(Reason::kConflict)) {
+    events().warning(reference_to(service), "FailedToUpdateEndpointSlices",
+                     "Error updating Endpoint Slices for Service " + key + ": " + s.message());
   }
-  for (auto& s : plan.create) {
-    expectations_.expect_creations(key, 1);
-    Document body = s.take();
-    auto r = co_await create_once(ctx, &client(), &kind_of<EndpointSlice>(), std::move(body));
-    if (r.ok()) continue;
-    if (!r.status().is(Reason::kOutcomeUnknown)) expectations_.creation_settled(key);
-    if (namespace_is_ending(r.status())) co_return Status();
-    events().warning(
-        reference_to(service), "FailedToUpdateEndpointSlices",
-        "Error updating Endpoint Slices for Service " + key + ": " + r.status().message());
-    co_return r.status();
-  }
-  for (const auto& s : plan.remove) {
-    Status gone = co_await client().remove<EndpointSlice>(ctx, parts.first,
-                                                          std::string(s->metadata().name()));
-    if (!gone.ok() && !gone.is(Reason::kNotFound)) co_return gone;
-  }
-  co_return Status();
+  co_return s;
 }
 
 }  // namespace keles::controllers

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,12 +15,21 @@
 #include "controllers/controller.h"
 #include "controllers/selector_index.h"
 #include "controllers/service_endpoints.h"
+#include "controllers/slice_writer.h"
+#include "controllers/topology_hints.h"
 
 namespace keles::controllers {
 
-struct EndpointSlicePlan {
-  std::vector<Draft<api::discovery_v1::EndpointSliceEdit>> create, update;
-  std::vector<Ref<api::discovery_v1::EndpointSlice>> remove;
+// What became of the topology hints of a service that asks for them.
+struct TopologyVerdict {
+  std::string family;
+  std::string why_not;  // "": its endpoints have hints
+};
+
+struct EndpointSlicePlan : SlicePlan {
+  std::vector<TopologyVerdict> topology;
+  size_t endpoints = 0, slices = 0;  // when it is carried out
+  size_t least_slices = 0;           // that would do
 };
 
 // The zone of a node, "" when it has none.
@@ -26,11 +37,12 @@ using ZoneOf = std::function<std::string(std::string_view node)>;
 
 // `pods`: those that the service selects. `slices`: those of the service that this controller owns.
 // Ready endpoints of a service with a trafficDistribution are hinted to their zone, and with
-// PreferSameNode to their node (KEP 4444, KEP 3015).
+// PreferSameNode to their node (KEP 4444, KEP 3015); those of one that asks for topology hints, by
+// `shares` (topology_hints.h).
 EndpointSlicePlan plan_endpoint_slices(
     const api::core_v1::Service& service, const std::vector<Ref<api::core_v1::Pod>>& pods,
     const std::vector<Ref<api::discovery_v1::EndpointSlice>>& slices, int per_slice,
-    const ZoneOf& zone_of = {});
+    const ZoneOf& zone_of = {}, const ZoneShares& shares = {});
 
 class EndpointSliceController final : public Controller {
  public:
@@ -38,12 +50,28 @@ class EndpointSliceController final : public Controller {
   Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
 
  private:
-  Informer<api::core_v1::Service> services_;
+  using Node = api::core_v1::Node;
+  using Service = api::core_v1::Service;
+  struct Counted {  // of one service
+    size_t endpoints = 0, slices = 0, least_slices = 0;
+    std::string distribution;
+  };
+  void on_node(const Ref<Node>& before, const Ref<Node>& now);
+  void tell_topology(const Ref<Service>& service, const std::string& key,
+                     const std::vector<TopologyVerdict>& verdicts);
+  void count(const std::string& key, const Counted& now);
+
+  Informer<Service> services_;
   Informer<api::core_v1::Pod> pods_;
   LabelIndex by_label_{pods_.base()};
-  Informer<api::core_v1::Node> nodes_;  // their zones
+  Informer<Node> nodes_;
   Informer<api::discovery_v1::EndpointSlice> slices_;
   Expectations expectations_;
+  SliceWriter writer_;
+  std::map<std::string, NodeShare> shares_of_;  // by node
+  ZoneShares shares_;
+  std::map<std::string, std::set<std::string>> hinted_;  // by service: families with topology hints
+  std::map<std::string, Counted> counted_;
 };
 
 }  // namespace keles::controllers

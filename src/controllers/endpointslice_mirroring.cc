@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/ip.h"
+#include "base/metrics.h"
 #include "controllers/ownership.h"
 #include "controllers/service_endpoints.h"
 
@@ -206,7 +207,8 @@ EndpointSliceMirroring::EndpointSliceMirroring(Deps deps)
       endpoints_(watch<Endpoints>()),
       services_(watch<Service>()),
       slices_(watch<EndpointSlice>()),
-      expectations_(deps.client.loop()) {
+      expectations_(deps.client.loop()),
+      writer_(deps.client, expectations_, "endpoint_slice_mirroring_controller") {
   slices_.base().add_index(std::string(kByService),
                            [](const ObjectPtr& o) -> std::vector<std::string> {
                              std::string key = mirrored_key(*read<EndpointSlice>(o));
@@ -229,22 +231,23 @@ EndpointSliceMirroring::EndpointSliceMirroring(Deps deps)
   });
 }
 
-Task<Status> EndpointSliceMirroring::carry_out(Context ctx, Ref<Endpoints> endpoints,
-                                               MirrorPlan* plan) {
-  std::string key = key_of(endpoints->metadata());
-  for (auto& s : plan->update) {
-    auto r = co_await client().update<EndpointSlice>(ctx, s.take());
-    if (!r.ok()) co_return r.status();
+void EndpointSliceMirroring::warn(const Ref<Endpoints>& endpoints, const MirrorPlan& plan) {
+  static metrics::Histogram& skipped =
+      metrics::histogram("endpoint_slice_mirroring_controller_addresses_skipped_per_sync",
+                         "Addresses of an Endpoints object that were not mirrored, at once.", {},
+                         {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384});
+  skipped.observe(static_cast<double>(plan.skipped));
+  if (plan.invalid > 0) {
+    events().warning(reference_to(endpoints), "InvalidIPAddress",
+                     "Skipped " + std::to_string(plan.invalid) +
+                         " invalid IP addresses when mirroring to EndpointSlices");
   }
-  for (auto& s : plan->create) {
-    expectations_.expect_creations(key, 1);
-    Document body = s.take();
-    auto r = co_await create_once(ctx, &client(), &kind_of<EndpointSlice>(), std::move(body));
-    if (r.ok()) continue;
-    if (!r.status().is(Reason::kOutcomeUnknown)) expectations_.creation_settled(key);
-    co_return r.status();
+  if (plan.skipped > plan.invalid) {
+    events().warning(reference_to(endpoints), "TooManyAddressesToMirror",
+                     "A max of " + std::to_string(kMostPerSubset) +
+                         " addresses can be mirrored to EndpointSlices per Endpoints subset. " +
+                         std::to_string(plan.skipped) + " addresses were skipped");
   }
-  co_return Status();
 }
 
 Task<ReconcileResult> EndpointSliceMirroring::reconcile(Context ctx, std::string key) {
@@ -259,32 +262,17 @@ Task<ReconcileResult> EndpointSliceMirroring::reconcile(Context ctx, std::string
   MirrorPlan plan;
   if (mirrors) {
     plan = plan_mirror(*endpoints, slices, kMostPerSubset);
-    if (plan.invalid > 0) {
-      events().warning(reference_to(endpoints), "InvalidIPAddress",
-                       "Skipped " + std::to_string(plan.invalid) +
-                           " invalid IP addresses when mirroring to EndpointSlices");
-    }
-    if (plan.skipped > plan.invalid) {
-      events().warning(reference_to(endpoints), "TooManyAddressesToMirror",
-                       "A max of " + std::to_string(kMostPerSubset) +
-                           " addresses can be mirrored to EndpointSlices per Endpoints subset. " +
-                           std::to_string(plan.skipped) + " addresses were skipped");
-    }
-    if (endpoints->metadata().deletion_timestamp().empty()) {
-      Status s = co_await carry_out(ctx, endpoints, &plan);
-      if (namespace_is_ending(s)) co_return Status();
-      if (!s.ok()) co_return s;
+    warn(endpoints, plan);
+    if (!endpoints->metadata().deletion_timestamp().empty()) {
+      plan.create.clear();
+      plan.update.clear();
     }
   } else {
     expectations_.forget(key);
     plan.remove = slices;
   }
-  for (const auto& s : plan.remove) {
-    Status gone = co_await client().remove<EndpointSlice>(ctx, parts.first,
-                                                          std::string(s->metadata().name()));
-    if (!gone.ok() && !gone.is(Reason::kNotFound)) co_return gone;
-  }
-  co_return Status();
+  Status s = co_await writer_.write(ctx, key, &plan);
+  co_return s;
 }
 
 }  // namespace keles::controllers

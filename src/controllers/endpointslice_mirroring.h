@@ -12,12 +12,11 @@
 #include "api/discovery_v1.h"
 #include "client/expectations.h"
 #include "controllers/controller.h"
+#include "controllers/slice_writer.h"
 
 namespace keles::controllers {
 
-struct MirrorPlan {
-  std::vector<Draft<api::discovery_v1::EndpointSliceEdit>> create, update;
-  std::vector<Ref<api::discovery_v1::EndpointSlice>> remove;
+struct MirrorPlan : SlicePlan {
   size_t invalid = 0;  // addresses that are none
   size_t skipped = 0;  // those, and what is beyond `per_subset`
 };
@@ -35,11 +34,12 @@ class EndpointSliceMirroring final : public Controller {
 
  private:
   using EndpointSlice = api::discovery_v1::EndpointSlice;
-  Task<Status> carry_out(Context ctx, Ref<api::core_v1::Endpoints> endpoints, MirrorPlan* plan);
+  void warn(const Ref<api::core_v1::Endpoints>& endpoints, const MirrorPlan& plan);
   Informer<api::core_v1::Endpoints> endpoints_;
   Informer<api::core_v1::Service> services_;
   Informer<EndpointSlice> slices_;
   Expectations expectations_;
+  SliceWriter writer_;
 };
 
 }  // namespace keles::controllers

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/metrics.h"
 #include "base/sync.h"
 #include "controllers/bootstrap_tokens.h"
 #include "controllers/certificates.h"
@@ -16,6 +17,7 @@
 #include "controllers/garbage_collector.h"
 #include "controllers/job.h"
 #include "controllers/legacy_tokens.h"
+#include "controllers/load_balancer.h"
 #include "controllers/namespace.h"
 #include "controllers/node_ipam.h"
 #include "controllers/node_lifecycle.h"
@@ -78,6 +80,9 @@ const Entry kControllers[] = {
     {{"node-lifecycle-controller", "nodelifecycle", true, "", 4}, make<NodeLifecycleController>},
     {{"taint-eviction-controller", "", true, "", 8}, make<TaintEvictionController>},
     {{"ttl-controller", "ttl", true, "", 5}, make<TtlController>},
+    {{"service-lb-controller", "service", true, "concurrent-service-syncs", 1},
+     make<LoadBalancerController>,
+     [](const Options& o) { return o.load_balancers || o.local_load_balancers; }},
     {{"service-cidr-controller", "", true, "", 5}, make<ServiceCidrController>},
     {{"deployment-controller", "deployment", true, "concurrent-deployment-syncs", 5},
      make<DeploymentController>},
@@ -158,6 +163,7 @@ Manager::Manager(Client& client, Options options)
     if (!wants_controller(options_.controllers, e.name)) continue;
     if (e.possible && !e.possible(options_)) continue;
     controllers_.push_back(e.make(Deps{client_, informers_, options_}));
+    names_.push_back(e.name.name);
     auto told = options_.syncs.find(e.name.syncs_flag);
     controllers_.back()->set_workers(told == options_.syncs.end() ? e.name.syncs : told->second);
   }
@@ -167,14 +173,25 @@ Manager::~Manager() = default;
 
 namespace {
 
-Task<void> run_one(Context ctx, Controller* c) { co_await c->run(ctx); }
+Task<void> run_one(Context ctx, Controller* c, std::string name) {
+  static metrics::Gauge& running =
+      metrics::gauge("running_managed_controllers",
+                     "Whether the controller of that name runs here.", {"name", "manager"});
+  metrics::Value& here = running.with({name, "kube-controller-manager"});
+  here.set(1);
+  co_await c->run(ctx);
+  here.set(0);
+}
 
 }  // namespace
 
 Task<void> Manager::run(Context ctx) {
   informers_.start(ctx);
   TaskGroup group(client_.loop());
-  for (const auto& c : controllers_) group.spawn(run_one(ctx, c.get()));
+  for (size_t i = 0; i < controllers_.size(); ++i) {
+    std::string name(names_[i]);
+    group.spawn(run_one(ctx, controllers_[i].get(), std::move(name)));
+  }
   co_await group.join();
   co_await informers_.join();
 }

@@ -39,6 +39,7 @@ class Manager {
   Options options_;
   InformerFactory informers_;
   std::vector<std::unique_ptr<Controller>> controllers_;
+  std::vector<std::string_view> names_;  // of those
 };
 
 }  // namespace keles::controllers

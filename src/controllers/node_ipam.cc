@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/metrics.h"
 
 namespace keles::controllers {
 
@@ -10,115 +11,207 @@ using namespace api::core_v1;
 
 namespace {
 
-// The range that a text names, which may be one of its addresses. IPv4.
-std::optional<IpPrefix> parse_range(std::string_view text) {
-  auto prefix = IpPrefix::parse(text);
-  if (!prefix || prefix->v6()) return std::nullopt;
-  return prefix->network();
+constexpr int64_t kDefaultV4 = 24, kDefaultV6 = 64;
+constexpr int kMostDifference = 16;  // upstream's, of IPv6
+
+Result<int64_t> mask_size(bool v6, bool dual, const NodeMaskSizes& s) {
+  if (dual && s.any != 0)
+    return Status::bad_request(
+        "usage of --node-cidr-mask-size is not allowed with dual-stack clusters");
+  if (s.any != 0) {
+    if (s.v4 == 0 && s.v6 == 0) return s.any;
+    return Status::bad_request(
+        "usage of --node-cidr-mask-size-ipv4 and --node-cidr-mask-size-ipv6 is not allowed if "
+        "--node-cidr-mask-size is set. For dual-stack clusters please unset it and use IPFamily "
+        "specific flags");
+  }
+  if (!dual && v6 && s.v4 != 0)
+    return Status::bad_request(
+        "usage of --node-cidr-mask-size-ipv4 is not allowed for a single-stack IPv6 cluster");
+  if (!dual && !v6 && s.v6 != 0)
+    return Status::bad_request(
+        "usage of --node-cidr-mask-size-ipv6 is not allowed for a single-stack IPv4 cluster");
+  if (v6) return s.v6 != 0 ? s.v6 : kDefaultV6;
+  return s.v4 != 0 ? s.v4 : kDefaultV4;
 }
 
-uint64_t size_of(const IpPrefix& range) { return uint64_t{1} << (32 - range.length); }
+struct Metrics {
+  metrics::Counter& given = metrics::counter("node_ipam_controller_cidrset_cidrs_allocations_total",
+                                             "Ranges that nodes were given.", {"clusterCIDR"});
+  metrics::Counter& back = metrics::counter("node_ipam_controller_cidrset_cidrs_releases_total",
+                                            "Ranges that came back.", {"clusterCIDR"});
+  metrics::Gauge& usage =
+      metrics::gauge("node_ipam_controller_cidrset_usage_cidrs",
+                     "The part of the cluster's range that nodes have.", {"clusterCIDR"});
+  // Upstream's spelling.
+  metrics::Gauge& most = metrics::gauge("node_ipam_controller_cirdset_max_cidrs",
+                                        "Ranges that there are for nodes.", {"clusterCIDR"});
+};
+Metrics& counts() {
+  static Metrics m;
+  return m;
+}
 
 }  // namespace
 
-RangePool::RangePool(const IpPrefix& cluster, int node_bits) : cluster_(cluster.network()) {
-  if (node_bits < cluster.length || node_bits > 32) return;
-  first_ = {cluster_.base, static_cast<uint8_t>(node_bits)};
-  size_ = size_of(first_);
-  count_ = size_of(cluster_) / size_;
-}
-
-void RangePool::count(const IpPrefix& used, int by) {
-  if (count_ == 0 || !used.overlaps(cluster_)) return;
-  const uint64_t start = cluster_.base.v4_value(), from = used.network().base.v4_value();
-  const uint64_t first = from < start ? 0 : (from - start) / size_;
-  const uint64_t last = std::min((from + size_of(used) - 1 - start) / size_, count_ - 1);
-  if (users_.size() <= last) users_.resize(last + 1);
-  for (uint64_t k = first; k <= last; ++k) users_[k] += static_cast<uint32_t>(by);
-  if (by < 0) lowest_ = std::min(lowest_, first);
-}
-
-std::optional<IpPrefix> RangePool::lowest_free() const {
-  while (lowest_ < users_.size() && users_[lowest_] != 0) ++lowest_;
-  if (lowest_ >= count_) return std::nullopt;
-  return IpPrefix{first_.base.plus(lowest_ * size_), first_.length};
+Result<std::vector<NodeRange>> read_node_ranges(std::string_view cluster_cidr,
+                                                const NodeMaskSizes& sizes) {
+  std::vector<NodeRange> out;
+  const bool dual = cluster_cidr.find(',') != cluster_cidr.npos;
+  for (std::string_view rest = cluster_cidr; !rest.empty();) {
+    const size_t comma = std::min(rest.find(','), rest.size());
+    const std::string text(rest.substr(0, comma));
+    rest = rest.substr(std::min(comma + 1, rest.size()));
+    auto range = IpPrefix::parse(text);
+    if (!range) {
+      return Status::bad_request("parse cidrs \"" + text +
+                                 "\" failed, error: invalid CIDR address: " + text);
+    }
+    TRY_ASSIGN(bits, mask_size(range->v6(), dual, sizes));
+    const int64_t most =
+        range->v6() ? std::min<int64_t>(range->length + kMostDifference, 128) : int64_t{32};
+    if (bits < range->length || bits > most) {
+      return Status::bad_request("New CIDR set failed; the node CIDR size is too " +
+                                 std::string(bits > most ? "big" : "small") + ": /" +
+                                 std::to_string(bits) + " of " + text);
+    }
+    out.push_back({range->network(), static_cast<int>(bits)});
+  }
+  if (out.size() > 2)
+    return Status::bad_request("--cluster-cidr: no more than two ranges, of two families");
+  if (out.size() == 2 && out[0].cluster.v6() == out[1].cluster.v6())
+    return Status::bad_request("len of clusters is:2 > 1 and not dual stack");
+  return out;
 }
 
 // One worker: a range is chosen and written before the next is chosen.
 NodeIpamController::NodeIpamController(Deps deps)
-    : Controller(deps, "node_ipam", "cidrAllocator", 1), nodes_(watch_own<Node>()) {
-  if (auto cluster = parse_range(options().cluster_cidr))
-    pool_.emplace(*cluster, options().node_cidr_mask_size);
-  nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) {
-    if (!pool_) return;
-    if (before) {
-      const std::string uid(before->metadata().uid());
-      if (auto it = ranges_.find(uid); it != ranges_.end()) {
-        for (const IpPrefix& range : it->second) pool_->remove(range);
-        ranges_.erase(it);
-      }
-      if (!now) forget_given(uid);
+    : ControllerFor(deps, "node_ipam", "cidrAllocator", 1) {
+  auto read = read_node_ranges(options().cluster_cidr, options().node_mask_sizes);
+  if (!read.ok()) {
+    wrong_ = read.status().message();
+    return;
+  }
+  for (const NodeRange& r : *read) {
+    pools_.emplace_back(r.cluster, r.node_bits);
+    counts().most.with({r.cluster.text()}).set(static_cast<double>(pools_.back().size()));
+  }
+  // What services have is no pod's.
+  if (auto services = IpPrefix::parse(options().service_cidr)) {
+    for (RangePool& pool : pools_) pool.add(services->network());
+  }
+  objects().on_change(
+      [this](const Ref<Node>& before, const Ref<Node>& now) { on_change(before, now); });
+}
+
+void NodeIpamController::count(const IpPrefix& used, bool add) {
+  for (RangePool& pool : pools_) {
+    if (!pool.cluster().overlaps(used)) continue;
+    const std::string cluster = pool.cluster().text();
+    if (add) {
+      pool.add(used);
+    } else {
+      pool.remove(used);
     }
-    if (!now) return;
-    std::vector<IpPrefix>& ranges = ranges_[std::string(now->metadata().uid())];
+    counts().usage.with({cluster}).set(static_cast<double>(pool.used()) /
+                                       static_cast<double>(std::max<uint64_t>(1, pool.size())));
+  }
+}
+
+void NodeIpamController::on_change(const Ref<Node>& before, const Ref<Node>& now) {
+  Ranges was, is;
+  auto read = [](const Ref<Node>& node, Ranges* out) {
     auto has = [&](std::string_view text) {
-      auto range = parse_range(text);
-      if (!range) return;
-      ranges.push_back(*range);
-      pool_->add(*range);
+      auto range = IpPrefix::parse(text);
+      if (range) out->push_back(range->network());
     };
-    has(now->spec().pod_cidr());
-    for (std::string_view text : now->spec().pod_cidrs()) {
-      if (text != now->spec().pod_cidr()) has(text);
+    has(node->spec().pod_cidr());
+    for (std::string_view text : node->spec().pod_cidrs()) {
+      if (text != node->spec().pod_cidr()) has(text);
     }
-  });
+  };
+  const std::string uid((now ? now : before)->metadata().uid());
+  if (auto it = ranges_.find(std::string((before ? before : now)->metadata().uid()));
+      before && it != ranges_.end()) {
+    was = it->second;
+  }
+  if (now) read(now, &is);
+  const bool same_node = before && now && before->metadata().uid() == now->metadata().uid();
+  if (same_node && was == is) return;
+  for (const IpPrefix& range : is) count(range, true);
+  for (const IpPrefix& range : was) count(range, false);
+  if (before && !same_node) {
+    const std::string gone(before->metadata().uid());
+    ranges_.erase(gone);
+    forget_given(gone);
+    for (const RangePool& pool : pools_) {
+      if (!was.empty()) counts().back.with({pool.cluster().text()}).add();
+    }
+  }
+  if (now) ranges_[uid] = is;
 }
 
 void NodeIpamController::forget_given(const std::string& uid) {
   auto it = given_.find(uid);
   if (it == given_.end()) return;
-  pool_->remove(it->second);
+  for (const IpPrefix& range : it->second) count(range, false);
   given_.erase(it);
 }
 
+// One of each of the cluster's ranges, or of none.
+std::optional<NodeIpamController::Ranges> NodeIpamController::give(const std::string& uid) {
+  // What was given before may have been written, its answer lost: the same again.
+  if (auto it = given_.find(uid); it != given_.end()) return it->second;
+  Ranges chosen;
+  for (const RangePool& pool : pools_) {
+    auto free = pool.lowest_free();
+    if (!free) return std::nullopt;
+    chosen.push_back(*free);
+  }
+  for (const IpPrefix& range : chosen) count(range, true);
+  for (const RangePool& pool : pools_) counts().given.with({pool.cluster().text()}).add();
+  given_.emplace(uid, chosen);
+  return chosen;
+}
+
 Task<ReconcileResult> NodeIpamController::reconcile(Context ctx, std::string key) {
-  Ref<Node> node = nodes_.get("", key);
+  Ref<Node> node = find(key);
   if (!node || !node->metadata().deletion_timestamp().empty()) co_return Status();
   const std::string uid(node->metadata().uid());
   if (!node->spec().pod_cidr().empty()) {
     forget_given(uid);
     co_return Status();
   }
-  if (!pool_) co_return Status::bad_request("invalid cluster CIDR " + options().cluster_cidr);
-  // What was given before may have been written, its answer lost: the same again.
-  auto given = given_.find(uid);
-  if (given == given_.end()) {
-    auto free = pool_->lowest_free();
-    if (!free) {
-      events().normal(reference_to(node), "CIDRNotAvailable",
-                      "Node " + key + " status is now: CIDRNotAvailable");
-      co_return Status(Reason::kConflict, "no range of pod addresses is left in " +
-                                              options().cluster_cidr + " for node " + key);
-    }
-    pool_->add(*free);
-    given = given_.emplace(uid, *free).first;
+  if (pools_.empty()) {
+    co_return Status::bad_request("invalid cluster CIDR " + options().cluster_cidr + ": " + wrong_);
   }
-  const std::string wanted = given->second.text();
+  const std::optional<Ranges> given = give(uid);
+  if (!given) {
+    events().normal(reference_to(node), "CIDRNotAvailable",
+                    "Node " + key + " status is now: CIDRNotAvailable");
+    co_return Status(Reason::kConflict, "no range of pod addresses is left in " +
+                                            options().cluster_cidr + " for node " + key);
+  }
   Document patch;
   patch.root = Value::map();
   Value& meta = patch.root.set(patch.arena, "metadata", Value::map());
   meta.set(patch.arena, "uid", Value::string(patch.arena.copy(uid)));
   Value& spec = patch.root.set(patch.arena, "spec", Value::map());
-  Value text = Value::string(patch.arena.copy(wanted));
-  spec.set(patch.arena, "podCIDR", text);
-  spec.set(patch.arena, "podCIDRs", Value::list()).append(patch.arena, text);
+  Value list = Value::list();
+  std::string all;
+  for (const IpPrefix& range : *given) {
+    list.append(patch.arena, Value::string(patch.arena.copy(range.text())));
+    all += (all.empty() ? "" : ",") + range.text();
+  }
+  spec.set(patch.arena, "podCIDR", Value::string(patch.arena.copy(given->front().text())));
+  spec.set(patch.arena, "podCIDRs", list);
   auto r = co_await client().patch(ctx, &kind_of<Node>(), "", key, PatchType::kStrategicMerge,
                                    std::move(patch), WriteOptions());
   if (r.status().is(Reason::kNotFound)) {
     forget_given(uid);
     co_return Status();
   }
-  if (r.ok()) log::info("Set node PodCIDR", {{"node", key}, {"podCIDR", wanted}});
+  if (r.ok()) log::info("Set node PodCIDR", {{"node", key}, {"podCIDRs", all}});
   co_return r.status();
 }
 

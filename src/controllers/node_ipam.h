@@ -1,54 +1,50 @@
-// Node IPAM controller: gives every node a range of pod addresses of its own out of the cluster's
-// (upstream: pkg/controller/nodeipam, the range allocator). IPv4.
+// Node IPAM controller: gives every node a range of pod addresses of its own out of each of the
+// cluster's, which are one or two, of one family each (upstream: pkg/controller/nodeipam, the range
+// allocator).
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/core_v1.h"
 #include "base/ip.h"
-#include "controllers/controller.h"
+#include "controllers/kit.h"
+#include "controllers/range_pool.h"
 
 namespace keles::controllers {
 
-// The ranges of `node_bits` within `cluster`, by number, and how often each is in use. A range that
-// is added may be smaller or larger than one of them, or lie elsewhere: all that it overlaps are in
-// use then. What adding, removing and asking cost does not grow with the number of ranges.
-class RangePool {
- public:
-  RangePool(const IpPrefix& cluster, int node_bits);
-
-  void add(const IpPrefix& used) { count(used, 1); }
-  void remove(const IpPrefix& used) { count(used, -1); }
-  // The lowest that nothing overlaps; none when all are in use, or no range of that size fits.
-  std::optional<IpPrefix> lowest_free() const;
-
- private:
-  void count(const IpPrefix& used, int by);
-
-  IpPrefix cluster_, first_;
-  uint64_t size_ = 0, count_ = 0;  // addresses of a range; ranges
-  std::vector<uint32_t> users_;    // by number, up to the highest that was ever in use
-  mutable uint64_t lowest_ = 0;    // none below is free
+// One of the cluster's ranges, and how long its nodes' are.
+struct NodeRange {
+  IpPrefix cluster;
+  int node_bits = 0;
+  bool operator==(const NodeRange&) const = default;
 };
+// From --cluster-cidr ("10.244.0.0/16,fd00:10:244::/56") and --node-cidr-mask-size*; kBadRequest in
+// upstream's words where they do not fit together.
+Result<std::vector<NodeRange>> read_node_ranges(std::string_view cluster_cidr,
+                                                const NodeMaskSizes& sizes);
 
-class NodeIpamController final : public Controller {
+class NodeIpamController final : public ControllerFor<api::core_v1::Node> {
  public:
   explicit NodeIpamController(Deps deps);
   Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
 
  private:
   using Node = api::core_v1::Node;
+  using Ranges = std::vector<IpPrefix>;  // one of each pool
+  void on_change(const Ref<Node>& before, const Ref<Node>& now);
+  std::optional<Ranges> give(const std::string& uid);
   void forget_given(const std::string& uid);
+  void count(const IpPrefix& used, bool add);
 
-  Informer<Node> nodes_;
-  std::optional<RangePool> pool_;  // none: the cluster's range is no IPv4 range
-  std::map<std::string, std::vector<IpPrefix>> ranges_;  // by uid: what the nodes have, in the pool
-  std::map<std::string, IpPrefix> given_;  // by uid: written, perhaps not yet seen; in the pool
+  std::vector<RangePool> pools_;
+  std::string wrong_;                     // why there are none
+  std::map<std::string, Ranges> ranges_;  // by uid: what the nodes have, in the pools
+  std::map<std::string, Ranges> given_;   // by uid: written, perhaps not yet seen; in the pools
 };
 
 }  // namespace keles::controllers

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "controllers/ownership.h"
 #include "machinery/time.h"
 
@@ -49,9 +50,11 @@ bool is_ours(std::string_view key, std::string_view effect) {
 }
 
 std::string zone_of(const Node& node) {
-  auto l = node.metadata().labels();
-  return std::string(l.get("topology.kubernetes.io/region")) + "/" +
-         std::string(l.get("topology.kubernetes.io/zone"));
+  const auto labels = node.metadata().labels();
+  const std::string_view region = labels.get("topology.kubernetes.io/region"),
+                         zone = labels.get("topology.kubernetes.io/zone");
+  if (region.empty() && zone.empty()) return "";
+  return std::string(region) + "/" + std::string(zone);
 }
 
 }  // namespace
@@ -206,11 +209,39 @@ bool NodeLifecycleController::Zone::partly_disrupted(const controllers::Options&
          not_ready >= o.unhealthy_zone_threshold * (ready + not_ready);
 }
 
+namespace {
+
+struct ZoneMetrics {
+  metrics::Gauge& health = metrics::gauge("node_collector_zone_health",
+                                          "Percentage of healthy nodes in the zone.", {"zone"});
+  metrics::Gauge& size =
+      metrics::gauge("node_collector_zone_size", "Nodes registered in the zone.", {"zone"});
+  metrics::Gauge& unhealthy = metrics::gauge("node_collector_unhealthy_nodes_in_zone",
+                                             "Nodes of the zone that are not ready.", {"zone"});
+  metrics::Counter& evictions =
+      metrics::counter("node_collector_evictions_total",
+                       "Nodes of the zone whose pods were begun to be evicted.", {"zone"});
+  metrics::Histogram& update = metrics::histogram(
+      "node_collector_update_node_health_duration_seconds",
+      "How long it takes to bring what is known of one node's health up to date.", {},
+      {.001, .004, .016, .064, .256, 1.024, 4.096, 16.384, 65.536, 262.144});
+};
+ZoneMetrics& zone_metrics() {
+  static ZoneMetrics m;
+  return m;
+}
+
+}  // namespace
+
 void NodeLifecycleController::count(const Node& node, int by) {
   Zone& z = zones_[zone_of(node)];
   std::string_view ready = node_condition(node, "Ready");
   if (ready == "True") z.ready += by;
   if (ready == "False" || ready == "Unknown") z.not_ready += by;
+  const int all = z.ready + z.not_ready;
+  zone_metrics().size.with({zone_of(node)}).set(all);
+  zone_metrics().unhealthy.with({zone_of(node)}).set(z.not_ready);
+  zone_metrics().health.with({zone_of(node)}).set(all == 0 ? 100 : 100.0 * z.ready / all);
 }
 
 bool NodeLifecycleController::everybody_unwell() const {
@@ -272,6 +303,7 @@ Task<ReconcileResult> NodeLifecycleController::reconcile(Context ctx, std::strin
     events().normal(reference_to(node), "RegisteredNode",
                     "Node " + key + " event: Registered Node " + key + " in Controller");
   }
+  const TimePoint began = loop().now();
   Duration silent = observe(node);
   bool never = node_condition(*node, "Ready").empty();
   Duration grace =
@@ -291,6 +323,7 @@ Task<ReconcileResult> NodeLifecycleController::reconcile(Context ctx, std::strin
       health_[key].pods_to_mark = true;
     }
   }
+  zone_metrics().update.observe(std::chrono::duration<double>(loop().now() - began).count());
   bool disrupted = false, wants = false;
   bool healthy = node_condition(*node, "Ready") == "True";
   (void)plan_node_taints(*node, false, false, loop().wall_now(), &wants);
@@ -308,6 +341,7 @@ Task<ReconcileResult> NodeLifecycleController::reconcile(Context ctx, std::strin
       if (may_evict) next_eviction_.erase(zone_of(*node));
       co_return r.status();
     }
+    if (may_evict) zone_metrics().evictions.with({zone_of(*node)}).add();
   }
   if (health_[key].pods_to_mark) {
     if (!healthy) {

@@ -1,8 +1,10 @@
 // What can be set about the controllers, with upstream's defaults (kube-controller-manager flags).
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,11 +17,24 @@
 
 namespace keles::controllers {
 
+class LoadBalancers;  // load_balancer.h
+
+// --node-cidr-mask-size, -ipv4, -ipv6. 0: not said, which is 24, and 64 for IPv6.
+struct NodeMaskSizes {
+  int64_t any = 0, v4 = 0, v6 = 0;
+};
+
 struct Options {
-  std::string cluster_cidr = "10.244.0.0/16";  // --cluster-cidr
-  int node_cidr_mask_size = 24;                // --node-cidr-mask-size
+  std::string cluster_cidr = "10.244.0.0/16";  // --cluster-cidr: one range, or one of each family
+  NodeMaskSizes node_mask_sizes;
+  std::string service_cidr;  // what nodes do not get of it; "" for none
   bool allocate_node_cidrs = true;
-  std::string root_ca_pem;  // published as kube-root-ca.crt; "" publishes nothing
+  // Who has load balancers for Services; null: nobody, or the nodes themselves. Outlives the
+  // controllers; of the same loop.
+  LoadBalancers* load_balancers = nullptr;
+  bool local_load_balancers = false;      // the nodes' own addresses are balancers
+  std::set<int64_t> reserved_node_ports;  // which no balancer takes there
+  std::string root_ca_pem;                // published as kube-root-ca.crt; "" publishes nothing
   // What kube-public/cluster-info tells of the cluster: a kubeconfig without a user, with the CA
   // and the server's URL. "": nobody makes that ConfigMap.
   std::string cluster_info;

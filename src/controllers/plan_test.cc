@@ -437,6 +437,14 @@ TEST(RangePool, TakesTheLowestFreeRange) {
   EXPECT_EQ(next("10.244.0.0/16", 24, {"10.244.255.0/24", "10.244.0.0/25"}), "10.244.1.0/24");
   EXPECT_EQ(next("10.0.0.0/24", 25, {"10.0.0.0/8"}), "none");
   EXPECT_EQ(next("10.0.0.0/24", 16, {}), "none");
+  EXPECT_EQ(next("fd00:10:244::/48", 64, {}), "fd00:10:244::/64");
+  EXPECT_EQ(next("fd00:10:244::/48", 64, {"fd00:10:244::/64", "fd00:10:244:2::/64"}),
+            "fd00:10:244:1::/64");
+  EXPECT_EQ(next("fd00:10:244::/48", 64, {"fd00:10:244::/60"}), "fd00:10:244:10::/64");
+  EXPECT_EQ(next("fd00:10:244::/48", 64, {"fd00:10:244:0:8000::/65", "10.0.0.0/8"}),
+            "fd00:10:244:1::/64");
+  EXPECT_EQ(next("fd00:10:244::/62", 64, {"fd00::/16"}), "none");
+  EXPECT_EQ(next("fd00::/8", 64, {}), "fd00::/64") << "more than are counted";
 
   // What is in use twice is free once both are gone.
   RangePool pool(cidr("10.0.0.0/24"), 26);

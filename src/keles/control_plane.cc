@@ -241,6 +241,9 @@ class Components {
       controllers::Options& o = controller_options_;
       f.controlling.apply(&o);
       o.cluster_cidr = f.cluster_cidr;
+      o.service_cidr = f.service_cidr;
+      // This server's, and those that kubelet and proxy listen on.
+      o.reserved_node_ports = {f.secure_port, 10248, 10249, 10250, 10256};
       o.allocate_node_cidrs = f.allocate_node_cidrs && !f.cluster_cidr.empty();
       o.root_ca_pem = ca.certificate_pem;
       if (!ca.key_pem.empty()) {

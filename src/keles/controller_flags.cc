@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "controllers/manager.h"
+#include "controllers/node_ipam.h"
 
 namespace keles {
 namespace {
@@ -55,6 +56,8 @@ bool ControllerFlags::any() const {
 
 void ControllerFlags::apply(controllers::Options* out) const {
   out->controllers = controllers;
+  out->node_mask_sizes = node_masks;
+  out->local_load_balancers = local_load_balancers;
   for (const auto& [flag, n] : syncs) out->syncs[flag] = static_cast<int>(n);
 }
 
@@ -70,6 +73,15 @@ void add_controller_flags(Flags& f, ControllerFlags& c) {
     f.add(std::string(known.syncs_flag), &c.syncs.find(known.syncs_flag)->second,
           "How many objects the " + std::string(known.name) + " works on at once.");
   }
+  f.add("node-cidr-mask-size", &c.node_masks.any,
+        "Mask size for node cidr in cluster. Default is 24 for IPv4 and 64 for IPv6.");
+  f.add("node-cidr-mask-size-ipv4", &c.node_masks.v4,
+        "Mask size for IPv4 node cidr in dual-stack cluster. Default is 24.");
+  f.add("node-cidr-mask-size-ipv6", &c.node_masks.v6,
+        "Mask size for IPv6 node cidr in dual-stack cluster. Default is 64.");
+  f.add("local-load-balancers", &c.local_load_balancers,
+        "Services of type LoadBalancer without a class are served at the nodes' own addresses, "
+        "where no cloud is; for clusters whose users may have the nodes' ports.");
   f.add("kube-api-qps", &c.qps,
         "Requests a second that the controllers may send to the API server, a number; not above 0: "
         "no limit, as they are calls within this process.");
@@ -77,8 +89,10 @@ void add_controller_flags(Flags& f, ControllerFlags& c) {
   add_election_flags(f, c);
 }
 
-Status check_controller_flags(ControllerFlags* c) {
+Status check_controller_flags(ControllerFlags* c, std::string_view cluster_cidr) {
   TRY(controllers::check_controllers(c->controllers));
+  TRY_ASSIGN(ranges, controllers::read_node_ranges(cluster_cidr, c->node_masks));
+  (void)ranges;
   for (const auto& [flag, n] : c->syncs) {
     if (n > 0 && n <= kMostSyncs) continue;
     return Status::bad_request(flag + " must be " +

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/flags.h"
@@ -22,6 +23,8 @@ struct ControllerFlags {
   int64_t burst = 30;
   bool leader_elect = true;
   std::string resource_lock = "leases", resource_name = "kube-controller-manager";
+  controllers::NodeMaskSizes node_masks;
+  bool local_load_balancers = false;
   LeaderElectionOptions election;  // the durations and the namespace
 
   double requests_per_second = -1;  // of check_controller_flags; not above 0: no limit
@@ -30,6 +33,7 @@ struct ControllerFlags {
 };
 
 void add_controller_flags(Flags& f, ControllerFlags& c);
-Status check_controller_flags(ControllerFlags* c);
+// `cluster_cidr`: what nodes are given ranges of; "" when nobody gives any.
+Status check_controller_flags(ControllerFlags* c, std::string_view cluster_cidr);
 
 }  // namespace keles

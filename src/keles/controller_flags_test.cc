@@ -27,7 +27,7 @@ std::string chosen(const std::string& controllers) {
   add_controller_flags(flags, c);
   auto rest = flags.parse({"--controllers=" + controllers});
   if (!rest.ok()) return rest.status().message();
-  if (Status s = check_controller_flags(&c); !s.ok()) return s.message();
+  if (Status s = check_controller_flags(&c, "10.244.0.0/16"); !s.ok()) return s.message();
   std::string out;
   for (const auto& known : controllers::known_controllers()) {
     if (wants_controller(c.controllers, known)) out += std::string(known.name) + " ";
@@ -72,6 +72,9 @@ TEST(Controllers, TheirFlagsAreChecked) {
       {{"--kube-api-qps=20", "--kube-api-burst=0"}, "--kube-api-burst"},
       {{"--leader-elect-resource-lock=endpoints"}, "resourceLock value must be \"leases\""},
       {{"--leader-elect-lease-duration=5s"}, "leaseDuration must be greater than renewDeadline"},
+      {{"--node-cidr-mask-size-ipv6=80"},
+       "usage of --node-cidr-mask-size-ipv6 is not allowed for a single-stack IPv4 cluster"},
+      {{"--node-cidr-mask-size=26"}, ""},
       {{"--leader-elect=false", "--leader-elect-lease-duration=5s"}, ""},
       {{"--kube-api-qps=2.5", "--concurrent-rc-syncs=3"}, ""},
   };
@@ -80,7 +83,7 @@ TEST(Controllers, TheirFlagsAreChecked) {
     Flags flags("");
     add_controller_flags(flags, c);
     ASSERT_TRUE(flags.parse(k.args).ok());
-    Status s = check_controller_flags(&c);
+    Status s = check_controller_flags(&c, "10.244.0.0/16");
     EXPECT_EQ(s.ok(), k.why.empty()) << s.message();
     EXPECT_THAT(s.message(), HasSubstr(k.why));
     EXPECT_THAT(flags.help_text(), HasSubstr("garbage-collector-controller, job-controller"));

@@ -19,7 +19,10 @@ void add_flags(Flags& f, ControlPlaneOptions& s) {
   add_api_server_flags(f, s);
   f.add("data-dir", &s.data_dir, "Where the store and the certificates are kept.");
   f.add("secure-port", &s.secure_port, "The port on which to serve HTTPS. 0: any free one.");
-  f.add("cluster-cidr", &s.cluster_cidr, "The address range of pods in the cluster.");
+  f.add("cluster-cidr", &s.cluster_cidr,
+        "The address range of pods in the cluster; two, of IPv4 and IPv6, separated by a comma, "
+        "where "
+        "nodes are given one of each.");
   f.add("allocate-node-cidrs", &s.allocate_node_cidrs,
         "Give each node a range of --cluster-cidr for its pods; off when that is empty.");
   f.add("cluster-domain", &s.cluster_domain, "Domain for this cluster.");
@@ -89,7 +92,7 @@ int server_main(const std::vector<std::string>& args) {
   return run_command(&flags, args, [&f, &flags](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(check_identity_flags(flags, &f));
-    TRY(check_controller_flags(&f.controlling));
+    TRY(check_controller_flags(&f.controlling, f.allocate_node_cidrs ? f.cluster_cidr : ""));
     f.controllers = f.controlling.any();
     f.store_identity_file = f.data_dir + "/pki/store-identity";
     f.credentials = own_credentials;

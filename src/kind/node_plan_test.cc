@@ -67,6 +67,7 @@ TEST(PlanNodes, EachHasItsPlaceAndItsPrograms) {
   EXPECT_THAT(service_names(nodes[1]), ElementsAre("containerd", "kubelet"));
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--advertise-address=172.18.0.2"));
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--cluster-cidr=10.244.0.0/16"));
+  EXPECT_THAT(argv(nodes[0], "server"), Contains("--local-load-balancers"));
 }
 
 TEST(PlanNodes, AControlPlaneAmongOthersIsKeptFree) {
