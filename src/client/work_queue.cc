@@ -149,11 +149,11 @@ Task<Result<std::string>> WorkQueue::next(Context ctx) {
   working_.insert(key);
   if (metrics_) {
     metrics_->depth.set(static_cast<double>(ready_.size()));
-    auto it = added_at_.find(key);
-    if (it != added_at_.end()) {
+    // One that came before the queue had its name has waited for nobody knows how long.
+    auto [it, unknown] = added_at_.emplace(key, loop_.now());
+    if (!unknown)
       metrics_->waited.observe(std::chrono::duration<double>(loop_.now() - it->second).count());
-      it->second = loop_.now();
-    }
+    it->second = loop_.now();
     watch_unfinished();
   }
   co_return std::move(key);
