@@ -67,8 +67,8 @@ Service server_service(const ClusterConfig& config, const NodeSpec& node) {
       "server",
       {kNodeBinary, "server", std::string("--data-dir=") + kServerData,
        "--advertise-address=" + node.plain_address(), "--secure-port=" + std::to_string(kApiPort),
-       "--service-cluster-ip-range=" + config.service_subnet,
-       "--cluster-cidr=" + config.pod_subnet, "--local-load-balancers"}};
+       "--service-cluster-ip-range=" + config.service_subnet, "--cluster-cidr=" + config.pod_subnet,
+       "--local-load-balancers"}};
   for (const std::string& san : config.tls_sans) s.argv.push_back("--tls-san=" + san);
   s.argv.insert(s.argv.end(), config.server_flags.begin(), config.server_flags.end());
   if (!config.api_server_address.empty() && config.api_server_address != "0.0.0.0")
