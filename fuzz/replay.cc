@@ -1,7 +1,9 @@
 // Runs a fuzz target without libFuzzer: its seeds, and mutations of them from a fixed seed, so that
-// the run is the same every time. With arguments: the files named.
+// the run is the same every time. With arguments: the files named. KELES_FUZZ_SEED (1) and
+// KELES_FUZZ_RUNS (100000) ask for other mutations, and more.
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -42,6 +44,11 @@ std::string mutate(keles::Random& r, std::string s) {
   return s;
 }
 
+uint64_t setting(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -50,12 +57,12 @@ int main(int argc, char** argv) {
     run({std::istreambuf_iterator<char>(in), {}});
   }
   if (argc > 1) return 0;
-  keles::Random random(1);
+  const uint64_t seed = setting("KELES_FUZZ_SEED", 1), runs = setting("KELES_FUZZ_RUNS", 100'000);
+  keles::Random random(seed);
   auto seeds = fuzz_seeds();
   for (std::string_view s : seeds) run(std::string(s));
-  constexpr int kRuns = 100'000;
-  for (int i = 0; i < kRuns; ++i)
+  for (uint64_t i = 0; i < runs; ++i)
     run(mutate(random, std::string(seeds[random.below(seeds.size())])));
-  std::printf("%zu seeds, %d mutations\n", seeds.size(), kRuns);
+  std::printf("%zu seeds, %llu mutations\n", seeds.size(), static_cast<unsigned long long>(runs));
   return 0;
 }
