@@ -218,6 +218,17 @@ Task<void> admission_test(World* w) {
   rest = R"(,"resources":{"requests":{"example.com/foo":"3"},"limits":{"example.com/foo":"3"}})";
   std::string foo = "\"containers\":[" + container("a", "sleep 1000", rest) + "]";
   co_await expect_refused(w, "foo", foo, "OutOfexample.com/foo");
+  // The room of a pod whose object is gone is free, though its processes are still ending.
+  rest = R"(,"resources":{"requests":{"example.com/foo":"2"},"limits":{"example.com/foo":"2"}})";
+  w->put(pod_json("holder", "\"terminationGracePeriodSeconds\":30,\"containers\":[" +
+                                container("a", "trap : TERM; while :; do sleep 1; done", rest) +
+                                "]"));
+  ok = co_await w->until([w] { return w->ready("holder"); });
+  EXPECT_TRUE(ok);
+  w->client().drop(kind_of<api::core_v1::Pod>(), "default", "holder");
+  w->put(pod_json("heir", "\"containers\":[" + container("a", "sleep 1000", rest) + "]"));
+  ok = co_await w->until([w] { return w->ready("heir"); });
+  EXPECT_TRUE(ok) << w->pod("heir")->status().message();
   // A new agent sees it the same way, and what runs goes on whatever the node has become.
   co_await w->stop_agent();
   w->client().clear_calls();

@@ -50,7 +50,7 @@ void PodWorker::decide(const Verdict& v) {
 bool PodWorker::holds_room() const {
   std::string_view phase =
       status_ ? status_->root["status"]["phase"].as_string() : pod_->status().phase();
-  return taken_ && !finished_ && phase != "Succeeded" && phase != "Failed";
+  return taken_ && !removed_ && !finished_ && phase != "Succeeded" && phase != "Failed";
 }
 
 void PodWorker::update(Ref<Pod> pod) {

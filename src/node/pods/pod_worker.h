@@ -69,7 +69,8 @@ class PodWorker {
   // The node's verdict. Before it nothing of the pod runs; a refused one is reported as failed.
   void decide(const Verdict& verdict);
   bool decided() const { return taken_ || rejected_; }
-  // It was taken, and has not ended: what it asks for is in use.
+  // It was taken, and has not ended: what it asks for is in use. One whose object is gone counts no
+  // more: the scheduler has given its room away (as upstream, whose pod manager forgets it then).
   bool holds_room() const;
   // Something happened to this container; the runtime may show it a little later.
   void container_event(const std::string& id);
