@@ -35,9 +35,9 @@ std::vector<AdmissionFailure> admission_check(const PodInfo& asked, const NodeIn
     return std::move(*make_profile("kubelet", layout, nullptr, nullptr));
   }();
   Cycle cycle(std::make_shared<const PodInfo>(pod), *filters);
-  for (const Profile::Member& m : filters->members()) {
-    Verdict v = m.plugin->filter(cycle, pod, node);
-    if (!v.ok()) out.push_back({std::string(m.plugin->name()), v.reasons->front(), "", 0, 0, 0});
+  for (const auto& plugin : filters->plugins()) {
+    Verdict v = plugin->filter(cycle, pod, node);
+    if (!v.ok()) out.push_back({std::string(plugin->name()), v.reasons->front(), "", 0, 0, 0});
   }
   if (find_untolerated(node.taints, pod.tolerations, {"NoExecute"}))
     out.push_back(

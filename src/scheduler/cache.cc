@@ -1,5 +1,7 @@
 #include "scheduler/cache.h"
 
+#include <algorithm>
+
 namespace keles::scheduler {
 namespace {
 
@@ -15,6 +17,13 @@ bool same(const std::vector<Taint>& a, const std::vector<Taint>& b) {
       return false;
   }
   return true;
+}
+
+// Whether the one stands for the other on its node: nothing that is counted there differs. Ports,
+// volumes and affinity do not change.
+bool weighs_the_same(const PodInfo& a, const PodInfo& b) {
+  return a.terminating == b.terminating && same(a.requests, b.requests) &&
+         same(a.nonzero_requests, b.nonzero_requests) && a.labels == b.labels;
 }
 
 // Moves what the Node object said from `from` to `to`.
@@ -45,15 +54,23 @@ Cache::NodeChange Cache::set_node(const api::core_v1::Node& node) {
   NodeInfo& n = node_for(node.metadata().name());
   out.now = &n;
   if (!n.present) {
+    regroup(n, false);
     n.set_node(node);
+    regroup(n, true);
     count_images(n, 1);
     view_stale_ = true;
     out.bits = kNodeAdded;
     return out;
   }
   out.before = std::make_unique<NodeInfo>();
+  const bool moves = read_labels(node.metadata().labels()) != n.labels;
+  if (moves) regroup(n, false);
   take_facts(n, *out.before);
   n.set_node(node);
+  if (moves) {
+    regroup(n, true);
+    view_.label_values_.clear();
+  }
   if (n.images != out.before->images) {
     count_images(*out.before, -1);
     count_images(n, 1);
@@ -74,10 +91,22 @@ std::unique_ptr<NodeInfo> Cache::remove_node(std::string_view name) {
   count_images(n, -1);
   n.present = false;  // its pods are still bound to the name
   auto before = std::make_unique<NodeInfo>();
+  regroup(n, false);
   take_facts(n, *before);
-  n.name = before->name;
+  regroup(n, true);
   drop_if_unused(name);
   return before;
+}
+
+// Counts the node's pods in or out by its labels, which are about to change or have changed.
+void Cache::regroup(NodeInfo& node, bool on) {
+  for (const PodPtr& p : node.pods) {
+    if (on) {
+      classes_.add(p, node);
+    } else {
+      classes_.remove(*p, node);
+    }
+  }
 }
 
 // Entries without a Node object are kept for what refers to the name.
@@ -111,21 +140,28 @@ void Cache::count_images(const NodeInfo& node, int sign) {
 void Cache::take_off(const Place& place, std::string_view uid) {
   auto it = nodes_.find(place.node);
   if (it == nodes_.end()) return;
-  NodeInfo& n = *it->second;
-  const bool any = n.pods_with_affinity > 0, anti = n.pods_with_anti_affinity > 0;
-  n.remove_pod(uid);
-  view_stale_ |= any != (n.pods_with_affinity > 0) || anti != (n.pods_with_anti_affinity > 0);
+  classes_.remove(*place.pod, *it->second);
+  it->second->remove_pod(uid);
   drop_if_unused(place.node);
 }
 
 void Cache::put_on(const std::string& node, PodPtr pod) {
   NodeInfo& n = node_for(node);
-  const bool any = n.pods_with_affinity > 0, anti = n.pods_with_anti_affinity > 0;
+  classes_.add(pod, n);
   n.add_pod(std::move(pod));
-  view_stale_ |= any != (n.pods_with_affinity > 0) || anti != (n.pods_with_anti_affinity > 0);
 }
 
 void Cache::set_pod(PodPtr pod) {
+  if (auto it = places_.find(pod->uid); it != places_.end() && it->second.node == pod->node_name &&
+                                        weighs_the_same(*it->second.pod, *pod)) {
+    Place& place = it->second;
+    std::vector<PodPtr>& there = node_for(place.node).pods;
+    *std::find(there.begin(), there.end(), place.pod) = pod;
+    place.pod = std::move(pod);
+    if (place.assumed) --assumed_;
+    place.assumed = false;
+    return;
+  }
   remove_pod(pod->uid);
   put_on(pod->node_name, pod);
   std::string uid = pod->uid, node = pod->node_name;
@@ -182,14 +218,12 @@ void Cache::forget(std::string_view uid) {
 const ClusterView& Cache::view() {
   if (view_stale_) {
     view_.nodes.clear();
-    view_.with_affinity.clear();
-    view_.with_anti_affinity.clear();
+    view_.label_values_.clear();
     for (const auto& [name, n] : nodes_) {
       if (!n->present) continue;
       view_.nodes.push_back(n.get());
-      if (n->pods_with_affinity > 0) view_.with_affinity.push_back(n.get());
-      if (n->pods_with_anti_affinity > 0) view_.with_anti_affinity.push_back(n.get());
     }
+    view_.classes = &classes_;
     view_.image_nodes = &image_nodes_;
     view_.namespaces = &namespaces_;
     view_stale_ = false;

@@ -64,6 +64,7 @@ class Cache {
   void drop_if_unused(std::string_view name);
   void take_off(const Place& place, std::string_view uid);
   void put_on(const std::string& node, PodPtr pod);
+  void regroup(NodeInfo& node, bool on);
   void count_images(const NodeInfo& node, int sign);
 
   std::map<std::string, std::unique_ptr<NodeInfo>, std::less<>> nodes_;
@@ -72,6 +73,7 @@ class Cache {
   std::map<std::string, int64_t, std::less<>> image_nodes_;
   std::unordered_map<std::string, std::string, TextHash, std::equal_to<>> nominations_;
   size_t assumed_ = 0;
+  PodClasses classes_;
   ClusterView view_;
   bool view_stale_ = true;
 };

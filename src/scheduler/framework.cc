@@ -11,6 +11,17 @@ NodeInfo* ClusterView::find(std::string_view name) const {
   return at != nodes.end() && (*at)->name == name ? *at : nullptr;
 }
 
+const ValueCounts& ClusterView::label_values(const std::string& key) const {
+  auto [at, fresh] = label_values_.try_emplace(key);
+  if (fresh) {
+    for (const NodeInfo* node : nodes) {
+      auto label = node->labels.find(key);
+      if (label != node->labels.end()) at->second.add(label->second, 1);
+    }
+  }
+  return at->second;
+}
+
 std::string Failure::message() const {
   if (nodes_total == 0) return "no nodes available to schedule pods";
   std::string s = "0/" + std::to_string(nodes_total) + " nodes are available:";

@@ -30,6 +30,7 @@
 #include "base/task.h"
 #include "machinery/value.h"
 #include "scheduler/events.h"
+#include "scheduler/pod_classes.h"
 #include "scheduler/types.h"
 #include "scheduler/verdict.h"
 
@@ -39,15 +40,20 @@ class Handle;
 class Plugin;
 class Profile;
 
-// With what few pods or nodes have listed apart, so that no plugin walks every node to find none.
+// With the placed pods by classes, so that no plugin walks every node to find some.
 struct ClusterView {
-  std::vector<NodeInfo*> nodes;               // present ones, in name order
-  std::vector<NodeInfo*> with_affinity;       // of those: any pod there has a term
-  std::vector<NodeInfo*> with_anti_affinity;  // a required anti-affinity term
+  std::vector<NodeInfo*> nodes;  // present ones, in name order
+  const PodClasses* classes;     // of all placed pods; what a trial takes off is still there
+  // How many present nodes have each value of a label.
+  const ValueCounts& label_values(const std::string& key) const;
   const std::map<std::string, int64_t, std::less<>>* image_nodes;  // how many have the image
   const Namespaces* namespaces;
   // Null when there is none of that name.
   NodeInfo* find(std::string_view name) const;
+
+ private:
+  friend class Cache;
+  mutable std::map<std::string, ValueCounts> label_values_;
 };
 
 // The points of a profile at which a plugin can stand.

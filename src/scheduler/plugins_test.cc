@@ -47,7 +47,7 @@ class PluginsTest : public DecideTest {
   }
   Hint hint_of(const std::string& text, const Event& e) {
     PodPtr p = pod(text);
-    return profile->members().front().plugin->hint(*p, e);
+    return profile->plugins().front()->hint(*p, e);
   }
 };
 

@@ -4,13 +4,14 @@
 
 namespace keles::scheduler {
 
-Profile::Profile(std::string scheduler_name, std::vector<Member> members)
-    : name_(std::move(scheduler_name)), members_(std::move(members)) {
-  for (const Member& m : members_) {
+Profile::Profile(std::string scheduler_name, std::vector<std::unique_ptr<Plugin>> plugins,
+                 const std::vector<Stand>& stands)
+    : name_(std::move(scheduler_name)), plugins_(std::move(plugins)) {
+  for (const Stand& s : stands) {
     for (uint32_t bit = 1; bit <= kPostBind; bit <<= 1)
-      if (m.points & bit) by_point_[bit].push_back(m.plugin.get());
-    if (m.points & kScore) score_.emplace_back(m.plugin.get(), m.weight);
-    if (m.points & kPreScore) pre_scores_.insert(m.plugin.get());
+      if (s.points & bit) by_point_[bit].push_back(s.plugin);
+    if (s.points & kScore) score_.emplace_back(s.plugin, s.weight);
+    if (s.points & kPreScore) pre_scores_.insert(s.plugin);
   }
   pre_filter_ = at(kPreFilter);
   filter_ = at(kFilter);

@@ -21,20 +21,24 @@ struct Layout {
     uint32_t points;  // at these of its points
     int weight = 1;   // at kScore
   };
-  std::vector<Entry> entries;  // in order
+  // At each point in this order. A plugin may be there several times, for different points.
+  std::vector<Entry> entries;
 };
 
 class Profile {
  public:
-  struct Member {
-    std::unique_ptr<Plugin> plugin;
+  struct Stand {
+    Plugin* plugin;
     uint32_t points;
     int weight;
   };
-  Profile(std::string scheduler_name, std::vector<Member> members);
+  Profile(std::string scheduler_name, std::vector<std::unique_ptr<Plugin>> plugins,
+          const std::vector<Stand>& stands);
   const std::string& name() const { return name_; }
-  const std::vector<Member>& members() const { return members_; }
+  const std::vector<std::unique_ptr<Plugin>>& plugins() const { return plugins_; }
   bool has(Point point) const;
+  // percentageOfNodesToScore of its own.
+  std::optional<int> percentage;
 
   // The first plugin that will not have the pod in the queue.
   Verdict pre_enqueue(const PodInfo& pod, Plugin** by);
@@ -67,7 +71,7 @@ class Profile {
   Verdict run_filters(Cycle& cycle, const NodeInfo& node, Plugin** by);
   const std::vector<Plugin*>& at(Point point) const;
   std::string name_;
-  std::vector<Member> members_;
+  std::vector<std::unique_ptr<Plugin>> plugins_;
   std::map<uint32_t, std::vector<Plugin*>> by_point_;
   std::vector<Plugin*> pre_filter_, filter_;
   std::vector<std::pair<Plugin*, int>> score_;

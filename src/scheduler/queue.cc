@@ -6,6 +6,11 @@
 
 namespace keles::scheduler {
 
+// What it counted is no longer waiting here.
+SchedulingQueue::~SchedulingQueue() {
+  for (auto& [uid, e] : entries_) leave(e);
+}
+
 Duration SchedulingQueue::backoff_of(const Entry& e) const {
   Duration d = options_.initial_backoff;
   for (int i = 1; i < e.attempts && d < options_.max_backoff; ++i) d *= 2;

@@ -30,6 +30,9 @@ class SchedulingQueue {
  public:
   explicit SchedulingQueue(Loop& loop, QueueOptions options = {})
       : loop_(loop), options_(std::move(options)) {}
+  ~SchedulingQueue();
+  SchedulingQueue(const SchedulingQueue&) = delete;
+  SchedulingQueue& operator=(const SchedulingQueue&) = delete;
 
   void add(PodPtr pod);
   // The pod changed while it waits; `self` says in what (kSelf*).

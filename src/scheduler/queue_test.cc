@@ -75,6 +75,11 @@ Event event_of(Events bits) {
 class QueueTest : public testing::Test {
  protected:
   SimLoop loop{1};
+  std::vector<std::unique_ptr<Waiting>> made;  // outlive the queue
+  Waiting& make(Events events, Hint hint) {
+    made.push_back(std::make_unique<Waiting>(events, hint));
+    return *made.back();
+  }
   Plugin* gate = nullptr;  // lets nobody in, when set
   SchedulingQueue q{loop, QueueOptions{1s, 10s, 300s, [this](const PodInfo&, Plugin** by) {
                                          *by = gate;
@@ -114,7 +119,7 @@ TEST_F(QueueTest, TheMostImportantFirstThenTheOldest) {
 }
 
 TEST_F(QueueTest, AHintDecidesAndIsAskedForItsOwnEventsAlone) {
-  Waiting plugin(kPodRemoved, Hint::kSkip);
+  Waiting& plugin = make(kPodRemoved, Hint::kSkip);
   q.add(pod("p"));
   EXPECT_EQ(next(), "p");
   q.park(last, {&plugin});
@@ -148,7 +153,7 @@ TEST_F(QueueTest, AnErrorBacksOffAndIsNotHurriedAlong) {
 }
 
 TEST_F(QueueTest, AnEventDuringTheDecisionIsNotMissed) {
-  Waiting plugin(kPodRemoved, Hint::kQueue);
+  Waiting& plugin = make(kPodRemoved, Hint::kQueue);
   q.add(pod("p"));
   EXPECT_EQ(next(), "p");
   q.on_event(event_of(kPodRemoved));
@@ -162,7 +167,7 @@ TEST_F(QueueTest, AnEventDuringTheDecisionIsNotMissed) {
 }
 
 TEST_F(QueueTest, WhoIsNotLetInWaitsForThatPluginHoweverLong) {
-  Waiting plugin(kSelfGatesGone, Hint::kQueue);
+  Waiting& plugin = make(kSelfGatesGone, Hint::kQueue);
   gate = &plugin;
   q.add(pod("p"));
   EXPECT_EQ(q.gated(), 1u);
@@ -180,7 +185,7 @@ TEST_F(QueueTest, WhoIsNotLetInWaitsForThatPluginHoweverLong) {
 }
 
 TEST_F(QueueTest, FiveMinutesAreEnough) {
-  Waiting plugin(kPodRemoved, Hint::kSkip);
+  Waiting& plugin = make(kPodRemoved, Hint::kSkip);
   q.add(pod("p"));
   EXPECT_EQ(next(), "p");
   q.park(last, {&plugin});
@@ -194,7 +199,7 @@ TEST_F(QueueTest, FiveMinutesAreEnough) {
 }
 
 TEST_F(QueueTest, WhoIsDeletedIsForgottenWhereverItIs) {
-  Waiting plugin(kPodRemoved, Hint::kQueue);
+  Waiting& plugin = make(kPodRemoved, Hint::kQueue);
   for (const char* name : {"active", "parked", "backoff", "inflight"}) q.add(pod(name));
   std::map<std::string, PodPtr> got;
   while (!next().empty()) got[last->name] = last;

@@ -120,6 +120,7 @@ void Scheduler::make_profiles() {
       status_ = profile.status();
       return;
     }
+    (*profile)->percentage = o.percentage;
     profiles_[o.name] = {std::move(*profile), std::make_unique<meters::OfProfile>(o.name)};
   }
 }

@@ -26,6 +26,7 @@ struct ProfileOptions {
   std::string name = "default-scheduler";
   Layout layout;                            // empty: default_layout()
   std::map<std::string, DocumentPtr> args;  // by plugin: its args object
+  std::optional<int> percentage;           // of nodes to score; not given: the scheduler's
 };
 
 struct SchedulerOptions {
@@ -108,11 +109,11 @@ class Scheduler final : public Handle {
   std::map<const KindDesc*, std::shared_ptr<InformerBase>> watched_;
   Context context_;
   Cache cache_;
+  std::map<std::string, Named, std::less<>> profiles_;  // outlive the queue, which names plugins
   SchedulingQueue queue_;
   Decider decider_;
   Semaphore bindings_;
   TaskGroup tasks_;
-  std::map<std::string, Named, std::less<>> profiles_;
   Status status_;
   std::map<std::string, AttemptPtr, std::less<>> waiting_;      // on Permit, by uid
   std::map<std::string, AttemptPtr, std::less<>> pre_binding_;  // by uid

@@ -356,8 +356,6 @@ void NodeInfo::set_node(const Node& node) {
 void NodeInfo::account(const PodInfo& pod, int sign) {
   requested.add(pod.requests, sign);
   nonzero_requested.add(pod.nonzero_requests, sign);
-  if (pod.has_pod_terms()) pods_with_affinity += sign;
-  if (!pod.anti_affinity.empty()) pods_with_anti_affinity += sign;
 }
 
 void NodeInfo::add_pod(PodPtr pod) {

@@ -160,8 +160,6 @@ struct NodeInfo {
   Labels labels;
   std::map<std::string, int64_t> images;  // name -> bytes
   std::multiset<HostPort> used_ports;
-  int pods_with_affinity = 0;       // any pod (anti-)affinity term
-  int pods_with_anti_affinity = 0;  // a required anti-affinity term
 
   // Of the node's own object; annotations and conditions are left out.
   void set_node(const api::core_v1::Node& node);

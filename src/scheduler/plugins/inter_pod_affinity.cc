@@ -1,5 +1,7 @@
 #include <algorithm>
-#include <unordered_map>
+#include <map>
+#include <utility>
+#include <vector>
 
 #include "scheduler/plugins/plugins.h"
 
@@ -11,50 +13,63 @@ const Reasons kAntiAffinity = make_reasons({"node(s) didn't match pod anti-affin
 const Reasons kExistingAnti =
     make_reasons({"node(s) didn't satisfy existing pods anti-affinity rules"});
 
-// How much is counted for each topology (key and value).
+// How much is counted for each topology (key and value): classes of pods, each with a weight, and
+// what a trial adds and takes off.
 class Topologies {
  public:
   void clear() { by_key_.clear(); }
+  void add(const std::string& key, const PodClass& pods, int64_t weight) {
+    const ValueCounts& counts = pods.by_value(key);
+    if (counts.total == 0) return;
+    OfKey& of = by_key_.try_emplace(key).first->second;
+    of.classes.emplace_back(&counts, weight);
+    of.total += counts.total * weight;
+  }
   void add(const std::string& key, const NodeInfo& node, int64_t n) {
     auto label = node.labels.find(key);
     if (label == node.labels.end()) return;
-    auto& values = by_key_.try_emplace(key).first->second;
-    auto at = values.try_emplace(label->second).first;
-    if ((at->second += n) == 0) values.erase(at);
+    OfKey& of = by_key_.try_emplace(key).first->second;
+    of.trial.add(label->second, n);
+    of.total += n;
   }
   int64_t at(const std::string& key, const std::string& value) const {
-    auto values = by_key_.find(key);
-    if (values == by_key_.end()) return 0;
-    auto it = values->second.find(value);
-    return it == values->second.end() ? 0 : it->second;
+    auto of = by_key_.find(key);
+    return of == by_key_.end() ? 0 : of->second.at(value);
   }
+  // Nothing at all is counted. Only where all weights are positive.
   bool empty() const {
     return std::all_of(by_key_.begin(), by_key_.end(),
-                       [](const auto& e) { return e.second.empty(); });
+                       [](const auto& e) { return e.second.total == 0; });
   }
+  bool has_keys() const { return !by_key_.empty(); }
   // Whether `node` lies in any of them.
   bool touches(const NodeInfo& node) const {
     return std::any_of(by_key_.begin(), by_key_.end(), [&](const auto& e) {
       auto label = node.labels.find(e.first);
-      if (label == node.labels.end()) return false;
-      auto it = e.second.find(label->second);
-      return it != e.second.end() && it->second > 0;
+      return label != node.labels.end() && e.second.at(label->second) > 0;
     });
   }
   int64_t sum_at(const NodeInfo& node) const {
     int64_t sum = 0;
-    for (const auto& [key, values] : by_key_) {
+    for (const auto& [key, of] : by_key_) {
       auto label = node.labels.find(key);
-      if (label == node.labels.end()) continue;
-      auto it = values.find(label->second);
-      if (it != values.end()) sum += it->second;
+      if (label != node.labels.end()) sum += of.at(label->second);
     }
     return sum;
   }
 
  private:
-  using Values = std::unordered_map<std::string, int64_t, TextHash, std::equal_to<>>;
-  std::map<std::string, Values> by_key_;
+  struct OfKey {
+    std::vector<std::pair<const ValueCounts*, int64_t>> classes;
+    ValueCounts trial;
+    int64_t total = 0;
+    int64_t at(const std::string& value) const {
+      int64_t sum = trial.values.empty() ? 0 : trial.at(value);
+      for (const auto& [counts, weight] : classes) sum += counts->at(value) * weight;
+      return sum;
+    }
+  };
+  std::map<std::string, OfKey> by_key_;
 };
 
 // spec.affinity.podAffinity and podAntiAffinity, of the pod itself and of those already placed.
@@ -76,13 +91,11 @@ class InterPodAffinity final : public Plugin {
     affinity_.clear();
     anti_.clear();
     existing_anti_.clear();
-    for (const NodeInfo* node : cycle.view->with_anti_affinity) {
-      for (const PodPtr& other : node->pods) count_existing(*other, *node, 1);
-    }
+    for (const auto& [what, pods] : cycle.view->classes->with_terms())
+      count_existing(pods->sample(), *pods, 1);
     if (!pod.affinity.empty() || !pod.anti_affinity.empty()) {
-      for (const NodeInfo* node : cycle.view->nodes) {
-        for (const PodPtr& other : node->pods) count_own(*other, *node, 1);
-      }
+      for (const auto& [what, pods] : cycle.view->classes->all())
+        count_own(pods->sample(), *pods, 1);
     } else if (existing_anti_.empty()) {
       return {Verdict::skip(), std::nullopt};
     }
@@ -114,10 +127,12 @@ class InterPodAffinity final : public Plugin {
     const bool own = !pod.preferred_affinity.empty() || !pod.preferred_anti_affinity.empty();
     if (ignore_existing_ && !own) return false;
     namespaces_ = cycle.view->namespaces;
-    for (const NodeInfo* node : own ? cycle.view->nodes : cycle.view->with_affinity) {
-      for (const PodPtr& other : node->pods) weigh(pod, *other, *node);
+    if (own) {
+      for (const auto& [what, pods] : cycle.view->classes->all()) weigh(pod, *pods);
+    } else {
+      for (const auto& [what, pods] : cycle.view->classes->with_terms()) weigh(pod, *pods);
     }
-    return !weights_.empty();
+    return weights_.has_keys();
   }
   int64_t score(Cycle&, const PodInfo&, const NodeInfo& node) override {
     return weights_.sum_at(node);
@@ -150,30 +165,36 @@ class InterPodAffinity final : public Plugin {
            std::all_of(pod_->affinity.begin(), pod_->affinity.end(),
                        [&](const AffinityTerm& t) { return selects(t, other, *namespaces_); });
   }
-  void count_existing(const PodInfo& other, const NodeInfo& node, int64_t n) {
+  // `where`: a node, or a class of pods.
+  template <class Where>
+  void count_existing(const PodInfo& other, const Where& where, int64_t n) {
     for (const AffinityTerm& t : other.anti_affinity) {
-      if (selects(t, *pod_, *namespaces_)) existing_anti_.add(t.topology_key, node, n);
+      if (selects(t, *pod_, *namespaces_)) existing_anti_.add(t.topology_key, where, n);
     }
   }
-  void count_own(const PodInfo& other, const NodeInfo& node, int64_t n) {
+  template <class Where>
+  void count_own(const PodInfo& other, const Where& where, int64_t n) {
     if (matches_all(other)) {  // counted only when it matches every term
-      for (const AffinityTerm& t : pod_->affinity) affinity_.add(t.topology_key, node, n);
+      for (const AffinityTerm& t : pod_->affinity) affinity_.add(t.topology_key, where, n);
     }
     for (const AffinityTerm& t : pod_->anti_affinity) {
-      if (selects(t, other, *namespaces_)) anti_.add(t.topology_key, node, n);
+      if (selects(t, other, *namespaces_)) anti_.add(t.topology_key, where, n);
     }
   }
-  void add_weight(const AffinityTerm& t, const PodInfo& target, const NodeInfo& node,
+  void add_weight(const AffinityTerm& t, const PodInfo& target, const PodClass& pods,
                   int64_t weight) {
-    if (weight != 0 && selects(t, target, *namespaces_)) weights_.add(t.topology_key, node, weight);
+    if (weight != 0 && selects(t, target, *namespaces_)) weights_.add(t.topology_key, pods, weight);
   }
-  // What `other`, placed on `node`, adds to that node's topology for `pod`.
-  void weigh(const PodInfo& pod, const PodInfo& other, const NodeInfo& node) {
-    for (const AffinityTerm& t : pod.preferred_affinity) add_weight(t, other, node, t.weight);
-    for (const AffinityTerm& t : pod.preferred_anti_affinity) add_weight(t, other, node, -t.weight);
-    for (const AffinityTerm& t : other.affinity) add_weight(t, pod, node, hard_weight_);
-    for (const AffinityTerm& t : other.preferred_affinity) add_weight(t, pod, node, t.weight);
-    for (const AffinityTerm& t : other.preferred_anti_affinity) add_weight(t, pod, node, -t.weight);
+  // What the pods of a class add to their nodes' topologies for `pod`.
+  void weigh(const PodInfo& pod, const PodClass& pods) {
+    const PodInfo& other = pods.sample();
+    for (const AffinityTerm& t : pod.preferred_affinity) add_weight(t, other, pods, t.weight);
+    for (const AffinityTerm& t : pod.preferred_anti_affinity)
+      add_weight(t, other, pods, -t.weight);
+    for (const AffinityTerm& t : other.affinity) add_weight(t, pod, pods, hard_weight_);
+    for (const AffinityTerm& t : other.preferred_affinity) add_weight(t, pod, pods, t.weight);
+    for (const AffinityTerm& t : other.preferred_anti_affinity)
+      add_weight(t, pod, pods, -t.weight);
   }
 
   const int64_t hard_weight_;

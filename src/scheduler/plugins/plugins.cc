@@ -1,6 +1,8 @@
 #include "scheduler/plugins/plugins.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 namespace keles::scheduler {
 
@@ -41,21 +43,34 @@ Layout default_layout() {
 Result<std::unique_ptr<Profile>> make_profile(
     std::string scheduler_name, const Layout& layout,
     const std::function<Value(std::string_view plugin)>& args_of, Handle* handle) {
-  std::vector<Profile::Member> members;
+  std::vector<std::unique_ptr<Plugin>> plugins;
+  std::vector<Profile::Stand> stands;
+  std::map<std::string, std::pair<Plugin*, uint32_t>> made;  // by name, with the points so far
   for (const Layout::Entry& e : layout.entries) {
-    const PluginKind* kind = find_plugin_kind(e.plugin);
-    if (!kind) return Status::bad_request("plugin \"" + e.plugin + "\" does not exist");
-    PluginContext context{handle, args_of ? args_of(e.plugin) : Value(), scheduler_name};
-    TRY_ASSIGN(plugin, kind->make(context));
-    const uint32_t all = plugin->points();
-    uint32_t points = e.points & all;
-    // The one works out what the other needs.
-    if (points & kFilter) points |= kPreFilter & all;
-    if (points & kScore) points |= kPreScore & all;
-    if (points == 0) continue;
-    members.push_back({std::move(plugin), points, e.weight});
+    auto [at, fresh] = made.try_emplace(e.plugin, nullptr, 0);
+    if (fresh) {
+      const PluginKind* kind = find_plugin_kind(e.plugin);
+      if (!kind) return Status::bad_request("plugin \"" + e.plugin + "\" does not exist");
+      PluginContext context{handle, args_of ? args_of(e.plugin) : Value(), scheduler_name};
+      TRY_ASSIGN(plugin, kind->make(context));
+      at->second.first = plugin.get();
+      plugins.push_back(std::move(plugin));
+    }
+    auto& [plugin, taken] = at->second;
+    const uint32_t points = e.points & plugin->points() & ~taken;
+    taken |= points;
+    if (points != 0) stands.push_back({plugin, points, e.weight});
   }
-  return std::make_unique<Profile>(std::move(scheduler_name), std::move(members));
+  // The one works out what the other needs.
+  for (auto& [name, one] : made) {
+    auto& [plugin, taken] = one;
+    uint32_t more = 0;
+    if (taken & kFilter) more |= kPreFilter;
+    if (taken & kScore) more |= kPreScore;
+    more &= plugin->points() & ~taken;
+    if (more != 0) stands.push_back({plugin, more, 0});
+  }
+  return std::make_unique<Profile>(std::move(scheduler_name), std::move(plugins), stands);
 }
 
 std::unique_ptr<Profile> default_profile(std::string scheduler_name, Handle* handle) {

@@ -62,9 +62,45 @@ bool counts(const SpreadConstraint& c, const PodInfo& other, const std::string& 
          keles::matches(c.selector, other.labels);
 }
 
-int64_t count_on(const SpreadConstraint& c, const NodeInfo& node, const std::string& ns) {
-  return std::count_if(node.pods.begin(), node.pods.end(),
-                       [&](const PodPtr& p) { return counts(c, *p, ns); });
+// Whether a constraint may leave nodes out for this pod, so that they are asked one by one.
+bool chooses_nodes(const SpreadConstraint& c, const PodInfo& pod) {
+  return c.honor_taints ||
+         (c.honor_affinity && (!pod.node_selector.empty() || pod.has_required_node_terms));
+}
+
+// Where the pods are that a constraint counts.
+class Matching {
+ public:
+  Matching(const SpreadConstraint& c, const PodClasses& classes, const std::string& ns) {
+    for (const auto& [what, pods] : classes.all())
+      if (counts(c, pods->sample(), ns)) classes_.push_back(pods.get());
+  }
+  int64_t on(const NodeInfo& node) const {
+    int64_t sum = 0;
+    for (const PodClass* pods : classes_) {
+      auto at = pods->nodes().find(&node);
+      if (at != pods->nodes().end()) sum += at->second;
+    }
+    return sum;
+  }
+  int64_t in(const std::string& key, const std::string& value) const {
+    int64_t sum = 0;
+    for (const PodClass* pods : classes_) sum += pods->by_value(key).at(value);
+    return sum;
+  }
+
+ private:
+  std::vector<const PodClass*> classes_;
+};
+
+// Whether every node that has one of the topology keys has all of them.
+bool keys_go_together(const std::vector<const SpreadConstraint*>& constraints,
+                      const ClusterView& view) {
+  const auto nodes = static_cast<int64_t>(view.nodes.size());
+  return constraints.size() == 1 ||
+         std::all_of(constraints.begin(), constraints.end(), [&](const SpreadConstraint* c) {
+           return view.label_values(c->topology_key).total == nodes;
+         });
 }
 
 // spec.topologySpreadConstraints, or the cluster's defaults (KEP 895, KEP 1258).
@@ -89,14 +125,7 @@ class PodTopologySpread final : public Plugin {
     matches_itself_.clear();
     for (const SpreadConstraint* c : hard_)
       matches_itself_.push_back(keles::matches(c->selector, pod.labels));
-    for (const NodeInfo* node : cycle.view->nodes) {
-      if (!has_all_keys(hard_, *node)) continue;
-      for (size_t i = 0; i < hard_.size(); ++i) {
-        if (!is_counted(*hard_[i], pod, *node)) continue;
-        domains_[i].add(node->labels.find(hard_[i]->topology_key)->second,
-                        count_on(*hard_[i], *node, pod.ns));
-      }
-    }
+    count_domains(*cycle.view, pod);
     return {};
   }
   void add_pod(Cycle&, const PodInfo& added, const NodeInfo& node) override {
@@ -151,7 +180,7 @@ class PodTopologySpread final : public Plugin {
     return true;
   }
   // Nodes are scored in the order in which pre_score() saw them.
-  int64_t score(Cycle&, const PodInfo& pod, const NodeInfo& node) override {
+  int64_t score(Cycle&, const PodInfo&, const NodeInfo& node) override {
     if (ignored_[at_++]) return 0;
     double sum = 0;
     for (size_t i = 0; i < soft_.size(); ++i) {
@@ -160,7 +189,7 @@ class PodTopologySpread final : public Plugin {
       if (label == node.labels.end()) continue;
       int64_t n = 0;
       if (c.topology_key == kHostname) {
-        n = count_on(c, node, pod.ns);
+        n = scored_[i].matching->on(node);
       } else {
         n = scored_[i].counts.find(label->second)->second;
       }
@@ -189,6 +218,7 @@ class PodTopologySpread final : public Plugin {
   struct Scored {
     std::unordered_map<std::string, int64_t, TextHash, std::equal_to<>> counts;
     double weight = 1;
+    std::optional<Matching> matching;
   };
 
   // The pod's own, or else the defaults for who belongs to a service or a set of replicas.
@@ -208,19 +238,43 @@ class PodTopologySpread final : public Plugin {
       if (c.hard == hard) out.push_back(&c);
   }
 
+  // Into domains_, what is in each domain that has a node which counts.
+  void count_domains(const ClusterView& view, const PodInfo& pod) {
+    const bool together = keys_go_together(hard_, view);
+    for (size_t i = 0; i < hard_.size(); ++i) {
+      const SpreadConstraint& c = *hard_[i];
+      const Matching matching(c, *view.classes, pod.ns);
+      if (together && !chooses_nodes(c, pod)) {
+        for (const auto& [value, nodes] : view.label_values(c.topology_key).values)
+          domains_[i].add(value, matching.in(c.topology_key, value));
+        continue;
+      }
+      for (const NodeInfo* node : view.nodes) {
+        if (!has_all_keys(hard_, *node) || !is_counted(c, pod, *node)) continue;
+        domains_[i].add(node->labels.find(c.topology_key)->second, matching.on(*node));
+      }
+    }
+  }
+
+  // Into scored_, what is in each domain that a candidate lies in.
   void count_all(Cycle& cycle, const PodInfo& pod, bool all_keys) {
-    const bool only_hosts = std::all_of(soft_.begin(), soft_.end(), [](const SpreadConstraint* c) {
-      return c->topology_key == kHostname;
-    });
-    if (only_hosts) return;
-    for (const NodeInfo* node : cycle.view->nodes) {
-      if (all_keys && !has_all_keys(soft_, *node)) continue;
-      for (size_t i = 0; i < soft_.size(); ++i) {
-        const SpreadConstraint& c = *soft_[i];
-        if (c.topology_key == kHostname || !is_counted(c, pod, *node)) continue;
+    const ClusterView& view = *cycle.view;
+    const bool together = !all_keys || keys_go_together(soft_, view);
+    for (size_t i = 0; i < soft_.size(); ++i) {
+      const SpreadConstraint& c = *soft_[i];
+      Scored& scored = scored_[i];
+      scored.matching.emplace(c, *view.classes, pod.ns);
+      if (c.topology_key == kHostname) continue;  // counted node by node
+      if (together && !chooses_nodes(c, pod)) {
+        for (auto& [value, n] : scored.counts) n = scored.matching->in(c.topology_key, value);
+        continue;
+      }
+      for (const NodeInfo* node : view.nodes) {
+        if ((all_keys && !has_all_keys(soft_, *node)) || !is_counted(c, pod, *node)) continue;
         auto label = node->labels.find(c.topology_key);
-        auto at = scored_[i].counts.find(label == node->labels.end() ? kNone : label->second);
-        if (at != scored_[i].counts.end()) at->second += count_on(c, *node, pod.ns);
+        if (label == node->labels.end()) continue;  // no candidate's score looks at those
+        auto at = scored.counts.find(label->second);
+        if (at != scored.counts.end()) at->second += scored.matching->on(*node);
       }
     }
   }
