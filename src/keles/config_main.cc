@@ -8,6 +8,7 @@
 #include "keles/commands.h"
 #include "keles/runtime.h"
 #include "machinery/config_file.h"
+#include "scheduler/config.h"
 
 namespace keles {
 namespace {
@@ -15,12 +16,21 @@ namespace {
 struct Component {
   const char* name;
   ConfigKind kind;
+  // What is to be checked beyond the description; null for nothing.
+  Status (*check)(const std::string& path) = nullptr;
 };
+
+Status check_scheduler(const std::string& path) {
+  return scheduler::read_scheduler_config(path).status();
+}
 
 const std::vector<Component>& components() {
   static const std::vector<Component> all = {
       {"kubelet", {"kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"}},
       {"kube-proxy", {"kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"}},
+      {"kube-scheduler",
+       {"kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"},
+       check_scheduler},
       {"audit", {"audit.k8s.io/v1", "Policy"}},
       {"encryption", {"apiserver.config.k8s.io/v1", "EncryptionConfiguration"}},
       {"authentication", {"apiserver.config.k8s.io/v1", "AuthenticationConfiguration"}},
@@ -59,6 +69,7 @@ Status carry_out(const std::string& component, const std::vector<std::string>& r
     return {};
   }
   TRY_ASSIGN(file, ConfigFile::read(rest[1], c->kind));
+  if (c->check) TRY(c->check(rest[1]));
   for (const std::string& w : file.warnings()) std::printf("warning: %s\n", w.c_str());
   std::printf("%s: a %s that can be read\n", rest[1].c_str(), std::string(c->kind.kind).c_str());
   return {};

@@ -35,6 +35,7 @@
 #include "keles/local_paths.h"
 #include "keles/merged_client.h"
 #include "net/http.h"
+#include "scheduler/config.h"
 #include "scheduler/scheduler.h"
 #include "server/audit/auditor.h"
 #include "server/auth/auth.h"
@@ -294,9 +295,10 @@ class Components {
                                        running_.controllers));
     }
     if (scheduler_client_) {
+      TRY(read_scheduler_options(&election));
       election.name = "kube-scheduler";
       auto lead = [this](Context leading) { return run_scheduler(std::move(leading)); };
-      group_.spawn(RunningParts::shown(run_leading(ctx, scheduler_client_.get(), c.leader_elect,
+      group_.spawn(RunningParts::shown(run_leading(ctx, scheduler_client_.get(), scheduler_elects_,
                                                    election, "default-scheduler", lead),
                                        running_.scheduler));
     }
@@ -322,6 +324,19 @@ class Components {
     return Status();
   }
 
+  Status read_scheduler_options(LeaderElectionOptions* election) {
+    scheduler_elects_ = flags_.controlling.leader_elect;
+    if (flags_.scheduler_config.empty()) return {};
+    TRY_ASSIGN(config, scheduler::read_scheduler_config(flags_.scheduler_config));
+    for (const std::string& w : config.warnings) log::warn(w);
+    scheduler_options_ = std::move(config.options);
+    scheduler_elects_ = scheduler_elects_ && config.leader_elect;
+    election->lease_duration = config.lease_duration;
+    election->renew_deadline = config.renew_deadline;
+    election->retry_period = config.retry_period;
+    return {};
+  }
+
   // Made anew each time that this server leads: what they held is of another time.
   Task<void> run_controllers(Context leading) {
     Client& client = limited_client_ ? *limited_client_ : *controller_client_;
@@ -331,7 +346,7 @@ class Components {
   Task<void> run_scheduler(Context leading) {
     InformerFactory informers(*scheduler_client_);
     EventRecorder recorder(*scheduler_client_, "default-scheduler");
-    scheduler::Scheduler scheduler(*scheduler_client_, informers, recorder);
+    scheduler::Scheduler scheduler(*scheduler_client_, informers, recorder, scheduler_options_);
     recorder.start(leading);
     informers.start(leading);
     co_await scheduler.run(leading);
@@ -349,6 +364,8 @@ class Components {
   ControlPlaneOptions flags_;
   TaskGroup group_;
   RunningParts running_;
+  scheduler::SchedulerOptions scheduler_options_;
+  bool scheduler_elects_ = true;
   std::unique_ptr<Client> controller_client_, scheduler_client_, dns_client_;
   std::unique_ptr<PathsClient> elsewhere_;
   std::unique_ptr<Client> all_kinds_;

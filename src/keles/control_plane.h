@@ -60,6 +60,7 @@ struct ControlPlaneOptions {
   std::string encryption_config;
   bool encryption_reload = false;
   ControllerFlags controlling;
+  std::string scheduler_config;  // a file; empty: the default profile
   bool dns = true, controllers = true, scheduler = true, allocate_node_cidrs = true;
   bool anonymous_auth = true;
   int64_t memory_budget_mb = 64;

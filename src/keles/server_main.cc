@@ -48,6 +48,9 @@ void add_flags(Flags& f, ControlPlaneOptions& s) {
         "The port of the cluster's DNS server behind the kube-dns service.");
   add_controller_flags(f, s.controlling);
   f.add("scheduler", &s.scheduler, "Run the scheduler.");
+  f.add("scheduler-config", &s.scheduler_config,
+        "A KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1) for the scheduler: its "
+        "profiles with their plugins and arguments.");
   f.add("http-threads", &s.front_loops, "Threads that serve requests; 0: one per processor.");
   f.add("node-monitor-grace-period", &s.node_monitor_grace_period,
         "How long a node may be silent before it is marked unhealthy.");
