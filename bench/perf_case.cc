@@ -74,8 +74,8 @@ std::vector<PerfCase> find_cases(const std::string& folder, std::string_view wha
     for (const Value& test : file->root.items()) {
       for (const Value& workload : test["workloads"].items()) {
         PerfCase c;
-        c.name = std::string(test["name"].as_string()) + "/" +
-                 std::string(workload["name"].as_string());
+        c.name =
+            std::string(test["name"].as_string()) + "/" + std::string(workload["name"].as_string());
         if (c.name.find(what) == std::string::npos) continue;
         c.folder = at;
         c.threshold = workload["threshold"].as_double();

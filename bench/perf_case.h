@@ -12,8 +12,8 @@
 namespace keles::bench {
 
 struct PerfCase {
-  std::string name;    // TestCase/Workload
-  std::string folder;  // where its file lies: template paths start there
+  std::string name;      // TestCase/Workload
+  std::string folder;    // where its file lies: template paths start there
   double threshold = 0;  // pods per second that upstream demands on its own machine; 0: none
   std::shared_ptr<const Document> file;
   Value test, workload;

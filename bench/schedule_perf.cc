@@ -1,7 +1,7 @@
 // schedule_perf FOLDER [CASE]: upstream's scheduler_perf workloads (performance-config.yaml and
 // templates below FOLDER) against a `keles server` of its own, one server a workload; of CASE those
-// whose TestCase/Workload contains it. Prints pods per second in the measured part beside upstream's
-// threshold, and the server's CPU for each.
+// whose TestCase/Workload contains it. Prints pods per second in the measured part beside
+// upstream's threshold, and the server's CPU for each.
 //
 // As upstream's runner does: no controllers and no kubelets, without the admission plugins
 // ServiceAccount, TaintNodesByCondition and Priority.
@@ -152,7 +152,8 @@ class Run {
     measured_ = std::move(namespaces);
     measured_label_.clear();
     for (const Member& m : selector.members())
-      measured_label_ = "\"" + std::string(m.key()) + "\":\"" + std::string(m.value.as_string()) + "\"";
+      measured_label_ =
+          "\"" + std::string(m.key()) + "\":\"" + std::string(m.value.as_string()) + "\"";
     began_ = last_bound_ = loop_.now();
     cpu_ = server_.cpu_seconds();
   }
@@ -240,9 +241,10 @@ class Run {
   Task<void> create_nodes(const Value* op) {
     std::string text = case_.text(*op, "nodeTemplatePath");
     if (text.empty()) {
-      text = "apiVersion: v1\nkind: Node\nmetadata: {generateName: scheduler-perf-}\n"
-             "status: {capacity: {pods: '110', cpu: '4', memory: 32Gi}, phase: Running, "
-             "conditions: [{status: 'True', type: Ready}]}";
+      text =
+          "apiVersion: v1\nkind: Node\nmetadata: {generateName: scheduler-perf-}\n"
+          "status: {capacity: {pods: '110', cpu: '4', memory: 32Gi}, phase: Running, "
+          "conditions: [{status: 'True', type: Ready}]}";
     }
     Many m;
     m.count = case_.count(*op);
@@ -296,7 +298,8 @@ class Run {
       for (const char* where : {"capacity", "allocatable"}) {
         if (!strcmp(where, "allocatable") && !status.find(where)) continue;
         status.get_or_add(d->arena, where)
-            .set(d->arena, d->arena.copy(m.key()), Value::string(d->arena.copy(m.value.as_string())));
+            .set(d->arena, d->arena.copy(m.key()),
+                 Value::string(d->arena.copy(m.value.as_string())));
       }
     }
     if (!status.find("allocatable")) {  // as upstream's server fills it in
@@ -308,8 +311,7 @@ class Run {
   Task<void> make_namespace(std::string ns, std::string text) {
     if (!namespaces_.insert(ns).second) co_return;
     Document d = parse_object(text.empty() ? "apiVersion: v1\nkind: Namespace\n" : text);
-    d.root.get_or_add(d.arena, "metadata")
-        .set(d.arena, "name", Value::string(d.arena.copy(ns)));
+    d.root.get_or_add(d.arena, "metadata").set(d.arena, "name", Value::string(d.arena.copy(ns)));
     std::string body = to_json(d.root);
     (void)co_await must("POST", "/api/v1/namespaces", body, 409);
   }
@@ -543,8 +545,7 @@ class Run {
         }
         Document list = parse_object(r.body);
         int64_t waiting = 0;
-        for (const Value& pod : list.root["items"].items())
-          waiting += !attempted || !tried(pod);
+        for (const Value& pod : list.root["items"].items()) waiting += !attempted || !tried(pod);
         if (waiting == 0) break;
         if (loop_.now() > end) {
           error_ = ns + ": " + std::to_string(waiting) + " pods are still waiting at a barrier";
@@ -570,9 +571,10 @@ class Run {
       print_figure(case_.name, "nothing was measured", target);
       return;
     }
-    print_figure(case_.name,
-                 text("%.0f pods/s", pods / seconds) + text(", server CPU %.3f ms each", 1e3 * cpu_ / pods),
-                 target);
+    print_figure(
+        case_.name,
+        text("%.0f pods/s", pods / seconds) + text(", server CPU %.3f ms each", 1e3 * cpu_ / pods),
+        target);
     fflush(stdout);
   }
 
@@ -608,9 +610,9 @@ int main(int argc, char** argv) {
     return 1;
   }
   for (const PerfCase& c : cases) {
-    BenchServer server(argv[0],
-                       {"--controllers=", "--disable-admission-plugins=ServiceAccount,"
-                                               "TaintNodesByCondition,Priority"});
+    BenchServer server(argv[0], {"--controllers=",
+                                 "--disable-admission-plugins=ServiceAccount,"
+                                 "TaintNodesByCondition,Priority"});
     auto loop = keles::make_real_loop();
     Run r(c, server, *loop);
     run(*loop, r.everything());

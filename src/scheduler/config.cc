@@ -19,11 +19,18 @@ struct NamedPoint {
   std::string_view field;
   Point point;
 };
-constexpr NamedPoint kPoints[] = {
-    {"preEnqueue", kPreEnqueue}, {"queueSort", kQueueSort}, {"preFilter", kPreFilter},
-    {"filter", kFilter},         {"postFilter", kPostFilter}, {"preScore", kPreScore},
-    {"score", kScore},           {"reserve", kReserve},     {"permit", kPermit},
-    {"preBind", kPreBind},       {"bind", kBind},           {"postBind", kPostBind}};
+constexpr NamedPoint kPoints[] = {{"preEnqueue", kPreEnqueue},
+                                  {"queueSort", kQueueSort},
+                                  {"preFilter", kPreFilter},
+                                  {"filter", kFilter},
+                                  {"postFilter", kPostFilter},
+                                  {"preScore", kPreScore},
+                                  {"score", kScore},
+                                  {"reserve", kReserve},
+                                  {"permit", kPermit},
+                                  {"preBind", kPreBind},
+                                  {"bind", kBind},
+                                  {"postBind", kPostBind}};
 
 struct Enabled {
   std::string name;
@@ -103,8 +110,8 @@ Status moved(const ConfigFile& file, const std::string& field, std::string_view 
     std::string_view line = message.substr(0, message.find('\n'));
     message.remove_prefix(std::min(message.size(), line.size() + 1));
     if (line.starts_with(cut)) line.remove_prefix(cut.size());
-    while (!line.empty() && (line[0] == ':' || line[0] == ' ' ||
-                             std::isdigit(static_cast<unsigned char>(line[0]))))
+    while (!line.empty() &&
+           (line[0] == ':' || line[0] == ' ' || std::isdigit(static_cast<unsigned char>(line[0]))))
       line.remove_prefix(1);
     const size_t colon = line.find(": ");
     std::string at = field;

@@ -85,8 +85,9 @@ TEST(SchedulerConfig, ArgumentsAreReadAsStrictly) {
   ASSERT_TRUE(c.ok()) << c.status().to_string();
   const Value& args = c->options.profiles[0].args.at("NodeResourcesFit")->root;
   EXPECT_EQ(args["scoringStrategy"]["type"].as_string(), "MostAllocated");
-  EXPECT_THAT(error_of("profiles:\n- pluginConfig:\n  - name: NodeResourcesFit\n    args: {x: 1}\n"),
-              HasSubstr("f:6: profiles[0].pluginConfig[0].args.x: unknown field"));
+  EXPECT_THAT(
+      error_of("profiles:\n- pluginConfig:\n  - name: NodeResourcesFit\n    args: {x: 1}\n"),
+      HasSubstr("f:6: profiles[0].pluginConfig[0].args.x: unknown field"));
   EXPECT_THAT(error_of("profiles:\n- pluginConfig:\n  - name: InterPodAffinity\n    args:\n"
                        "      hardPodAffinityWeight: 101\n"),
               HasSubstr("profiles[0].pluginConfig[0].args.hardPodAffinityWeight: "));

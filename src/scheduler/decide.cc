@@ -73,7 +73,9 @@ std::vector<NodeInfo*> Decider::scan(Cycle& cycle, const std::vector<NodeInfo*>&
   std::vector<NodeInfo*> feasible;
   const size_t n = nodes.size();
   const bool choosing = cycle.profile.has(kScore);
-  const size_t wanted = choosing ? feasible_wanted(n, cycle.profile.percentage.value_or(percentage_)) : std::min<size_t>(n, 1);
+  const size_t wanted = choosing
+                            ? feasible_wanted(n, cycle.profile.percentage.value_or(percentage_))
+                            : std::min<size_t>(n, 1);
   if (n == 0) return feasible;
   size_t at = start_ % n;
   feasible.reserve(wanted);

@@ -26,7 +26,7 @@ struct ProfileOptions {
   std::string name = "default-scheduler";
   Layout layout;                            // empty: default_layout()
   std::map<std::string, DocumentPtr> args;  // by plugin: its args object
-  std::optional<int> percentage;           // of nodes to score; not given: the scheduler's
+  std::optional<int> percentage;            // of nodes to score; not given: the scheduler's
 };
 
 struct SchedulerOptions {

@@ -189,12 +189,10 @@ class InterPodAffinity final : public Plugin {
   void weigh(const PodInfo& pod, const PodClass& pods) {
     const PodInfo& other = pods.sample();
     for (const AffinityTerm& t : pod.preferred_affinity) add_weight(t, other, pods, t.weight);
-    for (const AffinityTerm& t : pod.preferred_anti_affinity)
-      add_weight(t, other, pods, -t.weight);
+    for (const AffinityTerm& t : pod.preferred_anti_affinity) add_weight(t, other, pods, -t.weight);
     for (const AffinityTerm& t : other.affinity) add_weight(t, pod, pods, hard_weight_);
     for (const AffinityTerm& t : other.preferred_affinity) add_weight(t, pod, pods, t.weight);
-    for (const AffinityTerm& t : other.preferred_anti_affinity)
-      add_weight(t, pod, pods, -t.weight);
+    for (const AffinityTerm& t : other.preferred_anti_affinity) add_weight(t, pod, pods, -t.weight);
   }
 
   const int64_t hard_weight_;
