@@ -63,6 +63,7 @@ struct ControlPlaneOptions {
   std::string scheduler_config;  // a file; empty: the default profile
   bool dns = true, controllers = true, scheduler = true, allocate_node_cidrs = true;
   bool anonymous_auth = true;
+  bool metrics_api = false;  // metrics.k8s.io is served, of what the kubelets tell
   int64_t memory_budget_mb = 64;
   int64_t event_window = 100'000;
   bool priority_and_fairness = true;

@@ -88,6 +88,7 @@ Result<Credentials> own_credentials(const ControlPlaneOptions& f, WallTime now) 
 int server_main(const std::vector<std::string>& args) {
   ControlPlaneOptions f;
   f.bootstrap_tokens = true;
+  f.metrics_api = true;
   Flags flags(
       "Runs a control plane: API server, store, controllers, scheduler, DNS.\n\nUsage:\n  keles "
       "server [flags]");

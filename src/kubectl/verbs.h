@@ -74,6 +74,8 @@ Status run_pod(Invocation& in);  // run
 Status scale(Invocation& in);
 Status set_image(Invocation& in);
 Status taint(Invocation& in);
+Status top_node(Invocation& in);
+Status top_pod(Invocation& in);
 Status uncordon(Invocation& in);
 Status version(Invocation& in);
 Status wait(Invocation& in);

@@ -313,7 +313,7 @@ Task<Status> bootstrap(Context ctx, ApiServer* server) {
   std::vector<auth::BootstrapObject> roles = auth::bootstrap_rbac();
   Batch rest(ctx.loop());
   for (auth::BootstrapObject& object : roles) rest.add(ensure_rbac(ctx, registry, &object));
-  for (const aggregation::ApiService& s : aggregation::built_in_services()) {
+  for (const aggregation::ApiService& s : aggregation::built_in_services(*registry)) {
     rest.add(ensure(ctx, registry, &kind_of<api::apiregistration_v1::APIService>(), "",
                     aggregation::api_service_object(s)));
   }

@@ -141,7 +141,9 @@ struct NodeServer::Impl {
       co_await answer(responder, 200, "text/plain; version=0.0.4; charset=utf-8",
                       metrics::expose());
     } else if (first == "metrics" && (path[1] == "cadvisor" || path[1] == "resource")) {
-      auto text = co_await container_metrics(ctx, self->view, self->runtime);
+      auto made = path[1] == "cadvisor" ? container_metrics(ctx, self->view, self->runtime)
+                                        : resource_metrics(ctx, self->view, self->runtime);
+      auto text = co_await std::move(made);
       std::string body = text.ok() ? *text : text.status().message();
       const int code = text.ok() ? 200 : 500;
       co_await answer(responder, code, "text/plain; version=0.0.4; charset=utf-8", std::move(body));

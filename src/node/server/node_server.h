@@ -88,6 +88,9 @@ Task<void> serve_logs(net::Request* request, net::Responder* responder, std::str
 Task<Result<std::string>> stats_summary(Context ctx, const NodeView* view, cri::Runtime* runtime);
 Task<Result<std::string>> container_metrics(Context ctx, const NodeView* view,
                                             cri::Runtime* runtime);
+// resource_metrics.cc: /metrics/resource, in Prometheus text.
+Task<Result<std::string>> resource_metrics(Context ctx, const NodeView* view,
+                                           cri::Runtime* runtime);
 
 // Query strings: name -> values, percent-decoded; a malformed pair is left out, as Go does. At most
 // 1,000 pairs.

@@ -105,7 +105,7 @@ class Aggregator {
   std::set<std::string> at_start_, seen_to_;
 };
 
-// The APIServices of the built-in groups and versions, by name.
-std::vector<ApiService> built_in_services();
+// The APIServices of the built-in groups and versions that the registry serves, by name.
+std::vector<ApiService> built_in_services(const registry::Registry& registry);
 
 }  // namespace keles::aggregation

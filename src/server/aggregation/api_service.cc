@@ -131,7 +131,7 @@ Document api_service_object(const ApiService& service) {
 Step registration_step(const ApiService* there, const ApiService* wanted, bool at_start,
                        bool done) {
   if (there == nullptr && wanted == nullptr) return Step::kNothing;
-  if (wanted && wanted->kept == Kept::kOnStart && done) return Step::kNothing;
+  if (wanted && wanted->kept != Kept::kAlways && done) return Step::kNothing;
   if (there == nullptr) return Step::kCreate;
   if (there->kept == Kept::kByOthers) return Step::kNothing;
   if (there->kept == Kept::kOnStart && (!at_start || done)) return Step::kNothing;

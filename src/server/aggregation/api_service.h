@@ -16,7 +16,7 @@
 namespace keles::aggregation {
 
 // Who keeps an APIService: this server at its start, always (those of custom resources), or
-// somebody else.
+// somebody else (one that is wanted so is made when it is missing at the start, and left alone).
 enum class Kept : uint8_t { kByOthers, kOnStart, kAlways };
 inline constexpr std::string_view kManagedLabel = "kube-aggregator.kubernetes.io/automanaged";
 

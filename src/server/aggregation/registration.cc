@@ -65,9 +65,10 @@ class CustomServices {
 
 }  // namespace
 
-std::vector<ApiService> built_in_services() {
+std::vector<ApiService> built_in_services(const registry::Registry& registry) {
   std::vector<ApiService> out;
   for (const KindDesc* k : all_kinds()) {
+    if (!registry.serves(*k)) continue;
     // Nobody serves APIServices in this server's place: they are not registered.
     const bool known =
         !out.empty() && out.back().group == k->group && out.back().version == k->version;
@@ -75,6 +76,9 @@ std::vector<ApiService> built_in_services() {
     if (known || !facts || k->group == api_services().group) continue;
     out.push_back(local_api_service(k->group, k->version, false, facts->group_priority,
                                     facts->version_priority));
+    // A group of which nothing is stored is there for want of another who serves it: once made, its
+    // APIService is the administrator's, who may lead it elsewhere.
+    if (k->facts->computed && !k->group.empty()) out.back().kept = Kept::kByOthers;
   }
   return out;
 }
@@ -130,7 +134,7 @@ Task<void> Aggregator::keep_registered(Context ctx) {
   group_->spawn(follow(ctx, registry::kind_prefix(definitions()),
                        [this](const StoreEvent*) { registrations_.set(); }));
   std::map<std::string, ApiService> built_in;
-  for (ApiService& s : built_in_services()) built_in.emplace(s.name, std::move(s));
+  for (ApiService& s : built_in_services(*registry_)) built_in.emplace(s.name, std::move(s));
   CustomServices custom;
   Recurring failing;
   while (!ctx.done()) {

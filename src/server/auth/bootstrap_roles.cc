@@ -14,6 +14,8 @@ constexpr std::string_view kEventGroups = "- events.k8s.io";
 constexpr RoleRow kRoles[] = {
     {"cluster-admin", "*", "*", "*"},
     {"", "*", "", "", "", "*"},
+    // As metrics-server has it: who may view may see what is used.
+    {"system:aggregated-metrics-reader", kRead, "metrics.k8s.io", "nodes pods"},
     {"system:aggregate-to-admin", "create", "authorization.k8s.io", "localsubjectaccessreviews"},
     {"", kReadWrite, "rbac.authorization.k8s.io", "rolebindings roles"},
     {"system:aggregate-to-edit", kRead, "-", "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy"},
@@ -380,6 +382,7 @@ std::string_view bootstrap_role_label(std::string_view role) {
   if (role == "system:aggregate-to-admin") return kAggregates[0].selects;
   if (role == "system:aggregate-to-edit") return kAggregates[1].selects;
   if (role == "system:aggregate-to-view") return kAggregates[2].selects;
+  if (role == "system:aggregated-metrics-reader") return kAggregates[2].selects;
   return "";
 }
 

@@ -297,12 +297,18 @@ template <class Made>
 class OfCatalog {
  public:
   template <class Make>
-  std::shared_ptr<const Made> get(const CatalogPtr& now, Make make) {
+  std::shared_ptr<const Made> get(ApiServer* server, Make make) {
+    const CatalogPtr now = server->kinds().current();
+    const registry::Registry& registry = server->registry();
     auto have = entry_.load();
     if (have && have->catalog == now) return {have, &*have->made};
     auto entry = std::make_shared<Entry>();
     entry->catalog = now;
-    make(entry->made, now->kinds(), have ? &*have->made : nullptr);
+    for (const KindDesc* k : now->kinds()) {
+      if (registry.serves(*k)) entry->kinds.push_back(k);
+    }
+    make(entry->made, std::span<const KindDesc* const>(entry->kinds),
+         have ? &*have->made : nullptr);
     std::shared_ptr<const Entry> fresh = std::move(entry);
     entry_.store(fresh);
     return {fresh, &*fresh->made};
@@ -311,6 +317,7 @@ class OfCatalog {
  private:
   struct Entry {
     CatalogPtr catalog;
+    std::vector<const KindDesc*> kinds;  // those that are served
     std::optional<Made> made;
   };
   std::atomic<std::shared_ptr<const Entry>> entry_;
@@ -321,8 +328,7 @@ PathSource discovery_source(ApiServer* server) {
   const std::string address =
       server->options().advertise_address + ":" + std::to_string(server->options().advertise_port);
   return [kept, server, address](const PathQuestion& q) -> std::optional<PathAnswer> {
-    auto discovery = kept->get(server->kinds().current(),
-                               [](auto& made, auto kinds, auto*) { made.emplace(kinds); });
+    auto discovery = kept->get(server, [](auto& made, auto kinds, auto*) { made.emplace(kinds); });
     auto found = discovery->get(q.path, q.accept, address);
     if (!found) return std::nullopt;
     PathAnswer out = cached(found->bytes, found->content_type, found->etag, false, q.if_none_match);
@@ -334,7 +340,7 @@ PathSource discovery_source(ApiServer* server) {
 PathSource openapi_source(ApiServer* server, const std::string& version) {
   auto kept = std::make_shared<OfCatalog<OpenApi>>();
   return [kept, server, version](const PathQuestion& q) -> std::optional<PathAnswer> {
-    auto openapi = kept->get(server->kinds().current(), [&](auto& made, auto kinds, auto* before) {
+    auto openapi = kept->get(server, [&](auto& made, auto kinds, auto* before) {
       made.emplace(kinds, version, before);
     });
     auto found = openapi->get(q.path, q.hash, q.accept);

@@ -8,26 +8,15 @@
 #include "base/ip.h"
 #include "net/address.h"
 #include "server/objects/keys.h"
+#include "server/objects/kubelet_address.h"
 #include "server/objects/service_address.h"
 #include "store/unreadable.h"
 
 namespace keles::server {
 namespace {
 
-constexpr uint16_t kKubeletPort = 10250;
-
 Status no_host(const std::string& pod) {
   return Status::bad_request("pod " + pod + " does not have a host assigned");
-}
-
-const Value& node_address(const Value& node) {
-  for (std::string_view type :
-       {"InternalIP", "ExternalIP", "InternalDNS", "ExternalDNS", "Hostname"}) {
-    for (const Value& a : node["status"]["addresses"].items()) {
-      if (a["type"].as_string() == type) return a["address"];
-    }
-  }
-  return Value::null();
 }
 
 // Without path and query.
@@ -36,14 +25,10 @@ Result<RelayTarget> kubelet_of(Store& store, const std::string& node, const Kube
       store.snapshot()->get(registry::object_key(kind_of<api::core_v1::Node>(), "", node));
   if (!found) return Status::not_found("", "nodes", node);
   DocumentPtr tree = found->tree();
+  TRY_ASSIGN(address, registry::kubelet_address(tree->root));
   RelayTarget out;
-  out.host = node_address(tree->root).as_string();
-  if (out.host.empty()) return Status::internal("no preferred addresses found for node " + node);
-  int64_t port = tree->root["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_int();
-  if (port > 65535) {
-    return Status::bad_request("address " + std::to_string(port) + ": invalid port");
-  }
-  out.port = port > 0 ? static_cast<uint16_t>(port) : kKubeletPort;
+  out.host = address.host;
+  out.port = address.port;
   out.tls = trust.tls;
   out.tls->server_name = out.host;
   if (trust.subject) out.tls->common_name = "system:node:" + node;

@@ -3,9 +3,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
+#include "server/registry/computed.h"
+#include "store/store.h"
 
 namespace keles::registry {
 
@@ -13,5 +17,8 @@ struct Component {
   std::string name;               // "scheduler", "controller-manager"
   std::function<Status()> check;  // any thread; OK: healthy
 };
+
+// The store outlives it.
+std::shared_ptr<ComputedSource> component_source(Store* store, std::vector<Component> components);
 
 }  // namespace keles::registry

@@ -119,8 +119,9 @@ Task<Result<ObjectPtr>> Registry::get(Context ctx, const KindDesc* kind, std::st
   auto wanted = parse_revision(resource_version);
   if (!wanted.ok()) co_return wanted.status();
   if (kind->facts->computed) {
-    std::vector<ObjectPtr> all = co_await component_statuses(ctx, kind);
-    for (const ObjectPtr& o : all) {
+    auto all = co_await computed(ctx, kind, ns, name);
+    if (!all.ok()) co_return all.status();
+    for (const ObjectPtr& o : *all) {
       if (o->name() == name) co_return o;
     }
     co_return not_found(*kind, name);
@@ -258,7 +259,9 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
   if (kind->facts->computed) {
     ListPage page;
     page.revision = store_->revision();
-    page.items = co_await component_statuses(ctx, kind);
+    auto all = co_await computed(ctx, kind, std::move(ns), "");
+    if (!all.ok()) co_return all.status();
+    page.items = std::move(*all);
     std::erase_if(page.items, [&](const ObjectPtr& o) { return !selection->matches(o); });
     co_return page;
   }

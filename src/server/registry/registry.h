@@ -25,6 +25,7 @@
 #include "server/admission/admission.h"
 #include "server/auth/caller.h"
 #include "server/registry/components.h"
+#include "server/registry/computed.h"
 #include "server/registry/selection.h"
 #include "server/registry/strategy.h"
 #include "store/store.h"
@@ -135,8 +136,14 @@ class Registry {
 
   // Before the first request.
   void set_admission(admission::Config config) { admission_ = std::move(config); }
-  // Who is asked for ComponentStatuses; before the first request.
-  void set_components(std::vector<Component> components) { components_ = std::move(components); }
+  // Who makes the objects of a computed kind; before the first request. ComponentStatuses have a
+  // source from the beginning.
+  void set_source(const KindDesc& kind, std::shared_ptr<ComputedSource> source) {
+    sources_[&kind] = std::move(source);
+  }
+  void set_components(std::vector<Component> components);
+  // Whether the kind is served: a computed one without a source is not. Any thread.
+  bool serves(const KindDesc& kind) const;
 
   Store& store() { return *store_; }
   ServiceAllocator& services() { return *services_; }
@@ -208,8 +215,8 @@ class Registry {
   // What admission and the rules of the kind make of it. Null: the server's own changes, which
   // nobody judges.
   using Judge = std::function<Task<Result<Outcome>>(ObjectPtr current, Document* next)>;
-  Task<Status> probe_store(Context ctx, const KindDesc* kind);
-  Task<std::vector<ObjectPtr>> component_statuses(Context ctx, const KindDesc* kind);
+  Task<Result<std::vector<ObjectPtr>>> computed(Context ctx, const KindDesc* kind, std::string ns,
+                                                std::string name);
   struct ListStart {
     std::shared_ptr<const StoreSnapshot> snapshot;
     std::string from;  // the first key
@@ -255,7 +262,7 @@ class Registry {
   admission::Config admission_;
   std::unique_ptr<ServiceAllocator> services_;
   std::unique_ptr<Horizon> horizon_;
-  std::vector<Component> components_;
+  std::map<const KindDesc*, std::shared_ptr<ComputedSource>> sources_;
 };
 
 }  // namespace keles::registry
