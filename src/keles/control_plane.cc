@@ -41,6 +41,7 @@
 #include "server/auth/auth.h"
 #include "server/http/front.h"
 #include "server/server.h"
+#include "server/usage/usage_source.h"
 #include "store/encryption/encryption.h"
 #include "store/sealing.h"
 #include "store/store.h"
@@ -264,6 +265,9 @@ class Components {
       o.node_monitor_period = f.node_monitor_period;
       elsewhere_ = make_local_paths(api, controller_account("namespace-controller"));
       o.elsewhere = elsewhere_.get();
+      metrics_ = make_local_paths(api, controller_account("horizontal-pod-autoscaler"));
+      autoscaling_ = f.controlling.autoscaling;
+      autoscaling_.elsewhere = metrics_.get();
       if (Result<ClientConfig> front = front_config(f, ca, port, loop.wall_now()); front.ok()) {
         all_kinds_ =
             make_merged_client(api, make_local_client(api, loop, "system:kube-controller-manager"),
@@ -340,7 +344,7 @@ class Components {
   // Made anew each time that this server leads: what they held is of another time.
   Task<void> run_controllers(Context leading) {
     Client& client = limited_client_ ? *limited_client_ : *controller_client_;
-    controllers::Manager manager(client, controller_options_);
+    controllers::Manager manager(client, controller_options_, autoscaling_);
     co_await manager.run(leading);
   }
   Task<void> run_scheduler(Context leading) {
@@ -367,9 +371,10 @@ class Components {
   scheduler::SchedulerOptions scheduler_options_;
   bool scheduler_elects_ = true;
   std::unique_ptr<Client> controller_client_, scheduler_client_, dns_client_;
-  std::unique_ptr<PathsClient> elsewhere_;
+  std::unique_ptr<PathsClient> elsewhere_, metrics_;
   std::unique_ptr<Client> all_kinds_;
   controllers::Options controller_options_;
+  controllers::AutoscalingOptions autoscaling_;
   std::unique_ptr<Client> limited_client_;  // over controller_client_; null: without limit
   std::unique_ptr<InformerFactory> dns_informers_;
   std::unique_ptr<dns::DnsServer> dns_;
@@ -486,6 +491,9 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
         "This and --max-requests-inflight are the seats of all priority levels together. Without "
         "priority and fairness: requests that write and are worked on at once; more are told to "
         "try again. 0: no limit.");
+  f.add("metrics-api", &s.metrics_api,
+        "Serve metrics.k8s.io (kubectl top, autoscaling) from what the kubelets tell, unless its "
+        "APIService leads elsewhere.");
   f.add("kubelet-client-key", &s.kubelet_key, "Path to a client key file for TLS.");
   f.add("logging-format", &s.logging_format,
         "Sets the log format. Permitted formats: \"json\", \"text\".");
@@ -582,6 +590,14 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   front_options.started = loop->wall_now();
   Status kubelets = kubelet_access(f, *pki, &front_options);
   if (!kubelets.ok()) co_return kubelets;
+  std::shared_ptr<usage::UsageSource> usage;
+  if (f.metrics_api) {
+    usage::Options kubelet;
+    kubelet.kubelet_tls = front_options.kubelet_tls;
+    kubelet.kubelet_subject = front_options.kubelet_subject;
+    usage = std::make_shared<usage::UsageSource>(*loop, store->get(), std::move(kubelet));
+    usage::serve(usage, &api.registry());
+  }
   if (encryption && (encryption->has_kms() || f.encryption_reload)) {
     HealthCheck services;
     services.name = "kms-providers";
@@ -619,6 +635,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   Context auditing = whole.child();  // until the last request has ended
   if (*auditor) background.spawn((*auditor)->run(auditing));
   background.spawn((*others)->run(serving));
+  if (usage) background.spawn(usage->run(serving));
   if (f.beside) background.spawn(f.beside(serving, &api));
   Status s = co_await api.start(serving);
   Components components(api, *loop, f, pki->ca, own->keys, running, (*server)->port());

@@ -40,6 +40,36 @@ void add_election_flags(Flags& f, ControllerFlags& c) {
   f.add("leader-elect-resource-namespace", &c.election.ns, "The namespace of the Leases.");
 }
 
+void add_autoscaler_flags(Flags& f, ControllerFlags& c) {
+  controllers::AutoscalingOptions& o = c.autoscaling;
+  f.add("horizontal-pod-autoscaler-sync-period", &o.sync_period,
+        "The period for syncing the number of pods in horizontal pod autoscaler.");
+  f.add("horizontal-pod-autoscaler-downscale-stabilization", &o.downscale_stabilization,
+        "The period for which autoscaler will look backwards and not scale down below any "
+        "recommendation it made during that period.");
+  f.add("horizontal-pod-autoscaler-tolerance", &c.tolerance,
+        "The minimum change (from 1.0) in the desired-to-actual metrics ratio for the horizontal "
+        "pod autoscaler to consider scaling.");
+  f.add("horizontal-pod-autoscaler-cpu-initialization-period", &o.cpu_initialization_period,
+        "The period after pod start when CPU samples might be skipped.");
+  f.add("horizontal-pod-autoscaler-initial-readiness-delay", &o.initial_readiness_delay,
+        "The period after pod start during which readiness changes will be treated as initial "
+        "readiness.");
+}
+
+Status check_autoscaler_flags(ControllerFlags* c) {
+  const char* end = c->tolerance.data() + c->tolerance.size();
+  auto read = std::from_chars(c->tolerance.data(), end, c->autoscaling.tolerance);
+  if (read.ec != std::errc() || read.ptr != end || c->autoscaling.tolerance < 0) {
+    return Status::bad_request("invalid argument \"" + c->tolerance +
+                               "\" for \"--horizontal-pod-autoscaler-tolerance\" flag: want a "
+                               "number that is not negative");
+  }
+  if (c->autoscaling.sync_period < 1s)
+    return Status::bad_request("--horizontal-pod-autoscaler-sync-period: want at least 1s");
+  return {};
+}
+
 }  // namespace
 
 ControllerFlags::ControllerFlags() : controllers(controllers::Options().controllers) {
@@ -86,6 +116,7 @@ void add_controller_flags(Flags& f, ControllerFlags& c) {
         "Requests a second that the controllers may send to the API server, a number; not above 0: "
         "no limit, as they are calls within this process.");
   f.add("kube-api-burst", &c.burst, "Requests that may be sent at once beyond --kube-api-qps.");
+  add_autoscaler_flags(f, c);
   add_election_flags(f, c);
 }
 
@@ -93,6 +124,7 @@ Status check_controller_flags(ControllerFlags* c, std::string_view cluster_cidr)
   TRY(controllers::check_controllers(c->controllers));
   TRY_ASSIGN(ranges, controllers::read_node_ranges(cluster_cidr, c->node_masks));
   (void)ranges;
+  TRY(check_autoscaler_flags(c));
   for (const auto& [flag, n] : c->syncs) {
     if (n > 0 && n <= kMostSyncs) continue;
     return Status::bad_request(flag + " must be " +

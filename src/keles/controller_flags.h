@@ -11,6 +11,7 @@
 
 #include "base/flags.h"
 #include "client/leader_election.h"
+#include "controllers/autoscaling/options.h"
 #include "controllers/options.h"
 
 namespace keles {
@@ -19,6 +20,8 @@ struct ControllerFlags {
   ControllerFlags();
   std::vector<std::string> controllers;
   std::map<std::string, int64_t, std::less<>> syncs;  // by flag
+  controllers::AutoscalingOptions autoscaling;
+  std::string tolerance = "0.1";
   std::string qps = "-1";
   int64_t burst = 30;
   bool leader_elect = true;

@@ -3,7 +3,7 @@
 #include "api/autoscaling_v2.h"
 #include "machinery/quantity.h"
 #include "machinery/validation.h"
-#include "server/objects/meta.h"
+#include "server/registry/autoscaler_versions.h"
 #include "server/registry/cells.h"
 #include "server/registry/checks.h"
 #include "server/registry/strategy.h"
@@ -17,12 +17,35 @@ namespace autoscaling = api::autoscaling_v2;
 const FieldPath kSpec("spec");
 constexpr int64_t kLongestWindow = 3600, kLongestPeriod = 1800;
 
+struct PolicyDefault {
+  const char* type;
+  int64_t value;
+};
+
+// What a behaviour leaves open: the greatest change, up by four or twice as many every 15 s, down at
+// once. (Since when it is steady on the way down is the controller's to say.)
+void default_rules(Arena& a, Value& behavior, std::string_view member, bool window,
+                   std::initializer_list<PolicyDefault> policies) {
+  Value& rules = behavior.get_or_add(a, member);
+  if (rules.is_null()) rules = Value::map();
+  if (!rules.is_map()) return;
+  if (window && rules["stabilizationWindowSeconds"].is_null()) {
+    rules.set(a, "stabilizationWindowSeconds", Value(int64_t{0}));
+  }
+  if (rules["selectPolicy"].is_null()) rules.set(a, "selectPolicy", Value::string("Max"));
+  if (!rules["policies"].is_null()) return;
+  Value list = Value::list();
+  for (const PolicyDefault& p : policies) {
+    Value& one = list.append(a, Value::map());
+    one.set(a, "type", Value::string(p.type));
+    one.set(a, "value", Value(p.value));
+    one.set(a, "periodSeconds", Value(int64_t{15}));
+  }
+  rules.set(a, "policies", list);
+}
+
 // Without metrics, 80 % of the requested CPU is the aim (autoscaling/v2).
-void default_autoscaler(const HookContext& c, Document& now) {
-  if (c.kind->version != "v2") return;
-  Value* spec = now.root.find("spec");
-  if (!spec || !spec->is_map() || !(*spec)["metrics"].empty()) return;
-  Arena& a = now.arena;
+void default_metrics(Arena& a, Value* spec) {
   Value target = Value::map();
   target.set(a, "type", Value::string("Utilization"));
   target.set(a, "averageUtilization", Value(int64_t{80}));
@@ -35,6 +58,17 @@ void default_autoscaler(const HookContext& c, Document& now) {
   Value metrics = Value::list();
   metrics.append(a, metric);
   spec->set(a, "metrics", metrics);
+}
+
+void default_autoscaler(const HookContext& c, Document& now) {
+  if (c.kind->version != "v2") return;
+  Value* spec = now.root.find("spec");
+  if (!spec || !spec->is_map()) return;
+  if ((*spec)["metrics"].empty()) default_metrics(now.arena, spec);
+  Value* behavior = spec->find("behavior");
+  if (!behavior || !behavior->is_map()) return;
+  default_rules(now.arena, *behavior, "scaleUp", true, {{"Pods", 4}, {"Percent", 100}});
+  default_rules(now.arena, *behavior, "scaleDown", false, {{"Percent", 100}});
 }
 
 // --- validation ---------------------------------------------------------------------------------
@@ -347,55 +381,6 @@ void autoscaler_cells(const HookContext& ctx, const Value& o, Cells& out) {
          spec["minReplicas"].is_null() ? "<unset>" : std::to_string(spec["minReplicas"].as_int()));
 }
 
-// --- versions -----------------------------------------------------------------------------------
-
-// autoscaling/v1 knows one metric: the average CPU utilization.
-void convert_scaler(const KindDesc&, const KindDesc& to, Document& d) {
-  const bool to_v2 = to.version == "v2";
-  Value& spec = edit_map(d, d.root, "spec");
-  if (to_v2) {
-    const Value* percent = spec.find("targetCPUUtilizationPercentage");
-    if (percent && !percent->is_null() && spec["metrics"].empty()) {
-      const int64_t n = percent->as_int();
-      Value metrics = Value::list();
-      Value& metric = metrics.append(d.arena, Value::map());
-      set_text(d, metric, "type", "Resource");
-      Value& resource = edit_map(d, metric, "resource");
-      set_text(d, resource, "name", "cpu");
-      Value& target = edit_map(d, resource, "target");
-      set_text(d, target, "type", "Utilization");
-      target.set(d.arena, "averageUtilization", Value(n));
-      spec.set(d.arena, "metrics", metrics);
-    }
-    spec.erase("targetCPUUtilizationPercentage");
-    if (Value* status = d.root.find("status")) {
-      if (status->is_map()) status->erase("currentCPUUtilizationPercentage");
-    }
-    return;
-  }
-  for (const Value& m : spec["metrics"].items()) {
-    const Value& resource = m["resource"];
-    if (resource["name"].as_string() == "cpu" &&
-        !resource["target"]["averageUtilization"].is_null()) {
-      spec.set(d.arena, "targetCPUUtilizationPercentage",
-               Value(resource["target"]["averageUtilization"].as_int()));
-      break;
-    }
-  }
-  spec.erase("metrics");
-  spec.erase("behavior");
-  Value* status = d.root.find("status");
-  if (!status || !status->is_map()) return;
-  for (const Value& m : (*status)["currentMetrics"].items()) {
-    const Value& current = m["resource"]["current"]["averageUtilization"];
-    if (m["resource"]["name"].as_string() == "cpu" && !current.is_null()) {
-      status->set(d.arena, "currentCPUUtilizationPercentage", Value(current.as_int()));
-    }
-  }
-  status->erase("currentMetrics");
-  status->erase("conditions");
-}
-
 }  // namespace
 
 extern const Strategy kHorizontalPodAutoscalerStrategy{
@@ -407,7 +392,7 @@ extern const Strategy kHorizontalPodAutoscalerStrategy{
     .described = false,
     .metadata_again = MetadataAgain::kChange,
     .status_metadata_again = MetadataAgain::kChange,
-    .convert = convert_scaler,
+    .convert = convert_autoscaler,
     .cells = autoscaler_cells};
 
 }  // namespace keles::registry
