@@ -1,9 +1,11 @@
 #include "controllers/manager.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "base/metrics.h"
 #include "base/sync.h"
+#include "controllers/autoscaling/horizontal_pod_autoscaler.h"
 #include "controllers/bootstrap_tokens.h"
 #include "controllers/certificates.h"
 #include "controllers/cluster_role_aggregation.h"
@@ -24,6 +26,7 @@
 #include "controllers/pod_gc.h"
 #include "controllers/policy_types.h"
 #include "controllers/replicas.h"
+#include "controllers/resource_claims.h"
 #include "controllers/resource_quota.h"
 #include "controllers/service_account.h"
 #include "controllers/service_cidr.h"
@@ -38,13 +41,17 @@ namespace keles::controllers {
 namespace {
 
 template <class C>
-std::unique_ptr<Controller> make(Deps deps) {
-  return std::make_unique<C>(deps);
+std::unique_ptr<Controller> make(Deps deps, const AutoscalingOptions& autoscaling) {
+  if constexpr (std::is_constructible_v<C, Deps, const AutoscalingOptions&>) {
+    return std::make_unique<C>(deps, autoscaling);
+  } else {
+    return std::make_unique<C>(deps);
+  }
 }
 
 struct Entry {
   ControllerName name;
-  std::unique_ptr<Controller> (*make)(Deps);
+  std::unique_ptr<Controller> (*make)(Deps, const AutoscalingOptions&);
   // Whether it has what it works with; null: always.
   bool (*possible)(const Options&) = nullptr;
 };
@@ -104,6 +111,12 @@ const Entry kControllers[] = {
      make<EndpointSliceMirroring>},
     {{"endpoints-controller", "endpoint", true, "concurrent-endpoint-syncs", 5},
      make<EndpointsController>},
+    {{"horizontal-pod-autoscaler-controller", "horizontalpodautoscaling", true,
+      "concurrent-horizontal-pod-autoscaler-syncs", 5},
+     make<HorizontalPodAutoscalerController>},
+    {{"resourceclaim-controller", "resource-claim-controller", true,
+      "concurrent-resource-claim-syncs", 50},
+     make<ResourceClaimController>},
     {{"disruption-controller", "disruption", true, "", 1}, make<DisruptionController>},
     {{"resourcequota-controller", "resourcequota", true, "concurrent-resource-quota-syncs", 5},
      make<ResourceQuotaController>},
@@ -157,12 +170,12 @@ Status check_controllers(const std::vector<std::string>& chosen) {
   return {};
 }
 
-Manager::Manager(Client& client, Options options)
+Manager::Manager(Client& client, Options options, AutoscalingOptions autoscaling)
     : client_(client), options_(std::move(options)), informers_(client) {
   for (const Entry& e : kControllers) {
     if (!wants_controller(options_.controllers, e.name)) continue;
     if (e.possible && !e.possible(options_)) continue;
-    controllers_.push_back(e.make(Deps{client_, informers_, options_}));
+    controllers_.push_back(e.make(Deps{client_, informers_, options_}, autoscaling));
     names_.push_back(e.name.name);
     auto told = options_.syncs.find(e.name.syncs_flag);
     controllers_.back()->set_workers(told == options_.syncs.end() ? e.name.syncs : told->second);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "controllers/autoscaling/options.h"
 #include "controllers/controller.h"
 #include "controllers/options.h"
 
@@ -27,7 +28,8 @@ Status check_controllers(const std::vector<std::string>& chosen);
 
 class Manager {
  public:
-  Manager(Client& client, Options options);
+  Manager(Client& client, Options options,
+          AutoscalingOptions autoscaling = AutoscalingOptions());
   ~Manager();
   // Runs them until ctx ends and everything has come to rest. The manager and its client outlive
   // the task.

@@ -1,0 +1,535 @@
+#include "scheduler/dra/allocator.h"
+
+#include <algorithm>
+
+namespace keles::scheduler::dra {
+namespace {
+
+namespace resource = api::resource_v1;
+
+constexpr size_t kMostExpressions = 512;
+
+std::string place_of(const resource::ResourceClaim& claim) {
+  return std::string(claim.metadata().namespace_()) + "/" + std::string(claim.metadata().name());
+}
+
+std::string pool_text(const Pool& pool) { return pool.driver + "/" + pool.name; }
+
+bool tolerates(const Value& tolerations, const resource::DeviceTaint& taint) {
+  for (const Value& v : tolerations.items()) {
+    const resource::DeviceToleration t(v);
+    if (!t.effect().empty() && t.effect() != taint.effect()) continue;
+    if (!t.key().empty() && t.key() != taint.key()) continue;
+    if (t.operator_() == "Exists") return true;
+    const bool equal = t.operator_().empty() || t.operator_() == "Equal";
+    if (equal && static_cast<const View&>(t).value()["value"].as_string() ==
+                     static_cast<const View&>(taint).value()["value"].as_string()) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool is_tainted(const resource::Device& device, const Value& tolerations) {
+  for (resource::DeviceTaint taint : device.taints()) {
+    const bool keeps_off = taint.effect() == "NoSchedule" || taint.effect() == "NoExecute";
+    if (keeps_off && !tolerates(tolerations, taint)) return true;
+  }
+  return false;
+}
+
+// Those whose use is shared or depends on more than the device itself are no GA parts.
+bool is_supported(const resource::Device& device) {
+  return device.consumes_counters().empty() && device.binding_conditions().empty();
+}
+
+const Value& attribute_of(const resource::Device& device, std::string_view driver,
+                          std::string_view name) {
+  const Value& all = static_cast<const View&>(device).value()["attributes"];
+  if (const Value* found = all.find(name)) return *found;
+  const size_t slash = name.find('/');
+  if (slash == name.npos || name.substr(0, slash) != driver) return Value::null();
+  return all[name.substr(slash + 1)];
+}
+
+bool same_attribute(const Value& a, const Value& b) {
+  for (std::string_view type : {"string", "int", "bool", "version"}) {
+    if (a[type].is_null()) continue;
+    return !b[type].is_null() && a[type].equals(b[type]);
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<const cel::DeviceSelector*> SelectorCache::get(const std::string& expression) {
+  auto [at, fresh] = entries_.try_emplace(expression);
+  Entry& e = at->second;
+  e.used = ++clock_;
+  if (fresh) {
+    auto made = cel::DeviceSelector::compile(expression);
+    if (made.ok()) {
+      e.selector = *made;
+    } else {
+      e.error = made.status();
+    }
+    if (entries_.size() > kMostExpressions) {
+      auto oldest = std::min_element(entries_.begin(), entries_.end(), [](auto& a, auto& b) {
+        return a.second.used < b.second.used;
+      });
+      entries_.erase(oldest);  // never the one just used
+    }
+  }
+  if (!e.selector) return e.error;
+  return &*e.selector;
+}
+
+// A request, or an alternative of one.
+struct Allocator::Request {
+  std::string base, sub;  // "gpu", and "" or the alternative's name
+  Ref<resource::DeviceClass> of_class;
+  const Value* selectors = &Value::null();
+  const Value* tolerations = &Value::null();
+  bool all = false, admin = false, says_admin = false;
+  size_t count = 0;
+  std::string name() const { return sub.empty() ? base : base + "/" + sub; }
+};
+
+// All devices of some requests have one attribute alike.
+struct Allocator::Constraint {
+  std::set<std::string, std::less<>> requests;  // empty: all
+  std::string attribute;
+
+  bool concerns(const Request& r) const {
+    if (requests.empty() || requests.contains(r.base)) return true;
+    return !r.sub.empty() && requests.contains(r.name());
+  }
+};
+
+struct Allocator::Wanted {
+  Claim claim;
+  std::vector<std::vector<Request>> requests;  // the alternatives of each
+  std::vector<Constraint> constraints;
+};
+
+struct Allocator::Chosen {
+  const Request* request;
+  const Pool* pool;
+  const Slice* slice;
+  size_t index;  // in the slice
+  resource::Device device;
+  DeviceId id;
+};
+
+// One walk over one node.
+struct Allocator::Search {
+  enum class Outcome : uint8_t { kDone, kNothing, kTooMany, kFailed };
+  struct At {
+    size_t claim = 0, request = 0, device = 0;
+    int alternative = -1;  // -1: not chosen yet
+  };
+
+  Search(Allocator* a, const NodeInfo& n) : owner(a), node(n), pools(a->inventory_->of(n)) {
+    chosen.resize(a->claims_.size());
+  }
+
+  bool in_use(const Request& r, const DeviceId& id, size_t claim) const {
+    if (r.admin) {
+      return std::any_of(chosen[claim].begin(), chosen[claim].end(),
+                         [&](const Chosen& c) { return c.id == id; });
+    }
+    return owner->in_use_->contains(id) || taken.contains(id);
+  }
+
+  bool fits_constraints(const Wanted& wanted, size_t claim, const Chosen& c) const {
+    for (const Constraint& constraint : wanted.constraints) {
+      if (!constraint.concerns(*c.request)) continue;
+      const Value& own = attribute_of(c.device, c.id.driver, constraint.attribute);
+      if (own.is_null() || !same_attribute(own, own)) return false;
+      for (const Chosen& other : chosen[claim]) {
+        if (!constraint.concerns(*other.request)) continue;
+        if (!same_attribute(own,
+                            attribute_of(other.device, other.id.driver, constraint.attribute))) {
+          return false;
+        }
+        break;  // the others are like that one
+      }
+    }
+    return true;
+  }
+
+  // Whether class and request select it, and it is of this node.
+  Result<bool> selects(const Wanted& wanted, const Request& r, const Slice& slice, size_t index,
+                       const resource::Device& device) {
+    if (!slice.of_device.empty() && !slice.of_device[index].include(node)) return false;
+    if (!is_supported(device)) return false;
+    auto [known, fresh] = owner->selected_.try_emplace({&r, &device.value()}, false);
+    if (!fresh) return known->second;
+    const Value& v = device.value();
+    cel::SelectableDevice shown{slice.object->spec().driver(), &v["attributes"], &v["capacity"],
+                                device.allow_multiple_allocations()};
+    const std::string of_class = "class " + std::string(r.of_class->metadata().name());
+    TRY_ASSIGN(by_class, all_match(r.of_class->value()["spec"]["selectors"], shown, of_class));
+    if (!by_class) return false;
+    TRY_ASSIGN(by_request, all_match(*r.selectors, shown, "claim " + place_of(*wanted.claim)));
+    known->second = by_request;
+    return by_request;
+  }
+
+  Result<bool> all_match(const Value& selectors, const cel::SelectableDevice& device,
+                         const std::string& whose) {
+    int i = 0;
+    for (const Value& s : selectors.items()) {
+      const std::string where = whose + ": selector #" + std::to_string(i++);
+      auto compiled = owner->selectors_->get(std::string(s["cel"]["expression"].as_string()));
+      if (!compiled.ok()) return compiled.status().with_prefix(where);
+      auto matches = (*compiled)->matches(device);
+      if (!matches.ok()) return matches.status().with_prefix(where);
+      if (!*matches) return false;
+    }
+    return true;
+  }
+
+  // Calls `fn` with each selected device until it answers true.
+  template <class Fn>
+  Result<bool> each_selected(const Wanted& wanted, const Request& r, Fn fn) {
+    for (const Inventory::NodePool& p : pools) {
+      if (!p.pool->complete() || p.pool->invalid) continue;
+      for (const Slice* slice : p.slices) {
+        size_t index = 0;
+        for (resource::Device device : slice->object->spec().devices()) {
+          const size_t i = index++;
+          TRY_ASSIGN(selected, selects(wanted, r, *slice, i, device));
+          if (!selected) continue;
+          Chosen c{&r, p.pool, slice, i, device,
+                   {p.pool->driver, p.pool->name, std::string(device.name())}};
+          if (fn(std::move(c))) return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  // The devices of each request that wants all that there are.
+  Status find_all() {
+    for (const auto& wanted : owner->claims_) {
+      for (const auto& alternatives : wanted->requests) {
+        for (const Request& r : alternatives) {
+          if (!r.all) continue;
+          for (const Inventory::NodePool& p : pools) {
+            const char* why = !p.pool->complete() ? "being updated"
+                              : p.pool->invalid   ? "invalid"
+                                                  : nullptr;
+            if (!why) continue;
+            return Status::unavailable("claim " + place_of(*wanted->claim) + ", request " +
+                                    (r.sub.empty() ? r.base : r.sub) +
+                                    ": asks for all devices, but resource pool " +
+                                    pool_text(*p.pool) + " is currently " + why);
+          }
+          auto& list = all[&r];
+          TRY_ASSIGN(ended, each_selected(*wanted, r, [&](Chosen c) {
+                       list.push_back(std::move(c));
+                       return false;
+                     }));
+          (void)ended;
+        }
+      }
+    }
+    return Status();
+  }
+
+  bool take(const Wanted& wanted, size_t claim, Chosen c) {
+    if (in_use(*c.request, c.id, claim) || is_tainted(c.device, *c.request->tolerations) ||
+        !fits_constraints(wanted, claim, c)) {
+      return false;
+    }
+    if (!c.request->admin) taken.insert(c.id);
+    chosen[claim].push_back(std::move(c));
+    return true;
+  }
+  void give_back(size_t claim) {
+    const Chosen& c = chosen[claim].back();
+    if (!c.request->admin) taken.erase(c.id);
+    chosen[claim].pop_back();
+  }
+
+  Outcome go(At at) {
+    if (++steps > kMostSteps) {
+      failed = Status::timeout("node " + node.name + ": timed out trying to allocate devices");
+      return Outcome::kFailed;
+    }
+    if (at.claim == owner->claims_.size()) return Outcome::kDone;
+    const Wanted& wanted = *owner->claims_[at.claim];
+    if (at.request == wanted.requests.size()) {
+      At next;
+      next.claim = at.claim + 1;
+      const Outcome o = go(next);
+      return o == Outcome::kTooMany ? Outcome::kNothing : o;
+    }
+    const auto& alternatives = wanted.requests[at.request];
+    if (at.alternative >= 0) return fill(wanted, alternatives[at.alternative], at);
+    bool all_too_many = true;
+    for (size_t i = 0; i < alternatives.size(); ++i) {
+      at.alternative = static_cast<int>(i);
+      const Outcome o = go(at);
+      if (o == Outcome::kDone || o == Outcome::kFailed) return o;
+      all_too_many = all_too_many && o == Outcome::kTooMany;
+    }
+    return all_too_many ? Outcome::kTooMany : Outcome::kNothing;
+  }
+
+  Outcome fill(const Wanted& wanted, const Request& r, At at) {
+    const size_t count = r.all ? all[&r].size() : r.count;
+    if (r.all && count == 0) return Outcome::kNothing;
+    if (at.device >= count) {
+      At next;
+      next.claim = at.claim;
+      next.request = at.request + 1;
+      return go(next);
+    }
+    if (chosen[at.claim].size() + count - at.device > kMostDevices) return Outcome::kTooMany;
+    At next = at;
+    ++next.device;
+    if (r.all) {
+      if (!take(wanted, at.claim, all[&r][at.device])) return Outcome::kNothing;
+      const Outcome o = go(next);
+      if (o != Outcome::kDone) give_back(at.claim);
+      return o;
+    }
+    Outcome out = Outcome::kNothing;
+    auto walked = each_selected(wanted, r, [&](Chosen c) {
+      if (!take(wanted, at.claim, std::move(c))) return false;
+      const Outcome o = go(next);
+      if (o == Outcome::kDone) {
+        out = o;
+        return true;
+      }
+      give_back(at.claim);
+      out = o == Outcome::kFailed ? o : Outcome::kNothing;
+      if (o == Outcome::kTooMany) too_many = true;
+      return o == Outcome::kFailed;
+    });
+    if (!walked.ok()) {
+      failed = walked.status();
+      return Outcome::kFailed;
+    }
+    return out;
+  }
+
+  Allocator* owner;
+  const NodeInfo& node;
+  std::vector<Inventory::NodePool> pools;
+  std::map<const Request*, std::vector<Chosen>> all;
+  std::vector<std::vector<Chosen>> chosen;  // by claim
+  std::set<DeviceId> taken;
+  int64_t steps = 0;
+  bool too_many = false;
+  Status failed;
+};
+
+Allocator::Allocator(const Inventory* inventory, SelectorCache* selectors,
+                     const InUse* in_use)
+    : inventory_(inventory), selectors_(selectors), in_use_(in_use) {}
+
+namespace {
+
+// What an exact request and an alternative have alike.
+template <class R, class Source>
+Status read_request(const Source& source, const std::string& where, const FindClass& find_class,
+                    R* out) {
+  const std::string name(source.device_class_name());
+  out->of_class = find_class(name);
+  if (!out->of_class) {
+    return Status::unavailable(where + ": could not retrieve device class " + name +
+                            ": deviceclass.resource.k8s.io \"" + name + "\" not found");
+  }
+  out->selectors = &source.value()["selectors"];
+  out->tolerations = &source.value()["tolerations"];
+  out->all = source.allocation_mode() == "All";
+  if (!out->all && source.allocation_mode() != "ExactCount") {
+    return Status::unavailable(where + ": unsupported count mode " +
+                            std::string(source.allocation_mode()));
+  }
+  out->count = static_cast<size_t>(std::clamp<int64_t>(source.count(), 0, INT32_MAX));
+  return Status();
+}
+
+}  // namespace
+
+Status Allocator::add(Claim claim, const FindClass& find_class) {
+  auto wanted = std::make_shared<Wanted>();
+  wanted->claim = claim;
+  const std::string place = "claim " + place_of(*claim);
+  const auto devices = claim->spec().devices();
+  size_t least = 0;
+  for (resource::DeviceRequest request : devices.requests()) {
+    std::vector<Request> alternatives;
+    auto read = [&](const auto& source, std::string_view sub) -> Status {
+      Request r;
+      r.base = request.name();
+      r.sub = sub;
+      const std::string where =
+          place + ", request " + std::string(sub.empty() ? request.name() : sub);
+      TRY(read_request(source, where, find_class, &r));
+      alternatives.push_back(std::move(r));
+      return Status();
+    };
+    if (request.has_exactly()) {
+      TRY(read(request.exactly(), ""));
+      alternatives.back().admin = request.exactly().admin_access();
+    }
+    for (resource::DeviceSubRequest sub : request.first_available()) TRY(read(sub, sub.name()));
+    if (alternatives.empty()) {
+      return Status::unavailable(place + ", request " + std::string(request.name()) +
+                              ": unknown request type");
+    }
+    size_t fewest = SIZE_MAX;
+    for (const Request& r : alternatives) fewest = std::min(fewest, r.all ? 0 : r.count);
+    least += fewest;
+    wanted->requests.push_back(std::move(alternatives));
+  }
+  if (least > kMostDevices) {
+    return Status::unavailable(place + ": number of requested devices " + std::to_string(least) +
+                            " exceeds the claim limit of " + std::to_string(kMostDevices));
+  }
+  int number = 0;
+  for (resource::DeviceConstraint c : devices.constraints()) {
+    if (!c.has_match_attribute()) {
+      return Status::unavailable(place + ", constraint #" + std::to_string(number) +
+                              ": empty constraint (unsupported constraint type?)");
+    }
+    ++number;
+    Constraint made;
+    made.attribute = c.match_attribute();
+    for (std::string_view name : c.requests()) made.requests.emplace(name);
+    wanted->constraints.push_back(std::move(made));
+  }
+  claims_.push_back(std::move(wanted));
+  return Status();
+}
+
+namespace {
+
+// Where the devices can be used, as a node selector: null where that is everywhere.
+Result<Value> node_selector(Arena& a, const std::vector<const Value*>& said,
+                            const std::string& claim) {
+  Value term = Value::map();
+  for (const Value* v : said) {
+    if (const std::string_view node = (*v)["nodeName"].as_string(); !node.empty()) {
+      Value values = Value::list();
+      values.append(a, Value::string(a.copy(node)));
+      Value field = Value::map();
+      field.set(a, "key", Value::string("metadata.name"));
+      field.set(a, "operator", Value::string("In"));
+      field.set(a, "values", values);
+      Value fields = Value::list();
+      fields.append(a, field);
+      term = Value::map();
+      term.set(a, "matchFields", fields);
+      break;
+    }
+    const auto terms = (*v)["nodeSelector"]["nodeSelectorTerms"].items();
+    if (terms.empty()) continue;
+    if (terms.size() > 1) {
+      return Status::unavailable("create NodeSelector for claim " + claim +
+                              ": unsupported ResourceSlice.NodeSelector with " +
+                              std::to_string(terms.size()) + " terms");
+    }
+    for (std::string_view list : {"matchExpressions", "matchFields"}) {
+      for (const Value& one : terms[0][list].items()) {
+        Value& to = term.get_or_add(a, list);
+        if (!to.is_list()) to = Value::list();
+        const auto have = to.items();
+        const bool known = std::any_of(have.begin(), have.end(),
+                                       [&](const Value& h) { return h.equals(one); });
+        if (!known) to.append(a, deep_copy(a, one));
+      }
+    }
+  }
+  if (term.empty()) return Value();
+  Value terms = Value::list();
+  terms.append(a, term);
+  Value out = Value::map();
+  out.set(a, "nodeSelectorTerms", terms);
+  return out;
+}
+
+void add_config(Document& d, Value& list, const char* source, const Value& requests,
+                const Value& config) {
+  Value& one = list.append(d.arena, Value::map());
+  one.set(d.arena, "source", Value::string(source));
+  if (!requests.empty()) one.set(d.arena, "requests", deep_copy(d.arena, requests));
+  if (!config["opaque"].is_null()) {
+    one.set(d.arena, "opaque", deep_copy(d.arena, config["opaque"]));
+  }
+}
+
+}  // namespace
+
+Result<std::optional<std::vector<Document>>> Allocator::allocate(const NodeInfo& node) {
+  Search search(this, node);
+  TRY(search.find_all());
+  const Search::Outcome outcome = search.go(Search::At());
+  if (outcome == Search::Outcome::kFailed) return search.failed;
+  std::optional<std::vector<Document>> out;
+  if (outcome != Search::Outcome::kDone) return out;
+  out.emplace();
+  for (size_t i = 0; i < claims_.size(); ++i) {
+    const Wanted& wanted = *claims_[i];
+    Document d;
+    Arena& a = d.arena;
+    Value results = Value::list(), config = Value::list();
+    std::vector<const Value*> places;
+    std::map<std::string, Value> names_of_class;  // the requests of each, in order
+    std::vector<Ref<resource::DeviceClass>> classes;
+    std::set<std::string> used;
+    for (const Chosen& c : search.chosen[i]) {
+      Value& one = results.append(a, Value::map());
+      const std::string name = c.request->name();
+      one.set(a, "request", Value::string(a.copy(name)));
+      one.set(a, "driver", Value::string(a.copy(c.id.driver)));
+      one.set(a, "pool", Value::string(a.copy(c.id.pool)));
+      one.set(a, "device", Value::string(a.copy(c.id.device)));
+      if (c.request->admin) one.set(a, "adminAccess", Value(true));
+      if (!c.request->tolerations->empty()) {
+        one.set(a, "tolerations", deep_copy(a, *c.request->tolerations));
+      }
+      places.push_back(c.slice->of_device.empty() ? &c.slice->object->value()["spec"]
+                                                  : &c.device.value());
+      if (!used.insert(name).second) continue;
+      const std::string of_class(c.request->of_class->metadata().name());
+      auto [at, fresh] = names_of_class.try_emplace(of_class, Value::list());
+      if (fresh) classes.push_back(c.request->of_class);
+      at->second.append(a, Value::string(a.copy(name)));
+    }
+    for (const auto& of_class : classes) {
+      const Value& names = names_of_class[std::string(of_class->metadata().name())];
+      for (const Value& c : of_class->value()["spec"]["config"].items()) {
+        add_config(d, config, "FromClass", names, c);
+      }
+    }
+    for (const Value& c : wanted.claim->value()["spec"]["devices"]["config"].items()) {
+      const auto names = c["requests"].items();
+      const bool concerns =
+          names.empty() || std::any_of(names.begin(), names.end(), [&](const Value& n) {
+            const std::string text(n.as_string());
+            return used.contains(text) ||
+                   std::any_of(used.begin(), used.end(),
+                               [&](const std::string& u) { return u.starts_with(text + "/"); });
+          });
+      if (concerns) add_config(d, config, "FromClaim", c["requests"], c);
+    }
+    TRY_ASSIGN(selector,
+               node_selector(a, places, std::string(wanted.claim->metadata().name())));
+    Value devices = Value::map();
+    if (!results.empty()) devices.set(a, "results", results);
+    if (!config.empty()) devices.set(a, "config", config);
+    d.root = Value::map();
+    d.root.set(a, "devices", devices);
+    if (!selector.is_null()) d.root.set(a, "nodeSelector", selector);
+    out->push_back(std::move(d));
+  }
+  return out;
+}
+
+}  // namespace keles::scheduler::dra

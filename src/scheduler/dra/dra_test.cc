@@ -1,0 +1,307 @@
+// Which devices are chosen, and which are not: tables over small clusters.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "machinery/codec_json.h"
+#include "machinery/codec_yaml.h"
+#include "scheduler/dra/allocator.h"
+#include "scheduler/dra/claims.h"
+
+namespace keles::scheduler::dra {
+namespace {
+
+using namespace api::resource_v1;
+
+template <class T>
+Ref<T> parse(std::string_view yaml) {
+  auto d = parse_yaml(yaml);
+  EXPECT_TRUE(d.ok()) << d.status().to_string() << "\n" << yaml;
+  return Ref<T>(std::make_shared<const Document>(std::move(*d)));
+}
+
+// A slice of driver "d.example.com": devices as "NAME ATTRIBUTES", attributes in YAML's flow form.
+Ref<ResourceSlice> slice(const std::string& name, const std::string& more,
+                         const std::vector<std::string>& devices, const std::string& pool = "p",
+                         int generation = 1, int count = 1) {
+  std::string yaml = "metadata: {name: " + name + "}\nspec:\n  driver: d.example.com\n  pool: {name: " +
+                     pool + ", generation: " + std::to_string(generation) +
+                     ", resourceSliceCount: " + std::to_string(count) + "}\n  " + more +
+                     "\n  devices:\n";
+  for (const std::string& d : devices) {
+    const size_t space = std::min(d.find(' '), d.size());
+    yaml += "  - {name: " + d.substr(0, space) + (space < d.size() ? ", " + d.substr(space + 1) : "") +
+            "}\n";
+  }
+  return parse<ResourceSlice>(yaml);
+}
+
+NodeInfo node(const std::string& name) {
+  NodeInfo n;
+  n.name = name;
+  n.labels = read_labels(Map<std::string_view>(
+      parse_yaml("{kubernetes.io/hostname: " + name + "}")->root));
+  return n;
+}
+
+class DraTest : public testing::Test {
+ protected:
+  DraTest() {
+    class_of("gpu", "[{cel: {expression: 'device.driver == \"d.example.com\"'}}]");
+    class_of("big", "[{cel: {expression: 'device.capacity[\"d.example.com\"].memory.isGreaterThan("
+                    "quantity(\"10Gi\"))'}}]");
+  }
+  void class_of(const std::string& name, const std::string& selectors) {
+    classes[name] = parse<DeviceClass>("metadata: {name: " + name + "}\nspec: {selectors: " +
+                                       selectors + "}\n");
+  }
+  static Claim claim(const std::string& devices, const std::string& name = "c") {
+    return parse<ResourceClaim>("metadata: {name: " + name + ", namespace: x}\nspec: {devices: {" +
+                                devices + "}}\n");
+  }
+  static std::string exactly(const std::string& name, const std::string& more = "",
+                             const std::string& of = "gpu", int count = 1) {
+    return "{name: " + name + ", exactly: {deviceClassName: " + of + ", allocationMode: ExactCount, "
+           "count: " + std::to_string(count) + more + "}}";
+  }
+
+  // "request=device ..." of each claim, or why there is none.
+  std::string allocate(const std::vector<Claim>& claims, const std::string& at = "n1") {
+    Inventory inventory(slices);
+    Allocator allocator(&inventory, &cache, &in_use);
+    for (const Claim& c : claims) {
+      Status s = allocator.add(c, [this](std::string_view name) {
+        auto it = classes.find(std::string(name));
+        return it == classes.end() ? Ref<DeviceClass>() : it->second;
+      });
+      if (!s.ok()) return s.message();
+    }
+    auto found = allocator.allocate(node(at));
+    if (!found.ok()) return found.status().message();
+    if (!*found) return "none";
+    std::string out;
+    for (const Document& d : **found) {
+      if (!out.empty()) out += " | ";
+      std::string one;
+      for (const Value& r : d.root["devices"]["results"].items()) {
+        one += (one.empty() ? "" : " ") + std::string(r["request"].as_string()) + "=" +
+               std::string(r["device"].as_string());
+      }
+      out += one;
+      last = to_json(d.root);
+    }
+    return out;
+  }
+
+  std::vector<Ref<ResourceSlice>> slices;
+  std::map<std::string, Ref<DeviceClass>> classes;
+  SelectorCache cache;
+  InUse in_use;
+  std::string last;
+};
+
+TEST_F(DraTest, WhereDevicesAre) {
+  slices = {slice("s1", "nodeName: n1", {"a"}), slice("s2", "nodeName: n2", {"b"}, "q"),
+            slice("s3", "allNodes: true", {"c"}, "r"),
+            slice("s4",
+                  "nodeSelector: {nodeSelectorTerms: [{matchExpressions: [{key: "
+                  "kubernetes.io/hostname, operator: In, values: [n3]}]}]}",
+                  {"d"}, "s")};
+  const Claim one = claim("requests: [" + exactly("r") + "]");
+  EXPECT_EQ(allocate({one}), "r=a");
+  EXPECT_EQ(last,
+            R"({"devices":{"results":[{"request":"r","driver":"d.example.com","pool":"p","device":)"
+            R"("a"}]},"nodeSelector":{"nodeSelectorTerms":[{"matchFields":[{"key":"metadata.name",)"
+            R"("operator":"In","values":["n1"]}]}]}})");
+  EXPECT_EQ(allocate({one}, "n2"), "r=b");
+  EXPECT_EQ(allocate({one}, "n4"), "r=c");
+  EXPECT_EQ(last, R"({"devices":{"results":[{"request":"r","driver":"d.example.com","pool":"r",)"
+                  R"("device":"c"}]}})");
+  in_use[{"d.example.com", "r", "c"}] = 1;
+  EXPECT_EQ(allocate({one}, "n3"), "r=d");
+  EXPECT_EQ(allocate({one}, "n4"), "none");
+}
+
+TEST_F(DraTest, PoolsAreWholeAndOfOneGeneration) {
+  const Claim one = claim("requests: [" + exactly("r") + "]");
+  slices = {slice("s1", "nodeName: n1", {"a"}, "p", 1, 2)};
+  EXPECT_EQ(allocate({one}), "none") << "half of it is missing";
+  slices.push_back(slice("s2", "nodeName: n1", {"b"}, "p", 1, 2));
+  EXPECT_EQ(allocate({one}), "r=a");
+  slices.push_back(slice("s3", "nodeName: n1", {"c"}, "p", 2, 1));
+  EXPECT_EQ(allocate({one}), "r=c");
+  slices = {slice("s1", "nodeName: n1", {"a", "a"})};
+  EXPECT_EQ(allocate({one}), "none") << "two of one name";
+  EXPECT_EQ(allocate({claim("requests: [{name: r, exactly: {deviceClassName: gpu, allocationMode: "
+                            "All}}]")}),
+            "claim x/c, request r: asks for all devices, but resource pool d.example.com/p is "
+            "currently invalid");
+}
+
+TEST_F(DraTest, Selectors) {
+  slices = {slice("s1", "nodeName: n1",
+                  {"a attributes: {model: {string: x}, v: {version: 1.2.0}, num: {int: 4}}, capacity: "
+                   "{memory: {value: 8Gi}}",
+                   "b attributes: {model: {string: z1}, v: {version: 1.10.0}, other.com/ok: {bool: "
+                   "true}}, capacity: {memory: {value: 16Gi}}"})};
+  auto with = [&](const std::string& expression, const std::string& of = "gpu") {
+    return allocate({claim("requests: [" +
+                           exactly("r", ", selectors: [{cel: {expression: '" + expression + "'}}]",
+                                   of) +
+                           "]")});
+  };
+  EXPECT_EQ(with("device.attributes[\"d.example.com\"].model == \"z1\""), "r=b");
+  EXPECT_EQ(with("device.attributes[\"d.example.com\"].v.isGreaterThan(semver(\"1.9.0\"))"), "r=b");
+  EXPECT_EQ(with("\"ok\" in device.attributes[\"other.com\"]"), "r=b");
+  EXPECT_EQ(with("device.attributes[\"d.example.com\"].?num.orValue(0) == 4"), "r=a");
+  EXPECT_EQ(with("device.driver == \"d.example.com\"", "big"), "r=b");
+  EXPECT_EQ(with("device.driver == \"z\""), "none");
+  EXPECT_EQ(with("device.attributes[\"d.example.com\"].none == 1"),
+            "claim x/c: selector #0: CEL runtime error: no such key: none");
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r", "", "none") + "]")}),
+            "claim x/c, request r: could not retrieve device class none: "
+            "deviceclass.resource.k8s.io \"none\" not found");
+}
+
+TEST_F(DraTest, CountsAndAll) {
+  slices = {slice("s1", "nodeName: n1", {"a", "b", "c"})};
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r", "", "gpu", 2) + ", " + exactly("s") + "]")}),
+            "r=a r=b s=c");
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r", "", "gpu", 4) + "]")}), "none");
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r") + "]"),
+                      claim("requests: [" + exactly("s", "", "gpu", 2) + "]", "e")}),
+            "r=a | s=b s=c");
+  const Claim all = claim("requests: [{name: r, exactly: {deviceClassName: gpu, allocationMode: "
+                          "All}}]");
+  EXPECT_EQ(allocate({all}), "r=a r=b r=c");
+  in_use[{"d.example.com", "p", "b"}] = 1;
+  EXPECT_EQ(allocate({all}), "none");
+  EXPECT_EQ(allocate({all}, "n2"), "none");
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r", "", "gpu", 33) + "]")}),
+            "claim x/c: number of requested devices 33 exceeds the claim limit of 32");
+}
+
+TEST_F(DraTest, TheFirstAlternativeThatIsThere) {
+  slices = {slice("s1", "nodeName: n1",
+                  {"a capacity: {memory: {value: 8Gi}}", "b capacity: {memory: {value: 16Gi}}"})};
+  const Claim c = claim(
+      "requests: [{name: r, firstAvailable: [{name: large, deviceClassName: big, allocationMode: "
+      "ExactCount, count: 1}, {name: any, deviceClassName: gpu, allocationMode: ExactCount, count: "
+      "1}]}]");
+  EXPECT_EQ(allocate({c}), "r/large=b");
+  EXPECT_EQ(alternatives_score(*c, parse_json(last)->root), 8);
+  in_use[{"d.example.com", "p", "b"}] = 1;
+  EXPECT_EQ(allocate({c}), "r/any=a");
+  EXPECT_EQ(alternatives_score(*c, parse_json(last)->root), 7);
+  // Back to another choice when a later request would find nothing.
+  in_use.clear();
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("any") + ", " + exactly("large", "", "big") +
+                            "]")}),
+            "any=a large=b");
+  slices = {slice("s1", "nodeName: n1",
+                  {"a capacity: {memory: {value: 16Gi}}", "b capacity: {memory: {value: 8Gi}}"})};
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("any") + ", " + exactly("large", "", "big") +
+                            "]")}),
+            "any=b large=a");
+}
+
+TEST_F(DraTest, Constraints) {
+  slices = {slice("s1", "nodeName: n1",
+                  {"a attributes: {d.example.com/numa: {int: 0}}",
+                   "b attributes: {d.example.com/numa: {int: 1}}",
+                   "c attributes: {numa: {int: 1}}", "d"})};
+  const std::string two = "requests: [" + exactly("r") + ", " + exactly("s") + "]";
+  EXPECT_EQ(allocate({claim(two + ", constraints: [{matchAttribute: d.example.com/numa}]")}),
+            "r=b s=c");
+  EXPECT_EQ(allocate({claim(two + ", constraints: [{requests: [s], matchAttribute: "
+                                  "d.example.com/numa}]")}),
+            "r=a s=b");
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r", "", "gpu", 3) +
+                            "], constraints: [{matchAttribute: d.example.com/numa}]")}),
+            "none");
+}
+
+TEST_F(DraTest, WhoLooksOnlyAndWhoIsKeptOff) {
+  slices = {slice("s1", "nodeName: n1",
+                  {"a", "b taints: [{key: sick, value: very, effect: NoSchedule}]"})};
+  in_use[{"d.example.com", "p", "a"}] = 1;
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r") + "]")}), "none");
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r", ", adminAccess: true") + "]")}), "r=a");
+  EXPECT_NE(last.find("\"adminAccess\":true"), std::string::npos);
+  EXPECT_EQ(allocate({claim("requests: [" +
+                            exactly("r", ", tolerations: [{key: sick, operator: Exists}]") + "]")}),
+            "r=b");
+  EXPECT_EQ(allocate({claim("requests: [" +
+                            exactly("r", ", tolerations: [{key: sick, operator: Equal, value: a "
+                                         "little}]") +
+                            "]")}),
+            "none");
+}
+
+TEST_F(DraTest, Configuration) {
+  slices = {slice("s1", "nodeName: n1", {"a", "b"})};
+  classes["gpu"] = parse<DeviceClass>(
+      "metadata: {name: gpu}\nspec: {config: [{opaque: {driver: d.example.com, parameters: {m: "
+      "1}}}]}\n");
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r") + ", " + exactly("s") +
+                            "], config: [{requests: [s], opaque: {driver: d.example.com, "
+                            "parameters: {k: 2}}}, {requests: [t], opaque: {driver: z, parameters: "
+                            "{}}}]")}),
+            "r=a s=b");
+  EXPECT_NE(last.find(R"("config":[{"source":"FromClass","requests":["r","s"],"opaque":)"
+                      R"({"driver":"d.example.com","parameters":{"m":1}}},{"source":"FromClaim",)"
+                      R"("requests":["s"],"opaque":{"driver":"d.example.com","parameters":)"
+                      R"({"k":2}}}])"),
+            std::string::npos)
+      << last;
+}
+
+TEST_F(DraTest, ASearchThatTakesTooLongEnds) {
+  std::vector<std::string> devices;
+  for (int i = 0; i < 40; ++i) {
+    devices.push_back("d" + std::to_string(i) + " attributes: {d.example.com/g: {int: " +
+                      std::to_string(i / 5) + "}}");
+  }
+  slices = {slice("s1", "nodeName: n1", devices)};
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r", "", "gpu", 20) +
+                            "], constraints: [{requests: [r], matchAttribute: d.example.com/none}]")}),
+            "none");
+  std::string requests;
+  for (int i = 0; i < 14; ++i) {
+    requests += (i ? ", " : "") + exactly("r" + std::to_string(i));
+  }
+  requests += ", " + exactly("no", ", selectors: [{cel: {expression: 'false'}}]");
+  EXPECT_EQ(allocate({claim("requests: [" + requests + "]")}),
+            "node n1: timed out trying to allocate devices");
+}
+
+TEST(PodClaims, InUpstreamsWords) {
+  auto pod = [](const std::string& more) {
+    return parse<api::core_v1::Pod>("metadata: {name: p, namespace: x, uid: u}\nspec: "
+                                    "{resourceClaims: [{name: a, resourceClaimName: c}, {name: b, "
+                                    "resourceClaimTemplateName: t}]}\n" +
+                                    more);
+  };
+  std::map<std::string, Claim> all;
+  auto find = [&](std::string_view, std::string_view name) {
+    auto it = all.find(std::string(name));
+    return it == all.end() ? Claim() : it->second;
+  };
+  auto said = [&](const std::string& more) {
+    auto c = claims_of(*pod(more), find);
+    return c.ok() ? std::to_string(c->size()) : c.status().message();
+  };
+  const std::string named = "status: {resourceClaimStatuses: [{name: b, resourceClaimName: made}]}";
+  EXPECT_EQ(said(""), "could not find *v1.ResourceClaim \"x/c\"");
+  all["c"] = parse<ResourceClaim>("metadata: {name: c, namespace: x}\n");
+  EXPECT_EQ(said(""), "pod \"x/p\": ResourceClaim not created yet");
+  all["made"] = parse<ResourceClaim>("metadata: {name: made, namespace: x}\n");
+  EXPECT_EQ(said(named), "ResourceClaim x/made was not created for Pod x/p (Pod is not owner)");
+  all["made"] = parse<ResourceClaim>(
+      "metadata: {name: made, namespace: x, ownerReferences: [{controller: true, uid: u}]}\n");
+  EXPECT_EQ(said(named), "2");
+  EXPECT_EQ(said("status: {resourceClaimStatuses: [{name: b}]}"), "1");
+}
+
+}  // namespace
+}  // namespace keles::scheduler::dra

@@ -1,0 +1,73 @@
+// The devices of a cluster: pools, as ResourceSlices (resource.k8s.io/v1) describe them. Of a pool
+// the slices of the newest generation count; it is complete when there are as many as they say.
+//
+// Made anew when slices change; constant otherwise. One loop's thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/core_v1.h"
+#include "api/resource_v1.h"
+#include "machinery/value.h"
+#include "scheduler/types.h"
+
+namespace keles::scheduler::dra {
+
+struct DeviceId {
+  std::string driver, pool, device;
+  auto operator<=>(const DeviceId&) const = default;
+};
+
+// In how many claims each device is (more than one: some of them look only, see adminAccess).
+using InUse = std::map<DeviceId, int>;
+
+std::vector<NodeSelectorTerm> read_node_selector(const api::core_v1::NodeSelector& selector);
+
+// Where something can be used: nowhere, on one node, on those that a selector picks, everywhere.
+struct Places {
+  bool everywhere = false;
+  std::string node;
+  std::vector<NodeSelectorTerm> terms;  // any of them
+  bool include(const NodeInfo& n) const;
+};
+
+struct Slice {
+  Ref<api::resource_v1::ResourceSlice> object;
+  Places places;
+  std::vector<Places> of_device;  // where the slice says so device by device; else empty
+};
+
+struct Pool {
+  std::string driver, name;
+  int64_t generation = 0, expected = 0;
+  std::vector<Slice> slices;  // of that generation, by name
+  bool complete() const { return static_cast<int64_t>(slices.size()) == expected; }
+  bool invalid = false;  // two devices have one name
+};
+
+class Inventory {
+ public:
+  explicit Inventory(const std::vector<Ref<api::resource_v1::ResourceSlice>>& slices = {});
+  Inventory(const Inventory&) = delete;
+  Inventory(Inventory&&) = default;
+  Inventory& operator=(Inventory&&) = default;
+
+  // The pools that have anything for the node, each with its slices that do.
+  struct NodePool {
+    const Pool* pool;
+    std::vector<const Slice*> slices;
+  };
+  std::vector<NodePool> of(const NodeInfo& node) const;
+
+ private:
+  using Place = std::pair<size_t, size_t>;  // pool, slice
+  std::vector<Pool> pools_;                 // by driver and name
+  std::map<std::string, std::vector<Place>, std::less<>> by_node_;
+  std::vector<Place> others_;  // not of one node
+};
+
+}  // namespace keles::scheduler::dra
