@@ -28,8 +28,7 @@ Status check_controllers(const std::vector<std::string>& chosen);
 
 class Manager {
  public:
-  Manager(Client& client, Options options,
-          AutoscalingOptions autoscaling = AutoscalingOptions());
+  Manager(Client& client, Options options, AutoscalingOptions autoscaling = AutoscalingOptions());
   ~Manager();
   // Runs them until ctx ends and everything has come to rest. The manager and its client outlive
   // the task.

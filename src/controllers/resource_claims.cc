@@ -196,7 +196,8 @@ void ResourceClaimController::count(const Ref<Claim>& claim, int by) {
   if (!claim) return;
   static metrics::Gauge& gauge = metrics::gauge(
       "resourceclaim_controller_resource_claims",
-      "Number of ResourceClaims, categorized by allocation status, admin access, and source. Source "
+      "Number of ResourceClaims, categorized by allocation status, admin access, and source. "
+      "Source "
       "can be 'resource_claim_template' (created from a template), 'extended_resource' (extended "
       "resources), or empty (manually created by a user).",
       {"allocated", "admin_access", "source"});
@@ -249,8 +250,8 @@ Task<Result<std::string>> ResourceClaimController::make_claim(Context ctx, Ref<P
   Ref<Template> from = templates_.get(pod->metadata().namespace_(), wanted);
   if (!from) {
     co_return Status::unavailable("resource claim template \"" + wanted +
-                               "\": resourceclaimtemplate.resource.k8s.io \"" + wanted +
-                               "\" not found");
+                                  "\": resourceclaimtemplate.resource.k8s.io \"" + wanted +
+                                  "\" not found");
   }
   Document body = claim_from_template(*pod, entry, *from);
   const std::string admin = wants_admin(Claim(body.root)) ? "true" : "false";
@@ -265,8 +266,7 @@ Task<Result<std::string>> ResourceClaimController::make_claim(Context ctx, Ref<P
   co_return name;
 }
 
-Task<Status> ResourceClaimController::reconcile_pod(Context ctx, std::string ns,
-                                                    std::string name) {
+Task<Status> ResourceClaimController::reconcile_pod(Context ctx, std::string ns, std::string name) {
   Ref<Pod> pod = pods_.get(ns, name);
   if (!pod || !pod->metadata().deletion_timestamp().empty()) co_return Status();
   if (is_pod_done(*pod)) co_return Status();
@@ -334,8 +334,8 @@ Task<Status> ResourceClaimController::reserve(Context ctx, Ref<Pod> pod) {
     if (!name || name->empty()) continue;
     Ref<Claim> claim = claims_.get(ns, *name);
     if (!claim) continue;
-    const bool foreign = e.has_resource_claim_template_name() &&
-                         !is_owned_by(*claim, pod->metadata().uid());
+    const bool foreign =
+        e.has_resource_claim_template_name() && !is_owned_by(*claim, pod->metadata().uid());
     if (foreign || !claim->status().has_allocation()) continue;
     if (!is_reserved_for(*claim, pod->metadata().uid())) open.push_back(claim);
   }
@@ -347,8 +347,7 @@ Task<Status> ResourceClaimController::reserve(Context ctx, Ref<Pod> pod) {
     user.set_uid(pod->metadata().uid());
     auto done = co_await client().update_status<Claim>(ctx, std::move(d));
     if (!done.ok()) {
-      co_return done.status().with_prefix("reserve claim " +
-                                          key_of(ns, claim->metadata().name()));
+      co_return done.status().with_prefix("reserve claim " + key_of(ns, claim->metadata().name()));
     }
   }
   co_return Status();

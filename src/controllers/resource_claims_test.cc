@@ -29,20 +29,58 @@ TEST(ClaimPlan, WhoIsGoneLeavesAndTheLastGivesBack) {
   };
   const std::string guarded = "finalizers: [resource.kubernetes.io/delete-protection]";
   const Case cases[] = {
-      {"nobody left", "metadata: {@}\nstatus: {allocation: {}, reservedFor: [{uid: a}]}", {}, {"a"},
-       false, false, false},
-      {"one of two left", "metadata: {@}\nstatus: {allocation: {}, reservedFor: [{uid: a}, {uid: "
-       "b}]}", {"a"}, {"b"}, true, false, false},
-      {"the last left", "metadata: {@}\nstatus: {allocation: {}, reservedFor: [{uid: a}]}", {"a"},
-       {}, true, true, true},
-      {"the last left what another allocated", "status: {allocation: {}, reservedFor: [{uid: a}]}",
-       {"a"}, {}, true, false, false},
-      {"it is kept for the next", "metadata: {@}\nstatus: {allocation: {}}", {}, {}, false, false,
+      {"nobody left",
+       "metadata: {@}\nstatus: {allocation: {}, reservedFor: [{uid: a}]}",
+       {},
+       {"a"},
+       false,
+       false,
        false},
-      {"it is deleted", "metadata: {@, deletionTimestamp: '2026-01-01T12:00:00Z'}\nstatus: "
-       "{allocation: {}}", {}, {}, false, true, true},
-      {"it is deleted and in use", "metadata: {@, deletionTimestamp: '2026-01-01T12:00:00Z'}\n"
-       "status: {allocation: {}, reservedFor: [{uid: a}]}", {}, {"a"}, false, false, false},
+      {"one of two left",
+       "metadata: {@}\nstatus: {allocation: {}, reservedFor: [{uid: a}, {uid: "
+       "b}]}",
+       {"a"},
+       {"b"},
+       true,
+       false,
+       false},
+      {"the last left",
+       "metadata: {@}\nstatus: {allocation: {}, reservedFor: [{uid: a}]}",
+       {"a"},
+       {},
+       true,
+       true,
+       true},
+      {"the last left what another allocated",
+       "status: {allocation: {}, reservedFor: [{uid: a}]}",
+       {"a"},
+       {},
+       true,
+       false,
+       false},
+      {"it is kept for the next",
+       "metadata: {@}\nstatus: {allocation: {}}",
+       {},
+       {},
+       false,
+       false,
+       false},
+      {"it is deleted",
+       "metadata: {@, deletionTimestamp: '2026-01-01T12:00:00Z'}\nstatus: "
+       "{allocation: {}}",
+       {},
+       {},
+       false,
+       true,
+       true},
+      {"it is deleted and in use",
+       "metadata: {@, deletionTimestamp: '2026-01-01T12:00:00Z'}\n"
+       "status: {allocation: {}, reservedFor: [{uid: a}]}",
+       {},
+       {"a"},
+       false,
+       false,
+       false},
   };
   for (const Case& c : cases) {
     std::string yaml = c.claim;
@@ -57,7 +95,8 @@ TEST(ClaimPlan, WhoIsGoneLeavesAndTheLastGivesBack) {
 
 TEST(ClaimFromTemplate, NamesThatFit) {
   auto named = [](size_t pod, size_t entry) {
-    Ref<Pod> p = parse<Pod>("metadata: {name: " + std::string(pod, 'p') + ", namespace: x, uid: u}");
+    Ref<Pod> p =
+        parse<Pod>("metadata: {name: " + std::string(pod, 'p') + ", namespace: x, uid: u}");
     Ref<ResourceClaimTemplate> t = parse<ResourceClaimTemplate>("spec: {spec: {}}");
     Document d = claim_from_template(*p, std::string(entry, 'e'), *t);
     return std::string(d.root["metadata"]["generateName"].as_string());
@@ -89,7 +128,8 @@ class ResourceClaimsTest : public testing::Test {
   void put_pod(const std::string& more = "") {
     client.put_yaml(
         "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: x, uid: u}, spec: "
-        "{resourceClaims: [{name: one, resourceClaimTemplateName: t}]" + more + "}}");
+        "{resourceClaims: [{name: one, resourceClaimTemplateName: t}]" +
+        more + "}}");
   }
   std::vector<Ref<ResourceClaim>> claims() { return client.all<ResourceClaim>("x"); }
 
@@ -122,8 +162,7 @@ TEST_F(ResourceClaimsTest, AreMadeFromTemplatesOnceAndNamedInTheStatus) {
   Ref<Pod> pod = client.now<Pod>("x", "p");
   ASSERT_EQ(pod->status().resource_claim_statuses().size(), 1u);
   EXPECT_EQ(pod->status().resource_claim_statuses()[0].name(), "one");
-  EXPECT_EQ(pod->status().resource_claim_statuses()[0].resource_claim_name(),
-            c->metadata().name());
+  EXPECT_EQ(pod->status().resource_claim_statuses()[0].resource_claim_name(), c->metadata().name());
 }
 
 TEST_F(ResourceClaimsTest, AStatusThatCouldNotBeWrittenMakesNoSecondClaim) {
@@ -144,7 +183,8 @@ TEST_F(ResourceClaimsTest, APodThatEndedGivesItsClaimBack) {
   client.put_yaml(
       "{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: " + name +
       ", namespace: x, uid: " + uid +
-      ", finalizers: [resource.kubernetes.io/delete-protection], ownerReferences: [{apiVersion: v1, "
+      ", finalizers: [resource.kubernetes.io/delete-protection], ownerReferences: [{apiVersion: "
+      "v1, "
       "kind: Pod, name: p, uid: u, controller: true}]}, status: {allocation: {devices: {}}, "
       "reservedFor: [{resource: pods, name: p, uid: u}]}}");
   loop.advance(2s);
@@ -152,7 +192,8 @@ TEST_F(ResourceClaimsTest, APodThatEndedGivesItsClaimBack) {
   client.put_yaml(
       "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: x, uid: u}, spec: "
       "{resourceClaims: [{name: one, resourceClaimTemplateName: t}]}, status: {phase: Succeeded, "
-      "resourceClaimStatuses: [{name: one, resourceClaimName: " + name + "}]}}");
+      "resourceClaimStatuses: [{name: one, resourceClaimName: " +
+      name + "}]}}");
   loop.advance(5s);
   EXPECT_THAT(claims(), IsEmpty()) << "it was made for that pod";
 }

@@ -86,7 +86,8 @@ TEST(Controllers, TheirFlagsAreChecked) {
     Status s = check_controller_flags(&c, "10.244.0.0/16");
     EXPECT_EQ(s.ok(), k.why.empty()) << s.message();
     EXPECT_THAT(s.message(), HasSubstr(k.why));
-    EXPECT_THAT(flags.help_text(), HasSubstr("garbage-collector-controller, horizontal-pod-autoscaler-controller"));
+    EXPECT_THAT(flags.help_text(),
+                HasSubstr("garbage-collector-controller, horizontal-pod-autoscaler-controller"));
   }
 }
 

@@ -201,7 +201,8 @@ std::string container_lines(const Row& pod, const Shown& shown, const std::strin
   }
   sort_rows(rows, shown.sort_by);
   std::string out;
-  for (Row& c : rows) out += before + pod.name + "\t" + c.name + "\t" + cells(shown, c.usage) + "\n";
+  for (Row& c : rows)
+    out += before + pod.name + "\t" + c.name + "\t" + cells(shown, c.usage) + "\n";
   return out;
 }
 

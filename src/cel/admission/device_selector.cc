@@ -103,8 +103,7 @@ class Domains final : public LazyFields {
   bool find(Run&, std::string_view name, Val& out) const override {
     auto [at, fresh] = made_.try_emplace(std::string(name), nullptr);
     if (fresh) {
-      at->second =
-          std::make_unique<NamesOfDomain>(source(), at->first, device_.driver, capacity_);
+      at->second = std::make_unique<NamesOfDomain>(source(), at->first, device_.driver, capacity_);
     }
     out = Val::lazy(at->second.get());
     return true;
@@ -170,7 +169,7 @@ Result<bool> DeviceSelector::matches(const SelectableDevice& device) const {
   if (v.is_true() || v.is_false()) return v.is_true();
   if (v.is_error()) return Status::unavailable("CEL runtime error: " + std::string(v.text()));
   return Status::unavailable("CEL runtime error: CEL result of type " + std::string(type_name(v)) +
-                          " could not be converted to bool");
+                             " could not be converted to bool");
 }
 
 DeviceSelectorFault check_device_selector(std::string_view expression) {

@@ -37,9 +37,9 @@ Ref<api::core_v1::Pod> pod(size_t i, const std::string& word) {
       "metadata: {name: p" + std::to_string(i) +
       (word == "going" ? ", deletionTimestamp: '2026-01-01T11:59:59Z'" : "") +
       "}\nspec: {containers: [{name: c, resources: {requests: {cpu: '1', memory: 1Ki}}}]}\n"
-      "status: {phase: " + phase + ", startTime: '" + started +
-      "', conditions: [{type: Ready, status: '" + (ready ? "True" : "False") +
-      "', lastTransitionTime: '" + since + "'}]}\n");
+      "status: {phase: " +
+      phase + ", startTime: '" + started + "', conditions: [{type: Ready, status: '" +
+      (ready ? "True" : "False") + "', lastTransitionTime: '" + since + "'}]}\n");
 }
 
 struct CountCase {
@@ -75,25 +75,72 @@ TEST(ReplicaCount, ByUtilization) {
   const CountCase cases[] = {
       {"as many as are needed", {"ready", "ready", "ready"}, {300, 500, 700}, 3, 30, 5, 50},
       {"near enough", {"ready", "ready"}, {520, 540}, 2, 50, 2, 53},
-      {"fewer", {"ready", "ready", "ready", "ready", "ready"}, {100, 300, 500, 250, 250}, 5, 50, 3,
+      {"fewer",
+       {"ready", "ready", "ready", "ready", "ready"},
+       {100, 300, 500, 250, 250},
+       5,
+       50,
+       3,
        28},
-      {"up: the unready use nothing, and it is enough", {"ready", "never", "never"},
-       {600, 1000, 1000}, 3, 30, 3, 60},
-      {"up: the unready use nothing, and it is not", {"ready", "ready", "never"}, {900, 900, 100}, 3,
-       30, 6, 90},
-      {"down: the unready do not count", {"ready", "ready", "never"}, {100, 100, 900}, 3, 50, 1, 10},
+      {"up: the unready use nothing, and it is enough",
+       {"ready", "never", "never"},
+       {600, 1000, 1000},
+       3,
+       30,
+       3,
+       60},
+      {"up: the unready use nothing, and it is not",
+       {"ready", "ready", "never"},
+       {900, 900, 100},
+       3,
+       30,
+       6,
+       90},
+      {"down: the unready do not count",
+       {"ready", "ready", "never"},
+       {100, 100, 900},
+       3,
+       50,
+       1,
+       10},
       {"what was ready once counts", {"ready", "was"}, {400, 400}, 2, 20, 4, 40},
-      {"what just became ready does not, before a window of it was measured", {"ready", "fresh"},
-       {400, 900}, 2, 40, 2, 40},
+      {"what just became ready does not, before a window of it was measured",
+       {"ready", "fresh"},
+       {400, 900},
+       2,
+       40,
+       2,
+       40},
       {"up: the missing use nothing", {"ready", "ready", "ready"}, {900, 900, -1}, 3, 30, 6, 90},
-      {"up: the missing use nothing, and it is enough", {"ready", "ready"}, {800, -1}, 2, 50, 2, 80},
-      {"down: the missing use all that they request", {"ready", "ready", "ready", "ready"},
-       {100, 100, 100, -1}, 4, 100, 2, 10},
-      {"down: the missing use the target beyond 100 percent", {"ready", "ready"}, {1200, -1}, 2, 300,
-       2, 120},
+      {"up: the missing use nothing, and it is enough",
+       {"ready", "ready"},
+       {800, -1},
+       2,
+       50,
+       2,
+       80},
+      {"down: the missing use all that they request",
+       {"ready", "ready", "ready", "ready"},
+       {100, 100, 100, -1},
+       4,
+       100,
+       2,
+       10},
+      {"down: the missing use the target beyond 100 percent",
+       {"ready", "ready"},
+       {1200, -1},
+       2,
+       300,
+       2,
+       120},
       {"the direction never turns", {"ready", "ready"}, {300, -1}, 2, 50, 2, 30},
-      {"ended ones and those that go are no pods", {"ready", "failed", "going"}, {600, 100, 100}, 3,
-       30, 2, 60},
+      {"ended ones and those that go are no pods",
+       {"ready", "failed", "going"},
+       {600, 100, 100},
+       3,
+       30,
+       2,
+       60},
       {"pending ones wait", {"ready", "ready", "pending"}, {600, 600, -1}, 3, 50, 3, 60},
       {"no pods", {}, {500}, 1, 50, -1},
       {"no metrics of pods that count", {"never"}, {500}, 1, 50, -1},
@@ -115,13 +162,17 @@ TEST(ReplicaCount, ByAverage) {
       {"fewer", {"ready", "ready", "ready"}, {2000, 2000, 2000}, 3, 6000, 1},
       {"of what is no cpu the unready count", {"ready", "never"}, {20000, 20000}, 2, 10000, 4},
       {"up: the missing use nothing", {"ready", "ready"}, {30000, -1}, 2, 10000, 3},
-      {"down: the missing use the target", {"ready", "ready", "ready"}, {1000, 1000, -1}, 3, 10000,
+      {"down: the missing use the target",
+       {"ready", "ready", "ready"},
+       {1000, 1000, -1},
+       3,
+       10000,
        2},
       {"none", {"ready"}, {}, 1, 10000, -1},
   };
   for (const CountCase& c : cases) {
-    auto p = by_average(make_pods(c), make_metrics(c), c.current, c.target, "", Tolerances(),
-                        usual());
+    auto p =
+        by_average(make_pods(c), make_metrics(c), c.current, c.target, "", Tolerances(), usual());
     EXPECT_EQ(p.ok(), c.replicas >= 0) << c.what;
     if (!p.ok() || c.replicas < 0) continue;
     EXPECT_EQ(p->replicas, c.replicas) << c.what;
@@ -234,7 +285,8 @@ TEST(Pace, Policies) {
   const char* slow =
       "scaleUp: {selectPolicy: Min, policies: [{type: Pods, value: 1, periodSeconds: 60}, {type: "
       "Percent, value: 50, periodSeconds: 60}]}\n"
-      "scaleDown: {stabilizationWindowSeconds: 0, selectPolicy: Min, policies: [{type: Pods, value: "
+      "scaleDown: {stabilizationWindowSeconds: 0, selectPolicy: Min, policies: [{type: Pods, "
+      "value: "
       "3, periodSeconds: 30}, {type: Percent, value: 10, periodSeconds: 30}]}\n";
   walk(slow, {10, 1, 50},
        {{15, 20, 11, "ReadyForNewScale", "ScaleUpLimit"},
@@ -251,7 +303,8 @@ TEST(Pace, Policies) {
   const char* calm =
       "scaleUp: {stabilizationWindowSeconds: 60, selectPolicy: Max, policies: [{type: Percent, "
       "value: 900, periodSeconds: 15}]}\n"
-      "scaleDown: {selectPolicy: Max, policies: [{type: Percent, value: 100, periodSeconds: 15}]}\n";
+      "scaleDown: {selectPolicy: Max, policies: [{type: Percent, value: 100, periodSeconds: "
+      "15}]}\n";
   walk(calm, {2, 1, 50},
        {{15, 8, 2, "ScaleUpStabilized", "DesiredWithinRange"},
         {45, 6, 2, "ScaleUpStabilized", "DesiredWithinRange"},
@@ -272,8 +325,8 @@ TEST(ReadMetrics, OfBothCustomVersions) {
   EXPECT_EQ(one.at("a").value, 1500);
   EXPECT_EQ(one.at("a").window, 30s);
   EXPECT_EQ(one.at("a").at, kNow);
-  PodMetrics two = read(
-      R"({"items":[{"describedObject":{"name":"b"},"metric":{"name":"qps"},"value":"2"}]})");
+  PodMetrics two =
+      read(R"({"items":[{"describedObject":{"name":"b"},"metric":{"name":"qps"},"value":"2"}]})");
   EXPECT_EQ(two.at("b").value, 2000);
   EXPECT_EQ(two.at("b").window, 1min);
   auto d = parse_json(R"({"items":[{"value":"1"},{"value":"500m"}]})");
@@ -288,7 +341,7 @@ class Elsewhere final : public PathsClient {
  public:
   Task<Result<net::Response>> ask(Context, std::string, std::string path,
                                   std::string query) override {
-    if (path == "/apis" ) {
+    if (path == "/apis") {
       net::Response r;
       r.status = 200;
       r.body = discovery;
@@ -351,7 +404,8 @@ class AutoscalerTest : public testing::Test {
   }
   static std::string cpu(int percent) {
     return "{type: Resource, resource: {name: cpu, target: {type: Utilization, "
-           "averageUtilization: " + std::to_string(percent) + "}}}";
+           "averageUtilization: " +
+           std::to_string(percent) + "}}}";
   }
   int64_t replicas() { return client.now<api::apps_v1::Deployment>("x", "web")->spec().replicas(); }
   // "TYPE=STATUS REASON" of each condition.
@@ -400,9 +454,9 @@ TEST_F(AutoscalerTest, ScalesByUtilizationAndTells) {
   EXPECT_EQ(replicas(), 2) << "not before a period is over";
   loop.advance(2s);
   EXPECT_EQ(replicas(), 4);
-  EXPECT_THAT(conditions(),
-              ElementsAre("AbleToScale=True SucceededRescale", "ScalingActive=True ValidMetricFound",
-                          "ScalingLimited=False DesiredWithinRange"));
+  EXPECT_THAT(conditions(), ElementsAre("AbleToScale=True SucceededRescale",
+                                        "ScalingActive=True ValidMetricFound",
+                                        "ScalingLimited=False DesiredWithinRange"));
   EXPECT_EQ(message("ScalingActive"),
             "the HPA was able to successfully calculate a replica count from cpu resource "
             "utilization (percentage of request)");
@@ -435,9 +489,10 @@ TEST_F(AutoscalerTest, WithoutMetricsItSaysSo) {
   scaler(cpu(50));
   loop.advance(16s);
   EXPECT_EQ(replicas(), 2);
-  EXPECT_EQ(message("ScalingActive"),
-            "the HPA was unable to compute the replica count: failed to get cpu utilization: unable "
-            "to get metrics for resource cpu: no metrics returned from resource metrics API");
+  EXPECT_EQ(
+      message("ScalingActive"),
+      "the HPA was unable to compute the replica count: failed to get cpu utilization: unable "
+      "to get metrics for resource cpu: no metrics returned from resource metrics API");
   EXPECT_THAT(conditions(), ElementsAre("AbleToScale=True SucceededGetScale",
                                         "ScalingActive=False FailedGetResourceMetric"));
   EXPECT_THAT(
@@ -504,9 +559,8 @@ TEST_F(AutoscalerTest, TwoOfOnePodScaleNeither) {
 }
 
 TEST_F(AutoscalerTest, MetricsOfOthers) {
-  elsewhere.discovery =
-      R"({"items":[{"metadata":{"name":"custom.metrics.k8s.io"},"versions":)"
-      R"([{"version":"v1beta1"},{"version":"v1beta2"}]}]})";
+  elsewhere.discovery = R"({"items":[{"metadata":{"name":"custom.metrics.k8s.io"},"versions":)"
+                        R"([{"version":"v1beta1"},{"version":"v1beta2"}]}]})";
   elsewhere.answers["/apis/custom.metrics.k8s.io/v1beta2/namespaces/x/pods/*/qps"] =
       R"({"items":[{"describedObject":{"name":"p0"},"value":"30"},)"
       R"({"describedObject":{"name":"p1"},"value":"10"}]})";
@@ -515,7 +569,8 @@ TEST_F(AutoscalerTest, MetricsOfOthers) {
   elsewhere.answers["/apis/external.metrics.k8s.io/v1beta1/namespaces/x/queue"] =
       R"({"items":[{"value":"50"},{"value":"10"}]})";
   scaler(
-      "{type: Pods, pods: {metric: {name: qps}, target: {type: AverageValue, averageValue: '10'}}}, "
+      "{type: Pods, pods: {metric: {name: qps}, target: {type: AverageValue, averageValue: "
+      "'10'}}}, "
       "{type: Object, object: {describedObject: {apiVersion: v1, kind: Service, name: front}, "
       "metric: {name: hits, selector: {matchLabels: {verb: get}}}, target: {type: Value, value: "
       "'300'}}}, {type: External, external: {metric: {name: queue}, target: {type: AverageValue, "

@@ -64,7 +64,8 @@ void observe_metric(const Outcome& o, std::string type, Duration took) {
       "HPA.spec.metrics[*].type",
       {"action", "error", "metric_type"}, second_buckets());
   total.with({o.action, o.error, type}).add();
-  seconds.with({o.action, o.error, std::move(type)}).observe(static_cast<double>(took.count()) / 1e9);
+  seconds.with({o.action, o.error, std::move(type)})
+      .observe(static_cast<double>(took.count()) / 1e9);
 }
 
 void observe_count(double n) {
@@ -75,15 +76,13 @@ void observe_count(double n) {
 }
 
 void observe_desired(std::string ns, std::string name, int64_t replicas) {
-  static metrics::Gauge& desired = metrics::gauge(
-      "horizontal_pod_autoscaler_controller_desired_replicas",
-      "Current desired replica count for HPA objects.", {"namespace", "hpa_name"});
+  static metrics::Gauge& desired =
+      metrics::gauge("horizontal_pod_autoscaler_controller_desired_replicas",
+                     "Current desired replica count for HPA objects.", {"namespace", "hpa_name"});
   desired.with({std::move(ns), std::move(name)}).set(static_cast<double>(replicas));
 }
 
-int64_t milli(std::string_view quantity) {
-  return Quantity::parse_or_zero(quantity).milli_value();
-}
+int64_t milli(std::string_view quantity) { return Quantity::parse_or_zero(quantity).milli_value(); }
 
 std::string quantity_text(int64_t milli_value, bool binary = false) {
   return Quantity::from_milli(milli_value,
@@ -195,14 +194,14 @@ Task<ReconcileResult> HorizontalPodAutoscalerController::reconcile(Context ctx, 
 Task<Status> HorizontalPodAutoscalerController::look(Context ctx, Look* l) {
   const auto spec = l->hpa->spec();
   auto ref = spec.scale_target_ref();
-  auto scale = co_await hpa::get_scale(ctx, &client(), std::string(ref.api_version()),
-                                       std::string(ref.kind()),
-                                       std::string(l->hpa->metadata().namespace_()),
-                                       std::string(ref.name()));
+  auto scale = co_await hpa::get_scale(
+      ctx, &client(), std::string(ref.api_version()), std::string(ref.kind()),
+      std::string(l->hpa->metadata().namespace_()), std::string(ref.name()));
   if (!scale.ok()) {
     const std::string& why = scale.status().message();
     events().warning(l->about, "FailedGetScale", why);
-    const std::string text = "the HPA controller was unable to get the target's current scale: " + why;
+    const std::string text =
+        "the HPA controller was unable to get the target's current scale: " + why;
     set_condition(l->edit().edit_status().edit_conditions(),
                   {kAble, "False", "FailedGetScale", text}, loop().wall_now());
     if (scale.status().is(Reason::kBadRequest)) l->outcome.error = "spec";
@@ -225,7 +224,8 @@ Task<Status> HorizontalPodAutoscalerController::scale_by_metrics(Context ctx, Lo
   l->min = spec.has_min_replicas() ? spec.min_replicas() : 1;
   l->tolerances = {settings_.tolerance, settings_.tolerance};
   const auto down = spec.behavior().scale_down(), up = spec.behavior().scale_up();
-  if (down.has_tolerance()) l->tolerances.down = Quantity::parse_or_zero(down.tolerance()).as_double();
+  if (down.has_tolerance())
+    l->tolerances.down = Quantity::parse_or_zero(down.tolerance()).as_double();
   if (up.has_tolerance()) l->tolerances.up = Quantity::parse_or_zero(up.tolerance()).as_double();
   Status counted;
   if (current == 0) {
@@ -294,8 +294,9 @@ Task<Status> HorizontalPodAutoscalerController::count_by_metrics(Context ctx, Lo
   }
   Status failed;
   if (invalid > 0) {
-    failed = Status::unavailable("invalid metrics (" + std::to_string(invalid) + " invalid out of " +
-                              std::to_string(specs.size()) + "), first error is: " + first.error);
+    failed =
+        Status::unavailable("invalid metrics (" + std::to_string(invalid) + " invalid out of " +
+                            std::to_string(specs.size()) + "), first error is: " + first.error);
   }
   const int64_t current = l->scale.wanted;
   auto conditions = l->edit().edit_status().edit_conditions();
@@ -315,10 +316,10 @@ Task<Status> HorizontalPodAutoscalerController::count_by_metrics(Context ctx, Lo
                  loop().now(), &known_[l->key].history);
   set_condition(conditions, {kAble, "True", pace.able_reason, pace.able_message},
                 loop().wall_now());
-  set_condition(conditions,
-                {kLimited, pace.limited ? "True" : "False", pace.limited_reason,
-                 pace.limited_message},
-                loop().wall_now());
+  set_condition(
+      conditions,
+      {kLimited, pace.limited ? "True" : "False", pace.limited_reason, pace.limited_message},
+      loop().wall_now());
   l->desired = pace.replicas;
   co_return failed;
 }
@@ -412,7 +413,8 @@ Task<HorizontalPodAutoscalerController::Found> HorizontalPodAutoscalerController
   std::string prefix;
   if (average || target.has_average_utilization()) {
     prefix = "failed to get " + resource + (average ? " usage: " : " utilization: ");
-    auto found = co_await metrics_.resource(ctx, l->about.ns, l->scale.selector, resource, container);
+    auto found =
+        co_await metrics_.resource(ctx, l->about.ns, l->scale.selector, resource, container);
     if (!found.ok()) {
       p = found.status().with_prefix("unable to get metrics for resource " + resource);
     } else if (average) {
@@ -426,7 +428,8 @@ Task<HorizontalPodAutoscalerController::Found> HorizontalPodAutoscalerController
   }
   if (!p.ok()) {
     out.why = prefix + p.status().message();
-    out.error = "failed to get " + (of_container ? container + " container" : resource + " resource") +
+    out.error = "failed to get " +
+                (of_container ? container + " container" : resource + " resource") +
                 " metric value: " + out.why;
     co_return out;
   }
@@ -514,8 +517,7 @@ Task<HorizontalPodAutoscalerController::Found> HorizontalPodAutoscalerController
   if (!selector.ok()) p = selector.status();
   if (selector.ok() && (value || average)) {
     const std::string resource = hpa::resource_of(&client(), of.api_version(), kind);
-    Result<int64_t> found =
-        Status::unavailable("no matches for kind \"" + kind + "\"");
+    Result<int64_t> found = Status::unavailable("no matches for kind \"" + kind + "\"");
     if (!resource.empty()) {
       found = co_await metrics_.object(ctx, l->about.ns, resource, std::string(of.name()), name,
                                        *selector);

@@ -86,8 +86,9 @@ PodMetrics read_metric_values(const Value& list) {
     PodMetric& m = out[std::string(v["describedObject"]["name"].as_string())];
     m.at = time_of(v["timestamp"]);
     const Value& window = v["windowSeconds"].is_null() ? v["window"] : v["windowSeconds"];
-    m.window = window.is_int() ? std::chrono::seconds(std::clamp<int64_t>(window.as_int(), 0, 86400))
-                               : kUsualWindow;
+    m.window = window.is_int()
+                   ? std::chrono::seconds(std::clamp<int64_t>(window.as_int(), 0, 86400))
+                   : kUsualWindow;
     m.value = milli(v["value"]);
   }
   return out;
@@ -217,8 +218,8 @@ Task<Result<int64_t>> Metrics::external(Context ctx, std::string ns, std::string
   add(query, "labelSelector", selector);
   std::string path = "/apis/external.metrics.k8s.io/v1beta1/namespaces/" + percent_encode(ns) +
                      "/" + percent_encode(metric);
-  auto got = co_await ask(ctx, std::move(path), std::move(query),
-                          metric + ".external.metrics.k8s.io");
+  auto got =
+      co_await ask(ctx, std::move(path), std::move(query), metric + ".external.metrics.k8s.io");
   if (!got.ok()) co_return of_api(got.status(), "external");
   if (got->root["items"].empty()) co_return none_of("external");
   co_return sum_external(got->root);

@@ -37,8 +37,7 @@ class Metrics {
   Task<Result<std::vector<DocumentPtr>>> pod_metrics(Context ctx, std::string ns,
                                                      std::string selector);
   Task<Result<Document>> ask(Context ctx, std::string path, std::string query, std::string what);
-  Task<Result<Document>> custom(Context ctx, std::string rest, std::string query,
-                                std::string what);
+  Task<Result<Document>> custom(Context ctx, std::string rest, std::string query, std::string what);
   Client& client_;
   PathsClient* elsewhere_;
 };

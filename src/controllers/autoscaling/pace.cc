@@ -20,7 +20,8 @@ struct Limit {
   int64_t replicas;
   const char *reason, *message;
 };
-constexpr Limit kWithin{0, "DesiredWithinRange", "the desired count is within the acceptable range"};
+constexpr Limit kWithin{0, "DesiredWithinRange",
+                        "the desired count is within the acceptable range"};
 constexpr Limit kTooFast{0, "ScaleUpLimit",
                          "the desired replica count is increasing faster than the maximum scale "
                          "rate"};
@@ -82,8 +83,8 @@ int64_t clamped(double replicas) {
 }
 
 // As far as one policy lets the count go in its period.
-int64_t reach(const autoscaling::HPAScalingPolicy& policy, bool up, int64_t current,
-              TimePoint now, const History& h) {
+int64_t reach(const autoscaling::HPAScalingPolicy& policy, bool up, int64_t current, TimePoint now,
+              const History& h) {
   const Duration period = std::chrono::seconds(policy.period_seconds());
   const int64_t start =
       current - changed_within(h.up, period, now) + changed_within(h.down, period, now);
@@ -159,8 +160,7 @@ Pace paced(const autoscaling::HorizontalPodAutoscalerBehavior& behavior, const B
   }
   out.able_reason = stable != wanted ? reason : "ReadyForNewScale";
   out.able_message = stable != wanted ? why : kSteady;
-  const Limit l =
-      behavior ? limit(behavior, bounds, stable, now, *history) : limit(bounds, stable);
+  const Limit l = behavior ? limit(behavior, bounds, stable, now, *history) : limit(bounds, stable);
   out.replicas = l.replicas;
   out.limited = l.replicas != stable;
   out.limited_reason = l.reason;

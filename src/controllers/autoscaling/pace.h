@@ -33,8 +33,8 @@ struct Bounds {
 // What is done, and what the conditions say of it.
 struct Pace {
   int64_t replicas = 0;
-  std::string able_reason, able_message;      // of AbleToScale, which is True
-  bool limited = false;                       // ScalingLimited
+  std::string able_reason, able_message;  // of AbleToScale, which is True
+  bool limited = false;                   // ScalingLimited
   std::string limited_reason, limited_message;
 };
 

@@ -102,8 +102,8 @@ Result<int64_t> requests_of(const Pod& pod, std::string_view container, std::str
         quota::pod_requests(pod.value(), quota::Actual::kLeftOut, quota::Overhead::kCounted);
     auto at = all.find(resource);
     if (at != all.end()) return at->second.milli_value();
-    return Status::unavailable("missing pod-level request for " + std::string(resource) + " in Pod " +
-                            name);
+    return Status::unavailable("missing pod-level request for " + std::string(resource) +
+                               " in Pod " + name);
   }
   int64_t sum = 0;
   bool found = false;
@@ -121,7 +121,7 @@ Result<int64_t> requests_of(const Pod& pod, std::string_view container, std::str
   }
   if (!missing.empty()) {
     return Status::unavailable("missing request for " + std::string(resource) + " in container " +
-                            missing + " of Pod " + name);
+                               missing + " of Pod " + name);
   }
   if (!container.empty() && !found) {
     return Status::unavailable("container " + std::string(container) + " not found in Pod " + name);
@@ -174,8 +174,7 @@ Result<Groups> counted(const Pods& pods, PodMetrics& metrics, std::string_view r
     for (const std::string& name : *gone) metrics.erase(name);
   }
   if (metrics.empty()) {
-    return Status::unavailable(
-        "did not receive metrics for targeted pods (pods might be unready)");
+    return Status::unavailable("did not receive metrics for targeted pods (pods might be unready)");
   }
   return groups;
 }
@@ -216,7 +215,9 @@ Result<Proposal> by_utilization(const Pods& pods, PodMetrics metrics, int64_t cu
   out.usage = first.average;
   // On the way down a pod of which nothing is known uses all that it requests, or the target.
   const int64_t fallback = std::max<int64_t>(100, target_percent);
-  auto missing = [&](const std::string& name) { return bounded(__int128{requests[name]} * fallback / 100); };
+  auto missing = [&](const std::string& name) {
+    return bounded(__int128{requests[name]} * fallback / 100);
+  };
   auto again = [&]() -> Result<double> {
     TRY_ASSIGN(r, utilization_ratio(metrics, requests, target_percent));
     return r.ratio;

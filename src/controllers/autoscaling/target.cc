@@ -21,8 +21,7 @@ std::string_view group_of(std::string_view api_version) {
 }
 
 // Of each version; the one that is named first.
-std::vector<KindRef> kinds_of(Client* client, std::string_view api_version,
-                              std::string_view kind) {
+std::vector<KindRef> kinds_of(Client* client, std::string_view api_version, std::string_view kind) {
   std::vector<KindRef> out;
   CatalogPtr catalog = client->kinds().current();
   for (const KindDesc* k : catalog->kinds()) {
@@ -95,8 +94,8 @@ Task<Result<Scale>> get_scale(Context ctx, Client* client, std::string api_versi
   std::vector<KindRef> kinds = kinds_of(client, api_version, kind);
   if (kinds.empty()) {
     const std::string group(group_of(api_version));
-    co_return Status(Reason::kNotFound, "no matches for kind \"" + kind + "\" in group \"" + group +
-                                     "\"");
+    co_return Status(Reason::kNotFound,
+                     "no matches for kind \"" + kind + "\" in group \"" + group + "\"");
   }
   Status first;
   for (const KindRef& k : kinds) {

@@ -201,8 +201,8 @@ struct Allocator::Search {
           const size_t i = index++;
           TRY_ASSIGN(selected, selects(wanted, r, *slice, i, device));
           if (!selected) continue;
-          Chosen c{&r, p.pool, slice, i, device,
-                   {p.pool->driver, p.pool->name, std::string(device.name())}};
+          Chosen c{&r, p.pool, slice,
+                   i,  device, {p.pool->driver, p.pool->name, std::string(device.name())}};
           if (fn(std::move(c))) return true;
         }
       }
@@ -222,9 +222,9 @@ struct Allocator::Search {
                                                   : nullptr;
             if (!why) continue;
             return Status::unavailable("claim " + place_of(*wanted->claim) + ", request " +
-                                    (r.sub.empty() ? r.base : r.sub) +
-                                    ": asks for all devices, but resource pool " +
-                                    pool_text(*p.pool) + " is currently " + why);
+                                       (r.sub.empty() ? r.base : r.sub) +
+                                       ": asks for all devices, but resource pool " +
+                                       pool_text(*p.pool) + " is currently " + why);
           }
           auto& list = all[&r];
           TRY_ASSIGN(ended, each_selected(*wanted, r, [&](Chosen c) {
@@ -327,8 +327,7 @@ struct Allocator::Search {
   Status failed;
 };
 
-Allocator::Allocator(const Inventory* inventory, SelectorCache* selectors,
-                     const InUse* in_use)
+Allocator::Allocator(const Inventory* inventory, SelectorCache* selectors, const InUse* in_use)
     : inventory_(inventory), selectors_(selectors), in_use_(in_use) {}
 
 namespace {
@@ -341,14 +340,14 @@ Status read_request(const Source& source, const std::string& where, const FindCl
   out->of_class = find_class(name);
   if (!out->of_class) {
     return Status::unavailable(where + ": could not retrieve device class " + name +
-                            ": deviceclass.resource.k8s.io \"" + name + "\" not found");
+                               ": deviceclass.resource.k8s.io \"" + name + "\" not found");
   }
   out->selectors = &source.value()["selectors"];
   out->tolerations = &source.value()["tolerations"];
   out->all = source.allocation_mode() == "All";
   if (!out->all && source.allocation_mode() != "ExactCount") {
     return Status::unavailable(where + ": unsupported count mode " +
-                            std::string(source.allocation_mode()));
+                               std::string(source.allocation_mode()));
   }
   out->count = static_cast<size_t>(std::clamp<int64_t>(source.count(), 0, INT32_MAX));
   return Status();
@@ -381,7 +380,7 @@ Status Allocator::add(Claim claim, const FindClass& find_class) {
     for (resource::DeviceSubRequest sub : request.first_available()) TRY(read(sub, sub.name()));
     if (alternatives.empty()) {
       return Status::unavailable(place + ", request " + std::string(request.name()) +
-                              ": unknown request type");
+                                 ": unknown request type");
     }
     size_t fewest = SIZE_MAX;
     for (const Request& r : alternatives) fewest = std::min(fewest, r.all ? 0 : r.count);
@@ -390,13 +389,13 @@ Status Allocator::add(Claim claim, const FindClass& find_class) {
   }
   if (least > kMostDevices) {
     return Status::unavailable(place + ": number of requested devices " + std::to_string(least) +
-                            " exceeds the claim limit of " + std::to_string(kMostDevices));
+                               " exceeds the claim limit of " + std::to_string(kMostDevices));
   }
   int number = 0;
   for (resource::DeviceConstraint c : devices.constraints()) {
     if (!c.has_match_attribute()) {
       return Status::unavailable(place + ", constraint #" + std::to_string(number) +
-                              ": empty constraint (unsupported constraint type?)");
+                                 ": empty constraint (unsupported constraint type?)");
     }
     ++number;
     Constraint made;
@@ -432,16 +431,16 @@ Result<Value> node_selector(Arena& a, const std::vector<const Value*>& said,
     if (terms.empty()) continue;
     if (terms.size() > 1) {
       return Status::unavailable("create NodeSelector for claim " + claim +
-                              ": unsupported ResourceSlice.NodeSelector with " +
-                              std::to_string(terms.size()) + " terms");
+                                 ": unsupported ResourceSlice.NodeSelector with " +
+                                 std::to_string(terms.size()) + " terms");
     }
     for (std::string_view list : {"matchExpressions", "matchFields"}) {
       for (const Value& one : terms[0][list].items()) {
         Value& to = term.get_or_add(a, list);
         if (!to.is_list()) to = Value::list();
         const auto have = to.items();
-        const bool known = std::any_of(have.begin(), have.end(),
-                                       [&](const Value& h) { return h.equals(one); });
+        const bool known =
+            std::any_of(have.begin(), have.end(), [&](const Value& h) { return h.equals(one); });
         if (!known) to.append(a, deep_copy(a, one));
       }
     }
@@ -519,8 +518,7 @@ Result<std::optional<std::vector<Document>>> Allocator::allocate(const NodeInfo&
           });
       if (concerns) add_config(d, config, "FromClaim", c["requests"], c);
     }
-    TRY_ASSIGN(selector,
-               node_selector(a, places, std::string(wanted.claim->metadata().name())));
+    TRY_ASSIGN(selector, node_selector(a, places, std::string(wanted.claim->metadata().name())));
     Value devices = Value::map();
     if (!results.empty()) devices.set(a, "results", results);
     if (!config.empty()) devices.set(a, "config", config);

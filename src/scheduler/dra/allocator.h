@@ -43,7 +43,7 @@ class SelectorCache {
 
 class Allocator {
  public:
-  static constexpr size_t kMostDevices = 32;   // of a claim
+  static constexpr size_t kMostDevices = 32;     // of a claim
   static constexpr int64_t kMostSteps = 20'000;  // on a node: then it is given up
 
   Allocator(const Inventory* inventory, SelectorCache* selectors, const InUse* in_use);

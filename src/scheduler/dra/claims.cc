@@ -15,7 +15,7 @@ Result<std::string> name_of(const api::core_v1::Pod& pod,
   if (entry.has_resource_claim_name()) return std::string(entry.resource_claim_name());
   if (!entry.has_resource_claim_template_name()) {
     return Status::unavailable(place + ", spec.resourceClaim \"" + std::string(entry.name()) +
-                            "\": none of the supported fields are set");
+                               "\": none of the supported fields are set");
   }
   *made_for_it = true;
   for (auto status : pod.status().resource_claim_statuses()) {
@@ -49,8 +49,8 @@ Result<std::vector<Claim>> claims_of(const api::core_v1::Pod& pod, const FindCla
     }
     if (made_for_it && !is_controlled_by(claim->value()["metadata"], pod.metadata().uid())) {
       return Status::unavailable("ResourceClaim " + ns + "/" + name + " was not created for Pod " +
-                              ns + "/" + std::string(pod.metadata().name()) +
-                              " (Pod is not owner)");
+                                 ns + "/" + std::string(pod.metadata().name()) +
+                                 " (Pod is not owner)");
     }
     out.push_back(std::move(claim));
   }

@@ -24,14 +24,14 @@ Ref<T> parse(std::string_view yaml) {
 Ref<ResourceSlice> slice(const std::string& name, const std::string& more,
                          const std::vector<std::string>& devices, const std::string& pool = "p",
                          int generation = 1, int count = 1) {
-  std::string yaml = "metadata: {name: " + name + "}\nspec:\n  driver: d.example.com\n  pool: {name: " +
-                     pool + ", generation: " + std::to_string(generation) +
-                     ", resourceSliceCount: " + std::to_string(count) + "}\n  " + more +
-                     "\n  devices:\n";
+  std::string yaml =
+      "metadata: {name: " + name + "}\nspec:\n  driver: d.example.com\n  pool: {name: " + pool +
+      ", generation: " + std::to_string(generation) +
+      ", resourceSliceCount: " + std::to_string(count) + "}\n  " + more + "\n  devices:\n";
   for (const std::string& d : devices) {
     const size_t space = std::min(d.find(' '), d.size());
-    yaml += "  - {name: " + d.substr(0, space) + (space < d.size() ? ", " + d.substr(space + 1) : "") +
-            "}\n";
+    yaml += "  - {name: " + d.substr(0, space) +
+            (space < d.size() ? ", " + d.substr(space + 1) : "") + "}\n";
   }
   return parse<ResourceSlice>(yaml);
 }
@@ -39,8 +39,8 @@ Ref<ResourceSlice> slice(const std::string& name, const std::string& more,
 NodeInfo node(const std::string& name) {
   NodeInfo n;
   n.name = name;
-  n.labels = read_labels(Map<std::string_view>(
-      parse_yaml("{kubernetes.io/hostname: " + name + "}")->root));
+  n.labels = read_labels(
+      Map<std::string_view>(parse_yaml("{kubernetes.io/hostname: " + name + "}")->root));
   return n;
 }
 
@@ -48,12 +48,13 @@ class DraTest : public testing::Test {
  protected:
   DraTest() {
     class_of("gpu", "[{cel: {expression: 'device.driver == \"d.example.com\"'}}]");
-    class_of("big", "[{cel: {expression: 'device.capacity[\"d.example.com\"].memory.isGreaterThan("
-                    "quantity(\"10Gi\"))'}}]");
+    class_of("big",
+             "[{cel: {expression: 'device.capacity[\"d.example.com\"].memory.isGreaterThan("
+             "quantity(\"10Gi\"))'}}]");
   }
   void class_of(const std::string& name, const std::string& selectors) {
-    classes[name] = parse<DeviceClass>("metadata: {name: " + name + "}\nspec: {selectors: " +
-                                       selectors + "}\n");
+    classes[name] = parse<DeviceClass>("metadata: {name: " + name +
+                                       "}\nspec: {selectors: " + selectors + "}\n");
   }
   static Claim claim(const std::string& devices, const std::string& name = "c") {
     return parse<ResourceClaim>("metadata: {name: " + name + ", namespace: x}\nspec: {devices: {" +
@@ -61,8 +62,10 @@ class DraTest : public testing::Test {
   }
   static std::string exactly(const std::string& name, const std::string& more = "",
                              const std::string& of = "gpu", int count = 1) {
-    return "{name: " + name + ", exactly: {deviceClassName: " + of + ", allocationMode: ExactCount, "
-           "count: " + std::to_string(count) + more + "}}";
+    return "{name: " + name + ", exactly: {deviceClassName: " + of +
+           ", allocationMode: ExactCount, "
+           "count: " +
+           std::to_string(count) + more + "}}";
   }
 
   // "request=device ..." of each claim, or why there is none.
@@ -139,16 +142,16 @@ TEST_F(DraTest, PoolsAreWholeAndOfOneGeneration) {
 }
 
 TEST_F(DraTest, Selectors) {
-  slices = {slice("s1", "nodeName: n1",
-                  {"a attributes: {model: {string: x}, v: {version: 1.2.0}, num: {int: 4}}, capacity: "
-                   "{memory: {value: 8Gi}}",
-                   "b attributes: {model: {string: z1}, v: {version: 1.10.0}, other.com/ok: {bool: "
-                   "true}}, capacity: {memory: {value: 16Gi}}"})};
+  slices = {
+      slice("s1", "nodeName: n1",
+            {"a attributes: {model: {string: x}, v: {version: 1.2.0}, num: {int: 4}}, capacity: "
+             "{memory: {value: 8Gi}}",
+             "b attributes: {model: {string: z1}, v: {version: 1.10.0}, other.com/ok: {bool: "
+             "true}}, capacity: {memory: {value: 16Gi}}"})};
   auto with = [&](const std::string& expression, const std::string& of = "gpu") {
-    return allocate({claim("requests: [" +
-                           exactly("r", ", selectors: [{cel: {expression: '" + expression + "'}}]",
-                                   of) +
-                           "]")});
+    return allocate({claim(
+        "requests: [" +
+        exactly("r", ", selectors: [{cel: {expression: '" + expression + "'}}]", of) + "]")});
   };
   EXPECT_EQ(with("device.attributes[\"d.example.com\"].model == \"z1\""), "r=b");
   EXPECT_EQ(with("device.attributes[\"d.example.com\"].v.isGreaterThan(semver(\"1.9.0\"))"), "r=b");
@@ -165,14 +168,16 @@ TEST_F(DraTest, Selectors) {
 
 TEST_F(DraTest, CountsAndAll) {
   slices = {slice("s1", "nodeName: n1", {"a", "b", "c"})};
-  EXPECT_EQ(allocate({claim("requests: [" + exactly("r", "", "gpu", 2) + ", " + exactly("s") + "]")}),
-            "r=a r=b s=c");
+  EXPECT_EQ(
+      allocate({claim("requests: [" + exactly("r", "", "gpu", 2) + ", " + exactly("s") + "]")}),
+      "r=a r=b s=c");
   EXPECT_EQ(allocate({claim("requests: [" + exactly("r", "", "gpu", 4) + "]")}), "none");
   EXPECT_EQ(allocate({claim("requests: [" + exactly("r") + "]"),
                       claim("requests: [" + exactly("s", "", "gpu", 2) + "]", "e")}),
             "r=a | s=b s=c");
-  const Claim all = claim("requests: [{name: r, exactly: {deviceClassName: gpu, allocationMode: "
-                          "All}}]");
+  const Claim all = claim(
+      "requests: [{name: r, exactly: {deviceClassName: gpu, allocationMode: "
+      "All}}]");
   EXPECT_EQ(allocate({all}), "r=a r=b r=c");
   in_use[{"d.example.com", "p", "b"}] = 1;
   EXPECT_EQ(allocate({all}), "none");
@@ -195,21 +200,21 @@ TEST_F(DraTest, TheFirstAlternativeThatIsThere) {
   EXPECT_EQ(alternatives_score(*c, parse_json(last)->root), 7);
   // Back to another choice when a later request would find nothing.
   in_use.clear();
-  EXPECT_EQ(allocate({claim("requests: [" + exactly("any") + ", " + exactly("large", "", "big") +
-                            "]")}),
-            "any=a large=b");
+  EXPECT_EQ(
+      allocate({claim("requests: [" + exactly("any") + ", " + exactly("large", "", "big") + "]")}),
+      "any=a large=b");
   slices = {slice("s1", "nodeName: n1",
                   {"a capacity: {memory: {value: 16Gi}}", "b capacity: {memory: {value: 8Gi}}"})};
-  EXPECT_EQ(allocate({claim("requests: [" + exactly("any") + ", " + exactly("large", "", "big") +
-                            "]")}),
-            "any=b large=a");
+  EXPECT_EQ(
+      allocate({claim("requests: [" + exactly("any") + ", " + exactly("large", "", "big") + "]")}),
+      "any=b large=a");
 }
 
 TEST_F(DraTest, Constraints) {
-  slices = {slice("s1", "nodeName: n1",
-                  {"a attributes: {d.example.com/numa: {int: 0}}",
-                   "b attributes: {d.example.com/numa: {int: 1}}",
-                   "c attributes: {numa: {int: 1}}", "d"})};
+  slices = {slice(
+      "s1", "nodeName: n1",
+      {"a attributes: {d.example.com/numa: {int: 0}}",
+       "b attributes: {d.example.com/numa: {int: 1}}", "c attributes: {numa: {int: 1}}", "d"})};
   const std::string two = "requests: [" + exactly("r") + ", " + exactly("s") + "]";
   EXPECT_EQ(allocate({claim(two + ", constraints: [{matchAttribute: d.example.com/numa}]")}),
             "r=b s=c");
@@ -232,8 +237,9 @@ TEST_F(DraTest, WhoLooksOnlyAndWhoIsKeptOff) {
                             exactly("r", ", tolerations: [{key: sick, operator: Exists}]") + "]")}),
             "r=b");
   EXPECT_EQ(allocate({claim("requests: [" +
-                            exactly("r", ", tolerations: [{key: sick, operator: Equal, value: a "
-                                         "little}]") +
+                            exactly("r",
+                                    ", tolerations: [{key: sick, operator: Equal, value: a "
+                                    "little}]") +
                             "]")}),
             "none");
 }
@@ -259,13 +265,14 @@ TEST_F(DraTest, Configuration) {
 TEST_F(DraTest, ASearchThatTakesTooLongEnds) {
   std::vector<std::string> devices;
   for (int i = 0; i < 40; ++i) {
-    devices.push_back("d" + std::to_string(i) + " attributes: {d.example.com/g: {int: " +
-                      std::to_string(i / 5) + "}}");
+    devices.push_back("d" + std::to_string(i) +
+                      " attributes: {d.example.com/g: {int: " + std::to_string(i / 5) + "}}");
   }
   slices = {slice("s1", "nodeName: n1", devices)};
-  EXPECT_EQ(allocate({claim("requests: [" + exactly("r", "", "gpu", 20) +
-                            "], constraints: [{requests: [r], matchAttribute: d.example.com/none}]")}),
-            "none");
+  EXPECT_EQ(
+      allocate({claim("requests: [" + exactly("r", "", "gpu", 20) +
+                      "], constraints: [{requests: [r], matchAttribute: d.example.com/none}]")}),
+      "none");
   std::string requests;
   for (int i = 0; i < 14; ++i) {
     requests += (i ? ", " : "") + exactly("r" + std::to_string(i));
@@ -277,10 +284,11 @@ TEST_F(DraTest, ASearchThatTakesTooLongEnds) {
 
 TEST(PodClaims, InUpstreamsWords) {
   auto pod = [](const std::string& more) {
-    return parse<api::core_v1::Pod>("metadata: {name: p, namespace: x, uid: u}\nspec: "
-                                    "{resourceClaims: [{name: a, resourceClaimName: c}, {name: b, "
-                                    "resourceClaimTemplateName: t}]}\n" +
-                                    more);
+    return parse<api::core_v1::Pod>(
+        "metadata: {name: p, namespace: x, uid: u}\nspec: "
+        "{resourceClaims: [{name: a, resourceClaimName: c}, {name: b, "
+        "resourceClaimTemplateName: t}]}\n" +
+        more);
   };
   std::map<std::string, Claim> all;
   auto find = [&](std::string_view, std::string_view name) {

@@ -248,9 +248,8 @@ class DynamicResources final : public Plugin {
   Result<std::vector<Claim>> claims_of(const PodInfo& pod) const {
     Ref<api::core_v1::Pod> object = handle_->object_of(pod);
     if (!object) return Status::unavailable("the pod has changed");
-    return dra::claims_of(*object, [this](std::string_view ns, std::string_view name) {
-      return latest(ns, name);
-    });
+    return dra::claims_of(
+        *object, [this](std::string_view ns, std::string_view name) { return latest(ns, name); });
   }
 
   Verdict prepare(ClaimState& state) {
@@ -351,7 +350,8 @@ class DynamicResources final : public Plugin {
         co_return Status::unavailable("claim " + what + " got allocated elsewhere in the meantime");
       }
       if (!one->chosen && !claim->status().has_allocation()) {
-        co_return Status::unavailable("claim " + what + " got deallocated elsewhere in the meantime");
+        co_return Status::unavailable("claim " + what +
+                                      " got deallocated elsewhere in the meantime");
       }
       auto done = co_await write_claim(ctx, claim, one->chosen, pod);
       if (done.ok()) {
@@ -360,8 +360,9 @@ class DynamicResources final : public Plugin {
         co_return Status();
       }
       if (!done.status().is(Reason::kConflict) || attempt == kAttempts) {
-        co_return done.status().with_prefix((one->chosen ? "add allocation and reservation to claim "
-                                                         : "add reservation to claim ") +
+        co_return done.status().with_prefix((one->chosen
+                                                 ? "add allocation and reservation to claim "
+                                                 : "add reservation to claim ") +
                                             what);
       }
       Status slept = co_await ctx.sleep(kPause * attempt);
@@ -375,8 +376,8 @@ class DynamicResources final : public Plugin {
     }
   }
 
-  Task<Result<Claim>> write_claim(Context ctx, Claim claim,
-                                  std::shared_ptr<const Document> chosen, PodPtr pod) {
+  Task<Result<Claim>> write_claim(Context ctx, Claim claim, std::shared_ptr<const Document> chosen,
+                                  PodPtr pod) {
     bool guarded = false;
     for (std::string_view f : claim->metadata().finalizers()) {
       guarded = guarded || f == dra::kClaimFinalizer;

@@ -22,8 +22,8 @@ struct PolicyDefault {
   int64_t value;
 };
 
-// What a behaviour leaves open: the greatest change, up by four or twice as many every 15 s, down at
-// once. (Since when it is steady on the way down is the controller's to say.)
+// What a behaviour leaves open: the greatest change, up by four or twice as many every 15 s, down
+// at once. (Since when it is steady on the way down is the controller's to say.)
 void default_rules(Arena& a, Value& behavior, std::string_view member, bool window,
                    std::initializer_list<PolicyDefault> policies) {
   Value& rules = behavior.get_or_add(a, member);

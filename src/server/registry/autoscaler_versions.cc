@@ -17,10 +17,12 @@ constexpr std::string_view kMetrics = "autoscaling.alpha.kubernetes.io/metrics",
                            kStatuses = "autoscaling.alpha.kubernetes.io/current-metrics",
                            kConditions = "autoscaling.alpha.kubernetes.io/conditions",
                            kBehavior = "autoscaling.alpha.kubernetes.io/behavior";
-constexpr std::string_view kAnnotations[] = {
-    kMetrics, kStatuses, kConditions, kBehavior,
-    "autoscaling.alpha.kubernetes.io/scale-down-tolerance",
-    "autoscaling.alpha.kubernetes.io/scale-up-tolerance"};
+constexpr std::string_view kAnnotations[] = {kMetrics,
+                                             kStatuses,
+                                             kConditions,
+                                             kBehavior,
+                                             "autoscaling.alpha.kubernetes.io/scale-down-tolerance",
+                                             "autoscaling.alpha.kubernetes.io/scale-up-tolerance"};
 
 // A field of a metric in both versions, in v1's order; `always`: v1 has no way to leave it out.
 struct FieldRow {
@@ -54,10 +56,9 @@ constexpr FieldRow kObjectStatus[] = {{"describedObject", "target"},
 constexpr FieldRow kPodsStatus[] = {{"metric.name", "metricName"},
                                     {"current.averageValue", "currentAverageValue", true},
                                     {"metric.selector", "selector"}};
-constexpr FieldRow kResourceStatus[] = {
-    {"name", "name"},
-    {"current.averageUtilization", "currentAverageUtilization"},
-    {"current.averageValue", "currentAverageValue", true}};
+constexpr FieldRow kResourceStatus[] = {{"name", "name"},
+                                        {"current.averageUtilization", "currentAverageUtilization"},
+                                        {"current.averageValue", "currentAverageValue", true}};
 constexpr FieldRow kContainerStatus[] = {
     {"name", "name"},
     {"current.averageUtilization", "currentAverageUtilization"},
@@ -112,8 +113,8 @@ std::string with_first(std::string_view name, int (*change)(int)) {
 Value rules_as_go(Arena& a, const Value& rules) {
   if (rules.is_null()) return Value();
   Value out = Value::map();
-  for (std::string_view name : {"stabilizationWindowSeconds", "selectPolicy", "policies",
-                                "tolerance"}) {
+  for (std::string_view name :
+       {"stabilizationWindowSeconds", "selectPolicy", "policies", "tolerance"}) {
     Value v = rules[name];
     if (name == "policies" && !v.is_null()) {
       Value policies = Value::list();
@@ -281,10 +282,10 @@ Value annotated_behavior(Document& d) {
 
 void to_v2(Document& d) {
   Arena& a = d.arena;
-  Value metrics = annotated(d, kMetrics, "io.k8s.api.autoscaling.v2.MetricSpec", false,
-                            metric_as_v2);
-  const Value statuses = annotated(d, kStatuses, "io.k8s.api.autoscaling.v2.MetricStatus", true,
-                                   metric_as_v2);
+  Value metrics =
+      annotated(d, kMetrics, "io.k8s.api.autoscaling.v2.MetricSpec", false, metric_as_v2);
+  const Value statuses =
+      annotated(d, kStatuses, "io.k8s.api.autoscaling.v2.MetricStatus", true, metric_as_v2);
   const Value conditions =
       annotated(d, kConditions, "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerCondition", false,
                 [](Arena& arena, const Value& c, bool) { return deep_copy(arena, c); });

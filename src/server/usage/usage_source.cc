@@ -19,9 +19,7 @@ namespace metrics_api = api::metrics_v1beta1;
 constexpr Duration kAsk = 10s, kWait = 8s;
 constexpr int kAtOnce = 16;  // kubelets asked side by side
 
-int64_t to_ms(WallTime t) {
-  return t.ns / 1'000'000;
-}
+int64_t to_ms(WallTime t) { return t.ns / 1'000'000; }
 
 std::string cpu_text(double cores) {
   const double nano = std::min(cores * 1e9, 9e18);
@@ -225,8 +223,8 @@ ObjectPtr UsageSource::node_metrics(const KindDesc& kind, const std::string& nam
                                     const Node& node) const {
   if (!node.now) return nullptr;
   auto u = used(node.before ? &node.before->node : nullptr, node.now->node);
-  ObjectPtr object = store_->snapshot()->get(
-      registry::object_key(kind_of<api::core_v1::Node>(), "", name));
+  ObjectPtr object =
+      store_->snapshot()->get(registry::object_key(kind_of<api::core_v1::Node>(), "", name));
   if (!u || !object) return nullptr;
   DocumentPtr tree = object->metadata();
   Document d = begin(kind, tree->root, home_.wall_now(), *u);

@@ -27,9 +27,9 @@ struct Options {
   bool kubelet_subject = true;  // their certificates name their node
   // Which addresses are dialled; tests have their kubelets on loopback.
   bool (*may_dial)(const IpAddress&) = net::may_relay_to;
-  Duration every = 15s;        // --metric-resolution of metrics-server
+  Duration every = 15s;         // --metric-resolution of metrics-server
   Duration first_gap = 1500ms;  // between the first two, so that the first question has an answer
-  Duration idle = 120s;        // after the last question
+  Duration idle = 120s;         // after the last question
 };
 
 class UsageSource final : public registry::ComputedSource {

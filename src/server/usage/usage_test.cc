@@ -142,10 +142,9 @@ class UsageTest : public ::testing::Test {
     s.not_after = loop_->wall_now() + 1h;
     net::ServerOptions o;
     o.tls = *net::issue_certificate(ca_, s);
-    kubelet_ = *net::Server::start({loop_.get()}, o,
-                                   [this](Context, net::Request* r, net::Responder* to) {
-                                     return answer(this, r, to);
-                                   });
+    kubelet_ = *net::Server::start(
+        {loop_.get()}, o,
+        [this](Context, net::Request* r, net::Responder* to) { return answer(this, r, to); });
   }
 
   static Task<void> answer(UsageTest* t, net::Request* request, net::Responder* to) {
@@ -172,8 +171,7 @@ class UsageTest : public ::testing::Test {
 
   void put(const std::string& yaml) {
     Document d = *parse_yaml(yaml);
-    const KindDesc* kind =
-        find_kind(d.root["apiVersion"].as_string(), d.root["kind"].as_string());
+    const KindDesc* kind = find_kind(d.root["apiVersion"].as_string(), d.root["kind"].as_string());
     ASSERT_TRUE(decode_object(*kind, d, FieldValidation::kStrict).ok());
     ObjectPtr o = Object::from_document(*kind, std::move(d));
     StoreWrite w;
