@@ -2,7 +2,7 @@
 // HTTP/2, requests one after the other on each, controllers on, by a load generator of another make
 // than the project's client (wire_load.h). What counts is the server's own CPU, store and
 // controllers included. Fixed numbers of requests, so that two builds do the same work. PART is one
-// of create, get, patch, apply, delete, list and watch: only those.
+// of create, get, patch, tracking (only when named), apply, delete, list and watch: only those.
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,6 +194,24 @@ void measure_objects(Bench& bench, const Parts& parts, long n) {
       r.body = "{\"data\":{\"more\":\"" + std::to_string(i) + "\"}}";
       return r;
     });
+  }
+  if (parts.contains("tracking")) {
+    // The same patch of objects whose fields somebody manages, and once that is forgotten.
+    auto patch = [&](long i, std::string body) {
+      WireRequest r = on_map("PATCH", "bench", spread(i));
+      r.content_type = "application/strategic-merge-patch+json";
+      r.body = std::move(body);
+      return r;
+    };
+    auto value = [&](long i) {
+      return patch(i, "{\"data\":{\"again\":\"" + std::to_string(i) + "\"}}");
+    };
+    bench.measure("patch, a field more", "-", n, value);
+    bench.measure("patch, tracked", "1.3 of untracked", n, [&](long i) { return value(i + n); });
+    bench.measure("patch, managers forgotten", "-", n, [&](long i) {
+      return patch(i, "{\"metadata\":{\"managedFields\":[{}]}}");
+    });
+    bench.measure("patch, untracked", "-", n, [&](long i) { return value(i + 2 * n); });
   }
   if (wanted("apply")) {
     // Each object is made by one manager and applied to by another, a value of its own each time.

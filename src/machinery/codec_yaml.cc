@@ -10,6 +10,7 @@
 #include <set>
 #include <unordered_set>
 
+#include "machinery/plain_json.h"
 #include "machinery/validation.h"
 #include "machinery/yaml_scalar.h"
 
@@ -482,6 +483,9 @@ class Writer {
 
 Result<Document> parse_yaml(std::string_view text, YamlOptions options) {
   TRY(check_size(text));
+  if (!options.scalars_as_text) {
+    if (auto read = read_plain_json(text)) return std::move(*read);
+  }
   Reader reader(text, options);
   Document doc;
   TRY(reader.next(&doc));

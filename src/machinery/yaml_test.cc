@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 
 namespace keles {
@@ -29,6 +30,42 @@ TEST(Yaml, Structure) {
             "base:\n  x: 1\n  z: 2\nc:\n  x: 1\n  z: 3\n");
   EXPECT_EQ(round("k10: a\nk9: b\nK: c\n"), "K: c\nk9: b\nk10: a\n");
   EXPECT_EQ(round(""), "null\n");
+}
+
+// A comment in front makes it YAML that is no JSON: both ways must come to the same.
+TEST(Yaml, JsonIsReadAsYamlWouldReadIt) {
+  for (const char* text : {
+           R"({"a":1,"b":[true,false,null,-7,0,-0,9223372036854775807],"c":{"d":"e f","g":{}}})",
+           "{\"a\": {\n  \"b\" : [ ],\n\"c\":\"# no comment: [x], {y}\" } }\n",
+           R"({"yes":"no","null":"null","1":"2","":"","~":"- x","a":" two  spaces "})",
+           R"({"a":1.5,"b":1e3,"c":12345678901234567890,"d":1.0})",
+           R"({"a":"tab\tquote\"\u00e9\ud83d\ude00"})",
+           "{\"a\":\"\xc3\xa9\"}",
+           R"({"<<":{"a":1},"b":2})",
+           R"({"a":{"<<":"x"}})",
+           "{\"a\":\t1}",
+           R"({"a":1} )",
+           R"({})",
+           R"({"a":[[[[1]]],{"b":[{"c":null}]}]})",
+       }) {
+    auto plain = parse_yaml(text), yaml = parse_yaml(std::string("# \n") + text);
+    ASSERT_EQ(plain.ok(), yaml.ok()) << text;
+    if (!plain.ok()) continue;
+    EXPECT_EQ(to_json(plain->root), to_json(yaml->root)) << text;
+  }
+  std::vector<std::string> twice;
+  YamlOptions options;
+  options.duplicates = &twice;
+  EXPECT_TRUE(parse_yaml(R"({"a":1,"b":{"c":1,"c":2}})", options).ok());
+  EXPECT_EQ(twice.size(), 1u);
+  EXPECT_FALSE(parse_yaml(R"({"a":1,"a":2})").ok());
+  EXPECT_TRUE(parse_yaml(R"({"a":1}})").ok());  // the first document is whole
+  options.scalars_as_text = true;
+  EXPECT_TRUE(parse_yaml(R"({"a":1})", options)->root["a"].is_string());
+  const std::string deep = std::string(400, '[') + std::string(400, ']');
+  EXPECT_TRUE(parse_yaml("{\"a\":" + deep + "}").ok());
+  const std::string long_key = "{\"" + std::string(2000, 'k') + "\":1}";
+  EXPECT_EQ(parse_yaml(long_key).ok(), parse_yaml("# \n" + long_key).ok());
 }
 
 TEST(Yaml, WritesTextAsKubectlDoes) {

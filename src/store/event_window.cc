@@ -286,12 +286,16 @@ void EventWindow::append_to_groups(const StoreEventPtr& e, Wakes& wakes) {
       ++g.first;
     }
   };
-  for (size_t at = 0; at <= e->key.size(); ++at) {
-    bool boundary = at == 0 || at == e->key.size() || e->key[at - 1] == '/';
-    if (!boundary) continue;
-    auto it = groups_.find(e->key.substr(0, at));
+  const std::string_view key = e->key;
+  auto look = [&](size_t prefix) {
+    auto it = groups_.find(key.substr(0, prefix));
     if (it != groups_.end()) give(*it->second);
+  };
+  look(0);
+  for (size_t slash = key.find('/'); slash < key.size(); slash = key.find('/', slash + 1)) {
+    if (slash + 1 < key.size()) look(slash + 1);
   }
+  if (!key.empty()) look(key.size());
   for (auto& [prefix, g] : odd_groups_) {
     if (e->key.size() > g->prefix.size() && e->key.starts_with(g->prefix) &&
         e->key[g->prefix.size() - 1] != '/') {
