@@ -208,9 +208,8 @@ void measure_objects(Bench& bench, const Parts& parts, long n) {
     };
     bench.measure("patch, a field more", "-", n, value);
     bench.measure("patch, tracked", "1.3 of untracked", n, [&](long i) { return value(i + n); });
-    bench.measure("patch, managers forgotten", "-", n, [&](long i) {
-      return patch(i, "{\"metadata\":{\"managedFields\":[{}]}}");
-    });
+    bench.measure("patch, managers forgotten", "-", n,
+                  [&](long i) { return patch(i, "{\"metadata\":{\"managedFields\":[{}]}}"); });
     bench.measure("patch, untracked", "-", n, [&](long i) { return value(i + 2 * n); });
   }
   if (wanted("apply")) {

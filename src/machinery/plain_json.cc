@@ -14,9 +14,7 @@ constexpr size_t kMostBytes = 256 * 1024;
 constexpr size_t kLongestKey = 512;  // YAML takes no longer ones than 1,024
 constexpr int kDeepest = 100;
 
-bool is_plain(unsigned char c) {
-  return (c >= ' ' && c <= '~' && c != '\\') || c == '\n';
-}
+bool is_plain(unsigned char c) { return (c >= ' ' && c <= '~' && c != '\\') || c == '\n'; }
 
 // Sixteen at once; what is odd there is looked at.
 bool is_plain(std::string_view text) {
