@@ -230,6 +230,7 @@ class Checker {
       for (const TypePtr& t : o.args) collect_params(*t, params);
       if (!params.empty()) {
         std::vector<std::pair<std::string, TypePtr>> by;
+        by.reserve(params.size());
         for (std::string& p : params) by.emplace_back(std::move(p), unify_.fresh());
         for (TypePtr& t : wanted) t = instantiate(t, by);
         gives = instantiate(gives, by);

@@ -27,7 +27,7 @@ std::string print(double d, std::chars_format format, int digits = -1) {
 
 std::string format_shortest(double d) {
   if (std::string s = special(d); !s.empty()) return s;
-  const std::string scientific = print(d, std::chars_format::scientific);
+  std::string scientific = print(d, std::chars_format::scientific);
   // Go takes the exponent's form below 1e-4 and from 1e21 on.
   const size_t e = scientific.find('e');
   const int exponent = std::atoi(scientific.c_str() + e + 1);

@@ -201,8 +201,8 @@ class Described {
   void limits(const ValueRules& r, bool collection, const FieldPath& p, const Value& v) {
     const Limits& l = *r.limits;
     const std::string detail(r.described != nullptr ? r.described->detail : std::string_view());
-    auto wrong = [&](std::string words) {
-      field::invalid(e_, p, v, detail.empty() ? std::move(words) : detail);
+    auto wrong = [&](const std::string& words) {
+      field::invalid(e_, p, v, detail.empty() ? words : detail);
     };
     if (v.is_number() && !collection) {
       const double n = v.as_double();

@@ -103,6 +103,7 @@ class PodEvaluator final : public Evaluator {
       }
     }
     std::vector<std::string> texts;
+    texts.reserve(without.size());
     for (const auto& [name, containers] : without) {
       texts.push_back(name + " for: " + joined({containers.begin(), containers.end()}, ","));
     }

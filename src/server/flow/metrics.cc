@@ -261,6 +261,7 @@ std::vector<std::pair<FlowControl::LevelFigures, QueueSet::Figures>> FlowControl
     for (const auto& [name, level] : levels_) sets.emplace_back(level.figures, level.set);
   }
   std::vector<std::pair<LevelFigures, QueueSet::Figures>> out;
+  out.reserve(sets.size());
   for (const auto& [figures, set] : sets) out.emplace_back(figures, set->figures(loop, requests));
   return out;
 }

@@ -218,6 +218,7 @@ Task<void> QuotaAdmission::charge_all(Context ctx, std::string ns, std::shared_p
       });
     }
     std::vector<quota::Standing> then;
+    then.reserve(held.size());
     for (const Held& q : held) then.push_back(q.standing);
     decide(b.get(), &then, *state, left.has_value());
 
