@@ -117,7 +117,10 @@ TEST(Discovery, AggregatedEqualsUpstreams) {
   Discovery d(all_kinds());
   Document ours = get(d, "/apis", kAggregated);
   std::vector<const Value*> served;
-  for (const Value& g : ours.root["items"].items()) served.push_back(&g);
+  for (const Value& g : ours.root["items"].items()) {
+    // Upstream's metrics are another server's.
+    if (g["metadata"]["name"].as_string() != "metrics.k8s.io") served.push_back(&g);
+  }
   size_t at = 0;
   for (const Value& group : theirs->root["items"].items()) {
     std::vector<const Value*> stable;  // what a server has by default
