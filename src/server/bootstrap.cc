@@ -35,8 +35,13 @@ WriteRequest as_server() {
   return how;
 }
 
+// Makes the object if it is not there: where there is a cluster already, nothing is written. One
+// that cannot be read counts as there once the store says so.
 Task<Status> ensure(Context ctx, Registry* registry, const KindDesc* kind, std::string ns,
                     Document body) {
+  std::string name(registry::meta(body.root, "name"));
+  auto there = co_await registry->get(ctx, kind, ns, std::move(name));
+  if (there.ok()) co_return Status();
   auto made = co_await registry->create(ctx, kind, ns, std::move(body), as_server());
   if (made.ok() || made.status().is(Reason::kAlreadyExists)) co_return Status();
   co_return made.status().with_prefix("bootstrap " + std::string(kind->kind));
@@ -126,9 +131,12 @@ Document make_endpoints(const ApiServerOptions& options) {
 // Makes the object, or brings the one that is there to the same content.
 Task<Status> replace(Context ctx, Registry* registry, const KindDesc* kind, Document body) {
   Document again = body.clone();
-  auto made = co_await registry->create(ctx, kind, "default", std::move(body), as_server());
-  if (made.ok()) co_return Status();
-  if (!made.status().is(Reason::kAlreadyExists)) co_return made.status();
+  auto there = co_await registry->get(ctx, kind, "default", "kubernetes");
+  if (!there.ok()) {
+    auto made = co_await registry->create(ctx, kind, "default", std::move(body), as_server());
+    if (made.ok()) co_return Status();
+    if (!made.status().is(Reason::kAlreadyExists)) co_return made.status();
+  }
   auto done = co_await registry->update(ctx, kind, "default", "kubernetes", "", std::move(again),
                                         as_server());
   co_return done.status();
