@@ -47,15 +47,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
 std::vector<std::string_view> fuzz_seeds() {
   return {
-      "{kind: AdmissionConfiguration, plugins: [{name: ResourceQuota, configuration: {apiVersion: "
+      "{apiVersion: apiserver.config.k8s.io/v1, kind: AdmissionConfiguration, plugins: [{name: "
+      "ResourceQuota, configuration: {apiVersion: "
       "apiserver.config.k8s.io/v1, kind: ResourceQuotaConfiguration, limitedResources: [{resource: "
       "pods, matchContains: [cpu], matchScopes: [{scopeName: PriorityClass, operator: In, values: "
       "[a]}]}]}}]}",
-      "{kind: AdmissionConfiguration, plugins: [{name: EventRateLimit, configuration: {apiVersion: "
+      "{apiVersion: apiserver.config.k8s.io/v1, kind: AdmissionConfiguration, plugins: [{name: "
+      "EventRateLimit, configuration: {apiVersion: "
       "eventratelimit.admission.k8s.io/v1alpha1, kind: Configuration, limits: [{type: Server, qps: "
       "1, "
       "burst: 2, cacheSize: 3}]}}]}",
-      "{kind: AdmissionConfiguration, plugins: [{name: PodTolerationRestriction, configuration: "
+      "{apiVersion: apiserver.config.k8s.io/v1, kind: AdmissionConfiguration, plugins: [{name: "
+      "PodTolerationRestriction, configuration: "
       "{apiVersion: podtolerationrestriction.admission.k8s.io/v1alpha1, kind: Configuration, "
       "default: "
       "[{key: a, operator: Exists}]}}, {name: PodNodeSelector, configuration: "

@@ -9,6 +9,7 @@
 #include "keles/runtime.h"
 #include "machinery/config_file.h"
 #include "scheduler/config.h"
+#include "server/admission/config_file.h"
 
 namespace keles {
 namespace {
@@ -24,6 +25,12 @@ Status check_scheduler(const std::string& path) {
   return scheduler::read_scheduler_config(path).status();
 }
 
+Status check_admission(const std::string& path) {
+  TRY_ASSIGN(text, read_file(path));
+  admission::Config config;
+  return admission::parse_config(path, std::move(text), &config);
+}
+
 const std::vector<Component>& components() {
   static const std::vector<Component> all = {
       {"kubelet", {"kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"}},
@@ -35,7 +42,11 @@ const std::vector<Component>& components() {
       {"encryption", {"apiserver.config.k8s.io/v1", "EncryptionConfiguration"}},
       {"authentication", {"apiserver.config.k8s.io/v1", "AuthenticationConfiguration"}},
       {"authorization", {"apiserver.config.k8s.io/v1", "AuthorizationConfiguration"}},
-      {"admission", {"apiserver.config.k8s.io/v1", "AdmissionConfiguration"}},
+      {"admission", {"apiserver.config.k8s.io/v1", "AdmissionConfiguration"}, check_admission},
+      {"resource-quota", {"apiserver.config.k8s.io/v1", "ResourceQuotaConfiguration"}},
+      {"event-rate-limit", {"eventratelimit.admission.k8s.io/v1alpha1", "Configuration"}},
+      {"pod-toleration-restriction",
+       {"podtolerationrestriction.admission.k8s.io/v1alpha1", "Configuration"}},
       {"pod-security", {"pod-security.admission.config.k8s.io/v1", "PodSecurityConfiguration"}},
   };
   return all;
@@ -71,7 +82,9 @@ Status carry_out(const std::string& component, const std::vector<std::string>& r
   TRY_ASSIGN(file, ConfigFile::read(rest[1], c->kind));
   if (c->check) TRY(c->check(rest[1]));
   for (const std::string& w : file.warnings()) std::printf("warning: %s\n", w.c_str());
-  std::printf("%s: a %s that can be read\n", rest[1].c_str(), std::string(c->kind.kind).c_str());
+  const bool vowel = std::string_view("AEIO").find(c->kind.kind[0]) != std::string_view::npos;
+  std::printf("%s: a%s %s that can be read\n", rest[1].c_str(), vowel ? "n" : "",
+              std::string(c->kind.kind).c_str());
   return {};
 }
 

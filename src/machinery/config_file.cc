@@ -167,8 +167,11 @@ std::string ConfigFile::where(std::string_view field) const {
 }
 
 Status ConfigFile::error(std::string_view field, std::string_view what) const {
-  std::string text = where(field) + ": ";
-  if (!field.empty()) text.append(field).append(": ");
+  std::string whole = prefix_;
+  if (!whole.empty() && !field.empty()) whole += '.';
+  whole += field;
+  std::string text = where(whole) + ": ";
+  if (!whole.empty()) text.append(whole).append(": ");
   return Status::bad_request(text.append(what));
 }
 
@@ -194,10 +197,19 @@ Status ConfigFile::decode(const ConfigKind& kind) {
   if (all->empty()) return error("", "is empty: want a " + want);
   if (all->size() > 1) return error("", "has more than one document: want one " + want);
   document_ = std::move(all->front());
+  return decode_root(kind);
+}
+
+Status ConfigFile::decode_root(const ConfigKind& kind) {
+  const std::string want = std::string(kind.kind) + " of " + std::string(kind.api_version);
   Value& root = document_.root;
   if (!root.is_map()) return error("", std::string("want a ") + want + ", got " + kind_of(root));
   const KindDesc* described = find_kind(kind.api_version, kind.kind);
   if (!described) return Status::internal("no kind " + want + " is described");
+  if (kind.bare) {
+    root.set(document_.arena, "kind", Value::string(described->kind));
+    root.set(document_.arena, "apiVersion", Value::string(described->api_version()));
+  }
   if (root["kind"].as_string() != kind.kind) return error("kind", "want a " + want);
   api_version_ = std::string(root["apiVersion"].as_string());
   const bool known = api_version_ == kind.api_version ||
@@ -229,6 +241,17 @@ Result<ConfigFile> ConfigFile::parse(std::string name, std::string text, const C
   out.name_ = std::move(name);
   out.text_ = std::move(text);
   TRY(out.decode(kind));
+  return out;
+}
+
+Result<ConfigFile> ConfigFile::inside(std::string_view field, const Value& object,
+                                      const ConfigKind& kind) const {
+  ConfigFile out;
+  out.name_ = name_;
+  out.text_ = text_;
+  out.prefix_ = prefix_.empty() ? std::string(field) : prefix_ + "." + std::string(field);
+  out.document_.root = deep_copy(out.document_.arena, object);
+  TRY(out.decode_root(kind));
   return out;
 }
 

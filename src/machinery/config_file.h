@@ -28,6 +28,7 @@ struct ConfigKind {
   std::string_view api_version, kind;  // as described
   // Other versions that have the same fields and may stand in the file.
   std::vector<std::string_view> also = {};
+  bool bare = false;  // it says neither, in the file
 };
 
 class ConfigFile {
@@ -36,6 +37,11 @@ class ConfigFile {
   static Result<ConfigFile> parse(std::string name, std::string text, const ConfigKind& kind);
   // Blocking. Errors of reading name the file, too.
   static Result<ConfigFile> read(const std::string& path, const ConfigKind& kind);
+
+  // The object that stands in one of its fields, which is of type `any`. Its errors are of this
+  // file, its fields are named from this one's root.
+  Result<ConfigFile> inside(std::string_view field, const Value& object,
+                            const ConfigKind& kind) const;
 
   // With defaults filled in.
   const Value& root() const { return document_.root; }
@@ -55,7 +61,9 @@ class ConfigFile {
   ConfigFile() = default;
   std::string where(std::string_view field) const;
   Status decode(const ConfigKind& kind);
+  Status decode_root(const ConfigKind& kind);
   std::string name_, text_, api_version_;
+  std::string prefix_;  // the field that it stands in
   Document document_;
   std::vector<std::string> warnings_;
 };

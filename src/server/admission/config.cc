@@ -1,93 +1,110 @@
 // --admission-control-config-file: what plugins are told.
 #include <algorithm>
+#include <set>
 
-#include "base/file.h"
-#include "machinery/codec_yaml.h"
+#include "api/apiserverconfig_v1.h"
+#include "api/eventratelimitconfig_v1alpha1.h"
+#include "api/podnodeselectorconfig_v1.h"
+#include "api/podsecurityconfig_v1.h"
+#include "api/podtolerationconfig_v1alpha1.h"
+#include "machinery/config_file.h"
+#include "machinery/validation.h"
 #include "server/admission/admission.h"
+#include "server/admission/config_file.h"
 #include "server/admission/event_rate_limit.h"
 
 namespace keles::admission {
 namespace {
 
-constexpr std::string_view kGroup = "pod-security.admission.config.k8s.io/";
-
-std::vector<std::string> texts(const Value& list) {
+std::vector<std::string> texts(List<std::string_view> list) {
   std::vector<std::string> out;
-  for (const Value& v : list.items()) out.emplace_back(v.as_string());
+  for (std::string_view s : list) out.emplace_back(s);
   return out;
 }
 
-Status unknown(std::string_view where, std::string_view key) {
-  return Status::bad_request(std::string(where) + ": unknown field \"" + std::string(key) + "\"");
-}
+// --- PodSecurity ---
 
-Status check_fields(std::string_view where, const Value& map,
-                    std::initializer_list<std::string_view> known) {
-  for (const Member& m : map.members()) {
-    if (std::find(known.begin(), known.end(), m.key()) == known.end())
-      return unknown(where, m.key());
-  }
-  return {};
-}
-
-Status read_mode(const Value& defaults, const std::string& mode, PodSecurity* out) {
-  const Value &level = defaults[mode], &version = defaults[mode + "-version"];
-  if (!level.is_null()) {
-    auto parsed = parse_pod_security_level(level.as_string());
-    if (!parsed) {
-      return Status::bad_request("defaults." + mode +
-                                 ": must be one of privileged, baseline, restricted");
-    }
+void read_mode(FieldErrors& e, std::string_view mode, std::string_view level,
+               std::string_view version, PodSecurity* out) {
+  const FieldPath at("defaults");
+  if (auto parsed = parse_pod_security_level(level)) {
     out->level = *parsed;
+  } else {
+    field::invalid(e, at[mode], level, "must be one of privileged, baseline, restricted");
   }
-  if (!version.is_null()) {
-    auto parsed = parse_pod_security_version(version.as_string());
-    if (!parsed) {
-      return Status::bad_request("defaults." + mode + "-version: must be \"latest\" or \"v1.x\"");
-    }
+  if (auto parsed = parse_pod_security_version(version)) {
     out->minor = *parsed;
+  } else {
+    field::invalid(e, at[std::string(mode) + "-version"], version,
+                   "must be \"latest\" or \"v1.x\"");
   }
-  return {};
 }
 
-Status read_pod_security(const Value& c, PodSecurityConfig* out) {
-  if (!c["apiVersion"].as_string().starts_with(kGroup) ||
-      c["kind"].as_string() != "PodSecurityConfiguration") {
-    return Status::bad_request("expected a PodSecurityConfiguration of " + std::string(kGroup) +
-                               "v1");
-  }
-  TRY(check_fields("PodSecurityConfiguration", c,
-                   {"apiVersion", "kind", "defaults", "exemptions"}));
-  const Value &defaults = c["defaults"], &exempt = c["exemptions"];
-  TRY(check_fields(
-      "defaults", defaults,
-      {"enforce", "enforce-version", "audit", "audit-version", "warn", "warn-version"}));
-  TRY(check_fields("exemptions", exempt, {"usernames", "namespaces", "runtimeClasses"}));
-  TRY(read_mode(defaults, "enforce", &out->defaults.enforce));
-  TRY(read_mode(defaults, "audit", &out->defaults.audit));
-  TRY(read_mode(defaults, "warn", &out->defaults.warn));
-  out->exempt_users = texts(exempt["usernames"]);
-  out->exempt_namespaces = texts(exempt["namespaces"]);
-  out->exempt_runtime_classes = texts(exempt["runtimeClasses"]);
-  return {};
-}
-
-// podNodeSelectorPluginConfig: one selector for the cluster, one for each namespace.
-Status read_node_selectors(const Value& c, Config* out) {
-  constexpr std::string_view kKey = "podNodeSelectorPluginConfig";
-  for (const Member& m : c.members()) {
-    if (m.key() != kKey) return unknown("PodNodeSelector", m.key());
-  }
-  const Value& selectors = c[kKey];
-  if (!selectors.is_null() && !selectors.is_map()) {
-    return Status::bad_request(std::string(kKey) + ": expected an object");
-  }
-  NodeSelectors& into = out->plugins.node_selectors;
-  for (const Member& m : selectors.members()) {
-    if (!m.value.is_string()) {
-      return Status::bad_request(std::string(kKey) + "." + std::string(m.key()) +
-                                 ": expected a string");
+// Names of those who are asked nothing: each once, and such as there may be.
+template <class Check>
+std::vector<std::string> read_exempt(FieldErrors& e, const FieldPath& at,
+                                     List<std::string_view> list, const Check& check) {
+  std::vector<std::string> out = texts(list);
+  std::set<std::string_view> seen;
+  for (size_t i = 0; i < out.size(); ++i) {
+    const std::vector<std::string> wrong = check(out[i]);
+    if (!wrong.empty()) {
+      std::string why;
+      for (const std::string& w : wrong) why += (why.empty() ? "" : ", ") + w;
+      field::invalid(e, at[i], out[i], why);
+    } else if (!seen.insert(out[i]).second) {
+      field::duplicate(e, at[i], out[i]);
     }
+  }
+  return out;
+}
+
+Status read_pod_security(const ConfigFile& file, Config* config) {
+  const api::podsecurityconfig_v1::PodSecurityConfiguration c(file.root());
+  PodSecurityConfig& out = config->pod_security;
+  const auto d = c.defaults();
+  FieldErrors e;
+  read_mode(e, "enforce", d.enforce(), d.enforce_version(), &out.defaults.enforce);
+  read_mode(e, "warn", d.warn(), d.warn_version(), &out.defaults.warn);
+  read_mode(e, "audit", d.audit(), d.audit_version(), &out.defaults.audit);
+  const auto x = c.exemptions();
+  const FieldPath at("exemptions");
+  out.exempt_namespaces =
+      read_exempt(e, at["namespaces"], x.namespaces(),
+                  [](const std::string& name) { return check_dns1123_label(name); });
+  out.exempt_runtime_classes =
+      read_exempt(e, at["runtimeClasses"], x.runtime_classes(),
+                  [](const std::string& name) { return check_dns1123_subdomain(name); });
+  out.exempt_users = read_exempt(e, at["usernames"], x.usernames(), [](const std::string& name) {
+    std::vector<std::string> wrong;
+    if (name.empty()) wrong.emplace_back("username must not be empty");
+    return wrong;
+  });
+  return file.check(e);
+}
+
+// --- ResourceQuota ---
+
+Status read_quota(const ConfigFile& file, Config* config) {
+  const api::apiserverconfig_v1::ResourceQuotaConfiguration c(file.root());
+  FieldErrors e;
+  size_t i = 0;
+  for (const api::apiserverconfig_v1::LimitedResource& r : c.limited_resources()) {
+    const FieldPath at = FieldPath("limitedResources")[i++];
+    if (r.resource().empty()) field::required(e, at["resource"]);
+  }
+  TRY(file.check(e));
+  TRY_ASSIGN(limits, quota::read_limits(file.root()));
+  config->plugins.quota = std::move(limits);
+  return {};
+}
+
+// --- PodNodeSelector: one selector for the cluster, one for each namespace ---
+
+Status read_node_selectors(const ConfigFile& file, Config* config) {
+  const api::podnodeselectorconfig_v1::PodNodeSelectorConfiguration c(file.root());
+  NodeSelectors& into = config->plugins.node_selectors;
+  for (const Member& m : c.pod_node_selector_plugin_config().value().members()) {
     const std::string text(m.value.as_string());
     if (m.key() == "clusterDefaultNodeSelector") {
       into.cluster_default = text;
@@ -98,127 +115,128 @@ Status read_node_selectors(const Value& c, Config* out) {
   return {};
 }
 
-Status check_kind(const Value& c, std::string_view group, std::string_view kind) {
-  auto version = c["apiVersion"].as_string();
-  if (version.starts_with(std::string(group) + "/") && c["kind"].as_string() == kind) return {};
-  return Status::bad_request("expected a " + std::string(kind) + " of " + std::string(group));
-}
+// --- PodTolerationRestriction ---
 
-Result<DocumentPtr> read_tolerations(const std::string& where, const Value& list) {
-  if (list.is_null()) return DocumentPtr();
-  if (!list.is_list()) return Status::bad_request(where + ": expected a list");
+DocumentPtr copy_of(const Value& list) {
+  if (list.is_null()) return nullptr;
   auto copy = std::make_shared<Document>();
-  copy->root = Value::list();
-  size_t i = 0;
-  for (const Value& t : list.items()) {
-    const std::string at = where + "[" + std::to_string(i++) + "]";
-    if (!t.is_map()) return Status::bad_request(at + ": expected an object");
-    TRY(check_fields(at, t, {"key", "operator", "value", "effect", "tolerationSeconds"}));
-    copy->root.append(copy->arena, deep_copy(copy->arena, t));
-  }
-  return DocumentPtr(std::move(copy));
+  copy->root = deep_copy(copy->arena, list);
+  return copy;
 }
 
-Status read_toleration_lists(const Value& c, Config* out) {
-  TRY(check_kind(c, "podtolerationrestriction.admission.k8s.io", "Configuration"));
-  TRY(check_fields("Configuration", c, {"apiVersion", "kind", "default", "whitelist"}));
-  TRY_ASSIGN(defaults, read_tolerations("default", c["default"]));
-  TRY_ASSIGN(whitelist, read_tolerations("whitelist", c["whitelist"]));
-  out->plugins.tolerations = TolerationLists{defaults, whitelist};
+Status read_tolerations(const ConfigFile& file, Config* config) {
+  const api::podtolerationconfig_v1alpha1::Configuration c(file.root());
+  config->plugins.tolerations = {copy_of(c.default_().value()), copy_of(c.whitelist().value())};
   return {};
 }
 
-Result<EventLimit> read_event_limit(const std::string& at, const Value& v) {
-  if (!v.is_map()) return Status::bad_request(at + ": expected an object");
-  TRY(check_fields(at, v, {"type", "qps", "burst", "cacheSize"}));
+// --- EventRateLimit ---
+
+constexpr std::string_view kLimitTypes[] = {"Namespace", "Server", "SourceAndObject", "User"};
+
+EventLimit read_event_limit(FieldErrors& e, const FieldPath& at,
+                            const api::eventratelimitconfig_v1alpha1::Limit& v) {
   EventLimit out;
   bool known = false;
   for (int i = 0; i < 4 && !known; ++i) {
     out.type = static_cast<EventLimit::Type>(i);
-    known = limit_type_name(out.type) == v["type"].as_string();
+    known = limit_type_name(out.type) == v.type();
   }
-  if (!known) {
-    return Status::bad_request(at + ".type: Unsupported value: \"" +
-                               std::string(v["type"].as_string()) +
-                               "\": supported values: \"Namespace\", \"Server\", "
-                               "\"SourceAndObject\", \"User\"");
-  }
-  auto positive = [&](std::string_view name, const Value& n) -> Result<int64_t> {
-    if (n.as_int() > 0) return n.as_int();
-    return Status::bad_request(at + "." + std::string(name) + ": Invalid value: " +
-                               std::to_string(n.as_int()) + ": must be positive");
+  if (!known) field::not_supported(e, at["type"], v.type(), kLimitTypes);
+  const auto positive = [&](std::string_view name, int64_t n) {
+    if (n <= 0) field::invalid(e, at[name], Value(n), "must be positive");
+    return n;
   };
-  TRY_ASSIGN(burst, positive("burst", v["burst"]));
-  TRY_ASSIGN(qps, positive("qps", v["qps"]));
-  out.burst = burst;
-  out.qps = qps;
-  if (v["cacheSize"].as_int() < 0) {
-    return Status::bad_request(at + ".cacheSize: Invalid value: " +
-                               std::to_string(v["cacheSize"].as_int()) + ": must not be negative");
+  out.burst = positive("burst", v.burst());
+  out.qps = positive("qps", v.qps());
+  const bool server = known && out.type == EventLimit::Type::kServer;
+  if (v.cache_size() < 0 && !server) {
+    field::invalid(e, at["cacheSize"], Value(int64_t{v.cache_size()}), "must not be negative");
   }
-  if (v["cacheSize"].as_int() > 0) out.cache_size = v["cacheSize"].as_int();
+  if (v.cache_size() > 0) out.cache_size = v.cache_size();
   return out;
 }
 
-Status read_event_limits(const Value& c, Config* out) {
-  TRY(check_kind(c, "eventratelimit.admission.k8s.io", "Configuration"));
-  TRY(check_fields("Configuration", c, {"apiVersion", "kind", "limits"}));
+Status read_event_limits(const ConfigFile& file, Config* config) {
+  const api::eventratelimitconfig_v1alpha1::Configuration c(file.root());
+  FieldErrors e;
+  const FieldPath list("limits");
   std::vector<EventLimit> limits;
-  size_t i = 0;
-  for (const Value& v : c["limits"].items()) {
-    TRY_ASSIGN(one, read_event_limit("limits[" + std::to_string(i++) + "]", v));
-    limits.push_back(one);
+  if (c.limits().empty()) field::invalid(e, list, Value(), "must not be empty");
+  for (const api::eventratelimitconfig_v1alpha1::Limit& v : c.limits()) {
+    limits.push_back(read_event_limit(e, list[limits.size()], v));
   }
-  if (limits.empty()) return Status::bad_request("limits: Invalid value: null: must not be empty");
-  out->plugins.event_limiter = std::make_shared<EventLimiter>(std::move(limits));
+  TRY(file.check(e));
+  config->plugins.event_limiter = std::make_shared<EventLimiter>(std::move(limits));
   return {};
 }
 
 struct Reader {
   std::string_view plugin;
-  Status (*read)(const Value&, Config*);
+  ConfigKind kind;
+  Status (*read)(const ConfigFile&, Config*);
 };
-constexpr Reader kReaders[] = {
-    {"PodSecurity",
-     [](const Value& c, Config* out) { return read_pod_security(c, &out->pod_security); }},
-    {"ResourceQuota",
-     [](const Value& c, Config* out) {
-       TRY_ASSIGN(limits, quota::read_limits(c));
-       out->plugins.quota = std::move(limits);
-       return Status();
-     }},
-    {"PodNodeSelector", read_node_selectors},
-    {"PodTolerationRestriction", read_toleration_lists},
-    {"EventRateLimit", read_event_limits},
-};
+
+const std::vector<Reader>& readers() {
+  constexpr std::string_view kOurs = "apiserver.config.k8s.io/v1";
+  static const std::vector<Reader> all = {
+      {"PodSecurity",
+       {"pod-security.admission.config.k8s.io/v1",
+        "PodSecurityConfiguration",
+        {"pod-security.admission.config.k8s.io/v1beta1",
+         "pod-security.admission.config.k8s.io/v1alpha1"}},
+       read_pod_security},
+      {"ResourceQuota", {kOurs, "ResourceQuotaConfiguration"}, read_quota},
+      {"PodNodeSelector",
+       {"podnodeselector.admission.config/v1", "PodNodeSelectorConfiguration", {}, true},
+       read_node_selectors},
+      {"PodTolerationRestriction",
+       {"podtolerationrestriction.admission.k8s.io/v1alpha1", "Configuration"},
+       read_tolerations},
+      {"EventRateLimit",
+       {"eventratelimit.admission.k8s.io/v1alpha1", "Configuration"},
+       read_event_limits},
+  };
+  return all;
+}
+
+Status read_plugin(const ConfigFile& file, const FieldPath& at, std::string_view name,
+                   std::string path, const Value& inside, Config* config) {
+  const auto reader = std::find_if(readers().begin(), readers().end(),
+                                   [&](const Reader& r) { return r.plugin == name; });
+  if (reader == readers().end()) {
+    return file.error(
+        at["name"].text(),
+        "plugin " + quoted(name) +
+            (name == "ImagePolicyWebhook" ? " is not in this server" : " takes no configuration"));
+  }
+  if (!inside.is_null()) {
+    TRY_ASSIGN(part, file.inside(at["configuration"].text(), inside, reader->kind));
+    return reader->read(part, config);
+  }
+  if (path.empty()) return {};
+  if (path[0] != '/') path = file.name().substr(0, file.name().rfind('/') + 1) + path;
+  TRY_ASSIGN(own, ConfigFile::read(path, reader->kind));
+  return reader->read(own, config);
+}
 
 }  // namespace
 
-Status read_config(std::string_view yaml, const std::string& directory, Config* config) {
-  TRY_ASSIGN(doc, parse_yaml(yaml));
-  if (doc.root["kind"].as_string() != "AdmissionConfiguration") {
-    return Status::bad_request("expected an AdmissionConfiguration of apiserver.config.k8s.io/v1");
-  }
-  for (const Value& plugin : doc.root["plugins"].items()) {
-    const std::string name(plugin["name"].as_string());
-    TRY(check_fields("plugins", plugin, {"name", "path", "configuration"}));
-    const auto* reader = std::find_if(std::begin(kReaders), std::end(kReaders),
-                                      [&](const Reader& r) { return r.plugin == name; });
-    if (reader == std::end(kReaders)) {
-      return Status::bad_request("plugin \"" + name + "\" takes no configuration here");
-    }
-    Status s;
-    if (!plugin["configuration"].is_null()) {
-      s = reader->read(plugin["configuration"], config);
-    } else if (std::string path(plugin["path"].as_string()); !path.empty()) {
-      if (path[0] != '/') path = directory + "/" + path;
-      TRY_ASSIGN(text, read_file(path));
-      TRY_ASSIGN(own, parse_yaml(text));
-      s = reader->read(own.root, config);
-    }
-    if (!s.ok()) return s.with_prefix("plugin \"" + name + "\"");
+Status parse_config(std::string name, std::string text, Config* config) {
+  const ConfigKind kind{
+      "apiserver.config.k8s.io/v1", "AdmissionConfiguration", {"apiserver.k8s.io/v1alpha1"}};
+  TRY_ASSIGN(file, ConfigFile::parse(std::move(name), std::move(text), kind));
+  const api::apiserverconfig_v1::AdmissionConfiguration c(file.root());
+  size_t i = 0;
+  for (const api::apiserverconfig_v1::AdmissionPluginConfiguration& p : c.plugins()) {
+    TRY(read_plugin(file, FieldPath("plugins")[i++], p.name(), std::string(p.path()),
+                    p.configuration(), config));
   }
   return {};
+}
+
+Status read_config(std::string_view yaml, const std::string& directory, Config* config) {
+  return parse_config(directory + "/configuration", std::string(yaml), config);
 }
 
 Status check_config(const Config& config) {

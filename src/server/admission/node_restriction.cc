@@ -274,12 +274,19 @@ class Restriction {
     const Value& wanted = object_["spec"]["audiences"];
     if (wanted.size() > 1) return no("node may only request 0 or 1 audiences");
     const std::string one(wanted.at(0).as_string());
+    std::vector<std::string> missing;
     for (const Value& v : pod["spec"]["volumes"].items()) {
       for (const Value& s : v["projected"]["sources"].items()) {
         const Value& projected = s["serviceAccountToken"];
         if (!projected.is_null() && projected["audience"].as_string() == one) return {};
       }
-      if (driver_asks_for(pod, v, one)) return {};
+      if (driver_asks_for(pod, v, one, &missing)) return {};
+    }
+    if (!missing.empty()) {
+      std::string what;
+      for (const std::string& m : missing) what += (what.empty() ? "" : ", ") + m;
+      if (missing.size() > 1) what = "[" + what + "]";
+      return no("error validating audience " + quoted(one) + ": " + what);
     }
     // Or the administrator lets nodes ask for it.
     Access access;
@@ -293,25 +300,53 @@ class Restriction {
               " is not authorized to request tokens for this audience");
   }
 
-  // Whether the volume is of a CSI driver that takes tokens for this audience.
-  bool driver_asks_for(const Value& pod, const Value& volume, std::string_view audience) const {
-    std::string driver(volume["csi"]["driver"].as_string());
+  // The CSI driver of a volume, or of a persistent one, which has taken over what used to be built
+  // in; "": none.
+  static std::string driver_of(const Value& volume) {
+    static constexpr std::pair<std::string_view, std::string_view> kTakenOver[] = {
+        {"awsElasticBlockStore", "ebs.csi.aws.com"},
+        {"azureDisk", "disk.csi.azure.com"},
+        {"azureFile", "file.csi.azure.com"},
+        {"cinder", "cinder.csi.openstack.org"},
+        {"gcePersistentDisk", "pd.csi.storage.gke.io"},
+        {"portworxVolume", "pxd.portworx.com"},
+        {"vsphereVolume", "csi.vsphere.vmware.com"}};
+    const std::string_view own = volume["csi"]["driver"].as_string();
+    if (!own.empty()) return std::string(own);
+    for (const auto& [field, driver] : kTakenOver) {
+      if (!volume[field].is_null()) return std::string(driver);
+    }
+    return {};
+  }
+
+  // Whether the volume is of a CSI driver that takes tokens for this audience. `missing`: what
+  // there is not on the way to it.
+  bool driver_asks_for(const Value& pod, const Value& volume, std::string_view audience,
+                       std::vector<std::string>* missing) const {
+    const auto lacks = [missing](std::string_view group, std::string_view resource,
+                                 std::string_view name) {
+      missing->push_back(Status::not_found(group, resource, name).message());
+      return false;
+    };
     std::string claim(volume["persistentVolumeClaim"]["claimName"].as_string());
     if (!volume["ephemeral"].is_null()) {
       claim =
           std::string(registry::meta(pod, "name")) + "-" + std::string(volume["name"].as_string());
     }
-    if (!claim.empty()) {
+    std::string driver;
+    if (claim.empty()) {
+      driver = driver_of(volume);
+    } else {
       ObjectPtr pvc = find(a_, "", "v1", "PersistentVolumeClaim", a_.namespace_, claim);
-      if (!pvc) return false;
+      if (!pvc) return lacks("", "persistentvolumeclaim", claim);
       const std::string name(pvc->tree()->root["spec"]["volumeName"].as_string());
       ObjectPtr pv = find(a_, "", "v1", "PersistentVolume", "", name);
-      if (!pv) return false;
-      driver = pv->tree()->root["spec"]["csi"]["driver"].as_string();
+      if (!pv) return lacks("", "persistentvolume", name);
+      driver = driver_of(pv->tree()->root["spec"]);
     }
     if (driver.empty()) return false;
     ObjectPtr there = find(a_, "storage.k8s.io", "v1", "CSIDriver", "", driver);
-    if (!there) return false;
+    if (!there) return lacks("storage.k8s.io", "csidriver", driver);
     DocumentPtr tree = there->tree();
     for (const Value& t : tree->root["spec"]["tokenRequests"].items()) {
       if (t["audience"].as_string() == audience) return true;

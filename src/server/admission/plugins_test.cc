@@ -6,44 +6,19 @@
 
 #include <map>
 
+#include "base/file.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/decode.h"
 #include "machinery/time.h"
+#include "server/admission/config_file.h"
 #include "server/admission/event_rate_limit.h"
+#include "server/admission/state_for_tests.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
 
 namespace keles::admission {
 namespace {
-
-class State final : public StoreSnapshot {
- public:
-  void put(std::string_view api, std::string_view kind, std::string_view yaml) {
-    const KindDesc& k = *find_kind(api, kind);
-    auto d = decode_body(k, to_json(parse_yaml(yaml)->root));
-    EXPECT_TRUE(d.ok()) << d.status().message() << yaml;
-    const std::string key = registry::object_key(k, registry::meta(d->root, "namespace"),
-                                                 registry::meta(d->root, "name"));
-    objects_[key] = Object::from_document(k, std::move(*d));
-  }
-  int64_t revision() const override { return 1; }
-  ObjectPtr get(std::string_view key) const override {
-    auto at = objects_.find(key);
-    return at == objects_.end() ? nullptr : at->second;
-  }
-  void scan(std::string_view prefix, std::string_view,
-            const std::function<bool(std::string_view, const ObjectPtr&)>& fn) const override {
-    for (const auto& [key, o] : objects_) {
-      if (key.starts_with(prefix) && !fn(key, o)) return;
-    }
-  }
-  size_t count(std::string_view) const override { return objects_.size(); }
-  std::vector<UnreadableRecord> unreadable(std::string_view) const override { return {}; }
-
- private:
-  std::map<std::string, ObjectPtr, std::less<>> objects_;
-};
 
 using Admit = Status (*)(const Attributes&, Document&, const Value*);
 using Validate = Status (*)(const Attributes&, const Value*, const Value*);
@@ -476,52 +451,111 @@ plugins:
   EXPECT_EQ(judged(event_rate_limit, "{}"), "");
 }
 
+// `f:4: plugins[0].configuration.FIELD: what`: the configuration begins in line 4.
+std::string faults(std::string_view plugin, std::string configuration) {
+  const std::string head =
+      "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n- "
+      "configuration: ";
+  Config config;
+  std::string text = head + std::move(configuration) + "\n  name: " + std::string(plugin) + "\n";
+  return parse_config("f", std::move(text), &config).message();
+}
+
+constexpr std::string_view kAt = "f:4: plugins[0].configuration.";
+
 TEST(PluginConfiguration, EachIsReadStrictly) {
+  const std::string quota =
+      "{apiVersion: apiserver.config.k8s.io/v1, kind: ResourceQuotaConfiguration";
+  const std::string tolerations =
+      "{apiVersion: podtolerationrestriction.admission.k8s.io/v1alpha1, kind: Configuration, ";
+  const std::string rate =
+      "{apiVersion: eventratelimit.admission.k8s.io/v1alpha1, kind: Configuration";
+  const std::string security =
+      "{apiVersion: pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration, ";
   struct Row {
-    const char *plugin, *configuration, *said;
+    std::string plugin, configuration, said;
   };
   const Row rows[] = {
-      {"ResourceQuota",
-       "{apiVersion: apiserver.config.k8s.io/v1, kind: ResourceQuotaConfiguration}", ""},
+      {"ResourceQuota", quota + "}", ""},
       {"ResourceQuota", "{kind: X}",
-       "expected a ResourceQuotaConfiguration of apiserver.config.k8s.io/v1"},
+       "kind: want a ResourceQuotaConfiguration of apiserver.config.k8s.io/v1"},
+      {"ResourceQuota", quota + ", limitedResources: [{apiGroup: x}]}",
+       "limitedResources[0].resource: Required value"},
+      {"ResourceQuota", quota + ", limitedResources: [{resource: pods, matchContains: [1]}]}",
+       "limitedResources[0].matchContains[0]: want a text, got a number"},
+      {"ResourceQuota", quota + ", limitedResources: [{resource: pods, matchScopes: [{a: b}]}]}",
+       "limitedResources[0].matchScopes[0].a: unknown field"},
       {"PodNodeSelector",
        "{podNodeSelectorPluginConfig: {clusterDefaultNodeSelector: a=b, n: c=d}}", ""},
-      {"PodNodeSelector", "{other: 1}", "PodNodeSelector: unknown field \"other\""},
-      {"PodTolerationRestriction",
-       "{apiVersion: podtolerationrestriction.admission.k8s.io/v1alpha1, kind: Configuration, "
-       "default: "
-       "[{key: a}], whitelist: []}",
-       ""},
-      {"PodTolerationRestriction",
-       "{apiVersion: podtolerationrestriction.admission.k8s.io/v1alpha1, kind: Configuration, "
-       "default: "
-       "[{name: a}]}",
-       "default[0]: unknown field \"name\""},
-      {"EventRateLimit",
-       "{apiVersion: eventratelimit.admission.k8s.io/v1alpha1, kind: Configuration}",
-       "limits: Invalid value: null: must not be empty"},
-      {"EventRateLimit",
-       "{apiVersion: eventratelimit.admission.k8s.io/v1alpha1, kind: Configuration, limits: "
-       "[{type: "
-       "User, burst: 1}]}",
+      {"PodNodeSelector", "{other: 1}", "other: unknown field"},
+      {"PodNodeSelector", "{podNodeSelectorPluginConfig: {ns: 1}}",
+       "podNodeSelectorPluginConfig[ns]: want a text, got a number"},
+      {"PodTolerationRestriction", tolerations + "default: [{key: a}], whitelist: []}", ""},
+      {"PodTolerationRestriction", tolerations + "default: [{name: a}]}",
+       "default[0].name: unknown field"},
+      {"EventRateLimit", rate + "}", "limits: Invalid value: null: must not be empty"},
+      {"EventRateLimit", rate + ", limits: [{type: User, burst: 1}]}",
        "limits[0].qps: Invalid value: 0: must be positive"},
-      {"EventRateLimit",
-       "{apiVersion: eventratelimit.admission.k8s.io/v1alpha1, kind: Configuration, limits: "
-       "[{type: "
-       "Other, burst: 1, qps: 1}]}",
+      {"EventRateLimit", rate + ", limits: [{type: User, burst: 1, qps: 1, cacheSize: -1}]}",
+       "limits[0].cacheSize: Invalid value: -1: must not be negative"},
+      {"EventRateLimit", rate + ", limits: [{type: Other, burst: 1, qps: 1}]}",
        "limits[0].type: Unsupported value: \"Other\": supported values: \"Namespace\", \"Server\", "
        "\"SourceAndObject\", \"User\""},
+      {"PodSecurity", security + "defaults: {enforce: strict}}",
+       "defaults.enforce: Invalid value: \"strict\": must be one of privileged, baseline, "
+       "restricted"},
+      {"PodSecurity", security + "defaults: {warn-version: new}}",
+       "defaults.warn-version: Invalid value: \"new\": must be \"latest\" or \"v1.x\""},
+      {"PodSecurity", security + "defaults: {enforced: baseline}}",
+       "defaults.enforced: unknown field"},
+      {"PodSecurity", security + "exemptions: {namespaces: [a, a]}}",
+       "exemptions.namespaces[1]: Duplicate value: \"a\""},
+      {"PodSecurity", security + "exemptions: {usernames: ['']}}",
+       "exemptions.usernames[0]: Invalid value: \"\": username must not be empty"},
   };
   for (const Row& r : rows) {
-    Config config;
-    Status s =
-        read_config("{kind: AdmissionConfiguration, plugins: [{name: " + std::string(r.plugin) +
-                        ", configuration: " + r.configuration + "}]}",
-                    ".", &config);
-    const std::string prefix = "plugin \"" + std::string(r.plugin) + "\": ";
-    EXPECT_EQ(s.message(), *r.said ? prefix + r.said : "") << r.configuration;
+    EXPECT_EQ(faults(r.plugin, r.configuration), r.said.empty() ? "" : std::string(kAt) + r.said)
+        << r.configuration;
   }
+}
+
+TEST(PluginConfiguration, WhoTakesNoneIsNamed) {
+  EXPECT_EQ(faults("Priority", "{}"),
+            "f:5: plugins[0].name: plugin \"Priority\" takes no configuration");
+  EXPECT_EQ(faults("ImagePolicyWebhook", "{}"),
+            "f:5: plugins[0].name: plugin \"ImagePolicyWebhook\" is not in this server");
+  Config config;
+  EXPECT_EQ(parse_config("f",
+                         "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\n"
+                         "plugins:\n- name: PodSecurity\n  file: x\n",
+                         &config)
+                .message(),
+            "f:5: plugins[0].file: unknown field");
+}
+
+TEST(PluginConfiguration, APartMayStandInAFileBeside) {
+  const std::string directory = testing::TempDir();
+  const std::string own = directory + "pod-security.yaml", file = directory + "admission.yaml";
+  ASSERT_TRUE(write_file(own,
+                         "apiVersion: pod-security.admission.config.k8s.io/v1\n"
+                         "kind: PodSecurityConfiguration\n"
+                         "defaults:\n  enforce: restricted\n  audit: none\n")
+                  .ok());
+  Config config;
+  const std::string text =
+      "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\n"
+      "plugins: [{name: PodSecurity, path: pod-security.yaml}]\n";
+  EXPECT_EQ(parse_config(file, text, &config).message(),
+            own +
+                ":5: defaults.audit: Invalid value: \"none\": must be one of privileged, baseline, "
+                "restricted");
+  ASSERT_TRUE(write_file(own,
+                         "apiVersion: pod-security.admission.config.k8s.io/v1beta1\n"
+                         "kind: PodSecurityConfiguration\ndefaults: {enforce: restricted}\n")
+                  .ok());
+  ASSERT_TRUE(parse_config(file, text, &config).ok());
+  EXPECT_EQ(config.pod_security.defaults.enforce.level, PodSecurityLevel::kRestricted);
+  EXPECT_EQ(config.pod_security.defaults.warn.level, PodSecurityLevel::kPrivileged);
 }
 
 TEST(PluginConfiguration, FlagsNameThemAll) {
