@@ -27,6 +27,7 @@
 #include "controllers/manager.h"
 #include "dns/server.h"
 #include "keles/allocator.h"
+#include "keles/audited_client.h"
 #include "keles/code_pages.h"
 #include "keles/host_address.h"
 #include "keles/identity_flags.h"
@@ -37,6 +38,7 @@
 #include "net/http.h"
 #include "scheduler/config.h"
 #include "scheduler/scheduler.h"
+#include "server/admission/config_file.h"
 #include "server/audit/auditor.h"
 #include "server/auth/auth.h"
 #include "server/http/front.h"
@@ -87,10 +89,7 @@ Status policy_options(const ControlPlaneOptions& f, ApiServerOptions* options) {
   options->admission.plugins.unreachable_seconds = f.unreachable_toleration_seconds;
   if (!f.admission_config.empty()) {
     TRY_ASSIGN(text, read_file(f.admission_config));
-    std::string directory = f.admission_config.substr(0, f.admission_config.rfind('/') + 1);
-    if (directory.empty()) directory = ".";
-    Status s = admission::read_config(text, directory, &options->admission);
-    if (!s.ok()) return s.with_prefix("--admission-control-config-file: " + f.admission_config);
+    TRY(admission::parse_config(f.admission_config, std::move(text), &options->admission));
   }
   return admission::check_config(options->admission);
 }
@@ -236,10 +235,11 @@ class Components {
  public:
   // `port`: where the front listens.
   Components(ApiServer& api, Loop& loop, const ControlPlaneOptions& f, const net::TlsIdentity& ca,
-             const net::SigningKeys& keys, RunningParts running, uint16_t port)
-      : flags_(f), group_(loop), running_(std::move(running)) {
+             const net::SigningKeys& keys, RunningParts running, uint16_t port,
+             const audit::Auditor* auditor)
+      : flags_(f), group_(loop), running_(std::move(running)), auditor_(auditor) {
     if (f.controllers) {
-      controller_client_ = make_local_client(api, loop, "system:kube-controller-manager");
+      controller_client_ = local(api, loop, "system:kube-controller-manager");
       controllers::Options& o = controller_options_;
       f.controlling.apply(&o);
       o.cluster_cidr = f.cluster_cidr;
@@ -269,9 +269,8 @@ class Components {
       autoscaling_ = f.controlling.autoscaling;
       autoscaling_.elsewhere = metrics_.get();
       if (Result<ClientConfig> front = front_config(f, ca, port, loop.wall_now()); front.ok()) {
-        all_kinds_ =
-            make_merged_client(api, make_local_client(api, loop, "system:kube-controller-manager"),
-                               std::make_unique<HttpsClient>(loop, std::move(*front)));
+        all_kinds_ = make_merged_client(api, local(api, loop, "system:kube-controller-manager"),
+                                        std::make_unique<HttpsClient>(loop, std::move(*front)));
         o.all_kinds = all_kinds_.get();
       } else {
         log::warn("Objects of extension API servers are not collected", {{"err", front.status()}});
@@ -281,9 +280,9 @@ class Components {
             std::make_unique<RateLimitedClient>(*controller_client_, qps, f.controlling.burst);
       }
     }
-    if (f.scheduler) scheduler_client_ = make_local_client(api, loop, "system:kube-scheduler");
+    if (f.scheduler) scheduler_client_ = local(api, loop, "system:kube-scheduler");
     if (f.dns) {
-      dns_client_ = make_local_client(api, loop, "system:kube-dns");
+      dns_client_ = local(api, loop, "system:kube-dns");
       dns_informers_ = std::make_unique<InformerFactory>(*dns_client_);
     }
   }
@@ -365,11 +364,22 @@ class Components {
   }
 
  private:
+  // The component's client, recorded where somebody audits.
+  std::unique_ptr<Client> local(ApiServer& api, Loop& loop, std::string name) const {
+    Caller who;
+    who.name = name;
+    who.groups = {"system:authenticated"};
+    std::unique_ptr<Client> plain = make_local_client(api, loop, std::move(name));
+    if (!auditor_) return plain;
+    return make_audited_client(std::move(plain), auditor_, std::move(who));
+  }
+
   ControlPlaneOptions flags_;
   TaskGroup group_;
   RunningParts running_;
   scheduler::SchedulerOptions scheduler_options_;
   bool scheduler_elects_ = true;
+  const audit::Auditor* auditor_;  // null: nobody audits
   std::unique_ptr<Client> controller_client_, scheduler_client_, dns_client_;
   std::unique_ptr<PathsClient> elsewhere_, metrics_;
   std::unique_ptr<Client> all_kinds_;
@@ -472,7 +482,7 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
   f.add("default-unreachable-toleration-seconds", &s.unreachable_toleration_seconds,
         "Seconds that pods tolerate unreachable:NoExecute, which do not say so themselves.");
   f.add("admission-control-config-file", &s.admission_config,
-        "File with admission control configuration: defaults and exemptions of PodSecurity.");
+        "File with admission control configuration: an AdmissionConfiguration.");
   audit::add_flags(f, s.audit);
   f.add("enable-priority-and-fairness", &s.priority_and_fairness,
         "Requests are sorted by FlowSchemas into priority levels, wait in queues, and are served "
@@ -638,7 +648,8 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   if (usage) background.spawn(usage->run(serving));
   if (f.beside) background.spawn(f.beside(serving, &api));
   Status s = co_await api.start(serving);
-  Components components(api, *loop, f, pki->ca, own->keys, running, (*server)->port());
+  Components components(api, *loop, f, pki->ca, own->keys, running, (*server)->port(),
+                        auditor->get());
   if (s.ok()) s = components.start(serving);
   if (s.ok() && !f.write_kubeconfig.empty()) {
     s = write_admin_kubeconfig(f, *pki, (*server)->port(), loop->wall_now());

@@ -17,6 +17,7 @@
 #include "client/kubeconfig.h"
 #include "keles/code_pages.h"
 #include "keles/commands.h"
+#include "keles/kubelet_identity.h"
 #include "keles/node_config.h"
 #include "keles/runtime.h"
 #include "net/pki.h"
@@ -221,32 +222,6 @@ Status finish_options(KubeletFlags& k) {
 }
 Task<void> run_proxy(proxy::Proxy* proxy, Context ctx) { co_await proxy->run(ctx); }
 
-// A node that has no identity yet gets one with what --bootstrap-kubeconfig holds, and writes it
-// where the next start finds it.
-Task<Status> bootstrap_identity(Context ctx, KubeletFlags k) {
-  KubeconfigChoice choice;
-  choice.path = k.bootstrap_kubeconfig;
-  Result<ClientConfig> config = load_client_config(choice);
-  if (!config.ok()) co_return config.status();
-  if (!config->endpoint.tls) co_return Status::bad_request("--bootstrap-kubeconfig: want https");
-  HttpsClientOptions options;
-  options.user_agent = "kubelet/" + std::string(kGitVersion);
-  HttpsClient client(ctx.loop(), *config, options);
-  auto identity = co_await node::first_client_certificate(ctx, k.name, &client);
-  if (!identity.ok()) co_return identity.status();
-  const std::string host = config->endpoint.host;
-  const bool v6 = host.find(':') != std::string::npos;
-  KubeconfigEntry entry;
-  entry.name = "default";
-  entry.server = "https://" + (v6 ? "[" + host + "]" : host) + ":" +
-                 std::to_string(config->endpoint.port) + config->path_prefix;
-  entry.ca_pem = config->endpoint.tls->ca_pem;
-  entry.client_certificate_pem = identity->certificate_pem;
-  entry.client_key_pem = identity->key_pem;
-  log::info("This node has an identity", {{"kubeconfig", k.kubeconfig}});
-  co_return write_file(k.kubeconfig, kubeconfig_text(entry), 0600, true);
-}
-
 // What starting needed, and now and then what pods that came and went did, need not stay mapped.
 Task<void> release_code_at_rest(Context ctx) {
   Status s = co_await ctx.sleep(15s);
@@ -257,8 +232,9 @@ Task<void> release_code_at_rest(Context ctx) {
 }
 
 Task<Status> run_node(Context ctx, KubeletFlags k) {
-  if (!k.bootstrap_kubeconfig.empty() && !path_exists(k.kubeconfig)) {
-    Status known = co_await bootstrap_identity(ctx, k);
+  if (!k.bootstrap_kubeconfig.empty()) {
+    const BootstrapOptions own{k.name, k.bootstrap_kubeconfig, k.kubeconfig, k.node.root + "/pki"};
+    Status known = co_await ensure_identity(ctx, own);
     if (!known.ok()) co_return known;
   }
   KubeconfigChoice choice;
