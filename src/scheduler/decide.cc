@@ -70,6 +70,7 @@ std::string bracketed(const std::vector<Plugin*>& plugins) {
 
 std::vector<NodeInfo*> Decider::scan(Cycle& cycle, const std::vector<NodeInfo*>& nodes,
                                      Decision& d) {
+  Profile::Timed timed(cycle.profile, "Filter");
   std::vector<NodeInfo*> feasible;
   const size_t n = nodes.size();
   const bool choosing = cycle.profile.has(kScore);
@@ -92,6 +93,7 @@ std::vector<NodeInfo*> Decider::scan(Cycle& cycle, const std::vector<NodeInfo*>&
     }
     if (v.code == Code::kError) {
       d.error = std::move(v);
+      timed.ended(Code::kError);
       feasible.clear();
       break;
     }

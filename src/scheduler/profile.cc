@@ -23,6 +23,21 @@ const std::vector<Plugin*>& Profile::at(Point point) const {
   return it == by_point_.end() ? none : it->second;
 }
 
+void Profile::measure(Loop& loop, meters::OfProfile& into) {
+  loop_ = &loop;
+  meters_ = &into;
+}
+
+Profile::Timed::Timed(const Profile& of, std::string_view point) : of_(of), point_(point) {
+  if (of_.loop_) since_ = of_.loop_->now();
+}
+
+Profile::Timed::~Timed() {
+  if (!of_.loop_) return;
+  const double seconds = static_cast<double>((of_.loop_->now() - since_).count()) / 1e9;
+  of_.meters_->point(point_, code_name(code_), seconds);
+}
+
 bool Profile::has(Point point) const { return !at(point).empty(); }
 
 Verdict Profile::pre_enqueue(const PodInfo& pod, Plugin** by) {
@@ -36,6 +51,13 @@ Verdict Profile::pre_enqueue(const PodInfo& pod, Plugin** by) {
 }
 
 Profile::Prepared Profile::pre_filter(Cycle& cycle) {
+  Timed timed(*this, "PreFilter");
+  Prepared out = ask_pre_filters(cycle);
+  timed.ended(out.verdict.code);
+  return out;
+}
+
+Profile::Prepared Profile::ask_pre_filters(Cycle& cycle) {
   Prepared out;
   const PodInfo& pod = *cycle.pod;
   std::vector<Plugin*> skipped;
@@ -118,6 +140,13 @@ void Profile::remove_pod(Cycle& cycle, const PodInfo& pod, const NodeInfo& node)
 }
 
 PostFilter Profile::post_filter(Cycle& cycle, Failure& failure) {
+  Timed timed(*this, "PostFilter");
+  PostFilter out = ask_post_filters(cycle, failure);
+  timed.ended(out.verdict.code);
+  return out;
+}
+
+PostFilter Profile::ask_post_filters(Cycle& cycle, Failure& failure) {
   PostFilter out{Verdict{Code::kUnschedulable, nullptr}, std::nullopt};
   std::string message;
   for (Plugin* p : at(kPostFilter)) {
@@ -145,6 +174,7 @@ PostFilter Profile::post_filter(Cycle& cycle, Failure& failure) {
 }
 
 std::vector<int64_t> Profile::score(Cycle& cycle, const std::vector<NodeInfo*>& feasible) {
+  const Timed timed(*this, "Score");
   std::vector<int64_t> total(score_.empty() ? 0 : feasible.size()), one(feasible.size());
   for (auto& [p, weight] : score_) {
     if (pre_scores_.contains(p) && !p->pre_score(cycle, *cycle.pod, feasible)) continue;
@@ -156,9 +186,11 @@ std::vector<int64_t> Profile::score(Cycle& cycle, const std::vector<NodeInfo*>& 
 }
 
 Verdict Profile::reserve(Cycle& cycle, const std::string& node, Plugin** by) {
+  Timed timed(*this, "Reserve");
   for (Plugin* p : at(kReserve)) {
     Verdict v = p->reserve(cycle, *cycle.pod, node);
     if (v.ok()) continue;
+    timed.ended(v.code);
     *by = p;
     return v;
   }
@@ -173,6 +205,7 @@ void Profile::unreserve(Cycle& cycle, const std::string& node) {
 Verdict Profile::permit(Cycle& cycle, const std::string& node, Plugin** by,
                         std::vector<std::pair<Plugin*, Duration>>* waits) {
   constexpr Duration kLongest = 15min;
+  Timed timed(*this, "Permit");
   for (Plugin* p : at(kPermit)) {
     Permission r = p->permit(cycle, *cycle.pod, node);
     if (r.verdict.ok()) continue;
@@ -181,8 +214,10 @@ Verdict Profile::permit(Cycle& cycle, const std::string& node, Plugin** by,
       continue;
     }
     *by = p;
+    timed.ended(r.verdict.code);
     return r.verdict;
   }
+  if (!waits->empty()) timed.ended(Code::kWait);
   return waits->empty() ? Verdict{} : Verdict{Code::kWait, nullptr};
 }
 
@@ -193,10 +228,12 @@ bool Profile::wants_pre_bind(Cycle& cycle, const std::string& node) {
 }
 
 Task<Status> Profile::pre_bind(Context ctx, CyclePtr cycle, std::string node) {
+  Timed timed(*this, "PreBind");
   for (Plugin* p : at(kPreBind)) {
     if (!p->wants_pre_bind(*cycle, *cycle->pod, node)) continue;
     Status s = co_await p->pre_bind(ctx, cycle, node);
     if (!s.ok()) {
+      timed.ended(Code::kError);
       co_return s.with_prefix("running PreBind plugin \"" + std::string(p->name()) + "\"");
     }
   }
@@ -204,14 +241,18 @@ Task<Status> Profile::pre_bind(Context ctx, CyclePtr cycle, std::string node) {
 }
 
 Task<Status> Profile::bind(Context ctx, CyclePtr cycle, std::string node) {
+  Timed timed(*this, "Bind");
   for (Plugin* p : at(kBind)) {
     std::optional<Status> s = co_await p->bind(ctx, cycle, node);
-    if (s) co_return std::move(*s);
+    if (!s) continue;
+    if (!s->ok()) timed.ended(Code::kError);
+    co_return std::move(*s);
   }
   co_return Status::internal("no Bind plugin of the profile binds this pod");
 }
 
 void Profile::post_bind(Cycle& cycle, const std::string& node) {
+  const Timed timed(*this, "PostBind");
   for (Plugin* p : at(kPostBind)) p->post_bind(cycle, *cycle.pod, node);
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "scheduler/framework.h"
+#include "scheduler/metrics.h"
 
 namespace keles::scheduler {
 
@@ -40,6 +41,24 @@ class Profile {
   // percentageOfNodesToScore of its own.
   std::optional<int> percentage;
 
+  // From now on how long its points take is measured (metrics.h). Both outlive it.
+  void measure(Loop& loop, meters::OfProfile& into);
+  // Measures one point from here to the end of the scope.
+  class Timed {
+   public:
+    Timed(const Profile& of, std::string_view point);
+    ~Timed();
+    Timed(const Timed&) = delete;
+    Timed& operator=(const Timed&) = delete;
+    void ended(Code code) { code_ = code; }
+
+   private:
+    const Profile& of_;
+    std::string_view point_;
+    TimePoint since_;
+    Code code_ = Code::kSuccess;
+  };
+
   // The first plugin that will not have the pod in the queue.
   Verdict pre_enqueue(const PodInfo& pod, Plugin** by);
 
@@ -68,9 +87,13 @@ class Profile {
   void post_bind(Cycle& cycle, const std::string& node);
 
  private:
+  Prepared ask_pre_filters(Cycle& cycle);
+  PostFilter ask_post_filters(Cycle& cycle, Failure& failure);
   Verdict run_filters(Cycle& cycle, const NodeInfo& node, Plugin** by);
   const std::vector<Plugin*>& at(Point point) const;
   std::string name_;
+  Loop* loop_ = nullptr;
+  meters::OfProfile* meters_ = nullptr;
   std::vector<std::unique_ptr<Plugin>> plugins_;
   std::map<uint32_t, std::vector<Plugin*>> by_point_;
   std::vector<Plugin*> pre_filter_, filter_;

@@ -121,7 +121,9 @@ void Scheduler::make_profiles() {
       return;
     }
     (*profile)->percentage = o.percentage;
-    profiles_[o.name] = {std::move(*profile), std::make_unique<meters::OfProfile>(o.name)};
+    auto meters = std::make_unique<meters::OfProfile>(o.name);
+    (*profile)->measure(client_.loop(), *meters);
+    profiles_[o.name] = {std::move(*profile), std::move(meters)};
   }
 }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/metrics.h"
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
 #include "scheduler/decide_test.h"
@@ -148,6 +149,17 @@ TEST(Scheduler, SaysWhyItPreemptsBeforeItDeletes) {
   EXPECT_FALSE(client.now<Pod>("default", "low")->metadata().deletion_timestamp().empty());
   EXPECT_THAT(condition("high", "PodScheduled"), testing::StartsWith("False Unschedulable 5 0/1"));
   EXPECT_EQ(client.now<Pod>("default", "high")->status().nominated_node_name(), "a");
+  const std::string metrics = metrics::expose();
+  for (const char* series :
+       {"scheduler_schedule_attempts_total{result=\"unschedulable\",profile=\"default-scheduler\"}",
+        "scheduler_preemption_attempts_total", "scheduler_preemption_victims_count 1",
+        "scheduler_framework_extension_point_duration_seconds_count{extension_point=\"Filter\","
+        "status=\"Success\",profile=\"default-scheduler\"}",
+        "scheduler_unschedulable_pods{plugin=\"NodeResourcesFit\",profile=\"default-scheduler\"}",
+        "scheduler_queue_incoming_pods_total{queue=\"active\",event=\"UnschedulablePodAdd\"}",
+        "scheduler_pending_pods{queue=\"gated\"}"}) {
+    EXPECT_THAT(metrics, testing::HasSubstr(series));
+  }
   ctx.cancel();
   loop.advance(1min);
 }

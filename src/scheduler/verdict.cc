@@ -14,6 +14,24 @@ Verdict of_one(Code code, std::string reason) {
 
 }  // namespace
 
+std::string_view code_name(Code code) {
+  switch (code) {
+    case Code::kSuccess:
+      return "Success";
+    case Code::kError:
+      return "Error";
+    case Code::kUnschedulable:
+      return "Unschedulable";
+    case Code::kUnresolvable:
+      return "UnschedulableAndUnresolvable";
+    case Code::kWait:
+      return "Wait";
+    case Code::kSkip:
+      return "Skip";
+  }
+  return "";
+}
+
 Reasons make_reasons(std::initializer_list<std::string> texts) {
   return std::make_shared<const std::vector<std::string>>(texts);
 }

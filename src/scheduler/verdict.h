@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -19,6 +20,9 @@ enum class Code : uint8_t {
   kWait,           // Permit: not yet
   kSkip,           // the plugin has nothing to do with this pod
 };
+
+// Upstream's word for it, as metrics carry it.
+std::string_view code_name(Code code);
 
 // Texts that were made once: a plugin that says the same of a thousand nodes shares them.
 using Reasons = std::shared_ptr<const std::vector<std::string>>;
