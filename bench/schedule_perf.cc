@@ -328,9 +328,10 @@ class Run {
     std::string text = case_.text(*op, "podTemplatePath");
     if (text.empty()) text = case_.text(case_.test, "defaultPodTemplatePath");
     if (text.empty()) {  // upstream's own
-      text = "apiVersion: v1\nkind: Pod\nmetadata: {generateName: pod-}\nspec: {containers: [{name: "
-             "pause, image: registry.k8s.io/pause:3.10.1, ports: [{containerPort: 80}], resources: "
-             "{limits: {cpu: 100m, memory: 500Mi}, requests: {cpu: 100m, memory: 500Mi}}}]}\n";
+      text =
+          "apiVersion: v1\nkind: Pod\nmetadata: {generateName: pod-}\nspec: {containers: [{name: "
+          "pause, image: registry.k8s.io/pause:3.10.1, ports: [{containerPort: 80}], resources: "
+          "{limits: {cpu: 100m, memory: 500Mi}, requests: {cpu: 100m, memory: 500Mi}}}]}\n";
     }
     co_await make_namespace(ns, "");
     const int64_t count = case_.count(*op), before = bound_[ns];
