@@ -4,6 +4,7 @@
 
 #include "controllers/job.h"
 #include "controllers/ownership.h"
+#include "controllers/replicas.h"
 #include "machinery/time.h"
 
 namespace keles::controllers {
@@ -133,12 +134,21 @@ class Planner {
     }
     return false;
   }
+  // Of an Indexed Job; it may have had more of them (elastic: KEP 3715).
+  bool is_index(int64_t i) const { return indexed() && i >= 0 && i < job_.spec().completions(); }
+  std::set<int64_t> within(std::set<int64_t> indexes) const {
+    if (indexed()) indexes.erase(indexes.lower_bound(job_.spec().completions()), indexes.end());
+    return indexes;
+  }
   void set(std::string_view type, std::string_view status, std::string_view reason,
            std::string_view message);
   void count();
   void decide();
   void finish(bool complete, std::string reason, std::string message);
   void size();
+  int64_t remove_surplus(int64_t at_least);
+  bool suspend();
+  bool restarts_are_over(int64_t limit) const;
   bool only_replaces_failed() const {
     return job_.spec().pod_replacement_policy() == "Failed" || job_.spec().has_pod_failure_policy();
   }
@@ -227,7 +237,7 @@ void Planner::count() {
   s.set_failed(failed_);
   succeeded_ += static_cast<int64_t>(waiting_good_.size());
   failed_ += static_cast<int64_t>(waiting_bad_.size());
-  done_indexes_ = parse_indexes(job_.status().completed_indexes());
+  done_indexes_ = within(parse_indexes(job_.status().completed_indexes()));
   for (const auto& p : pods_) {
     std::string uid(p->metadata().uid());
     std::string_view phase = p->status().phase();
@@ -245,7 +255,7 @@ void Planner::count() {
     }
     if (!is_tracked(*p) || (!ended && !has_failed(*p))) continue;
     ended_.push_back(p);
-    if (phase == "Succeeded" && indexed() && index_of(*p) >= 0) done_indexes_.insert(index_of(*p));
+    if (phase == "Succeeded" && is_index(index_of(*p))) done_indexes_.insert(index_of(*p));
     if (waiting_good_.contains(uid) || waiting_bad_.contains(uid)) continue;
     if (phase == "Succeeded") {
       ++succeeded_;
@@ -260,11 +270,10 @@ void Planner::count() {
 // KEP 3850: indexes that have failed once too often, or for good.
 void Planner::fail_indexes() {
   if (!per_index()) return;
-  failed_indexes_ = parse_indexes(job_.status().failed_indexes());
+  failed_indexes_ = within(parse_indexes(job_.status().failed_indexes()));
   for (const auto& p : ended_) {
     int64_t i = index_of(*p);
-    bool known = i >= 0 && i < job_.spec().completions();
-    if (known && has_failed(*p) && index_has_failed(*p)) failed_indexes_.insert(i);
+    if (is_index(i) && has_failed(*p) && index_has_failed(*p)) failed_indexes_.insert(i);
   }
 }
 
@@ -313,7 +322,10 @@ void Planner::settle_counts() {
   uncounted.edit_failed().clear();
   for (const auto& uid : waiting_good_) uncounted.edit_succeeded().add(std::string_view(uid));
   for (const auto& uid : waiting_bad_) uncounted.edit_failed().add(std::string_view(uid));
-  if (indexed()) s.set_completed_indexes(format_indexes(done_indexes_));
+  if (indexed()) {
+    s.set_succeeded(static_cast<int64_t>(done_indexes_.size()));
+    s.set_completed_indexes(format_indexes(done_indexes_));
+  }
   if (per_index()) s.set_failed_indexes(format_indexes(failed_indexes_));
 }
 
@@ -331,6 +343,27 @@ void Planner::finish(bool complete, std::string reason, std::string message) {
   plan_.event_message = complete ? "Job completed" : message;
 }
 
+// Of two with one number the less valuable goes, and so does one whose number is none or is done;
+// then as many of the others, the least valuable first, as make up `at_least`. How many go.
+int64_t Planner::remove_surplus(int64_t at_least) {
+  std::vector<Ref<Pod>> ranked = active_, left;
+  if (at_least > 0 || indexed()) rank_for_deletion(ranked, {}, now_);
+  if (indexed()) {
+    std::set<int64_t> seen;
+    for (auto it = ranked.rbegin(); it != ranked.rend(); ++it) {
+      int64_t i = index_of(**it);
+      bool over = !is_index(i) || done_indexes_.contains(i) || failed_indexes_.contains(i);
+      (over || !seen.insert(i).second ? plan_.remove : left).push_back(*it);
+    }
+    ranked.assign(left.rbegin(), left.rend());
+  }
+  for (size_t i = 0; i < ranked.size(); ++i) {
+    if (static_cast<int64_t>(plan_.remove.size()) >= at_least) break;
+    plan_.remove.push_back(ranked[i]);
+  }
+  return static_cast<int64_t>(plan_.remove.size());
+}
+
 // How many pods are to run, and which.
 void Planner::size() {
   auto spec = job_.spec();
@@ -343,24 +376,7 @@ void Planner::size() {
     wanted = std::min(active, parallelism);  // a work queue that is done takes nobody on
   }
   wanted = std::max<int64_t>(wanted, 0);
-  if (indexed()) {  // two with one number: the later goes
-    std::set<int64_t> seen;
-    for (const auto& p : active_) {
-      int64_t i = index_of(*p);
-      bool over = done_indexes_.contains(i) || failed_indexes_.contains(i);
-      if (over || !seen.insert(i).second) plan_.remove.push_back(p);
-    }
-    active -= static_cast<int64_t>(plan_.remove.size());
-  }
-  for (size_t i = active_.size(); i-- > 0 && active > wanted;) {
-    if (std::find_if(plan_.remove.begin(), plan_.remove.end(), [&](const auto& p) {
-          return p->metadata().uid() == active_[i]->metadata().uid();
-        }) != plan_.remove.end()) {
-      continue;
-    }
-    plan_.remove.push_back(active_[i]);
-    --active;
-  }
+  active -= remove_surplus(active - wanted);
   int64_t missing = std::min<int64_t>(wanted - active, kBurst);
   if (only_replaces_failed()) missing -= terminating_;
   if (missing <= 0) return;
@@ -409,37 +425,46 @@ bool Planner::create_index(int64_t index) {
   return true;
 }
 
+// Whether it is; and what there is to tell when that has changed.
+bool Planner::suspend() {
+  const bool was = is("Suspended"), now = job_.spec().suspend();
+  if (now) plan_.remove = active_;
+  if (was == now) return now;
+  auto status = plan_.status->edit_status();
+  set("Suspended", now ? "True" : "False", now ? "JobSuspended" : "JobResumed",
+      now ? "Job suspended" : "Job resumed");
+  if (now) {
+    status.clear_start_time();
+  } else {  // the time that it may be active begins anew
+    status.set_start_time(format_time(now_));
+    if (job_.spec().has_active_deadline_seconds()) {
+      plan_.requeue_after = std::chrono::seconds(job_.spec().active_deadline_seconds());
+    }
+  }
+  plan_.event_type = "Normal";
+  plan_.event_reason = now ? "Suspended" : "Resumed";
+  plan_.event_message = now ? "Job suspended" : "Job resumed";
+  return now;
+}
+
+// Of pods that start their containers again themselves, those starts are the failures.
+bool Planner::restarts_are_over(int64_t limit) const {
+  if (job_.spec().template_().spec().restart_policy() != "OnFailure") return false;
+  int64_t restarts = 0;
+  for (const auto& p : active_) {
+    for (auto c : p->status().init_container_statuses()) restarts += c.restart_count();
+    for (auto c : p->status().container_statuses()) restarts += c.restart_count();
+  }
+  return limit == 0 ? restarts > 0 : restarts >= limit;
+}
+
 void Planner::decide() {
   auto spec = job_.spec();
   auto status = plan_.status->edit_status();
   int64_t limit = spec.has_backoff_limit() ? spec.backoff_limit() : 6;
-  if (spec.suspend()) {
-    plan_.remove = active_;
-    if (!is("Suspended")) {
-      set("Suspended", "True", "JobSuspended", "Job suspended");
-      status.clear_start_time();
-      plan_.event_type = "Normal";
-      plan_.event_reason = "Suspended";
-      plan_.event_message = "Job suspended";
-    }
-    return;
-  }
-  if (is("Suspended")) {
-    set("Suspended", "False", "JobResumed", "Job resumed");
-    status.set_start_time(format_time(now_));
-  }
-  if (status.start_time().empty()) {
+  if (status.start_time().empty() && !spec.suspend()) {
     status.set_start_time(format_time(now_));
     plan_.status_changed = true;
-  }
-  WallTime started = time_or_none(status.start_time());
-  bool restarts_over = false;
-  if (spec.template_().spec().restart_policy() == "OnFailure") {
-    int64_t restarts = 0;
-    for (const auto& p : active_) {
-      for (auto c : p->status().container_statuses()) restarts += c.restart_count();
-    }
-    restarts_over = limit == 0 ? restarts > 0 : restarts >= limit;
   }
   for (JobCondition c : job_.status().conditions()) {  // decided already
     bool complete = c.type() == "SuccessCriteriaMet", over = c.type() == "FailureTarget";
@@ -454,11 +479,13 @@ void Planner::decide() {
     finish(false, "PodFailurePolicy", m.message);
     return;
   }
-  if (failed_ > limit || restarts_over) {
+  if (failed_ > limit || restarts_are_over(limit)) {
     finish(false, "BackoffLimitExceeded", "Job has reached the specified backoff limit");
     return;
   }
-  if (spec.has_active_deadline_seconds()) {
+  // While it is suspended no time passes, nor before it has been told that it is not any more.
+  if (spec.has_active_deadline_seconds() && !spec.suspend() && !is("Suspended")) {
+    WallTime started = time_or_none(status.start_time());
     Duration left = started + std::chrono::seconds(spec.active_deadline_seconds()) - now_;
     if (left <= Duration(0)) {
       finish(false, "DeadlineExceeded", "Job was active longer than specified deadline");
@@ -490,6 +517,7 @@ void Planner::decide() {
     finish(true, "CompletionsReached", "Reached expected number of succeeded pods");
     return;
   }
+  if (suspend()) return;
   Duration deadline = plan_.requeue_after;
   size();
   if (plan_.requeue_after == Duration(0) ||

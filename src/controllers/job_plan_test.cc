@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "controllers/job.h"
 #include "controllers/plan_testing.h"
 
@@ -184,6 +186,107 @@ TEST(PlanJob, SucceedsEarlyWhenItsPolicySaysSo) {
   next = Ref<Job>(std::make_shared<const Document>(plan.status.take()));
   plan = plan_job(*next, {}, kNow);
   EXPECT_EQ(conditions(plan), "SuccessCriteriaMet SuccessPolicy; Complete SuccessPolicy");
+}
+
+std::vector<std::string> removed(const JobPlan& plan) {
+  std::vector<std::string> out;
+  for (const auto& p : plan.remove) out.emplace_back(p->metadata().name());
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+// KEP 3715: completions and parallelism go up and down together.
+TEST(PlanJob, AnIndexedJobShrinksAndGrows) {
+  auto j = job("completionMode: Indexed, completions: 2, parallelism: 2", "completedIndexes: '0,3'");
+  auto plan = plan_job(*j, {pod({.name = "b", .index = 1}), pod({.name = "c", .index = 2})}, kNow);
+  EXPECT_THAT(removed(plan), ElementsAre("c"));
+  EXPECT_THAT(created(plan), IsEmpty());
+  EXPECT_EQ(plan.status->status().completed_indexes(), "0");
+  EXPECT_EQ(plan.status->status().succeeded(), 1);
+  plan = plan_job(*j, {pod({.name = "late", .index = 5, .phase = "Succeeded"})}, kNow);
+  EXPECT_EQ(plan.status->status().completed_indexes(), "0");
+  j = job("completionMode: Indexed, completions: 5, parallelism: 5", "completedIndexes: '0-2'");
+  EXPECT_THAT(created(plan_job(*j, {}, kNow)), ElementsAre(3, 4));
+}
+
+TEST(PlanJob, TheLeastValuableOfTooManyGo) {
+  auto with = [](const std::string& name, int index, bool ready) {
+    Draft<api::core_v1::PodEdit> d(*pod({.name = name, .index = index}));
+    d->edit_spec().set_node_name("n");
+    if (ready) {
+      auto c = d->edit_status().edit_conditions().add();
+      c.set_type("Ready");
+      c.set_status("True");
+      c.set_last_transition_time("2026-01-01T11:00:00Z");
+    }
+    return Ref<Pod>(std::make_shared<const Document>(d.take()));
+  };
+  auto j = job("parallelism: 1");
+  auto plan = plan_job(*j, {with("a", -1, false), with("b", -1, true), with("c", -1, false)}, kNow);
+  EXPECT_THAT(removed(plan), ElementsAre("a", "c"));
+  // Two of one number; one without; and one number too many.
+  j = job("completionMode: Indexed, completions: 5, parallelism: 2");
+  plan = plan_job(*j,
+                  {with("a0", 0, false), with("b0", 0, true), with("x", -1, true),
+                   with("a1", 1, true), with("a2", 2, false)},
+                  kNow);
+  EXPECT_THAT(removed(plan), ElementsAre("a0", "a2", "x"));
+}
+
+TEST(PlanJob, IsSuspendedAndResumed) {
+  auto plan = plan_job(*job("suspend: true, parallelism: 2"), {pod({.name = "a"})}, kNow);
+  EXPECT_THAT(removed(plan), ElementsAre("a"));
+  EXPECT_EQ(conditions(plan), "Suspended JobSuspended");
+  EXPECT_EQ(plan.event_reason, "Suspended");
+  EXPECT_FALSE(plan.status->status().has_start_time());
+  const std::string was =
+      "conditions: [{type: Suspended, status: 'True', reason: JobSuspended}]";
+  plan = plan_job(*job("suspend: true", was), {}, kNow);
+  EXPECT_EQ(plan.event_reason, "");
+  plan = plan_job(*job("parallelism: 1, activeDeadlineSeconds: 60", was), {}, kNow);
+  EXPECT_EQ(conditions(plan), "Suspended JobResumed");
+  EXPECT_EQ(plan.event_reason, "Resumed");
+  EXPECT_EQ(plan.create.size(), 1U);
+  EXPECT_EQ(plan.status->status().start_time(), "2026-01-01T12:00:00Z");
+  EXPECT_EQ(plan.requeue_after, 60s);
+}
+
+// A Job that has failed, or has what it wants, ends though it is suspended; its time does not pass.
+TEST(PlanJob, EndsWhileItIsSuspended) {
+  struct Case {
+    std::string why, spec, status, conditions;
+  };
+  const Case cases[] = {
+      {"failed too often", "backoffLimit: 1", "failed: 2", "FailureTarget BackoffLimitExceeded; Failed BackoffLimitExceeded"},
+      {"has enough", "completions: 1", "succeeded: 1",
+       "SuccessCriteriaMet CompletionsReached; Complete CompletionsReached"},
+      {"out of time", "activeDeadlineSeconds: 1", "", "Suspended JobSuspended"},
+      {"decided before", "completions: 3",
+       "conditions: [{type: FailureTarget, status: 'True', reason: PodFailurePolicy}]",
+       "FailureTarget PodFailurePolicy; Failed PodFailurePolicy"},
+  };
+  for (const Case& c : cases) {
+    auto plan = plan_job(*job("suspend: true, " + c.spec, c.status), {}, kNow);
+    EXPECT_EQ(conditions(plan), c.conditions) << c.why;
+  }
+}
+
+// Restarts of init containers are failures as those of others are.
+TEST(PlanJob, CountsRestartsOfPodsThatStartAgainThemselves) {
+  auto failed = [](int init, int main, int limit) {
+    auto p = parse<Pod>(
+        "metadata: {name: a, namespace: jobs, uid: u}\nstatus: {phase: Running, "
+        "initContainerStatuses: [{restartCount: " + std::to_string(init) +
+        "}], containerStatuses: [{restartCount: " + std::to_string(main) + "}]}");
+    auto plan = plan_job(*job("backoffLimit: " + std::to_string(limit) +
+                              ", template: {spec: {restartPolicy: OnFailure}}"),
+                         {p}, kNow);
+    return conditions(plan) == "FailureTarget BackoffLimitExceeded";
+  };
+  EXPECT_FALSE(failed(0, 0, 0));
+  EXPECT_TRUE(failed(0, 1, 0));
+  EXPECT_FALSE(failed(1, 1, 3));
+  EXPECT_TRUE(failed(2, 1, 3));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "client/pod_condition.h"
 #include "controllers/ownership.h"
 #include "machinery/time.h"
@@ -13,6 +14,10 @@ namespace keles::controllers {
 using namespace api::core_v1;
 
 namespace {
+
+// Why a pod is removed, as the metrics have it.
+constexpr std::string_view kOrphaned = "orphaned", kTerminated = "terminated",
+                           kUnscheduled = "unscheduled", kOutOfService = "out-of-service";
 
 // Index of pods that end, and its values.
 constexpr std::string_view kEndIndex = "end", kLeaving = "leaving", kFinished = "finished";
@@ -107,7 +112,25 @@ std::vector<Ref<Pod>> PodGcController::candidates() const {
   return out;
 }
 
-Task<Status> PodGcController::remove_pod(Context ctx, Ref<Pod> pod, bool orphaned) {
+Task<Status> PodGcController::remove_pod(Context ctx, Ref<Pod> pod, std::string_view reason) {
+  const std::vector<std::string> labels{std::string(pod->metadata().namespace_()),
+                                        std::string(reason)};
+  Status s = co_await end_pod(ctx, pod, reason == kOrphaned);
+  static auto& done = metrics::counter(
+      "pod_gc_collector_force_delete_pods_total",
+      "Number of pods that are being forcefully deleted since the Pod GC Controller started.",
+      {"namespace", "reason"});
+  static auto& failed =
+      metrics::counter("pod_gc_collector_force_delete_pod_errors_total",
+                       "Number of errors encountered when forcefully deleting the pods since the "
+                       "Pod GC Controller started.",
+                       {"namespace", "reason"});
+  done.with(labels).add();
+  if (!s.ok()) failed.with(labels).add();
+  co_return s;
+}
+
+Task<Status> PodGcController::end_pod(Context ctx, Ref<Pod> pod, bool orphaned) {
   std::string ns(pod->metadata().namespace_()), name(pod->metadata().name());
   if (!pod_has_finished(*pod)) {  // no agent is left that would say so
     PodConditionWrite disrupted{kDisruptionTarget, "True", "DeletionByPodGC",
@@ -160,15 +183,17 @@ Task<ReconcileResult> PodGcController::reconcile(Context ctx, std::string) {
       really_gone[node] = live.status().is(Reason::kNotFound);
     }
     if (!really_gone[node]) continue;
-    Status s = co_await remove_pod(ctx, pod, true);
+    Status s = co_await remove_pod(ctx, pod, kOrphaned);
     keep_first(s);
   }
   for (const auto& pod : plan.unserved) {
-    Status s = co_await remove_pod(ctx, pod, false);
+    const bool nowhere = pod->spec().node_name().empty();
+    const std::string_view reason = nowhere ? kUnscheduled : kOutOfService;
+    Status s = co_await remove_pod(ctx, pod, reason);
     keep_first(s);
   }
   for (const auto& pod : plan.finished) {
-    Status s = co_await remove_pod(ctx, pod, false);
+    Status s = co_await remove_pod(ctx, pod, kTerminated);
     keep_first(s);
   }
   if (!first.ok() && log::v(2)) log::info("Pod GC will try again", {{"err", first}});

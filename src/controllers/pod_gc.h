@@ -41,7 +41,8 @@ class PodGcController final : public Controller {
   using Pod = api::core_v1::Pod;
   void started(Context) override { queue().add("gc"); }
   std::vector<Ref<Pod>> candidates() const;
-  Task<Status> remove_pod(Context ctx, Ref<Pod> pod, bool orphaned);
+  Task<Status> remove_pod(Context ctx, Ref<Pod> pod, std::string_view reason);
+  Task<Status> end_pod(Context ctx, Ref<Pod> pod, bool orphaned);
 
   Informer<Node> nodes_;
   Informer<Pod> pods_;

@@ -58,8 +58,8 @@ void StatefulSetController::tell(const Ref<StatefulSet>& set, std::string_view v
 Task<Status> StatefulSetController::make_claims(Context ctx, Ref<StatefulSet> set,
                                                 int64_t ordinal) {
   std::string ns(set->metadata().namespace_());
-  const std::string name_of_set(set->metadata().name());
-  const std::string pod = name_of_set + "-" + std::to_string(ordinal);
+  const std::string pod = std::string(set->metadata().name()) + "-" + std::to_string(ordinal);
+  const std::string of_set = " in StatefulSet " + std::string(set->metadata().name());
   Status first;
   for (PersistentVolumeClaim from : set->spec().volume_claim_templates()) {
     std::string name = stateful_claim_name(*set, from, ordinal);
@@ -73,15 +73,14 @@ Task<Status> StatefulSetController::make_claims(Context ctx, Ref<StatefulSet> se
       if (r.ok()) {
         events().normal(
             reference_to(set), "SuccessfulCreate",
-            "Create Claim " + name + " Pod " + pod + " in StatefulSet " + name_of_set + " success");
+            "Create Claim " + name + " Pod " + pod + of_set + " success");
         continue;
       }
       s = r.status().with_prefix("failed to create PVC " + name);
       // One that our cache does not have yet may be gone before we see it: tried again.
       if (!r.status().is(Reason::kAlreadyExists) && !namespace_is_ending(r.status())) {
         events().warning(reference_to(set), "FailedCreate",
-                         "Create Claim " + name + " for Pod " + pod + " in StatefulSet " +
-                             name_of_set + " failed error: " + r.status().message());
+                         "Create Claim " + name + " for Pod " + pod + of_set + " failed error: " + r.status().message());
       }
     }
     if (first.ok()) first = s;
@@ -205,12 +204,7 @@ Task<Status> StatefulSetController::update_status(Context ctx, Ref<StatefulSet> 
 Ref<StatefulSet> StatefulSetController::at_revision(const Ref<StatefulSet>& set,
                                                     const std::string& revision) const {
   auto r = revisions_.get(set->metadata().namespace_(), revision);
-  if (!r || !r->data()["spec"]["template"].is_map()) return set;
-  Draft<StatefulSetEdit> d(*set);
-  d->edit_spec().set_template_(PodTemplateSpec(r->data()["spec"]["template"]));
-  Document doc = d.take();
-  doc.root.find("spec")->find("template")->erase("$patch");
-  return Ref<StatefulSet>(std::make_shared<const Document>(std::move(doc)));
+  return r ? stateful_set_as_of(set, *r) : set;
 }
 
 Task<ReconcileResult> StatefulSetController::reconcile(Context ctx, std::string key) {

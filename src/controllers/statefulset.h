@@ -62,6 +62,10 @@ Draft<api::core_v1::PersistentVolumeClaimEdit> stateful_claim(
 Draft<api::core_v1::PodEdit> stateful_pod(const api::apps_v1::StatefulSet& set, int64_t ordinal,
                                           const std::string& revision);
 
+// The set with the template that it had then.
+Ref<api::apps_v1::StatefulSet> stateful_set_as_of(const Ref<api::apps_v1::StatefulSet>& set,
+                                                  const api::apps_v1::ControllerRevision& revision);
+
 class StatefulSetController final : public ControllerFor<api::apps_v1::StatefulSet> {
  public:
   explicit StatefulSetController(Deps deps);

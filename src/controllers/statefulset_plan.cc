@@ -116,6 +116,17 @@ Draft<PodEdit> stateful_pod(const StatefulSet& set, int64_t ordinal, const std::
   return pod;
 }
 
+Ref<StatefulSet> stateful_set_as_of(const Ref<StatefulSet>& set,
+                                    const ControllerRevision& revision) {
+  const Value& then = revision.data()["spec"]["template"];
+  if (!then.is_map()) return set;
+  Draft<StatefulSetEdit> d(*set);
+  d->edit_spec().set_template_(PodTemplateSpec(then));
+  Document doc = d.take();
+  doc.root.find("spec")->find("template")->erase("$patch");
+  return Ref<StatefulSet>(std::make_shared<const Document>(std::move(doc)));
+}
+
 // --- whom claims belong to ---
 
 namespace {
