@@ -3,16 +3,22 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "api/batch_v1.h"
 #include "api/core_v1.h"
+#include "api/policy_v1.h"
 #include "machinery/quantity.h"
 
 namespace keles::sim {
 namespace {
 
+namespace batch = api::batch_v1;
 namespace core = api::core_v1;
+namespace policy = api::policy_v1;
 
 constexpr std::string_view kPods = "/registry/pods/";
 constexpr std::string_view kNodes = "/registry/minions/";
+constexpr std::string_view kBudgets = "/registry/poddisruptionbudgets/";
+constexpr std::string_view kJobs = "/registry/jobs/";
 constexpr std::string_view kQuotas = "/registry/resourcequotas/";
 // Names of quotas, and where they count.
 constexpr std::pair<std::string_view, std::string_view> kCounted[] = {
@@ -67,6 +73,8 @@ void Checker::opened(const Store& store) {
   pods_.clear();
   nodes_.clear();
   rations_.clear();
+  budgets_.clear();
+  completed_.clear();
   revision_ = snapshot->revision();
   snapshot->scan("/registry/", "", [this](std::string_view key, const ObjectPtr& o) {
     acknowledged_[std::string(key)] = {o->revision(), false};
@@ -146,6 +154,21 @@ void Checker::put(std::string_view key_view, const ObjectPtr& object) {
     now.ip = pod->status().pod_ip();
     now.live = pod->status().phase() != "Succeeded" && pod->status().phase() != "Failed";
     now.runs = pod->status().phase() == "Running";
+    now.succeeded = pod->status().phase() == "Succeeded";
+    now.leaving = !pod->metadata().deletion_timestamp().empty();
+    now.object = object;
+    for (auto c : pod->status().conditions()) {
+      if (c.status() != "True") continue;
+      now.ready = now.ready || c.type() == "Ready";
+      now.evicted = now.evicted || (c.type() == "DisruptionTarget" &&
+                                    c.reason() == "EvictionByEvictionAPI");
+    }
+    for (auto r : pod->metadata().owner_references()) {
+      constexpr std::string_view kIndex = "batch.kubernetes.io/job-completion-index";
+      auto annotations = pod->metadata().annotations();
+      if (!r.controller() || r.kind() != "Job" || !annotations.contains(kIndex)) continue;
+      now.job_index = std::string(r.uid()) + "/" + std::string(annotations.get(kIndex));
+    }
     for (auto c : pod->spec().containers()) {
       auto requests = c.resources().requests();
       now.cpu_milli += milli(requests.get("cpu"));
@@ -157,6 +180,10 @@ void Checker::put(std::string_view key_view, const ObjectPtr& object) {
     if (had) before = old->second;
     pods_[key] = now;
     check_pod(key, had ? &before : nullptr, now);
+  } else if (key.starts_with(kBudgets)) {
+    check_budget(key, object);
+  } else if (key.starts_with(kJobs)) {
+    check_job(key, object);
   } else if (key.starts_with(kNodes)) {
     Ref<core::Node> node = read<core::Node>(object);
     auto allocatable = node->status().allocatable();
@@ -193,10 +220,13 @@ void Checker::take_away(std::string_view key) {
   if (it != model_.end()) model_.erase(it);
   auto pod = pods_.find(key);
   if (pod != pods_.end()) pods_.erase(pod);
+  if (key.starts_with(kBudgets)) budgets_.erase(std::string(key));
   if (key.starts_with(kNodes)) nodes_.erase(std::string(key.substr(kNodes.size())));
 }
 
 void Checker::check_pod(const std::string& key, const Pod* before, const Pod& now) {
+  if (before && before->uid == now.uid) check_eviction(key, *before, now);
+  if (!before || before->uid != now.uid) check_index(key, now);
   if (!now.node.empty()) {
     auto [at, fresh] = bound_.emplace(now.uid, now.node);
     if (!fresh && at->second != now.node)
@@ -213,6 +243,65 @@ void Checker::check_pod(const std::string& key, const Pod* before, const Pod& no
         violation(key + " and " + other + " both have the address " + now.ip);
     }
   }
+}
+
+// A budget names each pod that it lets go, and was asked before the pod was told; one that began to
+// select it meanwhile was not.
+void Checker::check_eviction(const std::string& key, const Pod& before, const Pod& now) {
+  if (!now.evicted || before.evicted || !before.ready) return;
+  auto was = read<core::Pod>(before.object), is = read<core::Pod>(now.object);
+  if (!was->metadata().labels().value().equals(is->metadata().labels().value())) return;
+  const std::string prefix =
+      std::string(kBudgets) + std::string(now.object->namespace_()) + "/";
+  for (auto at = budgets_.lower_bound(prefix);
+       at != budgets_.end() && at->first.starts_with(prefix); ++at) {
+    const Budget& b = at->second;
+    if (loop_.now() - b.since < 1min || !b.selector.matches(is->metadata().labels())) continue;
+    if (b.disrupted.contains(std::string(now.object->name()))) continue;
+    violation(key + " was evicted, and " + at->first + " was not asked");
+  }
+}
+
+// No pod is made for an index that one has completed.
+void Checker::check_index(const std::string& key, const Pod& now) {
+  if (now.job_index.empty()) return;
+  for (const auto& [other, p] : pods_) {
+    if (p.job_index != now.job_index || p.uid == now.uid || !p.succeeded || p.leaving) continue;
+    violation(key + " is made for an index that " + other + " has completed");
+  }
+}
+
+void Checker::check_budget(const std::string& key, const ObjectPtr& object) {
+  auto budget = read<policy::PodDisruptionBudget>(object);
+  auto selector = Selector::from_label_selector(budget->spec().selector());
+  Budget now;
+  now.uid = std::string(object->uid());
+  now.selector = selector.ok() ? *selector : Selector::nothing();
+  now.since = loop_.now();
+  now.allowed = budget->status().disruptions_allowed();
+  for (auto [name, since] : budget->status().disrupted_pods()) now.disrupted.emplace(name);
+  if (now.allowed < 0) violation(key + " allows fewer than no disruptions");
+  auto old = budgets_.find(key);
+  if (old != budgets_.end() && old->second.uid == now.uid) {
+    const Budget& before = old->second;
+    if (before.selector.to_string() == now.selector.to_string()) now.since = before.since;
+    int64_t spent = 0;
+    for (const std::string& name : now.disrupted) spent += before.disrupted.contains(name) ? 0 : 1;
+    if (spent > 0 && (spent > 1 || now.allowed != before.allowed - 1)) {
+      violation(key + " lets " + std::to_string(spent) + " pods go, allowing " +
+                std::to_string(before.allowed) + " and then " + std::to_string(now.allowed));
+    }
+  }
+  budgets_[key] = std::move(now);
+}
+
+void Checker::check_job(const std::string& key, const ObjectPtr& object) {
+  const int64_t n = read<batch::Job>(object)->status().succeeded();
+  int64_t& most = completed_[std::string(object->uid())];
+  if (n < most) {
+    violation(key + " has completed " + std::to_string(n) + " after " + std::to_string(most));
+  }
+  most = std::max(most, n);
 }
 
 void Checker::check_fit(const std::string& name) {

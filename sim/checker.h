@@ -4,7 +4,9 @@
 //
 // Always: acknowledged writes survive; revisions rise; the watch misses nothing; a pod is bound
 // once; no two live pods of the cluster have one address; the pods bound to a node fit it; no quota
-// is exceeded; a uid names one object for ever. It also folds every event into the seed's trace
+// is exceeded; a uid names one object for ever; a budget of disruption is spent for every ready pod
+// that is evicted, one at a time and never below nothing; what a Job has completed stays completed,
+// and no pod is made for an index that is. It also folds every event into the seed's trace
 // hash.
 #pragma once
 
@@ -16,6 +18,7 @@
 #include <vector>
 
 #include "base/encoding.h"
+#include "machinery/labels.h"
 #include "store/store.h"
 
 namespace keles::sim {
@@ -61,15 +64,29 @@ class Checker {
     std::string uid, node, ip;
     bool live = false;  // neither Succeeded nor Failed
     bool runs = false;
+    bool ready = false, evicted = false, succeeded = false, leaving = false;
+    std::string job_index;  // "UID of its Job/index", or ""
+    ObjectPtr object;
     int64_t cpu_milli = 0, memory = 0;
   };
   struct Node {
     int64_t cpu_milli = 0, memory = 0, pods = 0;
   };
+  struct Budget {
+    std::string uid;
+    Selector selector;
+    TimePoint since;  // of this selector
+    int64_t allowed = 0;
+    std::set<std::string> disrupted;
+  };
   void on_event(const StoreEvent& e);
   void put(std::string_view key, const ObjectPtr& object);
   void take_away(std::string_view key);
   void check_pod(const std::string& key, const Pod* before, const Pod& now);
+  void check_eviction(const std::string& key, const Pod& before, const Pod& now);
+  void check_index(const std::string& key, const Pod& now);
+  void check_budget(const std::string& key, const ObjectPtr& object);
+  void check_job(const std::string& key, const ObjectPtr& object);
   void check_fit(const std::string& node);
   void check_quotas(const std::string& key, const ObjectPtr& object);
   void fold(std::string_view bytes);
@@ -79,6 +96,8 @@ class Checker {
   std::map<std::string, Seen, std::less<>> model_;
   std::map<std::string, Pod, std::less<>> pods_;
   std::map<std::string, Node, std::less<>> nodes_;
+  std::map<std::string, Budget, std::less<>> budgets_;
+  std::map<std::string, int64_t> completed_;  // by a Job's uid
   // The most that there may be below a key's prefix ("/registry/secrets/NS/"), by some quota.
   std::map<std::string, int64_t> rations_;
   std::map<std::string, std::string> uids_;   // uid -> key, for ever

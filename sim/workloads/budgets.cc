@@ -1,4 +1,5 @@
-// Budgets of disruption, and evictions that must respect them.
+// Budgets of disruption, and evictions that must respect them: of single pods, and of all that a
+// node has, as `kubectl drain` does it.
 #include "api/core_v1.h"
 #include "api/policy_v1.h"
 #include "machinery/codec_yaml.h"
@@ -20,6 +21,8 @@ class Budgets final : public SteppingWorkload {
 
  private:
   static Task<Status> evict(Context ctx, Client* client);
+  static Task<Status> evict_one(Context ctx, Client* client, std::string name);
+  static Task<Status> drain(Context ctx, Client* client);
 };
 
 // Its status counts the healthy pods that it selects, and has observed its spec.
@@ -59,6 +62,31 @@ Task<Status> Budgets::evict(Context ctx, Client* client) {
   if (!found.ok() || !*found) co_return found.status();
   ObjectPtr pod = *found;
   std::string name(pod->name());
+  co_return co_await evict_one(ctx, client, name);
+}
+
+// What is refused is asked again, until all have gone or time is up.
+Task<Status> Budgets::drain(Context ctx, Client* client) {
+  const std::string node = "node-" + number(client->loop().random(), 4);
+  for (int round = 0; round < 4; ++round) {
+    auto pods = co_await client->list<core::Pod>(ctx, "default");
+    if (!pods.ok()) co_return pods.status();
+    bool any = false;
+    for (auto& pod : *pods) {
+      if (pod->spec().node_name() != node || Look::is_dying(pod->metadata())) continue;
+      any = true;
+      std::string name(pod->metadata().name());
+      Status s = co_await evict_one(ctx, client, name);
+      if (!s.ok() && !s.is(Reason::kTooManyRequests) && !s.is(Reason::kNotFound)) co_return s;
+    }
+    if (!any) break;
+    TRY_CO(ctx.sleep(2s));
+  }
+  co_return Status();
+}
+
+Task<Status> Budgets::evict_one(Context ctx, Client* client, std::string name) {
+  const KindDesc* kind = &kind_of<core::Pod>();
   auto body = parse_yaml("apiVersion: policy/v1\nkind: Eviction\nmetadata: {name: " + name +
                          ", namespace: default}\n");
   WriteOptions options;
@@ -70,7 +98,8 @@ Task<Status> Budgets::evict(Context ctx, Client* client) {
 Task<Status> Budgets::step(Context ctx, Client* client) {
   Random& random = client->loop().random();
   uint64_t dice = random.below(100);
-  if (dice < 50) co_return co_await evict(ctx, client);
+  if (dice < 40) co_return co_await evict(ctx, client);
+  if (dice < 50) co_return co_await drain(ctx, client);
   const char* apps[] = {"replicasets-t0", "replicasets-t1", "statefulsets-t0", "statefulsets-t1"};
   std::string app = apps[random.below(4)];
   if (dice < 65)

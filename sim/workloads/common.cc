@@ -28,6 +28,7 @@ const std::vector<WorkloadKind>& workload_kinds() {
       {"accounts", make_accounts},
       {"appliers", make_appliers},
       {"budgets", make_budgets},
+      {"cronjobs", make_cronjobs},
       {"customs", make_customs},
       {"daemonsets", make_daemonsets},
       {"deployments", make_deployments},
@@ -168,7 +169,8 @@ Task<Status> release_holds(Context ctx, Client* admin) {
       &kind_of<core::Pod>(),         &kind_of<core::ConfigMap>(),
       &kind_of<apps::Deployment>(),  &kind_of<apps::ReplicaSet>(),
       &kind_of<apps::StatefulSet>(), &kind_of<apps::DaemonSet>(),
-      &kind_of<batch::Job>(),        &kind_of<core::ReplicationController>()};
+      &kind_of<batch::Job>(),        &kind_of<batch::CronJob>(),
+      &kind_of<core::ReplicationController>()};
   CatalogPtr catalog = admin->kinds().current();
   kinds.insert(kinds.end(), catalog->custom().begin(), catalog->custom().end());
   for (const KindRef& held_kind : kinds) {

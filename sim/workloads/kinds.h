@@ -8,6 +8,7 @@ namespace keles::sim {
 std::unique_ptr<Workload> make_accounts();
 std::unique_ptr<Workload> make_appliers();
 std::unique_ptr<Workload> make_budgets();
+std::unique_ptr<Workload> make_cronjobs();
 std::unique_ptr<Workload> make_customs();
 std::unique_ptr<Workload> make_daemonsets();
 std::unique_ptr<Workload> make_deployments();
