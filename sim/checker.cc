@@ -160,8 +160,8 @@ void Checker::put(std::string_view key_view, const ObjectPtr& object) {
     for (auto c : pod->status().conditions()) {
       if (c.status() != "True") continue;
       now.ready = now.ready || c.type() == "Ready";
-      now.evicted = now.evicted || (c.type() == "DisruptionTarget" &&
-                                    c.reason() == "EvictionByEvictionAPI");
+      now.evicted =
+          now.evicted || (c.type() == "DisruptionTarget" && c.reason() == "EvictionByEvictionAPI");
     }
     for (auto r : pod->metadata().owner_references()) {
       constexpr std::string_view kIndex = "batch.kubernetes.io/job-completion-index";
@@ -251,8 +251,7 @@ void Checker::check_eviction(const std::string& key, const Pod& before, const Po
   if (!now.evicted || before.evicted || !before.ready) return;
   auto was = read<core::Pod>(before.object), is = read<core::Pod>(now.object);
   if (!was->metadata().labels().value().equals(is->metadata().labels().value())) return;
-  const std::string prefix =
-      std::string(kBudgets) + std::string(now.object->namespace_()) + "/";
+  const std::string prefix = std::string(kBudgets) + std::string(now.object->namespace_()) + "/";
   for (auto at = budgets_.lower_bound(prefix);
        at != budgets_.end() && at->first.starts_with(prefix); ++at) {
     const Budget& b = at->second;

@@ -165,12 +165,15 @@ Task<Status> admit_tenants(Context ctx, Client* admin) {
 }
 
 Task<Status> release_holds(Context ctx, Client* admin) {
-  std::vector<KindRef> kinds = {
-      &kind_of<core::Pod>(),         &kind_of<core::ConfigMap>(),
-      &kind_of<apps::Deployment>(),  &kind_of<apps::ReplicaSet>(),
-      &kind_of<apps::StatefulSet>(), &kind_of<apps::DaemonSet>(),
-      &kind_of<batch::Job>(),        &kind_of<batch::CronJob>(),
-      &kind_of<core::ReplicationController>()};
+  std::vector<KindRef> kinds = {&kind_of<core::Pod>(),
+                                &kind_of<core::ConfigMap>(),
+                                &kind_of<apps::Deployment>(),
+                                &kind_of<apps::ReplicaSet>(),
+                                &kind_of<apps::StatefulSet>(),
+                                &kind_of<apps::DaemonSet>(),
+                                &kind_of<batch::Job>(),
+                                &kind_of<batch::CronJob>(),
+                                &kind_of<core::ReplicationController>()};
   CatalogPtr catalog = admin->kinds().current();
   kinds.insert(kinds.end(), catalog->custom().begin(), catalog->custom().end());
   for (const KindRef& held_kind : kinds) {

@@ -51,7 +51,8 @@ class CronJobs final : public KindWorkload {
           });
           if (held) return "";
           if (good > kGood || bad > kBad) return "keeps more finished Jobs than it is to";
-          if (active > 1 && cron.spec().concurrency_policy() != "Allow") return "runs twice at once";
+          if (active > 1 && cron.spec().concurrency_policy() != "Allow")
+            return "runs twice at once";
           if (static_cast<int64_t>(cron.status().active().size()) != active) {
             return "does not tell what is active";
           }

@@ -197,7 +197,8 @@ std::vector<std::string> removed(const JobPlan& plan) {
 
 // KEP 3715: completions and parallelism go up and down together.
 TEST(PlanJob, AnIndexedJobShrinksAndGrows) {
-  auto j = job("completionMode: Indexed, completions: 2, parallelism: 2", "completedIndexes: '0,3'");
+  auto j =
+      job("completionMode: Indexed, completions: 2, parallelism: 2", "completedIndexes: '0,3'");
   auto plan = plan_job(*j, {pod({.name = "b", .index = 1}), pod({.name = "c", .index = 2})}, kNow);
   EXPECT_THAT(removed(plan), ElementsAre("c"));
   EXPECT_THAT(created(plan), IsEmpty());
@@ -239,8 +240,7 @@ TEST(PlanJob, IsSuspendedAndResumed) {
   EXPECT_EQ(conditions(plan), "Suspended JobSuspended");
   EXPECT_EQ(plan.event_reason, "Suspended");
   EXPECT_FALSE(plan.status->status().has_start_time());
-  const std::string was =
-      "conditions: [{type: Suspended, status: 'True', reason: JobSuspended}]";
+  const std::string was = "conditions: [{type: Suspended, status: 'True', reason: JobSuspended}]";
   plan = plan_job(*job("suspend: true", was), {}, kNow);
   EXPECT_EQ(plan.event_reason, "");
   plan = plan_job(*job("parallelism: 1, activeDeadlineSeconds: 60", was), {}, kNow);
@@ -257,7 +257,8 @@ TEST(PlanJob, EndsWhileItIsSuspended) {
     std::string why, spec, status, conditions;
   };
   const Case cases[] = {
-      {"failed too often", "backoffLimit: 1", "failed: 2", "FailureTarget BackoffLimitExceeded; Failed BackoffLimitExceeded"},
+      {"failed too often", "backoffLimit: 1", "failed: 2",
+       "FailureTarget BackoffLimitExceeded; Failed BackoffLimitExceeded"},
       {"has enough", "completions: 1", "succeeded: 1",
        "SuccessCriteriaMet CompletionsReached; Complete CompletionsReached"},
       {"out of time", "activeDeadlineSeconds: 1", "", "Suspended JobSuspended"},
@@ -276,8 +277,9 @@ TEST(PlanJob, CountsRestartsOfPodsThatStartAgainThemselves) {
   auto failed = [](int init, int main, int limit) {
     auto p = parse<Pod>(
         "metadata: {name: a, namespace: jobs, uid: u}\nstatus: {phase: Running, "
-        "initContainerStatuses: [{restartCount: " + std::to_string(init) +
-        "}], containerStatuses: [{restartCount: " + std::to_string(main) + "}]}");
+        "initContainerStatuses: [{restartCount: " +
+        std::to_string(init) + "}], containerStatuses: [{restartCount: " + std::to_string(main) +
+        "}]}");
     auto plan = plan_job(*job("backoffLimit: " + std::to_string(limit) +
                               ", template: {spec: {restartPolicy: OnFailure}}"),
                          {p}, kNow);

@@ -71,16 +71,16 @@ Task<Status> StatefulSetController::make_claims(Context ctx, Ref<StatefulSet> se
       Document body = stateful_claim(*set, from, ordinal).take();
       auto r = co_await client().create<PersistentVolumeClaim>(ctx, std::move(body));
       if (r.ok()) {
-        events().normal(
-            reference_to(set), "SuccessfulCreate",
-            "Create Claim " + name + " Pod " + pod + of_set + " success");
+        events().normal(reference_to(set), "SuccessfulCreate",
+                        "Create Claim " + name + " Pod " + pod + of_set + " success");
         continue;
       }
       s = r.status().with_prefix("failed to create PVC " + name);
       // One that our cache does not have yet may be gone before we see it: tried again.
       if (!r.status().is(Reason::kAlreadyExists) && !namespace_is_ending(r.status())) {
         events().warning(reference_to(set), "FailedCreate",
-                         "Create Claim " + name + " for Pod " + pod + of_set + " failed error: " + r.status().message());
+                         "Create Claim " + name + " for Pod " + pod + of_set +
+                             " failed error: " + r.status().message());
       }
     }
     if (first.ok()) first = s;
