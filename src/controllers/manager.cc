@@ -31,6 +31,12 @@
 #include "controllers/service_account.h"
 #include "controllers/service_cidr.h"
 #include "controllers/statefulset.h"
+#include "controllers/storage/attach_detach.h"
+#include "controllers/storage/binder.h"
+#include "controllers/storage/ephemeral.h"
+#include "controllers/storage/expander.h"
+#include "controllers/storage/local_path.h"
+#include "controllers/storage/settings.h"
 #include "controllers/storage_protection.h"
 #include "controllers/taint_eviction.h"
 #include "controllers/token_secrets.h"
@@ -120,6 +126,18 @@ const Entry kControllers[] = {
     {{"disruption-controller", "disruption", true, "", 1}, make<DisruptionController>},
     {{"resourcequota-controller", "resourcequota", true, "concurrent-resource-quota-syncs", 5},
      make<ResourceQuotaController>},
+    {{"persistentvolume-binder-controller", "persistentvolume-binder", true, "", 1},
+     make<VolumeBinder>},
+    {{"persistentvolume-attach-detach-controller", "attachdetach", true, "", 4},
+     make<AttachDetach>},
+    {{"persistentvolume-expander-controller", "persistentvolume-expander", true, "", 10},
+     make<VolumeExpander>},
+    {{"ephemeral-volume-controller", "ephemeral-volume", true,
+      "concurrent-ephemeralvolume-syncs", 5},
+     make<EphemeralVolumes>},
+    {{"local-path-provisioner", "", true, "", 2},
+     make<LocalPathProvisioner>,
+     [](const Options&) { return !storage_settings().local_path_directory.empty(); }},
     {{"persistentvolumeclaim-protection-controller", "pvc-protection", true, "", 1},
      make<ClaimProtection>},
     {{"persistentvolume-protection-controller", "pv-protection", true, "", 1},

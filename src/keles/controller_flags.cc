@@ -3,13 +3,35 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/beneath.h"
 #include "controllers/manager.h"
 #include "controllers/node_ipam.h"
+#include "controllers/storage/settings.h"
 
 namespace keles {
 namespace {
 
 constexpr int64_t kMostSyncs = 1000;
+
+// Of "/tmp/a/b": b, over no link.
+Status remove_below_tmp(const std::string& path) {
+  constexpr std::string_view kTmp = "/tmp/";
+  std::string rest = path;
+  while (rest.ends_with('/')) rest.pop_back();
+  if (!rest.starts_with(kTmp))
+    return Status(Reason::kInvalid, "host_path deleter only supports /tmp/.+ but received provided " +
+                                        path);
+  rest.erase(0, kTmp.size());
+  TRY_ASSIGN(at, open_directory("/tmp"));
+  if (const size_t slash = rest.rfind('/'); slash != std::string::npos) {
+    auto parent = open_directory_beneath(at, rest.substr(0, slash));
+    if (parent.status().is(Reason::kNotFound)) return {};
+    if (!parent.ok()) return parent.status();
+    at = std::move(*parent);
+    rest.erase(0, slash + 1);
+  }
+  return remove_tree_beneath(at, rest);
+}
 
 std::string names(bool on_by_default) {
   std::vector<std::string_view> all;
@@ -89,6 +111,9 @@ void ControllerFlags::apply(controllers::Options* out) const {
   out->node_mask_sizes = node_masks;
   out->local_load_balancers = local_load_balancers;
   for (const auto& [flag, n] : syncs) out->syncs[flag] = static_cast<int>(n);
+  controllers::StorageSettings& storage = controllers::storage_settings();
+  storage.local_path_directory = local_path_directory;
+  storage.remove_host_path = remove_below_tmp;
 }
 
 void add_controller_flags(Flags& f, ControllerFlags& c) {
@@ -112,6 +137,9 @@ void add_controller_flags(Flags& f, ControllerFlags& c) {
   f.add("local-load-balancers", &c.local_load_balancers,
         "Services of type LoadBalancer without a class are served at the nodes' own addresses, "
         "where no cloud is; for clusters whose users may have the nodes' ports.");
+  f.add("local-path-directory", &c.local_path_directory,
+        "Where on each node volumes of the default class \"standard\" are kept, which is made with "
+        "the cluster. When empty: there is none, and nobody provisions volumes.");
   f.add("kube-api-qps", &c.qps,
         "Requests a second that the controllers may send to the API server, a number; not above 0: "
         "no limit, as they are calls within this process.");

@@ -24,6 +24,7 @@ struct ControllerFlags {
   std::string tolerance = "0.1";
   std::string qps = "-1";
   int64_t burst = 30;
+  std::string local_path_directory;
   bool leader_elect = true;
   std::string resource_lock = "leases", resource_name = "kube-controller-manager";
   controllers::NodeMaskSizes node_masks;

@@ -12,7 +12,7 @@ namespace keles::node {
 
 using api::core_v1::Container;
 using api::core_v1::KeyToPath;
-using api::core_v1::PersistentVolumeClaim;
+using api::core_v1::PersistentVolume;
 using api::core_v1::Pod;
 using api::core_v1::Volume;
 
@@ -314,24 +314,28 @@ Task<Result<Payload>> Volumes::projected(Context ctx, Ref<Pod> pod,
   co_return payload;
 }
 
-// A claim that is bound would need a persistent volume mounted, which this node cannot: there is
-// always an error, and it says what is missing.
-Task<Status> Volumes::claim(Context ctx, Ref<Pod> pod, std::string name, bool owned) {
-  std::string ns(pod->metadata().namespace_());
-  std::string what = "error processing PVC " + ns + "/" + name;
-  auto got = co_await client_.get<PersistentVolumeClaim>(ctx, ns, name);
-  if (!got.ok()) co_return got.status().with_prefix(what + ": failed to fetch PVC from API server");
-  Ref<PersistentVolumeClaim> pvc = *got;
-  bool is_owner = false;
-  for (auto o : pvc->metadata().owner_references())
-    is_owner = is_owner || (o.controller() && o.uid() == pod->metadata().uid());
-  if (owned && !is_owner)
-    co_return Status(Reason::kInvalid, "PVC " + ns + "/" + name + " was not created for pod " + ns +
-                                           "/" + std::string(pod->metadata().name()) +
-                                           " (pod is not owner)");
-  if (pvc->status().phase() != "Bound")
-    co_return Status(Reason::kInvalid, what + ": PVC is not bound");
-  co_return Status(Reason::kInvalid, what + ": this node mounts no persistent volumes");
+Task<Result<MountedVolume>> Volumes::claimed(Context ctx, ClaimRequest request) {
+  const std::string uid(request.pod->metadata().uid());
+  auto volume = co_await find_claimed(ctx, &client_, request);
+  if (!volume.ok()) co_return not_processed(request.volume, volume.status());
+  const Ref<PersistentVolume> pv = *volume;
+  const std::string name(pv->metadata().name());
+  GroupChange change;
+  // Who shares it with others has it as they found it.
+  auto& users = users_[name];
+  users.erase(uid);
+  if (users.empty()) change.group = group_of(*request.pod);
+  change.only_if_root_differs =
+      request.pod->spec().security_context().fs_group_change_policy() == "OnRootMismatch";
+  auto path = co_await ready_volume(ctx, &pods_, request, pv, change);
+  if (!path.ok())
+    co_return path.status().with_prefix("MountVolume.SetUp failed for volume \"" + name + "\" ");
+  users_[name].insert(uid);
+  MountedVolume out;
+  out.path = *path;
+  out.read_only = request.read_only;
+  out.settled = true;
+  co_return out;
 }
 
 Task<Result<Payload>> Volumes::payload_of(Context ctx, Ref<Pod> pod, Volume v, PodFacts facts) {
@@ -386,8 +390,14 @@ Task<Result<MountedVolume>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t
   if (auto pvc = v.persistent_volume_claim()) claimed = pvc.claim_name();
   if (v.ephemeral()) claimed = std::string(pod->metadata().name()) + "-" + name;
   if (!claimed.empty()) {
-    s = co_await claim(ctx, pod, claimed, static_cast<bool>(v.ephemeral()));
-    co_return not_processed(name, s);
+    ClaimRequest request;
+    request.pod = pod;
+    request.volume = name;
+    request.claim = claimed;
+    request.ephemeral = static_cast<bool>(v.ephemeral());
+    request.read_only = v.persistent_volume_claim().read_only();
+    auto mounted = co_await this->claimed(ctx, std::move(request));
+    co_return mounted;
   }
   MountedVolume out;
   Result<std::string> path = s;
@@ -416,7 +426,7 @@ Task<Result<MountedVolumes>> Volumes::setup(Context ctx, Ref<Pod> pod, PodFacts 
     std::string name(volumes[i].name());
     if (!is_used(*pod, name)) continue;
     auto before = known.find(name);
-    if (before != known.end() && !before->second.read_only) {
+    if (before != known.end() && (before->second.settled || !before->second.read_only)) {
       out[name] = before->second;
       continue;
     }
@@ -442,6 +452,10 @@ Result<std::string> Volumes::bind_sub_path(const SubPath& s) const {
 
 Task<Status> Volumes::remove(Context ctx, std::string uid) {
   tokens_.erase(uid);
+  for (auto it = users_.begin(); it != users_.end();) {
+    it->second.erase(uid);
+    it = it->second.empty() ? users_.erase(it) : std::next(it);
+  }
   auto work = [pods = pods_, uid] { return pods.remove(uid); };
   co_return co_await run_blocking(&ctx.loop(), std::move(work));
 }

@@ -1,11 +1,13 @@
 // A pod's volumes on the node: emptyDir, hostPath, configMap, secret, downwardAPI, projected (with
-// service account tokens). Directories below <root>/pods/<uid>/volumes/, as upstream lays them out.
+// service account tokens), and the persistent volumes of claims (hostPath, local, nfs). Directories
+// below <root>/pods/<uid>/volumes/, as upstream lays them out.
 //
 // One loop. setup() may be called again at any time: it brings what changed up to date.
 #pragma once
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "node/pods/env.h"
 #include "node/volumes/atomic_writer.h"
 #include "node/volumes/object_cache.h"
+#include "node/volumes/persistent_volume.h"
 #include "node/volumes/pod_directories.h"
 #include "node/volumes/sub_path.h"
 
@@ -21,7 +24,8 @@ namespace keles::node {
 
 struct MountedVolume {
   std::string path;        // on the host
-  bool read_only = false;  // for containers, whatever their mounts say: the agent writes it
+  bool read_only = false;  // for containers, whatever their mounts say
+  bool settled = false;    // nothing that the agent writes is in it: once is enough
 };
 using MountedVolumes = std::map<std::string, MountedVolume>;  // by volume name
 
@@ -53,7 +57,7 @@ class Volumes {
                                         PodFacts facts);
   Task<Result<Payload>> payload_of(Context ctx, Ref<api::core_v1::Pod> pod, api::core_v1::Volume v,
                                    PodFacts facts);
-  Task<Status> claim(Context ctx, Ref<api::core_v1::Pod> pod, std::string name, bool owned);
+  Task<Result<MountedVolume>> claimed(Context ctx, ClaimRequest request);
   Task<Status> add_object(Context ctx, ObjectCache::Key key, bool optional,
                           List<api::core_v1::KeyToPath> items, int mode, Payload* out);
   Task<Status> add_token(Context ctx, Ref<api::core_v1::Pod> pod,
@@ -70,6 +74,7 @@ class Volumes {
   Client& client_;
   ObjectCache& objects_;
   std::map<std::string, std::map<std::string, Token>> tokens_;  // pod uid -> audience/expiry
+  std::map<std::string, std::set<std::string>> users_;  // pod uids by persistent volume
 };
 
 // Where containers mount something inside this volume, below the volume's own root: directories
