@@ -341,8 +341,8 @@ TEST_F(VolumePlugins, LimitsOfDrivers) {
 TEST_F(VolumePlugins, WhatMayHelp) {
   auto hint = [&](const char* plugin, Events bits, const std::string& before,
                   const std::string& now, const std::string& spec) {
-    for (const auto& m : profile->members()) {
-      if (m.plugin->name() != plugin) continue;
+    for (const auto& each : profile->plugins()) {
+      if (each->name() != plugin) continue;
       Event e;
       e.bits = bits;
       auto object = [&](const std::string& text) {
@@ -350,7 +350,7 @@ TEST_F(VolumePlugins, WhatMayHelp) {
       };
       e.before = object(before);
       e.now = object(now);
-      return m.plugin->hint(*pod(pod_text("p", spec)), e) == Hint::kQueue;
+      return each->hint(*pod(pod_text("p", spec)), e) == Hint::kQueue;
     }
     return false;
   };

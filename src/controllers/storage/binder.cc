@@ -182,13 +182,13 @@ Task<Status> VolumeBinder::sync_claim(Context ctx, Ref<Claim> claim) {
   auto annealed = co_await write_claim(ctx, claim, claim_annealed(*claim), false);
   if (!annealed.ok()) co_return annealed.status();
   claim = *annealed;
-  ClaimPlan plan = plan_claim(*claim, world_of(*claim));
+  BindingPlan plan = plan_binding(*claim, world_of(*claim));
   Status s = co_await carry_out(ctx, claim, std::move(plan));
   co_return s;
 }
 
-Task<Status> VolumeBinder::carry_out(Context ctx, Ref<Claim> claim, ClaimPlan plan) {
-  using Act = ClaimPlan::Act;
+Task<Status> VolumeBinder::carry_out(Context ctx, Ref<Claim> claim, BindingPlan plan) {
+  using Act = BindingPlan::Act;
   const Act act = plan.act;
   const bool becomes_lost = act == Act::kLost && claim->status().phase() != "Lost";
   if (plan.event && act != Act::kProvision && (act != Act::kLost || becomes_lost)) {
@@ -232,7 +232,7 @@ Task<Status> VolumeBinder::assign_class(Context ctx, Ref<Claim> claim, std::stri
   co_return Status();
 }
 
-Task<Status> VolumeBinder::provision(Context ctx, Ref<Claim> claim, ClaimPlan plan) {
+Task<Status> VolumeBinder::provision(Context ctx, Ref<Claim> claim, BindingPlan plan) {
   const std::string key = key_of(claim->metadata());
   metrics_.began(key, plan.provisioner, "provision");
   auto r =

@@ -44,10 +44,10 @@ class VolumeBinder final : public Controller {
                                          std::optional<Document> next, bool status);
 
   Task<Status> sync_claim(Context ctx, Ref<Claim> claim);
-  Task<Status> carry_out(Context ctx, Ref<Claim> claim, ClaimPlan plan);
+  Task<Status> carry_out(Context ctx, Ref<Claim> claim, BindingPlan plan);
   Task<Status> set_claim_phase(Context ctx, Ref<Claim> claim, std::string phase);
   Task<Status> assign_class(Context ctx, Ref<Claim> claim, std::string storage_class);
-  Task<Status> provision(Context ctx, Ref<Claim> claim, ClaimPlan plan);
+  Task<Status> provision(Context ctx, Ref<Claim> claim, BindingPlan plan);
   Task<Status> bind(Context ctx, Ref<Volume> volume, Ref<Claim> claim);
 
   Task<Status> sync_volume(Context ctx, Ref<Volume> volume);

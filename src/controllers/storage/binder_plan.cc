@@ -10,7 +10,7 @@ using api::storage_v1::StorageClass;
 
 namespace {
 
-using Act = ClaimPlan::Act;
+using Act = BindingPlan::Act;
 
 std::string quoted(std::string_view s) { return "\"" + std::string(s) + "\""; }
 
@@ -22,15 +22,15 @@ std::string key_of(const PersistentVolumeClaim& claim) {
   return key_of(claim.metadata().namespace_(), claim.metadata().name());
 }
 
-ClaimPlan act(Act a, std::optional<EventText> event = std::nullopt) {
-  ClaimPlan p;
+BindingPlan act(Act a, std::optional<EventText> event = std::nullopt) {
+  BindingPlan p;
   p.act = a;
   p.event = std::move(event);
   return p;
 }
 
-ClaimPlan bind_to(std::string_view volume) {
-  ClaimPlan p;
+BindingPlan bind_to(std::string_view volume) {
+  BindingPlan p;
   p.act = Act::kBind;
   p.volume = volume;
   return p;
@@ -49,7 +49,7 @@ EventText waiting_event(const std::vector<std::string>& pods) {
               " to be scheduled"};
 }
 
-ClaimPlan plan_provision(const PersistentVolumeClaim& claim, const ClaimWorld& world) {
+BindingPlan plan_provision(const PersistentVolumeClaim& claim, const ClaimWorld& world) {
   const std::string name(volumes::class_of(claim));
   const Ref<StorageClass> c = world.storage_class(name);
   if (!c) {
@@ -61,7 +61,7 @@ ClaimPlan plan_provision(const PersistentVolumeClaim& claim, const ClaimWorld& w
   if (!provisioner.error.empty()) {
     return act(Act::kNothing, EventText{true, "ProvisioningFailed", std::move(provisioner.error)});
   }
-  ClaimPlan p = act(Act::kProvision);
+  BindingPlan p = act(Act::kProvision);
   p.provisioner = provisioner.name;
   p.event = EventText{false, "ExternalProvisioning",
                       "Waiting for a volume to be created either by the external provisioner '" +
@@ -73,13 +73,13 @@ ClaimPlan plan_provision(const PersistentVolumeClaim& claim, const ClaimWorld& w
 }
 
 // One that names no volume.
-ClaimPlan plan_search(const PersistentVolumeClaim& claim, const ClaimWorld& world) {
+BindingPlan plan_search(const PersistentVolumeClaim& claim, const ClaimWorld& world) {
   const std::string name(volumes::class_of(claim));
   const Ref<StorageClass> c = name.empty() ? Ref<StorageClass>() : world.storage_class(name);
   const bool delayed = c && volumes::waits_for_consumer(*c);
   auto ask = volumes::ask_of(claim);
   if (!ask.ok()) {
-    ClaimPlan p;
+    BindingPlan p;
     p.error =
         ask.status().with_prefix("error finding PV for claim " + quoted(key_of(claim)));
     return p;
@@ -87,7 +87,7 @@ ClaimPlan plan_search(const PersistentVolumeClaim& claim, const ClaimWorld& worl
   if (const auto* volume = world.volumes->best_for(*ask, delayed)) return bind_to(volume->name);
   if (!volumes::has_class(claim)) {
     if (const Ref<StorageClass> fallback = world.default_class()) {
-      ClaimPlan p = act(Act::kAssignClass);
+      BindingPlan p = act(Act::kAssignClass);
       p.storage_class = fallback->metadata().name();
       return p;
     }
@@ -102,7 +102,7 @@ ClaimPlan plan_search(const PersistentVolumeClaim& claim, const ClaimWorld& worl
 }
 
 // One that names a volume and is not bound to it.
-ClaimPlan plan_named(const PersistentVolumeClaim& claim, const ClaimWorld& world) {
+BindingPlan plan_named(const PersistentVolumeClaim& claim, const ClaimWorld& world) {
   const std::string name(claim.spec().volume_name());
   const Ref<PersistentVolume> volume = world.volume(name);
   if (!volume) return act(Act::kPending);
@@ -119,7 +119,7 @@ ClaimPlan plan_named(const PersistentVolumeClaim& claim, const ClaimWorld& world
                         "volume " + quoted(name) + " already bound to a different claim."};
   if (!claim.metadata().annotations().contains(volumes::kBoundByController))
     return act(Act::kPending, taken);
-  ClaimPlan p = act(Act::kNothing, taken);
+  BindingPlan p = act(Act::kNothing, taken);
   const ObjectReference other = volume->spec().claim_ref();
   p.error = Status(Reason::kConflict, "invalid binding of claim " + quoted(key_of(claim)) +
                                           " to volume " + quoted(name) +
@@ -128,11 +128,11 @@ ClaimPlan plan_named(const PersistentVolumeClaim& claim, const ClaimWorld& world
   return p;
 }
 
-ClaimPlan lost(std::string_view reason, std::string message) {
+BindingPlan lost(std::string_view reason, std::string message) {
   return act(Act::kLost, EventText{true, reason, std::move(message)});
 }
 
-ClaimPlan plan_bound(const PersistentVolumeClaim& claim, const ClaimWorld& world) {
+BindingPlan plan_bound(const PersistentVolumeClaim& claim, const ClaimWorld& world) {
   const std::string name(claim.spec().volume_name());
   if (name.empty()) {
     return lost("ClaimLost",
@@ -149,7 +149,7 @@ ClaimPlan plan_bound(const PersistentVolumeClaim& claim, const ClaimWorld& world
 
 }  // namespace
 
-ClaimPlan plan_claim(const PersistentVolumeClaim& claim, const ClaimWorld& world) {
+BindingPlan plan_binding(const PersistentVolumeClaim& claim, const ClaimWorld& world) {
   if (claim.metadata().annotations().contains(volumes::kBindCompleted))
     return plan_bound(claim, world);
   return claim.spec().volume_name().empty() ? plan_search(claim, world) : plan_named(claim, world);

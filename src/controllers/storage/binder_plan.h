@@ -22,7 +22,7 @@ struct EventText {
   std::string message;
 };
 
-struct ClaimPlan {
+struct BindingPlan {
   enum class Act : uint8_t {
     kNothing,
     kBind,         // to `volume`
@@ -46,7 +46,7 @@ struct ClaimWorld {
   // Names of the pods that use the claim and have no node yet.
   std::function<std::vector<std::string>()> waiting_pods;
 };
-ClaimPlan plan_claim(const api::core_v1::PersistentVolumeClaim& claim, const ClaimWorld& world);
+BindingPlan plan_binding(const api::core_v1::PersistentVolumeClaim& claim, const ClaimWorld& world);
 
 struct VolumePlan {
   enum class Act : uint8_t {

@@ -50,11 +50,11 @@ struct Decision {
   const char* what;
   std::vector<std::string> volumes;
   std::string claim;
-  ClaimPlan::Act act;
+  BindingPlan::Act act;
   std::string volume, event;  // "Reason: message"
 };
 
-ClaimPlan decide(const std::vector<std::string>& yaml, const std::string& claim) {
+BindingPlan decide(const std::vector<std::string>& yaml, const std::string& claim) {
   volumes::VolumeIndex index;
   std::map<std::string, Ref<PersistentVolume>, std::less<>> all;
   for (const std::string& text : yaml) {
@@ -81,7 +81,7 @@ ClaimPlan decide(const std::vector<std::string>& yaml, const std::string& claim)
   };
   world.default_class = [] { return Ref<StorageClass>(); };
   world.waiting_pods = [] { return std::vector<std::string>{"p1", "p2"}; };
-  return plan_claim(*parse<PersistentVolumeClaim>(claim), world);
+  return plan_binding(*parse<PersistentVolumeClaim>(claim), world);
 }
 
 std::string free_volume(const std::string& name, const std::string& spec = "") {
@@ -90,7 +90,7 @@ std::string free_volume(const std::string& name, const std::string& spec = "") {
 }
 
 TEST(BinderPlan, WhatBecomesOfAClaim) {
-  using Act = ClaimPlan::Act;
+  using Act = BindingPlan::Act;
   const char* ours = "claimRef: {namespace: default, name: c, uid: u1}";
   const char* others = "claimRef: {namespace: default, name: d, uid: u2}";
   const char* bound =
@@ -142,7 +142,7 @@ TEST(BinderPlan, WhatBecomesOfAClaim) {
        "lost!"},
   };
   for (const Decision& r : rows) {
-    const ClaimPlan p = decide(r.volumes, r.claim);
+    const BindingPlan p = decide(r.volumes, r.claim);
     EXPECT_EQ(static_cast<int>(p.act), static_cast<int>(r.act)) << r.what;
     EXPECT_EQ(p.volume, r.volume) << r.what;
     EXPECT_EQ(p.event ? std::string(p.event->reason) + ": " + p.event->message : "", r.event)
