@@ -19,8 +19,8 @@ Status remove_below_tmp(const std::string& path) {
   std::string rest = path;
   while (rest.ends_with('/')) rest.pop_back();
   if (!rest.starts_with(kTmp))
-    return Status(Reason::kInvalid, "host_path deleter only supports /tmp/.+ but received provided " +
-                                        path);
+    return Status(Reason::kInvalid,
+                  "host_path deleter only supports /tmp/.+ but received provided " + path);
   rest.erase(0, kTmp.size());
   TRY_ASSIGN(at, open_directory("/tmp"));
   if (const size_t slash = rest.rfind('/'); slash != std::string::npos) {

@@ -1,5 +1,5 @@
-// The volume plug-ins by cases, over an API server in memory: what they refuse, in whose words, what
-// they decide, and how that is carried out while the pod waits.
+// The volume plug-ins by cases, over an API server in memory: what they refuse, in whose words,
+// what they decide, and how that is carried out while the pod waits.
 #include <gtest/gtest.h>
 
 #include "base/sim_loop.h"
@@ -98,7 +98,8 @@ class VolumePlugins : public DecideTest {
         "}, spec: {accessModes: [ReadWriteOnce], " + spec + "}, status: {phase: " + phase + "}}");
   }
   void late_class(const std::string& provisioner, const std::string& more = "") {
-    put("{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: late}, provisioner: " +
+    put("{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: late}, "
+        "provisioner: " +
         provisioner + ", volumeBindingMode: WaitForFirstConsumer" + more + "}");
   }
   static std::string late(const std::string& size) {
@@ -227,8 +228,9 @@ TEST_F(VolumePlugins, WhatIsReservedIsTaken) {
 }
 
 TEST_F(VolumePlugins, ProvisionedWhereThePodGoes) {
-  late_class("x.io/y", ", allowedTopologies: [{matchLabelExpressions: [{key: "
-                       "topology.kubernetes.io/zone, values: [z2]}]}]");
+  late_class("x.io/y",
+             ", allowedTopologies: [{matchLabelExpressions: [{key: "
+             "topology.kubernetes.io/zone, values: [z2]}]}]");
   claim("c", late("1Gi"));
   EXPECT_EQ(verdicts(using_claims({"c"})),
             "a: node(s) didn't find available persistent volumes to bind; b: ok");
@@ -261,7 +263,8 @@ TEST_F(VolumePlugins, BindingEndsWithTimeAndWithThePod) {
   client.drop(kind_of<Pod>(), "default", "p");
   rest();
   ASSERT_TRUE(bound.has_value());
-  EXPECT_EQ(bound->message(), kRunning + "binding volumes: pod does not exist any more: pod \"p\" not found");
+  EXPECT_EQ(bound->message(),
+            kRunning + "binding volumes: pod does not exist any more: pod \"p\" not found");
 }
 
 TEST_F(VolumePlugins, CapacityThatDriversTell) {
@@ -272,8 +275,7 @@ TEST_F(VolumePlugins, CapacityThatDriversTell) {
   put("{apiVersion: storage.k8s.io/v1, kind: CSIStorageCapacity, metadata: {name: s, namespace: "
       "default}, storageClassName: late, capacity: 3Gi, nodeTopology: {matchLabels: "
       "{kubernetes.io/hostname: a}}}");
-  EXPECT_EQ(verdicts(using_claims({"c"})),
-            "a: ok; b: node(s) did not have enough free storage");
+  EXPECT_EQ(verdicts(using_claims({"c"})), "a: ok; b: node(s) did not have enough free storage");
   put("{apiVersion: storage.k8s.io/v1, kind: CSIStorageCapacity, metadata: {name: s, namespace: "
       "default}, storageClassName: late, capacity: 3Gi, maximumVolumeSize: 1Gi, nodeTopology: "
       "{matchLabels: {kubernetes.io/hostname: a}}}");
@@ -331,8 +333,7 @@ TEST_F(VolumePlugins, LimitsOfDrivers) {
   put("{apiVersion: storage.k8s.io/v1, kind: CSINode, metadata: {name: a}, spec: {drivers: [{name: "
       "x.io, nodeID: n, allocatable: {count: 1}}]}}");
   EXPECT_EQ(verdicts(using_claims({"c-v"})), "a: ok; b: ok");
-  EXPECT_EQ(verdicts(using_claims({"c-v", "c-w"})),
-            "a: node(s) exceed max volume count; b: ok");
+  EXPECT_EQ(verdicts(using_claims({"c-v", "c-w"})), "a: node(s) exceed max volume count; b: ok");
   placed(pod_text("there", using_claims({"c-v"}) + "  nodeName: a\n"));
   EXPECT_EQ(verdicts(using_claims({"c-w"})), "a: node(s) exceed max volume count; b: ok");
   EXPECT_EQ(verdicts(using_claims({"c-v"})), "a: ok; b: ok") << "it is there already";

@@ -57,19 +57,16 @@ AttachDetach::AttachDetach(Deps deps)
   attachments_.base().add_index(kByNode, [](const ObjectPtr& o) {
     return text_of(read<VolumeAttachment>(o)->spec().node_name());
   });
-  volumes_.on_change([this](const Ref<Volume>& before, const Ref<Volume>& now) {
-    learn(now ? now : before);
-  });
+  volumes_.on_change(
+      [this](const Ref<Volume>& before, const Ref<Volume>& now) { learn(now ? now : before); });
   claims_.on_change([this](const Ref<Claim>&, const Ref<Claim>& now) {
     if (now && known_.contains(std::string(now->spec().volume_name())))
       queue().add(std::string(now->spec().volume_name()));
   });
-  pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
-    pod_changed(now ? now : before);
-  });
-  nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) {
-    node_changed(now ? now : before);
-  });
+  pods_.on_change(
+      [this](const Ref<Pod>& before, const Ref<Pod>& now) { pod_changed(now ? now : before); });
+  nodes_.on_change(
+      [this](const Ref<Node>& before, const Ref<Node>& now) { node_changed(now ? now : before); });
   attachments_.on_change(
       [this](const Ref<VolumeAttachment>& before, const Ref<VolumeAttachment>& now) {
         if (!now) leaving_.erase(std::string(before->metadata().name()));
@@ -134,8 +131,8 @@ bool AttachDetach::is_attached_by_driver(const std::string& driver) const {
 bool AttachDetach::is_ours(const VolumeAttachment& attachment) const {
   auto it = known_.find(std::string(attachment.spec().source().persistent_volume_name()));
   return it != known_.end() &&
-         attachment.metadata().name() == attachment_name(it->second.handle, it->second.driver,
-                                                         attachment.spec().node_name());
+         attachment.metadata().name() ==
+             attachment_name(it->second.handle, it->second.driver, attachment.spec().node_name());
 }
 
 AttachState AttachDetach::state_of(const std::string& volume, const Known& known) {
@@ -155,15 +152,14 @@ AttachState AttachDetach::state_of(const std::string& volume, const Known& known
         waiting_[node].insert(volume);
         continue;
       }
-      state.wanted[node].push_back({std::string(pod->metadata().namespace_()),
-                                    std::string(pod->metadata().name())});
+      state.wanted[node].push_back(
+          {std::string(pod->metadata().namespace_()), std::string(pod->metadata().name())});
     }
   }
   for (const auto& a : attachments_.by_index(kByVolume, volume)) {
     if (!is_ours(*a)) continue;
     const std::string node(a->spec().node_name());
-    state.attachments[node] = {a->status().attached(),
-                               !a->metadata().deletion_timestamp().empty()};
+    state.attachments[node] = {a->status().attached(), !a->metadata().deletion_timestamp().empty()};
   }
   note_unwanted(state);
   for (const auto& [node, attachment] : state.attachments) {
@@ -186,7 +182,8 @@ void AttachDetach::note_unwanted(const AttachState& state) {
     it = keep ? std::next(it) : unwanted_since_.erase(it);
   }
   for (const auto& [node, attachment] : state.attachments) {
-    if (!state.wanted.contains(node)) unwanted_since_.try_emplace({state.volume, node}, loop().now());
+    if (!state.wanted.contains(node))
+      unwanted_since_.try_emplace({state.volume, node}, loop().now());
   }
 }
 
@@ -255,9 +252,9 @@ Task<Status> AttachDetach::attach(Context ctx, std::string volume, Known known, 
 // The node is told first, so that nobody there begins to use what is about to go.
 Task<Status> AttachDetach::detach(Context ctx, std::string volume, Known known,
                                   AttachPlan::Detach what) {
-  static metrics::Counter& forced = metrics::counter(
-      "attach_detach_controller_attachdetach_controller_forced_detaches",
-      "Number of times the A/D Controller performed a forced detach", {"reason"});
+  static metrics::Counter& forced =
+      metrics::counter("attach_detach_controller_attachdetach_controller_forced_detaches",
+                       "Number of times the A/D Controller performed a forced detach", {"reason"});
   const std::string name = attachment_name(known.handle, known.driver, what.node);
   leaving_.insert(name);
   Status s = co_await report_node(ctx, what.node);
@@ -322,7 +319,8 @@ Task<Status> AttachDetach::report_node(Context ctx, std::string node) {
   if (!n) co_return Status();
   std::set<std::string> attached;
   for (const auto& a : attachments_.by_index(kByNode, node)) {
-    if (!is_ours(*a) || !a->status().attached() || leaving_.contains(std::string(a->metadata().name())))
+    if (!is_ours(*a) || !a->status().attached() ||
+        leaving_.contains(std::string(a->metadata().name())))
       continue;
     attached.insert(known_[std::string(a->spec().source().persistent_volume_name())].unique_name);
   }

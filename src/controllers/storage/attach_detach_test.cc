@@ -26,9 +26,11 @@ using testing::Not;
 std::string text_of(const AttachPlan& p) {
   std::string out;
   for (const auto& n : p.attach) out += "+" + n + " ";
-  for (const auto& d : p.detach) out += "-" + d.node + (d.forced.empty() ? "" : "!") + d.forced + " ";
+  for (const auto& d : p.detach)
+    out += "-" + d.node + (d.forced.empty() ? "" : "!") + d.forced + " ";
   if (p.look_again.count() > 0)
-    out += "~" + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(p.look_again).count());
+    out += "~" +
+           std::to_string(std::chrono::duration_cast<std::chrono::seconds>(p.look_again).count());
   for (const auto& [pod, message] : p.refused) out += pod.name + ": " + message;
   return out;
 }
@@ -49,13 +51,15 @@ TEST(AttachPlan, WhereAVolumeGoes) {
       {"on its way", {"v", true, {{"a", p}}, {{"a", off}}, {{"a", free}}}, ""},
       {"shared", {"v", false, {{"a", p}, {"b", q}}, {{"a", on}}, {{"a", mounted}}}, "+b "},
       {"one at a time", {"v", true, {{"a", p}, {"b", q}}, {}, {}}, "+a "},
-      {"another has it", {"v", true, {{"a", p}, {"b", q}}, {{"a", on}}, {{"a", mounted}}},
+      {"another has it",
+       {"v", true, {{"a", p}, {"b", q}}, {{"a", on}}, {{"a", mounted}}},
        "q: Multi-Attach error for volume \"v\" Volume is already used by pod(s) p"},
       {"another's pods are elsewhere",
        {"v", true, {{"a", {{"x", "p"}}}, {"b", q}}, {{"a", on}}, {{"a", mounted}}},
        "q: Multi-Attach error for volume \"v\" Volume is already used by 1 pod(s) in different "
        "namespaces"},
-      {"it has not left yet", {"v", true, {{"b", q}}, {{"a", going}}, {{"a", free}}},
+      {"it has not left yet",
+       {"v", true, {{"b", q}}, {{"a", going}}, {{"a", free}}},
        "q: Multi-Attach error for volume \"v\" Volume is already exclusively attached to one node "
        "and can't be attached to another"},
       {"let go of", {"v", true, {}, {{"a", on}}, {{"a", free}}}, "-a "},

@@ -37,7 +37,7 @@ struct PodName {
 };
 
 struct AttachState {
-  std::string volume;      // the PersistentVolume's name
+  std::string volume;  // the PersistentVolume's name
   bool exclusive = false;
   std::map<std::string, std::vector<PodName>> wanted;  // by node: the pods there that use it
   std::map<std::string, Attachment> attachments;       // by node
@@ -48,7 +48,8 @@ struct AttachPlan {
   std::vector<std::string> attach;  // nodes
   struct Detach {
     std::string node;
-    std::string forced;  // why before the node let go of it: "timeout", "out-of-service"; "": it has
+    std::string
+        forced;  // why before the node let go of it: "timeout", "out-of-service"; "": it has
   };
   std::vector<Detach> detach;
   std::map<PodName, std::string> refused;  // events: another node has it

@@ -15,8 +15,8 @@ using api::storage_v1::StorageClass;
 
 namespace {
 
-// Claims by what may concern them: the class of those that are not bound, the volume that any names.
-// A line break is in no name: those that name no class at all, and volumes.
+// Claims by what may concern them: the class of those that are not bound, the volume that any
+// names. A line break is in no name: those that name no class at all, and volumes.
 constexpr const char* kConcern = "concern";
 constexpr const char* kNoClass = "\n";
 
@@ -255,8 +255,8 @@ Task<Status> VolumeBinder::bind(Context ctx, Ref<Volume> volume, Ref<Claim> clai
   v = co_await write_volume(ctx, volume, volume_in_phase(*volume, "Bound"), true);
   if (!v.ok()) co_return v.status();
   volume = *v;
-  auto c = co_await write_claim(ctx, claim, claim_bound_to(*claim, volume->metadata().name()),
-                                false);
+  auto c =
+      co_await write_claim(ctx, claim, claim_bound_to(*claim, volume->metadata().name()), false);
   if (!c.ok()) co_return c.status();
   claim = *c;
   auto next = claim_in_phase(*claim, "Bound", &*volume);

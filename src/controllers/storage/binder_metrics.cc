@@ -16,8 +16,8 @@ struct Gauges {
                                          "Gauge measuring total number of persistent volumes",
                                          {"plugin_name", "volume_mode"});
   metrics::Gauge& bound = metrics::gauge(
-      "pv_collector_bound_pv_count",
-      "Gauge measuring number of persistent volume currently bound", {"storage_class"});
+      "pv_collector_bound_pv_count", "Gauge measuring number of persistent volume currently bound",
+      {"storage_class"});
   metrics::Gauge& unbound = metrics::gauge(
       "pv_collector_unbound_pv_count",
       "Gauge measuring number of persistent volume currently unbound", {"storage_class"});
@@ -37,10 +37,10 @@ struct Gauges {
 
 void count_error(const std::string& plugin, const std::string& operation) {
   static const std::vector<std::string> kLabels{"plugin_name", "operation_name"};
-  static metrics::Counter& old = metrics::counter("volume_operation_total_errors",
-                                                  "Total volume operation errors", kLabels);
-  static metrics::Counter& errors = metrics::counter("volume_operation_errors_total",
-                                                     "Total volume operation errors", kLabels);
+  static metrics::Counter& old =
+      metrics::counter("volume_operation_total_errors", "Total volume operation errors", kLabels);
+  static metrics::Counter& errors =
+      metrics::counter("volume_operation_errors_total", "Total volume operation errors", kLabels);
   old.with({plugin, operation}).add();
   errors.with({plugin, operation}).add();
 }
@@ -55,11 +55,16 @@ BinderMetrics::~BinderMetrics() {
 void BinderMetrics::add(const Share& share, double d) {
   Gauges& g = Gauges::get();
   switch (share.gauge) {
-    case Gauge::kTotal: return g.total.with(share.labels).add(d);
-    case Gauge::kBoundVolume: return g.bound.with(share.labels).add(d);
-    case Gauge::kUnboundVolume: return g.unbound.with(share.labels).add(d);
-    case Gauge::kBoundClaim: return g.bound_claims.with(share.labels).add(d);
-    case Gauge::kUnboundClaim: return g.unbound_claims.with(share.labels).add(d);
+    case Gauge::kTotal:
+      return g.total.with(share.labels).add(d);
+    case Gauge::kBoundVolume:
+      return g.bound.with(share.labels).add(d);
+    case Gauge::kUnboundVolume:
+      return g.unbound.with(share.labels).add(d);
+    case Gauge::kBoundClaim:
+      return g.bound_claims.with(share.labels).add(d);
+    case Gauge::kUnboundClaim:
+      return g.unbound_claims.with(share.labels).add(d);
   }
 }
 
@@ -97,8 +102,7 @@ void BinderMetrics::count_claim(const std::string& key, const ObjectPtr& now) {
 }
 
 void BinderMetrics::began(const std::string& key, std::string plugin, std::string_view operation) {
-  operations_.try_emplace(
-      key, Operation{std::move(plugin), std::string(operation), loop_.now()});
+  operations_.try_emplace(key, Operation{std::move(plugin), std::string(operation), loop_.now()});
 }
 
 void BinderMetrics::ended(const std::string& key, bool ok) {
@@ -106,9 +110,8 @@ void BinderMetrics::ended(const std::string& key, bool ok) {
   if (it == operations_.end()) return;
   if (!ok) return count_error(it->second.plugin, it->second.name);
   static metrics::Histogram& seconds = metrics::histogram(
-      "volume_operation_total_seconds",
-      "Storage operation end to end duration in seconds", {"plugin_name", "operation_name"},
-      {.1, .25, .5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600});
+      "volume_operation_total_seconds", "Storage operation end to end duration in seconds",
+      {"plugin_name", "operation_name"}, {.1, .25, .5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600});
   const Duration took = loop_.now() - it->second.since;
   seconds.with({it->second.plugin, it->second.name})
       .observe(std::chrono::duration<double>(took).count());

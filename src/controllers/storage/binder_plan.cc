@@ -44,18 +44,18 @@ EventText waiting_event(const std::vector<std::string>& pods) {
   }
   std::string names = pods[0];
   for (size_t i = 1; i < pods.size(); ++i) names += "," + pods[i];
-  return {false, "WaitForPodScheduled",
-          (pods.size() > 1 ? "waiting for pods " : "waiting for pod ") + names +
-              " to be scheduled"};
+  return {
+      false, "WaitForPodScheduled",
+      (pods.size() > 1 ? "waiting for pods " : "waiting for pod ") + names + " to be scheduled"};
 }
 
 BindingPlan plan_provision(const PersistentVolumeClaim& claim, const ClaimWorld& world) {
   const std::string name(volumes::class_of(claim));
   const Ref<StorageClass> c = world.storage_class(name);
   if (!c) {
-    return act(Act::kNothing, EventText{true, "ProvisioningFailed",
-                                        "storageclass.storage.k8s.io " + quoted(name) +
-                                            " not found"});
+    return act(Act::kNothing,
+               EventText{true, "ProvisioningFailed",
+                         "storageclass.storage.k8s.io " + quoted(name) + " not found"});
   }
   volumes::Provisioner provisioner = volumes::provisioner_of(c->provisioner());
   if (!provisioner.error.empty()) {
@@ -80,8 +80,7 @@ BindingPlan plan_search(const PersistentVolumeClaim& claim, const ClaimWorld& wo
   auto ask = volumes::ask_of(claim);
   if (!ask.ok()) {
     BindingPlan p;
-    p.error =
-        ask.status().with_prefix("error finding PV for claim " + quoted(key_of(claim)));
+    p.error = ask.status().with_prefix("error finding PV for claim " + quoted(key_of(claim)));
     return p;
   }
   if (const auto* volume = world.volumes->best_for(*ask, delayed)) return bind_to(volume->name);
@@ -109,10 +108,9 @@ BindingPlan plan_named(const PersistentVolumeClaim& claim, const ClaimWorld& wor
   if (!volume->spec().has_claim_ref()) {
     const Status fits = volumes::check_satisfies(*volume, claim);
     if (fits.ok()) return bind_to(name);
-    return act(Act::kPending,
-               EventText{true, "VolumeMismatch",
-                         "Cannot bind to requested volume " + quoted(name) + ": " +
-                             fits.message()});
+    return act(Act::kPending, EventText{true, "VolumeMismatch",
+                                        "Cannot bind to requested volume " + quoted(name) + ": " +
+                                            fits.message()});
   }
   if (volumes::is_bound_to(*volume, claim)) return bind_to(name);
   const EventText taken{true, "FailedBinding",
@@ -121,10 +119,10 @@ BindingPlan plan_named(const PersistentVolumeClaim& claim, const ClaimWorld& wor
     return act(Act::kPending, taken);
   BindingPlan p = act(Act::kNothing, taken);
   const ObjectReference other = volume->spec().claim_ref();
-  p.error = Status(Reason::kConflict, "invalid binding of claim " + quoted(key_of(claim)) +
-                                          " to volume " + quoted(name) +
-                                          ": volume already claimed by " +
-                                          quoted(key_of(other.namespace_(), other.name())));
+  p.error =
+      Status(Reason::kConflict, "invalid binding of claim " + quoted(key_of(claim)) +
+                                    " to volume " + quoted(name) + ": volume already claimed by " +
+                                    quoted(key_of(other.namespace_(), other.name())));
   return p;
 }
 
@@ -140,7 +138,8 @@ BindingPlan plan_bound(const PersistentVolumeClaim& claim, const ClaimWorld& wor
   }
   const Ref<PersistentVolume> volume = world.volume(name);
   if (!volume)
-    return lost("ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!");
+    return lost("ClaimLost",
+                "Bound claim has lost its PersistentVolume. Data on the volume is lost!");
   const ObjectReference ref = volume->spec().claim_ref();
   if (!ref || ref.uid() == claim.metadata().uid()) return bind_to(name);
   return lost("ClaimMisbound",
@@ -193,8 +192,7 @@ ReclaimPlan plan_reclaim(const PersistentVolume& volume) {
   if (policy == "Retain") return {};
   if (policy == "Recycle") {
     if (volumes::is_recyclable(volume)) return {R::kRecycle, {}};
-    return {R::kFail,
-            {true, "VolumeFailedRecycle", "No recycler plugin found for the volume!"}};
+    return {R::kFail, {true, "VolumeFailedRecycle", "No recycler plugin found for the volume!"}};
   }
   if (policy == "Delete") {
     volumes::Deleter deleter = volumes::deleter_of(volume);

@@ -93,51 +93,100 @@ TEST(BinderPlan, WhatBecomesOfAClaim) {
   using Act = BindingPlan::Act;
   const char* ours = "claimRef: {namespace: default, name: c, uid: u1}";
   const char* others = "claimRef: {namespace: default, name: d, uid: u2}";
-  const char* bound =
-      "annotations: {pv.kubernetes.io/bind-completed: 'yes'}";
+  const char* bound = "annotations: {pv.kubernetes.io/bind-completed: 'yes'}";
   const char* by_us = "annotations: {pv.kubernetes.io/bound-by-controller: 'yes'}";
   const std::vector<Decision> rows{
       {"a free volume", {free_volume("v")}, claim_yaml(""), Act::kBind, "v", ""},
-      {"none, and no class", {}, claim_yaml(""), Act::kPending, "",
+      {"none, and no class",
+       {},
+       claim_yaml(""),
+       Act::kPending,
+       "",
        "FailedBinding: no persistent volumes available for this claim and no storage class is set"},
-      {"its class is not there", {}, claim_yaml("storageClassName: gone"), Act::kNothing, "",
+      {"its class is not there",
+       {},
+       claim_yaml("storageClassName: gone"),
+       Act::kNothing,
+       "",
        "ProvisioningFailed: storageclass.storage.k8s.io \"gone\" not found"},
-      {"its class provisions", {}, claim_yaml("storageClassName: made"), Act::kProvision, "",
+      {"its class provisions",
+       {},
+       claim_yaml("storageClassName: made"),
+       Act::kProvision,
+       "",
        "ExternalProvisioning: Waiting for a volume to be created either by the external "
        "provisioner 'x.io/y' or manually by the system administrator. If volume creation is "
        "delayed, please verify that the provisioner is running and correctly registered."},
-      {"its class has no provisioner", {}, claim_yaml("storageClassName: none"), Act::kNothing, "",
+      {"its class has no provisioner",
+       {},
+       claim_yaml("storageClassName: none"),
+       Act::kNothing,
+       "",
        "ProvisioningFailed: no volume plugin matched name: kubernetes.io/no-provisioner"},
-      {"its class waits", {free_volume("v", "storageClassName: late")},
-       claim_yaml("storageClassName: late"), Act::kPending, "",
+      {"its class waits",
+       {free_volume("v", "storageClassName: late")},
+       claim_yaml("storageClassName: late"),
+       Act::kPending,
+       "",
        "WaitForPodScheduled: waiting for pods p1,p2 to be scheduled"},
       {"its class waits, but a volume is reserved",
        {free_volume("v", "storageClassName: late, " + std::string(ours))},
-       claim_yaml("storageClassName: late"), Act::kBind, "v", ""},
-      {"its class waited and a node is chosen", {},
+       claim_yaml("storageClassName: late"),
+       Act::kBind,
+       "v",
+       ""},
+      {"its class waited and a node is chosen",
+       {},
        claim_yaml("storageClassName: late",
                   "annotations: {volume.kubernetes.io/selected-node: n1}"),
-       Act::kProvision, "",
+       Act::kProvision,
+       "",
        "ExternalProvisioning: Waiting for a volume to be created either by the external "
        "provisioner 'x.io/y' or manually by the system administrator. If volume creation is "
        "delayed, please verify that the provisioner is running and correctly registered."},
       {"names a volume that is not there", {}, claim_yaml("volumeName: v"), Act::kPending, "", ""},
       {"names a free volume", {free_volume("v")}, claim_yaml("volumeName: v"), Act::kBind, "v", ""},
-      {"names one that does not fit", {free_volume("v", "storageClassName: x")},
-       claim_yaml("volumeName: v"), Act::kPending, "",
+      {"names one that does not fit",
+       {free_volume("v", "storageClassName: x")},
+       claim_yaml("volumeName: v"),
+       Act::kPending,
+       "",
        "VolumeMismatch: Cannot bind to requested volume \"v\": storageClassName does not match"},
-      {"names one that is another's", {free_volume("v", others)}, claim_yaml("volumeName: v"),
-       Act::kPending, "", "FailedBinding: volume \"v\" already bound to a different claim."},
-      {"the same, by us", {free_volume("v", others)}, claim_yaml("volumeName: v", by_us),
-       Act::kNothing, "", "FailedBinding: volume \"v\" already bound to a different claim."},
-      {"bound, and well", {free_volume("v", ours)}, claim_yaml("volumeName: v", bound), Act::kBind,
-       "v", ""},
-      {"bound, its volume gone", {}, claim_yaml("volumeName: v", bound), Act::kLost, "",
+      {"names one that is another's",
+       {free_volume("v", others)},
+       claim_yaml("volumeName: v"),
+       Act::kPending,
+       "",
+       "FailedBinding: volume \"v\" already bound to a different claim."},
+      {"the same, by us",
+       {free_volume("v", others)},
+       claim_yaml("volumeName: v", by_us),
+       Act::kNothing,
+       "",
+       "FailedBinding: volume \"v\" already bound to a different claim."},
+      {"bound, and well",
+       {free_volume("v", ours)},
+       claim_yaml("volumeName: v", bound),
+       Act::kBind,
+       "v",
+       ""},
+      {"bound, its volume gone",
+       {},
+       claim_yaml("volumeName: v", bound),
+       Act::kLost,
+       "",
        "ClaimLost: Bound claim has lost its PersistentVolume. Data on the volume is lost!"},
-      {"bound, its volume another's", {free_volume("v", others)},
-       claim_yaml("volumeName: v", bound), Act::kLost, "",
+      {"bound, its volume another's",
+       {free_volume("v", others)},
+       claim_yaml("volumeName: v", bound),
+       Act::kLost,
+       "",
        "ClaimMisbound: Two claims are bound to the same volume, this one is bound incorrectly"},
-      {"bound, to nothing", {}, claim_yaml("", bound), Act::kLost, "",
+      {"bound, to nothing",
+       {},
+       claim_yaml("", bound),
+       Act::kLost,
+       "",
        "ClaimLost: Bound claim has lost reference to PersistentVolume. Data on the volume is "
        "lost!"},
   };
@@ -201,8 +250,8 @@ TEST(BinderPlan, FinalizersOfWhoDeletes) {
            {"kubernetes.io/host-path", "Retain", "", false, {}}}) {
     auto v = parse<PersistentVolume>(
         "{metadata: {name: v, annotations: {pv.kubernetes.io/provisioned-by: " + std::string(r.by) +
-        "}, finalizers: [" + r.finalizers + "]}, spec: {persistentVolumeReclaimPolicy: " +
-        r.policy + "}}");
+        "}, finalizers: [" + r.finalizers +
+        "]}, spec: {persistentVolumeReclaimPolicy: " + r.policy + "}}");
     auto next = volume_annealed(*v);
     EXPECT_EQ(next.has_value(), r.changed) << r.by << " " << r.policy << " " << r.finalizers;
     if (!next) continue;
@@ -251,9 +300,7 @@ class Binder : public testing::Test {
   }
   void rest(Duration d = 3s) { loop.advance(d); }
   Ref<PersistentVolume> volume(const char* name) { return client.now<PersistentVolume>("", name); }
-  Ref<PersistentVolumeClaim> claim() {
-    return client.now<PersistentVolumeClaim>("default", "c");
-  }
+  Ref<PersistentVolumeClaim> claim() { return client.now<PersistentVolumeClaim>("default", "c"); }
   std::string events() {
     std::string out;
     for (const auto& e : client.all<api::core_v1::Event>()) {
@@ -324,13 +371,15 @@ TEST_F(Binder, OneVolumeServesOneClaim) {
 }
 
 TEST_F(Binder, DeletesWhatWasOnTheHost) {
-  client.put_yaml("{apiVersion: v1, kind: PersistentVolume, metadata: {name: v}, spec: {capacity: "
-                  "{storage: 5Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: "
-                  "Delete, hostPath: {path: /tmp/data}}, status: {phase: Available}}");
-  client.put_yaml("{apiVersion: v1, kind: PersistentVolume, metadata: {name: w}, spec: {capacity: "
-                  "{storage: 9Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: "
-                  "Delete, hostPath: {path: /srv/data}, claimRef: {namespace: default, name: x, "
-                  "uid: gone}}, status: {phase: Bound}}");
+  client.put_yaml(
+      "{apiVersion: v1, kind: PersistentVolume, metadata: {name: v}, spec: {capacity: "
+      "{storage: 5Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: "
+      "Delete, hostPath: {path: /tmp/data}}, status: {phase: Available}}");
+  client.put_yaml(
+      "{apiVersion: v1, kind: PersistentVolume, metadata: {name: w}, spec: {capacity: "
+      "{storage: 9Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: "
+      "Delete, hostPath: {path: /srv/data}, claimRef: {namespace: default, name: x, "
+      "uid: gone}}, status: {phase: Bound}}");
   client.put_yaml(claim_yaml(""));
   rest();
   ASSERT_EQ(claim()->status().phase(), "Bound");
@@ -351,13 +400,14 @@ TEST_F(Binder, ProvisioningIsAskedForAndBound) {
   EXPECT_EQ(annotations.get("volume.kubernetes.io/storage-provisioner"), "x.io/y");
   EXPECT_EQ(annotations.get("volume.beta.kubernetes.io/storage-provisioner"), "x.io/y");
   EXPECT_THAT(events(), HasSubstr("Normal ExternalProvisioning Waiting for a volume"));
-  client.put_yaml(volume_yaml("pvc-u1", "storageClassName: made, claimRef: {namespace: default, "
-                                        "name: c, uid: u1}"));
+  client.put_yaml(volume_yaml("pvc-u1",
+                              "storageClassName: made, claimRef: {namespace: default, "
+                              "name: c, uid: u1}"));
   rest();
   EXPECT_EQ(claim()->status().phase(), "Bound");
   EXPECT_EQ(volume("pvc-u1")->status().phase(), "Bound");
-  EXPECT_FALSE(volume("pvc-u1")->metadata().annotations().contains(
-      "pv.kubernetes.io/bound-by-controller"))
+  EXPECT_FALSE(
+      volume("pvc-u1")->metadata().annotations().contains("pv.kubernetes.io/bound-by-controller"))
       << "its maker bound it";
 }
 
@@ -416,10 +466,11 @@ TEST_F(Binder, AReservedVolumeIsFreeAgainForItsReserver) {
 }
 
 TEST_F(Binder, Recycles) {
-  client.put_yaml("{apiVersion: v1, kind: PersistentVolume, metadata: {name: v}, spec: {capacity: "
-                  "{storage: 5Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: "
-                  "Recycle, hostPath: {path: /data}, claimRef: {namespace: default, name: x, uid: "
-                  "gone}}, status: {phase: Bound}}");
+  client.put_yaml(
+      "{apiVersion: v1, kind: PersistentVolume, metadata: {name: v}, spec: {capacity: "
+      "{storage: 5Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: "
+      "Recycle, hostPath: {path: /data}, claimRef: {namespace: default, name: x, uid: "
+      "gone}}, status: {phase: Bound}}");
   rest();
   EXPECT_EQ(volume("v")->status().phase(), "Released");
   auto pod = client.now<Pod>("default", "recycler-for-v");

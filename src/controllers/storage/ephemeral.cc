@@ -89,8 +89,8 @@ Task<ReconcileResult> EphemeralVolumes::reconcile(Context ctx, std::string key) 
   const Ref<Pod> pod = pods_.get(ns, name);
   if (!pod) co_return Status();
   const std::string in = ns;
-  std::vector<EphemeralClaim> plan = plan_ephemeral(
-      *pod, [&](std::string_view claim) { return claims_.get(in, claim); });
+  std::vector<EphemeralClaim> plan =
+      plan_ephemeral(*pod, [&](std::string_view claim) { return claims_.get(in, claim); });
   for (EphemeralClaim& e : plan) {
     Status s = e.conflict;
     if (e.make) {

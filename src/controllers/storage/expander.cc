@@ -74,9 +74,9 @@ Task<ReconcileResult> VolumeExpander::reconcile(Context ctx, std::string key) {
   next->edit_metadata().edit_annotations().set(kResizer, plan.resizer);
   auto r = co_await client().update<PersistentVolumeClaim>(ctx, next.take());
   if (!r.ok()) {
-    events().warning(reference_to(claim), "ExternalExpanding",
-                     "error setting resizer annotation to pvc " + key + ", with error " +
-                         r.status().message());
+    events().warning(
+        reference_to(claim), "ExternalExpanding",
+        "error setting resizer annotation to pvc " + key + ", with error " + r.status().message());
   }
   co_return r.status();
 }

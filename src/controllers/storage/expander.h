@@ -1,5 +1,6 @@
-// Tells a claim that asks for more than its volume has, that somebody else must see to it: no volume
-// of today is grown by a plug-in of the control plane (upstream: pkg/controller/volume/expand).
+// Tells a claim that asks for more than its volume has, that somebody else must see to it: no
+// volume of today is grown by a plug-in of the control plane (upstream:
+// pkg/controller/volume/expand).
 #pragma once
 
 #include <optional>

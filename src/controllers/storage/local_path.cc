@@ -228,12 +228,13 @@ Task<Status> LocalPathProvisioner::provision(Context ctx, Ref<Claim> claim) {
     co_return s;
   }
   if (!helper) {
-    const std::string key = std::string(claim->metadata().namespace_()) + "/" +
-                            std::string(claim->metadata().name());
+    const std::string key =
+        std::string(claim->metadata().namespace_()) + "/" + std::string(claim->metadata().name());
     events().normal(reference_to(claim), "Provisioning",
                     "External provisioner is provisioning volume for claim " + quoted(key));
-    Document pod = local_path_helper(
-        helper_name, true, local_path_of(storage_settings().local_path_directory, *claim), node, key);
+    Document pod = local_path_helper(helper_name, true,
+                                     local_path_of(storage_settings().local_path_directory, *claim),
+                                     node, key);
     auto made = co_await client().create<Pod>(ctx, std::move(pod));
     const bool there = made.status().is(Reason::kAlreadyExists);
     co_return there ? Status() : made.status();
@@ -261,8 +262,8 @@ Task<Status> LocalPathProvisioner::finish(Context ctx, Ref<Claim> claim, Ref<Sto
     co_return s;
   }
   if (phase != "Succeeded") co_return Status();
-  Document volume = local_path_volume(*claim, *c, *n,
-                                      local_path_of(storage_settings().local_path_directory, *claim));
+  Document volume = local_path_volume(
+      *claim, *c, *n, local_path_of(storage_settings().local_path_directory, *claim));
   auto made = co_await client().create<Volume>(ctx, std::move(volume));
   if (!made.ok() && !made.status().is(Reason::kAlreadyExists)) co_return made.status();
   events().normal(reference_to(claim), "ProvisioningSucceeded",

@@ -3,8 +3,8 @@
 // its manifests and users find what they know). Works like any external provisioner: by the claim's
 // annotations, beside the binder.
 //
-// Runs where StorageSettings::local_path_directory is set. On the first start it makes its namespace and the
-// default class "standard"; who deletes the class has deleted it.
+// Runs where StorageSettings::local_path_directory is set. On the first start it makes its
+// namespace and the default class "standard"; who deletes the class has deleted it.
 #pragma once
 
 #include <string>

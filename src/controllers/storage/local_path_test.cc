@@ -39,13 +39,13 @@ TEST(LocalPath, WhenAVolumeGoes) {
     bool goes;
   };
   const char* dying = ", deletionTimestamp: '2026-01-01T00:00:00Z'";
-  for (const Row& r : std::initializer_list<Row>{
-           {"rancher.io/local-path", "Delete", "Bound", "", false},
-           {"rancher.io/local-path", "Delete", "Released", "", true},
-           {"rancher.io/local-path", "Retain", "Released", "", false},
-           {"x.io/y", "Delete", "Released", "", false},
-           {"rancher.io/local-path", "Delete", "Available", dying, true},
-           {"rancher.io/local-path", "Delete", "Bound", dying, false}}) {
+  for (const Row& r :
+       std::initializer_list<Row>{{"rancher.io/local-path", "Delete", "Bound", "", false},
+                                  {"rancher.io/local-path", "Delete", "Released", "", true},
+                                  {"rancher.io/local-path", "Retain", "Released", "", false},
+                                  {"x.io/y", "Delete", "Released", "", false},
+                                  {"rancher.io/local-path", "Delete", "Available", dying, true},
+                                  {"rancher.io/local-path", "Delete", "Bound", dying, false}}) {
     auto v = parse<PersistentVolume>(
         "{metadata: {annotations: {pv.kubernetes.io/provisioned-by: " + std::string(r.by) + "}" +
         r.metadata + "}, spec: {persistentVolumeReclaimPolicy: " + r.policy +
@@ -123,7 +123,11 @@ TEST_F(LocalPathTest, FromClaimToVolumeAndBack) {
   ASSERT_TRUE(v);
   EXPECT_EQ(v->spec().host_path().path(), "/data/pvc-u_ns_c");
   EXPECT_EQ(v->spec().claim_ref().uid(), "u");
-  EXPECT_EQ(v->spec().node_affinity().required().node_selector_terms()[0].match_expressions()[0]
+  EXPECT_EQ(v->spec()
+                .node_affinity()
+                .required()
+                .node_selector_terms()[0]
+                .match_expressions()[0]
                 .values()[0],
             "h1");
   EXPECT_FALSE(helper("helper-pod-create-pvc-u"));

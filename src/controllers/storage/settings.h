@@ -1,5 +1,5 @@
-// What is set of the storage controllers of this process, once, before a Manager is made; as Options
-// otherwise.
+// What is set of the storage controllers of this process, once, before a Manager is made; as
+// Options otherwise.
 #pragma once
 
 #include <functional>

@@ -47,10 +47,10 @@ std::optional<Document> volume_bound_to(const PersistentVolume& volume,
                                         const PersistentVolumeClaim& claim) {
   const auto meta = claim.metadata();
   const ObjectReference ref = volume.spec().claim_ref();
-  const bool names_it = ref.name() == meta.name() && ref.namespace_() == meta.namespace_() &&
-                        ref.uid() == meta.uid();
-  const bool by_us = !is_bound_to(volume, claim) &&
-                     !volume.metadata().annotations().contains(kBoundByController);
+  const bool names_it =
+      ref.name() == meta.name() && ref.namespace_() == meta.namespace_() && ref.uid() == meta.uid();
+  const bool by_us =
+      !is_bound_to(volume, claim) && !volume.metadata().annotations().contains(kBoundByController);
   if (names_it && !by_us) return std::nullopt;
   Draft<PersistentVolumeEdit> next(volume);
   if (!names_it) {
@@ -109,8 +109,7 @@ Ref<StorageClass> default_class(const std::vector<Ref<StorageClass>>& all) {
     // Times of one form: their texts are in their order.
     const auto meta = c->metadata();
     const bool newer = !best || meta.creation_timestamp() > best->metadata().creation_timestamp();
-    const bool as_new =
-        best && meta.creation_timestamp() == best->metadata().creation_timestamp();
+    const bool as_new = best && meta.creation_timestamp() == best->metadata().creation_timestamp();
     if (newer || (as_new && meta.name() < best->metadata().name())) best = c;
   }
   return best;

@@ -1,5 +1,5 @@
-// What claims and volumes say about each other (https://kubernetes.io/docs/concepts/storage/persistent-volumes).
-// Pure; any thread.
+// What claims and volumes say about each other
+// (https://kubernetes.io/docs/concepts/storage/persistent-volumes). Pure; any thread.
 #pragma once
 
 #include <optional>

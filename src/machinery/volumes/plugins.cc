@@ -86,9 +86,9 @@ Deleter deleter_of(const PersistentVolume& volume) {
   const Plugin* p = plugin_of(volume);
   const bool there = p != nullptr && p->in_controllers;
   if (there && p->deletes) return {Deleter::Who::kHostPath, ""};
-  return failed("error getting deleter volume plugin for volume \"" +
-                std::string(volume.metadata().name()) + "\": " +
-                (there ? "no deletable volume plugin matched" : "no volume plugin matched"));
+  return failed(
+      "error getting deleter volume plugin for volume \"" + std::string(volume.metadata().name()) +
+      "\": " + (there ? "no deletable volume plugin matched" : "no volume plugin matched"));
 }
 
 bool is_recyclable(const PersistentVolume& volume) {

@@ -36,9 +36,7 @@ bool fits(const VolumeInfo& v, const ClaimAsk& claim) {
          v.attributes_class == claim.attributes_class && !v.terminating;
 }
 
-bool is_free(const VolumeInfo& v) {
-  return !v.claimed && !v.terminating && v.phase == "Available";
-}
+bool is_free(const VolumeInfo& v) { return !v.claimed && !v.terminating && v.phase == "Available"; }
 
 std::string key_of(std::string_view ns, std::string_view name) {
   return std::string(ns) + "/" + std::string(name);
@@ -173,9 +171,9 @@ const VolumeInfo* VolumeIndex::best_for(const ClaimAsk& claim, bool reserved_onl
   return reserved;
 }
 
-const VolumeInfo* VolumeIndex::best_on_node(
-    const ClaimAsk& claim, const std::function<bool(const VolumeInfo&)>& reaches,
-    const std::set<std::string, std::less<>>& taken) const {
+const VolumeInfo* VolumeIndex::best_on_node(const ClaimAsk& claim,
+                                            const std::function<bool(const VolumeInfo&)>& reaches,
+                                            const std::set<std::string, std::less<>>& taken) const {
   const VolumeInfo* reserved = reserved_for(claim, [&](const VolumeInfo& v) {
     return v.storage_class == claim.storage_class && !taken.contains(v.name);
   });

@@ -91,11 +91,13 @@ TEST_F(Index, WhatKeepsAVolumeFromAClaim) {
   const char* labels = "labels: {disk: ssd}";
   const std::string fast = good + ", volumeAttributesClassName: fast";
   const std::string block = fast + ", volumeMode: Block";
-  const std::string other = sized("5Gi", std::string(kRwo) + ", storageClassName: tin, "
-                                                             "volumeAttributesClassName: fast");
+  const std::string other = sized("5Gi", std::string(kRwo) +
+                                             ", storageClassName: tin, "
+                                             "volumeAttributesClassName: fast");
   const std::string taken = fast + ", claimRef: {namespace: ns, name: other}";
-  const std::string modes = sized("5Gi", "accessModes: [ReadOnlyMany], storageClassName: gold, "
-                                         "volumeAttributesClassName: fast");
+  const std::string modes = sized("5Gi",
+                                  "accessModes: [ReadOnlyMany], storageClassName: gold, "
+                                  "volumeAttributesClassName: fast");
   for (const Row& r : std::initializer_list<Row>{
            {fast.c_str(), "Available", labels, true},
            {fast.c_str(), "Pending", labels, false},
@@ -194,9 +196,9 @@ TEST(ClaimRules, WhatAClaimCannotHave) {
 
 TEST(ClaimRules, TheDefaultClass) {
   auto c = [](const std::string& name, const std::string& created, const std::string& annotation) {
-    return from<api::storage_v1::StorageClass>(
-        "{metadata: {name: " + name + ", creationTimestamp: '" + created + "', annotations: {" +
-        annotation + "}}}");
+    return from<api::storage_v1::StorageClass>("{metadata: {name: " + name +
+                                               ", creationTimestamp: '" + created +
+                                               "', annotations: {" + annotation + "}}}");
   };
   const std::string yes = "storageclass.kubernetes.io/is-default-class: 'true'";
   const std::string beta = "storageclass.beta.kubernetes.io/is-default-class: 'true'";

@@ -54,8 +54,8 @@ Status check_claim(const PersistentVolumeClaim& claim) {
 Status check_volume(const PersistentVolume& volume, const PersistentVolumeClaim& claim) {
   const std::string what = "found PV object " + std::string(volume.metadata().name());
   if (!volume.spec().has_claim_ref()) {
-    return invalid(what +
-                   " but it has a nil pv.Spec.ClaimRef indicating it is not yet bound to the claim");
+    return invalid(
+        what + " but it has a nil pv.Spec.ClaimRef indicating it is not yet bound to the claim");
   }
   const std::string_view uid = volume.spec().claim_ref().uid();
   if (uid == claim.metadata().uid()) return {};
@@ -108,8 +108,7 @@ Task<Result<Ref<PersistentVolume>>> find_claimed(Context ctx, Client* client,
   const std::string ns(request.pod->metadata().namespace_());
   const std::string what = "error processing PVC " + ns + "/" + request.claim;
   auto got = co_await client->get<PersistentVolumeClaim>(ctx, ns, request.claim);
-  if (!got.ok())
-    co_return got.status().with_prefix(what + ": failed to fetch PVC from API server");
+  if (!got.ok()) co_return got.status().with_prefix(what + ": failed to fetch PVC from API server");
   const Ref<PersistentVolumeClaim> claim = *got;
   Status s = check_claim(*claim);
   if (s.ok() && request.ephemeral) {
@@ -130,8 +129,9 @@ Task<Result<Ref<PersistentVolume>>> find_claimed(Context ctx, Client* client,
   co_return *volume;
 }
 
-Task<Result<std::string>> ready_volume(Context ctx, const PodDirectories* pods, ClaimRequest request,
-                                       Ref<PersistentVolume> volume, GroupChange change) {
+Task<Result<std::string>> ready_volume(Context ctx, const PodDirectories* pods,
+                                       ClaimRequest request, Ref<PersistentVolume> volume,
+                                       GroupChange change) {
   const auto spec = volume->spec();
   if (spec.has_host_path()) {
     const std::string path(spec.host_path().path());
@@ -161,8 +161,9 @@ Task<Result<std::string>> ready_volume(Context ctx, const PodDirectories* pods, 
     if (!s.ok()) co_return s;
     co_return at->path;
   }
-  co_return invalid("no volume plugin matched: this node mounts no persistent volumes of the type \"" +
-                    source_of(*volume) + "\"");
+  co_return invalid(
+      "no volume plugin matched: this node mounts no persistent volumes of the type \"" +
+      source_of(*volume) + "\"");
 }
 
 namespace {
@@ -174,7 +175,8 @@ Status failed(const std::string& what) {
 // One file or directory, held by `fd` (O_PATH).
 Status give_one(const Fd& fd, const struct stat& st, gid_t group, bool read_only) {
   const std::string path = fd.proc_path();
-  if (st.st_gid != group && fchownat(fd.get(), "", static_cast<uid_t>(-1), group, AT_EMPTY_PATH) != 0)
+  if (st.st_gid != group &&
+      fchownat(fd.get(), "", static_cast<uid_t>(-1), group, AT_EMPTY_PATH) != 0)
     return failed("chown");
   if (S_ISLNK(st.st_mode)) return {};
   mode_t mode = (st.st_mode & 07777) | (read_only ? 0440 : 0660);

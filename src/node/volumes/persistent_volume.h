@@ -1,5 +1,6 @@
 // The persistent volume behind a claim of a pod, as the API server says it is now, and what this
-// node makes of it: hostPath and local, whose data are where the volume says; nfs, which is mounted.
+// node makes of it: hostPath and local, whose data are where the volume says; nfs, which is
+// mounted.
 #pragma once
 
 #include <string>
@@ -13,9 +14,9 @@ namespace keles::node {
 struct ClaimRequest {
   ClaimRequest() = default;
   Ref<api::core_v1::Pod> pod;
-  std::string volume;       // its name in the pod
+  std::string volume;  // its name in the pod
   std::string claim;
-  bool ephemeral = false;   // made for the pod
+  bool ephemeral = false;  // made for the pod
   bool read_only = false;
 };
 
@@ -31,12 +32,13 @@ struct GroupChange {
   std::optional<gid_t> group;
   bool only_if_root_differs = false;  // fsGroupChangePolicy: OnRootMismatch
 };
-Task<Result<std::string>> ready_volume(Context ctx, const PodDirectories* pods, ClaimRequest request,
+Task<Result<std::string>> ready_volume(Context ctx, const PodDirectories* pods,
+                                       ClaimRequest request,
                                        Ref<api::core_v1::PersistentVolume> volume,
                                        GroupChange change);
 
-// Whose all below `path` becomes, `path` included: the group may read, and write unless `read_only`;
-// what is made in its directories is its too. Links are not followed. Blocking.
+// Whose all below `path` becomes, `path` included: the group may read, and write unless
+// `read_only`; what is made in its directories is its too. Links are not followed. Blocking.
 Status give_to_group(const std::string& path, gid_t group, bool read_only,
                      bool only_if_root_differs);
 

@@ -73,9 +73,9 @@ TEST(PersistentVolumes, WhatIsBehindAClaim) {
     FakeClient client(loop);
     if (*r.claim != '\0') client.put_yaml(r.claim);
     if (*r.volume != '\0') client.put_yaml(r.volume);
-    auto pod = parse_yaml(
-        "{metadata: {name: p, namespace: ns, uid: pod}, spec: {containers: [{name: c, " +
-        std::string(r.mounts) + "}]}}");
+    auto pod =
+        parse_yaml("{metadata: {name: p, namespace: ns, uid: pod}, spec: {containers: [{name: c, " +
+                   std::string(r.mounts) + "}]}}");
     ClaimRequest request;
     request.pod = Ref<Pod>(std::make_shared<const Document>(std::move(*pod)));
     request.volume = "x";

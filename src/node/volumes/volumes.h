@@ -74,7 +74,7 @@ class Volumes {
   Client& client_;
   ObjectCache& objects_;
   std::map<std::string, std::map<std::string, Token>> tokens_;  // pod uid -> audience/expiry
-  std::map<std::string, std::set<std::string>> users_;  // pod uids by persistent volume
+  std::map<std::string, std::set<std::string>> users_;          // pod uids by persistent volume
 };
 
 // Where containers mount something inside this volume, below the volume's own root: directories

@@ -29,8 +29,8 @@ bool has_claims(const PodInfo& pod) {
   return false;
 }
 
-// A node takes only so many volumes of a CSI driver (CSINode.spec.drivers[].allocatable). Volumes of
-// plug-ins that moved to CSI are not counted: their handles are made by translation.
+// A node takes only so many volumes of a CSI driver (CSINode.spec.drivers[].allocatable). Volumes
+// of plug-ins that moved to CSI are not counted: their handles are made by translation.
 class NodeVolumeLimits final : public Plugin {
  public:
   explicit NodeVolumeLimits(Handle* handle) {

@@ -17,8 +17,7 @@ using api::storage_v1::CSINode;
 using api::storage_v1::CSIStorageCapacity;
 using api::storage_v1::StorageClass;
 
-constexpr std::string_view kNodeConflict =
-    "node(s) didn't match PersistentVolume's node affinity";
+constexpr std::string_view kNodeConflict = "node(s) didn't match PersistentVolume's node affinity";
 constexpr std::string_view kBindConflict =
     "node(s) didn't find available persistent volumes to bind";
 constexpr std::string_view kNotEnoughSpace = "node(s) did not have enough free storage";
@@ -28,9 +27,9 @@ constexpr std::string_view kNoVolume =
 std::string quoted(std::string_view s) { return "\"" + std::string(s) + "\""; }
 
 void count_failure(const char* stage) {
-  static metrics::Counter& failures = metrics::counter(
-      "scheduler_volume_scheduling_stage_error_total", "Volume scheduling stage error count",
-      {"operation"});
+  static metrics::Counter& failures =
+      metrics::counter("scheduler_volume_scheduling_stage_error_total",
+                       "Volume scheduling stage error count", {"operation"});
   failures.with({stage}).add();
 }
 
@@ -222,9 +221,8 @@ PreFilter VolumeBinding::pre_filter(Cycle& cycle, const PodInfo& pod) {
             std::nullopt};
   }
   // The smallest first: who needs little must not take what only he who needs much can use.
-  std::stable_sort(
-      state.unbound.begin(), state.unbound.end(),
-      [](const Unbound& a, const Unbound& b) { return a.ask.size < b.ask.size; });
+  std::stable_sort(state.unbound.begin(), state.unbound.end(),
+                   [](const Unbound& a, const Unbound& b) { return a.ask.size < b.ask.size; });
   return {};
 }
 
@@ -243,8 +241,7 @@ bool VolumeBinding::has_capacity(const Unbound& u, const NodeInfo& node) const {
   return false;
 }
 
-std::string_view VolumeBinding::place(const State& state, const NodeInfo& node,
-                                      OnNode* out) const {
+std::string_view VolumeBinding::place(const State& state, const NodeInfo& node, OnNode* out) const {
   std::set<std::string, std::less<>> taken;
   std::vector<const Unbound*> provision;
   for (const Unbound& u : state.unbound)
@@ -255,8 +252,8 @@ std::string_view VolumeBinding::place(const State& state, const NodeInfo& node,
       continue;
     }
     const volumes::VolumeInfo* v = assumed_->index().best_on_node(
-        u.ask,
-        [&](const volumes::VolumeInfo& each) { return assumed_->reaches(each.name, node); }, taken);
+        u.ask, [&](const volumes::VolumeInfo& each) { return assumed_->reaches(each.name, node); },
+        taken);
     if (v == nullptr) {
       provision.push_back(&u);
       continue;
@@ -300,7 +297,8 @@ Verdict VolumeBinding::filter(Cycle& cycle, const PodInfo&, const NodeInfo& node
   }
   if (!missing.empty()) reasons.emplace_back(missing);
   if (reasons.empty()) return {};
-  return {Code::kUnresolvable, std::make_shared<const std::vector<std::string>>(std::move(reasons))};
+  return {Code::kUnresolvable,
+          std::make_shared<const std::vector<std::string>>(std::move(reasons))};
 }
 
 Verdict VolumeBinding::reserve(Cycle& cycle, const PodInfo& pod, const std::string& node) {
@@ -309,8 +307,7 @@ Verdict VolumeBinding::reserve(Cycle& cycle, const PodInfo& pod, const std::stri
   auto it = state->nodes.find(node);
   if (it == state->nodes.end()) return {};
   for (const OnNode::Binding& b : it->second.bindings) assumed_->take(b.volume, b.claim->ask);
-  for (const Unbound* u : it->second.provisions)
-    assumed_->choose(pod.ns + "/" + u->ask.name, node);
+  for (const Unbound* u : it->second.provisions) assumed_->choose(pod.ns + "/" + u->ask.name, node);
   state->reserved = true;
   return {};
 }
@@ -335,8 +332,8 @@ Task<Status> VolumeBinding::write(Context ctx, CyclePtr cycle, std::string node,
   const OnNode what = state->nodes[node];
   for (const OnNode::Binding& b : what.bindings) {
     const auto volume = listers_->volumes.get("", b.volume);
-    if (!volume) co_return Status(Reason::kNotFound, "persistentvolume " + quoted(b.volume) +
-                                                         " not found");
+    if (!volume)
+      co_return Status(Reason::kNotFound, "persistentvolume " + quoted(b.volume) + " not found");
     auto next = volumes::volume_bound_to(*volume, *b.claim->claim);
     if (!next) continue;
     auto r = co_await handle_->client().update(ctx, &kind_of<PersistentVolume>(), "", b.volume,
@@ -374,7 +371,9 @@ Result<bool> VolumeBinding::is_done(const PodInfo& pod, const OnNode& what, cons
     return failed("pv " + quoted(volume) + " node affinity doesn't match node " + quoted(node) +
                   ": no matching NodeSelectorTerms");
   };
-  auto claim_of = [&](const Unbound& u) { return listers_->claims.base().get(u.ask.ns, u.ask.name); };
+  auto claim_of = [&](const Unbound& u) {
+    return listers_->claims.base().get(u.ask.ns, u.ask.name);
+  };
   for (const OnNode::Binding& b : what.bindings) {
     const ObjectPtr volume = listers_->volumes.base().get("", b.volume);
     const ObjectPtr claim = claim_of(*b.claim);

@@ -26,10 +26,10 @@ bool is_about_claim_of(const PodInfo& waiting, const Event& event, bool ephemera
 Status check_made_for(const PodInfo& pod, const PersistentVolumeClaim& claim) {
   for (auto owner : claim.metadata().owner_references())
     if (owner.controller() && owner.uid() == pod.uid) return {};
-  return Status(Reason::kInvalid,
-                "PVC " + std::string(claim.metadata().namespace_()) + "/" +
-                    std::string(claim.metadata().name()) + " was not created for pod " + pod.key() +
-                    " (pod is not owner)");
+  return Status(Reason::kInvalid, "PVC " + std::string(claim.metadata().namespace_()) + "/" +
+                                      std::string(claim.metadata().name()) +
+                                      " was not created for pod " + pod.key() +
+                                      " (pod is not owner)");
 }
 
 }  // namespace keles::scheduler

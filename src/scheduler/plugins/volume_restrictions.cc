@@ -38,8 +38,8 @@ bool conflict(const Volume& a, const Volume& b) {
   }
   if (a.has_rbd() && b.has_rbd()) {
     const auto x = a.rbd(), y = b.rbd();
-    if (have_common(x.monitors(), y.monitors()) && x.pool() == y.pool() &&
-        x.image() == y.image() && !(x.read_only() && y.read_only())) {
+    if (have_common(x.monitors(), y.monitors()) && x.pool() == y.pool() && x.image() == y.image() &&
+        !(x.read_only() && y.read_only())) {
       return true;
     }
   }
@@ -47,9 +47,8 @@ bool conflict(const Volume& a, const Volume& b) {
 }
 
 bool has_disk(const PodInfo& pod) {
-  return std::any_of(pod.volumes.begin(), pod.volumes.end(), [](const PodVolume& v) {
-    return v.kind == PodVolume::Kind::kDisk;
-  });
+  return std::any_of(pod.volumes.begin(), pod.volumes.end(),
+                     [](const PodVolume& v) { return v.kind == PodVolume::Kind::kDisk; });
 }
 
 bool conflict(const Pod& a, const Pod& b) {

@@ -55,9 +55,8 @@ class VolumeZone final : public Plugin {
   std::string_view name() const override { return "VolumeZone"; }
   uint32_t points() const override { return kPreFilter | kFilter; }
   Events events() const override {
-    return added(Watched::kStorageClass) | kNodeAdded | kNodeLabels |
-           added(Watched::kVolumeClaim) | updated(Watched::kVolumeClaim) |
-           added(Watched::kVolume) | updated(Watched::kVolume);
+    return added(Watched::kStorageClass) | kNodeAdded | kNodeLabels | added(Watched::kVolumeClaim) |
+           updated(Watched::kVolumeClaim) | added(Watched::kVolume) | updated(Watched::kVolume);
   }
   Hint hint(const PodInfo& waiting, const Event& e) override {
     if (e.bits & added(Watched::kStorageClass)) {
@@ -107,8 +106,7 @@ class VolumeZone final : public Plugin {
     if (of.empty()) {
       const std::string class_name(volumes::class_of(*claim));
       if (class_name.empty()) {
-        return Verdict::unresolvable(
-            "PersistentVolumeClaim had no pv name and storageClass name");
+        return Verdict::unresolvable("PersistentVolumeClaim had no pv name and storageClass name");
       }
       const auto c = listers_->classes.get("", class_name);
       if (!c) {
