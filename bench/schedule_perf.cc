@@ -249,8 +249,11 @@ class Run {
     Many m;
     m.count = case_.count(*op);
     m.path = "/api/v1/nodes";
-    m.body = [this, op, text, n = m.count](int64_t i) {
+    const int64_t first = nodes_;
+    nodes_ += m.count;
+    m.body = [op, text, first, n = m.count](int64_t i) {
       Document d = parse_object(render(text, i, n));
+      name_node(&d, first + i);
       prepare_node(&d, op, i);
       return to_json(d.root);
     };
@@ -277,6 +280,17 @@ class Run {
       std::string body = to_json(d.root);
       (void)co_await must("POST", "/apis/storage.k8s.io/v1/csinodes", body, 409);
     }
+  }
+  // With its host's label, for which the name must be known.
+  static void name_node(Document* d, int64_t number) {
+    Value& meta = d->root.get_or_add(d->arena, "metadata");
+    std::string name(meta["name"].as_string());
+    if (name.empty()) {
+      name = std::string(meta["generateName"].as_string()) + std::to_string(number);
+      meta.set(d->arena, "name", Value::string(d->arena.copy(name)));
+    }
+    meta.get_or_add(d->arena, "labels")
+        .set(d->arena, "kubernetes.io/hostname", Value::string(d->arena.copy(name)));
   }
   static void prepare_node(Document* d, const Value* op, int64_t i) {
     Value& meta = d->root.get_or_add(d->arena, "metadata");
@@ -461,8 +475,9 @@ class Run {
       if (rate > 0) (void)co_await ctx_.sleep(Duration(1s) / rate);
     }
   }
-  // A template says nothing of what the server filled in: the fields that it has replace theirs.
-  Task<void> replace(std::string path, std::string body) { co_await merge(path, body); }
+  Task<void> replace(std::string path, std::string body) {
+    (void)co_await must("PUT", path, std::move(body));
+  }
   static std::string status_of(const Document& d) {
     const Value& capacity = d.root["status"]["capacity"];
     return "{\"status\":{\"capacity\":" + to_json(capacity) +
@@ -569,6 +584,7 @@ class Run {
     const std::string target =
         case_.threshold > 0 ? text("threshold %.0f/s", case_.threshold) : "no threshold";
     if (!error_.empty()) printf("%s: %s\n", case_.name.c_str(), error_.c_str());
+    fflush(stdout);
     if (measured_pods_ == 0 || seconds <= 0) {
       print_figure(case_.name, "nothing was measured", target);
       return;
@@ -592,7 +608,7 @@ class Run {
   std::map<std::string, int64_t> bound_, created_;
   std::set<std::string> namespaces_, measured_;
   std::string measured_label_;
-  int64_t measured_pods_ = 0, volumes_ = 0;
+  int64_t measured_pods_ = 0, volumes_ = 0, nodes_ = 0;
   TimePoint began_, last_bound_;
   double cpu_ = 0;
 };
