@@ -261,9 +261,10 @@ void Checker::check_eviction(const std::string& key, const Pod& before, const Po
   }
 }
 
-// No pod is made for an index that one has completed.
+// No pod is made for an index that one has completed; unless its maker had given the request up, or
+// hears late of what the one before it has made.
 void Checker::check_index(const std::string& key, const Pod& now) {
-  if (now.job_index.empty()) return;
+  if (now.job_index.empty() || late_requests || late_news) return;
   for (const auto& [other, p] : pods_) {
     if (p.job_index != now.job_index || p.uid == now.uid || !p.succeeded || p.leaving) continue;
     violation(key + " is made for an index that " + other + " has completed");

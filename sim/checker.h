@@ -54,6 +54,8 @@ class Checker {
   // Requests may act long after their senders gave up, bindings too: then a node may be promised
   // too much, and only what runs there must fit.
   bool late_requests = false;
+  // Servers hear of each other's writes late, and so does who makes up its mind by what they tell.
+  bool late_news = false;
 
  private:
   struct Seen {

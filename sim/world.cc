@@ -109,6 +109,7 @@ void World::draw_shape() {
   for (auto* w : workloads_) outcome_.workloads += std::string(" ") + w->name;
   // A request that acts late may bind a pod to a room that another has taken meanwhile.
   checker_.late_requests = options_.faults && (late_requests_ || outcome_.wires);
+  checker_.late_news = lag_ > Duration(0);
 }
 
 void World::add(std::string name, std::string user, std::string group, PartSlot::Make make) {
