@@ -219,6 +219,7 @@ TEST(Cel, FormatsAreThoseOfSchemas) {
     const char *format, *text;
     bool valid;
   };
+  const Env env;
   for (const Case& c : {Case{"uuid", "123e4567-e89b-12d3-a456-426614174000", true},
                         {"uuid", "123e4567e89b12d3a456426614174000", true},
                         {"uuid", "123e4567--e89b-12d3-a456-426614174000", false},
@@ -236,7 +237,7 @@ TEST(Cel, FormatsAreThoseOfSchemas) {
     const std::string text =
         "format." + std::string(c.format) + "().validate('" + c.text + "').hasValue()";
     SCOPED_TRACE(text);
-    const Result<Expression> e = Expression::compile(text, Env());
+    const Result<Expression> e = Expression::compile(text, env);
     ASSERT_TRUE(e.ok()) << e.status().message();
     const Result<ProgramPtr> program = e->plan();
     ASSERT_TRUE(program.ok()) << program.status().message();

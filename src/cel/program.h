@@ -49,10 +49,13 @@ using ProgramPtr = std::shared_ptr<const Program>;
 
 class Expression {
  public:
-  // Parsed and checked. The error's message is the list of faults as Kubernetes shows it.
+  // Parsed and checked. The error's message is the list of faults as Kubernetes shows it. `env`
+  // outlives the expression (not the programs that are planned of it).
   static Result<Expression> compile(std::string_view text, const Env& env);
+  static Result<Expression> compile(std::string_view text, const Env&& env) = delete;
   // Only parsed: every type is found out when it runs.
   static Result<Expression> parse_only(std::string_view text, const Env& env);
+  static Result<Expression> parse_only(std::string_view text, const Env&& env) = delete;
 
   const TypePtr& type() const { return ast_->root->type; }
   // Whether it names the variable.
