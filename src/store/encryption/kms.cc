@@ -260,8 +260,8 @@ struct Kms::State : std::enable_shared_from_this<State> {
       (void)woken;
     }
     channel.reset();
-    // The connection's own tasks end in turns of the loop that come after this one: stopped at once,
-    // it would leave them, and all that they hold, behind with each reload.
+    // The connection's own tasks end in turns of the loop that come after this one: stopped at
+    // once, it would leave them, and all that they hold, behind with each reload.
     Context last_turns = Context::root(*loop);
     Status slept = co_await last_turns.sleep(20ms);
     (void)slept;
