@@ -207,7 +207,8 @@ TEST_F(ResourceClaimsTest, WhoWasPlacedByHandIsReservedFor) {
       "resourceClaims: [{name: one, resourceClaimName: c}]}}");
   loop.advance(2s);
   Ref<ResourceClaim> c = client.now<ResourceClaim>("x", "c");
-  ASSERT_EQ(c->status().reserved_for().size(), 1u);
+  ASSERT_EQ(c->status().reserved_for().size(), 1u)
+      << testing::PrintToString(client.writes());
   EXPECT_EQ(c->status().reserved_for()[0].uid(), "u");
   // Another pod of that name is not who it was reserved for; the allocation stays, as nobody guards
   // it.
