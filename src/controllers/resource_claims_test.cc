@@ -201,9 +201,9 @@ TEST_F(ResourceClaimsTest, APodThatEndedGivesItsClaimBack) {
 TEST_F(ResourceClaimsTest, WhoWasPlacedByHandIsReservedFor) {
   client.put_yaml(
       "{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: c, namespace: x}, "
-      "status: {allocation: {devices: {}}}}");
+      "status: {allocation: {devices: {results: [{request: r, driver: d, pool: p, device: a}]}}}}");
   client.put_yaml(
-      "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: x, uid: u}, spec: {nodeName: n, "
+      "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: x, uid: u}, spec: {nodeName: node1, "
       "resourceClaims: [{name: one, resourceClaimName: c}]}}");
   loop.advance(2s);
   Ref<ResourceClaim> c = client.now<ResourceClaim>("x", "c");
