@@ -203,12 +203,12 @@ TEST_F(ResourceClaimsTest, WhoWasPlacedByHandIsReservedFor) {
       "{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: c, namespace: x}, "
       "status: {allocation: {devices: {results: [{request: r, driver: d, pool: p, device: a}]}}}}");
   client.put_yaml(
-      "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: x, uid: u}, spec: {nodeName: node1, "
+      "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: x, uid: u}, spec: {nodeName: "
+      "node1, "
       "resourceClaims: [{name: one, resourceClaimName: c}]}}");
   loop.advance(2s);
   Ref<ResourceClaim> c = client.now<ResourceClaim>("x", "c");
-  ASSERT_EQ(c->status().reserved_for().size(), 1u)
-      << testing::PrintToString(client.writes());
+  ASSERT_EQ(c->status().reserved_for().size(), 1u) << testing::PrintToString(client.writes());
   EXPECT_EQ(c->status().reserved_for()[0].uid(), "u");
   // Another pod of that name is not who it was reserved for; the allocation stays, as nobody guards
   // it.
