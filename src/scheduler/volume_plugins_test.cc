@@ -135,10 +135,16 @@ class VolumePlugins : public DecideTest {
     }
     return out;
   }
-  std::optional<Status> bind_on(const std::string& node) {
+  void reserve_on(const std::string& node) {
     Plugin* by = nullptr;
     EXPECT_TRUE(profile->reserve(*cycle, node, &by).ok());
     EXPECT_TRUE(profile->wants_pre_bind(*cycle, node));
+  }
+  std::optional<Status> bind_on(const std::string& node) {
+    reserve_on(node);
+    return carry_out(node);
+  }
+  std::optional<Status> carry_out(const std::string& node) {
     spawn(loop, pre_bind_into(profile.get(), ctx, cycle, node, &bound));
     rest();
     return bound;
@@ -222,6 +228,52 @@ TEST_F(VolumePlugins, WhatIsReservedIsTaken) {
       "a: node(s) didn't find available persistent volumes to bind; b: node(s) didn't find "
       "available persistent volumes to bind";
   EXPECT_EQ(verdicts(using_claims({"d"})), none);
+  profile->unreserve(*first, "a");
+  EXPECT_EQ(verdicts(using_claims({"d"})),
+            "a: ok; b: node(s) didn't find available persistent volumes to bind");
+}
+
+TEST_F(VolumePlugins, WhatBecameAnothersIsNotTaken) {
+  late_class("kubernetes.io/no-provisioner");
+  volume("v", "1Gi", "a");
+  claim("c", late("1Gi"));
+  verdicts(using_claims({"c"}));
+  reserve_on("a");
+  volume("v", "1Gi", "a", "claimRef: {namespace: default, name: other, uid: u-other}");
+  carry_out("a");
+  ASSERT_TRUE(bound.has_value());
+  EXPECT_TRUE(bound->is(Reason::kConflict)) << bound->to_string();
+  EXPECT_EQ(client.now<PersistentVolume>("", "v")->spec().claim_ref().uid(), "u-other");
+  // It is free again and another pod's, before the first gives back what it had.
+  const CyclePtr first = cycle;
+  volume("v", "1Gi", "a");
+  claim("d", late("1Gi"));
+  EXPECT_EQ(verdicts(using_claims({"d"})),
+            "a: ok; b: node(s) didn't find available persistent volumes to bind");
+  reserve_on("a");
+  profile->unreserve(*first, "a");
+  EXPECT_EQ(verdicts(using_claims({"c"})),
+            "a: node(s) didn't find available persistent volumes to bind; b: node(s) didn't find "
+            "available persistent volumes to bind");
+}
+
+TEST_F(VolumePlugins, WhatIsReservedStaysTakenWhateverElseChanges) {
+  late_class("kubernetes.io/no-provisioner");
+  volume("v", "1Gi", "a");
+  claim("c", late("1Gi"));
+  claim("d", late("1Gi"));
+  verdicts(using_claims({"c"}));
+  reserve_on("a");
+  const CyclePtr first = cycle;
+  volume("v", "1Gi", "a", "", "labels: {tier: gold}");
+  EXPECT_EQ(verdicts(using_claims({"d"})),
+            "a: node(s) didn't find available persistent volumes to bind; b: node(s) didn't find "
+            "available persistent volumes to bind");
+  cycle = first;
+  carry_out("a");
+  ASSERT_TRUE(bound.has_value());
+  EXPECT_TRUE(bound->is(Reason::kConflict)) << "it is looked at anew: " << bound->to_string();
+  EXPECT_FALSE(client.now<PersistentVolume>("", "v")->spec().has_claim_ref());
   profile->unreserve(*first, "a");
   EXPECT_EQ(verdicts(using_claims({"d"})),
             "a: ok; b: node(s) didn't find available persistent volumes to bind");

@@ -14,15 +14,29 @@ AssumedVolumes::AssumedVolumes(const VolumeListers& listers) : volumes_(listers.
                                [this](const ObjectPtr& last) {
                                  index_.erase(last->name());
                                  reach_.erase(std::string(last->name()));
+                                 taken_.erase(std::string(last->name()));
                                }});
   listers.claims.base().add_handler(
-      {nullptr, [this](const ObjectPtr&, const ObjectPtr& now) { chosen_.erase(now->key()); },
+      {nullptr,
+       [this](const ObjectPtr&, const ObjectPtr& now) {
+         const auto claim = read<PersistentVolumeClaim>(now);
+         const bool shown = claim->metadata().annotations().contains(volumes::kSelectedNode) ||
+                            !claim->spec().volume_name().empty();
+         if (shown) chosen_.erase(now->key());
+       },
        [this](const ObjectPtr& last) { chosen_.erase(last->key()); }});
 }
 
 void AssumedVolumes::learnt(const ObjectPtr& volume) {
   const Ref<PersistentVolume> v = read<PersistentVolume>(volume);
-  index_.put(volumes::extract_volume(*v, volume->revision()));
+  volumes::VolumeInfo info = volumes::extract_volume(*v, volume->revision());
+  auto taken = taken_.find(volume->name());
+  if (taken != taken_.end() && !info.claimed) {
+    give(&info, taken->second);  // another change: the pod's write is still to come
+  } else if (taken != taken_.end()) {
+    taken_.erase(taken);
+  }
+  index_.put(std::move(info));
   Reach reach;
   const auto affinity = v->spec().node_affinity();
   reach.limited = affinity.has_required();
@@ -42,18 +56,26 @@ bool AssumedVolumes::reaches(std::string_view volume, const NodeInfo& node) cons
                      [&](const NodeSelectorTerm& t) { return matches(t, node); });
 }
 
+void AssumedVolumes::give(volumes::VolumeInfo* volume, const Owner& to) {
+  volume->claimed = true;
+  volume->claim_ns = to.ns;
+  volume->claim_name = to.name;
+  volume->claim_uid = to.uid;
+}
+
 void AssumedVolumes::take(const std::string& volume, const volumes::ClaimAsk& claim) {
   const volumes::VolumeInfo* known = index_.find(volume);
   if (known == nullptr) return;
   volumes::VolumeInfo taken = *known;
-  taken.claimed = true;
-  taken.claim_ns = claim.ns;
-  taken.claim_name = claim.name;
-  taken.claim_uid = claim.uid;
+  const Owner& owner = taken_[volume] = {claim.ns, claim.name, claim.uid};
+  give(&taken, owner);
   index_.put(std::move(taken));
 }
 
-void AssumedVolumes::release(const std::string& volume) {
+void AssumedVolumes::release(const std::string& volume, const volumes::ClaimAsk& claim) {
+  auto taken = taken_.find(volume);
+  if (taken == taken_.end() || taken->second.uid != claim.uid) return;  // shown, or another's
+  taken_.erase(taken);
   const ObjectPtr now = volumes_.base().get("", volume);
   if (now) learnt(now);
 }
@@ -62,7 +84,10 @@ void AssumedVolumes::choose(const std::string& claim_key, std::string node) {
   chosen_[claim_key] = std::move(node);
 }
 
-void AssumedVolumes::unchoose(const std::string& claim_key) { chosen_.erase(claim_key); }
+void AssumedVolumes::unchoose(const std::string& claim_key, const std::string& node) {
+  auto it = chosen_.find(claim_key);
+  if (it != chosen_.end() && it->second == node) chosen_.erase(it);
+}
 
 std::optional<std::string> AssumedVolumes::chosen_node(const PersistentVolumeClaim& claim) const {
   const auto meta = claim.metadata();

@@ -45,6 +45,9 @@ struct OnNode {
   struct Binding {
     std::string volume;
     const Unbound* claim;
+    // By reserve(): as it was when it was chosen. It is written from this, so that whatever became
+    // of it since then is a conflict.
+    Ref<PersistentVolume> chosen = Ref<PersistentVolume>();
   };
   std::vector<Binding> bindings;
   std::vector<const Unbound*> provisions;
@@ -306,6 +309,10 @@ Verdict VolumeBinding::reserve(Cycle& cycle, const PodInfo& pod, const std::stri
   if (state == nullptr) return {};
   auto it = state->nodes.find(node);
   if (it == state->nodes.end()) return {};
+  for (OnNode::Binding& b : it->second.bindings) {
+    b.chosen = listers_->volumes.get("", b.volume);
+    if (!b.chosen) return Verdict::error("persistentvolume " + quoted(b.volume) + " not found");
+  }
   for (const OnNode::Binding& b : it->second.bindings) assumed_->take(b.volume, b.claim->ask);
   for (const Unbound* u : it->second.provisions) assumed_->choose(pod.ns + "/" + u->ask.name, node);
   state->reserved = true;
@@ -317,8 +324,8 @@ void VolumeBinding::unreserve(Cycle& cycle, const PodInfo& pod, const std::strin
   if (state == nullptr || !state->reserved) return;
   state->reserved = false;
   const OnNode& what = state->nodes[node];
-  for (const OnNode::Binding& b : what.bindings) assumed_->release(b.volume);
-  for (const Unbound* u : what.provisions) assumed_->unchoose(pod.ns + "/" + u->ask.name);
+  for (const OnNode::Binding& b : what.bindings) assumed_->release(b.volume, b.claim->ask);
+  for (const Unbound* u : what.provisions) assumed_->unchoose(pod.ns + "/" + u->ask.name, node);
 }
 
 bool VolumeBinding::wants_pre_bind(Cycle& cycle, const PodInfo&, const std::string&) {
@@ -331,10 +338,11 @@ Task<Status> VolumeBinding::write(Context ctx, CyclePtr cycle, std::string node,
   State* state = cycle->find<State>(*this);
   const OnNode what = state->nodes[node];
   for (const OnNode::Binding& b : what.bindings) {
-    const auto volume = listers_->volumes.get("", b.volume);
-    if (!volume)
-      co_return Status(Reason::kNotFound, "persistentvolume " + quoted(b.volume) + " not found");
-    auto next = volumes::volume_bound_to(*volume, *b.claim->claim);
+    if (b.chosen->spec().has_claim_ref() && !volumes::is_bound_to(*b.chosen, *b.claim->claim)) {
+      co_return Status::conflict("", "persistentvolumes", b.volume,
+                                 "the volume belongs to another claim");
+    }
+    auto next = volumes::volume_bound_to(*b.chosen, *b.claim->claim);
     if (!next) continue;
     auto r = co_await handle_->client().update(ctx, &kind_of<PersistentVolume>(), "", b.volume,
                                                std::move(*next), WriteOptions());
