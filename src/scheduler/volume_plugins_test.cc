@@ -175,6 +175,8 @@ TEST_F(VolumePlugins, ClaimsThatCannotBeUsed) {
 
 TEST_F(VolumePlugins, EphemeralClaims) {
   const std::string pod = "  volumes: [{name: e, ephemeral: {volumeClaimTemplate: {}}}]\n";
+  EXPECT_EQ(verdicts(pod),
+            "waiting for ephemeral volume controller to create the persistentvolumeclaim \"p-e\"");
   const char* made = "ownerReferences: [{uid: uid-p, controller: true}]";
   claim("p-e", "storageClassName: now", made);
   EXPECT_EQ(verdicts(pod), "pod has unbound immediate PersistentVolumeClaims");

@@ -210,7 +210,7 @@ TEST(ClaimRules, TheDefaultClass) {
   const std::string t1 = "2026-01-01T00:00:00Z", t2 = "2026-01-02T00:00:00Z";
   EXPECT_EQ(chosen({c("a", t1, no)}), "-");
   EXPECT_EQ(chosen({c("a", t1, yes), c("b", t2, beta), c("c", "2026-01-03T00:00:00Z", no)}), "b");
-  EXPECT_EQ(chosen({c("z", t1, yes), c("y", t1, yes)}), "y");
+  EXPECT_EQ(chosen({c("second", t1, yes), c("first", t1, yes)}), "first");
 }
 
 TEST(ClaimRules, ClassesOfOldAndNew) {

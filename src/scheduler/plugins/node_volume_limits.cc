@@ -74,14 +74,16 @@ class NodeVolumeLimits final : public Plugin {
   PreFilter pre_filter(Cycle&, const PodInfo& pod) override {
     if (!listers_ || !has_claims(pod)) return {Verdict::skip(), std::nullopt};
     wanted_.clear();
+    missing_ = Verdict();
     for (const PodVolume& v : pod.volumes) {
       const std::string name(claim_of(v));
       if (name.empty()) continue;
       const auto claim = listers_->claims.get(pod.ns, name);
       if (!claim) {
-        return {Verdict::unresolvable("looking up PVC " + pod.ns + "/" + name + ": " +
-                                      claim_not_found(name)),
-                std::nullopt};
+        // Of each node, as upstream: what VolumeBinding says of the pod comes before.
+        missing_ = Verdict::unresolvable("looking up PVC " + pod.ns + "/" + name + ": " +
+                                         claim_not_found(name));
+        return {};
       }
       if (v.kind == PodVolume::Kind::kEphemeral) {
         const Status s = check_made_for(pod, *claim);
@@ -94,6 +96,7 @@ class NodeVolumeLimits final : public Plugin {
   }
 
   Verdict filter(Cycle&, const PodInfo&, const NodeInfo& node) override {
+    if (!missing_.ok()) return missing_;
     const auto csi_node = csi_nodes_->get("", node.name);
     if (!csi_node) return {};
     const Limits limits = limits_of(*csi_node);
@@ -153,6 +156,7 @@ class NodeVolumeLimits final : public Plugin {
   std::optional<Informer<CSINode>> csi_nodes_;
   std::optional<Informer<VolumeAttachment>> attachments_;
   Volumes wanted_;
+  Verdict missing_;  // a claim of the pod is not there
 };
 
 }  // namespace
