@@ -187,6 +187,18 @@ void AttachDetach::note_unwanted(const AttachState& state) {
   }
 }
 
+void AttachDetach::take_back(const AttachState& state, const Known& known) {
+  for (const auto& [node, pods] : state.wanted) {
+    const auto there = state.attachments.find(node);
+    if (there == state.attachments.end() || there->second.deleting) continue;
+    const auto it = leaving_.find(attachment_name(known.handle, known.driver, node));
+    // Its deletion may have been accepted without having been heard of.
+    if (it == leaving_.end() || it->second) continue;
+    leaving_.erase(it);
+    queue().add("node/" + node);
+  }
+}
+
 Task<ReconcileResult> AttachDetach::reconcile(Context ctx, std::string key) {
   const auto [what, name] = split_key(key);
   if (what == "node") {
@@ -208,6 +220,7 @@ Task<ReconcileResult> AttachDetach::sync_volume(Context ctx, std::string volume)
     if (!volumes_.get("", volume)) known_.erase(volume);
     co_return Status();
   }
+  take_back(state, known);
   const AttachPlan plan = plan_attach(state);
   for (const auto& [pod, message] : plan.refused) {
     std::string& last = told_[{volume, pod}];
@@ -256,7 +269,7 @@ Task<Status> AttachDetach::detach(Context ctx, std::string volume, Known known,
       metrics::counter("attach_detach_controller_attachdetach_controller_forced_detaches",
                        "Number of times the A/D Controller performed a forced detach", {"reason"});
   const std::string name = attachment_name(known.handle, known.driver, what.node);
-  leaving_.insert(name);
+  leaving_[name] = false;
   Status s = co_await report_node(ctx, what.node);
   if (!s.ok()) {
     leaving_.erase(name);
@@ -264,6 +277,8 @@ Task<Status> AttachDetach::detach(Context ctx, std::string volume, Known known,
   }
   if (!what.forced.empty()) forced.with({what.forced}).add();
   s = co_await remove_once(ctx, &client(), &kind_of<VolumeAttachment>(), "", name, DeleteOptions());
+  // Unless it has gone meanwhile, and what is known of it with it.
+  if (auto it = leaving_.find(name); s.ok() && it != leaving_.end()) it->second = true;
   asked_at_.erase({volume, what.node});
   co_return s;
 }

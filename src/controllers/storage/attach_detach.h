@@ -43,6 +43,8 @@ class AttachDetach final : public Controller {
   bool is_ours(const VolumeAttachment& attachment) const;
   AttachState state_of(const std::string& volume, const Known& known);
   void note_unwanted(const AttachState& state);
+  // What was to go, did not, and is wanted again is reported again.
+  void take_back(const AttachState& state, const Known& known);
 
   Task<ReconcileResult> sync_volume(Context ctx, std::string volume);
   Task<Status> attach(Context ctx, std::string volume, Known known, std::string node);
@@ -63,7 +65,8 @@ class AttachDetach final : public Controller {
   std::map<std::string, std::set<std::string>> waiting_;  // volumes by the node that is not ready
   std::map<OnNode, TimePoint> unwanted_since_, asked_at_;
   std::map<std::pair<std::string, PodName>, std::string> told_;  // volume, pod: the last message
-  std::set<std::string> leaving_;  // names of attachments that are not reported any more
+  // Attachments, by name, that are not reported any more; true: their deletion was accepted.
+  std::map<std::string, bool> leaving_;
 };
 
 }  // namespace keles::controllers

@@ -231,6 +231,22 @@ TEST_F(Attaching, FromPodToNodeAndBack) {
   EXPECT_TRUE(client.writes().empty()) << "at rest";
 }
 
+TEST_F(Attaching, WhatCouldNotBeRemovedAndIsWantedAgainIsReportedAgain) {
+  put_pod("p", "a");
+  rest();
+  attached("a");
+  ASSERT_THAT(reported("a"), ElementsAre("kubernetes.io/csi/d.io^h"));
+  client.fail("delete", "volumeattachments.storage.k8s.io", Status(Reason::kForbidden, "no"), 1000);
+  client.drop(kind_of<Pod>(), "ns", "p");
+  rest();
+  ASSERT_TRUE(attachment("a"));
+  EXPECT_THAT(reported("a"), IsEmpty()) << "the node hears of it first";
+  put_pod("q", "a");
+  rest(1min);
+  EXPECT_TRUE(attachment("a"));
+  EXPECT_THAT(reported("a"), ElementsAre("kubernetes.io/csi/d.io^h"));
+}
+
 TEST_F(Attaching, WhatIsMountedStaysUntilTheNodeIsOutOfService) {
   put_pod("p", "a");
   rest();

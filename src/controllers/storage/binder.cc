@@ -35,6 +35,16 @@ std::vector<std::string> concerns(const ObjectPtr& o) {
   return out;
 }
 
+// Whether a claim may be served by the one where it was not by the other.
+bool differs(const volumes::VolumeInfo& a, const volumes::VolumeInfo& b) {
+  return a.capacity != b.capacity || a.storage_class != b.storage_class ||
+         a.attributes_class != b.attributes_class || a.access_modes != b.access_modes ||
+         a.block != b.block || a.labels != b.labels || a.claimed != b.claimed;
+}
+
+// Between attempts to give a volume back.
+constexpr Duration kFirstSetback = 1s, kLastSetback = 2min;
+
 bool is_idle(std::string_view phase) { return phase == "Released" || phase == "Failed"; }
 
 }  // namespace
@@ -74,17 +84,21 @@ VolumeBinder::VolumeBinder(Deps deps)
 
 void VolumeBinder::learnt_volume(const std::string& name, const ObjectPtr& now) {
   metrics_.count_volume(name, now);
-  if (!now) return index_.erase(name);
+  if (!now) {
+    setbacks_.erase(name);
+    return index_.erase(name);
+  }
   const Ref<Volume> volume = read<Volume>(now);
   const volumes::VolumeInfo* known = index_.find(name);
   const bool is_new = known == nullptr;
   const bool was_free = !is_new && !known->claimed && known->phase == "Available";
   volumes::VolumeInfo info = volumes::extract_volume(*volume, now->revision());
   const bool is_free = !info.claimed && info.phase == "Available";
+  const bool is_other = is_new || differs(*known, info);
   const std::string of_class = info.storage_class;
   index_.put(std::move(info));
-  if (is_free && !was_free) wake_claims(of_class);
-  if (is_new) wake_claims(kNoClass + name);
+  if (is_free && (!was_free || is_other)) wake_claims(of_class);
+  if (is_new || (is_other && !volume->spec().has_claim_ref())) wake_claims(kNoClass + name);
 }
 
 void VolumeBinder::learnt_claim(const std::string& key, const ObjectPtr& now) {
@@ -290,6 +304,7 @@ Task<Status> VolumeBinder::sync_volume(Context ctx, Ref<Volume> volume) {
   auto claim = co_await claim_of(ctx, volume);
   if (!claim.ok()) co_return claim.status();
   const VolumePlan plan = plan_volume(*volume, *claim ? &**claim : nullptr);
+  if (plan.act != Act::kRelease) setbacks_.erase(std::string(volume->metadata().name()));
   Status s;
   if (plan.act == Act::kAvailable || plan.act == Act::kBound) {
     const std::string phase = plan.act == Act::kBound ? "Bound" : "Available";
@@ -323,6 +338,12 @@ Task<Status> VolumeBinder::release(Context ctx, Ref<Volume> volume) {
     if (!r.ok()) co_return r.status();
     volume = *r;
   }
+  const std::string name(volume->metadata().name());
+  const auto setback = setbacks_.find(name);
+  if (setback != setbacks_.end() && loop().now() < setback->second.until) {
+    queue().add_after(name, setback->second.until - loop().now());
+    co_return Status();
+  }
   ReclaimPlan plan = plan_reclaim(*volume);
   Status s;
   if (plan.act == ReclaimPlan::Act::kDelete) {
@@ -333,6 +354,14 @@ Task<Status> VolumeBinder::release(Context ctx, Ref<Volume> volume) {
     s = co_await fail_volume(ctx, volume, std::move(plan.event));
   }
   co_return s;
+}
+
+void VolumeBinder::set_back(const std::string& volume) {
+  Setback& s = setbacks_[volume];
+  const Duration wait = std::min(kFirstSetback * (1 << std::min(s.times, 10)), kLastSetback);
+  ++s.times;
+  s.until = loop().now() + wait;
+  queue().add_after(volume, wait);
 }
 
 Task<Status> VolumeBinder::fail_volume(Context ctx, Ref<Volume> volume, EventText event) {
@@ -378,6 +407,7 @@ Task<Status> VolumeBinder::remove_storage(Context ctx, Ref<Volume> volume) {
     metrics_.ended(name, false);
     EventText event(true, "VolumeFailedDelete", s.message());
     s = co_await fail_volume(ctx, volume, std::move(event));
+    if (s.ok()) set_back(name);
     co_return s;
   }
   auto r = co_await write_volume(ctx, volume, volume_without_finalizer(*volume), false);
@@ -416,14 +446,22 @@ Task<Status> VolumeBinder::recycle(Context ctx, Ref<Volume> volume) {
     const bool there = made.status().is(Reason::kAlreadyExists);
     co_return there ? Status() : made.status();
   }
-  DeleteOptions options;
-  options.uid = pod->metadata().uid();
-  Status s = co_await remove_once(ctx, &client(), &kind_of<Pod>(), ns, name, options);
-  if (!s.ok()) co_return s;
-  if (plan.act == RecyclerPlan::Act::kFailed) {
+  Status s;
+  const bool failed = plan.act == RecyclerPlan::Act::kFailed;
+  if (failed) {
+    // It has been told of, and goes: another may be made when it has gone.
+    if (!pod->metadata().deletion_timestamp().empty()) co_return Status();
     EventText event(true, "VolumeFailedRecycle", "Recycle failed: " + plan.message);
     s = co_await fail_volume(ctx, volume, std::move(event));
-    co_return s;
+    if (!s.ok()) co_return s;
+  }
+  DeleteOptions options;
+  options.uid = pod->metadata().uid();
+  s = co_await remove_once(ctx, &client(), &kind_of<Pod>(), ns, name, options);
+  if (!s.ok()) co_return s;
+  if (failed) {
+    set_back(std::string(volume->metadata().name()));
+    co_return Status();
   }
   events().normal(reference_to(volume), "VolumeRecycled", "Volume recycled");
   s = co_await unbind(ctx, volume);

@@ -3,7 +3,8 @@
 //
 // One worker, as upstream has for each kind: what it decides of one claim takes a volume from the
 // others. A claim is looked at again when a volume of its class comes free or is reserved for it,
-// when its class changes, and when its pods do; nothing is done by the clock.
+// when such a volume changes in what a claim may ask for, when its class changes, and when its pods
+// do. By the clock is only tried again what could not be deleted or recycled.
 #pragma once
 
 #include <map>
@@ -59,9 +60,17 @@ class VolumeBinder final : public Controller {
   Task<Status> recycle(Context ctx, Ref<Volume> volume);
   Task<Status> fail_volume(Context ctx, Ref<Volume> volume, EventText event);
   Task<Result<bool>> is_still_released(Context ctx, Ref<Volume> volume);
+  // The volume could not be given back: it is tried again later, each time twice as late. Whatever
+  // wakes the volume before that (its status, the end of its recycler) does not hasten it.
+  void set_back(const std::string& volume);
+  struct Setback {
+    int times = 0;
+    TimePoint until;
+  };
 
   volumes::VolumeIndex index_;
   BinderMetrics metrics_;
+  std::map<std::string, Setback> setbacks_;  // by volume, until it is given back or has gone
   Newest<Claim> claims_;
   Newest<Volume> volumes_;
   Informer<Class> classes_;

@@ -354,6 +354,56 @@ TEST_F(Binder, AClaimThatWaitsGetsTheVolumeThatComes) {
   EXPECT_EQ(claim()->status().phase(), "Bound");
 }
 
+// A volume that is free and changes into one that fits, in all that a claim may ask for.
+TEST_F(Binder, AClaimThatWaitsGetsTheVolumeThatComesToFit) {
+  struct Row {
+    const char *asked, *was, *becomes;  // the claim's spec; the volume's metadata and spec
+  };
+  client.put_yaml(class_yaml("fast", "provisioner: kubernetes.io/no-provisioner"));
+  const char* plain =
+      "{name: v}, spec: {capacity: {storage: 500Mi}, accessModes: [ReadWriteOnce], volumeMode: "
+      "Filesystem, hostPath: {path: /tmp/x}";
+  const char* big =
+      "{name: v}, spec: {capacity: {storage: 5Gi}, accessModes: [ReadWriteOnce], volumeMode: "
+      "Filesystem, hostPath: {path: /tmp/x}";
+  const char* gold =
+      "{name: v, labels: {tier: gold}}, spec: {capacity: {storage: 5Gi}, accessModes: "
+      "[ReadWriteOnce], volumeMode: Filesystem, hostPath: {path: /tmp/x}";
+  const char* shared =
+      "{name: v}, spec: {capacity: {storage: 5Gi}, accessModes: [ReadWriteMany], volumeMode: "
+      "Filesystem, hostPath: {path: /tmp/x}";
+  const char* classed =
+      "{name: v}, spec: {storageClassName: fast, capacity: {storage: 5Gi}, accessModes: "
+      "[ReadWriteOnce], volumeMode: Filesystem, hostPath: {path: /tmp/x}";
+  const char* attributed =
+      "{name: v}, spec: {volumeAttributesClassName: fast, capacity: {storage: 5Gi}, accessModes: "
+      "[ReadWriteOnce], volumeMode: Filesystem, hostPath: {path: /tmp/x}";
+  const char* block =
+      "{name: v}, spec: {capacity: {storage: 5Gi}, accessModes: [ReadWriteOnce], volumeMode: "
+      "Block, hostPath: {path: /tmp/x}";
+  for (const Row& r :
+       std::initializer_list<Row>{{"", plain, big},
+                                  {"volumeName: v", plain, big},
+                                  {"selector: {matchLabels: {tier: gold}}", big, gold},
+                                  {"storageClassName: fast", big, classed},
+                                  {"storageClassName: fast, volumeName: v", big, classed},
+                                  {"volumeAttributesClassName: fast", big, attributed},
+                                  {"", shared, big},
+                                  {"", block, big}}) {
+    const std::string head = "{apiVersion: v1, kind: PersistentVolume, metadata: ";
+    client.put_yaml(head + r.was + "}, status: {phase: Pending}}");
+    client.put_yaml(claim_yaml(r.asked));
+    rest();
+    EXPECT_EQ(claim()->status().phase(), "Pending") << r.asked << r.was;
+    client.put_yaml(head + r.becomes + "}, status: {phase: Available}}");
+    rest();
+    EXPECT_EQ(claim()->status().phase(), "Bound") << r.asked << r.becomes;
+    drop_claim();
+    client.drop(kind_of<PersistentVolume>(), "", "v");
+    rest();
+  }
+}
+
 TEST_F(Binder, OneVolumeServesOneClaim) {
   for (const char* name : {"c", "d", "e"}) {
     std::string yaml = claim_yaml("");
@@ -390,6 +440,28 @@ TEST_F(Binder, DeletesWhatWasOnTheHost) {
   rest();
   EXPECT_FALSE(volume("v"));
   EXPECT_EQ(removed, std::vector<std::string>{"/tmp/data"});
+}
+
+TEST_F(Binder, WhatCouldNotBeDeletedIsTriedAgain) {
+  int tried = 0;
+  bool works = false;
+  storage_settings().remove_host_path = [&](const std::string&) {
+    ++tried;
+    return works ? Status() : Status(Reason::kInternalError, "device busy");
+  };
+  client.put_yaml(
+      "{apiVersion: v1, kind: PersistentVolume, metadata: {name: v}, spec: {capacity: {storage: "
+      "5Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Delete, hostPath: "
+      "{path: /tmp/data}, claimRef: {namespace: default, name: x, uid: gone}}, status: {phase: "
+      "Bound}}");
+  rest(10min);
+  EXPECT_EQ(volume("v")->status().phase(), "Failed");
+  EXPECT_EQ(volume("v")->status().message(), "device busy");
+  EXPECT_GT(tried, 8);
+  EXPECT_LT(tried, 16) << "ever more rarely";
+  works = true;
+  rest(2min);
+  EXPECT_FALSE(volume("v"));
 }
 
 TEST_F(Binder, ProvisioningIsAskedForAndBound) {
@@ -484,6 +556,41 @@ TEST_F(Binder, Recycles) {
   EXPECT_EQ(volume("v")->status().phase(), "Available");
   EXPECT_TRUE(volume("v")->spec().claim_ref().uid().empty());
   EXPECT_THAT(events(), HasSubstr("Normal VolumeRecycled Volume recycled"));
+}
+
+TEST_F(Binder, WhatCouldNotBeRecycledIsTriedAgainEverMoreRarely) {
+  client.put_yaml(
+      "{apiVersion: v1, kind: PersistentVolume, metadata: {name: v}, spec: {capacity: {storage: "
+      "5Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Recycle, hostPath: "
+      "{path: /data}, claimRef: {namespace: default, name: x, uid: gone}}, status: {phase: "
+      "Bound}}");
+  int started = 0;
+  std::string last;
+  auto end_recycler = [&](const char* phase) {
+    auto pod = client.now<Pod>("default", "recycler-for-v");
+    if (!pod || pod->metadata().uid() == last) return;
+    last = pod->metadata().uid();
+    ++started;
+    Draft<PodEdit> ended(*pod);
+    ended->edit_status().set_phase(phase);
+    client.put(kind_of<Pod>(), ended.take());
+    // Nothing of it is left on the node: its end is not waited for.
+    rest(100ms);
+    client.drop(kind_of<Pod>(), "default", "recycler-for-v");
+  };
+  for (int i = 0; i < 1200; ++i) {
+    end_recycler("Failed");
+    rest(500ms);
+  }
+  EXPECT_EQ(volume("v")->status().phase(), "Failed");
+  EXPECT_THAT(events(), HasSubstr("Warning VolumeFailedRecycle Recycle failed: failed to recycle"));
+  EXPECT_GT(started, 8);
+  EXPECT_LT(started, 16);
+  for (int i = 0; i < 300; ++i) {
+    end_recycler("Succeeded");
+    rest(500ms);
+  }
+  EXPECT_EQ(volume("v")->status().phase(), "Available");
 }
 
 TEST_F(Binder, AWriteThatIsRefusedIsTriedAgain) {

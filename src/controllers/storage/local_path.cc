@@ -15,6 +15,7 @@ namespace {
 constexpr std::string_view kHelperImage = "keles.dev/pause:3.10";
 constexpr std::string_view kNodeAnnotation = "local.path.provisioner/selected-node";
 constexpr std::string_view kWakes = "local.path.provisioner/for";
+constexpr const char* kByKey = "for";  // the index of helpers
 constexpr std::string_view kFinalizer = "external-provisioner.volume.kubernetes.io/finalizer";
 constexpr std::string_view kHostname = "kubernetes.io/hostname";
 
@@ -23,6 +24,12 @@ std::string quoted(std::string_view s) { return "\"" + std::string(s) + "\""; }
 std::string volume_name(const PersistentVolumeClaim& claim) {
   return "pvc-" + std::string(claim.metadata().uid());
 }
+
+std::string create_helper_name(const PersistentVolumeClaim& claim) {
+  return "helper-pod-create-" + volume_name(claim);
+}
+
+std::string delete_helper_name(const std::string& volume) { return "helper-pod-delete-" + volume; }
 
 bool is_ours(const PersistentVolume& v) {
   return v.metadata().annotations().get(volumes::kProvisionedBy) == kLocalPathProvisioner;
@@ -146,6 +153,10 @@ LocalPathProvisioner::LocalPathProvisioner(Deps deps)
       helpers_(deps.informers.informer<Pod>(std::string(kLocalPathNamespace))),
       group_(deps.client.loop()) {
   watch_also(helpers_.base());
+  helpers_.base().add_index(kByKey, [](const ObjectPtr& o) {
+    const std::string_view key = read<Pod>(o)->metadata().annotations().get(kWakes);
+    return key.empty() ? std::vector<std::string>() : std::vector<std::string>{std::string(key)};
+  });
   helpers_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
     std::string key((now ? now : before)->metadata().annotations().get(kWakes));
     if (!key.empty()) queue().add(std::move(key));
@@ -177,14 +188,27 @@ Task<void> LocalPathProvisioner::set_up(Context ctx) {
 
 Task<ReconcileResult> LocalPathProvisioner::reconcile(Context ctx, std::string key) {
   const auto [ns, name] = split_key(key);
-  Status s;
-  if (ns.empty()) {
-    const Ref<Volume> volume = volumes_.get("", name);
-    if (volume && is_ours(*volume)) s = co_await remove_volume(ctx, volume);
-  } else if (const Ref<Claim> claim = claims_.get(ns, name)) {
-    s = co_await provision(ctx, claim);
-  }
+  const Ref<Volume> volume = ns.empty() ? volumes_.get("", name) : Ref<Volume>();
+  const Ref<Claim> claim = ns.empty() ? Ref<Claim>() : claims_.get(ns, name);
+  std::string kept;
+  if (volume) kept = delete_helper_name(name);
+  if (claim) kept = create_helper_name(*claim);
+  Status s = co_await drop_helpers(ctx, key, kept);
+  if (!s.ok()) co_return s;
+  if (volume && is_ours(*volume)) s = co_await remove_volume(ctx, volume);
+  if (claim) s = co_await provision(ctx, claim);
   co_return s;
+}
+
+Task<Status> LocalPathProvisioner::drop_helpers(Context ctx, std::string key, std::string kept) {
+  std::vector<Ref<Pod>> stray;
+  for (const Ref<Pod>& helper : helpers_.by_index(kByKey, key))
+    if (helper->metadata().name() != kept) stray.push_back(helper);
+  for (const Ref<Pod>& helper : stray) {
+    Status s = co_await drop_helper(ctx, helper);
+    if (!s.ok()) co_return s;
+  }
+  co_return Status();
 }
 
 Task<Status> LocalPathProvisioner::drop_helper(Context ctx, Ref<Pod> helper) {
@@ -210,7 +234,7 @@ Task<Status> LocalPathProvisioner::provision(Context ctx, Ref<Claim> claim) {
   const auto annotations = claim->metadata().annotations();
   const std::string node(annotations.get(volumes::kSelectedNode));
   const std::string name = volume_name(*claim);
-  const std::string helper_name = "helper-pod-create-" + name;
+  const std::string helper_name = create_helper_name(*claim);
   const Ref<Pod> helper = helpers_.get(kLocalPathNamespace, helper_name);
   const bool wanted = annotations.get(volumes::kStorageProvisioner) == kLocalPathProvisioner &&
                       claim->spec().volume_name().empty() && !node.empty() &&
@@ -274,7 +298,7 @@ Task<Status> LocalPathProvisioner::finish(Context ctx, Ref<Claim> claim, Ref<Sto
 
 Task<Status> LocalPathProvisioner::remove_volume(Context ctx, Ref<Volume> volume) {
   const std::string name(volume->metadata().name());
-  const std::string helper_name = "helper-pod-delete-" + name;
+  const std::string helper_name = delete_helper_name(name);
   const Ref<Pod> helper = helpers_.get(kLocalPathNamespace, helper_name);
   Status s;
   if (!wants_removal(*volume)) {

@@ -53,6 +53,8 @@ class LocalPathProvisioner final : public Controller {
   // Gives the claim back to the scheduler.
   Task<Status> give_up(Context ctx, Ref<Claim> claim, std::string why);
   Task<Status> drop_helper(Context ctx, Ref<Pod> helper);
+  // Those made for what had this key and has gone: all but `kept`.
+  Task<Status> drop_helpers(Context ctx, std::string key, std::string kept);
 
   Informer<Claim> claims_;
   Informer<Volume> volumes_;

@@ -73,10 +73,11 @@ class LocalPathTest : public testing::Test {
     storage_settings() = StorageSettings();
   }
   void rest(Duration d = 3s) { loop.advance(d); }
-  void put_claim(const std::string& mode = "ReadWriteOnce") {
+  void put_claim(const std::string& mode = "ReadWriteOnce", const std::string& uid = "u") {
     client.put_yaml(
-        "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: c, namespace: ns, uid: u, "
-        "annotations: {volume.kubernetes.io/selected-node: n1, "
+        "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: c, namespace: ns, uid: " +
+        uid +
+        ", annotations: {volume.kubernetes.io/selected-node: n1, "
         "volume.kubernetes.io/storage-provisioner: rancher.io/local-path}}, spec: {accessModes: [" +
         mode + "], storageClassName: standard, resources: {requests: {storage: 1Gi}}}}");
     rest();
@@ -88,8 +89,8 @@ class LocalPathTest : public testing::Test {
     client.put(kind_of<Pod>(), next.take());
     rest();
   }
-  void set_phase(const char* phase) {
-    Draft<PersistentVolumeEdit> next(*client.now<PersistentVolume>("", "pvc-u"));
+  void set_phase(const char* phase, const char* volume = "pvc-u") {
+    Draft<PersistentVolumeEdit> next(*client.now<PersistentVolume>("", volume));
     next->edit_status().set_phase(phase);
     client.put(kind_of<PersistentVolume>(), next.take());
     rest();
@@ -153,6 +154,29 @@ TEST_F(LocalPathTest, WhatFailsGoesBackToTheScheduler) {
   end("helper-pod-create-pvc-u", "Failed");
   EXPECT_THAT(events(), HasSubstr("failed to create volume pvc-u: the helper pod failed"));
   EXPECT_FALSE(helper("helper-pod-create-pvc-u"));
+}
+
+TEST_F(LocalPathTest, AHelperGoesWithWhatItWasMadeFor) {
+  put_claim();
+  ASSERT_TRUE(helper("helper-pod-create-pvc-u"));
+  client.drop(kind_of<PersistentVolumeClaim>(), "ns", "c");
+  rest();
+  EXPECT_FALSE(helper("helper-pod-create-pvc-u"));
+  // Another of the same name takes the first one's place at once.
+  put_claim();
+  ASSERT_TRUE(helper("helper-pod-create-pvc-u"));
+  client.drop(kind_of<PersistentVolumeClaim>(), "ns", "c");
+  put_claim("ReadWriteOnce", "w");
+  EXPECT_FALSE(helper("helper-pod-create-pvc-u"));
+  EXPECT_TRUE(helper("helper-pod-create-pvc-w"));
+  // Likewise with a volume that somebody took away while its directory was being removed.
+  end("helper-pod-create-pvc-w", "Succeeded");
+  set_phase("Released", "pvc-w");
+  ASSERT_TRUE(helper("helper-pod-delete-pvc-w"));
+  client.drop(kind_of<PersistentVolumeClaim>(), "ns", "c");
+  client.drop(kind_of<PersistentVolume>(), "", "pvc-w");
+  rest();
+  EXPECT_FALSE(helper("helper-pod-delete-pvc-w"));
 }
 
 TEST_F(LocalPathTest, NothingElseIsRemoved) {
