@@ -558,6 +558,25 @@ TEST_F(AutoscalerTest, TwoOfOnePodScaleNeither) {
   EXPECT_EQ(conditions()[1], "ScalingActive=True ValidMetricFound");
 }
 
+TEST_F(AutoscalerTest, OneThatGoesWhileItIsLookedAtLeavesNothingBehind) {
+  uses("900m");
+  scaler(cpu(50), "", "h");
+  scaler(cpu(50), "", "i");
+  loop.advance(14s);
+  // Gone while its scale is asked for, then while its metrics are.
+  for (Duration until : {1500ms, 6s}) {
+    client.set_latency(4s);
+    loop.advance(until);
+    client.drop(kind_of<api::autoscaling_v2::HorizontalPodAutoscaler>(), "x", "i");
+    loop.advance(10s);
+    client.set_latency(0s);
+    loop.advance(31s);
+    EXPECT_EQ(conditions()[1], "ScalingActive=True ValidMetricFound");
+    scaler(cpu(50), "", "i");
+    loop.advance(14s);
+  }
+}
+
 TEST_F(AutoscalerTest, MetricsOfOthers) {
   elsewhere.discovery = R"({"items":[{"metadata":{"name":"custom.metrics.k8s.io"},"versions":)"
                         R"([{"version":"v1beta1"},{"version":"v1beta2"}]}]})";

@@ -191,12 +191,20 @@ Task<ReconcileResult> HorizontalPodAutoscalerController::reconcile(Context ctx, 
   co_return ReconcileResult::after(settings_.sync_period);
 }
 
+HorizontalPodAutoscalerController::Known* HorizontalPodAutoscalerController::known_of(
+    const Look& l) {
+  auto it = known_.find(l.key);
+  return it == known_.end() ? nullptr : &it->second;
+}
+
 Task<Status> HorizontalPodAutoscalerController::look(Context ctx, Look* l) {
   const auto spec = l->hpa->spec();
   auto ref = spec.scale_target_ref();
   auto scale = co_await hpa::get_scale(
       ctx, &client(), std::string(ref.api_version()), std::string(ref.kind()),
       std::string(l->hpa->metadata().namespace_()), std::string(ref.name()));
+  Known* known = known_of(*l);
+  if (known == nullptr) co_return Status();
   if (!scale.ok()) {
     const std::string& why = scale.status().message();
     events().warning(l->about, "FailedGetScale", why);
@@ -213,7 +221,7 @@ Task<Status> HorizontalPodAutoscalerController::look(Context ctx, Look* l) {
                 {kAble, "True", "SucceededGetScale",
                  "the HPA controller was able to get the target's current scale"},
                 loop().wall_now());
-  auto& recommended = known_[l->key].history.recommendations;
+  auto& recommended = known->history.recommendations;
   if (recommended.empty()) recommended.push_back({l->scale.wanted, loop().now()});
   co_return co_await scale_by_metrics(ctx, l);
 }
@@ -243,6 +251,7 @@ Task<Status> HorizontalPodAutoscalerController::scale_by_metrics(Context ctx, Lo
   } else {
     l->desired = -1;
     counted = co_await count_by_metrics(ctx, l);
+    if (known_of(*l) == nullptr) co_return Status();
     if (l->desired < 0) {
       l->desired = l->hpa->status().desired_replicas();
       Status written = co_await write_status(ctx, l);
@@ -269,9 +278,12 @@ Task<Status> HorizontalPodAutoscalerController::count_by_metrics(Context ctx, Lo
   size_t invalid = 0;
   std::string name;
   Found first;
+  Known* known = nullptr;
   for (size_t i = 0; i < specs.size(); ++i) {
     const TimePoint start = loop().now();
     Found f = co_await count_by(ctx, l, specs[i]);
+    known = known_of(*l);
+    if (known == nullptr) co_return Status();
     const int64_t before = l->hpa->status().current_replicas();
     Outcome o;
     if (!f.error.empty()) o.error = f.spec_error ? "spec" : "internal";
@@ -313,7 +325,7 @@ Task<Status> HorizontalPodAutoscalerController::count_by_metrics(Context ctx, Lo
   const hpa::Bounds bounds{current, l->min, l->hpa->spec().max_replicas()};
   const hpa::Pace pace =
       hpa::paced(l->hpa->spec().behavior(), bounds, most, settings_.downscale_stabilization,
-                 loop().now(), &known_[l->key].history);
+                 loop().now(), &known->history);
   set_condition(conditions, {kAble, "True", pace.able_reason, pace.able_message},
                 loop().wall_now());
   set_condition(
@@ -345,7 +357,7 @@ Status HorizontalPodAutoscalerController::use_selector(Look* l) {
     return refuse("InvalidSelector", "InvalidSelector", why, why);
   }
   l->selector = *selector;
-  known_[l->key].selector = *selector;
+  if (Known* known = known_of(*l)) known->selector = *selector;
   std::vector<std::string> keys;
   const hpa::Pods pods = pods_of(*l);
   const std::string prefix = l->about.ns + "/";
@@ -625,8 +637,9 @@ Task<Status> HorizontalPodAutoscalerController::rescale(Context ctx, Look* l) {
   set_condition(conditions, {kAble, "True", "SucceededRescale", text}, loop().wall_now());
   remove_condition(conditions, "ScaledToZero");
   events().normal(l->about, "SuccessfulRescale", what);
-  hpa::note_change(l->hpa->spec().behavior(), from, l->desired, loop().now(),
-                   &known_[l->key].history);
+  if (Known* known = known_of(*l)) {
+    hpa::note_change(l->hpa->spec().behavior(), from, l->desired, loop().now(), &known->history);
+  }
   l->rescaled = true;
   l->outcome.action = l->desired > from ? "scale_up" : "scale_down";
   co_return Status();

@@ -38,6 +38,8 @@ class HorizontalPodAutoscalerController final : public Controller {
   struct Found;  // what one metric says
 
   void appeared_or_went(const Ref<Autoscaler>& before, const Ref<Autoscaler>& now);
+  // Null when the autoscaler has gone since the look began: the look is then of no use any more.
+  Known* known_of(const Look& l);
   Task<Status> look(Context ctx, Look* l);
   Task<Status> scale_by_metrics(Context ctx, Look* l);
   Task<Status> count_by_metrics(Context ctx, Look* l);
