@@ -77,14 +77,14 @@ std::string port_text(const ServicePort& p) {
 std::string holder_of(const std::string& port, const Service& service,
                       const std::vector<Ref<Service>>& services) {
   for (const auto& other : services) {
+    if (other->metadata().uid() == service.metadata().uid()) continue;
     for (ServicePort p : other->spec().ports()) {
       if (p.node_port() == 0) continue;
       const std::string own = std::to_string(p.node_port()) + "/" +
                               std::string(p.protocol().empty() ? "TCP" : p.protocol());
       if (own == port) return key_of(other->metadata()) + " as its node port";
     }
-    if (!is_balanced(*other) || other->metadata().uid() == service.metadata().uid()) continue;
-    if (!is_older(*other, service)) continue;
+    if (!is_balanced(*other) || !is_older(*other, service)) continue;
     for (ServicePort p : other->spec().ports()) {
       if (port_text(p) == port) return key_of(other->metadata());
     }

@@ -102,6 +102,8 @@ TEST(LoadBalancer, OfALocalClusterIsItsNodes) {
   EXPECT_EQ(plan(service("high", "{port: 30080}", 5),
                  {{service("other", "{port: 81, nodePort: 30080}", 9)}, {}, {}}),
             "port 30080/TCP is taken by service d/other as its node port");
+  const auto own = service("own", "{port: 30080, nodePort: 30080}", 5);
+  EXPECT_EQ(plan(own, {{own}, {}, {}}), "172.18.0.9 172.18.0.10 ") << "in nobody's way but its own";
 }
 
 struct Cluster {
