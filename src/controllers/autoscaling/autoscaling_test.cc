@@ -564,7 +564,7 @@ TEST_F(AutoscalerTest, OneThatGoesWhileItIsLookedAtLeavesNothingBehind) {
   scaler(cpu(50), "", "i");
   loop.advance(14s);
   // Gone while its scale is asked for, then while its metrics are.
-  for (Duration until : {1500ms, 6s}) {
+  for (Duration until : {Duration(1500ms), Duration(6s)}) {
     client.set_latency(4s);
     loop.advance(until);
     client.drop(kind_of<api::autoscaling_v2::HorizontalPodAutoscaler>(), "x", "i");
