@@ -150,6 +150,36 @@ Result<Sample> read_sample(std::string_view text, int64_t now_ms) {
   return out;
 }
 
+void Series::add(const Point& next) {
+  if (next.at_ms != now.at_ms) before = now;
+  now = next;
+}
+
+void History::add(const Sample& next) {
+  if (node) {
+    node->add(next.node);
+  } else {
+    node.emplace(next.node);
+  }
+  std::map<PodName, std::map<std::string, Series>> kept;
+  for (const auto& [pod, containers] : next.pods) {
+    auto known = pods.find(pod);
+    std::map<std::string, Series>& to = kept[pod];
+    for (const auto& [name, point] : containers) {
+      if (known != pods.end()) {
+        auto series = known->second.extract(name);
+        if (!series.empty()) {
+          series.mapped().add(point);
+          to.insert(std::move(series));
+          continue;
+        }
+      }
+      to.try_emplace(name, point);
+    }
+  }
+  pods = std::move(kept);
+}
+
 std::optional<Used> used(const Point* before, const Point& now) {
   if (!now.has_cpu || !now.has_memory) return std::nullopt;
   Used out;
@@ -170,6 +200,10 @@ std::optional<Used> used(const Point* before, const Point& now) {
   out.window = std::chrono::milliseconds(now.at_ms - from);
   out.cores = (now.cpu_seconds - cpu) / (static_cast<double>(now.at_ms - from) / 1000);
   return out;
+}
+
+std::optional<Used> used(const Series& of) {
+  return used(of.before ? &*of.before : nullptr, of.now);
 }
 
 }  // namespace keles::usage

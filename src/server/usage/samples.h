@@ -45,8 +45,27 @@ struct Used {
   Duration window{0};
 };
 
+// The last two different moments of one thing. Kubelets stamp each container and the node by
+// itself, and may read one less often than they are asked: what they say again is no second moment.
+struct Series {
+  std::optional<Point> before;
+  Point now;
+
+  explicit Series(const Point& first) : now(first) {}
+  void add(const Point& next);
+};
+
+// What one node has told: of what its last sample has, and of nothing else.
+struct History {
+  std::optional<Series> node;
+  std::map<PodName, std::map<std::string, Series>> pods;
+
+  void add(const Sample& next);
+};
+
 // Nothing when `before` and `now` tell nothing: no time between them, or it has been restarted. A
 // container that started a short while ago needs no `before`: then it had used nothing.
 std::optional<Used> used(const Point* before, const Point& now);
+std::optional<Used> used(const Series& of);
 
 }  // namespace keles::usage

@@ -16,8 +16,8 @@ namespace {
 
 namespace metrics_api = api::metrics_v1beta1;
 
-constexpr Duration kAsk = 10s, kWait = 8s;
-constexpr int kAtOnce = 16;  // kubelets asked side by side
+// Kubelets asked side by side: of those that answer, and of those that do not.
+constexpr int kAtOnce = 16;
 
 int64_t to_ms(WallTime t) { return t.ns / 1'000'000; }
 
@@ -55,15 +55,6 @@ Document begin(const KindDesc& kind, const Value& of, WallTime now, const Used& 
   return d;
 }
 
-const Point* point_of(const std::optional<Sample>& sample, const PodName& pod,
-                      const std::string& container) {
-  if (!sample) return nullptr;
-  auto p = sample->pods.find(pod);
-  if (p == sample->pods.end()) return nullptr;
-  auto c = p->second.find(container);
-  return c == p->second.end() ? nullptr : &c->second;
-}
-
 }  // namespace
 
 UsageSource::UsageSource(Loop& home, Store* store, Options options)
@@ -75,11 +66,9 @@ Task<void> UsageSource::run(Context ctx) {
     Status woken = co_await wanted_.wait(ctx);
     if (!woken.ok()) break;
     while (!ctx.done() && home_.now() - asked_ < options_.idle) {
+      const TimePoint next = home_.now() + options_.every;
       co_await round(ctx);
-      ++rounds_;
-      if (rounds_ >= 2) known_.set();
-      const Duration gap = rounds_ == 1 ? options_.first_gap : options_.every;
-      Status s = co_await ctx.sleep(gap);
+      Status s = co_await ctx.sleep(std::max<Duration>(next - home_.now(), Duration(0)));
       if (!s.ok()) break;
     }
     forget();
@@ -87,14 +76,15 @@ Task<void> UsageSource::run(Context ctx) {
   forget();
 }
 
+// But who does not answer: the next first round does not wait for those.
 void UsageSource::forget() {
   wanted_.reset();
   known_.reset();
-  rounds_ = 0;
   for (auto& [name, node] : nodes_) {
     if (node.client) node.client->close();
+    node.client.reset();
+    node.told.reset();
   }
-  nodes_.clear();
 }
 
 // Those that there are now; what is known of the others goes.
@@ -123,29 +113,69 @@ void UsageSource::look_for_nodes() {
   nodes_ = std::move(next);
 }
 
+// Who does not answer has turns of its own, so that the others never wait for it; in both, who was
+// asked the longest ago comes first, so that a round that is cut off begins elsewhere next time.
 Task<void> UsageSource::round(Context ctx) {
   look_for_nodes();
-  std::vector<std::string> left;
-  for (const auto& [name, node] : nodes_) left.push_back(name);
-  TaskGroup group(home_);
+  std::vector<std::pair<TimePoint, std::string>> order;
+  for (const auto& [name, node] : nodes_) order.emplace_back(node.asked, name);
+  std::sort(order.begin(), order.end());
+  Semaphore sound_turns(kAtOnce), failing_turns(kAtOnce);
+  TaskGroup sound(home_), failing(home_);
   Context limit = ctx.with_timeout(options_.every);
-  for (int i = 0; i < kAtOnce; ++i) group.spawn(ask_some(limit, &left));
-  co_await group.join();
+  for (const auto& [when, name] : order) {
+    const bool fails = nodes_[name].failures > 0;
+    (fails ? failing : sound).spawn(ask_twice(limit, name, fails ? &failing_turns : &sound_turns));
+  }
+  co_await sound.join();
+  known_.set();
+  co_await failing.join();
 }
 
-Task<void> UsageSource::ask_some(Context ctx, std::vector<std::string>* left) {
-  while (!left->empty() && !ctx.done()) {
-    const std::string name = std::move(left->back());
-    left->pop_back();
-    Context limit = ctx.with_timeout(kAsk);
-    Status s = co_await ask(limit, name);
-    Node& node = nodes_[name];  // only round() changes which there are
-    if (s.ok()) {
-      node.failing.over();
-    } else if (node.failing.news(home_.now(), s.message())) {
-      log::warn("Failed to scrape node", {{"node", name}, {"err", s}});
-    }
+// A node that has told of one moment only is asked again soon, whatever the others do.
+Task<void> UsageSource::ask_twice(Context ctx, std::string name, Semaphore* turns) {
+  const bool first = !nodes_[name].told;  // only round() changes which nodes there are
+  bool fine = co_await ask_once(ctx, name, turns);
+  if (!fine || !first) co_return;
+  Status slept = co_await ctx.sleep(options_.first_gap);
+  if (!slept.ok()) co_return;
+  (void)co_await ask_once(ctx, name, turns);
+}
+
+Task<bool> UsageSource::ask_once(Context ctx, std::string name, Semaphore* turns) {
+  Status turn = co_await turns->acquire(ctx);
+  if (!turn.ok()) co_return false;
+  nodes_[name].asked = home_.now();
+  Context limit = ctx.with_timeout(patience(nodes_[name]));
+  Status s = co_await ask(limit, name);
+  turns->release();
+  Node& node = nodes_[name];
+  if (s.ok()) {
+    node.failures = 0;
+    node.answered = home_.now();
+    node.failing.over();
+    co_return true;
   }
+  if (ctx.done()) co_return false;  // the round has ended: that is not the node's fault
+  ++node.failures;
+  node.told.reset();
+  if (node.failing.news(home_.now(), s.message())) {
+    log::warn("Failed to scrape node", {{"node", name}, {"err", s}});
+  }
+  co_return false;
+}
+
+Duration UsageSource::patience(const Node& node) const {
+  if (node.told) return options_.ask;
+  Duration d = options_.ask_new;
+  for (int i = 0; i < node.failures && d < options_.ask; ++i) d *= 2;
+  return std::min(d, options_.ask);
+}
+
+// Rounds that were cut off before the node's turn came leave what it said last, for a while.
+const History* UsageSource::fresh(const Node& node) const {
+  const bool old = home_.now() - node.answered > 2 * options_.every;
+  return node.told && !old ? &*node.told : nullptr;
 }
 
 Task<Status> UsageSource::connect(Context ctx, const std::string* name) {
@@ -179,28 +209,25 @@ Task<Status> UsageSource::ask(Context ctx, std::string name) {
   auto sample = read_sample(got->body, to_ms(home_.wall_now()));
   if (!sample.ok()) co_return sample.status();
   Node& node = nodes_[name];
-  // A kubelet that reads less often than it is asked says the same again: that is no second point.
-  const bool newer = !node.now || sample->node.at_ms != node.now->node.at_ms;
-  if (newer) node.before = std::move(node.now);
-  node.now = std::move(*sample);
+  if (!node.told) node.told.emplace();
+  node.told->add(*sample);
   co_return Status();
 }
 
 // --- questions ----------------------------------------------------------------------------------
 
-Task<Status> UsageSource::wait_until_known() {
+Task<void> UsageSource::wait_until_known(TimePoint by) {
   asked_ = home_.now();
   wanted_.set();
-  if (known_.is_set()) co_return Status();
-  Context limit = Context::root(home_).with_timeout(kWait);
-  co_return co_await known_.wait(limit);
+  if (known_.is_set()) co_return;
+  Context limit = Context::root(home_).with_deadline(std::min(by, asked_ + options_.wait));
+  (void)co_await known_.wait(limit);
 }
 
 Task<Result<std::vector<ObjectPtr>>> UsageSource::make(const KindDesc* kind, std::string ns,
-                                                       std::string name) {
-  Status known = co_await wait_until_known();
+                                                       std::string name, TimePoint by) {
+  co_await wait_until_known(by);
   std::vector<ObjectPtr> out;
-  if (!known.ok()) co_return out;  // as of metrics-server, before its second sample
   if (kind == &kind_of<metrics_api::NodeMetrics>()) {
     for (const auto& [n, node] : nodes_) {
       if (!name.empty() && n != name) continue;
@@ -221,8 +248,9 @@ Task<Result<std::vector<ObjectPtr>>> UsageSource::make(const KindDesc* kind, std
 
 ObjectPtr UsageSource::node_metrics(const KindDesc& kind, const std::string& name,
                                     const Node& node) const {
-  if (!node.now) return nullptr;
-  auto u = used(node.before ? &node.before->node : nullptr, node.now->node);
+  const History* told = fresh(node);
+  if (!told || !told->node) return nullptr;
+  auto u = used(*told->node);
   ObjectPtr object =
       store_->snapshot()->get(registry::object_key(kind_of<api::core_v1::Node>(), "", name));
   if (!u || !object) return nullptr;
@@ -235,13 +263,14 @@ ObjectPtr UsageSource::node_metrics(const KindDesc& kind, const std::string& nam
 void UsageSource::add_pods(const KindDesc& kind, const std::string& node_name, const Node& node,
                            const std::string& ns, const std::string& name,
                            std::map<PodName, ObjectPtr>* out) const {
-  if (!node.now) return;
+  const History* told = fresh(node);
+  if (!told) return;
   auto state = store_->snapshot();
-  for (const auto& [pod, containers] : node.now->pods) {
+  for (const auto& [pod, containers] : told->pods) {
     if ((!ns.empty() && pod.first != ns) || (!name.empty() && pod.second != name)) continue;
     std::vector<std::pair<std::string, Used>> all;
-    for (const auto& [container, point] : containers) {
-      auto u = used(point_of(node.before, pod, container), point);
+    for (const auto& [container, series] : containers) {
+      auto u = used(series);
       if (!u) break;
       all.emplace_back(container, *u);
     }
@@ -270,7 +299,7 @@ void UsageSource::add_pods(const KindDesc& kind, const std::string& node_name, c
 Task<Result<std::vector<ObjectPtr>>> UsageSource::objects(Context ctx, const KindDesc* kind,
                                                           std::string ns, std::string name) {
   Loop* here = &ctx.loop();
-  auto answer = make(kind, std::move(ns), std::move(name));
+  auto answer = make(kind, std::move(ns), std::move(name), ctx.deadline());
   if (here == &home_) co_return co_await std::move(answer);
   co_return co_await run_on(&home_, here, std::move(answer));
 }

@@ -28,8 +28,13 @@ struct Options {
   // Which addresses are dialled; tests have their kubelets on loopback.
   bool (*may_dial)(const IpAddress&) = net::may_relay_to;
   Duration every = 15s;         // --metric-resolution of metrics-server
-  Duration first_gap = 1500ms;  // between the first two, so that the first question has an answer
+  Duration first_gap = 1500ms;  // between a node's first two, so that a rate is soon known
   Duration idle = 120s;         // after the last question
+  // What a kubelet may take that has not answered yet (twice as long each time that it fails, up to
+  // `ask`), and one that has.
+  Duration ask_new = 3s, ask = 10s;
+  // What a question waits for the first round; then it gets what is known.
+  Duration wait = 8s;
 };
 
 class UsageSource final : public registry::ComputedSource {
@@ -49,17 +54,23 @@ class UsageSource final : public registry::ComputedSource {
     std::string host;
     uint16_t port = 0;
     std::unique_ptr<net::HttpClient> client;
-    std::optional<Sample> before, now;
+    std::optional<History> told;  // null: nothing, or it no longer answers
+    TimePoint asked{}, answered{};
+    int failures = 0;  // since it answered
     Recurring failing;
   };
-  Task<Status> wait_until_known();
+  Task<void> wait_until_known(TimePoint by);
   Task<void> round(Context ctx);
   void look_for_nodes();
-  Task<void> ask_some(Context ctx, std::vector<std::string>* left);
+  Task<void> ask_twice(Context ctx, std::string name, Semaphore* turns);
+  Task<bool> ask_once(Context ctx, std::string name, Semaphore* turns);
+  Duration patience(const Node& node) const;
+  const History* fresh(const Node& node) const;
   Task<Status> ask(Context ctx, std::string name);
   Task<Status> connect(Context ctx, const std::string* name);
   void forget();
-  Task<Result<std::vector<ObjectPtr>>> make(const KindDesc* kind, std::string ns, std::string name);
+  Task<Result<std::vector<ObjectPtr>>> make(const KindDesc* kind, std::string ns, std::string name,
+                                            TimePoint by);
   ObjectPtr node_metrics(const KindDesc& kind, const std::string& name, const Node& node) const;
   void add_pods(const KindDesc& kind, const std::string& node_name, const Node& node,
                 const std::string& ns, const std::string& name,
@@ -69,7 +80,6 @@ class UsageSource final : public registry::ComputedSource {
   Store* store_;
   Options options_;
   std::map<std::string, Node> nodes_;
-  int rounds_ = 0;  // since it began to ask
   TimePoint asked_;
   Event wanted_, known_;
 };

@@ -92,6 +92,73 @@ TEST(Samples, RatesOfTwo) {
   EXPECT_FALSE(used(&before, half));
 }
 
+struct Said {
+  int64_t at_ms;
+  double cpu;
+};
+struct SeriesCase {
+  const char* what;
+  std::vector<Said> said;
+  double cores;  // negative: nothing
+  int64_t until_ms = 0, window_ms = 0;
+};
+
+// Kubelets stamp each container by itself: one's rate is of its own last two moments, whenever the
+// node and the others were read.
+TEST(Samples, EachHasItsOwnMoments) {
+  const SeriesCase cases[] = {
+      {"once", {{10'000, 1}}, -1},
+      {"twice", {{10'000, 1}, {20'000, 4}}, 0.3, 20'000, 10'000},
+      {"the last said again", {{10'000, 1}, {20'000, 4}, {20'000, 4}}, 0.3, 20'000, 10'000},
+      {"said again for long",
+       {{10'000, 1}, {20'000, 4}, {20'000, 4}, {20'000, 4}},
+       0.3,
+       20'000,
+       10'000},
+      {"then newer", {{10'000, 1}, {20'000, 4}, {20'000, 4}, {30'000, 5}}, 0.1, 30'000, 10'000},
+      {"the first again", {{10'000, 1}, {10'000, 1}}, -1},
+      {"a clock set back", {{20'000, 1}, {10'000, 2}}, -1},
+      {"and going on", {{20'000, 1}, {10'000, 2}, {20'000, 4}}, 0.2, 20'000, 10'000},
+  };
+  const PodName pod("n", "p");
+  for (const SeriesCase& c : cases) {
+    // The container by a node that moves on, then the node by a container that does.
+    for (const bool of_node : {false, true}) {
+      History h;
+      int64_t other_ms = 5'000;
+      for (const Said& said : c.said) {
+        const Point moves = point(1, other_ms += 15'000), is = point(said.cpu, said.at_ms);
+        Sample s;
+        s.node = of_node ? is : moves;
+        s.pods[pod]["c"] = of_node ? moves : is;
+        h.add(s);
+      }
+      ASSERT_TRUE(h.node) << c.what;
+      auto u = used(of_node ? *h.node : h.pods.at(pod).at("c"));
+      EXPECT_EQ(u.has_value(), c.cores >= 0) << c.what << of_node;
+      if (!u) continue;
+      EXPECT_DOUBLE_EQ(u->cores, c.cores) << c.what;
+      EXPECT_EQ(u->until_ms, c.until_ms) << c.what;
+      EXPECT_EQ(u->window, std::chrono::milliseconds(c.window_ms)) << c.what;
+    }
+  }
+}
+
+TEST(Samples, WhatIsNoLongerToldIsForgotten) {
+  History h;
+  Sample s;
+  s.node = point(1, 10'000);
+  s.pods[PodName("n", "p")] = {{"a", point(1, 10'000)}, {"b", point(1, 10'000)}};
+  s.pods[PodName("n", "q")] = {{"a", point(1, 10'000)}};
+  h.add(s);
+  s.pods.erase(PodName("n", "q"));
+  s.pods.at(PodName("n", "p")).erase("a");
+  h.add(s);
+  ASSERT_EQ(h.pods.size(), 1u);
+  EXPECT_EQ(h.pods.begin()->second.size(), 1u);
+  EXPECT_TRUE(h.pods.at(PodName("n", "p")).contains("b"));
+}
+
 // A kubelet whose containers use half a core, and one that says it is on another's pods.
 class UsageTest : public ::testing::Test {
  protected:
@@ -102,27 +169,30 @@ class UsageTest : public ::testing::Test {
     root.not_after = loop_->wall_now() + 24h;
     ca_ = *net::make_ca(root);
     serve("system:node:n1");
-    put("apiVersion: v1\nkind: Node\nmetadata: {name: n1, labels: {zone: a}}\nstatus:\n"
-        "  addresses: [{type: InternalIP, address: 127.0.0.1}]\n"
-        "  daemonEndpoints: {kubeletEndpoint: {Port: " +
-        std::to_string(kubelet_->port()) + "}}\n");
+    put_node("n1", kubelet_->port());
     put("apiVersion: v1\nkind: Node\nmetadata: {name: silent}\n");
     put("apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: x, labels: {app: web}}\n"
         "spec: {nodeName: n1}\nstatus: {phase: Running}\n");
     put("apiVersion: v1\nkind: Pod\nmetadata: {name: other, namespace: x}\n"
         "spec: {nodeName: n2}\nstatus: {phase: Running}\n");
-    Options o;
-    o.kubelet_tls.ca_pem = ca_.certificate_pem;
-    o.may_dial = [](const IpAddress&) { return true; };
-    o.first_gap = 20ms;
-    source_ = std::make_unique<UsageSource>(*loop_, store_.get(), o);
-    spawn(*loop_, running(this));
+    options_.kubelet_tls.ca_pem = ca_.certificate_pem;
+    options_.may_dial = [](const IpAddress&) { return true; };
+    options_.first_gap = 20ms;
   }
   ~UsageTest() override {
+    if (!source_) ended_.set();
     ends_.cancel();
     EXPECT_TRUE(run(stop(this)).ok());
   }
 
+  // The source begins with the first question, by the options as they are then.
+  UsageSource& source() {
+    if (!source_) {
+      source_ = std::make_unique<UsageSource>(*loop_, store_.get(), options_);
+      spawn(*loop_, running(this));
+    }
+    return *source_;
+  }
   static Task<void> running(UsageTest* t) {
     co_await t->source_->run(t->ends_);
     t->ended_.set();
@@ -131,6 +201,17 @@ class UsageTest : public ::testing::Test {
     Status s = co_await t->ended_.wait(t->ctx_.with_timeout(5s));
     co_await t->kubelet_->stop(t->ctx_.with_timeout(5s));
     co_return s;
+  }
+
+  void put_node(const std::string& name, int port, const std::string& address = "127.0.0.1") {
+    put("apiVersion: v1\nkind: Node\nmetadata: {name: " + name +
+        ", labels: {zone: a}}\nstatus:\n  addresses: [{type: InternalIP, address: " + address +
+        "}]\n  daemonEndpoints: {kubeletEndpoint: {Port: " + std::to_string(port) + "}}\n");
+  }
+  // A node where connections are taken and nothing is ever said.
+  void put_hole(const std::string& name) {
+    if (!hole_) hole_ = *net::StreamListener::listen(*loop_, "127.0.0.1", 0);
+    put_node(name, hole_->port());
   }
 
   void serve(std::string subject) {
@@ -148,6 +229,11 @@ class UsageTest : public ::testing::Test {
   }
 
   static Task<void> answer(UsageTest* t, net::Request* request, net::Responder* to) {
+    if (t->broken_) {
+      Status refused = co_await to->respond(500, net::Headers(), net::as_body("broken"));
+      (void)refused;
+      co_return;
+    }
     ++t->asked_;
     t->path_ = request->path;
     const int64_t at = t->asked_ * 1000;
@@ -188,8 +274,20 @@ class UsageTest : public ::testing::Test {
   }
   template <class T>
   Result<std::vector<ObjectPtr>> get(std::string ns = "", std::string name = "") {
-    return run(source_->objects(ctx_, &kind_of<T>(), std::move(ns), std::move(name)));
+    return run(source().objects(ctx_, &kind_of<T>(), std::move(ns), std::move(name)));
   }
+
+  // Asks until that many nodes are told of. False: they never were.
+  bool eventually(size_t nodes) {
+    const TimePoint until = loop_->now() + 60s;
+    while (loop_->now() < until) {
+      auto got = get<api::metrics_v1beta1::NodeMetrics>();
+      if (got.ok() && got->size() == nodes) return true;
+      (void)run(sleep(ctx_, 20ms));
+    }
+    return false;
+  }
+  static Task<Status> sleep(Context ctx, Duration d) { co_return co_await ctx.sleep(d); }
 
   std::unique_ptr<RealLoop> loop_ = make_real_loop();
   Context ctx_ = Context::root(*loop_), ends_ = ctx_.child();
@@ -197,9 +295,12 @@ class UsageTest : public ::testing::Test {
   std::unique_ptr<Store> store_ = *open_sim_store(disk_);
   net::TlsIdentity ca_;
   std::unique_ptr<net::Server> kubelet_;
+  std::unique_ptr<net::StreamListener> hole_;
+  Options options_;
   std::unique_ptr<UsageSource> source_;
   Event ended_;
   int asked_ = 0;
+  bool broken_ = false;
   std::string path_;
 };
 
@@ -241,12 +342,48 @@ TEST_F(UsageTest, WhatIsNotThere) {
 TEST_F(UsageTest, AnotherNodesKubelet) {
   run(kubelet_->stop(ctx_.with_timeout(5s)));
   serve("system:node:n2");
-  put("apiVersion: v1\nkind: Node\nmetadata: {name: forged}\nstatus:\n"
-      "  addresses: [{type: InternalIP, address: 127.0.0.1}]\n"
-      "  daemonEndpoints: {kubeletEndpoint: {Port: " +
-      std::to_string(kubelet_->port()) + "}}\n");
+  put_node("forged", kubelet_->port());
   EXPECT_EQ(get<api::metrics_v1beta1::NodeMetrics>()->size(), 0u);
   EXPECT_EQ(asked_, 0);
+}
+
+// What a kubelet said that no longer answers is not told for ever; when it answers, it is again.
+TEST_F(UsageTest, AKubeletThatNoLongerAnswers) {
+  options_.every = 200ms;
+  ASSERT_TRUE(eventually(1));
+  broken_ = true;
+  ASSERT_TRUE(eventually(0));
+  EXPECT_EQ(get<api::metrics_v1beta1::PodMetrics>()->size(), 0u);
+  broken_ = false;
+  EXPECT_TRUE(eventually(1));
+}
+
+// More silent nodes than are asked at once, before it in the alphabet and behind it.
+TEST_F(UsageTest, SilentNodesDoNotStarveAHealthyOne) {
+  for (int i = 0; i < 40; ++i) put_hole((i % 2 ? "a" : "z") + std::to_string(i));
+  options_.ask_new = 1s;
+  options_.every = 2s;  // one round does not come to all of them
+  EXPECT_TRUE(eventually(1));
+}
+
+// The second question to a node waits for no other node, and a question gets what is known by then.
+TEST_F(UsageTest, ASilentNodeDoesNotHoldTheFirstAnswer) {
+  put_hole("a");
+  put_hole("z");
+  options_.ask_new = options_.ask = options_.every = 1h;
+  options_.wait = 100ms;
+  EXPECT_TRUE(eventually(1));
+  EXPECT_EQ(asked_, 2);
+}
+
+// A question's own deadline ends its waiting.
+TEST_F(UsageTest, ACallersDeadlineIsKept) {
+  put_hole("z");
+  options_.ask_new = options_.ask = options_.every = options_.wait = 1h;
+  ctx_ = ctx_.with_timeout(100ms);
+  auto got = get<api::metrics_v1beta1::NodeMetrics>();
+  ctx_ = Context::root(*loop_);
+  EXPECT_TRUE(got.ok());
 }
 
 }  // namespace
