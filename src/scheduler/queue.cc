@@ -179,6 +179,7 @@ void SchedulingQueue::park(const PodPtr& pod, std::vector<Plugin*> rejected_by, 
   if (e.where != Where::kInFlight && e.where != Where::kBinding) return;
   const Events seen = e.where == Where::kInFlight ? missed_[e.pod->uid] : 0;
   leave(e);
+  e.pod = pod;
   e.order.since = loop_.now();
   e.rejected_by = std::move(rejected_by);
   e.flushed = false;
@@ -198,6 +199,7 @@ void SchedulingQueue::retry(const PodPtr& pod) {
   Entry& e = it->second;
   if (e.where != Where::kInFlight && e.where != Where::kBinding) return;
   leave(e);
+  e.pod = pod;
   e.order.since = loop_.now();
   e.rejected_by.clear();
   e.failed = true;

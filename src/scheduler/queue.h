@@ -45,6 +45,7 @@ class SchedulingQueue {
   // The next to try. When none is active, one that backs off, unless it does for an error.
   Task<Result<PodPtr>> next(Context ctx);
   // After a decision that found no node: by whom it was rejected; by nobody: any change may help.
+  // Here and in retry() `pod` is what is tried next time.
   void park(const PodPtr& pod, std::vector<Plugin*> rejected_by, Events also = 0);
   // After an error (API, binding): try again after backoff.
   void retry(const PodPtr& pod);

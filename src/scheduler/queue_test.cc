@@ -152,6 +152,21 @@ TEST_F(QueueTest, AnErrorBacksOffAndIsNotHurriedAlong) {
   EXPECT_EQ(next(), "p");
 }
 
+TEST_F(QueueTest, WhatIsHandedBackIsTriedNext) {
+  q.add(pod("p"));
+  EXPECT_EQ(next(), "p");
+  const PodPtr fresher = pod("p");
+  q.retry(fresher);
+  EXPECT_EQ(q.get(fresher->uid), fresher);
+  loop.advance(1s);
+  q.flush();
+  EXPECT_EQ(next(), "p");
+  EXPECT_EQ(last, fresher);
+  const PodPtr freshest = pod("p");
+  q.park(freshest, {});
+  EXPECT_EQ(q.get(freshest->uid), freshest);
+}
+
 TEST_F(QueueTest, AnEventDuringTheDecisionIsNotMissed) {
   Waiting& plugin = make(kPodRemoved, Hint::kQueue);
   q.add(pod("p"));

@@ -73,6 +73,7 @@ struct Scheduler::Attempt {
   Plugin* refused_by = nullptr;
   keles::Event woken;
   std::optional<Context> context;  // of pre_bind()
+  bool in_slot = true;             // holds one of bindings_
   const PodInfo& pod() const { return *cycle->pod; }
 };
 
@@ -285,14 +286,25 @@ Task<void> Scheduler::run(Context ctx) {
   if (s.ok()) s = co_await informers_.wait_synced(ctx);
   if (s.ok()) tasks_.spawn(flush_regularly(ctx));
   while (s.ok()) {
-    Result<PodPtr> pod = co_await queue_.next(ctx);
-    if (!pod.ok()) break;
+    Result<PodPtr> next = co_await queue_.next(ctx);
+    if (!next.ok()) break;
     s = co_await bindings_.acquire(ctx);
     if (!s.ok()) break;
-    schedule_one(ctx, *pod);
+    if (PodPtr pod = still_queued((*next)->uid)) {
+      schedule_one(ctx, pod);
+    } else {
+      bindings_.release();
+    }
     co_await yield_to(ctx.loop());
   }
   co_await tasks_.join();
+}
+
+// The pod as it is now: the wait for a slot may have been long. Null when it is none of ours any
+// more.
+PodPtr Scheduler::still_queued(std::string_view uid) {
+  if (cache_.holds(uid)) queue_.remove(uid);
+  return queue_.get(uid);
 }
 
 void Scheduler::schedule_one(Context ctx, PodPtr pod) {
@@ -345,7 +357,7 @@ void Scheduler::no_node(Context ctx, AttemptPtr attempt, Decision& d) {
     nominated = r.nominated_node;
   }
   if (nominated) cache_.nominate(pod, *nominated);
-  bindings_.release();
+  leave_slot(a);
   a.by->meters->attempt("unschedulable", seconds_since(a.started, ctx.loop().now()));
   const bool no_nodes = d.failure.nodes_total == 0;
   queue_.park(pod, std::move(d.failure.rejected_by),
@@ -355,33 +367,53 @@ void Scheduler::no_node(Context ctx, AttemptPtr attempt, Decision& d) {
   tasks_.spawn(report_failure(ctx, pod, "Unschedulable", d.failure.message(), nominated));
 }
 
+void Scheduler::leave_slot(Attempt& a) {
+  if (a.in_slot) bindings_.release();
+  a.in_slot = false;
+}
+
 // Undoes assume and reserve.
 void Scheduler::give_back(Attempt& a) {
   a.by->profile->unreserve(*a.cycle, a.node);
   cache_.forget(a.pod().uid);
 }
 
+// As the API shows it now, for the next attempt: what happened to a pod while it was assumed has
+// been passed over. Null, and out of the queue, when it has gone or has a node.
+PodPtr Scheduler::still_waiting(const PodInfo& pod) {
+  Ref<Pod> object = object_of(pod);
+  if (object && object->spec().node_name().empty() && !ended(*object) &&
+      !object->metadata().has_deletion_timestamp())
+    return extract_pod(*object);
+  queue_.remove(pod.uid);
+  return nullptr;
+}
+
 // Reserve or Permit would not have it on its node.
 void Scheduler::reject_attempt(Context ctx, AttemptPtr attempt, const Verdict& why, Plugin* by) {
   Attempt& a = *attempt;
-  bindings_.release();
+  leave_slot(a);
   a.by->meters->attempt("unschedulable", seconds_since(a.started, ctx.loop().now()));
+  PodPtr pod = still_waiting(a.pod());
+  if (!pod) return;
   Failure f;
   f.nodes_total = 1;
   if (why.reasons)
     for (const std::string& text : *why.reasons) ++f.reasons[text];
   std::vector<Plugin*> rejected;
   if (by) rejected.push_back(by);
-  queue_.park(a.cycle->pod, std::move(rejected));
-  tasks_.spawn(report_failure(ctx, a.cycle->pod, "Unschedulable", f.message(), ""));
+  queue_.park(pod, std::move(rejected));
+  tasks_.spawn(report_failure(ctx, pod, "Unschedulable", f.message(), ""));
 }
 
 void Scheduler::fail_attempt(Context ctx, AttemptPtr attempt, const std::string& what) {
   Attempt& a = *attempt;
-  bindings_.release();
+  leave_slot(a);
   a.by->meters->attempt("error", seconds_since(a.started, ctx.loop().now()));
-  const PodPtr& pod = a.cycle->pod;
-  log::warn("Error scheduling pod; retrying", {{"pod", pod->key()}, {"err", what}});
+  PodPtr pod = still_waiting(a.pod());
+  if (!pod) return;
+  log::warn("Error scheduling pod; retrying",
+            {{"pod", pod->key()}, {"node", a.node}, {"err", what}});
   queue_.retry(pod);
   tasks_.spawn(report_failure(ctx, pod, "SchedulerError", what, ""));
 }
@@ -461,9 +493,20 @@ Task<Status> Scheduler::prepare_binding(Context ctx, AttemptPtr attempt) {
   co_return s;
 }
 
+// The call that binds, and no more, is what a slot is for: those before it may take minutes.
+Task<Status> Scheduler::bind_in_slot(Context ctx, AttemptPtr attempt) {
+  Attempt& a = *attempt;
+  if (!a.in_slot) TRY_CO(bindings_.acquire(ctx));
+  a.in_slot = true;
+  Status s = co_await a.by->profile->bind(ctx, a.cycle, a.node);
+  leave_slot(a);
+  co_return s;
+}
+
 Task<void> Scheduler::bind(Context ctx, AttemptPtr attempt) {
   Attempt& a = *attempt;
   if (!a.waits.empty()) {
+    leave_slot(a);
     Verdict v = co_await wait_on_permit(ctx, attempt);
     if (!v.ok()) {
       give_back(a);
@@ -474,23 +517,25 @@ Task<void> Scheduler::bind(Context ctx, AttemptPtr attempt) {
     queue_.binding(a.pod().uid);
   }
   Status s;
-  if (a.by->profile->wants_pre_bind(*a.cycle, a.node)) s = co_await prepare_binding(ctx, attempt);
-  if (s.ok()) s = co_await a.by->profile->bind(ctx, a.cycle, a.node);
+  if (a.by->profile->wants_pre_bind(*a.cycle, a.node)) {
+    leave_slot(a);
+    s = co_await prepare_binding(ctx, attempt);
+  }
+  if (s.ok()) s = co_await bind_in_slot(ctx, attempt);
   if (s.ok()) {
-    bindings_.release();
     bound(a);
     co_return;
   }
   // An unknown outcome too: if the binding did happen, the informer will show it and end the
-  // retries.
+  // retries. Whether the pod has gone the informer says as well: what was not found may be a
+  // volume or a claim.
   give_back(a);
   queue_.on_event(of_pod(kPodRemoved, &a.pod(), nullptr));
-  if (s.is(Reason::kNotFound) || ctx.done() || cache_.holds(a.pod().uid)) {
-    bindings_.release();
+  if (ctx.done()) {
+    leave_slot(a);
     queue_.remove(a.pod().uid);
     co_return;
   }
-  log::warn("Binding failed", {{"pod", a.pod().key()}, {"node", a.node}, {"err", s}});
   fail_attempt(ctx, attempt, s.to_string());
 }
 

@@ -33,6 +33,8 @@ struct SchedulerOptions {
   std::vector<ProfileOptions> profiles = {ProfileOptions()};
   int percentage_of_nodes_to_score = 0;
   Duration initial_backoff = 1s, max_backoff = 10s;
+  // Decisions wait while as many calls that bind are under way. What comes before those calls
+  // (Permit, PreBind) does not count: it may take minutes.
   int max_bindings_in_flight = 256;
 };
 
@@ -85,13 +87,17 @@ class Scheduler final : public Handle {
   Named* profile_of(std::string_view scheduler_name);
   Verdict pre_enqueue(const PodInfo& pod, Plugin** by);
   ObjectReference reference(const PodInfo& pod) const;
+  PodPtr still_queued(std::string_view uid);
+  PodPtr still_waiting(const PodInfo& pod);
   void schedule_one(Context ctx, PodPtr pod);
   void take_node(Context ctx, AttemptPtr attempt);
   void no_node(Context ctx, AttemptPtr attempt, Decision& d);
+  void leave_slot(Attempt& attempt);
   void give_back(Attempt& attempt);
   void reject_attempt(Context ctx, AttemptPtr attempt, const Verdict& why, Plugin* by);
   void fail_attempt(Context ctx, AttemptPtr attempt, const std::string& what);
   Task<void> bind(Context ctx, AttemptPtr attempt);
+  Task<Status> bind_in_slot(Context ctx, AttemptPtr attempt);
   Task<Status> prepare_binding(Context ctx, AttemptPtr attempt);
   Task<Verdict> wait_on_permit(Context ctx, AttemptPtr attempt);
   void bound(Attempt& attempt);

@@ -144,10 +144,10 @@ class DefaultPreemption final : public Plugin {
 
   Task<void> evict_all(Eviction work) {
     Context ctx = handle_->context();
-    bool ok = true;
+    bool ok = true, cleared = true;  // without the latter there may be room all the same
     for (const PodPtr& p : work.displaced) {
       PodPtr held = p;
-      ok &= co_await clear_nomination(ctx, held);
+      cleared &= co_await clear_nomination(ctx, held);
     }
     std::vector<std::shared_ptr<bool>> done;
     TaskGroup group(ctx.loop());
@@ -166,7 +166,7 @@ class DefaultPreemption final : public Plugin {
       ok = *result;
     }
     under_way_.erase(work.preemptor->uid);
-    if (ok) {
+    if (ok && cleared) {
       handle_->ask_again(work.preemptor->uid);
     } else {
       handle_->activate(*work.preemptor);
@@ -209,6 +209,8 @@ class DefaultPreemption final : public Plugin {
     if (patch) {
       Status marked = co_await patch_pod_status(limited, &handle_->client(), victim->ns,
                                                 victim->name, std::move(*patch));
+      // As in deletion: the patch names the uid, and one that has gone passes for done.
+      if (marked.is(Reason::kConflict) && !handle_->object_of(*victim)) co_return true;
       if (!marked.ok()) {
         log::warn("Could not add DisruptionTarget condition due to preemption",
                   {{"pod", preemptor->key()}, {"victim", victim->key()}, {"err", marked}});
@@ -219,7 +221,8 @@ class DefaultPreemption final : public Plugin {
     DeleteOptions options;
     options.uid = victim->uid;
     Status s = co_await handle_->client().remove<Pod>(limited, victim->ns, victim->name, options);
-    if (s.is(Reason::kNotFound)) co_return true;
+    // A conflict: another pod has its name, it went by itself.
+    if (s.is(Reason::kNotFound) || s.is(Reason::kConflict)) co_return true;
     if (!s.ok()) {
       log::warn("Preemption failed",
                 {{"pod", preemptor->key()}, {"victim", victim->key()}, {"err", s}});
