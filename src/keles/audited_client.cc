@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "machinery/codec_json.h"
+#include "server/http/pieces.h"
+#include "server/objects/meta.h"
 
 namespace keles {
 namespace {
@@ -28,6 +30,30 @@ audit::Json one(std::string text) {
 }
 
 constexpr Duration kRecordWithin = 10s;
+// A larger list is not kept for the event.
+constexpr size_t kMostKept = 32u << 20;
+
+// As it would have been sent.
+std::string options_text(const DeleteOptions& o) {
+  Document d;
+  d.root = Value::map();
+  registry::set_text(d, d.root, "kind", "DeleteOptions");
+  registry::set_text(d, d.root, "apiVersion", "v1");
+  if (o.grace_period_seconds) {
+    d.root.set(d.arena, "gracePeriodSeconds", *o.grace_period_seconds);
+  }
+  if (!o.uid.empty() || !o.resource_version.empty()) {
+    Value& only = registry::edit_map(d, d.root, "preconditions");
+    if (!o.uid.empty()) registry::set_text(d, only, "uid", o.uid);
+    if (!o.resource_version.empty()) {
+      registry::set_text(d, only, "resourceVersion", o.resource_version);
+    }
+  }
+  if (!o.propagation_policy.empty()) {
+    registry::set_text(d, d.root, "propagationPolicy", o.propagation_policy);
+  }
+  return to_json(d.root);
+}
 
 // A watch ends for the audit when its end has been told.
 class AuditedWatch final : public Watch {
@@ -53,8 +79,9 @@ class AuditedWatch final : public Watch {
 
 class AuditedClient final : public Client {
  public:
-  AuditedClient(std::unique_ptr<Client> inner, const audit::Auditor* auditor, Caller caller)
-      : inner_(std::move(inner)),
+  AuditedClient(MakeClient make, const audit::Auditor* auditor, Caller caller)
+      : make_(std::move(make)),
+        inner_(make_(nullptr)),
         auditor_(auditor),
         who_(std::make_shared<const Caller>(std::move(caller))) {}
 
@@ -77,6 +104,9 @@ class AuditedClient final : public Client {
     bool fine = co_await came(ctx, event.get());
     if (!fine) co_return not_recorded();
     auto done = co_await inner_->list(ctx, kind, std::move(ns), std::move(options));
+    if (event && done.ok() && event->how.level >= Level::kRequestResponse) {
+      co_await keep_list(event.get(), kind, &*done);
+    }
     co_await ended(ctx, event.get(), done.status());
     co_return done;
   }
@@ -104,8 +134,10 @@ class AuditedClient final : public Client {
     bool fine = co_await came(ctx, event.get());
     if (!fine) co_return not_recorded();
     sent(event.get(), *kind, options.subresource, body);
-    auto done = co_await inner_->create(ctx, kind, std::move(ns), std::move(name), std::move(body),
-                                        std::move(options));
+    const std::unique_ptr<Client> own = noting(event.get());
+    Client& to = own ? *own : *inner_;
+    auto done = co_await to.create(ctx, kind, std::move(ns), std::move(name), std::move(body),
+                                   std::move(options));
     if (event) event->code = 201;
     co_await ended(ctx, event.get(), done);
     co_return done;
@@ -117,8 +149,10 @@ class AuditedClient final : public Client {
     bool fine = co_await came(ctx, event.get());
     if (!fine) co_return not_recorded();
     sent(event.get(), *kind, options.subresource, body);
-    auto done = co_await inner_->update(ctx, kind, std::move(ns), std::move(name), std::move(body),
-                                        std::move(options));
+    const std::unique_ptr<Client> own = noting(event.get());
+    Client& to = own ? *own : *inner_;
+    auto done = co_await to.update(ctx, kind, std::move(ns), std::move(name), std::move(body),
+                                   std::move(options));
     co_await ended(ctx, event.get(), done);
     co_return done;
   }
@@ -129,8 +163,10 @@ class AuditedClient final : public Client {
     bool fine = co_await came(ctx, event.get());
     if (!fine) co_return not_recorded();
     if (event && event->how.level >= Level::kRequest) event->request = one(to_json(body.root));
-    auto done = co_await inner_->patch(ctx, kind, std::move(ns), std::move(name), type,
-                                       std::move(body), std::move(options));
+    const std::unique_ptr<Client> own = noting(event.get());
+    Client& to = own ? *own : *inner_;
+    auto done = co_await to.patch(ctx, kind, std::move(ns), std::move(name), type, std::move(body),
+                                  std::move(options));
     co_await ended(ctx, event.get(), done);
     co_return done;
   }
@@ -140,8 +176,10 @@ class AuditedClient final : public Client {
     EventPtr event = begin("delete", *kind, ns, name, "");
     bool fine = co_await came(ctx, event.get());
     if (!fine) co_return not_recorded();
-    auto done =
-        co_await inner_->remove(ctx, kind, std::move(ns), std::move(name), std::move(options));
+    if (event && event->how.level >= Level::kRequest) event->request = one(options_text(options));
+    const std::unique_ptr<Client> own = noting(event.get());
+    Client& to = own ? *own : *inner_;
+    auto done = co_await to.remove(ctx, kind, std::move(ns), std::move(name), std::move(options));
     co_await ended(ctx, event.get(), done);
     co_return done;
   }
@@ -236,6 +274,39 @@ class AuditedClient final : public Client {
     return ended(std::move(ctx), event, done.status());
   }
 
+  // Of a write that is audited, its own; otherwise null.
+  std::unique_ptr<Client> noting(audit::Event* event) const {
+    return event ? make_(&event->annotations) : nullptr;
+  }
+
+  Task<void> keep_list(audit::Event* event, const KindDesc* kind, const ListResult* list) {
+    registry::ListPage page;
+    page.items = list->items;
+    page.revision = std::strtoll(list->resource_version.c_str(), nullptr, 10);
+    page.continue_ = list->continue_;
+    server::Rendering form;
+    form.accepted.format = server::Format::kJson;
+    server::ListPieces pieces(*kind, std::move(page), form);
+    audit::Json all;
+    size_t bytes = 0;
+    while (!pieces.done() && bytes <= kMostKept) {
+      server::Parts more = pieces.next();
+      for (server::Part& p : more) {
+        bytes += p->size();
+        all.push_back(std::move(p));
+      }
+      co_await yield_to(loop());
+    }
+    if (bytes > kMostKept) {
+      event->annotations.emplace_back("audit.k8s.io/truncated", "true");
+    } else if (event->how.omit_managed_fields) {
+      event->response = one(audit::without_managed_fields(all));
+    } else {
+      event->response = std::move(all);
+    }
+  }
+
+  MakeClient make_;
   std::unique_ptr<Client> inner_;
   const audit::Auditor* auditor_;
   CallerPtr who_;
@@ -243,9 +314,9 @@ class AuditedClient final : public Client {
 
 }  // namespace
 
-std::unique_ptr<Client> make_audited_client(std::unique_ptr<Client> inner,
-                                            const audit::Auditor* auditor, Caller caller) {
-  return std::make_unique<AuditedClient>(std::move(inner), auditor, std::move(caller));
+std::unique_ptr<Client> make_audited_client(MakeClient make, const audit::Auditor* auditor,
+                                            Caller caller) {
+  return std::make_unique<AuditedClient>(std::move(make), auditor, std::move(caller));
 }
 
 }  // namespace keles

@@ -44,7 +44,10 @@ class Audited : public testing::Test {
     Caller who;
     who.name = "system:kube-scheduler";
     who.groups = {"system:authenticated"};
-    client = make_audited_client(make_local_client(server, loop, who.name), auditor.get(), who);
+    auto make = [this, name = who.name](admission::AuditAnnotations* annotations) {
+      return make_local_client(server, loop, name, annotations);
+    };
+    client = make_audited_client(std::move(make), auditor.get(), who);
   }
   std::string log() { return dir.path() + "/audit.log"; }
   template <class T>
@@ -57,13 +60,18 @@ class Audited : public testing::Test {
   // "stage verb uri code", and with objects what they are called.
   std::vector<std::string> told() {
     std::vector<std::string> out;
+    for (const Document& e : events()) out.push_back(line_of(e.root));
+    return out;
+  }
+  std::vector<Document> events() {
+    std::vector<Document> out;
     const std::string all = read_file(log()).value_or("");
     size_t from = 0;
     for (size_t end = all.find('\n'); end != all.npos; end = all.find('\n', from)) {
       auto e = parse_json(std::string_view(all).substr(from, end - from));
       EXPECT_TRUE(e.ok());
       from = end + 1;
-      if (e.ok()) out.push_back(line_of(e->root));
+      if (e.ok()) out.push_back(std::move(*e));
     }
     return out;
   }
@@ -108,6 +116,90 @@ TEST_F(Audited, ThePolicyDecides) {
   ASSERT_TRUE(run(client->get(ctx, maps, "default", "a")).ok());
   EXPECT_THAT(told(),
               ElementsAre("ResponseComplete create /api/v1/namespaces/default/configmaps 201"));
+}
+
+// What admission says to who audits is in the event of that request, and of no other.
+TEST_F(Audited, AdmissionsAnnotations) {
+  serve("- {level: Metadata, omitStages: [RequestReceived]}\n");
+  const KindDesc* namespaces = find_kind("v1", "Namespace");
+  const std::string label = "pod-security.kubernetes.io/";
+  ASSERT_TRUE(
+      run(client->create(ctx, namespaces, "", "",
+                         *parse_yaml("metadata: {name: a, labels: {" + label + "audit: baseline}}"),
+                         WriteOptions()))
+          .ok());
+  ASSERT_TRUE(run(client->create(ctx, find_kind("v1", "ServiceAccount"), "a", "",
+                                 *parse_yaml("metadata: {name: default}"), WriteOptions()))
+                  .ok());
+  const KindDesc* pods = find_kind("v1", "Pod");
+  const char* pod =
+      "metadata: {name: p}\nspec: {hostNetwork: true, containers: [{name: c, image: i}]}";
+  auto made = run(client->create(ctx, pods, "a", "", *parse_yaml(pod), WriteOptions()));
+  ASSERT_TRUE(made.ok()) << made.status().message();
+  ASSERT_TRUE(run(client->get(ctx, pods, "a", "p")).ok());
+  const std::vector<Document> all = events();
+  ASSERT_EQ(all.size(), 4u);
+  const std::string key = label + "audit-violations";
+  for (const size_t other : {0, 1, 3}) {
+    EXPECT_TRUE(all[other].root["annotations"][key].is_null()) << other;
+  }
+  EXPECT_EQ(all[2].root["annotations"][key].as_string(),
+            "would violate PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)");
+}
+
+TEST_F(Audited, DeleteOptionsAndLists) {
+  serve("- {level: RequestResponse, omitStages: [RequestReceived]}\n");
+  ASSERT_TRUE(create("metadata: {name: a}").ok());
+  ASSERT_TRUE(create("metadata: {name: b}").ok());
+  auto list = run(client->list(ctx, maps, "default", ListOptions()));
+  ASSERT_TRUE(list.ok());
+  DeleteOptions how;
+  how.grace_period_seconds = 0;
+  how.propagation_policy = "Background";
+  how.uid = list->items[0]->uid();
+  ASSERT_TRUE(run(client->remove(ctx, maps, "default", "a", how)).ok());
+  const std::vector<Document> all = events();
+  ASSERT_EQ(all.size(), 4u);
+  const Value& answer = all[2].root["responseObject"];
+  EXPECT_EQ(answer["kind"].as_string(), "ConfigMapList");
+  EXPECT_EQ(answer["metadata"]["resourceVersion"].as_string(), list->resource_version);
+  ASSERT_EQ(answer["items"].size(), 2u);
+  EXPECT_EQ(answer["items"].at(1)["metadata"]["name"].as_string(), "b");
+  EXPECT_EQ(to_json(all[3].root["requestObject"]),
+            "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\",\"gracePeriodSeconds\":0,"
+            "\"preconditions\":{\"uid\":\"" +
+                how.uid + "\"},\"propagationPolicy\":\"Background\"}");
+}
+
+class Answers final : public PathsClient {
+ public:
+  Task<Result<net::Response>> ask(Context, std::string, std::string path, std::string) override {
+    if (path == "/apis") co_return Status::unavailable("nobody is there");
+    net::Response out;
+    out.status = 404;
+    co_return std::move(out);
+  }
+};
+
+TEST_F(Audited, PathsOfExtensionServers) {
+  serve("- {level: None, verbs: [create]}\n- {level: RequestResponse}\n");
+  Caller who;
+  who.name = "system:kube-scheduler";
+  auto paths = make_audited_paths(std::make_unique<Answers>(), auditor.get(), who);
+  const std::string things = "/apis/x.io/v1/namespaces/n/things";
+  EXPECT_EQ(run(paths->ask(ctx, "GET", things, "limit=5"))->status, 404);
+  EXPECT_EQ(run(paths->ask(ctx, "DELETE", things + "/t"))->status, 404);
+  EXPECT_EQ(run(paths->ask(ctx, "POST", things))->status, 404);
+  EXPECT_FALSE(run(paths->ask(ctx, "GET", "/apis")).ok());
+  EXPECT_THAT(told(), ElementsAre("RequestReceived list " + things + "?limit=5",
+                                  "ResponseComplete list " + things + "?limit=5 404",
+                                  "RequestReceived delete " + things + "/t",
+                                  "ResponseComplete delete " + things + "/t 404",
+                                  "RequestReceived get /apis", "ResponseComplete get /apis 503"));
+  const std::vector<Document> all = events();
+  EXPECT_EQ(all[2].root["objectRef"]["resource"].as_string(), "things");
+  EXPECT_EQ(all[2].root["objectRef"]["namespace"].as_string(), "n");
+  EXPECT_EQ(all[2].root["objectRef"]["name"].as_string(), "t");
 }
 
 }  // namespace

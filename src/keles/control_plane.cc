@@ -263,9 +263,9 @@ class Components {
       };
       o.node_monitor_grace_period = f.node_monitor_grace_period;
       o.node_monitor_period = f.node_monitor_period;
-      elsewhere_ = make_local_paths(api, controller_account("namespace-controller"));
+      elsewhere_ = paths(api, controller_account("namespace-controller"));
       o.elsewhere = elsewhere_.get();
-      metrics_ = make_local_paths(api, controller_account("horizontal-pod-autoscaler"));
+      metrics_ = paths(api, controller_account("horizontal-pod-autoscaler"));
       autoscaling_ = f.controlling.autoscaling;
       autoscaling_.elsewhere = metrics_.get();
       if (Result<ClientConfig> front = front_config(f, ca, port, loop.wall_now()); front.ok()) {
@@ -369,9 +369,16 @@ class Components {
     Caller who;
     who.name = name;
     who.groups = {"system:authenticated"};
-    std::unique_ptr<Client> plain = make_local_client(api, loop, std::move(name));
+    if (!auditor_) return make_local_client(api, loop, std::move(name));
+    auto make = [&api, &loop, name](admission::AuditAnnotations* annotations) {
+      return make_local_client(api, loop, name, annotations);
+    };
+    return make_audited_client(std::move(make), auditor_, std::move(who));
+  }
+  std::unique_ptr<PathsClient> paths(ApiServer& api, Caller who) const {
+    std::unique_ptr<PathsClient> plain = make_local_paths(api, who);
     if (!auditor_) return plain;
-    return make_audited_client(std::move(plain), auditor_, std::move(who));
+    return make_audited_paths(std::move(plain), auditor_, std::move(who));
   }
 
   ControlPlaneOptions flags_;

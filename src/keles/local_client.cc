@@ -45,8 +45,9 @@ class LocalWatch final : public Watch {
 
 class LocalClient final : public Client {
  public:
-  LocalClient(ApiServer& server, Loop& loop, Caller caller)
-      : server_(server), loop_(loop), caller_(std::move(caller)) {
+  LocalClient(ApiServer& server, Loop& loop, Caller caller,
+              admission::AuditAnnotations* annotations)
+      : server_(server), loop_(loop), caller_(std::move(caller)), annotations_(annotations) {
     free_pass_ = caller_.trusted;
     for (const std::string& g : caller_.groups) free_pass_ |= g == "system:masters";
   }
@@ -204,6 +205,7 @@ class LocalClient final : public Client {
     w.extra = caller_.extra;
     w.dry_run = options.dry_run;
     w.force = options.force;
+    w.annotations = annotations_;
     w.field_manager = options.field_manager.empty() ? agent() : options.field_manager;
     return w;
   }
@@ -211,20 +213,23 @@ class LocalClient final : public Client {
   ApiServer& server_;
   Loop& loop_;
   Caller caller_;
+  admission::AuditAnnotations* annotations_;
   bool free_pass_ = false;
 };
 
 }  // namespace
 
-std::unique_ptr<Client> make_local_client(ApiServer& server, Loop& loop, Caller caller) {
-  return std::make_unique<LocalClient>(server, loop, std::move(caller));
+std::unique_ptr<Client> make_local_client(ApiServer& server, Loop& loop, Caller caller,
+                                          admission::AuditAnnotations* annotations) {
+  return std::make_unique<LocalClient>(server, loop, std::move(caller), annotations);
 }
 
-std::unique_ptr<Client> make_local_client(ApiServer& server, Loop& loop, std::string name) {
+std::unique_ptr<Client> make_local_client(ApiServer& server, Loop& loop, std::string name,
+                                          admission::AuditAnnotations* annotations) {
   Caller caller;
   caller.name = std::move(name);
   caller.trusted = true;
-  return std::make_unique<LocalClient>(server, loop, std::move(caller));
+  return std::make_unique<LocalClient>(server, loop, std::move(caller), annotations);
 }
 
 }  // namespace keles

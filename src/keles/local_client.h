@@ -14,9 +14,13 @@
 
 namespace keles {
 
-std::unique_ptr<Client> make_local_client(ApiServer& server, Loop& loop, Caller caller);
+// `annotations`: what admission says of writes to those who audit them; it outlives the client's
+// calls. Null: nobody audits.
+std::unique_ptr<Client> make_local_client(ApiServer& server, Loop& loop, Caller caller,
+                                          admission::AuditAnnotations* annotations = nullptr);
 
 // As one of the server's own components ("system:kube-scheduler"), without authorization.
-std::unique_ptr<Client> make_local_client(ApiServer& server, Loop& loop, std::string name);
+std::unique_ptr<Client> make_local_client(ApiServer& server, Loop& loop, std::string name,
+                                          admission::AuditAnnotations* annotations = nullptr);
 
 }  // namespace keles
