@@ -4,9 +4,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <typeindex>
 #include <utility>
 
 #include "client/client.h"
@@ -55,6 +57,18 @@ class Handle {
   // Work beside the decisions. It ends with the scheduler.
   virtual void spawn(Task<void> work) = 0;
   virtual Context context() = 0;
+  // What the plugins of all profiles know together, a T(Handle&): made for the first who asks, and
+  // kept as long as the handle. What is assumed belongs there, not into a plugin, of which each
+  // profile has its own: what one profile gave away the others must not give again.
+  template <class T>
+  T& shared() {
+    std::shared_ptr<void>& at = shared_[typeid(T)];
+    if (!at) at = std::make_shared<T>(*this);
+    return *static_cast<T*>(at.get());
+  }
+
+ private:
+  std::map<std::type_index, std::shared_ptr<void>> shared_;
 };
 
 // What a plugin is made of.

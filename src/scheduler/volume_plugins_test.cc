@@ -5,52 +5,14 @@
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
 #include "scheduler/decide_test.h"
-#include "scheduler/handle.h"
+#include "scheduler/handle_test.h"
 
 namespace keles::scheduler {
 namespace {
 
-using api::core_v1::Node;
 using api::core_v1::PersistentVolume;
 using api::core_v1::PersistentVolumeClaim;
 using api::core_v1::Pod;
-
-class TestHandle final : public Handle {
- public:
-  TestHandle(FakeClient& client, Cache& cache)
-      : client_(client), cache_(cache), recorder_(client, "test"), informers_(client) {}
-  Client& client() override { return client_; }
-  EventRecorder& recorder() override { return recorder_; }
-  InformerFactory& informers() override { return informers_; }
-  std::shared_ptr<InformerBase> watch(const KindDesc* kind, Watched) override {
-    return informers_.informer(kind, "", "", "");
-  }
-  Informer<Pod> pods() override { return informers_.informer<Pod>(); }
-  Informer<Node> nodes() override { return informers_.informer<Node>(); }
-  Ref<Pod> object_of(const PodInfo& pod) override { return pods().get(pod.ns, pod.name); }
-  const ClusterView& view() override { return cache_.view(); }
-  void happened(const Event&) override {}
-  void activate(const PodInfo&) override {}
-  void ask_again(std::string_view) override {}
-  bool allow(std::string_view, const Plugin&) override { return false; }
-  bool reject(std::string_view, const Plugin&, std::string) override { return false; }
-  bool cancel_binding(std::string_view, std::string) override { return false; }
-  void nominate(const PodPtr&, const std::string&) override {}
-  void spawn(Task<void> work) override { keles::spawn(client_.loop(), std::move(work)); }
-  Context context() override { return Context::root(client_.loop()); }
-
- private:
-  FakeClient& client_;
-  Cache& cache_;
-  EventRecorder recorder_;
-  InformerFactory informers_;
-};
-
-Task<void> pre_bind_into(Profile* profile, Context ctx, CyclePtr cycle, std::string node,
-                         std::optional<Status>* out) {
-  Status s = co_await profile->pre_bind(ctx, cycle, node);
-  *out = s;
-}
 
 class VolumePlugins : public DecideTest {
  protected:
@@ -60,6 +22,7 @@ class VolumePlugins : public DecideTest {
     for (const char* p : {"VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone"})
       layout.entries.push_back({p, ~0U, 1});
     profile = std::move(*make_profile("test", layout, nullptr, &handle));
+    other = std::move(*make_profile("other", layout, nullptr, &handle));
     put_node("a", ", topology.kubernetes.io/zone: z1");
     put_node("b", ", topology.kubernetes.io/zone: z2");
     handle.informers().start(ctx);
@@ -155,6 +118,7 @@ class VolumePlugins : public DecideTest {
   FakeClient client{loop};
   Context ctx = Context::root(loop);
   TestHandle handle{client, cache};
+  std::unique_ptr<Profile> other;  // of the same scheduler
   CyclePtr cycle;
   std::optional<Status> bound;
 };
@@ -279,6 +243,21 @@ TEST_F(VolumePlugins, WhatIsReservedStaysTakenWhateverElseChanges) {
   profile->unreserve(*first, "a");
   EXPECT_EQ(verdicts(using_claims({"d"})),
             "a: ok; b: node(s) didn't find available persistent volumes to bind");
+}
+
+TEST_F(VolumePlugins, WhatOneProfileReservesIsTakenInTheOthers) {
+  late_class("x.io/y");
+  volume("v", "1Gi", "a");
+  claim("c", late("1Gi"));
+  claim("d", late("5Gi"));
+  EXPECT_EQ(verdicts(using_claims({"c", "d"})), "a: ok; b: ok");
+  reserve_on("a");
+  std::swap(profile, other);
+  const std::string none = "node(s) didn't find available persistent volumes to bind";
+  EXPECT_EQ(verdicts(using_claims({"d"})), "a: ok; b: " + none) << "where it is to be made";
+  late_class("kubernetes.io/no-provisioner");
+  claim("e", late("1Gi"));
+  EXPECT_EQ(verdicts(using_claims({"e"})), "a: " + none + "; b: " + none);
 }
 
 TEST_F(VolumePlugins, ProvisionedWhereThePodGoes) {

@@ -1,7 +1,7 @@
-// Volumes and claims as VolumeBinding sees them: the API's, and on top of that what was decided for
-// pods whose binding is under way. What was assumed of an object ends when the API shows it, or
-// whose it is instead, or when who assumed it takes it back; other changes leave it. One loop's
-// thread.
+// Volumes and claims as VolumeBinding of every profile sees them: the API's, and on top of that
+// what was decided for pods whose binding is under way. What was assumed of an object ends when the
+// API shows it, or whose it is instead, or when who assumed it takes it back; other changes leave
+// it. One loop's thread.
 #pragma once
 
 #include <map>
@@ -17,6 +17,7 @@ namespace keles::scheduler {
 
 class AssumedVolumes {
  public:
+  explicit AssumedVolumes(Handle& handle) : AssumedVolumes(VolumeListers(handle)) {}
   explicit AssumedVolumes(const VolumeListers& listers);
 
   const volumes::VolumeIndex& index() const { return index_; }

@@ -1,13 +1,15 @@
 // DynamicResources: nodes that can give a pod the devices its ResourceClaims ask for (KEP-4381).
 //
-// What is chosen is remembered from reserve() until the API shows it: nobody else is given it
-// meanwhile. pre_bind() writes the allocation and for whom it is reserved into the claims.
+// What is chosen is remembered from reserve() until the API shows it (assumed_devices.h): nobody
+// else is given it meanwhile. pre_bind() writes the allocation and for whom it is reserved into the
+// claims.
 #include <algorithm>
 
 #include "api/resource_v1.h"
 #include "machinery/time.h"
 #include "scheduler/dra/allocator.h"
 #include "scheduler/dra/claims.h"
+#include "scheduler/plugins/assumed_devices.h"
 #include "scheduler/plugins/plugins.h"
 
 namespace keles::scheduler {
@@ -43,10 +45,9 @@ class DynamicResources final : public Plugin {
  public:
   explicit DynamicResources(Handle* handle)
       : handle_(handle),
-        claims_(handle->watch<ResourceClaim>(Watched::kResourceClaim)),
+        assumed_(handle->shared<AssumedDevices>()),
         slices_(handle->watch<ResourceSlice>(Watched::kResourceSlice)),
         classes_(handle->watch<DeviceClass>(Watched::kDeviceClass)) {
-    claims_.on_change([this](const Claim& before, const Claim& now) { note(before, now); });
     slices_.on_change([this](const auto&, const auto&) { inventory_.reset(); });
   }
 
@@ -103,7 +104,7 @@ class DynamicResources final : public Plugin {
         one.places = dra::read_node_selector(status.allocation().node_selector());
       }
       const std::string uid(claim->metadata().uid());
-      if (!one.allocated && pending_.contains(uid)) {
+      if (!one.allocated && assumed_.is_pending(uid)) {
         return {Verdict::unresolvable("resource claim " + place(*claim) +
                                       " is in the process of being allocated"),
                 std::nullopt};
@@ -192,7 +193,7 @@ class DynamicResources final : public Plugin {
     for (ClaimState::One& one : state->claims) {
       if (one.allocated) continue;
       one.chosen = std::make_shared<const Document>(std::move(found->second[next++]));
-      pend(std::string(one.claim->metadata().uid()), one.chosen);
+      assumed_.pend(std::string(one.claim->metadata().uid()), one.chosen);
     }
     return {};
   }
@@ -202,8 +203,9 @@ class DynamicResources final : public Plugin {
     if (!state) return;
     for (ClaimState::One& one : state->claims) {
       const std::string uid(one.claim->metadata().uid());
-      if (one.chosen) settle(uid);
-      const Claim now = latest(one.claim->metadata().namespace_(), one.claim->metadata().name());
+      if (one.chosen) assumed_.take_back(uid);
+      const Claim now =
+          assumed_.latest(one.claim->metadata().namespace_(), one.claim->metadata().name());
       if (now && now->metadata().uid() == uid && dra::is_reserved_for(*now, pod.uid)) {
         handle_->spawn(give_back(handle_->context(), now, pod.uid));
       }
@@ -237,19 +239,12 @@ class DynamicResources final : public Plugin {
     return std::string(c.metadata().namespace_()) + "/" + std::string(c.metadata().name());
   }
 
-  // As the informer has it, or newer, where this plugin wrote it.
-  Claim latest(std::string_view ns, std::string_view name) const {
-    Claim known = claims_.get(ns, name);
-    if (!known) return known;
-    auto own = written_.find(known->metadata().uid());
-    return own == written_.end() ? known : own->second;
-  }
-
   Result<std::vector<Claim>> claims_of(const PodInfo& pod) const {
     Ref<api::core_v1::Pod> object = handle_->object_of(pod);
     if (!object) return Status::unavailable("the pod has changed");
-    return dra::claims_of(
-        *object, [this](std::string_view ns, std::string_view name) { return latest(ns, name); });
+    return dra::claims_of(*object, [this](std::string_view ns, std::string_view name) {
+      return assumed_.latest(ns, name);
+    });
   }
 
   Verdict prepare(ClaimState& state) {
@@ -267,7 +262,8 @@ class DynamicResources final : public Plugin {
       }
     }
     held_ = inventory_;  // while the allocator looks at it
-    state.allocator = std::make_unique<dra::Allocator>(held_.get(), &selectors_, &in_use_);
+    state.allocator =
+        std::make_unique<dra::Allocator>(held_.get(), &selectors_, &assumed_.in_use());
     for (const ClaimState::One& one : state.claims) {
       if (one.allocated) continue;
       Status s = state.allocator->add(
@@ -281,51 +277,6 @@ class DynamicResources final : public Plugin {
     if (name.empty() || classes_.get("", name)) return {};
     return Verdict::unresolvable("request " + request + ": device class " + std::string(name) +
                                  " does not exist");
-  }
-
-  // --- who has which device ---
-
-  void count(const Value& allocation, int by) {
-    dra::each_taken_device(allocation, [&](dra::DeviceId id) {
-      auto at = in_use_.try_emplace(std::move(id), 0).first;
-      at->second += by;
-      if (at->second <= 0) in_use_.erase(at);
-    });
-  }
-  void pend(const std::string& uid, std::shared_ptr<const Document> allocation) {
-    count(allocation->root, 1);
-    pending_[uid] = std::move(allocation);
-  }
-  // It is in the API now, or will never be.
-  void settle(const std::string& uid) {
-    auto at = pending_.find(uid);
-    if (at == pending_.end()) return;
-    count(at->second->root, -1);
-    pending_.erase(at);
-  }
-  void note(const Claim& before, const Claim& now) {
-    if (before) count(before->status().allocation().value(), -1);
-    if (now) count(now->status().allocation().value(), 1);
-    const std::string uid((now ? now : before)->metadata().uid());
-    const std::string old(before ? before->metadata().uid() : std::string_view());
-    if (!now || now->status().has_allocation()) settle(uid);
-    if (!old.empty() && old != uid) {
-      settle(old);
-      written_.erase(old);
-    }
-    auto own = written_.find(uid);
-    if (own == written_.end()) return;
-    if (!now || revision(*now) >= revision(*own->second)) written_.erase(own);
-  }
-  static int64_t revision(const ResourceClaim& c) {
-    return std::atoll(std::string(c.metadata().resource_version()).c_str());
-  }
-  void remember(const Claim& claim) {
-    const Claim known = claims_.get(claim->metadata().namespace_(), claim->metadata().name());
-    if (known && known->metadata().uid() == claim->metadata().uid() &&
-        revision(*known) < revision(*claim)) {
-      written_[std::string(claim->metadata().uid())] = claim;
-    }
   }
 
   // --- writes ---
@@ -356,7 +307,7 @@ class DynamicResources final : public Plugin {
       auto done = co_await write_claim(ctx, claim, one->chosen, pod);
       if (done.ok()) {
         one->claim = *done;
-        remember(*done);
+        assumed_.written(*done);
         co_return Status();
       }
       if (!done.status().is(Reason::kConflict) || attempt == kAttempts) {
@@ -423,7 +374,7 @@ class DynamicResources final : public Plugin {
         if (users[i].uid() == pod_uid) users.erase_at(i);
       }
       auto done = co_await handle_->client().update_status<ResourceClaim>(ctx, std::move(d));
-      if (done.ok()) remember(*done);
+      if (done.ok()) assumed_.written(*done);
       if (!done.status().is(Reason::kConflict)) co_return;
       auto now = co_await handle_->client().get<ResourceClaim>(
           ctx, std::string(claim->metadata().namespace_()), std::string(claim->metadata().name()));
@@ -433,14 +384,11 @@ class DynamicResources final : public Plugin {
   }
 
   Handle* handle_;
-  Informer<ResourceClaim> claims_;
+  AssumedDevices& assumed_;
   Informer<ResourceSlice> slices_;
   Informer<DeviceClass> classes_;
   std::shared_ptr<const dra::Inventory> inventory_, held_;  // null: slices have changed
   dra::SelectorCache selectors_;
-  dra::InUse in_use_;
-  std::map<std::string, std::shared_ptr<const Document>> pending_;  // by the claim's uid
-  std::map<std::string, Claim, std::less<>> written_;               // newer than the informer's
 };
 
 // Without a cluster to ask: pods without claims.

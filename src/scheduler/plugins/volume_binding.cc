@@ -91,7 +91,7 @@ class VolumeBinding final : public Plugin {
   VolumeBinding(Handle* handle, Duration timeout) : handle_(handle), timeout_(timeout) {
     if (!handle) return;
     listers_.emplace(*handle);
-    assumed_.emplace(*listers_);
+    assumed_ = &handle->shared<AssumedVolumes>();
     csi_nodes_.emplace(handle->watch<CSINode>(Watched::kCsiNode));
     drivers_.emplace(handle->watch<CSIDriver>(Watched::kCsiDriver));
     capacities_.emplace(handle->watch<CSIStorageCapacity>(Watched::kCsiCapacity));
@@ -134,7 +134,7 @@ class VolumeBinding final : public Plugin {
   Handle* handle_;
   Duration timeout_;
   std::optional<VolumeListers> listers_;
-  std::optional<AssumedVolumes> assumed_;
+  AssumedVolumes* assumed_ = nullptr;
   std::optional<Informer<CSINode>> csi_nodes_;
   std::optional<Informer<CSIDriver>> drivers_;
   std::optional<Informer<CSIStorageCapacity>> capacities_;
