@@ -66,6 +66,7 @@ class Elector {
   Ref<Lease> lease_;  // as it was last seen; empty: not yet, or there was none
   TimePoint observed_at_;
   bool holding_ = false;
+  TimePoint acquired_{};  // when what made us the leader was asked for
 };
 
 void Elector::observe(Ref<Lease> lease) {
@@ -139,9 +140,11 @@ Task<Status> Elector::attempt(Context ctx) {
 Task<Status> Elector::acquire(Context ctx) {
   log::info("Attempting to acquire leader lease...", {{"lock", lock_}});
   for (;;) {
+    const TimePoint asked = loop().now();
     Context limited = ctx.with_timeout(options_.renew_deadline);
     Status s = co_await attempt(limited);
     if (s.ok()) {
+      acquired_ = asked;
       holding_ = true;
       master_status(options_.name).set(1);
       log::info("Successfully acquired lease", {{"lock", lock_}, {"identity", options_.identity}});
@@ -160,7 +163,7 @@ Task<Status> Elector::acquire(Context ctx) {
 // Renews until it has failed for as long as the deadline, then ends `leading`. The deadline counts
 // from when the last renewal was asked for, so that it ends before another may take over.
 Task<void> Elector::renew(Context leading) {
-  TimePoint renewed = loop().now();
+  TimePoint renewed = acquired_;
   while (!leading.done()) {
     const TimePoint end = renewed + options_.renew_deadline;
     const Duration pause = std::min(options_.retry_period, end - loop().now());

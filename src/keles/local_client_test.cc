@@ -394,7 +394,7 @@ TEST(LocalClient, ServiceAddressesComeFromTheRangesThatAreReady) {
   ASSERT_TRUE(
       c.create(ranges, "", R"({"metadata":{"name":"more"},"spec":{"cidrs":["203.0.113.0/24"]}})")
           .ok());
-  EXPECT_EQ(service("a", "203.0.113.9"), elsewhere) << "nobody has said that it is ready";
+  EXPECT_EQ(service("z", "203.0.113.8"), "made") << "nobody has said that it is not ready";
   auto say = [&](const std::string& status) {
     Document d =
         c.parse(ranges, R"({"metadata":{"name":"more"},"spec":{"cidrs":["203.0.113.0/24"]},
@@ -402,11 +402,13 @@ TEST(LocalClient, ServiceAddressesComeFromTheRangesThatAreReady) {
                             status + R"(","lastTransitionTime":"2026-01-01T00:00:00Z"}]}})");
     return c.update(ranges, "", "more", std::move(d), "status").status();
   };
+  ASSERT_TRUE(say("False").ok());
+  EXPECT_EQ(service("a", "203.0.113.9"), elsewhere);
   ASSERT_TRUE(say("True").ok());
   EXPECT_EQ(service("a", "203.0.113.9"), "made");
   EXPECT_NE(service("b", "203.0.113.0"), "made") << "the network's own";
   EXPECT_NE(service("b", "203.0.113.255"), "made") << "the last";
-  ASSERT_TRUE(say("False").ok());
+  ASSERT_TRUE(say("Unknown").ok());
   EXPECT_NE(service("b", "203.0.113.10"), "made");
   // What was given stays.
   EXPECT_TRUE(c.get(services, "default", "a").ok());

@@ -40,7 +40,8 @@ std::vector<ServicePool> service_pools(const StoreSnapshot& snapshot, const Serv
     has_default = has_default || is_default;
     if (!cidr->metadata().deletion_timestamp().empty()) return true;
     const std::string_view ready = readiness(*cidr);
-    if (ready != "True" && !(is_default && ready != "False")) return true;
+    // One that nobody has judged yet counts as ready, as upstream's allocator takes it.
+    if (!ready.empty() && ready != "True") return true;
     for (std::string_view text : cidr->spec().cidrs()) {
       ServicePool pool = ServicePool::parse(text);
       if (pool.size > 0) (is_default ? first : others).push_back(std::move(pool));

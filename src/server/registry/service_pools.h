@@ -24,9 +24,9 @@ struct ServicePool {
 // The name of the ServiceCIDR of the range that servers are started with.
 inline constexpr std::string_view kDefaultServiceCidr = "kubernetes";
 
-// Those that may give addresses now: of each ServiceCIDR that is ready and not being deleted, the
-// default one's first. That needs no Ready condition yet, so that a server alone has addresses; and
-// while it does not exist, or cannot be read, `own` stands for it.
+// Those that may give addresses now: of each ServiceCIDR that is not being deleted and that nobody
+// has said not to be ready (upstream's rule: it holds without a controller), the default one's
+// first. While that does not exist, or cannot be read, `own` stands for it.
 std::vector<ServicePool> service_pools(const StoreSnapshot& snapshot, const ServicePool& own);
 
 }  // namespace keles::registry
