@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "controllers/plan_testing.h"
+#include "machinery/codec_json.h"
 
 namespace keles::controllers {
 namespace {
@@ -57,13 +58,18 @@ TEST(PlanRevisions, NumbersTheHistoryAndEndsIt) {
         "spec: {revisionHistoryLimit: " +
         row.limit + ", template: {metadata: {labels: {app: web}}, spec: {}}}");
     const RevisionOwner owner = revision_owner(*set, kRevisionHashLabel);
-    const std::string now = plan_revisions(owner, {}, {}).name;
+    RevisionPlan first = plan_revisions(owner, {}, {});
+    const std::string now = first.name;
+    std::string data;  // by which the template's own is known, whatever its name
+    const Document made = first.create->take();
+    write_json(data, made.root["data"]);
     std::vector<Ref<ControllerRevision>> there;
     for (const Kept& k : row.there) {
       const std::string name = k.name == "now" ? now : k.name;
       there.push_back(parse<ControllerRevision>("metadata: {namespace: n, name: " + name +
                                                 ", labels: {controller-revision-hash: '#" + k.name +
-                                                "'}}\nrevision: " + std::to_string(k.revision)));
+                                                "'}}\nrevision: " + std::to_string(k.revision) +
+                                                (k.name == "now" ? "\ndata: " + data : "")));
     }
     RevisionPlan plan = plan_revisions(owner, there, row.in_use);
     EXPECT_EQ(plan.name, now);

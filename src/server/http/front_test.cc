@@ -515,11 +515,11 @@ TEST(Front, WhatNothingActsOnIsSaid) {
       "POST", "/apis/apps/v1/namespaces/default/statefulsets",
       R"({"metadata":{"name":"x"},"spec":{"serviceName":"x","selector":{"matchLabels":{"a":"b"}},)"
       R"("template":{"metadata":{"labels":{"a":"b"}},"spec":{"securityContext":)"
-      R"({"fsGroupChangePolicy":"OnRootMismatch"},"containers":[{"name":"c","image":"i"}]}}}})");
+      R"({"seLinuxChangePolicy":"Recursive"},"containers":[{"name":"c","image":"i"}]}}}})");
   EXPECT_EQ(set.status, 201) << set.body;
   EXPECT_THAT(
       warnings_of(set.headers),
-      testing::Contains("299 - \"spec.template.spec.securityContext.fsGroupChangePolicy: accepted "
+      testing::Contains("299 - \"spec.template.spec.securityContext.seLinuxChangePolicy: accepted "
                         "and stored, but this version of keles does not act on it\""));
 }
 

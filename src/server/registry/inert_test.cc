@@ -50,11 +50,14 @@ TEST(Inert, Fields) {
        "spec: {persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain, whenScaled: Delete}, "
        "updateStrategy: {rollingUpdate: {maxUnavailable: 2}}}",
        {}},
-      {"v1", "Pod", "spec: {securityContext: {fsGroupChangePolicy: Always}}", {}},
-      {"v1",
-       "Pod",
-       "spec: {securityContext: {fsGroupChangePolicy: OnRootMismatch}}",
-       {"spec.securityContext.fsGroupChangePolicy"}},
+      {"kubeproxy.config.k8s.io/v1alpha1",
+       "KubeProxyConfiguration",
+       "detectLocalMode: ClusterCIDR",
+       {}},
+      {"kubeproxy.config.k8s.io/v1alpha1",
+       "KubeProxyConfiguration",
+       "detectLocalMode: BridgeInterface",
+       {"detectLocalMode"}},
       // What others write is not asked of the user.
       {"v1", "Pod", "status: {resources: {limits: {ephemeral-storage: 1Gi}}}", {}},
   };
@@ -108,10 +111,10 @@ struct World {
 constexpr std::string_view kSpec =
     "spec: {serviceName: x, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: "
     "b}}, "
-    "spec: {securityContext: {fsGroupChangePolicy: OnRootMismatch}, containers: [{name: c, "
+    "spec: {securityContext: {seLinuxChangePolicy: Recursive}, containers: [{name: c, "
     "image: i}]}}}";
 const char* const kSaid =
-    "spec.template.spec.securityContext.fsGroupChangePolicy: accepted and stored, but this version "
+    "spec.template.spec.securityContext.seLinuxChangePolicy: accepted and stored, but this version "
     "of keles does not act on it";
 
 TEST(Inert, UsersAreToldAndComponentsAreNot) {
@@ -144,10 +147,10 @@ TEST(Inert, AChangeIsToldAndALabelIsNot) {
 TEST(Inert, AKindIsToldAsAWhole) {
   World w;
   EXPECT_EQ(
-      w.write("jane", "storage.k8s.io/v1", "CSIStorageCapacity",
-              "metadata: {name: q}\nstorageClassName: s"),
-      Lines{"CSIStorageCapacity: accepted and stored, but this version of keles does not act on "
-            "it: the scheduler does not ask for it"});
+      w.write("jane", "networking.k8s.io/v1", "NetworkPolicy",
+              "metadata: {name: q}\nspec: {podSelector: {}}"),
+      Lines{"NetworkPolicy: accepted and stored, but this version of keles does not act on it: no "
+            "node enforces it and all traffic passes"});
 }
 
 }  // namespace
