@@ -246,9 +246,9 @@ void Checker::check_pod(const std::string& key, const Pod* before, const Pod& no
 }
 
 // A budget names each pod that it lets go, and was asked before the pod was told; one that began to
-// select it meanwhile was not.
+// select it meanwhile was not. Nobody is asked for a pod that is going already.
 void Checker::check_eviction(const std::string& key, const Pod& before, const Pod& now) {
-  if (!now.evicted || before.evicted || !before.ready) return;
+  if (!now.evicted || before.evicted || !before.ready || before.leaving) return;
   auto was = read<core::Pod>(before.object), is = read<core::Pod>(now.object);
   if (!was->metadata().labels().value().equals(is->metadata().labels().value())) return;
   const std::string prefix = std::string(kBudgets) + std::string(now.object->namespace_()) + "/";

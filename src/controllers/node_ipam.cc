@@ -118,24 +118,27 @@ void NodeIpamController::count(const IpPrefix& used, bool add) {
   }
 }
 
+NodeIpamController::Ranges NodeIpamController::ranges_of(const Node& node) {
+  Ranges out;
+  auto has = [&](std::string_view text) {
+    auto range = IpPrefix::parse(text);
+    if (range) out.push_back(range->network());
+  };
+  has(node.spec().pod_cidr());
+  for (std::string_view text : node.spec().pod_cidrs()) {
+    if (text != node.spec().pod_cidr()) has(text);
+  }
+  return out;
+}
+
 void NodeIpamController::on_change(const Ref<Node>& before, const Ref<Node>& now) {
   Ranges was, is;
-  auto read = [](const Ref<Node>& node, Ranges* out) {
-    auto has = [&](std::string_view text) {
-      auto range = IpPrefix::parse(text);
-      if (range) out->push_back(range->network());
-    };
-    has(node->spec().pod_cidr());
-    for (std::string_view text : node->spec().pod_cidrs()) {
-      if (text != node->spec().pod_cidr()) has(text);
-    }
-  };
   const std::string uid((now ? now : before)->metadata().uid());
   if (auto it = ranges_.find(std::string((before ? before : now)->metadata().uid()));
       before && it != ranges_.end()) {
     was = it->second;
   }
-  if (now) read(now, &is);
+  if (now) is = ranges_of(*now);
   const bool same_node = before && now && before->metadata().uid() == now->metadata().uid();
   if (same_node && was == is) return;
   for (const IpPrefix& range : is) count(range, true);
@@ -156,6 +159,24 @@ void NodeIpamController::forget_given(const std::string& uid) {
   if (it == given_.end()) return;
   for (const IpPrefix& range : it->second) count(range, false);
   given_.erase(it);
+}
+
+// Who led before may have given ranges that the informer, which may have begun with an older state,
+// does not show yet: the server's newest state counts. Once, before the first range is given.
+Task<Status> NodeIpamController::learn_given(Context ctx) {
+  ListOptions newest;
+  auto nodes = co_await client().list(ctx, &kind_of<Node>(), "", newest);
+  if (!nodes.ok()) co_return nodes.status();
+  for (const ObjectPtr& o : nodes->items) {
+    Ranges has = ranges_of(*read<Node>(o));
+    const std::string uid(o->uid());
+    if (has.empty() || given_.contains(uid)) continue;
+    if (auto it = ranges_.find(uid); it != ranges_.end() && it->second == has) continue;
+    for (const IpPrefix& range : has) count(range, true);
+    given_.emplace(uid, std::move(has));
+  }
+  learnt_ = true;
+  co_return Status();
 }
 
 // One of each of the cluster's ranges, or of none.
@@ -185,6 +206,7 @@ Task<ReconcileResult> NodeIpamController::reconcile(Context ctx, std::string key
   if (pools_.empty()) {
     co_return Status::bad_request("invalid cluster CIDR " + options().cluster_cidr + ": " + wrong_);
   }
+  if (!learnt_) TRY_CO(learn_given(ctx));
   const std::optional<Ranges> given = give(uid);
   if (!given) {
     events().normal(reference_to(node), "CIDRNotAvailable",

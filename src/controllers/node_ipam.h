@@ -36,7 +36,9 @@ class NodeIpamController final : public ControllerFor<api::core_v1::Node> {
  private:
   using Node = api::core_v1::Node;
   using Ranges = std::vector<IpPrefix>;  // one of each pool
+  static Ranges ranges_of(const Node& node);
   void on_change(const Ref<Node>& before, const Ref<Node>& now);
+  Task<Status> learn_given(Context ctx);
   std::optional<Ranges> give(const std::string& uid);
   void forget_given(const std::string& uid);
   void count(const IpPrefix& used, bool add);
@@ -45,6 +47,7 @@ class NodeIpamController final : public ControllerFor<api::core_v1::Node> {
   std::string wrong_;                     // why there are none
   std::map<std::string, Ranges> ranges_;  // by uid: what the nodes have, in the pools
   std::map<std::string, Ranges> given_;   // by uid: written, perhaps not yet seen; in the pools
+  bool learnt_ = false;                   // what was given by others before us
 };
 
 }  // namespace keles::controllers
