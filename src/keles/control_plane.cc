@@ -83,6 +83,8 @@ Status policy_options(const ControlPlaneOptions& f, ApiServerOptions* options) {
     options->auth.anonymous = false;
   }
   options->auth.bootstrap_tokens = f.bootstrap_tokens;
+  TRY(auth::check_account_tokens(f.issuers, f.account_tokens));
+  options->auth.tokens = f.account_tokens;
   TRY_ASSIGN(admission, admission::make_config(f.enable_admission, f.disable_admission));
   options->admission = std::move(admission);
   options->admission.plugins.not_ready_seconds = f.not_ready_toleration_seconds;
@@ -449,7 +451,10 @@ Task<void> age_caches(Context ctx, Store* store, std::vector<Loop*> loops) {
 
 void apply_credentials(const Credentials& c, ApiServerOptions* options) {
   options->auth.keys = c.keys;
-  if (!c.issuer.empty()) options->auth.issuer = c.issuer;
+  if (!c.issuers.empty()) {
+    options->auth.issuer = c.issuers.front();
+    options->auth.tokens.also_from.assign(c.issuers.begin() + 1, c.issuers.end());
+  }
   options->auth.audiences = c.audiences;
   options->client_ca_pem = c.client_ca_pem;
   options->requestheader_ca_pem = c.requestheader_ca_pem;
@@ -586,6 +591,10 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   options.advertise_address = f.advertise_address;
   options.advertise_port = static_cast<uint16_t>(f.secure_port);
   apply_credentials(*own, &options);
+  if (options.auth.tokens.jwks_uri.empty() && f.secure_port != 0) {
+    options.auth.tokens.jwks_uri =
+        "https://" + f.advertise_address + ":" + std::to_string(f.secure_port) + "/openid/v1/jwks";
+  }
   if (!f.token_auth_file.empty()) {
     Result<std::string> text = read_file(f.token_auth_file);
     if (!text.ok()) co_return text.status();

@@ -27,7 +27,7 @@ struct Credentials {
   server::PkiFiles pki;       // ca: that of kubelets and of the administrator's certificate
   std::string client_ca_pem;  // "": client certificates say nothing
   net::SigningKeys keys;
-  std::string issuer;  // "": the cluster's own
+  std::vector<std::string> issuers;  // the first signs; none: the cluster's own
   std::vector<std::string> audiences;
   // By which CA extension API servers know this server, and by which names; "": by none.
   std::string requestheader_ca_pem;
@@ -50,6 +50,9 @@ struct ControlPlaneOptions {
   // Whom else is asked who somebody is and what they may do, by files and flags.
   identity::Sources identity;
   bool bootstrap_tokens = false;
+  // Of --service-account-*: what is not about keys.
+  auth::AccountTokens account_tokens;
+  std::vector<std::string> issuers, audiences, account_key_files;
   // A proxy in front that says for whom it asks, if a CA is given and a field for the user.
   std::string front_proxy_ca;
   auth::FrontProxy front_proxy;

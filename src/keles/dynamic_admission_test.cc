@@ -142,6 +142,69 @@ TEST_F(DynamicAdmission, AScaleIsJudgedAsSuchAndItsObjectByBuiltInPluginsOnly) {
   EXPECT_EQ((*now)->tree()->root["spec"]["replicas"].as_int(), 3);
 }
 
+// Notes every request, and what it is shown.
+class Witness : public admission::Dynamic {
+ public:
+  std::string_view name() const override { return "Witness"; }
+  bool concerns(const admission::Attributes& a) const override {
+    return a.kind->group.starts_with("auth") || a.subresource == "token";
+  }
+  Task<Status> admit(Context, const admission::Attributes* a, Document* object,
+                     const Value*) override {
+    note("admit", *a, object->root);
+    co_return Status();
+  }
+  Task<Status> validate(Context, const admission::Attributes* a, const Value* object,
+                        const Value*) override {
+    note("validate", *a, *object);
+    co_return refuses ? Status::bad_request("no") : Status();
+  }
+  bool refuses = false;
+  std::vector<std::string> notes;
+
+ private:
+  void note(std::string_view what, const admission::Attributes& a, const Value& object) {
+    notes.push_back(std::string(what) + " " + std::string(a.object_kind->kind) + " " +
+                    to_json(object["spec"]));
+  }
+};
+
+TEST_F(DynamicAdmission, IsShownReviewsBeforeTheyAreAnswered) {
+  auto witness = std::make_shared<Witness>();
+  serve({witness});
+  constexpr std::string_view kSpec = "spec: {nonResourceAttributes: {path: /x, verb: get}}";
+  EXPECT_EQ(create("authorization.k8s.io/v1", "SelfSubjectAccessReview", "", kSpec), "");
+  const std::string spec = R"({"nonResourceAttributes":{"path":"/x","verb":"get"}})";
+  EXPECT_THAT(std::exchange(witness->notes, {}),
+              ElementsAre("admit SelfSubjectAccessReview " + spec,
+                          "validate SelfSubjectAccessReview " + spec));
+  // What is no question is not shown to those who only refuse.
+  EXPECT_THAT(create("authorization.k8s.io/v1", "SelfSubjectAccessReview", "", "spec: {}"),
+              HasSubstr("exactly one of nonResourceAttributes or resourceAttributes must be"));
+  EXPECT_EQ(std::exchange(witness->notes, {}).size(), 1U);
+  witness->refuses = true;
+  EXPECT_EQ(create("authentication.k8s.io/v1", "TokenReview", "", "spec: {token: t}"), "no");
+  EXPECT_THAT(
+      std::exchange(witness->notes, {}),
+      ElementsAre(R"(admit TokenReview {"token":"t"})", R"(validate TokenReview {"token":"t"})"));
+}
+
+TEST_F(DynamicAdmission, IsShownRequestsForTokensAsTheyWillBeIssued) {
+  auto witness = std::make_shared<Witness>();
+  serve({witness});
+  EXPECT_EQ(create("v1", "ServiceAccount", "default", "metadata: {name: robot}"), "");
+  WriteOptions o;
+  o.subresource = "token";
+  auto made = run(admin->create(ctx, find_kind("v1", "ServiceAccount"), "default", "robot",
+                                *parse_yaml("spec: {expirationSeconds: 900}"), o));
+  ASSERT_TRUE(made.ok()) << made.status().message();
+  EXPECT_FALSE((*made)->tree()->root["status"]["token"].as_string().empty());
+  EXPECT_THAT(witness->notes,
+              ElementsAre(R"(admit TokenRequest {"expirationSeconds":900})",
+                          R"(validate TokenRequest {"expirationSeconds":900,"audiences":)"
+                          R"(["https://kubernetes.default.svc.cluster.local"]})"));
+}
+
 // Refuses whatever it is asked.
 class Wall : public admission::Dynamic {
  public:

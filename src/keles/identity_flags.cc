@@ -11,7 +11,11 @@ Result<std::shared_ptr<identity::Reload>> ask_others(identity::Sources s,
   s.anonymous = auth.anonymous;
   s.service_account_issuer = auth.issuer;
   s.api_audiences = auth.audiences;
-  if (s.api_audiences.empty()) s.api_audiences = {auth.issuer};
+  if (s.api_audiences.empty()) {
+    s.api_audiences = {auth.issuer};
+    s.api_audiences.insert(s.api_audiences.end(), auth.tokens.also_from.begin(),
+                           auth.tokens.also_from.end());
+  }
   return identity::Reload::make(std::move(s));
 }
 
@@ -67,9 +71,31 @@ void add_oidc_flags(Flags& f, identity::OidcFlags& o) {
         "multiple claims.");
 }
 
+void add_account_flags(Flags& f, ControlPlaneOptions& s) {
+  f.add_array(
+      "service-account-issuer", &s.issuers,
+      "Identifier of the service account token issuer. When this flag is specified multiple "
+      "times, the first is used to generate tokens and all are used to determine which "
+      "issuers are accepted.");
+  f.add("service-account-jwks-uri", &s.account_tokens.jwks_uri,
+        "Overrides the URI for the JSON Web Key Set in the discovery doc served at "
+        "/.well-known/openid-configuration.");
+  f.add("service-account-max-token-expiration", &s.account_tokens.longest,
+        "The maximum validity duration of a token created by the service account token issuer. If "
+        "an otherwise valid TokenRequest with a validity duration larger than this value is "
+        "requested, a token will be issued with a validity duration of this value.");
+  f.add("service-account-extend-token-expiration", &s.account_tokens.extend,
+        "Turns on projected service account expiration extension during token generation: tokens "
+        "of pods are extended up to 1 year, ignoring service-account-max-token-expiration.");
+  f.add("api-audiences", &s.audiences,
+        "Identifiers of the API, which tokens must be bound to; the service account issuers when "
+        "empty.");
+}
+
 }  // namespace
 
 void add_identity_flags(Flags& f, ControlPlaneOptions& s) {
+  add_account_flags(f, s);
   identity::Sources& i = s.identity;
   f.add("authentication-config", &i.authentication_config,
         "File with Authentication Configuration to configure the JWT Token authenticator or the "

@@ -27,7 +27,6 @@ struct ApiServerFlags {
   ControlPlaneOptions plane;
   std::vector<std::string> etcd_servers;
   std::string cert_dir, tls_certificate, tls_key, client_ca;
-  std::vector<std::string> issuers, key_files, audiences;
   std::string signing_key_file;
   std::string proxy_certificate, proxy_key;
   bool allow_privileged = true;
@@ -52,18 +51,14 @@ void add_flags(Flags& f, ApiServerFlags& s) {
         "If set, any request presenting a client certificate signed by one of the authorities in "
         "the client-ca-file is authenticated with an identity corresponding to the CommonName of "
         "the client certificate.");
-  f.add("service-account-issuer", &s.issuers,
-        "Identifier of the service account token issuer: one.");
-  f.add(
-      "service-account-key-file", &s.key_files,
+  f.add_array(
+      "service-account-key-file", &p.account_key_files,
       "File containing a PEM-encoded x509 RSA or ECDSA private or public key, or a certificate of "
       "one, used to verify ServiceAccount tokens. May be given more than once. When empty: "
       "--service-account-signing-key-file.");
   f.add("service-account-signing-key-file", &s.signing_key_file,
         "Path to the file that contains the current private key of the service account token "
         "issuer.");
-  f.add("api-audiences", &s.audiences,
-        "Identifiers of the API, which tokens must be bound to; the issuer when empty.");
   f.add("allow-privileged", &s.allow_privileged,
         "Privileged containers are allowed. They always are: false is refused.");
   f.add("kubelet-certificate-authority", &p.kubelet_ca,
@@ -122,21 +117,14 @@ Result<net::TlsIdentity> serving_pair(const ApiServerFlags& f, const ControlPlan
 }
 
 Result<net::SigningKeys> signing_keys(const ApiServerFlags& f) {
-  net::SigningKeys keys;
-  std::vector<std::string> files{f.signing_key_file};
-  files.insert(files.end(), f.key_files.begin(), f.key_files.end());
-  for (const std::string& file : files) {
-    TRY_ASSIGN(text, read_file(file));
-    auto key = net::SigningKey::from_pem(text);
-    if (!key.ok()) return key.status().with_prefix(file);
-    const bool known = std::any_of(keys.begin(), keys.end(),
-                                   [&](const auto& k) { return k->id() == (*key)->id(); });
-    if (keys.empty() && (*key)->private_pem().empty()) {
-      return Status::bad_request("--service-account-signing-key-file: " + file +
-                                 " holds no private key");
-    }
-    if (!known) keys.push_back(*key);
+  TRY_ASSIGN(signing, auth::read_keys({f.signing_key_file}));
+  if (signing.front()->private_pem().empty()) {
+    return Status::bad_request("--service-account-signing-key-file: " + f.signing_key_file +
+                               " holds no private key");
   }
+  net::SigningKeys keys{signing.front()};
+  TRY_ASSIGN(verifying, auth::read_keys(f.plane.account_key_files));
+  for (const auto& key : verifying) auth::add_key(key, &keys);
   return keys;
 }
 
@@ -151,8 +139,8 @@ Result<Credentials> credentials(const ApiServerFlags& f, const ControlPlaneOptio
   }
   TRY_ASSIGN(keys, signing_keys(f));
   c.keys = keys;
-  c.issuer = f.issuers[0];
-  c.audiences = f.audiences;
+  c.issuers = p.issuers;
+  c.audiences = p.audiences;
   if (!f.proxy_certificate.empty() || !f.proxy_key.empty()) {
     TRY_ASSIGN(proxy, read_pair(f.proxy_certificate, f.proxy_key,
                                 "--proxy-client-cert-file and --proxy-client-key-file"));
@@ -169,7 +157,6 @@ Result<Credentials> credentials(const ApiServerFlags& f, const ControlPlaneOptio
 
 Status check(const ApiServerFlags& f) {
   if (f.etcd_servers.size() != 1) return Status::bad_request("--etcd-servers: want one URL");
-  if (f.issuers.size() != 1) return Status::bad_request("--service-account-issuer: want one");
   if (!f.allow_privileged) {
     return Status::bad_request("--allow-privileged=false is not supported: use PodSecurity");
   }
@@ -233,7 +220,7 @@ int kube_apiserver_main(const std::vector<std::string>& args) {
   flags.require("etcd-servers");
   flags.require("service-account-issuer");
   flags.require("service-account-signing-key-file");
-  return run_command(&flags, args, [&f, &flags](const std::vector<std::string>& rest) -> Status {
+  return run_command(&flags, args, [&](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(check_identity_flags(flags, &f.plane));
     TRY(check(f));

@@ -52,6 +52,10 @@ void add_flags(Flags& f, ControlPlaneOptions& s) {
         "A KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1) for the scheduler: its "
         "profiles with their plugins and arguments.");
   f.add("http-threads", &s.front_loops, "Threads that serve requests; 0: one per processor.");
+  f.add_array("service-account-key-file", &s.account_key_files,
+              "File containing a PEM-encoded x509 RSA or ECDSA private or public key, or a "
+              "certificate of one, used to verify ServiceAccount tokens beside the server's own. "
+              "May be given more than once.");
   f.add("node-monitor-grace-period", &s.node_monitor_grace_period,
         "How long a node may be silent before it is marked unhealthy.");
   f.add("node-monitor-period", &s.node_monitor_period, "How often nodes are looked at.");
@@ -78,6 +82,10 @@ Result<Credentials> own_credentials(const ControlPlaneOptions& f, WallTime now) 
   TRY_ASSIGN(keys, auth::load_signing_keys(directory));
   c.pki = pki;
   c.keys = keys;
+  TRY_ASSIGN(more, auth::read_keys(f.account_key_files));
+  for (const auto& key : more) auth::add_key(key, &c.keys);
+  c.issuers = f.issuers;
+  c.audiences = f.audiences;
   c.client_ca_pem = pki.ca.certificate_pem;
   c.requestheader_ca_pem = pki.proxy_ca.certificate_pem;
   return c;

@@ -278,10 +278,36 @@ bool ApiServer::may_ask(const Caller& caller, const KindDesc& kind) const {
   return !caller.trusted && state_->auth.asks_others();
 }
 
+Task<Result<ObjectPtr>> ApiServer::review(Context ctx, const Caller* caller, const KindDesc* kind,
+                                          std::string ns, Document body,
+                                          registry::WriteRequest how) {
+  how.served = kind;
+  if (!body.root.is_map()) body.root = Value::map();
+  const registry::Registry::Call call{kind, ns, "", "", kind};
+  how.guard = [](const KindDesc& k, std::string_view in, const Value& sent, const Value*) {
+    return auth::Auth::check_review(k, in, sent);
+  };
+  Status s = co_await registry().admit_create(ctx, &call, &body, &how);
+  if (!s.ok()) co_return s;
+  auth::Questions open(ctx.loop().now());
+  for (;;) {
+    Document again = body.clone();
+    auto done = auth().review(*caller, *kind, std::move(again), ctx.loop().wall_now(), &open);
+    if (!open.pending()) {
+      if (!done.ok()) co_return done.status();
+      co_return Object::from_document(*kind, std::move(*done));
+    }
+    co_await state_->auth.ask(ctx, &open);
+  }
+}
+
 Task<Result<ObjectPtr>> ApiServer::create(Context ctx, const Caller* caller, const KindDesc* kind,
                                           std::string ns, std::string name, std::string subresource,
                                           Document body, registry::WriteRequest how) {
-  if (!may_ask(*caller, *kind) && !auth::Auth::is_review(*kind)) {
+  if (subresource.empty() && auth::Auth::is_review(*kind)) {
+    co_return co_await review(ctx, caller, kind, std::move(ns), std::move(body), std::move(how));
+  }
+  if (!may_ask(*caller, *kind)) {
     co_return co_await create_once(ctx, caller, kind, std::move(ns), std::move(name),
                                    std::move(subresource), std::move(body), std::move(how),
                                    nullptr);
@@ -291,7 +317,7 @@ Task<Result<ObjectPtr>> ApiServer::create(Context ctx, const Caller* caller, con
     Document again = body.clone();
     auto done = co_await create_once(ctx, caller, kind, ns, name, subresource, std::move(again),
                                      how, &open);
-    if (!open.pending() || (done.ok() && !auth::Auth::is_review(*kind))) co_return done;
+    if (!open.pending() || done.ok()) co_return done;
     co_await state_->auth.ask(ctx, &open);
   }
 }
@@ -304,10 +330,6 @@ Task<Result<ObjectPtr>> ApiServer::create_once(Context ctx, const Caller* caller
   if (subresource.empty() && kind->group.empty() && kind->kind == "Binding") {
     name = registry::meta(body.root, "name");
     subresource = "binding";
-  } else if (subresource.empty() && auth::Auth::is_review(*kind)) {
-    auto done = auth().review(*caller, *kind, ns, std::move(body), ctx.loop().wall_now(), open);
-    if (!done.ok()) co_return done.status();
-    co_return Object::from_document(*kind, std::move(*done));
   } else if (subresource.empty()) {
     guard_rights(this, caller, *kind, how, open);
     let_ask(&state_->auth, caller, how, open);
@@ -319,6 +341,12 @@ Task<Result<ObjectPtr>> ApiServer::create_once(Context ctx, const Caller* caller
     let_ask(&state_->auth, caller, how, open);
     const registry::Registry::Call call{target, ns, name, subresource,
                                         body_kind(*target, subresource)};
+    if (subresource == "token") {  // is filled in before it is judged, and after it was changed
+      how.guard = [this, &name, &body, now = ctx.loop().wall_now()](
+                      const KindDesc&, std::string_view in, const Value&, const Value*) {
+        return auth().prepare_token(in, name, &body, now);
+      };
+    }
     Status s = co_await registry().admit_create(ctx, &call, &body, &how);
     if (!s.ok()) co_return s;
   }
@@ -335,8 +363,15 @@ Task<Result<ObjectPtr>> ApiServer::create_once(Context ctx, const Caller* caller
   if (subresource == "token") {
     auto done = auth().issue_token(ns, name, std::move(body), ctx.loop().wall_now());
     if (!done.ok()) co_return done.status();
+    if (how.warnings) {
+      how.warnings->insert(how.warnings->end(), done->warnings.begin(), done->warnings.end());
+    }
+    if (how.annotations) {
+      how.annotations->emplace_back("authentication.kubernetes.io/issued-credential-id",
+                                    done->credential_id);
+    }
     const KindDesc* request = find_kind("authentication.k8s.io", "v1", "TokenRequest");
-    co_return Object::from_document(*request, std::move(*done));
+    co_return Object::from_document(*request, std::move(done->request));
   }
   co_return not_allowed(*kind, "create");
 }

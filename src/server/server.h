@@ -113,6 +113,9 @@ class ApiServer {
   static const KindDesc* body_kind(const KindDesc& kind, std::string_view subresource);
 
  private:
+  // Answers a question of authentication or authorization, which webhooks are shown like a write.
+  Task<Result<ObjectPtr>> review(Context ctx, const Caller* caller, const KindDesc* kind,
+                                 std::string ns, Document body, registry::WriteRequest how);
   // One attempt each. When `open` is pending afterwards and it failed, it failed because somebody
   // else must be asked first, and nothing was written. `open` null: nobody is asked.
   Task<Result<ObjectPtr>> create_once(Context ctx, const Caller* caller, const KindDesc* kind,

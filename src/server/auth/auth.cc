@@ -101,19 +101,30 @@ Task<void> Auth::run(Context ctx) {
   co_await group.join();
 }
 
-Result<Document> Auth::issue_token(std::string_view ns, std::string_view service_account,
-                                   Document request, WallTime now) const {
-  return make_service_account_token(state_->options, *state_->store->snapshot(), ns,
-                                    service_account, std::move(request), now);
+Status Auth::prepare_token(std::string_view ns, std::string_view service_account, Document* request,
+                           WallTime now) const {
+  return prepare_token_request(state_->options, *state_->store->snapshot(), ns, service_account,
+                               request, now);
+}
+
+Result<IssuedToken> Auth::issue_token(std::string_view ns, std::string_view service_account,
+                                      Document request, WallTime now) const {
+  return issue_service_account_token(state_->options, *state_->store->snapshot(), ns,
+                                     service_account, std::move(request), now);
 }
 
 std::string Auth::jwks() const { return net::jwks(state_->options.keys); }
 
-std::string Auth::openid_configuration() const {
+std::optional<std::string> Auth::openid_configuration() const {
+  const std::string& issuer = state_->options.issuer;
+  if (!issuer.starts_with("https://") || issuer.find_first_of("?#") != issuer.npos) {
+    return std::nullopt;
+  }
+  const std::string& elsewhere = state_->options.tokens.jwks_uri;
   std::string out = "{\"issuer\":";
-  write_json_string(out, state_->options.issuer);
+  write_json_string(out, issuer);
   out += ",\"jwks_uri\":";
-  write_json_string(out, state_->options.issuer + "/openid/v1/jwks");
+  write_json_string(out, elsewhere.empty() ? issuer + "/openid/v1/jwks" : elsewhere);
   out +=
       ",\"response_types_supported\":[\"id_token\"],\"subject_types_supported\":[\"public\"],"
       "\"id_token_signing_alg_values_supported\":[";
@@ -141,6 +152,34 @@ Result<net::SigningKeys> load_signing_keys(const std::string& directory) {
   TRY(write_file(path, key->private_pem(), 0600, true));
   TRY(write_file(directory + "/sa.pub", key->public_pem(), 0644, true));
   return net::SigningKeys{key};
+}
+
+void add_key(const net::SigningKeys::value_type& key, net::SigningKeys* keys) {
+  const bool known =
+      std::any_of(keys->begin(), keys->end(), [&](const auto& k) { return k->id() == key->id(); });
+  if (!known) keys->push_back(key);
+}
+
+Result<net::SigningKeys> read_keys(const std::vector<std::string>& files) {
+  constexpr std::string_view kBegin = "-----BEGIN ", kParameters = "-----BEGIN EC PARAMETERS";
+  net::SigningKeys out;
+  for (const std::string& file : files) {
+    TRY_ASSIGN(text, read_file(file));
+    const std::string_view all = text;
+    size_t at = all.find(kBegin), found = 0;
+    while (at != all.npos) {
+      const size_t next = all.find(kBegin, at + 1);
+      const std::string_view block = all.substr(at, next - at);
+      at = next;
+      if (block.starts_with(kParameters)) continue;  // which stand before a key, and in it
+      auto key = net::SigningKey::from_pem(block);
+      if (!key.ok()) return key.status().with_prefix(file);
+      add_key(*key, &out);
+      ++found;
+    }
+    if (found == 0) return Status::bad_request(file + ": no key found");
+  }
+  return out;
 }
 
 Result<std::map<std::string, Caller>> parse_token_file(std::string_view text) {

@@ -24,6 +24,7 @@
 #include "machinery/object.h"
 #include "net/http.h"
 #include "net/pki.h"
+#include "server/auth/account_tokens.h"
 #include "server/auth/caller.h"
 #include "server/auth/outside.h"
 #include "store/store.h"
@@ -73,8 +74,9 @@ struct AuthOptions {
   // The first signs tokens, all verify. None: service account tokens are refused.
   net::SigningKeys keys;
   std::string issuer = "https://kubernetes.default.svc.cluster.local";
-  std::vector<std::string> audiences;  // of the API server; empty: the issuer
-  bool anonymous = true;               // requests without credentials are system:anonymous
+  std::vector<std::string> audiences;  // of the API server; empty: the issuers
+  AccountTokens tokens;
+  bool anonymous = true;  // requests without credentials are system:anonymous
   std::map<std::string, Caller> static_tokens;
   std::vector<Mode> modes = {Mode::kNode, Mode::kRbac};
   // Secrets of type bootstrap.kubernetes.io/token in kube-system are tokens of
@@ -146,14 +148,20 @@ class Auth {
   // TokenReview, SubjectAccessReview, LocalSubjectAccessReview, SelfSubjectAccessReview,
   // SelfSubjectRulesReview, SelfSubjectReview.
   static bool is_review(const KindDesc& kind);
-  // The body with its status filled in.
-  Result<Document> review(const Caller& caller, const KindDesc& kind, std::string_view ns,
-                          Document body, WallTime now, Questions* open = nullptr) const;
-  // serviceaccounts/NAME/token: the TokenRequest with status.token.
-  Result<Document> issue_token(std::string_view ns, std::string_view service_account,
-                               Document request, WallTime now) const;
-  std::string jwks() const;                  // /openid/v1/jwks
-  std::string openid_configuration() const;  // /.well-known/openid-configuration
+  // What is wrong with the question itself.
+  static Status check_review(const KindDesc& kind, std::string_view ns, const Value& body);
+  // The body, which was checked, with its status filled in.
+  Result<Document> review(const Caller& caller, const KindDesc& kind, Document body, WallTime now,
+                          Questions* open = nullptr) const;
+  // serviceaccounts/NAME/token: the TokenRequest with what the server fills in and its validity
+  // looked at, and then, of one that was prepared so, the token.
+  Status prepare_token(std::string_view ns, std::string_view service_account, Document* request,
+                       WallTime now) const;
+  Result<IssuedToken> issue_token(std::string_view ns, std::string_view service_account,
+                                  Document request, WallTime now) const;
+  std::string jwks() const;  // /openid/v1/jwks
+  // /.well-known/openid-configuration; none when the issuer is no https URL.
+  std::optional<std::string> openid_configuration() const;
 
  private:
   struct State;

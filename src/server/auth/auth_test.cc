@@ -95,6 +95,25 @@ metadata: {name: n1, uid: node-uid}
     auth_ = std::make_unique<Auth>(&store_, std::move(o));
   }
   bool may(const Caller& c, const Access& a) { return auth_->decide(c, a).allowed; }
+  // As the server answers serviceaccounts/NAME/token.
+  Result<IssuedToken> issue(std::string_view account, Document request) {
+    Status s = auth_->prepare_token("ci", account, &request, kNow);
+    if (!s.ok()) return s;
+    return auth_->issue_token("ci", account, std::move(request), kNow);
+  }
+  Result<Document> token_of(std::string_view account, Document request) {
+    auto made = issue(account, std::move(request));
+    if (!made.ok()) return made.status();
+    return std::move(made->request);
+  }
+  // The server anew, with these.
+  void with(AccountTokens tokens, std::string issuer = "https://first") {
+    AuthOptions o;
+    o.keys = keys_;
+    o.issuer = std::move(issuer);
+    o.tokens = std::move(tokens);
+    auth_ = std::make_unique<Auth>(&store_, std::move(o));
+  }
   Memory store_;
   net::SigningKeys keys_;
   std::unique_ptr<Auth> auth_;
@@ -332,9 +351,7 @@ TEST_F(AuthTest, ACertificateIsReadOncePerConnection) {
 }
 
 TEST_F(AuthTest, IssuesAndChecksTokens) {
-  auto token_for = [&](std::string_view spec) {
-    return auth_->issue_token("ci", "robot", *parse_yaml(spec), kNow);
-  };
+  auto token_for = [&](std::string_view spec) { return token_of("robot", *parse_yaml(spec)); };
   auto made = token_for(
       "spec: {expirationSeconds: 600, boundObjectRef: {kind: Pod, apiVersion: v1, name: p}}");
   ASSERT_TRUE(made.ok()) << made.status().to_string();
@@ -360,7 +377,7 @@ TEST_F(AuthTest, IssuesAndChecksTokens) {
                         "less than 10 minutes"));
   EXPECT_TRUE(
       token_for("spec: {boundObjectRef: {kind: Pod, name: nope}}").status().is(Reason::kNotFound));
-  EXPECT_TRUE(auth_->issue_token("ci", "nobody", Document(), kNow).status().is(Reason::kNotFound));
+  EXPECT_TRUE(token_of("nobody", Document()).status().is(Reason::kNotFound));
   // Another audience is for TokenReview, not for the API.
   auto other = token_for("spec: {audiences: [vault]}");
   q.headers.set("authorization",
@@ -375,12 +392,12 @@ TEST_F(AuthTest, IssuesAndChecksTokens) {
   review.root.set(review.arena, "spec", spec);
   const KindDesc* kind = find_kind("authentication.k8s.io/v1", "TokenReview");
   ASSERT_TRUE(kind != nullptr && Auth::is_review(*kind));
-  auto done = auth_->review(user("x"), *kind, "", std::move(review), kNow);
+  auto done = auth_->review(user("x"), *kind, std::move(review), kNow);
   ASSERT_TRUE(done.ok());
   EXPECT_TRUE(done->root["status"]["authenticated"].as_bool());
   EXPECT_EQ(done->root["status"]["user"]["username"].as_string(), "system:serviceaccount:ci:robot");
   EXPECT_THAT(auth_->jwks(), HasSubstr("\"kty\":\"EC\""));
-  EXPECT_TRUE(parse_json(auth_->openid_configuration()).ok());
+  EXPECT_TRUE(parse_json(*auth_->openid_configuration()).ok());
 }
 
 TEST_F(AuthTest, TokensOfSecretsHoldWhileTheSecretHoldsThem) {
@@ -422,10 +439,162 @@ TEST_F(AuthTest, TokensOfSecretsHoldWhileTheSecretHoldsThem) {
   EXPECT_FALSE(holds(token, kNow + 5h).ok());
 }
 
+// What is in the middle of a JWT.
+Document claims_of(const Document& request) {
+  std::string token(request.root["status"]["token"].as_string());
+  token = token.substr(token.find('.') + 1);
+  return *parse_json(*base64url_decode(token.substr(0, token.find('.'))));
+}
+
+constexpr std::string_view kPodToken =
+    "spec: {expirationSeconds: 3607, boundObjectRef: {kind: Pod, apiVersion: v1, name: p}}";
+
+TEST_F(AuthTest, ATokenRequestIsFilledInAndChecked) {
+  Document sent = *parse_yaml("status: {token: mine}");
+  ASSERT_TRUE(auth_->prepare_token("ci", "robot", &sent, kNow).ok());
+  EXPECT_EQ(to_json(sent.root),
+            R"({"metadata":{"name":"robot","namespace":"ci","uid":"sa-uid",)"
+            R"("creationTimestamp":"2023-11-14T22:13:20Z"},"spec":{"audiences":)"
+            R"(["https://kubernetes.default.svc.cluster.local"],"expirationSeconds":3600}})");
+  struct Case {
+    std::string_view request, says;
+  };
+  for (const Case& c : {
+           Case{"metadata: {name: x}",
+                "TokenRequest.authentication.k8s.io \"robot\" is invalid: metadata.name: Invalid "
+                "value: \"x\": must match the service account name if specified"},
+           {"metadata: {namespace: x}",
+            "metadata.namespace: Invalid value: \"x\": must match the service account namespace if "
+            "specified"},
+           {"metadata: {uid: x}",
+            "the UID in the token request (x) does not match the UID of the service account "
+            "(sa-uid)"},
+           {"spec: {expirationSeconds: 5000000000}",
+            "may not specify a duration larger than 2^32 seconds"},
+           {"spec: {boundObjectRef: {kind: Deployment, apiVersion: apps/v1, name: p}}",
+            "cannot bind token to object of type apps/v1, Kind=Deployment"},
+           {"spec: {boundObjectRef: {kind: Pod, apiVersion: v1, name: p, uid: u}}",
+            "the UID in the bound object reference (u) does not match the UID in record."},
+           {"spec: {boundObjectRef: {kind: Node, apiVersion: v1, name: nowhere}}",
+            "nodes \"nowhere\" not found"},
+       }) {
+    EXPECT_THAT(token_of("robot", *parse_yaml(c.request)).status().message(), HasSubstr(c.says));
+  }
+}
+
+TEST_F(AuthTest, EachKindThatATokenIsBoundToHasToStay) {
+  store_.put("apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: ci, uid: s-uid}");
+  store_.put("apiVersion: v1\nkind: Node\nmetadata: {name: n2, uid: n2-uid}");
+  struct Case {
+    std::string_view ref, key, other;
+  };
+  for (const Case& c : {
+           Case{"{kind: Secret, apiVersion: v1, name: s}", "/registry/secrets/ci/s",
+                "secret UID (again) does not match service account secret ref claim (s-uid)"},
+           {"{kind: Pod, apiVersion: v1, name: p}", "/registry/pods/ci/p",
+            "pod UID (again) does not match service account pod ref claim (pod-uid)"},
+           {"{kind: Node, apiVersion: v1, name: n2}", "/registry/minions/n2",
+            "node UID (again) does not match service account node ref claim (n2-uid)"},
+       }) {
+    auto made =
+        token_of("robot", *parse_yaml("spec: {boundObjectRef: " + std::string(c.ref) + "}"));
+    ASSERT_TRUE(made.ok()) << made.status().to_string();
+    Document review = *parse_yaml("spec: {token: x}");
+    review.root.find("spec")->set(review.arena, "token", made->root["status"]["token"]);
+    const KindDesc& kind = *find_kind("authentication.k8s.io/v1", "TokenReview");
+    const auto why = [&] {
+      auto said = auth_->review(user("x"), kind, review.clone(), kNow + 20s);
+      return std::string(said->root["status"]["error"].as_string());
+    };
+    const ObjectPtr was = store_.data.objects.find(c.key)->second;
+    Document again = was->tree()->clone();
+    again.root.find("metadata")->set(again.arena, "uid", Value::string("again"));
+    store_.put(was->kind(), std::move(again));
+    EXPECT_THAT(why(), HasSubstr(c.other));
+    store_.data.objects.erase(std::string(c.key));
+    EXPECT_THAT(why(), HasSubstr("service account token has been invalidated"));
+  }
+}
+
+TEST_F(AuthTest, SeveralIssuersAreBelievedAndTheFirstSigns) {
+  with({}, "https://second");
+  auto of_second = token_of("robot", Document());
+  ASSERT_TRUE(of_second.ok());
+  EXPECT_EQ(claims_of(*of_second).root["iss"].as_string(), "https://second");
+  net::Request q;
+  q.headers.add("authorization",
+                "Bearer " + std::string(of_second->root["status"]["token"].as_string()));
+  with({});
+  EXPECT_FALSE(auth_->authenticate(q, kNow).ok());
+  AccountTokens both;
+  both.also_from = {"https://second"};
+  with(both);
+  EXPECT_TRUE(auth_->authenticate(q, kNow).ok());
+  auto now = token_of("robot", Document());
+  ASSERT_TRUE(now.ok());
+  const Document claims = claims_of(*now);
+  EXPECT_EQ(claims.root["iss"].as_string(), "https://first");
+  EXPECT_EQ(to_json(claims.root["aud"]), R"(["https://first","https://second"])");
+}
+
+TEST_F(AuthTest, TokensAreShortenedAndThoseOfPodsExtended) {
+  AccountTokens short_ones;
+  short_ones.longest = 1h;
+  with(short_ones);
+  auto made = issue("robot", *parse_yaml("spec: {expirationSeconds: 7200}"));
+  ASSERT_TRUE(made.ok());
+  EXPECT_EQ(made->request.root["spec"]["expirationSeconds"].as_int(), 3600);
+  EXPECT_THAT(made->warnings,
+              testing::ElementsAre("requested expiration of 7200 seconds shortened to 3600 "
+                                   "seconds"));
+  EXPECT_EQ(made->credential_id,
+            "JTI=" + std::string(claims_of(made->request).root["jti"].as_string()));
+  const auto lives = [&](std::string_view request) {
+    auto t = token_of("robot", *parse_yaml(request));
+    const Document c = claims_of(*t);
+    return c.root["exp"].as_int() - c.root["iat"].as_int();
+  };
+  with({});
+  EXPECT_EQ(lives(kPodToken), 365 * 24 * 3600);
+  EXPECT_EQ(lives("spec: {expirationSeconds: 3607}"), 3607);  // of no pod
+  AccountTokens exact;
+  exact.extend = false;
+  with(exact);
+  EXPECT_EQ(lives(kPodToken), 3607);
+}
+
+TEST_F(AuthTest, DiscoveryTellsOfTheIssuerAndWhereItsKeysAre) {
+  AccountTokens elsewhere;
+  elsewhere.jwks_uri = "https://keys/jwks";
+  with(elsewhere);
+  EXPECT_THAT(*auth_->openid_configuration(),
+              HasSubstr(R"({"issuer":"https://first","jwks_uri":"https://keys/jwks")"));
+  with({}, "cluster");  // no URL: nothing is told
+  EXPECT_FALSE(auth_->openid_configuration().has_value());
+}
+
+TEST(AccountTokens, AreChecked) {
+  AccountTokens how;
+  EXPECT_TRUE(check_account_tokens({"https://a", "b"}, how).ok());
+  EXPECT_EQ(
+      check_account_tokens({"a", "", "a"}, how).message(),
+      "[service-account-issuer should not be an empty string, service-account-issuer \"a\" is "
+      "already specified]");
+  how.jwks_uri = "http://a";
+  EXPECT_EQ(check_account_tokens({"a"}, how).message(),
+            "service-account-jwks-uri requires https scheme, parsed as: http://a");
+  how.jwks_uri = "";
+  how.longest = 59min;
+  EXPECT_EQ(check_account_tokens({"a"}, how).message(),
+            "the service-account-max-token-expiration must be between 1 hour and 2^32 seconds");
+}
+
 TEST_F(AuthTest, Reviews) {
   auto ask = [&](std::string_view kind, const Caller& c, std::string_view yaml) {
-    return auth_->review(c, *find_kind("authorization.k8s.io/v1", kind), "dev", *parse_yaml(yaml),
-                         kNow);
+    const KindDesc& k = *find_kind("authorization.k8s.io/v1", kind);
+    Document body = *parse_yaml(yaml);
+    Status s = Auth::check_review(k, "dev", body.root);
+    return s.ok() ? auth_->review(c, k, std::move(body), kNow) : Result<Document>(std::move(s));
   };
   auto r = ask("SelfSubjectAccessReview", user("d", {"devs"}),
                "spec: {resourceAttributes: {verb: list, resource: pods, namespace: dev}}");

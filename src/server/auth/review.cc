@@ -305,17 +305,27 @@ Caller caller_in(const Value& spec) {
 
 }  // namespace
 
-Result<Document> Auth::review(const Caller& caller, const KindDesc& kind, std::string_view ns,
-                              Document body, WallTime now, Questions* open) const {
+Status Auth::check_review(const KindDesc& kind, std::string_view ns, const Value& body) {
+  if (kind.kind == "SelfSubjectReview") return Status();
+  if (kind.kind == "TokenReview") {
+    if (!body["spec"]["token"].as_string().empty()) return Status();
+    return Status::bad_request("token is required for TokenReview in authentication");
+  }
+  if (kind.kind == "SelfSubjectRulesReview") {
+    if (!body["spec"]["namespace"].as_string().empty()) return Status();
+    return Status::bad_request("no namespace on request");
+  }
+  return check_spec(kind, ns, body);
+}
+
+Result<Document> Auth::review(const Caller& caller, const KindDesc& kind, Document body,
+                              WallTime now, Questions* open) const {
   if (!body.root.is_map()) body.root = Value::map();
   Arena& a = body.arena;
   const Value& spec = body.root["spec"];
   Value status = Value::map();
   if (kind.kind == "TokenReview") {
     std::string token(spec["token"].as_string());
-    if (token.empty()) {
-      return Status::bad_request("token is required for TokenReview in authentication");
-    }
     status =
         token_review_status(a, state_->check_token(token, texts(spec["audiences"]), now, open));
   } else if (kind.kind == "SelfSubjectReview") {
@@ -325,7 +335,6 @@ Result<Document> Auth::review(const Caller& caller, const KindDesc& kind, std::s
     meta.set(a, "creationTimestamp", text(a, format_time(now)));
   } else if (kind.kind == "SelfSubjectRulesReview") {
     std::string_view in = spec["namespace"].as_string();
-    if (in.empty()) return Status::bad_request("no namespace on request");
     RulesFound found;
     auto index = state_->index.load();
     auto chain = state_->live->authorizers.load();
@@ -336,7 +345,6 @@ Result<Document> Auth::review(const Caller& caller, const KindDesc& kind, std::s
     }
     add_rules(a, found, &status);
   } else {
-    TRY(check_spec(kind, ns, body.root));
     std::string ignored;
     const Access access = access_of(spec, &ignored);
     const bool self = kind.kind == "SelfSubjectAccessReview";

@@ -14,7 +14,8 @@ namespace keles::auth {
 
 // What the API server is called: what its own tokens are meant for.
 std::vector<std::string> api_audiences(const AuthOptions& options);
-// Whether it says of itself that it was issued by this cluster. Nothing is verified.
+// Whether it says of itself that it was issued by this cluster, as any of its issuers. Nothing is
+// verified.
 bool is_service_account_token(const AuthOptions& options, std::string_view token);
 
 // A token that is signed, in time, meant for one of `audiences`, and whose objects still are.
@@ -24,9 +25,16 @@ Result<TokenIdentity> check_service_account_token(const AuthOptions& options,
                                                   std::string_view token,
                                                   const std::vector<std::string>& audiences,
                                                   WallTime now);
-Result<Document> make_service_account_token(const AuthOptions& options,
-                                            const StoreSnapshot& snapshot, std::string_view ns,
-                                            std::string_view account, Document request,
-                                            WallTime now);
+
+// A TokenRequest as it is shown to validating admission: its metadata, and what it leaves to the
+// server. Fails as upstream's validation.
+Status prepare_token_request(const AuthOptions& options, const StoreSnapshot& snapshot,
+                             std::string_view ns, std::string_view account, Document* request,
+                             WallTime now);
+// Of one that was prepared.
+Result<IssuedToken> issue_service_account_token(const AuthOptions& options,
+                                                const StoreSnapshot& snapshot, std::string_view ns,
+                                                std::string_view account, Document request,
+                                                WallTime now);
 
 }  // namespace keles::auth

@@ -106,21 +106,37 @@ Task<bool> begin_audit(Context ctx, const audit::Auditor* auditor, Exchange* x) 
   co_return false;
 }
 
-Task<void> audit_unauthenticated(Context ctx, const audit::Auditor* auditor, Exchange* x,
-                                 Status why) {
+namespace {
+
+// Answers a request of nobody, which is recorded with `members` as its status.
+Task<void> fail_and_record(Context ctx, const audit::Auditor* auditor, Exchange* x, Status why,
+                           std::string members) {
   if (auditor) x->audit = auditor->begin(question(*x));
   if (x->audit) describe(x);
   std::unique_ptr<audit::Event> event = std::move(x->audit);  // the answer is not its own
   co_await x->fail(why);
   if (!event) co_return;
-  const bool access_token = x->query.find("access_token") != nullptr;
-  std::string tried = audit::failed_authentication(x->header("Authorization"),
-                                                   x->request->peer != nullptr, access_token);
-  event->status = "\"metadata\":{},\"message\":";
-  write_json_string(event->status, tried);
+  event->status = std::move(members);
   event->code = x->code;
   bool taken = co_await auditor->record(ctx, event.get(), audit::Stage::kResponseStarted);
   (void)taken;
+}
+
+}  // namespace
+
+Task<void> audit_unauthenticated(Context ctx, const audit::Auditor* auditor, Exchange* x,
+                                 Status why) {
+  const bool access_token = x->query.find("access_token") != nullptr;
+  std::string members = "\"metadata\":{},\"message\":";
+  write_json_string(
+      members, audit::failed_authentication(x->header("Authorization"), x->request->peer != nullptr,
+                                            access_token));
+  return fail_and_record(std::move(ctx), auditor, x, std::move(why), std::move(members));
+}
+
+Task<void> audit_malformed(Context ctx, const audit::Auditor* auditor, Exchange* x, Status why) {
+  std::string members = audit::status_members(why);
+  return fail_and_record(std::move(ctx), auditor, x, std::move(why), std::move(members));
 }
 
 void audit_impersonation(Exchange* x) {

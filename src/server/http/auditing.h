@@ -23,6 +23,8 @@ Task<bool> begin_audit(Context ctx, const audit::Auditor* auditor, Exchange* x);
 // A request of nobody: its credentials do not hold. Answers it.
 Task<void> audit_unauthenticated(Context ctx, const audit::Auditor* auditor, Exchange* x,
                                  Status why);
+// Likewise one that is refused before anybody is asked who it is of.
+Task<void> audit_malformed(Context ctx, const audit::Auditor* auditor, Exchange* x, Status why);
 void audit_impersonation(Exchange* x);
 void audit_decision(Exchange* x, const auth::Decision& decision);
 

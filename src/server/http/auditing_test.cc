@@ -166,6 +166,20 @@ TEST_F(Auditing, ManagedFieldsMayBeLeftOut) {
   }
 }
 
+TEST_F(Auditing, ARequestWithATimeoutThatIsNoneIsRecorded) {
+  serve("- level: Metadata\n");
+  EXPECT_EQ(send("GET", kMaps + std::string("?timeout=soon"), "").status, 400);
+  auto all = events();
+  ASSERT_EQ(all.size(), 1u);
+  const Value& e = all[0].root;
+  EXPECT_EQ(e["stage"].as_string(), "ResponseStarted");
+  EXPECT_EQ(e["responseStatus"]["code"].as_int(), 400);
+  EXPECT_EQ(e["responseStatus"]["reason"].as_string(), "BadRequest");
+  EXPECT_TRUE(e["responseStatus"]["message"].as_string().starts_with(
+      "invalid timeout specified in the request URL"));
+  EXPECT_TRUE(e["user"]["username"].is_null()) << "nobody was asked who it is";
+}
+
 TEST_F(Auditing, WhoseCredentialsDoNotHoldIsRecorded) {
   serve("- level: Metadata\n");
   auto stranger = served_.connect(std::nullopt);

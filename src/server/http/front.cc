@@ -399,7 +399,7 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   choose_form(x);
   auto within = lasting ? Result<Duration>(Duration()) : time_limit(x.query);
   if (!within.ok()) {
-    co_await x.fail(within.status());
+    co_await audit_malformed(ctx, options_.auditor, &x, within.status());
   } else {
     Context own = lasting ? ctx : ctx.with_timeout(*within);
     co_await dispatch(own, &x);

@@ -169,9 +169,11 @@ Task<void> Front::serve_path(Context ctx, Exchange* x) {
     co_return;
   }
   if (path == "/.well-known/openid-configuration") {
-    std::string body = server_->auth().openid_configuration();
-    co_await x->answer_text(200, std::move(body), "application/json");
-    co_return;
+    std::optional<std::string> body = server_->auth().openid_configuration();
+    if (body) {
+      co_await x->answer_text(200, std::move(*body), "application/json");
+      co_return;
+    }
   }
   if (path == "/" || path.empty()) {
     std::string body =

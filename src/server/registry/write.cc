@@ -272,6 +272,7 @@ Task<Status> Registry::admit_create(Context ctx, const Call* call, Document* sen
   const WriteOptions options(admission::Operation::kCreate, how);
   attrs.options = &options.make;
   Status s = co_await admission::admit(ctx, &attrs, sent, nullptr);
+  if (s.ok() && how->guard) s = how->guard(*call->sent_kind, call->ns, sent->root, nullptr);
   if (s.ok()) s = co_await admission::validate(ctx, &attrs, &sent->root, nullptr);
   co_return s;
 }
