@@ -1,6 +1,7 @@
 #include "controllers/job.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "controllers/claims.h"
 #include "controllers/ownership.h"
@@ -172,6 +173,29 @@ Task<Status> JobController::carry_out(Context ctx, Ref<Job> job, const JobPlan* 
   co_return co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
 }
 
+namespace {
+
+constexpr Duration kMostBehind = 5min;  // of an informer; after it the Job counts as it is
+
+int64_t revision_of(const Job& job) {
+  const std::string_view text = job.metadata().resource_version();
+  int64_t n = 0;
+  std::from_chars(text.data(), text.data() + text.size(), n);
+  return n;
+}
+
+}  // namespace
+
+void JobController::forget(std::string_view uid) {
+  if (auto it = written_.find(uid); it != written_.end()) written_.erase(it);
+}
+
+bool JobController::is_older_than_written(const Job& job) {
+  auto it = written_.find(job.metadata().uid());
+  return it != written_.end() && revision_of(job) < it->second.revision &&
+         loop().now() < it->second.at + kMostBehind;
+}
+
 Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
   if (key.starts_with(kStray)) {
     Status s = co_await settle_stray(ctx, key.substr(kStray.size()));
@@ -183,6 +207,8 @@ Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
   Status freed = co_await release_orphans(ctx, key, uid);
   if (!freed.ok()) co_return freed;
   if (!job || !is_ours(*job)) co_return Status();
+  // What we wrote wakes the Job again when it is seen.
+  if (is_older_than_written(*job)) co_return ReconcileResult::after(kMostBehind);
   Claimant owner = job_claimant(*job);
   auto claims = plan_claims(owner, candidates(pods_, owner));
   auto settled = co_await settle_claims(ctx, &client(), owner, &claims);
@@ -196,6 +222,7 @@ Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
     if (r.status().is(Reason::kNotFound)) co_return Status();
     if (!r.ok()) co_return r.status();
     job = *r;
+    written_[uid] = {revision_of(*job), loop().now()};
     if (!plan.event_reason.empty()) {
       events().event(reference_to(job), plan.event_type, plan.event_reason, plan.event_message);
     }

@@ -71,6 +71,17 @@ class JobController final : public ControllerFor<api::batch_v1::Job> {
   Task<Status> release_uncounted(Context ctx, std::string key, Claimant owner);
   Task<Status> carry_out(Context ctx, Ref<Job> job, const JobPlan* plan);
 
+  void forget(std::string_view uid) override;
+  bool is_older_than_written(const Job& job);
+
+  // By uid: the revision of our last write of a Job's status, and when that was. A plan from an
+  // older Job would make the pod of an index anew whose success it does not know any more: the pod
+  // has lost its finalizer since (upstream: KEP 5647).
+  struct Written {
+    int64_t revision;
+    TimePoint at;
+  };
+  std::map<std::string, Written, std::less<>> written_;
   Informer<Pod> pods_;
   PodControl pod_control_{client(), events(), expectations()};
 };
