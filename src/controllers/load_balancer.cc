@@ -54,7 +54,10 @@ Document with_addresses(const Service& s, const std::vector<BalancerAddress>& ad
   return d.take();
 }
 
-bool is_older(const Service& a, const Service& b) {
+// Of two that want one port: who has it already, and else the older one, whose time is in seconds.
+bool comes_first(const Service& a, const Service& b) {
+  const bool has = !addresses_of(a).empty(), other_has = !addresses_of(b).empty();
+  if (has != other_has) return has;
   const auto x = a.metadata(), y = b.metadata();
   if (x.creation_timestamp() != y.creation_timestamp())
     return x.creation_timestamp() < y.creation_timestamp();
@@ -84,7 +87,7 @@ std::string holder_of(const std::string& port, const Service& service,
                               std::string(p.protocol().empty() ? "TCP" : p.protocol());
       if (own == port) return key_of(other->metadata()) + " as its node port";
     }
-    if (!is_balanced(*other) || !is_older(*other, service)) continue;
+    if (!is_balanced(*other) || !comes_first(*other, service)) continue;
     for (ServicePort p : other->spec().ports()) {
       if (port_text(p) == port) return key_of(other->metadata());
     }

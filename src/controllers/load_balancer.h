@@ -49,7 +49,7 @@ struct LocalBalancerView {
 };
 // The balancer of a local cluster is the nodes themselves: each takes connections to the Service's
 // ports at its own address, as its proxy serves them. An error when a port is the node's own, or
-// another Service has it (the older one keeps it).
+// another Service has it (of two that want it, the older one gets it).
 Result<std::vector<BalancerAddress>> plan_local_balancer(
     const api::core_v1::Service& service, const std::vector<Ref<api::core_v1::Node>>& nodes,
     const LocalBalancerView& view);

@@ -68,10 +68,11 @@ Ref<Node> node(const std::string& name, const std::string& ip, const std::string
 }
 
 Ref<Service> service(const std::string& name, const std::string& ports, int second,
-                     const std::string& more = "") {
+                     const std::string& more = "", const std::string& status = "") {
   return parse<Service>("{metadata: {name: " + name + ", namespace: d, uid: u-" + name +
                         ", creationTimestamp: '2026-01-01T00:00:0" + std::to_string(second) +
-                        "Z'}, spec: {type: LoadBalancer, ports: [" + ports + "]" + more + "}}");
+                        "Z'}, spec: {type: LoadBalancer, ports: [" + ports + "]" + more +
+                        "}, status: {" + status + "}}");
 }
 
 TEST(LoadBalancer, OfALocalClusterIsItsNodes) {
@@ -95,6 +96,12 @@ TEST(LoadBalancer, OfALocalClusterIsItsNodes) {
             "port 80/TCP is taken by service d/old");
   EXPECT_EQ(plan(web, {{web, service("young", "{port: 80}", 9)}, {}, {}}),
             "172.18.0.9 172.18.0.10 ");
+  // Made in the same second, or even before it: who has the port keeps it.
+  const auto has = service("zz", "{port: 80}", 5, "", "loadBalancer: {ingress: [{ip: 1.2.3.4}]}");
+  const auto wants = service("aa", "{port: 80}", 1);
+  EXPECT_EQ(plan(web, {{web, has}, {}, {}}), "port 80/TCP is taken by service d/zz");
+  EXPECT_EQ(plan(wants, {{wants, has}, {}, {}}), "port 80/TCP is taken by service d/zz");
+  EXPECT_EQ(plan(has, {{wants, has}, {}, {}}), "172.18.0.9 172.18.0.10 ");
   EXPECT_EQ(plan(web, {{web, service("udp", "{port: 80, protocol: UDP}", 1)}, {}, {}}),
             "172.18.0.9 172.18.0.10 ");
   EXPECT_EQ(plan(web, {{service("foreign", "{port: 80}", 1, ", loadBalancerClass: x/y")}, {}, {}}),
