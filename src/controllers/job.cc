@@ -1,7 +1,6 @@
 #include "controllers/job.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "controllers/claims.h"
 #include "controllers/ownership.h"
@@ -177,13 +176,6 @@ namespace {
 
 constexpr Duration kMostBehind = 5min;  // of an informer; after it the Job counts as it is
 
-int64_t revision_of(const Job& job) {
-  const std::string_view text = job.metadata().resource_version();
-  int64_t n = 0;
-  std::from_chars(text.data(), text.data() + text.size(), n);
-  return n;
-}
-
 }  // namespace
 
 void JobController::forget(std::string_view uid) {
@@ -192,7 +184,7 @@ void JobController::forget(std::string_view uid) {
 
 bool JobController::is_older_than_written(const Job& job) {
   auto it = written_.find(job.metadata().uid());
-  return it != written_.end() && revision_of(job) < it->second.revision &&
+  return it != written_.end() && revision_of(job.metadata()) < it->second.revision &&
          loop().now() < it->second.at + kMostBehind;
 }
 
@@ -222,7 +214,7 @@ Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
     if (r.status().is(Reason::kNotFound)) co_return Status();
     if (!r.ok()) co_return r.status();
     job = *r;
-    written_[uid] = {revision_of(*job), loop().now()};
+    written_[uid] = {revision_of(job->metadata()), loop().now()};
     if (!plan.event_reason.empty()) {
       events().event(reference_to(job), plan.event_type, plan.event_reason, plan.event_message);
     }

@@ -1,5 +1,7 @@
 #include "controllers/ownership.h"
 
+#include <charconv>
+
 #include "machinery/intstr.h"
 #include "machinery/time.h"
 
@@ -9,6 +11,13 @@ using namespace api::core_v1;
 using api::meta_v1::ObjectMeta;
 using api::meta_v1::ObjectMetaEdit;
 using api::meta_v1::OwnerReference;
+
+int64_t revision_of(const ObjectMeta& meta) {
+  const std::string_view text = meta.resource_version();
+  int64_t n = 0;
+  std::from_chars(text.data(), text.data() + text.size(), n);
+  return n;
+}
 
 OwnerReference controller_of(const ObjectMeta& meta) {
   for (OwnerReference r : meta.owner_references()) {

@@ -14,6 +14,8 @@
 
 namespace keles::controllers {
 
+// The store's revision that an object is of; 0: its text is no number.
+int64_t revision_of(const api::meta_v1::ObjectMeta& meta);
 // The owner reference that says `controller: true`; false in bool context when there is none.
 api::meta_v1::OwnerReference controller_of(const api::meta_v1::ObjectMeta& meta);
 bool is_controlled_by(const api::meta_v1::ObjectMeta& meta, std::string_view uid);

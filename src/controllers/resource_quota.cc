@@ -1,10 +1,10 @@
 #include "controllers/resource_quota.h"
 
 #include <algorithm>
-#include <charconv>
 #include <memory>
 #include <utility>
 
+#include "controllers/ownership.h"
 #include "machinery/quota/surroundings.h"
 
 namespace keles::controllers {
@@ -39,13 +39,6 @@ ResourceList hard_of(const api::core_v1::ResourceQuota& q) {
 }
 ResourceList used_of(const api::core_v1::ResourceQuota& q) {
   return quota::read_resource_list(q.status().used().value());
-}
-
-int64_t revision_of(const api::core_v1::ResourceQuota& q) {
-  int64_t out = 0;
-  std::string_view text = q.metadata().resource_version();
-  std::from_chars(text.data(), text.data() + text.size(), out);
-  return out;
 }
 
 bool fell(const ResourceList& before, const ResourceList& now) {
@@ -156,7 +149,7 @@ void ResourceQuotaController::quota_changed(const Ref<Quota>& before, const Ref<
   const ResourceList used = used_of(*now);
   if (!before || hard_of(*before) != hard_of(*now)) queue().add(key);
   if (before && used_of(*before) != used) {
-    if (fell(used_of(*before), used)) lowered(state, revision_of(*now));
+    if (fell(used_of(*before), used)) lowered(state, revision_of(now->metadata()));
     // Somebody was charged: perhaps for nothing.
     queue().add_after(key, kChargeSettles + kLeastPause);
   }
@@ -279,7 +272,7 @@ Task<ReconcileResult> ResourceQuotaController::reconcile(Context ctx, std::strin
     known->second.writing = true;
     auto r = co_await client().update_status<Quota>(ctx, next.take());
     written = r.status();
-    if (r.ok()) revision = revision_of(**r);
+    if (r.ok()) revision = revision_of((*r)->metadata());
   }
   known = states_.find(key);
   if (known == states_.end() || known->second.uid != q->metadata().uid()) co_return Status();

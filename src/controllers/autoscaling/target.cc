@@ -6,7 +6,7 @@
 #include "machinery/custom_kind.h"
 #include "machinery/dotted_path.h"
 #include "machinery/kind_facts.h"
-#include "machinery/labels.h"
+#include "machinery/scale_selector.h"
 #include "machinery/view.h"
 
 namespace keles::controllers::hpa {
@@ -36,18 +36,6 @@ ScaleFacts facts_of(const KindDesc& kind) {
   if (!custom) return kind.facts->scale;
   const auto& scale = custom->of(kind).scale;
   return {scale->replicas, scale->observed, scale->selector};
-}
-
-std::string selector_text(const KindDesc& kind, const Value& root, std::string_view path) {
-  if (path.empty()) return {};
-  const Value& selector = value_at(root, path);
-  if (selector.is_string()) return std::string(selector.as_string());
-  const FieldDesc* field = field_at(*kind.type, path);
-  if (field && field->cardinality == Cardinality::kMap) {
-    return Selector::from_set(selector).to_string();
-  }
-  auto s = Selector::from_label_selector(selector);
-  return s.ok() ? s->to_string() : std::string();
 }
 
 Document scale_object(const Scale& scale, int64_t replicas) {
@@ -81,7 +69,7 @@ Scale read_scale(const KindDesc& kind, const Object& object) {
   // A built-in kind's default is one.
   out.wanted = wanted.is_null() && !kind.owner ? 1 : wanted.as_int();
   out.observed = value_at(tree->root, where.observed).as_int();
-  out.selector = selector_text(kind, tree->root, where.selector);
+  out.selector = scale_selector(kind, tree->root, where.selector);
   return out;
 }
 

@@ -268,6 +268,12 @@ std::string failed_authentication(std::string_view authorization, bool certifica
   return "Authentication failed, attempted: " + tried;
 }
 
+Json one_piece(std::string text) {
+  Json out;
+  out.push_back(std::make_shared<const std::string>(std::move(text)));
+  return out;
+}
+
 std::string without_managed_fields(const Json& json) {
   std::string text;
   for (const auto& p : json) text += *p;

@@ -56,6 +56,10 @@ std::string shown_user_agent(std::string_view agent);
 // "Authentication failed, attempted: bearer, x509".
 std::string failed_authentication(std::string_view authorization, bool certificate,
                                   bool access_token);
+// A text that is made for the event alone.
+Json one_piece(std::string text);
+// Of an answer that is larger nothing is kept for the event. Bytes.
+inline constexpr size_t kMostKept = 32u << 20;
 // A JSON text of an object, a list or a table without anything's managedFields.
 std::string without_managed_fields(const Json& json);
 

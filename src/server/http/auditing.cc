@@ -9,16 +9,11 @@
 #include "server/http/pieces.h"
 
 namespace keles::server {
-namespace {
 
-// A larger answer is not kept for the event.
-constexpr size_t kMostKept = 32u << 20;
-
-audit::Question question(const Exchange& x) {
-  const RequestInfo& i = x.info;
+audit::Question audit_question(const RequestInfo& i, const Caller& caller) {
   audit::Question q;
-  q.user = x.caller().name;
-  q.groups = &x.caller().groups;
+  q.user = caller.name;
+  q.groups = &caller.groups;
   q.verb = i.verb;
   q.is_resource = i.is_resource;
   q.group = i.group;
@@ -31,6 +26,21 @@ audit::Question question(const Exchange& x) {
   if (i.resource == "namespaces" && i.ns.empty()) q.ns = i.name;
   return q;
 }
+
+void name_object(audit::Event* event, const RequestInfo& i, const audit::Question& q) {
+  if (!i.is_resource) return;
+  event->has_object = true;
+  event->object.resource = i.resource;
+  event->object.ns = q.ns;
+  event->object.name = i.name;
+  event->object.group = i.group;
+  event->object.version = i.version;
+  event->object.subresource = i.subresource;
+}
+
+namespace {
+
+audit::Question question(const Exchange& x) { return audit_question(x.info, x.caller()); }
 
 void describe(Exchange* x) {
   audit::Event& e = *x->audit;
@@ -48,25 +58,12 @@ void describe(Exchange* x) {
                                    x->request->remote_address);
   e.user = x->who;
   e.received = x->rendering.now;
-  if (!i.is_resource) return;
-  e.has_object = true;
-  e.object.resource = i.resource;
-  e.object.ns = q.ns;
-  e.object.name = i.name;
-  e.object.group = i.group;
-  e.object.version = i.version;
-  e.object.subresource = i.subresource;
-}
-
-audit::Json one(std::string text) {
-  audit::Json out;
-  out.push_back(std::make_shared<const std::string>(std::move(text)));
-  return out;
+  name_object(&e, i, q);
 }
 
 audit::Json kept(const Exchange& x, audit::Json json) {
   if (!x.audit->how.omit_managed_fields) return json;
-  return one(audit::without_managed_fields(json));
+  return audit::one_piece(audit::without_managed_fields(json));
 }
 
 bool at_least(const Exchange& x, audit::Level level) {
@@ -171,11 +168,12 @@ void audit_request(Exchange* x, const KindDesc& kind, const Document& object, bo
   } else {
     write_json(text, kind, object.root);
   }
-  x->audit->request = kept(*x, one(std::move(text)));
+  x->audit->request = kept(*x, audit::one_piece(std::move(text)));
 }
 
 void audit_patch(Exchange* x, const Document& patch) {
-  if (at_least(*x, audit::Level::kRequest)) x->audit->request = one(to_json(patch.root));
+  if (at_least(*x, audit::Level::kRequest))
+    x->audit->request = audit::one_piece(to_json(patch.root));
 }
 
 void audit_answer(Exchange* x, const ObjectPtr& object) {
@@ -186,7 +184,7 @@ Task<void> audit_list(Context ctx, Exchange* x, registry::ListPage page) {
   ListPieces pieces(*x->kind, std::move(page), recorded(*x));
   audit::Json all;
   size_t bytes = 0;
-  while (!pieces.done() && bytes <= kMostKept) {
+  while (!pieces.done() && bytes <= audit::kMostKept) {
     Parts more;
     Status s = co_await x->next_piece(ctx, &pieces, &more);
     if (!s.ok()) co_return;
@@ -195,7 +193,7 @@ Task<void> audit_list(Context ctx, Exchange* x, registry::ListPage page) {
       all.push_back(std::move(p));
     }
   }
-  if (bytes > kMostKept) {
+  if (bytes > audit::kMostKept) {
     x->audit->annotations.emplace_back("audit.k8s.io/truncated", "true");
   } else {
     x->audit->response = kept(*x, std::move(all));
@@ -205,7 +203,7 @@ Task<void> audit_list(Context ctx, Exchange* x, registry::ListPage page) {
 void audit_status(Exchange* x, const Status& failure) {
   if (!x->audit) return;
   x->audit->status = audit::status_members(failure);
-  if (audits_response(*x)) x->audit->response = one(status_to_json(failure));
+  if (audits_response(*x)) x->audit->response = audit::one_piece(status_to_json(failure));
 }
 
 void audit_success(Exchange* x, const KindDesc& kind, const Value& status) {
@@ -218,7 +216,7 @@ void audit_success(Exchange* x, const KindDesc& kind, const Value& status) {
   if (!audits_response(*x)) return;
   std::string text;
   write_json(text, kind, status);
-  x->audit->response = one(std::move(text));
+  x->audit->response = audit::one_piece(std::move(text));
 }
 
 Task<void> audit_started(Context ctx, Exchange* x) {

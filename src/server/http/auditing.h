@@ -14,6 +14,11 @@
 
 namespace keles::server {
 
+// What the policy is asked of a request of `caller`, and the object that the request is for. The
+// question is a view: of both, for as long as it is used.
+audit::Question audit_question(const RequestInfo& i, const Caller& caller);
+void name_object(audit::Event* event, const RequestInfo& i, const audit::Question& q);
+
 // The request's name: Audit-ID as the client gave it or, where somebody audits, a new one. It goes
 // out with the answer.
 void name_request(const audit::Auditor* auditor, Exchange* x, Random& random);

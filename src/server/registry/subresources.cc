@@ -1,8 +1,8 @@
 // scale and binding.
 #include "machinery/dotted_path.h"
 #include "machinery/kind_facts.h"
-#include "machinery/labels.h"
 #include "machinery/patch.h"
+#include "machinery/scale_selector.h"
 #include "machinery/validation.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
@@ -31,19 +31,6 @@ const CustomKinds::Scale* custom_scale(const KindDesc& kind) {
   return kinds ? &*kinds->of(kind).scale : nullptr;
 }
 
-// The selector as the text that Scale has: of a label selector, of a set of labels, or as it is.
-std::string selector_text(const KindDesc& kind, const Value& root) {
-  const std::string_view path = kind.facts->scale.selector;
-  const Value& selector = value_at(root, path);
-  if (selector.is_string()) return std::string(selector.as_string());
-  const FieldDesc* field = field_at(*kind.type, path);
-  if (field && field->cardinality == Cardinality::kMap) {
-    return Selector::from_set(selector).to_string();
-  }
-  auto s = Selector::from_label_selector(selector);
-  return s.ok() ? s->to_string() : std::string();
-}
-
 ScaleNumbers built_in_numbers(const KindDesc& kind, const Value& object) {
   const ScaleFacts& where = kind.facts->scale;
   ScaleNumbers out;
@@ -51,7 +38,7 @@ ScaleNumbers built_in_numbers(const KindDesc& kind, const Value& object) {
   out.said = true;
   out.replicas = replicas.is_null() ? int64_t{1} : replicas.as_int();
   out.observed = value_at(object, where.observed).as_int();
-  out.selector = selector_text(kind, object);
+  out.selector = scale_selector(kind, object, where.selector);
   return out;
 }
 
