@@ -293,6 +293,12 @@ class Proofs(unittest.TestCase):
         self.assertEqual(self.findings(proofs.check_transcript, "# a\n$ a\n...\n~ b\n*\n$ c\n"), [2, 4])
         self.assertEqual(self.findings(proofs.check_transcript, "$ a\n...\nb\n$ c\n$ d\n!x\n$ e\n...\n!y\n$ f\n[exit 1]\n"), [])
 
+    def test_waits_for_a_condition_that_may_be_null(self):
+        self.assertEqual(self.findings(proofs.check_transcript,
+                         "$ kubectl wait --for condition=Established crd/a\nx\n"
+                         "~ kubectl wait --for=condition=Established crd/a\nx\n"
+                         "$ kubectl wait --for=condition=Established crd a\nx\n$ kubectl wait --for condition=Ready pod/a\nx\n"), [1, 5])
+
     def test_sleeps(self):
         self.assertEqual(self.findings(proofs.check_transcript, "$ sleep 1; a\nx\n$ a & sleep 2\n$ a\n> sleep 3\n"), [1, 3, 5])
         self.assertEqual(self.findings(proofs.check_transcript, "$ kubectl run a -- sleep 9\nx\n$ a 'b; sleep 1'\nx\n$ unshare sleep 3 &\n"), [])

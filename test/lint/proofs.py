@@ -6,6 +6,8 @@ import cxx
 SLEEP = re.compile(r"(?:^|[;&|(]|\bdo|\bthen)\s*sleep\s")
 # A reader that leaves early: who writes to it may be told so, or not, by who is faster.
 LEAVES = re.compile(r"\|\s*(?:head\b|grep\s+(?:-\w+\s+)*-\w*q|sed\s[^|]*\dq\b)")
+# A definition's conditions are null at first, which kubectl's wait takes for an error rather than for not yet.
+HASTY = re.compile(r"^\$.*\bkubectl wait\b.*--for[ =]condition.*\bcrds?[/ ]")
 QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"")
 EXPECTATION = re.compile(r"^(?:EXPECT|ASSERT)_|^(?:ADD_FAILURE|FAIL)$")
 TESTS = {"TEST", "TEST_F", "TEST_P", "TYPED_TEST"}
@@ -32,6 +34,9 @@ def check_transcript(text, report):
             step = {"line": number, "shown": []}
         if re.match(r"[$~>]", line) and SLEEP.search(QUOTED.sub("", re.sub(r"^(?:[$>]|~\d*) ", "", line))):
             report(number, "a step that sleeps", "wait for the state that it stands for, with a step that begins with `~`")
+        if HASTY.match(line):
+            report(number, "a wait for a definition's condition that fails while there are none",
+                   "begin the step with `~`")
         if re.match(r"[$~>]", line) and LEAVES.search(QUOTED.sub("", line)):
             report(number, "a step whose reader leaves before its writer, who then may fail",
                    "read to the end: `sed -n 1p`, `grep ... >/dev/null`")
