@@ -42,6 +42,13 @@ bool parse_short_duration(std::string_view s, Duration* out) {
   return true;
 }
 
+// As pflag prints a list; "" of none.
+std::string list_text(const std::vector<std::string>& list) {
+  std::string out;
+  for (const std::string& s : list) out.append(out.empty() ? "[" : ",").append(s);
+  return out.empty() ? out : out + "]";
+}
+
 }  // namespace
 
 void Flags::add_flag(Flag f) { flags_.push_back(std::move(f)); }
@@ -72,16 +79,16 @@ void Flags::add(std::string name, bool* out, std::string help, char shorthand) {
 
 void Flags::add(std::string name, std::vector<std::string>* out, std::string help, char shorthand) {
   auto first = std::make_shared<bool>(true);
-  add_flag(
-      {name, help, "", "strings", shorthand, false, "", false, [out, first](std::string_view v) {
-         if (std::exchange(*first, false)) out->clear();
-         while (!v.empty()) {
-           auto comma = v.find(',');
-           out->emplace_back(v.substr(0, comma));
-           v = comma == v.npos ? std::string_view() : v.substr(comma + 1);
-         }
-         return true;
-       }});
+  add_flag({name, help, list_text(*out), "strings", shorthand, false, "", false,
+            [out, first](std::string_view v) {
+              if (std::exchange(*first, false)) out->clear();
+              while (!v.empty()) {
+                auto comma = v.find(',');
+                out->emplace_back(v.substr(0, comma));
+                v = comma == v.npos ? std::string_view() : v.substr(comma + 1);
+              }
+              return true;
+            }});
 }
 
 void Flags::add(std::string name, Duration* out, std::string help, char shorthand) {
@@ -92,7 +99,7 @@ void Flags::add(std::string name, Duration* out, std::string help, char shorthan
 void Flags::add_array(std::string name, std::vector<std::string>* out, std::string help,
                       char shorthand) {
   auto first = std::make_shared<bool>(true);
-  add_flag({name, help, "", "stringArray", shorthand, false, "", false,
+  add_flag({name, help, list_text(*out), "stringArray", shorthand, false, "", false,
             [out, first](std::string_view v) {
               if (std::exchange(*first, false)) out->clear();
               out->emplace_back(v);

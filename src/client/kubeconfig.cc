@@ -180,8 +180,6 @@ Status parse_server_url(std::string_view url, ClientConfig* into) {
   return Status();
 }
 
-namespace {
-
 Status apply_user(const Value& user, ClientConfig* c) {
   TRY_ASSIGN(cert, data_or_file(user, "client-certificate"));
   TRY_ASSIGN(key, data_or_file(user, "client-key"));
@@ -197,8 +195,6 @@ Status apply_user(const Value& user, ClientConfig* c) {
   }
   return Status();
 }
-
-}  // namespace
 
 Result<ClientConfig> client_config_of(const Value& config, const KubeconfigChoice& choice) {
   ClientConfig c;

@@ -28,7 +28,8 @@ Status check_scheduler(const std::string& path) {
 Status check_admission(const std::string& path) {
   TRY_ASSIGN(text, read_file(path));
   admission::Config config;
-  return admission::parse_config(path, std::move(text), &config);
+  admission::WebhookKubeconfigs webhooks;
+  return admission::parse_config(path, std::move(text), &config, &webhooks);
 }
 
 const std::vector<Component>& components() {

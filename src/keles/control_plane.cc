@@ -43,6 +43,7 @@
 #include "server/auth/auth.h"
 #include "server/http/front.h"
 #include "server/server.h"
+#include "server/webhooks/credentials.h"
 #include "server/usage/usage_source.h"
 #include "store/encryption/encryption.h"
 #include "store/sealing.h"
@@ -89,9 +90,16 @@ Status policy_options(const ControlPlaneOptions& f, ApiServerOptions* options) {
   options->admission = std::move(admission);
   options->admission.plugins.not_ready_seconds = f.not_ready_toleration_seconds;
   options->admission.plugins.unreachable_seconds = f.unreachable_toleration_seconds;
+  admission::WebhookKubeconfigs told;
   if (!f.admission_config.empty()) {
     TRY_ASSIGN(text, read_file(f.admission_config));
-    TRY(admission::parse_config(f.admission_config, std::move(text), &options->admission));
+    TRY(admission::parse_config(f.admission_config, std::move(text), &options->admission, &told));
+  }
+  for (auto [file, to] : {std::pair(&told.mutating, &options->mutating_webhooks),
+                          {&told.validating, &options->validating_webhooks}}) {
+    if (file->empty()) continue;
+    TRY_ASSIGN(credentials, webhooks::credentials_of(*file));
+    *to = std::move(credentials);
   }
   return admission::check_config(options->admission);
 }
@@ -614,6 +622,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   server::FrontOptions front_options;
   front_options.git_version = kGitVersion;
   front_options.started = loop->wall_now();
+  front_options.flags = f.flags;
   Status kubelets = kubelet_access(f, *pki, &front_options);
   if (!kubelets.ok()) co_return kubelets;
   std::shared_ptr<usage::UsageSource> usage;

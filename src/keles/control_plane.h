@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,7 @@ struct ControlPlaneOptions {
   Duration cluster_signing_duration = 8760h;
   int64_t verbosity = 0;
   std::string logging_format = "text";
+  std::map<std::string, std::string> flags;  // as they were given: /flagz
   // Reads or makes the credentials. Blocking; called once, before anything is opened.
   std::function<Result<Credentials>(const ControlPlaneOptions&, WallTime now)> credentials;
   // Runs beside the server until its context ends; may be null.

@@ -203,6 +203,13 @@ TEST_F(DynamicAdmission, IsShownRequestsForTokensAsTheyWillBeIssued) {
               ElementsAre(R"(admit TokenRequest {"expirationSeconds":900})",
                           R"(validate TokenRequest {"expirationSeconds":900,"audiences":)"
                           R"(["https://kubernetes.default.svc.cluster.local"]})"));
+  // What the kind itself fills in is there from the beginning.
+  witness->notes.clear();
+  made = run(admin->create(ctx, find_kind("v1", "ServiceAccount"), "default", "robot",
+                           *parse_yaml("{}"), o));
+  ASSERT_TRUE(made.ok()) << made.status().message();
+  ASSERT_EQ(witness->notes.size(), 2U);
+  EXPECT_EQ(witness->notes[0], R"(admit TokenRequest {"expirationSeconds":3600})");
 }
 
 // Refuses whatever it is asked.

@@ -11,6 +11,7 @@
 #include "base/version.h"
 #include "keles/commands.h"
 #include "keles/control_plane.h"
+#include "keles/flag_values.h"
 #include "keles/identity_flags.h"
 #include "keles/runtime.h"
 #include "keles/store_holder.h"
@@ -224,6 +225,7 @@ int kube_apiserver_main(const std::vector<std::string>& args) {
     TRY(no_arguments(rest));
     TRY(check_identity_flags(flags, &f.plane));
     TRY(check(f));
+    f.plane.flags = flag_values(flags, args);
     TRY_ASSIGN(etcd, parse_client_url("etcd-servers", f.etcd_servers[0]));
     TRY(log::set_format(f.plane.logging_format));
     log::set_verbosity(static_cast<int>(f.plane.verbosity));

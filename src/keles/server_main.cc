@@ -7,6 +7,7 @@
 #include "keles/commands.h"
 #include "keles/control_plane.h"
 #include "keles/controller_flags.h"
+#include "keles/flag_values.h"
 #include "keles/identity_flags.h"
 #include "keles/runtime.h"
 #include "server/auth/auth.h"
@@ -101,11 +102,12 @@ int server_main(const std::vector<std::string>& args) {
       "Runs a control plane: API server, store, controllers, scheduler, DNS.\n\nUsage:\n  keles "
       "server [flags]");
   add_flags(flags, f);
-  return run_command(&flags, args, [&f, &flags](const std::vector<std::string>& rest) -> Status {
+  return run_command(&flags, args, [&](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(check_identity_flags(flags, &f));
     TRY(check_controller_flags(&f.controlling, f.allocate_node_cidrs ? f.cluster_cidr : ""));
     f.controllers = f.controlling.any();
+    f.flags = flag_values(flags, args);
     f.store_identity_file = f.data_dir + "/pki/store-identity";
     f.credentials = own_credentials;
     TRY(log::set_format(f.logging_format));

@@ -35,6 +35,8 @@ server::MakeConverter converters(Store* store, const ApiServerOptions& options) 
 webhooks::Options calls(Store* store, const ApiServerOptions& options) {
   webhooks::Options out = webhooks::options_for(store);
   out.callout.dial = options.dial_webhooks;
+  out.mutating = options.mutating_webhooks;
+  out.validating = options.validating_webhooks;
   return out;
 }
 
@@ -65,7 +67,7 @@ struct ApiServer::State {
         registry(store, options.service_cidr, options.node_port_range),
         auth(store, told_of_uses(options.auth, &token_uses)),
         webhooks(store, &auth, calls(store, options)),
-        policies(store, &kinds, &authorizer),
+        policies(store, &kinds, &auth),
         extensions(&registry, &kinds, converters(store, options)),
         aggregator(
             &registry, [this] { return started.load(); }, options.aggregation),
@@ -78,7 +80,6 @@ struct ApiServer::State {
   auth::Auth auth;
   webhooks::Webhooks webhooks;
   CatalogSource kinds;
-  matching::AuthAuthorizer authorizer{&auth};
   policies::Policies policies;
   server::Extensions extensions;
   Health health;

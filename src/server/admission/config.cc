@@ -171,11 +171,39 @@ Status read_event_limits(const ConfigFile& file, Config* config) {
   return {};
 }
 
+// --- webhooks: as whom the server shows itself to them ---
+
+Status read_webhooks(const ConfigFile& file, std::string* kubeconfig) {
+  const api::apiserverconfig_v1::WebhookAdmissionConfiguration c(file.root());
+  FieldErrors e;
+  const std::string_view path = c.kube_config_file();
+  if (!path.empty() && !path.starts_with('/')) {
+    field::invalid(e, FieldPath("kubeConfigFile"), path, "must be an absolute file path");
+  }
+  if (!c.static_manifests_dir().empty()) {
+    field::forbidden(e, FieldPath("staticManifestsDir"),
+                     "the feature ManifestBasedAdmissionControlConfig is off");
+  }
+  *kubeconfig = path;
+  return file.check(e);
+}
+
+// What the file is read into.
+struct Told {
+  Config* config;
+  WebhookKubeconfigs* webhooks;
+};
+
 struct Reader {
   std::string_view plugin;
   ConfigKind kind;
-  Status (*read)(const ConfigFile&, Config*);
+  Status (*read)(const ConfigFile&, const Told&);
 };
+
+template <Status (*read)(const ConfigFile&, Config*)>
+Status into_config(const ConfigFile& file, const Told& told) {
+  return read(file, told.config);
+}
 
 const std::vector<Reader>& readers() {
   constexpr std::string_view kOurs = "apiserver.config.k8s.io/v1";
@@ -185,23 +213,33 @@ const std::vector<Reader>& readers() {
         "PodSecurityConfiguration",
         {"pod-security.admission.config.k8s.io/v1beta1",
          "pod-security.admission.config.k8s.io/v1alpha1"}},
-       read_pod_security},
-      {"ResourceQuota", {kOurs, "ResourceQuotaConfiguration"}, read_quota},
+       into_config<read_pod_security>},
+      {"ResourceQuota", {kOurs, "ResourceQuotaConfiguration"}, into_config<read_quota>},
       {"PodNodeSelector",
        {"podnodeselector.admission.config/v1", "PodNodeSelectorConfiguration", {}, true},
-       read_node_selectors},
+       into_config<read_node_selectors>},
       {"PodTolerationRestriction",
        {"podtolerationrestriction.admission.k8s.io/v1alpha1", "Configuration"},
-       read_tolerations},
+       into_config<read_tolerations>},
       {"EventRateLimit",
        {"eventratelimit.admission.k8s.io/v1alpha1", "Configuration"},
-       read_event_limits},
+       into_config<read_event_limits>},
+      {"MutatingAdmissionWebhook",
+       {kOurs, "WebhookAdmissionConfiguration"},
+       [](const ConfigFile& f, const Told& told) {
+         return read_webhooks(f, &told.webhooks->mutating);
+       }},
+      {"ValidatingAdmissionWebhook",
+       {kOurs, "WebhookAdmissionConfiguration"},
+       [](const ConfigFile& f, const Told& told) {
+         return read_webhooks(f, &told.webhooks->validating);
+       }},
   };
   return all;
 }
 
 Status read_plugin(const ConfigFile& file, const FieldPath& at, std::string_view name,
-                   std::string path, const Value& inside, Config* config) {
+                   std::string path, const Value& inside, const Told& told) {
   const auto reader = std::find_if(readers().begin(), readers().end(),
                                    [&](const Reader& r) { return r.plugin == name; });
   if (reader == readers().end()) {
@@ -212,17 +250,18 @@ Status read_plugin(const ConfigFile& file, const FieldPath& at, std::string_view
   }
   if (!inside.is_null()) {
     TRY_ASSIGN(part, file.inside(at["configuration"].text(), inside, reader->kind));
-    return reader->read(part, config);
+    return reader->read(part, told);
   }
   if (path.empty()) return {};
   if (path[0] != '/') path = file.name().substr(0, file.name().rfind('/') + 1) + path;
   TRY_ASSIGN(own, ConfigFile::read(path, reader->kind));
-  return reader->read(own, config);
+  return reader->read(own, told);
 }
 
 }  // namespace
 
-Status parse_config(std::string name, std::string text, Config* config) {
+Status parse_config(std::string name, std::string text, Config* config,
+                    WebhookKubeconfigs* webhooks) {
   const ConfigKind kind{
       "apiserver.config.k8s.io/v1", "AdmissionConfiguration", {"apiserver.k8s.io/v1alpha1"}};
   TRY_ASSIGN(file, ConfigFile::parse(std::move(name), std::move(text), kind));
@@ -230,13 +269,14 @@ Status parse_config(std::string name, std::string text, Config* config) {
   size_t i = 0;
   for (const api::apiserverconfig_v1::AdmissionPluginConfiguration& p : c.plugins()) {
     TRY(read_plugin(file, FieldPath("plugins")[i++], p.name(), std::string(p.path()),
-                    p.configuration(), config));
+                    p.configuration(), {config, webhooks}));
   }
   return {};
 }
 
 Status read_config(std::string_view yaml, const std::string& directory, Config* config) {
-  return parse_config(directory + "/configuration", std::string(yaml), config);
+  WebhookKubeconfigs unused;
+  return parse_config(directory + "/configuration", std::string(yaml), config, &unused);
 }
 
 Status check_config(const Config& config) {

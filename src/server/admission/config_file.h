@@ -10,7 +10,13 @@
 
 namespace keles::admission {
 
+// Kubeconfigs with what the server shows to webhooks, by their hosts; "": nothing.
+struct WebhookKubeconfigs {
+  std::string mutating, validating;
+};
+
 // `name`: the file's; paths in it begin at its directory. kBadRequest. Blocking, if it names files.
-Status parse_config(std::string name, std::string text, Config* config);
+Status parse_config(std::string name, std::string text, Config* config,
+                    WebhookKubeconfigs* webhooks);
 
 }  // namespace keles::admission

@@ -457,8 +457,9 @@ std::string faults(std::string_view plugin, std::string configuration) {
       "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n- "
       "configuration: ";
   Config config;
+  WebhookKubeconfigs webhooks;
   std::string text = head + std::move(configuration) + "\n  name: " + std::string(plugin) + "\n";
-  return parse_config("f", std::move(text), &config).message();
+  return parse_config("f", std::move(text), &config, &webhooks).message();
 }
 
 constexpr std::string_view kAt = "f:4: plugins[0].configuration.";
@@ -525,10 +526,11 @@ TEST(PluginConfiguration, WhoTakesNoneIsNamed) {
   EXPECT_EQ(faults("ImagePolicyWebhook", "{}"),
             "f:5: plugins[0].name: plugin \"ImagePolicyWebhook\" is not in this server");
   Config config;
+  WebhookKubeconfigs webhooks;
   EXPECT_EQ(parse_config("f",
                          "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\n"
                          "plugins:\n- name: PodSecurity\n  file: x\n",
-                         &config)
+                         &config, &webhooks)
                 .message(),
             "f:5: plugins[0].file: unknown field");
 }
@@ -542,10 +544,11 @@ TEST(PluginConfiguration, APartMayStandInAFileBeside) {
                          "defaults:\n  enforce: restricted\n  audit: none\n")
                   .ok());
   Config config;
+  WebhookKubeconfigs webhooks;
   const std::string text =
       "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\n"
       "plugins: [{name: PodSecurity, path: pod-security.yaml}]\n";
-  EXPECT_EQ(parse_config(file, text, &config).message(),
+  EXPECT_EQ(parse_config(file, text, &config, &webhooks).message(),
             own +
                 ":5: defaults.audit: Invalid value: \"none\": must be one of privileged, baseline, "
                 "restricted");
@@ -553,9 +556,35 @@ TEST(PluginConfiguration, APartMayStandInAFileBeside) {
                          "apiVersion: pod-security.admission.config.k8s.io/v1beta1\n"
                          "kind: PodSecurityConfiguration\ndefaults: {enforce: restricted}\n")
                   .ok());
-  ASSERT_TRUE(parse_config(file, text, &config).ok());
+  ASSERT_TRUE(parse_config(file, text, &config, &webhooks).ok());
   EXPECT_EQ(config.pod_security.defaults.enforce.level, PodSecurityLevel::kRestricted);
   EXPECT_EQ(config.pod_security.defaults.warn.level, PodSecurityLevel::kPrivileged);
+}
+
+TEST(PluginConfiguration, WebhooksAreToldWhoTheServerIs) {
+  Config config;
+  WebhookKubeconfigs webhooks;
+  const std::string head =
+      "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n";
+  const std::string part =
+      "configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration";
+  ASSERT_TRUE(parse_config("f",
+                           head + "- {name: MutatingAdmissionWebhook, " + part +
+                               ", kubeConfigFile: /m}}\n- {name: ValidatingAdmissionWebhook, " +
+                               part + ", kubeConfigFile: /v}}\n",
+                           &config, &webhooks)
+                  .ok());
+  EXPECT_EQ(webhooks.mutating, "/m");
+  EXPECT_EQ(webhooks.validating, "/v");
+  const std::string kind =
+      "{apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, ";
+  EXPECT_EQ(faults("MutatingAdmissionWebhook", kind + "kubeConfigFile: m}"),
+            std::string(kAt) +
+                "kubeConfigFile: Invalid value: \"m\": must be an absolute file path");
+  EXPECT_EQ(faults("ValidatingAdmissionWebhook", kind + "staticManifestsDir: /d}"),
+            std::string(kAt) +
+                "staticManifestsDir: Forbidden: the feature ManifestBasedAdmissionControlConfig is "
+                "off");
 }
 
 TEST(PluginConfiguration, FlagsNameThemAll) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/encoding.h"
+#include "base/file.h"
 #include "base/sync.h"
 #include "machinery/codec_json.h"
 #include "machinery/status_codec.h"
@@ -162,7 +163,8 @@ struct Callee::Local {
   std::list<Client> clients;  // the one last used in front
 
   std::shared_ptr<net::HttpClient> client(Loop& loop, const std::string& host, uint16_t port,
-                                          const Target& target, const Dial& dial) {
+                                          const Target& target, const Credentials& shown,
+                                          const Dial& dial) {
     for (auto at = clients.begin(); at != clients.end(); ++at) {
       if (at->host != host || at->port != port) continue;
       clients.splice(clients.begin(), clients, at);
@@ -174,6 +176,7 @@ struct Callee::Local {
     e.tls.emplace();
     e.tls->ca_pem = target.ca_pem;
     e.tls->server_name = target.host;
+    e.tls->identity = shown.identity;
     if (dial) {
       e.dial = [dial, host, port](Context ctx) { return dial(std::move(ctx), host, port); };
     }
@@ -186,6 +189,11 @@ struct Callee::Local {
 Callee::Callee(Target target, Options options)
     : target_(std::move(target)), options_(std::move(options)) {
   if (options_.may_dial_url == nullptr) options_.may_dial_url = not_link_local;
+  if (options_.credentials) {
+    const bool bare = !target_.authority.ends_with(":" + std::to_string(target_.port));
+    shown_ = options_.credentials(bare ? target_.authority + ":" + std::to_string(target_.port)
+                                       : target_.authority);
+  }
 }
 
 // What belongs to a loop goes there to end.
@@ -239,11 +247,18 @@ Task<Result<net::Response>> Callee::send(Context ctx, std::shared_ptr<Local> min
     if (!addresses.ok()) co_return addresses.status();
     address = addresses->front().text();
   }
-  auto client = mine->client(ctx.loop(), address, place.port, target_, options_.dial);
+  auto client = mine->client(ctx.loop(), address, place.port, target_, shown_, options_.dial);
   net::Request request("POST", net::encode_target(target_.path), std::move(query), std::move(body));
   request.headers.add("Host", target_.authority);
   request.headers.add("Content-Type", "application/json");
   request.headers.add("Accept", "application/json, */*");
+  std::string authorization = shown_.authorization;
+  if (!shown_.token_file.empty()) {
+    auto token = read_file(shown_.token_file);
+    if (!token.ok()) co_return token.status();
+    authorization = "Bearer " + trimmed(*token);
+  }
+  if (!authorization.empty()) request.headers.add("Authorization", std::move(authorization));
   auto response = co_await client->send(ctx, std::move(request), options_.answer_bytes);
   co_return std::move(response);
 }

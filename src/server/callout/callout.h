@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "base/context.h"
@@ -18,10 +19,10 @@
 #include "base/task.h"
 #include "machinery/value.h"
 #include "net/address.h"
+#include "net/http.h"
 #include "store/store.h"
 
 namespace keles::net {
-struct Response;
 struct TlsConnection;
 }  // namespace keles::net
 
@@ -41,9 +42,19 @@ FindService services_of(Store* store);
 // A connection to a host, with what was agreed on it: the simulator's network.
 using Dial = std::function<Task<Result<net::TlsConnection>>(Context, std::string host, uint16_t)>;
 
+// What the server shows of itself to one that it calls.
+struct Credentials {
+  std::optional<net::TlsIdentity> identity;
+  std::string authorization;  // the field of that name; "": none
+  std::string token_file;     // a bearer token, read anew for each call; "": none
+};
+// By where it is called: "host:port". Any thread.
+using CredentialsFor = std::function<Credentials(const std::string& authority)>;
+
 struct Options {
   FindService find_service;
-  Dial dial;  // null: TCP and TLS
+  CredentialsFor credentials;  // null: nothing is shown
+  Dial dial;                   // null: TCP and TLS
   // Which addresses are dialled for a service, and for a URL, which an administrator wrote.
   bool (*may_dial_service)(const IpAddress&) = net::may_relay_to;
   bool (*may_dial_url)(const IpAddress&) = nullptr;  // null: any but link-local ones
@@ -84,6 +95,7 @@ class Callee : public std::enable_shared_from_this<Callee> {
 
   Target target_;
   Options options_;
+  Credentials shown_;
   std::mutex mutex_;
   std::map<Loop*, std::shared_ptr<Local>> locals_;
 };

@@ -20,9 +20,9 @@
 #include "server/http/forward.h"
 #include "server/http/merged_paths.h"
 #include "server/http/request_metrics.h"
-#include "server/http/statusz.h"
 #include "server/http/warning.h"
 #include "server/objects/meta.h"
+#include "zpages/zpages.h"
 
 namespace keles::server {
 
@@ -356,14 +356,35 @@ PathSource openapi_source(ApiServer* server, const std::string& version) {
   };
 }
 
+// What the server tells of itself.
+PathSource zpage_source(const FrontOptions& o) {
+  const AboutComponent about{
+      "apiserver",
+      o.git_version,
+      o.started,
+      {"/debug", "/flagz", "/healthz", "/livez", "/metrics", "/readyz", "/statusz", "/version"},
+      o.flags};
+  return [about](const PathQuestion& q) -> std::optional<PathAnswer> {
+    auto page = zpage(about, q.path, q.accept);
+    if (!page) return std::nullopt;
+    PathAnswer out;
+    out.status = page->status;
+    if (page->status == 200) {
+      out.bytes = std::make_shared<const std::string>(std::move(page->body));
+    }
+    out.content_type = std::move(page->content_type);
+    out.warning = std::move(page->warning);
+    return out;
+  };
+}
+
 }  // namespace
 
 Front::Front(ApiServer* server, FrontOptions options)
     : server_(server), options_(std::move(options)) {
   add_checks(server);
   note_build(options_.git_version);
-  options_.paths.push_back(
-      statusz_source("kube-apiserver", options_.git_version, options_.started));
+  options_.paths.push_back(zpage_source(options_));
   for (PathSource own : {discovery_source(server), openapi_source(server, options_.git_version)}) {
     options_.paths.push_back(merged_paths(&server->aggregator(), std::move(own)));
   }

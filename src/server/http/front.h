@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,7 @@ struct PathAnswer {
   int status = 200;  // 304 without bytes when `if_none_match` names what there is; 301 elsewhere
   std::shared_ptr<const std::string> bytes;
   std::string content_type, etag, location;
+  std::string warning;      // "": none
   bool immutable = false;   // may be cached for ever
   bool may_indent = false;  // JSON for those who like it indented
 };
@@ -52,7 +54,8 @@ struct FrontOptions {
   bool (*may_dial)(const IpAddress&) = net::may_relay_to;
   std::vector<PathSource> paths;
   std::string git_version = "v1.36.0+keles";
-  WallTime started;  // for /statusz
+  WallTime started;                          // for /statusz
+  std::map<std::string, std::string> flags;  // for /flagz, which is not served without
   // Without priority and fairness (ApiServerOptions::flow): requests that are worked on at once,
   // those that last (watches, logs, proxies) not counted; more are told to come back later (429).
   // 0: no limit.

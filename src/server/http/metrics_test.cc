@@ -194,8 +194,7 @@ TEST(Metrics, OfRequests) {
 
 TEST(Metrics, Statusz) {
   Used s;
-  EXPECT_NE(s.ask("GET", "/statusz").body.find("kube-apiserver statusz\nWarning: "),
-            std::string::npos);
+  EXPECT_NE(s.ask("GET", "/statusz").body.find("apiserver statusz\nWarning: "), std::string::npos);
   auto as = [&](const std::string& accept) {
     return s.ask("GET", "/statusz", "", {{"Accept", accept}});
   };
@@ -207,6 +206,11 @@ TEST(Metrics, Statusz) {
   EXPECT_EQ(tree->root["binaryVersion"].as_string(), "1.36.0");
   EXPECT_EQ(as("application/json").status, 406) << "a version is to be named";
   EXPECT_EQ(as("application/xml").status, 406);
+  auto old = as("application/json;v=v1alpha1;g=config.k8s.io;as=Statusz");
+  EXPECT_EQ(old.headers.get("warning").value_or(""),
+            "299 - \"This version of the statusz endpoint is deprecated. Please use a newer "
+            "version.\"");
+  EXPECT_EQ(s.ask("GET", "/flagz").status, 404) << "it was told of no flags";
   EXPECT_EQ(s.ask("GET", "/statusz", "", {}, s.user.get()).status, 403);
 }
 

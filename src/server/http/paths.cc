@@ -200,6 +200,7 @@ Task<void> Front::serve_path(Context ctx, Exchange* x) {
     x->code = found->status;
     net::Headers h = x->headers(found->content_type);
     if (!found->location.empty()) h.add("Location", found->location);
+    if (!found->warning.empty()) h.add("Warning", "299 - " + quoted(found->warning));
     if (!found->etag.empty()) {
       if (found->immutable) {
         h.set("Cache-Control", "public, immutable");

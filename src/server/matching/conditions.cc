@@ -31,8 +31,8 @@ metrics::LabelValues labels_of(std::string_view name, std::string_view kind, std
 
 }  // namespace
 
-cel::AuthorizationAnswer AuthAuthorizer::authorize(const cel::AuthorizationUser& user,
-                                                   const cel::AuthorizationQuery& query) const {
+cel::AuthorizationAnswer Asking::authorize(const cel::AuthorizationUser& user,
+                                           const cel::AuthorizationQuery& query) const {
   Caller other;
   const auto* caller = static_cast<const Caller*>(user.info);
   if (!caller) {
@@ -55,9 +55,8 @@ cel::AuthorizationAnswer AuthAuthorizer::authorize(const cel::AuthorizationUser&
     access.path = query.path;
   }
   cel::AuthorizationAnswer answer;
-  const auth::Decision decision = auth_->decide(*caller, access);
-  // Expressions ask nobody outside: where somebody before had to be asked, nothing is allowed.
-  answer.allowed = decision.allowed && decision.error.empty();
+  const auth::Decision decision = auth_->decide(*caller, access, &open_);
+  answer.allowed = decision.allowed;
   answer.reason = decision.reason;
   answer.error = decision.error;
   return answer;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cel/admission/evaluation.h"
@@ -21,15 +22,24 @@ namespace keles::matching {
 // What those expressions may name besides.
 using Variables = cel::AdmissionNames;
 
-// Asks this server's authorization. Of the caller's own questions `info` is a Caller.
-class AuthAuthorizer final : public cel::Authorizer {
+// Asks this server's authorization on behalf of one request's expressions. Of the caller's own
+// questions `info` is a Caller. An evaluation cannot wait: what somebody outside has to be asked
+// first is noted, and what was evaluated until then is worth nothing; it is to be made again once
+// that was asked. One thread.
+class Asking final : public cel::Authorizer {
  public:
-  explicit AuthAuthorizer(const auth::Auth* auth) : auth_(auth) {}
+  // `auth` null: the variable has no value.
+  Asking(const auth::Auth* auth, TimePoint now) : auth_(auth), open_(now) {}
+  const cel::Authorizer* variable() const { return auth_ ? this : nullptr; }
   cel::AuthorizationAnswer authorize(const cel::AuthorizationUser& user,
                                      const cel::AuthorizationQuery& query) const override;
+  bool pending() const { return open_.pending(); }
+  // Only while it is pending.
+  Task<void> ask(Context ctx) { return auth_->ask(std::move(ctx), &open_); }
 
  private:
   const auth::Auth* auth_;
+  mutable auth::Questions open_;
 };
 
 // The values of one request's variables. It outlives every Evaluation of its values, and what is

@@ -133,11 +133,12 @@ bool annotate(const Policy& policy, const cel::AdmissionInput& values, Loop& loo
 }  // namespace
 
 Judgement judge(const Policy& policy, matching::Inputs& inputs, const Value* space,
-                std::string_view operation, Loop& loop) {
+                std::string_view operation, const matching::Asking& asking, Loop& loop) {
   if (!policy.conditions.empty()) {
     inputs.set_namespace(nullptr);
     const TimePoint began = loop.now();
     const matching::Verdict verdict = policy.conditions.evaluate(inputs, &policy.variables);
+    if (asking.pending()) return {};
     if (!verdict.matches) {
       matching::observe_conditions(policy.name, "policy", "validate", operation,
                                    seconds_since(loop, began), verdict);

@@ -33,8 +33,8 @@ struct Judgement {
 };
 
 // `inputs` have their params; `space` is the namespace, which match conditions do not see. `loop`:
-// its clock.
+// its clock. Of no worth when `asking` is pending afterwards.
 Judgement judge(const Policy& policy, matching::Inputs& inputs, const Value* space,
-                std::string_view operation, Loop& loop);
+                std::string_view operation, const matching::Asking& asking, Loop& loop);
 
 }  // namespace keles::policies

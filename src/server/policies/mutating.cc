@@ -31,13 +31,19 @@ struct Invocation {
 // One request's way past the policies.
 struct Pass {
   Pass(const Sources* sources, const admission::Attributes* a, Document* object,
-       const Value* before)
-      : sources(sources), a(a), object(object), before(before), full(*a, &object->root, before) {}
+       const Value* before, TimePoint now)
+      : sources(sources),
+        a(a),
+        object(object),
+        before(before),
+        full(*a, &object->root, before),
+        asking(sources->auth, now) {}
   const Sources* sources;
   const admission::Attributes* a;
   Document* object;  // as the registry holds it
   const Value* before;
   matching::FullRequest full;
+  matching::Asking asking;
   CatalogPtr catalog;
   std::vector<Invocation> invocations;
   // The version that policies work on now.
@@ -137,13 +143,14 @@ void take(Pass& p, Document made) {
   p.seen->object = api_form(*p.seen->kind, p.tree.root);
 }
 
-// Whether the conditions let it be invoked; what failed has been told.
+// Whether the conditions let it be invoked; what failed has been told. True, too, while somebody is
+// to be asked.
 bool meets_conditions(Pass& p, const Invocation& i, matching::Inputs& inputs, Loop& loop) {
   const Policy& policy = *i.policy;
   if (policy.conditions.empty()) return true;
   const TimePoint began = loop.now();
   const matching::Verdict verdict = policy.conditions.evaluate(inputs, &policy.variables);
-  if (verdict.matches) return true;
+  if (verdict.matches || p.asking.pending()) return true;
   matching::observe_conditions(policy.name, "policy", "validate", p.full.request().operation,
                                std::chrono::duration<double>(loop.now() - began).count(), verdict);
   if (!verdict.error.empty()) add_fault(p, policy, i.binding, verdict.error, true);
@@ -156,13 +163,16 @@ Task<Status> invoke(Context ctx, Pass* p, const Invocation* i, Memory* memory) {
   Loop& loop = ctx.loop();
   const auto inputs_now = [&] {
     matching::Inputs inputs(&p->full.request(), i->match, p->seen->object_value(),
-                            p->seen->before_value(), p->sources->authorizer);
+                            p->seen->before_value(), p->asking.variable());
     inputs.set_params(i->param.value ? &i->param.value->root : nullptr);
     return inputs;
   };
-  {
+  for (;;) {
     matching::Inputs inputs = inputs_now();
-    if (!meets_conditions(*p, *i, inputs, loop)) co_return Status();
+    const bool meets = meets_conditions(*p, *i, inputs, loop);
+    if (!meets) co_return Status();
+    if (!p->asking.pending()) break;
+    co_await p->asking.ask(ctx);
   }
   const Policy& policy = *i->policy;
   const std::string key = i->key();
@@ -173,8 +183,13 @@ Task<Status> invoke(Context ctx, Pass* p, const Invocation* i, Memory* memory) {
     matching::Inputs inputs = inputs_now();
     inputs.set_namespace(&p->space.root);
     const cel::AdmissionInput values = inputs.values();
-    const TimePoint began = loop.now();
+    TimePoint began = loop.now();
     Mutated made = mutate(policy, m, values, *p->seen->kind, p->tree.root, loop);
+    while (p->asking.pending()) {
+      co_await p->asking.ask(ctx);
+      began = loop.now();
+      made = mutate(policy, m, values, *p->seen->kind, p->tree.root, loop);
+    }
     const std::string why = made.fatal.ok() ? made.error : made.fatal.message();
     observe_mutation(policy.name, i->binding->name, error_type(why),
                      std::chrono::duration<double>(loop.now() - began).count());
@@ -217,7 +232,7 @@ class Mutating final : public admission::Dynamic {
     const std::shared_ptr<const Index> index = sources_->index.load();
     if (!index->whole().ok()) co_return index->whole();
     std::shared_ptr<Memory> memory = Memory::of(this, *a, object);
-    Pass pass(sources_, a, object, before);
+    Pass pass(sources_, a, object, before, ctx.loop().now());
     pass.catalog = sources_->kinds->current();
     pass.began = ctx.loop().now();
     const std::vector<const Hook*> hooks = index->candidates(pass.full.request());

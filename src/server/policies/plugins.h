@@ -4,9 +4,9 @@
 #include <atomic>
 #include <memory>
 
-#include "cel/authorizer.h"
 #include "machinery/catalog.h"
 #include "server/admission/admission.h"
+#include "server/auth/auth.h"
 #include "server/policies/policy.h"
 
 namespace keles::policies {
@@ -14,7 +14,7 @@ namespace keles::policies {
 struct Sources {
   std::atomic<std::shared_ptr<const Index>> index{std::make_shared<const Index>()};
   const CatalogSource* kinds = nullptr;
-  const cel::Authorizer* authorizer = nullptr;
+  const auth::Auth* auth = nullptr;
 };
 
 // Whether any policy may have something to say; never of policies and webhooks themselves.

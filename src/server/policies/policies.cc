@@ -97,11 +97,11 @@ struct Policies::State {
   Family validating{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", false};
 };
 
-Policies::Policies(Store* store, const CatalogSource* kinds, const cel::Authorizer* authorizer)
+Policies::Policies(Store* store, const CatalogSource* kinds, const auth::Auth* auth)
     : state_(std::make_unique<State>(store)) {
   for (Family* f : {&state_->mutating, &state_->validating}) {
     f->sources.kinds = kinds;
-    f->sources.authorizer = authorizer;
+    f->sources.auth = auth;
   }
   refresh();
 }

@@ -12,9 +12,9 @@
 
 #include "base/context.h"
 #include "base/task.h"
-#include "cel/authorizer.h"
 #include "machinery/catalog.h"
 #include "server/admission/admission.h"
+#include "server/auth/auth.h"
 #include "store/store.h"
 
 namespace keles::policies {
@@ -22,9 +22,8 @@ namespace keles::policies {
 class Policies {
  public:
   // All outlive it. Reads what the store has already. `kinds`: where params' kinds are looked up.
-  // `authorizer` answers the variable of that name (AuthorizationUser::info is a Caller); null: it
-  // has no value.
-  Policies(Store* store, const CatalogSource* kinds, const cel::Authorizer* authorizer);
+  // `auth` answers the variable `authorizer`; null: it has no value.
+  Policies(Store* store, const CatalogSource* kinds, const auth::Auth* auth);
   ~Policies();
 
   // Its plugins, "MutatingAdmissionPolicy" and "ValidatingAdmissionPolicy". It outlives them.

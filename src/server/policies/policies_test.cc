@@ -44,8 +44,9 @@ class Policies : public testing::Test {
   TaskGroup group{loop};
   Caller amy;
 
+  virtual ApiServerOptions options() { return ApiServerOptions(); }
   void SetUp() override {
-    server = std::make_unique<ApiServer>(store.get(), ApiServerOptions());
+    server = std::make_unique<ApiServer>(store.get(), options());
     ASSERT_TRUE(run(server->start(ctx)).ok());
     group.spawn(server->run(life));
     amy.name = "amy";
@@ -253,6 +254,81 @@ TEST_F(Policies, ValidationsOneByOne) {
     const Answer gone = remove(*find_kind("v1", "ConfigMap"), "shop", "m");
     EXPECT_EQ(gone.status.ok(), c.message.empty());
   }
+}
+
+// An authorizer that has to be asked, and takes its time.
+class Elsewhere final : public auth::OutsideAuthorizer {
+ public:
+  auth::Verdict now(const Caller&, const Access&, TimePoint) const override {
+    auth::Verdict v;
+    v.word = auth::Verdict::Word::kAsk;
+    return v;
+  }
+  Task<auth::Verdict> ask(Context ctx, Caller caller, Access access) override {
+    (void)co_await ctx.sleep(1s);
+    asked.push_back(caller.name + " " + access.verb + " " + access.resource);
+    auth::Verdict v;
+    v.word = access.verb == "get" ? auth::Verdict::Word::kAllow : auth::Verdict::Word::kDeny;
+    co_return v;
+  }
+  auth::Verdict unasked() const override { return auth::Verdict(); }
+  std::vector<std::string> asked;
+};
+
+class PoliciesAskOthers : public Policies {
+ protected:
+  std::shared_ptr<Elsewhere> elsewhere = std::make_shared<Elsewhere>();
+  ApiServerOptions options() override {
+    ApiServerOptions o;
+    auto live = std::make_shared<auth::LivePolicy>();
+    live->authorizers.store(std::make_shared<const auth::Authorizers>(
+        auth::Authorizers{{auth::Mode::kRbac}, {auth::Mode::kWebhook, elsewhere}}));
+    live->believed.store(std::make_shared<const auth::Believed>());
+    o.auth.live = std::move(live);
+    return o;
+  }
+  // One check that somebody outside answers.
+  static std::string check(std::string_view verb) {
+    return R"(authorizer.serviceAccount("shop", "x").group("").resource("pods").check(")" +
+           std::string(verb) + R"(").allowed())";
+  }
+};
+
+// What they say outside is waited for, whichever way the expression needs it.
+TEST_F(PoliciesAskOthers, TheWholeChainAnswersTheAuthorizer) {
+  validating("both",
+             "validations: [{expression: '" + check("get") + " && !" + check("list") + "'}]",
+             kNewMaps);
+  EXPECT_EQ(map("{metadata: {name: a}}").message(), "");
+  EXPECT_THAT(elsewhere->asked, testing::ElementsAre("system:serviceaccount:shop:x get pods",
+                                                     "system:serviceaccount:shop:x list pods"));
+  validating("none", "validations: [{expression: '!" + check("get") + "', message: it may}]",
+             kNewMaps);
+  EXPECT_THAT(map("{metadata: {name: b}}").message(), HasSubstr("denied request: it may"));
+}
+
+TEST_F(PoliciesAskOthers, SoDoMatchConditionsAndMutations) {
+  mutating("stamp",
+           "matchConditions: [{name: c, expression: '!" + check("list") +
+               "'}], mutations: [{patchType: JSONPatch, jsonPatch: {expression: '[JSONPatch{op: "
+               "\"add\", path: \"/data\", value: {\"may\": string(" +
+               check("get") + ")}}]'}}]",
+           kNewMaps);
+  const Answer a = map("{metadata: {name: a}}");
+  EXPECT_EQ(a.message(), "");
+  EXPECT_EQ(a["data"]["may"].as_string(), "true");
+}
+
+TEST_F(Policies, AreNotAskedAboutReviews) {
+  validating(
+      "all", "validations: [{expression: 'false', message: nay}]",
+      "{resourceRules: [{operations: ['*'], apiGroups: ['*'], apiVersions: ['*'], resources: "
+      "['*/*']}]}");
+  EXPECT_NE(map("{metadata: {name: a}}").message(), "");
+  EXPECT_EQ(make("authorization.k8s.io/v1", "SelfSubjectAccessReview", "",
+                 "spec: {nonResourceAttributes: {verb: get, path: /x}}"),
+            "");
+  EXPECT_EQ(make("authentication.k8s.io/v1", "SelfSubjectReview", "", "{}"), "");
 }
 
 TEST_F(Policies, SeeObjectsAsTheApiShowsThem) {

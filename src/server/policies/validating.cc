@@ -21,12 +21,18 @@ struct Denial {
 // One request's way past the policies.
 struct Pass {
   Pass(const Sources* sources, const admission::Attributes* a, const Value* object,
-       const Value* before)
-      : sources(sources), a(a), object(object), before(before), full(*a, object, before) {}
+       const Value* before, TimePoint now)
+      : sources(sources),
+        a(a),
+        object(object),
+        before(before),
+        full(*a, object, before),
+        asking(sources->auth, now) {}
   const Sources* sources;
   const admission::Attributes* a;
   const Value *object, *before;
   matching::FullRequest full;
+  matching::Asking asking;
   CatalogPtr catalog;
   std::shared_ptr<Seen> seen;  // as it was asked for last
   const KindDesc* seen_for = nullptr;
@@ -173,10 +179,14 @@ Task<Status> ask_binding(Context ctx, Pass* p, Asked* asked, const KindDesc* par
   }
   for (const Param& param : *params) {
     matching::Inputs inputs(&request, asked->match, p->seen->object_value(),
-                            p->seen->before_value(), p->sources->authorizer);
+                            p->seen->before_value(), p->asking.variable());
     inputs.set_params(param.value ? &param.value->root : nullptr);
-    const Judgement judgement =
-        judge(policy, inputs, &p->space.root, request.operation, ctx.loop());
+    Judgement judgement;
+    for (;;) {
+      judgement = judge(policy, inputs, &p->space.root, request.operation, p->asking, ctx.loop());
+      if (!p->asking.pending()) break;
+      co_await p->asking.ask(ctx);
+    }
     carry_out(*p, *asked, *binding, judgement);
     Status s = co_await rest(ctx, &p->began);
     if (!s.ok()) co_return s;
@@ -235,7 +245,7 @@ class Validating final : public admission::Dynamic {
                         const Value* before) override {
     const std::shared_ptr<const Index> index = sources_->index.load();
     if (!index->whole().ok()) co_return index->whole();
-    Pass pass(sources_, a, object, before);
+    Pass pass(sources_, a, object, before, ctx.loop().now());
     pass.catalog = sources_->kinds->current();
     pass.began = ctx.loop().now();
     const std::vector<const Hook*> hooks = index->candidates(pass.full.request());

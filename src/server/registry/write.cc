@@ -266,6 +266,8 @@ admission::Attributes Registry::attributes(admission::Operation op, const KindDe
 Task<Status> Registry::admit_create(Context ctx, const Call* call, Document* sent,
                                     const WriteRequest* how) {
   auto snapshot = store_->snapshot();
+  // What its kind fills in is there before anybody is asked: as of what is stored.
+  if (sent->root.is_map()) set_defaults(*call->sent_kind, *sent, ctx.loop());
   auto attrs = attributes(admission::Operation::kCreate, *call->kind, call->ns, call->name,
                           call->subresource, ctx.loop(), *snapshot, *how);
   attrs.object_kind = call->sent_kind;

@@ -80,22 +80,28 @@ Called refused(Status status) {
   return out;
 }
 
-Result<bool> meets_conditions(const Hook& hook, const matching::Request& request,
-                              const matching::Match& match, const Shown& shown,
-                              const cel::Authorizer* authorizer, const Loop& loop) {
-  const TimePoint began = loop.now();
-  matching::Inputs inputs(&request, match, shown.object, shown.old_object, authorizer);
-  const matching::Verdict verdict = hook.conditions.evaluate(inputs);
-  matching::observe_conditions(hook.name, "webhook", hook.mutating ? "mutating" : "validating",
-                               request.operation, seconds(loop.now() - began), verdict);
-  if (verdict.matches) return true;
-  if (verdict.error.empty()) {
-    matching::observe_exclusion(hook.name, "webhook", hook.mutating ? "admit" : "validate",
-                                request.operation);
-    return false;
+Task<Result<bool>> meets_conditions(Context ctx, const Hook* hook, const matching::Request* request,
+                                    const matching::Match* match, const Shown* shown,
+                                    matching::Asking* asking) {
+  const Loop& loop = ctx.loop();
+  matching::Inputs inputs(request, *match, shown->object, shown->old_object, asking->variable());
+  TimePoint began = loop.now();
+  matching::Verdict verdict = hook->conditions.evaluate(inputs);
+  while (asking->pending()) {
+    co_await asking->ask(ctx);
+    began = loop.now();
+    verdict = hook->conditions.evaluate(inputs);
   }
-  return Status::forbidden(request.resource->group, request.resource->plural, request.name,
-                           verdict.error);
+  matching::observe_conditions(hook->name, "webhook", hook->mutating ? "mutating" : "validating",
+                               request->operation, seconds(loop.now() - began), verdict);
+  if (verdict.matches) co_return true;
+  if (verdict.error.empty()) {
+    matching::observe_exclusion(hook->name, "webhook", hook->mutating ? "admit" : "validate",
+                                request->operation);
+    co_return false;
+  }
+  co_return Status::forbidden(request->resource->group, request->resource->plural, request->name,
+                              verdict.error);
 }
 
 Task<Called> call(Context ctx, const Question* q) {

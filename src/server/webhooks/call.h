@@ -7,8 +7,8 @@
 #include "base/context.h"
 #include "base/status.h"
 #include "base/task.h"
-#include "cel/authorizer.h"
 #include "server/admission/admission.h"
+#include "server/matching/conditions.h"
 #include "server/matching/match.h"
 #include "server/matching/request.h"
 #include "server/webhooks/hook.h"
@@ -19,9 +19,10 @@ namespace keles::webhooks {
 
 // Whether the webhook's conditions let the request come to it: false is no failure. kForbidden when
 // they fail and failures count.
-Result<bool> meets_conditions(const Hook& hook, const matching::Request& request,
-                              const matching::Match& match, const Shown& shown,
-                              const cel::Authorizer* authorizer, const Loop& loop);
+// What is pointed to outlives it.
+Task<Result<bool>> meets_conditions(Context ctx, const Hook* hook, const matching::Request* request,
+                                    const matching::Match* match, const Shown* shown,
+                                    matching::Asking* asking);
 
 struct Called {
   enum class Kind : uint8_t {

@@ -104,8 +104,7 @@ Called take_patch(Pass* p, const Hook& hook, Called called, size_t i, Loop& loop
 
 class Mutating final : public admission::Dynamic {
  public:
-  Mutating(const Published* hooks, const cel::Authorizer* authorizer)
-      : hooks_(hooks), authorizer_(authorizer) {}
+  Mutating(const Published* hooks, const auth::Auth* auth) : hooks_(hooks), auth_(auth) {}
   std::string_view name() const override { return "MutatingAdmissionWebhook"; }
   bool validates() const override { return false; }
   bool concerns(const admission::Attributes& a) const override {
@@ -140,8 +139,9 @@ class Mutating final : public admission::Dynamic {
     if (!hook->conditions.empty()) {
       Status s = co_await show_as(ctx, p, found.resource);
       if (!s.ok()) co_return s;
+      matching::Asking asking(auth_, ctx.loop().now());
       auto meets =
-          meets_conditions(*hook, p->full.request(), found, *p->shown, authorizer_, ctx.loop());
+          co_await meets_conditions(ctx, hook, &p->full.request(), &found, p->shown.get(), &asking);
       if (!meets.ok()) co_return meets.status();
       if (!*meets) co_return Status();
     }
@@ -174,14 +174,13 @@ class Mutating final : public admission::Dynamic {
   }
 
   const Published* hooks_;
-  const cel::Authorizer* authorizer_;
+  const auth::Auth* auth_;
 };
 
 }  // namespace
 
-std::shared_ptr<admission::Dynamic> make_mutating(const Published* hooks,
-                                                  const cel::Authorizer* authorizer) {
-  return std::make_shared<Mutating>(hooks, authorizer);
+std::shared_ptr<admission::Dynamic> make_mutating(const Published* hooks, const auth::Auth* auth) {
+  return std::make_shared<Mutating>(hooks, auth);
 }
 
 }  // namespace keles::webhooks

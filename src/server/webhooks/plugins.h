@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "base/status.h"
-#include "cel/authorizer.h"
 #include "server/admission/admission.h"
 #include "server/webhooks/hook.h"
 
@@ -25,9 +24,7 @@ using Published = std::atomic<std::shared_ptr<const Index>>;
 bool concerns(const Index& index, const admission::Attributes& a);
 
 // Both must outlive it.
-std::shared_ptr<admission::Dynamic> make_mutating(const Published* hooks,
-                                                  const cel::Authorizer* authorizer);
-std::shared_ptr<admission::Dynamic> make_validating(const Published* hooks,
-                                                    const cel::Authorizer* authorizer);
+std::shared_ptr<admission::Dynamic> make_mutating(const Published* hooks, const auth::Auth* auth);
+std::shared_ptr<admission::Dynamic> make_validating(const Published* hooks, const auth::Auth* auth);
 
 }  // namespace keles::webhooks

@@ -23,8 +23,7 @@ struct Asked {
 
 class Validating final : public admission::Dynamic {
  public:
-  Validating(const Published* hooks, const cel::Authorizer* authorizer)
-      : hooks_(hooks), authorizer_(authorizer) {}
+  Validating(const Published* hooks, const auth::Auth* auth) : hooks_(hooks), auth_(auth) {}
   std::string_view name() const override { return "ValidatingAdmissionWebhook"; }
   bool admits() const override { return false; }
   bool concerns(const admission::Attributes& a) const override {
@@ -36,6 +35,7 @@ class Validating final : public admission::Dynamic {
     auto index = hooks_->load();
     if (!index->whole.ok()) co_return index->whole;
     const matching::FullRequest full(*a, object, before);
+    matching::Asking asking(auth_, ctx.loop().now());
     std::map<const KindDesc*, std::shared_ptr<Shown>> versions;
     std::deque<Asked> asked;
     for (const HookPtr& hook : index->hooks) {
@@ -50,8 +50,8 @@ class Validating final : public admission::Dynamic {
         shown = std::move(*made);
       }
       if (!hook->conditions.empty()) {
-        auto meets =
-            meets_conditions(*hook, full.request(), found, *shown, authorizer_, ctx.loop());
+        auto meets = co_await meets_conditions(ctx, hook.get(), &full.request(), &found,
+                                               shown.get(), &asking);
         if (!meets.ok()) co_return meets.status();
         if (!*meets) continue;
       }
@@ -91,7 +91,7 @@ class Validating final : public admission::Dynamic {
   }
 
   const Published* hooks_;
-  const cel::Authorizer* authorizer_;
+  const auth::Auth* auth_;
 };
 
 }  // namespace
@@ -107,8 +107,8 @@ bool concerns(const Index& index, const admission::Attributes& a) {
 }
 
 std::shared_ptr<admission::Dynamic> make_validating(const Published* hooks,
-                                                    const cel::Authorizer* authorizer) {
-  return std::make_shared<Validating>(hooks, authorizer);
+                                                    const auth::Auth* auth) {
+  return std::make_shared<Validating>(hooks, auth);
 }
 
 }  // namespace keles::webhooks

@@ -19,20 +19,27 @@ constexpr int kCalls = 64;  // of one webhook at a time, on one loop
 
 // The configurations of one kind, and what was made of each.
 struct Followed {
-  Followed(std::string_view kind, bool mutating)
+  Followed(std::string_view kind, bool mutating, callout::Options options,
+           callout::CredentialsFor credentials)
       : prefix(registry::kind_prefix(*find_kind("admissionregistration.k8s.io", "v1", kind))),
-        mutating(mutating) {}
+        mutating(mutating),
+        callees(with(std::move(options), std::move(credentials))) {}
+  static callout::Options with(callout::Options options, callout::CredentialsFor credentials) {
+    options.credentials = std::move(credentials);
+    return options;
+  }
   struct Known {
     ObjectPtr object;
     Hooks hooks;
   };
   const std::string prefix;
   const bool mutating;
+  Callees callees;
   std::map<std::string, Known, std::less<>> known;  // by name: the order in which they are asked
   Published published{std::make_shared<const Index>()};
 
   // One that did not change keeps what was made of it, connections and compiled conditions too.
-  void refresh(const StoreSnapshot& state, Callees& callees) {
+  void refresh(const StoreSnapshot& state) {
     std::map<std::string, Known, std::less<>> now;
     state.scan(prefix, prefix, [&](std::string_view, const ObjectPtr& object) {
       const std::string name(object->name());
@@ -67,14 +74,14 @@ Options options_for(Store* store) {
 
 struct Webhooks::State {
   State(Store* store, const auth::Auth* auth, Options options)
-      : store(store), authorizer(auth), has_auth(auth != nullptr), callees(options.callout) {}
+      : store(store),
+        auth(auth),
+        mutating("MutatingWebhookConfiguration", true, options.callout, options.mutating),
+        validating("ValidatingWebhookConfiguration", false, options.callout, options.validating) {}
   Store* store;
-  matching::AuthAuthorizer authorizer;
-  bool has_auth;
+  const auth::Auth* auth;
   std::mutex mutex;  // of all that follows but what is published
-  Callees callees;
-  Followed mutating{"MutatingWebhookConfiguration", true};
-  Followed validating{"ValidatingWebhookConfiguration", false};
+  Followed mutating, validating;
 };
 
 Webhooks::Webhooks(Store* store, const auth::Auth* auth, Options options)
@@ -86,17 +93,15 @@ Webhooks::~Webhooks() = default;
 void Webhooks::refresh() {
   std::lock_guard lock(state_->mutex);
   auto snapshot = state_->store->snapshot();
-  state_->mutating.refresh(*snapshot, state_->callees);
-  state_->validating.refresh(*snapshot, state_->callees);
+  state_->mutating.refresh(*snapshot);
+  state_->validating.refresh(*snapshot);
 }
 
 std::shared_ptr<admission::Dynamic> Webhooks::mutating() const {
-  return make_mutating(&state_->mutating.published,
-                       state_->has_auth ? &state_->authorizer : nullptr);
+  return make_mutating(&state_->mutating.published, state_->auth);
 }
 std::shared_ptr<admission::Dynamic> Webhooks::validating() const {
-  return make_validating(&state_->validating.published,
-                         state_->has_auth ? &state_->authorizer : nullptr);
+  return make_validating(&state_->validating.published, state_->auth);
 }
 
 Task<void> Webhooks::run(Context ctx) {

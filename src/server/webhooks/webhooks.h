@@ -21,6 +21,8 @@ namespace keles::webhooks {
 
 struct Options {
   callout::Options callout;
+  // What is shown to those of each kind; null: nothing.
+  callout::CredentialsFor mutating, validating;
 };
 // As a server has them: services by the store, and many calls at a time.
 Options options_for(Store* store);

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/encoding.h"
+#include "base/file.h"
 #include "base/metrics.h"
 #include "base/run_task.h"
 #include "base/sync.h"
@@ -19,6 +20,7 @@
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
 #include "server/registry/registry.h"
+#include "server/webhooks/credentials.h"
 #include "store/sim/sim_store.h"
 
 namespace keles::webhooks {
@@ -37,7 +39,7 @@ struct Fake {
   std::vector<std::shared_ptr<int>> marks;
   Event met;
   int waiting = 0;
-  std::string query;
+  std::string query, authorization, certificate;
 
   static std::string answer(const Value& root, std::string_view rest) {
     std::string out = R"({"kind":"AdmissionReview","apiVersion":)";
@@ -55,6 +57,8 @@ struct Fake {
     if (q->connection_memo) connections.insert(q->connection_memo->get());
     paths.push_back(q->path);
     query = q->query;
+    authorization = q->headers.get("authorization").value_or("");
+    certificate = q->peer ? q->peer->common_name : "";
     auto review = parse_json(q->body);
     auto request = std::make_shared<Document>();
     if (review.ok()) {
@@ -119,6 +123,7 @@ class WebhooksTest : public testing::Test {
                                                 .not_before = now - 1h,
                                                 .not_after = now + 1h});
     options.stall_timeout = 1s;
+    options.client_ca_pem = ca_.certificate_pem;
     fake_.server = *net::Server::start(
         {loop_.get()}, options,
         [this](Context ctx, net::Request* q, net::Responder* r) { return fake_.serve(ctx, q, r); });
@@ -196,6 +201,75 @@ class WebhooksTest : public testing::Test {
   net::TlsIdentity ca_;
   Fake fake_;
 };
+
+// Which user of the kubeconfig is shown to whom.
+TEST(Credentials, GoByTheLongestNameOfWhomTheyAreFor) {
+  const std::string file = testing::TempDir() + "webhook-users.yaml";
+  ASSERT_TRUE(write_file(file, R"(apiVersion: v1
+kind: Config
+users:
+- {name: 'a.example.com:8443', user: {token: port}}
+- {name: a.example.com, user: {token: host}}
+- {name: '*.example.com', user: {username: u, password: p}}
+- {name: hook.ns.svc, user: {token: service}}
+- {name: '*.svc', user: {token: services}}
+- {name: '*', user: {token: others}}
+)")
+                  .ok());
+  auto shown = credentials_of(file);
+  ASSERT_TRUE(shown.ok()) << shown.status().message();
+  struct Case {
+    const char *authority, *authorization;
+  };
+  for (const Case& c : {Case{"a.example.com:8443", "Bearer port"},
+                        {"a.example.com:443", "Bearer host"},
+                        {"b.example.com:443", "Basic dTpw"},
+                        {"b.c.example.com:443", "Basic dTpw"},
+                        {"b.example.com:8443", "Bearer others"},
+                        {"hook.ns.svc:443", "Bearer service"},
+                        {"hook.ns.svc:8443", "Bearer others"},
+                        {"other.ns.svc:443", "Bearer services"},
+                        {"127.0.0.1:443", "Bearer others"}}) {
+    EXPECT_EQ((*shown)(c.authority).authorization, c.authorization) << c.authority;
+  }
+  EXPECT_FALSE(credentials_of(file + "-is-not-there").ok());
+  ASSERT_TRUE(write_file(file, "users: [{name: a, user: {client-certificate: /nowhere}}]").ok());
+  EXPECT_THAT(credentials_of(file).status().message(), HasSubstr("user \"a\""));
+  ASSERT_TRUE(write_file(file,
+                         "current-context: c\ncontexts: [{name: c, context: {user: me}}]\n"
+                         "users: [{name: me, user: {token: mine}}]\n")
+                  .ok());
+  EXPECT_EQ((*credentials_of(file))("x:443").authorization, "Bearer mine");
+}
+
+TEST_F(WebhooksTest, TheServerShowsWhoItIs) {
+  const WallTime now = loop_->wall_now();
+  const net::TlsIdentity us = *net::issue_certificate(
+      ca_,
+      {.common_name = "apiserver", .client = true, .not_before = now - 1h, .not_after = now + 1h});
+  const std::string token = testing::TempDir() + "webhook-token";
+  ASSERT_TRUE(write_file(token, "first\n").ok());
+  callout::Options options = options_for(store_.get()).callout;
+  std::string asked;
+  options.credentials = [&](const std::string& authority) {
+    asked = authority;
+    callout::Credentials shown;
+    shown.identity = us;
+    shown.token_file = token;
+    return shown;
+  };
+  auto target = callout::Target::read(parse_yaml("{url: '" + url("/allow") + "', caBundle: " +
+                                                 base64_encode(ca_.certificate_pem) + "}")
+                                          ->root);
+  auto callee = std::make_shared<callout::Callee>(*target, options);
+  EXPECT_EQ(asked, "127.0.0.1:" + std::to_string(fake_.server->port()));
+  EXPECT_TRUE(run(callee->post(ctx_.with_timeout(5s), 5s, "{}")).ok());
+  EXPECT_EQ(fake_.authorization, "Bearer first");
+  EXPECT_EQ(fake_.certificate, "apiserver");
+  ASSERT_TRUE(write_file(token, "second").ok());
+  EXPECT_TRUE(run(callee->post(ctx_.with_timeout(5s), 5s, "{}")).ok());
+  EXPECT_EQ(fake_.authorization, "Bearer second");
+}
 
 TEST_F(WebhooksTest, DeniesInTheWebhooksWords) {
   hook("Validating", "a", "/deny");
