@@ -43,7 +43,7 @@ struct ApiServerOptions {
   std::string client_ca_pem;
   // How custom resources become other versions of theirs; empty: by their definition's webhook.
   server::MakeConverter make_converter;
-  callout::Dial dial_webhooks;  // null: TCP and TLS
+  callout::Dial dial_webhooks;                                     // null: TCP and TLS
   callout::CredentialsFor mutating_webhooks, validating_webhooks;  // what is shown; null: nothing
   // Likewise the CA of who may say in X-Remote-* fields whom they ask for: this server, when it
   // relays to extension API servers; "": not told.

@@ -578,9 +578,9 @@ TEST(PluginConfiguration, WebhooksAreToldWhoTheServerIs) {
   EXPECT_EQ(webhooks.validating, "/v");
   const std::string kind =
       "{apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, ";
-  EXPECT_EQ(faults("MutatingAdmissionWebhook", kind + "kubeConfigFile: m}"),
-            std::string(kAt) +
-                "kubeConfigFile: Invalid value: \"m\": must be an absolute file path");
+  EXPECT_EQ(
+      faults("MutatingAdmissionWebhook", kind + "kubeConfigFile: m}"),
+      std::string(kAt) + "kubeConfigFile: Invalid value: \"m\": must be an absolute file path");
   EXPECT_EQ(faults("ValidatingAdmissionWebhook", kind + "staticManifestsDir: /d}"),
             std::string(kAt) +
                 "staticManifestsDir: Forbidden: the feature ManifestBasedAdmissionControlConfig is "
