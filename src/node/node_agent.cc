@@ -19,6 +19,7 @@
 #include "node/logs/cri_log.h"
 #include "node/pods/containers.h"
 #include "node/pods/labels.h"
+#include "node/plugins/plugin_registry.h"
 #include "node/pods/pod_worker.h"
 #include "node/server/node_server.h"
 
@@ -77,6 +78,7 @@ class Agent final : public NodeView {
                  options_.systemd_cgroups),
         probes_(ctx, runtime, events_, [this](const std::string& uid) { wake(uid); }),
         status_(facts(), client, runtime, events_),
+        plugins_(ctx.loop(), options_.root + "/plugins_registry"),
         tasks_(ctx.loop()) {}
 
   Task<Status> run() {
@@ -109,6 +111,7 @@ class Agent final : public NodeView {
     events_.start(ctx_);
     tasks_.spawn(status_.run(ctx_));
     tasks_.spawn(watch_runtime(this));
+    tasks_.spawn(follow_plugins(this));
     nodes_.on_change([this](const Ref<Node>&, const Ref<Node>& now) {
       if (!now) return;
       if (now->status().allocatable().contains("pods")) node_known_.set();
@@ -351,6 +354,11 @@ class Agent final : public NodeView {
     }
   }
 
+  static Task<void> follow_plugins(Agent* self) {
+    Status s = co_await self->plugins_.run(self->ctx_);
+    if (!s.ok() && !self->ctx_.done()) log::error("No plug-ins can be registered", {{"error", s}});
+  }
+
   // Takes away what no pod of the API owns: left by pods that were deleted while no agent ran.
   static Task<void> housekeeping(Agent* self) {
     (void)co_await self->pods_.base().wait_synced(self->ctx_);
@@ -431,6 +439,7 @@ class Agent final : public NodeView {
   Probes probes_;
   NodeStatus status_;
   NodeServer server_;
+  PluginRegistry plugins_;
   PodServices shared_;
   SysctlAllowlist sysctls_;
   bool apparmor_ = false;

@@ -1,0 +1,42 @@
+// gRPC over HTTP/2, server side: unary calls, as plug-ins on unix sockets serve them. Messages are
+// bytes here; machinery's protobuf codec reads them.
+//
+// One loop. A call's context ends with its deadline (grpc-timeout), its connection, or the server.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/context.h"
+#include "base/status.h"
+#include "base/task.h"
+
+namespace keles::net {
+
+struct GrpcServerOptions {
+  GrpcServerOptions() = default;
+  size_t max_message = 4u << 20;  // of a request; longer ones are RESOURCE_EXHAUSTED
+  size_t max_connections = 64;
+  uint32_t max_calls = 100;  // at once on a connection
+};
+
+class GrpcServer {
+ public:
+  // `method` is "/csi.v1.Node/NodePublishVolume". A Status becomes the code that status_from_grpc()
+  // would make of it.
+  using Handler =
+      std::function<Task<Result<std::string>>(Context ctx, std::string method, std::string message)>;
+  // `address` is "unix:/path" (a stale socket is replaced). Listens at once.
+  static Result<std::unique_ptr<GrpcServer>> start(Loop& loop, std::string address,
+                                                   GrpcServerOptions options, Handler handler);
+  virtual ~GrpcServer() = default;
+  // No new calls; those that run see their context end; waits for them. To be awaited before the
+  // server is destroyed.
+  virtual Task<void> stop() = 0;
+};
+
+// The inverse of status_from_grpc().
+int grpc_code(const Status& status);
+
+}  // namespace keles::net
