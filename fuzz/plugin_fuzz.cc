@@ -15,9 +15,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 }
 
 std::vector<std::string_view> fuzz_seeds() {
-  return {"\x0a\x09"
-          "CSIPlugin\x12\x05"
-          "fruit\x1a\x02/s\x22\x05"
-          "1.0.0",
-          "\x0a\xff\xff\xff\xff\x0f"};
+  return {
+      "\x0a\x09"
+      "CSIPlugin\x12\x05"
+      "fruit\x1a\x02/s\x22\x05"
+      "1.0.0",
+      "\x0a\xff\xff\xff\xff\x0f"};
 }

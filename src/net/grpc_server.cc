@@ -26,13 +26,20 @@ std::optional<Duration> timeout_of(std::string_view text) {
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size() - 1, n);
   if (error != std::errc() || end != text.data() + text.size() - 1 || n < 0) return std::nullopt;
   switch (text.back()) {
-    case 'H': return std::min<Duration>(n * 3600s, 24h);
-    case 'M': return std::min<Duration>(n * 60s, 24h);
-    case 'S': return n * 1s;
-    case 'm': return n * 1ms;
-    case 'u': return n * 1us;
-    case 'n': return n * 1ns;
-    default: return std::nullopt;
+    case 'H':
+      return std::min<Duration>(n * 3600s, 24h);
+    case 'M':
+      return std::min<Duration>(n * 60s, 24h);
+    case 'S':
+      return n * 1s;
+    case 'm':
+      return n * 1ms;
+    case 'u':
+      return n * 1us;
+    case 'n':
+      return n * 1ns;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -299,21 +306,35 @@ class Server final : public GrpcServer {
 int grpc_code(const Status& s) {
   if (s.ok()) return 0;
   switch (s.reason()) {
-    case Reason::kCancelled: return 1;
+    case Reason::kCancelled:
+      return 1;
     case Reason::kBadRequest:
-    case Reason::kInvalid: return 3;
-    case Reason::kTimeout: return 4;
-    case Reason::kNotFound: return 5;
-    case Reason::kAlreadyExists: return 6;
-    case Reason::kForbidden: return 7;
-    case Reason::kTooManyRequests: return 8;
-    case Reason::kConflict: return 9;
-    case Reason::kExpired: return 11;
-    case Reason::kMethodNotAllowed: return 12;
-    case Reason::kInternalError: return 13;
-    case Reason::kUnavailable: return 14;
-    case Reason::kUnauthorized: return 16;
-    default: return 2;
+    case Reason::kInvalid:
+      return 3;
+    case Reason::kTimeout:
+      return 4;
+    case Reason::kNotFound:
+      return 5;
+    case Reason::kAlreadyExists:
+      return 6;
+    case Reason::kForbidden:
+      return 7;
+    case Reason::kTooManyRequests:
+      return 8;
+    case Reason::kConflict:
+      return 9;
+    case Reason::kExpired:
+      return 11;
+    case Reason::kMethodNotAllowed:
+      return 12;
+    case Reason::kInternalError:
+      return 13;
+    case Reason::kUnavailable:
+      return 14;
+    case Reason::kUnauthorized:
+      return 16;
+    default:
+      return 2;
   }
 }
 

@@ -25,8 +25,8 @@ class GrpcServer {
  public:
   // `method` is "/csi.v1.Node/NodePublishVolume". A Status becomes the code that status_from_grpc()
   // would make of it.
-  using Handler =
-      std::function<Task<Result<std::string>>(Context ctx, std::string method, std::string message)>;
+  using Handler = std::function<Task<Result<std::string>>(Context ctx, std::string method,
+                                                          std::string message)>;
   // `address` is "unix:/path" (a stale socket is replaced). Listens at once.
   static Result<std::unique_ptr<GrpcServer>> start(Loop& loop, std::string address,
                                                    GrpcServerOptions options, Handler handler);

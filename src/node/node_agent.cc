@@ -17,9 +17,9 @@
 #include "machinery/time.h"
 #include "node/certificates.h"
 #include "node/logs/cri_log.h"
+#include "node/plugins/plugin_registry.h"
 #include "node/pods/containers.h"
 #include "node/pods/labels.h"
-#include "node/plugins/plugin_registry.h"
 #include "node/pods/pod_worker.h"
 #include "node/server/node_server.h"
 

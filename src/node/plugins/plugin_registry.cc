@@ -122,7 +122,8 @@ class PluginRegistry::Watch {
       if (!fd.open() || ::fstat(fd.get(), &st) != 0) continue;
       const std::string at = path + "/" + name;
       if (S_ISDIR(st.st_mode)) {
-        Fd below(::openat(dir.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        Fd below(
+            ::openat(dir.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
         if (below.open()) list_in(below, at, depth + 1, seen, out);
       } else if (S_ISSOCK(st.st_mode) && out->size() < kMostSockets) {
         out->push_back({at, std::move(fd), st.st_ino});

@@ -42,7 +42,8 @@ class PluginHandler {
   virtual Status validate(const PluginInfo& info) = 0;
   // Takes it; one that is there already under this name is replaced. An error is told to it.
   virtual Task<Status> add(Context ctx, PluginInfo info) = 0;
-  // Its socket has gone. Another one of this name, with another endpoint, may have been added since.
+  // Its socket has gone. Another one of this name, with another endpoint, may have been added
+  // since.
   virtual Task<void> remove(Context ctx, PluginInfo info) = 0;
 };
 

@@ -45,11 +45,10 @@ struct Program {
     co_return std::string();
   }
   void listen(Loop& loop, const std::string& path) {
-    auto made = net::GrpcServer::start(
-        loop, "unix:" + path, net::GrpcServerOptions(),
-        [this](Context, std::string method, std::string message) {
-          return answer(this, std::move(method), std::move(message));
-        });
+    auto made = net::GrpcServer::start(loop, "unix:" + path, net::GrpcServerOptions(),
+                                       [this](Context, std::string method, std::string message) {
+                                         return answer(this, std::move(method), std::move(message));
+                                       });
     ASSERT_TRUE(made.ok()) << made.status().to_string();
     server = std::move(*made);
   }
@@ -187,8 +186,7 @@ Task<void> failures(World* w) {
   w->start();
   one.listen(*w->loop, w->at + "/one.sock");
   co_await World::told(w, &one, 2);
-  EXPECT_EQ(one.told.at(0),
-            "RegisterPlugin error -- plugin registration failed with err: not now");
+  EXPECT_EQ(one.told.at(0), "RegisterPlugin error -- plugin registration failed with err: not now");
   EXPECT_EQ(one.told.at(1), "registered");
   EXPECT_TRUE(hidden.told.empty());
   EXPECT_TRUE(liar.told.empty());
