@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/metrics.h"
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
 #include "scheduler/decide_test.h"
@@ -180,12 +179,7 @@ TEST_F(Binding, AnAttemptAfterAFailureGoesByThePodAsItIsNow) {
 
 // Of the victims the one that goes by itself, its name taken by another, stops nothing.
 TEST_F(Binding, AVictimThatHasGoneByItselfIsAVictimLess) {
-  auto rounds = [] {
-    const std::string all = metrics::expose(), series = "scheduler_preemption_victims_count ";
-    const size_t at = all.find("\n" + series);
-    return at == all.npos ? 0 : std::stoi(all.substr(at + 1 + series.size()));
-  };
-  const int before = rounds();
+  const int before = metric_now("scheduler_preemption_victims_count");
   client.drop(*find_kind("", "v1", "Node"), "", "b");
   for (const char* name : {"low1", "low2"}) {
     client.put_yaml(pod_text(name, "  priority: " + std::string(1, name[3]) +
@@ -203,7 +197,7 @@ TEST_F(Binding, AVictimThatHasGoneByItselfIsAVictimLess) {
   loop.advance(10s);
   EXPECT_FALSE(client.now<Pod>("default", "low1")->metadata().deletion_timestamp().empty());
   EXPECT_TRUE(client.now<Pod>("default", "low2")->metadata().deletion_timestamp().empty());
-  EXPECT_EQ(rounds() - before, 1);
+  EXPECT_EQ(metric_now("scheduler_preemption_victims_count") - before, 1);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "machinery/codec_yaml.h"
 #include "machinery/config_file.h"
 #include "machinery/time.h"
+#include "scheduler/extenders/options.h"
 #include "scheduler/plugins/plugins.h"
 
 namespace keles::scheduler {
@@ -198,6 +199,23 @@ Result<ProfileOptions> read_profile(const ConfigFile& file, const Value& p, cons
   return out;
 }
 
+// Resources that the extenders alone look after: they take the place of what NodeResourcesFit was
+// told to pass over.
+Status leave_to_extenders(const std::vector<std::string>& resources, ProfileOptions* profile) {
+  if (resources.empty()) return {};
+  constexpr const char* kArgs = "NodeResourcesFitArgs";
+  DocumentPtr& held = profile->args["NodeResourcesFit"];
+  std::string text = held ? write_yaml(held->root)
+                          : "apiVersion: " + std::string(kVersion) + "\nkind: " + kArgs + "\n";
+  TRY_ASSIGN(args, ConfigFile::parse("NodeResourcesFit", std::move(text), {kVersion, kArgs}));
+  TRY_ASSIGN(copy, parse_yaml(write_yaml(args.root())));
+  Value& list = copy.root.set(copy.arena, "ignoredResources", Value::list());
+  for (const std::string& name : resources)
+    list.append(copy.arena, Value::string(copy.arena.copy(name)));
+  held = std::make_shared<const Document>(std::move(copy));
+  return {};
+}
+
 Duration duration_of(const Value& v, Duration otherwise) {
   auto d = parse_duration(v.as_string());
   return d.ok() ? *d : otherwise;
@@ -217,6 +235,8 @@ Result<SchedulerConfig> read(const ConfigFile& file) {
   }
   o.initial_backoff = Duration(1s) * initial;
   o.max_backoff = Duration(1s) * most;
+  TRY_ASSIGN(extenders, read_extenders(file, root["extenders"]));
+  o.extenders = std::move(extenders.extenders);
   const auto profiles = root["profiles"].items();
   if (!profiles.empty()) o.profiles.clear();
   std::set<std::string> names;
@@ -227,6 +247,7 @@ Result<SchedulerConfig> read(const ConfigFile& file) {
       return file.error(at + ".schedulerName", "Duplicate value: \"" + profile.name + "\"");
     o.profiles.push_back(std::move(profile));
   }
+  for (ProfileOptions& p : o.profiles) TRY(leave_to_extenders(extenders.ignored_resources, &p));
   const Value& election = root["leaderElection"];
   out.leader_elect = election["leaderElect"].is_null() || election["leaderElect"].as_bool();
   out.lease_duration = duration_of(election["leaseDuration"], 15s);

@@ -73,7 +73,7 @@ std::vector<NodeInfo*> Decider::scan(Cycle& cycle, const std::vector<NodeInfo*>&
   Profile::Timed timed(cycle.profile, "Filter");
   std::vector<NodeInfo*> feasible;
   const size_t n = nodes.size();
-  const bool choosing = cycle.profile.has(kScore);
+  const bool choosing = cycle.extended || cycle.profile.has(kScore);
   const size_t wanted = choosing
                             ? feasible_wanted(n, cycle.profile.percentage.value_or(percentage_))
                             : std::min<size_t>(n, 1);
@@ -105,22 +105,55 @@ std::vector<NodeInfo*> Decider::scan(Cycle& cycle, const std::vector<NodeInfo*>&
   return feasible;
 }
 
-std::vector<NodeInfo*> Decider::find(Cycle& cycle, const ClusterView& view, Decision& d) {
+// What pre_filter() says; nothing when there is no node for the pod.
+std::optional<Profile::Prepared> Decider::prepare(Cycle& cycle, const ClusterView& view,
+                                                  Decision& d) {
   cycle.view = &view;
   d.failure.nodes_total = view.nodes.size();
-  if (view.nodes.empty()) return {};
+  if (view.nodes.empty()) return std::nullopt;
   Profile::Prepared prepared = cycle.profile.pre_filter(cycle);
   if (prepared.verdict.code == Code::kError) {
     d.error = std::move(prepared.verdict);
-    return {};
+    return std::nullopt;
   }
-  if (!prepared.verdict.ok()) {
-    d.failure.pre_filter_message = prepared.verdict.message();
-    note_rejection(d.failure, prepared.by);
-    for (Plugin* p : prepared.narrowed) note_rejection(d.failure, p);
-    if (prepared.verdict.code == Code::kUnschedulable) d.failure.resolvable = view.nodes;
-    return {};
+  if (prepared.verdict.ok()) return prepared;
+  d.failure.pre_filter_message = prepared.verdict.message();
+  note_rejection(d.failure, prepared.by);
+  for (Plugin* p : prepared.narrowed) note_rejection(d.failure, p);
+  if (prepared.verdict.code == Code::kUnschedulable) d.failure.resolvable = view.nodes;
+  return std::nullopt;
+}
+
+std::vector<NodeInfo*> Decider::look_again(Cycle& cycle, const ClusterView& view,
+                                           const std::vector<std::string>& names, Decision& d) {
+  std::vector<NodeInfo*> left;
+  const std::optional<Profile::Prepared> prepared = prepare(cycle, view, d);
+  if (!prepared) return left;
+  for (const std::string& name : names) {
+    NodeInfo* node = view.find(name);
+    if (!node || (prepared->nodes && !prepared->nodes->contains(name))) continue;
+    Plugin* by = nullptr;
+    Verdict v = cycle.profile.filter(cycle, *node, &by);
+    if (v.ok()) {
+      left.push_back(node);
+      continue;
+    }
+    if (v.code == Code::kError) {
+      d.error = std::move(v);
+      return {};
+    }
+    if (v.reasons)
+      for (const std::string& text : *v.reasons) ++d.failure.reasons[text];
+    note_rejection(d.failure, by);
+    if (v.code == Code::kUnschedulable) d.failure.resolvable.push_back(node);
   }
+  return left;
+}
+
+std::vector<NodeInfo*> Decider::find(Cycle& cycle, const ClusterView& view, Decision& d) {
+  const std::optional<Profile::Prepared> made = prepare(cycle, view, d);
+  if (!made) return {};
+  const Profile::Prepared& prepared = *made;
   // Room was made there: it is likely the only one.
   if (NodeInfo* node = cycle.nominated_node.empty() ? nullptr : view.find(cycle.nominated_node)) {
     Plugin* by = nullptr;

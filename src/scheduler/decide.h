@@ -1,6 +1,7 @@
 // The decision itself: which node for this pod, or why none. No API, no waiting.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,12 @@ class Decider {
   // `extra` is added to the scores when given.
   std::string choose(Cycle& cycle, const std::vector<NodeInfo*>& feasible, Random& random,
                      const std::vector<int64_t>& extra = {});
+  // After a wait: which of those that find() named pass still, or again. Adds to d.failure.
+  std::vector<NodeInfo*> look_again(Cycle& cycle, const ClusterView& view,
+                                    const std::vector<std::string>& names, Decision& d);
 
  private:
+  std::optional<Profile::Prepared> prepare(Cycle& cycle, const ClusterView& view, Decision& d);
   std::vector<NodeInfo*> scan(Cycle& cycle, const std::vector<NodeInfo*>& nodes, Decision& d);
   int percentage_;
   size_t start_ = 0;  // where the last scan over nodes stopped

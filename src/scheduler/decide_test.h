@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/metrics.h"
 #include "machinery/codec_yaml.h"
 #include "scheduler/cache.h"
 #include "scheduler/decide.h"
@@ -36,6 +37,13 @@ inline std::string pod_text(const std::string& name, const std::string& spec = "
          name + meta +
          "}\nspec:\n  schedulerName: default-scheduler\n  containers: [{name: c, image: i}]\n" +
          spec;
+}
+
+// What a series without labels stands at in this process; 0 when there is none.
+inline int metric_now(const std::string& series) {
+  const std::string all = metrics::expose();
+  const size_t at = all.find("\n" + series + " ");
+  return at == all.npos ? 0 : std::stoi(all.substr(at + 2 + series.size()));
 }
 
 inline std::string requests(const std::string& cpu) {

@@ -87,6 +87,9 @@ class Cycle {
   const ClusterView* view = nullptr;  // while deciding; null afterwards
   std::vector<Plugin*> filters;       // those that did not skip, in order
   std::string nominated_node;         // tried first; "": none
+  // Extenders choose among the nodes, too: enough are looked for even when no plugin scores; and
+  // are asked about victims before preemption chooses.
+  bool extended = false, victims_are_asked_about = false;
 
   // A plugin's own state for this attempt.
   template <class T>
@@ -131,10 +134,21 @@ struct Failure {
   std::string message() const;
 };
 
+// A node on which preemption can make room, and who would have to go.
+struct Candidate {
+  std::string node;
+  std::vector<PodPtr> victims;  // the most important first
+  int violations = 0;           // victims whose budget would be overdrawn
+};
+
 struct PostFilter {
-  Verdict verdict;  // kSuccess: the pod is nominated; kUnschedulable with the reason otherwise
+  // kSuccess: the pod is nominated; kUnschedulable with the reason otherwise; kWait, where
+  // Cycle::victims_are_asked_about: `by` goes on in settle(), with those candidates that remain.
+  Verdict verdict;
   // What the pod's nomination becomes ("": none); not given: it stays as it is.
   std::optional<std::string> nominated_node;
+  std::vector<Candidate> candidates = {};
+  Plugin* by = nullptr;
 };
 
 struct Permission {
@@ -177,6 +191,11 @@ class Plugin {
   }
   virtual PostFilter post_filter(Cycle& cycle, const PodInfo& pod, const Failure& failure) {
     (void)cycle, (void)pod, (void)failure;
+    return {Verdict{Code::kUnschedulable, nullptr}, std::nullopt};
+  }
+  // Ends a post_filter() that waited. Other decisions have been made meanwhile; there is no view.
+  virtual PostFilter settle(Cycle& cycle, const std::vector<Candidate>& candidates) {
+    (void)cycle, (void)candidates;
     return {Verdict{Code::kUnschedulable, nullptr}, std::nullopt};
   }
 

@@ -19,12 +19,6 @@ struct Budget {
   std::set<std::string, std::less<>> disrupted;  // status.disruptedPods: counted already
 };
 
-struct Candidate {
-  std::string node;
-  std::vector<PodPtr> victims;  // the most important first
-  int violations = 0;           // victims whose budget would be overdrawn
-};
-
 // Descending priority, then who started first. Pods without a start time count as just started.
 bool more_important(const PodInfo& a, const PodInfo& b);
 

@@ -151,6 +151,10 @@ PostFilter Profile::ask_post_filters(Cycle& cycle, Failure& failure) {
   std::string message;
   for (Plugin* p : at(kPostFilter)) {
     PostFilter r = p->post_filter(cycle, *cycle.pod, failure);
+    if (r.verdict.code == Code::kWait) {
+      r.by = p;
+      return r;
+    }
     if (r.nominated_node) out.nominated_node = r.nominated_node;
     if (r.verdict.ok()) {
       out.verdict = {};

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "client/pod_condition.h"
 #include "machinery/time.h"
+#include "scheduler/attempt.h"
 #include "scheduler/plugins/plugins.h"
 
 namespace keles::scheduler {
@@ -16,10 +17,6 @@ using api::core_v1::PodEdit;
 
 bool ended(const api::core_v1::Pod& pod) {
   return pod.status().phase() == "Succeeded" || pod.status().phase() == "Failed";
-}
-
-double seconds_since(TimePoint then, TimePoint now) {
-  return static_cast<double>((now - then).count()) / 1e9;
 }
 
 bool any_less(const Resources& before, const Resources& now) {
@@ -61,22 +58,6 @@ std::string cut(std::string message) {
 
 }  // namespace
 
-// One pod on its way to its node.
-struct Scheduler::Attempt {
-  Attempt(Named* n, CyclePtr c, TimePoint s) : by(n), cycle(std::move(c)), started(s) {}
-  Named* by;
-  CyclePtr cycle;
-  TimePoint started;
-  std::string node;
-  std::vector<std::pair<Plugin*, Duration>> waits;  // Permit
-  Verdict refused;                                  // Permit, or a binding given up
-  Plugin* refused_by = nullptr;
-  keles::Event woken;
-  std::optional<Context> context;  // of pre_bind()
-  bool in_slot = true;             // holds one of bindings_
-  const PodInfo& pod() const { return *cycle->pod; }
-};
-
 Scheduler::Scheduler(Client& client, InformerFactory& informers, EventRecorder& recorder,
                      SchedulerOptions options)
     : client_(client),
@@ -94,6 +75,8 @@ Scheduler::Scheduler(Client& client, InformerFactory& informers, EventRecorder& 
       bindings_(options_.max_bindings_in_flight),
       tasks_(client.loop()) {
   make_profiles();
+  if (!options_.extenders.empty())
+    extended_ = std::make_unique<ExtendedDecider>(*this, decider_, options_.extenders);
   nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) { on_node(before, now); });
   namespaces_.on_change([this](const Ref<Namespace>& before, const Ref<Namespace>& now) {
     if (!now) {
@@ -285,9 +268,14 @@ Task<void> Scheduler::run(Context ctx) {
   if (s.ok()) s = co_await namespaces_.base().wait_synced(ctx);
   if (s.ok()) s = co_await informers_.wait_synced(ctx);
   if (s.ok()) tasks_.spawn(flush_regularly(ctx));
+  if (s.ok() && extended_) tasks_.spawn(decide_with_extenders(ctx));
   while (s.ok()) {
     Result<PodPtr> next = co_await queue_.next(ctx);
     if (!next.ok()) break;
+    if (goes_to_extenders(*next)) {
+      co_await yield_to(ctx.loop());
+      continue;
+    }
     s = co_await bindings_.acquire(ctx);
     if (!s.ok()) break;
     if (PodPtr pod = still_queued((*next)->uid)) {
@@ -350,12 +338,19 @@ void Scheduler::take_node(Context ctx, AttemptPtr attempt) {
 
 void Scheduler::no_node(Context ctx, AttemptPtr attempt, Decision& d) {
   Attempt& a = *attempt;
-  const PodPtr& pod = a.cycle->pod;
   std::optional<std::string> nominated = "";
   if (d.failure.nodes_total > 0 && a.by->profile->has(kPostFilter)) {
     PostFilter r = a.by->profile->post_filter(*a.cycle, d.failure);
     nominated = r.nominated_node;
   }
+  end_without_node(ctx, attempt, d, std::move(nominated));
+}
+
+// The pod goes back to the queue, and its owner is told why.
+void Scheduler::end_without_node(Context ctx, AttemptPtr attempt, Decision& d,
+                                 std::optional<std::string> nominated) {
+  Attempt& a = *attempt;
+  const PodPtr& pod = a.cycle->pod;
   if (nominated) cache_.nominate(pod, *nominated);
   leave_slot(a);
   a.by->meters->attempt("unschedulable", seconds_since(a.started, ctx.loop().now()));
@@ -498,7 +493,14 @@ Task<Status> Scheduler::bind_in_slot(Context ctx, AttemptPtr attempt) {
   Attempt& a = *attempt;
   if (!a.in_slot) TRY_CO(bindings_.acquire(ctx));
   a.in_slot = true;
-  Status s = co_await a.by->profile->bind(ctx, a.cycle, a.node);
+  std::optional<Status> by_extender;
+  if (extended_) by_extender = co_await extended_->bind(ctx, a.cycle, a.node);
+  Status s;
+  if (by_extender) {
+    s = *by_extender;
+  } else {
+    s = co_await a.by->profile->bind(ctx, a.cycle, a.node);
+  }
   leave_slot(a);
   co_return s;
 }

@@ -7,14 +7,18 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/sync.h"
 #include "client/client.h"
 #include "client/event_recorder.h"
 #include "client/informer.h"
 #include "scheduler/cache.h"
 #include "scheduler/decide.h"
+#include "scheduler/extenders/decision.h"
 #include "scheduler/handle.h"
 #include "scheduler/metrics.h"
 #include "scheduler/queue.h"
@@ -31,6 +35,7 @@ struct ProfileOptions {
 
 struct SchedulerOptions {
   std::vector<ProfileOptions> profiles = {ProfileOptions()};
+  std::vector<ExtenderOptions> extenders;
   int percentage_of_nodes_to_score = 0;
   Duration initial_backoff = 1s, max_backoff = 10s;
   // Decisions wait while as many calls that bind are under way. What comes before those calls
@@ -92,6 +97,13 @@ class Scheduler final : public Handle {
   void schedule_one(Context ctx, PodPtr pod);
   void take_node(Context ctx, AttemptPtr attempt);
   void no_node(Context ctx, AttemptPtr attempt, Decision& d);
+  void end_without_node(Context ctx, AttemptPtr attempt, Decision& d,
+                        std::optional<std::string> nominated);
+  // Pods about which extenders are asked have their decisions beside the others', one at a time.
+  bool goes_to_extenders(const PodPtr& pod);
+  Task<void> decide_with_extenders(Context ctx);
+  Task<void> schedule_extended(Context ctx, PodPtr pod);
+  Task<void> no_node_extended(Context ctx, AttemptPtr attempt, std::shared_ptr<Decision> d);
   void leave_slot(Attempt& attempt);
   void give_back(Attempt& attempt);
   void reject_attempt(Context ctx, AttemptPtr attempt, const Verdict& why, Plugin* by);
@@ -118,6 +130,11 @@ class Scheduler final : public Handle {
   std::map<std::string, Named, std::less<>> profiles_;  // outlive the queue, which names plugins
   SchedulingQueue queue_;
   Decider decider_;
+  std::unique_ptr<ExtendedDecider> extended_;  // null: there are no extenders
+  // Who is to be decided on with extenders, as the queue would have it: priority, then turn.
+  std::map<std::pair<int32_t, uint64_t>, std::string> for_extenders_;
+  uint64_t extender_turn_ = 0;
+  WaitList extender_waits_;
   Semaphore bindings_;
   TaskGroup tasks_;
   Status status_;

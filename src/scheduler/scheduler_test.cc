@@ -119,6 +119,7 @@ TEST_F(DecideTest, PreemptsTheLeastImportant) {
 }
 
 TEST(Scheduler, SaysWhyItPreemptsBeforeItDeletes) {
+  const int before = metric_now("scheduler_preemption_victims_count");
   SimLoop loop(1);
   FakeClient client(loop);
   client.put_yaml("apiVersion: v1\nkind: Namespace\nmetadata: {name: default}");
@@ -152,7 +153,7 @@ TEST(Scheduler, SaysWhyItPreemptsBeforeItDeletes) {
   const std::string metrics = metrics::expose();
   for (const char* series :
        {"scheduler_schedule_attempts_total{result=\"unschedulable\",profile=\"default-scheduler\"}",
-        "scheduler_preemption_attempts_total", "scheduler_preemption_victims_count 1",
+        "scheduler_preemption_attempts_total",
         "scheduler_framework_extension_point_duration_seconds_count{extension_point=\"Filter\","
         "status=\"Success\",profile=\"default-scheduler\"}",
         "scheduler_unschedulable_pods{plugin=\"NodeResourcesFit\",profile=\"default-scheduler\"}",
@@ -160,6 +161,7 @@ TEST(Scheduler, SaysWhyItPreemptsBeforeItDeletes) {
         "scheduler_pending_pods{queue=\"gated\"}"}) {
     EXPECT_THAT(metrics, testing::HasSubstr(series));
   }
+  EXPECT_EQ(metric_now("scheduler_preemption_victims_count") - before, 1);
   ctx.cancel();
   loop.advance(1min);
 }

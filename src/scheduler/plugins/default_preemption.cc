@@ -41,15 +41,26 @@ class DefaultPreemption final : public Plugin {
 
   PostFilter post_filter(Cycle& cycle, const PodInfo& pod, const Failure& failure) override {
     meters::preemption_attempts().add();
-    PostFilter out = preempt(cycle, pod, failure);
-    std::string text = out.verdict.message();
-    if (!text.empty()) {
-      out.verdict.reasons = make_reasons({"preemption: " + text});
-    }
-    return out;
+    return in_words(preempt(cycle, pod, failure));
+  }
+
+  // Extenders may have left none, which is no reason to give up the nomination that there is.
+  PostFilter settle(Cycle& cycle, const std::vector<Candidate>& candidates) override {
+    const WallTime now = handle_ ? handle_->context().loop().wall_now() : WallTime();
+    const Candidate* best = pick_candidate(candidates, now);
+    if (!best)
+      return in_words({Verdict::unschedulable("no candidate node for preemption"), std::nullopt});
+    if (handle_) begin_eviction(cycle.pod, *best);
+    return {Verdict{}, best->node};
   }
 
  private:
+  static PostFilter in_words(PostFilter out) {
+    std::string text = out.verdict.message();
+    if (!text.empty()) out.verdict.reasons = make_reasons({"preemption: " + text});
+    return out;
+  }
+
   // Of an eviction under way: whom it waits for last, once only that one is left.
   struct UnderWay {
     PodPtr last;
@@ -94,9 +105,7 @@ class DefaultPreemption final : public Plugin {
       candidates = find_candidates(cycle, failure, budgets(), offset,
                                    candidates_wanted(possible, percentage_, absolute_), &why);
     }
-    const WallTime now = handle_ ? handle_->context().loop().wall_now() : WallTime();
-    const Candidate* best = pick_candidate(candidates, now);
-    if (!best) {
+    if (candidates.empty()) {
       Failure hopeless;
       hopeless.nodes_total = failure.nodes_total;
       hopeless.reasons = std::move(why);
@@ -105,8 +114,10 @@ class DefaultPreemption final : public Plugin {
         hopeless.reasons["Preemption is not helpful for scheduling"] += static_cast<int>(others);
       return {Verdict::unschedulable(hopeless.message()), ""};
     }
-    if (handle_) begin_eviction(cycle.pod, *best);
-    return {Verdict{}, best->node};
+    if (!cycle.victims_are_asked_about) return settle(cycle, candidates);
+    PostFilter out{Verdict{Code::kWait, nullptr}, std::nullopt};
+    out.candidates = std::move(candidates);
+    return out;
   }
 
   // Those that were preempted for it are still on their way out of its node.
