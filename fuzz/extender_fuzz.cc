@@ -26,5 +26,6 @@ std::vector<std::string_view> fuzz_seeds() {
           R"({"nodes":{"items":[{"metadata":{"name":"a"}}]},"FailedAndUnresolvableNodes":null})",
           R"([{"Host":"a","Score":10},{"host":"b","score":-1}])",
           R"({"NodeNameToMetaVictims":{"a":{"Pods":[{"UID":"u"}],"NumPDBViolations":1}}})",
-          "https://[::1]:8443/extender/", "http://a.example.com"};
+          "https://[::1]:8443/extender/",
+          "http://a.example.com"};
 }

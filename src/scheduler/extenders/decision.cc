@@ -65,8 +65,8 @@ Task<void> ExtendedDecider::prioritize(Context ctx, Extender* one,
                                        std::shared_ptr<Opinion> into) {
   auto scores = co_await one->prioritize(ctx, q);
   if (!scores.ok()) {  // the others' opinions are enough
-    log::info("No score given by this extender", {{"extender", one->name()},
-                                                  {"err", scores.status()}});
+    log::info("No score given by this extender",
+              {{"extender", one->name()}, {"err", scores.status()}});
     co_return;
   }
   for (const auto& [node, score] : *scores) into->extra[node] += score;

@@ -236,8 +236,8 @@ Result<std::vector<Candidate>> Extender::read_candidates(const Preemption& p,
     out.push_back(std::move(kept));
   }
   if (said.empty()) return out;
-  return lied(options_.url, "claims victims on node " + quoted(said.begin()->first) +
-                                ", which was not offered");
+  return lied(options_.url,
+              "claims victims on node " + quoted(said.begin()->first) + ", which was not offered");
 }
 
 }  // namespace keles::scheduler

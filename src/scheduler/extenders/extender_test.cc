@@ -26,7 +26,8 @@ using testing::HasSubstr;
 using testing::Not;
 
 std::string managed(const std::string& resource) {
-  return "  initContainers: [{name: i, image: i, resources: {requests: {" + resource + ": '1'}}}]\n";
+  return "  initContainers: [{name: i, image: i, resources: {requests: {" + resource +
+         ": '1'}}}]\n";
 }
 
 // An extender in memory: what it answers to each verb, after how long.
@@ -174,7 +175,8 @@ TEST(ExtenderWire, AnswersAreReadAsGoReadsThem) {
   for (const char* bad : {"{}", "[1]", R"([{"Score":1.5}])", R"([{"Host":1}])"})
     EXPECT_FALSE(extender_wire::read_priorities(bad).ok()) << bad;
   EXPECT_FALSE(extender_wire::read_preemption(R"({"NodeNameToMetaVictims":[]})").ok());
-  EXPECT_FALSE(extender_wire::read_preemption(R"({"NodeNameToMetaVictims":{"a":{"Pods":3}}})").ok());
+  EXPECT_FALSE(
+      extender_wire::read_preemption(R"({"NodeNameToMetaVictims":{"a":{"Pods":3}}})").ok());
 }
 
 TEST_F(ExtenderTest, FiltersAndPrioritizes) {
@@ -206,8 +208,7 @@ TEST_F(ExtenderTest, WhomItRejectsEverywhereWaitsForAnyChange) {
   start({options_of(fake, "f")});
   client.put_yaml(pod_text("p"));
   loop.advance(2s);
-  EXPECT_THAT(why_not("p"),
-              HasSubstr("Unschedulable: 0/2 nodes are available: 2 much too loud."));
+  EXPECT_THAT(why_not("p"), HasSubstr("Unschedulable: 0/2 nodes are available: 2 much too loud."));
   fake.answers["filter"] = R"({"NodeNames":["a"]})";
   loop.advance(60s);
   EXPECT_EQ(node_of("p"), "");  // nobody asks again by himself
@@ -384,11 +385,11 @@ class PreemptingExtenderTest : public ExtenderTest {
   void SetUp() override {
     ExtenderTest::SetUp();
     for (const char* node : {"a", "b"}) {
-      client.put_yaml(pod_text(std::string("low-") + node, "  priority: 1\n  nodeName: " +
-                                                               std::string(node) +
-                                                               "\n" + requests("3")));
-      client.put_yaml(pod_text(std::string("top-") + node, "  priority: 99\n  nodeName: " +
-                                                               std::string(node) + "\n"));
+      client.put_yaml(
+          pod_text(std::string("low-") + node,
+                   "  priority: 1\n  nodeName: " + std::string(node) + "\n" + requests("3")));
+      client.put_yaml(pod_text(std::string("top-") + node,
+                               "  priority: 99\n  nodeName: " + std::string(node) + "\n"));
     }
   }
   bool goes(std::string_view pod) const {
@@ -460,10 +461,10 @@ TEST(ExtenderConfigTest, WhatIsWrongIsNamed) {
        "specifying a root certificates file with the insecure flag is not allowed"},
   };
   for (const Case& c : cases) {
-    auto got = parse_scheduler_config(
-        "f", std::string("apiVersion: kubescheduler.config.k8s.io/v1\nkind: "
-                         "KubeSchedulerConfiguration\nextenders: [") +
-                 c.extender + "]\n");
+    auto got =
+        parse_scheduler_config("f", std::string("apiVersion: kubescheduler.config.k8s.io/v1\nkind: "
+                                                "KubeSchedulerConfiguration\nextenders: [") +
+                                        c.extender + "]\n");
     ASSERT_FALSE(got.ok()) << c.extender;
     EXPECT_THAT(got.status().message(), HasSubstr(c.want));
   }
@@ -502,10 +503,9 @@ class RealExtenderTest : public testing::Test {
                               .not_after = now + 24h};
     net::ServerOptions o;
     o.tls = *net::issue_certificate(ca, leaf);
-    server = std::move(*net::Server::start({loop.get()}, o,
-                                           [](Context c, net::Request* q, net::Responder* r) {
-                                             return handle(c, q, r);
-                                           }));
+    server = std::move(*net::Server::start(
+        {loop.get()}, o,
+        [](Context c, net::Request* q, net::Responder* r) { return handle(c, q, r); }));
   }
   static Task<void> ask_then_stop(RealLoop* loop, net::Server* server, Extender* e, ObjectPtr pod,
                                   std::string* out) {
@@ -543,9 +543,7 @@ TEST_F(RealExtenderTest, IsNotBelievedWithoutItsAuthority) {
 TEST_F(RealExtenderTest, NeverEnds) {
   EXPECT_THAT(ask("endless", true), HasSubstr("context deadline exceeded"));
 }
-TEST_F(RealExtenderTest, IsTooLong) {
-  EXPECT_THAT(ask("long", true), HasSubstr("/x/long\": "));
-}
+TEST_F(RealExtenderTest, IsTooLong) { EXPECT_THAT(ask("long", true), HasSubstr("/x/long\": ")); }
 
 }  // namespace
 }  // namespace keles::scheduler

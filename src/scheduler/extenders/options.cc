@@ -59,10 +59,9 @@ Result<net::ClientTls> read_tls(const ConfigFile& file, const Value& extender,
 std::string wrong_resource(const std::string& name) {
   const auto messages = check_qualified_name(name);
   if (!messages.empty()) return std::string(messages.front());
-  const bool native = name.find('/') == std::string::npos ||
-                      name.find("kubernetes.io/") != std::string::npos;
-  if (native || name.starts_with("requests.") ||
-      !check_qualified_name("requests." + name).empty())
+  const bool native =
+      name.find('/') == std::string::npos || name.find("kubernetes.io/") != std::string::npos;
+  if (native || name.starts_with("requests.") || !check_qualified_name("requests." + name).empty())
     return "is an invalid extended resource name";
   return "";
 }

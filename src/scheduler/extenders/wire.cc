@@ -96,7 +96,8 @@ Result<Filtered> read_filtered(std::string_view json) {
   }
   if (const Value& nodes = member(answer.root, "Nodes"); !nodes.is_null()) {
     const Value& items = member(nodes, "items");
-    if (!nodes.is_map() || (!items.is_null() && !items.is_list())) return wrong("Nodes", "NodeList");
+    if (!nodes.is_map() || (!items.is_null() && !items.is_list()))
+      return wrong("Nodes", "NodeList");
     out.nodes.emplace();
     for (const Value& v : items.items()) {
       TRY_ASSIGN(name, text_of(member(member(v, "metadata"), "name"), "Nodes.items"));
@@ -146,8 +147,8 @@ Result<std::string> read_binding(std::string_view json) {
 std::string preemption_args(const Object& pod, const std::map<std::string, Offer>& offers,
                             bool meta) {
   std::string out = begin_args(pod);
-  out += meta ? ",\"NodeNameToVictims\":null,\"NodeNameToMetaVictims\":{"
-              : ",\"NodeNameToVictims\":{";
+  out +=
+      meta ? ",\"NodeNameToVictims\":null,\"NodeNameToMetaVictims\":{" : ",\"NodeNameToVictims\":{";
   bool first = true;
   for (const auto& [node, offer] : offers) {
     if (!first) out += ',';

@@ -1,6 +1,6 @@
 // The messages between a scheduler and its extenders (kube-scheduler/extender/v1), as JSON. Members
-// are written under upstream's names and read without regard to case, as Go reads them; unknown ones
-// are passed over, wrong types are errors. Pure; any thread.
+// are written under upstream's names and read without regard to case, as Go reads them; unknown
+// ones are passed over, wrong types are errors. Pure; any thread.
 #pragma once
 
 #include <cstdint>
