@@ -24,6 +24,7 @@
 #include "node/certificates.h"
 #include "node/network/node_network.h"
 #include "node/node_agent.h"
+#include "proxy/policy/enforcer.h"
 #include "proxy/proxy.h"
 
 namespace keles {
@@ -36,7 +37,7 @@ struct KubeletFlags {
   std::string cert_file, key_file, authorization_mode = "Webhook";
   int64_t port = 10250, read_only_port = 0;
   std::vector<std::string> labels, taints;
-  bool proxy = true, rotate_certificates = false;
+  bool proxy = true, network_policy = true, rotate_certificates = false;
   proxy::ConntrackTimeouts conntrack;
   proxy::HealthPorts proxy_ports;
   int64_t proxy_healthz_port = 10256, proxy_metrics_port = 10249;
@@ -123,6 +124,9 @@ void add_flags(Flags& f, KubeletFlags& k) {
         "NAT timeout for TCP connections in the CLOSE_WAIT state (0 to leave as-is).");
   f.add("pod-network", &k.pod_network,
         "bridge: configure CNI and routes between nodes; none: leave that to somebody else.");
+  f.add("network-policy", &k.network_policy,
+        "Enforce network policies on this node's pods; with --pod-network=none that is left to "
+        "somebody else, too.");
   f.add("logging-format", &k.logging_format,
         "Sets the log format. Permitted formats: \"json\", \"text\".");
   f.add("v", &k.verbosity, "number for the log level verbosity", 'v');
@@ -221,6 +225,7 @@ Status finish_options(KubeletFlags& k) {
   return read_certificates(k);
 }
 Task<void> run_proxy(proxy::Proxy* proxy, Context ctx) { co_await proxy->run(ctx); }
+Task<void> run_enforcer(policy::Enforcer* enforcer, Context ctx) { co_await enforcer->run(ctx); }
 
 // What starting needed, and now and then what pods that came and went did, need not stay mapped.
 Task<void> release_code_at_rest(Context ctx) {
@@ -264,6 +269,21 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
     group.spawn(run_proxy(proxy.get(), all));
     proxy_health = std::make_unique<proxy::HealthServer>(ctx.loop(), proxy.get(), k.proxy_ports);
   }
+  std::unique_ptr<policy::Enforcer> enforcer;
+  if (k.network_policy && k.pod_network != "none") {
+    if (!proxy::bridge_passes_ip_hooks()) {
+      log::error(
+          "Network policies do not hold between pods of this node: the kernel does not show what "
+          "passes a bridge (br_netfilter is missing)",
+          {{"node", k.name}});
+    }
+    enforcer = std::make_unique<policy::Enforcer>(*proxy_client, k.name, policy::apply_policy_rules);
+    group.spawn(run_enforcer(enforcer.get(), all));
+    k.node.guard_network = [e = enforcer.get()](Context c, Ref<api::core_v1::Pod> pod,
+                                                std::vector<std::string> ips) {
+      return e->admit(c, std::move(pod), std::move(ips));
+    };
+  }
   informers.start(all);
   if (k.pod_network != "none") group.spawn(run_node_network(all, proxy_client.get(), k.name, {}));
   if (k.rotate_certificates && config->endpoint.tls && config->endpoint.tls->identity) {
@@ -302,7 +322,7 @@ std::vector<std::string> with_files(const std::vector<std::string>& args) {
 int kubelet_main(const std::vector<std::string>& args) {
   KubeletFlags k;
   Flags flags(
-      "Runs a node: the kubelet, its pod network and its service proxy.\n\nUsage:\n  keles kubelet "
+      "Runs a node: the kubelet, its pod network, its service proxy and its network policies.\n\nUsage:\n  keles kubelet "
       "[flags]");
   add_flags(flags, k);
   const std::vector<std::string> all = with_files(args);

@@ -227,6 +227,7 @@ class Agent final : public NodeView {
       return d;
     };
     shared_.network_ready = [this] { return status_.network_ready(); };
+    shared_.guard_network = options_.guard_network;
     shared_.logs_directory = options_.logs;
     shared_.seccomp_root = options_.root + "/seccomp";
     shared_.node_name = options_.name;

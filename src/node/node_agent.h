@@ -7,11 +7,13 @@
 // One loop. Ends when ctx does; the pods go on, and a later agent adopts them.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "api/core_v1.h"
 #include "base/context.h"
 #include "base/task.h"
 #include "client/client.h"
@@ -54,6 +56,10 @@ struct NodeOptions {
   bool rotate_server_certificates = false;         // asked for by CSR instead
   std::string client_ca_pem;
   NodeAuthOptions auth;
+
+  // Awaited before a pod's containers start: PodServices::guard_network.
+  std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod, std::vector<std::string> ips)>
+      guard_network;
 
   int64_t log_max_bytes = 10 << 20;
   int log_max_files = 5;

@@ -1,8 +1,5 @@
 #include "proxy/proxy.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "base/file.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -22,15 +19,14 @@ metrics::Histogram& sync_seconds() {
 }  // namespace
 
 bool bridge_passes_ip_hooks() {
-  const std::string path = "/proc/sys/net/bridge/bridge-nf-call-iptables";
-  if (!path_exists(path)) return false;
-  int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    (void)!::write(fd, "1\n", 2);
-    ::close(fd);
+  for (const char* family : {"iptables", "ip6tables"}) {
+    const std::string path = std::string("/proc/sys/net/bridge/bridge-nf-call-") + family;
+    if (!path_exists(path)) return false;
+    (void)write_in_place(path, "1");
+    Result<std::string> now = read_file(path);
+    if (!now.ok() || !now->starts_with("1")) return false;
   }
-  Result<std::string> now = read_file(path);
-  return now.ok() && now->starts_with("1");
+  return true;
 }
 
 Proxy::Proxy(InformerFactory& informers, std::shared_ptr<Kernel> kernel, ProxyOptions options)

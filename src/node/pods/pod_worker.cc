@@ -307,6 +307,7 @@ Task<Status> PodWorker::carry_out(Context ctx, PodPlan next) {
     if (!s.ok()) co_return s;
     TRY_CO(refresh(ctx));
   }
+  if (!next.start.empty()) TRY_CO(guard_network(ctx));
   Status first;
   for (PodPlan::Start& start : next.start) {
     Status s = co_await start_container(ctx, start);
@@ -385,6 +386,22 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
   sandbox_backoff_ = {};
   s_.register_id(*id, uid_);
   co_return Status();
+}
+
+// Between the sandbox, which has the addresses, and the containers, which may use them.
+Task<Status> PodWorker::guard_network(Context ctx) {
+  const cri::Sandbox* sandbox = actual_.ready_sandbox();
+  if (!s_.guard_network || !sandbox || sandbox->id == guarded_sandbox_) co_return Status();
+  const std::string id = sandbox->id;
+  std::vector<std::string> ips = sandbox->additional_ips;
+  ips.insert(ips.begin(), sandbox->ip);
+  Status s = co_await s_.guard_network(ctx, pod_, std::move(ips));
+  if (s.ok()) {
+    guarded_sandbox_ = id;
+  } else {
+    wake_at(ctx.loop().wall_now() + 500ms);
+  }
+  co_return s;
 }
 
 // The runtime's handler for this pod: its RuntimeClass's, never silently another.

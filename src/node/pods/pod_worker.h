@@ -50,6 +50,10 @@ struct PodServices {
   std::function<DnsDefaults()> dns;
   // Whether containers may be made: the network is up (pods on the host's network need none).
   std::function<bool()> network_ready;
+  // Waits until what is said of this pod at these addresses is in force; empty: nobody says
+  // anything.
+  std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod, std::vector<std::string> ips)>
+      guard_network;
   std::string logs_directory;  // /var/log/pods
   std::string seccomp_root;    // /var/lib/kubelet/seccomp
   std::string node_name, host_ip;
@@ -90,6 +94,7 @@ class PodWorker {
   Task<void> sync(Context ctx);
   Task<Status> carry_out(Context ctx, PodPlan plan);
   Task<Status> make_sandbox(Context ctx, uint32_t attempt);
+  Task<Status> guard_network(Context ctx);
   Task<Status> prepare(Context ctx);
   Task<Status> start_container(Context ctx, PodPlan::Start start);
   Task<Status> create_and_start(Context ctx, PodPlan::Start start, api::core_v1::Container c,
@@ -146,6 +151,7 @@ class PodWorker {
   std::string_view round_ = "create";  // why the next round is gone through, for the metrics
   Recurring unread_;                   // the runtime's state
   std::string hosts_sandbox_;          // whose address etc-hosts has
+  std::string guarded_sandbox_;        // whose addresses guard_network() was told
   std::string failed_reason_, failed_message_;
   Event wake_, status_dirty_;
   std::optional<WallTime> next_wake_;

@@ -737,6 +737,9 @@ TEST_F(AuthTest, BootstrapPolicyIsThatOf136) {
   // What kubeadm and metrics-server make besides, the API server makes here.
   ours.erase("ClusterRole /system:aggregated-metrics-reader");
   ours.erase("ClusterRoleBinding /kubeadm:apiserver-kubelet-client");
+  // What nodes need besides to enforce network policies.
+  ours.erase("ClusterRole /keles:network-policy");
+  ours.erase("ClusterRoleBinding /keles:network-policy");
   for (const auto& [key, text] : ours) ADD_FAILURE() << key << " is not of 1.36: " << text;
 }
 

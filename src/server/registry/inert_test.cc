@@ -70,7 +70,8 @@ TEST(Inert, Fields) {
 }
 
 TEST(Inert, Kinds) {
-  EXPECT_NE(inert_kind(*find_kind("networking.k8s.io/v1", "NetworkPolicy")), "");
+  EXPECT_NE(inert_kind(*find_kind("storage.k8s.io/v1", "VolumeAttributesClass")), "");
+  EXPECT_EQ(inert_kind(*find_kind("networking.k8s.io/v1", "NetworkPolicy")), "");
   EXPECT_EQ(inert_kind(*find_kind("autoscaling/v1", "HorizontalPodAutoscaler")), "");
   EXPECT_EQ(inert_kind(*find_kind("batch/v1", "Job")), "");
   EXPECT_EQ(inert_kind(*find_kind("batch/v1", "CronJob")), "");
@@ -147,10 +148,10 @@ TEST(Inert, AChangeIsToldAndALabelIsNot) {
 TEST(Inert, AKindIsToldAsAWhole) {
   World w;
   EXPECT_EQ(
-      w.write("jane", "networking.k8s.io/v1", "NetworkPolicy",
-              "metadata: {name: q}\nspec: {podSelector: {}}"),
-      Lines{"NetworkPolicy: accepted and stored, but this version of keles does not act on it: no "
-            "node enforces it and all traffic passes"});
+      w.write("jane", "storage.k8s.io/v1", "VolumeAttributesClass",
+              "metadata: {name: q}\ndriverName: x.example\nparameters: {a: b}"),
+      Lines{"VolumeAttributesClass: accepted and stored, but this version of keles does not act on "
+            "it: nothing provisions volumes with it"});
 }
 
 }  // namespace

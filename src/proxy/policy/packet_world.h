@@ -1,0 +1,49 @@
+// For tests: hosts with a network namespace each, joined by a router, and packets between them.
+// Needs root. Blocking.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace keles::policy {
+
+// Runs `body` on a thread in a network namespace of its own; false: that cannot be had.
+bool in_own_network(const std::function<void()>& body);
+
+// The calling thread's namespace becomes the router. Host N has 10.9.N.2 and fd09:N::2, and
+// answers on every TCP and UDP port that is asked for, with what it is sent.
+class PacketWorld {
+ public:
+  static constexpr int kRouter = -1;
+  explicit PacketWorld(int hosts);
+  ~PacketWorld();
+  bool ok() const { return problem_.empty(); }
+  const std::string& problem() const { return problem_; }
+  std::string address(int host) const { return "10.9." + std::to_string(host) + ".2"; }
+  std::string address6(int host) const { return "fd09:" + std::to_string(host) + "::2"; }
+
+  class Connection {
+   public:
+    ~Connection();
+    bool echoes();  // whether what is sent comes back
+
+   private:
+    friend class PacketWorld;
+    explicit Connection(int fd) : fd_(fd) {}
+    int fd_;
+  };
+  // What is to pass is waited for; of what is not it is known after a moment without an answer.
+  std::unique_ptr<Connection> open(int from, int to, int port, bool v6);
+  bool connects(int from, int to, int port, bool v6);
+  bool udp(int from, int to, int port, bool v6);
+
+ private:
+  class Host;
+  int socket_at(int host, bool v6, int type);
+  std::vector<std::unique_ptr<Host>> hosts_;
+  std::string problem_;
+};
+
+}  // namespace keles::policy

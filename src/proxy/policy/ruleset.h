@@ -1,0 +1,23 @@
+// The policy table's changes as nftables text (nft(8)), in one table of our own of both families.
+// Every text is made of values and of hashes; nothing that a user wrote is in it. Pure.
+//
+// Where it stands: the forward hook, after destinations were changed (a service's address is its
+// pod's by then). What this node itself sends to its pods (probes) and gets from them passes
+// elsewhere and is always allowed, as are replies of what was allowed, and a pod to itself. Each
+// packet of a connection's first direction is judged, so that a policy ends what it does not allow.
+#pragma once
+
+#include <string>
+
+#include "proxy/policy/table.h"
+
+namespace keles::policy {
+
+inline constexpr char kPolicyTable[] = "keles-policy";
+
+// One transaction; "" when nothing has changed.
+std::string policy_rules(const Changes& changes);
+// One that removes all there is.
+std::string no_policy_rules();
+
+}  // namespace keles::policy
