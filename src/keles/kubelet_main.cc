@@ -277,7 +277,8 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
           "passes a bridge (br_netfilter is missing)",
           {{"node", k.name}});
     }
-    enforcer = std::make_unique<policy::Enforcer>(*proxy_client, k.name, policy::apply_policy_rules);
+    enforcer =
+        std::make_unique<policy::Enforcer>(*proxy_client, k.name, policy::apply_policy_rules);
     group.spawn(run_enforcer(enforcer.get(), all));
     k.node.guard_network = [e = enforcer.get()](Context c, Ref<api::core_v1::Pod> pod,
                                                 std::vector<std::string> ips) {
@@ -322,7 +323,8 @@ std::vector<std::string> with_files(const std::vector<std::string>& args) {
 int kubelet_main(const std::vector<std::string>& args) {
   KubeletFlags k;
   Flags flags(
-      "Runs a node: the kubelet, its pod network, its service proxy and its network policies.\n\nUsage:\n  keles kubelet "
+      "Runs a node: the kubelet, its pod network, its service proxy and its network "
+      "policies.\n\nUsage:\n  keles kubelet "
       "[flags]");
   add_flags(flags, k);
   const std::vector<std::string> all = with_files(args);

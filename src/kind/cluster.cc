@@ -68,7 +68,8 @@ Service server_service(const ClusterConfig& config, const NodeSpec& node) {
       {kNodeBinary, "server", std::string("--data-dir=") + kServerData,
        "--advertise-address=" + node.plain_address(), "--secure-port=" + std::to_string(kApiPort),
        "--service-cluster-ip-range=" + config.service_subnet, "--cluster-cidr=" + config.pod_subnet,
-       "--dns-port=53", "--local-load-balancers", "--local-path-directory=/var/local-path-provisioner"}};
+       "--dns-port=53", "--local-load-balancers",
+       "--local-path-directory=/var/local-path-provisioner"}};
   for (const std::string& san : config.tls_sans) s.argv.push_back("--tls-san=" + san);
   s.argv.insert(s.argv.end(), config.server_flags.begin(), config.server_flags.end());
   if (!config.api_server_address.empty() && config.api_server_address != "0.0.0.0")

@@ -15,9 +15,9 @@ using api::core_v1::Pod;
 using api::discovery_v1::EndpointSlice;
 using api::networking_v1::NetworkPolicy;
 
-constexpr Duration kPatience = 10s;       // of a pod that waits to be decided
-constexpr Duration kGivenFor = 10min;     // until the API must have shown what was admitted
-constexpr size_t kMostGiven = 1024;       // more pods than a node starts in that time
+constexpr Duration kPatience = 10s;    // of a pod that waits to be decided
+constexpr Duration kGivenFor = 10min;  // until the API must have shown what was admitted
+constexpr size_t kMostGiven = 1024;    // more pods than a node starts in that time
 constexpr char kDnsNamespace[] = "kube-system", kDnsService[] = "kube-dns";
 
 metrics::Histogram& sync_seconds() {

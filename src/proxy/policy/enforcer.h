@@ -61,7 +61,7 @@ class Enforcer {
   InformerFactory policy_informers_, pod_informers_;
   Informer<api::networking_v1::NetworkPolicy> policies_;
   PolicyTable table_;
-  std::map<std::string, Given> given_;  // by the pod's uid
+  std::map<std::string, Given> given_;               // by the pod's uid
   std::optional<Informer<api::core_v1::Pod>> pods_;  // once there has been a policy
   Event changed_, known_;
   WaitList applied_;

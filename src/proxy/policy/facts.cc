@@ -166,8 +166,8 @@ Policy policy_facts(const api::networking_v1::NetworkPolicy& policy) {
   out.ns = policy.metadata().namespace_();
   const Reader read(out.ns, std::string(policy.metadata().name()));
   auto spec = policy.spec();
-  out.pods = spec.has_pod_selector() ? read.selector(spec.pod_selector(), "spec.podSelector")
-                                     : Selector();
+  out.pods =
+      spec.has_pod_selector() ? read.selector(spec.pod_selector(), "spec.podSelector") : Selector();
   for (std::string_view type : spec.policy_types()) {
     out.isolates_ingress |= type == "Ingress";
     out.isolates_egress |= type == "Egress";

@@ -138,8 +138,7 @@ PodFacts pod(const std::string& ns, const std::string& name, const std::string& 
 }
 
 Policy policy(const std::string& spec, const std::string& ns = "x") {
-  Result<Document> d =
-      parse_yaml("metadata: {name: p, namespace: " + ns + "}\nspec: " + spec);
+  Result<Document> d = parse_yaml("metadata: {name: p, namespace: " + ns + "}\nspec: " + spec);
   EXPECT_TRUE(d.ok()) << d.status().to_string() << spec;
   return policy_facts(api::networking_v1::NetworkPolicy(d->root));
 }
@@ -163,9 +162,8 @@ bool may(const Model& m, const std::string& text) {
                       : port[0] == 's' ? Protocol::kSctp
                                        : Protocol::kTcp;
   if (protocol != Protocol::kTcp) port.erase(0, 1);
-  return m.may(ip(kPods.at(text.substr(0, gt))),
-               ip(kPods.at(text.substr(gt + 1, colon - gt - 1))), protocol,
-               static_cast<uint16_t>(std::stoi(port)));
+  return m.may(ip(kPods.at(text.substr(0, gt))), ip(kPods.at(text.substr(gt + 1, colon - gt - 1))),
+               protocol, static_cast<uint16_t>(std::stoi(port)));
 }
 
 TEST(PolicyTable, AllowsWhatIsSaidAndNoMore) {
@@ -216,7 +214,8 @@ TEST(PolicyTable, AllowsWhatIsSaidAndNoMore) {
        {"y/b>x/a:80", "z/a>x/a:80", "x/c>x/a:80"},
        {"out>x/a:80"}},
       {"ports and ranges",
-       {"{podSelector: {}, ingress: [{ports: [{port: 80}, {port: 100, endPort: 200, protocol: UDP}, "
+       {"{podSelector: {}, ingress: [{ports: [{port: 80}, {port: 100, endPort: 200, protocol: "
+        "UDP}, "
         "{protocol: SCTP}]}]}"},
        {"y/a>x/a:80", "y/a>x/a:u100", "y/a>x/a:u200", "y/a>x/a:s7"},
        {"y/a>x/a:81", "y/a>x/a:u99", "y/a>x/a:u201", "y/a>x/a:u80"}},
@@ -245,12 +244,14 @@ TEST(PolicyTable, AllowsWhatIsSaidAndNoMore) {
       {"policies add up",
        {"{podSelector: {}, policyTypes: [Ingress]}",
         "{podSelector: {matchLabels: {pod: a}}, ingress: [{ports: [{port: 80}]}]}",
-        "{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: "
+        "{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: "
+        "{matchLabels: "
         "{ns: 'z'}}}]}]}"},
        {"y/a>x/a:80", "z/a>x/a:99"},
        {"y/a>x/a:99", "z/a>x/b:80"}},
       {"both ends must allow",
-       {"{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {pod: "
+       {"{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: "
+        "{pod: "
         "b}}}]}]}",
         "{podSelector: {matchLabels: {pod: b}}, policyTypes: [Egress], egress: [{ports: [{port: "
         "80}]}]}"},
@@ -323,8 +324,8 @@ TEST(PolicyTable, AChangeCostsWhatChanged) {
   for (int i = 0; i < 50; ++i) {
     t.set_policy("p" + std::to_string(i),
                  policy("{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: "
-                        "{matchLabels: {pod: b}}}], ports: [{port: " + std::to_string(i + 1) +
-                        "}]}]}"));
+                        "{matchLabels: {pod: b}}}], ports: [{port: " +
+                        std::to_string(i + 1) + "}]}]}"));
   }
   Changes all = t.take();
   EXPECT_EQ(all.sets.size(), 1u);  // all say the same
@@ -369,8 +370,9 @@ void random_step(std::mt19937& random, PolicyTable& t) {
       break;
     case 1:
     case 2: {
-      PodFacts p = pod(ns, name, "10.0." + std::to_string(ns[0] - 'x') + "." +
-                                     std::to_string(1 + name[0] - 'a' + 10 * pick(2)));
+      PodFacts p = pod(ns, name,
+                       "10.0." + std::to_string(ns[0] - 'x') + "." +
+                           std::to_string(1 + name[0] - 'a' + 10 * pick(2)));
       p.labels["pod"] = std::string(1, static_cast<char>('a' + pick(3)));
       if (pick(2) == 0) p.ips.push_back(ip("fd00:" + std::to_string(ns[0] - 'x') + "::" + name));
       p.local = pick(4) != 0;
@@ -412,10 +414,10 @@ TEST(PolicyRules, HoldNothingThatAUserWrote) {
   p.ports = {{attack, Protocol::kTcp, 80}};
   p.labels[attack] = attack;
   t.set_pod(p);
-  t.set_policy(attack, policy("{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {'" +
-                                  attack + "': '" + attack + "'}}}], ports: [{port: '" + attack +
-                                  "'}]}]}",
-                              "'" + attack + "'"));
+  t.set_policy(
+      attack, policy("{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {'" + attack +
+                         "': '" + attack + "'}}}], ports: [{port: '" + attack + "'}]}]}",
+                     "'" + attack + "'"));
   const std::string text = policy_rules(t.take());
   EXPECT_THAT(text, HasSubstr("10.0.0.1 . 80"));
   EXPECT_THAT(text, Not(HasSubstr("flush ruleset")));
@@ -493,12 +495,15 @@ constexpr std::string_view kDeny =
 TEST(Enforcer, AsksForPodsOnlyWhereThereIsAPolicy) {
   EnforcerWorld w;
   w.add("apiVersion: v1\nkind: Namespace\nmetadata: {name: x}");
-  w.add("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x}\nspec: {nodeName: here}\n"
-        "status: {podIP: 10.0.0.1}");
+  w.add(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x}\nspec: {nodeName: here}\n"
+      "status: {podIP: 10.0.0.1}");
   EXPECT_EQ(w.all(), no_policy_rules());
-  for (const FakeCall& c : w.client.calls()) EXPECT_EQ(c.resource, "networkpolicies.networking.k8s.io");
+  for (const FakeCall& c : w.client.calls())
+    EXPECT_EQ(c.resource, "networkpolicies.networking.k8s.io");
   w.add(std::string(kDeny));
-  EXPECT_THAT(w.all(), HasSubstr("add element inet keles-policy ingress-4 { 10.0.0.1 : goto pods-in-"));
+  EXPECT_THAT(w.all(),
+              HasSubstr("add element inet keles-policy ingress-4 { 10.0.0.1 : goto pods-in-"));
 }
 
 TEST(Enforcer, APodWaitsUntilItIsDecided) {
@@ -511,8 +516,9 @@ TEST(Enforcer, APodWaitsUntilItIsDecided) {
   EXPECT_EQ(w.admit("a", "10.0.0.7"), "");
   EXPECT_THAT(w.all(), HasSubstr("ingress-4 { 10.0.0.7 : goto pods-in-"));
   // The API's older view does not undo it; when it shows another, that counts in the end.
-  w.add("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x, labels: {a: b}}\n"
-        "spec: {nodeName: here}");
+  w.add(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x, labels: {a: b}}\n"
+      "spec: {nodeName: here}");
   EXPECT_THAT(w.all(), Not(HasSubstr("delete element inet keles-policy ingress-4 { 10.0.0.7")));
   w.client.drop(kind_of<api::core_v1::Pod>(), "x", "a");
   w.loop->run_until([] { return false; }, 1s);
@@ -521,22 +527,26 @@ TEST(Enforcer, APodWaitsUntilItIsDecided) {
 
 TEST(Enforcer, WithoutTheRightToReadPoliciesPodsRun) {
   EnforcerWorld w;
-  w.client.fail("list", "networkpolicies.networking.k8s.io", Status(Reason::kForbidden, "no"), 1000);
+  w.client.fail("list", "networkpolicies.networking.k8s.io", Status(Reason::kForbidden, "no"),
+                1000);
   w.add("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x}\nspec: {nodeName: here}");
   EXPECT_EQ(w.admit("a", "10.0.0.7"), "");
 }
 
 TEST(Enforcer, ANameServerThatIsNoPodStandsForThem) {
   EnforcerWorld w;
-  w.add("apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-system, labels: "
-        "{kubernetes.io/metadata.name: kube-system}}");
-  w.add("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\nmetadata: {name: "
-        "kube-dns, namespace: kube-system, labels: {kubernetes.io/service-name: kube-dns}}\n"
-        "endpoints: [{addresses: [172.18.0.2]}]\nports: [{name: dns, port: 53, protocol: UDP}]");
-  w.add("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: dns, namespace: "
-        "x}\nspec: {podSelector: {}, egress: [{to: [{namespaceSelector: {matchLabels: "
-        "{kubernetes.io/metadata.name: kube-system}}, podSelector: {matchLabels: {k8s-app: "
-        "kube-dns}}}]}], policyTypes: [Egress]}");
+  w.add(
+      "apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-system, labels: "
+      "{kubernetes.io/metadata.name: kube-system}}");
+  w.add(
+      "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\nmetadata: {name: "
+      "kube-dns, namespace: kube-system, labels: {kubernetes.io/service-name: kube-dns}}\n"
+      "endpoints: [{addresses: [172.18.0.2]}]\nports: [{name: dns, port: 53, protocol: UDP}]");
+  w.add(
+      "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: dns, namespace: "
+      "x}\nspec: {podSelector: {}, egress: [{to: [{namespaceSelector: {matchLabels: "
+      "{kubernetes.io/metadata.name: kube-system}}, podSelector: {matchLabels: {k8s-app: "
+      "kube-dns}}}]}], policyTypes: [Egress]}");
   EXPECT_THAT(w.all(), HasSubstr("-4 { 172.18.0.2 }"));
 }
 
@@ -582,8 +592,10 @@ TEST(Kernel, PacketsPassAsPoliciesSay) {
         for (bool v6 : {false, true}) {
           EXPECT_TRUE(w.connects(1, 0, 8080, v6));
           // Only b, only that port, and replies come back.
-          step("{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: "
-               "{pod: b}}}], ports: [{port: web}, {port: 9000, protocol: UDP}]}]}");
+          step(
+              "{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: "
+              "{matchLabels: "
+              "{pod: b}}}], ports: [{port: web}, {port: 9000, protocol: UDP}]}]}");
           EXPECT_TRUE(w.connects(1, 0, 8080, v6));
           EXPECT_TRUE(w.udp(1, 0, 9000, v6));
           EXPECT_FALSE(w.connects(2, 0, 8080, v6));
@@ -599,9 +611,11 @@ TEST(Kernel, PacketsPassAsPoliciesSay) {
           step("{podSelector: {matchLabels: {pod: a}}, policyTypes: [Ingress]}");
           EXPECT_FALSE(held->echoes());
           // Egress, with a block and what it leaves out.
-          step("{podSelector: {matchLabels: {pod: b}}, policyTypes: [Egress], egress: [{to: [{ipBlock: "
-               "{cidr: 10.9.0.0/16, except: [10.9.2.0/24]}}, {ipBlock: {cidr: 'fd09::/16', except: "
-               "['fd09:2::/32']}}]}]}");
+          step(
+              "{podSelector: {matchLabels: {pod: b}}, policyTypes: [Egress], egress: [{to: "
+              "[{ipBlock: "
+              "{cidr: 10.9.0.0/16, except: [10.9.2.0/24]}}, {ipBlock: {cidr: 'fd09::/16', except: "
+              "['fd09:2::/32']}}]}]}");
           EXPECT_TRUE(w.connects(1, 0, 8080, v6));
           EXPECT_FALSE(w.connects(1, 2, 8080, v6));
           EXPECT_TRUE(w.connects(2, 1, 8080, v6));  // replies are no egress

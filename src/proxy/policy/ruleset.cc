@@ -45,7 +45,8 @@ std::vector<Match> peer_matches(const PlainRule& r, Direction d) {
     out.push_back({std::move(text), &f});
   }
   for (const std::string& set : r.pods) {
-    for (const Family& f : kFamilies) out.push_back({f.word + end + "@" + set + f.suffix + " ", &f});
+    for (const Family& f : kFamilies)
+      out.push_back({f.word + end + "@" + set + f.suffix + " ", &f});
   }
   return out;
 }

@@ -1,5 +1,5 @@
-// What network policies mean on this node, as a table that follows pods, namespaces and policies one
-// by one and tells what each changed:
+// What network policies mean on this node, as a table that follows pods, namespaces and policies
+// one by one and tells what each changed:
 //
 //   sets      the addresses of the pods that a peer selects; (address, port) of the container ports
 //             of one name. Shared by all policies that say the same.
