@@ -2,7 +2,8 @@
 // HTTP/2, requests one after the other on each, controllers on, by a load generator of another make
 // than the project's client (wire_load.h). What counts is the server's own CPU, store and
 // controllers included. Fixed numbers of requests, so that two builds do the same work. PART is one
-// of create, get, patch, tracking (only when named), apply, delete, list and watch: only those.
+// of create, get, patch, tracking (only when named), apply, delete, custom, heartbeat, list and
+// watch: only those.
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,8 @@ WireRequest on_map(std::string_view method, const std::string& ns, long i) {
 class Bench {
  public:
   explicit Bench(BenchServer* server) : server_(server), load_(*server, kConnections) {}
+
+  bool counts() const { return server_->counts(); }
 
   // `n` requests; "rate, server CPU each" beside the goal.
   void measure(const char* name, const char* goal, long n,
@@ -230,6 +233,69 @@ void measure_objects(Bench& bench, const Parts& parts, long n) {
   }
 }
 
+// A custom resource of the same size beside the ConfigMap.
+void measure_custom(Bench& bench, long n) {
+  const std::string group = "/apis/bench.example.com/v1/namespaces/bench/things";
+  auto post = [](std::string path, std::string body) {
+    WireRequest r;
+    r.method = "POST";
+    r.path = std::move(path);
+    r.body = std::move(body);
+    return r;
+  };
+  bench.measure("make a definition", "-", 1, [&](long) {
+    return post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+                R"({"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition",)"
+                R"("metadata":{"name":"things.bench.example.com"},"spec":{"group":)"
+                R"("bench.example.com","scope":"Namespaced","names":{"plural":"things","kind":)"
+                R"("Thing"},"versions":[{"name":"v1","served":true,"storage":true,"schema":)"
+                R"({"openAPIV3Schema":{"type":"object","properties":{"data":{"type":"object",)"
+                R"("additionalProperties":{"type":"string"}},"spec":{"type":"object",)"
+                R"("properties":{"replicas":{"type":"integer","minimum":0},"minReplicas":)"
+                R"({"type":"integer","default":1}},"x-kubernetes-validations":[{"rule":)"
+                R"("!has(self.replicas) || self.minReplicas <= self.replicas"}]}}}}}]}})");
+  });
+  std::this_thread::sleep_for(std::chrono::seconds(bench.counts() ? 10 : 1));  // it is served
+  bench.measure("create a custom resource", "0.06 ms", n, [&](long i) {
+    return post(group, R"({"apiVersion":"bench.example.com/v1","kind":"Thing","metadata":)"
+                       R"({"name":"cm-)" +
+                           std::to_string(i) +
+                           R"(","labels":{"app":"bench"}},"spec":{"replicas":3},"data":{"key":")" +
+                           std::string(600, 'x') + "\"}}");
+  });
+  bench.measure("merge patch of a custom resource", "-", n, [&](long i) {
+    WireRequest r = post(group + "/cm-" + std::to_string(i),
+                         R"({"data":{"more":")" + std::to_string(i) + R"("}})");
+    r.method = "PATCH";
+    r.content_type = "application/merge-patch+json";
+    return r;
+  });
+}
+
+// A node says that it lives: five at a time, as memory_bench has them.
+void measure_heartbeats(Bench& bench, long n) {
+  const std::string leases = "/apis/coordination.k8s.io/v1/namespaces/bench/leases";
+  const long nodes = std::max(1L, n / 4);
+  bench.measure("create a Lease", "-", nodes, [&](long i) {
+    WireRequest r;
+    r.method = "POST";
+    r.path = leases;
+    const std::string name = "node-" + std::to_string(i);
+    r.body = R"({"metadata":{"name":")" + name + R"("},"spec":{"holderIdentity":")" + name +
+             R"(","leaseDurationSeconds":40}})";
+    return r;
+  });
+  bench.measure("a heartbeat", "0.16 ms", n, [&](long i) {
+    WireRequest r;
+    r.method = "PATCH";
+    r.path = leases + "/node-" + std::to_string(i % nodes);
+    r.content_type = "application/merge-patch+json";
+    r.body =
+        R"({"spec":{"renewTime":"2030-01-01T00:00:00.)" + std::to_string(100'000 + i) + R"(Z"}})";
+    return r;
+  });
+}
+
 void measure_parts(BenchServer* server, double scale, const Parts& parts) {
   Bench bench(server);
   printf("%d connections, one request after the other on each; server CPU each\n", kConnections);
@@ -245,9 +311,12 @@ void measure_parts(BenchServer* server, double scale, const Parts& parts) {
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(300));  // what namespaces get has been made
   const bool objects = std::any_of(parts.begin(), parts.end(), [](const std::string& part) {
-    return part != "list" && part != "watch";
+    return part != "list" && part != "watch" && part != "custom" && part != "heartbeat";
   });
-  if (parts.empty() || objects) measure_objects(bench, parts, static_cast<long>(20'000 * scale));
+  const long n = static_cast<long>(20'000 * scale);
+  if (parts.empty() || objects) measure_objects(bench, parts, n);
+  if (parts.empty() || parts.contains("custom")) measure_custom(bench, n);
+  if (parts.empty() || parts.contains("heartbeat")) measure_heartbeats(bench, n);
   if (parts.empty() || parts.contains("list")) {
     bench.measure("create the 5,000 to list", "-", 5'000,
                   [](long i) { return create_map("five", i); });

@@ -46,17 +46,17 @@ struct ByName {
 };
 using ObjectSet = std::set<ObjectPtr, ByName>;
 
+// In place of the one of the same name: in the order of names it is the same.
+void replace(const ObjectPtr& there, const ObjectPtr& now) { const_cast<ObjectPtr&>(there) = now; }
+
 // Instead of the one of the same name, if there is one.
 void put(ObjectSet& set, const ObjectPtr& now) {
   auto at = set.lower_bound(now);
   if (at == set.end() || ByName::of(*at) != ByName::of(now)) {
     set.insert(at, now);
-    return;
+  } else {
+    replace(*at, now);
   }
-  auto hint = std::next(at);
-  auto node = set.extract(at);
-  node.value() = now;
-  set.insert(hint, std::move(node));
 }
 
 class InformerImpl final : public InformerBase {
@@ -179,15 +179,19 @@ void InformerImpl::reindex(const ObjectPtr& before, const ObjectPtr& now) {
 }
 
 void InformerImpl::upsert(const ObjectPtr& now) {
-  auto it = objects_.find(now);
-  if (it != objects_.end() && (*it)->revision() >= now->revision()) return;
-  if (it != objects_.end() && (*it)->uid() != now->uid()) {
-    ObjectPtr last = *it;
-    erase(it, last);  // deleted and made anew while nobody looked
-    it = objects_.end();
+  auto at = objects_.lower_bound(now);
+  const bool there = at != objects_.end() && ByName::of(*at) == ByName::of(now);
+  if (there && (*at)->revision() >= now->revision()) return;
+  ObjectPtr before = there ? *at : nullptr;
+  if (there && before->uid() != now->uid()) {
+    erase(at, before);  // deleted and made anew while nobody looked
+    before = nullptr;
+    put(objects_, now);
+  } else if (there) {
+    replace(*at, now);
+  } else {
+    objects_.insert(at, now);
   }
-  ObjectPtr before = it == objects_.end() ? nullptr : *it;
-  put(objects_, now);
   reindex(before, now);
   for (size_t i = 0; i < handlers_.size(); ++i) {  // by index: a handler may add handlers
     auto h = handlers_[i];

@@ -65,43 +65,89 @@ size_t utf8_length(std::string_view s, size_t i) {
   return 0;
 }
 
-void escape_ascii(std::string& out, unsigned char c) {
+// Writes behind a text, into room that is taken ahead: the text is asked for room now and then, and
+// not with each of the short pieces that JSON is made of. It is whole once this is closed or gone.
+class Tail {
+ public:
+  explicit Tail(std::string& out, size_t ahead = 512) : out_(out) { open(ahead); }
+  ~Tail() { close(); }
+  Tail(const Tail&) = delete;
+
+  // Where at least `n` bytes may be written; took() says how far they went.
+  char* room(size_t n) {
+    if (static_cast<size_t>(end_ - at_) < n) grow(n);
+    return at_;
+  }
+  void took(char* to) { at_ = to; }
+  void put(char c) { *room(1) = c, ++at_; }
+  void put(std::string_view s) {
+    char* to = room(s.size());
+    if (!s.empty()) std::memcpy(to, s.data(), s.size());
+    at_ = to + s.size();
+  }
+  // The text as far as it goes, for who appends to it in between.
+  std::string& close() {
+    out_.resize(static_cast<size_t>(at_ - out_.data()));
+    end_ = at_;
+    return out_;
+  }
+  void open(size_t ahead = 512) {
+    const size_t had = out_.size();
+    out_.resize(had + ahead);
+    at_ = out_.data() + had;
+    end_ = at_ + ahead;
+  }
+
+ private:
+  void grow(size_t n) {
+    const size_t had = close().size();
+    open(std::max(n, had));
+  }
+  std::string& out_;
+  char* at_ = nullptr;
+  char* end_ = nullptr;
+};
+
+void escape_ascii(Tail& out, unsigned char c) {
   switch (c) {
     case '"':
-      out += "\\\"";
-      return;
+      return out.put("\\\"");
     case '\\':
-      out += "\\\\";
-      return;
+      return out.put("\\\\");
     case '\n':
-      out += "\\n";
-      return;
+      return out.put("\\n");
     case '\r':
-      out += "\\r";
-      return;
+      return out.put("\\r");
     case '\t':
-      out += "\\t";
-      return;
+      return out.put("\\t");
     case '\b':
-      out += "\\b";
-      return;
+      return out.put("\\b");
     case '\f':
-      out += "\\f";
-      return;
+      return out.put("\\f");
     default:
-      out += "\\u00";
-      out += kHex[c >> 4];
-      out += kHex[c & 15];
+      out.put("\\u00");
+      out.put(kHex[c >> 4]);
+      out.put(kHex[c & 15]);
   }
 }
 
-}  // namespace
-
-namespace {
+// As is_plain_block, of 8 to 16 bytes.
+bool is_plain_short(std::string_view s, bool html) {
+  char both[16];
+  std::memcpy(both, s.data(), 8);
+  std::memcpy(both + 8, s.data() + s.size() - 8, 8);
+  return is_plain_block(both, html);
+}
 
 // How many bytes from `i` on are written as they are.
 size_t plain_until(std::string_view s, size_t i, bool html) {
   while (i + 16 <= s.size() && is_plain_block(s.data() + i, html)) i += 16;
+  if (s.size() - i < 16) {
+    if (s.size() >= 16 ? is_plain_block(s.data() + s.size() - 16, html)
+                       : s.size() >= 8 && is_plain_short(s, html)) {
+      return s.size();
+    }
+  }
   for (; i < s.size(); ++i) {
     const uint8_t c = kClasses[static_cast<unsigned char>(s[i])];
     if (c != 0 && (c != 2 || html)) break;
@@ -109,24 +155,9 @@ size_t plain_until(std::string_view s, size_t i, bool html) {
   return i;
 }
 
-// `s` between two texts of one byte and of `after`, put there at once: most names and values are
-// short, and what a string costs is the number of times that it is asked for room.
-constexpr size_t kShort = 120;
-void append_short(std::string& out, std::string_view before, std::string_view s,
-                  std::string_view after) {
-  char buffer[kShort + 8];
-  char* at = std::copy(before.begin(), before.end(), buffer);
-  at = std::copy(s.begin(), s.end(), at);
-  at = std::copy(after.begin(), after.end(), at);
-  out.append(buffer, static_cast<size_t>(at - buffer));
-}
-
-}  // namespace
-
-void write_json_string(std::string& out, std::string_view s, bool html) {
-  size_t from = 0, i = plain_until(s, 0, html);
-  if (i == s.size() && i <= kShort) return append_short(out, "\"", s, "\"");
-  out += '"';
+// The rest of a string, between its quotes, of which the first `i` bytes are plain.
+void put_odd(Tail& out, std::string_view s, size_t i, bool html) {
+  size_t from = 0;
   while (true) {
     i = plain_until(s, i, html);
     if (i == s.size()) break;
@@ -140,23 +171,44 @@ void write_json_string(std::string& out, std::string_view s, bool html) {
         i += n;
         continue;
       }
-      out.append(s.substr(from, i - from));
+      out.put(s.substr(from, i - from));
       if (n == 0) {
-        out += "\\ufffd";
+        out.put("\\ufffd");
         i += 1;
       } else {
-        out += (s[i + 2] & 1) != 0 ? "\\u2029" : "\\u2028";
+        out.put((s[i + 2] & 1) != 0 ? "\\u2029" : "\\u2028");
         i += 3;
       }
       from = i;
       continue;
     }
-    out.append(s.substr(from, i - from));
+    out.put(s.substr(from, i - from));
     escape_ascii(out, c);
     from = ++i;
   }
-  out.append(s.substr(from));
-  out += '"';
+  out.put(s.substr(from));
+}
+
+void put_string(Tail& out, std::string_view s, bool html = true) {
+  const size_t plain = plain_until(s, 0, html);
+  if (plain == s.size()) {
+    char* to = out.room(plain + 2);
+    *to++ = '"';
+    if (plain != 0) std::memcpy(to, s.data(), plain);
+    to += plain;
+    *to++ = '"';
+    return out.took(to);
+  }
+  out.put('"');
+  put_odd(out, s, plain, html);
+  out.put('"');
+}
+
+}  // namespace
+
+void write_json_string(std::string& out, std::string_view s, bool html) {
+  Tail tail(out, s.size() + 2);
+  put_string(tail, s, html);
 }
 
 namespace {
@@ -206,69 +258,77 @@ void write_json_double(std::string& out, double d) {
 
 namespace {
 
-void write_int(std::string& out, int64_t i) {
-  char buffer[24];
-  auto end = std::to_chars(buffer, buffer + sizeof(buffer), i).ptr;
-  out.append(buffer, end - buffer);
+void put_int(Tail& out, int64_t i) {
+  constexpr size_t kLongest = 24;
+  char* to = out.room(kLongest);
+  out.took(std::to_chars(to, to + kLongest, i).ptr);
 }
 
-// The members of a map in the order of their keys.
-std::vector<const Member*> sorted_members(const Value& v) {
-  std::vector<const Member*> out;
-  out.reserve(v.size());
-  for (const Member& m : v.members()) out.push_back(&m);
-  auto less = [](const Member* a, const Member* b) { return a->key() < b->key(); };
-  if (!std::is_sorted(out.begin(), out.end(), less)) std::sort(out.begin(), out.end(), less);
-  return out;
+// Calls `one` with the members of a map in the order of their keys, which most have.
+template <class One>
+void each_sorted(const Value& v, One one) {
+  const auto members = v.members();
+  auto less = [](const Member& a, const Member& b) { return a.key() < b.key(); };
+  if (std::is_sorted(members.begin(), members.end(), less)) {
+    for (const Member& m : members) one(m);
+    return;
+  }
+  std::vector<const Member*> sorted;
+  sorted.reserve(members.size());
+  for (const Member& m : members) sorted.push_back(&m);
+  std::sort(sorted.begin(), sorted.end(),
+            [&less](const Member* a, const Member* b) { return less(*a, *b); });
+  for (const Member* m : sorted) one(*m);
+}
+
+void put_value(Tail& out, const Value& v, bool sort_members) {
+  switch (v.kind()) {
+    case Value::Kind::kNull:
+      return out.put("null");
+    case Value::Kind::kBool:
+      return out.put(v.as_bool() ? "true" : "false");
+    case Value::Kind::kInt:
+      return put_int(out, v.as_int());
+    case Value::Kind::kDouble:
+      write_json_double(out.close(), v.as_double());
+      return out.open();
+    case Value::Kind::kString:
+      return put_string(out, v.as_string());
+    case Value::Kind::kList: {
+      char separator = '[';
+      for (const Value& x : v.items()) {
+        out.put(separator);
+        put_value(out, x, sort_members);
+        separator = ',';
+      }
+      if (separator == '[') out.put('[');
+      return out.put(']');
+    }
+    case Value::Kind::kMap: {
+      char separator = '{';
+      auto one = [&](const Member& m) {
+        out.put(separator);
+        put_string(out, m.key());
+        out.put(':');
+        put_value(out, m.value, sort_members);
+        separator = ',';
+      };
+      if (sort_members) {
+        each_sorted(v, one);
+      } else {
+        for (const Member& m : v.members()) one(m);
+      }
+      if (separator == '{') out.put('{');
+      return out.put('}');
+    }
+  }
 }
 
 }  // namespace
 
 void write_json(std::string& out, const Value& v, bool sort_members) {
-  switch (v.kind()) {
-    case Value::Kind::kNull:
-      out += "null";
-      return;
-    case Value::Kind::kBool:
-      out += v.as_bool() ? "true" : "false";
-      return;
-    case Value::Kind::kInt:
-      write_int(out, v.as_int());
-      return;
-    case Value::Kind::kDouble:
-      write_json_double(out, v.as_double());
-      return;
-    case Value::Kind::kString:
-      write_json_string(out, v.as_string());
-      return;
-    case Value::Kind::kList: {
-      char separator = '[';
-      for (const Value& x : v.items()) {
-        out += separator;
-        write_json(out, x, sort_members);
-        separator = ',';
-      }
-      out += separator == '[' ? "[]" : "]";
-      return;
-    }
-    case Value::Kind::kMap: {
-      char separator = '{';
-      auto one = [&](const Member& m) {
-        out += separator;
-        write_json_string(out, m.key());
-        out += ':';
-        write_json(out, m.value, sort_members);
-        separator = ',';
-      };
-      if (sort_members) {
-        for (const Member* m : sorted_members(v)) one(*m);
-      } else {
-        for (const Member& m : v.members()) one(m);
-      }
-      out += separator == '{' ? "{}" : "}";
-      return;
-    }
-  }
+  Tail tail(out, v.is_map() || v.is_list() ? 512 : 24);
+  put_value(tail, v, sort_members);
 }
 
 std::string to_json(const Value& v) {
@@ -303,19 +363,22 @@ class TypedWriter {
     }
     separator_ = '{';
     for (size_t i = 0; i < t.fields.size(); ++i) field(t.fields[i], slots[i]);
-    out_ += separator_ == '{' ? "{}" : "}";
+    if (separator_ == '{') out_.put('{');
+    out_.put('}');
     separator_ = ',';
   }
 
  private:
   void key(const FieldDesc& f) {
     // Field names need no escapes.
-    const char before[] = {separator_, '"'};
-    if (f.name.size() <= kShort) {
-      append_short(out_, {before, 2}, f.name, "\":");
-    } else {
-      out_.append(before, 2).append(f.name).append("\":");
-    }
+    char* to = out_.room(f.name.size() + 4);
+    *to++ = separator_;
+    *to++ = '"';
+    std::memcpy(to, f.name.data(), f.name.size());
+    to += f.name.size();
+    *to++ = '"';
+    *to++ = ':';
+    out_.took(to);
     separator_ = ',';
   }
 
@@ -324,7 +387,7 @@ class TypedWriter {
       if (f.omit_empty && (v == nullptr || v->empty())) return;
       key(f);
       if (v == nullptr) {
-        out_ += "null";
+        out_.put("null");
       } else if (f.cardinality == Cardinality::kList) {
         list(f, *v);
       } else {
@@ -345,7 +408,7 @@ class TypedWriter {
 
   void zero(const FieldDesc& f) {
     if (f.pointer || f.type == FieldType::kBytes) {
-      out_ += "null";
+      out_.put("null");
     } else {
       element(f, f.type == FieldType::kMessage ? Value::null() : zero_value(f));
     }
@@ -355,41 +418,42 @@ class TypedWriter {
     if (f.type == FieldType::kMessage) {
       message(*f.message, v);
     } else if (v.is_string() && kept_as_text(f)) {
-      append_raw_json(out_, v.as_string());
+      append_raw_json(out_.close(), v.as_string());
+      out_.open();
     } else {
-      write_json(out_, v);
+      put_value(out_, v, false);
     }
   }
 
   void list(const FieldDesc& f, const Value& v) {
     if (v.items().empty()) {
-      out_ += "[]";
+      out_.put("[]");
       return;
     }
     char separator = '[';
     for (const Value& x : v.items()) {
-      out_ += separator;
+      out_.put(separator);
       element(f, x);
       separator = ',';
     }
-    out_ += ']';
+    out_.put(']');
     separator_ = ',';
   }
 
   void map(const FieldDesc& f, const Value& v) {
     if (v.members().empty()) {
-      out_ += "{}";
+      out_.put("{}");
       return;
     }
     char separator = '{';
-    for (const Member* m : sorted_members(v)) {
-      out_ += separator;
-      write_json_string(out_, m->key());
-      out_ += ':';
-      element(f, m->value);
+    each_sorted(v, [&](const Member& m) {
+      out_.put(separator);
+      put_string(out_, m.key());
+      out_.put(':');
+      element(f, m.value);
       separator = ',';
-    }
-    out_ += '}';
+    });
+    out_.put('}');
     separator_ = ',';
   }
 
@@ -397,9 +461,9 @@ class TypedWriter {
     switch (t.form) {
       case Form::kItems:
         if (v.is_list()) {
-          write_json(out_, v);
+          put_value(out_, v, false);
         } else {
-          out_ += "null";
+          out_.put("null");
         }
         return;
       case Form::kSchemaOrArray:
@@ -411,7 +475,7 @@ class TypedWriter {
         } else if (v.is_list() && t.form == Form::kSchemaOrArray) {
           list(*schema, v);
         } else {
-          write_json(out_, v);
+          put_value(out_, v, false);
         }
         return;
       }
@@ -420,7 +484,7 @@ class TypedWriter {
     }
   }
 
-  std::string& out_;
+  Tail out_;
   char separator_ = '{';
 };
 

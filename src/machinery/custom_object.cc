@@ -218,15 +218,46 @@ void fill(const FieldDesc* f, Arena& arena, Value& v) {
 
 // --- metadata -----------------------------------------------------------------------------------
 
+// The sets of managed fields of metadata, taken out while it is normalised: a built-in kind keeps
+// them as text, and to make it of a tree and read it again is most of what metadata costs.
+class OpenSets {
+ public:
+  explicit OpenSets(Value& metadata) {
+    Value* list = metadata.find("managedFields");
+    if (!list) return;
+    for (Value& entry : list->items()) {
+      Value* fields = entry.find("fieldsV1");
+      const bool open = fields && fields->is_map();
+      sets_.push_back(open ? *fields : Value());
+      if (open) *fields = Value::string(kNone);
+    }
+  }
+  void put_back(Value& metadata) const {
+    Value* list = metadata.find("managedFields");
+    if (!list || list->size() != sets_.size()) return;
+    for (size_t i = 0; i < sets_.size(); ++i) {
+      if (sets_[i].is_null()) continue;
+      if (Value* fields = list->items()[i].find("fieldsV1")) *fields = sets_[i];
+    }
+  }
+
+ private:
+  static constexpr std::string_view kNone = "{}";
+  std::vector<Value> sets_;
+};
+
 // Normalises `metadata`; when it cannot be read as a whole, member by member (`leniently`).
 Status shape_metadata(Arena& arena, Value& metadata, bool leniently, const std::string& path,
                       std::vector<std::string>* unknown) {
   if (metadata.is_null()) metadata = Value::map();
   std::vector<std::string> paths;
+  const OpenSets sets(metadata);
   Value copy = leniently ? deep_copy(arena, metadata) : metadata;
   Status s = normalize_part(object_meta_type(), arena, copy, unknown ? &paths : nullptr);
+  sets.put_back(metadata);
   if (s.ok()) {
     metadata = copy;
+    sets.put_back(metadata);
   } else if (!leniently || !metadata.is_map()) {
     return s;
   } else {

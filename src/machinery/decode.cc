@@ -10,6 +10,7 @@
 #include "machinery/codec_protobuf.h"
 #include "machinery/custom_object.h"
 #include "machinery/decode_part.h"
+#include "machinery/decode_patched.h"
 #include "machinery/field_order.h"
 #include "machinery/instant.h"
 #include "machinery/internal_names.h"
@@ -105,7 +106,9 @@ class Normalizer {
  public:
   Normalizer(Arena& arena, std::vector<std::string>* unknown) : arena_(arena), unknown_(unknown) {}
 
-  Status message(const TypeDesc& t, Value& v) {
+  // `patch`: of an object that was normal before it, what was laid over it; what that does not name
+  // is as it was. Null: all of it is to be looked at.
+  Status message(const TypeDesc& t, Value& v, const Value* patch = nullptr) {
     if (t.form != Form::kObject) return special(t, v);
     if (t.from_schema && v.is_map()) return shape_custom(t, arena_, v, unknown_);
     if (!v.is_map()) return wrong(describe(v), go_name(t.name));
@@ -114,6 +117,11 @@ class Normalizer {
     size_t expected = 0;
     auto members = v.members();
     for (Member& m : members) {
+      const Value* laid = patch ? patch->find(m.key()) : nullptr;
+      if (patch != nullptr && laid == nullptr) {
+        members[kept++] = m;
+        continue;
+      }
       const FieldDesc* f = expected < t.fields.size() && t.fields[expected].name == m.key()
                                ? &t.fields[expected]
                                : t.find(m.key());
@@ -129,7 +137,10 @@ class Normalizer {
       {
         Step step(*this, f->name);
         const TypeDesc* outer = owner_;
-        Status s = field(*f, m.value);
+        const bool within = laid != nullptr && laid->is_map() && m.value.is_map() &&
+                            f->cardinality == Cardinality::kSingle &&
+                            f->type == FieldType::kMessage;
+        Status s = within ? message(*f->message, m.value, laid) : field(*f, m.value);
         if (!s.ok()) return s;
         owner_ = outer;
       }
@@ -446,6 +457,17 @@ Status check_body_kind(const KindDesc& kind, std::string_view body, Document& do
   const std::string_view sent = doc.root["kind"].as_string();
   return kind.owner ? check_custom_kind(kind, api, sent, body, doc.root)
                     : check_kind(kind, api, sent);
+}
+
+Status decode_patched(const KindDesc& kind, Document& doc, const Value& patch,
+                      std::vector<std::string>* unknown) {
+  if (kind.type->from_schema) return normalize(*kind.type, doc, unknown);
+  std::vector<std::string> paths;
+  Status s =
+      Normalizer(doc.arena, unknown ? &paths : nullptr).message(*kind.type, doc.root, &patch);
+  if (!s.ok()) return cannot_handle(kind, s.message());
+  for (const std::string& p : paths) unknown->push_back("unknown field \"" + p + '"');
+  return s;
 }
 
 Status normalize_part(const TypeDesc& type, Arena& arena, Value& v,

@@ -1,5 +1,6 @@
 #include "machinery/equality.h"
 
+#include "machinery/field_finder.h"
 #include "machinery/quantity.h"
 
 namespace keles {
@@ -49,21 +50,26 @@ bool same_field(const FieldDesc& f, const Value& a, const Value& b) {
 
 void drop_empty(const TypeDesc& type, Value& v) {
   if (type.form != Form::kObject || !v.is_map()) return;
-  for (size_t i = v.members().size(); i-- > 0;) {
-    Member& m = v.members()[i];
-    const FieldDesc* f = type.find(m.key());
-    if (!f) continue;
-    if (is_object(*f)) {
-      if (f->cardinality == Cardinality::kSingle) {
-        drop_empty(*f->message, m.value);
-      } else if (f->cardinality == Cardinality::kList) {
-        for (Value& item : m.value.items()) drop_empty(*f->message, item);
-      } else {
-        for (Member& item : m.value.members()) drop_empty(*f->message, item.value);
+  FieldFinder finder(type);
+  auto members = v.members();
+  size_t kept = 0;
+  for (Member& m : members) {
+    if (const FieldDesc* f = finder.find(m.key())) {
+      if (is_object(*f)) {
+        if (f->cardinality == Cardinality::kSingle) {
+          drop_empty(*f->message, m.value);
+        } else if (f->cardinality == Cardinality::kList) {
+          for (Value& item : m.value.items()) drop_empty(*f->message, item);
+        } else {
+          for (Member& item : m.value.members()) drop_empty(*f->message, item.value);
+        }
       }
+      if (says_nothing(*f, m.value)) continue;
     }
-    if (says_nothing(*f, m.value)) v.erase(m.key());
+    if (&members[kept] != &m) members[kept] = m;
+    ++kept;
   }
+  v.truncate(kept);
 }
 
 bool same_meaning(const TypeDesc& type, const Value& a, const Value& b) {

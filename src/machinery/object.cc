@@ -136,6 +136,89 @@ size_t cost_of(const Object& o) {
   return sizeof o + o.name().size() + o.namespace_().size() + o.uid().size() + kOverhead;
 }
 
+// Where metadata.resourceVersion stands in the JSON of a custom resource that has none: before the
+// first member that sorts behind it. Of a text as write_json makes it, members sorted; 0 when it
+// has no metadata.
+class VersionPlace {
+ public:
+  explicit VersionPlace(std::string_view json) : json_(json) {}
+  size_t find() {
+    if (!enter("metadata", false)) return 0;
+    ++at_;  // its brace
+    if (at_ >= json_.size() || json_[at_] != '"') return 0;
+    return enter("resourceVersion", true) && at_ < json_.size() ? at_ : 0;
+  }
+
+ private:
+  // From an object's first member to the value of that name; or to the first name behind it, or the
+  // object's end. `at_` is at the first quote.
+  bool enter(std::string_view name, bool behind) {
+    if (!behind) at_ = 1;
+    while (at_ < json_.size()) {
+      const size_t member = at_;
+      skip_string();
+      const std::string_view key = json_.substr(member + 1, at_ - member - 2);
+      ++at_;  // the colon
+      if (!behind && key == name) return true;
+      if (behind && key > name) return at_ = member, true;
+      skip_value();
+      if (at_ >= json_.size()) return false;
+      if (json_[at_] != ',') return behind;
+      ++at_;
+    }
+    return false;
+  }
+  void skip_string() {
+    const size_t first = ++at_;
+    for (;; ++at_) {
+      at_ = std::min(json_.find('"', at_), json_.size());
+      size_t escapes = at_;
+      while (escapes > first && json_[escapes - 1] == '\\') --escapes;
+      if (at_ == json_.size() || (at_ - escapes) % 2 == 0) break;
+    }
+    ++at_;
+  }
+  void skip_value() {
+    int depth = 0;
+    while (at_ < json_.size()) {
+      const char c = json_[at_];
+      if (c == '"') {
+        skip_string();
+      } else if (c == '{' || c == '[') {
+        ++depth, ++at_;
+      } else if (c == '}' || c == ']') {
+        if (depth == 0) return;
+        --depth, ++at_;
+      } else if (c == ',' && depth == 0) {
+        return;
+      } else {
+        ++at_;
+        continue;
+      }
+      if (depth == 0) return;
+    }
+  }
+  std::string_view json_;
+  size_t at_ = 0;
+};
+
+// The JSON of a custom resource that is stored as `stored`, which was written from its very tree;
+// null when there is no place for its version.
+std::shared_ptr<const std::string> json_of_stored(std::string_view stored, int64_t revision) {
+  const size_t at = VersionPlace(stored).find();
+  if (at == 0) return nullptr;
+  const bool last = stored[at] == '}';
+  const std::string member = "\"resourceVersion\":\"" + std::to_string(revision) + '"';
+  auto out = std::make_shared<std::string>();
+  out->reserve(stored.size() + member.size() + 1);
+  out->append(stored.substr(0, at));
+  if (last) out->push_back(',');
+  out->append(member);
+  if (!last) out->push_back(',');
+  out->append(stored.substr(at));
+  return out;
+}
+
 Status damaged(const KindDesc* kind, const std::string& why) {
   return Status::internal("stored " + std::string(kind ? kind->kind : "object") +
                           " is damaged: " + why);
@@ -261,6 +344,11 @@ Object::Draft Object::Draft::trust(const KindDesc& kind, Bytes stored, Document 
 ObjectPtr Object::Draft::finish(int64_t revision) && {
   object_->revision_ = revision;
   if (tree_) {
+    // Who wrote it is about to be answered: the text is there already, but for its version.
+    if (object_->kind().owner && revision != 0) {
+      auto stored = std::static_pointer_cast<const std::string>(object_->origin_);
+      if (auto json = json_of_stored(*stored, revision)) object_->keep<std::string>(kJson, json);
+    }
     set_resource_version(*tree_, revision);
     object_->keep<Document>(kTree, std::make_shared<const Document>(std::move(*tree_)));
   }

@@ -190,32 +190,44 @@ namespace {
 void put_number(char* at, int digits, unsigned n) {
   for (int i = digits - 1; i >= 0; --i, n /= 10) at[i] = static_cast<char>('0' + n % 10);
 }
+
+// "2026-11-26T20:15:00" where `to` begins; the year has four digits.
+void put_civil(char* to, const Civil& c) {
+  put_number(to, 4, static_cast<unsigned>(c.year));
+  put_number(to + 5, 2, static_cast<unsigned>(c.month));
+  put_number(to + 8, 2, static_cast<unsigned>(c.day));
+  put_number(to + 11, 2, static_cast<unsigned>(c.hour));
+  put_number(to + 14, 2, static_cast<unsigned>(c.minute));
+  put_number(to + 17, 2, static_cast<unsigned>(c.second));
+}
+bool has_plain_year(const Civil& c) { return c.year >= 0 && c.year <= 9999; }
 }  // namespace
 
 std::string format_time(Instant t) {
   const Civil c = to_civil(t);
-  if (c.year < 0 || c.year > 9999) {
+  if (!has_plain_year(c)) {
     char buf[48];
     std::snprintf(buf, sizeof buf, "%04d-%02d-%02dT%02d:%02d:%02dZ", static_cast<int>(c.year),
                   c.month, c.day, c.hour, c.minute, c.second);
     return buf;
   }
   std::string out = "0000-00-00T00:00:00Z";
-  put_number(out.data(), 4, static_cast<unsigned>(c.year));
-  put_number(out.data() + 5, 2, static_cast<unsigned>(c.month));
-  put_number(out.data() + 8, 2, static_cast<unsigned>(c.day));
-  put_number(out.data() + 11, 2, static_cast<unsigned>(c.hour));
-  put_number(out.data() + 14, 2, static_cast<unsigned>(c.minute));
-  put_number(out.data() + 17, 2, static_cast<unsigned>(c.second));
+  put_civil(out.data(), c);
   return out;
 }
 
 std::string format_micro_time(Instant t) {
-  Civil c = to_civil(t);
-  char buf[64];
-  std::snprintf(buf, sizeof buf, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", static_cast<int>(c.year),
-                c.month, c.day, c.hour, c.minute, c.second, static_cast<int>(c.nanos / 1000));
-  return buf;
+  const Civil c = to_civil(t);
+  if (!has_plain_year(c)) {
+    char buf[64];
+    std::snprintf(buf, sizeof buf, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", static_cast<int>(c.year),
+                  c.month, c.day, c.hour, c.minute, c.second, static_cast<int>(c.nanos / 1000));
+    return buf;
+  }
+  std::string out = "0000-00-00T00:00:00.000000Z";
+  put_civil(out.data(), c);
+  put_number(out.data() + 20, 6, static_cast<unsigned>(c.nanos / 1000));
+  return out;
 }
 
 Result<Duration> parse_duration(std::string_view text) {

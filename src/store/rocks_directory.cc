@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
-#include <rocksdb/memtablerep.h>
 #include <rocksdb/table.h>
 #include <string.h>
 #include <sys/file.h>
@@ -19,6 +18,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "store/late_memtable.h"
 #include "store/record_format.h"
 
 namespace keles {
@@ -57,9 +57,11 @@ rocksdb::Options rocks_options() {
   o.max_write_buffer_number = 2;
   // Nobody reads while others write: a memtable is sorted when it is written out, or read for a
   // start, not at each write.
-  o.memtable_factory = std::make_shared<rocksdb::VectorRepFactory>();
+  o.memtable_factory = late_memtable_factory();
   o.allow_concurrent_memtable_write = false;  // which that one cannot
   o.writable_file_max_buffer_size = 256u << 10;
+  // What is merged with others soon is not worth compressing; what stays is.
+  o.compression_per_level = {rocksdb::kNoCompression, rocksdb::kSnappyCompression};
   rocksdb::BlockBasedTableOptions table;
   table.no_block_cache = true;
   o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));

@@ -3,7 +3,9 @@
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/decode.h"
+#include "machinery/decode_patched.h"
 #include "machinery/equality.h"
+#include "server/objects/keys.h"
 #include "server/objects/meta.h"
 
 namespace keles::registry {
@@ -78,7 +80,14 @@ Status check_patched(const KindDesc& kind, PatchType type, const Value& original
   }
   const bool ignore = how.validation == FieldValidation::kIgnore;
   std::vector<std::string> problems = how.patch_problems;
-  if (s.ok()) {
+  // What the patch does not name is as it is stored: normal. Not so where managed fields were
+  // opened for it, or in another version's view of the object, or in what is no resource of its
+  // own.
+  const bool in_part = type != PatchType::kJson && !kind.owner && !kind.verbs.empty() &&
+                       &storage_kind(kind) == &kind && patch["metadata"]["managedFields"].is_null();
+  if (s.ok() && in_part) {
+    s = decode_patched(kind, patched, patch, ignore ? nullptr : &problems);
+  } else if (s.ok()) {
     s = decode_object(kind, patched, ignore ? FieldValidation::kIgnore : FieldValidation::kWarn, {},
                       &problems);
   }
