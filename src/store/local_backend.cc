@@ -29,7 +29,9 @@ struct LocalBackend::Queue {
   std::mutex mutex;
   std::deque<RequestPtr> waiting;
   bool in_flight = false;  // whoever set it owns `batch`, and changes `revision`
+  bool gathering = false;  // a batch begins at the end of some loop's turn
   bool closed = false;
+  bool gone = false;  // the backend is
   Status failed;
   Batch in_doubt;        // while failed: what the disk may hold beyond `revision`
   int64_t revision = 0;  // durable and told
@@ -89,8 +91,18 @@ struct LocalBackend::Submit {
       r->result.emplace(refused);
       return false;
     }
+    Loop* loop = r->loop;
     q.waiting.push_back(std::move(r));
-    b->pump(lock);
+    if (q.in_flight || std::exchange(q.gathering, true)) return true;
+    lock.unlock();
+    // With whatever else this turn of the loop brings: a batch is one fsync, however many share it.
+    loop->post([b, weak = std::weak_ptr<Queue>(b->queue_)] {
+      auto queue = weak.lock();
+      if (!queue) return;
+      std::unique_lock again(queue->mutex);
+      queue->gathering = false;
+      if (!queue->gone) b->pump(again);
+    });
     return true;
   }
   void await_resume() {}
@@ -116,7 +128,7 @@ LocalBackend::LocalBackend(Limits limits, std::unique_ptr<Log> log, Contents con
 LocalBackend::~LocalBackend() {
   {
     std::lock_guard lock(queue_->mutex);
-    queue_->closed = true;
+    queue_->closed = queue_->gone = true;
   }
   (void)log_->close();
   log_.reset();
