@@ -34,6 +34,32 @@ std::string quoted(std::string_view s) {
   return out;
 }
 
+// fieldsV1 as a tree: what reading to_fields_v1() would give.
+Value tree_of(Arena& out, PathSet s, bool self) {
+  Value v = Value::map();
+  const auto entries = entries_of(s);
+  v.reserve_members(out, entries.size() + (self && s ? 1 : 0));
+  if (self && s) v.append_member(out, ".", Value::map());
+  for (const PathEntry& e : entries) {
+    auto* key = static_cast<char*>(out.allocate(e.element.body.size() + 2, 1));
+    key[0] = e.element.kind;
+    key[1] = ':';
+    std::copy(e.element.body.begin(), e.element.body.end(), key + 2);
+    v.append_member(out, {key, e.element.body.size() + 2}, tree_of(out, e.below, e.member));
+  }
+  return v;
+}
+
+Value fields_of_manager(Arena& out, const Manager& m, bool as_text) {
+  const bool kept = !m.text.empty() && m.set == m.parsed;
+  if (as_text) return Value::string(out.copy(kept ? m.text : to_fields_v1(m.set)));
+  if (!kept) return tree_of(out, m.set, false);
+  if (m.open) return deep_copy(out, *m.open);
+  Value text = Value::string(out.copy(m.text));
+  auto parsed = parse_json(out, text.as_string());
+  return parsed.ok() ? *parsed : text;
+}
+
 }  // namespace
 
 std::string Manager::identity() const {
@@ -82,6 +108,7 @@ Result<Managers> Managers::decode(Arena& arena, const Value& list) {
     m.text = fields.is_string() ? fields.as_string()
              : fields.is_null() ? std::string_view("{}")
                                 : arena.copy(to_json(fields));
+    if (fields.is_map()) m.open = &fields;
     auto set = set_of_text(m.text);
     if (!set) return Status(Reason::kUnknown, "error decoding versioned set of " + m.identity());
     m.set = m.parsed = set->set;
@@ -121,12 +148,7 @@ Value Managers::encode(Arena& out, bool as_text) {
     text("apiVersion", m->api_version);
     text("time", m->time);
     e.append_member(out, "fieldsType", Value::string(kFieldsV1));
-    const bool kept = !m->text.empty() && m->set == m->parsed;
-    Value fields = Value::string(out.copy(kept ? m->text : to_fields_v1(m->set)));
-    if (!as_text) {
-      if (auto parsed = parse_json(out, fields.as_string()); parsed.ok()) fields = *parsed;
-    }
-    e.append_member(out, "fieldsV1", fields);
+    e.append_member(out, "fieldsV1", fields_of_manager(out, *m, as_text));
     text("subresource", m->subresource);
   }
   return list;
@@ -144,6 +166,7 @@ Manager& Managers::of(const Manager& identity) {
   all_.push_back(identity);
   all_.back().set = all_.back().parsed = nullptr;
   all_.back().text = {};
+  all_.back().open = nullptr;
   return all_.back();
 }
 

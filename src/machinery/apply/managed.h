@@ -24,6 +24,7 @@ struct Manager {
   // The text that `set` was made of, as long as it is the same set.
   std::string_view text = {};
   PathSet parsed = nullptr;
+  const Value* open = nullptr;  // what `text` was made of, where the list had it as a tree
 
   bool same_identity(const Manager& o) const {
     return applied == o.applied && name == o.name && subresource == o.subresource &&
