@@ -41,10 +41,36 @@ struct KubeletFlags {
   proxy::ConntrackTimeouts conntrack;
   proxy::HealthPorts proxy_ports;
   int64_t proxy_healthz_port = 10256, proxy_metrics_port = 10249;
+  std::string eviction_hard = node::signal_map_text(node::EvictionSettings::default_hard(), '<');
+  std::string eviction_soft, eviction_soft_grace, eviction_reclaim;
   int64_t verbosity = 0;
   std::string logging_format = "text";
   node::NodeOptions node;
 };
+
+void add_eviction_flags(Flags& f, KubeletFlags& k) {
+  f.add("eviction-hard", &k.eviction_hard,
+        "A set of eviction thresholds (e.g. memory.available<1Gi) that if met would trigger a pod "
+        "eviction.");
+  f.add("eviction-soft", &k.eviction_soft,
+        "A set of eviction thresholds (e.g. memory.available<1.5Gi) that if met over a "
+        "corresponding grace period would trigger a pod eviction.");
+  f.add("eviction-soft-grace-period", &k.eviction_soft_grace,
+        "A set of eviction grace periods (e.g. memory.available=1m30s) that correspond to how long "
+        "a soft eviction threshold must hold before triggering a pod eviction.");
+  f.add("eviction-pressure-transition-period", &k.node.eviction.transition_period,
+        "Duration for which the kubelet has to wait before transitioning out of an eviction "
+        "pressure condition.");
+  f.add("eviction-max-pod-grace-period", &k.node.eviction.max_pod_grace_seconds,
+        "Maximum allowed grace period (in seconds) to use when terminating pods in response to a "
+        "soft eviction threshold being met.");
+  f.add("eviction-minimum-reclaim", &k.eviction_reclaim,
+        "A set of minimum reclaims (e.g. imagefs.available=2Gi) that describes the minimum amount "
+        "of resource the kubelet will reclaim when performing a pod eviction if that resource is "
+        "under pressure.");
+  f.add("local-storage-capacity-isolation", &k.node.local_storage_isolation,
+        "Enforce the limits of emptyDirs and of local ephemeral storage.");
+}
 
 void add_flags(Flags& f, KubeletFlags& k) {
   f.add("config", &k.config,
@@ -81,6 +107,7 @@ void add_flags(Flags& f, KubeletFlags& k) {
   f.add("max-pods", &k.node.max_pods, "Number of Pods that can run on this kubelet.");
   f.add("allowed-unsafe-sysctls", &k.node.allowed_unsafe_sysctls,
         "Comma-separated whitelist of unsafe sysctls or unsafe sysctl patterns (ending in *).");
+  add_eviction_flags(f, k);
   f.add("client-ca-file", &k.client_ca_file,
         "If set, any request presenting a client certificate signed by one of these authorities is "
         "authenticated.");
@@ -166,6 +193,20 @@ Status read_certificates(KubeletFlags& k) {
   return Status();
 }
 
+// Wrong thresholds end the process here, not when the node is short.
+Status read_eviction(KubeletFlags& k) {
+  node::EvictionSettings& e = k.node.eviction;
+  TRY_ASSIGN(hard, node::parse_signal_map(k.eviction_hard, '<'));
+  TRY_ASSIGN(soft, node::parse_signal_map(k.eviction_soft, '<'));
+  TRY_ASSIGN(grace, node::parse_signal_map(k.eviction_soft_grace, '='));
+  TRY_ASSIGN(reclaim, node::parse_signal_map(k.eviction_reclaim, '='));
+  e.hard = hard;
+  e.soft = soft;
+  e.soft_grace = grace;
+  e.minimum_reclaim = reclaim;
+  return node::parse_thresholds(e).status();
+}
+
 Status finish_options(KubeletFlags& k) {
   if (k.name.empty()) {
     char host[256] = {};
@@ -222,6 +263,7 @@ Status finish_options(KubeletFlags& k) {
                                "\" is neither Webhook nor AlwaysAllow");
   }
   k.node.auth.always_allow = k.authorization_mode == "AlwaysAllow";
+  TRY(read_eviction(k));
   return read_certificates(k);
 }
 Task<void> run_proxy(proxy::Proxy* proxy, Context ctx) { co_await proxy->run(ctx); }

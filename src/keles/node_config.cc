@@ -5,6 +5,7 @@
 #include "api/kubeproxyconfig_v1alpha1.h"
 #include "base/log.h"
 #include "machinery/config_file.h"
+#include "node/eviction/thresholds.h"
 
 namespace keles {
 namespace {
@@ -28,12 +29,37 @@ class Args {
     for (std::string_view v : values) all += (all.empty() ? "" : ",") + std::string(v);
     text(flag, all);
   }
+  // "memory.available<1Gi,..." of a map.
+  void pairs(const char* flag, const std::map<std::string, std::string>& map, char separator) {
+    if (!map.empty()) add(flag, node::signal_map_text(map, separator));
+  }
   std::vector<std::string> take() { return std::move(out_); }
 
  private:
   const Flags& given_;
   std::vector<std::string> out_;
 };
+
+std::map<std::string, std::string> texts_of(const Map<std::string_view>& map) {
+  std::map<std::string, std::string> out;
+  for (auto [name, value] : map) out[std::string(name)] = value;
+  return out;
+}
+
+void read_eviction(const kubelet::KubeletConfiguration& c, Args& args) {
+  auto hard = texts_of(c.eviction_hard());
+  // Without this what a file says replaces all the defaults.
+  if (c.merge_default_eviction_settings())
+    for (const auto& [name, value] : node::EvictionSettings::default_hard())
+      hard.try_emplace(name, value);
+  args.pairs("eviction-hard", hard, '<');
+  args.pairs("eviction-soft", texts_of(c.eviction_soft()), '<');
+  args.pairs("eviction-soft-grace-period", texts_of(c.eviction_soft_grace_period()), '=');
+  args.pairs("eviction-minimum-reclaim", texts_of(c.eviction_minimum_reclaim()), '=');
+  args.text("eviction-pressure-transition-period", c.eviction_pressure_transition_period());
+  args.number("eviction-max-pod-grace-period", c.eviction_max_pod_grace_period());
+  args.flag("local-storage-capacity-isolation", c.local_storage_capacity_isolation());
+}
 
 void read_kubelet(const kubelet::KubeletConfiguration& c, Args& args) {
   args.text("address", c.address());
@@ -67,6 +93,7 @@ void read_kubelet(const kubelet::KubeletConfiguration& c, Args& args) {
               ":" + std::string(t.effect());
   }
   args.text("register-with-taints", taints);
+  read_eviction(c, args);
 }
 
 // "0.0.0.0:10256": the port, and that the address is the one where it is served.

@@ -107,7 +107,9 @@ Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
              "--cgroup-root=/", "--cluster-cidr=" + config.pod_subnet,
              "--client-ca-file=" + files.ca, "--tls-cert-file=" + files.serving_certificate,
              "--tls-private-key-file=" + files.serving_key,
-             std::string("--container-runtime-endpoint=unix://") + kContainerdSocket}};
+             std::string("--container-runtime-endpoint=unix://") + kContainerdSocket,
+             // The machine is its owner's, who may like it full.
+             "--eviction-hard=imagefs.available<0%,nodefs.available<0%,nodefs.inodesFree<0%"}};
   s.argv.push_back(std::string("--proxy-kubeconfig=") + kProxyKubeconfig);
   auto labels = labels_of(wanted, true);
   if (wanted.role == "control-plane" && !config.single_node() && !wanted.taints)

@@ -16,6 +16,7 @@
 #include "client/informer.h"
 #include "machinery/time.h"
 #include "node/certificates.h"
+#include "node/eviction/manager.h"
 #include "node/logs/cri_log.h"
 #include "node/plugins/plugin_registry.h"
 #include "node/pods/containers.h"
@@ -58,7 +59,7 @@ class RecordedEvents final : public Events {
   std::string node_;
 };
 
-class Agent final : public NodeView {
+class Agent final : public NodeView, public EvictionHost {
  public:
   Agent(Context ctx, NodeOptions options, Client& client, cri::Runtime& runtime)
       : ctx_(ctx),
@@ -99,6 +100,8 @@ class Agent final : public NodeView {
     }
     apparmor_ =
         read_file("/sys/module/apparmor/parameters/enabled", 16).value_or("").starts_with("Y");
+    began = begin_eviction();
+    if (!began.ok()) co_return began;
     fill_services();
     began = server_.start(ctx_, server_options(), this, &runtime_, &client_);
     if (!began.ok()) co_return began;
@@ -120,6 +123,7 @@ class Agent final : public NodeView {
     pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) { changed(before, now); });
     informers_.start(ctx_);
     tasks_.spawn(housekeeping(this));
+    tasks_.spawn(eviction_->run(ctx_));
     tasks_.spawn(rotate_logs(this));
     (void)co_await stopped_.wait(ctx_);
     co_await server_.stop(ctx_);
@@ -160,7 +164,61 @@ class Agent final : public NodeView {
   CgroupDriver::Usage node_usage() const override { return cgroups_.total_usage(); }
   const std::string& root() const override { return options_.root; }
 
+  // --- what the eviction manager asks (EvictionHost) ---
+
+  std::vector<Ref<Pod>> active_pods() const override {
+    std::vector<Ref<Pod>> out;
+    for (const auto& [uid, w] : workers_)
+      if (w->holds_room() && !w->ends_early()) out.push_back(w->pod());
+    return out;
+  }
+  CgroupDriver::Usage usage_of(const Pod& pod) const override {
+    return cgroups_.pod_usage(qos_of(pod), pod.metadata().uid());
+  }
+  CgroupDriver::Usage usage_of_pods() const override { return cgroups_.total_usage(); }
+  CgroupDriver::Usage usage_of_node() const override { return cgroups_.node_usage(); }
+  void evict(const Ref<Pod>& pod, const Eviction& why) override {
+    auto it = workers_.find(std::string(pod->metadata().uid()));
+    if (it == workers_.end()) return;
+    events_.pod(pod, "", "Warning", "Evicted", why.message);
+    log::warn("Evicting a pod",
+              {{"pod", pod->metadata().name()}, {"uid", it->first}, {"message", why.message}});
+    PodWorker::Ending ending;
+    ending.reason = "Evicted";
+    ending.message = why.message;
+    ending.grace_seconds = why.grace_seconds;
+    ending.disruption = why.disruption;
+    it->second->end_early(std::move(ending));
+  }
+  Task<Status> reclaim(Context ctx, Reclaim what) override {
+    std::vector<std::shared_ptr<PodWorker>> all;
+    for (const auto& [uid, w] : workers_) all.push_back(w);
+    if (what.containers)
+      for (const auto& w : all) co_await w->drop_dead(ctx);
+    if (!what.images) co_return Status();
+    co_return co_await images_.collect_garbage(ctx, options_.root, 0, 0);
+  }
+  void pressures_changed(const std::set<Pressure>& now) override { status_.set_pressures(now); }
+  void node_event(std::string type, std::string reason, std::string message) override {
+    events_.node(std::move(type), std::move(reason), std::move(message));
+  }
+
  private:
+  Status begin_eviction() {
+    EvictionOptions o;
+    o.root = options_.root;
+    o.logs = options_.logs;
+    TRY_ASSIGN(thresholds, parse_thresholds(options_.eviction));
+    o.thresholds = std::move(thresholds);
+    o.transition_period = options_.eviction.transition_period;
+    o.max_pod_grace_seconds = options_.eviction.max_pod_grace_seconds;
+    o.allocatable_memory_bytes = status_.machine().memory_bytes - options_.reserved_memory_bytes;
+    o.local_storage = options_.local_storage_isolation;
+    o.period = options_.eviction.period;
+    eviction_ = std::make_unique<EvictionManager>(std::move(o), runtime_, *this, make_node_meter());
+    shared_.ended_early = [this](const std::string& uid) { eviction_->pod_ended(uid); };
+    return Status();
+  }
   NodeFacts facts() const {
     NodeFacts f;
     f.name = options_.name;
@@ -315,6 +373,7 @@ class Agent final : public NodeView {
     in.sysctls = &sysctls_;
     in.apparmor = apparmor_;
     in.strict_groups = status_.runtime_status().supplemental_groups_policy;
+    in.pressures = eviction_->pressures();
     Verdict v = admit(in);
     if (!v.affinity_only || last) worker.decide(v);
   }
@@ -442,6 +501,7 @@ class Agent final : public NodeView {
   NodeServer server_;
   PluginRegistry plugins_;
   PodServices shared_;
+  std::unique_ptr<EvictionManager> eviction_;
   SysctlAllowlist sysctls_;
   bool apparmor_ = false;
   Event node_known_;  // the Node is there and says what it has

@@ -19,6 +19,7 @@
 #include "client/client.h"
 #include "net/http.h"
 #include "node/cri/runtime.h"
+#include "node/eviction/thresholds.h"
 #include "node/node_status.h"
 #include "node/server/node_auth.h"
 
@@ -60,6 +61,8 @@ struct NodeOptions {
   // Awaited before a pod's containers start: PodServices::guard_network.
   std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod, std::vector<std::string> ips)>
       guard_network;
+  EvictionSettings eviction;
+  bool local_storage_isolation = true;  // limits of local storage are enforced
 
   int64_t log_max_bytes = 10 << 20;
   int log_max_files = 5;

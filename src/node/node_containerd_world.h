@@ -182,6 +182,8 @@ class World {
     o.tls = self->identity("n1", "", true);
     o.client_ca_pem = self->ca_.certificate_pem;
     o.read_only_port = kReadOnlyPort;
+    o.eviction.hard.clear();  // the machine is whoever's
+    o.eviction.period = 100ms;
     Status s = co_await run_node_agent(ctx, std::move(o), &self->client_);
     EXPECT_TRUE(s.is(Reason::kCancelled)) << s.to_string();
     self->agent_done_.set();

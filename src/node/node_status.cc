@@ -212,33 +212,52 @@ Task<Status> NodeStatus::register_node(Context ctx) {
   co_return r.status();
 }
 
+namespace {
+
+// How a pressure is told of, when it is there and when it is not.
+struct PressureTexts {
+  Pressure pressure;
+  const char *reason, *message, *event;
+  const char *calm_reason, *calm_message, *calm_event;
+};
+constexpr PressureTexts kPressures[] = {
+    {Pressure::kMemory, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available",
+     "NodeHasInsufficientMemory", "KubeletHasSufficientMemory",
+     "kubelet has sufficient memory available", "NodeHasSufficientMemory"},
+    {Pressure::kDisk, "KubeletHasDiskPressure", "kubelet has disk pressure",
+     "NodeHasDiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure",
+     "NodeHasNoDiskPressure"},
+    {Pressure::kPid, "KubeletHasInsufficientPID", "kubelet has insufficient PID available",
+     "NodeHasInsufficientPID", "KubeletHasSufficientPID", "kubelet has sufficient PID available",
+     "NodeHasSufficientPID"},
+};
+
+}  // namespace
+
+void NodeStatus::set_pressures(std::set<Pressure> now) {
+  pressures_ = std::move(now);
+  poke_.set();
+}
+
+// Events of what changed since the last time; the first time, of all.
+void NodeStatus::tell_pressures() {
+  for (const PressureTexts& t : kPressures) {
+    bool now = pressures_.contains(t.pressure);
+    if (!last_digest_.empty() && now == told_pressures_.contains(t.pressure)) continue;
+    std::string reason = now ? t.event : t.calm_event;
+    events_.node("Normal", reason, "Node " + facts_.name + " status is now: " + reason);
+  }
+  told_pressures_ = pressures_;
+}
+
 std::vector<NodeStatus::Condition> NodeStatus::conditions() const {
-  struct statvfs fs;
-  bool disk = false, inodes = false;
-  if (statvfs(facts_.root.c_str(), &fs) == 0) {
-    disk = fs.f_blocks > 0 && fs.f_bavail * 100 / fs.f_blocks < 5;
-    inodes = fs.f_files > 0 && fs.f_favail * 100 / fs.f_files < 5;
-  }
-  int64_t available = 0;
-  auto meminfo = read_file("/proc/meminfo", 65536);
-  if (meminfo.ok()) {
-    size_t at = meminfo->find("MemAvailable:");
-    if (at != std::string::npos) at = meminfo->find_first_of("0123456789", at);
-    if (at != std::string::npos)
-      std::from_chars(meminfo->data() + at, meminfo->data() + meminfo->size(), available);
-  }
-  bool memory = available > 0 && available < 100 * 1024;  // kibibytes: upstream's 100Mi
   std::vector<Condition> out;
-  out.push_back(memory ? Condition{"MemoryPressure", "True", "KubeletHasInsufficientMemory",
-                                   "kubelet has insufficient memory available"}
-                       : Condition{"MemoryPressure", "False", "KubeletHasSufficientMemory",
-                                   "kubelet has sufficient memory available"});
-  out.push_back(disk || inodes ? Condition{"DiskPressure", "True", "KubeletHasDiskPressure",
-                                           "kubelet has disk pressure"}
-                               : Condition{"DiskPressure", "False", "KubeletHasNoDiskPressure",
-                                           "kubelet has no disk pressure"});
-  out.push_back(
-      {"PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"});
+  for (const PressureTexts& t : kPressures) {
+    std::string type(condition_name(t.pressure));
+    out.push_back(pressures_.contains(t.pressure)
+                      ? Condition{type, "True", t.reason, t.message}
+                      : Condition{type, "False", t.calm_reason, t.calm_message});
+  }
   std::string trouble = runtime_trouble_;
   if (trouble.empty()) trouble = network_trouble_;
   out.push_back(trouble.empty()
@@ -368,11 +387,7 @@ Task<Status> NodeStatus::report(Context ctx, bool heartbeat) {
                                   std::move(body), options);
   foreign_changed_ = foreign_changed_ || !r.ok();
   if (!r.ok()) co_return r.status();
-  if (last_digest_.empty()) {
-    for (const char* reason :
-         {"NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID"})
-      events_.node("Normal", reason, "Node " + facts_.name + " status is now: " + reason);
-  }
+  tell_pressures();
   last_digest_ = digest;
   last_report_ = ctx.loop().now();
   bool ready = runtime_trouble_.empty() && network_trouble_.empty();

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "client/informer.h"
 #include "node/cri/runtime.h"
 #include "node/events.h"
+#include "node/eviction/plan.h"
 
 namespace keles::node {
 
@@ -53,6 +55,8 @@ class NodeStatus {
   // The Node as the API has it now: what others put into its capacity (extended resources) is
   // allocatable too.
   void observe(const api::core_v1::Node& node);
+  // What the eviction manager finds; reported at once when it changes.
+  void set_pressures(std::set<Pressure> now);
   bool network_ready() const { return network_ready_; }
   const std::string& pod_cidr() const { return pod_cidr_; }
   const MachineInfo& machine() const { return machine_; }
@@ -72,6 +76,7 @@ class NodeStatus {
   void fill_object(api::core_v1::NodeEdit node, bool fresh);
   void fill_status(api::core_v1::NodeStatusEdit out, const api::core_v1::NodeStatus& old);
   std::vector<Condition> conditions() const;
+  void tell_pressures();
 
   NodeFacts facts_;
   Client& client_;
@@ -83,6 +88,7 @@ class NodeStatus {
   std::vector<cri::Image> images_;
   std::string runtime_trouble_, network_trouble_;
   bool runtime_ready_ = false, network_ready_ = false;
+  std::set<Pressure> pressures_, told_pressures_;
   bool reported_ready_ = false;
   bool foreign_changed_ = false;  // others' resources are not yet in allocatable
   std::string pod_cidr_, node_uid_;

@@ -135,6 +135,7 @@ class CgroupV1 final : public CgroupDriver {
     u.working_set_bytes = u.memory_bytes > inactive ? u.memory_bytes - inactive : 0;
     u.rss_bytes = keyed_number(memory + "/memory.stat", "total_rss");
     u.cpu_ns = number_in(tree("cpuacct", path) + "/cpuacct.usage");
+    u.processes = number_in(tree("pids", path) + "/pids.current");
     return u;
   }
 
@@ -188,6 +189,7 @@ class CgroupV2 final : public CgroupDriver {
     u.working_set_bytes = u.memory_bytes > inactive ? u.memory_bytes - inactive : 0;
     u.rss_bytes = keyed_number(dir + "/memory.stat", "anon");
     u.cpu_ns = keyed_number(dir + "/cpu.stat", "usage_usec") * 1000;
+    u.processes = number_in(dir + "/pids.current");
     return u;
   }
 
@@ -301,5 +303,6 @@ CgroupDriver::Usage PodCgroups::pod_usage(Qos qos, std::string_view uid) const {
 CgroupDriver::Usage PodCgroups::total_usage() const {
   return driver_->usage(class_path(Qos::kGuaranteed));
 }
+CgroupDriver::Usage PodCgroups::node_usage() const { return driver_->usage(""); }
 
 }  // namespace keles::node

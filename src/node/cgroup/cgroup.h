@@ -28,7 +28,7 @@ class CgroupDriver {
   virtual void kill(const std::string& path) = 0;
   // Bytes of memory and nanoseconds of CPU used by it and those below; 0 when not known.
   struct Usage {
-    uint64_t memory_bytes = 0, working_set_bytes = 0, rss_bytes = 0, cpu_ns = 0;
+    uint64_t memory_bytes = 0, working_set_bytes = 0, rss_bytes = 0, cpu_ns = 0, processes = 0;
   };
   virtual Usage usage(const std::string& path) = 0;
 };
@@ -52,6 +52,7 @@ class PodCgroups {
   std::vector<std::string> pod_uids() const;
   CgroupDriver::Usage pod_usage(Qos qos, std::string_view uid) const;
   CgroupDriver::Usage total_usage() const;
+  CgroupDriver::Usage node_usage() const;  // of all on the machine, as far as cgroups tell
 
  private:
   std::string class_path(Qos qos) const;

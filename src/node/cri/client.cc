@@ -268,10 +268,13 @@ class CriRuntime final : public Runtime {
     auto r = co_await call(ctx, kImages, "RemoveImage", std::move(request));
     co_return r.status();
   }
-  Task<Result<std::vector<FilesystemUsage>>> image_fs_info(Context ctx) override {
+  Task<Result<ImageFilesystems>> image_fs_info(Context ctx) override {
     TRY_ASSIGN_CO(m, ask(ctx, kImages, "ImageFsInfo", &v1::ImageFsInfoResponse::descriptor(), ""));
     const v1::ImageFsInfoResponse r(m->root);
-    co_return read_all<FilesystemUsage>(r.image_filesystems());
+    ImageFilesystems out;
+    out.images = read_all<FilesystemUsage>(r.image_filesystems());
+    out.containers = read_all<FilesystemUsage>(r.container_filesystems());
+    co_return out;
   }
 
   Task<Status> watch_events(Context ctx, std::function<void(std::string)> on_event) override {

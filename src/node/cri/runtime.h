@@ -181,6 +181,10 @@ struct FilesystemUsage {
   std::string mountpoint;
   uint64_t used_bytes = 0, inodes = 0;
 };
+struct ImageFilesystems {
+  std::vector<FilesystemUsage> images;
+  std::vector<FilesystemUsage> containers;  // of writable layers; empty: as the images
+};
 
 class Runtime {
  public:
@@ -229,7 +233,7 @@ class Runtime {
   virtual Task<Result<std::string>> pull_image(Context ctx, std::string image,
                                                std::optional<ImageAuth> auth) = 0;
   virtual Task<Status> remove_image(Context ctx, std::string image) = 0;
-  virtual Task<Result<std::vector<FilesystemUsage>>> image_fs_info(Context ctx) = 0;
+  virtual Task<Result<ImageFilesystems>> image_fs_info(Context ctx) = 0;
 
   // Reports ids of containers and sandboxes that exited or ran out of memory, until the stream
   // breaks or ctx ends. Containerd's own event service:

@@ -159,6 +159,8 @@ std::string SysctlAllowlist::objection(std::string_view asked, bool host_network
 }
 
 Verdict admit(const AdmissionInput& in) {
+  if (std::string why = pressure_objection(*in.pod, in.pressures); !why.empty())
+    return refuse("Evicted", why);
   Verdict v = check_sysctls(*in.pod, *in.sysctls);
   if (v.admit) v = check_os(*in.pod);
   if (!v.admit) return v;

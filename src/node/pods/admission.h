@@ -4,12 +4,14 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "api/core_v1.h"
 #include "base/status.h"
+#include "node/eviction/plan.h"
 #include "scheduler/types.h"
 
 namespace keles::node {
@@ -46,6 +48,7 @@ struct AdmissionInput {
   const SysctlAllowlist* sysctls = nullptr;
   bool apparmor = false;       // the kernel enforces profiles
   bool strict_groups = false;  // the runtime knows supplementalGroupsPolicy
+  std::set<Pressure> pressures;  // what the node is short of
 };
 Verdict admit(const AdmissionInput& in);
 

@@ -212,6 +212,24 @@ Task<void> PodWorker::trim_dead(Context ctx, std::string name) {
   }
 }
 
+Task<void> PodWorker::drop_dead(Context ctx) {
+  // As the API has it: what it does not know to have ended would be started again.
+  std::string_view phase = pod_->status().phase();
+  if (deleting() || (phase != "Succeeded" && phase != "Failed")) co_return;
+  std::vector<std::string> dead;
+  for (const cri::Container& c : actual_.containers)
+    if (c.state == ContainerState::kExited) dead.push_back(c.id);
+  for (const std::string& id : dead) {
+    Status s = co_await s_.runtime->remove_container(ctx, id);
+    if (!s.ok()) continue;
+    std::string log = known_[id].log_path;
+    if (!log.empty()) (void)remove_log(log).ok();
+    known_.erase(id);
+    messages_.erase(id);
+  }
+  wake();
+}
+
 // Sandboxes before the newest go with the last container that they hold.
 Task<void> PodWorker::trim_sandboxes(Context ctx) {
   std::vector<std::string> empty;

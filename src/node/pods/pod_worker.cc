@@ -121,13 +121,19 @@ Task<void> PodWorker::run() {
     next_wake_ = ctx_.loop().wall_now() + kResync;
     if (deleting()) {
       co_await terminate(ctx_);
+      if (ending_ && s_.ended_early) s_.ended_early(uid_);
       break;
+    }
+    if (ending_) {
+      co_await carry_out_ending(ctx_);
+      continue;
     }
     const std::string_view kind = std::exchange(round_, "sync");
     const TimePoint began = ctx_.loop().now();
-    co_await sync(sync_ctx_);
+    Context round_ctx = sync_ctx_;  // replaced when the pod is to end early
+    co_await sync(round_ctx);
     node_metrics::worker_round(kind, ctx_.loop().now() - began);
-    if (deleting()) continue;
+    if (deleting() || ending_) continue;
     Duration rest = *next_wake_ - ctx_.loop().wall_now();
     if (rest.count() > 0) (void)co_await wake_.wait(ctx_.with_timeout(rest));
   }
@@ -248,6 +254,7 @@ Task<void> PodWorker::sync(Context ctx) {
                    next.stop_sandboxes.empty();
     if (nothing) {
       co_await trim_sandboxes(ctx);
+      if (next.finished) co_await remove_empty_dirs(ctx);
       if (!next.finished && !actual_.sandboxes.empty()) {
         // Configmaps, secrets and tokens are kept fresh while the pod runs.
         Status fresh = co_await prepare(ctx);
@@ -278,14 +285,59 @@ Task<bool> PodWorker::past_deadline(Context ctx) {
     wake_at(end);
     co_return false;
   }
-  failed_reason_ = "DeadlineExceeded";
-  failed_message_ = "Pod was active on the node longer than the specified deadline";
-  event("", "Normal", failed_reason_, failed_message_);
-  s_.probes->stop(uid_);
-  co_await stop_everything(ctx, grace_seconds());
-  (void)co_await refresh(ctx);
-  publish();
+  Ending why;
+  why.reason = "DeadlineExceeded";
+  why.message = "Pod was active on the node longer than the specified deadline";
+  why.grace_seconds = grace_seconds();
+  event("", "Normal", why.reason, why.message);
+  end_early(std::move(why));
   co_return true;
+}
+
+void PodWorker::end_early(Ending why) {
+  if (ends_early() || deleting()) return;
+  why.grace_seconds = std::max<int64_t>(std::min(why.grace_seconds, grace_seconds()), 1);
+  ending_ = std::move(why);
+  sync_ctx_.cancel();  // a pull or a start under way
+  wake();
+}
+
+// The pod has failed once nothing of it runs: controllers that replace it count on that.
+Task<void> PodWorker::carry_out_ending(Context ctx) {
+  sync_ctx_ = ctx_.child();
+  s_.probes->stop(uid_);
+  int64_t grace = ending_->grace_seconds;
+  Duration pause = 100ms;
+  for (bool running = true; running && !ctx.done();) {
+    Status s = co_await refresh(ctx);
+    if (s.ok()) co_await stop_everything(ctx, grace);
+    known_sandboxes_.clear();
+    s = co_await refresh(ctx);
+    running = !s.ok();
+    for (const cri::Container& c : actual_.containers)
+      running = running || c.state == ContainerState::kRunning;
+    if (!running) break;
+    grace = 0;
+    (void)co_await ctx.sleep(pause);
+    pause = std::min<Duration>(pause * 2, 5s);
+  }
+  if (ctx.done()) co_return;
+  failed_reason_ = ending_->reason;
+  failed_message_ = ending_->message;
+  disruption_ = ending_->disruption;
+  ending_.reset();
+  publish();
+  co_await remove_empty_dirs(ctx);
+  if (s_.ended_early) s_.ended_early(uid_);
+}
+
+// What a pod wrote goes when it ends: nobody can read it any more.
+Task<void> PodWorker::remove_empty_dirs(Context ctx) {
+  if (emptied_) co_return;
+  Status s = co_await s_.volumes->remove_empty_dirs(ctx, uid_);
+  emptied_ = s.ok();
+  if (!s.ok() && !ctx.done())
+    log::warn("Cannot remove the pod's volumes", {{"pod", key_}, {"error", s}});
 }
 
 Task<Status> PodWorker::carry_out(Context ctx, PodPlan next) {
@@ -454,6 +506,7 @@ void PodWorker::publish(bool ended) {
   in.rejected = rejected_;
   in.failed_reason = failed_reason_;
   in.failed_message = failed_message_;
+  in.disruption = disruption_;
   api::core_v1::PodEdit out(EditTarget{&fresh->root, &fresh->arena});
   build_status(in, out.edit_status());
   if (status_ && status_->root.equals(fresh->root)) return;
@@ -543,7 +596,7 @@ void PodWorker::update_probes() {
                          WallTime{c.started_at_ns}});
     }
   }
-  s_.probes->update(pod_, targets, deleting() || !failed_reason_.empty());
+  s_.probes->update(pod_, targets, deleting() || ends_early());
 }
 
 }  // namespace keles::node

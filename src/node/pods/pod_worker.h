@@ -59,6 +59,8 @@ struct PodServices {
   std::string node_name, host_ip;
   int64_t memory_bytes = 0;
   std::string allocatable_cpu, allocatable_memory;
+  // Told when nothing runs any more of a pod that was evicted.
+  std::function<void(const std::string& uid)> ended_early;
   // Told every id of a container or sandbox that belongs to a pod.
   std::function<void(const std::string& id, const std::string& uid)> register_id;
 };
@@ -76,6 +78,18 @@ class PodWorker {
   // It was taken, and has not ended: what it asks for is in use. One whose object is gone counts no
   // more: the scheduler has given its room away (as upstream, whose pod manager forgets it then).
   bool holds_room() const;
+  // Ends the pod for good, within `grace_seconds` or sooner: it fails with this reason. With
+  // `disruption` a condition says so too. Once is enough.
+  struct Ending {
+    std::string reason, message;
+    int64_t grace_seconds = 1;
+    bool disruption = false;
+  };
+  void end_early(Ending why);
+  // It is ending, or has ended, before its containers did.
+  bool ends_early() const { return ending_.has_value() || !failed_reason_.empty(); }
+  // Removes containers that have exited and are not to be looked at: of a pod that has ended.
+  Task<void> drop_dead(Context ctx);
   // Something happened to this container; the runtime may show it a little later.
   void container_event(const std::string& id);
   // Until the pod is gone from node and API, or ctx ends (its containers then go on).
@@ -112,6 +126,8 @@ class PodWorker {
   Task<void> trim_dead(Context ctx, std::string name);
   Task<void> trim_sandboxes(Context ctx);
   Task<bool> past_deadline(Context ctx);
+  Task<void> carry_out_ending(Context ctx);
+  Task<void> remove_empty_dirs(Context ctx);
   Task<void> delete_object(Context ctx);
   Task<void> send_status(Context ctx);
   Task<void> await_sent(Context ctx);
@@ -152,7 +168,10 @@ class PodWorker {
   Recurring unread_;                   // the runtime's state
   std::string hosts_sandbox_;          // whose address etc-hosts has
   std::string guarded_sandbox_;        // whose addresses guard_network() was told
+  std::optional<Ending> ending_;  // to be carried out
   std::string failed_reason_, failed_message_;
+  bool disruption_ = false;
+  bool emptied_ = false;  // its emptyDirs are gone
   Event wake_, status_dirty_;
   std::optional<WallTime> next_wake_;
   std::shared_ptr<Document> status_;  // the last one built

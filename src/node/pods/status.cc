@@ -25,6 +25,14 @@ bool is_own_condition(std::string_view type) {
          type == "ContainersReady" || type == "PodScheduled";
 }
 
+constexpr std::string_view kDisruption = "DisruptionTarget";
+constexpr std::string_view kByKubelet = "TerminationByKubelet";
+
+// Others tell of disruptions too.
+bool is_own_disruption(std::string_view type, std::string_view reason) {
+  return type == kDisruption && reason == kByKubelet;
+}
+
 std::string stamp(int64_t ns) { return format_time(WallTime{ns}); }
 std::string container_id(const cri::Container& c) { return "containerd://" + c.id; }
 
@@ -280,7 +288,9 @@ class StatusBuilder {
     condition("Ready", ready, ready_reason, ready_message);
     condition("ContainersReady", containers_ready, reason, message);
     for (PodCondition c : pod_.status().conditions())  // of other writers
-      if (!is_own_condition(c.type())) out_.edit_conditions().add(c);
+      if (!is_own_condition(c.type()) && !(in_.disruption && c.type() == kDisruption))
+        out_.edit_conditions().add(c);
+    if (in_.disruption) condition(kDisruption, true, kByKubelet, in_.failed_message);
     condition("PodScheduled", true, "", "");
   }
 
@@ -423,7 +433,8 @@ Document status_patch(const Document& tree) {
   if (Value* conditions = status->find("conditions")) {
     for (size_t i = conditions->items().size(); i-- > 0;) {
       Value& c = conditions->items()[i];
-      if (!is_own_condition(c["type"].as_string())) {
+      std::string_view type = c["type"].as_string();
+      if (!is_own_condition(type) && !is_own_disruption(type, c["reason"].as_string())) {
         conditions->erase_at(i);
         continue;
       }

@@ -25,6 +25,7 @@ struct StatusInput {
   bool ended = false;  // it was deleted and all has stopped: Succeeded or Failed by exit codes
   std::string failed_reason, failed_message;  // the pod as a whole was refused or evicted
   bool rejected = false;                      // the node never took it: it has no containers
+  bool disruption = false;                    // failed_message is a DisruptionTarget's too
 };
 
 // Writes status into `out`, which is empty.

@@ -132,20 +132,36 @@ Status unmount_at(const Fd& fd) {
   return {};
 }
 
-Status PodDirectories::remove(const std::string& uid) const {
-  auto pods = open_directory(root_ + "/pods");
-  if (pods.status().is(Reason::kNotFound)) return {};
-  TRY(pods.status());
-  TRY_ASSIGN(mounts, mounts_below(real_path(*pods) + "/" + uid + "/"));
+namespace {
+
+// Unmounts what is below `dir`/`name` and removes it.
+Status remove_mounted(const Fd& dir, const std::string& name) {
+  TRY_ASSIGN(mounts, mounts_below(real_path(dir) + "/" + name + "/"));
   Status first;
   for (auto m = mounts.rbegin(); m != mounts.rend(); ++m) {
-    auto at = open_beneath(*pods, uid + "/" + *m, O_PATH);
+    auto at = open_beneath(dir, name + "/" + *m, O_PATH);
     Status s = at.status();
     if (s.ok() && is_mount_root(*at)) s = unmount_at(*at);
     if (!s.ok() && first.ok() && !s.is(Reason::kNotFound)) first = s;
   }
-  Status removed = remove_tree_beneath(*pods, uid);
+  Status removed = remove_tree_beneath(dir, name);
   return removed.ok() || first.ok() ? removed : first;
+}
+
+}  // namespace
+
+Status PodDirectories::remove(const std::string& uid) const {
+  auto pods = open_directory(root_ + "/pods");
+  if (pods.status().is(Reason::kNotFound)) return {};
+  TRY(pods.status());
+  return remove_mounted(*pods, uid);
+}
+
+Status PodDirectories::remove_volumes(const std::string& uid, const std::string& plugin) const {
+  auto volumes = open_directory(path(uid) + "/volumes");
+  if (volumes.status().is(Reason::kNotFound)) return {};
+  TRY(volumes.status());
+  return remove_mounted(*volumes, plugin);
 }
 
 }  // namespace keles::node

@@ -460,4 +460,9 @@ Task<Status> Volumes::remove(Context ctx, std::string uid) {
   co_return co_await run_blocking(&ctx.loop(), std::move(work));
 }
 
+Task<Status> Volumes::remove_empty_dirs(Context ctx, std::string uid) {
+  auto work = [pods = pods_, uid] { return pods.remove_volumes(uid, "kubernetes.io~empty-dir"); };
+  co_return co_await run_blocking(&ctx.loop(), std::move(work));
+}
+
 }  // namespace keles::node

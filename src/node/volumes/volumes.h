@@ -46,6 +46,8 @@ class Volumes {
   WallTime next_refresh(const std::string& uid) const;
   // Unmounts and removes everything of the pod below the root, its directory included.
   Task<Status> remove(Context ctx, std::string uid);
+  // Its emptyDirs alone: the pod has ended, its object is still there.
+  Task<Status> remove_empty_dirs(Context ctx, std::string uid);
   std::string pod_directory(std::string_view uid) const { return pods_.path(uid); }
 
  private:
