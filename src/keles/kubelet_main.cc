@@ -43,6 +43,7 @@ struct KubeletFlags {
   int64_t proxy_healthz_port = 10256, proxy_metrics_port = 10249;
   std::string eviction_hard = node::signal_map_text(node::EvictionSettings::default_hard(), '<');
   std::string eviction_soft, eviction_soft_grace, eviction_reclaim;
+  bool eviction_merge = false;
   int64_t verbosity = 0;
   std::string logging_format = "text";
   node::NodeOptions node;
@@ -52,6 +53,8 @@ void add_eviction_flags(Flags& f, KubeletFlags& k) {
   f.add("eviction-hard", &k.eviction_hard,
         "A set of eviction thresholds (e.g. memory.available<1Gi) that if met would trigger a pod "
         "eviction.");
+  f.add("merge-default-eviction-settings", &k.eviction_merge,
+        "Thresholds that --eviction-hard does not name keep their defaults.");
   f.add("eviction-soft", &k.eviction_soft,
         "A set of eviction thresholds (e.g. memory.available<1.5Gi) that if met over a "
         "corresponding grace period would trigger a pod eviction.");
@@ -201,6 +204,7 @@ Status read_eviction(KubeletFlags& k) {
   TRY_ASSIGN(grace, node::parse_signal_map(k.eviction_soft_grace, '='));
   TRY_ASSIGN(reclaim, node::parse_signal_map(k.eviction_reclaim, '='));
   e.hard = hard;
+  if (k.eviction_merge) e.hard.merge(node::EvictionSettings::default_hard());
   e.soft = soft;
   e.soft_grace = grace;
   e.minimum_reclaim = reclaim;

@@ -5,7 +5,6 @@
 #include "api/kubeproxyconfig_v1alpha1.h"
 #include "base/log.h"
 #include "machinery/config_file.h"
-#include "node/eviction/thresholds.h"
 
 namespace keles {
 namespace {
@@ -30,8 +29,11 @@ class Args {
     text(flag, all);
   }
   // "memory.available<1Gi,..." of a map.
-  void pairs(const char* flag, const std::map<std::string, std::string>& map, char separator) {
-    if (!map.empty()) add(flag, node::signal_map_text(map, separator));
+  void pairs(const char* flag, const Map<std::string_view>& map, char separator) {
+    std::string all;
+    for (auto [name, value] : map)
+      all += (all.empty() ? "" : ",") + std::string(name) + separator + std::string(value);
+    text(flag, all);
   }
   std::vector<std::string> take() { return std::move(out_); }
 
@@ -40,22 +42,12 @@ class Args {
   std::vector<std::string> out_;
 };
 
-std::map<std::string, std::string> texts_of(const Map<std::string_view>& map) {
-  std::map<std::string, std::string> out;
-  for (auto [name, value] : map) out[std::string(name)] = value;
-  return out;
-}
-
 void read_eviction(const kubelet::KubeletConfiguration& c, Args& args) {
-  auto hard = texts_of(c.eviction_hard());
-  // Without this what a file says replaces all the defaults.
-  if (c.merge_default_eviction_settings())
-    for (const auto& [name, value] : node::EvictionSettings::default_hard())
-      hard.try_emplace(name, value);
-  args.pairs("eviction-hard", hard, '<');
-  args.pairs("eviction-soft", texts_of(c.eviction_soft()), '<');
-  args.pairs("eviction-soft-grace-period", texts_of(c.eviction_soft_grace_period()), '=');
-  args.pairs("eviction-minimum-reclaim", texts_of(c.eviction_minimum_reclaim()), '=');
+  args.pairs("eviction-hard", c.eviction_hard(), '<');
+  args.flag("merge-default-eviction-settings", c.merge_default_eviction_settings());
+  args.pairs("eviction-soft", c.eviction_soft(), '<');
+  args.pairs("eviction-soft-grace-period", c.eviction_soft_grace_period(), '=');
+  args.pairs("eviction-minimum-reclaim", c.eviction_minimum_reclaim(), '=');
   args.text("eviction-pressure-transition-period", c.eviction_pressure_transition_period());
   args.number("eviction-max-pod-grace-period", c.eviction_max_pod_grace_period());
   args.flag("local-storage-capacity-isolation", c.local_storage_capacity_isolation());

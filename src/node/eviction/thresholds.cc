@@ -125,8 +125,10 @@ std::string_view condition_name(Pressure p) {
 
 Quantity ThresholdValue::of(int64_t capacity) const {
   if (amount) return *amount;
+  constexpr double kMost = 9e18;
   auto part = static_cast<double>(capacity) * static_cast<double>(fraction);
-  return Quantity::from_int(static_cast<int64_t>(part), Quantity::Format::kBinarySI);
+  return Quantity::from_int(static_cast<int64_t>(std::min(part, kMost)),
+                            Quantity::Format::kBinarySI);
 }
 
 EvictionSettings::Map EvictionSettings::default_hard() {
