@@ -146,17 +146,17 @@ Task<void> refusals_test(World* w) {
 }
 TEST(Containerd, VolumesThatTheNodeDoesNotHave) { World().run(refusals_test); }
 
-// What writes more than it may ends as evicted, and what it wrote goes at once; its neighbour stays.
+// What writes more than it may ends as evicted, and what it wrote goes at once; its neighbour
+// stays.
 Task<void> storage_limits_test(World* w) {
   auto pod = [](const std::string& name, const std::string& megabytes) {
-    return pod_json(
-        name, R"("restartPolicy":"Always","terminationGracePeriodSeconds":1,
+    return pod_json(name, R"("restartPolicy":"Always","terminationGracePeriodSeconds":1,
         "volumes":[{"name":"e","emptyDir":{"sizeLimit":"1Mi"}}],"containers":[)" +
-                  container("a",
-                            "dd if=/dev/zero of=/e/file bs=1024 count=" + megabytes +
-                                " 2>/dev/null; echo end; sleep 1000",
-                            R"(,"volumeMounts":[{"name":"e","mountPath":"/e"}])") +
-                  "]");
+                              container("a",
+                                        "dd if=/dev/zero of=/e/file bs=1024 count=" + megabytes +
+                                            " 2>/dev/null; echo end; sleep 1000",
+                                        R"(,"volumeMounts":[{"name":"e","mountPath":"/e"}])") +
+                              "]");
   };
   w->put(pod("modest", "512"));
   w->put(pod("greedy", "4096"));
@@ -169,8 +169,7 @@ Task<void> storage_limits_test(World* w) {
   EXPECT_EQ(status.message(), "Usage of EmptyDir volume \"e\" exceeds the limit \"1Mi\". ");
   EXPECT_FALSE(w->ready("greedy"));
   EXPECT_NE(w->events().find("Evicted: Usage of EmptyDir"), std::string::npos) << w->events();
-  for (auto c : status.container_statuses())
-    EXPECT_TRUE(static_cast<bool>(c.state().terminated()));
+  for (auto c : status.container_statuses()) EXPECT_TRUE(static_cast<bool>(c.state().terminated()));
   std::string left = g_directory + "/kubelet/pods/" +
                      std::string(w->pod("greedy")->metadata().uid()) +
                      "/volumes/kubernetes.io~empty-dir";

@@ -230,8 +230,7 @@ TEST(Reclaim, WhatIsOnTheFileSystem) {
 }
 
 TEST(Messages, OfPressure) {
-  Ref<Pod> pod = pod_from(pod_text(
-      "p", R"("terminationGracePeriodSeconds":7,"containers":[
+  Ref<Pod> pod = pod_from(pod_text("p", R"("terminationGracePeriodSeconds":7,"containers":[
         {"name":"a","resources":{"requests":{"memory":"64Mi"}}},{"name":"b"}])"));
   PodUse use;
   use.containers = {{"a", uint64_t(96 * kMi), {}, {}}, {"b", 5000, {}, {}}};
@@ -255,15 +254,14 @@ TEST(PressureObjection, ConditionsAndTolerations) {
   const std::string plain = R"("containers":[{"name":"a"}])";
   Ref<Pod> best = pod_from(pod_text("p", plain));
   Ref<Pod> burst = pod_from(pod_text("p", asking(R"("memory":"1Mi")", 0)));
-  Ref<Pod> tolerant = pod_from(pod_text(
-      "p", plain + R"(,"tolerations":[{"key":"node.kubernetes.io/memory-pressure",
+  Ref<Pod> tolerant =
+      pod_from(pod_text("p", plain + R"(,"tolerations":[{"key":"node.kubernetes.io/memory-pressure",
           "operator":"Exists","effect":"NoSchedule"}])"));
   Ref<Pod> critical = pod_from(pod_text("p", asking("", 2'000'000'000)));
-  Ref<Pod> fixed = pod_from(
-      pod_text("p", plain, R"(,"annotations":{"kubernetes.io/config.source":"file"})"));
+  Ref<Pod> fixed =
+      pod_from(pod_text("p", plain, R"(,"annotations":{"kubernetes.io/config.source":"file"})"));
   EXPECT_EQ(pressure_objection(*best, {}), "");
-  EXPECT_EQ(pressure_objection(*best, {P::kMemory}),
-            "The node had condition: [MemoryPressure]. ");
+  EXPECT_EQ(pressure_objection(*best, {P::kMemory}), "The node had condition: [MemoryPressure]. ");
   EXPECT_EQ(pressure_objection(*burst, {P::kMemory}), "");
   EXPECT_EQ(pressure_objection(*tolerant, {P::kMemory}), "");
   EXPECT_EQ(pressure_objection(*tolerant, {P::kDisk}), "The node had condition: [DiskPressure]. ");
@@ -289,8 +287,7 @@ TEST(StorageLimits, EmptyDirPodAndContainer) {
   use.volumes = {{"v", {1'000'000, 1}}, {"w", {uint64_t(kMi), 1}}};
   EXPECT_EQ(why(use), "");
   use.volumes["v"].bytes = 1'000'001;
-  EXPECT_EQ(why(use),
-            "Usage of EmptyDir volume \"v\" exceeds the limit \"1M\". emptydirfs.limit");
+  EXPECT_EQ(why(use), "Usage of EmptyDir volume \"v\" exceeds the limit \"1M\". emptydirfs.limit");
   use.volumes["v"].bytes = 0;
   use.volumes["w"].bytes = 3 * kMi + 1;
   EXPECT_EQ(why(use),
@@ -462,8 +459,7 @@ TEST_F(Manager, LocalStorageOverItsLimit) {
       {"name":"m","emptyDir":{"medium":"Memory","sizeLimit":"1"}}])");
   machine_.files["/k/pods/full/volumes/kubernetes.io~empty-dir/v"] = {uint64_t(kMi) + 1, 1};
   run([&] { return !host_.said.empty(); });
-  EXPECT_EQ(host_.said,
-            "evict full: Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\". \n");
+  EXPECT_EQ(host_.said, "evict full: Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\". \n");
 }
 
 // Nothing is walked of pods without limits while the node has room.

@@ -54,16 +54,16 @@ void walk(NodeMeter& meter, const PodPlaces& places, PodUse& use) {
 }
 
 void count_eviction(const std::string& signal) {
-  static metrics::Counter& m = metrics::counter(
-      "kubelet_evictions", "Cumulative number of pod evictions by eviction signal",
-      {"eviction_signal"});
+  static metrics::Counter& m =
+      metrics::counter("kubelet_evictions", "Cumulative number of pod evictions by eviction signal",
+                       {"eviction_signal"});
   m.with({signal}).add();
 }
 
 }  // namespace
 
-EvictionManager::EvictionManager(EvictionOptions options, cri::Runtime& runtime,
-                                 EvictionHost& host, std::unique_ptr<NodeMeter> meter)
+EvictionManager::EvictionManager(EvictionOptions options, cri::Runtime& runtime, EvictionHost& host,
+                                 std::unique_ptr<NodeMeter> meter)
     : options_(std::move(options)),
       runtime_(runtime),
       host_(host),
@@ -206,8 +206,7 @@ Task<void> EvictionManager::relieve(Context ctx, std::vector<Threshold> crossed,
     candidates.push_back({&*p, use == uses.end() ? nullptr : &use->second});
   }
   for (const Candidate& c : rank(candidates, cause.signal, layout_)) {
-    Eviction why =
-        pressure_eviction(c, cause, crossed, seen, options_.max_pod_grace_seconds);
+    Eviction why = pressure_eviction(c, cause, crossed, seen, options_.max_pod_grace_seconds);
     for (const Ref<Pod>& p : pods)
       if (&*p == c.pod && evict(p, why)) co_return;
   }

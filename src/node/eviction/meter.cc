@@ -155,8 +155,7 @@ class SystemMeter final : public NodeMeter {
     int64_t total = text.ok() ? meminfo(*text, "MemTotal:") : 0;
     if (total > 0) {
       auto used = static_cast<int64_t>(r.node_working_set_bytes);
-      if (used == 0)
-        used = total - meminfo(*text, "MemFree:") - meminfo(*text, "Inactive(file):");
+      if (used == 0) used = total - meminfo(*text, "MemFree:") - meminfo(*text, "Inactive(file):");
       out[Signal::kMemoryAvailable] = {std::max<int64_t>(total - used, 0), total};
     }
     if (r.allocatable_memory_bytes <= 0) return;

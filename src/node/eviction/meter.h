@@ -15,9 +15,9 @@ namespace keles::node {
 
 // What is asked about; empty paths are not looked at.
 struct MeterRequest {
-  std::string root;          // whose file system holds volumes and logs
-  std::string images;        // where the runtime keeps images ...
-  std::string containers;    // ... and writable layers, when that is elsewhere
+  std::string root;                     // whose file system holds volumes and logs
+  std::string images;                   // where the runtime keeps images ...
+  std::string containers;               // ... and writable layers, when that is elsewhere
   uint64_t node_working_set_bytes = 0;  // of the root cgroup; 0: as /proc/meminfo says
   uint64_t pods_working_set_bytes = 0;
   int64_t allocatable_memory_bytes = 0;  // of all pods together; 0: no limit

@@ -28,12 +28,12 @@ Quantity bytes(uint64_t n) {
 // An observation's amount: bytes, or a plain number.
 Quantity amount(Signal s, int64_t n) {
   bool counted = resource_of(s) == "inodes" || resource_of(s) == "pids";
-  return Quantity::from_int(n, counted ? Quantity::Format::kDecimalSI : Quantity::Format::kBinarySI);
+  return Quantity::from_int(n,
+                            counted ? Quantity::Format::kDecimalSI : Quantity::Format::kBinarySI);
 }
 
 Quantity request_of_pod(const Pod& pod, std::string_view resource) {
-  auto all =
-      quota::pod_requests(pod.value(), quota::Actual::kLeftOut, quota::Overhead::kCounted);
+  auto all = quota::pod_requests(pod.value(), quota::Actual::kLeftOut, quota::Overhead::kCounted);
   auto it = all.find(resource);
   return it == all.end() ? Quantity() : it->second;
 }
@@ -132,8 +132,8 @@ std::string offenders_text(const Candidate& c, std::string_view resource) {
   for (const ContainerUse& u : c.use->containers) {
     FoundContainer found = find_container(*c.pod, u.name);
     if (!found.container || found.role == Role::kEphemeral) continue;
-    Quantity used = resource == "memory" ? bytes(u.working_set_bytes)
-                                         : bytes(u.writable.bytes + u.logs.bytes);
+    Quantity used =
+        resource == "memory" ? bytes(u.working_set_bytes) : bytes(u.writable.bytes + u.logs.bytes);
     Quantity request =
         Quantity::parse_or_zero(found.container.resources().requests().get(resource));
     if (used > request) out += using_text("Container", u.name, used, request, resource);
@@ -202,7 +202,8 @@ bool PressureWatch::relieved(const Observations& seen) const {
 bool is_critical(const Pod& pod) {
   auto notes = pod.metadata().annotations();
   std::string_view source = notes.get("kubernetes.io/config.source");
-  bool fixed = (!source.empty() && source != "api") || notes.contains("kubernetes.io/config.mirror");
+  bool fixed =
+      (!source.empty() && source != "api") || notes.contains("kubernetes.io/config.mirror");
   return fixed || pod.spec().priority() >= kSystemCritical;
 }
 
@@ -266,7 +267,8 @@ Eviction pressure_eviction(const Candidate& pod, const Threshold& cause,
 
 bool has_storage_limits(const Pod& pod) {
   for (auto v : pod.spec().volumes())
-    if (v.empty_dir() && Quantity::parse_or_zero(v.empty_dir().size_limit()).sign() > 0) return true;
+    if (v.empty_dir() && Quantity::parse_or_zero(v.empty_dir().size_limit()).sign() > 0)
+      return true;
   auto limits = quota::pod_limits(pod.value(), quota::Actual::kLeftOut, quota::Overhead::kCounted);
   return limits.contains("ephemeral-storage");
 }
@@ -290,8 +292,8 @@ std::optional<Eviction> storage_excess(const Pod& pod, const PodUse& use, DiskLa
   for (const ContainerUse& u : use.containers) {
     FoundContainer found = find_container(pod, u.name);
     if (!found.container || found.role != Role::kMain) continue;
-    Quantity limit = Quantity::parse_or_zero(
-        found.container.resources().limits().get("ephemeral-storage"));
+    Quantity limit =
+        Quantity::parse_or_zero(found.container.resources().limits().get("ephemeral-storage"));
     uint64_t used = u.logs.bytes + (layout.image_fs ? 0 : u.writable.bytes);
     if (!limit.is_zero() && bytes(used) > limit)
       return excess("Container " + u.name + " exceeded its local ephemeral storage limit " +

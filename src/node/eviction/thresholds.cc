@@ -41,8 +41,8 @@ Result<float> percentage(std::string text) {
   while (text.ends_with('%')) text.pop_back();
   char* end = nullptr;
   float value = std::strtof(text.c_str(), &end);
-  bool form = !text.empty() && *end == 0 &&
-              text.find_first_not_of("0123456789.+-eE") == std::string::npos;
+  bool form =
+      !text.empty() && *end == 0 && text.find_first_not_of("0123456789.+-eE") == std::string::npos;
   if (!form)
     return Status::bad_request("strconv.ParseFloat: parsing \"" + text + "\": invalid syntax");
   return value / 100;

@@ -46,8 +46,8 @@ struct AdmissionInput {
   scheduler::PodPtr info;                     // the same pod, extracted
   const scheduler::NodeInfo* node = nullptr;  // with the pods that it has taken
   const SysctlAllowlist* sysctls = nullptr;
-  bool apparmor = false;       // the kernel enforces profiles
-  bool strict_groups = false;  // the runtime knows supplementalGroupsPolicy
+  bool apparmor = false;         // the kernel enforces profiles
+  bool strict_groups = false;    // the runtime knows supplementalGroupsPolicy
   std::set<Pressure> pressures;  // what the node is short of
 };
 Verdict admit(const AdmissionInput& in);

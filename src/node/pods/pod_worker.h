@@ -168,7 +168,7 @@ class PodWorker {
   Recurring unread_;                   // the runtime's state
   std::string hosts_sandbox_;          // whose address etc-hosts has
   std::string guarded_sandbox_;        // whose addresses guard_network() was told
-  std::optional<Ending> ending_;  // to be carried out
+  std::optional<Ending> ending_;       // to be carried out
   std::string failed_reason_, failed_message_;
   bool disruption_ = false;
   bool emptied_ = false;  // its emptyDirs are gone
