@@ -17,9 +17,12 @@
 #include "client/kubeconfig.h"
 #include "keles/code_pages.h"
 #include "keles/commands.h"
+#include "keles/flag_values.h"
+#include "keles/kubelet_configz.h"
 #include "keles/kubelet_identity.h"
 #include "keles/node_config.h"
 #include "keles/runtime.h"
+#include "machinery/quantity.h"
 #include "net/pki.h"
 #include "node/certificates.h"
 #include "node/network/node_network.h"
@@ -44,6 +47,8 @@ struct KubeletFlags {
   std::string eviction_hard = node::signal_map_text(node::EvictionSettings::default_hard(), '<');
   std::string eviction_soft, eviction_soft_grace, eviction_reclaim;
   bool eviction_merge = false;
+  std::string log_max_size = "10Mi";
+  int64_t log_max_files = 5;
   int64_t verbosity = 0;
   std::string logging_format = "text";
   node::NodeOptions node;
@@ -142,6 +147,20 @@ void add_flags(Flags& f, KubeletFlags& k) {
   f.add("read-only-port", &k.read_only_port,
         "The read-only port for the Kubelet to serve on with no authentication/authorization (set "
         "to 0 to disable).");
+  f.add("enable-debugging-handlers", &k.node.debugging_handlers,
+        "Enables server endpoints for log collection and local running of containers and "
+        "commands.");
+  f.add("enable-system-log-handler", &k.node.system_log_handler,
+        "Enables the system's logs at /logs/.");
+  f.add("enable-system-log-query", &k.node.system_log_query,
+        "Enables queries of services' logs at /logs/?query=.");
+  f.add("container-log-max-size", &k.log_max_size,
+        "Set the maximum size (e.g. 10Mi) of container log file before it is rotated.");
+  f.add("container-log-max-files", &k.log_max_files,
+        "Set the maximum number of container log files that can be present for a container. The "
+        "number must be >= 2.");
+  f.add("container-log-monitor-interval", &k.node.log_monitor_interval,
+        "How often containers' logs are looked at for rotation.");
   f.add("cluster-cidr", &k.cluster_cidr, "The address range of pods in the cluster.");
   f.add("proxy", &k.proxy, "Run the service proxy.");
   f.add("proxy-healthz-port", &k.proxy_healthz_port,
@@ -211,6 +230,35 @@ Status read_eviction(KubeletFlags& k) {
   return node::parse_thresholds(e).status();
 }
 
+Status read_log_rotation(KubeletFlags& k) {
+  const auto size = Quantity::parse(k.log_max_size);
+  if (!size.ok() || size->value() <= 0) {
+    return Status::bad_request("--container-log-max-size: \"" + k.log_max_size +
+                               "\" is not a positive quantity");
+  }
+  if (k.log_max_files < 2) return Status::bad_request("--container-log-max-files: want 2 or more");
+  if (k.node.log_monitor_interval < 3s) {
+    return Status::bad_request("--container-log-monitor-interval: want 3s or more");
+  }
+  k.node.log_max_bytes = size->value();
+  k.node.log_max_files = static_cast<int>(std::min<int64_t>(k.log_max_files, 1000));
+  return {};
+}
+
+// What it tells of itself, on /flagz and /configz. `args` as they were given, `all` with what files
+// say.
+Status read_about(const std::vector<std::string>& args, const Flags& flags,
+                  const std::vector<std::string>& all, KubeletFlags& k) {
+  KubeletFlags unused;
+  Flags given("");
+  add_flags(given, unused);
+  TRY(given.parse(args));
+  k.node.flags = flag_values(flags, all);
+  TRY_ASSIGN(configz, kubelet_configz(k.config, given, flag_values(given, args)));
+  k.node.configz = configz;
+  return {};
+}
+
 Status finish_options(KubeletFlags& k) {
   if (k.name.empty()) {
     char host[256] = {};
@@ -268,6 +316,7 @@ Status finish_options(KubeletFlags& k) {
   }
   k.node.auth.always_allow = k.authorization_mode == "AlwaysAllow";
   TRY(read_eviction(k));
+  TRY(read_log_rotation(k));
   return read_certificates(k);
 }
 Task<void> run_proxy(proxy::Proxy* proxy, Context ctx) { co_await proxy->run(ctx); }
@@ -376,8 +425,9 @@ int kubelet_main(const std::vector<std::string>& args) {
   const std::vector<std::string> all = with_files(args);
   flags.require("kubeconfig");
   flags.require("node-ip");
-  return run_command(&flags, all, [&k](const std::vector<std::string>& rest) -> Status {
+  return run_command(&flags, all, [&](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
+    TRY(read_about(args, flags, all, k));
     TRY(finish_options(k));
     TRY(log::set_format(k.logging_format));
     log::set_verbosity(static_cast<int>(k.verbosity));

@@ -79,6 +79,12 @@ void read_kubelet(const kubelet::KubeletConfiguration& c, Args& args) {
   args.texts("allowed-unsafe-sysctls", c.allowed_unsafe_sysctls());
   args.text("pod-logs-dir", c.pod_logs_dir());
   args.text("container-runtime-endpoint", c.container_runtime_endpoint());
+  args.flag("enable-debugging-handlers", c.enable_debugging_handlers());
+  args.flag("enable-system-log-handler", c.enable_system_log_handler());
+  args.flag("enable-system-log-query", c.enable_system_log_query());
+  args.text("container-log-max-size", c.container_log_max_size());
+  args.number("container-log-max-files", c.container_log_max_files());
+  args.text("container-log-monitor-interval", c.container_log_monitor_interval());
   std::string taints;
   for (const api::core_v1::Taint& t : c.register_with_taints()) {
     taints += (taints.empty() ? "" : ",") + std::string(t.key()) + "=" + std::string(t.value()) +

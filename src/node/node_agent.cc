@@ -158,11 +158,17 @@ class Agent final : public NodeView, public EvictionHost {
   }
   const std::string& node_name() const override { return options_.name; }
   const MachineInfo& machine() const override { return status_.machine(); }
-  CgroupDriver::Usage pod_usage(const PodWorker& w) const override {
-    return cgroups_.pod_usage(qos_of(*w.pod()), w.uid());
+  const std::string& cgroup_mount() const override { return options_.cgroup_mount; }
+  std::string pod_cgroup(const PodWorker& w) const override {
+    return cgroups_.pod_path(qos_of(*w.pod()), w.uid());
   }
-  CgroupDriver::Usage node_usage() const override { return cgroups_.total_usage(); }
+  std::string pods_cgroup() const override {
+    const std::string one = cgroups_.pod_path(Qos::kGuaranteed, "x");  // directly below
+    return one.substr(0, one.rfind('/'));
+  }
   const std::string& root() const override { return options_.root; }
+  const std::string& logs() const override { return options_.logs; }
+  const ProbeMetrics& probe_metrics() const override { return probes_.metrics(); }
 
   // --- what the eviction manager asks (EvictionHost) ---
 
@@ -244,6 +250,31 @@ class Agent final : public NodeView, public EvictionHost {
     o.tls = options_.tls;
     o.client_ca_pem = options_.client_ca_pem;
     o.auth = options_.auth;
+    o.debugging = options_.debugging_handlers;
+    o.show_system_logs = options_.system_log_handler;
+    o.query_system_logs = options_.system_log_query;
+    o.configz = options_.configz;
+    o.about.name = "kubelet";
+    o.about.git_version = options_.version;
+    o.about.started = ctx_.loop().wall_now();
+    o.about.flags = options_.flags;
+    o.about.paths = {"/attach",
+                     "/configz",
+                     "/containerLogs",
+                     "/exec",
+                     "/flagz",
+                     "/healthz",
+                     "/logs",
+                     "/metrics",
+                     "/metrics/cadvisor",
+                     "/metrics/probes",
+                     "/metrics/resource",
+                     "/pods",
+                     "/portForward",
+                     "/run",
+                     "/runningpods",
+                     "/stats",
+                     "/statusz"};
     return o;
   }
 
@@ -467,7 +498,7 @@ class Agent final : public NodeView, public EvictionHost {
 
   static Task<void> rotate_logs(Agent* self) {
     while (!self->ctx_.done()) {
-      (void)co_await self->ctx_.sleep(30s);
+      (void)co_await self->ctx_.sleep(self->options_.log_monitor_interval);
       std::vector<std::pair<std::string, std::string>> running;  // id, log
       for (const auto& [uid, w] : self->workers_)
         for (const cri::Container& c : w->actual().containers)

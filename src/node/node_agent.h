@@ -64,8 +64,15 @@ struct NodeOptions {
   EvictionSettings eviction;
   bool local_storage_isolation = true;  // limits of local storage are enforced
 
+  bool debugging_handlers = true;  // logs, exec, attach, port-forward, run, runningpods
+  bool system_log_handler = true, system_log_query = false;  // /logs/, and queries there
+  // What it tells of itself: its KubeletConfiguration as JSON, its flags.
+  std::string configz;
+  std::map<std::string, std::string> flags;
+
   int64_t log_max_bytes = 10 << 20;
   int log_max_files = 5;
+  Duration log_monitor_interval = 10s;
 };
 
 // `runtime`: null for the one at options.runtime_endpoint. An error when it cannot begin at all

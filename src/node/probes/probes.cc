@@ -64,6 +64,7 @@ void Probes::update(const Ref<Pod>& pod, const std::vector<Target>& running, boo
 }
 
 void Probes::stop(const std::string& uid) {
+  metrics_.forget(uid);
   auto it = pods_.find(uid);
   if (it == pods_.end()) return;
   for (auto& [id, state] : it->second) state->ctx.cancel();
@@ -144,6 +145,9 @@ Task<void> Probes::probe_loop(Probes* self, Run run) {
   }
   int64_t in_row = 0;
   bool last = false;
+  const ProbeMetrics::Of about = {kKindNames[static_cast<int>(run.kind)], run.container_name,
+                                  std::string(run.pod->metadata().name()),
+                                  std::string(run.pod->metadata().namespace_()), run.uid};
   // Before the start-up probe has passed the others wait; it is looked at more often than a period
   // so that readiness follows at once.
   while (!ctx.done()) {
@@ -159,6 +163,7 @@ Task<void> Probes::probe_loop(Probes* self, Run run) {
     if (o.success && !o.warning.empty()) self->warn(run, o);
     if (!o.success) self->report(run, o);
     if (!o.errored) {
+      self->metrics_.observe(about, o.success, loop.now() - began);
       in_row = o.success == last && in_row > 0 ? in_row + 1 : 1;
       last = o.success;
       if (in_row >= (o.success ? success : failure)) {

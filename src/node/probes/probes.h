@@ -14,6 +14,7 @@
 #include "base/sync.h"
 #include "node/cri/runtime.h"
 #include "node/events.h"
+#include "node/probes/probe_metrics.h"
 
 namespace keles::node {
 
@@ -53,6 +54,7 @@ class Probes {
   Results results(const std::string& pod_uid) const;
   // After a kill because of a probe has been decided.
   void acknowledge(const std::string& pod_uid, const std::string& container_id);
+  const ProbeMetrics& metrics() const { return metrics_; }
 
  private:
   enum class Kind : uint8_t { kStartup, kReadiness, kLiveness };
@@ -80,6 +82,7 @@ class Probes {
   Events& events_;
   std::function<void(const std::string&)> changed_;
   std::map<std::string, std::map<std::string, std::shared_ptr<State>>> pods_;
+  ProbeMetrics metrics_;
   TaskGroup tasks_;
 };
 

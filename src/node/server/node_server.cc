@@ -1,102 +1,67 @@
 #include "node/server/node_server.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cstdio>
 
-#include "base/encoding.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "machinery/codec_json.h"
-#include "machinery/time.h"
-#include "node/logs/cri_log.h"
 #include "node/node_metrics.h"
+#include "node/pods/labels.h"
+#include "node/server/answers.h"
+#include "node/server/container_requests.h"
+#include "node/server/log_query.h"
+#include "node/server/reports.h"
+#include "node/server/request_metrics.h"
 
 namespace keles::node {
 
 using net::Headers;
 using net::Request;
 using net::Responder;
-using net::SharedBytes;
-
-std::vector<std::pair<std::string, std::string>> parse_query(std::string_view query) {
-  std::vector<std::pair<std::string, std::string>> out;
-  while (!query.empty() && out.size() < 1000) {
-    std::string_view pair = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(query.size(), pair.size() + 1));
-    size_t eq = pair.find('=');
-    auto name = percent_decode(pair.substr(0, eq), true);
-    auto value = percent_decode(eq == pair.npos ? "" : pair.substr(eq + 1), true);
-    if (name && value) out.emplace_back(std::move(*name), std::move(*value));
-  }
-  return out;
-}
 
 namespace {
 
-std::vector<std::string> split_path(std::string_view path) {
-  std::vector<std::string> out;
-  while (!path.empty()) {
-    if (path[0] == '/') {
-      path.remove_prefix(1);
-      continue;
+constexpr const char* kMetricsText = "text/plain; version=0.0.4; charset=utf-8";
+constexpr std::string_view kChecks[] = {"ping", "log", "syncloop"};
+
+double unix_seconds(WallTime t) { return static_cast<double>(t.ns) / 1e9; }
+
+// "[+]ping ok" of each, and that all is well: who is answered is served by the loop that does all.
+std::string health_text(bool verbose) {
+  if (!verbose) return "ok";
+  std::string out;
+  for (std::string_view check : kChecks) out += "[+]" + std::string(check) + " ok\n";
+  return out + "healthz check passed\n";
+}
+
+// What a runtime has, as pods: no more than names and images are known of it.
+std::string runtime_pods(const std::vector<cri::Sandbox>& sandboxes,
+                         const std::vector<cri::Container>& containers) {
+  std::string out = R"({"kind":"PodList","apiVersion":"v1","metadata":{},"items":[)";
+  bool first_pod = true;
+  for (const cri::Sandbox& s : sandboxes) {
+    if (s.state != cri::SandboxState::kReady) continue;
+    if (!std::exchange(first_pod, false)) out += ',';
+    out += R"({"metadata":{"name":)";
+    write_json_string(out, s.name);
+    out += R"(,"namespace":)";
+    write_json_string(out, s.ns);
+    out += R"(,"uid":)";
+    write_json_string(out, s.uid);
+    out += R"(},"spec":{"containers":[)";
+    bool first = true;
+    for (const cri::Container& c : containers) {
+      if (c.sandbox_id != s.id || c.state != cri::ContainerState::kRunning) continue;
+      if (!std::exchange(first, false)) out += ',';
+      out += R"({"name":)";
+      write_json_string(out, c.name);
+      out += R"(,"image":)";
+      write_json_string(out, c.image);
+      out += R"(,"resources":{}})";
     }
-    std::string_view part = path.substr(0, path.find('/'));
-    out.push_back(percent_decode_leniently(part));
-    path.remove_prefix(part.size());
+    out += "]},\"status\":{}}";
   }
-  return out;
-}
-
-class Query {
- public:
-  explicit Query(std::string_view text) : pairs_(parse_query(text)) {}
-  std::string get(std::string_view name) const {
-    for (const auto& [k, v] : pairs_)
-      if (k == name) return v;
-    return "";
-  }
-  std::vector<std::string> all(std::string_view name) const {
-    std::vector<std::string> out;
-    for (const auto& [k, v] : pairs_)
-      if (k == name) out.push_back(v);
-    return out;
-  }
-  bool flag(std::string_view name) const {
-    std::string v = get(name);
-    return v == "true" || v == "1";
-  }
-  std::optional<int64_t> number(std::string_view name) const {
-    std::string v = get(name);
-    int64_t n = 0;
-    auto r = std::from_chars(v.data(), v.data() + v.size(), n);
-    if (v.empty() || r.ec != std::errc()) return std::nullopt;
-    return n;
-  }
-
- private:
-  std::vector<std::pair<std::string, std::string>> pairs_;
-};
-
-Task<void> answer(Responder* responder, int code, std::string type, std::string body) {
-  Headers headers;
-  headers.set("Content-Type", std::move(type));
-  std::vector<SharedBytes> parts = net::as_body(std::move(body));
-  (void)co_await responder->respond(code, std::move(headers), std::move(parts));
-}
-
-Task<void> plain(Responder* responder, int code, std::string body) {
-  return answer(responder, code, "text/plain; charset=utf-8", std::move(body));
-}
-
-// RFC 3339 in UTC with nine decimals, to compare with log lines as text.
-std::string log_stamp(WallTime t) {
-  std::string s = format_time(t);
-  char fraction[16];
-  std::snprintf(fraction, sizeof fraction, ".%09ldZ", static_cast<long>(t.ns % 1'000'000'000));
-  s.pop_back();
-  return s + fraction;
+  return out + "]}\n";
 }
 
 }  // namespace
@@ -106,6 +71,8 @@ struct NodeServer::Impl {
   NodeView* view = nullptr;
   cri::Runtime* runtime = nullptr;
   std::unique_ptr<NodeAuth> auth;
+  std::unique_ptr<Gatherer> gatherer;
+  std::unique_ptr<ContainerRequests> containers;
   std::unique_ptr<net::Server> secure, open;
 
   static Task<void> serve_secure(Impl* self, Context ctx, Request* request, Responder* responder) {
@@ -128,254 +95,175 @@ struct NodeServer::Impl {
     co_await serve(self, ctx, request, responder, true);
   }
 
+  // Of the port for reading not `full`.
   static Task<void> serve(Impl* self, Context ctx, Request* request, Responder* responder,
                           bool full) {
     std::vector<std::string> path = split_path(request->path);
-    std::string first = path.empty() ? "" : path[0];
-    if (first == "healthz") {
-      co_await plain(responder, 200, "ok");
-    } else if (first == "pods" || first == "runningpods") {
-      co_await self->list_pods(responder, first == "runningpods");
-    } else if (first == "metrics" && path.size() == 1) {
-      node_metrics::look(*self->view, ctx.loop().wall_now());
-      co_await answer(responder, 200, "text/plain; version=0.0.4; charset=utf-8",
-                      metrics::expose());
-    } else if (first == "metrics" && (path[1] == "cadvisor" || path[1] == "resource")) {
-      auto made = path[1] == "cadvisor" ? container_metrics(ctx, self->view, self->runtime)
-                                        : resource_metrics(ctx, self->view, self->runtime);
-      auto text = co_await std::move(made);
-      std::string body = text.ok() ? *text : text.status().message();
-      const int code = text.ok() ? 200 : 500;
-      co_await answer(responder, code, "text/plain; version=0.0.4; charset=utf-8", std::move(body));
-    } else if (first == "metrics" && path[1] == "probes") {
-      co_await answer(responder, 200, "text/plain; version=0.0.4; charset=utf-8", "");
-    } else if (first == "stats" && path.size() >= 2 && path[1] == "summary") {
-      auto text = co_await stats_summary(ctx, self->view, self->runtime);
-      std::string body = text.ok() ? *text : text.status().message();
-      const int code = text.ok() ? 200 : 500;
-      co_await answer(responder, code, "application/json", std::move(body));
+    const CountedRequest counted(ctx.loop(), request->method, path, !full);
+    const std::string first = path.empty() ? "" : path[0];
+    const bool alone = path.size() == 1;
+    const std::string second = path.size() > 1 ? path[1] : "";
+    if (first == "healthz" && path.size() <= 2) {
+      co_await self->health(request, responder, std::move(path));
+    } else if (first == "pods" && alone) {
+      co_await self->list_pods(responder);
+    } else if (first == "metrics" && path.size() <= 2) {
+      co_await self->serve_metrics(ctx, responder, second);
+    } else if (first == "stats" && path.size() == 2 && second == "summary") {
+      co_await self->summary(ctx, request, responder);
     } else if (!full) {
-      co_await plain(responder, 404, "404 page not found\n");
+      co_await not_found(responder);
+    } else if (alone && (first == "configz" || first == "statusz" || first == "flagz")) {
+      co_await self->about_itself(request, responder);
+    } else if (!self->options.debugging && self->is_for_debugging(path)) {
+      co_await plain(responder, 405, "Debug endpoints are disabled.\n");
+    } else if (first == "runningpods" && alone) {
+      co_await self->running_pods(ctx, responder);
     } else if (first == "logs") {
-      path.erase(path.begin());
-      co_await serve_logs(request, responder, self->options.system_logs, std::move(path));
-    } else if (first == "containerLogs" && path.size() == 4) {
-      co_await self->logs(ctx, request, responder, path);
-    } else if ((first == "exec" || first == "attach") && (path.size() == 4 || path.size() == 5)) {
-      co_await self->stream(ctx, request, responder, path);
-    } else if (first == "portForward" && (path.size() == 3 || path.size() == 4)) {
-      co_await self->port_forward(ctx, request, responder, path);
-    } else if (first == "run" && path.size() == 4) {
-      co_await self->run_command(ctx, request, responder, path);
+      co_await self->system_logs(ctx, request, responder, std::move(path));
+    } else if (ContainerRequests::serves(path)) {
+      co_await self->containers->serve(ctx, request, responder, std::move(path));
     } else {
-      co_await plain(responder, 404, "404 page not found\n");
+      co_await not_found(responder);
     }
   }
 
-  Task<void> list_pods(Responder* responder, bool running) {
+  static bool is_for_debugging(const std::vector<std::string>& path) {
+    return path[0] == "runningpods" || path[0] == "logs" || ContainerRequests::serves(path);
+  }
+
+  Task<void> health(Request* request, Responder* responder, std::vector<std::string> path) {
+    const bool known = path.size() == 1 || std::find(std::begin(kChecks), std::end(kChecks),
+                                                     path[1]) != std::end(kChecks);
+    if (!known) {
+      co_await not_found(responder);
+      co_return;
+    }
+    const bool verbose = path.size() == 1 && Query(request->query).has("verbose");
+    std::string text = health_text(verbose);
+    co_await plain(responder, 200, std::move(text));
+  }
+
+  Task<void> list_pods(Responder* responder) {
     std::string out = "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[";
     bool first = true;
     for (const Document& d : view->pods()) {
-      if (running && d.root["status"]["phase"].as_string() != "Running") continue;
-      if (!first) out += ",";
-      first = false;
+      if (!std::exchange(first, false)) out += ",";
       write_json(out, *kind_of<api::core_v1::Pod>().type, d.root);
     }
     out += "]}\n";
     co_await answer(responder, 200, "application/json", std::move(out));
   }
 
-  // The newest container of a name; `previous`: the one before it that has ended.
-  static const cri::Container* pick(const PodWorker& w, std::string_view name, bool previous) {
-    const cri::Container* latest = w.actual().latest(name);
-    return previous ? w.actual().exited_before(name, latest) : latest;
-  }
-
-  Task<void> logs(Context ctx, Request* request, Responder* responder,
-                  std::vector<std::string> path) {
-    Query q(request->query);
-    std::string name = path[3], where = path[2] + "_" + path[1];
-    const PodWorker* w = view->find(path[1], path[2], "");
-    if (!w) {
-      co_await plain(responder, 404, "pod \"" + path[1] + "/" + path[2] + "\" not found\n");
-      co_return;
-    }
-    bool previous = q.flag("previous");
-    const cri::Container* c = pick(*w, name, previous);
-    if (!c && previous) {
-      co_await plain(
-          responder, 400,
-          "previous terminated container \"" + name + "\" in pod \"" + path[2] + "\" not found");
-      co_return;
-    }
-    if (!c || c->log_path.empty()) {
-      co_await plain(responder, 400, waiting_text(*w, name));
-      co_return;
-    }
-    LogOptions options;
-    options.follow = q.flag("follow");
-    options.timestamps = q.flag("timestamps");
-    options.tail_lines = q.number("tailLines");
-    options.limit_bytes = q.number("limitBytes").value_or(-1);
-    options.stream = q.get("stream");
-    if (auto seconds = q.number("sinceSeconds"))
-      options.since = log_stamp(ctx.loop().wall_now() - std::chrono::seconds(*seconds));
-    if (auto since = parse_time(q.get("sinceTime")); since.ok()) options.since = log_stamp(*since);
-    std::string id = c->id, log = c->log_path, uid = w->uid();
-    Headers headers;
-    headers.set("Content-Type", "text/plain");
-    Status s = co_await responder->begin(200, std::move(headers));
-    if (!s.ok()) co_return;
-    NodeView* nodes = view;
-    std::string ns = path[1], pod = path[2];
-    std::function<bool()> running = [nodes, ns, pod, uid, id] {
-      const PodWorker* now = nodes->find(ns, pod, uid);
-      if (!now) return false;
-      for (const cri::Container& c : now->actual().containers)
-        if (c.id == id) return c.state == cri::ContainerState::kRunning;
-      return false;
-    };
-    std::function<Task<Status>(std::string)> sink = [responder](std::string piece) {
-      return responder->write(net::as_body(std::move(piece)));
-    };
-    s = co_await read_log(ctx, log, options, sink, running);
-    if (!s.ok() && !ctx.done() && log::v(2))
-      log::info("Log ended", {{"pod", where}, {"status", s}});
-    (void)co_await responder->finish();
-  }
-
-  static std::string waiting_text(const PodWorker& w, const std::string& name) {
-    Document d = w.current();
-    api::core_v1::Pod pod(d.root);
-    auto reason_in = [&](auto list) -> std::string {
-      for (auto s : list)
-        if (s.name() == name) {
-          auto r = s.state().waiting().reason();
-          if (r == "ErrImagePull" || r == "ImagePullBackOff")
-            return "container \"" + name + "\" in pod \"" + std::string(pod.metadata().name()) +
-                   "\" is waiting to start: trying and failing to pull image";
-          return "container \"" + name + "\" in pod \"" + std::string(pod.metadata().name()) +
-                 "\" is waiting to start: " + std::string(r);
-        }
-      return "";
-    };
-    std::string text = reason_in(pod.status().container_statuses());
-    if (text.empty()) text = reason_in(pod.status().init_container_statuses());
-    if (text.empty()) text = reason_in(pod.status().ephemeral_container_statuses());
-    if (text.empty())
-      text = "container " + name + " is not valid for pod " + std::string(pod.metadata().name());
-    return text;
-  }
-
-  // The first attach's end of input is the container's (its stdinOnce, without a terminal).
-  static bool ends_with_input(const api::core_v1::Pod& pod, std::string_view name) {
-    bool once = false;
-    auto look = [&](const auto& containers) {
-      for (auto c : containers) once |= c.name() == name && c.stdin_once() && !c.tty();
-    };
-    look(pod.spec().containers());
-    look(pod.spec().init_containers());
-    look(pod.spec().ephemeral_containers());
-    return once;
-  }
-
-  Task<void> stream(Context ctx, Request* request, Responder* responder,
-                    std::vector<std::string> path) {
-    Query q(request->query);
-    bool exec = path[0] == "exec";
-    std::string uid = path.size() == 5 ? path[3] : "", name = path.back();
-    const PodWorker* w = view->find(path[1], path[2], uid);
-    const cri::Container* c = w ? pick(*w, name, false) : nullptr;
-    if (!w) {
-      co_await plain(responder, 404, "pod does not exist\n");
-      co_return;
-    }
-    if (!c || c->state != cri::ContainerState::kRunning) {
-      co_await plain(responder, 500, "container not found (\"" + name + "\")");
-      co_return;
-    }
-    cri::Runtime::StreamOptions o;
-    o.in = q.flag("input") || q.flag("stdin");
-    o.out = q.flag("output") || q.flag("stdout");
-    o.err = q.flag("error") || q.flag("stderr");
-    o.tty = q.flag("tty");
-    if (o.tty) o.err = false;
-    if (!o.in && !o.out && !o.err) {
-      co_await plain(responder, 400, "you must specify at least 1 of stdin, stdout, stderr\n");
-      co_return;
-    }
-    std::string id = c->id;
-    AttachedContainer attached;
-    if (!exec) {
-      attached.runtime = runtime;
-      attached.id = id;
-      attached.name = name;
-      attached.log_path = c->log_path;
-      attached.detaches_at_end_of_input = !ends_with_input(*w->pod(), name);
-    }
-    std::vector<std::string> command = q.all("command");
-    Result<std::string> url = Status::internal("");
-    if (exec) {
-      url = co_await runtime->exec_url(ctx, id, std::move(command), o);
-    } else {
-      url = co_await runtime->attach_url(ctx, id, o);
-    }
-    if (!url.ok()) {
-      co_await plain(responder, 500, url.status().message());
-      co_return;
-    }
-    std::string target = *url;
-    co_await relay_stream(ctx, request, responder, std::move(target), o, false,
-                          std::move(attached));
-  }
-
-  Task<void> port_forward(Context ctx, Request* request, Responder* responder,
-                          std::vector<std::string> path) {
-    const PodWorker* w = view->find(path[1], path[2], path.size() == 4 ? path[3] : "");
-    const cri::Sandbox* sandbox = w ? w->actual().ready_sandbox() : nullptr;
-    if (!sandbox) {
-      co_await plain(responder, 404, "pod does not exist\n");
-      co_return;
-    }
-    std::string id = sandbox->id;
-    std::vector<int> ports;
-    for (const std::string& p : Query(request->query).all("port"))
-      ports.push_back(std::atoi(p.c_str()));
-    auto url = co_await runtime->port_forward_url(ctx, id, std::move(ports));
-    if (!url.ok()) {
-      co_await plain(responder, 500, url.status().message());
-      co_return;
-    }
-    std::string target = *url;
-    cri::Runtime::StreamOptions o;
-    AttachedContainer none;
-    co_await relay_stream(ctx, request, responder, std::move(target), o, true, std::move(none));
-  }
-
-  Task<void> run_command(Context ctx, Request* request, Responder* responder,
-                         std::vector<std::string> path) {
-    const PodWorker* w = view->find(path[1], path[2], "");
-    const cri::Container* c = w ? pick(*w, path[3], false) : nullptr;
-    if (!c || request->method != "POST") {
-      if (c) {
-        co_await plain(responder, 405, "POST only\n");
-      } else {
-        co_await plain(responder, 404, "container not found\n");
+  // As the runtime has them, known to the API or not.
+  Task<void> running_pods(Context ctx, Responder* responder) {
+    std::vector<cri::Sandbox> sandboxes;
+    std::vector<cri::Container> running;
+    if (runtime) {
+      auto some = co_await runtime->list_sandboxes(ctx, "");
+      auto inside = co_await runtime->list_containers(ctx, "");
+      if (!some.ok() || !inside.ok()) {
+        std::string why = some.ok() ? inside.status().message() : some.status().message();
+        co_await plain(responder, 500, std::move(why));
+        co_return;
       }
+      sandboxes = std::move(*some);
+      running = std::move(*inside);
+    }
+    std::string out = runtime_pods(sandboxes, running);
+    co_await answer(responder, 200, "application/json", std::move(out));
+  }
+
+  // `which`: "" for the kubelet's own.
+  Task<void> serve_metrics(Context ctx, Responder* responder, std::string which) {
+    std::string body;
+    if (which.empty()) {
+      node_metrics::look(*view, ctx.loop().wall_now());
+      body = metrics::expose();
+    } else if (which == "probes") {
+      body = view->probe_metrics().text(unix_seconds(options.about.started));
+    } else if (which == "cadvisor") {
+      auto figures = co_await gatherer->gather(ctx, Gatherer::Depth::kAll);
+      body = container_metrics(*figures, view->machine().cpus, view->machine().memory_bytes);
+    } else if (which == "resource") {
+      auto figures = co_await gatherer->gather(ctx, Gatherer::Depth::kCpuAndMemory);
+      body = resource_metrics(*figures);
+    } else {
+      co_await not_found(responder);
       co_return;
     }
-    Query q(request->query);
-    std::vector<std::string> command;
-    std::string line = q.get("cmd");
-    for (size_t at = 0; at < line.size();) {
-      size_t end = std::min(line.find(' ', at), line.size());
-      if (end > at) command.push_back(line.substr(at, end - at));
+    co_await answer(responder, 200, kMetricsText, std::move(body));
+  }
+
+  Task<void> summary(Context ctx, Request* request, Responder* responder) {
+    const bool all = !Query(request->query).flag("only_cpu_and_memory");
+    const auto depth = all ? Gatherer::Depth::kAll : Gatherer::Depth::kCpuAndMemory;
+    auto figures = co_await gatherer->gather(ctx, depth);
+    std::string body = stats_summary(view->node_name(), *figures, all);
+    co_await answer(responder, 200, "application/json", std::move(body));
+  }
+
+  // /configz, /statusz, /flagz
+  Task<void> about_itself(Request* request, Responder* responder) {
+    if (request->path.find("configz") != std::string::npos && !options.configz.empty()) {
+      std::string body = "{\"kubeletconfig\":" + options.configz + "}";
+      co_await answer(responder, 200, "application/json", std::move(body));
+      co_return;
+    }
+    const std::string path = "/" + split_path(request->path)[0];
+    auto page = zpage(options.about, path, request->headers.get("accept").value_or(""));
+    if (!page) {
+      co_await not_found(responder);
+      co_return;
+    }
+    Headers headers;
+    if (!page->content_type.empty()) headers.set("Content-Type", page->content_type);
+    if (!page->warning.empty()) headers.set("Warning", "299 - \"" + page->warning + "\"");
+    std::vector<net::SharedBytes> parts = net::as_body(std::move(page->body));
+    (void)co_await responder->respond(page->status, std::move(headers), std::move(parts));
+  }
+
+  Task<void> system_logs(Context ctx, Request* request, Responder* responder,
+                         std::vector<std::string> path) {
+    if (!options.show_system_logs) {
+      co_await plain(responder, 405, "logs endpoint is disabled.\n");
+      co_return;
+    }
+    path.erase(path.begin());
+    const Query q(request->query);
+    if (options.query_system_logs && request->method == "GET" && !q.pairs().empty()) {
+      auto query = read_log_query(q.pairs());
+      Status bad = query.status();
+      if (query.ok()) bad = check_log_query(*query, options.system_logs);
+      if (!bad.ok()) {
+        const int code = query.ok() ? 406 : 400;
+        std::string why = bad.message() + "\n";
+        co_await plain(responder, code, std::move(why));
+        co_return;
+      }
+      const bool journal = path.size() == 1 && path[0] == "journal";
+      if (!query->services.empty() || journal) {
+        co_await serve_service_logs(ctx, responder, std::move(*query), options.system_logs);
+        co_return;
+      }
+      if (!query->files.empty()) {
+        std::string file = query->files.front();
+        std::replace(file.begin(), file.end(), '\\', '/');
+        path = split_parts(file);
+      }
+    }
+    co_await serve_logs(request, responder, options.system_logs, std::move(path));
+  }
+
+  // What a query names is decoded already.
+  static std::vector<std::string> split_parts(const std::string& path) {
+    std::vector<std::string> out;
+    for (size_t at = 0; at < path.size();) {
+      const size_t end = std::min(path.find('/', at), path.size());
+      if (end > at) out.push_back(path.substr(at, end - at));
       at = end + 1;
     }
-    auto r = co_await runtime->exec_sync(ctx, c->id, std::move(command), 60);
-    std::string body = r.ok() ? r->out + r->err : r.status().message();
-    const int code = r.ok() && r->exit_code == 0 ? 200 : 500;
-    co_await plain(responder, code, std::move(body));
+    return out;
   }
 };
 
@@ -388,6 +276,8 @@ Status NodeServer::start(Context ctx, NodeServerOptions options, NodeView* view,
   impl_->auth = std::make_unique<NodeAuth>(options.auth, view->node_name(), client);
   impl_->view = view;
   impl_->runtime = runtime;
+  impl_->gatherer = std::make_unique<Gatherer>(view, runtime);
+  impl_->containers = std::make_unique<ContainerRequests>(view, runtime);
   Impl* impl = impl_.get();
   if (options.tls) {
     net::ServerOptions s;

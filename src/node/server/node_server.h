@@ -1,6 +1,6 @@
-// The kubelet's own API: logs, exec, attach, port-forward, stats and health. Port 10250 over TLS,
-// for whom node_auth.h lets in; when asked for, a plain port that anybody may read (upstream:
-// 10255).
+// The kubelet's own API: logs, exec, attach, port-forward, stats, metrics, what runs here and how
+// it was configured. Port 10250 over TLS, for whom node_auth.h lets in; when asked for, a plain
+// port that anybody may read (upstream: 10255).
 //
 // One loop.
 #pragma once
@@ -14,7 +14,9 @@
 #include "net/http.h"
 #include "node/node_status.h"
 #include "node/pods/pod_worker.h"
+#include "node/probes/probe_metrics.h"
 #include "node/server/node_auth.h"
+#include "zpages/zpages.h"
 
 namespace keles::node {
 
@@ -29,9 +31,13 @@ class NodeView {
   virtual std::vector<const PodWorker*> workers() const = 0;
   virtual const std::string& node_name() const = 0;
   virtual const MachineInfo& machine() const = 0;
-  virtual CgroupDriver::Usage pod_usage(const PodWorker& w) const = 0;
-  virtual CgroupDriver::Usage node_usage() const = 0;
+  // Where cgroups are mounted, and where in them a pod's and all pods' are.
+  virtual const std::string& cgroup_mount() const = 0;
+  virtual std::string pod_cgroup(const PodWorker& w) const = 0;
+  virtual std::string pods_cgroup() const = 0;
   virtual const std::string& root() const = 0;
+  virtual const std::string& logs() const = 0;  // of containers
+  virtual const ProbeMetrics& probe_metrics() const = 0;
 };
 
 struct NodeServerOptions {
@@ -40,6 +46,13 @@ struct NodeServerOptions {
   uint16_t read_only_port = 0;  // 0: none
   std::optional<net::TlsIdentity> tls;
   std::string system_logs = "/var/log";  // what /logs/ shows
+  bool debugging = true;                 // logs, exec, attach, port-forward, run
+  bool show_system_logs = true;          // /logs/
+  bool query_system_logs = false;        // /logs/?query=
+  // What the kubelet tells of itself: /statusz and /flagz, and /configz: the KubeletConfiguration
+  // that holds, as JSON ("": not served).
+  AboutComponent about;
+  std::string configz;
   std::string client_ca_pem;
   NodeAuthOptions auth;
 };
@@ -83,17 +96,5 @@ Task<void> relay_stream(Context ctx, net::Request* request, net::Responder* resp
 // followed.
 Task<void> serve_logs(net::Request* request, net::Responder* responder, std::string root,
                       std::vector<std::string> path);
-
-// stats.cc: /stats/summary, and the containers' metrics in Prometheus text.
-Task<Result<std::string>> stats_summary(Context ctx, const NodeView* view, cri::Runtime* runtime);
-Task<Result<std::string>> container_metrics(Context ctx, const NodeView* view,
-                                            cri::Runtime* runtime);
-// resource_metrics.cc: /metrics/resource, in Prometheus text.
-Task<Result<std::string>> resource_metrics(Context ctx, const NodeView* view,
-                                           cri::Runtime* runtime);
-
-// Query strings: name -> values, percent-decoded; a malformed pair is left out, as Go does. At most
-// 1,000 pairs.
-std::vector<std::pair<std::string, std::string>> parse_query(std::string_view query);
 
 }  // namespace keles::node

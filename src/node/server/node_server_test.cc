@@ -29,12 +29,16 @@ class EmptyNode final : public NodeView {
   std::vector<const PodWorker*> workers() const override { return {}; }
   const std::string& node_name() const override { return name_; }
   const MachineInfo& machine() const override { return machine_; }
-  CgroupDriver::Usage pod_usage(const PodWorker&) const override { return {}; }
-  CgroupDriver::Usage node_usage() const override { return {}; }
+  const std::string& cgroup_mount() const override { return mount_; }
+  std::string pod_cgroup(const PodWorker&) const override { return ""; }
+  std::string pods_cgroup() const override { return "/kubepods"; }
   const std::string& root() const override { return name_; }
+  const std::string& logs() const override { return name_; }
+  const ProbeMetrics& probe_metrics() const override { return probes_; }
 
  private:
-  std::string name_ = "n1";
+  std::string name_ = "n1", mount_ = "/sys/fs/cgroup";
+  ProbeMetrics probes_;
   MachineInfo machine_;
 };
 
@@ -125,7 +129,7 @@ struct Kubelet : testing::Test {
     return *net::issue_certificate(by, spec);
   }
   net::Response ask(std::string method, std::string path, std::optional<net::TlsIdentity> id,
-                    std::string token = "", std::string node = "n1") {
+                    std::string token = "", std::string node = "n1", std::string query = "") {
     net::Endpoint e;
     e.host = "127.0.0.1";
     e.port = server->port();
@@ -134,7 +138,7 @@ struct Kubelet : testing::Test {
     e.tls->identity = std::move(id);
     e.tls->common_name = node_user(node);
     auto c = net::HttpClient::create(*loop, e);
-    net::Request r(std::move(method), std::move(path));
+    net::Request r(std::move(method), std::move(path), std::move(query));
     if (!token.empty()) r.headers.set("Authorization", "Bearer " + token);
     auto got = run(c->send(ctx.with_timeout(10s), std::move(r)));
     net::Response out;
@@ -185,7 +189,7 @@ TEST_F(Kubelet, WhatIsAskedIsFineGrained) {
       {"viewer", "GET", "/attach/default/p/c", 403, "viewer create proxy"},
       {"viewer", "GET", "/portForward/default/p", 403, "viewer create proxy"},
       {"viewer", "POST", "/run/default/p/c", 403, "viewer create proxy"},
-      {"admin", "GET", "/exec/default/p/c", 404, "admin create proxy"},
+      {"admin", "GET", "/exec/default/p/c", 400, "admin create proxy"},
       // What is authorized is what is served, however it is spelt.
       {"viewer", "GET", "//metrics", 403, "viewer get metrics"},
       {"viewer", "GET", "/%6detrics", 403, "viewer get metrics"},
@@ -233,6 +237,124 @@ TEST_F(Kubelet, LogsOfTheNode) {
     EXPECT_EQ(ask("GET", path, id).status, 404) << path;
   }
   EXPECT_EQ(ask("POST", "/logs/sys.log", id).status, 405);
+  EXPECT_TRUE(remove_tree(root).ok());
+}
+
+TEST_F(Kubelet, TellsOfItself) {
+  options.auth.always_allow = true;
+  options.configz = R"({"kind":"KubeletConfiguration","maxPods":7})";
+  options.about.name = "kubelet";
+  options.about.git_version = "v1.36.0+keles";
+  options.about.flags = {{"v", "2"}};
+  options.about.started = WallTime{1'700'000'000'000'000'000};
+  start();
+  auto id = certificate(ca, "admin");
+  EXPECT_EQ(ask("GET", "/configz", id).body,
+            R"({"kubeletconfig":{"kind":"KubeletConfiguration","maxPods":7}})");
+  EXPECT_NE(ask("GET", "/flagz", id).body.find("kubelet flagz\n"), std::string::npos);
+  EXPECT_NE(ask("GET", "/statusz", id).body.find("\nBinary version: 1.36.0\n"), std::string::npos);
+  EXPECT_EQ(ask("GET", "/healthz", id).body, "ok");
+  EXPECT_EQ(ask("GET", "/healthz/syncloop", id).body, "ok");
+  EXPECT_EQ(ask("GET", "/healthz/nothing", id).status, 404);
+  EXPECT_EQ(ask("GET", "/runningpods/", id).body,
+            "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}\n");
+  auto summary = parse_json(ask("GET", "/stats/summary", id).body);
+  ASSERT_TRUE(summary.ok());
+  EXPECT_EQ(summary->root["node"]["nodeName"].as_string(), "n1");
+  EXPECT_GT(summary->root["node"]["rlimit"]["maxpid"].as_int(), 0);
+  EXPECT_NE(ask("GET", "/metrics/cadvisor", id).body.find("machine_cpu_cores"), std::string::npos);
+  EXPECT_NE(ask("GET", "/metrics/resource", id).body.find("resource_scrape_error 0"),
+            std::string::npos);
+  EXPECT_EQ(
+      ask("GET", "/metrics/probes", id).body,
+      "# HELP process_start_time_seconds [ALPHA] Start time of the process since unix epoch in "
+      "seconds.\n# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds "
+      "1.7e+09\n");
+  EXPECT_EQ(ask("GET", "/metrics/none", id).status, 404);
+  const std::string own = ask("GET", "/metrics", id).body;
+  for (const char* series : {"kubelet_http_requests_total{method=\"GET\",path=\"metrics/"
+                             "cadvisor\",server_type=\"readwrite\",long_running=\"false\"}",
+                             "kubelet_http_requests_total{method=\"GET\",path=\"healthz\","
+                             "server_type=\"readwrite\",long_running=\"false\"}"}) {
+    EXPECT_NE(own.find(series), own.npos) << series << own;
+  }
+}
+
+TEST_F(Kubelet, WhatIsOffIsNotServed) {
+  options.auth.always_allow = true;
+  options.show_system_logs = false;
+  start();
+  auto id = certificate(ca, "admin");
+  EXPECT_EQ(ask("GET", "/logs/", id).status, 405);
+  options.debugging = false;
+  start();
+  for (const char* path : {"/runningpods/", "/containerLogs/a/b/c", "/exec/a/b/c", "/logs/"}) {
+    auto got = ask("GET", path, id);
+    EXPECT_EQ(got.status, 405) << path;
+    EXPECT_EQ(got.body, "Debug endpoints are disabled.\n");
+  }
+  EXPECT_EQ(ask("GET", "/pods", id).status, 200);
+  EXPECT_EQ(ask("GET", "/configz", id).status, 404) << "it was told of none";
+}
+
+TEST_F(Kubelet, RequestsOfContainersAreChecked) {
+  options.auth.always_allow = true;
+  start();
+  auto id = certificate(ca, "admin");
+  struct Case {
+    const char *method, *path, *query;
+    int status;
+    const char* body;
+  };
+  for (const Case& c :
+       {Case{"GET", "/containerLogs/ns/p/c", "", 404, "pod \"p\" does not exist"},
+        {"GET", "/containerLogs/ns/p/c", "tailLines=x", 400,
+         "{\"message\": \"Unable to decode query.\"}"},
+        {"GET", "/containerLogs/ns/p/c", "tailLines=-1", 422,
+         "{\"message\": \"Invalid request.\"}"},
+        {"GET", "/containerLogs/ns/p/c", "tail=all&limitBytes=1", 404, "pod \"p\" does not exist"},
+        {"GET", "/containerLogs/ns/p/c", "limitBytes=0", 422,
+         "{\"message\": \"Invalid request.\"}"},
+        {"GET", "/containerLogs/ns/p/c", "sinceSeconds=1&sinceTime=2026-11-26T20:00:00Z", 422,
+         "{\"message\": \"Invalid request.\"}"},
+        {"GET", "/containerLogs/ns/p/c", "stream=Stdout&tailLines=1", 422,
+         "{\"message\": \"Invalid request.\"}"},
+        {"POST", "/containerLogs/ns/p/c", "", 405, "405: Method Not Allowed"},
+        {"POST", "/exec/ns/p/c", "", 400, "you must specify at least 1 of stdin, stdout, stderr"},
+        {"POST", "/exec/ns/p/c", "output=1", 404, "pod does not exist"},
+        {"POST", "/exec/ns/p/uid/c", "output=1", 404, "pod does not exist"},
+        {"POST", "/attach/ns/p/c", "input=1", 404, "pod does not exist"},
+        {"POST", "/portForward/ns/p", "", 404, "pod does not exist"},
+        {"POST", "/run/ns/p/c", "cmd=ls", 404, "pod does not exist"},
+        {"GET", "/run/ns/p/c", "cmd=ls", 405, "405: Method Not Allowed"},
+        {"GET", "/exec/ns/p", "output=1", 404, "404 page not found\n"}}) {
+    auto got = ask(c.method, c.path, id, "", "n1", c.query);
+    EXPECT_EQ(got.status, c.status) << c.path << "?" << c.query;
+    EXPECT_EQ(got.body, c.body) << c.path << "?" << c.query;
+  }
+}
+
+TEST_F(Kubelet, QueriesOfSystemLogsAreServedWhenAskedFor) {
+  const std::string root = testing::TempDir() + "node-query-" + std::to_string(getpid());
+  ASSERT_TRUE(make_directories(root + "/svc").ok());
+  ASSERT_TRUE(write_file(root + "/svc/svc.log", "from a file\n").ok());
+  options.system_logs = root;
+  options.auth.always_allow = true;
+  start();
+  auto id = certificate(ca, "admin");
+  // Off: a query is not looked at.
+  EXPECT_EQ(ask("GET", "/logs/", id, "", "n1", "query=svc;x").status, 200);
+  options.query_system_logs = true;
+  start();
+  EXPECT_EQ(ask("GET", "/logs/", id, "", "n1", "query=svc").body, "from a file\n");
+  EXPECT_EQ(ask("GET", "/logs/", id, "", "n1", "query=none").body, "\nlog not found for none\n");
+  EXPECT_EQ(ask("GET", "/logs/", id, "", "n1", "query=/svc/svc.log").body, "from a file\n");
+  EXPECT_EQ(ask("GET", "/logs/", id, "", "n1", "query=svc;x").status, 406);
+  EXPECT_EQ(ask("GET", "/logs/", id, "", "n1", "query=").status, 400);
+  EXPECT_EQ(ask("GET", "/logs/svc/svc.log", id).body, "from a file\n");
+  EXPECT_NE(
+      ask("GET", "/logs/", id, "", "n1", "query=svc&tailLines=1").body.find("options present"),
+      std::string::npos);
   EXPECT_TRUE(remove_tree(root).ok());
 }
 

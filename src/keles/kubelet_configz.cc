@@ -1,0 +1,119 @@
+#include "keles/kubelet_configz.h"
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+
+#include "machinery/codec_json.h"
+#include "machinery/codec_yaml.h"
+#include "machinery/config_file.h"
+#include "machinery/time.h"
+#include "machinery/value.h"
+
+namespace keles {
+namespace {
+
+enum class As : uint8_t { kText, kTexts, kNumber, kSwitch, kDuration };
+
+struct Entry {
+  std::string_view flag, field;  // "authentication.webhook.enabled"
+  As as = As::kText;
+};
+
+// Flags that say what a field of the file says, too.
+constexpr Entry kEntries[] = {
+    {"address", "address"},
+    {"port", "port", As::kNumber},
+    {"read-only-port", "readOnlyPort", As::kNumber},
+    {"tls-cert-file", "tlsCertFile"},
+    {"tls-private-key-file", "tlsPrivateKeyFile"},
+    {"rotate-certificates", "rotateCertificates", As::kSwitch},
+    {"rotate-server-certificates", "serverTLSBootstrap", As::kSwitch},
+    {"client-ca-file", "authentication.x509.clientCAFile"},
+    {"authentication-token-webhook", "authentication.webhook.enabled", As::kSwitch},
+    {"authentication-token-webhook-cache-ttl", "authentication.webhook.cacheTTL", As::kDuration},
+    {"anonymous-auth", "authentication.anonymous.enabled", As::kSwitch},
+    {"authorization-mode", "authorization.mode"},
+    {"authorization-webhook-cache-authorized-ttl", "authorization.webhook.cacheAuthorizedTTL",
+     As::kDuration},
+    {"authorization-webhook-cache-unauthorized-ttl", "authorization.webhook.cacheUnauthorizedTTL",
+     As::kDuration},
+    {"cluster-domain", "clusterDomain"},
+    {"cluster-dns", "clusterDNS", As::kTexts},
+    {"cgroup-root", "cgroupRoot"},
+    {"max-pods", "maxPods", As::kNumber},
+    {"resolv-conf", "resolvConf"},
+    {"allowed-unsafe-sysctls", "allowedUnsafeSysctls", As::kTexts},
+    {"pod-logs-dir", "podLogsDir"},
+    {"container-runtime-endpoint", "containerRuntimeEndpoint"},
+    {"enable-debugging-handlers", "enableDebuggingHandlers", As::kSwitch},
+    {"enable-system-log-handler", "enableSystemLogHandler", As::kSwitch},
+    {"enable-system-log-query", "enableSystemLogQuery", As::kSwitch},
+    {"container-log-max-size", "containerLogMaxSize"},
+    {"container-log-max-files", "containerLogMaxFiles", As::kNumber},
+    {"container-log-monitor-interval", "containerLogMonitorInterval", As::kDuration},
+};
+
+Value read(Arena& a, As as, std::string_view text) {
+  switch (as) {
+    case As::kSwitch:
+      return Value(text == "true");
+    case As::kNumber: {
+      int64_t n = 0;
+      std::from_chars(text.data(), text.data() + text.size(), n);
+      return Value(n);
+    }
+    case As::kDuration: {
+      const auto d = parse_duration(text);
+      return Value::string(a.copy(d.ok() ? format_duration(*d) : std::string(text)));
+    }
+    case As::kTexts: {  // "[a,b]"
+      Value out = Value::list();
+      text = text.substr(1, text.size() - 2);
+      while (!text.empty()) {
+        const std::string_view one = text.substr(0, text.find(','));
+        text.remove_prefix(std::min(text.size(), one.size() + 1));
+        out.append(a, Value::string(a.copy(one)));
+      }
+      return out;
+    }
+    case As::kText:
+      break;
+  }
+  return Value::string(a.copy(text));
+}
+
+void put(Document* doc, std::string_view field, Value v) {
+  Value* in = &doc->root;
+  for (size_t dot = field.find('.'); dot != field.npos; dot = field.find('.')) {
+    const std::string_view name = field.substr(0, dot);
+    field.remove_prefix(dot + 1);
+    Value* next = in->find(name);
+    in = next && next->is_map() ? next : &in->set(doc->arena, name, Value::map());
+  }
+  in->set(doc->arena, field, v);
+}
+
+}  // namespace
+
+Result<std::string> kubelet_configz(const std::string& file, const Flags& given,
+                                    const std::map<std::string, std::string>& values) {
+  const ConfigKind kind{"kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"};
+  Document doc;
+  if (file.empty()) {
+    TRY_ASSIGN(text, default_config(kind));
+    TRY_ASSIGN(defaults, parse_yaml(text));
+    doc = std::move(defaults);
+  } else {
+    TRY_ASSIGN(read, ConfigFile::read(file, kind));
+    doc.root = deep_copy(doc.arena, read.root());
+  }
+  for (const Entry& e : kEntries) {
+    if (!given.given(e.flag)) continue;
+    const auto at = values.find(std::string(e.flag));
+    if (at != values.end()) put(&doc, e.field, read(doc.arena, e.as, at->second));
+  }
+  return to_json(doc.root);
+}
+
+}  // namespace keles

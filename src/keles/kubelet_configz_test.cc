@@ -1,0 +1,49 @@
+#include "keles/kubelet_configz.h"
+
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "keles/flag_values.h"
+#include "machinery/codec_json.h"
+
+namespace keles {
+namespace {
+
+TEST(KubeletConfigz, IsTheFileWithItsDefaultsAndTheFlagsOverIt) {
+  int64_t port = 10250, pods = 110;
+  bool anonymous = false;
+  Duration ttl = 2min;
+  std::vector<std::string> dns;
+  const auto told = [&](const std::string& file, const std::vector<std::string>& args) {
+    Flags flags("usage\n");
+    flags.add("port", &port, "port");
+    flags.add("max-pods", &pods, "pods");
+    flags.add("anonymous-auth", &anonymous, "anybody");
+    flags.add("authentication-token-webhook-cache-ttl", &ttl, "how long");
+    flags.add("cluster-dns", &dns, "addresses");
+    EXPECT_TRUE(flags.parse(args).ok());
+    auto text = kubelet_configz(file, flags, flag_values(flags, args));
+    EXPECT_TRUE(text.ok()) << text.status().message();
+    return *parse_json(*text);
+  };
+  const Document plain = told("", {});
+  EXPECT_EQ(plain.root["kind"].as_string(), "KubeletConfiguration");
+  EXPECT_EQ(plain.root["maxPods"].as_int(), 110);
+  EXPECT_EQ(plain.root["authentication"]["webhook"]["cacheTTL"].as_string(), "2m0s");
+  const std::string file = testing::TempDir() + "kubelet.yaml";
+  ASSERT_TRUE(write_file(file,
+                         "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+                         "maxPods: 20\nport: 10\n")
+                  .ok());
+  const Document doc =
+      told(file, {"--port=11", "--anonymous-auth", "--cluster-dns=10.0.0.1,10.0.0.2",
+                  "--authentication-token-webhook-cache-ttl=90s"});
+  EXPECT_EQ(doc.root["maxPods"].as_int(), 20);
+  EXPECT_EQ(doc.root["port"].as_int(), 11);
+  EXPECT_TRUE(doc.root["authentication"]["anonymous"]["enabled"].as_bool());
+  EXPECT_EQ(doc.root["authentication"]["webhook"]["cacheTTL"].as_string(), "1m30s");
+  EXPECT_EQ(to_json(doc.root["clusterDNS"]), R"(["10.0.0.1","10.0.0.2"])");
+}
+
+}  // namespace
+}  // namespace keles
