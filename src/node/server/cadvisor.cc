@@ -90,7 +90,7 @@ constexpr Value kValues[] = {
 // One of a cgroup's pressures: tasks wait (some) or nothing goes on (full).
 struct Stall {
   const char *name, *help;
-  std::optional<Pressure> CgroupStats::*of;
+  std::optional<StallPressure> CgroupStats::*of;
   bool full;
 };
 const Stall kStalls[] = {
@@ -191,7 +191,7 @@ class Exposition {
       put(values_[i], labels, kValues[i].of(s));
     }
     for (size_t i = 0; i < stalls_.size(); ++i) {
-      const std::optional<Pressure>& p = s.*kStalls[i].of;
+      const std::optional<StallPressure>& p = s.*kStalls[i].of;
       if (!p) continue;
       put(stalls_[i], labels, micros(kStalls[i].full ? p->full.total_us : p->some.total_us));
     }

@@ -156,13 +156,17 @@ Task<void> Gatherer::ask_runtime(Context ctx, std::shared_ptr<NodeFigures> f, De
     }
   }
   if (depth != Depth::kAll) co_return;
-  auto images = co_await runtime_->image_fs_info(ctx);
-  if (!images.ok() || images->empty()) co_return;
-  f->image_bytes = images->front().used_bytes;
-  f->image_inodes = images->front().inodes;
-  const std::string where = images->front().mountpoint;
-  std::function<bool()> look = [f, where] {
-    f->images = read_file_system(where);
+  auto told = co_await runtime_->image_fs_info(ctx);
+  if (!told.ok() || told->images.empty()) co_return;
+  const cri::FilesystemUsage images = told->images.front();
+  const cri::FilesystemUsage layers = told->containers.empty() ? images : told->containers.front();
+  f->image_bytes = images.used_bytes;
+  f->image_inodes = images.inodes;
+  f->layer_bytes = layers.used_bytes;
+  f->layer_inodes = layers.inodes;
+  std::function<bool()> look = [f, images, layers] {
+    f->images = read_file_system(images.mountpoint);
+    f->layers = read_file_system(layers.mountpoint);
     return true;
   };
   (void)co_await run_blocking(&ctx.loop(), std::move(look));

@@ -57,8 +57,9 @@ struct NodeFigures {
   WallTime at;
   Use node, all_pods, kubelet;
   std::vector<InterfaceStats> interfaces;
-  std::optional<FileSystemStats> root, images;
-  std::optional<uint64_t> image_bytes, image_inodes;
+  // Where volumes and logs are, images, and writable layers.
+  std::optional<FileSystemStats> root, images, layers;
+  uint64_t image_bytes = 0, image_inodes = 0, layer_bytes = 0, layer_inodes = 0;
   std::optional<ProcessLimits> processes;
   std::optional<WallTime> booted;
   uint64_t swap_total = 0;

@@ -21,12 +21,13 @@ NodeFigures figures() {
   f.node.stats.swap = 10;
   f.node.nano_cores = 250;
   f.swap_total = 100;
-  f.node.stats.cpu_pressure = Pressure();
+  f.node.stats.cpu_pressure = StallPressure();
   f.node.stats.cpu_pressure->some.total_us = 1'500'000;
   f.all_pods.cgroup = "/kubepods";
   f.all_pods.stats.known = true;
   f.root = FileSystemStats{60, 100, 40, 6, 10, 4};
   f.images = FileSystemStats{50, 200, 150, 5, 20, 15};
+  f.layers = FileSystemStats{50, 250, 200, 5, 20, 15};
   f.image_bytes = 77;
   f.processes = ProcessLimits{1000, 5};
   f.interfaces = {{"eth0", 1, 2, 3, 4, 5, 6, 7, 8}};
@@ -78,7 +79,7 @@ TEST(Reports, Summary) {
   EXPECT_EQ(node["network"]["interfaces"].items()[0]["txErrors"].as_int(), 7);
   EXPECT_EQ(node["fs"]["availableBytes"].as_int(), 60);
   EXPECT_EQ(node["runtime"]["imageFs"]["usedBytes"].as_int(), 77);
-  EXPECT_EQ(node["runtime"]["containerFs"]["capacityBytes"].as_int(), 200);
+  EXPECT_EQ(node["runtime"]["containerFs"]["capacityBytes"].as_int(), 250);
   EXPECT_EQ(node["rlimit"]["maxpid"].as_int(), 1000);
   EXPECT_EQ(node["rlimit"]["curproc"].as_int(), 5);
   EXPECT_EQ(node["systemContainers"].items()[0]["name"].as_string(), "pods");

@@ -56,7 +56,7 @@ class Json {
   bool fresh_ = true;
 };
 
-void pressure(Json& j, const std::optional<Pressure>& p) {
+void pressure(Json& j, const std::optional<StallPressure>& p) {
   if (!p) return;
   j.open("psi");
   for (auto [name, line] : {std::pair("full", &p->full), std::pair("some", &p->some)}) {
@@ -158,11 +158,9 @@ class Report {
 
   void runtime() {
     if (!f_.images) return;
-    const uint64_t bytes = f_.image_bytes.value_or(f_.images->used);
-    const uint64_t inodes = f_.image_inodes.value_or(f_.images->inodes_used);
     j_.open("runtime");
-    file_system("imageFs", *f_.images, bytes, inodes);
-    file_system("containerFs", *f_.images, bytes, inodes);
+    file_system("imageFs", *f_.images, f_.image_bytes, f_.image_inodes);
+    if (f_.layers) file_system("containerFs", *f_.layers, f_.layer_bytes, f_.layer_inodes);
     j_.close();
   }
   void limits() {
@@ -186,7 +184,7 @@ class Report {
     j_.open("").text("name", c.name).text("startTime", format_time(WallTime{c.started_ns}));
     use(c.use);
     if (all_) {
-      if (f_.images) file_system("rootfs", *f_.images, c.root_bytes, c.root_inodes);
+      if (f_.layers) file_system("rootfs", *f_.layers, c.root_bytes, c.root_inodes);
       if (f_.root) file_system("logs", *f_.root, c.logs.bytes, c.logs.inodes);
     }
     j_.close();

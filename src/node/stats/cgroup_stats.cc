@@ -65,14 +65,14 @@ double decimal(std::string_view line, std::string_view key) {
   return out;
 }
 
-std::optional<Pressure> pressure_in(const std::string& path) {
+std::optional<StallPressure> pressure_in(const std::string& path) {
   const std::string text = text_of(path);
   if (text.empty()) return std::nullopt;
-  Pressure out;
+  StallPressure out;
   std::string_view rest = text;
   while (!rest.empty()) {
     const std::string_view line = next_line(&rest);
-    Pressure::Line& to = line.starts_with("full") ? out.full : out.some;
+    StallPressure::Line& to = line.starts_with("full") ? out.full : out.some;
     to.avg10 = decimal(line, "avg10=");
     to.avg60 = decimal(line, "avg60=");
     to.avg300 = decimal(line, "avg300=");

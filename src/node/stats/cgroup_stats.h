@@ -13,8 +13,8 @@
 
 namespace keles::node {
 
-// Pressure stall information (Documentation/accounting/psi.rst); version 2 alone.
-struct Pressure {
+// StallPressure stall information (Documentation/accounting/psi.rst); version 2 alone.
+struct StallPressure {
   struct Line {
     double avg10 = 0, avg60 = 0, avg300 = 0;
     uint64_t total_us = 0;
@@ -37,7 +37,7 @@ struct CgroupStats {
   bool has_swap = false;  // swap is accounted for
   uint64_t page_faults = 0, major_page_faults = 0, memory_failures = 0, oom_kills = 0;
   uint64_t processes = 0, threads = 0, max_threads = 0;  // max 0: no limit
-  std::optional<Pressure> cpu_pressure, memory_pressure, io_pressure;
+  std::optional<StallPressure> cpu_pressure, memory_pressure, io_pressure;
 };
 
 // `mount`: "/sys/fs/cgroup"; `path`: absolute within the tree, "" or "/" for its root. `proc`:
