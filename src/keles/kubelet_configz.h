@@ -9,8 +9,8 @@
 
 namespace keles {
 
-// `file`: the KubeletConfiguration that was read, or "" for its defaults. Flags that were `given` on
-// the command line overrule it, with their `values` (flag_values.h). JSON. Blocking.
+// `file`: the KubeletConfiguration that was read, or "" for its defaults. Flags that were `given`
+// on the command line overrule it, with their `values` (flag_values.h). JSON. Blocking.
 Result<std::string> kubelet_configz(const std::string& file, const Flags& given,
                                     const std::map<std::string, std::string>& values);
 
