@@ -390,7 +390,7 @@ def wire_rows(name, wire, out):
         out.append('};')
 
 
-def emit_types(world, package, types, path):
+def emit_types(world, package, types, first, path):
     strings, body, hooks = Strings(), [], set()
     rules = Rules(strings)
     for t in types:
@@ -415,8 +415,13 @@ def emit_types(world, package, types, path):
             'true' if (package.dir, t.name) in world.ruled else 'false',
             'false', 'false', 'false', 'nullptr', rules.of_type(t),
             f'&default_{hook}' if hook else 'nullptr', lit(t.spec.get('doc', ''))]) + '};')
+    if first:
+        body = enum_rows(package) + body
+    named = {package.ident} | {world.types[f.message].package.ident
+                               for t in types for f, _ in t.fields if f.message}
     with open(path, 'w') as out:
-        out.write('// Made by api/compile.py.\n#include "types.h"\n\n')
+        out.write('// Made by api/compile.py.\n' + ''.join(
+            f'#include "{ident}_tables.h"\n' for ident in sorted(named)) + '\n')
         if hooks:
             out.write('#include "machinery/default_hooks.h"\n\n')
         if rules.lines:
@@ -538,7 +543,7 @@ def emit_kinds(world, path):
     types = sorted(world.types.values(), key=lambda t: t.full)
     with open(path, 'w') as out:
         out.write('// Made by api/compile.py.\n#include "kinds.h"\n\n'
-                  '#include "machinery/kind_facts.h"\n#include "types.h"\n\n')
+                  '#include "machinery/kind_facts.h"\n' + include_all_tables(world) + '\n')
         out.write('namespace keles::tables {\nnamespace {\nconstexpr KindFacts no_facts;\n' +
                   '\n'.join(strings.lines) + '\n}  // namespace\n' + '\n'.join(body) + '\n')
         rows = sorted((p.group, p.version, *(p.priority[x] for x in ('group', 'version')))
@@ -557,15 +562,19 @@ def emit_kinds(world, path):
         out.write('}  // namespace keles::tables\n')
 
 
-def emit_shared(world, out_dir):
-    with open(f'{out_dir}/types.h', 'w') as out:
+def emit_tables(package, path):
+    """What a group has tables of; whoever refers to another group's includes that one's."""
+    with open(path, 'w') as out:
         out.write('// Made by api/compile.py.\n#pragma once\n\n#include "machinery/schema.h"\n\n')
         out.write('namespace keles::tables {\n')
-        for p in world.packages:
-            out.writelines(f'extern const EnumDesc enum_{p.ident}_{e};\n' for e in p.enums)
-            out.writelines(f'extern const TypeDesc {t.symbol};\n' for t in p.types.values())
+        out.writelines(f'extern const EnumDesc enum_{package.ident}_{e};\n' for e in package.enums)
+        out.writelines(f'extern const TypeDesc {t.symbol};\n' for t in package.types.values())
+        out.writelines(f'extern const KindDesc kind_{package.ident}_{k.name};\n' for k in package.kinds)
         out.write('}  // namespace keles::tables\n')
-    with open(f'{out_dir}/kinds.h', 'w') as out:
+
+
+def emit_kinds_header(path):
+    with open(path, 'w') as out:
         out.write('// Made by api/compile.py.\n#pragma once\n\n#include "machinery/kind_facts.h"\n'
                   '#include "machinery/schema.h"\n\n')
         out.write('namespace keles::tables {\n')
@@ -573,18 +582,21 @@ def emit_shared(world, out_dir):
         out.write('extern const std::span<const KindDesc* const> kinds_by_name;\n')
         out.write('extern const std::span<const KindDesc* const> kinds_served;\n')
         out.write('extern const std::span<const TypeDesc* const> types_by_name;\n')
-        for p in world.packages:
-            out.writelines(f'extern const KindDesc kind_{p.ident}_{k.name};\n' for k in p.kinds)
         out.write('}  // namespace keles::tables\n')
-    with open(f'{out_dir}/enums.cc', 'w') as out:
-        out.write('// Made by api/compile.py.\n#include "types.h"\n\nnamespace keles::tables {\n')
-        for p in world.packages:
-            for e, values in p.enums.items():
-                rows = ', '.join(f'{{{lit(n)}, {v}}}' for n, v in values.items())
-                out.write(f'static constexpr EnumValue values_{p.ident}_{e}[] = {{{rows}}};\n')
-                out.write(f'constinit const EnumDesc enum_{p.ident}_{e} = '
-                          f'{{{lit(e)}, values_{p.ident}_{e}}};\n')
-        out.write('}  // namespace keles::tables\n')
+
+
+def include_all_tables(world):
+    return ''.join(f'#include "{p.ident}_tables.h"\n' for p in world.packages)
+
+
+def enum_rows(package):
+    out = []
+    for e, values in package.enums.items():
+        rows = ', '.join(f'{{{lit(n)}, {v}}}' for n, v in values.items())
+        out.append(f'static constexpr EnumValue values_{package.ident}_{e}[] = {{{rows}}};')
+        out.append(f'constinit const EnumDesc enum_{package.ident}_{e} = '
+                   f'{{{lit(e)}, values_{package.ident}_{e}}};')
+    return out
 
 
 def emit_inert(world, path):
@@ -618,8 +630,8 @@ def emit_inert(world, path):
     kinds = [f'    {{&kind_{p.ident}_{k.name}, {lit(k.spec["inert"])}}},'
              for p in world.packages for k in p.kinds if 'inert' in k.spec]
     with open(path, 'w') as out:
-        out.write('// Made by api/compile.py.\n#include "machinery/inert.h"\n\n#include "kinds.h"\n'
-                  '#include "types.h"\n\nnamespace keles::tables {\nnamespace {\n')
+        out.write('// Made by api/compile.py.\n#include "machinery/inert.h"\n\n' +
+                  include_all_tables(world) + '\nnamespace keles::tables {\nnamespace {\n')
         out.write('\n'.join(strings.lines + body) + '\n')
         for name, kind, lines in (('types', 'InertType', rows), ('kinds', 'InertKind', kinds)):
             out.write('\n'.join([f'constexpr std::array<{kind}, {len(lines)}> {name}_ = {{{{',
@@ -766,8 +778,8 @@ def emit_header(world, package, path):
 
 
 def emit_header_source(package, order, path):
-    out = ['// Made by api/compile.py.', f'#include "api/{package.ident}.h"', '', '#include "kinds.h"',
-           '#include "types.h"', '', 'namespace keles {']
+    out = ['// Made by api/compile.py.', f'#include "api/{package.ident}.h"', '',
+           f'#include "{package.ident}_tables.h"', '', 'namespace keles {']
     for t in order:
         out.append(f'const TypeDesc& api::{package.ident}::{t.name}::descriptor() '
                    f'{{ return tables::{t.symbol}; }}')
@@ -786,18 +798,21 @@ def outputs(world):
     """(path, function that writes it) of every file; the .cc files first by package."""
     files = []
     for p in world.packages:
-        types = [t for t in p.types.values()]
+        types = list(p.types.values())
+        if not types:
+            fail(p.dir, 'describes no type')
         for i in range(0, len(types), CHUNK):
             part = types[i:i + CHUNK]
-            files.append((f'{p.ident}_types_{i // CHUNK}.cc',
-                          lambda path, p=p, part=part: emit_types(world, p, part, path)))
+            files.append((f'{p.ident}_types_{i // CHUNK}.cc', lambda path, p=p, part=part, first=not i:
+                          emit_types(world, p, part, first, path)))
         files.append((f'{p.ident}_views.cc', lambda path, p=p: emit_header_source(
             p, topological(world, p), path)))
+        files.append((f'{p.ident}_tables.h', lambda path, p=p: emit_tables(p, path)))
         files.append((f'api/{p.ident}.h', lambda path, p=p: emit_header(world, p, path)))
     files.append(('inert.cc', lambda path: emit_inert(world, path)))
+    files.append(('kinds.h', emit_kinds_header))
     files.append(('kinds.cc', lambda path: emit_kinds(world, path)))
     files.append(('strategies.cc', lambda path: emit_strategies(world, path)))
-    files.append(('enums.cc', lambda path: emit_shared(world, os.path.dirname(path))))
     return files
 
 
@@ -829,10 +844,7 @@ def main():
         return
     os.makedirs(f'{out_dir}/api', exist_ok=True)
     for name, make in files:
-        if name == 'enums.cc':
-            make(f'{out_dir}/{name}')
-        else:
-            write_if_changed(f'{out_dir}/{name}', make)
+        write_if_changed(f'{out_dir}/{name}', make)
     with open(f'{out_dir}/stamp', 'w') as f:
         f.write('made\n')
 

@@ -102,7 +102,7 @@ def check_targets(tree, targets, report):
                 if header:
                     library = owner(header)
                 else:  # compiled from api/
-                    library = generated if name.startswith("api/") or name in ("types.h", "kinds.h") else None
+                    library = generated if name.startswith("api/") or name == "kinds.h" else None
                 if header and header not in product and header not in files:
                     files.append(header)
                 if library and library is not target:

@@ -76,7 +76,7 @@ class Headers:
 
     def resolve(self, includer, name):
         places = [os.path.join("src", name), name, os.path.join(os.path.dirname(includer), name)]
-        if name.startswith("api/") or name in ("types.h", "kinds.h"):  # compiled from api/ over these
+        if name.startswith("api/") or name == "kinds.h":  # compiled from api/ over these
             places += ["src/machinery/view.h", "src/machinery/schema.h"]
         return [p for p in map(os.path.normpath, places) if self.tree.has(p)]
 
