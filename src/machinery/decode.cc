@@ -459,15 +459,19 @@ Status check_body_kind(const KindDesc& kind, std::string_view body, Document& do
                     : check_kind(kind, api, sent);
 }
 
-Status decode_patched(const KindDesc& kind, Document& doc, const Value& patch,
-                      std::vector<std::string>* unknown) {
-  if (kind.type->from_schema) return normalize(*kind.type, doc, unknown);
+Status normalize_patched(const TypeDesc& type, Document& doc, const Value& patch,
+                         std::vector<std::string>* unknown) {
+  if (type.from_schema) return normalize(type, doc, unknown);
   std::vector<std::string> paths;
-  Status s =
-      Normalizer(doc.arena, unknown ? &paths : nullptr).message(*kind.type, doc.root, &patch);
-  if (!s.ok()) return cannot_handle(kind, s.message());
+  Status s = Normalizer(doc.arena, unknown ? &paths : nullptr).message(type, doc.root, &patch);
   for (const std::string& p : paths) unknown->push_back("unknown field \"" + p + '"');
   return s;
+}
+
+Status decode_patched(const KindDesc& kind, Document& doc, const Value& patch,
+                      std::vector<std::string>* unknown) {
+  Status s = normalize_patched(*kind.type, doc, patch, unknown);
+  return s.ok() ? s : cannot_handle(kind, s.message());
 }
 
 Status normalize_part(const TypeDesc& type, Arena& arena, Value& v,

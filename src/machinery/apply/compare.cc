@@ -391,7 +391,7 @@ bool same_fields(const TypeDesc& t, const Value& a, const Value& b) {
 }
 
 bool same_value(const Place& p, const Value& a, const Value& b) {
-  if (p.shape == Shape::kStruct) return same_fields(*p.type, a, b);
+  if (p.shape == Shape::kStruct) return a.equals(b) || same_fields(*p.type, a, b);
   if (p.shape != Shape::kKeyed && p.shape != Shape::kMap) return a.equals(b);
   if (a.kind() != b.kind() || a.size() != b.size()) return false;
   const Place inner = element_of(*p.field);

@@ -5,6 +5,7 @@
 
 #include "machinery/custom_kind.h"
 #include "machinery/decode.h"
+#include "machinery/decode_patched.h"
 #include "machinery/kind_facts.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
@@ -250,6 +251,20 @@ void TrackedManagers::put_back(Document& next) const {
   copy_member(next, edit_metadata(next), "managedFields", &list_.root);
 }
 
+namespace {
+
+// Whether what an apply does not name is as it is stored, which is normal: nothing was converted
+// from another version on the way.
+bool is_normal(const KindDesc& served, const Value& shown) {
+  if (served.owner || &storage_kind(served) != &served) return false;
+  const auto managers = metadata(shown)["managedFields"].items();
+  return std::all_of(managers.begin(), managers.end(), [&served](const Value& m) {
+    return m["apiVersion"].as_string() == served.api_version();
+  });
+}
+
+}  // namespace
+
 Result<Document> applied(const KindDesc& served, std::string_view subresource,
                          const WriteRequest& how, Loop& loop, const Value* shown,
                          const Value& config, Conversions* asked) {
@@ -257,7 +272,13 @@ Result<Document> applied(const KindDesc& served, std::string_view subresource,
   TRY_ASSIGN(done, apply::apply_config(r.write, shown, config));
   Document next = std::move(done.object);
   if (served.owner) hold_kind(next.arena, served);
-  if (Status s = normalize(*served.type, next); !s.ok()) {
+  Status s;
+  if (shown && is_normal(served, *shown)) {
+    s = normalize_patched(*served.type, next, config);
+  } else {
+    s = normalize(*served.type, next);
+  }
+  if (!s.ok()) {
     const bool core = served.group.empty();
     const std::string version = (core ? "/" : "") + std::string(served.api_version());
     const std::string gvk = version + ", Kind=" + std::string(served.kind);
@@ -275,17 +296,18 @@ void keep_times(Document& next, const Value& before) {
   Value* meta = next.root.find("metadata");
   Value* now = meta ? meta->find("managedFields") : nullptr;
   if (!now || now->empty() || now->size() != was.size()) return;
+  // First what most writes change.
+  static constexpr std::array<std::string_view, 1> kMetadata{"metadata"};
+  static constexpr std::array<std::string_view, 2> kOwn{"managedFields", "resourceVersion"};
+  if (!same_members(next.root, before, kMetadata) || !same_members(*meta, metadata(before), kOwn)) {
+    return;
+  }
   bool changed = false;
   for (size_t i = 0; i < was.size(); ++i) {
     if (!same_entry_but_time(now->at(i), was.at(i))) return;
     changed |= !now->at(i)["time"].equals(was.at(i)["time"]);
   }
-  static constexpr std::array<std::string_view, 1> kMetadata{"metadata"};
-  static constexpr std::array<std::string_view, 2> kOwn{"managedFields", "resourceVersion"};
-  if (!changed || !same_members(next.root, before, kMetadata) ||
-      !same_members(*meta, metadata(before), kOwn)) {
-    return;
-  }
+  if (!changed) return;
   *now = deep_copy(next.arena, was);
 }
 

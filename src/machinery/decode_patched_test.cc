@@ -1,0 +1,84 @@
+#include "machinery/decode_patched.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "machinery/codec_json.h"
+#include "machinery/decode.h"
+#include "machinery/filled_object.h"
+#include "machinery/patch.h"
+
+namespace keles {
+namespace {
+
+// Every other member of `v` from the `from`th on, in forms that are not normal: with what no type
+// knows, zeros, nulls and times of another form.
+Value some_of(Arena& a, const Value& v, size_t from, int depth) {
+  Value out = Value::map();
+  const auto members = v.members();
+  for (size_t i = from; i < members.size(); i += 2) {
+    const Member& m = members[i];
+    Value& into = out.set(a, m.key(), deep_copy(a, m.value));
+    if (m.key().ends_with("imestamp") && m.value.is_string()) {
+      into = Value::string("2001-02-03T04:05:06.700+01:00");
+    } else if (m.value.is_map() && depth > 0) {
+      into = some_of(a, m.value, (i + from) % 2, depth - 1);
+    } else if (m.value.is_int() && i % 3 == 0) {
+      into = Value(0);
+    } else if (m.value.is_string() && i % 5 == 0) {
+      into = Value::string("");
+    }
+  }
+  out.set(a, "nobodyKnows", Value(1));
+  return out;
+}
+
+// What is made normal where a patch was laid is what is made normal everywhere.
+TEST(DecodePatched, IsWhatNormalizingAllGives) {
+  size_t done = 0;
+  for (const KindDesc* kind : all_kinds()) {
+    Document original;
+    original.root = filled(original.arena, *kind->type);
+    if (!normalize(*kind->type, original).ok()) continue;
+    for (size_t from : {0u, 1u}) {
+      Document patch;
+      patch.root = some_of(patch.arena, original.root, from, 3);
+      auto patched = apply_merge_patch(original.root, patch.root);
+      ASSERT_TRUE(patched.ok()) << kind->kind;
+      Document whole = patched->clone(), in_part = std::move(*patched);
+      std::vector<std::string> unknown, unknown_in_part;
+      Status s = normalize(*kind->type, whole, &unknown);
+      Status part = normalize_patched(*kind->type, in_part, patch.root, &unknown_in_part);
+      ASSERT_EQ(s.ok(), part.ok()) << kind->kind << s.message() << part.message();
+      EXPECT_EQ(s.message(), part.message()) << kind->kind;
+      EXPECT_EQ(unknown, unknown_in_part) << kind->kind;
+      if (s.ok()) {
+        EXPECT_EQ(to_json(whole.root), to_json(in_part.root)) << kind->kind;
+        ++done;
+      }
+    }
+  }
+  EXPECT_GT(done, 40u);
+}
+
+// What the patch does not name is not looked at.
+TEST(DecodePatched, LeavesTheRest) {
+  const KindDesc* kind = find_kind("", "v1", "ConfigMap");
+
+  auto doc = parse_json(R"({"metadata":{"name":"x","unknown":1},"data":{"a":"1"},"other":2})");
+  auto laid = parse_json(R"({"data":{"a":"1"},"other":2})");
+  ASSERT_TRUE(doc.ok() && laid.ok());
+  std::vector<std::string> unknown;
+  ASSERT_TRUE(decode_patched(*kind, *doc, laid->root, &unknown).ok());
+  EXPECT_EQ(to_json(doc->root), R"({"metadata":{"name":"x","unknown":1},"data":{"a":"1"}})");
+  EXPECT_EQ(unknown, std::vector<std::string>{R"(unknown field "other")"});
+  laid->root.set(laid->arena, "data", Value::map());
+  doc->root.set(doc->arena, "data", Value::list());
+  Status s = decode_patched(*kind, *doc, laid->root, nullptr);
+  EXPECT_NE(s.message().find("cannot be handled as a ConfigMap"), std::string::npos) << s.message();
+}
+
+}  // namespace
+}  // namespace keles
