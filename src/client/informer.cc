@@ -110,7 +110,9 @@ class InformerImpl final : public InformerBase {
   int64_t revision_ = 0;  // everything up to here has been seen
   TimePoint hearing_since_ = TimePoint::max();
   bool need_list_ = true;
-  bool list_exactly_ = false;  // the last list's revision had expired: ask for the newest state
+  // Ask for the newest state: at first, since who takes over must know all that those before him
+  // wrote, in whatever order the kinds are read; and when the last list's revision had expired.
+  bool list_exactly_ = true;
 };
 
 void InformerImpl::add_handler(Handler h) {

@@ -13,6 +13,23 @@ Controller::Controller(Deps deps, std::string name, std::string component, int w
       queue_(deps.client.loop()),
       events_(deps.client, std::move(component)) {}
 
+void Controller::wake_own(InformerBase& own, WakesAfter wakes_after) {
+  own_.push_back(&own);
+  auto wake = [this, wakes_after = std::move(wakes_after)](const ObjectPtr& before,
+                                                           const ObjectPtr& now) {
+    std::optional<Duration> after = wakes_after(before, now);
+    if (!after) return;
+    const std::string key = (now ? now : before)->key();
+    if (*after > Duration(0)) {
+      queue_.add_after(key, *after);
+    } else {
+      queue_.add(key);
+    }
+  };
+  own.add_handler({[wake](const ObjectPtr& now) { wake(nullptr, now); }, wake,
+                   [wake](const ObjectPtr& last) { wake(last, nullptr); }, nullptr});
+}
+
 void Controller::watch_also(InformerBase& informer) {
   watched_.push_back(&informer);
   informer.add_handler({nullptr, nullptr, nullptr, [this] {
@@ -29,11 +46,19 @@ Task<void> Controller::run(Context ctx) {
   }
   events_.start(ctx);
   started(ctx);
-  std::function<Task<ReconcileResult>(Context, std::string)> body =
-      [this](Context c, std::string key) { return reconcile(std::move(c), std::move(key)); };
+  std::function<Task<ReconcileResult>(Context, std::string)> body = [this](Context c,
+                                                                           std::string key) {
+    return reconcile_in_time(std::move(c), std::move(key));
+  };
   co_await run_workers(ctx, &queue_, name_, workers_, body);
   co_await stopped();
   co_await events_.join();
+}
+
+Task<ReconcileResult> Controller::reconcile_in_time(Context ctx, std::string key) {
+  std::optional<ReconcileResult> later = too_early(key);
+  if (later) co_return *later;
+  co_return co_await reconcile(std::move(ctx), std::move(key));
 }
 
 namespace {
@@ -137,6 +162,21 @@ Task<Status> run_bounded(Context ctx, int limit, std::vector<std::function<Task<
   for (size_t i = 0; i < n; ++i) group.spawn(run_some(ctx, &b));
   co_await group.join();
   co_return b.first_error;
+}
+
+Task<Status> run_slow_start(Context ctx, int limit,
+                            std::vector<std::function<Task<Status>()>> tasks, int* left) {
+  size_t done = 0;
+  Status first;
+  for (size_t batch = 1; first.ok() && done < tasks.size(); batch *= 2) {
+    const size_t size = std::min(batch, tasks.size() - done);
+    std::vector<std::function<Task<Status>()>> some;
+    for (size_t i = 0; i < size; ++i) some.push_back(std::move(tasks[done + i]));
+    first = co_await run_bounded(ctx, limit, std::move(some));
+    done += size;
+  }
+  *left = static_cast<int>(tasks.size() - done);
+  co_return first;
 }
 
 }  // namespace keles::controllers

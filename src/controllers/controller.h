@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,6 +40,10 @@ class Controller {
   Task<void> run(Context ctx);
 
  protected:
+  // Asked before each reconcile: that it is not to be begun yet, and when it is looked at again.
+  virtual std::optional<ReconcileResult> too_early(const std::string& /*key*/) {
+    return std::nullopt;
+  }
   // Called once the informers are level, before the first reconcile.
   virtual void started(Context) {}
   // Called at the end of run(): waits for what started() began.
@@ -58,15 +63,22 @@ class Controller {
   // what this controller made may have gone before any informer saw it.
   template <class T>
   Informer<T> watch_own() {
+    return watch_own<T>([](const ObjectPtr&, const ObjectPtr&) { return Duration(0); });
+  }
+  // So long after the change; `before` is null for a new one, `now` for one that has gone.
+  using WakesAfter =
+      std::function<std::optional<Duration>(const ObjectPtr& before, const ObjectPtr& now)>;
+  template <class T>
+  Informer<T> watch_own(WakesAfter wakes_after) {
     Informer<T> i = watch<T>();
-    own_.push_back(&i.base());
-    auto add = [this](const ObjectPtr& o) { queue_.add(o->key()); };
-    i.base().add_handler({add, [add](const ObjectPtr&, const ObjectPtr& now) { add(now); }, add});
+    wake_own(i.base(), std::move(wakes_after));
     return i;
   }
+  void wake_own(InformerBase& own, WakesAfter wakes_after);
   void watch_also(InformerBase& informer);
 
  private:
+  Task<ReconcileResult> reconcile_in_time(Context ctx, std::string key);
   Deps deps_;
   std::string name_;
   int workers_;
@@ -94,5 +106,9 @@ std::pair<std::string, std::string> split_key(std::string_view key);
 // Runs the tasks with at most `limit` of them at once; returns when all have ended. The first error
 // is reported; it does not stop the others.
 Task<Status> run_bounded(Context ctx, int limit, std::vector<std::function<Task<Status>()>> tasks);
+// The same in batches of 1, 2, 4, ...: no other begins after one with an error, so that few are
+// tried where all fail (a quota, a bad template). `left`: how many were never begun.
+Task<Status> run_slow_start(Context ctx, int limit,
+                            std::vector<std::function<Task<Status>()>> tasks, int* left);
 
 }  // namespace keles::controllers

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "controllers/kit.h"
+#include "base/metrics.h"
 #include "machinery/time.h"
 
 namespace keles::controllers {
@@ -28,33 +28,27 @@ bool is_active(const CronJob& cron, std::string_view uid) {
 }  // namespace
 
 CronJobController::CronJobController(Deps deps)
-    : Controller(deps, "cronjob", "cronjob-controller", 5),
-      crons_(watch<CronJob>()),
-      jobs_(watch<Job>()) {
-  follow_children(jobs_.base(), {&kind_of<CronJob>(), &queue()});
-  crons_.on_change(
-      [this](const Ref<CronJob>& before, const Ref<CronJob>& now) { changed(before, now); });
-}
+    : ControllerFor(deps, "cronjob", "cronjob-controller", 5), jobs_(owns<Job>()) {}
 
 // Who changes the schedule asks for its next moment, not for those that it would have had by now.
-void CronJobController::changed(const Ref<CronJob>& before, const Ref<CronJob>& now) {
-  if (!now) return;
-  const std::string key = key_of(now->metadata());
-  const auto spec = now->spec();
-  if (!before || (spec.schedule() == before->spec().schedule() &&
-                  spec.time_zone() == before->spec().time_zone())) {
-    return queue().add(key);
+std::optional<Duration> CronJobController::wakes_after(const ObjectPtr& before,
+                                                       const ObjectPtr& now) {
+  if (!before || !now) return Duration(0);
+  Ref<CronJob> was = read<CronJob>(before), is = read<CronJob>(now);
+  const auto spec = is->spec();
+  if (spec.schedule() == was->spec().schedule() && spec.time_zone() == was->spec().time_zone()) {
+    return Duration(0);
   }
   auto schedule = CronSchedule::parse(spec.schedule());
   if (!schedule.ok()) {
-    events().warning(reference_to(now), "UnParseableCronJobSchedule",
+    events().warning(reference_to(is), "UnParseableCronJobSchedule",
                      "unparseable schedule for cronjob: " + std::string(spec.schedule()));
-    return;
+    return std::nullopt;
   }
   auto zone = find_time_zone(schedule->zone().empty() ? spec.time_zone() : schedule->zone());
-  if (!zone) return queue().add(key);  // says what is wrong with it
+  if (!zone) return Duration(0);  // says what is wrong with it
   CronTimes times{std::move(*schedule), std::move(zone)};
-  queue().add_after(key, std::max<Duration>(until_next(*now, times, loop().wall_now()), 1ms));
+  return std::max<Duration>(until_next(*is, times, loop().wall_now()), 1ms);
 }
 
 // Jobs that are active by the status and not in our copy: is the copy behind?
@@ -112,6 +106,11 @@ Task<Status> CronJobController::run_job(Context ctx, Ref<CronJob> cron, CronJobP
     co_return made.status();
   } else {
     events().normal(reference_to(cron), "SuccessfulCreate", "Created job " + name);
+    static metrics::Histogram& skew =
+        metrics::histogram("cronjob_controller_job_creation_skew_duration_seconds",
+                           "How long after its moment a Job of a schedule was made.", {},
+                           {1, 2, 4, 8, 16, 32, 64, 128, 256, 512});
+    skew.observe(std::chrono::duration<double>(loop().wall_now() - *plan->run).count());
   }
   const ObjectReference job = reference_to(*made);
   auto status = plan->status->edit_status();
@@ -129,7 +128,7 @@ Task<Status> CronJobController::run_job(Context ctx, Ref<CronJob> cron, CronJobP
 
 Task<ReconcileResult> CronJobController::reconcile(Context ctx, std::string key) {
   auto parts = split_key(key);
-  Ref<CronJob> cron = crons_.get(parts.first, parts.second);
+  Ref<CronJob> cron = find(key);
   if (!cron) co_return Status();
   const std::vector<Ref<Job>> jobs = jobs_.by_index(kControllerIndex, cron->metadata().uid());
   bool behind = false;  // our own last status may not have come back yet
@@ -160,9 +159,8 @@ Task<ReconcileResult> CronJobController::reconcile(Context ctx, std::string key)
     plan.requeue_after = until_next(*plan.status, *plan.times, loop().wall_now());
   }
   if (plan.status_changed) {
-    auto r = co_await client().update_status<CronJob>(ctx, plan.status.take());
-    if (r.status().is(Reason::kNotFound)) co_return Status();
-    if (!r.ok()) co_return r.status();
+    Status s = co_await write_status(ctx, plan.status.take());
+    if (!s.ok()) co_return s;
   }
   if (!failed.ok()) co_return failed;
   co_return ReconcileResult::after(plan.requeue_after);

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "api/batch_v1.h"
-#include "controllers/controller.h"
+#include "controllers/kit.h"
 #include "machinery/cron.h"
 
 namespace keles::controllers {
@@ -60,7 +60,7 @@ CronJobPlan plan_cron_job(const api::batch_v1::CronJob& cron,
 // The Job of that moment.
 Draft<api::batch_v1::JobEdit> job_of(const api::batch_v1::CronJob& cron, WallTime at);
 
-class CronJobController final : public Controller {
+class CronJobController final : public ControllerFor<api::batch_v1::CronJob> {
  public:
   explicit CronJobController(Deps deps);
   Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
@@ -68,13 +68,12 @@ class CronJobController final : public Controller {
  private:
   using CronJob = api::batch_v1::CronJob;
   using Job = api::batch_v1::Job;
-  void changed(const Ref<CronJob>& before, const Ref<CronJob>& now);
+  std::optional<Duration> wakes_after(const ObjectPtr& before, const ObjectPtr& now) override;
   Task<Result<std::vector<std::string>>> find_gone(Context ctx, Ref<CronJob> cron,
                                                    std::vector<Ref<Job>> jobs);
   Task<Status> remove(Context ctx, Ref<CronJob> cron, CronJobPlan::JobName job);
   Task<Status> run_job(Context ctx, Ref<CronJob> cron, CronJobPlan* plan);
 
-  Informer<CronJob> crons_;
   Informer<Job> jobs_;
 };
 

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
-#include "controllers/manager.h"
+#include "controllers/cluster_testing.h"
 #include "controllers/plan_testing.h"
 
 namespace keles::controllers {
@@ -399,6 +399,36 @@ TEST_F(CronCluster, ChangesOfTheScheduleWaitForItsNextMoment) {
   EXPECT_EQ(client.all<Job>().size(), 0u);
   loop.advance(3s);
   EXPECT_EQ(client.all<Job>().size(), 1u);
+}
+
+// Every day of a year, across two changes of the clock, whoever leads meanwhile, and whatever is
+// lost of what the last one wrote.
+TEST(CronYear, EveryDayHasItsJobOnce) {
+  TestCluster c({"cronjob", "job"});
+  c.client.put_yaml(
+      "{apiVersion: batch/v1, kind: CronJob, metadata: {name: c, namespace: work, uid: u, "
+      "creationTimestamp: '" +
+      format_time(c.loop.wall_now()) +
+      "'}, spec: {schedule: '30 4 * * *', timeZone: Europe/Berlin, concurrencyPolicy: Forbid, "
+      "successfulJobsHistoryLimit: 1, jobTemplate: {spec: {parallelism: 1, completions: 1, "
+      "selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: "
+      "{restartPolicy: Never, containers: [{name: c, image: i}]}}}}}}");
+  c.start();
+  std::set<std::string> jobs;
+  for (int hour = 0; hour < 365 * 24; ++hour) {
+    if (hour % 100 == 7) c.client.lose_reply("create", "jobs.batch");
+    if (hour % 70 == 3) c.client.fail("update", "cronjobs.batch/status", Status::unavailable("x"));
+    if (hour % 500 == 28) c.restart();
+    for (const auto& j : c.client.all<Job>()) jobs.emplace(j->metadata().uid());
+    for (const auto& p : c.client.all<api::core_v1::Pod>()) {
+      Draft<api::core_v1::PodEdit> d(*p);
+      d->edit_status().set_phase("Succeeded");
+      if (p->status().phase() != "Succeeded") c.client.put(kind_of<api::core_v1::Pod>(), d.take());
+    }
+    c.loop.advance(1h);
+  }
+  EXPECT_EQ(jobs.size(), 365u);
+  EXPECT_LE(c.client.all<Job>().size(), 2u);
 }
 
 }  // namespace

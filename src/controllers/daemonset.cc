@@ -11,7 +11,8 @@ using namespace api::core_v1;
 
 namespace {
 
-constexpr int kBurst = 250;  // pods created and deleted in one reconcile
+constexpr size_t kBurst = 250;  // pods created, and pods deleted, in one reconcile
+constexpr Duration kFirstDelay = 1s, kLongestDelay = 15min;
 
 }  // namespace
 
@@ -35,71 +36,75 @@ Keys DaemonSetController::sets_that_care(const Ref<Node>& before, const Ref<Node
   return out;
 }
 
-// Moves to plan->remove the finished pods whose node may have another one now; says when the next
-// of the others may go. A node that refuses every pod must not make us create and delete for ever.
-Duration DaemonSetController::replace_finished(const Ref<DaemonSet>& set, DaemonSetPlan* plan) {
-  constexpr Duration kFirst = 1s, kLongest = 15min;
-  Duration next{0};
+Duration DaemonSetController::held_for(const DaemonSet& set, const std::string& node) {
+  auto of_set = backoff_.find(std::string(set.metadata().uid()));
+  if (of_set == backoff_.end()) return Duration(0);
+  auto it = of_set->second.find(node);
+  if (it == of_set->second.end() || it->second.generation != set.status().observed_generation()) {
+    return Duration(0);
+  }
+  return std::max(Duration(0), it->second.since + it->second.delay - loop().now());
+}
+
+// Tells of those that plan.finished removes; a node whose pod failed is left alone for longer each
+// time.
+void DaemonSetController::replace_finished(const Ref<DaemonSet>& set, const DaemonSetPlan& plan) {
   TimePoint now = loop().now();
-  for (const auto& [node, pod] : plan->finished) {
-    auto& b = backoff_[std::string(set->metadata().uid())][node];
-    if (b.pod != pod->metadata().uid()) {
-      bool calm = b.delay > Duration(0) && now - b.until > 2 * kLongest;
-      b.delay = b.delay == Duration(0) || calm ? Duration(0) : std::min(2 * b.delay, kLongest);
-      b.until = now + b.delay;
-      if (b.delay == Duration(0)) b.delay = kFirst / 2;  // the first goes at once
-      b.pod = pod->metadata().uid();
-    }
-    if (b.until > now) {
-      Duration left = b.until - now;
-      next = next == Duration(0) ? left : std::min(next, left);
-      continue;
-    }
-    plan->remove.push_back(pod);
-    bool failed = pod->status().phase() == "Failed";
+  const int64_t generation = set->status().observed_generation();
+  for (const auto& [node, pod] : plan.finished) {
     std::string what = std::string(pod->metadata().namespace_()) + "/" +
                        std::string(pod->metadata().name()) + " on node " + node;
-    if (failed) {
-      events().warning(reference_to(set), "FailedDaemonPod",
-                       "Found failed daemon pod " + what + ", will try to kill it");
-    } else {
+    if (pod->status().phase() != "Failed") {
       events().normal(reference_to(set), "SucceededDaemonPod",
                       "Found succeeded daemon pod " + what + ", will try to delete it");
+      continue;
     }
+    auto& b = backoff_[std::string(set->metadata().uid())][node];
+    const bool begins =
+        b.delay == Duration(0) || b.generation != generation || now - b.since > 2 * kLongestDelay;
+    b.delay = begins ? kFirstDelay : std::min(2 * b.delay, kLongestDelay);
+    b.since = now;
+    b.generation = generation;
+    events().warning(reference_to(set), "FailedDaemonPod",
+                     "Found failed daemon pod " + what + ", will try to kill it");
   }
-  return next;
 }
 
 Task<Status> DaemonSetController::carry_out(Context ctx, Ref<DaemonSet> set,
                                             const DaemonSetPlan* plan, std::string hash) {
   const std::string uid(set->metadata().uid());
-  std::vector<std::function<Task<Status>()>> tasks;
+  std::vector<std::function<Task<Status>()>> removals, creations;
   std::vector<std::string> uids;
   for (const auto& p : plan->remove) {
-    if (tasks.size() >= kBurst) break;
+    if (removals.size() >= kBurst) break;
     uids.emplace_back(p->metadata().uid());
-    tasks.push_back([this, ctx, set, p] { return pod_control_.remove(ctx, set, p); });
+    removals.push_back([this, ctx, set, p] { return pod_control_.remove(ctx, set, p); });
   }
-  int creating = 0;
   for (const std::string& node : plan->create) {
-    if (tasks.size() >= kBurst) break;
-    ++creating;
-    tasks.push_back([this, ctx, set, node, hash] {
+    if (creations.size() >= kBurst) break;
+    creations.push_back([this, ctx, set, node, hash] {
       Document body = daemon_pod(*set, node, hash).take();
       return pod_control_.create(ctx, set, std::move(body));
     });
   }
-  if (tasks.empty()) co_return Status();
   expectations().expect_deletions(uid, uids);
-  expectations().expect_creations(uid, creating);
-  co_return co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
+  expectations().expect_creations(uid, static_cast<int>(creations.size()));
+  int left = 0;
+  Status made =
+      co_await run_slow_start(ctx, options().parallel_writes, std::move(creations), &left);
+  if (left > 0) expectations().creation_settled(uid, left);
+  if (namespace_is_ending(made)) made = Status();  // none of the others can be made either
+  Status gone = co_await run_bounded(ctx, options().parallel_writes, std::move(removals));
+  co_return made.ok() ? gone : made;
 }
 
+// `acted`: what this generation asks for has been done, or at least tried.
 Task<Status> DaemonSetController::update_status(Context ctx, Ref<DaemonSet> set,
-                                                const DaemonSetPlan* plan) {
+                                                const DaemonSetPlan* plan, bool acted) {
+  const int64_t generation = set->metadata().generation();
   Draft<DaemonSetEdit> d(*set);
   auto s = d->edit_status();
-  s.set_observed_generation(set->metadata().generation());
+  if (acted) s.set_observed_generation(generation);
   s.set_desired_number_scheduled(plan->desired);
   s.set_current_number_scheduled(plan->current);
   s.set_number_misscheduled(plan->misscheduled);
@@ -143,19 +148,26 @@ Task<ReconcileResult> DaemonSetController::reconcile(Context ctx, std::string ke
   RevisionPlan history = plan_revisions(owner, revisions.owned, in_use);
   Status recorded = co_await write_revisions(ctx, &client(), &owner, &history);
   if (!recorded.ok()) co_return recorded;
-  DaemonSetPlan plan = plan_daemon_set(*set, nodes_.list(), pods, history.hash, loop().wall_now());
-  Duration held{0};
-  if (expectations().satisfied(uid)) held = replace_finished(set, &plan);
+  const bool may_act = expectations().satisfied(uid);
+  DaemonSetPlan plan = plan_daemon_set(
+      *set, nodes_.list(), pods, history.hash, loop().wall_now(),
+      [this, &set](const std::string& node) { return held_for(*set, node) > Duration(0); });
   Status done;
-  if (expectations().satisfied(uid)) done = co_await carry_out(ctx, set, &plan, history.hash);
-  Status s = co_await update_status(ctx, set, &plan);
+  if (may_act) {
+    replace_finished(set, plan);
+    done = co_await carry_out(ctx, set, &plan, history.hash);
+  }
+  Status s = co_await update_status(ctx, set, &plan, may_act);
   if (!done.ok()) co_return done;
   if (!s.ok()) co_return s;
   Duration again = expectations().remaining(uid);
   if (again == Duration(0)) {
     again = until_next_available(pods, set->spec().min_ready_seconds(), loop().wall_now());
   }
-  if (held > Duration(0) && (again == Duration(0) || held < again)) again = held;
+  for (const std::string& node : plan.held) {
+    Duration held = std::max<Duration>(held_for(*set, node), 1ms);
+    if (again == Duration(0) || held < again) again = held;
+  }
   co_return ReconcileResult::after(again);
 }
 

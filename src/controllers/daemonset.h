@@ -2,6 +2,7 @@
 // scheduler binds them: each pod asks for its node by name.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -16,16 +17,20 @@ namespace keles::controllers {
 
 struct DaemonSetPlan {
   std::vector<std::string> create;             // nodes
-  std::vector<Ref<api::core_v1::Pod>> remove;  // misplaced, doubled or out of date
-  std::vector<std::pair<std::string, Ref<api::core_v1::Pod>>> finished;  // with their nodes
+  std::vector<Ref<api::core_v1::Pod>> remove;  // misplaced, doubled, finished or out of date
+  // Of `remove`, those that have ended, with their nodes.
+  std::vector<std::pair<std::string, Ref<api::core_v1::Pod>>> finished;
+  std::vector<std::string> held;  // nodes where a failed pod is left for now
   int64_t desired = 0, current = 0, misscheduled = 0, ready = 0, available = 0, updated = 0;
 };
 
-// `hash`: that of the current template. `pods`: those that it controls.
+// `hash`: that of the current template. `pods`: those that it controls. `held`: whether a failed
+// pod of that node is not to be removed yet.
 DaemonSetPlan plan_daemon_set(const api::apps_v1::DaemonSet& set,
                               const std::vector<Ref<api::core_v1::Node>>& nodes,
                               const std::vector<Ref<api::core_v1::Pod>>& pods,
-                              const std::string& hash, WallTime now);
+                              const std::string& hash, WallTime now,
+                              const std::function<bool(const std::string& node)>& held = {});
 
 // Whether its pod is to run on the node, and whether one that runs there may stay.
 struct DaemonFit {
@@ -52,20 +57,25 @@ class DaemonSetController final : public ControllerFor<api::apps_v1::DaemonSet> 
   using Pod = api::core_v1::Pod;
   Task<Status> carry_out(Context ctx, Ref<DaemonSet> set, const DaemonSetPlan* plan,
                          std::string hash);
-  Task<Status> update_status(Context ctx, Ref<DaemonSet> set, const DaemonSetPlan* plan);
+  Task<Status> update_status(Context ctx, Ref<DaemonSet> set, const DaemonSetPlan* plan,
+                             bool acted);
   Keys sets_that_care(const Ref<Node>& before, const Ref<Node>& now) const;
   void forget(std::string_view uid) override { backoff_.erase(std::string(uid)); }
-  Duration replace_finished(const Ref<DaemonSet>& set, DaemonSetPlan* plan);
+  // How long until a failed pod of that node may be removed; 0 when one may now.
+  Duration held_for(const DaemonSet& set, const std::string& node);
+  void replace_finished(const Ref<DaemonSet>& set, const DaemonSetPlan& plan);
 
   Informer<Node> nodes_;
   Informer<Pod> pods_;
   Informer<api::apps_v1::ControllerRevision> revisions_;
   PodControl pod_control_{client(), events(), expectations()};
-  // How long finished pods of a node are left there before they are replaced, by the set's uid.
+  // Since when, and for how long, failed pods of a node are left there, by the set's uid. A node
+  // that refuses every pod must not make us create and delete for ever; a new template is tried at
+  // once.
   struct Backoff {
-    std::string pod;  // the uid of the last one
+    int64_t generation = 0;
     Duration delay{0};
-    TimePoint until{};
+    TimePoint since{};
   };
   std::map<std::string, std::map<std::string, Backoff>> backoff_;
 };

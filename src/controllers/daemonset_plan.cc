@@ -1,6 +1,8 @@
 // The pure half of the DaemonSet controller.
 #include <algorithm>
 #include <charconv>
+#include <optional>
+#include <tuple>
 
 #include "controllers/daemonset.h"
 #include "controllers/ownership.h"
@@ -42,9 +44,10 @@ bool tolerated(const PodSpec& spec, const Taint& taint) {
   return false;
 }
 
-int64_t number(std::string_view s) {
+std::optional<int64_t> number(std::string_view s) {
   int64_t v = 0;
-  std::from_chars(s.data(), s.data() + s.size(), v);
+  auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), v);
+  if (error != std::errc() || end != s.data() + s.size()) return std::nullopt;
   return v;
 }
 
@@ -56,10 +59,10 @@ bool expression_matches(const NodeSelectorRequirement& e, bool has, std::string_
   if (op == "NotIn") return !among;
   if (op == "Exists") return has;
   if (op == "DoesNotExist") return !has;
-  if (!has || e.values().empty()) return false;
-  if (op == "Gt") return number(value) > number(e.values()[0]);
-  if (op == "Lt") return number(value) < number(e.values()[0]);
-  return false;
+  if (!has || e.values().size() != 1) return false;
+  auto is = number(value), bound = number(e.values()[0]);
+  if (!is || !bound) return false;
+  return op == "Gt" ? *is > *bound : op == "Lt" && *is < *bound;
 }
 
 bool node_selected(const PodSpec& spec, const Node& node) {
@@ -85,14 +88,15 @@ bool node_selected(const PodSpec& spec, const Node& node) {
   return false;
 }
 
-// The node that a pod is on, or asks for.
+// The node that a pod is on, or asks for; "": it asks for none by name.
 std::string node_of(const Pod& pod) {
   if (!pod.spec().node_name().empty()) return std::string(pod.spec().node_name());
   auto required =
       pod.spec().affinity().node_affinity().required_during_scheduling_ignored_during_execution();
   for (NodeSelectorTerm term : required.node_selector_terms()) {
     for (auto e : term.match_fields()) {
-      if (e.key() == "metadata.name" && e.values().size() == 1) return std::string(e.values()[0]);
+      if (e.key() != "metadata.name" || e.operator_() != "In") continue;
+      return e.values().size() == 1 ? std::string(e.values()[0]) : std::string();
     }
   }
   return "";
@@ -147,6 +151,14 @@ Draft<PodEdit> daemon_pod(const DaemonSet& set, const std::string& node, const s
   field.set_operator_("In");
   field.edit_values().add(std::string_view(node));
   auto add = [&spec](const DaemonToleration& t) {
+    auto own = spec.edit_tolerations();  // one of the template's lasts for ever too
+    for (size_t i = 0; i < own.size(); ++i) {
+      auto e = own[i];
+      if (e.key() != t.key || e.effect() != t.effect) continue;
+      if (e.operator_() != "Exists" || !e.value().empty()) continue;
+      e.clear_toleration_seconds();
+      return;
+    }
     auto e = spec.edit_tolerations().add();
     e.set_key(t.key);
     e.set_operator_("Exists");
@@ -159,142 +171,244 @@ Draft<PodEdit> daemon_pod(const DaemonSet& set, const std::string& node, const s
 
 namespace {
 
-// What of a rollout is counted over all nodes, before it is decided where it goes on.
-class Rollout {
+bool is_marked(const Pod& pod) { return !pod.metadata().deletion_timestamp().empty(); }
+
+// Which of a node's pods counts: a bound one before others, then the oldest.
+bool counts_before(const Ref<Pod>& a, const Ref<Pod>& b) {
+  auto order = [](const Pod& p) {
+    return std::make_tuple(p.spec().node_name().empty(), p.metadata().creation_timestamp(),
+                           p.metadata().name());
+  };
+  return order(*a) < order(*b);
+}
+
+class Planner {
  public:
-  Rollout(const DaemonSet& set, const std::string& hash, WallTime now)
-      : set_(set), hash_(hash), now_(now) {}
-  void visit(const std::string& node, DaemonFit fit, const std::vector<Ref<Pod>>& pods);
-  DaemonSetPlan finish();
-  void misplaced(size_t pods) { plan_.misscheduled += static_cast<int64_t>(pods); }
+  Planner(const DaemonSet& set, const std::string& hash, WallTime now,
+          const std::function<bool(const std::string&)>& held)
+      : set_(set), hash_(hash), now_(now), held_(held) {}
+  void add(const Node& node);
+  void add(const Ref<Pod>& pod);
+  DaemonSetPlan run();
 
  private:
+  struct Place {
+    bool is_there = false;  // the node is
+    DaemonFit fit;
+    std::vector<Ref<Pod>> pods;  // in the order of counts_before
+  };
+  // Of the pods that are not marked; `clear`: not two of one sort.
+  struct Sorts {
+    Ref<Pod> fresh, old;
+    bool clear = true;
+  };
+
   bool rolling() const { return set_.spec().update_strategy().type() != "OnDelete"; }
-  bool surges() const {
-    return rolling() && scaled_value(set_.spec().update_strategy().rolling_update().max_surge(),
-                                     100, true, 0) > 0;
+  int64_t limit(const Value& value, int64_t total) const {
+    return rolling() ? scaled_value(value, total, true, 0) : 0;
   }
-  int64_t limit(const Value& value, int64_t fallback) const {
-    return scaled_value(value, plan_.desired, true, fallback);
+  bool surges() const {
+    return limit(set_.spec().update_strategy().rolling_update().max_surge(), 1) > 0;
   }
   bool available(const Ref<Pod>& p) const {
     return pod_is_available(*p, set_.spec().min_ready_seconds(), now_);
   }
-  void count(const Ref<Pod>& pod);
-  void replace(const Ref<Pod>& pod);
-  void surge(const std::string& node, const Ref<Pod>& old, const Ref<Pod>& fresh);
+  bool is_current(const Ref<Pod>& p) const { return daemon_pod_is_current(set_, *p, hash_); }
+  Sorts sort(const std::vector<Ref<Pod>>& pods) const;
+
+  void count(const Place& at);
+  void manage(const std::string& node, const Place& at);
+  bool remove_finished(const std::string& node, const Place& at, std::vector<Ref<Pod>>* running);
+  void prune_surged(const std::vector<Ref<Pod>>& running);
+  void roll(int64_t may_miss);
+  void roll_surging(int64_t may_surge);
 
   const DaemonSet& set_;
   const std::string& hash_;
   WallTime now_;
+  const std::function<bool(const std::string&)>& held_;
+  std::map<std::string, Place> places_;
   DaemonSetPlan plan_;
-  std::vector<Ref<Pod>> outdated_;       // available, and to be replaced
-  std::vector<std::string> candidates_;  // nodes whose old pod serves: a second one may start there
-  int64_t unavailable_ = 0, surging_ = 0;
 };
 
-void Rollout::count(const Ref<Pod>& pod) {
-  ++plan_.current;
-  plan_.ready += pod_is_ready(*pod) ? 1 : 0;
-  plan_.available += available(pod) ? 1 : 0;
-  plan_.updated += daemon_pod_is_current(set_, *pod, hash_) ? 1 : 0;
+void Planner::add(const Node& node) {
+  Place& at = places_[std::string(node.metadata().name())];
+  at.is_there = true;
+  at.fit = daemon_fits(set_, node);
 }
 
-// Without surge: an old pod goes, and its node is without until the new one serves.
-void Rollout::replace(const Ref<Pod>& pod) {
-  bool serves = available(pod);
-  if (!serves) ++unavailable_;
-  if (!rolling() || daemon_pod_is_current(set_, *pod, hash_)) return;
-  if (serves) {
-    outdated_.push_back(pod);
-  } else {
-    plan_.remove.push_back(pod);  // serves nobody
-  }
+void Planner::add(const Ref<Pod>& pod) {
+  if (is_marked(*pod) && pod_has_finished(*pod)) return;  // done with: others take it away
+  std::string node = node_of(*pod);
+  if (!node.empty()) places_[node].pods.push_back(pod);
 }
 
-// With surge: the new pod starts beside the old one, which goes once the new one serves, or as soon
-// as it serves nobody itself.
-void Rollout::surge(const std::string& node, const Ref<Pod>& old, const Ref<Pod>& fresh) {
-  if (!old) return;
-  if (!fresh) {
-    if (available(old)) {
-      candidates_.push_back(node);
-    } else {
-      plan_.create.push_back(node);
-    }
-  } else if (!pod_is_ready(*old) || available(fresh)) {
-    plan_.remove.push_back(old);
-  } else {
-    ++surging_;
-  }
-}
-
-void Rollout::visit(const std::string& node, DaemonFit fit, const std::vector<Ref<Pod>>& pods) {
-  std::vector<Ref<Pod>> living;
-  bool leaving = false;
+Planner::Sorts Planner::sort(const std::vector<Ref<Pod>>& pods) const {
+  Sorts out;
   for (const auto& p : pods) {
-    bool marked = !p->metadata().deletion_timestamp().empty();
-    leaving = leaving || marked || !fit.stay || pod_has_finished(*p);
-    if (marked) continue;
-    if (!fit.stay) {
-      plan_.remove.push_back(p);
-    } else if (pod_has_finished(*p)) {
-      plan_.finished.emplace_back(node, p);
-    } else {
-      living.push_back(p);
-    }
+    if (is_marked(*p)) continue;
+    Ref<Pod>& place = is_current(p) ? out.fresh : out.old;
+    if (place) return {{}, {}, false};
+    place = p;
   }
-  std::stable_sort(living.begin(), living.end(), [](const auto& a, const auto& b) {
-    return a->metadata().creation_timestamp() < b->metadata().creation_timestamp();
-  });
-  if (!fit.run) {
-    if (!living.empty()) ++plan_.misscheduled;
+  return out;
+}
+
+void Planner::count(const Place& at) {
+  if (!at.is_there) return;
+  if (!at.fit.run) {
+    plan_.misscheduled += at.pods.empty() ? 0 : 1;
     return;
   }
   ++plan_.desired;
-  if (living.empty()) {
-    ++unavailable_;
-    bool may_start = surges() ? std::none_of(pods.begin(), pods.end(),
-                                             [](const auto& p) {
-                                               return pod_has_finished(*p) &&
-                                                      p->metadata().deletion_timestamp().empty();
-                                             })
-                              : !leaving;
-    if (may_start) plan_.create.push_back(node);
-    return;
+  if (at.pods.empty()) return;
+  const Ref<Pod>& pod = at.pods.front();
+  ++plan_.current;
+  plan_.ready += pod_is_ready(*pod) ? 1 : 0;
+  plan_.available += available(pod) ? 1 : 0;
+  plan_.updated += is_current(pod) ? 1 : 0;
+}
+
+// Of those that have ended: one that failed may go once its node is not held any more. Whether any
+// failed one has to stay.
+bool Planner::remove_finished(const std::string& node, const Place& at,
+                              std::vector<Ref<Pod>>* running) {
+  bool held = held_ && held_(node), stays = false;
+  for (const auto& p : at.pods) {
+    if (is_marked(*p)) continue;
+    const bool failed = p->status().phase() == "Failed";
+    if (!failed && p->status().phase() != "Succeeded") {
+      running->push_back(p);
+    } else if (failed && held) {
+      stays = true;
+    } else {
+      plan_.remove.push_back(p);
+      plan_.finished.emplace_back(node, p);
+      held = held || failed;
+    }
   }
-  count(living[0]);
-  Ref<Pod> old, fresh;  // with surge one of each may stay, else the oldest alone
-  for (const auto& p : living) {
-    bool current = daemon_pod_is_current(set_, *p, hash_);
-    Ref<Pod>& place = current && surges() ? fresh : old;
+  if (stays) plan_.held.push_back(node);
+  return stays;
+}
+
+// Two may be there while the newer one does not serve yet and the older one does.
+void Planner::prune_surged(const std::vector<Ref<Pod>>& running) {
+  Ref<Pod> fresh, old;
+  for (const auto& p : running) {
+    const bool newer = p->metadata().labels().get(kRevisionHashLabel) == hash_;
+    Ref<Pod>& place = newer ? fresh : old;
     if (place) {
       plan_.remove.push_back(p);
     } else {
       place = p;
     }
   }
-  if (surges()) {
-    surge(node, old, fresh);
+  if (fresh && old && (!pod_is_ready(*old) || available(fresh))) plan_.remove.push_back(old);
+}
+
+// What a node has too much or too little, whatever is being rolled out.
+void Planner::manage(const std::string& node, const Place& at) {
+  if (!at.is_there) {
+    // Nobody binds these any more, and the collector of pods minds bound ones alone.
+    for (const auto& p : at.pods) {
+      if (p->spec().node_name().empty() && !is_marked(*p)) plan_.remove.push_back(p);
+    }
+    return;
+  }
+  if (at.fit.run && at.pods.empty()) {
+    plan_.create.push_back(node);
+    return;
+  }
+  if (!at.fit.stay) {
+    for (const auto& p : at.pods) {
+      if (!is_marked(*p)) plan_.remove.push_back(p);
+    }
+    return;
+  }
+  std::vector<Ref<Pod>> running;
+  const bool held = remove_finished(node, at, &running);
+  if (running.empty()) {
+    // Surging, a marked one is not waited for; what a node refuses is not tried in a circle.
+    if (surges() && at.fit.run && !held) plan_.create.push_back(node);
+  } else if (surges()) {
+    prune_surged(running);
   } else {
-    replace(old);
+    plan_.remove.insert(plan_.remove.end(), running.begin() + 1, running.end());
   }
 }
 
-DaemonSetPlan Rollout::finish() {
-  auto how = set_.spec().update_strategy().rolling_update();
-  if (surges()) {
-    int64_t may_surge = std::max<int64_t>(limit(how.max_surge(), 0), 1);
-    for (const std::string& node : candidates_) {
-      if (surging_++ >= may_surge) break;
+// An old pod goes, and its node is without until the new one serves.
+void Planner::roll(int64_t may_miss) {
+  int64_t missing = 0;
+  std::vector<Ref<Pod>> outdated;
+  for (const auto& [node, at] : places_) {
+    if (at.pods.empty() && !at.fit.run) continue;
+    Sorts has = sort(at.pods);
+    if (!has.clear || static_cast<bool>(has.fresh) == static_cast<bool>(has.old)) {
+      ++missing;
+    } else if (has.fresh) {
+      missing += available(has.fresh) ? 0 : 1;
+    } else if (available(has.old)) {
+      outdated.push_back(has.old);
+    } else {
+      plan_.remove.push_back(has.old);  // serves nobody
+      ++missing;
+    }
+  }
+  for (const auto& p : outdated) {
+    if (missing++ >= may_miss) break;
+    plan_.remove.push_back(p);
+  }
+}
+
+// The new pod starts beside the old one, which goes once the new one serves. A node that is not to
+// run any more keeps its pod until enough others serve.
+void Planner::roll_surging(int64_t may_surge) {
+  int64_t surging = 0, serving = 0;
+  std::vector<std::string> next;
+  std::vector<Ref<Pod>> misplaced;
+  for (const auto& [node, at] : places_) {
+    Sorts has = sort(at.pods);
+    if (!has.clear) ++surging;
+    if (const Ref<Pod>& first = has.old ? has.old : has.fresh) serving += available(first) ? 1 : 0;
+    if (!has.old || !at.is_there) continue;
+    if (has.fresh && available(has.fresh)) {
+      plan_.remove.push_back(has.old);
+    } else if (has.fresh) {
+      ++surging;
+    } else if (!at.fit.run) {
+      (available(has.old) ? misplaced : plan_.remove).push_back(has.old);
+    } else if (available(has.old)) {
+      next.push_back(node);
+    } else {
       plan_.create.push_back(node);
     }
-    return std::move(plan_);
   }
-  int64_t may_miss = std::max<int64_t>(limit(how.max_unavailable(), 1), 1);
-  for (const auto& p : outdated_) {
-    if (unavailable_++ >= may_miss) break;
+  for (const auto& p : misplaced) {
+    if (serving-- <= plan_.desired) break;
     plan_.remove.push_back(p);
+  }
+  for (const std::string& node : next) {
+    if (surging++ >= may_surge) break;
+    plan_.create.push_back(node);
+  }
+}
+
+DaemonSetPlan Planner::run() {
+  for (auto& [node, at] : places_) {
+    std::sort(at.pods.begin(), at.pods.end(), counts_before);
+    count(at);
+    manage(node, at);
+  }
+  // A rollout goes on where nothing else is to be done.
+  if (!rolling() || !plan_.create.empty() || !plan_.remove.empty()) return std::move(plan_);
+  auto how = set_.spec().update_strategy().rolling_update();
+  const int64_t may_surge = limit(how.max_surge(), plan_.desired);
+  int64_t may_miss = limit(how.max_unavailable(), plan_.desired);
+  if (may_surge > 0) {
+    roll_surging(may_surge);
+  } else {
+    roll(may_miss == 0 && plan_.desired > 0 ? 1 : may_miss);
   }
   return std::move(plan_);
 }
@@ -303,18 +417,11 @@ DaemonSetPlan Rollout::finish() {
 
 DaemonSetPlan plan_daemon_set(const DaemonSet& set, const std::vector<Ref<Node>>& nodes,
                               const std::vector<Ref<Pod>>& pods, const std::string& hash,
-                              WallTime now) {
-  std::map<std::string, std::vector<Ref<Pod>>> on_node;
-  for (const auto& p : pods) on_node[node_of(*p)].push_back(p);
-  Rollout rollout(set, hash, now);
-  for (const auto& node : nodes) {
-    std::string name(node->metadata().name());
-    rollout.visit(name, daemon_fits(set, *node), on_node[name]);
-    on_node.erase(name);
-  }
-  // Of nodes that are gone; the pod collector's.
-  for (auto& [name, left] : on_node) rollout.misplaced(left.size());
-  return rollout.finish();
+                              WallTime now, const std::function<bool(const std::string&)>& held) {
+  Planner planner(set, hash, now, held);
+  for (const auto& n : nodes) planner.add(*n);
+  for (const auto& p : pods) planner.add(p);
+  return planner.run();
 }
 
 }  // namespace keles::controllers

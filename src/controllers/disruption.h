@@ -19,8 +19,9 @@ namespace keles::controllers {
 // How many pods the controllers of a budget's pods want, together.
 struct ExpectedScale {
   int64_t count = 0;
-  bool unmanaged = false;  // some pods have no controller
-  std::string error;       // a pod whose controller nobody knows
+  bool unmanaged = false;    // some pods have no controller
+  std::string error;         // a pod whose controller nobody knows
+  std::string ill_selector;  // why the budget's selector is none: nothing is known then
 };
 
 struct BudgetPlan {
@@ -53,9 +54,12 @@ class DisruptionController final : public Controller {
   using Budget = api::policy_v1::PodDisruptionBudget;
   using OwnerReference = api::meta_v1::OwnerReference;
   void pod_changed(const Ref<Pod>& before, const Ref<Pod>& now);
-  std::optional<int64_t> scale_of(std::string_view ns, const OwnerReference& ref,
-                                  std::string* uid) const;
-  ExpectedScale expected_scale(const std::vector<Ref<Pod>>& pods) const;
+  std::vector<Ref<Budget>> budgets_of(const Pod& pod) const;
+  void tell_of_several(const Ref<Pod>& pod);
+  std::optional<int64_t> watched_scale(std::string_view ns, const OwnerReference& ref,
+                                       std::string* uid) const;
+  Task<Result<std::optional<int64_t>>> asked_scale(Context ctx, std::string ns, OwnerReference ref);
+  Task<ExpectedScale> expected_scale(Context ctx, std::vector<Ref<Pod>> pods);
   Task<ReconcileResult> reconcile_pod(Context ctx, std::string key);
   void report(const Ref<Budget>& budget, const std::vector<Ref<Pod>>& pods,
               const ExpectedScale& scale, const BudgetPlan& plan);

@@ -48,9 +48,10 @@ class BudgetPlanner {
 
 // What the budget expects and wants.
 Status BudgetPlanner::count() {
+  if (!scale_.ill_selector.empty()) return Status(Reason::kInternalError, scale_.ill_selector);
   auto spec = budget_.spec();
   if (needs_scale(budget_)) {
-    if (!scale_.error.empty()) return Status::internal(scale_.error);
+    if (!scale_.error.empty()) return Status(Reason::kInternalError, scale_.error);
     expected_ = scale_.count;
   } else {
     expected_ = static_cast<int64_t>(pods_.size());

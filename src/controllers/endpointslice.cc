@@ -223,6 +223,13 @@ std::map<std::string, std::string> zone_hints_of(const std::vector<Ref<EndpointS
   return out;
 }
 
+// The key of the service whose slice it is, "" when it is not this controller's.
+std::string owning_service(const EndpointSlice& s) {
+  auto labels = s.metadata().labels();
+  if (labels.get(kManagedBy) != kManager) return "";
+  return std::string(s.metadata().namespace_()) + "/" + std::string(labels.get(kServiceName));
+}
+
 // Of all of one family, whichever ports they have.
 void hint_by_topology(std::map<GroupKey, Group>& groups, const std::string& family,
                       const std::map<std::string, std::string>& had, const ZoneShares& shares,
@@ -279,43 +286,39 @@ EndpointSlicePlan plan_endpoint_slices(const Service& service, const std::vector
 }
 
 EndpointSliceController::EndpointSliceController(Deps deps)
-    : Controller(deps, "endpoint_slice", "endpoint-slice-controller", 5),
-      services_(watch_own<Service>()),
-      pods_(watch<Pod>()),
-      nodes_(watch<Node>()),
-      slices_(watch<EndpointSlice>()),
-      expectations_(deps.client.loop()),
-      writer_(deps.client, expectations_, "endpoint_slice_controller") {
-  index_by_selector(services_);
-  slices_.base().add_index(
-      std::string(kByService), [](const ObjectPtr& o) -> std::vector<std::string> {
-        auto s = read<EndpointSlice>(o);
-        auto labels = s->metadata().labels();
-        if (labels.get(kManagedBy) != kManager) return {};
-        return {std::string(o->namespace_()) + "/" + std::string(labels.get(kServiceName))};
-      });
-  pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
-    if (!endpoint_changed(before, now)) return;
-    for (std::string& key : services_of(services_, before, now)) queue().add(std::move(key));
-  });
-  nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) { on_node(before, now); });
-  slices_.on_change([this](const Ref<EndpointSlice>& before, const Ref<EndpointSlice>& now) {
-    const Ref<EndpointSlice>& any = now ? now : before;
-    auto labels = any->metadata().labels();
-    if (labels.get(kManagedBy) != kManager) return;
-    std::string key =
-        std::string(any->metadata().namespace_()) + "/" + std::string(labels.get(kServiceName));
-    if (!before) expectations_.creation_settled(key);
-    queue().add(key);
-  });
+    : ControllerFor(deps, "endpoint_slice", "endpoint-slice-controller", 5),
+      pods_(watches<Pod>([this](const Ref<Pod>& before, const Ref<Pod>& now) {
+        return endpoint_changed(before, now) ? services_of(objects(), before, now) : Keys();
+      })),
+      nodes_(watches<Node>([this](const Ref<Node>& before, const Ref<Node>& now) {
+        return services_on(before, now);
+      })),
+      slices_(watches<EndpointSlice>(
+          [this](const Ref<EndpointSlice>& before, const Ref<EndpointSlice>& now) {
+            return service_of(before, now);
+          })),
+      writer_(deps.client, expectations(), "endpoint_slice_controller") {
+  slices_.base().add_index(std::string(kByService),
+                           [](const ObjectPtr& o) -> std::vector<std::string> {
+                             std::string key = owning_service(*read<EndpointSlice>(o));
+                             return key.empty() ? Keys() : Keys{std::move(key)};
+                           });
 }
 
-void EndpointSliceController::on_node(const Ref<Node>& before, const Ref<Node>& now) {
+Keys EndpointSliceController::service_of(const Ref<EndpointSlice>& before,
+                                         const Ref<EndpointSlice>& now) {
+  std::string key = owning_service(now ? *now : *before);
+  if (key.empty()) return {};
+  if (!before) expectations().creation_settled(key);
+  return {std::move(key)};
+}
+
+Keys EndpointSliceController::services_on(const Ref<Node>& before, const Ref<Node>& now) {
   const std::string name((now ? now : before)->metadata().name());
   const NodeShare was = before ? shares_of_[name] : NodeShare();
   if (now) {
     NodeShare is = share_of(*now);
-    if (before && is == was) return;
+    if (before && is == was) return {};
     shares_of_[name] = std::move(is);
   } else {
     shares_of_.erase(name);
@@ -325,10 +328,12 @@ void EndpointSliceController::on_node(const Ref<Node>& before, const Ref<Node>& 
   ZoneShares shares = zone_shares(shares_of_);
   const bool shared_anew = shares != shares_;
   shares_ = std::move(shares);
-  if (!moved && !shared_anew) return;
-  for (const auto& service : services_.list()) {
-    if (moved || wants_topology_hints(*service)) queue().add(key_of(service->metadata()));
+  Keys out;
+  if (!moved && !shared_anew) return out;
+  for (const auto& service : objects().list()) {
+    if (moved || wants_topology_hints(*service)) out.push_back(key_of(service->metadata()));
   }
+  return out;
 }
 
 void EndpointSliceController::tell_topology(const Ref<Service>& service, const std::string& key,
@@ -399,9 +404,9 @@ void EndpointSliceController::count(const std::string& key, const Counted& now) 
 
 Task<ReconcileResult> EndpointSliceController::reconcile(Context ctx, std::string key) {
   auto parts = split_key(key);
-  Ref<Service> service = services_.get(parts.first, parts.second);
+  Ref<Service> service = find(key);
   if (!service) {
-    expectations_.forget(key);
+    expectations().forget(key);
     hinted_.erase(key);
     count(key, Counted());
     co_return Status();  // the garbage collector removes its slices
@@ -410,8 +415,8 @@ Task<ReconcileResult> EndpointSliceController::reconcile(Context ctx, std::strin
     count(key, Counted());
     co_return Status();
   }
-  if (!expectations_.satisfied(key)) {
-    co_return ReconcileResult::after(expectations_.remaining(key));
+  if (!expectations().satisfied(key)) {
+    co_return ReconcileResult::after(expectations().remaining(key));
   }
   Selector selector = Selector::from_set(service->spec().selector());
   std::vector<Ref<Pod>> pods = by_label_.select_as<Pod>(parts.first, selector);

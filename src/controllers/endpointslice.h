@@ -11,9 +11,7 @@
 
 #include "api/core_v1.h"
 #include "api/discovery_v1.h"
-#include "client/expectations.h"
-#include "controllers/controller.h"
-#include "controllers/selector_index.h"
+#include "controllers/kit.h"
 #include "controllers/service_endpoints.h"
 #include "controllers/slice_writer.h"
 #include "controllers/topology_hints.h"
@@ -44,7 +42,7 @@ EndpointSlicePlan plan_endpoint_slices(
     const std::vector<Ref<api::discovery_v1::EndpointSlice>>& slices, int per_slice,
     const ZoneOf& zone_of = {}, const ZoneShares& shares = {});
 
-class EndpointSliceController final : public Controller {
+class EndpointSliceController final : public ControllerFor<api::core_v1::Service> {
  public:
   explicit EndpointSliceController(Deps deps);
   Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
@@ -56,18 +54,18 @@ class EndpointSliceController final : public Controller {
     size_t endpoints = 0, slices = 0, least_slices = 0;
     std::string distribution;
   };
-  void on_node(const Ref<Node>& before, const Ref<Node>& now);
+  using EndpointSlice = api::discovery_v1::EndpointSlice;
+  Keys services_on(const Ref<Node>& before, const Ref<Node>& now);
+  Keys service_of(const Ref<EndpointSlice>& before, const Ref<EndpointSlice>& now);
   void tell_topology(const Ref<Service>& service, const std::string& key,
                      const std::vector<TopologyVerdict>& verdicts);
   void count(const std::string& key, const Counted& now);
 
-  Informer<Service> services_;
   Informer<api::core_v1::Pod> pods_;
   LabelIndex by_label_{pods_.base()};
   Informer<Node> nodes_;
-  Informer<api::discovery_v1::EndpointSlice> slices_;
-  Expectations expectations_;
-  SliceWriter writer_;
+  Informer<EndpointSlice> slices_;
+  SliceWriter writer_;                          // what it makes is expected by the service's key
   std::map<std::string, NodeShare> shares_of_;  // by node
   ZoneShares shares_;
   std::map<std::string, std::set<std::string>> hinted_;  // by service: families with topology hints

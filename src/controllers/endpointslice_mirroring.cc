@@ -203,32 +203,30 @@ MirrorPlan plan_mirror(const Endpoints& e, const std::vector<Ref<EndpointSlice>>
 }
 
 EndpointSliceMirroring::EndpointSliceMirroring(Deps deps)
-    : Controller(deps, "endpoint_slice_mirroring", "endpoint-slice-mirroring-controller", 5),
-      endpoints_(watch<Endpoints>()),
-      services_(watch<Service>()),
-      slices_(watch<EndpointSlice>()),
-      expectations_(deps.client.loop()),
-      writer_(deps.client, expectations_, "endpoint_slice_mirroring_controller") {
-  slices_.base().add_index(std::string(kByService),
-                           [](const ObjectPtr& o) -> std::vector<std::string> {
-                             std::string key = mirrored_key(*read<EndpointSlice>(o));
-                             if (key.empty()) return {};
-                             return {std::move(key)};
-                           });
-  endpoints_.on_change([this](const Ref<Endpoints>& before, const Ref<Endpoints>& now) {
-    const bool any = (before && is_mirrored(*before)) || (now && is_mirrored(*now));
-    if (any) queue().add(key_of((now ? now : before)->metadata()));
+    : ControllerFor(deps, "endpoint_slice_mirroring", "endpoint-slice-mirroring-controller", 5),
+      services_(watches<Service>([](const Ref<Service>& before, const Ref<Service>& now) {
+        const bool was = before && !has_selector(*before), is = now && !has_selector(*now);
+        return was != is ? Keys{key_of((now ? now : before)->metadata())} : Keys();
+      })),
+      slices_(watches<EndpointSlice>(
+          [this](const Ref<EndpointSlice>& before, const Ref<EndpointSlice>& now) {
+            return mirrored_by(before, now);
+          })),
+      writer_(deps.client, expectations(), "endpoint_slice_mirroring_controller") {
+  slices_.base().add_index(std::string(kByService), [](const ObjectPtr& o) {
+    std::string key = mirrored_key(*read<EndpointSlice>(o));
+    return key.empty() ? Keys() : Keys{std::move(key)};
   });
-  services_.on_change([this](const Ref<Service>& before, const Ref<Service>& now) {
-    const bool was = before && !has_selector(*before), is = now && !has_selector(*now);
-    if (was != is) queue().add(key_of((now ? now : before)->metadata()));
-  });
-  slices_.on_change([this](const Ref<EndpointSlice>& before, const Ref<EndpointSlice>& now) {
-    std::string was = before ? mirrored_key(*before) : "", is = now ? mirrored_key(*now) : "";
-    if (!before && !is.empty()) expectations_.creation_settled(is);
-    if (!is.empty()) queue().add(is);
-    if (!was.empty() && was != is) queue().add(was);
-  });
+}
+
+Keys EndpointSliceMirroring::mirrored_by(const Ref<EndpointSlice>& before,
+                                         const Ref<EndpointSlice>& now) {
+  std::string was = before ? mirrored_key(*before) : "", is = now ? mirrored_key(*now) : "";
+  if (!before && !is.empty()) expectations().creation_settled(is);
+  Keys out;
+  if (!was.empty() && was != is) out.push_back(std::move(was));
+  if (!is.empty()) out.push_back(std::move(is));
+  return out;
 }
 
 void EndpointSliceMirroring::warn(const Ref<Endpoints>& endpoints, const MirrorPlan& plan) {
@@ -252,12 +250,12 @@ void EndpointSliceMirroring::warn(const Ref<Endpoints>& endpoints, const MirrorP
 
 Task<ReconcileResult> EndpointSliceMirroring::reconcile(Context ctx, std::string key) {
   auto parts = split_key(key);
-  Ref<Endpoints> endpoints = endpoints_.get(parts.first, parts.second);
+  Ref<Endpoints> endpoints = find(key);
   Ref<Service> service = services_.get(parts.first, parts.second);
   const auto slices = slices_.by_index(kByService, key);
   const bool mirrors = endpoints && service && is_mirrored(*endpoints) && !has_selector(*service);
-  if (mirrors && !expectations_.satisfied(key)) {
-    co_return ReconcileResult::after(expectations_.remaining(key));
+  if (mirrors && !expectations().satisfied(key)) {
+    co_return ReconcileResult::after(expectations().remaining(key));
   }
   MirrorPlan plan;
   if (mirrors) {
@@ -268,7 +266,7 @@ Task<ReconcileResult> EndpointSliceMirroring::reconcile(Context ctx, std::string
       plan.update.clear();
     }
   } else {
-    expectations_.forget(key);
+    expectations().forget(key);
     plan.remove = slices;
   }
   Status s = co_await writer_.write(ctx, key, &plan);

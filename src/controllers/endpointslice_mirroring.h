@@ -10,8 +10,7 @@
 
 #include "api/core_v1.h"
 #include "api/discovery_v1.h"
-#include "client/expectations.h"
-#include "controllers/controller.h"
+#include "controllers/kit.h"
 #include "controllers/slice_writer.h"
 
 namespace keles::controllers {
@@ -27,19 +26,18 @@ MirrorPlan plan_mirror(const api::core_v1::Endpoints& endpoints,
                        const std::vector<Ref<api::discovery_v1::EndpointSlice>>& slices,
                        size_t per_subset);
 
-class EndpointSliceMirroring final : public Controller {
+class EndpointSliceMirroring final : public ControllerFor<api::core_v1::Endpoints> {
  public:
   explicit EndpointSliceMirroring(Deps deps);
   Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
 
  private:
   using EndpointSlice = api::discovery_v1::EndpointSlice;
+  Keys mirrored_by(const Ref<EndpointSlice>& before, const Ref<EndpointSlice>& now);
   void warn(const Ref<api::core_v1::Endpoints>& endpoints, const MirrorPlan& plan);
-  Informer<api::core_v1::Endpoints> endpoints_;
   Informer<api::core_v1::Service> services_;
   Informer<EndpointSlice> slices_;
-  Expectations expectations_;
-  SliceWriter writer_;
+  SliceWriter writer_;  // what it makes is expected by the service's key
 };
 
 }  // namespace keles::controllers

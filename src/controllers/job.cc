@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "controllers/claims.h"
+#include "controllers/job_metrics.h"
 #include "controllers/ownership.h"
 #include "machinery/time.h"
 
@@ -60,6 +61,10 @@ JobController::JobController(Deps deps)
     std::string key = owner_key(*read<Pod>(o));
     if (key.empty()) return {};
     return {std::move(key)};
+  });
+  pods_.on_change(count_tracked_pod);
+  objects().on_change([](const Ref<Job>& before, const Ref<Job>& now) {
+    if (now && !before && !is_ours(*now)) count_external_job(now->spec().managed_by());
   });
 }
 
@@ -151,41 +156,33 @@ Task<Status> JobController::release_uncounted(Context ctx, std::string key, Clai
   co_return Status();
 }
 
+Task<Status> JobController::make_pod(Context ctx, Ref<Job> job, JobPod pod) {
+  Document body = job_pod(*job, pod).take();
+  Status s = co_await pod_control_.create(ctx, job, std::move(body));
+  count_job_pod_creation(*job, s.ok());
+  co_return s;
+}
+
 Task<Status> JobController::carry_out(Context ctx, Ref<Job> job, const JobPlan* plan) {
   std::vector<std::string> uids;
-  std::vector<std::function<Task<Status>()>> tasks;
+  std::vector<std::function<Task<Status>()>> removals, creations;
   for (const auto& p : plan->remove) {
     if (!p->metadata().deletion_timestamp().empty()) continue;
     uids.emplace_back(p->metadata().uid());
-    tasks.push_back([this, ctx, job, p] { return pod_control_.remove(ctx, job, p); });
+    removals.push_back([this, ctx, job, p] { return pod_control_.remove(ctx, job, p); });
   }
   for (JobPod i : plan->create) {
-    tasks.push_back([this, ctx, job, i] {
-      Document body = job_pod(*job, i).take();
-      return pod_control_.create(ctx, job, std::move(body));
-    });
+    creations.push_back([this, ctx, job, i] { return make_pod(ctx, job, i); });
   }
-  if (tasks.empty()) co_return Status();
   const std::string uid(job->metadata().uid());
   expectations().expect_deletions(uid, uids);
-  expectations().expect_creations(uid, static_cast<int>(plan->create.size()));
-  co_return co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
-}
-
-namespace {
-
-constexpr Duration kMostBehind = 5min;  // of an informer; after it the Job counts as it is
-
-}  // namespace
-
-void JobController::forget(std::string_view uid) {
-  if (auto it = written_.find(uid); it != written_.end()) written_.erase(it);
-}
-
-bool JobController::is_older_than_written(const Job& job) {
-  auto it = written_.find(job.metadata().uid());
-  return it != written_.end() && revision_of(job.metadata()) < it->second.revision &&
-         loop().now() < it->second.at + kMostBehind;
+  expectations().expect_creations(uid, static_cast<int>(creations.size()));
+  Status gone = co_await run_bounded(ctx, options().parallel_writes, std::move(removals));
+  int left = 0;
+  Status made =
+      co_await run_slow_start(ctx, options().parallel_writes, std::move(creations), &left);
+  if (left > 0) expectations().creation_settled(uid, left);
+  co_return gone.ok() ? made : gone;
 }
 
 Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
@@ -193,37 +190,48 @@ Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
     Status s = co_await settle_stray(ctx, key.substr(kStray.size()));
     co_return s;
   }
-  auto parts = split_key(key);
   Ref<Job> job = find(key);
   std::string uid = job ? std::string(job->metadata().uid()) : std::string();
   Status freed = co_await release_orphans(ctx, key, uid);
   if (!freed.ok()) co_return freed;
   if (!job || !is_ours(*job)) co_return Status();
-  // What we wrote wakes the Job again when it is seen.
-  if (is_older_than_written(*job)) co_return ReconcileResult::after(kMostBehind);
+  std::string_view action = "reconciling";
+  const TimePoint began = loop().now();
+  ReconcileResult done = co_await sync(ctx, key, job, &action);
+  count_job_sync(*job, action, done.status.ok(), loop().now() - began);
+  co_return done;
+}
+
+Task<ReconcileResult> JobController::sync(Context ctx, std::string key, Ref<Job> job,
+                                          std::string_view* action) {
+  const std::string uid(job->metadata().uid());
   Claimant owner = job_claimant(*job);
   auto claims = plan_claims(owner, candidates(pods_, owner));
   auto settled = co_await settle_claims(ctx, &client(), owner, &claims);
   if (!settled.ok() || !*settled) co_return settled.status();
   Status strays = co_await release_uncounted(ctx, key, owner);
   if (!strays.ok()) co_return strays;
-  const std::vector<Ref<Pod>>& pods = claims.owned;
-  JobPlan plan = plan_job(*job, pods, loop().wall_now());
+  JobPlan plan = plan_job(*job, claims.owned, loop().wall_now());
   if (plan.status_changed) {
     auto r = co_await client().update_status<Job>(ctx, plan.status.take());
     if (r.status().is(Reason::kNotFound)) co_return Status();
     if (!r.ok()) co_return r.status();
+    count_job_progress(*job, **r);
     job = *r;
-    written_[uid] = {revision_of(job->metadata()), loop().now()};
+    wrote(*job);
     if (!plan.event_reason.empty()) {
       events().event(reference_to(job), plan.event_type, plan.event_reason, plan.event_message);
     }
   }
+  count_policy_matches(plan.policy_matches);
   for (const auto& p : plan.counted) {
     Status s = co_await release(ctx, p);
     if (!s.ok()) co_return s;
   }
   if (expectations().satisfied(uid)) {
+    *action = !plan.create.empty()   ? "pods_created"
+              : !plan.remove.empty() ? "pods_deleted"
+                                     : "tracking";
     Status s = co_await carry_out(ctx, job, &plan);
     if (namespace_is_ending(s)) {  // there will be no next pod, and pods go before their jobs
       for (const auto& p : plan.kept) {
@@ -235,23 +243,6 @@ Task<ReconcileResult> JobController::reconcile(Context ctx, std::string key) {
     if (!s.ok()) co_return s;
   } else if (plan.requeue_after == Duration(0)) {
     plan.requeue_after = expectations().remaining(uid);
-  }
-  bool dying = !job->metadata().deletion_timestamp().empty();
-  if (has_ended(*job) && !dying && job->spec().has_ttl_seconds_after_finished()) {
-    WallTime end = kNone;
-    for (JobCondition c : job->status().conditions()) {
-      if (c.type() == "Complete" || c.type() == "Failed") {
-        end = std::max(end, time_or_none(c.last_transition_time()));
-      }
-    }
-    Duration left =
-        end + std::chrono::seconds(job->spec().ttl_seconds_after_finished()) - loop().wall_now();
-    if (left > Duration(0)) co_return ReconcileResult::after(left);
-    DeleteOptions o;
-    o.uid = std::string(job->metadata().uid());
-    o.propagation_policy = "Foreground";
-    Status s = co_await remove_once(ctx, &client(), &kind_of<Job>(), parts.first, parts.second, o);
-    co_return s;
   }
   co_return ReconcileResult::after(plan.requeue_after);
 }

@@ -38,6 +38,7 @@ struct JobPlan {
   std::vector<JobPod> create;
   Duration requeue_after{0};
   std::string event_type, event_reason, event_message;
+  std::map<std::string, int> policy_matches;  // of those newly counted: by the rule's action
 };
 
 JobPlan plan_job(const api::batch_v1::Job& job, const std::vector<Ref<api::core_v1::Pod>>& pods,
@@ -69,19 +70,10 @@ class JobController final : public ControllerFor<api::batch_v1::Job> {
   Task<Status> settle_stray(Context ctx, std::string key);
   Task<Status> release_orphans(Context ctx, std::string key, std::string living_uid);
   Task<Status> release_uncounted(Context ctx, std::string key, Claimant owner);
+  Task<Status> make_pod(Context ctx, Ref<Job> job, JobPod pod);
   Task<Status> carry_out(Context ctx, Ref<Job> job, const JobPlan* plan);
+  Task<ReconcileResult> sync(Context ctx, std::string key, Ref<Job> job, std::string_view* action);
 
-  void forget(std::string_view uid) override;
-  bool is_older_than_written(const Job& job);
-
-  // By uid: the revision of our last write of a Job's status, and when that was. A plan from an
-  // older Job would make the pod of an index anew whose success it does not know any more: the pod
-  // has lost its finalizer since (upstream: KEP 5647).
-  struct Written {
-    int64_t revision;
-    TimePoint at;
-  };
-  std::map<std::string, Written, std::less<>> written_;
   Informer<Pod> pods_;
   PodControl pod_control_{client(), events(), expectations()};
 };

@@ -312,9 +312,11 @@ void Planner::settle_counts() {
     if (known) continue;
     if (p->status().phase() == "Succeeded") {
       waiting_good_.insert(uid);
-    } else if (match_failure_policy(job_, *p).action != "Ignore") {
-      waiting_bad_.insert(uid);
+      continue;
     }
+    const std::string action = match_failure_policy(job_, *p).action;
+    if (!action.empty()) ++plan_.policy_matches[action];
+    if (action != "Ignore") waiting_bad_.insert(uid);
   }
   auto s = plan_.status->edit_status();
   auto uncounted = s.edit_uncounted_terminated_pods();

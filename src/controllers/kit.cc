@@ -1,5 +1,7 @@
 #include "controllers/kit.h"
 
+#include "base/metrics.h"
+
 namespace keles::controllers {
 
 namespace {
@@ -85,6 +87,14 @@ void follow_children(InformerBase& children, Parents parents) {
   children.add_handler({[f](const ObjectPtr& now) { f->added(now); },
                         [f](const ObjectPtr& b, const ObjectPtr& n) { f->updated(b, n); },
                         [f](const ObjectPtr& last) { f->deleted(last); }, nullptr});
+}
+
+void count_stale_sync(const std::string& controller, const KindDesc& kind) {
+  metrics::counter(controller + "_controller_stale_sync_skips_total",
+                   "Reconciles that were put off until a write of the controller's own is seen.",
+                   {"group", "resource"})
+      .with({std::string(kind.group), std::string(kind.plural)})
+      .add();
 }
 
 }  // namespace keles::controllers

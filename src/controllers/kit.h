@@ -23,6 +23,7 @@
 #include "controllers/controller.h"
 #include "controllers/ownership.h"
 #include "controllers/selector_index.h"
+#include "controllers/written.h"
 
 namespace keles::controllers {
 
@@ -37,17 +38,25 @@ struct Parents {
 };
 void follow_children(InformerBase& children, Parents parents);
 
-// A controller of the objects of kind T: each change of one reconciles its key ("ns/name").
+// A reconcile of that controller was put off, since it would have been one from an old object.
+void count_stale_sync(const std::string& controller, const KindDesc& kind);
+
+// A controller of the objects of kind T: each change of one reconciles its key ("ns/name"), at once
+// or when wakes_after() says.
 template <class T>
 class ControllerFor : public Controller {
  protected:
   ControllerFor(Deps deps, std::string name, std::string component, int workers)
       : Controller(deps, std::move(name), std::move(component), workers),
-        objects_(watch_own<T>()),
-        expectations_(deps.client.loop()) {
+        objects_(watch_own<T>([this](const ObjectPtr& before, const ObjectPtr& now) {
+          return wakes_after(before, now);
+        })),
+        expectations_(deps.client.loop()),
+        written_(deps.client.loop()) {
     if constexpr (kSelects) index_by_selector(objects_);
     auto gone = [this](const Object& last) {
       expectations_.forget(std::string(last.uid()));
+      written_.forget(last.uid());
       forget(last.uid());
     };
     objects_.base().add_handler({nullptr,
@@ -65,6 +74,12 @@ class ControllerFor : public Controller {
   // What is asked for and not yet seen of the children that owns() follows, by the uid of the T.
   // Who does not record any is never held by them.
   Expectations& expectations() { return expectations_; }
+  // How long after a change of an object it is reconciled; `before` is null for a new one, `now`
+  // for one that has gone. Nothing: not on account of that change.
+  virtual std::optional<Duration> wakes_after(const ObjectPtr& /*before*/,
+                                              const ObjectPtr& /*now*/) {
+    return Duration(0);
+  }
   // Called when the object of that uid has gone.
   virtual void forget(std::string_view /*uid*/) {}
 
@@ -101,11 +116,26 @@ class ControllerFor : public Controller {
     return i;
   }
 
-  // That the object has gone meanwhile is no error.
+  // That the object has gone meanwhile is no error. Until what was written is seen, the object is
+  // not reconciled again.
   Task<Status> write_status(Context ctx, Document object) {
     auto r = co_await client().template update_status<T>(ctx, std::move(object));
     if (r.status().is(Reason::kNotFound)) co_return Status();
+    if (r.ok()) wrote(**r);
     co_return r.status();
+  }
+  // Who writes an object otherwise says so.
+  void wrote(const T& object) {
+    written_.wrote(object.metadata().uid(), revision_of(object.metadata()));
+  }
+  std::optional<ReconcileResult> too_early(const std::string& key) override {
+    Ref<T> object = find(key);
+    if (!object) return std::nullopt;
+    auto meta = object->metadata();
+    const Duration left = written_.behind(meta.uid(), revision_of(meta));
+    if (left == Duration(0)) return std::nullopt;
+    count_stale_sync(name(), kind_of<T>());
+    return ReconcileResult::after(left);  // or when it is seen
   }
 
  private:
@@ -123,6 +153,7 @@ class ControllerFor : public Controller {
 
   Informer<T> objects_;
   Expectations expectations_;
+  Written written_;
 };
 
 }  // namespace keles::controllers

@@ -4,10 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/log.h"
-#include "base/sim_loop.h"
-#include "client/testing/fake_client.h"
-#include "controllers/manager.h"
+#include "controllers/cluster_testing.h"
 #include "controllers/plan_testing.h"
 
 namespace keles::controllers {
@@ -113,21 +110,10 @@ TEST(LoadBalancer, OfALocalClusterIsItsNodes) {
   EXPECT_EQ(plan(own, {{own}, {}, {}}), "172.18.0.9 172.18.0.10 ") << "in nobody's way but its own";
 }
 
-struct Cluster {
-  Cluster() {
-    log::set_output(-1);
-    options.controllers = {"service-lb-controller"};
+struct BalancedCluster : TestCluster {
+  BalancedCluster() : TestCluster({"service-lb-controller"}) {
     options.local_load_balancers = true;
-  }
-  ~Cluster() {
-    ctx.cancel();
-    loop.advance(1min);
-  }
-  void start() {
-    manager = std::make_unique<Manager>(client, options);
-    spawn(loop, manager->run(ctx));
     for (const char* n : {"1", "2"}) put_node(n, "True");
-    loop.advance(1s);
   }
   void put_node(const std::string& n, const std::string& ready) {
     client.put_yaml("{apiVersion: v1, kind: Node, metadata: {name: n" + n +
@@ -147,16 +133,11 @@ struct Cluster {
       out += std::string(i.ip()) + "/" + std::string(i.ip_mode()) + " ";
     return out;
   }
-  std::string told() {
+  std::string reasons() {
     std::string out;
     for (const auto& e : client.all<Event>("d")) out += std::string(e->reason()) + " ";
     return out;
   }
-  SimLoop loop{2};
-  FakeClient client{loop};
-  Options options;
-  Context ctx = Context::root(loop);
-  std::unique_ptr<Manager> manager;
 };
 
 Task<void> remove_service(Context ctx, FakeClient* client) {
@@ -164,29 +145,29 @@ Task<void> remove_service(Context ctx, FakeClient* client) {
 }
 
 TEST(LoadBalancer, LivesWithItsService) {
-  Cluster c;
+  BalancedCluster c;
   c.start();
   c.put_service("LoadBalancer");
   c.loop.advance(1s);
   ASSERT_EQ(c.web()->metadata().finalizers().size(), 1u);
   EXPECT_EQ(c.addresses(), "172.18.0.1/VIP 172.18.0.2/VIP ");
-  EXPECT_THAT(c.told(), HasSubstr("EnsuringLoadBalancer"));
-  EXPECT_THAT(c.told(), HasSubstr("EnsuredLoadBalancer"));
+  EXPECT_THAT(c.reasons(), HasSubstr("EnsuringLoadBalancer"));
+  EXPECT_THAT(c.reasons(), HasSubstr("EnsuredLoadBalancer"));
   const int64_t quiet = c.client.revision();
   c.loop.advance(5min);
   EXPECT_EQ(c.client.revision(), quiet) << "nothing changed, nothing is written";
   c.put_node("2", "False");
   c.loop.advance(1min);
   EXPECT_EQ(c.addresses(), "172.18.0.1/VIP ");
-  EXPECT_THAT(c.told(), HasSubstr("UpdatedLoadBalancer"));
+  EXPECT_THAT(c.reasons(), HasSubstr("UpdatedLoadBalancer"));
   spawn(c.loop, remove_service(c.ctx, &c.client));
   c.loop.advance(1min);
   EXPECT_FALSE(c.web());
-  EXPECT_THAT(c.told(), HasSubstr("DeletedLoadBalancer"));
+  EXPECT_THAT(c.reasons(), HasSubstr("DeletedLoadBalancer"));
 }
 
 TEST(LoadBalancer, GoesWithTheType) {
-  Cluster c;
+  BalancedCluster c;
   c.start();
   c.put_service("LoadBalancer");
   c.loop.advance(1s);
@@ -216,7 +197,7 @@ struct Cloud final : LoadBalancers {
 };
 
 TEST(LoadBalancer, OfACloudIsAskedUntilItAnswers) {
-  Cluster c;
+  BalancedCluster c;
   Cloud cloud;
   c.options.load_balancers = &cloud;
   c.start();
@@ -224,7 +205,7 @@ TEST(LoadBalancer, OfACloudIsAskedUntilItAnswers) {
   c.loop.advance(10s);
   ASSERT_EQ(c.web()->status().load_balancer().ingress().size(), 1u);
   EXPECT_EQ(c.web()->status().load_balancer().ingress()[0].hostname(), "lb.example.com");
-  EXPECT_THAT(c.told(), HasSubstr("SyncLoadBalancerFailed"));
+  EXPECT_THAT(c.reasons(), HasSubstr("SyncLoadBalancerFailed"));
   spawn(c.loop, remove_service(c.ctx, &c.client));
   c.loop.advance(1min);
   EXPECT_FALSE(c.web());

@@ -41,6 +41,7 @@
 #include "controllers/taint_eviction.h"
 #include "controllers/token_secrets.h"
 #include "controllers/ttl.h"
+#include "controllers/ttl_after_finished.h"
 
 namespace keles::controllers {
 
@@ -108,6 +109,9 @@ const Entry kControllers[] = {
     {{"daemonset-controller", "daemonset", true, "concurrent-daemonset-syncs", 2},
      make<DaemonSetController>},
     {{"job-controller", "job", true, "concurrent-job-syncs", 5}, make<JobController>},
+    {{"ttl-after-finished-controller", "ttl-after-finished", true,
+      "concurrent-ttl-after-finished-syncs", 5},
+     make<TtlAfterFinished>},
     {{"cronjob-controller", "cronjob", true, "concurrent-cron-job-syncs", 5},
      make<CronJobController>},
     {{"endpointslice-controller", "endpointslice", true, "concurrent-service-endpoint-syncs", 5},

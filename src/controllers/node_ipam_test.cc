@@ -3,10 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/log.h"
-#include "base/sim_loop.h"
-#include "client/testing/fake_client.h"
-#include "controllers/manager.h"
+#include "controllers/cluster_testing.h"
 
 namespace keles::controllers {
 namespace {
@@ -57,20 +54,9 @@ TEST(NodeRanges, AreReadFromFlags) {
   }
 }
 
-struct Cluster {
-  explicit Cluster(std::string cidr) {
-    log::set_output(-1);
-    options.controllers = {"nodeipam"};
+struct IpamCluster : TestCluster {
+  explicit IpamCluster(std::string cidr) : TestCluster({"nodeipam"}) {
     options.cluster_cidr = std::move(cidr);
-  }
-  ~Cluster() {
-    ctx.cancel();
-    loop.advance(1min);
-  }
-  void start() {
-    manager = std::make_unique<Manager>(client, options);
-    spawn(loop, manager->run(ctx));
-    loop.advance(1s);
   }
   void node(const std::string& name, const std::string& ranges = "") {
     client.put_yaml("{apiVersion: v1, kind: Node, metadata: {name: " + name + "}, spec: {" +
@@ -85,15 +71,10 @@ struct Cluster {
     for (auto r : client.now<Node>("", name)->spec().pod_cidrs()) out += std::string(r) + " ";
     return out;
   }
-  SimLoop loop{2};
-  FakeClient client{loop};
-  Options options;
-  Context ctx = Context::root(loop);
-  std::unique_ptr<Manager> manager;
 };
 
 TEST(NodeIpam, GivesOneOfEachFamily) {
-  Cluster c("10.244.0.0/16,fd00:10:244::/56");
+  IpamCluster c("10.244.0.0/16,fd00:10:244::/56");
   // What nodes had before it was started is theirs.
   c.node("old", "10.244.0.0/24,fd00:10:244:1::/64");
   c.start();
@@ -108,7 +89,7 @@ TEST(NodeIpam, GivesOneOfEachFamily) {
 }
 
 TEST(NodeIpam, GivesNothingWhenOneFamilyHasNone) {
-  Cluster c("10.244.0.0/16,fd00:10:244::/63");
+  IpamCluster c("10.244.0.0/16,fd00:10:244::/63");
   c.start();
   for (const char* name : {"a", "b", "c"}) c.node(name);
   EXPECT_EQ(c.ranges("c"), "");
@@ -122,7 +103,7 @@ TEST(NodeIpam, GivesNothingWhenOneFamilyHasNone) {
 }
 
 TEST(NodeIpam, LeavesTheServicesTheirs) {
-  Cluster c("10.96.0.0/14");
+  IpamCluster c("10.96.0.0/14");
   c.options.service_cidr = "10.96.0.0/16";
   c.start();
   c.node("a");

@@ -224,7 +224,7 @@ struct ZoneMetrics {
   metrics::Histogram& update = metrics::histogram(
       "node_collector_update_node_health_duration_seconds",
       "How long it takes to bring what is known of one node's health up to date.", {},
-      {.001, .004, .016, .064, .256, 1.024, 4.096, 16.384, 65.536, 262.144});
+      {.001, .004, .016, .064, .256, 1.024, 4.096, 16.384});
 };
 ZoneMetrics& zone_metrics() {
   static ZoneMetrics m;

@@ -58,6 +58,13 @@ TEST(PlanBudget, CountsWhatMayGo) {
       {"maxUnavailable: 30%", "+++", {.count = 3}, "3/2 of 3 allows 1 True SufficientPods"},
       {"maxUnavailable: 9", "++", {.count = 3}, "2/0 of 3 allows 2 True SufficientPods"},
       {"maxUnavailable: 1", "+", {.error = "who?"}, "0/0 of 0 allows 0 False SyncFailed"},
+      {"minAvailable: 1", "+", {.ill_selector = "x"}, "0/0 of 0 allows 0 False SyncFailed"},
+      // Pods without a controller are not among what is expected.
+      {"maxUnavailable: 50%",
+       "++",
+       {.unmanaged = true},
+       "2/0 of 0 allows 0 False InsufficientPods"},
+      {"", "++", {}, "2/0 of 0 allows 0 False InsufficientPods"},
       {"minAvailable: 1",
        "+++",
        {.error = "not asked for"},

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "controllers/workload_metrics.h"
 #include "machinery/labels.h"
 #include "machinery/time.h"
 
@@ -65,6 +66,7 @@ Task<ReconcileResult> ReplicasController<O>::reconcile(Context ctx, std::string 
   if (!claimed.ok()) co_return claimed;
   Status managed;
   if (may_act && plan.create > 0) managed = co_await create_pods(ctx, rs, plan.create);
+  if (may_act) count_scaled_down(plan.claims.owned, plan.remove, loop().wall_now());
   if (may_act && !plan.remove.empty()) managed = co_await delete_pods(ctx, rs, plan.remove);
   Status s = co_await update_status(ctx, rs, &plan, managed);
   if (!managed.ok()) co_return managed;
@@ -86,23 +88,15 @@ Task<Status> ReplicasController<O>::create_pods(Context ctx, Ref<O> rs, int n) {
                                    {"creating", n}});
   }
   expectations().expect_creations(uid, n);
-  // Batches of 1, 2, 4, ...: when every create fails (quota, a bad template), few are tried.
-  for (int batch = 1, left = n; left > 0; batch *= 2) {
-    int size = std::min(batch, left);
-    std::vector<std::function<Task<Status>()>> tasks(static_cast<size_t>(size), [this, ctx, rs] {
-      Document body =
-          pod_from_template(rs->spec().template_(), kind_of<O>(), rs->metadata()).take();
-      return pod_control_.create(ctx, rs, std::move(body));
-    });
-    Status s = co_await run_bounded(ctx, options().parallel_writes, std::move(tasks));
-    left -= size;
-    if (!s.ok()) {
-      if (namespace_is_ending(s)) s = Status();  // none of the others can be made either
-      expectations().creation_settled(uid, left);
-      co_return s;
-    }
-  }
-  co_return Status();
+  std::vector<std::function<Task<Status>()>> tasks(static_cast<size_t>(n), [this, ctx, rs] {
+    Document body = pod_from_template(rs->spec().template_(), kind_of<O>(), rs->metadata()).take();
+    return pod_control_.create(ctx, rs, std::move(body));
+  });
+  int left = 0;
+  Status s = co_await run_slow_start(ctx, options().parallel_writes, std::move(tasks), &left);
+  if (left > 0) expectations().creation_settled(uid, left);
+  if (namespace_is_ending(s)) s = Status();  // none of the others can be made either
+  co_return s;
 }
 
 template <class O>

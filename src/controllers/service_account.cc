@@ -1,5 +1,9 @@
 #include "controllers/service_account.h"
 
+#include <chrono>
+
+#include "base/metrics.h"
+
 namespace keles::controllers {
 
 using namespace api::core_v1;
@@ -51,6 +55,21 @@ RootCaPublisher::RootCaPublisher(Deps deps)
 }
 
 Task<ReconcileResult> RootCaPublisher::reconcile(Context ctx, std::string key) {
+  static metrics::Counter& syncs = metrics::counter(
+      "root_ca_cert_publisher_sync_total", "Namespaces looked at, by the outcome.", {"code"});
+  static metrics::Histogram& seconds = metrics::histogram(
+      "root_ca_cert_publisher_sync_duration_seconds", "How long looking at one took.", {"code"},
+      {.001, .002, .004, .008, .016, .032, .064, .128, .256, .512, 1.024, 2.048, 4.096, 8.192,
+       16.384});
+  const TimePoint began = loop().now();
+  Status s = co_await publish(ctx, key);
+  const std::string code = s.ok() ? "200" : std::to_string(s.code());
+  syncs.with({code}).add();
+  seconds.with({code}).observe(std::chrono::duration<double>(loop().now() - began).count());
+  co_return s;
+}
+
+Task<Status> RootCaPublisher::publish(Context ctx, std::string key) {
   if (!is_alive(namespaces_.get("", key)) || options().root_ca_pem.empty()) co_return Status();
   Ref<ConfigMap> map = maps_.get(key, kRootCa);
   bool right = map && map->data().size() == 1 && map->data().get("ca.crt") == options().root_ca_pem;

@@ -26,6 +26,7 @@ class RootCaPublisher final : public Controller {
   Task<ReconcileResult> reconcile(Context ctx, std::string key) override;  // key: a namespace
 
  private:
+  Task<Status> publish(Context ctx, std::string ns);
   Informer<api::core_v1::Namespace> namespaces_;
   Informer<api::core_v1::ConfigMap> maps_;
 };

@@ -4,10 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/log.h"
-#include "base/sim_loop.h"
-#include "client/testing/fake_client.h"
-#include "controllers/manager.h"
+#include "controllers/cluster_testing.h"
 #include "controllers/plan_testing.h"
 
 namespace keles::controllers {
@@ -75,12 +72,10 @@ Task<void> remove_range(Context ctx, FakeClient* client) {
 }
 
 TEST(ServiceCidr, GoesWithItsLastAddress) {
-  log::set_output(-1);
-  SimLoop loop{3};
-  FakeClient client(loop);
-  Manager manager(client, Options());
-  Context ctx = Context::root(loop);
-  spawn(loop, manager.run(ctx));
+  TestCluster cluster({"*"});
+  FakeClient& client = cluster.client;
+  SimLoop& loop = cluster.loop;
+  cluster.start();
   client.put_yaml(
       "{apiVersion: networking.k8s.io/v1, kind: ServiceCIDR, metadata: {name: more}, spec: {cidrs: "
       "[192.0.2.0/24]}}");
@@ -97,7 +92,7 @@ TEST(ServiceCidr, GoesWithItsLastAddress) {
   loop.advance(1min);
   EXPECT_EQ(client.revision(), quiet) << "nothing changed, nothing is written";
 
-  spawn(loop, remove_range(ctx, &client));
+  spawn(loop, remove_range(cluster.ctx, &client));
   loop.advance(1min);
   ASSERT_TRUE(cidr());
   EXPECT_EQ(cidr()->status().conditions()[0].status(), "False");
@@ -105,8 +100,6 @@ TEST(ServiceCidr, GoesWithItsLastAddress) {
   client.drop(kind_of<IPAddress>(), "", "192.0.2.7");
   loop.advance(1s);
   EXPECT_FALSE(cidr());
-  ctx.cancel();
-  loop.advance(1min);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "controllers/workload_metrics.h"
+
 namespace keles::controllers {
 
 using namespace api::apps_v1;
@@ -26,19 +28,11 @@ StatefulSetController::StatefulSetController(Deps deps)
                               }});
 }
 
-// "TEMPLATE-SET-NUMBER": each of its dashes may be the one before the set's name.
 Keys StatefulSetController::sets_of_claim(std::string_view ns, std::string_view claim) const {
   Keys out;
-  const size_t last = claim.rfind('-');
-  if (last == std::string_view::npos) return out;
-  std::string_view rest = claim.substr(0, last);
-  for (size_t dash = rest.find('-'); dash != std::string_view::npos;
-       dash = rest.find('-', dash + 1)) {
-    auto set = objects().get(ns, rest.substr(dash + 1));
-    if (!set) continue;
-    for (PersistentVolumeClaim from : set->spec().volume_claim_templates()) {
-      if (from.metadata().name() == rest.substr(0, dash)) out.push_back(key_of(set->metadata()));
-    }
+  for (auto [from, name] : claim_name_readings(claim)) {
+    auto set = objects().get(ns, name);
+    if (set && has_claim_template(*set, from)) out.push_back(key_of(set->metadata()));
   }
   return out;
 }
@@ -151,7 +145,9 @@ Task<Status> StatefulSetController::carry_out(Context ctx, Ref<StatefulSet> set,
   };
   for (const auto& c : plan->create) {
     const bool old = c.as_it_was && current != update;
-    Ref<StatefulSet> from = old ? at_revision(set, current) : set;
+    // As it is, when what it was then is not known any more.
+    auto then = revisions_.get(set->metadata().namespace_(), old ? current : update);
+    Ref<StatefulSet> from = old && then ? stateful_set_as_of(set, *then) : set;
     const std::string revision = old ? current : update;
     Status s = co_await create_pod(ctx, set, from, c.ordinal, revision);
     keep(s);
@@ -200,13 +196,6 @@ Task<Status> StatefulSetController::update_status(Context ctx, Ref<StatefulSet> 
   co_return co_await write_status(ctx, d.take());
 }
 
-// The set with the template that it had then; as it is when that is not known any more.
-Ref<StatefulSet> StatefulSetController::at_revision(const Ref<StatefulSet>& set,
-                                                    const std::string& revision) const {
-  auto r = revisions_.get(set->metadata().namespace_(), revision);
-  return r ? stateful_set_as_of(set, *r) : set;
-}
-
 Task<ReconcileResult> StatefulSetController::reconcile(Context ctx, std::string key) {
   Ref<StatefulSet> set = find(key);
   if (!set) co_return Status();
@@ -245,6 +234,7 @@ Task<ReconcileResult> StatefulSetController::reconcile(Context ctx, std::string 
                        [this, ns](const std::string& name) { return claims_.get(ns, name); },
                        now};
   StatefulSetPlan plan = plan_stateful_set(view);
+  count_away(*set, plan);
   Status done = co_await carry_out(ctx, set, &plan, current, history.name);
   if (plan.rolled_out) current = history.name;
   Status s = co_await update_status(ctx, set, &plan, current, history.name);

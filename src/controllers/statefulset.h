@@ -5,6 +5,8 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api/apps_v1.h"
@@ -41,7 +43,8 @@ struct StatefulSetPlan {
   std::vector<Owners> owners;
   std::vector<Ref<api::core_v1::Pod>> remove;  // finished, beyond the size, or out of date
   int64_t replicas = 0, ready = 0, available = 0, current = 0, updated = 0;
-  bool rolled_out = false;  // the update's revision is the current one now
+  int64_t away = 0, may_be_away = 0;  // of a rolling update; the latter 0 when there is none
+  bool rolled_out = false;            // the update's revision is the current one now
 };
 
 StatefulSetPlan plan_stateful_set(const StatefulSetView& view);
@@ -54,6 +57,10 @@ std::optional<StatefulSetPlan::Owners> plan_claim_owners(
 
 // -1 when the name is not "SET-NUMBER".
 int64_t ordinal_of(std::string_view set, std::string_view pod);
+// What "TEMPLATE-SET-NUMBER" may mean: each of its dashes may be the one before the set's name.
+std::vector<std::pair<std::string_view, std::string_view>> claim_name_readings(
+    std::string_view claim);
+bool has_claim_template(const api::apps_v1::StatefulSet& set, std::string_view name);
 std::string stateful_claim_name(const api::apps_v1::StatefulSet& set,
                                 const api::core_v1::PersistentVolumeClaim& from, int64_t ordinal);
 Draft<api::core_v1::PersistentVolumeClaimEdit> stateful_claim(
@@ -89,7 +96,6 @@ class StatefulSetController final : public ControllerFor<api::apps_v1::StatefulS
             const Status& outcome);
 
   Keys sets_of_claim(std::string_view ns, std::string_view claim) const;
-  Ref<StatefulSet> at_revision(const Ref<StatefulSet>& set, const std::string& revision) const;
 
   Informer<Pod> pods_;
   Informer<PersistentVolumeClaim> claims_;

@@ -85,6 +85,26 @@ int64_t ordinal_of(std::string_view set, std::string_view pod) {
   return error == std::errc() && at == digits.data() + digits.size() ? n : -1;
 }
 
+std::vector<std::pair<std::string_view, std::string_view>> claim_name_readings(
+    std::string_view claim) {
+  std::vector<std::pair<std::string_view, std::string_view>> out;
+  const size_t last = claim.rfind('-');
+  if (last == std::string_view::npos) return out;
+  std::string_view rest = claim.substr(0, last);
+  for (size_t dash = rest.find('-'); dash != std::string_view::npos;
+       dash = rest.find('-', dash + 1)) {
+    out.emplace_back(rest.substr(0, dash), rest.substr(dash + 1));
+  }
+  return out;
+}
+
+bool has_claim_template(const StatefulSet& set, std::string_view name) {
+  for (PersistentVolumeClaim from : set.spec().volume_claim_templates()) {
+    if (from.metadata().name() == name) return true;
+  }
+  return false;
+}
+
 std::string stateful_claim_name(const StatefulSet& set, const PersistentVolumeClaim& from,
                                 int64_t ordinal) {
   return std::string(from.metadata().name()) + "-" + pod_name(set, ordinal);
@@ -376,8 +396,7 @@ void Planner::update_one_by_one() {
 
 // As many as may be away at once, those that are so already counted in.
 void Planner::update_several(int64_t at_most) {
-  int64_t away = size_of(set_);
-  for (const auto& [n, p] : members_) away -= serves(*p) ? 1 : 0;
+  int64_t away = plan_.away;
   for (int64_t n = start_of(set_) + size_of(set_) - 1; n >= start_of(set_) + partition(); --n) {
     if (away >= at_most) return;
     auto it = members_.find(n);
@@ -391,6 +410,9 @@ void Planner::update_several(int64_t at_most) {
 void Planner::update() {
   const Value& wanted = set_.spec().update_strategy().rolling_update().max_unavailable();
   int64_t at_most = std::max<int64_t>(1, scaled_value(wanted, size_of(set_), false, 1));
+  plan_.may_be_away = at_most;
+  plan_.away = size_of(set_);
+  for (const auto& [n, p] : members_) plan_.away -= serves(*p) ? 1 : 0;
   if (at_most == 1) return update_one_by_one();
   update_several(at_most);
 }

@@ -3,10 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/log.h"
-#include "base/sim_loop.h"
-#include "client/testing/fake_client.h"
-#include "controllers/manager.h"
+#include "controllers/cluster_testing.h"
 
 namespace keles::controllers {
 namespace {
@@ -26,14 +23,10 @@ TEST(Ttl, StepsOverlap) {
 }
 
 TEST(Ttl, EachNodeIsToldOnceAndAgainWhenTheClusterHasGrown) {
-  log::set_output(-1);
-  SimLoop loop{3};
-  FakeClient client(loop);
-  Options options;
-  options.controllers = {"ttl-controller"};
-  Manager manager(client, options);
-  Context ctx = Context::root(loop);
-  spawn(loop, manager.run(ctx));
+  TestCluster cluster({"ttl-controller"});
+  FakeClient& client = cluster.client;
+  SimLoop& loop = cluster.loop;
+  cluster.start();
   auto put = [&](int n) {
     client.put_yaml("{apiVersion: v1, kind: Node, metadata: {name: n" + std::to_string(n) +
                     ", annotations: {other: kept}}}");
@@ -58,8 +51,6 @@ TEST(Ttl, EachNodeIsToldOnceAndAgainWhenTheClusterHasGrown) {
       "{node.alpha.kubernetes.io/ttl: '0', more: '1'}}}");
   loop.advance(1s);
   EXPECT_EQ(ttl(0), "15");
-  ctx.cancel();
-  loop.advance(1s);
 }
 
 }  // namespace
