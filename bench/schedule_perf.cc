@@ -41,6 +41,8 @@ std::string path_of(const Value& object, const std::string& ns) {
       {"CSINode", {"/apis/storage.k8s.io/v1|csinodes", false}},
       {"ResourceClaim", {"/apis/resource.k8s.io/v1|resourceclaims", true}},
       {"DeviceClass", {"/apis/resource.k8s.io/v1|deviceclasses", false}},
+      {"ResourceClaimTemplate", {"/apis/resource.k8s.io/v1|resourceclaimtemplates", true}},
+      {"ResourceSlice", {"/apis/resource.k8s.io/v1|resourceslices", false}},
   };
   auto at = kinds.find(kind);
   if (at == kinds.end()) {
@@ -179,6 +181,8 @@ class Run {
         std::string ns = std::string(op["namespacePrefix"].as_string()) + "-" + std::to_string(i);
         co_await create_pods(&op["createPodsOp"], ns);
       }
+    } else if (code == "createResourceDriver") {
+      co_await create_driver(op_at);
     } else if (code == "createAny" || code == "updateAny") {
       co_await create_or_update(op_at, code == "updateAny");
     } else if (code == "churn") {
@@ -320,6 +324,43 @@ class Run {
       const Value capacity = status["capacity"];
       status.set(d->arena, "allocatable", capacity);
     }
+  }
+
+  // A slice of devices for each node whose name begins as `nodes` says ("PREFIX*").
+  Task<void> create_driver(const Value* op) {
+    const std::string driver((*op)["driverName"].as_string());
+    std::string prefix((*op)["nodes"].as_string());
+    if (prefix.ends_with('*')) prefix.pop_back();
+    const Value& limit = (*op)["maxClaimsPerNodeParam"];
+    const int64_t devices =
+        case_.workload["params"][limit.as_string().substr(limit.is_string() ? 1 : 0)].as_int();
+    std::string none;
+    Reply all = co_await ask(any(), "GET", "/api/v1/nodes", none, none);
+    std::vector<std::string> names;
+    Document list = parse_object(all.body);
+    for (const Value& node : list.root["items"].items()) {
+      const std::string_view name = node["metadata"]["name"].as_string();
+      if (name.starts_with(prefix)) names.emplace_back(name);
+    }
+    Many m;
+    m.count = static_cast<int64_t>(names.size());
+    m.path = "/apis/resource.k8s.io/v1/resourceslices";
+    m.body = [names, driver, devices](int64_t i) {
+      const std::string& node = names[static_cast<size_t>(i)];
+      std::string text = "apiVersion: resource.k8s.io/v1\nkind: ResourceSlice\nmetadata: {name: " +
+                         node + "}\nspec:\n  driver: " + driver + "\n  nodeName: " + node +
+                         "\n  pool: {name: " + node +
+                         ", generation: 0, resourceSliceCount: 1}\n  devices:\n";
+      for (int64_t d = 0; d < devices; ++d) {
+        text += "  - {name: instance-" + std::to_string(d) +
+                ", attributes: {model: {string: A100}, family: {string: GPU}, driverVersion: "
+                "{version: 1.2.3}, dra.example.com/numa: {int: " +
+                std::to_string(d) + "}}, capacity: {memory: {value: 1Gi}}}\n";
+      }
+      Document made = parse_object(text);
+      return to_json(made.root);
+    };
+    co_await post_many(&m);
   }
 
   Task<void> make_namespace(std::string ns, std::string text) {
@@ -628,7 +669,12 @@ int main(int argc, char** argv) {
     return 1;
   }
   for (const PerfCase& c : cases) {
-    BenchServer server(argv[0], {"--controllers=",
+    // Claims of templates are made by their controller.
+    bool devices = false;
+    for (const auto& op : c.operations().items())
+      devices |= op["opcode"].as_string() == "createResourceDriver";
+    BenchServer server(argv[0], {devices ? "--controllers=resourceclaim-controller"
+                                         : "--controllers=",
                                  "--disable-admission-plugins=ServiceAccount,"
                                  "TaintNodesByCondition,Priority"});
     auto loop = keles::make_real_loop();

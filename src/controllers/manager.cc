@@ -12,6 +12,7 @@
 #include "controllers/cronjob.h"
 #include "controllers/daemonset.h"
 #include "controllers/deployment.h"
+#include "controllers/device_taint_eviction.h"
 #include "controllers/disruption.h"
 #include "controllers/endpoints.h"
 #include "controllers/endpointslice.h"
@@ -93,6 +94,8 @@ const Entry kControllers[] = {
      [](const Options& o) { return o.allocate_node_cidrs; }},
     {{"node-lifecycle-controller", "nodelifecycle", true, "", 4}, make<NodeLifecycleController>},
     {{"taint-eviction-controller", "", true, "", 8}, make<TaintEvictionController>},
+    {{"device-taint-eviction-controller", "", true, "concurrent-device-taint-eviction-syncs", 8},
+     make<DeviceTaintEvictionController>},
     {{"ttl-controller", "ttl", true, "", 5}, make<TtlController>},
     {{"service-lb-controller", "service", true, "concurrent-service-syncs", 1},
      make<LoadBalancerController>,

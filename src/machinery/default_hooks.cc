@@ -54,7 +54,11 @@ void default_volume(EditTarget t) {
   t.value->set(*t.arena, "emptyDir", Value::map());
 }
 
+// An alpha feature that is off (GenericWorkload): what is asked of it is dropped, as upstream does.
+void drop_scheduling_group(EditTarget t) { t.value->erase("schedulingGroup"); }
+
 void default_pod_spec(EditTarget t) {
+  drop_scheduling_group(t);
   if (!(*t.value)["hostNetwork"].as_bool()) return;
   for (std::string_view list : {"containers", "initContainers"}) {
     Value* containers = t.value->find(list);

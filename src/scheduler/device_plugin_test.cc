@@ -5,6 +5,7 @@
 #include "api/resource_v1.h"
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
+#include "machinery/codec_json.h"
 #include "scheduler/decide_test.h"
 #include "scheduler/handle_test.h"
 
@@ -125,6 +126,85 @@ TEST_F(DevicePlugin, WhatIsWrittenIsTakenBeforeItIsShown) {
   client.drop(kind_of<ResourceClaim>(), "default", "c");
   rest();
   EXPECT_EQ(judge(*profile), "ok") << "counted once";
+}
+
+// Devices with binding conditions (KEP-5007): the pod is bound when the driver says that its device
+// is ready; when it fails, or takes too long, the next attempt gives the device back.
+class SlowDevice : public DevicePlugin {
+ protected:
+  void SetUp() override {
+    DevicePlugin::SetUp();
+    client.put_yaml(
+        "{apiVersion: resource.k8s.io/v1, kind: ResourceSlice, metadata: {name: s}, spec: {driver: "
+        "d.example.com, allNodes: true, pool: {name: p, generation: 2, resourceSliceCount: 1}, "
+        "devices: [{name: one, bindsToNode: true, bindingConditions: [attached], "
+        "bindingFailureConditions: [lost]}]}}");
+    claim("c");
+    EXPECT_EQ(verdict(*profile, "p", "c"), "ok");
+    reserve();
+    EXPECT_TRUE(profile->wants_pre_bind(*cycle, "a"));
+    spawn(loop, pre_bind_into(profile.get(), ctx, cycle, "a", &bound));
+    rest(2s);
+  }
+  void say(const std::string& type) {
+    auto now = client.now<ResourceClaim>("default", "c");
+    Document d;
+    d.root = deep_copy(d.arena, now->value());
+    auto device = api::resource_v1::ResourceClaimEdit(EditTarget{&d.root, &d.arena})
+                      .edit_status()
+                      .edit_devices()
+                      .add();
+    device.set_driver("d.example.com");
+    device.set_pool("p");
+    device.set_device("one");
+    auto condition = device.edit_conditions().add();
+    condition.set_type(type);
+    condition.set_status("True");
+    condition.set_reason("Said");
+    client.put(std::move(d));
+    rest();
+  }
+  // What the next attempt of the pod says, and what becomes of the claim.
+  void expect_given_back() {
+    profile->unreserve(*cycle, "a");
+    rest();
+    EXPECT_EQ(judge(*profile), "resourceclaim not available on the node");
+    Failure f;
+    EXPECT_EQ(profile->post_filter(*cycle, f).verdict.code, Code::kUnschedulable);
+    EXPECT_EQ(f.post_filter_message, "deallocation of ResourceClaim completed");
+    rest();
+    EXPECT_FALSE(client.now<ResourceClaim>("default", "c")->status().has_allocation());
+    EXPECT_EQ(judge(*profile), "ok");
+  }
+  std::optional<Status> bound;
+};
+
+TEST_F(SlowDevice, IsWaitedFor) {
+  rest(1min);
+  EXPECT_FALSE(bound.has_value());
+  auto c = client.now<ResourceClaim>("default", "c");
+  EXPECT_EQ(to_json(c->status().allocation().node_selector().value()),
+            R"({"nodeSelectorTerms":[{"matchFields":[{"key":"metadata.name","operator":"In",)"
+            R"("values":["a"]}]}]})");
+  say("attached");
+  ASSERT_TRUE(bound.has_value());
+  EXPECT_TRUE(bound->ok()) << bound->to_string();
+}
+
+TEST_F(SlowDevice, ThatFailsIsGivenBack) {
+  say("lost");
+  ASSERT_TRUE(bound.has_value());
+  EXPECT_EQ(bound->message(),
+            "running PreBind plugin \"DynamicResources\": device binding failed: claim=c, "
+            "reason=Said, message=\"\"");
+  expect_given_back();
+}
+
+TEST_F(SlowDevice, ThatTakesTooLongIsGivenBack) {
+  rest(11min);
+  ASSERT_TRUE(bound.has_value());
+  EXPECT_FALSE(bound->ok());
+  expect_given_back();
 }
 
 }  // namespace

@@ -38,11 +38,6 @@ bool is_tainted(const resource::Device& device, const Value& tolerations) {
   return false;
 }
 
-// Those whose use is shared or depends on more than the device itself are no GA parts.
-bool is_supported(const resource::Device& device) {
-  return device.consumes_counters().empty() && device.binding_conditions().empty();
-}
-
 const Value& attribute_of(const resource::Device& device, std::string_view driver,
                           std::string_view name) {
   const Value& all = static_cast<const View&>(device).value()["attributes"];
@@ -90,13 +85,15 @@ struct Allocator::Request {
   Ref<resource::DeviceClass> of_class;
   const Value* selectors = &Value::null();
   const Value* tolerations = &Value::null();
+  const Value* capacity = &Value::null();  // how much of each
   bool all = false, admin = false, says_admin = false;
   size_t count = 0;
   std::string name() const { return sub.empty() ? base : base + "/" + sub; }
 };
 
-// All devices of some requests have one attribute alike.
+// All devices of some requests have one attribute alike, or no two of them have.
 struct Allocator::Constraint {
+  bool distinct = false;
   std::set<std::string, std::less<>> requests;  // empty: all
   std::string attribute;
 
@@ -112,6 +109,11 @@ struct Allocator::Wanted {
   std::vector<Constraint> constraints;
 };
 
+// A place in the walk over a node's pools, slices and devices.
+struct Allocator::Location {
+  size_t pool = 0, slice = 0, device = 0;
+};
+
 struct Allocator::Chosen {
   const Request* request;
   const Pool* pool;
@@ -119,6 +121,10 @@ struct Allocator::Chosen {
   size_t index;  // in the slice
   resource::Device device;
   DeviceId id;
+  bool shared = false;    // others may have it, too
+  bool counted = false;   // its counters are taken
+  Amounts taken = {};     // of its capacity
+  Location after = {};    // where the search for the next one begins
 };
 
 // One walk over one node.
@@ -127,18 +133,81 @@ struct Allocator::Search {
   struct At {
     size_t claim = 0, request = 0, device = 0;
     int alternative = -1;  // -1: not chosen yet
+    Location from;         // of a request's next device: each is looked at once
   };
+  enum class Taken : uint8_t { kYes, kNo, kAgainstConstraint };
 
   Search(Allocator* a, const NodeInfo& n) : owner(a), node(n), pools(a->inventory_->of(n)) {
     chosen.resize(a->claims_.size());
+    // Devices that must be made ready first come last.
+    std::stable_partition(pools.begin(), pools.end(), [](const Inventory::NodePool& p) {
+      return std::none_of(p.slices.begin(), p.slices.end(), [](const Slice* s) { return s->binds; });
+    });
   }
 
-  bool in_use(const Request& r, const DeviceId& id, size_t claim) const {
-    if (r.admin) {
-      return std::any_of(chosen[claim].begin(), chosen[claim].end(),
-                         [&](const Chosen& c) { return c.id == id; });
+  bool in_use(const Request& r, const Chosen& want, size_t claim) const {
+    if (!r.admin) return owner->in_use_->whole.contains(want.id) || taken.contains(want.id);
+    if (want.shared) return false;
+    return std::any_of(chosen[claim].begin(), chosen[claim].end(),
+                       [&](const Chosen& c) { return c.id == want.id; });
+  }
+
+  // Whether the request gets what it asks for of the device's capacity.
+  bool has_capacity(Chosen* c) const {
+    const Value& capacities = c->device.value()["capacity"];
+    auto wanted = consumption(*c->request->capacity, capacities);
+    if (!wanted) return false;
+    Amounts used;
+    if (auto at = owner->in_use_->shared.find(c->id); at != owner->in_use_->shared.end())
+      used = at->second.taken;
+    if (auto at = shares.find(c->id); at != shares.end()) add_amounts(used, at->second.taken);
+    if (!leaves_room(capacities, used, *wanted)) return false;
+    if (c->shared) c->taken = std::move(*wanted);
+    return true;
+  }
+
+  // What is left of a pool's counters by the devices that are in claims.
+  const CounterSets& counters_left(const Pool* pool) {
+    auto [at, fresh] = owner->counters_left_.try_emplace(pool, pool->counters);
+    if (!fresh) return at->second;
+    for (const Slice& s : pool->slices) {
+      for (resource::Device device : s.object->spec().devices()) {
+        if (!owner->in_use_->any({pool->driver, pool->name, std::string(device.name())})) continue;
+        for (const Value& c : device.value()["consumesCounters"].items())
+          subtract_amounts(at->second[std::string(c["counterSet"].as_string())],
+                   read_counters(c["counters"]));
+      }
     }
-    return owner->in_use_->contains(id) || taken.contains(id);
+    return at->second;
+  }
+
+  // Takes the device's counters, unless somebody has it already and so has them.
+  bool take_counters(Chosen* c) {
+    const Value& wanted = c->device.value()["consumesCounters"];
+    if (wanted.empty()) return true;
+    if (c->shared && (owner->in_use_->shared.contains(c->id) || shares.contains(c->id)))
+      return true;
+    const CounterSets& left = counters_left(c->pool);
+    CounterSets after = counters[c->pool];
+    for (const Value& one : wanted.items()) {
+      const std::string set(one["counterSet"].as_string());
+      add_amounts(after[set], read_counters(one["counters"]));
+      auto there = left.find(set);
+      for (const auto& [name, amount] : after[set]) {
+        if (there == left.end()) return false;
+        auto limit = there->second.find(name);
+        if (limit == there->second.end() || amount > limit->second) return false;
+      }
+    }
+    counters[c->pool] = std::move(after);
+    c->counted = true;
+    return true;
+  }
+  void give_counters_back(const Chosen& c) {
+    if (!c.counted) return;
+    for (const Value& one : c.device.value()["consumesCounters"].items())
+      subtract_amounts(counters[c.pool][std::string(one["counterSet"].as_string())],
+               read_counters(one["counters"]));
   }
 
   bool fits_constraints(const Wanted& wanted, size_t claim, const Chosen& c) const {
@@ -148,11 +217,10 @@ struct Allocator::Search {
       if (own.is_null() || !same_attribute(own, own)) return false;
       for (const Chosen& other : chosen[claim]) {
         if (!constraint.concerns(*other.request)) continue;
-        if (!same_attribute(own,
-                            attribute_of(other.device, other.id.driver, constraint.attribute))) {
-          return false;
-        }
-        break;  // the others are like that one
+        const bool same =
+            same_attribute(own, attribute_of(other.device, other.id.driver, constraint.attribute));
+        if (same == constraint.distinct) return false;
+        if (!constraint.distinct) break;  // the others are like that one
       }
     }
     return true;
@@ -162,7 +230,6 @@ struct Allocator::Search {
   Result<bool> selects(const Wanted& wanted, const Request& r, const Slice& slice, size_t index,
                        const resource::Device& device) {
     if (!slice.of_device.empty() && !slice.of_device[index].include(node)) return false;
-    if (!is_supported(device)) return false;
     auto [known, fresh] = owner->selected_.try_emplace({&r, &device.value()}, false);
     if (!fresh) return known->second;
     const Value& v = device.value();
@@ -190,19 +257,28 @@ struct Allocator::Search {
     return true;
   }
 
-  // Calls `fn` with each selected device until it answers true.
+  // Calls `fn` with each selected device that has the capacity, from a place on, until it answers
+  // true.
   template <class Fn>
-  Result<bool> each_selected(const Wanted& wanted, const Request& r, Fn fn) {
-    for (const Inventory::NodePool& p : pools) {
+  Result<bool> each_selected(const Wanted& wanted, const Request& r, Location from, Fn fn) {
+    for (size_t k = from.pool; k < pools.size(); ++k) {
+      const Inventory::NodePool& p = pools[k];
       if (!p.pool->complete() || p.pool->invalid) continue;
-      for (const Slice* slice : p.slices) {
+      for (size_t s = k == from.pool ? from.slice : 0; s < p.slices.size(); ++s) {
+        const Slice* slice = p.slices[s];
+        const size_t first = k == from.pool && s == from.slice ? from.device : 0;
         size_t index = 0;
         for (resource::Device device : slice->object->spec().devices()) {
           const size_t i = index++;
-          TRY_ASSIGN(selected, selects(wanted, r, *slice, i, device));
-          if (!selected) continue;
+          if (i < first) continue;
           Chosen c{&r, p.pool, slice,
                    i,  device, {p.pool->driver, p.pool->name, std::string(device.name())}};
+          if (!r.admin && (owner->in_use_->whole.contains(c.id) || taken.contains(c.id)) && !r.all)
+            continue;  // cheaper to ask than what follows
+          TRY_ASSIGN(selected, selects(wanted, r, *slice, i, device));
+          c.shared = device.allow_multiple_allocations();
+          if (!selected || !has_capacity(&c)) continue;
+          c.after = {k, s, i + 1};
           if (fn(std::move(c))) return true;
         }
       }
@@ -227,7 +303,7 @@ struct Allocator::Search {
                                        pool_text(*p.pool) + " is currently " + why);
           }
           auto& list = all[&r];
-          TRY_ASSIGN(ended, each_selected(*wanted, r, [&](Chosen c) {
+          TRY_ASSIGN(ended, each_selected(*wanted, r, Location(), [&](Chosen c) {
                        list.push_back(std::move(c));
                        return false;
                      }));
@@ -238,18 +314,31 @@ struct Allocator::Search {
     return Status();
   }
 
-  bool take(const Wanted& wanted, size_t claim, Chosen c) {
-    if (in_use(*c.request, c.id, claim) || is_tainted(c.device, *c.request->tolerations) ||
-        !fits_constraints(wanted, claim, c)) {
-      return false;
+  Taken take(const Wanted& wanted, size_t claim, Chosen c) {
+    if (in_use(*c.request, c, claim) || is_tainted(c.device, *c.request->tolerations))
+      return Taken::kNo;
+    if (!fits_constraints(wanted, claim, c)) return Taken::kAgainstConstraint;
+    if (!has_capacity(&c) || !take_counters(&c)) return Taken::kNo;
+    if (c.shared) {
+      InUse::Shared& share = shares[c.id];
+      ++share.claims;
+      add_amounts(share.taken, c.taken);
+    } else if (!c.request->admin) {
+      taken.insert(c.id);
     }
-    if (!c.request->admin) taken.insert(c.id);
     chosen[claim].push_back(std::move(c));
-    return true;
+    return Taken::kYes;
   }
   void give_back(size_t claim) {
     const Chosen& c = chosen[claim].back();
-    if (!c.request->admin) taken.erase(c.id);
+    give_counters_back(c);
+    if (c.shared) {
+      auto share = shares.find(c.id);
+      subtract_amounts(share->second.taken, c.taken);
+      if (--share->second.claims == 0) shares.erase(share);
+    } else if (!c.request->admin) {
+      taken.erase(c.id);
+    }
     chosen[claim].pop_back();
   }
 
@@ -291,23 +380,29 @@ struct Allocator::Search {
     At next = at;
     ++next.device;
     if (r.all) {
-      if (!take(wanted, at.claim, all[&r][at.device])) return Outcome::kNothing;
+      const Chosen& one = all[&r][at.device];
+      const Taken got = take(wanted, at.claim, one);
+      if (got == Taken::kAgainstConstraint) {
+        failed = Status::unavailable("claim " + place_of(*wanted.claim) + ", request " +
+                                     (r.sub.empty() ? r.base : r.sub) + ": cannot add device " +
+                                     one.id.driver + "/" + one.id.pool + "/" + one.id.device +
+                                     " because a claim constraint would not be satisfied");
+        return Outcome::kFailed;
+      }
+      if (got == Taken::kNo) return Outcome::kNothing;
       const Outcome o = go(next);
       if (o != Outcome::kDone) give_back(at.claim);
       return o;
     }
     Outcome out = Outcome::kNothing;
-    auto walked = each_selected(wanted, r, [&](Chosen c) {
-      if (!take(wanted, at.claim, std::move(c))) return false;
+    auto walked = each_selected(wanted, r, at.from, [&](Chosen c) {
+      next.from = c.after;
+      if (take(wanted, at.claim, std::move(c)) != Taken::kYes) return false;
       const Outcome o = go(next);
-      if (o == Outcome::kDone) {
-        out = o;
-        return true;
-      }
-      give_back(at.claim);
-      out = o == Outcome::kFailed ? o : Outcome::kNothing;
-      if (o == Outcome::kTooMany) too_many = true;
-      return o == Outcome::kFailed;
+      if (o != Outcome::kDone) give_back(at.claim);
+      if (o == Outcome::kNothing) return false;
+      out = o;
+      return true;
     });
     if (!walked.ok()) {
       failed = walked.status();
@@ -321,9 +416,10 @@ struct Allocator::Search {
   std::vector<Inventory::NodePool> pools;
   std::map<const Request*, std::vector<Chosen>> all;
   std::vector<std::vector<Chosen>> chosen;  // by claim
-  std::set<DeviceId> taken;
+  std::set<DeviceId> taken;                  // whole
+  std::map<DeviceId, InUse::Shared> shares;  // of devices that others may have, too
+  std::map<const Pool*, CounterSets> counters;  // taken
   int64_t steps = 0;
-  bool too_many = false;
   Status failed;
 };
 
@@ -344,6 +440,7 @@ Status read_request(const Source& source, const std::string& where, const FindCl
   }
   out->selectors = &source.value()["selectors"];
   out->tolerations = &source.value()["tolerations"];
+  out->capacity = &source.value()["capacity"]["requests"];
   out->all = source.allocation_mode() == "All";
   if (!out->all && source.allocation_mode() != "ExactCount") {
     return Status::unavailable(where + ": unsupported count mode " +
@@ -393,13 +490,14 @@ Status Allocator::add(Claim claim, const FindClass& find_class) {
   }
   int number = 0;
   for (resource::DeviceConstraint c : devices.constraints()) {
-    if (!c.has_match_attribute()) {
+    if (!c.has_match_attribute() && !c.has_distinct_attribute()) {
       return Status::unavailable(place + ", constraint #" + std::to_string(number) +
                                  ": empty constraint (unsupported constraint type?)");
     }
     ++number;
     Constraint made;
-    made.attribute = c.match_attribute();
+    made.distinct = !c.has_match_attribute();
+    made.attribute = made.distinct ? c.distinct_attribute() : c.match_attribute();
     for (std::string_view name : c.requests()) made.requests.emplace(name);
     wanted->constraints.push_back(std::move(made));
   }
@@ -410,13 +508,13 @@ Status Allocator::add(Claim claim, const FindClass& find_class) {
 namespace {
 
 // Where the devices can be used, as a node selector: null where that is everywhere.
-Result<Value> node_selector(Arena& a, const std::vector<const Value*>& said,
-                            const std::string& claim) {
+Result<Value> node_selector(Arena& a, const std::vector<const Value*>& said, bool binds,
+                            const std::string& at_node, const std::string& claim) {
   Value term = Value::map();
   for (const Value* v : said) {
-    if (const std::string_view node = (*v)["nodeName"].as_string(); !node.empty()) {
+    if (binds || !(*v)["nodeName"].as_string().empty()) {
       Value values = Value::list();
-      values.append(a, Value::string(a.copy(node)));
+      values.append(a, Value::string(a.copy(at_node)));
       Value field = Value::map();
       field.set(a, "key", Value::string("metadata.name"));
       field.set(a, "operator", Value::string("In"));
@@ -463,15 +561,31 @@ void add_config(Document& d, Value& list, const char* source, const Value& reque
   }
 }
 
+// Which share of a device this is, and how much.
+void add_share(Document& d, Value& one, const Amounts& taken, Random& random) {
+  one.set(d.arena, "shareID", Value::string(d.arena.copy(random.uuid())));
+  if (taken.empty()) return;
+  Value& list = one.set(d.arena, "consumedCapacity", Value::map());
+  for (const auto& [name, q] : taken)
+    list.set(d.arena, d.arena.copy(name), Value::string(d.arena.copy(q.to_string())));
+}
+
 }  // namespace
 
-Result<std::optional<std::vector<Document>>> Allocator::allocate(const NodeInfo& node) {
+Result<std::optional<std::vector<Document>>> Allocator::allocate(const NodeInfo& node,
+                                                                 Random& random) {
+  why_.clear();
   Search search(this, node);
   TRY(search.find_all());
   const Search::Outcome outcome = search.go(Search::At());
   if (outcome == Search::Outcome::kFailed) return search.failed;
   std::optional<std::vector<Document>> out;
-  if (outcome != Search::Outcome::kDone) return out;
+  if (outcome != Search::Outcome::kDone) {
+    const bool invalid = std::any_of(search.pools.begin(), search.pools.end(),
+                                     [](const auto& p) { return p.pool->invalid; });
+    if (invalid) why_ = "invalid resource pools were encountered";
+    return out;
+  }
   out.emplace();
   for (size_t i = 0; i < claims_.size(); ++i) {
     const Wanted& wanted = *claims_[i];
@@ -479,6 +593,7 @@ Result<std::optional<std::vector<Document>>> Allocator::allocate(const NodeInfo&
     Arena& a = d.arena;
     Value results = Value::list(), config = Value::list();
     std::vector<const Value*> places;
+    bool binds = false;
     std::map<std::string, Value> names_of_class;  // the requests of each, in order
     std::vector<Ref<resource::DeviceClass>> classes;
     std::set<std::string> used;
@@ -493,6 +608,11 @@ Result<std::optional<std::vector<Document>>> Allocator::allocate(const NodeInfo&
       if (!c.request->tolerations->empty()) {
         one.set(a, "tolerations", deep_copy(a, *c.request->tolerations));
       }
+      const Value& device = c.device.value();
+      for (std::string_view list : {"bindingConditions", "bindingFailureConditions"})
+        if (!device[list].empty()) one.set(a, list, deep_copy(a, device[list]));
+      if (c.shared) add_share(d, one, c.taken, random);
+      binds |= device["bindsToNode"].as_bool();
       places.push_back(c.slice->of_device.empty() ? &c.slice->object->value()["spec"]
                                                   : &c.device.value());
       if (!used.insert(name).second) continue;
@@ -518,7 +638,7 @@ Result<std::optional<std::vector<Document>>> Allocator::allocate(const NodeInfo&
           });
       if (concerns) add_config(d, config, "FromClaim", c["requests"], c);
     }
-    TRY_ASSIGN(selector, node_selector(a, places, std::string(wanted.claim->metadata().name())));
+    TRY_ASSIGN(selector, node_selector(a, places, binds, node.name, std::string(wanted.claim->metadata().name())));
     Value devices = Value::map();
     if (!results.empty()) devices.set(a, "results", results);
     if (!config.empty()) devices.set(a, "config", config);

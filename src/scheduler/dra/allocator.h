@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "api/resource_v1.h"
+#include "base/random.h"
 #include "base/status.h"
 #include "cel/admission/device_selector.h"
 #include "machinery/value.h"
@@ -52,13 +53,16 @@ class Allocator {
   Status add(Claim claim, const FindClass& find_class);
 
   // An AllocationResult for each claim in turn; nothing when the node has not enough. An error: a
-  // selector failed, or it takes too long.
-  Result<std::optional<std::vector<Document>>> allocate(const NodeInfo& node);
+  // selector failed, or it takes too long. `random` names shares of devices.
+  Result<std::optional<std::vector<Document>>> allocate(const NodeInfo& node, Random& random);
+  // After a node that has not enough: what else is to be said of it; "" for nothing.
+  const std::string& why_not() const { return why_; }
 
  private:
   struct Request;
   struct Constraint;
   struct Wanted;  // one claim
+  struct Location;
   struct Chosen;
   struct Search;
   std::vector<std::shared_ptr<Wanted>> claims_;
@@ -67,6 +71,8 @@ class Allocator {
   const InUse* in_use_;
   // Whether a device is one that a request selects: the same on every node.
   std::map<std::pair<const Request*, const Value*>, bool> selected_;
+  std::map<const Pool*, CounterSets> counters_left_;
+  std::string why_;
 };
 
 }  // namespace keles::scheduler::dra

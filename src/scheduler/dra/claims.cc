@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/encoding.h"
+
 namespace keles::scheduler::dra {
 namespace {
 
@@ -22,6 +24,23 @@ Result<std::string> name_of(const api::core_v1::Pod& pod,
     if (status.name() == entry.name()) return std::string(status.resource_claim_name());
   }
   return Status::unavailable(place + ": ResourceClaim not created yet");
+}
+
+// What the driver says of an allocated device; null: nothing yet.
+const Value* status_of_device(const api::resource_v1::ResourceClaim& claim, const Value& result) {
+  for (const Value& d : claim.value()["status"]["devices"].items()) {
+    bool same = true;
+    for (std::string_view part : {"driver", "pool", "device", "shareID"})
+      same = same && d[part].as_string() == result[part].as_string();
+    if (same) return &d;
+  }
+  return nullptr;
+}
+
+const Value* condition_met(const Value& device, std::string_view type) {
+  for (const Value& c : device["conditions"].items())
+    if (c["type"].as_string() == type && c["status"].as_string() == "True") return &c;
+  return nullptr;
 }
 
 bool is_controlled_by(const Value& metadata, std::string_view uid) {
@@ -64,12 +83,47 @@ bool is_reserved_for(const api::resource_v1::ResourceClaim& claim, std::string_v
   return false;
 }
 
-void each_taken_device(const Value& allocation, const std::function<void(DeviceId)>& fn) {
+void each_taken_device(const Value& allocation,
+                       const std::function<void(DeviceId, const Amounts* taken)>& fn) {
   for (const Value& r : allocation["devices"]["results"].items()) {
     if (r["adminAccess"].as_bool()) continue;
-    fn({std::string(r["driver"].as_string()), std::string(r["pool"].as_string()),
-        std::string(r["device"].as_string())});
+    DeviceId id{std::string(r["driver"].as_string()), std::string(r["pool"].as_string()),
+                std::string(r["device"].as_string())};
+    if (r["shareID"].is_null()) {
+      fn(std::move(id), nullptr);
+      continue;
+    }
+    Amounts taken;
+    for (const Member& m : r["consumedCapacity"].members())
+      taken[std::string(m.key())] = Quantity::parse_or_zero(m.value.as_string());
+    fn(std::move(id), &taken);
   }
+}
+
+bool has_binding_conditions(const api::resource_v1::ResourceClaim& claim) {
+  for (auto r : claim.status().allocation().devices().results())
+    if (!r.binding_conditions().empty()) return true;
+  return false;
+}
+
+Result<bool> is_ready_to_bind(const api::resource_v1::ResourceClaim& claim) {
+  if (!claim.status().has_allocation()) return false;
+  for (auto r : claim.status().allocation().devices().results()) {
+    if (r.binding_conditions().empty()) continue;
+    const Value* said = status_of_device(claim, static_cast<const View&>(r).value());
+    if (!said) return false;
+    for (std::string_view type : r.binding_failure_conditions()) {
+      const Value* c = condition_met(*said, type);
+      if (!c) continue;
+      return Status::unavailable("device binding failed: claim=" +
+                                 std::string(claim.metadata().name()) + ", reason=" +
+                                 std::string((*c)["reason"].as_string()) + ", message=" +
+                                 quoted((*c)["message"].as_string()));
+    }
+    for (std::string_view type : r.binding_conditions())
+      if (!condition_met(*said, type)) return false;
+  }
+  return true;
 }
 
 int64_t alternatives_score(const api::resource_v1::ResourceClaim& claim, const Value& allocation) {

@@ -23,8 +23,15 @@ Result<std::vector<Claim>> claims_of(const api::core_v1::Pod& pod, const FindCla
 
 bool is_reserved_for(const api::resource_v1::ResourceClaim& claim, std::string_view pod_uid);
 
-// The devices that an allocation takes from others: those for adminAccess are left out.
-void each_taken_device(const Value& allocation, const std::function<void(DeviceId)>& fn);
+// The devices that an allocation takes from others: those for adminAccess are left out. Of a shared
+// one `taken` is what of its capacity; null for a whole one.
+void each_taken_device(const Value& allocation,
+                       const std::function<void(DeviceId, const Amounts* taken)>& fn);
+
+// Whether every device of the claim's allocation that has binding conditions meets them; an error
+// when one of its failure conditions is met.
+Result<bool> is_ready_to_bind(const api::resource_v1::ResourceClaim& claim);
+bool has_binding_conditions(const api::resource_v1::ResourceClaim& claim);
 
 // How good the alternatives are that an allocation took: the first of a request counts most.
 int64_t alternatives_score(const api::resource_v1::ResourceClaim& claim, const Value& allocation);

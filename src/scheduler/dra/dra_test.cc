@@ -79,9 +79,9 @@ class DraTest : public testing::Test {
       });
       if (!s.ok()) return s.message();
     }
-    auto found = allocator.allocate(node(at));
+    auto found = allocator.allocate(node(at), random);
     if (!found.ok()) return found.status().message();
-    if (!*found) return "none";
+    if (!*found) return allocator.why_not().empty() ? "none" : "none: " + allocator.why_not();
     std::string out;
     for (const Document& d : **found) {
       if (!out.empty()) out += " | ";
@@ -100,6 +100,7 @@ class DraTest : public testing::Test {
   std::map<std::string, Ref<DeviceClass>> classes;
   SelectorCache cache;
   InUse in_use;
+  Random random{1};
   std::string last;
 };
 
@@ -120,7 +121,7 @@ TEST_F(DraTest, WhereDevicesAre) {
   EXPECT_EQ(allocate({one}, "n4"), "r=c");
   EXPECT_EQ(last, R"({"devices":{"results":[{"request":"r","driver":"d.example.com","pool":"r",)"
                   R"("device":"c"}]}})");
-  in_use[{"d.example.com", "r", "c"}] = 1;
+  in_use.whole[{"d.example.com", "r", "c"}] = 1;
   EXPECT_EQ(allocate({one}, "n3"), "r=d");
   EXPECT_EQ(allocate({one}, "n4"), "none");
 }
@@ -134,7 +135,7 @@ TEST_F(DraTest, PoolsAreWholeAndOfOneGeneration) {
   slices.push_back(slice("s3", "nodeName: n1", {"c"}, "p", 2, 1));
   EXPECT_EQ(allocate({one}), "r=c");
   slices = {slice("s1", "nodeName: n1", {"a", "a"})};
-  EXPECT_EQ(allocate({one}), "none") << "two of one name";
+  EXPECT_EQ(allocate({one}), "none: invalid resource pools were encountered") << "of one name";
   EXPECT_EQ(allocate({claim("requests: [{name: r, exactly: {deviceClassName: gpu, allocationMode: "
                             "All}}]")}),
             "claim x/c, request r: asks for all devices, but resource pool d.example.com/p is "
@@ -179,7 +180,7 @@ TEST_F(DraTest, CountsAndAll) {
       "requests: [{name: r, exactly: {deviceClassName: gpu, allocationMode: "
       "All}}]");
   EXPECT_EQ(allocate({all}), "r=a r=b r=c");
-  in_use[{"d.example.com", "p", "b"}] = 1;
+  in_use.whole[{"d.example.com", "p", "b"}] = 1;
   EXPECT_EQ(allocate({all}), "none");
   EXPECT_EQ(allocate({all}, "n2"), "none");
   EXPECT_EQ(allocate({claim("requests: [" + exactly("r", "", "gpu", 33) + "]")}),
@@ -195,11 +196,11 @@ TEST_F(DraTest, TheFirstAlternativeThatIsThere) {
       "1}]}]");
   EXPECT_EQ(allocate({c}), "r/large=b");
   EXPECT_EQ(alternatives_score(*c, parse_json(last)->root), 8);
-  in_use[{"d.example.com", "p", "b"}] = 1;
+  in_use.whole[{"d.example.com", "p", "b"}] = 1;
   EXPECT_EQ(allocate({c}), "r/any=a");
   EXPECT_EQ(alternatives_score(*c, parse_json(last)->root), 7);
   // Back to another choice when a later request would find nothing.
-  in_use.clear();
+  in_use = InUse();
   EXPECT_EQ(
       allocate({claim("requests: [" + exactly("any") + ", " + exactly("large", "", "big") + "]")}),
       "any=a large=b");
@@ -229,7 +230,7 @@ TEST_F(DraTest, Constraints) {
 TEST_F(DraTest, WhoLooksOnlyAndWhoIsKeptOff) {
   slices = {slice("s1", "nodeName: n1",
                   {"a", "b taints: [{key: sick, value: very, effect: NoSchedule}]"})};
-  in_use[{"d.example.com", "p", "a"}] = 1;
+  in_use.whole[{"d.example.com", "p", "a"}] = 1;
   EXPECT_EQ(allocate({claim("requests: [" + exactly("r") + "]")}), "none");
   EXPECT_EQ(allocate({claim("requests: [" + exactly("r", ", adminAccess: true") + "]")}), "r=a");
   EXPECT_NE(last.find("\"adminAccess\":true"), std::string::npos);
@@ -260,6 +261,168 @@ TEST_F(DraTest, Configuration) {
                       R"({"k":2}}}])"),
             std::string::npos)
       << last;
+}
+
+// Partitionable devices: what the whole takes its parts cannot have, on whatever node.
+TEST_F(DraTest, DevicesShareCounters) {
+  const std::string half = "consumesCounters: [{counterSet: card, counters: {mem: {value: 20Gi}}}]";
+  const std::string whole = "consumesCounters: [{counterSet: card, counters: {mem: {value: 40Gi}}}]";
+  slices = {parse<ResourceSlice>(
+                "metadata: {name: s0}\nspec: {driver: d.example.com, pool: {name: p, generation: 1, "
+                "resourceSliceCount: 3}, nodeName: n1, sharedCounters: [{name: card, counters: "
+                "{mem: {value: 40Gi}}}]}"),
+            slice("s1", "nodeName: n1", {"half1 " + half, "half2 " + half, "all " + whole}, "p", 1, 3),
+            slice("s2", "nodeName: n2", {"far " + half}, "p", 1, 3)};
+  auto ask = [&](int count, const std::string& at = "n1") {
+    return allocate({claim("requests: [" + exactly("r", "", "gpu", count) + "]")}, at);
+  };
+  EXPECT_EQ(ask(1), "r=half1");
+  EXPECT_EQ(ask(2), "r=half1 r=half2");
+  EXPECT_EQ(ask(3), "none");
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r") + "]"),
+                      claim("requests: [" + exactly("s") + "]", "e")}),
+            "r=half1 | s=half2");
+  in_use.whole[{"d.example.com", "p", "half1"}] = 1;
+  EXPECT_EQ(ask(1), "r=half2");
+  in_use.whole[{"d.example.com", "p", "far"}] = 1;  // on another node, of the same counters
+  EXPECT_EQ(ask(1), "none");
+  in_use = InUse();
+  in_use.whole[{"d.example.com", "p", "all"}] = 1;
+  EXPECT_EQ(ask(1), "none");
+  EXPECT_EQ(ask(1, "n2"), "none");
+  // What a trial took comes back: the first alternative takes all, the second fits.
+  in_use = InUse();
+  EXPECT_EQ(allocate({claim("requests: [{name: r, firstAvailable: [{name: three, deviceClassName: "
+                            "gpu, allocationMode: ExactCount, count: 3}, {name: two, "
+                            "deviceClassName: gpu, allocationMode: ExactCount, count: 2}]}]")}),
+            "r/two=half1 r/two=half2");
+}
+
+TEST_F(DraTest, CountersThatAreNotThereMakeAPoolInvalid) {
+  slices = {slice("s1", "nodeName: n1",
+                  {"a consumesCounters: [{counterSet: none, counters: {mem: {value: 1}}}]"}),
+            slice("s2", "nodeName: n2", {"b"}, "q")};
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r") + "]")}),
+            "none: invalid resource pools were encountered");
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r") + "]")}, "n2"), "r=b");
+}
+
+// Consumable capacity: several claims have a device at once, each a share.
+TEST_F(DraTest, DevicesAreSharedByCapacity) {
+  slices = {slice("s1", "nodeName: n1",
+                  {"nic allowMultipleAllocations: true, capacity: {bandwidth: {value: 10G, "
+                   "requestPolicy: {default: 1G, validRange: {min: 1G, max: 8G, step: 1G}}}}"})};
+  auto wants = [&](const std::string& requests, const std::string& name = "r") {
+    return exactly(name, ", capacity: {requests: {" + requests + "}}");
+  };
+  auto taken = [&](const std::string& of_requests) {
+    const std::string got = allocate({claim("requests: [" + of_requests + "]")});
+    if (got != "r=nic") return got;
+    return std::string(parse_json(last)->root["devices"]["results"]
+                           .items()[0]["consumedCapacity"]["bandwidth"]
+                           .as_string());
+  };
+  EXPECT_EQ(taken(exactly("r")), "1G");
+  EXPECT_NE(last.find("\"shareID\":\""), std::string::npos);
+  EXPECT_EQ(taken(wants("bandwidth: 500M")), "1G");
+  EXPECT_EQ(taken(wants("bandwidth: 2500M")), "3000000000") << "a step is counted in binary units";
+  EXPECT_EQ(taken(wants("bandwidth: 9G")), "none") << "more than the policy allows";
+  EXPECT_EQ(taken(wants("color: 1")), "none") << "no such capacity";
+  EXPECT_EQ(allocate({claim("requests: [" + wants("bandwidth: 6G") + "]"),
+                      claim("requests: [" + wants("bandwidth: 4G", "s") + "]", "e")}),
+            "r=nic | s=nic");
+  EXPECT_EQ(allocate({claim("requests: [" + wants("bandwidth: 6G") + "]"),
+                      claim("requests: [" + wants("bandwidth: 5G", "s") + "]", "e")}),
+            "none");
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r", "", "gpu", 2) + "]")}), "none")
+      << "one request has a device once";
+  in_use.shared[{"d.example.com", "p", "nic"}] = {
+      1, {{"bandwidth", Quantity::parse_or_zero("8G")}}};
+  EXPECT_EQ(taken(wants("bandwidth: 2G")), "1953125Ki");
+  EXPECT_EQ(taken(wants("bandwidth: 3G")), "none");
+  in_use.whole[{"d.example.com", "p", "nic"}] = 1;
+  EXPECT_EQ(taken(wants("bandwidth: 1G")), "none");
+}
+
+TEST_F(DraTest, ACapacityOfValidValues) {
+  slices = {slice("s1", "nodeName: n1",
+                  {"d allowMultipleAllocations: true, capacity: {mem: {value: 64Gi, requestPolicy: "
+                   "{default: 8Gi, validValues: [8Gi, 16Gi, 32Gi]}}}"})};
+  auto taken = [&](const std::string& mem) {
+    const std::string got = allocate({claim(
+        "requests: [" + exactly("r", ", capacity: {requests: {mem: " + mem + "}}") + "]")});
+    if (got != "r=d") return got;
+    return std::string(
+        parse_json(last)->root["devices"]["results"].items()[0]["consumedCapacity"]["mem"].as_string());
+  };
+  EXPECT_EQ(taken("1Gi"), "8Gi");
+  EXPECT_EQ(taken("9Gi"), "16Gi");
+  EXPECT_EQ(taken("32Gi"), "32Gi");
+  EXPECT_EQ(taken("33Gi"), "none");
+  // A device for one claim must have what is asked for.
+  slices = {slice("s1", "nodeName: n1",
+                  {"small capacity: {mem: {value: 8Gi}}", "large capacity: {mem: {value: 64Gi}}"})};
+  EXPECT_EQ(taken("33Gi"), "r=large");
+  EXPECT_EQ(last.find("shareID"), std::string::npos);
+}
+
+TEST_F(DraTest, NoTwoAlike) {
+  slices = {slice("s1", "nodeName: n1",
+                  {"a attributes: {d.example.com/port: {int: 0}}",
+                   "b attributes: {d.example.com/port: {int: 0}}",
+                   "c attributes: {d.example.com/port: {int: 1}}", "d",
+                   "e attributes: {d.example.com/port: {int: 2}}"})};
+  const std::string apart = ", constraints: [{distinctAttribute: d.example.com/port}]";
+  auto ask = [&](int count) {
+    return allocate({claim("requests: [" + exactly("r", "", "gpu", count) + "]" + apart)});
+  };
+  EXPECT_EQ(ask(2), "r=a r=c");
+  EXPECT_EQ(ask(3), "r=a r=c r=e");
+  EXPECT_EQ(ask(4), "none");
+  EXPECT_EQ(allocate({claim("requests: [" + exactly("r") + ", " + exactly("s") + "]" + apart)}),
+            "r=a s=c");
+  EXPECT_EQ(allocate({claim("requests: [{name: r, exactly: {deviceClassName: gpu, allocationMode: "
+                            "All}}]" +
+                            apart)}),
+            "claim x/c, request r: cannot add device d.example.com/p/b because a claim constraint "
+            "would not be satisfied");
+}
+
+TEST_F(DraTest, DevicesThatAreMadeReadyComeLast) {
+  slices = {slice("s1", "allNodes: true",
+                  {"fabric bindsToNode: true, bindingConditions: [attached], "
+                   "bindingFailureConditions: [lost]"},
+                  "a"),
+            slice("s2", "nodeName: n1", {"local"}, "z")};
+  const Claim one = claim("requests: [" + exactly("r") + "]");
+  EXPECT_EQ(allocate({one}), "r=local");
+  EXPECT_EQ(allocate({one}, "n2"), "r=fabric");
+  EXPECT_NE(last.find(R"("bindingConditions":["attached"],"bindingFailureConditions":["lost"])"),
+            std::string::npos);
+  EXPECT_NE(last.find(R"("key":"metadata.name","operator":"In","values":["n2"])"),
+            std::string::npos)
+      << last;
+}
+
+TEST(ClaimTest, IsReadyWhenItsConditionsAre) {
+  auto state = [](const std::string& conditions) {
+    auto c = parse<ResourceClaim>(
+        "metadata: {name: c}\nstatus:\n  allocation: {devices: {results: [{request: r, driver: d, "
+        "pool: p, device: x, bindingConditions: [a, b], bindingFailureConditions: [f]}]}}\n  "
+        "devices: [{driver: d, pool: p, device: x, conditions: [" +
+        conditions + "]}]\n");
+    auto ready = is_ready_to_bind(*c);
+    return ready.ok() ? std::string(*ready ? "ready" : "not yet") : ready.status().message();
+  };
+  EXPECT_EQ(state(""), "not yet");
+  EXPECT_EQ(state("{type: a, status: 'True'}"), "not yet");
+  EXPECT_EQ(state("{type: a, status: 'True'}, {type: b, status: 'False'}"), "not yet");
+  EXPECT_EQ(state("{type: a, status: 'True'}, {type: b, status: 'True'}"), "ready");
+  EXPECT_EQ(state("{type: a, status: 'True'}, {type: b, status: 'True'}, {type: f, status: 'False'}"),
+            "ready");
+  EXPECT_EQ(state("{type: a, status: 'True'}, {type: b, status: 'True'}, {type: f, status: 'True', "
+                  "reason: Gone, message: pulled}"),
+            "device binding failed: claim=c, reason=Gone, message=\"pulled\"");
 }
 
 TEST_F(DraTest, ASearchThatTakesTooLongEnds) {

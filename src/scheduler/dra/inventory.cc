@@ -22,6 +22,7 @@ Slice read_slice(const Ref<ResourceSlice>& object) {
   Slice out;
   out.object = object;
   const auto spec = object->spec();
+  for (auto device : spec.devices()) out.binds |= !device.binding_conditions().empty();
   if (!spec.per_device_node_selection()) {
     out.places = read_places(spec);
     return out;
@@ -40,7 +41,31 @@ bool names_twice(const Pool& pool) {
   return false;
 }
 
+// False: a set is there twice, or a device takes of one that is not there.
+bool read_counter_sets(Pool* pool) {
+  for (const Slice& s : pool->slices) {
+    for (auto set : s.object->spec().shared_counters()) {
+      const Value& counters = static_cast<const View&>(set).value()["counters"];
+      if (!pool->counters.emplace(std::string(set.name()), read_counters(counters)).second)
+        return false;
+    }
+  }
+  for (const Slice& s : pool->slices) {
+    for (auto device : s.object->spec().devices()) {
+      for (auto taken : device.consumes_counters()) {
+        auto set = pool->counters.find(taken.counter_set());
+        if (set == pool->counters.end()) return false;
+        for (const Member& m : static_cast<const View&>(taken).value()["counters"].members())
+          if (!set->second.contains(m.key())) return false;
+      }
+    }
+  }
+  return true;
+}
+
+// Counters concern all nodes that have any of their devices.
 bool reaches(const Slice& s, const NodeInfo& node) {
+  if (!s.object->spec().shared_counters().empty()) return true;
   if (s.of_device.empty()) return s.places.include(node);
   return std::any_of(s.of_device.begin(), s.of_device.end(),
                      [&](const Places& p) { return p.include(node); });
@@ -81,10 +106,11 @@ Inventory::Inventory(const std::vector<Ref<ResourceSlice>>& slices) {
     std::sort(pool.slices.begin(), pool.slices.end(), [](const Slice& a, const Slice& b) {
       return a.object->metadata().name() < b.object->metadata().name();
     });
-    pool.invalid = names_twice(pool);
+    pool.invalid = names_twice(pool) || !read_counter_sets(&pool);
     for (size_t i = 0; i < pool.slices.size(); ++i) {
       const Slice& s = pool.slices[i];
-      const bool one_node = s.of_device.empty() && !s.places.node.empty();
+      const bool one_node = s.of_device.empty() && !s.places.node.empty() &&
+                            s.object->spec().shared_counters().empty();
       (one_node ? by_node_[s.places.node] : others_).emplace_back(pools_.size(), i);
     }
     pools_.push_back(std::move(pool));

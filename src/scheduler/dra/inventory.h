@@ -13,6 +13,7 @@
 #include "api/core_v1.h"
 #include "api/resource_v1.h"
 #include "machinery/value.h"
+#include "scheduler/dra/amounts.h"
 #include "scheduler/types.h"
 
 namespace keles::scheduler::dra {
@@ -22,8 +23,16 @@ struct DeviceId {
   auto operator<=>(const DeviceId&) const = default;
 };
 
-// In how many claims each device is (more than one: some of them look only, see adminAccess).
-using InUse = std::map<DeviceId, int>;
+// Which devices are in claims.
+struct InUse {
+  struct Shared {
+    int claims = 0;
+    Amounts taken;  // of its capacity
+  };
+  std::map<DeviceId, int> whole;      // in how many claims; those that look only are left out
+  std::map<DeviceId, Shared> shared;  // by several at once, each with its share
+  bool any(const DeviceId& id) const { return whole.contains(id) || shared.contains(id); }
+};
 
 std::vector<NodeSelectorTerm> read_node_selector(const api::core_v1::NodeSelector& selector);
 
@@ -39,6 +48,7 @@ struct Slice {
   Ref<api::resource_v1::ResourceSlice> object;
   Places places;
   std::vector<Places> of_device;  // where the slice says so device by device; else empty
+  bool binds = false;             // some of its devices have binding conditions
 };
 
 struct Pool {
@@ -46,7 +56,8 @@ struct Pool {
   int64_t generation = 0, expected = 0;
   std::vector<Slice> slices;  // of that generation, by name
   bool complete() const { return static_cast<int64_t>(slices.size()) == expected; }
-  bool invalid = false;  // two devices have one name
+  CounterSets counters;  // that its devices share
+  bool invalid = false;  // two devices have one name, or counters are not as they should be
 };
 
 class Inventory {

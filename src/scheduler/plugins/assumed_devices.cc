@@ -30,10 +30,18 @@ Claim AssumedDevices::latest(std::string_view ns, std::string_view name) const {
 }
 
 void AssumedDevices::count(const Value& allocation, int by) {
-  dra::each_taken_device(allocation, [&](dra::DeviceId id) {
-    auto at = in_use_.try_emplace(std::move(id), 0).first;
-    at->second += by;
-    if (at->second <= 0) in_use_.erase(at);
+  dra::each_taken_device(allocation, [&](dra::DeviceId id, const dra::Amounts* share) {
+    if (!share) {
+      auto at = in_use_.whole.try_emplace(std::move(id), 0).first;
+      at->second += by;
+      if (at->second <= 0) in_use_.whole.erase(at);
+      return;
+    }
+    auto at = in_use_.shared.try_emplace(std::move(id)).first;
+    at->second.claims += by;
+    if (by > 0) dra::add_amounts(at->second.taken, *share);
+    if (by < 0) dra::subtract_amounts(at->second.taken, *share);
+    if (at->second.claims <= 0) in_use_.shared.erase(at);
   });
 }
 
@@ -58,6 +66,7 @@ void AssumedDevices::settle(const std::string& claim_uid) {
 }
 
 void AssumedDevices::note(const Claim& before, const Claim& now) {
+  changed_.wake_all();
   if (before) count(before->status().allocation().value(), -1);
   if (now) count(now->status().allocation().value(), 1);
   const std::string uid((now ? now : before)->metadata().uid());

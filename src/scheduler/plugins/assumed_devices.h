@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "api/resource_v1.h"
+#include "base/sync.h"
 #include "scheduler/dra/allocator.h"
 #include "scheduler/handle.h"
 
@@ -29,6 +30,8 @@ class AssumedDevices {
   // The pod does not get it. What is written all the same holds its devices until the API says
   // otherwise.
   void take_back(const std::string& claim_uid);
+  // Until any claim changes.
+  Task<Status> wait_for_change(Context ctx) { return changed_.wait(std::move(ctx)); }
   // A claim as the API returned it to a write.
   void written(const dra::Claim& claim);
 
@@ -41,6 +44,7 @@ class AssumedDevices {
   dra::InUse in_use_;
   std::map<std::string, std::shared_ptr<const Document>> pending_;  // by the claim's uid
   std::map<std::string, dra::Claim, std::less<>> written_;          // newer than the informer's
+  WaitList changed_;
 };
 
 }  // namespace keles::scheduler

@@ -31,7 +31,7 @@ class Balance {
 
  private:
   static constexpr size_t kMost = 16;
-  double shares_[kMost] = {};
+  double shares_[kMost];  // n_ of them; not cleared, which would cost more than the rest
   size_t n_ = 0;
 };
 

@@ -27,6 +27,7 @@ struct ClaimState final : Cycle::State {
   struct One {
     Claim claim;
     bool allocated = false;
+    bool stuck = false;       // allocated, and its devices will not be ready (KEP-5007)
     bool has_places = false;  // of an allocated one: it can be used on some nodes only
     std::vector<NodeSelectorTerm> places;
     std::shared_ptr<const Document> chosen;  // by reserve(): its AllocationResult
@@ -43,8 +44,9 @@ struct ClaimState final : Cycle::State {
 
 class DynamicResources final : public Plugin {
  public:
-  explicit DynamicResources(Handle* handle)
+  DynamicResources(Handle* handle, Duration binding_timeout)
       : handle_(handle),
+        binding_timeout_(binding_timeout),
         assumed_(handle->shared<AssumedDevices>()),
         slices_(handle->watch<ResourceSlice>(Watched::kResourceSlice)),
         classes_(handle->watch<DeviceClass>(Watched::kDeviceClass)) {
@@ -99,6 +101,7 @@ class DynamicResources final : public Plugin {
       ClaimState::One one;
       const auto status = claim->status();
       one.allocated = status.has_allocation();
+      one.stuck = is_stuck(*claim);
       one.has_places = status.allocation().has_node_selector();
       if (one.has_places) {
         one.places = dra::read_node_selector(status.allocation().node_selector());
@@ -122,17 +125,19 @@ class DynamicResources final : public Plugin {
     bool reachable = true;
     for (size_t i = 0; i < state->claims.size(); ++i) {
       const ClaimState::One& one = state->claims[i];
-      if (!one.has_places) continue;
-      const bool here = std::any_of(one.places.begin(), one.places.end(),
+      const bool here = !one.has_places ||
+                        std::any_of(one.places.begin(), one.places.end(),
                                     [&](const NodeSelectorTerm& t) { return matches(t, node); });
-      if (here) continue;
+      if (here && !one.stuck) continue;
       state->out_of_reach.insert(i);
       reachable = false;
     }
     if (!reachable) return {Code::kUnresolvable, kOutOfReach};
     if (!state->allocator) return {};
-    auto found = state->allocator->allocate(node);
+    auto found = state->allocator->allocate(node, handle_->context().loop().random());
     if (!found.ok()) return Verdict::error(found.status().message());
+    if (!*found && !state->allocator->why_not().empty())
+      return Verdict::unresolvable(state->allocator->why_not());
     if (!*found) return {Code::kUnresolvable, kNotEnough};
     state->by_node[node.name] = std::move(**found);
     return {};
@@ -215,11 +220,12 @@ class DynamicResources final : public Plugin {
   bool wants_pre_bind(Cycle& cycle, const PodInfo& pod, const std::string&) override {
     ClaimState* state = cycle.find<ClaimState>(*this);
     return state && std::any_of(state->claims.begin(), state->claims.end(), [&](const auto& one) {
-             return !dra::is_reserved_for(*one.claim, pod.uid);
+             return !dra::is_reserved_for(*one.claim, pod.uid) ||
+                    dra::has_binding_conditions(*one.claim);
            });
   }
 
-  Task<Status> pre_bind(Context ctx, CyclePtr cycle, std::string) override {
+  Task<Status> pre_bind(Context ctx, CyclePtr cycle, std::string node) override {
     ClaimState* state = cycle->find<ClaimState>(*this);
     if (!state) co_return Status();
     for (ClaimState::One& one : state->claims) {
@@ -227,10 +233,55 @@ class DynamicResources final : public Plugin {
       Status s = co_await bind_claim(ctx, &one, cycle->pod);
       if (!s.ok()) co_return s;
     }
-    co_return Status();
+    const bool must_wait =
+        std::any_of(state->claims.begin(), state->claims.end(),
+                    [](const auto& one) { return dra::has_binding_conditions(*one.claim); });
+    if (!must_wait) co_return Status();
+    if (ObjectPtr pod = handle_->pods().base().get(cycle->pod->ns, cycle->pod->name)) {
+      handle_->recorder().event(reference_to(*pod), "Normal", "BindingConditionsPending",
+                                "waiting for binding conditions for device on node " + node);
+    }
+    Status ready = co_await wait_until_ready(ctx, state);
+    co_return ready;
   }
 
  private:
+  bool is_late(const ResourceClaim& claim) const {
+    auto since = parse_time(claim.status().allocation().allocation_timestamp());
+    return since.ok() && *since + binding_timeout_ < handle_->client().loop().wall_now();
+  }
+  // Its devices failed to be made ready for the node, or were not in time.
+  bool is_stuck(const ResourceClaim& claim) const {
+    if (!dra::has_binding_conditions(claim)) return false;
+    auto ready = dra::is_ready_to_bind(claim);
+    return !ready.ok() || (!*ready && is_late(claim));
+  }
+
+  // For the drivers' conditions, as they come into the claims; whatever ends it, the next attempt
+  // finds the claim stuck and gives its devices back.
+  Task<Status> wait_until_ready(Context ctx, ClaimState* state) {
+    const std::string late = "device binding timeout";
+    Context limited = ctx.with_timeout(binding_timeout_);
+    for (;;) {
+      bool all = true;
+      for (ClaimState::One& one : state->claims) {
+        if (Claim now = assumed_.latest(one.claim->metadata().namespace_(),
+                                        one.claim->metadata().name());
+            now && now->metadata().uid() == one.claim->metadata().uid())
+          one.claim = now;
+        auto ready = dra::is_ready_to_bind(*one.claim);
+        if (!ready.ok()) co_return ready.status();
+        all = all && *ready;
+        if (!*ready && is_late(*one.claim))
+          co_return Status::timeout(late + ": claim=" +
+                                    std::string(one.claim->metadata().name()));
+      }
+      if (all) co_return Status();
+      Status s = co_await assumed_.wait_for_change(limited);
+      if (!s.ok() && !ctx.done()) co_return Status::timeout(late);
+      if (!s.ok()) co_return s;
+    }
+  }
   static inline const Reasons kNotEnough = make_reasons({"cannot allocate all claims"});
   static inline const Reasons kOutOfReach =
       make_reasons({"resourceclaim not available on the node"});
@@ -384,6 +435,7 @@ class DynamicResources final : public Plugin {
   }
 
   Handle* handle_;
+  const Duration binding_timeout_;
   AssumedDevices& assumed_;
   Informer<ResourceSlice> slices_;
   Informer<DeviceClass> classes_;
@@ -408,7 +460,9 @@ MadePlugin make_dynamic_resources(const PluginContext& context) {
   if (!context.handle) {
     return std::unique_ptr<Plugin>(std::make_unique<NoDynamicResources>());
   }
-  return std::unique_ptr<Plugin>(std::make_unique<DynamicResources>(context.handle));
+  auto timeout = parse_duration(context.args["bindingTimeout"].as_string());
+  return std::unique_ptr<Plugin>(
+      std::make_unique<DynamicResources>(context.handle, timeout.ok() ? *timeout : 600s));
 }
 
 }  // namespace keles::scheduler

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <map>
+#include <unordered_map>
 
 #include "machinery/volumes/claim_rules.h"
 #include "scheduler/plugins/plugins.h"
@@ -37,6 +39,15 @@ class NodeVolumeLimits final : public Plugin {
     if (!handle) return;
     listers_.emplace(*handle);
     csi_nodes_.emplace(handle->watch<CSINode>(Watched::kCsiNode));
+    csi_nodes_->on_change([this](const Ref<CSINode>& before, const Ref<CSINode>& now) {
+      const std::string name((now ? now : before)->metadata().name());
+      Limits limits = now ? limits_of(*now) : Limits();
+      if (limits.empty()) {
+        limits_.erase(name);
+      } else {
+        limits_[name] = std::move(limits);
+      }
+    });
     attachments_.emplace(handle->watch<VolumeAttachment>(Watched::kVolumeAttachment));
     attachments_->base().add_index(kByNode, [](const ObjectPtr& o) {
       return std::vector<std::string>{std::string(read<VolumeAttachment>(o)->spec().node_name())};
@@ -97,10 +108,9 @@ class NodeVolumeLimits final : public Plugin {
 
   Verdict filter(Cycle&, const PodInfo&, const NodeInfo& node) override {
     if (!missing_.ok()) return missing_;
-    const auto csi_node = csi_nodes_->get("", node.name);
-    if (!csi_node) return {};
-    const Limits limits = limits_of(*csi_node);
-    if (limits.empty()) return {};
+    const auto known = limits_.find(node.name);
+    if (known == limits_.end() || fits_anyway(node, known->second)) return {};
+    const Limits& limits = known->second;
     Volumes there;
     for (const PodPtr& pod : node.pods) {
       for (const PodVolume& v : pod->volumes) {
@@ -123,6 +133,18 @@ class NodeVolumeLimits final : public Plugin {
 
  private:
   using Volumes = std::map<std::string, std::string>;  // "driver/handle" -> driver
+
+  // Whether all would fit if every volume there were one of each driver, used once: most nodes are
+  // far from their limits, and no claim need be looked at.
+  bool fits_anyway(const NodeInfo& node, const Limits& limits) const {
+    int64_t most = static_cast<int64_t>(wanted_.size());
+    most += static_cast<int64_t>(attachments_->base().by_index(kByNode, node.name).size());
+    for (const PodPtr& pod : node.pods) most += static_cast<int64_t>(pod->volumes.size());
+    return std::all_of(wanted_.begin(), wanted_.end(), [&](const auto& w) {
+      auto limit = limits.find(w.second);
+      return limit == limits.end() || most <= limit->second;
+    });
+  }
 
   void add(const PersistentVolumeClaim& claim, Volumes* out) const {
     std::string driver, handle;
@@ -155,6 +177,7 @@ class NodeVolumeLimits final : public Plugin {
   std::optional<VolumeListers> listers_;
   std::optional<Informer<CSINode>> csi_nodes_;
   std::optional<Informer<VolumeAttachment>> attachments_;
+  std::unordered_map<std::string, Limits> limits_;  // by node; of those that have any
   Volumes wanted_;
   Verdict missing_;  // a claim of the pod is not there
 };

@@ -18,17 +18,7 @@ std::vector<ScoredResource> read_scored_resources(const Value& list) {
   return out;
 }
 
-int64_t amount_of(const Resources& r, const ScoredResource& resource) {
-  switch (resource.what) {
-    case ScoredResource::What::kCpu:
-      return r.milli_cpu;
-    case ScoredResource::What::kMemory:
-      return r.memory;
-    case ScoredResource::What::kStorage:
-      return r.ephemeral_storage;
-    case ScoredResource::What::kScalar:
-      break;
-  }
+int64_t scalar_of(const Resources& r, const ScoredResource& resource) {
   auto at = r.scalar.find(resource.name);
   return at == r.scalar.end() ? 0 : at->second;
 }

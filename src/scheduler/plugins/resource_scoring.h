@@ -21,7 +21,21 @@ struct ScoredResource {
 // From args' `resources`; cpu and memory, each of weight 1, when there are none.
 std::vector<ScoredResource> read_scored_resources(const Value& list);
 
-int64_t amount_of(const Resources& r, const ScoredResource& resource);
+int64_t scalar_of(const Resources& r, const ScoredResource& resource);
+// Inline: asked several times for each node of each decision.
+inline int64_t amount_of(const Resources& r, const ScoredResource& resource) {
+  switch (resource.what) {
+    case ScoredResource::What::kCpu:
+      return r.milli_cpu;
+    case ScoredResource::What::kMemory:
+      return r.memory;
+    case ScoredResource::What::kStorage:
+      return r.ephemeral_storage;
+    case ScoredResource::What::kScalar:
+      break;
+  }
+  return scalar_of(r, resource);
+}
 
 // A function by straight lines between points (helper of RequestedToCapacityRatio and
 // VolumeBinding): x in percent, y as given.

@@ -30,7 +30,11 @@ TEST(Inert, Fields) {
   const Case kCases[] = {
       {"v1", "Pod", "spec: {containers: [{name: a}]}", {}},
       {"v1", "Pod", "spec: {containers: [{name: a, resizePolicy: []}]}", {}},
-      {"v1", "Pod", "spec: {schedulingGroup: {podGroupName: g}}", {"spec.schedulingGroup"}},
+      {"v1", "Pod", "spec: {schedulingGroup: {podGroupName: g}}", {}},  // dropped, not passed over
+      {"v1",
+       "Pod",
+       "spec: {securityContext: {windowsOptions: {hostProcess: true}}}",
+       {"spec.securityContext.windowsOptions"}},
       {"v1", "Pod", "spec: {topologySpreadConstraints: [{maxSkew: 1}]}", {}},
       {"apps/v1",
        "Deployment",

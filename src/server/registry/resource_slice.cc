@@ -3,6 +3,7 @@
 #include <cctype>
 
 #include "machinery/quantity.h"
+#include "machinery/time.h"
 #include "machinery/validation.h"
 #include "server/registry/devices.h"
 #include "server/registry/node_selector.h"
@@ -442,8 +443,28 @@ void drop_disabled(Document& now) {
   }
 }
 
-void prepare(const HookContext&, Document& now) { drop_disabled(now); }
-void prepare_update(const HookContext&, Document& now, const Value&) { drop_disabled(now); }
+// A taint counts from when it was first seen, unless its driver says otherwise.
+void date_taints(const HookContext& ctx, Document& now) {
+  Value* spec = now.root.find("spec");
+  Value* devices = spec ? spec->find("devices") : nullptr;
+  if (!devices || !devices->is_list()) return;
+  for (Value& d : devices->items()) {
+    Value* taints = d.find("taints");
+    if (!taints || !taints->is_list()) continue;
+    for (Value& t : taints->items()) {
+      if (!t.is_map() || !t["timeAdded"].is_null()) continue;
+      t.set(now.arena, "timeAdded", Value::string(now.arena.copy(format_time(ctx.now))));
+    }
+  }
+}
+
+void prepare(const HookContext& ctx, Document& now) {
+  drop_disabled(now);
+  date_taints(ctx, now);
+}
+void prepare_update(const HookContext& ctx, Document& now, const Value&) {
+  prepare(ctx, now);
+}
 
 }  // namespace
 
