@@ -2,6 +2,7 @@
 // (KEP-5075), and counters that devices of a pool take from (KEP-4815). Pure; any thread.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
