@@ -347,10 +347,10 @@ class Run {
     m.path = "/apis/resource.k8s.io/v1/resourceslices";
     m.body = [names, driver, devices](int64_t i) {
       const std::string& node = names[static_cast<size_t>(i)];
-      std::string text = "apiVersion: resource.k8s.io/v1\nkind: ResourceSlice\nmetadata: {name: " +
-                         node + "}\nspec:\n  driver: " + driver + "\n  nodeName: " + node +
-                         "\n  pool: {name: " + node +
-                         ", generation: 0, resourceSliceCount: 1}\n  devices:\n";
+      std::string text =
+          "apiVersion: resource.k8s.io/v1\nkind: ResourceSlice\nmetadata: {name: " + node +
+          "}\nspec:\n  driver: " + driver + "\n  nodeName: " + node + "\n  pool: {name: " + node +
+          ", generation: 0, resourceSliceCount: 1}\n  devices:\n";
       for (int64_t d = 0; d < devices; ++d) {
         text += "  - {name: instance-" + std::to_string(d) +
                 ", attributes: {model: {string: A100}, family: {string: GPU}, driverVersion: "
@@ -673,10 +673,10 @@ int main(int argc, char** argv) {
     bool devices = false;
     for (const auto& op : c.operations().items())
       devices |= op["opcode"].as_string() == "createResourceDriver";
-    BenchServer server(argv[0], {devices ? "--controllers=resourceclaim-controller"
-                                         : "--controllers=",
-                                 "--disable-admission-plugins=ServiceAccount,"
-                                 "TaintNodesByCondition,Priority"});
+    BenchServer server(argv[0],
+                       {devices ? "--controllers=resourceclaim-controller" : "--controllers=",
+                        "--disable-admission-plugins=ServiceAccount,"
+                        "TaintNodesByCondition,Priority"});
     auto loop = keles::make_real_loop();
     Run r(c, server, *loop);
     run(*loop, r.everything());

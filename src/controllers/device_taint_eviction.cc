@@ -102,9 +102,8 @@ DeviceTaintEvictionController::DeviceTaintEvictionController(Deps deps)
     const Ref<Slice> s = read<Slice>(o);
     return std::vector<std::string>{pool_key(s->spec().driver(), s->spec().pool().name())};
   });
-  slices_.on_change([this](const Ref<Slice>& before, const Ref<Slice>& now) {
-    slice_changed(before, now);
-  });
+  slices_.on_change(
+      [this](const Ref<Slice>& before, const Ref<Slice>& now) { slice_changed(before, now); });
   claims_.on_change([this](const Ref<Claim>& before, const Ref<Claim>& now) {
     if (before) queue_users(*before);
     if (now) queue_users(*now);

@@ -38,8 +38,8 @@ TEST(DeviceTaintPlan, WhenAClaimsUsersMustGo) {
       {"at once", sick.c_str(), "", 10},
       {"the first of two", both.c_str(), "", 10},
       {"tolerated", sick.c_str(), "{key: sick, operator: Exists, effect: NoExecute}", -1},
-      {"by its value", sick.c_str(),
-       "{key: sick, operator: Equal, value: very, effect: NoExecute}", -1},
+      {"by its value", sick.c_str(), "{key: sick, operator: Equal, value: very, effect: NoExecute}",
+       -1},
       {"not another value", sick.c_str(),
        "{key: sick, operator: Equal, value: less, effect: NoExecute}", 10},
       {"an effect must be named", sick.c_str(), "{key: sick, operator: Exists}", 10},
@@ -89,18 +89,19 @@ class DeviceTaintEvictionTest : public testing::Test {
   }
   static Task<void> run(Context c, Controller* r) { co_await r->run(c); }
   void put_slice(const std::string& taint, int generation = 1, const std::string& name = "s") {
-    client.put_yaml("{apiVersion: resource.k8s.io/v1, kind: ResourceSlice, metadata: {name: " +
-                    name + "}, spec: {driver: d, pool: {name: p, generation: " +
-                    std::to_string(generation) +
-                    ", resourceSliceCount: 1}, nodeName: n1, devices: [{name: gpu, taints: [" +
-                    taint + "]}]}}");
+    client.put_yaml(
+        "{apiVersion: resource.k8s.io/v1, kind: ResourceSlice, metadata: {name: " + name +
+        "}, spec: {driver: d, pool: {name: p, generation: " + std::to_string(generation) +
+        ", resourceSliceCount: 1}, nodeName: n1, devices: [{name: gpu, taints: [" + taint +
+        "]}]}}");
   }
   std::string taint_now() const {
     return "{key: sick, effect: NoExecute, timeAdded: '" + format_time(loop.wall_now()) + "'}";
   }
   void put_pod(const std::string& uid = "u") {
-    client.put_yaml("{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: x, uid: " + uid +
-                    "}, spec: {nodeName: n1, resourceClaims: [{name: one, resourceClaimName: c}]}}");
+    client.put_yaml(
+        "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: x, uid: " + uid +
+        "}, spec: {nodeName: n1, resourceClaims: [{name: one, resourceClaimName: c}]}}");
   }
   bool is_there() const {
     auto pod = client.now<Pod>("x", "p");
@@ -129,10 +130,9 @@ TEST_F(DeviceTaintEvictionTest, WhoHasASickDeviceGoes) {
   put_slice(taint_now());
   loop.advance(2s);
   EXPECT_FALSE(is_there());
-  EXPECT_THAT(messages(),
-              testing::Contains("DeviceTaintManagerEviction: Marking for deletion"));
-  EXPECT_THAT(client.writes(), testing::ElementsAre("patch pods/status x/p", testing::_,
-                                                    "delete pods x/p"));
+  EXPECT_THAT(messages(), testing::Contains("DeviceTaintManagerEviction: Marking for deletion"));
+  EXPECT_THAT(client.writes(),
+              testing::ElementsAre("patch pods/status x/p", testing::_, "delete pods x/p"));
 }
 
 TEST_F(DeviceTaintEvictionTest, AWhileIsGrantedAndATaintThatGoesIsForgotten) {

@@ -121,10 +121,10 @@ struct Allocator::Chosen {
   size_t index;  // in the slice
   resource::Device device;
   DeviceId id;
-  bool shared = false;    // others may have it, too
-  bool counted = false;   // its counters are taken
-  Amounts taken = {};     // of its capacity
-  Location after = {};    // where the search for the next one begins
+  bool shared = false;   // others may have it, too
+  bool counted = false;  // its counters are taken
+  Amounts taken = {};    // of its capacity
+  Location after = {};   // where the search for the next one begins
 };
 
 // One walk over one node.
@@ -141,7 +141,8 @@ struct Allocator::Search {
     chosen.resize(a->claims_.size());
     // Devices that must be made ready first come last.
     std::stable_partition(pools.begin(), pools.end(), [](const Inventory::NodePool& p) {
-      return std::none_of(p.slices.begin(), p.slices.end(), [](const Slice* s) { return s->binds; });
+      return std::none_of(p.slices.begin(), p.slices.end(),
+                          [](const Slice* s) { return s->binds; });
     });
   }
 
@@ -175,7 +176,7 @@ struct Allocator::Search {
         if (!owner->in_use_->any({pool->driver, pool->name, std::string(device.name())})) continue;
         for (const Value& c : device.value()["consumesCounters"].items())
           subtract_amounts(at->second[std::string(c["counterSet"].as_string())],
-                   read_counters(c["counters"]));
+                           read_counters(c["counters"]));
       }
     }
     return at->second;
@@ -207,7 +208,7 @@ struct Allocator::Search {
     if (!c.counted) return;
     for (const Value& one : c.device.value()["consumesCounters"].items())
       subtract_amounts(counters[c.pool][std::string(one["counterSet"].as_string())],
-               read_counters(one["counters"]));
+                       read_counters(one["counters"]));
   }
 
   bool fits_constraints(const Wanted& wanted, size_t claim, const Chosen& c) const {
@@ -415,9 +416,9 @@ struct Allocator::Search {
   const NodeInfo& node;
   std::vector<Inventory::NodePool> pools;
   std::map<const Request*, std::vector<Chosen>> all;
-  std::vector<std::vector<Chosen>> chosen;  // by claim
-  std::set<DeviceId> taken;                  // whole
-  std::map<DeviceId, InUse::Shared> shares;  // of devices that others may have, too
+  std::vector<std::vector<Chosen>> chosen;      // by claim
+  std::set<DeviceId> taken;                     // whole
+  std::map<DeviceId, InUse::Shared> shares;     // of devices that others may have, too
   std::map<const Pool*, CounterSets> counters;  // taken
   int64_t steps = 0;
   Status failed;
@@ -638,7 +639,8 @@ Result<std::optional<std::vector<Document>>> Allocator::allocate(const NodeInfo&
           });
       if (concerns) add_config(d, config, "FromClaim", c["requests"], c);
     }
-    TRY_ASSIGN(selector, node_selector(a, places, binds, node.name, std::string(wanted.claim->metadata().name())));
+    TRY_ASSIGN(selector, node_selector(a, places, binds, node.name,
+                                       std::string(wanted.claim->metadata().name())));
     Value devices = Value::map();
     if (!results.empty()) devices.set(a, "results", results);
     if (!config.empty()) devices.set(a, "config", config);

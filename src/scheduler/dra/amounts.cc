@@ -27,7 +27,8 @@ Quantity one_of(const Quantity& wanted, const Value& valid) {
 Quantity rounded(const Value* wanted, const Value& capacity) {
   const Value& policy = capacity["requestPolicy"];
   if (!wanted) return amount(policy["default"].is_null() ? capacity["value"] : policy["default"]);
-  if (!policy["validRange"]["min"].is_null()) return in_range(amount(*wanted), policy["validRange"]);
+  if (!policy["validRange"]["min"].is_null())
+    return in_range(amount(*wanted), policy["validRange"]);
   return one_of(amount(*wanted), policy["validValues"]);
 }
 

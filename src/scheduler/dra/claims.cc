@@ -115,10 +115,10 @@ Result<bool> is_ready_to_bind(const api::resource_v1::ResourceClaim& claim) {
     for (std::string_view type : r.binding_failure_conditions()) {
       const Value* c = condition_met(*said, type);
       if (!c) continue;
-      return Status::unavailable("device binding failed: claim=" +
-                                 std::string(claim.metadata().name()) + ", reason=" +
-                                 std::string((*c)["reason"].as_string()) + ", message=" +
-                                 quoted((*c)["message"].as_string()));
+      return Status::unavailable(
+          "device binding failed: claim=" + std::string(claim.metadata().name()) +
+          ", reason=" + std::string((*c)["reason"].as_string()) +
+          ", message=" + quoted((*c)["message"].as_string()));
     }
     for (std::string_view type : r.binding_conditions())
       if (!condition_met(*said, type)) return false;

@@ -266,13 +266,15 @@ TEST_F(DraTest, Configuration) {
 // Partitionable devices: what the whole takes its parts cannot have, on whatever node.
 TEST_F(DraTest, DevicesShareCounters) {
   const std::string half = "consumesCounters: [{counterSet: card, counters: {mem: {value: 20Gi}}}]";
-  const std::string whole = "consumesCounters: [{counterSet: card, counters: {mem: {value: 40Gi}}}]";
-  slices = {parse<ResourceSlice>(
-                "metadata: {name: s0}\nspec: {driver: d.example.com, pool: {name: p, generation: 1, "
-                "resourceSliceCount: 3}, nodeName: n1, sharedCounters: [{name: card, counters: "
-                "{mem: {value: 40Gi}}}]}"),
-            slice("s1", "nodeName: n1", {"half1 " + half, "half2 " + half, "all " + whole}, "p", 1, 3),
-            slice("s2", "nodeName: n2", {"far " + half}, "p", 1, 3)};
+  const std::string whole =
+      "consumesCounters: [{counterSet: card, counters: {mem: {value: 40Gi}}}]";
+  slices = {
+      parse<ResourceSlice>(
+          "metadata: {name: s0}\nspec: {driver: d.example.com, pool: {name: p, generation: 1, "
+          "resourceSliceCount: 3}, nodeName: n1, sharedCounters: [{name: card, counters: "
+          "{mem: {value: 40Gi}}}]}"),
+      slice("s1", "nodeName: n1", {"half1 " + half, "half2 " + half, "all " + whole}, "p", 1, 3),
+      slice("s2", "nodeName: n2", {"far " + half}, "p", 1, 3)};
   auto ask = [&](int count, const std::string& at = "n1") {
     return allocate({claim("requests: [" + exactly("r", "", "gpu", count) + "]")}, at);
   };
@@ -318,7 +320,8 @@ TEST_F(DraTest, DevicesAreSharedByCapacity) {
   auto taken = [&](const std::string& of_requests) {
     const std::string got = allocate({claim("requests: [" + of_requests + "]")});
     if (got != "r=nic") return got;
-    return std::string(parse_json(last)->root["devices"]["results"]
+    return std::string(parse_json(last)
+                           ->root["devices"]["results"]
                            .items()[0]["consumedCapacity"]["bandwidth"]
                            .as_string());
   };
@@ -336,8 +339,8 @@ TEST_F(DraTest, DevicesAreSharedByCapacity) {
             "none");
   EXPECT_EQ(allocate({claim("requests: [" + exactly("r", "", "gpu", 2) + "]")}), "none")
       << "one request has a device once";
-  in_use.shared[{"d.example.com", "p", "nic"}] = {
-      1, {{"bandwidth", Quantity::parse_or_zero("8G")}}};
+  in_use.shared[{"d.example.com", "p", "nic"}] = {1,
+                                                  {{"bandwidth", Quantity::parse_or_zero("8G")}}};
   EXPECT_EQ(taken(wants("bandwidth: 2G")), "1953125Ki");
   EXPECT_EQ(taken(wants("bandwidth: 3G")), "none");
   in_use.whole[{"d.example.com", "p", "nic"}] = 1;
@@ -349,11 +352,13 @@ TEST_F(DraTest, ACapacityOfValidValues) {
                   {"d allowMultipleAllocations: true, capacity: {mem: {value: 64Gi, requestPolicy: "
                    "{default: 8Gi, validValues: [8Gi, 16Gi, 32Gi]}}}"})};
   auto taken = [&](const std::string& mem) {
-    const std::string got = allocate({claim(
-        "requests: [" + exactly("r", ", capacity: {requests: {mem: " + mem + "}}") + "]")});
+    const std::string got = allocate(
+        {claim("requests: [" + exactly("r", ", capacity: {requests: {mem: " + mem + "}}") + "]")});
     if (got != "r=d") return got;
-    return std::string(
-        parse_json(last)->root["devices"]["results"].items()[0]["consumedCapacity"]["mem"].as_string());
+    return std::string(parse_json(last)
+                           ->root["devices"]["results"]
+                           .items()[0]["consumedCapacity"]["mem"]
+                           .as_string());
   };
   EXPECT_EQ(taken("1Gi"), "8Gi");
   EXPECT_EQ(taken("9Gi"), "16Gi");
@@ -418,8 +423,9 @@ TEST(ClaimTest, IsReadyWhenItsConditionsAre) {
   EXPECT_EQ(state("{type: a, status: 'True'}"), "not yet");
   EXPECT_EQ(state("{type: a, status: 'True'}, {type: b, status: 'False'}"), "not yet");
   EXPECT_EQ(state("{type: a, status: 'True'}, {type: b, status: 'True'}"), "ready");
-  EXPECT_EQ(state("{type: a, status: 'True'}, {type: b, status: 'True'}, {type: f, status: 'False'}"),
-            "ready");
+  EXPECT_EQ(
+      state("{type: a, status: 'True'}, {type: b, status: 'True'}, {type: f, status: 'False'}"),
+      "ready");
   EXPECT_EQ(state("{type: a, status: 'True'}, {type: b, status: 'True'}, {type: f, status: 'True', "
                   "reason: Gone, message: pulled}"),
             "device binding failed: claim=c, reason=Gone, message=\"pulled\"");

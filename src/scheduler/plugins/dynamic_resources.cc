@@ -265,16 +265,15 @@ class DynamicResources final : public Plugin {
     for (;;) {
       bool all = true;
       for (ClaimState::One& one : state->claims) {
-        if (Claim now = assumed_.latest(one.claim->metadata().namespace_(),
-                                        one.claim->metadata().name());
+        if (Claim now =
+                assumed_.latest(one.claim->metadata().namespace_(), one.claim->metadata().name());
             now && now->metadata().uid() == one.claim->metadata().uid())
           one.claim = now;
         auto ready = dra::is_ready_to_bind(*one.claim);
         if (!ready.ok()) co_return ready.status();
         all = all && *ready;
         if (!*ready && is_late(*one.claim))
-          co_return Status::timeout(late + ": claim=" +
-                                    std::string(one.claim->metadata().name()));
+          co_return Status::timeout(late + ": claim=" + std::string(one.claim->metadata().name()));
       }
       if (all) co_return Status();
       Status s = co_await assumed_.wait_for_change(limited);

@@ -462,9 +462,7 @@ void prepare(const HookContext& ctx, Document& now) {
   drop_disabled(now);
   date_taints(ctx, now);
 }
-void prepare_update(const HookContext& ctx, Document& now, const Value&) {
-  prepare(ctx, now);
-}
+void prepare_update(const HookContext& ctx, Document& now, const Value&) { prepare(ctx, now); }
 
 }  // namespace
 
