@@ -1,13 +1,9 @@
 #include "keles/control_plane.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -29,6 +25,7 @@
 #include "keles/allocator.h"
 #include "keles/audited_client.h"
 #include "keles/code_pages.h"
+#include "keles/held_port.h"
 #include "keles/host_address.h"
 #include "keles/identity_flags.h"
 #include "keles/leading.h"
@@ -407,29 +404,6 @@ class Components {
   std::unique_ptr<dns::DnsServer> dns_;
 };
 
-Status check_port_free(const ControlPlaneOptions& f) {
-  if (f.secure_port == 0) return Status();
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_port = htons(static_cast<uint16_t>(f.secure_port));
-  if (f.secure_port < 0 || f.secure_port > 65535)
-    return Status::bad_request("--secure-port: " + std::to_string(f.secure_port) +
-                               " is no port: want 0 to 65535");
-  auto ip = IpAddress::parse(f.bind_address);
-  if (!ip || ip->v6())
-    return Status::bad_request("--bind-address: \"" + f.bind_address + "\" is no IPv4 address");
-  at.sin_addr.s_addr = htonl(ip->v4_value());
-  int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
-  (void)::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  bool free = ::bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
-  std::string why = std::strerror(errno);
-  ::close(fd);
-  if (free) return Status();
-  return Status::bad_request(
-      "cannot listen on " + f.bind_address + ":" + std::to_string(f.secure_port) + " (" + why +
-      "): choose another --secure-port or --bind-address, or end what holds it");
-}
-
 // At quiet times caches are given back: a form that nobody has asked for in a while is made again
 // as cheaply, and who watches from before the last 75 seconds may list anew (upstream's watch cache
 // keeps as much); a little stays. What the threads' own caches of the allocator hold then, as much
@@ -580,8 +554,9 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
         "--encryption-provider-config-automatic-reload must be set with "
         "--encryption-provider-config");
   }
-  Status port = check_port_free(f);
-  if (!port.ok()) co_return port;
+  Result<HeldPort> port = HeldPort::take(f.bind_address, f.secure_port);
+  if (!port.ok()) co_return port.status();
+  f.secure_port = port->port();  // what is published, whether or not one was asked for
   Result<Credentials> own = f.credentials(f, loop->wall_now());
   if (!own.ok()) co_return own.status();
   const server::PkiFiles* pki = &own->pki;
@@ -599,7 +574,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   options.advertise_address = f.advertise_address;
   options.advertise_port = static_cast<uint16_t>(f.secure_port);
   apply_credentials(*own, &options);
-  if (options.auth.tokens.jwks_uri.empty() && f.secure_port != 0) {
+  if (options.auth.tokens.jwks_uri.empty()) {
     options.auth.tokens.jwks_uri =
         "https://" + f.advertise_address + ":" + std::to_string(f.secure_port) + "/openid/v1/jwks";
   }
