@@ -120,7 +120,35 @@ Access access_of(const Value& spec, std::string* error) {
   return a;
 }
 
-void check_selector(FieldErrors& e, const FieldPath& path, const Value& selector) {
+void check_values(FieldErrors& e, const FieldPath& at, const Value& requirement) {
+  const std::string_view op = requirement["operator"].as_string();
+  const bool listed = op == "In" || op == "NotIn", bare = op == "Exists" || op == "DoesNotExist";
+  if (listed && requirement["values"].empty()) {
+    field::required(e, at["values"], "must be specified when `operator` is 'In' or 'NotIn'");
+  }
+  if (bare && !requirement["values"].empty()) {
+    field::forbidden(e, at["values"],
+                     "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+  }
+}
+
+void check_field_requirement(FieldErrors& e, const FieldPath& at, const Value& requirement) {
+  if (requirement["key"].as_string().empty()) field::required(e, at["key"], "must be specified");
+  check_values(e, at, requirement);
+}
+
+void check_label_requirement(FieldErrors& e, const FieldPath& at, const Value& requirement) {
+  check_values(e, at, requirement);
+  const std::string_view key = requirement["key"].as_string();
+  field::invalid_each(e, at["key"], key, check_qualified_name(key));
+  size_t i = 0;
+  for (const Value& v : requirement["values"].items()) {
+    field::invalid_each(e, at["values"][i++], v.as_string(), check_label_value(v.as_string()));
+  }
+}
+
+void check_selector(FieldErrors& e, const FieldPath& path, const Value& selector,
+                    void (*check)(FieldErrors&, const FieldPath&, const Value&)) {
   if (!selector.is_map()) return;
   const std::string_view raw = selector["rawSelector"].as_string();
   const Value& requirements = selector["requirements"];
@@ -134,19 +162,16 @@ void check_selector(FieldErrors& e, const FieldPath& path, const Value& selector
         "when " + path.text() + " is specified, requirements or rawSelector is required");
   }
   size_t i = 0;
-  for (const Value& q : requirements.items()) {
-    const FieldPath at = path["requirements"][i++];
-    const std::string_view op = q["operator"].as_string();
-    const bool listed = op == "In" || op == "NotIn", bare = op == "Exists" || op == "DoesNotExist";
-    if (listed && q["values"].empty()) {
-      field::required(e, at["values"], "must be specified when `operator` is 'In' or 'NotIn'");
-    }
-    if (bare && !q["values"].empty()) {
-      field::forbidden(e, at["values"],
-                       "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-    }
-    if (q["key"].as_string().empty()) field::required(e, at["key"], "must be specified");
-  }
+  for (const Value& q : requirements.items()) check(e, path["requirements"][i++], q);
+}
+
+// As upstream's messages show it: its unversioned struct, whose members have no other names.
+void invalid_path(FieldErrors& e, const FieldPath& at, const Value& attributes, const char* why) {
+  Arena a;
+  Value shown = Value::map();
+  shown.set(a, "Path", text(a, attributes["path"].as_string()));
+  shown.set(a, "Verb", text(a, attributes["verb"].as_string()));
+  field::invalid(e, at, shown, why);
 }
 
 // Whether the metadata says something (managed fields are the server's own).
@@ -171,8 +196,8 @@ Status check_spec(const KindDesc& kind, std::string_view ns, const Value& body) 
   const bool self = kind.kind == "SelfSubjectAccessReview";
   const bool local = kind.kind == "LocalSubjectAccessReview";
   if (resource.is_map() && path.is_map()) {
-    field::invalid(e, at["nonResourceAttributes"], path,
-                   "cannot be specified in combination with resourceAttributes");
+    invalid_path(e, at["nonResourceAttributes"], path,
+                 "cannot be specified in combination with resourceAttributes");
   }
   if (!resource.is_map() && !path.is_map()) {
     field::invalid(e, at["resourceAttributes"], Value(),
@@ -182,8 +207,10 @@ Status check_spec(const KindDesc& kind, std::string_view ns, const Value& body) 
     field::invalid(e, at["user"], "", "at least one of user or group must be specified");
   }
   const FieldPath attributes("spec.resourceAttributes");
-  check_selector(e, attributes["fieldSelector"], resource["fieldSelector"]);
-  check_selector(e, attributes["labelSelector"], resource["labelSelector"]);
+  check_selector(e, attributes["fieldSelector"], resource["fieldSelector"],
+                 check_field_requirement);
+  check_selector(e, attributes["labelSelector"], resource["labelSelector"],
+                 check_label_requirement);
   if (says_something(body["metadata"], local)) {
     field::invalid(e, FieldPath("metadata"), body["metadata"],
                    local ? "must be empty except for namespace" : "must be empty");
@@ -193,8 +220,7 @@ Status check_spec(const KindDesc& kind, std::string_view ns, const Value& body) 
                    resource["namespace"].as_string(), "must match metadata.namespace");
   }
   if (local && path.is_map()) {
-    field::invalid(e, FieldPath("spec.nonResourceAttributes"), path,
-                   "disallowed on this kind of request");
+    invalid_path(e, at["nonResourceAttributes"], path, "disallowed on this kind of request");
   }
   if (e.empty()) return Status();
   return Status::invalid(kind.group, kind.kind, "", std::move(e));
