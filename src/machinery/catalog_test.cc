@@ -42,6 +42,40 @@ ObjectPtr record(std::string json) {
   return o.ok() ? *o : nullptr;
 }
 
+// The JSON of a custom resource that was just written is its stored text with the version put in:
+// the same as if it were written from the tree.
+TEST(CustomObject, AnswersWithItsStoredText) {
+  auto kind = CustomKinds::make(definition());
+  ASSERT_TRUE(kind.ok()) << kind.status().to_string();
+  const char* cases[] = {
+      R"({"apiVersion":"example.com/v1","kind":"Foo","metadata":{"name":"a","uid":"u"},"spec":{}})",
+      // Nothing of metadata sorts behind the version; there is nothing else of it.
+      R"({"apiVersion":"example.com/v1","kind":"Foo","metadata":{"name":"a"}})",
+      R"({"apiVersion":"example.com/v1","kind":"Foo","metadata":{}})",
+      R"({"apiVersion":"example.com/v1","kind":"Foo"})",
+      // What looks like it stands before it, within other values and within texts.
+      R"({"aaa":{"metadata":{"uid":"u","resourceVersion":"5"}},"apiVersion":"example.com/v1",
+          "data":["metadata",{"metadata":{}},"\"metadata\":{",12,null,true,"\\","]}\\\"",[[]]],
+          "kind":"Foo","metadata":{"annotations":{"uid":"{\"uid\":\"","z":"}"},
+          "managedFields":[{"fieldsV1":{"f:spec":{".":{}}},"manager":"m\\"}],
+          "name":"a","namespace":"n","ownerReferences":[{"uid":"u"}],"selfLink":"s","uid":"u"},
+          "spec":{"metadata":{"uid":"w"}},"status":1.5})",
+  };
+  for (const char* text : cases) {
+    auto tree = parse_json(text);
+    ASSERT_TRUE(tree.ok()) << text;
+    std::string stored;
+    write_json(stored, tree->root, true);
+    const ObjectPtr o =
+        Object::Draft::trust(*kind->get(), bytes(stored), tree->clone()).finish(4711);
+    std::string wanted;
+    write_json(wanted, o->tree()->root, true);
+    EXPECT_EQ(*o->json(), wanted);
+    EXPECT_NE(wanted.find(R"("resourceVersion":"4711")"), std::string::npos);
+    EXPECT_EQ(*o->stored(), stored);
+  }
+}
+
 TEST(Catalog, HasTheBuiltInKinds) {
   const Catalog& c = *builtin_catalog();
   EXPECT_EQ(c.generation(), 0);
