@@ -6,6 +6,8 @@
 #include "api/batch_v1.h"
 #include "api/core_v1.h"
 #include "api/policy_v1.h"
+#include "api/resource_v1.h"
+#include "api/storage_v1.h"
 #include "machinery/quantity.h"
 
 namespace keles::sim {
@@ -20,6 +22,8 @@ constexpr std::string_view kNodes = "/registry/minions/";
 constexpr std::string_view kBudgets = "/registry/poddisruptionbudgets/";
 constexpr std::string_view kJobs = "/registry/jobs/";
 constexpr std::string_view kQuotas = "/registry/resourcequotas/";
+constexpr std::string_view kDeviceClaims = "/registry/resourceclaims/";
+constexpr std::string_view kAttachments = "/registry/volumeattachments/";
 // Names of quotas, and where they count.
 constexpr std::pair<std::string_view, std::string_view> kCounted[] = {
     {"count/secrets", "/registry/secrets/"},
@@ -75,6 +79,8 @@ void Checker::opened(const Store& store) {
   rations_.clear();
   budgets_.clear();
   completed_.clear();
+  devices_.clear();
+  attached_.clear();
   revision_ = snapshot->revision();
   snapshot->scan("/registry/", "", [this](std::string_view key, const ObjectPtr& o) {
     acknowledged_[std::string(key)] = {o->revision(), false};
@@ -184,6 +190,10 @@ void Checker::put(std::string_view key_view, const ObjectPtr& object) {
     check_budget(key, object);
   } else if (key.starts_with(kJobs)) {
     check_job(key, object);
+  } else if (key.starts_with(kDeviceClaims)) {
+    check_devices(key, object);
+  } else if (key.starts_with(kAttachments)) {
+    check_attachment(key, object);
   } else if (key.starts_with(kNodes)) {
     Ref<core::Node> node = read<core::Node>(object);
     auto allocatable = node->status().allocatable();
@@ -222,6 +232,8 @@ void Checker::take_away(std::string_view key) {
   if (pod != pods_.end()) pods_.erase(pod);
   if (key.starts_with(kBudgets)) budgets_.erase(std::string(key));
   if (key.starts_with(kNodes)) nodes_.erase(std::string(key.substr(kNodes.size())));
+  if (key.starts_with(kDeviceClaims)) devices_.erase(std::string(key));
+  if (key.starts_with(kAttachments)) attached_.erase(std::string(key));
 }
 
 void Checker::check_pod(const std::string& key, const Pod* before, const Pod& now) {
@@ -302,6 +314,35 @@ void Checker::check_job(const std::string& key, const ObjectPtr& object) {
     violation(key + " has completed " + std::to_string(n) + " after " + std::to_string(most));
   }
   most = std::max(most, n);
+}
+
+// Whoever decides does so from what he has heard: late news, or a request that acts late, may give
+// a device away again.
+void Checker::check_devices(const std::string& key, const ObjectPtr& object) {
+  std::set<std::string> now;
+  auto devices = read<api::resource_v1::ResourceClaim>(object)->status().allocation().devices();
+  for (auto r : devices.results()) {
+    now.insert(std::string(r.driver()) + "/" + std::string(r.pool()) + "/" +
+               std::string(r.device()));
+  }
+  for (const std::string& device : now) {
+    for (const auto& [other, theirs] : devices_) {
+      if (other == key || !theirs.contains(device) || late_requests || late_news) continue;
+      violation(key + " and " + other + " both have the device " + device);
+    }
+  }
+  devices_[key] = std::move(now);
+}
+
+void Checker::check_attachment(const std::string& key, const ObjectPtr& object) {
+  auto a = read<api::storage_v1::VolumeAttachment>(object);
+  if (!a->status().attached()) return;
+  const std::string volume(a->spec().source().persistent_volume_name());
+  if (!attached_.emplace(key, volume).second) return;
+  for (const auto& [other, theirs] : attached_) {
+    if (other == key || theirs != volume || late_requests || late_news) continue;
+    violation(volume + " is attached twice, by " + key + " and " + other);
+  }
 }
 
 void Checker::check_fit(const std::string& name) {

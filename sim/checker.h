@@ -4,10 +4,10 @@
 //
 // Always: acknowledged writes survive; revisions rise; the watch misses nothing; a pod is bound
 // once; no two live pods of the cluster have one address; the pods bound to a node fit it; no quota
-// is exceeded; a uid names one object for ever; a budget of disruption is spent for every ready pod
-// that is evicted, one at a time and never below nothing; what a Job has completed stays completed,
-// and no pod is made for an index that is. It also folds every event into the seed's trace
-// hash.
+// is exceeded; no device is allocated twice, no volume attached to two nodes; a uid names one
+// object for ever; a budget of disruption is spent for every ready pod that is evicted, one at a
+// time and never below nothing; what a Job has completed stays completed, and no pod is made for an
+// index that is. It also folds every event into the seed's trace hash.
 #pragma once
 
 #include <cstdint>
@@ -90,6 +90,8 @@ class Checker {
   void check_budget(const std::string& key, const ObjectPtr& object);
   void check_job(const std::string& key, const ObjectPtr& object);
   void check_fit(const std::string& node);
+  void check_devices(const std::string& key, const ObjectPtr& object);
+  void check_attachment(const std::string& key, const ObjectPtr& object);
   void check_quotas(const std::string& key, const ObjectPtr& object);
   void fold(std::string_view bytes);
   void fold(int64_t number);
@@ -100,6 +102,9 @@ class Checker {
   std::map<std::string, Node, std::less<>> nodes_;
   std::map<std::string, Budget, std::less<>> budgets_;
   std::map<std::string, int64_t> completed_;  // by a Job's uid
+  // By a claim's key: the devices that it has; by an attachment's key: the volume, if attached.
+  std::map<std::string, std::set<std::string>> devices_;
+  std::map<std::string, std::string> attached_;
   // The most that there may be below a key's prefix ("/registry/secrets/NS/"), by some quota.
   std::map<std::string, int64_t> rations_;
   std::map<std::string, std::string> uids_;   // uid -> key, for ever

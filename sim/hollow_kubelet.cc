@@ -142,6 +142,8 @@ Task<Status> HollowKubelet::register_node(Context ctx) {
     d->edit_metadata().set_name(machine_.name);
     d->edit_metadata().edit_labels().set("kubernetes.io/hostname", machine_.name);
     d->edit_metadata().edit_labels().set("kubernetes.io/os", "linux");
+    d->edit_metadata().edit_annotations().set(
+        "volumes.kubernetes.io/controller-managed-attach-detach", "true");
     if (!machine_.fallback_cidr.empty()) d->edit_spec().set_pod_cidr(machine_.fallback_cidr);
     found = co_await client_.create<core::Node>(ctx, d.take());
     if (!found.ok()) co_return found.status();

@@ -7,6 +7,7 @@
 #include "server/http/front.h"
 #include "server/server.h"
 #include "sim/parts.h"
+#include "sim/storage_driver.h"
 #include "store/replica.h"
 
 namespace keles::sim {
@@ -84,11 +85,12 @@ void World::draw_shape() {
   bool points = r.chance(0.7);
   if (options_.faults && points) buggify_.emplace(options_.seed);
   for (const WorkloadKind& kind : workload_kinds()) {
-    // Of its own chance, so that a world without it stays what it was.
-    const bool hooked = std::string_view(kind.name) == "hooked";
-    Random own(options_.seed ^ (hooked ? 0x686f6f : 0x637573));
-    const bool late = hooked || std::string_view(kind.name) == "customs";
-    bool drawn = (late ? own : r).chance(late ? 0.4 : 0.6);
+    // Later kinds of their own chance, so that a world without them stays what it was.
+    static const std::map<std::string_view, uint64_t> kLater = {
+        {"customs", 0x637573}, {"devices", 0x646576}, {"hooked", 0x686f6f}, {"volumes", 0x766f6c}};
+    const auto late = kLater.find(kind.name);
+    Random own(options_.seed ^ (late == kLater.end() ? 0 : late->second));
+    bool drawn = late == kLater.end() ? r.chance(0.6) : own.chance(0.4);
     if (options_.workloads)
       drawn = std::count(options_.workloads->begin(), options_.workloads->end(), kind.name) > 0;
     if (drawn) workloads_.push_back(&kind);
@@ -150,6 +152,10 @@ void World::add_parts() {
         [machine](Client& c) { return make_kubelet(c, *machine); });
   }
   add("observer", "observer", kTenants, make_observer);
+  const bool stores = std::any_of(workloads_.begin(), workloads_.end(), [](const auto* kind) {
+    return std::string_view(kind->name) == "volumes";
+  });
+  if (stores) add("driver", "driver", "system:masters", make_storage_driver);
   for (const WorkloadKind* kind : workloads_) {
     add(kind->name, std::string("user-") + kind->name, kTenants,
         [kind](Client& c) { return make_worker(c, kind->make()); });

@@ -32,6 +32,7 @@ const std::vector<WorkloadKind>& workload_kinds() {
       {"customs", make_customs},
       {"daemonsets", make_daemonsets},
       {"deployments", make_deployments},
+      {"devices", make_devices},
       {"hooked", make_hooked},
       {"jobs", make_jobs},
       {"namespaces", make_namespaces},
@@ -44,6 +45,7 @@ const std::vector<WorkloadKind>& workload_kinds() {
       {"services", make_services},
       {"statefulsets", make_statefulsets},
       {"strays", make_strays},
+      {"volumes", make_volumes},
   };
   return kinds;
 }

@@ -12,6 +12,7 @@ std::unique_ptr<Workload> make_cronjobs();
 std::unique_ptr<Workload> make_customs();
 std::unique_ptr<Workload> make_daemonsets();
 std::unique_ptr<Workload> make_deployments();
+std::unique_ptr<Workload> make_devices();
 std::unique_ptr<Workload> make_hooked();
 std::unique_ptr<Workload> make_jobs();
 std::unique_ptr<Workload> make_namespaces();
@@ -24,5 +25,6 @@ std::unique_ptr<Workload> make_replicationcontrollers();
 std::unique_ptr<Workload> make_services();
 std::unique_ptr<Workload> make_statefulsets();
 std::unique_ptr<Workload> make_strays();
+std::unique_ptr<Workload> make_volumes();
 
 }  // namespace keles::sim

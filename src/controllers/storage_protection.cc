@@ -35,6 +35,13 @@ std::string claim_of(const Pod& pod, const Volume& volume) {
   return std::string(pod.metadata().name()) + "-" + std::string(volume.name());
 }
 
+// The node is done with it, and it only waits for finalizers: perhaps for its claim to go.
+bool is_shut_down(const Pod& pod) {
+  auto meta = pod.metadata();
+  return is_dying(meta) && meta.has_deletion_grace_period_seconds() &&
+         meta.deletion_grace_period_seconds() == 0;
+}
+
 bool is_made_for(const PersistentVolumeClaim& claim, const Pod& pod) {
   for (auto r : claim.metadata().owner_references()) {
     if (r.controller() && r.uid() == pod.metadata().uid()) return true;
@@ -52,7 +59,7 @@ Protection plan_protection(const ObjectMeta& object, std::string_view finalizer,
 
 bool pod_uses_claim(const Pod& pod, const PersistentVolumeClaim& claim) {
   // A node starts no pod whose claim is being deleted: who is on none yet does not count.
-  if (pod.spec().node_name().empty()) return false;
+  if (pod.spec().node_name().empty() || is_shut_down(pod)) return false;
   for (Volume v : pod.spec().volumes()) {
     if (claim_of(pod, v) != claim.metadata().name()) continue;
     if (v.has_persistent_volume_claim()) return true;
@@ -78,7 +85,7 @@ ClaimProtection::ClaimProtection(Deps deps)
       pods_(watch<Pod>()) {
   // What a pod lets go of when it goes, or ends.
   pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
-    if (!before || (now && !pod_has_finished(*now))) return;
+    if (!before || (now && !pod_has_finished(*now) && !is_shut_down(*now))) return;
     const std::string ns(before->metadata().namespace_());
     for (Volume v : before->spec().volumes()) {
       const std::string claim = claim_of(*before, v);

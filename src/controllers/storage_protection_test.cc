@@ -51,6 +51,15 @@ TEST(StorageProtection, WhatPodsUse) {
            {"spec: {nodeName: n1, volumes: [{name: x, persistentVolumeClaim: {claimName: p-v}}]}",
             true},
            {"spec: {volumes: [{name: x, persistentVolumeClaim: {claimName: p-v}}]}", false},
+           // One that its node is done with waits, in the foreground, for the claim that it owns.
+           {"{metadata: {deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 0, "
+            "finalizers: [foregroundDeletion]}, spec: {nodeName: n1, volumes: [{name: x, "
+            "persistentVolumeClaim: {claimName: p-v}}]}}",
+            false},
+           {"{metadata: {deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: "
+            "30}, "
+            "spec: {nodeName: n1, volumes: [{name: x, persistentVolumeClaim: {claimName: p-v}}]}}",
+            true},
            {"spec: {nodeName: n1, volumes: [{name: x, persistentVolumeClaim: {claimName: q}}]}",
             false},
            {"{metadata: {name: p, uid: u}, spec: {nodeName: n1, volumes: [{name: v, ephemeral: "
