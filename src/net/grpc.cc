@@ -106,8 +106,11 @@ class Stream final : public GrpcStream {
 
 class Channel final : public GrpcChannel {
  public:
-  Channel(Loop& loop, Endpoint endpoint)
-      : loop_(loop), endpoint_(std::move(endpoint)), dialing_(1) {}
+  Channel(Loop& loop, Endpoint endpoint, Headers metadata)
+      : loop_(loop),
+        endpoint_(std::move(endpoint)),
+        metadata_(std::move(metadata)),
+        dialing_(1) {}
 
   Task<Result<std::string>> unary(Context ctx, std::string method, std::string message,
                                   size_t max_message) override {
@@ -145,6 +148,7 @@ class Channel final : public GrpcChannel {
     r.headers.add("content-type", "application/grpc");
     r.headers.add("te", "trailers");
     r.headers.add("user-agent", "grpc-c++-keles/1.0");
+    for (const auto& [name, value] : metadata_) r.headers.add(name, value);
     if (ctx.deadline() != TimePoint::max()) {
       r.headers.add("grpc-timeout", timeout_text(ctx.deadline() - loop_.now()));
     }
@@ -200,6 +204,7 @@ class Channel final : public GrpcChannel {
 
   Loop& loop_;
   Endpoint endpoint_;
+  const Headers metadata_;
   Semaphore dialing_;
   std::shared_ptr<Http2Client> client_;
   Duration backoff_{};
@@ -208,8 +213,9 @@ class Channel final : public GrpcChannel {
 
 }  // namespace
 
-std::unique_ptr<GrpcChannel> GrpcChannel::create(Loop& loop, Endpoint endpoint) {
-  return std::make_unique<Channel>(loop, std::move(endpoint));
+std::unique_ptr<GrpcChannel> GrpcChannel::create(Loop& loop, Endpoint endpoint,
+                                                 Headers metadata) {
+  return std::make_unique<Channel>(loop, std::move(endpoint), std::move(metadata));
 }
 
 // The message keeps the form in which Go programs print it, since it ends up in events.

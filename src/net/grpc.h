@@ -20,7 +20,8 @@ class GrpcStream {
 class GrpcChannel {
  public:
   // Endpoint host "unix:/run/containerd/containerd.sock" or a TCP endpoint. Reconnects when needed.
-  static std::unique_ptr<GrpcChannel> create(Loop& loop, Endpoint endpoint);
+  // `metadata` goes with every call.
+  static std::unique_ptr<GrpcChannel> create(Loop& loop, Endpoint endpoint, Headers metadata = {});
   virtual ~GrpcChannel() = default;
   // `method` is "/runtime.v1.RuntimeService/RunPodSandbox".
   virtual Task<Result<std::string>> unary(Context ctx, std::string method, std::string message,
