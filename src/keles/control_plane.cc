@@ -512,6 +512,27 @@ Result<std::string> nth_address(const std::string& cidr, uint32_t n) {
                              "\" is not an IPv4 range such as 10.96.0.0/16");
 }
 
+namespace {
+
+std::string host_name() {
+  char host[256] = "localhost";
+  (void)::gethostname(host, sizeof host - 1);
+  return host;
+}
+
+Result<std::unique_ptr<Store>> open_store(const ControlPlaneOptions& f,
+                                          std::shared_ptr<Encryption> encryption) {
+  const size_t window = static_cast<size_t>(std::max<int64_t>(1, f.event_window));
+  if (!f.etcd.servers.empty()) return open_etcd_store(f.etcd, window, std::move(encryption));
+  EmbeddedOptions embedded;
+  embedded.directory = f.data_dir + "/store";
+  embedded.event_window = window;
+  embedded.identity_file = f.store_identity_file;
+  return open_sealed_store(embedded, std::move(encryption));
+}
+
+}  // namespace
+
 std::string choose_advertise_address(const std::string& bind_address) {
   auto bound = IpAddress::parse(bind_address);
   if (bound && bound->is_global_unicast()) return bind_address;
@@ -562,12 +583,12 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   const server::PkiFiles* pki = &own->pki;
 
   process_budget().set_limit(static_cast<size_t>(f.memory_budget_mb) << 20);
-  EmbeddedOptions embedded;
-  embedded.directory = f.data_dir + "/store";
-  embedded.event_window = static_cast<size_t>(std::max<int64_t>(1, f.event_window));
-  embedded.identity_file = f.store_identity_file;
-  Result<std::unique_ptr<Store>> store = open_sealed_store(embedded, encryption);
+  Result<std::unique_ptr<Store>> store = open_store(f, encryption);
   if (!store.ok()) co_return store.status();
+  options.host_name = host_name();
+  if ((*store)->shared() && f.controlling.election.identity.empty()) {
+    f.controlling.election.identity = options.host_name + "_" + loop->random().uuid();
+  }
 
   options.service_cidr = f.service_cidr;
   options.node_port_range = f.node_port_range;

@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "base/task.h"
 #include "keles/controller_flags.h"
+#include "keles/etcd_flags.h"
 #include "net/pki.h"
 #include "server/audit/options.h"
 #include "server/auth/auth.h"
@@ -38,6 +39,7 @@ struct Credentials {
 struct ControlPlaneOptions {
   std::string data_dir = "/var/lib/keles";  // holds "store" and, unless told otherwise, "pki"
   std::string store_identity_file;          // EmbeddedOptions::identity_file
+  EtcdFlags etcd;                           // where the store is instead, if servers are named
   std::string bind_address = "0.0.0.0", advertise_address;
   int64_t secure_port = 6443;
   std::string service_cidr = "10.96.0.0/16", cluster_cidr = "10.244.0.0/16";

@@ -26,7 +26,6 @@ constexpr Duration kHolderTimeout = 10s;
 
 struct ApiServerFlags {
   ControlPlaneOptions plane;
-  std::vector<std::string> etcd_servers;
   std::string cert_dir, tls_certificate, tls_key, client_ca;
   std::string signing_key_file;
   std::string proxy_certificate, proxy_key;
@@ -37,8 +36,10 @@ struct ApiServerFlags {
 void add_flags(Flags& f, ApiServerFlags& s) {
   ControlPlaneOptions& p = s.plane;
   add_api_server_flags(f, p);
-  f.add("etcd-servers", &s.etcd_servers,
-        "The URL of the etcd of this build, which holds the store's directory: one, http.");
+  f.add("etcd-servers", &p.etcd.servers,
+        "List of etcd servers to connect with (scheme://ip:port), comma separated; or one, the etcd "
+        "of this build, which holds the store's directory.");
+  add_etcd_flags(f, p.etcd);
   f.add("storage-backend", &s.storage_backend, "The storage backend for persistence: etcd3.");
   f.add("secure-port", &p.secure_port, "The port on which to serve HTTPS.");
   f.add("cert-dir", &s.cert_dir,
@@ -157,7 +158,6 @@ Result<Credentials> credentials(const ApiServerFlags& f, const ControlPlaneOptio
 }
 
 Status check(const ApiServerFlags& f) {
-  if (f.etcd_servers.size() != 1) return Status::bad_request("--etcd-servers: want one URL");
   if (!f.allow_privileged) {
     return Status::bad_request("--allow-privileged=false is not supported: use PodSecurity");
   }
@@ -190,17 +190,27 @@ Task<void> watch_holder(Context ctx, ApiServer* api, ClientUrl where,
   held->reset();
 }
 
-Task<Status> run(Context ctx, ApiServerFlags f, ClientUrl etcd) {
-  Context limit = ctx.with_timeout(kHolderTimeout);
-  auto held = co_await HeldStore::open(limit, etcd);
-  if (!held.ok()) co_return held.status().with_prefix("--etcd-servers: " + etcd.text());
+// The server whose store is in an etcd cluster, or, with an etcd of this build, in its directory.
+Task<Status> run(Context ctx, ApiServerFlags f) {
   ControlPlaneOptions plane = f.plane;
-  plane.data_dir = (*held)->directory();
-  plane.store_identity_file = plane.data_dir + "/store-identity";
   plane.controllers = plane.scheduler = plane.dns = false;
   plane.credentials = [f](const ControlPlaneOptions& p, WallTime now) {
     return credentials(f, p, now);
   };
+  const std::vector<std::string>& servers = f.plane.etcd.servers;
+  if (servers.size() != 1 || !servers[0].starts_with("http://"))
+    co_return co_await run_control_plane(ctx, std::move(plane));
+  auto parsed = parse_client_url("etcd-servers", servers[0]);
+  if (!parsed.ok()) co_return parsed.status();
+  const ClientUrl etcd = *parsed;
+  Context limit = ctx.with_timeout(kHolderTimeout);
+  auto held = co_await HeldStore::open(limit, etcd);
+  if (held.status().is(Reason::kBadRequest))  // another's etcd
+    co_return co_await run_control_plane(ctx, std::move(plane));
+  if (!held.ok()) co_return held.status().with_prefix("--etcd-servers: " + etcd.text());
+  plane.etcd.servers.clear();
+  plane.data_dir = (*held)->directory();
+  plane.store_identity_file = plane.data_dir + "/store-identity";
   auto shared = std::make_shared<std::unique_ptr<HeldStore>>(std::move(*held));
   plane.beside = [etcd, shared](Context serving, ApiServer* api) {
     return watch_holder(serving, api, etcd, shared);
@@ -226,11 +236,10 @@ int kube_apiserver_main(const std::vector<std::string>& args) {
     TRY(check_identity_flags(flags, &f.plane));
     TRY(check(f));
     f.plane.flags = flag_values(flags, args);
-    TRY_ASSIGN(etcd, parse_client_url("etcd-servers", f.etcd_servers[0]));
     TRY(log::set_format(f.plane.logging_format));
     log::set_verbosity(static_cast<int>(f.plane.verbosity));
     log::info("Starting API server", {{"version", kGitVersion}});
-    return run_program([&f, etcd](Context ctx) { return run(ctx, f, etcd); });
+    return run_program([&f](Context ctx) { return run(ctx, f); });
   });
 }
 

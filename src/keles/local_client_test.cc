@@ -167,6 +167,10 @@ TEST(LocalClient, Patches) {
                       R"([{"op":"add","path":"/data/m","value":"3"}])");
   ASSERT_TRUE(json.ok()) << json.status().to_string();
   EXPECT_EQ((*json)->tree()->root["data"]["m"].as_string(), "3");
+  auto same = c.patch(config_maps(), "default", "a", PatchType::kJson,
+                      R"([{"op":"test","path":"/data/m","value":"3"}])");
+  ASSERT_TRUE(same.ok()) << same.status().to_string();
+  EXPECT_EQ((*same)->revision(), (*json)->revision());  // nothing was written
   auto renamed =
       c.patch(config_maps(), "default", "a", PatchType::kMerge, R"({"metadata":{"name":"b"}})");
   EXPECT_EQ(renamed.status().code(), 400);

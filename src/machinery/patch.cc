@@ -2,6 +2,7 @@
 #include "machinery/patch.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -164,7 +165,16 @@ Result<Document> apply_patch(PatchType patch_type, const TypeDesc& type, const V
                              const Value& patch) {
   switch (patch_type) {
     case PatchType::kJson: {
-      auto r = apply_json_patch(original, patch);
+      // Its operations are about what a client was shown, where `status: {}` and `containers: null`
+      // are there though the tree has neither.
+      std::optional<Document> shown;
+      if (!type.from_schema) {
+        std::string text;
+        write_json(text, type, original);
+        TRY_ASSIGN(read, parse_json(text));
+        shown = std::move(read);
+      }
+      auto r = apply_json_patch(shown ? shown->root : original, patch);
       if (!r.ok()) return rejected(r.status());
       return r;
     }

@@ -43,6 +43,20 @@ TEST(JsonPatch, Operations) {
   EXPECT_EQ(json("{a: 1}", "[{op: test, path: /b, value: null}]"), canonical("{a: 1}"));
 }
 
+// What a client was shown of an object is there, though the tree does not have it.
+TEST(JsonPatch, IsAboutWhatWasShown) {
+  const KindDesc* kind = find_kind("v1", "Pod");
+  const Document original = doc("{metadata: {name: a}, spec: {nodeName: n}}");
+  auto patched = apply_patch(
+      PatchType::kJson, *kind->type, original.root,
+      doc("[{op: test, path: /status, value: {}}, {op: test, path: /spec/containers, value: null}, "
+          "{op: add, path: /status/phase, value: Running}]")
+          .root);
+  ASSERT_TRUE(patched.ok()) << patched.status().message();
+  EXPECT_EQ(to_json(patched->root["status"]), R"({"phase":"Running"})");
+  EXPECT_EQ(patched->root["spec"]["nodeName"].as_string(), "n");
+}
+
 TEST(JsonPatch, Errors) {
   EXPECT_EQ(json("{spec: {replicas: 1}}", "[{op: test, path: /spec/replicas, value: 2}]"),
             "testing value /spec/replicas failed: test failed\n");

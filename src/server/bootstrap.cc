@@ -96,16 +96,18 @@ Document make_service(const ApiServerOptions& options, const std::string& addres
   return d.take();
 }
 
-Document make_slice(const ApiServerOptions& options) {
+Document make_slice(const ApiServerOptions& options, const std::vector<std::string>& addresses) {
   Draft<api::discovery_v1::EndpointSliceEdit> d;
   auto meta = d->edit_metadata();
   meta.set_name("kubernetes");
   meta.set_namespace_("default");
   meta.edit_labels().set("kubernetes.io/service-name", "kubernetes");
-  d->set_address_type("IPv4");
-  auto endpoint = d->edit_endpoints().add();
-  endpoint.edit_addresses().add(options.advertise_address);
-  endpoint.edit_conditions().set_ready(true);
+  d->set_address_type(addresses.front().find(':') == std::string::npos ? "IPv4" : "IPv6");
+  for (const std::string& address : addresses) {
+    auto endpoint = d->edit_endpoints().add();
+    endpoint.edit_addresses().add(address);
+    endpoint.edit_conditions().set_ready(true);
+  }
   auto port = d->edit_ports().add();
   port.set_name("https");
   port.set_protocol("TCP");
@@ -113,14 +115,15 @@ Document make_slice(const ApiServerOptions& options) {
   return d.take();
 }
 
-Document make_endpoints(const ApiServerOptions& options) {
+Document make_endpoints(const ApiServerOptions& options,
+                        const std::vector<std::string>& addresses) {
   Draft<api::core_v1::EndpointsEdit> d;
   auto meta = d->edit_metadata();
   meta.set_name("kubernetes");
   meta.set_namespace_("default");
   meta.edit_labels().set("endpointslice.kubernetes.io/skip-mirror", "true");
   auto subset = d->edit_subsets().add();
-  subset.edit_addresses().add().set_ip(options.advertise_address);
+  for (const std::string& address : addresses) subset.edit_addresses().add().set_ip(address);
   auto port = subset.edit_ports().add();
   port.set_name("https");
   port.set_protocol("TCP");
@@ -304,6 +307,21 @@ Task<void> keep_default_range(Context ctx, ApiServer* server) {
   }
 }
 
+bool reachable_by_pods(std::string_view address) {
+  auto ip = IpAddress::parse(address);
+  return ip && ip->is_global_unicast();
+}
+
+Task<Status> write_endpoints(Context ctx, ApiServer* server, std::vector<std::string> addresses) {
+  Registry* registry = &server->registry();
+  Batch both(ctx.loop());
+  both.add(replace(ctx, registry, &kind_of<api::discovery_v1::EndpointSlice>(),
+                   make_slice(server->options(), addresses)));
+  both.add(replace(ctx, registry, &kind_of<api::core_v1::Endpoints>(),
+                   make_endpoints(server->options(), addresses)));
+  co_return co_await both.finish();
+}
+
 Task<Status> bootstrap(Context ctx, ApiServer* server) {
   Registry* registry = &server->registry();
   const ApiServerOptions& options = server->options();
@@ -349,16 +367,13 @@ Task<Status> bootstrap(Context ctx, ApiServer* server) {
   rest.add(ensure_default_range(ctx, server));
   rest.add(ensure(ctx, registry, &kind_of<api::core_v1::Service>(), "default",
                   make_service(options, registry->services().address(1))));
-  // A loopback address is no endpoint: whoever reads it would reach itself.
-  auto ip = IpAddress::parse(options.advertise_address);
-  if (ip && ip->is_global_unicast()) {
-    rest.add(
-        replace(ctx, registry, &kind_of<api::discovery_v1::EndpointSlice>(), make_slice(options)));
-    rest.add(replace(ctx, registry, &kind_of<api::core_v1::Endpoints>(), make_endpoints(options)));
-  } else {
+  if (!reachable_by_pods(options.advertise_address)) {
     log::warn(
         "The service \"kubernetes\" has no endpoint: pods cannot reach the advertised address",
         {{"address", options.advertise_address}});
+  } else if (options.host_name.empty() || !registry->store().shared()) {
+    std::vector<std::string> own{options.advertise_address};
+    rest.add(write_endpoints(ctx, server, std::move(own)));
   }
   co_return co_await rest.finish();
 }

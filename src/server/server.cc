@@ -5,6 +5,7 @@
 #include "base/sync.h"
 #include "machinery/time.h"
 #include "server/bootstrap.h"
+#include "server/peers.h"
 #include "server/conversion/webhook.h"
 #include "server/early_admission.h"
 #include "server/matching/conditions.h"
@@ -86,10 +87,13 @@ struct ApiServer::State {
   std::atomic<bool> started{false};
   aggregation::Aggregator aggregator;
   flow::FlowControl flow;
+  std::unique_ptr<server::Peers> peers;  // null: nobody is told
 };
 
 ApiServer::ApiServer(Store* store, ApiServerOptions options)
-    : state_(std::make_unique<State>(store, std::move(options))) {}
+    : state_(std::make_unique<State>(store, std::move(options))) {
+  if (!state_->options.host_name.empty()) state_->peers = std::make_unique<server::Peers>(this);
+}
 ApiServer::~ApiServer() = default;
 
 bool ApiServer::started() const { return state_->started.load(); }
@@ -111,6 +115,7 @@ Task<Status> ApiServer::start(Context ctx) {
     (void)co_await ctx.sleep(kWritableEvery);
     s = co_await server::bootstrap(ctx, this);
   }
+  if (s.ok() && state_->peers) s = co_await state_->peers->announce(ctx);
   state_->auth.refresh();
   if (state_->flow.enabled()) state_->flow.refresh(ctx.loop());
   if (s.ok()) state_->started = true;
@@ -173,6 +178,7 @@ Task<void> ApiServer::run(Context ctx) {
   group.spawn(state_->aggregator.run(ctx));
   if (state_->flow.enabled()) group.spawn(state_->flow.run(ctx));
   group.spawn(forget_past(ctx, &state_->registry));
+  if (state_->peers) group.spawn(state_->peers->run(ctx));
   group.spawn(server::keep_default_range(ctx, this));
   std::set<int64_t> suspects;
   while (true) {

@@ -35,6 +35,9 @@ struct ApiServerOptions {
   std::string node_port_range = "30000-32767";
   // Where the "kubernetes" Service leads.
   std::string advertise_address = "127.0.0.1";
+  // Of this server, for the others that share its store (peers.h); "": it tells nobody that it is
+  // there.
+  std::string host_name;
   uint16_t advertise_port = 6443;
   auth::AuthOptions auth;
   admission::Config admission;

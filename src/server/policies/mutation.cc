@@ -5,6 +5,7 @@
 
 #include "cel/to_value.h"
 #include "machinery/apply/place.h"
+#include "machinery/codec_json.h"
 #include "machinery/decode.h"
 #include "machinery/equality.h"
 #include "machinery/kind_facts.h"
@@ -88,7 +89,12 @@ Mutated apply_operations(cel::Run& run, const cel::Val& v, const Value& shown, c
     if (!wrong.empty()) return failed(std::move(wrong));
     patch.root.append(patch.arena, operation);
   }
-  auto patched = apply_json_patch(shown, patch.root);
+  // As a client would be shown it: `status: {}` is there to be added to.
+  std::string text;
+  write_json(text, kind, shown);
+  auto read = parse_json(text);
+  if (!read.ok()) return failed("JSON Patch: " + read.status().message());
+  auto patched = apply_json_patch(read->root, patch.root);
   if (!patched.ok()) {
     const std::string why = patched.status().message();
     if (why.ends_with("test failed")) return {};  // as it says itself: nothing is to be done

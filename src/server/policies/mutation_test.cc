@@ -134,6 +134,7 @@ TEST(Mutation, JsonPatches) {
       {"[JSONPatch{op: 'test', path: '/spec/replicas', value: 1}, JSONPatch{op: 'replace', path: "
        "'/spec/replicas', value: 3}]",
        "spec.replicas", "3"},
+      {"[JSONPatch{op: 'add', path: '/status/replicas', value: 5}]", "status.replicas", "5"},
       {"[JSONPatch{op: 'remove', path: '/metadata/labels/x'}]", "metadata.labels", "null"},
       {"[JSONPatch{op: 'copy', from: '/metadata/labels/x', path: '/metadata/labels/y'}]",
        "metadata.labels", R"({"x":"1","y":"1"})"},

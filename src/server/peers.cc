@@ -1,0 +1,170 @@
+#include "server/peers.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "api/coordination_v1.h"
+#include "api/discovery_v1.h"
+#include "base/encoding.h"
+#include "base/log.h"
+#include "machinery/time.h"
+#include "server/bootstrap.h"
+#include "server/objects/meta.h"
+#include "server/registry/registry.h"
+
+namespace keles::server {
+namespace {
+
+using api::coordination_v1::Lease;
+using api::coordination_v1::LeaseEdit;
+using api::discovery_v1::EndpointSlice;
+
+constexpr const char* kNamespace = "kube-system";
+constexpr const char* kIdentity = "apiserver.kubernetes.io/identity";
+constexpr const char* kAddress = "keles.dev/advertise-address";
+constexpr Duration kRenewEvery = 10s;
+constexpr Duration kSilence = 30s;      // of a server that is taken for gone
+constexpr int64_t kLeaseSeconds = 3600;  // as upstream's: then the Lease is removed
+constexpr Duration kLastWords = 2s;
+
+registry::WriteRequest as_server() {
+  registry::WriteRequest how;
+  how.user = "system:apiserver";
+  how.field_manager = "kube-apiserver";
+  how.groups = {"system:masters"};
+  how.judged = true;
+  return how;
+}
+
+const KindDesc* lease_kind() { return &kind_of<Lease>(); }
+
+}  // namespace
+
+Peers::Peers(ApiServer* server) : server_(server) {
+  const ApiServerOptions& o = server->options();
+  host_ = o.host_name;
+  const std::string where =
+      host_ + "\n" + o.advertise_address + "\n" + std::to_string(o.advertise_port);
+  char hash[17];
+  std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(fnv1a_64(where)));
+  name_ = std::string("apiserver-") + hash;
+  if (reachable_by_pods(o.advertise_address)) address_ = o.advertise_address;
+}
+
+Task<Status> Peers::announce(Context ctx) {
+  TRY_CO(renew(ctx));
+  TRY_CO(listen(ctx));
+  if (!has_address()) co_return Status();
+  co_return co_await write_endpoints(ctx, true);
+}
+
+Task<Status> Peers::renew(Context ctx) {
+  registry::Registry& registry = server_->registry();
+  if (holder_.empty()) holder_ = name_ + "_" + ctx.loop().random().uuid();
+  auto there = co_await registry.get(ctx, lease_kind(), kNamespace, name_);
+  if (!there.ok() && !there.status().is(Reason::kNotFound)) co_return there.status();
+  const std::string now = format_micro_time(ctx.loop().wall_now());
+  Draft<LeaseEdit> d = there.ok() ? Draft<LeaseEdit>(*read<Lease>(*there)) : Draft<LeaseEdit>();
+  auto meta = d->edit_metadata();
+  meta.set_namespace_(kNamespace);
+  meta.set_name(name_);
+  meta.edit_labels().set(kIdentity, "kube-apiserver");
+  meta.edit_labels().set("kubernetes.io/hostname", host_);
+  if (has_address()) meta.edit_annotations().set(kAddress, address_);
+  auto spec = d->edit_spec();
+  spec.set_holder_identity(holder_);
+  spec.set_lease_duration_seconds(kLeaseSeconds);
+  spec.set_renew_time(now);
+  Document body = d.take();
+  if (there.ok()) {
+    auto done = co_await registry.update(ctx, lease_kind(), kNamespace, name_, "", std::move(body),
+                                         as_server());
+    co_return done.status();
+  }
+  auto made =
+      co_await registry.create(ctx, lease_kind(), kNamespace, std::move(body), as_server());
+  co_return made.status();
+}
+
+// Who is there, and what is left of those who are not.
+Task<Status> Peers::listen(Context ctx) {
+  registry::ListQuery query;
+  query.label_selector = std::string(kIdentity) + "=kube-apiserver";
+  auto page = co_await server_->registry().list(ctx, lease_kind(), kNamespace, query);
+  if (!page.ok()) co_return page.status();
+  const TimePoint now = ctx.loop().now();
+  std::map<std::string, Heard> heard;
+  std::vector<ObjectPtr> over;
+  for (const ObjectPtr& o : page->items) {
+    auto lease = read<Lease>(o);
+    Heard h{std::to_string(o->revision()), std::string(lease->metadata().annotations().get(kAddress)),
+            now};
+    const std::string name(o->name());
+    if (auto before = heard_.find(name); before != heard_.end() && before->second.revision == h.revision)
+      h.at = before->second.at;
+    heard.emplace(name, std::move(h));
+    auto renewed = parse_time(lease->spec().renew_time());
+    const Duration lasts = std::chrono::seconds(lease->spec().lease_duration_seconds());
+    if (renewed.ok() && *renewed + lasts < ctx.loop().wall_now()) over.push_back(o);
+  }
+  heard_ = std::move(heard);
+  for (const ObjectPtr& o : over) {
+    registry::DeleteRequest request;
+    request.uid = o->uid();
+    std::string name(o->name());
+    auto gone = co_await server_->registry().remove(ctx, lease_kind(), kNamespace, std::move(name),
+                                                    request, as_server());
+    (void)gone;  // another server was quicker, or it has been renewed after all
+  }
+  co_return Status();
+}
+
+Task<Status> Peers::write_endpoints(Context ctx, bool with_own) {
+  std::vector<std::string> wanted;
+  if (with_own) wanted.push_back(address_);
+  const bool v6 = address_.find(':') != std::string::npos;
+  for (const auto& [name, h] : heard_) {
+    const bool fresh = ctx.loop().now() - h.at < kSilence;
+    const bool same_family = (h.address.find(':') != std::string::npos) == v6;
+    if (fresh && same_family && name != name_ && reachable_by_pods(h.address)) wanted.push_back(h.address);
+  }
+  std::sort(wanted.begin(), wanted.end());
+  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+  if (wanted.empty()) co_return Status();  // the last one's stay, for when it comes back
+  auto there = co_await server_->registry().get(ctx, &kind_of<EndpointSlice>(), "default",
+                                                "kubernetes");
+  if (there.ok()) {
+    std::vector<std::string> now;
+    auto slice = read<EndpointSlice>(*there);
+    for (auto endpoint : slice->endpoints()) {
+      for (std::string_view a : endpoint.addresses()) now.emplace_back(a);
+    }
+    if (now == wanted) co_return Status();
+  }
+  co_return co_await server::write_endpoints(ctx, server_, std::move(wanted));
+}
+
+Task<void> Peers::run(Context ctx) {
+  for (;;) {
+    Status rested = co_await ctx.sleep(kRenewEvery);
+    if (!rested.ok()) break;
+    Context limit = ctx.with_timeout(kRenewEvery);
+    Status s = co_await announce(limit);
+    if (!s.ok() && !s.is(Reason::kConflict) && !ctx.done())
+      log::warn("The other API servers could not be told of this one", {{"err", s}});
+  }
+  co_await leave(&ctx.loop());
+}
+
+Task<void> Peers::leave(Loop* loop) {
+  Context ctx = Context::root(*loop).with_timeout(kLastWords);
+  registry::DeleteRequest request;
+  auto gone = co_await server_->registry().remove(ctx, lease_kind(), kNamespace, name_, request,
+                                                  as_server());
+  Status s = gone.status();
+  if (s.ok() && has_address()) s = co_await write_endpoints(ctx, false);
+  if (!s.ok()) log::warn("The other API servers find out by themselves", {{"err", s}});
+}
+
+}  // namespace keles::server
