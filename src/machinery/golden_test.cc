@@ -24,6 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kGolden = "src/machinery/golden";
+constexpr const char* kEmptyValues = "src/machinery/empty_values.txt";
 constexpr const char* kRemake =
     "if the description changed and this is what was meant, make golden/ anew (README.md)";
 
@@ -142,6 +143,22 @@ TEST(Golden, EveryFieldOfTheDescriptionIsThere) {
   EXPECT_EQ(golden.size(), tables::types_by_name.size()) << kRemake;
 }
 
+// What is written where nothing is set (`status: {}`, `conditions: null`) and what is left out, as
+// Go's tags say.
+std::string empty_values() {
+  std::string out;
+  for (const TypeDesc* type : tables::types_by_name) {
+    out.append(type->name).append(" ");
+    write_json(out, *type, Value::map());
+    out += '\n';
+  }
+  return out;
+}
+
+TEST(Golden, EmptyValuesSayWhatUpstreamsSay) {
+  EXPECT_EQ(empty_values(), must_read(kEmptyValues)) << kRemake;
+}
+
 // "apps.v1.Deployment.json" -> its kind, or null.
 const KindDesc* kind_of_fixture(const fs::path& path) {
   std::string name = path.stem().string();
@@ -215,6 +232,7 @@ TEST(Golden, DISABLED_Write) {
     Status s = write_file((fs::path(kGolden) / name).string(), text);
     ASSERT_TRUE(s.ok()) << s.to_string();
   }
+  ASSERT_TRUE(write_file(kEmptyValues, empty_values()).ok());
 }
 
 }  // namespace

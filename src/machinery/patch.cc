@@ -2,7 +2,7 @@
 #include "machinery/patch.h"
 
 #include <algorithm>
-#include <optional>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -167,15 +167,18 @@ Result<Document> apply_patch(PatchType patch_type, const TypeDesc& type, const V
     case PatchType::kJson: {
       // Its operations are about what a client was shown, where `status: {}` and `containers: null`
       // are there though the tree has neither.
-      std::optional<Document> shown;
-      if (!type.from_schema) {
-        std::string text;
-        write_json(text, type, original);
-        TRY_ASSIGN(read, parse_json(text));
-        shown = std::move(read);
+      if (type.from_schema) {
+        auto r = apply_json_patch(original, patch);
+        if (!r.ok()) return rejected(r.status());
+        return r;
       }
-      auto r = apply_json_patch(shown ? shown->root : original, patch);
+      std::string text;
+      write_json(text, type, original);
+      TRY_ASSIGN(read, parse_json(text));
+      auto shown = std::make_shared<Document>(std::move(read));
+      auto r = apply_json_patch(shown->root, patch);
       if (!r.ok()) return rejected(r.status());
+      r->arena.adopt(shown);  // it has texts of it
       return r;
     }
     case PatchType::kMerge:

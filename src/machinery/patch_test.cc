@@ -46,7 +46,7 @@ TEST(JsonPatch, Operations) {
 // What a client was shown of an object is there, though the tree does not have it.
 TEST(JsonPatch, IsAboutWhatWasShown) {
   const KindDesc* kind = find_kind("v1", "Pod");
-  const Document original = doc("{metadata: {name: a}, spec: {nodeName: n}}");
+  const Document original = doc("{metadata: {name: a}, spec: {nodeName: worker}}");
   auto patched = apply_patch(
       PatchType::kJson, *kind->type, original.root,
       doc("[{op: test, path: /status, value: {}}, {op: test, path: /spec/containers, value: null}, "
@@ -54,7 +54,7 @@ TEST(JsonPatch, IsAboutWhatWasShown) {
           .root);
   ASSERT_TRUE(patched.ok()) << patched.status().message();
   EXPECT_EQ(to_json(patched->root["status"]), R"({"phase":"Running"})");
-  EXPECT_EQ(patched->root["spec"]["nodeName"].as_string(), "n");
+  EXPECT_EQ(patched->root["spec"]["nodeName"].as_string(), "worker");
 }
 
 TEST(JsonPatch, Errors) {

@@ -1,6 +1,7 @@
 #include "server/policies/mutation.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "cel/to_value.h"
@@ -94,12 +95,14 @@ Mutated apply_operations(cel::Run& run, const cel::Val& v, const Value& shown, c
   write_json(text, kind, shown);
   auto read = parse_json(text);
   if (!read.ok()) return failed("JSON Patch: " + read.status().message());
-  auto patched = apply_json_patch(read->root, patch.root);
+  auto held = std::make_shared<Document>(std::move(*read));
+  auto patched = apply_json_patch(held->root, patch.root);
   if (!patched.ok()) {
     const std::string why = patched.status().message();
     if (why.ends_with("test failed")) return {};  // as it says itself: nothing is to be done
     return failed("JSON Patch: " + why);
   }
+  patched->arena.adopt(held);
   hold_kind(patched->arena, kind);
   Status s = check_body_kind(kind, "", *patched);
   if (s.ok()) s = decode_object(kind, *patched, FieldValidation::kStrict);
