@@ -12,6 +12,7 @@
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "machinery/decode.h"
+#include "machinery/older_versions.h"
 #include "machinery/unbound_kind.h"
 
 namespace keles {
@@ -365,6 +366,10 @@ Result<ObjectPtr> Object::from_json(const FindKind& find, Bytes stored, int64_t 
   const std::string_view api_version = doc.root["apiVersion"].as_string();
   const std::string_view name = doc.root["kind"].as_string();
   if (api_version.empty() || name.empty()) return damaged(nullptr, "it names no kind");
+  if (is_older_version(api_version, name)) {
+    to_served_version(doc);
+    return from_json(find, std::make_shared<const std::string>(to_json(doc.root)), revision);
+  }
   if (const KindDesc* known = find ? find(api_version, name) : nullptr) {
     return from_stored(*known, std::move(stored), revision);
   }

@@ -1,143 +1,88 @@
 #include "machinery/older_versions.h"
 
-#include <vector>
-
-#include "machinery/codec_protobuf.h"
+#include <utility>
 
 namespace keles {
 namespace {
 
-constexpr std::string_view kDefinition = "CustomResourceDefinition";
 constexpr std::string_view kOld = "apiextensions.k8s.io/v1beta1";
 constexpr std::string_view kNow = "apiextensions.k8s.io/v1";
 
-// A field as it stands in a message: its number and, of one that has a length, what is in it.
-struct Part {
-  uint32_t number;
-  bool sized;
-  std::string_view whole;   // with its tag
-  std::string_view inside;  // sized only
-};
+// What v1beta1 says of all versions at once, and by which name v1 says it of each.
+constexpr std::pair<std::string_view, std::string_view> kOfAll[] = {
+    {"validation", "schema"},
+    {"subresources", "subresources"},
+    {"additionalPrinterColumns", "additionalPrinterColumns"},
+    {"selectableFields", "selectableFields"}};
 
-Result<std::vector<Part>> parts_of(std::string_view message) {
-  std::vector<Part> out;
-  WireReader r(message);
-  while (!r.done()) {
-    const size_t from = r.position();
-    Part p{r.tag(), false, {}, {}};
-    p.sized = r.type() == 2;
-    if (p.sized) {
-      p.inside = r.bytes();
-    } else {
-      r.skip();
-    }
-    if (!r.ok() || p.number == 0) return Status::internal("stored definition is damaged");
-    p.whole = message.substr(from, r.position() - from);
-    out.push_back(p);
-  }
-  return out;
+void rename(Arena& a, Value& map, std::string_view from, std::string_view to) {
+  const Value* there = map.find(from);
+  if (!there) return;
+  const Value moved = *there;
+  map.erase(from);
+  map.set(a, to, moved);
 }
 
-// What was said of all versions at once, which v1 says of each.
-std::string version(std::string_view own, const std::vector<Part>& of_all) {
-  std::string out(own);
-  for (const Part& p : of_all) {
-    switch (p.number) {
-      case 5:  // validation: schema
-        append_bytes_field(out, 4, p.inside);
-        break;
-      case 6:  // subresources
-        append_bytes_field(out, 5, p.inside);
-        break;
-      case 8:  // additionalPrinterColumns
-        append_bytes_field(out, 6, p.inside);
-        break;
-      case 11:  // selectableFields
-        append_bytes_field(out, 9, p.inside);
-        break;
-      default:
-        break;
-    }
-  }
-  return out;
+void rename_columns(Arena& a, Value& holder) {
+  Value* columns = holder.find("additionalPrinterColumns");
+  if (!columns) return;
+  for (Value& column : columns->items()) rename(a, column, "JSONPath", "jsonPath");
 }
 
-// The client and the versions of reviews: v1 has a webhook that holds both.
-Result<std::string> conversion(std::string_view message) {
-  TRY_ASSIGN(parts, parts_of(message));
-  std::string out, webhook;
-  for (const Part& p : parts) {
-    if (p.sized && (p.number == 2 || p.number == 3)) {
-      append_bytes_field(webhook, p.number, p.inside);
-    } else {
-      out += p.whole;
-    }
-  }
-  if (!webhook.empty()) append_bytes_field(out, 2, webhook);
-  return out;
+void one_version(Arena& a, Value& spec) {
+  const Value name = spec["version"];
+  spec.erase("version");
+  if (!spec["versions"].empty() || name.as_string().empty()) return;
+  Value only = Value::map();
+  only.set(a, "name", name);
+  only.set(a, "served", true);
+  only.set(a, "storage", true);
+  Value versions = Value::list();
+  versions.append(a, only);
+  spec.set(a, "versions", versions);
 }
 
-Result<std::string> spec(std::string_view message) {
-  TRY_ASSIGN(parts, parts_of(message));
-  std::string out;
-  std::string_view only_version;
-  std::vector<Part> of_all;
-  bool versions = false;
-  for (const Part& p : parts) versions |= p.number == 7;
-  for (const Part& p : parts) {
-    if (p.sized && (p.number == 5 || p.number == 6 || p.number == 8 || p.number == 11))
-      of_all.push_back(p);
+void of_each(Arena& a, Value& spec) {
+  rename_columns(a, spec);
+  for (Value& version : spec.get_or_add(a, "versions").items()) rename_columns(a, version);
+  for (const auto& [of_all, of_one] : kOfAll) {
+    const Value* said = spec.find(of_all);
+    if (!said) continue;
+    const Value value = *said;
+    spec.erase(of_all);
+    for (Value& version : spec.find("versions")->items())
+      version.set(a, of_one, deep_copy(a, value));
   }
-  for (const Part& p : parts) {
-    switch (p.number) {
-      case 2:
-        only_version = p.inside;
-        break;
-      case 5:
-      case 6:
-      case 8:
-      case 11:
-        break;
-      case 7:
-        append_bytes_field(out, 7, version(p.inside, of_all));
-        break;
-      case 9: {
-        TRY_ASSIGN(made, conversion(p.inside));
-        append_bytes_field(out, 9, made);
-        break;
-      }
-      default:
-        out += p.whole;
-    }
+}
+
+// The client and the versions of reviews are one webhook in v1.
+void conversion(Arena& a, Value& spec) {
+  Value* c = spec.find("conversion");
+  if (!c) return;
+  rename(a, *c, "webhookClientConfig", "clientConfig");
+  Value webhook = Value::map();
+  for (std::string_view part : {"clientConfig", "conversionReviewVersions"}) {
+    const Value* said = c->find(part);
+    if (!said) continue;
+    webhook.set(a, part, *said);
+    c->erase(part);
   }
-  if (!versions && !only_version.empty()) {
-    std::string own;
-    append_bytes_field(own, 1, only_version);
-    own.append("\x10\x01\x18\x01");  // served, storage
-    append_bytes_field(out, 7, version(own, of_all));
-  }
-  return out;
+  if (!webhook.empty()) c->set(a, "webhook", webhook);
 }
 
 }  // namespace
 
 bool is_older_version(std::string_view api_version, std::string_view kind) {
-  return api_version == kOld && kind == kDefinition;
+  return api_version == kOld && kind == "CustomResourceDefinition";
 }
 
-Result<std::string> in_served_version(std::string_view stored) {
-  TRY_ASSIGN(envelope, open_protobuf(stored));
-  TRY_ASSIGN(parts, parts_of(envelope.raw));
-  std::string raw;
-  for (const Part& p : parts) {
-    if (p.number == 2 && p.sized) {
-      TRY_ASSIGN(made, spec(p.inside));
-      append_bytes_field(raw, 2, made);
-    } else {
-      raw += p.whole;
-    }
-  }
-  return wrap_protobuf(kNow, kDefinition, raw);
+void to_served_version(Document& object) {
+  object.root.set(object.arena, "apiVersion", Value::string(kNow));
+  Value* spec = object.root.find("spec");
+  if (!spec || !spec->is_map()) return;
+  one_version(object.arena, *spec);
+  of_each(object.arena, *spec);
+  conversion(object.arena, *spec);
 }
 
 }  // namespace keles

@@ -2,38 +2,21 @@
 
 #include <gtest/gtest.h>
 
-#include "api/apiextensions_v1.h"
 #include "machinery/codec_json.h"
-#include "machinery/codec_protobuf.h"
+#include "machinery/object.h"
 
 namespace keles {
 namespace {
 
-namespace v1 = api::apiextensions_v1;
-
-template <class T>
-std::string bytes(std::string_view json) {
-  auto doc = parse_json(json);
+// The spec in v1, as JSON.
+std::string served_spec(const std::string& spec) {
+  auto doc = parse_json(
+      R"({"kind":"CustomResourceDefinition","apiVersion":"apiextensions.k8s.io/v1beta1","spec":)" +
+      spec + "}");
   EXPECT_TRUE(doc.ok()) << doc.status().message();
-  return encode_protobuf(T::descriptor(), doc->root);
-}
-
-// The spec of the definition with these fields in it, as v1 has it.
-std::string served_spec(const std::string& fields) {
-  std::string raw;
-  append_bytes_field(raw, 1, bytes<api::meta_v1::ObjectMeta>(R"({"name":"a.b"})"));
-  append_bytes_field(raw, 2, fields);
-  auto served = in_served_version(
-      wrap_protobuf("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition", raw));
-  if (!served.ok()) return served.status().message();
-  auto envelope = open_protobuf(*served);
-  EXPECT_EQ(envelope->api_version, "apiextensions.k8s.io/v1");
-  auto doc = decode_protobuf(v1::CustomResourceDefinition::descriptor(), envelope->raw);
-  if (!doc.ok()) return doc.status().message();
-  EXPECT_EQ(doc->root["metadata"]["name"].as_string(), "a.b");
-  std::string json;
-  write_json(json, v1::CustomResourceDefinitionSpec::descriptor(), doc->root["spec"]);
-  return json;
+  to_served_version(*doc);
+  EXPECT_EQ(doc->root["apiVersion"].as_string(), "apiextensions.k8s.io/v1");
+  return to_json(doc->root["spec"]);
 }
 
 TEST(OlderVersions, AreKnown) {
@@ -44,58 +27,56 @@ TEST(OlderVersions, AreKnown) {
 
 // What all versions share stands once in v1beta1, and in each of them in v1.
 TEST(OlderVersions, DefinitionsSayOfEachVersionWhatWasSaidOfAll) {
-  std::string spec;
-  append_bytes_field(spec, 1, "b");
-  append_bytes_field(spec, 2, "v1");
-  append_bytes_field(spec, 4, "Namespaced");
-  append_bytes_field(
-      spec, 5, bytes<v1::CustomResourceValidation>(R"({"openAPIV3Schema":{"type":"object"}})"));
-  append_bytes_field(spec, 6, bytes<v1::CustomResourceSubresources>(R"({"status":{}})"));
-  for (const char* name : {"v1", "v2"}) {
-    append_bytes_field(
-        spec, 7,
-        bytes<v1::CustomResourceDefinitionVersion>(
-            std::string(R"({"served":true,"storage":false,"name":")") + name + "\"}"));
-  }
-  append_bytes_field(
-      spec, 8,
-      bytes<v1::CustomResourceColumnDefinition>(R"({"name":"X","type":"string","jsonPath":".x"})"));
-  append_bytes_field(spec, 11, bytes<v1::SelectableField>(R"({"jsonPath":".y"})"));
   const std::string shared =
-      R"(","served":true,"storage":false,"schema":{"openAPIV3Schema":{"type":"object"}},"subresources":{"status":{}},)"
-      R"("additionalPrinterColumns":[{"name":"X","type":"string","jsonPath":".x"}],"selectableFields":[{"jsonPath":".y"}]})";
+      R"("schema":{"x":1},"subresources":{"status":{}},"additionalPrinterColumns":[{"name":"X","jsonPath":".x"}],)"
+      R"("selectableFields":[{"jsonPath":".y"}]})";
   EXPECT_EQ(
-      served_spec(spec),
-      R"({"group":"b","names":{"plural":"","kind":""},"scope":"Namespaced","versions":[{"name":"v1)" +
-          shared + R"(,{"name":"v2)" + shared + "]}");
+      served_spec(
+          R"({"group":"b","version":"v1","validation":{"x":1},"subresources":{"status":{}},)"
+          R"("versions":[{"name":"v1"},{"name":"v2"}],"additionalPrinterColumns":[{"name":"X","JSONPath":".x"}],)"
+          R"("selectableFields":[{"jsonPath":".y"}]})"),
+      R"({"group":"b","versions":[{"name":"v1",)" + shared + R"(,{"name":"v2",)" + shared + "]}");
+  // Where they differ they stand in each.
+  EXPECT_EQ(
+      served_spec(R"({"version":"v1","versions":[{"name":"v1","schema":{"x":1},)"
+                  R"("additionalPrinterColumns":[{"JSONPath":".x"}]},{"name":"v2"}]})"),
+      R"({"versions":[{"name":"v1","schema":{"x":1},"additionalPrinterColumns":[{"jsonPath":".x"}]},{"name":"v2"}]})");
 }
 
 TEST(OlderVersions, ADefinitionOfOneVersionHasAListOfIt) {
-  std::string spec;
-  append_bytes_field(spec, 2, "v1");
-  EXPECT_EQ(
-      served_spec(spec),
-      R"({"group":"","names":{"plural":"","kind":""},"scope":"","versions":[{"name":"v1","served":true,"storage":true}]})");
+  EXPECT_EQ(served_spec(R"({"version":"v1","validation":{"x":1}})"),
+            R"({"versions":[{"name":"v1","served":true,"storage":true,"schema":{"x":1}}]})");
 }
 
 TEST(OlderVersions, ConversionsHaveAWebhook) {
-  std::string conversion, spec;
-  append_bytes_field(conversion, 1, "Webhook");
-  append_bytes_field(conversion, 2, bytes<v1::WebhookClientConfig>(R"({"url":"https://x"})"));
-  append_bytes_field(conversion, 3, "v1");
-  append_bytes_field(conversion, 3, "v1beta1");
-  append_bytes_field(spec, 9, conversion);
   EXPECT_EQ(
-      served_spec(spec),
-      R"({"group":"","names":{"plural":"","kind":""},"scope":"","versions":null,"conversion":{"strategy":"Webhook",)"
-      R"("webhook":{"clientConfig":{"url":"https://x"},"conversionReviewVersions":["v1","v1beta1"]}}})");
+      served_spec(
+          R"({"versions":[],"conversion":{"strategy":"Webhook","webhookClientConfig":{"url":"https://x"},)"
+          R"("conversionReviewVersions":["v1"]}})"),
+      R"({"versions":[],"conversion":{"strategy":"Webhook","webhook":{"clientConfig":{"url":"https://x"},)"
+      R"("conversionReviewVersions":["v1"]}}})");
+  EXPECT_EQ(served_spec(R"({"versions":[],"conversion":{"strategy":"None"}})"),
+            R"({"versions":[],"conversion":{"strategy":"None"}})");
 }
 
-TEST(OlderVersions, WhatIsDamagedIsTold) {
-  std::string raw;
-  append_bytes_field(raw, 2, "\x07");
-  EXPECT_FALSE(in_served_version(wrap_protobuf("a", "b", raw)).ok());
-  EXPECT_FALSE(in_served_version("nonsense").ok());
+// A stored one is an object of the kind that is served.
+TEST(OlderVersions, AreReadFromTheStore) {
+  auto object = Object::from_json(
+      [](std::string_view api_version, std::string_view kind) {
+        return find_kind(api_version, kind);
+      },
+      std::make_shared<const std::string>(
+          R"({"kind":"CustomResourceDefinition","apiVersion":"apiextensions.k8s.io/v1beta1","metadata":{"name":"a.b"},)"
+          R"("spec":{"group":"b","version":"v1","names":{"plural":"a","kind":"A"},"scope":"Cluster","validation":)"
+          R"({"openAPIV3Schema":{"type":"object"}}}})"),
+      7);
+  ASSERT_TRUE(object.ok()) << object.status().message();
+  EXPECT_EQ((*object)->kind().version, "v1");
+  EXPECT_EQ((*object)->name(), "a.b");
+  EXPECT_NE(
+      (*object)->json()->find(R"("versions":[{"name":"v1","served":true,"storage":true,"schema")"),
+      std::string::npos)
+      << *(*object)->json();
 }
 
 }  // namespace

@@ -7,7 +7,6 @@
 
 #include "base/buggify.h"
 #include "base/log.h"
-#include "machinery/older_versions.h"
 #include "store/record_format.h"
 
 namespace keles {
@@ -71,10 +70,6 @@ std::vector<Result<ObjectPtr>> read_records(const KindResolver& find_kind,
 Result<ObjectPtr> read_stored(const KindResolver& find_kind, Bytes stored, int64_t revision) {
   if (stored->starts_with('{')) return Object::from_json(find_kind, std::move(stored), revision);
   TRY_ASSIGN(name, stored_kind(*stored));
-  if (is_older_version(name.api_version, name.kind)) {
-    TRY_ASSIGN(served, in_served_version(*stored));
-    return read_stored(find_kind, std::make_shared<const std::string>(std::move(served)), revision);
-  }
   const KindDesc* kind = find_kind(name.api_version, name.kind);
   if (!kind) {
     return Status::internal("unknown kind " + std::string(name.kind) + " of " +
