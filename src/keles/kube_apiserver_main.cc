@@ -36,9 +36,10 @@ struct ApiServerFlags {
 void add_flags(Flags& f, ApiServerFlags& s) {
   ControlPlaneOptions& p = s.plane;
   add_api_server_flags(f, p);
-  f.add("etcd-servers", &p.etcd.servers,
-        "List of etcd servers to connect with (scheme://ip:port), comma separated; or one, the etcd "
-        "of this build, which holds the store's directory.");
+  f.add(
+      "etcd-servers", &p.etcd.servers,
+      "List of etcd servers to connect with (scheme://ip:port), comma separated; or one, the etcd "
+      "of this build, which holds the store's directory.");
   add_etcd_flags(f, p.etcd);
   f.add("storage-backend", &s.storage_backend, "The storage backend for persistence: etcd3.");
   f.add("secure-port", &p.secure_port, "The port on which to serve HTTPS.");

@@ -19,9 +19,10 @@ namespace {
 void add_flags(Flags& f, ControlPlaneOptions& s) {
   add_api_server_flags(f, s);
   f.add("data-dir", &s.data_dir, "Where the store and the certificates are kept.");
-  f.add("etcd-servers", &s.etcd.servers,
-        "The URLs of an etcd cluster that holds the store, which several servers may share, instead "
-        "of the data directory.");
+  f.add(
+      "etcd-servers", &s.etcd.servers,
+      "The URLs of an etcd cluster that holds the store, which several servers may share, instead "
+      "of the data directory.");
   add_etcd_flags(f, s.etcd);
   f.add("secure-port", &s.secure_port, "The port on which to serve HTTPS. 0: any free one.");
   f.add("cluster-cidr", &s.cluster_cidr,

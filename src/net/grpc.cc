@@ -107,10 +107,7 @@ class Stream final : public GrpcStream {
 class Channel final : public GrpcChannel {
  public:
   Channel(Loop& loop, Endpoint endpoint, Headers metadata)
-      : loop_(loop),
-        endpoint_(std::move(endpoint)),
-        metadata_(std::move(metadata)),
-        dialing_(1) {}
+      : loop_(loop), endpoint_(std::move(endpoint)), metadata_(std::move(metadata)), dialing_(1) {}
 
   Task<Result<std::string>> unary(Context ctx, std::string method, std::string message,
                                   size_t max_message) override {
@@ -213,8 +210,7 @@ class Channel final : public GrpcChannel {
 
 }  // namespace
 
-std::unique_ptr<GrpcChannel> GrpcChannel::create(Loop& loop, Endpoint endpoint,
-                                                 Headers metadata) {
+std::unique_ptr<GrpcChannel> GrpcChannel::create(Loop& loop, Endpoint endpoint, Headers metadata) {
   return std::make_unique<Channel>(loop, std::move(endpoint), std::move(metadata));
 }
 

@@ -10,14 +10,14 @@
 namespace keles::server {
 
 // Creates what is missing; runs at every start and leaves what users changed alone (but for the
-// kubernetes Service's endpoints, which follow the server's address, or, where several servers share
-// the store, are left to peers.h).
+// kubernetes Service's endpoints, which follow the server's address, or, where several servers
+// share the store, are left to peers.h).
 Task<Status> bootstrap(Context ctx, ApiServer* server);
 
 // A loopback address is no endpoint: whoever reads it would reach itself.
 bool reachable_by_pods(std::string_view address);
-// Where the API servers are, for the Service "kubernetes": its EndpointSlice and Endpoints. At least
-// one, all of one family.
+// Where the API servers are, for the Service "kubernetes": its EndpointSlice and Endpoints. At
+// least one, all of one family.
 Task<Status> write_endpoints(Context ctx, ApiServer* server, std::vector<std::string> addresses);
 
 // The ServiceCIDR "kubernetes", of the range that the server was started with: made when it is

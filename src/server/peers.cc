@@ -24,7 +24,7 @@ constexpr const char* kNamespace = "kube-system";
 constexpr const char* kIdentity = "apiserver.kubernetes.io/identity";
 constexpr const char* kAddress = "keles.dev/advertise-address";
 constexpr Duration kRenewEvery = 10s;
-constexpr Duration kSilence = 30s;      // of a server that is taken for gone
+constexpr Duration kSilence = 30s;       // of a server that is taken for gone
 constexpr int64_t kLeaseSeconds = 3600;  // as upstream's: then the Lease is removed
 constexpr Duration kLastWords = 2s;
 
@@ -82,8 +82,7 @@ Task<Status> Peers::renew(Context ctx) {
                                          as_server());
     co_return done.status();
   }
-  auto made =
-      co_await registry.create(ctx, lease_kind(), kNamespace, std::move(body), as_server());
+  auto made = co_await registry.create(ctx, lease_kind(), kNamespace, std::move(body), as_server());
   co_return made.status();
 }
 
@@ -98,10 +97,11 @@ Task<Status> Peers::listen(Context ctx) {
   std::vector<ObjectPtr> over;
   for (const ObjectPtr& o : page->items) {
     auto lease = read<Lease>(o);
-    Heard h{std::to_string(o->revision()), std::string(lease->metadata().annotations().get(kAddress)),
-            now};
+    Heard h{std::to_string(o->revision()),
+            std::string(lease->metadata().annotations().get(kAddress)), now};
     const std::string name(o->name());
-    if (auto before = heard_.find(name); before != heard_.end() && before->second.revision == h.revision)
+    if (auto before = heard_.find(name);
+        before != heard_.end() && before->second.revision == h.revision)
       h.at = before->second.at;
     heard.emplace(name, std::move(h));
     auto renewed = parse_time(lease->spec().renew_time());
@@ -127,13 +127,14 @@ Task<Status> Peers::write_endpoints(Context ctx, bool with_own) {
   for (const auto& [name, h] : heard_) {
     const bool fresh = ctx.loop().now() - h.at < kSilence;
     const bool same_family = (h.address.find(':') != std::string::npos) == v6;
-    if (fresh && same_family && name != name_ && reachable_by_pods(h.address)) wanted.push_back(h.address);
+    if (fresh && same_family && name != name_ && reachable_by_pods(h.address))
+      wanted.push_back(h.address);
   }
   std::sort(wanted.begin(), wanted.end());
   wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
   if (wanted.empty()) co_return Status();  // the last one's stay, for when it comes back
-  auto there = co_await server_->registry().get(ctx, &kind_of<EndpointSlice>(), "default",
-                                                "kubernetes");
+  auto there =
+      co_await server_->registry().get(ctx, &kind_of<EndpointSlice>(), "default", "kubernetes");
   if (there.ok()) {
     std::vector<std::string> now;
     auto slice = read<EndpointSlice>(*there);

@@ -1,6 +1,7 @@
-// The API servers of a cluster, each as it tells the others that it is there: a Lease in kube-system
-// that says who it is (KEP-1965) and where it serves. Of those that are fresh are made the endpoints
-// of the Service "kubernetes", so that pods and proxies find every server and none that has gone.
+// The API servers of a cluster, each as it tells the others that it is there: a Lease in
+// kube-system that says who it is (KEP-1965) and where it serves. Of those that are fresh are made
+// the endpoints of the Service "kubernetes", so that pods and proxies find every server and none
+// that has gone.
 //
 // One loop.
 #pragma once
@@ -37,7 +38,7 @@ class Peers {
 
   ApiServer* server_;
   std::string name_, holder_, host_;
-  std::string address_;  // "": one that nobody can reach
+  std::string address_;                 // "": one that nobody can reach
   std::map<std::string, Heard> heard_;  // by the Lease's name
 };
 

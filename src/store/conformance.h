@@ -1,5 +1,6 @@
-// What every backend must do, as tests to be instantiated with each: INSTANTIATE_TEST_SUITE_P(Backends,
-// StoreConformance, Values(pair of a name and how a Subject is made)). Included once a program.
+// What every backend must do, as tests to be instantiated with each:
+// INSTANTIATE_TEST_SUITE_P(Backends, StoreConformance, Values(pair of a name and how a Subject is
+// made)). Included once a program.
 #pragma once
 
 #include <gtest/gtest.h>

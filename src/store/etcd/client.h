@@ -38,7 +38,8 @@ class Client {
   size_t at_ = 0;
 };
 
-// "https://10.0.0.1:2379" and such, each with `tls` if it is https. kBadRequest names what is wrong.
+// "https://10.0.0.1:2379" and such, each with `tls` if it is https. kBadRequest names what is
+// wrong.
 Result<std::vector<net::Endpoint>> parse_members(const std::vector<std::string>& urls,
                                                  const net::ClientTls& tls);
 

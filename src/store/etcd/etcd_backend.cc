@@ -117,8 +117,8 @@ class EtcdBackend final : public Backend {
       left = std::min<Duration>(left, ctx.deadline() - ctx.loop().now());
     std::optional<Context::Hook> given_up;
     given_up.emplace(ctx, [answer, ctx] {
-      answer->answer(Status(Reason::kOutcomeUnknown,
-                            "gave up waiting for etcd: " + ctx.status().message()));
+      answer->answer(
+          Status(Reason::kOutcomeUnknown, "gave up waiting for etcd: " + ctx.status().message()));
     });
     loop_->post([this, answer, left, call = std::move(call)] {
       tasks_.spawn(run_for<T>(answer, left, call));
@@ -158,8 +158,7 @@ class EtcdBackend final : public Backend {
       return nullptr;
     }
     std::string own(kOwnPrefix);
-    return std::make_shared<const std::string>(
-        own.append(key.substr(options_.prefix.size())));
+    return std::make_shared<const std::string>(own.append(key.substr(options_.prefix.size())));
   }
 
   // --- writes and reads ---
@@ -396,8 +395,8 @@ class EtcdBackend final : public Backend {
   Context root_;
   TaskGroup tasks_;
   Follower* follower_ = nullptr;
-  Contents opened_;        // until watch()
-  int64_t revision_ = 0;   // told so far
+  Contents opened_;       // until watch()
+  int64_t revision_ = 0;  // told so far
   Recurring told_;
   std::thread thread_;
 

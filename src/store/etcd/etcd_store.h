@@ -1,12 +1,13 @@
-// A store over an etcd cluster (v3, 3.4 or later), shared with whoever else keeps the same cluster's
-// state there: other servers of keles, or upstream's. Keys and values are upstream's.
+// A store over an etcd cluster (v3, 3.4 or later), shared with whoever else keeps the same
+// cluster's state there: other servers of keles, or upstream's. Keys and values are upstream's.
 //
 // The state is read once, at one revision, and followed by a watch of all keys from there, so that
 // every revision is told, whoever made it. Writes are transactions on one key. Reads that must be
 // the newest ask etcd for its revision and wait until the watch has told it. When the watch has
 // missed what etcd has compacted, the state is read anew.
 //
-// Source: https://etcd.io/docs/v3.5/learning/api/, upstream's storage/etcd3 for keys and compaction.
+// Source: https://etcd.io/docs/v3.5/learning/api/, upstream's storage/etcd3 for keys and
+// compaction.
 #pragma once
 
 #include <memory>
@@ -35,8 +36,8 @@ struct EtcdOptions {
 Result<std::unique_ptr<Backend>> open_etcd_backend(const EtcdOptions& options);
 
 struct ReplicaWindow {
-  size_t events = 100'000;         // kept for watchers that come back, and at most
-  size_t bytes = 32u << 20;        // this much of states that only those events hold
+  size_t events = 100'000;   // kept for watchers that come back, and at most
+  size_t bytes = 32u << 20;  // this much of states that only those events hold
 };
 // A replica of it; `transformer` may be null.
 Result<std::unique_ptr<Store>> open_etcd_store(const EtcdOptions& options, ReplicaWindow window,

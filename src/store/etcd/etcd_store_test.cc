@@ -88,13 +88,15 @@ TEST_F(Servers, SeeWhatTheOthersWriteAndNeverBothWriteOneRevision) {
   EXPECT_EQ(value(*b, "x"), "1");
   auto changed = write(*b, update("ns", "x", "2", (*made)->revision()));
   ASSERT_TRUE(changed.ok()) << changed.status().to_string();
-  EXPECT_TRUE(write(*a, update("ns", "x", "3", (*made)->revision())).status().is(Reason::kConflict));
+  EXPECT_TRUE(
+      write(*a, update("ns", "x", "3", (*made)->revision())).status().is(Reason::kConflict));
   EXPECT_EQ(value(*a, "x"), "2");  // who is refused reads why
   EXPECT_TRUE(write(*a, create("ns", "x", "4")).status().is(Reason::kAlreadyExists));
   auto gone = write(*a, remove("ns", "x", (*changed)->revision()));
   ASSERT_TRUE(gone.ok()) << gone.status().to_string();
   EXPECT_EQ(value_of(*gone), "2");
-  EXPECT_TRUE(write(*b, update("ns", "x", "5", (*changed)->revision())).status().is(Reason::kNotFound));
+  EXPECT_TRUE(
+      write(*b, update("ns", "x", "5", (*changed)->revision())).status().is(Reason::kNotFound));
   Context ctx = Context::root(*loop).with_timeout(10s);
   auto newest = run(b->newest(ctx));
   ASSERT_TRUE(newest.ok()) << newest.status().to_string();
@@ -172,8 +174,7 @@ TEST_F(Servers, ComeBackWithEtcd) {
   EXPECT_FALSE(store->writable().ok());
   etcd.start(0);
   bool written = false;
-  for (int i = 0; i < 30 && !written; ++i)
-    written = write(*store, create("ns", "z", "1"), 5s).ok();
+  for (int i = 0; i < 30 && !written; ++i) written = write(*store, create("ns", "z", "1"), 5s).ok();
   EXPECT_TRUE(written);
   EXPECT_EQ(value(*store, "z"), "1");
   EXPECT_TRUE(store->writable().ok()) << store->writable().message();
@@ -228,8 +229,9 @@ TEST(EtcdOptions, NameWhatIsWrong) {
   EXPECT_EQ(refusal({"127.0.0.1:2379"}),
             "--etcd-servers: 127.0.0.1:2379: neither http nor https; write http://HOST:PORT or "
             "https://HOST:PORT");
-  EXPECT_EQ(refusal({"http://127.0.0.1"}),
-            "--etcd-servers: http://127.0.0.1: no port; write http://HOST:PORT or https://HOST:PORT");
+  EXPECT_EQ(
+      refusal({"http://127.0.0.1"}),
+      "--etcd-servers: http://127.0.0.1: no port; write http://HOST:PORT or https://HOST:PORT");
   EXPECT_EQ(refusal({"http://a/b:1"}),
             "--etcd-servers: http://a/b:1: no host; write http://HOST:PORT or https://HOST:PORT");
   EXPECT_EQ(refusal({"http://a:1"}, "registry/"),

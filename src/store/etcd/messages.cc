@@ -134,7 +134,8 @@ std::string write_request(std::string_view key, Condition condition, const std::
   number_unless_zero(compare, 2, static_cast<int64_t>(condition.what));
   text(compare, 3, key);
   // One of several, which is there even as a zero; their numbers follow those of `what`.
-  number(compare, 4 + static_cast<uint32_t>(condition.what), static_cast<uint64_t>(condition.value));
+  number(compare, 4 + static_cast<uint32_t>(condition.what),
+         static_cast<uint64_t>(condition.value));
 
   std::string operation;
   text(operation, 1, key);

@@ -1,6 +1,6 @@
-// The few messages of etcd's v3 protocol (etcdserverpb, described in api/etcd) that a store says and
-// hears for each write and each change, by field number, so that a stored value is copied once and
-// never put into words. A test holds them against the description. Pure functions, any thread.
+// The few messages of etcd's v3 protocol (etcdserverpb, described in api/etcd) that a store says
+// and hears for each write and each change, by field number, so that a stored value is copied once
+// and never put into words. A test holds them against the description. Pure functions, any thread.
 #pragma once
 
 #include <cstdint>

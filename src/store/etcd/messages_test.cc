@@ -62,8 +62,9 @@ TEST(EtcdMessages, Writes) {
 }
 
 TEST(EtcdMessages, WatchAndCompaction) {
-  EXPECT_EQ(read_as<v3::WatchRequest>(watch_request("a", "b", 3)),
-            R"({"create_request":{"key":"YQ==","range_end":"Yg==","start_revision":3,"fragment":true}})");
+  EXPECT_EQ(
+      read_as<v3::WatchRequest>(watch_request("a", "b", 3)),
+      R"({"create_request":{"key":"YQ==","range_end":"Yg==","start_revision":3,"fragment":true}})");
   EXPECT_EQ(read_as<v3::CompactionRequest>(compact_request(12)), R"({"revision":12})");
 }
 
@@ -127,7 +128,7 @@ TEST(EtcdMessages, WhatIsCutShortOrOfAnotherShapeIsRefused) {
       R"({"header":{"revision":40},"kvs":[{"key":"aw==","value":"dg=="}],"count":1})");
   size_t fine = 0;
   for (size_t n = 0; n <= whole.size(); ++n) fine += parse_range(whole.substr(0, n)).ok();
-  EXPECT_LE(fine, 4u);  // between the fields
+  EXPECT_LE(fine, 4u);                         // between the fields
   EXPECT_FALSE(parse_range("\x10\x01").ok());  // a number where a message belongs
   EXPECT_FALSE(parse_watch("\x5a\x05").ok());
   EXPECT_TRUE(parse_watch("\xfa\x01\x01x").ok());  // a field of a later version

@@ -23,7 +23,8 @@ namespace keles::store_test {
 // The program; "": there is none here.
 inline std::string etcd_program() {
   std::vector<std::string> places;
-  if (const char* tools = std::getenv("KELES_TOOLS")) places.push_back(std::string(tools) + "/etcd");
+  if (const char* tools = std::getenv("KELES_TOOLS"))
+    places.push_back(std::string(tools) + "/etcd");
   places.push_back("build/tools/etcd");
   places.push_back("/usr/bin/etcd");
   for (const std::string& p : places) {
@@ -72,11 +73,23 @@ class TestEtcd {
     return out;
   }
   void start(size_t i) {
-    std::vector<std::string> argv{etcd_program(), "--name", name(i), "--data-dir",
-                                  directory_.path() + "/" + name(i), "--listen-client-urls",
-                                  client(i), "--advertise-client-urls", client(i),
-                                  "--listen-peer-urls", peer(i), "--initial-advertise-peer-urls",
-                                  peer(i), "--initial-cluster", peers_, "--log-level", "error"};
+    std::vector<std::string> argv{etcd_program(),
+                                  "--name",
+                                  name(i),
+                                  "--data-dir",
+                                  directory_.path() + "/" + name(i),
+                                  "--listen-client-urls",
+                                  client(i),
+                                  "--advertise-client-urls",
+                                  client(i),
+                                  "--listen-peer-urls",
+                                  peer(i),
+                                  "--initial-advertise-peer-urls",
+                                  peer(i),
+                                  "--initial-cluster",
+                                  peers_,
+                                  "--log-level",
+                                  "error"};
     std::vector<char*> words;
     for (std::string& a : argv) words.push_back(a.data());
     words.push_back(nullptr);
