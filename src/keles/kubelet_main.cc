@@ -2,6 +2,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -49,6 +50,11 @@ struct KubeletFlags {
   bool eviction_merge = false;
   std::string log_max_size = "10Mi";
   int64_t log_max_files = 5;
+  bool serialize_pulls = true;
+  int64_t parallel_pulls = 0;
+  std::string verify_pulls, kube_reserved, system_reserved;
+  int64_t pod_max_pids = -1;
+  std::vector<std::string> manifest_headers;
   int64_t verbosity = 0;
   std::string logging_format = "text";
   node::NodeOptions node;
@@ -78,6 +84,52 @@ void add_eviction_flags(Flags& f, KubeletFlags& k) {
         "under pressure.");
   f.add("local-storage-capacity-isolation", &k.node.local_storage_isolation,
         "Enforce the limits of emptyDirs and of local ephemeral storage.");
+}
+
+void add_resource_flags(Flags& f, KubeletFlags& k) {
+  f.add("kube-reserved", &k.kube_reserved,
+        "A set of ResourceName=ResourceQuantity (e.g. cpu=200m,memory=500Mi,ephemeral-storage=1Gi,"
+        "pid=1000) pairs that describe resources reserved for kubernetes system components.");
+  f.add("system-reserved", &k.system_reserved, "The same, reserved for non-kubernetes components.");
+  f.add("pod-max-pids", &k.pod_max_pids,
+        "Set the maximum number of processes per pod. If -1, as many as the node has.");
+}
+
+void add_static_pod_flags(Flags& f, KubeletFlags& k) {
+  node::StaticPodOptions& o = k.node.static_pods;
+  f.add("pod-manifest-path", &o.path,
+        "Path to the directory containing static pod files to run, or the path to a single static "
+        "pod file. Files starting with dots will be ignored.");
+  f.add("file-check-frequency", &o.file_period,
+        "Duration between checking config files for new data.");
+  f.add("manifest-url", &o.url, "URL for accessing additional Pod specifications to run.");
+  f.add_array("manifest-url-header", &k.manifest_headers,
+              "A header (\"name:value\") to use when accessing the URL of --manifest-url; may be "
+              "given more than once.");
+  f.add("http-check-frequency", &o.url_period, "Duration between checking http for new data.");
+}
+
+void add_image_flags(Flags& f, KubeletFlags& k) {
+  node::NodeOptions& o = k.node;
+  f.add("image-gc-high-threshold", &o.image_gc.high_percent,
+        "The percent of disk usage after which image garbage collection is always run.");
+  f.add("image-gc-low-threshold", &o.image_gc.low_percent,
+        "The percent of disk usage before which image garbage collection is never run. Lowest disk "
+        "usage to garbage collect to.");
+  f.add("minimum-image-ttl-duration", &o.image_gc.min_age,
+        "Minimum age for an unused image before it is garbage collected.");
+  f.add("maximum-image-ttl-duration", &o.image_gc.max_age,
+        "How long an image may be unused before it is garbage collected (0: for ever).");
+  f.add("serialize-image-pulls", &k.serialize_pulls, "Pull images one at a time.");
+  f.add("max-parallel-image-pulls", &k.parallel_pulls,
+        "How many images are pulled at once when they are not pulled one at a time (0: any "
+        "number).");
+  f.add("image-pull-credentials-verification-policy", &k.verify_pulls,
+        "Whether a pod must show credentials for an image that is on the node already: "
+        "NeverVerify, NeverVerifyPreloadedImages (the default), NeverVerifyAllowlistedImages or "
+        "AlwaysVerify.");
+  f.add("preloaded-images-verification-allowlist", &o.pull_verification.allowlist,
+        "Repositories of which a pod needs no credentials, with NeverVerifyAllowlistedImages.");
 }
 
 void add_flags(Flags& f, KubeletFlags& k) {
@@ -116,6 +168,9 @@ void add_flags(Flags& f, KubeletFlags& k) {
   f.add("allowed-unsafe-sysctls", &k.node.allowed_unsafe_sysctls,
         "Comma-separated whitelist of unsafe sysctls or unsafe sysctl patterns (ending in *).");
   add_eviction_flags(f, k);
+  add_image_flags(f, k);
+  add_resource_flags(f, k);
+  add_static_pod_flags(f, k);
   f.add("client-ca-file", &k.client_ca_file,
         "If set, any request presenting a client certificate signed by one of these authorities is "
         "authenticated.");
@@ -317,6 +372,25 @@ Status finish_options(KubeletFlags& k) {
   k.node.auth.always_allow = k.authorization_mode == "AlwaysAllow";
   TRY(read_eviction(k));
   TRY(read_log_rotation(k));
+  if (k.serialize_pulls && k.parallel_pulls > 1)
+    return Status::bad_request(
+        "--max-parallel-image-pulls: cannot be larger than 1 unless --serialize-image-pulls=false");
+  k.node.parallel_pulls = k.serialize_pulls ? 1 : k.parallel_pulls;
+  TRY_ASSIGN(policy, node::verification_policy(k.verify_pulls));
+  k.node.pull_verification.policy = policy;
+  TRY(node::check(k.node.image_gc));
+  for (const std::string& h : k.manifest_headers) {
+    size_t colon = h.find(':');
+    if (colon == std::string::npos || colon == 0)
+      return Status::bad_request("--manifest-url-header: \"" + h + "\": want name:value");
+    size_t value = std::min(h.find_first_not_of(' ', colon + 1), h.size());
+    k.node.static_pods.url_headers.emplace_back(h.substr(0, colon), h.substr(value));
+  }
+  TRY_ASSIGN(kube, node::parse_reservation(k.kube_reserved));
+  TRY_ASSIGN(system, node::parse_reservation(k.system_reserved));
+  k.node.kube_reserved = kube;
+  k.node.system_reserved = system;
+  k.node.pod_pids_limit = std::max<int64_t>(k.pod_max_pids, 0);
   return read_certificates(k);
 }
 Task<void> run_proxy(proxy::Proxy* proxy, Context ctx) { co_await proxy->run(ctx); }

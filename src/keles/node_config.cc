@@ -53,6 +53,20 @@ void read_eviction(const kubelet::KubeletConfiguration& c, Args& args) {
   args.flag("local-storage-capacity-isolation", c.local_storage_capacity_isolation());
 }
 
+void read_images(const kubelet::KubeletConfiguration& c, Args& args) {
+  args.number("image-gc-high-threshold", c.image_gc_high_threshold_percent());
+  args.number("image-gc-low-threshold", c.image_gc_low_threshold_percent());
+  args.text("minimum-image-ttl-duration", c.image_minimum_gc_age());
+  args.text("maximum-image-ttl-duration", c.image_maximum_gc_age());
+  args.flag("serialize-image-pulls", c.serialize_image_pulls());
+  if (c.has_max_parallel_image_pulls())
+    args.number("max-parallel-image-pulls", c.max_parallel_image_pulls());
+  args.text("image-pull-credentials-verification-policy",
+            c.image_pull_credentials_verification_policy());
+  args.texts("preloaded-images-verification-allowlist",
+             c.preloaded_images_verification_allowlist());
+}
+
 void read_kubelet(const kubelet::KubeletConfiguration& c, Args& args) {
   args.text("address", c.address());
   args.number("port", c.port());
@@ -92,6 +106,17 @@ void read_kubelet(const kubelet::KubeletConfiguration& c, Args& args) {
   }
   args.text("register-with-taints", taints);
   read_eviction(c, args);
+  read_images(c, args);
+  args.text("pod-manifest-path", c.static_pod_path());
+  args.text("file-check-frequency", c.file_check_frequency());
+  args.text("manifest-url", c.static_pod_url());
+  for (const Member& m : c.static_pod_url_header().members())
+    for (const Value& v : m.value.items())
+      args.add("manifest-url-header", std::string(m.key()) + ":" + std::string(v.as_string()));
+  args.text("http-check-frequency", c.http_check_frequency());
+  args.pairs("kube-reserved", c.kube_reserved(), '=');
+  args.pairs("system-reserved", c.system_reserved(), '=');
+  args.number("pod-max-pids", c.pod_pids_limit());
 }
 
 // "0.0.0.0:10256": the port, and that the address is the one where it is served.

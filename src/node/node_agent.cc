@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <set>
+#include <tuple>
 
 #include "api/node_v1.h"
 #include "base/file.h"
@@ -14,6 +15,7 @@
 #include "base/recurring.h"
 #include "client/event_recorder.h"
 #include "client/informer.h"
+#include "machinery/quota/pod_resources.h"
 #include "machinery/time.h"
 #include "node/certificates.h"
 #include "node/eviction/manager.h"
@@ -23,6 +25,7 @@
 #include "node/pods/labels.h"
 #include "node/pods/pod_worker.h"
 #include "node/server/node_server.h"
+#include "node/static_pods/static_pods.h"
 
 namespace keles::node {
 
@@ -59,7 +62,7 @@ class RecordedEvents final : public Events {
   std::string node_;
 };
 
-class Agent final : public NodeView, public EvictionHost {
+class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
  public:
   Agent(Context ctx, NodeOptions options, Client& client, cri::Runtime& runtime)
       : ctx_(ctx),
@@ -72,7 +75,10 @@ class Agent final : public NodeView, public EvictionHost {
         nodes_(informers_.informer<Node>("", "", "metadata.name=" + options_.name)),
         runtime_classes_(informers_.informer<RuntimeClass>()),
         events_(client, options_.name),
-        images_(runtime),
+        images_(image_options(), runtime,
+                [this](std::string type, std::string reason, std::string message) {
+                  events_.node(std::move(type), std::move(reason), std::move(message));
+                }),
         objects_(ctx, client, [this](const std::string& uid) { wake(uid); }),
         volumes_(options_.root, client, objects_),
         cgroups_(make_cgroup_driver(options_.cgroup_mount), options_.cgroup_root,
@@ -80,6 +86,7 @@ class Agent final : public NodeView, public EvictionHost {
         probes_(ctx, runtime, events_, [this](const std::string& uid) { wake(uid); }),
         status_(facts(), client, runtime, events_),
         plugins_(ctx.loop(), options_.root + "/plugins_registry"),
+        static_pods_(static_options(), client, *this),
         tasks_(ctx.loop()) {}
 
   Task<Status> run() {
@@ -91,7 +98,10 @@ class Agent final : public NodeView, public EvictionHost {
       co_return Status::internal("chmod " + options_.root + "/pods: " + strerror(errno));
     began = make_directories(options_.logs);
     if (!began.ok()) co_return began;
-    began = cgroups_.start();
+    const quota::ResourceList capacity = node_capacity(status_.machine(), options_.max_pods);
+    began = check(reservations(), capacity);
+    if (!began.ok()) co_return began;
+    began = cgroups_.start(pods_limits(capacity, reservations()));
     if (!began.ok()) co_return began;
     sysctls_ = SysctlAllowlist::safe(status_.machine().kernel);
     for (const std::string& pattern : options_.allowed_unsafe_sysctls) {
@@ -100,6 +110,8 @@ class Agent final : public NodeView, public EvictionHost {
     }
     apparmor_ =
         read_file("/sys/module/apparmor/parameters/enabled", 16).value_or("").starts_with("Y");
+    began = check(options_.image_gc);
+    if (!began.ok()) co_return began;
     began = begin_eviction();
     if (!began.ok()) co_return began;
     fill_services();
@@ -122,6 +134,8 @@ class Agent final : public NodeView, public EvictionHost {
     });
     pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) { changed(before, now); });
     informers_.start(ctx_);
+    tasks_.spawn(read_images(this));
+    tasks_.spawn(static_pods_.run(ctx_));
     tasks_.spawn(housekeeping(this));
     tasks_.spawn(eviction_->run(ctx_));
     tasks_.spawn(rotate_logs(this));
@@ -170,6 +184,41 @@ class Agent final : public NodeView, public EvictionHost {
   const std::string& logs() const override { return options_.logs; }
   const ProbeMetrics& probe_metrics() const override { return probes_.metrics(); }
 
+  // --- what static pods ask (StaticPodHost) ---
+
+  void static_pod_added(Ref<Pod> pod) override {
+    std::string uid(pod->metadata().uid());
+    auto worker = std::make_shared<PodWorker>(ctx_.child(), shared_, pod);
+    workers_[uid] = worker;
+    Ref<Pod> shown = mirror(pod->metadata().namespace_(), pod->metadata().name());
+    if (shown && shown->metadata().annotations().get(kConfigMirror) == uid)
+      worker->set_mirror(shown);
+    worker->decide({});  // whoever may write the node's files need not ask
+    log::info("Static pod added", {{"pod", pod->metadata().name()}, {"uid", uid}});
+    tasks_.spawn(run_worker(this, worker));
+  }
+  void static_pod_removed(const std::string& uid) override {
+    auto it = workers_.find(uid);
+    if (it != workers_.end()) it->second->removed();
+  }
+  bool has_pod(std::string_view ns, std::string_view name) const override {
+    return find(ns, name, "") != nullptr;
+  }
+  Ref<Pod> mirror(std::string_view ns, std::string_view name) const override {
+    Ref<Pod> found = pods_.get(ns, name);
+    return found && is_mirror(*found) ? found : Ref<Pod>();
+  }
+  std::vector<Ref<Pod>> mirrors() const override {
+    std::vector<Ref<Pod>> out;
+    for (const Ref<Pod>& p : pods_.list())
+      if (is_mirror(*p)) out.push_back(p);
+    return out;
+  }
+  std::string node_uid() const override {
+    Ref<Node> node = nodes_.get("", options_.name);
+    return node && pods_synced_ ? std::string(node->metadata().uid()) : std::string();
+  }
+
   // --- what the eviction manager asks (EvictionHost) ---
 
   std::vector<Ref<Pod>> active_pods() const override {
@@ -202,7 +251,8 @@ class Agent final : public NodeView, public EvictionHost {
     if (what.containers)
       for (const auto& w : all) co_await w->drop_dead(ctx);
     if (!what.images) co_return Status();
-    co_return co_await images_.collect_garbage(ctx, options_.root, 0, 0);
+    (void)co_await images_known_.wait(ctx);
+    co_return co_await images_.delete_unused(ctx);
   }
   void pressures_changed(const std::set<Pressure>& now) override { status_.set_pressures(now); }
   void node_event(std::string type, std::string reason, std::string message) override {
@@ -210,6 +260,19 @@ class Agent final : public NodeView, public EvictionHost {
   }
 
  private:
+  StaticPodOptions static_options() const {
+    StaticPodOptions o = options_.static_pods;
+    o.node_name = options_.name;
+    return o;
+  }
+  ImageOptions image_options() const {
+    ImageOptions o;
+    o.root = options_.root;
+    o.gc = options_.image_gc;
+    o.parallel_pulls = options_.parallel_pulls;
+    o.verification = options_.pull_verification;
+    return o;
+  }
   Status begin_eviction() {
     EvictionOptions o;
     o.root = options_.root;
@@ -218,12 +281,22 @@ class Agent final : public NodeView, public EvictionHost {
     o.thresholds = std::move(thresholds);
     o.transition_period = options_.eviction.transition_period;
     o.max_pod_grace_seconds = options_.eviction.max_pod_grace_seconds;
-    o.allocatable_memory_bytes = status_.machine().memory_bytes - options_.reserved_memory_bytes;
+    o.allocatable_memory_bytes =
+        pods_limits(node_capacity(status_.machine(), options_.max_pods), reservations())
+            .memory_limit_bytes;
     o.local_storage = options_.local_storage_isolation;
     o.period = options_.eviction.period;
     eviction_ = std::make_unique<EvictionManager>(std::move(o), runtime_, *this, make_node_meter());
     shared_.ended_early = [this](const std::string& uid) { eviction_->pod_ended(uid); };
     return Status();
+  }
+  Reservations reservations() const {
+    Reservations r;
+    r.kube = options_.kube_reserved;
+    r.system = options_.system_reserved;
+    auto thresholds = parse_thresholds(options_.eviction);  // refused later if it is wrong
+    if (thresholds.ok()) r.eviction = std::move(*thresholds);
+    return r;
   }
   NodeFacts facts() const {
     NodeFacts f;
@@ -236,8 +309,7 @@ class Agent final : public NodeView, public EvictionHost {
     f.root = options_.root;
     f.max_pods = options_.max_pods;
     f.port = options_.port;
-    f.reserved_milli_cpu = options_.reserved_milli_cpu;
-    f.reserved_memory_bytes = options_.reserved_memory_bytes;
+    f.reserved = reservations();
     f.provider_id = options_.provider_id;
     return f;
   }
@@ -302,6 +374,7 @@ class Agent final : public NodeView, public EvictionHost {
     shared_.admit = [this](Context ctx, std::string uid) {
       return admit_pod(this, ctx, std::move(uid));
     };
+    shared_.retry_resizes = [this] { retry_resizes(); };
     shared_.runtime_handler = [this](Context ctx, std::string name) {
       return runtime_handler(this, ctx, std::move(name));
     };
@@ -323,8 +396,12 @@ class Agent final : public NodeView, public EvictionHost {
     shared_.host_ip = options_.address;
     const MachineInfo& m = status_.machine();
     shared_.memory_bytes = m.memory_bytes;
-    shared_.allocatable_cpu = std::to_string(m.cpus * 1000 - options_.reserved_milli_cpu) + "m";
-    shared_.allocatable_memory = std::to_string(m.memory_bytes - options_.reserved_memory_bytes);
+    auto room = allocatable(node_capacity(m, options_.max_pods), reservations());
+    shared_.allocatable_cpu = room["cpu"].to_string();
+    shared_.allocatable_memory = room["memory"].to_string();
+    shared_.pod_pids_limit = options_.pod_pids_limit;
+    for (const auto& [name, amount] : m.huge_pages)
+      if (amount.sign() > 0) shared_.page_units.push_back(huge_page_unit(name));
     shared_.register_id = [this](const std::string& id, const std::string& uid) { ids_[id] = uid; };
   }
 
@@ -333,16 +410,31 @@ class Agent final : public NodeView, public EvictionHost {
     if (it != workers_.end()) it->second->wake();
   }
 
-  void changed(const Ref<Pod>& before, const Ref<Pod>& now) {
+  // Only this node's own sources make a pod a static one, whatever its annotations say.
+  static Ref<Pod> of_the_api(const Ref<Pod>& pod) {
+    if (!pod || !is_static(*pod) || is_mirror(*pod)) return pod;
+    auto copy = std::make_shared<Document>();
+    copy->root = deep_copy(copy->arena, pod->value());
+    api::core_v1::PodEdit edit(EditTarget{&copy->root, &copy->arena});
+    edit.edit_metadata().edit_annotations().erase(kConfigSource);
+    return Ref<Pod>(std::move(copy));
+  }
+
+  void changed(const Ref<Pod>& before, const Ref<Pod>& told) {
+    const Ref<Pod> now = of_the_api(told);
+    const Ref<Pod>& any = now ? now : before;
+    if (any && is_mirror(*any)) return mirror_changed(any, now);
     if (before && (!now || before->metadata().uid() != now->metadata().uid())) {
       auto it = workers_.find(std::string(before->metadata().uid()));
       if (it != workers_.end()) it->second->removed();
+      retry_resizes();
     }
     if (!now) return;
     std::string uid(now->metadata().uid());
     auto& worker = workers_[uid];
     if (worker) {
       worker->update(now);
+      retry_resizes();  // it may have given room
       return;
     }
     if (log::v(2)) log::info("Pod added", {{"pod", now->metadata().name()}, {"uid", uid}});
@@ -350,13 +442,28 @@ class Agent final : public NodeView, public EvictionHost {
     tasks_.spawn(run_worker(this, worker));
   }
 
+  void mirror_changed(const Ref<Pod>& any, const Ref<Pod>& now) {
+    auto meta = any->metadata();
+    for (const auto& [uid, w] : workers_) {
+      auto own = w->pod()->metadata();
+      if (own.namespace_() != meta.namespace_() || own.name() != meta.name()) continue;
+      bool its = now && meta.annotations().get(kConfigMirror) == uid;
+      if (is_static(*w->pod())) w->set_mirror(its ? now : Ref<Pod>());
+    }
+    static_pods_.poke();
+  }
+
   static Task<void> run_worker(Agent* self, std::shared_ptr<PodWorker> worker) {
-    // Environments name services: all that exist are known before a first container is made.
-    (void)co_await self->services_.base().wait_synced(self->ctx_);
+    // Environments name services: all that exist are known before a first container is made. Static
+    // pods do not wait: the API may be one of them.
+    bool waits = !is_static(*worker->pod());
+    if (waits) (void)co_await self->services_.base().wait_synced(self->ctx_);
+    (void)co_await self->images_known_.wait(self->ctx_);
     co_await worker->run();
     if (self->ctx_.done()) co_return;
     std::erase_if(self->ids_, [&](const auto& e) { return e.second == worker->uid(); });
     self->workers_.erase(worker->uid());
+    self->static_pods_.poke();
   }
 
   // --- admission ---
@@ -375,6 +482,7 @@ class Agent final : public NodeView, public EvictionHost {
     it = self->workers_.find(uid);
     if (it == self->workers_.end() || it->second->decided() || !node) co_return;
     self->decide(*it->second, *node, true);
+    self->share_cpu();
   }
 
   // In the order in which the pods were created: each may take what a later one would need.
@@ -389,6 +497,20 @@ class Agent final : public NodeView, public EvictionHost {
       return a->pod()->metadata().creation_timestamp() < b->pod()->metadata().creation_timestamp();
     });
     for (PodWorker* w : open) decide(*w, *node, false);
+    if (!open.empty()) share_cpu();
+  }
+
+  // The class of burstable pods weighs what they ask for.
+  void share_cpu() {
+    int64_t milli = 0;
+    for (const auto& [uid, w] : workers_) {
+      if (!w->holds_room() || qos_of(*w->allocated()) != Qos::kBurstable) continue;
+      auto requests = quota::pod_requests(w->allocated()->value(), quota::Actual::kLeftOut,
+                                          quota::Overhead::kCounted);
+      milli += requests["cpu"].milli_value();
+    }
+    Status s = cgroups_.set_burstable_requests(milli);
+    if (!s.ok()) log::warn("Cannot set the share of burstable pods", {{"error", s}});
   }
 
   // `last`: `node` is as new as it gets.
@@ -396,17 +518,58 @@ class Agent final : public NodeView, public EvictionHost {
     scheduler::NodeInfo info;
     info.set_node(node);
     for (const auto& [uid, w] : workers_)
-      if (w.get() != &worker && w->holds_room()) info.add_pod(scheduler::extract_pod(*w->pod()));
+      if (w.get() != &worker && w->holds_room())
+        info.add_pod(scheduler::extract_pod(*w->allocated()));
+    Verdict v = judge(worker.allocated(), &info);
+    if (!v.affinity_only || last) worker.decide(v);
+  }
+
+  // Whether the node takes `pod` as it is, beside those of `info`.
+  Verdict judge(const Ref<Pod>& pod, const scheduler::NodeInfo* info) const {
     AdmissionInput in;
-    in.pod = &*worker.pod();
-    in.info = scheduler::extract_pod(*worker.pod());
-    in.node = &info;
+    in.pod = &*pod;
+    in.info = scheduler::extract_pod(*pod);
+    in.node = info;
     in.sysctls = &sysctls_;
     in.apparmor = apparmor_;
     in.strict_groups = status_.runtime_status().supplemental_groups_policy;
     in.pressures = eviction_->pressures();
-    Verdict v = admit(in);
-    if (!v.affinity_only || last) worker.decide(v);
+    return admit(in);
+  }
+
+  // Pods whose specs ask for something else than they have been given, in the order of who may
+  // have it first.
+  void retry_resizes() {
+    std::vector<PodWorker*> waiting;
+    for (const auto& [uid, w] : workers_)
+      if (w->wants_resize()) waiting.push_back(w.get());
+    Ref<Node> node = nodes_.get("", options_.name);
+    if (waiting.empty() || !node) return;
+    auto rank = [](const PodWorker* w) {
+      bool more = Allocation::wanted(*w->pod()).asks_more_than(w->allocation());
+      return std::make_tuple(more, -w->pod()->spec().priority(),
+                             qos_of(*w->pod()) != Qos::kGuaranteed);
+    };
+    std::stable_sort(waiting.begin(), waiting.end(),
+                     [&](const PodWorker* a, const PodWorker* b) { return rank(a) < rank(b); });
+    for (PodWorker* w : waiting) {
+      scheduler::NodeInfo info;
+      info.set_node(*node);
+      for (const auto& [uid, other] : workers_)
+        if (other.get() != w && other->holds_room())
+          info.add_pod(scheduler::extract_pod(*other->allocated()));
+      Verdict v = judge(without_status(w->pod()), &info);
+      if (v.admit) w->allocate();
+      if (!v.admit) w->defer(v.message);
+    }
+    share_cpu();
+  }
+
+  static Ref<Pod> without_status(const Ref<Pod>& pod) {
+    auto copy = std::make_shared<Document>();
+    copy->root = deep_copy(copy->arena, pod->value());
+    copy->root.erase("status");
+    return Ref<Pod>(std::move(copy));
   }
 
   static Task<Result<std::string>> runtime_handler(Agent* self, Context ctx, std::string name) {
@@ -451,14 +614,24 @@ class Agent final : public NodeView, public EvictionHost {
   }
 
   // Takes away what no pod of the API owns: left by pods that were deleted while no agent ran.
+  static Task<void> read_images(Agent* self) {
+    co_await self->images_.start(self->ctx_);
+    self->images_known_.set();
+  }
+
   static Task<void> housekeeping(Agent* self) {
+    (void)co_await self->images_known_.wait(self->ctx_);
     (void)co_await self->pods_.base().wait_synced(self->ctx_);
+    self->pods_synced_ = true;
+    self->static_pods_.poke();
+    (void)co_await self->static_pods_.wait_known(self->ctx_);
     int round = 0;
     while (!self->ctx_.done()) {
+      self->share_cpu();
       Status s = co_await self->remove_orphans();
       if (!s.ok() && !self->ctx_.done()) log::warn("Cannot look for orphaned pods", {{"error", s}});
       if (round++ % 5 == 0) {
-        s = co_await self->images_.collect_garbage(self->ctx_, self->options_.root);
+        s = co_await self->images_.collect_garbage(self->ctx_);
         if (!s.ok() && !self->ctx_.done()) log::warn("Cannot look at images", {{"error", s}});
       }
       (void)co_await self->ctx_.sleep(60s);
@@ -534,11 +707,13 @@ class Agent final : public NodeView, public EvictionHost {
   PodServices shared_;
   std::unique_ptr<EvictionManager> eviction_;
   SysctlAllowlist sysctls_;
-  bool apparmor_ = false;
-  Event node_known_;  // the Node is there and says what it has
+  bool apparmor_ = false, pods_synced_ = false;
+  Event images_known_;  // what was pulled before, and by whom
+  Event node_known_;    // the Node is there and says what it has
   std::map<std::string, std::shared_ptr<PodWorker>> workers_;  // by uid
   std::map<std::string, std::string> ids_;                     // container or sandbox id -> uid
   Event stopped_;                                              // never set: the context ends it
+  StaticPods static_pods_;
   TaskGroup tasks_;
 };
 

@@ -20,8 +20,11 @@
 #include "net/http.h"
 #include "node/cri/runtime.h"
 #include "node/eviction/thresholds.h"
+#include "node/images/image_gc.h"
+#include "node/images/pull_records.h"
 #include "node/node_status.h"
 #include "node/server/node_auth.h"
+#include "node/static_pods/static_pods.h"
 
 namespace keles::node {
 
@@ -45,8 +48,9 @@ struct NodeOptions {
   std::string cluster_domain = "cluster.local";
   std::string resolv_conf = "/etc/resolv.conf";
   int64_t max_pods = 110;
-  std::vector<std::string> allowed_unsafe_sysctls;  // names, or prefixes that end in "*"
-  int64_t reserved_milli_cpu = 0, reserved_memory_bytes = 0;
+  std::vector<std::string> allowed_unsafe_sysctls;     // names, or prefixes that end in "*"
+  quota::ResourceList kube_reserved, system_reserved;  // cpu, memory, ephemeral-storage, pid
+  int64_t pod_pids_limit = 0;                          // of a pod; 0: none
 
   // The kubelet's API. Without a TLS identity port 10250 is not served.
   std::string listen_address = "0.0.0.0";
@@ -61,6 +65,10 @@ struct NodeOptions {
   // Awaited before a pod's containers start: PodServices::guard_network.
   std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod, std::vector<std::string> ips)>
       guard_network;
+  StaticPodOptions static_pods;  // but for the node's name
+  ImageGcPolicy image_gc;
+  int64_t parallel_pulls = 1;  // of images; 0: any number
+  PullVerification pull_verification;
   EvictionSettings eviction;
   bool local_storage_isolation = true;  // limits of local storage are enforced
 

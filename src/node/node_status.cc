@@ -54,6 +54,12 @@ bool is_own_resource(std::string_view name) {
 
 std::string kibibytes(int64_t bytes) { return std::to_string(bytes / 1024) + "Ki"; }
 
+// Memory and disks are told in Ki, whatever else would be shorter.
+std::string amount_text(std::string_view name, const Quantity& amount) {
+  bool bytes = name == "memory" || name == "ephemeral-storage";
+  return bytes ? kibibytes(amount.value()) : amount.to_string();
+}
+
 }  // namespace
 
 int64_t machine_memory_bytes() {
@@ -80,12 +86,24 @@ MachineInfo read_machine(const std::string& root) {
     std::string arch = u.machine;
     m.architecture = arch == "x86_64" ? "amd64" : arch == "aarch64" ? "arm64" : arch;
   }
+  m.huge_pages = huge_pages("/sys/kernel/mm/hugepages");
   m.machine_id = trimmed_file("/etc/machine-id");
   m.system_uuid = trimmed_file("/sys/class/dmi/id/product_uuid");
   if (m.system_uuid.empty()) m.system_uuid = m.machine_id;
   m.boot_id = trimmed_file("/proc/sys/kernel/random/boot_id");
   m.os_image = os_release_name();
   return m;
+}
+
+quota::ResourceList node_capacity(const MachineInfo& m, int64_t max_pods) {
+  constexpr auto kBinary = Quantity::Format::kBinarySI;
+  quota::ResourceList out = m.huge_pages;
+  for (const char* usual : {"hugepages-1Gi", "hugepages-2Mi"}) out.try_emplace(usual);
+  out["cpu"] = Quantity::from_int(m.cpus);
+  out["memory"] = Quantity::from_int(m.memory_bytes, kBinary);
+  out["ephemeral-storage"] = Quantity::from_int(m.disk_bytes, kBinary);
+  out["pods"] = Quantity::from_int(max_pods);
+  return out;
 }
 
 NodeStatus::NodeStatus(NodeFacts facts, Client& client, cri::Runtime& runtime, Events& events)
@@ -279,23 +297,12 @@ void NodeStatus::observe(const Node& node) {
 }
 
 void NodeStatus::fill_status(NodeStatusEdit out, const api::core_v1::NodeStatus& old) {
-  std::string cpu = std::to_string(machine_.cpus), memory = kibibytes(machine_.memory_bytes),
-              disk = kibibytes(machine_.disk_bytes), pods = std::to_string(facts_.max_pods);
+  const quota::ResourceList have = node_capacity(machine_, facts_.max_pods);
   auto capacity = out.edit_capacity();
-  capacity.set("cpu", cpu);
-  capacity.set("ephemeral-storage", disk);
-  capacity.set("hugepages-1Gi", "0");
-  capacity.set("hugepages-2Mi", "0");
-  capacity.set("memory", memory);
-  capacity.set("pods", pods);
   auto allocatable = out.edit_allocatable();
-  allocatable.set(
-      "cpu", Quantity::from_milli(machine_.cpus * 1000 - facts_.reserved_milli_cpu).to_string());
-  allocatable.set("ephemeral-storage", disk);
-  allocatable.set("hugepages-1Gi", "0");
-  allocatable.set("hugepages-2Mi", "0");
-  allocatable.set("memory", kibibytes(machine_.memory_bytes - facts_.reserved_memory_bytes));
-  allocatable.set("pods", pods);
+  for (const auto& [name, amount] : have) capacity.set(name, amount_text(name, amount));
+  for (const auto& [name, amount] : node::allocatable(have, facts_.reserved))
+    allocatable.set(name, amount_text(name, amount));
   for (auto [name, amount] : old.capacity())
     if (!is_own_resource(name)) allocatable.set(name, amount);
   for (auto [name, amount] : old.allocatable())  // null takes it away

@@ -14,6 +14,7 @@
 #include "base/sync.h"
 #include "client/client.h"
 #include "client/informer.h"
+#include "node/cgroup/allocatable.h"
 #include "node/cri/runtime.h"
 #include "node/events.h"
 #include "node/eviction/plan.h"
@@ -32,15 +33,18 @@ struct NodeFacts {
   std::string root;     // whose filesystem holds the pods
   int64_t max_pods = 110;
   int64_t port = 10250;
-  int64_t reserved_milli_cpu = 0, reserved_memory_bytes = 0;
+  Reservations reserved;
   std::string provider_id;
 };
 
 struct MachineInfo {
   int64_t cpus = 1, memory_bytes = 0, disk_bytes = 0;
+  quota::ResourceList huge_pages;
   std::string machine_id, system_uuid, boot_id, kernel, os_image, architecture;
 };
 MachineInfo read_machine(const std::string& root);
+// cpu, memory, ephemeral-storage, pods, hugepages-*.
+quota::ResourceList node_capacity(const MachineInfo& m, int64_t max_pods);
 // The memory of the machine, as the kernel tells.
 int64_t machine_memory_bytes();
 

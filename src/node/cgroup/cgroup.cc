@@ -97,7 +97,7 @@ class CgroupV1 final : public CgroupDriver {
   explicit CgroupV1(std::string mount) : mount_(std::move(mount)) {}
 
   Status create(const std::string& path, const CgroupLimits& l) override {
-    for (const char* controller : {"cpu", "memory", "pids"}) {
+    for (const char* controller : {"cpu", "memory", "pids", "hugetlb"}) {
       if (!is_directory(mount_ + "/" + controller)) continue;
       TRY(make_directories(tree(controller, path)));
     }
@@ -112,6 +112,9 @@ class CgroupV1 final : public CgroupDriver {
       TRY(put(memory + "/memory.limit_in_bytes", std::to_string(l.memory_limit_bytes)));
     if (std::string pids = tree("pids", path); is_directory(pids) && l.pids_limit > 0)
       TRY(put(pids + "/pids.max", std::to_string(l.pids_limit)));
+    if (std::string pages = tree("hugetlb", path); is_directory(pages))
+      for (const auto& [unit, bytes] : l.huge_pages)
+        TRY(put(pages + "/hugetlb." + unit + ".limit_in_bytes", std::to_string(bytes)));
     return {};
   }
 
@@ -168,6 +171,10 @@ class CgroupV2 final : public CgroupDriver {
     if (l.memory_limit_bytes > 0)
       TRY(put(dir + "/memory.max", std::to_string(l.memory_limit_bytes)));
     if (l.pids_limit > 0) TRY(put(dir + "/pids.max", std::to_string(l.pids_limit)));
+    // A kernel without the controller has no such files; the runtime would say so.
+    for (const auto& [unit, bytes] : l.huge_pages)
+      if (std::string file = dir + "/hugetlb." + unit + ".max"; path_exists(file))
+        TRY(put(file, std::to_string(bytes)));
     return {};
   }
   Status remove(const std::string& path) override { return remove_below(mount_ + path); }
@@ -260,10 +267,16 @@ std::string PodCgroups::parent_for_runtime(Qos qos, std::string_view uid) const 
   return systemd_ ? path.substr(path.rfind('/') + 1) : path;
 }
 
-Status PodCgroups::start() {
-  TRY(driver_->create(class_path(Qos::kGuaranteed), CgroupLimits{.cpu_shares = 1024}));
-  TRY(driver_->create(class_path(Qos::kBurstable), CgroupLimits{.cpu_shares = 1024}));
+Status PodCgroups::start(const CgroupLimits& all) {
+  TRY(driver_->create(class_path(Qos::kGuaranteed), all));
+  TRY(set_burstable_requests(0));
   return driver_->create(class_path(Qos::kBestEffort), CgroupLimits{.cpu_shares = kMinShares});
+}
+
+Status PodCgroups::set_burstable_requests(int64_t milli_cpu) {
+  CgroupLimits limits;
+  limits.cpu_shares = shares_of_milli(milli_cpu);
+  return driver_->create(class_path(Qos::kBurstable), limits);
 }
 
 Status PodCgroups::create_pod(Qos qos, std::string_view uid, const CgroupLimits& limits) {

@@ -42,8 +42,10 @@ class PodCgroups {
  public:
   // `root`: "" or "/keles/cluster/node". With `systemd`, names are slices as systemd spells them.
   PodCgroups(std::unique_ptr<CgroupDriver> driver, std::string root, bool systemd = false);
-  // Makes kubepods and its two classes.
-  Status start();
+  // Makes kubepods, with what all pods together may have, and its two classes.
+  Status start(const CgroupLimits& all);
+  // What burstable pods ask for together: their class has that much beside guaranteed pods.
+  Status set_burstable_requests(int64_t milli_cpu);
   std::string pod_path(Qos qos, std::string_view uid) const;
   // What the runtime is given as the sandbox's cgroup parent.
   std::string parent_for_runtime(Qos qos, std::string_view uid) const;

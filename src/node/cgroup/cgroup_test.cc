@@ -20,14 +20,22 @@ class CgroupTest : public testing::Test {
   const std::string root_ = directory_.path();
 };
 
-const CgroupLimits kLimits{
-    .cpu_shares = 512, .cpu_quota_us = 50'000, .memory_limit_bytes = 64 << 20};
+const CgroupLimits kLimits{.cpu_shares = 512,
+                           .cpu_quota_us = 50'000,
+                           .memory_limit_bytes = 64 << 20,
+                           .pids_limit = 99,
+                           .huge_pages = {{"2MB", 4 << 20}}};
 
 TEST_F(CgroupTest, VersionOneHasOneTreeForEachController) {
-  for (const char* c : {"cpu", "memory", "pids", "cpuset"})
+  for (const char* c : {"cpu", "memory", "pids", "cpuset", "hugetlb"})
     ASSERT_TRUE(make_directories(root_ + "/" + c).ok());
   PodCgroups pods(make_cgroup_driver(root_), "/keles/c/n");
-  ASSERT_TRUE(pods.start().ok());
+  ASSERT_TRUE(pods.start({.cpu_shares = 4096, .memory_limit_bytes = 1 << 30}).ok());
+  EXPECT_EQ(text("/cpu/keles/c/n/kubepods/cpu.shares"), "4096");
+  EXPECT_EQ(text("/memory/keles/c/n/kubepods/memory.limit_in_bytes"), "1073741824");
+  EXPECT_EQ(text("/cpu/keles/c/n/kubepods/burstable/cpu.shares"), "2");
+  ASSERT_TRUE(pods.set_burstable_requests(1500).ok());
+  EXPECT_EQ(text("/cpu/keles/c/n/kubepods/burstable/cpu.shares"), "1536");
   ASSERT_TRUE(pods.create_pod(Qos::kBurstable, "u-1", kLimits).ok());
   std::string pod = "/keles/c/n/kubepods/burstable/podu-1";
   EXPECT_EQ(pods.parent_for_runtime(Qos::kBurstable, "u-1"), pod);
@@ -35,6 +43,8 @@ TEST_F(CgroupTest, VersionOneHasOneTreeForEachController) {
   EXPECT_EQ(text("/cpu" + pod + "/cpu.cfs_quota_us"), "50000");
   EXPECT_EQ(text("/cpu" + pod + "/cpu.cfs_period_us"), "100000");
   EXPECT_EQ(text("/memory" + pod + "/memory.limit_in_bytes"), "67108864");
+  EXPECT_EQ(text("/pids" + pod + "/pids.max"), "99");
+  EXPECT_EQ(text("/hugetlb" + pod + "/hugetlb.2MB.limit_in_bytes"), "4194304");
   EXPECT_EQ(pods.pod_uids(), std::vector<std::string>{"u-1"});
   ASSERT_TRUE(pods.remove_pod("u-1").ok());
   EXPECT_FALSE(path_exists(root_ + "/cpu" + pod));

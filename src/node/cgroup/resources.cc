@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "machinery/quantity.h"
+#include "machinery/quota/pod_resources.h"
+#include "node/cgroup/allocatable.h"
 
 namespace keles::node {
 
@@ -120,6 +122,10 @@ CgroupLimits pod_limits(const Pod& pod) {
   out.cpu_shares = shares_of_milli(cpu_request);
   if (all_cpu) out.cpu_quota_us = quota_of_milli(cpu_limit);
   if (all_memory) out.memory_limit_bytes = memory_limit;
+  auto all = quota::pod_limits(pod.value(), quota::Actual::kLeftOut, quota::Overhead::kCounted);
+  for (const auto& [name, amount] : all)
+    if (std::string unit = huge_page_unit(name); !unit.empty())
+      out.huge_pages[unit] = amount.value();
   return out;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,9 +36,10 @@ int64_t oom_score_adj(Qos qos, int64_t memory_request_bytes, int64_t node_memory
 
 struct CgroupLimits {
   int64_t cpu_shares = kMinShares;
-  int64_t cpu_quota_us = 0;        // 0: none
-  int64_t memory_limit_bytes = 0;  // 0: none
-  int64_t pids_limit = 0;          // 0: none
+  int64_t cpu_quota_us = 0;                   // 0: none
+  int64_t memory_limit_bytes = 0;             // 0: none
+  int64_t pids_limit = 0;                     // 0: none
+  std::map<std::string, int64_t> huge_pages;  // bytes by page size, "2MB"
 };
 // The limits of a pod's own cgroup: sums over its containers; a limit only where every container
 // has one.

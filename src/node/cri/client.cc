@@ -206,6 +206,13 @@ class CriRuntime final : public Runtime {
     return plain(ctx, "ReopenContainerLog", for_container<v1::ReopenContainerLogRequestEdit>(id));
   }
 
+  Task<Status> update_resources(Context ctx, std::string id, Resources resources) override {
+    Draft<v1::UpdateContainerResourcesRequestEdit> request;
+    request->set_container_id(id);
+    fill(request->edit_linux(), resources);
+    std::string message = send(request);
+    co_return co_await plain(ctx, "UpdateContainerResources", std::move(message));
+  }
   Task<Result<ExecResult>> exec_sync(Context ctx, std::string id, std::vector<std::string> command,
                                      int64_t timeout_seconds) override {
     Draft<v1::ExecSyncRequestEdit> request;

@@ -100,14 +100,6 @@ void fill(v1::LinuxPodSandboxConfigEdit out, const SandboxConfig& c) {
   security.set_supplemental_groups_policy(groups_policy(c.strict_groups));
 }
 
-void fill(v1::LinuxContainerResourcesEdit out, const Resources& r) {
-  out.set_cpu_period(r.cpu_period_us);
-  out.set_cpu_quota(r.cpu_quota_us);
-  out.set_cpu_shares(r.cpu_shares);
-  out.set_memory_limit_in_bytes(r.memory_limit_bytes);
-  out.set_oom_score_adj(r.oom_score_adj);
-}
-
 constexpr std::string_view kMaskedPaths[] = {"/proc/asound",
                                              "/proc/acpi",
                                              "/proc/kcore",
@@ -147,6 +139,21 @@ void fill(v1::LinuxContainerSecurityContextEdit out, const ContainerConfig& c) {
 }
 
 }  // namespace
+
+void fill(v1::LinuxContainerResourcesEdit out, const Resources& r) {
+  out.set_cpu_period(r.cpu_period_us);
+  out.set_cpu_quota(r.cpu_quota_us);
+  out.set_cpu_shares(r.cpu_shares);
+  out.set_memory_limit_in_bytes(r.memory_limit_bytes);
+  out.set_oom_score_adj(r.oom_score_adj);
+  if (r.huge_pages.empty()) return;
+  auto pages = out.edit_hugepage_limits();
+  for (const auto& [unit, bytes] : r.huge_pages) {
+    auto one = pages.add();
+    one.set_page_size(unit);
+    one.set_limit(bytes);
+  }
+}
 
 void fill(v1::PodSandboxConfigEdit out, const SandboxConfig& c) {
   auto metadata = out.edit_metadata();

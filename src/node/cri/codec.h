@@ -15,6 +15,7 @@ namespace v1 = api::cri_v1;
 
 void fill(v1::PodSandboxConfigEdit out, const SandboxConfig& c);
 void fill(v1::ContainerConfigEdit out, const ContainerConfig& c);
+void fill(v1::LinuxContainerResourcesEdit out, const Resources& r);
 
 Sandbox read(const v1::PodSandbox& in);  // without what only a status tells
 Sandbox read(const v1::PodSandboxStatus& in);

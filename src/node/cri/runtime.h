@@ -47,6 +47,7 @@ struct Resources {
   int64_t cpu_period_us = 0, cpu_quota_us = 0, cpu_shares = 0;
   int64_t memory_limit_bytes = 0;
   int64_t oom_score_adj = 0;
+  std::map<std::string, int64_t> huge_pages;  // bytes by page size, "2MB"
 };
 
 struct SeLinux {
@@ -211,6 +212,7 @@ class Runtime {
                                                                std::string pod_uid) = 0;
   virtual Task<Result<std::vector<ContainerStats>>> list_container_stats(Context ctx) = 0;
   virtual Task<Status> reopen_log(Context ctx, std::string id) = 0;
+  virtual Task<Status> update_resources(Context ctx, std::string id, Resources resources) = 0;
 
   virtual Task<Result<ExecResult>> exec_sync(Context ctx, std::string id,
                                              std::vector<std::string> command,

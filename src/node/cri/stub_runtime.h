@@ -40,6 +40,7 @@ class StubRuntime : public Runtime {
     return none<std::vector<ContainerStats>>();
   }
   Task<Status> reopen_log(Context, std::string) override { return nothing(); }
+  Task<Status> update_resources(Context, std::string, Resources) override { return nothing(); }
   Task<Result<ExecResult>> exec_sync(Context, std::string, std::vector<std::string>,
                                      int64_t) override {
     return none<ExecResult>();

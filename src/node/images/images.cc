@@ -1,34 +1,17 @@
 #include "node/images/images.h"
 
-#include <sys/statvfs.h>
-
 #include <algorithm>
 #include <set>
 
+#include "base/file.h"
 #include "base/log.h"
-#include "machinery/codec_json.h"
+#include "base/metrics.h"
 #include "machinery/time.h"
+#include "node/eviction/meter.h"
 
 namespace keles::node {
 
 namespace {
-
-// Docker's own registry goes by several names.
-std::string registry_of(std::string_view image) {
-  size_t slash = image.find('/');
-  std::string_view first = image.substr(0, slash);
-  bool host = slash != std::string_view::npos &&
-              (first.find('.') != std::string_view::npos ||
-               first.find(':') != std::string_view::npos || first == "localhost");
-  return host ? std::string(first) : "docker.io";
-}
-
-std::string normal_registry(std::string_view key) {
-  for (std::string_view scheme : {"https://", "http://"})
-    if (key.starts_with(scheme)) key.remove_prefix(scheme.size());
-  std::string host(key.substr(0, key.find('/')));
-  return host == "index.docker.io" || host == "registry-1.docker.io" ? "docker.io" : host;
-}
 
 bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 
@@ -64,31 +47,112 @@ std::string reference_error(std::string_view image) {
   return "";
 }
 
-int percent_used(const std::string& path) {
-  struct statvfs s;
-  if (statvfs(path.c_str(), &s) != 0 || s.f_blocks == 0) return 0;
-  return static_cast<int>(100 - s.f_bavail * 100 / s.f_blocks);
+// Where the node's own credentials lie.
+std::vector<std::string> docker_configs(const std::string& root) {
+  return {root + "/config.json", "/root/.docker/config.json", "/.docker/config.json"};
 }
+constexpr size_t kMaxDockerConfig = 1 << 20;
+
+// Runtimes say by a prefix what kind of failure it was.
+Waiting pull_failure(const std::string& image, const std::string& message) {
+  struct Kind {
+    std::string_view prefix, text;
+  };
+  constexpr Kind kKinds[] = {
+      {"RegistryUnavailable", "the registry is unavailable"},
+      {"SignatureValidationFailed", "the signature validation failed"},
+  };
+  for (const Kind& k : kKinds)
+    if (message.starts_with(k.prefix))
+      return {std::string(k.prefix), "image pull failed for " + image + " because " +
+                                         std::string(k.text) + message.substr(k.prefix.size())};
+  return {"ErrImagePull", message};
+}
+
+void count_removed(const char* reason) {
+  static metrics::Counter& m = metrics::counter(
+      "kubelet_image_garbage_collected_total",
+      "Total number of images garbage collected by the kubelet, whether through disk usage or "
+      "image age.",
+      {"reason"});
+  m.with({reason}).add();
+}
+
+Duration in_milliseconds(Duration d) { return d / 1'000'000 * 1'000'000; }
 
 }  // namespace
 
-Task<Result<std::string>> Images::pull(Context ctx, std::string image,
-                                       std::vector<cri::ImageAuth> auths) {
+Images::Images(ImageOptions options, cri::Runtime& runtime, Report node_event)
+    : options_(std::move(options)),
+      runtime_(runtime),
+      node_event_(std::move(node_event)),
+      records_(options_.root, options_.verification) {
+  if (options_.parallel_pulls > 0)
+    slots_ = std::make_unique<Semaphore>(static_cast<int>(options_.parallel_pulls));
+}
+
+Task<void> Images::start(Context ctx) {
+  began_ = ctx.loop().wall_now();
+  auto images = co_await runtime_.list_images(ctx.with_timeout(10s));
+  std::optional<std::vector<cri::Image>> here;
+  if (images.ok()) here = std::move(*images);
+  // Nobody else uses the records and the keyring before this has ended.
+  std::function<Status()> read = [this, here] {
+    records_.load(here ? &*here : nullptr, began_);
+    for (const std::string& path : docker_configs(options_.root)) {
+      auto text = read_file(path, kMaxDockerConfig);
+      if (text.ok()) node_keyring_.add(*text, {});
+    }
+    return Status();
+  };
+  (void)co_await run_blocking(&ctx.loop(), std::move(read));
+}
+
+Task<void> Images::keep(Context ctx, PullRecords::Job job) {
+  Status s = co_await run_blocking(&ctx.loop(), std::move(job));
+  if (!s.ok()) log::warn("Cannot keep the record of a pull", {{"error", s}});
+}
+
+std::vector<RegistryCredential> Images::credentials_for(const Request& request) const {
+  std::vector<RegistryCredential> out = request.secrets.lookup(request.image);
+  std::vector<RegistryCredential> own = node_keyring_.lookup(request.image);
+  out.insert(out.end(), own.begin(), own.end());
+  return out;
+}
+
+// Waits for its turn.
+Task<Result<Images::Pulled>> Images::pull(Context ctx, std::string image,
+                                          std::vector<RegistryCredential> credentials) {
+  if (slots_) TRY_CO(slots_->acquire(ctx));
+  const TimePoint began = ctx.loop().now();
+  auto r = co_await pull_in_turn(ctx, image, std::move(credentials));
+  if (slots_) slots_->release();
+  if (r.ok()) r->took = ctx.loop().now() - began;
+  co_return r;
+}
+
+// Each credential after the other; none: an anonymous pull.
+Task<Result<Images::Pulled>> Images::pull_in_turn(Context ctx, std::string image,
+                                                  std::vector<RegistryCredential> credentials) {
   Status last;
-  for (size_t i = 0; i < std::max<size_t>(auths.size(), 1); ++i) {
+  for (size_t i = 0; i < std::max<size_t>(credentials.size(), 1); ++i) {
     std::optional<cri::ImageAuth> auth;
-    if (i < auths.size()) auth = auths[i];
+    Pulled out;
+    if (i < credentials.size()) {
+      auth = credentials[i].auth;
+      out.with = credentials[i];
+    }
     auto r = co_await runtime_.pull_image(ctx, image, auth);
-    if (r.ok()) co_return r;
+    if (r.ok()) co_return out;
     last = r.status();
   }
   co_return last;
 }
 
-Task<Images::Outcome> Images::ensure(Context ctx, std::string key, std::string image,
-                                     std::string policy, std::vector<cri::ImageAuth> auths,
-                                     Report report) {
+Task<Images::Outcome> Images::ensure(Context ctx, Request request, Report report) {
   Outcome out;
+  const std::string image = request.image, key = request.key;
+  std::string policy = request.policy;
   if (policy.empty()) {
     bool latest = image.ends_with(":latest") ||
                   (image.rfind(':') == std::string::npos && image.find('@') == std::string::npos);
@@ -112,8 +176,12 @@ Task<Images::Outcome> Images::ensure(Context ctx, std::string key, std::string i
     fail("ImageInspectError", text, "InspectFailed", text);
     co_return out;
   }
-  if (present->has_value() && policy != "Always") {
-    report("Normal", "Pulled", "Container image \"" + image + "\" already present on machine");
+  std::vector<RegistryCredential> credentials = credentials_for(request);
+  if (present->has_value() && policy != "Always" &&
+      !records_.must_pull(image, (*present)->id, credentials)) {
+    report("Normal", "Pulled",
+           "Container image \"" + image +
+               "\" already present on machine and can be accessed by the pod");
     out.image = **present;
     co_return out;
   }
@@ -137,16 +205,21 @@ Task<Images::Outcome> Images::ensure(Context ctx, std::string key, std::string i
   }
   report("Normal", "Pulling", "Pulling image \"" + image + "\"");
   TimePoint began = loop.now();
-  auto pulled = co_await pull(ctx, image, std::move(auths));
+  PullRecords::Job job = records_.begin(image);
+  co_await keep(ctx, std::move(job));
+  auto pulled = co_await pull(ctx, image, std::move(credentials));
   if (!pulled.ok()) {
+    job = records_.failed(image);
+    co_await keep(ctx, std::move(job));
     if (ctx.done()) co_return out;
     Failure& f = backoff_[key][image];
     WallTime now = loop.wall_now();
     f.backoff.next(now, now);
     f.at = now;
-    f.message = "ErrImagePull: " + pulled.status().message();
+    Waiting why = pull_failure(image, pulled.status().message());
+    f.message = why.reason + ": " + why.message;
     out.retry_at = f.backoff.until(now);
-    fail("ErrImagePull", pulled.status().message(), "Failed",
+    fail(why.reason, why.message, "Failed",
          "Failed to pull image \"" + image + "\": " + pulled.status().message());
     co_return out;
   }
@@ -154,68 +227,107 @@ Task<Images::Outcome> Images::ensure(Context ctx, std::string key, std::string i
   if (failures != backoff_.end()) failures->second.erase(image);
   auto got = co_await runtime_.image_status(ctx, image);
   if (!got.ok() || !got->has_value()) {
+    job = records_.failed(image);
+    co_await keep(ctx, std::move(job));
     fail("ErrImagePull", "the image vanished after it was pulled", "Failed",
          "Failed to pull image \"" + image + "\": it vanished after it was pulled");
     co_return out;
   }
   out.image = **got;
-  Duration took = (loop.now() - began) / 1'000'000 * 1'000'000;
-  std::string t = format_duration(took);
+  job = records_.pulled(image, out.image->id, pulled->with, loop.wall_now());
+  co_await keep(ctx, std::move(job));
+  std::string whole = format_duration(in_milliseconds(loop.now() - began));
   report("Normal", "Pulled",
-         "Successfully pulled image \"" + image + "\" in " + t + " (" + t +
+         "Successfully pulled image \"" + image + "\" in " +
+             format_duration(in_milliseconds(pulled->took)) + " (" + whole +
              " including waiting). Image size: " + std::to_string(out.image->size_bytes) +
              " bytes.");
   co_return out;
 }
 
-Task<Status> Images::collect_garbage(Context ctx, std::string root, int high, int low) {
+// --- garbage ---
+
+Task<Result<std::vector<ImageGarbage::Unused>>> Images::unused(Context ctx) {
   TRY_ASSIGN_CO(images, runtime_.list_images(ctx));
-  WallTime now = ctx.loop().wall_now();
-  std::map<std::string, WallTime> seen;
-  for (const cri::Image& i : images)
-    seen[i.id] = first_seen_.contains(i.id) ? first_seen_[i.id] : now;
-  first_seen_ = seen;
-  if (percent_used(root) < high) co_return Status();
   TRY_ASSIGN_CO(containers, runtime_.list_containers(ctx, ""));
   std::set<std::string> used;
-  for (const cri::Container& c : containers) {
-    used.insert(c.image_ref);
-    used.insert(c.image);
-    used.insert(c.image_id);
-  }
-  std::sort(images.begin(), images.end(),
-            [&](const cri::Image& a, const cri::Image& b) { return seen[a.id] < seen[b.id]; });
-  for (const cri::Image& i : images) {
-    if (percent_used(root) < low) break;
-    bool in_use = used.contains(i.id) || i.pinned;
-    for (const std::string& t : i.tags) in_use = in_use || used.contains(t);
-    for (const std::string& d : i.digests) in_use = in_use || used.contains(d);
-    if (in_use || now - seen[i.id] < 2min) continue;
-    Status s = co_await runtime_.remove_image(ctx, i.id);
-    log::info("Removed an image to free space", {{"image", i.id}, {"status", s}});
-  }
-  co_return Status();
+  for (const cri::Container& c : containers) used.insert({c.image_ref, c.image, c.image_id});
+  co_return garbage_.look(images, used, ctx.loop().wall_now());
 }
 
-std::vector<cri::ImageAuth> auths_from_docker_config(std::string_view json,
-                                                     std::string_view image) {
-  std::vector<cri::ImageAuth> out;
-  auto doc = parse_json(json);
-  if (!doc.ok()) return out;
-  const Value* auths = doc->root.find("auths");
-  if (!auths) auths = &doc->root;  // the older dockercfg form
-  std::string registry = registry_of(image);
-  for (const Member& m : auths->members()) {
-    if (normal_registry(m.key()) != registry) continue;
-    cri::ImageAuth a;
-    a.username = m.value["username"].as_string();
-    a.password = m.value["password"].as_string();
-    a.auth = m.value["auth"].as_string();
-    a.identity_token = m.value["identitytoken"].as_string();
-    a.server_address = m.key();
-    out.push_back(std::move(a));
+// Removes them in turn until that much is free; how much that was.
+Task<int64_t> Images::free(Context ctx, std::vector<ImageGarbage::Unused> images, int64_t bytes,
+                           const char* reason, Status* first_error) {
+  int64_t freed = 0;
+  for (const ImageGarbage::Unused& i : images) {
+    if (freed >= bytes || ctx.done()) break;
+    Status s = co_await runtime_.remove_image(ctx, i.id);
+    log::info("Removed an image", {{"image", i.id}, {"reason", reason}, {"status", s}});
+    if (!s.ok() && first_error->ok()) *first_error = s;
+    if (!s.ok()) continue;
+    freed += static_cast<int64_t>(i.size_bytes);
+    count_removed(reason);
   }
-  return out;
+  co_return freed;
+}
+
+Task<void> Images::forget_removed(Context ctx, WallTime began) {
+  auto left = co_await runtime_.list_images(ctx);
+  if (!left.ok()) co_return;
+  std::vector<PullRecords::Job> jobs = records_.prune(*left, began);
+  for (PullRecords::Job& job : jobs) co_await keep(ctx, std::move(job));
+}
+
+Task<Status> Images::collect_garbage(Context ctx) {
+  const WallTime now = ctx.loop().wall_now();
+  TRY_ASSIGN_CO(all, unused(ctx));
+  std::vector<ImageGarbage::Unused> old, rest;
+  for (const ImageGarbage::Unused& i : all) {
+    bool gone = is_too_old(i, options_.gc, began_, now);
+    if (gone) old.push_back(i);
+    if (!gone && now - i.first_seen >= options_.gc.min_age) rest.push_back(i);
+  }
+  Status error;
+  bool removed = !old.empty();
+  (void)co_await free(ctx, std::move(old), INT64_MAX, "age", &error);
+  if (file_system_.empty()) {
+    TRY_ASSIGN_CO(info, runtime_.image_fs_info(ctx));
+    file_system_ = info.images.empty() ? options_.root : info.images.front().mountpoint;
+  }
+  std::function<std::optional<FileSystem>()> look = [path = file_system_] {
+    return stat_file_system(path);
+  };
+  auto fs = co_await run_blocking(&ctx.loop(), std::move(look));
+  if (!fs || fs->capacity_bytes <= 0) {
+    node_event_("Warning", "InvalidDiskCapacity", "invalid capacity 0 on image filesystem");
+    co_return Status::internal("invalid capacity 0 on image filesystem");
+  }
+  const int64_t wanted = bytes_to_free(fs->capacity_bytes, fs->available_bytes, options_.gc);
+  int64_t freed = 0;
+  if (wanted > 0) freed = co_await free(ctx, std::move(rest), wanted, "space", &error);
+  if (removed || freed > 0) co_await forget_removed(ctx, now);
+  if (!error.ok() || freed >= wanted) co_return error;
+  std::string why =
+      "Insufficient free disk space on the node's image filesystem (" +
+      std::to_string(percent_used(fs->capacity_bytes, fs->available_bytes)) + "% of " +
+      size_text(fs->capacity_bytes) +
+      " used). Failed to free sufficient space by deleting unused images (freed " +
+      std::to_string(freed) +
+      " bytes). Investigate disk usage, as it could be used by active images, logs, volumes, or "
+      "other data.";
+  node_event_("Warning", "FreeDiskSpaceFailed", why);
+  co_return Status::internal(why);
+}
+
+Task<Status> Images::delete_unused(Context ctx) {
+  const WallTime now = ctx.loop().wall_now();
+  TRY_ASSIGN_CO(all, unused(ctx));
+  std::erase_if(
+      all, [&](const ImageGarbage::Unused& i) { return now - i.first_seen < options_.gc.min_age; });
+  Status error;
+  (void)co_await free(ctx, std::move(all), INT64_MAX, "space", &error);
+  co_await forget_removed(ctx, now);
+  co_return error;
 }
 
 }  // namespace keles::node

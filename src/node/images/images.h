@@ -1,40 +1,58 @@
 // Images of containers: present or pulled, by policy, with a back-off per image
-// (https://kubernetes.io/docs/concepts/containers/images/).
+// (https://kubernetes.io/docs/concepts/containers/images/); and removed when nothing uses them.
 //
-// One loop.
+// One loop; what touches the disk is done on the pool.
 #pragma once
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/context.h"
+#include "base/sync.h"
 #include "node/cri/runtime.h"
+#include "node/images/image_gc.h"
+#include "node/images/keyring.h"
+#include "node/images/pull_records.h"
 #include "node/pods/plan.h"
 
 namespace keles::node {
 
+struct ImageOptions {
+  std::string root;  // of the kubelet: what is known of pulls is kept there
+  ImageGcPolicy gc;
+  int64_t parallel_pulls = 1;  // at once; 0: any number
+  PullVerification verification;
+};
+
 class Images {
  public:
-  explicit Images(cri::Runtime& runtime) : runtime_(runtime) {}
-
   using Report = std::function<void(std::string type, std::string reason, std::string message)>;
+  // `node_event` is told what concerns the node as a whole.
+  Images(ImageOptions options, cri::Runtime& runtime, Report node_event);
+
   struct Outcome {
     std::optional<cri::Image> image;
     Waiting waiting;      // why there is none
     WallTime retry_at{};  // when to try again
   };
-  // `auths` are tried in turn (none: an anonymous pull). `key` names who asks, for the back-off.
-  Task<Outcome> ensure(Context ctx, std::string key, std::string image, std::string policy,
-                       std::vector<cri::ImageAuth> auths, Report report);
+  struct Request {
+    std::string key;  // who asks, for the back-off
+    std::string image, policy;
+    Keyring secrets;  // the pod's, besides the node's own
+  };
+  Task<Outcome> ensure(Context ctx, Request request, Report report);
   void forget(const std::string& key) { backoff_.erase(key); }
 
-  // Removes images that nothing uses, oldest sight first, while the image filesystem of
-  // `root` is fuller than `high_percent`, down to `low_percent`.
-  Task<Status> collect_garbage(Context ctx, std::string root, int high_percent = 85,
-                               int low_percent = 80);
+  // Reads what an earlier agent knew; before the first ensure().
+  Task<void> start(Context ctx);
+  // Removes images that are too old, and unused ones while the file system is too full.
+  Task<Status> collect_garbage(Context ctx);
+  // Removes all that nothing uses, but for what has only just come.
+  Task<Status> delete_unused(Context ctx);
 
  private:
   struct Failure {
@@ -42,14 +60,31 @@ class Images {
     WallTime at;
     std::string message;
   };
-  Task<Result<std::string>> pull(Context ctx, std::string image, std::vector<cri::ImageAuth> auths);
-  cri::Runtime& runtime_;
-  std::map<std::string, std::map<std::string, Failure>> backoff_;  // key -> image
-  std::map<std::string, WallTime> first_seen_;
-};
+  struct Pulled {
+    std::optional<RegistryCredential> with;
+    Duration took{0};
+  };
+  Task<Result<Pulled>> pull(Context ctx, std::string image,
+                            std::vector<RegistryCredential> credentials);
+  Task<Result<Pulled>> pull_in_turn(Context ctx, std::string image,
+                                    std::vector<RegistryCredential> credentials);
+  Task<void> keep(Context ctx, PullRecords::Job job);
+  Task<Result<std::vector<ImageGarbage::Unused>>> unused(Context ctx);
+  Task<int64_t> free(Context ctx, std::vector<ImageGarbage::Unused> images, int64_t bytes,
+                     const char* reason, Status* first_error);
+  Task<void> forget_removed(Context ctx, WallTime began);
+  std::vector<RegistryCredential> credentials_for(const Request& request) const;
 
-// The registry credentials of a kubernetes.io/dockerconfigjson (or dockercfg) secret that match
-// `image`.
-std::vector<cri::ImageAuth> auths_from_docker_config(std::string_view json, std::string_view image);
+  ImageOptions options_;
+  cri::Runtime& runtime_;
+  Report node_event_;
+  std::unique_ptr<Semaphore> slots_;  // null: any number
+  PullRecords records_;
+  ImageGarbage garbage_;
+  WallTime began_{};
+  Keyring node_keyring_;
+  std::string file_system_;                                        // where the runtime keeps images
+  std::map<std::string, std::map<std::string, Failure>> backoff_;  // key -> image
+};
 
 }  // namespace keles::node

@@ -4,10 +4,12 @@
 #include <set>
 
 #include "base/file.h"
+#include "node/cgroup/allocatable.h"
 #include "node/cgroup/resources.h"
 #include "node/pods/admission.h"
 #include "node/pods/labels.h"
 #include "node/pods/plan.h"
+#include "node/pods/resize.h"
 
 namespace keles::node {
 
@@ -230,7 +232,7 @@ class ContainerBuilder {
     for (std::string_view s : c_.command()) out_.command.push_back(expand(s, lookup));
     for (std::string_view s : c_.args()) out_.args.push_back(expand(s, lookup));
     set_labels();
-    set_resources();
+    out_.resources = container_resources(pod_, c_, in_.node_memory_bytes, in_.page_units);
     TRY(set_mounts());
     TRY(set_security());
     return std::move(out_);
@@ -247,17 +249,6 @@ class ContainerBuilder {
     a[kTerminationPolicyAnnotation] = c_.termination_message_policy();
     a[kTerminationFileAnnotation] = in_.termination_file;
     a[kGracePeriodAnnotation] = std::to_string(pod_.spec().termination_grace_period_seconds());
-  }
-
-  void set_resources() {
-    auto& r = out_.resources;
-    int64_t cpu_limit = milli_value(limit_of(c_, "cpu"));
-    r.cpu_shares = shares_of_milli(milli_value(request_of(c_, "cpu")));
-    r.cpu_quota_us = quota_of_milli(cpu_limit);
-    if (r.cpu_quota_us > 0) r.cpu_period_us = kQuotaPeriodUs;
-    r.memory_limit_bytes = unit_value(limit_of(c_, "memory"));
-    r.oom_score_adj =
-        oom_score_adj(qos_of(pod_), unit_value(request_of(c_, "memory")), in_.node_memory_bytes);
   }
 
   // subPath, or subPathExpr with its variables replaced; "" for the whole volume.
@@ -419,6 +410,22 @@ class ContainerBuilder {
 };
 
 }  // namespace
+
+cri::Resources container_resources(const Pod& pod, const Container& c, int64_t node_memory_bytes,
+                                   const std::vector<std::string>& page_units) {
+  Given g = given(resource_texts(pod.spec().resources()), resource_texts(c.resources()));
+  cri::Resources r;
+  r.cpu_shares = shares_of_milli(g.cpu_request);
+  r.cpu_quota_us = quota_of_milli(g.cpu_limit);
+  if (r.cpu_quota_us > 0) r.cpu_period_us = kQuotaPeriodUs;
+  r.memory_limit_bytes = g.memory_limit;
+  r.oom_score_adj = oom_score_adj(qos_of(pod), g.memory_request, node_memory_bytes);
+  for (const std::string& unit : page_units) r.huge_pages[unit] = 0;
+  for (auto [name, amount] : c.resources().limits())
+    if (std::string unit = huge_page_unit(name); !unit.empty())
+      r.huge_pages[unit] = unit_value(amount);
+  return r;
+}
 
 Result<cri::ContainerConfig> make_container_config(const ContainerInputs& in) {
   return ContainerBuilder(in).build();

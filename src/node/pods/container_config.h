@@ -50,12 +50,19 @@ struct ContainerInputs {
   std::function<Result<std::string>(const std::string& volume, const std::string& path,
                                     size_t index, const std::string& sub_path)>
       bind_sub_path;
-  std::string hosts_file;        // "" = not managed
-  std::string termination_file;  // on the host
-  std::string target_id;         // of an ephemeral container: the container to look into
-  std::string seccomp_root;      // where Localhost profiles of seccomp lie
+  std::string hosts_file;               // "" = not managed
+  std::string termination_file;         // on the host
+  std::string target_id;                // of an ephemeral container: the container to look into
+  std::string seccomp_root;             // where Localhost profiles of seccomp lie
+  std::vector<std::string> page_units;  // sizes of the node's huge pages, "2MB"
   int64_t node_memory_bytes = 0;
 };
+// What the runtime is asked for one container of `pod`; limits of the pod itself stand for those
+// that it has not. Of huge pages (`page_units`: the sizes that the node has) it gets what it asks
+// for, and no others.
+cri::Resources container_resources(const api::core_v1::Pod& pod, const api::core_v1::Container& c,
+                                   int64_t node_memory_bytes,
+                                   const std::vector<std::string>& page_units);
 // kInvalid with CreateContainerConfigError's message.
 Result<cri::ContainerConfig> make_container_config(const ContainerInputs& in);
 

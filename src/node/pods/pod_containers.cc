@@ -55,37 +55,40 @@ Task<Result<Environment>> PodWorker::environment(Context ctx, Container c) {
 }
 
 Task<Status> PodWorker::start_container(Context ctx, PodPlan::Start start) {
-  Ref<Pod> pod = pod_;  // what `c` views; an update may replace pod_ while we wait
-  Container c = container(start.name);
+  Ref<Pod> pod = allocated_;  // what `c` views; an update may replace it while we wait
+  Container c = find_container(*pod, start.name).container;
   if (!c) co_return Status::internal("no such container: " + start.name);
   if (start.failed.ns != 0) {
     Backoff& delay = backoff_[backoff_key(start.name, container_hash(c))];
     delay.next(start.failed, ctx.loop().wall_now());
   }
-  std::vector<cri::ImageAuth> auths;
+  Images::Request wanted;
+  wanted.key = uid_;
+  wanted.image = c.image();
+  wanted.policy = c.image_pull_policy();
   for (auto ref : pod->spec().image_pull_secrets()) {
     ObjectCache::Key key(true, std::string(pod->metadata().namespace_()), std::string(ref.name()));
     auto got = co_await s_.objects->get(ctx, key);
     if (!got.ok() || !got->has_value()) continue;
+    // A secret is known again by what it holds; its name stands for its uid.
+    CredentialSource source{key.ns + "/" + key.name, key.ns, key.name};
     for (const char* field : {".dockerconfigjson", ".dockercfg"}) {
       auto it = (*got)->find(field);
-      if (it == (*got)->end()) continue;
-      for (auto& a : auths_from_docker_config(it->second, c.image())) auths.push_back(a);
+      if (it != (*got)->end()) wanted.secrets.add(it->second, source);
     }
   }
-  std::string name = start.name, image(c.image()), policy(c.image_pull_policy());
+  std::string name = start.name;
   Images::Report report = [this, name](std::string type, std::string reason, std::string message) {
     event(name, std::move(type), std::move(reason), std::move(message));
   };
-  auto outcome =
-      co_await s_.images->ensure(ctx, uid_, image, policy, std::move(auths), std::move(report));
+  auto outcome = co_await s_.images->ensure(ctx, std::move(wanted), std::move(report));
   if (ctx.done()) co_return ctx.status();
   if (!outcome.image) {
     waiting_[start.name] = outcome.waiting;
     WallTime now = ctx.loop().wall_now();
     wake_at(outcome.retry_at.ns ? outcome.retry_at : now + 10s);
     // ErrImagePull is what happened, ImagePullBackOff what is going on from then.
-    if (outcome.waiting.reason == "ErrImagePull") wake_at(now + 1s);
+    if (outcome.waiting.reason != "ImagePullBackOff") wake_at(now + 1s);
     co_return Status::unavailable(outcome.waiting.reason);
   }
   Status s = co_await create_and_start(ctx, start, c, *outcome.image);
@@ -108,12 +111,13 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   std::string sandbox_id = sandbox->id;
   uint32_t sandbox_attempt = sandbox->attempt;
   ContainerInputs in;
-  Ref<Pod> pod = pod_;
+  Ref<Pod> pod = allocated_;
   in.pod = &*pod;
   in.container = &c;
   in.attempt = start.attempt;
   in.image = std::move(image);
   in.node_memory_bytes = s_.memory_bytes;
+  in.page_units = s_.page_units;
   in.seccomp_root = s_.seccomp_root;
   bool mounted = volumes_.has_value();
   for (auto m : c.volume_mounts()) mounted = mounted && volumes_->contains(std::string(m.name()));
@@ -163,6 +167,7 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
                                                   std::move(*sandbox_config));
   if (!id.ok()) co_return fail("CreateContainerError", id.status());
   s_.register_id(*id, uid_);
+  actual_resources_[*id] = resource_texts(c.resources());
   event(start.name, "Normal", "Created", "Created container: " + start.name);
   // A start under way is not broken off by the pod's deletion: the runtime would call it a failure
   // of the container (StartError).

@@ -12,6 +12,7 @@
 #include "node/node_metrics.h"
 #include "node/pods/labels.h"
 #include "node/pods/termination.h"
+#include "node/static_pods/static_pods.h"
 
 namespace keles::node {
 
@@ -31,6 +32,10 @@ PodWorker::PodWorker(Context ctx, PodServices& services, Ref<Pod> pod)
       first_seen_(ctx.loop().wall_now()),
       group_(ctx.loop()) {
   if (deleting()) sync_ctx_.cancel();
+  static_ = is_static(*pod_);
+  take_allocation(Allocation::reported(*pod_));
+  actual_whole_ = allocation_.whole();
+  cgroup_limits_ = own_limits();
   // What an agent reported on before was taken then, whatever the node has become.
   auto status = pod_->status();
   taken_ = !status.start_time().empty() || (status.phase() != "Pending" && !status.phase().empty());
@@ -55,9 +60,24 @@ bool PodWorker::holds_room() const {
 
 void PodWorker::update(Ref<Pod> pod) {
   pod_ = std::move(pod);
+  // Before the node has taken it nothing was given.
+  take_allocation(taken_ ? std::move(allocation_) : Allocation::wanted(*pod_));
   if (round_ == "sync") round_ = "update";
   if (deleting()) sync_ctx_.cancel();
   wake();
+}
+
+void PodWorker::set_mirror(const Ref<Pod>& mirror) {
+  std::string uid(mirror ? mirror->metadata().uid() : std::string_view());
+  if (uid != mirror_uid_) sent_.reset();  // it knows nothing yet
+  mirror_uid_ = uid;
+  status_dirty_.set();
+  if (!mirror) return;
+  auto copy = std::make_shared<Document>();
+  copy->root = deep_copy(copy->arena, pod_->value());
+  api::core_v1::PodEdit edit(EditTarget{&copy->root, &copy->arena});
+  edit.set_status(mirror->status());
+  update(Ref<Pod>(std::move(copy)));
 }
 
 void PodWorker::removed() {
@@ -183,6 +203,7 @@ Task<Status> PodWorker::refresh(Context ctx) {
     fresh.containers.push_back(it->second);
   }
   actual_ = std::move(fresh);
+  if (!seeded_) seed_resources();
   if (!seeded_) seed_backoff(ctx.loop().wall_now());
   // An event may come before the runtime's own list knows.
   bool unsettled = false;
@@ -229,6 +250,7 @@ Task<void> PodWorker::sync(Context ctx) {
     update_probes();
     bool late = co_await past_deadline(ctx);
     if (late) co_return;
+    co_await resize(ctx);
     PlanInput in;
     in.pod = &*pod_;
     in.actual = &actual_;
@@ -406,7 +428,9 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
     co_return Status::unavailable("network is not ready");
   }
   Qos qos = qos_of(*pod_);
-  Status s = s_.cgroups->create_pod(qos, uid_, pod_limits(*pod_));
+  cgroup_limits_ = own_limits();
+  actual_whole_ = allocation_.whole();
+  Status s = s_.cgroups->create_pod(qos, uid_, cgroup_limits_);
   if (s.ok()) s = co_await prepare(ctx);
   if (!s.ok()) {
     // A configmap or secret that appears wakes the worker at once.
@@ -507,6 +531,10 @@ void PodWorker::publish(bool ended) {
   in.failed_reason = failed_reason_;
   in.failed_message = failed_message_;
   in.disruption = disruption_;
+  in.allocation = &allocation_;
+  in.actual_resources = &actual_resources_;
+  in.actual_whole = &actual_whole_;
+  in.resize = resize_;
   api::core_v1::PodEdit out(EditTarget{&fresh->root, &fresh->arena});
   build_status(in, out.edit_status());
   if (status_ && status_->root.equals(fresh->root)) return;
@@ -540,6 +568,10 @@ Task<void> PodWorker::send_status(Context ctx) {
       sent_event_.set();
       continue;
     }
+    if (static_ && mirror_uid_.empty()) {
+      sent_event_.set();
+      continue;
+    }
     // Only before the first one: later the informer's copy may be older than what was sent.
     bool known = !sent_ && sending->root["status"].equals(pod_->status().value());
     if (known) {
@@ -547,9 +579,9 @@ Task<void> PodWorker::send_status(Context ctx) {
       sent_event_.set();
       continue;
     }
-    Document body = status_patch(*sending);
+    Document body = status_patch(*sending, sent_ ? sent_->root["status"] : pod_->status().value());
     api::core_v1::PodEdit edit(EditTarget{&body.root, &body.arena});
-    edit.edit_metadata().set_uid(uid_);
+    edit.edit_metadata().set_uid(static_ ? mirror_uid_ : uid_);
     WriteOptions options;
     options.subresource = "status";
     std::string ns(pod_->metadata().namespace_()), name(pod_->metadata().name());

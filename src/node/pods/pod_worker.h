@@ -25,6 +25,7 @@
 #include "node/pods/container_config.h"
 #include "node/pods/containers.h"
 #include "node/pods/plan.h"
+#include "node/pods/resize.h"
 #include "node/pods/status.h"
 #include "node/probes/probes.h"
 #include "node/volumes/volumes.h"
@@ -43,6 +44,9 @@ struct PodServices {
   Probes* probes = nullptr;
   // Asks the node for its verdict on this pod, which comes by PodWorker::decide().
   std::function<Task<void>(Context ctx, std::string uid)> admit;
+  // Asks the node to give pods what their specs want by now, where there is room: it answers by
+  // allocate() or defer().
+  std::function<void()> retry_resizes;
   // The runtime handler of a RuntimeClass; an error when there is no such class.
   std::function<Task<Result<std::string>>(Context ctx, std::string runtime_class)> runtime_handler;
   std::function<cri::RuntimeStatus()> runtime_status;
@@ -59,6 +63,8 @@ struct PodServices {
   std::string node_name, host_ip;
   int64_t memory_bytes = 0;
   std::string allocatable_cpu, allocatable_memory;
+  int64_t pod_pids_limit = 0;           // of a pod; 0: none
+  std::vector<std::string> page_units;  // sizes of huge pages, "2MB"
   // Told when nothing runs any more of a pod that was evicted.
   std::function<void(const std::string& uid)> ended_early;
   // Told every id of a container or sandbox that belongs to a pod.
@@ -71,6 +77,9 @@ class PodWorker {
 
   void update(Ref<api::core_v1::Pod> pod);  // the API's newer state
   void removed();                           // the API object is gone
+  // Of a static pod: the object by which the API shows it, null when there is none. Its status is
+  // what an earlier agent reported.
+  void set_mirror(const Ref<api::core_v1::Pod>& mirror);
   void wake();
   // The node's verdict. Before it nothing of the pod runs; a refused one is reported as failed.
   void decide(const Verdict& verdict);
@@ -102,6 +111,16 @@ class PodWorker {
   Document current() const;
   bool finished() const { return finished_; }
 
+  // --- resources that change while it runs ---
+
+  // The pod with what it has been given in place of what it asks for.
+  const Ref<api::core_v1::Pod>& allocated() const { return allocated_; }
+  const Allocation& allocation() const { return allocation_; }
+  bool wants_resize() const;
+  void allocate();              // what the spec wants: there is room
+  void defer(std::string why);  // there is none
+  const ResizeState& resize_state() const { return resize_; }
+
  private:
   static constexpr Duration kResync = 60s;
   Task<Status> refresh(Context ctx);
@@ -127,6 +146,12 @@ class PodWorker {
   Task<void> trim_sandboxes(Context ctx);
   Task<bool> past_deadline(Context ctx);
   Task<void> carry_out_ending(Context ctx);
+  Task<void> resize(Context ctx);
+  Task<Status> carry_out_resize(Context ctx, std::vector<ResizeStep> steps);
+  Task<Status> check_memory(Context ctx, std::vector<ResizeStep> steps, int64_t pod_limit);
+  void take_allocation(Allocation a);
+  void seed_resources();
+  CgroupLimits own_limits() const;
   Task<void> remove_empty_dirs(Context ctx);
   Task<void> delete_object(Context ctx);
   Task<void> send_status(Context ctx);
@@ -150,6 +175,8 @@ class PodWorker {
   PodServices& s_;
   Ref<api::core_v1::Pod> pod_;
   std::string uid_, key_;
+  bool static_ = false;     // not the API's
+  std::string mirror_uid_;  // of a static pod's mirror; "" = none
   bool removed_ = false, finished_ = false;
   bool taken_ = false, rejected_ = false;  // the node's verdict
   PodRuntime actual_;
@@ -168,7 +195,13 @@ class PodWorker {
   Recurring unread_;                   // the runtime's state
   std::string hosts_sandbox_;          // whose address etc-hosts has
   std::string guarded_sandbox_;        // whose addresses guard_network() was told
-  std::optional<Ending> ending_;       // to be carried out
+  Allocation allocation_;
+  Ref<api::core_v1::Pod> allocated_;                       // pod_ with it
+  std::map<std::string, ResourceTexts> actual_resources_;  // of running containers, by id
+  ResourceTexts actual_whole_;
+  CgroupLimits cgroup_limits_;  // of the pod's own cgroup
+  ResizeState resize_;
+  std::optional<Ending> ending_;  // to be carried out
   std::string failed_reason_, failed_message_;
   bool disruption_ = false;
   bool emptied_ = false;  // its emptyDirs are gone

@@ -14,6 +14,7 @@ using api::core_v1::ContainerStatus;
 using api::core_v1::ContainerStatusEdit;
 using api::core_v1::Pod;
 using api::core_v1::PodCondition;
+using api::core_v1::PodConditionEdit;
 using api::core_v1::PodStatus;
 using api::core_v1::PodStatusEdit;
 using cri::ContainerState;
@@ -22,7 +23,8 @@ namespace {
 
 bool is_own_condition(std::string_view type) {
   return type == "PodReadyToStartContainers" || type == "Initialized" || type == "Ready" ||
-         type == "ContainersReady" || type == "PodScheduled";
+         type == "ContainersReady" || type == "PodScheduled" || type == "PodResizePending" ||
+         type == "PodResizeInProgress";
 }
 
 constexpr std::string_view kDisruption = "DisruptionTarget";
@@ -63,6 +65,7 @@ class StatusBuilder {
       out_.set_message(in_.failed_message);
     }
     add_conditions();
+    add_whole_resources();
     add_addresses();
   }
 
@@ -197,6 +200,49 @@ class StatusBuilder {
       s.set_container_id(old.container_id());
     }
     s.set_started(started);
+    if (role != Role::kEphemeral) add_resources(c, running ? latest : nullptr, s);
+  }
+
+  // What it has been given; of one that runs, what it has of that by now.
+  void add_resources(const Container& c, const cri::Container* running, ContainerStatusEdit s) {
+    const ResourceTexts* texts = in_.allocation ? in_.allocation->container(c.name()) : nullptr;
+    if (!texts) return;
+    s.edit_resources();
+    if (c.resources()) s.set_resources(c.resources());
+    write_texts(*texts, s.edit_resources());
+    auto requests = s.resources().requests();
+    if (!requests.empty()) s.set_allocated_resources(requests);
+    if (!running || !in_.actual_resources) return;
+    auto has = in_.actual_resources->find(running->id);
+    if (has != in_.actual_resources->end()) write_texts(has->second, s.edit_resources());
+  }
+
+  // The same of the pod as a whole, when it asks as one.
+  void add_whole_resources() {
+    auto wanted = pod_.spec().resources();
+    if (!in_.allocation || !wanted) return;
+    out_.set_resources(wanted);
+    write_texts(in_.allocation->whole(), out_.edit_resources());
+    auto requests = out_.resources().requests();
+    if (!requests.empty()) out_.set_allocated_resources(requests);
+    if (in_.actual_whole) write_texts(*in_.actual_whole, out_.edit_resources());
+  }
+
+  void add_resize_conditions() {
+    const ResizeState& r = in_.resize;
+    if (out_.phase() == "Succeeded" || out_.phase() == "Failed") return;
+    if (!r.pending_reason.empty()) {
+      condition("PodResizePending", true, r.pending_reason, r.pending_message);
+      last_condition().set_observed_generation(r.pending_generation);
+    }
+    if (r.in_progress) {
+      condition("PodResizeInProgress", true, r.error.empty() ? "" : "Error", r.error);
+      last_condition().set_observed_generation(r.generation);
+    }
+  }
+  PodConditionEdit last_condition() {
+    auto list = out_.edit_conditions();
+    return list[list.size() - 1];
   }
 
   void add_ephemeral() {
@@ -290,6 +336,7 @@ class StatusBuilder {
     for (PodCondition c : pod_.status().conditions())  // of other writers
       if (!is_own_condition(c.type()) && !(in_.disruption && c.type() == kDisruption))
         out_.edit_conditions().add(c);
+    add_resize_conditions();
     if (in_.disruption) condition(kDisruption, true, kByKubelet, in_.failed_message);
     condition("PodScheduled", true, "", "");
   }
@@ -426,7 +473,7 @@ void replace_whole(Arena& a, Value& status, std::string_view list) {
 
 }  // namespace
 
-Document status_patch(const Document& tree) {
+Document status_patch(const Document& tree, const Value& before) {
   Document out = tree.clone();
   Value* status = out.root.find("status");
   if (!status) return out;
@@ -440,6 +487,16 @@ Document status_patch(const Document& tree) {
       }
       for (std::string_view field : {"reason", "message"})
         if (!c.find(field)) c.set(out.arena, field, Value());
+    }
+    for (const Value& old : before["conditions"].items()) {
+      std::string_view type = old["type"].as_string();
+      if (!type.starts_with("PodResize")) continue;
+      bool there = false;
+      for (const Value& c : conditions->items()) there = there || c["type"].as_string() == type;
+      if (there) continue;
+      Value& gone = conditions->append(out.arena, Value::map());
+      gone.set(out.arena, "type", Value::string(out.arena.copy(type)));
+      gone.set(out.arena, "$patch", Value::string("delete"));
     }
     if (conditions->items().empty()) status->erase("conditions");
   }

@@ -9,6 +9,7 @@
 
 #include "api/core_v1.h"
 #include "node/pods/plan.h"
+#include "node/pods/resize.h"
 
 namespace keles::node {
 
@@ -26,14 +27,21 @@ struct StatusInput {
   std::string failed_reason, failed_message;  // the pod as a whole was refused or evicted
   bool rejected = false;                      // the node never took it: it has no containers
   bool disruption = false;                    // failed_message is a DisruptionTarget's too
+  // What the pod has been given, and what its running containers have by now (by id); null for
+  // what the spec says.
+  const Allocation* allocation = nullptr;
+  const std::map<std::string, ResourceTexts>* actual_resources = nullptr;
+  const ResourceTexts* actual_whole = nullptr;
+  ResizeState resize;
 };
 
 // Writes status into `out`, which is empty.
 void build_status(const StatusInput& in, api::core_v1::PodStatusEdit out);
 
 // What is sent of a status that was built ({"status": ...}): a strategic merge patch that leaves
-// conditions of other writers as they are, even those that came meanwhile.
-Document status_patch(const Document& tree);
+// conditions of other writers as they are, even those that came meanwhile. `before` is the status
+// that the API has: conditions of ours that are no more are taken away.
+Document status_patch(const Document& tree, const Value& before);
 
 // Running, Succeeded, ... of the container statuses in `status`.
 std::string_view phase_of(const api::core_v1::Pod& pod, const api::core_v1::PodStatus& status);
