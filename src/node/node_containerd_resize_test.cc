@@ -56,7 +56,7 @@ std::string kernel_limit(World* w, const std::string& name) {
 Task<void> resize_test(World* w) {
   for (const char* policy : {"NotRequired", "RestartContainer"}) {
     std::string name = policy == std::string("NotRequired") ? "live" : "restart";
-    w->put(pod_json(name, R"("containers":[)" +
+    w->put(pod_json(name, R"("terminationGracePeriodSeconds":1,"containers":[)" +
                               container("a", "echo end; sleep 1000", resizable(policy)) + "]"));
     (void)co_await output_of(w, name);
     bool ready = co_await w->until([w, &name] { return w->ready(name); });

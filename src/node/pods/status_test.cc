@@ -236,7 +236,7 @@ TEST_F(StatusTest, ThePatchNamesOnlyItsOwnConditions) {
   actual_.containers.push_back(container("a", ContainerState::kRunning));
   in_.started = in_.ready = {"a0"};
   build();
-  Document patch = status_patch(*doc_);
+  Document patch = status_patch(*doc_, Value::null());
   const Value& status = patch.root["status"];
   bool ready = false;
   for (const Value& c : status["conditions"].items()) {
