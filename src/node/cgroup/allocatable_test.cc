@@ -35,7 +35,7 @@ TEST(Allocatable, CapacityWithoutReservations) {
   r.eviction = *parse_thresholds(s);
   auto a = allocatable(capacity, r);
   EXPECT_EQ(text(a, "cpu"), "3250m");
-  EXPECT_EQ(text(a, "memory"), "5Gi");  // eviction's and huge pages' as well
+  EXPECT_EQ(text(a, "memory"), "5Gi");                        // eviction's and huge pages' as well
   EXPECT_EQ(a.at("ephemeral-storage").value(), 85899345760);  // a float's tenth, as upstream's
   EXPECT_EQ(text(a, "pods"), "110");
   EXPECT_EQ(text(a, "hugepages-2Mi"), "1Gi");

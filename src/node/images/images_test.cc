@@ -200,7 +200,8 @@ class Registry final : public cri::StubRuntime {
     --now;
     ++pulls;
     bool locked = image.starts_with("private.io/");
-    if (locked && (!auth || auth->password != "open")) co_return Status(Reason::kUnknown, "unauthorized");
+    if (locked && (!auth || auth->password != "open"))
+      co_return Status(Reason::kUnknown, "unauthorized");
     if (image.starts_with("down.io/"))
       co_return Status(Reason::kUnknown, "RegistryUnavailable: it is down");
     here.insert(image);
