@@ -47,7 +47,7 @@ A path is that of one kind; other kinds have the same field in their pod templat
 {fields}
 
 What a node refuses aloud is not listed: volumes of other types than hostPath, emptyDir, configMap, secret,
-downwardAPI and projected fail with FailedMount, resource claims with FailedPrepareDynamicResources.
+downwardAPI, projected and csi (and local and nfs of claims) fail with FailedMount, resource claims with FailedPrepareDynamicResources.
 '''
 
 

@@ -9,6 +9,8 @@ namespace keles {
 // Each takes what follows the command's name and returns the exit code.
 int server_main(const std::vector<std::string>& args);
 int kubelet_main(const std::vector<std::string>& args);
+int csi_local_main(const std::vector<std::string>& args);
+int csi_sidecar_main(const std::vector<std::string>& args);
 int kubectl_main(const std::vector<std::string>& args);
 int config_main(const std::vector<std::string>& args);
 int convert_main(const std::vector<std::string>& args);

@@ -27,6 +27,8 @@ const Command kCommands[] = {
     {"kubectl", "Command-line client of a cluster, as the stock kubectl", kubectl_main},
     {"server", "Run a control plane: API server, store, controllers, scheduler, DNS", server_main},
     {"kubelet", "Run a node: kubelet, pod network, service proxy", kubelet_main},
+    {"csi-local", "Run a CSI driver for directories and files of this host", csi_local_main},
+    {"csi-sidecar", "Make and delete volumes of a CSI driver for claims", csi_sidecar_main},
     {"node-identity", "Make the certificates with which a machine joins as a node",
      node_identity_main},
     {"store", "Check, back up, restore or repair a control plane's store", store_main},

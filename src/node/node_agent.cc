@@ -81,6 +81,8 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
                 }),
         objects_(ctx, client, [this](const std::string& uid) { wake(uid); }),
         volumes_(options_.root, client, objects_),
+        csi_drivers_(client, options_.name),
+        csi_(options_.root, options_.name, client, csi_drivers_, events_),
         cgroups_(make_cgroup_driver(options_.cgroup_mount), options_.cgroup_root,
                  options_.systemd_cgroups),
         probes_(ctx, runtime, events_, [this](const std::string& uid) { wake(uid); }),
@@ -115,6 +117,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     began = begin_eviction();
     if (!began.ok()) co_return began;
     fill_services();
+    volumes_.use(csi_);
     began = server_.start(ctx_, server_options(), this, &runtime_, &client_);
     if (!began.ok()) co_return began;
     if (options_.tls) {
@@ -131,6 +134,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
       if (!now) return;
       if (now->status().allocatable().contains("pods")) node_known_.set();
       status_.observe(*now);
+      csi_.observe(*now);
     });
     pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) { changed(before, now); });
     informers_.start(ctx_);
@@ -609,6 +613,15 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
   }
 
   static Task<void> follow_plugins(Agent* self) {
+    Duration pause = 100ms;
+    while (!self->ctx_.done()) {
+      (void)co_await self->node_known_.wait(self->ctx_);
+      Status made = co_await self->csi_drivers_.ensure_csi_node(self->ctx_);
+      if (made.ok()) break;
+      (void)co_await self->ctx_.sleep(pause);
+      pause = std::min<Duration>(pause * 2, 30s);
+    }
+    self->plugins_.handle(kCsiPlugin, &self->csi_drivers_);
     Status s = co_await self->plugins_.run(self->ctx_);
     if (!s.ok() && !self->ctx_.done()) log::error("No plug-ins can be registered", {{"error", s}});
   }
@@ -659,6 +672,9 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     if (directories.ok())
       for (const std::string& uid : *directories)
         if (!workers_.contains(uid)) (void)co_await volumes_.remove(ctx_, uid);
+    Status unstaged = co_await csi_.clean(ctx_);
+    if (!unstaged.ok() && !ctx_.done())
+      log::warn("Volumes that no pod has are still staged", {{"error", unstaged}});
     for (const std::string& uid : cgroups_.pod_uids())
       if (!workers_.contains(uid)) (void)cgroups_.remove_pod(uid).ok();
     auto logs = list_directory(options_.logs);
@@ -699,6 +715,8 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
   Images images_;
   ObjectCache objects_;
   Volumes volumes_;
+  CsiDrivers csi_drivers_;
+  CsiVolumes csi_;
   PodCgroups cgroups_;
   Probes probes_;
   NodeStatus status_;

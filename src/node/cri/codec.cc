@@ -196,6 +196,12 @@ void fill(v1::ContainerConfigEdit out, const ContainerConfig& c) {
     one.set_key(name);
     one.set_value(base64_encode(value));  // as trees hold bytes
   }
+  for (const Device& d : c.devices) {
+    auto device = out.edit_devices().add();
+    device.set_container_path(d.container_path);
+    device.set_host_path(d.host_path);
+    device.set_permissions(d.permissions);
+  }
   auto mounts = out.edit_mounts();
   for (const Mount& m : c.mounts) {
     auto mount = mounts.add();

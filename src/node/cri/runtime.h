@@ -76,6 +76,11 @@ struct Mount {
   Propagation propagation = Propagation::kPrivate;
 };
 
+struct Device {
+  std::string container_path, host_path;
+  std::string permissions;  // of "r", "w", "m"
+};
+
 struct ContainerConfig {
   std::string name;
   uint32_t attempt = 0;
@@ -85,6 +90,7 @@ struct ContainerConfig {
   std::string working_dir;
   std::vector<std::pair<std::string, std::string>> env;
   std::vector<Mount> mounts;
+  std::vector<Device> devices;
   StringMap labels, annotations;
   std::string log_path;  // below the sandbox's log directory
   bool stdin_open = false, stdin_once = false, tty = false;

@@ -291,6 +291,18 @@ class ContainerBuilder {
     return config_error(what + volume + ", but it is not supported by the runtime");
   }
 
+  Status set_devices() {
+    for (auto d : c_.volume_devices()) {
+      auto volume = in_.volumes.find(std::string(d.name()));
+      if (volume == in_.volumes.end() || !volume->second.device)
+        return config_error("cannot find volume \"" + std::string(d.name()) +
+                            "\" to pass into container \"" + out_.name + "\"");
+      out_.devices.push_back({std::string(d.device_path()), volume->second.path,
+                              volume->second.read_only ? "r" : "mrw"});
+    }
+    return {};
+  }
+
   Status set_mounts() {
     bool hosts_mounted = false;
     size_t index = 0;
@@ -318,6 +330,7 @@ class ContainerBuilder {
       hosts_mounted = hosts_mounted || mount.container_path == "/etc/hosts";
       out_.mounts.push_back(std::move(mount));
     }
+    TRY(set_devices());
     if (!in_.hosts_file.empty() && !hosts_mounted)
       out_.mounts.push_back({.container_path = "/etc/hosts", .host_path = in_.hosts_file});
     if (!in_.termination_file.empty() && !c_.termination_message_path().empty())

@@ -121,6 +121,7 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   in.seccomp_root = s_.seccomp_root;
   bool mounted = volumes_.has_value();
   for (auto m : c.volume_mounts()) mounted = mounted && volumes_->contains(std::string(m.name()));
+  for (auto d : c.volume_devices()) mounted = mounted && volumes_->contains(std::string(d.name()));
   if (!mounted) {
     Status s = co_await prepare(ctx);
     if (!s.ok()) co_return s;

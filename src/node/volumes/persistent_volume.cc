@@ -63,20 +63,22 @@ Status check_volume(const PersistentVolume& volume, const PersistentVolumeClaim&
                  " does not point to claim.UID " + std::string(claim.metadata().uid()));
 }
 
+std::string source_of(const PersistentVolume& volume) {
+  for (const FieldDesc& f : PersistentVolumeSource::descriptor().fields)
+    if (!volume.spec().value()[f.name].is_null()) return std::string(f.name);
+  return "";
+}
+
 Status check_mode(const PersistentVolume& volume, const ClaimRequest& r) {
   const bool block = volumes::is_block(volume);
   const std::string what = "volume " + r.volume + " has volumeMode " +
                            (block ? "Block" : "Filesystem") + ", but is specified in ";
   if (block && uses_as(*r.pod, r.volume, false)) return invalid(what + "volumeMounts");
   if (!block && uses_as(*r.pod, r.volume, true)) return invalid(what + "volumeDevices");
-  if (block) return invalid("this node gives containers no block devices");
+  if (block && !volume.spec().has_csi() && !volume.spec().has_local())
+    return invalid("no block volume plugin matched: volumes of the type \"" + source_of(volume) +
+                   "\" are no block devices");
   return {};
-}
-
-std::string source_of(const PersistentVolume& volume) {
-  for (const FieldDesc& f : PersistentVolumeSource::descriptor().fields)
-    if (!volume.spec().value()[f.name].is_null()) return std::string(f.name);
-  return "";
 }
 
 Task<Status> mount_nfs(Context ctx, Ref<PersistentVolume> volume, std::string at) {
@@ -103,8 +105,7 @@ Task<Status> mount_nfs(Context ctx, Ref<PersistentVolume> volume, std::string at
 
 }  // namespace
 
-Task<Result<Ref<PersistentVolume>>> find_claimed(Context ctx, Client* client,
-                                                 ClaimRequest request) {
+Task<Result<ClaimedVolume>> find_claimed(Context ctx, Client* client, ClaimRequest request) {
   const std::string ns(request.pod->metadata().namespace_());
   const std::string what = "error processing PVC " + ns + "/" + request.claim;
   auto got = co_await client->get<PersistentVolumeClaim>(ctx, ns, request.claim);
@@ -126,7 +127,10 @@ Task<Result<Ref<PersistentVolume>>> find_claimed(Context ctx, Client* client,
   if (!s.ok()) co_return s.with_prefix(what);
   s = check_mode(**volume, request);
   if (!s.ok()) co_return s;
-  co_return *volume;
+  ClaimedVolume out;
+  out.claim = claim;
+  out.volume = *volume;
+  co_return out;
 }
 
 Task<Result<std::string>> ready_volume(Context ctx, const PodDirectories* pods,
@@ -141,6 +145,11 @@ Task<Result<std::string>> ready_volume(Context ctx, const PodDirectories* pods,
   }
   if (spec.has_local()) {
     const std::string path(spec.local().path());
+    if (volumes::is_block(*volume)) {
+      Status device = check_host_path(path, "BlockDevice");
+      if (!device.ok()) co_return device;
+      co_return path;
+    }
     Status s = check_host_path(path, "Directory");
     if (!s.ok()) co_return s.with_prefix("path \"" + path + "\" does not exist");
     if (change.group && !request.read_only) {

@@ -1,6 +1,6 @@
 // The persistent volume behind a claim of a pod, as the API server says it is now, and what this
-// node makes of it: hostPath and local, whose data are where the volume says; nfs, which is
-// mounted.
+// node makes of it: hostPath and local, whose data (or block device) are where the volume says; nfs,
+// which is mounted. CSI: ../csi.
 #pragma once
 
 #include <string>
@@ -20,10 +20,13 @@ struct ClaimRequest {
   bool read_only = false;
 };
 
-// The volume that the claim is bound to. The errors are those of upstream's kubelet ("error
+struct ClaimedVolume {
+  Ref<api::core_v1::PersistentVolumeClaim> claim;
+  Ref<api::core_v1::PersistentVolume> volume;
+};
+// The claim and the volume that it is bound to. The errors are those of upstream's kubelet ("error
 // processing PVC ns/x: PVC is not bound").
-Task<Result<Ref<api::core_v1::PersistentVolume>>> find_claimed(Context ctx, Client* client,
-                                                               ClaimRequest request);
+Task<Result<ClaimedVolume>> find_claimed(Context ctx, Client* client, ClaimRequest request);
 
 // Where its files are on this node, made ready; kInvalid for a type that the node has not. With
 // `group`, what is in a local volume is given to it first.

@@ -25,7 +25,7 @@ struct Row {
 
 Task<void> ask(Context ctx, Client* client, ClaimRequest request, std::string* answer) {
   auto r = co_await find_claimed(ctx, client, request);
-  *answer = r.ok() ? std::string((*r)->metadata().name()) : r.status().message();
+  *answer = r.ok() ? std::string(r->volume->metadata().name()) : r.status().message();
 }
 
 TEST(PersistentVolumes, WhatIsBehindAClaim) {
@@ -45,7 +45,8 @@ TEST(PersistentVolumes, WhatIsBehindAClaim) {
   const std::string ours = volume("claimRef: {namespace: ns, name: c, uid: u1}"),
                     others = volume("claimRef: {namespace: ns, name: c, uid: u2}"),
                     nobodys = volume("hostPath: {path: /a}"),
-                    block = volume("volumeMode: Block, claimRef: {uid: u1}");
+                    block = volume("volumeMode: Block, claimRef: {uid: u1}, hostPath: {path: /a}"),
+                    disk = volume("volumeMode: Block, claimRef: {uid: u1}, local: {path: /dev/x}");
   const char* mount = "volumeMounts: [{name: x, mountPath: /x}]";
   const char* device = "volumeDevices: [{name: x, devicePath: /x}]";
   const std::string what = "error processing PVC ns/c: ";
@@ -65,6 +66,9 @@ TEST(PersistentVolumes, WhatIsBehindAClaim) {
                    "u1"},
            {bound, block.c_str(), mount, false,
             "volume x has volumeMode Block, but is specified in volumeMounts"},
+           {bound, block.c_str(), device, false,
+            "no block volume plugin matched: volumes of the type \"hostPath\" are no block devices"},
+           {bound, disk.c_str(), device, false, "v"},
            {bound, ours.c_str(), device, false,
             "volume x has volumeMode Filesystem, but is specified in volumeDevices"},
            {bound, ours.c_str(), mount, true,

@@ -5,6 +5,7 @@
 
 #include "api/authentication_v1.h"
 #include "machinery/time.h"
+#include "machinery/volumes/claim_rules.h"
 #include "node/cgroup/resources.h"
 #include "node/volumes/host_path.h"
 
@@ -19,6 +20,7 @@ using api::core_v1::Volume;
 namespace {
 
 constexpr int kDefaultMode = 0644;
+constexpr Duration kAskAgain = 20s;  // a driver whose volumes grow, or are published again
 
 std::optional<gid_t> group_of(const Pod& pod) {
   auto sc = pod.spec().security_context();
@@ -115,13 +117,10 @@ std::string_view type_of(const Volume& v) {
 Status supported(const Volume& v) {
   std::string_view type = type_of(v);
   for (std::string_view have : {"", "hostPath", "emptyDir", "configMap", "secret", "downwardAPI",
-                                "projected", "persistentVolumeClaim", "ephemeral"})
+                                "projected", "persistentVolumeClaim", "ephemeral", "csi"})
     if (type == have) return {};
   std::string why;
-  if (type == "csi") {
-    why = "kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: driver name " +
-          std::string(v.csi().driver()) + " not found in the list of registered CSI drivers";
-  } else if (type == "image") {
+  if (type == "image") {
     why = "image volumes: the container runtime cannot mount images";
   } else {
     why = "failed to get Plugin from volumeSpec for volume \"" + std::string(v.name()) +
@@ -230,49 +229,54 @@ Task<Status> Volumes::add_object(Context ctx, ObjectCache::Key key, bool optiona
   co_return Status();
 }
 
-Task<Status> Volumes::add_token(Context ctx, Ref<Pod> pod,
-                                api::core_v1::ServiceAccountTokenProjection source, int mode,
-                                Payload* out) {
-  std::string uid(pod->metadata().uid()), audience(source.audience());
-  int64_t seconds = source.expiration_seconds() > 0 ? source.expiration_seconds() : 3600;
+Task<Result<Volumes::Token>> Volumes::token(Context ctx, Ref<Pod> pod, std::string audience,
+                                            int64_t seconds) {
+  std::string uid(pod->metadata().uid());
   std::string account(pod->spec().service_account_name());
   if (account.empty()) account = "default";
   std::string key = audience + "/" + std::to_string(seconds);
   WallTime now = ctx.loop().wall_now();
   Token token = tokens_[uid][key];
-  if (token.token.empty() || now >= token.refresh_at) {
-    Document body;
-    api::authentication_v1::TokenRequestEdit request(EditTarget{&body.root, &body.arena});
-    auto spec = request.edit_spec();
-    auto audiences = spec.edit_audiences();
-    if (!audience.empty()) audiences.add(audience);
-    spec.set_expiration_seconds(seconds);
-    auto bound = spec.edit_bound_object_ref();
-    bound.set_kind("Pod");
-    bound.set_api_version("v1");
-    bound.set_name(pod->metadata().name());
-    bound.set_uid(uid);
-    WriteOptions options;
-    options.subresource = "token";
-    std::string ns(pod->metadata().namespace_());
-    auto answer = co_await client_.create(ctx, &kind_of<api::core_v1::ServiceAccount>(), ns,
-                                          account, std::move(body), std::move(options));
-    if (!answer.ok()) {
-      if (token.token.empty() || now >= token.expires_at)
-        co_return answer.status().with_prefix("failed to fetch token");
-    } else {
-      auto got = read<api::authentication_v1::TokenRequest>(*answer);
-      token.token = got->status().token();
-      auto expires = parse_time(got->status().expiration_timestamp());
-      token.expires_at = expires.ok() ? *expires : now + std::chrono::seconds(seconds);
-      // At four fifths of its life, and at least daily.
-      Duration life = token.expires_at - now;
-      token.refresh_at = now + std::min<Duration>(life / 5 * 4, 24h);
-      tokens_[uid][key] = token;
-    }
+  if (!token.token.empty() && now < token.refresh_at) co_return token;
+  Document body;
+  api::authentication_v1::TokenRequestEdit request(EditTarget{&body.root, &body.arena});
+  auto spec = request.edit_spec();
+  auto audiences = spec.edit_audiences();
+  if (!audience.empty()) audiences.add(audience);
+  spec.set_expiration_seconds(seconds);
+  auto bound = spec.edit_bound_object_ref();
+  bound.set_kind("Pod");
+  bound.set_api_version("v1");
+  bound.set_name(pod->metadata().name());
+  bound.set_uid(uid);
+  WriteOptions options;
+  options.subresource = "token";
+  std::string ns(pod->metadata().namespace_());
+  auto answer = co_await client_.create(ctx, &kind_of<api::core_v1::ServiceAccount>(), ns, account,
+                                        std::move(body), std::move(options));
+  if (!answer.ok()) {
+    if (!token.token.empty() && now < token.expires_at) co_return token;
+    co_return answer.status().with_prefix("failed to fetch token");
   }
+  auto got = read<api::authentication_v1::TokenRequest>(*answer);
+  token.token = got->status().token();
+  auto expires = parse_time(got->status().expiration_timestamp());
+  token.expires_at = expires.ok() ? *expires : now + std::chrono::seconds(seconds);
+  // At four fifths of its life, and at least daily.
+  Duration life = token.expires_at - now;
+  token.refresh_at = now + std::min<Duration>(life / 5 * 4, 24h);
+  tokens_[uid][key] = token;
+  co_return token;
+}
+
+Task<Status> Volumes::add_token(Context ctx, Ref<Pod> pod,
+                                api::core_v1::ServiceAccountTokenProjection source, int mode,
+                                Payload* out) {
+  int64_t seconds = source.expiration_seconds() > 0 ? source.expiration_seconds() : 3600;
+  auto got = co_await token(ctx, pod, std::string(source.audience()), seconds);
+  if (!got.ok()) co_return got.status();
   ProjectedFile f;
-  f.data = token.token;
+  f.data = got->token;
   f.mode = mode;
   // A credential: for the one user of the pod, for its group (which write_payload lets read), or
   // for whom the volume says where neither is known.
@@ -314,12 +318,63 @@ Task<Result<Payload>> Volumes::projected(Context ctx, Ref<Pod> pod,
   co_return payload;
 }
 
-Task<Result<MountedVolume>> Volumes::claimed(Context ctx, ClaimRequest request) {
+void Volumes::use(CsiVolumes& csi) {
+  csi_ = &csi;
+  csi.tokens_from([this](Context ctx, Ref<Pod> pod, std::string audience, int64_t seconds) {
+    return driver_token(this, ctx, std::move(pod), std::move(audience), seconds);
+  });
+}
+
+Task<Result<CsiVolumes::Token>> Volumes::driver_token(Volumes* self, Context ctx, Ref<Pod> pod,
+                                                      std::string audience, int64_t seconds) {
+  if (seconds <= 0) seconds = 3600;
+  auto got = co_await self->token(ctx, std::move(pod), std::move(audience), seconds);
+  if (!got.ok()) co_return got.status();
+  CsiVolumes::Token out;
+  out.token = got->token;
+  out.expires = format_time(got->expires_at);
+  co_return out;
+}
+
+// What a driver of this node is asked for.
+Task<Result<MountedVolume>> Volumes::from_driver(Context ctx, CsiRequest request) {
+  const bool read_only = request.read_only;
+  auto security = request.pod->spec().security_context();
+  request.group = group_of(*request.pod);
+  request.only_if_root_differs = security.fs_group_change_policy() == "OnRootMismatch";
+  if (!csi_) {
+    co_return Status(Reason::kUnavailable, "MountVolume.SetUp failed for volume \"" +
+                                               request.volume + "\" : this agent has no drivers");
+  }
+  auto mounted = co_await csi_->set_up(ctx, std::move(request));
+  if (!mounted.ok()) co_return mounted.status();
+  MountedVolume out;
+  out.path = mounted->path;
+  out.read_only = read_only;
+  out.settled = true;
+  out.device = mounted->device;
+  out.again = true;
+  out.looked_at = ctx.loop().wall_now();
+  co_return out;
+}
+
+Task<Result<MountedVolume>> Volumes::claimed(Context ctx, ClaimRequest request, bool again) {
   const std::string uid(request.pod->metadata().uid());
   auto volume = co_await find_claimed(ctx, &client_, request);
   if (!volume.ok()) co_return not_processed(request.volume, volume.status());
-  const Ref<PersistentVolume> pv = *volume;
+  const Ref<PersistentVolume> pv = volume->volume;
   const std::string name(pv->metadata().name());
+  if (pv->spec().has_csi()) {
+    CsiRequest driver;
+    driver.pod = request.pod;
+    driver.volume = request.volume;
+    driver.read_only = request.read_only;
+    driver.persistent = pv;
+    driver.claim = volume->claim;
+    driver.again = again;
+    auto mounted = co_await from_driver(ctx, std::move(driver));
+    co_return mounted;
+  }
   GroupChange change;
   // Who shares it with others has it as they found it.
   auto& users = users_[name];
@@ -335,6 +390,7 @@ Task<Result<MountedVolume>> Volumes::claimed(Context ctx, ClaimRequest request) 
   out.path = *path;
   out.read_only = request.read_only;
   out.settled = true;
+  out.device = volumes::is_block(*pv);
   co_return out;
 }
 
@@ -382,11 +438,11 @@ Result<std::string> Volumes::write(const Pod& pod, const Volume& v, const Payloa
 }
 
 Task<Result<MountedVolume>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t index,
-                                               PodFacts facts) {
+                                               PodFacts facts, bool again) {
   Volume v = pod->spec().volumes()[index];
   std::string name(v.name()), claimed;
   Status s = supported(v);
-  if (!s.ok() && !v.csi() && !v.image()) co_return not_processed(name, s);
+  if (!s.ok() && !v.image()) co_return not_processed(name, s);
   if (auto pvc = v.persistent_volume_claim()) claimed = pvc.claim_name();
   if (v.ephemeral()) claimed = std::string(pod->metadata().name()) + "-" + name;
   if (!claimed.empty()) {
@@ -396,7 +452,16 @@ Task<Result<MountedVolume>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t
     request.claim = claimed;
     request.ephemeral = static_cast<bool>(v.ephemeral());
     request.read_only = v.persistent_volume_claim().read_only();
-    auto mounted = co_await this->claimed(ctx, std::move(request));
+    auto mounted = co_await this->claimed(ctx, std::move(request), again);
+    co_return mounted;
+  }
+  if (v.csi()) {
+    CsiRequest request;
+    request.pod = pod;
+    request.volume = name;
+    request.read_only = v.csi().read_only();
+    request.again = again;
+    auto mounted = co_await from_driver(ctx, std::move(request));
     co_return mounted;
   }
   MountedVolume out;
@@ -426,11 +491,14 @@ Task<Result<MountedVolumes>> Volumes::setup(Context ctx, Ref<Pod> pod, PodFacts 
     std::string name(volumes[i].name());
     if (!is_used(*pod, name)) continue;
     auto before = known.find(name);
-    if (before != known.end() && (before->second.settled || !before->second.read_only)) {
+    const bool had = before != known.end() && (before->second.settled || !before->second.read_only);
+    const bool again = had && before->second.again &&
+                       ctx.loop().wall_now() - before->second.looked_at >= kAskAgain;
+    if (had && !again) {
       out[name] = before->second;
       continue;
     }
-    auto mounted = co_await setup_one(ctx, pod, i, facts);
+    auto mounted = co_await setup_one(ctx, pod, i, facts, again);
     if (!mounted.ok()) co_return mounted.status();
     out[name] = *mounted;
   }
@@ -455,6 +523,11 @@ Task<Status> Volumes::remove(Context ctx, std::string uid) {
   for (auto it = users_.begin(); it != users_.end();) {
     it->second.erase(uid);
     it = it->second.empty() ? users_.erase(it) : std::next(it);
+  }
+  // Its driver takes a volume down, before anything is removed that says whose it is.
+  if (csi_) {
+    Status s = co_await csi_->tear_down(ctx, uid);
+    if (!s.ok()) co_return s;
   }
   auto work = [pods = pods_, uid] { return pods.remove(uid); };
   co_return co_await run_blocking(&ctx.loop(), std::move(work));

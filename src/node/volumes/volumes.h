@@ -13,6 +13,7 @@
 
 #include "api/core_v1.h"
 #include "client/client.h"
+#include "node/csi/csi_volumes.h"
 #include "node/pods/env.h"
 #include "node/volumes/atomic_writer.h"
 #include "node/volumes/object_cache.h"
@@ -26,6 +27,9 @@ struct MountedVolume {
   std::string path;        // on the host
   bool read_only = false;  // for containers, whatever their mounts say
   bool settled = false;    // nothing that the agent writes is in it: once is enough
+  bool device = false;     // a block device, not a directory
+  bool again = false;      // of a CSI driver, which is to be asked again from time to time
+  WallTime looked_at{};    // when it was
 };
 using MountedVolumes = std::map<std::string, MountedVolume>;  // by volume name
 
@@ -34,6 +38,7 @@ class Volumes {
   Volumes(std::string root, Client& client, ObjectCache& objects)
       : pods_(std::move(root)), client_(client), objects_(objects) {}
 
+  void use(CsiVolumes& csi);
   // The volumes that the pod's containers mount. The error's message is upstream's FailedMount:
   // `MountVolume.SetUp failed for volume "x" : configmap "y" not found`. A type that this node does
   // not have is an error, always.
@@ -56,10 +61,17 @@ class Volumes {
     WallTime refresh_at, expires_at;
   };
   Task<Result<MountedVolume>> setup_one(Context ctx, Ref<api::core_v1::Pod> pod, size_t index,
-                                        PodFacts facts);
+                                        PodFacts facts, bool again);
   Task<Result<Payload>> payload_of(Context ctx, Ref<api::core_v1::Pod> pod, api::core_v1::Volume v,
                                    PodFacts facts);
-  Task<Result<MountedVolume>> claimed(Context ctx, ClaimRequest request);
+  Task<Result<MountedVolume>> claimed(Context ctx, ClaimRequest request, bool again);
+  Task<Result<MountedVolume>> from_driver(Context ctx, CsiRequest request);
+  static Task<Result<CsiVolumes::Token>> driver_token(Volumes* self, Context ctx,
+                                                      Ref<api::core_v1::Pod> pod,
+                                                      std::string audience, int64_t seconds);
+  // One of the pod's service account, kept until it wants to be renewed.
+  Task<Result<Token>> token(Context ctx, Ref<api::core_v1::Pod> pod, std::string audience,
+                            int64_t seconds);
   Task<Status> add_object(Context ctx, ObjectCache::Key key, bool optional,
                           List<api::core_v1::KeyToPath> items, int mode, Payload* out);
   Task<Status> add_token(Context ctx, Ref<api::core_v1::Pod> pod,
@@ -75,6 +87,7 @@ class Volumes {
   PodDirectories pods_;
   Client& client_;
   ObjectCache& objects_;
+  CsiVolumes* csi_ = nullptr;
   std::map<std::string, std::map<std::string, Token>> tokens_;  // pod uid -> audience/expiry
   std::map<std::string, std::set<std::string>> users_;          // pod uids by persistent volume
 };

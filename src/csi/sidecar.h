@@ -1,0 +1,71 @@
+// The controller side of any CSI driver, by its socket: volumes are made for claims, cloned, grown
+// and deleted, and what room there is is told as CSIStorageCapacity. What upstream's
+// external-provisioner and external-resizer do for a driver that is deployed without them
+// (`keles csi-sidecar`).
+//
+// With `node` it serves this one node (upstream's --node-deployment): claims whose pods were given
+// to it, volumes that lie there. Classes that bind at once are then nobody's.
+#pragma once
+
+#include <string>
+
+#include "api/core_v1.h"
+#include "api/storage_v1.h"
+#include "controllers/controller.h"
+#include "csi/provision_plan.h"
+#include "node/plugins/csi/driver.h"
+
+namespace keles::csi {
+
+struct SidecarOptions {
+  SidecarOptions() = default;
+  std::string socket;  // "/csi/csi.sock"
+  std::string driver;  // its name
+  std::string node;    // "": every node
+  Capabilities capabilities;
+  std::string capacity_namespace;  // of CSIStorageCapacities; "": none are made
+};
+
+// Two kinds of keys: "ns/claim", and a volume's name.
+class Sidecar final : public controllers::Controller {
+ public:
+  Sidecar(controllers::Deps deps, SidecarOptions options);
+  Task<ReconcileResult> reconcile(Context ctx, std::string key) override;
+
+ private:
+  using Claim = api::core_v1::PersistentVolumeClaim;
+  using Volume = api::core_v1::PersistentVolume;
+  using Class = api::storage_v1::StorageClass;
+  using Node = api::core_v1::Node;
+  using CsiNode = api::storage_v1::CSINode;
+
+  void started(Context ctx) override;
+  Task<void> stopped() override;
+  Task<Status> provision(Context ctx, Ref<Claim> claim);
+  Task<Status> make(Context ctx, Ref<Claim> claim, Ref<Class> c, std::string node);
+  Task<Status> failed(Context ctx, Ref<Claim> claim, Status why, bool reschedule);
+  Task<Status> remove(Context ctx, Ref<Volume> volume);
+  Task<Status> forget(Context ctx, Ref<Volume> volume);
+  Task<Status> grow(Context ctx, Ref<Claim> claim, Ref<Volume> volume);
+  Task<Status> tell_grown(Context ctx, Ref<Claim> claim, std::string size, bool on_node);
+  Task<Result<StringMap>> secret(Context ctx, SecretName name);
+  Task<void> tell_capacity(Context ctx);
+  Task<Status> forget_capacities(Context ctx);
+  Task<Status> tell_capacity_of(Context ctx, Ref<Class> c, StringMap topology);
+  // Where the volumes of a node lie; none when the driver is not there.
+  std::optional<StringMap> topology(const std::string& node);
+  bool has(std::string_view capability) const { return options_.capabilities.contains(capability); }
+
+  SidecarOptions options_;
+  Informer<Claim> claims_;
+  Informer<Volume> volumes_;
+  Informer<Class> classes_;
+  Informer<Node> nodes_;
+  Informer<CsiNode> csi_nodes_;
+  TaskGroup group_;
+};
+
+// The driver's name and what its controller can; waits for a driver that is not there yet.
+Task<Result<SidecarOptions>> ask_driver(Context ctx, std::string socket);
+
+}  // namespace keles::csi

@@ -1,0 +1,134 @@
+// Volumes that have grown: the file system on this node follows (upstream:
+// pkg/volume/util/operationexecutor/node_expander.go). What volumes are used of.
+#include <algorithm>
+
+#include "base/log.h"
+#include "machinery/quantity.h"
+#include "machinery/time.h"
+#include "node/csi/csi_source.h"
+
+namespace keles::node {
+
+using namespace api::core_v1;
+
+namespace {
+
+constexpr std::string_view kStorage = "storage";
+constexpr std::string_view kInfeasible = "NodeResizeInfeasible";
+
+bool is_resize_condition(std::string_view type) {
+  return type == "FileSystemResizePending" || type == "Resizing" || type == "NodeResizeError" ||
+         type == "ControllerResizeError";
+}
+
+}  // namespace
+
+Task<Status> CsiVolumes::expand(Context ctx, CsiDriver driver, CsiRequest r,
+                                std::shared_ptr<Source> source) {
+  const std::string size(r.persistent->spec().capacity().get(kStorage));
+  const Quantity want = Quantity::parse_or_zero(size);
+  const auto status = r.claim->status();
+  const Quantity have = Quantity::parse_or_zero(status.capacity().get(kStorage));
+  const bool pending = want > have && !r.read_only && driver.has("EXPAND_VOLUME") &&
+                       status.allocated_resource_statuses().get(kStorage) != kInfeasible;
+  if (!pending || (r.again && grow_at_rest_.contains(source->key()))) co_return Status();
+  auto secrets = co_await secret(ctx, source->expand_secret.first, source->expand_secret.second);
+  if (!secrets.ok()) co_return secrets.status().with_prefix("failed to get NodeExpandSecretRef");
+  Draft<csi::v1::NodeExpandVolumeRequestEdit> request;
+  request->set_volume_id(source->handle);
+  request->set_volume_path(source->block ? paths_.block_publish(source->name, source->uid)
+                                         : paths_.target(source->uid, source->name));
+  if (driver.has("STAGE_UNSTAGE_VOLUME"))
+    request->set_staging_target_path(source->block
+                                         ? paths_.block_staging(source->name)
+                                         : paths_.staging(source->driver, source->handle));
+  request->edit_capacity_range().set_required_bytes(want.value());
+  csi::fill(request->edit_secrets(), *secrets);
+  csi::fill(request->edit_volume_capability(), source->access,
+            driver.has("SINGLE_NODE_MULTI_WRITER"));
+  auto got = co_await csi::call<csi::v1::NodeExpandVolumeResponse>(
+      ctx, driver.endpoint, "Node/NodeExpandVolume", &request);
+  Status s = got.status();
+  if (!s.ok()) {
+    const std::string why = "MountVolume.NodeExpandVolume failed for volume \"" + source->name +
+                            "\" requested read-write: Expander.NodeExpand failed to expand the "
+                            "volume : " +
+                            s.message();
+    events_.pod(r.pod, "", "Warning", "VolumeResizeFailed", why);
+    if (csi::code_of(s) == "FailedPrecondition") grow_at_rest_.insert(source->key());
+    if (!csi::is_infeasible(s)) co_return Status(s.reason(), why);
+    s = co_await finish_expansion(ctx, r.claim, size, true, why);
+    co_return s;
+  }
+  grow_at_rest_.erase(source->key());
+  s = co_await finish_expansion(ctx, r.claim, size, false, "");
+  if (s.ok()) {
+    events_.pod(r.pod, "", "Normal", "FileSystemResizeSuccessful",
+                "MountVolume.NodeExpandVolume succeeded for volume \"" + source->name + "\" " +
+                    node_);
+  }
+  co_return s;
+}
+
+Task<Status> CsiVolumes::finish_expansion(Context ctx, Ref<PersistentVolumeClaim> claim,
+                                          std::string size, bool infeasible, std::string message) {
+  const std::string ns(claim->metadata().namespace_()), name(claim->metadata().name());
+  for (int i = 0; i < 5; ++i) {
+    Draft<PersistentVolumeClaimEdit> next(*claim);
+    auto status = next->edit_status();
+    auto conditions = status.edit_conditions();
+    for (size_t at = claim->status().conditions().size(); at-- > 0;)
+      if (is_resize_condition(claim->status().conditions()[at].type())) conditions.erase_at(at);
+    if (infeasible) {
+      status.edit_allocated_resource_statuses().set(kStorage, kInfeasible);
+      auto c = conditions.add();
+      c.set_type("NodeResizeError");
+      c.set_status("True");
+      c.set_last_transition_time(format_time(ctx.loop().wall_now()));
+      c.set_message(message);
+    } else {
+      status.edit_capacity().set(kStorage, size);
+      status.edit_allocated_resource_statuses().erase(kStorage);
+    }
+    auto r = co_await client_.update_status<PersistentVolumeClaim>(ctx, next.take());
+    if (r.ok() || !r.status().is(Reason::kConflict)) co_return r.status();
+    auto newer = co_await client_.get<PersistentVolumeClaim>(ctx, ns, name);
+    if (!newer.ok()) co_return newer.status();
+    claim = *newer;
+  }
+  co_return Status(Reason::kConflict, "the claim " + ns + "/" + name + " changes all the time");
+}
+
+Task<std::vector<CsiUsage>> CsiVolumes::usage(Context ctx, Ref<Pod> pod) {
+  std::vector<CsiUsage> out;
+  for (const CsiUse& use : paths_.uses_of(std::string(pod->metadata().uid()))) {
+    auto driver = drivers_.find(use.driver);
+    if (!driver.ok() || !driver->has("GET_VOLUME_STATS")) continue;
+    Draft<csi::v1::NodeGetVolumeStatsRequestEdit> request;
+    request->set_volume_id(use.handle);
+    request->set_volume_path(use.block ? paths_.block_publish(use.name, use.uid)
+                                       : paths_.target(use.uid, use.name));
+    auto got = co_await csi::call<csi::v1::NodeGetVolumeStatsResponse>(
+        ctx, driver->endpoint, "Node/NodeGetVolumeStats", &request);
+    if (!got.ok()) continue;
+    const csi::v1::NodeGetVolumeStatsResponse stats(got->root);
+    CsiUsage one;
+    one.volume = use.name;
+    for (auto u : stats.usage()) {
+      if (u.unit() == "BYTES") {
+        one.available = u.available();
+        one.capacity = u.total();
+        one.used = u.used();
+      } else if (u.unit() == "INODES") {
+        one.inodes_free = u.available();
+        one.inodes = u.total();
+        one.inodes_used = u.used();
+      }
+    }
+    if (stats.has_volume_condition()) one.abnormal = stats.volume_condition().abnormal();
+    out.push_back(std::move(one));
+  }
+  co_return out;
+}
+
+}  // namespace keles::node

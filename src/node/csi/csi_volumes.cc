@@ -1,0 +1,443 @@
+#include "node/csi/csi_volumes.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/encoding.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "machinery/codec_json.h"
+#include "machinery/volumes/claim_rules.h"
+#include "net/pki.h"
+#include "node/csi/csi_source.h"
+#include "node/volumes/persistent_volume.h"
+
+namespace keles::node {
+
+using namespace api::core_v1;
+using api::storage_v1::CSIDriver;
+using api::storage_v1::VolumeAttachment;
+
+namespace {
+
+constexpr Duration kAttachTimeout = 2min;
+
+std::string attachment_name(const std::string& handle, const std::string& driver,
+                            const std::string& node) {
+  return "csi-" + net::hex(net::sha256(handle + driver + node));
+}
+
+}  // namespace
+
+// One volume, for as long as something is done with it.
+class CsiVolumes::Hold {
+ public:
+  Hold(std::map<std::string, std::shared_ptr<Lock>>& locks, std::string key)
+      : locks_(locks), key_(std::move(key)), lock_(locks_[key_]) {}
+  ~Hold() {
+    lock_->semaphore.release();
+    if (--lock_->users == 0) locks_.erase(key_);
+  }
+  Hold(const Hold&) = delete;
+
+ private:
+  std::map<std::string, std::shared_ptr<Lock>>& locks_;
+  std::string key_;
+  std::shared_ptr<Lock> lock_;
+};
+
+Task<Status> CsiVolumes::acquire(Context ctx, std::string key, std::unique_ptr<Hold>* out) {
+  std::shared_ptr<Lock>& place = locks_[key];
+  if (!place) place = std::make_shared<Lock>();
+  const std::shared_ptr<Lock> lock = place;
+  ++lock->users;
+  Status s = co_await lock->semaphore.acquire(ctx);
+  if (!s.ok()) {
+    if (--lock->users == 0) locks_.erase(key);
+    co_return s;
+  }
+  *out = std::make_unique<Hold>(locks_, key);
+  co_return Status();
+}
+
+bool CsiVolumes::wanted(const std::string& key, const std::string& but_by) const {
+  auto it = wanted_.find(key);
+  if (it == wanted_.end()) return false;
+  return it->second.size() > it->second.count(but_by);
+}
+
+Task<Result<CsiMounted>> CsiVolumes::set_up(Context ctx, CsiRequest r) {
+  auto source = std::make_shared<Source>();
+  Status s = source->read(r);
+  if (!s.ok()) co_return s.with_prefix(source->setting_up());
+  std::unique_ptr<Hold> hold;
+  s = co_await acquire(ctx, source->key(), &hold);
+  if (!s.ok()) co_return s;
+  wanted_[source->key()].insert(source->uid);
+  auto got = co_await set_up_held(ctx, std::move(r), source);
+  co_return got;
+}
+
+Task<Result<CsiMounted>> CsiVolumes::set_up_held(Context ctx, CsiRequest r,
+                                                 std::shared_ptr<Source> source) {
+  auto driver = drivers_.find(source->driver);
+  if (!driver.ok()) co_return source->no_driver(driver.status());
+  auto policy = co_await policy_of(ctx, source->driver);
+  Status s = policy.status();
+  if (s.ok()) source->policy = *policy;
+  if (s.ok()) s = source->check_mode();
+  if (!s.ok()) co_return s.with_prefix(source->setting_up());
+  CsiMounted out;
+  out.device = source->block;
+  out.republish = source->policy.republish && !source->block;
+  out.path = source->block ? paths_.block_publish(source->name, source->uid)
+                           : paths_.target(source->uid, source->name);
+  if (r.again && !out.republish) {
+    if (r.persistent) s = co_await expand(ctx, *driver, r, source);
+    if (!s.ok()) log::warn("A volume was not expanded", {{"volume", source->name}, {"error", s}});
+    co_return out;
+  }
+  if (r.persistent) {
+    if (source->policy.attach) {
+      s = co_await wait_attached(ctx, source);
+      if (!s.ok()) co_return s;
+    }
+    if (driver->has("STAGE_UNSTAGE_VOLUME")) {
+      source->staging = source->block ? paths_.block_staging(source->name)
+                                      : paths_.staging(source->driver, source->handle);
+      s = co_await stage(ctx, *driver, source);
+      if (!s.ok()) co_return s.with_prefix(source->mounting_device());
+    }
+  }
+  s = co_await publish(ctx, *driver, r, source);
+  if (s.ok() && r.persistent) s = co_await expand(ctx, *driver, r, source);
+  if (!s.ok()) co_return s.with_prefix(source->setting_up());
+  co_return out;
+}
+
+Task<Result<CsiVolumes::Policy>> CsiVolumes::policy_of(Context ctx, std::string driver) {
+  Policy out;
+  auto got = co_await client_.get<CSIDriver>(ctx, "", driver);
+  if (got.status().is(Reason::kNotFound)) co_return out;
+  if (!got.ok()) co_return got.status();
+  out.read(**got);
+  co_return out;
+}
+
+Task<Result<csi::StringMap>> CsiVolumes::secret(Context ctx, std::string ns, std::string name) {
+  csi::StringMap out;
+  if (name.empty()) co_return out;
+  auto got = co_await client_.get<Secret>(ctx, ns, name);
+  if (!got.ok()) {
+    co_return Status(got.status().reason(), "kubernetes.io/csi: failed to find the secret " + name +
+                                                " in the namespace " + ns + " with error: " +
+                                                got.status().message());
+  }
+  for (auto entry : (*got)->data()) {
+    auto bytes = base64_decode(entry.value);
+    if (bytes.ok()) out[std::string(entry.key)] = std::move(*bytes);
+  }
+  co_return out;
+}
+
+// --- attached ---
+
+void CsiVolumes::observe(const Node& node) {
+  std::set<std::string> now;
+  for (auto v : node.status().volumes_attached()) now.emplace(v.name());
+  if (!found_on_disk_) {
+    // What an earlier agent said.
+    reported_.clear();
+    for (std::string_view name : node.status().volumes_in_use()) reported_.emplace(name);
+  }
+  if (now == attached_) return;
+  attached_ = std::move(now);
+  attached_changed_.set();
+}
+
+// The controllers take no volume from a node that says that it uses it: it is said before anything
+// is done with it.
+Task<Status> CsiVolumes::report_in_use(Context ctx) {
+  TRY_CO(reporting_.acquire(ctx));
+  std::set<std::string> now;
+  if (!found_on_disk_) {
+    for (const CsiUse& use : paths_.uses())
+      if (!use.ephemeral) attachable_.insert(csi_unique_name(use.driver, use.handle));
+    for (const CsiStaged& one : paths_.all_staged())
+      attachable_.insert(csi_unique_name(one.driver, one.handle));
+    found_on_disk_ = true;
+  }
+  now = attachable_;
+  Status s;
+  if (now != reported_) {
+    Draft<NodeEdit> patch;
+    auto status = patch->edit_status();
+    auto list = status.edit_volumes_in_use();
+    for (const std::string& name : now) list.add(name);
+    WriteOptions options;
+    options.subresource = "status";
+    auto r = co_await client_.patch(ctx, &kind_of<Node>(), "", node_, PatchType::kMerge,
+                                    patch.take(), options);
+    s = r.status();
+    if (s.ok()) reported_ = now;
+  }
+  reporting_.release();
+  co_return s;
+}
+
+Task<Status> CsiVolumes::wait_attached(Context ctx, std::shared_ptr<Source> source) {
+  const std::string key = source->key();
+  attachable_.insert(key);
+  Status s = co_await report_in_use(ctx);
+  if (!s.ok()) co_return s.with_prefix("Unable to attach or mount volumes");
+  Context limit = ctx.with_timeout(kAttachTimeout);
+  while (!attached_.contains(key)) {
+    attached_changed_.reset();
+    s = co_await attached_changed_.wait(limit);
+    if (s.ok()) continue;
+    if (ctx.done()) co_return ctx.status();
+    const std::string list = "[" + source->volume + "]";
+    co_return Status(Reason::kTimeout, "Unable to attach or mount volumes: unmounted volumes=" +
+                                           list + ", unattached volumes=" + list +
+                                           ", failed to process volumes=[]: context deadline "
+                                           "exceeded");
+  }
+  auto attachment = co_await client_.get<VolumeAttachment>(
+      ctx, "", attachment_name(source->handle, source->driver, node_));
+  if (!attachment.ok()) co_return attachment.status().with_prefix(source->mounting_device());
+  if (!(*attachment)->status().attached()) {
+    co_return Status(Reason::kUnavailable, source->mounting_device() +
+                                               ": volume attachment is being detached");
+  }
+  source->publish_context = csi::map_of((*attachment)->status().attachment_metadata());
+  co_return Status();
+}
+
+// --- staged ---
+
+Task<Status> CsiVolumes::stage(Context ctx, CsiDriver driver, std::shared_ptr<Source> source) {
+  if (staged_.contains(source->key())) co_return Status();
+  auto secrets = co_await secret(ctx, source->stage_secret.first, source->stage_secret.second);
+  if (!secrets.ok()) {
+    co_return secrets.status().with_prefix("fetching NodeStageSecretRef " +
+                                           source->stage_secret.first + "/" +
+                                           source->stage_secret.second + " failed");
+  }
+  VolumeData data;
+  data["driverName"] = source->driver;
+  data["volumeHandle"] = source->handle;
+  Status s = make_directories(source->staging, 0750);
+  if (s.ok()) {
+    s = save_volume_data(source->block ? paths_.block_data(source->name)
+                                       : paths_.staged(source->driver, source->handle),
+                         data);
+  }
+  if (!s.ok()) co_return s;
+  Draft<csi::v1::NodeStageVolumeRequestEdit> request;
+  request->set_volume_id(source->handle);
+  request->set_staging_target_path(source->staging);
+  csi::fill(request->edit_publish_context(), source->publish_context);
+  csi::fill(request->edit_secrets(), *secrets);
+  csi::fill(request->edit_volume_context(), source->attributes);
+  csi::Access access = source->access;
+  if (driver.has("VOLUME_MOUNT_GROUP") && source->group) access.mount_group = *source->group;
+  csi::fill(request->edit_volume_capability(), access, driver.has("SINGLE_NODE_MULTI_WRITER"));
+  auto got = co_await csi::call<csi::v1::NodeStageVolumeResponse>(ctx, driver.endpoint,
+                                                                  "Node/NodeStageVolume", &request);
+  if (!got.ok()) {
+    CsiStaged none;
+    none.driver = source->driver;
+    none.handle = source->handle;
+    none.block = source->block;
+    if (none.block) none.name = source->name;
+    if (csi::is_final(got.status())) (void)paths_.remove_staged(none);
+    co_return got.status();
+  }
+  staged_.insert(source->key());
+  co_return Status();
+}
+
+Task<Status> CsiVolumes::unstage(Context ctx, CsiStaged one) {
+  const std::string key = csi_unique_name(one.driver, one.handle);
+  const std::string at =
+      one.block ? paths_.block_staging(one.name) : paths_.staging(one.driver, one.handle);
+  auto driver = drivers_.find(one.driver);
+  if (!driver.ok()) {
+    co_return driver.status().with_prefix(
+        "kubernetes.io/csi: attacher.UnmountDevice failed to create newCsiDriverClient");
+  }
+  if (driver->has("STAGE_UNSTAGE_VOLUME")) {
+    Draft<csi::v1::NodeUnstageVolumeRequestEdit> request;
+    request->set_volume_id(one.handle);
+    request->set_staging_target_path(at);
+    auto got = co_await csi::call<csi::v1::NodeUnstageVolumeResponse>(
+        ctx, driver->endpoint, "Node/NodeUnstageVolume", &request);
+    if (!got.ok())
+      co_return got.status().with_prefix("kubernetes.io/csi: attacher.UnmountDevice failed");
+  }
+  staged_.erase(key);
+  Status s = paths_.remove_staged(one);
+  if (!s.ok()) co_return s;
+  if (attachable_.erase(key) > 0) s = co_await report_in_use(ctx);
+  co_return s;
+}
+
+// --- published ---
+
+Task<Status> CsiVolumes::add_token(Context ctx, CsiRequest r, std::shared_ptr<Source> source) {
+  std::string json = "{";
+  for (const auto& [audience, seconds] : source->policy.tokens) {
+    auto token = co_await tokens_(ctx, r.pod, audience, seconds);
+    if (!token.ok()) {
+      co_return token.status().with_prefix(
+          "kubernetes.io/csi: mounter.SetUpAt failed to get service accoount token attributes");
+    }
+    if (json.size() > 1) json += ',';
+    write_json_string(json, audience);
+    json += ":{\"token\":";
+    write_json_string(json, token->token);
+    json += ",\"expirationTimestamp\":";
+    write_json_string(json, token->expires);
+    json += '}';
+  }
+  json += '}';
+  csi::StringMap& into = source->policy.tokens_in_secrets ? source->secrets : source->attributes;
+  into["csi.storage.k8s.io/serviceAccount.tokens"] = json;
+  co_return Status();
+}
+
+Task<Status> CsiVolumes::publish(Context ctx, CsiDriver driver, CsiRequest r,
+                                 std::shared_ptr<Source> source) {
+  auto secrets = co_await secret(ctx, source->publish_secret.first, source->publish_secret.second);
+  if (!secrets.ok()) {
+    co_return secrets.status().with_prefix("fetching NodePublishSecretRef " +
+                                           source->publish_secret.first + "/" +
+                                           source->publish_secret.second + " failed");
+  }
+  source->secrets = *secrets;
+  if (source->policy.pod_info) source->add_pod_info(*r.pod);
+  Status s;
+  if (!source->policy.tokens.empty() && !source->block) s = co_await add_token(ctx, r, source);
+  if (!s.ok()) co_return s;
+  const std::string target = source->block ? paths_.block_publish(source->name, source->uid)
+                                           : paths_.target(source->uid, source->name);
+  // Whoever takes the pod down finds it, whatever becomes of the call.
+  VolumeData data = source->data(attachment_name(source->handle, source->driver, node_), node_);
+  if (source->block) {
+    s = make_directories(target.substr(0, target.rfind('/')), 0750);
+    if (s.ok()) s = save_volume_data(paths_.block_data(source->name), data);
+    const std::string link = paths_.pod_device(source->uid, source->name);
+    if (s.ok()) s = make_directories(link.substr(0, link.rfind('/')), 0750);
+    if (s.ok() && ::symlink(target.c_str(), link.c_str()) != 0 && errno != EEXIST)
+      s = Status::internal("symlink " + link + ": " + std::strerror(errno));
+  } else {
+    s = save_volume_data(paths_.volume(source->uid, source->name), data);
+  }
+  if (!s.ok()) co_return s;
+  Draft<csi::v1::NodePublishVolumeRequestEdit> request;
+  request->set_volume_id(source->handle);
+  request->set_target_path(target);
+  if (!source->staging.empty()) request->set_staging_target_path(source->staging);
+  if (r.read_only) request->set_readonly(true);
+  csi::fill(request->edit_publish_context(), source->publish_context);
+  csi::fill(request->edit_secrets(), source->secrets);
+  csi::fill(request->edit_volume_context(), source->attributes);
+  const bool mounts_group = driver.has("VOLUME_MOUNT_GROUP");
+  csi::Access access = source->access;
+  if (mounts_group && source->group) access.mount_group = *source->group;
+  csi::fill(request->edit_volume_capability(), access, driver.has("SINGLE_NODE_MULTI_WRITER"));
+  auto got = co_await csi::call<csi::v1::NodePublishVolumeResponse>(
+      ctx, driver.endpoint, "Node/NodePublishVolume", &request);
+  if (!got.ok()) {
+    CsiUse none;
+    none.uid = source->uid;
+    none.name = source->name;
+    none.block = source->block;
+    // A volume that the pod sees already is not taken from it because it could not be renewed.
+    if (csi::is_final(got.status()) && !r.again) (void)paths_.remove_published(none);
+    co_return got.status();
+  }
+  if (r.again || mounts_group || !source->gives_to_group(r.read_only)) co_return Status();
+  auto give = [target, group = *source->group, only = r.only_if_root_differs] {
+    return give_to_group(target, group, false, only);
+  };
+  s = co_await run_blocking(&ctx.loop(), std::move(give));
+  if (!s.ok()) co_return s.with_prefix("applyFSGroup failed for vol " + source->handle);
+  co_return Status();
+}
+
+Task<Status> CsiVolumes::unpublish(Context ctx, CsiUse use) {
+  auto driver = drivers_.find(use.driver);
+  if (!driver.ok()) {
+    co_return driver.status().with_prefix(
+        "kubernetes.io/csi: Unmounter.TearDownAt failed to get CSI client");
+  }
+  Draft<csi::v1::NodeUnpublishVolumeRequestEdit> request;
+  request->set_volume_id(use.handle);
+  request->set_target_path(use.block ? paths_.block_publish(use.name, use.uid)
+                                     : paths_.target(use.uid, use.name));
+  auto got = co_await csi::call<csi::v1::NodeUnpublishVolumeResponse>(
+      ctx, driver->endpoint, "Node/NodeUnpublishVolume", &request);
+  if (!got.ok())
+    co_return got.status().with_prefix("kubernetes.io/csi: Unmounter.TearDownAt failed");
+  co_return paths_.remove_published(use);
+}
+
+// --- taken down ---
+
+Task<Status> CsiVolumes::tear_down(Context ctx, std::string uid) {
+  Status first;
+  const std::vector<CsiUse> uses = paths_.uses_of(uid);
+  bool any = !uses.empty();
+  for (const CsiUse& use : uses) {
+    const std::string key = csi_unique_name(use.driver, use.handle);
+    std::unique_ptr<Hold> hold;
+    Status s = co_await acquire(ctx, key, &hold);
+    if (s.ok()) s = co_await unpublish(ctx, use);
+    if (!s.ok() && first.ok()) first = s;
+  }
+  if (!first.ok()) co_return first;
+  for (auto it = wanted_.begin(); it != wanted_.end();) {
+    any = it->second.erase(uid) > 0 || any;
+    it = it->second.empty() ? wanted_.erase(it) : std::next(it);
+  }
+  Status s;
+  if (any) s = co_await clean(ctx);
+  co_return s;
+}
+
+Task<Status> CsiVolumes::clean(Context ctx) {
+  Status first;
+  for (const CsiStaged& one : paths_.all_staged()) {
+    const std::string key = csi_unique_name(one.driver, one.handle);
+    if (wanted(key, "")) continue;
+    std::unique_ptr<Hold> hold;
+    Status s = co_await acquire(ctx, key, &hold);
+    if (!s.ok()) co_return s;
+    bool used = wanted(key, "");
+    for (const CsiUse& use : paths_.uses())
+      used = used || (use.driver == one.driver && use.handle == one.handle);
+    if (used) continue;
+    s = co_await unstage(ctx, one);
+    if (!s.ok() && first.ok()) first = s;
+  }
+  // What was only attached, and is wanted by nobody any more.
+  std::vector<std::string> idle;
+  std::set<std::string> on_disk;
+  for (const CsiUse& use : paths_.uses()) on_disk.insert(csi_unique_name(use.driver, use.handle));
+  for (const CsiStaged& one : paths_.all_staged())
+    on_disk.insert(csi_unique_name(one.driver, one.handle));
+  for (const std::string& key : attachable_)
+    if (!wanted(key, "") && !on_disk.contains(key)) idle.push_back(key);
+  for (const std::string& key : idle) attachable_.erase(key);
+  Status s;
+  if (!found_on_disk_ || attachable_ != reported_) s = co_await report_in_use(ctx);
+  if (!s.ok() && first.ok()) first = s;
+  co_return first;
+}
+
+}  // namespace keles::node
