@@ -63,7 +63,9 @@ Sidecar::Sidecar(controllers::Deps deps, SidecarOptions options)
     const auto ref = now->spec().claim_ref();
     if (ref) queue().add(std::string(ref.namespace_()) + "/" + std::string(ref.name()));
   });
+  classes_.on_change([this](const Ref<Class>&, const Ref<Class>&) { places_changed_.set(); });
   csi_nodes_.on_change([this](const Ref<CsiNode>&, const Ref<CsiNode>&) {
+    places_changed_.set();
     for (const Ref<Claim>& c : claims_.list())
       if (c->spec().volume_name().empty()) queue().add(key_of(*c));
   });
@@ -344,6 +346,7 @@ Task<Status> Sidecar::tell_grown(Context ctx, Ref<Claim> claim, std::string size
 
 Task<void> Sidecar::tell_capacity(Context ctx) {
   while (!ctx.done()) {
+    places_changed_.reset();
     for (const Ref<Class>& c : classes_.list()) {
       if (c->provisioner() != options_.driver) continue;
       std::vector<StringMap> places;
@@ -362,7 +365,10 @@ Task<void> Sidecar::tell_capacity(Context ctx) {
     }
     Status s = co_await forget_capacities(ctx);
     if (!s.ok() && !ctx.done()) log::warn("Cannot look at storage capacities", {{"error", s}});
-    (void)co_await ctx.sleep(kCapacityPeriod);
+    Context period = ctx.with_timeout(kCapacityPeriod);
+    (void)co_await places_changed_.wait(period);
+    // A few changes at once are one.
+    (void)co_await ctx.sleep(100ms);
   }
 }
 

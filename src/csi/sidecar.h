@@ -11,6 +11,7 @@
 
 #include "api/core_v1.h"
 #include "api/storage_v1.h"
+#include "base/sync.h"
 #include "controllers/controller.h"
 #include "csi/provision_plan.h"
 #include "node/plugins/csi/driver.h"
@@ -62,6 +63,7 @@ class Sidecar final : public controllers::Controller {
   Informer<Class> classes_;
   Informer<Node> nodes_;
   Informer<CsiNode> csi_nodes_;
+  Event places_changed_;  // classes, or where volumes can be
   TaskGroup group_;
 };
 
