@@ -1,5 +1,6 @@
-// Arbitrary bytes as what lies on a node's disk of a volume, as a driver's answer, and as a question
-// to our own driver: read within bounds or refused; nothing leads out of the driver's directory.
+// Arbitrary bytes as what lies on a node's disk of a volume, as a driver's answer, and as a
+// question to our own driver: read within bounds or refused; nothing leads out of the driver's
+// directory.
 #include <cstdint>
 #include <cstdlib>
 #include <string>

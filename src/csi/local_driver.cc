@@ -44,7 +44,8 @@ Status shape_of(const List<v1::VolumeCapability>& capabilities, const std::strin
   bool block = false, mount = false;
   for (auto c : capabilities) {
     if (c.access_mode().mode().starts_with("MULTI_NODE"))
-      return invalid("volumes of one host are for one node: " + std::string(c.access_mode().mode()));
+      return invalid("volumes of one host are for one node: " +
+                     std::string(c.access_mode().mode()));
     if (c.has_block()) {
       block = true;
     } else {
@@ -56,7 +57,8 @@ Status shape_of(const List<v1::VolumeCapability>& capabilities, const std::strin
   if (!kind.empty() && kind != "directory" && kind != "image")
     return invalid("kind is neither directory nor image: " + kind);
   out->image = block || kind == "image" || !out->fs_type.empty();
-  if (out->image && kind == "directory") return invalid("a directory is no " + (block ? std::string("block device") : out->fs_type));
+  if (out->image && kind == "directory")
+    return invalid("a directory is no " + (block ? std::string("block device") : out->fs_type));
   if (mount && out->image && out->fs_type.empty()) out->fs_type = "ext4";
   return {};
 }
@@ -125,7 +127,8 @@ Result<std::string> LocalDriver::create(const v1::CreateVolumeRequest& q) {
   for (auto t : q.accessibility_requirements().requisite())
     here = here || t.segments().get(kLocalTopology) == options_.node;
   if (!here)
-    return Status(Reason::kTooManyRequests, "the volume is wanted on other nodes than " + options_.node);
+    return Status(Reason::kTooManyRequests,
+                  "the volume is wanted on other nodes than " + options_.node);
   TRY_ASSIGN(v, volumes_.create(w));
   Draft<v1::CreateVolumeResponseEdit> r;
   describe(r->edit_volume(), v);
@@ -191,8 +194,7 @@ Result<std::string> LocalDriver::controller(const std::string& method, const std
     TRY_ASSIGN(q, read_as<v1::ControllerExpandVolumeRequest>(message));
     const int64_t bytes = (*q).capacity_range().required_bytes();
     const int64_t limit = (*q).capacity_range().limit_bytes();
-    if (limit > 0 && bytes > limit)
-      return Status(Reason::kExpired, "the size is beyond its limit");
+    if (limit > 0 && bytes > limit) return Status(Reason::kExpired, "the size is beyond its limit");
     TRY_ASSIGN(v, volumes_.grow(std::string((*q).volume_id()), bytes));
     Draft<v1::ControllerExpandVolumeResponseEdit> r;
     r->set_capacity_bytes(v.bytes);
@@ -262,8 +264,8 @@ Result<std::string> LocalDriver::node(const std::string& method, const std::stri
   }
   if (method == "NodeGetCapabilities") {
     Draft<v1::NodeGetCapabilitiesResponseEdit> r;
-    for (const char* type : {"STAGE_UNSTAGE_VOLUME", "GET_VOLUME_STATS", "EXPAND_VOLUME",
-                             "SINGLE_NODE_MULTI_WRITER"})
+    for (const char* type :
+         {"STAGE_UNSTAGE_VOLUME", "GET_VOLUME_STATS", "EXPAND_VOLUME", "SINGLE_NODE_MULTI_WRITER"})
       r->edit_capabilities().add().edit_rpc().set_type(type);
     return encoded(r);
   }
@@ -377,9 +379,9 @@ Task<Status> run_local_driver(Context ctx, LocalDriver* driver, std::string endp
     net::GrpcServer::Handler tells = [path](Context, std::string method, std::string message) {
       return register_itself(path, std::move(method), std::move(message));
     };
-    auto made = net::GrpcServer::start(ctx.loop(),
-                                       "unix:" + registry + "/" + kLocalDriver + "-reg.sock",
-                                       net::GrpcServerOptions(), std::move(tells));
+    auto made =
+        net::GrpcServer::start(ctx.loop(), "unix:" + registry + "/" + kLocalDriver + "-reg.sock",
+                               net::GrpcServerOptions(), std::move(tells));
     s = made.status();
     if (made.ok()) registrar = std::move(*made);
   }

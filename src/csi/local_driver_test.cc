@@ -28,9 +28,8 @@ class Driver {
   }
   template <class Response, class Edit>
   Result<Document> call(const std::string& method, const Draft<Edit>& request) {
-    auto got = driver->answer("/csi.v1." + method, encode_protobuf(Edit::descriptor(),
-                                                                  request.value()),
-                              1000);
+    auto got = driver->answer("/csi.v1." + method,
+                              encode_protobuf(Edit::descriptor(), request.value()), 1000);
     if (!got.ok()) return got.status();
     return decode_protobuf(Response::descriptor(), *got);
   }
@@ -104,7 +103,8 @@ TEST(LocalDriver, SaysWhoAndWhereItIs) {
   room->edit_accessible_topology().edit_segments().set(kLocalTopology, "elsewhere");
   capacity = d.call<v1::GetCapacityResponse>("Controller/GetCapacity", room);
   EXPECT_EQ(v1::GetCapacityResponse(capacity->root).available_capacity(), 0);
-  EXPECT_TRUE(d.driver->answer("/csi.v1.Node/NodeFly", "", 0).status().is(Reason::kMethodNotAllowed));
+  EXPECT_TRUE(
+      d.driver->answer("/csi.v1.Node/NodeFly", "", 0).status().is(Reason::kMethodNotAllowed));
   EXPECT_TRUE(d.driver->answer("/csi.v1.Controller/CreateVolume", "\xff\xff", 0)
                   .status()
                   .is(Reason::kBadRequest));
@@ -122,8 +122,8 @@ TEST(LocalDriver, WhatItCannotHaveIsRefused) {
   strange->edit_parameters().set("colour", "red");
   EXPECT_THAT(refused(strange).message(), HasSubstr("there is no parameter colour"));
   auto away = d.wanted("a", 1, Access());
-  away->edit_accessibility_requirements().edit_requisite().add().edit_segments().set(
-      kLocalTopology, "elsewhere");
+  away->edit_accessibility_requirements().edit_requisite().add().edit_segments().set(kLocalTopology,
+                                                                                     "elsewhere");
   EXPECT_TRUE(refused(away).is(Reason::kTooManyRequests));
   Access fat;
   fat.fs_type = "fat";
@@ -222,8 +222,8 @@ TEST(LocalDriver, AnImageIsAsLargeAsItSaysAndGrows) {
     Draft<v1::ControllerExpandVolumeRequestEdit> grow;
     grow->set_volume_id(id);
     grow->edit_capacity_range().set_required_bytes(48 << 20);
-    auto grown = d.call<v1::ControllerExpandVolumeResponse>("Controller/ControllerExpandVolume",
-                                                            grow);
+    auto grown =
+        d.call<v1::ControllerExpandVolumeResponse>("Controller/ControllerExpandVolume", grow);
     ASSERT_TRUE(grown.ok());
     EXPECT_TRUE(v1::ControllerExpandVolumeResponse(grown->root).node_expansion_required());
     Draft<v1::NodeExpandVolumeRequestEdit> follow;

@@ -58,8 +58,7 @@ Status run(std::vector<std::string> argv) {
   pid_t pid = 0;
   const int error = ::posix_spawnp(&pid, "timeout", &files, nullptr, args.data(), environ);
   posix_spawn_file_actions_destroy(&files);
-  if (error != 0)
-    return Status(Reason::kInternalError, argv[2] + ": " + std::strerror(error));
+  if (error != 0) return Status(Reason::kInternalError, argv[2] + ": " + std::strerror(error));
   int how = 0;
   while (::waitpid(pid, &how, 0) < 0 && errno == EINTR) {
   }
@@ -125,7 +124,8 @@ Status LocalVolumes::start() const {
 }
 
 Result<LocalVolume> LocalVolumes::load(const std::string& at, const std::string& id) const {
-  if (id.empty() || local_id(id) != id) return Status(Reason::kNotFound, "there is no volume " + id);
+  if (id.empty() || local_id(id) != id)
+    return Status(Reason::kNotFound, "there is no volume " + id);
   auto data = node::load_volume_data(at);
   if (data.status().is(Reason::kNotFound))
     return Status(Reason::kNotFound, "there is no volume " + id);
@@ -189,7 +189,8 @@ Result<LocalVolume> LocalVolumes::create(const Wanted& w) const {
     v.bytes = std::max(v.bytes, source.bytes);
   }
   if (w.limit > 0 && v.bytes > w.limit)
-    return Status(Reason::kExpired, "a volume of at most " + std::to_string(w.limit) + " is too small");
+    return Status(Reason::kExpired,
+                  "a volume of at most " + std::to_string(w.limit) + " is too small");
   if (v.image && !v.fs_type.empty() && v.fs_type != "ext4" && v.fs_type != "ext3" &&
       v.fs_type != "ext2" && v.fs_type != "xfs")
     return invalid("the file system " + v.fs_type + " cannot be made");
@@ -255,12 +256,12 @@ Status LocalVolumes::grow_mounted(const std::string& id) const {
   Fd fd(::open(device.c_str(), O_RDWR | O_CLOEXEC));
   if (!fd.open() || ::ioctl(fd.get(), LOOP_SET_CAPACITY, 0) != 0) return failed("resize", device);
   if (v.fs_type.empty()) return {};
-  // xfs_growfs wants the place where it is mounted; ext's online growth a right of the kernel's. What
-  // did not grow so does when it is staged anew.
+  // xfs_growfs wants the place where it is mounted; ext's online growth a right of the kernel's.
+  // What did not grow so does when it is staged anew.
   Status grown = run({v.fs_type == "xfs" ? "xfs_growfs" : "resize2fs", device});
   if (grown.ok()) return {};
-  return Status(Reason::kConflict, "the file system did not grow while it is mounted: " +
-                                       grown.message());
+  return Status(Reason::kConflict,
+                "the file system did not grow while it is mounted: " + grown.message());
 }
 
 Result<LocalVolume> LocalVolumes::create_snapshot(const std::string& name,
@@ -384,8 +385,8 @@ Status LocalVolumes::publish(const std::string& id, const std::string& staging,
   if (is_mounted(target)) return {};
   if (::mount(from.c_str(), target.c_str(), nullptr, MS_BIND, nullptr) != 0)
     return failed("bind", target);
-  if (read_only && ::mount(nullptr, target.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY,
-                           nullptr) != 0) {
+  if (read_only &&
+      ::mount(nullptr, target.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) != 0) {
     Status s = failed("make read only", target);
     (void)unmount(target);
     return s;

@@ -2,9 +2,9 @@
 //
 //   <directory>/volumes/ID/{vol_data.json, data/ | image}      <directory>/snapshots/ID/...
 //
-// A volume of kind "directory" is a directory: as large as the file system that it lies in, its size
-// is not enforced. One of kind "image" is a file of its size, with a file system in it or as a block
-// device, through a loop device.
+// A volume of kind "directory" is a directory: as large as the file system that it lies in, its
+// size is not enforced. One of kind "image" is a file of its size, with a file system in it or as a
+// block device, through a loop device.
 //
 // Everything may be asked again and does nothing then (CSI v1, "idempotent"). Blocking; one caller
 // at a time. Errors are what status_from_grpc() makes of CSI's codes.
@@ -25,7 +25,7 @@ struct LocalVolume {
   bool image = false;
   std::string fs_type;  // of an image; "": a block device
   int64_t bytes = 0;
-  std::string source;  // the snapshot or the volume that it was copied from
+  std::string source;   // the snapshot or the volume that it was copied from
   int64_t made_at = 0;  // of a snapshot: seconds since 1970
 };
 

@@ -79,13 +79,12 @@ Result<Provisioning> plan_provisioning(const PersistentVolumeClaim& claim, const
     const char* name;
     SecretName* to;
   };
-  for (const Which& w : std::initializer_list<Which>{
-           {"provisioner", &p.provision},
-           {"controller-publish", &p.controller_publish},
-           {"node-stage", &p.stage},
-           {"node-publish", &p.publish},
-           {"controller-expand", &p.controller_expand},
-           {"node-expand", &p.node_expand}}) {
+  for (const Which& w : std::initializer_list<Which>{{"provisioner", &p.provision},
+                                                     {"controller-publish", &p.controller_publish},
+                                                     {"node-stage", &p.stage},
+                                                     {"node-publish", &p.publish},
+                                                     {"controller-expand", &p.controller_expand},
+                                                     {"node-expand", &p.node_expand}}) {
     TRY_ASSIGN(secret, secret_of(c, w.name, claim, p.name));
     *w.to = secret;
   }
@@ -130,7 +129,8 @@ Document volume_object(const PersistentVolumeClaim& claim, const StorageClass& c
   if (deletes) meta.edit_finalizers().add(kFinalizer);
   auto annotate = [&](const char* what, const SecretName& secret) {
     const std::string prefix = "volume.kubernetes.io/provisioner-deletion-secret-";
-    meta.edit_annotations().set(prefix + what, what == std::string_view("name") ? secret.name : secret.ns);
+    meta.edit_annotations().set(prefix + what,
+                                what == std::string_view("name") ? secret.name : secret.ns);
   };
   if (!plan.provision.empty()) {
     annotate("name", plan.provision);
@@ -138,11 +138,11 @@ Document volume_object(const PersistentVolumeClaim& claim, const StorageClass& c
   }
   auto spec = v->edit_spec();
   spec.set_access_modes(claim.spec().access_modes());
-  spec.edit_capacity().set("storage",
-                           made.capacity_bytes() > 0
-                               ? Quantity::from_int(made.capacity_bytes(), Quantity::Format::kBinarySI)
-                                     .to_string()
-                               : std::string(claim.spec().resources().requests().get("storage")));
+  spec.edit_capacity().set(
+      "storage",
+      made.capacity_bytes() > 0
+          ? Quantity::from_int(made.capacity_bytes(), Quantity::Format::kBinarySI).to_string()
+          : std::string(claim.spec().resources().requests().get("storage")));
   spec.set_persistent_volume_reclaim_policy(deletes ? "Delete" : "Retain");
   spec.set_storage_class_name(volumes::class_of(claim));
   spec.set_volume_mode(volumes::is_block(claim) ? "Block" : "Filesystem");

@@ -33,7 +33,8 @@ Task<Result<SidecarOptions>> ask_driver(Context ctx, std::string socket) {
   out.socket = socket;
   for (Duration pause = 100ms;; pause = std::min<Duration>(pause * 2, 5s)) {
     Draft<v1::GetPluginInfoRequestEdit> who;
-    auto info = co_await call<v1::GetPluginInfoResponse>(ctx, socket, "Identity/GetPluginInfo", &who);
+    auto info =
+        co_await call<v1::GetPluginInfoResponse>(ctx, socket, "Identity/GetPluginInfo", &who);
     Status s = info.status();
     if (s.ok()) {
       out.driver = v1::GetPluginInfoResponse(info->root).name();
@@ -72,8 +73,7 @@ Sidecar::Sidecar(controllers::Deps deps, SidecarOptions options)
 }
 
 void Sidecar::started(Context ctx) {
-  if (!options_.capacity_namespace.empty() && has("GET_CAPACITY"))
-    group_.spawn(tell_capacity(ctx));
+  if (!options_.capacity_namespace.empty() && has("GET_CAPACITY")) group_.spawn(tell_capacity(ctx));
 }
 Task<void> Sidecar::stopped() { co_await group_.join(); }
 
@@ -171,36 +171,38 @@ Task<Status> Sidecar::make(Context ctx, Ref<Claim> claim, Ref<Class> c, std::str
     const Ref<Claim> of = claims_.get(claim->metadata().namespace_(), plan->clone_of);
     const Ref<Volume> source = of ? volumes_.get("", of->spec().volume_name()) : Ref<Volume>();
     if (!has("CLONE_VOLUME") || !source || source->spec().csi().driver() != options_.driver) {
-      Status none(Reason::kInvalid, "the claim " + plan->clone_of +
-                                        " has no volume that this driver can clone");
+      Status none(Reason::kInvalid,
+                  "the claim " + plan->clone_of + " has no volume that this driver can clone");
       Status told = co_await failed(ctx, claim, none, false);
       co_return told;
     }
-    q->edit_volume_content_source().edit_volume().set_volume_id(source->spec().csi().volume_handle());
+    q->edit_volume_content_source().edit_volume().set_volume_id(
+        source->spec().csi().volume_handle());
   }
   auto secrets = co_await secret(ctx, plan->provision);
   if (!secrets.ok()) {
     Status told = co_await failed(ctx, claim, secrets.status(), false);
     co_return told;
   }
-  events().normal(reference_to(claim), "Provisioning",
-                  "External provisioner is provisioning volume for claim " + quoted(key_of(*claim)));
+  events().normal(
+      reference_to(claim), "Provisioning",
+      "External provisioner is provisioning volume for claim " + quoted(key_of(*claim)));
   q->set_name(plan->name);
   q->edit_capacity_range().set_required_bytes(plan->bytes);
   for (const Access& a : plan->accesses)
     fill(q->edit_volume_capabilities().add(), a, has("SINGLE_NODE_MULTI_WRITER"));
   fill(q->edit_parameters(), plan->parameters);
   fill(q->edit_secrets(), *secrets);
-  auto got = co_await call<v1::CreateVolumeResponse>(ctx, options_.socket,
-                                                     "Controller/CreateVolume", &q);
+  auto got =
+      co_await call<v1::CreateVolumeResponse>(ctx, options_.socket, "Controller/CreateVolume", &q);
   if (!got.ok()) {
     const bool elsewhere = late && code_of(got.status()) == "ResourceExhausted";
     Status told = co_await failed(ctx, claim, got.status(), elsewhere);
     co_return told;
   }
   const v1::CreateVolumeResponse response(got->root);
-  if (response.volume().volume_id().empty() ||
-      (response.volume().capacity_bytes() > 0 && response.volume().capacity_bytes() < plan->bytes)) {
+  if (response.volume().volume_id().empty() || (response.volume().capacity_bytes() > 0 &&
+                                                response.volume().capacity_bytes() < plan->bytes)) {
     Status less(Reason::kInternalError, "created volume capacity is less than requested");
     Status told = co_await failed(ctx, claim, less, false);
     co_return told;
@@ -261,7 +263,8 @@ Task<Status> Sidecar::forget(Context ctx, Ref<Volume> volume) {
   if (!volume->metadata().deletion_timestamp().empty()) co_return Status();
   DeleteOptions options;
   options.uid = volume->metadata().uid();
-  Status s = co_await controllers::remove_once(ctx, &client(), &kind_of<Volume>(), "", name, options);
+  Status s =
+      co_await controllers::remove_once(ctx, &client(), &kind_of<Volume>(), "", name, options);
   co_return s;
 }
 
@@ -323,8 +326,9 @@ Task<Status> Sidecar::tell_grown(Context ctx, Ref<Claim> claim, std::string size
     c.set_type("FileSystemResizePending");
     c.set_status("True");
     c.set_last_transition_time(format_time(loop().wall_now()));
-    c.set_message("Waiting for user to (re-)start a pod to finish file system resize of volume on "
-                  "node.");
+    c.set_message(
+        "Waiting for user to (re-)start a pod to finish file system resize of volume on "
+        "node.");
     status.edit_allocated_resource_statuses().set("storage", "NodeResizePending");
     status.edit_allocated_resources().set("storage", size);
   } else {
@@ -360,7 +364,8 @@ Task<void> Sidecar::tell_capacity(Context ctx) {
       for (const StringMap& where : places) {
         Status s = co_await tell_capacity_of(ctx, c, where);
         if (!s.ok() && !ctx.done())
-          log::warn("Cannot tell what room there is", {{"class", c->metadata().name()}, {"error", s}});
+          log::warn("Cannot tell what room there is",
+                    {{"class", c->metadata().name()}, {"error", s}});
       }
     }
     Status s = co_await forget_capacities(ctx);
@@ -392,8 +397,8 @@ Task<Status> Sidecar::tell_capacity_of(Context ctx, Ref<Class> c, StringMap topo
   for (auto [key, value] : c->parameters())
     if (!key.starts_with(kOwnParameters)) q->edit_parameters().set(key, value);
   fill(q->edit_accessible_topology().edit_segments(), topology);
-  auto got = co_await call<v1::GetCapacityResponse>(ctx, options_.socket, "Controller/GetCapacity",
-                                                    &q);
+  auto got =
+      co_await call<v1::GetCapacityResponse>(ctx, options_.socket, "Controller/GetCapacity", &q);
   if (!got.ok()) co_return got.status();
   const v1::GetCapacityResponse response(got->root);
   std::string all = options_.driver + "/" + std::string(c->metadata().name());
@@ -412,9 +417,9 @@ Task<Status> Sidecar::tell_capacity_of(Context ctx, Ref<Class> c, StringMap topo
   next->set_capacity(
       Quantity::from_int(response.available_capacity(), Quantity::Format::kBinarySI).to_string());
   if (response.has_maximum_volume_size())
-    next->set_maximum_volume_size(Quantity::from_int(response.maximum_volume_size().value(),
-                                                     Quantity::Format::kBinarySI)
-                                      .to_string());
+    next->set_maximum_volume_size(
+        Quantity::from_int(response.maximum_volume_size().value(), Quantity::Format::kBinarySI)
+            .to_string());
   if (there.ok()) {
     auto r = co_await client().update<CSIStorageCapacity>(ctx, next.take());
     co_return r.status();

@@ -77,8 +77,9 @@ struct World {
         ", namespace: ns, uid: u-" + name +
         ", annotations: {volume.kubernetes.io/storage-provisioner: local.csi.keles.dev, "
         "volume.kubernetes.io/selected-node: " +
-        node + "}}, spec: {accessModes: [ReadWriteOnce], storageClassName: c, resources: {requests: "
-               "{storage: " +
+        node +
+        "}}, spec: {accessModes: [ReadWriteOnce], storageClassName: c, resources: {requests: "
+        "{storage: " +
         size + "}}" + more + "}}");
   }
   // Waits until `done`; a minute is all there is.
@@ -121,7 +122,8 @@ Task<void> life(World* w) {
   };
   in_time = co_await World::until(w, grown);
   EXPECT_TRUE(in_time);
-  EXPECT_EQ(w->client.now<PersistentVolume>("", "pvc-u-a")->spec().capacity().get("storage"), "2Gi");
+  EXPECT_EQ(w->client.now<PersistentVolume>("", "pvc-u-a")->spec().capacity().get("storage"),
+            "2Gi");
   // What room there is.
   auto told = [w] { return !w->client.all<CSIStorageCapacity>("kube-system").empty(); };
   in_time = co_await World::until(w, told);

@@ -63,9 +63,9 @@ Task<Status> CsiVolumes::expand(Context ctx, CsiDriver driver, CsiRequest r,
   grow_at_rest_.erase(source->key());
   s = co_await finish_expansion(ctx, r.claim, size, false, "");
   if (s.ok()) {
-    events_.pod(r.pod, "", "Normal", "FileSystemResizeSuccessful",
-                "MountVolume.NodeExpandVolume succeeded for volume \"" + source->name + "\" " +
-                    node_);
+    events_.pod(
+        r.pod, "", "Normal", "FileSystemResizeSuccessful",
+        "MountVolume.NodeExpandVolume succeeded for volume \"" + source->name + "\" " + node_);
   }
   co_return s;
 }

@@ -74,15 +74,17 @@ Status CsiVolumes::Source::read(const CsiRequest& r) {
   }
   access.block = block;
   if (block) access.mount_flags.clear();
-  if (!is_driver_name(driver)) return Status(Reason::kInvalid, "the driver's name is none: " + driver);
+  if (!is_driver_name(driver))
+    return Status(Reason::kInvalid, "the driver's name is none: " + driver);
   return handle.empty() ? Status(Reason::kInvalid, "missing volume id") : Status();
 }
 
 Status CsiVolumes::Source::check_mode() const {
   const std::string mode = ephemeral ? "Ephemeral" : "Persistent";
-  const std::string what = "kubernetes.io/csi: mounter.SetupAt failed to check volume lifecycle "
-                           "mode: volume mode \"" +
-                           mode + "\" not supported by driver " + driver;
+  const std::string what =
+      "kubernetes.io/csi: mounter.SetupAt failed to check volume lifecycle "
+      "mode: volume mode \"" +
+      mode + "\" not supported by driver " + driver;
   if (!policy.known) {
     if (!ephemeral) return {};
     return Status(Reason::kInvalid, what + " (no CSIDriver object)");

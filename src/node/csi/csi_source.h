@@ -11,8 +11,8 @@
 namespace keles::node {
 
 struct CsiVolumes::Policy {
-  bool known = false;   // there is a CSIDriver
-  bool attach = true;   // without one the volume is attached
+  bool known = false;  // there is a CSIDriver
+  bool attach = true;  // without one the volume is attached
   bool pod_info = false, republish = false, tokens_in_secrets = false;
   std::string group_policy = "ReadWriteOnceWithFSType";
   std::vector<std::string> modes;

@@ -134,8 +134,8 @@ Task<Result<csi::StringMap>> CsiVolumes::secret(Context ctx, std::string ns, std
   auto got = co_await client_.get<Secret>(ctx, ns, name);
   if (!got.ok()) {
     co_return Status(got.status().reason(), "kubernetes.io/csi: failed to find the secret " + name +
-                                                " in the namespace " + ns + " with error: " +
-                                                got.status().message());
+                                                " in the namespace " + ns +
+                                                " with error: " + got.status().message());
   }
   for (auto entry : (*got)->data()) {
     auto bytes = base64_decode(entry.value);
@@ -210,8 +210,8 @@ Task<Status> CsiVolumes::wait_attached(Context ctx, std::shared_ptr<Source> sour
       ctx, "", attachment_name(source->handle, source->driver, node_));
   if (!attachment.ok()) co_return attachment.status().with_prefix(source->mounting_device());
   if (!(*attachment)->status().attached()) {
-    co_return Status(Reason::kUnavailable, source->mounting_device() +
-                                               ": volume attachment is being detached");
+    co_return Status(Reason::kUnavailable,
+                     source->mounting_device() + ": volume attachment is being detached");
   }
   source->publish_context = csi::map_of((*attachment)->status().attachment_metadata());
   co_return Status();

@@ -116,11 +116,11 @@ class CsiVolumes {
   CsiDrivers& drivers_;
   Events& events_;
   Tokens tokens_;
-  std::map<std::string, std::shared_ptr<Lock>> locks_;            // by unique name
-  std::map<std::string, std::set<std::string>> wanted_;           // unique name: pods
-  std::set<std::string> staged_;                                  // by this agent
+  std::map<std::string, std::shared_ptr<Lock>> locks_;   // by unique name
+  std::map<std::string, std::set<std::string>> wanted_;  // unique name: pods
+  std::set<std::string> staged_;                         // by this agent
   std::set<std::string> grow_at_rest_;  // which their driver does not grow while they are in use
-  std::set<std::string> attachable_, reported_, attached_;        // unique names
+  std::set<std::string> attachable_, reported_, attached_;  // unique names
   bool found_on_disk_ = false;
   Event attached_changed_;
   Semaphore reporting_{1};

@@ -308,7 +308,8 @@ TEST(CsiVolumes, BlockDevices) {
   EXPECT_TRUE(got->device);
   EXPECT_EQ(got->path, w.root + "/plugins/kubernetes.io/csi/volumeDevices/publish/pv-1/u1");
   EXPECT_THAT(w.driver.last["NodePublishVolume"], HasSubstr(R"("block":{})"));
-  EXPECT_TRUE(std::filesystem::is_symlink(w.root + "/pods/u1/volumeDevices/kubernetes.io~csi/pv-1"));
+  EXPECT_TRUE(
+      std::filesystem::is_symlink(w.root + "/pods/u1/volumeDevices/kubernetes.io~csi/pv-1"));
   EXPECT_TRUE(w.tear_down("u1").ok());
   EXPECT_THAT(w.driver.calls, ElementsAre("NodeStageVolume", "NodePublishVolume",
                                           "NodeUnpublishVolume", "NodeUnstageVolume"));

@@ -114,8 +114,9 @@ Result<std::optional<Document>> node_with_driver(const Node& node, const std::st
     if (gone) break;
     const std::string_view has = node.metadata().labels().get(key);
     if (node.metadata().labels().contains(key) && has != value)
-      return invalid("detected topology value collision: driver reported \"" + key + "\":\"" + value +
-                     "\" but existing label is \"" + key + "\":\"" + std::string(has) + "\"");
+      return invalid("detected topology value collision: driver reported \"" + key + "\":\"" +
+                     value + "\" but existing label is \"" + key + "\":\"" + std::string(has) +
+                     "\"");
     if (node.metadata().labels().contains(key)) continue;
     changed = true;
     meta.edit_labels().set(key, value);
@@ -209,7 +210,8 @@ Task<void> CsiDrivers::remove(Context ctx, PluginInfo info) {
   csi::NodeInfo none;
   Status s = co_await update_csi_node(ctx, info.name, none, true);
   if (s.ok()) s = co_await update_node(ctx, info.name, none, true);
-  if (!s.ok()) log::warn("A CSI driver has gone and is still told of", {{"driver", info.name}, {"error", s}});
+  if (!s.ok())
+    log::warn("A CSI driver has gone and is still told of", {{"driver", info.name}, {"error", s}});
 }
 
 Task<Status> CsiDrivers::update_node(Context ctx, std::string driver, csi::NodeInfo info,

@@ -26,16 +26,15 @@ class FakeCsiDriver {
   std::string node_id = "node-7";
   csi::StringMap topology = {{"topology.fruit.example.com/shelf", "a"}};
   int64_t max_volumes = 0;
-  std::map<std::string, Status> failing;             // by method ("NodeStageVolume")
-  std::vector<std::string> calls;                    // the methods, without the questions
-  std::map<std::string, std::string> last;           // the newest request of a method, as JSON
+  std::map<std::string, Status> failing;    // by method ("NodeStageVolume")
+  std::vector<std::string> calls;           // the methods, without the questions
+  std::map<std::string, std::string> last;  // the newest request of a method, as JSON
 
   void listen(Loop& loop, const std::string& path) {
-    auto made = net::GrpcServer::start(
-        loop, "unix:" + path, net::GrpcServerOptions(),
-        [this](Context, std::string method, std::string message) {
-          return answer(this, std::move(method), std::move(message));
-        });
+    auto made = net::GrpcServer::start(loop, "unix:" + path, net::GrpcServerOptions(),
+                                       [this](Context, std::string method, std::string message) {
+                                         return answer(this, std::move(method), std::move(message));
+                                       });
     if (!made.ok()) std::abort();
     server_ = std::move(*made);
   }

@@ -1,6 +1,6 @@
 // The persistent volume behind a claim of a pod, as the API server says it is now, and what this
-// node makes of it: hostPath and local, whose data (or block device) are where the volume says; nfs,
-// which is mounted. CSI: ../csi.
+// node makes of it: hostPath and local, whose data (or block device) are where the volume says;
+// nfs, which is mounted. CSI: ../csi.
 #pragma once
 
 #include <string>

@@ -67,7 +67,8 @@ TEST(PersistentVolumes, WhatIsBehindAClaim) {
            {bound, block.c_str(), mount, false,
             "volume x has volumeMode Block, but is specified in volumeMounts"},
            {bound, block.c_str(), device, false,
-            "no block volume plugin matched: volumes of the type \"hostPath\" are no block devices"},
+            "no block volume plugin matched: volumes of the type \"hostPath\" are no block "
+            "devices"},
            {bound, disk.c_str(), device, false, "v"},
            {bound, ours.c_str(), device, false,
             "volume x has volumeMode Filesystem, but is specified in volumeDevices"},

@@ -7,9 +7,10 @@ Task<Result<std::string>> call_raw(Context ctx, std::string socket, std::string 
   auto fd = node::open_plugin_socket(socket);
   if (!fd.ok()) {
     // In the words of a gRPC client: what waits for a driver to come back tells it so.
-    co_return Status(Reason::kUnavailable, "rpc error: code = Unavailable desc = connection error: "
-                                           "desc = \"transport: Error while dialing: " +
-                                               fd.status().message() + "\"");
+    co_return Status(Reason::kUnavailable,
+                     "rpc error: code = Unavailable desc = connection error: "
+                     "desc = \"transport: Error while dialing: " +
+                         fd.status().message() + "\"");
   }
   Context limit = ctx.with_timeout(kCallTimeout);
   std::string path = "/csi.v1." + method;
@@ -23,8 +24,8 @@ Task<Result<std::string>> call_raw(Context ctx, std::string socket, std::string 
 
 Task<Result<Capabilities>> node_capabilities(Context ctx, std::string socket) {
   Draft<v1::NodeGetCapabilitiesRequestEdit> request;
-  auto got = co_await call<v1::NodeGetCapabilitiesResponse>(
-      ctx, std::move(socket), "Node/NodeGetCapabilities", &request);
+  auto got = co_await call<v1::NodeGetCapabilitiesResponse>(ctx, std::move(socket),
+                                                            "Node/NodeGetCapabilities", &request);
   if (!got.ok()) co_return got.status();
   Capabilities out;
   for (auto c : v1::NodeGetCapabilitiesResponse(got->root).capabilities())
@@ -45,8 +46,8 @@ Task<Result<Capabilities>> controller_capabilities(Context ctx, std::string sock
 
 Task<Result<NodeInfo>> node_info(Context ctx, std::string socket) {
   Draft<v1::NodeGetInfoRequestEdit> request;
-  auto got = co_await call<v1::NodeGetInfoResponse>(ctx, std::move(socket), "Node/NodeGetInfo",
-                                                    &request);
+  auto got =
+      co_await call<v1::NodeGetInfoResponse>(ctx, std::move(socket), "Node/NodeGetInfo", &request);
   if (!got.ok()) co_return got.status();
   const v1::NodeGetInfoResponse response(got->root);
   NodeInfo out;

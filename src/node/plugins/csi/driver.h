@@ -5,8 +5,8 @@
 #include <string>
 
 #include "base/context.h"
-#include "node/plugins/csi/messages.h"
 #include "machinery/codec_protobuf.h"
+#include "node/plugins/csi/messages.h"
 #include "node/plugins/plugin_call.h"
 
 namespace keles::csi {

@@ -5,7 +5,8 @@
 namespace keles::csi {
 
 std::string_view access_mode(std::string_view mode, bool multi_writer) {
-  if (mode == "ReadWriteOnce") return multi_writer ? "SINGLE_NODE_MULTI_WRITER" : "SINGLE_NODE_WRITER";
+  if (mode == "ReadWriteOnce")
+    return multi_writer ? "SINGLE_NODE_MULTI_WRITER" : "SINGLE_NODE_WRITER";
   if (mode == "ReadOnlyMany") return "MULTI_NODE_READER_ONLY";
   if (mode == "ReadWriteMany") return "MULTI_NODE_MULTI_WRITER";
   if (mode == "ReadWriteOncePod")
