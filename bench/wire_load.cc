@@ -65,7 +65,8 @@ void literal(std::string& out, unsigned name, std::string_view value) {
 }
 
 std::string header_block(const WireRequest& r, std::string_view authority) {
-  constexpr unsigned kAuthority = 1, kMethod = 2, kPath = 4, kAccept = 19, kContentType = 31;
+  constexpr unsigned kAuthority = 1, kMethod = 2, kPath = 4, kAccept = 19, kAuthorization = 23,
+                     kContentType = 31;
   std::string block;
   if (r.method == "GET") {
     block.push_back(static_cast<char>(0x82));
@@ -78,6 +79,7 @@ std::string header_block(const WireRequest& r, std::string_view authority) {
   literal(block, kPath, r.path);
   literal(block, kAuthority, authority);
   literal(block, kAccept, r.accept);
+  if (!r.authorization.empty()) literal(block, kAuthorization, r.authorization);
   if (!r.body.empty()) literal(block, kContentType, r.content_type);
   return block;
 }
@@ -272,8 +274,10 @@ class WireConnection {
   long lines_ = 0;
 };
 
-WireLoad::WireLoad(const BenchServer& server, int connections) {
-  SSL_CTX* ctx = client_context(server.config().endpoint.tls.value());
+WireLoad::WireLoad(const BenchServer& server, int connections, bool as_administrator) {
+  net::ClientTls tls = server.config().endpoint.tls.value();
+  if (!as_administrator) tls.identity.reset();
+  SSL_CTX* ctx = client_context(tls);
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   for (int i = 0; i < connections; ++i) {
     connections_.push_back(std::make_unique<WireConnection>(server.config(), ctx));

@@ -19,6 +19,7 @@ struct WireRequest {
   std::string path;         // with the query
   std::string body;
   std::string_view content_type = "application/json", accept = "application/json";
+  std::string_view authorization = {};  // "Bearer TOKEN"; "": none
 };
 
 struct WireAnswer {
@@ -31,8 +32,9 @@ class WireConnection;
 
 class WireLoad {
  public:
-  // Connects and shakes hands, blocking. Ends the process with a message on failure.
-  WireLoad(const BenchServer& server, int connections);
+  // Connects and shakes hands, blocking, with the administrator's certificate or without any. Ends
+  // the process with a message on failure.
+  WireLoad(const BenchServer& server, int connections, bool as_administrator = true);
   ~WireLoad();
   WireLoad(const WireLoad&) = delete;
 

@@ -44,8 +44,8 @@ struct WorkQueue::Metrics {
                                   "How long in seconds processing an item from workqueue takes.",
                                   {"name"}, kBounds)
                    .with({name})) {}
-  static inline const std::vector<double> kBounds = {1e-8, 1e-7, 1e-6, 1e-5, 1e-4,
-                                                     1e-3, 1e-2, 1e-1, 1,    10};
+  static inline const std::vector<double> kBounds = {
+      1e-8, 1e-7, 1e-6, 9.999999999999999e-6, 9.999999999999999e-5, 1e-3, 1e-2, 1e-1, 1, 10};
   metrics::Value &depth, &adds, &retries, &unfinished, &longest;
   metrics::Buckets &waited, &worked;
 };

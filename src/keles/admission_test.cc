@@ -671,6 +671,54 @@ TEST_F(AdmissionTest, ARuntimeClassIsHadOrThePodIsRefused) {
                        "Overhead"));
 }
 
+// What a class says, what a pod says, and what becomes of it.
+TEST_F(AdmissionTest, RuntimeClassesByTable) {
+  must(accounts(), "default", "metadata: {name: default}");
+  struct Case {
+    const char *cls, *pod;
+    const char* refused;  // "": it is taken
+    const char *overhead = "null", *selector = "null";
+  };
+  const Case kCases[] = {
+      {"", "", ""},
+      {"scheduling: {}", "nodeSelector: {foo: bar}, ", "", "null", R"({"foo":"bar"})"},
+      {"scheduling: {nodeSelector: {foo: conflict}}", "nodeSelector: {foo: bar}, ",
+       "conflict: runtimeClass.scheduling.nodeSelector[foo] = conflict; "
+       "pod.spec.nodeSelector[foo] = bar"},
+      {"scheduling: {nodeSelector: {foo: bar}}", "", "", "null", R"({"foo":"bar"})"},
+      {"scheduling: {nodeSelector: {foo: bar}}", "nodeSelector: {foo: bar}, ", "", "null",
+       R"({"foo":"bar"})"},
+      {"scheduling: {nodeSelector: {fizz: buzz}}", "nodeSelector: {foo: bar}, ", "", "null",
+       R"({"foo":"bar","fizz":"buzz"})"},
+      {"overhead: {podFixed: {cpu: 100m, memory: '1'}}", "", "", R"({"cpu":"100m","memory":"1"})"},
+      {"overhead: {podFixed: {cpu: 100m, memory: 1Gi}}", "overhead: {cpu: '0.1', memory: 1024Mi}, ",
+       "", R"({"cpu":"100m","memory":"1Gi"})"},
+      {"overhead: {podFixed: {cpu: 100m, memory: '1'}}", "overhead: {cpu: 100m}, ",
+       "Pod's Overhead doesn't match RuntimeClass's defined Overhead"},
+      {"overhead: {podFixed: {cpu: '10', memory: 10G}}", "overhead: {cpu: 100m, memory: '1'}, ",
+       "Pod's Overhead doesn't match RuntimeClass's defined Overhead"},
+      {"", "overhead: {cpu: 100m}, ",
+       "Pod Overhead set without corresponding RuntimeClass defined Overhead"},
+  };
+  int n = 0;
+  for (const Case& c : kCases) {
+    const std::string name = "rc-" + std::to_string(n++);
+    must(kind("node.k8s.io/v1", "RuntimeClass"), "",
+         "metadata: {name: " + name + "}\nhandler: h\n" + c.cls);
+    auto made = create(*admin, pods(), "default",
+                       "metadata: {generateName: p-}\nspec: {containers: [{name: c, image: i}], " +
+                           std::string(c.pod) + "runtimeClassName: " + name + "}");
+    if (*c.refused) {
+      EXPECT_THAT(made.status().message(), EndsWith(c.refused)) << c.cls;
+      continue;
+    }
+    ASSERT_TRUE(made.ok()) << c.cls << made.status().message();
+    DocumentPtr tree = (*made)->tree();
+    EXPECT_EQ(to_json(tree->root["spec"]["overhead"]), c.overhead) << c.cls;
+    EXPECT_EQ(to_json(tree->root["spec"]["nodeSelector"]), c.selector) << c.cls;
+  }
+}
+
 TEST_F(AdmissionTest, KubeSystemTellsTheClientCaAndSinceWhenTokensAreTracked) {
   ApiServerOptions options;
   options.client_ca_pem = "PEM\n";

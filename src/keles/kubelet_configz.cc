@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <string_view>
+#include <vector>
 
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
@@ -13,7 +15,7 @@
 namespace keles {
 namespace {
 
-enum class As : uint8_t { kText, kTexts, kNumber, kSwitch, kDuration };
+enum class As : uint8_t { kText, kTexts, kPairs, kNumber, kSwitch, kDuration, kTaints };
 
 struct Entry {
   std::string_view flag, field;  // "authentication.webhook.enabled"
@@ -49,10 +51,29 @@ constexpr Entry kEntries[] = {
     {"enable-debugging-handlers", "enableDebuggingHandlers", As::kSwitch},
     {"enable-system-log-handler", "enableSystemLogHandler", As::kSwitch},
     {"enable-system-log-query", "enableSystemLogQuery", As::kSwitch},
+    {"register-with-taints", "registerWithTaints", As::kTaints},
+    {"eviction-hard", "evictionHard", As::kPairs},
+    {"eviction-soft", "evictionSoft", As::kPairs},
+    {"eviction-soft-grace-period", "evictionSoftGracePeriod", As::kPairs},
+    {"eviction-minimum-reclaim", "evictionMinimumReclaim", As::kPairs},
+    {"merge-default-eviction-settings", "mergeDefaultEvictionSettings", As::kSwitch},
+    {"eviction-pressure-transition-period", "evictionPressureTransitionPeriod", As::kDuration},
+    {"eviction-max-pod-grace-period", "evictionMaxPodGracePeriod", As::kNumber},
     {"container-log-max-size", "containerLogMaxSize"},
     {"container-log-max-files", "containerLogMaxFiles", As::kNumber},
     {"container-log-monitor-interval", "containerLogMonitorInterval", As::kDuration},
 };
+
+// Of "a,b", in brackets or without.
+std::vector<std::string_view> parts(std::string_view text) {
+  if (text.starts_with('[')) text = text.substr(1, text.size() - 2);
+  std::vector<std::string_view> out;
+  while (!text.empty()) {
+    out.push_back(text.substr(0, text.find(',')));
+    text.remove_prefix(std::min(text.size(), out.back().size() + 1));
+  }
+  return out;
+}
 
 Value read(Arena& a, As as, std::string_view text) {
   switch (as) {
@@ -69,11 +90,29 @@ Value read(Arena& a, As as, std::string_view text) {
     }
     case As::kTexts: {  // "[a,b]"
       Value out = Value::list();
-      text = text.substr(1, text.size() - 2);
-      while (!text.empty()) {
-        const std::string_view one = text.substr(0, text.find(','));
-        text.remove_prefix(std::min(text.size(), one.size() + 1));
-        out.append(a, Value::string(a.copy(one)));
+      for (std::string_view one : parts(text)) out.append(a, Value::string(a.copy(one)));
+      return out;
+    }
+    case As::kPairs: {  // "a<1,b=2"
+      Value out = Value::map();
+      for (std::string_view one : parts(text)) {
+        const size_t at = std::min(one.find_first_of("<="), one.size());
+        const std::string_view value = one.substr(std::min(at + 1, one.size()));
+        out.set(a, a.copy(one.substr(0, at)), Value::string(a.copy(value)));
+      }
+      return out;
+    }
+    case As::kTaints: {  // "[key=value:Effect]"
+      Value out = Value::list();
+      for (std::string_view one : parts(text)) {
+        const std::string_view head = one.substr(0, one.rfind(':'));
+        Value taint = Value::map();
+        taint.set(a, "key", Value::string(a.copy(head.substr(0, head.find('=')))));
+        if (const size_t eq = head.find('='); eq != head.npos && eq + 1 < head.size()) {
+          taint.set(a, "value", Value::string(a.copy(head.substr(eq + 1))));
+        }
+        taint.set(a, "effect", Value::string(a.copy(one.substr(one.rfind(':') + 1))));
+        out.append(a, taint);
       }
       return out;
     }
@@ -95,6 +134,11 @@ void put(Document* doc, std::string_view field, Value v) {
 }
 
 }  // namespace
+
+bool configz_knows(std::string_view flag) {
+  return std::any_of(std::begin(kEntries), std::end(kEntries),
+                     [flag](const Entry& e) { return e.flag == flag; });
+}
 
 Result<std::string> kubelet_configz(const std::string& file, const Flags& given,
                                     const std::map<std::string, std::string>& values) {

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "keles/flag_values.h"
+#include "keles/node_config.h"
 #include "machinery/codec_json.h"
 
 namespace keles {
@@ -43,6 +44,37 @@ TEST(KubeletConfigz, IsTheFileWithItsDefaultsAndTheFlagsOverIt) {
   EXPECT_TRUE(doc.root["authentication"]["anonymous"]["enabled"].as_bool());
   EXPECT_EQ(doc.root["authentication"]["webhook"]["cacheTTL"].as_string(), "1m30s");
   EXPECT_EQ(to_json(doc.root["clusterDNS"]), R"(["10.0.0.1","10.0.0.2"])");
+}
+
+// A field of the file that acts, acts by its flag: /configz tells what the flag says.
+TEST(KubeletConfigz, KnowsEveryFlagThatTheFileSets) {
+  const std::string file = testing::TempDir() + "kubelet-all.yaml";
+  ASSERT_TRUE(write_file(file,
+                         "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+                         "registerWithTaints: [{key: a, value: b, effect: NoSchedule}]\n"
+                         "evictionSoft: {memory.available: 1Gi}\nevictionSoftGracePeriod: "
+                         "{memory.available: 1m}\nevictionMinimumReclaim: {memory.available: 1Mi}\n"
+                         "clusterDNS: [10.0.0.1]\nallowedUnsafeSysctls: [kernel.msg*]\n")
+                  .ok());
+  const Flags none("usage\n");
+  auto args = with_node_config(none, {}, file, "");
+  ASSERT_TRUE(args.ok()) << args.status().message();
+  EXPECT_GT(args->size(), 20U);
+  for (const std::string& a : *args) {
+    EXPECT_TRUE(configz_knows(a.substr(2, a.find('=') - 2))) << a;
+  }
+  std::string taints, hard;
+  Flags flags("usage\n");
+  std::vector<std::string> list;
+  flags.add("register-with-taints", &list, "taints");
+  flags.add("eviction-hard", &hard, "when");
+  const std::vector<std::string> given = {"--register-with-taints=a=b:NoSchedule,c:NoExecute",
+                                          "--eviction-hard=memory.available<5%,pid.available<1"};
+  ASSERT_TRUE(flags.parse(given).ok());
+  const Document doc = *parse_json(*kubelet_configz("", flags, flag_values(flags, given)));
+  EXPECT_EQ(to_json(doc.root["registerWithTaints"]),
+            R"([{"key":"a","value":"b","effect":"NoSchedule"},{"key":"c","effect":"NoExecute"}])");
+  EXPECT_EQ(to_json(doc.root["evictionHard"]), R"({"memory.available":"5%","pid.available":"1"})");
 }
 
 }  // namespace

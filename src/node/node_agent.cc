@@ -322,7 +322,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     NodeServerOptions o;
     o.address = options_.listen_address;
     o.port = options_.port;
-    o.read_only_port = options_.read_only_port;
+    if (options_.read_only_port) o.read_only_port = options_.read_only_port;
     o.tls = options_.tls;
     o.client_ca_pem = options_.client_ca_pem;
     o.auth = options_.auth;

@@ -6,11 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/metrics.h"
 #include "node/server/node_server.h"
 
 namespace keles::node::node_metrics {
 namespace {
+
+constexpr const char* kKinds[] = {"container", "init_container", "ephemeral_container"};
 
 double seconds(Duration d) { return static_cast<double>(d.count()) / 1e9; }
 
@@ -23,6 +26,42 @@ const std::vector<double>& usual_buckets() {
 std::array<std::atomic<int64_t>, 2>& ends() {
   static std::array<std::atomic<int64_t>, 2> at{};
   return at;
+}
+
+// How many pods there are, and what they have been given besides.
+void look_at_pods(const NodeView& view) {
+  static metrics::Gauge& version =
+      metrics::gauge("kubelet_cgroup_version", "cgroup version on the hosts.", {});
+  static metrics::Gauge& desired = metrics::gauge(
+      "kubelet_desired_pods",
+      "The number of pods the kubelet is being instructed to run. static is true if the pod is not "
+      "from the apiserver.",
+      {"static"});
+  static metrics::Gauge& active = metrics::gauge(
+      "kubelet_active_pods",
+      "The number of pods the kubelet considers active and which are being considered when "
+      "admitting new pods. static is true if the pod is not from the apiserver.",
+      {"static"});
+  static metrics::Gauge& ephemeral =
+      metrics::gauge("kubelet_managed_ephemeral_containers",
+                     "Current number of ephemeral containers in pods managed by this kubelet.", {});
+  version.set(path_exists(view.cgroup_mount() + "/cgroup.controllers") ? 2 : 1);
+  std::map<std::string, std::pair<int, int>> by_source{{"", {}}, {"true", {}}};
+  int debuggers = 0;
+  for (const PodWorker* w : view.workers()) {
+    const auto meta = w->pod()->metadata();
+    const bool fixed = meta.annotations().contains("kubernetes.io/config.source") &&
+                       meta.annotations().get("kubernetes.io/config.source") != "api";
+    auto& [all, holding] = by_source[fixed ? "true" : ""];
+    ++all;
+    if (w->holds_room()) ++holding;
+    debuggers += static_cast<int>(w->pod()->spec().ephemeral_containers().size());
+  }
+  for (const auto& [source, n] : by_source) {
+    desired.with({source}).set(n.first);
+    active.with({source}).set(n.second);
+  }
+  ephemeral.set(debuggers);
 }
 
 }  // namespace
@@ -62,7 +101,65 @@ void look(const NodeView& view, WallTime now) {
     }
   }
   pods.set(ready);
+  look_at_pods(view);
   for (const auto& [state, n] : by_state) containers.with({state}).set(n);
+}
+
+void sandbox_started(const std::string& handler, Duration took, bool ok) {
+  static metrics::Counter& pods =
+      metrics::counter("kubelet_started_pods_total", "Cumulative number of pods started", {});
+  static metrics::Counter& failed = metrics::counter(
+      "kubelet_started_pods_errors_total", "Cumulative number of errors when starting pods", {});
+  static metrics::Histogram& durations = metrics::histogram(
+      "kubelet_run_podsandbox_duration_seconds",
+      "Duration in seconds of the run_podsandbox operations. Broken down by RuntimeClass.Handler.",
+      {"runtime_handler"}, usual_buckets());
+  static metrics::Counter& errors = metrics::counter(
+      "kubelet_run_podsandbox_errors_total",
+      "Cumulative number of the run_podsandbox operation errors by RuntimeClass.Handler.",
+      {"runtime_handler"});
+  pods.add();
+  durations.with({handler}).observe(seconds(took));
+  if (ok) return;
+  failed.add();
+  errors.with({handler}).add();
+}
+
+void container_started(ContainerKind kind) {
+  static metrics::Counter& m =
+      metrics::counter("kubelet_started_containers_total",
+                       "Cumulative number of containers started", {"container_type"});
+  m.with({kKinds[static_cast<int>(kind)]}).add();
+}
+
+void container_not_started(ContainerKind kind, std::string_view why) {
+  static metrics::Counter& m = metrics::counter(
+      "kubelet_started_containers_errors_total",
+      "Cumulative number of errors when starting containers", {"container_type", "code"});
+  m.with({kKinds[static_cast<int>(kind)], std::string(why)}).add();
+}
+
+void status_changed(const Value& before, const Value& now) {
+  static metrics::Counter& m = metrics::counter("kubelet_terminated_containers_total",
+                                                "Cumulative number of container terminations.",
+                                                {"container_type", "exit_code", "reason"});
+  constexpr const char* kLists[] = {"containerStatuses", "initContainerStatuses",
+                                    "ephemeralContainerStatuses"};
+  for (size_t i = 0; i < std::size(kLists); ++i) {
+    for (const Value& c : now[kLists[i]].items()) {
+      const Value& ended = c["state"]["terminated"];
+      if (ended.is_null()) continue;
+      bool known = false;
+      for (const Value& old : before[kLists[i]].items()) {
+        known = known || (old["name"].as_string() == c["name"].as_string() &&
+                          !old["state"]["terminated"].is_null());
+      }
+      if (known) continue;
+      m.with({kKinds[i], std::to_string(ended["exitCode"].as_int()),
+              std::string(ended["reason"].as_string())})
+          .add();
+    }
+  }
 }
 
 void worker_round(std::string_view operation, Duration took) {

@@ -2,10 +2,13 @@
 // (pkg/kubelet/metrics). Any thread, but for look().
 #pragma once
 
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "base/loop.h"
 #include "base/status.h"
+#include "machinery/value.h"
 
 namespace keles::node {
 
@@ -20,6 +23,15 @@ void look(const NodeView& view, WallTime now);
 void worker_round(std::string_view operation, Duration took);
 // From when the kubelet saw the pod to when all of it ran.
 void pod_started(Duration took);
+// A sandbox was asked for: it took so long, with which of the runtime's handlers.
+void sandbox_started(const std::string& handler, Duration took, bool ok);
+// A container is started; then, if it did not come to it, why ("RunContainerError"). `role`: as
+// pods/containers.h has them.
+enum class ContainerKind : uint8_t { kMain, kInit, kEphemeral };
+void container_started(ContainerKind kind);
+void container_not_started(ContainerKind kind, std::string_view why);
+// Counts the containers that have ended by `now`, a pod's status, and had not by `before`.
+void status_changed(const Value& before, const Value& now);
 // When the certificate that is served with (or shown to the API server) ends; the time left is
 // told.
 void certificate_ends(bool serving, WallTime end);

@@ -311,6 +311,22 @@ TEST(Pace, Policies) {
         {61, 9, 6, "ScaleUpStabilized", "DesiredWithinRange"}});
 }
 
+// CVE-2024-0793: rules for one way alone, or none in a block that is there.
+TEST(Pace, HalfABehaviourIsNoHarm) {
+  for (const char* text :
+       {"scaleDown: {stabilizationWindowSeconds: 0}", "scaleUp: {}",
+        "scaleUp: {policies: []}\nscaleDown: {selectPolicy: Max}", "{}",
+        "scaleDown: {policies: [{type: Pods}]}", "scaleUp: {tolerance: '0.5'}"}) {
+    const auto rules = parse<HorizontalPodAutoscalerBehavior>(text);
+    for (int64_t wanted : {1, 40}) {
+      History h;
+      const Pace p = paced(*rules, {5, 1, 50}, wanted, 5min, TimePoint{}, &h);
+      EXPECT_GE(p.replicas, 1) << text;
+      EXPECT_LE(p.replicas, 50) << text;
+    }
+  }
+}
+
 // --- the metrics of others ----------------------------------------------------------------------
 
 TEST(ReadMetrics, OfBothCustomVersions) {

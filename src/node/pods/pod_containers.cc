@@ -7,6 +7,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "net/http.h"
+#include "node/node_metrics.h"
+#include "node/pods/containers.h"
 #include "node/pods/labels.h"
 #include "node/pods/pod_worker.h"
 #include "node/pods/termination.h"
@@ -100,8 +102,12 @@ Task<Status> PodWorker::start_container(Context ctx, PodPlan::Start start) {
 
 Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Container c,
                                          cri::Image image) {
+  const auto kind =
+      static_cast<node_metrics::ContainerKind>(find_container(*pod_, start.name).role);
+  node_metrics::container_started(kind);
   auto fail = [&](const char* reason, const Status& s) {
     if (ctx.done()) return ctx.status();
+    node_metrics::container_not_started(kind, reason);
     event(start.name, "Warning", "Failed", "Error: " + s.message());
     waiting_[start.name] = {reason, s.message()};
     return s;

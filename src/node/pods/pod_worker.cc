@@ -448,7 +448,9 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
   if (!config.ok()) id = config.status();
   if (id.ok()) {
     std::string handler = *id;
+    const TimePoint began = ctx.loop().now();
     id = co_await s_.runtime->run_sandbox(ctx, std::move(*config), handler);
+    node_metrics::sandbox_started(handler, ctx.loop().now() - began, id.ok());
   }
   if (!id.ok()) {
     if (ctx.done()) co_return ctx.status();
@@ -542,6 +544,8 @@ void PodWorker::publish(bool ended) {
   if (was == "Pending" && fresh->root["status"]["phase"].as_string() == "Running") {
     node_metrics::pod_started(in.now - first_seen_);
   }
+  node_metrics::status_changed(status_ ? status_->root["status"] : pod_->status().value(),
+                               fresh->root["status"]);
   status_ = std::move(fresh);
   status_dirty_.set();
 }

@@ -295,7 +295,7 @@ Status NodeServer::start(Context ctx, NodeServerOptions options, NodeView* view,
   if (options.read_only_port) {
     net::ServerOptions s;
     s.address = options.address;
-    s.port = options.read_only_port;
+    s.port = *options.read_only_port;
     s.bodies_on_demand = true;
     TRY_ASSIGN(server, net::Server::start({&ctx.loop()}, s,
                                           [impl](Context c, Request* request, Responder* out) {
@@ -307,6 +307,8 @@ Status NodeServer::start(Context ctx, NodeServerOptions options, NodeView* view,
 }
 
 uint16_t NodeServer::port() const { return impl_->secure ? impl_->secure->port() : 0; }
+
+uint16_t NodeServer::read_only_port() const { return impl_->open ? impl_->open->port() : 0; }
 
 void NodeServer::set_identity(net::TlsIdentity identity) {
   if (impl_->secure) impl_->secure->set_identity(std::move(identity));

@@ -43,7 +43,7 @@ class NodeView {
 struct NodeServerOptions {
   std::string address = "0.0.0.0";
   uint16_t port = 10250;
-  uint16_t read_only_port = 0;  // 0: none
+  std::optional<uint16_t> read_only_port;  // 0: any free one
   std::optional<net::TlsIdentity> tls;
   std::string system_logs = "/var/log";  // what /logs/ shows
   bool debugging = true;                 // logs, exec, attach, port-forward, run
@@ -65,6 +65,7 @@ class NodeServer {
   Status start(Context ctx, NodeServerOptions options, NodeView* view, cri::Runtime* runtime,
                Client* client);
   uint16_t port() const;  // of the secure server
+  uint16_t read_only_port() const;
   // What connections from now on are served with.
   void set_identity(net::TlsIdentity identity);
   Task<void> stop(Context ctx);

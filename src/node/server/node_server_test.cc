@@ -280,6 +280,35 @@ TEST_F(Kubelet, TellsOfItself) {
   }
 }
 
+// The port for reading has nothing that reaches into a container, tells of the configuration or
+// writes, whatever is asked (CVE-2025-0426 among it).
+TEST_F(Kubelet, ThePortForReadingIsForReading) {
+  options.auth.always_allow = true;
+  options.configz = "{}";
+  options.about.flags = {{"v", "2"}};
+  options.read_only_port = 0;
+  start();
+  net::Endpoint e;
+  e.host = "127.0.0.1";
+  e.port = server->read_only_port();
+  auto c = net::HttpClient::create(*loop, e);
+  const auto status = [&](std::string method, std::string path) {
+    auto got =
+        run(c->send(ctx.with_timeout(10s), net::Request(std::move(method), std::move(path))));
+    return got.ok() ? got->status : 0;
+  };
+  for (const char* path : {"/pods", "/healthz", "/metrics", "/metrics/cadvisor",
+                           "/metrics/resource", "/metrics/probes", "/stats/summary"}) {
+    EXPECT_EQ(status("GET", path), 200) << path;
+  }
+  for (const char* path :
+       {"/exec/a/b/c", "/attach/a/b/c", "/portForward/a/b", "/run/a/b/c", "/containerLogs/a/b/c",
+        "/logs/", "/configz", "/flagz", "/statusz", "/runningpods/", "/checkpoint/a/b/c"}) {
+    EXPECT_EQ(status("GET", path), 404) << path;
+    EXPECT_EQ(status("POST", path), 404) << path;
+  }
+}
+
 TEST_F(Kubelet, WhatIsOffIsNotServed) {
   options.auth.always_allow = true;
   options.show_system_logs = false;
