@@ -59,6 +59,7 @@ constexpr Entry kEntries[] = {
     {"merge-default-eviction-settings", "mergeDefaultEvictionSettings", As::kSwitch},
     {"eviction-pressure-transition-period", "evictionPressureTransitionPeriod", As::kDuration},
     {"eviction-max-pod-grace-period", "evictionMaxPodGracePeriod", As::kNumber},
+    {"local-storage-capacity-isolation", "localStorageCapacityIsolation", As::kSwitch},
     {"container-log-max-size", "containerLogMaxSize"},
     {"container-log-max-files", "containerLogMaxFiles", As::kNumber},
     {"container-log-monitor-interval", "containerLogMonitorInterval", As::kDuration},
