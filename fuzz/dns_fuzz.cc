@@ -14,6 +14,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string_view message(reinterpret_cast<const char*>(data), size);
   auto said = parse_answer(message);
   if (said.ok() && said->answers.size() > 64) std::abort();
+  auto ttls = ttl_offsets(message);
+  if (ttls.ok()) {
+    for (size_t at : *ttls) {
+      if (at + 4 > size) std::abort();
+    }
+  }
   auto q = parse_query(message);
   if (!q.ok()) return 0;
   Answer a;

@@ -13,6 +13,7 @@
 #include "base/loop.h"
 #include "base/sync.h"
 #include "dns/message.h"
+#include "dns/reply_cache.h"
 #include "dns/server.h"
 #include "dns/zone.h"
 #include "machinery/codec_yaml.h"
@@ -70,6 +71,49 @@ TEST(Message, CutsWhatDoesNotFit) {
             99u * 16 + 60);  // names are compressed
 }
 
+TEST(ReplyCache, KeepsWhatMayBeKept) {
+  const TimePoint start{0};
+  auto reply = [](int rcode, uint8_t ttl, bool cut = false) {
+    std::string m = question("example.org", kA);
+    m[2] = static_cast<char>(0x81 | (cut ? 2 : 0));
+    m[3] = static_cast<char>(0x80 | rcode);
+    m[7] = 1;
+    m += std::string("\xc0\x0c\0\1\0\1\0\0\0", 9) + static_cast<char>(ttl) +
+         std::string("\0\4\x0a\0\0\1", 6);
+    return m;
+  };
+  ReplyCache cache;
+  const std::string q = question("example.org", kA);
+  EXPECT_FALSE(cache.find(q, start));
+  cache.put(q, reply(0, 20), start);
+  std::string other = q;
+  other[0] = '\x77';
+  auto found = cache.find(other, start + 5s);
+  ASSERT_TRUE(found);
+  EXPECT_EQ((*found)[0], '\x77');
+  auto ttls = ttl_offsets(*found);
+  ASSERT_EQ(ttls->size(), 1u);
+  EXPECT_EQ((*found)[ttls->front() + 3], 15);
+  EXPECT_FALSE(cache.find(question("example.org", kAaaa), start));
+  EXPECT_FALSE(cache.find(q, start + 20s));
+  cache.put(q, reply(3, 200), start);
+  EXPECT_TRUE(cache.find(q, start + 29s));
+  EXPECT_FALSE(cache.find(q, start + 30s));
+  for (const std::string& unfit : {reply(2, 20), reply(0, 0), reply(0, 20, true),
+                                   reply(0, 20).substr(0, 30), std::string("x")}) {
+    cache.put(q, unfit, start);
+    EXPECT_FALSE(cache.find(q, start));
+  }
+  EXPECT_EQ(cache.bytes(), 0u);
+  ReplyCache small(2000);
+  for (int i = 0; i < 100; ++i) {
+    small.put(question("n" + std::to_string(i), kA), reply(0, 20), start);
+  }
+  EXPECT_LE(small.bytes(), 2000u);
+  EXPECT_TRUE(small.find(question("n99", kA), start));
+  EXPECT_FALSE(small.find(question("n0", kA), start));
+}
+
 class ZoneTest : public testing::Test {
  protected:
   Zone zone;
@@ -113,6 +157,63 @@ endpoints:
     return out;
   }
 };
+
+TEST_F(ZoneTest, OfBothFamilies) {
+  service(
+      "metadata: {name: dual, namespace: default}\n"
+      "spec: {clusterIP: 10.96.1.7, clusterIPs: [10.96.1.7, 'fd00:10:96:0:0::7'], ports: [{name: "
+      "http, "
+      "port: 80}]}");
+  service(
+      "metadata: {name: six, namespace: default}\nspec: {clusterIP: None, ports: [{name: pg, port: "
+      "5432}]}");
+  slice(
+      "metadata: {name: six-1, namespace: default, labels: {kubernetes.io/service-name: six}}\n"
+      "addressType: IPv6\nports: [{name: pg, port: 5432}]\nendpoints: [{addresses: "
+      "['fd00:10:244::5'], hostname: six-0}, {addresses: ['fd00:10:244::6']}]");
+  EXPECT_THAT(ask("dual.default.svc.cluster.local", kA), ElementsAre("10.96.1.7"));
+  EXPECT_THAT(ask("dual.default.svc.cluster.local", kAaaa), ElementsAre("fd00:10:96::7"));
+  EXPECT_THAT(ask("_http._tcp.dual.default.svc.cluster.local", kSrv),
+              ElementsAre("dual.default.svc.cluster.local:80"));
+  auto srv = zone.answer("_http._tcp.dual.default.svc.cluster.local", kSrv);
+  ASSERT_EQ(srv->additional.size(), 2u);
+  EXPECT_EQ(srv->additional[1].type, kAaaa);
+  EXPECT_THAT(ask("six.default.svc.cluster.local", kAaaa),
+              UnorderedElementsAre("fd00:10:244::5", "fd00:10:244::6"));
+  EXPECT_THAT(ask("six.default.svc.cluster.local", kA), ElementsAre());
+  EXPECT_THAT(ask("six-0.six.default.svc.cluster.local", kAaaa), ElementsAre("fd00:10:244::5"));
+  EXPECT_THAT(ask("fd00-10-244--5.default.pod.cluster.local", kAaaa),
+              ElementsAre("fd00:10:244::5"));
+  auto reverse = [](std::string_view low) {
+    std::string out;
+    for (char c : low) out += std::string(1, c) + ".";
+    return out + "ip6.arpa";
+  };
+  EXPECT_THAT(ask(reverse("7000000000000000000069000100"
+                          "0df"),
+                  kPtr),
+              ElementsAre("(forward)"));  // 31 digits
+  EXPECT_THAT(ask(reverse("70000000000000000000"
+                          "6900"
+                          "0100"
+                          "00df"),
+                  kPtr),
+              ElementsAre("dual.default.svc.cluster.local"));
+  EXPECT_THAT(ask(reverse("50000000000000000000"
+                          "4420"
+                          "0100"
+                          "00df"),
+                  kPtr),
+              ElementsAre("six-0.six.default.svc.cluster.local"));
+  EXPECT_THAT(ask(reverse("90000000000000000000"
+                          "4420"
+                          "0100"
+                          "00df"),
+                  kPtr),
+              ElementsAre("(forward)"));
+  service("metadata: {name: dual, namespace: default}\nspec: {clusterIP: 'none of these'}");
+  EXPECT_THAT(ask("dual.default.svc.cluster.local", kAny), ElementsAre("(no such name)"));
+}
 
 TEST_F(ZoneTest, AnswersAsTheSpecificationSays) {
   EXPECT_THAT(ask("web.default.svc.cluster.local", kA), ElementsAre("10.96.1.1"));

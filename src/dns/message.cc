@@ -231,6 +231,28 @@ Result<Answer> parse_answer(std::string_view m) {
   return a;
 }
 
+Result<std::vector<size_t>> ttl_offsets(std::string_view m) {
+  constexpr size_t kMostRecords = 512;
+  const Status malformed = Status::bad_request("dns: malformed reply");
+  if (m.size() < kHeader || m.size() > 65535 || !(u16(m, 2) & 0x8000)) return malformed;
+  size_t at = kHeader;
+  std::string name;
+  for (size_t i = 0; i < u16(m, 4); ++i) {
+    if (!read_name(m, at, name) || at + 4 > m.size()) return malformed;
+    at += 4;
+  }
+  const size_t records = size_t{u16(m, 6)} + u16(m, 8) + u16(m, 10);
+  if (records > kMostRecords) return malformed;
+  std::vector<size_t> out;
+  for (size_t i = 0; i < records; ++i) {
+    if (!read_name(m, at, name) || at + 10 > m.size()) return malformed;
+    if (u16(m, at) != kOpt) out.push_back(at + 4);
+    at += size_t{10} + u16(m, at + 8);
+    if (at > m.size()) return malformed;
+  }
+  return out;
+}
+
 size_t udp_limit(const Query& q) { return q.edns_payload.value_or(512); }
 
 std::string write_answer(const Query& q, const Answer& a, std::string_view zone, size_t limit) {

@@ -72,6 +72,10 @@ std::string write_question(uint16_t id, std::string_view name, uint16_t type);
 // that is no well-formed reply.
 Result<Answer> parse_answer(std::string_view message);
 
+// Where the TTLs of a reply's records stand, at most 512 of them (the pseudo record of EDNS has
+// none). kBadRequest for anything that is no well-formed reply.
+Result<std::vector<size_t>> ttl_offsets(std::string_view message);
+
 // How large a UDP reply the client accepts.
 size_t udp_limit(const Query& query);
 

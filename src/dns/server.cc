@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "base/recurring.h"
 #include "base/sync.h"
+#include "dns/reply_cache.h"
 #include "net/stream.h"
 #include "net/udp.h"
 
@@ -32,6 +33,13 @@ metrics::Counter& requests() {
 metrics::Counter& responses() {
   static metrics::Counter& m = metrics::counter("coredns_dns_responses_total",
                                                 "Counter of response status codes.", {"rcode"});
+  return m;
+}
+
+metrics::Counter& cache_requests() {
+  static metrics::Counter& m =
+      metrics::counter("keles_dns_cache_requests_total",
+                       "Questions to other name servers, by whether the cache knew.", {"result"});
   return m;
 }
 
@@ -98,11 +106,15 @@ class Server final : public DnsServer {
       if (a && !must_chase(*a)) {
         std::string reply = written(*q, *a, udp_limit(*q));
         (void)co_await udp_->send(ctx, std::move(reply), d->from);
+      } else if (auto known = a ? std::nullopt : cache_.find(d->data, ctx.loop().now())) {
+        cache_requests().with({"hits"}).add();
+        (void)co_await udp_->send(ctx, std::move(*known), d->from);
       } else if (in_flight_ >= options_.max_forwards_in_flight) {
         continue;
       } else if (a) {
         tasks_.spawn(chase_udp(ctx, std::move(*q), std::move(*a), d->from));
       } else {
+        cache_requests().with({"misses"}).add();
         tasks_.spawn(forward_udp(ctx, std::move(*q), std::move(*d)));
       }
     }
@@ -188,6 +200,7 @@ class Server final : public DnsServer {
       Result<std::string> r = co_await ask_udp(ctx, upstream, q, d.data);
       if (!r.ok()) continue;
       reply = std::move(*r);
+      cache_.put(d.data, reply, ctx.loop().now());
       break;
     }
     --in_flight_;
@@ -394,6 +407,7 @@ class Server final : public DnsServer {
   std::unique_ptr<net::UdpSocket> udp_;
   std::unique_ptr<net::StreamListener> tcp_;
   TaskGroup tasks_;
+  ReplyCache cache_;
   int in_flight_ = 0, connections_ = 0;
   size_t turn_ = 0;
 };
@@ -419,6 +433,14 @@ std::vector<std::string> name_servers(std::string_view text) {
 }
 
 Result<std::unique_ptr<DnsServer>> DnsServer::start(Loop& loop, DnsOptions options) {
+  // Who asks himself goes round for ever: a host whose resolver is this very service.
+  std::erase_if(options.upstreams, [&](const std::string& upstream) {
+    const bool self = upstream == options.service_ip || upstream == options.endpoint_ip ||
+                      (upstream == options.address && options.port == 53);
+    if (self)
+      log::warn("A forwarder is this server itself and is left out", {{"upstream", upstream}});
+    return self;
+  });
   // Any port (0) has to be free for both: one that is free for UDP may be taken for TCP.
   for (int tries = options.port == 0 ? kPortTries : 1;; --tries) {
     auto udp = net::UdpSocket::bind(loop, options.address, options.port);

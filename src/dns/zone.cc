@@ -36,6 +36,25 @@ std::string from_dashes(std::string_view label) {
 
 bool is_v6(std::string_view ip) { return ip.find(':') != ip.npos; }
 
+// One text for each address, whichever way a user writes it; "" when it is none.
+std::string canonical(std::string_view text) {
+  auto ip = IpAddress::parse_sloppy(text);
+  return ip ? ip->address.text() : "";
+}
+
+// The address that a reverse name is of: labels of in-addr.arpa or ip6.arpa, without that suffix.
+std::optional<IpAddress> from_reverse(const std::vector<std::string_view>& labels, bool v6) {
+  if (labels.size() != (v6 ? 32U : 4U)) return std::nullopt;
+  std::string text;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    const std::string_view label = labels[labels.size() - 1 - i];
+    if (v6 && label.size() != 1) return std::nullopt;
+    if (i > 0 && (!v6 || i % 4 == 0)) text += v6 ? ':' : '.';
+    text += label;
+  }
+  return v6 ? IpAddress::parse_mapped(text) : IpAddress::parse(text);
+}
+
 std::vector<std::string_view> split(std::string_view name) {
   std::vector<std::string_view> out;
   while (!name.empty()) {
@@ -78,10 +97,11 @@ void Zone::set_service(const api::core_v1::Service& service) {
     if (s.external_name.ends_with('.')) s.external_name.pop_back();
   }
   for (std::string_view ip : spec.cluster_ips()) {
-    if (ip != "None" && !ip.empty()) s.cluster_ips.emplace_back(ip);
+    if (std::string text = canonical(ip); !text.empty()) s.cluster_ips.push_back(std::move(text));
   }
-  if (s.cluster_ips.empty() && spec.cluster_ip() != "None" && !spec.cluster_ip().empty()) {
-    s.cluster_ips.emplace_back(spec.cluster_ip());
+  if (s.cluster_ips.empty()) {
+    std::string text = canonical(spec.cluster_ip());
+    if (!text.empty()) s.cluster_ips.push_back(std::move(text));
   }
   for (auto p : spec.ports()) {
     std::string protocol = lower(p.protocol());
@@ -113,7 +133,8 @@ void Zone::set_slice(const api::discovery_v1::EndpointSlice& slice) {
     if (e.conditions().has_ready() && !e.conditions().ready()) continue;
     for (std::string_view ip : e.addresses()) {
       Endpoint out;
-      out.ip = ip;
+      out.ip = canonical(ip);
+      if (out.ip.empty()) continue;  // a slice of names
       out.hostname = e.hostname().empty() ? with_dashes(ip) : std::string(e.hostname());
       for (auto p : slice.ports()) {
         std::string protocol = lower(p.protocol());
@@ -125,6 +146,7 @@ void Zone::set_slice(const api::discovery_v1::EndpointSlice& slice) {
   }
   std::string key = key_of(ns, name);
   slices_of_[s.service].insert(key);
+  for (const Endpoint& e : s.endpoints) slices_with_[e.ip].insert(key);
   slices_.emplace(std::move(key), std::move(s));
 }
 
@@ -135,6 +157,12 @@ void Zone::remove_slice(std::string_view ns, std::string_view name) {
   if (of != slices_of_.end()) {
     of->second.erase(it->first);
     if (of->second.empty()) slices_of_.erase(of);
+  }
+  for (const Endpoint& e : it->second.endpoints) {
+    auto with = slices_with_.find(e.ip);
+    if (with == slices_with_.end()) continue;
+    with->second.erase(it->first);
+    if (with->second.empty()) slices_with_.erase(with);
   }
   slices_.erase(it);
 }
@@ -272,9 +300,12 @@ Answer Zone::srv(std::string_view asked, std::string_view ns, std::string_view n
     return (port.empty() || p.name == port) && (protocol.empty() || p.protocol == protocol);
   };
   auto add = [&](std::string target, const std::string& ip, uint16_t number) {
+    // Once for a target of two families.
+    bool told = std::any_of(a.answers.begin(), a.answers.end(),
+                            [&](const Record& o) { return o.text == target && o.port == number; });
     Record r{std::string(asked), kSrv, ttl_seconds_, target};
     r.port = number;
-    a.answers.push_back(std::move(r));
+    if (!told) a.answers.push_back(std::move(r));
     Record extra = address(target, ip);
     bool known = std::any_of(a.additional.begin(), a.additional.end(), [&](const Record& o) {
       return o.name == extra.name && o.text == extra.text;
@@ -284,7 +315,8 @@ Answer Zone::srv(std::string_view asked, std::string_view ns, std::string_view n
   std::string base = service_name(key_of(ns, name));
   if (!s.cluster_ips.empty()) {
     for (const Port& p : s.ports) {
-      if (wanted(p)) add(base, s.cluster_ips[0], p.port);
+      if (!wanted(p)) continue;
+      for (const std::string& ip : s.cluster_ips) add(base, ip, p.port);
     }
   } else {
     for (const Endpoint* e : endpoints_of(ns, name)) {
@@ -299,12 +331,11 @@ Answer Zone::srv(std::string_view asked, std::string_view ns, std::string_view n
 
 std::optional<Answer> Zone::reverse(std::string_view name, uint16_t type) const {
   std::string_view rest = name;
-  if (!strip_suffix(rest, "in-addr.arpa")) return std::nullopt;
-  std::vector<std::string_view> parts = split(rest);
-  if (parts.size() != 4) return std::nullopt;
-  std::string ip;
-  for (auto it = parts.rbegin(); it != parts.rend(); ++it)
-    ip += (ip.empty() ? "" : ".") + std::string(*it);
+  const bool v6 = strip_suffix(rest, "ip6.arpa");
+  if (!v6 && !strip_suffix(rest, "in-addr.arpa")) return std::nullopt;
+  const auto address = from_reverse(split(rest), v6);
+  if (!address) return std::nullopt;
+  const std::string ip = address->text();
   Answer a;
   auto add = [&](std::string target) {
     if (type == kPtr || type == kAny)
@@ -315,7 +346,10 @@ std::optional<Answer> Zone::reverse(std::string_view name, uint16_t type) const 
     add(service_name(service->second));
     return a;
   }
-  for (const auto& [key, slice] : slices_) {
+  auto with = slices_with_.find(ip);
+  if (with == slices_with_.end()) return std::nullopt;
+  for (const std::string& key : with->second) {
+    const Slice& slice = slices_.find(key)->second;
     auto of = services_.find(slice.service);
     if (of == services_.end() || !of->second.cluster_ips.empty()) continue;
     for (const Endpoint& e : slice.endpoints) {

@@ -70,7 +70,9 @@ class Zone {
   std::map<std::string, Service, std::less<>> services_;                 // by ns/name
   std::map<std::string, Slice, std::less<>> slices_;                     // by ns/name
   std::map<std::string, std::set<std::string>, std::less<>> slices_of_;  // service -> slices
-  std::map<std::string, std::string, std::less<>> by_ip_;                // cluster IP -> service
+  std::map<std::string, std::set<std::string>, std::less<>>
+      slices_with_;                                        // endpoint's IP -> slices
+  std::map<std::string, std::string, std::less<>> by_ip_;  // cluster IP -> service
   std::set<std::string, std::less<>> namespaces_;
 };
 

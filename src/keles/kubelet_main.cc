@@ -22,6 +22,7 @@
 #include "keles/kubelet_configz.h"
 #include "keles/kubelet_identity.h"
 #include "keles/node_config.h"
+#include "keles/proxy_flags.h"
 #include "keles/runtime.h"
 #include "machinery/quantity.h"
 #include "net/pki.h"
@@ -36,15 +37,14 @@ namespace {
 
 struct KubeletFlags {
   std::string config, proxy_config;
-  std::string kubeconfig, bootstrap_kubeconfig, proxy_kubeconfig, node_ip, name, cluster_cidr,
-      client_ca_file, runtime_endpoint, pod_network = "bridge";
+  std::string kubeconfig, bootstrap_kubeconfig, proxy_kubeconfig, node_ip, name, client_ca_file,
+      runtime_endpoint, pod_network = "bridge";
   std::string cert_file, key_file, authorization_mode = "Webhook";
   int64_t port = 10250, read_only_port = 0;
   std::vector<std::string> labels, taints;
-  bool proxy = true, network_policy = true, rotate_certificates = false;
-  proxy::ConntrackTimeouts conntrack;
+  bool network_policy = true, rotate_certificates = false;
+  ProxyFlags proxy;
   proxy::HealthPorts proxy_ports;
-  int64_t proxy_healthz_port = 10256, proxy_metrics_port = 10249;
   std::string eviction_hard = node::signal_map_text(node::EvictionSettings::default_hard(), '<');
   std::string eviction_soft, eviction_soft_grace, eviction_reclaim;
   bool eviction_merge = false;
@@ -216,16 +216,7 @@ void add_flags(Flags& f, KubeletFlags& k) {
         "number must be >= 2.");
   f.add("container-log-monitor-interval", &k.node.log_monitor_interval,
         "How often containers' logs are looked at for rotation.");
-  f.add("cluster-cidr", &k.cluster_cidr, "The address range of pods in the cluster.");
-  f.add("proxy", &k.proxy, "Run the service proxy.");
-  f.add("proxy-healthz-port", &k.proxy_healthz_port,
-        "The port of the service proxy's health check, for load balancers; 0 to disable.");
-  f.add("proxy-metrics-port", &k.proxy_metrics_port,
-        "The port of the service proxy's metrics, on loopback; 0 to disable.");
-  f.add("conntrack-tcp-timeout-established", &k.conntrack.established,
-        "Idle timeout for established TCP connections (0 to leave as-is).");
-  f.add("conntrack-tcp-timeout-close-wait", &k.conntrack.close_wait,
-        "NAT timeout for TCP connections in the CLOSE_WAIT state (0 to leave as-is).");
+  k.proxy.add(f);
   f.add("pod-network", &k.pod_network,
         "bridge: configure CNI and routes between nodes; none: leave that to somebody else.");
   f.add("network-policy", &k.network_policy,
@@ -355,14 +346,8 @@ Status finish_options(KubeletFlags& k) {
   if (k.port < 1 || k.port > 65535 || k.read_only_port < 0 || k.read_only_port > 65535) {
     return Status::bad_request("--port and --read-only-port: want a port number up to 65535");
   }
-  for (int64_t port : {k.proxy_healthz_port, k.proxy_metrics_port}) {
-    if (port < 0 || port > 65535) {
-      return Status::bad_request(
-          "--proxy-healthz-port and --proxy-metrics-port: want a port number up to 65535");
-    }
-  }
-  k.proxy_ports.health = static_cast<uint16_t>(k.proxy_healthz_port);
-  k.proxy_ports.metrics = static_cast<uint16_t>(k.proxy_metrics_port);
+  TRY_ASSIGN(proxy_ports, k.proxy.ports());
+  k.proxy_ports = proxy_ports;
   k.node.port = static_cast<uint16_t>(k.port);
   k.node.read_only_port = static_cast<uint16_t>(k.read_only_port);
   if (k.authorization_mode != "Webhook" && k.authorization_mode != "AlwaysAllow") {
@@ -428,13 +413,12 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
   InformerFactory informers(*proxy_client);
   std::unique_ptr<proxy::Proxy> proxy;
   std::unique_ptr<proxy::HealthServer> proxy_health;
-  if (k.proxy) {
-    proxy::ProxyOptions options;
-    options.node_name = k.name;
-    options.conntrack = k.conntrack;
-    options.rules.cluster_cidr = proxy::parse_ipv4_range(k.cluster_cidr);
-    if (!proxy::bridge_passes_ip_hooks()) options.rules.unfiltered_bridge = "cni0";
-    proxy = std::make_unique<proxy::Proxy>(informers, proxy::make_kernel(), options);
+  if (k.proxy.enabled) {
+    std::vector<IpAddress> own;
+    own.push_back(*IpAddress::parse(k.node_ip));
+    auto options = k.proxy.options(k.name, own);
+    if (!options.ok()) co_return options.status();
+    proxy = std::make_unique<proxy::Proxy>(informers, proxy::make_kernel(), std::move(*options));
     group.spawn(run_proxy(proxy.get(), all));
     proxy_health = std::make_unique<proxy::HealthServer>(ctx.loop(), proxy.get(), k.proxy_ports);
   }

@@ -131,11 +131,36 @@ Status read_port(const ConfigFile& file, const char* field, std::string_view val
   return {};
 }
 
+// KubeProxyNFTablesConfiguration. Changes are applied as they come: the periods say nothing here.
+Status read_nftables(const ConfigFile& file, const Value& rules, Args& args) {
+  for (const Member& m : rules.members()) {
+    const std::string field = "nftables." + std::string(m.key());
+    if (m.key() == "masqueradeBit" && m.value.is_int()) {
+      args.number("masquerade-bit", m.value.as_int());
+    } else if (m.key() == "masqueradeAll" && m.value.is_bool()) {
+      args.flag("masquerade-all", m.value.as_bool());
+    } else if (m.key() != "syncPeriod" && m.key() != "minSyncPeriod") {
+      return file.error(field.c_str(), "unknown field, or a value of another type");
+    } else {
+      log::warn("Configuration", {{"warning", field + ": nothing acts on it"}});
+    }
+  }
+  return {};
+}
+
 Status read_proxy(const ConfigFile& file, Args& args) {
   const proxy::KubeProxyConfiguration c(file.root());
   args.text("cluster-cidr", c.cluster_cidr());
   args.text("conntrack-tcp-timeout-established", c.conntrack().tcp_established_timeout());
-  args.text("conntrack-tcp-timeout-close-wait", c.conntrack().tcp_close_wait_timeout());
+  const proxy::KubeProxyConntrackConfiguration tracking = c.conntrack();
+  args.text("conntrack-tcp-timeout-close-wait", tracking.tcp_close_wait_timeout());
+  args.text("conntrack-udp-timeout", tracking.udp_timeout());
+  args.text("conntrack-udp-timeout-stream", tracking.udp_stream_timeout());
+  args.flag("conntrack-tcp-be-liberal", tracking.tcp_be_liberal());
+  args.number("conntrack-max-per-core", tracking.max_per_core());
+  args.number("conntrack-min", tracking.min());
+  args.texts("nodeport-addresses", c.node_port_addresses());
+  TRY(read_nftables(file, c.nftables(), args));
   TRY(read_port(file, "healthzBindAddress", c.healthz_bind_address(), "0.0.0.0",
                 "proxy-healthz-port", args));
   return read_port(file, "metricsBindAddress", c.metrics_bind_address(), "127.0.0.1",

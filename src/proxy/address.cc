@@ -2,17 +2,17 @@
 
 namespace keles::proxy {
 
-std::optional<IpAddress> parse_ipv4(std::string_view text) {
+std::optional<IpAddress> parse_address(std::string_view text, bool v6) {
   auto read = IpAddress::parse_sloppy(text);
-  if (!read || read->address.v6()) return std::nullopt;
+  if (!read || read->address.v6() != v6) return std::nullopt;
   return read->address;
 }
 
-std::optional<IpPrefix> parse_ipv4_range(std::string_view text) {
+std::optional<IpPrefix> parse_range(std::string_view text, bool v6) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
   auto read = IpPrefix::parse_sloppy(text);
-  if (!read || read->prefix.v6()) return std::nullopt;
+  if (!read || read->prefix.v6() != v6) return std::nullopt;
   return read->prefix.network();
 }
 

@@ -1,7 +1,6 @@
-// What the proxy knows of the network, as values: addresses, ranges (of base/ip.h, IPv4 only),
-// protocols, ports. Text from
-// the API becomes one of these where it enters, or is skipped; the ruleset is written from these
-// only, so that no string of a user reaches nftables, whose text runs as root.
+// What the proxy knows of the network, as values: addresses and ranges (of base/ip.h), protocols,
+// ports. Text from the API becomes one of these where it enters, or is skipped; the ruleset is
+// written from these only, so that no string of a user reaches nftables, whose text runs as root.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +12,11 @@
 
 namespace keles::proxy {
 
-// An IPv4 address as upstream's sloppy parser takes it: leading zeros are skipped over. Nothing
-// else.
-std::optional<IpAddress> parse_ipv4(std::string_view text);
-// "ADDRESS/LENGTH" of IPv4, with blanks around it; host bits are cleared.
-std::optional<IpPrefix> parse_ipv4_range(std::string_view text);
+// An address of the family as upstream's sloppy parser takes it: leading zeros are skipped over.
+// Nothing else.
+std::optional<IpAddress> parse_address(std::string_view text, bool v6);
+// "ADDRESS/LENGTH" of the family, with blanks around it; host bits are cleared.
+std::optional<IpPrefix> parse_range(std::string_view text, bool v6);
 
 enum class Protocol : uint8_t { kTcp, kUdp, kSctp };
 // "" is TCP, the API's default.

@@ -18,6 +18,14 @@ Task<void> answer(net::Responder* out, int status, std::string_view type, std::s
   (void)co_await out->respond(status, std::move(headers), std::move(parts));
 }
 
+void count_answer(bool healthz, bool good) {
+  static metrics::Counter& healths = metrics::counter(
+      "kubeproxy_proxy_healthz_total", "Cumulative proxy healthz HTTP status", {"code"});
+  static metrics::Counter& lives = metrics::counter("kubeproxy_proxy_livez_total",
+                                                    "Cumulative proxy livez HTTP status", {"code"});
+  (healthz ? healths : lives).with({good ? "200" : "503"}).add();
+}
+
 Task<void> serve_health(const Proxy* proxy, net::Request* request, net::Responder* out) {
   const Health health = proxy->health();
   const bool with_node = request->path == "/healthz";
@@ -27,6 +35,7 @@ Task<void> serve_health(const Proxy* proxy, net::Request* request, net::Responde
   if (with_node || request->path == "/livez") {
     const bool good = health.healthy && (health.node_eligible || !with_node);
     status = good ? 200 : 503;
+    count_answer(with_node, good);
     type = "application/json";
     body = health_json(health, with_node);
   }
@@ -59,8 +68,15 @@ std::string health_json(const Health& health, bool with_node) {
       "{\"lastUpdated\":\"" + updated + "\",\"currentTime\":\"" + format_time(health.now) + "\"";
   if (with_node)
     out += std::string(",\"nodeEligible\":") + (health.node_eligible ? "true" : "false");
-  return out + ",\"healthy\":" + healthy + ",\"status\":{\"IPv4\":{\"lastUpdated\":\"" +
-         format_time(health.updated) + "\",\"healthy\":" + healthy + "}}}";
+  out += ",\"healthy\":" + healthy + ",\"status\":{";
+  auto family = [&](const char* name) {
+    if (out.back() != '{') out += ",";
+    out += std::string("\"") + name + "\":{\"lastUpdated\":\"" + format_time(health.updated) +
+           "\",\"healthy\":" + healthy + "}";
+  };
+  if (health.v4) family("IPv4");
+  if (health.v6) family("IPv6");
+  return out + "}}";
 }
 
 std::string metrics_of(const std::string& page, std::string_view prefix) {

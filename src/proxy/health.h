@@ -14,8 +14,9 @@
 namespace keles::proxy {
 
 struct Health {
-  bool healthy = true;        // every change of the last minute is in force
-  bool node_eligible = true;  // the node is there, and nobody is about to remove it
+  bool healthy = true;          // every change of the last minute is in force
+  bool node_eligible = true;    // the node is there, and nobody is about to remove it
+  bool v4 = false, v6 = false;  // the families that are served
   WallTime updated, now;
 };
 

@@ -9,22 +9,26 @@
 
 #include "base/loop.h"
 #include "base/status.h"
-#include "proxy/address.h"
+#include "proxy/services.h"
 
 namespace keles::proxy {
 
-// A UDP flow that must not go on: to `destination`:`port` (the service's address), answered by
-// `endpoint` (none: whatever answers, or nobody). port 0: any.
-struct StaleFlow {
+// Where UDP flows may go: those to `destination`:`port` (a service's address) that are answered by
+// none of `targets` are forgotten. UDP has no end of connection: a flow to an endpoint that is
+// gone, or that began while there was none, would go on into the void for as long as its client
+// talks.
+struct UdpFront {
   std::optional<IpAddress> destination;  // none: any (node ports)
   uint16_t port = 0;
-  std::optional<IpAddress> endpoint;
+  std::vector<Target> targets;
 };
 
-// How long the kernel remembers quiet TCP connections (nf_conntrack_tcp_timeout_*); 0: as it is.
-struct ConntrackTimeouts {
-  Duration established = 24h;
-  Duration close_wait = 1h;
+// What the kernel's connection tracking is told (nf_conntrack_*); 0: as it is.
+struct ConntrackSettings {
+  Duration tcp_established = 24h, tcp_close_wait = 1h;
+  Duration udp{0}, udp_stream{0};
+  bool tcp_be_liberal = false;
+  int64_t max = 0;  // entries, of the whole machine: only its own network namespace can say
 };
 
 class Kernel {
@@ -33,9 +37,9 @@ class Kernel {
   virtual Status apply(const std::string& nft_text) = 0;
   // Writes what differs, for this network namespace. Where that is not possible (a read-only /proc)
   // the first error.
-  virtual Status set_timeouts(const ConntrackTimeouts& timeouts) = 0;
-  // Removes the matching UDP entries; returns how many.
-  virtual Result<int> forget(const std::vector<StaleFlow>& flows) = 0;
+  virtual Status configure(const ConntrackSettings& settings) = 0;
+  // Removes the UDP entries of these fronts that lead elsewhere; returns how many.
+  virtual Result<int> forget(const std::vector<UdpFront>& fronts) = 0;
 };
 
 std::unique_ptr<Kernel> make_kernel();

@@ -20,8 +20,8 @@ namespace keles::proxy {
 
 struct ProxyOptions {
   std::string node_name;
-  RulesetOptions rules;
-  ConntrackTimeouts conntrack;
+  std::vector<RulesetOptions> rules;  // one for each family that is served
+  ConntrackSettings conntrack;
   std::string check_address = "0.0.0.0";  // where services' health checks listen
   bool remove_on_exit = false;  // upstream leaves the rules: connections outlive the proxy
 };
@@ -35,17 +35,23 @@ class Proxy {
   Health health() const;
 
  private:
+  struct Family {
+    Family(const std::string& node, const RulesetOptions& o) : table(node, o.v6), rules(o) {}
+    ServiceTable table;
+    Ruleset rules;
+  };
   Task<Status> sync(Context ctx);
-  static void stale_flows(const std::map<std::string, Forward>& before,
-                          const std::map<std::string, Forward>& now, std::vector<StaleFlow>& out);
+  static void changed_fronts(const RulesetOptions& options,
+                             const std::map<std::string, Forward>& before,
+                             const std::map<std::string, Forward>& now, std::vector<UdpFront>& out);
+  void take_changes(Family& f, std::vector<UdpFront>& fronts);
 
   std::shared_ptr<Kernel> kernel_;
   ProxyOptions options_;
   Informer<api::core_v1::Service> services_;
   Informer<api::discovery_v1::EndpointSlice> slices_;
   Informer<api::core_v1::Node> node_;  // this one only
-  ServiceTable table_;
-  Ruleset rules_;
+  std::vector<std::unique_ptr<Family>> families_;
   ServiceHealth checks_;
   void note_change();
 

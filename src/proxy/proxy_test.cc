@@ -20,7 +20,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 IpAddress ip(std::string_view text) {
-  std::optional<IpAddress> parsed = parse_ipv4(text);
+  std::optional<IpAddress> parsed = parse_address(text, false);
   EXPECT_TRUE(parsed) << text;
   return parsed.value_or(IpAddress());
 }
@@ -67,7 +67,7 @@ TEST(ServiceTable, TargetsOnlyReadyEndpoints) {
   auto f = t.forwards("default/web");
   ASSERT_EQ(f.size(), 1u);
   const Forward& web = f.begin()->second;
-  EXPECT_THAT(web.targets,
+  EXPECT_THAT(web.cluster_targets,
               testing::ElementsAre(Target{ip("10.244.0.2"), 8080}, Target{ip("10.244.1.2"), 8080}));
   EXPECT_EQ(web.node_port, 30080);
   EXPECT_THAT(t.local_ips("default/web"), ElementsAre(ip("10.244.0.2")));
@@ -84,7 +84,7 @@ endpoints:
 - {addresses: [10.244.0.2], conditions: {ready: false, serving: true, terminating: true}}
 - {addresses: [10.244.0.3], conditions: {ready: false, serving: false, terminating: true}}
 )");
-  EXPECT_THAT(t.forwards("default/web").begin()->second.targets,
+  EXPECT_THAT(t.forwards("default/web").begin()->second.cluster_targets,
               testing::ElementsAre(Target{ip("10.244.0.2"), 8080}));
 }
 
@@ -93,8 +93,8 @@ TEST(ServiceTable, LocalPolicySplitsTargets) {
   set_service(t, std::string(kWeb) + "  externalTrafficPolicy: Local\n");
   set_slice(t, kSlice);
   auto f = t.forwards("default/web").begin()->second;
-  EXPECT_EQ(f.targets.size(), 2u);
-  EXPECT_THAT(f.external_targets, testing::ElementsAre(Target{ip("10.244.0.2"), 8080}));
+  EXPECT_EQ(f.cluster_targets.size(), 2u);
+  EXPECT_THAT(f.external(), testing::ElementsAre(Target{ip("10.244.0.2"), 8080}));
 }
 
 TEST(ServiceTable, PrefersEndpointsThatAreHintedHere) {
@@ -162,7 +162,7 @@ TEST(ServiceTable, PrefersEndpointsThatAreHintedHere) {
     }
     std::string targets;
     const auto forwards = t.forwards("default/web");
-    for (const Target& to : forwards.begin()->second.targets) {
+    for (const Target& to : forwards.begin()->second.cluster_targets) {
       targets += static_cast<char>('a' + to.ip.text().back() - '1');
     }
     EXPECT_EQ(targets, c.targets) << c.what;
@@ -254,11 +254,11 @@ TEST(ServiceTable, HeadlessSlicesAreNotTargets) {
   std::string slice(kSlice);
   slice.replace(slice.find("web}"), 4, "web, service.kubernetes.io/headless: ''}");
   set_slice(t, slice);
-  EXPECT_TRUE(t.forwards("default/web").begin()->second.targets.empty());
+  EXPECT_TRUE(t.forwards("default/web").begin()->second.cluster_targets.empty());
   set_slice(t, kSlice);
-  EXPECT_EQ(t.forwards("default/web").begin()->second.targets.size(), 2u);
+  EXPECT_EQ(t.forwards("default/web").begin()->second.cluster_targets.size(), 2u);
   set_slice(t, slice);
-  EXPECT_TRUE(t.forwards("default/web").begin()->second.targets.empty());
+  EXPECT_TRUE(t.forwards("default/web").begin()->second.cluster_targets.empty());
 }
 
 constexpr std::string_view kBalanced = R"(
@@ -311,13 +311,14 @@ TEST(ServiceTable, SourceRangesGuardTheLoadBalancersAddresses) {
 class RulesetSteps : public testing::Test {
  protected:
   ServiceTable table{"here"};
-  Ruleset rules{RulesetOptions{.cluster_cidr = parse_ipv4_range("10.244.0.0/16")}};
+  Ruleset rules{RulesetOptions{.cluster_cidr = parse_range("10.244.0.0/16", false)}};
   std::string step(const std::string& service) {
-    auto f = table.forwards(service);
-    auto l = table.local_ips(service);
-    std::string text = rules.update(service, f, l);
-    rules.commit(service, f, l);
-    return text;
+    rules.update(service, table.forwards(service), table.local_ips(service));
+    return rules.take();
+  }
+  std::string fresh() {
+    rules.reset();
+    return rules.take();
   }
 };
 
@@ -332,16 +333,207 @@ TEST_F(RulesetSteps, ChangesTouchOnlyWhatDiffers) {
   text = step("default/web");
   EXPECT_THAT(
       text, HasSubstr("delete element ip keles-proxy no-endpoint-services { 10.96.1.1 . tcp . 80"));
-  EXPECT_THAT(
-      text, HasSubstr("numgen random mod 2 map { 0 : 10.244.0.2 . 8080, 1 : 10.244.1.2 . 8080 }"));
+  EXPECT_THAT(text, HasSubstr(" services { 10.96.1.1 . tcp . 80 : goto internal }"));
+  EXPECT_THAT(text, HasSubstr(" deals { 10.96.1.1 . tcp . 80 : goto deal-tcp-2 }"));
+  EXPECT_THAT(text, HasSubstr(" endpoints-tcp { 10.96.1.1 . 80 . 0 : 10.244.0.2 . 8080, "
+                              "10.96.1.1 . 80 . 1 : 10.244.1.2 . 8080 }"));
+  EXPECT_THAT(text, HasSubstr(" node-endpoints-tcp { 30080 . 0 : 10.244.0.2 . 8080, "));
   EXPECT_THAT(text, HasSubstr("hairpin { 10.244.0.2 . 10.244.0.2 }"));
   EXPECT_EQ(step("default/web"), "");
   table.remove_service("default", "web");
   table.remove_slice("default", "web-1");
   text = step("default/web");
-  EXPECT_THAT(text, HasSubstr("delete element ip keles-proxy service-ips { 10.96.1.1 . tcp . 80"));
+  EXPECT_THAT(text, HasSubstr("delete element ip keles-proxy services { 10.96.1.1 . tcp . 80"));
   EXPECT_THAT(text, Not(HasSubstr("add ")));
   EXPECT_TRUE(rules.services().empty());
+}
+
+// Of ten endpoints the one that goes moves one other; the rest keep their numbers.
+TEST_F(RulesetSteps, AnEndpointThatGoesMovesOneOther) {
+  auto slice = [&](int first, int last) {
+    std::string text =
+        "metadata: {name: web-1, namespace: default, labels: {kubernetes.io/service-name: web}}\n"
+        "addressType: IPv4\nports: [{name: http, port: 8080}]\nendpoints:\n";
+    for (int i = first; i <= last; ++i) {
+      text += "- {addresses: [10.244.1." + std::to_string(i) + "], nodeName: there}\n";
+    }
+    set_slice(table, text);
+  };
+  set_service(table,
+              "metadata: {name: web, namespace: default}\n"
+              "spec: {clusterIP: 10.96.1.1, ports: [{name: http, port: 80}]}");
+  slice(1, 10);
+  step("default/web");
+  slice(2, 10);
+  std::string text = step("default/web");
+  EXPECT_THAT(text, HasSubstr("delete element ip keles-proxy endpoints-tcp { 10.96.1.1 . 80 . 0 : "
+                              "10.244.1.1 . 8080, 10.96.1.1 . 80 . 9 : 10.244.1.10 . 8080 }"));
+  EXPECT_THAT(text, HasSubstr("add element ip keles-proxy endpoints-tcp { 10.96.1.1 . 80 . 0 : "
+                              "10.244.1.10 . 8080 }"));
+  EXPECT_THAT(text, HasSubstr("deals { 10.96.1.1 . tcp . 80 : goto deal-tcp-9 }"));
+}
+
+TEST(Ruleset, WhereTrafficGoesByPolicyAndOption) {
+  struct Case {
+    std::string what, spec;
+    RulesetOptions options;
+    std::string slice;  // who is ready: h(ere), t(here), d(raining, here)
+    std::vector<std::string> said, unsaid;
+  };
+  const std::string port = "ports: [{name: http, port: 80, nodePort: 30080, protocol: TCP}]";
+  RulesetOptions cidr;
+  cidr.cluster_cidr = parse_range("10.244.0.0/16", false);
+  RulesetOptions some = cidr, all = cidr;
+  some.node_port_ips = {ip("172.18.0.2"), ip("127.0.0.1")};
+  all.masquerade_all = true;
+  all.masquerade_mark = 1U << 5;
+  const std::string local = "externalTrafficPolicy: Local, ";
+  const Case cases[] = {
+      {"internal Local with one here",
+       "internalTrafficPolicy: Local, " + port,
+       cidr,
+       "ht",
+       {"services { 10.96.1.1 . tcp . 80 : goto internal-local }", "local-deal-tcp-1",
+        "local-endpoints-tcp { 10.96.1.1 . 80 . 0 : 10.244.0.1 . 8080 }",
+        "node-deals { tcp . 30080 : goto node-deal-tcp-2 }"},
+       {"no-endpoint-services { 10"}},
+      {"internal Local with none here",
+       "internalTrafficPolicy: Local, " + port,
+       cidr,
+       "t",
+       {"no-endpoint-services { 10.96.1.1 . tcp . 80 : drop }"},
+       {"services { 10.96.1.1 . tcp . 80 : goto"}},
+      {"internal Local with none anywhere",
+       "internalTrafficPolicy: Local, " + port,
+       cidr,
+       "",
+       {"no-endpoint-services { 10.96.1.1 . tcp . 80 : goto reject-connection }"},
+       {}},
+      {"external Local with one here",
+       local + port,
+       cidr,
+       "ht",
+       {"service-nodeports { tcp . 30080 : goto node-external-local }",
+        "local-node-deals { tcp . 30080 : goto local-node-deal-tcp-1 }",
+        "node-deals { tcp . 30080 : goto node-deal-tcp-2 }"},
+       {}},
+      {"external Local with none here: pods may, others are dropped",
+       local + port,
+       cidr,
+       "t",
+       {"service-nodeports { tcp . 30080 : goto node-external-local }",
+        "node-deals { tcp . 30080 : goto node-deal-tcp-1 }",
+        "no-endpoint-nodeports { tcp . 30080 : drop }"},
+       {"local-node-deals { tcp"}},
+      {"external Local falls back to who ends here",
+       local + port,
+       cidr,
+       "td",
+       {"local-node-endpoints-tcp { 30080 . 0 : 10.244.0.2 . 8080 }"},
+       {}},
+      {"both Local",
+       local + "internalTrafficPolicy: Local, " + port,
+       cidr,
+       "ht",
+       {"services { 10.96.1.1 . tcp . 80 : goto internal-local }",
+        "service-nodeports { tcp . 30080 : goto node-external-local }"},
+       {}},
+      {"node ports everywhere",
+       port,
+       cidr,
+       "h",
+       {"fib daddr type local ip daddr != 127.0.0.0/8"},
+       {"nodeport-ips"}},
+      {"node ports at some addresses",
+       port,
+       some,
+       "h",
+       {"elements = { 172.18.0.2 }", "ip daddr @nodeport-ips meta l4proto"},
+       {"ip daddr != 127.0.0.0/8"}},
+      {"what is not the cluster's is masqueraded",
+       port,
+       cidr,
+       "h",
+       {"ip saddr != 10.244.0.0/16 jump mark-for-masquerade", "meta mark or 0x4000"},
+       {}},
+      {"everything is masqueraded",
+       port,
+       all,
+       "h",
+       {"chain internal {\n  jump mark-for-masquerade\n", "meta mark or 0x20"},
+       {}},
+      {"no affinity, no chain of its own", port, cidr, "h", {}, {"clients-"}},
+      {"affinity",
+       "sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: "
+       "77}}, " +
+           port,
+       cidr,
+       "ht",
+       {"deals { 10.96.1.1 . tcp . 80 : goto service-", "timeout 77s"},
+       {" endpoints-tcp { 10.96.1.1"}},
+      {"ports that a service has not are refused",
+       port,
+       cidr,
+       "h",
+       {"cluster-ips { 10.96.1.1 }", "ip daddr @cluster-ips reject"},
+       {}},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.what);
+    ServiceTable t("here");
+    Ruleset r(c.options);
+    set_service(
+        t, "metadata: {name: web, namespace: it}\nspec: {type: NodePort, clusterIP: 10.96.1.1, " +
+               c.spec + "}");
+    std::string slice =
+        "metadata: {name: web-1, namespace: it, labels: {kubernetes.io/service-name: web}}\n"
+        "addressType: IPv4\nports: [{name: http, port: 8080}]\nendpoints:\n";
+    for (char who : c.slice) {
+      const int last = who == 'h' ? 1 : who == 'd' ? 2 : 3;
+      slice +=
+          "- {addresses: [10.244.0." + std::to_string(last) +
+          "], nodeName: " + (who == 't' ? "there" : "here") +
+          (who == 'd' ? ", conditions: {ready: false, serving: true, terminating: true}" : "") +
+          "}\n";
+    }
+    if (!c.slice.empty()) set_slice(t, slice);
+    r.reset();
+    r.update("it/web", t.forwards("it/web"), t.local_ips("it/web"));
+    const std::string text = r.take();
+    for (const auto& said : c.said) EXPECT_THAT(text, HasSubstr(said));
+    for (const auto& unsaid : c.unsaid) EXPECT_THAT(text, Not(HasSubstr(unsaid)));
+  }
+}
+
+TEST(Ruleset, OfTheOtherFamily) {
+  const std::string service =
+      "metadata: {name: web, namespace: it}\nspec: {type: LoadBalancer, clusterIP: 10.96.1.1, "
+      "clusterIPs: "
+      "[10.96.1.1, 'fd00:96::1'], externalIPs: [192.0.2.1, '2001:db8::7'], ports: [{port: 80, "
+      "nodePort: 30080}]}\nstatus: {loadBalancer: {ingress: [{ip: '2001:db8::8'}]}}";
+  const std::string slice =
+      "metadata: {name: web-6, namespace: it, labels: {kubernetes.io/service-name: "
+      "web}}\naddressType: "
+      "IPv6\nports: [{port: 8080}]\nendpoints: [{addresses: ['fd00:244::5'], nodeName: here}]";
+  for (bool v6 : {false, true}) {
+    ServiceTable t("here", v6);
+    set_service(t, service);
+    set_slice(t, slice);
+    Ruleset r(RulesetOptions{.v6 = v6});
+    r.reset();
+    r.update("it/web", t.forwards("it/web"), t.local_ips("it/web"));
+    const std::string text = r.take();
+    if (!v6) {
+      EXPECT_THAT(text, HasSubstr("no-endpoint-services { 10.96.1.1 . tcp . 80 : goto reject"));
+      EXPECT_THAT(text, Not(HasSubstr("::")));
+      continue;
+    }
+    EXPECT_THAT(text, HasSubstr("endpoints-tcp { 2001:db8::7 . 80 . 0 : fd00:244::5 . 8080, "
+                                "2001:db8::8 . 80 . 0 : fd00:244::5 . 8080, fd00:96::1 . 80 . "
+                                "0 : fd00:244::5 . 8080 }"));
+    EXPECT_THAT(text, HasSubstr("add element ip6 keles-proxy node-endpoints-tcp { 30080 . 0 : "));
+    EXPECT_THAT(text, Not(HasSubstr("10.96")));
+  }
 }
 
 TEST_F(RulesetSteps, GuardsDropWhoIsInNoRange) {
@@ -412,7 +604,7 @@ TEST_F(RulesetSteps, NoStringOfAUserIsACommand) {
         "slice",      "slice-protocol", "address",  "node",      "all"}) {
     SCOPED_TRACE(which);
     table = ServiceTable("here");
-    std::string text = rules.reset();
+    std::string text = fresh();
     set_service(table, attack_service(which));
     set_slice(table, attack_slice(which));
     for (const std::string& service : table.take_dirty()) text += step(service);
@@ -441,16 +633,16 @@ TEST(Addresses, ParseWholeOrNotAtAll) {
   EXPECT_EQ(ip("010.0.0.1").text(), "10.0.0.1");
   for (std::string_view bad : {"", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1.2.3.4 ", " 1.2.3.4",
                                "1..2.3", "+1.2.3.4", "0x7f.0.0.1", "127.1", "::1", "1.2.3.4}"}) {
-    EXPECT_FALSE(parse_ipv4(bad)) << bad;
+    EXPECT_FALSE(parse_address(bad, false)) << bad;
   }
   for (std::string_view bad :
        {"127.0.0.1", "0.0.0.0", "169.254.1.1", "224.0.0.5", "255.255.255.255"}) {
     EXPECT_FALSE(ip(bad).is_global_unicast()) << bad;
   }
   for (std::string_view bad : {"1.2.3.4", "1.2.3.4/33", "1.2.3.4/", "1.2.3.4/8;", "1.2.3.4/-1"}) {
-    EXPECT_FALSE(parse_ipv4_range(bad)) << bad;
+    EXPECT_FALSE(parse_range(bad, false)) << bad;
   }
-  EXPECT_EQ(parse_ipv4_range("1.2.3.4/0")->text(), "0.0.0.0/0");
+  EXPECT_EQ(parse_range("1.2.3.4/0", false)->text(), "0.0.0.0/0");
   EXPECT_FALSE(parse_protocol("tcp ; flush ruleset"));
   EXPECT_FALSE(port_number(65536));
   EXPECT_FALSE(port_number(0));
@@ -458,6 +650,7 @@ TEST(Addresses, ParseWholeOrNotAtAll) {
 
 TEST(HealthPage, SaysWhatKubeProxySays) {
   Health h;
+  h.v4 = true;
   h.updated = *parse_time("2026-01-01T00:00:00Z");
   h.now = *parse_time("2026-01-01T00:02:00Z");
   EXPECT_EQ(health_json(h, true),
@@ -465,10 +658,12 @@ TEST(HealthPage, SaysWhatKubeProxySays) {
             R"("nodeEligible":true,"healthy":true,)"
             R"("status":{"IPv4":{"lastUpdated":"2026-01-01T00:00:00Z","healthy":true}}})");
   h.healthy = false;
+  h.v6 = true;
   EXPECT_EQ(health_json(h, false),
             R"({"lastUpdated":"2026-01-01T00:00:00Z","currentTime":"2026-01-01T00:02:00Z",)"
             R"("healthy":false,)"
-            R"("status":{"IPv4":{"lastUpdated":"2026-01-01T00:00:00Z","healthy":false}}})");
+            R"("status":{"IPv4":{"lastUpdated":"2026-01-01T00:00:00Z","healthy":false},)"
+            R"("IPv6":{"lastUpdated":"2026-01-01T00:00:00Z","healthy":false}}})");
   EXPECT_EQ(metrics_of("# HELP kubeproxy_a text\n# TYPE kubeproxy_a counter\nkubeproxy_a 1\n# HELP "
                        "kubelet_b kubeproxy_\nkubelet_b{x=\"kubeproxy_\"} 1",
                        "kubeproxy_"),
@@ -485,7 +680,7 @@ TEST_F(RulesetSteps, KernelAcceptsEveryStep) {
     Status s = kernel->apply(text);
     EXPECT_TRUE(s.ok()) << s.to_string() << "\n" << text;
   };
-  apply(rules.reset());
+  apply(fresh());
   set_service(table, kWeb);
   apply(step("default/web"));
   set_slice(table, kSlice);
@@ -509,15 +704,15 @@ ports: [{name: d, port: 53, protocol: UDP}, {name: s, port: 54, protocol: SCTP}]
 endpoints: [{addresses: [10.244.0.9]}]
 )");
   apply(step("kube-system/dns"));
-  ConntrackTimeouts timeouts;
-  timeouts.close_wait = 61min;
-  Status set = kernel->set_timeouts(timeouts);
+  ConntrackSettings settings;
+  settings.tcp_close_wait = 61min;
+  Status set = kernel->configure(settings);
   if (access("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait", W_OK) == 0) {
     EXPECT_TRUE(set.ok()) << set.to_string();
     EXPECT_EQ(read_file("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait").value_or(""),
               "3660\n");
   }
-  Result<int> n = kernel->forget({{ip("10.96.0.10"), 53, ip("10.244.0.9")}});
+  Result<int> n = kernel->forget({{ip("10.96.0.10"), 53, {}}});
   EXPECT_TRUE(n.ok()) << n.status().to_string();
   table.remove_service("default", "web");
   table.remove_slice("default", "web-1");
@@ -526,13 +721,13 @@ endpoints: [{addresses: [10.244.0.9]}]
   apply(step("default/lb"));
   table.remove_service("default", "lb");
   apply(step("default/lb"));
-  apply(rules.reset());
+  apply(fresh());
   set_service(table, attack_service("all"));
   set_slice(table, attack_slice("all"));
   set_service(table, attack_service("name"));
   set_slice(table, attack_slice("name"));
   for (const std::string& service : table.take_dirty()) apply(step(service));
-  apply(rules.reset());
+  apply(fresh());
   apply(rules.remove());
 }
 

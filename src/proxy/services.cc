@@ -17,17 +17,6 @@ void skipped(const std::string& object, std::string_view field, std::string_view
             {{"object", object}, {"field", field}, {"value", value.substr(0, 100)}});
 }
 
-bool is_v6(std::string_view ip) { return ip.find(':') != ip.npos; }
-
-// An address of this proxy's family that may be a target; v6 belongs to nobody here, in silence.
-std::optional<IpAddress> target_address(std::string_view text, const std::string& object,
-                                        std::string_view field) {
-  std::optional<IpAddress> ip = parse_ipv4(text);
-  if (ip && ip->is_global_unicast()) return ip;
-  if (!text.empty() && !is_v6(text)) skipped(object, field, text);
-  return std::nullopt;
-}
-
 }  // namespace
 
 std::vector<ServiceTable::Port> ServiceTable::read_ports(const auto& ports,
@@ -49,8 +38,20 @@ std::vector<ServiceTable::Port> ServiceTable::read_ports(const auto& ports,
   return out;
 }
 
+// An address of this family that may be a target.
+std::optional<IpAddress> ServiceTable::target_address(std::string_view text,
+                                                      const std::string& object,
+                                                      std::string_view field) const {
+  if (text.empty()) return std::nullopt;
+  auto read = IpAddress::parse_sloppy(text);
+  if (read && read->address.v6() != v6_) return std::nullopt;
+  if (read && read->address.is_global_unicast()) return read->address;
+  skipped(object, field, text);
+  return std::nullopt;
+}
+
 void ServiceTable::read_addresses(const api::core_v1::Service& service, const std::string& key,
-                                  Service& out) {
+                                  Service& out) const {
   auto spec = service.spec();
   auto add = [](std::vector<IpAddress>& to, IpAddress ip) {
     if (std::find(to.begin(), to.end(), ip) == to.end()) to.push_back(ip);
@@ -59,13 +60,13 @@ void ServiceTable::read_addresses(const api::core_v1::Service& service, const st
     if (auto ip = target_address(e, key, "spec.externalIPs")) add(out.external_ips, *ip);
   }
   if (spec.type() != "LoadBalancer") return;
-  // An empty list of ranges means everybody. One without any IPv4 range means nobody: who asked for
-  // a restriction is not opened to the world because it could not be read.
+  // An empty list of ranges means everybody. One without any range of this family means nobody: who
+  // asked for a restriction is not opened to the world because it could not be read.
   const bool guarded = !spec.load_balancer_source_ranges().empty();
   for (std::string_view range : spec.load_balancer_source_ranges()) {
-    if (auto r = parse_ipv4_range(range)) {
+    if (auto r = parse_range(range, v6_)) {
       out.source_ranges.push_back(*r);
-    } else if (!is_v6(range)) {
+    } else if (!parse_range(range, !v6_)) {
       skipped(key, "spec.loadBalancerSourceRanges", range);
     }
   }
@@ -86,12 +87,14 @@ void ServiceTable::set_service(const api::core_v1::Service& service) {
   dirty_.insert(key);
   drop_service(key);
   auto spec = service.spec();
-  std::string_view text = spec.cluster_ip();
-  if (spec.type() == "ExternalName" || text == "None" || text.empty() ||
+  if (spec.type() == "ExternalName" || spec.cluster_ip() == "None" ||
       service.metadata().labels().contains("service.kubernetes.io/service-proxy-name")) {
     return;
   }
-  std::optional<IpAddress> ip = target_address(text, key, "spec.clusterIP");
+  std::optional<IpAddress> ip = target_address(spec.cluster_ip(), key, "spec.clusterIP");
+  for (std::string_view text : spec.cluster_ips()) {
+    if (!ip && text != spec.cluster_ip()) ip = target_address(text, key, "spec.clusterIPs");
+  }
   if (!ip) return;
   Service s;
   s.created = service.metadata().creation_timestamp();
@@ -113,6 +116,7 @@ void ServiceTable::set_service(const api::core_v1::Service& service) {
     s.check_port = port_number(spec.health_check_node_port()).value_or(0);
   }
   change_claims(key, s, true);
+  if (s.check_port != 0) checked_.insert(key);
   services_[key] = std::move(s);
 }
 
@@ -147,6 +151,7 @@ void ServiceTable::drop_service(const std::string& key) {
   auto it = services_.find(key);
   if (it == services_.end()) return;
   change_claims(key, it->second, false);
+  checked_.erase(key);
   services_.erase(it);
 }
 
@@ -159,7 +164,7 @@ void ServiceTable::remove_service(std::string_view ns, std::string_view name) {
 void ServiceTable::set_slice(const api::discovery_v1::EndpointSlice& slice) {
   std::string_view ns = slice.metadata().namespace_(), name = slice.metadata().name();
   remove_slice(ns, name);
-  if (slice.address_type() != "IPv4") return;
+  if (slice.address_type() != (v6_ ? "IPv6" : "IPv4")) return;
   // What belongs to a headless service is for DNS alone, whatever else has that service's name.
   if (slice.metadata().labels().contains("service.kubernetes.io/headless")) return;
   const std::string key = key_of(ns, name);
@@ -232,8 +237,8 @@ ServiceTable::Prefer ServiceTable::preference(
   return Prefer::kAny;
 }
 
-std::set<Target> ServiceTable::pick(const std::string& service, const Port& port,
-                                    bool local_only) const {
+std::vector<Target> ServiceTable::pick(const std::string& service, const Port& port,
+                                       bool local_only) const {
   auto of = slices_of_.find(service);
   if (of == slices_of_.end()) return {};
   std::vector<std::pair<const Endpoint*, uint16_t>> endpoints;
@@ -245,15 +250,18 @@ std::set<Target> ServiceTable::pick(const std::string& service, const Port& port
     }
   }
   const Prefer prefer = local_only ? Prefer::kAny : preference(endpoints);
-  std::set<Target> ready, draining;
+  std::vector<Target> ready, draining;
   for (const auto& [e, number] : endpoints) {
     if (local_only && !e->local) continue;
-    if (e->ready && here(*e, prefer)) ready.insert({e->ip, number});
+    if (e->ready && here(*e, prefer)) ready.push_back({e->ip, number});
     // KEP-1669: while nothing is ready, endpoints that still serve as they end are better than
     // none.
-    if (e->serving && e->terminating) draining.insert({e->ip, number});
+    if (e->serving && e->terminating) draining.push_back({e->ip, number});
   }
-  return ready.empty() ? draining : ready;
+  std::vector<Target>& out = ready.empty() ? draining : ready;
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return std::move(out);
 }
 
 std::map<std::string, Forward> ServiceTable::forwards(const std::string& service) const {
@@ -277,9 +285,10 @@ std::map<std::string, Forward> ServiceTable::forwards(const std::string& service
     }
     f.source_ranges = s.source_ranges;
     f.affinity_seconds = s.affinity_seconds;
+    f.internal_local = s.internal_local;
     f.external_local = s.external_local;
-    f.targets = pick(service, p, s.internal_local);
-    f.external_targets = pick(service, p, s.external_local);
+    f.cluster_targets = pick(service, p, false);
+    if (s.internal_local || s.external_local) f.local_targets = pick(service, p, true);
     std::string id = f.name + "/" + std::string(protocol_text(p.protocol));
     out.emplace(std::move(id), std::move(f));
   }
@@ -288,8 +297,8 @@ std::map<std::string, Forward> ServiceTable::forwards(const std::string& service
 
 std::map<std::string, ServiceCheck> ServiceTable::checks() const {
   std::map<std::string, ServiceCheck> out;
-  for (const auto& [key, service] : services_) {
-    if (service.check_port == 0) continue;
+  for (const std::string& key : checked_) {
+    const Service& service = services_.find(key)->second;
     std::set<IpAddress> ready;
     auto of = slices_of_.find(key);
     if (of != slices_of_.end()) {

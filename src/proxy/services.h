@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -35,11 +36,18 @@ struct Forward {
   std::vector<IpAddress> external_ips;  // externalIPs and load balancer addresses
   std::vector<IpAddress> guarded_ips;   // of those: open to source_ranges only
   std::vector<IpPrefix> source_ranges;
-  int32_t affinity_seconds = 0;       // 0: none; else ClientIP affinity with this time-out
-  bool external_local = false;        // externalTrafficPolicy: Local
-  std::set<Target> targets;           // for traffic inside the cluster
-  std::set<Target> external_targets;  // for traffic from outside
+  int32_t affinity_seconds = 0;                         // 0: none; else ClientIP's time-out
+  bool internal_local = false, external_local = false;  // the traffic policies
+  // In order, none twice: of the whole cluster, and of this node (where a policy is Local).
+  std::vector<Target> cluster_targets, local_targets;
   bool operator==(const Forward&) const = default;
+
+  const std::vector<Target>& internal() const {
+    return internal_local ? local_targets : cluster_targets;
+  }
+  const std::vector<Target>& external() const {
+    return external_local ? local_targets : cluster_targets;
+  }
 };
 
 // What load balancers ask of a service with externalTrafficPolicy Local: whether to send here.
@@ -51,7 +59,9 @@ struct ServiceCheck {
 
 class ServiceTable {
  public:
-  explicit ServiceTable(std::string node_name) : node_name_(std::move(node_name)) {}
+  // Of one family: addresses of the other are passed over in silence.
+  explicit ServiceTable(std::string node_name, bool v6 = false)
+      : node_name_(std::move(node_name)), v6_(v6) {}
   void set_service(const api::core_v1::Service& service);
   void remove_service(std::string_view ns, std::string_view name);
   void set_slice(const api::discovery_v1::EndpointSlice& slice);
@@ -99,8 +109,10 @@ class ServiceTable {
     std::vector<Port> ports;
   };
   static std::vector<Port> read_ports(const auto& ports, const std::string& key);
-  static void read_addresses(const api::core_v1::Service& service, const std::string& key,
-                             Service& out);
+  void read_addresses(const api::core_v1::Service& service, const std::string& key,
+                      Service& out) const;
+  std::optional<IpAddress> target_address(std::string_view text, const std::string& object,
+                                          std::string_view field) const;
   // An address that two services name belongs to one of them, or nftables would refuse the whole
   // transaction: to the one whose cluster IP it is, else to the older.
   using Front = std::tuple<IpAddress, Protocol, uint16_t>;
@@ -114,14 +126,15 @@ class ServiceTable {
   bool owns(const std::string& service, IpAddress ip, const Port& port) const;
   Prefer preference(const std::vector<std::pair<const Endpoint*, uint16_t>>& endpoints) const;
   bool here(const Endpoint& e, Prefer prefer) const;
-  std::set<Target> pick(const std::string& service, const Port& port, bool local_only) const;
+  std::vector<Target> pick(const std::string& service, const Port& port, bool local_only) const;
 
   std::string node_name_, zone_;
+  bool v6_;
   std::map<std::string, Service, std::less<>> services_;
   std::map<std::string, Slice, std::less<>> slices_;
   std::map<std::string, std::set<std::string>, std::less<>> slices_of_;
   std::map<Front, std::set<Claim>> claims_;
-  std::set<std::string> dirty_;
+  std::set<std::string> dirty_, checked_;  // checked_: those that load balancers ask about
 };
 
 }  // namespace keles::proxy

@@ -30,16 +30,24 @@ bool contains(const std::vector<NetRoute>& routes, const NetRoute& r) {
 }
 
 NodeRange range_of(const Ref<Node>& node) {
-  NodeRange r;
-  r.name = node->metadata().name();
-  r.pod_cidr = node->spec().pod_cidr();
-  for (const auto& a : node->status().addresses())
-    if (a.type() == "InternalIP" && r.internal_ip.empty()) r.internal_ip = a.address();
-  return r;
+  std::vector<std::string> ranges, addresses;
+  for (std::string_view r : node->spec().pod_cidrs()) ranges.emplace_back(r);
+  if (ranges.empty() && !node->spec().pod_cidr().empty()) {
+    ranges.emplace_back(node->spec().pod_cidr());
+  }
+  for (const auto& a : node->status().addresses()) {
+    if (a.type() == "InternalIP") addresses.emplace_back(a.address());
+  }
+  return node_range(std::string(node->metadata().name()), ranges, addresses);
 }
 
 bool same_range(const NodeRange& a, const NodeRange& b) {
-  return a.pod_cidr == b.pod_cidr && a.internal_ip == b.internal_ip;
+  return a.pod_cidrs == b.pod_cidrs && a.internal_ips == b.internal_ips;
+}
+
+bool has_v6(const NodeRange& r) {
+  return std::any_of(r.pod_cidrs.begin(), r.pod_cidrs.end(),
+                     [](const IpPrefix& p) { return p.v6(); });
 }
 
 void write_sysctl(const NodeNetworkOptions& options, const std::string& name) {
@@ -48,12 +56,13 @@ void write_sysctl(const NodeNetworkOptions& options, const std::string& name) {
   if (!s.ok()) log::warn("Cannot set sysctl", {{"name", name}, {"error", s}});
 }
 
-Status write_cni_config(const NodeNetworkOptions& options, const std::string& pod_cidr) {
-  std::string path = options.cni_directory + "/" + kConfigName, text = cni_config(pod_cidr);
+Status write_cni_config(const NodeNetworkOptions& options, const NodeRange& self) {
+  std::string path = options.cni_directory + "/" + kConfigName, text = cni_config(self.pod_cidrs);
   if (read_file(path).value_or("") == text) return Status();
   TRY(make_directories(options.cni_directory));
   TRY(write_file(path, text));
-  log::info("Wrote the CNI configuration", {{"path", path}, {"podCIDR", pod_cidr}});
+  log::info("Wrote the CNI configuration",
+            {{"path", path}, {"podCIDR", self.pod_cidrs.front().text()}});
   return Status();
 }
 
@@ -70,8 +79,12 @@ Status apply_masquerade(const std::vector<NodeRange>& nodes, const std::string& 
 // One pass: desired, actual, difference.
 Status reconcile(const std::vector<NodeRange>& nodes, const std::string& self,
                  const NodeNetworkOptions& options, Netlink* netlink, std::string* masquerade) {
-  for (const NodeRange& n : nodes)
-    if (n.name == self && !n.pod_cidr.empty()) TRY(write_cni_config(options, n.pod_cidr));
+  for (const NodeRange& n : nodes) {
+    if (n.name != self || n.pod_cidrs.empty()) continue;
+    // Before the first pod of that family: a host forwards no IPv6 unless told to.
+    if (has_v6(n)) write_sysctl(options, "net/ipv6/conf/all/forwarding");
+    TRY(write_cni_config(options, n));
+  }
   TRY_ASSIGN(present, netlink->routes());
   RouteChanges changes = diff_routes(present, plan_routes(nodes, self));
   Status first = apply_masquerade(nodes, self, masquerade);
@@ -92,7 +105,31 @@ Status reconcile(const std::vector<NodeRange>& nodes, const std::string& self,
 
 }  // namespace
 
-std::string cni_config(const std::string& pod_cidr) {
+NodeRange node_range(const std::string& name, const std::vector<std::string>& pod_cidrs,
+                     const std::vector<std::string>& internal_ips) {
+  NodeRange out;
+  out.name = name;
+  auto add = [&name](auto& to, auto read, const std::string& text) {
+    auto again = [&](const auto& other) { return read && other.v6() == read->v6(); };
+    if (read && std::none_of(to.begin(), to.end(), again)) return to.push_back(*read);
+    log::warn("Node has a podCIDR or address that is not used", {{"node", name}, {"value", text}});
+  };
+  for (const std::string& text : pod_cidrs) {
+    auto range = IpPrefix::parse(text);
+    if (range) range = range->network();
+    add(out.pod_cidrs, range, text);
+  }
+  for (const std::string& text : internal_ips) {
+    add(out.internal_ips, IpAddress::parse(text), text);
+  }
+  return out;
+}
+
+std::string cni_config(const std::vector<IpPrefix>& pod_cidrs) {
+  std::string ranges;
+  for (const IpPrefix& r : pod_cidrs) {
+    ranges += (ranges.empty() ? "" : ", ") + std::string("[{\"subnet\": \"") + r.text() + "\"}]";
+  }
   // Leases live on a file system that a reboot empties, as it ends the pods that hold them.
   return R"({
   "cniVersion": "0.4.0",
@@ -108,8 +145,8 @@ std::string cni_config(const std::string& pod_cidr) {
       "ipam": {
         "type": "host-local",
         "dataDir": "/run/keles/cni-leases",
-        "ranges": [[{"subnet": ")" +
-         pod_cidr + R"("}]]
+        "ranges": [)" +
+         ranges + R"(]
       }
     },
     {"type": "portmap", "capabilities": {"portMappings": true}}
@@ -121,48 +158,51 @@ std::string cni_config(const std::string& pod_cidr) {
 std::vector<NetRoute> plan_routes(const std::vector<NodeRange>& nodes, const std::string& self) {
   std::vector<NetRoute> out;
   for (const NodeRange& n : nodes) {
-    if (n.name == self || n.pod_cidr.empty() || n.internal_ip.empty()) continue;
-    auto destination = IpPrefix::parse(n.pod_cidr);
-    auto gateway = IpAddress::parse(n.internal_ip);
-    if (!destination || !gateway || destination->v6() != gateway->v6()) {
-      log::warn("Node has a podCIDR or address that is no route",
-                {{"node", n.name}, {"podCIDR", n.pod_cidr}, {"address", n.internal_ip}});
-      continue;
+    if (n.name == self) continue;
+    for (const IpPrefix& range : n.pod_cidrs) {
+      for (const IpAddress& gateway : n.internal_ips) {
+        if (gateway.v6() != range.v6()) continue;
+        NetRoute r;
+        r.destination = range;
+        r.gateway = gateway;
+        r.protocol = kRouteProtocol;
+        out.push_back(std::move(r));
+      }
     }
-    NetRoute r;
-    r.destination = destination->network();
-    r.gateway = gateway;
-    r.protocol = kRouteProtocol;
-    out.push_back(std::move(r));
   }
   return out;
 }
 
 std::string masquerade_rules(const std::vector<NodeRange>& nodes, const std::string& self) {
-  std::string inside, own;
-  auto add = [&](const std::string& text) {
-    auto prefix = IpPrefix::parse_or_address(text);
-    if (!prefix || prefix->v6()) return std::string();
-    std::string typed = prefix->network().text();
-    inside += (inside.empty() ? "" : ", ") + typed;
-    return typed;
-  };
-  for (const NodeRange& n : nodes) {
-    std::string range = add(n.pod_cidr);
-    if (n.name == self) own = range;
-    add(n.internal_ip);
+  const std::string table = kMasqueradeTable;
+  std::string out;
+  for (bool v6 : {false, true}) {
+    const std::string ip = v6 ? "ip6" : "ip";
+    std::string inside, own;
+    auto add = [&](const IpPrefix& p) { inside += (inside.empty() ? "" : ", ") + p.text(); };
+    for (const NodeRange& n : nodes) {
+      for (const IpPrefix& p : n.pod_cidrs) {
+        if (p.v6() != v6) continue;
+        add(p);
+        if (n.name == self) own = p.text();
+      }
+      for (const IpAddress& a : n.internal_ips) {
+        if (a.v6() == v6) add(IpPrefix::of(a));
+      }
+    }
+    if (own.empty()) continue;
+    // Adding first makes the deletion succeed when there is none.
+    out += "add table " + ip + " " + table + "\ndelete table " + ip + " " + table + "\ntable " +
+           ip + " " + table + " {\n set inside { type " + (v6 ? "ipv6_addr" : "ipv4_addr") +
+           "; flags interval; auto-merge; elements = { " + inside +
+           " } }\n"
+           " chain postrouting {\n"
+           "  type nat hook postrouting priority srcnat + 10;\n"
+           "  " +
+           ip + " saddr " + own + " " + ip + " daddr != @inside " + ip +
+           " daddr != " + (v6 ? "ff00::/8" : "224.0.0.0/4") + " masquerade fully-random\n }\n}\n";
   }
-  if (own.empty()) return "";
-  std::string table = kMasqueradeTable;
-  return nftables_without_table(table) + "table ip " + table +
-         " {\n"
-         " set inside { type ipv4_addr; flags interval; auto-merge; elements = { " +
-         inside +
-         " } }\n"
-         " chain postrouting {\n"
-         "  type nat hook postrouting priority srcnat + 10;\n"
-         "  ip saddr " +
-         own + " ip daddr != @inside ip daddr != 224.0.0.0/4 masquerade fully-random\n }\n}\n";
+  return out;
 }
 
 RouteChanges diff_routes(const std::vector<NetRoute>& present,

@@ -1,13 +1,14 @@
 // The pod network of one node, as simple as Kubernetes allows: a CNI configuration (bridge,
-// host-local, portmap) made from the Node's podCIDR, and a route to each other node's podCIDR by
-// its InternalIP. Nodes share a link, so every pod reaches every pod by its own IP, without NAT.
+// host-local, portmap) made from the Node's podCIDRs, and a route to each other node's podCIDRs by
+// its InternalIP of that family. Nodes share a link, so every pod reaches every pod by its own IP,
+// without NAT. Of both families where the Nodes have both.
 //
 // What leaves for an address that is neither a pod nor a node bears the node's address, as nothing
 // outside knows the way back to a pod.
 //
 // In: Node objects. Out: one file in the CNI directory, routes of protocol kRouteProtocol in the
-// main table (routes of other protocols are never touched), the nftables table kMasqueradeTable, IP
-// forwarding on.
+// main table (routes of other protocols are never touched), the nftables table kMasqueradeTable of
+// each family, IP forwarding on.
 #pragma once
 
 #include <string>
@@ -32,19 +33,25 @@ struct NodeNetworkOptions {
 
 // What this needs of a Node.
 struct NodeRange {
-  std::string name, pod_cidr, internal_ip;
+  std::string name;
+  std::vector<IpPrefix> pod_cidrs;      // one of each family at most
+  std::vector<IpAddress> internal_ips;  // likewise
 };
+// Text that is no range or address, or a second of its family, is left out with a line in the log.
+NodeRange node_range(const std::string& name, const std::vector<std::string>& pod_cidrs,
+                     const std::vector<std::string>& internal_ips);
 
-// The CNI network configuration list for pods of `pod_cidr`.
-std::string cni_config(const std::string& pod_cidr);
+// The CNI network configuration list for pods of these ranges.
+std::string cni_config(const std::vector<IpPrefix>& pod_cidrs);
 
-// The routes that node `self` must have: to every other node with a podCIDR and an address.
+// The routes that node `self` must have: to every other node with a podCIDR and an address of its
+// family.
 std::vector<NetRoute> plan_routes(const std::vector<NodeRange>& nodes, const std::string& self);
 
 constexpr char kMasqueradeTable[] = "keles-pod-network";
 
-// nftables text that replaces kMasqueradeTable: pods of `self` are masqueraded on their way to
-// everything but pods and nodes. "" while `self` has no podCIDR.
+// nftables text that replaces kMasqueradeTable in the families that `self` has a podCIDR of: its
+// pods are masqueraded on their way to everything but pods and nodes. "" while it has none.
 std::string masquerade_rules(const std::vector<NodeRange>& nodes, const std::string& self);
 
 struct RouteChanges {

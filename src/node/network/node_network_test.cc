@@ -23,10 +23,10 @@ std::vector<std::string> texts(const std::vector<NetRoute>& routes) {
   return out;
 }
 
-const std::vector<NodeRange> kNodes{{"a", "10.244.0.0/24", "172.18.0.2"},
-                                    {"b", "10.244.1.0/24", "172.18.0.3"},
-                                    {"c", "", "172.18.0.4"},
-                                    {"d", "10.244.3.0/24", ""}};
+const std::vector<NodeRange> kNodes{node_range("a", {"10.244.0.0/24"}, {"172.18.0.2"}),
+                                    node_range("b", {"10.244.1.0/24"}, {"172.18.0.3"}),
+                                    node_range("c", {}, {"172.18.0.4"}),
+                                    node_range("d", {"10.244.3.0/24"}, {})};
 
 TEST(PlanRoutes, ToEveryOtherNodeThatHasRangeAndAddress) {
   EXPECT_THAT(texts(plan_routes(kNodes, "a")), ElementsAre("10.244.1.0/24 via 172.18.0.3"));
@@ -40,8 +40,23 @@ TEST(Masquerade, LeavesPodsAndNodesAlone) {
   EXPECT_THAT(rules, testing::HasSubstr("ip saddr 10.244.0.0/24 ip daddr != @inside"));
   EXPECT_EQ(masquerade_rules(kNodes, "c"), "");  // no range yet
   // Rules are made of addresses only.
-  std::vector<NodeRange> odd{{"a", "10.244.0.0/24", "1.2.3.4 } }; flush ruleset; table ip x {"}};
+  std::vector<NodeRange> odd{
+      node_range("a", {"10.244.0.0/24"}, {"1.2.3.4 } }; flush ruleset; table ip x {"})};
   EXPECT_THAT(masquerade_rules(odd, "a"), testing::Not(testing::HasSubstr("flush")));
+}
+
+TEST(PlanRoutes, OfBothFamilies) {
+  const std::vector<NodeRange> nodes{
+      node_range("a", {"10.244.0.0/24", "fd00:10:244::/64"}, {"172.18.0.2", "fc00:f853::2"}),
+      node_range("b", {"fd00:10:244:1::/64", "10.244.1.0/24", "10.9.0.0/24"},
+                 {"172.18.0.3", "fc00:f853::3"}),
+      node_range("c", {"fd00:10:244:2::/64"}, {"172.18.0.4"})};
+  EXPECT_THAT(texts(plan_routes(nodes, "a")),
+              ElementsAre("fd00:10:244:1::/64 via fc00:f853::3", "10.244.1.0/24 via 172.18.0.3"));
+  const std::string rules = masquerade_rules(nodes, "a");
+  EXPECT_THAT(rules, testing::HasSubstr("ip saddr 10.244.0.0/24 ip daddr != @inside"));
+  EXPECT_THAT(rules, testing::HasSubstr("ip6 saddr fd00:10:244::/64 ip6 daddr != @inside"));
+  EXPECT_THAT(masquerade_rules(nodes, "c"), testing::Not(testing::HasSubstr("table ip ")));
 }
 
 TEST(DiffRoutes, SetsMissingRemovesOnlyOurs) {
@@ -64,7 +79,13 @@ TEST(DiffRoutes, ChangedGatewayIsReplacedNotRemoved) {
 }
 
 TEST(CniConfig, HoldsTheRange) {
-  EXPECT_THAT(cni_config("10.244.7.0/24"), testing::HasSubstr("{\"subnet\": \"10.244.7.0/24\"}"));
+  auto one = node_range("a", {"10.244.7.0/24"}, {});
+  EXPECT_THAT(cni_config(one.pod_cidrs),
+              testing::HasSubstr("\"ranges\": [[{\"subnet\": \"10.244.7.0/24\"}]]"));
+  auto both = node_range("a", {"10.244.7.0/24", "fd00:10:244:7::/64"}, {});
+  EXPECT_THAT(cni_config(both.pod_cidrs),
+              testing::HasSubstr("[{\"subnet\": \"10.244.7.0/24\"}], [{\"subnet\": "
+                                 "\"fd00:10:244:7::/64\"}]"));
 }
 
 // Links, addresses and routes in a network namespace of the test's own.
@@ -84,7 +105,7 @@ TEST(NetlinkTest, MakesAndRemovesWhatItIsTold) {
     EXPECT_TRUE(n->add_address(bridge->index, *IpPrefix::parse("172.30.0.1/16")).ok());
     EXPECT_TRUE(n->add_address(bridge->index, *IpPrefix::parse("172.30.0.1/16")).ok());
     EXPECT_TRUE(n->set_link_up(bridge->index).ok());
-    auto wanted = plan_routes({{"x", "10.244.9.0/24", "172.30.0.7"}}, "self");
+    auto wanted = plan_routes({node_range("x", {"10.244.9.0/24"}, {"172.30.0.7"})}, "self");
     ASSERT_TRUE(n->replace_route(wanted[0]).ok());
     auto routes = n->routes();
     ASSERT_TRUE(routes.ok());

@@ -270,10 +270,19 @@ class StatusBuilder {
                          ? in_.host_ip
                          : in_.actual->pod_ip();
     // The address of a pod that has ended is kept as a record.
-    if (ip.empty()) ip = old_.pod_ip();
+    std::vector<std::string> others;  // of the other family
+    if (ip.empty()) {
+      ip = old_.pod_ip();
+      for (auto more : old_.pod_ips()) others.emplace_back(more.ip());
+    } else if (!pod_.spec().host_network() && !in_.actual->sandboxes.empty()) {
+      others = in_.actual->sandboxes.front().additional_ips;
+    }
     if (!ip.empty()) {
       out_.set_pod_ip(ip);
       out_.edit_pod_ips().add().set_ip(ip);
+    }
+    for (const std::string& other : others) {
+      if (other != ip) out_.edit_pod_ips().add().set_ip(other);
     }
     add_start_time();
   }

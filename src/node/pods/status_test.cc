@@ -67,13 +67,16 @@ TEST_F(StatusTest, Running) {
   sandbox.id = "s0";
   sandbox.state = cri::SandboxState::kReady;
   sandbox.ip = "10.244.1.2";
+  sandbox.additional_ips = {"fd00:10:244::2"};
   actual_.sandboxes.push_back(sandbox);
   actual_.containers.push_back(container("a", ContainerState::kRunning));
   in_.started = in_.ready = {"a0"};
   auto s = build();
   EXPECT_EQ(s.phase(), "Running");
   EXPECT_EQ(s.pod_ip(), "10.244.1.2");
+  ASSERT_EQ(s.pod_ips().size(), 2u);
   EXPECT_EQ(s.pod_ips()[0].ip(), "10.244.1.2");
+  EXPECT_EQ(s.pod_ips()[1].ip(), "fd00:10:244::2");
   EXPECT_EQ(condition(s, "Ready"), "True  ");
   EXPECT_TRUE(s.container_statuses()[0].ready());
   EXPECT_EQ(s.container_statuses()[0].container_id(), "containerd://a0");

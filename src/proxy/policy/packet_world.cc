@@ -219,9 +219,14 @@ bool PacketWorld::Connection::echoes() {
 }
 
 std::unique_ptr<PacketWorld::Connection> PacketWorld::open(int from, int to, int port, bool v6) {
+  return open_at(from, v6 ? address6(to) : address(to), port, v6);
+}
+
+std::unique_ptr<PacketWorld::Connection> PacketWorld::open_at(int from, const std::string& address,
+                                                              int port, bool v6) {
   int fd = socket_at(from, v6, SOCK_STREAM | SOCK_NONBLOCK);
   std::unique_ptr<Connection> out(new Connection(fd));
-  Address at = socket_address(v6 ? address6(to) : address(to), port, v6);
+  Address at = socket_address(address, port, v6);
   (void)connect(fd, at.get(), at.length);
   int error = 0;
   socklen_t size = sizeof error;
@@ -234,6 +239,11 @@ std::unique_ptr<PacketWorld::Connection> PacketWorld::open(int from, int to, int
 
 bool PacketWorld::connects(int from, int to, int port, bool v6) {
   auto c = open(from, to, port, v6);
+  return c && c->echoes();
+}
+
+bool PacketWorld::reaches(int from, const std::string& address, int port) {
+  auto c = open_at(from, address, port, address.find(':') != std::string::npos);
   return c && c->echoes();
 }
 

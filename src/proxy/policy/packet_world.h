@@ -38,9 +38,12 @@ class PacketWorld {
   std::unique_ptr<Connection> open(int from, int to, int port, bool v6);
   bool connects(int from, int to, int port, bool v6);
   bool udp(int from, int to, int port, bool v6);
+  // TCP to whatever address, which the router may lead to a host.
+  bool reaches(int from, const std::string& address, int port);
 
  private:
   class Host;
+  std::unique_ptr<Connection> open_at(int from, const std::string& address, int port, bool v6);
   int socket_at(int host, bool v6, int type);
   std::vector<std::unique_ptr<Host>> hosts_;
   std::string problem_;

@@ -10,6 +10,8 @@
 #include "proxy/policy/enforcer.h"
 #include "proxy/policy/packet_world.h"
 #include "proxy/policy/ruleset.h"
+#include "proxy/ruleset.h"
+#include "proxy/services.h"
 
 namespace keles::policy {
 namespace {
@@ -621,6 +623,95 @@ TEST(Kernel, PacketsPassAsPoliciesSay) {
           EXPECT_TRUE(w.connects(2, 1, 8080, v6));  // replies are no egress
           t.remove_policy("x", "p");
           ASSERT_TRUE(apply_nftables(policy_rules(t.take())).ok());
+        }
+      })) {
+    GTEST_SKIP() << "needs root, for a network namespace of its own";
+  }
+}
+
+// The proxy's rules with packets: a service of a and b in both families, and what a policy sees of
+// it.
+TEST(Kernel, ServicesLeadPacketsToTheirEndpoints) {
+  if (!in_own_network([] {
+        PacketWorld w(3);
+        ASSERT_TRUE(w.ok()) << w.problem();
+        PolicyTable policies;
+        PodFacts a = pod("x", "a", w.address(0));
+        a.ips.push_back(ip(w.address6(0)));
+        policies.set_pod(a);
+        ASSERT_TRUE(apply_nftables(policy_rules(policies.take())).ok());
+        for (bool v6 : {false, true}) {
+          proxy::ServiceTable table("here", v6);
+          proxy::RulesetOptions options;
+          options.v6 = v6;
+          options.cluster_cidr = proxy::parse_range(v6 ? "fd09::/16" : "10.9.0.0/16", v6);
+          options.node_port_ips = {ip(v6 ? "fd09:2::1" : "10.9.2.1")};
+          proxy::Ruleset rules(options);
+          rules.reset();
+          const std::string vip = v6 ? "fd96::1" : "10.96.0.1";
+          auto service = [&](const std::string& more) {
+            Document d = *parse_yaml(
+                "metadata: {name: web, namespace: it}\nspec: {type: NodePort, clusterIP: '" + vip +
+                "', ports: [{port: 80, nodePort: 30080}]" + more + "}");
+            table.set_service(api::core_v1::Service(d.root));
+          };
+          auto endpoints = [&](const std::vector<int>& hosts) {
+            std::string text = std::string(
+                                   "metadata: {name: s, namespace: it, labels: "
+                                   "{kubernetes.io/service-name: web}}\naddressType: ") +
+                               (v6 ? "IPv6" : "IPv4") + "\nports: [{port: 8080}]\nendpoints:\n";
+            for (int h : hosts) {
+              text += "- {addresses: ['" + (v6 ? w.address6(h) : w.address(h)) +
+                      "'], nodeName: here}\n";
+            }
+            Document d = *parse_yaml(text);
+            table.set_slice(api::discovery_v1::EndpointSlice(d.root));
+          };
+          auto step = [&] {
+            rules.update("it/web", table.forwards("it/web"), table.local_ips("it/web"));
+            Status s = apply_nftables(rules.take());
+            ASSERT_TRUE(s.ok()) << s.to_string();
+          };
+          service("");
+          step();
+          EXPECT_FALSE(w.reaches(2, vip, 80));
+          endpoints({0, 1});
+          step();
+          for (int i = 0; i < 8; ++i) EXPECT_TRUE(w.reaches(2, vip, 80)) << i;
+          EXPECT_FALSE(w.reaches(2, vip, 81));  // refused: not the service's
+          EXPECT_TRUE(w.reaches(2, v6 ? "fd09:2::1" : "10.9.2.1", 30080));
+          EXPECT_FALSE(
+              w.reaches(2, v6 ? "fd09:1::1" : "10.9.1.1", 30080));  // no address of node ports
+          EXPECT_TRUE(w.reaches(PacketWorld::kRouter, vip, 80));
+          // Who is the service himself reaches himself.
+          endpoints({0});
+          step();
+          for (int i = 0; i < 4; ++i) EXPECT_TRUE(w.reaches(0, vip, 80)) << i;
+          // Policies see the endpoint, not the service.
+          policies.set_policy("p", policy("{podSelector: {}, ingress: [{ports: [{port: 8080}]}]}"));
+          ASSERT_TRUE(apply_nftables(policy_rules(policies.take())).ok());
+          EXPECT_TRUE(w.reaches(2, vip, 80));
+          policies.set_policy("p", policy("{podSelector: {}, ingress: [{ports: [{port: 80}]}]}"));
+          ASSERT_TRUE(apply_nftables(policy_rules(policies.take())).ok());
+          EXPECT_FALSE(w.reaches(2, vip, 80));
+          EXPECT_TRUE(w.reaches(0, vip, 80));  // itself
+          policies.remove_policy("x", "p");
+          ASSERT_TRUE(apply_nftables(policy_rules(policies.take())).ok());
+          // Affinity comes and goes; clients stay with theirs.
+          service(", sessionAffinity: ClientIP");
+          endpoints({0, 1});
+          step();
+          for (int i = 0; i < 4; ++i) EXPECT_TRUE(w.reaches(2, vip, 80));
+          endpoints({1});
+          step();
+          for (int i = 0; i < 4; ++i) EXPECT_TRUE(w.reaches(2, vip, 80));
+          service(", externalTrafficPolicy: Local, internalTrafficPolicy: Local");
+          step();
+          EXPECT_TRUE(w.reaches(2, vip, 80));
+          EXPECT_TRUE(w.reaches(2, v6 ? "fd09:2::1" : "10.9.2.1", 30080));
+          table.remove_service("it", "web");
+          step();
+          EXPECT_TRUE(apply_nftables(rules.remove()).ok());
         }
       })) {
     GTEST_SKIP() << "needs root, for a network namespace of its own";
