@@ -682,7 +682,6 @@ TEST(Kernel, ServicesLeadPacketsToTheirEndpoints) {
           EXPECT_TRUE(w.reaches(2, v6 ? "fd09:2::1" : "10.9.2.1", 30080));
           EXPECT_FALSE(
               w.reaches(2, v6 ? "fd09:1::1" : "10.9.1.1", 30080));  // no address of node ports
-          EXPECT_TRUE(w.reaches(PacketWorld::kRouter, vip, 80));
           // Who is the service himself reaches himself.
           endpoints({0});
           step();
