@@ -19,6 +19,8 @@ namespace {
 // names. A line break is in no name: those that name no class at all, and volumes.
 constexpr const char* kConcern = "concern";
 constexpr const char* kNoClass = "\n";
+// Volumes by the claim that they name as theirs.
+constexpr const char* kByClaim = "claim";
 
 std::string key_of(const api::meta_v1::ObjectMeta& meta) {
   return std::string(meta.namespace_()) + "/" + std::string(meta.name());
@@ -60,11 +62,21 @@ VolumeBinder::VolumeBinder(Deps deps)
       pods_(watch<Pod>()) {
   index_pods_by_claim(pods_);
   claims_.informer().base().add_index(kConcern, concerns);
+  volumes_.informer().base().add_index(
+      kByClaim, [](const ObjectPtr& o) -> std::vector<std::string> {
+        const auto ref = read<Volume>(o)->spec().claim_ref();
+        if (!ref) return {};
+        return {std::string(ref.namespace_()) + "/" + std::string(ref.name())};
+      });
   claims_.informer().on_change([this](const Ref<Claim>& before, const Ref<Claim>& now) {
     if (now || !before) return;
+    const std::string key = key_of(before->metadata());
+    metrics_.forget(key);
     std::string volume(before->spec().volume_name());
-    metrics_.forget(key_of(before->metadata()));
     if (!volume.empty()) queue().add(std::move(volume));
+    // Those that were bound to it, which it had not heard of before it went.
+    for (const ObjectPtr& o : volumes_.informer().base().by_index(kByClaim, key))
+      queue().add(std::string(o->name()));
   });
   volumes_.informer().on_change([this](const Ref<Volume>& before, const Ref<Volume>& now) {
     const Ref<Volume>& it = now ? now : before;

@@ -343,6 +343,19 @@ TEST_F(Binder, BindsAndReleases) {
   EXPECT_TRUE(removed.empty()) << "retained";
 }
 
+// It went while it was being bound, and had not heard of its volume.
+TEST_F(Binder, AVolumeIsReleasedWhoseClaimNeverNamedIt) {
+  client.put_yaml(volume_yaml("v", ""));
+  client.fail("update", "persistentvolumeclaims", Status::unavailable("away"), 1000);
+  client.put_yaml(claim_yaml(""));
+  rest(1s);
+  ASSERT_EQ(volume("v")->status().phase(), "Bound");
+  ASSERT_EQ(claim()->spec().volume_name(), "");
+  drop_claim();
+  rest();
+  EXPECT_EQ(volume("v")->status().phase(), "Released");
+}
+
 TEST_F(Binder, AClaimThatWaitsGetsTheVolumeThatComes) {
   client.put_yaml(claim_yaml(""));
   rest();
