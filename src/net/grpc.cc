@@ -12,6 +12,7 @@ namespace {
 
 constexpr Duration kFirstBackoff = 100ms;
 constexpr Duration kLastBackoff = 3s;
+constexpr Duration kLongestDial = 5s;  // a silent host must not hold up the others for long
 
 std::string frame(std::string_view message) {
   std::string out(5, '\0');
@@ -155,19 +156,23 @@ class Channel final : public GrpcChannel {
     co_return Status();
   }
 
-  // Makes client_ usable; after a failure not before a growing pause.
+  // Makes client_ usable; after a failure not before a growing pause. Whatever goes wrong here,
+  // nothing was sent: kUnavailable.
   Task<Status> connected(Context ctx) {
     if (client_ && client_->usable()) co_return Status();
-    TRY_CO(dialing_.acquire(ctx));
-    Status s = co_await dial_once(ctx);
-    dialing_.release();
-    co_return s;
+    Status s = co_await dialing_.acquire(ctx);
+    if (s.ok()) {
+      s = co_await dial_once(ctx);
+      dialing_.release();
+    }
+    if (s.ok() || s.is(Reason::kUnavailable)) co_return s;
+    co_return Status::unavailable(s.message());
   }
   Task<Status> dial_once(Context ctx) {
     if (client_ && client_->usable()) co_return Status();
     Duration pause = next_dial_ - loop_.now();
     if (pause > Duration::zero()) TRY_CO(ctx.sleep(pause));
-    Context limit = ctx.with_timeout(20s);
+    Context limit = ctx.with_timeout(kLongestDial);
     auto made = co_await connect(limit);
     if (!made.ok()) {
       backoff_ = std::min<Duration>(std::max<Duration>(backoff_ * 2, kFirstBackoff), kLastBackoff);

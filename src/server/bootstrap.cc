@@ -96,7 +96,7 @@ Document make_service(const ApiServerOptions& options, const std::string& addres
   return d.take();
 }
 
-Document make_slice(const ApiServerOptions& options, const std::vector<std::string>& addresses) {
+Document make_slice(const std::vector<std::string>& addresses, uint16_t serving_port) {
   Draft<api::discovery_v1::EndpointSliceEdit> d;
   auto meta = d->edit_metadata();
   meta.set_name("kubernetes");
@@ -111,12 +111,11 @@ Document make_slice(const ApiServerOptions& options, const std::vector<std::stri
   auto port = d->edit_ports().add();
   port.set_name("https");
   port.set_protocol("TCP");
-  port.set_port(options.advertise_port);
+  port.set_port(serving_port);
   return d.take();
 }
 
-Document make_endpoints(const ApiServerOptions& options,
-                        const std::vector<std::string>& addresses) {
+Document make_endpoints(const std::vector<std::string>& addresses, uint16_t serving_port) {
   Draft<api::core_v1::EndpointsEdit> d;
   auto meta = d->edit_metadata();
   meta.set_name("kubernetes");
@@ -127,7 +126,7 @@ Document make_endpoints(const ApiServerOptions& options,
   auto port = subset.edit_ports().add();
   port.set_name("https");
   port.set_protocol("TCP");
-  port.set_port(options.advertise_port);
+  port.set_port(serving_port);
   return d.take();
 }
 
@@ -312,13 +311,14 @@ bool reachable_by_pods(std::string_view address) {
   return ip && ip->is_global_unicast();
 }
 
-Task<Status> write_endpoints(Context ctx, ApiServer* server, std::vector<std::string> addresses) {
+Task<Status> write_endpoints(Context ctx, ApiServer* server, std::vector<std::string> addresses,
+                             uint16_t port) {
   Registry* registry = &server->registry();
   Batch both(ctx.loop());
   both.add(replace(ctx, registry, &kind_of<api::discovery_v1::EndpointSlice>(),
-                   make_slice(server->options(), addresses)));
-  both.add(replace(ctx, registry, &kind_of<api::core_v1::Endpoints>(),
-                   make_endpoints(server->options(), addresses)));
+                   make_slice(addresses, port)));
+  both.add(
+      replace(ctx, registry, &kind_of<api::core_v1::Endpoints>(), make_endpoints(addresses, port)));
   co_return co_await both.finish();
 }
 
@@ -373,7 +373,7 @@ Task<Status> bootstrap(Context ctx, ApiServer* server) {
         {{"address", options.advertise_address}});
   } else if (options.host_name.empty() || !registry->store().shared()) {
     std::vector<std::string> own{options.advertise_address};
-    rest.add(write_endpoints(ctx, server, std::move(own)));
+    rest.add(write_endpoints(ctx, server, std::move(own), options.advertise_port));
   }
   co_return co_await rest.finish();
 }

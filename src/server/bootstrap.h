@@ -18,7 +18,8 @@ Task<Status> bootstrap(Context ctx, ApiServer* server);
 bool reachable_by_pods(std::string_view address);
 // Where the API servers are, for the Service "kubernetes": its EndpointSlice and Endpoints. At
 // least one, all of one family.
-Task<Status> write_endpoints(Context ctx, ApiServer* server, std::vector<std::string> addresses);
+Task<Status> write_endpoints(Context ctx, ApiServer* server, std::vector<std::string> addresses,
+                             uint16_t port);
 
 // The ServiceCIDR "kubernetes", of the range that the server was started with: made when it is
 // missing, and ready unless somebody has said otherwise (KEP-1880).

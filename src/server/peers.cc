@@ -1,14 +1,15 @@
 #include "server/peers.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <utility>
 
 #include "api/coordination_v1.h"
-#include "api/discovery_v1.h"
 #include "base/encoding.h"
 #include "base/log.h"
 #include "machinery/time.h"
+#include "machinery/validation.h"
 #include "server/bootstrap.h"
 #include "server/objects/meta.h"
 #include "server/registry/registry.h"
@@ -18,11 +19,10 @@ namespace {
 
 using api::coordination_v1::Lease;
 using api::coordination_v1::LeaseEdit;
-using api::discovery_v1::EndpointSlice;
 
 constexpr const char* kNamespace = "kube-system";
 constexpr const char* kIdentity = "apiserver.kubernetes.io/identity";
-constexpr const char* kAddress = "keles.dev/advertise-address";
+constexpr const char* kServesAt = "keles.dev/serves-at";  // address and port
 constexpr Duration kRenewEvery = 10s;
 constexpr Duration kSilence = 30s;       // of a server that is taken for gone
 constexpr int64_t kLeaseSeconds = 3600;  // as upstream's: then the Lease is removed
@@ -39,6 +39,8 @@ registry::WriteRequest as_server() {
 
 const KindDesc* lease_kind() { return &kind_of<Lease>(); }
 
+bool is_label_value(const std::string& text) { return check_label_value(text).empty(); }
+
 }  // namespace
 
 Peers::Peers(ApiServer* server) : server_(server) {
@@ -49,7 +51,17 @@ Peers::Peers(ApiServer* server) : server_(server) {
   char hash[17];
   std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(fnv1a_64(where)));
   name_ = std::string("apiserver-") + hash;
-  if (reachable_by_pods(o.advertise_address)) address_ = o.advertise_address;
+  if (reachable_by_pods(o.advertise_address)) own_ = {o.advertise_address, o.advertise_port};
+}
+
+Peers::Place Peers::parse_place(std::string_view text) {
+  Place out;
+  const size_t blank = text.find(' ');
+  if (blank == std::string_view::npos) return out;
+  const std::string_view port = text.substr(blank + 1);
+  auto [end, err] = std::from_chars(port.data(), port.data() + port.size(), out.port);
+  if (err == std::errc() && end == port.data() + port.size()) out.address = text.substr(0, blank);
+  return out;
 }
 
 Task<Status> Peers::announce(Context ctx) {
@@ -70,8 +82,9 @@ Task<Status> Peers::renew(Context ctx) {
   meta.set_namespace_(kNamespace);
   meta.set_name(name_);
   meta.edit_labels().set(kIdentity, "kube-apiserver");
-  meta.edit_labels().set("kubernetes.io/hostname", host_);
-  if (has_address()) meta.edit_annotations().set(kAddress, address_);
+  if (is_label_value(host_)) meta.edit_labels().set("kubernetes.io/hostname", host_);
+  if (has_address())
+    meta.edit_annotations().set(kServesAt, own_.address + " " + std::to_string(own_.port));
   auto spec = d->edit_spec();
   spec.set_holder_identity(holder_);
   spec.set_lease_duration_seconds(kLeaseSeconds);
@@ -97,14 +110,18 @@ Task<Status> Peers::listen(Context ctx) {
   std::vector<ObjectPtr> over;
   for (const ObjectPtr& o : page->items) {
     auto lease = read<Lease>(o);
-    Heard h{std::to_string(o->revision()),
-            std::string(lease->metadata().annotations().get(kAddress)), now};
-    const std::string name(o->name());
-    if (auto before = heard_.find(name);
-        before != heard_.end() && before->second.revision == h.revision)
-      h.at = before->second.at;
-    heard.emplace(name, std::move(h));
     auto renewed = parse_time(lease->spec().renew_time());
+    Heard h;
+    h.revision = o->revision();
+    h.where = parse_place(lease->metadata().annotations().get(kServesAt));
+    // One that is new to us may have been silent for long; afterwards what counts is that it
+    // changes.
+    const bool old = !renewed.ok() || *renewed + kSilence < ctx.loop().wall_now();
+    h.at = old ? now - kSilence : now;
+    const std::string name(o->name());
+    if (auto before = heard_.find(name); before != heard_.end())
+      h.at = before->second.revision == h.revision ? before->second.at : now;
+    heard.emplace(name, std::move(h));
     const Duration lasts = std::chrono::seconds(lease->spec().lease_duration_seconds());
     if (renewed.ok() && *renewed + lasts < ctx.loop().wall_now()) over.push_back(o);
   }
@@ -121,29 +138,25 @@ Task<Status> Peers::listen(Context ctx) {
 }
 
 Task<Status> Peers::write_endpoints(Context ctx, bool with_own) {
-  std::vector<std::string> wanted;
-  if (with_own) wanted.push_back(address_);
-  const bool v6 = address_.find(':') != std::string::npos;
+  std::vector<Place> there;
+  if (with_own) there.push_back(own_);
+  const bool v6 = own_.address.find(':') != std::string::npos;
   for (const auto& [name, h] : heard_) {
     const bool fresh = ctx.loop().now() - h.at < kSilence;
-    const bool same_family = (h.address.find(':') != std::string::npos) == v6;
-    if (fresh && same_family && name != name_ && reachable_by_pods(h.address))
-      wanted.push_back(h.address);
+    const bool same_family = (h.where.address.find(':') != std::string::npos) == v6;
+    if (fresh && same_family && name != name_ && reachable_by_pods(h.where.address))
+      there.push_back(h.where);
   }
-  std::sort(wanted.begin(), wanted.end());
-  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
-  if (wanted.empty()) co_return Status();  // the last one's stay, for when it comes back
-  auto there =
-      co_await server_->registry().get(ctx, &kind_of<EndpointSlice>(), "default", "kubernetes");
-  if (there.ok()) {
-    std::vector<std::string> now;
-    auto slice = read<EndpointSlice>(*there);
-    for (auto endpoint : slice->endpoints()) {
-      for (std::string_view a : endpoint.addresses()) now.emplace_back(a);
-    }
-    if (now == wanted) co_return Status();
+  if (there.empty()) co_return Status();  // the last one's stay, for when it comes back
+  std::sort(there.begin(), there.end());
+  // Endpoints have one port between them: that of the first, for whoever writes them.
+  const uint16_t port = there.front().port;
+  std::vector<std::string> wanted;
+  for (const Place& p : there) {
+    if (p.port == port && (wanted.empty() || wanted.back() != p.address))
+      wanted.push_back(p.address);
   }
-  co_return co_await server::write_endpoints(ctx, server_, std::move(wanted));
+  co_return co_await server::write_endpoints(ctx, server_, std::move(wanted), port);
 }
 
 Task<void> Peers::run(Context ctx) {

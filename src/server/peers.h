@@ -6,8 +6,11 @@
 // One loop.
 #pragma once
 
+#include <compare>
+#include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/context.h"
@@ -26,19 +29,26 @@ class Peers {
   Task<void> run(Context ctx);
 
  private:
+  struct Place {
+    std::string address;  // "": one that nobody can reach
+    uint16_t port = 0;
+    auto operator<=>(const Place&) const = default;
+  };
   struct Heard {
-    std::string revision, address;
+    int64_t revision = 0;
+    Place where;
     TimePoint at;  // by our own clock: theirs may differ
   };
+  static Place parse_place(std::string_view text);
   Task<Status> renew(Context ctx);
   Task<Status> listen(Context ctx);
   Task<Status> write_endpoints(Context ctx, bool with_own);
   Task<void> leave(Loop* loop);
-  bool has_address() const { return !address_.empty(); }
+  bool has_address() const { return !own_.address.empty(); }
 
   ApiServer* server_;
   std::string name_, holder_, host_;
-  std::string address_;                 // "": one that nobody can reach
+  Place own_;
   std::map<std::string, Heard> heard_;  // by the Lease's name
 };
 

@@ -2,6 +2,7 @@
 
 #include <atomic>
 
+#include "base/log.h"
 #include "base/sync.h"
 #include "machinery/time.h"
 #include "server/bootstrap.h"
@@ -115,7 +116,11 @@ Task<Status> ApiServer::start(Context ctx) {
     (void)co_await ctx.sleep(kWritableEvery);
     s = co_await server::bootstrap(ctx, this);
   }
-  if (s.ok() && state_->peers) s = co_await state_->peers->announce(ctx);
+  if (s.ok() && state_->peers) {
+    Status told = co_await state_->peers->announce(ctx);
+    if (!told.ok() && !ctx.done())  // it is tried again every ten seconds
+      log::warn("The other API servers could not be told of this one", {{"err", told}});
+  }
   state_->auth.refresh();
   if (state_->flow.enabled()) state_->flow.refresh(ctx.loop());
   if (s.ok()) state_->started = true;

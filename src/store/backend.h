@@ -3,8 +3,8 @@
 // and never decides anything itself. So a backend may as well be shared by several processes.
 //
 // Backends: LocalBackend (local_backend.h) over a disk of this process: RocksDB (rocks_log.h) or
-// the simulated one (store/sim). The store's conformance suite also runs on one that is shared
-// by several replicas and tells its changes late, as etcd will.
+// the simulated one (store/sim); an etcd cluster (store/etcd). The store's conformance suite also
+// runs on one that is shared by several replicas and tells its changes late, in virtual time.
 #pragma once
 
 #include <cstdint>

@@ -41,7 +41,7 @@ Status definite_or_unknown(const Status& s) {
 
 // Whether another member may answer better.
 bool of_the_member(const Status& s) {
-  if (!came_from_etcd(s)) return true;
+  if (!came_from_etcd(s)) return !s.is(Reason::kInternalError);  // an answer that is too large
   return s.is(Reason::kUnavailable) || s.is(Reason::kTimeout) || s.is(Reason::kUnknown) ||
          s.is(Reason::kCancelled);
 }

@@ -30,6 +30,7 @@ constexpr const char* kCompact = "/etcdserverpb.KV/Compact";
 constexpr const char* kWatch = "/etcdserverpb.Watch/Watch";
 constexpr int64_t kPage = 500;
 constexpr Duration kLongestWrite = 60s;
+constexpr size_t kMostWaiting = 16'384;
 constexpr Duration kFirstPause = 100ms, kLastPause = 5s;
 constexpr size_t kMostBuffered = 256u << 20;  // bytes of one revision's fragments
 const std::string kAllKeys(1, '\0');
@@ -110,6 +111,10 @@ class EtcdBackend final : public Backend {
     {
       std::lock_guard lock(mutex_);
       if (closed_) co_return Status::unavailable("store is closed");
+      if (waiting_ >= kMostWaiting) {
+        co_return Status(Reason::kTooManyRequests, "store: too many writes are waiting; try again");
+      }
+      ++waiting_;
     }
     auto answer = std::make_shared<Crossing<Result<T>>>(ctx.loop());
     Duration left = kLongestWrite;
@@ -133,6 +138,8 @@ class EtcdBackend final : public Backend {
     Context limit = root_.with_timeout(left);
     Result<T> result = co_await call(limit);
     answer->answer(std::move(result));
+    std::lock_guard lock(mutex_);
+    --waiting_;
   }
 
   Task<void> end() {
@@ -210,24 +217,30 @@ class EtcdBackend final : public Backend {
 
   // --- the state ---
 
-  Task<Result<Contents>> read_state(Context ctx) {
+  // How far a reading of the state has come: it goes on where it was when something went wrong.
+  struct Reading {
     Contents out;
+    std::string from;
+    int64_t at = 0;        // its revision; 0: not begun
+    int64_t page = kPage;  // keys; fewer when an answer was too large or too late
+  };
+
+  Task<Status> read_on(Context ctx, Reading* reading) {
     const std::string to = options_.prefix + '0';  // behind everything below the prefix
-    std::string from = options_.prefix + '/';
-    int64_t at = 0;
+    Contents& out = reading->out;
     for (;;) {
       RangeQuery query;
-      query.from = from;
+      query.from = reading->from;
       query.to = to;
-      query.limit = kPage;
-      query.revision = at;
+      query.limit = reading->page;
+      query.revision = reading->at;
       std::string request = range_request(query);
       auto sent = co_await client_.read(ctx, kRange, std::move(request));
       if (!sent.ok()) co_return sent.status();
       auto page = parse_range(*sent);
       if (!page.ok()) co_return page.status();
-      if (at == 0) {
-        at = page->header.revision;
+      if (reading->at == 0) {
+        reading->at = page->header.revision;
         char identity[17];
         std::snprintf(identity, sizeof identity, "%016llx",
                       static_cast<unsigned long long>(page->header.cluster_id));
@@ -240,11 +253,16 @@ class EtcdBackend final : public Backend {
         if (c.key) out.records.push_back(change(std::move(c.key), kv));
       }
       if (!page->more || page->kvs.empty()) break;
-      from = page->kvs.back().key;
-      from += '\0';
+      reading->from = page->kvs.back().key;
+      reading->from += '\0';
     }
-    out.revision = at;
-    co_return out;
+    out.revision = reading->at;
+    co_return Status();
+  }
+  Reading from_the_start() const {
+    Reading out;
+    out.from = options_.prefix + '/';
+    return out;
   }
   static Change change(KeyPtr key, const KeyValue& kv) {
     Change c;
@@ -259,13 +277,19 @@ class EtcdBackend final : public Backend {
   // Again and again until it is there or ctx ends; then the last thing that went wrong.
   Task<Result<Contents>> read_state_patiently(Context ctx) {
     Status last;
+    Reading reading = from_the_start();
     for (Duration pause = kFirstPause;; pause = std::min<Duration>(pause * 2, kLastPause)) {
-      auto got = co_await read_state(ctx);
+      Status got = co_await read_on(ctx, &reading);
       if (got.ok()) {
         tell_health(Status());
-        co_return got;
+        co_return std::move(reading.out);
       }
-      if (last.ok() || !ctx.done()) last = got.status();
+      if (got.is(Reason::kExpired)) {  // its revision has been compacted meanwhile
+        reading = from_the_start();
+      } else {
+        reading.page = std::max<int64_t>(1, reading.page / 2);
+      }
+      if (last.ok() || !ctx.done()) last = got;
       tell_health(unreachable(last));
       Status rested = co_await ctx.sleep(pause);
       if (!rested.ok()) co_return unreachable(last);
@@ -368,8 +392,8 @@ class EtcdBackend final : public Backend {
       if (!rested.ok()) co_return;
       Condition c;
       c.value = version;
-      const std::string now = std::to_string(revision_);
-      std::string request = write_request(kCompactionKey, c, &now);
+      const std::string upto_now = std::to_string(reached);  // what others take for compacted
+      std::string request = write_request(kCompactionKey, c, &upto_now);
       Context limit = ctx.with_timeout(kLongestWrite);
       auto sent = co_await client_.write(limit, kTxn, std::move(request));
       if (!sent.ok()) continue;
@@ -403,6 +427,7 @@ class EtcdBackend final : public Backend {
   mutable std::mutex mutex_;
   Status health_;
   bool closed_ = false;
+  size_t waiting_ = 0;  // calls that etcd has not answered
 };
 
 Result<std::unique_ptr<Backend>> open_etcd_backend(const EtcdOptions& options) {

@@ -180,6 +180,19 @@ TEST_F(Servers, ComeBackWithEtcd) {
   EXPECT_TRUE(store->writable().ok()) << store->writable().message();
 }
 
+// Answers that are too large are asked for in smaller pieces.
+TEST_F(Servers, ReadAStateOfLargeObjects) {
+  TestEtcd etcd;
+  auto a = open(options_of(etcd));
+  const std::string large(1'200'000, 'x');
+  for (int i = 0; i < 60; ++i) {
+    auto made = write(*a, create("ns", "x" + std::to_string(i), large));
+    ASSERT_TRUE(made.ok()) << made.status().to_string();
+  }
+  auto b = open(options_of(etcd));
+  EXPECT_EQ(b->snapshot()->count("/registry/"), 60u);
+}
+
 // Servers compact what is old, one of them, and nobody who is up to date notices.
 TEST_F(Servers, CompactThePast) {
   TestEtcd etcd;
@@ -207,6 +220,15 @@ TEST_F(Servers, CompactThePast) {
     compacted = answer.status().is(Reason::kExpired);
   }
   EXPECT_TRUE(compacted);
+  // Where upstream's servers read up to where: the revision that was compacted, not a later one.
+  etcd::RangeQuery mark;
+  mark.from = "compact_rev_key";
+  Context ctx = Context::root(*loop).with_timeout(10s);
+  auto marked = run(client.read(ctx, "/etcdserverpb.KV/Range", etcd::range_request(mark)));
+  ASSERT_TRUE(marked.ok());
+  auto kvs = etcd::parse_range(*marked);
+  ASSERT_TRUE(kvs.ok() && kvs->kvs.size() == 1u);
+  EXPECT_LT(std::stoll(std::string(kvs->kvs[0].value)), kvs->header.revision - 1);
   ASSERT_TRUE(sees(*b, last));
   int64_t seen = first;
   while (seen < last) {
