@@ -46,8 +46,9 @@ struct World {
 };
 
 void judge(World& w, const policies::Policy& policy, matching::Inputs& inputs) {
-  const auto once = policies::judge(policy, inputs, nullptr, "CREATE", w.loop);
-  const auto again = policies::judge(policy, inputs, nullptr, "CREATE", w.loop);
+  const matching::Asking nobody(nullptr, w.loop.now());
+  const auto once = policies::judge(policy, inputs, nullptr, "CREATE", nobody, w.loop);
+  const auto again = policies::judge(policy, inputs, nullptr, "CREATE", nobody, w.loop);
   if (once.decisions.size() != again.decisions.size()) std::abort();
   for (size_t i = 0; i < once.decisions.size(); ++i) {
     const auto &a = once.decisions[i], &b = again.decisions[i];

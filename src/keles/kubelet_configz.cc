@@ -63,6 +63,21 @@ constexpr Entry kEntries[] = {
     {"container-log-max-size", "containerLogMaxSize"},
     {"container-log-max-files", "containerLogMaxFiles", As::kNumber},
     {"container-log-monitor-interval", "containerLogMonitorInterval", As::kDuration},
+    {"image-gc-high-threshold", "imageGCHighThresholdPercent", As::kNumber},
+    {"image-gc-low-threshold", "imageGCLowThresholdPercent", As::kNumber},
+    {"minimum-image-ttl-duration", "imageMinimumGCAge", As::kDuration},
+    {"maximum-image-ttl-duration", "imageMaximumGCAge", As::kDuration},
+    {"serialize-image-pulls", "serializeImagePulls", As::kSwitch},
+    {"max-parallel-image-pulls", "maxParallelImagePulls", As::kNumber},
+    {"image-pull-credentials-verification-policy", "imagePullCredentialsVerificationPolicy"},
+    {"preloaded-images-verification-allowlist", "preloadedImagesVerificationAllowlist", As::kTexts},
+    {"pod-manifest-path", "staticPodPath"},
+    {"file-check-frequency", "fileCheckFrequency", As::kDuration},
+    {"manifest-url", "staticPodURL"},
+    {"http-check-frequency", "httpCheckFrequency", As::kDuration},
+    {"kube-reserved", "kubeReserved", As::kPairs},
+    {"system-reserved", "systemReserved", As::kPairs},
+    {"pod-max-pids", "podPidsLimit", As::kNumber},
 };
 
 // Of "a,b", in brackets or without.
@@ -134,6 +149,17 @@ void put(Document* doc, std::string_view field, Value v) {
   in->set(doc->arena, field, v);
 }
 
+// What is sent to whoever gives static pods may be a secret: upstream shows the names alone.
+void mask_headers(Document& doc) {
+  Value* headers = doc.root.find("staticPodURLHeader");
+  if (!headers) return;
+  for (Member& m : headers->members()) {
+    Value masked = Value::list();
+    masked.append(doc.arena, Value::string("<masked>"));
+    m.value = masked;
+  }
+}
+
 }  // namespace
 
 bool configz_knows(std::string_view flag) {
@@ -153,6 +179,7 @@ Result<std::string> kubelet_configz(const std::string& file, const Flags& given,
     TRY_ASSIGN(read, ConfigFile::read(file, kind));
     doc.root = deep_copy(doc.arena, read.root());
   }
+  mask_headers(doc);
   for (const Entry& e : kEntries) {
     if (!given.given(e.flag)) continue;
     const auto at = values.find(std::string(e.flag));

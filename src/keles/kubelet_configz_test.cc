@@ -34,7 +34,8 @@ TEST(KubeletConfigz, IsTheFileWithItsDefaultsAndTheFlagsOverIt) {
   const std::string file = testing::TempDir() + "kubelet.yaml";
   ASSERT_TRUE(write_file(file,
                          "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
-                         "maxPods: 20\nport: 10\n")
+                         "maxPods: 20\nport: 10\nstaticPodURL: http://x\n"
+                         "staticPodURLHeader: {Authorization: [Bearer secret]}\n")
                   .ok());
   const Document doc =
       told(file, {"--port=11", "--anonymous-auth", "--cluster-dns=10.0.0.1,10.0.0.2",
@@ -44,6 +45,7 @@ TEST(KubeletConfigz, IsTheFileWithItsDefaultsAndTheFlagsOverIt) {
   EXPECT_TRUE(doc.root["authentication"]["anonymous"]["enabled"].as_bool());
   EXPECT_EQ(doc.root["authentication"]["webhook"]["cacheTTL"].as_string(), "1m30s");
   EXPECT_EQ(to_json(doc.root["clusterDNS"]), R"(["10.0.0.1","10.0.0.2"])");
+  EXPECT_EQ(to_json(doc.root["staticPodURLHeader"]), R"({"Authorization":["\u003cmasked\u003e"]})");
 }
 
 // A field of the file that acts, acts by its flag: /configz tells what the flag says.

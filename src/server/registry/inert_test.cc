@@ -38,17 +38,13 @@ TEST(Inert, Fields) {
       {"v1", "Pod", "spec: {topologySpreadConstraints: [{maxSkew: 1}]}", {}},
       {"apps/v1",
        "Deployment",
-       "spec: {template: {spec: {containers: [{name: a}, {name: b, resizePolicy: [{}, {x: y}]}]}}}",
-       {"spec.template.spec.containers[1].resizePolicy"}},
+       "spec: {template: {spec: {containers: [{name: a}, {name: b, securityContext: "
+       "{windowsOptions: "
+       "{hostProcess: true}}}]}}}",
+       {"spec.template.spec.containers[1].securityContext.windowsOptions"}},
       {"v1", "Pod", "spec: {volumes: [{emptyDir: {sizeLimit: 1Gi, medium: Memory}}]}", {}},
-      {"v1",
-       "Pod",
-       "spec: {volumes: [{emptyDir: {}}, {emptyDir: {sizeLimit: 1Gi}}]}",
-       {"spec.volumes[1].emptyDir.sizeLimit"}},
-      {"v1",
-       "Pod",
-       "spec: {resources: {limits: {cpu: '1', ephemeral-storage: 1Gi}}}",
-       {"spec.resources.limits[ephemeral-storage]"}},
+      {"v1", "Pod", "spec: {volumes: [{emptyDir: {}}, {emptyDir: {sizeLimit: 1Gi}}]}", {}},
+      {"v1", "Pod", "spec: {resources: {limits: {cpu: '1', ephemeral-storage: 1Gi}}}", {}},
       {"apps/v1",
        "StatefulSet",
        "spec: {persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain, whenScaled: Delete}, "
