@@ -1,5 +1,7 @@
 #include "store/local_backend.h"
 
+#include <algorithm>
+#include <condition_variable>
 #include <deque>
 #include <optional>
 #include <utility>
@@ -29,7 +31,9 @@ struct LocalBackend::Queue {
   std::mutex mutex;
   std::deque<RequestPtr> waiting;
   bool in_flight = false;  // whoever set it owns `batch`, and changes `revision`
-  bool gathering = false;  // a batch begins at the end of some loop's turn
+  std::vector<Loop*> gathering;  // in whose turn somebody wrote: its end begins the next batch
+  size_t pumping = 0;            // by turns' ends, which the backend has to outlive
+  std::condition_variable pumped;
   bool closed = false;
   bool gone = false;  // the backend is
   Status failed;
@@ -66,6 +70,33 @@ struct LocalBackend::Queue {
   }
 };
 
+// A turn of a loop in which somebody wrote. Each loop's counts for itself: one in a long turn keeps
+// no other's writers waiting, and one that ends before its turn does is forgotten.
+struct LocalBackend::Turn {
+  Turn(LocalBackend* b, std::shared_ptr<Queue> q, Loop* l)
+      : backend(b), queue(std::move(q)), loop(l) {}
+  Turn(const Turn&) = delete;
+  ~Turn() {
+    if (ended) return;
+    std::lock_guard lock(queue->mutex);
+    std::erase(queue->gathering, loop);
+  }
+  void end() {
+    std::unique_lock lock(queue->mutex);
+    ended = true;
+    std::erase(queue->gathering, loop);
+    if (queue->gone) return;
+    ++queue->pumping;
+    backend->pump(lock);
+    lock.lock();
+    if (--queue->pumping == 0) queue->pumped.notify_all();
+  }
+  LocalBackend* backend;
+  std::shared_ptr<Queue> queue;
+  Loop* loop;
+  bool ended = false;
+};
+
 // Suspends the writer until its request is answered.
 struct LocalBackend::Submit {
   LocalBackend* backend;
@@ -93,16 +124,14 @@ struct LocalBackend::Submit {
     }
     Loop* loop = r->loop;
     q.waiting.push_back(std::move(r));
-    if (q.in_flight || std::exchange(q.gathering, true)) return true;
+    if (q.in_flight || std::find(q.gathering.begin(), q.gathering.end(), loop) != q.gathering.end())
+      return true;
+    q.gathering.push_back(loop);
+    std::shared_ptr<Queue> queue = b->queue_;
     lock.unlock();
     // With whatever else this turn of the loop brings: a batch is one fsync, however many share it.
-    loop->post([b, weak = std::weak_ptr<Queue>(b->queue_)] {
-      auto queue = weak.lock();
-      if (!queue) return;
-      std::unique_lock again(queue->mutex);
-      queue->gathering = false;
-      if (!queue->gone) b->pump(again);
-    });
+    auto turn = std::make_shared<Turn>(b, std::move(queue), loop);
+    loop->post([turn] { turn->end(); });
     return true;
   }
   void await_resume() {}
@@ -127,8 +156,9 @@ LocalBackend::LocalBackend(Limits limits, std::unique_ptr<Log> log, Contents con
 
 LocalBackend::~LocalBackend() {
   {
-    std::lock_guard lock(queue_->mutex);
+    std::unique_lock lock(queue_->mutex);
     queue_->closed = queue_->gone = true;
+    queue_->pumped.wait(lock, [this] { return queue_->pumping == 0; });
   }
   (void)log_->close();
   log_.reset();
@@ -200,7 +230,7 @@ Task<Result<int64_t>> LocalBackend::read(Context) {
 // Starts the next batch when none is under way. Called with the lock held; returns without it.
 void LocalBackend::pump(std::unique_lock<std::mutex>& lock) {
   Queue& q = *queue_;
-  while (!q.in_flight && !q.waiting.empty() && q.failed.ok()) {
+  while (!q.gone && !q.in_flight && !q.waiting.empty() && q.failed.ok()) {
     q.in_flight = true;
     std::vector<RequestPtr> requests;
     while (!q.waiting.empty() && requests.size() < limits_.batch) {

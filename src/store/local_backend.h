@@ -62,6 +62,7 @@ class LocalBackend final : public Backend {
   struct Queue;  // shared with the requests, which may outlive the backend
   using RequestPtr = std::shared_ptr<Request>;
   struct Batch;
+  struct Turn;
   struct Submit;
   // What conditions are judged by.
   struct Slot {
