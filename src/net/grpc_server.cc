@@ -9,7 +9,6 @@
 
 #include "base/encoding.h"
 #include "base/sync.h"
-#include "net/stream.h"
 
 namespace keles::net {
 namespace {
@@ -17,6 +16,7 @@ namespace {
 constexpr size_t kMostOut = 256 * 1024;  // pulled from nghttp2 before the socket takes it
 constexpr size_t kMostHeaders = 16 * 1024;
 constexpr size_t kMostPath = 1024;
+constexpr size_t kMostQueued = 8192;  // frames that the caller does not take
 constexpr int kInvalidArgument = 3, kResourceExhausted = 8;
 
 // grpc-timeout: at most eight digits and a unit; none when it is not that.
@@ -27,9 +27,9 @@ std::optional<Duration> timeout_of(std::string_view text) {
   if (error != std::errc() || end != text.data() + text.size() - 1 || n < 0) return std::nullopt;
   switch (text.back()) {
     case 'H':
-      return std::min<Duration>(n * 3600s, 24h);
+      return std::min<int64_t>(n, 24) * 1h;  // eight digits of hours are no Duration
     case 'M':
-      return std::min<Duration>(n * 60s, 24h);
+      return std::min<int64_t>(n, 24 * 60) * 1min;
     case 'S':
       return n * 1s;
     case 'm':
@@ -70,6 +70,7 @@ struct Call {
   std::string path, body, answer, message;
   size_t headers = 0, sent = 0;
   std::optional<Duration> timeout;
+  std::optional<Context> ctx;  // of its handler, once that runs
   int code = 0;
   bool too_large = false, started = false;
 };
@@ -108,7 +109,7 @@ class Connection {
       const ssize_t used = nghttp2_session_mem_recv(
           self->session_, reinterpret_cast<const uint8_t*>(piece->data()), piece->size());
       self->to_write_.set();
-      if (used < 0) break;
+      if (used < 0 || nghttp2_session_get_outbound_queue_size(self->session_) > kMostQueued) break;
     }
     self->over_ = true;
     self->ctx_.cancel();
@@ -178,17 +179,34 @@ class Connection {
     auto it = of(user).calls_.find(f->hd.stream_id);
     if (it == of(user).calls_.end() || it->second.started) return 0;
     it->second.started = true;
-    of(user).tasks_.spawn(serve(&of(user), f->hd.stream_id));
+    Connection& self = of(user);
+    if (self.running_ >= self.options_.max_calls) {  // with those whose streams were reset
+      nghttp2_submit_rst_stream(self.session_, NGHTTP2_FLAG_NONE, f->hd.stream_id,
+                                NGHTTP2_REFUSED_STREAM);
+      return 0;
+    }
+    ++self.running_;
+    it->second.ctx = self.ctx_.child();
+    self.tasks_.spawn(serve(&self, f->hd.stream_id, *it->second.ctx));
     return 0;
   }
   static int on_close(nghttp2_session*, int32_t id, uint32_t, void* user) {
-    of(user).calls_.erase(id);
+    auto it = of(user).calls_.find(id);
+    if (it == of(user).calls_.end()) return 0;
+    const std::optional<Context> ctx = std::move(it->second.ctx);
+    of(user).calls_.erase(it);
+    if (ctx) ctx->cancel();
     return 0;
   }
 
-  static Task<void> serve(Connection* self, int32_t id) {
+  static Task<void> serve(Connection* self, int32_t id, Context ctx) {
     // The frame's own callback ends first: nghttp2 is not entered again from inside it.
-    (void)co_await self->ctx_.sleep(Duration(0));
+    (void)co_await ctx.sleep(Duration(0));
+    co_await answer_call(self, id, ctx);
+    --self->running_;
+  }
+
+  static Task<void> answer_call(Connection* self, int32_t id, Context ctx) {
     auto it = self->calls_.find(id);
     if (self->over_ || it == self->calls_.end()) co_return;
     Result<std::string> answer = Status(Reason::kBadRequest, "the request is no gRPC message");
@@ -202,7 +220,7 @@ class Connection {
       code = kResourceExhausted;
     } else if (body.size() >= 5 && body[0] == 0 && length == body.size() - 5) {
       const std::optional<Duration> timeout = it->second.timeout;
-      Context limit = timeout ? self->ctx_.with_timeout(*timeout) : self->ctx_;
+      Context limit = timeout ? ctx.with_timeout(*timeout) : ctx;
       std::string path = it->second.path, message = body.substr(5);
       answer = co_await self->handler_(limit, std::move(path), std::move(message));
       code = grpc_code(answer.status());
@@ -252,6 +270,7 @@ class Connection {
   std::map<int32_t, Call> calls_;
   Event to_write_;
   bool over_ = false;
+  uint32_t running_ = 0;  // handlers
   TaskGroup tasks_;
 };
 
@@ -302,6 +321,11 @@ class Server final : public GrpcServer {
 };
 
 }  // namespace
+
+Task<void> serve_grpc(Context ctx, std::unique_ptr<ByteStream> stream,
+                      const GrpcServerOptions& options, const GrpcServer::Handler& handler) {
+  return Connection::run(std::make_unique<Connection>(ctx, std::move(stream), options, handler));
+}
 
 int grpc_code(const Status& s) {
   if (s.ok()) return 0;

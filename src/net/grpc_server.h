@@ -1,7 +1,8 @@
 // gRPC over HTTP/2, server side: unary calls, as plug-ins on unix sockets serve them. Messages are
 // bytes here; machinery's protobuf codec reads them.
 //
-// One loop. A call's context ends with its deadline (grpc-timeout), its connection, or the server.
+// One loop. A call's context ends with its deadline (grpc-timeout), its stream, its connection, or
+// the server.
 #pragma once
 
 #include <functional>
@@ -11,6 +12,7 @@
 #include "base/context.h"
 #include "base/status.h"
 #include "base/task.h"
+#include "net/stream.h"
 
 namespace keles::net {
 
@@ -18,7 +20,7 @@ struct GrpcServerOptions {
   GrpcServerOptions() = default;
   size_t max_message = 4u << 20;  // of a request; longer ones are RESOURCE_EXHAUSTED
   size_t max_connections = 64;
-  uint32_t max_calls = 100;  // at once on a connection
+  uint32_t max_calls = 100;  // at once on a connection, with those that the caller gave up
 };
 
 class GrpcServer {
@@ -35,6 +37,10 @@ class GrpcServer {
   // server is destroyed.
   virtual Task<void> stop() = 0;
 };
+
+// Serves one connection to its end. `options` and `handler` must outlive the task.
+Task<void> serve_grpc(Context ctx, std::unique_ptr<ByteStream> stream,
+                      const GrpcServerOptions& options, const GrpcServer::Handler& handler);
 
 // The inverse of status_from_grpc().
 int grpc_code(const Status& status);
