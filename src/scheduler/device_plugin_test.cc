@@ -200,6 +200,37 @@ TEST_F(SlowDevice, ThatFailsIsGivenBack) {
   expect_given_back();
 }
 
+// An allocation without a time, by another scheduler, is counted from the first pod that is given
+// it; and nobody has to change a claim for it to be late.
+TEST_F(SlowDevice, IsLateByTheAllocationsTime) {
+  Document d;
+  d.root = deep_copy(d.arena, client.now<ResourceClaim>("default", "c")->value());
+  api::resource_v1::ResourceClaimEdit(EditTarget{&d.root, &d.arena})
+      .edit_status()
+      .edit_allocation()
+      .clear_allocation_timestamp();
+  client.put(std::move(d));
+  rest();
+  auto join = [this](const char* pod_name, std::optional<Status>* out) {
+    EXPECT_EQ(verdict(*profile, pod_name, "c"), "ok");
+    reserve();
+    spawn(loop, pre_bind_into(profile.get(), ctx, cycle, "a", out));
+    rest(2s);
+  };
+  std::optional<Status> second, third;
+  join("q", &second);
+  EXPECT_FALSE(
+      client.now<ResourceClaim>("default", "c")->status().allocation().allocation_timestamp()
+          .empty());
+  rest(6min);
+  join("r", &third);
+  EXPECT_FALSE(second.has_value());
+  rest(5min);
+  ASSERT_TRUE(second.has_value() && third.has_value());
+  EXPECT_NE(third->message().find("device binding timeout: claim=c"), std::string::npos)
+      << third->message();
+}
+
 TEST_F(SlowDevice, ThatTakesTooLongIsGivenBack) {
   rest(11min);
   ASSERT_TRUE(bound.has_value());

@@ -1,6 +1,7 @@
 #include "scheduler/dra/amounts.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace keles::scheduler::dra {
 namespace {
@@ -8,14 +9,19 @@ namespace {
 Quantity amount(const Value& v) { return Quantity::parse_or_zero(v.as_string()); }
 
 // Up to the policy's next step from its least on; the value as it is where there are no steps.
-Quantity in_range(const Quantity& wanted, const Value& range) {
+// Nothing where that is no amount of 64 bits: users choose what they ask for.
+std::optional<Quantity> in_range(const Quantity& wanted, const Value& range) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   const Quantity min = amount(range["min"]);
   if (wanted < min) return min;
   const int64_t step = range["step"].is_null() ? 0 : amount(range["step"]).value();
   if (step <= 0) return wanted;
-  const int64_t over = wanted.value() - min.value();
-  const int64_t steps = over / step + (over % step == 0 ? 0 : 1);
-  return Quantity::from_int(min.value() + steps * step, Quantity::Format::kBinarySI);
+  if (wanted > Quantity::from_int(kMost)) return std::nullopt;
+  const __int128 least = min.value();
+  const __int128 steps = (wanted.value() - least + step - 1) / step;
+  const __int128 up = least + steps * step;
+  if (up > kMost) return std::nullopt;
+  return Quantity::from_int(static_cast<int64_t>(up), Quantity::Format::kBinarySI);
 }
 
 Quantity one_of(const Quantity& wanted, const Value& valid) {
@@ -24,7 +30,7 @@ Quantity one_of(const Quantity& wanted, const Value& valid) {
   return wanted;
 }
 
-Quantity rounded(const Value* wanted, const Value& capacity) {
+std::optional<Quantity> rounded(const Value* wanted, const Value& capacity) {
   const Value& policy = capacity["requestPolicy"];
   if (!wanted) return amount(policy["default"].is_null() ? capacity["value"] : policy["default"]);
   if (!policy["validRange"]["min"].is_null())
@@ -38,7 +44,7 @@ bool allows(const Value& policy, const Quantity& taken) {
   if (!range.is_null()) {
     if (!range["max"].is_null() && taken > amount(range["max"])) return false;
     const int64_t step = range["step"].is_null() ? 0 : amount(range["step"]).value();
-    return step <= 0 || (taken.value() - amount(range["min"]).value()) % step == 0;
+    return step <= 0 || (static_cast<__int128>(taken.value()) - amount(range["min"]).value()) % step == 0;
   }
   const auto valid = policy["validValues"].items();
   return valid.empty() || std::any_of(valid.begin(), valid.end(),
@@ -66,9 +72,10 @@ std::optional<Amounts> consumption(const Value& requested, const Value& capaciti
     if (!capacities.find(m.key())) return std::nullopt;
   Amounts out;
   for (const Member& m : capacities.members()) {
-    Quantity taken = rounded(requested.find(m.key()), m.value);
-    if (!allows(m.value["requestPolicy"], taken)) return std::nullopt;
-    out.emplace(std::string(m.key()), std::move(taken));
+    std::optional<Quantity> taken = rounded(requested.find(m.key()), m.value);
+    if (!taken || taken->sign() < 0 || !allows(m.value["requestPolicy"], *taken))
+      return std::nullopt;
+    out.emplace(std::string(m.key()), std::move(*taken));
   }
   return out;
 }

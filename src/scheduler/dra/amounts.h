@@ -22,7 +22,8 @@ void subtract_amounts(Amounts& from, const Amounts& less);
 
 // What a request takes of each capacity that a device has: what it asks for, rounded up as the
 // capacity's requestPolicy says; what it does not ask for, the policy's default, or all of it.
-// Nothing when it asks for a capacity that the device has not, or for one that the policy forbids.
+// Nothing when it asks for a capacity that the device has not, or for one that the policy forbids,
+// or less than nothing of one, or more than 64 bits hold.
 std::optional<Amounts> consumption(const Value& requested, const Value& capacities);
 
 // Whether `wanted` is left of what the device has when `used` is taken.

@@ -95,7 +95,9 @@ void each_taken_device(const Value& allocation,
     }
     Amounts taken;
     for (const Member& m : r["consumedCapacity"].members())
-      taken[std::string(m.key())] = Quantity::parse_or_zero(m.value.as_string());
+      // Less than nothing would give others what is not there.
+      if (auto q = Quantity::parse_or_zero(m.value.as_string()); q.sign() > 0)
+        taken[std::string(m.key())] = q;
     fn(std::move(id), &taken);
   }
 }

@@ -347,6 +347,29 @@ TEST_F(DraTest, DevicesAreSharedByCapacity) {
   EXPECT_EQ(taken(wants("bandwidth: 1G")), "none");
 }
 
+// What users ask for is any number: none of it may come round to less than nothing.
+TEST_F(DraTest, MoreThanThereAreNumbersIsNotTaken) {
+  slices = {slice("s1", "nodeName: n1",
+                  {"nic allowMultipleAllocations: true, capacity: {mem: {value: 8Gi, "
+                   "requestPolicy: {default: 1Gi, validRange: {min: 1Gi, step: 1Gi}}}, "
+                   "free: {value: 8Gi}}"})};
+  for (const char* wanted :
+       {"mem: \"9223372036854775807\"", "mem: \"9223372036854775808\"", "mem: 9000E",
+        "free: \"9223372036854775807\"", "free: \"-1\"", "free: -9E"}) {
+    const std::string request = exactly("r", ", capacity: {requests: {" + std::string(wanted) + "}}");
+    EXPECT_EQ(allocate({claim("requests: [" + request + "]")}), "none") << wanted;
+  }
+  auto stored = parse_json(
+      R"({"devices":{"results":[{"driver":"d","pool":"p","device":"x","shareID":"s",)"
+      R"("consumedCapacity":{"mem":"-8Gi","free":"1Gi"}}]}})");
+  ASSERT_TRUE(stored.ok());
+  each_taken_device(stored->root, [](const DeviceId&, const Amounts* taken) {
+    ASSERT_NE(taken, nullptr);
+    EXPECT_EQ(taken->size(), 1u);
+    EXPECT_EQ(taken->begin()->first, "free");
+  });
+}
+
 TEST_F(DraTest, ACapacityOfValidValues) {
   slices = {slice("s1", "nodeName: n1",
                   {"d allowMultipleAllocations: true, capacity: {mem: {value: 64Gi, requestPolicy: "

@@ -246,10 +246,13 @@ class DynamicResources final : public Plugin {
   }
 
  private:
-  bool is_late(const ResourceClaim& claim) const {
+  // Until its devices are late; what nobody says the time of has as long as any.
+  Duration time_left(const ResourceClaim& claim) const {
     auto since = parse_time(claim.status().allocation().allocation_timestamp());
-    return since.ok() && *since + binding_timeout_ < handle_->client().loop().wall_now();
+    if (!since.ok()) return binding_timeout_;
+    return *since + binding_timeout_ - handle_->client().loop().wall_now();
   }
+  bool is_late(const ResourceClaim& claim) const { return time_left(claim) < Duration(0); }
   // Its devices failed to be made ready for the node, or were not in time.
   bool is_stuck(const ResourceClaim& claim) const {
     if (!dra::has_binding_conditions(claim)) return false;
@@ -264,6 +267,7 @@ class DynamicResources final : public Plugin {
     Context limited = ctx.with_timeout(binding_timeout_);
     for (;;) {
       bool all = true;
+      Duration left = binding_timeout_;
       for (ClaimState::One& one : state->claims) {
         if (Claim now =
                 assumed_.latest(one.claim->metadata().namespace_(), one.claim->metadata().name());
@@ -272,13 +276,17 @@ class DynamicResources final : public Plugin {
         auto ready = dra::is_ready_to_bind(*one.claim);
         if (!ready.ok()) co_return ready.status();
         all = all && *ready;
-        if (!*ready && is_late(*one.claim))
+        if (*ready) continue;
+        left = std::min(left, time_left(*one.claim));
+        if (is_late(*one.claim))
           co_return Status::timeout(late + ": claim=" + std::string(one.claim->metadata().name()));
       }
       if (all) co_return Status();
-      Status s = co_await assumed_.wait_for_change(limited);
-      if (!s.ok() && !ctx.done()) co_return Status::timeout(late);
-      if (!s.ok()) co_return s;
+      // Nobody has to change a claim for it to be late.
+      Context until = limited.with_timeout(left + 1ms);
+      Status s = co_await assumed_.wait_for_change(until);
+      if (ctx.done()) co_return ctx.status();
+      if (!s.ok() && limited.done()) co_return Status::timeout(late);
     }
   }
   static inline const Reasons kNotEnough = make_reasons({"cannot allocate all claims"});
@@ -392,8 +400,14 @@ class DynamicResources final : public Plugin {
     }
     Document d = copy_of(*claim);
     auto status = edit(d).edit_status();
+    const bool timeless =
+        (chosen ? chosen->root : claim->value()["status"]["allocation"])["allocationTimestamp"]
+            .is_null();
     if (chosen) {
       status.set_allocation(api::resource_v1::AllocationResult(chosen->root));
+    }
+    // Of whoever allocated it: what has no time is never late.
+    if (timeless) {
       status.edit_allocation().set_allocation_timestamp(
           format_time(handle_->client().loop().wall_now()));
     }
