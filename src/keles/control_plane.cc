@@ -33,6 +33,7 @@
 #include "keles/local_paths.h"
 #include "keles/merged_client.h"
 #include "net/http.h"
+#include "net/server_on.h"
 #include "scheduler/config.h"
 #include "scheduler/scheduler.h"
 #include "server/admission/config_file.h"
@@ -647,13 +648,11 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   };
   Stopped stopped(&loops);
   net::ServerOptions http;
-  http.address = f.bind_address;
-  http.port = static_cast<uint16_t>(f.secure_port);
   http.tls = pki->apiserver;
   http.client_ca_pem = own->client_ca_pem + "\n" + options.auth.front_proxy.ca_pem;
   http.bodies_on_demand = true;
   Result<std::unique_ptr<net::Server>> server =
-      net::Server::start(loops.loops(), http, front.handler());
+      net::start_server_on(port->release(), loops.loops(), http, front.handler());
   if (!server.ok()) co_return server.status();
   log::info("Serving securely", {{"address", f.bind_address}, {"port", (*server)->port()}});
 

@@ -11,6 +11,9 @@
 #include "base/ip.h"
 
 namespace keles {
+namespace {
+constexpr int kBacklog = 1024;
+}  // namespace
 
 HeldPort::HeldPort(HeldPort&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)), port_(other.port_) {}
@@ -25,6 +28,8 @@ HeldPort::~HeldPort() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+int HeldPort::release() { return std::exchange(fd_, -1); }
+
 Result<HeldPort> HeldPort::take(const std::string& address, int64_t port) {
   if (port < 0 || port > 65535)
     return Status::bad_request("--secure-port: " + std::to_string(port) +
@@ -38,10 +43,11 @@ Result<HeldPort> HeldPort::take(const std::string& address, int64_t port) {
   at.sin_addr.s_addr = htonl(ip->v4_value());
   socklen_t size = sizeof at;
   HeldPort held;
-  held.fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  held.fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   int yes = 1;
   (void)::setsockopt(held.fd_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   if (::bind(held.fd_, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0 ||
+      ::listen(held.fd_, kBacklog) != 0 ||
       ::getsockname(held.fd_, reinterpret_cast<sockaddr*>(&at), &size) != 0) {
     return Status::bad_request(
         "cannot listen on " + address + ":" + std::to_string(port) + " (" + std::strerror(errno) +

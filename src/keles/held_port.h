@@ -8,8 +8,9 @@
 
 namespace keles {
 
-// Bound, but nobody listens: who binds with SO_REUSEADDR, as our listeners do, may listen on it
-// meanwhile, and the system gives it to nobody else.
+// Listened on from the first: the system gives it to nobody else, not even to another of our kind.
+// Who connects meanwhile waits until a server accepts. SO_REUSEADDR alone would let two such bind
+// one port, and the second fail only when it listens.
 class HeldPort {
  public:
   HeldPort() = default;
@@ -22,6 +23,8 @@ class HeldPort {
   static Result<HeldPort> take(const std::string& address, int64_t port);
 
   uint16_t port() const { return port_; }
+  // The listening socket, which is the caller's from now on (net/server_on.h).
+  int release();
 
  private:
   int fd_ = -1;

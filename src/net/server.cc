@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/sync.h"
 #include "net/server_connection.h"
+#include "net/server_on.h"
 
 namespace keles::net {
 namespace {
@@ -41,15 +42,20 @@ class ServerImpl final : public Server {
     for (Loop* l : loops) shares_.push_back(std::make_unique<Share>(l));
   }
 
-  Status open() {
+  // On a socket that listens, which is ours, or one of our own (-1).
+  Status open(int s) {
+    std::shared_ptr<Fd> held = s < 0 ? nullptr : Fd::adopt(*shares_.front()->loop, s);
     if (options_.tls) {
       TRY_ASSIGN(tls, server_tls(*options_.tls, options_.client_ca_pem, true));
       tls_ = std::move(tls);
     }
-    TRY_ASSIGN(s, listen_socket(options_.address, options_.port, -1));
-    port_ = bound_port(s);
     Share* first = shares_.front().get();
-    listener_ = Fd::adopt(*first->loop, s);
+    if (!held) {
+      TRY_ASSIGN(own, listen_socket(options_.address, options_.port, -1));
+      held = Fd::adopt(*first->loop, own);
+    }
+    port_ = bound_port(held->get());
+    listener_ = std::move(held);
     first->loop->post([this, first] { first->tasks.spawn(accept_all(first)); });
     return Status();
   }
@@ -157,9 +163,14 @@ class ServerImpl final : public Server {
 
 Result<std::unique_ptr<Server>> Server::start(std::vector<Loop*> loops, ServerOptions options,
                                               Handler handler) {
+  return start_server_on(-1, std::move(loops), std::move(options), std::move(handler));
+}
+
+Result<std::unique_ptr<Server>> start_server_on(int listening, std::vector<Loop*> loops,
+                                                ServerOptions options, Handler handler) {
   auto server =
       std::make_unique<ServerImpl>(std::move(loops), std::move(options), std::move(handler));
-  TRY(server->open());
+  TRY(server->open(listening));
   return std::unique_ptr<Server>(std::move(server));
 }
 
