@@ -1,9 +1,15 @@
 // Three YAML documents: an object, what is wanted, a patch. Every patch ends in an object or an
-// error, and a patch made from two objects turns the one into the other.
+// error, a patch made from two objects turns the one into the other, and what a patch does not name
+// stays normal.
 #include <cstdint>
 #include <cstdlib>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "machinery/codec_yaml.h"
+#include "machinery/decode.h"
+#include "machinery/decode_patched.h"
 #include "machinery/patch.h"
 #include "seeds.h"
 
@@ -20,6 +26,16 @@ bool has_null(const keles::Value& v) {
   return false;
 }
 
+// What a patch does not name need not be made normal again.
+void check_part(const keles::TypeDesc& type, keles::Document whole, const keles::Value& patch) {
+  keles::Document part = whole.clone();
+  std::vector<std::string> unknown, unknown_in_part;
+  const keles::Status s = keles::normalize(type, whole, &unknown);
+  const keles::Status t = keles::normalize_patched(type, part, patch, &unknown_in_part);
+  if (s.message() != t.message()) std::abort();
+  if (s.ok() && (unknown != unknown_in_part || !whole.root.equals(part.root))) std::abort();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -30,6 +46,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const TypeDesc* pod = find_kind("v1", "Pod")->type;
   for (PatchType t : {PatchType::kJson, PatchType::kMerge, PatchType::kStrategicMerge}) {
     (void)apply_patch(t, *pod, a, p);
+  }
+  if (Document object; a.is_map()) {
+    object.root = deep_copy(object.arena, a);
+    if (normalize(*pod, object).ok()) {
+      for (PatchType t : {PatchType::kMerge, PatchType::kStrategicMerge}) {
+        auto made = apply_patch(t, *pod, object.root, p);
+        if (made.ok()) check_part(*pod, std::move(*made), p);
+      }
+    }
   }
   (void)create_three_way_strategic_patch(pod, a, b, p);
   if (a.is_map() && b.is_map() && !has_null(a) && !has_null(b)) {
@@ -46,6 +71,9 @@ std::vector<std::string_view> fuzz_seeds() {
           "{spec: {containers: [{name: a, image: b}]}}\n---\n{spec: {containers: [{name: a}, "
           "{name: c}]}}\n---\n{spec: {$setElementOrder/containers: [{name: c}], containers: "
           "[{name: c, $patch: delete}]}}\n",
+          "{metadata: {finalizers: [a, b], labels: {x: y}}, spec: {nodeName: n, securityContext: "
+          "{runAsUser: 0}}}\n---\n{metadata: {$deleteFromPrimitiveList/finalizers: [a], $retainKeys: "
+          "[finalizers]}, spec: {$patch: replace, securityContext: {$patch: delete}}}\n",
           "{a: [1]}\n---\n{a: [2]}\n---\n[{op: move, from: /a/0, path: /b}, {op: copy, from: /b, "
           "path: /a/-}, {op: test, path: /b, value: 1}]\n"};
 }

@@ -63,6 +63,63 @@ TEST(DecodePatched, IsWhatNormalizingAllGives) {
   EXPECT_GT(done, 40u);
 }
 
+// The same of an object over which `laid` was laid; says whether it could be made normal.
+bool same_in_part(const KindDesc& kind, const Document& made, const Value& laid,
+                  const std::string& how) {
+  Document whole = made.clone(), in_part = made.clone();
+  std::vector<std::string> unknown, unknown_in_part;
+  Status s = normalize(*kind.type, whole, &unknown);
+  Status part = normalize_patched(*kind.type, in_part, laid, &unknown_in_part);
+  EXPECT_EQ(s.message(), part.message()) << kind.kind << " " << how;
+  EXPECT_EQ(unknown, unknown_in_part) << kind.kind << " " << how;
+  if (s.ok() && part.ok()) {
+    EXPECT_EQ(to_json(whole.root), to_json(in_part.root)) << kind.kind << " " << how;
+  }
+  return s.ok();
+}
+
+// Strategic directives, which name other members than they change, into the maps of `patch` that
+// `original` has too.
+void direct(Arena& a, Value& patch, const Value& original, size_t which, int depth) {
+  for (Member& m : patch.members()) {
+    if (depth > 0 && m.value.is_map() && original[m.key()].is_map())
+      direct(a, m.value, original[m.key()], which + 1, depth - 1);
+  }
+  Value kept = Value::list();
+  for (const Member& m : original.members()) {
+    if (m.value.is_list() && !m.value.empty() && m.value.items()[0].is_string()) {
+      Value all = Value::list();
+      all.append(a, deep_copy(a, m.value.items()[0]));
+      const char* directive =
+          which % 2 == 0 ? "$deleteFromPrimitiveList/" : "$setElementOrder/";
+      if (!patch.find(m.key())) patch.set(a, a.copy(directive + std::string(m.key())), all);
+    }
+    if (patch.find(m.key())) kept.append(a, Value::string(m.key()));
+  }
+  if (depth == 3) return;  // the whole object is not replaced
+  if (which % 4 == 1) patch.set(a, "$retainKeys", kept);
+  if (which % 4 == 2) patch.set(a, "$patch", Value::string("replace"));
+  if (which % 4 == 3) patch.set(a, "$patch", Value::string("delete"));
+}
+
+TEST(DecodePatched, IsTheSameForStrategicPatches) {
+  size_t done = 0;
+  for (const KindDesc* kind : all_kinds()) {
+    Document original;
+    original.root = filled(original.arena, *kind->type);
+    if (!normalize(*kind->type, original).ok()) continue;
+    for (size_t round = 0; round < 8; ++round) {
+      Document patch;
+      patch.root = some_of(patch.arena, original.root, round % 2, 3);
+      if (round > 1) direct(patch.arena, patch.root, original.root, round / 2, 3);
+      auto patched = apply_strategic_patch(kind->type, original.root, patch.root);
+      if (!patched.ok()) continue;
+      done += same_in_part(*kind, *patched, patch.root, to_json(patch.root));
+    }
+  }
+  EXPECT_GT(done, 300u);
+}
+
 // What the patch does not name is not looked at.
 TEST(DecodePatched, LeavesTheRest) {
   const KindDesc* kind = find_kind("", "v1", "ConfigMap");
