@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "machinery/apply/updater.h"
 #include "machinery/codec_json.h"
 #include "machinery/decode.h"
 #include "machinery/filled_object.h"
@@ -118,6 +119,70 @@ TEST(DecodePatched, IsTheSameForStrategicPatches) {
     }
   }
   EXPECT_GT(done, 300u);
+}
+
+// Each kind in the one version of it.
+class OneVersion final : public apply::Versions {
+ public:
+  explicit OneVersion(const KindDesc& kind) : kind_(kind) {}
+  const TypeDesc* type_of(std::string_view version) const override {
+    return version == kind_.api_version() ? kind_.type : nullptr;
+  }
+  Document convert(const Value& tree, std::string_view, std::string_view) const override {
+    Document d;
+    d.root = deep_copy(d.arena, tree);
+    return d;
+  }
+
+ private:
+  const KindDesc& kind_;
+};
+
+// Members of `v` that an apply may name: every other one, of its maps too.
+Value words_of(Arena& a, const Value& v, size_t from, int depth) {
+  Value out = Value::map();
+  const auto members = v.members();
+  for (size_t i = from; i < members.size(); i += 2) {
+    const Member& m = members[i];
+    if (m.key() == "managedFields") continue;
+    const bool inside = m.value.is_map() && depth > 0;
+    out.set(a, m.key(),
+            inside ? words_of(a, m.value, (i + from) % 2, depth - 1) : deep_copy(a, m.value));
+  }
+  return out;
+}
+
+// But for those that take something away, which they do not name.
+TEST(DecodePatched, IsTheSameForApplies) {
+  size_t done = 0, pruned = 0;
+  for (const KindDesc* kind : all_kinds()) {
+    const OneVersion versions(*kind);
+    apply::Write w;
+    w.kind = kind;
+    w.versions = &versions;
+    w.now = "2026-01-01T00:00:00Z";
+    w.manager = "x";
+    w.force = true;
+    for (size_t round = 0; round < 6; ++round) {
+      Document live, first, second;
+      live.root = filled(live.arena, *kind->type);
+      if (!normalize(*kind->type, live).ok()) break;
+      for (auto [doc, from] : {std::pair{&first, round % 2}, std::pair{&second, round / 2}}) {
+        doc->root = from < 2 ? words_of(doc->arena, live.root, from, 4) : Value::map();
+        doc->root.set(doc->arena, "apiVersion", Value::string(kind->api_version()));
+        doc->root.set(doc->arena, "kind", Value::string(kind->kind));
+      }
+      auto made = apply::apply_config(w, nullptr, first.root);
+      if (!made.ok() || !normalize(*kind->type, made->object).ok()) continue;
+      auto again = apply::apply_config(w, &made->object.root, second.root);
+      if (!again.ok()) continue;
+      pruned += again->pruned;
+      if (again->pruned) continue;  // then all of it is made normal (server/registry/managed.cc)
+      done += same_in_part(*kind, again->object, second.root, std::to_string(round));
+    }
+  }
+  EXPECT_GT(done, 100u);
+  EXPECT_GT(pruned, 100u);
 }
 
 // What the patch does not name is not looked at.

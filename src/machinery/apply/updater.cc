@@ -139,12 +139,13 @@ class Session {
   }
 
   // `merged` without what its manager named the last time, and does not now, and nobody holds.
-  void prune(Document& merged, const Managers& managers, const Manager& last) {
+  // Whether there was anything to look for.
+  bool prune(Document& merged, const Managers& managers, const Manager& last) {
     const TypeDesc* then = type_of(last.api_version);
-    if (!then || !last.set) return;
+    if (!then || !last.set) return false;
     const Manager* now = const_cast<Managers&>(managers).find(last);
     if (now && now->api_version == last.api_version && !subtract(arena_, last.set, now->set)) {
-      return;  // everything is named again
+      return false;  // everything is named again
     }
     Document m = in_version(merged, version(), last.api_version);
     PathSet named = with_named_fields(arena_, *then, last.set);
@@ -160,6 +161,7 @@ class Session {
     } else {
       merged = w_.versions->convert(m.root, last.api_version, version());
     }
+    return true;
   }
 
  private:
@@ -339,7 +341,7 @@ Status check_config(const Write& w, const Value* live, const Value& config) {
 
 struct Outcome {
   Document object;
-  bool unchanged = false;
+  bool unchanged = false, pruned = false;
 };
 
 // One try: on conflicts nothing is changed but `managers`, which are then of no use.
@@ -356,7 +358,7 @@ Result<Outcome> try_apply(Session& s, const Write& w, const Value& live, const V
   own.set = named;
   own.api_version = s.version();
   const Manager self = own;
-  s.prune(out.object, managers, last);
+  out.pruned = s.prune(out.object, managers, last);
   managers.of(self).set = s.counted(named);
   Changes c = s.compare(s.type(), live, out.object.root, true);
   conflicts = s.take_from_others(managers, &self, live, out.object.root, c, true, force);
@@ -419,6 +421,7 @@ Result<Applied> apply_config(const Write& w, const Value* live, const Value& con
   Applied out;
   out.object = std::move(done->object);
   out.unchanged = done->unchanged;
+  out.pruned = done->pruned;
   follow_last_applied(w, config, out.object);
   put(out.object, encode(w, managers, out.object.arena));
   return out;
