@@ -66,14 +66,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 }
 
 std::vector<std::string_view> fuzz_seeds() {
-  return {"{a: {b: [1, 2]}}\n---\n[{op: add, path: /a/b/1, value: 9}]\n",
-          "{a: 1, c: {d: e}}\n---\n{b: 2}\n---\n{a: null, c: {d: f}}\n",
-          "{spec: {containers: [{name: a, image: b}]}}\n---\n{spec: {containers: [{name: a}, "
-          "{name: c}]}}\n---\n{spec: {$setElementOrder/containers: [{name: c}], containers: "
-          "[{name: c, $patch: delete}]}}\n",
-          "{metadata: {finalizers: [a, b], labels: {x: y}}, spec: {nodeName: n, securityContext: "
-          "{runAsUser: 0}}}\n---\n{metadata: {$deleteFromPrimitiveList/finalizers: [a], $retainKeys: "
-          "[finalizers]}, spec: {$patch: replace, securityContext: {$patch: delete}}}\n",
-          "{a: [1]}\n---\n{a: [2]}\n---\n[{op: move, from: /a/0, path: /b}, {op: copy, from: /b, "
-          "path: /a/-}, {op: test, path: /b, value: 1}]\n"};
+  return {
+      "{a: {b: [1, 2]}}\n---\n[{op: add, path: /a/b/1, value: 9}]\n",
+      "{a: 1, c: {d: e}}\n---\n{b: 2}\n---\n{a: null, c: {d: f}}\n",
+      "{spec: {containers: [{name: a, image: b}]}}\n---\n{spec: {containers: [{name: a}, "
+      "{name: c}]}}\n---\n{spec: {$setElementOrder/containers: [{name: c}], containers: "
+      "[{name: c, $patch: delete}]}}\n",
+      "{metadata: {finalizers: [a, b], labels: {x: y}}, spec: {nodeName: n, securityContext: "
+      "{runAsUser: 0}}}\n---\n{metadata: {$deleteFromPrimitiveList/finalizers: [a], $retainKeys: "
+      "[finalizers]}, spec: {$patch: replace, securityContext: {$patch: delete}}}\n",
+      "{a: [1]}\n---\n{a: [2]}\n---\n[{op: move, from: /a/0, path: /b}, {op: copy, from: /b, "
+      "path: /a/-}, {op: test, path: /b, value: 1}]\n"};
 }

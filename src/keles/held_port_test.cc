@@ -28,7 +28,8 @@ struct Socket {
     int yes = 1;
     if (reuse) (void)::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     const sockaddr_in at = address(port);
-    listens = ::bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0 && ::listen(fd, 1) == 0;
+    listens =
+        ::bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0 && ::listen(fd, 1) == 0;
   }
   ~Socket() { ::close(fd); }
   int fd;

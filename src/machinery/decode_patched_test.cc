@@ -91,8 +91,7 @@ void direct(Arena& a, Value& patch, const Value& original, size_t which, int dep
     if (m.value.is_list() && !m.value.empty() && m.value.items()[0].is_string()) {
       Value all = Value::list();
       all.append(a, deep_copy(a, m.value.items()[0]));
-      const char* directive =
-          which % 2 == 0 ? "$deleteFromPrimitiveList/" : "$setElementOrder/";
+      const char* directive = which % 2 == 0 ? "$deleteFromPrimitiveList/" : "$setElementOrder/";
       if (!patch.find(m.key())) patch.set(a, a.copy(directive + std::string(m.key())), all);
     }
     if (patch.find(m.key())) kept.append(a, Value::string(m.key()));

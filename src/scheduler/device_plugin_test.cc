@@ -219,9 +219,11 @@ TEST_F(SlowDevice, IsLateByTheAllocationsTime) {
   };
   std::optional<Status> second, third;
   join("q", &second);
-  EXPECT_FALSE(
-      client.now<ResourceClaim>("default", "c")->status().allocation().allocation_timestamp()
-          .empty());
+  EXPECT_FALSE(client.now<ResourceClaim>("default", "c")
+                   ->status()
+                   .allocation()
+                   .allocation_timestamp()
+                   .empty());
   rest(6min);
   join("r", &third);
   EXPECT_FALSE(second.has_value());

@@ -30,7 +30,7 @@ struct LocalBackend::Batch {
 struct LocalBackend::Queue {
   std::mutex mutex;
   std::deque<RequestPtr> waiting;
-  bool in_flight = false;  // whoever set it owns `batch`, and changes `revision`
+  bool in_flight = false;        // whoever set it owns `batch`, and changes `revision`
   std::vector<Loop*> gathering;  // in whose turn somebody wrote: its end begins the next batch
   size_t pumping = 0;            // by turns' ends, which the backend has to outlive
   std::condition_variable pumped;

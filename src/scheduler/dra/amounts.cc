@@ -44,7 +44,8 @@ bool allows(const Value& policy, const Quantity& taken) {
   if (!range.is_null()) {
     if (!range["max"].is_null() && taken > amount(range["max"])) return false;
     const int64_t step = range["step"].is_null() ? 0 : amount(range["step"]).value();
-    return step <= 0 || (static_cast<__int128>(taken.value()) - amount(range["min"]).value()) % step == 0;
+    return step <= 0 ||
+           (static_cast<__int128>(taken.value()) - amount(range["min"]).value()) % step == 0;
   }
   const auto valid = policy["validValues"].items();
   return valid.empty() || std::any_of(valid.begin(), valid.end(),

@@ -356,12 +356,13 @@ TEST_F(DraTest, MoreThanThereAreNumbersIsNotTaken) {
   for (const char* wanted :
        {"mem: \"9223372036854775807\"", "mem: \"9223372036854775808\"", "mem: 9000E",
         "free: \"9223372036854775807\"", "free: \"-1\"", "free: -9E"}) {
-    const std::string request = exactly("r", ", capacity: {requests: {" + std::string(wanted) + "}}");
+    const std::string request =
+        exactly("r", ", capacity: {requests: {" + std::string(wanted) + "}}");
     EXPECT_EQ(allocate({claim("requests: [" + request + "]")}), "none") << wanted;
   }
-  auto stored = parse_json(
-      R"({"devices":{"results":[{"driver":"d","pool":"p","device":"x","shareID":"s",)"
-      R"("consumedCapacity":{"mem":"-8Gi","free":"1Gi"}}]}})");
+  auto stored =
+      parse_json(R"({"devices":{"results":[{"driver":"d","pool":"p","device":"x","shareID":"s",)"
+                 R"("consumedCapacity":{"mem":"-8Gi","free":"1Gi"}}]}})");
   ASSERT_TRUE(stored.ok());
   each_taken_device(stored->root, [](const DeviceId&, const Amounts* taken) {
     ASSERT_NE(taken, nullptr);
