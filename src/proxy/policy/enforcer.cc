@@ -15,7 +15,8 @@ using api::core_v1::Pod;
 using api::discovery_v1::EndpointSlice;
 using api::networking_v1::NetworkPolicy;
 
-constexpr Duration kPatience = 10s;    // of a pod that waits to be decided
+constexpr Duration kPatience = 10s;  // of a pod that waits to be decided
+constexpr Duration kRetryRefused = 5min;
 constexpr Duration kGivenFor = 10min;  // until the API must have shown what was admitted
 constexpr size_t kMostGiven = 1024;    // more pods than a node starts in that time
 constexpr char kDnsNamespace[] = "kube-system", kDnsService[] = "kube-dns";
@@ -55,7 +56,8 @@ std::vector<PodFacts> name_servers(const EndpointSlice& slice) {
 }  // namespace
 
 Enforcer::Enforcer(Client& client, std::string node_name, Apply apply)
-    : node_name_(std::move(node_name)),
+    : client_(client),
+      node_name_(std::move(node_name)),
       apply_(std::move(apply)),
       policy_informers_(client),
       pod_informers_(client),
@@ -134,21 +136,74 @@ void Enforcer::follow(Context ctx) {
 Task<Status> Enforcer::sync(Context ctx) {
   Loop* loop = &ctx.loop();
   const TimePoint start = loop->now();
-  std::string text;
+  Status s;
   if (pods_) {
-    text = policy_rules(table_.take());
+    Changes changes = table_.take();
+    if (changes.empty()) co_return Status();
+    s = co_await apply_changes(ctx, std::move(changes));
+    if (!s.ok()) table_.forget();
   } else if (!cleared_) {
-    text = no_policy_rules();  // what an earlier process left
-  }
-  if (text.empty()) co_return Status();
-  Status s = co_await apply_(ctx, std::move(text));
-  if (s.ok()) {
-    cleared_ = true;
+    s = co_await apply_(ctx, no_policy_rules());  // what an earlier process left
   } else {
-    table_.forget();
+    co_return Status();
   }
+  if (s.ok()) cleared_ = true;
   sync_seconds().observe(static_cast<double>((loop->now() - start).count()) / 1e9);
   co_return s;
+}
+
+// As one; where the kernel refuses that, all but the chains, which allow nothing meanwhile, and
+// then as many of these as it takes.
+Task<Status> Enforcer::apply_changes(Context ctx, Changes changes) {
+  if (changes.everything) refused_.clear();
+  for (const Changes::Chain& c : changes.chains) refused_.erase(c.name);
+  for (const std::string& name : changes.dropped_chains) refused_.erase(name);
+  std::string text = policy_rules(changes);
+  Status whole = co_await apply_(ctx, std::move(text));
+  if (whole.ok() || ctx.done() || changes.chains.empty()) co_return whole;
+  std::vector<Changes::Chain> chains = changes.chains;
+  for (Changes::Chain& c : changes.chains) c.rules.clear();
+  text = policy_rules(changes);
+  Status rest = co_await apply_(ctx, std::move(text));
+  if (!rest.ok()) co_return rest;
+  const bool tried = co_await apply_chains(ctx, std::move(chains));
+  co_return tried ? Status() : whole;
+}
+
+// Those that are refused are found by halves. False: ctx has ended before all were tried.
+Task<bool> Enforcer::apply_chains(Context ctx, std::vector<Changes::Chain> chains) {
+  std::vector<std::pair<size_t, size_t>> parts;  // first, end
+  if (!chains.empty()) parts.emplace_back(0, chains.size());
+  while (!parts.empty()) {
+    const auto [first, end] = parts.back();
+    parts.pop_back();
+    Changes some;
+    for (size_t i = first; i < end; ++i) {
+      some.chains.push_back(chains[i]);
+      some.chains.back().made = false;
+    }
+    std::string text = policy_rules(some);
+    Status s = co_await apply_(ctx, std::move(text));
+    if (s.ok()) continue;
+    if (ctx.done()) co_return false;
+    if (end - first > 1) {
+      const size_t middle = first + (end - first) / 2;
+      parts.emplace_back(middle, end);
+      parts.emplace_back(first, middle);
+      continue;
+    }
+    log::error("A network policy is refused by the kernel and allows nothing",
+               {{"chain", chains[first].name}, {"of", chains[first].policy}, {"err", s}});
+    some.chains[0].made = false;
+    refused_[chains[first].name] = std::move(some.chains[0]);
+  }
+  co_return true;
+}
+
+Task<void> Enforcer::retry_refused(Context ctx) {
+  std::vector<Changes::Chain> chains;
+  for (auto& [name, chain] : std::exchange(refused_, {})) chains.push_back(std::move(chain));
+  (void)co_await apply_chains(ctx, std::move(chains));
 }
 
 Task<void> Enforcer::run(Context ctx) {
@@ -158,7 +213,13 @@ Task<void> Enforcer::run(Context ctx) {
   known_.set();
   Duration backoff = 100ms;
   while (s.ok() && !ctx.done()) {
-    s = co_await changed_.wait(ctx);
+    Context pause = refused_.empty() ? ctx : ctx.with_timeout(kRetryRefused);
+    s = co_await changed_.wait(pause);
+    if (!s.ok() && !ctx.done()) {
+      co_await retry_refused(ctx);
+      s = Status();
+      continue;
+    }
     if (!s.ok()) break;
     changed_.reset();
     if (!pods_ && table_.has_policies()) {
@@ -187,15 +248,27 @@ Task<void> Enforcer::run(Context ctx) {
   co_await policy_informers_.join();
 }
 
-// Not for ever: a node without the right to read policies runs its pods all the same.
-Task<void> Enforcer::wait_for_policies(Context ctx) {
-  if (known_.is_set() || gave_up_) co_return;
+// A node without the right to read policies runs its pods all the same; who hears anything else,
+// or nothing, does not know what he would run.
+Task<Status> Enforcer::wait_for_policies(Context ctx) {
+  if (known_.is_set() || gave_up_) co_return Status();
   Context patience = ctx.with_timeout(kPatience);
   Status s = co_await known_.wait(patience);
-  if (s.ok() || ctx.done()) co_return;
-  gave_up_ = true;
-  log::error("The network policies cannot be read: pods start without until they can",
-             {{"node", node_name_}});
+  if (s.ok()) co_return s;
+  const Status unknown = Status::unavailable("the network policies have not been read yet");
+  if (ctx.done()) co_return unknown;
+  ListOptions one;
+  one.limit = 1;
+  Context asking = ctx.with_timeout(kPatience);
+  std::string everywhere;
+  auto answer = co_await client_.list(asking, &kind_of<NetworkPolicy>(), everywhere, one);
+  if (known_.is_set()) co_return Status();
+  if (answer.ok() || !answer.status().is(Reason::kForbidden)) co_return unknown;
+  if (!std::exchange(gave_up_, true)) {
+    log::error("The network policies may not be read: pods start without until they may",
+               {{"node", node_name_}, {"err", answer.status()}});
+  }
+  co_return Status();
 }
 
 void Enforcer::forget_given(TimePoint now) {
@@ -224,14 +297,18 @@ Task<Status> Enforcer::admit(Context ctx, Ref<Pod> pod, std::vector<std::string>
     if (ip) addresses.push_back(*ip);
   }
   if (addresses.empty() || pod->spec().host_network()) co_return Status();
-  co_await wait_for_policies(ctx);
+  Status known = co_await wait_for_policies(ctx);
+  if (!known.ok()) co_return known;
   forget_given(ctx.loop().now());
   if (given_.size() >= kMostGiven) co_return Status::unavailable("too many pods at once");
   const std::string uid(pod->metadata().uid());
   Given given{std::string(pod->metadata().namespace_()), std::string(pod->metadata().name()),
               addresses, ctx.loop().now()};
   given_[uid] = std::move(given);
-  table_.set_pod(pod_facts(*pod, node_name_, addresses));
+  const std::string ns(pod->metadata().namespace_());
+  PodFacts facts = pod_facts(*pod, node_name_, addresses);
+  facts.local = true;  // its manifest need not say so
+  table_.set_pod(std::move(facts));
   if (!table_.has_policies()) co_return Status();
   note_change();
   const uint64_t mine = wanted_;
@@ -240,6 +317,8 @@ Task<Status> Enforcer::admit(Context ctx, Ref<Pod> pod, std::vector<std::string>
     Context patience = ctx.with_deadline(end);
     Status s = co_await applied_.wait(patience);
     if (!s.ok()) {
+      // Of him there is nothing to enforce: what he may do is not decided by what is late.
+      if (!ctx.done() && !table_.selects(ns, uid)) co_return Status();
       co_return Status::unavailable("the pod's network policies are not in force yet");
     }
   }

@@ -7,8 +7,11 @@
 // are let in when it does.
 //
 // While the API is away what is known stays in force; the rules outlive the process, and are
-// replaced as a whole by the next. A node that has never been able to ask for policies (no rights)
-// says so and runs its pods without.
+// replaced as a whole by the next. Until policies have been read pods wait; only where the API
+// forbids it (no rights) the node says so and runs its pods without.
+//
+// A policy that the kernel refuses is set aside: its pods are isolated and it allows nothing; it is
+// tried again when it changes, and every few minutes. All others are in force.
 //
 // One loop.
 #pragma once
@@ -37,7 +40,7 @@ class Enforcer {
   // Until ctx ends.
   Task<void> run(Context ctx);
   // Returns once what policies say of this pod at these addresses is in force. kUnavailable: not in
-  // time, the pod must wait.
+  // time, the pod must wait. A pod that no policy selects does not wait for ever.
   Task<Status> admit(Context ctx, Ref<api::core_v1::Pod> pod, std::vector<std::string> ips);
   bool in_force() const { return wanted_ == done_; }
 
@@ -48,7 +51,10 @@ class Enforcer {
     TimePoint since{};
   };
   Task<Status> sync(Context ctx);
-  Task<void> wait_for_policies(Context ctx);
+  Task<Status> apply_changes(Context ctx, Changes changes);
+  Task<bool> apply_chains(Context ctx, std::vector<Changes::Chain> chains);
+  Task<void> retry_refused(Context ctx);
+  Task<Status> wait_for_policies(Context ctx);
   void follow(Context ctx);
   void set_pod(const api::core_v1::Pod& pod);
   void forget_given(TimePoint now);
@@ -56,6 +62,7 @@ class Enforcer {
                        const Ref<api::discovery_v1::EndpointSlice>& now);
   void note_change();
 
+  Client& client_;
   std::string node_name_;
   Apply apply_;
   InformerFactory policy_informers_, pod_informers_;
@@ -66,8 +73,9 @@ class Enforcer {
   Event changed_, known_;
   WaitList applied_;
   Recurring failing_;
-  uint64_t wanted_ = 0, done_ = 0;  // changes asked for, and in force
-  bool cleared_ = false;            // no rules of an earlier process are left
+  std::map<std::string, Changes::Chain> refused_;  // set aside, by name
+  uint64_t wanted_ = 0, done_ = 0;                 // changes asked for, and in force
+  bool cleared_ = false;                           // no rules of an earlier process are left
   bool gave_up_ = false;
 };
 

@@ -1,6 +1,8 @@
 #include "proxy/policy/facts.h"
 
 #include <algorithm>
+#include <set>
+#include <tuple>
 
 #include "base/log.h"
 
@@ -21,16 +23,42 @@ std::optional<IpPrefix> range_of(std::string_view text) {
   return read->prefix.network();
 }
 
-// Of prefixes that overlap one contains the other: only the widest are kept.
+// Of prefixes that overlap one contains the other: only the widest are kept. All of one family.
 void keep_widest(std::vector<IpPrefix>& ranges) {
-  std::sort(ranges.begin(), ranges.end(),
-            [](const IpPrefix& a, const IpPrefix& b) { return a.length < b.length; });
+  std::sort(ranges.begin(), ranges.end(), [](const IpPrefix& a, const IpPrefix& b) {
+    return a.base != b.base ? a.base < b.base : a.length < b.length;
+  });
   std::vector<IpPrefix> out;
   for (const IpPrefix& r : ranges) {
-    auto within = [&](const IpPrefix& wide) { return wide.contains(r); };
-    if (std::none_of(out.begin(), out.end(), within)) out.push_back(r);
+    if (out.empty() || !out.back().contains(r)) out.push_back(r);
   }
   ranges = std::move(out);
+}
+
+// Users may say the same thousands of times.
+void drop_repeated(Rule& r) {
+  std::set<std::string> pods, blocks;
+  std::erase_if(r.pods, [&](const PodChoice& c) { return !pods.insert(c.text()).second; });
+  std::erase_if(r.blocks, [&](const AddressBlock& b) {
+    std::string text = b.range.text();
+    for (const IpPrefix& p : b.except) text += " " + p.text();
+    return !blocks.insert(std::move(text)).second;
+  });
+  std::set<std::tuple<Protocol, uint16_t, uint16_t, std::string>> ports;
+  std::erase_if(r.ports, [&](const PortChoice& c) {
+    return !ports.emplace(c.protocol, c.first, c.last, c.name).second;
+  });
+}
+
+size_t conditions(const Rule& r) {
+  size_t peers = r.pods.size() * 2;  // of either family
+  for (const AddressBlock& b : r.blocks) peers += 1 + b.except.size();
+  if (r.everyone) peers = 1;
+  // Those with names share one set.
+  size_t ports = 2;
+  for (const PortChoice& c : r.ports) ports += c.name.empty() ? 1 : 0;
+  if (r.every_port) ports = 1;
+  return peers * ports;
 }
 
 class Reader {
@@ -88,7 +116,16 @@ class Reader {
     out.every_port = ports.empty();
     for (const NetworkPolicyPeer& p : peers) peer(p, out);
     for (const NetworkPolicyPort& p : ports) port(p, out);
+    drop_repeated(out);
     return out;
+  }
+
+  // The rules of a direction, as far as they go.
+  void add(std::vector<Rule>& rules, size_t& spent, Rule more, std::string_view field) const {
+    if (spent > kMostConditions) return;
+    spent += conditions(more);
+    if (spent > kMostConditions) return skipped(key_, field, "too many peers and ports");
+    rules.push_back(std::move(more));
   }
 
  private:
@@ -177,10 +214,16 @@ Policy policy_facts(const api::networking_v1::NetworkPolicy& policy) {
     out.isolates_egress = !spec.egress().empty();
   }
   if (out.isolates_ingress) {
-    for (const auto& r : spec.ingress()) out.ingress.push_back(read.rule(r.from(), r.ports()));
+    size_t spent = 0;
+    for (const auto& r : spec.ingress()) {
+      read.add(out.ingress, spent, read.rule(r.from(), r.ports()), "spec.ingress");
+    }
   }
   if (out.isolates_egress) {
-    for (const auto& r : spec.egress()) out.egress.push_back(read.rule(r.to(), r.ports()));
+    size_t spent = 0;
+    for (const auto& r : spec.egress()) {
+      read.add(out.egress, spent, read.rule(r.to(), r.ports()), "spec.egress");
+    }
   }
   return out;
 }

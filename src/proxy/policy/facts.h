@@ -77,6 +77,10 @@ struct Policy {
   std::vector<Rule> ingress, egress;
 };
 
+// What the rules of one direction of a policy may come to, each peer (and each exception of a
+// block) times each port. A rule that goes beyond, and those after it, are passed over.
+inline constexpr size_t kMostConditions = 20'000;
+
 Policy policy_facts(const api::networking_v1::NetworkPolicy& policy);
 
 }  // namespace keles::policy

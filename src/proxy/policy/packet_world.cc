@@ -2,11 +2,14 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <mutex>
@@ -33,7 +36,9 @@ Address socket_address(const std::string& text, int port, bool v6) {
     auto* a = reinterpret_cast<sockaddr_in6*>(&out.raw);
     a->sin6_family = AF_INET6;
     a->sin6_port = htons(static_cast<uint16_t>(port));
-    inet_pton(AF_INET6, text.c_str(), &a->sin6_addr);
+    const size_t link = text.find('%');
+    if (link != std::string::npos) a->sin6_scope_id = if_nametoindex(text.c_str() + link + 1);
+    inet_pton(AF_INET6, text.substr(0, link).c_str(), &a->sin6_addr);
     out.length = sizeof *a;
   } else {
     auto* a = reinterpret_cast<sockaddr_in*>(&out.raw);
@@ -43,6 +48,18 @@ Address socket_address(const std::string& text, int port, bool v6) {
     out.length = sizeof *a;
   }
   return out;
+}
+
+// "" for another family.
+std::string address_text(const sockaddr* a) {
+  const bool v6 = a->sa_family == AF_INET6;
+  if (!v6 && a->sa_family != AF_INET) return "";
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const void* at =
+      v6 ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in6*>(a)->sin6_addr)
+         : &reinterpret_cast<const sockaddr_in*>(a)->sin_addr;
+  inet_ntop(a->sa_family, at, text.data(), text.size());
+  return text.data();
 }
 
 bool readable(int fd, short events = POLLIN) {
@@ -149,7 +166,7 @@ class PacketWorld::Host {
   std::thread thread_;
 };
 
-PacketWorld::PacketWorld(int hosts) {
+PacketWorld::PacketWorld(int hosts, const std::string& bridge) {
   auto netlink = Netlink::open();
   if (!netlink.ok()) {
     problem_ = netlink.status().message();
@@ -165,20 +182,35 @@ PacketWorld::PacketWorld(int hosts) {
     if (!found.ok()) return;
     // No detection of duplicates: an address counts at once.
     note(write_in_place("/proc/sys/net/ipv6/conf/" + link + "/accept_dad", "0"));
-    note(n.add_address(found->index, *IpPrefix::parse(a4 + "/24")));
-    note(n.add_address(found->index, *IpPrefix::parse(a6 + "/64")));
+    note(n.add_address(found->index, *IpPrefix::parse(a4 + (bridge.empty() ? "/24" : "/16"))));
+    note(n.add_address(found->index, *IpPrefix::parse(a6 + (bridge.empty() ? "/64" : "/16"))));
     note(n.set_link_up(found->index));
   };
   note(write_in_place("/proc/sys/net/ipv4/ip_forward", "1"));
   note(write_in_place("/proc/sys/net/ipv6/conf/all/forwarding", "1"));
+  if (!bridge.empty()) {
+    note(netlink->add_bridge(bridge));
+    set_up(*netlink, bridge, "10.9.254.1", "fd09:fffe::1");
+  }
   for (int i = 0; i < hosts; ++i) {
     hosts_.push_back(std::make_unique<Host>());
     Host& h = *hosts_.back();
     const std::string link = "host" + std::to_string(i);
-    const std::string near4 = "10.9." + std::to_string(i) + ".1",
-                      near6 = "fd09:" + std::to_string(i) + "::1";
+    std::string near4 = "10.9." + std::to_string(i) + ".1",
+                near6 = "fd09:" + std::to_string(i) + "::1";
     note(netlink->add_veth(link, "eth0", h.id()));
-    set_up(*netlink, link, near4, near6);
+    if (bridge.empty()) {
+      set_up(*netlink, link, near4, near6);
+    } else {
+      near4 = "10.9.254.1";
+      near6 = "fd09:fffe::1";
+      auto port = netlink->link(link), switched = netlink->link(bridge);
+      note(port.status());
+      note(switched.status());
+      if (!problem_.empty()) return;
+      note(netlink->set_link_master(port->index, switched->index));
+      note(netlink->set_link_up(port->index));
+    }
     h.run([&] {
       auto own = Netlink::open();
       note(own.status());
@@ -245,6 +277,65 @@ bool PacketWorld::connects(int from, int to, int port, bool v6) {
 bool PacketWorld::reaches(int from, const std::string& address, int port) {
   auto c = open_at(from, address, port, address.find(':') != std::string::npos);
   return c && c->echoes();
+}
+
+bool PacketWorld::answers(int from, const std::string& address, int port,
+                          const std::string& source) {
+  const bool v6 = address.find(':') != std::string::npos;
+  Connection c(socket_at(from, v6, SOCK_DGRAM));
+  Address at;
+  // Links have their numbers in the host's namespace.
+  hosts_[static_cast<size_t>(from)]->run([&] { at = socket_address(address, port, v6); });
+  int on = 1;
+  setsockopt(c.fd_, SOL_SOCKET, SO_BROADCAST, &on, sizeof on);
+  if (!source.empty()) {
+    Address own = socket_address(source, 0, v6);
+    if (bind(c.fd_, own.get(), own.length) != 0) return false;
+  }
+  const std::vector<std::string> own = addresses(from);
+  std::array<char, 8> buffer{};
+  if (sendto(c.fd_, "echo", 4, 0, at.get(), at.length) != 4) return false;
+  while (readable(c.fd_)) {
+    Address who;
+    who.length = sizeof who.raw;
+    if (recvfrom(c.fd_, buffer.data(), buffer.size(), MSG_DONTWAIT,
+                 reinterpret_cast<sockaddr*>(&who.raw), &who.length) != 4) {
+      return false;
+    }
+    // What is sent to all comes back to the sender, too.
+    if (std::find(own.begin(), own.end(), address_text(who.get())) == own.end()) return true;
+  }
+  return false;
+}
+
+void PacketWorld::add_address(int host, const std::string& address) {
+  hosts_[static_cast<size_t>(host)]->run([&] {
+    auto own = Netlink::open();
+    if (!own.ok()) return;
+    auto link = own->link("eth0");
+    auto ip = IpPrefix::parse(address);
+    if (link.ok() && ip) (void)own->add_address(link->index, *ip);
+  });
+}
+
+std::vector<std::string> PacketWorld::addresses(int host) {
+  std::vector<std::string> out;
+  hosts_[static_cast<size_t>(host)]->run([&] {
+    ifaddrs* all = nullptr;
+    if (getifaddrs(&all) != 0) return;
+    for (const ifaddrs* a = all; a != nullptr; a = a->ifa_next) {
+      if (a->ifa_addr != nullptr) out.push_back(address_text(a->ifa_addr));
+    }
+    freeifaddrs(all);
+  });
+  return out;
+}
+
+std::string PacketWorld::link_local(int host) {
+  for (const std::string& a : addresses(host)) {
+    if (a.starts_with("fe80:")) return a + "%eth0";
+  }
+  return "";
 }
 
 bool PacketWorld::udp(int from, int to, int port, bool v6) {

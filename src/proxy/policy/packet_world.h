@@ -1,4 +1,5 @@
-// For tests: hosts with a network namespace each, joined by a router, and packets between them.
+// For tests: hosts with a network namespace each, joined by a router or by a bridge, and packets
+// between them.
 // Needs root. Blocking.
 #pragma once
 
@@ -13,11 +14,12 @@ namespace keles::policy {
 bool in_own_network(const std::function<void()>& body);
 
 // The calling thread's namespace becomes the router. Host N has 10.9.N.2 and fd09:N::2, and
-// answers on every TCP and UDP port that is asked for, with what it is sent.
+// answers on every TCP and UDP port that is asked for, with what it is sent. With a bridge (by its
+// name) they are neighbours on it, and the router is the bridge.
 class PacketWorld {
  public:
   static constexpr int kRouter = -1;
-  explicit PacketWorld(int hosts);
+  explicit PacketWorld(int hosts, const std::string& bridge = "");
   ~PacketWorld();
   bool ok() const { return problem_.empty(); }
   const std::string& problem() const { return problem_; }
@@ -40,9 +42,15 @@ class PacketWorld {
   bool udp(int from, int to, int port, bool v6);
   // TCP to whatever address, which the router may lead to a host.
   bool reaches(int from, const std::string& address, int port);
+  // UDP to an address of whatever kind ("fe80::1%eth0", a broadcast one), and from one that
+  // add_address() gave the host; whether another answers.
+  bool answers(int from, const std::string& address, int port, const std::string& source = "");
+  void add_address(int host, const std::string& address);
+  std::string link_local(int host);  // with the link to reach it by
 
  private:
   class Host;
+  std::vector<std::string> addresses(int host);
   std::unique_ptr<Connection> open_at(int from, const std::string& address, int port, bool v6);
   int socket_at(int host, bool v6, int type);
   std::vector<std::unique_ptr<Host>> hosts_;

@@ -10,6 +10,7 @@
 #include "proxy/policy/enforcer.h"
 #include "proxy/policy/packet_world.h"
 #include "proxy/policy/ruleset.h"
+#include "proxy/proxy.h"
 #include "proxy/ruleset.h"
 #include "proxy/services.h"
 
@@ -339,7 +340,8 @@ TEST(PolicyTable, AChangeCostsWhatChanged) {
   ASSERT_EQ(c.sets.size(), 1u);
   EXPECT_EQ(c.sets[0].added.size(), 1u);
   EXPECT_EQ(c.sets[0].removed.size(), 1u);
-  EXPECT_TRUE(c.chains.empty() && c.profiles.empty() && c.addresses.empty());
+  EXPECT_TRUE(c.chains.empty() && c.profiles.empty());
+  EXPECT_EQ(c.addresses.size(), 2u);  // the one he had, and the one he has
   t.set_pod(b);
   EXPECT_TRUE(t.take().empty());
   t.set_policy("p7", policy("{podSelector: {matchLabels: {pod: a}}, ingress: [{}]}"));
@@ -348,6 +350,58 @@ TEST(PolicyTable, AChangeCostsWhatChanged) {
   EXPECT_TRUE(c.sets.empty() && c.profiles.empty() && c.addresses.empty());
   t.forget();
   EXPECT_EQ(t.take().chains.size(), 50u);
+}
+
+// Nobody can look for two texts of one name.
+TEST(PolicyTable, NamesAreLong) {
+  PolicyTable t;
+  fill(t);
+  t.set_policy("p", policy("{podSelector: {}, ingress: [{from: [{podSelector: {}}], ports: "
+                           "[{port: web}]}], egress: [{}]}"));
+  Changes c = t.take();
+  std::vector<std::string> names;
+  for (const auto& s : c.sets) names.push_back(s.name);
+  for (const auto& chain : c.chains) names.push_back(chain.name);
+  for (const auto& p : c.profiles) names.push_back(p.name);
+  EXPECT_EQ(names.size(), 6u);
+  for (const std::string& name : names) {
+    EXPECT_GE(name.size() - name.rfind('-') - 1, 32u) << name;
+    EXPECT_LE(name.size(), 120u) << name;
+  }
+}
+
+// What is said often costs once, names of ports cost no rule each, and there is an end to it.
+TEST(PolicyRules, DoNotMultiply) {
+  auto many = [](size_t n, const std::function<std::string(size_t)>& text) {
+    std::string out = "[";
+    for (size_t i = 0; i < n; ++i) out += (i == 0 ? "" : ", ") + text(i);
+    return out + "]";
+  };
+  auto peer = [](size_t i) {
+    return "{podSelector: {matchLabels: {n: '" + std::to_string(i) + "'}}}";
+  };
+  auto rules = [](const std::string& ingress) {
+    PolicyTable t;
+    t.set_policy("p", policy("{podSelector: {}, ingress: " + ingress + "}"));
+    const std::string text = policy_rules(t.take());
+    size_t n = 0;
+    for (size_t at = 0; (at = text.find("add rule", at)) != std::string::npos; ++at) ++n;
+    return n;
+  };
+  const std::string web = "[{port: web}]";
+  auto everyone = [](size_t) { return std::string("{podSelector: {}}"); };
+  EXPECT_EQ(rules("[{from: " + many(1, everyone) + ", ports: " + web + "}]"), 2u);
+  EXPECT_EQ(rules("[{from: " + many(2000, everyone) + ", ports: " + web + "}]"), 2u);
+  auto named = [](size_t i) { return "{port: p" + std::to_string(i) + "}"; };
+  EXPECT_EQ(rules("[{from: " + many(20, peer) + ", ports: " + many(1000, named) + "}]"), 40u);
+  auto block = [](size_t) { return std::string("{ipBlock: {cidr: 10.0.0.0/8}}"); };
+  auto number = [](size_t) { return std::string("{port: 80}"); };
+  EXPECT_EQ(rules("[{from: " + many(900, block) + ", ports: " + many(900, number) + "}]"), 1u);
+  // What goes too far allows nothing, nor does what follows; what came before stays.
+  auto each = [](size_t i) { return "{port: " + std::to_string(i + 1) + "}"; };
+  const std::string far = "{from: " + many(200, peer) + ", ports: " + many(200, each) + "}";
+  EXPECT_EQ(rules("[{ports: [{port: 1}]}, " + far + ", {ports: [{port: 2}]}]"), 1u);
+  EXPECT_EQ(rules("[" + far + ", {}]"), 0u);
 }
 
 // A step of a random life; the same seed gives the same.
@@ -445,13 +499,16 @@ struct EnforcerWorld {
   FakeClient client{*loop};
   std::vector<std::string> applied;
   bool broken = false;
+  std::string refuses;  // texts with this in them
   std::unique_ptr<Enforcer> enforcer = std::make_unique<Enforcer>(
       client, "here", [this](Context, std::string text) { return take(this, std::move(text)); });
   Context ctx = Context::root(*loop).child();
   bool ended = false;
 
   static Task<Status> take(EnforcerWorld* w, std::string text) {
-    if (w->broken) co_return Status::internal("nftables: no");
+    if (w->broken || (!w->refuses.empty() && text.find(w->refuses) != std::string::npos)) {
+      co_return Status::internal("nftables: no");
+    }
     w->applied.push_back(std::move(text));
     co_return Status();
   }
@@ -525,6 +582,85 @@ TEST(Enforcer, APodWaitsUntilItIsDecided) {
   w.client.drop(kind_of<api::core_v1::Pod>(), "x", "a");
   w.loop->run_until([] { return false; }, 1s);
   EXPECT_THAT(w.all(), HasSubstr("delete element inet keles-policy ingress-4 { 10.0.0.7"));
+}
+
+// One bad text is no reason to keep the others out of force.
+TEST(Enforcer, APolicyThatTheKernelRefusesIsSetAside) {
+  for (bool at_start : {true, false}) {
+    EnforcerWorld w;
+    w.refuses = "th dport { 666 }";
+    auto add = [&](const std::string& name, const std::string& port) {
+      w.add("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: " + name +
+            ", namespace: x}\nspec: {podSelector: {}, ingress: [{ports: [{port: " + port + "}]}]}");
+    };
+    if (!at_start) w.add(std::string(kDeny));
+    for (int i = 0; i < 5; ++i) add("p" + std::to_string(i), std::to_string(100 + i));
+    add("bad", "666");
+    for (int i = 5; i < 9; ++i) add("p" + std::to_string(i), std::to_string(100 + i));
+    w.add("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x}\nspec: {nodeName: here}");
+    EXPECT_EQ(w.admit("a", "10.0.0.7"), "");
+    EXPECT_TRUE(w.enforcer->in_force());
+    for (int i = 0; i < 9; ++i) {
+      EXPECT_THAT(w.all(), HasSubstr("th dport { " + std::to_string(100 + i) + " } accept"));
+    }
+    EXPECT_THAT(w.all(), Not(HasSubstr("666")));
+    if (at_start) {
+      add("bad", "667");  // mended
+      EXPECT_THAT(w.all(), HasSubstr("th dport { 667 } accept"));
+    } else {
+      w.refuses = "";  // or the kernel was
+      w.loop->run_until([] { return false; }, 6min);
+      EXPECT_THAT(w.all(), HasSubstr("th dport { 666 } accept"));
+    }
+    EXPECT_TRUE(w.enforcer->in_force());
+  }
+}
+
+// Several at once, as after a start: they are found among the others.
+TEST(Enforcer, FindsAllThatTheKernelRefuses) {
+  EnforcerWorld w;
+  w.broken = true;
+  w.refuses = "666";
+  for (int i = 0; i < 12; ++i) {
+    w.add("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p" +
+          std::to_string(i) +
+          ", namespace: x}\nspec: {podSelector: {}, ingress: [{ports: [{port: " +
+          std::to_string(i % 5 == 2 ? 666 : 100 + i) + "}]}]}");
+  }
+  EXPECT_FALSE(w.enforcer->in_force());
+  w.broken = false;
+  w.loop->run_until([] { return false; }, 10s);
+  EXPECT_TRUE(w.enforcer->in_force());
+  for (int i = 0; i < 12; ++i) {
+    if (i % 5 == 2) continue;
+    EXPECT_THAT(w.all(), HasSubstr("th dport { " + std::to_string(100 + i) + " } accept"));
+  }
+}
+
+TEST(Enforcer, APodThatNoPolicySelectsIsNotKeptForEver) {
+  EnforcerWorld w;
+  w.add(std::string(kDeny));
+  w.add("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x}\nspec: {nodeName: here}");
+  w.broken = true;
+  EXPECT_NE(w.admit("a", "10.0.0.7"), "");
+  w.add(
+      "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: deny, namespace: "
+      "x}\n"
+      "spec: {podSelector: {matchLabels: {other: pods}}, policyTypes: [Ingress]}");
+  EXPECT_EQ(w.admit("a", "10.0.0.7"), "");
+}
+
+// Only who may not ask goes without an answer.
+TEST(Enforcer, WhilePoliciesAreNotKnownPodsWait) {
+  for (Reason why : {Reason::kUnavailable, Reason::kServiceUnavailable, Reason::kTooManyRequests,
+                     Reason::kUnauthorized, Reason::kInternalError}) {
+    EnforcerWorld w;
+    w.client.fail("list", "networkpolicies.networking.k8s.io", Status(why, "no"), 6);
+    w.add("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x}\nspec: {nodeName: here}");
+    EXPECT_EQ(w.admit("a", "10.0.0.7"), "the network policies have not been read yet");
+    w.loop->run_until([] { return false; }, 2min);
+    EXPECT_EQ(w.admit("a", "10.0.0.7"), "");
+  }
 }
 
 TEST(Enforcer, WithoutTheRightToReadPoliciesPodsRun) {
@@ -624,6 +760,75 @@ TEST(Kernel, PacketsPassAsPoliciesSay) {
           t.remove_policy("x", "p");
           ASSERT_TRUE(apply_nftables(policy_rules(t.take())).ok());
         }
+      })) {
+    GTEST_SKIP() << "needs root, for a network namespace of its own";
+  }
+}
+
+// Pods of one node are neighbours on a bridge: they have ways that no router sees.
+TEST(Kernel, NeighboursOnABridgeAreJudged) {
+  if (!in_own_network([] {
+        if (!proxy::bridge_passes_ip_hooks()) GTEST_SKIP() << "needs br_netfilter";
+        PacketWorld w(3, kPodBridge);
+        ASSERT_TRUE(w.ok()) << w.problem();
+        const std::string other = "10.9.77.7", other6 = "fd09:77::7";  // c's, and nobody knows
+        w.add_address(2, other + "/16");
+        w.add_address(2, other6 + "/8");  // short: chosen only by who asks for it
+        struct Way {
+          std::string what, to, from;
+        };
+        const std::string near = w.link_local(0);
+        ASSERT_NE(near, "");
+        // From c to a (or to all).
+        const std::vector<Way> ways{
+            {"link-local", near, ""},
+            {"all nodes", "ff02::1%eth0", ""},
+            {"all nodes, from a pod's address", "ff02::1%eth0", w.address6(2)},
+            {"broadcast", "10.9.255.255", ""},
+            {"another's source", w.address(0), other},
+            {"another's source", w.address6(0), other6}};
+        for (const Way& way : ways) {
+          EXPECT_TRUE(w.answers(2, way.to, 9000, way.from)) << way.what << " " << way.to;
+        }
+        PolicyTable t;
+        t.set_namespace("x", {});
+        const std::vector<std::string> names{"a", "b", "c"};
+        for (int i = 0; i < 3; ++i) {
+          PodFacts p = pod("x", names[static_cast<size_t>(i)], w.address(i));
+          p.ips.push_back(ip(w.address6(i)));
+          t.set_pod(p);
+        }
+        auto step = [&](const std::string& spec) {
+          t.set_policy("p", policy(spec));
+          Status s = apply_nftables(policy_rules(t.take()));
+          ASSERT_TRUE(s.ok()) << s.to_string();
+        };
+        // The block is what the source pretends to be.
+        step(
+            "{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: "
+            "{pod: b}}}, {ipBlock: {cidr: 10.9.77.0/24}}, {ipBlock: {cidr: 'fd09:77::/32'}}]}]}");
+        for (bool v6 : {false, true}) {
+          EXPECT_TRUE(w.connects(1, 0, 8080, v6));
+          EXPECT_TRUE(w.udp(1, 0, 9000, v6));
+          EXPECT_FALSE(w.connects(2, 0, 8080, v6));
+          EXPECT_FALSE(w.udp(2, 0, 9000, v6));
+          EXPECT_TRUE(w.connects(2, 1, 8080, v6));
+          EXPECT_TRUE(w.connects(0, 2, 8080, v6));
+          EXPECT_TRUE(w.connects(PacketWorld::kRouter, 0, 8080, v6));
+        }
+        for (const Way& way : ways) {
+          EXPECT_FALSE(w.answers(2, way.to, 9000, way.from)) << way.what << " " << way.to;
+        }
+        // Nor does another's source lead out of egress that allows nothing.
+        step("{podSelector: {matchLabels: {pod: c}}, policyTypes: [Egress]}");
+        EXPECT_FALSE(w.answers(2, w.address(1), 9000));
+        EXPECT_FALSE(w.answers(2, w.address(1), 9000, other));
+        EXPECT_FALSE(w.answers(2, w.address6(1), 9000, other6));
+        EXPECT_TRUE(w.answers(1, w.address(2), 9000));
+        // A pod that ends takes its address with it.
+        t.remove_pod("x", "x/b");
+        ASSERT_TRUE(apply_nftables(policy_rules(t.take())).ok());
+        EXPECT_FALSE(w.connects(1, 0, 8080, false));
       })) {
     GTEST_SKIP() << "needs root, for a network namespace of its own";
   }

@@ -163,11 +163,33 @@ void write_address(std::string& out, const Changes::Address& a) {
   };
   change("ingress", a.ingress_before, a.ingress);
   change("egress", a.egress_before, a.egress);
+  auto mark = [&](const char* set, bool was, bool is, const std::string& element) {
+    if (was == is) return;
+    out += std::string(is ? "add" : "delete") + " element " + kHead + set + f.suffix + " { " +
+           element + " }\n";
+  };
+  mark("here", a.here_before, a.here, ip);
   const bool was = !a.ingress_before.empty() || !a.egress_before.empty();
   const bool is = !a.ingress.empty() || !a.egress.empty();
-  if (was == is) return;
-  out += std::string(is ? "add" : "delete") + " element " + kHead + "self" + f.suffix + " { " + ip +
-         " . " + ip + " }\n";
+  mark("self", was, is, ip + " . " + ip);
+}
+
+// What cannot be judged by addresses that the API shows.
+std::string strangers() {
+  const std::string from = std::string("  iifname \"") + kPodBridge + "\" ";
+  const std::string within = from + "oifname \"" + kPodBridge + "\" ";
+  std::string out =
+      // Without neighbours there is no network; on a bridge their packets pass here, too.
+      "  icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, "
+      "nd-neighbor-advert } accept\n"
+      "  ip6 saddr fe80::/10 drop\n"
+      "  ip6 daddr fe80::/10 drop\n";
+  for (const Family& f : kFamilies) {
+    const std::string here = std::string(" != @here") + f.suffix + " drop\n";
+    out += from + f.word + " saddr" + here;
+    out += within + f.word + " daddr" + here;
+  }
+  return out;
 }
 
 std::string empty_table() {
@@ -178,6 +200,8 @@ std::string empty_table() {
          " map ingress-6 { type ipv6_addr : verdict; }\n"
          " map egress-4 { type ipv4_addr : verdict; }\n"
          " map egress-6 { type ipv6_addr : verdict; }\n"
+         " set here-4 { type ipv4_addr; }\n"
+         " set here-6 { type ipv6_addr; }\n"
          " set self-4 { type ipv4_addr . ipv4_addr; }\n"
          " set self-6 { type ipv6_addr . ipv6_addr; }\n"
          " chain ingress {\n"
@@ -186,12 +210,10 @@ std::string empty_table() {
          "  accept\n"
          " }\n"
          " chain forward {\n"
-         "  type filter hook forward priority filter; policy accept;\n"
+         "  type filter hook forward priority filter; policy accept;\n" +
+         strangers() +
          "  ct direction reply accept\n"
          "  ct state related accept\n"
-         // Without neighbours there is no network; on a bridge their packets pass here, too.
-         "  icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, "
-         "nd-neighbor-advert } accept\n"
          "  ip saddr . ip daddr @self-4 accept\n"
          "  ip6 saddr . ip6 daddr @self-6 accept\n"
          "  ip saddr vmap @egress-4\n"

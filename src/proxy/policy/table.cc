@@ -7,9 +7,11 @@
 namespace keles::policy {
 namespace {
 
-// Two texts that users may choose must never meet: a hash that nobody can collide.
+// Two texts that users choose must not meet: of 160 bits two that do cost 2^80 attempts. nftables
+// takes names of 128 characters.
 std::string hashed(std::string_view kind, const std::string& text) {
-  return std::string(kind) + "-" + net::hex(net::sha256(text)).substr(0, 20);
+  constexpr size_t kDigits = 40;
+  return std::string(kind) + "-" + net::hex(net::sha256(text)).substr(0, kDigits);
 }
 
 std::string chain_of(Direction d, const std::string& ns, const std::string& name) {
@@ -62,18 +64,22 @@ void PolicyTable::change(Group& g, const Element& e, bool added) {
   if (!fresh) g.changed.erase(it);  // there and back
 }
 
-void PolicyTable::enter(Group& g, Pod& pod) {
-  std::vector<Element> elements;
-  for (IpAddress ip : pod.facts.ips) {
+std::vector<Element> PolicyTable::elements_of(const Group& g, const PodFacts& pod) {
+  std::vector<Element> out;
+  for (IpAddress ip : pod.ips) {
     if (g.choice) {
-      elements.push_back({ip, 0});
+      out.push_back({ip, 0});
       continue;
     }
-    for (const PodPort& p : pod.facts.ports) {
-      if (p.name == g.port.name && p.protocol == g.port.protocol) elements.push_back({ip, p.port});
+    for (const PodPort& p : pod.ports) {
+      if (g.has_port(p)) out.push_back({ip, p.port});
     }
   }
-  for (const Element& e : elements) {
+  return out;
+}
+
+void PolicyTable::enter(Group& g, Pod& pod) {
+  for (const Element& e : elements_of(g, pod.facts)) {
     if (++g.members[e] == 1) change(g, e, true);
   }
   pod.in.push_back(&g);
@@ -82,20 +88,11 @@ void PolicyTable::enter(Group& g, Pod& pod) {
 
 void PolicyTable::leave_all(Pod& pod) {
   for (Group* g : pod.in) {
-    auto leave = [&](const Element& e) {
+    for (const Element& e : elements_of(*g, pod.facts)) {
       auto it = g->members.find(e);
-      if (it == g->members.end() || --it->second > 0) return;
+      if (it == g->members.end() || --it->second > 0) continue;
       g->members.erase(it);
       change(*g, e, false);
-    };
-    for (IpAddress ip : pod.facts.ips) {
-      if (g->choice) {
-        leave({ip, 0});
-        continue;
-      }
-      for (const PodPort& p : pod.facts.ports) {
-        if (p.name == g->port.name && p.protocol == g->port.protocol) leave({ip, p.port});
-      }
     }
     touched_groups_.insert(g);
   }
@@ -105,9 +102,8 @@ void PolicyTable::leave_all(Pod& pod) {
 bool PolicyTable::chooses(const Group& g, const Space& s, const Pod& pod) const {
   if (pod.facts.ips.empty()) return false;
   if (!g.choice) {
-    return std::any_of(pod.facts.ports.begin(), pod.facts.ports.end(), [&](const PodPort& p) {
-      return p.name == g.port.name && p.protocol == g.port.protocol;
-    });
+    return std::any_of(pod.facts.ports.begin(), pod.facts.ports.end(),
+                       [&](const PodPort& p) { return g.has_port(p); });
   }
   if (g.choice->ns && *g.choice->ns != pod.facts.ns) return false;
   if (!g.choice->ns && !matches(g.choice->namespaces, s.labels)) return false;
@@ -138,9 +134,10 @@ PolicyTable::Group& PolicyTable::use_group(const std::string& text, std::string_
   if (!made) return g;
   g.name = name;
   g.choice = std::move(fresh.choice);
-  g.port = std::move(fresh.port);
+  g.protocol = fresh.protocol;
+  g.port_names = std::move(fresh.port_names);
   if (!g.choice) {
-    groups_of_port_[g.port.name].insert(&g);
+    for (const std::string& port : g.port_names) groups_of_port_[port].insert(&g);
   } else if (g.choice->ns) {
     groups_in_[*g.choice->ns].insert(&g);
   } else {
@@ -230,13 +227,25 @@ std::vector<PlainRule> PolicyTable::plain(const std::vector<Rule>& rules, Known&
       fresh.choice = c;
       p.pods.push_back(use_group(c.text(), "pods", std::move(fresh), of).name);
     }
+    // One set for all names of a protocol: each peer is asked for it, not for each of them.
+    std::map<Protocol, std::set<std::string>> named;
     for (const PortChoice& c : r.ports) {
-      p.ports.push_back(c);
-      if (c.name.empty()) continue;
+      if (c.name.empty()) {
+        p.ports.push_back(c);
+      } else {
+        named[c.protocol].insert(c.name);
+      }
+    }
+    for (auto& [protocol, names] : named) {
+      std::string text(proxy::protocol_text(protocol));
+      for (const std::string& name : names) text += "\n" + name;  // no name contains a newline
       Group fresh;
-      fresh.port = {c.name, c.protocol, 0};
-      const std::string text = std::string(proxy::protocol_text(c.protocol)) + "/" + c.name;
-      p.ports.back().name = use_group(text, "port", std::move(fresh), of).name;
+      fresh.protocol = protocol;
+      fresh.port_names = std::move(names);
+      PortChoice choice;
+      choice.protocol = protocol;
+      choice.name = use_group(text, "port", std::move(fresh), of).name;
+      p.ports.push_back(std::move(choice));
     }
     out.push_back(std::move(p));
   }
@@ -279,7 +288,7 @@ void PolicyTable::release(Known& policy) {
       if (at->second.empty()) index.erase(at);
     };
     if (!g.choice) {
-      forget(groups_of_port_, g.port.name);
+      for (const std::string& port : g.port_names) forget(groups_of_port_, port);
     } else if (g.choice->ns) {
       forget(groups_in_, *g.choice->ns);
     } else {
@@ -314,6 +323,7 @@ void PolicyTable::remove_policy(std::string_view ns, std::string_view name) {
 PolicyTable::Verdict PolicyTable::verdict(
     const Pod& pod, std::map<std::string, std::vector<std::string>>& profiles) const {
   Verdict out;
+  out.here = true;
   auto s = spaces_.find(pod.facts.ns);
   if (s == spaces_.end()) return out;
   std::vector<std::string> in, from;
@@ -337,6 +347,16 @@ PolicyTable::Verdict PolicyTable::verdict(
   out.ingress = profile("pods-in", in);
   out.egress = profile("pods-out", from);
   return out;
+}
+
+bool PolicyTable::selects(std::string_view ns, std::string_view uid) const {
+  auto s = spaces_.find(ns);
+  if (s == spaces_.end()) return false;
+  auto pod = s->second.pods.find(uid);
+  if (pod == s->second.pods.end()) return false;
+  return std::any_of(s->second.policies.begin(), s->second.policies.end(), [&](const auto& p) {
+    return matches(p.second.facts.pods, pod->second->facts.labels);
+  });
 }
 
 void PolicyTable::take_groups(Changes& out) {
@@ -365,7 +385,7 @@ void PolicyTable::take_chains(Changes& out) {
     auto tell = [&](Direction d, bool wanted, bool& told, const std::vector<PlainRule>& rules) {
       std::string chain = chain_of(d, ns, name);
       if (wanted) {
-        out.chains.push_back({std::move(chain), d, !told, rules});
+        out.chains.push_back({std::move(chain), d, !told, rules, ns + "/" + name});
       } else if (told) {
         out.dropped_chains.push_back(std::move(chain));
       }
@@ -386,7 +406,8 @@ void PolicyTable::take_addresses(Changes& out) {
     auto before = told_.find(ip);
     const Verdict old = before == told_.end() ? Verdict() : before->second;
     if (old == now) continue;
-    out.addresses.push_back({ip, old.ingress, old.egress, now.ingress, now.egress});
+    out.addresses.push_back(
+        {ip, old.ingress, old.egress, now.ingress, now.egress, old.here, now.here});
     for (const std::string* name : {&now.ingress, &now.egress}) {
       if (name->empty()) continue;
       Profile& p = profiles_[*name];

@@ -2,11 +2,11 @@
 // one by one and tells what each changed:
 //
 //   sets      the addresses of the pods that a peer selects; (address, port) of the container ports
-//             of one name. Shared by all policies that say the same.
+//             of the names that a rule has. Shared by all policies that say the same.
 //   policies  the rules of each, by direction: its chain.
 //   profiles  which policies select a pod, by direction: a chain that jumps to each of theirs and
 //             drops what none allows. Pods that the same policies select share one.
-//   addresses of this node's pods, to their profiles.
+//   addresses of this node's pods, all of them, to their profiles.
 //
 // A pod that changes costs the sets that it is in and its addresses; a policy its chain, the sets
 // that nobody had, and the pods of its namespace. Pure; one loop's thread.
@@ -51,6 +51,7 @@ struct Changes {
     Direction direction = Direction::kIngress;
     bool made = false;
     std::vector<PlainRule> rules;  // replace what was there
+    std::string policy;            // namespace/name, for people
   };
   struct Profile {
     std::string name;
@@ -59,6 +60,7 @@ struct Changes {
   struct Address {
     IpAddress ip;
     std::string ingress_before, egress_before, ingress, egress;  // profiles; "": not isolated
+    bool here_before = false, here = false;                      // a pod of this node has it
   };
   bool everything = false;  // nothing of before is left: begin with an empty table
   std::vector<Set> sets;
@@ -87,16 +89,22 @@ class PolicyTable {
   // Nothing is in force: the next take() tells everything.
   void forget() { told_nothing_ = true; }
   bool has_policies() const { return policies_ > 0; }
+  // Whether there is a policy of this pod, which must have been set.
+  bool selects(std::string_view ns, std::string_view uid) const;
 
  private:
   struct Group {  // a set
     std::string name;
     std::optional<PodChoice> choice;  // none: of ports
-    PodPort port;                     // its name and protocol
-    size_t uses = 0;                  // by rules
+    Protocol protocol = Protocol::kTcp;
+    std::set<std::string> port_names;
+    size_t uses = 0;  // by rules
     std::map<Element, size_t> members;
     std::map<Element, bool> changed;  // since it was told: whether it is there now
     bool told = false;
+    bool has_port(const PodPort& p) const {
+      return p.protocol == protocol && port_names.contains(p.name);
+    }
   };
   struct Known {
     std::string name;
@@ -122,6 +130,7 @@ class PolicyTable {
   };
   struct Verdict {
     std::string ingress, egress;
+    bool here = false;
     bool operator==(const Verdict&) const = default;
   };
   // Who has an address: of several, the one who had it last.
@@ -136,6 +145,7 @@ class PolicyTable {
   std::vector<PlainRule> plain(const std::vector<Rule>& rules, Known& of);
   Group& use_group(const std::string& text, std::string_view kind, Group fresh, Known& of);
   bool chooses(const Group& g, const Space& s, const Pod& pod) const;
+  static std::vector<Element> elements_of(const Group& g, const PodFacts& pod);
   void enter(Group& g, Pod& pod);
   void leave_all(Pod& pod);
   void join_all(const Space& s, Pod& pod);
