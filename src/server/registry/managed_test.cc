@@ -221,6 +221,17 @@ TEST(Apply, ChecksNamesAndIdentities) {
             403);
 }
 
+// What an apply takes away it does not name: what is left of the message says nothing either.
+TEST(Apply, LeavesNoEmptyMessage) {
+  World w;
+  const std::string begin = "{apiVersion: v1, kind: PodTemplate, metadata: {name: t}, template: {";
+  const std::string end = "spec: {containers: [{name: c, image: i}]}}}";
+  World::must(w.apply(as("x"), begin + "metadata: {generateName: g}, " + end));
+  auto less = w.apply(as("x"), begin + end);
+  World::must(less);
+  EXPECT_TRUE((*less)->tree()->root["template"]["metadata"].is_null());
+}
+
 TEST(Apply, OfARefusedObjectChangesNothing) {
   World w;
   auto r =
