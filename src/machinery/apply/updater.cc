@@ -139,13 +139,12 @@ class Session {
   }
 
   // `merged` without what its manager named the last time, and does not now, and nobody holds.
-  // Whether there was anything to look for.
-  bool prune(Document& merged, const Managers& managers, const Manager& last) {
+  void prune(Document& merged, const Managers& managers, const Manager& last) {
     const TypeDesc* then = type_of(last.api_version);
-    if (!then || !last.set) return false;
+    if (!then || !last.set) return;
     const Manager* now = const_cast<Managers&>(managers).find(last);
     if (now && now->api_version == last.api_version && !subtract(arena_, last.set, now->set)) {
-      return false;  // everything is named again
+      return;  // everything is named again
     }
     Document m = in_version(merged, version(), last.api_version);
     PathSet named = with_named_fields(arena_, *then, last.set);
@@ -161,7 +160,6 @@ class Session {
     } else {
       merged = w_.versions->convert(m.root, last.api_version, version());
     }
-    return true;
   }
 
  private:
@@ -341,7 +339,7 @@ Status check_config(const Write& w, const Value* live, const Value& config) {
 
 struct Outcome {
   Document object;
-  bool unchanged = false, pruned = false;
+  bool unchanged = false;
 };
 
 // One try: on conflicts nothing is changed but `managers`, which are then of no use.
@@ -358,7 +356,7 @@ Result<Outcome> try_apply(Session& s, const Write& w, const Value& live, const V
   own.set = named;
   own.api_version = s.version();
   const Manager self = own;
-  out.pruned = s.prune(out.object, managers, last);
+  s.prune(out.object, managers, last);
   managers.of(self).set = s.counted(named);
   Changes c = s.compare(s.type(), live, out.object.root, true);
   conflicts = s.take_from_others(managers, &self, live, out.object.root, c, true, force);
@@ -421,7 +419,6 @@ Result<Applied> apply_config(const Write& w, const Value* live, const Value& con
   Applied out;
   out.object = std::move(done->object);
   out.unchanged = done->unchanged;
-  out.pruned = done->pruned;
   follow_last_applied(w, config, out.object);
   put(out.object, encode(w, managers, out.object.arena));
   return out;

@@ -64,8 +64,6 @@ void track_update(const Write& w, const Value* live, Document& next);
 struct Applied {
   Document object;         // not normalised, without defaults; its managedFields are complete
   bool unchanged = false;  // but for managedFields, and those perhaps too
-  // Whether something may be gone that the config does not name, perhaps all of a message.
-  bool pruned = false;
 };
 // Applies `config`, a client's words, to `live` (null: there is none). Fails with upstream's
 // texts: Conflict with a cause for each field of others, BadRequest for another kind or version.

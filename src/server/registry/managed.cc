@@ -273,8 +273,7 @@ Result<Document> applied(const KindDesc& served, std::string_view subresource,
   Document next = std::move(done.object);
   if (served.owner) hold_kind(next.arena, served);
   Status s;
-  // What is taken away is not named, and may leave a message empty.
-  if (shown && !done.pruned && is_normal(served, *shown)) {
+  if (shown && is_normal(served, *shown)) {
     s = normalize_patched(*served.type, next, config);
   } else {
     s = normalize(*served.type, next);
