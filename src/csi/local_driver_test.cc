@@ -3,6 +3,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -26,10 +29,13 @@ class Driver {
     driver = std::make_unique<LocalDriver>(o);
     if (!driver->start().ok()) std::abort();
   }
+  // A copy that is under way is asked for again.
   template <class Response, class Edit>
   Result<Document> call(const std::string& method, const Draft<Edit>& request) {
-    auto got = driver->answer("/csi.v1." + method,
-                              encode_protobuf(Edit::descriptor(), request.value()), 1000);
+    Result<std::string> got = Status(Reason::kUnavailable, "");
+    while (got.status().is(Reason::kUnavailable))
+      got = driver->answer("/csi.v1." + method,
+                           encode_protobuf(Edit::descriptor(), request.value()), 1000);
     if (!got.ok()) return got.status();
     return decode_protobuf(Response::descriptor(), *got);
   }
@@ -62,11 +68,13 @@ class Driver {
     q->set_target_path(target);
     return call<v1::NodeUnpublishVolumeResponse>("Node/NodeUnpublishVolume", q).status();
   }
-  Status stage(const std::string& id, const std::string& staging) {
+  Status stage(const std::string& id, const std::string& staging,
+               const std::vector<std::string>& flags = {}) {
     Draft<v1::NodeStageVolumeRequestEdit> q;
     q->set_volume_id(id);
     q->set_staging_target_path(staging);
-    (void)q->edit_volume_capability().edit_mount();
+    auto mount = q->edit_volume_capability().edit_mount();
+    for (const std::string& f : flags) mount.edit_mount_flags().add(f);
     return call<v1::NodeStageVolumeResponse>("Node/NodeStageVolume", q).status();
   }
   Status unstage(const std::string& id, const std::string& staging) {
@@ -86,6 +94,11 @@ class Driver {
   const std::string root = directory.path();
   std::unique_ptr<LocalDriver> driver;
 };
+
+unsigned mode_of(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 ? st.st_mode & 07777 : 0;
+}
 
 TEST(LocalDriver, SaysWhoAndWhereItIs) {
   Driver d;
@@ -165,10 +178,18 @@ TEST(LocalDriver, ADirectoryComesAndGoes) {
     s->set_name("snap-1");
     s->set_source_volume_id(id);
     auto snapshot = d.call<v1::CreateSnapshotResponse>("Controller/CreateSnapshot", s);
+    // Not of what a container can write at that moment; one that only reads does no harm.
+    EXPECT_TRUE(snapshot.status().is(Reason::kConflict));
+    EXPECT_THAT(snapshot.status().message(), HasSubstr("in use at " + one));
+    EXPECT_TRUE(d.remove(id).is(Reason::kConflict));
+    EXPECT_TRUE(d.unpublish(id, one).ok());
+    EXPECT_TRUE(d.remove(id).is(Reason::kConflict));  // still at two
+    snapshot = d.call<v1::CreateSnapshotResponse>("Controller/CreateSnapshot", s);
     ASSERT_TRUE(snapshot.ok()) << snapshot.status().to_string();
     const v1::CreateSnapshotResponse made(snapshot->root);
     EXPECT_TRUE(made.snapshot().ready_to_use());
     EXPECT_EQ(made.snapshot().creation_time().seconds(), 1000);
+    EXPECT_TRUE(d.publish(id, "", one).ok());
     EXPECT_TRUE(write_file(one + "/word", "later").ok());
     auto copy = d.wanted("pvc-2", 1000, Access());
     copy->edit_volume_content_source().edit_snapshot().set_snapshot_id("snap-1");
@@ -176,6 +197,18 @@ TEST(LocalDriver, ADirectoryComesAndGoes) {
     EXPECT_EQ(*read_file(d.root + "/state/volumes/pvc-2/data/word"), "hello");
     auto clone = d.wanted("pvc-3", 1000, Access());
     clone->edit_volume_content_source().edit_volume().set_volume_id(id);
+    EXPECT_TRUE(d.call<v1::CreateVolumeResponse>("Controller/CreateVolume", clone)
+                    .status()
+                    .is(Reason::kConflict));
+    // Nor of what a subPath of it shows.
+    const std::string part = d.root + "/part";
+    ASSERT_TRUE(make_directories(one + "/sub").ok() && make_directories(part).ok());
+    ASSERT_EQ(::mount((one + "/sub").c_str(), part.c_str(), nullptr, MS_BIND, nullptr), 0);
+    EXPECT_TRUE(d.unpublish(id, one).ok());
+    EXPECT_THAT(
+        d.call<v1::CreateVolumeResponse>("Controller/CreateVolume", clone).status().message(),
+        HasSubstr("in use at " + part));
+    ASSERT_EQ(::umount(part.c_str()), 0);
     d.create(clone);
     EXPECT_EQ(*read_file(d.root + "/state/volumes/pvc-3/data/word"), "later");
     for (int i = 0; i < 2; ++i) {
@@ -193,6 +226,33 @@ TEST(LocalDriver, ADirectoryComesAndGoes) {
     EXPECT_TRUE(d.unpublish("csi-abc", one).ok());
     EXPECT_TRUE(d.volumes().empty());
   });
+}
+
+TEST(LocalHost, WhatIsBeingCopiedIsHeldByTheCopy) {
+  TemporaryDirectory directory = std::move(*TemporaryDirectory::make());
+  const std::string from = directory.path() + "/from", to = directory.path() + "/to";
+  ASSERT_TRUE(make_directories(from).ok() && make_directories(to).ok());
+  {
+    auto held = hold_place(from);
+    ASSERT_TRUE(held.ok());
+    EXPECT_TRUE(hold_place(from).status().is(Reason::kUnavailable));
+    Copies copies;
+    EXPECT_TRUE(copies.copy(from, to, "/data").is(Reason::kUnavailable));
+    EXPECT_FALSE(copies.begun(to));
+  }
+  Copies copies;
+  ASSERT_TRUE(write_file(from + "/data", "x").ok());
+  Status s = copies.copy(from, to, "/data");
+  while (s.is(Reason::kUnavailable)) {
+    EXPECT_TRUE(hold_place(from).status().is(Reason::kUnavailable) || copies.begun(to));
+    s = copies.copy(from, to, "/data");
+  }
+  EXPECT_TRUE(s.ok()) << s.to_string();
+  EXPECT_EQ(*read_file(to + "/data"), "x");
+  EXPECT_TRUE(hold_place(from).ok());
+  s = copies.copy(from, to, "/nothing");
+  EXPECT_THAT(s.message(), HasSubstr("cp failed"));
+  EXPECT_FALSE(copies.begun(to));
 }
 
 TEST(LocalDriver, AnImageIsAsLargeAsItSaysAndGrows) {
@@ -237,17 +297,41 @@ TEST(LocalDriver, AnImageIsAsLargeAsItSaysAndGrows) {
     }
     EXPECT_EQ(*read_file(target + "/word"), "hello");
     EXPECT_TRUE(d.remove(id).is(Reason::kConflict));
+    EXPECT_EQ(mode_of(staging), 0777u);
+    ASSERT_EQ(::chmod(staging.c_str(), 0700), 0);
     EXPECT_TRUE(d.unpublish(id, target).ok());
     EXPECT_TRUE(d.unstage(id, staging).ok());
     EXPECT_TRUE(d.unstage(id, staging).ok());
-    // What was written is there at the next time.
-    ASSERT_TRUE(d.stage(id, staging).ok());
+    // What was written is there at the next time, and as private as it was made.
+    ASSERT_TRUE(
+        d.stage(id, staging, {"nosuid", "nodev,noexec", "relatime", "errors=remount-ro"}).ok());
+    struct statvfs fs {};
+    ASSERT_EQ(::statvfs(staging.c_str(), &fs), 0);
+    EXPECT_EQ(fs.f_flag & (ST_NOSUID | ST_NODEV | ST_NOEXEC | ST_RELATIME | ST_RDONLY),
+              static_cast<unsigned long>(ST_NOSUID | ST_NODEV | ST_NOEXEC | ST_RELATIME));
+    EXPECT_EQ(mode_of(staging), 0700u);
     EXPECT_EQ(*read_file(staging + "/word"), "hello");
     ASSERT_TRUE(d.publish(id, staging, target).ok());
     s = d.call<v1::NodeExpandVolumeResponse>("Node/NodeExpandVolume", follow).status();
     EXPECT_TRUE(s.ok()) << s.to_string();
     EXPECT_GT(total(), before * 2);
     EXPECT_TRUE(d.unpublish(id, target).ok());
+    // A clone, once nobody writes.
+    auto clone = d.wanted("pvc-3", 48 << 20, ext4);
+    clone->edit_volume_content_source().edit_volume().set_volume_id(id);
+    EXPECT_TRUE(d.call<v1::CreateVolumeResponse>("Controller/CreateVolume", clone)
+                    .status()
+                    .is(Reason::kConflict));
+    EXPECT_TRUE(d.unstage(id, staging).ok());
+    EXPECT_EQ(d.create(clone), "pvc-3");
+    ASSERT_TRUE(d.stage("pvc-3", staging).ok());
+    EXPECT_EQ(*read_file(staging + "/word"), "hello");
+    EXPECT_EQ(mode_of(staging), 0700u);
+    EXPECT_TRUE(d.unstage("pvc-3", staging).ok());
+    EXPECT_TRUE(d.remove("pvc-3").ok());
+    // One that is broken is not mounted.
+    std::filesystem::resize_file(d.root + "/state/volumes/pvc-1/image", 1 << 20);
+    EXPECT_THAT(d.stage(id, staging).message(), HasSubstr("is not sound"));
     EXPECT_TRUE(d.unstage(id, staging).ok());
     EXPECT_TRUE(d.remove(id).ok());
     // As a block device.

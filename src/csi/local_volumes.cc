@@ -2,13 +2,11 @@
 
 #include <fcntl.h>
 #include <linux/loop.h>
-#include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,10 +16,9 @@
 
 #include "base/beneath.h"
 #include "base/file.h"
+#include "csi/local_host.h"
 #include "net/pki.h"
 #include "node/csi/volume_data.h"
-
-extern char** environ;
 
 namespace keles::csi {
 namespace {
@@ -35,43 +32,14 @@ Status failed(const std::string& what, const std::string& path) {
 }
 Status invalid(std::string why) { return Status(Reason::kBadRequest, std::move(why)); }
 
+Status in_use(const std::string& id, const std::string& at) {
+  return Status(Reason::kConflict, "the volume " + id + " is in use at " + at +
+                                       ": end the pods that have it, and try again");
+}
+
 bool is_there(const std::string& path) {
   struct stat st {};
   return ::lstat(path.c_str(), &st) == 0;
-}
-
-bool is_mounted(const std::string& path) {
-  Fd fd(::open(path.c_str(), O_PATH | O_CLOEXEC | O_NOFOLLOW));
-  return fd.open() && is_mount_root(fd);
-}
-
-// A program of the host, which has two minutes.
-Status run(std::vector<std::string> argv) {
-  argv.insert(argv.begin(), {"timeout", "120"});
-  std::vector<char*> args;
-  for (std::string& a : argv) args.push_back(a.data());
-  args.push_back(nullptr);
-  posix_spawn_file_actions_t files;
-  posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
-  pid_t pid = 0;
-  const int error = ::posix_spawnp(&pid, "timeout", &files, nullptr, args.data(), environ);
-  posix_spawn_file_actions_destroy(&files);
-  if (error != 0) return Status(Reason::kInternalError, argv[2] + ": " + std::strerror(error));
-  int how = 0;
-  while (::waitpid(pid, &how, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFEXITED(how) && WEXITSTATUS(how) == 0) return {};
-  return Status(Reason::kInternalError,
-                argv[2] + " failed: exit status " +
-                    std::to_string(WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how)));
-}
-
-Status unmount(const std::string& path) {
-  if (!is_mounted(path)) return {};
-  if (::umount2(path.c_str(), UMOUNT_NOFOLLOW) != 0) return failed("unmount", path);
-  return {};
 }
 
 std::string get(const node::VolumeData& data, const char* key) {
@@ -93,6 +61,8 @@ Status save(const std::string& at, const LocalVolume& v) {
   data["bytes"] = std::to_string(v.bytes);
   data["source"] = v.source;
   data["madeAt"] = std::to_string(v.made_at);
+  data["fitted"] = std::to_string(v.fitted);
+  data["opened"] = v.opened ? "true" : "false";
   return node::save_volume_data(at, data);
 }
 
@@ -138,6 +108,8 @@ Result<LocalVolume> LocalVolumes::load(const std::string& at, const std::string&
   v.bytes = number(get(*data, "bytes"));
   v.source = get(*data, "source");
   v.made_at = number(get(*data, "madeAt"));
+  v.fitted = number(get(*data, "fitted"));
+  v.opened = get(*data, "opened") == "true";
   return v;
 }
 
@@ -157,17 +129,31 @@ std::vector<LocalVolume> LocalVolumes::snapshots() const {
   return out;
 }
 
-// What is in a volume, not what is said of it.
-Status LocalVolumes::copy(const std::string& from, const std::string& to) const {
-  for (const char* what : {"/image", "/data"}) {
-    if (!is_there(from + what)) continue;
-    TRY(remove_tree(to + what));
-    return run({"cp", "-a", "--reflink=auto", "--sparse=always", from + what, to + what});
+// What is in a volume, not what is said of it. A program copies it as root, by paths: nobody may
+// write there meanwhile (a directory that becomes a link leads out of it, a mounted file system is
+// half written), which is why stage() and publish() hold the place as well.
+Status LocalVolumes::copy(const LocalVolume& of, const std::string& from, const std::string& to) {
+  const bool volume = from == place(of.id);
+  if (volume && of.image) {
+    TRY_ASSIGN(device, device_of(of.id, false));
+    if (!device.empty()) return in_use(of.id, device);
+  } else if (volume) {
+    TRY_ASSIGN(bound, bound_at(from + "/data"));
+    for (const BoundAt& b : bound)
+      if (!b.read_only) return in_use(of.id, b.path);
   }
-  return Status(Reason::kInternalError, "there is nothing in " + from);
+  return copies_.copy(from, to, of.image ? "/image" : "/data");
 }
 
-Result<LocalVolume> LocalVolumes::create(const Wanted& w) const {
+// An empty place; what an earlier call left half done goes. One that is being copied to stays.
+Status LocalVolumes::clear_place(const std::string& at) const {
+  if (copies_.begun(at)) return {};
+  if (is_there(at)) TRY(hold_place(at).status());
+  TRY(remove_tree(at));
+  return make_directories(at, 0700);
+}
+
+Result<LocalVolume> LocalVolumes::create(const Wanted& w) {
   if (w.name.empty()) return invalid("the volume has no name");
   LocalVolume v;
   v.id = local_id(w.name);
@@ -177,16 +163,20 @@ Result<LocalVolume> LocalVolumes::create(const Wanted& w) const {
   v.bytes = w.image ? std::max(w.bytes, kLeastImage) : w.bytes;
   v.source = w.snapshot.empty() ? w.volume : w.snapshot;
   std::string from;
+  LocalVolume source;
   if (v.source.empty()) {
     if (w.ephemeral) v.source = kEphemeral;
   } else {
     from = w.snapshot.empty() ? place(w.volume) : snapshot_place(w.snapshot);
-    TRY_ASSIGN(source, load(from, v.source));
+    TRY_ASSIGN(found, load(from, v.source));
+    source = std::move(found);
     if (source.image != v.image || source.fs_type != v.fs_type)
       return invalid("a volume of another kind cannot be made of " + v.source);
     if (w.bytes > 0 && w.bytes < source.bytes)
       return Status(Reason::kExpired, "the volume is smaller than what it is made of");
     v.bytes = std::max(v.bytes, source.bytes);
+    v.fitted = source.fitted;
+    v.opened = source.opened;
   }
   if (w.limit > 0 && v.bytes > w.limit)
     return Status(Reason::kExpired,
@@ -203,12 +193,11 @@ Result<LocalVolume> LocalVolumes::create(const Wanted& w) const {
   }
   if (v.image && v.bytes > available_bytes())
     return Status(Reason::kTooManyRequests, "there is no room for " + std::to_string(v.bytes));
-  // What an earlier call left half done. It counts as made once it is said what it is.
+  // It counts as made once it is said what it is.
   const std::string at = place(v.id);
-  TRY(remove_tree(at));
-  TRY(make_directories(at, 0700));
+  TRY(clear_place(at));
   if (!from.empty()) {
-    TRY(copy(from, at));
+    TRY(copy(source, from, at));
     if (v.image && ::truncate((at + "/image").c_str(), v.bytes) != 0) return failed("resize", at);
   } else if (v.image) {
     TRY(make_image(at + "/image", v.bytes));
@@ -217,6 +206,7 @@ Result<LocalVolume> LocalVolumes::create(const Wanted& w) const {
       argv.emplace_back(v.fs_type == "xfs" ? "-f" : "-F");
       argv.push_back(at + "/image");
       TRY(run(std::move(argv)));
+      v.fitted = v.bytes;
     }
   } else {
     TRY(make_directories(at + "/data", 0700));
@@ -226,13 +216,19 @@ Result<LocalVolume> LocalVolumes::create(const Wanted& w) const {
   return v;
 }
 
-Status LocalVolumes::remove(const std::string& id) const {
+Status LocalVolumes::remove(const std::string& id) {
   if (local_id(id) != id) return {};
   const std::string at = place(id);
   if (!is_there(at)) return {};
-  auto device = device_of(id, false);
-  if (device.ok() && !device->empty())
-    return Status(Reason::kConflict, "the volume " + id + " is in use as " + *device);
+  const auto held = hold_place(at);
+  TRY(held.status());
+  copies_.forget(at);
+  TRY_ASSIGN(device, device_of(id, false));
+  if (!device.empty()) return in_use(id, device);
+  if (is_there(at + "/data")) {
+    TRY_ASSIGN(bound, bound_at(at + "/data"));
+    if (!bound.empty()) return in_use(id, bound[0].path);
+  }
   return remove_tree(at);
 }
 
@@ -259,13 +255,16 @@ Status LocalVolumes::grow_mounted(const std::string& id) const {
   // xfs_growfs wants the place where it is mounted; ext's online growth a right of the kernel's.
   // What did not grow so does when it is staged anew.
   Status grown = run({v.fs_type == "xfs" ? "xfs_growfs" : "resize2fs", device});
-  if (grown.ok()) return {};
+  if (grown.ok()) {
+    v.fitted = v.bytes;
+    return save(place(id), v);
+  }
   return Status(Reason::kConflict,
                 "the file system did not grow while it is mounted: " + grown.message());
 }
 
 Result<LocalVolume> LocalVolumes::create_snapshot(const std::string& name,
-                                                  const std::string& volume, int64_t now) const {
+                                                  const std::string& volume, int64_t now) {
   if (name.empty()) return invalid("the snapshot has no name");
   LocalVolume s;
   s.id = local_id(name);
@@ -280,17 +279,20 @@ Result<LocalVolume> LocalVolumes::create_snapshot(const std::string& name,
   s.bytes = of.bytes;
   s.source = volume;
   s.made_at = now;
+  s.fitted = of.fitted;
+  s.opened = of.opened;
   const std::string at = snapshot_place(s.id);
-  TRY(remove_tree(at));
-  TRY(make_directories(at, 0700));
-  ::sync();  // what a mounted image still holds in memory
-  TRY(copy(place(volume), at));
+  TRY(clear_place(at));
+  TRY(copy(of, place(volume), at));
   TRY(save(at, s));
   return s;
 }
 
-Status LocalVolumes::remove_snapshot(const std::string& id) const {
-  if (id.empty() || local_id(id) != id) return {};
+Status LocalVolumes::remove_snapshot(const std::string& id) {
+  if (id.empty() || local_id(id) != id || !is_there(snapshot_place(id))) return {};
+  const auto held = hold_place(snapshot_place(id));
+  TRY(held.status());
+  copies_.forget(snapshot_place(id));
   return remove_tree(snapshot_place(id));
 }
 
@@ -326,34 +328,47 @@ Result<std::string> LocalVolumes::device_of(const std::string& id, bool attach) 
   return Status(Reason::kUnavailable, "others took every free loop device");
 }
 
+// ext's, on a device that is not mounted: sound, and as large as the device.
+Status LocalVolumes::check(LocalVolume* v, const std::string& device) const {
+  const bool grows = v->fitted != v->bytes;
+  std::vector<std::string> argv = {"e2fsck", "-p"};
+  if (grows) argv.emplace_back("-f");  // resize2fs wants to be sure
+  argv.push_back(device);
+  TRY_ASSIGN(code, run_for_exit(std::move(argv)));
+  // 1 and 2: it mended what there was. 4 and above: errors are left, or it could not look.
+  if (code >= 4)
+    return Status(Reason::kInternalError, "the file system of the volume " + v->id +
+                                              " is not sound: e2fsck ended with " +
+                                              std::to_string(code) + ": mend it by hand");
+  if (!grows) return {};
+  Fd fd(::open(device.c_str(), O_RDWR | O_CLOEXEC));
+  if (!fd.open() || ::ioctl(fd.get(), LOOP_SET_CAPACITY, 0) != 0) return failed("resize", device);
+  TRY(run({"resize2fs", device}));
+  v->fitted = v->bytes;
+  return save(place(v->id), *v);
+}
+
 Status LocalVolumes::stage(const std::string& id, const std::string& staging,
                            const std::vector<std::string>& options) const {
   TRY_ASSIGN(v, find(id));
   if (!v.image) return {};
+  const auto held = hold_place(place(id));
+  TRY(held.status());
   TRY_ASSIGN(device, device_of(id, true));
-  if (v.fs_type.empty() || is_mounted(staging)) return {};
-  TRY(make_directories(staging, 0750));
-  if (v.fs_type.starts_with("ext")) {
-    // As large as its device: no more than a look when it is.
-    (void)run({"e2fsck", "-p", device});
-    TRY(run({"resize2fs", "-f", device}));
+  if (v.fs_type.empty()) return {};
+  const MountOptions how = mount_options(options);
+  if (!is_mounted(staging)) {
+    TRY(make_directories(staging, 0750));
+    if (v.fs_type.starts_with("ext")) TRY(check(&v, device));
+    if (::mount(device.c_str(), staging.c_str(), v.fs_type.c_str(), how.flags, how.data.c_str()) !=
+        0)
+      return failed("mount", device);
   }
-  std::string data;
-  unsigned long flags = 0;
-  for (const std::string& o : options) {
-    if (o == "ro") {
-      flags |= MS_RDONLY;
-    } else if (o == "noatime") {
-      flags |= MS_NOATIME;
-    } else {
-      data += (data.empty() ? "" : ",") + o;
-    }
-  }
-  if (::mount(device.c_str(), staging.c_str(), v.fs_type.c_str(), flags, data.c_str()) != 0)
-    return failed("mount", device);
-  // Fresh, it is root's alone.
-  if (v.source.empty() && (flags & MS_RDONLY) == 0) (void)::chmod(staging.c_str(), 0777);
-  return {};
+  if (v.opened || (how.flags & MS_RDONLY) != 0) return {};
+  // Fresh, it is root's alone. Afterwards its mode is its user's affair.
+  if (::chmod(staging.c_str(), 0777) != 0) return failed("chmod", staging);
+  v.opened = true;
+  return save(place(id), v);
 }
 
 Status LocalVolumes::unstage(const std::string& id, const std::string& staging) const {
@@ -369,6 +384,8 @@ Status LocalVolumes::unstage(const std::string& id, const std::string& staging) 
 Status LocalVolumes::publish(const std::string& id, const std::string& staging,
                              const std::string& target, bool read_only) const {
   TRY_ASSIGN(v, find(id));
+  const auto held = hold_place(place(id));
+  TRY(held.status());
   std::string from = place(id) + "/data";
   if (v.image && v.fs_type.empty()) {
     TRY_ASSIGN(device, device_of(id, true));
@@ -394,7 +411,7 @@ Status LocalVolumes::publish(const std::string& id, const std::string& staging,
   return {};
 }
 
-Status LocalVolumes::unpublish(const std::string& id, const std::string& target) const {
+Status LocalVolumes::unpublish(const std::string& id, const std::string& target) {
   TRY(unmount(target));
   struct stat st {};
   if (::lstat(target.c_str(), &st) == 0) {

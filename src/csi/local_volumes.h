@@ -7,7 +7,9 @@
 // block device, through a loop device.
 //
 // Everything may be asked again and does nothing then (CSI v1, "idempotent"). Blocking; one caller
-// at a time. Errors are what status_from_grpc() makes of CSI's codes.
+// at a time. Copies take no caller's time: kUnavailable until they have ended. What is copied can
+// not be used meanwhile, and what is in use not be copied (kConflict). Errors are what
+// status_from_grpc() makes of CSI's codes.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +18,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "csi/local_host.h"
 
 namespace keles::csi {
 
@@ -27,6 +30,8 @@ struct LocalVolume {
   int64_t bytes = 0;
   std::string source;   // the snapshot or the volume that it was copied from
   int64_t made_at = 0;  // of a snapshot: seconds since 1970
+  int64_t fitted = 0;   // of an image: what its file system was last made for
+  bool opened = false;  // of an image: everybody was let into its file system, once
 };
 
 struct LocalUsage {
@@ -50,17 +55,17 @@ class LocalVolumes {
     std::string snapshot, volume;  // to be copied
     bool ephemeral = false;        // goes when it is unpublished
   };
-  Result<LocalVolume> create(const Wanted& wanted) const;
+  Result<LocalVolume> create(const Wanted& wanted);
   Result<LocalVolume> find(const std::string& id) const;  // kNotFound
-  Status remove(const std::string& id) const;
+  Status remove(const std::string& id);
   std::vector<LocalVolume> all() const;
   // Grows it; never smaller. The file system in it follows by grow_mounted().
   Result<LocalVolume> grow(const std::string& id, int64_t bytes) const;
   Status grow_mounted(const std::string& id) const;
 
   Result<LocalVolume> create_snapshot(const std::string& name, const std::string& volume,
-                                      int64_t now) const;
-  Status remove_snapshot(const std::string& id) const;
+                                      int64_t now);
+  Status remove_snapshot(const std::string& id);
   std::vector<LocalVolume> snapshots() const;
 
   // An image's file system is mounted at `staging`; a directory needs nothing.
@@ -70,7 +75,7 @@ class LocalVolumes {
   Status publish(const std::string& id, const std::string& staging, const std::string& target,
                  bool read_only) const;
   // An ephemeral volume goes with it.
-  Status unpublish(const std::string& id, const std::string& target) const;
+  Status unpublish(const std::string& id, const std::string& target);
   Result<LocalUsage> usage(const std::string& id, const std::string& path) const;
   int64_t available_bytes() const;
 
@@ -80,10 +85,13 @@ class LocalVolumes {
     return directory_ + "/snapshots/" + id;
   }
   Result<LocalVolume> load(const std::string& at, const std::string& id) const;
-  Status copy(const std::string& from, const std::string& to) const;
+  Status copy(const LocalVolume& of, const std::string& from, const std::string& to);
+  Status clear_place(const std::string& at) const;
+  Status check(LocalVolume* v, const std::string& device) const;
   Result<std::string> device_of(const std::string& id, bool attach) const;
 
   std::string directory_;
+  Copies copies_;
 };
 
 // A name as part of a path: itself, or its SHA-256 where it could be anything else.
