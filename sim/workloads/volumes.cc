@@ -20,7 +20,8 @@ class Volumes final : public SteppingWorkload {
   Volumes() { longest_pause = 6s; }
   Task<Status> setup(Context ctx, Client* admin) override;
   std::string check(const Look& look) const override;
-  // Nobody comes any more for claims that wait for their first pod, and it is told again and again.
+  // Nobody comes any more for claims that wait for their first pod, and it is told again and again;
+  // nor makes anybody the claim anew of a pod that has lost its StatefulSet, too.
   Task<Status> finish(Context ctx, Client* admin) override;
 
  protected:
@@ -46,6 +47,14 @@ Task<Status> Volumes::setup(Context ctx, Client* admin) {
   co_return Status();
 }
 
+// Orphaned before it had a node, and with a claim.
+bool is_left_alone(const core::Pod& pod) {
+  if (!pod.spec().node_name().empty() || !pod.metadata().owner_references().empty()) return false;
+  bool claims = false;
+  for (auto v : pod.spec().volumes()) claims |= v.has_persistent_volume_claim();
+  return claims;
+}
+
 Task<Status> Volumes::finish(Context ctx, Client* admin) {
   auto claims = co_await admin->list<core::PersistentVolumeClaim>(ctx, "default");
   if (!claims.ok()) co_return claims.status();
@@ -53,6 +62,14 @@ Task<Status> Volumes::finish(Context ctx, Client* admin) {
     if (!claim->spec().volume_name().empty()) continue;
     std::string name(claim->metadata().name());
     Status s = co_await admin->remove<core::PersistentVolumeClaim>(ctx, "default", name);
+    if (!s.ok() && !s.is(Reason::kNotFound)) co_return s;
+  }
+  auto pods = co_await admin->list<core::Pod>(ctx, "default");
+  if (!pods.ok()) co_return pods.status();
+  for (auto& pod : *pods) {
+    if (!is_left_alone(*pod)) continue;
+    std::string name(pod->metadata().name());
+    Status s = co_await admin->remove<core::Pod>(ctx, "default", name);
     if (!s.ok() && !s.is(Reason::kNotFound)) co_return s;
   }
   co_return Status();
