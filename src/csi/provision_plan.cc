@@ -215,7 +215,17 @@ int64_t asked_beyond(const PersistentVolumeClaim& claim, const PersistentVolume&
   const int64_t has = Quantity::parse_or_zero(volume.spec().capacity().get("storage")).value();
   const bool bound = volume.spec().claim_ref().uid() == claim.metadata().uid() &&
                      claim.status().phase() == "Bound";
-  return bound && asked > has ? asked : 0;
+  if (!bound) return 0;
+  if (asked > has) return asked;
+  // The volume has it, and its claim was not told.
+  const auto status = claim.status();
+  if (!status.capacity().contains("storage") ||
+      asked <= Quantity::parse_or_zero(status.capacity().get("storage")).value())
+    return 0;
+  const bool on_node =
+      status.allocated_resource_statuses().get("storage").starts_with("NodeResize") &&
+      asked <= Quantity::parse_or_zero(status.allocated_resources().get("storage")).value();
+  return on_node ? 0 : asked;
 }
 
 }  // namespace keles::csi

@@ -49,7 +49,8 @@ bool lies_at(const api::core_v1::PersistentVolume& volume, const StringMap& topo
 
 // Whether the driver is to delete it.
 bool is_to_be_deleted(const api::core_v1::PersistentVolume& volume, std::string_view driver);
-// What the claim asks for beyond what its volume has; 0: nothing.
+// What the claim asks for beyond what its volume has, or beyond what it was told that it has; 0:
+// nothing.
 int64_t asked_beyond(const api::core_v1::PersistentVolumeClaim& claim,
                      const api::core_v1::PersistentVolume& volume);
 

@@ -18,12 +18,35 @@ using api::storage_v1::CSIStorageCapacityEdit;
 namespace {
 
 constexpr Duration kCapacityPeriod = 1min;
+constexpr int kConflicts = 5;
 constexpr std::string_view kFinalizer = "external-provisioner.volume.kubernetes.io/finalizer";
 
 std::string quoted(std::string_view s) { return "\"" + std::string(s) + "\""; }
 
 std::string key_of(const PersistentVolumeClaim& c) {
   return std::string(c.metadata().namespace_()) + "/" + std::string(c.metadata().name());
+}
+
+void describe_grown(PersistentVolumeClaimStatusEdit status, const PersistentVolumeClaim& claim,
+                    const std::string& size, bool on_node, const std::string& now) {
+  auto conditions = status.edit_conditions();
+  for (size_t i = claim.status().conditions().size(); i-- > 0;) {
+    const std::string_view type = claim.status().conditions()[i].type();
+    if (type == "Resizing" || type == "FileSystemResizePending") conditions.erase_at(i);
+  }
+  if (!on_node) {
+    status.edit_capacity().set("storage", size);
+    status.edit_allocated_resource_statuses().erase("storage");
+    return;
+  }
+  auto c = conditions.add();
+  c.set_type("FileSystemResizePending");
+  c.set_status("True");
+  c.set_last_transition_time(now);
+  c.set_message(
+      "Waiting for user to (re-)start a pod to finish file system resize of volume on node.");
+  status.edit_allocated_resource_statuses().set("storage", "NodeResizePending");
+  status.edit_allocated_resources().set("storage", size);
 }
 
 }  // namespace
@@ -57,12 +80,17 @@ Sidecar::Sidecar(controllers::Deps deps, SidecarOptions options)
       classes_(watch<Class>()),
       nodes_(watch<Node>()),
       csi_nodes_(watch<CsiNode>()),
+      attachments_(watch<Attachment>()),
       group_(deps.client.loop()) {
   // A volume that grew, or was made, is its claim's news.
   volumes_.on_change([this](const Ref<Volume>&, const Ref<Volume>& now) {
     if (!now || now->spec().csi().driver() != options_.driver) return;
     const auto ref = now->spec().claim_ref();
     if (ref) queue().add(std::string(ref.namespace_()) + "/" + std::string(ref.name()));
+  });
+  // One that has gone may have been what kept its volume.
+  attachments_.on_change([this](const Ref<Attachment>& before, const Ref<Attachment>& now) {
+    if (before && !now) queue().add(std::string(before->spec().source().persistent_volume_name()));
   });
   classes_.on_change([this](const Ref<Class>&, const Ref<Class>&) { places_changed_.set(); });
   csi_nodes_.on_change([this](const Ref<CsiNode>&, const Ref<CsiNode>&) {
@@ -93,6 +121,11 @@ Task<ReconcileResult> Sidecar::reconcile(Context ctx, std::string key) {
   const Ref<Claim> claim = ns.empty() ? Ref<Claim>() : claims_.get(ns, name);
   Status s;
   if (volume) s = co_await remove(ctx, volume);
+  auto doubt = in_doubt_.find(key);
+  if (doubt != in_doubt_.end() && !is_served(claim, doubt->second.uid)) {
+    s = co_await take_back(ctx, key);
+    if (!s.ok()) co_return s;
+  }
   if (claim && claim->spec().volume_name().empty()) {
     s = co_await provision(ctx, claim);
   } else if (claim) {
@@ -153,7 +186,8 @@ Task<Status> Sidecar::make(Context ctx, Ref<Claim> claim, Ref<Class> c, std::str
     (void)co_await failed(ctx, claim, plan.status(), false);
     co_return Status();  // nothing but another claim changes that
   }
-  Draft<v1::CreateVolumeRequestEdit> q;
+  auto request = std::make_shared<Draft<v1::CreateVolumeRequestEdit>>();
+  Draft<v1::CreateVolumeRequestEdit>& q = *request;
   if (!node.empty()) {
     auto where = topology(node);
     if (!where) {
@@ -193,9 +227,15 @@ Task<Status> Sidecar::make(Context ctx, Ref<Claim> claim, Ref<Class> c, std::str
     fill(q->edit_volume_capabilities().add(), a, has("SINGLE_NODE_MULTI_WRITER"));
   fill(q->edit_parameters(), plan->parameters);
   fill(q->edit_secrets(), *secrets);
-  auto got =
-      co_await call<v1::CreateVolumeResponse>(ctx, options_.socket, "Controller/CreateVolume", &q);
+  const std::string key = key_of(*claim);
+  InDoubt doubt;
+  doubt.uid = claim->metadata().uid();
+  doubt.request = request;
+  in_doubt_[key] = std::move(doubt);
+  auto got = co_await call<v1::CreateVolumeResponse>(ctx, options_.socket,
+                                                     "Controller/CreateVolume", request.get());
   if (!got.ok()) {
+    if (is_final(got.status())) in_doubt_.erase(key);
     const bool elsewhere = late && code_of(got.status()) == "ResourceExhausted";
     Status told = co_await failed(ctx, claim, got.status(), elsewhere);
     co_return told;
@@ -210,8 +250,42 @@ Task<Status> Sidecar::make(Context ctx, Ref<Claim> claim, Ref<Class> c, std::str
   Document object = volume_object(*claim, *c, *plan, options_.driver, response.volume());
   auto made = co_await client().create<Volume>(ctx, std::move(object));
   if (!made.ok() && !made.status().is(Reason::kAlreadyExists)) co_return made.status();
+  in_doubt_.erase(key);
   events().normal(reference_to(claim), "ProvisioningSucceeded",
                   "Successfully provisioned volume " + plan->name);
+  co_return Status();
+}
+
+// Whether provision() goes on for the claim of that uid.
+bool Sidecar::is_served(const Ref<Claim>& claim, const std::string& uid) const {
+  return claim && claim->metadata().uid() == uid &&
+         claim->metadata().deletion_timestamp().empty() && claim->spec().volume_name().empty() &&
+         (options_.node.empty() ||
+          claim->metadata().annotations().get(volumes::kSelectedNode) == options_.node);
+}
+
+// The driver alone knows whether there is a volume: it is asked for it again, which tells its id.
+Task<Status> Sidecar::take_back(Context ctx, std::string key) {
+  const InDoubt doubt = in_doubt_[key];
+  auto told = co_await client().get<Volume>(ctx, "", "pvc-" + doubt.uid);
+  if (told.ok()) {  // it is that one's affair
+    in_doubt_.erase(key);
+    co_return Status();
+  }
+  if (!told.status().is(Reason::kNotFound)) co_return told.status();
+  auto got = co_await call<v1::CreateVolumeResponse>(
+      ctx, options_.socket, "Controller/CreateVolume", doubt.request.get());
+  if (!got.ok() && !is_final(got.status())) co_return got.status();
+  if (got.ok()) {
+    Draft<v1::DeleteVolumeRequestEdit> q;
+    q->set_volume_id(v1::CreateVolumeResponse(got->root).volume().volume_id());
+    fill(q->edit_secrets(), map_of(v1::CreateVolumeRequest(doubt.request->value()).secrets()));
+    auto gone = co_await call<v1::DeleteVolumeResponse>(ctx, options_.socket,
+                                                        "Controller/DeleteVolume", &q);
+    if (!gone.ok()) co_return gone.status();
+    log::info("A volume of a claim that has gone was deleted", {{"claim", key}});
+  }
+  in_doubt_.erase(key);
   co_return Status();
 }
 
@@ -222,6 +296,13 @@ Task<Status> Sidecar::remove(Context ctx, Ref<Volume> volume) {
   if (!options_.node.empty()) {
     auto here = topology(options_.node);
     if (!here || !lies_at(*volume, *here)) co_return Status();
+  }
+  for (const Ref<Attachment>& a : attachments_.list()) {
+    if (a->spec().source().persistent_volume_name() != volume->metadata().name()) continue;
+    events().warning(reference_to(volume), "VolumeFailedDelete",
+                     "persistentvolume " + std::string(volume->metadata().name()) +
+                         " is still attached to node " + std::string(a->spec().node_name()));
+    co_return Status();  // its end is heard of
   }
   SecretName name;
   const std::string prefix = "volume.kubernetes.io/provisioner-deletion-secret-";
@@ -305,38 +386,33 @@ Task<Status> Sidecar::grow(Context ctx, Ref<Claim> claim, Ref<Volume> volume) {
   const v1::ControllerExpandVolumeResponse response(got->root);
   const bool on_node = response.node_expansion_required();
   const std::string size(claim->spec().resources().requests().get("storage"));
-  Draft<PersistentVolumeEdit> larger(*volume);
-  larger->edit_spec().edit_capacity().set("storage", size);
-  auto r = co_await client().update<Volume>(ctx, larger.take());
-  if (!r.ok()) co_return r.status();
+  const Quantity has = Quantity::parse_or_zero(volume->spec().capacity().get("storage"));
+  if (has < Quantity::parse_or_zero(size)) {
+    Draft<PersistentVolumeEdit> larger(*volume);
+    larger->edit_spec().edit_capacity().set("storage", size);
+    auto r = co_await client().update<Volume>(ctx, larger.take());
+    if (!r.ok()) co_return r.status();
+  }
   Status s = co_await tell_grown(ctx, claim, size, on_node);
   co_return s;
 }
 
 Task<Status> Sidecar::tell_grown(Context ctx, Ref<Claim> claim, std::string size, bool on_node) {
-  Draft<PersistentVolumeClaimEdit> next(*claim);
-  auto status = next->edit_status();
-  auto conditions = status.edit_conditions();
-  for (size_t i = claim->status().conditions().size(); i-- > 0;) {
-    const std::string_view type = claim->status().conditions()[i].type();
-    if (type == "Resizing" || type == "FileSystemResizePending") conditions.erase_at(i);
+  const std::string ns(claim->metadata().namespace_()), name(claim->metadata().name());
+  const std::string uid(claim->metadata().uid());
+  Status s;
+  for (int i = 0; i < kConflicts; ++i) {
+    Draft<PersistentVolumeClaimEdit> next(*claim);
+    describe_grown(next->edit_status(), *claim, size, on_node, format_time(loop().wall_now()));
+    auto r = co_await client().update_status<Claim>(ctx, next.take());
+    s = r.status();
+    if (!s.is(Reason::kConflict)) break;
+    auto newer = co_await client().get<Claim>(ctx, ns, name);
+    if (!newer.ok()) co_return newer.status();
+    claim = *newer;
+    if (claim->metadata().uid() != uid) co_return Status();
   }
-  if (on_node) {
-    auto c = conditions.add();
-    c.set_type("FileSystemResizePending");
-    c.set_status("True");
-    c.set_last_transition_time(format_time(loop().wall_now()));
-    c.set_message(
-        "Waiting for user to (re-)start a pod to finish file system resize of volume on "
-        "node.");
-    status.edit_allocated_resource_statuses().set("storage", "NodeResizePending");
-    status.edit_allocated_resources().set("storage", size);
-  } else {
-    status.edit_capacity().set("storage", size);
-    status.edit_allocated_resource_statuses().erase("storage");
-  }
-  auto r = co_await client().update_status<Claim>(ctx, next.take());
-  if (!r.ok()) co_return r.status();
+  if (!s.ok()) co_return s;
   if (on_node) {
     events().normal(reference_to(claim), "FileSystemResizeRequired",
                     "Require file system resize of volume on node");
@@ -351,6 +427,7 @@ Task<Status> Sidecar::tell_grown(Context ctx, Ref<Claim> claim, std::string size
 Task<void> Sidecar::tell_capacity(Context ctx) {
   while (!ctx.done()) {
     places_changed_.reset();
+    std::set<std::string> kept;
     for (const Ref<Class>& c : classes_.list()) {
       if (c->provisioner() != options_.driver) continue;
       std::vector<StringMap> places;
@@ -362,13 +439,17 @@ Task<void> Sidecar::tell_capacity(Context ctx) {
           places.push_back(*where);
       }
       for (const StringMap& where : places) {
-        Status s = co_await tell_capacity_of(ctx, c, where);
+        std::string all = options_.driver + "/" + std::string(c->metadata().name());
+        for (const auto& [key, value] : where) all += "/" + key + "=" + value;
+        const std::string name = "csisc-" + net::hex(net::sha256(all)).substr(0, 20);
+        kept.insert(name);
+        Status s = co_await tell_capacity_of(ctx, c, where, name);
         if (!s.ok() && !ctx.done())
           log::warn("Cannot tell what room there is",
                     {{"class", c->metadata().name()}, {"error", s}});
       }
     }
-    Status s = co_await forget_capacities(ctx);
+    Status s = co_await forget_capacities(ctx, std::move(kept));
     if (!s.ok() && !ctx.done()) log::warn("Cannot look at storage capacities", {{"error", s}});
     Context period = ctx.with_timeout(kCapacityPeriod);
     (void)co_await places_changed_.wait(period);
@@ -377,22 +458,29 @@ Task<void> Sidecar::tell_capacity(Context ctx) {
   }
 }
 
-// Those of classes that have gone.
-Task<Status> Sidecar::forget_capacities(Context ctx) {
+// Of classes or places that have gone, or that are another driver's by now. One that serves a node
+// leaves those of other nodes to theirs.
+Task<Status> Sidecar::forget_capacities(Context ctx, std::set<std::string> kept) {
+  const auto here = options_.node.empty() ? std::nullopt : topology(options_.node);
+  if (!options_.node.empty() && !here) co_return Status();
   ListOptions options;
   options.label_selector = "csi.storage.k8s.io/drivername=" + options_.driver;
   auto all = co_await client().list<CSIStorageCapacity>(ctx, options_.capacity_namespace, options);
   if (!all.ok()) co_return all.status();
   for (const Ref<CSIStorageCapacity>& c : *all) {
-    if (classes_.get("", c->storage_class_name())) continue;
-    Status s = co_await client().remove<CSIStorageCapacity>(ctx, options_.capacity_namespace,
-                                                            std::string(c->metadata().name()));
+    const std::string name(c->metadata().name());
+    if (kept.contains(name) ||
+        c->metadata().labels().get("csi.storage.k8s.io/managed-by") != "external-provisioner")
+      continue;
+    if (here && map_of(c->node_topology().match_labels()) != *here) continue;
+    Status s = co_await client().remove<CSIStorageCapacity>(ctx, options_.capacity_namespace, name);
     if (!s.ok() && !s.is(Reason::kNotFound)) co_return s;
   }
   co_return Status();
 }
 
-Task<Status> Sidecar::tell_capacity_of(Context ctx, Ref<Class> c, StringMap topology) {
+Task<Status> Sidecar::tell_capacity_of(Context ctx, Ref<Class> c, StringMap topology,
+                                       std::string name) {
   Draft<v1::GetCapacityRequestEdit> q;
   for (auto [key, value] : c->parameters())
     if (!key.starts_with(kOwnParameters)) q->edit_parameters().set(key, value);
@@ -401,9 +489,6 @@ Task<Status> Sidecar::tell_capacity_of(Context ctx, Ref<Class> c, StringMap topo
       co_await call<v1::GetCapacityResponse>(ctx, options_.socket, "Controller/GetCapacity", &q);
   if (!got.ok()) co_return got.status();
   const v1::GetCapacityResponse response(got->root);
-  std::string all = options_.driver + "/" + std::string(c->metadata().name());
-  for (const auto& [key, value] : topology) all += "/" + key + "=" + value;
-  const std::string name = "csisc-" + net::hex(net::sha256(all)).substr(0, 20);
   Draft<CSIStorageCapacityEdit> next;
   auto there = co_await client().get<CSIStorageCapacity>(ctx, options_.capacity_namespace, name);
   if (there.ok()) next = Draft<CSIStorageCapacityEdit>(**there);

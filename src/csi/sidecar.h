@@ -7,6 +7,9 @@
 // to it, volumes that lie there. Classes that bind at once are then nobody's.
 #pragma once
 
+#include <map>
+#include <memory>
+#include <set>
 #include <string>
 
 #include "api/core_v1.h"
@@ -39,6 +42,7 @@ class Sidecar final : public controllers::Controller {
   using Class = api::storage_v1::StorageClass;
   using Node = api::core_v1::Node;
   using CsiNode = api::storage_v1::CSINode;
+  using Attachment = api::storage_v1::VolumeAttachment;
 
   void started(Context ctx) override;
   Task<void> stopped() override;
@@ -49,13 +53,24 @@ class Sidecar final : public controllers::Controller {
   Task<Status> forget(Context ctx, Ref<Volume> volume);
   Task<Status> grow(Context ctx, Ref<Claim> claim, Ref<Volume> volume);
   Task<Status> tell_grown(Context ctx, Ref<Claim> claim, std::string size, bool on_node);
+  // A volume that a call may have made, of a claim that has gone: had, and deleted.
+  Task<Status> take_back(Context ctx, std::string key);
+  bool is_served(const Ref<Claim>& claim, const std::string& uid) const;
   Task<Result<StringMap>> secret(Context ctx, SecretName name);
   Task<void> tell_capacity(Context ctx);
-  Task<Status> forget_capacities(Context ctx);
-  Task<Status> tell_capacity_of(Context ctx, Ref<Class> c, StringMap topology);
+  // Ours that are none of `kept` (names).
+  Task<Status> forget_capacities(Context ctx, std::set<std::string> kept);
+  Task<Status> tell_capacity_of(Context ctx, Ref<Class> c, StringMap topology, std::string name);
   // Where the volumes of a node lie; none when the driver is not there.
   std::optional<StringMap> topology(const std::string& node);
   bool has(std::string_view capability) const { return options_.capabilities.contains(capability); }
+
+  // A volume that the driver may have made, or be making, and that no PersistentVolume tells of. Of
+  // this process alone.
+  struct InDoubt {
+    std::string uid;  // of the claim
+    std::shared_ptr<Draft<v1::CreateVolumeRequestEdit>> request;
+  };
 
   SidecarOptions options_;
   Informer<Claim> claims_;
@@ -63,7 +78,9 @@ class Sidecar final : public controllers::Controller {
   Informer<Class> classes_;
   Informer<Node> nodes_;
   Informer<CsiNode> csi_nodes_;
-  Event places_changed_;  // classes, or where volumes can be
+  Informer<Attachment> attachments_;
+  std::map<std::string, InDoubt> in_doubt_;  // by the claim's key
+  Event places_changed_;                     // classes, or where volumes can be
   TaskGroup group_;
 };
 

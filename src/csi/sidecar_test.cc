@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/run_task.h"
 #include "base/temporary_directory.h"
 #include "client/testing/fake_client.h"
@@ -14,6 +16,7 @@ namespace {
 
 using namespace api::core_v1;
 using api::storage_v1::CSIStorageCapacity;
+using api::storage_v1::VolumeAttachment;
 using testing::HasSubstr;
 
 struct World {
@@ -112,6 +115,8 @@ Task<void> life(World* w) {
   EXPECT_FALSE(w->client.now<PersistentVolume>("", "pvc-u-elsewhere"));
   EXPECT_TRUE(path_exists(w->root + "/state/volumes/pvc-u-a/data"));
   // Bound, and asked to grow.
+  // The claim cannot be told for a while: it is, in the end.
+  w->client.fail("update", "persistentvolumeclaims/status", Status(Reason::kConflict, "newer"), 7);
   w->client.put_yaml(
       "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns, uid: u-a}, "
       "spec: {accessModes: [ReadWriteOnce], storageClassName: c, volumeName: pvc-u-a, resources: "
@@ -122,6 +127,13 @@ Task<void> life(World* w) {
   };
   in_time = co_await World::until(w, grown);
   EXPECT_TRUE(in_time);
+  const auto calls = w->client.calls();
+  EXPECT_EQ(std::count_if(calls.begin(), calls.end(),
+                          [](const FakeCall& c) {
+                            return c.verb == "update" &&
+                                   c.resource == "persistentvolumeclaims/status";
+                          }),
+            8);
   EXPECT_EQ(w->client.now<PersistentVolume>("", "pvc-u-a")->spec().capacity().get("storage"),
             "2Gi");
   // What room there is.
@@ -136,10 +148,28 @@ Task<void> life(World* w) {
   auto cloned = [w] { return static_cast<bool>(w->client.now<PersistentVolume>("", "pvc-u-b")); };
   in_time = co_await World::until(w, cloned);
   EXPECT_TRUE(in_time);
-  // Released, it goes, and what it held.
+  // Released, it goes, and what it held: not while it is attached.
+  w->client.put_yaml(
+      "{apiVersion: storage.k8s.io/v1, kind: VolumeAttachment, metadata: {name: att}, spec: "
+      "{attacher: local.csi.keles.dev, nodeName: n1, source: {persistentVolumeName: pvc-u-a}}}");
+  auto seen = [w] {
+    return static_cast<bool>(w->informers.informer<VolumeAttachment>().get("", "att"));
+  };
+  in_time = co_await World::until(w, seen);
+  EXPECT_TRUE(in_time);
   Draft<PersistentVolumeEdit> released(*w->client.now<PersistentVolume>("", "pvc-u-a"));
   released->edit_status().set_phase("Released");
   w->client.put(kind_of<PersistentVolume>(), released.take());
+  auto held = [w] {
+    for (const FakeCall& c : w->client.calls())
+      if (c.verb == "create" && c.resource.starts_with("events") && c.name.starts_with("pvc-u-a."))
+        return true;
+    return false;
+  };
+  in_time = co_await World::until(w, held);
+  EXPECT_TRUE(in_time);
+  EXPECT_TRUE(path_exists(w->root + "/state/volumes/pvc-u-a"));
+  w->client.drop(kind_of<VolumeAttachment>(), "", "att");
   auto gone = [w] { return !w->client.now<PersistentVolume>("", "pvc-u-a"); };
   in_time = co_await World::until(w, gone);
   EXPECT_TRUE(in_time);
@@ -150,6 +180,62 @@ Task<void> life(World* w) {
 TEST(Sidecar, AClaimsWholeLife) {
   World w;
   run_task(*w.loop, life(&w));
+}
+
+Task<void> doubt(World* w) {
+  w->put_cluster();
+  co_await World::start(w);
+  // The driver makes the volume, and nobody can be told of it until the claim has gone.
+  w->client.fail("create", "persistentvolumes", Status(Reason::kUnavailable, "away"), 1000000);
+  w->put_claim("a", "n1", "1Gi");
+  const std::string place = w->root + "/state/volumes/pvc-u-a";
+  auto made = [place] { return path_exists(place + "/vol_data.json"); };
+  bool in_time = co_await World::until(w, made);
+  EXPECT_TRUE(in_time);
+  w->client.drop(kind_of<PersistentVolumeClaim>(), "ns", "a");
+  auto gone = [place] { return !path_exists(place); };
+  in_time = co_await World::until(w, gone);
+  EXPECT_TRUE(in_time);
+  co_await World::end(w);
+}
+
+TEST(Sidecar, WhatWasMadeForAClaimThatHasGoneIsDeleted) {
+  World w;
+  run_task(*w.loop, doubt(&w));
+}
+
+Task<void> capacities(World* w) {
+  w->put_cluster();
+  auto put = [w](const std::string& name, const std::string& node, const std::string& manager) {
+    w->client.put_yaml(
+        "{apiVersion: storage.k8s.io/v1, kind: CSIStorageCapacity, metadata: {name: " + name +
+        ", namespace: kube-system, labels: {csi.storage.k8s.io/drivername: local.csi.keles.dev, "
+        "csi.storage.k8s.io/managed-by: " +
+        manager +
+        "}}, storageClassName: c, nodeTopology: {matchLabels: "
+        "{topology.local.csi.keles.dev/node: " +
+        node + "}}}");
+  };
+  put("old", "n1", "external-provisioner");
+  put("theirs", "n2", "external-provisioner");
+  put("else", "n1", "somebody");
+  co_await World::start(w);
+  auto done = [w] { return !w->client.now<CSIStorageCapacity>("kube-system", "old"); };
+  bool in_time = co_await World::until(w, done);
+  EXPECT_TRUE(in_time);
+  EXPECT_EQ(w->client.all<CSIStorageCapacity>("kube-system").size(), 3u);  // and its own
+  // A class that is another driver's by now.
+  w->client.put_yaml(
+      "{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: c}, provisioner: x}");
+  auto none = [w] { return w->client.all<CSIStorageCapacity>("kube-system").size() == 2; };
+  in_time = co_await World::until(w, none);
+  EXPECT_TRUE(in_time);
+  co_await World::end(w);
+}
+
+TEST(Sidecar, CapacitiesThatAreToldNoMoreGo) {
+  World w;
+  run_task(*w.loop, capacities(&w));
 }
 
 Ref<PersistentVolumeClaim> claim_of(FakeClient& c, const std::string& spec) {

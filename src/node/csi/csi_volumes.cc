@@ -230,12 +230,12 @@ Task<Status> CsiVolumes::stage(Context ctx, CsiDriver driver, std::shared_ptr<So
   VolumeData data;
   data["driverName"] = source->driver;
   data["volumeHandle"] = source->handle;
+  const std::string at = source->block ? paths_.block_data(source->name)
+                                       : paths_.staged(source->driver, source->handle);
+  // An earlier agent, or an earlier call that was in doubt, may have staged it.
+  const bool before = load_volume_data(at).ok();
   Status s = make_directories(source->staging, 0750);
-  if (s.ok()) {
-    s = save_volume_data(source->block ? paths_.block_data(source->name)
-                                       : paths_.staged(source->driver, source->handle),
-                         data);
-  }
+  if (s.ok()) s = save_volume_data(at, data);
   if (!s.ok()) co_return s;
   Draft<csi::v1::NodeStageVolumeRequestEdit> request;
   request->set_volume_id(source->handle);
@@ -254,7 +254,10 @@ Task<Status> CsiVolumes::stage(Context ctx, CsiDriver driver, std::shared_ptr<So
     none.handle = source->handle;
     none.block = source->block;
     if (none.block) none.name = source->name;
-    if (csi::is_final(got.status())) (void)paths_.remove_staged(none);
+    bool kept = before || !csi::is_final(got.status());
+    for (const CsiUse& use : paths_.uses())
+      kept = kept || (use.driver == source->driver && use.handle == source->handle);
+    if (!kept) (void)paths_.remove_staged(none);
     co_return got.status();
   }
   staged_.insert(source->key());

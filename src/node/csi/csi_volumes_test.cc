@@ -193,6 +193,12 @@ TEST(CsiVolumes, AnAgentThatStartsAnewFindsAllAndLeavesNothing) {
   // What a pod has stays staged, though this agent never saw the pod.
   EXPECT_TRUE(run_task(*w.loop, w.volumes->clean(w.ctx)).ok());
   EXPECT_EQ(w.driver.calls.back(), "NodePublishVolume");
+  // Nor does a stage that fails for the next pod take it back.
+  w.driver.failing["NodeStageVolume"] = Status(Reason::kBadRequest, "no such thing");
+  EXPECT_FALSE(w.set_up(w.request("u2")).ok());
+  EXPECT_TRUE(w.tear_down("u2").ok());
+  EXPECT_EQ(w.files().size(), 2u);
+  w.driver.failing.clear();
   // A driver that is not there keeps all as it is.
   run_task(*w.loop, w.drivers.remove(w.ctx, w.info()));
   EXPECT_FALSE(w.tear_down("u1").ok());
@@ -216,6 +222,11 @@ TEST(CsiVolumes, FailuresAreToldAndCleanedUpWhenTheyAreFinal) {
   EXPECT_EQ(w.files().size(), 1u);  // it may be staged
   w.driver.failing["NodeStageVolume"] = Status(Reason::kBadRequest, "no such thing");
   EXPECT_FALSE(w.set_up(w.request("u1")).ok());
+  EXPECT_EQ(w.files().size(), 1u);  // still
+  EXPECT_TRUE(w.tear_down("u1").ok());
+  EXPECT_EQ(w.driver.calls.back(), "NodeUnstageVolume");
+  EXPECT_THAT(w.files(), ElementsAre());
+  EXPECT_FALSE(w.set_up(w.request("u1")).ok());  // at once for good: there is nothing to unstage
   EXPECT_THAT(w.files(), ElementsAre());
   w.driver.failing.clear();
   w.driver.failing["NodePublishVolume"] = Status(Reason::kBadRequest, "no such place");
