@@ -209,6 +209,16 @@ bool is_to_be_deleted(const PersistentVolume& v, std::string_view driver) {
   return !v.metadata().deletion_timestamp().empty() && phase != "Bound";
 }
 
+bool knows_of(const PersistentVolumeClaim& claim, int64_t bytes) {
+  const auto status = claim.status();
+  auto reaches = [bytes](std::string_view size) {
+    return bytes <= Quantity::parse_or_zero(size).value();
+  };
+  return reaches(status.capacity().get("storage")) ||
+         (status.allocated_resource_statuses().get("storage").starts_with("NodeResize") &&
+          reaches(status.allocated_resources().get("storage")));
+}
+
 int64_t asked_beyond(const PersistentVolumeClaim& claim, const PersistentVolume& volume) {
   const int64_t asked =
       Quantity::parse_or_zero(claim.spec().resources().requests().get("storage")).value();
@@ -217,15 +227,8 @@ int64_t asked_beyond(const PersistentVolumeClaim& claim, const PersistentVolume&
                      claim.status().phase() == "Bound";
   if (!bound) return 0;
   if (asked > has) return asked;
-  // The volume has it, and its claim was not told.
-  const auto status = claim.status();
-  if (!status.capacity().contains("storage") ||
-      asked <= Quantity::parse_or_zero(status.capacity().get("storage")).value())
-    return 0;
-  const bool on_node =
-      status.allocated_resource_statuses().get("storage").starts_with("NodeResize") &&
-      asked <= Quantity::parse_or_zero(status.allocated_resources().get("storage")).value();
-  return on_node ? 0 : asked;
+  const bool untold = claim.status().capacity().contains("storage") && !knows_of(claim, asked);
+  return untold ? asked : 0;
 }
 
 }  // namespace keles::csi

@@ -49,6 +49,9 @@ bool lies_at(const api::core_v1::PersistentVolume& volume, const StringMap& topo
 
 // Whether the driver is to delete it.
 bool is_to_be_deleted(const api::core_v1::PersistentVolume& volume, std::string_view driver);
+// Whether the claim's status tells that its volume has so many bytes, or that the node has yet to
+// make its file system as large.
+bool knows_of(const api::core_v1::PersistentVolumeClaim& claim, int64_t bytes);
 // What the claim asks for beyond what its volume has, or beyond what it was told that it has; 0:
 // nothing.
 int64_t asked_beyond(const api::core_v1::PersistentVolumeClaim& claim,

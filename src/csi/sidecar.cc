@@ -400,6 +400,7 @@ Task<Status> Sidecar::grow(Context ctx, Ref<Claim> claim, Ref<Volume> volume) {
 Task<Status> Sidecar::tell_grown(Context ctx, Ref<Claim> claim, std::string size, bool on_node) {
   const std::string ns(claim->metadata().namespace_()), name(claim->metadata().name());
   const std::string uid(claim->metadata().uid());
+  const int64_t bytes = Quantity::parse_or_zero(size).value();
   Status s;
   for (int i = 0; i < kConflicts; ++i) {
     Draft<PersistentVolumeClaimEdit> next(*claim);
@@ -410,7 +411,7 @@ Task<Status> Sidecar::tell_grown(Context ctx, Ref<Claim> claim, std::string size
     auto newer = co_await client().get<Claim>(ctx, ns, name);
     if (!newer.ok()) co_return newer.status();
     claim = *newer;
-    if (claim->metadata().uid() != uid) co_return Status();
+    if (claim->metadata().uid() != uid || knows_of(*claim, bytes)) co_return Status();
   }
   if (!s.ok()) co_return s;
   if (on_node) {
