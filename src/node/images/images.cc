@@ -78,6 +78,14 @@ void count_removed(const char* reason) {
   m.with({reason}).add();
 }
 
+// The runtime may have the image, or get it yet.
+bool may_have_pulled(const Status& s) {
+  for (Reason r :
+       {Reason::kTimeout, Reason::kOutcomeUnknown, Reason::kCancelled, Reason::kUnavailable})
+    if (s.is(r)) return true;
+  return false;
+}
+
 Duration in_milliseconds(Duration d) { return d / 1'000'000 * 1'000'000; }
 
 }  // namespace
@@ -143,8 +151,12 @@ Task<Result<Images::Pulled>> Images::pull_in_turn(Context ctx, std::string image
       out.with = credentials[i];
     }
     auto r = co_await runtime_.pull_image(ctx, image, auth);
-    if (r.ok()) co_return out;
+    if (r.ok()) {
+      out.ref = *r;
+      co_return out;
+    }
     last = r.status();
+    if (may_have_pulled(last)) co_return last;
   }
   co_return last;
 }
@@ -209,8 +221,12 @@ Task<Images::Outcome> Images::ensure(Context ctx, Request request, Report report
   co_await keep(ctx, std::move(job));
   auto pulled = co_await pull(ctx, image, std::move(credentials));
   if (!pulled.ok()) {
-    job = records_.failed(image);
-    co_await keep(ctx, std::move(job));
+    // Otherwise the intent stays: whoever wants the image then shows that it may have it.
+    const bool nothing = !ctx.done() && !may_have_pulled(pulled.status());
+    if (nothing) {
+      job = records_.failed(image);
+      co_await keep(ctx, std::move(job));
+    }
     if (ctx.done()) co_return out;
     Failure& f = backoff_[key][image];
     WallTime now = loop.wall_now();
@@ -226,7 +242,16 @@ Task<Images::Outcome> Images::ensure(Context ctx, Request request, Report report
   failures = backoff_.find(key);  // anew: forget() may have been called meanwhile
   if (failures != backoff_.end()) failures->second.erase(image);
   auto got = co_await runtime_.image_status(ctx, image);
-  if (!got.ok() || !got->has_value()) {
+  if (!got.ok()) {
+    if (!pulled->ref.empty()) {  // else the intent stays
+      job = records_.pulled(image, pulled->ref, pulled->with, loop.wall_now());
+      co_await keep(ctx, std::move(job));
+    }
+    std::string text = "Failed to inspect image \"" + image + "\": " + got.status().message();
+    fail("ImageInspectError", text, "InspectFailed", text);
+    co_return out;
+  }
+  if (!got->has_value()) {
     job = records_.failed(image);
     co_await keep(ctx, std::move(job));
     fail("ErrImagePull", "the image vanished after it was pulled", "Failed",

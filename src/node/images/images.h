@@ -62,6 +62,7 @@ class Images {
   };
   struct Pulled {
     std::optional<RegistryCredential> with;
+    std::string ref;  // the runtime's name for it
     Duration took{0};
   };
   Task<Result<Pulled>> pull(Context ctx, std::string image,

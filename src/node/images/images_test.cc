@@ -186,6 +186,7 @@ class Registry final : public cri::StubRuntime {
   }
   Task<Result<std::optional<cri::Image>>> image_status(Context, std::string image) override {
     std::optional<cri::Image> out;
+    if (pulls > 0 && std::exchange(forgets, false)) co_return Status(Reason::kUnknown, "not now");
     if (here.contains(image)) {
       out.emplace();
       out->id = "id-" + image;
@@ -205,10 +206,12 @@ class Registry final : public cri::StubRuntime {
     if (image.starts_with("down.io/"))
       co_return Status(Reason::kUnknown, "RegistryUnavailable: it is down");
     here.insert(image);
+    if (image.ends_with(":late")) co_return Status(Reason::kTimeout, "late");
     co_return "id-" + image;
   }
   std::set<std::string> here;
   int now = 0, most = 0, pulls = 0, gate = 1;
+  bool forgets = false;  // once, after a pull
   Event open;
 };
 
@@ -271,6 +274,20 @@ TEST_F(ImagesTest, APrivateImageIsNotLentToOthers) {
   EXPECT_EQ(ensure(images, ask("down.io/a:1")),
             "RegistryUnavailable: image pull failed for down.io/a:1 because the registry is "
             "unavailable: it is down");
+}
+
+// What came though nobody heard so is as private as what was heard of.
+TEST_F(ImagesTest, APullOfUnknownEndLendsNothing) {
+  Images images(options_, registry_, [](auto, auto, auto) {});
+  run_task(*loop_, images.start(ctx_));
+  EXPECT_EQ(ensure(images, ask("private.io/a:late", "open")), "ErrImagePull: late");
+  EXPECT_EQ(ensure(images, ask("private.io/a:late")), "ErrImagePull: unauthorized");
+  registry_.forgets = true;
+  EXPECT_EQ(ensure(images, ask("private.io/b:1", "open")).substr(0, 17), "ImageInspectError");
+  const int pulls = registry_.pulls;
+  EXPECT_EQ(ensure(images, ask("private.io/b:1", "open")), "");
+  EXPECT_EQ(registry_.pulls, pulls);
+  EXPECT_EQ(ensure(images, ask("private.io/b:1")), "ErrImagePull: unauthorized");
 }
 
 TEST_F(ImagesTest, SoManyAtOnceAsAllowed) {
