@@ -130,11 +130,16 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     tasks_.spawn(status_.run(ctx_));
     tasks_.spawn(watch_runtime(this));
     tasks_.spawn(follow_plugins(this));
+    tasks_.spawn(remind_node(this));
     nodes_.on_change([this](const Ref<Node>&, const Ref<Node>& now) {
       if (!now) return;
       if (now->status().allocatable().contains("pods")) node_known_.set();
       status_.observe(*now);
-      csi_.observe(*now);
+      std::string uid(now->metadata().uid());
+      const bool anew = !known_uid_.empty() && known_uid_ != uid;
+      known_uid_ = std::move(uid);
+      node_is_new_ = node_is_new_ || anew;
+      if (csi_.observe(*now) || anew) node_forgot_.set();
     });
     pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) { changed(before, now); });
     informers_.start(ctx_);
@@ -228,7 +233,8 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
   std::vector<Ref<Pod>> active_pods() const override {
     std::vector<Ref<Pod>> out;
     for (const auto& [uid, w] : workers_)
-      if (w->holds_room() && !w->ends_early()) out.push_back(w->pod());
+      if (w->holds_room() && !w->ends_early() && w->pod()->metadata().deletion_timestamp().empty())
+        out.push_back(w->pod());
     return out;
   }
   CgroupDriver::Usage usage_of(const Pod& pod) const override {
@@ -236,18 +242,19 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
   }
   CgroupDriver::Usage usage_of_pods() const override { return cgroups_.total_usage(); }
   CgroupDriver::Usage usage_of_node() const override { return cgroups_.node_usage(); }
-  void evict(const Ref<Pod>& pod, const Eviction& why) override {
+  bool evict(const Ref<Pod>& pod, const Eviction& why) override {
     auto it = workers_.find(std::string(pod->metadata().uid()));
-    if (it == workers_.end()) return;
-    events_.pod(pod, "", "Warning", "Evicted", why.message);
-    log::warn("Evicting a pod",
-              {{"pod", pod->metadata().name()}, {"uid", it->first}, {"message", why.message}});
+    if (it == workers_.end()) return false;
     PodWorker::Ending ending;
     ending.reason = "Evicted";
     ending.message = why.message;
     ending.grace_seconds = why.grace_seconds;
     ending.disruption = why.disruption;
-    it->second->end_early(std::move(ending));
+    if (!it->second->end_early(std::move(ending))) return false;
+    events_.pod(pod, "", "Warning", "Evicted", why.message);
+    log::warn("Evicting a pod",
+              {{"pod", pod->metadata().name()}, {"uid", it->first}, {"message", why.message}});
+    return true;
   }
   Task<Status> reclaim(Context ctx, Reclaim what) override {
     std::vector<std::shared_ptr<PodWorker>> all;
@@ -626,7 +633,22 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     if (!s.ok() && !self->ctx_.done()) log::error("No plug-ins can be registered", {{"error", s}});
   }
 
-  // Takes away what no pod of the API owns: left by pods that were deleted while no agent ran.
+  // A Node that was deleted is registered again, and knows nothing of drivers and their volumes.
+  static Task<void> remind_node(Agent* self) {
+    while (!self->ctx_.done()) {
+      (void)co_await self->node_forgot_.wait(self->ctx_);
+      self->node_forgot_.reset();
+      const bool anew = std::exchange(self->node_is_new_, false);
+      Status s = co_await self->csi_.report_in_use(self->ctx_.with_timeout(30s));
+      if (s.ok() && anew) s = co_await self->csi_drivers_.tell_again(self->ctx_.with_timeout(30s));
+      if (s.ok() || self->ctx_.done()) continue;
+      log::warn("Cannot say on the Node what its drivers are", {{"error", s}});
+      self->node_is_new_ = self->node_is_new_ || anew;
+      (void)co_await self->ctx_.sleep(5s);
+      self->node_forgot_.set();
+    }
+  }
+
   static Task<void> read_images(Agent* self) {
     co_await self->images_.start(self->ctx_);
     self->images_known_.set();
@@ -637,16 +659,25 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     (void)co_await self->pods_.base().wait_synced(self->ctx_);
     self->pods_synced_ = true;
     self->static_pods_.poke();
-    (void)co_await self->static_pods_.wait_known(self->ctx_);
+    self->tasks_.spawn(keep_tidy(self));
     int round = 0;
     while (!self->ctx_.done()) {
       self->share_cpu();
-      Status s = co_await self->remove_orphans();
-      if (!s.ok() && !self->ctx_.done()) log::warn("Cannot look for orphaned pods", {{"error", s}});
       if (round++ % 5 == 0) {
-        s = co_await self->images_.collect_garbage(self->ctx_);
+        Status s = co_await self->images_.collect_garbage(self->ctx_);
         if (!s.ok() && !self->ctx_.done()) log::warn("Cannot look at images", {{"error", s}});
       }
+      (void)co_await self->ctx_.sleep(60s);
+    }
+  }
+
+  // Takes away what no pod owns: left by pods that were deleted while no agent ran. A source of
+  // static pods that does not answer holds up this alone.
+  static Task<void> keep_tidy(Agent* self) {
+    (void)co_await self->static_pods_.wait_known(self->ctx_);
+    while (!self->ctx_.done()) {
+      Status s = co_await self->remove_orphans();
+      if (!s.ok() && !self->ctx_.done()) log::warn("Cannot look for orphaned pods", {{"error", s}});
       (void)co_await self->ctx_.sleep(60s);
     }
   }
@@ -728,6 +759,9 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
   bool apparmor_ = false, pods_synced_ = false;
   Event images_known_;  // what was pulled before, and by whom
   Event node_known_;    // the Node is there and says what it has
+  Event node_forgot_;   // it was made anew, or says less than it was told
+  std::string known_uid_;
+  bool node_is_new_ = false;
   std::map<std::string, std::shared_ptr<PodWorker>> workers_;  // by uid
   std::map<std::string, std::string> ids_;                     // container or sandbox id -> uid
   Event stopped_;                                              // never set: the context ends it

@@ -146,17 +146,18 @@ Task<Result<csi::StringMap>> CsiVolumes::secret(Context ctx, std::string ns, std
 
 // --- attached ---
 
-void CsiVolumes::observe(const Node& node) {
+bool CsiVolumes::observe(const Node& node) {
   std::set<std::string> now;
   for (auto v : node.status().volumes_attached()) now.emplace(v.name());
-  if (!found_on_disk_) {
-    // What an earlier agent said.
-    reported_.clear();
-    for (std::string_view name : node.status().volumes_in_use()) reported_.emplace(name);
+  // What an earlier agent said, or nothing of a Node that was made anew. A copy that is older than
+  // what was written costs a write that changes nothing.
+  reported_.clear();
+  for (std::string_view name : node.status().volumes_in_use()) reported_.emplace(name);
+  if (now != attached_) {
+    attached_ = std::move(now);
+    attached_changed_.set();
   }
-  if (now == attached_) return;
-  attached_ = std::move(now);
-  attached_changed_.set();
+  return found_on_disk_ && reported_ != attachable_;
 }
 
 // The controllers take no volume from a node that says that it uses it: it is said before anything

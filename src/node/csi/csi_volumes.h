@@ -79,8 +79,11 @@ class CsiVolumes {
   Task<Status> tear_down(Context ctx, std::string uid);
   // Unstages what no pod has: left by an agent that ended in between.
   Task<Status> clean(Context ctx);
-  // The Node as the API has it: what is attached to it.
-  void observe(const api::core_v1::Node& node);
+  // The Node as the API has it: what is attached to it. True: it does not say what this agent said
+  // of it (it was made anew), report_in_use() is to be called.
+  bool observe(const api::core_v1::Node& node);
+  // Says on the Node which volumes are in use, where it does not yet.
+  Task<Status> report_in_use(Context ctx);
   // What drivers tell of the pod's volumes.
   Task<std::vector<CsiUsage>> usage(Context ctx, Ref<api::core_v1::Pod> pod);
 
@@ -99,7 +102,6 @@ class CsiVolumes {
   Task<Result<Policy>> policy_of(Context ctx, std::string driver);
   Task<Result<csi::StringMap>> secret(Context ctx, std::string ns, std::string name);
   Task<Status> wait_attached(Context ctx, std::shared_ptr<Source> source);
-  Task<Status> report_in_use(Context ctx);
   Task<Status> stage(Context ctx, CsiDriver driver, std::shared_ptr<Source> source);
   Task<Status> publish(Context ctx, CsiDriver driver, CsiRequest r, std::shared_ptr<Source> source);
   Task<Status> add_token(Context ctx, CsiRequest r, std::shared_ptr<Source> source);

@@ -13,6 +13,7 @@
 #include "client/testing/fake_client.h"
 #include "node/csi/fake_driver.h"
 #include "node/testing.h"
+#include "node/volumes/volumes.h"
 
 namespace keles::node {
 namespace {
@@ -266,6 +267,19 @@ TEST(CsiVolumes, WhatIsAttachedIsSaidToBeInUseFirst) {
   EXPECT_THAT(w.driver.last["NodeStageVolume"], HasSubstr(R"("publish_context":{"device":"sdb"})"));
   EXPECT_THAT(w.driver.last["NodePublishVolume"],
               HasSubstr(R"("publish_context":{"device":"sdb"})"));
+  // A Node that was deleted is registered again: with what is in use.
+  EXPECT_FALSE(w.volumes->observe(*w.client.now<Node>("", "n1")));
+  w.client.put_yaml("{apiVersion: v1, kind: Node, metadata: {name: n1, uid: other}}");
+  EXPECT_TRUE(w.volumes->observe(*w.client.now<Node>("", "n1")));
+  EXPECT_TRUE(run_task(*w.loop, w.volumes->report_in_use(w.ctx)).ok());
+  EXPECT_EQ(w.client.now<Node>("", "n1")->status().volumes_in_use().size(), 1u);
+  EXPECT_TRUE(run_task(*w.loop, w.drivers.tell_again(w.ctx)).ok());
+  EXPECT_EQ(w.client.now<CSINode>("", "n1")->metadata().owner_references()[0].uid(),
+            w.client.now<Node>("", "n1")->metadata().uid());
+  EXPECT_EQ(w.client.now<CSINode>("", "n1")->spec().drivers().size(), 1u);
+  EXPECT_THAT(std::string(w.client.now<Node>("", "n1")->metadata().annotations().get(
+                  "csi.volume.kubernetes.io/nodeid")),
+              HasSubstr(kDriver));
   EXPECT_TRUE(w.tear_down("u1").ok());
   EXPECT_EQ(w.client.now<Node>("", "n1")->status().volumes_in_use().size(), 0u);
   w.end();
@@ -307,6 +321,47 @@ TEST(CsiVolumes, InlineVolumesTokensAndSecrets) {
   w.driver.failing.clear();
   EXPECT_TRUE(w.tear_down("u1").ok());
   EXPECT_THAT(w.files(), ElementsAre());
+  w.end();
+}
+
+// A driver that fails keeps no other volume of a running pod from being brought up to date; and a
+// pod that has ended lets go of all of them.
+TEST(CsiVolumes, AmongOtherVolumesOfAPod) {
+  World w;
+  w.start();
+  w.put_driver("volumeLifecycleModes: [Ephemeral], requiresRepublish: true");
+  Context life = w.ctx.child();
+  ObjectCache objects(life, w.client, [](const std::string&) {});
+  Volumes all(w.root, w.client, objects);
+  all.use(*w.volumes);
+  auto pod = [](const std::string& colour) {
+    return pod_from(R"({"metadata":{"name":"p","namespace":"ns","uid":"u1","labels":{"c":")" +
+                    colour + R"("}},"spec":{"serviceAccountName":"sa","containers":[{"name":"a",
+      "volumeMounts":[{"name":"data","mountPath":"/d"},{"name":"about","mountPath":"/a"}]}],
+      "volumes":[{"name":"data","csi":{"driver":"fruit.example.com"}},{"name":"about",
+      "downwardAPI":{"items":[{"path":"c","fieldRef":{"fieldPath":"metadata.labels['c']"}}]}}]}})");
+  };
+  auto got = run_task(*w.loop, all.setup(w.ctx, pod("red"), PodFacts(), MountedVolumes()));
+  ASSERT_TRUE(got.ok()) << got.status().to_string();
+  MountedVolumes known = *got;
+  known["data"].looked_at = WallTime{};
+  w.driver.failing["NodePublishVolume"] = Status(Reason::kBadRequest, "expired");
+  got = run_task(*w.loop, all.setup(w.ctx, pod("green"), PodFacts(), known));
+  ASSERT_TRUE(got.ok()) << got.status().to_string();
+  EXPECT_THAT(got->at("data").trouble, HasSubstr("expired"));
+  EXPECT_EQ(got->at("data").path, known["data"].path);
+  EXPECT_EQ(*read_file(got->at("about").path + "/c"), "green");
+  w.driver.failing.clear();
+  w.driver.failing["NodeUnpublishVolume"] = Status(Reason::kUnavailable, "not now");
+  EXPECT_FALSE(run_task(*w.loop, all.give_up(w.ctx, "u1")).ok());
+  EXPECT_TRUE(path_exists(got->at("about").path));
+  w.driver.failing.clear();
+  EXPECT_TRUE(run_task(*w.loop, all.give_up(w.ctx, "u1")).ok());
+  EXPECT_EQ(w.driver.calls.back(), "NodeUnpublishVolume");
+  EXPECT_THAT(w.files(), ElementsAre());
+  EXPECT_TRUE(path_exists(w.root + "/pods/u1"));  // until the object is gone
+  life.cancel();
+  run_task(*w.loop, objects.join());
   w.end();
 }
 

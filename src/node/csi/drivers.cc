@@ -200,6 +200,7 @@ Task<Status> CsiDrivers::add(Context ctx, PluginInfo info) {
   driver.endpoint = info.endpoint;
   driver.version = *version;
   driver.node = std::move(*can);
+  driver.info = std::move(*about);
   co_return Status();
 }
 
@@ -263,6 +264,17 @@ Task<Result<Ref<CSINode>>> CsiDrivers::own_csi_node(Context ctx) {
 Task<Status> CsiDrivers::ensure_csi_node(Context ctx) {
   auto own = co_await own_csi_node(ctx);
   co_return own.status();
+}
+
+Task<Status> CsiDrivers::tell_again(Context ctx) {
+  TRY_CO(ensure_csi_node(ctx));
+  const std::map<std::string, CsiDriver> drivers = drivers_;  // one may go meanwhile
+  for (const auto& [name, driver] : drivers) {
+    if (!drivers_.contains(name)) continue;
+    TRY_CO(update_node(ctx, name, driver.info, false));
+    TRY_CO(update_csi_node(ctx, name, driver.info, false));
+  }
+  co_return Status();
 }
 
 Task<Status> CsiDrivers::update_csi_node(Context ctx, std::string driver, csi::NodeInfo info,

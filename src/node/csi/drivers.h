@@ -22,6 +22,7 @@ struct CsiDriver {
   std::string name, endpoint;
   std::pair<int, int> version;
   csi::Capabilities node;
+  csi::NodeInfo info;  // as the API was told
   bool has(std::string_view capability) const { return node.contains(capability); }
 };
 
@@ -33,6 +34,8 @@ class CsiDrivers final : public PluginHandler {
   Result<CsiDriver> find(const std::string& name) const;
   // Makes the node's CSINode, and again when it belongs to an earlier node of this name.
   Task<Status> ensure_csi_node(Context ctx);
+  // Of all drivers, to a Node that was made anew.
+  Task<Status> tell_again(Context ctx);
 
   Status validate(const PluginInfo& info) override;
   Task<Status> add(Context ctx, PluginInfo info) override;

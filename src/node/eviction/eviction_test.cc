@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "base/run_task.h"
 #include "base/sync.h"
 #include "node/cri/stub_runtime.h"
@@ -308,6 +310,7 @@ struct FakeMachine {
   Observations now = seen(4 * kGi);
   std::map<std::string, DiskUse> files;
   int walks = 0;
+  std::optional<std::shared_future<void>> walk;  // a walk takes until then
 };
 class FakeMeter final : public NodeMeter {
  public:
@@ -316,6 +319,7 @@ class FakeMeter final : public NodeMeter {
   DiskLayout layout(const MeterRequest&) override { return {}; }
   DiskUse disk_use(const std::string& directory) override {
     ++m_.walks;
+    if (m_.walk) m_.walk->wait();
     return m_.files[directory];
   }
 
@@ -344,11 +348,13 @@ class FakeHost final : public EvictionHost {
   }
   CgroupDriver::Usage usage_of_pods() const override { return {}; }
   CgroupDriver::Usage usage_of_node() const override { return {}; }
-  void evict(const Ref<Pod>& pod, const Eviction& why) override {
+  bool evict(const Ref<Pod>& pod, const Eviction& why) override {
+    if (pod->metadata().name() == ending) return false;
     said += "evict " + std::string(pod->metadata().name()) + ": " + why.message + "\n";
     std::string uid(pod->metadata().uid());
     std::erase_if(pods, [&](const Ref<Pod>& p) { return p->metadata().uid() == uid; });
     if (on_evict) on_evict(uid);
+    return true;
   }
   Task<Status> reclaim(Context, Reclaim what) override {
     said += std::string("reclaim") + (what.containers ? " containers" : "") +
@@ -366,7 +372,7 @@ class FakeHost final : public EvictionHost {
   }
   std::vector<Ref<Pod>> pods;
   std::map<std::string, uint64_t> memory;
-  std::string said;
+  std::string said, ending;
   std::function<void(const std::string&)> on_evict;
   std::function<void()> on_reclaim;
 };
@@ -439,6 +445,39 @@ TEST_F(Manager, TheNextPodWaitsForTheEndOfTheFirst) {
   int looks = 0;
   run([&] { return host_.said.find("evict a") != std::string::npos && ++looks > 20; });
   EXPECT_EQ(host_.said.find("evict b"), std::string::npos);
+}
+
+TEST_F(Manager, APodThatEndsAlreadyIsPassedOver) {
+  pod("a", asking("", 0), 9);
+  pod("b", asking("", 0), 5);
+  machine_.now = seen(0);
+  host_.ending = "a";
+  run([&] { return host_.said.find("evict b") != std::string::npos; });
+}
+
+TEST(Patience, GraceHalfOfItMoreAndWhatIsLeft) {
+  for (auto [grace, wait] : {std::pair(0, 40s), {1, 40s}, {20, 60s}, {600, 930s}}) {
+    Eviction e;
+    e.grace_seconds = grace;
+    EXPECT_EQ(patience(e), Duration(wait)) << grace;
+  }
+}
+
+// Files that take long to look at do not hold up what memory and processes are short of.
+TEST_F(Manager, MemoryDoesNotWaitForAWalk) {
+  pod("full",
+      R"("containers":[{"name":"a"}],"volumes":[{"name":"v","emptyDir":{"sizeLimit":"1Mi"}}])");
+  pod("large", asking("", 0), uint64_t(kGi));
+  machine_.now = seen(0);
+  std::promise<void> walked;
+  machine_.walk = walked.get_future().share();
+  after_evict_ = [&] {
+    if (host_.said.find("evict large") == std::string::npos || machine_.now.empty()) return;
+    machine_.now = {};
+    walked.set_value();
+  };
+  run([&] { return machine_.now.empty(); });
+  EXPECT_EQ(machine_.walks, 1);
 }
 
 TEST_F(Manager, WhatNobodyNeedsGoesBeforePods) {

@@ -78,34 +78,40 @@ void EvictionManager::pod_ended(const std::string& uid) {
 }
 
 Task<void> EvictionManager::run(Context ctx) {
-  while (!ctx.done()) {
+  TaskGroup walking(ctx.loop());
+  if (options_.local_storage) walking.spawn(watch_limits(ctx));
+  while (!ctx.done() && !watch_.thresholds().empty()) {
     co_await round(ctx);
     // After an eviction the next look is at what is left without the pod.
-    TimePoint end = ctx.loop().now() + kCleanUp;
     bool evicted = !ending_.empty();
-    while (!ending_.empty() && !ctx.done() && ctx.loop().now() < end) {
+    while (!ending_.empty() && !ctx.done() && ctx.loop().now() < ending_until_) {
       changed_.reset();
-      (void)co_await changed_.wait(ctx.with_timeout(end - ctx.loop().now()));
+      (void)co_await changed_.wait(ctx.with_timeout(ending_until_ - ctx.loop().now()));
     }
     ending_.clear();
     if (!evicted) (void)co_await ctx.sleep(options_.period);
   }
+  co_await walking.join();
+}
+
+// A pod's files may take minutes to look at: nothing else waits for that.
+Task<void> EvictionManager::watch_limits(Context ctx) {
+  while (!ctx.done()) {
+    if (!places_known_) co_await find_places(ctx);
+    Pods pods = host_.active_pods();
+    co_await evict_for_limits(ctx, std::move(pods));
+    (void)co_await ctx.sleep(options_.period);
+  }
 }
 
 Task<void> EvictionManager::round(Context ctx) {
-  if (watch_.thresholds().empty() && !options_.local_storage) co_return;
   if (!places_known_) co_await find_places(ctx);
-  if (!watch_.thresholds().empty()) {
-    Observations seen = co_await observe(ctx);
-    std::set<Pressure> before = watch_.pressures();
-    std::vector<Threshold> crossed = watch_.observe(seen, ctx.loop().now());
-    if (watch_.pressures() != before) host_.pressures_changed(watch_.pressures());
-    bool gone = co_await evict_for_limits(ctx, host_.active_pods());
-    if (gone || crossed.empty() || ctx.done()) co_return;
-    co_await relieve(ctx, std::move(crossed), std::move(seen));
-    co_return;
-  }
-  (void)co_await evict_for_limits(ctx, host_.active_pods());
+  Observations seen = co_await observe(ctx);
+  std::set<Pressure> before = watch_.pressures();
+  std::vector<Threshold> crossed = watch_.observe(seen, ctx.loop().now());
+  if (watch_.pressures() != before) host_.pressures_changed(watch_.pressures());
+  if (!ending_.empty() || crossed.empty() || ctx.done()) co_return;
+  co_await relieve(ctx, std::move(crossed), std::move(seen));
 }
 
 // Where the runtime keeps what it has: asked until it answers.
@@ -128,7 +134,8 @@ Task<Observations> EvictionManager::observe(Context ctx) {
   co_return co_await run_blocking(&ctx.loop(), std::move(look));
 }
 
-Task<EvictionManager::Uses> EvictionManager::measure(Context ctx, Pods pods) {
+// With `files`, what lies on disk too: a walk through all of it.
+Task<EvictionManager::Uses> EvictionManager::measure(Context ctx, Pods pods, bool files) {
   Uses uses;
   auto stats = co_await runtime_.list_container_stats(ctx.with_timeout(30s));
   std::map<std::string, PodPlaces> places;
@@ -149,6 +156,7 @@ Task<EvictionManager::Uses> EvictionManager::measure(Context ctx, Pods pods) {
     c.writable = {s.writable_used_bytes, s.writable_inodes};
     use->second.containers.push_back(std::move(c));
   }
+  if (!files) co_return uses;
   std::function<Uses()> look = [meter = meter_, uses, places] {
     Uses out = uses;
     for (auto& [uid, use] : out) walk(*meter, places.at(uid), use);
@@ -157,9 +165,8 @@ Task<EvictionManager::Uses> EvictionManager::measure(Context ctx, Pods pods) {
   co_return co_await run_blocking(&ctx.loop(), std::move(look));
 }
 
-// Pods with limits on local storage: true when one was evicted.
-Task<bool> EvictionManager::evict_for_limits(Context ctx, Pods pods) {
-  if (!options_.local_storage) co_return false;
+// Pods with limits on local storage.
+Task<void> EvictionManager::evict_for_limits(Context ctx, Pods pods) {
   const TimePoint began = ctx.loop().now();
   Pods looked_at;
   std::map<std::string, TimePoint> due;
@@ -171,17 +178,15 @@ Task<bool> EvictionManager::evict_for_limits(Context ctx, Pods pods) {
     if (due[uid] <= began) looked_at.push_back(p);
   }
   due_ = std::move(due);
-  if (looked_at.empty()) co_return false;
-  Uses uses = co_await measure(ctx, looked_at);
+  if (looked_at.empty()) co_return;
+  Uses uses = co_await measure(ctx, looked_at, true);
   const TimePoint now = ctx.loop().now();
-  bool any = false;
   for (const Ref<Pod>& p : looked_at) {
     std::string uid(p->metadata().uid());
     due_[uid] = now + (now - began) * kRestPerWalk;
     auto why = storage_excess(*p, uses[uid], layout_);
-    if (why) any = evict(p, *why) || any;
+    if (why && !ctx.done()) (void)evict(p, *why, now);
   }
-  co_return any;
 }
 
 Task<void> EvictionManager::relieve(Context ctx, std::vector<Threshold> crossed,
@@ -199,7 +204,11 @@ Task<void> EvictionManager::relieve(Context ctx, std::vector<Threshold> crossed,
   }
   Pods pods = host_.active_pods();
   if (pods.empty() || ctx.done()) co_return;
-  Uses uses = co_await measure(ctx, pods);
+  const bool files = cause.signal != Signal::kMemoryAvailable &&
+                     cause.signal != Signal::kAllocatableMemory &&
+                     cause.signal != Signal::kPidAvailable;
+  Uses uses = co_await measure(ctx, pods, files);
+  if (!ending_.empty() || ctx.done()) co_return;  // one over its limits went meanwhile
   std::vector<Candidate> candidates;
   for (const Ref<Pod>& p : pods) {
     auto use = uses.find(std::string(p->metadata().uid()));
@@ -208,16 +217,21 @@ Task<void> EvictionManager::relieve(Context ctx, std::vector<Threshold> crossed,
   for (const Candidate& c : rank(candidates, cause.signal, layout_)) {
     Eviction why = pressure_eviction(c, cause, crossed, seen, options_.max_pod_grace_seconds);
     for (const Ref<Pod>& p : pods)
-      if (&*p == c.pod && evict(p, why)) co_return;
+      if (&*p == c.pod && evict(p, why, ctx.loop().now())) co_return;
   }
   log::warn("No pod of the node can be evicted", {{"resource", resource}});
 }
 
-bool EvictionManager::evict(const Ref<Pod>& pod, const Eviction& why) {
+bool EvictionManager::evict(const Ref<Pod>& pod, const Eviction& why, TimePoint now) {
   if (is_critical(*pod)) return false;
-  ending_.insert(std::string(pod->metadata().uid()));
+  const std::string uid(pod->metadata().uid());
+  ending_.insert(uid);
+  if (!host_.evict(pod, why)) {
+    ending_.erase(uid);
+    return false;
+  }
   count_eviction(why.signal);
-  host_.evict(pod, why);
+  ending_until_ = std::max(ending_until_, now + patience(why));
   return true;
 }
 

@@ -25,13 +25,14 @@ namespace keles::node {
 class EvictionHost {
  public:
   virtual ~EvictionHost() = default;
-  // Those that were taken and have not ended.
+  // Those that were taken, have not ended and are not being deleted.
   virtual std::vector<Ref<api::core_v1::Pod>> active_pods() const = 0;
   virtual CgroupDriver::Usage usage_of(const api::core_v1::Pod& pod) const = 0;
   virtual CgroupDriver::Usage usage_of_pods() const = 0;
   virtual CgroupDriver::Usage usage_of_node() const = 0;
-  // Begins it; once nothing of the pod runs, EvictionManager::pod_ended() is called.
-  virtual void evict(const Ref<api::core_v1::Pod>& pod, const Eviction& why) = 0;
+  // Begins it; once nothing of the pod runs, EvictionManager::pod_ended() is called. False: the pod
+  // ends already, and nothing comes of it.
+  virtual bool evict(const Ref<api::core_v1::Pod>& pod, const Eviction& why) = 0;
   virtual Task<Status> reclaim(Context ctx, Reclaim what) = 0;
   virtual void pressures_changed(const std::set<Pressure>& now) = 0;
   virtual void node_event(std::string type, std::string reason, std::string message) = 0;
@@ -57,17 +58,17 @@ class EvictionManager {
   const std::set<Pressure>& pressures() const { return watch_.pressures(); }
 
  private:
-  static constexpr Duration kCleanUp = 30s;  // at most, for a pod that was evicted
   using Pods = std::vector<Ref<api::core_v1::Pod>>;
   using Uses = std::map<std::string, PodUse>;  // by uid
 
   Task<void> round(Context ctx);
   Task<void> find_places(Context ctx);
   Task<Observations> observe(Context ctx);
-  Task<Uses> measure(Context ctx, Pods pods);
-  Task<bool> evict_for_limits(Context ctx, Pods pods);
+  Task<Uses> measure(Context ctx, Pods pods, bool files);
+  Task<void> watch_limits(Context ctx);
+  Task<void> evict_for_limits(Context ctx, Pods pods);
   Task<void> relieve(Context ctx, std::vector<Threshold> crossed, Observations seen);
-  bool evict(const Ref<api::core_v1::Pod>& pod, const Eviction& why);
+  bool evict(const Ref<api::core_v1::Pod>& pod, const Eviction& why, TimePoint now);
 
   EvictionOptions options_;
   cri::Runtime& runtime_;
@@ -79,6 +80,7 @@ class EvictionManager {
   DiskLayout layout_;
   std::map<std::string, TimePoint> due_;  // when to look at a pod's use again, by uid
   std::set<std::string> ending_;          // evicted, and not yet ended
+  TimePoint ending_until_{};              // when they are waited for no more
   Event changed_;
 };
 

@@ -244,6 +244,11 @@ Reclaim reclaim_first(Signal signal, DiskLayout layout) {
   return node ? Reclaim() : Reclaim{true, true};
 }
 
+Duration patience(const Eviction& e) {
+  const Duration end = std::chrono::milliseconds(1500) * std::max<int64_t>(e.grace_seconds, 0);
+  return std::max<Duration>(end, 10s) + 30s;
+}
+
 Eviction pressure_eviction(const Candidate& pod, const Threshold& cause,
                            const std::vector<Threshold>& crossed, const Observations& seen,
                            int64_t max_pod_grace_seconds) {

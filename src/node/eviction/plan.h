@@ -102,6 +102,9 @@ struct Eviction {
   bool disruption = false;  // says so in a DisruptionTarget condition
   std::string signal;       // for the metric
 };
+// How long the pod's end is waited for before another look: its grace and half of it more, at least
+// 10 s, and 30 s for what it leaves.
+Duration patience(const Eviction& e);
 // For `cause`, one of `crossed`.
 Eviction pressure_eviction(const Candidate& pod, const Threshold& cause,
                            const std::vector<Threshold>& crossed, const Observations& seen,

@@ -408,8 +408,24 @@ Task<void> PodWorker::terminate(Context ctx) {
   s_.objects->use(uid_, {});
   s_.images->forget(uid_);
   co_await await_sent(ctx);  // controllers read how it ended
+  co_await release_volumes(ctx);
   co_await delete_object(ctx);
   co_await remove_from_runtime(ctx);
+}
+
+// The object goes after its volumes: without it their claims are free, and a volume could be
+// deleted while it is mounted here.
+Task<void> PodWorker::release_volumes(Context ctx) {
+  Duration pause = 100ms;
+  Recurring failing;
+  while (!ctx.done()) {
+    Status s = co_await s_.volumes->remove(ctx, uid_);
+    if (s.ok()) co_return;
+    if (!ctx.done() && failing.news(ctx.loop().now(), s.message()))
+      log::warn("Cannot take the pod's volumes down", {{"pod", key_}, {"error", s}});
+    (void)co_await ctx.sleep(pause);
+    pause = std::min<Duration>(pause * 2, 10s);
+  }
 }
 
 Task<void> PodWorker::delete_object(Context ctx) {
@@ -440,9 +456,7 @@ Task<void> PodWorker::remove_from_runtime(Context ctx) {
       Status s = co_await s_.runtime->remove_sandbox(ctx, sandbox.id);
       if (!s.ok() && !s.is(Reason::kNotFound)) worst = s;
     }
-    Status s = co_await s_.volumes->remove(ctx, uid_);
-    if (!s.ok()) worst = s;
-    s = s_.cgroups->remove_pod(uid_);
+    Status s = s_.cgroups->remove_pod(uid_);
     if (!s.ok()) worst = s;
     s = remove_tree(pod_log_directory(s_.logs_directory, *pod_));
     if (!s.ok()) worst = s;

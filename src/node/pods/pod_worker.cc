@@ -249,7 +249,10 @@ Task<void> PodWorker::sync(Context ctx) {
     unread_.over();
     update_probes();
     bool late = co_await past_deadline(ctx);
-    if (late) co_return;
+    if (late) {
+      if (!failed_reason_.empty()) co_await give_up_volumes(ctx);
+      co_return;
+    }
     co_await resize(ctx);
     PlanInput in;
     in.pod = &*pod_;
@@ -276,7 +279,7 @@ Task<void> PodWorker::sync(Context ctx) {
                    next.stop_sandboxes.empty();
     if (nothing) {
       co_await trim_sandboxes(ctx);
-      if (next.finished) co_await remove_empty_dirs(ctx);
+      if (next.finished) co_await give_up_volumes(ctx);
       if (!next.finished && !actual_.sandboxes.empty()) {
         // Configmaps, secrets and tokens are kept fresh while the pod runs.
         Status fresh = co_await prepare(ctx);
@@ -316,12 +319,13 @@ Task<bool> PodWorker::past_deadline(Context ctx) {
   co_return true;
 }
 
-void PodWorker::end_early(Ending why) {
-  if (ends_early() || deleting()) return;
+bool PodWorker::end_early(Ending why) {
+  if (ends_early() || deleting()) return false;
   why.grace_seconds = std::max<int64_t>(std::min(why.grace_seconds, grace_seconds()), 1);
   ending_ = std::move(why);
   sync_ctx_.cancel();  // a pull or a start under way
   wake();
+  return true;
 }
 
 // The pod has failed once nothing of it runs: controllers that replace it count on that.
@@ -349,17 +353,19 @@ Task<void> PodWorker::carry_out_ending(Context ctx) {
   disruption_ = ending_->disruption;
   ending_.reset();
   publish();
-  co_await remove_empty_dirs(ctx);
+  co_await give_up_volumes(ctx);
   if (s_.ended_early) s_.ended_early(uid_);
 }
 
-// What a pod wrote goes when it ends: nobody can read it any more.
-Task<void> PodWorker::remove_empty_dirs(Context ctx) {
+// A pod that has ended uses no volume: what it wrote goes, and what others wait for is let go of.
+Task<void> PodWorker::give_up_volumes(Context ctx) {
   if (emptied_) co_return;
-  Status s = co_await s_.volumes->remove_empty_dirs(ctx, uid_);
+  Status s = co_await s_.volumes->give_up(ctx, uid_);
   emptied_ = s.ok();
-  if (!s.ok() && !ctx.done())
-    log::warn("Cannot remove the pod's volumes", {{"pod", key_}, {"error", s}});
+  if (s.ok() || ctx.done()) co_return;
+  log::warn("Cannot take the pod's volumes down", {{"pod", key_}, {"error", s}});
+  empty_pause_ = std::clamp<Duration>(empty_pause_ * 2, 1s, 30s);
+  wake_at(ctx.loop().wall_now() + empty_pause_);
 }
 
 Task<Status> PodWorker::carry_out(Context ctx, PodPlan next) {
@@ -402,6 +408,8 @@ Task<Status> PodWorker::prepare(Context ctx) {
     co_return got.status();
   }
   volumes_ = std::move(*got);
+  for (const auto& [name, v] : *volumes_)
+    if (!v.trouble.empty() && !ctx.done()) event("", "Warning", "FailedMount", v.trouble);
   wake_at(s_.volumes->next_refresh(uid_));
   co_return Status();
 }

@@ -88,13 +88,13 @@ class PodWorker {
   // more: the scheduler has given its room away (as upstream, whose pod manager forgets it then).
   bool holds_room() const;
   // Ends the pod for good, within `grace_seconds` or sooner: it fails with this reason. With
-  // `disruption` a condition says so too. Once is enough.
+  // `disruption` a condition says so too. Once is enough: false when it was ending already.
   struct Ending {
     std::string reason, message;
     int64_t grace_seconds = 1;
     bool disruption = false;
   };
-  void end_early(Ending why);
+  bool end_early(Ending why);
   // It is ending, or has ended, before its containers did.
   bool ends_early() const { return ending_.has_value() || !failed_reason_.empty(); }
   // Removes containers that have exited and are not to be looked at: of a pod that has ended.
@@ -152,7 +152,8 @@ class PodWorker {
   void take_allocation(Allocation a);
   void seed_resources();
   CgroupLimits own_limits() const;
-  Task<void> remove_empty_dirs(Context ctx);
+  Task<void> give_up_volumes(Context ctx);
+  Task<void> release_volumes(Context ctx);
   Task<void> delete_object(Context ctx);
   Task<void> send_status(Context ctx);
   Task<void> await_sent(Context ctx);
@@ -204,7 +205,8 @@ class PodWorker {
   std::optional<Ending> ending_;  // to be carried out
   std::string failed_reason_, failed_message_;
   bool disruption_ = false;
-  bool emptied_ = false;  // its emptyDirs are gone
+  bool emptied_ = false;  // it has ended, and its volumes are gone
+  Duration empty_pause_{0};
   Event wake_, status_dirty_;
   std::optional<WallTime> next_wake_;
   std::shared_ptr<Document> status_;  // the last one built

@@ -157,11 +157,11 @@ Status PodDirectories::remove(const std::string& uid) const {
   return remove_mounted(*pods, uid);
 }
 
-Status PodDirectories::remove_volumes(const std::string& uid, const std::string& plugin) const {
-  auto volumes = open_directory(path(uid) + "/volumes");
-  if (volumes.status().is(Reason::kNotFound)) return {};
-  TRY(volumes.status());
-  return remove_mounted(*volumes, plugin);
+Status PodDirectories::remove_part(const std::string& uid, const std::string& part) const {
+  auto pod = open_directory(path(uid));
+  if (pod.status().is(Reason::kNotFound)) return {};
+  TRY(pod.status());
+  return remove_mounted(*pod, part);
 }
 
 }  // namespace keles::node

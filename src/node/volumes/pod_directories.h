@@ -39,8 +39,8 @@ class PodDirectories {
   // Unmounts all that is mounted below the pod's directory and removes it; never what lies behind a
   // mount. May take long: a volume can hold millions of files.
   Status remove(const std::string& uid) const;
-  // Likewise, of one plugin's volumes of the pod ("kubernetes.io~empty-dir").
-  Status remove_volumes(const std::string& uid, const std::string& plugin) const;
+  // Likewise, a directory in it: "volumes", "volume-subpaths".
+  Status remove_part(const std::string& uid, const std::string& part) const;
 
  private:
   std::string root_;

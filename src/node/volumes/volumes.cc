@@ -338,7 +338,7 @@ Task<Result<CsiVolumes::Token>> Volumes::driver_token(Volumes* self, Context ctx
 
 // What a driver of this node is asked for.
 Task<Result<MountedVolume>> Volumes::from_driver(Context ctx, CsiRequest request) {
-  const bool read_only = request.read_only;
+  const bool read_only = request.read_only, persistent = static_cast<bool>(request.persistent);
   auto security = request.pod->spec().security_context();
   request.group = group_of(*request.pod);
   request.only_if_root_differs = security.fs_group_change_policy() == "OnRootMismatch";
@@ -353,7 +353,7 @@ Task<Result<MountedVolume>> Volumes::from_driver(Context ctx, CsiRequest request
   out.read_only = read_only;
   out.settled = true;
   out.device = mounted->device;
-  out.again = true;
+  out.again = mounted->republish || persistent;  // a claim may have grown
   out.looked_at = ctx.loop().wall_now();
   co_return out;
 }
@@ -499,8 +499,15 @@ Task<Result<MountedVolumes>> Volumes::setup(Context ctx, Ref<Pod> pod, PodFacts 
       continue;
     }
     auto mounted = co_await setup_one(ctx, pod, i, facts, again);
-    if (!mounted.ok()) co_return mounted.status();
-    out[name] = *mounted;
+    if (!mounted.ok() && (!again || ctx.done())) co_return mounted.status();
+    if (mounted.ok()) {
+      out[name] = *mounted;
+      continue;
+    }
+    // A driver that does not answer keeps no other volume from being brought up to date.
+    out[name] = before->second;
+    out[name].looked_at = ctx.loop().wall_now();
+    out[name].trouble = mounted.status().message();
   }
   co_return out;
 }
@@ -518,23 +525,29 @@ Result<std::string> Volumes::bind_sub_path(const SubPath& s) const {
   return node::bind_sub_path(pods_, s);
 }
 
-Task<Status> Volumes::remove(Context ctx, std::string uid) {
+Task<Status> Volumes::take_down(Context ctx, std::string uid) {
   tokens_.erase(uid);
   for (auto it = users_.begin(); it != users_.end();) {
     it->second.erase(uid);
     it = it->second.empty() ? users_.erase(it) : std::next(it);
   }
-  // Its driver takes a volume down, before anything is removed that says whose it is.
-  if (csi_) {
-    Status s = co_await csi_->tear_down(ctx, uid);
-    if (!s.ok()) co_return s;
-  }
+  // What is bound of a volume goes first: it keeps the volume busy.
+  auto work = [pods = pods_, uid] { return pods.remove_part(uid, "volume-subpaths"); };
+  Status s = co_await run_blocking(&ctx.loop(), std::move(work));
+  if (s.ok() && csi_) s = co_await csi_->tear_down(ctx, uid);
+  co_return s;
+}
+
+// Its driver takes a volume down, before anything is removed that says whose it is.
+Task<Status> Volumes::remove(Context ctx, std::string uid) {
+  TRY_CO(take_down(ctx, uid));
   auto work = [pods = pods_, uid] { return pods.remove(uid); };
   co_return co_await run_blocking(&ctx.loop(), std::move(work));
 }
 
-Task<Status> Volumes::remove_empty_dirs(Context ctx, std::string uid) {
-  auto work = [pods = pods_, uid] { return pods.remove_volumes(uid, "kubernetes.io~empty-dir"); };
+Task<Status> Volumes::give_up(Context ctx, std::string uid) {
+  TRY_CO(take_down(ctx, uid));
+  auto work = [pods = pods_, uid] { return pods.remove_part(uid, "volumes"); };
   co_return co_await run_blocking(&ctx.loop(), std::move(work));
 }
 

@@ -30,6 +30,7 @@ struct MountedVolume {
   bool device = false;     // a block device, not a directory
   bool again = false;      // of a CSI driver, which is to be asked again from time to time
   WallTime looked_at{};    // when it was
+  std::string trouble;     // why it was not renewed then; what there was is mounted still
 };
 using MountedVolumes = std::map<std::string, MountedVolume>;  // by volume name
 
@@ -51,11 +52,12 @@ class Volumes {
   WallTime next_refresh(const std::string& uid) const;
   // Unmounts and removes everything of the pod below the root, its directory included.
   Task<Status> remove(Context ctx, std::string uid);
-  // Its emptyDirs alone: the pod has ended, its object is still there.
-  Task<Status> remove_empty_dirs(Context ctx, std::string uid);
+  // Its volumes alone: the pod has ended, its object is still there. Not while it may run again.
+  Task<Status> give_up(Context ctx, std::string uid);
   std::string pod_directory(std::string_view uid) const { return pods_.path(uid); }
 
  private:
+  Task<Status> take_down(Context ctx, std::string uid);
   struct Token {
     std::string token;
     WallTime refresh_at, expires_at;
