@@ -186,7 +186,7 @@ class Registry final : public cri::StubRuntime {
   }
   Task<Result<std::optional<cri::Image>>> image_status(Context, std::string image) override {
     std::optional<cri::Image> out;
-    if (pulls > 0 && std::exchange(forgets, false)) co_return Status(Reason::kUnknown, "not now");
+    if (std::exchange(silent, false)) co_return Status(Reason::kUnknown, "not now");
     if (here.contains(image)) {
       out.emplace();
       out->id = "id-" + image;
@@ -207,11 +207,12 @@ class Registry final : public cri::StubRuntime {
       co_return Status(Reason::kUnknown, "RegistryUnavailable: it is down");
     here.insert(image);
     if (image.ends_with(":late")) co_return Status(Reason::kTimeout, "late");
+    silent = std::exchange(silent_after_pull, false);
     co_return "id-" + image;
   }
   std::set<std::string> here;
   int now = 0, most = 0, pulls = 0, gate = 1;
-  bool forgets = false;  // once, after a pull
+  bool silent = false, silent_after_pull = false;  // once
   Event open;
 };
 
@@ -282,7 +283,7 @@ TEST_F(ImagesTest, APullOfUnknownEndLendsNothing) {
   run_task(*loop_, images.start(ctx_));
   EXPECT_EQ(ensure(images, ask("private.io/a:late", "open")), "ErrImagePull: late");
   EXPECT_EQ(ensure(images, ask("private.io/a:late")), "ErrImagePull: unauthorized");
-  registry_.forgets = true;
+  registry_.silent_after_pull = true;
   EXPECT_EQ(ensure(images, ask("private.io/b:1", "open")).substr(0, 17), "ImageInspectError");
   const int pulls = registry_.pulls;
   EXPECT_EQ(ensure(images, ask("private.io/b:1", "open")), "");
