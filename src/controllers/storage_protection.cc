@@ -42,14 +42,6 @@ bool is_shut_down(const Pod& pod) {
          meta.deletion_grace_period_seconds() == 0;
 }
 
-// Each would wait for the other, were the pod deleted in the foreground.
-bool is_owned_by(const PersistentVolumeClaim& claim, const Pod& pod) {
-  for (auto r : claim.metadata().owner_references()) {
-    if (r.uid() == pod.metadata().uid()) return true;
-  }
-  return false;
-}
-
 bool is_made_for(const PersistentVolumeClaim& claim, const Pod& pod) {
   for (auto r : claim.metadata().owner_references()) {
     if (r.controller() && r.uid() == pod.metadata().uid()) return true;
@@ -67,11 +59,11 @@ Protection plan_protection(const ObjectMeta& object, std::string_view finalizer,
 
 bool pod_uses_claim(const Pod& pod, const PersistentVolumeClaim& claim) {
   // A node starts no pod whose claim is being deleted: who is on none yet does not count.
-  if (pod.spec().node_name().empty()) return false;
+  if (pod.spec().node_name().empty() || is_shut_down(pod)) return false;
   for (Volume v : pod.spec().volumes()) {
     if (claim_of(pod, v) != claim.metadata().name()) continue;
-    if (v.has_persistent_volume_claim()) return !is_shut_down(pod) || !is_owned_by(claim, pod);
-    if (!is_shut_down(pod) && is_made_for(claim, pod)) return true;
+    if (v.has_persistent_volume_claim()) return true;
+    if (!pod_has_finished(pod) && is_made_for(claim, pod)) return true;
   }
   return false;
 }
@@ -91,9 +83,9 @@ ClaimProtection::ClaimProtection(Deps deps)
     : Controller(deps, "pvcprotection", "pvc-protection-controller", 1),
       claims_(watch_own<PersistentVolumeClaim>()),
       pods_(watch<Pod>()) {
-  // What a pod lets go of when it goes, or only waits to.
+  // What a pod lets go of when it goes, or ends.
   pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
-    if (!before || (now && !is_shut_down(*now))) return;
+    if (!before || (now && !pod_has_finished(*now) && !is_shut_down(*now))) return;
     const std::string ns(before->metadata().namespace_());
     for (Volume v : before->spec().volumes()) {
       const std::string claim = claim_of(*before, v);

@@ -15,9 +15,8 @@
 
 namespace keles::controllers {
 
-// Whether the pod uses the claim: it is on a node and names it, or it was made for the pod. A claim
-// that the pod owns is let go of once the node is done with the pod, though the pod may still wait
-// for finalizers: perhaps for that claim.
+// Whether the pod uses the claim: it is on a node and names it, or it was made for the pod, which
+// has not ended.
 bool pod_uses_claim(const api::core_v1::Pod& pod, const api::core_v1::PersistentVolumeClaim& claim);
 // The classes that a claim names, has, or is on its way to.
 std::vector<std::string> classes_of_claim(const api::core_v1::PersistentVolumeClaim& claim);

@@ -52,15 +52,10 @@ TEST(StorageProtection, WhatPodsUse) {
             true},
            {"spec: {volumes: [{name: x, persistentVolumeClaim: {claimName: p-v}}]}", false},
            // One that its node is done with waits, in the foreground, for the claim that it owns.
-           {"{metadata: {uid: u, deletionTimestamp: '2026-01-01T00:00:00Z', "
-            "deletionGracePeriodSeconds: 0, finalizers: [foregroundDeletion]}, spec: {nodeName: "
-            "n1, volumes: [{name: x, persistentVolumeClaim: {claimName: p-v}}]}}",
+           {"{metadata: {deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 0, "
+            "finalizers: [foregroundDeletion]}, spec: {nodeName: n1, volumes: [{name: x, "
+            "persistentVolumeClaim: {claimName: p-v}}]}}",
             false},
-           // Another's stays: who deletes by force does not know whether it is mounted.
-           {"{metadata: {uid: other, deletionTimestamp: '2026-01-01T00:00:00Z', "
-            "deletionGracePeriodSeconds: 0, finalizers: [foregroundDeletion]}, spec: {nodeName: "
-            "n1, volumes: [{name: x, persistentVolumeClaim: {claimName: p-v}}]}}",
-            true},
            {"{metadata: {deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: "
             "30}, "
             "spec: {nodeName: n1, volumes: [{name: x, persistentVolumeClaim: {claimName: p-v}}]}}",
@@ -75,10 +70,6 @@ TEST(StorageProtection, WhatPodsUse) {
             false},
            {"{metadata: {name: p, uid: u}, spec: {nodeName: n1, volumes: [{name: v, ephemeral: "
             "{}}]}, status: {phase: Succeeded}}",
-            true},
-           {"{metadata: {name: p, uid: u, deletionTimestamp: '2026-01-01T00:00:00Z', "
-            "deletionGracePeriodSeconds: 0, finalizers: [f]}, spec: {nodeName: n1, volumes: "
-            "[{name: v, ephemeral: {}}]}}",
             false}}) {
     EXPECT_EQ(pod_uses_claim(*read_yaml<core::Pod>(r.pod), *claim), r.uses) << r.pod;
   }
