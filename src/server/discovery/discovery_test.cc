@@ -197,7 +197,9 @@ TEST(Discovery, WhichPagesSayTheirVersion) {
     ASSERT_TRUE(body.has_value());
     EXPECT_TRUE(body->bytes->starts_with(begins)) << *body->bytes;
   }
-  auto core = open_protobuf(*d.get("/api/v1", "application/vnd.kubernetes.protobuf", "")->bytes);
+  auto page = d.get("/api/v1", "application/vnd.kubernetes.protobuf", "");
+  ASSERT_TRUE(page.has_value());
+  auto core = open_protobuf(*page->bytes);
   ASSERT_TRUE(core.ok());
   EXPECT_EQ(core->api_version, "");
   EXPECT_EQ(core->kind, "APIResourceList");
