@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "controllers/storage/provisioned.h"
 #include "machinery/quantity.h"
 #include "machinery/volumes/claim_rules.h"
 
@@ -13,8 +14,6 @@ using api::storage_v1::CSINode;
 using api::storage_v1::StorageClass;
 
 namespace {
-
-constexpr std::string_view kFinalizer = "external-provisioner.volume.kubernetes.io/finalizer";
 
 Status invalid(std::string why) { return Status(Reason::kInvalid, std::move(why)); }
 
@@ -122,11 +121,8 @@ Document volume_object(const PersistentVolumeClaim& claim, const StorageClass& c
                        const Provisioning& plan, const std::string& driver,
                        const v1::Volume& made) {
   Draft<PersistentVolumeEdit> v;
+  controllers::describe_provisioned(*v, plan.name, driver, claim, c);
   auto meta = v->edit_metadata();
-  meta.set_name(plan.name);
-  meta.edit_annotations().set(volumes::kProvisionedBy, driver);
-  const bool deletes = c.reclaim_policy() != "Retain";
-  if (deletes) meta.edit_finalizers().add(kFinalizer);
   auto annotate = [&](const char* what, const SecretName& secret) {
     const std::string prefix = "volume.kubernetes.io/provisioner-deletion-secret-";
     meta.edit_annotations().set(prefix + what,
@@ -137,23 +133,13 @@ Document volume_object(const PersistentVolumeClaim& claim, const StorageClass& c
     annotate("namespace", plan.provision);
   }
   auto spec = v->edit_spec();
-  spec.set_access_modes(claim.spec().access_modes());
   spec.edit_capacity().set(
       "storage",
       made.capacity_bytes() > 0
           ? Quantity::from_int(made.capacity_bytes(), Quantity::Format::kBinarySI).to_string()
           : std::string(claim.spec().resources().requests().get("storage")));
-  spec.set_persistent_volume_reclaim_policy(deletes ? "Delete" : "Retain");
-  spec.set_storage_class_name(volumes::class_of(claim));
   spec.set_volume_mode(volumes::is_block(claim) ? "Block" : "Filesystem");
   if (!c.mount_options().empty()) spec.set_mount_options(c.mount_options());
-  auto ref = spec.edit_claim_ref();
-  ref.set_kind("PersistentVolumeClaim");
-  ref.set_api_version("v1");
-  ref.set_namespace_(claim.metadata().namespace_());
-  ref.set_name(claim.metadata().name());
-  ref.set_uid(claim.metadata().uid());
-  ref.set_resource_version(claim.metadata().resource_version());
   auto csi = spec.edit_csi();
   csi.set_driver(driver);
   csi.set_volume_handle(made.volume_id());

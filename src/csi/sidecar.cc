@@ -4,6 +4,7 @@
 
 #include "base/encoding.h"
 #include "base/log.h"
+#include "controllers/storage/provisioned.h"
 #include "machinery/quantity.h"
 #include "machinery/time.h"
 #include "machinery/volumes/claim_rules.h"
@@ -19,7 +20,6 @@ namespace {
 
 constexpr Duration kCapacityPeriod = 1min;
 constexpr int kConflicts = 5;
-constexpr std::string_view kFinalizer = "external-provisioner.volume.kubernetes.io/finalizer";
 
 std::string quoted(std::string_view s) { return "\"" + std::string(s) + "\""; }
 
@@ -322,30 +322,7 @@ Task<Status> Sidecar::remove(Context ctx, Ref<Volume> volume) {
     events().warning(reference_to(volume), "VolumeFailedDelete", s.message());
     co_return s;
   }
-  s = co_await forget(ctx, volume);
-  co_return s;
-}
-
-Task<Status> Sidecar::forget(Context ctx, Ref<Volume> volume) {
-  const std::string name(volume->metadata().name());
-  Draft<PersistentVolumeEdit> next(*volume);
-  auto finalizers = next->edit_metadata().edit_finalizers();
-  bool changed = false;
-  for (size_t i = finalizers.size(); i-- > 0;) {
-    if (finalizers[i] != kFinalizer) continue;
-    finalizers.erase_at(i);
-    changed = true;
-  }
-  if (changed) {
-    auto r = co_await client().update<Volume>(ctx, next.take());
-    if (r.status().is(Reason::kNotFound)) co_return Status();
-    if (!r.ok()) co_return r.status();
-  }
-  if (!volume->metadata().deletion_timestamp().empty()) co_return Status();
-  DeleteOptions options;
-  options.uid = volume->metadata().uid();
-  Status s =
-      co_await controllers::remove_once(ctx, &client(), &kind_of<Volume>(), "", name, options);
+  s = co_await controllers::forget_provisioned(ctx, &client(), volume);
   co_return s;
 }
 

@@ -50,7 +50,6 @@ class Sidecar final : public controllers::Controller {
   Task<Status> make(Context ctx, Ref<Claim> claim, Ref<Class> c, std::string node);
   Task<Status> failed(Context ctx, Ref<Claim> claim, Status why, bool reschedule);
   Task<Status> remove(Context ctx, Ref<Volume> volume);
-  Task<Status> forget(Context ctx, Ref<Volume> volume);
   Task<Status> grow(Context ctx, Ref<Claim> claim, Ref<Volume> volume);
   Task<Status> tell_grown(Context ctx, Ref<Claim> claim, std::string size, bool on_node);
   // A volume that a call may have made, of a claim that has gone: had, and deleted.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "controllers/storage/provisioned.h"
 #include "controllers/storage/settings.h"
 #include "machinery/volumes/claim_rules.h"
 
@@ -16,7 +17,6 @@ constexpr std::string_view kHelperImage = "keles.dev/pause:3.10";
 constexpr std::string_view kNodeAnnotation = "local.path.provisioner/selected-node";
 constexpr std::string_view kWakes = "local.path.provisioner/for";
 constexpr const char* kByKey = "for";  // the index of helpers
-constexpr std::string_view kFinalizer = "external-provisioner.volume.kubernetes.io/finalizer";
 constexpr std::string_view kHostname = "kubernetes.io/hostname";
 
 std::string quoted(std::string_view s) { return "\"" + std::string(s) + "\""; }
@@ -59,25 +59,11 @@ std::string local_path_of(const std::string& directory, const PersistentVolumeCl
 Document local_path_volume(const PersistentVolumeClaim& claim, const StorageClass& storage_class,
                            const Node& node, const std::string& path) {
   Draft<PersistentVolumeEdit> v;
-  auto meta = v->edit_metadata();
-  meta.set_name(volume_name(claim));
-  meta.edit_annotations().set(volumes::kProvisionedBy, kLocalPathProvisioner);
-  meta.edit_annotations().set(kNodeAnnotation, node.metadata().name());
-  const bool deletes = storage_class.reclaim_policy() != "Retain";
-  if (deletes) meta.edit_finalizers().add(kFinalizer);
+  describe_provisioned(*v, volume_name(claim), kLocalPathProvisioner, claim, storage_class);
+  v->edit_metadata().edit_annotations().set(kNodeAnnotation, node.metadata().name());
   auto spec = v->edit_spec();
-  spec.set_access_modes(claim.spec().access_modes());
   spec.edit_capacity().set("storage", claim.spec().resources().requests().get("storage"));
-  spec.set_persistent_volume_reclaim_policy(deletes ? "Delete" : "Retain");
-  spec.set_storage_class_name(volumes::class_of(claim));
   spec.set_volume_mode("Filesystem");
-  auto ref = spec.edit_claim_ref();
-  ref.set_kind("PersistentVolumeClaim");
-  ref.set_api_version("v1");
-  ref.set_namespace_(claim.metadata().namespace_());
-  ref.set_name(claim.metadata().name());
-  ref.set_uid(claim.metadata().uid());
-  ref.set_resource_version(claim.metadata().resource_version());
   auto host_path = spec.edit_host_path();
   host_path.set_path(path);
   host_path.set_type("DirectoryOrCreate");
@@ -304,7 +290,7 @@ Task<Status> LocalPathProvisioner::remove_volume(Context ctx, Ref<Volume> volume
   if (!wants_removal(*volume)) {
     const bool going = !volume->metadata().deletion_timestamp().empty();
     const bool kept = volume->spec().persistent_volume_reclaim_policy() != "Delete";
-    if (going && kept) s = co_await forget_volume(ctx, volume);
+    if (going && kept) s = co_await forget_provisioned(ctx, &client(), volume);
     co_return s;
   }
   const std::string path(volume->spec().host_path().path());
@@ -318,7 +304,7 @@ Task<Status> LocalPathProvisioner::remove_volume(Context ctx, Ref<Volume> volume
   const std::string_view phase = helper ? helper->status().phase() : std::string_view();
   // What a node had that has gone has gone with it.
   if (!nodes_.get("", node) || phase == "Succeeded") {
-    s = co_await forget_volume(ctx, volume);
+    s = co_await forget_provisioned(ctx, &client(), volume);
     if (s.ok() && helper) s = co_await drop_helper(ctx, helper);
     co_return s;
   }
@@ -334,28 +320,6 @@ Task<Status> LocalPathProvisioner::remove_volume(Context ctx, Ref<Volume> volume
   s = co_await drop_helper(ctx, helper);
   if (!s.ok()) co_return s;
   co_return Status(Reason::kInternalError, "the helper pod of volume " + name + " failed");
-}
-
-Task<Status> LocalPathProvisioner::forget_volume(Context ctx, Ref<Volume> volume) {
-  const std::string name(volume->metadata().name());
-  Draft<PersistentVolumeEdit> next(*volume);
-  auto finalizers = next->edit_metadata().edit_finalizers();
-  bool changed = false;
-  for (size_t i = finalizers.size(); i-- > 0;) {
-    if (finalizers[i] != kFinalizer) continue;
-    finalizers.erase_at(i);
-    changed = true;
-  }
-  if (changed) {
-    auto r = co_await client().update<Volume>(ctx, next.take());
-    if (r.status().is(Reason::kNotFound)) co_return Status();
-    if (!r.ok()) co_return r.status();
-  }
-  if (!volume->metadata().deletion_timestamp().empty()) co_return Status();
-  DeleteOptions options;
-  options.uid = volume->metadata().uid();
-  Status s = co_await remove_once(ctx, &client(), &kind_of<Volume>(), "", name, options);
-  co_return s;
 }
 
 }  // namespace keles::controllers

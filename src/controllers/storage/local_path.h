@@ -49,7 +49,6 @@ class LocalPathProvisioner final : public Controller {
   Task<Status> finish(Context ctx, Ref<Claim> claim, Ref<api::storage_v1::StorageClass> c,
                       Ref<Pod> helper, std::string node);
   Task<Status> remove_volume(Context ctx, Ref<Volume> volume);
-  Task<Status> forget_volume(Context ctx, Ref<Volume> volume);
   // Gives the claim back to the scheduler.
   Task<Status> give_up(Context ctx, Ref<Claim> claim, std::string why);
   Task<Status> drop_helper(Context ctx, Ref<Pod> helper);
