@@ -15,6 +15,7 @@
 #include "base/task.h"
 #include "node/cri/runtime.h"
 #include "node/stats/cgroup_stats.h"
+#include "node/stats/directory_use.h"
 #include "node/stats/host_stats.h"
 
 namespace keles::node {

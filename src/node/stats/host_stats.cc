@@ -1,25 +1,18 @@
 #include "node/stats/host_stats.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
 #include <charconv>
-#include <set>
 #include <sstream>
 
-#include "base/beneath.h"
 #include "base/file.h"
 
 namespace keles::node {
 namespace {
 
 constexpr size_t kMaxFile = 1 << 20;
-constexpr size_t kMaxEntries = 1'000'000;
 constexpr size_t kMaxInterfaces = 256;
-constexpr int kMaxDepth = 256;
 
 std::string text_of(const std::string& path) { return read_file(path, kMaxFile).value_or(""); }
 
@@ -31,37 +24,6 @@ uint64_t number_in(const std::string& path) {
 }
 
 bool is_ours_alone(const std::string& name) { return name == "lo" || name.starts_with("veth"); }
-
-struct Walk {
-  dev_t device = 0;
-  std::set<std::pair<dev_t, ino_t>> seen;  // of those with several names
-  DirectoryUse use;
-
-  void add(const struct stat& st) {
-    if (st.st_nlink > 1 && !S_ISDIR(st.st_mode) && !seen.emplace(st.st_dev, st.st_ino).second) {
-      return;
-    }
-    use.bytes += static_cast<uint64_t>(st.st_blocks) * 512;
-    ++use.inodes;
-  }
-  // `dir` is closed with its stream.
-  void enter(Fd dir, int depth) {
-    DIR* stream = ::fdopendir(dir.get());
-    if (!stream) return;
-    const int fd = dir.release();
-    while (const dirent* e = ::readdir(stream)) {
-      const std::string name = e->d_name;
-      struct stat st {};
-      if (name == "." || name == ".." || use.inodes >= kMaxEntries) continue;
-      if (::fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_dev != device) continue;
-      add(st);
-      if (!S_ISDIR(st.st_mode) || depth >= kMaxDepth) continue;
-      Fd below(::openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-      if (below.open()) enter(std::move(below), depth + 1);
-    }
-    ::closedir(stream);
-  }
-};
 
 }  // namespace
 
@@ -133,17 +95,6 @@ uint64_t swap_total_bytes(const std::string& proc) {
     std::from_chars(text.data() + digits, text.data() + text.size(), kilobytes);
   }
   return kilobytes * 1024;
-}
-
-DirectoryUse directory_use(const std::string& path) {
-  Walk walk;
-  struct stat st {};
-  auto dir = open_directory(path);
-  if (!dir.ok() || ::fstat(dir->get(), &st) != 0) return walk.use;
-  walk.device = st.st_dev;
-  walk.add(st);
-  walk.enter(std::move(*dir), 0);
-  return walk.use;
 }
 
 }  // namespace keles::node

@@ -1,5 +1,5 @@
 // What a node's machine counts beside cgroups: interfaces, file systems, process ids, since when it
-// runs; and what a directory takes. Blocking; for the pool. Any thread.
+// runs. Blocking; for the pool. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -32,12 +32,5 @@ struct ProcessLimits {
 std::optional<ProcessLimits> read_process_limits(const std::string& proc = "/proc");
 std::optional<WallTime> read_boot_time(const std::string& proc = "/proc");
 uint64_t swap_total_bytes(const std::string& proc = "/proc");
-
-struct DirectoryUse {
-  uint64_t bytes = 0, inodes = 0;
-};
-// Blocks as they are taken, a file of several names once, no link followed and no other mount
-// entered; at most 1,000,000 entries are looked at.
-DirectoryUse directory_use(const std::string& path);
 
 }  // namespace keles::node

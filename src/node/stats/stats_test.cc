@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "node/stats/cgroup_stats.h"
+#include "node/stats/directory_use.h"
 #include "node/stats/host_stats.h"
 
 namespace keles::node {
