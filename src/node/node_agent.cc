@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstring>
 #include <set>
-#include <tuple>
 
 #include "api/node_v1.h"
 #include "base/file.h"
@@ -15,7 +14,6 @@
 #include "base/recurring.h"
 #include "client/event_recorder.h"
 #include "client/informer.h"
-#include "machinery/quota/pod_resources.h"
 #include "machinery/time.h"
 #include "node/certificates.h"
 #include "node/eviction/manager.h"
@@ -23,7 +21,8 @@
 #include "node/plugins/plugin_registry.h"
 #include "node/pods/containers.h"
 #include "node/pods/labels.h"
-#include "node/pods/pod_worker.h"
+#include "node/pods/pod_host.h"
+#include "node/pods/pod_set.h"
 #include "node/server/node_server.h"
 #include "node/static_pods/static_pods.h"
 
@@ -62,7 +61,10 @@ class RecordedEvents final : public Events {
   std::string node_;
 };
 
-class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
+class Agent final : public NodeView,
+                    public EvictionHost,
+                    public StaticPodHost,
+                    public PodSetHost {
  public:
   Agent(Context ctx, NodeOptions options, Client& client, cri::Runtime& runtime)
       : ctx_(ctx),
@@ -79,15 +81,17 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
                 [this](std::string type, std::string reason, std::string message) {
                   events_.node(std::move(type), std::move(reason), std::move(message));
                 }),
-        objects_(ctx, client, [this](const std::string& uid) { wake(uid); }),
+        objects_(ctx, client, [this](const std::string& uid) { set_.wake(uid); }),
         volumes_(options_.root, client, objects_),
         csi_drivers_(client, options_.name),
         csi_(options_.root, options_.name, client, csi_drivers_, events_),
         cgroups_(make_cgroup_driver(options_.cgroup_mount), options_.cgroup_root,
                  options_.systemd_cgroups),
-        probes_(ctx, runtime, events_, [this](const std::string& uid) { wake(uid); }),
+        host_(make_pod_host(volumes_, cgroups_, options_.logs)),
+        probes_(ctx, runtime, events_, [this](const std::string& uid) { set_.wake(uid); }),
         status_(facts(), client, runtime, events_),
         plugins_(ctx.loop(), options_.root + "/plugins_registry"),
+        set_(ctx, shared_, *this),
         static_pods_(static_options(), client, *this),
         tasks_(ctx.loop()) {}
 
@@ -151,6 +155,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     (void)co_await stopped_.wait(ctx_);
     co_await server_.stop(ctx_);
     co_await tasks_.join();
+    co_await set_.join();
     co_await probes_.join();
     co_await objects_.join();
     co_await informers_.join();
@@ -162,12 +167,12 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
 
   std::vector<Document> pods() const override {
     std::vector<Document> out;
-    for (const auto& [uid, w] : workers_) out.push_back(w->current());
+    for (const auto& [uid, w] : set_.workers()) out.push_back(w->current());
     return out;
   }
   const PodWorker* find(std::string_view ns, std::string_view name,
                         std::string_view uid) const override {
-    for (const auto& [id, w] : workers_) {
+    for (const auto& [id, w] : set_.workers()) {
       auto meta = w->pod()->metadata();
       if (meta.namespace_() == ns && meta.name() == name && (uid.empty() || uid == id))
         return w.get();
@@ -176,7 +181,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
   }
   std::vector<const PodWorker*> workers() const override {
     std::vector<const PodWorker*> out;
-    for (const auto& [uid, w] : workers_) out.push_back(w.get());
+    for (const auto& [uid, w] : set_.workers()) out.push_back(w.get());
     return out;
   }
   const std::string& node_name() const override { return options_.name; }
@@ -196,19 +201,13 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
   // --- what static pods ask (StaticPodHost) ---
 
   void static_pod_added(Ref<Pod> pod) override {
-    std::string uid(pod->metadata().uid());
-    auto worker = std::make_shared<PodWorker>(ctx_.child(), shared_, pod);
-    workers_[uid] = worker;
     Ref<Pod> shown = mirror(pod->metadata().namespace_(), pod->metadata().name());
-    if (shown && shown->metadata().annotations().get(kConfigMirror) == uid)
-      worker->set_mirror(shown);
-    worker->decide({});  // whoever may write the node's files need not ask
-    log::info("Static pod added", {{"pod", pod->metadata().name()}, {"uid", uid}});
-    tasks_.spawn(run_worker(this, worker));
+    std::string_view uid = pod->metadata().uid();
+    if (shown && shown->metadata().annotations().get(kConfigMirror) != uid) shown = Ref<Pod>();
+    set_.add_static(std::move(pod), shown);
   }
   void static_pod_removed(const std::string& uid) override {
-    auto it = workers_.find(uid);
-    if (it != workers_.end()) it->second->removed();
+    if (PodWorker* w = set_.find(uid)) w->removed();
   }
   bool has_pod(std::string_view ns, std::string_view name) const override {
     return find(ns, name, "") != nullptr;
@@ -232,7 +231,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
 
   std::vector<Ref<Pod>> active_pods() const override {
     std::vector<Ref<Pod>> out;
-    for (const auto& [uid, w] : workers_)
+    for (const auto& [uid, w] : set_.workers())
       if (w->holds_room() && !w->ends_early() && w->pod()->metadata().deletion_timestamp().empty())
         out.push_back(w->pod());
     return out;
@@ -243,22 +242,22 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
   CgroupDriver::Usage usage_of_pods() const override { return cgroups_.total_usage(); }
   CgroupDriver::Usage usage_of_node() const override { return cgroups_.node_usage(); }
   bool evict(const Ref<Pod>& pod, const Eviction& why) override {
-    auto it = workers_.find(std::string(pod->metadata().uid()));
-    if (it == workers_.end()) return false;
+    PodWorker* worker = set_.find(std::string(pod->metadata().uid()));
+    if (!worker) return false;
     PodWorker::Ending ending;
     ending.reason = "Evicted";
     ending.message = why.message;
     ending.grace_seconds = why.grace_seconds;
     ending.disruption = why.disruption;
-    if (!it->second->end_early(std::move(ending))) return false;
+    if (!worker->end_early(std::move(ending))) return false;
     events_.pod(pod, "", "Warning", "Evicted", why.message);
     log::warn("Evicting a pod",
-              {{"pod", pod->metadata().name()}, {"uid", it->first}, {"message", why.message}});
+              {{"pod", pod->metadata().name()}, {"uid", worker->uid()}, {"message", why.message}});
     return true;
   }
   Task<Status> reclaim(Context ctx, Reclaim what) override {
     std::vector<std::shared_ptr<PodWorker>> all;
-    for (const auto& [uid, w] : workers_) all.push_back(w);
+    for (const auto& [uid, w] : set_.workers()) all.push_back(w);
     if (what.containers)
       for (const auto& w : all) co_await w->drop_dead(ctx);
     if (!what.images) co_return Status();
@@ -378,27 +377,15 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     shared_.runtime = &runtime_;
     shared_.events = &events_;
     shared_.images = &images_;
-    shared_.volumes = &volumes_;
+    shared_.host = host_.get();
     shared_.objects = &objects_;
-    shared_.cgroups = &cgroups_;
     shared_.probes = &probes_;
-    shared_.admit = [this](Context ctx, std::string uid) {
-      return admit_pod(this, ctx, std::move(uid));
-    };
-    shared_.retry_resizes = [this] { retry_resizes(); };
     shared_.runtime_handler = [this](Context ctx, std::string name) {
       return runtime_handler(this, ctx, std::move(name));
     };
     shared_.runtime_status = [this] { return status_.runtime_status(); };
     shared_.services = [this] { return services_.list(); };
-    shared_.dns = [this] {
-      DnsDefaults d;
-      d.cluster_servers = options_.cluster_dns;
-      d.cluster_domain = options_.cluster_domain;
-      auto text = read_file(options_.resolv_conf, 65536);
-      if (text.ok()) d.host_resolv_conf = *text;
-      return d;
-    };
+    shared_.dns = [this](Context ctx) { return dns(this, std::move(ctx)); };
     shared_.network_ready = [this] { return status_.network_ready(); };
     shared_.guard_network = options_.guard_network;
     shared_.logs_directory = options_.logs;
@@ -413,12 +400,17 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     shared_.pod_pids_limit = options_.pod_pids_limit;
     for (const auto& [name, amount] : m.huge_pages)
       if (amount.sign() > 0) shared_.page_units.push_back(huge_page_unit(name));
-    shared_.register_id = [this](const std::string& id, const std::string& uid) { ids_[id] = uid; };
   }
 
-  void wake(const std::string& uid) {
-    auto it = workers_.find(uid);
-    if (it != workers_.end()) it->second->wake();
+  static Task<DnsDefaults> dns(Agent* self, Context ctx) {
+    DnsDefaults d;
+    d.cluster_servers = self->options_.cluster_dns;
+    d.cluster_domain = self->options_.cluster_domain;
+    std::function<std::string()> look = [path = self->options_.resolv_conf] {
+      return read_file(path, 65536).value_or("");
+    };
+    d.host_resolv_conf = co_await run_blocking(&ctx.loop(), std::move(look));
+    co_return d;
   }
 
   // Only this node's own sources make a pod a static one, whatever its annotations say.
@@ -435,27 +427,12 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     const Ref<Pod> now = of_the_api(told);
     const Ref<Pod>& any = now ? now : before;
     if (any && is_mirror(*any)) return mirror_changed(any, now);
-    if (before && (!now || before->metadata().uid() != now->metadata().uid())) {
-      auto it = workers_.find(std::string(before->metadata().uid()));
-      if (it != workers_.end()) it->second->removed();
-      retry_resizes();
-    }
-    if (!now) return;
-    std::string uid(now->metadata().uid());
-    auto& worker = workers_[uid];
-    if (worker) {
-      worker->update(now);
-      retry_resizes();  // it may have given room
-      return;
-    }
-    if (log::v(2)) log::info("Pod added", {{"pod", now->metadata().name()}, {"uid", uid}});
-    worker = std::make_shared<PodWorker>(ctx_.child(), shared_, now);
-    tasks_.spawn(run_worker(this, worker));
+    set_.changed(before, now);
   }
 
   void mirror_changed(const Ref<Pod>& any, const Ref<Pod>& now) {
     auto meta = any->metadata();
-    for (const auto& [uid, w] : workers_) {
+    for (const auto& [uid, w] : set_.workers()) {
       auto own = w->pod()->metadata();
       if (own.namespace_() != meta.namespace_() || own.name() != meta.name()) continue;
       bool its = now && meta.annotations().get(kConfigMirror) == uid;
@@ -464,123 +441,33 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     static_pods_.poke();
   }
 
-  static Task<void> run_worker(Agent* self, std::shared_ptr<PodWorker> worker) {
-    // Environments name services: all that exist are known before a first container is made. Static
-    // pods do not wait: the API may be one of them.
-    bool waits = !is_static(*worker->pod());
-    if (waits) (void)co_await self->services_.base().wait_synced(self->ctx_);
-    (void)co_await self->images_known_.wait(self->ctx_);
-    co_await worker->run();
-    if (self->ctx_.done()) co_return;
-    std::erase_if(self->ids_, [&](const auto& e) { return e.second == worker->uid(); });
-    self->workers_.erase(worker->uid());
-    self->static_pods_.poke();
-  }
+  // --- what the pods' workers ask (PodSetHost) ---
 
-  // --- admission ---
-
-  static Task<void> admit_pod(Agent* self, Context ctx, std::string uid) {
-    (void)co_await self->pods_.base().wait_synced(ctx);
-    (void)co_await self->node_known_.wait(ctx);
-    if (ctx.done()) co_return;
-    self->decide_all();
-    auto it = self->workers_.find(uid);
-    if (it == self->workers_.end() || it->second->decided()) co_return;
-    // Labels that were set just before the pod may not have come yet.
-    Context brief = ctx.with_timeout(10s);
-    auto got = co_await self->client_.get(brief, &kind_of<Node>(), "", self->options_.name);
-    Ref<Node> node = got.ok() ? read<Node>(*got) : self->nodes_.get("", self->options_.name);
-    it = self->workers_.find(uid);
-    if (it == self->workers_.end() || it->second->decided() || !node) co_return;
-    self->decide(*it->second, *node, true);
-    self->share_cpu();
-  }
-
-  // In the order in which the pods were created: each may take what a later one would need.
-  void decide_all() {
-    Ref<Node> node = nodes_.get("", options_.name);
-    if (!node) return;
-    std::vector<PodWorker*> open;
-    for (const auto& [uid, w] : workers_)
-      if (!w->decided() && w->pod()->metadata().deletion_timestamp().empty())
-        open.push_back(w.get());
-    std::stable_sort(open.begin(), open.end(), [](const PodWorker* a, const PodWorker* b) {
-      return a->pod()->metadata().creation_timestamp() < b->pod()->metadata().creation_timestamp();
-    });
-    for (PodWorker* w : open) decide(*w, *node, false);
-    if (!open.empty()) share_cpu();
-  }
-
-  // The class of burstable pods weighs what they ask for.
-  void share_cpu() {
-    int64_t milli = 0;
-    for (const auto& [uid, w] : workers_) {
-      if (!w->holds_room() || qos_of(*w->allocated()) != Qos::kBurstable) continue;
-      auto requests = quota::pod_requests(w->allocated()->value(), quota::Actual::kLeftOut,
-                                          quota::Overhead::kCounted);
-      milli += requests["cpu"].milli_value();
-    }
-    Status s = cgroups_.set_burstable_requests(milli);
-    if (!s.ok()) log::warn("Cannot set the share of burstable pods", {{"error", s}});
-  }
-
-  // `last`: `node` is as new as it gets.
-  void decide(PodWorker& worker, const Node& node, bool last) {
-    scheduler::NodeInfo info;
-    info.set_node(node);
-    for (const auto& [uid, w] : workers_)
-      if (w.get() != &worker && w->holds_room())
-        info.add_pod(scheduler::extract_pod(*w->allocated()));
-    Verdict v = judge(worker.allocated(), &info);
-    if (!v.affinity_only || last) worker.decide(v);
-  }
-
-  // Whether the node takes `pod` as it is, beside those of `info`.
-  Verdict judge(const Ref<Pod>& pod, const scheduler::NodeInfo* info) const {
+ public:
+  Ref<Node> node_object() const override { return nodes_.get("", options_.name); }
+  AdmissionInput grounds() const override {
     AdmissionInput in;
-    in.pod = &*pod;
-    in.info = scheduler::extract_pod(*pod);
-    in.node = info;
     in.sysctls = &sysctls_;
     in.apparmor = apparmor_;
     in.strict_groups = status_.runtime_status().supplemental_groups_policy;
     in.pressures = eviction_->pressures();
-    return admit(in);
+    return in;
   }
-
-  // Pods whose specs ask for something else than they have been given, in the order of who may
-  // have it first.
-  void retry_resizes() {
-    std::vector<PodWorker*> waiting;
-    for (const auto& [uid, w] : workers_)
-      if (w->wants_resize()) waiting.push_back(w.get());
-    Ref<Node> node = nodes_.get("", options_.name);
-    if (waiting.empty() || !node) return;
-    auto rank = [](const PodWorker* w) {
-      bool more = Allocation::wanted(*w->pod()).asks_more_than(w->allocation());
-      return std::make_tuple(more, -w->pod()->spec().priority(),
-                             qos_of(*w->pod()) != Qos::kGuaranteed);
-    };
-    std::stable_sort(waiting.begin(), waiting.end(),
-                     [&](const PodWorker* a, const PodWorker* b) { return rank(a) < rank(b); });
-    for (PodWorker* w : waiting) {
-      scheduler::NodeInfo info;
-      info.set_node(*node);
-      for (const auto& [uid, other] : workers_)
-        if (other.get() != w && other->holds_room())
-          info.add_pod(scheduler::extract_pod(*other->allocated()));
-      Verdict v = judge(without_status(w->pod()), &info);
-      if (v.admit) w->allocate();
-      if (!v.admit) w->defer(v.message);
-    }
-    share_cpu();
+  Task<void> wait_judicable(Context ctx) override { return judicable(this, std::move(ctx)); }
+  // Environments name services: all that exist are known before a first container is made.
+  Task<void> wait_startable(Context ctx, bool is_static) override {
+    return startable(this, std::move(ctx), is_static);
   }
+  void pod_gone(const std::string&) override { static_pods_.poke(); }
 
-  static Ref<Pod> without_status(const Ref<Pod>& pod) {
-    auto copy = std::make_shared<Document>();
-    copy->root = deep_copy(copy->arena, pod->value());
-    copy->root.erase("status");
-    return Ref<Pod>(std::move(copy));
+ private:
+  static Task<void> judicable(Agent* self, Context ctx) {
+    (void)co_await self->pods_.base().wait_synced(ctx);
+    (void)co_await self->node_known_.wait(ctx);
+  }
+  static Task<void> startable(Agent* self, Context ctx, bool is_static) {
+    if (!is_static) (void)co_await self->services_.base().wait_synced(ctx);
+    (void)co_await self->images_known_.wait(ctx);
   }
 
   static Task<Result<std::string>> runtime_handler(Agent* self, Context ctx, std::string name) {
@@ -598,10 +485,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     while (!self->ctx_.done()) {
       TimePoint began = self->ctx_.loop().now();
       std::function<void(std::string)> on_event = [self](std::string id) {
-        auto it = self->ids_.find(id);
-        if (it == self->ids_.end()) return;
-        auto worker = self->workers_.find(it->second);
-        if (worker != self->workers_.end()) worker->second->container_event(id);
+        self->set_.runtime_event(id);
       };
       Status s = co_await self->runtime_.watch_events(self->ctx_, std::move(on_event));
       if (self->ctx_.done()) co_return;
@@ -614,7 +498,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
       }
       (void)co_await self->ctx_.sleep(pause);
       pause = std::min<Duration>(pause * 2, 1s);
-      for (auto& [uid, w] : self->workers_) w->wake();
+      self->set_.wake_all();
       self->status_.poke();
     }
   }
@@ -662,7 +546,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     self->tasks_.spawn(keep_tidy(self));
     int round = 0;
     while (!self->ctx_.done()) {
-      self->share_cpu();
+      self->set_.share_cpu();
       if (round++ % 5 == 0) {
         Status s = co_await self->images_.collect_garbage(self->ctx_);
         if (!s.ok() && !self->ctx_.done()) log::warn("Cannot look at images", {{"error", s}});
@@ -687,50 +571,70 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
     TRY_ASSIGN_CO(containers, runtime_.list_containers(ctx_, ""));
     for (const cri::Container& c : containers) {
       auto uid = c.labels.find(kPodUidLabel);
-      if (uid == c.labels.end() || workers_.contains(uid->second)) continue;
+      if (uid == c.labels.end() || is_known(uid->second)) continue;
       log::info("Removing an orphaned container", {{"container", c.name}, {"uid", uid->second}});
       if (c.state == cri::ContainerState::kRunning)
         (void)co_await runtime_.stop_container(ctx_, c.id, 10);
       (void)co_await runtime_.remove_container(ctx_, c.id);
     }
     for (const cri::Sandbox& s : sandboxes) {
-      if (workers_.contains(s.uid)) continue;
+      if (is_known(s.uid)) continue;
       log::info("Removing an orphaned pod", {{"pod", s.ns + "/" + s.name}, {"uid", s.uid}});
       (void)co_await runtime_.stop_sandbox(ctx_, s.id);
       (void)co_await runtime_.remove_sandbox(ctx_, s.id);
     }
-    auto directories = list_directory(options_.root + "/pods");
-    if (directories.ok())
-      for (const std::string& uid : *directories)
-        if (!workers_.contains(uid)) (void)co_await volumes_.remove(ctx_, uid);
+    std::vector<std::string> directories = co_await names_in(ctx_, options_.root + "/pods");
+    for (const std::string& uid : directories)
+      if (!is_known(uid)) (void)co_await volumes_.remove(ctx_, uid);
     Status unstaged = co_await csi_.clean(ctx_);
     if (!unstaged.ok() && !ctx_.done())
       log::warn("Volumes that no pod has are still staged", {{"error", unstaged}});
     for (const std::string& uid : cgroups_.pod_uids())
-      if (!workers_.contains(uid)) (void)cgroups_.remove_pod(uid).ok();
-    auto logs = list_directory(options_.logs);
-    if (logs.ok())
-      for (const std::string& n : *logs)
-        if (!workers_.contains(n.substr(n.rfind('_') + 1)))
-          (void)remove_tree(options_.logs + "/" + n).ok();
+      if (!is_known(uid)) (void)co_await host_->remove_cgroup(ctx_, uid);
+    std::vector<std::string> logs = co_await names_in(ctx_, options_.logs);
+    for (const std::string& n : logs) {
+      if (is_known(n.substr(n.rfind('_') + 1))) continue;
+      std::function<Status()> remove = [path = options_.logs + "/" + n] {
+        return remove_tree(path);
+      };
+      (void)co_await run_blocking(&ctx_.loop(), std::move(remove));
+    }
     co_return Status();
+  }
+  bool is_known(const std::string& uid) const { return set_.find(uid) != nullptr; }
+  static Task<std::vector<std::string>> names_in(Context ctx, std::string directory) {
+    std::function<std::vector<std::string>()> look = [&] {
+      return list_directory(directory).value_or({});
+    };
+    co_return co_await run_blocking(&ctx.loop(), std::move(look));
   }
 
   static Task<void> rotate_logs(Agent* self) {
     while (!self->ctx_.done()) {
       (void)co_await self->ctx_.sleep(self->options_.log_monitor_interval);
       std::vector<std::pair<std::string, std::string>> running;  // id, log
-      for (const auto& [uid, w] : self->workers_)
+      for (const auto& [uid, w] : self->set_.workers())
         for (const cri::Container& c : w->actual().containers)
           if (c.state == cri::ContainerState::kRunning && !c.log_path.empty())
             running.emplace_back(c.id, c.log_path);
-      for (const auto& [id, log] : running) {
-        std::string time = format_time(self->ctx_.loop().wall_now());
-        auto rotated =
-            rotate_log(log, self->options_.log_max_bytes, self->options_.log_max_files, time);
-        if (rotated.ok() && *rotated) (void)co_await self->runtime_.reopen_log(self->ctx_, id);
-      }
+      if (running.empty()) continue;
+      const std::string time = format_time(self->ctx_.loop().wall_now());
+      std::vector<std::string> rotated = co_await rotate(self, std::move(running), time);
+      for (const std::string& id : rotated) (void)co_await self->runtime_.reopen_log(self->ctx_, id);
     }
+  }
+  // The ids of those whose log was put aside.
+  static Task<std::vector<std::string>> rotate(
+      Agent* self, std::vector<std::pair<std::string, std::string>> logs, std::string time) {
+    std::function<std::vector<std::string>()> work = [&] {
+      std::vector<std::string> out;
+      for (const auto& [id, log] : logs) {
+        auto done = rotate_log(log, self->options_.log_max_bytes, self->options_.log_max_files, time);
+        if (done.ok() && *done) out.push_back(id);
+      }
+      return out;
+    };
+    co_return co_await run_blocking(&self->ctx_.loop(), std::move(work));
   }
 
   Context ctx_;
@@ -749,6 +653,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
   CsiDrivers csi_drivers_;
   CsiVolumes csi_;
   PodCgroups cgroups_;
+  std::unique_ptr<PodHost> host_;
   Probes probes_;
   NodeStatus status_;
   NodeServer server_;
@@ -762,9 +667,8 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost {
   Event node_forgot_;   // it was made anew, or says less than it was told
   std::string known_uid_;
   bool node_is_new_ = false;
-  std::map<std::string, std::shared_ptr<PodWorker>> workers_;  // by uid
-  std::map<std::string, std::string> ids_;                     // container or sandbox id -> uid
-  Event stopped_;                                              // never set: the context ends it
+  PodSet set_;
+  Event stopped_;  // never set: the context ends it
   StaticPods static_pods_;
   TaskGroup tasks_;
 };

@@ -147,51 +147,85 @@ Result<int64_t> tail_offset(const std::string& path, int64_t lines) {
   return 0;
 }
 
+namespace {
+
+// A log as it is read, piece by piece. Blocking, on the pool; one call at a time.
+class LogReader {
+ public:
+  LogReader(std::string path, const LogOptions& options)
+      : path_(std::move(path)), tail_(options.tail_lines), filter_(options) {}
+
+  Status open() {
+    if (tail_) {
+      TRY_ASSIGN(at, tail_offset(path_, *tail_));
+      offset_ = at;
+    }
+    file_ = std::make_unique<File>(path_);
+    return file_->is_open() ? Status() : file_error(path_);
+  }
+
+  struct Piece {
+    std::string text;      // what is to be shown
+    bool nothing = false;  // there was nothing to read
+    bool end = false;      // no more is wanted
+  };
+  Result<Piece> next() {
+    Piece out;
+    ssize_t n = pread(file_->fd(), buffer_.data(), buffer_.size(), offset_);
+    if (n == 0 && inode_of(path_) != file_->inode()) {  // rotated: the rest is in the new file
+      auto fresh = std::make_unique<File>(path_);
+      if (fresh->is_open()) {
+        file_ = std::move(fresh);
+        offset_ = 0;
+        return out;
+      }
+    }
+    if (n < 0) return file_error(path_);
+    out.nothing = n == 0;
+    offset_ += n;
+    pending_.append(buffer_.data(), static_cast<size_t>(n));
+    size_t start = 0;
+    for (size_t nl; !out.end && (nl = pending_.find('\n', start)) != std::string::npos;
+         start = nl + 1)
+      out.end = !filter_.line(std::string_view(pending_).substr(start, nl - start), out.text);
+    pending_.erase(0, start);
+    if (pending_.size() > kMaxLine) pending_.clear();
+    return Result<Piece>(std::move(out));
+  }
+
+ private:
+  std::string path_;
+  std::optional<int64_t> tail_;
+  LogFilter filter_;
+  std::unique_ptr<File> file_;
+  int64_t offset_ = 0;
+  std::string pending_, buffer_ = std::string(kChunk, '\0');
+};
+
+}  // namespace
+
 Task<Status> read_log(Context ctx, std::string path, LogOptions options,
                       std::function<Task<Status>(std::string)> sink,
                       std::function<bool()> running) {
-  int64_t offset = 0;
-  if (options.tail_lines) {
-    auto at = tail_offset(path, *options.tail_lines);
-    if (!at.ok()) co_return at.status();
-    offset = *at;
-  }
-  auto file = std::make_unique<File>(path);
-  if (!file->is_open()) co_return file_error(path);
-  LogFilter filter(options);
-  std::string pending, buffer(kChunk, '\0');
+  LogReader reader(std::move(path), options);
+  std::function<Status()> open = [&] { return reader.open(); };
+  TRY_CO(run_blocking(&ctx.loop(), std::move(open)));
   Duration pause = 10ms;
   while (true) {
     // Asked before reading: what was written before the container ended is read once more.
-    bool more_to_come = options.follow && running();
-    ssize_t n = pread(file->fd(), buffer.data(), buffer.size(), offset);
-    if (n < 0) co_return file_error(path);
-    if (n > 0) {
-      offset += n;
-      pending.append(buffer.data(), static_cast<size_t>(n));
-      std::string out;
-      size_t start = 0;
-      bool go_on = true;
-      for (size_t nl; go_on && (nl = pending.find('\n', start)) != std::string::npos;
-           start = nl + 1)
-        go_on = filter.line(std::string_view(pending).substr(start, nl - start), out);
-      pending.erase(0, start);
-      if (pending.size() > kMaxLine) pending.clear();
-      if (!out.empty()) {
-        Status s = co_await sink(std::move(out));
-        if (!s.ok()) co_return s;
-      }
-      if (!go_on) co_return Status();
+    const bool more_to_come = options.follow && running();
+    std::function<Result<LogReader::Piece>()> work = [&] { return reader.next(); };
+    auto piece = co_await run_blocking(&ctx.loop(), std::move(work));
+    if (!piece.ok()) co_return piece.status();
+    const bool nothing = piece->nothing, end = piece->end;
+    if (!piece->text.empty()) {
+      Status s = co_await sink(std::move(piece->text));
+      if (!s.ok()) co_return s;
+    }
+    if (end) co_return Status();
+    if (!nothing) {
       pause = 10ms;
       continue;
-    }
-    if (inode_of(path) != file->inode()) {  // rotated: the rest is in the new file
-      auto next = std::make_unique<File>(path);
-      if (next->is_open()) {
-        file = std::move(next);
-        offset = 0;
-        continue;
-      }
     }
     if (!more_to_come) co_return Status();
     Status s = co_await ctx.sleep(pause);

@@ -1,17 +1,12 @@
 // PodWorker's hands: starting and stopping containers, and the end of the pod.
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "net/http.h"
 #include "node/node_metrics.h"
 #include "node/pods/containers.h"
 #include "node/pods/labels.h"
 #include "node/pods/pod_worker.h"
-#include "node/pods/termination.h"
 
 namespace keles::node {
 
@@ -136,39 +131,20 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   if (!env.ok()) co_return fail("CreateContainerConfigError", env.status());
   in.environment = std::move(*env);
   in.volumes = *volumes_;
-  in.bind_sub_path = [&](const std::string& volume, const std::string& path, size_t index,
-                         const std::string& sub) {
-    return s_.volumes->bind_sub_path({uid_, volume, start.name, index, path, sub});
-  };
-  std::string directory = s_.volumes->pod_directory(uid_);
-  {
-    in.hosts_file = directory + "/etc-hosts";
-    std::string ip = pod->spec().host_network() ? s_.host_ip : actual_.pod_ip();
-    Status s = make_directories(directory);
-    // Written in place: containers hold the file itself.
-    if (s.ok() && (!path_exists(in.hosts_file) || hosts_sandbox_ != sandbox_id)) {
-      s = write_file(in.hosts_file, hosts_file(*pod, ip, s_.dns().cluster_domain));
-      hosts_sandbox_ = sandbox_id;
-    }
-    if (!s.ok()) co_return fail("CreateContainerConfigError", s);
-  }
-  if (!c.termination_message_path().empty()) {
-    std::string below = "containers/" + start.name + "/" + std::to_string(start.attempt);
-    in.termination_file = directory + "/" + below;
-    Status s = make_termination_file(directory, below);
-    if (!s.ok()) co_return fail("CreateContainerConfigError", s);
-  }
   auto target = target_container(start.name);
   if (!target.ok()) co_return fail("CreateContainerConfigError", target.status());
   in.target_id = std::move(*target);
-  auto config = make_container_config(in);
+  DnsDefaults dns = co_await s_.dns(ctx);
+  ContainerFiles files;
+  files.cluster_domain = dns.cluster_domain;
+  files.pod_ip = pod->spec().host_network() ? s_.host_ip : actual_.pod_ip();
+  files.new_hosts = hosts_sandbox_ != sandbox_id;
+  auto config = co_await s_.host->make_container(ctx, std::move(files), in);
   if (!config.ok()) co_return fail("CreateContainerConfigError", config.status());
-  std::string log_directory = pod_log_directory("", *pod).substr(1) + "/" + start.name;
-  Status logs = make_log_directory(s_.logs_directory, log_directory);
-  if (!logs.ok()) co_return fail("CreateContainerError", logs);
+  hosts_sandbox_ = sandbox_id;
   auto sandbox_config =
       make_sandbox_config(*pod, sandbox_attempt, s_.logs_directory,
-                          s_.cgroups->parent_for_runtime(qos_of(*pod), uid_), s_.dns());
+                          s_.host->cgroup_parent(qos_of(*pod), uid_), dns);
   if (!sandbox_config.ok()) co_return fail("CreateContainerConfigError", sandbox_config.status());
   auto id = co_await s_.runtime->create_container(ctx, sandbox_id, std::move(*config),
                                                   std::move(*sandbox_config));
@@ -218,7 +194,7 @@ Task<void> PodWorker::trim_dead(Context ctx, std::string name) {
     std::string log = known_[id].log_path;
     Status s = co_await s_.runtime->remove_container(ctx, id);
     if (!s.ok()) continue;
-    if (!log.empty()) (void)remove_log(log).ok();
+    if (!log.empty()) (void)co_await s_.host->remove_log(ctx, std::move(log));
     known_.erase(id);
     messages_.erase(id);
   }
@@ -235,7 +211,7 @@ Task<void> PodWorker::drop_dead(Context ctx) {
     Status s = co_await s_.runtime->remove_container(ctx, id);
     if (!s.ok()) continue;
     std::string log = known_[id].log_path;
-    if (!log.empty()) (void)remove_log(log).ok();
+    if (!log.empty()) (void)co_await s_.host->remove_log(ctx, std::move(log));
     known_.erase(id);
     messages_.erase(id);
   }
@@ -419,7 +395,7 @@ Task<void> PodWorker::release_volumes(Context ctx) {
   Duration pause = 100ms;
   Recurring failing;
   while (!ctx.done()) {
-    Status s = co_await s_.volumes->remove(ctx, uid_);
+    Status s = co_await s_.host->remove_volumes(ctx, uid_);
     if (s.ok()) co_return;
     if (!ctx.done() && failing.news(ctx.loop().now(), s.message()))
       log::warn("Cannot take the pod's volumes down", {{"pod", key_}, {"error", s}});
@@ -456,9 +432,9 @@ Task<void> PodWorker::remove_from_runtime(Context ctx) {
       Status s = co_await s_.runtime->remove_sandbox(ctx, sandbox.id);
       if (!s.ok() && !s.is(Reason::kNotFound)) worst = s;
     }
-    Status s = s_.cgroups->remove_pod(uid_);
+    Status s = co_await s_.host->remove_cgroup(ctx, uid_);
     if (!s.ok()) worst = s;
-    s = remove_tree(pod_log_directory(s_.logs_directory, *pod_));
+    s = co_await s_.host->remove_logs(ctx, pod_);
     if (!s.ok()) worst = s;
     if (worst.ok()) co_return;
     if (attempt > 2) log::warn("Cannot clean up after the pod", {{"pod", key_}, {"error", worst}});

@@ -126,7 +126,7 @@ Task<Status> PodWorker::carry_out_resize(Context ctx, std::vector<ResizeStep> st
   TRY_CO(check_memory(ctx, steps, to.memory_limit_bytes));
   Qos qos = qos_of(*pod);
   cgroup_limits_ = wider(cgroup_limits_, to);
-  Status s = s_.cgroups->create_pod(qos, uid_, cgroup_limits_);
+  Status s = co_await s_.host->set_cgroup(ctx, qos, uid_, cgroup_limits_);
   if (!s.ok()) co_return s;
   for (const ResizeStep& step : steps) {
     if (step.restart) {
@@ -141,7 +141,7 @@ Task<Status> PodWorker::carry_out_resize(Context ctx, std::vector<ResizeStep> st
     if (!s.ok()) co_return s;
     actual_resources_[step.id] = resource_texts(found.container.resources());
   }
-  s = s_.cgroups->create_pod(qos, uid_, to);
+  s = co_await s_.host->set_cgroup(ctx, qos, uid_, to);
   if (!s.ok()) co_return s;
   cgroup_limits_ = to;
   actual_whole_ = allocation.whole();
@@ -162,7 +162,9 @@ Task<Status> PodWorker::check_memory(Context ctx, std::vector<ResizeStep> steps,
     why += (why.empty() ? "" : ", ") + ("attempting to set " + what) + " memory limit (" +
            std::to_string(limit) + ") below current usage (" + std::to_string(used) + ")";
   };
-  uint64_t used = s_.cgroups->pod_usage(qos_of(*pod_), uid_).memory_bytes;
+  const Qos qos = qos_of(*pod_);
+  CgroupDriver::Usage usage = co_await s_.host->cgroup_usage(ctx, qos, uid_);
+  const uint64_t used = usage.memory_bytes;
   if (whole && used >= static_cast<uint64_t>(pod_limit)) add("pod", pod_limit, used);
   if (!smaller.empty()) {
     TRY_ASSIGN_CO(stats, s_.runtime->list_container_stats(ctx));

@@ -1,17 +1,12 @@
 #include "node/pods/pod_worker.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "machinery/time.h"
 #include "node/node_metrics.h"
 #include "node/pods/labels.h"
-#include "node/pods/termination.h"
 #include "node/static_pods/static_pods.h"
 
 namespace keles::node {
@@ -19,8 +14,6 @@ namespace keles::node {
 using api::core_v1::Container;
 using api::core_v1::Pod;
 using cri::ContainerState;
-
-namespace {}  // namespace
 
 PodWorker::PodWorker(Context ctx, PodServices& services, Ref<Pod> pod)
     : ctx_(ctx),
@@ -197,10 +190,13 @@ Task<Status> PodWorker::refresh(Context ctx) {
       if (full->image_id.empty()) full->image_id = c.image_id;
       it = known_.insert_or_assign(c.id, std::move(*full)).first;
       s_.register_id(c.id, uid_);
-      if (it->second.state == ContainerState::kExited)
-        messages_[c.id] = termination_message(s_.volumes->pod_directory(uid_), it->second);
+      if (it->second.state == ContainerState::kExited) {
+        cri::Container ended = it->second;
+        std::string last = co_await s_.host->termination_message(ctx, uid_, std::move(ended));
+        messages_[c.id] = std::move(last);
+      }
     }
-    fresh.containers.push_back(it->second);
+    fresh.containers.push_back(known_[c.id]);
   }
   actual_ = std::move(fresh);
   if (!seeded_) seed_resources();
@@ -360,7 +356,7 @@ Task<void> PodWorker::carry_out_ending(Context ctx) {
 // A pod that has ended uses no volume: what it wrote goes, and what others wait for is let go of.
 Task<void> PodWorker::give_up_volumes(Context ctx) {
   if (emptied_) co_return;
-  Status s = co_await s_.volumes->give_up(ctx, uid_);
+  Status s = co_await s_.host->give_up_volumes(ctx, uid_);
   emptied_ = s.ok();
   if (s.ok() || ctx.done()) co_return;
   log::warn("Cannot take the pod's volumes down", {{"pod", key_}, {"error", s}});
@@ -402,7 +398,7 @@ Task<Status> PodWorker::carry_out(Context ctx, PodPlan next) {
 Task<Status> PodWorker::prepare(Context ctx) {
   s_.objects->use(uid_, referenced_objects(*pod_));
   MountedVolumes known = volumes_ ? *volumes_ : MountedVolumes();
-  auto got = co_await s_.volumes->setup(ctx, pod_, facts(), known);
+  auto got = co_await s_.host->set_up_volumes(ctx, pod_, facts(), known);
   if (!got.ok()) {
     if (!ctx.done()) event("", "Warning", "FailedMount", got.status().message());
     co_return got.status();
@@ -410,7 +406,7 @@ Task<Status> PodWorker::prepare(Context ctx) {
   volumes_ = std::move(*got);
   for (const auto& [name, v] : *volumes_)
     if (!v.trouble.empty() && !ctx.done()) event("", "Warning", "FailedMount", v.trouble);
-  wake_at(s_.volumes->next_refresh(uid_));
+  wake_at(s_.host->next_refresh(uid_));
   co_return Status();
 }
 
@@ -438,7 +434,7 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
   Qos qos = qos_of(*pod_);
   cgroup_limits_ = own_limits();
   actual_whole_ = allocation_.whole();
-  Status s = s_.cgroups->create_pod(qos, uid_, cgroup_limits_);
+  Status s = co_await s_.host->set_cgroup(ctx, qos, uid_, cgroup_limits_);
   if (s.ok()) s = co_await prepare(ctx);
   if (!s.ok()) {
     // A configmap or secret that appears wakes the worker at once.
@@ -448,9 +444,11 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
     co_return s;
   }
   prepare_pause_ = {};
+  DnsDefaults dns = co_await s_.dns(ctx);
   auto config = make_sandbox_config(*pod_, attempt, s_.logs_directory,
-                                    s_.cgroups->parent_for_runtime(qos, uid_), s_.dns());
-  s = make_log_directory(s_.logs_directory, pod_log_directory("", *pod_).substr(1));
+                                    s_.host->cgroup_parent(qos, uid_), dns);
+  std::string log = pod_log_directory("", *pod_).substr(1);
+  s = co_await s_.host->make_log_directory(ctx, std::move(log));
   if (!s.ok()) co_return s;
   Result<std::string> id = co_await sandbox_handler(ctx);
   if (!config.ok()) id = config.status();

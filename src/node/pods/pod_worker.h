@@ -17,18 +17,16 @@
 #include "base/sync.h"
 #include "client/client.h"
 #include "client/informer.h"
-#include "node/cgroup/cgroup.h"
 #include "node/events.h"
 #include "node/images/images.h"
-#include "node/logs/cri_log.h"
 #include "node/pods/admission.h"
 #include "node/pods/container_config.h"
 #include "node/pods/containers.h"
 #include "node/pods/plan.h"
+#include "node/pods/pod_host.h"
 #include "node/pods/resize.h"
 #include "node/pods/status.h"
 #include "node/probes/probes.h"
-#include "node/volumes/volumes.h"
 
 namespace keles::node {
 
@@ -38,9 +36,8 @@ struct PodServices {
   cri::Runtime* runtime = nullptr;
   Events* events = nullptr;
   Images* images = nullptr;
-  Volumes* volumes = nullptr;
+  PodHost* host = nullptr;
   ObjectCache* objects = nullptr;
-  PodCgroups* cgroups = nullptr;
   Probes* probes = nullptr;
   // Asks the node for its verdict on this pod, which comes by PodWorker::decide().
   std::function<Task<void>(Context ctx, std::string uid)> admit;
@@ -51,7 +48,7 @@ struct PodServices {
   std::function<Task<Result<std::string>>(Context ctx, std::string runtime_class)> runtime_handler;
   std::function<cri::RuntimeStatus()> runtime_status;
   std::function<std::vector<Ref<api::core_v1::Service>>()> services;
-  std::function<DnsDefaults()> dns;
+  std::function<Task<DnsDefaults>(Context ctx)> dns;
   // Whether containers may be made: the network is up (pods on the host's network need none).
   std::function<bool()> network_ready;
   // Waits until what is said of this pod at these addresses is in force; empty: nobody says

@@ -150,7 +150,8 @@ Task<Result<std::string>> ready_volume(Context ctx, const PodDirectories* pods,
       if (!device.ok()) co_return device;
       co_return path;
     }
-    Status s = check_host_path(path, "Directory");
+    std::function<Status()> look = [&] { return check_host_path(path, "Directory"); };
+    Status s = co_await run_blocking(&ctx.loop(), std::move(look));
     if (!s.ok()) co_return s.with_prefix("path \"" + path + "\" does not exist");
     if (change.group && !request.read_only) {
       auto work = [path, change] {
@@ -163,12 +164,17 @@ Task<Result<std::string>> ready_volume(Context ctx, const PodDirectories* pods,
   }
   if (spec.has_nfs()) {
     const std::string uid(request.pod->metadata().uid()), name(volume->metadata().name());
-    auto at = pods->volume(uid, "kubernetes.io~nfs", name, {.mode = 0750, .gid = {}});
-    if (!at.ok()) co_return at.status();
-    if (is_mount_root(at->fd)) co_return at->path;
-    Status s = co_await mount_nfs(ctx, volume, at->path);
+    bool mounted = false;
+    std::function<Result<std::string>()> look = [&]() -> Result<std::string> {
+      TRY_ASSIGN(at, pods->volume(uid, "kubernetes.io~nfs", name, {.mode = 0750, .gid = {}}));
+      mounted = is_mount_root(at.fd);
+      return at.path;
+    };
+    Result<std::string> at = co_await run_blocking(&ctx.loop(), std::move(look));
+    if (!at.ok() || mounted) co_return at;
+    Status s = co_await mount_nfs(ctx, volume, *at);
     if (!s.ok()) co_return s;
-    co_return at->path;
+    co_return *at;
   }
   co_return invalid(
       "no volume plugin matched: this node mounts no persistent volumes of the type \"" +

@@ -181,7 +181,8 @@ std::vector<std::string> nested_mount_points(const Pod& pod, std::string_view vo
   return {out.begin(), out.end()};
 }
 
-Result<std::string> Volumes::empty_dir(const Pod& pod, const Volume& v, const PodFacts& facts) {
+Result<std::string> Volumes::empty_dir(const Pod& pod, const Volume& v,
+                                       const PodFacts& facts) const {
   std::string_view medium = v.empty_dir().medium();
   std::optional<TmpfsOptions> tmpfs;
   if (medium == "Memory") {
@@ -418,7 +419,8 @@ Task<Result<Payload>> Volumes::payload_of(Context ctx, Ref<Pod> pod, Volume v, P
   co_return payload;
 }
 
-Result<std::string> Volumes::write(const Pod& pod, const Volume& v, const Payload& payload) {
+Result<std::string> Volumes::write(const Pod& pod, const Volume& v,
+                                   const Payload& payload) const {
   const char* plugin = v.config_map()  ? "kubernetes.io~configmap"
                        : v.secret()    ? "kubernetes.io~secret"
                        : v.projected() ? "kubernetes.io~projected"
@@ -467,15 +469,20 @@ Task<Result<MountedVolume>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t
   MountedVolume out;
   Result<std::string> path = s;
   if (auto host = v.host_path()) {
-    s = check_host_path(std::string(host.path()), host.type());
+    std::function<Status()> look = [host] {
+      return check_host_path(std::string(host.path()), host.type());
+    };
+    s = co_await run_blocking(&ctx.loop(), std::move(look));
     if (s.ok()) path = std::string(host.path());
   } else if (s.ok() && (v.config_map() || v.secret() || v.downward_api() || v.projected())) {
     out.read_only = true;
     auto payload = co_await payload_of(ctx, pod, v, facts);
     s = payload.status();
-    if (s.ok()) path = write(*pod, v, *payload);
+    std::function<Result<std::string>()> work = [&] { return write(*pod, v, *payload); };
+    if (s.ok()) path = co_await run_blocking(&ctx.loop(), std::move(work));
   } else if (s.ok()) {
-    path = empty_dir(*pod, v, facts);
+    std::function<Result<std::string>()> work = [&] { return empty_dir(*pod, v, facts); };
+    path = co_await run_blocking(&ctx.loop(), std::move(work));
   }
   if (s.ok()) s = path.status();
   if (!s.ok()) co_return s.with_prefix("MountVolume.SetUp failed for volume \"" + name + "\" ");

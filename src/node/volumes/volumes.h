@@ -81,10 +81,11 @@ class Volumes {
                          Payload* out);
   Task<Result<Payload>> projected(Context ctx, Ref<api::core_v1::Pod> pod,
                                   api::core_v1::ProjectedVolumeSource source, PodFacts facts);
+  // Blocking, on the pool: they touch nothing but the disk.
   Result<std::string> empty_dir(const api::core_v1::Pod& pod, const api::core_v1::Volume& v,
-                                const PodFacts& facts);
+                                const PodFacts& facts) const;
   Result<std::string> write(const api::core_v1::Pod& pod, const api::core_v1::Volume& v,
-                            const Payload& payload);
+                            const Payload& payload) const;
 
   PodDirectories pods_;
   Client& client_;

@@ -1,0 +1,148 @@
+#include "node/pods/pod_host.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/beneath.h"
+#include "base/file.h"
+#include "node/logs/cri_log.h"
+#include "node/pods/termination.h"
+
+namespace keles::node {
+namespace {
+
+using api::core_v1::Pod;
+
+// Blocking.
+Result<std::string> read_beneath(const std::string& directory, const std::string& path,
+                                 size_t max_bytes) {
+  TRY_ASSIGN(dir, open_directory(directory));
+  TRY_ASSIGN(file, open_beneath(dir, path, O_RDONLY | O_NONBLOCK));
+  struct stat st {};
+  if (fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode))
+    return Status::bad_request(path + " is not a regular file");
+  std::string text(max_bytes + 1, '\0');
+  size_t have = 0;
+  while (have < text.size()) {
+    const ssize_t n = ::read(file.get(), text.data() + have, text.size() - have);
+    if (n < 0) return Status::internal("cannot read " + path);
+    if (n == 0) break;
+    have += static_cast<size_t>(n);
+  }
+  if (have > max_bytes)
+    return Status(Reason::kRequestEntityTooLarge,
+                  path + " has more than " + std::to_string(max_bytes) + " bytes");
+  text.resize(have);
+  return text;
+}
+
+class LocalPodHost final : public PodHost {
+ public:
+  LocalPodHost(Volumes& volumes, PodCgroups& cgroups, std::string logs)
+      : volumes_(volumes), cgroups_(cgroups), logs_(std::move(logs)) {}
+
+  Task<Status> set_cgroup(Context ctx, Qos qos, std::string uid, CgroupLimits limits) override {
+    std::function<Status()> work = [&] { return cgroups_.create_pod(qos, uid, limits); };
+    co_return co_await run_blocking(&ctx.loop(), std::move(work));
+  }
+  std::string cgroup_parent(Qos qos, const std::string& uid) const override {
+    return cgroups_.parent_for_runtime(qos, uid);
+  }
+  Task<CgroupDriver::Usage> cgroup_usage(Context ctx, Qos qos, std::string uid) override {
+    std::function<CgroupDriver::Usage()> work = [&] { return cgroups_.pod_usage(qos, uid); };
+    co_return co_await run_blocking(&ctx.loop(), std::move(work));
+  }
+  Task<Status> remove_cgroup(Context ctx, std::string uid) override {
+    std::function<Status()> work = [&] { return cgroups_.remove_pod(uid); };
+    co_return co_await run_blocking(&ctx.loop(), std::move(work));
+  }
+  Status set_burstable_requests(int64_t milli_cpu) override {
+    return cgroups_.set_burstable_requests(milli_cpu);
+  }
+
+  Task<Result<MountedVolumes>> set_up_volumes(Context ctx, Ref<Pod> pod, PodFacts facts,
+                                              MountedVolumes known) override {
+    return volumes_.setup(std::move(ctx), std::move(pod), std::move(facts), std::move(known));
+  }
+  WallTime next_refresh(const std::string& uid) const override {
+    return volumes_.next_refresh(uid);
+  }
+  Task<Status> give_up_volumes(Context ctx, std::string uid) override {
+    return volumes_.give_up(std::move(ctx), std::move(uid));
+  }
+  Task<Status> remove_volumes(Context ctx, std::string uid) override {
+    return volumes_.remove(std::move(ctx), std::move(uid));
+  }
+  Task<Result<std::string>> read_in_volume(Context ctx, std::string volume, std::string path,
+                                           size_t max_bytes) override {
+    std::function<Result<std::string>()> work = [&] {
+      return read_beneath(volume, path, max_bytes);
+    };
+    co_return co_await run_blocking(&ctx.loop(), std::move(work));
+  }
+
+  Task<Status> make_log_directory(Context ctx, std::string below) override {
+    std::function<Status()> work = [&] { return node::make_log_directory(logs_, below); };
+    co_return co_await run_blocking(&ctx.loop(), std::move(work));
+  }
+  Task<Status> remove_log(Context ctx, std::string path) override {
+    std::function<Status()> work = [&] { return node::remove_log(path); };
+    co_return co_await run_blocking(&ctx.loop(), std::move(work));
+  }
+  Task<Status> remove_logs(Context ctx, Ref<Pod> pod) override {
+    std::string path = pod_log_directory(logs_, *pod);
+    std::function<Status()> work = [&] { return remove_tree(path); };
+    co_return co_await run_blocking(&ctx.loop(), std::move(work));
+  }
+
+  Task<Result<cri::ContainerConfig>> make_container(Context ctx, ContainerFiles files,
+                                                    ContainerInputs in) override {
+    std::function<Result<cri::ContainerConfig>()> work = [&] { return make(files, in); };
+    co_return co_await run_blocking(&ctx.loop(), std::move(work));
+  }
+  Task<std::string> termination_message(Context ctx, std::string uid,
+                                        cri::Container container) override {
+    std::string directory = volumes_.pod_directory(uid);
+    std::function<std::string()> work = [&] {
+      return node::termination_message(directory, container);
+    };
+    co_return co_await run_blocking(&ctx.loop(), std::move(work));
+  }
+
+ private:
+  // Blocking.
+  Result<cri::ContainerConfig> make(const ContainerFiles& files, ContainerInputs& in) const {
+    const std::string uid(in.pod->metadata().uid()), name(in.container->name());
+    const std::string directory = volumes_.pod_directory(uid);
+    in.bind_sub_path = [this, uid, name](const std::string& volume, const std::string& path,
+                                         size_t index, const std::string& sub) {
+      return volumes_.bind_sub_path({uid, volume, name, index, path, sub});
+    };
+    in.hosts_file = directory + "/etc-hosts";
+    TRY(make_directories(directory));
+    // Written in place: containers hold the file itself.
+    if (files.new_hosts || !path_exists(in.hosts_file))
+      TRY(write_file(in.hosts_file, hosts_file(*in.pod, files.pod_ip, files.cluster_domain)));
+    if (!in.container->termination_message_path().empty()) {
+      const std::string below = "containers/" + name + "/" + std::to_string(in.attempt);
+      in.termination_file = directory + "/" + below;
+      TRY(make_termination_file(directory, below));
+    }
+    TRY_ASSIGN(config, make_container_config(in));
+    TRY(node::make_log_directory(logs_, pod_log_directory("", *in.pod).substr(1) + "/" + name));
+    return Result<cri::ContainerConfig>(std::move(config));
+  }
+
+  Volumes& volumes_;
+  PodCgroups& cgroups_;
+  std::string logs_;
+};
+
+}  // namespace
+
+std::unique_ptr<PodHost> make_pod_host(Volumes& volumes, PodCgroups& cgroups, std::string logs) {
+  return std::make_unique<LocalPodHost>(volumes, cgroups, std::move(logs));
+}
+
+}  // namespace keles::node
