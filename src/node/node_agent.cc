@@ -61,10 +61,7 @@ class RecordedEvents final : public Events {
   std::string node_;
 };
 
-class Agent final : public NodeView,
-                    public EvictionHost,
-                    public StaticPodHost,
-                    public PodSetHost {
+class Agent final : public NodeView, public EvictionHost, public StaticPodHost, public PodSetHost {
  public:
   Agent(Context ctx, NodeOptions options, Client& client, cri::Runtime& runtime)
       : ctx_(ctx),
@@ -620,7 +617,8 @@ class Agent final : public NodeView,
       if (running.empty()) continue;
       const std::string time = format_time(self->ctx_.loop().wall_now());
       std::vector<std::string> rotated = co_await rotate(self, std::move(running), time);
-      for (const std::string& id : rotated) (void)co_await self->runtime_.reopen_log(self->ctx_, id);
+      for (const std::string& id : rotated)
+        (void)co_await self->runtime_.reopen_log(self->ctx_, id);
     }
   }
   // The ids of those whose log was put aside.
@@ -629,7 +627,8 @@ class Agent final : public NodeView,
     std::function<std::vector<std::string>()> work = [&] {
       std::vector<std::string> out;
       for (const auto& [id, log] : logs) {
-        auto done = rotate_log(log, self->options_.log_max_bytes, self->options_.log_max_files, time);
+        auto done =
+            rotate_log(log, self->options_.log_max_bytes, self->options_.log_max_files, time);
         if (done.ok() && *done) out.push_back(id);
       }
       return out;

@@ -142,9 +142,8 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   auto config = co_await s_.host->make_container(ctx, std::move(files), in);
   if (!config.ok()) co_return fail("CreateContainerConfigError", config.status());
   hosts_sandbox_ = sandbox_id;
-  auto sandbox_config =
-      make_sandbox_config(*pod, sandbox_attempt, s_.logs_directory,
-                          s_.host->cgroup_parent(qos_of(*pod), uid_), dns);
+  auto sandbox_config = make_sandbox_config(*pod, sandbox_attempt, s_.logs_directory,
+                                            s_.host->cgroup_parent(qos_of(*pod), uid_), dns);
   if (!sandbox_config.ok()) co_return fail("CreateContainerConfigError", sandbox_config.status());
   auto id = co_await s_.runtime->create_container(ctx, sandbox_id, std::move(*config),
                                                   std::move(*sandbox_config));

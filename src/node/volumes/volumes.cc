@@ -419,8 +419,7 @@ Task<Result<Payload>> Volumes::payload_of(Context ctx, Ref<Pod> pod, Volume v, P
   co_return payload;
 }
 
-Result<std::string> Volumes::write(const Pod& pod, const Volume& v,
-                                   const Payload& payload) const {
+Result<std::string> Volumes::write(const Pod& pod, const Volume& v, const Payload& payload) const {
   const char* plugin = v.config_map()  ? "kubernetes.io~configmap"
                        : v.secret()    ? "kubernetes.io~secret"
                        : v.projected() ? "kubernetes.io~projected"
