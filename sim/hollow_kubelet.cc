@@ -2,7 +2,7 @@
 
 #include "api/coordination_v1.h"
 #include "api/core_v1.h"
-#include "machinery/quantity.h"
+#include "base/buggify.h"
 #include "machinery/time.h"
 
 namespace keles::sim {
@@ -35,23 +35,6 @@ void set_condition(core::NodeStatusEdit status, std::string_view type, std::stri
   c.set_last_transition_time(now);
 }
 
-void set_pod_condition(core::PodStatusEdit status, std::string_view type, std::string_view now) {
-  auto conditions = status.edit_conditions();
-  for (size_t i = 0; i < conditions.size(); ++i) {
-    auto c = conditions[i];
-    if (c.type() != type) continue;
-    if (c.status() != "True") c.set_last_transition_time(now);
-    c.set_status("True");
-    c.clear_reason();
-    c.clear_message();
-    return;
-  }
-  auto c = conditions.add();
-  c.set_type(type);
-  c.set_status("True");
-  c.set_last_transition_time(now);
-}
-
 bool is_true(const core::Node& node, std::string_view condition) {
   for (auto c : node.status().conditions()) {
     if (c.type() == condition) return c.status() == "True";
@@ -59,74 +42,212 @@ bool is_true(const core::Node& node, std::string_view condition) {
   return false;
 }
 
-bool is_ready(const core::Pod& pod) {
-  for (auto c : pod.status().conditions()) {
-    if (c.type() == "Ready") return c.status() == "True";
-  }
-  return false;
-}
-
 }  // namespace
+
+// Events are nobody's business here.
+class HollowKubelet::NoEvents final : public node::Events {
+ public:
+  void pod(const Ref<core::Pod>&, std::string, std::string, std::string, std::string) override {}
+  void node(std::string, std::string, std::string) override {}
+};
+
+// A host without a disk: every volume is there at once, and whatever is written is right.
+class HollowKubelet::Host final : public node::PodHost {
+ public:
+  Task<Status> set_cgroup(Context ctx, node::Qos, std::string, node::CgroupLimits) override {
+    return work(std::move(ctx));
+  }
+  std::string cgroup_parent(node::Qos, const std::string& uid) const override {
+    return "/kubepods/pod" + uid;
+  }
+  Task<node::CgroupDriver::Usage> cgroup_usage(Context, node::Qos, std::string) override {
+    co_return node::CgroupDriver::Usage();
+  }
+  Task<Status> remove_cgroup(Context ctx, std::string) override { return work(std::move(ctx)); }
+  Status set_burstable_requests(int64_t) override { return {}; }
+
+  Task<Result<node::MountedVolumes>> set_up_volumes(Context ctx, Ref<core::Pod> pod, node::PodFacts,
+                                                    node::MountedVolumes) override {
+    TRY_CO(work(std::move(ctx)));
+    node::MountedVolumes out;
+    for (auto v : pod->spec().volumes()) out[std::string(v.name())].path = "/volumes/x";
+    co_return out;
+  }
+  WallTime next_refresh(const std::string&) const override { return {}; }
+  Task<Status> give_up_volumes(Context ctx, std::string) override { return work(std::move(ctx)); }
+  Task<Status> remove_volumes(Context ctx, std::string) override { return work(std::move(ctx)); }
+  Task<Result<std::string>> read_in_volume(Context, std::string, std::string path,
+                                           size_t) override {
+    co_return Status(Reason::kNotFound, "there is no " + path);
+  }
+
+  Task<Status> make_log_directory(Context ctx, std::string) override {
+    return work(std::move(ctx));
+  }
+  Task<Status> remove_log(Context ctx, std::string) override { return work(std::move(ctx)); }
+  Task<Status> remove_logs(Context ctx, Ref<core::Pod>) override { return work(std::move(ctx)); }
+  Task<Result<node::cri::ContainerConfig>> make_container(Context ctx, node::ContainerFiles,
+                                                          node::ContainerInputs in) override {
+    TRY_CO(work(std::move(ctx)));
+    co_return node::make_container_config(in);
+  }
+  Task<std::string> termination_message(Context, std::string, node::cri::Container) override {
+    co_return std::string();
+  }
+
+ private:
+  static Task<Status> work(Context ctx) {
+    Duration takes(ctx.loop().random().between(0, 5'000'000));
+    (void)co_await ctx.sleep(takes);
+    if (buggify(ctx.loop(), "host.fails", 0.02)) co_return Status::internal("the disk is ill");
+    co_return ctx.status();
+  }
+};
+
+struct HollowKubelet::Life {
+  node::Images images;
+  node::ObjectCache objects;
+  node::Probes probes;
+  node::PodServices services;
+  node::PodSet set;
+  TaskGroup tasks;
+
+  Life(Context ctx, HollowKubelet& k)
+      : images(node::ImageOptions(), k.runtime_, [](std::string, std::string, std::string) {}),
+        objects(ctx, k.client_, [this](const std::string& uid) { set.wake(uid); }),
+        probes(ctx, k.runtime_, *k.events_, [this](const std::string& uid) { set.wake(uid); }),
+        services(services_of(k)),
+        set(ctx, services, k),
+        tasks(ctx.loop()) {
+    services.images = &images;
+    services.objects = &objects;
+    services.probes = &probes;
+  }
+
+ private:
+  static node::PodServices services_of(HollowKubelet& k) {
+    node::PodServices s;
+    s.client = &k.client_;
+    s.runtime = &k.runtime_;
+    s.events = k.events_.get();
+    s.host = k.host_.get();
+    s.runtime_handler = [](Context, std::string) { return handler(); };
+    s.runtime_status = [] { return node::cri::RuntimeStatus(); };
+    s.services = [] { return std::vector<Ref<core::Service>>(); };
+    s.dns = [](Context) { return dns(); };
+    s.network_ready = [&k] { return !k.machine_.pod_cidr.empty(); };
+    s.prepare_devices = [](Context, Ref<core::Pod>) { return prepared(); };
+    s.logs_directory = "/var/log/pods";
+    s.node_name = k.machine_.name;
+    s.host_ip = k.machine_.internal_ip;
+    s.memory_bytes = int64_t{8} << 30;
+    s.allocatable_cpu = k.machine_.cpu;
+    s.allocatable_memory = k.machine_.memory;
+    return s;
+  }
+  static Task<Result<std::string>> handler() { co_return std::string(); }
+  static Task<node::DnsDefaults> dns() { co_return node::DnsDefaults(); }
+  static Task<Status> prepared() { co_return Status(); }
+};
 
 HollowKubelet::HollowKubelet(Client& client, Machine& machine, HollowOptions options)
     : client_(client),
       machine_(machine),
       options_(options),
-      informers_(std::make_unique<InformerFactory>(client)),
-      queue_(client.loop(), 5ms, 10s),
-      tasks_(client.loop()) {
-  pods_ = informers_->informer(&kind_of<core::Pod>(), "", "", "spec.nodeName=" + machine_.name);
-  node_ = informers_->informer(&kind_of<core::Node>(), "", "", "metadata.name=" + machine_.name);
-  pods_->add_handler({[this](const ObjectPtr& o) { queue_.add(o->key()); },
-                      [this](const ObjectPtr& before, const ObjectPtr& now) {
-                        if (before->uid() != now->uid()) release(before);
-                        queue_.add(now->key());
-                      },
-                      [this](const ObjectPtr& last) { release(last); }});
-}
+      informers_(client),
+      pods_(informers_.informer<core::Pod>("", "", "spec.nodeName=" + machine_.name)),
+      node_(informers_.informer<core::Node>("", "", "metadata.name=" + machine_.name)),
+      runtime_(client.loop(), machine),
+      sysctls_(node::SysctlAllowlist::safe("6.1")),
+      events_(std::make_unique<NoEvents>()),
+      host_(std::make_unique<Host>()) {}
 
 HollowKubelet::~HollowKubelet() = default;
 
 Task<void> HollowKubelet::run(Context ctx) {
-  informers_->start(ctx);
-  tasks_.spawn(keep_registered(ctx));
-  Status synced = co_await informers_->wait_synced(ctx);
-  if (synced.ok()) {
-    co_await forget_gone_pods(ctx);
-    co_await run_workers(ctx, &queue_, "pods", options_.workers,
-                         [this](Context c, std::string key) { return sync_pod(c, key); });
-  }
-  co_await tasks_.join();
-  co_await informers_->join();
+  life_ = std::make_unique<Life>(ctx, *this);
+  node_.on_change([this](const Ref<core::Node>&, const Ref<core::Node>&) { note_node(); });
+  pods_.on_change(
+      [this](const Ref<core::Pod>& before, const Ref<core::Pod>& now) { changed(before, now); });
+  informers_.start(ctx);
+  life_->tasks.spawn(keep_registered(ctx));
+  life_->tasks.spawn(watch_runtime(ctx));
+  life_->tasks.spawn(remove_orphans(ctx));
+  co_await life_->tasks.join();
+  co_await life_->set.join();
+  co_await life_->probes.join();
+  co_await life_->objects.join();
+  co_await informers_.join();
 }
 
-// Frees what pods held that went while no agent ran. What is gone must be asked of the server's
-// newest state: the informer may have begun with an older one.
-Task<void> HollowKubelet::forget_gone_pods(Context ctx) {
-  ListOptions options;
-  options.field_selector = "spec.nodeName=" + machine_.name;
+void HollowKubelet::changed(const Ref<core::Pod>& before, const Ref<core::Pod>& now) {
+  if (now && now->spec().restart_policy() != "Always")
+    machine_.ends.insert(std::string(now->metadata().uid()));
+  life_->set.changed(before, now);
+}
+
+void HollowKubelet::note_node() {
+  Ref<core::Node> node = node_object();
+  if (!node) return;
+  if (!node->spec().pod_cidr().empty()) machine_.pod_cidr = node->spec().pod_cidr();
+  if (node->status().allocatable().contains("pods")) node_known_.set();
+}
+
+Ref<core::Node> HollowKubelet::node_object() const { return node_.get("", machine_.name); }
+
+node::AdmissionInput HollowKubelet::grounds() const {
+  node::AdmissionInput in;
+  in.sysctls = &sysctls_;
+  return in;
+}
+
+Task<void> HollowKubelet::wait_judicable(Context ctx) {
+  (void)co_await pods_.base().wait_synced(ctx);
+  (void)co_await node_known_.wait(ctx);
+}
+
+Task<void> HollowKubelet::wait_startable(Context ctx, bool) {
+  (void)co_await informers_.wait_synced(ctx);
+}
+
+void HollowKubelet::pod_gone(const std::string& uid) { machine_.ends.erase(uid); }
+
+Task<void> HollowKubelet::watch_runtime(Context ctx) {
   while (!ctx.done()) {
-    Context call = ctx.with_timeout(10s);
-    auto pods = co_await client_.list(call, &kind_of<core::Pod>(), "", options);
-    if (pods.ok()) {
-      std::set<std::string> here;
-      for (const ObjectPtr& o : pods->items) here.insert(std::string(o->uid()));
-      std::erase_if(machine_.addresses, [&](const auto& a) { return !here.contains(a.first); });
-      std::erase_if(machine_.running, [&](const auto& uid) { return !here.contains(uid); });
-      std::erase_if(machine_.taken, [&](const auto& a) { return !here.contains(a.first); });
-      break;
-    }
-    (void)co_await ctx.sleep(1s);
+    std::function<void(std::string)> on_event = [this](std::string id) {
+      life_->set.runtime_event(id);
+    };
+    (void)co_await runtime_.watch_events(ctx, std::move(on_event));
+    (void)co_await ctx.sleep(200ms);
+    life_->set.wake_all();
   }
+}
+
+// What was left by pods that went while no agent ran.
+Task<void> HollowKubelet::remove_orphans(Context ctx) {
+  (void)co_await informers_.wait_synced(ctx);
+  while (!ctx.done()) {
+    (void)co_await remove_orphans_once(ctx);
+    (void)co_await ctx.sleep(60s);
+  }
+}
+
+Task<Status> HollowKubelet::remove_orphans_once(Context ctx) {
+  TRY_ASSIGN_CO(sandboxes, runtime_.list_sandboxes(ctx, ""));
+  for (const node::cri::Sandbox& s : sandboxes) {
+    if (life_->set.find(s.uid)) continue;
+    (void)co_await runtime_.stop_sandbox(ctx, s.id);
+    (void)co_await runtime_.remove_sandbox(ctx, s.id);
+  }
+  co_return Status();
 }
 
 Task<void> HollowKubelet::keep_registered(Context ctx) {
   while (!ctx.done()) {
     Context call = ctx.with_timeout(options_.lease_period);
     // As the real one does: the node's status is written when something differs, the Lease always.
-    ObjectPtr known = node_->synced() ? node_->get("", machine_.name) : nullptr;
+    Ref<core::Node> node = node_object();
     Status s;
-    Ref<core::Node> node = read<core::Node>(known);
     if (!node || !is_true(*node, "Ready")) s = co_await register_node(call);
     if (s.ok()) s = co_await renew_lease(call);
     Duration wait = s.ok() ? options_.lease_period : Duration(1s);
@@ -191,191 +312,6 @@ Task<Status> HollowKubelet::renew_lease(Context ctx) {
   }
   auto renewed = co_await client_.update<coordination::Lease>(ctx, d.take());
   co_return renewed.status();
-}
-
-void HollowKubelet::release(const ObjectPtr& pod) {
-  std::string uid(pod->uid());
-  machine_.running.erase(uid);
-  machine_.addresses.erase(uid);
-  machine_.taken.erase(uid);
-}
-
-bool HollowKubelet::take(const ObjectPtr& object) {
-  std::string uid(object->uid());
-  if (machine_.taken.contains(uid)) return true;
-  Ref<core::Pod> pod = read<core::Pod>(object);
-  Machine::Asked asked;
-  for (auto c : pod->spec().containers()) {
-    auto requests = c.resources().requests();
-    asked.cpu_milli += Quantity::parse_or_zero(requests.get("cpu")).milli_value();
-    asked.memory += Quantity::parse_or_zero(requests.get("memory")).value();
-  }
-  Machine::Asked all = asked;
-  for (auto& [u, a] : machine_.taken) {
-    all.cpu_milli += a.cpu_milli;
-    all.memory += a.memory;
-  }
-  auto pods = static_cast<int64_t>(machine_.taken.size()) + 1;
-  bool fits = all.cpu_milli <= Quantity::parse_or_zero(machine_.cpu).milli_value() &&
-              all.memory <= Quantity::parse_or_zero(machine_.memory).value() &&
-              pods <= Quantity::parse_or_zero(machine_.pods).value();
-  if (fits) machine_.taken.emplace(uid, asked);
-  return fits;
-}
-
-// "" while the node has no podCIDR or it is used up.
-std::string HollowKubelet::address_of(const std::string& uid) {
-  Ref<core::Node> node = read<core::Node>(node_->get("", machine_.name));
-  if (!node || node->spec().pod_cidr().empty()) return "";
-  std::string cidr(node->spec().pod_cidr());
-  std::string base = cidr.substr(0, cidr.rfind('.', cidr.find('/')));
-  auto have = machine_.addresses.find(uid);
-  if (have == machine_.addresses.end()) {
-    std::set<int> used;
-    for (auto& [u, byte] : machine_.addresses) used.insert(byte);
-    int byte = 2;
-    while (used.contains(byte)) ++byte;
-    if (byte > 254) return "";
-    have = machine_.addresses.emplace(uid, byte).first;
-  }
-  return base + "." + std::to_string(have->second);
-}
-
-Task<ReconcileResult> HollowKubelet::sync_pod(Context ctx, std::string key) {
-  auto slash = key.find('/');
-  ObjectPtr object = pods_->get(key.substr(0, slash), key.substr(slash + 1));
-  Ref<core::Pod> pod = read<core::Pod>(object);
-  if (!pod) co_return Status();
-  Context call = ctx.with_timeout(30s);
-  if (!pod->metadata().deletion_timestamp().empty()) co_return co_await stop_pod(call, object);
-  if (pod->status().phase() == "Succeeded" || pod->status().phase() == "Failed") co_return Status();
-  bool runs = machine_.running.contains(std::string(object->uid()));
-  bool settled = runs && pod->status().phase() == "Running" && is_ready(*pod);
-  if (settled && pod->spec().restart_policy() != "Always") {
-    Duration work(
-        client_.loop().random().between(options_.work_min.count(), options_.work_max.count()));
-    Status s = co_await ctx.sleep(work);
-    if (!s.ok()) co_return s;
-    std::string phase = client_.loop().random().chance(0.2) ? "Failed" : "Succeeded";
-    // Others have written to it while it worked.
-    ObjectPtr now = pods_->get(object->namespace_(), object->name());
-    if (!now || now->uid() != object->uid()) co_return Status();
-    co_return co_await end_pod(call, now, std::move(phase));
-  }
-  if (settled) co_return Status();
-  // Bound late, or twice over: as the real one, it refuses what does not fit.
-  if (!take(object)) co_return co_await end_pod(call, object, "Failed");
-  co_return co_await start_pod(call, object);
-}
-
-Task<ReconcileResult> HollowKubelet::start_pod(Context ctx, ObjectPtr object) {
-  std::string uid(object->uid());
-  std::string ip = address_of(uid);
-  if (ip.empty()) co_return ReconcileResult::after(1s);
-  if (!machine_.running.contains(uid)) {
-    Random& random = client_.loop().random();
-    Duration takes(random.between(options_.start_min.count(), options_.start_max.count()));
-    Status s = co_await ctx.sleep(takes);
-    if (!s.ok()) co_return s;
-    // It may have gone while its containers were starting, or ended: what was looked at before was
-    // then older than what this node itself had reported.
-    ObjectPtr now = pods_->get(object->namespace_(), object->name());
-    if (!now || now->uid() != uid) co_return Status();
-    Ref<core::Pod> newest = read<core::Pod>(now);
-    std::string_view phase = newest->status().phase();
-    if (phase == "Succeeded" || phase == "Failed") co_return Status();
-    object = now;
-    machine_.running.insert(uid);
-  }
-  Ref<core::Pod> pod = read<core::Pod>(object);
-  Draft<core::PodEdit> d(*pod);
-  std::string now = now_text(client_);
-  auto status = d->edit_status();
-  status.set_phase("Running");
-  status.set_host_ip(machine_.internal_ip);
-  status.set_pod_ip(ip);
-  auto ips = status.edit_pod_ips();
-  ips.clear();
-  ips.add().set_ip(ip);
-  if (status.start_time().empty()) status.set_start_time(now);
-  for (std::string_view type :
-       {"PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"})
-    set_pod_condition(status, type, now);
-  auto containers = status.edit_container_statuses();
-  containers.clear();
-  for (auto c : pod->spec().containers()) {
-    auto s = containers.add();
-    s.set_name(c.name());
-    s.set_image(c.image());
-    s.set_image_id(c.image());
-    s.set_container_id("hollow://" + uid + "/" + std::string(c.name()));
-    s.set_ready(true);
-    s.set_started(true);
-    s.set_restart_count(0);
-    s.edit_state().edit_running().set_started_at(now);
-  }
-  auto updated = co_await client_.update_status<core::Pod>(ctx, d.take());
-  if (updated.status().is(Reason::kNotFound)) co_return Status();
-  co_return updated.status();
-}
-
-// Its containers have ended: says so, for those who wait for it.
-Task<ReconcileResult> HollowKubelet::end_pod(Context ctx, ObjectPtr object, std::string phase) {
-  Ref<core::Pod> pod = read<core::Pod>(object);
-  Draft<core::PodEdit> d(*pod);
-  std::string now = now_text(client_);
-  auto status = d->edit_status();
-  status.set_phase(phase);
-  auto conditions = status.edit_conditions();
-  for (size_t i = 0; i < conditions.size(); ++i) {
-    auto c = conditions[i];
-    if (c.type() != "Ready" && c.type() != "ContainersReady") continue;
-    c.set_status("False");
-    c.set_last_transition_time(now);
-  }
-  auto containers = status.edit_container_statuses();
-  for (size_t i = 0; i < containers.size(); ++i) {
-    auto c = containers[i];
-    c.set_ready(false);
-    c.set_started(false);
-    c.clear_state();
-    auto ended = c.edit_state().edit_terminated();
-    ended.set_exit_code(phase == "Failed" ? 1 : 0);
-    ended.set_finished_at(now);
-  }
-  std::string uid(object->uid());
-  auto updated = co_await client_.update_status<core::Pod>(ctx, d.take());
-  if (updated.ok() || updated.status().is(Reason::kNotFound)) {
-    machine_.running.erase(uid);
-    machine_.taken.erase(uid);
-  }
-  if (updated.status().is(Reason::kNotFound)) co_return Status();
-  co_return updated.status();
-}
-
-Task<ReconcileResult> HollowKubelet::stop_pod(Context ctx, ObjectPtr object) {
-  std::string uid(object->uid());
-  if (machine_.running.contains(uid)) {
-    Random& random = client_.loop().random();
-    Duration takes(random.between(options_.stop_min.count(), options_.stop_max.count()));
-    Status s = co_await ctx.sleep(takes);
-    if (!s.ok()) co_return s;
-    machine_.running.erase(uid);
-  }
-  Ref<core::Pod> pod = read<core::Pod>(object);
-  std::string_view phase = pod->status().phase();
-  bool ended = phase == "Succeeded" || phase == "Failed";
-  if (!ended && !pod->metadata().finalizers().empty()) {
-    ReconcileResult said = co_await end_pod(ctx, object, "Failed");
-    co_return said;  // its event brings us back
-  }
-  DeleteOptions options;
-  options.grace_period_seconds = 0;
-  options.uid = uid;
-  Status s = co_await client_.remove<core::Pod>(ctx, std::string(object->namespace_()),
-                                                std::string(object->name()), options);
-  if (s.is(Reason::kNotFound) || s.is(Reason::kConflict)) co_return Status();
-  co_return s;
 }
 
 }  // namespace keles::sim

@@ -252,7 +252,8 @@ Status Player::command(const Words& w) {
   if (verb == "kill" || verb == "power-off") {
     if (!p->alive()) return wrong(w[1] + " is dead already");
     world_.drive(p->stop());
-    if (Machine* m = world_.machine(w[1]); m && verb == "power-off") m->running.clear();
+    if (Machine* m = world_.machine(w[1]); m && verb == "power-off")
+      m->power_off(world_.loop().wall_now());
   } else if (verb == "start") {
     if (p->alive()) return wrong(w[1] + " is alive already");
     p->start();

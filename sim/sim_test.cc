@@ -70,10 +70,15 @@ TEST_F(Sim, WiresReplayToo) {
 // A fault point that never fires proves nothing. Some are rare, and which seed fires them changes
 // with any change of what is drawn: seed after seed, until all have.
 TEST_F(Sim, EveryFaultPointFires) {
-  const std::vector<std::string> kPoints = {
-      "front.busy",       "http.new_connection", "http2.short_write",      "http2.small_frame",
-      "informer.relist",  "informer.watch_ends", "registry.watch_expired", "registry.write_late",
-      "store.write_late", "work_queue.again",    "work_queue.late"};
+  const std::vector<std::string> kPoints = {"container.crashes",   "cri.event_lost",
+                                            "cri.events_end",      "cri.fails",
+                                            "cri.reply_lost",      "cri.slow",
+                                            "host.fails",          "front.busy",
+                                            "http.new_connection", "http2.short_write",
+                                            "http2.small_frame",   "informer.relist",
+                                            "informer.watch_ends", "registry.watch_expired",
+                                            "registry.write_late", "store.write_late",
+                                            "work_queue.again",    "work_queue.late"};
   auto fired = [](const std::string& point) {
     auto at = Buggify::counts().find(point);
     return at != Buggify::counts().end() && at->second.fired > 0;

@@ -456,7 +456,7 @@ void World::one_fault() {
     if (!p->alive() || p->stopping()) return;
     ++outcome_.node_deaths;
     note("machine " + p->name() + " dies");
-    machines_[static_cast<size_t>(i)]->running.clear();
+    machines_[static_cast<size_t>(i)]->power_off(loop_.wall_now());
     crash_part(p, seconds(30, 180));
   } else if (dice < 74) {
     cut_off(parts_[r.below(parts_.size())].get(), seconds(1, 60));

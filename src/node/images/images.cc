@@ -117,6 +117,7 @@ Task<void> Images::start(Context ctx) {
 }
 
 Task<void> Images::keep(Context ctx, PullRecords::Job job) {
+  if (options_.root.empty()) co_return;
   Status s = co_await run_blocking(&ctx.loop(), std::move(job));
   if (!s.ok()) log::warn("Cannot keep the record of a pull", {{"error", s}});
 }

@@ -22,7 +22,7 @@
 namespace keles::node {
 
 struct ImageOptions {
-  std::string root;  // of the kubelet: what is known of pulls is kept there
+  std::string root;  // of the kubelet: what is known of pulls is kept there; "" keeps nothing
   ImageGcPolicy gc;
   int64_t parallel_pulls = 1;  // at once; 0: any number
   PullVerification verification;

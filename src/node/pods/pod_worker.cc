@@ -1,6 +1,7 @@
 #include "node/pods/pod_worker.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "base/log.h"
@@ -14,6 +15,17 @@ namespace keles::node {
 using api::core_v1::Container;
 using api::core_v1::Pod;
 using cri::ContainerState;
+
+namespace {
+
+int64_t revision_of(const Pod& pod) {
+  std::string_view text = pod.metadata().resource_version();
+  int64_t n = 0;
+  std::from_chars(text.data(), text.data() + text.size(), n);
+  return n;
+}
+
+}  // namespace
 
 PodWorker::PodWorker(Context ctx, PodServices& services, Ref<Pod> pod)
     : ctx_(ctx),
@@ -56,8 +68,18 @@ void PodWorker::update(Ref<Pod> pod) {
   // Before the node has taken it nothing was given.
   take_allocation(taken_ ? std::move(allocation_) : Allocation::wanted(*pod_));
   if (round_ == "sync") round_ = "update";
+  if (!static_) note_shown(*pod_);
   if (deleting()) sync_ctx_.cancel();
   wake();
+}
+
+// Others write over what was reported (whoever takes the node for dead says that its pods are not
+// ready): it is said again.
+void PodWorker::note_shown(const Pod& shown) {
+  if (!sent_ || revision_of(shown) <= sent_revision_) return;
+  if (is_reflected(sent_->root["status"], shown.status().value())) return;
+  sent_.reset();
+  status_dirty_.set();
 }
 
 void PodWorker::set_mirror(const Ref<Pod>& mirror) {
@@ -66,6 +88,7 @@ void PodWorker::set_mirror(const Ref<Pod>& mirror) {
   mirror_uid_ = uid;
   status_dirty_.set();
   if (!mirror) return;
+  note_shown(*mirror);
   auto copy = std::make_shared<Document>();
   copy->root = deep_copy(copy->arena, pod_->value());
   api::core_v1::PodEdit edit(EditTarget{&copy->root, &copy->arena});
@@ -413,11 +436,15 @@ Task<Status> PodWorker::prepare(Context ctx) {
 Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
   WallTime now = ctx.loop().wall_now();
   if (!pod_->spec().resource_claims().empty()) {
-    const char* why = "this node has no drivers of dynamic resources";
-    event("", "Warning", "FailedPrepareDynamicResources",
-          std::string("Failed to prepare dynamic resources: ") + why);
-    wake_at(now + kResync);
-    co_return Status::unavailable(why);
+    Status ready = Status::unavailable("this node has no drivers of dynamic resources");
+    if (s_.prepare_devices) ready = co_await s_.prepare_devices(ctx, pod_);
+    if (!ready.ok()) {
+      if (!ctx.done())
+        event("", "Warning", "FailedPrepareDynamicResources",
+              "Failed to prepare dynamic resources: " + ready.message());
+      wake_at(now + kResync);
+      co_return ready;
+    }
   }
   if (sandbox_backoff_.waiting(sandbox_backoff_.last, now)) {
     wake_at(sandbox_backoff_.until(sandbox_backoff_.last));
@@ -601,6 +628,7 @@ Task<void> PodWorker::send_status(Context ctx) {
     if (r.ok() || r.status().is(Reason::kNotFound) || r.status().is(Reason::kConflict)) {
       pause = 100ms;
       sent_ = sending;
+      if (r.ok()) sent_revision_ = (*r)->revision();
       sent_event_.set();
       if (status_ != sending) status_dirty_.set();
       continue;

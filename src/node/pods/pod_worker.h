@@ -55,6 +55,8 @@ struct PodServices {
   // anything.
   std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod, std::vector<std::string> ips)>
       guard_network;
+  // Makes the devices of the pod's claims ready; none: this node has no drivers of any.
+  std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod)> prepare_devices;
   std::string logs_directory;  // /var/log/pods
   std::string seccomp_root;    // /var/lib/kubelet/seccomp
   std::string node_name, host_ip;
@@ -160,6 +162,7 @@ class PodWorker {
 
   void seed_backoff(WallTime now);
   void publish(bool ended = false);
+  void note_shown(const api::core_v1::Pod& shown);
   void update_probes();
   void wake_at(WallTime when);
   void event(std::string_view container, std::string type, std::string reason, std::string message);
@@ -208,6 +211,7 @@ class PodWorker {
   std::optional<WallTime> next_wake_;
   std::shared_ptr<Document> status_;  // the last one built
   std::shared_ptr<Document> sent_;    // the last one that the API took
+  int64_t sent_revision_ = 0;         // of the pod, with it
   Event sent_event_;
   WallTime first_seen_{};
   TaskGroup group_;

@@ -514,6 +514,48 @@ Document status_patch(const Document& tree, const Value& before) {
   return out;
 }
 
+namespace {
+
+bool is_empty(const Value& v) {
+  return v.is_null() || (v.is_map() && v.members().empty()) || (v.is_list() && v.items().empty());
+}
+
+bool says(const Value& shown, const Value& ours) {
+  if (is_empty(ours)) return true;
+  if (ours.is_map()) {
+    if (!shown.is_map()) return false;
+    for (const Member& m : ours.members())
+      if (!says(shown[m.key()], m.value)) return false;
+    return true;
+  }
+  if (!ours.is_list()) return shown.equals(ours);
+  if (!shown.is_list() || shown.items().size() != ours.items().size()) return false;
+  for (size_t i = 0; i < ours.items().size(); ++i)
+    if (!says(shown.items()[i], ours.items()[i])) return false;
+  return true;
+}
+
+}  // namespace
+
+bool is_reflected(const Value& ours, const Value& shown) {
+  for (const Member& m : ours.members()) {
+    if (m.key() != "conditions") {
+      if (!says(shown[m.key()], m.value)) return false;
+      continue;
+    }
+    for (const Value& c : m.value.items()) {
+      std::string_view type = c["type"].as_string();
+      if (!is_own_condition(type) && !is_own_disruption(type, c["reason"].as_string())) continue;
+      bool found = false;
+      for (const Value& other : shown["conditions"].items())
+        found = found || (other["type"].as_string() == type &&
+                          other["status"].as_string() == c["status"].as_string());
+      if (!found) return false;
+    }
+  }
+  return true;
+}
+
 void build_status(const StatusInput& in, PodStatusEdit out) { StatusBuilder(in, out).build(); }
 
 }  // namespace keles::node

@@ -43,6 +43,10 @@ void build_status(const StatusInput& in, api::core_v1::PodStatusEdit out);
 // that the API has: conditions of ours that are no more are taken away.
 Document status_patch(const Document& tree, const Value& before);
 
+// Whether what `ours` says is what `shown`, the status that the API has, says: it may say more, and
+// have conditions of others.
+bool is_reflected(const Value& ours, const Value& shown);
+
 // Running, Succeeded, ... of the container statuses in `status`.
 std::string_view phase_of(const api::core_v1::Pod& pod, const api::core_v1::PodStatus& status);
 

@@ -278,5 +278,34 @@ TEST_F(StatusTest, TransitionTimesAndForeignConditionsStay) {
   EXPECT_EQ(condition(s, "example.com/x"), "True  ");
 }
 
+TEST(StatusReflected, WhatTheApiShowsBesides) {
+  struct Row {
+    const char *ours, *shown;
+    bool same;
+  };
+  const Row kRows[] = {
+      {R"({"phase":"Running"})", R"({"phase":"Running","nominatedNodeName":"n"})", true},
+      {R"({"phase":"Running"})", R"({"phase":"Failed"})", false},
+      {R"({"phase":"Running","message":null,"resources":{}})", R"({"phase":"Running"})", true},
+      {R"({"conditions":[{"type":"Ready","status":"True"}]})",
+       R"({"conditions":[{"type":"x/mine","status":"False"},{"type":"Ready","status":"True",
+          "lastTransitionTime":"2026-01-01T00:00:00Z"}]})",
+       true},
+      {R"({"conditions":[{"type":"Ready","status":"True"}]})",
+       R"({"conditions":[{"type":"Ready","status":"False"}]})", false},
+      {R"({"conditions":[{"type":"Ready","status":"True"}]})", R"({})", false},
+      {R"({"conditions":[{"type":"x/mine","status":"True"}]})", R"({})", true},  // not ours to say
+      {R"({"containerStatuses":[{"name":"a","ready":true}]})",
+       R"({"containerStatuses":[{"name":"a","ready":false}]})", false},
+      {R"({"podIPs":[{"ip":"10.0.0.1"}]})", R"({"podIPs":[{"ip":"10.0.0.1"},{"ip":"fd::1"}]})",
+       false},
+  };
+  for (const Row& row : kRows) {
+    auto ours = parse_json(row.ours), shown = parse_json(row.shown);
+    ASSERT_TRUE(ours.ok() && shown.ok()) << row.ours;
+    EXPECT_EQ(is_reflected(ours->root, shown->root), row.same) << row.ours << " " << row.shown;
+  }
+}
+
 }  // namespace
 }  // namespace keles::node
