@@ -16,12 +16,14 @@
 #include "base/buggify.h"
 #include "base/sync.h"
 #include "net/http.h"
+#include "net/outgoing.h"
 #include "net/transport.h"
 
 namespace keles::net::h2 {
 
 inline constexpr size_t kReadBytes = 65536;
 inline constexpr size_t kOutBytes = 256 * 1024;    // pulled from nghttp2 before the socket takes it
+inline constexpr int kOutPieces = 64;              // of them, given to the socket together
 inline constexpr size_t kStreamHigh = 256 * 1024;  // a writer waits above this
 inline constexpr size_t kStreamLow = 64 * 1024;    // and goes on below this
 
@@ -38,15 +40,15 @@ struct OutBody {
     bytes += p->size();
     parts.push_back(std::move(p));
   }
-  void take(size_t n, std::string* out) {
+  void take(size_t n, Outgoing* out) {
     bytes -= n;
     while (n > 0) {
-      const std::string& p = *parts.front();
-      size_t k = std::min(n, p.size() - offset);
+      const SharedBytes& p = parts.front();
+      size_t k = std::min(n, p->size() - offset);
       out->append(p, offset, k);
       offset += k;
       n -= k;
-      if (offset == p.size()) {
+      if (offset == p->size()) {
         parts.pop_front();
         offset = 0;
       }
@@ -194,13 +196,17 @@ class Pump : public std::enable_shared_from_this<Pump> {
     for (;;) {
       again_ = false;
       fill();
-      if (out_at_ == out_.size()) {
+      if (out_.empty()) {
         if (again_) continue;
         break;
       }
-      iovec v{out_.data() + out_at_, out_.size() - out_at_};
-      if (buggify(loop_, "http2.short_write")) v.iov_len = std::min<size_t>(v.iov_len, 9);
-      ssize_t n = t_->try_write(&v, 1);
+      iovec v[kOutPieces];
+      int count = out_.pieces(v, kOutPieces);
+      if (buggify(loop_, "http2.short_write")) {
+        v[0].iov_len = std::min<size_t>(v[0].iov_len, 9);
+        count = 1;
+      }
+      ssize_t n = t_->try_write(v, count);
       if (n == kWouldBlock) {
         writing_ = true;
         detail::run_detached(drain(shared_from_this())).h.resume();
@@ -208,18 +214,18 @@ class Pump : public std::enable_shared_from_this<Pump> {
       }
       if (n == kFailed) {
         out_.clear();
-        out_at_ = 0;
         // The reader learns it from the closed descriptor.
         t_->close(Status::unavailable("http2: write: " + t_->error()));
         break;
       }
-      out_at_ += static_cast<size_t>(n);
+      out_.sent(static_cast<size_t>(n));
     }
+    out_.give_back(&spare());
     pumping_ = false;
   }
 
   // Whether everything queued has left.
-  bool flushed() const { return !writing_ && out_at_ == out_.size(); }
+  bool flushed() const { return !writing_ && out_.empty(); }
 
   Loop& loop_;
   TransportPtr t_;
@@ -249,30 +255,25 @@ class Pump : public std::enable_shared_from_this<Pump> {
     if (s.ok()) self->flush();
   }
 
+  // One large buffer of the thread serves its connections in turn: none has to grow its own.
+  static std::string& spare() {
+    thread_local std::string one;
+    return one;
+  }
+
   void fill() {
-    // One large buffer of the thread serves its connections in turn: none has to grow its own.
-    thread_local std::string spare;
-    if (out_at_ == out_.size()) {
-      out_.clear();
-      out_at_ = 0;
-      if (out_.capacity() < spare.capacity()) out_.swap(spare);
-    }
-    while (out_.size() - out_at_ < kOutBytes) {
+    out_.lend(&spare());
+    while (out_.bytes() < kOutBytes) {
       const uint8_t* data = nullptr;
-      size_t before = out_.size();
+      const size_t before = out_.bytes();
       ssize_t n = nghttp2_session_mem_send(session_, &data);
-      if (n > 0) out_.append(reinterpret_cast<const char*>(data), static_cast<size_t>(n));
+      if (n > 0) out_.append({reinterpret_cast<const char*>(data), static_cast<size_t>(n)});
       if (n < 0) {
         t_->close(
             Status::unavailable(std::string("http2: ") + nghttp2_strerror(static_cast<int>(n))));
         return;
       }
-      if (n == 0 && out_.size() == before) break;
-    }
-    // An idle connection holds no large buffer.
-    if (out_.empty() && out_.capacity() > 4096) {
-      if (out_.capacity() > spare.capacity()) out_.swap(spare);
-      if (out_.capacity() > 4096) std::string().swap(out_);
+      if (n == 0 && out_.bytes() == before) break;
     }
   }
 
@@ -309,7 +310,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
   static int send_data_cb(nghttp2_session*, nghttp2_frame*, const uint8_t* head, size_t length,
                           nghttp2_data_source* source, void* user) {
     Pump* p = self(user);
-    p->out_.append(reinterpret_cast<const char*>(head), 9);
+    p->out_.append({reinterpret_cast<const char*>(head), 9});
     auto* s = static_cast<StreamBase*>(source->ptr);
     s->out.take(length, &p->out_);
     s->sent(length);
@@ -320,8 +321,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
     return 0;
   }
 
-  std::string out_;
-  size_t out_at_ = 0;
+  Outgoing out_;
   bool flush_scheduled_ = false, writing_ = false, pumping_ = false, again_ = false;
 };
 

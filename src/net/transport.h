@@ -52,8 +52,11 @@ inline constexpr ssize_t kFailed = -2;
 
 class Transport {
  public:
-  virtual ~Transport() { close(Status::unavailable("connection closed")); }
-  // Bytes (> 0), or one of the constants above.
+  virtual ~Transport() {
+    if (fd_) close(Status::unavailable("connection closed"));
+  }
+  // Bytes (> 0), or one of the constants above. What try_write() does not say it has written is
+  // the beginning of its next call.
   virtual ssize_t try_read(char* to, size_t n) = 0;
   virtual ssize_t try_write(const iovec* parts, int count) = 0;
   // After a read: whether more is sure to be there without asking the kernel.
@@ -69,7 +72,7 @@ class Transport {
 
  protected:
   explicit Transport(std::shared_ptr<Fd> fd) : fd_(std::move(fd)) {}
-  std::shared_ptr<Fd> fd_;
+  std::shared_ptr<Fd> fd_;  // null once another transport has it
   std::string error_;
 };
 
