@@ -108,7 +108,7 @@ class ClientImpl final : public Pump {
     bool body = !request.body.empty();
     if (body) {
       nv.push_back(field("content-length", length));
-      s->out.push(std::make_shared<const std::string>(std::move(request.body)));
+      s->out.push(as_body(std::move(request.body)));
     }
     s->out.finished = true;
     nghttp2_data_provider provider{{.ptr = static_cast<StreamBase*>(s.get())}, read_cb};

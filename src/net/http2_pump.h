@@ -8,10 +8,12 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
-#include <deque>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/buggify.h"
 #include "base/sync.h"
@@ -29,32 +31,47 @@ inline constexpr size_t kStreamLow = 64 * 1024;    // and goes on below this
 
 // A body on its way out.
 struct OutBody {
-  std::deque<SharedBytes> parts;
-  size_t offset = 0;  // into the first
+  std::vector<SharedBytes> parts;
+  size_t first = 0;   // of them that has not left whole
+  size_t offset = 0;  // into that
   size_t bytes = 0;   // not yet framed
   bool finished = false, deferred = false;
   WaitList room;
 
-  void push(SharedBytes p) {
-    if (p->empty()) return;
-    bytes += p->size();
-    parts.push_back(std::move(p));
+  void push(std::vector<SharedBytes> more) {
+    for (const SharedBytes& p : more) bytes += p->size();
+    if (parts.empty()) {
+      parts = std::move(more);
+    } else {
+      parts.insert(parts.end(), std::make_move_iterator(more.begin()),
+                   std::make_move_iterator(more.end()));
+    }
   }
   void take(size_t n, Outgoing* out) {
     bytes -= n;
     while (n > 0) {
-      const SharedBytes& p = parts.front();
-      size_t k = std::min(n, p->size() - offset);
+      SharedBytes& p = parts[first];
+      const size_t k = std::min(n, p->size() - offset);
       out->append(p, offset, k);
       offset += k;
       n -= k;
-      if (offset == p->size()) {
-        parts.pop_front();
-        offset = 0;
-      }
+      if (offset < p->size()) continue;
+      p.reset();
+      ++first;
+      offset = 0;
+    }
+    if (bytes == 0) {
+      parts.clear();
+      first = offset = 0;
+    } else if (first >= kForget && first >= parts.size() / 2) {
+      parts.erase(parts.begin(), parts.begin() + static_cast<ptrdiff_t>(first));
+      first = 0;
     }
     if (bytes < kStreamLow && !room.empty()) room.wake_all();
   }
+
+ private:
+  static constexpr size_t kForget = 64;
 };
 
 // What nghttp2 knows of a stream.

@@ -156,10 +156,11 @@ class Http2Server final : public Pump {
     for (const auto& [name, value] : headers) {
       if (is_left_out(name, length.has_value()) || !http1::valid_field(name, value)) continue;
       fields_.push_back(field(name, value));  // nghttp2 copies it, the name in lower case
+      if (is_of_one_answer(name)) fields_.back().flags |= NGHTTP2_NV_FLAG_NO_INDEX;
     }
     if (length) {
       fields_.push_back(field("content-length", decimal(size, std::end(size), *length)));
-      fields_.back().flags |= NGHTTP2_NV_FLAG_NO_INDEX;  // the next answer's is another
+      fields_.back().flags |= NGHTTP2_NV_FLAG_NO_INDEX;
     }
     fields_.push_back(field("date", http_date(loop_)));
     nghttp2_data_provider provider{{.ptr = static_cast<StreamBase*>(s)}, read_cb};
@@ -310,6 +311,11 @@ class Http2Server final : public Pump {
     }
   }
 
+  // The next answer's is another: in the table of fields it would only drive the others out.
+  static bool is_of_one_answer(std::string_view name) {
+    return name.size() == 8 && h2::lower(name) == "audit-id";
+  }
+
   void dispatch(ServerStream* s) {
     if (s->dispatched) return;
     s->dispatched = true;
@@ -363,7 +369,7 @@ Task<Status> ServerStream::respond(int status, Headers headers, std::vector<Shar
   state = State::kDone;
   hold_only(total);
   server->consumed(this);
-  for (SharedBytes& p : body) out.push(std::move(p));
+  out.push(std::move(body));
   out.finished = true;
   bool bodiless = status < 200 || status == 204 || status == 304;
   std::optional<size_t> length;
@@ -391,7 +397,7 @@ Task<Status> ServerStream::write(std::vector<SharedBytes> parts) {
   for (const SharedBytes& p : parts) total += p->size();
   if (closed) co_return Status::cancelled("the client has gone");
   if (!try_hold(total)) TRY_CO(hold(ctx, total));
-  for (SharedBytes& p : parts) out.push(std::move(p));
+  out.push(std::move(parts));
   server->resume(this);
   server->watch_stalls();
   while (out.bytes > kStreamHigh && !closed) TRY_CO(out.room.wait(ctx));

@@ -32,15 +32,21 @@ namespace {
 
 constexpr Duration kRequestTimeout = 60s;
 
+// Beside a literal a view is compared at once; a string's operator== is a call.
+std::string_view verb_of(const RequestInfo& i) { return i.verb; }
+
 bool is_read(const RequestInfo& i) {
-  return i.verb == "get" || i.verb == "list" || i.verb == "watch";
+  const std::string_view verb = verb_of(i);
+  return verb == "get" || verb == "list" || verb == "watch";
 }
 
 bool is_long_running(const RequestInfo& i) {
-  static constexpr std::array kSubresources{"log", "exec", "attach", "portforward", "proxy"};
+  static constexpr std::array<std::string_view, 5> kSubresources{"log", "exec", "attach",
+                                                                 "portforward", "proxy"};
   if (!i.is_resource && i.path == kBackupPath) return true;
-  return i.verb == "watch" || std::find(kSubresources.begin(), kSubresources.end(),
-                                        std::string_view(i.subresource)) != kSubresources.end();
+  if (verb_of(i) == "watch") return true;
+  return !i.subresource.empty() && std::find(kSubresources.begin(), kSubresources.end(),
+                                             i.subresource) != kSubresources.end();
 }
 
 bool lasts(const Exchange& x) {
@@ -101,7 +107,7 @@ flow::Question flow_question(const Exchange& x) {
   d.ns = i.ns;
   d.name = i.name;
   q.kind = x.kind;
-  if (i.verb == "list" || i.verb == "watch") ask_of_list(x.query, q);
+  if (verb_of(i) == "list" || verb_of(i) == "watch") ask_of_list(x.query, q);
   return q;
 }
 
@@ -118,7 +124,8 @@ Access access_of(const RequestInfo& i, const Query& query) {
   a.subresource = i.subresource;
   a.ns = i.ns;
   a.name = i.name;
-  if (i.verb != "list" && i.verb != "watch" && i.verb != "deletecollection") return a;
+  const std::string_view verb = verb_of(i);
+  if (verb != "list" && verb != "watch" && verb != "deletecollection") return a;
   if (auto* text = query.find("fieldSelector")) a.demand_of_list(*text);
   if (auto* text = query.find("labelSelector")) a.demand_labels(*text);
   return a;
@@ -472,7 +479,7 @@ Outcome Front::enter(Exchange* x, Loop& loop) {
   flow::FlowControl& flow = server_->flow();
   if (!flow.enabled()) return enter_gate(x, loop);
   // What lasts is not counted, but for what a watch costs before its first event.
-  if (x->info.verb != "watch" && x->lasting) return Outcome::kRuns;
+  if (x->lasting && verb_of(x->info) != "watch") return Outcome::kRuns;
   x->flow = &flow;
   x->loop = &loop;
   const Outcome out = flow.enter(loop, &x->passage, flow_question(*x), x->began);
@@ -590,6 +597,7 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
 
 Task<void> Front::serve_resource(Context ctx, Exchange* x) {
   const RequestInfo& i = x->info;
+  const std::string_view verb = i.verb;
   const KindDesc* kind = x->kind;
   const bool known_subresource =
       kind && (i.subresource.empty() || kind->subresource(i.subresource) != nullptr);
@@ -603,8 +611,8 @@ Task<void> Front::serve_resource(Context ctx, Exchange* x) {
     co_return;
   }
   const bool named = !i.name.empty();
-  const bool fits = i.verb == "create" ? named == !i.subresource.empty()
-                                       : named || (i.verb != "update" && i.verb != "patch");
+  const bool fits = verb == "create" ? named == !i.subresource.empty()
+                                     : named || (verb != "update" && verb != "patch");
   const bool head = x->request->method == "HEAD" && i.subresource != "proxy";
   if (!fits || head || (everywhere && !is_read(i)) || !serves_verb(*kind, i)) {
     Status why(Reason::kMethodNotAllowed,
@@ -612,7 +620,7 @@ Task<void> Front::serve_resource(Context ctx, Exchange* x) {
     co_await x->fail(why);
     co_return;
   }
-  Status named_well = i.verb == "create" || is_relayed(*x) ? Status() : check_path_name(i.name);
+  Status named_well = verb == "create" || is_relayed(*x) ? Status() : check_path_name(i.name);
   if (!named_well.ok()) {
     co_await x->fail(named_well);
     co_return;
@@ -624,19 +632,19 @@ Task<void> Front::serve_resource(Context ctx, Exchange* x) {
   }
   if (is_relayed(*x)) {
     co_await relay(ctx, x);
-  } else if (i.verb == "get") {
+  } else if (verb == "get") {
     co_await get(ctx, x);
-  } else if (i.verb == "list") {
+  } else if (verb == "list") {
     co_await list(ctx, x);
-  } else if (i.verb == "watch") {
+  } else if (verb == "watch") {
     co_await watch(ctx, x);
-  } else if (i.verb == "create") {
+  } else if (verb == "create") {
     co_await create(ctx, x);
-  } else if (i.verb == "update") {
+  } else if (verb == "update") {
     co_await update(ctx, x);
-  } else if (i.verb == "patch") {
+  } else if (verb == "patch") {
     co_await patch(ctx, x);
-  } else if (i.verb == "delete") {
+  } else if (verb == "delete") {
     co_await remove(ctx, x);
   } else {
     co_await remove_collection(ctx, x);
