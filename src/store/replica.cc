@@ -7,6 +7,8 @@
 
 #include "base/buggify.h"
 #include "base/log.h"
+#include "machinery/codec_protobuf.h"
+#include "machinery/decode.h"
 #include "store/record_format.h"
 
 namespace keles {
@@ -45,15 +47,35 @@ Status refusal(Committed::Verdict verdict, const KindDesc* kind, const std::stri
   return Status();
 }
 
+// What another server stored may lack what has a default here: upstream's fills that in whenever it
+// decodes, and so leaves out of the store what an older one did not know. The same object where
+// nothing is missing. Custom resources get theirs when they are shown as a kind.
+Result<ObjectPtr> completed(Result<ObjectPtr> read) {
+  if (!read.ok()) return read;
+  const ObjectPtr& object = *read;
+  const KindDesc& kind = object->kind();
+  if (kind.owner || !kind.type->has_defaults || object->stored()->starts_with('{')) return read;
+  const DocumentPtr tree = object->tree();
+  Document filled = tree->clone();
+  apply_defaults(kind, filled);
+  if (filled.root.equals(tree->root)) return read;
+  if (Value* meta = filled.root.find("metadata")) meta->erase("resourceVersion");
+  return Object::from_stored(
+      kind, std::make_shared<const std::string>(encode_object(kind, filled.root)),
+      object->revision());
+}
+
 // The objects of the records, in their order. A start waits for it, and to look at every byte of
 // 35,000 pods takes some 70 ms: a large state is shared out among the processors.
 std::vector<Result<ObjectPtr>> read_records(const KindResolver& find_kind,
-                                            const std::vector<Change>& records) {
+                                            const std::vector<Change>& records, bool complete) {
   constexpr size_t kWorthAThread = 4096;
   std::vector<Result<ObjectPtr>> out(records.size(), ObjectPtr());
   auto read = [&](size_t from, size_t to) {
-    for (size_t i = from; i < to; ++i)
+    for (size_t i = from; i < to; ++i) {
       out[i] = read_stored(find_kind, records[i].stored, records[i].revision);
+      if (complete) out[i] = completed(std::move(out[i]));
+    }
   };
   const size_t most = std::max(1u, std::thread::hardware_concurrency());
   const size_t parts = std::clamp<size_t>(records.size() / kWorthAThread, 1, most);
@@ -239,7 +261,7 @@ void Replica::restart(Contents contents) {
     }
   }
   MemoryMap::Edit edit{MemoryMap()};
-  auto objects = read_records(options_.find_kind, contents.records);
+  auto objects = read_records(options_.find_kind, contents.records, shared_);
   for (size_t i = 0; i < objects.size(); ++i) {
     Change& c = contents.records[i];
     Result<ObjectPtr>& object = objects[i];
@@ -306,6 +328,7 @@ ObjectPtr Replica::make_object(Change& c) {
   auto* pending = static_cast<Pending*>(c.origin.get());
   if (pending && pending->draft) return std::move(*pending->draft).finish(c.revision);
   auto made = read_stored(options_.find_kind, c.stored, c.revision);
+  if (shared_) made = completed(std::move(made));
   if (made.ok()) return std::move(*made);
   hide(std::move(c), made.status().message());
   return nullptr;

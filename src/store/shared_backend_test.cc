@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
+#include "machinery/codec_json.h"
+#include "machinery/codec_protobuf.h"
+#include "machinery/decode.h"
 #include "store/replica.h"
 #include "store/test_objects.h"
 
@@ -211,6 +214,38 @@ TEST_F(Shared, AnUnreadableChangeEndsWatchesAndIsToldOf) {
   EXPECT_TRUE(run(watch->next(ctx_.with_timeout(1s), 10)).status().is(Reason::kExpired));
   EXPECT_TRUE(a_.replica->unreadable(kAll).empty());
   log::set_output(2);
+}
+
+// A claim as a server stores it that leaves its defaults to who reads it: there are no texts in it
+// but its name.
+Bytes bare_claim() {
+  Document d = std::move(*parse_json(R"({"metadata":{"name":"c","namespace":"ns","uid":"u"}})"));
+  return std::make_shared<const std::string>(
+      encode_object(*find_kind("v1", "PersistentVolumeClaim"), d.root));
+}
+
+TEST_F(Shared, WhatAStrangerLeftOutHasItsDefaults) {
+  const std::string key = "/registry/persistentvolumeclaims/ns/c";
+  server_.put(key, bare_claim());
+  loop_.advance(1s);
+  Node late = open();  // which finds it there
+  for (Node* n : {&a_, &b_, &late}) {
+    ObjectPtr o = n->replica->snapshot()->get(key);
+    ASSERT_TRUE(o);
+    EXPECT_EQ(o->revision(), 2);
+    EXPECT_EQ(o->tree()->root["status"]["phase"].as_string(), "Pending");
+    EXPECT_EQ(o->tree()->root["spec"]["volumeMode"].as_string(), "Filesystem");
+    // The wire's form is made of the stored one.
+    auto wire = decode_body(o->kind(), *o->protobuf());
+    ASSERT_TRUE(wire.ok()) << wire.status().to_string();
+    EXPECT_EQ(wire->root["status"]["phase"].as_string(), "Pending");
+    EXPECT_EQ(wire->root["metadata"]["resourceVersion"].as_string(), "2");
+  }
+  // What lacks nothing stays, byte for byte.
+  const Bytes whole = a_.replica->snapshot()->get(key)->stored();
+  server_.put(key, whole);
+  loop_.advance(1s);
+  EXPECT_EQ(a_.replica->snapshot()->get(key)->stored(), whole);
 }
 
 }  // namespace
