@@ -60,9 +60,9 @@ Result<ObjectPtr> completed(Result<ObjectPtr> read) {
   apply_defaults(kind, filled);
   if (filled.root.equals(tree->root)) return read;
   if (Value* meta = filled.root.find("metadata")) meta->erase("resourceVersion");
-  return Object::from_stored(
-      kind, std::make_shared<const std::string>(encode_object(kind, filled.root)),
-      object->revision());
+  return Object::from_stored(kind,
+                             std::make_shared<const std::string>(encode_object(kind, filled.root)),
+                             object->revision());
 }
 
 // The objects of the records, in their order. A start waits for it, and to look at every byte of
