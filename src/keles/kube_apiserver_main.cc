@@ -1,5 +1,5 @@
 // `kube-apiserver`, as tests of operators start it (docs/envtest.md): the API server alone, with
-// upstream's flags, certificates from files, and its store where the `etcd` of the same build says.
+// upstream's flags, certificates from files, and its store in etcd.
 #include <algorithm>
 
 #include "base/file.h"
@@ -14,15 +14,12 @@
 #include "keles/flag_values.h"
 #include "keles/identity_flags.h"
 #include "keles/runtime.h"
-#include "keles/store_holder.h"
 #include "net/pki.h"
 #include "server/auth/auth.h"
 #include "server/identity/authorization_config.h"
 
 namespace keles {
 namespace {
-
-constexpr Duration kHolderTimeout = 10s;
 
 struct ApiServerFlags {
   ControlPlaneOptions plane;
@@ -36,10 +33,8 @@ struct ApiServerFlags {
 void add_flags(Flags& f, ApiServerFlags& s) {
   ControlPlaneOptions& p = s.plane;
   add_api_server_flags(f, p);
-  f.add(
-      "etcd-servers", &p.etcd.servers,
-      "List of etcd servers to connect with (scheme://ip:port), comma separated; or one, the etcd "
-      "of this build, which holds the store's directory.");
+  f.add("etcd-servers", &p.etcd.servers,
+        "List of etcd servers to connect with (scheme://ip:port), comma separated.");
   add_etcd_flags(f, p.etcd);
   f.add("storage-backend", &s.storage_backend, "The storage backend for persistence: etcd3.");
   f.add("secure-port", &p.secure_port, "The port on which to serve HTTPS.");
@@ -171,50 +166,12 @@ Status check(const ApiServerFlags& f) {
   return identity::authorizers_of_flags(modes, who.access_webhook).status();
 }
 
-// While the holder of the store has gone the server says so: its directory may go as well.
-Task<void> watch_holder(Context ctx, ApiServer* api, ClientUrl where,
-                        std::shared_ptr<std::unique_ptr<HeldStore>> held) {
-  const std::string directory = (*held)->directory();
-  while (!ctx.done()) {
-    co_await (*held)->gone(ctx);
-    if (ctx.done()) break;
-    log::error("etcd, which holds the store's directory, has gone", {{"url", where.text()}});
-    api->health().report("etcd", Status::unavailable("no etcd at " + where.text()));
-    auto again = co_await HeldStore::open(ctx, where);
-    if (!again.ok() || (*again)->directory() != directory) {
-      (void)co_await ctx.sleep(1s);
-      continue;
-    }
-    *held = std::move(*again);
-    api->health().report("etcd", Status());
-  }
-  held->reset();
-}
-
-// The server whose store is in an etcd cluster, or, with an etcd of this build, in its directory.
+// The server whose store is in an etcd cluster.
 Task<Status> run(Context ctx, ApiServerFlags f) {
   ControlPlaneOptions plane = f.plane;
   plane.controllers = plane.scheduler = plane.dns = false;
   plane.credentials = [f](const ControlPlaneOptions& p, WallTime now) {
     return credentials(f, p, now);
-  };
-  const std::vector<std::string>& servers = f.plane.etcd.servers;
-  if (servers.size() != 1 || !servers[0].starts_with("http://"))
-    co_return co_await run_control_plane(ctx, std::move(plane));
-  auto parsed = parse_client_url("etcd-servers", servers[0]);
-  if (!parsed.ok()) co_return parsed.status();
-  const ClientUrl etcd = *parsed;
-  Context limit = ctx.with_timeout(kHolderTimeout);
-  auto held = co_await HeldStore::open(limit, etcd);
-  if (held.status().is(Reason::kBadRequest))  // another's etcd
-    co_return co_await run_control_plane(ctx, std::move(plane));
-  if (!held.ok()) co_return held.status().with_prefix("--etcd-servers: " + etcd.text());
-  plane.etcd.servers.clear();
-  plane.data_dir = (*held)->directory();
-  plane.store_identity_file = plane.data_dir + "/store-identity";
-  auto shared = std::make_shared<std::unique_ptr<HeldStore>>(std::move(*held));
-  plane.beside = [etcd, shared](Context serving, ApiServer* api) {
-    return watch_holder(serving, api, etcd, shared);
   };
   co_return co_await run_control_plane(ctx, std::move(plane));
 }

@@ -3,12 +3,11 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <optional>
 
-#include "base/encoding.h"
 #include "base/sync.h"
+#include "net/grpc_calls.h"
 
 namespace keles::net {
 namespace {
@@ -18,47 +17,6 @@ constexpr size_t kMostHeaders = 16 * 1024;
 constexpr size_t kMostPath = 1024;
 constexpr size_t kMostQueued = 8192;  // frames that the caller does not take
 constexpr int kInvalidArgument = 3, kResourceExhausted = 8;
-
-// grpc-timeout: at most eight digits and a unit; none when it is not that.
-std::optional<Duration> timeout_of(std::string_view text) {
-  if (text.size() < 2 || text.size() > 9) return std::nullopt;
-  int64_t n = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size() - 1, n);
-  if (error != std::errc() || end != text.data() + text.size() - 1 || n < 0) return std::nullopt;
-  switch (text.back()) {
-    case 'H':
-      return std::min<int64_t>(n, 24) * 1h;  // eight digits of hours are no Duration
-    case 'M':
-      return std::min<int64_t>(n, 24 * 60) * 1min;
-    case 'S':
-      return n * 1s;
-    case 'm':
-      return n * 1ms;
-    case 'u':
-      return n * 1us;
-    case 'n':
-      return n * 1ns;
-    default:
-      return std::nullopt;
-  }
-}
-
-// grpc-message: what is not printable ASCII, and '%', is percent-encoded.
-std::string percent_encoded(std::string_view text) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
-  std::string out;
-  for (char c : text) {
-    const auto b = static_cast<unsigned char>(c);
-    if (b >= 0x20 && b <= 0x7e && c != '%') {
-      out += c;
-    } else {
-      out += '%';
-      out += kHex[b >> 4];
-      out += kHex[b & 15];
-    }
-  }
-  return out;
-}
 
 nghttp2_nv field(std::string_view name, std::string_view value) {
   return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
@@ -157,7 +115,7 @@ class Connection {
     call.headers += n + m;
     if (call.headers > kMostHeaders) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     if (key == ":path") call.path = text.substr(0, kMostPath);
-    if (key == "grpc-timeout") call.timeout = timeout_of(text);
+    if (key == "grpc-timeout") call.timeout = parse_grpc_timeout(text);
     return 0;
   }
   static int on_data(nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t n,
@@ -233,7 +191,7 @@ class Connection {
     if (it == calls_.end()) return;
     Call& call = it->second;
     call.code = code;
-    call.message = percent_encoded(answer.status().message());
+    call.message = grpc_message_field(answer.status().message());
     nghttp2_nv head[] = {field(":status", "200"), field("content-type", "application/grpc")};
     if (code == 0) {
       const auto n = static_cast<uint32_t>(answer->size());
@@ -274,9 +232,9 @@ class Connection {
   TaskGroup tasks_;
 };
 
-class Server final : public GrpcServer {
+class UnaryServer final : public GrpcServer {
  public:
-  Server(Loop& loop, std::unique_ptr<StreamListener> listener, GrpcServerOptions options,
+  UnaryServer(Loop& loop, std::unique_ptr<StreamListener> listener, GrpcServerOptions options,
          Handler handler)
       : ctx_(Context::root(loop).child()),
         listener_(std::move(listener)),
@@ -292,7 +250,7 @@ class Server final : public GrpcServer {
   }
 
  private:
-  static Task<void> accept_loop(Server* self) {
+  static Task<void> accept_loop(UnaryServer* self) {
     while (!self->ctx_.done()) {
       auto stream = co_await self->listener_->accept(self->ctx_);
       if (!stream.ok()) {
@@ -307,7 +265,7 @@ class Server final : public GrpcServer {
       self->tasks_.spawn(serve(self, std::move(one)));
     }
   }
-  static Task<void> serve(Server* self, std::unique_ptr<Connection> one) {
+  static Task<void> serve(UnaryServer* self, std::unique_ptr<Connection> one) {
     co_await Connection::run(std::move(one));
     --self->open_;
   }
@@ -366,7 +324,7 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(Loop& loop, std::string ad
                                                       GrpcServerOptions options, Handler handler) {
   TRY_ASSIGN(listener, StreamListener::listen(loop, std::move(address), 0));
   std::unique_ptr<GrpcServer> made =
-      std::make_unique<Server>(loop, std::move(listener), options, std::move(handler));
+      std::make_unique<UnaryServer>(loop, std::move(listener), options, std::move(handler));
   return made;
 }
 

@@ -114,6 +114,10 @@ class Responder {
   // kCancelled when ctx ends first, kRequestEntityTooLarge when it is too long (body_too_large is
   // then set), kBadRequest when its framing is broken. A body that nobody asked for is not kept.
   virtual Task<Status> receive_body(Context ctx) = 0;
+  // The other way to a body on demand, piece by piece, also while the answer is being written: what
+  // has come since the last call, "" at its end. The peer may send a window more than was taken.
+  // HTTP/2 only.
+  virtual Task<Result<std::string>> receive_some(Context ctx);
   // Waits until `bytes` more may be held for this answer; to be asked before they are made.
   virtual Task<Status> reserve(Context ctx, size_t bytes) = 0;
   // Whole answer; the parts are written without being joined or copied. Content-Length is set.
@@ -123,6 +127,8 @@ class Responder {
   virtual Task<Status> begin(int status, Headers headers) = 0;
   virtual Task<Status> write(std::vector<SharedBytes> parts) = 0;
   virtual Task<Status> finish() = 0;
+  // As finish(), with fields after the body. HTTP/2 only.
+  virtual Task<Status> finish_with(Headers trailers);
   // Negotiates (HTTP/1.1 Upgrade) the first of `subprotocols` that the client offers.
   virtual Task<Result<std::unique_ptr<WebSocket>>> accept_websocket(
       std::vector<std::string> subprotocols) = 0;
@@ -144,6 +150,7 @@ struct ServerOptions {
   std::string address = "127.0.0.1";
   uint16_t port = 0;               // 0: any free one
   std::optional<TlsIdentity> tls;  // none: plain HTTP/1.1
+  bool http2_cleartext = false;    // without TLS: HTTP/2, too, of clients that begin with it
   std::string client_ca_pem;       // when set, client certificates are asked for (never required)
   size_t max_body_bytes = 3 * 1024 * 1024;
   size_t max_header_bytes = 1024 * 1024;

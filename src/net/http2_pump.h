@@ -80,6 +80,8 @@ struct StreamBase {
   int32_t id = -1;
   OutBody out;
   bool closed = false;
+  Headers trailers;       // after `out`, which has ended, when
+  bool trailing = false;  // there are any
   virtual void sent(size_t) {}  // bytes of `out` were framed
 };
 
@@ -251,17 +253,26 @@ class Pump : public std::enable_shared_from_this<Pump> {
   StreamBase* stream(int32_t id) {
     return static_cast<StreamBase*>(nghttp2_session_get_stream_user_data(session_, id));
   }
-  static ssize_t read_cb(nghttp2_session*, int32_t, uint8_t*, size_t length, uint32_t* flags,
+  static ssize_t read_cb(nghttp2_session* session, int32_t, uint8_t*, size_t length, uint32_t* flags,
                          nghttp2_data_source* source, void* user) {
     if (buggify(self(user)->loop_, "http2.small_frame", 0.3)) length = std::min<size_t>(length, 7);
-    OutBody& out = static_cast<StreamBase*>(source->ptr)->out;
+    auto* s = static_cast<StreamBase*>(source->ptr);
+    OutBody& out = s->out;
     size_t n = std::min(length, out.bytes);
     if (n == 0 && !out.finished) {
       out.deferred = true;
       return NGHTTP2_ERR_DEFERRED;
     }
     *flags = NGHTTP2_DATA_FLAG_NO_COPY;
-    if (n == out.bytes && out.finished) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (n == out.bytes && out.finished) {
+      *flags |= NGHTTP2_DATA_FLAG_EOF;
+      if (s->trailing) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        std::vector<nghttp2_nv> fields;
+        for (const auto& [name, value] : s->trailers) fields.push_back(field(name, value));
+        nghttp2_submit_trailer(session, s->id, fields.data(), fields.size());
+      }
+    }
     return static_cast<ssize_t>(n);
   }
 

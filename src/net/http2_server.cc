@@ -34,7 +34,9 @@ struct ServerStream final : StreamBase, Responder, std::enable_shared_from_this<
   Task<Status> begin(int status, Headers headers) override;
   Task<Status> write(std::vector<SharedBytes> parts) override;
   Task<Status> finish() override;
+  Task<Status> finish_with(Headers trailers) override;
   Task<Status> receive_body(Context ctx) override;
+  Task<Result<std::string>> receive_some(Context ctx) override;
   Task<Status> reserve(Context ctx, size_t bytes) override;
   Task<Result<std::unique_ptr<WebSocket>>> accept_websocket(std::vector<std::string>) override {
     co_return Status::bad_request("websockets need HTTP/1.1");
@@ -62,6 +64,7 @@ struct ServerStream final : StreamBase, Responder, std::enable_shared_from_this<
   WaitList arrived;                      // more of the body, or its end
   State state = State::kFresh;
   bool dispatched = false, running = false, wanted = false, body_ended = false;
+  bool piecewise = false;  // the body goes on beside the answer
 };
 
 class Http2Server final : public Pump {
@@ -210,8 +213,9 @@ class Http2Server final : public Pump {
     Request& r = s->request;
     s->unconsumed += data.size();
     const bool on_demand = c_.options->bodies_on_demand;
-    const bool kept = !r.body_too_large && s->state == ServerStream::State::kFresh &&
-                      (on_demand || !s->dispatched);
+    const bool asked = s->state == ServerStream::State::kFresh ||
+                       (s->state == ServerStream::State::kStreaming && s->piecewise);
+    const bool kept = !r.body_too_large && asked && (on_demand || !s->dispatched);
     if (kept) r.body.append(data);  // on demand: at most a window, until it is wanted
     if (!on_demand && kept && r.body.size() > c_.options->max_body_bytes) {
       (void)s->too_large();
@@ -386,7 +390,7 @@ Task<Status> ServerStream::begin(int status, Headers headers) {
   if (state != State::kFresh) co_return Status::internal("a second answer to one request");
   state = State::kStreaming;
   hold_only(0);
-  server->consumed(this);
+  if (!piecewise) server->consumed(this);
   co_return server->submit_head(this, status, headers, request.method != "HEAD", std::nullopt);
 }
 Task<Status> ServerStream::write(std::vector<SharedBytes> parts) {
@@ -411,6 +415,14 @@ Task<Status> ServerStream::finish() {
   hold_only(out.bytes);
   server->resume(this);
   co_return Status();
+}
+
+Task<Status> ServerStream::finish_with(Headers fields) {
+  if (state == State::kStreaming) {
+    trailers = std::move(fields);
+    trailing = true;
+  }
+  co_return co_await finish();
 }
 
 // The body was let go; what is held from now on is the answer's.
@@ -482,8 +494,28 @@ Task<Status> ServerStream::receive_body(Context within) {
   if (request.body.size() > limit) co_return too_large();
   co_return Status();
 }
+// What is kept meanwhile is at most a window.
+Task<Result<std::string>> ServerStream::receive_some(Context within) {
+  auto self = shared_from_this();
+  wanted = piecewise = true;
+  while (request.body.empty() && !body_ended) {
+    if (closed) co_return Status::cancelled("the client has gone");
+    server->consumed(this);
+    TRY_CO(arrived.wait(within));
+  }
+  std::string piece = std::exchange(request.body, std::string());
+  server->consumed(this);
+  co_return piece;
+}
 
 }  // namespace
+
+Task<Result<std::string>> Responder::receive_some(Context) {
+  co_return Status::bad_request("a body piece by piece needs HTTP/2");
+}
+Task<Status> Responder::finish_with(Headers) {
+  co_return Status::bad_request("fields after the body need HTTP/2");
+}
 
 Task<void> serve_http2(ServedConnection connection) {
   co_await Http2Server::run(std::make_shared<Http2Server>(std::move(connection)));

@@ -25,6 +25,27 @@ void tune(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof dead_ms);
 }
 
+// Whether the connection begins with HTTP/2's preface (RFC 9113, 3.4), which stays to be read.
+Task<bool> begins_http2(std::shared_ptr<Fd> fd, Context ctx) {
+  static constexpr std::string_view kBegin = "PRI ";
+  for (;;) {
+    char seen[kBegin.size()];
+    const ssize_t n = ::recv(fd->get(), seen, sizeof seen, MSG_PEEK | MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN)) co_return false;
+    if (n > 0 &&
+        std::string_view(seen, static_cast<size_t>(n)) != kBegin.substr(0, static_cast<size_t>(n)))
+      co_return false;
+    if (n == static_cast<ssize_t>(sizeof seen)) co_return true;
+    Status s;
+    if (n > 0) {
+      s = co_await ctx.sleep(1ms);  // a part of it: the socket says that it is readable
+    } else {
+      s = co_await fd->wait_readable(&ctx);
+    }
+    if (!s.ok()) co_return false;
+  }
+}
+
 // A loop's share of the connections. Only that loop's thread uses it.
 struct Share {
   explicit Share(Loop* l) : loop(l), ctx(Context::root(*l)), tasks(*l) {}
@@ -128,8 +149,15 @@ class ServerImpl final : public Server {
     ServedConnection c{nullptr,   {},     std::move(remote), share->ctx.child(), &options_,
                        &handler_, budget_};
     if (!options_.tls) {
+      Context limit = c.ctx.with_timeout(options_.header_timeout);
+      bool http2 = options_.http2_cleartext;
+      if (http2) http2 = co_await begins_http2(fd, limit);
       c.transport = plain_transport(std::move(fd));
-      co_await serve_http1(std::move(c));
+      if (http2) {
+        co_await serve_http2(std::move(c));
+      } else {
+        co_await serve_http1(std::move(c));
+      }
     } else {
       Context limit = c.ctx.with_timeout(options_.header_timeout);
       auto tls_up = co_await tls_handshake(std::move(fd), tls(), true, "", &limit);
