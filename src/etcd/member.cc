@@ -558,6 +558,7 @@ net::ServerOptions server_options(std::string address, uint16_t port) {
   o.port = port;
   o.http2_cleartext = true;
   o.bodies_on_demand = true;
+  o.lenient_heads = true;
   o.max_streams = 10'000;
   o.idle_timeout = 1h;
   return o;

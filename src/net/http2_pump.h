@@ -141,7 +141,8 @@ class Pump : public std::enable_shared_from_this<Pump> {
   virtual void on_frame_sent(const nghttp2_frame*) {}
 
   // `window`: of each stream; `all`: of the connection; `max_streams`: that the peer may open.
-  void open_session(bool server, int32_t window, int32_t all, uint32_t max_streams) {
+  void open_session(bool server, int32_t window, int32_t all, uint32_t max_streams,
+                    bool lenient = false) {
     nghttp2_session_callbacks* cb = nullptr;
     nghttp2_session_callbacks_new(&cb);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, begin_headers_cb);
@@ -155,6 +156,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
     nghttp2_option_new(&option);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
+    if (lenient) nghttp2_option_set_no_http_messaging(option, 1);
     if (server) {
       nghttp2_session_server_new2(&session_, cb, this, option);
     } else {

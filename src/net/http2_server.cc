@@ -116,7 +116,7 @@ class Http2Server final : public Pump {
   static Task<void> run(std::shared_ptr<Http2Server> self) {
     const uint32_t streams = self->c_.options->max_streams;
     const int32_t all = kServerWindow * static_cast<int32_t>(std::min<uint32_t>(streams, 100));
-    self->open_session(true, kServerWindow, all, streams);
+    self->open_session(true, kServerWindow, all, streams, self->c_.options->lenient_heads);
     self->flush();
     self->watchdog_.within(self->c_.options->idle_timeout);
     Context ctx = self->c_.ctx;

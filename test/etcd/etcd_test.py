@@ -1,0 +1,287 @@
+#!/usr/bin/python3
+"""`keles etcd` as its users have it: through etcdctl, over TLS, killed at any moment, and as the source of a
+snapshot from which a real etcd goes on. Needs etcdctl and etcd (./dev test fetches them); skips what needs
+those that are not there.
+
+etcd_test.py KELES: the binary.
+"""
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+KELES = os.path.abspath(sys.argv.pop(1))
+DEADLINE = 30
+
+
+def tool(name):
+    """Where ./dev test puts it, or where it is installed."""
+    places = [os.path.join(os.environ.get('KELES_TOOLS', ''), name), '/usr/bin/' + name]
+    return next((p for p in places if os.path.isabs(p) and os.access(p, os.X_OK)), None)
+
+
+ETCDCTL, ETCD = tool('etcdctl'), tool('etcd')
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+def openssl(*args):
+    subprocess.run(('openssl',) + args, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class Program:
+    """A member: ours, or a real one."""
+
+    def __init__(self, test, command, port, scheme='http'):
+        self.log = tempfile.TemporaryFile('w+')
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        self.url = '%s://127.0.0.1:%d' % (scheme, port)
+        self.port = port
+        test.addCleanup(self.end)
+        until = time.monotonic() + DEADLINE
+        while not self.listens():
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise ChildProcessError(self.text())
+            time.sleep(0.02)
+
+    def listens(self):
+        with socket.socket() as s:
+            return s.connect_ex(('127.0.0.1', self.port)) == 0
+
+    def text(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def end(self):
+        self.kill()
+        self.log.close()
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(DEADLINE)
+
+
+class Etcd(unittest.TestCase):
+    def setUp(self):
+        self.root = tempfile.mkdtemp(prefix='keles-etcd-test-')
+        self.addCleanup(shutil.rmtree, self.root, True)
+        self.data = os.path.join(self.root, 'data')
+        self.etcdctl_more = []
+
+    def member(self, *more, scheme='http', data=None):
+        """A port that was free may be taken by now: then with another."""
+        for left in range(4, -1, -1):
+            port = free_port()
+            url = '%s://127.0.0.1:%d' % (scheme, port)
+            try:
+                self.at = Program(self, [KELES, 'etcd', '--name=m', '--data-dir=' + (data or self.data),
+                                         '--listen-client-urls=' + url, '--advertise-client-urls=' + url,
+                                         *more], port, scheme)
+                return self.at
+            except ChildProcessError as e:
+                if left == 0 or 'listen' not in str(e):
+                    raise
+
+    def etcdctl(self, *args, status=0, text=None, at=None):
+        done = subprocess.run([ETCDCTL, '--endpoints=' + (at or self.at).url, *self.etcdctl_more, *args],
+                              env={'ETCDCTL_API': '3', 'PATH': os.environ['PATH']}, input=text, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=DEADLINE)
+        self.assertEqual(done.returncode, status, done.stdout)
+        return done.stdout
+
+    def page(self, path):
+        c = http.client.HTTPConnection('127.0.0.1', self.at.port, timeout=10)
+        c.request('GET', path)
+        answer = c.getresponse()
+        body = answer.read().decode()
+        c.close()
+        return answer.status, body
+
+    def test_pages(self):
+        self.member()
+        self.assertEqual(self.page('/health'), (200, '{"health":"true","reason":""}\n'))
+        self.assertEqual(json.loads(self.page('/version')[1])['etcdcluster'], '3.5.0')
+        self.assertIn('\netcd_server_has_leader 1\n', self.page('/metrics')[1])
+        self.assertEqual(self.page('/other')[0], 404)
+        self.assertEqual(self.at.stop(), 0, self.at.text())
+
+    @unittest.skipUnless(ETCDCTL, 'no etcdctl is installed')
+    def test_etcdctl(self):
+        self.member()
+        for key in 'abc':
+            self.assertEqual(self.etcdctl('put', 'k/' + key, key * 3), 'OK\n')
+        self.assertEqual(self.etcdctl('get', 'k/b'), 'k/b\nbbb\n')
+        self.assertEqual(self.etcdctl('get', 'k/', '--prefix', '--keys-only', '--order=DESCEND', '--limit=2'),
+                         'k/c\n\nk/b\n\n')
+        self.assertEqual(self.etcdctl('get', 'k/', '--prefix', '--rev=2', '--print-value-only'), 'aaa\n')
+        self.assertEqual(self.etcdctl('del', 'k/a', '--prev-kv'), '1\nk/a\naaa\n')
+        self.assertEqual(
+            self.etcdctl('txn', text='value("k/b") = "bbb"\n\nput k/b changed\nget k/b\n\nget k/c\n\n'),
+            'SUCCESS\n\nOK\n\nk/b\nchanged\n')
+        # A watch from the past, and what comes.
+        watch = subprocess.Popen([ETCDCTL, '--endpoints=' + self.at.url, 'watch', 'k/', '--prefix', '--rev=5'],
+                                 env={'ETCDCTL_API': '3'}, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(watch.wait)
+        self.addCleanup(watch.kill)
+        lines = [watch.stdout.readline() for _ in range(6)]
+        self.assertEqual(''.join(lines), 'DELETE\nk/a\n\nPUT\nk/b\nchanged\n')
+        self.etcdctl('put', 'k/d', 'now')
+        self.assertEqual(''.join(watch.stdout.readline() for _ in range(3)), 'PUT\nk/d\nnow\n')
+        watch.stdout.close()
+        # Leases.
+        lease = self.etcdctl('lease', 'grant', '300').split()[1]
+        self.etcdctl('put', '--lease=' + lease, 'leased', 'x')
+        left = self.etcdctl('lease', 'timetolive', '--keys', lease)
+        self.assertIn('attached keys([leased])', left)
+        self.assertIn('keepalived with TTL(300)', self.etcdctl('lease', 'keep-alive', '--once', lease))
+        self.assertIn(lease, self.etcdctl('lease', 'list'))
+        self.etcdctl('lease', 'revoke', lease)
+        self.assertEqual(self.etcdctl('get', 'leased'), '')
+        # Locks and elections are the client's own, over transactions, leases and watches.
+        self.assertEqual(self.etcdctl('lock', 'door', 'echo', 'inside'), 'inside\n')
+        # The member.
+        self.assertIn('is healthy', self.etcdctl('endpoint', 'health'))
+        status = json.loads(self.etcdctl('endpoint', 'status', '-w', 'json'))[0]['Status']
+        self.assertEqual(status['leader'], status['header']['member_id'])
+        self.assertEqual(self.etcdctl('member', 'list').split(', ')[1:3], ['started', 'm'])
+        self.etcdctl('compaction', '7')
+        self.assertIn('required revision has been compacted', self.etcdctl('get', 'k/b', '--rev=3', status=1))
+        self.assertIn('Finished defragmenting', self.etcdctl('defrag'))
+        self.assertEqual(self.etcdctl('alarm', 'list'), '')
+        self.assertIn('cluster of one member', self.etcdctl('member', 'add', 'n', '--peer-urls=http://x:1', status=1))
+        self.assertIn('no users and roles', self.etcdctl('user', 'list', status=1))
+        self.assertIn('no users and roles', self.etcdctl('auth', 'enable', status=1))
+
+    @unittest.skipUnless(ETCDCTL and ETCD, 'no etcd is installed')
+    def test_a_real_etcd_goes_on_from_a_snapshot(self):
+        self.member()
+        for i in range(300):  # enough for several pages of the file
+            self.etcdctl('put', 'key/%03d' % i, 'v' * (i * 7)) if i % 60 == 0 else None
+        self.etcdctl('txn', text='\n' + ''.join('put many/%d %s\n' % (i, 'w' * 500) for i in range(100)) + '\n\n')
+        self.etcdctl('put', 'large', 'l' * 20000)
+        self.etcdctl('del', 'key/060')
+        lease = self.etcdctl('lease', 'grant', '3000').split()[1]
+        self.etcdctl('put', '--lease=' + lease, 'leased', 'x')
+        self.etcdctl('compaction', '5', '--physical')
+        saved = os.path.join(self.root, 'saved.db')
+        self.etcdctl('snapshot', 'save', saved)
+        status = json.loads(self.etcdctl('snapshot', 'status', saved, '-w', 'json'))
+        revision = json.loads(self.etcdctl('endpoint', 'status', '-w', 'json'))[0]['Status']['header']['revision']
+        self.assertEqual(status['revision'], revision)
+        keys = self.etcdctl('get', '', '--prefix', '-w', 'fields').split('\n', 4)[4]
+        restored = os.path.join(self.root, 'restored')
+        for left in range(4, -1, -1):
+            port, peer = free_port(), 'http://127.0.0.1:%d' % free_port()
+            shutil.rmtree(restored, True)
+            self.etcdctl('snapshot', 'restore', saved, '--data-dir=' + restored, '--name=r',
+                         '--initial-cluster=r=' + peer, '--initial-advertise-peer-urls=' + peer)
+            url = 'http://127.0.0.1:%d' % port
+            try:
+                real = Program(self, [ETCD, '--name=r', '--data-dir=' + restored, '--listen-client-urls=' + url,
+                                      '--advertise-client-urls=' + url, '--listen-peer-urls=' + peer,
+                                      '--initial-advertise-peer-urls=' + peer], port)
+                break
+            except ChildProcessError as e:
+                if left == 0 or 'in use' not in str(e):
+                    raise
+        self.assertEqual(self.etcdctl('get', '', '--prefix', '-w', 'fields', at=real).split('\n', 4)[4], keys)
+        self.assertIn('attached keys([leased])', self.etcdctl('lease', 'timetolive', '--keys', lease, at=real))
+        self.assertEqual(self.etcdctl('put', 'key/new', 'v', at=real), 'OK\n')
+        self.assertIn('DELETE\nkey/060', self.first_of_a_watch(real))
+
+    def first_of_a_watch(self, at):
+        """Of what a restored etcd still knows of the past."""
+        watch = subprocess.Popen([ETCDCTL, '--endpoints=' + at.url, 'watch', 'key/', '--prefix', '--rev=6'],
+                                 env={'ETCDCTL_API': '3'}, stdout=subprocess.PIPE, text=True)
+        try:
+            text = ''
+            while 'key/new' not in text:
+                line = watch.stdout.readline()
+                self.assertTrue(line, text)
+                text += line
+            return text
+        finally:
+            watch.kill()
+            watch.wait()
+            watch.stdout.close()
+
+    @unittest.skipUnless(ETCDCTL, 'no etcdctl is installed')
+    def test_tls_and_client_certificates(self):
+        base = os.path.join(self.root, '')
+        openssl('ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', base + 'ca.key')
+        openssl('req', '-x509', '-new', '-key', base + 'ca.key', '-subj', '/CN=ca', '-days', '7', '-out', base + 'ca.crt')
+        for name, use in (('server', 'serverAuth'), ('client', 'clientAuth')):
+            openssl('ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', base + name + '.key')
+            openssl('req', '-new', '-key', base + name + '.key', '-subj', '/CN=' + name, '-out', base + name + '.csr')
+            with open(base + name + '.ext', 'w') as f:
+                f.write('subjectAltName=IP:127.0.0.1\nextendedKeyUsage=%s\n' % use)
+            openssl('x509', '-req', '-in', base + name + '.csr', '-CA', base + 'ca.crt', '-CAkey', base + 'ca.key',
+                    '-CAcreateserial', '-days', '7', '-extfile', base + name + '.ext', '-out', base + name + '.crt')
+        self.member('--cert-file=' + base + 'server.crt', '--key-file=' + base + 'server.key',
+                    '--trusted-ca-file=' + base + 'ca.crt', '--client-cert-auth', scheme='https')
+        self.etcdctl_more = ['--cacert=' + base + 'ca.crt', '--dial-timeout=2s']
+        self.etcdctl('put', 'a', '1', status=1)
+        self.etcdctl_more += ['--cert=' + base + 'client.crt', '--key=' + base + 'client.key']
+        self.assertEqual(self.etcdctl('put', 'a', '1'), 'OK\n')
+        self.assertEqual(self.etcdctl('get', 'a'), 'a\n1\n')
+
+    @unittest.skipUnless(ETCDCTL, 'no etcdctl is installed')
+    def test_what_was_acknowledged_outlives_the_process(self):
+        acknowledged = []
+        for life in range(3):
+            self.member()
+            kill = threading.Timer(0.4, self.at.kill)
+            kill.start()
+            for i in range(1000):
+                key = 'life%d/%d' % (life, i)
+                done = subprocess.run([ETCDCTL, '--endpoints=' + self.at.url, '--command-timeout=1s',
+                                       '--dial-timeout=1s', 'put', key, key],
+                                      env={'ETCDCTL_API': '3'}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                if done.returncode != 0:
+                    break
+                acknowledged.append(key)
+            kill.join()
+        self.member()
+        there = self.etcdctl('get', 'life', '--prefix', '--keys-only').split()
+        self.assertEqual([k for k in acknowledged if k not in there], [])
+        self.assertGreater(len(acknowledged), 3)
+
+    def refusal(self, *flags):
+        done = subprocess.run([KELES, 'etcd', '--data-dir=' + self.data, *flags], text=True, timeout=DEADLINE,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        return done.stdout
+
+    def test_what_is_refused(self):
+        for flags, why in (
+                (['--initial-cluster=a=http://x:1,b=http://y:1'], 'cluster of one'),
+                (['--listen-client-urls=127.0.0.1:1'], 'want http(s)://ADDRESS:PORT'),
+                (['--listen-client-urls=https://127.0.0.1:1'], 'needs --cert-file and --key-file'),
+                (['--client-cert-auth'], '--trusted-ca-file'),
+                (['--auto-compaction-mode=x'], 'want periodic or revision'),
+                (['--snapshot-count=5'], 'unknown flag: --snapshot-count')):
+            with self.subTest(flags=flags):
+                self.assertIn(why, self.refusal(*flags))
+        self.member()
+        self.assertIn('in use by another keles (process %d)' % self.at.process.pid,
+                      self.refusal('--listen-client-urls=http://127.0.0.1:%d' % free_port()))
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)
