@@ -1,5 +1,6 @@
 #include "etcd/lessor.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/random.h"

@@ -1,6 +1,8 @@
 #include "etcd/member.h"
 
+#include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <deque>
 #include <map>
 #include <optional>

@@ -1,5 +1,6 @@
 #include "etcd/mvcc.h"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 

@@ -1,5 +1,6 @@
 // `etcd`: an etcd of one member, over a directory of its own (src/etcd): for upstream's
 // kube-apiserver or ours, for tests of operators that start both (docs/envtest.md), for etcdctl.
+#include <algorithm>
 #include <charconv>
 #include <memory>
 
