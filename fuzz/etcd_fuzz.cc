@@ -1,5 +1,5 @@
-// Arbitrary bytes as answers of etcd, as requests to one and as what one has stored; arbitrary text as
-// a list of its members and as a definition in v1beta1. What is read of a message lies in it.
+// Arbitrary bytes as answers of etcd, as requests to one and as what one has stored; arbitrary text
+// as a list of its members and as a definition in v1beta1. What is read of a message lies in it.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -37,7 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     lies_in(r->cancel_reason, in);
     for (const auto& e : r->events) lies_in(e.kv.key, in), lies_in(e.kv.value, in);
   }
-  if (auto r = etcdserver::parse_range(in); r.ok()) lies_in(r->keys.from, in), lies_in(r->keys.to, in);
+  if (auto r = etcdserver::parse_range(in); r.ok())
+    lies_in(r->keys.from, in), lies_in(r->keys.to, in);
   if (auto r = etcdserver::parse_put(in); r.ok()) lies_in(r->key, in), lies_in(r->value, in);
   if (auto r = etcdserver::parse_delete(in); r.ok()) lies_in(r->keys.from, in);
   if (auto r = etcdserver::parse_watch(in); r.ok()) lies_in(r->keys.from, in);
@@ -51,7 +52,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!again.ok() || again->lease != kv->lease) std::abort();
   }
   (void)etcdserver::decode_lease_ttl(in);
-  if (auto at = etcdserver::parse_revision_key(in); at && etcdserver::revision_key(at->at, at->deleted) != in)
+  if (auto at = etcdserver::parse_revision_key(in);
+      at && etcdserver::revision_key(at->at, at->deleted) != in)
     std::abort();
   if (auto r = etcd::parse_members({std::string(in)}, net::ClientTls()); r.ok()) {
     if (r->size() != 1 || r->front().host.empty() || r->front().port == 0) std::abort();
@@ -64,10 +66,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 }
 
 std::vector<std::string_view> fuzz_seeds() {
-  return {"\x0a\x08\x10\x02\x1a\x01k\x30\x05\x12\x08\x12\x06\x0a\x01k\x12\x01v\x1a\x05\x0a\x03\x0a\x01k",
-          "\x0a\x0b\x0a\x01a\x12\x01z\x18\x07\x2a\x01\x01",
-          "\x0a\x02\x18\x07\x12\x0a\x0a\x01k\x10\x02\x18\x03\x2a\x01v",
-          "\x0a\x02\x18\x07\x10\x01\x1a\x0b\x1a\x09\x1a\x07\x0a\x01k\x2a\x02vv",
-          "\x18\x01\x5a\x0a\x08\x01\x12\x06\x0a\x01k\x18\x09\x20\x01", "https://[::1]:2379/",
-          R"({"spec":{"version":"v1","validation":{},"conversion":{"webhookClientConfig":{}}}})"};
+  return {
+      "\x0a\x08\x10\x02\x1a\x01k\x30\x05\x12\x08\x12\x06\x0a\x01k\x12\x01v\x1a\x05\x0a\x03\x0a\x01"
+      "k",
+      "\x0a\x0b\x0a\x01a\x12\x01z\x18\x07\x2a\x01\x01",
+      "\x0a\x02\x18\x07\x12\x0a\x0a\x01k\x10\x02\x18\x03\x2a\x01v",
+      "\x0a\x02\x18\x07\x10\x01\x1a\x0b\x1a\x09\x1a\x07\x0a\x01k\x2a\x02vv",
+      "\x18\x01\x5a\x0a\x08\x01\x12\x06\x0a\x01k\x18\x09\x20\x01",
+      "https://[::1]:2379/",
+      R"({"spec":{"version":"v1","validation":{},"conversion":{"webhookClientConfig":{}}}})"};
 }

@@ -235,7 +235,7 @@ class Connection {
 class UnaryServer final : public GrpcServer {
  public:
   UnaryServer(Loop& loop, std::unique_ptr<StreamListener> listener, GrpcServerOptions options,
-         Handler handler)
+              Handler handler)
       : ctx_(Context::root(loop).child()),
         listener_(std::move(listener)),
         options_(options),

@@ -154,7 +154,7 @@ struct ServerOptions {
   // Takes heads of HTTP/2 that RFC 9113, 8.2 and 8.3 forbid: some gRPC clients send a whole URL as
   // :authority. Only for who passes no request on.
   bool lenient_heads = false;
-  std::string client_ca_pem;       // when set, client certificates are asked for (never required)
+  std::string client_ca_pem;  // when set, client certificates are asked for (never required)
   size_t max_body_bytes = 3 * 1024 * 1024;
   size_t max_header_bytes = 1024 * 1024;
   size_t max_connections = 10'000;

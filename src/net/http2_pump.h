@@ -80,8 +80,8 @@ struct StreamBase {
   int32_t id = -1;
   OutBody out;
   bool closed = false;
-  Headers trailers;       // after `out`, which has ended, when
-  bool trailing = false;  // there are any
+  Headers trailers;             // after `out`, which has ended, when
+  bool trailing = false;        // there are any
   virtual void sent(size_t) {}  // bytes of `out` were framed
 };
 
@@ -255,8 +255,8 @@ class Pump : public std::enable_shared_from_this<Pump> {
   StreamBase* stream(int32_t id) {
     return static_cast<StreamBase*>(nghttp2_session_get_stream_user_data(session_, id));
   }
-  static ssize_t read_cb(nghttp2_session* session, int32_t, uint8_t*, size_t length, uint32_t* flags,
-                         nghttp2_data_source* source, void* user) {
+  static ssize_t read_cb(nghttp2_session* session, int32_t, uint8_t*, size_t length,
+                         uint32_t* flags, nghttp2_data_source* source, void* user) {
     if (buggify(self(user)->loop_, "http2.small_frame", 0.3)) length = std::min<size_t>(length, 7);
     auto* s = static_cast<StreamBase*>(source->ptr);
     OutBody& out = s->out;
