@@ -20,7 +20,7 @@ import compile as api  # noqa: E402
 import yaml  # noqa: E402
 
 # Who acts: what else the API server does is validation and storage. Pod security only judges.
-COMPONENTS = ['controllers', 'scheduler', 'node', 'proxy', 'dns', 'server/admission', 'server/auth',
+COMPONENTS = ['controllers', 'scheduler', 'node', 'csi', 'proxy', 'dns', 'server/admission', 'server/auth',
               'server/aggregation', 'server/quota', 'machinery/quota', 'machinery/volumes', 'server/webhooks',
               'server/matching', 'server/callout', 'server/policies', 'cel', 'server/flow']
 JUDGES = re.compile(r'pod_security|^documents\.|^openapi_|node_restriction|_test\.|testing\.|_world\.')
@@ -47,7 +47,7 @@ A path is that of one kind; other kinds have the same field in their pod templat
 {fields}
 
 What a node refuses aloud is not listed: volumes of other types than hostPath, emptyDir, configMap, secret,
-downwardAPI, projected and csi (and local and nfs of claims) fail with FailedMount, resource claims with FailedPrepareDynamicResources.
+downwardAPI, projected, nfs and csi (and local of claims) fail with FailedMount, resource claims with FailedPrepareDynamicResources.
 '''
 
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "api/pluginregistration_v1.h"
 #include "base/file.h"
@@ -63,6 +64,19 @@ Status shape_of(const List<v1::VolumeCapability>& capabilities, const std::strin
   return {};
 }
 
+// Nothing: it is not said.
+Result<std::optional<bool>> allocation_of(const Map<std::string_view>& parameters) {
+  std::optional<bool> out;
+  for (auto p : parameters) {
+    if (p.key != "allocation")
+      return invalid("there is no mutable parameter " + std::string(p.key));
+    if (p.value != "full" && p.value != "sparse")
+      return invalid("allocation is neither full nor sparse: " + std::string(p.value));
+    out = p.value == "full";
+  }
+  return out;
+}
+
 Result<std::string> unknown(const std::string& method) {
   return Status(Reason::kMethodNotAllowed, "unknown method " + method);
 }
@@ -121,7 +135,8 @@ Result<std::string> LocalDriver::create(const v1::CreateVolumeRequest& q) {
   for (auto p : q.parameters())
     if (p.key != "kind" && !p.key.starts_with("csi.storage.k8s.io/"))
       return invalid("there is no parameter " + std::string(p.key));
-  if (q.mutable_parameters().size() > 0) return invalid("volumes have no mutable parameters");
+  TRY_ASSIGN(full, allocation_of(q.mutable_parameters()));
+  w.full = full.value_or(false);
   TRY(shape_of(q.volume_capabilities(), std::string(q.parameters().get("kind")), &w));
   bool here = q.accessibility_requirements().requisite().empty();
   for (auto t : q.accessibility_requirements().requisite())
@@ -143,11 +158,19 @@ Result<std::string> LocalDriver::controller(const std::string& method, const std
                                             int64_t now) {
   if (method == "ControllerGetCapabilities") {
     Draft<v1::ControllerGetCapabilitiesResponseEdit> r;
-    for (const char* type :
-         {"CREATE_DELETE_VOLUME", "LIST_VOLUMES", "GET_CAPACITY", "CREATE_DELETE_SNAPSHOT",
-          "LIST_SNAPSHOTS", "CLONE_VOLUME", "EXPAND_VOLUME", "SINGLE_NODE_MULTI_WRITER"})
+    for (const char* type : {"CREATE_DELETE_VOLUME", "LIST_VOLUMES", "GET_CAPACITY",
+                             "CREATE_DELETE_SNAPSHOT", "LIST_SNAPSHOTS", "CLONE_VOLUME",
+                             "EXPAND_VOLUME", "SINGLE_NODE_MULTI_WRITER", "MODIFY_VOLUME"})
       r->edit_capabilities().add().edit_rpc().set_type(type);
     return encoded(r);
+  }
+  if (method == "ControllerModifyVolume") {
+    TRY_ASSIGN(q, read_as<v1::ControllerModifyVolumeRequest>(message));
+    TRY_ASSIGN(full, allocation_of((*q).mutable_parameters()));
+    const std::string id((*q).volume_id());
+    TRY(volumes_.find(id).status());
+    if (full) TRY(volumes_.allocate(id, *full));
+    return std::string();
   }
   if (method == "CreateVolume") {
     TRY_ASSIGN(q, read_as<v1::CreateVolumeRequest>(message));

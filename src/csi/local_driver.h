@@ -4,7 +4,7 @@
 //
 // Topology: a volume is where it was made, `topology.local.csi.keles.dev/node: NODE`.
 // Parameters of a class: `kind: directory` (the default where no file system is asked for) or
-// `image`.
+// `image`. Of a VolumeAttributesClass: `allocation: full` or `sparse` (the default), of images.
 #pragma once
 
 #include <mutex>

@@ -348,5 +348,36 @@ TEST(LocalDriver, AnImageIsAsLargeAsItSaysAndGrows) {
   });
 }
 
+TEST(LocalDriver, AnImageTakesItsRoomWhenItIsAsked) {
+  Driver d;
+  Access access;
+  access.block = true;
+  const std::string id = d.create(d.wanted("thin", 8 << 20, access));
+  const std::string file = d.root + "/state/volumes/" + id + "/image";
+  auto taken = [&file] {
+    struct stat st {};
+    EXPECT_EQ(stat(file.c_str(), &st), 0);
+    return static_cast<int64_t>(st.st_blocks) * 512;
+  };
+  EXPECT_LT(taken(), 8 << 20);
+  auto modify = [&](const std::string& volume, const std::string& key, const std::string& value) {
+    Draft<v1::ControllerModifyVolumeRequestEdit> q;
+    q->set_volume_id(volume);
+    q->edit_mutable_parameters().set(key, value);
+    return d.call<v1::ControllerModifyVolumeResponse>("Controller/ControllerModifyVolume", q)
+        .status();
+  };
+  EXPECT_TRUE(modify(id, "allocation", "full").ok());
+  EXPECT_GE(taken(), 8 << 20);
+  EXPECT_TRUE(modify(id, "allocation", "full").ok()) << "again";
+  EXPECT_TRUE(modify(id, "allocation", "sparse").ok());
+  EXPECT_LT(taken(), 8 << 20);
+  EXPECT_EQ(modify(id, "allocation", "half").reason(), Reason::kBadRequest);
+  EXPECT_EQ(modify(id, "speed", "full").reason(), Reason::kBadRequest);
+  EXPECT_EQ(modify("none", "allocation", "full").reason(), Reason::kNotFound);
+  const std::string directory = d.create(d.wanted("d", 1 << 20, Access()));
+  EXPECT_EQ(modify(directory, "allocation", "full").reason(), Reason::kBadRequest);
+}
+
 }  // namespace
 }  // namespace keles::csi

@@ -6,7 +6,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 
 #include "base/beneath.h"
 #include "base/file.h"
+#include "base/loop_devices.h"
 #include "csi/local_host.h"
 #include "net/pki.h"
 #include "node/csi/volume_data.h"
@@ -23,8 +23,7 @@
 namespace keles::csi {
 namespace {
 
-constexpr int64_t kLeastImage = 8 << 20;  // a file system has room in it
-constexpr int kMostLoops = 1024;
+constexpr int64_t kLeastImage = 8 << 20;          // a file system has room in it
 constexpr const char* kEphemeral = "ephemeral/";  // no volume has that id
 
 Status failed(const std::string& what, const std::string& path) {
@@ -63,6 +62,7 @@ Status save(const std::string& at, const LocalVolume& v) {
   data["madeAt"] = std::to_string(v.made_at);
   data["fitted"] = std::to_string(v.fitted);
   data["opened"] = v.opened ? "true" : "false";
+  data["allocation"] = v.full ? "full" : "sparse";
   return node::save_volume_data(at, data);
 }
 
@@ -70,6 +70,33 @@ Status make_image(const std::string& file, int64_t bytes) {
   Fd fd(::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd.open()) return failed("create", file);
   if (::ftruncate(fd.get(), bytes) != 0) return failed("resize", file);
+  return {};
+}
+
+// The host's room for all of the file.
+Status take_room(const std::string& file, int64_t bytes) {
+  Fd fd(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd.open()) return failed("open", file);
+  if (::fallocate(fd.get(), 0, 0, bytes) == 0) return {};
+  if (errno == ENOSPC)
+    return Status(Reason::kExpired, "there is no room for " + std::to_string(bytes));
+  return failed("allocate", file);
+}
+
+// Room that was taken and never written. Nobody writes meanwhile.
+Status give_back_room(const std::string& file, int64_t bytes) {
+  Fd fd(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd.open()) return failed("open", file);
+  for (off_t at = 0; at < bytes;) {
+    const off_t hole = ::lseek(fd.get(), at, SEEK_HOLE);
+    if (hole < 0) return failed("seek", file);
+    if (hole >= bytes) break;
+    off_t end = ::lseek(fd.get(), hole, SEEK_DATA);
+    if (end < 0) end = bytes;  // nothing behind it
+    if (::fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, hole, end - hole) != 0)
+      return failed("punch", file);
+    at = end;
+  }
   return {};
 }
 
@@ -110,6 +137,7 @@ Result<LocalVolume> LocalVolumes::load(const std::string& at, const std::string&
   v.made_at = number(get(*data, "madeAt"));
   v.fitted = number(get(*data, "fitted"));
   v.opened = get(*data, "opened") == "true";
+  v.full = get(*data, "allocation") == "full";
   return v;
 }
 
@@ -155,6 +183,7 @@ Status LocalVolumes::clear_place(const std::string& at) const {
 
 Result<LocalVolume> LocalVolumes::create(const Wanted& w) {
   if (w.name.empty()) return invalid("the volume has no name");
+  if (w.full && !w.image) return invalid("a directory has no size of its own to be allocated");
   LocalVolume v;
   v.id = local_id(w.name);
   v.name = w.name;
@@ -187,7 +216,8 @@ Result<LocalVolume> LocalVolumes::create(const Wanted& w) {
   if (auto there = find(v.id); there.ok()) {
     const bool fits = there->name == v.name && there->image == v.image &&
                       there->fs_type == v.fs_type && there->source == v.source &&
-                      there->bytes >= w.bytes && (w.limit == 0 || there->bytes <= w.limit);
+                      there->full == w.full && there->bytes >= w.bytes &&
+                      (w.limit == 0 || there->bytes <= w.limit);
     if (fits) return *there;
     return Status(Reason::kAlreadyExists, "there is another volume of the name " + v.name);
   }
@@ -212,8 +242,27 @@ Result<LocalVolume> LocalVolumes::create(const Wanted& w) {
     TRY(make_directories(at + "/data", 0700));
     if (::chmod((at + "/data").c_str(), 0777) != 0) return failed("chmod", at);
   }
+  v.full = w.full;
+  if (v.full) TRY(take_room(at + "/image", v.bytes));
   TRY(save(at, v));
   return v;
+}
+
+Status LocalVolumes::allocate(const std::string& id, bool full) const {
+  TRY_ASSIGN(v, find(id));
+  if (!v.image) return invalid("the volume " + id + " is a directory, of no size of its own");
+  const std::string file = place(id) + "/image";
+  if (full) {
+    TRY(take_room(file, v.bytes));
+  } else if (loop_device_of(file).empty()) {
+    const auto held = hold_place(place(id));
+    TRY(held.status());
+    TRY(run({"fallocate", "--dig-holes", file}));  // what was written and is zero
+    TRY(give_back_room(file, v.bytes));
+  }
+  if (v.full == full) return {};
+  v.full = full;
+  return save(place(id), v);
 }
 
 Status LocalVolumes::remove(const std::string& id) {
@@ -239,6 +288,7 @@ Result<LocalVolume> LocalVolumes::grow(const std::string& id, int64_t bytes) con
     if (bytes - v.bytes > available_bytes())
       return Status(Reason::kExpired, "there is no room for " + std::to_string(bytes));
     if (::truncate((place(id) + "/image").c_str(), bytes) != 0) return failed("resize", id);
+    if (v.full) TRY(take_room(place(id) + "/image", bytes));
   }
   v.bytes = bytes;
   TRY(save(place(id), v));
@@ -298,34 +348,10 @@ Status LocalVolumes::remove_snapshot(const std::string& id) {
 
 // The loop device of an image, which is attached when it is not and `attach`; "": none.
 Result<std::string> LocalVolumes::device_of(const std::string& id, bool attach) const {
-  struct stat image {};
   const std::string file = place(id) + "/image";
-  if (::stat(file.c_str(), &image) != 0) return std::string();
-  for (int i = 0; i < kMostLoops; ++i) {
-    const std::string device = "/dev/loop" + std::to_string(i);
-    if (!is_there("/sys/block/loop" + std::to_string(i))) break;
-    if (!is_there("/sys/block/loop" + std::to_string(i) + "/loop")) continue;  // not attached
-    Fd fd(::open(device.c_str(), O_RDONLY | O_CLOEXEC));
-    loop_info64 info{};
-    if (!fd.open() || ::ioctl(fd.get(), LOOP_GET_STATUS64, &info) != 0) continue;
-    if (info.lo_inode == image.st_ino && info.lo_device == image.st_dev) return device;
-  }
-  if (!attach) return std::string();
-  Fd control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
-  Fd backing(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-  if (!control.open() || !backing.open()) return failed("open", "a loop device");
-  for (int tries = 0; tries < 8; ++tries) {
-    const int n = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
-    if (n < 0) return failed("find", "a free loop device");
-    const std::string device = "/dev/loop" + std::to_string(n);
-    if (!is_there(device) && ::mknod(device.c_str(), S_IFBLK | 0600, makedev(7, n)) != 0)
-      return failed("mknod", device);
-    Fd fd(::open(device.c_str(), O_RDWR | O_CLOEXEC));
-    if (!fd.open()) return failed("open", device);
-    if (::ioctl(fd.get(), LOOP_SET_FD, backing.get()) == 0) return device;
-    if (errno != EBUSY) return failed("attach", device);
-  }
-  return Status(Reason::kUnavailable, "others took every free loop device");
+  std::string device = loop_device_of(file);
+  if (!device.empty() || !attach || !is_there(file)) return device;
+  return attach_loop_device(file);
 }
 
 // ext's, on a device that is not mounted: sound, and as large as the device.
@@ -376,9 +402,7 @@ Status LocalVolumes::unstage(const std::string& id, const std::string& staging) 
   if (local_id(id) != id) return {};
   TRY_ASSIGN(device, device_of(id, false));
   if (device.empty()) return {};
-  Fd fd(::open(device.c_str(), O_RDWR | O_CLOEXEC));
-  if (!fd.open() || ::ioctl(fd.get(), LOOP_CLR_FD, 0) != 0) return failed("detach", device);
-  return {};
+  return detach_loop_device(device);
 }
 
 Status LocalVolumes::publish(const std::string& id, const std::string& staging,

@@ -32,6 +32,7 @@ struct LocalVolume {
   int64_t made_at = 0;  // of a snapshot: seconds since 1970
   int64_t fitted = 0;   // of an image: what its file system was last made for
   bool opened = false;  // of an image: everybody was let into its file system, once
+  bool full = false;    // of an image: the host's room for all of it is taken, not as it is written
 };
 
 struct LocalUsage {
@@ -52,6 +53,7 @@ class LocalVolumes {
     std::string name, fs_type;
     bool image = false;
     int64_t bytes = 0, limit = 0;  // limit 0: none
+    bool full = false;
     std::string snapshot, volume;  // to be copied
     bool ephemeral = false;        // goes when it is unpublished
   };
@@ -62,6 +64,9 @@ class LocalVolumes {
   // Grows it; never smaller. The file system in it follows by grow_mounted().
   Result<LocalVolume> grow(const std::string& id, int64_t bytes) const;
   Status grow_mounted(const std::string& id) const;
+  // Takes the host's room for all of an image, or gives back what is empty in it (while nobody has
+  // it). kBadRequest for a directory, kExpired where there is no room.
+  Status allocate(const std::string& id, bool full) const;
 
   Result<LocalVolume> create_snapshot(const std::string& name, const std::string& volume,
                                       int64_t now);

@@ -67,8 +67,7 @@ Result<Provisioning> plan_provisioning(const PersistentVolumeClaim& claim, const
   p.name = "pvc-" + std::string(claim.metadata().uid());
   if (claim.spec().has_selector()) return invalid("claim Selector is not supported");
   if (claim.metadata().uid().empty()) return invalid("the claim has no uid");
-  if (!claim.spec().volume_attributes_class_name().empty())
-    return invalid("volumes with a VolumeAttributesClass are not provisioned");
+  p.attributes_class = claim.spec().volume_attributes_class_name();
   p.bytes = Quantity::parse_or_zero(claim.spec().resources().requests().get("storage")).value();
   for (auto [key, value] : c.parameters()) {
     if (key == "csi.storage.k8s.io/fstype") p.fs_type = value;
@@ -138,6 +137,7 @@ Document volume_object(const PersistentVolumeClaim& claim, const StorageClass& c
       made.capacity_bytes() > 0
           ? Quantity::from_int(made.capacity_bytes(), Quantity::Format::kBinarySI).to_string()
           : std::string(claim.spec().resources().requests().get("storage")));
+  if (!plan.attributes_class.empty()) spec.set_volume_attributes_class_name(plan.attributes_class);
   spec.set_volume_mode(volumes::is_block(claim) ? "Block" : "Filesystem");
   if (!c.mount_options().empty()) spec.set_mount_options(c.mount_options());
   auto csi = spec.edit_csi();

@@ -29,7 +29,8 @@ struct Provisioning {
   std::vector<Access> accesses;  // one for each of the claim's modes
   StringMap parameters;          // the driver's
   SecretName provision, stage, publish, controller_publish, node_expand, controller_expand;
-  std::string clone_of;  // a claim of the namespace
+  std::string clone_of;          // a claim of the namespace
+  std::string attributes_class;  // a VolumeAttributesClass
 };
 // kInvalid with the reason when the claim cannot be served.
 Result<Provisioning> plan_provisioning(const api::core_v1::PersistentVolumeClaim& claim,

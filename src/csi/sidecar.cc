@@ -80,6 +80,8 @@ Sidecar::Sidecar(controllers::Deps deps, SidecarOptions options)
       classes_(watch<Class>()),
       nodes_(watch<Node>()),
       csi_nodes_(watch<CsiNode>()),
+      drivers_(watch<Driver>()),
+      attributes_(watch<Attributes>()),
       attachments_(watch<Attachment>()),
       group_(deps.client.loop()) {
   // A volume that grew, or was made, is its claim's news.
@@ -93,6 +95,13 @@ Sidecar::Sidecar(controllers::Deps deps, SidecarOptions options)
     if (before && !now) queue().add(std::string(before->spec().source().persistent_volume_name()));
   });
   classes_.on_change([this](const Ref<Class>&, const Ref<Class>&) { places_changed_.set(); });
+  attributes_.on_change([this](const Ref<Attributes>&, const Ref<Attributes>& now) {
+    if (!now || now->driver_name() != options_.driver) return;
+    for (const Ref<Claim>& c : claims_.list())
+      if (c->spec().volume_attributes_class_name() == now->metadata().name())
+        queue().add(key_of(*c));
+  });
+  drivers_.on_change([this](const Ref<Driver>&, const Ref<Driver>&) { places_changed_.set(); });
   csi_nodes_.on_change([this](const Ref<CsiNode>&, const Ref<CsiNode>&) {
     places_changed_.set();
     for (const Ref<Claim>& c : claims_.list())
@@ -112,7 +121,11 @@ std::optional<StringMap> Sidecar::topology(const std::string& node) {
   bool there = false;
   for (auto d : csi->spec().drivers()) there = there || d.name() == options_.driver;
   if (!there) return std::nullopt;
-  return topology_of(*n, *csi, options_.driver);
+  StringMap out = topology_of(*n, *csi, options_.driver);
+  for (auto d : csi->spec().drivers())
+    for (std::string_view key : d.topology_keys())
+      if (d.name() == options_.driver && !out.contains(std::string(key))) return std::nullopt;
+  return out;
 }
 
 Task<ReconcileResult> Sidecar::reconcile(Context ctx, std::string key) {
@@ -130,7 +143,11 @@ Task<ReconcileResult> Sidecar::reconcile(Context ctx, std::string key) {
     s = co_await provision(ctx, claim);
   } else if (claim) {
     const Ref<Volume> its = volumes_.get("", claim->spec().volume_name());
-    if (its && its->spec().csi().driver() == options_.driver) s = co_await grow(ctx, claim, its);
+    if (its && its->spec().csi().driver() == options_.driver) {
+      s = co_await grow(ctx, claim, its);
+      Status changed = co_await modify(ctx, claim, its);
+      if (s.ok()) s = changed;
+    }
   }
   co_return s;
 }
@@ -162,10 +179,36 @@ Task<Status> Sidecar::provision(Context ctx, Ref<Claim> claim) {
   const Ref<Class> c = classes_.get("", volumes::class_of(*claim));
   if (!c || c->provisioner() != options_.driver) co_return Status();
   if (volumes::waits_for_consumer(*c) && node.empty()) co_return Status();
+  if (node.empty() && !options_.node.empty()) {
+    auto plan = plan_provisioning(*claim, *c);
+    Status taken;
+    if (plan.ok()) taken = co_await take_on(ctx, claim, plan->clone_of);
+    co_return taken;
+  }
   if (!options_.node.empty() && node != options_.node) co_return Status();
   if (volumes_.get("", "pvc-" + std::string(claim->metadata().uid()))) co_return Status();
   Status s = co_await make(ctx, claim, c, node);
   co_return s;
+}
+
+Ref<PersistentVolume> Sidecar::clone_source(const PersistentVolumeClaim& claim,
+                                            const std::string& of) {
+  const Ref<Claim> source = claims_.get(claim.metadata().namespace_(), of);
+  const Ref<Volume> its = source ? volumes_.get("", source->spec().volume_name()) : Ref<Volume>();
+  return its && its->spec().csi().driver() == options_.driver ? its : Ref<Volume>();
+}
+
+Task<Status> Sidecar::take_on(Context ctx, Ref<Claim> claim, std::string source) {
+  const auto here = topology(options_.node);
+  if (!here) co_return Status();
+  if (!source.empty()) {
+    const Ref<Volume> its = clone_source(*claim, source);
+    if (!its || !lies_at(*its, *here)) co_return Status();
+  }
+  Draft<PersistentVolumeClaimEdit> next(*claim);
+  next->edit_metadata().edit_annotations().set(volumes::kSelectedNode, options_.node);
+  auto r = co_await client().update<Claim>(ctx, next.take());
+  co_return r.status().is(Reason::kConflict) ? Status() : r.status();
 }
 
 Task<Status> Sidecar::failed(Context ctx, Ref<Claim> claim, Status why, bool reschedule) {
@@ -181,7 +224,7 @@ Task<Status> Sidecar::failed(Context ctx, Ref<Claim> claim, Status why, bool res
 
 Task<Status> Sidecar::make(Context ctx, Ref<Claim> claim, Ref<Class> c, std::string node) {
   auto plan = plan_provisioning(*claim, *c);
-  const bool late = !node.empty() && volumes::waits_for_consumer(*c);
+  const bool chosen = !node.empty();  // a node; others may do as well
   if (!plan.ok()) {
     (void)co_await failed(ctx, claim, plan.status(), false);
     co_return Status();  // nothing but another claim changes that
@@ -202,16 +245,36 @@ Task<Status> Sidecar::make(Context ctx, Ref<Claim> claim, Ref<Class> c, std::str
     }
   }
   if (!plan->clone_of.empty()) {
-    const Ref<Claim> of = claims_.get(claim->metadata().namespace_(), plan->clone_of);
-    const Ref<Volume> source = of ? volumes_.get("", of->spec().volume_name()) : Ref<Volume>();
-    if (!has("CLONE_VOLUME") || !source || source->spec().csi().driver() != options_.driver) {
+    const Ref<Volume> source = clone_source(*claim, plan->clone_of);
+    if (!has("CLONE_VOLUME") || !source) {
       Status none(Reason::kInvalid,
                   "the claim " + plan->clone_of + " has no volume that this driver can clone");
       Status told = co_await failed(ctx, claim, none, false);
       co_return told;
     }
+    const auto here = chosen ? topology(node) : std::nullopt;
+    if (here && !lies_at(*source, *here)) {
+      Status none(Reason::kUnavailable,
+                  "the volume of the claim " + plan->clone_of + " is not on the node " + node);
+      Status told = co_await failed(ctx, claim, none, true);
+      co_return told;
+    }
     q->edit_volume_content_source().edit_volume().set_volume_id(
         source->spec().csi().volume_handle());
+  }
+  if (!plan->attributes_class.empty()) {
+    const Ref<Attributes> attributes = attributes_.get("", plan->attributes_class);
+    std::string why;
+    if (!attributes) {
+      why = "VAC " + plan->attributes_class + " does not exist.";
+    } else if (attributes->driver_name() != options_.driver || !has("MODIFY_VOLUME")) {
+      why = "VAC " + plan->attributes_class + " is none of the driver " + options_.driver;
+    }
+    if (!why.empty()) {
+      Status told = co_await failed(ctx, claim, Status(Reason::kUnavailable, why), false);
+      co_return told;
+    }
+    fill(q->edit_mutable_parameters(), map_of(attributes->parameters()));
   }
   auto secrets = co_await secret(ctx, plan->provision);
   if (!secrets.ok()) {
@@ -236,7 +299,7 @@ Task<Status> Sidecar::make(Context ctx, Ref<Claim> claim, Ref<Class> c, std::str
                                                      "Controller/CreateVolume", request.get());
   if (!got.ok()) {
     if (is_final(got.status())) in_doubt_.erase(key);
-    const bool elsewhere = late && code_of(got.status()) == "ResourceExhausted";
+    const bool elsewhere = chosen && code_of(got.status()) == "ResourceExhausted";
     Status told = co_await failed(ctx, claim, got.status(), elsewhere);
     co_return told;
   }
@@ -402,12 +465,18 @@ Task<Status> Sidecar::tell_grown(Context ctx, Ref<Claim> claim, std::string size
 
 // --- what room there is ---
 
+bool Sidecar::tracks_capacity() const {
+  const Ref<Driver> driver = drivers_.get("", options_.driver);
+  return !driver || driver->spec().storage_capacity();
+}
+
 Task<void> Sidecar::tell_capacity(Context ctx) {
   while (!ctx.done()) {
     places_changed_.reset();
     std::set<std::string> kept;
+    const bool tracked = tracks_capacity();
     for (const Ref<Class>& c : classes_.list()) {
-      if (c->provisioner() != options_.driver) continue;
+      if (!tracked || c->provisioner() != options_.driver) continue;
       std::vector<StringMap> places;
       for (const Ref<CsiNode>& n : csi_nodes_.list()) {
         const std::string name(n->metadata().name());
@@ -429,7 +498,7 @@ Task<void> Sidecar::tell_capacity(Context ctx) {
     }
     Status s = co_await forget_capacities(ctx, std::move(kept));
     if (!s.ok() && !ctx.done()) log::warn("Cannot look at storage capacities", {{"error", s}});
-    Context period = ctx.with_timeout(kCapacityPeriod);
+    Context period = tracked || !s.ok() ? ctx.with_timeout(kCapacityPeriod) : ctx;
     (void)co_await places_changed_.wait(period);
     // A few changes at once are one.
     (void)co_await ctx.sleep(100ms);

@@ -182,6 +182,85 @@ TEST(Sidecar, AClaimsWholeLife) {
   run_task(*w.loop, life(&w));
 }
 
+Task<void> modified(World* w) {
+  w->put_cluster();
+  auto put_attributes = [w](const std::string& name, const std::string& parameters) {
+    w->client.put_yaml(
+        "{apiVersion: storage.k8s.io/v1, kind: VolumeAttributesClass, metadata: {name: " + name +
+        "}, driverName: local.csi.keles.dev, parameters: {" + parameters + "}}");
+  };
+  auto put_bound = [w](const std::string& attributes) {
+    w->client.put_yaml(
+        "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns, uid: "
+        "u-a}, spec: {accessModes: [ReadWriteOnce], storageClassName: c, volumeName: pvc-u-a, "
+        "volumeAttributesClassName: " +
+        attributes +
+        ", resources: {requests: {storage: 1Gi}}}, status: {phase: Bound, capacity: {storage: "
+        "1Gi}}}");
+  };
+  co_await World::start(w);
+  w->put_claim("a", "n1", "1Gi");
+  auto made = [w] { return static_cast<bool>(w->client.now<PersistentVolume>("", "pvc-u-a")); };
+  bool in_time = co_await World::until(w, made);
+  EXPECT_TRUE(in_time);
+  auto state = [w] {
+    return std::string(
+        w->client.now<PersistentVolumeClaim>("ns", "a")->status().modify_volume_status().status());
+  };
+  // A class that is not there yet; one that a directory cannot be of; one that it can.
+  put_bound("thick");
+  auto pending = [state] { return state() == "Pending"; };
+  in_time = co_await World::until(w, pending);
+  EXPECT_TRUE(in_time);
+  put_attributes("thick", "allocation: full");
+  auto infeasible = [state] { return state() == "Infeasible"; };
+  in_time = co_await World::until(w, infeasible);
+  EXPECT_TRUE(in_time);
+  put_attributes("plain", "");
+  put_bound("plain");
+  auto changed = [w] {
+    auto c = w->client.now<PersistentVolumeClaim>("ns", "a");
+    return c->status().current_volume_attributes_class_name() == "plain" &&
+           !c->status().has_modify_volume_status();
+  };
+  in_time = co_await World::until(w, changed);
+  EXPECT_TRUE(in_time);
+  EXPECT_EQ(w->client.now<PersistentVolume>("", "pvc-u-a")->spec().volume_attributes_class_name(),
+            "plain");
+  co_await World::end(w);
+}
+
+TEST(Sidecar, VolumesAreChangedToAnotherAttributesClass) {
+  World w;
+  run_task(*w.loop, modified(&w));
+}
+
+// Of a claim that binds at once, this node takes what lies here or lies nowhere yet.
+Task<void> at_once(World* w) {
+  w->put_cluster();
+  w->client.put_yaml(
+      "{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: now}, provisioner: "
+      "local.csi.keles.dev, reclaimPolicy: Delete, volumeBindingMode: Immediate}");
+  w->client.put_yaml(
+      "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns, uid: u-a, "
+      "annotations: {volume.kubernetes.io/storage-provisioner: local.csi.keles.dev}}, spec: "
+      "{accessModes: [ReadWriteOnce], storageClassName: now, resources: {requests: {storage: "
+      "1Gi}}}}");
+  co_await World::start(w);
+  auto made = [w] { return static_cast<bool>(w->client.now<PersistentVolume>("", "pvc-u-a")); };
+  bool in_time = co_await World::until(w, made);
+  EXPECT_TRUE(in_time);
+  EXPECT_EQ(w->client.now<PersistentVolumeClaim>("ns", "a")->metadata().annotations().get(
+                "volume.kubernetes.io/selected-node"),
+            "n1");
+  co_await World::end(w);
+}
+
+TEST(Sidecar, ClaimsThatBindAtOnceAreTakenOn) {
+  World w;
+  run_task(*w.loop, at_once(&w));
+}
+
 Task<void> doubt(World* w) {
   w->put_cluster();
   co_await World::start(w);
@@ -264,8 +343,7 @@ TEST(ProvisionPlan, AClassSaysHow) {
   ASSERT_EQ(p->accesses.size(), 1u);
   EXPECT_EQ(p->accesses[0].fs_type, "xfs");
   EXPECT_EQ(p->accesses[0].mount_flags, std::vector<std::string>{"noatime"});
-  for (const char* bad : {"selector: {}", "dataSource: {kind: VolumeSnapshot, name: s}",
-                          "volumeAttributesClassName: gold"})
+  for (const char* bad : {"selector: {}", "dataSource: {kind: VolumeSnapshot, name: s}"})
     EXPECT_FALSE(plan_provisioning(*claim_of(w.client, bad), *c).ok()) << bad;
 }
 

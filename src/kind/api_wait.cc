@@ -37,7 +37,9 @@ Task<Status> poll_path(Context ctx, const KubeconfigEntry* entry, Question quest
     request.method = question.method;
     request.path = question.path;
     if (!question.body.empty()) {
-      request.headers.add("Content-Type", "application/merge-patch+json");
+      request.headers.add("Content-Type", question.method == "PATCH"
+                                              ? "application/merge-patch+json"
+                                              : "application/json");
       request.body = question.body;
     }
     Context attempt = ctx.with_timeout(5s);
@@ -115,6 +117,17 @@ Status label_node(const KubeconfigEntry& entry, const std::string& node, const N
     return r.status == 200 ? Status()
                            : Status::unavailable("status " + std::to_string(r.status) + ": " +
                                                  r.body.substr(0, 500));
+  });
+}
+
+Status create_object(const KubeconfigEntry& entry, const std::string& path,
+                     const std::string& object, Duration timeout) {
+  Question question{"POST", path, object};
+  return poll_until(entry, std::move(question), timeout, [](const net::Response& r) {
+    return r.status == 201 || r.status == 409
+               ? Status()
+               : Status::unavailable("status " + std::to_string(r.status) + ": " +
+                                     r.body.substr(0, 500));
   });
 }
 

@@ -23,4 +23,8 @@ using NodeLabels = std::vector<std::pair<std::string, std::string>>;
 Status label_node(const KubeconfigEntry& entry, const std::string& node, const NodeLabels& labels,
                   Duration timeout);
 
+// Creates an object (JSON) in the collection `path`; one of its name that is there stays.
+Status create_object(const KubeconfigEntry& entry, const std::string& path,
+                     const std::string& object, Duration timeout);
+
 }  // namespace keles::kind

@@ -23,6 +23,7 @@
 #include "kind/node_process.h"
 #include "kind/pause_image.h"
 #include "kind/run_program.h"
+#include "kind/storage.h"
 
 namespace keles::kind {
 namespace {
@@ -68,8 +69,7 @@ Service server_service(const ClusterConfig& config, const NodeSpec& node) {
       {kNodeBinary, "server", std::string("--data-dir=") + kServerData,
        "--advertise-address=" + node.plain_address(), "--secure-port=" + std::to_string(kApiPort),
        "--service-cluster-ip-range=" + config.service_subnet, "--cluster-cidr=" + config.pod_subnet,
-       "--dns-port=53", "--local-load-balancers",
-       "--local-path-directory=/var/local-path-provisioner"}};
+       "--dns-port=53", "--local-load-balancers"}};
   for (const std::string& san : config.tls_sans) s.argv.push_back("--tls-san=" + san);
   s.argv.insert(s.argv.end(), config.server_flags.begin(), config.server_flags.end());
   if (!config.api_server_address.empty() && config.api_server_address != "0.0.0.0")
@@ -150,6 +150,7 @@ std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const IpPrefix& su
             {config.api_server_address.empty() ? "127.0.0.1" : config.api_server_address,
              config.api_server_port, kApiPort});
     }
+    n.services.push_back(storage_service(n));
     n.services.push_back(kubelet_service(config, n, wanted));
     out.push_back(std::move(n));
   }
@@ -216,6 +217,8 @@ Status build_cluster(const ClusterConfig& config, const CreateOptions& options,
   if (!s.ok())
     return s.with_prefix("the API server does not get ready (its log: " + nodes[0].rootfs +
                          "/var/log/server.log)");
+  progress->start("Installing StorageClass 💾");
+  TRY(install_storage(entry, kApiTimeout));
   if (nodes.size() > 1) progress->start("Joining worker nodes 🚜");
   TRY(wait_for_nodes(entry, nodes.size(), false, kJoinTimeout));
   for (size_t i = 0; i < nodes.size(); ++i) {
@@ -274,6 +277,7 @@ Result<std::vector<std::string>> delete_cluster(const std::string& cluster,
   // What a killed `create` left without a record.
   TRY(remove_cgroup(cluster_cgroup(cluster)));
   TRY(close_outside(cluster));
+  for (const std::string& node : nodes) release_storage(node_rootfs(cluster, node));
   TRY(remove_cluster_links(cluster));
   TRY(remove_tree(cluster_directory(cluster)));
   TRY(remove_from_kubeconfig(kubeconfig_to_write(kubeconfig_flag), context_name(cluster)));

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "client/node_identity.h"
 #include "kind/layout.h"
+#include "kind/storage.h"
 #include "machinery/codec_yaml.h"
 #include "net/pki.h"
 
@@ -65,7 +66,12 @@ Status write_node_identity(const NodeSpec& control_plane, const NodeSpec& node) 
   TRY(write_node_identity_files(node.rootfs, NodeFiles(), identity, certificate, server));
   TRY_ASSIGN(proxy, net::issue_client(ca, "system:kube-proxy", {}, now()));
   KubeconfigEntry entry{"kube-proxy", server, certificate, proxy.certificate_pem, proxy.key_pem};
-  return write_file(node.rootfs + kProxyKubeconfig, kubeconfig_text(entry), 0600);
+  TRY(write_file(node.rootfs + kProxyKubeconfig, kubeconfig_text(entry), 0600));
+  TRY_ASSIGN(storage,
+             net::issue_client(ca, "keles:csi-local:" + node.name, {kStorageGroup}, now()));
+  KubeconfigEntry driver{"csi-local", server, certificate, storage.certificate_pem,
+                         storage.key_pem};
+  return write_file(node.rootfs + kStorageKubeconfig, kubeconfig_text(driver), 0600);
 }
 
 Result<KubeconfigEntry> load_admin_entry(const std::string& cluster) {

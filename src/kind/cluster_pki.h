@@ -12,6 +12,7 @@ namespace keles::kind {
 // Inside a node; the kubelet's files are where client/node_identity.h puts them.
 constexpr char kServerData[] = "/var/lib/keles";
 constexpr char kProxyKubeconfig[] = "/etc/kubernetes/kube-proxy.conf";
+constexpr char kStorageKubeconfig[] = "/etc/kubernetes/csi-local.conf";
 
 // A CA for the cluster, put where the API server of `control_plane` takes it from, and the
 // administrator's certificate (system:masters); what the user's kubeconfig gets.

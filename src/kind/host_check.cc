@@ -109,9 +109,7 @@ std::vector<std::string> missing_capabilities(uint64_t effective) {
   return out;
 }
 
-Status check_host() {
-  if (geteuid() != 0)
-    return Status::bad_request("local clusters are made of namespaces: run this as root");
+std::vector<std::string> missing_on_host() {
   Lines missing;
   std::string capabilities;
   for (const std::string& c : missing_capabilities(effective_capabilities()))
@@ -121,6 +119,13 @@ Status check_host() {
   check_programs(&missing);
   check_kernel(&missing);
   check_cgroups(&missing);
+  return missing;
+}
+
+Status check_host() {
+  if (geteuid() != 0)
+    return Status::bad_request("local clusters are made of namespaces: run this as root");
+  const Lines missing = missing_on_host();
   if (missing.empty()) return Status();
   std::string text = "this machine lacks what nodes are made of:";
   for (const std::string& m : missing) text += "\n  " + m;

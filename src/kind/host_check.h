@@ -9,6 +9,8 @@ namespace keles::kind {
 // Root, capabilities, programs, kernel features, cgroups: one error that names all that is missing,
 // each with its remedy.
 Status check_host();
+// What is missing, a line each with its remedy. Of root alone.
+std::vector<std::string> missing_on_host();
 
 // The host ports of the configuration can be listened on.
 Status check_ports(const ClusterConfig& config);

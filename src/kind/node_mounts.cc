@@ -14,7 +14,7 @@
 
 #include "base/file.h"
 #include "kind/cgroups.h"
-#include "kind/host_check.h"
+#include "kind/containerd_config.h"
 #include "kind/toml.h"
 
 namespace keles::kind {
@@ -100,56 +100,6 @@ std::string random_machine_id() {
   return out;
 }
 
-// containerd with the CRI plugin, as the node's only runtime.
-std::string containerd_config(const std::string& snapshotter, bool restrict_oom_score_adj) {
-  return R"(version = 2
-disabled_plugins = [
-  "io.containerd.snapshotter.v1.aufs",
-  "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.devmapper",
-  "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.internal.v1.opt",
-]
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "keles.dev/pause:3.10"
-  restrict_oom_score_adj = )" +
-         std::string(restrict_oom_score_adj ? "true" : "false") + R"(
-  tolerate_missing_hugetlb_controller = true
-  device_ownership_from_security_context = false
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = ")" +
-         snapshotter + R"("
-    discard_unpacked_layers = false
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-      runtime_type = "io.containerd.runc.v2"
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        SystemdCgroup = false
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = ")" +
-         std::string(path_exists("/opt/cni/bin/bridge") ? "/opt/cni/bin" : "/usr/lib/cni") + R"("
-    conf_dir = "/etc/cni/net.d"
-)";
-}
-
-// Whether overlayfs works with its upper directory in `directory` (not on another overlay).
-bool overlay_works(const std::string& directory) {
-  std::string base = directory + "/.overlay-check";
-  bool works = false;
-  if (make_directories(base + "/lower").ok() && make_directories(base + "/upper").ok() &&
-      make_directories(base + "/work").ok() && make_directories(base + "/merged").ok()) {
-    works =
-        mount("overlay", (base + "/merged").c_str(), "overlay", 0,
-              ("lowerdir=" + base + "/lower,upperdir=" + base + "/upper,workdir=" + base + "/work")
-                  .c_str()) == 0;
-    if (works) umount2((base + "/merged").c_str(), MNT_DETACH);
-  }
-  (void)remove_tree(base);
-  return works;
-}
-
-bool has_capability(int number) { return (effective_capabilities() >> number) & 1; }
-constexpr int kCapSysResource = 24;
-
 }  // namespace
 
 Status prepare_rootfs(const NodeSpec& spec, const std::string& hosts) {
@@ -196,9 +146,9 @@ Status prepare_rootfs(const NodeSpec& spec, const std::string& hosts) {
   TRY(write_file(root + "/etc/resolv.conf", resolver_config()));
   if (!path_exists(root + "/etc/machine-id"))
     TRY(write_file(root + "/etc/machine-id", random_machine_id() + "\n"));
-  bool overlay = overlay_works(root + "/var/lib/containerd");
-  TRY_ASSIGN(config, Toml::parse(containerd_config(overlay ? "overlayfs" : "native",
-                                                   !has_capability(kCapSysResource))));
+  TRY_ASSIGN(config,
+             Toml::parse(containerd_config(containerd_snapshotter(root + "/var/lib/containerd"),
+                                           restricts_oom_score_adj())));
   for (const std::string& patch : spec.containerd_patches) {
     TRY_ASSIGN(over, Toml::parse(patch));
     config.merge(over);

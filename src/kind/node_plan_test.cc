@@ -63,8 +63,8 @@ TEST(PlanNodes, EachHasItsPlaceAndItsPrograms) {
     EXPECT_THAT(argv(nodes[i], "kubelet"), Contains("--cluster-dns=10.96.0.10"));
   }
   // The runtime is there before the kubelet asks for it.
-  EXPECT_THAT(service_names(nodes[0]), ElementsAre("containerd", "server", "kubelet"));
-  EXPECT_THAT(service_names(nodes[1]), ElementsAre("containerd", "kubelet"));
+  EXPECT_THAT(service_names(nodes[0]), ElementsAre("containerd", "server", "csi-local", "kubelet"));
+  EXPECT_THAT(service_names(nodes[1]), ElementsAre("containerd", "csi-local", "kubelet"));
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--advertise-address=172.18.0.2"));
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--cluster-cidr=10.244.0.0/16"));
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--local-load-balancers"));

@@ -119,6 +119,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost, 
     if (!began.ok()) co_return began;
     fill_services();
     volumes_.use(csi_);
+    csi_drivers_.follow(informers_.informer<api::storage_v1::CSIDriver>());
     began = server_.start(ctx_, server_options(), this, &runtime_, &client_);
     if (!began.ok()) co_return began;
     if (options_.tls) {
@@ -132,6 +133,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost, 
     tasks_.spawn(watch_runtime(this));
     tasks_.spawn(follow_plugins(this));
     tasks_.spawn(remind_node(this));
+    tasks_.spawn(csi_drivers_.keep_current(ctx_));
     nodes_.on_change([this](const Ref<Node>&, const Ref<Node>& now) {
       if (!now) return;
       if (now->status().allocatable().contains("pods")) node_known_.set();
@@ -194,6 +196,9 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost, 
   const std::string& root() const override { return options_.root; }
   const std::string& logs() const override { return options_.logs; }
   const ProbeMetrics& probe_metrics() const override { return probes_.metrics(); }
+  Task<std::vector<VolumeUsage>> volume_usage(Context ctx, std::string uid) override {
+    return volumes_.usage(ctx, std::move(uid));
+  }
 
   // --- what static pods ask (StaticPodHost) ---
 

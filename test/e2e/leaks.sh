@@ -18,6 +18,7 @@ inventory() {
   ip -o route show table all | awk '{print "route " $1, $2, $3}' | grep -v -e ' ff00' -e multicast
   ip netns list 2>/dev/null | awk '{print "netns " $1}'
   command -v nft >/dev/null && nft list tables 2>/dev/null | sed 's/^/nftables /'
+  for d in /sys/block/loop*/loop; do [ ! -e "$d" ] || echo "loop $d $(cat "$d/backing_file")"; done
   find /sys/fs/cgroup -type d -path "*/keles/${LEAKS_CLUSTER:-}*" 2>/dev/null | sed 's/^/cgroup /'
   find "${KELES_STATE_DIR:-/var/lib/keles}" /run/containerd /var/lib/containerd /var/lib/kubelet /etc/cni/net.d \
     /var/lib/cni -maxdepth 1 2>/dev/null | grep -v '^/var/lib/containerd$' | sed 's/^/file /'

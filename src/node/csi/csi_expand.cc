@@ -99,33 +99,47 @@ Task<Status> CsiVolumes::finish_expansion(Context ctx, Ref<PersistentVolumeClaim
   co_return Status(Reason::kConflict, "the claim " + ns + "/" + name + " changes all the time");
 }
 
-Task<std::vector<CsiUsage>> CsiVolumes::usage(Context ctx, Ref<Pod> pod) {
-  std::vector<CsiUsage> out;
-  for (const CsiUse& use : paths_.uses_of(std::string(pod->metadata().uid()))) {
-    auto driver = drivers_.find(use.driver);
+namespace {
+
+void read_usage(const csi::v1::NodeGetVolumeStatsResponse& stats, FileSystemStats* out) {
+  auto told = [](int64_t n) { return static_cast<uint64_t>(std::max<int64_t>(n, 0)); };
+  for (auto u : stats.usage()) {
+    if (u.unit() == "BYTES") {
+      out->available = told(u.available());
+      out->capacity = told(u.total());
+      out->used = told(u.used());
+    } else if (u.unit() == "INODES") {
+      out->inodes_free = told(u.available());
+      out->inodes = told(u.total());
+      out->inodes_used = told(u.used());
+    }
+  }
+}
+
+}  // namespace
+
+Task<std::vector<VolumeUsage>> CsiVolumes::usage(Context ctx, std::string uid) {
+  std::vector<VolumeUsage> out;
+  auto it = given_.find(uid);
+  if (it == given_.end()) co_return out;
+  const std::map<std::string, Given> given = it->second;
+  for (const auto& [volume, g] : given) {
+    auto driver = drivers_.find(g.use.driver);
     if (!driver.ok() || !driver->has("GET_VOLUME_STATS")) continue;
     Draft<csi::v1::NodeGetVolumeStatsRequestEdit> request;
-    request->set_volume_id(use.handle);
-    request->set_volume_path(use.block ? paths_.block_publish(use.name, use.uid)
-                                       : paths_.target(use.uid, use.name));
+    request->set_volume_id(g.use.handle);
+    request->set_volume_path(g.use.block ? paths_.block_publish(g.use.name, uid)
+                                         : paths_.target(uid, g.use.name));
+    if (driver->has("STAGE_UNSTAGE_VOLUME") && !g.claim.empty())
+      request->set_staging_target_path(g.use.block ? paths_.block_staging(g.use.name)
+                                                   : paths_.staging(g.use.driver, g.use.handle));
     auto got = co_await csi::call<csi::v1::NodeGetVolumeStatsResponse>(
         ctx, driver->endpoint, "Node/NodeGetVolumeStats", &request);
     if (!got.ok()) continue;
-    const csi::v1::NodeGetVolumeStatsResponse stats(got->root);
-    CsiUsage one;
-    one.volume = use.name;
-    for (auto u : stats.usage()) {
-      if (u.unit() == "BYTES") {
-        one.available = u.available();
-        one.capacity = u.total();
-        one.used = u.used();
-      } else if (u.unit() == "INODES") {
-        one.inodes_free = u.available();
-        one.inodes = u.total();
-        one.inodes_used = u.used();
-      }
-    }
-    if (stats.has_volume_condition()) one.abnormal = stats.volume_condition().abnormal();
+    VolumeUsage one;
+    one.volume = g.volume;
+    one.claim = g.claim;
+    read_usage(csi::v1::NodeGetVolumeStatsResponse(got->root), &one.fs);
     out.push_back(std::move(one));
   }
   co_return out;

@@ -77,7 +77,13 @@ Task<Result<CsiMounted>> CsiVolumes::set_up(Context ctx, CsiRequest r) {
   std::unique_ptr<Hold> hold;
   s = co_await acquire(ctx, source->key(), &hold);
   if (!s.ok()) co_return s;
-  wanted_[source->key()].insert(source->uid);
+  if (wanted_[source->key()].insert(source->uid).second) {
+    const std::string at =
+        source->block ? paths_.block_data(source->name) : paths_.volume(source->uid, source->name);
+    std::function<bool()> look = [at] { return load_volume_data(at).ok(); };
+    const bool there = co_await run_blocking(&ctx.loop(), std::move(look));
+    if (there) inherited_.insert({source->uid, source->name});
+  }
   auto got = co_await set_up_held(ctx, std::move(r), source);
   co_return got;
 }
@@ -99,6 +105,7 @@ Task<Result<CsiMounted>> CsiVolumes::set_up_held(Context ctx, CsiRequest r,
   if (r.again && !out.republish) {
     if (r.persistent) s = co_await expand(ctx, *driver, r, source);
     if (!s.ok()) log::warn("A volume was not expanded", {{"volume", source->name}, {"error", s}});
+    out.grown = s.ok();
     co_return out;
   }
   if (r.persistent) {
@@ -114,8 +121,24 @@ Task<Result<CsiMounted>> CsiVolumes::set_up_held(Context ctx, CsiRequest r,
     }
   }
   s = co_await publish(ctx, *driver, r, source);
-  if (s.ok() && r.persistent) s = co_await expand(ctx, *driver, r, source);
+  if (s.ok() && r.persistent) {
+    s = co_await expand(ctx, *driver, r, source);
+    out.grown = s.ok();
+    if (!s.ok() && inherited_.contains({source->uid, source->name})) {
+      log::warn("A volume was not expanded", {{"volume", source->name}, {"error", s}});
+      s = Status();
+    }
+  }
   if (!s.ok()) co_return s.with_prefix(source->setting_up());
+  inherited_.erase({source->uid, source->name});
+  Given& given = given_[source->uid][r.volume];
+  given.volume = r.volume;
+  if (r.claim) given.claim = r.claim->metadata().name();
+  given.use.uid = source->uid;
+  given.use.name = source->name;
+  given.use.driver = source->driver;
+  given.use.handle = source->handle;
+  given.use.block = source->block;
   co_return out;
 }
 
@@ -405,6 +428,8 @@ Task<Status> CsiVolumes::tear_down(Context ctx, std::string uid) {
     if (!s.ok() && first.ok()) first = s;
   }
   if (!first.ok()) co_return first;
+  given_.erase(uid);
+  std::erase_if(inherited_, [&uid](const auto& one) { return one.first == uid; });
   for (auto it = wanted_.begin(); it != wanted_.end();) {
     any = it->second.erase(uid) > 0 || any;
     it = it->second.empty() ? wanted_.erase(it) : std::next(it);

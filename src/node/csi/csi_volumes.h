@@ -23,6 +23,7 @@
 #include "node/csi/drivers.h"
 #include "node/csi/volume_data.h"
 #include "node/events.h"
+#include "node/volumes/volume_usage.h"
 
 namespace keles::node {
 
@@ -44,14 +45,7 @@ struct CsiMounted {
   std::string path;  // of the mount, or of the device
   bool device = false;
   bool republish = false;  // set_up() is to be called again and again (requiresRepublish)
-};
-
-struct CsiUsage {  // of a volume; -1: not told
-  CsiUsage() = default;
-  std::string volume, claim;  // names in the pod, and of its claim
-  int64_t available = -1, capacity = -1, used = -1;
-  int64_t inodes_free = -1, inodes = -1, inodes_used = -1;
-  std::optional<bool> abnormal;
+  bool grown = true;       // false: its file system is to be made larger still
 };
 
 class CsiVolumes {
@@ -84,8 +78,8 @@ class CsiVolumes {
   bool observe(const api::core_v1::Node& node);
   // Says on the Node which volumes are in use, where it does not yet.
   Task<Status> report_in_use(Context ctx);
-  // What drivers tell of the pod's volumes.
-  Task<std::vector<CsiUsage>> usage(Context ctx, Ref<api::core_v1::Pod> pod);
+  // What drivers tell of the volumes that the pod was given.
+  Task<std::vector<VolumeUsage>> usage(Context ctx, std::string uid);
 
  private:
   struct Source;  // of a volume, persistent or inline
@@ -124,6 +118,13 @@ class CsiVolumes {
   std::set<std::string> grow_at_rest_;  // which their driver does not grow while they are in use
   std::set<std::string> attachable_, reported_, attached_;  // unique names
   bool found_on_disk_ = false;
+  // Pods' volumes (uid, name) that an earlier agent gave them: they keep them, grown or not.
+  std::set<std::pair<std::string, std::string>> inherited_;
+  struct Given {
+    std::string volume, claim;  // names in the pod, and of its claim
+    CsiUse use;
+  };
+  std::map<std::string, std::map<std::string, Given>> given_;  // by pod, by volume
   Event attached_changed_;
   Semaphore reporting_{1};
 };

@@ -407,12 +407,12 @@ TEST(CsiVolumes, GrowOnTheNodeAndAreMeasured) {
   EXPECT_EQ(claim->status().conditions()[0].type(), "Mine");
   EXPECT_FALSE(claim->status().allocated_resource_statuses().contains("storage"));
   EXPECT_THAT(w.told.events, ElementsAre("FileSystemResizeSuccessful"));
-  auto used = run_task(*w.loop, w.volumes->usage(w.ctx, r.pod));
+  auto used = run_task(*w.loop, w.volumes->usage(w.ctx, "u1"));
   ASSERT_EQ(used.size(), 1u);
-  EXPECT_EQ(used[0].capacity, 100);
-  EXPECT_EQ(used[0].used, 40);
-  EXPECT_EQ(used[0].inodes, -1);
-  EXPECT_EQ(used[0].abnormal, true);
+  EXPECT_EQ(used[0].volume, r.volume);
+  EXPECT_EQ(used[0].fs.capacity, 100u);
+  EXPECT_EQ(used[0].fs.used, 40u);
+  EXPECT_EQ(used[0].fs.inodes, 0u);
   // Not while it is in use: not asked again until it is set up anew.
   r.persistent = read<PersistentVolume>(w.client.put_yaml(
       "{apiVersion: v1, kind: PersistentVolume, metadata: {name: pv-1}, spec: {accessModes: "

@@ -201,6 +201,7 @@ Task<Status> CsiDrivers::add(Context ctx, PluginInfo info) {
   driver.version = *version;
   driver.node = std::move(*can);
   driver.info = std::move(*about);
+  periods_changed_.set();
   co_return Status();
 }
 

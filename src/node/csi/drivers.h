@@ -7,11 +7,14 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "api/core_v1.h"
 #include "api/storage_v1.h"
+#include "base/sync.h"
 #include "client/client.h"
+#include "client/informer.h"
 #include "node/plugins/csi/driver.h"
 #include "node/plugins/plugin_registry.h"
 
@@ -37,6 +40,11 @@ class CsiDrivers final : public PluginHandler {
   // Of all drivers, to a Node that was made anew.
   Task<Status> tell_again(Context ctx);
 
+  // Before keep_current(): the CSIDrivers, which outlive it.
+  void follow(Informer<api::storage_v1::CSIDriver> objects);
+  // Asks drivers anew how many volumes fit, where their CSIDriver says how often. Until ctx ends.
+  Task<void> keep_current(Context ctx);
+
   Status validate(const PluginInfo& info) override;
   Task<Status> add(Context ctx, PluginInfo info) override;
   Task<void> remove(Context ctx, PluginInfo info) override;
@@ -45,10 +53,13 @@ class CsiDrivers final : public PluginHandler {
   Task<Status> update_node(Context ctx, std::string driver, csi::NodeInfo info, bool gone);
   Task<Status> update_csi_node(Context ctx, std::string driver, csi::NodeInfo info, bool gone);
   Task<Result<Ref<api::storage_v1::CSINode>>> own_csi_node(Context ctx);
+  Task<Status> ask_again(Context ctx, std::string name);
 
   Client& client_;
   std::string node_;
   std::map<std::string, CsiDriver> drivers_;
+  std::optional<Informer<api::storage_v1::CSIDriver>> objects_;
+  Event periods_changed_;  // or the drivers
 };
 
 // The highest version that can be spoken ("1.x"); kInvalid when there is none among them.

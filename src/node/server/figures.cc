@@ -15,6 +15,7 @@ constexpr size_t kMaxSamples = 10'000, kMaxDirectories = 10'000;
 constexpr Duration kRateTime = 10s, kFirstRateTime = 1s;
 // So long the size of a directory holds (upstream: volumeStatsAggPeriod).
 constexpr Duration kDirectoryTime = 60s;
+constexpr Duration kDriverTime = 10s;  // for the volumes of a pod
 constexpr size_t kMaxProcesses = 100'000;
 
 // The plug-in directory of volumes that a pod brings along; "" of others.
@@ -91,7 +92,7 @@ class Gatherer::Directories {
   std::map<std::string, Known> known_;
 };
 
-Gatherer::Gatherer(const NodeView* view, cri::Runtime* runtime)
+Gatherer::Gatherer(NodeView* view, cri::Runtime* runtime)
     : view_(view), runtime_(runtime), directories_(std::make_shared<Directories>()) {}
 Gatherer::~Gatherer() = default;
 
@@ -220,7 +221,31 @@ Task<std::shared_ptr<NodeFigures>> Gatherer::gather(Context ctx, Depth depth) {
     for (ContainerFigures& c : p.containers) rate(&c.use, now);
   }
   co_await ask_runtime(ctx, f, depth);
+  if (depth == Depth::kAll) co_await ask_volumes(ctx, f);
   co_return f;
+}
+
+Task<std::shared_ptr<NodeFigures>> Gatherer::gather_claims(Context ctx) {
+  auto f = outline(ctx.loop().wall_now(), Depth::kCpuAndMemory);
+  co_await ask_volumes(ctx, f);
+  co_return f;
+}
+
+// Drivers are asked as seldom as directories are walked.
+Task<void> Gatherer::ask_volumes(Context ctx, std::shared_ptr<NodeFigures> f) {
+  if (claims_.size() >= kMaxDirectories) claims_.clear();
+  for (PodFigures& p : f->pods) {
+    const TimePoint now = ctx.loop().now();
+    auto known = claims_.find(p.uid);
+    if (known == claims_.end() || now - known->second.at >= kDirectoryTime) {
+      Context bounded = ctx.with_timeout(kDriverTime);
+      Claims fresh;
+      fresh.usage = co_await view_->volume_usage(bounded, p.uid);
+      fresh.at = now;
+      known = claims_.insert_or_assign(p.uid, std::move(fresh)).first;
+    }
+    p.claimed = known->second.usage;
+  }
 }
 
 }  // namespace keles::node

@@ -17,6 +17,7 @@
 #include "node/stats/cgroup_stats.h"
 #include "node/stats/directory_use.h"
 #include "node/stats/host_stats.h"
+#include "node/volumes/volume_usage.h"
 
 namespace keles::node {
 
@@ -51,6 +52,7 @@ struct PodFigures {
   uint64_t processes = 0;
   std::vector<ContainerFigures> containers;  // that run
   std::vector<VolumeFigures> volumes;        // that pods bring along: emptyDir, configMap ...
+  std::vector<VolumeUsage> claimed;          // of claims, and drivers' inline ones
   bool runs() const { return !sandbox_id.empty(); }
 };
 
@@ -71,7 +73,7 @@ struct NodeFigures {
 class Gatherer {
  public:
   // Both outlive it. `runtime` may be null: then nothing is known of writable layers.
-  Gatherer(const NodeView* view, cri::Runtime* runtime);
+  Gatherer(NodeView* view, cri::Runtime* runtime);
   ~Gatherer();
   enum class Depth : uint8_t {
     kCpuAndMemory,
@@ -79,8 +81,14 @@ class Gatherer {
     kAll,        // and file systems
   };
   Task<std::shared_ptr<NodeFigures>> gather(Context ctx, Depth depth);
+  // Of pods' claims alone.
+  Task<std::shared_ptr<NodeFigures>> gather_claims(Context ctx);
 
  private:
+  struct Claims {
+    std::vector<VolumeUsage> usage;
+    TimePoint at;
+  };
   struct Sample {
     uint64_t cpu_ns = 0;
     TimePoint at;
@@ -89,12 +97,14 @@ class Gatherer {
   class Directories;
   std::shared_ptr<NodeFigures> outline(WallTime now, Depth depth) const;
   Task<void> ask_runtime(Context ctx, std::shared_ptr<NodeFigures> f, Depth depth);
+  Task<void> ask_volumes(Context ctx, std::shared_ptr<NodeFigures> f);
   void rate(Use* use, TimePoint now);
 
-  const NodeView* view_;
+  NodeView* view_;
   cri::Runtime* runtime_;
   std::map<std::string, Sample> samples_;  // by cgroup
   std::shared_ptr<Directories> directories_;
+  std::map<std::string, Claims> claims_;  // by pod
 };
 
 }  // namespace keles::node

@@ -180,6 +180,8 @@ struct NodeServer::Impl {
     if (which.empty()) {
       node_metrics::look(*view, ctx.loop().wall_now());
       body = metrics::expose();
+      auto figures = co_await gatherer->gather_claims(ctx);
+      body += volume_metrics(*figures);
     } else if (which == "probes") {
       body = view->probe_metrics().text(unix_seconds(options.about.started));
     } else if (which == "cadvisor") {

@@ -16,6 +16,7 @@
 #include "node/pods/pod_worker.h"
 #include "node/probes/probe_metrics.h"
 #include "node/server/node_auth.h"
+#include "node/volumes/volume_usage.h"
 #include "zpages/zpages.h"
 
 namespace keles::node {
@@ -38,6 +39,8 @@ class NodeView {
   virtual const std::string& root() const = 0;
   virtual const std::string& logs() const = 0;  // of containers
   virtual const ProbeMetrics& probe_metrics() const = 0;
+  // Volumes::usage() of a pod.
+  virtual Task<std::vector<VolumeUsage>> volume_usage(Context ctx, std::string uid) = 0;
 };
 
 struct NodeServerOptions {

@@ -35,6 +35,9 @@ class EmptyNode final : public NodeView {
   const std::string& root() const override { return name_; }
   const std::string& logs() const override { return name_; }
   const ProbeMetrics& probe_metrics() const override { return probes_; }
+  Task<std::vector<VolumeUsage>> volume_usage(Context, std::string) override {
+    co_return std::vector<VolumeUsage>();
+  }
 
  private:
   std::string name_ = "n1", mount_ = "/sys/fs/cgroup";

@@ -7,6 +7,8 @@
 
 namespace keles::node {
 
+// volume_metrics.cc: kubelet_volume_stats_*, a part of /metrics.
+std::string volume_metrics(const NodeFigures& figures);
 // summary.cc: /stats/summary, a stats.k8s.io/v1alpha1 Summary. `all` false: of processors and
 // memory only, and no network.
 std::string stats_summary(const std::string& node_name, const NodeFigures& figures, bool all);

@@ -55,6 +55,13 @@ NodeFigures figures() {
   p.containers.push_back(c);
   p.volumes.push_back({"data", "", true, {33, 3}, FileSystemStats{60, 100, 40, 6, 10, 4}});
   p.volumes.push_back({"secret", "", false, {44, 4}, FileSystemStats{60, 100, 40, 6, 10, 4}});
+  VolumeUsage claim;
+  claim.volume = "d";
+  claim.claim = "orders";
+  claim.fs = {70, 90, 20, 7, 9, 2};
+  p.claimed.push_back(claim);
+  claim.claim = "";
+  p.claimed.push_back(claim);
   f.pods.push_back(p);
   PodFigures waiting;
   waiting.name = "waiting";
@@ -90,6 +97,13 @@ TEST(Reports, Summary) {
   EXPECT_EQ(pod["ephemeral-storage"]["usedBytes"].as_int(), 11 + 22 + 33);
   EXPECT_EQ(pod["volume"].items()[1]["name"].as_string(), "secret");
   EXPECT_EQ(pod["volume"].items()[1]["usedBytes"].as_int(), 44);
+  const Value& claimed = pod["volume"].items()[2];
+  EXPECT_EQ(
+      to_json(claimed),
+      R"({"time":"2023-11-14T22:13:20Z","availableBytes":70,"capacityBytes":90,"usedBytes":20,)"
+      R"("inodesFree":7,"inodes":9,"inodesUsed":2,"name":"d","pvcRef":{"name":"orders",)"
+      R"("namespace":"shop"}})");
+  EXPECT_TRUE(pod["volume"].items()[3]["pvcRef"].is_null()) << "inline";
   const Value& c = pod["containers"].items()[0];
   EXPECT_EQ(c["memory"]["availableBytes"].as_int(), 30);
   EXPECT_TRUE(c["cpu"]["usageNanoCores"].is_null()) << "not known yet";
@@ -123,6 +137,28 @@ TEST(Reports, ResourceMetrics) {
   NodeFigures failed = figures();
   failed.runtime = Status::unavailable("x");
   expect_lines(resource_metrics(failed), {"resource_scrape_error 1"});
+}
+
+TEST(Reports, VolumeMetrics) {
+  NodeFigures f = figures();
+  f.pods[1].ns = "shop";  // shares the claim
+  f.pods[1].claimed = f.pods[0].claimed;
+  const std::string labels = "{namespace=\"shop\",persistentvolumeclaim=\"orders\"}";
+  std::string expected;
+  struct Row {
+    const char *name, *help, *value;
+  };
+  for (const Row& r : {Row{"available_bytes", "Number of available bytes in the volume", "70"},
+                       Row{"capacity_bytes", "Capacity in bytes of the volume", "90"},
+                       Row{"inodes", "Maximum number of inodes in the volume", "9"},
+                       Row{"inodes_free", "Number of free inodes in the volume", "7"},
+                       Row{"inodes_used", "Number of used inodes in the volume", "2"},
+                       Row{"used_bytes", "Number of used bytes in the volume", "20"}}) {
+    const std::string name = "kubelet_volume_stats_" + std::string(r.name);
+    expected += "# HELP " + name + " [ALPHA] " + r.help + "\n# TYPE " + name + " gauge\n" + name +
+                labels + " " + r.value + "\n";
+  }
+  EXPECT_EQ(volume_metrics(f), expected);
 }
 
 TEST(Reports, ContainerMetrics) {

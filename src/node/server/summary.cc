@@ -209,7 +209,8 @@ class Report {
       local.bytes += c.root_bytes + c.logs.bytes;
       local.inodes += c.root_inodes + c.logs.inodes;
     }
-    if (!p.volumes.empty()) j_.open("volume", '[');
+    const bool any = !p.volumes.empty() || !p.claimed.empty();
+    if (any) j_.open("volume", '[');
     for (const VolumeFigures& v : p.volumes) {
       if (v.fs) {
         open_file_system("", *v.fs, v.use.bytes, v.use.inodes);
@@ -219,7 +220,13 @@ class Report {
       local.bytes += v.use.bytes;
       local.inodes += v.use.inodes;
     }
-    if (!p.volumes.empty()) j_.close(']');
+    for (const VolumeUsage& v : p.claimed) {
+      open_file_system("", v.fs, v.fs.used, v.fs.inodes_used);
+      j_.text("name", v.volume);
+      if (!v.claim.empty()) j_.open("pvcRef").text("name", v.claim).text("namespace", p.ns).close();
+      j_.close();
+    }
+    if (any) j_.close(']');
     if (f_.root) file_system("ephemeral-storage", *f_.root, local.bytes, local.inodes);
     j_.open("process_stats").number("process_count", p.processes).close();
   }

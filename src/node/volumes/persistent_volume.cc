@@ -8,10 +8,10 @@
 #include <cstring>
 #include <deque>
 
-#include "base/process.h"
 #include "base/sync.h"
 #include "machinery/volumes/claim_rules.h"
 #include "node/volumes/host_path.h"
+#include "node/volumes/nfs.h"
 
 namespace keles::node {
 
@@ -81,28 +81,6 @@ Status check_mode(const PersistentVolume& volume, const ClaimRequest& r) {
   return {};
 }
 
-Task<Status> mount_nfs(Context ctx, Ref<PersistentVolume> volume, std::string at) {
-  const auto nfs = volume->spec().nfs();
-  std::string options;
-  for (std::string_view o : volume->spec().mount_options())
-    options += (options.empty() ? "" : ",") + std::string(o);
-  if (nfs.read_only()) options += options.empty() ? "ro" : ",ro";
-  ProcessOptions run;
-  run.argv = {"mount", "-t", "nfs"};
-  if (!options.empty()) {
-    run.argv.emplace_back("-o");
-    run.argv.push_back(options);
-  }
-  run.argv.push_back(std::string(nfs.server()) + ":" + std::string(nfs.path()));
-  run.argv.push_back(std::move(at));
-  Context bounded = ctx.with_timeout(2min);
-  auto r = co_await run_process(bounded, std::move(run));
-  if (!r.ok()) co_return r.status().with_prefix("mount failed");
-  if (r->exit_code == 0) co_return Status();
-  co_return invalid("mount failed: exit status " + std::to_string(r->exit_code) +
-                    "\nOutput: " + r->err + r->out);
-}
-
 }  // namespace
 
 Task<Result<ClaimedVolume>> find_claimed(Context ctx, Client* client, ClaimRequest request) {
@@ -164,17 +142,13 @@ Task<Result<std::string>> ready_volume(Context ctx, const PodDirectories* pods,
   }
   if (spec.has_nfs()) {
     const std::string uid(request.pod->metadata().uid()), name(volume->metadata().name());
-    bool mounted = false;
-    std::function<Result<std::string>()> look = [&]() -> Result<std::string> {
-      TRY_ASSIGN(at, pods->volume(uid, "kubernetes.io~nfs", name, {.mode = 0750, .gid = {}}));
-      mounted = is_mount_root(at.fd);
-      return at.path;
-    };
-    Result<std::string> at = co_await run_blocking(&ctx.loop(), std::move(look));
-    if (!at.ok() || mounted) co_return at;
-    Status s = co_await mount_nfs(ctx, volume, *at);
-    if (!s.ok()) co_return s;
-    co_return *at;
+    NfsSource nfs;
+    nfs.server = spec.nfs().server();
+    nfs.path = spec.nfs().path();
+    nfs.read_only = spec.nfs().read_only() || request.read_only;
+    for (std::string_view o : spec.mount_options()) nfs.options.emplace_back(o);
+    auto at = co_await ready_nfs(ctx, pods, uid, name, std::move(nfs));
+    co_return at;
   }
   co_return invalid(
       "no volume plugin matched: this node mounts no persistent volumes of the type \"" +

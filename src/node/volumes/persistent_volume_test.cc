@@ -10,6 +10,7 @@
 #include "base/temporary_directory.h"
 #include "client/testing/fake_client.h"
 #include "machinery/codec_yaml.h"
+#include "node/volumes/nfs.h"
 
 namespace keles::node {
 namespace {
@@ -91,6 +92,19 @@ TEST(PersistentVolumes, WhatIsBehindAClaim) {
     loop.advance(Duration(1s));
     EXPECT_EQ(answer, r.answer);
   }
+}
+
+TEST(Nfs, IsMountedAsUpstreamDoes) {
+  NfsSource source;
+  source.server = "srv";
+  source.path = "/exports/a";
+  EXPECT_EQ(nfs_arguments(source, "/at"),
+            (std::vector<std::string>{"-t", "nfs", "srv:/exports/a", "/at"}));
+  source.read_only = true;
+  source.options = {"vers=4.1", "noatime"};
+  EXPECT_EQ(nfs_arguments(source, "/at"),
+            (std::vector<std::string>{"-t", "nfs", "-o", "noatime,ro,vers=4.1", "srv:/exports/a",
+                                      "/at"}));
 }
 
 TEST(PersistentVolumes, AllBecomesTheGroups) {

@@ -8,6 +8,7 @@
 #include "machinery/volumes/claim_rules.h"
 #include "node/cgroup/resources.h"
 #include "node/volumes/host_path.h"
+#include "node/volumes/nfs.h"
 
 namespace keles::node {
 
@@ -117,7 +118,7 @@ std::string_view type_of(const Volume& v) {
 Status supported(const Volume& v) {
   std::string_view type = type_of(v);
   for (std::string_view have : {"", "hostPath", "emptyDir", "configMap", "secret", "downwardAPI",
-                                "projected", "persistentVolumeClaim", "ephemeral", "csi"})
+                                "projected", "persistentVolumeClaim", "ephemeral", "csi", "nfs"})
     if (type == have) return {};
   std::string why;
   if (type == "image") {
@@ -339,7 +340,8 @@ Task<Result<CsiVolumes::Token>> Volumes::driver_token(Volumes* self, Context ctx
 
 // What a driver of this node is asked for.
 Task<Result<MountedVolume>> Volumes::from_driver(Context ctx, CsiRequest request) {
-  const bool read_only = request.read_only, persistent = static_cast<bool>(request.persistent);
+  const bool read_only = request.read_only;
+  const Ref<PersistentVolume> persistent = request.persistent;
   auto security = request.pod->spec().security_context();
   request.group = group_of(*request.pod);
   request.only_if_root_differs = security.fs_group_change_policy() == "OnRootMismatch";
@@ -355,8 +357,17 @@ Task<Result<MountedVolume>> Volumes::from_driver(Context ctx, CsiRequest request
   out.settled = true;
   out.device = mounted->device;
   out.again = mounted->republish || persistent;  // a claim may have grown
+  out.republish = mounted->republish;
+  if (persistent) out.persistent = persistent->metadata().name();
+  if (persistent && mounted->grown) out.version = persistent->metadata().resource_version();
   out.looked_at = ctx.loop().wall_now();
   co_return out;
+}
+
+Task<bool> Volumes::unchanged(Context ctx, MountedVolume known) {
+  if (known.republish || known.version.empty() || !known.trouble.empty()) co_return false;
+  auto now = co_await client_.get<PersistentVolume>(ctx, "", known.persistent);
+  co_return now.ok() && (*now)->metadata().resource_version() == known.version;
 }
 
 Task<Result<MountedVolume>> Volumes::claimed(Context ctx, ClaimRequest request, bool again) {
@@ -387,6 +398,11 @@ Task<Result<MountedVolume>> Volumes::claimed(Context ctx, ClaimRequest request, 
   if (!path.ok())
     co_return path.status().with_prefix("MountVolume.SetUp failed for volume \"" + name + "\" ");
   users_[name].insert(uid);
+  if (!pv->spec().has_host_path() && !volumes::is_block(*pv)) {
+    Claimed& its = claimed_[uid][request.volume];
+    its.claim = request.claim;
+    its.path = *path;
+  }
   MountedVolume out;
   out.path = *path;
   out.read_only = request.read_only;
@@ -473,6 +489,15 @@ Task<Result<MountedVolume>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t
     };
     s = co_await run_blocking(&ctx.loop(), std::move(look));
     if (s.ok()) path = std::string(host.path());
+  } else if (auto nfs = v.nfs()) {
+    NfsSource source;
+    source.server = nfs.server();
+    source.path = nfs.path();
+    source.read_only = nfs.read_only();
+    const std::string uid(pod->metadata().uid());
+    path = co_await ready_nfs(ctx, &pods_, uid, name, std::move(source));
+    out.read_only = nfs.read_only();
+    out.settled = true;
   } else if (s.ok() && (v.config_map() || v.secret() || v.downward_api() || v.projected())) {
     out.read_only = true;
     auto payload = co_await payload_of(ctx, pod, v, facts);
@@ -498,10 +523,13 @@ Task<Result<MountedVolumes>> Volumes::setup(Context ctx, Ref<Pod> pod, PodFacts 
     if (!is_used(*pod, name)) continue;
     auto before = known.find(name);
     const bool had = before != known.end() && (before->second.settled || !before->second.read_only);
-    const bool again = had && before->second.again &&
-                       ctx.loop().wall_now() - before->second.looked_at >= kAskAgain;
-    if (had && !again) {
+    bool again = had && before->second.again &&
+                 ctx.loop().wall_now() - before->second.looked_at >= kAskAgain;
+    bool same = had && !again;
+    if (again) same = co_await unchanged(ctx, before->second);
+    if (same) {
       out[name] = before->second;
+      if (again) out[name].looked_at = ctx.loop().wall_now();
       continue;
     }
     auto mounted = co_await setup_one(ctx, pod, i, facts, again);
@@ -515,11 +543,19 @@ Task<Result<MountedVolumes>> Volumes::setup(Context ctx, Ref<Pod> pod, PodFacts 
     out[name].looked_at = ctx.loop().wall_now();
     out[name].trouble = mounted.status().message();
   }
+  WallTime ask_at{};
+  for (const auto& [name, v] : out)
+    if (v.again && (ask_at.ns == 0 || v.looked_at + kAskAgain < ask_at))
+      ask_at = v.looked_at + kAskAgain;
+  const std::string uid(pod->metadata().uid());
+  if (ask_at.ns != 0) ask_at_[uid] = ask_at;
   co_return out;
 }
 
 WallTime Volumes::next_refresh(const std::string& uid) const {
   WallTime next{};
+  auto asked = ask_at_.find(uid);
+  if (asked != ask_at_.end()) next = asked->second;
   auto it = tokens_.find(uid);
   if (it == tokens_.end()) return next;
   for (const auto& [key, token] : it->second)
@@ -531,8 +567,33 @@ Result<std::string> Volumes::bind_sub_path(const SubPath& s) const {
   return node::bind_sub_path(pods_, s);
 }
 
+Task<std::vector<VolumeUsage>> Volumes::usage(Context ctx, std::string uid) {
+  std::vector<VolumeUsage> out;
+  if (csi_) out = co_await csi_->usage(ctx, uid);
+  auto it = claimed_.find(uid);
+  if (it == claimed_.end()) co_return out;
+  std::function<std::vector<VolumeUsage>()> look = [claimed = it->second] {
+    std::vector<VolumeUsage> all;
+    for (const auto& [volume, c] : claimed) {
+      auto fs = read_file_system(c.path);
+      if (!fs) continue;
+      VolumeUsage one;
+      one.volume = volume;
+      one.claim = c.claim;
+      one.fs = *fs;
+      all.push_back(std::move(one));
+    }
+    return all;
+  };
+  std::vector<VolumeUsage> local = co_await run_blocking(&ctx.loop(), std::move(look));
+  for (VolumeUsage& one : local) out.push_back(std::move(one));
+  co_return out;
+}
+
 Task<Status> Volumes::take_down(Context ctx, std::string uid) {
   tokens_.erase(uid);
+  ask_at_.erase(uid);
+  claimed_.erase(uid);
   for (auto it = users_.begin(); it != users_.end();) {
     it->second.erase(uid);
     it = it->second.empty() ? users_.erase(it) : std::next(it);

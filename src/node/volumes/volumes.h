@@ -1,6 +1,6 @@
-// A pod's volumes on the node: emptyDir, hostPath, configMap, secret, downwardAPI, projected (with
-// service account tokens), and the persistent volumes of claims (hostPath, local, nfs). Directories
-// below <root>/pods/<uid>/volumes/, as upstream lays them out.
+// A pod's volumes on the node: emptyDir, hostPath, nfs, configMap, secret, downwardAPI, projected
+// (with service account tokens), and the persistent volumes of claims (hostPath, local, nfs).
+// Directories below <root>/pods/<uid>/volumes/, as upstream lays them out.
 //
 // One loop. setup() may be called again at any time: it brings what changed up to date.
 #pragma once
@@ -20,6 +20,7 @@
 #include "node/volumes/persistent_volume.h"
 #include "node/volumes/pod_directories.h"
 #include "node/volumes/sub_path.h"
+#include "node/volumes/volume_usage.h"
 
 namespace keles::node {
 
@@ -29,8 +30,11 @@ struct MountedVolume {
   bool settled = false;    // nothing that the agent writes is in it: once is enough
   bool device = false;     // a block device, not a directory
   bool again = false;      // of a CSI driver, which is to be asked again from time to time
-  WallTime looked_at{};    // when it was
-  std::string trouble;     // why it was not renewed then; what there was is mounted still
+  bool republish = false;  // ... whatever the volume's object says
+  std::string persistent;  // the PersistentVolume, as it was when the driver had done its part
+  std::string version;
+  WallTime looked_at{};  // when it was
+  std::string trouble;   // why it was not renewed then; what there was is mounted still
 };
 using MountedVolumes = std::map<std::string, MountedVolume>;  // by volume name
 
@@ -48,12 +52,15 @@ class Volumes {
                                      MountedVolumes known);
   // See sub_path.h. Blocking.
   Result<std::string> bind_sub_path(const SubPath& s) const;
-  // When a token of the pod wants to be renewed; WallTime{} for never.
+  // When setup() wants to be called again: a token of the pod is to be renewed, a driver to be
+  // asked again; WallTime{} for never.
   WallTime next_refresh(const std::string& uid) const;
   // Unmounts and removes everything of the pod below the root, its directory included.
   Task<Status> remove(Context ctx, std::string uid);
   // Its volumes alone: the pod has ended, its object is still there. Not while it may run again.
   Task<Status> give_up(Context ctx, std::string uid);
+  // What there is in its claims' volumes (local, nfs, a driver's), and in a driver's inline ones.
+  Task<std::vector<VolumeUsage>> usage(Context ctx, std::string uid);
   std::string pod_directory(std::string_view uid) const { return pods_.path(uid); }
 
  private:
@@ -68,6 +75,8 @@ class Volumes {
                                    PodFacts facts);
   Task<Result<MountedVolume>> claimed(Context ctx, ClaimRequest request, bool again);
   Task<Result<MountedVolume>> from_driver(Context ctx, CsiRequest request);
+  // Whether there is nothing for the driver to do: one request. (A node may not watch volumes.)
+  Task<bool> unchanged(Context ctx, MountedVolume known);
   static Task<Result<CsiVolumes::Token>> driver_token(Volumes* self, Context ctx,
                                                       Ref<api::core_v1::Pod> pod,
                                                       std::string audience, int64_t seconds);
@@ -93,6 +102,11 @@ class Volumes {
   CsiVolumes* csi_ = nullptr;
   std::map<std::string, std::map<std::string, Token>> tokens_;  // pod uid -> audience/expiry
   std::map<std::string, std::set<std::string>> users_;          // pod uids by persistent volume
+  std::map<std::string, WallTime> ask_at_;                      // by pod uid: its drivers
+  struct Claimed {
+    std::string claim, path;
+  };
+  std::map<std::string, std::map<std::string, Claimed>> claimed_;  // by uid, by volume: local, nfs
 };
 
 // Where containers mount something inside this volume, below the volume's own root: directories
