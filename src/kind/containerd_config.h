@@ -1,5 +1,5 @@
-// containerd's configuration on a node that is ours: the CRI plugin, the pause image that is part of
-// this program, CNI where its plugins are.
+// containerd's configuration on a node that is ours: the CRI plugin, the pause image that is part
+// of this program, CNI where its plugins are.
 #pragma once
 
 #include <string>
