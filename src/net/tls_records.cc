@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <string.h>
 
@@ -82,6 +83,8 @@ void Pieces::skip(size_t n) {
   }
   if (count > 0) offset += n;
 }
+
+void RecordCipher::Delete::operator()(evp_cipher_ctx_st* c) const { EVP_CIPHER_CTX_free(c); }
 
 RecordCipher::RecordCipher(TrafficSecret secret, bool seals)
     : secret_(std::move(secret)), seals_(seals) {

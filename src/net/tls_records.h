@@ -8,7 +8,6 @@
 // asked for.
 #pragma once
 
-#include <openssl/evp.h>
 #include <sys/uio.h>
 
 #include <cstdint>
@@ -17,6 +16,8 @@
 #include <string>
 #include <string_view>
 #include <utility>
+
+struct evp_cipher_ctx_st;  // OpenSSL's EVP_CIPHER_CTX
 
 namespace keles::net {
 
@@ -82,13 +83,13 @@ class RecordCipher {
 
  private:
   struct Delete {
-    void operator()(EVP_CIPHER_CTX* c) const { EVP_CIPHER_CTX_free(c); }
+    void operator()(evp_cipher_ctx_st* c) const;
   };
   void use_secret();
   void take_nonce(unsigned char* nonce);
   TrafficSecret secret_;
   bool seals_;
-  std::unique_ptr<EVP_CIPHER_CTX, Delete> ctx_;
+  std::unique_ptr<evp_cipher_ctx_st, Delete> ctx_;
   unsigned char iv_[12] = {};
   uint64_t sequence_ = 0;
 };
