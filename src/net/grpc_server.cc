@@ -31,6 +31,7 @@ struct Call {
   std::optional<Context> ctx;  // of its handler, once that runs
   int code = 0;
   bool too_large = false, started = false;
+  bool streams = false;  // more of the answer may come
 };
 
 class Connection {
@@ -180,10 +181,61 @@ class Connection {
       const std::optional<Duration> timeout = it->second.timeout;
       Context limit = timeout ? ctx.with_timeout(*timeout) : ctx;
       std::string path = it->second.path, message = body.substr(5);
+      auto stream = self->options_.streams.find(path);
+      if (stream != self->options_.streams.end()) {
+        co_await serve_stream(self, id, limit, &stream->second, std::move(message));
+        co_return;
+      }
       answer = co_await self->handler_(limit, std::move(path), std::move(message));
       code = grpc_code(answer.status());
     }
     if (!self->over_) self->respond(id, code, answer);
+  }
+
+  static Task<void> serve_stream(Connection* self, int32_t id, Context ctx,
+                                 const GrpcStreamHandler* handler, std::string message) {
+    auto it = self->calls_.find(id);
+    if (it == self->calls_.end()) co_return;
+    it->second.streams = true;
+    self->submit(id, it->second);
+    GrpcSend send = [self, id](std::string one) { return self->send(id, one); };
+    std::string path = it->second.path;
+    Status s = co_await (*handler)(ctx, std::move(path), std::move(message), std::move(send));
+    it = self->calls_.find(id);
+    if (self->over_ || it == self->calls_.end()) co_return;
+    it->second.streams = false;
+    it->second.code = grpc_code(s);
+    it->second.message = grpc_message_field(s.message());
+    self->resume(id);
+  }
+  bool send(int32_t id, const std::string& message) {
+    auto it = calls_.find(id);
+    if (over_ || it == calls_.end()) return false;
+    Call& call = it->second;
+    call.answer.erase(0, call.sent);
+    call.sent = 0;
+    if (call.answer.size() + message.size() > options_.max_message) return false;
+    append_framed(call.answer, message);
+    resume(id);
+    return true;
+  }
+  void resume(int32_t id) {
+    (void)nghttp2_session_resume_data(session_, id);
+    to_write_.set();
+  }
+  static void append_framed(std::string& to, const std::string& message) {
+    const auto n = static_cast<uint32_t>(message.size());
+    to += {0, static_cast<char>(n >> 24), static_cast<char>(n >> 16), static_cast<char>(n >> 8),
+           static_cast<char>(n)};
+    to += message;
+  }
+  void submit(int32_t id, Call& call) {
+    nghttp2_nv head[] = {field(":status", "200"), field("content-type", "application/grpc")};
+    nghttp2_data_provider from{};
+    from.source.ptr = &call;
+    from.read_callback = on_read;
+    nghttp2_submit_response(session_, id, head, 2, &from);
+    to_write_.set();
   }
 
   void respond(int32_t id, int code, const Result<std::string>& answer) {
@@ -192,18 +244,8 @@ class Connection {
     Call& call = it->second;
     call.code = code;
     call.message = grpc_message_field(answer.status().message());
-    nghttp2_nv head[] = {field(":status", "200"), field("content-type", "application/grpc")};
-    if (code == 0) {
-      const auto n = static_cast<uint32_t>(answer->size());
-      call.answer = {0, static_cast<char>(n >> 24), static_cast<char>(n >> 16),
-                     static_cast<char>(n >> 8), static_cast<char>(n)};
-      call.answer += *answer;
-    }
-    nghttp2_data_provider from{};
-    from.source.ptr = &call;
-    from.read_callback = on_read;
-    nghttp2_submit_response(session_, id, head, 2, &from);
-    to_write_.set();
+    if (code == 0) append_framed(call.answer, *answer);
+    submit(id, call);
   }
   static ssize_t on_read(nghttp2_session* session, int32_t id, uint8_t* to, size_t most,
                          uint32_t* flags, nghttp2_data_source* source, void*) {
@@ -211,7 +253,8 @@ class Connection {
     const size_t n = std::min(most, call.answer.size() - call.sent);
     std::copy_n(call.answer.data() + call.sent, n, to);
     call.sent += n;
-    if (call.sent == call.answer.size()) {
+    if (call.streams && n == 0) return NGHTTP2_ERR_DEFERRED;
+    if (call.sent == call.answer.size() && !call.streams) {
       *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
       const std::string code = std::to_string(call.code);
       nghttp2_nv trailers[] = {field("grpc-status", code), field("grpc-message", call.message)};

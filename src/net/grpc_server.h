@@ -1,11 +1,12 @@
-// gRPC over HTTP/2, server side: unary calls, as plug-ins on unix sockets serve them. Messages are
-// bytes here; machinery's protobuf codec reads them.
+// gRPC over HTTP/2, server side: unary calls and server streams, as plug-ins on unix sockets serve
+// them. Messages are bytes here; machinery's protobuf codec reads them.
 //
 // One loop. A call's context ends with its deadline (grpc-timeout), its stream, its connection, or
 // the server.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -16,8 +17,16 @@
 
 namespace keles::net {
 
+// Sends one message of a stream; false when the caller takes no more (it is gone, or lets more than
+// a message's size wait).
+using GrpcSend = std::function<bool(std::string message)>;
+// The stream ends well or badly as the answer says.
+using GrpcStreamHandler = std::function<Task<Status>(Context ctx, std::string method,
+                                                     std::string message, GrpcSend send)>;
+
 struct GrpcServerOptions {
   GrpcServerOptions() = default;
+  std::map<std::string, GrpcStreamHandler> streams;  // by method; all others are unary
   size_t max_message = 4u << 20;  // of a request; longer ones are RESOURCE_EXHAUSTED
   size_t max_connections = 64;
   uint32_t max_calls = 100;  // at once on a connection, with those that the caller gave up
