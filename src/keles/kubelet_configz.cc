@@ -15,7 +15,7 @@
 namespace keles {
 namespace {
 
-enum class As : uint8_t { kText, kTexts, kPairs, kNumber, kSwitch, kDuration, kTaints };
+enum class As : uint8_t { kText, kTexts, kPairs, kNumber, kSwitch, kDuration, kTaints, kMemory };
 
 struct Entry {
   std::string_view flag, field;  // "authentication.webhook.enabled"
@@ -78,6 +78,15 @@ constexpr Entry kEntries[] = {
     {"kube-reserved", "kubeReserved", As::kPairs},
     {"system-reserved", "systemReserved", As::kPairs},
     {"pod-max-pids", "podPidsLimit", As::kNumber},
+    {"cpu-manager-policy", "cpuManagerPolicy"},
+    {"cpu-manager-policy-options", "cpuManagerPolicyOptions", As::kPairs},
+    {"cpu-manager-reconcile-period", "cpuManagerReconcilePeriod", As::kDuration},
+    {"reserved-cpus", "reservedSystemCPUs"},
+    {"memory-manager-policy", "memoryManagerPolicy"},
+    {"reserved-memory", "reservedMemory", As::kMemory},
+    {"topology-manager-policy", "topologyManagerPolicy"},
+    {"topology-manager-scope", "topologyManagerScope"},
+    {"topology-manager-policy-options", "topologyManagerPolicyOptions", As::kPairs},
 };
 
 // Of "a,b", in brackets or without.
@@ -129,6 +138,26 @@ Value read(Arena& a, As as, std::string_view text) {
         }
         taint.set(a, "effect", Value::string(a.copy(one.substr(one.rfind(':') + 1))));
         out.append(a, taint);
+      }
+      return out;
+    }
+    case As::kMemory: {  // "[0:memory=1Gi,hugepages-2Mi=4Mi,1:memory=2Gi]"
+      Value out = Value::list();
+      for (std::string_view one : parts(text)) {
+        if (const size_t colon = one.find(':'); colon != one.npos) {
+          Value node = Value::map();
+          int64_t n = 0;
+          std::from_chars(one.data(), one.data() + colon, n);
+          node.set(a, "numaNode", Value(n));
+          node.set(a, "limits", Value::map());
+          out.append(a, node);
+          one.remove_prefix(colon + 1);
+        }
+        if (out.items().empty()) continue;
+        const size_t eq = std::min(one.find('='), one.size());
+        const std::string_view value = one.substr(std::min(eq + 1, one.size()));
+        Value* limits = out.items().back().find("limits");
+        limits->set(a, a.copy(one.substr(0, eq)), Value::string(a.copy(value)));
       }
       return out;
     }

@@ -21,6 +21,7 @@
 #include "keles/flag_values.h"
 #include "keles/kubelet_configz.h"
 #include "keles/kubelet_identity.h"
+#include "keles/manager_flags.h"
 #include "keles/node_config.h"
 #include "keles/proxy_flags.h"
 #include "keles/runtime.h"
@@ -44,6 +45,7 @@ struct KubeletFlags {
   std::vector<std::string> labels, taints;
   bool network_policy = true, rotate_certificates = false;
   ProxyFlags proxy;
+  ManagerFlags managers;
   proxy::HealthPorts proxy_ports;
   std::string eviction_hard = node::signal_map_text(node::EvictionSettings::default_hard(), '<');
   std::string eviction_soft, eviction_soft_grace, eviction_reclaim;
@@ -93,6 +95,7 @@ void add_resource_flags(Flags& f, KubeletFlags& k) {
   f.add("system-reserved", &k.system_reserved, "The same, reserved for non-kubernetes components.");
   f.add("pod-max-pids", &k.pod_max_pids,
         "Set the maximum number of processes per pod. If -1, as many as the node has.");
+  k.managers.add(f, k.node.managers);
 }
 
 void add_static_pod_flags(Flags& f, KubeletFlags& k) {
@@ -375,6 +378,7 @@ Status finish_options(KubeletFlags& k) {
   TRY_ASSIGN(system, node::parse_reservation(k.system_reserved));
   k.node.kube_reserved = kube;
   k.node.system_reserved = system;
+  TRY(k.managers.finish(k.node.managers));
   k.node.pod_pids_limit = std::max<int64_t>(k.pod_max_pids, 0);
   return read_certificates(k);
 }

@@ -42,6 +42,32 @@ class Args {
   std::vector<std::string> out_;
 };
 
+// [{numaNode: 0, limits: {memory: 1Gi}}]
+Status read_reserved_memory(const ConfigFile& file, const Value& list, Args& args) {
+  for (const Value& one : list.items()) {
+    std::string amounts;
+    for (const Member& m : one["limits"].members())
+      amounts += (amounts.empty() ? "" : ",") + std::string(m.key()) + "=" +
+                 std::string(m.value.as_string());
+    if (!one["numaNode"].is_int() && !one["numaNode"].is_null())
+      return file.error("reservedMemory", "numaNode: want a number");
+    args.add("reserved-memory", std::to_string(one["numaNode"].as_int()) + ":" + amounts);
+  }
+  return {};
+}
+
+void read_managers(const kubelet::KubeletConfiguration& c, Args& args) {
+  args.text("cpu-manager-policy", c.cpu_manager_policy());
+  for (auto [name, value] : c.cpu_manager_policy_options())
+    args.add("cpu-manager-policy-options", std::string(name) + "=" + std::string(value));
+  args.text("cpu-manager-reconcile-period", c.cpu_manager_reconcile_period());
+  args.text("reserved-cpus", c.reserved_system_cpus());
+  args.text("memory-manager-policy", c.memory_manager_policy());
+  args.text("topology-manager-policy", c.topology_manager_policy());
+  args.text("topology-manager-scope", c.topology_manager_scope());
+  args.pairs("topology-manager-policy-options", c.topology_manager_policy_options(), '=');
+}
+
 void read_eviction(const kubelet::KubeletConfiguration& c, Args& args) {
   args.pairs("eviction-hard", c.eviction_hard(), '<');
   args.flag("merge-default-eviction-settings", c.merge_default_eviction_settings());
@@ -117,6 +143,7 @@ void read_kubelet(const kubelet::KubeletConfiguration& c, Args& args) {
   args.pairs("kube-reserved", c.kube_reserved(), '=');
   args.pairs("system-reserved", c.system_reserved(), '=');
   args.number("pod-max-pids", c.pod_pids_limit());
+  read_managers(c, args);
 }
 
 // "0.0.0.0:10256": the port, and that the address is the one where it is served.
@@ -181,7 +208,9 @@ Result<std::vector<std::string>> with_node_config(const Flags& given,
   if (!kubelet_file.empty()) {
     TRY_ASSIGN(file, ConfigFile::read(kubelet_file,
                                       {"kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"}));
-    read_kubelet(kubelet::KubeletConfiguration(file.root()), out);
+    const kubelet::KubeletConfiguration config(file.root());
+    read_kubelet(config, out);
+    TRY(read_reserved_memory(file, config.reserved_memory(), out));
     tell(file);
   }
   if (!proxy_file.empty()) {

@@ -88,11 +88,11 @@ TEST_F(NodeConfig, WhatIsWrongIsNamed) {
 
 // Fields that nothing acts on are warned of, unless they ask for what happens anyway.
 TEST_F(NodeConfig, WhatNothingActsOnIsWarnedOf) {
-  auto file = ConfigFile::parse("f", kKubelet + "cpuManagerPolicy: static\nfailSwapOn: true\n",
+  auto file = ConfigFile::parse("f", kKubelet + "runOnce: true\nfailSwapOn: true\n",
                                 {"kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"});
   ASSERT_TRUE(file.ok()) << file.status().message();
   ASSERT_EQ(file->warnings().size(), 1u);
-  EXPECT_EQ(file->warnings()[0], "f:3: cpuManagerPolicy: nothing acts on this field here");
+  EXPECT_EQ(file->warnings()[0], "f:3: runOnce: nothing acts on this field here");
 }
 
 TEST_F(NodeConfig, DefaultsAreFilesThatAreReadWithoutAWord) {

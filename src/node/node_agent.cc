@@ -16,6 +16,7 @@
 #include "client/informer.h"
 #include "machinery/time.h"
 #include "node/certificates.h"
+#include "node/dra/cdi.h"
 #include "node/eviction/manager.h"
 #include "node/logs/cri_log.h"
 #include "node/plugins/plugin_registry.h"
@@ -61,7 +62,11 @@ class RecordedEvents final : public Events {
   std::string node_;
 };
 
-class Agent final : public NodeView, public EvictionHost, public StaticPodHost, public PodSetHost {
+class Agent final : public NodeView,
+                    public EvictionHost,
+                    public StaticPodHost,
+                    public PodSetHost,
+                    public ManagersHost {
  public:
   Agent(Context ctx, NodeOptions options, Client& client, cri::Runtime& runtime)
       : ctx_(ctx),
@@ -117,11 +122,18 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost, 
     if (!began.ok()) co_return began;
     began = begin_eviction();
     if (!began.ok()) co_return began;
+    began = begin_managers();
+    if (!began.ok()) co_return began;
     fill_services();
     volumes_.use(csi_);
     csi_drivers_.follow(informers_.informer<api::storage_v1::CSIDriver>());
     began = server_.start(ctx_, server_options(), this, &runtime_, &client_);
     if (!began.ok()) co_return began;
+    began = managers_->start(plugins_);
+    if (!began.ok()) {
+      co_await server_.stop(ctx_);
+      co_return began;
+    }
     if (options_.tls) {
       std::function<void(net::TlsIdentity)> use = [this](net::TlsIdentity identity) {
         server_.set_identity(std::move(identity));
@@ -155,6 +167,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost, 
     co_await server_.stop(ctx_);
     co_await tasks_.join();
     co_await set_.join();
+    co_await managers_->stop();
     co_await probes_.join();
     co_await objects_.join();
     co_await informers_.join();
@@ -302,10 +315,31 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost, 
     shared_.ended_early = [this](const std::string& uid) { eviction_->pod_ended(uid); };
     return Status();
   }
+  Status begin_managers() {
+    ManagerSettings s;
+    s.options = options_.managers;
+    s.root = options_.root;
+    s.node = options_.name;
+    s.memory_bytes = static_cast<uint64_t>(status_.machine().memory_bytes);
+    s.reserved = kept(node_capacity(status_.machine(), options_.max_pods), reservations());
+    s.inject_cdi = [this] {
+      const cri::Version& v = status_.runtime_version();
+      return !runtime_does_cdi(v.name, v.version);
+    };
+    TRY_ASSIGN(made, NodeManagers::make(ctx_, std::move(s), client_, runtime_, *this));
+    managers_ = std::move(made);
+    shared_.managers = managers_.get();
+    status_.offer([this] { return managers_->capacity(); });
+    return {};
+  }
   Reservations reservations() const {
     Reservations r;
     r.kube = options_.kube_reserved;
     r.system = options_.system_reserved;
+    if (auto cpus = CpuSet::parse(options_.managers.reserved_cpus); cpus.ok() && !cpus->empty()) {
+      r.kube.erase("cpu");
+      r.system["cpu"] = Quantity::from_int(cpus->size());
+    }
     auto thresholds = parse_thresholds(options_.eviction);  // refused later if it is wrong
     if (thresholds.ok()) r.eviction = std::move(*thresholds);
     return r;
@@ -443,9 +477,31 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost, 
     static_pods_.poke();
   }
 
-  // --- what the pods' workers ask (PodSetHost) ---
+  // --- what the managers ask (ManagersHost) ---
 
  public:
+  std::vector<Ref<Pod>> living_pods() const override {
+    std::vector<Ref<Pod>> out;
+    for (const auto& [uid, w] : set_.workers())
+      if (w->lives()) out.push_back(w->pod());
+    return out;
+  }
+  bool pods_known() const override { return sources_known_; }
+  std::vector<Running> running_containers() const override {
+    std::vector<Running> out;
+    for (const auto& [uid, w] : set_.workers())
+      for (const cri::Container& c : w->actual().containers)
+        if (c.state == cri::ContainerState::kRunning) out.push_back({uid, c.name, c.id});
+    return out;
+  }
+  void status_changed(const std::string& uid) override {
+    PodWorker* w = set_.find(uid);
+    if (w && w->decided()) w->refresh_status();
+  }
+  void capacity_changed() override { status_.poke(); }
+
+  // --- what the pods' workers ask (PodSetHost) ---
+
   Ref<Node> node_object() const override { return nodes_.get("", options_.name); }
   AdmissionInput grounds() const override {
     AdmissionInput in;
@@ -561,6 +617,7 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost, 
   // static pods that does not answer holds up this alone.
   static Task<void> keep_tidy(Agent* self) {
     (void)co_await self->static_pods_.wait_known(self->ctx_);
+    self->sources_known_ = true;
     while (!self->ctx_.done()) {
       Status s = co_await self->remove_orphans();
       if (!s.ok() && !self->ctx_.done()) log::warn("Cannot look for orphaned pods", {{"error", s}});
@@ -662,13 +719,15 @@ class Agent final : public NodeView, public EvictionHost, public StaticPodHost, 
   NodeStatus status_;
   NodeServer server_;
   PluginRegistry plugins_;
+  std::unique_ptr<NodeManagers> managers_;
   PodServices shared_;
   std::unique_ptr<EvictionManager> eviction_;
   SysctlAllowlist sysctls_;
   bool apparmor_ = false, pods_synced_ = false;
-  Event images_known_;  // what was pulled before, and by whom
-  Event node_known_;    // the Node is there and says what it has
-  Event node_forgot_;   // it was made anew, or says less than it was told
+  bool sources_known_ = false;  // no pod is still to be heard of from before
+  Event images_known_;          // what was pulled before, and by whom
+  Event node_known_;            // the Node is there and says what it has
+  Event node_forgot_;           // it was made anew, or says less than it was told
   std::string known_uid_;
   bool node_is_new_ = false;
   PodSet set_;

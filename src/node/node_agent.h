@@ -22,6 +22,7 @@
 #include "node/eviction/thresholds.h"
 #include "node/images/image_gc.h"
 #include "node/images/pull_records.h"
+#include "node/managers/node_managers.h"
 #include "node/node_status.h"
 #include "node/server/node_auth.h"
 #include "node/static_pods/static_pods.h"
@@ -70,6 +71,7 @@ struct NodeOptions {
   int64_t parallel_pulls = 1;  // of images; 0: any number
   PullVerification pull_verification;
   EvictionSettings eviction;
+  ManagerOptions managers;              // of CPUs, memory and where they lie
   bool local_storage_isolation = true;  // limits of local storage are enforced
 
   bool debugging_handlers = true;  // logs, exec, attach, port-forward, run, runningpods

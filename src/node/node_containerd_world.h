@@ -107,6 +107,8 @@ class World {
     agent_done_.reset();
     spawn(*loop_, agent(this, *agent_ctx_));
   }
+  // Of the agents that are started from now on.
+  void change_options(std::function<void(NodeOptions&)> change) { change_ = std::move(change); }
   Task<void> stop_agent() {
     agent_ctx_->cancel();
     (void)co_await agent_done_.wait(root_);
@@ -184,6 +186,7 @@ class World {
     o.read_only_port = kReadOnlyPort;
     o.eviction.hard.clear();  // the machine is whoever's
     o.eviction.period = 100ms;
+    if (self->change_) self->change_(o);
     Status s = co_await run_node_agent(ctx, std::move(o), &self->client_);
     EXPECT_TRUE(s.is(Reason::kCancelled)) << s.to_string();
     self->agent_done_.set();
@@ -208,6 +211,7 @@ class World {
   FakeClient client_;
   Context root_;
   net::TlsIdentity ca_;
+  std::function<void(NodeOptions&)> change_;
   std::optional<Context> agent_ctx_;
   Event agent_done_;
 };

@@ -283,14 +283,27 @@ std::vector<NodeStatus::Condition> NodeStatus::conditions() const {
   return out;
 }
 
+bool NodeStatus::is_own(std::string_view resource) const {
+  const std::string name(resource);
+  return is_own_resource(resource) || plugins_.all.contains(name) || plugins_.gone.contains(name);
+}
+
+void NodeStatus::look_at_plugins() {
+  if (!ask_plugins_) return;
+  std::set<std::string> gone = std::move(plugins_.gone);
+  plugins_ = ask_plugins_();
+  plugins_.gone.merge(gone);
+  for (const auto& [name, amount] : plugins_.all) plugins_.gone.erase(name);
+}
+
 void NodeStatus::observe(const Node& node) {
   auto allocatable = node.status().allocatable();
   auto capacity = node.status().capacity();
   bool differ = false;
   for (auto [name, amount] : capacity)
-    differ = differ || (!is_own_resource(name) && allocatable.get(name) != amount);
+    differ = differ || (!is_own(name) && allocatable.get(name) != amount);
   for (auto [name, amount] : allocatable)
-    differ = differ || (!is_own_resource(name) && !capacity.contains(name));
+    differ = differ || (!is_own(name) && !capacity.contains(name));
   if (!differ) return;
   foreign_changed_ = true;
   poke_.set();
@@ -303,10 +316,16 @@ void NodeStatus::fill_status(NodeStatusEdit out, const api::core_v1::NodeStatus&
   for (const auto& [name, amount] : have) capacity.set(name, amount_text(name, amount));
   for (const auto& [name, amount] : node::allocatable(have, facts_.reserved))
     allocatable.set(name, amount_text(name, amount));
+  for (const auto& [name, amount] : plugins_.all) capacity.set(name, amount.to_string());
+  for (const auto& [name, amount] : plugins_.usable) allocatable.set(name, amount.to_string());
+  for (const std::string& name : plugins_.gone) {
+    capacity.set(name, "0");
+    allocatable.set(name, "0");
+  }
   for (auto [name, amount] : old.capacity())
-    if (!is_own_resource(name)) allocatable.set(name, amount);
+    if (!is_own(name)) allocatable.set(name, amount);
   for (auto [name, amount] : old.allocatable())  // null takes it away
-    if (!is_own_resource(name) && !old.capacity().contains(name)) allocatable.set(name, Value());
+    if (!is_own(name) && !old.capacity().contains(name)) allocatable.set(name, Value());
   std::string stamp = format_time(now_);
   for (const Condition& c : conditions()) {
     NodeCondition before;
@@ -363,7 +382,10 @@ void NodeStatus::fill_status(NodeStatusEdit out, const api::core_v1::NodeStatus&
 
 // Sends the status when it says something new, or as a heartbeat.
 Task<Status> NodeStatus::report(Context ctx, bool heartbeat) {
+  look_at_plugins();
   std::string digest = runtime_version_.version;
+  digest += "|" + quota::text_of(plugins_.all) + "|" + quota::text_of(plugins_.usable);
+  for (const std::string& name : plugins_.gone) digest += "|" + name;
   for (const Condition& c : conditions()) digest += "|" + c.type + c.status + c.reason + c.message;
   for (const cri::Image& i : images_) {
     digest += "|" + i.id;

@@ -59,6 +59,8 @@ class NodeStatus {
   // The Node as the API has it now: what others put into its capacity (extended resources) is
   // allocatable too.
   void observe(const api::core_v1::Node& node);
+  // Asked for what device plug-ins offer, each time the status is looked at.
+  void offer(std::function<PluginCapacity()> plugins) { ask_plugins_ = std::move(plugins); }
   // What the eviction manager finds; reported at once when it changes.
   void set_pressures(std::set<Pressure> now);
   bool network_ready() const { return network_ready_; }
@@ -66,6 +68,7 @@ class NodeStatus {
   const MachineInfo& machine() const { return machine_; }
   // As last looked at; empty before the first look.
   const cri::RuntimeStatus& runtime_status() const { return runtime_status_; }
+  const cri::Version& runtime_version() const { return runtime_version_; }
 
  private:
   struct Condition {
@@ -80,6 +83,8 @@ class NodeStatus {
   void fill_object(api::core_v1::NodeEdit node, bool fresh);
   void fill_status(api::core_v1::NodeStatusEdit out, const api::core_v1::NodeStatus& old);
   std::vector<Condition> conditions() const;
+  bool is_own(std::string_view resource) const;
+  void look_at_plugins();
   void tell_pressures();
 
   NodeFacts facts_;
@@ -92,6 +97,8 @@ class NodeStatus {
   std::vector<cri::Image> images_;
   std::string runtime_trouble_, network_trouble_;
   bool runtime_ready_ = false, network_ready_ = false;
+  std::function<PluginCapacity()> ask_plugins_;
+  PluginCapacity plugins_;  // `gone` are those that are told to be none
   std::set<Pressure> pressures_, told_pressures_;
   bool reported_ready_ = false;
   bool foreign_changed_ = false;  // others' resources are not yet in allocatable

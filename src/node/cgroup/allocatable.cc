@@ -94,6 +94,15 @@ quota::ResourceList allocatable(const quota::ResourceList& capacity, const Reser
   return out;
 }
 
+quota::ResourceList kept(const quota::ResourceList& capacity, const Reservations& r) {
+  quota::ResourceList out;
+  for (const auto& [name, have] : capacity) {
+    out[name] = reserved(r, name);
+    out[name].add(eviction_room(r, name, have));
+  }
+  return out;
+}
+
 CgroupLimits pods_limits(const quota::ResourceList& capacity, const Reservations& r) {
   CgroupLimits out;
   out.cpu_shares = shares_of_milli(less(of(capacity, "cpu"), reserved(r, "cpu")).milli_value());

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,15 @@ Status check(const Reservations& r, const quota::ResourceList& capacity);
 
 // As the Node shows it. `capacity` holds cpu, memory, ephemeral-storage, pods, hugepages-*.
 quota::ResourceList allocatable(const quota::ResourceList& capacity, const Reservations& r);
+// Of what device plug-ins offer: how much there is, how much of it can be used, and what there is
+// no more.
+struct PluginCapacity {
+  quota::ResourceList all, usable;
+  std::set<std::string> gone;
+};
+
+// What is kept of each: for the system, Kubernetes and eviction.
+quota::ResourceList kept(const quota::ResourceList& capacity, const Reservations& r);
 // What the cgroup of all pods is limited to: eviction's room is theirs until it is needed.
 CgroupLimits pods_limits(const quota::ResourceList& capacity, const Reservations& r);
 

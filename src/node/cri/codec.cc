@@ -146,6 +146,8 @@ void fill(v1::LinuxContainerResourcesEdit out, const Resources& r) {
   out.set_cpu_shares(r.cpu_shares);
   out.set_memory_limit_in_bytes(r.memory_limit_bytes);
   out.set_oom_score_adj(r.oom_score_adj);
+  out.set_cpuset_cpus(r.cpuset_cpus);
+  out.set_cpuset_mems(r.cpuset_mems);
   if (r.huge_pages.empty()) return;
   auto pages = out.edit_hugepage_limits();
   for (const auto& [unit, bytes] : r.huge_pages) {
@@ -202,6 +204,7 @@ void fill(v1::ContainerConfigEdit out, const ContainerConfig& c) {
     device.set_host_path(d.host_path);
     device.set_permissions(d.permissions);
   }
+  for (const std::string& name : c.cdi_devices) out.edit_cdi_devices().add().set_name(name);
   auto mounts = out.edit_mounts();
   for (const Mount& m : c.mounts) {
     auto mount = mounts.add();

@@ -48,6 +48,7 @@ struct Resources {
   int64_t memory_limit_bytes = 0;
   int64_t oom_score_adj = 0;
   std::map<std::string, int64_t> huge_pages;  // bytes by page size, "2MB"
+  std::string cpuset_cpus, cpuset_mems;       // "0-1,4"; "": as they are
 };
 
 struct SeLinux {
@@ -91,6 +92,7 @@ struct ContainerConfig {
   std::vector<std::pair<std::string, std::string>> env;
   std::vector<Mount> mounts;
   std::vector<Device> devices;
+  std::vector<std::string> cdi_devices;  // "vendor.com/gpu=gpu0"
   StringMap labels, annotations;
   std::string log_path;  // below the sandbox's log directory
   bool stdin_open = false, stdin_once = false, tty = false;

@@ -141,6 +141,11 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   files.new_hosts = hosts_sandbox_ != sandbox_id;
   auto config = co_await s_.host->make_container(ctx, std::move(files), in);
   if (!config.ok()) co_return fail("CreateContainerConfigError", config.status());
+  if (s_.managers) {
+    auto extras = co_await s_.managers->extras(ctx, pod, c);
+    if (!extras.ok()) co_return fail("CreateContainerConfigError", extras.status());
+    apply(*extras, *config);
+  }
   hosts_sandbox_ = sandbox_id;
   auto sandbox_config = make_sandbox_config(*pod, sandbox_attempt, s_.logs_directory,
                                             s_.host->cgroup_parent(qos_of(*pod), uid_), dns);
@@ -149,6 +154,7 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
                                                   std::move(*sandbox_config));
   if (!id.ok()) co_return fail("CreateContainerError", id.status());
   s_.register_id(*id, uid_);
+  if (s_.managers) s_.managers->created(uid_, start.name, *id);
   actual_resources_[*id] = resource_texts(c.resources());
   event(start.name, "Normal", "Created", "Created container: " + start.name);
   // A start under way is not broken off by the pod's deletion: the runtime would call it a failure
@@ -377,6 +383,10 @@ Task<void> PodWorker::terminate(Context ctx) {
     (void)co_await ctx.sleep(pause);
     pause = std::min<Duration>(pause * 2, 5s);
     co_await stop_everything(ctx, 0);
+  }
+  for (bool released = false; !released && !ctx.done();) {
+    released = co_await release_claims(ctx);
+    if (!released) (void)co_await ctx.sleep(claims_pause_);
   }
   if (ctx.done()) co_return;
   publish(true);

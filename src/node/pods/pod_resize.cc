@@ -49,6 +49,7 @@ void PodWorker::seed_resources() {
 CgroupLimits PodWorker::own_limits() const {
   CgroupLimits out = pod_limits(*allocated_);
   out.pids_limit = s_.pod_pids_limit;
+  if (s_.managers && s_.managers->exclusive_cpus(uid_)) out.cpu_quota_us = 0;
   return out;
 }
 
@@ -67,15 +68,16 @@ void PodWorker::allocate() {
   wake();
 }
 
-void PodWorker::defer(std::string why) {
+void PodWorker::defer(std::string why, bool infeasible) {
   int64_t generation = pod_->metadata().generation();
-  bool news = resize_.pending_reason.empty() || resize_.pending_generation != generation;
-  resize_.pending_reason = "Deferred";
+  const std::string reason = infeasible ? "Infeasible" : "Deferred";
+  bool news = resize_.pending_reason != reason || resize_.pending_generation != generation;
+  resize_.pending_reason = reason;
   resize_.pending_message = why;
   resize_.pending_generation = generation;
   if (!news) return;
-  event("", "Warning", "ResizeDeferred",
-        resize_message("Pod resize Deferred", *pod_, generation, why));
+  event("", "Warning", "Resize" + reason,
+        resize_message("Pod resize " + reason, *pod_, generation, why));
   wake();
 }
 

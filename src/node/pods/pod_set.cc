@@ -24,7 +24,7 @@ Ref<Pod> without_status(const Ref<Pod>& pod) {
 }  // namespace
 
 PodSet::PodSet(Context ctx, PodServices& services, PodSetHost& host)
-    : ctx_(ctx), services_(services), host_(host), tasks_(ctx.loop()) {
+    : ctx_(ctx), services_(services), host_(host), judging_(1), tasks_(ctx.loop()) {
   services_.admit = [this](Context c, std::string uid) {
     return admit_pod(this, std::move(c), std::move(uid));
   };
@@ -56,7 +56,8 @@ void PodSet::add_static(Ref<Pod> pod, const Ref<Pod>& mirror) {
   auto worker = std::make_shared<PodWorker>(ctx_.child(), services_, std::move(pod));
   workers_[uid] = worker;
   if (mirror) worker->set_mirror(mirror);
-  worker->decide({});  // whoever may write the node's files need not ask
+  if (!services_.managers) worker->decide({});  // whoever may write the node's files need not ask
+  if (services_.managers) tasks_.spawn(admit_static(this, uid));
   tasks_.spawn(run_worker(this, worker));
 }
 
@@ -90,41 +91,82 @@ Task<void> PodSet::run_worker(PodSet* self, std::shared_ptr<PodWorker> worker) {
   self->host_.pod_gone(uid);
 }
 
+std::shared_ptr<PodWorker> PodSet::undecided(const std::string& uid) const {
+  auto it = workers_.find(uid);
+  return it == workers_.end() || it->second->decided() ? nullptr : it->second;
+}
+
+Task<void> PodSet::admit_static(PodSet* self, std::string uid) {
+  Status s = co_await self->judging_.acquire(self->ctx_);
+  if (!s.ok()) co_return;
+  if (std::shared_ptr<PodWorker> worker = self->undecided(uid)) {
+    Verdict v = co_await self->give(worker);
+    if (!self->ctx_.done()) worker->decide(v);
+  }
+  self->judging_.release();
+}
+
 Task<void> PodSet::admit_pod(PodSet* self, Context ctx, std::string uid) {
+  std::shared_ptr<PodWorker> worker = self->undecided(uid);
+  if (!worker) co_return;
+  if (is_static(*worker->pod())) {
+    co_await admit_static(self, uid);
+    co_return;
+  }
   co_await self->host_.wait_judicable(ctx);
   if (ctx.done()) co_return;
-  self->decide_all();
-  PodWorker* worker = self->find(uid);
-  if (!worker || worker->decided()) co_return;
+  Status s = co_await self->judging_.acquire(ctx);
+  if (!s.ok()) co_return;
+  co_await self->decide_all();
+  self->judging_.release();
+  if (!self->undecided(uid)) co_return;
   // Labels that were set just before the pod may not have come yet.
   Context brief = ctx.with_timeout(10s);
   auto got =
       co_await self->services_.client->get(brief, &kind_of<Node>(), "", self->services_.node_name);
   Ref<Node> node = got.ok() ? read<Node>(*got) : self->host_.node_object();
-  worker = self->find(uid);
-  if (!worker || worker->decided() || !node) co_return;
-  self->decide(*worker, *node, true);
+  s = co_await self->judging_.acquire(ctx);
+  if (!s.ok()) co_return;
+  worker = self->undecided(uid);
+  if (worker && node) co_await self->decide(worker, node, true);
+  self->judging_.release();
   self->share_cpu();
 }
 
 // In the order in which the pods were created: each may take what a later one would need.
-void PodSet::decide_all() {
+Task<void> PodSet::decide_all() {
   Ref<Node> node = host_.node_object();
-  if (!node) return;
-  std::vector<PodWorker*> open;
+  if (!node) co_return;
+  std::vector<std::shared_ptr<PodWorker>> open;
   for (const auto& [uid, w] : workers_)
-    if (!w->decided() && w->pod()->metadata().deletion_timestamp().empty()) open.push_back(w.get());
-  std::stable_sort(open.begin(), open.end(), [](const PodWorker* a, const PodWorker* b) {
+    if (!w->decided() && !is_static(*w->pod()) && w->pod()->metadata().deletion_timestamp().empty())
+      open.push_back(w);
+  std::stable_sort(open.begin(), open.end(), [](const auto& a, const auto& b) {
     return a->pod()->metadata().creation_timestamp() < b->pod()->metadata().creation_timestamp();
   });
-  for (PodWorker* w : open) decide(*w, *node, false);
+  for (const std::shared_ptr<PodWorker>& w : open) co_await decide(w, node, false);
   if (!open.empty()) share_cpu();
 }
 
 // `last`: `node` is as new as it gets.
-void PodSet::decide(PodWorker& worker, const Node& node, bool last) {
-  Verdict v = judge(worker.allocated(), worker, node);
-  if (!v.affinity_only || last) worker.decide(v);
+Task<void> PodSet::decide(std::shared_ptr<PodWorker> worker, Ref<Node> node, bool last) {
+  if (worker->decided()) co_return;
+  Verdict v = judge(worker->allocated(), *worker, *node);
+  if (v.affinity_only && !last) co_return;
+  if (v.admit) v = co_await give(worker);
+  if (!ctx_.done()) worker->decide(v);
+}
+
+// What the pod is to have of its own: CPUs, memory, devices.
+Task<Verdict> PodSet::give(std::shared_ptr<PodWorker> worker) {
+  Verdict v;
+  if (!services_.managers) co_return v;
+  Refused why = co_await services_.managers->allocate(ctx_, worker->allocated());
+  if (!why) co_return v;
+  v.admit = false;
+  v.reason = why->reason;
+  v.message = why->message;
+  co_return v;
 }
 
 // Whether the node takes `pod` as it is, beside what all but `self` hold.
@@ -157,6 +199,13 @@ void PodSet::retry_resizes() {
   std::stable_sort(waiting.begin(), waiting.end(),
                    [&](const PodWorker* a, const PodWorker* b) { return rank(a) < rank(b); });
   for (PodWorker* w : waiting) {
+    std::string never;
+    if (services_.managers)
+      never = services_.managers->resize_objection(*w->pod(), *w->allocated());
+    if (!never.empty()) {
+      w->defer(never, true);
+      continue;
+    }
     Verdict v = judge(without_status(w->pod()), *w, *node);
     if (v.admit) w->allocate();
     if (!v.admit) w->defer(v.message);

@@ -42,7 +42,7 @@ class PodSet {
 
   // Of the API's objects; null for one that came or went. No mirror is told.
   void changed(const Ref<api::core_v1::Pod>& before, const Ref<api::core_v1::Pod>& now);
-  // A pod that the API does not know: nobody judges it.
+  // A pod that the API does not know: nobody judges it, but it gets what it is to have of its own.
   void add_static(Ref<api::core_v1::Pod> pod, const Ref<api::core_v1::Pod>& mirror);
 
   const Workers& workers() const { return workers_; }
@@ -59,8 +59,11 @@ class PodSet {
  private:
   static Task<void> run_worker(PodSet* self, std::shared_ptr<PodWorker> worker);
   static Task<void> admit_pod(PodSet* self, Context ctx, std::string uid);
-  void decide_all();
-  void decide(PodWorker& worker, const api::core_v1::Node& node, bool last);
+  static Task<void> admit_static(PodSet* self, std::string uid);
+  Task<void> decide_all();
+  Task<void> decide(std::shared_ptr<PodWorker> worker, Ref<api::core_v1::Node> node, bool last);
+  Task<Verdict> give(std::shared_ptr<PodWorker> worker);
+  std::shared_ptr<PodWorker> undecided(const std::string& uid) const;
   Verdict judge(const Ref<api::core_v1::Pod>& pod, const PodWorker& self,
                 const api::core_v1::Node& node) const;
   void retry_resizes();
@@ -70,6 +73,7 @@ class PodSet {
   PodSetHost& host_;
   Workers workers_;
   std::map<std::string, std::string> ids_;  // container or sandbox id -> uid
+  Semaphore judging_;                       // one pod at a time: giving may wait for a plug-in
   TaskGroup tasks_;
 };
 

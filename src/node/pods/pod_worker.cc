@@ -63,6 +63,12 @@ bool PodWorker::holds_room() const {
   return taken_ && !removed_ && !finished_ && phase != "Succeeded" && phase != "Failed";
 }
 
+bool PodWorker::lives() const {
+  std::string_view phase =
+      status_ ? status_->root["status"]["phase"].as_string() : pod_->status().phase();
+  return !rejected_ && !finished_ && phase != "Succeeded" && phase != "Failed";
+}
+
 void PodWorker::update(Ref<Pod> pod) {
   pod_ = std::move(pod);
   // Before the node has taken it nothing was given.
@@ -293,6 +299,10 @@ Task<void> PodWorker::sync(Context ctx) {
     for (const cri::Container& c : actual_.containers)
       if (c.state == ContainerState::kRunning) waiting_.erase(c.name);
     if (next.wake_at) wake_at(*next.wake_at);
+    // Whoever waits for its claims may have them once it is known to have ended.
+    bool released = true;
+    if (next.finished) released = co_await release_claims(ctx);
+    if (!released) co_return;
     publish();
     bool nothing = !next.create_sandbox && next.start.empty() && next.kill.empty() &&
                    next.stop_sandboxes.empty();
@@ -366,6 +376,11 @@ Task<void> PodWorker::carry_out_ending(Context ctx) {
     (void)co_await ctx.sleep(pause);
     pause = std::min<Duration>(pause * 2, 5s);
   }
+  bool released = false;
+  while (!released && !ctx.done()) {
+    released = co_await release_claims(ctx);
+    if (!released) (void)co_await ctx.sleep(claims_pause_);
+  }
   if (ctx.done()) co_return;
   failed_reason_ = ending_->reason;
   failed_message_ = ending_->message;
@@ -435,17 +450,6 @@ Task<Status> PodWorker::prepare(Context ctx) {
 
 Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
   WallTime now = ctx.loop().wall_now();
-  if (!pod_->spec().resource_claims().empty()) {
-    Status ready = Status::unavailable("this node has no drivers of dynamic resources");
-    if (s_.prepare_devices) ready = co_await s_.prepare_devices(ctx, pod_);
-    if (!ready.ok()) {
-      if (!ctx.done())
-        event("", "Warning", "FailedPrepareDynamicResources",
-              "Failed to prepare dynamic resources: " + ready.message());
-      wake_at(now + kResync);
-      co_return ready;
-    }
-  }
   if (sandbox_backoff_.waiting(sandbox_backoff_.last, now)) {
     wake_at(sandbox_backoff_.until(sandbox_backoff_.last));
     co_return Status::unavailable("waiting to try the pod sandbox again");
@@ -458,6 +462,7 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
     wake_at(now + 500ms);
     co_return Status::unavailable("network is not ready");
   }
+  TRY_CO(prepare_claims(ctx));
   Qos qos = qos_of(*pod_);
   cgroup_limits_ = own_limits();
   actual_whole_ = allocation_.whole();
@@ -572,6 +577,7 @@ void PodWorker::publish(bool ended) {
   in.resize = resize_;
   api::core_v1::PodEdit out(EditTarget{&fresh->root, &fresh->arena});
   build_status(in, out.edit_status());
+  if (s_.managers) s_.managers->fill_status(*pod_, out.edit_status());
   if (status_ && status_->root.equals(fresh->root)) return;
   const std::string_view was = status_ ? status_->root["status"]["phase"].as_string() : phase;
   if (was == "Pending" && fresh->root["status"]["phase"].as_string() == "Running") {

@@ -19,6 +19,7 @@
 #include "client/informer.h"
 #include "node/events.h"
 #include "node/images/images.h"
+#include "node/managers/container_managers.h"
 #include "node/pods/admission.h"
 #include "node/pods/container_config.h"
 #include "node/pods/containers.h"
@@ -39,6 +40,7 @@ struct PodServices {
   PodHost* host = nullptr;
   ObjectCache* objects = nullptr;
   Probes* probes = nullptr;
+  ContainerManagers* managers = nullptr;  // may be none
   // Asks the node for its verdict on this pod, which comes by PodWorker::decide().
   std::function<Task<void>(Context ctx, std::string uid)> admit;
   // Asks the node to give pods what their specs want by now, where there is room: it answers by
@@ -86,6 +88,8 @@ class PodWorker {
   // It was taken, and has not ended: what it asks for is in use. One whose object is gone counts no
   // more: the scheduler has given its room away (as upstream, whose pod manager forgets it then).
   bool holds_room() const;
+  // It has not ended: what it was given is not another's, though its object may be gone.
+  bool lives() const;
   // Ends the pod for good, within `grace_seconds` or sooner: it fails with this reason. With
   // `disruption` a condition says so too. Once is enough: false when it was ending already.
   struct Ending {
@@ -109,6 +113,8 @@ class PodWorker {
   // The pod with the newest status that was made of it, for the node's own /pods.
   Document current() const;
   bool finished() const { return finished_; }
+  // What others tell of it has changed: its status is made anew.
+  void refresh_status() { publish(); }
 
   // --- resources that change while it runs ---
 
@@ -116,8 +122,9 @@ class PodWorker {
   const Ref<api::core_v1::Pod>& allocated() const { return allocated_; }
   const Allocation& allocation() const { return allocation_; }
   bool wants_resize() const;
-  void allocate();              // what the spec wants: there is room
-  void defer(std::string why);  // there is none
+  void allocate();  // what the spec wants: there is room
+  // There is none yet, or (infeasible) never will be.
+  void defer(std::string why, bool infeasible = false);
   const ResizeState& resize_state() const { return resize_; }
 
  private:
@@ -126,6 +133,8 @@ class PodWorker {
   Task<void> sync(Context ctx);
   Task<Status> carry_out(Context ctx, PodPlan plan);
   Task<Status> make_sandbox(Context ctx, uint32_t attempt);
+  Task<Status> prepare_claims(Context ctx);
+  Task<bool> release_claims(Context ctx);
   Task<Status> guard_network(Context ctx);
   Task<Status> prepare(Context ctx);
   Task<Status> start_container(Context ctx, PodPlan::Start start);
@@ -191,7 +200,7 @@ class PodWorker {
   bool seeded_ = false;
   std::optional<MountedVolumes> volumes_;  // none until they have been prepared once
   Backoff sandbox_backoff_;
-  Duration prepare_pause_{0};
+  Duration prepare_pause_{0}, claims_pause_{0};
   std::string_view round_ = "create";  // why the next round is gone through, for the metrics
   Recurring unread_;                   // the runtime's state
   std::string hosts_sandbox_;          // whose address etc-hosts has

@@ -9,23 +9,6 @@ namespace {
 
 constexpr int64_t kMostAlternatives = 8;
 
-// The claim's name, "" when none is needed.
-Result<std::string> name_of(const api::core_v1::Pod& pod,
-                            const api::core_v1::PodResourceClaim& entry, bool* made_for_it) {
-  const std::string place = "pod \"" + std::string(pod.metadata().namespace_()) + "/" +
-                            std::string(pod.metadata().name()) + "\"";
-  if (entry.has_resource_claim_name()) return std::string(entry.resource_claim_name());
-  if (!entry.has_resource_claim_template_name()) {
-    return Status::unavailable(place + ", spec.resourceClaim \"" + std::string(entry.name()) +
-                               "\": none of the supported fields are set");
-  }
-  *made_for_it = true;
-  for (auto status : pod.status().resource_claim_statuses()) {
-    if (status.name() == entry.name()) return std::string(status.resource_claim_name());
-  }
-  return Status::unavailable(place + ": ResourceClaim not created yet");
-}
-
 // What the driver says of an allocated device; null: nothing yet.
 const Value* status_of_device(const api::resource_v1::ResourceClaim& claim, const Value& result) {
   for (const Value& d : claim.value()["status"]["devices"].items()) {
@@ -43,21 +26,37 @@ const Value* condition_met(const Value& device, std::string_view type) {
   return nullptr;
 }
 
-bool is_controlled_by(const Value& metadata, std::string_view uid) {
-  const auto owners = metadata["ownerReferences"].items();
-  return std::any_of(owners.begin(), owners.end(), [&](const Value& o) {
-    return o["controller"].as_bool() && o["uid"].as_string() == uid;
-  });
+}  // namespace
+
+Result<std::string> claim_name(const api::core_v1::Pod& pod,
+                               const api::core_v1::PodResourceClaim& entry, bool* made_for_it) {
+  const std::string place = "pod \"" + std::string(pod.metadata().namespace_()) + "/" +
+                            std::string(pod.metadata().name()) + "\"";
+  if (entry.has_resource_claim_name()) return std::string(entry.resource_claim_name());
+  if (!entry.has_resource_claim_template_name()) {
+    return Status::unavailable(place + ", spec.resourceClaim \"" + std::string(entry.name()) +
+                               "\": none of the supported fields are set");
+  }
+  *made_for_it = true;
+  for (auto status : pod.status().resource_claim_statuses()) {
+    if (status.name() == entry.name()) return std::string(status.resource_claim_name());
+  }
+  return Status::unavailable(place + ": ResourceClaim not created yet");
 }
 
-}  // namespace
+bool is_made_for(const Value& claim, std::string_view pod_uid) {
+  const auto owners = claim["metadata"]["ownerReferences"].items();
+  return std::any_of(owners.begin(), owners.end(), [&](const Value& o) {
+    return o["controller"].as_bool() && o["uid"].as_string() == pod_uid;
+  });
+}
 
 Result<std::vector<Claim>> claims_of(const api::core_v1::Pod& pod, const FindClaim& find) {
   std::vector<Claim> out;
   const std::string ns(pod.metadata().namespace_());
   for (auto entry : pod.spec().resource_claims()) {
     bool made_for_it = false;
-    TRY_ASSIGN(name, name_of(pod, entry, &made_for_it));
+    TRY_ASSIGN(name, claim_name(pod, entry, &made_for_it));
     if (name.empty()) continue;
     Claim claim = find(ns, name);
     if (!claim) {
@@ -66,7 +65,7 @@ Result<std::vector<Claim>> claims_of(const api::core_v1::Pod& pod, const FindCla
     if (!claim->metadata().deletion_timestamp().empty()) {
       return Status::unavailable("resourceclaim \"" + name + "\" is being deleted");
     }
-    if (made_for_it && !is_controlled_by(claim->value()["metadata"], pod.metadata().uid())) {
+    if (made_for_it && !is_made_for(claim->value(), pod.metadata().uid())) {
       return Status::unavailable("ResourceClaim " + ns + "/" + name + " was not created for Pod " +
                                  ns + "/" + std::string(pod.metadata().name()) +
                                  " (Pod is not owner)");

@@ -17,6 +17,11 @@ inline constexpr std::string_view kClaimFinalizer = "resource.kubernetes.io/dele
 
 using FindClaim = std::function<Claim(std::string_view ns, std::string_view name)>;
 
+// The name of an entry's claim, "" when none is needed, and whether it is made for the pod alone.
+Result<std::string> claim_name(const api::core_v1::Pod& pod,
+                               const api::core_v1::PodResourceClaim& entry, bool* made_for_it);
+bool is_made_for(const Value& claim, std::string_view pod_uid);
+
 // Those that the pod names and those that were made for it, in its order; an entry for which no
 // claim is needed is left out. The error tells what is missing yet, in upstream's words.
 Result<std::vector<Claim>> claims_of(const api::core_v1::Pod& pod, const FindClaim& find);

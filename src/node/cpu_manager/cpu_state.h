@@ -1,0 +1,44 @@
+// Which CPUs belong to which container, and which to all others; kept in the file
+// cpu_manager_state as upstream keeps it (pkg/kubelet/cm/cpumanager/state, format 2).
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "node/topology/cpu_set.h"
+
+namespace keles::node {
+
+class CpuState {
+ public:
+  using Containers = std::map<std::string, CpuSet>;       // by name
+  using Assignments = std::map<std::string, Containers>;  // by the pod's uid
+
+  // What the file says, or a new one. kInvalid: it cannot be gone on from; says what to do.
+  static Result<CpuState> open(const std::string& directory, const std::string& policy);
+
+  const CpuSet& shared() const { return shared_; }
+  const Assignments& all() const { return assigned_; }
+  const CpuSet* of(const std::string& pod, const std::string& container) const;
+  CpuSet exclusive() const;  // all that are some container's
+
+  void share(CpuSet cpus);
+  void assign(const std::string& pod, const std::string& container, CpuSet cpus);
+  void remove(const std::string& pod, const std::string& container);
+
+  // The file's text.
+  std::string text() const;
+  // kInvalid with upstream's words.
+  static Result<CpuState> parse(const std::string& text, const std::string& policy);
+
+ private:
+  void save() const;
+  uint32_t checksum() const;
+  std::string path_, policy_;
+  CpuSet shared_;
+  Assignments assigned_;
+};
+
+}  // namespace keles::node
