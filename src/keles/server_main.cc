@@ -10,6 +10,7 @@
 #include "keles/flag_values.h"
 #include "keles/identity_flags.h"
 #include "keles/runtime.h"
+#include "keles/server_node.h"
 #include "server/auth/auth.h"
 #include "server/http/pki_files.h"
 
@@ -101,12 +102,16 @@ Result<Credentials> own_credentials(const ControlPlaneOptions& f, WallTime now) 
 
 int server_main(const std::vector<std::string>& args) {
   ControlPlaneOptions f;
+  ServerNode node;
   f.bootstrap_tokens = true;
   f.metrics_api = true;
   Flags flags(
-      "Runs a control plane: API server, store, controllers, scheduler, DNS.\n\nUsage:\n  keles "
+      "Runs a control plane: API server, store, controllers, scheduler, DNS; and with --node a "
+      "node, "
+      "too.\n\nUsage:\n  keles "
       "server [flags]");
   add_flags(flags, f);
+  add_server_node_flags(flags, node);
   return run_command(&flags, args, [&](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(check_identity_flags(flags, &f));
@@ -115,6 +120,7 @@ int server_main(const std::vector<std::string>& args) {
     f.flags = flag_values(flags, args);
     f.store_identity_file = f.data_dir + "/pki/store-identity";
     f.credentials = own_credentials;
+    TRY(set_beside(&f, node));
     TRY(log::set_format(f.logging_format));
     log::set_verbosity(static_cast<int>(f.verbosity));
     log::info("Starting control plane", {{"version", kGitVersion}});

@@ -1,0 +1,132 @@
+// `keles agent`: a machine joins a cluster as a node.
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/file.h"
+#include "base/flags.h"
+#include "base/ip.h"
+#include "base/log.h"
+#include "base/log_format.h"
+#include "base/version.h"
+#include "keles/commands.h"
+#include "keles/control_plane.h"
+#include "keles/runtime.h"
+#include "kind/layout.h"
+#include "machines/discovery.h"
+#include "machines/machine_check.h"
+#include "machines/node_parts.h"
+
+namespace keles {
+namespace {
+
+struct AgentFlags {
+  std::string server, token, data_dir = "/var/lib/keles";
+  std::string name, ip, runtime, logging_format = "text";
+  std::vector<std::string> labels, taints, ignored;
+  Duration discovery_timeout = 5min;
+  int64_t verbosity = 0;
+};
+
+Task<Status> join(Context ctx, AgentFlags f, machines::JoinTarget target) {
+  machines::NodeParts parts;
+  parts.program = kind::program_path();
+  parts.directory = f.data_dir + "/agent";
+  parts.name = f.name;
+  parts.ip = f.ip;
+  parts.runtime = f.runtime;
+  parts.labels = f.labels;
+  parts.taints = f.taints;
+  parts.kubeconfig = parts.directory + "/kubelet.conf";
+  parts.bootstrap_kubeconfig = parts.directory + "/bootstrap-kubelet.conf";
+  parts.ca_file = parts.directory + "/ca.crt";
+  const std::string known = parts.directory + "/cluster.yaml";
+  // Whoever has joined begins again with what it was told, whether the token still holds or not.
+  if (path_exists(parts.kubeconfig) && path_exists(parts.ca_file) && path_exists(known)) {
+    auto text = read_file(known);
+    if (!text.ok()) co_return text.status();
+    auto network = machines::parse_network(*text);
+    if (!network.ok()) co_return network.status();
+    parts.network = *network;
+  } else {
+    Context limit = ctx.with_timeout(f.discovery_timeout);
+    auto found = co_await machines::discover(limit, target);
+    if (!found.ok()) co_return found.status();
+    parts.network = found->network;
+    Status s = make_directories(parts.directory, 0700);
+    if (s.ok()) s = write_file(parts.ca_file, found->ca_pem);
+    const std::string bootstrap = machines::bootstrap_kubeconfig(target, found->ca_pem);
+    if (s.ok()) s = write_file(parts.bootstrap_kubeconfig, bootstrap, 0600);
+    if (s.ok()) s = write_file(known, machines::format_network(found->network));
+    if (!s.ok()) co_return s;
+    log::info("The cluster is known", {{"server", target.url}, {"node", f.name}});
+  }
+  co_return co_await machines::run_node_parts(ctx, parts);
+}
+
+Status check(AgentFlags* f) {
+  if (f->name.empty()) {
+    char host[256] = {};
+    ::gethostname(host, sizeof host - 1);
+    f->name = host;
+  }
+  if (!machines::is_node_name(f->name))
+    return Status::bad_request("--node-name: \"" + f->name +
+                               "\": want lower-case letters, digits, '-' and '.'");
+  if (f->ip.empty()) f->ip = choose_advertise_address("0.0.0.0");
+  auto ip = IpAddress::parse(f->ip);
+  if (!ip || !ip->is_global_unicast())
+    return Status::bad_request("--node-ip: \"" + f->ip +
+                               "\" is no address by which others reach this machine");
+  machines::MachineRole role;
+  role.data_dir = f->data_dir;
+  std::string text;
+  Status s = machines::report_findings(machines::check_machine(role), f->ignored, &text);
+  std::fputs(text.c_str(), stderr);
+  return s;
+}
+
+}  // namespace
+
+int agent_main(const std::vector<std::string>& args) {
+  AgentFlags f;
+  Flags flags(
+      "Joins a cluster as a node: asks the server for a certificate with a token, and runs a "
+      "container runtime (unless one is there), the kubelet, the service proxy and the pod "
+      "network.\n\nUsage:\n  keles agent --server URL --token TOKEN [flags]");
+  flags.add("server", &f.server, "The API server's URL: https://HOST:PORT.");
+  flags.add("token", &f.token,
+            "A bootstrap token, and after \"::\" the hash of the cluster's CA, as `keles token "
+            "create --print-join-command` prints them. Without the hash any CA that the token "
+            "signs is believed.");
+  flags.add("data-dir", &f.data_dir, "Where the node's own files are kept.");
+  flags.add("node-name", &f.name, "The node's name. Empty: the hostname.");
+  flags.add("node-ip", &f.ip,
+            "By which address others reach this machine. Empty: that of the default route.");
+  flags.add("node-labels", &f.labels, "Labels to add when registering the node in the cluster.");
+  flags.add(
+      "register-with-taints", &f.taints,
+      "Register the node with the given list of taints (comma separated <key>=<value>:<effect>).");
+  flags.add("container-runtime-endpoint", &f.runtime,
+            "The endpoint of the container runtime. Empty: containerd's, which is started when it "
+            "is not there.");
+  flags.add("discovery-timeout", &f.discovery_timeout, "How long the server is asked.");
+  flags.add("ignore-preflight-errors", &f.ignored,
+            "A list of checks whose errors will be shown as warnings (see `keles check`).");
+  flags.add("logging-format", &f.logging_format,
+            "Sets the log format. Permitted formats: \"json\", \"text\".");
+  flags.add("v", &f.verbosity, "number for the log level verbosity", 'v');
+  flags.require("server");
+  flags.require("token");
+  return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
+    TRY(no_arguments(rest));
+    TRY_ASSIGN(target, machines::parse_join(f.server, f.token));
+    TRY(check(&f));
+    TRY(log::set_format(f.logging_format));
+    log::set_verbosity(static_cast<int>(f.verbosity));
+    log::info("Starting agent", {{"version", kGitVersion}, {"node", f.name}});
+    return run_program([f, target = target](Context ctx) { return join(ctx, f, target); });
+  });
+}
+
+}  // namespace keles

@@ -1,0 +1,119 @@
+#include "keles/server_node.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "client/kubeconfig.h"
+#include "client/node_identity.h"
+#include "keles/local_client.h"
+#include "kind/layout.h"
+#include "machines/machine_check.h"
+#include "machines/node_parts.h"
+#include "machines/publish.h"
+
+namespace keles {
+namespace {
+
+// The machine's own identity, made where the cluster's CA is, at each start anew.
+Result<machines::NodeParts> own_parts(const ControlPlaneOptions& f, const ServerNode& n,
+                                      WallTime now) {
+  machines::NodeParts p;
+  p.program = kind::program_path();
+  p.directory = f.data_dir + "/agent";
+  p.name = n.name;
+  p.ip = f.advertise_address;
+  p.runtime = n.runtime;
+  p.network.domain = f.cluster_domain;
+  p.network.pods = f.cluster_cidr;
+  p.network.services = f.service_cidr;
+  net::TlsIdentity ca;
+  TRY_ASSIGN(certificate, read_file(f.data_dir + "/pki/ca.crt"));
+  TRY_ASSIGN(key, read_file(f.data_dir + "/pki/ca.key"));
+  ca.certificate_pem = certificate;
+  ca.key_pem = key;
+  TRY_ASSIGN(identity, issue_node_identity(ca, p.name, {p.ip}, now));
+  NodeFiles files;
+  files.kubeconfig = "/kubelet.conf";
+  files.ca = "/ca.crt";
+  files.serving_certificate = "/kubelet.crt";
+  files.serving_key = "/kubelet.key";
+  const bool v6 = p.ip.find(':') != std::string::npos;
+  const std::string url =
+      "https://" + (v6 ? "[" + p.ip + "]" : p.ip) + ":" + std::to_string(f.secure_port);
+  TRY(make_directories(p.directory, 0700));
+  TRY(write_node_identity_files(p.directory, files, identity, certificate, url));
+  p.kubeconfig = p.directory + files.kubeconfig;
+  p.ca_file = p.directory + files.ca;
+  p.certificate_file = p.directory + files.serving_certificate;
+  p.key_file = p.directory + files.serving_key;
+  TRY_ASSIGN(proxy, net::issue_client(ca, "system:kube-proxy", {}, now));
+  KubeconfigEntry entry{"kube-proxy", url, certificate, proxy.certificate_pem, proxy.key_pem};
+  p.proxy_kubeconfig = p.directory + "/kube-proxy.conf";
+  TRY(write_file(p.proxy_kubeconfig, kubeconfig_text(entry), 0600));
+  return p;
+}
+
+Task<void> beside(Context ctx, ApiServer* api, ControlPlaneOptions f, ServerNode n) {
+  Caller admin;
+  admin.name = "system:apiserver";
+  admin.groups = {"system:masters"};
+  auto client = make_local_client(*api, ctx.loop(), admin);
+  machines::ClusterNetwork network;
+  network.domain = f.cluster_domain;
+  network.pods = f.cluster_cidr;
+  network.services = f.service_cidr;
+  Status s = co_await machines::publish_cluster(ctx, client.get(), network);
+  if (s.ok() && n.node) {
+    auto parts = own_parts(f, n, ctx.loop().wall_now());
+    s = parts.status();
+    if (s.ok()) s = co_await machines::run_node_parts(ctx, *parts);
+  }
+  if (!s.ok() && !ctx.done()) log::error("This server is no node", {{"error", s}});
+}
+
+}  // namespace
+
+void add_server_node_flags(Flags& f, ServerNode& n) {
+  f.add("node", &n.node,
+        "This machine is a node too: a container runtime (unless one is there), the kubelet, the "
+        "service proxy and the pod network run on it. Implies --join.");
+  f.add("join", &n.join,
+        "Let machines join by `keles agent`: what they need to know and to be allowed is kept in "
+        "the cluster.");
+  f.add("node-name", &n.name, "The name of that node. Empty: the hostname.");
+  f.add("node-container-runtime-endpoint", &n.runtime,
+        "The endpoint of its container runtime. Empty: containerd's, which is started when it is "
+        "not there.");
+}
+
+Status set_beside(ControlPlaneOptions* f, const ServerNode& given) {
+  if (!given.node && !given.join) return {};
+  ServerNode n = given;
+  if (n.name.empty()) {
+    char host[256] = {};
+    ::gethostname(host, sizeof host - 1);
+    n.name = host;
+  }
+  if (f->advertise_address.empty())
+    f->advertise_address = choose_advertise_address(f->bind_address);
+  if (f->secure_port == 0)
+    return Status::bad_request("--secure-port: want a port by which others find the server");
+  if (n.node) {
+    machines::MachineRole role;
+    role.server = true;
+    role.api_port = static_cast<uint16_t>(f->secure_port);
+    role.data_dir = f->data_dir;
+    std::string text;
+    Status s = machines::report_findings(machines::check_machine(role), {}, &text);
+    std::fputs(text.c_str(), stderr);
+    if (!s.ok()) return s;
+  }
+  const ControlPlaneOptions options = *f;
+  f->beside = [options, n](Context ctx, ApiServer* api) { return beside(ctx, api, options, n); };
+  return {};
+}
+
+}  // namespace keles

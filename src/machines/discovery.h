@@ -1,0 +1,52 @@
+// How a machine that has a token comes to know the cluster: kube-public/cluster-info, read from a
+// server that nobody has vouched for yet, is signed by the token, and holds the cluster's CA, whose
+// public key may be pinned (upstream: kubeadm's token discovery); then, as the token's holder, what
+// a node is to know of the cluster's network (kube-system/kubeadm-config).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/context.h"
+#include "base/task.h"
+#include "client/kubeconfig.h"
+#include "machines/bootstrap_token.h"
+
+namespace keles::machines {
+
+struct JoinTarget {
+  JoinTarget() = default;
+  ClientConfig server;  // without a CA
+  std::string url;      // "https://10.0.0.1:6443"
+  BootstrapToken token;
+  std::vector<std::string> pins;  // "sha256:HEX"; none: any CA that the token signs
+};
+// `token`: "abcdef.0123456789abcdef", or that, "::" and a pin (or several, with "::" between them).
+Result<JoinTarget> parse_join(std::string_view server, std::string_view token);
+
+// The kubeconfig in cluster-info's `data`, whose signature is the token's.
+Result<std::string> signed_kubeconfig(const Value& data, const BootstrapToken& token);
+// The CA in it, one of whose keys is pinned, where there are pins.
+Result<std::string> pinned_ca(std::string_view kubeconfig, const std::vector<std::string>& pins);
+
+struct ClusterNetwork {
+  ClusterNetwork() = default;
+  std::string domain = "cluster.local", pods, services;  // ranges
+};
+// A ClusterConfiguration of kubeadm's (YAML), and back.
+Result<ClusterNetwork> parse_network(std::string_view cluster_configuration);
+std::string format_network(const ClusterNetwork& network);
+
+struct FoundCluster {
+  FoundCluster() = default;
+  std::string ca_pem;
+  ClusterNetwork network;
+};
+// Asks again until ctx ends, and fails with the last error.
+Task<Result<FoundCluster>> discover(Context ctx, JoinTarget target);
+
+// For the kubelet: how to ask for its certificate.
+std::string bootstrap_kubeconfig(const JoinTarget& target, const std::string& ca_pem);
+
+}  // namespace keles::machines
