@@ -666,6 +666,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   if (*auditor) background.spawn((*auditor)->run(auditing));
   background.spawn((*others)->run(serving));
   if (usage) background.spawn(usage->run(serving));
+  if (f.beside) background.spawn(f.beside(serving, &api));
   Status s = co_await api.start(serving);
   Components components(api, *loop, f, pki->ca, own->keys, running, (*server)->port(),
                         auditor->get());

@@ -82,6 +82,8 @@ struct ControlPlaneOptions {
   std::map<std::string, std::string> flags;  // as they were given: /flagz
   // Reads or makes the credentials. Blocking; called once, before anything is opened.
   std::function<Result<Credentials>(const ControlPlaneOptions&, WallTime now)> credentials;
+  // Runs beside the server until its context ends; may be null.
+  std::function<Task<void>(Context ctx, ApiServer* api)> beside;
 };
 
 // The flags that every command with an API server has.
