@@ -64,12 +64,27 @@ bool comes_first(const Service& a, const Service& b) {
   return x.uid() < y.uid();
 }
 
-std::string internal_ipv4(const Node& node) {
+// The node's first of each family.
+std::vector<IpAddress> internal_ips(const Node& node) {
+  std::vector<IpAddress> out;
   for (auto a : node.status().addresses()) {
     auto ip = a.type() == "InternalIP" ? IpAddress::parse(a.address()) : std::nullopt;
-    if (ip && !ip->v6()) return ip->text();
+    if (!ip) continue;
+    const bool again = std::any_of(out.begin(), out.end(),
+                                   [&](const IpAddress& o) { return o.v6() == ip->v6(); });
+    if (!again) out.push_back(*ip);
   }
-  return "";
+  return out;
+}
+
+// IPv4 where a Service names no family.
+bool has_family(const Service& service, bool v6) {
+  const auto families = service.spec().ip_families();
+  if (families.empty()) return !v6;
+  for (std::string_view f : families) {
+    if (f == (v6 ? "IPv6" : "IPv4")) return true;
+  }
+  return false;
 }
 
 std::string port_text(const ServicePort& p) {
@@ -130,20 +145,19 @@ Result<std::vector<BalancerAddress>> plan_local_balancer(const Service& service,
       return Status(Reason::kConflict, "port " + port + " is taken by service " + holder);
   }
   const bool local = service.spec().external_traffic_policy() == "Local";
-  std::vector<std::pair<IpAddress, std::string>> found;
+  std::vector<IpAddress> found;
   for (const auto& node : nodes) {
     const std::string name(node->metadata().name());
     if (!condition_is_true(node->status().conditions(), "Ready")) continue;
     if (local && !view.nodes_with_endpoints.contains(name)) continue;
-    std::string ip = internal_ipv4(*node);
-    if (ip.empty()) continue;
-    const IpAddress address = *IpAddress::parse(ip);
-    found.emplace_back(address, std::move(ip));
+    for (const IpAddress& ip : internal_ips(*node)) {
+      if (has_family(service, ip.v6())) found.push_back(ip);
+    }
   }
   std::sort(found.begin(), found.end());
   found.erase(std::unique(found.begin(), found.end()), found.end());
   std::vector<BalancerAddress> out;
-  for (auto& [address, text] : found) out.push_back({std::move(text), "", "VIP"});
+  for (const IpAddress& ip : found) out.push_back({ip.text(), "", "VIP"});
   return out;
 }
 
@@ -163,7 +177,9 @@ LoadBalancerController::LoadBalancerController(Deps deps)
     auto state = [](const Ref<Node>& n) {
       if (!n || !takes_balanced(*n)) return std::string();
       const bool ready = condition_is_true(n->status().conditions(), "Ready");
-      return internal_ipv4(*n) + (ready ? " ready" : "");
+      std::string out = ready ? "ready" : "";
+      for (const IpAddress& ip : internal_ips(*n)) out += " " + ip.text();
+      return out;
     };
     if (state(before) != state(now)) wake_balanced();
   });

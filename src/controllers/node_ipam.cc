@@ -97,8 +97,13 @@ NodeIpamController::NodeIpamController(Deps deps)
     counts().most.with({r.cluster.text()}).set(static_cast<double>(pools_.back().size()));
   }
   // What services have is no pod's.
-  if (auto services = IpPrefix::parse(options().service_cidr)) {
-    for (RangePool& pool : pools_) pool.add(services->network());
+  const std::string& services = options().service_cidr;
+  for (size_t from = 0; from <= services.size();) {
+    const size_t comma = std::min(services.find(',', from), services.size());
+    const auto range = IpPrefix::parse(std::string_view(services).substr(from, comma - from));
+    from = comma + 1;
+    if (!range) continue;
+    for (RangePool& pool : pools_) pool.add(range->network());
   }
   objects().on_change(
       [this](const Ref<Node>& before, const Ref<Node>& now) { on_change(before, now); });

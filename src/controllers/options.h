@@ -27,7 +27,7 @@ struct NodeMaskSizes {
 struct Options {
   std::string cluster_cidr = "10.244.0.0/16";  // --cluster-cidr: one range, or one of each family
   NodeMaskSizes node_mask_sizes;
-  std::string service_cidr;  // what nodes do not get of it; "" for none
+  std::string service_cidr;  // what nodes do not get of it, likewise; "" for none
   bool allocate_node_cidrs = true;
   // Who has load balancers for Services; null: nobody, or the nodes themselves. Outlives the
   // controllers; of the same loop.

@@ -49,12 +49,19 @@ std::optional<std::string> ReplyCache::find(std::string_view question, TimePoint
   return out;
 }
 
-void ReplyCache::put(std::string_view question, std::string reply, TimePoint now) {
+void ReplyCache::clear() {
+  by_question_.clear();
+  order_.clear();
+  bytes_ = 0;
+}
+
+void ReplyCache::put(std::string_view question, std::string reply, TimePoint now,
+                     Duration longest) {
   auto ttls = ttl_offsets(reply);
   if (question.size() < 2 || !ttls.ok() || ttls->empty()) return;
   const int rcode = static_cast<uint8_t>(reply[3]) & 15;
   if ((rcode != kNoError && rcode != kNxDomain) || (reply[2] & kTruncated) != 0) return;
-  Duration left = kLongest;
+  Duration left = longest;
   for (size_t at : *ttls) left = std::min<Duration>(left, std::chrono::seconds(u32(reply, at)));
   if (left <= Duration::zero()) return;
   Entry e{std::string(question.substr(2)), reply.substr(2), now, now + left};

@@ -1,4 +1,4 @@
-// What other name servers said, for as long as their records allow and at most kLongest, by the
+// What other name servers said, for as long as their records allow and at most as long as is said, by the
 // very question (whatever of it may change the answer: flags, letter case, EDNS). Within a budget
 // in bytes; who was asked for longest ago goes first. One loop's thread.
 #pragma once
@@ -16,13 +16,16 @@ namespace keles::dns {
 
 class ReplyCache {
  public:
-  static constexpr Duration kLongest = 30s;  // as CoreDNS' `cache 30`
+  static constexpr Duration kLongest = 30s;  // as CoreDNS' `cache 30`, unless told
   explicit ReplyCache(size_t budget_bytes = 2 << 20) : budget_(budget_bytes) {}
 
   // The reply to this question, under its id and with the time that is left.
   std::optional<std::string> find(std::string_view question, TimePoint now);
   // Kept when it says that the name is or is not there, whole.
-  void put(std::string_view question, std::string reply, TimePoint now);
+  void put(std::string_view question, std::string reply, TimePoint now,
+           Duration longest = kLongest);
+  void clear();
+  size_t entries() const { return by_question_.size(); }
   size_t bytes() const { return bytes_; }
 
  private:

@@ -16,8 +16,12 @@ struct DnsOptions {
   std::string address = "0.0.0.0";
   uint16_t port = 53;  // 0: any free one
   std::string domain = "cluster.local";
-  std::vector<std::string> upstreams;  // name servers for everything else; empty: REFUSED
+  // What a Corefile calls /etc/resolv.conf: name servers for everything else; empty: REFUSED.
+  std::vector<std::string> upstreams;
   int max_forwards_in_flight = 1000;
+  std::string corefile;  // to begin with, and while the cluster says nothing; "" for the default
+  // Whether the ports that the Corefile names for health, readiness and metrics are opened.
+  bool serves_health = false;
   int max_tcp_connections = 200;
   // Published as the kube-dns Service and its EndpointSlice when not empty.
   std::string service_ip, endpoint_ip;
@@ -33,8 +37,9 @@ class DnsServer {
   virtual ~DnsServer() = default;
   virtual uint16_t port() const = 0;
   virtual Zone& zone() = 0;
-  // Feeds the zone from `informers`, keeps the kube-dns Service in place through `client`, and
-  // serves until ctx ends.
+  // Feeds the zone from `informers`, follows the Corefile of the ConfigMap kube-system/coredns,
+  // keeps that and the kube-dns Service in place through `client`, and serves until ctx ends. A
+  // Corefile that is wrong is told in the log, and the one before stays.
   virtual Task<void> run(Context ctx, Client* client, InformerFactory* informers) = 0;
 };
 

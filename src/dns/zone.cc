@@ -87,6 +87,12 @@ bool strip_suffix(std::string_view& name, std::string_view suffix) {
 
 }  // namespace
 
+std::optional<IpAddress> reverse_address(std::string_view name) {
+  const bool v6 = strip_suffix(name, "ip6.arpa");
+  if (!v6 && !strip_suffix(name, "in-addr.arpa")) return std::nullopt;
+  return from_reverse(split(name), v6);
+}
+
 void Zone::set_service(const api::core_v1::Service& service) {
   std::string_view ns = service.metadata().namespace_(), name = service.metadata().name();
   remove_service(ns, name);
@@ -330,10 +336,7 @@ Answer Zone::srv(std::string_view asked, std::string_view ns, std::string_view n
 }
 
 std::optional<Answer> Zone::reverse(std::string_view name, uint16_t type) const {
-  std::string_view rest = name;
-  const bool v6 = strip_suffix(rest, "ip6.arpa");
-  if (!v6 && !strip_suffix(rest, "in-addr.arpa")) return std::nullopt;
-  const auto address = from_reverse(split(rest), v6);
+  const auto address = reverse_address(name);
   if (!address) return std::nullopt;
   const std::string ip = address->text();
   Answer a;

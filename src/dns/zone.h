@@ -14,15 +14,20 @@
 
 #include "api/core_v1.h"
 #include "api/discovery_v1.h"
+#include "base/ip.h"
 #include "dns/message.h"
 
 namespace keles::dns {
+
+// The address that a name of in-addr.arpa or ip6.arpa is of.
+std::optional<IpAddress> reverse_address(std::string_view name);
 
 class Zone {
  public:
   explicit Zone(std::string domain = "cluster.local", uint32_t ttl_seconds = 30)
       : domain_(std::move(domain)), ttl_seconds_(ttl_seconds) {}
   const std::string& domain() const { return domain_; }
+  void set_ttl(uint32_t seconds) { ttl_seconds_ = seconds; }
 
   void set_service(const api::core_v1::Service& service);
   void remove_service(std::string_view ns, std::string_view name);

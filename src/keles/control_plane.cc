@@ -40,6 +40,7 @@
 #include "server/audit/auditor.h"
 #include "server/auth/auth.h"
 #include "server/http/front.h"
+#include "server/registry/service_pools.h"
 #include "server/server.h"
 #include "server/usage/usage_source.h"
 #include "server/webhooks/credentials.h"
@@ -127,14 +128,17 @@ class LoopThreads {
   std::vector<std::thread> threads_;
 };
 
+std::string https_url(const std::string& ip, int64_t port) {
+  const std::string host = ip.find(':') == ip.npos ? ip : "[" + ip + "]";
+  return "https://" + host + ":" + std::to_string(port);
+}
+
 // Where the administrator finds this server: where it listens, when that is one address.
 std::string administrator_url(const ControlPlaneOptions& f, uint16_t port) {
   if (!f.kubeconfig_server.empty()) return f.kubeconfig_server;
   auto bound = IpAddress::parse(f.bind_address);
   const bool everywhere = !bound || bound->is_unspecified();
-  std::string host = everywhere ? f.advertise_address : f.bind_address;
-  if (host.find(':') != std::string::npos) host = "[" + host + "]";
-  return "https://" + host + ":" + std::to_string(port);
+  return https_url(everywhere ? f.advertise_address : f.bind_address, port);
 }
 
 // Of a cluster that one is yet to join: where it is, and by which CA it is known.
@@ -262,7 +266,7 @@ class Components {
         };
       }
       KubeconfigEntry whom;
-      whom.server = "https://" + f.advertise_address + ":" + std::to_string(f.secure_port);
+      whom.server = https_url(f.advertise_address, f.secure_port);
       whom.ca_pem = ca.certificate_pem;
       o.cluster_info = cluster_info_text(whom);
       o.cluster_signing_duration = f.cluster_signing_duration;
@@ -323,6 +327,7 @@ class Components {
       o.domain = flags_.cluster_domain;
       TRY_ASSIGN(ip, nth_address(flags_.service_cidr, 10));
       o.service_ip = ip;
+      o.serves_health = true;
       o.endpoint_ip = flags_.advertise_address;
       if (Result<std::string> resolv = read_file("/etc/resolv.conf"); resolv.ok()) {
         o.upstreams = dns::name_servers(*resolv);
@@ -457,7 +462,10 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
   f.add("advertise-address", &s.advertise_address,
         "The IP address on which to advertise the apiserver to members of the cluster. When empty: "
         "--bind-address, or where that is every address, that of the host's default route.");
-  f.add("service-cluster-ip-range", &s.service_cidr, "The address range of services.");
+  f.add("service-cluster-ip-range", &s.service_cidr,
+        "A CIDR notation IP range from which to assign service cluster IPs; two, of IPv4 and IPv6, "
+        "separated by a comma, where services may have both. The first is that of services that "
+        "do not say.");
   f.add("service-node-port-range", &s.node_port_range, "The ports for services of type NodePort.");
   f.add("token-auth-file", &s.token_auth_file,
         "File of static bearer tokens (token,user,uid,\"groups\").");
@@ -506,11 +514,10 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
 }
 
 Result<std::string> nth_address(const std::string& cidr, uint32_t n) {
-  auto range = IpPrefix::parse(cidr);
-  auto ip = range && !range->v6() ? range->nth(n) : std::nullopt;
-  if (ip) return ip->text();
-  return Status::bad_request("--service-cluster-ip-range: \"" + cidr +
-                             "\" is not an IPv4 range such as 10.96.0.0/16");
+  TRY_ASSIGN(ranges, registry::parse_service_ranges(cidr));
+  if (auto ip = ranges.front().range.nth(n)) return ip->text();
+  return Status::bad_request("--service-cluster-ip-range: " + ranges.front().range.text() +
+                             " is too small");
 }
 
 namespace {
@@ -558,6 +565,8 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   ApiServerOptions options;
   Status policy = policy_options(f, &options);  // before anything is made
   if (!policy.ok()) co_return policy;
+  auto ranges = registry::parse_service_ranges(f.service_cidr);
+  if (!ranges.ok()) co_return ranges.status();
   if (f.advertise_address.empty()) f.advertise_address = choose_advertise_address(f.bind_address);
   Loop* loop = &ctx.loop();
   // Before anything is made for a server that could not run.
@@ -598,7 +607,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   apply_credentials(*own, &options);
   if (options.auth.tokens.jwks_uri.empty()) {
     options.auth.tokens.jwks_uri =
-        "https://" + f.advertise_address + ":" + std::to_string(f.secure_port) + "/openid/v1/jwks";
+        https_url(f.advertise_address, f.secure_port) + "/openid/v1/jwks";
   }
   if (!f.token_auth_file.empty()) {
     Result<std::string> text = read_file(f.token_auth_file);

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <utility>
 
-#include "base/ip.h"
+#include "base/socket_address.h"
 
 namespace keles {
 namespace {
@@ -35,25 +35,26 @@ Result<HeldPort> HeldPort::take(const std::string& address, int64_t port) {
     return Status::bad_request("--secure-port: " + std::to_string(port) +
                                " is no port: want 0 to 65535");
   auto ip = IpAddress::parse(address);
-  if (!ip || ip->v6())
-    return Status::bad_request("--bind-address: \"" + address + "\" is no IPv4 address");
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_port = htons(static_cast<uint16_t>(port));
-  at.sin_addr.s_addr = htonl(ip->v4_value());
-  socklen_t size = sizeof at;
+  if (!ip) return Status::bad_request("--bind-address: \"" + address + "\" is no IP address");
+  const SocketAddress at(*ip, static_cast<uint16_t>(port));
+  sockaddr_storage bound{};
+  socklen_t size = sizeof bound;
   HeldPort held;
-  held.fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  held.fd_ = ::socket(at.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   int yes = 1;
   (void)::setsockopt(held.fd_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  if (::bind(held.fd_, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0 ||
+  // Every address ("::") is those of both families.
+  int no = 0;
+  if (ip->v6()) (void)::setsockopt(held.fd_, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
+  if (::bind(held.fd_, at.get(), at.size) != 0 ||
       ::listen(held.fd_, kBacklog) != 0 ||
-      ::getsockname(held.fd_, reinterpret_cast<sockaddr*>(&at), &size) != 0) {
+      ::getsockname(held.fd_, reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
     return Status::bad_request(
-        "cannot listen on " + address + ":" + std::to_string(port) + " (" + std::strerror(errno) +
+        "cannot listen on " + (ip->v6() ? "[" + address + "]" : address) + ":" + std::to_string(port) + " (" + std::strerror(errno) +
         "): choose another --secure-port or --bind-address, or end what holds it");
   }
-  held.port_ = ntohs(at.sin_port);
+  held.port_ = ntohs(ip->v6() ? reinterpret_cast<sockaddr_in6*>(&bound)->sin6_port
+                              : reinterpret_cast<sockaddr_in*>(&bound)->sin_port);
   return held;
 }
 

@@ -84,13 +84,21 @@ TEST(HeldPort, WhoConnectsEarlyIsServed) {
   run_task(*loop, serve_until_answered(loop.get(), server->get(), early.fd));
 }
 
+TEST(HeldPort, EveryAddressIsThoseOfBothFamilies) {
+  Result<HeldPort> held = HeldPort::take("::", 0);
+  if (!held.ok()) GTEST_SKIP() << "no IPv6 here: " << held.status().message();
+  const Socket client;
+  const sockaddr_in at = address(held->port());
+  EXPECT_EQ(::connect(client.fd, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
+}
+
 TEST(HeldPort, WhatCannotBeMeantIsSaid) {
   EXPECT_EQ(HeldPort::take("127.0.0.1", 65536).status().message(),
             "--secure-port: 65536 is no port: want 0 to 65535");
   EXPECT_EQ(HeldPort::take("127.0.0.1", -1).status().message(),
             "--secure-port: -1 is no port: want 0 to 65535");
-  EXPECT_EQ(HeldPort::take("::1", 0).status().message(),
-            "--bind-address: \"::1\" is no IPv4 address");
+  EXPECT_EQ(HeldPort::take("127.1", 0).status().message(),
+            "--bind-address: \"127.1\" is no IP address");
 }
 
 }  // namespace

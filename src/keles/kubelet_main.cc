@@ -151,7 +151,7 @@ void add_flags(Flags& f, KubeletFlags& k) {
       "proxy-kubeconfig", &k.proxy_kubeconfig,
       "The same for the service proxy and the pod network, which look at every node: a node's own "
       "identity may see itself only. Empty: --kubeconfig's.");
-  f.add("node-ip", &k.node_ip, "IP address of the node.");
+  f.add("node-ip", &k.node_ip, "IP address (or comma-separated dual-stack IP addresses) of the node.");
   f.add("hostname-override", &k.name,
         "If non-empty, will be used as the node's name instead of the hostname.");
   f.add("node-labels", &k.labels, "Labels to add when registering the node in the cluster.");
@@ -256,7 +256,8 @@ Status read_certificates(KubeletFlags& k) {
     TRY_ASSIGN(ca, net::make_ca(spec));
     spec.common_name = k.name;
     spec.dns_names = {k.name};
-    spec.ip_addresses = {k.node_ip, "127.0.0.1"};
+    spec.ip_addresses = {k.node.address, "127.0.0.1"};
+    if (!k.node.second_address.empty()) spec.ip_addresses.push_back(k.node.second_address);
     spec.server = true;
     TRY_ASSIGN(identity, net::issue_certificate(ca, spec));
     k.node.tls = identity;
@@ -308,22 +309,40 @@ Status read_about(const std::vector<std::string>& args, const Flags& flags,
   return {};
 }
 
+// One address, or one of each family.
+Result<std::vector<IpAddress>> parse_node_ips(const std::string& flag) {
+  std::vector<IpAddress> out;
+  for (size_t from = 0; from <= flag.size();) {
+    const size_t comma = std::min(flag.find(',', from), flag.size());
+    const std::string text = flag.substr(from, comma - from);
+    from = comma + 1;
+    auto ip = IpAddress::parse(text);
+    if (!ip) return Status::bad_request("--node-ip: \"" + text + "\" is not an IP address");
+    if (!ip->is_global_unicast()) {
+      // The API server would refuse to dial it.
+      return Status::bad_request("--node-ip: \"" + text +
+                                 "\" can't be an unspecified, loopback, multicast or link-local "
+                                 "address");
+    }
+    out.push_back(*ip);
+  }
+  if (out.size() > 2 || (out.size() == 2 && out[0].v6() == out[1].v6())) {
+    return Status::bad_request(
+        "--node-ip: must contain either a single IP or a dual-stack pair of IPs");
+  }
+  return out;
+}
+
 Status finish_options(KubeletFlags& k) {
   if (k.name.empty()) {
     char host[256] = {};
     ::gethostname(host, sizeof host - 1);
     k.name = host;
   }
-  auto ip = IpAddress::parse(k.node_ip);
-  if (!ip) return Status::bad_request("--node-ip: \"" + k.node_ip + "\" is not an IP address");
-  if (!ip->is_global_unicast()) {
-    // The API server would refuse to dial it.
-    return Status::bad_request("--node-ip: \"" + k.node_ip +
-                               "\" can't be an unspecified, loopback, multicast or link-local "
-                               "address");
-  }
+  TRY_ASSIGN(ips, parse_node_ips(k.node_ip));
   k.node.name = k.name;
-  k.node.address = k.node_ip;
+  k.node.address = ips.front().text();
+  if (ips.size() == 2) k.node.second_address = ips.back().text();
   k.node.version = kGitVersion;
   if (k.runtime_endpoint.starts_with("unix://")) k.runtime_endpoint.erase(5, 2);
   if (!k.runtime_endpoint.empty()) k.node.runtime_endpoint = k.runtime_endpoint;
@@ -419,7 +438,9 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
   std::unique_ptr<proxy::HealthServer> proxy_health;
   if (k.proxy.enabled) {
     std::vector<IpAddress> own;
-    own.push_back(*IpAddress::parse(k.node_ip));
+    for (const std::string& ip : {k.node.address, k.node.second_address}) {
+      if (auto address = IpAddress::parse(ip)) own.push_back(*address);
+    }
     auto options = k.proxy.options(k.name, own);
     if (!options.ok()) co_return options.status();
     proxy = std::make_unique<proxy::Proxy>(informers, proxy::make_kernel(), std::move(*options));

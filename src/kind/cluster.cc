@@ -58,9 +58,20 @@ std::string joined(const std::vector<std::pair<std::string, std::string>>& label
 // The tenth address of the service range, as the server gives it to kube-dns; "" in a range of
 // fewer.
 std::string cluster_dns(const ClusterConfig& config) {
-  auto range = IpPrefix::parse(config.service_subnet);
+  auto range = IpPrefix::parse(config.service_subnet.substr(0, config.service_subnet.find(',')));
   auto ip = range ? range->nth(10) : std::nullopt;
   return ip ? ip->text() : "";
+}
+
+const char* every_address(const ClusterConfig& config) {
+  return config.family == IpFamily::kV4 ? "0.0.0.0" : "::";
+}
+
+// What a node says that its addresses are: those of the cluster's families.
+std::string node_ips(const ClusterConfig& config, const NodeSpec& node) {
+  if (config.family != IpFamily::kDual) return node.plain_address();
+  const auto both = node.plain_addresses();
+  return both.front() + "," + both.back();
 }
 
 Service server_service(const ClusterConfig& config, const NodeSpec& node) {
@@ -69,10 +80,12 @@ Service server_service(const ClusterConfig& config, const NodeSpec& node) {
       {kNodeBinary, "server", std::string("--data-dir=") + kServerData,
        "--advertise-address=" + node.plain_address(), "--secure-port=" + std::to_string(kApiPort),
        "--service-cluster-ip-range=" + config.service_subnet, "--cluster-cidr=" + config.pod_subnet,
-       "--dns-port=53", "--local-load-balancers"}};
+       std::string("--bind-address=") + every_address(config), "--dns-port=53",
+       "--local-load-balancers"}};
   for (const std::string& san : config.tls_sans) s.argv.push_back("--tls-san=" + san);
   s.argv.insert(s.argv.end(), config.server_flags.begin(), config.server_flags.end());
-  if (!config.api_server_address.empty() && config.api_server_address != "0.0.0.0")
+  if (!config.api_server_address.empty() && config.api_server_address != "0.0.0.0" &&
+      config.api_server_address != "::")
     s.argv.push_back("--tls-san=" + config.api_server_address);
   return s;
 }
@@ -102,7 +115,8 @@ Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
   const NodeFiles files;
   Service s{"kubelet",
             {kNodeBinary, "kubelet", "--kubeconfig=" + files.kubeconfig,
-             "--node-ip=" + node.plain_address(), "--hostname-override=" + node.name,
+             "--node-ip=" + node_ips(config, node),
+             std::string("--address=") + every_address(config), "--hostname-override=" + node.name,
              "--cluster-dns=" + cluster_dns(config), "--cluster-domain=cluster.local",
              "--cgroup-root=/", "--cluster-cidr=" + config.pod_subnet,
              "--client-ca-file=" + files.ca, "--tls-cert-file=" + files.serving_certificate,
@@ -122,9 +136,13 @@ Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
   return s;
 }
 
+std::string address_in(const IpPrefix& subnet, int number) {
+  return IpPrefix{*subnet.nth(static_cast<uint64_t>(number)), subnet.length}.text();
+}
+
 }  // namespace
 
-std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const IpPrefix& subnet) {
+std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const NodeSubnets& subnets) {
   std::vector<NodeSpec> out;
   auto names = node_names(config);
   for (size_t i = 0; i < names.size(); ++i) {
@@ -134,8 +152,16 @@ std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const IpPrefix& su
     n.name = names[i];
     n.role = wanted.role;
     n.number = static_cast<int>(i) + 2;
-    n.gateway = subnet.nth(1)->text();
-    n.address = IpPrefix{*subnet.nth(static_cast<uint64_t>(n.number)), subnet.length}.text();
+    n.gateway = subnets.v4.nth(1)->text();
+    n.address = address_in(subnets.v4, n.number);
+    if (subnets.v6) {
+      n.second_gateway = subnets.v6->nth(1)->text();
+      n.second_address = address_in(*subnets.v6, n.number);
+    }
+    if (subnets.v6 && config.family == IpFamily::kV6) {
+      std::swap(n.gateway, n.second_gateway);
+      std::swap(n.address, n.second_address);
+    }
     n.rootfs = node_rootfs(config.name, n.name);
     n.binary = program_path();
     n.mounts = wanted.mounts;
@@ -161,7 +187,8 @@ namespace {
 
 std::string hosts_file(const std::vector<NodeSpec>& nodes) {
   std::string out = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
-  for (const NodeSpec& n : nodes) out += n.plain_address() + "\t" + n.name + "\n";
+  for (const NodeSpec& n : nodes)
+    for (const std::string& ip : n.plain_addresses()) out += ip + "\t" + n.name + "\n";
   return out;
 }
 
@@ -169,25 +196,26 @@ std::string server_url(const ClusterConfig& config) {
   if (!config.api_server_port) return "";
   std::string address = config.api_server_address;
   if (address.empty() || address == "0.0.0.0") address = "127.0.0.1";
+  if (address.find(':') != address.npos) address = "[" + (address == "::" ? "::1" : address) + "]";
   return "https://" + address + ":" + std::to_string(config.api_server_port);
 }
 
 Result<std::vector<NodeSpec>> prepare_nodes(const ClusterConfig& config) {
   TRY(make_directories(cluster_directory(config.name), 0700));
   std::vector<IpPrefix> reserved;
-  for (const std::string& cidr : {config.pod_subnet, config.service_subnet}) {
-    reserved.push_back(
-        IpPrefix::parse(cidr).value_or(IpPrefix{}));  // checked with the configuration
+  for (const std::string& list : {config.pod_subnet, config.service_subnet}) {
+    for (const IpPrefix& range : subnets_of(list)) reserved.push_back(range);
   }
   TRY(write_file(pause_archive(config.name), pause_image()));
-  TRY_ASSIGN(subnet, ensure_bridge(config.name, reserved));
+  TRY_ASSIGN(subnets, ensure_bridge(config.name, reserved, config.family != IpFamily::kV4));
+  const IpPrefix& subnet = subnets.v4;
   const size_t last = config.nodes.size() + 1;  // the first is the bridge's
   if (!subnet.nth(last + 1)) {
     return Status::bad_request("no room for " + std::to_string(config.nodes.size()) + " nodes in " +
                                subnet.text());
   }
-  TRY(open_outside(config.name, subnet));
-  auto nodes = plan_nodes(config, subnet);
+  TRY(open_outside(config.name, subnets));
+  auto nodes = plan_nodes(config, subnets);
   std::string hosts = hosts_file(nodes);
   TRY(in_parallel(nodes.size(), [&](size_t i) -> Status {
     TRY(make_directories(nodes[i].rootfs));
@@ -293,8 +321,8 @@ Status stop_nodes(const std::string& cluster, const std::vector<std::string>& no
 }
 
 Status start_nodes(const std::string& cluster, const std::vector<std::string>& nodes) {
-  TRY_ASSIGN(subnet, ensure_bridge(cluster, {}));
-  TRY(open_outside(cluster, subnet));
+  TRY_ASSIGN(subnets, ensure_bridge(cluster, {}, false));
+  TRY(open_outside(cluster, subnets));
   return in_parallel(nodes.size(), [&](size_t i) -> Status {
     if (node_pid(cluster, nodes[i])) return Status();
     TRY_ASSIGN(spec, load_node_spec(cluster, nodes[i]));

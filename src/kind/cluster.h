@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "client/kubeconfig.h"
 #include "kind/cluster_config.h"
+#include "kind/cluster_network.h"
 #include "kind/node_spec.h"
 #include "kind/progress.h"
 
@@ -26,7 +27,7 @@ Status create_cluster(const ClusterConfig& config, const CreateOptions& options)
 
 // Everything about the nodes that can be known before any of them exists: addresses in `subnet`
 // (the first is the bridge's), programs with their flags, ports, archives. Touches nothing.
-std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const IpPrefix& subnet);
+std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const NodeSubnets& subnets);
 
 // Removes everything that bears the cluster's name, half-made or whole. The nodes it had.
 Result<std::vector<std::string>> delete_cluster(const std::string& cluster,

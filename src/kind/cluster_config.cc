@@ -15,6 +15,8 @@ namespace {
 
 using Names = std::vector<std::string_view>;
 
+constexpr char kPodsV6[] = "fd00:10:244::/56", kServicesV6[] = "fd00:10:96::/112";
+
 Status bad(const std::string& field, const std::string& why) {
   return Status::bad_request(field.empty() ? why : "field \"" + field + "\": " + why);
 }
@@ -133,11 +135,33 @@ Result<NodeConfig> parse_node(const Value& v, const Value& as_text, const std::s
   return n;
 }
 
-Status check_subnet(const std::string& field, const std::string& cidr) {
-  auto p = IpPrefix::parse(cidr);
-  if (!p) return bad(field, "invalid CIDR address: " + cidr);
-  if (p->v6()) return bad(field, "only IPv4 clusters are supported by keles");
-  return Status();
+// kind's rules for podSubnet and serviceSubnet, in its words.
+Status check_subnet(const std::string& field, const std::string& list, IpFamily family) {
+  for (size_t from = 0; from <= list.size();) {
+    const size_t comma = std::min(list.find(',', from), list.size());
+    const std::string text = list.substr(from, comma - from);
+    from = comma + 1;
+    if (!IpPrefix::parse(text)) return bad(field, "invalid CIDR address: " + text);
+  }
+  const auto ranges = subnets_of(list);
+  if (family == IpFamily::kDual) {
+    const bool two = ranges.size() == 2 && ranges[0].v6() != ranges[1].v6();
+    if (ranges.size() == 1 || two) return Status();
+    return bad(field,
+               "expected one (IPv4 or IPv6) CIDR or two CIDRs from each family for dual-stack "
+               "networking");
+  }
+  if (ranges.size() > 1) return bad(field, "only one CIDR allowed for single-stack networking");
+  const std::string wanted = family == IpFamily::kV6 ? "IPv6" : "IPv4";
+  if (ranges[0].v6() == (family == IpFamily::kV6)) return Status();
+  return bad(field, "expected " + wanted + " CIDR for " + wanted + " family");
+}
+
+Result<IpFamily> parse_family(const std::string& text) {
+  if (text == "ipv4" || text.empty()) return IpFamily::kV4;
+  if (text == "ipv6") return IpFamily::kV6;
+  if (text == "dual") return IpFamily::kDual;
+  return bad("networking.ipFamily", "invalid ipFamily: " + text);
 }
 
 Status parse_networking(const Value& v, ClusterConfig* c) {
@@ -145,15 +169,23 @@ Status parse_networking(const Value& v, ClusterConfig* c) {
                    {"podSubnet", "serviceSubnet", "apiServerPort", "apiServerAddress",
                     "disableDefaultCNI", "ipFamily", "kubeProxyMode"},
                    {"dnsSearch"}, &c->warnings));
+  TRY_ASSIGN(family_name, text(v, "ipFamily", "networking.", "ipv4"));
+  TRY_ASSIGN(family, parse_family(family_name));
+  c->family = family;
+  if (family == IpFamily::kV6) {
+    c->pod_subnet = kPodsV6;
+    c->service_subnet = kServicesV6;
+  } else if (family == IpFamily::kDual) {
+    c->pod_subnet += std::string(",") + kPodsV6;
+    c->service_subnet += std::string(",") + kServicesV6;
+  }
   TRY_ASSIGN(pods, text(v, "podSubnet", "networking.", c->pod_subnet));
   TRY_ASSIGN(services, text(v, "serviceSubnet", "networking.", c->service_subnet));
   TRY_ASSIGN(address, text(v, "apiServerAddress", "networking.", ""));
-  TRY_ASSIGN(family, text(v, "ipFamily", "networking.", "ipv4"));
   TRY_ASSIGN(proxy, text(v, "kubeProxyMode", "networking.", "nftables"));
   TRY_ASSIGN(api_port, port(v, "apiServerPort", "networking."));
-  TRY(check_subnet("networking.podSubnet", pods));
-  TRY(check_subnet("networking.serviceSubnet", services));
-  if (family != "ipv4") return bad("networking.ipFamily", "only ipv4 is supported by keles");
+  TRY(check_subnet("networking.podSubnet", pods, family));
+  TRY(check_subnet("networking.serviceSubnet", services, family));
   if (proxy != "nftables" && proxy != "none" && proxy != "iptables" && proxy != "ipvs")
     return bad("networking.kubeProxyMode", "\"" + proxy + "\" is not a valid mode");
   if (!address.empty() && !IpAddress::parse(address))
@@ -244,6 +276,16 @@ Result<ClusterConfig> parse_cluster_config(std::string_view yaml) {
   if (planes == 0) return bad("nodes", "must have at least one control-plane node");
   if (planes > 1) return bad("nodes", "more than one control-plane node is not supported yet");
   return c;
+}
+
+std::vector<IpPrefix> subnets_of(std::string_view list) {
+  std::vector<IpPrefix> out;
+  for (size_t from = 0; from <= list.size();) {
+    const size_t comma = std::min(list.find(',', from), list.size());
+    if (auto range = IpPrefix::parse(list.substr(from, comma - from))) out.push_back(*range);
+    from = comma + 1;
+  }
+  return out;
 }
 
 std::vector<std::string> node_names(const ClusterConfig& config) {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/ip.h"
 #include "base/status.h"
 #include "kind/node_spec.h"
 
@@ -24,10 +25,13 @@ struct NodeConfig {
   std::vector<std::string> kubelet_flags;          // "--max-pods=50"
 };
 
+enum class IpFamily : uint8_t { kV4, kV6, kDual };
+
 struct ClusterConfig {
   std::string name = "kind";
   std::vector<NodeConfig> nodes;  // the control plane first
-  std::string pod_subnet = "10.244.0.0/16";
+  IpFamily family = IpFamily::kV4;
+  std::string pod_subnet = "10.244.0.0/16";  // of two families where there are two: "V4,V6"
   std::string service_subnet = "10.96.0.0/16";
   std::string api_server_address;  // "" with port 0: the control plane's own address, port 6443
   uint16_t api_server_port = 0;
@@ -42,6 +46,9 @@ struct ClusterConfig {
 
 // "" gives the default cluster: one control-plane node.
 Result<ClusterConfig> parse_cluster_config(std::string_view yaml);
+
+// The ranges of a checked list such as pod_subnet.
+std::vector<IpPrefix> subnets_of(std::string_view list);
 
 // kind's rule for names.
 Status check_cluster_name(std::string_view name);

@@ -28,7 +28,8 @@ std::string pki_directory(const NodeSpec& control_plane) {
 }
 
 std::string server_of(const NodeSpec& control_plane) {
-  return "https://" + control_plane.plain_address() + ":6443";
+  const std::string ip = control_plane.plain_address();
+  return "https://" + (ip.find(':') == ip.npos ? ip : "[" + ip + "]") + ":6443";
 }
 
 std::string admin_path(const std::string& cluster) {
@@ -61,7 +62,7 @@ Status write_node_identity(const NodeSpec& control_plane, const NodeSpec& node) 
   TRY_ASSIGN(certificate, read_file(directory + "/ca.crt"));
   TRY_ASSIGN(key, read_file(directory + "/ca.key"));
   net::TlsIdentity ca{certificate, key};
-  TRY_ASSIGN(identity, issue_node_identity(ca, node.name, {node.plain_address()}, now()));
+  TRY_ASSIGN(identity, issue_node_identity(ca, node.name, node.plain_addresses(), now()));
   const std::string server = server_of(control_plane);
   TRY(write_node_identity_files(node.rootfs, NodeFiles(), identity, certificate, server));
   TRY_ASSIGN(proxy, net::issue_client(ca, "system:kube-proxy", {}, now()));

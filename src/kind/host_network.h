@@ -6,17 +6,17 @@
 #include <string>
 
 #include "base/status.h"
-#include "net/host/netlink.h"
+#include "kind/cluster_network.h"
 
 namespace keles::kind {
 
 // The nftables text: everything from `subnet` that leaves by another link than `bridge`.
 std::string outside_rules(const std::string& bridge, const IpPrefix& subnet);
 
-// Turns on IPv4 forwarding (remembering that it was off), masquerades, and, where the host's
+// Turns on forwarding of the families concerned (remembering what was off), masquerades, and, where the host's
 // iptables drop what is forwarded (as a container engine sets them), lets the cluster's bridge
 // through.
-Status open_outside(const std::string& cluster, const IpPrefix& subnet);
+Status open_outside(const std::string& cluster, const NodeSubnets& subnets);
 
 // Takes back what open_outside() did for this cluster. Absent is fine.
 Status close_outside(const std::string& cluster);

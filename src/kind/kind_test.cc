@@ -27,6 +27,7 @@
 namespace keles::kind {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -127,6 +128,40 @@ TEST(ClusterConfig, UnderstandsKubeadmPatches) {
   // What has no counterpart is named; what asks for nothing is not.
   EXPECT_THAT(c->warnings, ElementsAre(HasSubstr("\"featureGates\""),
                                        HasSubstr("apiServer.extraArgs.profiling")));
+}
+
+TEST(ClusterConfig, RangesGoWithTheFamily) {
+  const std::string v4_pods = "10.244.0.0/16", v4_services = "10.96.0.0/16";
+  const std::string v6_pods = "fd00:10:244::/56", v6_services = "fd00:10:96::/112";
+  const struct {
+    const char* networking;
+    std::string pods, services, why;
+  } rows[] = {
+      {"{}", v4_pods, v4_services, ""},
+      {"{ipFamily: ipv6}", v6_pods, v6_services, ""},
+      {"{ipFamily: dual}", v4_pods + "," + v6_pods, v4_services + "," + v6_services, ""},
+      {"{ipFamily: dual, podSubnet: 'fd01::/56,10.1.0.0/16'}", "fd01::/56,10.1.0.0/16",
+       v4_services + "," + v6_services, ""},
+      {"{ipFamily: IPv6}", "", "", "field \"networking.ipFamily\": invalid ipFamily: IPv6"},
+      {"{ipFamily: ipv6, podSubnet: 10.1.0.0/16}", "", "",
+       "field \"networking.podSubnet\": expected IPv6 CIDR for IPv6 family"},
+      {"{serviceSubnet: 'fd01::/112'}", "", "",
+       "field \"networking.serviceSubnet\": expected IPv4 CIDR for IPv4 family"},
+      {"{podSubnet: '10.1.0.0/16,fd01::/56'}", "", "",
+       "field \"networking.podSubnet\": only one CIDR allowed for single-stack networking"},
+      {"{ipFamily: dual, podSubnet: '10.1.0.0/16,10.2.0.0/16'}", "", "",
+       "field \"networking.podSubnet\": expected one (IPv4 or IPv6) CIDR or two CIDRs from each "
+       "family for dual-stack networking"},
+      {"{ipFamily: dual, podSubnet: '10.1.0.0/16,x'}", "", "",
+       "field \"networking.podSubnet\": invalid CIDR address: x"},
+  };
+  for (const auto& row : rows) {
+    auto c = parse_cluster_config(std::string(kHeader) + "networking: " + row.networking + "\n");
+    EXPECT_EQ(c.ok() ? "" : c.status().message(), row.why) << row.networking;
+    if (!c.ok()) continue;
+    EXPECT_EQ(c->pod_subnet, row.pods) << row.networking;
+    EXPECT_EQ(c->service_subnet, row.services) << row.networking;
+  }
 }
 
 TEST(HostCheck, NamesTheCapabilitiesThatAreMissing) {
@@ -280,6 +315,9 @@ TEST(PauseImage, IsPartOfTheProgram) {
 TEST(HostNetwork, MasqueradesWhatLeavesTheBridge) {
   EXPECT_THAT(outside_rules("kl-1", *IpPrefix::parse("172.18.0.1/16")),
               HasSubstr("ip saddr 172.18.0.0/16 oifname != \"kl-1\" masquerade"));
+  EXPECT_THAT(outside_rules("kl-1", *IpPrefix::parse("fd00:6b6c:0:1::/64")),
+              AllOf(HasSubstr("table ip6 kl-1 {"),
+                    HasSubstr("ip6 saddr fd00:6b6c:0:1::/64 oifname != \"kl-1\" masquerade")));
 }
 
 // Deleting the last cluster removes the state directory only where kind made it.

@@ -39,19 +39,34 @@ Status write_sysctl(const std::string& name, const std::string& value) {
   return write_in_place("/proc/sys/" + name, value);
 }
 
+// An address, and the default route of its family.
+Status give_address(Netlink& netlink, int link, const std::string& with_length,
+                    const std::string& by) {
+  auto address = IpPrefix::parse(with_length);
+  auto gateway = IpAddress::parse(by);
+  if (!address || !gateway) return Status::bad_request("no address for the node: " + with_length);
+  TRY(netlink.add_address(link, *address));
+  NetRoute out;
+  out.destination = IpPrefix{address->v6() ? *IpAddress::parse("::") : IpAddress(), 0};
+  out.gateway = gateway;
+  return netlink.replace_route(out);
+}
+
 Status configure_network(const NodeSpec& spec) {
   TRY_ASSIGN(netlink, Netlink::open());
   TRY_ASSIGN(loopback, netlink.link("lo"));
   TRY(netlink.set_link_up(loopback.index));
   TRY_ASSIGN(eth0, netlink.link("eth0"));
-  auto address = IpPrefix::parse(spec.address);
-  auto gateway = IpAddress::parse(spec.gateway);
-  if (!address || !gateway) return Status::bad_request("no address for the node: " + spec.address);
-  TRY(netlink.add_address(eth0.index, *address));
+  const bool both = !spec.second_address.empty();
+  if (both) {
+    // As the host may have them, IPv6 off or asked of routers.
+    for (const char* of : {"all", "default", "eth0"})
+      (void)write_sysctl(std::string("net/ipv6/conf/") + of + "/disable_ipv6", "0");
+    TRY(write_sysctl("net/ipv6/conf/all/forwarding", "1"));
+  }
   TRY(netlink.set_link_up(eth0.index));
-  NetRoute out;
-  out.gateway = gateway;
-  TRY(netlink.replace_route(out));
+  TRY(give_address(netlink, eth0.index, spec.address, spec.gateway));
+  if (both) TRY(give_address(netlink, eth0.index, spec.second_address, spec.second_gateway));
   TRY(write_sysctl("net/ipv4/ip_forward", "1"));
   (void)write_sysctl("net/ipv4/conf/all/rp_filter", "0");
   (void)write_sysctl("net/ipv4/conf/default/rp_filter", "0");

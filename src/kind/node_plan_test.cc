@@ -20,7 +20,7 @@ std::vector<NodeSpec> plan(const std::string& rest) {
   auto config =
       parse_cluster_config("kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nname: c\n" + rest);
   EXPECT_TRUE(config.ok()) << config.status().message();
-  return plan_nodes(*config, kSubnet);
+  return plan_nodes(*config, {kSubnet, IpPrefix::parse("fd00:6b6c:0:1::/64")});
 }
 
 const std::vector<std::string>& argv(const NodeSpec& node, const std::string& service) {
@@ -68,6 +68,28 @@ TEST(PlanNodes, EachHasItsPlaceAndItsPrograms) {
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--advertise-address=172.18.0.2"));
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--cluster-cidr=10.244.0.0/16"));
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--local-load-balancers"));
+}
+
+TEST(PlanNodes, AddressesOfTheClustersFamilies) {
+  auto node = plan("networking: {ipFamily: dual}\n").at(0);
+  EXPECT_EQ(node.address, "172.18.0.2/16");
+  EXPECT_EQ(node.second_address, "fd00:6b6c:0:1::2/64");
+  EXPECT_EQ(node.second_gateway, "fd00:6b6c:0:1::1");
+  EXPECT_THAT(argv(node, "kubelet"), Contains("--node-ip=172.18.0.2,fd00:6b6c:0:1::2"));
+  EXPECT_THAT(argv(node, "kubelet"), Contains("--cluster-dns=10.96.0.10"));
+  EXPECT_THAT(argv(node, "server"), Contains("--bind-address=::"));
+  EXPECT_THAT(argv(node, "server"),
+              Contains("--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112"));
+  node = plan("networking: {ipFamily: ipv6}\n").at(0);
+  EXPECT_EQ(node.address, "fd00:6b6c:0:1::2/64");
+  EXPECT_EQ(node.gateway, "fd00:6b6c:0:1::1");
+  EXPECT_EQ(node.second_address, "172.18.0.2/16");
+  EXPECT_THAT(argv(node, "kubelet"), Contains("--node-ip=fd00:6b6c:0:1::2"));
+  EXPECT_THAT(argv(node, "kubelet"), Contains("--cluster-dns=fd00:10:96::a"));
+  auto again = parse_node_spec(format_node_spec(node));
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->second_address, node.second_address);
+  EXPECT_EQ(again->second_gateway, node.second_gateway);
 }
 
 TEST(PlanNodes, AControlPlaneAmongOthersIsKeptFree) {

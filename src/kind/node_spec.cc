@@ -51,6 +51,10 @@ std::string format_node_spec(const NodeSpec& s) {
   add({"number", std::to_string(s.number)});
   add({"address", s.address});
   add({"gateway", s.gateway});
+  if (!s.second_address.empty()) {
+    add({"second-address", s.second_address});
+    add({"second-gateway", s.second_gateway});
+  }
   add({"rootfs", s.rootfs});
   add({"binary", s.binary});
   for (const std::string& i : s.images) add({"image", i});
@@ -72,7 +76,8 @@ Result<NodeSpec> parse_node_spec(const std::string& text) {
   NodeSpec s;
   std::map<std::string, std::string*> plain{
       {"cluster", &s.cluster}, {"name", &s.name},     {"role", &s.role},    {"address", &s.address},
-      {"gateway", &s.gateway}, {"rootfs", &s.rootfs}, {"binary", &s.binary}};
+      {"gateway", &s.gateway}, {"rootfs", &s.rootfs}, {"binary", &s.binary},
+      {"second-address", &s.second_address}, {"second-gateway", &s.second_gateway}};
   for (size_t at = 0; at < text.size();) {
     size_t end = std::min(text.find('\n', at), text.size());
     auto f = split(text.substr(at, end - at));

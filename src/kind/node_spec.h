@@ -32,6 +32,8 @@ struct NodeSpec {
   int number = 0;                   // its place in the cluster from 2 (the control plane) on
   std::string address;              // "172.18.0.2/16"
   std::string gateway;              // "172.18.0.1", the bridge
+  // Of the other family, where the cluster's nodes have both; else "".
+  std::string second_address, second_gateway;
   std::string rootfs;               // on the host
   std::string binary;               // this program, on the host
   std::vector<Service> services;    // in the order of their start
@@ -41,6 +43,13 @@ struct NodeSpec {
   std::vector<std::string> containerd_patches;  // TOML, merged into its configuration in turn
 
   std::string plain_address() const { return address.substr(0, address.find('/')); }
+  // All of them, without their lengths.
+  std::vector<std::string> plain_addresses() const {
+    std::vector<std::string> out{plain_address()};
+    if (!second_address.empty())
+      out.push_back(second_address.substr(0, second_address.find('/')));
+    return out;
+  }
 };
 
 std::string format_node_spec(const NodeSpec& spec);

@@ -10,25 +10,17 @@
 #include <cerrno>
 #include <thread>
 
-#include "base/ip.h"
+#include "base/socket_address.h"
 
 namespace keles::kind {
 namespace {
 
-sockaddr_in socket_address(const IpAddress& ip, uint16_t port) {
-  sockaddr_in out{};
-  out.sin_family = AF_INET;
-  out.sin_port = htons(port);
-  out.sin_addr.s_addr = htonl(ip.v4_value());
-  return out;
-}
-
 int connect_to(const std::string& address, uint16_t port) {
   auto ip = IpAddress::parse(address);
-  if (!ip || ip->v6()) return -1;
-  const sockaddr_in to = socket_address(*ip, port);
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd >= 0 && connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0) return fd;
+  if (!ip) return -1;
+  const SocketAddress to(*ip, port);
+  int fd = socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && connect(fd, to.get(), to.size) == 0) return fd;
   if (fd >= 0) close(fd);
   return -1;
 }
@@ -66,16 +58,16 @@ void carry(int client, int server) {
 
 int listen_on(const std::string& address, uint16_t port, bool udp) {
   auto ip = IpAddress::parse(address);
-  if (!ip || ip->v6()) {
+  if (!ip || (udp && ip->v6())) {
     errno = EINVAL;
     return -1;
   }
-  const sockaddr_in at = socket_address(*ip, port);
-  int fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0), yes = 1;
+  const SocketAddress at(*ip, port);
+  int fd = socket(at.family(), (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0), yes = 1;
   if (fd < 0) return -1;
   // Of UDP, two could have the port then.
   if (!udp) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  const bool bound = bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0;
+  const bool bound = bind(fd, at.get(), at.size) == 0;
   if (bound && (udp || listen(fd, 128) == 0)) return fd;
   int error = errno;
   close(fd);

@@ -11,7 +11,7 @@
 #include <map>
 #include <vector>
 
-#include "base/ip.h"
+#include "base/socket_address.h"
 #include "kind/port_proxy.h"
 
 namespace keles::kind {
@@ -34,10 +34,8 @@ struct Sender {
 
 class UdpProxy {
  public:
-  UdpProxy(int listener, const std::string& address, uint16_t port) : listener_(listener) {
-    node_.sin_family = AF_INET;
-    node_.sin_port = htons(port);
-    if (auto ip = IpAddress::parse(address)) node_.sin_addr.s_addr = htonl(ip->v4_value());
+  UdpProxy(int listener, const std::string& address, uint16_t port)
+      : listener_(listener), node_(IpAddress::parse(address).value_or(IpAddress()), port) {
     int yes = 1;
     setsockopt(listener, IPPROTO_IP, IP_PKTINFO, &yes, sizeof yes);
   }
@@ -97,9 +95,9 @@ class UdpProxy {
     auto it = flows_.find(key_of(s));
     if (it != flows_.end()) return &it->second;
     if (flows_.size() >= kMostSenders) return nullptr;
-    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const int fd = socket(node_.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return nullptr;
-    if (connect(fd, reinterpret_cast<const sockaddr*>(&node_), sizeof node_) != 0) {
+    if (connect(fd, node_.get(), node_.size) != 0) {
       close(fd);
       return nullptr;
     }
@@ -142,7 +140,7 @@ class UdpProxy {
   }
 
   int listener_;
-  sockaddr_in node_{};
+  SocketAddress node_;
   std::map<Key, Flow> flows_;
   std::array<char, 65536> buffer_;
 };

@@ -348,6 +348,7 @@ class Agent final : public NodeView,
     NodeFacts f;
     f.name = options_.name;
     f.address = options_.address;
+    f.second_address = options_.second_address;
     f.hostname = options_.hostname.empty() ? options_.name : options_.hostname;
     f.labels = options_.labels;
     f.taints = options_.taints;
@@ -428,6 +429,7 @@ class Agent final : public NodeView,
     shared_.seccomp_root = options_.root + "/seccomp";
     shared_.node_name = options_.name;
     shared_.host_ip = options_.address;
+    shared_.second_host_ip = options_.second_address;
     const MachineInfo& m = status_.machine();
     shared_.memory_bytes = m.memory_bytes;
     auto room = allocatable(node_capacity(m, options_.max_pods), reservations());

@@ -32,6 +32,7 @@ namespace keles::node {
 struct NodeOptions {
   std::string name;                           // the Node's name
   std::string address;                        // its InternalIP
+  std::string second_address;                 // of the other family; "" for none
   std::string hostname;                       // "" = name
   std::map<std::string, std::string> labels;  // besides the standard ones
   std::vector<NodeTaint> taints;              // on registration

@@ -341,9 +341,12 @@ void NodeStatus::fill_status(NodeStatusEdit out, const api::core_v1::NodeStatus&
     e.set_message(c.message);
   }
   auto addresses = out.edit_addresses();
-  auto ip = addresses.add();
-  ip.set_type("InternalIP");
-  ip.set_address(facts_.address);
+  for (const std::string& address : {facts_.address, facts_.second_address}) {
+    if (address.empty()) continue;
+    auto ip = addresses.add();
+    ip.set_type("InternalIP");
+    ip.set_address(address);
+  }
   auto host = addresses.add();
   host.set_type("Hostname");
   host.set_address(facts_.hostname);

@@ -27,6 +27,7 @@ struct NodeTaint {
 
 struct NodeFacts {
   std::string name, address, hostname;
+  std::string second_address;  // of the other family; "" for none
   std::map<std::string, std::string> labels;
   std::vector<NodeTaint> taints;
   std::string version;  // "v1.36.2+keles"

@@ -88,6 +88,7 @@ Document make_service(const ApiServerOptions& options, const std::string& addres
   auto spec = d->edit_spec();
   spec.set_type("ClusterIP");
   spec.set_cluster_ip(address);
+  spec.set_ip_family_policy("SingleStack");
   auto port = spec.edit_ports().add();
   port.set_name("https");
   port.set_protocol("TCP");
@@ -168,10 +169,10 @@ class Batch {
   Status first_;
 };
 
-Document make_cidr(const std::string& range) {
+Document make_cidr(const std::vector<std::string>& ranges) {
   Draft<api::networking_v1::ServiceCIDREdit> d;
   d->edit_metadata().set_name(registry::kDefaultServiceCidr);
-  d->edit_spec().edit_cidrs().add(range);
+  for (const std::string& range : ranges) d->edit_spec().edit_cidrs().add(range);
   return d.take();
 }
 
@@ -275,9 +276,10 @@ Task<Status> ensure_default_range(Context ctx, ApiServer* server) {
   Registry* registry = &server->registry();
   const KindDesc* kind = &kind_of<api::networking_v1::ServiceCIDR>();
   const std::string name(registry::kDefaultServiceCidr);
+  const std::vector<std::string> own = registry->services().ranges();
   auto there = co_await registry->get(ctx, kind, "", name);
   if (!there.ok()) {
-    Document made = make_cidr(server->options().service_cidr);
+    Document made = make_cidr(own);
     Status s = co_await ensure(ctx, registry, kind, "", std::move(made));
     if (!s.ok()) co_return s;
     there = co_await registry->get(ctx, kind, "", name);
@@ -285,7 +287,15 @@ Task<Status> ensure_default_range(Context ctx, ApiServer* server) {
   }
   auto cidr = read<api::networking_v1::ServiceCIDR>(*there);
   const auto ranges = cidr->spec().cidrs();
-  const bool ours = ranges.size() == 1 && ranges[0] == server->options().service_cidr;
+  if (own.size() == 2 && ranges.size() == 1 && ranges[0] == own[0]) {
+    Draft<api::networking_v1::ServiceCIDREdit> both(*cidr);
+    both->edit_spec().edit_cidrs().add(own[1]);
+    auto done = co_await registry->update(ctx, kind, "", name, "", both.take(), as_server());
+    // Another server of this store may have done it.
+    co_return done.status().is(Reason::kConflict) ? Status() : done.status();
+  }
+  bool ours = ranges.size() == own.size();
+  for (size_t i = 0; ours && i < own.size(); ++i) ours = ranges[i] == own[i];
   if (!ours || !cidr->metadata().deletion_timestamp().empty()) co_return Status();
   auto ready = with_ready_default(cidr, ctx.loop().wall_now());
   if (!ready) co_return Status();

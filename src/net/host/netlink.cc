@@ -316,6 +316,9 @@ Status Netlink::add_address(int index, const IpPrefix& prefix) {
   family.ifa_family = family_number(prefix.base);
   family.ifa_prefixlen = prefix.length;
   family.ifa_index = static_cast<unsigned>(index);
+  // Who gives an address here knows that nobody else has it: none is to wait for the search for
+  // duplicates.
+  if (prefix.v6()) family.ifa_flags = IFA_F_NODAD;
   Request r(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, family);
   r.address(IFA_LOCAL, prefix.base);
   r.address(IFA_ADDRESS, prefix.base);

@@ -17,9 +17,10 @@ Status apply_nftables(const std::string& text) {
   return Status::internal("nftables: " + why);
 }
 
-std::string nftables_without_table(const std::string& name) {
+std::string nftables_without_table(const std::string& name, const std::string& family) {
   // Adding first makes the deletion succeed when there is none.
-  return "add table ip " + name + "\ndelete table ip " + name + "\n";
+  const std::string table = " table " + family + " " + name + "\n";
+  return "add" + table + "delete" + table;
 }
 
 }  // namespace keles

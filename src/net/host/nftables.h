@@ -12,7 +12,7 @@ namespace keles {
 // takes effect at once, or none. It must be made from typed values only: what it says runs as root.
 Status apply_nftables(const std::string& text);
 
-// The two lines that remove table `name` of family ip, whether or not it is there.
-std::string nftables_without_table(const std::string& name);
+// The two lines that remove table `name` of a family ("ip", "ip6"), whether or not it is there.
+std::string nftables_without_table(const std::string& name, const std::string& family = "ip");
 
 }  // namespace keles

@@ -460,7 +460,8 @@ std::string host_aliases(const Pod& pod) {
 
 }  // namespace
 
-std::string hosts_file(const Pod& pod, std::string_view pod_ip, std::string_view cluster_domain) {
+std::string hosts_file(const Pod& pod, const std::vector<std::string>& pod_ips,
+                       std::string_view cluster_domain) {
   if (pod.spec().host_network()) {
     auto host = read_file("/etc/hosts", 1u << 20);
     std::string out = "# Kubernetes-managed hosts file (host network).\n" + host.value_or("");
@@ -475,8 +476,8 @@ std::string hosts_file(const Pod& pod, std::string_view pod_ip, std::string_view
       "fe00::1\tip6-allnodes\n"
       "fe00::2\tip6-allrouters\n";
   std::string host = pod_hostname(pod);
-  if (!pod_ip.empty()) {
-    out += std::string(pod_ip) + "\t";
+  for (const std::string& ip : pod_ips) {
+    out += ip + "\t";
     std::string domain = pod_domain(pod, cluster_domain);
     if (!domain.empty()) out += host + "." + domain + "\t";
     out += host + "\n";

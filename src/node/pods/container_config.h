@@ -67,7 +67,7 @@ cri::Resources container_resources(const api::core_v1::Pod& pod, const api::core
 Result<cri::ContainerConfig> make_container_config(const ContainerInputs& in);
 
 // /etc/hosts of a pod.
-std::string hosts_file(const api::core_v1::Pod& pod, std::string_view pod_ip,
+std::string hosts_file(const api::core_v1::Pod& pod, const std::vector<std::string>& pod_ips,
                        std::string_view cluster_domain);
 
 }  // namespace keles::node

@@ -69,6 +69,15 @@ std::string format_map(const Map<std::string_view>& m) {
   return out;
 }
 
+std::string first(const std::vector<std::string>& list) {
+  return list.empty() ? std::string() : list.front();
+}
+std::string joined(const std::vector<std::string>& list) {
+  std::string out;
+  for (const std::string& s : list) out += (out.empty() ? "" : ",") + s;
+  return out;
+}
+
 }  // namespace
 
 Result<std::string> field_value(const Pod& pod, std::string_view path, const PodFacts& facts) {
@@ -83,8 +92,10 @@ Result<std::string> field_value(const Pod& pod, std::string_view path, const Pod
     return std::string(meta.annotations().get(*key));
   if (path == "spec.nodeName") return facts.node_name;
   if (path == "spec.serviceAccountName") return std::string(pod.spec().service_account_name());
-  if (path == "status.hostIP" || path == "status.hostIPs") return facts.host_ip;
-  if (path == "status.podIP" || path == "status.podIPs") return facts.pod_ip;
+  if (path == "status.hostIP") return first(facts.host_ips);
+  if (path == "status.hostIPs") return joined(facts.host_ips);
+  if (path == "status.podIP") return first(facts.pod_ips);
+  if (path == "status.podIPs") return joined(facts.pod_ips);
   return Status::bad_request("unsupported fieldPath: " + std::string(path));
 }
 

@@ -23,7 +23,8 @@ std::string expand(std::string_view text,
 
 // metadata.name, metadata.labels['x'], status.podIP, ... ; kBadRequest for a path that is none.
 struct PodFacts {
-  std::string host_ip, pod_ip, node_name;
+  std::string node_name;
+  std::vector<std::string> host_ips, pod_ips;  // of one family or both, the first family first
   // For limits that a container does not set.
   std::string allocatable_cpu = "0", allocatable_memory = "0";
 };

@@ -41,7 +41,8 @@ TEST(Env, FromEverySource) {
     return std::nullopt;
   };
   PodFacts facts;
-  facts.pod_ip = "10.0.0.9";
+  facts.pod_ips = {"10.0.0.9", "fd00::9"};
+  facts.host_ips = {"172.18.0.3", "fd00::3"};
   auto env = build_environment(*pod, pod->spec().containers()[0],
                                {{"KUBERNETES_SERVICE_HOST", "10.96.0.1"}}, data, facts);
   ASSERT_TRUE(env.ok()) << env.status().to_string();
@@ -119,7 +120,7 @@ TEST(SandboxConfig, Hostnames) {
     DnsDefaults dns;
     auto made = make_sandbox_config(*pod, 0, "/logs", "/c", dns);
     EXPECT_EQ(made.ok() ? made->hostname : made.status().message(), c.want);
-    EXPECT_NE(hosts_file(*pod, "10.0.0.1", "cluster.local").find(c.hosts), std::string::npos);
+    EXPECT_NE(hosts_file(*pod, {"10.0.0.1"}, "cluster.local").find(c.hosts), std::string::npos);
   }
 }
 

@@ -52,6 +52,19 @@ std::string PodRuntime::pod_ip() const {
   return sandboxes.empty() ? std::string() : sandboxes.front().ip;
 }
 
+std::vector<std::string> PodRuntime::pod_ips(std::string_view host_ip) const {
+  if (sandboxes.empty() || sandboxes.front().ip.empty()) return {};
+  auto v6 = [](std::string_view ip) { return ip.find(':') != ip.npos; };
+  std::vector<std::string> all = sandboxes.front().additional_ips, out;
+  all.insert(all.begin(), sandboxes.front().ip);
+  for (bool family : {v6(host_ip), !v6(host_ip)}) {
+    auto found = std::find_if(all.begin(), all.end(),
+                              [&](const std::string& ip) { return v6(ip) == family; });
+    if (found != all.end()) out.push_back(*found);
+  }
+  return out;
+}
+
 bool is_sidecar(const Container& c) { return c.restart_policy() == "Always"; }
 
 namespace {

@@ -40,6 +40,8 @@ struct PodRuntime {
   // The newest one before `than` that has exited.
   const cri::Container* exited_before(std::string_view name, const cri::Container* than) const;
   std::string pod_ip() const;
+  // All of the sandbox's addresses: one of each family, that of the node's own (`host_ip`) first.
+  std::vector<std::string> pod_ips(std::string_view host_ip) const;
 };
 
 struct PlanInput {

@@ -137,7 +137,7 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   DnsDefaults dns = co_await s_.dns(ctx);
   ContainerFiles files;
   files.cluster_domain = dns.cluster_domain;
-  files.pod_ip = pod->spec().host_network() ? s_.host_ip : actual_.pod_ip();
+  files.pod_ips = actual_.pod_ips(s_.host_ip);
   files.new_hosts = hosts_sandbox_ != sandbox_id;
   auto config = co_await s_.host->make_container(ctx, std::move(files), in);
   if (!config.ok()) co_return fail("CreateContainerConfigError", config.status());

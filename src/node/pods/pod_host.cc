@@ -123,7 +123,7 @@ class LocalPodHost final : public PodHost {
     TRY(make_directories(directory));
     // Written in place: containers hold the file itself.
     if (files.new_hosts || !path_exists(in.hosts_file))
-      TRY(write_file(in.hosts_file, hosts_file(*in.pod, files.pod_ip, files.cluster_domain)));
+      TRY(write_file(in.hosts_file, hosts_file(*in.pod, files.pod_ips, files.cluster_domain)));
     if (!in.container->termination_message_path().empty()) {
       const std::string below = "containers/" + name + "/" + std::to_string(in.attempt);
       in.termination_file = directory + "/" + below;

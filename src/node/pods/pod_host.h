@@ -17,7 +17,8 @@ namespace keles::node {
 
 // What a container finds on the machine besides its volumes.
 struct ContainerFiles {
-  std::string pod_ip, cluster_domain;  // for its /etc/hosts
+  std::vector<std::string> pod_ips;  // for its /etc/hosts, with the domain
+  std::string cluster_domain;
   bool new_hosts = false;              // written anew: the pod has another address
 };
 

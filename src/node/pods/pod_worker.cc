@@ -133,8 +133,8 @@ Container PodWorker::container(std::string_view name, Role* role) const {
 
 PodFacts PodWorker::facts() const {
   PodFacts f;
-  f.host_ip = s_.host_ip;
-  f.pod_ip = pod_->spec().host_network() ? s_.host_ip : actual_.pod_ip();
+  f.host_ips = s_.host_ips();
+  f.pod_ips = pod_->spec().host_network() ? f.host_ips : actual_.pod_ips(s_.host_ip);
   f.node_name = s_.node_name;
   f.allocatable_cpu = s_.allocatable_cpu;
   f.allocatable_memory = s_.allocatable_memory;
@@ -563,7 +563,7 @@ void PodWorker::publish(bool ended) {
   in.ready = std::move(results.ready);
   in.started = std::move(results.started);
   in.messages = messages_;
-  in.host_ip = s_.host_ip;
+  in.host_ips = s_.host_ips();
   in.now = ctx_.loop().wall_now();
   in.start_time = first_seen_;
   in.ended = ended;

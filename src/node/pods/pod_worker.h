@@ -61,7 +61,12 @@ struct PodServices {
   std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod)> prepare_devices;
   std::string logs_directory;  // /var/log/pods
   std::string seccomp_root;    // /var/lib/kubelet/seccomp
-  std::string node_name, host_ip;
+  std::string node_name, host_ip, second_host_ip;  // the second of the other family, or ""
+  std::vector<std::string> host_ips() const {
+    std::vector<std::string> out{host_ip};
+    if (!second_host_ip.empty()) out.push_back(second_host_ip);
+    return out;
+  }
   int64_t memory_bytes = 0;
   std::string allocatable_cpu, allocatable_memory;
   int64_t pod_pids_limit = 0;           // of a pod; 0: none

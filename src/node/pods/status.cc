@@ -262,28 +262,18 @@ class StatusBuilder {
 
   void add_addresses() {
     out_.set_qos_class(qos_name(qos_of(pod_)));
-    if (!in_.host_ip.empty()) {
-      out_.set_host_ip(in_.host_ip);
-      out_.edit_host_ips().add().set_ip(in_.host_ip);
+    if (!in_.host_ips.empty()) out_.set_host_ip(in_.host_ips.front());
+    for (const std::string& ip : in_.host_ips) out_.edit_host_ips().add().set_ip(ip);
+    const std::string host = in_.host_ips.empty() ? "" : in_.host_ips.front();
+    std::vector<std::string> ips = pod_.spec().host_network() && !in_.actual->sandboxes.empty()
+                                       ? in_.host_ips
+                                       : in_.actual->pod_ips(host);
+    // The addresses of a pod that has ended are kept as a record.
+    if (ips.empty()) {
+      for (auto old : old_.pod_ips()) ips.emplace_back(old.ip());
     }
-    std::string ip = pod_.spec().host_network() && !in_.actual->sandboxes.empty()
-                         ? in_.host_ip
-                         : in_.actual->pod_ip();
-    // The address of a pod that has ended is kept as a record.
-    std::vector<std::string> others;  // of the other family
-    if (ip.empty()) {
-      ip = old_.pod_ip();
-      for (auto more : old_.pod_ips()) others.emplace_back(more.ip());
-    } else if (!pod_.spec().host_network() && !in_.actual->sandboxes.empty()) {
-      others = in_.actual->sandboxes.front().additional_ips;
-    }
-    if (!ip.empty()) {
-      out_.set_pod_ip(ip);
-      out_.edit_pod_ips().add().set_ip(ip);
-    }
-    for (const std::string& other : others) {
-      if (other != ip) out_.edit_pod_ips().add().set_ip(other);
-    }
+    if (!ips.empty()) out_.set_pod_ip(ips.front());
+    for (const std::string& ip : ips) out_.edit_pod_ips().add().set_ip(ip);
     add_start_time();
   }
   void add_start_time() {

@@ -32,7 +32,7 @@ class StatusTest : public testing::Test {
     in_.pod = &*pod_;
     in_.actual = &actual_;
     in_.now = WallTime{1'700'000'100 * kSecond};
-    in_.host_ip = "172.18.0.3";
+    in_.host_ips = {"172.18.0.3"};
     doc_ = std::make_unique<Document>();
     api::core_v1::PodEdit edit(EditTarget{&doc_->root, &doc_->arena});
     build_status(in_, edit.edit_status());

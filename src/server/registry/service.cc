@@ -11,24 +11,27 @@
 namespace keles::registry {
 namespace {
 
-void prepare_for_create(const HookContext&, Document& now) { prepare_ip_families(now, nullptr); }
+void prepare_for_create(const HookContext& ctx, Document& now) {
+  prepare_ip_families(now, nullptr, ctx.families);
+}
 
 // What a load balancer gave is gone with the type.
-void prepare_for_update(const HookContext&, Document& now, const Value& before) {
-  prepare_ip_families(now, &before);
+void prepare_for_update(const HookContext& ctx, Document& now, const Value& before) {
+  prepare_ip_families(now, &before, ctx.families);
   if (now.root["spec"]["type"].as_string() == "LoadBalancer") return;
   if (Value* status = now.root.find("status"); status != nullptr && status->find("loadBalancer")) {
     status->set(now.arena, "loadBalancer", Value::map());
   }
 }
 
-void validate(const HookContext&, const Value& now, FieldErrors& e) {
-  validate_service(e, api::core_v1::Service(now), nullptr);
+void validate(const HookContext& ctx, const Value& now, FieldErrors& e) {
+  validate_service(e, api::core_v1::Service(now), nullptr, ctx.families);
 }
 
-void validate_update(const HookContext&, const Value& now, const Value& before, FieldErrors& e) {
+void validate_update(const HookContext& ctx, const Value& now, const Value& before,
+                     FieldErrors& e) {
   const api::core_v1::Service old(before);
-  validate_service_update(e, api::core_v1::Service(now), old);
+  validate_service_update(e, api::core_v1::Service(now), old, ctx.families);
 }
 
 void validate_status(const HookContext&, const Value& now, const Value& before, FieldErrors& e) {

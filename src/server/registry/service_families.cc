@@ -26,7 +26,6 @@ bool is_v6(std::string_view ip) {
   return read && read->address.v6() && !read->address.is_v4_mapped();
 }
 std::string_view family_of(std::string_view ip) { return is_v6(ip) ? "IPv6" : "IPv4"; }
-bool is_configured(std::string_view family) { return family == "IPv4"; }
 
 bool same(const View& a, const View& b) {
   if (a.value().empty() && b.value().empty()) return true;
@@ -41,9 +40,9 @@ bool keeps_preference(const ServiceSpec& now, const ServiceSpec& old) {
          same(now.ip_families(), old.ip_families());
 }
 
-// Whether `now` has the first of `old`'s two, and not the second.
+// Whether `now` names fewer than `old`; none is no wish.
 bool is_reduced(const List<std::string_view>& now, const List<std::string_view>& old) {
-  return old.size() == 2 && now.size() == 1 && now[0] == old[0];
+  return !now.empty() && now.size() < old.size();
 }
 
 // The form of each of the lists; false where an address is none.
@@ -113,7 +112,7 @@ void validate_cluster_ips(FieldErrors& e, const ServiceSpec& spec, const Service
   }
 }
 
-void prepare_ip_families(Document& now, const Value* before) {
+void prepare_ip_families(Document& now, const Value* before, IpFamilies families) {
   if (now.root["spec"]["type"].as_string() == "ExternalName") return;
   api::core_v1::ServiceEdit edit(EditTarget{&now.root, &now.arena});
   auto spec = edit.edit_spec();
@@ -141,21 +140,27 @@ void prepare_ip_families(Document& now, const Value* before) {
     if (spec.ip_families().size() > 1 && same(spec.ip_families(), old.ip_families())) {
       spec.edit_ip_families().erase_at(1);
     }
+  } else if (before && (is_reduced(spec.cluster_ips(), old.cluster_ips()) ||
+                        is_reduced(spec.ip_families(), old.ip_families()))) {
+    return;  // told by validation
   }
   for (size_t i = spec.ip_families().size(); i < spec.cluster_ips().size(); ++i) {
     const std::string_view ip = spec.cluster_ips()[i];
     if (ip == kNone) break;
-    if (!is_configured(family_of(ip))) return;
+    if (!is_configured(families, family_of(ip))) return;
     spec.edit_ip_families().add(family_of(ip));
   }
-  if (spec.ip_families().empty()) spec.edit_ip_families().add("IPv4");
-  if (free && spec.ip_families().size() == 1 && spec.ip_family_policy() != kSingle) {
+  if (spec.ip_families().empty()) spec.edit_ip_families().add(default_family(families));
+  // One that leads wherever its endpoints are has both anywhere.
+  const bool both = free || is_dual(families);
+  if (both && spec.ip_families().size() == 1 && spec.ip_family_policy() != kSingle) {
     const bool v4 = spec.ip_families()[0] == "IPv4";
     spec.edit_ip_families().add(v4 ? "IPv6" : "IPv4");
   }
 }
 
-bool validate_families(FieldErrors& e, const ServiceSpec& spec, const ServiceSpec* old) {
+bool validate_families(FieldErrors& e, const ServiceSpec& spec, const ServiceSpec* old,
+                       IpFamilies served) {
   if (spec.type() == "ExternalName" || (old && keeps_preference(spec, *old))) return true;
   const size_t had = e.size();
   validate_cluster_ips(e, spec, old);
@@ -176,18 +181,18 @@ bool validate_families(FieldErrors& e, const ServiceSpec& spec, const ServiceSpe
   if (single && ips.size() == 2) refuse(std::string(several) + "cluster IPs are specified");
   if (single && families.size() == 2) refuse(std::string(several) + "IP families are specified");
   for (size_t i = families.size(); i < ips.size() && ips[i] != kNone; ++i) {
-    if (is_configured(family_of(ips[i]))) continue;
+    if (is_configured(served, family_of(ips[i]))) continue;
     field::invalid(e, kIps[i], ips.value(),
                    std::string(family_of(ips[i])) + " is not configured on this cluster");
   }
   if (e.size() != had) return false;
   if (spec.cluster_ip() == kNone && spec.selector().empty()) return true;
-  if (spec.ip_family_policy() == kRequire) {
+  if (spec.ip_family_policy() == kRequire && !is_dual(served)) {
     refuse("this cluster is not configured for dual-stack services");
   }
   size_t i = 0;
   for (std::string_view family : families) {
-    if (!is_configured(family)) {
+    if (!is_configured(served, family)) {
       field::invalid(e, kFamilies[i], family, "not configured on this cluster");
     }
     ++i;

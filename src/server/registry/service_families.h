@@ -13,7 +13,7 @@ void validate_cluster_ips(FieldErrors& e, const api::core_v1::ServiceSpec& spec,
 // What allocation asks before anything else is looked at: families that this cluster has, and as
 // many as the policy says. False where it is in vain to go on.
 bool validate_families(FieldErrors& e, const api::core_v1::ServiceSpec& spec,
-                       const api::core_v1::ServiceSpec* old);
+                       const api::core_v1::ServiceSpec* old, IpFamilies served);
 // What was allocated stays, but for a second address.
 void validate_address_change(FieldErrors& e, const api::core_v1::ServiceSpec& spec,
                              const api::core_v1::ServiceSpec& old);

@@ -265,13 +265,15 @@ void validate_whole(FieldErrors& e, const Service& now, const Service* before) {
 
 }  // namespace
 
-void validate_service(FieldErrors& e, const Service& now, const Service* before) {
-  if (validate_families(e, now.spec(), nullptr)) validate_whole(e, now, before);
+void validate_service(FieldErrors& e, const Service& now, const Service* before,
+                      IpFamilies served) {
+  if (validate_families(e, now.spec(), nullptr, served)) validate_whole(e, now, before);
 }
 
-void validate_service_update(FieldErrors& e, const Service& now, const Service& before) {
+void validate_service_update(FieldErrors& e, const Service& now, const Service& before,
+                             IpFamilies served) {
   const ServiceSpec spec = now.spec(), old = before.spec();
-  if (!validate_families(e, spec, &old)) return;
+  if (!validate_families(e, spec, &old, served)) return;
   validate_address_change(e, spec, old);
   validate_balancer_class(e, spec, &old);
   if (has_health_port(old) && has_health_port(spec) &&

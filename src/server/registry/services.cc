@@ -9,6 +9,7 @@
 #include "base/encoding.h"
 #include "base/ip.h"
 #include "base/log.h"
+#include "machinery/codec_json.h"
 #include "machinery/time.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
@@ -33,13 +34,6 @@ const KindDesc& service_kind() {
 const KindDesc& range_kind() {
   static const KindDesc* const k = find_kind("", "v1", "RangeAllocation");
   return *k;
-}
-
-// Clients send what they read: no other form of an address is one of ours.
-std::optional<uint32_t> parse_ipv4(std::string_view s) {
-  auto ip = IpAddress::parse(s);
-  if (!ip || ip->v6()) return std::nullopt;
-  return ip->v4_value();
 }
 
 std::string_view type_of(const Value& service) {
@@ -119,7 +113,8 @@ Document range_document(const std::set<int64_t>& ports, int64_t first, int64_t l
 }  // namespace
 
 ServiceAllocator::ServiceAllocator(Store* store, const std::string& cidr, const std::string& ports)
-    : store_(store), own_(ServicePool::parse(cidr)) {
+    : store_(store) {
+  if (auto own = parse_service_ranges(cidr); own.ok()) own_ = std::move(*own);
   size_t dash = ports.find('-');
   auto lo =
       dash == std::string::npos ? std::nullopt : to_int(std::string_view(ports).substr(0, dash));
@@ -139,15 +134,20 @@ bool is_free(const StoreSnapshot& state, std::string_view ip) {
 }
 }  // namespace
 
+std::vector<std::string> ServiceAllocator::ranges() const {
+  std::vector<std::string> out;
+  for (const ServicePool& pool : own_) out.push_back(pool.range.text());
+  return out;
+}
+
 std::string ServiceAllocator::address(uint32_t n) const {
-  return IpAddress::v4(own_.base + n).text();
+  return own_.front().range.base.plus(n).text();
 }
 
 namespace {
-bool any_has(const std::vector<ServicePool>& pools, std::string_view address) {
-  auto a = parse_ipv4(address);
-  return a &&
-         std::any_of(pools.begin(), pools.end(), [&](const ServicePool& p) { return p.has(*a); });
+// Clients send what they read: no other form of an address is one of ours.
+bool any_has(const std::vector<ServicePool>& pools, const IpAddress& a) {
+  return std::any_of(pools.begin(), pools.end(), [&](const ServicePool& p) { return p.has(a); });
 }
 }  // namespace
 
@@ -161,7 +161,8 @@ Task<Status> ServiceAllocator::claim_address(Context ctx, std::string address,
   set_meta(d, "uid", ctx.loop().random().uuid());
   set_meta(d, "creationTimestamp", time_text(ctx.loop().wall_now()));
   Value& labels = edit_map(d, edit_metadata(d), "labels");
-  set_text(d, labels, "ipaddress.kubernetes.io/ip-family", "IPv4");
+  set_text(d, labels, "ipaddress.kubernetes.io/ip-family",
+           address.find(':') == address.npos ? "IPv4" : "IPv6");
   set_text(d, labels, "ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io");
   Value& parent = edit_map(d, edit_map(d, d.root, "spec"), "parentRef");
   set_text(d, parent, "resource", "services");
@@ -177,19 +178,21 @@ Task<Status> ServiceAllocator::claim_address(Context ctx, std::string address,
 }
 
 Task<Result<std::string>> ServiceAllocator::claim_any_address(Context ctx,
-                                                              const Document* service) {
-  const std::vector<ServicePool> pools = service_pools(*store_->snapshot(), own_);
+                                                              const Document* service,
+                                                              bool v6) {
+  // Of a range so full that chance finds nothing in so many the next is asked.
+  constexpr uint64_t kLooked = uint64_t{1} << 20;
+  const std::vector<ServicePool> pools = service_pools(*store_->snapshot(), own_, v6);
   for (const ServicePool& pool : pools) {
     // The lower part is left to addresses that users choose, as upstream's dynamic and static
     // bands.
-    const uint64_t most = pool.size > 2 ? pool.size - 2 : 0;  // without network and broadcast
+    const uint64_t most = pool.size();
     const uint64_t reserved =
-        most > 32 ? std::min<uint64_t>(std::max<uint64_t>(16, pool.size / 16), 256) : 0;
+        most > 32 ? std::min<uint64_t>(std::max<uint64_t>(16, most / 16), 256) : 0;
     const uint64_t start =
         most > reserved ? reserved + ctx.loop().random().below(most - reserved) : 0;
-    for (uint64_t i = 0; i < most; ++i) {
-      const auto n = static_cast<uint32_t>((start + i) % most + 1);
-      std::string candidate = IpAddress::v4(pool.base + n).text();
+    for (uint64_t i = 0; i < std::min(most, kLooked); ++i) {
+      std::string candidate = pool.address((start + i) % most).text();
       if (!is_free(*store_->snapshot(), candidate)) continue;
       Status s = co_await claim_address(ctx, candidate, service);
       if (s.ok()) co_return candidate;
@@ -313,58 +316,77 @@ std::vector<ServiceAllocator::PortWish> ServiceAllocator::port_wishes(Value& spe
   return out;
 }
 
+// One of each of the Service's families, which prepare_ip_families() has filled in.
+Task<Status> ServiceAllocator::claim_addresses(Context ctx, Document* now, const Document* before,
+                                               bool dry_run, Claim* claim) {
+  Value& spec = edit_map(*now, now->root, "spec");
+  const bool headless = spec["clusterIP"].as_string() == "None";
+  if (!needs_address(now->root) || headless) co_return Status();
+  const std::vector<std::string> had =
+      before ? addresses_of(before->root) : std::vector<std::string>();
+  std::vector<std::string> ips = addresses_of(now->root);
+  std::vector<bool> families;  // whether IPv6
+  for (const Value& f : spec["ipFamilies"].items()) families.push_back(f.as_string() == "IPv6");
+  ips.resize(std::max(ips.size(), families.size()));
+  for (size_t i = 0; i < ips.size(); ++i) {
+    const bool v6 = i < families.size() ? families[i] : ips[i].find(':') != ips[i].npos;
+    if (ips[i].empty() && dry_run) {
+      ips[i] = own_range(v6).base.text();  // the range itself: nobody's, and no promise
+    } else if (ips[i].empty()) {
+      auto got = co_await claim_any_address(ctx, now, v6);
+      if (!got.ok()) co_return got.status();
+      ips[i] = *got;
+      claim->addresses.push_back(ips[i]);
+    } else if (std::find(had.begin(), had.end(), ips[i]) == had.end()) {
+      Status s = co_await claim_chosen(ctx, now, ips[i], dry_run);
+      if (!s.ok()) co_return s;
+      if (!dry_run) claim->addresses.push_back(ips[i]);
+    }
+  }
+  if (ips.empty()) co_return Status();
+  set_text(*now, spec, "clusterIP", ips.front());
+  Value list = Value::list();
+  for (const std::string& ip : ips) {
+    list.append(now->arena, Value::string(now->arena.copy(ip)));
+  }
+  spec.set(now->arena, "clusterIPs", list);
+  co_return Status();
+}
+
+// The address that the user wants.
+Task<Status> ServiceAllocator::claim_chosen(Context ctx, const Document* now, std::string ip,
+                                            bool dry_run) {
+  const auto address = IpAddress::parse(ip);
+  std::string why;
+  if (!address || !any_has(service_pools(*store_->snapshot(), own_, address->v6()), *address)) {
+    why = "the provided network does not match the current range";
+  } else if (!dry_run) {
+    Status s = co_await claim_address(ctx, ip, now);
+    if (!s.is(Reason::kAlreadyExists)) co_return s;
+    why = "provided IP is already allocated";
+  }
+  if (why.empty()) co_return Status();
+  const std::string all = to_json(now->root["spec"]["clusterIPs"]);
+  co_return invalid_service(
+      now->root, {"FieldValueInvalid",
+                  "Invalid value: " + all + ": failed to allocate IP " + ip + ": " + why,
+                  "spec.clusterIPs"});
+}
+
+const IpPrefix& ServiceAllocator::own_range(bool v6) const {
+  return own_.size() == 2 && own_.front().range.v6() != v6 ? own_.back().range
+                                                           : own_.front().range;
+}
+
 Task<Result<ServiceAllocator::Claim>> ServiceAllocator::claim(Context ctx, Document* now,
                                                               const Document* before,
                                                               bool dry_run) {
   Claim claim;
-  Value& spec = edit_map(*now, now->root, "spec");
-  std::vector<std::string> had = before ? addresses_of(before->root) : std::vector<std::string>();
-  if (needs_address(now->root)) {
-    if (!spec["ipFamilies"].size()) {
-      Value families = Value::list();
-      families.append(now->arena, Value::string("IPv4"));
-      spec.set(now->arena, "ipFamilies", families);
-    }
-    if (spec["ipFamilyPolicy"].as_string().empty())
-      set_text(*now, spec, "ipFamilyPolicy", "SingleStack");
-    std::string ip(spec["clusterIP"].as_string());
-    if (ip.empty() && spec["clusterIPs"].size()) ip = spec["clusterIPs"].at(0).as_string();
-    if (ip.empty() && dry_run) {
-      ip = address(0);  // the range itself: nobody's, and no promise
-    } else if (ip.empty()) {
-      auto got = co_await claim_any_address(ctx, now);
-      if (!got.ok()) co_return got.status();
-      ip = *got;
-      claim.addresses.push_back(ip);
-    } else if (!ip.empty() && ip != "None" && std::find(had.begin(), had.end(), ip) == had.end()) {
-      std::string why;
-      if (!any_has(service_pools(*store_->snapshot(), own_), ip)) {
-        why = "the provided network does not match the current range";
-      } else if (!dry_run) {
-        Status s = co_await claim_address(ctx, ip, now);
-        if (s.is(Reason::kAlreadyExists)) {
-          why = "provided IP is already allocated";
-        } else if (!s.ok()) {
-          co_return s;
-        } else {
-          claim.addresses.push_back(ip);
-        }
-      }
-      if (!why.empty()) {
-        co_return invalid_service(
-            now->root, {"FieldValueInvalid",
-                        "Invalid value: [\"" + ip + "\"]: failed to allocate IP " + ip + ": " + why,
-                        "spec.clusterIPs"});
-      }
-    }
-    if (!ip.empty()) {
-      set_text(*now, spec, "clusterIP", ip);
-      Value list = Value::list();
-      list.append(now->arena, Value::string(now->arena.copy(ip)));
-      spec.set(now->arena, "clusterIPs", list);
-    }
+  Status addresses = co_await claim_addresses(ctx, now, before, dry_run, &claim);
+  if (!addresses.ok()) {
+    co_await release(ctx, claim);
+    co_return addresses;
   }
-
   Status ports = co_await claim_service_ports(ctx, now, before, dry_run, &claim);
   if (!ports.ok()) {
     co_await release(ctx, claim);

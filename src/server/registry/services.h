@@ -4,7 +4,7 @@
 // an address is claimed by creating its IPAddress object (networking.k8s.io/v1, as upstream's
 // MultiCIDRServiceAllocator) in one of the ServiceCIDRs' ranges, ports by compare and swap of the
 // RangeAllocation /registry/ranges/servicenodeports. repair() brings both level with the Services
-// after a crash between two writes. IPv4 only.
+// after a crash between two writes. Ranges and addresses of both families.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ namespace keles::registry {
 
 class ServiceAllocator {
  public:
-  // `cidr` "10.96.0.0/16", `ports` "30000-32767".
+  // `cidr` "10.96.0.0/16", or one of each family (service_pools.h; 10.96.0.0/16 stands for what is
+  // none), `ports` "30000-32767".
   ServiceAllocator(Store* store, const std::string& cidr, const std::string& ports);
 
   static bool concerns(const KindDesc& kind) { return kind.facts->claims_addresses; }
@@ -51,12 +52,20 @@ class ServiceAllocator {
   // While a stored Service cannot be read, nothing is given back, and nobody is a suspect.
   Task<Result<std::set<int64_t>>> repair(Context ctx, std::set<int64_t> suspects);
 
-  // The n-th address of the server's own range ("10.96.0.1" for 1).
+  // Those of the server's own ranges.
+  IpFamilies families() const { return families_of(own_); }
+  std::vector<std::string> ranges() const;  // as a ServiceCIDR lists them
+  // The n-th address of the server's first range ("10.96.0.1" for 1).
   std::string address(uint32_t n) const;
 
  private:
   Task<Status> claim_address(Context ctx, std::string address, const Document* service);
-  Task<Result<std::string>> claim_any_address(Context ctx, const Document* service);
+  Task<Result<std::string>> claim_any_address(Context ctx, const Document* service,
+                                              bool v6);
+  Task<Status> claim_addresses(Context ctx, Document* now, const Document* before, bool dry_run,
+                               Claim* claim);
+  Task<Status> claim_chosen(Context ctx, const Document* now, std::string ip, bool dry_run);
+  const IpPrefix& own_range(bool v6) const;
   // A port that is to be claimed, and where it is written.
   struct PortWish {
     int64_t number;  // 0: any
@@ -73,7 +82,8 @@ class ServiceAllocator {
   Task<Status> change_ports(Context ctx, std::vector<int64_t> set, std::vector<int64_t> clear);
 
   Store* store_;
-  ServicePool own_;  // of the server's flag
+  // Of the server's flag: one, or one of each family.
+  std::vector<ServicePool> own_{{IpPrefix{IpAddress::v4(0x0a600000), 16}}};
   int64_t first_port_ = 30000, last_port_ = 32767;
 };
 

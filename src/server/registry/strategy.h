@@ -29,6 +29,7 @@
 #include "base/status.h"
 #include "machinery/schema.h"
 #include "machinery/value.h"
+#include "server/registry/ip_families.h"
 
 namespace keles {
 class StoreSnapshot;
@@ -54,6 +55,7 @@ struct HookContext {
   std::string_view uid;
   const std::map<std::string, std::vector<std::string>>* extra = nullptr;  // theirs; may be null
   const KindDesc* served = nullptr;  // the version asked for, where it is not `kind`'s; may be null
+  IpFamilies families = IpFamilies::kV4;  // of the cluster's Services
 };
 
 // One table row's cells, in the order of KindDesc::columns; a hook sets only those it computes.

@@ -41,9 +41,11 @@ Task<Status> catch_up(Context ctx, Store* store) {
 bool has_status(const KindDesc& kind) { return kind.subresource("status") != nullptr; }
 
 HookContext hook_context(const KindDesc& kind, std::string_view ns, Loop& loop,
-                         const StoreSnapshot* state, const WriteRequest& how) {
-  return {&kind,        ns,       loop.wall_now(), &loop.random(), state,      how.dry_run,
-          how.warnings, how.user, &how.groups,     how.uid,        &how.extra, how.served};
+                         const StoreSnapshot* state, const WriteRequest& how,
+                         IpFamilies families) {
+  return {&kind,    ns,          loop.wall_now(), &loop.random(), state,
+          how.dry_run, how.warnings, how.user,    &how.groups,    how.uid,
+          &how.extra,  how.served,   families};
 }
 
 // Who lets the server choose a name is told that it could not; so is who names a prefix besides.
@@ -359,7 +361,7 @@ Task<Result<ObjectPtr>> Registry::create_once(Context ctx, const KindDesc* serve
 
   if (keeps_generation(kind)) set_meta(body, "generation", int64_t{1});
   if (has_status(kind) && !kind.facts->status_on_create) body.root.erase("status");
-  HookContext hooks = hook_context(kind, ns, loop, snapshot.get(), *how);
+  HookContext hooks = hook_context(kind, ns, loop, snapshot.get(), *how, services_->families());
   if (strategy.prepare_for_create) strategy.prepare_for_create(hooks, body);
 
   FieldErrors errors;
@@ -442,7 +444,8 @@ Task<Result<Registry::Outcome>> Registry::prepare_update(Context ctx, const Kind
   const Value& before = old->root;
   const std::string ns(current->namespace_()), name(current->name());
   auto snapshot = store_->snapshot();
-  HookContext hooks = hook_context(kind, ns, loop, snapshot.get(), how);
+  HookContext hooks =
+      hook_context(kind, ns, loop, snapshot.get(), how, services_->families());
   auto attrs =
       attributes(admission::Operation::kUpdate, kind, ns, name, subresource, loop, *snapshot, how);
   set_type(kind, next);
