@@ -30,8 +30,8 @@ void fill(Zone& zone) {
   zone.set_namespace("default");
   for (int i = 0; i < kServices; ++i) {
     auto d = parse_yaml("metadata: {name: s" + std::to_string(i) +
-                        ", namespace: default}\nspec: {clusterIP: 10.96." + std::to_string(i / 250) +
-                        "." + std::to_string(1 + i % 250) +
+                        ", namespace: default}\nspec: {clusterIP: 10.96." +
+                        std::to_string(i / 250) + "." + std::to_string(1 + i % 250) +
                         ", ports: [{name: http, port: 80, protocol: TCP}]}");
     zone.set_service(api::core_v1::Service(d->root));
   }

@@ -1,5 +1,5 @@
-// A Corefile and DNS from any bytes, as a reply and as a query: refused, or read; and the query answered within
-// the client's limit, the answer well formed.
+// A Corefile and DNS from any bytes, as a reply and as a query: refused, or read; and the query
+// answered within the client's limit, the answer well formed.
 #include <cstdint>
 #include <cstdlib>
 #include <string>

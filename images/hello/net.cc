@@ -154,21 +154,36 @@ std::vector<Answer> parse_response(const std::string& m, int* code) {
   return out;
 }
 
+// What the socket calls take for an address of either family; 0: it is none.
+socklen_t socket_address(const std::string& address, uint16_t port, sockaddr_storage* to) {
+  auto* v4 = reinterpret_cast<sockaddr_in*>(to);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(to);
+  *to = {};
+  if (inet_pton(AF_INET, address.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(port);
+    return sizeof *v4;
+  }
+  if (inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr) != 1) return 0;
+  v6->sin6_family = AF_INET6;
+  v6->sin6_port = htons(port);
+  return sizeof *v6;
+}
+
 std::optional<std::string> exchange(const std::string& address, uint16_t port,
                                     const std::string& request, int timeout_ms,
                                     std::string* error) {
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(port);
-  if (inet_pton(AF_INET, address.c_str(), &to.sin_addr) != 1) {
-    *error = "not an IPv4 address: " + address;
+  sockaddr_storage to;
+  const socklen_t length = socket_address(address, port, &to);
+  if (length == 0) {
+    *error = "not an IP address: " + address;
     return std::nullopt;
   }
-  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  int fd = socket(to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   std::optional<std::string> out;
   char buffer[65536];
   pollfd p{fd, POLLIN, 0};
-  if (fd < 0 || connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) < 0 ||
+  if (fd < 0 || connect(fd, reinterpret_cast<sockaddr*>(&to), length) < 0 ||
       send(fd, request.data(), request.size(), 0) < 0) {
     *error = strerror(errno);
   } else if (poll(&p, 1, timeout_ms) <= 0) {
@@ -248,15 +263,16 @@ std::vector<Answer> resolve(const std::string& name, const std::string& type, st
 }
 
 std::optional<std::string> address_of(const std::string& host, std::string* error) {
-  in_addr ignored;
-  if (inet_pton(AF_INET, host.c_str(), &ignored) == 1) return host;
+  sockaddr_storage ignored;
+  if (socket_address(host, 0, &ignored) != 0) return host;
   for (const std::string& line : lines_of("/etc/hosts")) {
     auto w = words(line);
     for (size_t i = 1; i < w.size(); ++i)
-      if (w[i] == host && inet_pton(AF_INET, w[0].c_str(), &ignored) == 1) return w[0];
+      if (w[i] == host && socket_address(w[0], 0, &ignored) != 0) return w[0];
   }
-  for (const Answer& a : resolve(host, "A", error))
-    if (a.type == "A") return a.data;
+  for (const char* type : {"A", "AAAA"})
+    for (const Answer& a : resolve(host, type, error))
+      if (a.type == type) return a.data;
   return std::nullopt;
 }
 
@@ -270,23 +286,23 @@ HttpAnswer fetch(const std::string& url, int timeout_ms) {
   size_t slash = rest.find('/');
   std::string authority = rest.substr(0, slash),
               path = slash == std::string::npos ? "/" : rest.substr(slash);
-  size_t colon = authority.find(':');
+  const size_t bracket = authority.find(']');
+  size_t colon = authority.find(':', bracket == std::string::npos ? 0 : bracket);
   std::string host = authority.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
   int port = colon == std::string::npos ? 80 : atoi(authority.c_str() + colon + 1);
   auto address = address_of(host, &out.error);
   if (!address) return out;
   out.error.clear();
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(static_cast<uint16_t>(port));
-  inet_pton(AF_INET, address->c_str(), &to.sin_addr);
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  sockaddr_storage to;
+  const socklen_t length = socket_address(*address, static_cast<uint16_t>(port), &to);
+  int fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   auto fail = [&](const std::string& why) {
     out.error = why;
     close(fd);
     return out;
   };
-  if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) < 0 && errno != EINPROGRESS)
+  if (connect(fd, reinterpret_cast<sockaddr*>(&to), length) < 0 && errno != EINPROGRESS)
     return fail(strerror(errno));
   pollfd p{fd, POLLOUT, 0};
   if (poll(&p, 1, timeout_ms) <= 0) return fail("connect to " + *address + ": timed out");

@@ -70,8 +70,8 @@ std::vector<IpAddress> internal_ips(const Node& node) {
   for (auto a : node.status().addresses()) {
     auto ip = a.type() == "InternalIP" ? IpAddress::parse(a.address()) : std::nullopt;
     if (!ip) continue;
-    const bool again = std::any_of(out.begin(), out.end(),
-                                   [&](const IpAddress& o) { return o.v6() == ip->v6(); });
+    const bool again =
+        std::any_of(out.begin(), out.end(), [&](const IpAddress& o) { return o.v6() == ip->v6(); });
     if (!again) out.push_back(*ip);
   }
   return out;

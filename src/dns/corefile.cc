@@ -45,7 +45,8 @@ std::vector<Token> tokens_of(std::string_view text) {
         }
         if (i < text.size()) ++i;
       } else {
-        while (i < text.size() && std::string_view(" \t\r\n").find(text[i]) == std::string_view::npos)
+        while (i < text.size() &&
+               std::string_view(" \t\r\n").find(text[i]) == std::string_view::npos)
           t.text += text[i++];
       }
       out.push_back(std::move(t));
@@ -128,7 +129,8 @@ class Parser {
       std::string_view key = tokens_[at_].text;
       while (!key.empty() && key.back() == ',') key.remove_suffix(1);
       if (key.starts_with("dns://")) key.remove_prefix(6);
-      if (key.find("://") != key.npos) return error("unsupported transport in '" + std::string(key) + "'");
+      if (key.find("://") != key.npos)
+        return error("unsupported transport in '" + std::string(key) + "'");
       if (key == "import" || key.starts_with('(')) {
         return error("Unknown directive '" + std::string(key) + "'");
       }

@@ -1,10 +1,11 @@
 // Corefiles: what is understood, what is refused, and who answers a question by them.
+#include "dns/corefile.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include "base/sync.h"
-#include "dns/corefile.h"
 #include "dns/router.h"
 #include "dns/server.h"
 #include "machinery/codec_yaml.h"
@@ -90,7 +91,8 @@ TEST(Corefile, WhatIsRefused) {
     std::string text, want;
   } rows[] = {
       {"", "Corefile:1 - Error during parsing: no server block"},
-      {".:53 {\n  rewrite name a b\n}", "Corefile:2 - Error during parsing: Unknown directive 'rewrite'"},
+      {".:53 {\n  rewrite name a b\n}",
+       "Corefile:2 - Error during parsing: Unknown directive 'rewrite'"},
       {".:53 {\n  errors\n", "Corefile:2 - Error during parsing: Unexpected EOF, expecting '}'"},
       {". {\n  forward . /etc/hosts.conf\n}",
        "Corefile:2 - Error during parsing: plugin/forward: not an IP address or file: "

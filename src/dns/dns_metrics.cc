@@ -11,18 +11,17 @@ namespace {
 constexpr const char* kServer = "dns://:53";
 
 struct Families {
-  metrics::Counter& requests =
-      metrics::counter("coredns_dns_requests_total",
-                       "Counter of DNS requests made per zone, protocol and family.",
-                       {"server", "zone", "view", "proto", "family", "type"});
+  metrics::Counter& requests = metrics::counter(
+      "coredns_dns_requests_total", "Counter of DNS requests made per zone, protocol and family.",
+      {"server", "zone", "view", "proto", "family", "type"});
   metrics::Counter& responses =
       metrics::counter("coredns_dns_responses_total", "Counter of response status codes.",
                        {"server", "zone", "view", "rcode", "plugin"});
   metrics::Histogram& seconds = metrics::histogram(
       "coredns_dns_request_duration_seconds",
       "Histogram of the time (in seconds) each request took per zone.", {"server", "zone", "view"},
-      {0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512,
-       1.024, 2.048, 4.096, 8.192});
+      {0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024,
+       2.048, 4.096, 8.192});
   metrics::Histogram& request_bytes =
       metrics::histogram("coredns_dns_request_size_bytes",
                          "Size of the EDNS0 UDP buffer in bytes (64K for TCP) per zone and "
@@ -31,25 +30,23 @@ struct Families {
   metrics::Histogram& reply_bytes = metrics::histogram(
       "coredns_dns_response_size_bytes", "Size of the returned response in bytes.",
       {"server", "zone", "view", "proto"}, sizes());
-  metrics::Counter& cache_hits =
-      metrics::counter("coredns_cache_hits_total", "The count of cache hits.",
-                       {"server", "type", "zones", "view"});
-  metrics::Counter& cache_misses =
-      metrics::counter("coredns_cache_misses_total",
-                       "The count of cache misses. Deprecated, derive misses from cache hits/requests "
-                       "counters.",
-                       {"server", "zones", "view"});
-  metrics::Counter& cache_requests =
-      metrics::counter("coredns_cache_requests_total", "The count of cache requests.",
-                       {"server", "zones", "view"});
+  metrics::Counter& cache_hits = metrics::counter(
+      "coredns_cache_hits_total", "The count of cache hits.", {"server", "type", "zones", "view"});
+  metrics::Counter& cache_misses = metrics::counter(
+      "coredns_cache_misses_total",
+      "The count of cache misses. Deprecated, derive misses from cache hits/requests "
+      "counters.",
+      {"server", "zones", "view"});
+  metrics::Counter& cache_requests = metrics::counter(
+      "coredns_cache_requests_total", "The count of cache requests.", {"server", "zones", "view"});
   metrics::Gauge& cache_entries =
       metrics::gauge("coredns_cache_entries", "The number of elements in the cache.",
                      {"server", "type", "zones", "view"});
-  metrics::Histogram& forwards = metrics::histogram(
-      "coredns_proxy_request_duration_seconds",
-      "Histogram of the time each request took.", {"proxy_name", "to", "rcode"},
-      {0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512,
-       1.024, 2.048, 4.096, 8.192});
+  metrics::Histogram& forwards =
+      metrics::histogram("coredns_proxy_request_duration_seconds",
+                         "Histogram of the time each request took.", {"proxy_name", "to", "rcode"},
+                         {0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128,
+                          0.256, 0.512, 1.024, 2.048, 4.096, 8.192});
   metrics::Counter& rejects = metrics::counter(
       "coredns_forward_max_concurrent_rejects_total",
       "Counter of the number of queries rejected because the concurrent queries were at maximum.");
@@ -76,23 +73,40 @@ std::string shown(std::string_view zone) {
 
 std::string type_text(uint16_t type) {
   switch (type) {
-    case kA: return "A";
-    case kNs: return "NS";
-    case kCname: return "CNAME";
-    case kSoa: return "SOA";
-    case kPtr: return "PTR";
-    case 13: return "HINFO";
-    case 15: return "MX";
-    case kTxt: return "TXT";
-    case kAaaa: return "AAAA";
-    case kSrv: return "SRV";
-    case 35: return "NAPTR";
-    case 43: return "DS";
-    case 48: return "DNSKEY";
-    case 64: return "SVCB";
-    case 65: return "HTTPS";
-    case kAny: return "ANY";
-    default: return "TYPE" + std::to_string(type);
+    case kA:
+      return "A";
+    case kNs:
+      return "NS";
+    case kCname:
+      return "CNAME";
+    case kSoa:
+      return "SOA";
+    case kPtr:
+      return "PTR";
+    case 13:
+      return "HINFO";
+    case 15:
+      return "MX";
+    case kTxt:
+      return "TXT";
+    case kAaaa:
+      return "AAAA";
+    case kSrv:
+      return "SRV";
+    case 35:
+      return "NAPTR";
+    case 43:
+      return "DS";
+    case 48:
+      return "DNSKEY";
+    case 64:
+      return "SVCB";
+    case 65:
+      return "HTTPS";
+    case kAny:
+      return "ANY";
+    default:
+      return "TYPE" + std::to_string(type);
   }
 }
 

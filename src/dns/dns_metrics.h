@@ -23,8 +23,8 @@ struct Asked {
 };
 inline constexpr std::string_view kNoZone = "dropped";
 
-std::string type_text(uint16_t type);    // "A", ...; "TYPE65" for those without a name here
-std::string rcode_text(uint8_t rcode);   // "NOERROR", ...
+std::string type_text(uint16_t type);   // "A", ...; "TYPE65" for those without a name here
+std::string rcode_text(uint8_t rcode);  // "NOERROR", ...
 
 class DnsMetrics {
  public:

@@ -1,5 +1,7 @@
 #include "dns/health_ports.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/metrics.h"
 
@@ -60,8 +62,7 @@ void HealthPorts::listen(Loop& loop, const std::string& own, const ListenAddress
   options.max_body_bytes = 0;
   options.max_header_bytes = 16 * 1024;
   options.max_connections = 100;
-  auto handler = [path, say = std::move(say)](Context, net::Request* request,
-                                              net::Responder* out) {
+  auto handler = [path, say = std::move(say)](Context, net::Request* request, net::Responder* out) {
     return answer(out, request->path == path ? say() : text(404, "404 page not found\n"));
   };
   auto server = net::Server::start({&loop}, options, std::move(handler));

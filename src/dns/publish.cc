@@ -73,8 +73,8 @@ Document desired_config(const Published& what) {
 }
 
 Task<Status> ensure_config(Context ctx, Client* client, const Published* what) {
-  auto there = co_await client->get<ConfigMap>(ctx, std::string(kConfigNamespace),
-                                               std::string(kConfigName));
+  auto there =
+      co_await client->get<ConfigMap>(ctx, std::string(kConfigNamespace), std::string(kConfigName));
   if (there.ok()) co_return Status();
   if (!there.status().is(Reason::kNotFound)) co_return there.status();
   Document wanted = desired_config(*what);

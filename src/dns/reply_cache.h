@@ -1,6 +1,6 @@
-// What other name servers said, for as long as their records allow and at most as long as is said, by the
-// very question (whatever of it may change the answer: flags, letter case, EDNS). Within a budget
-// in bytes; who was asked for longest ago goes first. One loop's thread.
+// What other name servers said, for as long as their records allow and at most as long as is said,
+// by the very question (whatever of it may change the answer: flags, letter case, EDNS). Within a
+// budget in bytes; who was asked for longest ago goes first. One loop's thread.
 #pragma once
 
 #include <cstddef>

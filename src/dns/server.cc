@@ -159,8 +159,8 @@ class Server final : public DnsServer {
   Task<void> replace_health(Context ctx) {
     co_await close_health();
     if (ctx.done()) co_return;
-    health_ = std::make_unique<HealthPorts>(loop_, *config_, options_.address,
-                                            [this] { return ready_; });
+    health_ =
+        std::make_unique<HealthPorts>(loop_, *config_, options_.address, [this] { return ready_; });
   }
   Task<void> close_health() {
     std::unique_ptr<HealthPorts> old = std::move(health_);
@@ -408,22 +408,21 @@ class Server final : public DnsServer {
       for (const std::string& ip : options_.upstreams) out.push_back({ip, 53});
     }
     for (const Upstream& to : f.to) {
-      const bool self = to.port == 53 && (to.ip == options_.service_ip ||
-                                          to.ip == options_.endpoint_ip);
+      const bool self =
+          to.port == 53 && (to.ip == options_.service_ip || to.ip == options_.endpoint_ip);
       if (!self) out.push_back(to);
     }
     if (out.size() < 2 || f.policy == Forward::Policy::kSequential) return out;
-    const size_t start = f.policy == Forward::Policy::kRandom
-                             ? loop_.random().below(out.size())
-                             : forward_turn_++ % out.size();
+    const size_t start = f.policy == Forward::Policy::kRandom ? loop_.random().below(out.size())
+                                                              : forward_turn_++ % out.size();
     std::rotate(out.begin(), out.begin() + static_cast<long>(start), out.end());
     return out;
   }
 
   static void count_forward(const Upstream& to, const Result<std::string>& reply, Duration took) {
     const std::string host = to.ip.find(':') == to.ip.npos ? to.ip : "[" + to.ip + "]";
-    const uint8_t rcode =
-        reply.ok() && reply->size() > 3 ? static_cast<uint8_t>((*reply)[3] & 15) : uint8_t{kServFail};
+    const uint8_t rcode = reply.ok() && reply->size() > 3 ? static_cast<uint8_t>((*reply)[3] & 15)
+                                                          : uint8_t{kServFail};
     DnsMetrics::forwarded(host + ":" + std::to_string(to.port), rcode_text(rcode), took);
   }
 

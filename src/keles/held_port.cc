@@ -46,11 +46,11 @@ Result<HeldPort> HeldPort::take(const std::string& address, int64_t port) {
   // Every address ("::") is those of both families.
   int no = 0;
   if (ip->v6()) (void)::setsockopt(held.fd_, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
-  if (::bind(held.fd_, at.get(), at.size) != 0 ||
-      ::listen(held.fd_, kBacklog) != 0 ||
+  if (::bind(held.fd_, at.get(), at.size) != 0 || ::listen(held.fd_, kBacklog) != 0 ||
       ::getsockname(held.fd_, reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
     return Status::bad_request(
-        "cannot listen on " + (ip->v6() ? "[" + address + "]" : address) + ":" + std::to_string(port) + " (" + std::strerror(errno) +
+        "cannot listen on " + (ip->v6() ? "[" + address + "]" : address) + ":" +
+        std::to_string(port) + " (" + std::strerror(errno) +
         "): choose another --secure-port or --bind-address, or end what holds it");
   }
   held.port_ = ntohs(ip->v6() ? reinterpret_cast<sockaddr_in6*>(&bound)->sin6_port

@@ -151,7 +151,8 @@ void add_flags(Flags& f, KubeletFlags& k) {
       "proxy-kubeconfig", &k.proxy_kubeconfig,
       "The same for the service proxy and the pod network, which look at every node: a node's own "
       "identity may see itself only. Empty: --kubeconfig's.");
-  f.add("node-ip", &k.node_ip, "IP address (or comma-separated dual-stack IP addresses) of the node.");
+  f.add("node-ip", &k.node_ip,
+        "IP address (or comma-separated dual-stack IP addresses) of the node.");
   f.add("hostname-override", &k.name,
         "If non-empty, will be used as the node's name instead of the hostname.");
   f.add("node-labels", &k.labels, "Labels to add when registering the node in the cluster.");

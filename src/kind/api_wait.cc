@@ -18,6 +18,7 @@ net::Endpoint endpoint_of(const KubeconfigEntry& e) {
   std::string authority = e.server.substr(e.server.find("//") + 2);
   size_t colon = authority.rfind(':');
   out.host = authority.substr(0, colon);
+  if (out.host.starts_with('[')) out.host = out.host.substr(1, out.host.size() - 2);
   out.port = static_cast<uint16_t>(std::atoi(authority.c_str() + colon + 1));
   out.tls.emplace();
   out.tls->ca_pem = e.ca_pem;

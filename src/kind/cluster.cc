@@ -113,17 +113,17 @@ NodeLabels labels_of(const NodeConfig& wanted, bool own) {
 Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
                         const NodeConfig& wanted) {
   const NodeFiles files;
-  Service s{"kubelet",
-            {kNodeBinary, "kubelet", "--kubeconfig=" + files.kubeconfig,
-             "--node-ip=" + node_ips(config, node),
-             std::string("--address=") + every_address(config), "--hostname-override=" + node.name,
-             "--cluster-dns=" + cluster_dns(config), "--cluster-domain=cluster.local",
-             "--cgroup-root=/", "--cluster-cidr=" + config.pod_subnet,
-             "--client-ca-file=" + files.ca, "--tls-cert-file=" + files.serving_certificate,
-             "--tls-private-key-file=" + files.serving_key,
-             std::string("--container-runtime-endpoint=unix://") + kContainerdSocket,
-             // The machine is its owner's, who may like it full.
-             "--eviction-hard=imagefs.available<0%,nodefs.available<0%,nodefs.inodesFree<0%"}};
+  Service s{
+      "kubelet",
+      {kNodeBinary, "kubelet", "--kubeconfig=" + files.kubeconfig,
+       "--node-ip=" + node_ips(config, node), std::string("--address=") + every_address(config),
+       "--hostname-override=" + node.name, "--cluster-dns=" + cluster_dns(config),
+       "--cluster-domain=cluster.local", "--cgroup-root=/", "--cluster-cidr=" + config.pod_subnet,
+       "--client-ca-file=" + files.ca, "--tls-cert-file=" + files.serving_certificate,
+       "--tls-private-key-file=" + files.serving_key,
+       std::string("--container-runtime-endpoint=unix://") + kContainerdSocket,
+       // The machine is its owner's, who may like it full.
+       "--eviction-hard=imagefs.available<0%,nodefs.available<0%,nodefs.inodesFree<0%"}};
   s.argv.push_back(std::string("--proxy-kubeconfig=") + kProxyKubeconfig);
   auto labels = labels_of(wanted, true);
   if (wanted.role == "control-plane" && !config.single_node() && !wanted.taints)

@@ -65,8 +65,7 @@ std::string outside_rules(const std::string& bridge, const IpPrefix& subnet) {
   const std::string ip = subnet.v6() ? kV6.nft : kV4.nft;
   return nftables_without_table(bridge, ip) + "table " + ip + " " + bridge +
          " {\n chain postrouting {\n  type nat hook postrouting priority srcnat;\n  " + ip +
-         " saddr " + subnet.network().text() + " oifname != \"" + bridge +
-         "\" masquerade\n }\n}\n";
+         " saddr " + subnet.network().text() + " oifname != \"" + bridge + "\" masquerade\n }\n}\n";
 }
 
 Status open_outside(const std::string& cluster, const NodeSubnets& subnets) {

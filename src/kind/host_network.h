@@ -13,9 +13,9 @@ namespace keles::kind {
 // The nftables text: everything from `subnet` that leaves by another link than `bridge`.
 std::string outside_rules(const std::string& bridge, const IpPrefix& subnet);
 
-// Turns on forwarding of the families concerned (remembering what was off), masquerades, and, where the host's
-// iptables drop what is forwarded (as a container engine sets them), lets the cluster's bridge
-// through.
+// Turns on forwarding of the families concerned (remembering what was off), masquerades, and, where
+// the host's iptables drop what is forwarded (as a container engine sets them), lets the cluster's
+// bridge through.
 Status open_outside(const std::string& cluster, const NodeSubnets& subnets);
 
 // Takes back what open_outside() did for this cluster. Absent is fine.

@@ -74,10 +74,15 @@ std::string format_node_spec(const NodeSpec& s) {
 
 Result<NodeSpec> parse_node_spec(const std::string& text) {
   NodeSpec s;
-  std::map<std::string, std::string*> plain{
-      {"cluster", &s.cluster}, {"name", &s.name},     {"role", &s.role},    {"address", &s.address},
-      {"gateway", &s.gateway}, {"rootfs", &s.rootfs}, {"binary", &s.binary},
-      {"second-address", &s.second_address}, {"second-gateway", &s.second_gateway}};
+  std::map<std::string, std::string*> plain{{"cluster", &s.cluster},
+                                            {"name", &s.name},
+                                            {"role", &s.role},
+                                            {"address", &s.address},
+                                            {"gateway", &s.gateway},
+                                            {"rootfs", &s.rootfs},
+                                            {"binary", &s.binary},
+                                            {"second-address", &s.second_address},
+                                            {"second-gateway", &s.second_gateway}};
   for (size_t at = 0; at < text.size();) {
     size_t end = std::min(text.find('\n', at), text.size());
     auto f = split(text.substr(at, end - at));

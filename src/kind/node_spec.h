@@ -46,8 +46,7 @@ struct NodeSpec {
   // All of them, without their lengths.
   std::vector<std::string> plain_addresses() const {
     std::vector<std::string> out{plain_address()};
-    if (!second_address.empty())
-      out.push_back(second_address.substr(0, second_address.find('/')));
+    if (!second_address.empty()) out.push_back(second_address.substr(0, second_address.find('/')));
     return out;
   }
 };

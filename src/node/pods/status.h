@@ -21,7 +21,7 @@ struct StatusInput {
   std::map<std::string, Waiting> waiting;       // by container name: why it does not run
   std::set<std::string> ready, started;         // container ids
   std::map<std::string, std::string> messages;  // termination messages, by container id
-  std::vector<std::string> host_ips;  // the node's, its first family's first
+  std::vector<std::string> host_ips;            // the node's, its first family's first
   WallTime now{}, start_time{};
   bool ended = false;  // it was deleted and all has stopped: Succeeded or Failed by exit codes
   std::string failed_reason, failed_message;  // the pod as a whole was refused or evicted

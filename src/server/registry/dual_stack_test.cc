@@ -31,8 +31,8 @@ struct World {
 
   explicit World(const std::string& ranges) : registry(store.get(), ranges, "30000-32767") {
     Document d = body(find_kind("", "v1", "Namespace"), "metadata: {name: default}");
-    auto made =
-        run(registry.create(ctx, find_kind("", "v1", "Namespace"), "", std::move(d), WriteRequest()));
+    auto made = run(
+        registry.create(ctx, find_kind("", "v1", "Namespace"), "", std::move(d), WriteRequest()));
     EXPECT_TRUE(made.ok()) << made.status().message();
   }
   template <class T>
@@ -115,12 +115,10 @@ TEST(DualStack, WhatANewServiceGets) {
       {kBoth, ", ipFamilyPolicy: PreferDualStack, clusterIP: 'fd00:10:96::77'",
        "PreferDualStack [IPv6 IPv4] [6 4]"},
       {kV4, ", ipFamilyPolicy: RequireDualStack",
-       invalid +
-           "spec.ipFamilyPolicy: Invalid value: \"RequireDualStack\": this cluster is not "
-           "configured for dual-stack services"},
+       invalid + "spec.ipFamilyPolicy: Invalid value: \"RequireDualStack\": this cluster is not "
+                 "configured for dual-stack services"},
       {kV4, ", ipFamilies: [IPv6]",
-       invalid +
-           "spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster"},
+       invalid + "spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster"},
       {kV6, ", clusterIP: 10.96.0.9",
        invalid +
            "spec.clusterIPs[0]: Invalid value: [\"10.96.0.9\"]: IPv4 is not configured on this "
@@ -130,13 +128,11 @@ TEST(DualStack, WhatANewServiceGets) {
            "spec.ipFamilyPolicy: Invalid value: \"SingleStack\": must be 'RequireDualStack' or "
            "'PreferDualStack' when multiple IP families are specified"},
       {kBoth, ", clusterIP: 'fd00:10:97::1'",
-       invalid +
-           "spec.clusterIPs: Invalid value: [\"fd00:10:97::1\"]: failed to allocate IP "
-           "fd00:10:97::1: the provided network does not match the current range"},
+       invalid + "spec.clusterIPs: Invalid value: [\"fd00:10:97::1\"]: failed to allocate IP "
+                 "fd00:10:97::1: the provided network does not match the current range"},
       {kBoth, ", clusterIP: 'fd00:10:96::'",
-       invalid +
-           "spec.clusterIPs: Invalid value: [\"fd00:10:96::\"]: failed to allocate IP "
-           "fd00:10:96::: the provided network does not match the current range"},
+       invalid + "spec.clusterIPs: Invalid value: [\"fd00:10:96::\"]: failed to allocate IP "
+                 "fd00:10:96::: the provided network does not match the current range"},
       {kBoth, ", clusterIP: None, ipFamilyPolicy: PreferDualStack",
        "PreferDualStack [IPv4 IPv6] [None]"},
   };
@@ -175,12 +171,14 @@ TEST(DualStack, AnotherTypeGivesBothBack) {
   World w(kBoth);
   ASSERT_TRUE(w.create(kPorts + std::string(", ipFamilyPolicy: PreferDualStack")).ok());
   EXPECT_EQ(w.claimed().size(), 2u);
-  auto away = w.patch("type: ExternalName, externalName: a.b, clusterIP: null, clusterIPs: null, "
-                      "ipFamilies: null, ipFamilyPolicy: null");
+  auto away = w.patch(
+      "type: ExternalName, externalName: a.b, clusterIP: null, clusterIPs: null, "
+      "ipFamilies: null, ipFamilyPolicy: null");
   EXPECT_TRUE(away.ok()) << away.status().message();
   EXPECT_TRUE(w.claimed().empty());
-  EXPECT_EQ(w.said(w.patch("type: ClusterIP, externalName: null, ipFamilyPolicy: RequireDualStack")),
-            "RequireDualStack [IPv4 IPv6] [4 6]");
+  EXPECT_EQ(
+      w.said(w.patch("type: ClusterIP, externalName: null, ipFamilyPolicy: RequireDualStack")),
+      "RequireDualStack [IPv4 IPv6] [4 6]");
 }
 
 TEST(DualStack, ADryRunTakesNothing) {
@@ -200,7 +198,8 @@ TEST(ServiceRanges, AreJudgedAtTheStart) {
       {kV6First, ""},
       {"", "service-cluster-ip-range[0] is not a valid cidr"},
       {"10.96.0.0/16,x", "service-cluster-ip-range[1] is not a valid cidr"},
-      {"10.96.0.0/16,10.97.0.0/16", flag + "[0] and " + flag + "[1] must be of different IP family"},
+      {"10.96.0.0/16,10.97.0.0/16",
+       flag + "[0] and " + flag + "[1] must be of different IP family"},
       {"10.96.0.0/16,fd00::/112,fd01::/112", flag + " must not contain more than two entries"},
       {"fd00::/48", "shortest allowed prefix length for service CIDR is 64, got 48"},
       {"10.96.0.0/32", flag + ": 10.96.0.0/32 has no address for a service"},

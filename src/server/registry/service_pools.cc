@@ -1,6 +1,7 @@
 #include "server/registry/service_pools.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "api/networking_v1.h"
 #include "server/objects/keys.h"

@@ -1,5 +1,6 @@
 // What a Service may say, on its creation, its change and its status; and the parts of its
-// addresses' families that follow from the rest (KEP-563). Messages are upstream's. Pure functions; any thread.
+// addresses' families that follow from the rest (KEP-563). Messages are upstream's. Pure functions;
+// any thread.
 #pragma once
 
 #include "api/core_v1.h"

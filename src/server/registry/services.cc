@@ -177,8 +177,7 @@ Task<Status> ServiceAllocator::claim_address(Context ctx, std::string address,
   co_return done.status();
 }
 
-Task<Result<std::string>> ServiceAllocator::claim_any_address(Context ctx,
-                                                              const Document* service,
+Task<Result<std::string>> ServiceAllocator::claim_any_address(Context ctx, const Document* service,
                                                               bool v6) {
   // Of a range so full that chance finds nothing in so many the next is asked.
   constexpr uint64_t kLooked = uint64_t{1} << 20;
@@ -368,14 +367,13 @@ Task<Status> ServiceAllocator::claim_chosen(Context ctx, const Document* now, st
   if (why.empty()) co_return Status();
   const std::string all = to_json(now->root["spec"]["clusterIPs"]);
   co_return invalid_service(
-      now->root, {"FieldValueInvalid",
-                  "Invalid value: " + all + ": failed to allocate IP " + ip + ": " + why,
-                  "spec.clusterIPs"});
+      now->root,
+      {"FieldValueInvalid", "Invalid value: " + all + ": failed to allocate IP " + ip + ": " + why,
+       "spec.clusterIPs"});
 }
 
 const IpPrefix& ServiceAllocator::own_range(bool v6) const {
-  return own_.size() == 2 && own_.front().range.v6() != v6 ? own_.back().range
-                                                           : own_.front().range;
+  return own_.size() == 2 && own_.front().range.v6() != v6 ? own_.back().range : own_.front().range;
 }
 
 Task<Result<ServiceAllocator::Claim>> ServiceAllocator::claim(Context ctx, Document* now,

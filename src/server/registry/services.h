@@ -60,8 +60,7 @@ class ServiceAllocator {
 
  private:
   Task<Status> claim_address(Context ctx, std::string address, const Document* service);
-  Task<Result<std::string>> claim_any_address(Context ctx, const Document* service,
-                                              bool v6);
+  Task<Result<std::string>> claim_any_address(Context ctx, const Document* service, bool v6);
   Task<Status> claim_addresses(Context ctx, Document* now, const Document* before, bool dry_run,
                                Claim* claim);
   Task<Status> claim_chosen(Context ctx, const Document* now, std::string ip, bool dry_run);

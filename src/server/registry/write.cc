@@ -41,10 +41,9 @@ Task<Status> catch_up(Context ctx, Store* store) {
 bool has_status(const KindDesc& kind) { return kind.subresource("status") != nullptr; }
 
 HookContext hook_context(const KindDesc& kind, std::string_view ns, Loop& loop,
-                         const StoreSnapshot* state, const WriteRequest& how,
-                         IpFamilies families) {
-  return {&kind,    ns,          loop.wall_now(), &loop.random(), state,
-          how.dry_run, how.warnings, how.user,    &how.groups,    how.uid,
+                         const StoreSnapshot* state, const WriteRequest& how, IpFamilies families) {
+  return {&kind,       ns,           loop.wall_now(), &loop.random(), state,
+          how.dry_run, how.warnings, how.user,        &how.groups,    how.uid,
           &how.extra,  how.served,   families};
 }
 
@@ -444,8 +443,7 @@ Task<Result<Registry::Outcome>> Registry::prepare_update(Context ctx, const Kind
   const Value& before = old->root;
   const std::string ns(current->namespace_()), name(current->name());
   auto snapshot = store_->snapshot();
-  HookContext hooks =
-      hook_context(kind, ns, loop, snapshot.get(), how, services_->families());
+  HookContext hooks = hook_context(kind, ns, loop, snapshot.get(), how, services_->families());
   auto attrs =
       attributes(admission::Operation::kUpdate, kind, ns, name, subresource, loop, *snapshot, how);
   set_type(kind, next);
