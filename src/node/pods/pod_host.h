@@ -19,7 +19,7 @@ namespace keles::node {
 struct ContainerFiles {
   std::vector<std::string> pod_ips;  // for its /etc/hosts, with the domain
   std::string cluster_domain;
-  bool new_hosts = false;              // written anew: the pod has another address
+  bool new_hosts = false;  // written anew: the pod has another address
 };
 
 class PodHost {

@@ -59,8 +59,8 @@ struct PodServices {
       guard_network;
   // Makes the devices of the pod's claims ready; none: this node has no drivers of any.
   std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod)> prepare_devices;
-  std::string logs_directory;  // /var/log/pods
-  std::string seccomp_root;    // /var/lib/kubelet/seccomp
+  std::string logs_directory;                      // /var/log/pods
+  std::string seccomp_root;                        // /var/lib/kubelet/seccomp
   std::string node_name, host_ip, second_host_ip;  // the second of the other family, or ""
   std::vector<std::string> host_ips() const {
     std::vector<std::string> out{host_ip};
