@@ -10,8 +10,8 @@
 #include <map>
 #include <memory>
 
-#include "etcd/bolt_file.h"
 #include "etcd/records.h"
+#include "etcd/snapshot_file.h"
 
 namespace keles::etcdserver {
 namespace {
@@ -37,13 +37,6 @@ struct Descriptor {
   }
 };
 
-std::string eight(int64_t v) {
-  std::string out;
-  for (int shift = 56; shift >= 0; shift -= 8)
-    out.push_back(static_cast<char>(static_cast<uint64_t>(v) >> shift));
-  return out;
-}
-
 // Keys of the bucket "key" are those of the disk without its letter.
 Status copy(const Disk& disk, const Disk::State& state, std::string_view prefix, BoltFile& file) {
   Status broken;
@@ -56,27 +49,12 @@ Status copy(const Disk& disk, const Disk::State& state, std::string_view prefix,
 
 Result<int64_t> write_snapshot(const Disk& disk, const Disk::State& state,
                                const SnapshotFacts& facts, int fd) {
-  BoltFile file(fd);
-  std::map<std::string, std::string> meta;  // etcd's bucket of this name
-  meta["consistent_index"] = eight(facts.revision);
-  meta["term"] = eight(1);
-  if (facts.compacted > 0) {
-    const std::string at = revision_key(Revision{facts.compacted, 0}, false).substr(1);
-    meta["finishedCompactRev"] = at;
-    meta["scheduledCompactRev"] = at;
-  }
-  for (const char* name : {"alarm", "auth", "authRoles", "authUsers", "cluster", "key", "lease",
-                           "members", "members_removed", "meta"}) {
-    const std::string_view bucket = name;
-    file.begin_bucket(bucket);
-    if (bucket == "key") TRY(copy(disk, state, kKeys, file));
-    if (bucket == "lease") TRY(copy(disk, state, kLeases, file));
-    if (bucket == "meta") {
-      for (const auto& [key, value] : meta) TRY(file.put(key, value));
-    }
-    TRY(file.end_bucket());
-  }
-  return file.finish();
+  SnapshotSource source;
+  source.revision = facts.revision;
+  source.compacted = facts.compacted;
+  source.keys = [&](BoltFile& file) { return copy(disk, state, kKeys, file); };
+  source.leases = [&](BoltFile& file) { return copy(disk, state, kLeases, file); };
+  return write_snapshot_file(source, fd);
 }
 
 struct Opened {

@@ -1,5 +1,8 @@
 #include "keles/etcd_flags.h"
 
+#include <mutex>
+#include <optional>
+
 #include "base/file.h"
 #include "store/etcd/etcd_store.h"
 
@@ -17,8 +20,9 @@ void add_etcd_flags(Flags& f, EtcdFlags& etcd) {
         "disabled.");
 }
 
-Result<std::unique_ptr<Store>> open_etcd_store(const EtcdFlags& flags, size_t event_window,
-                                               std::shared_ptr<Transformer> transformer) {
+namespace {
+
+Result<EtcdOptions> options_of(const EtcdFlags& flags) {
   EtcdOptions o;
   o.servers = flags.servers;
   o.prefix = flags.prefix;
@@ -35,9 +39,39 @@ Result<std::unique_ptr<Store>> open_etcd_store(const EtcdFlags& flags, size_t ev
     o.certificate_pem = certificate;
     o.key_pem = key;
   }
+  return o;
+}
+
+// Of a backend's stream only its beginning.
+struct Beginning final : Follower {
+  void restart(Contents c) override {
+    std::lock_guard lock(mutex);
+    if (!contents) contents = std::move(c);
+  }
+  void apply(std::vector<Change>, int64_t) override {}
+  std::mutex mutex;
+  std::optional<Contents> contents;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> open_etcd_store(const EtcdFlags& flags, size_t event_window,
+                                               std::shared_ptr<Transformer> transformer) {
+  TRY_ASSIGN(o, options_of(flags));
   ReplicaWindow window;
   window.events = event_window;
   return open_etcd_store(o, window, std::move(transformer));
+}
+
+Result<Contents> read_etcd(const EtcdFlags& flags) {
+  TRY_ASSIGN(o, options_of(flags));
+  o.compaction_interval = Duration::zero();
+  Beginning beginning;
+  TRY_ASSIGN(backend, open_etcd_backend(o));
+  backend->watch(beginning);  // it has read the state when it was opened
+  backend.reset();
+  if (!beginning.contents) return Status::internal("etcd told no state");
+  return std::move(*beginning.contents);
 }
 
 }  // namespace keles

@@ -8,6 +8,7 @@
 #include "base/flags.h"
 #include "base/loop.h"
 #include "base/status.h"
+#include "store/backend.h"
 #include "store/store.h"
 #include "store/transformer.h"
 
@@ -26,5 +27,8 @@ void add_etcd_flags(Flags& f, EtcdFlags& etcd);
 // Reads the files and the state. Blocking. `event_window`: events kept for watchers that come back.
 Result<std::unique_ptr<Store>> open_etcd_store(const EtcdFlags& flags, size_t event_window,
                                                std::shared_ptr<Transformer> transformer);
+
+// The state as it is stored there now. Blocking.
+Result<Contents> read_etcd(const EtcdFlags& flags);
 
 }  // namespace keles

@@ -1,5 +1,5 @@
-// `keles store`: looks after the embedded store: check, backup, restore, repair. A backup of a
-// running server goes through the server; everything else takes the store's lock.
+// `keles store`: looks after the embedded store: check, backup, restore, repair, migrate. A backup
+// of a running server goes through the server; everything else takes the store's lock.
 #include <cstdio>
 #include <memory>
 #include <utility>
@@ -7,7 +7,9 @@
 #include "base/flags.h"
 #include "client/https_client.h"
 #include "client/kubeconfig.h"
+#include "etcd/snapshot_file.h"
 #include "keles/commands.h"
+#include "keles/etcd_flags.h"
 #include "keles/runtime.h"
 #include "machinery/status_codec.h"
 #include "store/backup.h"
@@ -32,10 +34,16 @@ constexpr char kUsage[] =
     "      Makes the store anew where there is none. The certificates (DIR/pki) are not in it.\n"
     "  keles store repair  --data-dir DIR [--yes]\n"
     "      Says what can no longer be read; with --yes goes on without it, and keeps the old "
-    "store.\n";
+    "store.\n"
+    "  keles store migrate --data-dir DIR --to SNAPSHOT\n"
+    "      Of a stopped server's store a snapshot from which an etcd begins (`etcdctl snapshot\n"
+    "      restore`), with every object's revisions.\n"
+    "  keles store migrate --etcd-servers URL... --data-dir DIR\n"
+    "      The other way: makes the store, where there is none, of what an etcd holds.\n";
 
 struct StoreFlags {
   std::string data_dir, from, to, kubeconfig, context, encryption_config;
+  EtcdFlags etcd;
   bool yes = false;
 };
 
@@ -172,15 +180,43 @@ Status repair(const StoreFlags& f) {
   return Status();
 }
 
+Status migrate(const StoreFlags& f) {
+  TRY(need(f.data_dir, "data-dir"));
+  if (f.to.empty() == f.etcd.servers.empty())
+    return Status::bad_request("migrate wants either --to or --etcd-servers");
+  const StorePlace place = store_in(f.data_dir);
+  if (!f.to.empty()) {
+    TRY_ASSIGN(contents, read_store(place));
+    if (!contents.damaged.empty()) {
+      return Status::internal("the store holds what cannot be read: " +
+                              contents.damaged.front().key + "; see `keles store repair`");
+    }
+    TRY(etcdserver::export_snapshot(f.to, contents));
+    std::printf(
+        "%s: %zu records up to revision %lld; `etcdctl snapshot restore` makes an etcd of it\n",
+        f.to.c_str(), contents.records.size(), static_cast<long long>(contents.revision));
+    return Status();
+  }
+  TRY_ASSIGN(contents, read_etcd(f.etcd));
+  const size_t records = contents.records.size() + contents.damaged.size();
+  const auto revision = static_cast<long long>(contents.revision);
+  TRY(restore_store(place, std::move(contents)));
+  std::printf("%s: %zu records as of revision %lld; the next revision is %lld\n",
+              place.directory.c_str(), records, revision, revision + kRevisionLeap + 1);
+  return Status();
+}
+
 Status carry_out(const StoreFlags& f, const std::vector<std::string>& rest) {
-  if (rest.size() != 1) return Status::bad_request("want one of check, backup, restore, repair");
+  if (rest.size() != 1)
+    return Status::bad_request("want one of check, backup, restore, repair, migrate");
   const std::string& verb = rest.front();
   if (verb == "check") return check(f);
   if (verb == "restore") return restore(f);
   if (verb == "repair") return repair(f);
+  if (verb == "migrate") return migrate(f);
   if (verb != "backup")
     return Status::bad_request("unknown command \"" + verb +
-                               "\": want one of check, backup, restore, repair");
+                               "\": want one of check, backup, restore, repair, migrate");
   TRY(need(f.to, "to"));
   if (!f.data_dir.empty()) return backup_directory(f);
   return run_program([f](Context ctx) { return backup_through_server(ctx, f); });
@@ -198,6 +234,8 @@ int store_main(const std::vector<std::string>& args) {
   flags.add("context", &f.context, "The kubeconfig's context to use.");
   flags.add("encryption-provider-config", &f.encryption_config,
             "The server's --encryption-provider-config, for check.");
+  flags.add("etcd-servers", &f.etcd.servers, "Of migrate: the etcd whose state is taken over.");
+  add_etcd_flags(flags, f.etcd);
   flags.add("yes", &f.yes, "Carry the repair out.");
   return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
     TRY(carry_out(f, rest));

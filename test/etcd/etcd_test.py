@@ -185,6 +185,14 @@ class Etcd(unittest.TestCase):
         revision = json.loads(self.etcdctl('endpoint', 'status', '-w', 'json'))[0]['Status']['header']['revision']
         self.assertEqual(status['revision'], revision)
         keys = self.etcdctl('get', '', '--prefix', '-w', 'fields').split('\n', 4)[4]
+        real = self.restored(saved)
+        self.assertEqual(self.etcdctl('get', '', '--prefix', '-w', 'fields', at=real).split('\n', 4)[4], keys)
+        self.assertIn('attached keys([leased])', self.etcdctl('lease', 'timetolive', '--keys', lease, at=real))
+        self.assertEqual(self.etcdctl('put', 'key/new', 'v', at=real), 'OK\n')
+        self.assertIn('DELETE\nkey/060', self.first_of_a_watch(real))
+
+    def restored(self, saved):
+        """A real etcd that begins with a snapshot."""
         restored = os.path.join(self.root, 'restored')
         for left in range(4, -1, -1):
             port, peer = free_port(), 'http://127.0.0.1:%d' % free_port()
@@ -196,14 +204,10 @@ class Etcd(unittest.TestCase):
                 real = Program(self, [ETCD, '--name=r', '--data-dir=' + restored, '--listen-client-urls=' + url,
                                       '--advertise-client-urls=' + url, '--listen-peer-urls=' + peer,
                                       '--initial-advertise-peer-urls=' + peer], port)
-                break
+                return real
             except ChildProcessError as e:
                 if left == 0 or 'in use' not in str(e):
                     raise
-        self.assertEqual(self.etcdctl('get', '', '--prefix', '-w', 'fields', at=real).split('\n', 4)[4], keys)
-        self.assertIn('attached keys([leased])', self.etcdctl('lease', 'timetolive', '--keys', lease, at=real))
-        self.assertEqual(self.etcdctl('put', 'key/new', 'v', at=real), 'OK\n')
-        self.assertIn('DELETE\nkey/060', self.first_of_a_watch(real))
 
     def first_of_a_watch(self, at):
         """Of what a restored etcd still knows of the past."""
@@ -261,6 +265,36 @@ class Etcd(unittest.TestCase):
         there = self.etcdctl('get', 'life', '--prefix', '--keys-only').split()
         self.assertEqual([k for k in acknowledged if k not in there], [])
         self.assertGreater(len(acknowledged), 3)
+
+    def store(self, *args):
+        done = subprocess.run([KELES, 'store', *args], text=True, timeout=DEADLINE, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return done.stdout
+
+    @unittest.skipUnless(ETCDCTL and ETCD, 'no etcd is installed')
+    def test_a_cluster_moves_to_a_directory_and_back(self):
+        self.member()
+        config_map = '{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"%s","namespace":"n","uid":"%s"}}'
+        for name in ('a', 'b', 'gone'):
+            self.etcdctl('put', '/registry/configmaps/n/' + name, config_map % (name, name))
+        self.etcdctl('put', '/registry/configmaps/n/a', config_map % ('a', 'a'))
+        self.etcdctl('put', '/others/x', 'not the cluster\'s')
+        self.etcdctl('del', '/registry/configmaps/n/gone')
+        before = self.etcdctl('get', '/registry', '--prefix', '-w', 'fields').split('\n', 4)[4]
+        moved = os.path.join(self.root, 'moved')
+        self.assertIn('2 records as of revision 7', self.store('migrate', '--etcd-servers=' + self.at.url,
+                                                               '--data-dir=' + moved))
+        self.assertIn('2 objects', self.store('check', '--data-dir=' + moved))
+        saved = os.path.join(self.root, 'state.db')
+        self.assertIn('2 records', self.store('migrate', '--data-dir=' + moved, '--to=' + saved))
+        real = self.restored(saved)
+        self.assertEqual(self.etcdctl('get', '/registry', '--prefix', '-w', 'fields', at=real).split('\n', 4)[4],
+                         before)
+        # What comes now is later than anything that anybody has seen.
+        self.etcdctl('put', '/registry/new', 'x', at=real)
+        now = json.loads(self.etcdctl('get', '/registry/new', '-w', 'json', at=real))
+        self.assertGreater(now['kvs'][0]['mod_revision'], 10 ** 9)
 
     def refusal(self, *flags):
         done = subprocess.run([KELES, 'etcd', '--data-dir=' + self.data, *flags], text=True, timeout=DEADLINE,
