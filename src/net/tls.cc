@@ -15,7 +15,6 @@
 #include "base/sync.h"
 #include "net/peer_details.h"
 #include "net/pki.h"
-#include "net/sealed_transport.h"
 #include "net/transport.h"
 
 namespace keles::net {
@@ -47,35 +46,6 @@ std::string openssl_error() {
 int verify_slot() {
   static int slot = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
   return slot;
-}
-
-// What a server's handshake agreed, as OpenSSL tells it.
-struct Agreed {
-  TrafficSecret theirs, ours;
-};
-int agreed_slot() {
-  static int slot = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
-  return slot;
-}
-
-// "LABEL RANDOM SECRET", the latter two in hexadecimal digits (the format of SSLKEYLOGFILE): the
-// one way in which OpenSSL gives traffic secrets out.
-void note_secret(const SSL* ssl, const char* line) {
-  auto* agreed = static_cast<Agreed*>(SSL_get_ex_data(ssl, agreed_slot()));
-  if (agreed == nullptr) return;
-  const std::string_view all = line;
-  const size_t label_end = all.find(' '), secret_at = all.rfind(' ');
-  if (label_end == all.npos || secret_at == label_end) return;
-  const std::string_view label = all.substr(0, label_end);
-  TrafficSecret* to = label == "CLIENT_TRAFFIC_SECRET_0"   ? &agreed->theirs
-                      : label == "SERVER_TRAFFIC_SECRET_0" ? &agreed->ours
-                                                           : nullptr;
-  if (to == nullptr) return;
-  long size = 0;
-  unsigned char* raw = OPENSSL_hexstr2buf(line + secret_at + 1, &size);
-  if (raw == nullptr) return;
-  to->bytes.assign(reinterpret_cast<char*>(raw), static_cast<size_t>(size));
-  OPENSSL_clear_free(raw, static_cast<size_t>(size));
 }
 
 // OpenSSL tells the outcome of a call by what is left in the thread's queue of errors, which is to
@@ -228,7 +198,7 @@ class TlsTransport final : public Transport {
     SSL_set_fd(ssl_, fd_->get());
   }
   ~TlsTransport() override {
-    if (fd_ && !fd_->closed() && handshaken_ && !failed_) {
+    if (!fd_->closed() && handshaken_ && !failed_) {
       clear_errors();
       SSL_shutdown(ssl_);  // close_notify, as far as the socket takes it
     }
@@ -303,8 +273,6 @@ class TlsTransport final : public Transport {
     return outcome(SSL_get_error(ssl_, r), wants_write);
   }
   SSL* ssl() { return ssl_; }
-  // The connection, for another transport: this one is at its end.
-  std::shared_ptr<Fd> give_up() { return std::move(fd_); }
 
  private:
   static constexpr size_t kRecord = 16384;
@@ -363,7 +331,6 @@ Result<std::shared_ptr<TlsContext>> server_tls(const TlsIdentity& identity,
   TRY(use_identity(tls->ctx, identity));
   static char yes;
   SSL_CTX_set_alpn_select_cb(tls->ctx, choose_protocol, http2 ? &yes : nullptr);
-  SSL_CTX_set_keylog_callback(tls->ctx, note_secret);
   if (!client_ca_pem.empty()) {
     TRY(trust(tls->ctx, client_ca_pem, true));
     SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, note_error);
@@ -401,24 +368,6 @@ Semaphore& handshake_turn() {
   return one;
 }
 
-// Whether what follows the handshake can be read and written without OpenSSL: the suites and limits
-// that the record layer here knows, and not a byte of the peer's beyond the handshake read.
-bool is_ours_to_seal(SSL* ssl, const Agreed& agreed) {
-  if (SSL_version(ssl) != TLS1_3_VERSION || SSL_has_pending(ssl) != 0) return false;
-  if (SSL_SESSION_get_max_fragment_length(SSL_get0_session(ssl)) != 0) return false;
-  const uint16_t suite = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl));
-  const size_t size = suite == 0x1301 ? 32 : suite == 0x1302 ? 48 : 0;  // AES-128-GCM, AES-256-GCM
-  return size != 0 && agreed.theirs.bytes.size() == size && agreed.ours.bytes.size() == size;
-}
-
-TransportPtr after_handshake(std::shared_ptr<TlsTransport> t, Agreed agreed) {
-  if (!is_ours_to_seal(t->ssl(), agreed)) {
-    SSL_set_read_ahead(t->ssl(), 1);
-    return t;
-  }
-  return sealed_transport(t->give_up(), std::move(agreed.theirs), std::move(agreed.ours));
-}
-
 }  // namespace
 
 Task<Result<TlsConnection>> tls_handshake(std::shared_ptr<Fd> fd, std::shared_ptr<TlsContext> tls,
@@ -427,11 +376,6 @@ Task<Result<TlsConnection>> tls_handshake(std::shared_ptr<Fd> fd, std::shared_pt
   auto t = std::make_shared<TlsTransport>(fd, tls);
   long first_error = X509_V_OK;
   SSL_set_ex_data(t->ssl(), verify_slot(), &first_error);
-  Agreed agreed;
-  if (server) {
-    SSL_set_ex_data(t->ssl(), agreed_slot(), &agreed);
-    SSL_set_read_ahead(t->ssl(), 0);  // what follows the handshake may be another's to read
-  }
   if (!server) {
     const bool address = IpAddress::parse(server_name).has_value();
     if (!address) SSL_set_tlsext_host_name(t->ssl(), server_name.c_str());
@@ -469,7 +413,6 @@ Task<Result<TlsConnection>> tls_handshake(std::shared_ptr<Fd> fd, std::shared_pt
     if (!s.ok()) co_return s.with_prefix("tls handshake");
   }
   SSL_set_ex_data(t->ssl(), verify_slot(), nullptr);
-  SSL_set_ex_data(t->ssl(), agreed_slot(), nullptr);
   if (!server && !tls->common_name.empty()) {
     auto peer = peer_of(t->ssl());
     if (!peer || peer->common_name != tls->common_name) {
@@ -488,11 +431,7 @@ Task<Result<TlsConnection>> tls_handshake(std::shared_ptr<Fd> fd, std::shared_pt
     out.info.error = verify_text(first_error);
     if (!out.info.error.empty()) out.info.peer.reset();
   }
-  if (server) {
-    out.transport = after_handshake(std::move(t), std::move(agreed));
-  } else {
-    out.transport = std::move(t);
-  }
+  out.transport = std::move(t);
   co_return out;
 }
 

@@ -52,9 +52,7 @@ inline constexpr ssize_t kFailed = -2;
 
 class Transport {
  public:
-  virtual ~Transport() {
-    if (fd_) close(Status::unavailable("connection closed"));
-  }
+  virtual ~Transport() { close(Status::unavailable("connection closed")); }
   // Bytes (> 0), or one of the constants above. What try_write() does not say it has written is
   // the beginning of its next call.
   virtual ssize_t try_read(char* to, size_t n) = 0;
@@ -72,7 +70,7 @@ class Transport {
 
  protected:
   explicit Transport(std::shared_ptr<Fd> fd) : fd_(std::move(fd)) {}
-  std::shared_ptr<Fd> fd_;  // null once another transport has it
+  std::shared_ptr<Fd> fd_;
   std::string error_;
 };
 
