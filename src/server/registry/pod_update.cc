@@ -1,5 +1,6 @@
 // What may change of a pod: by an update, and by each of its subresources. See pod_validation.h.
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 
@@ -332,6 +333,47 @@ void check_claim_statuses(FieldErrors& e, const FieldPath& p, const core::PodSta
   }
 }
 
+// KEP-5004: which request of the pod's claim stands for which container's extended resource.
+void check_extended_claim(FieldErrors& e, const FieldPath& p, const core::PodStatus& status,
+                          const core::PodSpec& spec) {
+  if (!status.has_extended_resource_claim_status()) return;
+  const auto said = status.extended_resource_claim_status();
+  std::map<std::string_view, core::Container> containers;
+  for (core::Container c : spec.init_containers()) containers.insert_or_assign(c.name(), c);
+  for (core::Container c : spec.containers()) containers.insert_or_assign(c.name(), c);
+  const FieldPath mappings = p["requestMappings"];
+  if (said.request_mappings().empty())
+    field::required(e, mappings, "at least one request mapping is required");
+  std::set<std::array<std::string_view, 3>> seen;
+  size_t i = 0;
+  for (core::ContainerExtendedResourceRequest m : said.request_mappings()) {
+    const FieldPath at = mappings[i++];
+    auto of = containers.find(m.container_name());
+    if (of == containers.end()) {
+      field::invalid(e, at["containerName"], m.container_name(),
+                     "must match the name of an entry in spec.initContainers.name or "
+                     "spec.containers.name");
+    } else if (!of->second.resources().requests().contains(m.resource_name())) {
+      field::invalid(e, at["resourceName"], m.resource_name(),
+                     "must match the extended resource name of an entry in "
+                     "spec.initContainers.resources.requests or "
+                     "spec.containers.resources.requests");
+    }
+    field::invalid_each(e, p["requestName"], m.request_name(),
+                        check_dns1123_label(m.request_name()));
+    if (seen.insert({m.container_name(), m.resource_name(), m.request_name()}).second) continue;
+    field::duplicate(e, at["containerName"], m.container_name());
+    field::duplicate(e, at["resourceName"], m.resource_name());
+    field::duplicate(e, at["requestName"], m.request_name());
+  }
+  if (said.resource_claim_name().empty()) {
+    field::required(e, p["resourceClaimName"], "");
+  } else {
+    field::invalid_each(e, p["resourceClaimName"], said.resource_claim_name(),
+                        check_dns1123_subdomain(said.resource_claim_name()));
+  }
+}
+
 std::string addresses_text(const Value& list) {
   std::string out = "[";
   for (const Value& ip : list.items()) {
@@ -649,6 +691,7 @@ void validate_pod_status(FieldErrors& e, const core::Pod& now, const core::Pod& 
   check_transitions(e, kStatus["ephemeralContainerStatuses"], status.ephemeral_container_statuses(),
                     old.ephemeral_container_statuses(), {}, spec);
   check_claim_statuses(e, kStatus["resourceClaimStatuses"], status, spec);
+  check_extended_claim(e, kStatus["extendedResourceClaimStatus"], status, spec);
   const Value &v = status.value(), &o = old.value();
   check_addresses(e, kStatus["podIPs"], v["podIPs"], o["podIPs"]);
   if (!v["hostIPs"].empty() && v["hostIPs"].at(0)["ip"].as_string() != status.host_ip()) {
