@@ -162,12 +162,15 @@ ResourceClaimController::ResourceClaimController(Deps deps)
 void ResourceClaimController::pod_changed(const Ref<Pod>& before, const Ref<Pod>& now) {
   const Ref<Pod>& pod = now ? now : before;
   const auto entries = pod->spec().resource_claims();
-  if (entries.empty()) return;
+  // By its scheduler, for extended resources (KEP-5004).
+  const auto extended = pod->status().extended_resource_claim_status().resource_claim_name();
+  if (entries.empty() && extended.empty()) return;
   const std::string ns(pod->metadata().namespace_());
   if (now && !is_pod_done(*now)) {
-    queue().add("pod:" + key_of(ns, now->metadata().name()));
+    if (!entries.empty()) queue().add("pod:" + key_of(ns, now->metadata().name()));
     return;
   }
+  if (!extended.empty()) queue().add("claim:" + key_of(ns, extended));
   for (auto entry : entries) {
     auto name = named_by(*pod, entry);
     if (name && !name->empty()) queue().add("claim:" + key_of(ns, *name));

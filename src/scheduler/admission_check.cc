@@ -1,5 +1,6 @@
 #include "scheduler/admission_check.h"
 
+#include <algorithm>
 #include <initializer_list>
 
 #include "scheduler/plugins/plugins.h"
@@ -12,10 +13,13 @@ bool is_extended(std::string_view name) {
          name.find("kubernetes.io/") == std::string_view::npos;
 }
 
-// The pod without requests for extended resources that the node does not know.
+// The pod without requests for extended resources that it has as devices (KEP-5004) or that the
+// node does not know.
 PodInfo without_foreign_resources(const PodInfo& pod, const NodeInfo& node) {
   PodInfo copy = pod;
+  const auto& devices = pod.device_resources;
   std::erase_if(copy.requests.scalar, [&](const auto& entry) {
+    if (std::find(devices.begin(), devices.end(), entry.first) != devices.end()) return true;
     return is_extended(entry.first) && !node.allocatable.scalar.contains(entry.first);
   });
   return copy;

@@ -7,6 +7,8 @@
 #include "client/testing/fake_client.h"
 #include "machinery/codec_json.h"
 #include "scheduler/decide_test.h"
+#include "scheduler/dra/claims.h"
+#include "scheduler/dra/extended_resources.h"
 #include "scheduler/handle_test.h"
 
 namespace keles::scheduler {
@@ -128,6 +130,52 @@ TEST_F(DevicePlugin, WhatIsWrittenIsTakenBeforeItIsShown) {
   EXPECT_EQ(judge(*profile), "ok") << "counted once";
 }
 
+TEST_F(DevicePlugin, WhichClaimsHelpWhom) {
+  claim("c");
+  claim("d");
+  put_pod("p", "c");
+  auto known = handle.informers().informer<ResourceClaim>();
+  auto hint = [&](const ObjectPtr& before, const ObjectPtr& now) {
+    Event e;
+    e.bits = before ? updated(Watched::kResourceClaim) : added(Watched::kResourceClaim);
+    e.before = before;
+    e.now = now;
+    return profile->plugins()[0]->hint(*waiting, e);
+  };
+  const ObjectPtr c = known.base().get("default", "c"), d = known.base().get("default", "d");
+  EXPECT_EQ(hint(nullptr, c), Hint::kQueue) << "its own has come";
+  EXPECT_EQ(hint(nullptr, d), Hint::kSkip) << "another's";
+  EXPECT_EQ(hint(c, c), Hint::kSkip) << "nothing of its status is new";
+  EXPECT_EQ(verdict(*profile, "p", "c"), "ok");
+  reserve();
+  std::optional<Status> bound;
+  spawn(loop, pre_bind_into(profile.get(), ctx, cycle, "a", &bound));
+  rest();
+  const ObjectPtr taken = known.base().get("default", "c");
+  EXPECT_EQ(hint(c, taken), Hint::kQueue) << "its own is allocated";
+  put_pod("q", "d");
+  EXPECT_EQ(hint(c, taken), Hint::kSkip) << "another's is allocated";
+  EXPECT_EQ(hint(taken, c), Hint::kQueue) << "another's devices are free";
+}
+
+TEST_F(DevicePlugin, AClaimOfAsManyAsMayUseItIsInUse) {
+  claim("c");
+  Document d;
+  d.root = deep_copy(d.arena, client.now<ResourceClaim>("default", "c")->value());
+  auto status =
+      api::resource_v1::ResourceClaimEdit(EditTarget{&d.root, &d.arena}).edit_status();
+  status.edit_allocation().edit_devices();
+  for (int i = 0; i < 256; ++i) {
+    auto user = status.edit_reserved_for().add();
+    user.set_resource("pods");
+    user.set_name("other");
+    user.set_uid("uid-n" + std::to_string(i));
+  }
+  client.put(std::move(d));
+  EXPECT_EQ(verdict(*profile, "p", "c"), "resourceclaim in use");
+  EXPECT_EQ(verdict(*profile, "n7", "c"), "ok") << "one of them";
+}
+
 // Devices with binding conditions (KEP-5007): the pod is bound when the driver says that its device
 // is ready; when it fails, or takes too long, the next attempt gives the device back.
 class SlowDevice : public DevicePlugin {
@@ -238,6 +286,105 @@ TEST_F(SlowDevice, ThatTakesTooLongIsGivenBack) {
   ASSERT_TRUE(bound.has_value());
   EXPECT_FALSE(bound->ok());
   expect_given_back();
+}
+
+// Extended resources that a class stands for (KEP-5004).
+class DevicesByResource : public DevicePlugin {
+ protected:
+  void SetUp() override {
+    DevicePlugin::SetUp();
+    Layout layout;
+    layout.entries.push_back({"NodeResourcesFit", ~0U, 1});
+    layout.entries.push_back({"DynamicResources", ~0U, 1});
+    profile = std::move(*make_profile("test", layout, nullptr, &handle));
+    client.put_yaml(
+        "{apiVersion: resource.k8s.io/v1, kind: DeviceClass, metadata: {name: gpu}, spec: "
+        "{extendedResourceName: a.b/gpu}}");
+    rest();
+  }
+  void put(const std::string& name, const std::string& resource = "a.b/gpu") {
+    const std::string text =
+        "{apiVersion: v1, kind: Pod, metadata: {name: " + name + ", namespace: default, uid: u-" +
+        name + "}, spec: {schedulerName: test, containers: [{name: main, image: i, resources: "
+               "{limits: {" + resource + ": '1'}, requests: {" + resource + ": '1'}}}]}}";
+    client.put_yaml(text);
+    rest();
+    waiting = extract_pod(*client.now<api::core_v1::Pod>("default", name));
+  }
+  Ref<ResourceClaim> made_for(const std::string& pod) {
+    auto of = client.now<api::core_v1::Pod>("default", pod);
+    const std::string name(
+        of->status().extended_resource_claim_status().resource_claim_name());
+    return name.empty() ? Ref<ResourceClaim>() : client.now<ResourceClaim>("default", name);
+  }
+  std::optional<Status> bind() {
+    std::optional<Status> bound;
+    EXPECT_TRUE(profile->wants_pre_bind(*cycle, "a"));
+    spawn(loop, pre_bind_into(profile.get(), ctx, cycle, "a", &bound));
+    rest();
+    return bound;
+  }
+};
+
+TEST_F(DevicesByResource, AClaimIsMadeForThem) {
+  for (const char* resource : {"a.b/gpu", "deviceclass.resource.kubernetes.io/gpu"}) {
+    put("p", resource);
+    ASSERT_EQ(judge(*profile), "ok") << resource;
+    reserve();
+    const CyclePtr first = cycle;
+    put("q", resource);
+    EXPECT_EQ(judge(*profile), kNone) << "taken from the decision on";
+    cycle = first;
+    const auto bound = bind();
+    ASSERT_TRUE(bound && bound->ok()) << bound->to_string();
+    const Ref<ResourceClaim> claim = made_for("p");
+    ASSERT_TRUE(claim);
+    EXPECT_EQ(claim->metadata().annotations().get(dra::kExtendedClaim), "true");
+    EXPECT_EQ(to_json(claim->value()["spec"]),
+              R"({"devices":{"requests":[{"name":"container-0-request-0","exactly":)"
+              R"({"deviceClassName":"gpu","allocationMode":"ExactCount","count":1}}]}})");
+    EXPECT_TRUE(dra::is_reserved_for(*claim, "u-p"));
+    EXPECT_EQ(to_json(client.now<api::core_v1::Pod>("default", "p")
+                          ->value()["status"]["extendedResourceClaimStatus"]["requestMappings"]),
+              R"([{"containerName":"main","resourceName":")" + std::string(resource) +
+                  R"(","requestName":"container-0-request-0"}])");
+    put("q", resource);
+    EXPECT_EQ(judge(*profile), kNone) << "taken when it is written";
+    // The binding fails elsewhere: the claim goes, and the device is free.
+    profile->unreserve(*first, "a");
+    rest();
+    EXPECT_FALSE(client.now<ResourceClaim>("default", std::string(claim->metadata().name())));
+    put("q", resource);
+    EXPECT_EQ(judge(*profile), "ok");
+  }
+}
+
+TEST_F(DevicesByResource, WhatADevicePluginHasIsNotTaken) {
+  node("{metadata: {name: a}, status: {allocatable: {cpu: '4', pods: '110', a.b/gpu: '1'}}}");
+  put("p");
+  ASSERT_EQ(judge(*profile), "ok");
+  reserve();
+  EXPECT_FALSE(profile->wants_pre_bind(*cycle, "a"));
+  put("q", "a.b/other");
+  EXPECT_EQ(judge(*profile), "Insufficient a.b/other");
+}
+
+TEST_F(DevicesByResource, AClaimOfAnEarlierAttemptIsClearedAway) {
+  put("p");
+  client.put_yaml(
+      "{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: old, namespace: "
+      "default, uid: u-old, finalizers: [resource.kubernetes.io/delete-protection], annotations: "
+      "{resource.kubernetes.io/extended-resource-claim: 'true'}, ownerReferences: [{apiVersion: "
+      "v1, kind: Pod, name: p, uid: u-p, controller: true}]}, spec: {devices: {requests: [{name: "
+      "r, exactly: {deviceClassName: gpu, allocationMode: ExactCount, count: 1}}]}}}");
+  rest();
+  EXPECT_EQ(judge(*profile), "cannot schedule extended resource claim");
+  Failure f;
+  EXPECT_EQ(profile->post_filter(*cycle, f).verdict.code, Code::kUnschedulable);
+  EXPECT_EQ(f.post_filter_message, "deletion of ResourceClaim completed");
+  rest();
+  EXPECT_FALSE(client.now<ResourceClaim>("default", "old"));
+  EXPECT_EQ(judge(*profile), "ok");
 }
 
 }  // namespace

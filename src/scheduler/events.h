@@ -28,7 +28,7 @@ enum ClusterEvent : Events {
   kSelfScaledDown = 1ULL << 12,
   kSelfTolerations = 1ULL << 13,
   kSelfGatesGone = 1ULL << 14,
-  kSelfClaims = 1ULL << 15,  // status.resourceClaimStatuses
+  kSelfClaims = 1ULL << 15,  // status.resourceClaimStatuses, extendedResourceClaimStatus
   kSelfOther = 1ULL << 16,   // anything else; only who waits for kAnyEvent hears of it
 };
 inline constexpr Events kSelfEvents =

@@ -57,6 +57,32 @@ metrics::Buckets& pod_attempts() {
   return b;
 }
 
+metrics::Value& claims_created(std::string_view status) {
+  static metrics::Counter& c =
+      metrics::counter("scheduler_resourceclaim_creates_total",
+                       "Number of ResourceClaims creation requests within scheduler", {"status"});
+  return c.with({std::string(status)});
+}
+
+metrics::Value& binding_conditions(std::string_view profile, std::string_view driver,
+                                   std::string_view status) {
+  static metrics::Counter& c =
+      metrics::counter("scheduler_dra_bindingconditions_allocations_total",
+                       "Number of allocations using devices with BindingConditions, counted per "
+                       "driver per scheduling attempt",
+                       {"profile", "driver", "status"});
+  return c.with({std::string(profile), std::string(driver), std::string(status)});
+}
+
+metrics::Buckets& binding_conditions_wait(std::string_view profile, std::string_view driver,
+                                          std::string_view status) {
+  static metrics::Histogram& h = metrics::histogram(
+      "scheduler_dra_bindingconditions_wait_duration_seconds",
+      "Time in seconds spent waiting for BindingConditions to be satisfied during PreBind.",
+      {"profile", "driver", "status"}, doubling(0.1, 14));
+  return h.with({std::string(profile), std::string(driver), std::string(status)});
+}
+
 metrics::Buckets& algorithm_seconds() {
   static metrics::Buckets& b =
       metrics::histogram("scheduler_scheduling_algorithm_duration_seconds",

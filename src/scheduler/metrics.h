@@ -21,6 +21,11 @@ metrics::Value& cache_size(std::string_view type);  // "nodes", "pods", "assumed
 metrics::Value& incoming(std::string_view queue, std::string_view event);
 metrics::Value& unschedulable_by(std::string_view plugin, std::string_view profile);
 metrics::Buckets& permit_wait(std::string_view result);
+metrics::Value& claims_created(std::string_view status);  // "success", "failure"
+metrics::Value& binding_conditions(std::string_view profile, std::string_view driver,
+                                   std::string_view status);
+metrics::Buckets& binding_conditions_wait(std::string_view profile, std::string_view driver,
+                                          std::string_view status);
 void observe_sli(int attempts, double seconds);
 
 // Of one profile.

@@ -40,6 +40,12 @@ Events self_changes(const PodInfo& before, const PodInfo& now) {
   return out;
 }
 
+bool claims_differ(const api::core_v1::Pod& before, const api::core_v1::Pod& now) {
+  for (std::string_view field : {"resourceClaimStatuses", "extendedResourceClaimStatus"})
+    if (!before.status().value()[field].equals(now.status().value()[field])) return true;
+  return false;
+}
+
 Event of_pod(Events bits, const PodInfo* before, const PodInfo* now) {
   Event e;
   e.bits = bits;
@@ -214,10 +220,7 @@ void Scheduler::on_waiting(const Ref<Pod>& before, const Pod& now) {
   if (cache_.holds(uid)) return;  // assumed: its binding is under way
   PodPtr pod = extract_pod(now), known = queue_.get(uid);
   Events self = known ? self_changes(*known, *pod) : 0;
-  if (known && pod->has_resource_claims && before &&
-      !before->status().value()["resourceClaimStatuses"].equals(
-          now.status().value()["resourceClaimStatuses"]))
-    self |= kSelfClaims;
+  if (known && before && claims_differ(*before, now)) self |= kSelfClaims;
   follow_nomination(known, pod);
   queue_.update(pod, self);
 }

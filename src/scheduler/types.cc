@@ -264,6 +264,13 @@ void extract_volumes(const PodSpec& spec, PodInfo& p) {
   }
 }
 
+void extract_claims(const Pod& pod, PodInfo& p) {
+  for (PodResourceClaim c : pod.spec().resource_claims())
+    if (c.has_resource_claim_name()) p.claims.emplace_back(c.resource_claim_name());
+  for (PodResourceClaimStatus s : pod.status().resource_claim_statuses())
+    if (s.has_resource_claim_name()) p.claims.emplace_back(s.resource_claim_name());
+}
+
 // Whether it is on its way out because a scheduler preempted it.
 bool is_preempted(const Pod& pod) {
   if (!pod.metadata().has_deletion_timestamp()) return false;
@@ -293,7 +300,10 @@ std::shared_ptr<PodInfo> extract(const Pod& pod, bool placed) {
   extract_pod_terms(spec.affinity(), p);
   extract_volumes(spec, p);
   p.has_resource_claims = !spec.resource_claims().empty();
+  for (auto m : pod.status().extended_resource_claim_status().request_mappings())
+    p.device_resources.emplace_back(m.resource_name());
   if (!placed) {
+    extract_claims(pod, p);
     p.scheduler_name = spec.scheduler_name();
     for (auto owner : pod.metadata().owner_references()) {
       if (!owner.controller()) continue;

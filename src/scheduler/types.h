@@ -131,6 +131,9 @@ struct PodInfo {
   std::vector<std::string> gates;
   std::vector<SpreadConstraint> spread;
   std::vector<PodVolume> volumes;
+  std::vector<std::string> claims;  // the ResourceClaims it names or that were made for it
+  // Extended resources that it has as devices of its claim for them (KEP-5004).
+  std::vector<std::string> device_resources;
   size_t containers = 0;  // init containers too
   Labels labels;
   bool has_pod_terms() const {

@@ -1,6 +1,9 @@
 #include "scheduler/dra/allocator.h"
 
 #include <algorithm>
+#include <set>
+
+#include "machinery/codec_json.h"
 
 namespace keles::scheduler::dra {
 namespace {
@@ -79,6 +82,51 @@ Result<const cel::DeviceSelector*> SelectorCache::get(const std::string& express
   return &*e.selector;
 }
 
+Selections::Answers Selections::of(const std::string& key, size_t devices) {
+  constexpr size_t kMostKeys = 128;
+  Answers& at = known_[key];
+  if (at) return at;
+  Answers made = std::make_shared<std::vector<Answer>>(devices, kUnknown);
+  at = made;
+  if (known_.size() > kMostKeys) known_.clear();
+  return made;
+}
+
+namespace {
+
+cel::SelectableDevice shown(const Slice& slice, const Device& device) {
+  const Value& v = static_cast<const View&>(device.said).value();
+  return {slice.object->spec().driver(), &v["attributes"], &v["capacity"], device.shared};
+}
+
+Result<bool> all_match(const Value& selectors, const cel::SelectableDevice& device,
+                       const std::string& whose, SelectorCache& cache) {
+  int i = 0;
+  for (const Value& s : selectors.items()) {
+    const std::string where = whose + ": selector #" + std::to_string(i++);
+    auto compiled = cache.get(std::string(s["cel"]["expression"].as_string()));
+    if (!compiled.ok()) return compiled.status().with_prefix(where);
+    auto matches = (*compiled)->matches(device);
+    if (!matches.ok()) return matches.status().with_prefix(where);
+    if (!*matches) return false;
+  }
+  return true;
+}
+
+// What it depends on whether a request selects a device.
+std::string selection_key(const resource::DeviceClass& of, const Value& selectors) {
+  return std::string(of.metadata().name()) + "\n" + std::string(of.metadata().uid()) + "\n" +
+         std::string(of.metadata().resource_version()) + "\n" + to_json(selectors);
+}
+
+}  // namespace
+
+Result<bool> is_of_class(const resource::DeviceClass& of, const Slice& slice, const Device& device,
+                         SelectorCache& selectors) {
+  return all_match(static_cast<const View&>(of).value()["spec"]["selectors"], shown(slice, device),
+                   "class " + std::string(of.metadata().name()), selectors);
+}
+
 // A request, or an alternative of one.
 struct Allocator::Request {
   std::string base, sub;  // "gpu", and "" or the alternative's name
@@ -88,6 +136,7 @@ struct Allocator::Request {
   const Value* capacity = &Value::null();  // how much of each
   bool all = false, admin = false, says_admin = false;
   size_t count = 0;
+  Selections::Answers selected = nullptr;
   std::string name() const { return sub.empty() ? base : base + "/" + sub; }
 };
 
@@ -114,17 +163,20 @@ struct Allocator::Location {
   size_t pool = 0, slice = 0, device = 0;
 };
 
-struct Allocator::Chosen {
+struct Allocator::Pick {
   const Request* request;
   const Pool* pool;
   const Slice* slice;
-  size_t index;  // in the slice
-  resource::Device device;
-  DeviceId id;
-  bool shared = false;   // others may have it, too
+  const Device* device;
   bool counted = false;  // its counters are taken
   Amounts taken = {};    // of its capacity
   Location after = {};   // where the search for the next one begins
+};
+
+struct Allocator::Choice {
+  std::string node;
+  std::vector<std::shared_ptr<Wanted>> claims;
+  std::vector<std::vector<Pick>> picks;  // by claim
 };
 
 // One walk over one node.
@@ -146,24 +198,26 @@ struct Allocator::Search {
     });
   }
 
-  bool in_use(const Request& r, const Chosen& want, size_t claim) const {
-    if (!r.admin) return owner->in_use_->whole.contains(want.id) || taken.contains(want.id);
-    if (want.shared) return false;
+  bool in_use(const Request& r, const Pick& want, size_t claim) const {
+    if (!r.admin) return owner->in_use_->whole.contains(want.device->id) || taken.contains(want.device->id);
+    if (want.device->shared) return false;
     return std::any_of(chosen[claim].begin(), chosen[claim].end(),
-                       [&](const Chosen& c) { return c.id == want.id; });
+                       [&](const Pick& c) { return c.device->id == want.device->id; });
   }
 
   // Whether the request gets what it asks for of the device's capacity.
-  bool has_capacity(Chosen* c) const {
-    const Value& capacities = c->device.value()["capacity"];
+  bool has_capacity(Pick* c) const {
+    const bool plain = c->request->capacity->empty() && !c->device->shared;
+    if (plain) return c->device->has_enough;
+    const Value& capacities = c->device->said.value()["capacity"];
     auto wanted = consumption(*c->request->capacity, capacities);
     if (!wanted) return false;
     Amounts used;
-    if (auto at = owner->in_use_->shared.find(c->id); at != owner->in_use_->shared.end())
+    if (auto at = owner->in_use_->shared.find(c->device->id); at != owner->in_use_->shared.end())
       used = at->second.taken;
-    if (auto at = shares.find(c->id); at != shares.end()) add_amounts(used, at->second.taken);
+    if (auto at = shares.find(c->device->id); at != shares.end()) add_amounts(used, at->second.taken);
     if (!leaves_room(capacities, used, *wanted)) return false;
-    if (c->shared) c->taken = std::move(*wanted);
+    if (c->device->shared) c->taken = std::move(*wanted);
     return true;
   }
 
@@ -172,9 +226,9 @@ struct Allocator::Search {
     auto [at, fresh] = owner->counters_left_.try_emplace(pool, pool->counters);
     if (!fresh) return at->second;
     for (const Slice& s : pool->slices) {
-      for (resource::Device device : s.object->spec().devices()) {
-        if (!owner->in_use_->any({pool->driver, pool->name, std::string(device.name())})) continue;
-        for (const Value& c : device.value()["consumesCounters"].items())
+      for (const Device& device : s.devices) {
+        if (!owner->in_use_->any(device.id)) continue;
+        for (const Value& c : device.said.value()["consumesCounters"].items())
           subtract_amounts(at->second[std::string(c["counterSet"].as_string())],
                            read_counters(c["counters"]));
       }
@@ -183,10 +237,10 @@ struct Allocator::Search {
   }
 
   // Takes the device's counters, unless somebody has it already and so has them.
-  bool take_counters(Chosen* c) {
-    const Value& wanted = c->device.value()["consumesCounters"];
+  bool take_counters(Pick* c) {
+    const Value& wanted = c->device->said.value()["consumesCounters"];
     if (wanted.empty()) return true;
-    if (c->shared && (owner->in_use_->shared.contains(c->id) || shares.contains(c->id)))
+    if (c->device->shared && (owner->in_use_->shared.contains(c->device->id) || shares.contains(c->device->id)))
       return true;
     const CounterSets& left = counters_left(c->pool);
     CounterSets after = counters[c->pool];
@@ -204,22 +258,22 @@ struct Allocator::Search {
     c->counted = true;
     return true;
   }
-  void give_counters_back(const Chosen& c) {
+  void give_counters_back(const Pick& c) {
     if (!c.counted) return;
-    for (const Value& one : c.device.value()["consumesCounters"].items())
+    for (const Value& one : c.device->said.value()["consumesCounters"].items())
       subtract_amounts(counters[c.pool][std::string(one["counterSet"].as_string())],
                        read_counters(one["counters"]));
   }
 
-  bool fits_constraints(const Wanted& wanted, size_t claim, const Chosen& c) const {
+  bool fits_constraints(const Wanted& wanted, size_t claim, const Pick& c) const {
     for (const Constraint& constraint : wanted.constraints) {
       if (!constraint.concerns(*c.request)) continue;
-      const Value& own = attribute_of(c.device, c.id.driver, constraint.attribute);
+      const Value& own = attribute_of(c.device->said, c.device->id.driver, constraint.attribute);
       if (own.is_null() || !same_attribute(own, own)) return false;
-      for (const Chosen& other : chosen[claim]) {
+      for (const Pick& other : chosen[claim]) {
         if (!constraint.concerns(*other.request)) continue;
         const bool same =
-            same_attribute(own, attribute_of(other.device, other.id.driver, constraint.attribute));
+            same_attribute(own, attribute_of(other.device->said, other.device->id.driver, constraint.attribute));
         if (same == constraint.distinct) return false;
         if (!constraint.distinct) break;  // the others are like that one
       }
@@ -228,34 +282,19 @@ struct Allocator::Search {
   }
 
   // Whether class and request select it, and it is of this node.
-  Result<bool> selects(const Wanted& wanted, const Request& r, const Slice& slice, size_t index,
-                       const resource::Device& device) {
-    if (!slice.of_device.empty() && !slice.of_device[index].include(node)) return false;
-    auto [known, fresh] = owner->selected_.try_emplace({&r, &device.value()}, false);
-    if (!fresh) return known->second;
-    const Value& v = device.value();
-    cel::SelectableDevice shown{slice.object->spec().driver(), &v["attributes"], &v["capacity"],
-                                device.allow_multiple_allocations()};
-    const std::string of_class = "class " + std::string(r.of_class->metadata().name());
-    TRY_ASSIGN(by_class, all_match(r.of_class->value()["spec"]["selectors"], shown, of_class));
-    if (!by_class) return false;
-    TRY_ASSIGN(by_request, all_match(*r.selectors, shown, "claim " + place_of(*wanted.claim)));
-    known->second = by_request;
-    return by_request;
-  }
-
-  Result<bool> all_match(const Value& selectors, const cel::SelectableDevice& device,
-                         const std::string& whose) {
-    int i = 0;
-    for (const Value& s : selectors.items()) {
-      const std::string where = whose + ": selector #" + std::to_string(i++);
-      auto compiled = owner->selectors_->get(std::string(s["cel"]["expression"].as_string()));
-      if (!compiled.ok()) return compiled.status().with_prefix(where);
-      auto matches = (*compiled)->matches(device);
-      if (!matches.ok()) return matches.status().with_prefix(where);
-      if (!*matches) return false;
+  Result<bool> selects(const Wanted& wanted, const Request& r, const Slice& slice,
+                       const Device& device) {
+    if (!slice.includes(device, node)) return false;
+    Selections::Answer& known = (*r.selected)[device.serial];
+    if (known != Selections::kUnknown) return known == Selections::kYes;
+    TRY_ASSIGN(yes, is_of_class(*r.of_class, slice, device, *owner->selectors_));
+    if (yes) {
+      TRY_ASSIGN(by_request, all_match(*r.selectors, shown(slice, device),
+                                       "claim " + place_of(*wanted.claim), *owner->selectors_));
+      yes = by_request;
     }
-    return true;
+    known = yes ? Selections::kYes : Selections::kNo;
+    return yes;
   }
 
   // Calls `fn` with each selected device that has the capacity, from a place on, until it answers
@@ -268,16 +307,13 @@ struct Allocator::Search {
       for (size_t s = k == from.pool ? from.slice : 0; s < p.slices.size(); ++s) {
         const Slice* slice = p.slices[s];
         const size_t first = k == from.pool && s == from.slice ? from.device : 0;
-        size_t index = 0;
-        for (resource::Device device : slice->object->spec().devices()) {
-          const size_t i = index++;
-          if (i < first) continue;
-          Chosen c{&r, p.pool, slice,
-                   i,  device, {p.pool->driver, p.pool->name, std::string(device.name())}};
-          if (!r.admin && (owner->in_use_->whole.contains(c.id) || taken.contains(c.id)) && !r.all)
+        for (size_t i = first; i < slice->devices.size(); ++i) {
+          const Device& device = slice->devices[i];
+          if (!r.admin && !r.all &&
+              (owner->in_use_->whole.contains(device.id) || taken.contains(device.id)))
             continue;  // cheaper to ask than what follows
-          TRY_ASSIGN(selected, selects(wanted, r, *slice, i, device));
-          c.shared = device.allow_multiple_allocations();
+          TRY_ASSIGN(selected, selects(wanted, r, *slice, device));
+          Pick c{&r, p.pool, slice, &device};
           if (!selected || !has_capacity(&c)) continue;
           c.after = {k, s, i + 1};
           if (fn(std::move(c))) return true;
@@ -304,7 +340,7 @@ struct Allocator::Search {
                                        pool_text(*p.pool) + " is currently " + why);
           }
           auto& list = all[&r];
-          TRY_ASSIGN(ended, each_selected(*wanted, r, Location(), [&](Chosen c) {
+          TRY_ASSIGN(ended, each_selected(*wanted, r, Location(), [&](Pick c) {
                        list.push_back(std::move(c));
                        return false;
                      }));
@@ -315,30 +351,30 @@ struct Allocator::Search {
     return Status();
   }
 
-  Taken take(const Wanted& wanted, size_t claim, Chosen c) {
-    if (in_use(*c.request, c, claim) || is_tainted(c.device, *c.request->tolerations))
+  Taken take(const Wanted& wanted, size_t claim, Pick c) {
+    if (in_use(*c.request, c, claim) || is_tainted(c.device->said, *c.request->tolerations))
       return Taken::kNo;
     if (!fits_constraints(wanted, claim, c)) return Taken::kAgainstConstraint;
     if (!has_capacity(&c) || !take_counters(&c)) return Taken::kNo;
-    if (c.shared) {
-      InUse::Shared& share = shares[c.id];
+    if (c.device->shared) {
+      InUse::Shared& share = shares[c.device->id];
       ++share.claims;
       add_amounts(share.taken, c.taken);
     } else if (!c.request->admin) {
-      taken.insert(c.id);
+      taken.insert(c.device->id);
     }
     chosen[claim].push_back(std::move(c));
     return Taken::kYes;
   }
   void give_back(size_t claim) {
-    const Chosen& c = chosen[claim].back();
+    const Pick& c = chosen[claim].back();
     give_counters_back(c);
-    if (c.shared) {
-      auto share = shares.find(c.id);
+    if (c.device->shared) {
+      auto share = shares.find(c.device->id);
       subtract_amounts(share->second.taken, c.taken);
       if (--share->second.claims == 0) shares.erase(share);
     } else if (!c.request->admin) {
-      taken.erase(c.id);
+      taken.erase(c.device->id);
     }
     chosen[claim].pop_back();
   }
@@ -381,12 +417,12 @@ struct Allocator::Search {
     At next = at;
     ++next.device;
     if (r.all) {
-      const Chosen& one = all[&r][at.device];
+      const Pick& one = all[&r][at.device];
       const Taken got = take(wanted, at.claim, one);
       if (got == Taken::kAgainstConstraint) {
         failed = Status::unavailable("claim " + place_of(*wanted.claim) + ", request " +
                                      (r.sub.empty() ? r.base : r.sub) + ": cannot add device " +
-                                     one.id.driver + "/" + one.id.pool + "/" + one.id.device +
+                                     one.device->id.driver + "/" + one.device->id.pool + "/" + one.device->id.device +
                                      " because a claim constraint would not be satisfied");
         return Outcome::kFailed;
       }
@@ -396,7 +432,7 @@ struct Allocator::Search {
       return o;
     }
     Outcome out = Outcome::kNothing;
-    auto walked = each_selected(wanted, r, at.from, [&](Chosen c) {
+    auto walked = each_selected(wanted, r, at.from, [&](Pick c) {
       next.from = c.after;
       if (take(wanted, at.claim, std::move(c)) != Taken::kYes) return false;
       const Outcome o = go(next);
@@ -415,8 +451,8 @@ struct Allocator::Search {
   Allocator* owner;
   const NodeInfo& node;
   std::vector<Inventory::NodePool> pools;
-  std::map<const Request*, std::vector<Chosen>> all;
-  std::vector<std::vector<Chosen>> chosen;      // by claim
+  std::map<const Request*, std::vector<Pick>> all;
+  std::vector<std::vector<Pick>> chosen;      // by claim
   std::set<DeviceId> taken;                     // whole
   std::map<DeviceId, InUse::Shared> shares;     // of devices that others may have, too
   std::map<const Pool*, CounterSets> counters;  // taken
@@ -424,8 +460,12 @@ struct Allocator::Search {
   Status failed;
 };
 
-Allocator::Allocator(const Inventory* inventory, SelectorCache* selectors, const InUse* in_use)
-    : inventory_(inventory), selectors_(selectors), in_use_(in_use) {}
+Allocator::Allocator(const Inventory* inventory, SelectorCache* selectors, const InUse* in_use,
+                     Selections* selections)
+    : inventory_(inventory),
+      selectors_(selectors),
+      in_use_(in_use),
+      selections_(selections ? selections : &own_selections_) {}
 
 namespace {
 
@@ -468,6 +508,8 @@ Status Allocator::add(Claim claim, const FindClass& find_class) {
       const std::string where =
           place + ", request " + std::string(sub.empty() ? request.name() : sub);
       TRY(read_request(source, where, find_class, &r));
+      r.selected =
+          selections_->of(selection_key(*r.of_class, *r.selectors), inventory_->devices());
       alternatives.push_back(std::move(r));
       return Status();
     };
@@ -573,49 +615,74 @@ void add_share(Document& d, Value& one, const Amounts& taken, Random& random) {
 
 }  // namespace
 
-Result<std::optional<std::vector<Document>>> Allocator::allocate(const NodeInfo& node,
-                                                                 Random& random) {
+Result<Allocator::Chosen> Allocator::allocate(const NodeInfo& node) {
   why_.clear();
   Search search(this, node);
   TRY(search.find_all());
   const Search::Outcome outcome = search.go(Search::At());
   if (outcome == Search::Outcome::kFailed) return search.failed;
-  std::optional<std::vector<Document>> out;
   if (outcome != Search::Outcome::kDone) {
     const bool invalid = std::any_of(search.pools.begin(), search.pools.end(),
                                      [](const auto& p) { return p.pool->invalid; });
     if (invalid) why_ = "invalid resource pools were encountered";
-    return out;
+    return Chosen();
   }
-  out.emplace();
+  auto out = std::make_shared<Choice>();
+  out->node = node.name;
+  out->claims = claims_;
+  out->picks = std::move(search.chosen);
   for (size_t i = 0; i < claims_.size(); ++i) {
-    const Wanted& wanted = *claims_[i];
+    const bool odd = std::any_of(out->picks[i].begin(), out->picks[i].end(), [](const Pick& c) {
+      return place_said(c)["nodeSelector"]["nodeSelectorTerms"].size() > 1;
+    });
+    if (!odd) continue;
+    Arena scratch;  // for whether it can be said where they are
+    TRY_ASSIGN(selector, places_of(scratch, *out, i));
+    (void)selector;
+  }
+  return Chosen(std::move(out));
+}
+
+const Value& Allocator::place_said(const Pick& c) {
+  return c.slice->of_device.empty() ? c.slice->object->value()["spec"] : c.device->said.value();
+}
+
+Result<Value> Allocator::places_of(Arena& a, const Choice& choice, size_t claim) {
+  std::vector<const Value*> places;
+  bool binds = false;
+  for (const Pick& c : choice.picks[claim]) {
+    binds |= c.device->said.value()["bindsToNode"].as_bool();
+    places.push_back(&place_said(c));
+  }
+  return node_selector(a, places, binds, choice.node,
+                       std::string(choice.claims[claim]->claim->metadata().name()));
+}
+
+Result<std::vector<Document>> Allocator::results(const Choice& choice, Random& random) {
+  std::vector<Document> out;
+  for (size_t i = 0; i < choice.claims.size(); ++i) {
+    const Wanted& wanted = *choice.claims[i];
     Document d;
     Arena& a = d.arena;
     Value results = Value::list(), config = Value::list();
-    std::vector<const Value*> places;
-    bool binds = false;
     std::map<std::string, Value> names_of_class;  // the requests of each, in order
     std::vector<Ref<resource::DeviceClass>> classes;
     std::set<std::string> used;
-    for (const Chosen& c : search.chosen[i]) {
+    for (const Pick& c : choice.picks[i]) {
       Value& one = results.append(a, Value::map());
       const std::string name = c.request->name();
       one.set(a, "request", Value::string(a.copy(name)));
-      one.set(a, "driver", Value::string(a.copy(c.id.driver)));
-      one.set(a, "pool", Value::string(a.copy(c.id.pool)));
-      one.set(a, "device", Value::string(a.copy(c.id.device)));
+      one.set(a, "driver", Value::string(a.copy(c.device->id.driver)));
+      one.set(a, "pool", Value::string(a.copy(c.device->id.pool)));
+      one.set(a, "device", Value::string(a.copy(c.device->id.device)));
       if (c.request->admin) one.set(a, "adminAccess", Value(true));
       if (!c.request->tolerations->empty()) {
         one.set(a, "tolerations", deep_copy(a, *c.request->tolerations));
       }
-      const Value& device = c.device.value();
+      const Value& device = c.device->said.value();
       for (std::string_view list : {"bindingConditions", "bindingFailureConditions"})
         if (!device[list].empty()) one.set(a, list, deep_copy(a, device[list]));
-      if (c.shared) add_share(d, one, c.taken, random);
-      binds |= device["bindsToNode"].as_bool();
-      places.push_back(c.slice->of_device.empty() ? &c.slice->object->value()["spec"]
-                                                  : &c.device.value());
+      if (c.device->shared) add_share(d, one, c.taken, random);
       if (!used.insert(name).second) continue;
       const std::string of_class(c.request->of_class->metadata().name());
       auto [at, fresh] = names_of_class.try_emplace(of_class, Value::list());
@@ -639,15 +706,14 @@ Result<std::optional<std::vector<Document>>> Allocator::allocate(const NodeInfo&
           });
       if (concerns) add_config(d, config, "FromClaim", c["requests"], c);
     }
-    TRY_ASSIGN(selector, node_selector(a, places, binds, node.name,
-                                       std::string(wanted.claim->metadata().name())));
+    TRY_ASSIGN(selector, places_of(a, choice, i));
     Value devices = Value::map();
     if (!results.empty()) devices.set(a, "results", results);
     if (!config.empty()) devices.set(a, "config", config);
     d.root = Value::map();
     d.root.set(a, "devices", devices);
     if (!selector.is_null()) d.root.set(a, "nodeSelector", selector);
-    out->push_back(std::move(d));
+    out.push_back(std::move(d));
   }
   return out;
 }

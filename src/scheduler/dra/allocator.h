@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -42,19 +42,42 @@ class SelectorCache {
   uint64_t clock_ = 0;
 };
 
+// Which devices of an Inventory requests select: of a class and a request that select as an earlier
+// one did, no expression is asked again. It goes with its Inventory.
+class Selections {
+ public:
+  enum Answer : uint8_t { kUnknown, kNo, kYes };
+  using Answers = std::shared_ptr<std::vector<Answer>>;  // by the device's serial
+  Answers of(const std::string& key, size_t devices);
+
+ private:
+  std::map<std::string, Answers> known_;
+};
+
+// Whether the class selects the device. An error: a selector failed.
+Result<bool> is_of_class(const api::resource_v1::DeviceClass& of, const Slice& slice,
+                         const Device& device, SelectorCache& selectors);
+
 class Allocator {
  public:
   static constexpr size_t kMostDevices = 32;     // of a claim
   static constexpr int64_t kMostSteps = 20'000;  // on a node: then it is given up
 
-  Allocator(const Inventory* inventory, SelectorCache* selectors, const InUse* in_use);
+  // `selections` is of this inventory; null: the allocator's own.
+  Allocator(const Inventory* inventory, SelectorCache* selectors, const InUse* in_use,
+            Selections* selections = nullptr);
 
   // Before allocate(). What a claim asks for and nobody can give at all is an error.
   Status add(Claim claim, const FindClass& find_class);
 
-  // An AllocationResult for each claim in turn; nothing when the node has not enough. An error: a
-  // selector failed, or it takes too long. `random` names shares of devices.
-  Result<std::optional<std::vector<Document>>> allocate(const NodeInfo& node, Random& random);
+  // Devices of the node for each claim; null when it has not enough. An error: a selector failed,
+  // or it takes too long.
+  struct Choice;
+  using Chosen = std::shared_ptr<const Choice>;
+  Result<Chosen> allocate(const NodeInfo& node);
+  // Of what this allocator chose: an AllocationResult for each claim in turn. `random` names shares
+  // of devices.
+  static Result<std::vector<Document>> results(const Choice& choice, Random& random);
   // After a node that has not enough: what else is to be said of it; "" for nothing.
   const std::string& why_not() const { return why_; }
 
@@ -63,14 +86,16 @@ class Allocator {
   struct Constraint;
   struct Wanted;  // one claim
   struct Location;
-  struct Chosen;
+  struct Pick;
   struct Search;
+  static const Value& place_said(const Pick& c);
+  static Result<Value> places_of(Arena& a, const Choice& choice, size_t claim);
   std::vector<std::shared_ptr<Wanted>> claims_;
   const Inventory* inventory_;
   SelectorCache* selectors_;
   const InUse* in_use_;
-  // Whether a device is one that a request selects: the same on every node.
-  std::map<std::pair<const Request*, const Value*>, bool> selected_;
+  Selections* selections_;
+  Selections own_selections_;
   std::map<const Pool*, CounterSets> counters_left_;
   std::string why_;
 };

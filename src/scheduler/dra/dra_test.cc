@@ -7,6 +7,7 @@
 #include "machinery/codec_yaml.h"
 #include "scheduler/dra/allocator.h"
 #include "scheduler/dra/claims.h"
+#include "scheduler/dra/extended_resources.h"
 
 namespace keles::scheduler::dra {
 namespace {
@@ -79,11 +80,13 @@ class DraTest : public testing::Test {
       });
       if (!s.ok()) return s.message();
     }
-    auto found = allocator.allocate(node(at), random);
+    auto chosen = allocator.allocate(node(at));
+    if (!chosen.ok()) return chosen.status().message();
+    if (!*chosen) return allocator.why_not().empty() ? "none" : "none: " + allocator.why_not();
+    auto found = Allocator::results(**chosen, random);
     if (!found.ok()) return found.status().message();
-    if (!*found) return allocator.why_not().empty() ? "none" : "none: " + allocator.why_not();
     std::string out;
-    for (const Document& d : **found) {
+    for (const Document& d : *found) {
       if (!out.empty()) out += " | ";
       std::string one;
       for (const Value& r : d.root["devices"]["results"].items()) {
@@ -502,6 +505,88 @@ TEST(PodClaims, InUpstreamsWords) {
       "metadata: {name: made, namespace: x, ownerReferences: [{controller: true, uid: u}]}\n");
   EXPECT_EQ(said(named), "2");
   EXPECT_EQ(said("status: {resourceClaimStatuses: [{name: b}]}"), "1");
+}
+
+// What a pod's claim for a.b/gpu (and others that are named) asks for, and for whom: as upstream's
+// scheduler makes it.
+std::string extended(const std::string& spec, const std::string& resources = "a.b/gpu") {
+  const auto pod = parse<api::core_v1::Pod>("metadata: {name: p, namespace: x}\nspec: " + spec);
+  std::map<std::string, std::string> class_of;
+  for (size_t at = 0; at < resources.size();) {
+    const size_t end = std::min(resources.find(' ', at), resources.size());
+    class_of.emplace(resources.substr(at, end - at), "gpu");
+    at = end + 1;
+  }
+  const ExtendedRequests r = extended_requests(*pod, class_of);
+  std::string out;
+  for (const auto& one : r.requests) out += one.name + "*" + std::to_string(one.count) + " ";
+  out += "|";
+  for (const auto& m : r.mappings) out += " " + m.container + "=" + m.request;
+  return out;
+}
+
+TEST(ExtendedRequestsTest, WhoAsksForWhat) {
+  auto c = [](const std::string& name, const std::string& requests, bool sidecar = false) {
+    return "{name: " + name + (sidecar ? ", restartPolicy: Always" : "") +
+           ", resources: {requests: {" + requests + "}}}";
+  };
+  const std::string none = "{name: none}";
+  // One container; the second name of two in order.
+  EXPECT_EQ(extended("{containers: [" + c("a", "a.b/gpu: '2', a.a/x: '1'") + "]}"),
+            "container-0-request-1*2 | a=container-0-request-1");
+  EXPECT_EQ(extended("{containers: [" + c("a", "a.b/gpu: '0'") + "," + none + "]}"), "|");
+  EXPECT_EQ(extended("{containers: [" + c("a", "a.b/gpu: '1', cpu: '1'") + "," + c("b", "a.b/gpu: '3'") +
+                     "]}"),
+            "container-0-request-0*1 container-1-request-0*3 | a=container-0-request-0 "
+            "b=container-1-request-0");
+  // An init container uses what later ones have, and asks for what is more than that.
+  const std::string two = ", containers: [" + c("a", "a.b/gpu: '2'") + "]}";
+  EXPECT_EQ(extended("{initContainers: [" + c("i", "a.b/gpu: '1'") + "]" + two),
+            "container-1-request-0*2 | a=container-1-request-0 i=container-1-request-0");
+  EXPECT_EQ(extended("{initContainers: [" + c("i", "a.b/gpu: '3'") + "]" + two),
+            "container-0-request-0*1 container-1-request-0*2 | a=container-1-request-0 "
+            "i=container-1-request-0 i=container-0-request-0");
+  // Of what several ask for more, the most is enough.
+  EXPECT_EQ(extended("{initContainers: [" + c("i", "a.b/gpu: '3'") + "," + c("j", "a.b/gpu: '5'") +
+                     "]" + two),
+            "container-1-request-0*3 container-2-request-0*2 | a=container-2-request-0 "
+            "i=container-2-request-0 i=container-1-request-0 j=container-2-request-0 "
+            "j=container-1-request-0");
+  // A sidecar before it is not for it.
+  EXPECT_EQ(extended("{initContainers: [" + c("s", "a.b/gpu: '1'", true) + "," +
+                     c("i", "a.b/gpu: '3'") + "]" + two),
+            "container-0-request-0*1 container-1-request-0*1 container-2-request-0*2 | "
+            "s=container-0-request-0 a=container-2-request-0 i=container-2-request-0 "
+            "i=container-1-request-0");
+  // Several resources; requests in the order of their names.
+  EXPECT_EQ(extended("{containers: [" + c("a", "a.b/gpu: '1', z/z: '2'") + "," + c("b", "z/z: '1'") +
+                         "]}",
+                     "a.b/gpu z/z"),
+            "container-0-request-0*1 container-0-request-1*2 container-1-request-0*1 | "
+            "a=container-0-request-0 a=container-0-request-1 b=container-1-request-0");
+}
+
+TEST(ExtendedRequestsTest, WhichClassStandsForAResource) {
+  auto of = [](const std::string& name, const std::string& time, const std::string& resource) {
+    return parse<DeviceClass>("metadata: {name: " + name + ", creationTimestamp: '2026-01-0" +
+                              time + "T00:00:00Z'}\nspec: {extendedResourceName: " + resource +
+                              "}\n");
+  };
+  const ClassesByResource classes({of("a", "1", "x/gpu"), of("c", "2", "x/gpu"),
+                                   of("b", "2", "x/gpu"), of("d", "3", "x/other")});
+  auto name = [&](std::string_view resource) {
+    const auto c = classes.find(resource);
+    return c ? std::string(c->metadata().name()) : "none";
+  };
+  EXPECT_EQ(name("x/gpu"), "b");
+  EXPECT_EQ(name("x/other"), "d");
+  EXPECT_EQ(name("x/none"), "none");
+  EXPECT_EQ(name("deviceclass.resource.kubernetes.io/a"), "a");
+  EXPECT_TRUE(may_be_devices("deviceclass.resource.kubernetes.io/a"));
+  EXPECT_TRUE(may_be_devices("x/gpu"));
+  EXPECT_FALSE(may_be_devices("kubernetes.io/gpu"));
+  EXPECT_FALSE(may_be_devices("hugepages-2Mi"));
+  EXPECT_FALSE(may_be_devices("requests.x/gpu"));
 }
 
 }  // namespace

@@ -22,7 +22,17 @@ Slice read_slice(const Ref<ResourceSlice>& object) {
   Slice out;
   out.object = object;
   const auto spec = object->spec();
-  for (auto device : spec.devices()) out.binds |= !device.binding_conditions().empty();
+  for (auto device : spec.devices()) {
+    out.binds |= !device.binding_conditions().empty();
+    const Value& capacity = static_cast<const View&>(device).value()["capacity"];
+    const auto whole = consumption(Value::null(), capacity);
+    Device d{device, {std::string(spec.driver()), std::string(spec.pool().name()), ""}};
+    d.id.device = device.name();
+    d.index = out.devices.size();
+    d.shared = device.allow_multiple_allocations();
+    d.has_enough = whole && leaves_room(capacity, Amounts(), *whole);
+    out.devices.push_back(std::move(d));
+  }
   if (!spec.per_device_node_selection()) {
     out.places = read_places(spec);
     return out;
@@ -108,7 +118,8 @@ Inventory::Inventory(const std::vector<Ref<ResourceSlice>>& slices) {
     });
     pool.invalid = names_twice(pool) || !read_counter_sets(&pool);
     for (size_t i = 0; i < pool.slices.size(); ++i) {
-      const Slice& s = pool.slices[i];
+      Slice& s = pool.slices[i];
+      for (Device& d : s.devices) d.serial = devices_++;
       const bool one_node = s.of_device.empty() && !s.places.node.empty() &&
                             s.object->spec().shared_counters().empty();
       (one_node ? by_node_[s.places.node] : others_).emplace_back(pools_.size(), i);
@@ -118,20 +129,21 @@ Inventory::Inventory(const std::vector<Ref<ResourceSlice>>& slices) {
 }
 
 std::vector<Inventory::NodePool> Inventory::of(const NodeInfo& node) const {
-  std::map<Place, const Slice*> found;
+  std::vector<Place> found;
   auto look = [&](const Place& p) {
-    const Slice& s = pools_[p.first].slices[p.second];
-    if (reaches(s, node)) found.emplace(p, &s);
+    if (reaches(pools_[p.first].slices[p.second], node)) found.push_back(p);
   };
   if (auto own = by_node_.find(node.name); own != by_node_.end()) {
     for (const Place& p : own->second) look(p);
   }
+  const bool mixed = !found.empty() && !others_.empty();
   for (const Place& p : others_) look(p);
+  if (mixed) std::sort(found.begin(), found.end());  // each is in order
   std::vector<NodePool> out;
-  for (const auto& [place, slice] : found) {
-    const Pool* pool = &pools_[place.first];
+  for (const Place& p : found) {
+    const Pool* pool = &pools_[p.first];
     if (out.empty() || out.back().pool != pool) out.push_back({pool, {}});
-    out.back().slices.push_back(slice);
+    out.back().slices.push_back(&pool->slices[p.second]);
   }
   return out;
 }

@@ -44,11 +44,26 @@ struct Places {
   bool include(const NodeInfo& n) const;
 };
 
+// What of a device is looked at for every node, read once.
+struct Device {
+  api::resource_v1::Device said;
+  DeviceId id;
+  size_t serial = 0;  // among all devices of the inventory
+  size_t index = 0;   // in its slice
+  bool shared = false;      // several claims may have it at once
+  bool has_enough = false;  // of every capacity, for one that asks for none
+};
+
 struct Slice {
   Ref<api::resource_v1::ResourceSlice> object;
   Places places;
   std::vector<Places> of_device;  // where the slice says so device by device; else empty
   bool binds = false;             // some of its devices have binding conditions
+  std::vector<Device> devices;
+  // Of a slice that has anything for the node: whether it has this.
+  bool includes(const Device& d, const NodeInfo& node) const {
+    return of_device.empty() || of_device[d.index].include(node);
+  }
 };
 
 struct Pool {
@@ -73,12 +88,14 @@ class Inventory {
     std::vector<const Slice*> slices;
   };
   std::vector<NodePool> of(const NodeInfo& node) const;
+  size_t devices() const { return devices_; }
 
  private:
   using Place = std::pair<size_t, size_t>;  // pool, slice
   std::vector<Pool> pools_;                 // by driver and name
   std::map<std::string, std::vector<Place>, std::less<>> by_node_;
   std::vector<Place> others_;  // not of one node
+  size_t devices_ = 0;
 };
 
 }  // namespace keles::scheduler::dra

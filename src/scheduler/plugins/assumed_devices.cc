@@ -52,6 +52,14 @@ void AssumedDevices::pend(const std::string& claim_uid,
   pending_[claim_uid] = std::move(allocation);
 }
 
+void AssumedDevices::rename(const std::string& from, const std::string& to) {
+  auto at = pending_.find(from);
+  if (at == pending_.end()) return;
+  std::shared_ptr<const Document> allocation = std::move(at->second);
+  pending_.erase(at);
+  pending_[to] = std::move(allocation);
+}
+
 void AssumedDevices::take_back(const std::string& claim_uid) {
   auto own = written_.find(claim_uid);
   if (own == written_.end() || !own->second->status().has_allocation()) settle(claim_uid);

@@ -27,6 +27,8 @@ class AssumedDevices {
   // Whether the claim's allocation is decided and not shown yet.
   bool is_pending(const std::string& claim_uid) const { return pending_.contains(claim_uid); }
   void pend(const std::string& claim_uid, std::shared_ptr<const Document> allocation);
+  // A claim that was pending before it was made has got its own uid.
+  void rename(const std::string& from, const std::string& to);
   // The pod does not get it. What is written all the same holds its devices until the API says
   // otherwise.
   void take_back(const std::string& claim_uid);

@@ -38,8 +38,8 @@ class Balance {
 // Prefers nodes where the pod makes the shares of what is used more alike.
 class BalancedAllocation final : public Plugin {
  public:
-  explicit BalancedAllocation(std::vector<ScoredResource> resources)
-      : resources_(std::move(resources)) {}
+  BalancedAllocation(ExtendedResources* devices, std::vector<ScoredResource> resources)
+      : devices_(devices), resources_(std::move(resources)) {}
   std::string_view name() const override { return "NodeResourcesBalancedAllocation"; }
   uint32_t points() const override { return kPreScore | kScore; }
   Events events() const override { return 0; }
@@ -53,9 +53,9 @@ class BalancedAllocation final : public Plugin {
     for (const ScoredResource& r : resources_) {
       const int64_t wanted = amount_of(pod.requests, r);
       if (wanted == 0 && r.what == ScoredResource::What::kScalar) continue;
-      const int64_t total = amount_of(node.allocatable, r);
+      int64_t total = amount_of(node.allocatable, r), used = amount_of(node.requested, r);
+      if (total == 0) count_devices(devices_, r, node, &total, &used);
       if (total == 0) continue;
-      const int64_t used = amount_of(node.requested, r);
       without.add(used, total);
       with.add(used + wanted, total);
     }
@@ -63,14 +63,15 @@ class BalancedAllocation final : public Plugin {
   }
 
  private:
+  ExtendedResources* devices_;
   std::vector<ScoredResource> resources_;
 };
 
 }  // namespace
 
 MadePlugin make_balanced_allocation(const PluginContext& context) {
-  return std::unique_ptr<Plugin>(
-      std::make_unique<BalancedAllocation>(read_scored_resources(context.args["resources"])));
+  return std::unique_ptr<Plugin>(std::make_unique<BalancedAllocation>(
+      devices_of(context), read_scored_resources(context.args["resources"])));
 }
 
 }  // namespace keles::scheduler

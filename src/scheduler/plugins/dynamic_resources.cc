@@ -6,10 +6,15 @@
 #include <algorithm>
 
 #include "api/resource_v1.h"
+#include "base/log.h"
+#include "client/pod_condition.h"
 #include "machinery/time.h"
 #include "scheduler/dra/allocator.h"
 #include "scheduler/dra/claims.h"
+#include "scheduler/metrics.h"
 #include "scheduler/plugins/assumed_devices.h"
+#include "scheduler/plugins/claim_writes.h"
+#include "scheduler/plugins/extended_resources.h"
 #include "scheduler/plugins/plugins.h"
 
 namespace keles::scheduler {
@@ -17,11 +22,21 @@ namespace {
 
 using api::resource_v1::DeviceClass;
 using api::resource_v1::ResourceClaim;
-using api::resource_v1::ResourceSlice;
 using dra::Claim;
 
-constexpr int kAttempts = 5;
-constexpr Duration kPause = 10ms;
+constexpr size_t kMostUsers = 256;  // of a claim at once
+
+// The claim for those of the pod's extended resources that some nodes have as devices.
+struct Extended {
+  dra::ExtendedRequests wanted;
+  std::shared_ptr<const Document> body;
+};
+
+// What is to be allocated on nodes that have the same of the extended resources as devices.
+struct Variant {
+  std::unique_ptr<dra::Allocator> allocator;
+  std::optional<Extended> extended;  // its claim is the last
+};
 
 struct ClaimState final : Cycle::State {
   struct One {
@@ -32,14 +47,36 @@ struct ClaimState final : Cycle::State {
     std::vector<NodeSelectorTerm> places;
     std::shared_ptr<const Document> chosen;  // by reserve(): its AllocationResult
   };
-  std::vector<One> claims;
-  std::unique_ptr<dra::Allocator> allocator;
-  std::map<std::string, std::vector<Document>> by_node;  // for those to allocate, in order
+  std::vector<One> claims;  // that the pod names; those to allocate in this order
+  bool has_extended = false;
+  Claim stale;  // the claim for extended resources of an earlier attempt
+  // By the resources that are devices.
+  std::map<std::vector<std::string>, std::shared_ptr<Variant>> variants;
+  struct OfNode {
+    std::shared_ptr<Variant> variant;
+    dra::Allocator::Chosen chosen;
+    std::optional<std::vector<Document>> results;
+  };
+  std::map<std::string, OfNode> by_node;
   std::set<size_t> out_of_reach;
+  std::shared_ptr<const dra::Inventory> inventory;  // while the allocators look at it
+  // By reserve(): the claim for extended resources, until it is written under a name of its own.
+  std::string extended_uid;
+  std::shared_ptr<Variant> extended_variant;
+  std::shared_ptr<const Document> extended_chosen;
+  Claim extended_written;
   size_t to_allocate() const {
     return static_cast<size_t>(
         std::count_if(claims.begin(), claims.end(), [](const One& o) { return !o.allocated; }));
   }
+};
+
+// What an event says of a claim, which every waiting pod is asked about: read once.
+struct Heard {
+  ObjectPtr before, now;
+  std::string ns, name;
+  bool freed = false;  // its devices are free
+  bool same = false;   // its status is as before
 };
 
 class DynamicResources final : public Plugin {
@@ -48,10 +85,10 @@ class DynamicResources final : public Plugin {
       : handle_(handle),
         binding_timeout_(binding_timeout),
         assumed_(handle->shared<AssumedDevices>()),
-        slices_(handle->watch<ResourceSlice>(Watched::kResourceSlice)),
-        classes_(handle->watch<DeviceClass>(Watched::kDeviceClass)) {
-    slices_.on_change([this](const auto&, const auto&) { inventory_.reset(); });
-  }
+        devices_(handle->shared<DeviceInventory>()),
+        extended_(handle->shared<ExtendedResources>()),
+        writer_(handle, assumed_),
+        classes_(handle->watch<DeviceClass>(Watched::kDeviceClass)) {}
 
   std::string_view name() const override { return "DynamicResources"; }
   uint32_t points() const override {
@@ -66,23 +103,17 @@ class DynamicResources final : public Plugin {
   }
 
   Hint hint(const PodInfo& waiting, const Event& e) override {
-    if (!waiting.has_resource_claims) return Hint::kSkip;
+    if (!waiting.has_resource_claims && waiting.requests.scalar.empty()) return Hint::kSkip;
     if (e.bits & kSelfClaims) return claims_of(waiting).ok() ? Hint::kQueue : Hint::kSkip;
     if (!(e.bits & (added(Watched::kResourceClaim) | updated(Watched::kResourceClaim)))) {
       return Hint::kQueue;
     }
-    auto own = claims_of(waiting);
-    if (!own.ok()) return Hint::kSkip;
-    const Claim before = read<ResourceClaim>(e.before), now = read<ResourceClaim>(e.now);
-    if (before && now && before->status().has_allocation() && !now->status().has_allocation()) {
-      return Hint::kQueue;  // devices are free
-    }
-    const std::string_view uid = now->metadata().uid();
-    const bool is_own = std::any_of(own->begin(), own->end(),
-                                    [&](const Claim& c) { return c->metadata().uid() == uid; });
-    if (!is_own) return Hint::kSkip;
-    const bool same = before && before->value()["status"].equals(now->value()["status"]);
-    return same ? Hint::kSkip : Hint::kQueue;
+    hear(e);
+    const auto& names = waiting.claims;
+    const bool is_own = waiting.ns == heard_.ns &&
+                        std::find(names.begin(), names.end(), heard_.name) != names.end();
+    if (!heard_.freed && (!is_own || heard_.same)) return Hint::kSkip;
+    return claims_of(waiting).ok() ? Hint::kQueue : Hint::kSkip;
   }
 
   Verdict pre_enqueue(const PodInfo& pod) override {
@@ -92,11 +123,14 @@ class DynamicResources final : public Plugin {
   }
 
   PreFilter pre_filter(Cycle& cycle, const PodInfo& pod) override {
-    if (!pod.has_resource_claims) return {Verdict::skip(), std::nullopt};
+    const bool extended = extended_.any(pod);
+    if (!pod.has_resource_claims && !extended) return {Verdict::skip(), std::nullopt};
     auto own = claims_of(pod);
     if (!own.ok()) return {Verdict::unresolvable(own.status().message()), std::nullopt};
-    if (own->empty()) return {Verdict::skip(), std::nullopt};
+    if (own->empty() && !extended) return {Verdict::skip(), std::nullopt};
     ClaimState& state = cycle.make<ClaimState>(*this);
+    state.has_extended = extended;
+    if (extended) state.stale = extended_.claim_of(pod.uid);
     for (Claim& claim : *own) {
       ClaimState::One one;
       const auto status = claim->status();
@@ -105,6 +139,10 @@ class DynamicResources final : public Plugin {
       one.has_places = status.allocation().has_node_selector();
       if (one.has_places) {
         one.places = dra::read_node_selector(status.allocation().node_selector());
+      }
+      if (one.allocated && status.reserved_for().size() >= kMostUsers &&
+          !dra::is_reserved_for(*claim, pod.uid)) {
+        return {Verdict::unresolvable("resourceclaim in use"), std::nullopt};
       }
       const std::string uid(claim->metadata().uid());
       if (!one.allocated && assumed_.is_pending(uid)) {
@@ -115,31 +153,28 @@ class DynamicResources final : public Plugin {
       one.claim = std::move(claim);
       state.claims.push_back(std::move(one));
     }
-    if (state.to_allocate() == 0) return {};
-    return {prepare(state), std::nullopt};
+    return {classes_are_there(state), std::nullopt};
   }
 
-  Verdict filter(Cycle& cycle, const PodInfo&, const NodeInfo& node) override {
+  Verdict filter(Cycle& cycle, const PodInfo& pod, const NodeInfo& node) override {
     ClaimState* state = cycle.find<ClaimState>(*this);
     if (!state) return {};
-    bool reachable = true;
-    for (size_t i = 0; i < state->claims.size(); ++i) {
-      const ClaimState::One& one = state->claims[i];
-      const bool here = !one.has_places ||
-                        std::any_of(one.places.begin(), one.places.end(),
-                                    [&](const NodeSelectorTerm& t) { return matches(t, node); });
-      if (here && !one.stuck) continue;
-      state->out_of_reach.insert(i);
-      reachable = false;
+    std::vector<std::string> as_devices;
+    if (state->has_extended) {
+      if (state->stale) return {Code::kUnresolvable, kStale};
+      Verdict v = divide(pod, node, &as_devices);
+      if (!v.ok()) return v;
     }
-    if (!reachable) return {Code::kUnresolvable, kOutOfReach};
-    if (!state->allocator) return {};
-    auto found = state->allocator->allocate(node, handle_->context().loop().random());
+    if (!within_reach(*state, node)) return {Code::kUnresolvable, kOutOfReach};
+    if (state->to_allocate() == 0 && as_devices.empty()) return {};
+    auto variant = variant_of(*state, pod, as_devices);
+    if (!variant.ok()) return Verdict::error(variant.status().message());
+    dra::Allocator& allocator = *(*variant)->allocator;
+    auto found = allocator.allocate(node);
     if (!found.ok()) return Verdict::error(found.status().message());
-    if (!*found && !state->allocator->why_not().empty())
-      return Verdict::unresolvable(state->allocator->why_not());
+    if (!*found && !allocator.why_not().empty()) return Verdict::unresolvable(allocator.why_not());
     if (!*found) return {Code::kUnresolvable, kNotEnough};
-    state->by_node[node.name] = std::move(**found);
+    state->by_node[node.name] = {*variant, std::move(*found), std::nullopt};
     return {};
   }
 
@@ -152,8 +187,12 @@ class DynamicResources final : public Plugin {
       const auto users = claim->status().reserved_for();
       const bool own = users.size() == 1 && users[0].uid() == pod.uid;
       if (!users.empty() && !own) continue;
-      handle_->spawn(deallocate(handle_->context(), claim));
+      handle_->spawn(writer_.deallocate(handle_->context(), claim));
       return {Verdict::unschedulable("deallocation of ResourceClaim completed"), std::nullopt};
+    }
+    if (state->stale) {
+      handle_->spawn(clear_away(handle_->context(), state->stale, cycle.pod));
+      return {Verdict::unschedulable("deletion of ResourceClaim completed"), std::nullopt};
     }
     return {Verdict::unschedulable("still not schedulable"), std::nullopt};
   }
@@ -170,14 +209,14 @@ class DynamicResources final : public Plugin {
   }
   int64_t score(Cycle& cycle, const PodInfo&, const NodeInfo& node) override {
     ClaimState* state = cycle.find<ClaimState>(*this);
-    auto here = state->by_node.find(node.name);
+    const std::vector<Document>* here = results(*state, node.name);
     int64_t score = 0;
     size_t next = 0;
     for (const ClaimState::One& one : state->claims) {
       const Value* allocation = &one.claim->status().allocation().value();
       if (!one.allocated) {
-        if (here == state->by_node.end()) return 0;
-        allocation = &here->second[next++].root;
+        if (!here) return 0;
+        allocation = &(*here)[next++].root;
       }
       score += dra::alternatives_score(*one.claim, *allocation);
     }
@@ -189,17 +228,25 @@ class DynamicResources final : public Plugin {
 
   Verdict reserve(Cycle& cycle, const PodInfo&, const std::string& node) override {
     ClaimState* state = cycle.find<ClaimState>(*this);
-    if (!state || state->to_allocate() == 0) return {};
-    auto found = state->by_node.find(node);
-    if (found == state->by_node.end()) {
+    if (!state) return {};
+    auto here = state->by_node.find(node);
+    if (here == state->by_node.end()) {
+      if (state->to_allocate() == 0) return {};
       return Verdict::error("claim allocation not found for node");
     }
+    if (!results(*state, node)) return Verdict::error("claim allocation cannot be written");
+    std::vector<Document>& found = *here->second.results;
     size_t next = 0;
     for (ClaimState::One& one : state->claims) {
       if (one.allocated) continue;
-      one.chosen = std::make_shared<const Document>(std::move(found->second[next++]));
+      one.chosen = std::make_shared<const Document>(std::move(found[next++]));
       assumed_.pend(std::string(one.claim->metadata().uid()), one.chosen);
     }
+    if (!here->second.variant->extended) return {};
+    state->extended_variant = here->second.variant;
+    state->extended_chosen = std::make_shared<const Document>(std::move(found[next]));
+    state->extended_uid = handle_->client().loop().random().uuid();
+    assumed_.pend(state->extended_uid, state->extended_chosen);
     return {};
   }
 
@@ -212,14 +259,20 @@ class DynamicResources final : public Plugin {
       const Claim now =
           assumed_.latest(one.claim->metadata().namespace_(), one.claim->metadata().name());
       if (now && now->metadata().uid() == uid && dra::is_reserved_for(*now, pod.uid)) {
-        handle_->spawn(give_back(handle_->context(), now, pod.uid));
+        handle_->spawn(writer_.give_back(handle_->context(), now, pod.uid));
       }
     }
+    if (!state->extended_chosen) return;
+    assumed_.take_back(state->extended_uid);
+    if (state->extended_written)
+      handle_->spawn(clear_away(handle_->context(), state->extended_written, cycle.pod));
   }
 
   bool wants_pre_bind(Cycle& cycle, const PodInfo& pod, const std::string&) override {
     ClaimState* state = cycle.find<ClaimState>(*this);
-    return state && std::any_of(state->claims.begin(), state->claims.end(), [&](const auto& one) {
+    if (!state) return false;
+    return state->extended_chosen ||
+           std::any_of(state->claims.begin(), state->claims.end(), [&](const auto& one) {
              return !dra::is_reserved_for(*one.claim, pod.uid) ||
                     dra::has_binding_conditions(*one.claim);
            });
@@ -230,18 +283,24 @@ class DynamicResources final : public Plugin {
     if (!state) co_return Status();
     for (ClaimState::One& one : state->claims) {
       if (dra::is_reserved_for(*one.claim, cycle->pod->uid)) continue;
-      Status s = co_await bind_claim(ctx, &one, cycle->pod);
+      auto bound = co_await writer_.bind(ctx, one.claim, one.chosen, cycle->pod);
+      if (!bound.ok()) co_return bound.status();
+      one.claim = *bound;
+    }
+    if (state->extended_chosen) {
+      Status s = co_await bind_extended(ctx, state, cycle->pod);
       if (!s.ok()) co_return s;
     }
-    const bool must_wait =
-        std::any_of(state->claims.begin(), state->claims.end(),
-                    [](const auto& one) { return dra::has_binding_conditions(*one.claim); });
-    if (!must_wait) co_return Status();
+    if (!std::any_of(state->claims.begin(), state->claims.end(),
+                     [](const auto& one) { return dra::has_binding_conditions(*one.claim); }))
+      co_return Status();
     if (ObjectPtr pod = handle_->pods().base().get(cycle->pod->ns, cycle->pod->name)) {
       handle_->recorder().event(reference_to(*pod), "Normal", "BindingConditionsPending",
                                 "waiting for binding conditions for device on node " + node);
     }
+    const TimePoint began = ctx.loop().now();
     Status ready = co_await wait_until_ready(ctx, state);
+    tell_of_conditions(*state, cycle->profile.name(), ready, ctx.loop().now() - began);
     co_return ready;
   }
 
@@ -289,6 +348,8 @@ class DynamicResources final : public Plugin {
       if (!s.ok() && limited.done()) co_return Status::timeout(late);
     }
   }
+  static inline const Reasons kStale = make_reasons({"cannot schedule extended resource claim"});
+  static inline const Reasons kNoSuchResource = make_reasons({"cannot fit resource"});
   static inline const Reasons kNotEnough = make_reasons({"cannot allocate all claims"});
   static inline const Reasons kOutOfReach =
       make_reasons({"resourceclaim not available on the node"});
@@ -305,8 +366,18 @@ class DynamicResources final : public Plugin {
     });
   }
 
-  Verdict prepare(ClaimState& state) {
-    if (!inventory_) inventory_ = std::make_shared<const dra::Inventory>(slices_.list());
+  void hear(const Event& e) {
+    if (heard_.before == e.before && heard_.now == e.now) return;
+    const Claim before = read<ResourceClaim>(e.before), now = read<ResourceClaim>(e.now);
+    heard_.before = e.before;
+    heard_.now = e.now;
+    heard_.ns = now->metadata().namespace_();
+    heard_.name = now->metadata().name();
+    heard_.freed = before && before->status().has_allocation() && !now->status().has_allocation();
+    heard_.same = before && before->value()["status"].equals(now->value()["status"]);
+  }
+
+  Verdict classes_are_there(const ClaimState& state) {
     for (const ClaimState::One& one : state.claims) {
       if (one.allocated) continue;
       for (auto r : one.claim->spec().devices().requests()) {
@@ -319,16 +390,86 @@ class DynamicResources final : public Plugin {
         if (!v.ok()) return v;
       }
     }
-    held_ = inventory_;  // while the allocator looks at it
-    state.allocator =
-        std::make_unique<dra::Allocator>(held_.get(), &selectors_, &assumed_.in_use());
-    for (const ClaimState::One& one : state.claims) {
-      if (one.allocated) continue;
-      Status s = state.allocator->add(
-          one.claim, [this](std::string_view name) { return classes_.get("", name); });
-      if (!s.ok()) return Verdict::error(s.message());
+    return {};
+  }
+
+  // Which of the pod's extended resources the node gives as devices; the others its device plug-ins
+  // must have.
+  Verdict divide(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>* as_devices) {
+    for (const auto& [resource, n] : pod.requests.scalar) {
+      if (n <= 0 || !dra::may_be_devices(resource)) continue;
+      if (extended_.is_devices(resource, node)) {
+        as_devices->push_back(resource);
+      } else if (!node.allocatable.scalar.contains(resource)) {
+        return {Code::kUnresolvable, kNoSuchResource};
+      }
     }
     return {};
+  }
+
+  static bool within_reach(ClaimState& state, const NodeInfo& node) {
+    bool all = true;
+    for (size_t i = 0; i < state.claims.size(); ++i) {
+      const ClaimState::One& one = state.claims[i];
+      const bool here = !one.has_places ||
+                        std::any_of(one.places.begin(), one.places.end(),
+                                    [&](const NodeSelectorTerm& t) { return matches(t, node); });
+      if (here && !one.stuck) continue;
+      state.out_of_reach.insert(i);
+      all = false;
+    }
+    return all;
+  }
+
+  // Made for the first such node.
+  Result<std::shared_ptr<Variant>> variant_of(ClaimState& state, const PodInfo& pod,
+                                              const std::vector<std::string>& as_devices) {
+    std::shared_ptr<Variant>& at = state.variants[as_devices];
+    if (at) return at;
+    if (!state.inventory) state.inventory = devices_.now();
+    auto made = std::make_shared<Variant>();
+    made->allocator = std::make_unique<dra::Allocator>(state.inventory.get(),
+                                                       &devices_.selectors(), &assumed_.in_use(),
+                                                       &devices_.selections());
+    auto find_class = [this](std::string_view name) { return classes_.get("", name); };
+    for (const ClaimState::One& one : state.claims) {
+      if (one.allocated) continue;
+      TRY(made->allocator->add(one.claim, find_class));
+    }
+    if (!as_devices.empty()) {
+      TRY_ASSIGN(extended, plan_extended(pod, as_devices));
+      TRY(made->allocator->add(Claim(extended.body), find_class));
+      made->extended = std::move(extended);
+    }
+    at = std::move(made);
+    return at;
+  }
+
+  Result<Extended> plan_extended(const PodInfo& pod, const std::vector<std::string>& as_devices) {
+    Ref<api::core_v1::Pod> object = handle_->object_of(pod);
+    if (!object) return Status::unavailable("the pod has changed");
+    std::map<std::string, std::string> class_of;
+    for (const std::string& resource : as_devices) {
+      if (const Ref<DeviceClass> c = extended_.class_of(resource))
+        class_of.emplace(resource, c->metadata().name());
+    }
+    Extended out;
+    out.wanted = dra::extended_requests(*object, class_of);
+    out.body = std::make_shared<const Document>(dra::extended_claim(*object, out.wanted));
+    return out;
+  }
+
+  // The AllocationResults for a node that passed; null: they cannot be written.
+  const std::vector<Document>* results(ClaimState& state, const std::string& node) {
+    auto here = state.by_node.find(node);
+    if (here == state.by_node.end()) return nullptr;
+    ClaimState::OfNode& of = here->second;
+    if (!of.results) {
+      auto made = dra::Allocator::results(*of.chosen, handle_->context().loop().random());
+      if (!made.ok()) return nullptr;
+      of.results = std::move(*made);
+    }
+    return &*of.results;
   }
 
   Verdict class_is_there(const std::string& request, std::string_view name) const {
@@ -337,123 +478,68 @@ class DynamicResources final : public Plugin {
                                  " does not exist");
   }
 
-  // --- writes ---
+  // --- the claim for extended resources ---
 
-  static Document copy_of(const ResourceClaim& claim) {
-    Document d;
-    d.root = deep_copy(d.arena, claim.value());
-    return d;
-  }
-  static api::resource_v1::ResourceClaimEdit edit(Document& d) {
-    return api::resource_v1::ResourceClaimEdit(EditTarget{&d.root, &d.arena});
-  }
-
-  Task<Status> bind_claim(Context ctx, ClaimState::One* one, PodPtr pod) {
-    Claim claim = one->claim;
-    const std::string what = place(*claim);
-    for (int attempt = 1;; ++attempt) {
-      if (!claim->metadata().deletion_timestamp().empty()) {
-        co_return Status::unavailable("claim " + what + " got deleted in the meantime");
-      }
-      if (one->chosen && claim->status().has_allocation()) {
-        co_return Status::unavailable("claim " + what + " got allocated elsewhere in the meantime");
-      }
-      if (!one->chosen && !claim->status().has_allocation()) {
-        co_return Status::unavailable("claim " + what +
-                                      " got deallocated elsewhere in the meantime");
-      }
-      auto done = co_await write_claim(ctx, claim, one->chosen, pod);
-      if (done.ok()) {
-        one->claim = *done;
-        assumed_.written(*done);
-        co_return Status();
-      }
-      if (!done.status().is(Reason::kConflict) || attempt == kAttempts) {
-        co_return done.status().with_prefix((one->chosen
-                                                 ? "add allocation and reservation to claim "
-                                                 : "add reservation to claim ") +
-                                            what);
-      }
-      Status slept = co_await ctx.sleep(kPause * attempt);
-      if (!slept.ok()) co_return slept;
-      auto now = co_await handle_->client().get<ResourceClaim>(
-          ctx, std::string(claim->metadata().namespace_()), std::string(claim->metadata().name()));
-      if (!now.ok()) {
-        co_return now.status().with_prefix("get updated claim " + what + " after conflict");
-      }
-      claim = *now;
+  Task<Status> bind_extended(Context ctx, ClaimState* state, PodPtr pod) {
+    const Extended& extended = *state->extended_variant->extended;
+    auto made = co_await writer_.create(ctx, extended.body);
+    if (!made.ok()) co_return made.status();
+    state->extended_written = *made;
+    const std::string uid((*made)->metadata().uid());
+    assumed_.rename(state->extended_uid, uid);
+    state->extended_uid = uid;
+    auto bound = co_await writer_.bind(ctx, *made, state->extended_chosen, pod);
+    if (!bound.ok()) co_return bound.status();
+    state->extended_written = *bound;
+    Draft<api::core_v1::PodEdit> patch;
+    auto status = patch->edit_status().edit_extended_resource_claim_status();
+    status.set_resource_claim_name((*bound)->metadata().name());
+    auto mappings = status.edit_request_mappings();
+    for (const dra::ExtendedRequests::Mapping& m : extended.wanted.mappings) {
+      auto one = mappings.add();
+      one.set_container_name(m.container);
+      one.set_resource_name(m.resource);
+      one.set_request_name(m.request);
     }
+    Client* client = &handle_->client();
+    Status told = co_await patch_pod_status(ctx, client, pod->ns, pod->name, patch.take());
+    if (told.ok()) co_return told;
+    co_return told.with_prefix("update pod " + pod->key() + " ExtendedResourceClaimStatus");
   }
 
-  Task<Result<Claim>> write_claim(Context ctx, Claim claim, std::shared_ptr<const Document> chosen,
-                                  PodPtr pod) {
-    bool guarded = false;
-    for (std::string_view f : claim->metadata().finalizers()) {
-      guarded = guarded || f == dra::kClaimFinalizer;
-    }
-    if (chosen && !guarded) {
-      Document d = copy_of(*claim);
-      edit(d).edit_metadata().edit_finalizers().add(dra::kClaimFinalizer);
-      auto updated = co_await handle_->client().update<ResourceClaim>(ctx, std::move(d));
-      if (!updated.ok()) co_return updated.status();
-      claim = *updated;
-    }
-    Document d = copy_of(*claim);
-    auto status = edit(d).edit_status();
-    const bool timeless =
-        (chosen ? chosen->root : claim->value()["status"]["allocation"])["allocationTimestamp"]
-            .is_null();
-    if (chosen) {
-      status.set_allocation(api::resource_v1::AllocationResult(chosen->root));
-    }
-    // Of whoever allocated it: what has no time is never late.
-    if (timeless) {
-      status.edit_allocation().set_allocation_timestamp(
-          format_time(handle_->client().loop().wall_now()));
-    }
-    auto user = status.edit_reserved_for().add();
-    user.set_resource("pods");
-    user.set_name(pod->name);
-    user.set_uid(pod->uid);
-    auto updated = co_await handle_->client().update_status<ResourceClaim>(ctx, std::move(d));
-    if (!updated.ok()) co_return updated.status();
-    co_return *updated;
+  // Of an attempt that came to nothing: the pod is tried again when it has gone.
+  Task<void> clear_away(Context ctx, Claim claim, PodPtr pod) {
+    Status s = co_await writer_.remove(ctx, claim);
+    if (!s.ok() && !ctx.done())
+      log::warn("Claim for extended resources not deleted", {{"claim", place(*claim)}, {"err", s}});
+    if (s.ok()) handle_->activate(*pod);
   }
 
-  Task<void> deallocate(Context ctx, Claim claim) {
-    Document d = copy_of(*claim);
-    auto status = edit(d).edit_status();
-    status.clear_allocation();
-    status.clear_reserved_for();
-    status.clear_devices();
-    auto done = co_await handle_->client().update_status<ResourceClaim>(ctx, std::move(d));
-    (void)done;  // else the pod is tried again as it is
-  }
-
-  Task<void> give_back(Context ctx, Claim claim, std::string pod_uid) {
-    for (int attempt = 1; attempt <= kAttempts; ++attempt) {
-      Document d = copy_of(*claim);
-      auto users = edit(d).edit_status().edit_reserved_for();
-      for (size_t i = users.size(); i-- > 0;) {
-        if (users[i].uid() == pod_uid) users.erase_at(i);
+  // How long devices' conditions were waited for, and what came of it.
+  static void tell_of_conditions(const ClaimState& state, const std::string& profile,
+                                 const Status& ready, Duration waited) {
+    const char* outcome = ready.ok()                      ? "success"
+                          : ready.is(Reason::kTimeout)    ? "timeout"
+                          : ready.is(Reason::kUnavailable) ? "failure"
+                                                          : "error";
+    const double seconds = static_cast<double>(waited.count()) / 1e9;
+    for (const ClaimState::One& one : state.claims) {
+      for (auto r : one.claim->status().allocation().devices().results()) {
+        meters::binding_conditions_wait(profile, r.driver(), outcome).observe(seconds);
+        if (!r.binding_conditions().empty())
+          meters::binding_conditions(profile, r.driver(), outcome).add();
       }
-      auto done = co_await handle_->client().update_status<ResourceClaim>(ctx, std::move(d));
-      if (done.ok()) assumed_.written(*done);
-      if (!done.status().is(Reason::kConflict)) co_return;
-      auto now = co_await handle_->client().get<ResourceClaim>(
-          ctx, std::string(claim->metadata().namespace_()), std::string(claim->metadata().name()));
-      if (!now.ok() || (*now)->metadata().uid() != claim->metadata().uid()) co_return;
-      claim = *now;
     }
   }
 
   Handle* handle_;
   const Duration binding_timeout_;
   AssumedDevices& assumed_;
-  Informer<ResourceSlice> slices_;
+  DeviceInventory& devices_;
+  ExtendedResources& extended_;
+  ClaimWriter writer_;
   Informer<DeviceClass> classes_;
-  std::shared_ptr<const dra::Inventory> inventory_, held_;  // null: slices have changed
-  dra::SelectorCache selectors_;
+  Heard heard_;
 };
 
 // Without a cluster to ask: pods without claims.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "scheduler/plugins/extended_resources.h"
 #include "scheduler/plugins/plugins.h"
 #include "scheduler/plugins/resource_scoring.h"
 
@@ -74,17 +75,24 @@ struct Scoring {
 // Requests against what is free (KEP-753 and KEP-2837 say what a pod requests: types.cc).
 class NodeResourcesFit final : public Plugin {
  public:
-  NodeResourcesFit(Scoring scoring, std::set<std::string, std::less<>> ignored,
+  NodeResourcesFit(ExtendedResources* devices, Scoring scoring,
+                   std::set<std::string, std::less<>> ignored,
                    std::set<std::string, std::less<>> ignored_groups)
-      : scoring_(std::move(scoring)),
+      : devices_(devices),
+        scoring_(std::move(scoring)),
         ignored_(std::move(ignored)),
         ignored_groups_(std::move(ignored_groups)) {}
   std::string_view name() const override { return "NodeResourcesFit"; }
   uint32_t points() const override { return kFilter | kScore; }
   Events events() const override {
-    return kNodeAdded | kNodeAllocatable | kPodRemoved | kPodScaledDown | kSelfScaledDown;
+    const Events own =
+        kNodeAdded | kNodeAllocatable | kPodRemoved | kPodScaledDown | kSelfScaledDown;
+    if (!devices_) return own;
+    return own | added(Watched::kDeviceClass) | updated(Watched::kDeviceClass);
   }
   Hint hint(const PodInfo& waiting, const Event& e) override {
+    if (e.bits & (added(Watched::kDeviceClass) | updated(Watched::kDeviceClass)))
+      return names_a_resource(waiting, e) ? Hint::kQueue : Hint::kSkip;
     if (e.bits & kPodScaledDown) {
       const bool less = e.pod_before && e.pod &&
                         asks_less(e.pod_before->requests, e.pod->requests, waiting.requests);
@@ -116,6 +124,7 @@ class NodeResourcesFit final : public Plugin {
       auto t = total.scalar.find(resource);
       auto u = used.scalar.find(resource);
       const int64_t all = t == total.scalar.end() ? 0 : t->second;
+      if (all == 0 && devices_ && devices_->is_devices(resource, node)) continue;
       if (n <= all - (u == used.scalar.end() ? 0 : u->second)) continue;
       scalars.push_back(resource);
       hopeless |= n > all;
@@ -131,10 +140,11 @@ class NodeResourcesFit final : public Plugin {
           r.what == ScoredResource::What::kCpu || r.what == ScoredResource::What::kMemory;
       const int64_t wanted = amount_of(estimated ? pod.nonzero_requests : pod.requests, r);
       if (wanted == 0 && r.what == ScoredResource::What::kScalar) continue;
-      const int64_t total = amount_of(node.allocatable, r);
+      int64_t total = amount_of(node.allocatable, r);
+      int64_t used = amount_of(estimated ? node.nonzero_requested : node.requested, r);
+      if (total == 0) count_devices(devices_, r, node, &total, &used);
       if (total == 0) continue;
-      const int64_t used =
-          amount_of(estimated ? node.nonzero_requested : node.requested, r) + wanted;
+      used += wanted;
       const int64_t one = rate(used, total);
       if (scoring_.strategy == Scoring::Strategy::kRatio && one <= 0) continue;
       sum += one * r.weight;
@@ -162,21 +172,41 @@ class NodeResourcesFit final : public Plugin {
     }
     return 0;
   }
-  static bool fits_empty(const PodInfo& pod, const NodeInfo& node) {
+  // Whether the class stands for a resource that the pod asks for, which it did not before.
+  static bool names_a_resource(const PodInfo& pod, const Event& e) {
+    using api::resource_v1::DeviceClass;
+    const Ref<DeviceClass> before = read<DeviceClass>(e.before), now = read<DeviceClass>(e.now);
+    const std::string_view name = now->spec().extended_resource_name();
+    if (before && before->spec().extended_resource_name() == name) return false;
+    std::vector<Ref<DeviceClass>> fresh;
+    if (!before) fresh.push_back(now);
+    const dra::ClassesByResource alone(fresh);
+    return std::any_of(pod.requests.scalar.begin(), pod.requests.scalar.end(), [&](const auto& r) {
+      return (!name.empty() && r.first == name) || alone.find(r.first);
+    });
+  }
+  bool fits_empty(const PodInfo& pod, const NodeInfo& node) {
     const Resources &want = pod.requests, &total = node.allocatable;
     if (node.allowed_pods < 1 || want.milli_cpu > total.milli_cpu || want.memory > total.memory ||
         want.ephemeral_storage > total.ephemeral_storage)
       return false;
     return std::all_of(want.scalar.begin(), want.scalar.end(), [&](const auto& w) {
       auto t = total.scalar.find(w.first);
-      return w.second <= (t == total.scalar.end() ? 0 : t->second);
+      return w.second <= (t == total.scalar.end() ? 0 : t->second) || is_devices(w, node);
     });
   }
-  static bool grew(const PodInfo& pod, const NodeInfo& before, const NodeInfo& now) {
+  bool grew(const PodInfo& pod, const NodeInfo& before, const NodeInfo& now) {
+    const auto& scalars = pod.requests.scalar;
     return now.allowed_pods > before.allowed_pods ||
-           asks_less(now.allocatable, before.allocatable, pod.requests);
+           asks_less(now.allocatable, before.allocatable, pod.requests) ||
+           std::any_of(scalars.begin(), scalars.end(),
+                       [&](const auto& w) { return is_devices(w, now); });
+  }
+  bool is_devices(const std::pair<const std::string, int64_t>& wanted, const NodeInfo& node) {
+    return wanted.second > 0 && devices_ && devices_->is_devices(wanted.first, node);
   }
 
+  ExtendedResources* devices_;  // null: there is no cluster to ask
   Scoring scoring_;
   std::set<std::string, std::less<>> ignored_, ignored_groups_;
 };
@@ -200,7 +230,7 @@ MadePlugin make_node_resources_fit(const PluginContext& context) {
   for (const Value& r : context.args["ignoredResourceGroups"].items())
     groups.emplace(r.as_string());
   return std::unique_ptr<Plugin>(std::make_unique<NodeResourcesFit>(
-      std::move(scoring), std::move(ignored), std::move(groups)));
+      devices_of(context), std::move(scoring), std::move(ignored), std::move(groups)));
 }
 
 }  // namespace keles::scheduler

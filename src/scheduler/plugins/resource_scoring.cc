@@ -23,6 +23,19 @@ int64_t scalar_of(const Resources& r, const ScoredResource& resource) {
   return at == r.scalar.end() ? 0 : at->second;
 }
 
+ExtendedResources* devices_of(const PluginContext& context) {
+  return context.handle ? &context.handle->shared<ExtendedResources>() : nullptr;
+}
+
+void count_devices(ExtendedResources* devices, const ScoredResource& resource, const NodeInfo& node,
+                   int64_t* total, int64_t* used) {
+  if (!devices || resource.what != ScoredResource::What::kScalar) return;
+  const ExtendedResources::Count found = devices->count(resource.name, node);
+  if (found.all == 0) return;
+  *total = found.all;
+  *used = found.taken;
+}
+
 std::vector<ShapePoint> read_shape(const Value& list, int64_t scale) {
   std::vector<ShapePoint> out;
   for (const Value& p : list.items())

@@ -1,5 +1,6 @@
 // Resources by which nodes are scored: what NodeResourcesFit and NodeResourcesBalancedAllocation
-// share. Pure.
+// share. Pure but for
+// what asks about devices.
 #pragma once
 
 #include <string>
@@ -7,6 +8,8 @@
 #include <vector>
 
 #include "machinery/value.h"
+#include "scheduler/plugins/extended_resources.h"
+#include "scheduler/plugins/plugins.h"
 #include "scheduler/types.h"
 
 namespace keles::scheduler {
@@ -36,6 +39,13 @@ inline int64_t amount_of(const Resources& r, const ScoredResource& resource) {
   }
   return scalar_of(r, resource);
 }
+
+// Null without a cluster to ask.
+ExtendedResources* devices_of(const PluginContext& context);
+// Of a resource that the node's device plug-ins do not have: as devices of a class (KEP-5004), if
+// it is.
+void count_devices(ExtendedResources* devices, const ScoredResource& resource, const NodeInfo& node,
+                   int64_t* total, int64_t* used);
 
 // A function by straight lines between points (helper of RequestedToCapacityRatio and
 // VolumeBinding): x in percent, y as given.
