@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/metrics.h"
 
 namespace keles::controllers {
 
@@ -106,6 +107,19 @@ CollectPlan plan_collection(const std::vector<OwnerState>& owners, bool has_depe
   plan.foreground = waiting && has_dependents;
   return plan;
 }
+
+namespace {
+
+// How often what was to be done had to wait for a kind that has not been listed.
+metrics::Value& sync_errors() {
+  static metrics::Value& v =
+      metrics::counter("garbagecollector_controller_resources_sync_error_total",
+                       "Number of garbage collector resources sync errors")
+          .with({});
+  return v;
+}
+
+}  // namespace
 
 GarbageCollector::GarbageCollector(Deps deps)
     : Controller(deps, "garbage_collector_attempt_to_delete", "garbage-collector-controller", 20),
@@ -366,6 +380,7 @@ Task<ReconcileResult> GarbageCollector::reconcile(Context ctx, std::string key) 
   if (is_dying(m)) {
     if (!informers_.synced()) {
       // A custom kind has just come: its objects may depend on this one.
+      sync_errors().add();
       co_return Status(Reason::kConflict, "not every kind has been listed");
     }
     if (has_finalizer(m, kOrphan)) {

@@ -18,6 +18,7 @@ constexpr const char* kByNode = "by-node";
 constexpr std::string_view kManaged = "volumes.kubernetes.io/controller-managed-attach-detach";
 constexpr std::string_view kOutOfService = "node.kubernetes.io/out-of-service";
 constexpr std::string_view kCsi = "kubernetes.io/csi/";
+constexpr std::string_view kCsiPlugin = "kubernetes.io/csi:";
 constexpr Duration kAttachTimeout = 2min;
 
 bool is_healthy(const Node& node) {
@@ -63,8 +64,10 @@ AttachDetach::AttachDetach(Deps deps)
     if (now && known_.contains(std::string(now->spec().volume_name())))
       queue().add(std::string(now->spec().volume_name()));
   });
-  pods_.on_change(
-      [this](const Ref<Pod>& before, const Ref<Pod>& now) { pod_changed(now ? now : before); });
+  pods_.on_change([this](const Ref<Pod>& before, const Ref<Pod>& now) {
+    count_inline(now ? now : before, !now);
+    pod_changed(now ? now : before);
+  });
   nodes_.on_change(
       [this](const Ref<Node>& before, const Ref<Node>& now) { node_changed(now ? now : before); });
   attachments_.on_change(
@@ -174,6 +177,33 @@ AttachState AttachDetach::state_of(const std::string& volume, const Known& known
   return state;
 }
 
+void AttachDetach::count(const AttachState& state, const Known& known) {
+  const std::string plugin = std::string(kCsiPlugin) + known.driver;
+  AttachMetrics::Uses uses;
+  const Ref<Claim> claim = claims_.get(known.claim_ns, known.claim_name);
+  if (claim && claim->spec().volume_name() == state.volume) {
+    for (const Ref<Pod>& pod : pods_of_claim(pods_, known.claim_ns, known.claim_name))
+      if (!pod->spec().node_name().empty())
+        ++uses[{std::string(pod->spec().node_name()), plugin}];
+  }
+  metrics_.set_uses(state.volume, std::move(uses));
+  const auto attached =
+      std::count_if(state.attachments.begin(), state.attachments.end(),
+                    [](const auto& a) { return a.second.attached; });
+  metrics_.set_totals(state.volume, plugin, static_cast<int64_t>(state.wanted.size()), attached);
+}
+
+void AttachDetach::count_inline(const Ref<Pod>& pod, bool gone) {
+  AttachMetrics::Uses uses;
+  if (!gone && !pod->spec().node_name().empty()) {
+    for (api::core_v1::Volume v : pod->spec().volumes())
+      if (v.has_csi())
+        ++uses[{std::string(pod->spec().node_name()),
+                std::string(kCsiPlugin) + std::string(v.csi().driver())}];
+  }
+  metrics_.set_uses("pod/" + std::string(pod->metadata().uid()), std::move(uses));
+}
+
 void AttachDetach::note_unwanted(const AttachState& state) {
   for (auto it = unwanted_since_.lower_bound({state.volume, ""});
        it != unwanted_since_.end() && it->first.first == state.volume;) {
@@ -214,6 +244,7 @@ Task<ReconcileResult> AttachDetach::sync_volume(Context ctx, std::string volume)
   if (it == known_.end()) co_return Status();
   const Known known = it->second;
   const AttachState state = state_of(volume, known);
+  count(state, known);
   if (state.wanted.empty() && state.attachments.empty()) {
     std::erase_if(told_, [&](const auto& t) { return t.first.first == volume; });
     std::erase_if(asked_at_, [&](const auto& t) { return t.first.first == volume; });

@@ -14,6 +14,7 @@
 #include "api/core_v1.h"
 #include "api/storage_v1.h"
 #include "controllers/controller.h"
+#include "controllers/storage/attach_metrics.h"
 #include "controllers/storage/attach_plan.h"
 
 namespace keles::controllers {
@@ -42,6 +43,9 @@ class AttachDetach final : public Controller {
   bool is_attached_by_driver(const std::string& driver) const;
   bool is_ours(const VolumeAttachment& attachment) const;
   AttachState state_of(const std::string& volume, const Known& known);
+  // What the metrics say of a volume, and of the volumes that a pod brings itself.
+  void count(const AttachState& state, const Known& known);
+  void count_inline(const Ref<Pod>& pod, bool gone);
   void note_unwanted(const AttachState& state);
   // What was to go, did not, and is wanted again is reported again.
   void take_back(const AttachState& state, const Known& known);
@@ -62,6 +66,7 @@ class AttachDetach final : public Controller {
   Informer<api::storage_v1::CSIDriver> drivers_;
   Informer<VolumeAttachment> attachments_;
   std::map<std::string, Known> known_;
+  AttachMetrics metrics_;
   std::map<std::string, std::set<std::string>> waiting_;  // volumes by the node that is not ready
   std::map<OnNode, TimePoint> unwanted_since_, asked_at_;
   std::map<std::pair<std::string, PodName>, std::string> told_;  // volume, pod: the last message

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
 #include "controllers/plan_testing.h"
@@ -216,14 +217,24 @@ TEST_F(Attaching, FromPodToNodeAndBack) {
   EXPECT_THAT(reported("a"), ElementsAre("kubernetes.io/csi/d.io^h"));
   EXPECT_THAT(events(), HasSubstr("SuccessfulAttachVolume p AttachVolume.Attach succeeded for "
                                   "volume \"v\" "));
+  const std::string in_use = "storage_count_attachable_volumes_in_use{node=\"",
+                    of_driver = "\",volume_plugin=\"kubernetes.io/csi:d.io\"} ",
+                    total = "attachdetach_controller_total_volumes{plugin_name=\"kubernetes.io/"
+                            "csi:d.io\",state=\"";
+  EXPECT_THAT(metrics::expose(), HasSubstr(in_use + "a" + of_driver + "1\n"));
+  EXPECT_THAT(metrics::expose(), HasSubstr(total + "desired_state_of_world\"} 1\n"));
+  EXPECT_THAT(metrics::expose(), HasSubstr(total + "actual_state_of_world\"} 1\n"));
   put_pod("q", "b");
   rest();
+  EXPECT_THAT(metrics::expose(), HasSubstr(in_use + "b" + of_driver + "1\n"));
   EXPECT_FALSE(attachment("b"));
   EXPECT_THAT(events(), HasSubstr("FailedAttachVolume q Multi-Attach error for volume \"v\" "
                                   "Volume is already used by pod(s) p"));
   client.drop(kind_of<Pod>(), "ns", "p");
   rest();
   EXPECT_FALSE(attachment("a"));
+  EXPECT_THAT(metrics::expose(), HasSubstr(in_use + "a" + of_driver + "0\n"));
+  EXPECT_THAT(metrics::expose(), HasSubstr(total + "actual_state_of_world\"} 0\n"));
   EXPECT_THAT(reported("a"), IsEmpty());
   EXPECT_TRUE(attachment("b")) << "as soon as it is free";
   client.clear_calls();
