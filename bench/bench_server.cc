@@ -69,16 +69,29 @@ BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
     args.insert(args.begin(), {"/usr/bin/valgrind", "--tool=callgrind", "--instr-atstart=no",
                                "--callgrind-out-file=" + directory_.path() + "/profile"});
   }
+  args_ = std::move(args);
+  launch();
+}
+
+void BenchServer::restart() {
+  kill(pid_, SIGKILL);
+  waitpid(pid_, nullptr, 0);
+  launch();
+}
+
+void BenchServer::launch() {
+  const std::string kubeconfig = directory_.path() + "/kubeconfig";
+  (void)unlink(kubeconfig.c_str());
   const double patience = counts() ? 300 : 20;
   double start = now_seconds();
   pid_ = fork();
   if (pid_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);  // a benchmark that is killed leaves no server behind
-    int log = open((directory_.path() + "/log").c_str(), O_WRONLY | O_CREAT, 0600);
+    int log = open((directory_.path() + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(log, 1);
     dup2(log, 2);
     std::vector<char*> argv;
-    for (auto& a : args) argv.push_back(a.data());
+    for (auto& a : args_) argv.push_back(a.data());
     argv.push_back(nullptr);
     execv(argv[0], argv.data());
     _exit(127);
@@ -91,7 +104,7 @@ BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
     if (now_seconds() - start > patience || waitpid(pid_, &status, WNOHANG) == pid_) {
       auto log = read_file(directory_.path() + "/log");
       (void)remove_tree(directory_.path());
-      give_up(keles + " server does not come up:\n" + log.value_or(""));
+      give_up(args_[0] + " server does not come up:\n" + log.value_or(""));
     }
     if (!path_exists(kubeconfig)) continue;
     KubeconfigChoice choice;

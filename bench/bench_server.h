@@ -27,6 +27,8 @@ class BenchServer {
 
   const ClientConfig& config() const { return config_; }
   double start_seconds() const { return start_seconds_; }
+  // Killed, and started again on what it left.
+  void restart();
   double cpu_seconds() const;  // user and system, all threads
   double memory_mb() const;    // proportional set size
   double resident_mb() const;  // shared libraries counted whole
@@ -38,6 +40,8 @@ class BenchServer {
   std::vector<std::unique_ptr<HttpsClient>> connect(Loop& loop, int connections) const;
 
  private:
+  void launch();
+  std::vector<std::string> args_;  // the command
   TemporaryDirectory directory_ = *TemporaryDirectory::make("keles-bench");
   std::string profiles_;
   int dumps_ = 0;
