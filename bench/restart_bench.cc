@@ -41,8 +41,9 @@ Task<std::string> ask(HttpsClient* client, Context ctx, std::string method, std:
 
 std::string deployment(int i, int replicas) {
   const std::string name = "app-" + std::to_string(i);
-  return "{\"metadata\":{\"name\":\"" + name + "\"},\"spec\":{\"replicas\":" +
-         std::to_string(replicas) + ",\"selector\":{\"matchLabels\":{\"app\":\"" + name +
+  return "{\"metadata\":{\"name\":\"" + name +
+         "\"},\"spec\":{\"replicas\":" + std::to_string(replicas) +
+         ",\"selector\":{\"matchLabels\":{\"app\":\"" + name +
          "\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"" + name +
          "\"}},\"spec\":{\"containers\":[{\"name\":\"main\",\"image\":\"i\",\"resources\":{"
          "\"requests\":{\"cpu\":\"50m\",\"memory\":\"32Mi\"}}}]}}}}";
@@ -121,7 +122,8 @@ Task<void> everything(Run* run) {
 
 int main(int argc, char** argv) {
   using namespace keles::bench;
-  const int nodes = argc > 1 ? atoi(argv[1]) : 1'000, deployments = argc > 2 ? atoi(argv[2]) : 1'000,
+  const int nodes = argc > 1 ? atoi(argv[1]) : 1'000,
+            deployments = argc > 2 ? atoi(argv[2]) : 1'000,
             replicas = argc > 3 ? atoi(argv[3]) : 100;
   BenchServer server(argv[0], {"--node-monitor-grace-period=1h", "--cluster-cidr=10.0.0.0/8"});
   auto loop = keles::make_real_loop();

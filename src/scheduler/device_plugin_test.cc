@@ -162,8 +162,7 @@ TEST_F(DevicePlugin, AClaimOfAsManyAsMayUseItIsInUse) {
   claim("c");
   Document d;
   d.root = deep_copy(d.arena, client.now<ResourceClaim>("default", "c")->value());
-  auto status =
-      api::resource_v1::ResourceClaimEdit(EditTarget{&d.root, &d.arena}).edit_status();
+  auto status = api::resource_v1::ResourceClaimEdit(EditTarget{&d.root, &d.arena}).edit_status();
   status.edit_allocation().edit_devices();
   for (int i = 0; i < 256; ++i) {
     auto user = status.edit_reserved_for().add();
@@ -305,16 +304,17 @@ class DevicesByResource : public DevicePlugin {
   void put(const std::string& name, const std::string& resource = "a.b/gpu") {
     const std::string text =
         "{apiVersion: v1, kind: Pod, metadata: {name: " + name + ", namespace: default, uid: u-" +
-        name + "}, spec: {schedulerName: test, containers: [{name: main, image: i, resources: "
-               "{limits: {" + resource + ": '1'}, requests: {" + resource + ": '1'}}}]}}";
+        name +
+        "}, spec: {schedulerName: test, containers: [{name: main, image: i, resources: "
+        "{limits: {" +
+        resource + ": '1'}, requests: {" + resource + ": '1'}}}]}}";
     client.put_yaml(text);
     rest();
     waiting = extract_pod(*client.now<api::core_v1::Pod>("default", name));
   }
   Ref<ResourceClaim> made_for(const std::string& pod) {
     auto of = client.now<api::core_v1::Pod>("default", pod);
-    const std::string name(
-        of->status().extended_resource_claim_status().resource_claim_name());
+    const std::string name(of->status().extended_resource_claim_status().resource_claim_name());
     return name.empty() ? Ref<ResourceClaim>() : client.now<ResourceClaim>("default", name);
   }
   std::optional<Status> bind() {

@@ -183,13 +183,11 @@ void AttachDetach::count(const AttachState& state, const Known& known) {
   const Ref<Claim> claim = claims_.get(known.claim_ns, known.claim_name);
   if (claim && claim->spec().volume_name() == state.volume) {
     for (const Ref<Pod>& pod : pods_of_claim(pods_, known.claim_ns, known.claim_name))
-      if (!pod->spec().node_name().empty())
-        ++uses[{std::string(pod->spec().node_name()), plugin}];
+      if (!pod->spec().node_name().empty()) ++uses[{std::string(pod->spec().node_name()), plugin}];
   }
   metrics_.set_uses(state.volume, std::move(uses));
-  const auto attached =
-      std::count_if(state.attachments.begin(), state.attachments.end(),
-                    [](const auto& a) { return a.second.attached; });
+  const auto attached = std::count_if(state.attachments.begin(), state.attachments.end(),
+                                      [](const auto& a) { return a.second.attached; });
   metrics_.set_totals(state.volume, plugin, static_cast<int64_t>(state.wanted.size()), attached);
 }
 

@@ -219,8 +219,9 @@ TEST_F(Attaching, FromPodToNodeAndBack) {
                                   "volume \"v\" "));
   const std::string in_use = "storage_count_attachable_volumes_in_use{node=\"",
                     of_driver = "\",volume_plugin=\"kubernetes.io/csi:d.io\"} ",
-                    total = "attachdetach_controller_total_volumes{plugin_name=\"kubernetes.io/"
-                            "csi:d.io\",state=\"";
+                    total =
+                        "attachdetach_controller_total_volumes{plugin_name=\"kubernetes.io/"
+                        "csi:d.io\",state=\"";
   EXPECT_THAT(metrics::expose(), HasSubstr(in_use + "a" + of_driver + "1\n"));
   EXPECT_THAT(metrics::expose(), HasSubstr(total + "desired_state_of_world\"} 1\n"));
   EXPECT_THAT(metrics::expose(), HasSubstr(total + "actual_state_of_world\"} 1\n"));

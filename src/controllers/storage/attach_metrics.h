@@ -1,6 +1,6 @@
-// What upstream's attach-detach controller counts: the volumes that pods use on each node, and those
-// that are to be attached and are. Kept up by differences; what one has counted goes with it. One
-// loop's thread.
+// What upstream's attach-detach controller counts: the volumes that pods use on each node, and
+// those that are to be attached and are. Kept up by differences; what one has counted goes with it.
+// One loop's thread.
 #pragma once
 
 #include <cstdint>

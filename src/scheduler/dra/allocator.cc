@@ -199,7 +199,8 @@ struct Allocator::Search {
   }
 
   bool in_use(const Request& r, const Pick& want, size_t claim) const {
-    if (!r.admin) return owner->in_use_->whole.contains(want.device->id) || taken.contains(want.device->id);
+    if (!r.admin)
+      return owner->in_use_->whole.contains(want.device->id) || taken.contains(want.device->id);
     if (want.device->shared) return false;
     return std::any_of(chosen[claim].begin(), chosen[claim].end(),
                        [&](const Pick& c) { return c.device->id == want.device->id; });
@@ -215,7 +216,8 @@ struct Allocator::Search {
     Amounts used;
     if (auto at = owner->in_use_->shared.find(c->device->id); at != owner->in_use_->shared.end())
       used = at->second.taken;
-    if (auto at = shares.find(c->device->id); at != shares.end()) add_amounts(used, at->second.taken);
+    if (auto at = shares.find(c->device->id); at != shares.end())
+      add_amounts(used, at->second.taken);
     if (!leaves_room(capacities, used, *wanted)) return false;
     if (c->device->shared) c->taken = std::move(*wanted);
     return true;
@@ -240,7 +242,8 @@ struct Allocator::Search {
   bool take_counters(Pick* c) {
     const Value& wanted = c->device->said.value()["consumesCounters"];
     if (wanted.empty()) return true;
-    if (c->device->shared && (owner->in_use_->shared.contains(c->device->id) || shares.contains(c->device->id)))
+    if (c->device->shared &&
+        (owner->in_use_->shared.contains(c->device->id) || shares.contains(c->device->id)))
       return true;
     const CounterSets& left = counters_left(c->pool);
     CounterSets after = counters[c->pool];
@@ -272,8 +275,8 @@ struct Allocator::Search {
       if (own.is_null() || !same_attribute(own, own)) return false;
       for (const Pick& other : chosen[claim]) {
         if (!constraint.concerns(*other.request)) continue;
-        const bool same =
-            same_attribute(own, attribute_of(other.device->said, other.device->id.driver, constraint.attribute));
+        const bool same = same_attribute(
+            own, attribute_of(other.device->said, other.device->id.driver, constraint.attribute));
         if (same == constraint.distinct) return false;
         if (!constraint.distinct) break;  // the others are like that one
       }
@@ -420,10 +423,10 @@ struct Allocator::Search {
       const Pick& one = all[&r][at.device];
       const Taken got = take(wanted, at.claim, one);
       if (got == Taken::kAgainstConstraint) {
-        failed = Status::unavailable("claim " + place_of(*wanted.claim) + ", request " +
-                                     (r.sub.empty() ? r.base : r.sub) + ": cannot add device " +
-                                     one.device->id.driver + "/" + one.device->id.pool + "/" + one.device->id.device +
-                                     " because a claim constraint would not be satisfied");
+        failed = Status::unavailable(
+            "claim " + place_of(*wanted.claim) + ", request " + (r.sub.empty() ? r.base : r.sub) +
+            ": cannot add device " + one.device->id.driver + "/" + one.device->id.pool + "/" +
+            one.device->id.device + " because a claim constraint would not be satisfied");
         return Outcome::kFailed;
       }
       if (got == Taken::kNo) return Outcome::kNothing;
@@ -452,7 +455,7 @@ struct Allocator::Search {
   const NodeInfo& node;
   std::vector<Inventory::NodePool> pools;
   std::map<const Request*, std::vector<Pick>> all;
-  std::vector<std::vector<Pick>> chosen;      // by claim
+  std::vector<std::vector<Pick>> chosen;        // by claim
   std::set<DeviceId> taken;                     // whole
   std::map<DeviceId, InUse::Shared> shares;     // of devices that others may have, too
   std::map<const Pool*, CounterSets> counters;  // taken
@@ -508,8 +511,7 @@ Status Allocator::add(Claim claim, const FindClass& find_class) {
       const std::string where =
           place + ", request " + std::string(sub.empty() ? request.name() : sub);
       TRY(read_request(source, where, find_class, &r));
-      r.selected =
-          selections_->of(selection_key(*r.of_class, *r.selectors), inventory_->devices());
+      r.selected = selections_->of(selection_key(*r.of_class, *r.selectors), inventory_->devices());
       alternatives.push_back(std::move(r));
       return Status();
     };

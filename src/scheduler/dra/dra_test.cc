@@ -535,8 +535,8 @@ TEST(ExtendedRequestsTest, WhoAsksForWhat) {
   EXPECT_EQ(extended("{containers: [" + c("a", "a.b/gpu: '2', a.a/x: '1'") + "]}"),
             "container-0-request-1*2 | a=container-0-request-1");
   EXPECT_EQ(extended("{containers: [" + c("a", "a.b/gpu: '0'") + "," + none + "]}"), "|");
-  EXPECT_EQ(extended("{containers: [" + c("a", "a.b/gpu: '1', cpu: '1'") + "," + c("b", "a.b/gpu: '3'") +
-                     "]}"),
+  EXPECT_EQ(extended("{containers: [" + c("a", "a.b/gpu: '1', cpu: '1'") + "," +
+                     c("b", "a.b/gpu: '3'") + "]}"),
             "container-0-request-0*1 container-1-request-0*3 | a=container-0-request-0 "
             "b=container-1-request-0");
   // An init container uses what later ones have, and asks for what is more than that.
@@ -559,8 +559,8 @@ TEST(ExtendedRequestsTest, WhoAsksForWhat) {
             "s=container-0-request-0 a=container-2-request-0 i=container-2-request-0 "
             "i=container-1-request-0");
   // Several resources; requests in the order of their names.
-  EXPECT_EQ(extended("{containers: [" + c("a", "a.b/gpu: '1', z/z: '2'") + "," + c("b", "z/z: '1'") +
-                         "]}",
+  EXPECT_EQ(extended("{containers: [" + c("a", "a.b/gpu: '1', z/z: '2'") + "," +
+                         c("b", "z/z: '1'") + "]}",
                      "a.b/gpu z/z"),
             "container-0-request-0*1 container-0-request-1*2 container-1-request-0*1 | "
             "a=container-0-request-0 a=container-0-request-1 b=container-1-request-0");

@@ -48,8 +48,8 @@ struct Places {
 struct Device {
   api::resource_v1::Device said;
   DeviceId id;
-  size_t serial = 0;  // among all devices of the inventory
-  size_t index = 0;   // in its slice
+  size_t serial = 0;        // among all devices of the inventory
+  size_t index = 0;         // in its slice
   bool shared = false;      // several claims may have it at once
   bool has_enough = false;  // of every capacity, for one that asks for none
 };

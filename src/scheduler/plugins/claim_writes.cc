@@ -54,9 +54,9 @@ Task<Result<Claim>> ClaimWriter::bind(Context ctx, Claim claim,
       co_return done;
     }
     if (!done.status().is(Reason::kConflict) || attempt == kAttempts) {
-      co_return done.status().with_prefix((chosen ? "add allocation and reservation to claim "
-                                                  : "add reservation to claim ") +
-                                          what);
+      co_return done.status().with_prefix(
+          (chosen ? "add allocation and reservation to claim " : "add reservation to claim ") +
+          what);
     }
     Status slept = co_await ctx.sleep(kPause * attempt);
     if (!slept.ok()) co_return slept;

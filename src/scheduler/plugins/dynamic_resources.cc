@@ -428,9 +428,8 @@ class DynamicResources final : public Plugin {
     if (at) return at;
     if (!state.inventory) state.inventory = devices_.now();
     auto made = std::make_shared<Variant>();
-    made->allocator = std::make_unique<dra::Allocator>(state.inventory.get(),
-                                                       &devices_.selectors(), &assumed_.in_use(),
-                                                       &devices_.selections());
+    made->allocator = std::make_unique<dra::Allocator>(state.inventory.get(), &devices_.selectors(),
+                                                       &assumed_.in_use(), &devices_.selections());
     auto find_class = [this](std::string_view name) { return classes_.get("", name); };
     for (const ClaimState::One& one : state.claims) {
       if (one.allocated) continue;
@@ -518,10 +517,10 @@ class DynamicResources final : public Plugin {
   // How long devices' conditions were waited for, and what came of it.
   static void tell_of_conditions(const ClaimState& state, const std::string& profile,
                                  const Status& ready, Duration waited) {
-    const char* outcome = ready.ok()                      ? "success"
-                          : ready.is(Reason::kTimeout)    ? "timeout"
+    const char* outcome = ready.ok()                       ? "success"
+                          : ready.is(Reason::kTimeout)     ? "timeout"
                           : ready.is(Reason::kUnavailable) ? "failure"
-                                                          : "error";
+                                                           : "error";
     const double seconds = static_cast<double>(waited.count()) / 1e9;
     for (const ClaimState::One& one : state.claims) {
       for (auto r : one.claim->status().allocation().devices().results()) {
