@@ -88,8 +88,12 @@ Task<long> count(Run* run, HttpsClient* client, Context ctx, std::string selecto
 // Of those that wait for a node there is none, and of all as many as wanted.
 Task<void> until_bound(Run* run, HttpsClient* client, Context ctx, std::string of, long wanted) {
   const std::string bound = of + "fieldSelector=spec.nodeName!%3D";
-  while (run->error.empty() && co_await count(run, client, ctx, bound) < wanted)
-    (void)co_await ctx.sleep(of.empty() ? 2s : 5ms);
+  const Duration pause = of.empty() ? Duration(2s) : Duration(5ms);
+  for (;;) {
+    const long there = co_await count(run, client, ctx, bound);
+    if (there >= wanted || !run->error.empty()) co_return;
+    (void)co_await ctx.sleep(pause);
+  }
 }
 
 Task<void> everything(Run* run) {
