@@ -105,6 +105,16 @@ Result<Provisioning> plan_provisioning(const PersistentVolumeClaim& claim, const
   return p;
 }
 
+bool may_be_cloned(const PersistentVolumeClaim& of, const PersistentVolume& source,
+                   std::string_view driver) {
+  const auto owner = source.spec().claim_ref();
+  return of.metadata().deletion_timestamp().empty() && of.status().phase() == "Bound" &&
+         of.spec().volume_name() == source.metadata().name() &&
+         owner.uid() == of.metadata().uid() && owner.name() == of.metadata().name() &&
+         owner.namespace_() == of.metadata().namespace_() &&
+         source.spec().csi().driver() == driver;
+}
+
 StringMap topology_of(const Node& node, const CSINode& csi, const std::string& driver) {
   StringMap out;
   for (auto d : csi.spec().drivers()) {

@@ -36,6 +36,11 @@ struct Provisioning {
 Result<Provisioning> plan_provisioning(const api::core_v1::PersistentVolumeClaim& claim,
                                        const api::storage_v1::StorageClass& c);
 
+// Whether what is in `source` may be copied for a claim of `of`'s namespace that says it is made of
+// `of`: it is that claim's own, by the volume's word. Anybody may name any volume in a claim.
+bool may_be_cloned(const api::core_v1::PersistentVolumeClaim& of,
+                   const api::core_v1::PersistentVolume& source, std::string_view driver);
+
 // The topology of a node, of the keys that the driver has there.
 StringMap topology_of(const api::core_v1::Node& node, const api::storage_v1::CSINode& csi,
                       const std::string& driver);

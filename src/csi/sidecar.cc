@@ -195,7 +195,7 @@ Ref<PersistentVolume> Sidecar::clone_source(const PersistentVolumeClaim& claim,
                                             const std::string& of) {
   const Ref<Claim> source = claims_.get(claim.metadata().namespace_(), of);
   const Ref<Volume> its = source ? volumes_.get("", source->spec().volume_name()) : Ref<Volume>();
-  return its && its->spec().csi().driver() == options_.driver ? its : Ref<Volume>();
+  return its && may_be_cloned(*source, *its, options_.driver) ? its : Ref<Volume>();
 }
 
 Task<Status> Sidecar::take_on(Context ctx, Ref<Claim> claim, std::string source) {

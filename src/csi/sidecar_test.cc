@@ -10,6 +10,7 @@
 #include "base/temporary_directory.h"
 #include "client/testing/fake_client.h"
 #include "csi/local_driver.h"
+#include "machinery/codec_yaml.h"
 
 namespace keles::csi {
 namespace {
@@ -143,11 +144,22 @@ Task<void> life(World* w) {
   auto capacity = w->client.all<CSIStorageCapacity>("kube-system")[0];
   EXPECT_EQ(capacity->storage_class_name(), "c");
   EXPECT_EQ(capacity->node_topology().match_labels().get(kLocalTopology), "n1");
-  // A clone, and a claim that cannot be.
+  // A clone, and a claim that cannot be: its source only names somebody else's volume.
+  w->put_claim("thief", "n1", "1Gi", ", volumeName: pvc-u-a");
+  w->put_claim("loot", "n1", "2Gi", ", dataSource: {kind: PersistentVolumeClaim, name: thief}");
   w->put_claim("b", "n1", "2Gi", ", dataSource: {kind: PersistentVolumeClaim, name: a}");
   auto cloned = [w] { return static_cast<bool>(w->client.now<PersistentVolume>("", "pvc-u-b")); };
   in_time = co_await World::until(w, cloned);
   EXPECT_TRUE(in_time);
+  auto refused = [w] {
+    for (const FakeCall& c : w->client.calls())
+      if (c.verb == "create" && c.resource.starts_with("events") && c.name.starts_with("loot."))
+        return true;
+    return false;
+  };
+  in_time = co_await World::until(w, refused);
+  EXPECT_TRUE(in_time);
+  EXPECT_FALSE(w->client.now<PersistentVolume>("", "pvc-u-loot"));
   // Released, it goes, and what it held: not while it is attached.
   w->client.put_yaml(
       "{apiVersion: storage.k8s.io/v1, kind: VolumeAttachment, metadata: {name: att}, spec: "
@@ -175,6 +187,28 @@ Task<void> life(World* w) {
   EXPECT_TRUE(in_time);
   EXPECT_FALSE(path_exists(w->root + "/state/volumes/pvc-u-a"));
   co_await World::end(w);
+}
+
+// A claim whose status its owner has written, too, is not the volume's: the volume says whose it is.
+TEST(Sidecar, ClonesAreOfTheClaimsOwnVolumeOnly) {
+  auto claim = [](const std::string& uid, const std::string& more) {
+    return *parse_yaml(
+        "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns, uid: " +
+        uid + more + "}, spec: {volumeName: v}, status: {phase: Bound}}");
+  };
+  auto volume = [](const std::string& ns, const std::string& driver) {
+    return *parse_yaml(
+        "{apiVersion: v1, kind: PersistentVolume, metadata: {name: v}, spec: {csi: {driver: " +
+        driver + "}, claimRef: {namespace: " + ns + ", name: a, uid: u}}}");
+  };
+  auto may = [](const Document& c, const Document& v) {
+    return may_be_cloned(PersistentVolumeClaim(c.root), PersistentVolume(v.root), "d");
+  };
+  EXPECT_TRUE(may(claim("u", ""), volume("ns", "d")));
+  EXPECT_FALSE(may(claim("other", ""), volume("ns", "d")));
+  EXPECT_FALSE(may(claim("u", ""), volume("elsewhere", "d")));
+  EXPECT_FALSE(may(claim("u", ""), volume("ns", "e")));
+  EXPECT_FALSE(may(claim("u", ", deletionTimestamp: '2026-01-01T00:00:00Z'"), volume("ns", "d")));
 }
 
 TEST(Sidecar, AClaimsWholeLife) {

@@ -5,8 +5,10 @@
 
 #include <future>
 
+#include "base/file.h"
 #include "base/run_task.h"
 #include "base/sync.h"
+#include "base/temporary_directory.h"
 #include "node/cri/stub_runtime.h"
 #include "node/eviction/manager.h"
 #include "node/pods/labels.h"
@@ -499,6 +501,19 @@ TEST_F(Manager, LocalStorageOverItsLimit) {
   machine_.files["/k/pods/full/volumes/kubernetes.io~empty-dir/v"] = {uint64_t(kMi) + 1, 1};
   run([&] { return !host_.said.empty(); });
   EXPECT_EQ(host_.said, "evict full: Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\". \n");
+}
+
+// /etc/hosts of a container is a file of the node, and takes its room (CVE-2020-8557).
+TEST_F(Manager, WhatIsWrittenIntoTheHostsFileCounts) {
+  const TemporaryDirectory root = *TemporaryDirectory::make();
+  options_.root = root.path();
+  pod("p", R"("containers":[{"name":"a","resources":{"limits":{"ephemeral-storage":"1Mi"}}}])");
+  ASSERT_TRUE(make_directories(root.path() + "/pods/p").ok());
+  ASSERT_TRUE(write_file(root.path() + "/pods/p/etc-hosts", std::string(2 * kMi, 'x')).ok());
+  run([&] { return !host_.said.empty(); });
+  EXPECT_EQ(host_.said,
+            "evict p: Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. "
+            "\n");
 }
 
 // Nothing is walked of pods without limits while the node has room.
