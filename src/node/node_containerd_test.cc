@@ -632,6 +632,39 @@ Task<std::string> port_forward(World* w) {
   co_return out;
 }
 
+// What the runtime says of a checkpoint, or where it lies.
+Task<void> checkpoint_test(World* w) {
+  auto c = w->secure("kube-apiserver-kubelet-client", "");
+  auto ask = [&](const char* path, const char* query) {
+    net::Request r("POST", path, query);
+    return c->send(w->ctx().with_timeout(130s), std::move(r));
+  };
+  auto got = co_await ask("/checkpoint/default/s/none", "");
+  EXPECT_EQ(got.ok() ? got->body : "", "container none does not exist");
+  got = co_await ask("/checkpoint/default/s/a", "timeout=1&timeout=x");
+  EXPECT_EQ(got.ok() ? got->body : "", "cannot parse value of timeout parameter");
+  got = co_await ask("/checkpoint/default/s/a", "timeout=-1");
+  EXPECT_EQ(got.ok() ? got->body : "",
+            "checkpointing of default/s/a failed (CheckpointContainer requires the timeout value "
+            "to be > 0)");
+  got = co_await ask("/checkpoint/default/s/a", "");
+  if (!got.ok()) {
+    ADD_FAILURE() << got.status().to_string();
+    co_return;
+  }
+  // containerd has it since 2.0, and needs criu.
+  const std::string said = got->body;
+  if (got->status == 500) {
+    EXPECT_TRUE(said.starts_with("checkpointing of default/s/a failed (rpc error: code = ")) << said;
+    co_return;
+  }
+  EXPECT_EQ(got->status, 200);
+  const std::string begin = "{\"items\":[\"";
+  EXPECT_TRUE(said.starts_with(begin)) << said;
+  const std::string file = said.substr(begin.size(), said.size() - begin.size() - 3);
+  EXPECT_EQ(::access(file.c_str(), R_OK), 0) << file;
+}
+
 Task<void> api_test(World* w) {
   w->put(pod_json("s", R"("containers":[)" +
                            container("a", "echo one; echo two; echo three; sleep 1000") +
@@ -666,6 +699,7 @@ Task<void> api_test(World* w) {
   EXPECT_TRUE(spdy.starts_with("spdy\n")) << spdy;
   std::string forwarded = co_await port_forward(w);
   EXPECT_NE(forwarded.find("200 OK"), std::string::npos) << forwarded;
+  co_await checkpoint_test(w);
 }
 
 TEST(Containerd, LogsExecAndPortForward) { World().run(api_test); }

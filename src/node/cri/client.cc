@@ -213,6 +213,16 @@ class CriRuntime final : public Runtime {
     std::string message = send(request);
     co_return co_await plain(ctx, "UpdateContainerResources", std::move(message));
   }
+  Task<Status> checkpoint_container(Context ctx, std::string id, std::string location,
+                                    int64_t timeout_seconds) override {
+    const auto limit = std::max<Duration>(kShort, std::chrono::seconds(timeout_seconds));
+    Draft<v1::CheckpointContainerRequestEdit> request;
+    request->set_container_id(id);
+    request->set_location(location);
+    request->set_timeout(limit / 1s);
+    std::string message = send(request);
+    co_return co_await plain(ctx, "CheckpointContainer", std::move(message), limit);
+  }
   Task<Result<ExecResult>> exec_sync(Context ctx, std::string id, std::vector<std::string> command,
                                      int64_t timeout_seconds) override {
     Draft<v1::ExecSyncRequestEdit> request;

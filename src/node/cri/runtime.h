@@ -221,6 +221,9 @@ class Runtime {
   virtual Task<Result<std::vector<ContainerStats>>> list_container_stats(Context ctx) = 0;
   virtual Task<Status> reopen_log(Context ctx, std::string id) = 0;
   virtual Task<Status> update_resources(Context ctx, std::string id, Resources resources) = 0;
+  // A running container's state into a new file `location`, which holds its memory.
+  virtual Task<Status> checkpoint_container(Context ctx, std::string id, std::string location,
+                                            int64_t timeout_seconds) = 0;
 
   virtual Task<Result<ExecResult>> exec_sync(Context ctx, std::string id,
                                              std::vector<std::string> command,

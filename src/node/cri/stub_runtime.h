@@ -41,6 +41,9 @@ class StubRuntime : public Runtime {
   }
   Task<Status> reopen_log(Context, std::string) override { return nothing(); }
   Task<Status> update_resources(Context, std::string, Resources) override { return nothing(); }
+  Task<Status> checkpoint_container(Context, std::string, std::string, int64_t) override {
+    return nothing();
+  }
   Task<Result<ExecResult>> exec_sync(Context, std::string, std::vector<std::string>,
                                      int64_t) override {
     return none<ExecResult>();

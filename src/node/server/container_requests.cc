@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "machinery/time.h"
 #include "node/logs/cri_log.h"
@@ -113,7 +114,8 @@ void note_websocket(const Request& request, std::string_view subresource) {
 }  // namespace
 
 bool ContainerRequests::serves(const std::vector<std::string>& path) {
-  constexpr std::string_view kNames[] = {"containerLogs", "exec", "attach", "portForward", "run"};
+  constexpr std::string_view kNames[] = {"containerLogs", "exec", "attach",
+                                         "portForward",   "run",  "checkpoint"};
   return !path.empty() &&
          std::find(std::begin(kNames), std::end(kNames), path[0]) != std::end(kNames);
 }
@@ -141,6 +143,11 @@ Task<void> ContainerRequests::serve(Context ctx, Request* request, Responder* re
   } else if (first == "run" && (n == 4 || n == 5)) {
     if (post) {
       co_await run_command(ctx, request, responder, std::move(path));
+      co_return;
+    }
+  } else if (first == "checkpoint" && n == 4) {
+    if (post) {
+      co_await checkpoint(ctx, request, responder, std::move(path));
       co_return;
     }
   } else {
@@ -321,6 +328,63 @@ Task<void> ContainerRequests::run_command(Context ctx, Request* request, Respond
   const int code = r.ok() && r->exit_code == 0 ? 200 : 500;
   std::string type = code == 200 ? "application/json" : "text/plain; charset=utf-8";
   co_await answer(responder, code, std::move(type), std::move(body));
+}
+
+namespace {
+
+// The last `timeout` of the query, 0 without one; nullopt: it is no number.
+std::optional<int64_t> checkpoint_timeout(const Query& q) {
+  const std::vector<std::string> given = q.all("timeout");
+  if (given.empty()) return 0;
+  std::string_view text = given.back();
+  if (text.starts_with('+')) text.remove_prefix(1);
+  int64_t seconds = 0;
+  auto r = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (r.ec != std::errc() || r.ptr != text.data() + text.size()) return std::nullopt;
+  return seconds;
+}
+
+}  // namespace
+
+Task<void> ContainerRequests::checkpoint(Context ctx, Request* request, Responder* responder,
+                                         std::vector<std::string> path) {
+  const std::string ns = path[1], pod = path[2], name = path[3];
+  const PodWorker* w = view_->find(ns, pod, "");
+  if (!w) {
+    co_await plain(responder, 404, std::string(kNoPod));
+    co_return;
+  }
+  if (!find_container(*w->pod(), name).container) {
+    co_await plain(responder, 404, "container " + name + " does not exist");
+    co_return;
+  }
+  const auto timeout = checkpoint_timeout(Query(request->query));
+  if (!timeout) {
+    co_await plain(responder, 404, "cannot parse value of timeout parameter");
+    co_return;
+  }
+  const std::string directory = view_->root() + "/checkpoints";
+  const std::string file = directory + "/checkpoint-" + pod + "_" + ns + "-" + name + "-" +
+                           format_time(ctx.loop().wall_now()) + ".tar";
+  const cri::Container* c = pick(*w, name, false);
+  Status s;
+  if (!c || c->state != cri::ContainerState::kRunning) {
+    s = Status::internal("container " + name + " not found");
+  } else if (*timeout < 0) {
+    s = Status::internal("CheckpointContainer requires the timeout value to be > 0");
+  } else {
+    const std::string id = c->id;
+    s = make_directories(directory, 0700);  // what is in it is the memory of containers
+    if (s.ok()) s = co_await runtime_->checkpoint_container(ctx, id, file, *timeout);
+  }
+  if (!s.ok()) {
+    std::string why = "checkpointing of " + ns + "/" + pod + "/" + name + " failed (" +
+                      s.message() + ")";
+    co_await plain(responder, 500, std::move(why));
+    co_return;
+  }
+  std::string body = "{\"items\":[\"" + file + "\"]}";
+  co_await answer(responder, 200, "application/json", std::move(body));
 }
 
 }  // namespace keles::node

@@ -1,4 +1,5 @@
-// What is asked of one pod or container: its logs, a stream into it, a port of it, a command.
+// What is asked of one pod or container: its logs, a stream into it, a port of it, a command, a
+// checkpoint.
 #pragma once
 
 #include <string>
@@ -31,6 +32,9 @@ class ContainerRequests {
                           std::vector<std::string> path);
   Task<void> run_command(Context ctx, net::Request* request, net::Responder* responder,
                          std::vector<std::string> path);
+  // A container's state to a file of this machine (KEP-2008).
+  Task<void> checkpoint(Context ctx, net::Request* request, net::Responder* responder,
+                        std::vector<std::string> path);
   const NodeView* view_;
   cri::Runtime* runtime_;
 };

@@ -113,7 +113,8 @@ struct NodeServer::Impl {
       co_await self->summary(ctx, request, responder);
     } else if (!full) {
       co_await not_found(responder);
-    } else if (alone && (first == "configz" || first == "statusz" || first == "flagz")) {
+    } else if (alone && ((first == "configz" && self->options.debugging) || first == "statusz" ||
+                         first == "flagz")) {
       co_await self->about_itself(request, responder);
     } else if (!self->options.debugging && self->is_for_debugging(path)) {
       co_await plain(responder, 405, "Debug endpoints are disabled.\n");
@@ -121,14 +122,16 @@ struct NodeServer::Impl {
       co_await self->running_pods(ctx, responder);
     } else if (first == "logs") {
       co_await self->system_logs(ctx, request, responder, std::move(path));
-    } else if (ContainerRequests::serves(path)) {
+    } else if (ContainerRequests::serves(path) && self->options.debugging) {
       co_await self->containers->serve(ctx, request, responder, std::move(path));
     } else {
       co_await not_found(responder);
     }
   }
 
+  // Those say so; a checkpoint is as if it were not there, as upstream's.
   static bool is_for_debugging(const std::vector<std::string>& path) {
+    if (path[0] == "checkpoint") return false;
     return path[0] == "runningpods" || path[0] == "logs" || ContainerRequests::serves(path);
   }
 

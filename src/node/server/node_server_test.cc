@@ -326,7 +326,13 @@ TEST_F(Kubelet, WhatIsOffIsNotServed) {
     EXPECT_EQ(got.body, "Debug endpoints are disabled.\n");
   }
   EXPECT_EQ(ask("GET", "/pods", id).status, 200);
-  EXPECT_EQ(ask("GET", "/configz", id).status, 404) << "it was told of none";
+  EXPECT_EQ(ask("POST", "/checkpoint/a/b/c", id).status, 404);
+  options.configz = "{}";
+  start();
+  EXPECT_EQ(ask("GET", "/configz", id).status, 404);
+  options.debugging = true;
+  start();
+  EXPECT_EQ(ask("GET", "/configz", id).status, 200);
 }
 
 TEST_F(Kubelet, RequestsOfContainersAreChecked) {
@@ -359,6 +365,9 @@ TEST_F(Kubelet, RequestsOfContainersAreChecked) {
         {"POST", "/portForward/ns/p", "", 404, "pod does not exist"},
         {"POST", "/run/ns/p/c", "cmd=ls", 404, "pod does not exist"},
         {"GET", "/run/ns/p/c", "cmd=ls", 405, "405: Method Not Allowed"},
+        {"POST", "/checkpoint/ns/p/c", "", 404, "pod does not exist"},
+        {"GET", "/checkpoint/ns/p/c", "", 405, "405: Method Not Allowed"},
+        {"POST", "/checkpoint/ns/p/uid/c", "", 404, "404 page not found\n"},
         {"GET", "/exec/ns/p", "output=1", 404, "404 page not found\n"}}) {
     auto got = ask(c.method, c.path, id, "", "n1", c.query);
     EXPECT_EQ(got.status, c.status) << c.path << "?" << c.query;
