@@ -1,7 +1,6 @@
 #include "server/peers.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <utility>
 
@@ -11,6 +10,7 @@
 #include "machinery/time.h"
 #include "machinery/validation.h"
 #include "server/bootstrap.h"
+#include "server/master_leases.h"
 #include "server/objects/meta.h"
 #include "server/registry/registry.h"
 
@@ -22,9 +22,9 @@ using api::coordination_v1::LeaseEdit;
 
 constexpr const char* kNamespace = "kube-system";
 constexpr const char* kIdentity = "apiserver.kubernetes.io/identity";
-constexpr const char* kServesAt = "keles.dev/serves-at";  // address and port
 constexpr Duration kRenewEvery = 10s;
 constexpr Duration kSilence = 30s;       // of a server that is taken for gone
+constexpr Duration kForgotten = 60s;     // of one whose entry is removed
 constexpr int64_t kLeaseSeconds = 3600;  // as upstream's: then the Lease is removed
 constexpr Duration kLastWords = 2s;
 
@@ -54,19 +54,12 @@ Peers::Peers(ApiServer* server) : server_(server) {
   if (reachable_by_pods(o.advertise_address)) own_ = {o.advertise_address, o.advertise_port};
 }
 
-Peers::Place Peers::parse_place(std::string_view text) {
-  Place out;
-  const size_t blank = text.find(' ');
-  if (blank == std::string_view::npos) return out;
-  const std::string_view port = text.substr(blank + 1);
-  auto [end, err] = std::from_chars(port.data(), port.data() + port.size(), out.port);
-  if (err == std::errc() && end == port.data() + port.size()) out.address = text.substr(0, blank);
-  return out;
-}
-
 Task<Status> Peers::announce(Context ctx) {
   TRY_CO(renew(ctx));
-  TRY_CO(listen(ctx));
+  Store* store = &server_->registry().store();
+  if (has_address()) TRY_CO(renew_master_lease(ctx, store, own_.address, own_.port));
+  co_await listen(ctx);
+  co_await clear_identities(ctx);
   if (!has_address()) co_return Status();
   co_return co_await write_endpoints(ctx, true);
 }
@@ -83,8 +76,6 @@ Task<Status> Peers::renew(Context ctx) {
   meta.set_name(name_);
   meta.edit_labels().set(kIdentity, "kube-apiserver");
   if (is_label_value(host_)) meta.edit_labels().set("kubernetes.io/hostname", host_);
-  if (has_address())
-    meta.edit_annotations().set(kServesAt, own_.address + " " + std::to_string(own_.port));
   auto spec = d->edit_spec();
   spec.set_holder_identity(holder_);
   spec.set_lease_duration_seconds(kLeaseSeconds);
@@ -100,33 +91,42 @@ Task<Status> Peers::renew(Context ctx) {
 }
 
 // Who is there, and what is left of those who are not.
-Task<Status> Peers::listen(Context ctx) {
+Task<void> Peers::listen(Context ctx) {
+  Store* store = &server_->registry().store();
+  const TimePoint now = ctx.loop().now();
+  std::map<std::string, Heard> heard;
+  std::vector<MasterLease> all = master_leases(*store->snapshot());
+  for (MasterLease& lease : all) {
+    Heard h;
+    h.revision = lease.revision;
+    h.where = {lease.address, lease.port == 0 ? own_.port : lease.port};
+    // One that is new to us may have been silent for long; afterwards what counts is that it
+    // changes.
+    const bool says = lease.renewed.ns != 0;
+    const bool old = says && lease.renewed + kSilence < ctx.loop().wall_now();
+    h.at = old ? now - kSilence : now;
+    if (auto before = heard_.find(lease.key); before != heard_.end())
+      h.at = before->second.revision == h.revision ? before->second.at : now;
+    if (now - h.at >= kForgotten) {
+      co_await remove_master_lease(ctx, store, lease.key, lease.revision);
+    } else {
+      heard.emplace(std::move(lease.key), std::move(h));
+    }
+  }
+  heard_ = std::move(heard);
+}
+
+// Of servers that have not been heard of for an hour.
+Task<void> Peers::clear_identities(Context ctx) {
   registry::ListQuery query;
   query.label_selector = std::string(kIdentity) + "=kube-apiserver";
   auto page = co_await server_->registry().list(ctx, lease_kind(), kNamespace, query);
-  if (!page.ok()) co_return page.status();
-  const TimePoint now = ctx.loop().now();
-  std::map<std::string, Heard> heard;
-  std::vector<ObjectPtr> over;
+  if (!page.ok()) co_return;
   for (const ObjectPtr& o : page->items) {
     auto lease = read<Lease>(o);
     auto renewed = parse_time(lease->spec().renew_time());
-    Heard h;
-    h.revision = o->revision();
-    h.where = parse_place(lease->metadata().annotations().get(kServesAt));
-    // One that is new to us may have been silent for long; afterwards what counts is that it
-    // changes.
-    const bool old = !renewed.ok() || *renewed + kSilence < ctx.loop().wall_now();
-    h.at = old ? now - kSilence : now;
-    const std::string name(o->name());
-    if (auto before = heard_.find(name); before != heard_.end())
-      h.at = before->second.revision == h.revision ? before->second.at : now;
-    heard.emplace(name, std::move(h));
     const Duration lasts = std::chrono::seconds(lease->spec().lease_duration_seconds());
-    if (renewed.ok() && *renewed + lasts < ctx.loop().wall_now()) over.push_back(o);
-  }
-  heard_ = std::move(heard);
-  for (const ObjectPtr& o : over) {
+    if (!renewed.ok() || *renewed + lasts >= ctx.loop().wall_now()) continue;
     registry::DeleteRequest request;
     request.uid = o->uid();
     std::string name(o->name());
@@ -134,17 +134,17 @@ Task<Status> Peers::listen(Context ctx) {
                                                     request, as_server());
     (void)gone;  // another server was quicker, or it has been renewed after all
   }
-  co_return Status();
 }
 
 Task<Status> Peers::write_endpoints(Context ctx, bool with_own) {
   std::vector<Place> there;
   if (with_own) there.push_back(own_);
   const bool v6 = own_.address.find(':') != std::string::npos;
-  for (const auto& [name, h] : heard_) {
+  const std::string mine = master_lease_key(own_.address);
+  for (const auto& [key, h] : heard_) {
     const bool fresh = ctx.loop().now() - h.at < kSilence;
     const bool same_family = (h.where.address.find(':') != std::string::npos) == v6;
-    if (fresh && same_family && name != name_ && reachable_by_pods(h.where.address))
+    if (fresh && same_family && key != mine && reachable_by_pods(h.where.address))
       there.push_back(h.where);
   }
   if (there.empty()) co_return Status();  // the last one's stay, for when it comes back
@@ -177,7 +177,14 @@ Task<void> Peers::leave(Loop* loop) {
   auto gone = co_await server_->registry().remove(ctx, lease_kind(), kNamespace, name_, request,
                                                   as_server());
   Status s = gone.status();
-  if (s.ok() && has_address()) s = co_await write_endpoints(ctx, false);
+  if (has_address()) {
+    Store* store = &server_->registry().store();
+    const std::string mine = master_lease_key(own_.address);
+    if (ObjectPtr o = store->snapshot()->get(mine))
+      co_await remove_master_lease(ctx, store, mine, o->revision());
+    Status written = co_await write_endpoints(ctx, false);
+    if (s.ok()) s = written;
+  }
   if (!s.ok()) log::warn("The other API servers find out by themselves", {{"err", s}});
 }
 

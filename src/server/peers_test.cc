@@ -12,6 +12,9 @@
 #include "api/discovery_v1.h"
 #include "base/run_task.h"
 #include "base/sync.h"
+#include "machinery/codec_json.h"
+#include "machinery/codec_protobuf.h"
+#include "server/master_leases.h"
 #include "server/registry/registry.h"
 #include "store/sim/sim_store.h"
 
@@ -146,8 +149,63 @@ TEST(Peers, MendWhatSomebodyHasChanged) {
   EXPECT_TRUE(run_task(w.loop, a.api->registry().get(w.ctx, kind, "default", "kubernetes")).ok());
   const int64_t revision = w.store->revision();
   w.announce(a);
-  EXPECT_EQ(w.store->revision(),
-            revision + 1);  // the Lease; what is as it should be is not written
+  // Its Lease and where it serves; what is as it should be is not written.
+  EXPECT_EQ(w.store->revision(), revision + 2);
+}
+
+// Whoever may write Leases can name a server for people to look at, and leads nobody there.
+TEST(Peers, AreNotBelievedOfLeases) {
+  World w;
+  auto a = w.server("a", "10.0.0.1");
+  ASSERT_TRUE(run_task(w.loop, a.api->start(w.ctx)).ok());
+  auto body = parse_json(
+      R"({"metadata":{"name":"apiserver-0","namespace":"kube-system","labels":)"
+      R"({"apiserver.kubernetes.io/identity":"kube-apiserver"},"annotations":)"
+      R"({"keles.dev/serves-at":"10.0.0.66 6443"}},"spec":{"holderIdentity":"x",)"
+      R"("leaseDurationSeconds":3600,"renewTime":"2023-11-14T22:13:20.000000Z"}})");
+  registry::WriteRequest how;
+  how.user = "somebody";
+  auto made = run_task(w.loop, a.api->registry().create(w.ctx, &kind_of<Lease>(), "kube-system",
+                                                        std::move(*body), how));
+  ASSERT_TRUE(made.ok()) << made.status().to_string();
+  w.announce(a);
+  EXPECT_EQ(w.endpoints(a), "10.0.0.1 6443");
+}
+
+// An entry as an upstream server makes it: no port, no time; it is one of them while it changes.
+TEST(Peers, AreThoseOfUpstream) {
+  World w;
+  auto a = w.server("a", "10.0.0.1");
+  ASSERT_TRUE(run_task(w.loop, a.api->start(w.ctx)).ok());
+  const std::string key = master_lease_key("10.0.0.2");
+  EXPECT_EQ(key, "/registry/masterleases/10.0.0.2");
+  const KindDesc& kind = kind_of<api::core_v1::Endpoints>();
+  auto theirs = [&] {
+    ObjectPtr before = w.store->snapshot()->get(key);
+    auto d = parse_json(R"({"kind":"Endpoints","apiVersion":"v1","metadata":{"generation":)" +
+                        std::to_string(w.store->revision()) +
+                        R"(},"subsets":[{"addresses":[{"ip":"10.0.0.2"}]}]})");
+    StoreWrite write;
+    write.key = key;
+    write.kind = &kind;
+    write.condition = before ? StoreWrite::If::kRevision : StoreWrite::If::kAbsent;
+    write.revision = before ? before->revision() : 0;
+    write.stored = std::make_shared<const std::string>(encode_object(kind, d->root));
+    EXPECT_TRUE(run_task(w.loop, w.store->write(w.ctx, std::move(write))).ok());
+  };
+  for (int i = 0; i < 5; ++i) {
+    theirs();
+    w.announce(a);
+    EXPECT_EQ(w.endpoints(a), "10.0.0.1,10.0.0.2 6443");
+    w.pass(10s);
+  }
+  for (int i = 0; i < 3; ++i) w.announce(a), w.pass(10s);
+  w.announce(a);
+  EXPECT_EQ(w.endpoints(a), "10.0.0.1 6443");
+  // Theirs is gone with their etcd's lease; one that stays is cleared away.
+  for (int i = 0; i < 4; ++i) w.pass(10s), w.announce(a);
+  EXPECT_EQ(w.store->snapshot()->get(key), nullptr);
+  EXPECT_NE(w.store->snapshot()->get(master_lease_key("10.0.0.1")), nullptr);
 }
 
 // A name that is no label keeps nobody from starting.
