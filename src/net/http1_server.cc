@@ -308,13 +308,21 @@ class Http1Connection final : public Responder {
   }
 
   Task<bool> read_more(Context ctx) {
+    if (without_rest_ >= kTurnBytes) {  // who sends faster than it is read
+      without_rest_ = 0;
+      co_await yield_to(loop_);
+    }
     size_t had = buffer_.size();
     for (;;) {
       buffer_.resize(had + kReadBytes);
       ssize_t n = t_->try_read(buffer_.data() + had, kReadBytes);
       buffer_.resize(had + static_cast<size_t>(n > 0 ? n : 0));
-      if (n > 0) co_return true;
+      if (n > 0) {
+        without_rest_ += static_cast<size_t>(n);
+        co_return true;
+      }
       if (n != kWouldBlock) co_return false;
+      without_rest_ = 0;
       if (had == 0) buffer_.shrink_to_fit();  // an idle connection holds no buffer
       Status s = co_await t_->wait_readable(&ctx);
       if (!s.ok()) co_return false;
@@ -325,19 +333,25 @@ class Http1Connection final : public Responder {
   // answer: what it still sends is thrown away for a while.
   Task<void> linger() {
     t_->shutdown_write();
-    size_t thrown = 0;
+    size_t thrown = 0, without_rest = 0;
     const TimePoint last = loop_.now() + kMaxLinger;
     while (loop_.now() < last) {
       watchdog_.within(5s);
+      if (without_rest >= kTurnBytes) {
+        without_rest = 0;
+        co_await yield_to(loop_);
+      }
       char piece[4096];
       ssize_t n = t_->try_read(piece, sizeof piece);
       if (n == kWouldBlock) {
+        without_rest = 0;
         Status s = co_await t_->wait_readable(&c_.ctx);
         if (!s.ok()) co_return;
         continue;
       }
       if (n <= 0) co_return;
       thrown += static_cast<size_t>(n);
+      without_rest += static_cast<size_t>(n);
       if (thrown > kMaxThrown) co_return;
     }
   }
@@ -466,6 +480,7 @@ class Http1Connection final : public Responder {
   Request request_;
   ConnectionBudget budget_;
   size_t held_ = 0;  // of the budget, by the present request
+  size_t without_rest_ = 0;  // read since others last had a turn
   http1::Framing framing_;
   http1::BodyReader reader_;
   std::optional<Context> handler_ctx_;  // while a handler runs

@@ -175,6 +175,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
 
   // Reads until the end of the connection (its reason) or of ctx.
   Task<Status> read_loop(const Context* ctx) {
+    size_t without_rest = 0;
     for (;;) {
       Status s;
       bool wait = false;
@@ -198,9 +199,17 @@ class Pump : public std::enable_shared_from_this<Pump> {
                                           nghttp2_strerror(static_cast<int>(used)));
           }
           wait = !t_->buffered() && static_cast<size_t>(n) < kReadBytes;
+          without_rest += static_cast<size_t>(n);
         }
       }
+      if (!wait && without_rest >= kTurnBytes) {  // who sends faster than it is read
+        without_rest = 0;
+        flush();
+        co_await yield_to(loop_);
+        if (ctx->done()) co_return ctx->status();
+      }
       if (wait) {
+        without_rest = 0;
         flush();
         if (!nghttp2_session_want_read(session_) && !nghttp2_session_want_write(session_)) {
           co_return Status::unavailable("http2: session ended");
@@ -214,7 +223,14 @@ class Pump : public std::enable_shared_from_this<Pump> {
   void flush() {
     if (writing_ || pumping_) return;
     pumping_ = true;
+    size_t written = 0;
     for (;;) {
+      if (written >= kTurnBytes) {  // who takes faster than it is written
+        out_.give_back(&spare());
+        pumping_ = false;
+        schedule_flush();
+        return;
+      }
       again_ = false;
       fill();
       if (out_.empty()) {
@@ -240,6 +256,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
         break;
       }
       out_.sent(static_cast<size_t>(n));
+      written += static_cast<size_t>(n);
     }
     out_.give_back(&spare());
     pumping_ = false;

@@ -46,6 +46,9 @@ Task<bool> begins_http2(std::shared_ptr<Fd> fd, Context ctx) {
   }
 }
 
+// Connections that are taken before everything else that is ready has its turn.
+constexpr int kAcceptsAtOnce = 16;
+
 // A loop's share of the connections. Only that loop's thread uses it.
 struct Share {
   explicit Share(Loop* l) : loop(l), ctx(Context::root(*l)), tasks(*l) {}
@@ -111,7 +114,13 @@ class ServerImpl final : public Server {
   Task<void> accept_all(Share* first) {
     std::shared_ptr<Fd> fd = listener_;
     size_t next = 0;
+    int without_rest = 0;
     while (!fd->closed()) {
+      if (without_rest == kAcceptsAtOnce) {
+        without_rest = 0;
+        co_await yield_to(*first->loop);
+        continue;
+      }
       if (connections_.load() >= options_.max_connections) {
         Status s = co_await first->ctx.sleep(50ms);
         if (!s.ok()) co_return;
@@ -123,11 +132,13 @@ class ServerImpl final : public Server {
                         SOCK_CLOEXEC | SOCK_NONBLOCK);
       if (s >= 0) {
         connections_.fetch_add(1);
+        ++without_rest;
         Share* share = shares_[next++ % shares_.size()].get();
         share->loop->post([this, share, s, remote = address_text(&from)] {
           share->tasks.spawn(serve(share, s, remote));
         });
       } else if (errno == EAGAIN) {
+        without_rest = 0;
         Status waited = co_await fd->wait_readable(&first->ctx);
         if (!waited.ok()) co_return;
       } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

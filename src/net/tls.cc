@@ -226,7 +226,7 @@ class TlsTransport final : public Transport {
     }
     if (count == 0) return 0;
     const char* from = static_cast<const char*>(parts->iov_base);
-    size_t n = parts->iov_len;
+    size_t n = std::min(parts->iov_len, kTurnBytes);
     char gathered[kRecord];
     if (n < kRecord && count > 1) {
       size_t used = 0;

@@ -323,16 +323,22 @@ void Transport::shutdown_write() {
 
 Task<Status> write_all(Transport* t, const Context* ctx, std::vector<iovec> parts,
                        const std::function<void()>* blocked) {
-  size_t first = 0;
+  size_t first = 0, without_rest = 0;
   while (first < parts.size()) {
+    if (without_rest >= kTurnBytes) {  // who takes faster than it is written
+      without_rest = 0;
+      co_await yield_to(t->fd().loop());
+    }
     ssize_t n = t->try_write(parts.data() + first, static_cast<int>(parts.size() - first));
     if (n == kWouldBlock) {
+      without_rest = 0;
       if (blocked) (*blocked)();
       TRY_CO(t->wait_writable(ctx));
       continue;
     }
     Status s = advance(t, n, &parts, &first);
     if (!s.ok()) co_return s;
+    without_rest += static_cast<size_t>(n);
   }
   co_return Status();
 }

@@ -74,6 +74,9 @@ class Transport {
   std::string error_;
 };
 
+// How much of a connection is read or written in a row before its loop turns to others.
+inline constexpr size_t kTurnBytes = 256 * 1024;
+
 using TransportPtr = std::shared_ptr<Transport>;
 TransportPtr plain_transport(std::shared_ptr<Fd> fd);
 

@@ -174,6 +174,8 @@ void FlowControl::publish(std::vector<Schema> schemas, TimePoint now) {
     l.exempt = level.spec.exempt;
     l.queuing = level.spec.queuing;
     l.widest = level.spec.widest_request(level.figures.nominal);
+    // Who is not limited by seats is not by turns, either.
+    l.weight = std::max(1, level.spec.exempt ? options_.seats : level.figures.nominal);
     l.set = level.set;
     l.refusals = level.refusals;
     if (l.queuing.queues > 0) places += l.queuing.queues * l.queuing.length;

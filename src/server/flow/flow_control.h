@@ -44,6 +44,7 @@ struct Index {
     bool exempt = false;
     Queuing queuing;
     uint64_t widest = 0;  // LevelSpec::widest_request
+    int weight = 1;       // of its requests' turns on a loop: its nominal seats
     std::shared_ptr<QueueSet> set;
     std::shared_ptr<Refusals> refusals;
   };
@@ -74,6 +75,9 @@ class Passage {
   const std::string& schema_uid() const { return entry_->schema.uid; }
   const std::string& level_uid() const { return entry_->level->uid; }
   bool runs() const { return ticket_.runs(); }
+  // Whose turns its are, and their weight (server/turns).
+  const void* level() const { return entry_ ? entry_->level->set.get() : nullptr; }
+  int weight() const { return entry_ ? entry_->level->weight : 1; }
 
  private:
   friend class FlowControl;

@@ -21,13 +21,6 @@ constexpr Duration kBodyTimeout = 30s;
 constexpr size_t kQuickBytes = 64 * 1024, kQuickItems = 8;
 constexpr const char* kTooSlow = "Timeout: request did not complete within the allotted timeout";
 
-// One long answer at a time is made on a loop, a piece each turn: many of them cost others no more
-// than one.
-Semaphore& turn() {
-  thread_local Semaphore one(1);
-  return one;
-}
-
 size_t size_of(const Parts& parts) {
   size_t n = 0;
   for (const Part& p : parts) n += p->size();
@@ -144,13 +137,12 @@ Task<void> Exchange::answer_object(Context ctx, int status, ObjectPtr object) {
     co_return;
   }
   // What has to be made for this answer alone needs room first: the text, and what it is made from.
-  bool mine = false;
   if (!is_shared_form(rendering)) {
     Bytes json = object->json();
     Status s = co_await responder->reserve(ctx, 2 * json->size());
     if (s.ok() && json->size() > kQuickBytes) {
-      s = co_await turn().acquire(ctx);
-      mine = s.ok();
+      co_await turn.next();
+      s = ctx.done() ? ctx.status() : Status();
     }
     if (!s.ok()) {
       co_await fail(s);
@@ -159,10 +151,6 @@ Task<void> Exchange::answer_object(Context ctx, int status, ObjectPtr object) {
   }
   audit_answer(this, object);
   Parts parts = render_object(object, rendering);
-  if (mine) {
-    co_await yield_to(ctx.loop());
-    turn().release();
-  }
   co_await answer(status, std::move(parts));
 }
 
@@ -216,13 +204,17 @@ Task<void> Exchange::answer_list(Context ctx, registry::ListPage page) {
   if (s.ok()) s = co_await responder->finish();
 }
 
-// Room for it first, then its turn; everything else that is ready on the loop runs before the next.
+// Room for it first, then its turn: between two pieces of long answers, however many of them there
+// are, everything else that is ready on the loop runs.
 Task<Status> Exchange::next_piece(Context ctx, ListPieces* pieces, Parts* out) {
   TRY_CO(responder->reserve(ctx, ListPieces::kBytes));
-  TRY_CO(turn().acquire(ctx));
+  bool ready = false;
+  while (!ready) {
+    co_await turn.next();
+    if (ctx.done()) co_return ctx.status();
+    ready = pieces->prepare();
+  }
   *out = pieces->next();
-  co_await yield_to(ctx.loop());
-  turn().release();
   co_return Status();
 }
 

@@ -21,6 +21,7 @@
 #include "server/http/encode.h"
 #include "server/http/negotiate.h"
 #include "server/http/request_info.h"
+#include "server/turns/turns.h"
 
 namespace keles::server {
 
@@ -64,6 +65,7 @@ struct Exchange {
   Duration waited{};  // for its seats
   size_t sent = 0;    // bytes of its answer
   flow::Passage passage;
+  Turn turn;  // on its loop, by its level
 
   const Caller& caller() const;
   std::string_view header(std::string_view name) const;  // "" when there is none

@@ -436,7 +436,9 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   x.leave_gate();
   if (x.audit) co_await end_audit(ctx, &x);
   now_running.add(-1);
-  const Duration took = ctx.loop().now() - start;
+  const TimePoint end = ctx.loop().now();
+  note_work(end);
+  const Duration took = end - start;
   observe(x, took);
   if (log::v(3)) {
     log::info("HTTP", {{"verb", metric_verb(x)},
@@ -568,6 +570,9 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
     const bool entered = co_await wait_outside(ctx, x, place);
     if (!entered) co_return;
   }
+  x->turn = Turn(&ctx.loop(), x->passage.level(), x->passage.weight());
+  // What has a body takes its turn when that is there.
+  if (!x->info.is_resource || is_read(x->info)) co_await x->turn.begin(ctx.loop().now());
   const TimePoint asked = ctx.loop().now();
   Status allowed = judge(x);
   while (x->questions.pending()) {
@@ -630,6 +635,7 @@ Task<void> Front::serve_resource(Context ctx, Exchange* x) {
   if (!is_read(i) || is_relayed(*x)) {
     bool there = co_await x->receive(ctx);
     if (!there) co_return;
+    co_await x->turn.begin(ctx.loop().now());
   }
   if (is_relayed(*x)) {
     co_await relay(ctx, x);

@@ -1,5 +1,6 @@
 #include "server/http/pieces.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "machinery/codec_json.h"
@@ -46,10 +47,33 @@ size_t field_size(size_t content) {
 
 ListPieces::ListPieces(const KindDesc& kind, registry::ListPage page, const Rendering& rendering)
     : kind_(kind), page_(std::move(page)), r_(rendering) {
-  if (r_.accepted.format == Format::kProtobuf) {
-    frame_protobuf();
-  } else {
-    frame_text();
+  if (r_.accepted.format == Format::kProtobuf) return;  // prepare()
+  frame_text();
+  framed_ = true;
+}
+
+// The envelope names its content's length: sizes first, then the items.
+bool ListPieces::prepare() {
+  if (framed_) return true;
+  measure();
+  if (measured_ < page_.items.size() + page_.stretches.size()) return false;
+  frame_protobuf();
+  framed_ = true;
+  return true;
+}
+
+// As many as take about as long as a piece does. (There are either items or stretches.)
+void ListPieces::measure() {
+  constexpr size_t kStretches = 8;
+  const bool partial = r_.accepted.is_partial();
+  size_t end = std::min(page_.items.size(), measured_ + (partial ? 256 : 2048));
+  for (; measured_ < end; ++measured_) {
+    const ObjectPtr& o = page_.items[measured_];
+    raw_ += field_size(partial ? partial_raw(o).size() : raw_of(*o->protobuf()).size());
+  }
+  end = std::min(page_.stretches.size(), measured_ + kStretches);
+  for (; page_.items.empty() && measured_ < end; ++measured_) {
+    raw_ += joined(page_.stretches[measured_])->size();
   }
 }
 
@@ -80,16 +104,11 @@ void ListPieces::frame_text() {
   if (!yaml) between_ = r_.pretty ? ",\n    " : ",";
 }
 
-// The envelope names its content's length: sizes first, then the items.
 void ListPieces::frame_protobuf() {
   const bool partial = r_.accepted.is_partial();
   std::string meta;
   append_bytes_field(meta, 1, list_metadata_protobuf(page_));
-  size_t raw = meta.size();
-  for (const ObjectPtr& o : page_.items) {
-    raw += field_size(partial ? partial_raw(o).size() : raw_of(*o->protobuf()).size());
-  }
-  for (const ObjectStretch& s : page_.stretches) raw += joined(s)->size();
+  const size_t raw = meta.size() + raw_;
   std::string type;
   append_bytes_field(type, 1, partial ? r_.accepted.meta_version() : kind_.api_version());
   append_bytes_field(type, 2, partial ? "PartialObjectMetadataList" : kind_.list_kind);
@@ -172,6 +191,8 @@ Parts ListPieces::next_stretches() {
 Parts ListPieces::next() {
   Parts out;
   if (done_) return out;
+  while (!prepare()) {
+  }
   if (!page_.stretches.empty()) return next_stretches();
   std::string text = begun_ ? std::string() : std::move(before_);
   begun_ = true;

@@ -18,6 +18,9 @@ class ListPieces {
   ListPieces(const KindDesc& kind, registry::ListPage page, const Rendering& rendering);
 
   bool done() const { return done_; }
+  // Finds out some of what has to be known before the first piece (the lengths of all items, where
+  // the form begins with their sum); true once there is no more of it.
+  bool prepare();
   // The next piece; the first begins the answer, the last ends it.
   Parts next();
 
@@ -28,6 +31,7 @@ class ListPieces {
   size_t item_limit() const;
   void frame_text();
   void frame_protobuf();
+  void measure();
 
   const KindDesc& kind_;
   registry::ListPage page_;
@@ -35,7 +39,8 @@ class ListPieces {
   std::string before_, after_;
   std::string between_;  // two items
   size_t at_ = 0;
-  bool begun_ = false, done_ = false;
+  size_t measured_ = 0, raw_ = 0;  // items or stretches, and their bytes
+  bool framed_ = false, begun_ = false, done_ = false;
 };
 
 }  // namespace keles::server

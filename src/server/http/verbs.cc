@@ -174,6 +174,8 @@ Result<Document> decode_patch(Exchange* x, PatchType type, registry::WriteReques
   return doc;
 }
 
+constexpr size_t kFewEvents = 16;  // of a watch, that are put into words at once
+
 std::string text_of(const Value& v) { return std::string(v.as_string()); }
 
 // DeleteOptions from the body, else from the query.
@@ -265,6 +267,7 @@ Task<void> Front::list(Context ctx, Exchange* x) {
     co_return;
   }
   query->in_stretches = is_shared_form(x->rendering);
+  query->turn = &x->turn;
   auto page = co_await server_->registry().list(ctx, x->kind, x->info.ns, std::move(*query));
   if (!page.ok()) {
     co_await x->fail(page.status());
@@ -327,6 +330,8 @@ Task<void> Front::watch(Context ctx, Exchange* x) {
   while (!over) {
     auto items = co_await (*stream)->next(until, 256);
     if (!items.ok()) break;
+    // All that there is, to begin with, or much at once.
+    if (items->size() > kFewEvents) co_await x->turn.next();
     x->rendering.now = ctx.loop().wall_now();
     Parts parts;
     size_t bytes = 0;

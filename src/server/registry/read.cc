@@ -12,6 +12,7 @@
 #include "server/registry/selection.h"
 #include "server/registry/snapshots.h"
 #include "server/registry/tokens.h"
+#include "server/turns/turns.h"
 #include "store/unreadable.h"
 
 namespace keles::registry {
@@ -72,6 +73,25 @@ bool are_all(const KindDesc& kind, const std::vector<ObjectStretch>& stretches) 
     }
   }
   return true;
+}
+
+// Scans from `*at` to the end, or until it has taken so long that others should have a turn: then
+// it has paused, at the key to go on with.
+template <class F>
+void scan_some(const StoreSnapshot& snapshot, std::string_view prefix, const server::Turn* turn,
+               Loop& loop, std::string* at, bool* paused, F& fn) {
+  constexpr int kBetweenLooks = 32;  // at the clock
+  const TimePoint began = loop.now();
+  const std::string from = *at;
+  int n = 0;
+  snapshot.scan(prefix, from, [&](std::string_view key, const ObjectPtr& object) {
+    if (turn && ++n % kBetweenLooks == 0 && turn->over(began)) {
+      *at = key;
+      *paused = true;
+      return false;
+    }
+    return fn(key, object);
+  });
 }
 
 }  // namespace
@@ -283,8 +303,8 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
   }
   ListPage page;
   page.revision = snapshot->revision();
-  std::string last;
-  bool more = false;
+  std::string last, at = from;
+  bool more = false, paused = true;
   int64_t rest = 0;
   const bool all = selection->everything(), convert_each = &stored != kind;
   if (query.in_stretches && all && !convert_each && query.limit == 0 && from == prefix) {
@@ -293,7 +313,7 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
       co_return page;
     }
   }
-  snapshot->scan(prefix, from, [&](std::string_view key, const ObjectPtr& object) {
+  auto take = [&](std::string_view key, const ObjectPtr& object) {
     if (query.limit > 0 && static_cast<int64_t>(page.items.size()) >= query.limit) {
       more = true;
       ++rest;
@@ -305,7 +325,14 @@ Task<Result<ListPage>> Registry::list(Context ctx, const KindDesc* kind, std::st
       last = key;
     }
     return true;
-  });
+  };
+  while (paused) {
+    paused = false;
+    scan_some(*snapshot, prefix, query.turn, ctx.loop(), &at, &paused, take);
+    if (!paused) break;
+    co_await query.turn->next();
+    if (ctx.done()) co_return ctx.status();
+  }
   if (more) {
     store_->keep(snapshot);
     horizon_->oldest(store_->revision(), now);

@@ -30,6 +30,10 @@
 #include "server/registry/strategy.h"
 #include "store/store.h"
 
+namespace keles::server {
+class Turn;
+}
+
 namespace keles::registry {
 
 class ServiceAllocator;
@@ -41,6 +45,7 @@ struct ListQuery {
   int64_t limit = 0;
   bool in_stretches = false;          // stretches will do as well, where there are any
   bool sends_initial_events = false;  // which no list does: an error
+  const server::Turn* turn = nullptr;  // long searches stop for others; null: they do not
 };
 
 struct ListPage {
