@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "api/certificates_v1.h"
 #include "base/encoding.h"
@@ -27,9 +28,26 @@ constexpr Duration kAgainFirst = 4s, kAgainLast = 30min;
 struct Wanted {
   bool serving = false;
   std::string node_name, file;
-  std::vector<std::string> dns_names, ip_addresses;
+  std::function<NodePlaces()> places;           // of one to serve with
   std::optional<net::CertificateInfo> current;  // in use
+  std::optional<std::set<std::string>> asked;   // places that it was asked for, by this process
 };
+
+std::set<std::string> all_of(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  std::set<std::string> out(a.begin(), a.end());
+  out.insert(b.begin(), b.end());
+  return out;
+}
+
+// Whether the certificate in use was asked for when the node was reached otherwise.
+bool is_out_of_place(const Wanted& w) {
+  if (!w.places || !w.current) return false;
+  const NodePlaces now = w.places();
+  // A signer that grants less than was asked for is not asked again and again.
+  const std::set<std::string> held =
+      w.asked ? *w.asked : all_of(w.current->dns_names, w.current->ip_addresses);
+  return !now.empty() && all_of(now.dns_names, now.ip_addresses) != held;
+}
 
 Document request_for(const Wanted& w, const std::string& csr_pem) {
   Draft<CertificateSigningRequestEdit> d;
@@ -85,14 +103,19 @@ Task<Result<std::string>> await_answer(Context ctx, Client* client, std::string 
                                          " was not signed within 15 minutes: is it approved?");
 }
 
-Task<Result<net::TlsIdentity>> ask(Context ctx, const Wanted* o, Client* client) {
+Task<Result<net::TlsIdentity>> ask(Context ctx, Wanted* o, Client* client) {
   auto key = net::make_key();
   if (!key.ok()) co_return key.status();
   net::CertificateSpec spec;
   spec.common_name = node_user(o->node_name);
   spec.organizations = {"system:nodes"};
-  spec.dns_names = o->dns_names;
-  spec.ip_addresses = o->ip_addresses;
+  std::optional<std::set<std::string>> asked;
+  if (o->places) {
+    NodePlaces where = o->places();
+    asked = all_of(where.dns_names, where.ip_addresses);
+    spec.dns_names = std::move(where.dns_names);
+    spec.ip_addresses = std::move(where.ip_addresses);
+  }
   auto csr = net::make_csr(*key, spec);
   if (!csr.ok()) co_return csr.status();
   Document body = request_for(*o, *csr);
@@ -107,6 +130,7 @@ Task<Result<net::TlsIdentity>> ask(Context ctx, const Wanted* o, Client* client)
   net::TlsIdentity identity;
   identity.certificate_pem = certificate;
   identity.key_pem = *key;
+  o->asked = std::move(asked);
   co_return identity;
 }
 
@@ -165,8 +189,13 @@ Task<void> rotate(Context ctx, Wanted* w, Client* client,
     if (w->current) {
       node_metrics::certificate_ends(w->serving, {w->current->not_after_unix * 1'000'000'000});
     }
-    while (ctx.loop().wall_now() < due) {  // looked at daily: clocks are set
-      Status s = co_await ctx.sleep(std::min<Duration>(due - ctx.loop().wall_now(), 24h));
+    while (ctx.loop().wall_now() < due && !is_out_of_place(*w)) {  // looked at daily: clocks are set
+      const Duration most = w->places ? Duration(kLookEvery) : 24h;
+      Status s = co_await ctx.sleep(std::min<Duration>(due - ctx.loop().wall_now(), most));
+      if (!s.ok()) co_return;
+    }
+    while (w->places && w->places().empty()) {  // it is not registered yet
+      Status s = co_await ctx.sleep(1s);
       if (!s.ok()) co_return;
     }
     auto identity = co_await ask(ctx, w, client);
@@ -207,8 +236,7 @@ Task<void> keep_serving_certificate(Context ctx, ServingCertificateOptions optio
     w.serving = true;
     w.node_name = options.node_name;
     w.file = options.directory + "/kubelet-server-current.pem";
-    w.dns_names = options.dns_names;
-    w.ip_addresses = options.ip_addresses;
+    w.places = options.places;
     co_await rotate(ctx, &w, client, &use);
   } else if (!options.certificate_file.empty()) {
     co_await follow_files(ctx, &options, &use);

@@ -15,9 +15,17 @@
 
 namespace keles::node {
 
+// Under which names and addresses a node is reached.
+struct NodePlaces {
+  std::vector<std::string> dns_names, ip_addresses;
+  bool empty() const { return dns_names.empty() && ip_addresses.empty(); }
+};
+
 struct ServingCertificateOptions {
   std::string node_name;
-  std::vector<std::string> dns_names, ip_addresses;  // what the certificate is asked for
+  // With `rotate`: what the certificate is asked for, as of when it is called. Nothing is asked for
+  // while there are none; when they change, another certificate is.
+  std::function<NodePlaces()> places;
   std::string certificate_file, key_file;            // "" = none
   bool rotate = false;
   std::string directory;  // with `rotate`: where kubelet-server-current.pem is kept

@@ -36,6 +36,7 @@ struct World {
                                        .not_before = loop.wall_now() - 1h,
                                        .not_after = loop.wall_now() + 87600h});
   std::vector<net::TlsIdentity> used;
+  NodePlaces places{{"n1"}, {"10.0.0.1"}};
 
   ~World() {
     ctx.cancel();
@@ -44,8 +45,7 @@ struct World {
   void start(bool rotate) {
     ServingCertificateOptions o;
     o.node_name = "n1";
-    o.dns_names = {"n1"};
-    o.ip_addresses = {"10.0.0.1"};
+    o.places = [this] { return places; };
     o.rotate = rotate;
     o.directory = directory + "/pki";
     o.certificate_file = directory + "/tls.crt";
@@ -111,6 +111,32 @@ TEST(ServingCertificate, IsAskedForKeptAndRenewed) {
   ASSERT_EQ(again.used.size(), 1u);
   EXPECT_EQ(net::parse_certificate(again.used[0].certificate_pem)->fingerprint_sha256,
             net::parse_certificate(w.used[1].certificate_pem)->fingerprint_sha256);
+}
+
+// As upstream's: nothing is asked for before the node has addresses, and another when they change.
+TEST(ServingCertificate, FollowsTheNodesAddresses) {
+  World w;
+  w.places = {};
+  w.start(true);
+  w.loop.advance(1min);
+  EXPECT_TRUE(w.client.all<Csr>().empty());
+  w.places = {{"n1"}, {"10.0.0.1"}};
+  w.loop.advance(2s);
+  ASSERT_EQ(w.client.all<Csr>().size(), 1u);
+  w.sign(1000h);
+  ASSERT_EQ(w.used.size(), 1u);
+  w.places = {{"n1"}, {"fd00::1", "10.0.0.1"}};
+  w.sign(1000h);
+  w.sign(1000h);
+  ASSERT_EQ(w.used.size(), 2u);
+  auto info = net::parse_certificate(w.used[1].certificate_pem);
+  EXPECT_EQ(info->ip_addresses.size(), 2u);
+  // In another order they are the same; without any, those of before hold.
+  w.places = {{"n1"}, {"10.0.0.1", "fd00::1"}};
+  w.loop.advance(10h);
+  w.places = {};
+  w.loop.advance(10h);
+  EXPECT_EQ(w.client.all<Csr>().size(), 2u);
 }
 
 TEST(ServingCertificate, IsAskedForAgainWhenDenied) {

@@ -10,6 +10,7 @@
 
 #include "api/node_v1.h"
 #include "base/file.h"
+#include "base/ip.h"
 #include "base/log.h"
 #include "base/recurring.h"
 #include "client/event_recorder.h"
@@ -397,11 +398,24 @@ class Agent final : public NodeView,
     return o;
   }
 
-  ServingCertificateOptions certificate_options() const {
+  // As the Node says that it is reached: what its API server knows, whoever that is.
+  NodePlaces places() const {
+    NodePlaces out;
+    const Ref<Node> node = nodes_.get("", options_.name);
+    if (!node) return out;
+    for (auto a : node->status().addresses()) {
+      const bool dns = a.type().ends_with("DNS");
+      auto& into = dns || !IpAddress::parse(a.address()) ? out.dns_names : out.ip_addresses;
+      if (std::find(into.begin(), into.end(), a.address()) == into.end())
+        into.emplace_back(a.address());
+    }
+    return out;
+  }
+
+  ServingCertificateOptions certificate_options() {
     ServingCertificateOptions o;
     o.node_name = options_.name;
-    o.dns_names = {options_.hostname.empty() ? options_.name : options_.hostname};
-    o.ip_addresses = {options_.address};
+    o.places = [this] { return places(); };
     o.certificate_file = options_.tls_certificate_file;
     o.key_file = options_.tls_key_file;
     o.rotate = options_.rotate_server_certificates;
