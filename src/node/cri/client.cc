@@ -1,4 +1,6 @@
 // Runtime over gRPC.
+#include <algorithm>
+
 #include "base/encoding.h"
 #include "base/log.h"
 #include "base/metrics.h"
