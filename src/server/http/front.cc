@@ -437,7 +437,7 @@ Task<void> Front::serve(Context ctx, net::Request* request, net::Responder* resp
   if (x.audit) co_await end_audit(ctx, &x);
   now_running.add(-1);
   const TimePoint end = ctx.loop().now();
-  note_work(end);
+  note_work(turns_.of_this_thread(), end);
   const Duration took = end - start;
   observe(x, took);
   if (log::v(3)) {
@@ -570,7 +570,7 @@ Task<void> Front::dispatch(Context ctx, Exchange* x) {
     const bool entered = co_await wait_outside(ctx, x, place);
     if (!entered) co_return;
   }
-  x->turn = Turn(&ctx.loop(), x->passage.level(), x->passage.weight());
+  x->turn = Turn(turns_.of_this_thread(), &ctx.loop(), x->passage.level(), x->passage.weight());
   // What has a body takes its turn when that is there.
   if (!x->info.is_resource || is_read(x->info)) co_await x->turn.begin(ctx.loop().now());
   const TimePoint asked = ctx.loop().now();

@@ -2,7 +2,8 @@
 // last: limits of its head (net/) -> deadline -> who asks, by the head alone -> priority and
 // fairness (flow/), or the gate of requests in flight -> may they -> the body, with a deadline ->
 // the verb -> the answer, whose long forms are made in pieces as the peer takes them (pieces.h).
-// One front serves every loop; the gate's counts and the relays' connections are all it keeps.
+// One front serves every loop; the gate's counts, the relays' connections and the loops' turns are
+// all it keeps.
 #pragma once
 
 #include <atomic>
@@ -20,6 +21,7 @@
 #include "server/auth/auth.h"
 #include "server/http/relay_pool.h"
 #include "server/server.h"
+#include "server/turns/turns.h"
 
 namespace keles::server {
 
@@ -111,6 +113,7 @@ class Front {
   FrontOptions options_;
   std::atomic<int> reading_{0}, mutating_{0};
   RelayPool relays_;
+  LoopTurns turns_;
 };
 
 }  // namespace keles::server

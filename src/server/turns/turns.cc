@@ -1,6 +1,7 @@
 #include "server/turns/turns.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 #include <vector>
 
@@ -23,11 +24,6 @@ constexpr Duration kPiece = 200us;
 // Start-time fair queuing over levels, in nanoseconds of work by weight.
 class Turns : public std::enable_shared_from_this<Turns> {
  public:
-  static Turns& mine() {
-    thread_local std::shared_ptr<Turns> turns = std::make_shared<Turns>();
-    return *turns;
-  }
-
   bool quiet(TimePoint now) const { return waiting_ == 0 && !posted_ && now - last_ >= kQuiet; }
   void note(TimePoint now) { last_ = now; }
 
@@ -129,22 +125,42 @@ void Turn::Awaiter::await_suspend(std::coroutine_handle<> h) {
 }
 
 Turn::Awaiter Turn::begin(TimePoint now) const {
-  if (!loop_ || Turns::mine().quiet(now)) return {};
+  if (!turns_ || turns_->quiet(now)) return {};
   return next();
 }
 
 Turn::Awaiter Turn::next() const {
   Awaiter a;
-  if (!loop_) return a;
-  a.turns = &Turns::mine();
+  a.turns = turns_;
   a.loop = loop_;
   a.level = level_;
   a.weight = weight_;
   return a;
 }
 
-bool Turn::over(TimePoint since) const { return loop_ && loop_->now() - since >= kPiece; }
+bool Turn::over(TimePoint since) const { return turns_ && loop_->now() - since >= kPiece; }
 
-void note_work(TimePoint now) { Turns::mine().note(now); }
+void note_work(Turns* turns, TimePoint now) { turns->note(now); }
+
+namespace {
+std::atomic<uint64_t> last_id{0};
+}  // namespace
+
+LoopTurns::LoopTurns() : id_(last_id.fetch_add(1) + 1) {}
+
+// Remembered by each thread, so that loops do not meet at the lock.
+Turns* LoopTurns::of_this_thread() {
+  struct Mine {
+    uint64_t of = 0;
+    Turns* turns = nullptr;
+  };
+  thread_local Mine mine;
+  if (mine.of == id_) return mine.turns;
+  std::lock_guard lock(mutex_);
+  std::shared_ptr<Turns>& turns = all_[std::this_thread::get_id()];
+  if (!turns) turns = std::make_shared<Turns>();
+  mine = {id_, turns.get()};
+  return mine.turns;
+}
 
 }  // namespace keles::server

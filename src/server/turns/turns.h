@@ -9,17 +9,40 @@
 // round again.
 //
 // Threads: a loop's turns belong to its thread; everything here is called there. Nothing is
-// allocated for who waits: it lies in the awaiting coroutine.
+// allocated for who waits: it lies in the awaiting coroutine. Who waits when its loop ends is
+// forgotten with it.
 #pragma once
 
 #include <coroutine>
+#include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <thread>
 
 #include "base/loop.h"
 
 namespace keles::server {
 
+// The turns of one loop.
 class Turns;
+
+// Those of a server, loop by loop.
+class LoopTurns {
+ public:
+  LoopTurns();
+  LoopTurns(const LoopTurns&) = delete;
+  // Of the loop whose thread this is; they last as long as the server and what it has begun there.
+  Turns* of_this_thread();
+
+ private:
+  const uint64_t id_;  // no other's in this process
+  std::mutex mutex_;
+  std::map<std::thread::id, std::shared_ptr<Turns>> all_;
+};
+
+// The loop has worked for a request until `now`.
+void note_work(Turns* turns, TimePoint now);
 
 // One request's claim to its loop's time. A default one waits for nothing.
 class Turn {
@@ -38,7 +61,8 @@ class Turn {
 
   Turn() = default;
   // `level` is compared and never looked at; levels share the loop by their weights (> 0).
-  Turn(Loop* loop, const void* level, int weight) : loop_(loop), level_(level), weight_(weight) {}
+  Turn(Turns* turns, Loop* loop, const void* level, int weight)
+      : turns_(turns), loop_(loop), level_(level), weight_(weight) {}
 
   // Of who has just come, at `now`: waits for its turn, unless the loop had nothing to do before.
   Awaiter begin(TimePoint now) const;
@@ -48,12 +72,10 @@ class Turn {
   bool over(TimePoint since) const;
 
  private:
+  Turns* turns_ = nullptr;  // null: it waits for nothing
   Loop* loop_ = nullptr;
   const void* level_ = nullptr;
   int weight_ = 1;
 };
-
-// The loop of this thread has worked for a request until `now`.
-void note_work(TimePoint now);
 
 }  // namespace keles::server

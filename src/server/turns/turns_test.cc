@@ -26,6 +26,8 @@ class BusyLoop final : public Loop {
 
   SimLoop sim{1};
   Duration worked{};
+  LoopTurns all;
+  Turns* turns = all.of_this_thread();
 };
 
 struct Client {
@@ -45,14 +47,14 @@ Task<void> keep_asking(Client* c) {
   while (!*c->over) {
     co_await yield_to(*c->loop);
     const TimePoint came = c->loop->now();
-    Turn turn(c->loop, c->level, c->weight);
+    Turn turn(c->loop->turns, c->loop, c->level, c->weight);
     co_await turn.begin(came);
     for (int i = 0; i < c->pieces; ++i) {
       if (i > 0) co_await turn.next();
       c->loop->worked += c->work;
       c->served += c->work;
     }
-    note_work(c->loop->now());
+    note_work(c->loop->turns, c->loop->now());
     c->latencies.push_back(c->loop->now() - came);
   }
 }
@@ -89,7 +91,7 @@ Duration one_request(BusyLoop& loop, const void* level) {
   auto once = [](Client* c) -> Task<void> {
     const TimePoint came = c->loop->now();
     co_await yield_to(*c->loop);  // it lies in the socket until the loop reads it
-    Turn turn(c->loop, c->level, c->weight);
+    Turn turn(c->loop->turns, c->loop, c->level, c->weight);
     co_await turn.begin(c->loop->now());
     c->loop->worked += c->work;
     c->latencies.push_back(c->loop->now() - came);
@@ -102,10 +104,10 @@ Duration one_request(BusyLoop& loop, const void* level) {
 
 TEST(Turns, WhoComesToAnIdleLoopGoesOnAtOnce) {
   BusyLoop loop;
-  Turn turn(&loop, &kOther, 1);
+  Turn turn(loop.turns, &loop, &kOther, 1);
   loop.sim.advance(1s);
   EXPECT_TRUE(turn.begin(loop.now()).await_ready());
-  note_work(loop.now());
+  note_work(loop.turns, loop.now());
   EXPECT_FALSE(turn.begin(loop.now()).await_ready()) << "it has just worked: others may have come";
   loop.sim.advance(1ms);
   EXPECT_TRUE(turn.begin(loop.now()).await_ready());
@@ -159,14 +161,15 @@ TEST(Turns, NeedNoClock) {
   SimLoop loop(1);
   bool over = false;
   int pieces = 0;
-  auto work = [](SimLoop* loop, bool* over, int* pieces) -> Task<void> {
-    Turn turn(loop, &kFlood, 1);
+  LoopTurns all;
+  auto work = [](SimLoop* loop, Turns* turns, bool* over, int* pieces) -> Task<void> {
+    Turn turn(turns, loop, &kFlood, 1);
     while (!*over) {
       co_await turn.next();
       ++*pieces;
     }
   };
-  spawn(loop, work(&loop, &over, &pieces));
+  spawn(loop, work(&loop, all.of_this_thread(), &over, &pieces));
   loop.run_ready(20);
   loop.post([&] { over = true; });
   loop.run_ready(200);
@@ -174,10 +177,15 @@ TEST(Turns, NeedNoClock) {
   EXPECT_LT(pieces, 1000);
 }
 
-// A loop that ends with somebody waiting leaves the next loop of the thread as new.
+// A loop that ends with somebody waiting leaves the next loop of the thread as new; servers have
+// turns of their own.
 TEST(Turns, EndWithTheirLoop) {
-  auto wait = [](Loop* loop, bool* went) -> Task<void> {
-    Turn turn(loop, &kFlood, 1);
+  LoopTurns all, other;
+  EXPECT_EQ(all.of_this_thread(), all.of_this_thread());
+  EXPECT_NE(all.of_this_thread(), other.of_this_thread());
+  Turns* turns = all.of_this_thread();
+  auto wait = [](Turns* turns, Loop* loop, bool* went) -> Task<void> {
+    Turn turn(turns, loop, &kFlood, 1);
     co_await turn.next();
     *went = true;
   };
@@ -185,11 +193,11 @@ TEST(Turns, EndWithTheirLoop) {
   {
     SimLoop loop(1);
     // Run no further than to its wait. (Its coroutine is lost with the loop, as all are.)
-    spawn(loop, wait(&loop, &first));
+    spawn(loop, wait(turns, &loop, &first));
     loop.run_ready(1);
   }
   SimLoop loop(2);
-  spawn(loop, wait(&loop, &second));
+  spawn(loop, wait(turns, &loop, &second));
   loop.run_ready();
   EXPECT_FALSE(first);
   EXPECT_TRUE(second);
