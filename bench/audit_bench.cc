@@ -1,6 +1,6 @@
 // audit_bench [ROUNDS]: what auditing adds to a write. Three servers, without a policy, with one at
-// Metadata and with one at RequestResponse (to a log file), are sent the same creates and patches of
-// ConfigMaps in turns; the server's CPU of each, beside the first's. Goal: at most 1.5 times at
+// Metadata and with one at RequestResponse (to a log file), are sent the same creates and patches
+// of ConfigMaps in turns; the server's CPU of each, beside the first's. Goal: at most 1.5 times at
 // RequestResponse, once without a policy.
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +29,8 @@ struct Audited {
 };
 
 std::string policy(const char* level) {
-  return std::string("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: ") + level + "}]\n";
+  return std::string("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: ") + level +
+         "}]\n";
 }
 
 WireRequest write(bool patch, int round, int i) {

@@ -111,8 +111,7 @@ bool may_be_cloned(const PersistentVolumeClaim& of, const PersistentVolume& sour
   return of.metadata().deletion_timestamp().empty() && of.status().phase() == "Bound" &&
          of.spec().volume_name() == source.metadata().name() &&
          owner.uid() == of.metadata().uid() && owner.name() == of.metadata().name() &&
-         owner.namespace_() == of.metadata().namespace_() &&
-         source.spec().csi().driver() == driver;
+         owner.namespace_() == of.metadata().namespace_() && source.spec().csi().driver() == driver;
 }
 
 StringMap topology_of(const Node& node, const CSINode& csi, const std::string& driver) {

@@ -189,7 +189,8 @@ Task<void> life(World* w) {
   co_await World::end(w);
 }
 
-// A claim whose status its owner has written, too, is not the volume's: the volume says whose it is.
+// A claim whose status its owner has written, too, is not the volume's: the volume says whose it
+// is.
 TEST(Sidecar, ClonesAreOfTheClaimsOwnVolumeOnly) {
   auto claim = [](const std::string& uid, const std::string& more) {
     return *parse_yaml(

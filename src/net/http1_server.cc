@@ -479,7 +479,7 @@ class Http1Connection final : public Responder {
   std::string buffer_;
   Request request_;
   ConnectionBudget budget_;
-  size_t held_ = 0;  // of the budget, by the present request
+  size_t held_ = 0;          // of the budget, by the present request
   size_t without_rest_ = 0;  // read since others last had a turn
   http1::Framing framing_;
   http1::BodyReader reader_;

@@ -189,7 +189,8 @@ Task<void> rotate(Context ctx, Wanted* w, Client* client,
     if (w->current) {
       node_metrics::certificate_ends(w->serving, {w->current->not_after_unix * 1'000'000'000});
     }
-    while (ctx.loop().wall_now() < due && !is_out_of_place(*w)) {  // looked at daily: clocks are set
+    while (ctx.loop().wall_now() < due &&
+           !is_out_of_place(*w)) {  // looked at daily: clocks are set
       const Duration most = w->places ? Duration(kLookEvery) : 24h;
       Status s = co_await ctx.sleep(std::min<Duration>(due - ctx.loop().wall_now(), most));
       if (!s.ok()) co_return;

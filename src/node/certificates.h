@@ -26,7 +26,7 @@ struct ServingCertificateOptions {
   // With `rotate`: what the certificate is asked for, as of when it is called. Nothing is asked for
   // while there are none; when they change, another certificate is.
   std::function<NodePlaces()> places;
-  std::string certificate_file, key_file;            // "" = none
+  std::string certificate_file, key_file;  // "" = none
   bool rotate = false;
   std::string directory;  // with `rotate`: where kubelet-server-current.pem is kept
 };

@@ -655,7 +655,8 @@ Task<void> checkpoint_test(World* w) {
   // containerd has it since 2.0, and needs criu.
   const std::string said = got->body;
   if (got->status == 500) {
-    EXPECT_TRUE(said.starts_with("checkpointing of default/s/a failed (rpc error: code = ")) << said;
+    EXPECT_TRUE(said.starts_with("checkpointing of default/s/a failed (rpc error: code = "))
+        << said;
     co_return;
   }
   EXPECT_EQ(got->status, 200);

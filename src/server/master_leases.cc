@@ -20,8 +20,8 @@ const KindDesc& kind() { return kind_of<Endpoints>(); }
 // The object that says so; what others keep in its metadata stays.
 Document lease_document(const ObjectPtr& before, const std::string& address, uint16_t port,
                         WallTime now) {
-  Draft<EndpointsEdit> d = before ? Draft<EndpointsEdit>(*read<Endpoints>(before))
-                                  : Draft<EndpointsEdit>();
+  Draft<EndpointsEdit> d =
+      before ? Draft<EndpointsEdit>(*read<Endpoints>(before)) : Draft<EndpointsEdit>();
   auto meta = d->edit_metadata();
   meta.set_generation(before ? read<Endpoints>(before)->metadata().generation() + 1 : 1);
   meta.edit_annotations().set(kRenewed, format_micro_time(now));
@@ -82,8 +82,8 @@ Task<Status> renew_master_lease(Context ctx, Store* store, std::string address, 
     w.tree = std::move(d);
     auto done = co_await store->write(ctx, std::move(w));
     s = done.status();
-    const bool again = s.is(Reason::kConflict) || s.is(Reason::kAlreadyExists) ||
-                       s.is(Reason::kNotFound);
+    const bool again =
+        s.is(Reason::kConflict) || s.is(Reason::kAlreadyExists) || s.is(Reason::kNotFound);
     if (s.ok() || !again) break;
   }
   co_return s;

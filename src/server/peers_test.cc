@@ -158,11 +158,11 @@ TEST(Peers, AreNotBelievedOfLeases) {
   World w;
   auto a = w.server("a", "10.0.0.1");
   ASSERT_TRUE(run_task(w.loop, a.api->start(w.ctx)).ok());
-  auto body = parse_json(
-      R"({"metadata":{"name":"apiserver-0","namespace":"kube-system","labels":)"
-      R"({"apiserver.kubernetes.io/identity":"kube-apiserver"},"annotations":)"
-      R"({"keles.dev/serves-at":"10.0.0.66 6443"}},"spec":{"holderIdentity":"x",)"
-      R"("leaseDurationSeconds":3600,"renewTime":"2023-11-14T22:13:20.000000Z"}})");
+  auto body =
+      parse_json(R"({"metadata":{"name":"apiserver-0","namespace":"kube-system","labels":)"
+                 R"({"apiserver.kubernetes.io/identity":"kube-apiserver"},"annotations":)"
+                 R"({"keles.dev/serves-at":"10.0.0.66 6443"}},"spec":{"holderIdentity":"x",)"
+                 R"("leaseDurationSeconds":3600,"renewTime":"2023-11-14T22:13:20.000000Z"}})");
   registry::WriteRequest how;
   how.user = "somebody";
   auto made = run_task(w.loop, a.api->registry().create(w.ctx, &kind_of<Lease>(), "kube-system",

@@ -378,8 +378,8 @@ Task<void> ContainerRequests::checkpoint(Context ctx, Request* request, Responde
     if (s.ok()) s = co_await runtime_->checkpoint_container(ctx, id, file, *timeout);
   }
   if (!s.ok()) {
-    std::string why = "checkpointing of " + ns + "/" + pod + "/" + name + " failed (" +
-                      s.message() + ")";
+    std::string why =
+        "checkpointing of " + ns + "/" + pod + "/" + name + " failed (" + s.message() + ")";
     co_await plain(responder, 500, std::move(why));
     co_return;
   }

@@ -43,8 +43,8 @@ struct ListQuery {
   std::string label_selector, field_selector;
   std::string resource_version, resource_version_match, continue_;
   int64_t limit = 0;
-  bool in_stretches = false;          // stretches will do as well, where there are any
-  bool sends_initial_events = false;  // which no list does: an error
+  bool in_stretches = false;           // stretches will do as well, where there are any
+  bool sends_initial_events = false;   // which no list does: an error
   const server::Turn* turn = nullptr;  // long searches stop for others; null: they do not
 };
 

@@ -147,8 +147,8 @@ TEST(Turns, LevelsShareByTheirWeights) {
   Crowd narrow(&loop, 100, &kFlood, 5, 200us);
   Crowd wide(&loop, 20, &kOther, 20, 100us);
   work_for(loop, 2s);
-  const double ratio = static_cast<double>(wide.served().count()) /
-                       static_cast<double>(narrow.served().count());
+  const double ratio =
+      static_cast<double>(wide.served().count()) / static_cast<double>(narrow.served().count());
   EXPECT_GT(ratio, 3.6);
   EXPECT_LT(ratio, 4.4);
   for (const auto& c : narrow.clients) EXPECT_GT(c->latencies.size(), 0u) << "nobody starves";
