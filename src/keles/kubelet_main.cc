@@ -222,7 +222,8 @@ void add_flags(Flags& f, KubeletFlags& k) {
         "How often containers' logs are looked at for rotation.");
   k.proxy.add(f);
   f.add("pod-network", &k.pod_network,
-        "bridge: configure CNI and routes between nodes; none: leave that to somebody else.");
+        "bridge: configure CNI, routes between nodes that share a link and a tunnel (VXLAN) to "
+        "others; vxlan: the tunnel to all; none: leave that to somebody else.");
   f.add("network-policy", &k.network_policy,
         "Enforce network policies on this node's pods; with --pod-network=none that is left to "
         "somebody else, too.");
@@ -341,6 +342,10 @@ Status finish_options(KubeletFlags& k) {
     k.name = host;
   }
   TRY_ASSIGN(ips, parse_node_ips(k.node_ip));
+  if (k.pod_network != "bridge" && k.pod_network != "vxlan" && k.pod_network != "none") {
+    return Status::bad_request("--pod-network: \"" + k.pod_network +
+                               "\" is none of bridge, vxlan and none");
+  }
   k.node.name = k.name;
   k.node.address = ips.front().text();
   if (ips.size() == 2) k.node.second_address = ips.back().text();
@@ -465,7 +470,11 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
     };
   }
   informers.start(all);
-  if (k.pod_network != "none") group.spawn(run_node_network(all, proxy_client.get(), k.name, {}));
+  if (k.pod_network != "none") {
+    NodeNetworkOptions network;
+    network.tunnel_to_all = k.pod_network == "vxlan";
+    group.spawn(run_node_network(all, proxy_client.get(), k.name, network));
+  }
   if (k.rotate_certificates && config->endpoint.tls && config->endpoint.tls->identity) {
     node::ClientCertificateOptions o;
     o.node_name = k.name;

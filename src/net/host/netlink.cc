@@ -2,6 +2,7 @@
 
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
@@ -11,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <functional>
+#include <span>
 
 namespace keles {
 namespace {
@@ -45,6 +47,9 @@ class Request {
   }
   void address(uint16_t type, const IpAddress& a) {
     fits_ &= mnl_attr_put_check(h_, kMaxRequest, type, a.bytes().size(), a.bytes().data());
+  }
+  void bytes(uint16_t type, std::span<const uint8_t> raw) {
+    fits_ &= mnl_attr_put_check(h_, kMaxRequest, type, raw.size(), raw.data());
   }
   // An attribute that holds those that `fill` adds.
   void nest(uint16_t type, const std::function<void()>& fill) {
@@ -168,6 +173,7 @@ std::optional<NetRoute> route_of(const nlmsghdr* h) {
   r.link_index = static_cast<int>(a.number(RTA_OIF));
   r.metric = a.number(RTA_PRIORITY);
   r.protocol = family->rtm_protocol;
+  r.on_link = (family->rtm_flags & RTNH_F_ONLINK) != 0;
   return r;
 }
 
@@ -280,6 +286,47 @@ Status Netlink::add_veth(std::string_view name, std::string_view peer_name, int 
   return socket_->change(r, "add veth " + std::string(name));
 }
 
+Status Netlink::add_vxlan(const NetVxlan& link) {
+  Request r(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{});
+  r.text(IFLA_IFNAME, link.name);
+  r.bytes(IFLA_ADDRESS, link.mac);
+  r.nest(IFLA_LINKINFO, [&] {
+    r.text(IFLA_INFO_KIND, "vxlan");
+    r.nest(IFLA_INFO_DATA, [&] {
+      r.number(IFLA_VXLAN_ID, link.id);
+      r.address(link.local.v6() ? IFLA_VXLAN_LOCAL6 : IFLA_VXLAN_LOCAL, link.local);
+      r.bytes(IFLA_VXLAN_LEARNING, std::array<uint8_t, 1>{0});
+      const auto high = static_cast<uint8_t>(link.port >> 8), low = static_cast<uint8_t>(link.port);
+      r.bytes(IFLA_VXLAN_PORT, std::array<uint8_t, 2>{high, low});
+    });
+  });
+  return socket_->change(r, "add vxlan " + link.name);
+}
+
+Status Netlink::set_neighbor(int index, const IpAddress& ip, const NetMac& mac) {
+  ndmsg family{};
+  family.ndm_family = family_number(ip);
+  family.ndm_ifindex = index;
+  family.ndm_state = NUD_PERMANENT;
+  family.ndm_type = RTN_UNICAST;
+  Request r(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, family);
+  r.address(NDA_DST, ip);
+  r.bytes(NDA_LLADDR, mac);
+  return socket_->change(r, "set neighbor " + ip.text());
+}
+
+Status Netlink::set_tunnel_end(int index, const NetMac& mac, const IpAddress& host) {
+  ndmsg family{};
+  family.ndm_family = PF_BRIDGE;
+  family.ndm_ifindex = index;
+  family.ndm_state = NUD_PERMANENT;
+  family.ndm_flags = NTF_SELF;
+  Request r(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, family);
+  r.bytes(NDA_LLADDR, mac);
+  r.address(NDA_DST, host);
+  return socket_->change(r, "set tunnel to " + host.text());
+}
+
 Status Netlink::delete_link(std::string_view name) {
   auto found = link(name);
   if (found.status().is(Reason::kNotFound)) return Status();
@@ -342,6 +389,7 @@ rtmsg route_header(const NetRoute& route, uint8_t scope) {
   family.rtm_protocol = route.protocol;
   family.rtm_scope = scope;
   family.rtm_type = RTN_UNICAST;
+  if (route.on_link) family.rtm_flags = RTNH_F_ONLINK;
   return family;
 }
 

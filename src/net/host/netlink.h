@@ -8,6 +8,7 @@
 // kInternalError, each naming the object and the kernel's own words.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -33,6 +34,20 @@ struct NetRoute {
   int link_index = 0;                // 0: by the gateway
   uint8_t protocol = 4;  // RTPROT_STATIC; what made the route, so that its maker finds it again
   uint32_t metric = 0;
+  bool on_link = false;  // the gateway is taken to be on the link, whatever addresses say
+};
+
+// Six bytes.
+using NetMac = std::array<uint8_t, 6>;
+
+// A tunnel of Ethernet over UDP (RFC 7348) that learns nothing: where what goes is told by
+// set_neighbor() and set_tunnel_end().
+struct NetVxlan {
+  std::string name;
+  uint32_t id = 0;
+  uint16_t port = 4789;
+  IpAddress local;  // what it sends from
+  NetMac mac{};
 };
 
 struct NetAddress {
@@ -52,6 +67,11 @@ class Netlink {
   Status add_bridge(std::string_view name);
   // The peer is made inside the network namespace of `peer_pid` (0: here).
   Status add_veth(std::string_view name, std::string_view peer_name, int peer_pid);
+  Status add_vxlan(const NetVxlan& link);
+  // Whose MAC an address on the link is, for good; and behind which host of the tunnel a MAC is.
+  // Said again it is replaced.
+  Status set_neighbor(int index, const IpAddress& ip, const NetMac& mac);
+  Status set_tunnel_end(int index, const NetMac& mac, const IpAddress& host);
   Status delete_link(std::string_view name);  // absent is fine
   Status set_link_up(int index);
   Status set_link_master(int index, int master_index);

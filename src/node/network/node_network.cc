@@ -10,6 +10,7 @@
 #include "base/sync.h"
 #include "client/informer.h"
 #include "net/host/nftables.h"
+#include "node/network/overlay.h"
 
 namespace keles {
 namespace {
@@ -85,8 +86,17 @@ Status reconcile(const std::vector<NodeRange>& nodes, const std::string& self,
     if (has_v6(n)) write_sysctl(options, "net/ipv6/conf/all/forwarding");
     TRY(write_cni_config(options, n));
   }
+  TRY_ASSIGN(addresses, netlink->addresses());
+  const Overlay overlay = plan_overlay(nodes, self, addresses, options.tunnel_to_all);
+  TRY_ASSIGN(wanted, apply_overlay(overlay, netlink));
+  for (NetRoute& r : plan_routes(nodes, self)) {
+    const bool tunnelled = std::any_of(wanted.begin(), wanted.end(), [&](const NetRoute& o) {
+      return o.destination == r.destination;
+    });
+    if (!tunnelled) wanted.push_back(std::move(r));
+  }
   TRY_ASSIGN(present, netlink->routes());
-  RouteChanges changes = diff_routes(present, plan_routes(nodes, self));
+  RouteChanges changes = diff_routes(present, wanted);
   Status first = apply_masquerade(nodes, self, masquerade);
   for (const NetRoute& r : changes.remove) {
     Status s = netlink->delete_route(r);

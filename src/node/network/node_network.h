@@ -1,7 +1,7 @@
 // The pod network of one node, as simple as Kubernetes allows: a CNI configuration (bridge,
 // host-local, portmap) made from the Node's podCIDRs, and a route to each other node's podCIDRs by
-// its InternalIP of that family. Nodes share a link, so every pod reaches every pod by its own IP,
-// without NAT. Of both families where the Nodes have both.
+// its InternalIP of that family, or by a tunnel where the two share no link (overlay.h), so every
+// pod reaches every pod by its own IP, without NAT. Of both families where the Nodes have both.
 //
 // What leaves for an address that is neither a pod nor a node bears the node's address, as nothing
 // outside knows the way back to a pod.
@@ -29,6 +29,7 @@ constexpr uint8_t kRouteProtocol = 75;
 struct NodeNetworkOptions {
   std::string cni_directory = "/etc/cni/net.d";
   std::string proc_sys = "/proc/sys";  // where sysctls are written; "" = not at all
+  bool tunnel_to_all = false;          // also to nodes that share a link
 };
 
 // What this needs of a Node.
