@@ -13,7 +13,11 @@ namespace {
 
 constexpr const char* kFile = "memory_manager_state";
 
-std::string quoted(std::string_view s) { return "\"" + std::string(s) + "\""; }
+std::string quoted(std::string_view s) {
+  std::string out;
+  write_json_string(out, s);
+  return out;
+}
 
 std::string joined(const std::vector<int>& numbers, const char* separator) {
   std::string out;
