@@ -1,5 +1,7 @@
 #include "sim/fake_runtime.h"
 
+#include <algorithm>
+
 #include "base/buggify.h"
 
 namespace keles::sim {
