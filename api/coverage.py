@@ -47,7 +47,7 @@ A path is that of one kind; other kinds have the same field in their pod templat
 {fields}
 
 What a node refuses aloud is not listed: volumes of other types than hostPath, emptyDir, configMap, secret,
-downwardAPI, projected, nfs and csi (and local of claims) fail with FailedMount, claims of drivers that are not there with FailedPrepareDynamicResources.
+downwardAPI, projected, nfs, image and csi (and local of claims) fail with FailedMount, claims of drivers that are not there with FailedPrepareDynamicResources.
 '''
 
 

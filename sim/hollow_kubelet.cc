@@ -81,6 +81,9 @@ class HollowKubelet::Host final : public node::PodHost {
     co_return Status(Reason::kNotFound, "there is no " + path);
   }
 
+  Task<Result<node::cri::IdMapping>> user_ids(Context, std::string) override {
+    co_return Status::unavailable("there are no users here");
+  }
   Task<Status> make_log_directory(Context ctx, std::string) override {
     return work(std::move(ctx));
   }

@@ -87,6 +87,8 @@ constexpr Entry kEntries[] = {
     {"topology-manager-policy", "topologyManagerPolicy"},
     {"topology-manager-scope", "topologyManagerScope"},
     {"topology-manager-policy-options", "topologyManagerPolicyOptions", As::kPairs},
+    {"memory-swap-behavior", "memorySwap.swapBehavior"},
+    {"user-namespace-ids-per-pod", "userNamespaces.idsPerPod", As::kNumber},
 };
 
 // Of "a,b", in brackets or without.

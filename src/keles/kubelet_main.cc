@@ -55,7 +55,8 @@ struct KubeletFlags {
   bool serialize_pulls = true;
   int64_t parallel_pulls = 0;
   std::string verify_pulls, kube_reserved, system_reserved;
-  int64_t pod_max_pids = -1;
+  int64_t pod_max_pids = -1, user_ids_per_pod = 65536;
+  std::string swap_behavior, provider_config, provider_bin_dir;
   std::vector<std::string> manifest_headers;
   int64_t verbosity = 0;
   std::string logging_format = "text";
@@ -96,6 +97,11 @@ void add_resource_flags(Flags& f, KubeletFlags& k) {
   f.add("pod-max-pids", &k.pod_max_pids,
         "Set the maximum number of processes per pod. If -1, as many as the node has.");
   k.managers.add(f, k.node.managers);
+  f.add("memory-swap-behavior", &k.swap_behavior,
+        "What pods have of the node's swap: NoSwap (the default), or LimitedSwap.");
+  f.add("user-namespace-ids-per-pod", &k.user_ids_per_pod,
+        "How many user ids a pod has that has users of its own (hostUsers: false); a multiple of "
+        "65536.");
 }
 
 void add_static_pod_flags(Flags& f, KubeletFlags& k) {
@@ -127,6 +133,10 @@ void add_image_flags(Flags& f, KubeletFlags& k) {
   f.add("max-parallel-image-pulls", &k.parallel_pulls,
         "How many images are pulled at once when they are not pulled one at a time (0: any "
         "number).");
+  f.add("image-credential-provider-config", &k.provider_config,
+        "Path to a credential provider plugin config file (or a directory of such).");
+  f.add("image-credential-provider-bin-dir", &k.provider_bin_dir,
+        "The path to the directory where credential provider plugin binaries are located.");
   f.add("image-pull-credentials-verification-policy", &k.verify_pulls,
         "Whether a pod must show credentials for an image that is on the node already: "
         "NeverVerify, NeverVerifyPreloadedImages (the default), NeverVerifyAllowlistedImages or "
@@ -335,6 +345,17 @@ Result<std::vector<IpAddress>> parse_node_ips(const std::string& flag) {
   return out;
 }
 
+Status read_credential_providers(KubeletFlags& k) {
+  if (k.provider_config.empty() && k.provider_bin_dir.empty()) return {};
+  if (k.provider_config.empty() || k.provider_bin_dir.empty())
+    return Status::bad_request(
+        "--image-credential-provider-config and --image-credential-provider-bin-dir go together");
+  TRY_ASSIGN(all, node::read_credential_providers(k.provider_config, k.provider_bin_dir));
+  k.node.credential_providers =
+      std::make_shared<node::CredentialProviders>(std::move(all), k.provider_bin_dir);
+  return {};
+}
+
 Status finish_options(KubeletFlags& k) {
   if (k.name.empty()) {
     char host[256] = {};
@@ -405,6 +426,14 @@ Status finish_options(KubeletFlags& k) {
   k.node.system_reserved = system;
   TRY(k.managers.finish(k.node.managers));
   k.node.pod_pids_limit = std::max<int64_t>(k.pod_max_pids, 0);
+  if (!k.swap_behavior.empty() && k.swap_behavior != "NoSwap" && k.swap_behavior != "LimitedSwap")
+    return Status::bad_request("--memory-swap-behavior: \"" + k.swap_behavior +
+                               "\" is neither NoSwap nor LimitedSwap");
+  k.node.limited_swap = k.swap_behavior == "LimitedSwap";
+  if (k.user_ids_per_pod <= 0 || k.user_ids_per_pod > UINT32_MAX / 2)
+    return Status::bad_request("--user-namespace-ids-per-pod is out of range");
+  k.node.user_ids_per_pod = static_cast<uint32_t>(k.user_ids_per_pod);
+  TRY(read_credential_providers(k));
   return read_certificates(k);
 }
 Task<void> run_proxy(proxy::Proxy* proxy, Context ctx) { co_await proxy->run(ctx); }

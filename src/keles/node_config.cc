@@ -144,6 +144,9 @@ void read_kubelet(const kubelet::KubeletConfiguration& c, Args& args) {
   args.pairs("system-reserved", c.system_reserved(), '=');
   args.number("pod-max-pids", c.pod_pids_limit());
   read_managers(c, args);
+  args.text("memory-swap-behavior", c.memory_swap()["swapBehavior"].as_string());
+  if (const Value& ids = c.user_namespaces()["idsPerPod"]; ids.is_int())
+    args.number("user-namespace-ids-per-pod", ids.as_int());
 }
 
 // "0.0.0.0:10256": the port, and that the address is the one where it is served.

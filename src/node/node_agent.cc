@@ -90,7 +90,6 @@ class Agent final : public NodeView,
         csi_(options_.root, options_.name, client, csi_drivers_, events_),
         cgroups_(make_cgroup_driver(options_.cgroup_mount), options_.cgroup_root,
                  options_.systemd_cgroups),
-        host_(make_pod_host(volumes_, cgroups_, options_.logs)),
         probes_(ctx, runtime, events_, [this](const std::string& uid) { set_.wake(uid); }),
         status_(facts(), client, runtime, events_),
         plugins_(ctx.loop(), options_.root + "/plugins_registry"),
@@ -124,6 +123,8 @@ class Agent final : public NodeView,
     began = begin_eviction();
     if (!began.ok()) co_return began;
     began = begin_managers();
+    if (!began.ok()) co_return began;
+    began = co_await begin_users(this);
     if (!began.ok()) co_return began;
     fill_services();
     volumes_.use(csi_);
@@ -297,7 +298,21 @@ class Agent final : public NodeView,
     o.gc = options_.image_gc;
     o.parallel_pulls = options_.parallel_pulls;
     o.verification = options_.pull_verification;
+    o.providers = options_.credential_providers;
     return o;
+  }
+  // Pods may have users of their own.
+  static Task<Status> begin_users(Agent* self) {
+    const NodeOptions& o = self->options_;
+    std::function<Status()> work = [self, &o]() -> Status {
+      TRY_ASSIGN(ids, node_user_ids(o.user_ids_per_pod, o.max_pods));
+      TRY(UserNamespaces::check(ids, o.user_ids_per_pod, o.max_pods));
+      self->users_ = std::make_unique<UserNamespaces>(o.root, ids, o.user_ids_per_pod);
+      return self->users_->load();
+    };
+    TRY_CO(run_blocking(&self->ctx_.loop(), std::move(work)));
+    self->host_ = make_pod_host(self->volumes_, self->cgroups_, self->users_.get(), o.logs);
+    co_return Status();
   }
   Status begin_eviction() {
     EvictionOptions o;
@@ -439,6 +454,9 @@ class Agent final : public NodeView,
     shared_.dns = [this](Context ctx) { return dns(this, std::move(ctx)); };
     shared_.network_ready = [this] { return status_.network_ready(); };
     shared_.guard_network = options_.guard_network;
+    shared_.pod_token = [this](Context ctx, Ref<Pod> pod, std::string audience) {
+      return volumes_.pod_token(std::move(ctx), std::move(pod), std::move(audience));
+    };
     shared_.logs_directory = options_.logs;
     shared_.seccomp_root = options_.root + "/seccomp";
     shared_.node_name = options_.name;
@@ -450,6 +468,10 @@ class Agent final : public NodeView,
     shared_.allocatable_cpu = room["cpu"].to_string();
     shared_.allocatable_memory = room["memory"].to_string();
     shared_.pod_pids_limit = options_.pod_pids_limit;
+    shared_.swap.controlled = m.swap_controlled;
+    shared_.swap.unified = m.unified_cgroups;
+    shared_.swap.limited = options_.limited_swap;
+    shared_.swap.capacity_bytes = m.swap_bytes;
     for (const auto& [name, amount] : m.huge_pages)
       if (amount.sign() > 0) shared_.page_units.push_back(huge_page_unit(name));
   }
@@ -660,7 +682,7 @@ class Agent final : public NodeView,
     }
     std::vector<std::string> directories = co_await names_in(ctx_, options_.root + "/pods");
     for (const std::string& uid : directories)
-      if (!is_known(uid)) (void)co_await volumes_.remove(ctx_, uid);
+      if (!is_known(uid)) (void)co_await host_->remove_volumes(ctx_, uid);
     Status unstaged = co_await csi_.clean(ctx_);
     if (!unstaged.ok() && !ctx_.done())
       log::warn("Volumes that no pod has are still staged", {{"error", unstaged}});
@@ -730,6 +752,7 @@ class Agent final : public NodeView,
   CsiDrivers csi_drivers_;
   CsiVolumes csi_;
   PodCgroups cgroups_;
+  std::unique_ptr<UserNamespaces> users_;
   std::unique_ptr<PodHost> host_;
   Probes probes_;
   NodeStatus status_;

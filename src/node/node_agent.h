@@ -20,6 +20,7 @@
 #include "net/http.h"
 #include "node/cri/runtime.h"
 #include "node/eviction/thresholds.h"
+#include "node/images/credential_providers.h"
 #include "node/images/image_gc.h"
 #include "node/images/pull_records.h"
 #include "node/managers/node_managers.h"
@@ -53,6 +54,8 @@ struct NodeOptions {
   std::vector<std::string> allowed_unsafe_sysctls;     // names, or prefixes that end in "*"
   quota::ResourceList kube_reserved, system_reserved;  // cpu, memory, ephemeral-storage, pid
   int64_t pod_pids_limit = 0;                          // of a pod; 0: none
+  bool limited_swap = false;                           // memorySwap.swapBehavior: LimitedSwap
+  uint32_t user_ids_per_pod = 65536;                   // of pods with users of their own
 
   // The kubelet's API. Without a TLS identity port 10250 is not served.
   std::string listen_address = "0.0.0.0";
@@ -71,6 +74,7 @@ struct NodeOptions {
   ImageGcPolicy image_gc;
   int64_t parallel_pulls = 1;  // of images; 0: any number
   PullVerification pull_verification;
+  std::shared_ptr<CredentialProviders> credential_providers;  // null: none
   EvictionSettings eviction;
   ManagerOptions managers;              // of CPUs, memory and where they lie
   bool local_storage_isolation = true;  // limits of local storage are enforced

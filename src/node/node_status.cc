@@ -62,21 +62,42 @@ std::string amount_text(std::string_view name, const Quantity& amount) {
 
 }  // namespace
 
-int64_t machine_memory_bytes() {
+namespace {
+
+// One line of /proc/meminfo, which tells KiB.
+int64_t memory_line(std::string_view name) {
   auto text = read_file("/proc/meminfo", 65536);
   if (!text.ok()) return 0;
-  size_t at = text->find("MemTotal:");
+  size_t at = text->find(name);
+  if (at != std::string::npos) at = text->find_first_of("0123456789", at);
   if (at == std::string::npos) return 0;
-  at = text->find_first_of("0123456789", at);
   int64_t kb = 0;
   std::from_chars(text->data() + at, text->data() + text->size(), kb);
   return kb * 1024;
 }
 
-MachineInfo read_machine(const std::string& root) {
+// Whether cgroups of containers count swap: the root of v2 has no file for it, where we are does.
+bool counts_swap(const std::string& cgroups, bool unified) {
+  if (!unified) return path_exists(cgroups + "/memory/memory.memsw.limit_in_bytes");
+  auto own = read_file("/proc/self/cgroup", 65536);
+  if (!own.ok()) return false;
+  const size_t at = own->find("0::");
+  if (at == std::string::npos) return false;
+  std::string path = own->substr(at + 3, own->find('\n', at) - at - 3);
+  return path_exists(cgroups + path + "/memory.swap.max");
+}
+
+}  // namespace
+
+int64_t machine_memory_bytes() { return memory_line("MemTotal:"); }
+
+MachineInfo read_machine(const std::string& root, const std::string& cgroups) {
   MachineInfo m;
   m.cpus = std::max<int64_t>(sysconf(_SC_NPROCESSORS_ONLN), 1);
   m.memory_bytes = machine_memory_bytes();
+  m.swap_bytes = memory_line("SwapTotal:");
+  m.unified_cgroups = path_exists(cgroups + "/cgroup.controllers");
+  m.swap_controlled = counts_swap(cgroups, m.unified_cgroups);
   struct statvfs fs;
   if (statvfs(root.c_str(), &fs) == 0)
     m.disk_bytes = static_cast<int64_t>(fs.f_blocks) * static_cast<int64_t>(fs.f_frsize);
@@ -162,6 +183,7 @@ Task<void> NodeStatus::look(Context ctx) {
   runtime_trouble_.clear();
   network_trouble_.clear();
   runtime_status_ = std::move(*s);
+  if (!runtime_version_.name.empty()) runtime_status_.name = runtime_version_.name;
   for (const cri::RuntimeCondition& c : runtime_status_.conditions) {
     std::string text = c.type + "=" + (c.status ? "true" : "false") + " reason:" + c.reason +
                        " message:" + c.message;

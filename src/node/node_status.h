@@ -40,10 +40,13 @@ struct NodeFacts {
 
 struct MachineInfo {
   int64_t cpus = 1, memory_bytes = 0, disk_bytes = 0;
+  int64_t swap_bytes = 0;
+  bool unified_cgroups = false, swap_controlled = false;  // cgroups are v2; they count swap
   quota::ResourceList huge_pages;
   std::string machine_id, system_uuid, boot_id, kernel, os_image, architecture;
 };
-MachineInfo read_machine(const std::string& root);
+// `cgroups`: where they are mounted.
+MachineInfo read_machine(const std::string& root, const std::string& cgroups = "/sys/fs/cgroup");
 // cpu, memory, ephemeral-storage, pods, hugepages-*.
 quota::ResourceList node_capacity(const MachineInfo& m, int64_t max_pods);
 // The memory of the machine, as the kernel tells.

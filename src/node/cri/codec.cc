@@ -46,6 +46,15 @@ void add_all(const ListEdit<int64_t>& out, const std::vector<int64_t>& numbers) 
 void add_all(const MapEdit& out, const StringMap& map) {
   for (const auto& [key, value] : map) out.set(key, value);
 }
+template <class List>
+void add_all(const List& out, const std::vector<IdMapping>& ids) {
+  for (const IdMapping& id : ids) {
+    auto one = out.add();
+    one.set_host_id(id.host_id);
+    one.set_container_id(id.container_id);
+    one.set_length(id.length);
+  }
+}
 std::vector<std::string> strings(const List<std::string_view>& in) {
   std::vector<std::string> out;
   for (std::string_view s : in) out.emplace_back(s);
@@ -58,6 +67,10 @@ StringMap strings(const Map<std::string_view>& in) {
 }
 
 void fill(v1::NamespaceOptionEdit out, const NamespaceOptions& n) {
+  auto users = out.edit_userns_options();
+  users.set_mode(text_of(kModes, n.user_ids.empty() ? NamespaceMode::kNode : NamespaceMode::kPod));
+  add_all(users.edit_uids(), n.user_ids);
+  add_all(users.edit_gids(), n.user_ids);
   out.set_network(text_of(kModes, n.network));
   out.set_pid(text_of(kModes, n.pid));
   out.set_ipc(text_of(kModes, n.ipc));
@@ -148,6 +161,8 @@ void fill(v1::LinuxContainerResourcesEdit out, const Resources& r) {
   out.set_oom_score_adj(r.oom_score_adj);
   out.set_cpuset_cpus(r.cpuset_cpus);
   out.set_cpuset_mems(r.cpuset_mems);
+  out.set_memory_swap_limit_in_bytes(r.memory_swap_limit_bytes);
+  add_all(out.edit_unified(), r.unified);
   if (r.huge_pages.empty()) return;
   auto pages = out.edit_hugepage_limits();
   for (const auto& [unit, bytes] : r.huge_pages) {
@@ -212,6 +227,13 @@ void fill(v1::ContainerConfigEdit out, const ContainerConfig& c) {
     mount.set_host_path(m.host_path);
     mount.set_readonly(m.readonly);
     mount.set_propagation(text_of(kPropagations, m.propagation));
+    mount.set_recursive_read_only(m.recursive_readonly);
+    add_all(mount.edit_uid_mappings(), c.namespaces.user_ids);
+    add_all(mount.edit_gid_mappings(), c.namespaces.user_ids);
+    if (m.image.empty()) continue;
+    mount.edit_image().set_image(m.image);
+    mount.edit_image().set_user_specified_image(m.user_image);
+    mount.set_image_sub_path(m.image_sub_path);
   }
   add_all(out.edit_labels(), c.labels);
   add_all(out.edit_annotations(), c.annotations);
@@ -219,6 +241,7 @@ void fill(v1::ContainerConfigEdit out, const ContainerConfig& c) {
   out.set_stdin(c.stdin_open);
   out.set_stdin_once(c.stdin_once);
   out.set_tty(c.tty);
+  if (!c.stop_signal.empty()) out.set_stop_signal(c.stop_signal);
   auto linux_part = out.edit_linux();
   fill(linux_part.edit_resources(), c.resources);
   fill(linux_part.edit_security_context(), c);
@@ -287,6 +310,13 @@ Container read(const v1::ContainerStatus& in) {
   c.reason = in.reason();
   c.message = in.message();
   c.log_path = in.log_path();
+  if (in.stop_signal() != v1::kSignal_RUNTIME_DEFAULT) c.stop_signal = in.stop_signal();
+  if (auto user = in.user().linux()) {
+    c.user.emplace();
+    c.user->uid = user.uid();
+    c.user->gid = user.gid();
+    for (int64_t group : user.supplemental_groups()) c.user->groups.push_back(group);
+  }
   return c;
 }
 

@@ -30,11 +30,18 @@ enum class Propagation : uint8_t { kPrivate = 0, kHostToContainer = 1, kBidirect
 // The kinds of a security profile, of seccomp and of AppArmor.
 enum class Seccomp : uint8_t { kRuntimeDefault = 0, kUnconfined = 1, kLocalhost = 2 };
 
+struct IdMapping {
+  uint32_t host_id = 0, container_id = 0, length = 0;
+  bool operator==(const IdMapping&) const = default;
+};
+
 struct NamespaceOptions {
   NamespaceMode network = NamespaceMode::kPod;
   NamespaceMode pid = NamespaceMode::kContainer;
   NamespaceMode ipc = NamespaceMode::kPod;
   std::string target_id;  // whose processes a container sees, when pid is kTarget
+  // Of users and of groups alike, in a namespace of the pod's own; empty: the node's users.
+  std::vector<IdMapping> user_ids;
 };
 
 struct PortMapping {
@@ -49,6 +56,8 @@ struct Resources {
   int64_t oom_score_adj = 0;
   std::map<std::string, int64_t> huge_pages;  // bytes by page size, "2MB"
   std::string cpuset_cpus, cpuset_mems;       // "0-1,4"; "": as they are
+  int64_t memory_swap_limit_bytes = 0;        // of memory and swap together, on cgroup v1; 0: none
+  StringMap unified;                          // files of cgroup v2 and what they are to hold
 };
 
 struct SeLinux {
@@ -75,6 +84,10 @@ struct Mount {
   std::string container_path, host_path;
   bool readonly = false;
   Propagation propagation = Propagation::kPrivate;
+  bool recursive_readonly = false;
+  // Of an image, in place of a path of the host: as the runtime resolved it, as the pod names it,
+  // and what of it.
+  std::string image, user_image, image_sub_path;
 };
 
 struct Device {
@@ -110,6 +123,7 @@ struct ContainerConfig {
   bool strict_groups = false;
   std::optional<SeLinux> selinux;
   bool default_masks = true;  // mask /proc/kcore and its kind
+  std::string stop_signal;    // "SIGUSR1"; "" for the image's
 };
 
 struct Sandbox {
@@ -135,6 +149,12 @@ struct Container {
   int64_t started_at_ns = 0, finished_at_ns = 0;
   int exit_code = 0;
   std::string reason, message, log_path;
+  struct User {
+    int64_t uid = 0, gid = 0;
+    std::vector<int64_t> groups;
+  };
+  std::optional<User> user;  // as whom it began; not all runtimes say
+  std::string stop_signal;   // "" when the runtime does not say
 };
 
 struct Image {
@@ -168,6 +188,7 @@ struct RuntimeHandler {
 // What the runtime says of itself. Runtimes of before 2024 name no handlers and no features.
 struct RuntimeStatus {
   std::vector<RuntimeCondition> conditions;
+  std::string name = "containerd";                 // as version() says
   std::map<std::string, RuntimeHandler> handlers;  // by name; "" is the default
   bool supplemental_groups_policy = false;
 };

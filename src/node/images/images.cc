@@ -190,8 +190,15 @@ Task<Images::Outcome> Images::ensure(Context ctx, Request request, Report report
     co_return out;
   }
   std::vector<RegistryCredential> credentials = credentials_for(request);
-  if (present->has_value() && policy != "Always" &&
-      !records_.must_pull(image, (*present)->id, credentials)) {
+  const bool here = present->has_value() && policy != "Always";
+  bool must_ask = !here || records_.must_pull(image, (*present)->id, credentials);
+  if (must_ask && options_.providers && policy != "Never") {
+    std::vector<RegistryCredential> more =
+        co_await options_.providers->lookup(ctx, image, request.account);
+    credentials.insert(credentials.end(), more.begin(), more.end());
+    must_ask = !here || records_.must_pull(image, (*present)->id, credentials);
+  }
+  if (!must_ask) {
     report("Normal", "Pulled",
            "Container image \"" + image +
                "\" already present on machine and can be accessed by the pod");

@@ -14,6 +14,7 @@
 #include "base/context.h"
 #include "base/sync.h"
 #include "node/cri/runtime.h"
+#include "node/images/credential_providers.h"
 #include "node/images/image_gc.h"
 #include "node/images/keyring.h"
 #include "node/images/pull_records.h"
@@ -26,6 +27,7 @@ struct ImageOptions {
   ImageGcPolicy gc;
   int64_t parallel_pulls = 1;  // at once; 0: any number
   PullVerification verification;
+  std::shared_ptr<CredentialProviders> providers;  // null: there are none
 };
 
 class Images {
@@ -43,6 +45,7 @@ class Images {
     std::string key;  // who asks, for the back-off
     std::string image, policy;
     Keyring secrets;  // the pod's, besides the node's own
+    PodAccount account;
   };
   Task<Outcome> ensure(Context ctx, Request request, Report report);
   void forget(const std::string& key) { backoff_.erase(key); }

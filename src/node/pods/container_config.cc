@@ -16,6 +16,10 @@ namespace keles::node {
 using api::core_v1::Container;
 using api::core_v1::Pod;
 
+namespace {
+constexpr int64_t kSystemCritical = 2'000'000'000;  // a pod's priority from which on it is
+}  // namespace
+
 std::string pod_log_directory(const std::string& logs, const Pod& pod) {
   return logs + "/" + std::string(pod.metadata().namespace_()) + "_" +
          std::string(pod.metadata().name()) + "_" + std::string(pod.metadata().uid());
@@ -203,6 +207,14 @@ namespace {
 
 Status config_error(std::string message) { return Status(Reason::kInvalid, std::move(message)); }
 
+// "SIGRTMIN+3" is SIGRTMINPLUS3 to the CRI.
+std::string cri_signal(std::string_view name) {
+  std::string out(name);
+  const size_t sign = out.find_first_of("+-");
+  if (sign != std::string::npos) out.replace(sign, 1, out[sign] == '+' ? "PLUS" : "MINUS");
+  return out;
+}
+
 class ContainerBuilder {
  public:
   explicit ContainerBuilder(const ContainerInputs& in)
@@ -220,6 +232,8 @@ class ContainerBuilder {
     out_.stdin_once = c_.stdin_once();
     out_.tty = c_.tty();
     out_.namespaces = namespaces(pod_);
+    out_.namespaces.user_ids = in_.user_ids;
+    out_.stop_signal = cri_signal(c_.lifecycle().stop_signal());
     if (!in_.target_id.empty()) {
       out_.namespaces.pid = cri::NamespaceMode::kTarget;
       out_.namespaces.target_id = in_.target_id;
@@ -232,7 +246,7 @@ class ContainerBuilder {
     for (std::string_view s : c_.command()) out_.command.push_back(expand(s, lookup));
     for (std::string_view s : c_.args()) out_.args.push_back(expand(s, lookup));
     set_labels();
-    out_.resources = container_resources(pod_, c_, in_.node_memory_bytes, in_.page_units);
+    out_.resources = container_resources(pod_, c_, in_.node_memory_bytes, in_.page_units, in_.swap);
     TRY(set_mounts());
     TRY(set_security());
     return std::move(out_);
@@ -274,23 +288,6 @@ class ContainerBuilder {
     return sub;
   }
 
-  // The runtime (containerd 1.6) has no recursive read-only mounts: who insists is refused.
-  static Status check_recursive(const api::core_v1::VolumeMount& m) {
-    std::string_view mode = m.recursive_read_only(), propagation = m.mount_propagation();
-    if (mode.empty() || mode == "Disabled") return {};
-    std::string what = "failed to resolve recursive read-only mode: ";
-    std::string volume =
-        "volume \"" + std::string(m.name()) + "\" requested recursive read-only mode";
-    if (mode != "IfPossible" && mode != "Enabled")
-      return config_error(what + "unknown recursive read-only mode \"" + std::string(mode) + "\"");
-    if (!m.read_only()) return config_error(what + volume + ", but it is not read-only");
-    if (!propagation.empty() && propagation != "None")
-      return config_error(what + volume + ", but it is not compatible with propagation \"" +
-                          std::string(propagation) + "\"");
-    if (mode == "IfPossible") return {};
-    return config_error(what + volume + ", but it is not supported by the runtime");
-  }
-
   Status set_devices() {
     for (auto d : c_.volume_devices()) {
       auto volume = in_.volumes.find(std::string(d.name()));
@@ -316,12 +313,19 @@ class ContainerBuilder {
       if (!mount.container_path.starts_with('/')) mount.container_path = "/" + mount.container_path;
       mount.host_path = volume->second.path;
       TRY_ASSIGN(sub, sub_path_of(m));
-      if (!sub.empty()) {
+      auto image = in_.image_volumes.find(volume->first);
+      if (image != in_.image_volumes.end()) {
+        mount.host_path.clear();
+        mount.image = image->second.id;
+        mount.user_image = image->second.reference;
+        mount.image_sub_path = sub;
+      } else if (!sub.empty()) {
         TRY_ASSIGN(path, in_.bind_sub_path(volume->first, volume->second.path, index, sub));
         mount.host_path = path;
       }
       ++index;
-      TRY(check_recursive(m));
+      TRY_ASSIGN(recursive, recursive_read_only(m, in_.recursive_read_only));
+      mount.recursive_readonly = recursive;
       mount.readonly = m.read_only() || volume->second.read_only;
       if (m.mount_propagation() == "Bidirectional")
         mount.propagation = cri::Propagation::kBidirectional;
@@ -424,8 +428,52 @@ class ContainerBuilder {
 
 }  // namespace
 
+Result<bool> recursive_read_only(const api::core_v1::VolumeMount& m, bool runtime_can) {
+  std::string_view mode = m.recursive_read_only(), propagation = m.mount_propagation();
+  if (mode.empty() || mode == "Disabled") return false;
+  std::string what = "failed to resolve recursive read-only mode: ";
+  std::string volume =
+      "volume \"" + std::string(m.name()) + "\" requested recursive read-only mode";
+  if (mode != "IfPossible" && mode != "Enabled")
+    return config_error(what + "unknown recursive read-only mode \"" + std::string(mode) + "\"");
+  if (!m.read_only()) return config_error(what + volume + ", but it is not read-only");
+  if (!propagation.empty() && propagation != "None")
+    return config_error(what + volume + ", but it is not compatible with propagation \"" +
+                        std::string(propagation) + "\"");
+  if (runtime_can || mode == "IfPossible") return runtime_can;
+  return config_error(what + volume + ", but it is not supported by the runtime");
+}
+
+namespace {
+
+bool may_swap(const Pod& pod, const Container& c, const NodeSwap& swap) {
+  if (!swap.limited || !swap.unified || pod.spec().priority() >= kSystemCritical) return false;
+  const int64_t request = unit_value(request_of(c, "memory")),
+                limit = unit_value(limit_of(c, "memory"));
+  return qos_of(pod) == Qos::kBurstable && (request > 0 || limit > 0) && request != limit;
+}
+
+// A part of the node's swap as large as the container's part of its memory, or none.
+void set_swap(const Pod& pod, const Container& c, int64_t node_memory, const NodeSwap& swap,
+              cri::Resources* r) {
+  if (!swap.controlled) return;
+  if (!swap.unified) {
+    r->memory_swap_limit_bytes = r->memory_limit_bytes;
+    return;
+  }
+  int64_t bytes = 0;
+  const int64_t request = unit_value(request_of(c, "memory"));
+  if (may_swap(pod, c, swap) && node_memory > 0 && request <= node_memory)
+    bytes = static_cast<int64_t>(static_cast<double>(request) / static_cast<double>(node_memory) *
+                                 static_cast<double>(swap.capacity_bytes));
+  r->unified["memory.swap.max"] = std::to_string(bytes);
+}
+
+}  // namespace
+
 cri::Resources container_resources(const Pod& pod, const Container& c, int64_t node_memory_bytes,
-                                   const std::vector<std::string>& page_units) {
+                                   const std::vector<std::string>& page_units,
+                                   const NodeSwap& swap) {
   Given g = given(resource_texts(pod.spec().resources()), resource_texts(c.resources()));
   cri::Resources r;
   r.cpu_shares = shares_of_milli(g.cpu_request);
@@ -437,6 +485,7 @@ cri::Resources container_resources(const Pod& pod, const Container& c, int64_t n
   for (auto [name, amount] : c.resources().limits())
     if (std::string unit = huge_page_unit(name); !unit.empty())
       r.huge_pages[unit] = unit_value(amount);
+  set_swap(pod, c, node_memory_bytes, swap, &r);
   return r;
 }
 

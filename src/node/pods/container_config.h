@@ -38,6 +38,20 @@ Result<cri::SandboxConfig> make_sandbox_config(const api::core_v1::Pod& pod, uin
                                                const std::string& cgroup_parent,
                                                const DnsDefaults& dns);
 
+// What the node has of swap, and lets pods have of it (memorySwap.swapBehavior).
+struct NodeSwap {
+  bool controlled = false;  // the kernel's cgroups count it
+  bool unified = false;     // they are v2
+  bool limited = false;     // LimitedSwap: burstable pods have a part of it
+  int64_t capacity_bytes = 0;
+};
+
+// An image that is mounted as a volume.
+struct ImageVolume {
+  std::string id;  // as the runtime knows it
+  std::string reference;
+};
+
 struct ContainerInputs {
   const api::core_v1::Pod* pod = nullptr;
   const api::core_v1::Container* container = nullptr;
@@ -45,6 +59,10 @@ struct ContainerInputs {
   cri::Image image;
   Environment environment;
   MountedVolumes volumes;
+  std::map<std::string, ImageVolume> image_volumes;  // by volume name
+  bool recursive_read_only = false;                  // the runtime can
+  std::vector<cri::IdMapping> user_ids;              // of the pod's own user namespace
+  NodeSwap swap;
   // Binds a subPath of a volume (its name and path on the host), for the mount of this index; where
   // the runtime finds it.
   std::function<Result<std::string>(const std::string& volume, const std::string& path,
@@ -62,7 +80,10 @@ struct ContainerInputs {
 // for, and no others.
 cri::Resources container_resources(const api::core_v1::Pod& pod, const api::core_v1::Container& c,
                                    int64_t node_memory_bytes,
-                                   const std::vector<std::string>& page_units);
+                                   const std::vector<std::string>& page_units,
+                                   const NodeSwap& swap = {});
+// Whether the container's mount is to be read only recursively; kInvalid when it cannot be.
+Result<bool> recursive_read_only(const api::core_v1::VolumeMount& m, bool runtime_can);
 // kInvalid with CreateContainerConfigError's message.
 Result<cri::ContainerConfig> make_container_config(const ContainerInputs& in);
 

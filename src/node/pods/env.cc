@@ -6,6 +6,7 @@
 #include "base/encoding.h"
 #include "machinery/quantity.h"
 #include "node/cgroup/resources.h"
+#include "node/pods/env_file.h"
 
 namespace keles::node {
 
@@ -175,8 +176,9 @@ namespace {
 class EnvironmentBuilder {
  public:
   EnvironmentBuilder(const Pod& pod, const Container& c, const DataLookup& data,
-                     const PodFacts& facts, const std::map<std::string, std::string>& services)
-      : pod_(pod), c_(c), data_(data), facts_(facts), services_(services) {}
+                     const FileLookup& files, const PodFacts& facts,
+                     const std::map<std::string, std::string>& services)
+      : pod_(pod), c_(c), data_(data), files_(files), facts_(facts), services_(services) {}
 
   void set(std::string name, std::string value) {
     auto [it, fresh] = index_.emplace(name, out_.size());
@@ -223,9 +225,8 @@ class EnvironmentBuilder {
       return add_key(name, false, std::string(m.name()), std::string(m.key()), m.optional());
     } else if (auto s = from.secret_key_ref()) {
       return add_key(name, true, std::string(s.name()), std::string(s.key()), s.optional());
-    } else {
-      return Status(Reason::kInvalid, "this node has no such source for the environment variable " +
-                                          name + " (fileKeyRef)");
+    } else if (auto file = from.file_key_ref()) {
+      return add_from_file(name, file);
     }
     return {};
   }
@@ -267,9 +268,24 @@ class EnvironmentBuilder {
     return {};
   }
 
+  Status add_from_file(const std::string& env, const api::core_v1::FileKeySelector& from) {
+    const std::string volume(from.volume_name()), path(from.path());
+    auto text = files_ ? files_(volume, path) : Result<std::string>(Status::not_found("", "", ""));
+    auto value = text.ok() ? env_file_value(*text, from.key()) : text;
+    if (!value.ok()) return Status(Reason::kInvalid, "couldn't parse env file");
+    if (!value->empty()) {
+      set(env, *value);
+    } else if (!from.optional()) {
+      return Status(Reason::kNotFound, "environment variable key " + quoted(from.key()) +
+                                           " not found in file " + quoted(path));
+    }
+    return {};
+  }
+
   const Pod& pod_;
   const Container& c_;
   const DataLookup& data_;
+  const FileLookup& files_;
   const PodFacts& facts_;
   const std::map<std::string, std::string>& services_;
   Environment out_;
@@ -280,8 +296,9 @@ class EnvironmentBuilder {
 
 Result<Environment> build_environment(const Pod& pod, const Container& c,
                                       const std::map<std::string, std::string>& services,
-                                      const DataLookup& data, const PodFacts& facts) {
-  EnvironmentBuilder b(pod, c, data, facts, services);
+                                      const DataLookup& data, const PodFacts& facts,
+                                      const FileLookup& files) {
+  EnvironmentBuilder b(pod, c, data, files, facts, services);
   TRY(b.add_from());
   for (auto e : c.env()) TRY(b.add_one(e));
   // Services never hide what the pod says itself.

@@ -42,10 +42,14 @@ std::map<std::string, std::string> service_environment(
 // A configmap's or secret's data: name -> value; nullopt when the object is not there.
 using DataLookup = std::function<std::optional<std::map<std::string, std::string>>(
     bool secret, const std::string& name)>;
+// The text of a file in a volume; an error when it cannot be read.
+using FileLookup =
+    std::function<Result<std::string>(const std::string& volume, const std::string& path)>;
 // The whole environment, in order. An error is CreateContainerConfigError's message.
 Result<Environment> build_environment(const api::core_v1::Pod& pod,
                                       const api::core_v1::Container& c,
                                       const std::map<std::string, std::string>& services,
-                                      const DataLookup& data, const PodFacts& facts);
+                                      const DataLookup& data, const PodFacts& facts,
+                                      const FileLookup& files = {});
 
 }  // namespace keles::node

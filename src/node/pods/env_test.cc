@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "node/pods/container_config.h"
+#include "node/pods/env_file.h"
 #include "node/testing.h"
 
 namespace keles::node {
@@ -151,6 +152,58 @@ TEST(ContainerConfig, SecurityProfiles) {
   EXPECT_EQ(c.apparmor, cri::Seccomp::kRuntimeDefault);
   EXPECT_EQ(c.selinux->level, "s0");
   EXPECT_TRUE(a.strict_groups && b.strict_groups && c.strict_groups);
+}
+
+TEST(EnvFile, Values) {
+  struct Row {
+    const char *text, *key;
+    const char* value;  // null: refused
+  };
+  const Row kRows[] = {
+      {"A='1'", "A", "1"},
+      {"", "A", ""},
+      {"# c\n\n \tB='x y' # why\nA='$B'\n", "A", "$B"},
+      {"A='one\ntwo\n'", "A", "one\ntwo\n"},
+      {"A='1'\nA='2'", "A", "1"},
+      {"A= 'x'", "A", ""},
+      {"A= 'x'\nB='y'", "B", "y"},
+      {"A='x'\nnonsense", "A", "x"},  // what comes after is not looked at
+      {"nonsense\nA='x'", "A", nullptr},
+      {"A ='x'", "A", nullptr},
+      {"='x'", "A", nullptr},
+      {"A=x", "A", nullptr},
+      {"A=\"x\"", "A", nullptr},
+      {"A='x' y", "A", nullptr},
+      {"A='x", "A", nullptr},
+  };
+  for (const Row& row : kRows) {
+    auto got = env_file_value(row.text, row.key);
+    EXPECT_EQ(got.ok(), row.value != nullptr) << row.text;
+    EXPECT_EQ(got.value_or("refused"), row.value ? row.value : "refused") << row.text;
+  }
+}
+
+TEST(Environment, OfAFileInAVolume) {
+  auto pod = pod_from(R"json({"spec":{"containers":[{"name":"c","env":[
+      {"name":"X","valueFrom":{"fileKeyRef":{"volumeName":"v","path":"a/b","key":"A"}}},
+      {"name":"Y","valueFrom":{"fileKeyRef":{"volumeName":"v","path":"a/b","key":"N",
+       "optional":true}}},{"name":"Z","value":"$(X)"}]}]}})json");
+  std::string text = "A='1'";
+  FileLookup files = [&](const std::string& volume, const std::string& path) {
+    EXPECT_EQ(volume + ":" + path, "v:a/b");
+    return Result<std::string>(text);
+  };
+  DataLookup none = [](bool, const std::string&) { return std::nullopt; };
+  auto c = pod->spec().containers()[0];
+  auto env = build_environment(*pod, c, {}, none, {}, files);
+  ASSERT_TRUE(env.ok()) << env.status().message();
+  EXPECT_EQ(*env, (Environment{{"X", "1"}, {"Z", "1"}}));
+  text = "B='1'";
+  EXPECT_EQ(build_environment(*pod, c, {}, none, {}, files).status().message(),
+            "environment variable key \"A\" not found in file \"a/b\"");
+  text = "nonsense";
+  EXPECT_EQ(build_environment(*pod, c, {}, none, {}, files).status().message(),
+            "couldn't parse env file");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "net/http.h"
 #include "node/node_metrics.h"
 #include "node/pods/containers.h"
+#include "node/pods/env_file.h"
 #include "node/pods/labels.h"
 #include "node/pods/pod_worker.h"
 
@@ -46,9 +47,106 @@ Task<Result<Environment>> PodWorker::environment(Context ctx, Container c) {
     auto it = data.find(ObjectCache::Key(secret, ns, name));
     return it == data.end() ? std::nullopt : it->second;
   };
+  std::map<std::string, Result<std::string>> files;  // by "volume:path"
+  for (auto e : c.env()) {
+    auto from = e.value_from().file_key_ref();
+    if (!from) continue;
+    std::string volume(from.volume_name()), path(from.path());
+    auto mounted = volumes_ ? volumes_->find(volume) : MountedVolumes::iterator();
+    if (!volumes_ || mounted == volumes_->end()) {
+      co_return Status(Reason::kInvalid,
+                       "cannot find the volume \"" + volume + "\" referenced by FileKeyRef");
+    }
+    std::string place = mounted->second.path;
+    auto text = co_await s_.host->read_in_volume(ctx, std::move(place), path, kMaxEnvFile);
+    files.insert_or_assign(volume + ":" + path, std::move(text));
+  }
+  auto file = [&files](const std::string& volume, const std::string& path) {
+    return files.at(volume + ":" + path);
+  };
   bool links = !pod_->spec().has_enable_service_links() || pod_->spec().enable_service_links();
   co_return build_environment(*pod_, c, service_environment(s_.services(), ns, links), lookup,
-                              facts());
+                              facts(), file);
+}
+
+Task<Keyring> PodWorker::pull_secrets(Context ctx, Ref<Pod> pod) {
+  Keyring out;
+  for (auto ref : pod->spec().image_pull_secrets()) {
+    ObjectCache::Key key(true, std::string(pod->metadata().namespace_()), std::string(ref.name()));
+    auto got = co_await s_.objects->get(ctx, key);
+    if (!got.ok() || !got->has_value()) continue;
+    // A secret is known again by what it holds; its name stands for its uid.
+    CredentialSource source{key.ns + "/" + key.name, key.ns, key.name};
+    for (const char* field : {".dockerconfigjson", ".dockercfg"}) {
+      auto it = (*got)->find(field);
+      if (it != (*got)->end()) out.add(it->second, source);
+    }
+  }
+  co_return out;
+}
+
+namespace {
+
+Task<Result<std::map<std::string, std::string>>> annotations_of(Context ctx, Client* client,
+                                                                std::string ns, std::string name) {
+  using api::core_v1::ServiceAccount;
+  auto got = co_await client->get(ctx, &kind_of<ServiceAccount>(), ns, name);
+  if (!got.ok()) co_return got.status();
+  std::map<std::string, std::string> out;
+  for (auto a : read<ServiceAccount>(*got)->metadata().annotations())
+    out.emplace(std::string(a.key), std::string(a.value));
+  co_return out;
+}
+
+}  // namespace
+
+PodAccount PodWorker::account(const Ref<Pod>& pod) const {
+  PodAccount out;
+  if (static_ || !s_.pod_token) return out;
+  out.ns = pod->metadata().namespace_();
+  out.name = pod->spec().service_account_name();
+  out.token = [s = &s_, pod](Context ctx, std::string audience) {
+    return s->pod_token(std::move(ctx), pod, std::move(audience));
+  };
+  out.annotations = [s = &s_, ns = out.ns, name = out.name](Context ctx) {
+    return annotations_of(std::move(ctx), s->client, ns, name);
+  };
+  return out;
+}
+
+// The images that `c` mounts as volumes, pulled; an error is why it waits, and is said.
+Task<Result<std::map<std::string, ImageVolume>>> PodWorker::image_volumes(Context ctx,
+                                                                          std::string name,
+                                                                          Ref<Pod> pod,
+                                                                          Container c) {
+  std::map<std::string, ImageVolume> out;
+  for (auto v : pod->spec().volumes()) {
+    if (!v.image()) continue;
+    bool used = false;
+    for (auto m : c.volume_mounts()) used = used || m.name() == v.name();
+    if (!used) continue;
+    Images::Request wanted;
+    wanted.key = uid_;
+    wanted.image = v.image().reference();
+    wanted.policy = v.image().pull_policy();
+    wanted.secrets = co_await pull_secrets(ctx, pod);
+    wanted.account = account(pod);
+    Images::Report report = [this, name](std::string type, std::string reason,
+                                         std::string message) {
+      event(name, std::move(type), std::move(reason), std::move(message));
+    };
+    auto outcome = co_await s_.images->ensure(ctx, std::move(wanted), std::move(report));
+    if (ctx.done()) co_return ctx.status();
+    if (!outcome.image) {
+      waiting_[name] = outcome.waiting;
+      const WallTime now = ctx.loop().wall_now();
+      wake_at(outcome.retry_at.ns ? outcome.retry_at : now + 10s);
+      if (outcome.waiting.reason != "ImagePullBackOff") wake_at(now + 1s);
+      co_return Status::unavailable(outcome.waiting.reason);
+    }
+    out[std::string(v.name())] = {outcome.image->id, std::string(v.image().reference())};
+  }
+  co_return out;
 }
 
 Task<Status> PodWorker::start_container(Context ctx, PodPlan::Start start) {
@@ -63,17 +161,8 @@ Task<Status> PodWorker::start_container(Context ctx, PodPlan::Start start) {
   wanted.key = uid_;
   wanted.image = c.image();
   wanted.policy = c.image_pull_policy();
-  for (auto ref : pod->spec().image_pull_secrets()) {
-    ObjectCache::Key key(true, std::string(pod->metadata().namespace_()), std::string(ref.name()));
-    auto got = co_await s_.objects->get(ctx, key);
-    if (!got.ok() || !got->has_value()) continue;
-    // A secret is known again by what it holds; its name stands for its uid.
-    CredentialSource source{key.ns + "/" + key.name, key.ns, key.name};
-    for (const char* field : {".dockerconfigjson", ".dockercfg"}) {
-      auto it = (*got)->find(field);
-      if (it != (*got)->end()) wanted.secrets.add(it->second, source);
-    }
-  }
+  wanted.secrets = co_await pull_secrets(ctx, pod);
+  wanted.account = account(pod);
   std::string name = start.name;
   Images::Report report = [this, name](std::string type, std::string reason, std::string message) {
     event(name, std::move(type), std::move(reason), std::move(message));
@@ -120,6 +209,14 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   in.node_memory_bytes = s_.memory_bytes;
   in.page_units = s_.page_units;
   in.seccomp_root = s_.seccomp_root;
+  in.swap = s_.swap;
+  auto images = co_await image_volumes(ctx, start.name, pod, c);
+  if (!images.ok()) co_return images.status();
+  in.image_volumes = std::move(*images);
+  auto choice = co_await choose_runtime(ctx);
+  if (!choice.ok()) co_return fail("CreateContainerConfigError", choice.status());
+  in.recursive_read_only = choice->features.recursive_read_only_mounts;
+  in.user_ids = choice->user_ids;
   bool mounted = volumes_.has_value();
   for (auto m : c.volume_mounts()) mounted = mounted && volumes_->contains(std::string(m.name()));
   for (auto d : c.volume_devices()) mounted = mounted && volumes_->contains(std::string(d.name()));
@@ -150,6 +247,7 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
   auto sandbox_config = make_sandbox_config(*pod, sandbox_attempt, s_.logs_directory,
                                             s_.host->cgroup_parent(qos_of(*pod), uid_), dns);
   if (!sandbox_config.ok()) co_return fail("CreateContainerConfigError", sandbox_config.status());
+  sandbox_config->namespaces.user_ids = choice->user_ids;
   auto id = co_await s_.runtime->create_container(ctx, sandbox_id, std::move(*config),
                                                   std::move(*sandbox_config));
   if (!id.ok()) co_return fail("CreateContainerError", id.status());

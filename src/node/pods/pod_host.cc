@@ -39,8 +39,8 @@ Result<std::string> read_beneath(const std::string& directory, const std::string
 
 class LocalPodHost final : public PodHost {
  public:
-  LocalPodHost(Volumes& volumes, PodCgroups& cgroups, std::string logs)
-      : volumes_(volumes), cgroups_(cgroups), logs_(std::move(logs)) {}
+  LocalPodHost(Volumes& volumes, PodCgroups& cgroups, UserNamespaces* users, std::string logs)
+      : volumes_(volumes), cgroups_(cgroups), users_(users), logs_(std::move(logs)) {}
 
   Task<Status> set_cgroup(Context ctx, Qos qos, std::string uid, CgroupLimits limits) override {
     std::function<Status()> work = [&] { return cgroups_.create_pod(qos, uid, limits); };
@@ -72,7 +72,20 @@ class LocalPodHost final : public PodHost {
     return volumes_.give_up(std::move(ctx), std::move(uid));
   }
   Task<Status> remove_volumes(Context ctx, std::string uid) override {
-    return volumes_.remove(std::move(ctx), std::move(uid));
+    TRY_CO(volumes_.remove(ctx, uid));
+    if (users_) users_->release(uid);
+    co_return Status();
+  }
+  Task<Result<cri::IdMapping>> user_ids(Context ctx, std::string uid) override {
+    if (!users_) co_return Status::unavailable("this node gives pods no users of their own");
+    auto given = users_->give(uid);
+    if (!given.ok()) co_return given.status();
+    if (!given->keep) co_return given->mapping;
+    std::function<Status()> keep = std::move(given->keep);
+    Status kept = co_await run_blocking(&ctx.loop(), std::move(keep));
+    if (kept.ok()) co_return given->mapping;
+    users_->release(uid);
+    co_return kept;
   }
   Task<Result<std::string>> read_in_volume(Context ctx, std::string volume, std::string path,
                                            size_t max_bytes) override {
@@ -136,13 +149,15 @@ class LocalPodHost final : public PodHost {
 
   Volumes& volumes_;
   PodCgroups& cgroups_;
+  UserNamespaces* users_;
   std::string logs_;
 };
 
 }  // namespace
 
-std::unique_ptr<PodHost> make_pod_host(Volumes& volumes, PodCgroups& cgroups, std::string logs) {
-  return std::make_unique<LocalPodHost>(volumes, cgroups, std::move(logs));
+std::unique_ptr<PodHost> make_pod_host(Volumes& volumes, PodCgroups& cgroups, UserNamespaces* users,
+                                       std::string logs) {
+  return std::make_unique<LocalPodHost>(volumes, cgroups, users, std::move(logs));
 }
 
 }  // namespace keles::node

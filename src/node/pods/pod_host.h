@@ -11,6 +11,7 @@
 #include "base/task.h"
 #include "node/cgroup/cgroup.h"
 #include "node/pods/container_config.h"
+#include "node/userns/user_namespaces.h"
 #include "node/volumes/volumes.h"
 
 namespace keles::node {
@@ -46,6 +47,9 @@ class PodHost {
   virtual Task<Result<std::string>> read_in_volume(Context ctx, std::string volume,
                                                    std::string path, size_t max_bytes) = 0;
 
+  // The pod's own range of user and group ids, kept from now on; with its volumes it goes.
+  virtual Task<Result<cri::IdMapping>> user_ids(Context ctx, std::string uid) = 0;
+
   // Where the pod's containers log, "<pod>" or "<pod>/<container>".
   virtual Task<Status> make_log_directory(Context ctx, std::string below) = 0;
   virtual Task<Status> remove_log(Context ctx, std::string path) = 0;
@@ -60,7 +64,8 @@ class PodHost {
                                                 cri::Container container) = 0;
 };
 
-// `logs`: /var/log/pods.
-std::unique_ptr<PodHost> make_pod_host(Volumes& volumes, PodCgroups& cgroups, std::string logs);
+// `users`: null where pods have none of their own. `logs`: /var/log/pods.
+std::unique_ptr<PodHost> make_pod_host(Volumes& volumes, PodCgroups& cgroups, UserNamespaces* users,
+                                       std::string logs);
 
 }  // namespace keles::node

@@ -138,7 +138,8 @@ Task<Status> PodWorker::carry_out_resize(Context ctx, std::vector<ResizeStep> st
       continue;
     }
     FoundContainer found = find_container(*pod, step.name);
-    cri::Resources r = container_resources(*pod, found.container, s_.memory_bytes, s_.page_units);
+    cri::Resources r =
+        container_resources(*pod, found.container, s_.memory_bytes, s_.page_units, s_.swap);
     s = co_await s_.runtime->update_resources(ctx, step.id, r);
     if (!s.ok()) co_return s;
     actual_resources_[step.id] = resource_texts(found.container.resources());

@@ -482,10 +482,13 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
   std::string log = pod_log_directory("", *pod_).substr(1);
   s = co_await s_.host->make_log_directory(ctx, std::move(log));
   if (!s.ok()) co_return s;
-  Result<std::string> id = co_await sandbox_handler(ctx);
+  auto choice = co_await choose_runtime(ctx);
+  Result<std::string> id = Status::unavailable("there is no sandbox yet");
+  if (!choice.ok()) id = choice.status();
   if (!config.ok()) id = config.status();
-  if (id.ok()) {
-    std::string handler = *id;
+  if (config.ok() && choice.ok()) {
+    std::string handler = choice->handler;
+    config->namespaces.user_ids = choice->user_ids;
     const TimePoint began = ctx.loop().now();
     id = co_await s_.runtime->run_sandbox(ctx, std::move(*config), handler);
     node_metrics::sandbox_started(handler, ctx.loop().now() - began, id.ok());
@@ -520,26 +523,29 @@ Task<Status> PodWorker::guard_network(Context ctx) {
   co_return s;
 }
 
-// The runtime's handler for this pod: its RuntimeClass's, never silently another.
-Task<Result<std::string>> PodWorker::sandbox_handler(Context ctx) {
-  std::string name(pod_->spec().runtime_class_name()), handler;
-  bool host_users = !pod_->spec().has_host_users() || pod_->spec().host_users();
+// The runtime's handler for this pod: its RuntimeClass's, never silently another; and whose users
+// it has.
+Task<Result<PodWorker::RuntimeChoice>> PodWorker::choose_runtime(Context ctx) {
+  RuntimeChoice out;
+  std::string name(pod_->spec().runtime_class_name());
+  const bool host_users = !pod_->spec().has_host_users() || pod_->spec().host_users();
   if (!name.empty()) {
     TRY_ASSIGN_CO(found, s_.runtime_handler(ctx, name));
-    handler = found;
+    out.handler = found;
   }
-  if (host_users) co_return handler;
   cri::RuntimeStatus runtime = s_.runtime_status();
-  auto features = runtime.handlers.find(handler);
-  std::string why = "can't set `spec.hostUsers: false`, ";
-  if (features != runtime.handlers.end() && features->second.user_namespaces) {
-    why += "this kubelet does not make user namespaces";
-  } else if (handler.empty()) {
-    why += "runtime does not support user namespaces";
-  } else {
-    why += "RuntimeClass handler \"" + handler + "\" does not support user namespaces";
+  auto features = runtime.handlers.find(out.handler);
+  if (features != runtime.handlers.end()) out.features = features->second;
+  if (host_users) co_return out;
+  if (!out.features.user_namespaces) {
+    std::string what =
+        out.handler.empty() ? "runtime" : "RuntimeClass handler \"" + out.handler + "\"";
+    co_return Status(Reason::kUnknown, "can't set `spec.hostUsers: false`, " + what +
+                                           " does not support user namespaces");
   }
-  co_return Status(Reason::kUnknown, why);
+  TRY_ASSIGN_CO(ids, s_.host->user_ids(ctx, uid_));
+  out.user_ids.push_back(ids);
+  co_return out;
 }
 
 // --- status ---
@@ -575,6 +581,12 @@ void PodWorker::publish(bool ended) {
   in.actual_resources = &actual_resources_;
   in.actual_whole = &actual_whole_;
   in.resize = resize_;
+  const cri::RuntimeStatus runtime = s_.runtime_status();
+  in.runtime = runtime.name;
+  // The class of a pod says no other handler's features here: only what is shown depends on it.
+  auto features = runtime.handlers.find("");
+  if (features != runtime.handlers.end())
+    in.recursive_read_only = features->second.recursive_read_only_mounts;
   api::core_v1::PodEdit out(EditTarget{&fresh->root, &fresh->arena});
   build_status(in, out.edit_status());
   if (s_.managers) s_.managers->fill_status(*pod_, out.edit_status());

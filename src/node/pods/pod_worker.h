@@ -59,6 +59,10 @@ struct PodServices {
       guard_network;
   // Makes the devices of the pod's claims ready; none: this node has no drivers of any.
   std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod)> prepare_devices;
+  // A token of the pod's service account; none: pods get none for their images.
+  std::function<Task<Result<std::string>>(Context ctx, Ref<api::core_v1::Pod> pod,
+                                          std::string audience)>
+      pod_token;
   std::string logs_directory;                      // /var/log/pods
   std::string seccomp_root;                        // /var/lib/kubelet/seccomp
   std::string node_name, host_ip, second_host_ip;  // the second of the other family, or ""
@@ -71,6 +75,7 @@ struct PodServices {
   std::string allocatable_cpu, allocatable_memory;
   int64_t pod_pids_limit = 0;           // of a pod; 0: none
   std::vector<std::string> page_units;  // sizes of huge pages, "2MB"
+  NodeSwap swap;
   // Told when nothing runs any more of a pod that was evicted.
   std::function<void(const std::string& uid)> ended_early;
   // Told every id of a container or sandbox that belongs to a pod.
@@ -171,7 +176,17 @@ class PodWorker {
   Task<void> send_status(Context ctx);
   Task<void> await_sent(Context ctx);
   Task<void> report_while_ending(Context ctx);
-  Task<Result<std::string>> sandbox_handler(Context ctx);
+  struct RuntimeChoice {
+    std::string handler;
+    cri::RuntimeHandler features;
+    std::vector<cri::IdMapping> user_ids;  // of a user namespace of its own
+  };
+  Task<Result<RuntimeChoice>> choose_runtime(Context ctx);
+  Task<Result<std::map<std::string, ImageVolume>>> image_volumes(Context ctx, std::string name,
+                                                                 Ref<api::core_v1::Pod> pod,
+                                                                 api::core_v1::Container c);
+  Task<Keyring> pull_secrets(Context ctx, Ref<api::core_v1::Pod> pod);
+  PodAccount account(const Ref<api::core_v1::Pod>& pod) const;
   Result<std::string> target_container(std::string_view name) const;
 
   void seed_backoff(WallTime now);

@@ -4,6 +4,7 @@
 
 #include "machinery/time.h"
 #include "node/cgroup/resources.h"
+#include "node/pods/container_config.h"
 #include "node/pods/containers.h"
 
 namespace keles::node {
@@ -35,8 +36,15 @@ bool is_own_disruption(std::string_view type, std::string_view reason) {
   return type == kDisruption && reason == kByKubelet;
 }
 
+// "SIGRTMIN+3" of the CRI's SIGRTMINPLUS3.
+std::string api_signal(std::string name) {
+  for (auto [word, sign] : {std::pair("PLUS", "+"), std::pair("MINUS", "-")})
+    if (const size_t at = name.find(word); at != std::string::npos)
+      name.replace(at, std::string_view(word).size(), sign);
+  return name;
+}
+
 std::string stamp(int64_t ns) { return format_time(WallTime{ns}); }
-std::string container_id(const cri::Container& c) { return "containerd://" + c.id; }
 
 class StatusBuilder {
  public:
@@ -127,6 +135,8 @@ class StatusBuilder {
     return {};
   }
 
+  std::string container_id(const cri::Container& c) const { return in_.runtime + "://" + c.id; }
+
   void terminated(ContainerStateEdit state, const cri::Container& c) {
     auto t = state.edit_terminated();
     t.set_exit_code(c.exit_code);
@@ -201,6 +211,28 @@ class StatusBuilder {
     }
     s.set_started(started);
     if (role != Role::kEphemeral) add_resources(c, running ? latest : nullptr, s);
+    add_mounts(c, s);
+    if (!latest) return;
+    if (!latest->stop_signal.empty()) s.set_stop_signal(api_signal(latest->stop_signal));
+    if (!latest->user) return;
+    auto user = s.edit_user().edit_linux();
+    user.set_uid(latest->user->uid);
+    user.set_gid(latest->user->gid);
+    auto groups = user.edit_supplemental_groups();
+    for (int64_t group : latest->user->groups) groups.add(group);
+  }
+
+  // As what it is mounted, which the runtime does not know by volume.
+  void add_mounts(const Container& c, ContainerStatusEdit s) {
+    for (auto m : c.volume_mounts()) {
+      auto out = s.edit_volume_mounts().add();
+      out.set_name(m.name());
+      out.set_mount_path(m.mount_path());
+      if (!m.read_only()) continue;
+      out.set_read_only(true);
+      auto recursive = recursive_read_only(m, in_.recursive_read_only);
+      out.set_recursive_read_only(recursive.ok() && *recursive ? "Enabled" : "Disabled");
+    }
   }
 
   // What it has been given; of one that runs, what it has of that by now.

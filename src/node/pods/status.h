@@ -33,6 +33,8 @@ struct StatusInput {
   const std::map<std::string, ResourceTexts>* actual_resources = nullptr;
   const ResourceTexts* actual_whole = nullptr;
   ResizeState resize;
+  std::string runtime = "containerd";  // its name, in the ids of containers
+  bool recursive_read_only = false;    // it can
 };
 
 // Writes status into `out`, which is empty.

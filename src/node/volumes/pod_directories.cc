@@ -70,6 +70,11 @@ Status mount_tmpfs(const Fd& at, const std::string& path, const Ownership& owner
   if (ownership.gid) options += ",gid=" + std::to_string(*ownership.gid);
   if (tmpfs.size_bytes > 0) options += ",size=" + std::to_string(tmpfs.size_bytes);
   std::string target = at.proc_path();
+  if (!tmpfs.huge_page_size.empty()) {
+    options += ",pagesize=" + tmpfs.huge_page_size;
+    if (mount("nodev", target.c_str(), "hugetlbfs", 0, options.c_str()) == 0) return {};
+    return failed("mount hugetlbfs", path);
+  }
   for (const char* more : {",noswap", ""}) {
     std::string all = options + more;
     if (mount("tmpfs", target.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, all.c_str()) == 0) return {};

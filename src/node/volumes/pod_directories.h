@@ -15,7 +15,8 @@
 namespace keles::node {
 
 struct TmpfsOptions {
-  int64_t size_bytes = 0;  // 0: the kernel's default
+  int64_t size_bytes = 0;      // 0: the kernel's default
+  std::string huge_page_size;  // "2Mi": a hugetlbfs of such pages instead
 };
 
 class PodDirectories {

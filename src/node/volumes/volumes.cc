@@ -4,6 +4,7 @@
 #include <set>
 
 #include "api/authentication_v1.h"
+#include "machinery/quantity.h"
 #include "machinery/time.h"
 #include "machinery/volumes/claim_rules.h"
 #include "node/cgroup/resources.h"
@@ -80,6 +81,34 @@ int64_t memory_size(const Pod& pod, const Volume& v, const PodFacts& facts) {
   return size;
 }
 
+// "2Mi": of the huge pages of an emptyDir, which the pod asks for too.
+Result<std::string> page_size(const Pod& pod, std::string_view medium) {
+  constexpr std::string_view kAny = "HugePages", kResource = "hugepages-";
+  std::string size;
+  std::vector<Container> all = containers_of(pod);
+  all.emplace_back(pod.spec().value());  // `resources` of the pod itself have the same form
+  for (const Container& c : all) {
+    for (auto [name, amount] : c.resources().requests()) {
+      if (!name.starts_with(kResource)) continue;
+      std::string its(name.substr(kResource.size()));
+      if (medium != kAny &&
+          Quantity::parse_or_zero(medium.substr(kAny.size() + 1)) != Quantity::parse_or_zero(its))
+        continue;
+      if (!size.empty() && size != its)
+        return Status(Reason::kInvalid,
+                      "medium: " + std::string(medium) +
+                          " can't be used if container requests multiple huge page sizes");
+      size = its;
+    }
+  }
+  if (size.empty())
+    return Status(
+        Reason::kInvalid,
+        "medium " + std::string(medium) +
+            ": hugePages storage requested, but there is no resource request for huge pages");
+  return size;
+}
+
 Container container_named(const Pod& pod, std::string_view name) {
   for (Container c : pod.spec().containers())
     if (c.name() == name) return c;
@@ -117,17 +146,13 @@ std::string_view type_of(const Volume& v) {
 // Why this node cannot have the volume; OK for the types that it has.
 Status supported(const Volume& v) {
   std::string_view type = type_of(v);
-  for (std::string_view have : {"", "hostPath", "emptyDir", "configMap", "secret", "downwardAPI",
-                                "projected", "persistentVolumeClaim", "ephemeral", "csi", "nfs"})
+  for (std::string_view have :
+       {"", "hostPath", "emptyDir", "configMap", "secret", "downwardAPI", "projected",
+        "persistentVolumeClaim", "ephemeral", "csi", "nfs", "image"})
     if (type == have) return {};
-  std::string why;
-  if (type == "image") {
-    why = "image volumes: the container runtime cannot mount images";
-  } else {
-    why = "failed to get Plugin from volumeSpec for volume \"" + std::string(v.name()) +
-          "\" err=no volume plugin matched: this node mounts no volumes of the type \"" +
-          std::string(type) + "\"";
-  }
+  std::string why = "failed to get Plugin from volumeSpec for volume \"" + std::string(v.name()) +
+                    "\" err=no volume plugin matched: this node mounts no volumes of the type \"" +
+                    std::string(type) + "\"";
   return Status(Reason::kInvalid, why);
 }
 
@@ -189,8 +214,8 @@ Result<std::string> Volumes::empty_dir(const Pod& pod, const Volume& v,
   if (medium == "Memory") {
     tmpfs = TmpfsOptions{.size_bytes = memory_size(pod, v, facts)};
   } else if (medium.starts_with("HugePages")) {
-    return Status(Reason::kInvalid,
-                  "medium " + std::string(medium) + ": this node has no huge pages for pods");
+    TRY_ASSIGN(size, page_size(pod, medium));
+    tmpfs = TmpfsOptions{.huge_page_size = size};
   } else if (!medium.empty()) {
     return Status(Reason::kInvalid, "unknown storage medium \"" + std::string(medium) + "\"");
   }
@@ -269,6 +294,12 @@ Task<Result<Volumes::Token>> Volumes::token(Context ctx, Ref<Pod> pod, std::stri
   token.refresh_at = now + std::min<Duration>(life / 5 * 4, 24h);
   tokens_[uid][key] = token;
   co_return token;
+}
+
+Task<Result<std::string>> Volumes::pod_token(Context ctx, Ref<Pod> pod, std::string audience) {
+  auto got = co_await token(ctx, std::move(pod), std::move(audience), 3600);
+  if (!got.ok()) co_return got.status();
+  co_return got->token;
 }
 
 Task<Status> Volumes::add_token(Context ctx, Ref<Pod> pod,
@@ -459,7 +490,13 @@ Task<Result<MountedVolume>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t
   Volume v = pod->spec().volumes()[index];
   std::string name(v.name()), claimed;
   Status s = supported(v);
-  if (!s.ok() && !v.image()) co_return not_processed(name, s);
+  if (!s.ok()) co_return not_processed(name, s);
+  if (v.image()) {  // the runtime mounts it
+    MountedVolume out;
+    out.read_only = true;
+    out.settled = true;
+    co_return out;
+  }
   if (auto pvc = v.persistent_volume_claim()) claimed = pvc.claim_name();
   if (v.ephemeral()) claimed = std::string(pod->metadata().name()) + "-" + name;
   if (!claimed.empty()) {

@@ -62,6 +62,9 @@ class Volumes {
   // What there is in its claims' volumes (local, nfs, a driver's), and in a driver's inline ones.
   Task<std::vector<VolumeUsage>> usage(Context ctx, std::string uid);
   std::string pod_directory(std::string_view uid) const { return pods_.path(uid); }
+  // Of the pod's service account, kept until it wants to be renewed.
+  Task<Result<std::string>> pod_token(Context ctx, Ref<api::core_v1::Pod> pod,
+                                      std::string audience);
 
  private:
   Task<Status> take_down(Context ctx, std::string uid);

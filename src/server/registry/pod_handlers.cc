@@ -1,4 +1,6 @@
 // Probes, lifecycle hooks and restart rules of containers. See pod_validation.h.
+#include <algorithm>
+
 #include "server/registry/checks.h"
 #include "server/registry/pod_validation.h"
 
@@ -118,8 +120,39 @@ void validate_probes(FieldErrors& e, const FieldPath& p, const core::Container& 
   }
 }
 
+namespace {
+
+// The names of signals that a container may be stopped with, in the order of their texts.
+const std::vector<std::string_view>& stop_signals(bool windows) {
+  static const std::vector<std::string_view> kWindows{"SIGKILL", "SIGTERM"};
+  static const std::vector<std::string> kTexts = [] {
+    std::vector<std::string> out{
+        "SIGABRT",   "SIGALRM",   "SIGBUS",  "SIGCHLD", "SIGCLD",   "SIGCONT",
+        "SIGFPE",    "SIGHUP",    "SIGILL",  "SIGINT",  "SIGIO",    "SIGIOT",
+        "SIGKILL",   "SIGPIPE",   "SIGPOLL", "SIGPROF", "SIGPWR",   "SIGQUIT",
+        "SIGSEGV",   "SIGSTKFLT", "SIGSTOP", "SIGSYS",  "SIGTERM",  "SIGTRAP",
+        "SIGTSTP",   "SIGTTIN",   "SIGTTOU", "SIGURG",  "SIGUSR1",  "SIGUSR2",
+        "SIGVTALRM", "SIGWINCH",  "SIGXCPU", "SIGXFSZ", "SIGRTMIN", "SIGRTMAX"};
+    for (int i = 1; i <= 15; ++i) out.push_back("SIGRTMIN+" + std::to_string(i));
+    for (int i = 1; i <= 14; ++i) out.push_back("SIGRTMAX-" + std::to_string(i));
+    std::sort(out.begin(), out.end());
+    return out;
+  }();
+  static const std::vector<std::string_view> kLinux(kTexts.begin(), kTexts.end());
+  return windows ? kWindows : kLinux;
+}
+
+}  // namespace
+
 void validate_lifecycle(FieldErrors& e, const FieldPath& p, const core::Lifecycle& lifecycle,
                         const core::PodSpec& spec) {
+  if (lifecycle.has_stop_signal() && !spec.has_os()) {
+    field::forbidden(e, p["stopSignal"], "may not be set for containers with empty `spec.os.name`");
+  } else if (lifecycle.has_stop_signal()) {
+    const auto& known = stop_signals(spec.os().name() == "windows");
+    if (std::find(known.begin(), known.end(), lifecycle.stop_signal()) == known.end())
+      field::not_supported(e, p["stopSignal"], lifecycle.stop_signal(), known);
+  }
   for (std::string_view hook : {"postStart", "preStop"}) {
     const Value& h = lifecycle.value()[hook];
     if (!h.is_null()) check_handler(e, p[hook], h, spec);
