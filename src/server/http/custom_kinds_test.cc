@@ -107,6 +107,38 @@ TEST_F(CustomKindsTest, AreDiscovered) {
   EXPECT_THAT(all, HasSubstr(R"("singularResource":"cron")"));
 }
 
+// Upstream keeps these lists as maps, and writes a map's members by their names.
+TEST_F(CustomKindsTest, ListsHaveTheirMembersByName) {
+  ASSERT_TRUE(define(kCrons));
+  const std::string home = "/apis/stable.example.com/v1/namespaces/default/crons";
+  EXPECT_THAT(
+      get(home),
+      testing::MatchesRegex("\\{\"apiVersion\":\"stable.example.com/v1\",\"items\":\\[\\],\"kind\":"
+                            "\"CronList\",\"metadata\":\\{\"continue\":\"\",\"resourceVersion\":"
+                            "\"[0-9]+\"\\}\\}\n"));
+  for (const char* name : {"a", "b"}) {
+    ASSERT_EQ(send("POST", home,
+                   R"({"apiVersion":"stable.example.com/v1","kind":"Cron","metadata":{"name":")" +
+                       std::string(name) + R"("},"spec":{"when":"noon","maybe":null}})")
+                  .status,
+              201);
+  }
+  const std::string first = get(home + "?limit=1");
+  EXPECT_THAT(first, testing::StartsWith(R"({"apiVersion":"stable.example.com/v1","items":[{")"
+                                         R"(apiVersion":"stable.example.com/v1","kind":"Cron",)"));
+  EXPECT_THAT(first, testing::ContainsRegex(
+                         "\\}\\],\"kind\":\"CronList\",\"metadata\":\\{\"continue\":\"[^\"]+\","
+                         "\"remainingItemCount\":1,\"resourceVersion\":\"[0-9]+\"\\}\\}\n$"));
+  auto whole = parse_json(get(home + "?pretty=true"));
+  ASSERT_TRUE(whole.ok());
+  EXPECT_EQ(whole->root["items"].size(), 2u);
+  auto yaml = parse_yaml(get(home, "application/yaml"));
+  ASSERT_TRUE(yaml.ok());
+  EXPECT_TRUE(yaml->root["items"].equals(whole->root["items"]));
+  EXPECT_THAT(get(home, "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
+              testing::StartsWith(R"({"kind":"PartialObjectMetadataList","apiVersion":)"));
+}
+
 TEST_F(CustomKindsTest, AreDescribedToClients) {
   ASSERT_TRUE(define(kCrons));
   auto v2 = parse_json(get("/openapi/v2"));

@@ -16,11 +16,39 @@ constexpr size_t kFew = 8;  // items that are no long list
 // Stands for the items while the rest of the list is brought into its form.
 constexpr std::string_view kPlace = "the-items-of-this-list";
 
+struct ListFrame {
+  std::string before, after;
+};
+
 std::string list_metadata(const registry::ListPage& page) {
   std::string out = "{\"resourceVersion\":\"" + std::to_string(page.revision) + "\"";
   if (!page.continue_.empty()) out += ",\"continue\":\"" + page.continue_ + "\"";
   if (page.remaining) out += ",\"remainingItemCount\":" + std::to_string(*page.remaining);
   return out + "}";
+}
+
+// Lists of custom resources are maps upstream: their members come by name, `continue` always.
+ListFrame custom_frame(const KindDesc& kind, const registry::ListPage& page) {
+  std::string tail = "],\"kind\":\"" + std::string(kind.list_kind) +
+                     "\",\"metadata\":{\"continue\":\"" + page.continue_ + "\"";
+  if (page.remaining) tail += ",\"remainingItemCount\":" + std::to_string(*page.remaining);
+  tail += ",\"resourceVersion\":\"" + std::to_string(page.revision) + "\"}}";
+  return {"{\"apiVersion\":\"" + std::string(kind.api_version()) + "\",\"items\":[", tail};
+}
+
+// What stands before and after the items, as compact JSON.
+ListFrame list_frame(const KindDesc& kind, const registry::ListPage& page, const Rendering& r) {
+  const Accepted& a = r.accepted;
+  if (a.shape == Shape::kTable) {
+    return {table_head(kind, page.revision, page.continue_, page.remaining, r, true), "]}"};
+  }
+  const bool partial = a.is_partial();
+  if (kind.owner && !partial) return custom_frame(kind, page);
+  const std::string api(partial ? a.meta_version() : kind.api_version());
+  const std::string name(partial ? "PartialObjectMetadataList" : kind.list_kind);
+  return {"{\"kind\":\"" + name + "\",\"apiVersion\":\"" + api +
+              "\",\"metadata\":" + list_metadata(page) + ",\"items\":[",
+          "]}"};
 }
 
 // ListMeta {selfLink = 1, resourceVersion = 2, continue = 3, remainingItemCount = 4}.
@@ -77,25 +105,14 @@ void ListPieces::measure() {
   }
 }
 
-// What stands before and after the items.
 void ListPieces::frame_text() {
-  std::string head;
-  const Accepted& a = r_.accepted;
-  if (a.shape == Shape::kTable) {
-    head = table_head(kind_, page_.revision, page_.continue_, page_.remaining, r_, true);
-  } else {
-    const bool partial = a.is_partial();
-    const std::string api(partial ? a.meta_version() : kind_.api_version());
-    const std::string name(partial ? "PartialObjectMetadataList" : kind_.list_kind);
-    head = "{\"kind\":\"" + name + "\",\"apiVersion\":\"" + api +
-           "\",\"metadata\":" + list_metadata(page_) + ",\"items\":[";
-  }
+  const ListFrame frame = list_frame(kind_, page_, r_);
   if (page_.items.empty() && page_.stretches.empty()) {
-    before_ = finished(head + "]}", r_);
+    before_ = finished(frame.before + frame.after, r_);
     return;
   }
-  std::string whole = finished(head + '"' + std::string(kPlace) + "\"]}", r_);
-  const bool yaml = a.format == Format::kYaml;
+  std::string whole = finished(frame.before + '"' + std::string(kPlace) + '"' + frame.after, r_);
+  const bool yaml = r_.accepted.format == Format::kYaml;
   const std::string place =
       yaml ? "- " + std::string(kPlace) + "\n" : '"' + std::string(kPlace) + '"';
   const size_t at = whole.rfind(place);
