@@ -37,7 +37,7 @@ WHOLE_CHECKS = {'labels': 'validate_labels', 'annotations': 'validate_annotation
                 'label-selector': 'validate_label_selector'}
 RULE_FLAGS = {'immutable': 'immutable', 'set-once': 'set_once', 'not-empty': 'not_empty'}
 RULE_KEYS = {*LIMITS, *RULE_FLAGS, 'range', 'format', 'keys', 'whole', 'pattern', 'quantity', 'unique', 'detail',
-             'items'}
+             'items', 'words'}
 UNION_KEYS = {'exactly-one-of', 'at-most-one-of'}
 KIND_KEYS = {'bare', 'categories', 'claims-addresses', 'columns', 'computed', 'create-on-update',
              'delete-warning', 'deletion', 'deprecated', 'generation', 'group', 'inert',
@@ -318,6 +318,8 @@ class Rules:
             said['quantity'] = 'true'
         if 'unique' in spec:
             said['unique'] = self.strings.span([''] if spec['unique'] is True else spec['unique'])
+        if 'words' in spec:
+            said['words'] = self.strings.span(spec['words'])
         if 'detail' in spec:
             said['detail'] = lit(spec['detail'])
         parts = {}
@@ -352,7 +354,7 @@ class Rules:
     def emit(self, parts, said):
         if said:
             order = ['text', 'key', 'whole', 'immutable', 'set_once', 'quantity', 'not_empty',
-                     'sized_as_range', 'detail', 'unions', 'unique']
+                     'sized_as_range', 'detail', 'unions', 'words', 'unique']
             parts['described'] = '&' + self.const('DescribedRules', ', '.join(
                 f'.{k} = {said[k]}' for k in order if k in said))
         order = ['limits', 'pattern', 'items', 'described']

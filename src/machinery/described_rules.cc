@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <set>
+#include <span>
 #include <string>
 
 #include "base/encoding.h"
@@ -34,6 +36,26 @@ class Described {
     for (const FieldDesc& f : type.fields) {
       one_field(f, p[f.name], now.find(f.name), member(before, f.name), depth);
     }
+  }
+
+  // A field by itself: an empty text is one that is there only where Go has a pointer.
+  void alone(const FieldDesc& f, const FieldPath& p, const Value* now) {
+    const DescribedRules* d = f.rules != nullptr ? f.rules->described : nullptr;
+    const bool single = f.cardinality == Cardinality::kSingle;
+    const bool text = f.type == FieldType::kString && single;
+    if (!is_set(now) && ((d != nullptr && d->not_empty) || (text && f.required))) {
+      field::required(e_, p, std::string(d != nullptr && d->not_empty ? d->detail : ""));
+      return;
+    }
+    if (now == nullptr || now->is_null()) return;
+    if (text && !is_set(now) && !f.pointer) return;
+    if (f.rules != nullptr) value(*f.rules, !single, p, *now, f.pointer);
+    if (text) enumerated(f, p, *now);
+  }
+
+  void kept(const FieldDesc& f, const FieldPath& p, const Value* now, const Value* before) {
+    if (f.rules == nullptr || f.rules->described == nullptr) return;
+    unchangeable(*f.rules->described, p, now, before != nullptr ? before : &Value::null());
   }
 
   void root(const TypeDesc& type, const Value& now, const Value* before) {
@@ -103,11 +125,19 @@ class Described {
     if (rules != nullptr) value(*rules, false, p, now);
     if (f.type == FieldType::kMessage) {
       message(*f.message, p, now, before, depth + 1);
-    } else if (f.type == FieldType::kString && !f.enum_values.empty() && is_set(&now)) {
-      const std::string_view s = now.as_string();
-      if (std::find(f.enum_values.begin(), f.enum_values.end(), s) == f.enum_values.end()) {
-        field::not_supported(e_, p, s, f.enum_values);
-      }
+    } else if (f.type == FieldType::kString && is_set(&now)) {
+      enumerated(f, p, now);
+    }
+  }
+
+  void enumerated(const FieldDesc& f, const FieldPath& p, const Value& now) {
+    if (!f.enum_values.empty()) one_of_words(f.enum_values, p, now.as_string());
+  }
+
+  void one_of_words(std::span<const std::string_view> words, const FieldPath& p,
+                    std::string_view s) {
+    if (std::find(words.begin(), words.end(), s) == words.end()) {
+      field::not_supported(e_, p, s, words);
     }
   }
 
@@ -140,15 +170,18 @@ class Described {
     }
   }
 
-  // A value against its own rules. `collection`: a list or a map.
-  void value(const ValueRules& r, bool collection, const FieldPath& p, const Value& v) {
+  // A value against its own rules. `collection`: a list or a map; `even_empty`: an empty text, too.
+  void value(const ValueRules& r, bool collection, const FieldPath& p, const Value& v,
+             bool even_empty = false) {
     if (r.limits != nullptr) limits(r, collection, p, v);
     if (r.pattern != nullptr && v.is_string() && !r.pattern->matches(v.as_string())) {
       field::invalid(e_, p, v.as_string(), pattern_words(r));
     }
     if (r.described == nullptr) return;
     const DescribedRules& d = *r.described;
-    if (d.text != nullptr && v.is_string() && is_set(&v)) {
+    const bool text = v.is_string() && (even_empty || is_set(&v));
+    if (!d.words.empty() && text) one_of_words(d.words, p, v.as_string());
+    if (d.text != nullptr && text) {
       for (std::string& why : d.text(v.as_string())) {
         field::invalid(e_, p, v.as_string(),
                        d.detail.empty() ? std::move(why) : std::string(d.detail));
@@ -240,6 +273,13 @@ class Described {
   FieldErrors& e_;
 };
 
+const FieldDesc& field_of(const TypeDesc& type, std::string_view name) {
+  for (const FieldDesc& f : type.fields) {
+    if (f.name == name) return f;
+  }
+  std::abort();  // the caller names a field of another type
+}
+
 }  // namespace
 
 void check_described(FieldErrors& errors, const TypeDesc& type, const Value& now,
@@ -250,6 +290,18 @@ void check_described(FieldErrors& errors, const TypeDesc& type, const Value& now
 void check_described_part(FieldErrors& errors, const TypeDesc& type, const FieldPath& path,
                           const Value& now, const Value* before) {
   Described(errors).message(type, path, now, before, 0);
+}
+
+void check_described_field(FieldErrors& errors, const TypeDesc& type, const FieldPath& at,
+                           std::string_view field, const Value& now) {
+  const FieldDesc& f = field_of(type, field);
+  Described(errors).alone(f, at[field], now.find(field));
+}
+
+void check_described_kept(FieldErrors& errors, const TypeDesc& type, const FieldPath& at,
+                          std::string_view field, const Value& now, const Value& before) {
+  const FieldDesc& f = field_of(type, field);
+  Described(errors).kept(f, at[field], now.find(field), before.find(field));
 }
 
 }  // namespace keles

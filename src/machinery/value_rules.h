@@ -86,6 +86,7 @@ struct DescribedRules {
   bool sized_as_range = false;  // "must be between 1 and 5, inclusive" for minimum and maximum
   std::string_view detail;      // in the place of the rule's own words
   std::span<const UnionRule> unions;
+  std::span<const std::string_view> words;   // it is one of these
   std::span<const std::string_view> unique;  // no two items are alike in these; "": as a whole
 };
 

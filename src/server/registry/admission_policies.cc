@@ -177,9 +177,7 @@ void validate_validation(FieldErrors& e, const FieldPath& p, const Validation& v
   } else if (message.find_first_of("\n\r") != message.npos) {
     field::invalid(e, p["message"], v.message(), "must not contain line breaks");
   }
-  if (v.has_reason()) {
-    check_known(e, p["reason"], v.reason(), {"Forbidden", "Invalid", "RequestEntityTooLarge"});
-  }
+  described(e, p, v, "reason");
 }
 
 void validate_annotations_of(FieldErrors& e, const ValidatingAdmissionPolicySpec& spec,
@@ -317,7 +315,7 @@ void validate_mutating_policy(FieldErrors& e, const MutatingAdmissionPolicy& pol
   for (const Mutation& m : spec.mutations()) {
     validate_mutation(e, kSpec["mutations"][i++], m, expressions);
   }
-  check_word(e, kSpec["reinvocationPolicy"], spec.reinvocation_policy(), {"IfNeeded", "Never"});
+  described(e, kSpec, spec, "reinvocationPolicy");
 }
 
 void validate_mutating(const HookContext&, const Value& now, FieldErrors& e) {
@@ -335,7 +333,7 @@ void validate_param_ref(FieldErrors& e, const ParamRef& ref) {
   constexpr const char* kEither = "name and selector are mutually exclusive";
   if (!ref) return;
   const FieldPath p = kSpec["paramRef"];
-  const std::string_view name = ref.name(), action = ref.parameter_not_found_action();
+  const std::string_view name = ref.name();
   if (!name.empty()) {
     field::invalid_each(e, p["name"], name, check_path_segment_name(name));
     if (ref.has_selector()) field::forbidden(e, p["name"], kEither);
@@ -346,7 +344,7 @@ void validate_param_ref(FieldErrors& e, const ParamRef& ref) {
   } else if (name.empty()) {
     field::required(e, p, "one of name or selector must be specified");
   }
-  check_word(e, p["parameterNotFoundAction"], action, {"Deny", "Allow"});
+  described(e, p, ref, "parameterNotFoundAction");
 }
 
 void validate_actions(FieldErrors& e, const List<std::string_view>& actions) {
@@ -368,7 +366,7 @@ void validate_actions(FieldErrors& e, const List<std::string_view>& actions) {
 
 void validate_validating_binding(const HookContext&, const Value& now, FieldErrors& e) {
   const auto spec = ValidatingAdmissionPolicyBinding(now).spec();
-  check_name(e, kSpec["policyName"], spec.policy_name(), check_dns1123_subdomain);
+  described(e, kSpec, spec, "policyName");
   validate_param_ref(e, spec.param_ref());
   validate_match_resources(e, kSpec["matchResources"], spec.match_resources());
   validate_actions(e, spec.validation_actions());
@@ -376,7 +374,7 @@ void validate_validating_binding(const HookContext&, const Value& now, FieldErro
 
 void validate_mutating_binding(const HookContext&, const Value& now, FieldErrors& e) {
   const auto spec = MutatingAdmissionPolicyBinding(now).spec();
-  check_name(e, kSpec["policyName"], spec.policy_name(), check_dns1123_subdomain);
+  described(e, kSpec, spec, "policyName");
   validate_param_ref(e, spec.param_ref());
   validate_match_resources(e, kSpec["matchResources"], spec.match_resources());
   validate_operations(e, kSpec["matchResources"], spec.match_resources());

@@ -90,8 +90,8 @@ std::string bad_version(std::string_view version, const ReferenceOptions& option
 void check_reference(FieldErrors& e, const FieldPath& p,
                      const autoscaling::CrossVersionObjectReference& ref,
                      const ReferenceOptions& options) {
-  check_name(e, p["kind"], ref.kind(), check_path_segment_name);
-  check_name(e, p["name"], ref.name(), check_path_segment_name);
+  described(e, p, ref, "kind");
+  described(e, p, ref, "name");
   if (std::string why = bad_version(ref.api_version(), options); !why.empty()) {
     field::invalid(e, p["apiVersion"], ref.api_version(), why);
   }
@@ -255,9 +255,7 @@ void check_rules(FieldErrors& e, const FieldPath& p, const autoscaling::HPAScali
   if (seconds > kLongestWindow) {
     field::invalid(e, window, seconds, "must be less than or equal to 3600");
   }
-  if (rules.has_select_policy()) {
-    check_known(e, p["selectPolicy"], rules.select_policy(), {"Disabled", "Max", "Min"});
-  }
+  described(e, p, rules, "selectPolicy");
   if (rules.policies().empty()) {
     field::required(e, p["policies"], "must specify at least one Policy");
   }
@@ -323,7 +321,7 @@ void check_autoscaler(FieldErrors& e, const autoscaling::HorizontalPodAutoscaler
 void validate_autoscaler_status(const HookContext&, const Value& now, const Value&,
                                 FieldErrors& e) {
   for (std::string_view f : {"currentReplicas", "desiredReplicas"}) {
-    field::nonnegative(e, FieldPath("status")[f], now["status"][f].as_int());
+    described(e, FieldPath("status"), autoscaling::HorizontalPodAutoscaler(now).status(), f);
   }
 }
 

@@ -7,10 +7,24 @@
 #include <string>
 #include <string_view>
 
+#include "machinery/described_rules.h"
 #include "machinery/schema.h"
 #include "machinery/validation.h"
 
 namespace keles::registry {
+
+// One field of what lies at `p` against what the description says of it.
+template <class T>
+void described(FieldErrors& e, const FieldPath& p, const T& view, std::string_view field) {
+  check_described_field(e, T::descriptor(), p, field, static_cast<const View&>(view).value());
+}
+// Whether it may have changed.
+template <class T>
+void described_kept(FieldErrors& e, const FieldPath& p, const T& now, const T& before,
+                    std::string_view field) {
+  check_described_kept(e, T::descriptor(), p, field, static_cast<const View&>(now).value(),
+                       static_cast<const View&>(before).value());
+}
 
 using Words = std::initializer_list<std::string_view>;
 

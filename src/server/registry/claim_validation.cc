@@ -74,9 +74,7 @@ void validate_claim_spec(FieldErrors& e, const FieldPath& p,
     positive_quantity(e, storage, amount.as_string());
   }
   check_class(e, p["storageClassName"], spec.storage_class_name());
-  if (spec.has_volume_mode()) {
-    check_known(e, p["volumeMode"], spec.volume_mode(), {"Block", "Filesystem"});
-  }
+  described(e, p, spec, "volumeMode");
   check_sources(e, p, spec.value(), options);
   check_class(e, p["volumeAttributesClassName"], spec.volume_attributes_class_name());
 }

@@ -26,29 +26,18 @@ const Words kProtocols = {"SCTP", "TCP", "UDP"};
 
 void validate_address(FieldErrors& e, const FieldPath& p, const EndpointAddress& address) {
   validate_ip(e, p["ip"], address.ip());
-  if (std::string_view host = address.hostname(); !host.empty()) {
-    field::invalid_each(e, p["hostname"], host, check_dns1123_label(host));
-  }
-  if (address.has_node_name()) {
-    field::invalid_each(e, p["nodeName"], address.node_name(),
-                        check_dns1123_subdomain(address.node_name()));
-  }
+  described(e, p, address, "hostname");
+  described(e, p, address, "nodeName");
   validate_endpoint_ip(e, p["ip"], address.ip());
 }
 
 void validate_port(FieldErrors& e, const FieldPath& p, const api::core_v1::EndpointPort& port,
                    bool needs_name) {
-  if (std::string_view name = port.name(); !name.empty()) {
-    field::invalid_each(e, p["name"], name, check_dns1123_label(name));
-  } else if (needs_name) {
-    field::required(e, p["name"]);
-  }
+  if (needs_name && port.name().empty()) field::required(e, p["name"]);
+  described(e, p, port, "name");
   for (auto& m : check_port_number(port.port())) field::invalid(e, p["port"], port.port(), m);
-  check_word(e, p["protocol"], port.protocol(), kProtocols);
-  if (port.has_app_protocol()) {
-    field::invalid_each(e, p["appProtocol"], port.app_protocol(),
-                        check_qualified_name(port.app_protocol()));
-  }
+  described(e, p, port, "protocol");
+  described(e, p, port, "appProtocol");
 }
 
 void validate_endpoints(const HookContext&, const Value& now, FieldErrors& e) {
@@ -138,28 +127,13 @@ bool validate_hint_names(FieldErrors& e, const FieldPath& p, const Hints& hints,
 
 void validate_endpoint(FieldErrors& e, const FieldPath& p, const Endpoint& endpoint,
                        std::string_view type) {
-  constexpr size_t kMostAddresses = 100, kMostLabels = 16;
   const FieldPath list = p["addresses"];
   const auto addresses = endpoint.addresses();
-  if (addresses.empty()) {
-    field::required(e, list, "must contain at least 1 address");
-  } else if (addresses.size() > kMostAddresses) {
-    field::too_many(e, list, addresses.size(), kMostAddresses);
-  }
+  described(e, p, endpoint, "addresses");
   size_t i = 0;
   for (std::string_view a : addresses) validate_slice_address(e, list, i++, type, a);
-  if (endpoint.has_node_name()) {
-    field::invalid_each(e, p["nodeName"], endpoint.node_name(),
-                        check_dns1123_subdomain(endpoint.node_name()));
-  }
-  const auto topology = endpoint.deprecated_topology();
-  if (topology.size() > kMostLabels) {
-    field::too_many(e, p["deprecatedTopology"], topology.size(), kMostLabels);
-  }
-  validate_labels(e, p["deprecatedTopology"], topology.value());
-  if (endpoint.has_hostname()) {
-    field::invalid_each(e, p["hostname"], endpoint.hostname(),
-                        check_dns1123_label(endpoint.hostname()));
+  for (const char* f : {"nodeName", "deprecatedTopology", "hostname"}) {
+    described(e, p, endpoint, f);
   }
   const FieldPath hints = p["hints"];
   if (validate_hint_names(e, hints["forZones"], endpoint.hints().for_zones(), check_label_value)) {
@@ -196,15 +170,12 @@ void validate_slice_ports(FieldErrors& e, const EndpointSlice& slice) {
     } else {
       field::required(e, at["protocol"]);
     }
-    if (port.has_app_protocol()) {
-      field::invalid_each(e, at["appProtocol"], port.app_protocol(),
-                          check_qualified_name(port.app_protocol()));
-    }
+    described(e, at, port, "appProtocol");
   }
 }
 
 void validate_slice_rest(FieldErrors& e, const EndpointSlice& slice) {
-  check_word(e, FieldPath("addressType"), slice.address_type(), {"FQDN", "IPv4", "IPv6"});
+  described(e, FieldPath(), slice, "addressType");
   validate_slice_ports(e, slice);
 }
 
@@ -219,7 +190,7 @@ void validate_slice_update(const HookContext&, const Value& now, const Value& be
   if (!now["endpoints"].equals(before["endpoints"])) {
     validate_slice_endpoints(e, EndpointSlice(now));
   }
-  field::immutable(e, FieldPath("addressType"), now["addressType"], before["addressType"]);
+  described_kept(e, FieldPath(), EndpointSlice(now), EndpointSlice(before), "addressType");
 }
 
 // The old map of labels cannot be written through v1; what it said of the node is kept as its name.

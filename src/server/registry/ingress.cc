@@ -27,7 +27,7 @@ void check_segment(FieldErrors& e, const FieldPath& p, std::string_view name) {
 
 void validate_service_backend(FieldErrors& e, const FieldPath& p, const IngressBackend& backend) {
   const auto service = backend.service();
-  check_name(e, p["service"]["name"], service.name(), check_dns1123_label);
+  described(e, p["service"], service, "name");
   const std::string_view name = service.port().name();
   const int64_t number = service.port().number();
   const FieldPath port = p["service"]["port"];
@@ -146,9 +146,7 @@ void validate_tls(FieldErrors& e, const IngressSpec& spec, const Tolerance& tole
     for (std::string_view host : tls.hosts()) {
       field::invalid_each(e, at["hosts"][j++], host, check_host(host));
     }
-    if (tolerance.secret_names || tls.secret_name().empty()) continue;
-    field::invalid_each(e, at["secretName"], tls.secret_name(),
-                        check_dns1123_subdomain(tls.secret_name()));
+    if (!tolerance.secret_names) described(e, at, tls, "secretName");
   }
 }
 
@@ -161,10 +159,7 @@ void validate_spec(FieldErrors& e, const IngressSpec& spec, const Tolerance& tol
   }
   validate_rules(e, spec, tolerance);
   validate_tls(e, spec, tolerance);
-  if (spec.has_ingress_class_name()) {
-    field::invalid_each(e, kSpec["ingressClassName"], spec.ingress_class_name(),
-                        check_dns1123_subdomain(spec.ingress_class_name()));
-  }
+  described(e, kSpec, spec, "ingressClassName");
 }
 
 void validate_ingress(const HookContext&, const Value& now, FieldErrors& e) {
@@ -194,19 +189,12 @@ void validate_ingress_status(const HookContext&, const Value& now, const Value& 
 
 void validate_parameters(FieldErrors& e, const FieldPath& p,
                          const api::networking_v1::IngressClassParametersReference& ref) {
-  if (ref.has_api_group()) {
-    field::invalid_each(e, p["apiGroup"], ref.api_group(),
-                        check_dns1123_subdomain(ref.api_group()));
-  }
-  check_segment(e, p["kind"], ref.kind());
-  check_segment(e, p["name"], ref.name());
+  for (const char* f : {"apiGroup", "kind", "name"}) described(e, p, ref, f);
   if (!ref.has_scope()) return field::required(e, p["scope"]);
   const std::string_view scope = ref.scope();
   if (scope == "Namespace") {
-    if (ref.has_namespace_()) {
-      field::invalid_each(e, p["namespace"], ref.namespace_(),
-                          check_dns1123_label(ref.namespace_()));
-    } else {
+    described(e, p, ref, "namespace");
+    if (!ref.has_namespace_()) {
       field::required(e, p["namespace"], "`parameters.scope` is set to 'Namespace'");
     }
   } else if (scope == "Cluster") {
@@ -219,17 +207,16 @@ void validate_parameters(FieldErrors& e, const FieldPath& p,
 }
 
 void validate_class(const HookContext&, const Value& now, FieldErrors& e) {
-  constexpr size_t kLongest = 250;
   const auto spec = IngressClass(now).spec();
   const FieldPath at = kSpec["controller"];
-  if (spec.controller().size() > kLongest) field::too_long(e, at, kLongest);
+  described(e, kSpec, spec, "controller");
   check_domain_path(e, at, spec.controller());
   if (spec.has_parameters()) validate_parameters(e, kSpec["parameters"], spec.parameters());
 }
 
 void validate_class_update(const HookContext& ctx, const Value& now, const Value& before,
                            FieldErrors& e) {
-  field::immutable(e, kSpec["controller"], now["spec"]["controller"], before["spec"]["controller"]);
+  described_kept(e, kSpec, IngressClass(now).spec(), IngressClass(before).spec(), "controller");
   validate_object_meta(e, now["metadata"], false, name_is_dns_subdomain);
   validate_class(ctx, now, e);
 }

@@ -202,7 +202,7 @@ void check_success_rule(FieldErrors& e, const FieldPath& p, const batch::Success
   if (!rule.has_succeeded_count()) return;
   const FieldPath at = p["succeededCount"];
   const int64_t count = rule.succeeded_count();
-  field::nonnegative(e, at, count);
+  described(e, p, rule, "succeededCount");
   if (count > completions) {
     field::invalid(e, at, count, at_most(completions) + " (the number of specified completions)");
   }
@@ -321,10 +321,10 @@ void check_job_spec(FieldErrors& e, const FieldPath& p, const batch::JobSpec& sp
                     const PodOptions& options) {
   for (std::string_view f : {"parallelism", "completions", "activeDeadlineSeconds", "backoffLimit",
                              "ttlSecondsAfterFinished", "backoffLimitPerIndex"}) {
-    field::nonnegative(e, p[f], spec.value()[f].as_int());
+    described(e, p, spec, f);
   }
   if (spec.has_max_failed_indexes()) {
-    field::nonnegative(e, p["maxFailedIndexes"], spec.max_failed_indexes());
+    described(e, p, spec, "maxFailedIndexes");
     if (!spec.has_backoff_limit_per_index()) {
       field::required(e, p["backoffLimitPerIndex"], "when maxFailedIndexes is specified");
     }
@@ -493,13 +493,12 @@ void check_completions_update(FieldErrors& e, const batch::JobSpec& now,
 void check_job_update(FieldErrors& e, const batch::Job& now, const batch::Job& before) {
   const batch::JobSpec spec = now.spec(), old = before.spec();
   check_completions_update(e, spec, old);
-  field::immutable(e, kSpec["selector"], spec.value()["selector"], old.value()["selector"]);
+  described_kept(e, kSpec, spec, old, "selector");
   check_template_update(e, spec, before);
-  field::immutable(e, kSpec["completionMode"], spec.value()["completionMode"],
-                   old.value()["completionMode"]);
+  described_kept(e, kSpec, spec, old, "completionMode");
   check_stays(e, "podFailurePolicy", spec.pod_failure_policy(), old.pod_failure_policy());
   for (std::string_view f : {"backoffLimitPerIndex", "managedBy"}) {
-    field::immutable(e, kSpec[f], spec.value()[f], old.value()[f]);
+    described_kept(e, kSpec, spec, old, f);
   }
   check_stays(e, "successPolicy", spec.success_policy(), old.success_policy());
 }
@@ -577,7 +576,7 @@ class JobStatus {
 
   void check() {
     for (std::string_view f : {"active", "succeeded", "failed", "ready", "terminating"}) {
-      field::nonnegative(e_, kStatus[f], s_[f].as_int());
+      described(e_, kStatus, now_.status(), f);
     }
     uncounted();
     conditions();
@@ -816,10 +815,9 @@ void validate_cron_job(FieldErrors& e, const batch::CronJob& now, const batch::C
     same_zone = old.value()["timeZone"].equals(spec.value()["timeZone"]);
   }
   check_schedule(e, kSpec["schedule"], spec, zone_in_schedule);
-  field::nonnegative(e, kSpec["startingDeadlineSeconds"], spec.starting_deadline_seconds());
+  described(e, kSpec, spec, "startingDeadlineSeconds");
   if (spec.has_time_zone() && !same_zone) check_zone(e, kSpec["timeZone"], spec.time_zone());
-  check_word(e, kSpec["concurrencyPolicy"], spec.concurrency_policy(),
-             {"Allow", "Forbid", "Replace"});
+  described(e, kSpec, spec, "concurrencyPolicy");
   const FieldPath at = kSpec["jobTemplate"]["spec"];
   check_job_spec(e, at, job, options);
   if (job.has_selector()) {
@@ -829,7 +827,7 @@ void validate_cron_job(FieldErrors& e, const batch::CronJob& now, const batch::C
     not_supported_as(e, at["manualSelector"], "true", {"nil", "false"});
   }
   for (std::string_view f : {"successfulJobsHistoryLimit", "failedJobsHistoryLimit"}) {
-    field::nonnegative(e, kSpec[f], spec.value()[f].as_int());
+    described(e, kSpec, spec, f);
   }
   const std::string_view name = now.value()["metadata"]["name"].as_string();
   if (!before && name.size() > 52) {

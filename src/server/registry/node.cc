@@ -182,9 +182,7 @@ void validate_config_map_source(FieldErrors& e, const FieldPath& p,
       field::forbidden(e, p["resourceVersion"], "resourceVersion must not be set in spec");
     }
   }
-  check_name(e, p["namespace"], source.namespace_(), check_dns1123_label);
-  check_name(e, p["name"], source.name(), check_dns1123_subdomain);
-  check_name(e, p["kubeletConfigKey"], source.kubelet_config_key(), check_config_map_key);
+  for (const char* f : {"namespace", "name", "kubeletConfigKey"}) described(e, p, source, f);
 }
 
 void validate_config_source(FieldErrors& e, const FieldPath& p, const NodeConfigSource& source,

@@ -37,7 +37,7 @@ void check_ports(FieldErrors& e, const FieldPath& p, const List<core::ContainerP
         field::invalid(e, at["hostPort"], port.host_port(), m);
       }
     }
-    check_word(e, at["protocol"], port.protocol(), {"SCTP", "TCP", "UDP"});
+    described(e, at, port, "protocol");
   }
 }
 
@@ -179,7 +179,7 @@ void check_resize_policy(FieldErrors& e, const FieldPath& p, const core::Contain
 
 void check_container(FieldErrors& e, const FieldPath& p, const core::Container& c,
                      const PodContext& pod, const PodOptions& options) {
-  check_name(e, p["name"], c.name(), check_dns1123_label);
+  described(e, p, c, "name");
   if (c.image().empty()) field::required(e, p["image"]);
   check_word(e, p["terminationMessagePolicy"], c.termination_message_policy(),
              {"File", "FallbackToLogsOnError"});

@@ -69,7 +69,7 @@ void check_probe(FieldErrors& e, const FieldPath& p, const core::Probe& probe,
   check_handler(e, p, probe.value(), spec);
   for (std::string_view f : {"initialDelaySeconds", "timeoutSeconds", "periodSeconds",
                              "successThreshold", "failureThreshold"}) {
-    field::nonnegative(e, p[f], probe.value()[f].as_int());
+    described(e, p, probe, f);
   }
   if (probe.has_termination_grace_period_seconds() &&
       probe.termination_grace_period_seconds() <= 0) {

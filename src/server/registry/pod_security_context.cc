@@ -240,7 +240,7 @@ void validate_security_context(FieldErrors& e, const FieldPath& p, const core::S
   check_id(e, p["runAsUser"], sc.value()["runAsUser"]);
   check_id(e, p["runAsGroup"], sc.value()["runAsGroup"]);
   if (sc.has_proc_mount()) {
-    check_known(e, p["procMount"], sc.proc_mount(), {"Default", "Unmasked"});
+    described(e, p, sc, "procMount");
     if (host_users && sc.proc_mount() == "Unmasked") {
       field::invalid(e, p["procMount"], sc.proc_mount(),
                      "`hostUsers` must be false to use `Unmasked`");
@@ -277,17 +277,11 @@ void validate_pod_security_context(FieldErrors& e, const FieldPath& p, const cor
                    "ShareProcessNamespace and HostPID cannot both be enabled");
   }
   validate_sysctls(e, p["sysctls"], spec, options.host_sysctls);
-  if (sc.has_fs_group_change_policy()) {
-    check_known(e, p["fsGroupChangePolicy"], sc.fs_group_change_policy(),
-                {"Always", "OnRootMismatch"});
-  }
+  described(e, p, sc, "fsGroupChangePolicy");
   check_seccomp(e, p["seccompProfile"], sc.seccomp_profile());
   check_windows(e, p["windowsOptions"], sc.windows_options());
   check_app_armor(e, p["appArmorProfile"], sc.app_armor_profile());
-  if (sc.has_supplemental_groups_policy()) {
-    check_known(e, p["supplementalGroupsPolicy"], sc.supplemental_groups_policy(),
-                {"Merge", "Strict"});
-  }
+  described(e, p, sc, "supplementalGroupsPolicy");
   if (!sc.has_se_linux_change_policy()) return;
   // Labels by a mount option are behind a gate that is closed.
   if (options.any_selinux_policy) {

@@ -35,10 +35,7 @@ void check_budget(FieldErrors& e, const policy::PodDisruptionBudget& now,
   if (spec.has_selector() && was.empty()) {
     validate_label_selector(e, kSpec["selector"], v["selector"]);
   }
-  if (spec.has_unhealthy_pod_eviction_policy()) {
-    check_known(e, kSpec["unhealthyPodEvictionPolicy"], spec.unhealthy_pod_eviction_policy(),
-                {"AlwaysAllow", "IfHealthyBudget"});
-  }
+  described(e, kSpec, spec, "unhealthyPodEvictionPolicy");
 }
 
 void validate_budget_status(const HookContext&, const Value& now, const Value&, FieldErrors& e) {
@@ -47,7 +44,7 @@ void validate_budget_status(const HookContext&, const Value& now, const Value&, 
   validate_conditions(e, at["conditions"], status["conditions"]);
   for (std::string_view f :
        {"disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"}) {
-    field::nonnegative(e, at[f], status[f].as_int());
+    described(e, at, policy::PodDisruptionBudget(now).status(), f);
   }
 }
 

@@ -53,8 +53,7 @@ void validate_update(const HookContext&, const Value& now, const Value& before, 
   if (PriorityClass(now).value() != PriorityClass(before).value()) {
     field::forbidden(e, FieldPath("value"), "may not be changed in an update.");
   }
-  field::immutable(e, FieldPath("preemptionPolicy"), now["preemptionPolicy"],
-                   before["preemptionPolicy"]);
+  described_kept(e, FieldPath(), PriorityClass(now), PriorityClass(before), "preemptionPolicy");
 }
 
 }  // namespace

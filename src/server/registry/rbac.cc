@@ -106,7 +106,7 @@ void validate_binding(FieldErrors& e, const RoleBinding& binding, bool namespace
   } else {
     check_known(e, p["kind"], ref.kind(), {"ClusterRole"});
   }
-  check_name(e, p["name"], ref.name(), check_path_segment_name);
+  described(e, p, ref, "name");
   size_t i = 0;
   for (const Subject& s : binding.subjects()) {
     validate_subject(e, FieldPath("subjects")[i++], s, namespaced);

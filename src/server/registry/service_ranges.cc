@@ -86,15 +86,7 @@ Messages check_address_name(std::string_view name, bool) {
 void validate_parent(FieldErrors& e, const ParentReference& ref) {
   const FieldPath p = kSpec["parentRef"];
   if (!ref) return field::required(e, p);
-  if (!ref.group().empty()) {
-    field::invalid_each(e, p["group"], ref.group(), check_dns1123_subdomain(ref.group()));
-  }
-  check_name(e, p["resource"], ref.resource(), check_path_segment_name);
-  check_name(e, p["name"], ref.name(), check_path_segment_name);
-  if (!ref.namespace_().empty()) {
-    field::invalid_each(e, p["namespace"], ref.namespace_(),
-                        check_path_segment_name(ref.namespace_()));
-  }
+  for (const char* f : {"group", "resource", "name", "namespace"}) described(e, p, ref, f);
 }
 
 void validate_address(const HookContext&, const Value& now, FieldErrors& e) {

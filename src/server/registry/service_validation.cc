@@ -57,24 +57,21 @@ void validate_port(FieldErrors& e, const FieldPath& p, const ServicePort& port, 
                    std::set<std::string_view>* names) {
   std::string_view name = port.name();
   if (!name.empty()) {
-    field::invalid_each(e, p["name"], name, check_dns1123_label(name));
+    described(e, p, port, "name");
     if (!names->insert(name).second) field::duplicate(e, p["name"], name);
   } else if (needs_name) {
     field::required(e, p["name"]);
   }
   for (auto& m : check_port_number(port.port())) field::invalid(e, p["port"], port.port(), m);
-  check_word(e, p["protocol"], port.protocol(), {"SCTP", "TCP", "UDP"});
+  described(e, p, port, "protocol");
   validate_target_port(e, p["targetPort"], port.value()["targetPort"]);
-  if (port.has_app_protocol()) {
-    field::invalid_each(e, p["appProtocol"], port.app_protocol(),
-                        check_qualified_name(port.app_protocol()));
-  }
+  described(e, p, port, "appProtocol");
 }
 
 void validate_affinity(FieldErrors& e, const ServiceSpec& spec) {
   constexpr int64_t kLongest = 86400;
   const std::string_view kind = spec.session_affinity();
-  check_word(e, kSpec["sessionAffinity"], kind, {"ClientIP", "None"});
+  described(e, kSpec, spec, "sessionAffinity");
   const FieldPath at = kSpec["sessionAffinityConfig"];
   const auto config = spec.session_affinity_config();
   if (kind == "None" && spec.has_session_affinity_config()) {
@@ -210,14 +207,11 @@ void validate_traffic(FieldErrors& e, const ServiceSpec& spec) {
   }
   const FieldPath inside = kSpec["internalTrafficPolicy"];
   if (spec.has_internal_traffic_policy()) {
-    check_known(e, inside, spec.internal_traffic_policy(), {"Cluster", "Local"});
+    described(e, kSpec, spec, "internalTrafficPolicy");
   } else if (is_one_of(spec.type(), {"NodePort", "LoadBalancer", "ClusterIP"})) {
     field::required(e, inside);
   }
-  if (spec.has_traffic_distribution()) {
-    check_known(e, kSpec["trafficDistribution"], spec.traffic_distribution(),
-                {"PreferClose", "PreferSameZone", "PreferSameNode"});
-  }
+  described(e, kSpec, spec, "trafficDistribution");
 }
 
 void validate_ports(FieldErrors& e, const ServiceSpec& spec) {
@@ -249,7 +243,7 @@ void validate_whole(FieldErrors& e, const Service& now, const Service* before) {
   validate_affinity(e, spec);
   validate_cluster_ips(e, spec, old);
   validate_external_ips(e, spec, old);
-  check_word(e, kSpec["type"], type, {"ClusterIP", "ExternalName", "LoadBalancer", "NodePort"});
+  described(e, kSpec, spec, "type");
   validate_port_pairs(e, spec);
   validate_source_ranges(e, now, before);
   if (spec.has_allocate_load_balancer_node_ports()) {

@@ -168,9 +168,7 @@ void validate_node_driver(FieldErrors& e, const FieldPath& p, const CSINodeDrive
   if (driver.node_id().size() > kLongest) {
     field::invalid(e, p["nodeID"], driver.node_id(), "must be 256 characters or less");
   }
-  if (driver.allocatable().has_count()) {
-    field::nonnegative(e, p["allocatable"]["count"], driver.allocatable().count());
-  }
+  described(e, p["allocatable"], driver.allocatable(), "count");
   if (!names->insert(driver.name()).second) field::duplicate(e, p["name"], driver.name());
   std::set<std::string_view> keys;
   for (std::string_view key : driver.topology_keys()) {

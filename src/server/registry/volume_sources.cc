@@ -135,8 +135,8 @@ void validate_storageos(FieldErrors& e, const FieldPath& p, const PersistentVolu
 
 void validate_named_secret(FieldErrors& e, const FieldPath& p, const SecretReference& ref) {
   if (!ref) return;
-  check_name(e, p["name"], ref.name(), check_dns1123_subdomain);
-  check_name(e, p["namespace"], ref.namespace_(), check_dns1123_label);
+  described(e, p, ref, "name");
+  described(e, p, ref, "namespace");
 }
 
 void validate_csi(FieldErrors& e, const FieldPath& p, const PersistentVolumeSpec& spec) {
@@ -270,13 +270,13 @@ void validate_names(FieldErrors& e, const FieldPath& p, const PersistentVolumeSp
       field::forbidden(e, p["storageClassName"],
                        "may not be specified in the context of inline volumes");
     } else {
-      field::invalid_each(e, p["storageClassName"], name, check_dns1123_subdomain(name));
+      described(e, p, spec, "storageClassName");
     }
   }
   if (spec.has_volume_mode()) {
     const std::string_view mode = spec.volume_mode();
     if (!inline_volume) {
-      check_known(e, p["volumeMode"], mode, {"Block", "Filesystem"});
+      described(e, p, spec, "volumeMode");
     } else if (mode != "Filesystem") {
       field::forbidden(e, p["volumeMode"],
                        "may not specify volumeMode other than Filesystem in the context of inline "

@@ -70,22 +70,14 @@ void validate_hook(FieldErrors& e, const FieldPath& p, const MutatingWebhook& ho
   check_qualified_domain(e, p["name"], hook.name());
   size_t i = 0;
   for (const auto& rule : hook.rules()) validate_rule_with_operations(e, p["rules"][i++], rule);
-  if (hook.has_failure_policy()) {
-    check_known(e, p["failurePolicy"], hook.failure_policy(), {"Fail", "Ignore"});
-  }
-  if (hook.has_match_policy()) {
-    check_known(e, p["matchPolicy"], hook.match_policy(), {"Equivalent", "Exact"});
-  }
+  described(e, p, hook, "failurePolicy");
+  described(e, p, hook, "matchPolicy");
   validate_effects(e, p["sideEffects"], hook, tolerance);
-  if (const int64_t n = hook.timeout_seconds(); hook.has_timeout_seconds() && (n < 1 || n > 30)) {
-    field::invalid(e, p["timeoutSeconds"], n, "the timeout value must be between 1 and 30 seconds");
-  }
+  described(e, p, hook, "timeoutSeconds");
   validate_selector(e, p["namespaceSelector"], hook.namespace_selector().value(),
                     tolerance.label_values);
   validate_selector(e, p["objectSelector"], hook.object_selector().value(), tolerance.label_values);
-  if (hook.has_reinvocation_policy()) {
-    check_known(e, p["reinvocationPolicy"], hook.reinvocation_policy(), {"IfNeeded", "Never"});
-  }
+  described(e, p, hook, "reinvocationPolicy");
   check_webhook_client(e, hook.client_config().value(), p["clientConfig"]);
   if (!tolerance.conditions) {
     validate_match_conditions(e, p["matchConditions"], hook.match_conditions());

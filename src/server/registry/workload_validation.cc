@@ -96,7 +96,7 @@ void check_replica_template(FieldErrors& e, const Spec& spec, const Spec* before
 
 template <class Spec>
 void check_selector_stays(FieldErrors& e, const Spec& now, const Spec& before) {
-  field::immutable(e, kSpec["selector"], now.value()["selector"], before.value()["selector"]);
+  described_kept(e, kSpec, now, before, "selector");
 }
 
 // --- Deployment ---------------------------------------------------------------------------------
@@ -130,14 +130,15 @@ void check_deployment_strategy(FieldErrors& e, const FieldPath& p,
 
 void check_deployment_spec(FieldErrors& e, const apps::DeploymentSpec& spec,
                            const apps::DeploymentSpec* before) {
-  field::nonnegative(e, kSpec["replicas"], spec.replicas());
+  described(e, kSpec, spec, "replicas");
   check_selector(e, spec.value()["selector"], "deployment");
   check_replica_template(e, spec, before);
   check_deployment_strategy(e, kSpec["strategy"], spec.strategy());
-  check_counts(e, kSpec, spec.value(), {"minReadySeconds", "revisionHistoryLimit"});
+  described(e, kSpec, spec, "minReadySeconds");
+  described(e, kSpec, spec, "revisionHistoryLimit");
   if (!spec.has_progress_deadline_seconds()) return;
   const FieldPath at = kSpec["progressDeadlineSeconds"];
-  field::nonnegative(e, at, spec.progress_deadline_seconds());
+  described(e, kSpec, spec, "progressDeadlineSeconds");
   if (spec.progress_deadline_seconds() <= spec.min_ready_seconds()) {
     field::invalid(e, at, spec.progress_deadline_seconds(), "must be greater than minReadySeconds");
   }
@@ -156,7 +157,7 @@ void check_stateful_strategy(FieldErrors& e, const FieldPath& p,
       invalid_as(e, at, struct_text(rolling), "only allowed for updateStrategy 'RollingUpdate'");
     }
   } else if (strategy.type() == "RollingUpdate") {
-    if (rolling) field::nonnegative(e, at["partition"], rolling.partition());
+    described(e, at, rolling, "partition");
   } else {
     invalid_as(e, p, struct_text(strategy), "must be 'RollingUpdate' or 'OnDelete'");
   }
@@ -238,13 +239,12 @@ void check_stateful_spec(FieldErrors& e, const apps::StatefulSetSpec& spec,
     const FieldPath at = kSpec["volumeClaimTemplates"][i++]["spec"];
     if (!allowed.any_claims) validate_claim_spec(e, at, claim.spec());
   }
-  check_counts(e, kSpec, spec.value(), {"replicas", "minReadySeconds"});
+  described(e, kSpec, spec, "replicas");
+  described(e, kSpec, spec, "minReadySeconds");
   if (spec.has_ordinals()) {
     field::nonnegative(e, kSpec["ordinals.start"], spec.ordinals().start());
   }
-  if (std::string_view name = spec.service_name(); !name.empty() && !allowed.any_service_name) {
-    field::invalid_each(e, kSpec["serviceName"], name, check_dns1123_label(name));
-  }
+  if (!allowed.any_service_name) described(e, kSpec, spec, "serviceName");
   check_selector(e, spec.value()["selector"], "statefulset");
   check_stateful_template(e, spec, allowed, options);
   check_runs_always(e, kSpec["template"], spec.template_().spec(), "StatefulSet");
@@ -298,9 +298,9 @@ void check_daemon_spec(FieldErrors& e, const apps::DaemonSetSpec& spec,
   }
   validate_pod_template(e, at, spec.template_(), options_of(before));
   check_runs_always(e, at, spec.template_().spec(), "DaemonSet");
-  field::nonnegative(e, kSpec["minReadySeconds"], spec.min_ready_seconds());
+  described(e, kSpec, spec, "minReadySeconds");
   check_daemon_strategy(e, kSpec["updateStrategy"], spec.update_strategy());
-  check_counts(e, kSpec, spec.value(), {"revisionHistoryLimit"});
+  described(e, kSpec, spec, "revisionHistoryLimit");
 }
 
 }  // namespace
@@ -352,7 +352,8 @@ void validate_deployment_status(FieldErrors& e, const apps::Deployment& now,
 
 void validate_replica_set(FieldErrors& e, const apps::ReplicaSet& now,
                           const apps::ReplicaSet* before) {
-  check_counts(e, kSpec, now.spec().value(), {"replicas", "minReadySeconds"});
+  described(e, kSpec, now.spec(), "replicas");
+  described(e, kSpec, now.spec(), "minReadySeconds");
   check_selector(e, now.spec().value()["selector"], "deployment");
   if (!before) return check_replica_template<apps::ReplicaSetSpec>(e, now.spec(), nullptr);
   const apps::ReplicaSetSpec old = before->spec();
@@ -365,13 +366,10 @@ void validate_replication_controller(FieldErrors& e, const core::ReplicationCont
   const core::ReplicationControllerSpec spec = now.spec();
   const Value& selector = spec.value()["selector"];
   const FieldPath at = kSpec["template"];
-  field::nonnegative(e, kSpec["minReadySeconds"], spec.min_ready_seconds());
+  described(e, kSpec, spec, "minReadySeconds");
   if (selector.empty()) field::required(e, kSpec["selector"]);
-  if (spec.has_replicas()) {
-    field::nonnegative(e, kSpec["replicas"], spec.replicas());
-  } else {
-    field::required(e, kSpec["replicas"]);
-  }
+  described(e, kSpec, spec, "replicas");
+  if (!spec.has_replicas()) field::required(e, kSpec["replicas"]);
   if (!spec.has_template_()) return field::required(e, at);
   const Value& labels = spec.template_().value()["metadata"]["labels"];
   if (!selector.empty() && !Selector::from_set(selector).matches(labels)) {
