@@ -5,6 +5,7 @@
 #include "api/rbac_v1.h"
 #include "base/encoding.h"
 #include "base/log.h"
+#include "controllers/options.h"
 #include "controllers/ownership.h"
 #include "machinery/time.h"
 #include "net/pki.h"

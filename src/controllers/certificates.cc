@@ -6,6 +6,7 @@
 #include "base/encoding.h"
 #include "base/log.h"
 #include "controllers/csr_rules.h"
+#include "controllers/options.h"
 #include "machinery/time.h"
 
 namespace keles::controllers {

@@ -16,9 +16,10 @@
 #include "client/event_recorder.h"
 #include "client/informer.h"
 #include "client/work_queue.h"
-#include "controllers/options.h"
 
 namespace keles::controllers {
+
+struct Options;  // options.h
 
 // What a controller is made from. The parts outlive it.
 struct Deps {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "controllers/options.h"
 #include "controllers/ownership.h"
 
 namespace keles::controllers {

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
+#include "controllers/options.h"
 #include "controllers/plan_testing.h"
 
 namespace keles::controllers {

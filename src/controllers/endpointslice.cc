@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/metrics.h"
+#include "controllers/options.h"
 #include "controllers/ownership.h"
 #include "machinery/labels.h"
 

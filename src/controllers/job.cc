@@ -4,6 +4,7 @@
 
 #include "controllers/claims.h"
 #include "controllers/job_metrics.h"
+#include "controllers/options.h"
 #include "controllers/ownership.h"
 #include "machinery/time.h"
 

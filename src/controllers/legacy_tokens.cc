@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "controllers/options.h"
 #include "machinery/time.h"
 
 namespace keles::controllers {

@@ -4,6 +4,7 @@
 
 #include "base/ip.h"
 #include "controllers/finalizers.h"
+#include "controllers/options.h"
 
 namespace keles::controllers {
 

@@ -37,7 +37,6 @@
 #include "controllers/storage/ephemeral.h"
 #include "controllers/storage/expander.h"
 #include "controllers/storage/local_path.h"
-#include "controllers/storage/settings.h"
 #include "controllers/storage_protection.h"
 #include "controllers/taint_eviction.h"
 #include "controllers/token_secrets.h"
@@ -144,7 +143,7 @@ const Entry kControllers[] = {
      make<EphemeralVolumes>},
     {{"local-path-provisioner", "", true, "", 2},
      make<LocalPathProvisioner>,
-     [](const Options&) { return !storage_settings().local_path_directory.empty(); }},
+     [](const Options& o) { return !o.storage.local_path_directory.empty(); }},
     {{"persistentvolumeclaim-protection-controller", "pvc-protection", true, "", 1},
      make<ClaimProtection>},
     {{"persistentvolume-protection-controller", "pv-protection", true, "", 1},

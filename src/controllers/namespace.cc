@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "controllers/elsewhere.h"
+#include "controllers/options.h"
 #include "controllers/ownership.h"
 #include "machinery/time.h"
 

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "controllers/options.h"
 
 namespace keles::controllers {
 

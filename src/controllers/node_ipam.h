@@ -17,6 +17,8 @@
 
 namespace keles::controllers {
 
+struct NodeMaskSizes;  // options.h
+
 // One of the cluster's ranges, and how long its nodes' are.
 struct NodeRange {
   IpPrefix cluster;

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "controllers/options.h"
 #include "controllers/ownership.h"
 #include "machinery/time.h"
 

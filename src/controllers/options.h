@@ -1,4 +1,6 @@
 // What can be set about the controllers, with upstream's defaults (kube-controller-manager flags).
+// Who reads a setting includes this; controller.h does not, so that a new setting compiles few
+// anew.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +13,13 @@
 
 #include "base/loop.h"
 #include "base/status.h"
-#include "client/client.h"
-#include "client/paths_client.h"
+#include "controllers/storage/options.h"
 #include "net/pki.h"
+
+namespace keles {
+class Client;
+class PathsClient;
+}  // namespace keles
 
 namespace keles::controllers {
 
@@ -49,6 +55,7 @@ struct Options {
   // Of all kinds, those of extension API servers too, for the garbage collector; null: it knows
   // what the server itself has. Outlives the controllers; of the same loop.
   Client* all_kinds = nullptr;
+  StorageOptions storage;
   Duration cluster_signing_duration = 8760h;  // --cluster-signing-duration
   Duration node_monitor_period = 5s;          // --node-monitor-period
   Duration node_monitor_grace_period = 40s;   // --node-monitor-grace-period

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "client/pod_condition.h"
+#include "controllers/options.h"
 #include "controllers/ownership.h"
 #include "machinery/time.h"
 

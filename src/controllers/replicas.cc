@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "controllers/options.h"
 #include "controllers/workload_metrics.h"
 #include "machinery/labels.h"
 #include "machinery/time.h"

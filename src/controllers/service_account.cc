@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "base/metrics.h"
+#include "controllers/options.h"
 
 namespace keles::controllers {
 

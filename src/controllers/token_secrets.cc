@@ -1,6 +1,7 @@
 #include "controllers/token_secrets.h"
 
 #include "base/encoding.h"
+#include "controllers/options.h"
 #include "controllers/ownership.h"
 #include "machinery/codec_json.h"
 

@@ -3,6 +3,7 @@
 #include "client/https_client.h"
 #include "client/informer.h"
 #include "client/kubeconfig.h"
+#include "controllers/options.h"
 #include "csi/sidecar.h"
 
 namespace keles::csi {

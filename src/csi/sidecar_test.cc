@@ -9,6 +9,7 @@
 #include "base/run_task.h"
 #include "base/temporary_directory.h"
 #include "client/testing/fake_client.h"
+#include "controllers/options.h"
 #include "csi/local_driver.h"
 #include "machinery/codec_yaml.h"
 

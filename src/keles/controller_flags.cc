@@ -6,7 +6,6 @@
 #include "base/beneath.h"
 #include "controllers/manager.h"
 #include "controllers/node_ipam.h"
-#include "controllers/storage/settings.h"
 
 namespace keles {
 namespace {
@@ -111,9 +110,8 @@ void ControllerFlags::apply(controllers::Options* out) const {
   out->node_mask_sizes = node_masks;
   out->local_load_balancers = local_load_balancers;
   for (const auto& [flag, n] : syncs) out->syncs[flag] = static_cast<int>(n);
-  controllers::StorageSettings& storage = controllers::storage_settings();
-  storage.local_path_directory = local_path_directory;
-  storage.remove_host_path = remove_below_tmp;
+  out->storage.local_path_directory = local_path_directory;
+  out->storage.remove_host_path = remove_below_tmp;
 }
 
 void add_controller_flags(Flags& f, ControllerFlags& c) {

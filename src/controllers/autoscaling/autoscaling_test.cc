@@ -10,6 +10,7 @@
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
 #include "controllers/autoscaling/horizontal_pod_autoscaler.h"
+#include "controllers/options.h"
 #include "controllers/plan_testing.h"
 #include "machinery/codec_json.h"
 

@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
+#include "controllers/options.h"
 #include "controllers/plan_testing.h"
 #include "controllers/storage/ephemeral.h"
 #include "controllers/storage/expander.h"

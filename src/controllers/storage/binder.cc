@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "controllers/options.h"
 #include "controllers/storage/pod_claims.h"
 #include "controllers/storage/recycler.h"
-#include "controllers/storage/settings.h"
 #include "machinery/volumes/claim_rules.h"
 #include "machinery/volumes/plugins.h"
 
@@ -412,8 +412,8 @@ Task<Status> VolumeBinder::remove_storage(Context ctx, Ref<Volume> volume) {
   if (path.find("/tmp/") == std::string::npos || path.ends_with("/tmp/")) {
     s = Status(Reason::kInvalid,
                "host_path deleter only supports /tmp/.+ but received provided " + path);
-  } else if (storage_settings().remove_host_path) {
-    s = storage_settings().remove_host_path(path);
+  } else if (options().storage.remove_host_path) {
+    s = options().storage.remove_host_path(path);
   }
   if (!s.ok()) {
     metrics_.ended(name, false);

@@ -8,9 +8,9 @@
 #include "base/log.h"
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
+#include "controllers/options.h"
 #include "controllers/plan_testing.h"
 #include "controllers/storage/recycler.h"
-#include "controllers/storage/settings.h"
 
 namespace keles::controllers {
 namespace {
@@ -284,7 +284,7 @@ class Binder : public testing::Test {
  protected:
   Binder() : loop(11), client(loop), informers(client), ctx(Context::root(loop)) {
     log::set_output(-1);
-    storage_settings().remove_host_path = [this](const std::string& path) {
+    options.storage.remove_host_path = [this](const std::string& path) {
       removed.push_back(path);
       return Status();
     };
@@ -296,7 +296,6 @@ class Binder : public testing::Test {
   ~Binder() override {
     ctx.cancel();
     loop.advance(1min);
-    storage_settings() = StorageSettings();
   }
   void rest(Duration d = 3s) { loop.advance(d); }
   Ref<PersistentVolume> volume(const char* name) { return client.now<PersistentVolume>("", name); }
@@ -458,7 +457,7 @@ TEST_F(Binder, DeletesWhatWasOnTheHost) {
 TEST_F(Binder, WhatCouldNotBeDeletedIsTriedAgain) {
   int tried = 0;
   bool works = false;
-  storage_settings().remove_host_path = [&](const std::string&) {
+  options.storage.remove_host_path = [&](const std::string&) {
     ++tried;
     return works ? Status() : Status(Reason::kInternalError, "device busy");
   };

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "controllers/options.h"
 #include "controllers/storage/provisioned.h"
-#include "controllers/storage/settings.h"
 #include "machinery/volumes/claim_rules.h"
 
 namespace keles::controllers {
@@ -242,9 +242,9 @@ Task<Status> LocalPathProvisioner::provision(Context ctx, Ref<Claim> claim) {
         std::string(claim->metadata().namespace_()) + "/" + std::string(claim->metadata().name());
     events().normal(reference_to(claim), "Provisioning",
                     "External provisioner is provisioning volume for claim " + quoted(key));
-    Document pod = local_path_helper(helper_name, true,
-                                     local_path_of(storage_settings().local_path_directory, *claim),
-                                     node, key);
+    Document pod =
+        local_path_helper(helper_name, true,
+                          local_path_of(options().storage.local_path_directory, *claim), node, key);
     auto made = co_await client().create<Pod>(ctx, std::move(pod));
     const bool there = made.status().is(Reason::kAlreadyExists);
     co_return there ? Status() : made.status();
@@ -273,7 +273,7 @@ Task<Status> LocalPathProvisioner::finish(Context ctx, Ref<Claim> claim, Ref<Sto
   }
   if (phase != "Succeeded") co_return Status();
   Document volume = local_path_volume(
-      *claim, *c, *n, local_path_of(storage_settings().local_path_directory, *claim));
+      *claim, *c, *n, local_path_of(options().storage.local_path_directory, *claim));
   auto made = co_await client().create<Volume>(ctx, std::move(volume));
   if (!made.ok() && !made.status().is(Reason::kAlreadyExists)) co_return made.status();
   events().normal(reference_to(claim), "ProvisioningSucceeded",
@@ -294,7 +294,7 @@ Task<Status> LocalPathProvisioner::remove_volume(Context ctx, Ref<Volume> volume
     co_return s;
   }
   const std::string path(volume->spec().host_path().path());
-  if (path.substr(0, path.rfind('/')) != storage_settings().local_path_directory ||
+  if (path.substr(0, path.rfind('/')) != options().storage.local_path_directory ||
       path.ends_with('/')) {
     events().warning(reference_to(volume), "VolumeFailedDelete",
                      path + " is no directory of this provisioner");

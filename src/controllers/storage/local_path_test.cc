@@ -7,8 +7,8 @@
 #include "base/log.h"
 #include "base/sim_loop.h"
 #include "client/testing/fake_client.h"
+#include "controllers/options.h"
 #include "controllers/plan_testing.h"
-#include "controllers/storage/settings.h"
 
 namespace keles::controllers {
 namespace {
@@ -58,7 +58,7 @@ class LocalPathTest : public testing::Test {
  protected:
   LocalPathTest() {
     log::set_output(-1);
-    storage_settings().local_path_directory = "/data";
+    options.storage.local_path_directory = "/data";
     provisioner.emplace(Deps{client, informers, options});
     informers.start(ctx);
     spawn(loop,
@@ -70,7 +70,6 @@ class LocalPathTest : public testing::Test {
   ~LocalPathTest() override {
     ctx.cancel();
     loop.advance(2min);
-    storage_settings() = StorageSettings();
   }
   void rest(Duration d = 3s) { loop.advance(d); }
   void put_claim(const std::string& mode = "ReadWriteOnce", const std::string& uid = "u") {

@@ -1,5 +1,4 @@
-// What is set of the storage controllers of this process, once, before a Manager is made; as
-// Options otherwise.
+// What can be set of the storage controllers: a part of Options.
 #pragma once
 
 #include <functional>
@@ -9,7 +8,7 @@
 
 namespace keles::controllers {
 
-struct StorageSettings {
+struct StorageOptions {
   // Removes what a hostPath volume below /tmp holds, when its policy is Delete; none: its object
   // goes alone. Blocking.
   std::function<Status(const std::string& path)> remove_host_path;
@@ -17,7 +16,5 @@ struct StorageSettings {
   // (--local-path-directory).
   std::string local_path_directory;
 };
-
-StorageSettings& storage_settings();
 
 }  // namespace keles::controllers
