@@ -38,3 +38,13 @@ find_program(KELES_MOLD mold)
 if(KELES_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
+
+# Several sources compiled as one (unity.cmake), several tests in one program (together.cmake). Off under
+# a compiler launcher (a cache does better with small units) and where nothing is optimised: who works on
+# a source wants it alone.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(together ON)
+else()
+  set(together OFF)
+endif()
+option(KELES_UNITY "Compile several sources of a target as one, and the tests of a layer into one program" ${together})

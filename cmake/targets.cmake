@@ -1,5 +1,6 @@
 # Writes targets.txt into the build folder, a line for each target of ours: name, type, folder,
-# sources, what it links; separated by tabs, lists by semicolons. test/lint reads it.
+# sources, what it links; separated by tabs, lists by semicolons. test/lint reads it. Tests that are in
+# one program with others (together.cmake) stand there each by itself, and as that program in units.txt.
 function(keles_targets_below folder out)
   get_property(targets DIRECTORY ${folder} PROPERTY BUILDSYSTEM_TARGETS)
   set(lines "")
@@ -22,5 +23,11 @@ function(keles_targets_below folder out)
   set(${out} "${lines}" PARENT_SCOPE)
 endfunction()
 
+get_property(together GLOBAL PROPERTY KELES_TOGETHER)
 keles_targets_below(${CMAKE_SOURCE_DIR} lines)
-file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/targets.txt CONTENT "${lines}" @ONLY)
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/units.txt CONTENT "${lines}" @ONLY)
+foreach(program ${together})
+  string(REGEX REPLACE "(^|\n)${program}\t[^\n]*\n" "\\1" lines "${lines}")
+endforeach()
+get_property(tests GLOBAL PROPERTY KELES_TEST_LINES)
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/targets.txt CONTENT "${lines}${tests}" @ONLY)

@@ -5,10 +5,15 @@ unity.py TARGETS OUTPUT SIZE LINES   reads the lines of TARGETS (cmake/targets.c
                                      links), writes into OUTPUT a line for each source that goes with others:
                                      target, group, source. Groups hold at most SIZE sources and LINES lines.
 
-What a source keeps to itself (an unnamed namespace, `static`) would meet the same name in another one,
+What a source keeps to itself in its unnamed namespaces gets a namespace of its own (source_3), so that others
+may keep the same names; what the rest of the source mentions of it is brought out by a using declaration.
+These names, and what a source keeps otherwise (`static`, an alias), would meet the same name in another one,
 or change what a name means there: two sources go together only if neither mentions a name that the
-other keeps to itself. So nobody has to think of the other sources when naming a helper.
+other one shows. So nobody has to think of the other sources when naming a helper.
 What OUTPUT said before stays as far as it can, so that little is compiled anew when CMake runs again.
+
+unity.py --join UNITS FOLDER   writes the sources of each group that UNITS names (lines: group, source) as one, which is
+                               called like UNITS, with the group's number, into FOLDER.
 """
 import os
 import re
@@ -16,7 +21,13 @@ import sys
 
 WORD = r'[A-Za-z_][A-Za-z0-9_]*'
 IGNORED = re.compile(r'//[^\n]*|/\*.*?\*/|R"(\w*)\((?:.|\n)*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.S)
+LITERALS = ['std::chrono_literals']  # a namespace that holds nothing that has a name
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+NO_NAMES = {'operator', 'template', 'requires', 'static_assert', 'friend', 'extern'}
+OPENED, CLOSED = 'namespace {', '}  // namespace'  # as clang-format writes them
+TABLE = re.compile(r'^extern const \w+ \w+{(?:.|\n)*?};$', re.M)
 MENTION = re.compile(r'(?<![\w.])(?<!->)(?<!::)' + WORD)
+QUOTED_OR_MENTION = re.compile(r'"(?:\\.|[^"\\])*"|' + MENTION.pattern)
 
 
 def plain(text):
@@ -38,7 +49,7 @@ def declared(line):
     an alias may be said twice, if it is the same one."""
     m = re.match(rf'(?:using|namespace) ({WORD}) *= *([^;]*)', line)
     if m:
-        return {m.group(1): ' '.join(m.group(2).split())}
+        return {m.group(1): line.split()[0] + ' ' + ' '.join(m.group(2).split())}
     m = re.match(rf'using ([\w:]*::)({WORD});', line)
     if m:
         return {m.group(2): m.group(1)}
@@ -48,10 +59,28 @@ def declared(line):
         return {m.group(1): None}
     line = re.sub(r'\[\[[^]]*\]\]|\balignas\([^)]*\)', ' ', line)
     m = re.match(rf'[^(={{;\[]*?({WORD}) *(?:[(={{;\[]|$)', line)
-    if not m:
+    if not m or line[:m.start(1)].endswith('::') or m.group(1) in NO_NAMES:
         return {}
     more = re.findall(rf', ({WORD}) *[={{(\[]', line) if '(' not in line.split('=')[0] else []
     return dict.fromkeys([m.group(1), *more])
+
+
+def without_brackets(text):
+    while True:
+        shorter = re.sub(r'\([^(){}\[\]]*\)|{[^(){}\[\]]*}|\[[^(){}\[\]]*\]', ' = ', text)
+        if shorter == text:
+            return text
+        text = shorter
+
+
+def constants(statement):
+    """The names of a statement that declares constants: `const Path kSpec("spec"), kStatus("status");`."""
+    out = []
+    for part in without_brackets(without_templates(statement)).split(','):
+        m = re.search(rf'({WORD}) *(?:=|$)', part)
+        if m:
+            out.append(m.group(1))
+    return out
 
 
 def kept(text):
@@ -64,6 +93,8 @@ def kept(text):
                 spaces.append(line.split('{')[0].strip() == 'namespace')
                 depth += 1
                 continue
+            if re.match(r'template *<.*> *$', line):
+                continue
             if any(spaces) or line.startswith(('static ', 'using ', 'namespace ')):
                 line_ = re.sub(r'^template *', '', without_templates(line)) if line.startswith('template') else line
                 line_ = re.sub(r'^(?:static |constexpr |constinit |const |inline |extern )+', '', line_.strip())
@@ -72,6 +103,8 @@ def kept(text):
         depth += line.count('{') - line.count('}')
         while len(spaces) > depth:
             spaces.pop()
+    for m in re.finditer(r'^(?:static |inline )?(?:constexpr|const|constinit) ([^;]*);', text, re.M):
+        names.update(dict.fromkeys(n for n in constants(m.group(1)) if re.match('k[A-Z]', n)))
     # The enumerators of an enum without a scope.
     for m in re.finditer(r'^enum (?!class)[^{;]*{([^}]*)}', text, re.M):
         names.update(dict.fromkeys(re.findall(rf'({WORD})\s*(?:=|,|$)', m.group(1))))
@@ -122,6 +155,10 @@ class Headers:
     def text(self, path):
         return self.read(path)[0]
 
+    def means(self, path, name, what):
+        """Whether a header says where the name is from, and that it is from there."""
+        return what is not None and f'{what.removesuffix("::")}::{name}' in self.text(path)
+
     def mentioned(self, path):
         return self.read(path)[1]
 
@@ -133,6 +170,59 @@ class Headers:
         return self.seen[path]
 
 
+def parts(raw):
+    """The unnamed namespaces of a source, and what is outside of them; None where they cannot be told. Lines stay."""
+    inside, outside, current = [], [], None
+    for line in raw.split('\n'):
+        if line in (OPENED, CLOSED):
+            if (line == OPENED) == (current is not None):
+                return None
+            if line == OPENED:
+                current = []
+            else:
+                inside.append('\n'.join(current))
+                current = None
+            outside.append('')
+        elif current is None:
+            outside.append(line)
+        else:
+            current.append(line)
+            outside.append('')
+    return None if current is not None else (inside, '\n'.join(outside))
+
+
+def without_tables(outside):
+    """What joined() need not bring out: in a table (`extern const Strategy kPod{...};`) it names the source."""
+    return TABLE.sub(lambda m: '\n' * m.group().count('\n'), outside)
+
+
+def outer_mentions(outside):
+    """The names that the rest of a source mentions, also as those of a namespace that it opens."""
+    text = plain(without_tables(outside))
+    spaces = {part for names in re.findall(r'^(?:inline )?namespace ([\w:]+)', text, re.M) for part in names.split('::')}
+    return set(MENTION.findall(text)) | {n for space, n in re.findall(rf'\b({WORD})::({WORD})', text) if space in spaces}
+
+
+def shown(inside, outside):
+    """Of each unnamed namespace the names that the rest of the source mentions, each with what it stands for."""
+    mentioned = outer_mentions(outside)
+    out = []
+    for text in inside:
+        names = kept('namespace {\n' + plain(text) + '\n}')
+        out.append({name: what for name, what in names.items() if name in mentioned})
+    return out
+
+
+def opened(text):
+    return re.findall(r'^using namespace ([\w:]+);', text, re.M)
+
+
+def needed(inside, rest, names):
+    """Of the namespaces that an unnamed one makes its own those whose names the rest of the source mentions."""
+    return [space for space in opened(inside)
+            if space not in LITERALS and (not space.startswith('api::') or not names.of(space).isdisjoint(rest))]
+
+
 class Source:
     def __init__(self, path, headers):
         self.path = path
@@ -142,26 +232,42 @@ class Source:
         self.headers = headers.included(raw, os.path.dirname(path))
         text = plain(raw)
         self.lines = raw.count('\n')
-        self.kept = kept(text)
+        inside, outside = parts(raw) or ([], raw)
+        outside_text = plain(without_tables(outside))
+        rest = outer_mentions(outside)
         self.mentioned = set(MENTION.findall(text))
-        # Whole namespaces that it makes its own names.
-        self.opens = set(re.findall(r'^using namespace ([\w:]+);', text, re.M)) - {'std::chrono_literals'}
-        self.alone = (bool(re.search(r'^#\s*(?:define|undef|pragma)\b', text, re.M)) or 'int main(' in text or
-                      any(not space.startswith('api::') for space in self.opens))
+        # What stands for something inside alone, whatever the others show: no functions, which a call finds
+        # where its arguments' types are.
+        self.own = set(kept('namespace {\n' + plain('\n'.join(inside)) + '\n}')) - rest
+        self.own = {name for name in self.own if re.match('k?[A-Z]', name)}
+        self.kept = kept(outside_text)
+        for names in shown(inside, outside):
+            self.kept.update(names)
+        # Whole namespaces that it makes its own names, and those of them that others would see.
+        self.opens = set(opened(text))
+        self.shows = set(opened(outside_text)) | {space for t in inside for space in needed(t, rest, headers.names)}
+        self.alone = (bool(re.search(r'^#\s*(?:define|undef|pragma|if)', text, re.M)) or 'int main(' in text or
+                      any(not space.startswith('api::') for space in self.shows) or parts(raw) is None)
+
+    def means(self, name, what):
+        """Whether a name stands for `what` here as well."""
+        return what is not None and (self.kept.get(name) == what or what.removesuffix('::') in self.opens)
 
     def keeps_from(self, other):
-        """Whether the other one, or a header that it brings in, mentions what this one keeps to itself."""
-        if any(what is None or other.kept.get(name) != what
-               for name, what in self.kept.items() if name in other.mentioned):
+        """Whether the other one, or a header that it brings in, mentions what this one shows."""
+        if any(name in other.mentioned and name not in other.own and not other.means(name, what)
+               for name, what in self.kept.items()):
             return True
-        brought = [self.known.mentioned(h) for h in other.headers - self.headers]
-        if any(not names.isdisjoint(self.kept) for names in brought):
+        brought = other.headers - self.headers
+        if any(name in self.known.mentioned(h) and not self.known.means(h, name, what)
+               for h in brought for name, what in self.kept.items()):
             return True
-        for space in self.opens:
+        for space in self.shows:
             own = self.known.names.of(space)
-            if any(not names.isdisjoint(own) for names in brought):
+            if any(not self.known.means(h, name, space) for h in brought for name in own & self.known.mentioned(h)):
                 return True
-            if space not in other.opens and not other.mentioned.isdisjoint(own):
+            if space not in other.opens and any(name not in other.own and not other.means(name, space + '::')
+                                                for name in own & other.mentioned):
                 return True
         return False
 
@@ -211,9 +317,64 @@ def read_groups(path):
     return {target: list(known.values()) for target, known in out.items()}
 
 
+def closing(number, names, opens):
+    """The end of an unnamed namespace, with what the rest of the source needs of it."""
+    out = ['} }'] + [f'using namespace {space};' for space in opens]
+    for name, what in sorted(names.items()):
+        alias = what and what.startswith('namespace ')
+        out.append(f'namespace {name} = source_{number}::{name};' if alias else f'using source_{number}::{name};')
+    return ' '.join(out)
+
+
+def joined(sources, names):
+    """Sources as one, each of their unnamed namespaces in one of its own. sources: (path, text); names: Names."""
+    out = []
+    for number, (path, raw) in enumerate(sources):
+        out.append(f'#line 1 "{path}"')
+        inside, outside = parts(raw)
+        own = set(kept('namespace {\n' + plain('\n'.join(inside)) + '\n}'))
+        rest = outer_mentions(outside)
+        closings = iter([closing(number, kept_, needed(text, rest, names) + LITERALS * (LITERALS[0] in text))
+                         for kept_, text in zip(shown(inside, outside), inside)])
+        raw = TABLE.sub(lambda table: QUOTED_OR_MENTION.sub(
+            lambda m: f'source_{number}::{m.group()}' if m.group() in own else m.group(), table.group()), raw)
+        for line in raw.split('\n'):
+            if line == OPENED:
+                line = f'namespace source_{number} {{ namespace {{'
+            elif line == CLOSED:
+                line = next(closings)
+            out.append(line)
+    return '\n'.join(out) + '\n'
+
+
+def read(path):
+    with open(path, encoding='utf-8') as f:
+        return f.read()
+
+
+def write(path, text):
+    """Unless it says so already: what was made of it stays good."""
+    if not os.path.exists(path) or read(path) != text:
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(text)
+
+
+def join(units, folder):
+    groups = {}
+    for line in read(units).splitlines():
+        group, path = line.split('\t')
+        groups.setdefault(group, []).append(path)
+    name = os.path.splitext(os.path.basename(units))[0]
+    names = Names(ROOT)
+    for group, paths in groups.items():
+        write(f'{folder}/{name}_{group}.cc', joined([(p, read(p)) for p in paths], names))
+
+
 def main():
+    if sys.argv[1] == '--join':
+        return join(sys.argv[2], sys.argv[3])
     targets, output, size, lines = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    headers = Headers(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    headers = Headers(ROOT)
     before, rows = read_groups(output), []
     for line in open(targets, encoding='utf-8'):
         name, _, folder, sources, _ = line.rstrip('\n').split('\t')
