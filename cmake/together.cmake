@@ -1,21 +1,22 @@
 # With KELES_UNITY the tests of a layer are one program, so that they are compiled several sources at a
 # time as well, and linked once: most have a source or two, and what they include costs more than they.
-# Each keeps its name, which is a link to the program (together_main.cc), and runs in a process of its own.
+# Each keeps its name, which is a link to the program (together_main.cc.in), and runs in a process of its own.
 
 # keles_test_together(NAME PATH SOURCES DEPS): adds them to their layer's, as PATH.
 function(keles_test_together name path sources deps)
   cmake_path(RELATIVE_PATH CMAKE_CURRENT_SOURCE_DIR BASE_DIRECTORY ${CMAKE_SOURCE_DIR} OUTPUT_VARIABLE folder)
   string(REGEX REPLACE "^(src/)?([^/]+).*" "\\2_tests" program ${folder})
-  set(names ${CMAKE_BINARY_DIR}/generated/${program}.cc)
+  set(main ${CMAKE_BINARY_DIR}/generated/${program}.cc)
   if(NOT TARGET ${program})
     file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/generated)
-    file(TOUCH ${names})  # written when all are known
-    add_executable(${program} ${CMAKE_SOURCE_DIR}/cmake/together_main.cc ${names})
+    if(NOT EXISTS ${main})
+      file(TOUCH ${main})  # written when all are known
+    endif()
+    add_executable(${program} ${main})
     set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_link_libraries(${program} PRIVATE GTest::gtest GTest::gmock)
     target_compile_options(${program} PRIVATE ${KELES_TEST_OPTIONS})
     keles_precompiled(${program} precompiled_test)
-    set_source_files_properties(${names} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
     set_property(GLOBAL APPEND PROPERTY KELES_TOGETHER ${program})
   endif()
   set(rows "")
@@ -36,8 +37,7 @@ endfunction()
 function(keles_test_names)
   get_property(programs GLOBAL PROPERTY KELES_TOGETHER)
   foreach(program ${programs})
-    get_property(rows GLOBAL PROPERTY KELES_NAMES_OF_${program})
-    file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/${program}.cc CONTENT
-      "struct TestSource {\n  const char *test, *source;\n};\nextern const TestSource kTestSources[] = {\n${rows}    {nullptr, nullptr},\n};\n" @ONLY)
+    get_property(KELES_TEST_ROWS GLOBAL PROPERTY KELES_NAMES_OF_${program})
+    configure_file(${CMAKE_SOURCE_DIR}/cmake/together_main.cc.in ${CMAKE_BINARY_DIR}/generated/${program}.cc @ONLY)
   endforeach()
 endfunction()
