@@ -44,8 +44,6 @@ class ContainerManagers {
   // Before each start of a container.
   virtual Task<Result<ContainerExtras>> extras(Context ctx, Ref<api::core_v1::Pod> pod,
                                                api::core_v1::Container container) = 0;
-  virtual void created(const std::string& pod_uid, const std::string& container,
-                       const std::string& id) = 0;
   // Some container of it has CPUs of its own: the pod has no quota.
   virtual bool exclusive_cpus(const std::string& pod_uid) const = 0;
   // Why the pod cannot be given what `wanted` asks for in place of `given` while it runs; "": it

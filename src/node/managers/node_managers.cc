@@ -197,11 +197,6 @@ Task<Result<ContainerExtras>> NodeManagers::extras(Context ctx, Ref<Pod> pod, Co
   co_return out;
 }
 
-void NodeManagers::created(const std::string& pod_uid, const std::string& container,
-                           const std::string& id) {
-  if (cpus_->exclusive_policy()) applied_[id] = cpus_->cpus_of(pod_uid, container);
-}
-
 bool NodeManagers::exclusive_cpus(const std::string& pod_uid) const {
   return cpus_->state().all().contains(pod_uid);
 }

@@ -81,8 +81,6 @@ class NodeManagers final : public ContainerManagers {
   bool holds_claims(const std::string& pod_uid) const override;
   Task<Result<ContainerExtras>> extras(Context ctx, Ref<api::core_v1::Pod> pod,
                                        api::core_v1::Container container) override;
-  void created(const std::string& pod_uid, const std::string& container,
-               const std::string& id) override;
   bool exclusive_cpus(const std::string& pod_uid) const override;
   std::string resize_objection(const api::core_v1::Pod& wanted,
                                const api::core_v1::Pod& given) const override;
@@ -107,7 +105,9 @@ class NodeManagers final : public ContainerManagers {
   DraPlugins dra_plugins_;
   DraManager claims_;
   LivingContainers living_;
-  std::map<std::string, CpuSet> applied_;  // by container id: what the runtime was told
+  // By container id: what the runtime was told once the container ran. Not what it was created
+  // with: CPUs may have gone to another while the runtime made it.
+  std::map<std::string, CpuSet> applied_;
   Event moved_;                            // CPUs went to another
   std::unique_ptr<net::GrpcServer> pod_resources_;
   TaskGroup tasks_;

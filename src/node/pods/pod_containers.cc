@@ -252,7 +252,6 @@ Task<Status> PodWorker::create_and_start(Context ctx, PodPlan::Start start, Cont
                                                   std::move(*sandbox_config));
   if (!id.ok()) co_return fail("CreateContainerError", id.status());
   s_.register_id(*id, uid_);
-  if (s_.managers) s_.managers->created(uid_, start.name, *id);
   actual_resources_[*id] = resource_texts(c.resources());
   event(start.name, "Normal", "Created", "Created container: " + start.name);
   // A start under way is not broken off by the pod's deletion: the runtime would call it a failure
