@@ -117,11 +117,30 @@ Task<Status> DraManager::prepare(Context ctx, Ref<Pod> pod) {
   co_return s.ok() ? s : failed("prepare dynamic resources: " + s.message());
 }
 
+Task<Status> DraManager::hold(Context ctx, Keys keys) {
+  auto busy = [&] {
+    return std::any_of(keys.begin(), keys.end(), [&](const auto& k) { return held_.contains(k); });
+  };
+  while (busy()) {
+    let_go_.reset();
+    Status s = co_await let_go_.wait(ctx);
+    if (!s.ok()) co_return s;
+  }
+  held_.insert(keys.begin(), keys.end());
+  co_return Status();
+}
+
+void DraManager::let_go(const Keys& keys) {
+  for (const std::string& key : keys) held_.erase(key);
+  let_go_.set();
+}
+
 Task<Status> DraManager::prepare_claims(Context ctx, Ref<Pod> pod) {
   const std::string uid(pod->metadata().uid()), ns(pod->metadata().namespace_());
   auto names = names_of(*pod);
   if (!names.ok()) co_return names.status();
   std::vector<PreparedClaim> wanted;
+  Keys keys;
   for (const NamedClaim& one : *names) {
     auto got = co_await client_.get<ResourceClaim>(ctx.with_timeout(30s), ns, one.name);
     if (!got.ok()) co_return got.status().with_prefix("fetch ResourceClaim " + one.name);
@@ -145,31 +164,39 @@ Task<Status> DraManager::prepare_claims(Context ctx, Ref<Pod> pod) {
       Status there = plugins_.check(driver);
       if (!there.ok()) co_return there;
     }
+    keys.insert(ns + "/" + c.name);
     wanted.push_back(std::move(c));
   }
+  Status s = co_await hold(ctx, keys);
+  if (!s.ok()) co_return s;
+  s = co_await prepare_held(ctx, uid, std::move(wanted));
+  let_go(keys);
+  co_return s;
+}
+
+Task<Status> DraManager::prepare_held(Context ctx, std::string pod_uid,
+                                      std::vector<PreparedClaim> wanted) {
   std::map<std::string, std::vector<PreparedClaim>> batches;
-  std::vector<std::string> asked;
+  std::vector<std::pair<std::string, std::string>> asked;  // namespace, name
   for (PreparedClaim& c : wanted) {
-    PreparedClaim* known = book_.find(ns, c.name);
+    PreparedClaim* known = book_.find(c.ns, c.name);
     if (known && known->uid != c.uid)
       co_return failed("old ResourceClaim with same name " + c.name + " and different UID " +
                        known->uid + " still exists (previous pod force-deleted?!)");
     if (!known) known = &book_.put(c);
-    known->pods.insert(uid);
+    known->pods.insert(pod_uid);
     Status kept = book_.save();
     if (!kept.ok()) co_return kept;
     if (known->prepared) continue;
-    asked.push_back(c.name);
-    for (auto& [driver, devices] : known->drivers) {
-      devices.clear();  // what an earlier agent was told is told again
-      batches[driver].push_back(c);
-    }
+    asked.emplace_back(c.ns, c.name);
+    // What an earlier agent was told is told again, and counts until then.
+    for (const auto& [driver, devices] : known->drivers) batches[driver].push_back(c);
   }
   for (const auto& [driver, claims] : batches) {
     Status s = co_await ask_driver(ctx, driver, claims);
     if (!s.ok()) co_return s;
   }
-  for (const std::string& name : asked)
+  for (const auto& [ns, name] : asked)
     if (PreparedClaim* known = book_.find(ns, name)) known->prepared = true;
   Status kept = book_.save();
   co_return kept;
@@ -221,6 +248,17 @@ Task<Status> DraManager::unprepare(Context ctx, Ref<Pod> pod) {
 
 Task<Status> DraManager::give_up(Context ctx, std::string pod_uid, std::string ns,
                                  std::vector<std::string> names) {
+  Keys keys;
+  for (const std::string& name : names) keys.insert(ns + "/" + name);
+  Status s = co_await hold(ctx, keys);
+  if (!s.ok()) co_return s;
+  s = co_await give_up_held(ctx, std::move(pod_uid), std::move(ns), std::move(names));
+  let_go(keys);
+  co_return s;
+}
+
+Task<Status> DraManager::give_up_held(Context ctx, std::string pod_uid, std::string ns,
+                                      std::vector<std::string> names) {
   std::map<std::string, std::vector<PreparedClaim>> batches;
   std::vector<PreparedClaim> last;
   for (const std::string& name : names) {
@@ -230,6 +268,7 @@ Task<Status> DraManager::give_up(Context ctx, std::string pod_uid, std::string n
       claim->pods.erase(pod_uid);
       continue;
     }
+    claim->prepared = false;  // whatever comes of it: who wants it next asks the drivers again
     last.push_back(*claim);
     for (const auto& [driver, devices] : claim->drivers) batches[driver].push_back(*claim);
   }
@@ -254,16 +293,7 @@ Task<Status> DraManager::give_up(Context ctx, std::string pod_uid, std::string n
       co_return failed("NodeUnprepareResources skipped " + std::to_string(claims.size() - told) +
                        " ResourceClaims");
   }
-  for (const PreparedClaim& c : last) {
-    PreparedClaim* known = book_.find(c.ns, c.name);
-    if (!known || known->uid != c.uid) continue;
-    known->pods.erase(pod_uid);
-    if (known->pods.empty()) {
-      book_.remove(c.ns, c.name);
-    } else {
-      known->prepared = false;  // a pod came for it meanwhile
-    }
-  }
+  for (const PreparedClaim& c : last) book_.remove(c.ns, c.name);
   Status kept = book_.save();
   co_return kept;
 }

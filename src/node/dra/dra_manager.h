@@ -2,7 +2,7 @@
 // dynamic-resource-allocation/; upstream: pkg/kubelet/cm/dra): claims are prepared by their drivers
 // before a pod that has them starts, and given up once nothing of the last such pod runs.
 //
-// One loop.
+// One loop. A claim is prepared or given up by one at a time; other claims do not wait for it.
 #pragma once
 
 #include <functional>
@@ -47,15 +47,24 @@ class DraManager {
       const std::vector<std::pair<std::string, std::string>>& devices) const;
 
  private:
+  // "namespace/name" of claims: none is held (the error), or all until let_go().
+  using Keys = std::set<std::string>;
+  Task<Status> hold(Context ctx, Keys keys);
+  void let_go(const Keys& keys);
   Task<Status> prepare_claims(Context ctx, Ref<api::core_v1::Pod> pod);
+  Task<Status> prepare_held(Context ctx, std::string pod_uid, std::vector<PreparedClaim> wanted);
   Task<Status> ask_driver(Context ctx, std::string driver, std::vector<PreparedClaim> claims);
   Task<Status> give_up(Context ctx, std::string pod_uid, std::string ns,
                        std::vector<std::string> names);
+  Task<Status> give_up_held(Context ctx, std::string pod_uid, std::string ns,
+                            std::vector<std::string> names);
 
   Context ctx_;
   Client& client_;
   DraPlugins& plugins_;
   ClaimBook book_;
+  Keys held_;
+  Event let_go_;
   std::function<const LivingContainers*()> living_;
 };
 

@@ -184,6 +184,43 @@ struct Steps {
     EXPECT_FALSE(w->manager.holds("u2"));
   }
 
+  static Task<void> prepare(World* w, Ref<api::core_v1::Pod> pod, int* done) {
+    Status s = co_await w->manager.prepare(w->all, pod);
+    EXPECT_TRUE(s.ok()) << s.message();
+    ++*done;
+  }
+  static Task<void> unprepare(World* w, Ref<api::core_v1::Pod> pod, int* done) {
+    Status s = co_await w->manager.unprepare(w->all, pod);
+    EXPECT_TRUE(s.ok()) << s.message();
+    ++*done;
+  }
+
+  // Pods that share a claim and come or go at once.
+  static Task<void> at_once(World* w) {
+    World::make_claim(w, "c1",
+                      std::string(kForU1) + R"(,{"resource":"pods","name":"q","uid":"u2"})");
+    Status s = co_await w->plugins.add(w->all, w->info());
+    EXPECT_TRUE(s.ok());
+    Ref<api::core_v1::Pod> pod = pod_with("u1"), other = pod_with("u2");
+    int done = 0;
+    TaskGroup tasks(*w->loop);
+    tasks.spawn(prepare(w, pod, &done));
+    tasks.spawn(prepare(w, other, &done));
+    co_await tasks.join();
+    EXPECT_EQ(done, 2);
+    EXPECT_THAT(w->driver.calls, ElementsAre("prepare c1"));
+    s = co_await w->manager.unprepare(w->all, other);
+    EXPECT_TRUE(s.ok());
+    // What is being given up is prepared again for the next.
+    tasks.spawn(unprepare(w, pod, &done));
+    tasks.spawn(prepare(w, other, &done));
+    co_await tasks.join();
+    EXPECT_EQ(done, 4);
+    EXPECT_THAT(w->driver.calls, ElementsAre("prepare c1", "unprepare c1", "prepare c1"));
+    EXPECT_THAT(*w->manager.cdi_devices(*other, other->spec().containers()[0]),
+                ElementsAre("example.com/gizmo=c1"));
+  }
+
   static Task<void> refusals(World* w) {
     Status s = co_await w->plugins.add(w->all, w->info());
     EXPECT_TRUE(s.ok());
@@ -261,6 +298,7 @@ struct Steps {
 };
 
 TEST(Claims, ArePreparedAndGivenUp) { play(&Steps::life); }
+TEST(Claims, AreOnePodsAtATime) { play(&Steps::at_once); }
 TEST(Claims, AreRefusedInWords) { play(&Steps::refusals); }
 TEST(Claims, OutliveTheAgent) { play(&Steps::agent_anew); }
 TEST(Claims, HealthIsToldOfPods) { play(&Steps::health); }
