@@ -174,8 +174,7 @@ Status CpuManager::validate() {
   const CpuSet every = machine_->cpus.cpus(), shared = state_.shared();
   if (shared.empty()) {
     if (!state_.all().empty()) return failed("default cpuset cannot be empty");
-    state_.share(options_.strict ? every - reserved_ : every);
-    return {};
+    return state_.share(options_.strict ? every - reserved_ : every);
   }
   const CpuSet both = reserved_ & shared;
   if (options_.strict && !both.empty())
@@ -226,12 +225,12 @@ void CpuManager::release_stale() {
   }
   for (const auto& [pod, name] : gone) {
     CpuSet cpus = *state_.of(pod, name);
-    state_.remove(pod, name);
     // An init container's may be a later container's too.
     auto siblings = state_.all().find(pod);
     if (siblings != state_.all().end())
-      for (const auto& [other, theirs] : siblings->second) cpus = cpus - theirs;
-    state_.share(state_.shared() | cpus);
+      for (const auto& [other, theirs] : siblings->second)
+        if (other != name) cpus = cpus - theirs;
+    if (!state_.take_back(pod, name, cpus).ok()) break;  // it is logged; the next time
     log::info("CPUs are shared again", {{"uid", pod}, {"container", name}});
   }
   if (!gone.empty()) tell();
@@ -364,8 +363,8 @@ Refused CpuManager::give(const Pod& pod, const Container& container, int count) 
   }
   auto cpus = choose(count, topology_->affinity(uid, name), reuse_pod_ == uid ? reuse_ : CpuSet());
   if (!cpus.ok()) return unexpected(cpus.status());
-  state_.share(state_.shared() - *cpus);
-  state_.assign(uid, name, *cpus);
+  Status kept = state_.give(uid, name, *cpus);
+  if (!kept.ok()) return unexpected(kept);
   note_reuse(pod, name, *cpus);
   log::info("A container has CPUs of its own",
             {{"uid", uid}, {"container", name}, {"cpus", cpus->to_string()}});

@@ -281,6 +281,26 @@ TEST_F(StaticCpus, GoesOnFromItsFile) {
           directory_ + "/cpu_manager_state\" before restarting Kubelet");
 }
 
+// A pod is refused when its CPUs cannot be written down, and nothing is as if it had them.
+TEST_F(StaticCpus, AreNotGivenWithoutTheFile) {
+  ASSERT_TRUE(start(kOneSocket).ok());
+  EXPECT_EQ(admit("u1", {"2"}), "");
+  const std::string before = manager_->state().text();
+  std::filesystem::rename(directory_, directory_ + "-away");
+  EXPECT_TRUE(admit("u2", {"2"}).starts_with("UnexpectedAdmissionError: ")) << before;
+  EXPECT_EQ(manager_->state().text(), before);
+  living_.clear();
+  manager_->release_stale();  // nor taken back
+  EXPECT_EQ(manager_->state().text(), before);
+  std::filesystem::rename(directory_ + "-away", directory_);
+  manager_->release_stale();
+  EXPECT_EQ(manager_->state().shared().to_string(), "0-7");
+  EXPECT_EQ(admit("u2", {"2"}), "");
+  EXPECT_EQ(of("u2", "a"), "1,5");
+  ASSERT_TRUE(start(kOneSocket).ok());
+  EXPECT_EQ(of("u2", "a"), "1,5");
+}
+
 TEST_F(StaticCpus, SettingsThatDoNotFit) {
   EXPECT_EQ(start(kOneSocket, {}, "").message(),
             "[cpumanager] the static policy requires systemreserved.cpu + kubereserved.cpu to be "

@@ -131,26 +131,35 @@ CpuSet CpuState::exclusive() const {
   return out;
 }
 
-void CpuState::share(CpuSet cpus) {
-  shared_ = std::move(cpus);
-  save();
-}
-void CpuState::assign(const std::string& pod, const std::string& container, CpuSet cpus) {
-  assigned_[pod][container] = std::move(cpus);
-  save();
-}
-void CpuState::remove(const std::string& pod, const std::string& container) {
-  auto p = assigned_.find(pod);
-  if (p == assigned_.end()) return;
-  p->second.erase(container);
-  if (p->second.empty()) assigned_.erase(p);
-  save();
+Status CpuState::share(CpuSet cpus) { return change(std::move(cpus), assigned_); }
+
+Status CpuState::give(const std::string& pod, const std::string& container, CpuSet cpus) {
+  Assignments assigned = assigned_;
+  CpuSet left = shared_ - cpus;
+  assigned[pod][container] = std::move(cpus);
+  return change(std::move(left), std::move(assigned));
 }
 
-void CpuState::save() const {
-  if (path_.empty()) return;
+Status CpuState::take_back(const std::string& pod, const std::string& container,
+                           const CpuSet& cpus) {
+  Assignments assigned = assigned_;
+  auto p = assigned.find(pod);
+  if (p == assigned.end()) return {};
+  p->second.erase(container);
+  if (p->second.empty()) assigned.erase(p);
+  return change(shared_ | cpus, std::move(assigned));
+}
+
+Status CpuState::change(CpuSet shared, Assignments assigned) {
+  std::swap(shared_, shared);
+  std::swap(assigned_, assigned);
+  if (path_.empty()) return {};
   Status s = write_file(path_, text(), 0600);
-  if (!s.ok()) log::error("Cannot keep which CPUs are whose", {{"path", path_}, {"error", s}});
+  if (s.ok()) return s;
+  std::swap(shared_, shared);
+  std::swap(assigned_, assigned);
+  log::error("Cannot keep which CPUs are whose", {{"path", path_}, {"error", s}});
+  return s.with_prefix("could not save checkpoint");
 }
 
 }  // namespace keles::node

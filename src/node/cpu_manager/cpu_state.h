@@ -24,9 +24,12 @@ class CpuState {
   const CpuSet* of(const std::string& pod, const std::string& container) const;
   CpuSet exclusive() const;  // all that are some container's
 
-  void share(CpuSet cpus);
-  void assign(const std::string& pod, const std::string& container, CpuSet cpus);
-  void remove(const std::string& pod, const std::string& container);
+  // Each is one change of the file; when it cannot be written, nothing has changed.
+  Status share(CpuSet cpus);
+  // Those of `cpus` that were shared are so no longer.
+  Status give(const std::string& pod, const std::string& container, CpuSet cpus);
+  // `cpus` are shared again.
+  Status take_back(const std::string& pod, const std::string& container, const CpuSet& cpus);
 
   // The file's text.
   std::string text() const;
@@ -34,7 +37,7 @@ class CpuState {
   static Result<CpuState> parse(const std::string& text, const std::string& policy);
 
  private:
-  void save() const;
+  Status change(CpuSet shared, Assignments assigned);
   uint32_t checksum() const;
   std::string path_, policy_;
   CpuSet shared_;

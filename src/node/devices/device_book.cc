@@ -176,6 +176,16 @@ void DeviceBook::give(const std::string& pod, const std::string& container,
   mark(resource, ids);
 }
 
+void DeviceBook::take_back(const std::string& pod, const std::string& container,
+                           const std::string& resource) {
+  Pod& containers = pods_[pod];
+  Container& own = containers[container];
+  own.erase(resource);
+  if (own.empty()) containers.erase(container);
+  if (containers.empty()) pods_.erase(pod);
+  recount();
+}
+
 void DeviceBook::drop_pods(const std::set<std::string>& living) {
   const size_t before = pods_.size();
   std::erase_if(pods_, [&](const auto& entry) { return !living.contains(entry.first); });

@@ -148,10 +148,12 @@ Task<void> DeviceManager::stop() {
   co_await tasks_.join();
 }
 
-void DeviceManager::save() const {
+Status DeviceManager::save() const {
   const std::string path = settings_.directory + "/" + kFile;
   Status s = write_file(path, book_.text(), 0600);
-  if (!s.ok()) log::error("Cannot keep whose devices are whose", {{"path", path}, {"error", s}});
+  if (s.ok()) return s;
+  log::error("Cannot keep whose devices are whose", {{"path", path}, {"error", s}});
+  return s.with_prefix("failed to write checkpoint file " + quoted(kFile));
 }
 
 // --- plug-ins come and go ---
@@ -250,7 +252,7 @@ Task<void> DeviceManager::follow(DeviceManager* self, std::shared_ptr<Plugin> pl
     }
     if (self->plugins_[plugin->resource] != plugin) break;  // another has come in its place
     std::set<std::string> pods = self->book_.offer(plugin->resource, std::move(devices));
-    self->save();
+    (void)self->save();
     if (self->changed_) self->changed_(std::move(pods));
   }
   stream.reset();
@@ -298,7 +300,7 @@ PluginCapacity DeviceManager::capacity() {
     book_.forget(resource);
     plugins_.erase(resource);
   }
-  if (!out.gone.empty()) save();
+  if (!out.gone.empty()) (void)save();
   return out;
 }
 
@@ -487,8 +489,10 @@ Task<Status> DeviceManager::allocate_one(Context ctx, std::string pod, std::stri
     co_return s;
   }
   book_.give(pod, container, resource, ids, std::move(grant));
-  save();
-  co_return Status();
+  s = save();
+  // What no file says could be another's once the agent is started anew.
+  if (!s.ok()) book_.take_back(pod, container, resource);
+  co_return s;
 }
 
 Task<Status> DeviceManager::allocate_all(Context ctx, Ref<Pod> pod, Container container) {

@@ -85,7 +85,7 @@ class DeviceManager final : public HintProvider, public PluginHandler {
                        const std::string& resource, int count) const;
   ResourceHints hints_for(const std::string& pod, const std::map<std::string, int>& wanted,
                           const std::function<DeviceIds(const std::string&)>& given) const;
-  void save() const;
+  Status save() const;  // a failure is logged, too
 
   Context ctx_;
   Settings settings_;

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "base/file.h"
 #include "base/run_task.h"
 #include "base/temporary_directory.h"
@@ -161,6 +163,21 @@ struct Steps {
     EXPECT_EQ(w->of("u3"), "abc");
   }
 
+  // A pod is refused when its devices cannot be written down; they are free for the next.
+  static Task<void> without_file(World* w) {
+    co_await World::come(w);
+    const std::string path = w->root + "/device-plugins/kubelet_internal_checkpoint";
+    std::filesystem::remove(path);
+    std::filesystem::create_directory(path);  // no file can take its place
+    std::string why = co_await World::admit(w, pod_with("u1", "3"));
+    EXPECT_TRUE(why.starts_with("UnexpectedAdmissionError: ")) << why;
+    EXPECT_EQ(w->of("u1"), "");
+    std::filesystem::remove(path);
+    why = co_await World::admit(w, pod_with("u2", "3"));
+    EXPECT_EQ(why, "");
+    EXPECT_EQ(w->of("u2"), "abc");
+  }
+
   static Task<void> init_containers(World* w) {
     co_await World::come(w);
     std::string why = co_await World::admit(w, pod_with("u", "2", "3"));
@@ -278,6 +295,7 @@ struct Steps {
 };
 
 TEST(Devices, AreGivenToOnePodEach) { play(&Steps::allocation); }
+TEST(Devices, AreNotGivenWithoutTheFile) { play(&Steps::without_file); }
 TEST(Devices, OfInitContainersAreUsedAgain) { play(&Steps::init_containers); }
 TEST(Devices, HealthIsToldOfNodesAndPods) { play(&Steps::health); }
 TEST(Devices, PluginsHaveAPreference) { play(&Steps::preference); }

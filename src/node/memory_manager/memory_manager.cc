@@ -222,8 +222,7 @@ Status MemoryManager::validate() {
   if (state_.nodes().empty()) {
     if (!state_.all().empty())
       return failed("machine state can not be empty when it has memory assignments");
-    state_.set_nodes(empty_machine());
-    return {};
+    return state_.change(empty_machine(), {});
   }
   MemoryNodes expected = empty_machine();
   for (const auto& [pod, containers] : state_.all()) {
@@ -271,11 +270,13 @@ void MemoryManager::release_stale() {
   }
   if (gone.empty()) return;
   MemoryNodes nodes = state_.nodes();
+  MemoryState::Assignments left = state_.all();
   for (const auto& [pod, name] : gone) {
     for (const MemoryBlock& b : blocks_of(pod, name)) give_back(nodes, b);
-    state_.remove(pod, name);
+    left[pod].erase(name);
+    if (left[pod].empty()) left.erase(pod);
   }
-  state_.set_nodes(std::move(nodes));
+  (void)state_.change(std::move(nodes), std::move(left));  // a failure is logged; the next time
 }
 
 // --- what is asked for ---
@@ -440,22 +441,20 @@ void MemoryManager::note_reuse(const Pod& pod, const Container& container,
 
 // What the pod's init containers were promised and a later container has now is counted once.
 void MemoryManager::shrink_init_containers(const Pod& pod, const Container& container,
-                                           const std::vector<MemoryBlock>& blocks) {
-  const std::string uid(pod.metadata().uid());
+                                           const std::vector<MemoryBlock>& blocks,
+                                           MemoryState::Containers& given) {
   for (const MemoryBlock& b : blocks) {
     uint64_t bytes = b.bytes;
     for (Container c : pod.spec().init_containers()) {
       if (c.name() == container.name() || bytes == 0) break;
-      const std::string name(c.name());
-      if (is_sidecar(c) || !state_.of(uid, name)) continue;
-      std::vector<MemoryBlock> theirs = *state_.of(uid, name);
-      for (MemoryBlock& t : theirs) {
+      auto theirs = given.find(std::string(c.name()));
+      if (is_sidecar(c) || theirs == given.end()) continue;
+      for (MemoryBlock& t : theirs->second) {
         if (t.type != b.type || !same_group(t.nodes, b.nodes)) continue;
         const uint64_t part = std::min(t.bytes, bytes);
         t.bytes -= part;
         bytes -= part;
       }
-      state_.assign(uid, name, std::move(theirs));
     }
   }
 }
@@ -477,10 +476,11 @@ Status MemoryManager::give(const Pod& pod, const Container& container) {
     const uint64_t again = reusable(uid, *hint.affinity, type);
     take_from(nodes, where, type, bytes > again ? bytes - again : 0);
   }
+  MemoryState::Assignments all = state_.all();
+  all[uid][name] = blocks;
+  shrink_init_containers(pod, container, blocks, all[uid]);
+  TRY(state_.change(std::move(nodes), std::move(all)));
   note_reuse(pod, container, blocks);
-  state_.set_nodes(std::move(nodes));
-  state_.assign(uid, name, blocks);
-  shrink_init_containers(pod, container, blocks);
   return {};
 }
 

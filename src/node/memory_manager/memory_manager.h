@@ -66,7 +66,8 @@ class MemoryManager final : public HintProvider {
                   const std::vector<MemoryBlock>& blocks);
   void shrink_init_containers(const api::core_v1::Pod& pod,
                               const api::core_v1::Container& container,
-                              const std::vector<MemoryBlock>& blocks);
+                              const std::vector<MemoryBlock>& blocks,
+                              MemoryState::Containers& given);
 
   const Topology* machine_;
   const TopologyManager* topology_;

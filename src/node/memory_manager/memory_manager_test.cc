@@ -142,6 +142,20 @@ TEST_F(StaticMemory, GoesOnFromItsFileOrSaysWhyNot) {
             "determined by Node Allocatable feature");
 }
 
+// A pod is refused when its memory cannot be written down, and nothing is as if it had it.
+TEST_F(StaticMemory, IsNotGivenWithoutTheFile) {
+  ASSERT_TRUE(start(2).ok());
+  EXPECT_EQ(admit("u1", {"i1Gi", "1Gi"}), "");
+  const std::string before = manager_->state().text();
+  std::filesystem::rename(directory_, directory_ + "-away");
+  EXPECT_TRUE(admit("u2", {"1Gi"}).starts_with("UnexpectedAdmissionError: ")) << before;
+  EXPECT_EQ(manager_->state().text(), before);
+  std::filesystem::rename(directory_ + "-away", directory_);
+  EXPECT_EQ(admit("u2", {"1Gi"}), "");
+  ASSERT_TRUE(start(2).ok());
+  EXPECT_EQ(manager_->blocks_of("u2", "a").size(), 1u);
+}
+
 TEST_F(StaticMemory, OneNodeOrNotAtAll) {
   ASSERT_TRUE(start(2, "single-numa-node").ok());
   EXPECT_EQ(admit("u1", {"4Gi"}),

@@ -197,27 +197,16 @@ const std::vector<MemoryBlock>* MemoryState::of(const std::string& pod,
   return c == p->second.end() ? nullptr : &c->second;
 }
 
-void MemoryState::set_nodes(MemoryNodes nodes) {
-  nodes_ = std::move(nodes);
-  save();
-}
-void MemoryState::assign(const std::string& pod, const std::string& container,
-                         std::vector<MemoryBlock> what) {
-  assigned_[pod][container] = std::move(what);
-  save();
-}
-void MemoryState::remove(const std::string& pod, const std::string& container) {
-  auto p = assigned_.find(pod);
-  if (p == assigned_.end()) return;
-  p->second.erase(container);
-  if (p->second.empty()) assigned_.erase(p);
-  save();
-}
-
-void MemoryState::save() const {
-  if (path_.empty()) return;
+Status MemoryState::change(MemoryNodes nodes, Assignments assigned) {
+  std::swap(nodes_, nodes);
+  std::swap(assigned_, assigned);
+  if (path_.empty()) return {};
   Status s = write_file(path_, text(), 0600);
-  if (!s.ok()) log::error("Cannot keep whose memory is where", {{"path", path_}, {"error", s}});
+  if (s.ok()) return s;
+  std::swap(nodes_, nodes);
+  std::swap(assigned_, assigned);
+  log::error("Cannot keep whose memory is where", {{"path", path_}, {"error", s}});
+  return s.with_prefix("could not save checkpoint");
 }
 
 }  // namespace keles::node

@@ -44,12 +44,10 @@ class MemoryState {
   const Assignments& all() const { return assigned_; }
   const std::vector<MemoryBlock>* of(const std::string& pod, const std::string& container) const;
 
-  void set_nodes(MemoryNodes nodes);
-  void assign(const std::string& pod, const std::string& container, std::vector<MemoryBlock> what);
-  void remove(const std::string& pod, const std::string& container);
+  // One change of the file; when it cannot be written, nothing has changed.
+  Status change(MemoryNodes nodes, Assignments assigned);
 
  private:
-  void save() const;
   uint32_t checksum() const;
   std::string path_, policy_;
   MemoryNodes nodes_;
