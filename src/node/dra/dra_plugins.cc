@@ -44,6 +44,7 @@ struct DraPlugins::Plugin {
   Context ctx;
   std::string driver, endpoint, service;
   bool connected = true;
+  bool tells = false;  // of the health of devices, just now
 };
 
 Result<std::string> dra_service(const std::vector<std::string>& offered) {
@@ -164,10 +165,26 @@ Task<Status> DraPlugins::read_health(Context ctx, std::shared_ptr<Plugin> plugin
     s = message.status();
     if (!s.ok()) break;
     connected(plugin, true);
+    plugin->tells = true;
     take_health(plugin->driver, *message);
   }
-  health_.erase(plugin->driver);
+  lose_health(plugin);
   co_return s;
+}
+
+void DraPlugins::lose_health(const std::shared_ptr<Plugin>& plugin) {
+  plugin->tells = false;
+  auto all = plugins_.find(plugin->driver);
+  if (all != plugins_.end())
+    for (const auto& other : all->second)
+      if (other->tells) return;
+  auto known = health_.find(plugin->driver);
+  if (known == health_.end()) return;
+  std::vector<std::pair<std::string, std::string>> changed;
+  for (const auto& [key, h] : known->second)
+    if (h.status != "Unknown") changed.push_back(key);
+  health_.erase(known);
+  if (!changed.empty() && changed_ && !ctx_.done()) changed_(plugin->driver, changed);
 }
 
 void DraPlugins::take_health(const std::string& driver, const std::string& message) {

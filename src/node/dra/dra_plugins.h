@@ -58,6 +58,8 @@ class DraPlugins final : public PluginHandler {
   std::shared_ptr<Plugin> find(const std::string& driver) const;
   static Task<void> watch_health(DraPlugins* self, std::shared_ptr<Plugin> plugin);
   Task<Status> read_health(Context ctx, std::shared_ptr<Plugin> plugin);
+  // Its stream has ended: what was told is of worth only if another plug-in of the driver tells.
+  void lose_health(const std::shared_ptr<Plugin>& plugin);
   void take_health(const std::string& driver, const std::string& message);
   void connected(const std::shared_ptr<Plugin>& plugin, bool is);
   void look(const std::string& driver);
