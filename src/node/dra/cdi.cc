@@ -1,5 +1,8 @@
 #include "node/dra/cdi.h"
 
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
 #include <algorithm>
 #include <set>
 
@@ -14,9 +17,59 @@ constexpr size_t kMostSpec = 4u << 20, kMostSpecs = 1024;
 
 Status failed(const std::string& what) { return Status(Reason::kUnknown, what); }
 
+// The runtime makes a node as the host's is.
+Status check_like_host(const Value& v, const std::string& host_path, const std::string& name) {
+  const char* said[] = {"type", "major", "minor", "fileMode", "uid", "gid"};
+  if (std::none_of(std::begin(said), std::end(said), [&](auto* s) { return !v[s].is_null(); }))
+    return {};
+  struct stat st {};
+  if (::stat(host_path.c_str(), &st) != 0)
+    return failed("CDI device " + name + ": there is no " + host_path);
+  const std::string_view type = v["type"].as_string();
+  const bool right_type = type.empty() || (type == "b" && S_ISBLK(st.st_mode)) ||
+                          ((type == "c" || type == "u") && S_ISCHR(st.st_mode));
+  auto differs = [&](const char* member, uint64_t is) {
+    return !v[member].is_null() && v[member].as_int() != static_cast<int64_t>(is);
+  };
+  if (!right_type || differs("major", major(st.st_rdev)) || differs("minor", minor(st.st_rdev)) ||
+      differs("fileMode", st.st_mode & 0777) || differs("uid", st.st_uid) ||
+      differs("gid", st.st_gid))
+    return failed("CDI device " + name + " wants " + host_path +
+                  " as it is not on the host, which the container runtime does not support");
+  return {};
+}
+
+// A mount of the runtime is a recursive, private bind mount, and may be read-only. That a mount
+// has no programs and no devices is left out.
+Status read_mount(const Value& v, const std::string& name, cri::Mount* mount) {
+  mount->host_path = v["hostPath"].as_string();
+  mount->container_path = v["containerPath"].as_string();
+  const std::string_view type = v["type"].as_string();
+  std::string wrong;
+  if (!type.empty() && type != "bind" && type != "none") wrong = "type " + std::string(type);
+  for (const Value& o : v["options"].items()) {
+    static constexpr std::string_view kSame[] = {"rw",       "bind",   "rbind", "private",
+                                                 "rprivate", "nosuid", "nodev", "noexec"};
+    const std::string_view option = o.as_string();
+    if (option == "ro") {
+      mount->readonly = true;
+    } else if (option == "rslave" || option == "slave") {
+      mount->propagation = cri::Propagation::kHostToContainer;
+    } else if (option == "rshared" || option == "shared") {
+      mount->propagation = cri::Propagation::kBidirectional;
+    } else if (std::find(std::begin(kSame), std::end(kSame), option) == std::end(kSame)) {
+      wrong = "option " + std::string(option);
+    }
+  }
+  if (wrong.empty()) return {};
+  return failed("CDI device " + name + " has a mount of " + wrong +
+                ", which the container runtime does not support");
+}
+
 Status add_edits(const Value& edits, const std::string& name, ContainerExtras* out) {
   for (const Member& m : edits.members()) {
-    if (m.key() == "hooks" || m.key() == "intelRdt" || m.key() == "netDevices") {
+    if (m.key() == "hooks" || m.key() == "intelRdt" || m.key() == "netDevices" ||
+        m.key() == "additionalGids") {
       if (m.value.items().empty() && m.value.members().empty()) continue;
       return failed("CDI device " + name + " has " + std::string(m.key()) +
                     ", which the container runtime does not support");
@@ -34,16 +87,14 @@ Status add_edits(const Value& edits, const std::string& name, ContainerExtras* o
     device.container_path = v["path"].as_string();
     device.host_path = v["hostPath"].as_string();
     if (device.host_path.empty()) device.host_path = device.container_path;
+    TRY(check_like_host(v, device.host_path, name));
     device.permissions = v["permissions"].as_string();
     if (device.permissions.empty()) device.permissions = "rwm";
     out->devices.push_back(std::move(device));
   }
   for (const Value& v : edits["mounts"].items()) {
     cri::Mount mount;
-    mount.host_path = v["hostPath"].as_string();
-    mount.container_path = v["containerPath"].as_string();
-    for (const Value& o : v["options"].items())
-      if (o.as_string() == "ro") mount.readonly = true;
+    TRY(read_mount(v, name, &mount));
     out->mounts.push_back(std::move(mount));
   }
   return {};

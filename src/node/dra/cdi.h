@@ -1,7 +1,9 @@
 // Devices of the Container Device Interface (https://github.com/cncf-tags/
 // container-device-interface, SPEC.md 0.8), looked up for a runtime that does not do it itself
 // (containerd before 2.0): what its specifications add to a container is added by the agent. What
-// only a runtime could do (hooks, Intel RDT) is an error, never left out.
+// only a runtime could do (hooks, Intel RDT, network devices, additional groups, device nodes that
+// are not as the host's, mounts other than bind mounts) is an error; of a mount's options "nosuid",
+// "nodev" and "noexec" are left out.
 //
 // Blocking: small local files.
 #pragma once

@@ -75,6 +75,36 @@ TEST(Cdi, IsDoneForRuntimesThatDoNot) {
             "support");
 }
 
+TEST(Cdi, WhatCannotBePassedOnIsRefused) {
+  struct Row {
+    const char *edits, *error;  // of CDI device d/c=a
+  };
+  const Row rows[] = {
+      {R"("mounts":[{"hostPath":"/h","containerPath":"/c","type":"bind",)"
+       R"("options":["rw","nosuid","nodev","noexec","rbind","rslave"]}])",
+       ""},
+      {R"("mounts":[{"hostPath":"/h","containerPath":"/c","type":"tmpfs"}])",
+       " has a mount of type tmpfs, which the container runtime does not support"},
+      {R"("mounts":[{"hostPath":"/h","containerPath":"/c","options":["size=1m"]}])",
+       " has a mount of option size=1m, which the container runtime does not support"},
+      {R"("additionalGids":[])", ""},
+      {R"("additionalGids":[5])",
+       " has additionalGids, which the container runtime does not support"},
+      {R"("deviceNodes":[{"path":"/dev/null","type":"c","major":1,"minor":3}])", ""},
+      {R"("deviceNodes":[{"path":"/dev/n","hostPath":"/dev/null","minor":5}])",
+       " wants /dev/null as it is not on the host, which the container runtime does not support"},
+      {R"("deviceNodes":[{"path":"/dev/null","type":"b"}])",
+       " wants /dev/null as it is not on the host, which the container runtime does not support"},
+      {R"("deviceNodes":[{"path":"/nowhere/x","uid":5}])", ": there is no /nowhere/x"}};
+  for (const Row& row : rows) {
+    const std::string spec = R"({"kind":"d/c","devices":[{"name":"a","containerEdits":{)" +
+                             std::string(row.edits) + "}}]}";
+    ContainerExtras out;
+    const Status s = inject_cdi_specs({spec}, {"d/c=a"}, &out);
+    EXPECT_EQ(s.message(), *row.error ? "CDI device d/c=a" + std::string(row.error) : "");
+  }
+}
+
 Ref<api::core_v1::Pod> pod_with(const std::string& uid, const std::string& claim = "c1") {
   return pod_from(R"({"metadata":{"name":"p","namespace":"default","uid":")" + uid +
                   R"("},"spec":{"resourceClaims":[{"name":"g","resourceClaimName":")" + claim +
@@ -277,6 +307,38 @@ struct Steps {
                 ElementsAre("u1"));
   }
 
+  // Two plug-ins of a driver, as while it is replaced: what one tells outlives the other.
+  static Task<void> two_plugins(World* w) {
+    TestPlugin second(*w->loop);
+    second.health = w->driver.health = {{"pool/gizmo-0", "HEALTHY"}};
+    PluginInfo info = w->info();
+    Status s = co_await w->plugins.add(w->all, info);
+    while (w->healths.empty() && !w->all.done()) (void)co_await w->changed.wait(w->all);
+    second.listen(w->root + "/second.sock");
+    second.health["pool/gizmo-1"] = "HEALTHY";
+    PluginInfo newer = info;
+    newer.endpoint = w->root + "/second.sock";
+    w->changed.reset();
+    s = co_await w->plugins.add(w->all, newer);
+    EXPECT_TRUE(s.ok());
+    while (w->healths.size() < 2 && !w->all.done()) {
+      (void)co_await w->changed.wait(w->all);
+      w->changed.reset();
+    }
+    co_await w->plugins.remove(w->all, info);
+    co_await w->driver.stop();
+    (void)co_await w->all.sleep(50ms);
+    EXPECT_EQ(w->plugins.health("gizmo.example.com", "pool", "gizmo-0").status, "Healthy");
+    EXPECT_EQ(w->healths.size(), 2u);
+    // The last one's end is told.
+    co_await second.stop();
+    while (w->healths.size() < 4 && !w->all.done()) {
+      w->changed.reset();
+      (void)co_await w->changed.wait(w->all);
+    }
+    EXPECT_EQ(w->plugins.health("gizmo.example.com", "pool", "gizmo-0").status, "Unknown");
+  }
+
   // What no driver stands behind is deleted when the agent starts.
   static Task<void> slices(World* w) {
     for (const char* node : {"n1", "n2"}) {
@@ -302,6 +364,7 @@ TEST(Claims, AreOnePodsAtATime) { play(&Steps::at_once); }
 TEST(Claims, AreRefusedInWords) { play(&Steps::refusals); }
 TEST(Claims, OutliveTheAgent) { play(&Steps::agent_anew); }
 TEST(Claims, HealthIsToldOfPods) { play(&Steps::health); }
+TEST(Claims, HealthIsTheLivingPluginsWord) { play(&Steps::two_plugins); }
 TEST(Claims, SlicesWithoutADriverGo) { play(&Steps::slices); }
 
 }  // namespace
