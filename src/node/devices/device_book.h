@@ -65,8 +65,7 @@ class DeviceBook {
   void recount();
   void give(const std::string& pod, const std::string& container, const std::string& resource,
             const DeviceIds& ids, DeviceGrant grant);
-  void take_back(const std::string& pod, const std::string& container,
-                 const std::string& resource);
+  void take_back(const std::string& pod, const std::string& container, const std::string& resource);
   void drop_pods(const std::set<std::string>& living);
   DeviceIds in_use(const std::string& resource) const;
 

@@ -108,7 +108,7 @@ class NodeManagers final : public ContainerManagers {
   // By container id: what the runtime was told once the container ran. Not what it was created
   // with: CPUs may have gone to another while the runtime made it.
   std::map<std::string, CpuSet> applied_;
-  Event moved_;                            // CPUs went to another
+  Event moved_;  // CPUs went to another
   std::unique_ptr<net::GrpcServer> pod_resources_;
   TaskGroup tasks_;
 };
