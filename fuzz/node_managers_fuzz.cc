@@ -43,8 +43,16 @@ std::vector<std::string_view> fuzz_seeds() {
       R"({"policyName":"Static","machineState":{"0":{"numberOfAssignments":0,"memoryMap":{"memory":)"
       R"({"total":4,"systemReserved":1,"allocatable":3,"reserved":0,"free":3}},"cells":[0]}},)"
       R"("entries":{"p":{"c":[{"numaAffinity":[0],"type":"memory","size":1}]}},"checksum":0})",
-      R"({"Data":{"PodDeviceEntries":null,"RegisteredDevices":{}},"Checksum":2119012557})",
-      R"({"Data":"{\"ClaimInfoStateList\":[]}","Checksum":1})",
+      R"({"Data":{"PodDeviceEntries":null,"RegisteredDevices":{}},"Checksum":3467439661})",
+      R"({"Data":{"PodDeviceEntries":[{"PodUID":"p","ContainerName":"c","ResourceName":"d/r",)"
+      R"("DeviceIDs":{"0":["x"]},"AllocResp":"CgYKAUESATE="}],"RegisteredDevices":{"d/r":["x"]}},)"
+      R"("Checksum":608748436})",
+      R"({"Data":"{\"ClaimInfoStateList\":[]}","Checksum":520283637})",
+      R"({"Data":"{\"kind\":\"DRACheckpoint\",\"apiVersion\":\"checkpoint.dra.kubelet.k8s.io/v1\",)"
+      R"(\"ClaimInfoStateList\":[{\"ClaimUID\":\"u\",\"ClaimName\":\"c\",\"Namespace\":\"n\",)"
+      R"(\"PodUIDs\":{\"p\":{}},\"DriverState\":{\"d\":{\"Devices\":[{\"PoolName\":\"p\",)"
+      R"(\"DeviceName\":\"d\",\"ShareID\":null,\"RequestNames\":[\"r\"],)"
+      R"(\"CDIDeviceIDs\":[\"d/c=a\"]}]}}}]}","Checksum":1828129781})",
       R"({"kind":"example.com/gizmo","devices":[{"name":"a","containerEdits":{"env":["A=1"]}}]})",
       "\x0a\x06\x0a\x01"
       "A\x12\x01"
