@@ -134,8 +134,12 @@ class MemberImpl final : public Member {
       co_await net::serve_grpc_call(ctx, request, responder, options_.max_request + kOverhead,
                                     &grpc_);
     } else {
-      co_await page(request, responder);
+      const bool known = !options_.client_certificates || request->peer;
+      co_await page(request, responder, known);
     }
+  }
+  Task<void> serve_page(net::Request* request, net::Responder* responder) override {
+    return page(request, responder, true);
   }
 
  private:
@@ -428,11 +432,15 @@ class MemberImpl final : public Member {
 
   // --- pages ---
 
-  Task<void> page(const net::Request* request, net::Responder* responder) {
+  Task<void> page(const net::Request* request, net::Responder* responder, bool known) {
     std::string text;
     std::string type = "application/json";
     int code = 200;
-    if (request->method != "GET" && request->method != "HEAD") {
+    if (!known) {
+      code = 401;
+      type = "text/plain; charset=utf-8";
+      text = "Unauthorized: a client certificate that verifies is needed\n";
+    } else if (request->method != "GET" && request->method != "HEAD") {
       code = 405;
       type = "text/plain; charset=utf-8";
       text = "Method Not Allowed\n";

@@ -41,6 +41,8 @@ class Member {
   virtual ~Member() = default;
   // Serves a request of the clients' port: a gRPC call, /health, /version, /metrics.
   virtual Task<void> serve(Context ctx, net::Request* request, net::Responder* responder) = 0;
+  // Of those only the pages: for a port of their own. Everything else is not found there.
+  virtual Task<void> serve_page(net::Request* request, net::Responder* responder) = 0;
   virtual Task<void> stop() = 0;
 };
 

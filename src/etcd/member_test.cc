@@ -310,7 +310,7 @@ TEST(Member, EndsALeaseThatNobodyKeepsAlive) {
   TestMember member;
   auto loop = make_real_loop();
   Client c(*loop, member.port());
-  EXPECT_NE(ask(c, {"Lease/LeaseGrant", R"({"ID":5,"TTL":1})"}).find("\"TTL\":2"),
+  EXPECT_NE(ask(c, {"Lease/LeaseGrant", R"({"ID":5,"TTL":4})"}).find("\"TTL\":4"),
             std::string::npos);
   (void)ask(c, {"KV/Put", R"({"key":"YQ==","value":"MA==","lease":5})"});
   EXPECT_EQ(c.watch(R"({"create_request":{"key":"YQ==","start_revision":3}})", 1),

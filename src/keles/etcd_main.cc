@@ -136,7 +136,14 @@ Result<Settings> settings_of(const EtcdFlags& f) {
   m.max_request = static_cast<size_t>(f.max_request);
   m.max_operations = static_cast<size_t>(f.max_operations);
   m.progress_every = f.progress;
-  m.client_certificates = f.client_certificates;
+  // As etcd: a CA for clients means that they need a certificate of it.
+  m.client_certificates = f.client_certificates || !f.client_ca.empty();
+  for (const Listen& one : s.clients) {
+    if (m.client_certificates && !one.tls) {
+      return Status::bad_request(
+          "--listen-client-urls: clients that are to have certificates need https");
+    }
+  }
   m.sync = !f.no_fsync;
   return s;
 }
@@ -154,6 +161,9 @@ Task<Status> serve(Context ctx, Settings s) {
   net::Handler handler = [member](Context c, net::Request* request, net::Responder* responder) {
     return member->serve(std::move(c), request, responder);
   };
+  net::Handler pages = [member](Context, net::Request* request, net::Responder* responder) {
+    return member->serve_page(request, responder);
+  };
   std::vector<std::unique_ptr<net::Server>> servers;
   Status result;
   for (const auto& [list, secured] : {std::pair(&s.clients, true), std::pair(&s.metrics, false)}) {
@@ -161,7 +171,7 @@ Task<Status> serve(Context ctx, Settings s) {
       net::ServerOptions o = etcdserver::server_options(l.address, l.port);
       if (l.tls) o.tls = s.tls;
       if (l.tls && secured) o.client_ca_pem = s.client_ca;
-      auto server = net::Server::start({&ctx.loop()}, std::move(o), handler);
+      auto server = net::Server::start({&ctx.loop()}, std::move(o), secured ? handler : pages);
       if (!server.ok()) {
         result = server.status();
         break;

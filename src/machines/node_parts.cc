@@ -102,7 +102,8 @@ Task<Status> start_runtime(Context ctx, TaskGroup* group, NodeParts parts) {
 }  // namespace
 
 std::vector<std::string> kubelet_arguments(const NodeParts& p, const std::string& runtime) {
-  auto range = IpPrefix::parse(p.network.services);
+  // Of two ranges the first is the cluster's own family.
+  auto range = IpPrefix::parse(p.network.services.substr(0, p.network.services.find(',')));
   auto dns = range ? range->nth(10) : std::nullopt;
   std::vector<std::string> out = {"kubelet",
                                   "--kubeconfig=" + p.kubeconfig,

@@ -139,6 +139,9 @@ class Etcd(unittest.TestCase):
                                  env={'ETCDCTL_API': '3'}, stdout=subprocess.PIPE, text=True)
         self.addCleanup(watch.wait)
         self.addCleanup(watch.kill)
+        silent = threading.Timer(DEADLINE, watch.kill)  # readline() then comes to an end
+        silent.start()
+        self.addCleanup(silent.cancel)
         lines = [watch.stdout.readline() for _ in range(6)]
         self.assertEqual(''.join(lines), 'DELETE\nk/a\n\nPUT\nk/b\nchanged\n')
         self.etcdctl('put', 'k/d', 'now')
@@ -213,6 +216,8 @@ class Etcd(unittest.TestCase):
         """Of what a restored etcd still knows of the past."""
         watch = subprocess.Popen([ETCDCTL, '--endpoints=' + at.url, 'watch', 'key/', '--prefix', '--rev=6'],
                                  env={'ETCDCTL_API': '3'}, stdout=subprocess.PIPE, text=True)
+        silent = threading.Timer(DEADLINE, watch.kill)
+        silent.start()
         try:
             text = ''
             while 'key/new' not in text:
@@ -221,6 +226,7 @@ class Etcd(unittest.TestCase):
                 text += line
             return text
         finally:
+            silent.cancel()
             watch.kill()
             watch.wait()
             watch.stdout.close()
@@ -250,21 +256,31 @@ class Etcd(unittest.TestCase):
         acknowledged = []
         for life in range(3):
             self.member()
-            kill = threading.Timer(0.4, self.at.kill)
-            kill.start()
-            for i in range(1000):
-                key = 'life%d/%d' % (life, i)
-                done = subprocess.run([ETCDCTL, '--endpoints=' + self.at.url, '--command-timeout=1s',
-                                       '--dial-timeout=1s', 'put', key, key],
-                                      env={'ETCDCTL_API': '3'}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-                if done.returncode != 0:
-                    break
-                acknowledged.append(key)
-            kill.join()
+            stop = threading.Event()
+
+            def write():
+                for i in range(100000):
+                    key = 'life%d/%d' % (life, i)
+                    done = subprocess.run([ETCDCTL, '--endpoints=' + self.at.url, '--command-timeout=1s',
+                                           '--dial-timeout=1s', 'put', key, key],
+                                          env={'ETCDCTL_API': '3'}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                    if stop.is_set() and done.returncode != 0:
+                        return
+                    if done.returncode == 0:
+                        acknowledged.append(key)
+            enough = len(acknowledged) + 3
+            writer = threading.Thread(target=write)
+            writer.start()
+            until = time.monotonic() + DEADLINE
+            while len(acknowledged) < enough and time.monotonic() < until:
+                time.sleep(0.01)
+            stop.set()
+            self.at.kill()  # while the next one is on its way
+            writer.join()
+            self.assertGreaterEqual(len(acknowledged), enough)
         self.member()
         there = self.etcdctl('get', 'life', '--prefix', '--keys-only').split()
         self.assertEqual([k for k in acknowledged if k not in there], [])
-        self.assertGreater(len(acknowledged), 3)
 
     def store(self, *args):
         done = subprocess.run([KELES, 'store', *args], text=True, timeout=DEADLINE, stdout=subprocess.PIPE,

@@ -34,6 +34,11 @@ std::vector<std::string> nfs_arguments(const NfsSource& source, const std::strin
 
 Task<Result<std::string>> ready_nfs(Context ctx, const PodDirectories* pods, std::string uid,
                                     std::string name, NfsSource source) {
+  // mount(8) would take it for an option.
+  if (source.server.starts_with("-")) {
+    co_return Status::bad_request("nfs.server: \"" + source.server +
+                                  "\" is no server: a name does not begin with \"-\"");
+  }
   bool mounted = false;
   std::function<Result<std::string>()> look = [&]() -> Result<std::string> {
     Ownership plain;
