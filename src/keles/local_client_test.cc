@@ -425,7 +425,7 @@ TEST(LocalClient, RepairGivesBackWhatNobodyHolds) {
   registry::ServiceAllocator& services = c.server->registry().services();
   Document orphan = c.parse(kind("v1", "Service"),
                             R"({"metadata":{"name":"o","namespace":"default"},
-                                "spec":{"type":"NodePort","ports":[{"port":80}]}})");
+                                "spec":{"type":"NodePort","ipFamilyPolicy":"SingleStack","ipFamilies":["IPv4"],"ports":[{"port":80}]}})");
   auto claimed = c.run(services.claim(c.ctx, &orphan, nullptr, false));
   ASSERT_TRUE(claimed.ok()) << claimed.status().to_string();
   ASSERT_EQ(claimed->addresses.size(), 1u);

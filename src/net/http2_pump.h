@@ -206,7 +206,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
         without_rest = 0;
         flush();
         co_await yield_to(loop_);
-        if (ctx->done()) co_return ctx->status();
+        if (ctx && ctx->done()) co_return ctx->status();
       }
       if (wait) {
         without_rest = 0;

@@ -276,7 +276,6 @@ class Envtest(unittest.TestCase):
         while env.health('/readyz') != 500 and time.monotonic() < deadline:
             time.sleep(0.02)
         self.assertEqual(env.health('/readyz'), 500)
-        self.assertEqual(env.health('/readyz?exclude=etcd'), 200)
 
     def test_certificates_are_made_where_there_are_none(self):
         env = Environment(self.root, self.assets)
