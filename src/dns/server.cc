@@ -157,10 +157,14 @@ class Server final : public DnsServer {
     tasks_.spawn(replace_health(*ctx_));
   }
   Task<void> replace_health(Context ctx) {
+    Status turn = co_await replacing_.acquire(ctx);
+    if (!turn.ok()) co_return;
     co_await close_health();
-    if (ctx.done()) co_return;
-    health_ =
-        std::make_unique<HealthPorts>(loop_, *config_, options_.address, [this] { return ready_; });
+    if (!ctx.done()) {
+      health_ = std::make_unique<HealthPorts>(loop_, *config_, options_.address,
+                                              [this] { return ready_; });
+    }
+    replacing_.release();
   }
   Task<void> close_health() {
     std::unique_ptr<HealthPorts> old = std::move(health_);
@@ -551,6 +555,7 @@ class Server final : public DnsServer {
   Config config_;
   std::string text_;  // of config_, where it came from the cluster
   std::unique_ptr<HealthPorts> health_;
+  Semaphore replacing_{1};
   bool ready_ = false;
   ReplyCache cache_;
   DnsMetrics metrics_;

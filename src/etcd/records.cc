@@ -7,10 +7,6 @@ namespace {
 
 constexpr size_t kRevisionBytes = 1 + 8 + 1 + 8;
 
-void put_big_endian(std::string& out, int64_t v) {
-  for (int shift = 56; shift >= 0; shift -= 8)
-    out.push_back(static_cast<char>(static_cast<uint64_t>(v) >> shift));
-}
 int64_t big_endian(std::string_view eight) {
   uint64_t v = 0;
   for (char c : eight) v = v << 8 | static_cast<unsigned char>(c);
@@ -23,13 +19,9 @@ Status damaged(const char* what) {
 
 }  // namespace
 
-void put_int(std::string& out, uint32_t field, int64_t v) {
-  if (v == 0) return;
-  append_varint(out, uint64_t{field} << 3);
-  append_varint(out, static_cast<uint64_t>(v));
-}
-void put_bytes(std::string& out, uint32_t field, std::string_view v) {
-  if (!v.empty()) append_bytes_field(out, field, v);
+void put_big_endian(std::string& out, int64_t v) {
+  for (int shift = 56; shift >= 0; shift -= 8)
+    out.push_back(static_cast<char>(static_cast<uint64_t>(v) >> shift));
 }
 void put_message(std::string& out, uint32_t field, std::string_view v) {
   append_bytes_field(out, field, v);

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "machinery/wire_by_number.h"
 
 namespace keles::etcdserver {
 
@@ -44,9 +45,11 @@ std::optional<int64_t> parse_lease_key(std::string_view key);
 std::string encode_lease(int64_t id, int64_t ttl);
 Result<int64_t> decode_lease_ttl(std::string_view bytes);
 
-// Fields of proto3 messages, which says nothing of a zero.
-void put_int(std::string& out, uint32_t field, int64_t v);
-void put_bytes(std::string& out, uint32_t field, std::string_view v);    // "" is left out
-void put_message(std::string& out, uint32_t field, std::string_view v);  // "" is there
+void put_big_endian(std::string& out, int64_t v);  // 8 bytes
+
+using wire::put_bytes;
+using wire::put_int;
+// A message inside another; an empty one is there.
+void put_message(std::string& out, uint32_t field, std::string_view v);
 
 }  // namespace keles::etcdserver

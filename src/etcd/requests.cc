@@ -1,6 +1,6 @@
 #include "etcd/requests.h"
 
-#include "machinery/codec_protobuf.h"
+#include "machinery/wire_by_number.h"
 
 namespace keles::etcdserver {
 namespace {
@@ -9,43 +9,16 @@ constexpr int kDeepest = 16;  // transactions inside transactions
 
 Status damaged() { return Status::bad_request("grpc: the message cannot be read"); }
 
-// Calls fn(number, reader) for each field; fn takes the field's value or skips it, and says whether
-// it could.
-template <class Fn>
-bool each_field(std::string_view message, const Fn& fn) {
-  WireReader r(message);
-  while (!r.done()) {
-    const uint32_t field = r.tag();
-    if (!r.ok() || field == 0 || !fn(field, r) || !r.ok()) return false;
-  }
-  return r.ok();
-}
+using wire::each_field;
+using wire::skip;
+using wire::take;
 
-bool take(WireReader& r, int64_t& out) {
-  if (r.type() != 0) return false;
-  out = static_cast<int64_t>(r.varint());
-  return true;
-}
-bool take(WireReader& r, bool& out) {
-  if (r.type() != 0) return false;
-  out = r.varint() != 0;
-  return true;
-}
-bool take(WireReader& r, std::string_view& out) {
-  if (r.type() != 2) return false;
-  out = r.bytes();
-  return true;
-}
 // Values that are not known stand for the first.
 template <class E>
 bool take(WireReader& r, E& out, E last) {
   int64_t v = 0;
   if (!take(r, v)) return false;
   out = v >= 0 && v <= static_cast<int64_t>(last) ? static_cast<E>(v) : E();
-  return true;
-}
-bool skip(WireReader& r) {
-  r.skip();
   return true;
 }
 

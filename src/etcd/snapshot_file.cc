@@ -20,18 +20,12 @@ namespace {
 // be that of a deletion.
 constexpr std::string_view kCompactionKey = "compact_rev_key";
 
-std::string eight(int64_t v) {
-  std::string out;
-  for (int shift = 56; shift >= 0; shift -= 8)
-    out.push_back(static_cast<char>(static_cast<uint64_t>(v) >> shift));
-  return out;
-}
-
 Status failed(const char* what, const std::string& path) {
   return Status::internal(std::string(what) + " " + path + ": " + strerror(errno));
 }
 
-Status append_digest(int fd, int64_t size) {
+// The file's whole size with it.
+Result<int64_t> append_digest(int fd, int64_t size) {
   std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> digest(EVP_MD_CTX_new(), EVP_MD_CTX_free);
   EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr);
   std::string piece(1u << 20, '\0');
@@ -45,7 +39,7 @@ Status append_digest(int fd, int64_t size) {
   EVP_DigestFinal_ex(digest.get(), reinterpret_cast<unsigned char*>(sum.data()), nullptr);
   if (::pwrite(fd, sum.data(), sum.size(), size) != static_cast<ssize_t>(sum.size()))
     return Status::internal(std::string("write a snapshot: ") + strerror(errno));
-  return Status();
+  return size + static_cast<int64_t>(sum.size());
 }
 
 std::string stored(const Change& c) {
@@ -83,8 +77,8 @@ Status put_records(const Contents& contents, BoltFile& file) {
 Result<int64_t> write_snapshot_file(const SnapshotSource& source, int fd) {
   BoltFile file(fd);
   std::map<std::string, std::string> meta;  // etcd's bucket of this name
-  meta["consistent_index"] = eight(source.revision);
-  meta["term"] = eight(1);
+  put_big_endian(meta["consistent_index"], source.revision);
+  put_big_endian(meta["term"], 1);
   if (source.compacted > 0) {
     const std::string at = revision_key(Revision{source.compacted, 0}, false).substr(kKeys.size());
     meta["finishedCompactRev"] = at;
@@ -101,7 +95,8 @@ Result<int64_t> write_snapshot_file(const SnapshotSource& source, int fd) {
     }
     TRY(file.end_bucket());
   }
-  return file.finish();
+  TRY_ASSIGN(size, file.finish());
+  return append_digest(fd, size);
 }
 
 Status export_snapshot(const std::string& path, const Contents& contents) {
@@ -112,9 +107,7 @@ Status export_snapshot(const std::string& path, const Contents& contents) {
   // Nothing of the past is in it: who asks for it is told so.
   source.compacted = contents.revision;
   source.keys = [&contents](BoltFile& file) { return put_records(contents, file); };
-  auto size = write_snapshot_file(source, fd);
-  Status s = size.status();
-  if (s.ok()) s = append_digest(fd, *size);
+  Status s = write_snapshot_file(source, fd).status();
   if (s.ok() && ::fsync(fd) != 0) s = failed("cannot write", path);
   ::close(fd);
   if (!s.ok()) ::unlink(path.c_str());

@@ -19,7 +19,7 @@ struct SnapshotSource {
   // Put what there is, in the order of its keys: states under their revisions, leases by number.
   std::function<Status(BoltFile&)> keys, leases;
 };
-// Into an empty file; the database's size.
+// Into an empty file, the digest included; its size.
 Result<int64_t> write_snapshot_file(const SnapshotSource& source, int fd);
 
 // A cluster's state out of another store, every record with the revisions that it has there, as a

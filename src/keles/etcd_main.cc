@@ -13,6 +13,7 @@
 #include "keles/commands.h"
 #include "keles/runtime.h"
 #include "net/http.h"
+#include "store/etcd/client.h"
 
 namespace keles {
 namespace {
@@ -34,21 +35,14 @@ struct Listen {
 };
 // "http://127.0.0.1:2379".
 Result<Listen> parse_listen(const std::string& flag, const std::string& url) {
+  auto parsed = etcd::parse_members({url}, net::ClientTls());
+  if (!parsed.ok())
+    return Status::bad_request("--" + flag + ": \"" + url + "\": want http(s)://ADDRESS:PORT");
+  const net::Endpoint& e = parsed->front();
   Listen out;
-  const Status wrong =
-      Status::bad_request("--" + flag + ": \"" + url + "\": want http(s)://ADDRESS:PORT");
-  std::string_view rest = url;
-  out.tls = rest.starts_with("https://");
-  if (!out.tls && !rest.starts_with("http://")) return wrong;
-  rest.remove_prefix(out.tls ? 8 : 7);
-  const size_t colon = rest.rfind(':');
-  if (colon == std::string_view::npos) return wrong;
-  std::string_view host = rest.substr(0, colon), port = rest.substr(colon + 1);
-  auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), out.port);
-  if (error != std::errc() || end != port.data() + port.size()) return wrong;
-  if (host.starts_with("[") && host.ends_with("]")) host = host.substr(1, host.size() - 2);
-  if (host.empty()) return wrong;
-  out.address = host == "localhost" ? "127.0.0.1" : std::string(host);
+  out.address = e.host == "localhost" ? "127.0.0.1" : e.host;
+  out.port = e.port;
+  out.tls = e.tls.has_value();
   return out;
 }
 

@@ -55,14 +55,6 @@ std::string joined(const std::vector<std::pair<std::string, std::string>>& label
   return out;
 }
 
-// The tenth address of the service range, as the server gives it to kube-dns; "" in a range of
-// fewer.
-std::string cluster_dns(const ClusterConfig& config) {
-  auto range = IpPrefix::parse(config.service_subnet.substr(0, config.service_subnet.find(',')));
-  auto ip = range ? range->nth(10) : std::nullopt;
-  return ip ? ip->text() : "";
-}
-
 const char* every_address(const ClusterConfig& config) {
   return config.family == IpFamily::kV4 ? "0.0.0.0" : "::";
 }
@@ -117,7 +109,7 @@ Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
       "kubelet",
       {kNodeBinary, "kubelet", "--kubeconfig=" + files.kubeconfig,
        "--node-ip=" + node_ips(config, node), std::string("--address=") + every_address(config),
-       "--hostname-override=" + node.name, "--cluster-dns=" + cluster_dns(config),
+       "--hostname-override=" + node.name, "--cluster-dns=" + cluster_dns(config.service_subnet),
        "--cluster-domain=cluster.local", "--cgroup-root=/", "--cluster-cidr=" + config.pod_subnet,
        "--client-ca-file=" + files.ca, "--tls-cert-file=" + files.serving_certificate,
        "--tls-private-key-file=" + files.serving_key,

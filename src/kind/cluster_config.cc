@@ -278,6 +278,12 @@ Result<ClusterConfig> parse_cluster_config(std::string_view yaml) {
   return c;
 }
 
+std::string cluster_dns(std::string_view service_subnet) {
+  auto range = IpPrefix::parse(service_subnet.substr(0, service_subnet.find(',')));
+  auto ip = range ? range->nth(10) : std::nullopt;
+  return ip ? ip->text() : "";
+}
+
 std::vector<IpPrefix> subnets_of(std::string_view list) {
   std::vector<IpPrefix> out;
   for (size_t from = 0; from <= list.size();) {

@@ -50,6 +50,10 @@ Result<ClusterConfig> parse_cluster_config(std::string_view yaml);
 // The ranges of a checked list such as pod_subnet.
 std::vector<IpPrefix> subnets_of(std::string_view list);
 
+// The tenth address of the (first) service range, as the server gives it to kube-dns; "" in a range
+// of fewer.
+std::string cluster_dns(std::string_view service_subnet);
+
 // kind's rule for names.
 Status check_cluster_name(std::string_view name);
 

@@ -11,10 +11,10 @@
 
 #include "base/beneath.h"
 #include "base/file.h"
-#include "base/ip.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/sync.h"
+#include "kind/cluster_config.h"
 #include "kind/containerd_config.h"
 #include "kind/pause_image.h"
 
@@ -102,9 +102,7 @@ Task<Status> start_runtime(Context ctx, TaskGroup* group, NodeParts parts) {
 }  // namespace
 
 std::vector<std::string> kubelet_arguments(const NodeParts& p, const std::string& runtime) {
-  // Of two ranges the first is the cluster's own family.
-  auto range = IpPrefix::parse(p.network.services.substr(0, p.network.services.find(',')));
-  auto dns = range ? range->nth(10) : std::nullopt;
+  const std::string dns = kind::cluster_dns(p.network.services);
   std::vector<std::string> out = {"kubelet",
                                   "--kubeconfig=" + p.kubeconfig,
                                   "--node-ip=" + p.ip,
@@ -112,7 +110,7 @@ std::vector<std::string> kubelet_arguments(const NodeParts& p, const std::string
                                   "--cluster-domain=" + p.network.domain,
                                   "--client-ca-file=" + p.ca_file,
                                   "--container-runtime-endpoint=" + runtime};
-  if (dns) out.push_back("--cluster-dns=" + dns->text());
+  if (!dns.empty()) out.push_back("--cluster-dns=" + dns);
   if (!p.network.pods.empty()) out.push_back("--cluster-cidr=" + p.network.pods);
   if (!p.bootstrap_kubeconfig.empty()) {
     out.push_back("--bootstrap-kubeconfig=" + p.bootstrap_kubeconfig);

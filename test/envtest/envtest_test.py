@@ -276,6 +276,10 @@ class Envtest(unittest.TestCase):
         while env.health('/readyz') != 500 and time.monotonic() < deadline:
             time.sleep(0.02)
         self.assertEqual(env.health('/readyz'), 500)
+        # It is that, and nothing else.
+        of_etcd = ('etcd', 'etcd-readiness', 'poststarthook/storage-readiness')
+        self.assertEqual(env.health('/readyz?' + '&'.join('exclude=' + c for c in of_etcd)), 200)
+        self.assertEqual(env.health('/readyz?exclude=etcd'), 500)
 
     def test_certificates_are_made_where_there_are_none(self):
         env = Environment(self.root, self.assets)

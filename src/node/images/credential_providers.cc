@@ -1,22 +1,13 @@
 #include "node/images/credential_providers.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <chrono>
-#include <cstring>
 #include <set>
 
-#include "base/beneath.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/time.h"
@@ -27,7 +18,7 @@ namespace {
 
 constexpr size_t kMaxConfig = 1 << 20, kMaxAnswer = 1 << 20, kMaxProviders = 100;
 constexpr size_t kMaxCached = 1000;
-constexpr int kMaxSeconds = 60;
+constexpr Duration kLongest = 60s;
 constexpr std::string_view kConfigGroup = "kubelet.config.k8s.io/";
 constexpr std::string_view kCallGroup = "credentialprovider.kubelet.k8s.io/";
 
@@ -110,120 +101,31 @@ void add_field(std::string& json, std::string_view name, std::string_view value)
   write_json_string(json, value);
 }
 
-// A child's two ends of talk. Blocking.
-class Child {
- public:
-  explicit Child(const ProviderCall& call) : call_(call) {}
-  ~Child() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-    }
+Task<Result<std::string>> run_program(Context ctx, ProviderCall call) {
+  ProcessOptions o;
+  o.argv = {std::move(call.program)};
+  o.argv.insert(o.argv.end(), call.args.begin(), call.args.end());
+  for (char** e = environ; *e; ++e) o.env.emplace_back(*e);
+  for (const auto& [name, value] : call.env) o.env.push_back(name + "=" + value);
+  o.stdin_data = std::move(call.input);
+  o.max_output_bytes = kMaxAnswer + 1;
+  Context limit = ctx.with_timeout(kLongest);
+  auto ended = co_await run_process(limit, std::move(o));
+  if (!ended.ok() && limit.done() && !ctx.done())
+    co_return Status(Reason::kTimeout, "it did not answer within a minute");
+  if (!ended.ok()) co_return ended.status();
+  if (ended->exit_code != 0) {
+    co_return Status(Reason::kUnknown,
+                     "it ended with exit code " + std::to_string(ended->exit_code));
   }
-
-  Result<std::string> run() {
-    TRY(start());
-    TRY(write_input());
-    TRY_ASSIGN(out, read_output());
-    int status = 0;
-    const pid_t done = ::waitpid(pid_, &status, 0);
-    pid_ = -1;
-    if (done < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-      return Status(
-          Reason::kUnknown,
-          "it ended with " + (WIFEXITED(status) ? "exit code " + std::to_string(WEXITSTATUS(status))
-                                                : "signal " + std::to_string(WTERMSIG(status))));
-    return out;
-  }
-
- private:
-  Status start() {
-    int in[2], out[2];  // sockets: a child that reads nothing makes no signal
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) != 0)
-      return Status::internal("no socket for the program");
-    Fd mine_in(in[0]), its_in(in[1]);
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out) != 0)
-      return Status::internal("no socket for the program");
-    Fd mine_out(out[0]), its_out(out[1]);
-    posix_spawn_file_actions_t files;
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_adddup2(&files, its_in.get(), 0);
-    posix_spawn_file_actions_adddup2(&files, its_out.get(), 1);
-    posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
-    std::vector<std::string> env;
-    for (char** e = environ; *e; ++e) env.emplace_back(*e);
-    for (const auto& [name, value] : call_.env) env.push_back(name + "=" + value);
-    std::vector<char*> args{const_cast<char*>(call_.program.c_str())}, environment;
-    for (const std::string& a : call_.args) args.push_back(const_cast<char*>(a.c_str()));
-    args.push_back(nullptr);
-    for (std::string& e : env) environment.push_back(e.data());
-    environment.push_back(nullptr);
-    const int error = ::posix_spawn(&pid_, call_.program.c_str(), &files, nullptr, args.data(),
-                                    environment.data());
-    posix_spawn_file_actions_destroy(&files);
-    if (error != 0) {
-      pid_ = -1;
-      return Status::internal("cannot run " + call_.program + ": " + std::strerror(error));
-    }
-    in_ = std::move(mine_in);
-    out_ = std::move(mine_out);
-    return {};
-  }
-
-  bool ready(int fd, short what) const {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        end_ - std::chrono::steady_clock::now());
-    struct pollfd p = {fd, what, 0};
-    return left.count() > 0 && ::poll(&p, 1, static_cast<int>(left.count())) > 0;
-  }
-
-  Status write_input() {
-    std::string_view rest = call_.input;
-    while (!rest.empty()) {
-      if (!ready(in_.get(), POLLOUT)) return too_late();
-      const ssize_t n = ::send(in_.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-      if (n < 0 && errno == EAGAIN) continue;
-      if (n < 0) break;  // it does not want to know
-      rest.remove_prefix(static_cast<size_t>(n));
-    }
-    in_.reset();
-    return {};
-  }
-
-  Result<std::string> read_output() {
-    std::string out;
-    char buffer[4096];
-    while (true) {
-      if (!ready(out_.get(), POLLIN)) return too_late();
-      const ssize_t n = ::read(out_.get(), buffer, sizeof buffer);
-      if (n <= 0) return out;
-      out.append(buffer, static_cast<size_t>(n));
-      if (out.size() > kMaxAnswer)
-        return Status(Reason::kRequestEntityTooLarge, "it answers with more than 1 MiB");
-    }
-  }
-  static Status too_late() { return Status(Reason::kTimeout, "it did not answer within a minute"); }
-
-  const ProviderCall& call_;
-  pid_t pid_ = -1;
-  Fd in_, out_;
-  std::chrono::steady_clock::time_point end_ =
-      std::chrono::steady_clock::now() + std::chrono::seconds(kMaxSeconds);
-};
-
-Task<Result<std::string>> run_on_pool(Context ctx, ProviderCall call) {
-  std::function<Result<std::string>()> work = [&call] { return call_provider(call); };
-  co_return co_await run_blocking(&ctx.loop(), std::move(work));
+  if (ended->out.size() > kMaxAnswer)
+    co_return Status(Reason::kRequestEntityTooLarge, "it answers with more than 1 MiB");
+  co_return std::move(ended->out);
 }
 
 }  // namespace
 
-Result<std::string> call_provider(const ProviderCall& call) { return Child(call).run(); }
-
-RunProvider run_provider_program() {
-  return
-      [](Context ctx, ProviderCall call) { return run_on_pool(std::move(ctx), std::move(call)); };
-}
+RunProvider run_provider_program() { return run_program; }
 
 Result<std::vector<CredentialProvider>> parse_credential_providers(std::string_view text) {
   if (text.size() > kMaxConfig) return Status::bad_request("the configuration is too large");

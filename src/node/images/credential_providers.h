@@ -2,7 +2,7 @@
 // https://kubernetes.io/docs/tasks/administer-cluster/kubelet-credential-provider/): which of them
 // is asked for an image, with what, and for how long its answer holds.
 //
-// One loop; programs run on the pool, for a minute at most.
+// One loop; programs run for a minute at most.
 #pragma once
 
 #include <functional>
@@ -68,7 +68,6 @@ struct ProviderCall {
 };
 using RunProvider = std::function<Task<Result<std::string>>(Context ctx, ProviderCall call)>;
 RunProvider run_provider_program();
-Result<std::string> call_provider(const ProviderCall& call);  // blocking
 
 class CredentialProviders {
  public:

@@ -176,13 +176,14 @@ TEST(CredentialProviders, ProgramsAreRun) {
                          "|| exit 3\necho \"$request\"\n",
                          0755)
                   .ok());
+  auto loop = make_real_loop();
   for (const char* arg : {"a", "b"}) {
     ProviderCall call;
     call.program = dir + "/p";
     call.input = "{\"image\":\"x\"}\n";
     call.args = {arg};
     call.env = {{"E", "e"}};
-    auto got = call_provider(call);
+    auto got = run_task(*loop, run_provider_program()(Context::root(*loop), call));
     EXPECT_EQ(got.ok(), std::string(arg) == "a");
     EXPECT_EQ(got.value_or("{\"image\":\"x\"}\n"), "{\"image\":\"x\"}\n");
   }

@@ -39,8 +39,7 @@ Task<Status> PodWorker::prepare_claims(Context ctx) {
   }
   event("", "Warning", "FailedPrepareDynamicResources",
         "Failed to prepare dynamic resources: " + s.message());
-  claims_pause_ = std::clamp<Duration>(claims_pause_ * 2, 500ms, 30s);
-  wake_at(ctx.loop().wall_now() + claims_pause_);
+  try_again(ctx, &claims_pause_, 500ms, 30s);
   co_return s;
 }
 
@@ -53,8 +52,7 @@ Task<bool> PodWorker::release_claims(Context ctx) {
     co_return true;
   }
   if (!ctx.done()) log::warn("Cannot give up the pod's claims", {{"pod", key_}, {"error", s}});
-  claims_pause_ = std::clamp<Duration>(claims_pause_ * 2, 500ms, 30s);
-  wake_at(ctx.loop().wall_now() + claims_pause_);
+  try_again(ctx, &claims_pause_, 500ms, 30s);
   co_return false;
 }
 

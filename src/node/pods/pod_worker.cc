@@ -120,6 +120,11 @@ void PodWorker::wake_at(WallTime when) {
   if (when.ns != 0 && (!next_wake_ || when < *next_wake_)) next_wake_ = when;
 }
 
+void PodWorker::try_again(const Context& ctx, Duration* pause, Duration least, Duration most) {
+  *pause = std::clamp(*pause * 2, least, most);
+  wake_at(ctx.loop().wall_now() + *pause);
+}
+
 void PodWorker::event(std::string_view name, std::string type, std::string reason,
                       std::string message) {
   s_.events->pod(pod_, std::string(name), std::move(type), std::move(reason), std::move(message));
@@ -312,8 +317,13 @@ Task<void> PodWorker::sync(Context ctx) {
       if (!next.finished && !actual_.sandboxes.empty()) {
         // Configmaps, secrets and tokens are kept fresh while the pod runs.
         Status fresh = co_await prepare(ctx);
-        if (!fresh.ok() && !ctx.done())
-          log::warn("Cannot refresh volumes", {{"pod", key_}, {"error", fresh}});
+        if (fresh.ok()) {
+          prepare_pause_ = {};
+        } else {
+          // A configmap or secret that appears wakes the worker at once; a driver does not.
+          try_again(ctx, &prepare_pause_, 500ms, 60s);
+          if (!ctx.done()) log::warn("Cannot refresh volumes", {{"pod", key_}, {"error", fresh}});
+        }
       }
       co_return;
     }
@@ -398,8 +408,7 @@ Task<void> PodWorker::give_up_volumes(Context ctx) {
   emptied_ = s.ok();
   if (s.ok() || ctx.done()) co_return;
   log::warn("Cannot take the pod's volumes down", {{"pod", key_}, {"error", s}});
-  empty_pause_ = std::clamp<Duration>(empty_pause_ * 2, 1s, 30s);
-  wake_at(ctx.loop().wall_now() + empty_pause_);
+  try_again(ctx, &empty_pause_, 1s, 30s);
 }
 
 Task<Status> PodWorker::carry_out(Context ctx, PodPlan next) {
@@ -469,9 +478,7 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
   Status s = co_await s_.host->set_cgroup(ctx, qos, uid_, cgroup_limits_);
   if (s.ok()) s = co_await prepare(ctx);
   if (!s.ok()) {
-    // A configmap or secret that appears wakes the worker at once.
-    prepare_pause_ = std::clamp<Duration>(prepare_pause_ * 2, 500ms, 60s);
-    wake_at(now + prepare_pause_);
+    try_again(ctx, &prepare_pause_, 500ms, 60s);
     if (!ctx.done()) log::warn("Cannot prepare the pod", {{"pod", key_}, {"error", s}});
     co_return s;
   }

@@ -194,6 +194,8 @@ class PodWorker {
   void note_shown(const api::core_v1::Pod& shown);
   void update_probes();
   void wake_at(WallTime when);
+  // After a pause that grows, twice as long each time.
+  void try_again(const Context& ctx, Duration* pause, Duration least, Duration most);
   void event(std::string_view container, std::string type, std::string reason, std::string message);
   api::core_v1::Container container(std::string_view name, Role* role = nullptr) const;
   PodFacts facts() const;

@@ -1,56 +1,17 @@
 #include "store/etcd/messages.h"
 
 #include "machinery/codec_protobuf.h"
+#include "machinery/wire_by_number.h"
 
 namespace keles::etcd {
 namespace {
 
-void number(std::string& out, uint32_t field, uint64_t v) {
-  append_varint(out, uint64_t{field} << 3);
-  append_varint(out, v);
-}
-// proto3 says nothing of a zero.
-void number_unless_zero(std::string& out, uint32_t field, int64_t v) {
-  if (v != 0) number(out, field, static_cast<uint64_t>(v));
-}
-void text(std::string& out, uint32_t field, std::string_view s) {
-  if (!s.empty()) append_bytes_field(out, field, s);
-}
+using wire::each_field;
+using wire::skip;
+using wire::take;
 
 Status damaged(std::string_view what) {
   return Status::internal("etcd: an answer that cannot be read (" + std::string(what) + ")");
-}
-
-// Calls fn(number, reader) for each field of the message; fn takes the field's value or skips it.
-template <class Fn>
-bool each_field(std::string_view message, const Fn& fn) {
-  WireReader r(message);
-  while (!r.done()) {
-    const uint32_t field = r.tag();
-    if (!r.ok() || field == 0) return false;
-    if (!fn(field, r) || !r.ok()) return false;
-  }
-  return r.ok();
-}
-
-bool take(WireReader& r, int64_t& out) {
-  if (r.type() != 0) return false;
-  out = static_cast<int64_t>(r.varint());
-  return true;
-}
-bool take(WireReader& r, bool& out) {
-  if (r.type() != 0) return false;
-  out = r.varint() != 0;
-  return true;
-}
-bool take(WireReader& r, std::string_view& out) {
-  if (r.type() != 2) return false;
-  out = r.bytes();
-  return true;
-}
-bool skip(WireReader& r) {
-  r.skip();
-  return true;
 }
 
 bool read(std::string_view message, Header& out) {
@@ -118,40 +79,40 @@ bool read_operation(std::string_view message, std::vector<KeyValue>& out) {
 
 std::string range_request(const RangeQuery& query) {
   std::string out;
-  text(out, 1, query.from);
-  text(out, 2, query.to);
-  number_unless_zero(out, 3, query.limit);
-  number_unless_zero(out, 4, query.revision);
-  number_unless_zero(out, 8, query.keys_only);
-  number_unless_zero(out, 9, query.count_only);
+  wire::put_bytes(out, 1, query.from);
+  wire::put_bytes(out, 2, query.to);
+  wire::put_int(out, 3, query.limit);
+  wire::put_int(out, 4, query.revision);
+  wire::put_int(out, 8, query.keys_only);
+  wire::put_int(out, 9, query.count_only);
   return out;
 }
 
 std::string write_request(std::string_view key, Condition condition, const std::string* value,
                           int64_t lease) {
   std::string compare;
-  number_unless_zero(compare, 1, static_cast<int64_t>(condition.is));
-  number_unless_zero(compare, 2, static_cast<int64_t>(condition.what));
-  text(compare, 3, key);
+  wire::put_int(compare, 1, static_cast<int64_t>(condition.is));
+  wire::put_int(compare, 2, static_cast<int64_t>(condition.what));
+  wire::put_bytes(compare, 3, key);
   // One of several, which is there even as a zero; their numbers follow those of `what`.
-  number(compare, 4 + static_cast<uint32_t>(condition.what),
-         static_cast<uint64_t>(condition.value));
+  wire::put_number(compare, 4 + static_cast<uint32_t>(condition.what),
+                   static_cast<uint64_t>(condition.value));
 
   std::string operation;
-  text(operation, 1, key);
+  wire::put_bytes(operation, 1, key);
   uint32_t kind = 3;  // a deletion
   if (value) {
     kind = 2;
     operation.reserve(key.size() + value->size() + 32);
-    text(operation, 2, *value);
-    number_unless_zero(operation, 3, lease);
+    wire::put_bytes(operation, 2, *value);
+    wire::put_int(operation, 3, lease);
   } else {
-    number(operation, 3, 1);  // prev_kv
+    wire::put_number(operation, 3, 1);  // prev_kv
   }
   std::string success, failure;
   append_bytes_field(success, kind, operation);
   std::string range;
-  text(range, 1, key);
+  wire::put_bytes(range, 1, key);
   append_bytes_field(failure, 1, range);
 
   std::string out;
@@ -164,10 +125,10 @@ std::string write_request(std::string_view key, Condition condition, const std::
 
 std::string watch_request(std::string_view from, std::string_view to, int64_t revision) {
   std::string create;
-  text(create, 1, from);
-  text(create, 2, to);
-  number_unless_zero(create, 3, revision);
-  number(create, 8, 1);  // fragment: an answer never exceeds what etcd takes as a request
+  wire::put_bytes(create, 1, from);
+  wire::put_bytes(create, 2, to);
+  wire::put_int(create, 3, revision);
+  wire::put_number(create, 8, 1);  // fragment: an answer never exceeds what etcd takes as a request
   std::string out;
   append_bytes_field(out, 1, create);
   return out;
@@ -175,7 +136,7 @@ std::string watch_request(std::string_view from, std::string_view to, int64_t re
 
 std::string compact_request(int64_t revision) {
   std::string out;
-  number_unless_zero(out, 1, revision);
+  wire::put_int(out, 1, revision);
   return out;
 }
 
