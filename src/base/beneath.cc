@@ -196,7 +196,8 @@ Result<Fd> make_directories_beneath(const Fd& dir, const std::string& path,
 }
 
 Result<std::string> read_file_beneath(const Fd& dir, const std::string& path, size_t max_bytes) {
-  TRY_ASSIGN(fd, open_beneath(dir, path, O_RDONLY | O_NOCTTY));
+  // A pipe that somebody left there would hold the opener until it is written to.
+  TRY_ASSIGN(fd, open_beneath(dir, path, O_RDONLY | O_NOCTTY | O_NONBLOCK));
   struct stat st {};
   if (::fstat(fd.get(), &st) < 0) return failed("stat", path);
   if (!S_ISREG(st.st_mode)) return Status::internal("read " + path + ": it is no regular file");

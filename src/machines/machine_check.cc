@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "kind/host_check.h"
 #include "kind/port_proxy.h"
+#include "machinery/validation.h"
 
 namespace keles::machines {
 namespace {
@@ -83,16 +84,7 @@ void check_swap(Findings* out) {
 
 }  // namespace
 
-bool is_node_name(const std::string& name) {
-  if (name.empty() || name.size() > 253) return false;
-  for (size_t i = 0; i < name.size(); ++i) {
-    const char c = name[i];
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-    const bool inner = i > 0 && i + 1 < name.size() && (c == '-' || c == '.');
-    if (!letter && !inner) return false;
-  }
-  return name.find("..") == std::string::npos;
-}
+bool is_node_name(const std::string& name) { return check_dns1123_subdomain(name).empty(); }
 
 std::pair<int, int> kernel_version(const std::string& release) {
   int major = 0, minor = 0;

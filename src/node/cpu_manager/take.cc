@@ -252,18 +252,18 @@ class Divider {
         for (int n : some) room += left[n];
         if (room < rest) return true;
         std::map<int, int> after = left;
-        int todo = rest;
-        for (bool gave = true; todo > 0 && gave;) {
+        int owed = rest;
+        for (bool gave = true; owed > 0 && gave;) {
           gave = false;
           for (int n : some) {
-            if (todo == 0 || after[n] < group_) continue;
+            if (owed == 0 || after[n] < group_) continue;
             after[n] -= group_;
-            todo -= group_;
+            owed -= group_;
             gave = true;
           }
         }
         const double imbalance = deviation(after);
-        if (todo <= 0 && imbalance < d.imbalance) {
+        if (owed <= 0 && imbalance < d.imbalance) {
           d.imbalance = imbalance;
           d.rest = some;
         }

@@ -1,9 +1,5 @@
 #include "node/pods/pod_host.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "base/beneath.h"
 #include "base/file.h"
 #include "node/logs/cri_log.h"
@@ -13,29 +9,6 @@ namespace keles::node {
 namespace {
 
 using api::core_v1::Pod;
-
-// Blocking.
-Result<std::string> read_beneath(const std::string& directory, const std::string& path,
-                                 size_t max_bytes) {
-  TRY_ASSIGN(dir, open_directory(directory));
-  TRY_ASSIGN(file, open_beneath(dir, path, O_RDONLY | O_NONBLOCK));
-  struct stat st {};
-  if (fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode))
-    return Status::bad_request(path + " is not a regular file");
-  std::string text(max_bytes + 1, '\0');
-  size_t have = 0;
-  while (have < text.size()) {
-    const ssize_t n = ::read(file.get(), text.data() + have, text.size() - have);
-    if (n < 0) return Status::internal("cannot read " + path);
-    if (n == 0) break;
-    have += static_cast<size_t>(n);
-  }
-  if (have > max_bytes)
-    return Status(Reason::kRequestEntityTooLarge,
-                  path + " has more than " + std::to_string(max_bytes) + " bytes");
-  text.resize(have);
-  return text;
-}
 
 class LocalPodHost final : public PodHost {
  public:
@@ -89,8 +62,9 @@ class LocalPodHost final : public PodHost {
   }
   Task<Result<std::string>> read_in_volume(Context ctx, std::string volume, std::string path,
                                            size_t max_bytes) override {
-    std::function<Result<std::string>()> work = [&] {
-      return read_beneath(volume, path, max_bytes);
+    std::function<Result<std::string>()> work = [&]() -> Result<std::string> {
+      TRY_ASSIGN(directory, open_directory(volume));
+      return read_file_beneath(directory, path, max_bytes);
     };
     co_return co_await run_blocking(&ctx.loop(), std::move(work));
   }

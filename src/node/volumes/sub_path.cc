@@ -24,14 +24,14 @@ Status failed(const std::string& what) {
   return Status(r, what + ": " + std::strerror(errno));
 }
 
-void push_front(std::deque<std::string>& todo, std::string_view path) {
+void push_front(std::deque<std::string>& ahead, std::string_view path) {
   std::vector<std::string> parts;
   while (!path.empty()) {
     std::string_view part = path.substr(0, path.find('/'));
     path.remove_prefix(std::min(path.size(), part.size() + 1));
     if (!part.empty() && part != ".") parts.emplace_back(part);
   }
-  todo.insert(todo.begin(), parts.begin(), parts.end());
+  ahead.insert(ahead.begin(), parts.begin(), parts.end());
 }
 
 class Resolver {
