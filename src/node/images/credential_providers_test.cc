@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/run_task.h"
 #include "base/sim_loop.h"
 #include "base/sync.h"
 
