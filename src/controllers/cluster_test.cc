@@ -254,6 +254,25 @@ TEST_F(Cluster, RecreateStopsTheOldBeforeTheNew) {
   EXPECT_THAT(images(), ElementsAre(std::pair("image:2", 3)));
 }
 
+// Two sets are live when a rollout that stands still is made a Recreate and resized at once.
+TEST_F(Cluster, RecreateComesToAnEndWhateverElseIsScaled) {
+  start();
+  client.put_yaml(kDeployment);
+  settle();
+  broken.insert("image:2");
+  set_image("image:2");
+  settle();
+  ASSERT_EQ(images().size(), 2u);
+  edit(kind_of<Deployment>(), "default", "web", [](Document& d) {
+    Value* spec = d.root.find("spec");
+    Value& strategy = spec->set(d.arena, "strategy", Value::map());
+    strategy.set(d.arena, "type", Value::string("Recreate"));
+    spec->set(d.arena, "replicas", Value(5));
+  });
+  settle();
+  EXPECT_THAT(images(), ElementsAre(std::pair("image:2", 5)));
+}
+
 TEST_F(Cluster, DeletesDependentsInTheBackgroundAndForegroundAndOrphansThem) {
   start();
   client.put_yaml(kDeployment);

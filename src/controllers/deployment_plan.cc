@@ -336,7 +336,12 @@ void Planner::scale_all() {
     }
     return;
   }
-  if (rolling()) scale_proportionally();
+  if (rolling()) {
+    scale_proportionally();
+  } else if (!d_.spec().paused()) {
+    // Sizes alone would never bring a Recreate of two live sets to its end (upstream's stays there).
+    recreate();
+  }
 }
 
 void Planner::scale_proportionally() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/host_port.h"
 #include "base/ip.h"
 #include "base/log.h"
 #include "base/sync.h"
@@ -424,7 +425,7 @@ class Server final : public DnsServer {
   }
 
   static void count_forward(const Upstream& to, const Result<std::string>& reply, Duration took) {
-    const std::string host = to.ip.find(':') == to.ip.npos ? to.ip : "[" + to.ip + "]";
+    const std::string host = url_host(to.ip);
     const uint8_t rcode = reply.ok() && reply->size() > 3 ? static_cast<uint8_t>((*reply)[3] & 15)
                                                           : uint8_t{kServFail};
     DnsMetrics::forwarded(host + ":" + std::to_string(to.port), rcode_text(rcode), took);

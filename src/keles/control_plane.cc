@@ -11,6 +11,7 @@
 #include "base/budget.h"
 #include "base/encoding.h"
 #include "base/file.h"
+#include "base/host_port.h"
 #include "base/ip.h"
 #include "base/log.h"
 #include "base/sync.h"
@@ -129,8 +130,7 @@ class LoopThreads {
 };
 
 std::string https_url(const std::string& ip, int64_t port) {
-  const std::string host = ip.find(':') == ip.npos ? ip : "[" + ip + "]";
-  return "https://" + host + ":" + std::to_string(port);
+  return "https://" + host_port(ip, port);
 }
 
 // Where the administrator finds this server: where it listens, when that is one address.

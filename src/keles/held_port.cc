@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/host_port.h"
 #include "base/socket_address.h"
 
 namespace keles {
@@ -49,8 +50,7 @@ Result<HeldPort> HeldPort::take(const std::string& address, int64_t port) {
   if (::bind(held.fd_, at.get(), at.size) != 0 || ::listen(held.fd_, kBacklog) != 0 ||
       ::getsockname(held.fd_, reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
     return Status::bad_request(
-        "cannot listen on " + (ip->v6() ? "[" + address + "]" : address) + ":" +
-        std::to_string(port) + " (" + std::strerror(errno) +
+        "cannot listen on " + host_port(address, port) + " (" + std::strerror(errno) +
         "): choose another --secure-port or --bind-address, or end what holds it");
   }
   held.port_ = ntohs(ip->v6() ? reinterpret_cast<sockaddr_in6*>(&bound)->sin6_port

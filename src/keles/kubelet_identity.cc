@@ -2,6 +2,7 @@
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "base/host_port.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "client/https_client.h"
@@ -14,10 +15,7 @@ namespace keles {
 namespace {
 
 std::string server_url(const ClientConfig& config) {
-  const std::string& host = config.endpoint.host;
-  const bool v6 = host.find(':') != std::string::npos;
-  return "https://" + (v6 ? "[" + host + "]" : host) + ":" + std::to_string(config.endpoint.port) +
-         config.path_prefix;
+  return "https://" + host_port(config.endpoint.host, config.endpoint.port) + config.path_prefix;
 }
 
 // A kubeconfig that shows what lies in the file, whatever that is by then.

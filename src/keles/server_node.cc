@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/file.h"
+#include "base/host_port.h"
 #include "base/log.h"
 #include "client/kubeconfig.h"
 #include "client/node_identity.h"
@@ -40,9 +41,7 @@ Result<machines::NodeParts> own_parts(const ControlPlaneOptions& f, const Server
   files.ca = "/ca.crt";
   files.serving_certificate = "/kubelet.crt";
   files.serving_key = "/kubelet.key";
-  const bool v6 = p.ip.find(':') != std::string::npos;
-  const std::string url =
-      "https://" + (v6 ? "[" + p.ip + "]" : p.ip) + ":" + std::to_string(f.secure_port);
+  const std::string url = "https://" + host_port(p.ip, f.secure_port);
   TRY(make_directories(p.directory, 0700));
   TRY(write_node_identity_files(p.directory, files, identity, certificate, url));
   p.kubeconfig = p.directory + files.kubeconfig;

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/flags.h"
+#include "base/host_port.h"
 #include "base/version.h"
 #include "client/https_client.h"
 #include "client/kubeconfig.h"
@@ -46,11 +47,9 @@ Result<std::string> join_command(const ClientConfig& config, const BootstrapToke
   if (!config.endpoint.tls || config.endpoint.tls->ca_pem.empty())
     return Status::bad_request("no CA certificates found in kubeconfig");
   TRY_ASSIGN(pins, net::public_key_pins(config.endpoint.tls->ca_pem));
-  const std::string& host = config.endpoint.host;
-  const bool v6 = host.find(':') != std::string::npos;
-  std::string out = "keles agent --server https://" + (v6 ? "[" + host + "]" : host) + ":" +
-                    std::to_string(config.endpoint.port) + config.path_prefix + " --token " +
-                    token.text();
+  std::string out = "keles agent --server https://" +
+                    host_port(config.endpoint.host, config.endpoint.port) + config.path_prefix +
+                    " --token " + token.text();
   for (const std::string& pin : pins) out += "::" + pin;
   return out;
 }

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/host_port.h"
 #include "base/ip.h"
 #include "client/node_identity.h"
 #include "kind/api_wait.h"
@@ -188,8 +189,8 @@ std::string server_url(const ClusterConfig& config) {
   if (!config.api_server_port) return "";
   std::string address = config.api_server_address;
   if (address.empty() || address == "0.0.0.0") address = "127.0.0.1";
-  if (address.find(':') != address.npos) address = "[" + (address == "::" ? "::1" : address) + "]";
-  return "https://" + address + ":" + std::to_string(config.api_server_port);
+  if (address == "::") address = "::1";
+  return "https://" + host_port(address, config.api_server_port);
 }
 
 Result<std::vector<NodeSpec>> prepare_nodes(const ClusterConfig& config) {

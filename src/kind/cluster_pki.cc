@@ -4,6 +4,7 @@
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "base/host_port.h"
 #include "client/node_identity.h"
 #include "kind/layout.h"
 #include "kind/storage.h"
@@ -28,8 +29,7 @@ std::string pki_directory(const NodeSpec& control_plane) {
 }
 
 std::string server_of(const NodeSpec& control_plane) {
-  const std::string ip = control_plane.plain_address();
-  return "https://" + (ip.find(':') == ip.npos ? ip : "[" + ip + "]") + ":6443";
+  return "https://" + host_port(control_plane.plain_address(), 6443);
 }
 
 std::string admin_path(const std::string& cluster) {

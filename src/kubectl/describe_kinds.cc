@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "base/host_port.h"
 #include "kubectl/describe.h"
 #include "kubectl/print.h"
 #include "machinery/labels.h"
@@ -76,8 +77,7 @@ std::string endpoints_text(const std::vector<Document>& pages, std::string_view 
           const Value& ready = e["conditions"]["ready"];
           if (!ready.is_null() && !ready.as_bool()) continue;
           std::string address = str(e["addresses"].at(0));
-          bool v6 = address.find(':') != address.npos && !suffix.empty();
-          all.push_back((v6 ? "[" + address + "]" : address) + suffix);
+          all.push_back(suffix.empty() ? address : url_host(address) + suffix);
         }
       };
       if (slice["ports"].empty()) add("");

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/host_port.h"
 #include "kubectl/describe.h"
 #include "kubectl/print.h"
 #include "machinery/labels.h"
@@ -79,7 +80,7 @@ std::string probe_text(const Value& p) {
     const Value& h = p["httpGet"];
     std::string scheme = str(h["scheme"]), host = str(h["host"]), path = str(h["path"]);
     for (char& c : scheme) c = static_cast<char>(std::tolower(c));
-    if (host.find(':') != host.npos) host = "[" + host + "]";
+    host = url_host(host);
     if (!path.empty() && path[0] != '/') path = "/" + path;
     return "http-get " + scheme + "://" + host + ":" + str(h["port"]) + path + attributes;
   }

@@ -2,6 +2,7 @@
 #include <charconv>
 #include <cstdio>
 
+#include "base/host_port.h"
 #include "base/sync.h"
 #include "kubectl/pods.h"
 #include "kubectl/verbs.h"
@@ -159,8 +160,7 @@ Task<Status> forward_all(Context root, Session* session, std::string path,
       }
       any = true;
       chosen = (*listener)->port();
-      print("Forwarding from " + (v6 ? "[" + address + "]" : address) + ":" +
-            std::to_string(chosen) + " -> " + std::to_string(p.remote) + "\n");
+      print("Forwarding from " + host_port(address, chosen) + " -> " + std::to_string(p.remote) + "\n");
       std::fflush(stdout);
       f->group.spawn(accept_all(ctx, f, listener->get(), p.remote));
       f->listeners.push_back(std::move(*listener));

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/file.h"
+#include "base/host_port.h"
 #include "base/version.h"
 #include "client/kubeconfig.h"
 #include "kubectl/command.h"
@@ -211,10 +212,9 @@ Result<std::unique_ptr<Session>> Session::open(const ConnectionFlags& flags) {
   s->namespace_given_ = !flags.ns.empty();
   s->warnings_as_errors_ = flags.warnings_as_errors;
   s->verbosity_ = flags.verbosity;
-  bool v6 = config.endpoint.host.find(':') != std::string::npos &&
-            !config.endpoint.host.starts_with("unix:");
-  s->server_ = (v6 ? "[" + config.endpoint.host + "]" : config.endpoint.host) + ":" +
-               std::to_string(config.endpoint.port);
+  const std::string& host = config.endpoint.host;
+  s->server_ = host.starts_with("unix:") ? host + ":" + std::to_string(config.endpoint.port)
+                                         : host_port(host, config.endpoint.port);
   s->server_url_ = (config.endpoint.tls ? "https://" : "http://") + s->server_ + config.path_prefix;
   if (!flags.as.empty()) s->identity_.add("Impersonate-User", flags.as);
   if (!flags.as_uid.empty()) s->identity_.add("Impersonate-Uid", flags.as_uid);

@@ -4,6 +4,7 @@
 
 #include "base/buggify.h"
 #include "base/encoding.h"
+#include "base/host_port.h"
 #include "base/sync.h"
 #include "net/http1.h"
 #include "net/http2.h"
@@ -46,6 +47,13 @@ Status check(const Request& r) {
   return Status();
 }
 
+// What the Host header says.
+std::string host_of(const Endpoint& e) {
+  if (e.host.starts_with("unix:")) return "localhost";
+  if (e.host.starts_with("[")) return e.host + ":" + std::to_string(e.port);
+  return host_port(e.host, e.port);
+}
+
 std::string request_head(const Request& r, const Endpoint& e) {
   std::string out;
   out.reserve(512);
@@ -53,12 +61,7 @@ std::string request_head(const Request& r, const Endpoint& e) {
   if (!r.query.empty()) out.append("?").append(r.query);
   out.append(" HTTP/1.1\r\n");
   if (!r.headers.get("host")) {
-    bool unix_socket = e.host.rfind("unix:", 0) == 0;
-    bool v6 = e.host.find(':') != e.host.npos && !unix_socket;
-    http1::append_field(&out, "Host",
-                        unix_socket
-                            ? "localhost"
-                            : (v6 ? "[" + e.host + "]" : e.host) + ":" + std::to_string(e.port));
+    http1::append_field(&out, "Host", host_of(e));
   }
   for (const auto& [name, value] : r.headers) http1::append_field(&out, name, value);
   if (!r.headers.get("content-length") &&
@@ -396,14 +399,6 @@ class ClientImpl final : public HttpClient {
   }
 
  private:
-  static std::string host_of(const Endpoint& e) {
-    if (e.host.rfind("unix:", 0) == 0) return "localhost";
-    if (e.host.find(':') != e.host.npos && e.host.front() != '[') {
-      return "[" + e.host + "]:" + std::to_string(e.port);
-    }
-    return e.host + ":" + std::to_string(e.port);
-  }
-
   static Task<Status> over_http2(Context ctx, Pool* pool, std::shared_ptr<Http2Client> c,
                                  const Request* r, std::unique_ptr<ResponseStream>* out) {
     auto opened = c->open(*r, pool->endpoint.tls.has_value());

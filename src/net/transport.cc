@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "base/asio_loop.h"
+#include "base/host_port.h"
 #include "base/sync.h"
 #include "net/look_up.h"
 
@@ -468,7 +469,7 @@ Task<Result<std::shared_ptr<Fd>>> connect_socket(Context ctx, std::string host, 
     host = host.substr(1, host.size() - 2);
   }
   std::string shown =
-      "tcp " + (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + std::to_string(port);
+      "tcp " + host_port(host, port);
   if (unsigned length = parse_address(host, port, &a)) {
     co_return co_await connect_address(ctx, a, length, netns_fd, shown);
   }

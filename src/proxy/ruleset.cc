@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/host_port.h"
 #include "net/pki.h"
 
 namespace keles::proxy {
@@ -357,7 +358,7 @@ void Ruleset::remember_clients(const Entry& e) {
   all.insert(e.local.begin(), e.local.end());
   for (const Target& t : all) {
     const std::string set = client_set(f, t), chain = table + "to-" + set;
-    const std::string to = t.ip.v6() ? "[" + t.ip.text() + "]" : t.ip.text();
+    const std::string to = url_host(t.ip.text());
     head_ += "add set " + table + set + " { type " + (options_.v6 ? "ipv6_addr" : "ipv4_addr") +
              "; flags dynamic,timeout; timeout " + std::to_string(f.affinity_seconds) + "s; }\n";
     head_ += "add chain " + chain + "\nflush chain " + chain + "\n";

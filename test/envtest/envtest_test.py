@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -18,23 +17,12 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+from programs import free_port, on_free_port, openssl, tool  # noqa: E402
+
 KELES = os.path.abspath(sys.argv.pop(1))
 DEADLINE = 20  # envtest's StartTimeout and StopTimeout
-
-
-def suggest_port():
-    """As envtest finds one: free now."""
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
-
-# Where ./dev test puts it, or where it is installed.
-REAL_ETCD = next((p for p in (os.path.join(os.environ.get('KELES_TOOLS', ''), 'etcd'), '/usr/bin/etcd')
-                  if os.path.isabs(p) and os.access(p, os.X_OK)), None)
-
-
-def openssl(*args):
-    subprocess.run(('openssl',) + args, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+REAL_ETCD = tool('etcd')
 
 
 class TinyCA:
@@ -90,16 +78,6 @@ def status_of(connection, path):
         connection.close()
 
 
-def start(make, tries=5):
-    """A port that was free may be taken by now: then with another."""
-    for left in range(tries - 1, -1, -1):
-        try:
-            return make(suggest_port())
-        except ChildProcessError as e:
-            if left == 0 or 'listen' not in str(e):
-                raise
-
-
 class Environment:
     def __init__(self, root, assets):
         self.assets = assets
@@ -128,10 +106,10 @@ class Environment:
                             '--advertise-client-urls=http://127.0.0.1:%d' % port,
                             '--data-dir=' + self.data_dir,
                             '--listen-client-urls=http://127.0.0.1:%d' % port,
-                            '--listen-peer-urls=http://127.0.0.1:%d' % suggest_port(),
+                            '--listen-peer-urls=http://127.0.0.1:%d' % free_port(),
                             '--unsafe-no-fsync=true'],
                            lambda: self.etcd_status('/health') == 200, **self.usual)
-        self.etcd = start(make)
+        self.etcd = on_free_port(make)
 
     def etcd_status(self, path):
         return status_of(http.client.HTTPConnection('127.0.0.1', self.etcd_port, timeout=5), path)
@@ -152,7 +130,7 @@ class Environment:
             self.port = port
             return Process([os.path.join(self.assets, 'kube-apiserver')] + self.api_flags(port) + list(more),
                            lambda: self.health('/healthz') == 200, **self.usual)
-        self.apiserver = start(make)
+        self.apiserver = on_free_port(make)
 
     def connection(self, context):
         return http.client.HTTPSConnection('127.0.0.1', self.port, context=context, timeout=10)

@@ -17,27 +17,12 @@ import threading
 import time
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+from programs import free_port, on_free_port, openssl, tool  # noqa: E402
+
 KELES = os.path.abspath(sys.argv.pop(1))
 DEADLINE = 30
-
-
-def tool(name):
-    """Where ./dev test puts it, or where it is installed."""
-    places = [os.path.join(os.environ.get('KELES_TOOLS', ''), name), '/usr/bin/' + name]
-    return next((p for p in places if os.path.isabs(p) and os.access(p, os.X_OK)), None)
-
-
 ETCDCTL, ETCD = tool('etcdctl'), tool('etcd')
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
-
-
-def openssl(*args):
-    subprocess.run(('openssl',) + args, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class Program:
@@ -85,18 +70,14 @@ class Etcd(unittest.TestCase):
         self.etcdctl_more = []
 
     def member(self, *more, scheme='http', data=None):
-        """A port that was free may be taken by now: then with another."""
-        for left in range(4, -1, -1):
-            port = free_port()
+        def make(port):
             url = '%s://127.0.0.1:%d' % (scheme, port)
-            try:
-                self.at = Program(self, [KELES, 'etcd', '--name=m', '--data-dir=' + (data or self.data),
-                                         '--listen-client-urls=' + url, '--advertise-client-urls=' + url,
-                                         *more], port, scheme)
-                return self.at
-            except ChildProcessError as e:
-                if left == 0 or 'listen' not in str(e):
-                    raise
+            return Program(self, [KELES, 'etcd', '--name=m', '--data-dir=' + (data or self.data),
+                                  '--listen-client-urls=' + url, '--advertise-client-urls=' + url, *more],
+                           port, scheme)
+
+        self.at = on_free_port(make)
+        return self.at
 
     def etcdctl(self, *args, status=0, text=None, at=None):
         done = subprocess.run([ETCDCTL, '--endpoints=' + (at or self.at).url, *self.etcdctl_more, *args],

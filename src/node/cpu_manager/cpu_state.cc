@@ -1,5 +1,6 @@
 #include "node/cpu_manager/cpu_state.h"
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "machinery/codec_json.h"
@@ -85,7 +86,7 @@ uint32_t CpuState::checksum() const {
       inner += (inner.empty() ? "" : " ") + name + ":" + cpus.to_string();
     entries += (entries.empty() ? "" : " ") + pod + ":map[" + inner + "]";
   }
-  return fnv32a("(*state.CPUManagerCheckpoint){PolicyName:(string)" + policy_ +
+  return fnv1a_32("(*state.CPUManagerCheckpoint){PolicyName:(string)" + policy_ +
                 " DefaultCPUSet:(string)" + shared_.to_string() +
                 " Entries:(map[string]map[string]string)map[" + entries +
                 "] Checksum:(checksum.Checksum)0}");

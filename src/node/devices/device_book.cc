@@ -314,7 +314,7 @@ std::string DeviceBook::text() const {
                list_text(sorted(healthy(resource)));
   return "{\"Data\":{\"PodDeviceEntries\":" + (entries.empty() ? "null" : "[" + entries + "]") +
          ",\"RegisteredDevices\":{" + offered +
-         "}},\"Checksum\":" + std::to_string(fnv32a(dump())) + "}";
+         "}},\"Checksum\":" + std::to_string(fnv1a_32(dump())) + "}";
 }
 
 // The checksum depends on the order of lists, which Go leaves to chance: it is made of them as they
@@ -364,7 +364,7 @@ Result<DeviceBook> DeviceBook::parse(const std::string& text) {
       "(checkpoint.checkpointData){PodDeviceEntries:([]checkpoint.PodDevicesEntry)" +
       (entries.empty() ? "<nil>" : "[" + entries + "]") +
       " RegisteredDevices:(map[string][]string)map[" + offered + "]}";
-  TRY(verify_checksum(tree->root, fnv32a(dump), false));
+  TRY(verify_checksum(tree->root, fnv1a_32(dump), false));
   out.recount();
   return out;
 }

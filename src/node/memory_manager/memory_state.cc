@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "machinery/codec_json.h"
@@ -168,7 +169,7 @@ uint32_t MemoryState::checksum() const {
       inner += (inner.empty() ? "" : " ") + name + ":" + blocks_dump(blocks);
     entries += (entries.empty() ? "" : " ") + pod + ":map[" + inner + "]";
   }
-  return fnv32a("(*state.MemoryManagerCheckpoint){PolicyName:(string)" + policy_ +
+  return fnv1a_32("(*state.MemoryManagerCheckpoint){PolicyName:(string)" + policy_ +
                 " MachineState:(state.NUMANodeMap)map[" + nodes +
                 "] Entries:(state.ContainerMemoryAssignments)map[" + entries +
                 "] Checksum:(checksum.Checksum)0}");

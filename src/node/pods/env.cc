@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "base/encoding.h"
+#include "base/host_port.h"
 #include "machinery/quantity.h"
 #include "node/cgroup/resources.h"
 #include "node/pods/env_file.h"
@@ -137,7 +138,7 @@ void add_service(const Service& s, std::map<std::string, std::string>& out) {
   if (ports.empty()) return;
   out[name + "_SERVICE_HOST"] = host;
   out[name + "_SERVICE_PORT"] = std::to_string(ports[0].port());
-  std::string shown = host.find(':') == std::string::npos ? host : "[" + host + "]";
+  std::string shown = url_host(host);
   bool first = true;
   for (auto p : ports) {
     if (!p.name().empty())

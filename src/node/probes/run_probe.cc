@@ -1,4 +1,5 @@
 // One probe attempt: exec, httpGet, tcpSocket, grpc.
+#include "base/host_port.h"
 #include "machinery/codec_protobuf.h"
 #include "net/grpc.h"
 #include "net/http.h"
@@ -27,11 +28,6 @@ int resolve_port(const Value& port, const Container& c) {
     n = n * 10 + (ch - '0');
   }
   return n;
-}
-
-std::string address(const std::string& host, int port) {
-  return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" +
-         std::to_string(port);
 }
 
 // Dial errors as Go words them.
@@ -65,7 +61,7 @@ Task<ProbeOutcome> probe_tcp(Context ctx, std::string host, int port) {
   auto stream = co_await net::dial(ctx, host, static_cast<uint16_t>(port));
   ProbeOutcome o;
   o.success = stream.ok();
-  if (!stream.ok()) o.output = dial_error(stream.status(), address(host, port));
+  if (!stream.ok()) o.output = dial_error(stream.status(), host_port(host, port));
   co_return o;
 }
 
@@ -193,7 +189,7 @@ Task<ProbeOutcome> probe_grpc(Context ctx, Probe p, std::string host, int port) 
   ProbeOutcome o;
   if (!r.ok()) {
     o.output = r.status().is(Reason::kTimeout)
-                   ? "timeout: failed to connect service \"" + address(host, port) +
+                   ? "timeout: failed to connect service \"" + host_port(host, port) +
                          "\" within 1s: context deadline exceeded"
                    : "error: " + r.status().message();
     co_return o;

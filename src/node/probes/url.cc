@@ -3,6 +3,8 @@
 #include <charconv>
 #include <vector>
 
+#include "base/host_port.h"
+
 namespace keles::node {
 namespace {
 
@@ -58,8 +60,7 @@ std::string without_dots(std::string_view path) {
 }  // namespace
 
 std::string HttpUrl::authority() const {
-  return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" +
-         std::to_string(port);
+  return host_port(host, port);
 }
 
 std::string HttpUrl::text() const {

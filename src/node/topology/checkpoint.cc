@@ -1,5 +1,7 @@
 #include "node/topology/checkpoint.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <cctype>
 
@@ -8,19 +10,9 @@
 
 namespace keles::node {
 
-uint32_t fnv32a(std::string_view text) {
-  uint32_t h = 0x811c9dc5;
-  for (unsigned char c : text) h = (h ^ c) * 0x01000193;
-  return h;
-}
-
 uint32_t crc32_ieee(std::string_view text) {
-  uint32_t crc = ~0u;
-  for (unsigned char c : text) {
-    crc ^= c;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (0xedb88320u & (0u - (crc & 1)));
-  }
-  return ~crc;
+  return static_cast<uint32_t>(
+      ::crc32_z(0, reinterpret_cast<const Bytef*>(text.data()), text.size()));
 }
 
 Result<Document> read_checkpoint(const std::string& path) {

@@ -14,8 +14,6 @@ namespace keles::node {
 
 inline constexpr size_t kMostCheckpoint = 64u << 20;
 
-// FNV-1a of 32 bits (https://datatracker.ietf.org/doc/html/draft-eastlake-fnv).
-uint32_t fnv32a(std::string_view text);
 // CRC-32 of IEEE 802.3.
 uint32_t crc32_ieee(std::string_view text);
 

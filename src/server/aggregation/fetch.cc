@@ -1,5 +1,6 @@
 // What the aggregator itself asks extension API servers: whether they are there, and their
 // documents.
+#include "base/host_port.h"
 #include "machinery/codec_json.h"
 #include "server/aggregation/aggregator.h"
 #include "server/aggregation/identity.h"
@@ -16,8 +17,7 @@ constexpr std::string_view kDiscovery =
     "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
 
 std::string url_of(const net::Endpoint& e, const std::string& path) {
-  const std::string host = e.host.find(':') == std::string::npos ? e.host : "[" + e.host + "]";
-  return "https://" + host + ":" + std::to_string(e.port) + path;
+  return "https://" + host_port(e.host, e.port) + path;
 }
 
 Status unexpected(const std::string& what, int code) {

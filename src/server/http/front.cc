@@ -7,6 +7,7 @@
 
 #include "base/buggify.h"
 #include "base/encoding.h"
+#include "base/host_port.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "machinery/catalog.h"
@@ -332,9 +333,8 @@ class OfCatalog {
 
 PathSource discovery_source(ApiServer* server) {
   auto kept = std::make_shared<OfCatalog<Discovery>>();
-  const std::string& ip = server->options().advertise_address;
-  const std::string address = (ip.find(':') == ip.npos ? ip : "[" + ip + "]") + ":" +
-                              std::to_string(server->options().advertise_port);
+  const std::string address =
+      host_port(server->options().advertise_address, server->options().advertise_port);
   return [kept, server, address](const PathQuestion& q) -> std::optional<PathAnswer> {
     auto discovery = kept->get(server, [](auto& made, auto kinds, auto*) { made.emplace(kinds); });
     auto found = discovery->get(q.path, q.accept, address);

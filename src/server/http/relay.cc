@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "base/host_port.h"
 #include "base/sync.h"
 #include "net/address.h"
 #include "net/inflate.h"
@@ -294,9 +295,8 @@ Task<void> redirect_to_slash(Exchange* x) {
 }
 
 std::string host_and_port(const RelayTarget& t) {
-  const std::string host = t.host.find(':') == std::string::npos ? t.host : "[" + t.host + "]";
-  return t.default_port && (t.port == 80 || t.port == 443) ? host
-                                                           : host + ":" + std::to_string(t.port);
+  return t.default_port && (t.port == 80 || t.port == 443) ? url_host(t.host)
+                                                           : host_port(t.host, t.port);
 }
 
 }  // namespace

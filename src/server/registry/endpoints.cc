@@ -3,6 +3,7 @@
 
 #include "api/core_v1.h"
 #include "api/discovery_v1.h"
+#include "base/host_port.h"
 #include "base/ip.h"
 #include "server/objects/meta.h"
 #include "server/registry/addresses.h"
@@ -64,11 +65,6 @@ void validate_endpoints(const HookContext&, const Value& now, FieldErrors& e) {
 void validate_endpoints_update(const HookContext& ctx, const Value& now, const Value& before,
                                FieldErrors& e) {
   if (!now["subsets"].equals(before["subsets"])) validate_endpoints(ctx, now, e);
-}
-
-std::string host_port(std::string_view ip, int64_t port) {
-  bool v6 = ip.find(':') != std::string_view::npos;
-  return (v6 ? "[" + std::string(ip) + "]" : std::string(ip)) + ":" + std::to_string(port);
 }
 
 void endpoints_cells(const HookContext& ctx, const Value& o, Cells& out) {
