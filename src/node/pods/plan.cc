@@ -78,16 +78,34 @@ bool matches(const api::core_v1::ContainerRestartRule& rule, int64_t exit_code) 
   return (codes.operator_() == "In" && named) || (codes.operator_() == "NotIn" && !named);
 }
 
+// What the first of its rules that matches says; "": none does.
+std::string_view rule_action(const Container& c, int64_t exit_code) {
+  for (auto rule : c.restart_policy_rules())
+    if (matches(rule, exit_code)) return rule.action();
+  return {};
+}
+
 }  // namespace
+
+bool restarts_all(const Container& c, int64_t exit_code) {
+  return rule_action(c, exit_code) == "RestartAllContainers";
+}
+
+bool may_restart_all(const Pod& pod) {
+  auto any = [](auto containers) {
+    for (Container c : containers)
+      for (auto rule : c.restart_policy_rules())
+        if (rule.action() == "RestartAllContainers") return true;
+    return false;
+  };
+  return any(pod.spec().init_containers()) || any(pod.spec().containers());
+}
 
 bool restarts(const Pod& pod, const Container& c, int64_t exit_code) {
   std::string_view policy = c.restart_policy();
   if (!policy.empty()) {
-    for (auto rule : c.restart_policy_rules()) {
-      if (!matches(rule, exit_code)) continue;
-      if (rule.action() == "Restart") return true;
-      break;  // the first that matches decides
-    }
+    const std::string_view action = rule_action(c, exit_code);
+    if (action == "Restart" || action == "RestartAllContainers") return true;
   } else {
     policy = pod.spec().restart_policy();
   }
@@ -129,6 +147,8 @@ class Planner {
       finish();
       return std::move(out_);
     }
+    plan_reset();
+    if (!out_.reset.empty()) return std::move(out_);
     choose_sandbox();
     if (!sandbox_ && !anything_to_run()) {
       finish();
@@ -151,6 +171,37 @@ class Planner {
   }
 
  private:
+  // A container exited with what restarts them all.
+  void plan_reset() {
+    std::vector<PodPlan::Reset> causes[2], others[2];
+    bool due = false;
+    auto gather = [&](auto containers, size_t kind) {
+      for (Container c : containers) {
+        const cri::Container* latest = actual_.latest(c.name());
+        for (const cri::Container& r : actual_.containers) {
+          if (r.name != c.name()) continue;
+          const bool cause = r.state == ContainerState::kExited && restarts_all(c, r.exit_code);
+          due = due || (cause && &r == latest);
+          (cause ? causes : others)[kind].push_back(
+              {r.id, r.name, r.attempt, r.state == ContainerState::kRunning});
+        }
+      }
+    };
+    gather(pod_.spec().containers(), 0);
+    gather(pod_.spec().init_containers(), 1);
+    if (!due) return;
+    for (const auto& list : {others[0], others[1], causes[0], causes[1]})
+      out_.reset.insert(out_.reset.end(), list.begin(), list.end());
+  }
+  // They were taken away, and the pod goes through all of them again. An agent that was restarted
+  // meanwhile knows it from the status.
+  bool being_reset(std::string_view name) const {
+    if (in_.reset.contains(std::string(name))) return true;
+    for (auto c : pod_.status().conditions())
+      if (c.type() == "AllContainersRestarting") return c.status() == "True";
+    return false;
+  }
+
   // The sandbox to use: ready, with an address unless it is on the host's network.
   void choose_sandbox() {
     for (const cri::Sandbox& s : actual_.sandboxes) {
@@ -179,6 +230,7 @@ class Planner {
   // Of a main container. What ended for good stays so when the runtime has lost its record.
   bool wanted(const Container& c, const cri::Container* latest) const {
     if (latest) return should_run(pod_, c, latest);
+    if (being_reset(c.name())) return true;
     for (auto s : pod_.status().container_statuses()) {
       if (s.name() != c.name() || !s.state().terminated()) continue;
       return restarts(pod_, c, s.state().terminated().exit_code());
@@ -331,10 +383,15 @@ class Planner {
   // Restart counts go on from what the API knows when the runtime has lost its records.
   uint32_t next_attempt(std::string_view name, const cri::Container* latest) const {
     if (latest) return latest->attempt + 1;
+    if (auto taken = in_.reset.find(std::string(name)); taken != in_.reset.end())
+      return taken->second + 1;
     auto known = [&](auto list) -> uint32_t {
-      for (auto s : list)
-        if (s.name() == name && (s.state().running() || s.state().terminated()))
-          return static_cast<uint32_t>(s.restart_count()) + 1;
+      for (auto s : list) {
+        if (s.name() != name) continue;
+        const auto count = static_cast<uint32_t>(s.restart_count());
+        if (s.state().running() || s.state().terminated()) return count + 1;
+        if (s.state().waiting().reason() == kRestartingAll) return count;
+      }
       return 0;
     };
     return std::max(known(pod_.status().container_statuses()),

@@ -51,6 +51,8 @@ struct PlanInput {
   std::set<std::string> liveness_failed, startup_failed;
   std::set<std::string> started;           // the startup probe has passed, or there is none
   std::map<std::string, Backoff> backoff;  // by backoff_key()
+  // Containers that a reset took away and that are not there again, with their attempts.
+  std::map<std::string, uint32_t> reset;
   WallTime now{};
 };
 
@@ -77,6 +79,15 @@ struct PodPlan {
     bool operator==(const Kill&) const = default;
   };
   std::vector<Kill> kill;
+  // Every container, for all are started anew: those that were the cause come last, so that it is
+  // known until the end why. Nothing else is planned then.
+  struct Reset {
+    std::string id, name;
+    uint32_t attempt = 0;
+    bool running = false;
+    bool operator==(const Reset&) const = default;
+  };
+  std::vector<Reset> reset;
   std::map<std::string, Waiting> waiting;  // containers held back (CrashLoopBackOff)
   std::optional<WallTime> wake_at;         // when a back-off ends
   bool finished = false;                   // nothing runs and nothing will again
@@ -88,6 +99,14 @@ bool is_sidecar(const api::core_v1::Container& init_container);
 // Whether a container that exited with `exit_code` is started again: by its own rules for exit
 // codes, its own restart policy, or the pod's (KEP-5307).
 bool restarts(const api::core_v1::Pod& pod, const api::core_v1::Container& c, int64_t exit_code);
+// Whether its exit with this code restarts all containers of the pod, init containers first
+// (RestartAllContainers, KEP-5532); whether any of the pod's may ever.
+bool restarts_all(const api::core_v1::Container& c, int64_t exit_code);
+bool may_restart_all(const api::core_v1::Pod& pod);
+// Why a container is not there between the two.
+inline constexpr std::string_view kRestartingAll = "RestartingAllContainers";
+inline constexpr std::string_view kRestartingAllMessage =
+    "The container is removed because RestartAllContainers in place";
 // Whether a container whose newest record is `latest` (may be null) is to run (again).
 bool should_run(const api::core_v1::Pod& pod, const api::core_v1::Container& c,
                 const cri::Container* latest);

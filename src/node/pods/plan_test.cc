@@ -192,6 +192,49 @@ TEST(Plan, ContainersHaveRulesOfTheirOwn) {
   EXPECT_TRUE(init.plan().finished);
 }
 
+std::string resets(const PodPlan& p) {
+  std::string out;
+  for (const auto& r : p.reset) out += (out.empty() ? "" : " ") + r.id + (r.running ? "!" : "");
+  return out;
+}
+
+TEST(Plan, AnExitMayRestartAllContainers) {
+  const std::string all = R"({"restartPolicy":"Never",
+      "initContainers":[{"name":"i","image":"i"},{"name":"s","image":"i","restartPolicy":"Always"}],
+      "containers":[{"name":"a","image":"i","restartPolicy":"Never","restartPolicyRules":[
+        {"action":"RestartAllContainers","exitCodes":{"operator":"In","values":[42]}}]},
+      {"name":"b","image":"i"},{"name":"c","image":"i"}]})";
+  for (auto [code, want] : {std::pair(1, ""), {42, "b0! c0 i0 s0! a0"}}) {
+    World w(all);
+    w.sandbox("s0").exited("i", 0).running("s").running("b").exited("c", 0).exited("a", code);
+    const PodPlan p = w.plan();
+    EXPECT_EQ(resets(p), want) << code;
+    EXPECT_FALSE(p.finished);
+    EXPECT_EQ(starts(p), "");
+  }
+  // Taken away, they start from the beginning, those too that had ended for good.
+  World away(all, R"({"containerStatuses":[{"name":"c","restartCount":0,
+      "state":{"terminated":{"exitCode":0}}}]})");
+  away.sandbox("s0");
+  away.in().reset = {{"a", 0}, {"b", 0}, {"c", 3}, {"i", 0}, {"s", 0}};
+  EXPECT_EQ(starts(away.plan()), "i1");
+  away.exited("i", 0, 5, 1);
+  EXPECT_EQ(starts(away.plan()), "s1");
+  away.running("s", 1).in().started = {"s1"};
+  EXPECT_EQ(starts(away.plan()), "a1 b1 c4");
+  // The cause has run again since: its old record says nothing any more.
+  World again(all);
+  again.sandbox("s0").exited("i", 0).running("s").running("b").running("c").exited("a", 42);
+  again.running("a", 1);
+  EXPECT_EQ(resets(again.plan()), "");
+  // An agent that began meanwhile goes by the status.
+  World anew(all, R"({"conditions":[{"type":"AllContainersRestarting","status":"True"}],
+      "containerStatuses":[{"name":"c","restartCount":2,"state":{"terminated":{"exitCode":0}}},
+        {"name":"b","restartCount":5,"state":{"waiting":{"reason":"RestartingAllContainers"}}}]})");
+  anew.sandbox("s0").exited("i", 0).running("s").running("a", 1).in().started = {"s0"};
+  EXPECT_EQ(starts(anew.plan()), "b5 c3");
+}
+
 TEST(Plan, EphemeralContainersStartOnceAndKeepNothingAlive) {
   const std::string spec = R"({"restartPolicy":"Never","containers":[{"name":"a","image":"i"}],
       "ephemeralContainers":[{"name":"e","image":"i","targetContainerName":"a"}]})";

@@ -293,7 +293,10 @@ Task<void> PodWorker::sync(Context ctx) {
     in.liveness_failed = results.liveness_failed;
     in.startup_failed = results.startup_failed;
     in.started = results.started;
+    std::erase_if(reset_, [this](const auto& r) { return actual_.latest(r.first) != nullptr; });
+    in.reset = reset_;
     PodPlan next = plan(in);
+    restarting_all_ = !next.reset.empty();
     for (auto& [name, w] : next.waiting) {
       auto old = waiting_.find(name);
       if (old == waiting_.end() || old->second.reason != w.reason)
@@ -309,8 +312,8 @@ Task<void> PodWorker::sync(Context ctx) {
     if (next.finished) released = co_await release_claims(ctx);
     if (!released) co_return;
     publish();
-    bool nothing = !next.create_sandbox && next.start.empty() && next.kill.empty() &&
-                   next.stop_sandboxes.empty();
+    bool nothing = !next.create_sandbox && next.reset.empty() && next.start.empty() &&
+                   next.kill.empty() && next.stop_sandboxes.empty();
     if (nothing) {
       co_await trim_sandboxes(ctx);
       if (next.finished) co_await give_up_volumes(ctx);
@@ -397,8 +400,8 @@ Task<void> PodWorker::carry_out_ending(Context ctx) {
   disruption_ = ending_->disruption;
   ending_.reset();
   publish();
-  co_await give_up_volumes(ctx);
   if (s_.ended_early) s_.ended_early(uid_);
+  co_await give_up_volumes(ctx);
 }
 
 // A pod that has ended uses no volume: what it wrote goes, and what others wait for is let go of.
@@ -406,12 +409,40 @@ Task<void> PodWorker::give_up_volumes(Context ctx) {
   if (emptied_) co_return;
   Status s = co_await s_.host->give_up_volumes(ctx, uid_);
   emptied_ = s.ok();
+  if (emptied_ && !failed_reason_.empty() && s_.ended_early) s_.ended_early(uid_);
   if (s.ok() || ctx.done()) co_return;
   log::warn("Cannot take the pod's volumes down", {{"pod", key_}, {"error", s}});
   try_again(ctx, &empty_pause_, 1s, 30s);
 }
 
+// Takes all containers away; the next look starts them anew. Their logs stay until the next time.
+Task<Status> PodWorker::reset(Context ctx, std::vector<PodPlan::Reset> all) {
+  for (PodPlan::Reset& r : all) {
+    if (r.running) {
+      s_.probes->acknowledge(uid_, r.id);
+      co_await kill(ctx, r.id, r.name, "killing", 0);
+    }
+    Status s = co_await s_.runtime->remove_container(ctx, r.id);
+    if (!s.ok() && !s.is(Reason::kNotFound)) {
+      wake_at(ctx.loop().wall_now() + 1s);
+      co_return s;
+    }
+    reset_[r.name] = std::max(reset_[r.name], r.attempt);
+    waiting_.erase(r.name);
+    std::string old = std::exchange(reset_logs_[r.name], known_[r.id].log_path);
+    if (!old.empty() && old != reset_logs_[r.name])
+      (void)co_await s_.host->remove_log(ctx, std::move(old));
+    known_.erase(r.id);
+    messages_.erase(r.id);
+  }
+  co_return Status();
+}
+
 Task<Status> PodWorker::carry_out(Context ctx, PodPlan next) {
+  if (!next.reset.empty()) {
+    log::info("All containers of the pod are started anew", {{"pod", key_}});
+    co_return co_await reset(ctx, std::move(next.reset));
+  }
   for (PodPlan::Kill& k : next.kill) {
     s_.probes->acknowledge(uid_, k.id);
     Container c = container(k.name);
@@ -572,6 +603,8 @@ void PodWorker::publish(bool ended) {
   }
   in.actual = &actual_;
   in.waiting = waiting_;
+  in.reset = reset_;
+  in.restarting_all = restarting_all_;
   Probes::Results results = s_.probes->results(uid_);
   in.ready = std::move(results.ready);
   in.started = std::move(results.started);

@@ -76,7 +76,8 @@ struct PodServices {
   int64_t pod_pids_limit = 0;           // of a pod; 0: none
   std::vector<std::string> page_units;  // sizes of huge pages, "2MB"
   NodeSwap swap;
-  // Told when nothing runs any more of a pod that was evicted.
+  // Told when nothing runs any more of a pod that was to end before its containers did, and when
+  // its volumes have been let go of.
   std::function<void(const std::string& uid)> ended_early;
   // Told every id of a container or sandbox that belongs to a pod.
   std::function<void(const std::string& id, const std::string& uid)> register_id;
@@ -110,6 +111,8 @@ class PodWorker {
   bool end_early(Ending why);
   // It is ending, or has ended, before its containers did.
   bool ends_early() const { return ending_.has_value() || !failed_reason_.empty(); }
+  // It has ended: nothing of it runs, and its volumes are let go of.
+  bool at_rest() const { return finished_ || emptied_; }
   // Removes containers that have exited and are not to be looked at: of a pod that has ended.
   Task<void> drop_dead(Context ctx);
   // Something happened to this container; the runtime may show it a little later.
@@ -142,6 +145,7 @@ class PodWorker {
   Task<Status> refresh(Context ctx);
   Task<void> sync(Context ctx);
   Task<Status> carry_out(Context ctx, PodPlan plan);
+  Task<Status> reset(Context ctx, std::vector<PodPlan::Reset> all);
   Task<Status> make_sandbox(Context ctx, uint32_t attempt);
   Task<Status> prepare_claims(Context ctx);
   Task<bool> release_claims(Context ctx);
@@ -217,6 +221,9 @@ class PodWorker {
   std::map<std::string, std::string> messages_;
   std::map<std::string, Backoff> backoff_;
   std::map<std::string, Waiting> waiting_;
+  std::map<std::string, uint32_t> reset_;          // as PlanInput's
+  std::map<std::string, std::string> reset_logs_;  // of those, by name
+  bool restarting_all_ = false;
   std::set<std::string> suspects_;
   int suspect_tries_ = 0;
   bool seeded_ = false;

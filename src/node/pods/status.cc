@@ -25,7 +25,7 @@ namespace {
 bool is_own_condition(std::string_view type) {
   return type == "PodReadyToStartContainers" || type == "Initialized" || type == "Ready" ||
          type == "ContainersReady" || type == "PodScheduled" || type == "PodResizePending" ||
-         type == "PodResizeInProgress";
+         type == "PodResizeInProgress" || type == "AllContainersRestarting";
 }
 
 constexpr std::string_view kDisruption = "DisruptionTarget";
@@ -170,7 +170,9 @@ class StatusBuilder {
     auto last = s.edit_last_state();
     bool running = latest && latest->state == ContainerState::kRunning;
     bool exited = latest && latest->state == ContainerState::kExited;
-    if (ended_for_good(c, role, old) && !(exited && waiting == in_.waiting.end())) {
+    const auto taken = in_.reset.find(name);  // to be started anew, with all the others
+    const bool away = !latest && taken != in_.reset.end();
+    if (!away && ended_for_good(c, role, old) && !(exited && waiting == in_.waiting.end())) {
       state.set_terminated(old.state().terminated());
     } else if (running) {
       state.edit_running().set_started_at(stamp(latest->started_at_ns));
@@ -183,13 +185,20 @@ class StatusBuilder {
       }
     } else if (waiting != in_.waiting.end()) {
       wait(state, waiting->second);
+    } else if (away) {
+      wait(state, {std::string(kRestartingAll), std::string(kRestartingAllMessage)});
     } else if (!latest && old.state().terminated()) {
       state.set_terminated(old.state().terminated());
     } else {
       wait(state,
            {pod_.spec().init_containers().empty() ? "ContainerCreating" : "PodInitializing", ""});
     }
-    if (last_dead) {
+    if (away) {
+      auto t = last.edit_terminated();
+      t.set_exit_code(137);
+      t.set_reason(kRestartingAll);
+      t.set_message(kRestartingAllMessage);
+    } else if (last_dead) {
       terminated(last, *last_dead);
     } else if (old.last_state().terminated()) {
       last.set_terminated(old.last_state().terminated());
@@ -199,7 +208,7 @@ class StatusBuilder {
     bool ready = completed_init || (running && started && in_.ready.contains(latest->id));
     if (init && !is_sidecar(c) && running) ready = false;
     s.set_ready(ready);
-    s.set_restart_count(latest ? latest->attempt : old.restart_count());
+    s.set_restart_count(latest ? latest->attempt : away ? taken->second + 1 : old.restart_count());
     s.set_image(latest && !latest->image.empty() && !latest->image.starts_with("sha256:")
                     ? std::string_view(latest->image)
                     : c.image());
@@ -370,6 +379,27 @@ class StatusBuilder {
     add_resize_conditions();
     if (in_.disruption) condition(kDisruption, true, kByKubelet, in_.failed_message);
     condition("PodScheduled", true, "", "");
+    if (may_restart_all(pod_)) add_restarting();
+  }
+
+  void add_restarting() {
+    if (out_.phase() == "Succeeded" || out_.phase() == "Failed") {
+      condition("AllContainersRestarting", false,
+                out_.phase() == "Failed" ? "PodFailed" : "PodCompleted", "");
+    } else if (in_.restarting_all) {
+      condition("AllContainersRestarting", true, "RestartAllContainersStarted",
+                "container exited with restart policy rule");
+    } else {
+      condition("AllContainersRestarting", false, "", "");
+    }
+  }
+
+  // A pod that starts its containers anew stays what it has become.
+  bool was_initialized() const {
+    if (!may_restart_all(pod_)) return false;
+    for (PodCondition c : old_.conditions())
+      if (c.type() == "Initialized") return c.status() == "True";
+    return false;
   }
 
   void add_initialized(bool ended) {
@@ -384,7 +414,7 @@ class StatusBuilder {
       bool ok = is_sidecar(c) ? s.started() : s.state().terminated() && s.ready();
       if (!ok && !main_began) waiting.emplace_back(c.name());
     }
-    if (waiting.empty() || (ended && out_.phase() == "Succeeded")) {
+    if (waiting.empty() || was_initialized() || (ended && out_.phase() == "Succeeded")) {
       condition("Initialized", true, ended && out_.phase() == "Succeeded" ? "PodCompleted" : "",
                 "");
     } else {
@@ -453,7 +483,9 @@ void count_init(const Pod& pod, const Container& c, const ContainerStatus& s, Ta
   }
   auto done = s.state().terminated();
   auto last = s.state().waiting() ? s.last_state().terminated() : done;
-  if (last && last.exit_code() != 0 && !restarts(pod, c, last.exit_code())) t.init_failed = true;
+  if (last && last.exit_code() != 0 && last.reason() != kRestartingAll &&
+      !restarts(pod, c, last.exit_code()))
+    t.init_failed = true;
   if ((!done || done.exit_code() != 0) && !t.main_began) t.init_pending = true;
 }
 
@@ -470,7 +502,7 @@ void count_main(const Pod& pod, const Container& c, const ContainerStatus& s, Ta
     return;
   }
   ++t.stopped;
-  if (!restarts(pod, c, ended.exit_code())) ++t.final;
+  if (ended.reason() != kRestartingAll && !restarts(pod, c, ended.exit_code())) ++t.final;
 }
 
 }  // namespace

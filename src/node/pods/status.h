@@ -20,6 +20,8 @@ struct StatusInput {
   const PodRuntime* actual = nullptr;
   std::map<std::string, Waiting> waiting;       // by container name: why it does not run
   std::set<std::string> ready, started;         // container ids
+  bool restarting_all = false;                  // PodPlan::reset is under way
+  std::map<std::string, uint32_t> reset;        // as PlanInput's
   std::map<std::string, std::string> messages;  // termination messages, by container id
   std::vector<std::string> host_ips;            // the node's, its first family's first
   WallTime now{}, start_time{};

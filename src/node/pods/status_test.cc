@@ -52,6 +52,44 @@ class StatusTest : public testing::Test {
   std::unique_ptr<Document> doc_;
 };
 
+TEST_F(StatusTest, AllContainersRestart) {
+  pod_ = pod_from(R"({"metadata":{"name":"p","uid":"u"},"spec":{"restartPolicy":"Never",
+      "initContainers":[{"name":"i","image":"x:1"}],
+      "containers":[{"name":"a","image":"x:1","restartPolicy":"Never","restartPolicyRules":[
+        {"action":"RestartAllContainers","exitCodes":{"operator":"In","values":[42]}}]},
+      {"name":"b","image":"x:1"}]},
+      "status":{"conditions":[{"type":"Initialized","status":"True"}],
+        "containerStatuses":[{"name":"b","state":{"terminated":{"exitCode":0}}}]}})");
+  actual_.containers = {container("a", ContainerState::kExited, 42),
+                        container("b", ContainerState::kExited, 0),
+                        container("i", ContainerState::kExited, 0)};
+  in_.restarting_all = true;
+  auto s = build();
+  EXPECT_EQ(s.phase(), "Running");
+  EXPECT_EQ(condition(s, "AllContainersRestarting"),
+            "True RestartAllContainersStarted container exited with restart policy rule");
+  actual_.containers.clear();
+  in_.restarting_all = false;
+  in_.reset = {{"a", 0}, {"b", 1}, {"i", 0}};
+  s = build();
+  EXPECT_EQ(s.phase(), "Running");
+  EXPECT_EQ(condition(s, "AllContainersRestarting"), "False  ");
+  EXPECT_EQ(condition(s, "Initialized"), "True  ");
+  auto b = s.container_statuses()[1];
+  EXPECT_EQ(b.state().waiting().reason(), "RestartingAllContainers");
+  EXPECT_EQ(b.last_state().terminated().reason(), "RestartingAllContainers");
+  EXPECT_EQ(b.last_state().terminated().exit_code(), 137);
+  EXPECT_EQ(b.restart_count(), 2);
+  EXPECT_EQ(s.init_container_statuses()[0].restart_count(), 1);
+  actual_.containers = {container("a", ContainerState::kExited, 1, 1),
+                        container("b", ContainerState::kExited, 0, 2),
+                        container("i", ContainerState::kExited, 0, 1)};
+  in_.reset.clear();
+  s = build();
+  EXPECT_EQ(s.phase(), "Failed");
+  EXPECT_EQ(condition(s, "AllContainersRestarting"), "False PodFailed ");
+}
+
 TEST_F(StatusTest, BeforeAnythingRuns) {
   auto s = build();
   EXPECT_EQ(s.phase(), "Pending");
