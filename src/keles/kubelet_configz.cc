@@ -15,7 +15,17 @@
 namespace keles {
 namespace {
 
-enum class As : uint8_t { kText, kTexts, kPairs, kNumber, kSwitch, kDuration, kTaints, kMemory };
+enum class As : uint8_t {
+  kText,
+  kTexts,
+  kPairs,
+  kNumber,
+  kSwitch,
+  kDuration,
+  kTaints,
+  kMemory,
+  kPriorities
+};
 
 struct Entry {
   std::string_view flag, field;  // "authentication.webhook.enabled"
@@ -87,6 +97,9 @@ constexpr Entry kEntries[] = {
     {"topology-manager-policy", "topologyManagerPolicy"},
     {"topology-manager-scope", "topologyManagerScope"},
     {"topology-manager-policy-options", "topologyManagerPolicyOptions", As::kPairs},
+    {"shutdown-grace-period", "shutdownGracePeriod", As::kDuration},
+    {"shutdown-grace-period-critical-pods", "shutdownGracePeriodCriticalPods", As::kDuration},
+    {"shutdown-grace-period-by-pod-priority", "shutdownGracePeriodByPodPriority", As::kPriorities},
     {"memory-swap-behavior", "memorySwap.swapBehavior"},
     {"user-namespace-ids-per-pod", "userNamespaces.idsPerPod", As::kNumber},
 };
@@ -126,6 +139,18 @@ Value read(Arena& a, As as, std::string_view text) {
         const size_t at = std::min(one.find_first_of("<="), one.size());
         const std::string_view value = one.substr(std::min(at + 1, one.size()));
         out.set(a, a.copy(one.substr(0, at)), Value::string(a.copy(value)));
+      }
+      return out;
+    }
+    case As::kPriorities: {  // "0:60,100000:10"
+      Value out = Value::list();
+      for (std::string_view one : parts(text)) {
+        const size_t colon = std::min(one.find(':'), one.size());
+        Value period = Value::map();
+        period.set(a, "priority", read(a, As::kNumber, one.substr(0, colon)));
+        period.set(a, "shutdownGracePeriodSeconds",
+                   read(a, As::kNumber, one.substr(std::min(colon + 1, one.size()))));
+        out.append(a, period);
       }
       return out;
     }

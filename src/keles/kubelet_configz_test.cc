@@ -51,13 +51,16 @@ TEST(KubeletConfigz, IsTheFileWithItsDefaultsAndTheFlagsOverIt) {
 // A field of the file that acts, acts by its flag: /configz tells what the flag says.
 TEST(KubeletConfigz, KnowsEveryFlagThatTheFileSets) {
   const std::string file = testing::TempDir() + "kubelet-all.yaml";
-  ASSERT_TRUE(write_file(file,
-                         "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
-                         "registerWithTaints: [{key: a, value: b, effect: NoSchedule}]\n"
-                         "evictionSoft: {memory.available: 1Gi}\nevictionSoftGracePeriod: "
-                         "{memory.available: 1m}\nevictionMinimumReclaim: {memory.available: 1Mi}\n"
-                         "clusterDNS: [10.0.0.1]\nallowedUnsafeSysctls: [kernel.msg*]\n")
-                  .ok());
+  ASSERT_TRUE(
+      write_file(
+          file,
+          "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+          "registerWithTaints: [{key: a, value: b, effect: NoSchedule}]\n"
+          "evictionSoft: {memory.available: 1Gi}\nevictionSoftGracePeriod: "
+          "{memory.available: 1m}\nevictionMinimumReclaim: {memory.available: 1Mi}\n"
+          "shutdownGracePeriodByPodPriority: [{priority: 5, shutdownGracePeriodSeconds: 9}]\n"
+          "clusterDNS: [10.0.0.1]\nallowedUnsafeSysctls: [kernel.msg*]\n")
+          .ok());
   const Flags none("usage\n");
   auto args = with_node_config(none, {}, file, "");
   ASSERT_TRUE(args.ok()) << args.status().message();
@@ -65,17 +68,22 @@ TEST(KubeletConfigz, KnowsEveryFlagThatTheFileSets) {
   for (const std::string& a : *args) {
     EXPECT_TRUE(configz_knows(a.substr(2, a.find('=') - 2))) << a;
   }
-  std::string taints, hard;
+  std::string taints, hard, shutdown;
   Flags flags("usage\n");
   std::vector<std::string> list;
   flags.add("register-with-taints", &list, "taints");
   flags.add("eviction-hard", &hard, "when");
+  flags.add("shutdown-grace-period-by-pod-priority", &shutdown, "how long");
   const std::vector<std::string> given = {"--register-with-taints=a=b:NoSchedule,c:NoExecute",
-                                          "--eviction-hard=memory.available<5%,pid.available<1"};
+                                          "--eviction-hard=memory.available<5%,pid.available<1",
+                                          "--shutdown-grace-period-by-pod-priority=0:60,7:10"};
   ASSERT_TRUE(flags.parse(given).ok());
   const Document doc = *parse_json(*kubelet_configz("", flags, flag_values(flags, given)));
   EXPECT_EQ(to_json(doc.root["registerWithTaints"]),
             R"([{"key":"a","value":"b","effect":"NoSchedule"},{"key":"c","effect":"NoExecute"}])");
+  EXPECT_EQ(
+      to_json(doc.root["shutdownGracePeriodByPodPriority"]),
+      R"([{"priority":0,"shutdownGracePeriodSeconds":60},{"priority":7,"shutdownGracePeriodSeconds":10}])");
   EXPECT_EQ(to_json(doc.root["evictionHard"]), R"({"memory.available":"5%","pid.available":"1"})");
 }
 

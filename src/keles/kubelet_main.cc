@@ -30,6 +30,7 @@
 #include "node/certificates.h"
 #include "node/network/node_network.h"
 #include "node/node_agent.h"
+#include "node/shutdown/shutdown_plan.h"
 #include "proxy/policy/enforcer.h"
 #include "proxy/proxy.h"
 
@@ -50,6 +51,7 @@ struct KubeletFlags {
   std::string eviction_hard = node::signal_map_text(node::EvictionSettings::default_hard(), '<');
   std::string eviction_soft, eviction_soft_grace, eviction_reclaim;
   bool eviction_merge = false;
+  node::ShutdownSettings shutdown;
   std::string log_max_size = "10Mi";
   int64_t log_max_files = 5;
   bool serialize_pulls = true;
@@ -102,6 +104,17 @@ void add_resource_flags(Flags& f, KubeletFlags& k) {
   f.add("user-namespace-ids-per-pod", &k.user_ids_per_pod,
         "How many user ids a pod has that has users of its own (hostUsers: false); a multiple of "
         "65536.");
+}
+
+void add_shutdown_flags(Flags& f, KubeletFlags& k) {
+  f.add("shutdown-grace-period", &k.shutdown.whole,
+        "How long a shutdown of the machine waits for its pods to end (0: it does not); needs "
+        "systemd's logind.");
+  f.add("shutdown-grace-period-critical-pods", &k.shutdown.critical,
+        "How much of --shutdown-grace-period is for critical pods, which end after the others.");
+  f.add("shutdown-grace-period-by-pod-priority", &k.shutdown.by_priority,
+        "In place of the two: priorities, and the seconds that pods of each have "
+        "(\"0:60,100000:10\").");
 }
 
 void add_static_pod_flags(Flags& f, KubeletFlags& k) {
@@ -185,6 +198,7 @@ void add_flags(Flags& f, KubeletFlags& k) {
   add_image_flags(f, k);
   add_resource_flags(f, k);
   add_static_pod_flags(f, k);
+  add_shutdown_flags(f, k);
   f.add("client-ca-file", &k.client_ca_file,
         "If set, any request presenting a client certificate signed by one of these authorities is "
         "authenticated.");
@@ -405,6 +419,8 @@ Status finish_options(KubeletFlags& k) {
   }
   k.node.auth.always_allow = k.authorization_mode == "AlwaysAllow";
   TRY(read_eviction(k));
+  TRY_ASSIGN(shutdown, node::shutdown_periods(k.shutdown));
+  k.node.shutdown = shutdown;
   TRY(read_log_rotation(k));
   if (k.serialize_pulls && k.parallel_pulls > 1)
     return Status::bad_request(

@@ -56,6 +56,23 @@ Status read_reserved_memory(const ConfigFile& file, const Value& list, Args& arg
   return {};
 }
 
+// [{priority: 1000, shutdownGracePeriodSeconds: 10}]
+Status read_shutdown(const ConfigFile& file, const kubelet::KubeletConfiguration& c, Args& args) {
+  args.text("shutdown-grace-period", c.shutdown_grace_period());
+  args.text("shutdown-grace-period-critical-pods", c.shutdown_grace_period_critical_pods());
+  std::string all;
+  for (const Value& one : c.shutdown_grace_period_by_pod_priority().items()) {
+    for (const Member& m : one.members())
+      if ((m.key() != "priority" && m.key() != "shutdownGracePeriodSeconds") || !m.value.is_int())
+        return file.error("shutdownGracePeriodByPodPriority",
+                          std::string(m.key()) + ": unknown field, or no number");
+    all += (all.empty() ? "" : ",") + std::to_string(one["priority"].as_int()) + ":" +
+           std::to_string(one["shutdownGracePeriodSeconds"].as_int());
+  }
+  args.text("shutdown-grace-period-by-pod-priority", all);
+  return {};
+}
+
 void read_managers(const kubelet::KubeletConfiguration& c, Args& args) {
   args.text("cpu-manager-policy", c.cpu_manager_policy());
   for (auto [name, value] : c.cpu_manager_policy_options())
@@ -214,6 +231,7 @@ Result<std::vector<std::string>> with_node_config(const Flags& given,
     const kubelet::KubeletConfiguration config(file.root());
     read_kubelet(config, out);
     TRY(read_reserved_memory(file, config.reserved_memory(), out));
+    TRY(read_shutdown(file, config, out));
     tell(file);
   }
   if (!proxy_file.empty()) {

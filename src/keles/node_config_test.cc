@@ -42,6 +42,26 @@ const std::string kKubelet =
 const std::string kProxy =
     "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
 
+TEST_F(NodeConfig, PeriodsOfAShutdown) {
+  auto all = flags({},
+                   write("whole", kKubelet + "shutdownGracePeriod: 30s\n"
+                                             "shutdownGracePeriodCriticalPods: 10s\n"),
+                   "");
+  ASSERT_TRUE(all.ok()) << all.status().message();
+  EXPECT_TRUE(has(*all, "--shutdown-grace-period=30s"));
+  EXPECT_TRUE(has(*all, "--shutdown-grace-period-critical-pods=10s"));
+  const std::string list = kKubelet + "shutdownGracePeriodByPodPriority: ";
+  all = flags({},
+              write("list", list + "[{priority: 1000, shutdownGracePeriodSeconds: 20}, "
+                                   "{shutdownGracePeriodSeconds: 60}]\n"),
+              "");
+  ASSERT_TRUE(all.ok()) << all.status().message();
+  EXPECT_TRUE(has(*all, "--shutdown-grace-period-by-pod-priority=1000:20,0:60"));
+  all = flags({}, write("wrong", list + "[{priority: 1, seconds: 20}]\n"), "");
+  EXPECT_NE(all.status().message().find("seconds: unknown field"), std::string::npos)
+      << all.status().message();
+}
+
 TEST_F(NodeConfig, FieldsBecomeFlagsThatFlagsOverrule) {
   const std::string file =
       write("kubelet", kKubelet +

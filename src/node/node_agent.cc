@@ -26,6 +26,8 @@
 #include "node/pods/pod_host.h"
 #include "node/pods/pod_set.h"
 #include "node/server/node_server.h"
+#include "node/shutdown/shutdown_manager.h"
+#include "node/shutdown/system_bus.h"
 #include "node/static_pods/static_pods.h"
 
 namespace keles::node {
@@ -67,6 +69,7 @@ class Agent final : public NodeView,
                     public EvictionHost,
                     public StaticPodHost,
                     public PodSetHost,
+                    public ShutdownHost,
                     public ManagersHost {
  public:
   Agent(Context ctx, NodeOptions options, Client& client, cri::Runtime& runtime)
@@ -95,6 +98,7 @@ class Agent final : public NodeView,
         plugins_(ctx.loop(), options_.root + "/plugins_registry"),
         set_(ctx, shared_, *this),
         static_pods_(static_options(), client, *this),
+        shutdown_(options_.shutdown, make_logind(SystemBus::usual_socket()), *this),
         tasks_(ctx.loop()) {}
 
   Task<Status> run() {
@@ -164,6 +168,7 @@ class Agent final : public NodeView,
     tasks_.spawn(static_pods_.run(ctx_));
     tasks_.spawn(housekeeping(this));
     tasks_.spawn(eviction_->run(ctx_));
+    tasks_.spawn(shutdown_.run(ctx_));
     tasks_.spawn(rotate_logs(this));
     (void)co_await stopped_.wait(ctx_);
     co_await server_.stop(ctx_);
@@ -328,7 +333,10 @@ class Agent final : public NodeView,
     o.local_storage = options_.local_storage_isolation;
     o.period = options_.eviction.period;
     eviction_ = std::make_unique<EvictionManager>(std::move(o), runtime_, *this, make_node_meter());
-    shared_.ended_early = [this](const std::string& uid) { eviction_->pod_ended(uid); };
+    shared_.ended_early = [this](const std::string& uid) {
+      eviction_->pod_ended(uid);
+      shutdown_.poke();
+    };
     return Status();
   }
   Status begin_managers() {
@@ -547,6 +555,7 @@ class Agent final : public NodeView,
     in.apparmor = apparmor_;
     in.strict_groups = status_.runtime_status().supplemental_groups_policy;
     in.pressures = eviction_->pressures();
+    in.shutting_down = shutdown_.shutting_down();
     return in;
   }
   Task<void> wait_judicable(Context ctx) override { return judicable(this, std::move(ctx)); }
@@ -554,7 +563,35 @@ class Agent final : public NodeView,
   Task<void> wait_startable(Context ctx, bool is_static) override {
     return startable(this, std::move(ctx), is_static);
   }
-  void pod_gone(const std::string&) override { static_pods_.poke(); }
+  void pod_gone(const std::string&) override {
+    static_pods_.poke();
+    shutdown_.poke();
+  }
+
+  // --- what a shutdown of the machine asks (ShutdownHost) ---
+
+  std::vector<Ref<Pod>> running_pods() const override { return living_pods(); }
+  void end_pod(const Ref<Pod>& pod, int64_t grace_seconds) override {
+    PodWorker* worker = set_.find(std::string(pod->metadata().uid()));
+    if (!worker) return;
+    PodWorker::Ending ending;
+    ending.reason = ShutdownManager::kReason;
+    ending.message = ShutdownManager::kMessage;
+    ending.grace_seconds = grace_seconds;
+    ending.disruption = true;
+    (void)worker->end_early(std::move(ending));
+  }
+  bool is_at_rest(const std::string& uid) const override {
+    const PodWorker* worker = set_.find(uid);
+    return !worker || worker->at_rest();
+  }
+  void shutting_down(bool now) override { status_.set_shutting_down(now); }
+  Task<Status> keep_shutdown_state(Context ctx, std::string json) override {
+    return keep_file(ctx, options_.root + "/" + ShutdownManager::kStateFile, std::move(json));
+  }
+  Task<std::string> kept_shutdown_state(Context ctx) override {
+    return kept_file(ctx, options_.root + "/" + ShutdownManager::kStateFile);
+  }
 
  private:
   static Task<void> judicable(Agent* self, Context ctx) {
@@ -706,6 +743,15 @@ class Agent final : public NodeView,
     co_return co_await run_blocking(&ctx.loop(), std::move(look));
   }
 
+  static Task<Status> keep_file(Context ctx, std::string path, std::string text) {
+    std::function<Status()> write = [&] { return write_file(path, text, 0644, true); };
+    co_return co_await run_blocking(&ctx.loop(), std::move(write));
+  }
+  static Task<std::string> kept_file(Context ctx, std::string path) {
+    std::function<std::string()> look = [&] { return read_file(path, 4096).value_or(""); };
+    co_return co_await run_blocking(&ctx.loop(), std::move(look));
+  }
+
   static Task<void> rotate_logs(Agent* self) {
     while (!self->ctx_.done()) {
       (void)co_await self->ctx_.sleep(self->options_.log_monitor_interval);
@@ -772,6 +818,7 @@ class Agent final : public NodeView,
   PodSet set_;
   Event stopped_;  // never set: the context ends it
   StaticPods static_pods_;
+  ShutdownManager shutdown_;
   TaskGroup tasks_;
 };
 

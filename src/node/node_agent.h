@@ -26,6 +26,7 @@
 #include "node/managers/node_managers.h"
 #include "node/node_status.h"
 #include "node/server/node_auth.h"
+#include "node/shutdown/shutdown_plan.h"
 #include "node/static_pods/static_pods.h"
 
 namespace keles::node {
@@ -76,6 +77,7 @@ struct NodeOptions {
   PullVerification pull_verification;
   std::shared_ptr<CredentialProviders> credential_providers;  // null: none
   EvictionSettings eviction;
+  ShutdownPeriods shutdown;             // what pods have when the machine goes down
   ManagerOptions managers;              // of CPUs, memory and where they lie
   bool local_storage_isolation = true;  // limits of local storage are enforced
 

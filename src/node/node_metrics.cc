@@ -191,4 +191,15 @@ void certificate_not_renewed(bool serving) {
   (serving ? server : client).add();
 }
 
+void graceful_shutdown(WallTime began, WallTime ended) {
+  static metrics::Gauge& start =
+      metrics::gauge("kubelet_graceful_shutdown_start_time_seconds",
+                     "Last graceful shutdown start time since unix epoch in seconds", {});
+  static metrics::Gauge& end =
+      metrics::gauge("kubelet_graceful_shutdown_end_time_seconds",
+                     "Last graceful shutdown end time since unix epoch in seconds", {});
+  start.set(static_cast<double>(began.unix_seconds()));
+  end.set(static_cast<double>(ended.unix_seconds()));
+}
+
 }  // namespace keles::node::node_metrics

@@ -36,6 +36,8 @@ void status_changed(const Value& before, const Value& now);
 // told.
 void certificate_ends(bool serving, WallTime end);
 void certificate_not_renewed(bool serving);
+// When the node's last graceful shutdown began and ended; 0: there was none, or it has not.
+void graceful_shutdown(WallTime began, WallTime ended);
 
 }  // namespace node_metrics
 }  // namespace keles::node

@@ -278,6 +278,11 @@ void NodeStatus::set_pressures(std::set<Pressure> now) {
   poke_.set();
 }
 
+void NodeStatus::set_shutting_down(bool now) {
+  shutting_down_ = now;
+  poke_.set();
+}
+
 // Events of what changed since the last time; the first time, of all.
 void NodeStatus::tell_pressures() {
   for (const PressureTexts& t : kPressures) {
@@ -289,6 +294,17 @@ void NodeStatus::tell_pressures() {
   told_pressures_ = pressures_;
 }
 
+std::string NodeStatus::trouble() const {
+  std::string all;
+  int count = 0;
+  for (const std::string& one : {runtime_trouble_, network_trouble_,
+                                 std::string(shutting_down_ ? "node is shutting down" : "")}) {
+    if (one.empty()) continue;
+    all += (count++ == 0 ? "" : ", ") + one;
+  }
+  return count > 1 ? "[" + all + "]" : all;
+}
+
 std::vector<NodeStatus::Condition> NodeStatus::conditions() const {
   std::vector<Condition> out;
   for (const PressureTexts& t : kPressures) {
@@ -297,11 +313,10 @@ std::vector<NodeStatus::Condition> NodeStatus::conditions() const {
                       ? Condition{type, "True", t.reason, t.message}
                       : Condition{type, "False", t.calm_reason, t.calm_message});
   }
-  std::string trouble = runtime_trouble_;
-  if (trouble.empty()) trouble = network_trouble_;
-  out.push_back(trouble.empty()
+  const std::string why = trouble();
+  out.push_back(why.empty()
                     ? Condition{"Ready", "True", "KubeletReady", "kubelet is posting ready status"}
-                    : Condition{"Ready", "False", "KubeletNotReady", trouble});
+                    : Condition{"Ready", "False", "KubeletNotReady", why});
   return out;
 }
 
@@ -395,6 +410,7 @@ void NodeStatus::fill_status(NodeStatusEdit out, const api::core_v1::NodeStatus&
   info.set_kube_proxy_version("");
   info.set_operating_system("linux");
   info.set_architecture(machine_.architecture);
+  if (machine_.swap_bytes > 0) info.edit_swap().set_capacity(machine_.swap_bytes);
   auto images = out.edit_images();
   for (const cri::Image& i : images_) {
     auto e = images.add();
@@ -443,7 +459,7 @@ Task<Status> NodeStatus::report(Context ctx, bool heartbeat) {
   tell_pressures();
   last_digest_ = digest;
   last_report_ = ctx.loop().now();
-  bool ready = runtime_trouble_.empty() && network_trouble_.empty();
+  bool ready = trouble().empty();
   if (ready != reported_ready_) {
     reported_ready_ = ready;
     std::string reason = ready ? "NodeReady" : "NodeNotReady";

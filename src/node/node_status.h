@@ -67,6 +67,8 @@ class NodeStatus {
   void offer(std::function<PluginCapacity()> plugins) { ask_plugins_ = std::move(plugins); }
   // What the eviction manager finds; reported at once when it changes.
   void set_pressures(std::set<Pressure> now);
+  // The machine goes down: the Node is not ready, which is reported at once.
+  void set_shutting_down(bool now);
   bool network_ready() const { return network_ready_; }
   const std::string& pod_cidr() const { return pod_cidr_; }
   const MachineInfo& machine() const { return machine_; }
@@ -87,6 +89,8 @@ class NodeStatus {
   void fill_object(api::core_v1::NodeEdit node, bool fresh);
   void fill_status(api::core_v1::NodeStatusEdit out, const api::core_v1::NodeStatus& old);
   std::vector<Condition> conditions() const;
+  // What keeps the Node from being ready; "": nothing.
+  std::string trouble() const;
   bool is_own(std::string_view resource) const;
   void look_at_plugins();
   void tell_pressures();
@@ -100,6 +104,7 @@ class NodeStatus {
   cri::RuntimeStatus runtime_status_;
   std::vector<cri::Image> images_;
   std::string runtime_trouble_, network_trouble_;
+  bool shutting_down_ = false;
   bool runtime_ready_ = false, network_ready_ = false;
   std::function<PluginCapacity()> ask_plugins_;
   PluginCapacity plugins_;  // `gone` are those that are told to be none

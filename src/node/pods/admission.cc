@@ -170,6 +170,8 @@ Verdict admit(const AdmissionInput& in) {
                   "SupplementalGroupsPolicy=Strict is not supported in this node");
   v = check_fit(in);
   if (!v.admit) return v;
+  if (in.shutting_down)
+    return refuse("NodeShutdown", "Pod was rejected as the node is shutting down.");
   if (!in.apparmor && wants_apparmor(*in.pod))
     return refuse("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host");
   return {};

@@ -48,6 +48,7 @@ struct AdmissionInput {
   const SysctlAllowlist* sysctls = nullptr;
   bool apparmor = false;         // the kernel enforces profiles
   bool strict_groups = false;    // the runtime knows supplementalGroupsPolicy
+  bool shutting_down = false;    // the machine goes down
   std::set<Pressure> pressures;  // what the node is short of
 };
 Verdict admit(const AdmissionInput& in);
