@@ -31,6 +31,19 @@ std::string attachment_name(const std::string& handle, const std::string& driver
   return "csi-" + net::hex(net::sha256(handle + driver + node));
 }
 
+// Says beside a volume whose it is; a device's has a link in the pod.
+Status note_published(const CsiPaths& paths, const VolumeData& data, const std::string& target,
+                      bool block, const std::string& uid, const std::string& name) {
+  if (!block) return save_volume_data(paths.volume(uid, name), data);
+  TRY(make_directories(target.substr(0, target.rfind('/')), 0750));
+  TRY(save_volume_data(paths.block_data(name), data));
+  const std::string link = paths.pod_device(uid, name);
+  TRY(make_directories(link.substr(0, link.rfind('/')), 0750));
+  if (::symlink(target.c_str(), link.c_str()) != 0 && errno != EEXIST)
+    return Status::internal("symlink " + link + ": " + std::strerror(errno));
+  return {};
+}
+
 }  // namespace
 
 // One volume, for as long as something is done with it.
@@ -189,9 +202,10 @@ Task<Status> CsiVolumes::report_in_use(Context ctx) {
   TRY_CO(reporting_.acquire(ctx));
   std::set<std::string> now;
   if (!found_on_disk_) {
-    for (const CsiUse& use : paths_.uses())
+    const OnDisk there = co_await look_at_disk(ctx);
+    for (const CsiUse& use : there.uses)
       if (!use.ephemeral) attachable_.insert(csi_unique_name(use.driver, use.handle));
-    for (const CsiStaged& one : paths_.all_staged())
+    for (const CsiStaged& one : there.staged)
       attachable_.insert(csi_unique_name(one.driver, one.handle));
     found_on_disk_ = true;
   }
@@ -257,10 +271,13 @@ Task<Status> CsiVolumes::stage(Context ctx, CsiDriver driver, std::shared_ptr<So
   const std::string at = source->block ? paths_.block_data(source->name)
                                        : paths_.staged(source->driver, source->handle);
   // An earlier agent, or an earlier call that was in doubt, may have staged it.
-  const bool before = load_volume_data(at).ok();
-  Status s = make_directories(source->staging, 0750);
-  if (s.ok()) s = save_volume_data(at, data);
-  if (!s.ok()) co_return s;
+  std::function<Result<bool>()> work = [at, data, staging = source->staging]() -> Result<bool> {
+    const bool before = load_volume_data(at).ok();
+    TRY(make_directories(staging, 0750));
+    TRY(save_volume_data(at, data));
+    return before;
+  };
+  TRY_ASSIGN_CO(before, run_blocking(&ctx.loop(), std::move(work)));
   Draft<csi::v1::NodeStageVolumeRequestEdit> request;
   request->set_volume_id(source->handle);
   request->set_staging_target_path(source->staging);
@@ -278,10 +295,13 @@ Task<Status> CsiVolumes::stage(Context ctx, CsiDriver driver, std::shared_ptr<So
     none.handle = source->handle;
     none.block = source->block;
     if (none.block) none.name = source->name;
-    bool kept = before || !csi::is_final(got.status());
-    for (const CsiUse& use : paths_.uses())
-      kept = kept || (use.driver == source->driver && use.handle == source->handle);
-    if (!kept) (void)paths_.remove_staged(none);
+    if (before || !csi::is_final(got.status())) co_return got.status();
+    std::function<Status()> undo = [paths = paths_, none]() -> Status {
+      for (const CsiUse& use : paths.uses())
+        if (use.driver == none.driver && use.handle == none.handle) return {};
+      return paths.remove_staged(none);
+    };
+    (void)co_await run_blocking(&ctx.loop(), std::move(undo));
     co_return got.status();
   }
   staged_.insert(source->key());
@@ -307,7 +327,8 @@ Task<Status> CsiVolumes::unstage(Context ctx, CsiStaged one) {
       co_return got.status().with_prefix("kubernetes.io/csi: attacher.UnmountDevice failed");
   }
   staged_.erase(key);
-  Status s = paths_.remove_staged(one);
+  std::function<Status()> remove = [paths = paths_, one] { return paths.remove_staged(one); };
+  Status s = co_await run_blocking(&ctx.loop(), std::move(remove));
   if (!s.ok()) co_return s;
   if (attachable_.erase(key) > 0) s = co_await report_in_use(ctx);
   co_return s;
@@ -354,16 +375,11 @@ Task<Status> CsiVolumes::publish(Context ctx, CsiDriver driver, CsiRequest r,
                                            : paths_.target(source->uid, source->name);
   // Whoever takes the pod down finds it, whatever becomes of the call.
   VolumeData data = source->data(attachment_name(source->handle, source->driver, node_), node_);
-  if (source->block) {
-    s = make_directories(target.substr(0, target.rfind('/')), 0750);
-    if (s.ok()) s = save_volume_data(paths_.block_data(source->name), data);
-    const std::string link = paths_.pod_device(source->uid, source->name);
-    if (s.ok()) s = make_directories(link.substr(0, link.rfind('/')), 0750);
-    if (s.ok() && ::symlink(target.c_str(), link.c_str()) != 0 && errno != EEXIST)
-      s = Status::internal("symlink " + link + ": " + std::strerror(errno));
-  } else {
-    s = save_volume_data(paths_.volume(source->uid, source->name), data);
-  }
+  std::function<Status()> note = [paths = paths_, data, target, block = source->block,
+                                  uid = source->uid, name = source->name] {
+    return note_published(paths, data, target, block, uid, name);
+  };
+  s = co_await run_blocking(&ctx.loop(), std::move(note));
   if (!s.ok()) co_return s;
   Draft<csi::v1::NodePublishVolumeRequestEdit> request;
   request->set_volume_id(source->handle);
@@ -385,7 +401,9 @@ Task<Status> CsiVolumes::publish(Context ctx, CsiDriver driver, CsiRequest r,
     none.name = source->name;
     none.block = source->block;
     // A volume that the pod sees already is not taken from it because it could not be renewed.
-    if (csi::is_final(got.status()) && !r.again) (void)paths_.remove_published(none);
+    if (!csi::is_final(got.status()) || r.again) co_return got.status();
+    std::function<Status()> undo = [paths = paths_, none] { return paths.remove_published(none); };
+    (void)co_await run_blocking(&ctx.loop(), std::move(undo));
     co_return got.status();
   }
   if (r.again || mounts_group || !source->gives_to_group(r.read_only)) co_return Status();
@@ -411,14 +429,16 @@ Task<Status> CsiVolumes::unpublish(Context ctx, CsiUse use) {
       ctx, driver->endpoint, "Node/NodeUnpublishVolume", &request);
   if (!got.ok())
     co_return got.status().with_prefix("kubernetes.io/csi: Unmounter.TearDownAt failed");
-  co_return paths_.remove_published(use);
+  std::function<Status()> remove = [paths = paths_, use] { return paths.remove_published(use); };
+  co_return co_await run_blocking(&ctx.loop(), std::move(remove));
 }
 
 // --- taken down ---
 
 Task<Status> CsiVolumes::tear_down(Context ctx, std::string uid) {
   Status first;
-  const std::vector<CsiUse> uses = paths_.uses_of(uid);
+  std::function<std::vector<CsiUse>()> look = [paths = paths_, uid] { return paths.uses_of(uid); };
+  const std::vector<CsiUse> uses = co_await run_blocking(&ctx.loop(), std::move(look));
   bool any = !uses.empty();
   for (const CsiUse& use : uses) {
     const std::string key = csi_unique_name(use.driver, use.handle);
@@ -439,16 +459,28 @@ Task<Status> CsiVolumes::tear_down(Context ctx, std::string uid) {
   co_return s;
 }
 
+Task<CsiVolumes::OnDisk> CsiVolumes::look_at_disk(Context ctx) {
+  std::function<OnDisk()> look = [paths = paths_] {
+    OnDisk out;
+    out.uses = paths.uses();
+    out.staged = paths.all_staged();
+    return out;
+  };
+  co_return co_await run_blocking(&ctx.loop(), std::move(look));
+}
+
 Task<Status> CsiVolumes::clean(Context ctx) {
   Status first;
-  for (const CsiStaged& one : paths_.all_staged()) {
+  const OnDisk before = co_await look_at_disk(ctx);
+  for (const CsiStaged& one : before.staged) {
     const std::string key = csi_unique_name(one.driver, one.handle);
     if (wanted(key, "")) continue;
     std::unique_ptr<Hold> hold;
     Status s = co_await acquire(ctx, key, &hold);
     if (!s.ok()) co_return s;
+    const OnDisk now = co_await look_at_disk(ctx);
     bool used = wanted(key, "");
-    for (const CsiUse& use : paths_.uses())
+    for (const CsiUse& use : now.uses)
       used = used || (use.driver == one.driver && use.handle == one.handle);
     if (used) continue;
     s = co_await unstage(ctx, one);
@@ -457,9 +489,9 @@ Task<Status> CsiVolumes::clean(Context ctx) {
   // What was only attached, and is wanted by nobody any more.
   std::vector<std::string> idle;
   std::set<std::string> on_disk;
-  for (const CsiUse& use : paths_.uses()) on_disk.insert(csi_unique_name(use.driver, use.handle));
-  for (const CsiStaged& one : paths_.all_staged())
-    on_disk.insert(csi_unique_name(one.driver, one.handle));
+  const OnDisk left = co_await look_at_disk(ctx);
+  for (const CsiUse& use : left.uses) on_disk.insert(csi_unique_name(use.driver, use.handle));
+  for (const CsiStaged& one : left.staged) on_disk.insert(csi_unique_name(one.driver, one.handle));
   for (const std::string& key : attachable_)
     if (!wanted(key, "") && !on_disk.contains(key)) idle.push_back(key);
   for (const std::string& key : idle) attachable_.erase(key);

@@ -91,6 +91,11 @@ class CsiVolumes {
     int users = 0;
   };
 
+  struct OnDisk {
+    std::vector<CsiUse> uses;
+    std::vector<CsiStaged> staged;
+  };
+  Task<OnDisk> look_at_disk(Context ctx);
   Task<Status> acquire(Context ctx, std::string key, std::unique_ptr<Hold>* out);
   Task<Result<CsiMounted>> set_up_held(Context ctx, CsiRequest r, std::shared_ptr<Source> source);
   Task<Result<Policy>> policy_of(Context ctx, std::string driver);

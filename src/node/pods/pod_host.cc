@@ -10,6 +10,8 @@ namespace {
 
 using api::core_v1::Pod;
 
+constexpr Duration kMakeTime = 2min;
+
 class LocalPodHost final : public PodHost {
  public:
   LocalPodHost(Volumes& volumes, PodCgroups& cgroups, UserNamespaces* users, std::string logs)
@@ -62,11 +64,14 @@ class LocalPodHost final : public PodHost {
   }
   Task<Result<std::string>> read_in_volume(Context ctx, std::string volume, std::string path,
                                            size_t max_bytes) override {
-    std::function<Result<std::string>()> work = [&]() -> Result<std::string> {
+    using Text = Result<std::string>;
+    std::function<Text()> work = [volume, path, max_bytes]() -> Text {
       TRY_ASSIGN(directory, open_directory(volume));
       return read_file_beneath(directory, path, max_bytes);
     };
-    co_return co_await run_blocking(&ctx.loop(), std::move(work));
+    const std::string key = volume + " " + path;
+    co_return co_await volumes_.calls().run<Text>(ctx.with_timeout(kMakeTime), key,
+                                                  std::move(work));
   }
 
   Task<Status> make_log_directory(Context ctx, std::string below) override {
@@ -83,10 +88,24 @@ class LocalPodHost final : public PodHost {
     co_return co_await run_blocking(&ctx.loop(), std::move(work));
   }
 
+  // subPaths lead into volumes, which may not answer: what this needs it has to itself.
   Task<Result<cri::ContainerConfig>> make_container(Context ctx, ContainerFiles files,
                                                     ContainerInputs in) override {
-    std::function<Result<cri::ContainerConfig>()> work = [&] { return make(files, in); };
-    co_return co_await run_blocking(&ctx.loop(), std::move(work));
+    auto held = std::make_shared<Making>();
+    const std::string key =
+        std::string(in.pod->metadata().uid()) + " container " + std::string(in.container->name());
+    held->pod_tree.root = deep_copy(held->pod_tree.arena, in.pod->value());
+    held->container_tree.root = deep_copy(held->container_tree.arena, in.container->value());
+    held->pod = Pod(held->pod_tree.root);
+    held->container = api::core_v1::Container(held->container_tree.root);
+    held->files = std::move(files);
+    held->in = std::move(in);
+    held->directories = volumes_.directories();
+    held->logs = logs_;
+    using Config = Result<cri::ContainerConfig>;
+    std::function<Config()> work = [held] { return make(*held); };
+    co_return co_await volumes_.calls().run<Config>(ctx.with_timeout(kMakeTime), key,
+                                                    std::move(work));
   }
   Task<std::string> termination_message(Context ctx, std::string uid,
                                         cri::Container container) override {
@@ -98,26 +117,38 @@ class LocalPodHost final : public PodHost {
   }
 
  private:
+  struct Making {
+    Document pod_tree, container_tree;
+    Pod pod;
+    api::core_v1::Container container;
+    ContainerFiles files;
+    ContainerInputs in;
+    PodDirectories directories{""};
+    std::string logs;
+  };
   // Blocking.
-  Result<cri::ContainerConfig> make(const ContainerFiles& files, ContainerInputs& in) const {
-    const std::string uid(in.pod->metadata().uid()), name(in.container->name());
-    const std::string directory = volumes_.pod_directory(uid);
-    in.bind_sub_path = [this, uid, name](const std::string& volume, const std::string& path,
-                                         size_t index, const std::string& sub) {
-      return volumes_.bind_sub_path({uid, volume, name, index, path, sub});
+  static Result<cri::ContainerConfig> make(Making& m) {
+    ContainerInputs& in = m.in;
+    in.pod = &m.pod;
+    in.container = &m.container;
+    const std::string uid(m.pod.metadata().uid()), name(m.container.name());
+    const std::string directory = m.directories.path(uid);
+    in.bind_sub_path = [&m, uid, name](const std::string& volume, const std::string& path,
+                                       size_t index, const std::string& sub) {
+      return bind_sub_path(m.directories, {uid, volume, name, index, path, sub});
     };
     in.hosts_file = directory + "/etc-hosts";
     TRY(make_directories(directory));
     // Written in place: containers hold the file itself.
-    if (files.new_hosts || !path_exists(in.hosts_file))
-      TRY(write_file(in.hosts_file, hosts_file(*in.pod, files.pod_ips, files.cluster_domain)));
-    if (!in.container->termination_message_path().empty()) {
+    if (m.files.new_hosts || !path_exists(in.hosts_file))
+      TRY(write_file(in.hosts_file, hosts_file(m.pod, m.files.pod_ips, m.files.cluster_domain)));
+    if (!m.container.termination_message_path().empty()) {
       const std::string below = "containers/" + name + "/" + std::to_string(in.attempt);
       in.termination_file = directory + "/" + below;
       TRY(make_termination_file(directory, below));
     }
     TRY_ASSIGN(config, make_container_config(in));
-    TRY(node::make_log_directory(logs_, pod_log_directory("", *in.pod).substr(1) + "/" + name));
+    TRY(node::make_log_directory(m.logs, pod_log_directory("", m.pod).substr(1) + "/" + name));
     return Result<cri::ContainerConfig>(std::move(config));
   }
 

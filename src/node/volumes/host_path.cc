@@ -86,4 +86,11 @@ Status check_host_path(const std::string& given, std::string_view type) {
   return Status(Reason::kInvalid, std::string(type) + " is an invalid volume type");
 }
 
+Task<Status> look_at_host(Context ctx, MayHang* calls, std::string uid, std::string path,
+                          std::string type) {
+  const std::string key = uid + " " + path;
+  std::function<Status()> look = [path, type] { return check_host_path(path, type); };
+  co_return co_await calls->run<Status>(ctx.with_timeout(30s), key, std::move(look));
+}
+
 }  // namespace keles::node

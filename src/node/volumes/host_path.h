@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/may_hang.h"
 #include "base/status.h"
 
 namespace keles::node {
@@ -15,5 +16,8 @@ namespace keles::node {
 // `type`: "", DirectoryOrCreate, Directory, FileOrCreate, File, Socket, CharDevice, BlockDevice.
 // kInvalid with upstream's message when it is something else.
 Status check_host_path(const std::string& path, std::string_view type);
+// The same for a pod, not blocking: it may lie on a file system that does not answer.
+Task<Status> look_at_host(Context ctx, MayHang* calls, std::string uid, std::string path,
+                          std::string type);
 
 }  // namespace keles::node

@@ -9,7 +9,7 @@
 namespace keles::node {
 namespace {
 
-constexpr Duration kMountTime = 2min;
+constexpr Duration kMountTime = 2min, kLookTime = 30s;
 
 std::string joined(const std::vector<std::string>& list, const char* by) {
   std::string out;
@@ -32,24 +32,25 @@ std::vector<std::string> nfs_arguments(const NfsSource& source, const std::strin
   return out;
 }
 
-Task<Result<std::string>> ready_nfs(Context ctx, const PodDirectories* pods, std::string uid,
-                                    std::string name, NfsSource source) {
+Task<Result<std::string>> ready_nfs(Context ctx, MayHang* calls, PodDirectories pods,
+                                    std::string uid, std::string name, NfsSource source) {
   // mount(8) would take it for an option.
   if (source.server.starts_with("-")) {
     co_return Status::bad_request("nfs.server: \"" + source.server +
                                   "\" is no server: a name does not begin with \"-\"");
   }
-  bool mounted = false;
-  std::function<Result<std::string>()> look = [&]() -> Result<std::string> {
+  using Looked = Result<std::pair<std::string, bool>>;  // where, and whether it is mounted there
+  std::function<Looked()> look = [pods, uid, name]() -> Looked {
     Ownership plain;
     plain.mode = 0750;
-    TRY_ASSIGN(at, pods->volume(uid, "kubernetes.io~nfs", name, plain));
-    mounted = is_mount_root(at.fd);
-    return at.path;
+    TRY_ASSIGN(at, pods.volume(uid, "kubernetes.io~nfs", name, plain));
+    return std::pair(at.path, is_mount_root(at.fd));
   };
-  Result<std::string> at = co_await run_blocking(&ctx.loop(), std::move(look));
-  if (!at.ok() || mounted) co_return at;
-  const std::string path = *at;
+  const std::string key = pods.path(uid) + " nfs " + name;
+  Looked at = co_await calls->run<Looked>(ctx.with_timeout(kLookTime), key, std::move(look));
+  if (!at.ok()) co_return at.status();
+  const std::string path = at->first;
+  if (at->second) co_return path;
   const std::vector<std::string> arguments = nfs_arguments(source, path);
   ProcessOptions run;
   run.argv = {"mount"};

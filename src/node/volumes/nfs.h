@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/context.h"
+#include "base/may_hang.h"
 #include "base/task.h"
 #include "node/volumes/pod_directories.h"
 
@@ -22,7 +23,7 @@ std::vector<std::string> nfs_arguments(const NfsSource& source, const std::strin
 
 // Where it is mounted for the pod; `name`: the PersistentVolume's, or the volume's in the pod. The
 // error is upstream's ("mount failed: exit status 32\nMounting command: ...").
-Task<Result<std::string>> ready_nfs(Context ctx, const PodDirectories* pods, std::string uid,
-                                    std::string name, NfsSource source);
+Task<Result<std::string>> ready_nfs(Context ctx, MayHang* calls, PodDirectories pods,
+                                    std::string uid, std::string name, NfsSource source);
 
 }  // namespace keles::node

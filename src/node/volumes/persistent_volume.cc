@@ -111,43 +111,44 @@ Task<Result<ClaimedVolume>> find_claimed(Context ctx, Client* client, ClaimReque
   co_return out;
 }
 
-Task<Result<std::string>> ready_volume(Context ctx, const PodDirectories* pods,
+Task<Result<std::string>> ready_volume(Context ctx, MayHang* calls, PodDirectories pods,
                                        ClaimRequest request, Ref<PersistentVolume> volume,
                                        GroupChange change) {
   const auto spec = volume->spec();
+  const std::string uid(request.pod->metadata().uid());
   if (spec.has_host_path()) {
-    const std::string path(spec.host_path().path());
-    Status s = check_host_path(path, spec.host_path().type());
+    const std::string path(spec.host_path().path()), type(spec.host_path().type());
+    Status s = co_await look_at_host(ctx, calls, uid, path, type);
     if (!s.ok()) co_return s;
     co_return path;
   }
   if (spec.has_local()) {
     const std::string path(spec.local().path());
     if (volumes::is_block(*volume)) {
-      Status device = check_host_path(path, "BlockDevice");
+      Status device = co_await look_at_host(ctx, calls, uid, path, "BlockDevice");
       if (!device.ok()) co_return device;
       co_return path;
     }
-    std::function<Status()> look = [&] { return check_host_path(path, "Directory"); };
-    Status s = co_await run_blocking(&ctx.loop(), std::move(look));
+    Status s = co_await look_at_host(ctx, calls, uid, path, "Directory");
     if (!s.ok()) co_return s.with_prefix("path \"" + path + "\" does not exist");
     if (change.group && !request.read_only) {
-      auto work = [path, change] {
+      // A large one takes long, and is gone through to the end.
+      std::function<Status()> work = [path, change] {
         return give_to_group(path, *change.group, false, change.only_if_root_differs);
       };
-      s = co_await run_blocking(&ctx.loop(), std::move(work));
+      s = co_await calls->run<Status>(ctx, uid + " " + path, std::move(work));
       if (!s.ok()) co_return s.with_prefix("applyFSGroup failed for vol " + path);
     }
     co_return path;
   }
   if (spec.has_nfs()) {
-    const std::string uid(request.pod->metadata().uid()), name(volume->metadata().name());
+    const std::string name(volume->metadata().name());
     NfsSource nfs;
     nfs.server = spec.nfs().server();
     nfs.path = spec.nfs().path();
     nfs.read_only = spec.nfs().read_only() || request.read_only;
     for (std::string_view o : spec.mount_options()) nfs.options.emplace_back(o);
-    auto at = co_await ready_nfs(ctx, pods, uid, name, std::move(nfs));
+    auto at = co_await ready_nfs(ctx, calls, pods, uid, name, std::move(nfs));
     co_return at;
   }
   co_return invalid(

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "api/core_v1.h"
+#include "base/may_hang.h"
 #include "client/client.h"
 #include "node/volumes/pod_directories.h"
 
@@ -35,7 +36,7 @@ struct GroupChange {
   std::optional<gid_t> group;
   bool only_if_root_differs = false;  // fsGroupChangePolicy: OnRootMismatch
 };
-Task<Result<std::string>> ready_volume(Context ctx, const PodDirectories* pods,
+Task<Result<std::string>> ready_volume(Context ctx, MayHang* calls, PodDirectories pods,
                                        ClaimRequest request,
                                        Ref<api::core_v1::PersistentVolume> volume,
                                        GroupChange change);

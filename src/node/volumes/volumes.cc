@@ -22,6 +22,7 @@ using api::core_v1::Volume;
 namespace {
 
 constexpr int kDefaultMode = 0644;
+constexpr Duration kUsageTime = 5s, kRemoveTime = 2min;
 constexpr Duration kAskAgain = 20s;  // a driver whose volumes grow, or are published again
 
 std::optional<gid_t> group_of(const Pod& pod) {
@@ -425,7 +426,7 @@ Task<Result<MountedVolume>> Volumes::claimed(Context ctx, ClaimRequest request, 
   if (users.empty()) change.group = group_of(*request.pod);
   change.only_if_root_differs =
       request.pod->spec().security_context().fs_group_change_policy() == "OnRootMismatch";
-  auto path = co_await ready_volume(ctx, &pods_, request, pv, change);
+  auto path = co_await ready_volume(ctx, &calls_, pods_, request, pv, change);
   if (!path.ok())
     co_return path.status().with_prefix("MountVolume.SetUp failed for volume \"" + name + "\" ");
   users_[name].insert(uid);
@@ -521,10 +522,8 @@ Task<Result<MountedVolume>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t
   MountedVolume out;
   Result<std::string> path = s;
   if (auto host = v.host_path()) {
-    std::function<Status()> look = [host] {
-      return check_host_path(std::string(host.path()), host.type());
-    };
-    s = co_await run_blocking(&ctx.loop(), std::move(look));
+    const std::string uid(pod->metadata().uid()), at(host.path()), type(host.type());
+    s = co_await look_at_host(ctx, &calls_, uid, at, type);
     if (s.ok()) path = std::string(host.path());
   } else if (auto nfs = v.nfs()) {
     NfsSource source;
@@ -532,7 +531,7 @@ Task<Result<MountedVolume>> Volumes::setup_one(Context ctx, Ref<Pod> pod, size_t
     source.path = nfs.path();
     source.read_only = nfs.read_only();
     const std::string uid(pod->metadata().uid());
-    path = co_await ready_nfs(ctx, &pods_, uid, name, std::move(source));
+    path = co_await ready_nfs(ctx, &calls_, pods_, uid, name, std::move(source));
     out.read_only = nfs.read_only();
     out.settled = true;
   } else if (s.ok() && (v.config_map() || v.secret() || v.downward_api() || v.projected())) {
@@ -600,30 +599,28 @@ WallTime Volumes::next_refresh(const std::string& uid) const {
   return next;
 }
 
-Result<std::string> Volumes::bind_sub_path(const SubPath& s) const {
-  return node::bind_sub_path(pods_, s);
-}
-
 Task<std::vector<VolumeUsage>> Volumes::usage(Context ctx, std::string uid) {
   std::vector<VolumeUsage> out;
   if (csi_) out = co_await csi_->usage(ctx, uid);
   auto it = claimed_.find(uid);
   if (it == claimed_.end()) co_return out;
-  std::function<std::vector<VolumeUsage>()> look = [claimed = it->second] {
-    std::vector<VolumeUsage> all;
-    for (const auto& [volume, c] : claimed) {
-      auto fs = read_file_system(c.path);
-      if (!fs) continue;
-      VolumeUsage one;
-      one.volume = volume;
-      one.claim = c.claim;
-      one.fs = *fs;
-      all.push_back(std::move(one));
-    }
-    return all;
-  };
-  std::vector<VolumeUsage> local = co_await run_blocking(&ctx.loop(), std::move(look));
-  for (VolumeUsage& one : local) out.push_back(std::move(one));
+  const std::map<std::string, Claimed> claimed = it->second;
+  Context brief = ctx.with_timeout(kUsageTime);  // for all of them: who asks waits
+  for (const auto& [volume, c] : claimed) {
+    using Read = Result<FileSystemStats>;
+    std::function<Read()> look = [path = c.path]() -> Read {
+      auto fs = read_file_system(path);
+      return fs ? Read(*fs) : Read(Status::not_found("", "filesystem", path));
+    };
+    const std::string key = uid + " " + c.path + " usage";
+    Read fs = co_await calls_.run<Read>(brief, key, std::move(look));
+    if (!fs.ok()) continue;
+    VolumeUsage one;
+    one.volume = volume;
+    one.claim = c.claim;
+    one.fs = *fs;
+    out.push_back(std::move(one));
+  }
   co_return out;
 }
 
@@ -636,8 +633,10 @@ Task<Status> Volumes::take_down(Context ctx, std::string uid) {
     it = it->second.empty() ? users_.erase(it) : std::next(it);
   }
   // What is bound of a volume goes first: it keeps the volume busy.
-  auto work = [pods = pods_, uid] { return pods.remove_part(uid, "volume-subpaths"); };
-  Status s = co_await run_blocking(&ctx.loop(), std::move(work));
+  std::function<Status()> work = [pods = pods_, uid] {
+    return pods.remove_part(uid, "volume-subpaths");
+  };
+  Status s = co_await remove_within(ctx, uid, std::move(work));
   if (s.ok() && csi_) s = co_await csi_->tear_down(ctx, uid);
   co_return s;
 }
@@ -645,14 +644,19 @@ Task<Status> Volumes::take_down(Context ctx, std::string uid) {
 // Its driver takes a volume down, before anything is removed that says whose it is.
 Task<Status> Volumes::remove(Context ctx, std::string uid) {
   TRY_CO(take_down(ctx, uid));
-  auto work = [pods = pods_, uid] { return pods.remove(uid); };
-  co_return co_await run_blocking(&ctx.loop(), std::move(work));
+  std::function<Status()> work = [pods = pods_, uid] { return pods.remove(uid); };
+  co_return co_await remove_within(ctx, uid, std::move(work));
 }
 
 Task<Status> Volumes::give_up(Context ctx, std::string uid) {
   TRY_CO(take_down(ctx, uid));
-  auto work = [pods = pods_, uid] { return pods.remove_part(uid, "volumes"); };
-  co_return co_await run_blocking(&ctx.loop(), std::move(work));
+  std::function<Status()> work = [pods = pods_, uid] { return pods.remove_part(uid, "volumes"); };
+  co_return co_await remove_within(ctx, uid, std::move(work));
+}
+
+// It goes on when the time is over: whoever asked tries again, and finds less left.
+Task<Status> Volumes::remove_within(Context ctx, std::string uid, std::function<Status()> work) {
+  return calls_.run<Status>(ctx.with_timeout(kRemoveTime), uid + " removal", std::move(work));
 }
 
 }  // namespace keles::node

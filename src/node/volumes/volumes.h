@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "api/core_v1.h"
+#include "base/may_hang.h"
 #include "client/client.h"
 #include "node/csi/csi_volumes.h"
 #include "node/pods/env.h"
@@ -50,8 +51,9 @@ class Volumes {
   // `known` is what an earlier call gave: of that, only what the API makes is brought up to date.
   Task<Result<MountedVolumes>> setup(Context ctx, Ref<api::core_v1::Pod> pod, PodFacts facts,
                                      MountedVolumes known);
-  // See sub_path.h. Blocking.
-  Result<std::string> bind_sub_path(const SubPath& s) const;
+  // Where pods' volumes lie; and what blocks within them, as they may be another machine's.
+  const PodDirectories& directories() const { return pods_; }
+  MayHang& calls() { return calls_; }
   // When setup() wants to be called again: a token of the pod is to be renewed, a driver to be
   // asked again; WallTime{} for never.
   WallTime next_refresh(const std::string& uid) const;
@@ -93,6 +95,7 @@ class Volumes {
                          Payload* out);
   Task<Result<Payload>> projected(Context ctx, Ref<api::core_v1::Pod> pod,
                                   api::core_v1::ProjectedVolumeSource source, PodFacts facts);
+  Task<Status> remove_within(Context ctx, std::string uid, std::function<Status()> work);
   // Blocking, on the pool: they touch nothing but the disk.
   Result<std::string> empty_dir(const api::core_v1::Pod& pod, const api::core_v1::Volume& v,
                                 const PodFacts& facts) const;
@@ -100,6 +103,7 @@ class Volumes {
                             const Payload& payload) const;
 
   PodDirectories pods_;
+  MayHang calls_;  // into volumes: their servers may be gone
   Client& client_;
   ObjectCache& objects_;
   CsiVolumes* csi_ = nullptr;
