@@ -249,11 +249,9 @@ Task<Result<Keyring>> CredentialProviders::ask(Context ctx, const CredentialProv
   if (p.token && who.name.empty()) {
     if (p.token->required) co_return Keyring();  // it is for pods with an account
   } else if (p.token) {
-    std::map<std::string, std::string> annotations, all;
-    if (!p.token->required_annotations.empty() || !p.token->optional_annotations.empty()) {
-      TRY_ASSIGN_CO(found, who.annotations(ctx));
-      all = std::move(found);
-    }
+    std::map<std::string, std::string> annotations;
+    TRY_ASSIGN_CO(facts, who.facts(ctx));
+    std::map<std::string, std::string>& all = facts.annotations;
     for (const std::string& key : p.token->required_annotations) {
       if (!all.contains(key))
         co_return Status(Reason::kNotFound, "required annotation " + key + " not found");
@@ -266,9 +264,10 @@ Task<Result<Keyring>> CredentialProviders::ask(Context ctx, const CredentialProv
     std::string list = "{";
     for (const auto& [key, value] : annotations) add_field(list, key, value);
     if (!annotations.empty()) request += ",\"serviceAccountAnnotations\":" + list + "}";
-    about += who.ns + "/" + who.name + list;
+    // An account that was made anew under its name is another.
+    about += facts.uid + " " + who.ns + "/" + who.name + list;
     if (p.token->by_token) about += net::hex(net::sha256(token));
-    source = {"account:" + who.ns + "/" + who.name, who.ns, who.name};
+    source = {"account:" + facts.uid, who.ns, who.name};
   }
   about += "\n";
   const TimePoint now = ctx.loop().now();

@@ -54,10 +54,15 @@ struct ProviderAnswer {
 Result<ProviderAnswer> parse_provider_answer(std::string_view json, std::string_view api_version);
 
 // Who asks for an image: for programs that want a service account's token.
+struct AccountFacts {
+  AccountFacts() = default;
+  std::string uid;
+  std::map<std::string, std::string> annotations;
+};
 struct PodAccount {
   std::string ns, name;  // of the service account; "" where the pod has none
   std::function<Task<Result<std::string>>(Context ctx, std::string audience)> token;
-  std::function<Task<Result<std::map<std::string, std::string>>>(Context ctx)> annotations;
+  std::function<Task<Result<AccountFacts>>(Context ctx)> facts;
 };
 
 // Runs `program` with what it reads; its output, or why there is none.

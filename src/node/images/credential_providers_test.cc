@@ -136,9 +136,10 @@ TEST(CredentialProviders, WhatIsNotKept) {
 }
 
 Task<Result<std::string>> token_of(std::string text) { co_return text; }
-Task<Result<std::map<std::string, std::string>>> notes_of() {
-  std::map<std::string, std::string> out;
-  out["k"] = "v";
+Task<Result<AccountFacts>> facts_of(std::string uid) {
+  AccountFacts out;
+  out.uid = std::move(uid);
+  out.annotations["k"] = "v";
   co_return out;
 }
 
@@ -155,7 +156,7 @@ TEST(CredentialProviders, TokensOfTheAccount) {
   who.ns = "ns";
   who.name = "sa";
   who.token = [](Context, std::string audience) { return token_of("token for " + audience); };
-  who.annotations = [](Context) { return notes_of(); };
+  who.facts = [](Context) { return facts_of("1"); };
   EXPECT_EQ(w.users("a.example.com/x", who), "u ");
   ASSERT_EQ(w.programs.asked.size(), 1U);
   EXPECT_NE(w.programs.asked[0].find(R"("serviceAccountToken":"token for aud",)"
@@ -167,6 +168,9 @@ TEST(CredentialProviders, TokensOfTheAccount) {
   who.name = "other";  // another's answer is not its
   EXPECT_EQ(w.users("a.example.com/y", who), "u ");
   EXPECT_EQ(w.programs.asked.size(), 2U);
+  who.facts = [](Context) { return facts_of("2"); };  // nor that of one made anew
+  EXPECT_EQ(w.users("a.example.com/y", who), "u ");
+  EXPECT_EQ(w.programs.asked.size(), 3U);
 }
 
 TEST(CredentialProviders, ProgramsAreRun) {

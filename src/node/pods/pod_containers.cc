@@ -87,14 +87,15 @@ Task<Keyring> PodWorker::pull_secrets(Context ctx, Ref<Pod> pod) {
 
 namespace {
 
-Task<Result<std::map<std::string, std::string>>> annotations_of(Context ctx, Client* client,
-                                                                std::string ns, std::string name) {
+Task<Result<AccountFacts>> facts_of(Context ctx, Client* client, std::string ns, std::string name) {
   using api::core_v1::ServiceAccount;
   auto got = co_await client->get(ctx, &kind_of<ServiceAccount>(), ns, name);
   if (!got.ok()) co_return got.status();
-  std::map<std::string, std::string> out;
-  for (auto a : read<ServiceAccount>(*got)->metadata().annotations())
-    out.emplace(std::string(a.key), std::string(a.value));
+  const Ref<ServiceAccount> account = read<ServiceAccount>(*got);
+  AccountFacts out;
+  out.uid = account->metadata().uid();
+  for (auto a : account->metadata().annotations())
+    out.annotations.emplace(std::string(a.key), std::string(a.value));
   co_return out;
 }
 
@@ -108,8 +109,8 @@ PodAccount PodWorker::account(const Ref<Pod>& pod) const {
   out.token = [s = &s_, pod](Context ctx, std::string audience) {
     return s->pod_token(std::move(ctx), pod, std::move(audience));
   };
-  out.annotations = [s = &s_, ns = out.ns, name = out.name](Context ctx) {
-    return annotations_of(std::move(ctx), s->client, ns, name);
+  out.facts = [s = &s_, ns = out.ns, name = out.name](Context ctx) {
+    return facts_of(std::move(ctx), s->client, ns, name);
   };
   return out;
 }
