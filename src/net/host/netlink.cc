@@ -134,6 +134,30 @@ Status error_for(int error, std::string_view what) {
   }
 }
 
+NetVxlan vxlan_of(const std::string& name, const Attributes& link, const nlattr* data) {
+  NetVxlan out;
+  out.name = name;
+  out.port = 0;
+  if (const nlattr* mac = link.get(IFLA_ADDRESS);
+      mac && mnl_attr_get_payload_len(mac) == out.mac.size()) {
+    std::memcpy(out.mac.data(), mnl_attr_get_payload(mac), out.mac.size());
+  }
+  if (!data) return out;
+  Attributes a(data);
+  out.id = a.number(IFLA_VXLAN_ID);
+  auto local = a.address(IFLA_VXLAN_LOCAL);
+  if (!local) local = a.address(IFLA_VXLAN_LOCAL6);
+  if (local) out.local = *local;
+  if (const nlattr* port = a.get(IFLA_VXLAN_PORT); port && mnl_attr_get_payload_len(port) == 2) {
+    const auto* bytes = static_cast<const uint8_t*>(mnl_attr_get_payload(port));
+    out.port = static_cast<uint16_t>(bytes[0] << 8 | bytes[1]);
+  }
+  const nlattr* learning = a.get(IFLA_VXLAN_LEARNING);
+  out.learns =
+      learning && mnl_attr_get_payload_len(learning) == 1 && mnl_attr_get_u8(learning) != 0;
+  return out;
+}
+
 std::optional<NetLink> link_of(const nlmsghdr* h) {
   const auto* family = family_of<ifinfomsg>(h);
   if (!family) return std::nullopt;
@@ -143,7 +167,11 @@ std::optional<NetLink> link_of(const nlmsghdr* h) {
   l.up = (family->ifi_flags & IFF_UP) != 0;
   l.name = a.text(IFLA_IFNAME);
   l.mtu = static_cast<int>(a.number(IFLA_MTU));
-  if (const nlattr* info = a.get(IFLA_LINKINFO)) l.kind = Attributes(info).text(IFLA_INFO_KIND);
+  if (const nlattr* info = a.get(IFLA_LINKINFO)) {
+    Attributes about(info);
+    l.kind = about.text(IFLA_INFO_KIND);
+    if (l.kind == "vxlan") l.vxlan = vxlan_of(l.name, a, about.get(IFLA_INFO_DATA));
+  }
   return l;
 }
 

@@ -21,22 +21,6 @@
 
 namespace keles {
 
-struct NetLink {
-  int index = 0;
-  std::string name, kind;  // kind: "bridge", "veth", "" for hardware
-  bool up = false;
-  int mtu = 0;
-};
-
-struct NetRoute {
-  IpPrefix destination;              // length 0: the default route
-  std::optional<IpAddress> gateway;  // none: on link
-  int link_index = 0;                // 0: by the gateway
-  uint8_t protocol = 4;  // RTPROT_STATIC; what made the route, so that its maker finds it again
-  uint32_t metric = 0;
-  bool on_link = false;  // the gateway is taken to be on the link, whatever addresses say
-};
-
 // Six bytes.
 using NetMac = std::array<uint8_t, 6>;
 
@@ -48,6 +32,25 @@ struct NetVxlan {
   uint16_t port = 4789;
   IpAddress local;  // what it sends from
   NetMac mac{};
+  bool learns = false;  // as others make them
+  bool operator==(const NetVxlan&) const = default;
+};
+
+struct NetLink {
+  int index = 0;
+  std::string name, kind;  // kind: "bridge", "veth", "" for hardware
+  bool up = false;
+  int mtu = 0;
+  std::optional<NetVxlan> vxlan;  // of that kind
+};
+
+struct NetRoute {
+  IpPrefix destination;              // length 0: the default route
+  std::optional<IpAddress> gateway;  // none: on link
+  int link_index = 0;                // 0: by the gateway
+  uint8_t protocol = 4;  // RTPROT_STATIC; what made the route, so that its maker finds it again
+  uint32_t metric = 0;
+  bool on_link = false;  // the gateway is taken to be on the link, whatever addresses say
 };
 
 struct NetAddress {

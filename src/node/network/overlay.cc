@@ -69,6 +69,13 @@ Result<std::vector<NetRoute>> apply_overlay(const Overlay& overlay, Netlink* net
     return out;
   }
   auto link = netlink->link(kOverlayLink);
+  // An earlier agent may have made it for another address, or somebody else for something else.
+  if (link.ok() && link->vxlan != overlay.link) {
+    log::info("The tunnel's link is made anew: it is not as it should be",
+              {{"link", kOverlayLink}, {"kind", link->kind}});
+    TRY(netlink->delete_link(kOverlayLink));
+    link = Status(Reason::kNotFound, "deleted");
+  }
   if (!link.ok()) {
     TRY(netlink->add_vxlan(*overlay.link));
     log::info("Made the tunnel to nodes of other links",

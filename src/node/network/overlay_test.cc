@@ -85,6 +85,20 @@ TEST(Overlay, TheKernelTakesIt) {
     }
     EXPECT_EQ(n->link(kOverlayLink)->kind, "vxlan");
     EXPECT_TRUE(n->link(kOverlayLink)->up);
+    EXPECT_EQ(n->link(kOverlayLink)->vxlan, overlay.link);
+    // What is not as it should be is made anew: the node has another address, or it is another's.
+    const int before = n->link(kOverlayLink)->index;
+    ASSERT_TRUE(apply_overlay(overlay, &*n).ok());
+    EXPECT_EQ(n->link(kOverlayLink)->index, before);
+    Overlay moved = overlay;
+    moved.link->local = *IpAddress::parse("192.0.2.77");
+    moved.link->mac = overlay_mac(moved.link->local);
+    ASSERT_TRUE(apply_overlay(moved, &*n).ok());
+    EXPECT_EQ(n->link(kOverlayLink)->vxlan, moved.link);
+    ASSERT_TRUE(n->delete_link(kOverlayLink).ok());
+    ASSERT_TRUE(n->add_bridge(kOverlayLink).ok());
+    ASSERT_TRUE(apply_overlay(overlay, &*n).ok());
+    EXPECT_EQ(n->link(kOverlayLink)->vxlan, overlay.link);
     EXPECT_TRUE(apply_overlay(Overlay(), &*n).ok());
     EXPECT_FALSE(n->link(kOverlayLink).ok());
   }).join();
