@@ -371,7 +371,7 @@ Task<void> ContainerRequests::checkpoint(Context ctx, Request* request, Responde
   if (!c || c->state != cri::ContainerState::kRunning) {
     s = Status::internal("container " + name + " not found");
   } else if (*timeout < 0) {
-    s = Status::internal("CheckpointContainer requires the timeout value to be > 0");
+    s = Status::unavailable("CheckpointContainer requires the timeout value to be > 0");
   } else {
     const std::string id = c->id;
     s = make_directories(directory, 0700);  // what is in it is the memory of containers
