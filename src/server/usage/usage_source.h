@@ -16,6 +16,7 @@
 #include "base/task.h"
 #include "net/address.h"
 #include "net/http.h"
+#include "server/objects/kubelet_address.h"
 #include "server/registry/registry.h"
 #include "server/usage/samples.h"
 #include "store/store.h"
@@ -25,6 +26,7 @@ namespace keles::usage {
 struct Options {
   net::ClientTls kubelet_tls;   // how kubelets are known, and what is shown to them
   bool kubelet_subject = true;  // their certificates name their node
+  registry::AddressTypes kubelet_addresses = registry::kubelet_address_types();
   // Which addresses are dialled; tests have their kubelets on loopback.
   bool (*may_dial)(const IpAddress&) = net::may_relay_to;
   Duration every = 15s;         // --metric-resolution of metrics-server
