@@ -32,7 +32,10 @@
 #include "keles/local_client.h"
 #include "keles/local_paths.h"
 #include "keles/merged_client.h"
+#include "machines/live_certificates.h"
 #include "net/http.h"
+#include "net/key_pair.h"
+#include "net/live_identity.h"
 #include "net/server_on.h"
 #include "scheduler/config.h"
 #include "scheduler/scheduler.h"
@@ -183,6 +186,59 @@ Status kubelet_access(const ControlPlaneOptions& f, const server::PkiFiles& pki,
   return Status();
 }
 
+// What this server shows to others, exchanged as it is renewed.
+class Identities {
+ public:
+  Identities(ControlPlaneOptions f, const server::PkiFiles& pki, const net::ClientTls& kubelets)
+      : f_(std::move(f)), serving_(pki.apiserver) {
+    if (kubelets.identity) kubelet_ = std::make_shared<net::LiveIdentity>(*kubelets.identity);
+    if (!pki.proxy_client.certificate_pem.empty())
+      proxy_ = std::make_shared<net::LiveIdentity>(pki.proxy_client);
+  }
+  std::shared_ptr<const net::LiveIdentity> kubelet() const { return kubelet_; }
+  std::shared_ptr<const net::LiveIdentity> proxy() const { return proxy_; }
+
+  // All of what the files hold by now, or nothing. Blocking, small files.
+  Status take(WallTime now, net::Server* server) {
+    TRY_ASSIGN(own, f_.credentials(f_, now));
+    server::FrontOptions kubelets;
+    TRY(kubelet_access(f_, own.pki, &kubelets));
+    const net::TlsIdentity none;
+    const net::TlsIdentity& shown = kubelets.kubelet_tls.identity.value_or(none);
+    TRY(check("apiserver", own.pki.apiserver));
+    if (kubelet_) TRY(check("apiserver-kubelet-client", shown));
+    if (proxy_) TRY(check("front-proxy-client", own.pki.proxy_client));
+    if (differ(own.pki.apiserver, serving_)) {
+      server->set_identity(own.pki.apiserver);
+      serving_ = own.pki.apiserver;
+      log::info("A renewed certificate is in use", {{"certificate", "apiserver"}});
+    }
+    if (kubelet_) exchange("apiserver-kubelet-client", shown, kubelet_.get());
+    if (proxy_) exchange("front-proxy-client", own.pki.proxy_client, proxy_.get());
+    return {};
+  }
+
+ private:
+  static bool differ(const net::TlsIdentity& a, const net::TlsIdentity& b) {
+    return a.certificate_pem != b.certificate_pem || a.key_pem != b.key_pem;
+  }
+  static Status check(std::string_view name, const net::TlsIdentity& identity) {
+    const std::string problem = net::key_pair_problem(identity.certificate_pem, identity.key_pem);
+    if (problem.empty()) return {};
+    return Status::bad_request(std::string(name) + ": " + problem);
+  }
+  static void exchange(std::string_view name, const net::TlsIdentity& next,
+                       net::LiveIdentity* live) {
+    if (!differ(next, *live->get())) return;
+    live->set(next);
+    log::info("A renewed certificate is in use", {{"certificate", name}});
+  }
+
+  ControlPlaneOptions f_;
+  net::TlsIdentity serving_;
+  std::shared_ptr<net::LiveIdentity> kubelet_, proxy_;  // null: nothing is shown
+};
+
 // Which parts run in this process: what ComponentStatuses say of them.
 struct RunningParts {
   using Up = std::shared_ptr<std::atomic<bool>>;
@@ -281,8 +337,11 @@ class Components {
       autoscaling_ = f.controlling.autoscaling;
       autoscaling_.elsewhere = metrics_.get();
       if (Result<ClientConfig> front = front_config(f, ca, port, loop.wall_now()); front.ok()) {
+        auto client = std::make_unique<HttpsClient>(loop, std::move(*front));
+        front_client_ = client.get();
+        front_issued_ = loop.wall_now();
         all_kinds_ = make_merged_client(api, local(api, loop, "system:kube-controller-manager"),
-                                        std::make_unique<HttpsClient>(loop, std::move(*front)));
+                                        std::move(client));
         o.all_kinds = all_kinds_.get();
       } else {
         log::warn("Objects of extension API servers are not collected", {{"err", front.status()}});
@@ -370,6 +429,15 @@ class Components {
     co_await informers.join();
   }
 
+  // The collector's own certificate, long before it ends.
+  void renew(const net::TlsIdentity& ca, WallTime now) {
+    if (!front_client_ || now - front_issued_ < kFrontRenewal) return;
+    auto next = front_config(flags_, ca, 0, now);
+    if (!next.ok()) return;
+    front_client_->set_identity(*next->endpoint.tls->identity);
+    front_issued_ = now;
+  }
+
   // After the context of start() has ended.
   Task<void> join() {
     co_await group_.join();
@@ -403,6 +471,9 @@ class Components {
   std::unique_ptr<Client> controller_client_, scheduler_client_, dns_client_;
   std::unique_ptr<PathsClient> elsewhere_, metrics_;
   std::unique_ptr<Client> all_kinds_;
+  static constexpr Duration kFrontRenewal = 24h * 90;
+  HttpsClient* front_client_ = nullptr;  // within all_kinds_
+  WallTime front_issued_;
   controllers::Options controller_options_;
   controllers::AutoscalingOptions autoscaling_;
   std::unique_ptr<Client> limited_client_;  // over controller_client_; null: without limit
@@ -448,9 +519,6 @@ void apply_credentials(const Credentials& c, ApiServerOptions* options) {
   options->requestheader_ca_pem = c.requestheader_ca_pem;
   if (!c.requestheader_allowed_names.empty()) {
     options->requestheader_allowed_names = c.requestheader_allowed_names;
-  }
-  if (!c.pki.proxy_client.certificate_pem.empty()) {
-    options->aggregation.proxy_identity = c.pki.proxy_client;
   }
 }
 
@@ -622,19 +690,23 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   auto others = ask_others(f.identity, options.auth);
   if (!others.ok()) co_return others.status();
   options.auth.live = (*others)->live();
+  server::FrontOptions front_options;
+  Status kubelets = kubelet_access(f, *pki, &front_options);
+  if (!kubelets.ok()) co_return kubelets;
+  Identities identities(f, *pki, front_options.kubelet_tls);
+  front_options.kubelet_identity = identities.kubelet();
+  options.aggregation.proxy_identity = identities.proxy();
   ApiServer api(store->get(), options);
   const RunningParts running;
   api.registry().set_components(running.statuses());
-  server::FrontOptions front_options;
   front_options.git_version = kGitVersion;
   front_options.started = loop->wall_now();
   front_options.flags = f.flags;
-  Status kubelets = kubelet_access(f, *pki, &front_options);
-  if (!kubelets.ok()) co_return kubelets;
   std::shared_ptr<usage::UsageSource> usage;
   if (f.metrics_api) {
     usage::Options kubelet;
     kubelet.kubelet_tls = front_options.kubelet_tls;
+    kubelet.kubelet_identity = identities.kubelet();
     kubelet.kubelet_subject = front_options.kubelet_subject;
     usage = std::make_shared<usage::UsageSource>(*loop, store->get(), std::move(kubelet));
     usage::serve(usage, &api.registry());
@@ -680,6 +752,15 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   Components components(api, *loop, f, pki->ca, own->keys, running, (*server)->port(),
                         auditor->get());
   if (s.ok()) s = components.start(serving);
+  std::function<Status()> renew = [&identities, &components, loop, pki, listener = server->get()] {
+    components.renew(pki->ca, loop->wall_now());
+    return identities.take(loop->wall_now(), listener);
+  };
+  std::vector<std::string> certificate_files = own->files;
+  for (const std::string& file : {f.kubelet_certificate, f.kubelet_key})
+    if (!file.empty()) certificate_files.push_back(file);
+  background.spawn(
+      machines::keep_certificates(serving, std::move(certificate_files), std::move(renew)));
   if (s.ok() && !f.write_kubeconfig.empty()) {
     s = write_admin_kubeconfig(f, *pki, (*server)->port(), loop->wall_now());
     if (!s.ok() && path_exists(f.write_kubeconfig)) {
