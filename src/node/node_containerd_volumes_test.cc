@@ -111,8 +111,7 @@ Task<void> refusals_test(World* w) {
        "error processing PVC default/x: failed to fetch PVC from API server: "
        "persistentvolumeclaims \"x\" not found"},
       {R"("nfs":{"server":"s","path":"/"})",
-       "no volume plugin matched: this node mounts no volumes "
-       "of the type \"nfs\""},
+       "mount failed: exit status"},
       {R"("csi":{"driver":"d.example.com"})",
        "MountVolume.SetUp failed for volume \"v\" : kubernetes.io/csi: mounter.SetUpAt failed to "
        "get CSI client: driver name d.example.com not found in the list of registered CSI drivers"},
