@@ -111,7 +111,10 @@ Task<void> refusals_test(World* w) {
        "error processing PVC default/x: failed to fetch PVC from API server: "
        "persistentvolumeclaims \"x\" not found"},
       {R"("nfs":{"server":"s","path":"/"})",
-       "mount failed: exit status"},
+       "MountVolume.SetUp failed for volume \"v\" : mount failed: exit status 32\nMounting command: "
+       "mount\nMounting arguments: -t nfs s:/ "},
+      {R"("iscsi":{"targetPortal":"127.0.0.1","iqn":"iqn.2026-01.com.example:v","lun":0})",
+       "no volume plugin matched: this node mounts no volumes of the type \"iscsi\""},
       {R"("csi":{"driver":"d.example.com"})",
        "MountVolume.SetUp failed for volume \"v\" : kubernetes.io/csi: mounter.SetUpAt failed to "
        "get CSI client: driver name d.example.com not found in the list of registered CSI drivers"},

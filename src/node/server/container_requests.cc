@@ -367,19 +367,20 @@ Task<void> ContainerRequests::checkpoint(Context ctx, Request* request, Responde
   const std::string file = directory + "/checkpoint-" + pod + "_" + ns + "-" + name + "-" +
                            format_time(ctx.loop().wall_now()) + ".tar";
   const cri::Container* c = pick(*w, name, false);
-  Status s;
+  std::string wrong;
   if (!c || c->state != cri::ContainerState::kRunning) {
-    s = Status::internal("container " + name + " not found");
+    wrong = "container " + name + " not found";
   } else if (*timeout < 0) {
-    s = Status::unavailable("CheckpointContainer requires the timeout value to be > 0");
+    wrong = "CheckpointContainer requires the timeout value to be > 0";
   } else {
     const std::string id = c->id;
-    s = make_directories(directory, 0700);  // what is in it is the memory of containers
+    Status s = make_directories(directory, 0700);  // what is in it is the memory of containers
     if (s.ok()) s = co_await runtime_->checkpoint_container(ctx, id, file, *timeout);
+    if (!s.ok()) wrong = s.message();
   }
-  if (!s.ok()) {
+  if (!wrong.empty()) {
     std::string why =
-        "checkpointing of " + ns + "/" + pod + "/" + name + " failed (" + s.message() + ")";
+        "checkpointing of " + ns + "/" + pod + "/" + name + " failed (" + wrong + ")";
     co_await plain(responder, 500, std::move(why));
     co_return;
   }

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "net/pki.h"
+
 namespace keles::node {
 namespace {
 
@@ -15,16 +17,6 @@ constexpr size_t kMostLine = 1024;
 
 Status failed(const char* what) {
   return Status::unavailable(std::string(what) + ": " + std::strerror(errno));
-}
-
-std::string hex(std::string_view text) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (unsigned char c : text) {
-    out.push_back(kDigits[c >> 4]);
-    out.push_back(kDigits[c & 15]);
-  }
-  return out;
 }
 
 Result<int> open_socket(const std::string& path) {
@@ -73,7 +65,7 @@ Task<Result<std::unique_ptr<SystemBus>>> SystemBus::connect(Context ctx, std::st
 // As who we are, which the kernel tells the bus; and descriptors are wanted.
 Task<Status> SystemBus::authenticate(Context ctx) {
   std::string first(1, '\0');
-  first += "AUTH EXTERNAL " + hex(std::to_string(::geteuid())) + "\r\n";
+  first += "AUTH EXTERNAL " + net::hex(std::to_string(::geteuid())) + "\r\n";
   TRY_CO(write(ctx, std::move(first)));
   TRY_ASSIGN_CO(taken, read_line(ctx));
   if (!taken.starts_with("OK"))
