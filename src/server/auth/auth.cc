@@ -41,6 +41,7 @@ void Access::demand_labels(std::string_view label_selector) {
 
 void Access::demand_of_list(std::string_view field_selector) {
   demand(field_selector);
+  if (verb != "list" && verb != "watch") return;
   for (const auto& [field, value] : fields) {
     if (name.empty() && field == "metadata.name") name = value;
   }

@@ -126,7 +126,7 @@ Access access_of(const RequestInfo& i, const Query& query) {
   a.ns = i.ns;
   a.name = i.name;
   const std::string_view verb = verb_of(i);
-  if (verb != "list" && verb != "watch" && verb != "deletecollection") return a;
+  if (i.verb_by_path || (verb != "list" && verb != "watch" && verb != "deletecollection")) return a;
   if (auto* text = query.find("fieldSelector")) a.demand_of_list(*text);
   if (auto* text = query.find("labelSelector")) a.demand_labels(*text);
   return a;
@@ -612,15 +612,17 @@ Task<void> Front::serve_resource(Context ctx, Exchange* x) {
   const bool scope_fits = kind && (!kind->namespaced ? i.ns.empty()
                                    : everywhere      ? contains(kind->verbs, "list")
                                                      : !i.ns.empty());
-  if (!known_subresource || !scope_fits) {
+  if (i.nowhere || !known_subresource || !scope_fits) {
     co_await not_found(x);
     co_return;
   }
   const bool named = !i.name.empty();
   const bool fits = verb == "create" ? named == !i.subresource.empty()
                                      : named || (verb != "update" && verb != "patch");
-  const bool head = x->request->method == "HEAD" && i.subresource != "proxy";
-  if (!fits || head || (everywhere && !is_read(i)) || !serves_verb(*kind, i)) {
+  const std::string_view method = x->request->method;
+  const bool head = method == "HEAD" && i.subresource != "proxy";
+  const bool other = i.verb_by_path && method != "GET";
+  if (!fits || head || other || (everywhere && !is_read(i)) || !serves_verb(*kind, i)) {
     Status why(Reason::kMethodNotAllowed,
                "the server does not allow this method on the requested resource");
     co_await x->fail(why);

@@ -741,6 +741,9 @@ TEST(RequestInfo, Paths) {
       {"PATCH", "/apis/apps/v1/namespaces/x/deployments/d", "", "patch apps/v1 x deployments/d/"},
       {"GET", "/healthz", "", "get /healthz"},
       {"GET", "/apis/apps/v1", "", "get /apis/apps/v1"},
+      {"GET", "/api/v1/watch/namespaces/x/pods", "", "watch /v1 x pods//"},
+      {"POST", "/api/v1/watch/namespaces/x/pods/p", "", "watch /v1 x pods/p/"},
+      {"DELETE", "/api/v1/proxy/namespaces/x/pods/p", "", "proxy /v1 x pods/p/"},
   };
   for (const Case& c : kCases) {
     RequestInfo i = parse_request_info(c.method, c.path, Query::parse(c.query));

@@ -369,6 +369,14 @@ TEST(Methods, OfPathsThatAreThere) {
       {"PUT", "/api/v1/namespaces/default/pods/a/log", 405},
       {"DELETE", "/api/v1/nodes/n/status", 405},
       {"OPTIONS", kMaps, 405},
+      // A verb that the path begins with is the request's, whatever its method.
+      {"POST", "/api/v1/watch/namespaces/default/configmaps", 405},
+      {"DELETE", "/api/v1/watch/namespaces/default/configmaps/a", 405},
+      {"GET", "/api/v1/watch", 404},
+      {"GET", "/api/v1/proxy/namespaces/default/configmaps/a", 404},
+      {"POST", "/api/v1/proxy/namespaces/default/configmaps", 404},
+      // Nothing is served beneath a group without a name.
+      {"GET", "/apis//v1/namespaces/default/configmaps/a", 404},
   };
   for (const Row& row : kRows) {
     auto r = s.send(row.method, row.target, row.method[0] == 'P' ? "{}" : "");

@@ -117,12 +117,16 @@ RequestInfo parse_request_info(std::string_view method, std::string_view encoded
   if (parts[0] == "apis") {
     if (parts.size() < 4) return info;
     info.group = parts[at++];
+    info.nowhere = info.group.empty();
   }
   info.version = parts[at++];
   if (at >= parts.size()) return info;
   info.is_resource = true;
-  const bool watch_prefix = parts[at] == "watch";
-  if (watch_prefix || parts[at] == "proxy") ++at;
+  if (parts[at] == "watch" || parts[at] == "proxy") {
+    info.verb_by_path = true;
+    info.verb = parts[at++];
+    info.nowhere |= info.verb == "proxy" || at >= parts.size();
+  }
 
   // namespaces/NS/RESOURCE...; but namespaces/NS/status|finalize are the namespace's own.
   if (at < parts.size() && parts[at] == "namespaces" && at + 1 < parts.size()) {
@@ -141,9 +145,9 @@ RequestInfo parse_request_info(std::string_view method, std::string_view encoded
   }
   if (info.resource == "namespaces" && info.group.empty()) info.ns.clear();
 
+  if (info.verb_by_path) return info;
   info.verb = verb_of(method, !info.name.empty());
-  if (info.verb == "list" && (query.flag("watch") || watch_prefix)) info.verb = "watch";
-  if (watch_prefix && info.verb == "get") info.verb = "watch";
+  if (info.verb == "list" && query.flag("watch")) info.verb = "watch";
   return info;
 }
 

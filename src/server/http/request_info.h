@@ -29,12 +29,16 @@ class Query {
 struct RequestInfo {
   bool is_resource = false;
   std::string path;  // decoded
-  std::string verb;  // get list watch create update patch delete deletecollection; else the method
+  // get list watch create update patch delete deletecollection; where the path begins with it, watch
+  // or proxy, whatever the method; else the method
+  std::string verb;
   std::string group, version, ns, resource, subresource, name;
   // What follows the subresource ("proxy" paths), with its leading '/': still encoded, as it came.
   // Whoever sends it on sends these bytes; decoded and written anew it could become another
   // request.
   std::string rest;
+  bool verb_by_path = false;  // .../VERSION/watch/...: selectors say nothing of what is asked
+  bool nowhere = false;       // no such path is served, whatever resource it names
 };
 
 RequestInfo parse_request_info(std::string_view method, std::string_view encoded_path,
