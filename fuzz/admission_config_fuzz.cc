@@ -58,6 +58,9 @@ std::vector<std::string_view> fuzz_seeds() {
       "1, "
       "burst: 2, cacheSize: 3}]}}]}",
       "{apiVersion: apiserver.config.k8s.io/v1, kind: AdmissionConfiguration, plugins: [{name: "
+      "ImagePolicyWebhook, configuration: {imagePolicy: {kubeConfigFile: /k, allowTTL: 30, "
+      "denyTTL: -1, retryBackoff: 500, defaultAllow: true}}}]}",
+      "{apiVersion: apiserver.config.k8s.io/v1, kind: AdmissionConfiguration, plugins: [{name: "
       "PodTolerationRestriction, configuration: "
       "{apiVersion: podtolerationrestriction.admission.k8s.io/v1alpha1, kind: Configuration, "
       "default: "

@@ -41,6 +41,7 @@
 #include "server/audit/auditor.h"
 #include "server/auth/auth.h"
 #include "server/http/front.h"
+#include "server/images/image_policy.h"
 #include "server/registry/service_pools.h"
 #include "server/server.h"
 #include "server/usage/usage_source.h"
@@ -101,7 +102,11 @@ Status policy_options(const ControlPlaneOptions& f, ApiServerOptions* options) {
     TRY_ASSIGN(credentials, webhooks::credentials_of(*file));
     *to = std::move(credentials);
   }
-  return admission::check_config(options->admission);
+  TRY(admission::check_config(options->admission));
+  if (!options->admission.on.contains("ImagePolicyWebhook")) return {};
+  TRY_ASSIGN(images, images::ImagePolicy::make(told.images));
+  options->admission.dynamic.push_back(std::move(images));
+  return {};
 }
 
 // Threads with a loop each, for the HTTP front.

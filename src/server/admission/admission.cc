@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "machinery/validation.h"
 #include "server/admission/plugins.h"
 #include "server/objects/keys.h"
 
@@ -67,8 +68,8 @@ constexpr std::array kEarly{"NamespaceAutoProvision"};
 // On by default in Kubernetes, of features that are off by default: nothing to be done.
 constexpr std::array kOfOthers{"ClusterTrustBundleAttest", "JobValidation", "PodGroupProtection",
                                "PodGroupWorkloadExists"};
-// Off by default there, and not plugins here.
-constexpr std::array kNotHere{"ImagePolicyWebhook"};
+// Off by default, with a state of its own that whoever makes the server brings.
+constexpr std::array kDynamicOff{"ImagePolicyWebhook"};
 
 template <class List>
 bool contains(const List& list, std::string_view name) {
@@ -85,7 +86,7 @@ const Plugin* find_plugin(std::string_view name) {
 
 bool known(std::string_view name) {
   return find_plugin(name) || contains(kDynamic, name) || contains(kEarly, name) ||
-         contains(kOfOthers, name) || contains(kNotHere, name);
+         contains(kOfOthers, name) || contains(kDynamicOff, name);
 }
 
 bool runs(const Attributes& a, const Plugin& p) {
@@ -123,12 +124,9 @@ Result<Config> make_config(const std::vector<std::string>& enable,
                                  "\" in both enable-admission-plugins and "
                                  "disable-admission-plugins flags");
     }
-    if (contains(kNotHere, name)) {
-      return Status::bad_request("--enable-admission-plugins: this server has no plugin \"" + name +
-                                 "\"");
-    }
     const Plugin* p = find_plugin(name);
-    if (contains(kEarly, name) || (p && p->by_default == Default::kOff)) out.on.insert(name);
+    const bool brought = contains(kEarly, name) || contains(kDynamicOff, name);
+    if (brought || (p && p->by_default == Default::kOff)) out.on.insert(name);
   }
   return out;
 }
@@ -277,6 +275,23 @@ std::vector<std::string_view> on_by_default() {
     if (p.by_default == Default::kOn) out.push_back(p.name);
   }
   return out;
+}
+
+namespace {
+
+bool is_annotation_key(std::string_view key) {
+  const size_t slash = key.find('/');
+  return slash != key.npos && key.find('/', slash + 1) == key.npos &&
+         check_dns1123_subdomain(key.substr(0, slash)).empty() &&
+         check_qualified_name(key.substr(slash + 1)).empty();
+}
+
+}  // namespace
+
+void annotate(const Attributes& a, std::string key, std::string value) {
+  if (a.annotations && is_annotation_key(key)) {
+    a.annotations->emplace_back(std::move(key), std::move(value));
+  }
 }
 
 Status refuse(const Attributes& a, std::string_view why) {

@@ -4,10 +4,12 @@
 
 #include "api/apiserverconfig_v1.h"
 #include "api/eventratelimitconfig_v1alpha1.h"
+#include "api/imagepolicyconfig_v1.h"
 #include "api/podnodeselectorconfig_v1.h"
 #include "api/podsecurityconfig_v1.h"
 #include "api/podtolerationconfig_v1alpha1.h"
 #include "machinery/config_file.h"
+#include "machinery/time.h"
 #include "machinery/validation.h"
 #include "server/admission/admission.h"
 #include "server/admission/config_file.h"
@@ -171,6 +173,46 @@ Status read_event_limits(const ConfigFile& file, Config* config) {
   return {};
 }
 
+// --- ImagePolicyWebhook ---
+
+struct TimeRule {
+  std::string_view field;
+  int64_t unit_ns;
+  Duration by_default, least, most;
+};
+
+Duration read_time(FieldErrors& e, const FieldPath& at, int64_t given, const TimeRule& rule) {
+  if (given == -1) return Duration();
+  if (given == 0) return rule.by_default;
+  const int64_t most = rule.most.count() / rule.unit_ns;
+  const Duration out(std::clamp<int64_t>(given, -most - 1, most + 1) * rule.unit_ns);
+  if (out < rule.least || out > rule.most) {
+    field::invalid(e, at[rule.field], Value(given),
+                   "valid value is between " + format_duration(rule.least) + " and " +
+                       format_duration(rule.most));
+  }
+  return out;
+}
+
+Status read_image_policy(const ConfigFile& file, std::optional<ImagePolicyConfig>* into) {
+  constexpr int64_t kSecond = 1'000'000'000, kMillisecond = 1'000'000;
+  const api::imagepolicyconfig_v1::AdmissionConfig c(file.root());
+  const auto told = c.image_policy();
+  const FieldPath at("imagePolicy");
+  FieldErrors e;
+  ImagePolicyConfig out;
+  out.kubeconfig = told.kube_config_file();
+  if (out.kubeconfig.empty()) field::required(e, at["kubeConfigFile"]);
+  out.backoff = read_time(e, at, told.retry_backoff(),
+                          {"retryBackoff", kMillisecond, 500ms, Duration(1), 5min});
+  out.allow_ttl = read_time(e, at, told.allow_ttl(), {"allowTTL", kSecond, 5min, 1s, 30min});
+  out.deny_ttl = read_time(e, at, told.deny_ttl(), {"denyTTL", kSecond, 30s, 1s, 30min});
+  out.default_allow = told.default_allow();
+  TRY(file.check(e));
+  *into = std::move(out);
+  return {};
+}
+
 // --- webhooks: as whom the server shows itself to them ---
 
 Status read_webhooks(const ConfigFile& file, std::string* kubeconfig) {
@@ -224,6 +266,11 @@ const std::vector<Reader>& readers() {
       {"EventRateLimit",
        {"eventratelimit.admission.k8s.io/v1alpha1", "Configuration"},
        into_config<read_event_limits>},
+      {"ImagePolicyWebhook",
+       {"imagepolicy.admission.config/v1", "AdmissionConfig", {}, true},
+       [](const ConfigFile& f, const Told& told) {
+         return read_image_policy(f, &told.webhooks->images);
+       }},
       {"MutatingAdmissionWebhook",
        {kOurs, "WebhookAdmissionConfiguration"},
        [](const ConfigFile& f, const Told& told) {
@@ -243,10 +290,7 @@ Status read_plugin(const ConfigFile& file, const FieldPath& at, std::string_view
   const auto reader = std::find_if(readers().begin(), readers().end(),
                                    [&](const Reader& r) { return r.plugin == name; });
   if (reader == readers().end()) {
-    return file.error(
-        at["name"].text(),
-        "plugin " + quoted(name) +
-            (name == "ImagePolicyWebhook" ? " is not in this server" : " takes no configuration"));
+    return file.error(at["name"].text(), "plugin " + quoted(name) + " takes no configuration");
   }
   if (!inside.is_null()) {
     TRY_ASSIGN(part, file.inside(at["configuration"].text(), inside, reader->kind));

@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "server/admission/admission.h"
+#include "server/admission/answer.h"
 
 namespace keles::admission {
 
@@ -82,8 +83,6 @@ Result<ObjectPtr> newest_default(const Attributes& a, const KindDesc& kind,
 // The plugins that run unless they are switched off.
 std::vector<std::string_view> on_by_default();
 
-// kind.group "name" is forbidden: why.
-Status refuse(const Attributes& a, std::string_view why);
 // The object that the request's snapshot holds; null when absent.
 ObjectPtr find(const Attributes& a, std::string_view group, std::string_view version,
                std::string_view kind, std::string_view ns, std::string_view name);

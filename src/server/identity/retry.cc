@@ -6,7 +6,6 @@ namespace keles::identity {
 namespace {
 
 constexpr int kAttempts = 5;
-constexpr Duration kFirstPause = 500ms;
 
 // What may be taken the next time: a connection that was lost, and a server that says so.
 bool may_pass(const Result<net::Response>& answer) {
@@ -21,8 +20,7 @@ bool may_pass(const Result<net::Response>& answer) {
 
 Task<Result<std::string>> post_with_patience(Context ctx, std::shared_ptr<Remote> at,
                                              std::string body, Duration timeout, size_t most,
-                                             std::string* result) {
-  Duration pause = kFirstPause;
+                                             std::string* result, Duration pause) {
   for (int attempt = 1;; ++attempt) {
     Context limited = timeout > Duration() ? ctx.with_timeout(timeout) : ctx.child();
     auto answer = co_await at->post(limited, body, most);

@@ -1,7 +1,9 @@
-// A question to a webhook, asked again when it could not be taken just now: five times, after 500,
-// 750, ... ms (upstream's WithExponentialBackoff), never beyond the asker's own deadline.
+// A question to a webhook, asked again when it could not be taken just now: five times, after
+// `pause`, half as long again, ... (upstream's WithExponentialBackoff), never beyond the asker's
+// own deadline.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -13,6 +15,7 @@ namespace keles::identity {
 // The body of an answer of 200 or 201. `result`, where given: success, canceled, timeout, error.
 Task<Result<std::string>> post_with_patience(Context ctx, std::shared_ptr<Remote> at,
                                              std::string body, Duration timeout, size_t most,
-                                             std::string* result = nullptr);
+                                             std::string* result = nullptr,
+                                             Duration pause = std::chrono::milliseconds(500));
 
 }  // namespace keles::identity

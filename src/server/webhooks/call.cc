@@ -4,7 +4,8 @@
 #include <utility>
 
 #include "base/log.h"
-#include "machinery/validation.h"
+#include "base/encoding.h"
+#include "server/admission/answer.h"
 #include "server/webhooks/metrics.h"
 
 namespace keles::webhooks {
@@ -41,13 +42,6 @@ std::string review_of(const Question& q, std::string_view uid) {
                       q.shown->old_object_text);
 }
 
-bool is_annotation_key(std::string_view key) {
-  const size_t slash = key.find('/');
-  return slash != key.npos && key.find('/', slash + 1) == key.npos &&
-         check_dns1123_subdomain(key.substr(0, slash)).empty() &&
-         check_qualified_name(key.substr(slash + 1)).empty();
-}
-
 void take_words(const Question& q, Answer& answer) {
   for (auto& [key, value] : answer.annotations) {
     annotate(*q.attributes, q.hook->name + "/" + key, std::move(value));
@@ -57,12 +51,6 @@ void take_words(const Question& q, Answer& answer) {
 }
 
 }  // namespace
-
-void annotate(const admission::Attributes& a, std::string key, std::string value) {
-  if (a.annotations && is_annotation_key(key)) {
-    a.annotations->emplace_back(std::move(key), std::move(value));
-  }
-}
 
 Called call_failed(const Hook& hook, std::string_view why, int code) {
   Called out;

@@ -59,7 +59,4 @@ Called refused(Status status);
 // failures are let pass (told to the audit under `open_key`).
 Status settle(const Question& q, const Called& called, Duration took, const std::string& open_key);
 
-// An audit annotation, where somebody audits and the key is one.
-void annotate(const admission::Attributes& a, std::string key, std::string value);
-
 }  // namespace keles::webhooks

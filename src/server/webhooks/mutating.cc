@@ -4,6 +4,7 @@
 
 #include "base/encoding.h"
 #include "machinery/codec_json.h"
+#include "server/admission/answer.h"
 #include "server/admission/round_memory.h"
 #include "server/matching/attributes.h"
 #include "server/webhooks/call.h"
