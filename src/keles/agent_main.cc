@@ -1,7 +1,9 @@
 // `keles agent`: a machine joins a cluster as a node.
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 
 #include "base/file.h"
 #include "base/flags.h"
@@ -11,6 +13,8 @@
 #include "base/version.h"
 #include "keles/commands.h"
 #include "keles/control_plane.h"
+#include "keles/flag_file.h"
+#include "keles/kubelet_identity.h"
 #include "keles/runtime.h"
 #include "kind/layout.h"
 #include "machines/discovery.h"
@@ -21,14 +25,34 @@ namespace keles {
 namespace {
 
 struct AgentFlags {
-  std::string server, token, data_dir = "/var/lib/keles";
+  std::string server, token, token_file, data_dir = "/var/lib/keles";
+  bool unsafe_skip_ca_verification = false;
   std::string name, ip, runtime, logging_format = "text";
   std::vector<std::string> labels, taints, ignored;
   Duration discovery_timeout = 5min;
   int64_t verbosity = 0;
 };
 
-Task<Status> join(Context ctx, AgentFlags f, machines::JoinTarget target) {
+// Whoever has joined, and whose certificate holds, needs no token.
+bool has_joined(const AgentFlags& f, WallTime now) {
+  const std::string directory = f.data_dir + "/agent/";
+  return path_exists(directory + "ca.crt") && path_exists(directory + "cluster.yaml") &&
+         has_identity(directory + "kubelet.conf", now);
+}
+
+Result<machines::JoinTarget> target_of(const AgentFlags& f) {
+  TRY_ASSIGN(token, machines::read_token(f.token, f.token_file, std::getenv("KELES_TOKEN")));
+  if (token.empty())
+    return Status::bad_request(
+        "this machine has not joined yet, or its certificate has ended: give a token (--token, "
+        "--token-file or $KELES_TOKEN), as `keles token create --print-join-command` prints it on "
+        "the server");
+  TRY_ASSIGN(target, machines::parse_join(f.server, token));
+  TRY(machines::check_pins(target, f.unsafe_skip_ca_verification));
+  return target;
+}
+
+Task<Status> join(Context ctx, AgentFlags f) {
   machines::NodeParts parts;
   parts.program = kind::program_path();
   parts.directory = f.data_dir + "/agent";
@@ -41,25 +65,27 @@ Task<Status> join(Context ctx, AgentFlags f, machines::JoinTarget target) {
   parts.bootstrap_kubeconfig = parts.directory + "/bootstrap-kubelet.conf";
   parts.ca_file = parts.directory + "/ca.crt";
   const std::string known = parts.directory + "/cluster.yaml";
-  // Whoever has joined begins again with what it was told, whether the token still holds or not.
-  if (path_exists(parts.kubeconfig) && path_exists(parts.ca_file) && path_exists(known)) {
+  // Begins again with what it was told, whether the token still holds or not.
+  if (has_joined(f, ctx.loop().wall_now())) {
     auto text = read_file(known);
     if (!text.ok()) co_return text.status();
     auto network = machines::parse_network(*text);
     if (!network.ok()) co_return network.status();
     parts.network = *network;
   } else {
+    auto target = target_of(f);
+    if (!target.ok()) co_return target.status();
     Context limit = ctx.with_timeout(f.discovery_timeout);
-    auto found = co_await machines::discover(limit, target);
+    auto found = co_await machines::discover(limit, *target);
     if (!found.ok()) co_return found.status();
     parts.network = found->network;
     Status s = make_directories(parts.directory, 0700);
     if (s.ok()) s = write_file(parts.ca_file, found->ca_pem);
-    const std::string bootstrap = machines::bootstrap_kubeconfig(target, found->ca_pem);
+    const std::string bootstrap = machines::bootstrap_kubeconfig(*target, found->ca_pem);
     if (s.ok()) s = write_file(parts.bootstrap_kubeconfig, bootstrap, 0600);
     if (s.ok()) s = write_file(known, machines::format_network(found->network));
     if (!s.ok()) co_return s;
-    log::info("The cluster is known", {{"server", target.url}, {"node", f.name}});
+    log::info("The cluster is known", {{"server", target->url}, {"node", f.name}});
   }
   co_return co_await machines::run_node_parts(ctx, parts);
 }
@@ -80,6 +106,8 @@ Status check(AgentFlags* f) {
                                "\" is no address by which others reach this machine");
   machines::MachineRole role;
   role.data_dir = f->data_dir;
+  role.node_name = f->name;
+  if (path_exists(f->data_dir + "/agent/kubelet.conf")) role.port_wait = 15s;
   std::string text;
   Status s = machines::report_findings(machines::check_machine(role), f->ignored, &text);
   std::fputs(text.c_str(), stderr);
@@ -90,6 +118,7 @@ Status check(AgentFlags* f) {
 
 int agent_main(const std::vector<std::string>& args) {
   AgentFlags f;
+  std::string config;
   Flags flags(
       "Joins a cluster as a node: asks the server for a certificate with a token, and runs a "
       "container runtime (unless one is there), the kubelet, the service proxy and the pod "
@@ -97,8 +126,12 @@ int agent_main(const std::vector<std::string>& args) {
   flags.add("server", &f.server, "The API server's URL: https://HOST:PORT.");
   flags.add("token", &f.token,
             "A bootstrap token, and after \"::\" the hash of the cluster's CA, as `keles token "
-            "create --print-join-command` prints them. Without the hash any CA that the token "
-            "signs is believed.");
+            "create --print-join-command` prints them. Other users of the machine may see it: see "
+            "--token-file. Not needed once the machine has joined.");
+  flags.add("token-file", &f.token_file,
+            "A file with what --token would be. Without either: $KELES_TOKEN.");
+  flags.add("discovery-token-unsafe-skip-ca-verification", &f.unsafe_skip_ca_verification,
+            "Join without the hash of the cluster's CA: any CA that the token signs is believed.");
   flags.add("data-dir", &f.data_dir, "Where the node's own files are kept.");
   flags.add("node-name", &f.name, "The node's name. Empty: the hostname.");
   flags.add("node-ip", &f.ip,
@@ -117,15 +150,26 @@ int agent_main(const std::vector<std::string>& args) {
             "Sets the log format. Permitted formats: \"json\", \"text\".");
   flags.add("v", &f.verbosity, "number for the log level verbosity", 'v');
   flags.require("server");
-  flags.require("token");
-  return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
+  flags.add("config", &config,
+            "A YAML file of flags and their values, which those of the command line go before. "
+            "Empty: /etc/keles/agent.yaml, where there is one.");
+  const auto with_file = with_flag_file(flags, "/etc/keles/agent.yaml", args);
+  if (!with_file.ok()) {
+    std::fprintf(stderr, "error: %s\n", with_file.status().message().c_str());
+    return 1;
+  }
+  const std::vector<std::string>& all = *with_file;
+  return run_command(&flags, all, [&](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
-    TRY_ASSIGN(target, machines::parse_join(f.server, f.token));
+    WallTime now{std::chrono::duration_cast<std::chrono::nanoseconds>(
+                     std::chrono::system_clock::now().time_since_epoch())
+                     .count()};
+    if (!has_joined(f, now)) TRY(target_of(f).status());  // before anything is made
     TRY(check(&f));
     TRY(log::set_format(f.logging_format));
     log::set_verbosity(static_cast<int>(f.verbosity));
     log::info("Starting agent", {{"version", kGitVersion}, {"node", f.name}});
-    return run_program([f, target = target](Context ctx) { return join(ctx, f, target); });
+    return run_program([f](Context ctx) { return join(ctx, f); });
   });
 }
 

@@ -17,6 +17,7 @@ int check_main(const std::vector<std::string>& args) {
       "disk.\n\nUsage:\n  keles check [server|agent] [flags]");
   flags.add("data-dir", &role.data_dir, "Where the store and the node's own files will be.");
   flags.add("secure-port", &port, "The port of the API server.");
+  flags.add("node-name", &role.node_name, "The node's name. Empty: the hostname.");
   flags.add("ignore-preflight-errors", &ignored,
             "A list of checks whose errors will be shown as warnings. Example: "
             "'Port-10250,Disk'. Value 'all' ignores errors from all checks.");

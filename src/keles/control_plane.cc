@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <thread>
+#include <tuple>
 
 #include "base/budget.h"
 #include "base/encoding.h"
@@ -33,7 +34,9 @@
 #include "keles/local_client.h"
 #include "keles/local_paths.h"
 #include "keles/merged_client.h"
+#include "machines/live_certificates.h"
 #include "net/http.h"
+#include "net/key_pair.h"
 #include "net/server_on.h"
 #include "scheduler/config.h"
 #include "scheduler/scheduler.h"
@@ -188,6 +191,45 @@ Status kubelet_access(const ControlPlaneOptions& f, const server::PkiFiles& pki,
   return Status();
 }
 
+// What this server shows to clients, exchanged as it is renewed; what it shows to kubelets and to
+// extension API servers it reads at its start.
+class Identities {
+ public:
+  Identities(ControlPlaneOptions f, const server::PkiFiles& pki) : f_(std::move(f)), pki_(pki) {}
+
+  // What the files hold by now. Blocking, small files.
+  Status take(WallTime now, net::Server* server) {
+    TRY_ASSIGN(own, f_.credentials(f_, now));
+    TRY(check("apiserver", own.pki.apiserver));
+    if (differ(own.pki.apiserver, pki_.apiserver)) {
+      server->set_identity(own.pki.apiserver);
+      log::info("A renewed certificate is in use", {{"certificate", "apiserver"}});
+    }
+    for (auto [name, next, held] :
+         {std::tuple("apiserver-kubelet-client", &own.pki.kubelet_client, &pki_.kubelet_client),
+          std::tuple("front-proxy-client", &own.pki.proxy_client, &pki_.proxy_client)}) {
+      if (differ(*next, *held))
+        log::warn("A renewed certificate is in use from the next start on",
+                  {{"certificate", name}});
+    }
+    pki_ = own.pki;
+    return {};
+  }
+
+ private:
+  static bool differ(const net::TlsIdentity& a, const net::TlsIdentity& b) {
+    return a.certificate_pem != b.certificate_pem || a.key_pem != b.key_pem;
+  }
+  static Status check(std::string_view name, const net::TlsIdentity& identity) {
+    const std::string problem = net::key_pair_problem(identity.certificate_pem, identity.key_pem);
+    if (problem.empty()) return {};
+    return Status::bad_request(std::string(name) + ": " + problem);
+  }
+
+  ControlPlaneOptions f_;
+  server::PkiFiles pki_;  // as last read
+};
+
 // Which parts run in this process: what ComponentStatuses say of them.
 struct RunningParts {
   using Up = std::shared_ptr<std::atomic<bool>>;
@@ -286,8 +328,11 @@ class Components {
       autoscaling_ = f.controlling.autoscaling;
       autoscaling_.elsewhere = metrics_.get();
       if (Result<ClientConfig> front = front_config(f, ca, port, loop.wall_now()); front.ok()) {
+        auto client = std::make_unique<HttpsClient>(loop, std::move(*front));
+        front_client_ = client.get();
+        front_issued_ = loop.wall_now();
         all_kinds_ = make_merged_client(api, local(api, loop, "system:kube-controller-manager"),
-                                        std::make_unique<HttpsClient>(loop, std::move(*front)));
+                                        std::move(client));
         o.all_kinds = all_kinds_.get();
       } else {
         log::warn("Objects of extension API servers are not collected", {{"err", front.status()}});
@@ -375,6 +420,15 @@ class Components {
     co_await informers.join();
   }
 
+  // The collector's own certificate, long before it ends.
+  void renew(const net::TlsIdentity& ca, WallTime now) {
+    if (!front_client_ || now - front_issued_ < kFrontRenewal) return;
+    auto next = front_config(flags_, ca, 0, now);
+    if (!next.ok()) return;
+    front_client_->set_identity(*next->endpoint.tls->identity);
+    front_issued_ = now;
+  }
+
   // After the context of start() has ended.
   Task<void> join() {
     co_await group_.join();
@@ -408,6 +462,9 @@ class Components {
   std::unique_ptr<Client> controller_client_, scheduler_client_, dns_client_;
   std::unique_ptr<PathsClient> elsewhere_, metrics_;
   std::unique_ptr<Client> all_kinds_;
+  static constexpr Duration kFrontRenewal = 24h * 90;
+  HttpsClient* front_client_ = nullptr;  // within all_kinds_
+  WallTime front_issued_;
   controllers::Options controller_options_;
   controllers::AutoscalingOptions autoscaling_;
   std::unique_ptr<Client> limited_client_;  // over controller_client_; null: without limit
@@ -627,15 +684,16 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   auto others = ask_others(f.identity, options.auth);
   if (!others.ok()) co_return others.status();
   options.auth.live = (*others)->live();
+  server::FrontOptions front_options;
+  Status kubelets = kubelet_access(f, *pki, &front_options);
+  if (!kubelets.ok()) co_return kubelets;
+  Identities identities(f, *pki);
   ApiServer api(store->get(), options);
   const RunningParts running;
   api.registry().set_components(running.statuses());
-  server::FrontOptions front_options;
   front_options.git_version = kGitVersion;
   front_options.started = loop->wall_now();
   front_options.flags = f.flags;
-  Status kubelets = kubelet_access(f, *pki, &front_options);
-  if (!kubelets.ok()) co_return kubelets;
   std::shared_ptr<usage::UsageSource> usage;
   if (f.metrics_api) {
     usage::Options kubelet;
@@ -685,6 +743,11 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   Components components(api, *loop, f, pki->ca, own->keys, running, (*server)->port(),
                         auditor->get());
   if (s.ok()) s = components.start(serving);
+  std::function<Status()> renew = [&identities, &components, loop, pki, listener = server->get()] {
+    components.renew(pki->ca, loop->wall_now());
+    return identities.take(loop->wall_now(), listener);
+  };
+  background.spawn(machines::keep_certificates(serving, own->files, std::move(renew)));
   if (s.ok() && !f.write_kubeconfig.empty()) {
     s = write_admin_kubeconfig(f, *pki, (*server)->port(), loop->wall_now());
     if (!s.ok() && path_exists(f.write_kubeconfig)) {

@@ -34,6 +34,8 @@ struct Credentials {
   // By which CA extension API servers know this server, and by which names; "": by none.
   std::string requestheader_ca_pem;
   std::vector<std::string> requestheader_allowed_names;
+  // Where certificates and keys lie: what changes in them is taken into use as it is.
+  std::vector<std::string> files;
 };
 
 struct ControlPlaneOptions {
@@ -80,7 +82,9 @@ struct ControlPlaneOptions {
   int64_t verbosity = 0;
   std::string logging_format = "text";
   std::map<std::string, std::string> flags;  // as they were given: /flagz
-  // Reads or makes the credentials. Blocking; called once, before anything is opened.
+  // Reads, makes or renews the credentials. Blocking; called before anything is opened, and again
+  // when Credentials::files change and once an hour: of what it tells then, what is shown to
+  // clients counts.
   std::function<Result<Credentials>(const ControlPlaneOptions&, WallTime now)> credentials;
   // Runs beside the server until its context ends; may be null.
   std::function<Task<void>(Context ctx, ApiServer* api)> beside;

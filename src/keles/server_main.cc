@@ -1,4 +1,6 @@
 // `keles server`: a control plane with certificates and a store of its own, in one directory.
+#include <cstdio>
+
 #include "base/flags.h"
 #include "base/ip.h"
 #include "base/log.h"
@@ -7,6 +9,7 @@
 #include "keles/commands.h"
 #include "keles/control_plane.h"
 #include "keles/controller_flags.h"
+#include "keles/flag_file.h"
 #include "keles/flag_values.h"
 #include "keles/identity_flags.h"
 #include "keles/runtime.h"
@@ -95,6 +98,8 @@ Result<Credentials> own_credentials(const ControlPlaneOptions& f, WallTime now) 
   c.audiences = f.audiences;
   c.client_ca_pem = pki.ca.certificate_pem;
   c.requestheader_ca_pem = pki.proxy_ca.certificate_pem;
+  for (const char* name : {"apiserver", "apiserver-kubelet-client", "front-proxy-client"})
+    for (const char* part : {".crt", ".key"}) c.files.push_back(directory + "/" + name + part);
   return c;
 }
 
@@ -105,6 +110,7 @@ int server_main(const std::vector<std::string>& args) {
   ServerNode node;
   f.bootstrap_tokens = true;
   f.metrics_api = true;
+  std::string config;
   Flags flags(
       "Runs a control plane: API server, store, controllers, scheduler, DNS; and with --node a "
       "node, "
@@ -112,12 +118,21 @@ int server_main(const std::vector<std::string>& args) {
       "server [flags]");
   add_flags(flags, f);
   add_server_node_flags(flags, node);
-  return run_command(&flags, args, [&](const std::vector<std::string>& rest) -> Status {
+  flags.add("config", &config,
+            "A YAML file of flags and their values, which those of the command line go before. "
+            "Empty: /etc/keles/server.yaml, where there is one.");
+  const auto with_file = with_flag_file(flags, "/etc/keles/server.yaml", args);
+  if (!with_file.ok()) {
+    std::fprintf(stderr, "error: %s\n", with_file.status().message().c_str());
+    return 1;
+  }
+  const std::vector<std::string>& all = *with_file;
+  return run_command(&flags, all, [&](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(check_identity_flags(flags, &f));
     TRY(check_controller_flags(&f.controlling, f.allocate_node_cidrs ? f.cluster_cidr : ""));
     f.controllers = f.controlling.any();
-    f.flags = flag_values(flags, args);
+    f.flags = flag_values(flags, all);
     f.store_identity_file = f.data_dir + "/pki/store-identity";
     f.credentials = own_credentials;
     TRY(set_beside(&f, node));

@@ -2,15 +2,19 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <functional>
 
 #include "base/file.h"
 #include "base/host_port.h"
 #include "base/log.h"
+#include "base/sync.h"
 #include "client/kubeconfig.h"
 #include "client/node_identity.h"
 #include "keles/local_client.h"
 #include "kind/layout.h"
+#include "machines/live_certificates.h"
 #include "machines/machine_check.h"
 #include "machines/node_parts.h"
 #include "machines/publish.h"
@@ -55,6 +59,17 @@ Result<machines::NodeParts> own_parts(const ControlPlaneOptions& f, const Server
   return p;
 }
 
+// Anew in the last 30 days of what own_parts() made, or earlier where it was a short life.
+Status renew_own(const ControlPlaneOptions& f, const ServerNode& n, WallTime now) {
+  TRY_ASSIGN(certificate, read_file(f.data_dir + "/agent/kubelet.crt"));
+  TRY_ASSIGN(info, net::parse_certificate(certificate));
+  const Duration life = std::chrono::seconds(info.not_after_unix - info.not_before_unix);
+  const Duration left = std::chrono::seconds(info.not_after_unix - now.unix_seconds());
+  if (left > std::min<Duration>(24h * 30, life / 3)) return {};
+  log::info("This node's certificates are made anew", {{"left_hours", left / 1h}});
+  return own_parts(f, n, now).status();
+}
+
 Task<void> beside(Context ctx, ApiServer* api, ControlPlaneOptions f, ServerNode n) {
   Caller admin;
   admin.name = "system:apiserver";
@@ -68,7 +83,15 @@ Task<void> beside(Context ctx, ApiServer* api, ControlPlaneOptions f, ServerNode
   if (s.ok() && n.node) {
     auto parts = own_parts(f, n, ctx.loop().wall_now());
     s = parts.status();
+    Context life = ctx.child();
+    TaskGroup group(ctx.loop());
+    Loop* loop = &ctx.loop();
+    std::function<Status()> renew = [f, n, loop] { return renew_own(f, n, loop->wall_now()); };
+    std::vector<std::string> none;
+    if (s.ok()) group.spawn(machines::keep_certificates(life, none, std::move(renew)));
     if (s.ok()) s = co_await machines::run_node_parts(ctx, *parts);
+    life.cancel();
+    co_await group.join();
   }
   if (!s.ok() && !ctx.done()) log::error("This server is no node", {{"error", s}});
 }
@@ -86,6 +109,8 @@ void add_server_node_flags(Flags& f, ServerNode& n) {
   f.add("node-container-runtime-endpoint", &n.runtime,
         "The endpoint of its container runtime. Empty: containerd's, which is started when it is "
         "not there.");
+  f.add("ignore-preflight-errors", &n.ignored,
+        "A list of checks whose errors will be shown as warnings (see `keles check`).");
 }
 
 Status set_beside(ControlPlaneOptions* f, const ServerNode& given) {
@@ -105,8 +130,10 @@ Status set_beside(ControlPlaneOptions* f, const ServerNode& given) {
     role.server = true;
     role.api_port = static_cast<uint16_t>(f->secure_port);
     role.data_dir = f->data_dir;
+    role.node_name = n.name;
+    if (path_exists(f->data_dir + "/agent")) role.port_wait = 15s;
     std::string text;
-    Status s = machines::report_findings(machines::check_machine(role), {}, &text);
+    Status s = machines::report_findings(machines::check_machine(role), n.ignored, &text);
     std::fputs(text.c_str(), stderr);
     if (!s.ok()) return s;
   }

@@ -12,6 +12,7 @@ struct ServerNode {
   ServerNode() = default;
   bool join = false, node = false;
   std::string name, runtime;
+  std::vector<std::string> ignored;  // of the preflight checks
 };
 void add_server_node_flags(Flags& f, ServerNode& n);
 

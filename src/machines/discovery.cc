@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "controllers/bootstrap_tokens.h"
 #include "machinery/codec_json.h"
@@ -104,10 +105,32 @@ Result<JoinTarget> parse_join(std::string_view server, std::string_view token) {
   return out;
 }
 
+Status check_pins(const JoinTarget& target, bool unsafe_skip_ca_verification) {
+  if (!target.pins.empty() || unsafe_skip_ca_verification) return {};
+  return bad(
+      "the token has no hash of the cluster's CA (\"::sha256:...\") behind it: without one another "
+      "server could pass for the cluster's. Take the whole command that `keles token create "
+      "--print-join-command` prints on the server, or say "
+      "--discovery-token-unsafe-skip-ca-verification");
+}
+
+Result<std::string> read_token(const std::string& given, const std::string& file,
+                               const char* environment) {
+  if (!given.empty() && !file.empty()) return bad("--token and --token-file: give one of them");
+  if (!given.empty()) return given;
+  if (file.empty()) return std::string(environment ? environment : "");
+  auto text = read_file(file, 64u << 10);
+  if (!text.ok()) return text.status().with_prefix("--token-file");
+  std::string out = *text;
+  while (!out.empty() && (out.back() == '\n' || out.back() == ' ')) out.pop_back();
+  if (out.empty()) return bad("--token-file: " + file + " is empty");
+  return out;
+}
+
 Result<std::string> signed_kubeconfig(const Value& data, const BootstrapToken& token) {
   const std::string kubeconfig(data["kubeconfig"].as_string());
   if (kubeconfig.empty())
-    return bad(
+    return Status::unavailable(  // a server that has just started has published nothing yet
         "there is no kubeconfig key in the cluster-info ConfigMap. This API Server isn't set up "
         "for token bootstrapping, can't connect");
   const std::string_view signature = data["jws-kubeconfig-" + token.id].as_string();

@@ -25,6 +25,15 @@ struct JoinTarget {
 // `token`: "abcdef.0123456789abcdef", or that, "::" and a pin (or several, with "::" between them).
 Result<JoinTarget> parse_join(std::string_view server, std::string_view token);
 
+// Without pins whoever stands between this machine and the server, and knows the token, is
+// believed: to be asked for (upstream: --discovery-token-unsafe-skip-ca-verification).
+Status check_pins(const JoinTarget& target, bool unsafe_skip_ca_verification);
+// From `given`, a file or the environment (KELES_TOKEN), in this order of precedence: what other
+// processes of the machine may see of the command line is then no secret. kBadRequest when two are
+// given by flags; "" when there is none.
+Result<std::string> read_token(const std::string& given, const std::string& file,
+                               const char* environment);
+
 // The kubeconfig in cluster-info's `data`, whose signature is the token's.
 Result<std::string> signed_kubeconfig(const Value& data, const BootstrapToken& token);
 // The CA in it, one of whose keys is pinned, where there are pins.

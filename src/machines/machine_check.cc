@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <thread>
 
 #include "base/file.h"
 #include "kind/host_check.h"
@@ -21,8 +22,13 @@ using Findings = std::vector<Finding>;
 constexpr uint64_t kLeastDisk = 1ull << 30;
 constexpr int64_t kEarliest = 1'767'225'600;  // 2026: a clock before that was never set
 
-void check_port(uint16_t port, Findings* out) {
-  const int fd = kind::listen_on("0.0.0.0", port, false);
+void check_port(uint16_t port, Duration wait, Findings* out) {
+  constexpr Duration kTry = 250ms;
+  int fd = kind::listen_on("0.0.0.0", port, false);
+  for (; fd < 0 && wait > Duration(0); wait -= kTry) {
+    std::this_thread::sleep_for(kTry);
+    fd = kind::listen_on("0.0.0.0", port, false);
+  }
   const std::string name = "Port-" + std::to_string(port);
   if (fd < 0) {
     out->emplace_back(
@@ -84,6 +90,22 @@ void check_swap(Findings* out) {
 
 }  // namespace
 
+namespace {
+
+void check_name(std::string name, Findings* out) {
+  const bool given = !name.empty();
+  char host[256] = {};
+  ::gethostname(host, sizeof host - 1);
+  if (!given) name = host;
+  if (is_node_name(name)) return;
+  out->emplace_back("Hostname",
+                    "\"" + name + "\" is no name of a node: lower-case letters, digits and '-' (" +
+                        (given ? "--node-name" : "hostnamectl set-hostname, or --node-name") + ")",
+                    true);
+}
+
+}  // namespace
+
 bool is_node_name(const std::string& name) { return check_dns1123_subdomain(name).empty(); }
 
 std::pair<int, int> kernel_version(const std::string& release) {
@@ -98,17 +120,10 @@ std::vector<Finding> check_machine(const MachineRole& role) {
     out.emplace_back("IsPrivilegedUser", "user is not running as root", true);
     return out;  // the rest could not be told
   }
-  char name[256] = {};
-  ::gethostname(name, sizeof name - 1);
-  if (!is_node_name(name))
-    out.emplace_back("Hostname",
-                     "\"" + std::string(name) +
-                         "\" is no name of a node: lower-case letters, digits and '-' (hostnamectl "
-                         "set-hostname), or give another by a flag",
-                     true);
-  if (role.server) check_port(role.api_port, &out);
+  if (role.server) check_port(role.api_port, role.port_wait, &out);
   if (role.node) {
-    check_port(10250, &out);
+    check_name(role.node_name, &out);
+    check_port(10250, role.port_wait, &out);
     for (const std::string& missing : kind::missing_on_host())
       out.emplace_back("Machine", missing, true);
     check_kernel(&out);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/loop.h"
 #include "base/status.h"
 
 namespace keles::machines {
@@ -23,6 +24,8 @@ struct MachineRole {
   bool server = false, node = true;
   uint16_t api_port = 6443;
   std::string data_dir = "/var/lib/keles";
+  std::string node_name;  // "": the hostname
+  Duration port_wait{0};  // a node that is started again: the one before may still be ending
 };
 
 // Blocking.

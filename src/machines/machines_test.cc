@@ -1,10 +1,13 @@
 // Tokens, what a machine believes of a server, what a node is started with.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "api/rbac_v1.h"
 #include "base/encoding.h"
+#include "base/file.h"
 #include "base/run_task.h"
+#include "base/temporary_directory.h"
 #include "client/testing/fake_client.h"
 #include "controllers/bootstrap_tokens.h"
 #include "machinery/time.h"
@@ -55,6 +58,32 @@ TEST(BootstrapToken, HasKnownUsagesAndGroups) {
     t.groups = {bad};
     EXPECT_THAT(check_token(t).message(), StartsWith("bootstrap group \"" + std::string(bad)));
   }
+}
+
+TEST(BootstrapToken, NeedNotStandOnTheCommandLine) {
+  const TemporaryDirectory dir = *TemporaryDirectory::make();
+  const std::string file = dir.path() + "/token";
+  ASSERT_TRUE(write_file(file, std::string(kToken) + "::sha256:1 \n", 0600).ok());
+  EXPECT_EQ(*read_token("", file, "other"), std::string(kToken) + "::sha256:1");
+  EXPECT_EQ(*read_token("", "", kToken), kToken);
+  EXPECT_EQ(*read_token(kToken, "", "other"), kToken);
+  EXPECT_EQ(*read_token("", "", nullptr), "");
+  EXPECT_THAT(read_token(kToken, file, nullptr).status().message(), HasSubstr("give one of them"));
+  EXPECT_THAT(read_token("", "/none", nullptr).status().message(), HasSubstr("--token-file"));
+}
+
+TEST(MachineCheck, LooksAtTheNameThatIsGiven) {
+  MachineRole role;
+  auto names = [&role] {
+    std::vector<std::string> out;
+    for (const Finding& f : check_machine(role)) out.push_back(f.check);
+    return out;
+  };
+  if (::geteuid() != 0) GTEST_SKIP() << "only root is told";
+  role.node_name = "Not_A_Name";
+  EXPECT_THAT(names(), Contains("Hostname"));
+  role.node_name = "a-name";
+  EXPECT_THAT(names(), Not(Contains("Hostname")));
 }
 
 TEST(BootstrapToken, IsKeptAsASecretAndShown) {
@@ -141,6 +170,10 @@ TEST(Discovery, WhatJoiningIsTold) {
   EXPECT_EQ(t->server.endpoint.host, "10.0.0.1");
   EXPECT_EQ(t->pins, std::vector<std::string>{pin});
   EXPECT_TRUE(parse_join("https://h:6443", kToken)->pins.empty());
+  EXPECT_TRUE(check_pins(*t, false).ok());
+  const JoinTarget open = *parse_join("https://h:6443", kToken);
+  EXPECT_THAT(check_pins(open, false).message(), HasSubstr("--print-join-command"));
+  EXPECT_TRUE(check_pins(open, true).ok());
   for (const char* bad : {"::sha256:ab", "::md5:00", "::", "::sha256", "::zz::zz"})
     EXPECT_FALSE(parse_join("https://h:6443", std::string(kToken) + bad).ok()) << bad;
   EXPECT_FALSE(parse_join("http://h:6443", kToken).ok());

@@ -17,6 +17,7 @@
 #include "kind/cluster_config.h"
 #include "kind/containerd_config.h"
 #include "kind/pause_image.h"
+#include "machines/live_certificates.h"
 
 namespace keles::machines {
 namespace {
@@ -24,7 +25,7 @@ namespace {
 constexpr char kFoundSocket[] = "/run/containerd/containerd.sock";
 constexpr char kOwnRuntime[] = "/run/keles/containerd";
 constexpr Duration kFirstPause = 200ms, kLongestPause = 10s, kHealthyAfter = 10s, kEnd = 20s;
-constexpr Duration kRuntimeStart = 60s;
+constexpr Duration kRuntimeStart = 60s, kLook = 10s;
 
 bool answers(const std::string& socket) {
   sockaddr_un at{};
@@ -35,8 +36,29 @@ bool answers(const std::string& socket) {
   return fd.open() && ::connect(fd.get(), reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
 }
 
-// Started, and again when it ends; told to end with ctx, and killed when it does not.
-Task<void> keep_running(Context ctx, std::string name, std::vector<std::string> argv) {
+Task<void> end_process(Loop* loop, Process* process) {
+  process->signal(SIGTERM);
+  Context last = Context::root(*loop).with_timeout(kEnd);
+  auto gone = co_await process->wait(last);
+  if (!gone.ok()) process->signal(SIGKILL);
+}
+
+// Until it has ended, or one of the files that it reads at its start is another (an error then), or
+// ctx ends.
+Task<Result<int>> wait_for_change(Context ctx, Process* process, std::vector<std::string> files) {
+  const std::string began = file_stamp(files);
+  for (;;) {
+    Context look = files.empty() ? ctx : ctx.with_timeout(kLook);
+    auto ended = co_await process->wait(look);
+    if (ended.ok() || ctx.done() || files.empty()) co_return ended;
+    if (file_stamp(files) != began) co_return Status::unavailable("its certificates were renewed");
+  }
+}
+
+// Started, and again when it ends or `files` change; told to end with ctx, and killed when it does
+// not.
+Task<void> keep_running(Context ctx, std::string name, std::vector<std::string> argv,
+                        std::vector<std::string> files) {
   Duration pause = kFirstPause;
   while (!ctx.done()) {
     ProcessOptions o;
@@ -45,17 +67,16 @@ Task<void> keep_running(Context ctx, std::string name, std::vector<std::string> 
     const TimePoint began = ctx.loop().now();
     auto process = Process::start(ctx.loop(), std::move(o));
     if (process.ok()) {
-      auto ended = co_await (*process)->wait(ctx);
-      if (ctx.done()) {
-        (*process)->signal(SIGTERM);
-        Context last = Context::root(ctx.loop()).with_timeout(kEnd);
-        auto gone = co_await (*process)->wait(last);
-        if (!gone.ok()) (*process)->signal(SIGKILL);
-        co_return;
+      auto ended = co_await wait_for_change(ctx, process->get(), files);
+      if (!ended.ok()) {
+        co_await end_process(&ctx.loop(), process->get());
+        if (ctx.done()) co_return;
+        log::info("A part of the node is started again", {{"part", name}, {"why", ended.status()}});
+        continue;
       }
       if (ctx.loop().now() - began > kHealthyAfter) pause = kFirstPause;
       log::warn("A part of the node ended and is started again",
-                {{"part", name}, {"code", ended.ok() ? *ended : -1}});
+                {{"part", name}, {"code", *ended}});
     } else {
       log::error("A part of the node cannot be started",
                  {{"part", name}, {"error", process.status()}});
@@ -91,7 +112,7 @@ Task<Status> start_runtime(Context ctx, TaskGroup* group, NodeParts parts) {
   Status s = write_runtime_files(parts);
   if (!s.ok()) co_return s;
   std::vector<std::string> argv = {"containerd", "--config", parts.directory + "/containerd.toml"};
-  group->spawn(keep_running(ctx, "containerd", std::move(argv)));
+  group->spawn(keep_running(ctx, "containerd", std::move(argv), {}));
   const std::string socket = std::string(kOwnRuntime) + "/containerd.sock";
   Context limit = ctx.with_timeout(kRuntimeStart);
   while (s.ok() && !answers(socket)) s = co_await limit.sleep(100ms);
@@ -128,6 +149,15 @@ std::vector<std::string> kubelet_arguments(const NodeParts& p, const std::string
   return out;
 }
 
+// The kubelet renews what it asked for itself, and reads its serving certificate again.
+std::vector<std::string> read_at_start(const NodeParts& p) {
+  std::vector<std::string> out;
+  if (!p.bootstrap_kubeconfig.empty()) return out;
+  for (const std::string& f : {p.kubeconfig, p.proxy_kubeconfig})
+    if (!f.empty()) out.push_back(f);
+  return out;
+}
+
 Task<Status> run_node_parts(Context ctx, NodeParts parts) {
   // The runtime outlives the kubelet.
   Context runtime_life = Context::root(ctx.loop());
@@ -145,7 +175,7 @@ Task<Status> run_node_parts(Context ctx, NodeParts parts) {
   if (s.ok()) {
     std::vector<std::string> argv = kubelet_arguments(parts, runtime);
     argv.insert(argv.begin(), parts.program);
-    co_await keep_running(ctx, "kubelet", std::move(argv));
+    co_await keep_running(ctx, "kubelet", std::move(argv), read_at_start(parts));
   }
   runtime_life.cancel();
   co_await runtime_group.join();

@@ -28,6 +28,9 @@ struct NodeParts {
 // After "keles"; `runtime`: its endpoint.
 std::vector<std::string> kubelet_arguments(const NodeParts& parts, const std::string& runtime);
 
+// The files with which the kubelet is started again when they change.
+std::vector<std::string> read_at_start(const NodeParts& parts);
+
 // Until ctx ends; the kubelet ends before the runtime, and pods run on.
 Task<Status> run_node_parts(Context ctx, NodeParts parts);
 
