@@ -25,7 +25,7 @@ void add_place_flags(Flags& f, CertificatePlaces& p) {
         "The administrator's kubeconfig, told and renewed where it is of this cluster.");
 }
 
-int tell_main(const std::vector<std::string>& args) {
+int check_main(const std::vector<std::string>& args) {
   CertificatePlaces places;
   Flags flags(
       "Tells the certificates of this machine's server or agent: whose they are, when they end, "
@@ -64,9 +64,7 @@ Status renew(const CertificatePlaces& places, const std::vector<std::string>& na
     return Status::bad_request(
         "nothing was renewed: on an agent the kubelet renews its own; on a server the keys of the "
         "CAs must lie beside their certificates");
-  std::printf(
-      "\nA running server shows its own to clients within ten seconds; what it shows to kubelets "
-      "and extension servers it reads when it starts again.\n");
+  std::printf("\nA running server takes them into use within ten seconds, without a restart.\n");
   return {};
 }
 
@@ -93,7 +91,7 @@ constexpr char kHelp[] =
 int certs_main(const std::vector<std::string>& args) {
   const std::string which = args.empty() ? "" : args[0];
   const std::vector<std::string> rest(args.begin() + (args.empty() ? 0 : 1), args.end());
-  if (which == "check" || which == "check-expiration") return tell_main(rest);
+  if (which == "check" || which == "check-expiration") return check_main(rest);
   if (which == "renew") return renew_main(rest);
   const bool asked = which == "--help" || which == "-h" || which == "help";
   std::fputs(kHelp, asked ? stdout : stderr);

@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <thread>
-#include <tuple>
 
 #include "base/budget.h"
 #include "base/encoding.h"
@@ -37,6 +36,7 @@
 #include "machines/live_certificates.h"
 #include "net/http.h"
 #include "net/key_pair.h"
+#include "net/live_identity.h"
 #include "net/server_on.h"
 #include "scheduler/config.h"
 #include "scheduler/scheduler.h"
@@ -191,28 +191,35 @@ Status kubelet_access(const ControlPlaneOptions& f, const server::PkiFiles& pki,
   return Status();
 }
 
-// What this server shows to clients, exchanged as it is renewed; what it shows to kubelets and to
-// extension API servers it reads at its start.
+// What this server shows to others, exchanged as it is renewed.
 class Identities {
  public:
-  Identities(ControlPlaneOptions f, const server::PkiFiles& pki) : f_(std::move(f)), pki_(pki) {}
+  Identities(ControlPlaneOptions f, const server::PkiFiles& pki, const net::ClientTls& kubelets)
+      : f_(std::move(f)), serving_(pki.apiserver) {
+    if (kubelets.identity) kubelet_ = std::make_shared<net::LiveIdentity>(*kubelets.identity);
+    if (!pki.proxy_client.certificate_pem.empty())
+      proxy_ = std::make_shared<net::LiveIdentity>(pki.proxy_client);
+  }
+  std::shared_ptr<const net::LiveIdentity> kubelet() const { return kubelet_; }
+  std::shared_ptr<const net::LiveIdentity> proxy() const { return proxy_; }
 
-  // What the files hold by now. Blocking, small files.
+  // All of what the files hold by now, or nothing. Blocking, small files.
   Status take(WallTime now, net::Server* server) {
     TRY_ASSIGN(own, f_.credentials(f_, now));
+    server::FrontOptions kubelets;
+    TRY(kubelet_access(f_, own.pki, &kubelets));
+    const net::TlsIdentity none;
+    const net::TlsIdentity& shown = kubelets.kubelet_tls.identity.value_or(none);
     TRY(check("apiserver", own.pki.apiserver));
-    if (differ(own.pki.apiserver, pki_.apiserver)) {
+    if (kubelet_) TRY(check("apiserver-kubelet-client", shown));
+    if (proxy_) TRY(check("front-proxy-client", own.pki.proxy_client));
+    if (differ(own.pki.apiserver, serving_)) {
       server->set_identity(own.pki.apiserver);
+      serving_ = own.pki.apiserver;
       log::info("A renewed certificate is in use", {{"certificate", "apiserver"}});
     }
-    for (auto [name, next, held] :
-         {std::tuple("apiserver-kubelet-client", &own.pki.kubelet_client, &pki_.kubelet_client),
-          std::tuple("front-proxy-client", &own.pki.proxy_client, &pki_.proxy_client)}) {
-      if (differ(*next, *held))
-        log::warn("A renewed certificate is in use from the next start on",
-                  {{"certificate", name}});
-    }
-    pki_ = own.pki;
+    if (kubelet_) exchange("apiserver-kubelet-client", shown, kubelet_.get());
+    if (proxy_) exchange("front-proxy-client", own.pki.proxy_client, proxy_.get());
     return {};
   }
 
@@ -225,9 +232,16 @@ class Identities {
     if (problem.empty()) return {};
     return Status::bad_request(std::string(name) + ": " + problem);
   }
+  static void exchange(std::string_view name, const net::TlsIdentity& next,
+                       net::LiveIdentity* live) {
+    if (!differ(next, *live->get())) return;
+    live->set(next);
+    log::info("A renewed certificate is in use", {{"certificate", name}});
+  }
 
   ControlPlaneOptions f_;
-  server::PkiFiles pki_;  // as last read
+  net::TlsIdentity serving_;
+  std::shared_ptr<net::LiveIdentity> kubelet_, proxy_;  // null: nothing is shown
 };
 
 // Which parts run in this process: what ComponentStatuses say of them.
@@ -511,9 +525,6 @@ void apply_credentials(const Credentials& c, ApiServerOptions* options) {
   if (!c.requestheader_allowed_names.empty()) {
     options->requestheader_allowed_names = c.requestheader_allowed_names;
   }
-  if (!c.pki.proxy_client.certificate_pem.empty()) {
-    options->aggregation.proxy_identity = c.pki.proxy_client;
-  }
 }
 
 }  // namespace
@@ -687,7 +698,9 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   server::FrontOptions front_options;
   Status kubelets = kubelet_access(f, *pki, &front_options);
   if (!kubelets.ok()) co_return kubelets;
-  Identities identities(f, *pki);
+  Identities identities(f, *pki, front_options.kubelet_tls);
+  front_options.kubelet_identity = identities.kubelet();
+  options.aggregation.proxy_identity = identities.proxy();
   ApiServer api(store->get(), options);
   const RunningParts running;
   api.registry().set_components(running.statuses());
@@ -698,6 +711,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   if (f.metrics_api) {
     usage::Options kubelet;
     kubelet.kubelet_tls = front_options.kubelet_tls;
+    kubelet.kubelet_identity = identities.kubelet();
     kubelet.kubelet_subject = front_options.kubelet_subject;
     usage = std::make_shared<usage::UsageSource>(*loop, store->get(), std::move(kubelet));
     usage::serve(usage, &api.registry());
@@ -747,7 +761,11 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
     components.renew(pki->ca, loop->wall_now());
     return identities.take(loop->wall_now(), listener);
   };
-  background.spawn(machines::keep_certificates(serving, own->files, std::move(renew)));
+  std::vector<std::string> certificate_files = own->files;
+  for (const std::string& file : {f.kubelet_certificate, f.kubelet_key})
+    if (!file.empty()) certificate_files.push_back(file);
+  background.spawn(
+      machines::keep_certificates(serving, std::move(certificate_files), std::move(renew)));
   if (s.ok() && !f.write_kubeconfig.empty()) {
     s = write_admin_kubeconfig(f, *pki, (*server)->port(), loop->wall_now());
     if (!s.ok() && path_exists(f.write_kubeconfig)) {

@@ -83,8 +83,7 @@ struct ControlPlaneOptions {
   std::string logging_format = "text";
   std::map<std::string, std::string> flags;  // as they were given: /flagz
   // Reads, makes or renews the credentials. Blocking; called before anything is opened, and again
-  // when Credentials::files change and once an hour: of what it tells then, what is shown to
-  // clients counts.
+  // when Credentials::files change and once an hour: of what it tells then, certificates count.
   std::function<Result<Credentials>(const ControlPlaneOptions&, WallTime now)> credentials;
   // Runs beside the server until its context ends; may be null.
   std::function<Task<void>(Context ctx, ApiServer* api)> beside;

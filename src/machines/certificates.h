@@ -38,7 +38,7 @@ Result<CertificateReport> read_certificates(const CertificatePlaces& places);
 std::string certificate_table(const CertificateReport& report, WallTime now);
 
 // Each with a new key, for a year, of the subject and names that it had, replaced in one step;
-// `name` as in the report. What a running server shows to clients it takes into use by itself.
+// `name` as in the report. What a running server shows it takes into use by itself.
 Status renew_certificate(const CertificatePlaces& places, const std::string& name, WallTime now);
 
 // "<invalid>" of what has ended, "59m", "23h", "364d", "9y".

@@ -280,7 +280,7 @@ Task<Result<net::Endpoint>> Aggregator::endpoint(Context ctx, ApiServicePtr serv
   e.tls->ca_pem = service->ca_pem;
   e.tls->insecure = service->insecure;
   e.tls->server_name = service->server_name();
-  e.tls->identity = options_.proxy_identity;
+  if (options_.proxy_identity) e.tls->identity = *options_.proxy_identity->get();
   co_return std::move(e);
 }
 

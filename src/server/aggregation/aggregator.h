@@ -23,6 +23,7 @@
 #include "base/task.h"
 #include "net/address.h"
 #include "net/http.h"
+#include "net/live_identity.h"
 #include "server/aggregation/availability.h"
 #include "server/aggregation/documents.h"
 #include "server/auth/caller.h"
@@ -34,7 +35,7 @@ namespace keles::aggregation {
 struct Options {
   // Shown to extension API servers: by its CA (kube-system's ConfigMap
   // extension-apiserver-authentication) they know whose X-Remote-* fields to believe.
-  std::optional<net::TlsIdentity> proxy_identity;
+  std::shared_ptr<const net::LiveIdentity> proxy_identity;  // null: nothing
   // Which addresses are dialled; tests have their servers on loopback.
   bool (*may_dial)(const IpAddress&) = net::may_relay_to;
 };

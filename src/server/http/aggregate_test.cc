@@ -122,7 +122,8 @@ struct Aggregate : testing::Test, RawObjects {
     proxy_ca() = *net::make_ca(spec("front-proxy-ca"));
     net::CertificateSpec s = spec("front-proxy-client");
     s.client = true;
-    o.aggregation.proxy_identity = *net::issue_certificate(proxy_ca(), s);
+    o.aggregation.proxy_identity =
+        std::make_shared<net::LiveIdentity>(*net::issue_certificate(proxy_ca(), s));
     o.aggregation.may_dial = may_dial;
     Caller eve;
     eve.name = "eve";

@@ -16,6 +16,7 @@
 
 #include "net/address.h"
 #include "net/http.h"
+#include "net/live_identity.h"
 #include "server/aggregation/api_service.h"
 #include "server/audit/auditor.h"
 #include "server/auth/auth.h"
@@ -49,6 +50,8 @@ struct FrontOptions {
   // them and the certificate shown to them (upstream: --kubelet-certificate-authority,
   // --kubelet-client-certificate). Without a CA no kubelet is believed.
   net::ClientTls kubelet_tls;
+  // When set, what is shown to them, in the place of kubelet_tls's.
+  std::shared_ptr<const net::LiveIdentity> kubelet_identity;
   // Whether a kubelet's certificate must be system:node:NAME of the very node that is meant, as
   // the cluster's CA issues them: another server of that CA (the API server itself) is then nobody.
   bool kubelet_subject = true;

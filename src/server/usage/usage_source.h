@@ -16,6 +16,7 @@
 #include "base/task.h"
 #include "net/address.h"
 #include "net/http.h"
+#include "net/live_identity.h"
 #include "server/registry/registry.h"
 #include "server/usage/samples.h"
 #include "store/store.h"
@@ -23,7 +24,9 @@
 namespace keles::usage {
 
 struct Options {
-  net::ClientTls kubelet_tls;   // how kubelets are known, and what is shown to them
+  net::ClientTls kubelet_tls;  // how kubelets are known, and what is shown to them
+  // When set, what is shown to them, in the place of kubelet_tls's.
+  std::shared_ptr<const net::LiveIdentity> kubelet_identity;
   bool kubelet_subject = true;  // their certificates name their node
   // Which addresses are dialled; tests have their kubelets on loopback.
   bool (*may_dial)(const IpAddress&) = net::may_relay_to;
