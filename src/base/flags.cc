@@ -117,9 +117,13 @@ Flags::Flag* Flags::find_shorthand(char c) {
   return it == flags_.end() ? nullptr : &*it;
 }
 
+// '_' is as good as '-', as for Kubernetes' programs (k8s.io/component-base/cli/flag).
 Flags::Flag* Flags::find(std::string_view name) {
-  auto it =
-      std::find_if(flags_.begin(), flags_.end(), [&](const Flag& f) { return f.name == name; });
+  const auto same = [name](const Flag& f) {
+    return std::equal(name.begin(), name.end(), f.name.begin(), f.name.end(),
+                      [](char said, char c) { return said == c || (said == '_' && c == '-'); });
+  };
+  auto it = std::find_if(flags_.begin(), flags_.end(), same);
   return it == flags_.end() ? nullptr : &*it;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/encoding.h"
 #include "machinery/codec_json.h"
+#include "machinery/schema.h"
 
 namespace keles::controllers {
 namespace {
@@ -106,6 +107,8 @@ Task<Status> empty_elsewhere(Context ctx, PathsClient* paths, std::string ns,
     const bool stale = std::find(there.stale.begin(), there.stale.end(),
                                  r.group + "/" + r.version) != there.stale.end();
     if (stale) continue;  // its server does not answer
+    // Discovery of a whole server tells of built-in kinds, too, which the caller has emptied.
+    if (find_resource(r.group, r.version, r.resource)) continue;
     Status s = co_await empty_one(ctx, paths, &r, ns, remains);
     if (ctx.done()) co_return ctx.status();
     if (!s.ok()) remains->errors.push_back(s.message());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 #include "base/metrics.h"
 #include "base/sync.h"
@@ -127,7 +128,7 @@ const Entry kControllers[] = {
       "concurrent-horizontal-pod-autoscaler-syncs", 5},
      make<HorizontalPodAutoscalerController>},
     {{"resourceclaim-controller", "resource-claim-controller", true,
-      "concurrent-resource-claim-syncs", 50},
+      "concurrent-resourceclaim-syncs", 50},
      make<ResourceClaimController>},
     {{"disruption-controller", "disruption", true, "", 1}, make<DisruptionController>},
     {{"resourcequota-controller", "resourcequota", true, "concurrent-resource-quota-syncs", 5},
@@ -157,6 +158,43 @@ const Entry kControllers[] = {
     {{"garbage-collector-controller", "garbagecollector", true, "concurrent-gc-syncs", 20},
      make<GarbageCollector>},
 };
+
+// The service account as which a controller asks, where each has its own
+// (--use-service-account-credentials): upstream's, whose roles every cluster has.
+std::string_view account_of(std::string_view controller) {
+  constexpr std::pair<std::string_view, std::string_view> kNamed[] = {
+      {"serviceaccount-controller", "service-account-controller"},
+      {"root-ca-certificate-publisher-controller", "root-ca-cert-publisher"},
+      {"certificatesigningrequest-signing-controller", "certificate-controller"},
+      {"certificatesigningrequest-approving-controller", "certificate-controller"},
+      {"certificatesigningrequest-cleaner-controller", "certificate-controller"},
+      {"legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner"},
+      {"bootstrap-signer-controller", "bootstrap-signer"},
+      {"token-cleaner-controller", "token-cleaner"},
+      {"node-ipam-controller", "node-controller"},
+      {"node-lifecycle-controller", "node-controller"},
+      {"taint-eviction-controller", "node-controller"},
+      {"service-lb-controller", "service-controller"},
+      {"service-cidr-controller", "service-cidrs-controller"},
+      {"replicationcontroller-controller", "replication-controller"},
+      {"daemonset-controller", "daemon-set-controller"},
+      {"endpointslice-mirroring-controller", "endpointslicemirroring-controller"},
+      {"endpoints-controller", "endpoint-controller"},
+      {"horizontal-pod-autoscaler-controller", "horizontal-pod-autoscaler"},
+      {"resourceclaim-controller", "resource-claim-controller"},
+      {"persistentvolume-binder-controller", "persistent-volume-binder"},
+      {"persistentvolume-attach-detach-controller", "attachdetach-controller"},
+      {"persistentvolume-expander-controller", "expand-controller"},
+      {"persistentvolumeclaim-protection-controller", "pvc-protection-controller"},
+      {"persistentvolume-protection-controller", "pv-protection-controller"},
+      {"pod-garbage-collector-controller", "pod-garbage-collector"},
+      {"garbage-collector-controller", "generic-garbage-collector"},
+  };
+  for (const auto& [name, account] : kNamed) {
+    if (name == controller) return account;
+  }
+  return controller;
+}
 
 bool means(std::string_view said, const ControllerName& c) {
   return !said.empty() && (said == c.name || said == c.alias);
@@ -194,12 +232,15 @@ Status check_controllers(const std::vector<std::string>& chosen) {
   return {};
 }
 
-Manager::Manager(Client& client, Options options, AutoscalingOptions autoscaling)
+Manager::Manager(Client& client, Options options, AutoscalingOptions autoscaling, ClientOf own)
     : client_(client), options_(std::move(options)), informers_(client) {
   for (const Entry& e : kControllers) {
     if (!wants_controller(options_.controllers, e.name)) continue;
     if (e.possible && !e.possible(options_)) continue;
-    controllers_.push_back(e.make(Deps{client_, informers_, options_}, autoscaling));
+    // Upstream's tokens controller has no account either: it makes what others are known by.
+    const bool has_account = own && e.name.name != "serviceaccount-token-controller";
+    Client& asks = has_account ? own(account_of(e.name.name)) : client_;
+    controllers_.push_back(e.make(Deps{asks, informers_, options_}, autoscaling));
     names_.push_back(e.name.name);
     auto told = options_.syncs.find(e.name.syncs_flag);
     controllers_.back()->set_workers(told == options_.syncs.end() ? e.name.syncs : told->second);

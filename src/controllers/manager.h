@@ -1,7 +1,9 @@
 // All controllers together, with one set of informers: what kube-controller-manager is.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "controllers/autoscaling/options.h"
@@ -26,9 +28,15 @@ bool wants_controller(const std::vector<std::string>& chosen, const ControllerNa
 // kBadRequest, in upstream's words, for a name that is none.
 Status check_controllers(const std::vector<std::string>& chosen);
 
+// The client of a service account of kube-system, of the manager's loop, which outlives it.
+using ClientOf = std::function<Client&(std::string_view account)>;
+
 class Manager {
  public:
-  Manager(Client& client, Options options, AutoscalingOptions autoscaling = AutoscalingOptions());
+  // Informers are `client`'s, and so is all else unless `own` is given: then each controller
+  // writes as its own account.
+  Manager(Client& client, Options options, AutoscalingOptions autoscaling = AutoscalingOptions(),
+          ClientOf own = ClientOf());
   ~Manager();
   // Runs them until ctx ends and everything has come to rest. The manager and its client outlive
   // the task.

@@ -5,10 +5,16 @@
 #include <gtest/gtest.h>
 
 #include "api/etcd_v3.h"
+#include "base/sync.h"
+#include "base/temporary_directory.h"
+#include "etcd/disk.h"
+#include "etcd/mvcc.h"
 #include "etcd/test_member.h"
+#include "etcd/watches.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "net/grpc.h"
+#include "net/grpc_calls.h"
 #include "store/conformance.h"
 #include "store/etcd/etcd_store.h"
 #include "store/etcd/test_etcd.h"
@@ -332,6 +338,66 @@ TEST(Member, RefusesToGrowBeyondItsQuota) {
   // What is there can be read, and removed.
   EXPECT_NE(ask(c, {"KV/Range", R"({"key":"YQ=="})"}).find("header"), std::string::npos);
   EXPECT_NE(ask(c, {"KV/DeleteRange", R"({"key":"YQ=="})"}).find("header"), std::string::npos);
+}
+
+// Asks for one watch after the other, and reads none of the answers until it is told to.
+class GreedyCall final : public net::GrpcCall {
+ public:
+  const net::Request& request() const override { return request_; }
+  Task<Result<std::optional<std::string>>> receive(Context ctx) override {
+    if (asked == kWants) {
+      keles::Event never;
+      co_return co_await never.wait(ctx);
+    }
+    ++asked;
+    auto doc = parse_json(R"({"create_request":{"key":"YQ=="}})");
+    co_return std::optional(encode_protobuf(v3::WatchRequest::descriptor(), doc->root));
+  }
+  Task<Result<std::string>> receive_one(Context) override { co_return Status::internal("none"); }
+  Task<Status> send(std::string) override {
+    Context always = Context::root(*loop);
+    Status s = co_await reads.wait(always);
+    ++answered;
+    co_return s;
+  }
+  static constexpr int kWants = 500;
+  Loop* loop = nullptr;
+  keles::Event reads;
+  int asked = 0, answered = 0;
+
+ private:
+  net::Request request_;
+};
+
+Task<void> ask_greedily(Loop* loop, Watches* watches, GreedyCall* call, int* before) {
+  Context ctx = Context::root(*loop).child();
+  TaskGroup group(*loop);
+  group.spawn([](Watches* w, Context c, GreedyCall* g) -> Task<void> {
+    (void)co_await w->serve(c, g);
+  }(watches, ctx, call));
+  (void)co_await ctx.sleep(50ms);
+  *before = call->asked;
+  call->reads.set();
+  while (call->answered < GreedyCall::kWants) (void)co_await ctx.sleep(1ms);
+  ctx.cancel();
+  co_await group.join();
+}
+
+TEST(Watches, AStreamThatDoesNotReadItsAnswersIsNotListenedTo) {
+  auto loop = make_real_loop();
+  TemporaryDirectory directory = *TemporaryDirectory::make("keles-watches");
+  auto disk = Disk::open(directory.path() + "/d", Disk::Options());
+  ASSERT_TRUE(disk.ok()) << disk.status().to_string();
+  auto mvcc = Mvcc::open(*loop, **disk, Mvcc::Hooks());
+  ASSERT_TRUE(mvcc.ok()) << mvcc.status().to_string();
+  Watches watches(**mvcc, **disk, Watches::Options(), [](int64_t) { return std::string(); });
+  GreedyCall call;
+  call.loop = loop.get();
+  int before = 0;
+  run_task(*loop, ask_greedily(loop.get(), &watches, &call, &before));
+  EXPECT_LE(before, 20) << "answers that nobody reads are kept";
+  EXPECT_EQ(call.asked, GreedyCall::kWants);
+  run_task(*loop, (*mvcc)->stop());
 }
 
 }  // namespace

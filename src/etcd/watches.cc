@@ -11,21 +11,37 @@ namespace {
 
 constexpr size_t kPieceStates = 2000;  // that a watch reads from the disk at once
 constexpr int64_t kNoWatch = -1;
+// Answers to requests that may wait for their reader; no more is read of the stream meanwhile, as
+// etcd does (ctrlStreamBufLen).
+constexpr size_t kMostAnswers = 16;
 
 }  // namespace
 
 struct Watches::Stream {
   std::map<int64_t, Watch> watches;
   int64_t last_id = 0;
-  std::deque<std::string> out;
-  size_t bytes = 0;  // of `out`
+  struct Message {
+    std::string text;
+    bool answer;  // to a request, else events
+  };
+  std::deque<Message> out;
+  size_t bytes = 0, answers = 0;  // of `out`
   bool progress_asked = false;
-  keles::Event work;
+  keles::Event work, room;
 
-  void put(std::string message) {
-    bytes += message.size();
-    out.push_back(std::move(message));
+  void put(std::string text, bool answer) {
+    bytes += text.size();
+    answers += answer ? 1 : 0;
+    out.push_back({std::move(text), answer});
     work.set();
+  }
+  std::string take() {
+    Message first = std::move(out.front());
+    out.pop_front();
+    bytes -= first.text.size();
+    answers -= first.answer ? 1 : 0;
+    room.set();
+    return std::move(first.text);
   }
 };
 
@@ -54,7 +70,7 @@ void Watches::put_events(Stream& s, Watch& w, const std::vector<EventPtr>& event
     put_int(out, 7, fragment ? 1 : 0);
     out += body;
     body.clear();
-    s.put(std::move(out));
+    s.put(std::move(out), false);
   };
   for (const EventPtr& e : events) {
     if (!w.wants(*e)) continue;
@@ -89,7 +105,7 @@ void Watches::end_watch(Stream& s, int64_t id, std::string_view why, int64_t com
   put_int(out, 4, 1);
   put_int(out, 5, compacted);
   put_bytes(out, 6, why);
-  s.put(std::move(out));
+  s.put(std::move(out), true);
   s.watches.erase(id);
 }
 
@@ -123,7 +139,7 @@ void Watches::create(Stream& s, const WatchRequest& r, TimePoint now) {
     put_int(out, 4, 1);
     put_bytes(out, 6, refused);
   }
-  s.put(std::move(out));
+  s.put(std::move(out), true);
   if (refused.empty()) s.watches.emplace(w.id, std::move(w));
 }
 
@@ -203,7 +219,7 @@ void Watches::progress(Stream& s, TimePoint now) {
     s.progress_asked = false;
     std::string out = header_(mvcc_.durable());
     put_int(out, 2, kNoWatch);
-    s.put(std::move(out));
+    s.put(std::move(out), true);
   }
   for (auto& [id, w] : s.watches) {
     if (w.last == TimePoint()) w.last = now;
@@ -211,7 +227,7 @@ void Watches::progress(Stream& s, TimePoint now) {
     w.last = now;
     std::string out = header_(mvcc_.durable());
     put_int(out, 2, w.id);
-    s.put(std::move(out));
+    s.put(std::move(out), false);
   }
 }
 
@@ -219,9 +235,7 @@ void Watches::progress(Stream& s, TimePoint now) {
 Task<void> Watches::write_out(Context ctx, Stream* s, net::GrpcCall* call) {
   for (;;) {
     while (!s->out.empty()) {
-      std::string message = std::move(s->out.front());
-      s->out.pop_front();
-      s->bytes -= message.size();
+      std::string message = s->take();
       Status sent = co_await call->send(std::move(message));
       if (!sent.ok()) {
         ctx.cancel(sent);
@@ -267,6 +281,10 @@ Task<Status> Watches::serve(Context ctx, net::GrpcCall* call) {
       break;
     }
     end = handle(stream, **message, ctx.loop().now());
+    while (end.ok() && stream.answers >= kMostAnswers) {
+      stream.room.reset();
+      end = co_await stream.room.wait(until);
+    }
     if (!end.ok()) break;
   }
   until.cancel();

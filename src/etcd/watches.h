@@ -1,6 +1,7 @@
 // Watches: each call of Watch is a stream with any number of watches. One that keeps up is told
 // of each batch as it becomes durable; one whose reader is slow, or that begins in the past, reads
-// the disk in pieces until it has caught up, and is held in no memory meanwhile.
+// the disk in pieces until it has caught up, and is held in no memory meanwhile. Who asks and does
+// not read its answers is not listened to until it does.
 //
 // One loop's thread.
 #pragma once

@@ -24,6 +24,12 @@ int token_main(const std::vector<std::string>& args);
 int node_identity_main(const std::vector<std::string>& args);
 int etcd_main(const std::vector<std::string>& args);
 int kube_apiserver_main(const std::vector<std::string>& args);
+int kube_controller_manager_main(const std::vector<std::string>& args);
+int kube_scheduler_main(const std::vector<std::string>& args);
+int kube_proxy_main(const std::vector<std::string>& args);
+int dns_main(const std::vector<std::string>& args);
+// The kubelet alone, as upstream's.
+int own_kubelet_main(const std::vector<std::string>& args);
 int store_main(const std::vector<std::string>& args);
 int version_main(const std::vector<std::string>& args);
 

@@ -73,7 +73,20 @@ Status flow_options(const ControlPlaneOptions& f, flow::Options* flow) {
       "or --enable-priority-and-fairness be false");
 }
 
+Status check_address_types(const ControlPlaneOptions& f) {
+  const registry::AddressTypes& known = registry::kubelet_address_types();
+  for (const std::string& type : f.kubelet_addresses) {
+    if (std::find(known.begin(), known.end(), type) != known.end()) continue;
+    return Status::bad_request("--kubelet-preferred-address-types: \"" + type +
+                               "\": want some of InternalIP, ExternalIP, InternalDNS, "
+                               "ExternalDNS, Hostname");
+  }
+  if (!f.kubelet_addresses.empty()) return {};
+  return Status::bad_request("--kubelet-preferred-address-types: want at least one");
+}
+
 Status policy_options(const ControlPlaneOptions& f, ApiServerOptions* options) {
+  TRY(check_address_types(f));
   if (f.memory_budget_mb < 1 || f.memory_budget_mb > (int64_t{1} << 20))
     return Status::bad_request("--memory-budget-mb: want 1 to 1048576");
   TRY(flow_options(f, &options->flow));
@@ -374,8 +387,8 @@ class Components {
                                        running_.controllers));
     }
     if (scheduler_client_) {
-      TRY(read_scheduler_options(&election));
       election.name = "kube-scheduler";
+      TRY(read_scheduler_options(&election));
       auto lead = [this](Context leading) { return run_scheduler(std::move(leading)); };
       group_.spawn(RunningParts::shown(run_leading(ctx, scheduler_client_.get(), scheduler_elects_,
                                                    election, "default-scheduler", lead),
@@ -409,11 +422,17 @@ class Components {
     if (flags_.scheduler_config.empty()) return {};
     TRY_ASSIGN(config, scheduler::read_scheduler_config(flags_.scheduler_config));
     for (const std::string& w : config.warnings) log::warn(w);
+    if (!config.kubeconfig.empty()) {
+      log::warn("clientConnection.kubeconfig: nothing acts on it: the scheduler runs in the server",
+                {{"file", flags_.scheduler_config}});
+    }
     scheduler_options_ = std::move(config.options);
     scheduler_elects_ = scheduler_elects_ && config.leader_elect;
     election->lease_duration = config.lease_duration;
     election->renew_deadline = config.renew_deadline;
     election->retry_period = config.retry_period;
+    election->name = config.lease_name;
+    election->ns = config.lease_namespace;
     return {};
   }
 
@@ -581,6 +600,8 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
         "Serve metrics.k8s.io (kubectl top, autoscaling) from what the kubelets tell, unless its "
         "APIService leads elsewhere.");
   f.add("kubelet-client-key", &s.kubelet_key, "Path to a client key file for TLS.");
+  f.add("kubelet-preferred-address-types", &s.kubelet_addresses,
+        "List of the preferred NodeAddressTypes to use for kubelet connections.");
   f.add("logging-format", &s.logging_format,
         "Sets the log format. Permitted formats: \"json\", \"text\".");
   f.add("v", &s.verbosity, "number for the log level verbosity", 'v');
@@ -707,12 +728,14 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   front_options.git_version = kGitVersion;
   front_options.started = loop->wall_now();
   front_options.flags = f.flags;
+  front_options.kubelet_addresses = f.kubelet_addresses;
   std::shared_ptr<usage::UsageSource> usage;
   if (f.metrics_api) {
     usage::Options kubelet;
     kubelet.kubelet_tls = front_options.kubelet_tls;
     kubelet.kubelet_identity = identities.kubelet();
     kubelet.kubelet_subject = front_options.kubelet_subject;
+    kubelet.kubelet_addresses = f.kubelet_addresses;
     usage = std::make_shared<usage::UsageSource>(*loop, store->get(), std::move(kubelet));
     usage::serve(usage, &api.registry());
   }

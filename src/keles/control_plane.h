@@ -20,6 +20,7 @@
 #include "server/auth/auth.h"
 #include "server/http/pki_files.h"
 #include "server/identity/reload.h"
+#include "server/objects/kubelet_address.h"
 #include "server/server.h"
 
 namespace keles {
@@ -49,6 +50,7 @@ struct ControlPlaneOptions {
   std::vector<std::string> tls_sans;
   std::string write_kubeconfig, kubeconfig_server, token_auth_file;
   std::string kubelet_ca, kubelet_certificate, kubelet_key;
+  registry::AddressTypes kubelet_addresses = registry::kubelet_address_types();
   int64_t dns_port = 10053;
   std::vector<std::string> enable_admission, disable_admission;
   std::vector<std::string> authorization_modes = {"Node", "RBAC"};

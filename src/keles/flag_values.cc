@@ -59,7 +59,9 @@ std::map<std::string, std::string> flag_values(const Flags& flags,
     const std::string& a = args[i];
     if (!a.starts_with("--") || a.size() == 2) continue;
     const size_t eq = a.find('=');
-    const auto at = known.find(a.substr(2, eq == a.npos ? eq : eq - 2));
+    std::string name = a.substr(2, eq == a.npos ? eq : eq - 2);
+    std::replace(name.begin(), name.end(), '_', '-');
+    const auto at = known.find(name);
     if (at == known.end()) continue;
     Known& k = at->second;
     std::string value = "true";

@@ -14,6 +14,7 @@
 #include "keles/flag_values.h"
 #include "keles/identity_flags.h"
 #include "keles/runtime.h"
+#include "keles/serving_pair.h"
 #include "net/pki.h"
 #include "server/auth/auth.h"
 #include "server/identity/authorization_config.h"
@@ -69,49 +70,24 @@ void add_flags(Flags& f, ApiServerFlags& s) {
   f.add("proxy-client-key-file", &s.proxy_key, "Private key of --proxy-client-cert-file.");
 }
 
-Result<net::TlsIdentity> read_pair(const std::string& certificate, const std::string& key,
-                                   const char* flags) {
-  if (certificate.empty() || key.empty()) {
-    return Status::bad_request(std::string(flags) + " go together");
-  }
-  TRY_ASSIGN(c, read_file(certificate));
-  TRY_ASSIGN(k, read_file(key));
-  return net::TlsIdentity{c, k};
-}
-
-// One that vouches for itself, as upstream makes it where none is given.
-Status make_serving_pair(const ApiServerFlags& f, const ControlPlaneOptions& p, WallTime now) {
-  net::CertificateSpec spec;
-  spec.not_before = now - 1h;
-  spec.not_after = now + 365 * 24h;
-  spec.common_name = p.advertise_address + "-ca";
-  TRY_ASSIGN(ca, net::make_ca(spec));
-  TRY_ASSIGN(service_ip, nth_address(p.service_cidr, 1));
-  spec.common_name = p.advertise_address;
-  spec.server = true;
-  spec.dns_names = {"kubernetes", "kubernetes.default", "kubernetes.default.svc",
-                    "kubernetes.default.svc.cluster.local", "localhost"};
-  spec.ip_addresses = {service_ip, p.advertise_address, "127.0.0.1"};
-  TRY_ASSIGN(pair, net::issue_certificate(ca, spec));
-  TRY(make_directories(f.cert_dir));
-  TRY(write_file(f.cert_dir + "/apiserver.key", pair.key_pem, 0600));
-  return write_file(f.cert_dir + "/apiserver.crt", pair.certificate_pem + ca.certificate_pem);
-}
-
 Result<net::TlsIdentity> serving_pair(const ApiServerFlags& f, const ControlPlaneOptions& p,
                                       WallTime now) {
-  if (!f.tls_certificate.empty() || !f.tls_key.empty()) {
-    return read_pair(f.tls_certificate, f.tls_key, "--tls-cert-file and --tls-private-key-file");
-  }
-  if (f.cert_dir.empty()) {
+  if (f.tls_certificate.empty() && f.tls_key.empty() && f.cert_dir.empty()) {
     return Status::bad_request(
         "--cert-dir, or --tls-cert-file and --tls-private-key-file: one of "
         "them is needed");
   }
-  const std::string certificate = f.cert_dir + "/apiserver.crt",
-                    key = f.cert_dir + "/apiserver.key";
-  if (!path_exists(certificate) && !path_exists(key)) TRY(make_serving_pair(f, p, now));
-  return read_pair(certificate, key, "apiserver.crt and apiserver.key");
+  TRY_ASSIGN(service_ip, nth_address(p.service_cidr, 1));
+  ServingPair pair;
+  pair.certificate_file = f.tls_certificate;
+  pair.key_file = f.tls_key;
+  pair.directory = f.cert_dir;
+  pair.name = "apiserver";
+  pair.common_name = p.advertise_address;
+  pair.dns_names = {"kubernetes", "kubernetes.default", "kubernetes.default.svc",
+                    "kubernetes.default.svc.cluster.local", "localhost"};
+  pair.ip_addresses = {service_ip, p.advertise_address, "127.0.0.1"};
+  return serving_identity(pair, now);
 }
 
 Result<net::SigningKeys> signing_keys(const ApiServerFlags& f) {

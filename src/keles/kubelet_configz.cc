@@ -37,6 +37,8 @@ constexpr Entry kEntries[] = {
     {"address", "address"},
     {"port", "port", As::kNumber},
     {"read-only-port", "readOnlyPort", As::kNumber},
+    {"healthz-port", "healthzPort", As::kNumber},
+    {"healthz-bind-address", "healthzBindAddress"},
     {"tls-cert-file", "tlsCertFile"},
     {"tls-private-key-file", "tlsPrivateKeyFile"},
     {"rotate-certificates", "rotateCertificates", As::kSwitch},

@@ -19,6 +19,8 @@
 #include "keles/code_pages.h"
 #include "keles/commands.h"
 #include "keles/flag_values.h"
+#include "keles/healthz_port.h"
+#include "keles/host_address.h"
 #include "keles/kubelet_configz.h"
 #include "keles/kubelet_identity.h"
 #include "keles/manager_flags.h"
@@ -42,7 +44,8 @@ struct KubeletFlags {
   std::string kubeconfig, bootstrap_kubeconfig, proxy_kubeconfig, node_ip, name, client_ca_file,
       runtime_endpoint, pod_network = "bridge";
   std::string cert_file, key_file, authorization_mode = "Webhook";
-  int64_t port = 10250, read_only_port = 0;
+  std::string healthz_address = "127.0.0.1";
+  int64_t port = 10250, read_only_port = 0, healthz_port = 10248;
   std::vector<std::string> labels, taints;
   bool network_policy = true, rotate_certificates = false;
   ProxyFlags proxy;
@@ -230,6 +233,10 @@ void add_flags(Flags& f, KubeletFlags& k) {
   f.add("read-only-port", &k.read_only_port,
         "The read-only port for the Kubelet to serve on with no authentication/authorization (set "
         "to 0 to disable).");
+  f.add("healthz-bind-address", &k.healthz_address,
+        "The IP address for the healthz server to serve on.");
+  f.add("healthz-port", &k.healthz_port,
+        "The port of the localhost healthz endpoint (set to 0 to disable).");
   f.add("enable-debugging-handlers", &k.node.debugging_handlers,
         "Enables server endpoints for log collection and local running of containers and "
         "commands.");
@@ -376,6 +383,13 @@ Status finish_options(KubeletFlags& k) {
     ::gethostname(host, sizeof host - 1);
     k.name = host;
   }
+  if (k.node_ip.empty()) {
+    TRY_ASSIGN(host, read_host_network());
+    k.node_ip = default_route_address(host);
+    if (k.node_ip.empty())
+      return Status::bad_request(
+          "--node-ip: the host has no default route with an address: say it");
+  }
   TRY_ASSIGN(ips, parse_node_ips(k.node_ip));
   if (k.pod_network != "bridge" && k.pod_network != "vxlan" && k.pod_network != "none") {
     return Status::bad_request("--pod-network: \"" + k.pod_network +
@@ -408,6 +422,11 @@ Status finish_options(KubeletFlags& k) {
   }
   if (k.port < 1 || k.port > 65535 || k.read_only_port < 0 || k.read_only_port > 65535) {
     return Status::bad_request("--port and --read-only-port: want a port number up to 65535");
+  }
+  if (k.healthz_port < 0 || k.healthz_port > 65535 || !IpAddress::parse(k.healthz_address)) {
+    return Status::bad_request(
+        "--healthz-port and --healthz-bind-address: want a port number up to 65535, and an IP "
+        "address");
   }
   TRY_ASSIGN(proxy_ports, k.proxy.ports());
   k.proxy_ports = proxy_ports;
@@ -530,10 +549,12 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
     };
     group.spawn(node::keep_client_certificate(all, std::move(o), client.get(), std::move(use)));
   }
+  HealthzPort healthz(ctx.loop(), k.healthz_address, static_cast<uint16_t>(k.healthz_port));
   group.spawn(release_code_at_rest(all));
   Status s = co_await node::run_node_agent(all, k.node, client.get());
   all.cancel();
   if (proxy_health) co_await proxy_health->stop(ctx);
+  co_await healthz.stop(ctx);
   co_await group.join();
   co_await informers.join();
   co_return s;
@@ -553,16 +574,15 @@ std::vector<std::string> with_files(const std::vector<std::string>& args) {
 
 }  // namespace
 
-int kubelet_main(const std::vector<std::string>& args) {
+namespace {
+
+int run_kubelet(const std::vector<std::string>& args, const char* help, bool alone) {
   KubeletFlags k;
-  Flags flags(
-      "Runs a node: the kubelet, its pod network, its service proxy and its network "
-      "policies.\n\nUsage:\n  keles kubelet "
-      "[flags]");
+  Flags flags(help);
   add_flags(flags, k);
   const std::vector<std::string> all = with_files(args);
   flags.require("kubeconfig");
-  flags.require("node-ip");
+  if (!alone) flags.require("node-ip");
   return run_command(&flags, all, [&](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(read_about(args, flags, all, k));
@@ -572,6 +592,25 @@ int kubelet_main(const std::vector<std::string>& args) {
     log::info("Starting kubelet", {{"version", kGitVersion}, {"node", k.name}});
     return run_program([k](Context ctx) { return run_node(ctx, k); });
   });
+}
+
+}  // namespace
+
+int kubelet_main(const std::vector<std::string>& args) {
+  return run_kubelet(args,
+                     "Runs a node: the kubelet, its pod network, its service proxy and its network "
+                     "policies.\n\nUsage:\n  keles kubelet [flags]",
+                     false);
+}
+
+// What else a node runs is then somebody else's, unless flags say otherwise.
+int own_kubelet_main(const std::vector<std::string>& args) {
+  std::vector<std::string> own{"--proxy=false", "--pod-network=none"};
+  own.insert(own.end(), args.begin(), args.end());
+  return run_kubelet(own,
+                     "Runs the kubelet by itself, without pod network, service proxy and network "
+                     "policies.\n\nUsage:\n  kubelet [flags]",
+                     true);
 }
 
 }  // namespace keles

@@ -7,10 +7,14 @@
 namespace keles {
 namespace {
 
-Task<std::string> identity_of(Context ctx, Client* client) {
+std::string host_name() {
   char host[256] = "localhost";
   (void)::gethostname(host, sizeof host - 1);
-  std::string name(host);
+  return host;
+}
+
+Task<std::string> identity_of(Context ctx, Client* client) {
+  std::string name = host_name();
   auto system = co_await client->get<api::core_v1::Namespace>(ctx, "", "kube-system");
   // Not found: of a store that nobody has begun to fill; any other name is as good, and is new.
   const std::string own =
@@ -19,6 +23,8 @@ Task<std::string> identity_of(Context ctx, Client* client) {
 }
 
 }  // namespace
+
+std::string unique_identity(Loop& loop) { return host_name() + "_" + loop.random().uuid(); }
 
 Task<void> run_leading(Context ctx, Client* client, bool elect, LeaderElectionOptions options,
                        std::string component, std::function<Task<void>(Context)> lead) {

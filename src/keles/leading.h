@@ -16,4 +16,8 @@ namespace keles {
 Task<void> run_leading(Context ctx, Client* client, bool elect, LeaderElectionOptions options,
                        std::string component, std::function<Task<void>(Context)> lead);
 
+// The host's name with something that no other process has: of who shares its Lease with others on
+// the same host.
+std::string unique_identity(Loop& loop);
+
 }  // namespace keles

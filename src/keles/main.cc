@@ -1,5 +1,5 @@
 // One binary, many names: `keles COMMAND ...`, or a link to it called kubectl, kind, kubelet, etcd,
-// kube-apiserver.
+// kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy.
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -42,9 +42,18 @@ const Command kCommands[] = {
     {"config", "Print the defaults of configuration files, or check one", config_main},
     {"convert", "Convert API objects between JSON, YAML and protobuf", convert_main},
     {"version", "Print the version", version_main},
-    // For tests of operators, which start these two by their names (docs/envtest.md).
+    {"apiserver", "Run an API server alone, as kube-apiserver", kube_apiserver_main},
+    {"controller-manager", "Run the controllers alone, as kube-controller-manager",
+     kube_controller_manager_main},
+    {"scheduler", "Run the scheduler alone, as kube-scheduler", kube_scheduler_main},
+    {"proxy", "Run the service proxy alone, as kube-proxy", kube_proxy_main},
+    {"dns", "Run the cluster's DNS server alone", dns_main},
+    // Under upstream's names the binary is that part (docs/parts.md, docs/envtest.md).
     {"etcd", nullptr, etcd_main},
     {"kube-apiserver", nullptr, kube_apiserver_main},
+    {"kube-controller-manager", nullptr, kube_controller_manager_main},
+    {"kube-scheduler", nullptr, kube_scheduler_main},
+    {"kube-proxy", nullptr, kube_proxy_main},
     {"kind-node-init", nullptr, kind::run_node_init},
 };
 
@@ -53,7 +62,7 @@ int usage(FILE* out) {
                "keles is Kubernetes in one small program.\n\nUsage:\n  keles COMMAND "
                "[flags]\n\nCommands:\n");
   for (const Command& c : kCommands) {
-    if (c.help) std::fprintf(out, "  %-13s %s\n", c.name, c.help);
+    if (c.help) std::fprintf(out, "  %-18s %s\n", c.name, c.help);
   }
   std::fprintf(out, "\nUse \"keles COMMAND --help\" for more about a command.\n");
   return out == stdout ? 0 : 1;
@@ -70,6 +79,7 @@ int run(int argc, char** argv) {
   std::string_view self = argc > 0 ? argv[0] : "keles";
   if (auto slash = self.rfind('/'); slash != self.npos) self.remove_prefix(slash + 1);
   Args args(argv + (argc > 0 ? 1 : 0), argv + argc);
+  if (self == "kubelet") return own_kubelet_main(args);
   if (const Command* c = find_command(self)) return c->run(args);
   if (args.empty()) return usage(stderr);
   std::string name = args.front();

@@ -4,6 +4,7 @@
 #include "api/kubeletconfig_v1beta1.h"
 #include "api/kubeproxyconfig_v1alpha1.h"
 #include "base/log.h"
+#include "machinery/codec_json.h"
 #include "machinery/config_file.h"
 
 namespace keles {
@@ -114,6 +115,8 @@ void read_kubelet(const kubelet::KubeletConfiguration& c, Args& args) {
   args.text("address", c.address());
   args.number("port", c.port());
   args.number("read-only-port", c.read_only_port());
+  args.number("healthz-port", c.healthz_port());
+  args.text("healthz-bind-address", c.healthz_bind_address());
   args.text("tls-cert-file", c.tls_cert_file());
   args.text("tls-private-key-file", c.tls_private_key_file());
   args.flag("rotate-certificates", c.rotate_certificates());
@@ -195,7 +198,7 @@ Status read_nftables(const ConfigFile& file, const Value& rules, Args& args) {
   return {};
 }
 
-Status read_proxy(const ConfigFile& file, Args& args) {
+Status read_proxy_rules(const ConfigFile& file, Args& args) {
   const proxy::KubeProxyConfiguration c(file.root());
   args.text("cluster-cidr", c.cluster_cidr());
   args.text("conntrack-tcp-timeout-established", c.conntrack().tcp_established_timeout());
@@ -207,11 +210,38 @@ Status read_proxy(const ConfigFile& file, Args& args) {
   args.number("conntrack-max-per-core", tracking.max_per_core());
   args.number("conntrack-min", tracking.min());
   args.texts("nodeport-addresses", c.node_port_addresses());
-  TRY(read_nftables(file, c.nftables(), args));
+  return read_nftables(file, c.nftables(), args);
+}
+
+// Of a proxy that runs in a node's process, which has a name and a connection already.
+Status read_proxy(const ConfigFile& file, Args& args) {
+  const proxy::KubeProxyConfiguration c(file.root());
+  TRY(read_proxy_rules(file, args));
+  const auto unread = [](const char* field, std::string_view value) {
+    if (value.empty()) return;
+    log::warn("Configuration", {{"warning", std::string(field) + ": nothing acts on it here"}});
+  };
+  unread("clientConnection.kubeconfig", c.client_connection().kubeconfig());
+  unread("hostnameOverride", c.hostname_override());
   TRY(read_port(file, "healthzBindAddress", c.healthz_bind_address(), "0.0.0.0",
                 "proxy-healthz-port", args));
   return read_port(file, "metricsBindAddress", c.metrics_bind_address(), "127.0.0.1",
                    "proxy-metrics-port", args);
+}
+
+Status read_own_proxy(const ConfigFile& file, Args& args) {
+  const proxy::KubeProxyConfiguration c(file.root());
+  TRY(read_proxy_rules(file, args));
+  const auto connection = c.client_connection();
+  args.text("kubeconfig", connection.kubeconfig());
+  // Which upstream's defaults fill in where they are zero.
+  if (connection.qps() > 0) args.text("kube-api-qps", std::to_string(connection.qps()));
+  if (connection.burst() > 0) args.number("kube-api-burst", connection.burst());
+  args.text("hostname-override", c.hostname_override());
+  args.text("bind-address", c.bind_address());
+  args.text("healthz-bind-address", c.healthz_bind_address());
+  args.text("metrics-bind-address", c.metrics_bind_address());
+  return {};
 }
 
 void tell(const ConfigFile& file) {
@@ -240,6 +270,25 @@ Result<std::vector<std::string>> with_node_config(const Flags& given,
     TRY(read_proxy(file, out));
     tell(file);
   }
+  std::vector<std::string> all = out.take();
+  all.insert(all.end(), args.begin(), args.end());
+  return all;
+}
+
+Result<std::vector<std::string>> with_proxy_config(const Flags& given,
+                                                   const std::vector<std::string>& args,
+                                                   const std::string& file, std::string* json) {
+  const ConfigKind kind{"kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"};
+  Args out(given);
+  TRY_ASSIGN(config, file.empty()
+                         ? ConfigFile::parse("the defaults",
+                                             "apiVersion: kubeproxy.config.k8s.io/v1alpha1\n"
+                                             "kind: KubeProxyConfiguration\n",
+                                             kind)
+                         : ConfigFile::read(file, kind));
+  TRY(read_own_proxy(config, out));
+  tell(config);
+  *json = to_json(config.root());
   std::vector<std::string> all = out.take();
   all.insert(all.end(), args.begin(), args.end());
   return all;

@@ -19,4 +19,10 @@ Result<std::vector<std::string>> with_node_config(const Flags& given,
                                                   const std::string& kubelet_file,
                                                   const std::string& proxy_file);
 
+// The same for `kube-proxy --config`, whose flags tell of connection, name and addresses as well.
+// `json`: the configuration that was read, with defaults.
+Result<std::vector<std::string>> with_proxy_config(const Flags& given,
+                                                   const std::vector<std::string>& args,
+                                                   const std::string& file, std::string* json);
+
 }  // namespace keles

@@ -1,6 +1,7 @@
 #include "keles/proxy_flags.h"
 
 #include <algorithm>
+#include <charconv>
 #include <thread>
 
 #include "base/file.h"
@@ -38,13 +39,17 @@ Result<std::optional<std::vector<IpAddress>>> node_port_ips(const std::vector<st
 }  // namespace
 
 void ProxyFlags::add(Flags& f) {
-  f.add("cluster-cidr", &cluster_cidr,
-        "The address range of pods in the cluster; of each family, comma-separated.");
   f.add("proxy", &enabled, "Run the service proxy.");
   f.add("proxy-healthz-port", &healthz_port,
         "The port of the service proxy's health check, for load balancers; 0 to disable.");
   f.add("proxy-metrics-port", &metrics_port,
         "The port of the service proxy's metrics, on loopback; 0 to disable.");
+  add_rules(f);
+}
+
+void ProxyFlags::add_rules(Flags& f) {
+  f.add("cluster-cidr", &cluster_cidr,
+        "The address range of pods in the cluster; of each family, comma-separated.");
   f.add("nodeport-addresses", &node_port_addresses,
         "A list of CIDR ranges that contain valid node IPs, or alternatively, the single string "
         "'primary', which is the default: connections to NodePort services will only be accepted "
@@ -72,6 +77,25 @@ void ProxyFlags::add(Flags& f) {
         "Minimum number of conntrack entries to allocate, regardless of conntrack-max-per-core.");
 }
 
+Status ProxyFlags::read_address(const char* flag, std::string_view text, std::string* address,
+                                int64_t* port) {
+  if (text.empty()) return {};
+  const Status bad = Status::bad_request("--" + std::string(flag) + ": \"" + std::string(text) +
+                                         "\": want ADDRESS:PORT");
+  const size_t colon = text.rfind(':');
+  std::string_view host = colon == text.npos ? std::string_view() : text.substr(0, colon);
+  const std::string_view number = colon == text.npos ? text : text.substr(colon + 1);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  if (!host.empty() && !IpAddress::parse(host)) return bad;
+  int64_t n = -1;
+  auto read = std::from_chars(number.data(), number.data() + number.size(), n);
+  if (read.ec != std::errc() || read.ptr != number.data() + number.size()) return bad;
+  if (n < 0 || n > 65535) return bad;
+  if (!host.empty()) *address = host;
+  *port = n;
+  return {};
+}
+
 Result<proxy::HealthPorts> ProxyFlags::ports() const {
   for (int64_t port : {healthz_port, metrics_port}) {
     if (port < 0 || port > 65535) {
@@ -80,6 +104,8 @@ Result<proxy::HealthPorts> ProxyFlags::ports() const {
     }
   }
   proxy::HealthPorts out;
+  out.address = healthz_address;
+  out.metrics_address = metrics_address;
   out.health = static_cast<uint16_t>(healthz_port);
   out.metrics = static_cast<uint16_t>(metrics_port);
   return out;

@@ -42,12 +42,15 @@ Task<void> serve_health(const Proxy* proxy, net::Request* request, net::Responde
   co_await answer(out, status, type, std::move(body));
 }
 
-Task<void> serve_metrics(net::Request* request, net::Responder* out) {
+Task<void> serve_metrics(const std::string* configz, net::Request* request, net::Responder* out) {
   std::string body = "404 page not found\n";
   int status = 200;
   std::string_view type = "text/plain; charset=utf-8";
-  if (request->path == "/healthz") {
+  if (request->path == "/healthz" || request->path == "/livez") {
     body = "ok";
+  } else if (request->path == "/configz" && !configz->empty()) {
+    type = "application/json";
+    body = *configz;
   } else if (request->path == "/proxyMode") {
     body = "nftables";
   } else if (request->path == "/metrics") {
@@ -98,9 +101,11 @@ HealthServer::HealthServer(Loop& loop, const Proxy* proxy, const HealthPorts& po
          [proxy](Context, net::Request* request, net::Responder* out) {
            return serve_health(proxy, request, out);
          });
-  listen(loop, "127.0.0.1", ports.metrics, [](Context, net::Request* request, net::Responder* out) {
-    return serve_metrics(request, out);
-  });
+  auto configz = std::make_shared<const std::string>(ports.configz);
+  listen(loop, ports.metrics_address, ports.metrics,
+         [configz](Context, net::Request* request, net::Responder* out) {
+           return serve_metrics(configz.get(), request, out);
+         });
 }
 
 void HealthServer::listen(Loop& loop, std::string address, uint16_t port, net::Handler handler) {

@@ -1,6 +1,6 @@
 // What the proxy says of itself over HTTP, at kube-proxy's ports:
 //   10256, for load balancers:  /healthz (also whether the node may get traffic), /livez
-//   10249, loopback only:       /healthz, /metrics (the proxy's own), /proxyMode
+//   10249, on loopback:         /healthz, /livez, /metrics (the proxy's own), /proxyMode, /configz
 // A port that is taken is reported in the log; the proxy works on without it.
 #pragma once
 
@@ -28,8 +28,9 @@ std::string metrics_of(const std::string& page, std::string_view prefix);
 class Proxy;
 
 struct HealthPorts {
-  std::string address = "0.0.0.0";
+  std::string address = "0.0.0.0", metrics_address = "127.0.0.1";
   uint16_t health = 10256, metrics = 10249;  // 0: none
+  std::string configz;                       // JSON, for /configz; "": it is not served
 };
 
 // Serves on the loop of the proxy, which outlives it.

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/config_file.h"
 #include "machinery/time.h"
@@ -253,6 +254,13 @@ Result<SchedulerConfig> read(const ConfigFile& file) {
   out.lease_duration = duration_of(election["leaseDuration"], 15s);
   out.renew_deadline = duration_of(election["renewDeadline"], 10s);
   out.retry_period = duration_of(election["retryPeriod"], 2s);
+  out.lease_name = election["resourceName"].as_string();
+  out.lease_namespace = election["resourceNamespace"].as_string();
+  const Value& connection = root["clientConnection"];
+  out.kubeconfig = connection["kubeconfig"].as_string();
+  if (!connection["qps"].is_null()) out.requests_per_second = connection["qps"].as_double();
+  if (!connection["burst"].is_null()) out.burst = connection["burst"].as_int();
+  out.json = to_json(root);
   if (out.leader_elect && out.lease_duration <= out.renew_deadline)
     return file.error("leaderElection.leaseDuration", "must be greater than RenewDeadline");
   return out;

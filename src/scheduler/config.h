@@ -14,6 +14,12 @@ struct SchedulerConfig {
   SchedulerOptions options;
   bool leader_elect = true;
   Duration lease_duration{}, renew_deadline{}, retry_period{};
+  std::string lease_name = "kube-scheduler", lease_namespace = "kube-system";
+  // clientConnection: how a scheduler that runs by itself finds its API server.
+  std::string kubeconfig;
+  double requests_per_second = 50;
+  int64_t burst = 100;
+  std::string json;                   // the whole, with defaults: /configz
   std::vector<std::string> warnings;  // of fields that nothing acts on
 };
 

@@ -324,13 +324,18 @@ Work FlowControl::work_of(const Index::Entry& entry, const Question& q, TimePoin
   return write_work(*watchers, widest);
 }
 
-FlowControl::Outcome FlowControl::enter(Loop& loop, Passage* p, const Question& q, TimePoint now) {
+void FlowControl::sort(Loop& loop, Passage* p, const Question& q) {
   if (generation_.load() == 0) refresh(loop);  // asked before it was started
   auto held = current();
-  const Index::Entry& entry = held->index->match(q.digest);
+  p->entry_ = &held->index->match(q.digest);
   p->holds_ = std::move(held);
-  p->entry_ = &entry;
   p->digest_ = q.digest;
+}
+
+FlowControl::Outcome FlowControl::enter(Loop& loop, Passage* p, const Question& q, TimePoint now) {
+  sort(loop, p, q);
+  const Index::Entry& entry = *p->entry_;
+  p->entered_ = true;
   p->node_ = q.node;
   p->mutating_ = !is_read(q.digest.verb);
   QueueSet::Entry e;

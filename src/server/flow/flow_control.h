@@ -71,7 +71,8 @@ struct Question {
 // One request under flow control. It has ended, or been refused, before it is destroyed.
 class Passage {
  public:
-  bool classified() const { return entry_ != nullptr; }
+  // Whether it is, or was, under flow control: not so what only has its level's turns.
+  bool classified() const { return entered_; }
   const std::string& schema_uid() const { return entry_->schema.uid; }
   const std::string& level_uid() const { return entry_->level->uid; }
   bool runs() const { return ticket_.runs(); }
@@ -87,7 +88,7 @@ class Passage {
   std::string_view node_;
   Ticket ticket_;
   WatchTracker::Watching watching_;
-  bool mutating_ = false;
+  bool mutating_ = false, entered_ = false;
 };
 
 class FlowControl {
@@ -107,6 +108,8 @@ class FlowControl {
   using Outcome = QueueSet::Outcome;
   // `now`: the loop's, as of late.
   Outcome enter(Loop& loop, Passage* p, const Question& q, TimePoint now);
+  // Of what lasts, and has no seat (as upstream's long-running requests): whose turns its are.
+  void sort(Loop& loop, Passage* p, const Question& q);
   // Of who waits: whether it runs; not when `limit` ended first.
   Task<bool> wait(Context limit, Passage* p);
   // Of who runs: its seats are free. A second call does nothing.

@@ -625,6 +625,28 @@ TEST(Follow, SchemasActOnceTheirLevelIsThere) {
   EXPECT_FALSE(w.levels().contains("janes-level"));
 }
 
+// Two users' levels stay apart on a loop, and no seat is taken.
+TEST(Follow, WhatLastsHasTheTurnsOfItsLevelAndNoSeat) {
+  World w;
+  w.start();
+  const Caller jane = user("jane"), joe = user("joe");
+  w.create("FlowSchema", kSchemaOfJane);
+  w.create("PriorityLevelConfiguration",
+           level_yaml("janes-level", "nominalConcurrencyShares: 1, limitResponse: {type: Reject}"));
+  Passage of_jane, of_joe, another;
+  Question q;
+  q.digest = of_resource(jane, "get", "", "pods", "a", "log");
+  w.flow->sort(w.loop, &of_jane, q);
+  w.flow->sort(w.loop, &another, q);
+  q.digest = of_resource(joe, "get", "", "pods", "a", "log");
+  w.flow->sort(w.loop, &of_joe, q);
+  EXPECT_NE(of_jane.level(), nullptr);
+  EXPECT_EQ(of_jane.level(), another.level());
+  EXPECT_NE(of_jane.level(), of_joe.level());
+  EXPECT_FALSE(of_jane.classified()) << "no field of the answer names its schema";
+  EXPECT_FALSE(of_jane.runs());
+}
+
 TEST(Follow, TheTwoThatEverythingRestsOnAreThereInAnyCase) {
   World w;
   const Caller jane = user("jane");

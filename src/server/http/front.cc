@@ -481,8 +481,12 @@ Context patience(const Context& ctx) {
 Outcome Front::enter(Exchange* x, Loop& loop) {
   flow::FlowControl& flow = server_->flow();
   if (!flow.enabled()) return enter_gate(x, loop);
-  // What lasts is not counted, but for what a watch costs before its first event.
-  if (x->lasting && verb_of(x->info) != "watch") return Outcome::kRuns;
+  // What lasts is not counted, but for what a watch costs before its first event; on the loop it
+  // takes its turns among others of its level, not with whatever else lasts.
+  if (x->lasting && verb_of(x->info) != "watch") {
+    flow.sort(loop, &x->passage, flow_question(*x));
+    return Outcome::kRuns;
+  }
   x->flow = &flow;
   x->loop = &loop;
   const Outcome out = flow.enter(loop, &x->passage, flow_question(*x), x->began);

@@ -21,6 +21,7 @@
 #include "server/audit/auditor.h"
 #include "server/auth/auth.h"
 #include "server/http/relay_pool.h"
+#include "server/objects/kubelet_address.h"
 #include "server/server.h"
 #include "server/turns/turns.h"
 
@@ -55,6 +56,8 @@ struct FrontOptions {
   // Whether a kubelet's certificate must be system:node:NAME of the very node that is meant, as
   // the cluster's CA issues them: another server of that CA (the API server itself) is then nobody.
   bool kubelet_subject = true;
+  // Of a node's addresses, which is asked (--kubelet-preferred-address-types).
+  registry::AddressTypes kubelet_addresses = registry::kubelet_address_types();
   // Which addresses are dialled on behalf of users; tests have backends on loopback.
   bool (*may_dial)(const IpAddress&) = net::may_relay_to;
   std::vector<PathSource> paths;
@@ -91,7 +94,6 @@ class Front {
   Task<void> serve_path(Context ctx, Exchange* x);
   Task<void> serve_resource(Context ctx, Exchange* x);
   Task<void> serve_health(Exchange* x, std::string endpoint);
-  Task<void> serve_check(Exchange* x, std::string endpoint, std::string only);
   // 404: a Status below the API's paths, plain text elsewhere.
   Task<void> not_found(Exchange* x);
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "machinery/codec_json.h"
+#include "server/health_page.h"
 #include "server/http/backup.h"
 #include "server/http/exchange.h"
 #include "server/http/front.h"
@@ -60,58 +61,15 @@ bool is_claimed(std::string_view path, const Catalog& catalog) {
 }  // namespace
 
 Task<void> Front::serve_health(Exchange* x, std::string endpoint) {
-  const std::string name(endpoint.substr(1));
-  std::string only;
-  if (x->info.path.size() > endpoint.size() + 1) only = x->info.path.substr(endpoint.size() + 1);
-  if (!only.empty()) {
-    co_await serve_check(x, name, only);
-    co_return;
-  }
-  std::set<std::string> excluded, unknown;
-  for (std::string& e : x->query.get_all("exclude")) excluded.insert(std::move(e));
-  unknown = excluded;
-  std::string report, bad;
-  auto skip = [&](const std::string& n) { return excluded.contains(n); };
-  for (const Health::Finding& f : server_->health().look(skip)) {
-    if (f.ready_only && name != "readyz") continue;
-    if (!excluded.contains(f.name)) note_health(f.name, name, f.status.ok());
-    if (excluded.contains(f.name)) {
-      unknown.erase(f.name);
-      report += "[+]" + f.name + " excluded: ok\n";
-    } else if (f.status.ok()) {
-      report += "[+]" + f.name + " ok\n";
-    } else {
-      report += "[-]" + f.name + " failed: reason withheld\n";
-      bad += (bad.empty() ? "" : ",") + f.name;
-      log::info("Health check failed", {{"endpoint", name}, {"check", f.name}, {"err", f.status}});
-    }
-  }
-  std::string quoted;
-  for (const std::string& u : unknown) quoted += (quoted.empty() ? "\"" : ",\"") + u + '"';
-  if (!quoted.empty()) {
-    report += "warn: some health checks cannot be excluded: no matches for " + quoted + "\n";
-  }
-  if (!bad.empty()) {
-    co_await x->answer_text(500, report + name + " check failed\n");
-  } else if (x->query.find("verbose")) {
-    co_await x->answer_text(200, report + name + " check passed\n");
-  } else {
-    co_await x->answer_text(200, "ok");
-  }
-}
-
-// One check, with its reason: who may see this path may see that.
-Task<void> Front::serve_check(Exchange* x, std::string endpoint, std::string only) {
-  auto skip = [&](const std::string& n) { return n != only; };
-  for (const Health::Finding& f : server_->health().look(skip)) {
-    if (f.name != only || (f.ready_only && endpoint != "readyz")) continue;
-    const int code = f.status.ok() ? 200 : 500;
-    note_health(f.name, endpoint, f.status.ok());
-    std::string text = f.status.ok() ? "ok" : "internal server error: " + f.status.message() + "\n";
-    co_await x->answer_text(code, std::move(text));
-    co_return;
-  }
-  co_await x->answer_text(404, "404 page not found\n");
+  HealthQuestion q;
+  q.endpoint = endpoint.substr(1);
+  if (x->info.path.size() > endpoint.size() + 1) q.only = x->info.path.substr(endpoint.size() + 1);
+  for (std::string& e : x->query.get_all("exclude")) q.excluded.insert(std::move(e));
+  q.verbose = x->query.find("verbose") != nullptr;
+  HealthPage page = health_page(server_->health(), q, [&q](const std::string& check, bool good) {
+    note_health(check, q.endpoint, good);
+  });
+  co_await x->answer_text(page.status, std::move(page.text));
 }
 
 Task<void> Front::serve_path(Context ctx, Exchange* x) {

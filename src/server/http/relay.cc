@@ -338,7 +338,7 @@ Task<void> Front::relay(Context ctx, Exchange* x) {
     co_await x->fail(allowed);
     co_return;
   }
-  KubeletTrust trust{options_.kubelet_tls, options_.kubelet_subject};
+  KubeletTrust trust{options_.kubelet_tls, options_.kubelet_subject, options_.kubelet_addresses};
   if (options_.kubelet_identity) trust.tls.identity = *options_.kubelet_identity->get();
   auto target = relay_target(server_->registry().store(), *x, trust, ctx.loop().random());
   if (!target.ok()) {

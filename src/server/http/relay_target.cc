@@ -25,7 +25,7 @@ Result<RelayTarget> kubelet_of(Store& store, const std::string& node, const Kube
       store.snapshot()->get(registry::object_key(kind_of<api::core_v1::Node>(), "", node));
   if (!found) return Status::not_found("", "nodes", node);
   DocumentPtr tree = found->tree();
-  TRY_ASSIGN(address, registry::kubelet_address(tree->root));
+  TRY_ASSIGN(address, registry::kubelet_address(tree->root, trust.addresses));
   RelayTarget out;
   out.host = address.host;
   out.port = address.port;

@@ -7,6 +7,7 @@
 
 #include "net/http.h"
 #include "server/http/exchange.h"
+#include "server/objects/kubelet_address.h"
 #include "store/store.h"
 
 namespace keles::server {
@@ -21,10 +22,12 @@ struct RelayTarget {
   bool default_port = false;  // nobody named a port: the scheme's own
 };
 
-// How kubelets are known: their CA, what is shown to them, whether their subject counts.
+// How kubelets are found and known: which of their addresses, their CA, what is shown to them,
+// whether their subject counts.
 struct KubeletTrust {
   net::ClientTls tls;
   bool subject = true;
+  registry::AddressTypes addresses = registry::kubelet_address_types();
 };
 
 // kBadRequest, kNotFound and kServiceUnavailable with upstream's messages.

@@ -5,9 +5,8 @@ namespace {
 
 constexpr uint16_t kKubeletPort = 10250;
 
-std::string_view node_address(const Value& node) {
-  for (std::string_view type :
-       {"InternalIP", "ExternalIP", "InternalDNS", "ExternalDNS", "Hostname"}) {
+std::string_view node_address(const Value& node, const AddressTypes& order) {
+  for (const std::string& type : order) {
     for (const Value& a : node["status"]["addresses"].items()) {
       if (a["type"].as_string() == type) return a["address"].as_string();
     }
@@ -17,9 +16,15 @@ std::string_view node_address(const Value& node) {
 
 }  // namespace
 
-Result<KubeletAddress> kubelet_address(const Value& node) {
+const AddressTypes& kubelet_address_types() {
+  static const AddressTypes types{"InternalIP", "ExternalIP", "InternalDNS", "ExternalDNS",
+                                  "Hostname"};
+  return types;
+}
+
+Result<KubeletAddress> kubelet_address(const Value& node, const AddressTypes& order) {
   KubeletAddress out;
-  out.host = node_address(node);
+  out.host = node_address(node, order);
   if (out.host.empty()) {
     return Status::internal("no preferred addresses found for node " +
                             std::string(node["metadata"]["name"].as_string()));

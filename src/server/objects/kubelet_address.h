@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "machinery/value.h"
@@ -15,8 +16,12 @@ struct KubeletAddress {
   uint16_t port = 0;
 };
 
-// By the first of the node's addresses in upstream's order of preference (InternalIP first). Errors
-// are upstream's.
-Result<KubeletAddress> kubelet_address(const Value& node);
+// Types of addresses, the preferred one first (--kubelet-preferred-address-types).
+using AddressTypes = std::vector<std::string>;
+// Those that node addresses have, in the order that holds when nobody says another.
+const AddressTypes& kubelet_address_types();
+
+// By the first of the node's addresses in the order of preference. Errors are upstream's.
+Result<KubeletAddress> kubelet_address(const Value& node, const AddressTypes& order);
 
 }  // namespace keles::registry

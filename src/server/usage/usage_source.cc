@@ -93,7 +93,7 @@ void UsageSource::look_for_nodes() {
   const std::string prefix = registry::kind_prefix(kind_of<api::core_v1::Node>());
   store_->snapshot()->scan(prefix, prefix, [&](std::string_view, const ObjectPtr& o) {
     DocumentPtr tree = o->tree();
-    auto where = registry::kubelet_address(tree->root);
+    auto where = registry::kubelet_address(tree->root, options_.kubelet_addresses);
     if (!where.ok()) return true;
     const std::string name(o->name());
     auto known = nodes_.extract(name);

@@ -17,6 +17,7 @@
 #include "net/address.h"
 #include "net/http.h"
 #include "net/live_identity.h"
+#include "server/objects/kubelet_address.h"
 #include "server/registry/registry.h"
 #include "server/usage/samples.h"
 #include "store/store.h"
@@ -28,6 +29,7 @@ struct Options {
   // When set, what is shown to them, in the place of kubelet_tls's.
   std::shared_ptr<const net::LiveIdentity> kubelet_identity;
   bool kubelet_subject = true;  // their certificates name their node
+  registry::AddressTypes kubelet_addresses = registry::kubelet_address_types();
   // Which addresses are dialled; tests have their kubelets on loopback.
   bool (*may_dial)(const IpAddress&) = net::may_relay_to;
   Duration every = 15s;         // --metric-resolution of metrics-server
