@@ -25,7 +25,7 @@ void add_place_flags(Flags& f, CertificatePlaces& p) {
         "The administrator's kubeconfig, told and renewed where it is of this cluster.");
 }
 
-int check_main(const std::vector<std::string>& args) {
+int check_certificates(const std::vector<std::string>& args) {
   CertificatePlaces places;
   Flags flags(
       "Tells the certificates of this machine's server or agent: whose they are, when they end, "
@@ -91,7 +91,7 @@ constexpr char kHelp[] =
 int certs_main(const std::vector<std::string>& args) {
   const std::string which = args.empty() ? "" : args[0];
   const std::vector<std::string> rest(args.begin() + (args.empty() ? 0 : 1), args.end());
-  if (which == "check" || which == "check-expiration") return check_main(rest);
+  if (which == "check" || which == "check-expiration") return check_certificates(rest);
   if (which == "renew") return renew_main(rest);
   const bool asked = which == "--help" || which == "-h" || which == "help";
   std::fputs(kHelp, asked ? stdout : stderr);

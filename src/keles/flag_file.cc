@@ -50,7 +50,7 @@ Result<std::vector<std::string>> values_of(const Value& v) {
   } else if (v.is_map()) {
     for (const auto& m : v.members()) {
       TRY_ASSIGN(text, scalar_text(m.value));
-      out.push_back(std::string(m.key) + "=" + text);
+      out.push_back(std::string(m.key()) + "=" + text);
     }
   } else {
     TRY_ASSIGN(text, scalar_text(v));
@@ -74,7 +74,7 @@ Result<std::vector<std::string>> flags_of_file(const Flags& flags, const std::st
   const std::set<std::string> given = given_in(args);
   std::vector<std::string> more;
   for (const auto& m : doc->root.members()) {
-    const std::string name(m.key);
+    const std::string name(m.key());
     if (!known.contains(name) || name == "config")
       return bad("unknown flag \"" + name + "\" (--help tells those that there are)");
     auto values = values_of(m.value);
