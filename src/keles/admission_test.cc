@@ -790,7 +790,6 @@ TEST_F(AdmissionTest, PluginsAndModesAreNamedByFlags) {
             "--enable-admission-plugins: admission-control plugin \"Nonsense\" is unknown");
   EXPECT_THAT(admission::make_config({"ServiceAccount"}, {"ServiceAccount"}).status().message(),
               HasSubstr("in both enable-admission-plugins and disable-admission-plugins flags"));
-  EXPECT_FALSE(admission::make_config({"ImagePolicyWebhook"}, {}).ok());
   EXPECT_TRUE(admission::make_config({}, {"ValidatingAdmissionWebhook"}).ok());
 
   EXPECT_EQ(auth::parse_modes({"RBAC", "Nodes"}).status().message(),

@@ -37,14 +37,14 @@ struct Example {
 TEST(FlagFile, GivesWhatTheCommandLineDoesNot) {
   Example e;
   ASSERT_TRUE(e.take("# mine\nserver: https://h:1\nnode: yes\nsecure-port: 7443\n"
-                     "tls-san: [a, b]\nnode-labels: {disk: ssd, n: 1}\n",
+                     "tls-san: [a, b]\nnode-labels: {disk: ssd, zone: 1}\n",
                      {"--secure-port", "1", "--tls-san=c"})
                   .ok());
   EXPECT_EQ(e.server, "https://h:1");
   EXPECT_TRUE(e.node);
   EXPECT_EQ(e.port, 1);
   EXPECT_THAT(e.names, ElementsAre("c"));
-  EXPECT_THAT(e.labels, ElementsAre("disk=ssd", "n=1"));
+  EXPECT_THAT(e.labels, ElementsAre("disk=ssd", "zone=1"));
   EXPECT_TRUE(Example().take("# nothing but this\n", {"--server=x"}).ok());
 }
 

@@ -41,7 +41,7 @@ Wanted read_headers(const net::Headers& headers) {
   out.user.uid = headers.get("impersonate-uid").value_or("");
   for (std::string_view g : headers.get_all("impersonate-group")) out.user.groups.emplace_back(g);
   for (const auto& [name, value] : headers) {
-    if (name.size() <= kExtraHeader.size()) continue;
+    if (name.size() < kExtraHeader.size()) continue;
     std::string lower = name;
     for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
     if (!lower.starts_with(kExtraHeader)) continue;
