@@ -4,6 +4,7 @@
 #include <charconv>
 #include <optional>
 
+#include "base/list_text.h"
 #include "machinery/label_map.h"
 #include "machinery/validation.h"
 
@@ -168,14 +169,7 @@ class Parser {
   }
 
   static Status first_error(const FieldErrors& errors) {
-    if (errors.size() == 1) {
-      return Status::bad_request(errors[0].field + ": " + errors[0].message);
-    }
-    std::string text;
-    for (const StatusCause& c : errors) {
-      text += (text.empty() ? "" : ", ") + c.field + ": " + c.message;
-    }
-    return Status::bad_request("[" + text + "]");
+    return Status::bad_request(aggregate(errors));
   }
 
   Status op(LabelRequirement* r) {

@@ -1,4 +1,5 @@
 // Defaults of a schema: they are pruned, and valid under the schema that has them.
+#include "base/list_text.h"
 #include "machinery/custom_object.h"
 #include "machinery/decode_part.h"
 #include "machinery/rule_check.h"
@@ -125,10 +126,7 @@ class Defaults {
     if (named["name"].as_string().empty()) named.set(arena, "name", Value::string("fakename"));
     validate_object_meta(found, named, !named["namespace"].as_string().empty(),
                          name_is_path_segment);
-    std::string all;
-    for (const StatusCause& c : found)
-      all += (all.empty() ? "" : ", ") + c.field + ": " + c.message;
-    return found.size() > 1 ? "[" + all + "]" : all;
+    return aggregate(found);
   }
 
   FieldErrors& errors_;

@@ -9,6 +9,7 @@
 
 #include "api/coordination_v1.h"
 #include "base/file.h"
+#include "base/list_text.h"
 #include "base/log.h"
 #include "base/recurring.h"
 #include "machinery/quantity.h"
@@ -295,14 +296,12 @@ void NodeStatus::tell_pressures() {
 }
 
 std::string NodeStatus::trouble() const {
-  std::string all;
-  int count = 0;
+  std::vector<std::string> all;
   for (const std::string& one : {runtime_trouble_, network_trouble_,
                                  std::string(shutting_down_ ? "node is shutting down" : "")}) {
-    if (one.empty()) continue;
-    all += (count++ == 0 ? "" : ", ") + one;
+    if (!one.empty()) all.push_back(one);
   }
-  return count > 1 ? "[" + all + "]" : all;
+  return aggregate(all);
 }
 
 std::vector<NodeStatus::Condition> NodeStatus::conditions() const {

@@ -5,6 +5,7 @@
 
 #include "api/deviceplugin_v1beta1.h"
 #include "base/encoding.h"
+#include "base/list_text.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
 #include "node/topology/checkpoint.h"
@@ -33,12 +34,6 @@ std::string list_text(const std::vector<std::string>& texts) {
     write_json_string(out, s);
   }
   return out + "]";
-}
-
-std::string list_dump(const std::vector<std::string>& texts) {
-  std::string out;
-  for (const std::string& s : texts) out += (out.empty() ? "" : " ") + s;
-  return "[" + out + "]";
 }
 
 std::vector<std::string> sorted(const DeviceIds& ids) { return {ids.begin(), ids.end()}; }
@@ -272,7 +267,7 @@ std::string DeviceBook::dump() const {
       for (const auto& [resource, given] : resources) {
         std::string ids, bytes;
         for (const auto& [node, list] : given.by_node)
-          ids += (ids.empty() ? "" : " ") + std::to_string(node) + ":" + list_dump(list);
+          ids += (ids.empty() ? "" : " ") + std::to_string(node) + ":" + go_list(list);
         for (unsigned char c : given.grant.bytes)
           bytes += (bytes.empty() ? "" : " ") + std::to_string(c);
         entries += (entries.empty() ? "" : " ") + ("{PodUID:(string)" + uid) +
@@ -283,7 +278,7 @@ std::string DeviceBook::dump() const {
     }
   }
   for (const auto& [resource, devices] : offered_)
-    offered += (offered.empty() ? "" : " ") + resource + ":" + list_dump(sorted(healthy(resource)));
+    offered += (offered.empty() ? "" : " ") + resource + ":" + go_list(sorted(healthy(resource)));
   return "(checkpoint.checkpointData){PodDeviceEntries:([]checkpoint.PodDevicesEntry)" +
          (entries.empty() ? "<nil>" : "[" + entries + "]") +
          " RegisteredDevices:(map[string][]string)map[" + offered + "]}";
@@ -342,7 +337,7 @@ Result<DeviceBook> DeviceBook::parse(const std::string& text) {
         resource(member(e, "ResourceName").as_string());
     std::string ids, numbers;
     for (const auto& [node, list] : given.by_node)
-      ids += (ids.empty() ? "" : " ") + std::to_string(node) + ":" + list_dump(list);
+      ids += (ids.empty() ? "" : " ") + std::to_string(node) + ":" + go_list(list);
     for (unsigned char c : bytes) numbers += (numbers.empty() ? "" : " ") + std::to_string(c);
     entries += (entries.empty() ? "" : " ") + ("{PodUID:(string)" + uid) +
                " ContainerName:(string)" + name + " ResourceName:(string)" + resource +
@@ -359,7 +354,7 @@ Result<DeviceBook> DeviceBook::parse(const std::string& text) {
     out.offered_[std::string(m.key())];
   }
   for (const auto& [resource, list] : registered)
-    offered += (offered.empty() ? "" : " ") + resource + ":" + list_dump(list);
+    offered += (offered.empty() ? "" : " ") + resource + ":" + go_list(list);
   const std::string dump =
       "(checkpoint.checkpointData){PodDeviceEntries:([]checkpoint.PodDevicesEntry)" +
       (entries.empty() ? "<nil>" : "[" + entries + "]") +

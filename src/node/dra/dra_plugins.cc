@@ -4,6 +4,7 @@
 
 #include "api/drahealth_v1alpha1.h"
 #include "api/resource_v1.h"
+#include "base/list_text.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "net/grpc.h"
@@ -31,12 +32,6 @@ metrics::Histogram& calls() {
   return h;
 }
 
-std::string go_list(const std::vector<std::string>& texts) {
-  std::string out;
-  for (const std::string& t : texts) out += (out.empty() ? "\"" : " \"") + t + "\"";
-  return "[" + out + "]";
-}
-
 }  // namespace
 
 struct DraPlugins::Plugin {
@@ -53,7 +48,7 @@ Result<std::string> dra_service(const std::vector<std::string>& offered) {
   for (const std::string& o : offered)
     for (const char* known : kServices)
       if (o == known) return o;
-  return failed("none of services supported by the plugin (" + go_list(offered) +
+  return failed("none of services supported by the plugin (" + go_quoted_list(offered) +
                 ") are supported by the kubelet ([\"v1.DRAPlugin\" \"v1beta1.DRAPlugin\"])");
 }
 

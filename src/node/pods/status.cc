@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "base/list_text.h"
 #include "machinery/time.h"
 #include "node/cgroup/resources.h"
 #include "node/pods/container_config.h"
@@ -347,12 +348,6 @@ class StatusBuilder {
     }
   }
 
-  static std::string names(const std::vector<std::string>& list) {
-    std::string out = "[";
-    for (const std::string& s : list) out += (out.size() > 1 ? " " : "") + s;
-    return out + "]";
-  }
-
   void add_conditions() {
     bool ended = out_.phase() == "Succeeded" || out_.phase() == "Failed";
     const cri::Sandbox* sandbox = in_.actual->ready_sandbox();
@@ -419,7 +414,7 @@ class StatusBuilder {
                 "");
     } else {
       condition("Initialized", false, "ContainersNotInitialized",
-                "containers with incomplete status: " + names(waiting));
+                "containers with incomplete status: " + go_list(waiting));
     }
   }
 
@@ -435,7 +430,7 @@ class StatusBuilder {
       if (!s.ready()) unready.emplace_back(s.name());
     if (unready.empty()) return true;
     *reason = "ContainersNotReady";
-    *message = "containers with unready status: " + names(unready);
+    *message = "containers with unready status: " + go_list(unready);
     return false;
   }
 

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "base/beneath.h"
+#include "base/list_text.h"
 #include "base/process.h"
 #include "machinery/time.h"
 #include "machinery/validation.h"
@@ -34,16 +35,6 @@ std::optional<int64_t> integer(std::string_view s) {
   auto r = std::from_chars(s.data(), s.data() + s.size(), n);
   if (s.empty() || r.ec != std::errc() || r.ptr != s.data() + s.size()) return std::nullopt;
   return n;
-}
-
-// One error as it is, several in brackets, as upstream puts them together.
-std::string words(const FieldErrors& errors) {
-  std::string out;
-  for (const StatusCause& e : errors) {
-    if (!out.empty()) out += ", ";
-    out.append(e.field).append(": ").append(e.message);
-  }
-  return errors.size() > 1 ? "[" + out + "]" : out;
 }
 
 bool is_safe_name(std::string_view s) {
@@ -234,7 +225,7 @@ Result<LogQuery> read_log_query(const std::vector<std::pair<std::string, std::st
   q.since = first("since", "since");
   q.until = first("until", "until");
   q.format = first("output", "output");
-  if (!e.empty()) return Status::bad_request(words(e));
+  if (!e.empty()) return Status::bad_request(aggregate(e));
   return q;
 }
 
@@ -274,7 +265,7 @@ Status check_log_query(const LogQuery& q, const std::string& root) {
     field::not_supported(e, FieldPath("output"), q.format, kFormats);
   }
   if (e.empty()) return {};
-  return Status(Reason::kInvalid, words(e));
+  return Status(Reason::kInvalid, aggregate(e));
 }
 
 std::vector<std::string> journal_arguments(const LogQuery& q,

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "api/authentication_v1.h"
+#include "base/list_text.h"
 #include "machinery/quantity.h"
 #include "machinery/time.h"
 #include "machinery/volumes/claim_rules.h"
@@ -165,17 +166,12 @@ Status not_processed(const std::string& volume, const Status& why) {
                                   ": " + why.message());
 }
 
-// Several errors as one: "[a, b]".
+// Several errors as one, with the reason of the first.
 Status joined(const std::vector<Status>& errors) {
   if (errors.empty()) return {};
   std::vector<std::string> texts;
-  for (const Status& s : errors)
-    if (std::find(texts.begin(), texts.end(), s.message()) == texts.end())
-      texts.push_back(s.message());
-  if (texts.size() == 1) return errors[0];
-  std::string all = "[" + texts[0];
-  for (size_t i = 1; i < texts.size(); ++i) all += ", " + texts[i];
-  return Status(errors[0].reason(), all + "]");
+  for (const Status& s : errors) texts.push_back(s.message());
+  return errors.size() == 1 ? errors[0] : Status(errors[0].reason(), aggregate(texts));
 }
 
 }  // namespace

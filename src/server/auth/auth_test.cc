@@ -663,9 +663,11 @@ TEST_F(AuthTest, Impersonates) {
   h.add("Impersonate-Extra-Example.org%2FScopes", "b");
   auto extra = auth_->impersonate(user("root", {"system:masters"}), h, get_pods())->extra;
   EXPECT_THAT(extra["example.org/scopes"], testing::ElementsAre("a", "b"));
-  // One without a key is not passed over: asked for by itself it wants a user, and nobody narrow may have it.
-  EXPECT_EQ(auth_->impersonate(user("joe"), {{"Impersonate-Extra-", "a"}}, get_pods()).status().code(),
-            400);
+  // One without a key is not passed over: asked for by itself it wants a user, and nobody narrow
+  // may have it.
+  EXPECT_EQ(
+      auth_->impersonate(user("joe"), {{"Impersonate-Extra-", "a"}}, get_pods()).status().code(),
+      400);
 }
 
 // Words in a list are a set.

@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "base/encoding.h"
+#include "base/list_text.h"
 #include "base/log.h"
 #include "net/peer_details.h"
 #include "server/auth/bootstrap_tokens.h"
@@ -109,13 +110,6 @@ std::vector<std::string> common(const std::vector<std::string>& wanted,
     if (std::find(ours.begin(), ours.end(), a) != ours.end()) out.push_back(a);
   }
   return out;
-}
-
-std::string joined(const std::vector<std::string>& errors) {
-  if (errors.size() == 1) return errors[0];
-  std::string out;
-  for (const std::string& e : errors) out += (out.empty() ? "" : ", ") + e;
-  return errors.empty() ? "" : "[" + out + "]";
 }
 
 }  // namespace
@@ -226,7 +220,7 @@ Result<TokenIdentity> Auth::State::check_token(const std::string& token,
     if (word.word == TokenWord::Word::kRefused) errors.push_back(word.error);
     if (word.word == TokenWord::Word::kAsk) errors.emplace_back("nobody could be asked");
   }
-  return Status(Reason::kUnauthorized, joined(errors));
+  return Status(Reason::kUnauthorized, aggregate(errors));
 }
 
 Result<Caller> Auth::authenticate(const net::Request& request, WallTime now, Questions* open,
@@ -259,7 +253,7 @@ Result<Caller> Auth::authenticate(const net::Request& request, WallTime now, Que
   if (errors.empty() && may_be_anonymous(*believed, request.path)) return anonymous();
   if (!errors.empty() && (!request.tls_error.empty() || log::v(2))) {
     log::warn("Unable to authenticate the request",
-              {{"err", joined(errors)}, {"remote", request.remote_address}});
+              {{"err", aggregate(errors)}, {"remote", request.remote_address}});
   }
   return Status::unauthorized();
 }

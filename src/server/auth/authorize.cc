@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/html.h"
+#include "base/list_text.h"
 #include "server/auth/decisions.h"
 #include "server/auth/node.h"
 #include "server/auth/rbac.h"
@@ -90,12 +91,7 @@ Decision Auth::decide(const Caller& caller, const Access& access, Questions* ope
     if (!v.error.empty()) errors.push_back(std::move(v.error));
     if (!v.reason.empty()) out.reason += (out.reason.empty() ? "" : "\n") + v.reason;
   }
-  if (errors.size() == 1) out.error = errors[0];
-  if (errors.size() > 1) {
-    out.error = "[";
-    for (const std::string& e : errors) out.error += (out.error.size() > 1 ? ", " : "") + e;
-    out.error += "]";
-  }
+  if (!errors.empty()) out.error = aggregate(errors);
   return out;
 }
 

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/list_text.h"
+
 namespace keles::auth {
 namespace {
 
@@ -41,9 +43,7 @@ Found look(const RbacIndex& index, const Caller& caller, const Access& access) {
     missing.push_back("cannot be read: " + index.unreadable());
   }
   if (d.allowed || missing.empty()) return out;
-  std::string text = missing[0];
-  for (size_t i = 1; i < missing.size(); ++i) text += ", " + missing[i];
-  d.reason = "RBAC: " + (missing.size() == 1 ? text : "[" + text + "]");
+  d.reason = "RBAC: " + aggregate(missing);
   return out;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/list_text.h"
 #include "machinery/labels.h"
 
 namespace keles::auth {
@@ -35,15 +36,6 @@ bool resource_matches(std::string_view pattern, std::string_view resource,
   if (slash == pattern.npos || pattern.substr(slash + 1) != subresource) return false;
   std::string_view parent = pattern.substr(0, slash);
   return parent == resource || parent == "*";
-}
-
-std::string quoted_list(const std::vector<std::string>& list) {
-  std::string out = "[";
-  for (size_t i = 0; i < list.size(); ++i) {
-    if (i > 0) out += " ";
-    out += "\"" + list[i] + "\"";
-  }
-  return out + "]";
 }
 
 std::string user_key(std::string_view name) { return "u:" + std::string(name); }
@@ -83,7 +75,7 @@ std::string describe(const Rule& rule) {
   std::string out;
   auto add = [&out](std::string_view name, const std::vector<std::string>& list) {
     if (list.empty()) return;
-    out += (out.empty() ? "" : ", ") + std::string(name) + ":" + quoted_list(list);
+    out += (out.empty() ? "" : ", ") + std::string(name) + ":" + go_quoted_list(list);
   };
   add("APIGroups", rule.groups);
   add("Resources", rule.resources);

@@ -1,6 +1,7 @@
 // The questions about identity and permission that the API answers without storing anything.
 #include <algorithm>
 
+#include "base/list_text.h"
 #include "machinery/fields.h"
 #include "machinery/labels.h"
 #include "machinery/time.h"
@@ -285,9 +286,7 @@ void add_rules(Arena& a, const RulesFound& found, Value* status) {
   status->set(a, "resourceRules", resources);
   status->set(a, "nonResourceRules", paths);
   status->set(a, "incomplete", Value(found.incomplete));
-  std::string why;
-  for (const std::string& e : found.errors) why += (why.empty() ? "" : ", ") + e;
-  if (found.errors.size() > 1) why = "[" + why + "]";
+  const std::string why = aggregate(found.errors);
   if (!why.empty()) status->set(a, "evaluationError", text(a, why));
 }
 

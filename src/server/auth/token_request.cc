@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/list_text.h"
 #include "machinery/codec_json.h"
 #include "machinery/time.h"
 #include "machinery/validation.h"
@@ -199,9 +200,7 @@ Status check_account_tokens(const std::vector<std::string>& issuers, const Accou
         "the service-account-max-token-expiration must be between 1 hour and 2^32 seconds");
   }
   if (wrong.empty()) return Status();
-  std::string all;
-  for (const std::string& w : wrong) all += (all.empty() ? "" : ", ") + w;
-  return Status::bad_request(wrong.size() == 1 ? all : "[" + all + "]");
+  return Status::bad_request(aggregate(wrong));
 }
 
 Status prepare_token_request(const AuthOptions& options, const StoreSnapshot& snapshot,

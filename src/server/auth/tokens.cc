@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "base/list_text.h"
 #include "machinery/codec_json.h"
 #include "machinery/time.h"
 #include "server/auth/bound_objects.h"
@@ -93,12 +94,6 @@ Status check_times(const Value& c, WallTime now) {
   return Status();
 }
 
-std::string quoted_list(const std::vector<std::string>& list) {
-  std::string out = "[";
-  for (const std::string& s : list) out += (out.size() > 1 ? " " : "") + quoted(s);
-  return out + "]";
-}
-
 // The token's audiences that are asked for.
 Result<std::vector<std::string>> check_audiences(const std::vector<std::string>& of_token,
                                                  const std::vector<std::string>& wanted) {
@@ -107,8 +102,8 @@ Result<std::vector<std::string>> check_audiences(const std::vector<std::string>&
     if (std::find(wanted.begin(), wanted.end(), a) != wanted.end()) out.push_back(a);
   }
   if (!out.empty()) return out;
-  return refused("token audiences " + quoted_list(of_token) +
-                 " is invalid for the target audiences " + quoted_list(wanted));
+  return refused("token audiences " + go_quoted_list(of_token) +
+                 " is invalid for the target audiences " + go_quoted_list(wanted));
 }
 
 void set_account(Caller& who, std::string_view ns, std::string_view account, std::string_view uid) {

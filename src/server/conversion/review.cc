@@ -1,6 +1,7 @@
 #include "server/conversion/review.h"
 
 #include "base/encoding.h"
+#include "base/list_text.h"
 #include "machinery/codec_json.h"
 #include "machinery/go_type.h"
 #include "machinery/validation.h"
@@ -63,12 +64,6 @@ std::string changed_identity(const Value& in, const Value& out) {
     if (!why.empty()) return why;
   }
   return {};
-}
-
-std::string aggregate(const FieldErrors& errors) {
-  std::string all;
-  for (const StatusCause& c : errors) all += (all.empty() ? "" : ", ") + c.field + ": " + c.message;
-  return errors.size() > 1 ? "[" + all + "]" : all;
 }
 
 // Puts the original's metadata into the converted object, with the labels and annotations that

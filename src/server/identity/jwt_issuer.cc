@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "base/list_text.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "machinery/codec_json.h"
@@ -39,12 +40,6 @@ auth::TokenWord plain(auth::TokenWord::Word word) {
   auth::TokenWord w;
   w.word = word;
   return w;
-}
-
-std::string quoted_list(const std::vector<std::string>& list) {
-  std::string out = "[";
-  for (const std::string& s : list) out += (out.size() > 1 ? " " : "") + quoted(s);
-  return out + "]";
 }
 
 std::vector<std::string> audiences_of(const Value& claims) {
@@ -111,8 +106,8 @@ auth::TokenWord JwtIssuer::check(const Token& token, WallTime now) const {
     return std::find(ours.begin(), ours.end(), a) != ours.end();
   });
   if (!meant) {
-    const std::string shown = ours.size() == 1 ? quoted(ours[0]) : "in " + quoted_list(ours);
-    return wrong("oidc: expected audience " + shown + " got " + quoted_list(audiences));
+    const std::string shown = ours.size() == 1 ? quoted(ours[0]) : "in " + go_quoted_list(ours);
+    return wrong("oidc: expected audience " + shown + " got " + go_quoted_list(audiences));
   }
   if (!c["exp"].is_number() || c["exp"].as_int() < now.unix_seconds()) {
     return wrong("oidc: token is expired (Token Expiry: " +
@@ -150,7 +145,7 @@ auth::TokenWord JwtIssuer::now(std::string_view text, const std::vector<std::str
   if (std::find(algorithms.begin(), algorithms.end(), token->algorithm()) == algorithms.end()) {
     return refused(
         "oidc: verify token: oidc: id token signed with unsupported algorithm, expected " +
-        quoted_list(algorithms) + " got " + quoted(token->algorithm()));
+        go_quoted_list(algorithms) + " got " + quoted(token->algorithm()));
   }
   if (!is_signed_by(*token, set->keys)) return plain(Word::kAsk);
   auth::TokenWord out = check(*token, now);

@@ -3,26 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/list_text.h"
 #include "base/metrics.h"
 #include "server/objects/keys.h"
 
 namespace keles::matching {
 namespace {
-
-// Upstream's text of several errors: each once.
-std::string aggregate(const std::vector<std::string>& errors) {
-  if (errors.empty()) return {};
-  if (errors.size() == 1) return errors.front();
-  std::vector<std::string_view> seen;
-  std::string out = "[";
-  for (const std::string& e : errors) {
-    if (std::find(seen.begin(), seen.end(), e) != seen.end()) continue;
-    if (!seen.empty()) out += ", ";
-    out += e;
-    seen.push_back(e);
-  }
-  return seen.size() == 1 ? errors.front() : out + "]";
-}
 
 metrics::LabelValues labels_of(std::string_view name, std::string_view kind, std::string_view type,
                                std::string_view operation) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/list_text.h"
 #include "server/objects/keys.h"
 #include "server/objects/meta.h"
 
@@ -19,16 +20,11 @@ bool is_binding(const KindDesc& kind) {
 
 // As Go prints its user: &{amy 17 [a b] map[k:[v]]}.
 std::string shown(const Caller& c) {
-  const auto list = [](const std::vector<std::string>& texts) {
-    std::string out = "[";
-    for (const std::string& t : texts) out += (out.size() == 1 ? "" : " ") + t;
-    return out + "]";
-  };
   std::string extra;
   for (const auto& [key, values] : c.extra) {
-    extra += (extra.empty() ? "" : " ") + key + ":" + list(values);
+    extra += (extra.empty() ? "" : " ") + key + ":" + go_list(values);
   }
-  return "&{" + c.name + " " + c.uid + " " + list(c.groups) + " map[" + extra + "]}";
+  return "&{" + c.name + " " + c.uid + " " + go_list(c.groups) + " map[" + extra + "]}";
 }
 
 // Group, version and resource of params, as far as they are known; "*" stands for all.
