@@ -599,6 +599,8 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
   f.add("metrics-api", &s.metrics_api,
         "Serve metrics.k8s.io (kubectl top, autoscaling) from what the kubelets tell, unless its "
         "APIService leads elsewhere.");
+  f.add("event-ttl", &s.event_ttl,
+        "For how long Events are kept after they were last written. 0: for good.");
   f.add("kubelet-client-key", &s.kubelet_key, "Path to a client key file for TLS.");
   f.add("kubelet-preferred-address-types", &s.kubelet_addresses,
         "List of the preferred NodeAddressTypes to use for kubelet connections.");
@@ -625,7 +627,11 @@ std::string host_name() {
 Result<std::unique_ptr<Store>> open_store(const ControlPlaneOptions& f,
                                           std::shared_ptr<Encryption> encryption) {
   const size_t window = static_cast<size_t>(std::max<int64_t>(1, f.event_window));
-  if (!f.etcd.servers.empty()) return open_etcd_store(f.etcd, window, std::move(encryption));
+  if (!f.etcd.servers.empty()) {
+    EtcdFlags etcd = f.etcd;
+    etcd.event_life = f.event_ttl;
+    return open_etcd_store(etcd, window, std::move(encryption));
+  }
   EmbeddedOptions embedded;
   embedded.directory = f.data_dir + "/store";
   embedded.event_window = window;
@@ -679,6 +685,7 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
         "--encryption-provider-config-automatic-reload must be set with "
         "--encryption-provider-config");
   }
+  if (f.event_ttl < Duration::zero()) co_return Status::bad_request("--event-ttl: want 0 or more");
   Result<HeldPort> port = HeldPort::take(f.bind_address, f.secure_port);
   if (!port.ok()) co_return port.status();
   f.secure_port = port->port();  // what is published, whether or not one was asked for
@@ -694,6 +701,10 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
     f.controlling.election.identity = options.host_name + "_" + loop->random().uuid();
   }
 
+  options.event_life = f.event_ttl;
+  // There they go by their leases. Left for the server are those that have none, being older than
+  // that, or brought by a restore.
+  if (!f.etcd.servers.empty() && f.event_ttl > Duration::zero()) options.event_life += 15min;
   options.service_cidr = f.service_cidr;
   options.node_port_range = f.node_port_range;
   options.advertise_address = f.advertise_address;

@@ -76,6 +76,7 @@ struct ControlPlaneOptions {
   bool metrics_api = false;  // metrics.k8s.io is served, of what the kubelets tell
   int64_t memory_budget_mb = 64;
   int64_t event_window = 100'000;
+  Duration event_ttl = 1h;
   bool priority_and_fairness = true;
   int64_t max_requests_inflight = 400, max_mutating_requests_inflight = 200;
   int64_t front_loops = 0;

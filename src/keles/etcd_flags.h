@@ -19,6 +19,8 @@ struct EtcdFlags {
   std::string ca_file, certificate_file, key_file;
   std::string prefix = "/registry";
   Duration compaction_interval = 5min;
+  int64_t lease_reuse_seconds = 60;
+  Duration event_life{};  // of Events, by leases; zero: for good
 };
 
 // All but --etcd-servers, which commands word for themselves.

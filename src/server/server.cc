@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "base/log.h"
@@ -130,15 +131,15 @@ Task<Status> ApiServer::start(Context ctx) {
 
 namespace {
 
-constexpr Duration kEventLife = 1h;  // upstream: --event-ttl
-constexpr Duration kSweepEvery = 5min;
+constexpr Duration kRepairEvery = 5min;
+constexpr Duration kSweepEvery = 5min, kSweepNotBefore = 1s;  // of events
 constexpr Duration kForgetEvery = 1min;  // of the states that paged lists go on from
 
-// Events are forgotten an hour after they were last written. Deletes a bounded number at a time.
-Task<void> sweep_events(Context ctx, registry::Registry* registry) {
+// Of those that were last written before `life`. Deletes a bounded number at a time.
+Task<void> sweep_events(Context ctx, registry::Registry* registry, Duration life) {
   const KindDesc* kind = find_kind("", "v1", "Event");
   std::vector<ObjectPtr> old;
-  const WallTime before = ctx.loop().wall_now() - kEventLife;
+  const WallTime before = ctx.loop().wall_now() - life;
   const std::string prefix = registry::kind_prefix(*kind);
   registry->store().snapshot()->scan(prefix, prefix, [&](std::string_view, const ObjectPtr& o) {
     DocumentPtr tree = o->tree();
@@ -158,6 +159,15 @@ Task<void> sweep_events(Context ctx, registry::Registry* registry) {
     request.uid = o->uid();
     auto gone = co_await registry->remove(ctx, kind, std::move(ns), std::move(name), request, how);
     (void)gone;  // a newer write or a deletion by others: the next sweep sees
+  }
+}
+
+Task<void> forget_events(Context ctx, registry::Registry* registry, Duration life) {
+  const Duration every = std::clamp<Duration>(life / 12, kSweepNotBefore, kSweepEvery);
+  while (life > Duration::zero()) {
+    Status s = co_await ctx.sleep(every);
+    if (!s.ok()) co_return;
+    co_await sweep_events(ctx, registry, life);
   }
 }
 
@@ -183,13 +193,13 @@ Task<void> ApiServer::run(Context ctx) {
   group.spawn(state_->aggregator.run(ctx));
   if (state_->flow.enabled()) group.spawn(state_->flow.run(ctx));
   group.spawn(forget_past(ctx, &state_->registry));
+  group.spawn(forget_events(ctx, &state_->registry, state_->options.event_life));
   if (state_->peers) group.spawn(state_->peers->run(ctx));
   group.spawn(server::keep_default_range(ctx, this));
   std::set<int64_t> suspects;
   while (true) {
-    Status s = co_await ctx.sleep(kSweepEvery);
+    Status s = co_await ctx.sleep(kRepairEvery);
     if (!s.ok()) break;
-    co_await sweep_events(ctx, &state_->registry);
     auto repaired = co_await state_->registry.services().repair(ctx, suspects);
     if (repaired.ok()) suspects = std::move(*repaired);
   }

@@ -54,6 +54,7 @@ struct ApiServerOptions {
   std::vector<std::string> requestheader_allowed_names = {"front-proxy-client"};
   aggregation::Options aggregation;
   flow::Options flow;
+  Duration event_life = 1h;  // of Events after their last write; zero: for good
 };
 
 class ApiServer {

@@ -28,6 +28,10 @@ Status definite_or_unknown(const Status& s) {
       if (s.message().find("request is too large") != std::string::npos)
         return Status(Reason::kRequestEntityTooLarge, text);
       return Status::internal(text);
+    case Reason::kNotFound:
+      if (s.message().find("lease not found") != std::string::npos)
+        return Status(Reason::kNotFound, text);
+      return Status(Reason::kOutcomeUnknown, text);
     case Reason::kTooManyRequests:  // its space is used up, or its queue is full
       return Status(Reason::kServiceUnavailable, text);
     case Reason::kUnauthorized:

@@ -20,7 +20,8 @@ class Client {
   // What may be asked again: of one member after the other, for as long as ctx has time.
   Task<Result<std::string>> read(Context ctx, std::string method, std::string message);
   // What may be carried out once. kServiceUnavailable, kRequestEntityTooLarge, kInternalError: it
-  // was not carried out. kOutcomeUnknown: nobody knows.
+  // was not carried out. kNotFound: neither, since the lease in it is no more. kOutcomeUnknown:
+  // nobody knows.
   Task<Result<std::string>> write(Context ctx, std::string method, std::string message);
   // `turned` is called once, when another member than this stream's has come to be asked: what the
   // stream waits for may be long in coming. It may be called until the stream's context has ended.

@@ -14,6 +14,7 @@
 #include "store/etcd/client.h"
 #include "store/etcd/crossing.h"
 #include "store/etcd/etcd_store.h"
+#include "store/etcd/leases.h"
 #include "store/etcd/messages.h"
 
 namespace keles {
@@ -35,6 +36,12 @@ constexpr Duration kFirstPause = 100ms, kLastPause = 5s;
 constexpr size_t kMostBuffered = 256u << 20;  // bytes of one revision's fragments
 const std::string kAllKeys(1, '\0');
 
+Leases::Limits lease_limits(const EtcdOptions& options) {
+  Leases::Limits out;
+  out.reuse = options.lease_reuse;
+  return out;
+}
+
 Status unreachable(const Status& why) {
   return Status(Reason::kServiceUnavailable, "etcd cannot be reached: " + why.message());
 }
@@ -48,6 +55,7 @@ class EtcdBackend final : public Backend {
       : options_(std::move(options)),
         loop_(make_real_loop()),
         client_(*loop_, members),
+        leases_(*loop_, &client_, lease_limits(options_)),
         root_(Context::root(*loop_).child()),
         tasks_(*loop_) {
     thread_ = std::thread([this] { loop_->run(); });
@@ -185,8 +193,7 @@ class EtcdBackend final : public Backend {
         c.is = Condition::Is::kGreater;
         break;
     }
-    std::string request = write_request(outside(t->key), c, t->stored.get());
-    auto sent = co_await client_.write(ctx, kTxn, std::move(request));
+    auto sent = co_await send_write(ctx, t, c);
     if (!sent.ok()) co_return sent.status();
     auto answer = parse_write(*sent);
     if (!answer.ok()) co_return Status(Reason::kOutcomeUnknown, answer.status().message());
@@ -200,6 +207,28 @@ class EtcdBackend final : public Backend {
       out.previous = std::make_shared<const std::string>(answer->there.front().value);
     }
     co_return out;
+  }
+
+  Duration life_of(const std::string& key) const {
+    for (const EtcdOptions::Life& l : options_.lives)
+      if (key.starts_with(l.prefix)) return l.life;
+    return {};
+  }
+  Task<Result<std::string>> send_write(Context ctx, std::shared_ptr<Transaction> t, Condition c) {
+    const Duration life = t->stored ? life_of(t->key) : Duration::zero();
+    for (int tries = 0;; ++tries) {
+      int64_t lease = 0;
+      if (life > Duration::zero()) {
+        auto granted = co_await leases_.of(ctx, life);
+        if (!granted.ok()) co_return granted.status();
+        lease = *granted;
+      }
+      std::string request = write_request(outside(t->key), c, t->stored.get(), lease);
+      auto sent = co_await client_.write(ctx, kTxn, std::move(request));
+      if (sent.ok() || !sent.status().is(Reason::kNotFound)) co_return sent;
+      leases_.forget(lease);  // revoked by somebody, or of an etcd that was restored
+      if (tries > 0) co_return Status(Reason::kServiceUnavailable, sent.status().message());
+    }
   }
 
   // What etcd has decided last, asked of its leader.
@@ -416,6 +445,7 @@ class EtcdBackend final : public Backend {
   const EtcdOptions options_;
   std::unique_ptr<RealLoop> loop_;
   Client client_;
+  Leases leases_;
   Context root_;
   TaskGroup tasks_;
   Follower* follower_ = nullptr;

@@ -30,6 +30,14 @@ struct EtcdOptions {
   // How often what is older than this is forgotten, by one of all servers; 0: never.
   Duration compaction_interval = 5min;
   Duration start_timeout = 60s;  // for the first read of the state
+  // Keys that begin so (as keles has them: "/registry/events/") are gone this long after they were
+  // last written, or a little later: they hang on leases, which many share (leases.h).
+  struct Life {
+    std::string prefix;
+    Duration life{};
+  };
+  std::vector<Life> lives;
+  Duration lease_reuse = 60s;
 };
 
 // Blocking, until the state is there. kServiceUnavailable names the members and what they said.

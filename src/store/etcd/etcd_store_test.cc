@@ -193,6 +193,59 @@ TEST_F(Servers, ReadAStateOfLargeObjects) {
   EXPECT_EQ(b->snapshot()->count("/registry/"), 60u);
 }
 
+// Keys of a sort hang on leases, which several share; when one's time is over they are gone, and
+// everybody hears of it. Others stay.
+TEST_F(Servers, KeysGoWithTheirLease) {
+  TestEtcd etcd;
+  EtcdOptions o = options_of(etcd);
+  o.lives.push_back({config_map_key("brief", ""), 2s});
+  auto a = open(o), b = open(options_of(etcd));
+  etcd::Client client(*loop, *etcd::parse_members(etcd.urls(), net::ClientTls()));
+  auto lease_of = [&](const std::string& ns, const std::string& name) -> int64_t {
+    const std::string key = config_map_key(ns, name);
+    etcd::RangeQuery query;
+    query.from = key;
+    Context ctx = Context::root(*loop).with_timeout(10s);
+    auto answer = run(client.read(ctx, "/etcdserverpb.KV/Range", etcd::range_request(query)));
+    if (!answer.ok()) return -1;
+    auto kvs = etcd::parse_range(*answer);
+    return kvs.ok() && kvs->kvs.size() == 1 ? kvs->kvs[0].lease : -1;
+  };
+  auto x = write(*a, create("brief", "x", "1")), y = write(*a, create("brief", "y", "1"));
+  auto z = write(*a, create("long", "z", "1"));
+  ASSERT_TRUE(x.ok() && y.ok() && z.ok()) << x.status().to_string();
+  const int64_t lease = lease_of("brief", "x");
+  EXPECT_GT(lease, 0);
+  EXPECT_EQ(lease_of("brief", "y"), lease);
+  EXPECT_EQ(lease_of("long", "z"), 0);
+  // One that etcd has lost is not used again, and the write is none the worse.
+  std::string revoke;
+  revoke += '\x08';
+  for (uint64_t v = static_cast<uint64_t>(lease);; v >>= 7) {
+    revoke += static_cast<char>((v & 0x7f) | (v > 0x7f ? 0x80 : 0));
+    if (v <= 0x7f) break;
+  }
+  Context ctx = Context::root(*loop).with_timeout(10s);
+  auto revoked = run(client.read(ctx, "/etcdserverpb.Lease/LeaseRevoke", revoke));
+  ASSERT_TRUE(revoked.ok()) << revoked.status().to_string();
+  auto again = write(*a, create("brief", "w", "1"));
+  ASSERT_TRUE(again.ok()) << again.status().to_string();
+  const int64_t other = lease_of("brief", "w");
+  EXPECT_GT(other, 0);
+  EXPECT_NE(other, lease);
+  ASSERT_TRUE(sees(*b, (*again)->revision()));
+  auto watch = std::move(*b->watch(*loop, "/registry/", (*again)->revision()));
+  bool gone = false;
+  while (!gone) {
+    Context until = Context::root(*loop).with_timeout(10s);
+    auto events = run(watch->next(until, 100));
+    ASSERT_TRUE(events.ok()) << events.status().to_string();
+    for (auto& e : *events)
+      gone |= e->type == StoreEvent::Type::kDeleted && e->key == config_map_key("brief", "w");
+  }
+  EXPECT_EQ(b->snapshot()->count("/registry/"), 1u);
+}
+
 // Servers compact what is old, one of them, and nobody who is up to date notices.
 TEST_F(Servers, CompactThePast) {
   TestEtcd etcd;

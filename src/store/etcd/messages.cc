@@ -140,6 +140,12 @@ std::string compact_request(int64_t revision) {
   return out;
 }
 
+std::string lease_request(int64_t seconds) {
+  std::string out;
+  wire::put_int(out, 1, seconds);
+  return out;
+}
+
 Result<RangeAnswer> parse_range(std::string_view message) {
   RangeAnswer out;
   const bool fine = each_field(message, [&out](uint32_t field, WireReader& r) {
@@ -177,6 +183,18 @@ Result<WriteAnswer> parse_write(std::string_view message) {
   });
   if (!fine) return damaged("transaction");
   return out;
+}
+
+Result<int64_t> parse_lease(std::string_view message) {
+  int64_t id = 0;
+  std::string_view error;
+  const bool fine = each_field(message, [&](uint32_t field, WireReader& r) {
+    if (field == 2) return take(r, id);
+    return field == 4 ? take(r, error) : skip(r);
+  });
+  if (!fine || (id == 0 && error.empty())) return damaged("lease");
+  if (!error.empty()) return Status::internal("etcd: " + std::string(error));
+  return id;
 }
 
 Result<WatchAnswer> parse_watch(std::string_view message) {

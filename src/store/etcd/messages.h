@@ -40,6 +40,9 @@ std::string watch_request(std::string_view from, std::string_view to, int64_t re
 
 std::string compact_request(int64_t revision);
 
+// A lease of etcd's own choice of number.
+std::string lease_request(int64_t seconds);
+
 // --- answers: views into the message, which outlives them ---
 
 struct Header {
@@ -66,6 +69,9 @@ struct WriteAnswer {
   std::vector<KeyValue> there;  // what was deleted, or what was there instead
 };
 Result<WriteAnswer> parse_write(std::string_view message);
+
+// The granted lease's number.
+Result<int64_t> parse_lease(std::string_view message);
 
 struct WatchEvent {
   bool deleted = false;

@@ -123,6 +123,17 @@ TEST(EtcdMessages, Answers) {
   EXPECT_EQ(n->cancel_reason, "gone");
 }
 
+TEST(EtcdMessages, Lease) {
+  EXPECT_EQ(read_as<v3::LeaseGrantRequest>(lease_request(3660)), R"({"TTL":3660})");
+  auto id = parse_lease(
+      written_as<v3::LeaseGrantResponse>(R"({"header":{"revision":4},"ID":7587,"TTL":3660})"));
+  ASSERT_TRUE(id.ok()) << id.status().message();
+  EXPECT_EQ(*id, 7587);
+  auto refused = parse_lease(written_as<v3::LeaseGrantResponse>(R"({"error":"too many"})"));
+  EXPECT_NE(refused.status().message().find("etcd: too many"), std::string::npos);
+  EXPECT_FALSE(parse_lease("").ok());
+}
+
 TEST(EtcdMessages, WhatIsCutShortOrOfAnotherShapeIsRefused) {
   const std::string whole = written_as<v3::RangeResponse>(
       R"({"header":{"revision":40},"kvs":[{"key":"aw==","value":"dg=="}],"count":1})");
