@@ -769,7 +769,9 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   Stopped stopped(&loops);
   net::ServerOptions http;
   http.tls = pki->apiserver;
-  http.client_ca_pem = own->client_ca_pem + "\n" + options.auth.front_proxy.ca_pem;
+  http.client_ca_pem = own->client_ca_pem;  // neither: nobody is asked for a certificate
+  if (const std::string& proxies = options.auth.front_proxy.ca_pem; !proxies.empty())
+    http.client_ca_pem += "\n" + proxies;
   http.bodies_on_demand = true;
   Result<std::unique_ptr<net::Server>> server =
       net::start_server_on(port->release(), loops.loops(), http, front.handler());

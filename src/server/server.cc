@@ -107,13 +107,20 @@ flow::FlowControl& ApiServer::flow() { return state_->flow; }
 const ApiServerOptions& ApiServer::options() const { return state_->options; }
 
 constexpr Duration kWritableEvery = 1s;
+constexpr int kTriesBesideOthers = 15;
 
 Task<Status> ApiServer::start(Context ctx) {
   state_->auth.refresh();
   state_->webhooks.refresh();
   Status s = co_await server::bootstrap(ctx, this);
-  // A disk that takes no writes yet is waited for: meanwhile what is there is served.
-  while (!s.ok() && !ctx.done() && !state_->registry.store().writable().ok()) {
+  // A disk that takes no writes yet is waited for: meanwhile what is there is served. Servers that
+  // begin at once on one store make the same objects, and may refuse each other what they share
+  // (the Service's address); what one has made, the next try finds.
+  auto worth_another = [&, tries = 0]() mutable {
+    const Store& store = state_->registry.store();
+    return !store.writable().ok() || (store.shared() && tries++ < kTriesBesideOthers);
+  };
+  while (!s.ok() && !ctx.done() && worth_another()) {
     (void)co_await ctx.sleep(kWritableEvery);
     s = co_await server::bootstrap(ctx, this);
   }
