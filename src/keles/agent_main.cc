@@ -10,7 +10,9 @@
 #include "base/ip.h"
 #include "base/log.h"
 #include "base/log_format.h"
+#include "base/sync.h"
 #include "base/version.h"
+#include "client/kubeconfig.h"
 #include "keles/commands.h"
 #include "keles/control_plane.h"
 #include "keles/flag_file.h"
@@ -20,12 +22,17 @@
 #include "machines/discovery.h"
 #include "machines/machine_check.h"
 #include "machines/node_parts.h"
+#include "machines/server_balancer.h"
 
 namespace keles {
 namespace {
 
+constexpr Duration kTryEach = 15s;  // of several servers, until the next is asked
+
 struct AgentFlags {
-  std::string server, token, token_file, data_dir = "/var/lib/keles";
+  std::vector<std::string> servers;
+  std::string token, token_file, data_dir = "/var/lib/keles";
+  int64_t balancer_port = 6444;
   bool unsafe_skip_ca_verification = false;
   std::string name, ip, runtime, logging_format = "text";
   std::vector<std::string> labels, taints, ignored;
@@ -40,16 +47,87 @@ bool has_joined(const AgentFlags& f, WallTime now) {
          has_identity(directory + "kubelet.conf", now);
 }
 
-Result<machines::JoinTarget> target_of(const AgentFlags& f) {
+// How each of the servers is asked.
+Result<std::vector<machines::JoinTarget>> targets_of(const AgentFlags& f) {
   TRY_ASSIGN(token, machines::read_token(f.token, f.token_file, std::getenv("KELES_TOKEN")));
   if (token.empty())
     return Status::bad_request(
         "this machine has not joined yet, or its certificate has ended: give a token (--token, "
         "--token-file or $KELES_TOKEN), as `keles token create --print-join-command` prints it on "
         "the server");
-  TRY_ASSIGN(target, machines::parse_join(f.server, token));
-  TRY(machines::check_pins(target, f.unsafe_skip_ca_verification));
-  return target;
+  std::vector<machines::JoinTarget> out;
+  for (const std::string& server : f.servers) {
+    TRY_ASSIGN(target, machines::parse_join(server, token));
+    TRY(machines::check_pins(target, f.unsafe_skip_ca_verification));
+    out.push_back(std::move(target));
+  }
+  return out;
+}
+
+// Where the node's parts find the cluster: its server, or the balancer before its servers.
+std::string cluster_url(const AgentFlags& f) {
+  std::string url = f.servers.front();
+  while (url.ends_with('/')) url.pop_back();
+  return f.servers.size() == 1 ? url : "https://127.0.0.1:" + std::to_string(f.balancer_port);
+}
+
+// Of one server after the other, until one tells.
+Task<Result<machines::FoundCluster>> discover_any(Context ctx,
+                                                  std::vector<machines::JoinTarget> targets) {
+  Status last;
+  for (size_t i = 0; !ctx.done(); ++i) {
+    const machines::JoinTarget& target = targets[i % targets.size()];
+    Context limit = targets.size() == 1 ? ctx : ctx.with_timeout(kTryEach);
+    auto found = co_await machines::discover(limit, target);
+    if (found.ok() || found.status().is(Reason::kBadRequest)) co_return found;
+    last = found.status();
+  }
+  co_return last.ok() ? ctx.status() : last;
+}
+
+Result<std::vector<machines::ServerAddress>> addresses_of(const std::vector<std::string>& urls) {
+  std::vector<machines::ServerAddress> out;
+  for (const std::string& url : urls) {
+    ClientConfig config;
+    TRY(parse_server_url(url, &config).with_prefix("--server"));
+    if (urls.size() > 1 && !config.path_prefix.empty())
+      return Status::bad_request("--server: \"" + url +
+                                 "\": one of several has no path: want https://HOST:PORT");
+    machines::ServerAddress address;
+    address.host = config.endpoint.host;
+    address.port = config.endpoint.port;
+    out.push_back(std::move(address));
+  }
+  return out;
+}
+
+// Whether a server answers for itself; who may not ask for its health is answered, too.
+Task<Status> ask_ready(Context ctx, std::shared_ptr<net::HttpClient> client) {
+  net::Request request("GET", "/readyz");
+  auto answer = co_await client->send(ctx, std::move(request), 64 * 1024);
+  if (!answer.ok()) co_return answer.status();
+  const int status = answer->status;
+  if (status == 200 || status == 401 || status == 403) co_return Status();
+  co_return Status::unavailable("/readyz: status " + std::to_string(status));
+}
+
+Result<std::unique_ptr<machines::ServerBalancer>> make_balancer(Loop& loop, const AgentFlags& f) {
+  machines::ServerBalancer::Options o;
+  TRY_ASSIGN(addresses, addresses_of(f.servers));
+  TRY_ASSIGN(ca, read_file(f.data_dir + "/agent/ca.crt"));
+  std::vector<std::shared_ptr<net::HttpClient>> clients;
+  for (const machines::ServerAddress& a : addresses) {
+    net::Endpoint endpoint;
+    endpoint.host = a.host;
+    endpoint.port = a.port;
+    endpoint.tls.emplace();
+    endpoint.tls->ca_pem = ca;
+    clients.push_back(net::HttpClient::create(loop, std::move(endpoint)));
+  }
+  o.servers = std::move(addresses);
+  o.port = static_cast<uint16_t>(f.balancer_port);
+  o.probe = [clients](Context ctx, size_t server) { return ask_ready(ctx, clients[server]); };
+  return machines::ServerBalancer::listen(loop, std::move(o));
 }
 
 Task<Status> join(Context ctx, AgentFlags f) {
@@ -73,21 +151,34 @@ Task<Status> join(Context ctx, AgentFlags f) {
     if (!network.ok()) co_return network.status();
     parts.network = *network;
   } else {
-    auto target = target_of(f);
-    if (!target.ok()) co_return target.status();
+    auto targets = targets_of(f);
+    if (!targets.ok()) co_return targets.status();
     Context limit = ctx.with_timeout(f.discovery_timeout);
-    auto found = co_await machines::discover(limit, *target);
+    auto found = co_await discover_any(limit, *targets);
     if (!found.ok()) co_return found.status();
     parts.network = found->network;
     Status s = make_directories(parts.directory, 0700);
     if (s.ok()) s = write_file(parts.ca_file, found->ca_pem);
-    const std::string bootstrap = machines::bootstrap_kubeconfig(*target, found->ca_pem);
+    machines::JoinTarget target = targets->front();
+    target.url = cluster_url(f);
+    const std::string bootstrap = machines::bootstrap_kubeconfig(target, found->ca_pem);
     if (s.ok()) s = write_file(parts.bootstrap_kubeconfig, bootstrap, 0600);
     if (s.ok()) s = write_file(known, machines::format_network(found->network));
     if (!s.ok()) co_return s;
-    log::info("The cluster is known", {{"server", target->url}, {"node", f.name}});
+    log::info("The cluster is known", {{"server", target.url}, {"node", f.name}});
   }
-  co_return co_await machines::run_node_parts(ctx, parts);
+  Status s = machines::lead_to(parts.kubeconfig, cluster_url(f));
+  if (!s.ok()) co_return s;
+  if (f.servers.size() == 1) co_return co_await machines::run_node_parts(ctx, parts);
+  auto balancer = make_balancer(ctx.loop(), f);
+  if (!balancer.ok()) co_return balancer.status();
+  Context balancing = Context::root(ctx.loop()).child();  // the parts end with their servers there
+  TaskGroup group(ctx.loop());
+  group.spawn((*balancer)->run(balancing));
+  Status ended = co_await machines::run_node_parts(ctx, parts);
+  balancing.cancel();
+  co_await group.join();
+  co_return ended;
 }
 
 Status check(AgentFlags* f) {
@@ -123,7 +214,12 @@ int agent_main(const std::vector<std::string>& args) {
       "Joins a cluster as a node: asks the server for a certificate with a token, and runs a "
       "container runtime (unless one is there), the kubelet, the service proxy and the pod "
       "network.\n\nUsage:\n  keles agent --server URL --token TOKEN [flags]");
-  flags.add("server", &f.server, "The API server's URL: https://HOST:PORT.");
+  flags.add(
+      "server", &f.servers,
+      "The API server's URL: https://HOST:PORT. Of several (separated by commas, or given more "
+      "than once) one that is well is used, and another when it no longer is.");
+  flags.add("balancer-port", &f.balancer_port,
+            "The port on loopback by which the node's parts reach one of several servers.");
   flags.add("token", &f.token,
             "A bootstrap token, and after \"::\" the hash of the cluster's CA, as `keles token "
             "create --print-join-command` prints them. Other users of the machine may see it: see "
@@ -164,7 +260,10 @@ int agent_main(const std::vector<std::string>& args) {
     WallTime now{std::chrono::duration_cast<std::chrono::nanoseconds>(
                      std::chrono::system_clock::now().time_since_epoch())
                      .count()};
-    if (!has_joined(f, now)) TRY(target_of(f).status());  // before anything is made
+    TRY(addresses_of(f.servers).status());
+    if (f.balancer_port < 1 || f.balancer_port > 65535)
+      return Status::bad_request("--balancer-port: want 1 to 65535");
+    if (!has_joined(f, now)) TRY(targets_of(f).status());  // before anything is made
     TRY(check(&f));
     TRY(log::set_format(f.logging_format));
     log::set_verbosity(static_cast<int>(f.verbosity));

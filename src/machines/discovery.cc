@@ -209,4 +209,18 @@ std::string bootstrap_kubeconfig(const JoinTarget& target, const std::string& ca
          "\ncontexts:\n- name: default\n  context:\n    cluster: default\n    user: default\n";
 }
 
+Status lead_to(const std::string& kubeconfig, const std::string& url) {
+  if (!path_exists(kubeconfig)) return {};
+  TRY_ASSIGN(text, read_file(kubeconfig));
+  TRY_ASSIGN(doc, parse_yaml(text));
+  const std::string now(doc.root["clusters"].at(0)["cluster"]["server"].as_string());
+  if (now == url) return {};
+  const size_t key = text.find("server: ");
+  const size_t at = key == std::string::npos ? key : text.find(now, key);
+  if (now.empty() || at == std::string::npos) return bad(kubeconfig + " names no server");
+  text.replace(at, now.size(), url);
+  log::info("The node's cluster is elsewhere now", {{"was", now}, {"server", url}});
+  return write_file(kubeconfig, text, 0600, true);
+}
+
 }  // namespace keles::machines

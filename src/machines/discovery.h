@@ -57,5 +57,8 @@ Task<Result<FoundCluster>> discover(Context ctx, JoinTarget target);
 
 // For the kubelet: how to ask for its certificate.
 std::string bootstrap_kubeconfig(const JoinTarget& target, const std::string& ca_pem);
+// A kubeconfig of this machine's own that was made so leads to `url` from now on; OK where it does
+// already, or where there is none.
+Status lead_to(const std::string& kubeconfig, const std::string& url);
 
 }  // namespace keles::machines

@@ -107,7 +107,9 @@ Status take_entry(std::string_view key, std::string_view value, Contents& out) {
     if (value == kFormat) return Status();
     return Status::internal("the store is of format \"" + std::string(value) +
                             "\", which this keles does not read (it reads \"" +
-                            std::string(kFormat) + "\")");
+                            std::string(kFormat) +
+                            "\"): a later version of keles wrote it; run that one, or restore a "
+                            "backup of this one's (keles store restore)");
   }
   if (key == kIdentityKey) {
     out.identity = value;

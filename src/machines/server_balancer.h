@@ -1,0 +1,69 @@
+// A node's way to several API servers, with no balancer outside: what connects to a port of its own
+// loopback is carried, untouched (TLS is between the two ends), to a server that is well. A server
+// is asked now and then; one that does not answer twice in a row loses its connections, so that
+// whoever waits on them connects again, elsewhere, and is the last to be tried until it answers.
+// Nodes begin at different servers. One loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "base/status.h"
+#include "base/sync.h"
+#include "base/task.h"
+#include "net/stream.h"
+
+namespace keles::machines {
+
+struct ServerAddress {
+  ServerAddress() = default;
+  std::string host;
+  uint16_t port = 0;
+  std::string text() const;  // "10.0.0.1:6443"
+};
+
+class ServerBalancer {
+ public:
+  struct Options {
+    Options() = default;
+    std::vector<ServerAddress> servers;  // at least one
+    uint16_t port = 0;                   // on 127.0.0.1; 0: any
+    // Whether the server of this number is well.
+    std::function<Task<Status>(Context, size_t server)> probe;
+    Duration every = 10s, patience = 3s;  // between two probes; for a probe, or to connect
+    size_t most = 1000;                   // connections at once; more are closed
+  };
+  // kUnavailable when the port cannot be had.
+  static Result<std::unique_ptr<ServerBalancer>> listen(Loop& loop, Options options);
+  ServerBalancer(const ServerBalancer&) = delete;
+
+  uint16_t port() const { return listener_->port(); }
+  // Until ctx ends. Once.
+  Task<void> run(Context ctx);
+
+ private:
+  struct Server {
+    explicit Server(Context context) : life(std::move(context)) {}
+    bool well = true;
+    int failures = 0;
+    Context life;  // its connections'; another one each time that it is given up
+  };
+  ServerBalancer(Options options, std::unique_ptr<net::StreamListener> listener, size_t first)
+      : options_(std::move(options)), listener_(std::move(listener)), first_(first) {}
+  std::vector<size_t> order() const;  // in which they are tried
+  Task<void> look_after(Context ctx, size_t server);
+  Task<void> carry(Context ctx, std::shared_ptr<net::ByteStream> from);
+  void failed(const Context& whole, size_t server, const Status& why, bool give_up);
+
+  const Options options_;
+  std::unique_ptr<net::StreamListener> listener_;
+  const size_t first_;
+  std::vector<Server> servers_;  // while it runs
+  size_t open_ = 0;
+};
+
+}  // namespace keles::machines
