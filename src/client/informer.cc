@@ -5,11 +5,11 @@
 #include <iterator>
 #include <map>
 #include <optional>
-#include <set>
 
 #include "base/buggify.h"
 #include "base/log.h"
 #include "base/sync.h"
+#include "client/objects_by_name.h"
 
 namespace keles {
 
@@ -28,34 +28,13 @@ int64_t parse_revision(std::string_view s) {
   return v;
 }
 
-// Objects in the order of namespace and name: an object is its own key.
-struct ObjectName {
-  std::string_view ns, name;
-  explicit ObjectName(const Object& o) : ns(o.namespace_()), name(o.name()) {}
-  ObjectName(std::string_view ns, std::string_view name) : ns(ns), name(name) {}
-  auto operator<=>(const ObjectName&) const = default;
-};
-struct ByName {
-  using is_transparent = void;
-  static ObjectName of(const ObjectPtr& o) { return ObjectName(*o); }
-  static ObjectName of(const ObjectName& n) { return n; }
-  template <class A, class B>
-  bool operator()(const A& a, const B& b) const {
-    return of(a) < of(b);
-  }
-};
-using ObjectSet = std::set<ObjectPtr, ByName>;
-
-// In place of the one of the same name: in the order of names it is the same.
-void replace(const ObjectPtr& there, const ObjectPtr& now) { const_cast<ObjectPtr&>(there) = now; }
-
 // Instead of the one of the same name, if there is one.
 void put(ObjectSet& set, const ObjectPtr& now) {
   auto at = set.lower_bound(now);
   if (at == set.end() || ByName::of(*at) != ByName::of(now)) {
     set.insert(at, now);
   } else {
-    replace(*at, now);
+    ObjectsByName::replace(at, now);
   }
 }
 
@@ -96,14 +75,14 @@ class InformerImpl final : public InformerBase {
   void replace_all(std::vector<ObjectPtr> items, int64_t revision);
   void apply(const WatchEvent& e);
   void upsert(const ObjectPtr& now);
-  void erase(ObjectSet::iterator at, const ObjectPtr& last);
+  void erase(ObjectsByName::Place at, const ObjectPtr& last);
   void reindex(const ObjectPtr& before, const ObjectPtr& now);
 
   Client& client_;
   const KindRef held_;
   const KindDesc* kind_;
   std::string ns_, labels_, fields_;
-  ObjectSet objects_;
+  ObjectsByName objects_;
   std::map<std::string, Index, std::less<>> indexes_;
   std::vector<std::shared_ptr<const Handler>> handlers_;
   Event synced_;
@@ -181,18 +160,18 @@ void InformerImpl::reindex(const ObjectPtr& before, const ObjectPtr& now) {
 }
 
 void InformerImpl::upsert(const ObjectPtr& now) {
-  auto at = objects_.lower_bound(now);
-  const bool there = at != objects_.end() && ByName::of(*at) == ByName::of(now);
+  auto at = objects_.find(ObjectName(*now));
+  const bool there = at != objects_.end();
   if (there && (*at)->revision() >= now->revision()) return;
   ObjectPtr before = there ? *at : nullptr;
   if (there && before->uid() != now->uid()) {
     erase(at, before);  // deleted and made anew while nobody looked
     before = nullptr;
-    put(objects_, now);
+    objects_.insert(now);
   } else if (there) {
-    replace(*at, now);
+    ObjectsByName::replace(at, now);
   } else {
-    objects_.insert(at, now);
+    objects_.insert(now);
   }
   reindex(before, now);
   for (size_t i = 0; i < handlers_.size(); ++i) {  // by index: a handler may add handlers
@@ -202,7 +181,7 @@ void InformerImpl::upsert(const ObjectPtr& now) {
   }
 }
 
-void InformerImpl::erase(ObjectSet::iterator at, const ObjectPtr& last) {
+void InformerImpl::erase(ObjectsByName::Place at, const ObjectPtr& last) {
   ObjectPtr before = *at;
   objects_.erase(at);
   reindex(before, nullptr);
@@ -219,7 +198,7 @@ void InformerImpl::replace_all(std::vector<ObjectPtr> items, int64_t revision) {
   for (const ObjectPtr& o : objects_) {
     if (!fresh.contains(o)) gone.push_back(o);
   }
-  for (const ObjectPtr& o : gone) erase(objects_.find(o), o);
+  for (const ObjectPtr& o : gone) erase(objects_.find(ObjectName(*o)), o);
   for (const ObjectPtr& o : fresh) upsert(o);
   revision_ = std::max(revision_, revision);
 }
@@ -233,7 +212,7 @@ void InformerImpl::apply(const WatchEvent& e) {
       upsert(e.object);
       break;
     case WatchEvent::Type::kDeleted: {
-      auto it = objects_.find(e.object);
+      auto it = objects_.find(ObjectName(*e.object));
       if (it != objects_.end()) erase(it, e.object);
       break;
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <boost/container/static_vector.hpp>
 #include <cstring>
 #include <vector>
 
@@ -10,6 +11,7 @@ namespace {
 
 constexpr size_t kMax = 32;  // entries of a node; a full node splits in half
 constexpr size_t kMin = kMax / 4;
+constexpr size_t kLead = 47;
 
 uint64_t next_edit_id() {
   static std::atomic<uint64_t> last{0};
@@ -36,36 +38,55 @@ size_t common_prefix(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-// A search looks at the heads of the keys, which lie side by side, and at few keys themselves: keys
-// of a kind and namespace begin alike, and each lies in a cache line of its own.
+// A search looks at the heads of the keys, which lie side by side in the node itself, and at few keys
+// themselves: keys of a kind and namespace begin alike, and each lies in a cache line of its own.
+// What a search waits for are the lines that it finds cold, one after the other: it asks for those
+// that it is going to need at once.
 struct MemoryMap::Node {
   struct Child {
     KeyPtr first;  // no key below is smaller
     NodePtr node;
   };
   uint64_t edit = 0;  // the Edit that may change this node in place
+  size_t count = 0;   // records below
+  size_t shared = 0;  // all keys begin with so many bytes in common
   bool leaf = true;
-  size_t count = 0;  // records below
-  std::vector<RecordPtr> records;
+  char lead[kLead];  // the first of those bytes
+  boost::container::static_vector<uint64_t, kMax + 1> heads;  // head_of each key behind them
+  boost::container::static_vector<RecordPtr, kMax + 1> records;
   std::vector<Child> children;
 
   // Of a published leaf, which changes no more: made when a list first asks for it.
   mutable std::atomic<std::shared_ptr<const ObjectRun>> run;
 
-  size_t shared = 0;            // all keys begin with so many bytes in common
-  std::vector<uint64_t> heads;  // head_of each key behind those
-
+  // Everything that a search in it looks at first.
+  void ask_ahead() const {
+    const char* at = reinterpret_cast<const char*>(this);
+    const char* end = reinterpret_cast<const char*>(&records);
+    for (; at < end; at += 64) __builtin_prefetch(at);
+  }
   size_t width() const { return leaf ? records.size() : children.size(); }
   std::string_view key_at(size_t i) const { return leaf ? *records[i]->key : *children[i].first; }
-  // How many keys are smaller than `key`; with `or_equal`, or equal to it.
-  size_t rank_of(std::string_view key, bool or_equal) const {
-    if (width() == 0) return 0;
-    const int c = key.substr(0, shared).compare(key_at(0).substr(0, shared));
-    if (c != 0) return c < 0 ? 0 : width();
+  // What all keys begin with, as the one at `i` has it: without a look at that, mostly.
+  std::string_view begin(size_t i) const {
+    return shared <= kLead ? std::string_view(lead, shared) : key_at(i).substr(0, shared);
+  }
+  // How many heads are smaller: without a branch that depends on them.
+  size_t heads_below(uint64_t head) const {
+    const uint64_t* at = heads.data();
+    size_t left = heads.size();
+    while (left > 1) {
+      const size_t half = left / 2;
+      at += at[half - 1] < head ? half : 0;
+      left -= half;
+    }
+    return static_cast<size_t>(at - heads.data()) + (left == 1 && *at < head ? 1 : 0);
+  }
+  // How many keys are smaller than `key`, which begins as all do; with `or_equal`, or equal to it.
+  size_t rank_behind_shared(std::string_view key, bool or_equal) const {
     const uint64_t head = head_of(key, shared);
-    auto [low, high] = std::equal_range(heads.begin(), heads.end(), head);
-    auto at = static_cast<size_t>(low - heads.begin());
-    auto end = static_cast<size_t>(high - heads.begin());
+    size_t at = heads_below(head), end = at;
+    while (end < heads.size() && heads[end] == head) ++end;
     while (at < end) {
       const size_t middle = (at + end) / 2;
       const int order = key_at(middle).compare(key);
@@ -77,6 +98,27 @@ struct MemoryMap::Node {
     }
     return at;
   }
+  // How many keys are smaller than `key`; with `or_equal`, or equal to it.
+  size_t rank_of(std::string_view key, bool or_equal) const {
+    if (width() == 0) return 0;
+    const int c = key.substr(0, shared).compare(begin(0));
+    if (c != 0) return c < 0 ? 0 : width();
+    return rank_behind_shared(key, or_equal);
+  }
+  // Leaf: where the record of that key is, else width(). It is the whole key that decides, so that
+  // nobody looks at the first record's, which is as cold as any.
+  size_t place_of(std::string_view key) const {
+    if (key.size() < shared) return width();
+    const uint64_t head = head_of(key, shared);
+    const size_t at = heads_below(head);
+    if (at == heads.size() || heads[at] != head) return width();
+    if (at + 1 < heads.size() && heads[at + 1] == head) {  // many begin alike behind it, too
+      const size_t i = rank_behind_shared(key, false);
+      return i < width() && key_at(i) == key ? i : width();
+    }
+    __builtin_prefetch(records[at]->object.get());  // the next that who asks will look at
+    return *records[at]->key == key ? at : width();
+  }
   // Leaf: the first record with key >= `key`.
   size_t lower(std::string_view key) const { return rank_of(key, false); }
   // Inner: the child where `key` belongs.
@@ -86,20 +128,20 @@ struct MemoryMap::Node {
   void reindex() {
     heads.clear();
     shared = width() == 0 ? 0 : common_prefix(key_at(0), key_at(width() - 1));
+    if (shared > 0) std::memcpy(lead, key_at(0).data(), std::min(shared, kLead));
     for (size_t i = 0; i < width(); ++i) heads.push_back(head_of(key_at(i), shared));
   }
   // After the key at `i` came or became another.
   void came(size_t i) { heads.insert(heads.begin() + static_cast<ptrdiff_t>(i), 0), changed(i); }
   void changed(size_t i) {
     std::string_view key = key_at(i);
-    if (width() == 1 || common_prefix(key, key_at(i == 0 ? 1 : 0)) < shared) return reindex();
+    if (width() == 1 || key.substr(0, shared) != begin(i == 0 ? 1 : 0)) return reindex();
     heads[i] = head_of(key, shared);
   }
   void went(size_t i) { heads.erase(heads.begin() + static_cast<ptrdiff_t>(i)); }
   size_t bytes() const {
     const auto made = run.load();
-    return sizeof(Node) + records.capacity() * sizeof(RecordPtr) +
-           children.capacity() * sizeof(Child) + heads.capacity() * sizeof(uint64_t) +
+    return sizeof(Node) + children.capacity() * sizeof(Child) +
            (made ? sizeof(ObjectRun) + made->size() * sizeof(ObjectPtr) : 0);
   }
   std::shared_ptr<const ObjectRun> objects() const {
@@ -143,10 +185,12 @@ uint64_t MemoryMap::last_edit() const { return root_ ? root_->edit : 0; }
 RecordPtr MemoryMap::find(std::string_view key) const {
   const Node* n = root_.get();
   if (!n) return nullptr;
-  while (!n->leaf) n = n->children[n->child_of(key)].node.get();
-  size_t i = n->lower(key);
-  if (i == n->records.size() || *n->records[i]->key != key) return nullptr;
-  return n->records[i];
+  while (!n->leaf) {
+    n = n->children[n->child_of(key)].node.get();
+    n->ask_ahead();
+  }
+  const size_t i = n->place_of(key);
+  return i < n->records.size() ? n->records[i] : nullptr;
 }
 
 void MemoryMap::scan(std::string_view prefix, std::string_view from,
@@ -230,11 +274,12 @@ MemoryMap::NodePtr MemoryMap::Edit::own(const NodePtr& n) {
   copy->leaf = n->leaf;
   copy->count = n->count;
   copy->shared = n->shared;
-  copy->heads.reserve(kMax + 1);
-  copy->heads.assign(n->heads.begin(), n->heads.end());
+  std::memcpy(copy->lead, n->lead, std::min(n->shared, kLead));
+  copy->heads = n->heads;
   if (n->leaf) {
-    copy->records.reserve(kMax + 1);
-    copy->records.assign(n->records.begin(), n->records.end());
+    // Each record's count of holders is a cold line of its own.
+    for (const RecordPtr& r : n->records) __builtin_prefetch(r.get(), 1);
+    copy->records = n->records;
   } else {
     copy->children.reserve(kMax + 1);
     copy->children.assign(n->children.begin(), n->children.end());
@@ -263,11 +308,11 @@ MemoryMap::NodePtr MemoryMap::Edit::insert(NodePtr& n, RecordPtr& record) {
   n = own(n);
   std::string_view key = *record->key;
   if (n->leaf) {
-    size_t i = n->lower(key);
-    if (i < n->records.size() && *n->records[i]->key == key) {
-      n->records[i] = std::move(record);
+    if (const size_t there = n->place_of(key); there < n->width()) {
+      n->records[there] = std::move(record);
       return nullptr;
     }
+    const size_t i = n->lower(key);
     n->records.insert(n->records.begin() + static_cast<ptrdiff_t>(i), std::move(record));
     n->came(i);
     ++n->count;
@@ -275,8 +320,10 @@ MemoryMap::NodePtr MemoryMap::Edit::insert(NodePtr& n, RecordPtr& record) {
     size_t i = n->child_of(key);
     size_t before = n->children[i].node->count;
     NodePtr right = insert(n->children[i].node, record);
-    n->children[i].first = n->children[i].node->first_key();
-    n->changed(i);
+    if (const KeyPtr& first = n->children[i].node->first_key(); n->children[i].first != first) {
+      n->children[i].first = first;
+      n->changed(i);
+    }
     n->count += n->children[i].node->count + (right ? right->count : 0) - before;
     if (right) {
       KeyPtr first = right->first_key();
