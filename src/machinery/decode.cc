@@ -104,7 +104,9 @@ constexpr size_t kMaxProblems = 100;
 
 class Normalizer {
  public:
-  Normalizer(Arena& arena, std::vector<std::string>* unknown) : arena_(arena), unknown_(unknown) {}
+  Normalizer(Arena& arena, std::vector<std::string>* unknown) : arena_(arena), unknown_(unknown) {
+    path_.reserve(kUsualDepth);
+  }
 
   // `patch`: of an object that was normal before it, what was laid over it; what that does not name
   // is as it was. Null: all of it is to be looked at.
@@ -338,6 +340,7 @@ class Normalizer {
 
   Arena& arena_;
   std::vector<std::string>* unknown_;
+  static constexpr size_t kUsualDepth = 16;
   std::vector<PathStep> path_;
   const TypeDesc* owner_ = nullptr;
 };

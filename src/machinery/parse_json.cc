@@ -25,7 +25,9 @@ constexpr size_t kMaxDuplicates = 100;  // that are named
 
 class TreeBuilder {
  public:
-  TreeBuilder(Arena& arena, JsonOptions options) : arena_(arena), options_(options) {}
+  TreeBuilder(Arena& arena, JsonOptions options) : arena_(arena), options_(options) {
+    path_.reserve(kUsualDepth);
+  }
 
   Value build(const dom::element& e) {
     switch (e.type()) {
@@ -107,6 +109,7 @@ class TreeBuilder {
     return out;
   }
 
+  static constexpr size_t kUsualDepth = 16;
   Arena& arena_;
   JsonOptions options_;
   std::vector<Step> path_;

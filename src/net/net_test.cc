@@ -9,6 +9,7 @@
 #include "base/temporary_directory.h"
 #include "net/address.h"
 #include "net/grpc.h"
+#include "net/http1.h"
 #include "net/pki.h"
 #include "net/spdy.h"
 #include "net/stream.h"
@@ -65,6 +66,23 @@ TEST(Addresses, EverySpellingBecomesAValueOrNothing) {
   }
   EXPECT_EQ(parse_port("65535"), 65535);
   EXPECT_EQ(parse_port("1"), 1);
+}
+
+// Wherever it stands: long names are looked at eight characters at a time.
+TEST(Http1, NamesAreOfTheCharactersOfATokenAlone) {
+  constexpr std::string_view kOthers = "!#$%&'*+-.^_`|~";
+  for (int c = 0; c < 256; ++c) {
+    const char byte = static_cast<char>(c);
+    const bool plain = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
+                       (byte >= 'A' && byte <= 'Z');
+    const bool good = plain || (c != 0 && kOthers.find(byte) != std::string_view::npos);
+    for (size_t at = 0; at < 19; ++at) {
+      std::string name = "X-Kubernetes-Uid-01";
+      name[at] = byte;
+      EXPECT_EQ(http1::valid_field(name, "1"), good) << c << " at " << at;
+    }
+  }
+  EXPECT_FALSE(http1::valid_field("", "1"));
 }
 
 TEST(Pki, EncodesAndDigests) {

@@ -213,22 +213,19 @@ void write_body(std::string& out, std::string_view s) {
   out.append(s.substr(from));
 }
 
+constexpr size_t kUsualBytes = 256;  // of what one manager has
+
 void write_level(std::string& out, PathSet s, bool self) {
   out += '{';
   bool first = true;
-  auto comma = [&] {
-    if (!first) out += ',';
-    first = false;
-  };
   if (self && s) {
-    comma();
     out += "\".\":{}";
+    first = false;
   }
   for (const PathEntry& e : entries_of(s)) {
-    comma();
-    out += '"';
-    out += e.element.kind;
-    out += ':';
+    const char head[] = {',', '"', e.element.kind, ':'};
+    out.append(head + (first ? 1 : 0), sizeof head - (first ? 1 : 0));
+    first = false;
     write_body(out, e.element.body);
     out += "\":";
     write_level(out, e.below, e.member);
@@ -244,6 +241,7 @@ std::optional<ParsedSet> parse_fields_v1(Arena& arena, std::string_view text) {
 
 std::string to_fields_v1(PathSet s) {
   std::string out;
+  out.reserve(kUsualBytes);
   write_level(out, s, false);
   return out;
 }

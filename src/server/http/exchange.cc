@@ -96,8 +96,8 @@ void Exchange::compress(net::Headers& headers, Parts& parts, size_t threshold) c
   say_gzip(headers);
 }
 
-registry::WriteRequest Exchange::write_request() {
-  registry::WriteRequest how;
+void Exchange::write_request(registry::WriteRequest* out) {
+  registry::WriteRequest& how = *out;
   const Caller& who = caller();
   how.user = who.name;
   how.groups = who.groups;
@@ -106,7 +106,6 @@ registry::WriteRequest Exchange::write_request() {
   how.warnings = &warnings;
   if (audit) how.annotations = &audit->annotations;
   how.dry_run = query.find("dryRun") != nullptr;
-  return how;
 }
 
 void Exchange::leave_gate() {

@@ -77,7 +77,7 @@ struct Exchange {
   Status check_shape(const KindDesc& of, bool list) const;
 
   // A write by who asks, with what the query says of every kind of write.
-  registry::WriteRequest write_request();
+  void write_request(registry::WriteRequest* out);
 
   // Reads the request's body; false once a failure to do so has been answered.
   Task<bool> receive(Context ctx);

@@ -330,7 +330,8 @@ Task<void> Front::relay(Context ctx, Exchange* x) {
   if (allowed.ok() && is_connection(x->info)) {
     const registry::Registry::Call call = connection_call(*x);
     Document options = connection_options(*x);
-    registry::WriteRequest how = x->write_request();
+    registry::WriteRequest how;
+    x->write_request(&how);
     allowed =
         co_await server_->connect(ctx, &x->caller(), &call, std::move(options), std::move(how));
   }

@@ -65,10 +65,12 @@ Status check_options(const Exchange& x, std::optional<PatchType> patch) {
   return Status::invalid("meta.k8s.io", options_kind(x), "", std::move(causes));
 }
 
-Result<registry::WriteRequest> write_request(Exchange* x,
-                                             std::optional<PatchType> patch = std::nullopt) {
+// Into its place: it is large to hand on.
+Status write_request(Exchange* x, registry::WriteRequest* out,
+                     std::optional<PatchType> patch = std::nullopt) {
   TRY(check_options(*x, patch));
-  registry::WriteRequest how = x->write_request();
+  x->write_request(out);
+  registry::WriteRequest& how = *out;
   how.validation = *field_validation(x->query.get("fieldValidation"));
   // Under whose name the write counts: fieldManager, else the client's name.
   how.field_manager = x->query.get("fieldManager");
@@ -76,7 +78,7 @@ Result<registry::WriteRequest> write_request(Exchange* x,
     how.field_manager = apply::manager_of_agent(x->header("User-Agent"));
   }
   how.force = patch == PatchType::kApply && x->query.flag("force");
-  return how;
+  return Status();
 }
 
 Result<Document> decode(Exchange* x, const KindDesc& kind, FieldValidation validation) {
@@ -104,12 +106,14 @@ struct WholeObject {
   Document body;
 };
 Result<WholeObject> whole_object(Exchange* x) {
-  TRY_ASSIGN(how, write_request(x));
+  WholeObject out;
+  TRY(write_request(x, &out.how));
   const KindDesc* kind = ApiServer::body_kind(*x->kind, x->info.subresource);
   if (!kind) return Status::bad_request("");
-  TRY_ASSIGN(body, decode(x, *kind, how.validation));
-  audit_request(x, *kind, body, true);
-  return WholeObject{std::move(how), std::move(body)};
+  TRY_ASSIGN(body, decode(x, *kind, out.how.validation));
+  out.body = std::move(body);
+  audit_request(x, *kind, out.body, true);
+  return out;
 }
 
 Result<int64_t> integer_option(const std::string& text) {
@@ -397,13 +401,14 @@ Task<void> Front::update(Context ctx, Exchange* x) {
 Task<void> Front::patch(Context ctx, Exchange* x) {
   const RequestInfo& i = x->info;
   auto type = patch_type_of(media_type(x->header("Content-Type")));
-  Result<registry::WriteRequest> how = type.status();
-  if (type.ok()) how = write_request(x, *type);
-  if (!how.ok()) {
-    co_await x->fail(how.status());
+  registry::WriteRequest how;
+  Status asked = type.status();
+  if (asked.ok()) asked = write_request(x, &how, *type);
+  if (!asked.ok()) {
+    co_await x->fail(asked);
     co_return;
   }
-  auto body = decode_patch(x, *type, *how);
+  auto body = decode_patch(x, *type, how);
   if (!body.ok()) {
     co_await x->fail(body.status());
     co_return;
@@ -411,7 +416,7 @@ Task<void> Front::patch(Context ctx, Exchange* x) {
   audit_patch(x, *body);
   bool created = false;
   auto done = co_await server_->patch(ctx, &x->caller(), x->kind, i.ns, i.name, i.subresource,
-                                      *type, std::move(*body), std::move(*how), &created);
+                                      *type, std::move(*body), std::move(how), &created);
   if (!done.ok()) {
     co_await x->fail(done.status());
     co_return;
@@ -422,7 +427,8 @@ Task<void> Front::patch(Context ctx, Exchange* x) {
 
 Task<void> Front::remove(Context ctx, Exchange* x) {
   const RequestInfo& i = x->info;
-  registry::WriteRequest how = x->write_request();
+  registry::WriteRequest how;
+  x->write_request(&how);
   auto request = delete_request(x, how);
   if (!request.ok()) {
     co_await x->fail(request.status());
@@ -469,7 +475,8 @@ Task<void> Front::remove(Context ctx, Exchange* x) {
 }
 
 Task<void> Front::remove_collection(Context ctx, Exchange* x) {
-  registry::WriteRequest how = x->write_request();
+  registry::WriteRequest how;
+  x->write_request(&how);
   auto query = list_query(*x);
   auto request = delete_request(x, how);
   Status bad = query.ok() ? request.status() : query.status();
