@@ -48,6 +48,8 @@ bool is_true(const core::Node& node, std::string_view condition) {
 class HollowKubelet::NoEvents final : public node::Events {
  public:
   void pod(const Ref<core::Pod>&, std::string, std::string, std::string, std::string) override {}
+  void volume(const Ref<api::core_v1::PersistentVolume>&, std::string, std::string,
+              std::string) override {}
   void node(std::string, std::string, std::string) override {}
 };
 

@@ -18,13 +18,13 @@
 #include <string_view>
 
 #include "base/file.h"
+#include "base/mount_table.h"
 
 extern char** environ;
 
 namespace keles::csi {
 namespace {
 
-constexpr size_t kMostMounts = 16 << 20;     // bytes of mountinfo
 constexpr int kPatience = 1000;              // milliseconds
 constexpr const char* kCopyLimit = "43200";  // seconds
 
@@ -68,28 +68,6 @@ bool ends_within(pid_t pid, int milliseconds) {
   return ::poll(&p, 1, milliseconds) != 0;
 }
 
-// The words of a line of mountinfo, and what octal escapes stand for.
-std::vector<std::string> words_of(std::string_view line) {
-  std::vector<std::string> out(1);
-  for (size_t i = 0; i < line.size(); ++i) {
-    if (line[i] == ' ') {
-      out.emplace_back();
-    } else if (line[i] == '\\' && i + 3 < line.size()) {
-      out.back() += static_cast<char>((line[i + 1] - '0') * 64 + (line[i + 2] - '0') * 8 +
-                                      (line[i + 3] - '0'));
-      i += 3;
-    } else {
-      out.back() += line[i];
-    }
-  }
-  return out;
-}
-
-bool is_below(std::string_view path, std::string_view directory) {
-  return path == directory || (path.starts_with(directory) && path.size() > directory.size() &&
-                               (directory.ends_with('/') || path[directory.size()] == '/'));
-}
-
 }  // namespace
 
 Result<int> run_for_exit(std::vector<std::string> argv) {
@@ -126,29 +104,23 @@ Result<std::vector<BoundAt>> bound_at(const std::string& directory) {
     return failed("stat", directory);
   if ((st.stx_mask & STATX_MNT_ID) == 0)
     return Status(Reason::kInternalError, "the kernel does not tell the mount of " + directory);
-  TRY_ASSIGN(text, read_file("/proc/thread-self/mountinfo", kMostMounts));
-  std::vector<std::vector<std::string>> mounts;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    auto words = words_of(std::string_view(text).substr(at, end - at));
-    if (words.size() > 6) mounts.push_back(std::move(words));
-    at = end + 1;
-  }
-  auto its = std::find_if(mounts.begin(), mounts.end(),
-                          [&](const auto& m) { return m[0] == std::to_string(st.stx_mnt_id); });
-  if (its == mounts.end() || !is_below(real, (*its)[4]))
+  TRY_ASSIGN(mounts, read_mount_table());
+  auto its = std::find_if(mounts.begin(), mounts.end(), [&](const MountedAt& m) {
+    return static_cast<uint64_t>(m.id) == st.stx_mnt_id;
+  });
+  if (its == mounts.end() || !is_at_or_below(real, its->place))
     return Status(Reason::kInternalError, "cannot find the mount of " + directory);
-  const std::string& root = (*its)[3];
-  const std::string& place = (*its)[4];
+  const std::string& root = its->root;
+  const std::string& place = its->place;
   std::string rest = std::string(real).substr(place == "/" ? 0 : place.size());
   if (rest == "/") rest.clear();
   const std::string shown = (root == "/" ? "" : root) + rest;
   std::vector<BoundAt> out;
-  for (const auto& m : mounts) {
-    if (m[2] != (*its)[2] || m[0] == (*its)[0] || !is_below(m[3], shown)) continue;
+  for (const MountedAt& m : mounts) {
+    if (m.device != its->device || m.id == its->id || !is_at_or_below(m.root, shown)) continue;
     BoundAt one;
-    one.path = m[4];
-    one.read_only = m[5] == "ro" || m[5].starts_with("ro,");
+    one.path = m.place;
+    one.read_only = m.read_only();
     out.push_back(std::move(one));
   }
   return Result<std::vector<BoundAt>>(std::move(out));

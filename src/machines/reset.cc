@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/mount_table.h"
 #include "kind/cgroups.h"
 #include "kind/run_program.h"
 #include "net/host/netlink.h"
@@ -23,28 +24,6 @@ namespace {
 
 using Steps = std::vector<ResetStep>;
 using Texts = std::vector<std::string>;
-
-// mountinfo's way to write blanks: "\040".
-std::string unescaped(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    int value = 0;
-    if (text[i] == '\\' && i + 3 < text.size() &&
-        std::from_chars(text.data() + i + 1, text.data() + i + 4, value, 8).ptr ==
-            text.data() + i + 4) {
-      out += static_cast<char>(value);
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
-bool is_below(std::string_view path, std::string_view root) {
-  return path == root ||
-         (path.starts_with(root) && path.size() > root.size() && path[root.size()] == '/');
-}
 
 Texts command_line(const std::string& proc, const std::string& pid) {
   auto text = read_file(proc + "/" + pid + "/cmdline", 1u << 20);
@@ -166,18 +145,10 @@ void add_tables(const NodeTraces& t, Steps* out) {
 std::vector<std::string> mounts_below(const std::string& mountinfo,
                                       const std::vector<std::string>& roots) {
   Texts out;
-  for (std::string_view rest = mountinfo; !rest.empty();) {
-    std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    for (int field = 0; field < 4; ++field) {
-      const size_t blank = line.find(' ');
-      line.remove_prefix(blank == line.npos ? line.size() : blank + 1);
-    }
-    const std::string at = unescaped(line.substr(0, line.find(' ')));
+  for (const MountedAt& m : parse_mount_table(mountinfo))
     if (std::any_of(roots.begin(), roots.end(),
-                    [&at](const std::string& root) { return is_below(at, root); }))
-      out.push_back(at);
-  }
+                    [&m](const std::string& root) { return is_at_or_below(m.place, root); }))
+      out.push_back(m.place);
   std::reverse(out.begin(), out.end());  // what was mounted last lies on top
   std::stable_sort(out.begin(), out.end(), [](const std::string& a, const std::string& b) {
     return std::count(a.begin(), a.end(), '/') > std::count(b.begin(), b.end(), '/');

@@ -16,6 +16,8 @@ class Events {
   // `type` is "Normal" or "Warning". Never waits.
   virtual void pod(const Ref<api::core_v1::Pod>& pod, std::string container, std::string type,
                    std::string reason, std::string message) = 0;
+  virtual void volume(const Ref<api::core_v1::PersistentVolume>& volume, std::string type,
+                      std::string reason, std::string message) = 0;
   virtual void node(std::string type, std::string reason, std::string message) = 0;
 };
 

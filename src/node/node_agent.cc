@@ -52,6 +52,10 @@ class RecordedEvents final : public Events {
     std::string path = container.empty() ? "" : container_field(*pod, container);
     recorder_.event(reference_to(pod, path), type, reason, std::move(message));
   }
+  void volume(const Ref<api::core_v1::PersistentVolume>& volume, std::string type, std::string reason,
+              std::string message) override {
+    recorder_.event(reference_to(volume), type, reason, std::move(message));
+  }
   void node(std::string type, std::string reason, std::string message) override {
     ObjectReference about;
     about.kind = "Node";
@@ -88,7 +92,7 @@ class Agent final : public NodeView,
                   events_.node(std::move(type), std::move(reason), std::move(message));
                 }),
         objects_(ctx, client, [this](const std::string& uid) { set_.wake(uid); }),
-        volumes_(options_.root, client, objects_),
+        volumes_(options_.root, client, objects_, events_),
         csi_drivers_(client, options_.name),
         csi_(options_.root, options_.name, client, csi_drivers_, events_),
         cgroups_(make_cgroup_driver(options_.cgroup_mount), options_.cgroup_root,
@@ -723,6 +727,9 @@ class Agent final : public NodeView,
     Status unstaged = co_await csi_.clean(ctx_);
     if (!unstaged.ok() && !ctx_.done())
       log::warn("Volumes that no pod has are still staged", {{"error", unstaged}});
+    Status unmounted = co_await volumes_.clean(ctx_);
+    if (!unmounted.ok() && !ctx_.done())
+      log::warn("Local volumes that no pod has are still mounted", {{"error", unmounted}});
     for (const std::string& uid : cgroups_.pod_uids())
       if (!is_known(uid)) (void)co_await host_->remove_cgroup(ctx_, uid);
     std::vector<std::string> logs = co_await names_in(ctx_, options_.logs);

@@ -17,6 +17,8 @@ class NoEvents final : public Events {
  public:
   void pod(const Ref<api::core_v1::Pod>&, std::string, std::string, std::string,
            std::string) override {}
+  void volume(const Ref<api::core_v1::PersistentVolume>&, std::string, std::string,
+              std::string) override {}
   void node(std::string, std::string reason, std::string) override { last = std::move(reason); }
   std::string last;
 };

@@ -47,36 +47,6 @@ Status note_published(const CsiPaths& paths, const VolumeData& data, const std::
 }  // namespace
 
 // One volume, for as long as something is done with it.
-class CsiVolumes::Hold {
- public:
-  Hold(std::map<std::string, std::shared_ptr<Lock>>& locks, std::string key)
-      : locks_(locks), key_(std::move(key)), lock_(locks_[key_]) {}
-  ~Hold() {
-    lock_->semaphore.release();
-    if (--lock_->users == 0) locks_.erase(key_);
-  }
-  Hold(const Hold&) = delete;
-
- private:
-  std::map<std::string, std::shared_ptr<Lock>>& locks_;
-  std::string key_;
-  std::shared_ptr<Lock> lock_;
-};
-
-Task<Status> CsiVolumes::acquire(Context ctx, std::string key, std::unique_ptr<Hold>* out) {
-  std::shared_ptr<Lock>& place = locks_[key];
-  if (!place) place = std::make_shared<Lock>();
-  const std::shared_ptr<Lock> lock = place;
-  ++lock->users;
-  Status s = co_await lock->semaphore.acquire(ctx);
-  if (!s.ok()) {
-    if (--lock->users == 0) locks_.erase(key);
-    co_return s;
-  }
-  *out = std::make_unique<Hold>(locks_, key);
-  co_return Status();
-}
-
 bool CsiVolumes::wanted(const std::string& key, const std::string& but_by) const {
   auto it = wanted_.find(key);
   if (it == wanted_.end()) return false;
@@ -87,8 +57,8 @@ Task<Result<CsiMounted>> CsiVolumes::set_up(Context ctx, CsiRequest r) {
   auto source = std::make_shared<Source>();
   Status s = source->read(r);
   if (!s.ok()) co_return s.with_prefix(source->setting_up());
-  std::unique_ptr<Hold> hold;
-  s = co_await acquire(ctx, source->key(), &hold);
+  std::unique_ptr<KeyedLocks::Hold> hold;
+  s = co_await locks_.acquire(ctx, source->key(), &hold);
   if (!s.ok()) co_return s;
   if (wanted_[source->key()].insert(source->uid).second) {
     const std::string at =
@@ -442,8 +412,8 @@ Task<Status> CsiVolumes::tear_down(Context ctx, std::string uid) {
   bool any = !uses.empty();
   for (const CsiUse& use : uses) {
     const std::string key = csi_unique_name(use.driver, use.handle);
-    std::unique_ptr<Hold> hold;
-    Status s = co_await acquire(ctx, key, &hold);
+    std::unique_ptr<KeyedLocks::Hold> hold;
+    Status s = co_await locks_.acquire(ctx, key, &hold);
     if (s.ok()) s = co_await unpublish(ctx, use);
     if (!s.ok() && first.ok()) first = s;
   }
@@ -475,8 +445,8 @@ Task<Status> CsiVolumes::clean(Context ctx) {
   for (const CsiStaged& one : before.staged) {
     const std::string key = csi_unique_name(one.driver, one.handle);
     if (wanted(key, "")) continue;
-    std::unique_ptr<Hold> hold;
-    Status s = co_await acquire(ctx, key, &hold);
+    std::unique_ptr<KeyedLocks::Hold> hold;
+    Status s = co_await locks_.acquire(ctx, key, &hold);
     if (!s.ok()) co_return s;
     const OnDisk now = co_await look_at_disk(ctx);
     bool used = wanted(key, "");

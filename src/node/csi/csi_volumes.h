@@ -18,6 +18,7 @@
 
 #include "api/core_v1.h"
 #include "api/storage_v1.h"
+#include "base/keyed_locks.h"
 #include "base/sync.h"
 #include "client/client.h"
 #include "node/csi/drivers.h"
@@ -84,19 +85,12 @@ class CsiVolumes {
  private:
   struct Source;  // of a volume, persistent or inline
   struct Policy;  // its driver's CSIDriver
-  class Hold;
-  struct Lock {
-    Lock() : semaphore(1) {}
-    Semaphore semaphore;
-    int users = 0;
-  };
 
   struct OnDisk {
     std::vector<CsiUse> uses;
     std::vector<CsiStaged> staged;
   };
   Task<OnDisk> look_at_disk(Context ctx);
-  Task<Status> acquire(Context ctx, std::string key, std::unique_ptr<Hold>* out);
   Task<Result<CsiMounted>> set_up_held(Context ctx, CsiRequest r, std::shared_ptr<Source> source);
   Task<Result<Policy>> policy_of(Context ctx, std::string driver);
   Task<Result<csi::StringMap>> secret(Context ctx, std::string ns, std::string name);
@@ -117,7 +111,7 @@ class CsiVolumes {
   CsiDrivers& drivers_;
   Events& events_;
   Tokens tokens_;
-  std::map<std::string, std::shared_ptr<Lock>> locks_;   // by unique name
+  KeyedLocks locks_;                                     // by unique name
   std::map<std::string, std::set<std::string>> wanted_;  // unique name: pods
   std::set<std::string> staged_;                         // by this agent
   std::set<std::string> grow_at_rest_;  // which their driver does not grow while they are in use

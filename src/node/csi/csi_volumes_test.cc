@@ -30,6 +30,8 @@ struct Told final : Events {
   void pod(const Ref<Pod>&, std::string, std::string, std::string reason, std::string) override {
     events.push_back(std::move(reason));
   }
+  void volume(const Ref<api::core_v1::PersistentVolume>&, std::string, std::string,
+              std::string) override {}
   void node(std::string, std::string, std::string) override {}
 };
 
@@ -332,7 +334,7 @@ TEST(CsiVolumes, AmongOtherVolumesOfAPod) {
   w.put_driver("volumeLifecycleModes: [Ephemeral], requiresRepublish: true");
   Context life = w.ctx.child();
   ObjectCache objects(life, w.client, [](const std::string&) {});
-  Volumes all(w.root, w.client, objects);
+  Volumes all(w.root, w.client, objects, w.told);
   all.use(*w.volumes);
   auto pod = [](const std::string& colour) {
     return pod_from(R"({"metadata":{"name":"p","namespace":"ns","uid":"u1","labels":{"c":")" +

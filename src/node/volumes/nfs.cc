@@ -1,35 +1,23 @@
 #include "node/volumes/nfs.h"
 
 #include <functional>
-#include <set>
+#include <utility>
 
-#include "base/process.h"
-#include "base/sync.h"
+#include "base/beneath.h"
+#include "node/volumes/mount_command.h"
 
 namespace keles::node {
 namespace {
 
-constexpr Duration kMountTime = 2min, kLookTime = 30s;
-
-std::string joined(const std::vector<std::string>& list, const char* by) {
-  std::string out;
-  for (const std::string& one : list) out += (out.empty() ? "" : by) + one;
-  return out;
-}
+constexpr Duration kLookTime = 30s;
 
 }  // namespace
 
 std::vector<std::string> nfs_arguments(const NfsSource& source, const std::string& at) {
-  std::set<std::string> options(source.options.begin(), source.options.end());
-  if (source.read_only) options.insert("ro");
-  std::vector<std::string> out = {"-t", "nfs"};
-  if (!options.empty()) {
-    out.emplace_back("-o");
-    out.push_back(joined({options.begin(), options.end()}, ","));
-  }
-  out.push_back(source.server + ":" + source.path);
-  out.push_back(at);
-  return out;
+  std::vector<std::string> own;
+  if (source.read_only) own.emplace_back("ro");
+  return mount_arguments("nfs", joined_options(std::move(own), source.options),
+                         source.server + ":" + source.path, at);
 }
 
 Task<Result<std::string>> ready_nfs(Context ctx, MayHang* calls, PodDirectories pods,
@@ -51,23 +39,10 @@ Task<Result<std::string>> ready_nfs(Context ctx, MayHang* calls, PodDirectories 
   if (!at.ok()) co_return at.status();
   const std::string path = at->first;
   if (at->second) co_return path;
-  const std::vector<std::string> arguments = nfs_arguments(source, path);
-  ProcessOptions run;
-  run.argv = {"mount"};
-  run.argv.insert(run.argv.end(), arguments.begin(), arguments.end());
-  Context bounded = ctx.with_timeout(kMountTime);
-  auto r = co_await run_process(bounded, std::move(run));
-  std::string why, output;
-  if (!r.ok()) {
-    why = r.status().message();
-  } else if (r->exit_code != 0) {
-    why = "exit status " + std::to_string(r->exit_code);
-    output = r->err + r->out;
-  }
-  if (why.empty()) co_return path;
-  co_return Status(Reason::kInvalid, "mount failed: " + why +
-                                         "\nMounting command: mount\nMounting arguments: " +
-                                         joined(arguments, " ") + "\nOutput: " + output);
+  std::vector<std::string> arguments = nfs_arguments(source, path);
+  Status s = co_await run_mount(ctx, std::move(arguments));
+  if (!s.ok()) co_return s;
+  co_return path;
 }
 
 }  // namespace keles::node

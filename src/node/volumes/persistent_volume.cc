@@ -11,6 +11,7 @@
 #include "base/sync.h"
 #include "machinery/volumes/claim_rules.h"
 #include "node/volumes/host_path.h"
+#include "node/volumes/mount_command.h"
 #include "node/volumes/nfs.h"
 
 namespace keles::node {
@@ -112,48 +113,41 @@ Task<Result<ClaimedVolume>> find_claimed(Context ctx, Client* client, ClaimReque
 }
 
 Task<Result<std::string>> ready_volume(Context ctx, MayHang* calls, PodDirectories pods,
-                                       ClaimRequest request, Ref<PersistentVolume> volume,
-                                       GroupChange change) {
+                                       ClaimRequest request, Ref<PersistentVolume> volume) {
   const auto spec = volume->spec();
-  const std::string uid(request.pod->metadata().uid());
+  const std::string uid(request.pod->metadata().uid()), name(volume->metadata().name());
+  auto failed = [name](const char* what, const Status& why) {
+    return why.with_prefix("MountVolume." + std::string(what) + " failed for volume \"" + name +
+                           "\" ");
+  };
   if (spec.has_host_path()) {
+    if (!mount_options_of(*volume).empty())
+      co_return failed("MountOptionSupport check",
+                       invalid("Mount options are not supported for this volume type"));
     const std::string path(spec.host_path().path()), type(spec.host_path().type());
     Status s = co_await look_at_host(ctx, calls, uid, path, type);
-    if (!s.ok()) co_return s;
+    if (!s.ok()) co_return failed("SetUp", s);
     co_return path;
   }
   if (spec.has_local()) {
     const std::string path(spec.local().path());
-    if (volumes::is_block(*volume)) {
-      Status device = co_await look_at_host(ctx, calls, uid, path, "BlockDevice");
-      if (!device.ok()) co_return device;
-      co_return path;
-    }
-    Status s = co_await look_at_host(ctx, calls, uid, path, "Directory");
-    if (!s.ok()) co_return s.with_prefix("path \"" + path + "\" does not exist");
-    if (change.group && !request.read_only) {
-      // A large one takes long, and is gone through to the end.
-      std::function<Status()> work = [path, change] {
-        return give_to_group(path, *change.group, false, change.only_if_root_differs);
-      };
-      s = co_await calls->run<Status>(ctx, uid + " " + path, std::move(work));
-      if (!s.ok()) co_return s.with_prefix("applyFSGroup failed for vol " + path);
-    }
+    Status device = co_await look_at_host(ctx, calls, uid, path, "BlockDevice");
+    if (!device.ok()) co_return failed("SetUp", device);
     co_return path;
   }
   if (spec.has_nfs()) {
-    const std::string name(volume->metadata().name());
     NfsSource nfs;
     nfs.server = spec.nfs().server();
     nfs.path = spec.nfs().path();
     nfs.read_only = spec.nfs().read_only() || request.read_only;
-    for (std::string_view o : spec.mount_options()) nfs.options.emplace_back(o);
+    nfs.options = mount_options_of(*volume);
     auto at = co_await ready_nfs(ctx, calls, pods, uid, name, std::move(nfs));
+    if (!at.ok()) co_return failed("SetUp", at.status());
     co_return at;
   }
-  co_return invalid(
-      "no volume plugin matched: this node mounts no persistent volumes of the type \"" +
-      source_of(*volume) + "\"");
+  co_return failed("SetUp", invalid("no volume plugin matched: this node mounts no persistent "
+                                    "volumes of the type \"" +
+                                    source_of(*volume) + "\""));
 }
 
 namespace {

@@ -1,6 +1,6 @@
 // The persistent volume behind a claim of a pod, as the API server says it is now, and what this
-// node makes of it: hostPath and local, whose data (or block device) are where the volume says;
-// nfs, which is mounted. CSI: ../csi.
+// node makes of it: hostPath and local block devices, which are where the volume says; nfs, which
+// is mounted. CSI: ../csi.
 #pragma once
 
 #include <string>
@@ -29,17 +29,12 @@ struct ClaimedVolume {
 // processing PVC ns/x: PVC is not bound").
 Task<Result<ClaimedVolume>> find_claimed(Context ctx, Client* client, ClaimRequest request);
 
-// Where its files are on this node, made ready; kInvalid for a type that the node has not. With
-// `group`, what is in a local volume is given to it first.
-struct GroupChange {
-  GroupChange() = default;
-  std::optional<gid_t> group;
-  bool only_if_root_differs = false;  // fsGroupChangePolicy: OnRootMismatch
-};
+// Where its files (or its device) are on this node, made ready; kInvalid for a type that the node
+// has not. Local file systems: local_volume.h. Errors are whole sentences, as upstream's FailedMount
+// has them.
 Task<Result<std::string>> ready_volume(Context ctx, MayHang* calls, PodDirectories pods,
                                        ClaimRequest request,
-                                       Ref<api::core_v1::PersistentVolume> volume,
-                                       GroupChange change);
+                                       Ref<api::core_v1::PersistentVolume> volume);
 
 // Whose all below `path` becomes, `path` included: the group may read, and write unless
 // `read_only`; what is made in its directories is its too. Links are not followed. Blocking.

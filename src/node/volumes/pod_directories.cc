@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/log.h"
+#include "base/mount_table.h"
 
 namespace keles::node {
 namespace {
@@ -23,35 +23,12 @@ Status failed(const std::string& what, const std::string& path) {
   return Status::internal(what + " " + path + ": " + std::strerror(errno));
 }
 
-// mountinfo writes blanks, newlines and backslashes as \ooo.
-std::string unescaped(std::string_view s) {
-  std::string out;
-  for (size_t i = 0; i < s.size(); ++i) {
-    if (s[i] == '\\' && i + 3 < s.size()) {
-      out += static_cast<char>((s[i + 1] - '0') * 64 + (s[i + 2] - '0') * 8 + (s[i + 3] - '0'));
-      i += 3;
-    } else {
-      out += s[i];
-    }
-  }
-  return out;
-}
-
 // Everything that is mounted below `prefix` ("/x/"), in the order of mounting.
 Result<std::vector<std::string>> mounts_below(const std::string& prefix) {
-  TRY_ASSIGN(text, read_file("/proc/thread-self/mountinfo"));
+  TRY_ASSIGN(table, read_mount_table());
   std::vector<std::string> out;
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-    for (int field = 1; field < 5; ++field) {
-      size_t blank = line.find(' ');
-      line.remove_prefix(blank == std::string_view::npos ? line.size() : blank + 1);
-    }
-    std::string place = unescaped(line.substr(0, line.find(' ')));
-    if (place.starts_with(prefix)) out.push_back(place.substr(prefix.size()));
-  }
+  for (const MountedAt& m : table)
+    if (m.place.starts_with(prefix)) out.push_back(m.place.substr(prefix.size()));
   return out;
 }
 

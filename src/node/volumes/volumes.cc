@@ -5,6 +5,7 @@
 
 #include "api/authentication_v1.h"
 #include "base/list_text.h"
+#include "base/log.h"
 #include "machinery/quantity.h"
 #include "machinery/time.h"
 #include "machinery/volumes/claim_rules.h"
@@ -415,17 +416,20 @@ Task<Result<MountedVolume>> Volumes::claimed(Context ctx, ClaimRequest request, 
     auto mounted = co_await from_driver(ctx, std::move(driver));
     co_return mounted;
   }
-  GroupChange change;
-  // Who shares it with others has it as they found it.
-  auto& users = users_[name];
-  users.erase(uid);
-  if (users.empty()) change.group = group_of(*request.pod);
-  change.only_if_root_differs =
-      request.pod->spec().security_context().fs_group_change_policy() == "OnRootMismatch";
-  auto path = co_await ready_volume(ctx, &calls_, pods_, request, pv, change);
-  if (!path.ok())
-    co_return path.status().with_prefix("MountVolume.SetUp failed for volume \"" + name + "\" ");
-  users_[name].insert(uid);
+  Result<std::string> path = Status();
+  if (pv->spec().has_local() && !volumes::is_block(*pv)) {
+    LocalMounts::Wanted local;
+    local.pod = request.pod;
+    local.volume = pv;
+    local.read_only = request.read_only;
+    local.group = group_of(*request.pod);
+    local.only_if_root_differs =
+        request.pod->spec().security_context().fs_group_change_policy() == "OnRootMismatch";
+    path = co_await local_.set_up(ctx, &events_, std::move(local));
+  } else {
+    path = co_await ready_volume(ctx, &calls_, pods_, request, pv);
+  }
+  if (!path.ok()) co_return path.status();
   if (!pv->spec().has_host_path() && !volumes::is_block(*pv)) {
     Claimed& its = claimed_[uid][request.volume];
     its.claim = request.claim;
@@ -624,10 +628,6 @@ Task<Status> Volumes::take_down(Context ctx, std::string uid) {
   tokens_.erase(uid);
   ask_at_.erase(uid);
   claimed_.erase(uid);
-  for (auto it = users_.begin(); it != users_.end();) {
-    it->second.erase(uid);
-    it = it->second.empty() ? users_.erase(it) : std::next(it);
-  }
   // What is bound of a volume goes first: it keeps the volume busy.
   std::function<Status()> work = [pods = pods_, uid] {
     return pods.remove_part(uid, "volume-subpaths");
@@ -641,13 +641,22 @@ Task<Status> Volumes::take_down(Context ctx, std::string uid) {
 Task<Status> Volumes::remove(Context ctx, std::string uid) {
   TRY_CO(take_down(ctx, uid));
   std::function<Status()> work = [pods = pods_, uid] { return pods.remove(uid); };
-  co_return co_await remove_within(ctx, uid, std::move(work));
+  TRY_CO(remove_within(ctx, uid, std::move(work)));
+  co_return co_await unmount_unused(ctx);
 }
 
 Task<Status> Volumes::give_up(Context ctx, std::string uid) {
   TRY_CO(take_down(ctx, uid));
   std::function<Status()> work = [pods = pods_, uid] { return pods.remove_part(uid, "volumes"); };
-  co_return co_await remove_within(ctx, uid, std::move(work));
+  TRY_CO(remove_within(ctx, uid, std::move(work)));
+  co_return co_await unmount_unused(ctx);
+}
+
+// A disk that cannot be unmounted yet holds up no pod: clean() comes again.
+Task<Status> Volumes::unmount_unused(Context ctx) {
+  Status s = co_await local_.clean(ctx);
+  if (!s.ok() && !ctx.done()) log::warn("A local volume is mounted still", {{"error", s}});
+  co_return Status();
 }
 
 // It goes on when the time is over: whoever asked tries again, and finds less left.

@@ -7,7 +7,6 @@
 
 #include <functional>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -15,8 +14,10 @@
 #include "base/may_hang.h"
 #include "client/client.h"
 #include "node/csi/csi_volumes.h"
+#include "node/events.h"
 #include "node/pods/env.h"
 #include "node/volumes/atomic_writer.h"
+#include "node/volumes/local_volume.h"
 #include "node/volumes/object_cache.h"
 #include "node/volumes/persistent_volume.h"
 #include "node/volumes/pod_directories.h"
@@ -41,8 +42,12 @@ using MountedVolumes = std::map<std::string, MountedVolume>;  // by volume name
 
 class Volumes {
  public:
-  Volumes(std::string root, Client& client, ObjectCache& objects)
-      : pods_(std::move(root)), client_(client), objects_(objects) {}
+  Volumes(std::string root, Client& client, ObjectCache& objects, Events& events)
+      : pods_(root),
+        local_(std::move(root), calls_),
+        client_(client),
+        objects_(objects),
+        events_(events) {}
 
   void use(CsiVolumes& csi);
   // The volumes that the pod's containers mount. The error's message is upstream's FailedMount:
@@ -61,6 +66,8 @@ class Volumes {
   Task<Status> remove(Context ctx, std::string uid);
   // Its volumes alone: the pod has ended, its object is still there. Not while it may run again.
   Task<Status> give_up(Context ctx, std::string uid);
+  // Takes down what no pod has: left by an agent that ended in between.
+  Task<Status> clean(Context ctx) { return local_.clean(ctx); }
   // What there is in its claims' volumes (local, nfs, a driver's), and in a driver's inline ones.
   Task<std::vector<VolumeUsage>> usage(Context ctx, std::string uid);
   std::string pod_directory(std::string_view uid) const { return pods_.path(uid); }
@@ -70,6 +77,7 @@ class Volumes {
 
  private:
   Task<Status> take_down(Context ctx, std::string uid);
+  Task<Status> unmount_unused(Context ctx);
   struct Token {
     std::string token;
     WallTime refresh_at, expires_at;
@@ -104,11 +112,12 @@ class Volumes {
 
   PodDirectories pods_;
   MayHang calls_;  // into volumes: their servers may be gone
+  LocalMounts local_;
   Client& client_;
   ObjectCache& objects_;
+  Events& events_;
   CsiVolumes* csi_ = nullptr;
   std::map<std::string, std::map<std::string, Token>> tokens_;  // pod uid -> audience/expiry
-  std::map<std::string, std::set<std::string>> users_;          // pod uids by persistent volume
   std::map<std::string, WallTime> ask_at_;                      // by pod uid: its drivers
   struct Claimed {
     std::string claim, path;
