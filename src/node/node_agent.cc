@@ -52,8 +52,8 @@ class RecordedEvents final : public Events {
     std::string path = container.empty() ? "" : container_field(*pod, container);
     recorder_.event(reference_to(pod, path), type, reason, std::move(message));
   }
-  void volume(const Ref<api::core_v1::PersistentVolume>& volume, std::string type, std::string reason,
-              std::string message) override {
+  void volume(const Ref<api::core_v1::PersistentVolume>& volume, std::string type,
+              std::string reason, std::string message) override {
     recorder_.event(reference_to(volume), type, reason, std::move(message));
   }
   void node(std::string type, std::string reason, std::string message) override {
@@ -583,7 +583,7 @@ class Agent final : public NodeView,
     ending.message = ShutdownManager::kMessage;
     ending.grace_seconds = grace_seconds;
     ending.disruption = true;
-    (void)worker->end_early(std::move(ending));
+    if (!worker->end_early(std::move(ending))) worker->hurry(grace_seconds);
   }
   bool is_at_rest(const std::string& uid) const override {
     const PodWorker* worker = set_.find(uid);

@@ -63,8 +63,9 @@ TEST(NodeStatus, SaysWhyItIsNotReady) {
   EXPECT_EQ(events.last, "NodeNotReady");
   runtime.down = true;
   status.poke();
-  EXPECT_TRUE(says("False: [container runtime not ready: RuntimeReady=false reason:Busy message:not "
-                   "now, node is shutting down]"))
+  EXPECT_TRUE(
+      says("False: [container runtime not ready: RuntimeReady=false reason:Busy message:not "
+           "now, node is shutting down]"))
       << ready(client);
   runtime.down = false;
   status.set_shutting_down(false);

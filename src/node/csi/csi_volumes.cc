@@ -377,10 +377,11 @@ Task<Status> CsiVolumes::publish(Context ctx, CsiDriver driver, CsiRequest r,
     co_return got.status();
   }
   if (r.again || mounts_group || !source->gives_to_group(r.read_only)) co_return Status();
-  auto give = [target, group = *source->group, only = r.only_if_root_differs] {
+  // Through whatever is mounted there, which may be a server that is gone.
+  std::function<Status()> give = [target, group = *source->group, only = r.only_if_root_differs] {
     return give_to_group(target, group, false, only);
   };
-  s = co_await run_blocking(&ctx.loop(), std::move(give));
+  s = co_await calls_.run<Status>(ctx, source->uid + " " + source->name, std::move(give));
   if (!s.ok()) co_return s.with_prefix("applyFSGroup failed for vol " + source->handle);
   co_return Status();
 }

@@ -19,6 +19,7 @@
 #include "api/core_v1.h"
 #include "api/storage_v1.h"
 #include "base/keyed_locks.h"
+#include "base/may_hang.h"
 #include "base/sync.h"
 #include "client/client.h"
 #include "node/csi/drivers.h"
@@ -111,6 +112,7 @@ class CsiVolumes {
   CsiDrivers& drivers_;
   Events& events_;
   Tokens tokens_;
+  MayHang calls_;                                        // into volumes
   KeyedLocks locks_;                                     // by unique name
   std::map<std::string, std::set<std::string>> wanted_;  // unique name: pods
   std::set<std::string> staged_;                         // by this agent

@@ -267,7 +267,7 @@ Task<Result<Keyring>> CredentialProviders::ask(Context ctx, const CredentialProv
     // An account that was made anew under its name is another.
     about += facts.uid + " " + who.ns + "/" + who.name + list;
     if (p.token->by_token) about += net::hex(net::sha256(token));
-    source = {"account:" + facts.uid, who.ns, who.name};
+    source = CredentialSource(facts.uid, who.ns, who.name, true);
   }
   about += "\n";
   const TimePoint now = ctx.loop().now();

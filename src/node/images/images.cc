@@ -199,6 +199,9 @@ Task<Images::Outcome> Images::ensure(Context ctx, Request request, Report report
     must_ask = !here || records_.must_pull(image, (*present)->id, credentials);
   }
   if (!must_ask) {
+    PullRecords::Job learnt =
+        records_.learn(image, (*present)->id, credentials, ctx.loop().wall_now());
+    co_await keep(ctx, std::move(learnt));
     report("Normal", "Pulled",
            "Container image \"" + image +
                "\" already present on machine and can be accessed by the pod");

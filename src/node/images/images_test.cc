@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/run_task.h"
 #include "base/temporary_directory.h"
+#include "net/pki.h"
 #include "node/cri/stub_runtime.h"
 
 namespace keles::node {
@@ -114,6 +115,41 @@ TEST_F(Records, WhoHasNotShownCredentialsMustPull) {
   EXPECT_FALSE(later.must_pull(image, ref, {}));
   EXPECT_EQ(later.prune(none, now_ + 1s).size(), 1u);
   EXPECT_FALSE(later.must_pull(image, ref, {}));
+}
+
+// As upstream's kubelet keeps them: each secret once, accounts apart.
+TEST_F(Records, SecretsAndAccountsInUpstreamsForm) {
+  const std::string image = "r.io/private:1", ref = "sha256:1";
+  RegistryCredential account = secret("robot", "h9");
+  account.source.account = true;
+  ASSERT_TRUE(records_.pulled(image, ref, secret("b", "h1"), now_)().ok());
+  ASSERT_TRUE(records_.pulled(image, ref, secret("a", "h1"), now_)().ok());
+  ASSERT_TRUE(records_.pulled(image, ref, secret("b", "h2"), now_)().ok());
+  ASSERT_TRUE(records_.pulled(image, ref, account, now_)().ok());
+  const std::string path =
+      directory_.path() + "/image_manager/pulled/sha256-" + net::hex(net::sha256(ref));
+  EXPECT_NE(
+      read_file(path)->find(R"("credentialMapping":{"r.io/private":{"kubernetesSecrets":[)"
+                            R"({"uid":"uid-a","namespace":"ns","name":"a","credentialHash":"h1"},)"
+                            R"({"uid":"uid-b","namespace":"ns","name":"b","credentialHash":"h2"}],)"
+                            R"("kubernetesServiceAccounts":[)"
+                            R"({"uid":"uid-robot","namespace":"ns","name":"robot"}]}})"),
+      std::string::npos)
+      << *read_file(path);
+  PullRecords later(directory_.path(), {});
+  std::vector<cri::Image> none;
+  later.load(&none, now_);
+  account.hash = "another token";
+  EXPECT_FALSE(later.must_pull(image, ref, {account}));
+  account.source.uid = "made anew";
+  EXPECT_TRUE(later.must_pull(image, ref, {account}));
+  // A secret is not an account of its name, and is trusted with another credential.
+  EXPECT_TRUE(later.must_pull(image, ref, {secret("robot", "h")}));
+  EXPECT_FALSE(later.must_pull(image, ref, {secret("a", "h3")}));
+  ASSERT_TRUE(later.learn(image, ref, {secret("a", "h3"), secret("c", "h5")}, now_)().ok());
+  EXPECT_FALSE(later.must_pull(image, ref, {secret("d", "h3")}));
+  EXPECT_TRUE(later.must_pull(image, ref, {secret("d", "h1")}));
+  EXPECT_TRUE(later.must_pull(image, ref, {secret("c", "h5")}));
 }
 
 TEST_F(Records, APullThatWasBrokenOffLeavesNoFreeImage) {
@@ -228,7 +264,7 @@ class ImagesTest : public ::testing::Test {
     r.policy = "IfNotPresent";
     if (!password.empty())
       r.secrets.add(R"({"private.io":{"username":"u","password":")" + password + R"("}})",
-                    {"uid", "ns", "s"});
+                    {"uid-" + password, "ns", "s"});
     return r;
   }
   // The reason why not, or "".

@@ -6,15 +6,25 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "node/cri/runtime.h"
 
 namespace keles::node {
 
-// The pull secret that a credential is from; no uid: it is the node's own.
+// The pull secret that a credential is from, or the service account whose token was shown for it;
+// no uid: it is the node's own.
 struct CredentialSource {
+  CredentialSource() = default;
+  CredentialSource(std::string its_uid, std::string its_ns, std::string its_name,
+                   bool is_account = false)
+      : uid(std::move(its_uid)),
+        ns(std::move(its_ns)),
+        name(std::move(its_name)),
+        account(is_account) {}
   std::string uid, ns, name;
+  bool account = false;
   bool operator==(const CredentialSource&) const = default;
 };
 

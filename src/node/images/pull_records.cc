@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <tuple>
+#include <utility>
 
 #include "base/encoding.h"
 #include "base/file.h"
@@ -17,6 +19,7 @@ namespace keles::node {
 namespace {
 
 constexpr size_t kMaxFile = 1 << 20, kMaxSecrets = 10'000, kMaxRecords = 100'000;
+constexpr size_t kMostLearnt = 100;  // secrets that are noted without a pull
 constexpr std::string_view kPrefix = "sha256-";
 
 Status remove_file(const std::string& path) {
@@ -45,6 +48,12 @@ void quoted_json(std::string& out, const char* name, std::string_view value) {
   write_json_string(out, value);
 }
 
+CredentialSource read_source(const Value& v, bool account) {
+  return CredentialSource(std::string(v["uid"].as_string()),
+                          std::string(v["namespace"].as_string()),
+                          std::string(v["name"].as_string()), account);
+}
+
 PulledRecord::Access read_access(const Value& v, size_t& budget) {
   PulledRecord::Access out;
   out.anyone = v["nodePodsAccessible"].as_bool();
@@ -52,16 +61,62 @@ PulledRecord::Access read_access(const Value& v, size_t& budget) {
     if (budget == 0) break;
     --budget;
     RegistryCredential c;
-    c.source = {std::string(s["uid"].as_string()), std::string(s["namespace"].as_string()),
-                std::string(s["name"].as_string())};
+    c.source = read_source(s, false);
     c.hash = s["credentialHash"].as_string();
     out.secrets.push_back(std::move(c));
+  }
+  for (const Value& s : v["kubernetesServiceAccounts"].items()) {
+    if (budget == 0) break;
+    --budget;
+    out.accounts.push_back(read_source(s, true));
   }
   return out;
 }
 
-bool same_secret(const RegistryCredential& a, const RegistryCredential& b) {
-  return a.source == b.source && a.hash == b.hash;
+void write_source(std::string& out, const CredentialSource& s) {
+  out += out.back() == '[' ? "{" : ",{";
+  quoted_json(out, "uid", s.uid);
+  quoted_json(out, "namespace", s.ns);
+  quoted_json(out, "name", s.name);
+}
+
+bool is_before(const CredentialSource& a, const CredentialSource& b) {
+  return std::tie(a.ns, a.name, a.uid) < std::tie(b.ns, b.name, b.uid);
+}
+
+// One of each source, in order. Whether that changed anything.
+bool note(PulledRecord::Access& access, const RegistryCredential& shown) {
+  if (shown.source.account) {
+    auto at =
+        std::lower_bound(access.accounts.begin(), access.accounts.end(), shown.source, is_before);
+    if (at != access.accounts.end() && *at == shown.source) return false;
+    access.accounts.insert(at, shown.source);
+    return true;
+  }
+  auto at = std::find_if(access.secrets.begin(), access.secrets.end(),
+                         [&](const auto& s) { return s.source == shown.source; });
+  if (at != access.secrets.end()) return std::exchange(at->hash, shown.hash) != shown.hash;
+  RegistryCredential known = shown;
+  known.auth = {};
+  access.secrets.push_back(std::move(known));
+  std::sort(access.secrets.begin(), access.secrets.end(),
+            [](const auto& a, const auto& b) { return is_before(a.source, b.source); });
+  return true;
+}
+
+// Whether it was shown before: by what it says, or by whose it is.
+bool is_known(const PulledRecord::Access& access, const RegistryCredential& mine) {
+  if (mine.source.account)
+    return std::find(access.accounts.begin(), access.accounts.end(), mine.source) !=
+           access.accounts.end();
+  for (const RegistryCredential& shown : access.secrets) {
+    if (!mine.hash.empty() && mine.hash == shown.hash) return true;
+    // A secret that has been given another credential is trusted still.
+    if (!mine.source.uid.empty() && mine.source == shown.source &&
+        access.secrets.size() < kMostLearnt)
+      return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -103,18 +158,23 @@ std::string pulled_record_text(const PulledRecord& r) {
     write_json_string(out, repository);
     out += ":{";
     if (access.anyone) out += "\"nodePodsAccessible\":true";
-    if (!access.secrets.empty()) {
-      out += access.anyone ? ",\"kubernetesSecrets\":[" : "\"kubernetesSecrets\":[";
-      for (const RegistryCredential& c : access.secrets) {
-        out += out.back() == '[' ? "{" : ",{";
-        quoted_json(out, "uid", c.source.uid);
-        quoted_json(out, "namespace", c.source.ns);
-        quoted_json(out, "name", c.source.name);
-        quoted_json(out, "credentialHash", c.hash);
-        out += "}";
-      }
-      out += "]";
+    auto list = [&out](const char* name) {
+      if (out.back() != '{') out += ',';
+      out += "\"" + std::string(name) + "\":[";
+    };
+    if (!access.secrets.empty()) list("kubernetesSecrets");
+    for (const RegistryCredential& c : access.secrets) {
+      write_source(out, c.source);
+      quoted_json(out, "credentialHash", c.hash);
+      out += "}";
     }
+    if (!access.secrets.empty()) out += "]";
+    if (!access.accounts.empty()) list("kubernetesServiceAccounts");
+    for (const CredentialSource& a : access.accounts) {
+      write_source(out, a);
+      out += "}";
+    }
+    if (!access.accounts.empty()) out += "]";
     out += "}";
   }
   return out + "}}";
@@ -191,17 +251,30 @@ PullRecords::Job PullRecords::pulled(const std::string& image, const std::string
     access = {};
     access.anyone = true;
   } else if (!access.anyone) {
-    RegistryCredential known = *with;
-    known.auth = {};
-    auto before = std::find_if(access.secrets.begin(), access.secrets.end(),
-                               [&](const auto& s) { return same_secret(s, known); });
-    if (before == access.secrets.end()) access.secrets.push_back(std::move(known));
+    (void)note(access, *with);
   }
   Job keep = write(ref), done = failed(image);
   return [keep, done] {
     TRY(keep());
     return done();
   };
+}
+
+PullRecords::Job PullRecords::learn(const std::string& image, const std::string& ref,
+                                    const std::vector<RegistryCredential>& credentials,
+                                    WallTime now) {
+  auto record = records_.find(ref);
+  if (record == records_.end()) return [] { return Status(); };
+  auto at = record->second.by_repository.find(repository_of(image));
+  if (at == record->second.by_repository.end() || at->second.anyone) return [] { return Status(); };
+  bool changed = false;
+  for (const RegistryCredential& c : credentials)
+    if (!c.source.uid.empty() && !c.source.account && is_known(at->second, c) &&
+        at->second.secrets.size() < kMostLearnt)
+      changed = note(at->second, c) || changed;
+  if (!changed) return [] { return Status(); };
+  record->second.updated = now;
+  return write(ref);
 }
 
 bool PullRecords::must_verify(std::string_view image, bool pulled_by_kubelet) const {
@@ -234,10 +307,9 @@ bool PullRecords::must_pull(std::string_view image, const std::string& ref,
   auto access = record->second.by_repository.find(repository_of(image));
   if (access == record->second.by_repository.end()) return true;
   if (access->second.anyone) return false;
-  for (const RegistryCredential& mine : credentials)
-    for (const RegistryCredential& shown : access->second.secrets)
-      if (!mine.hash.empty() && mine.hash == shown.hash) return false;
-  return true;
+  return std::none_of(credentials.begin(), credentials.end(), [&](const RegistryCredential& mine) {
+    return is_known(access->second, mine);
+  });
 }
 
 std::vector<PullRecords::Job> PullRecords::prune(const std::vector<cri::Image>& left,

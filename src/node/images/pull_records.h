@@ -29,14 +29,15 @@ Result<PullVerification::Policy> verification_policy(std::string_view name);
 
 struct PulledRecord {
   struct Access {
-    std::vector<RegistryCredential> secrets;  // sources and hashes alone
+    std::vector<RegistryCredential> secrets;  // sources and hashes alone, one of each source
+    std::vector<CredentialSource> accounts;   // service accounts whose tokens were shown
     bool anyone = false;                      // without credentials, or with the node's
   };
   std::string image_ref;
   WallTime updated{};
   std::map<std::string, Access> by_repository;
 };
-// At most 1 MiB and 10,000 secrets; kBadRequest for what is none.
+// At most 1 MiB and 10,000 secrets and accounts; kBadRequest for what is none.
 Result<PulledRecord> parse_pulled_record(std::string_view json);
 std::string pulled_record_text(const PulledRecord& r);
 
@@ -55,6 +56,10 @@ class PullRecords {
   // `with`: the credential that it was pulled with, none when anybody may.
   Job pulled(const std::string& image, const std::string& ref,
              const std::optional<RegistryCredential>& with, WallTime now);
+  // What `credentials` show without a pull: a secret that bears a credential which is known from
+  // another, or another credential than it did.
+  Job learn(const std::string& image, const std::string& ref,
+            const std::vector<RegistryCredential>& credentials, WallTime now);
   // Whether who has `credentials` must ask the registry, though the image is here.
   bool must_pull(std::string_view image, const std::string& ref,
                  const std::vector<RegistryCredential>& credentials) const;

@@ -363,12 +363,14 @@ Task<Status> PodWorker::run_hook(Context ctx, Container c, LifecycleHandler hook
 
 Task<void> PodWorker::kill(Context ctx, std::string id, std::string name, std::string message,
                            int64_t grace) {
-  event(name, "Normal", "Killing", message.empty() ? "Stopping container " + name : message);
+  const bool anew = stopping_ && !told_to_end_.insert(id).second;
+  if (!anew)
+    event(name, "Normal", "Killing", message.empty() ? "Stopping container " + name : message);
   TimePoint began = ctx.loop().now();
   Ref<Pod> pod = pod_;  // what `c` and `hook` view
   Container c = container(name);
   auto hook = c.lifecycle().pre_stop();
-  if (hook && grace > 0) {
+  if (hook && grace > 0 && !anew) {
     Status s = co_await run_hook(ctx.with_timeout(std::chrono::seconds(grace)), c, hook, id);
     if (!s.ok() && !ctx.done()) event(name, "Warning", "FailedPreStopHook", "PreStopHook failed");
     int64_t used = (ctx.loop().now() - began).count() / 1'000'000'000;
@@ -461,11 +463,10 @@ Task<void> PodWorker::terminate(Context ctx) {
     (void)co_await ctx.sleep(pause);
     pause = std::min<Duration>(pause * 2, 10s);
   }
-  int64_t grace = grace_seconds();
   TaskGroup reporting(ctx.loop());
   Context watch = ctx.child();
   if (!actual_.sandboxes.empty()) reporting.spawn(report_while_ending(watch));
-  co_await stop_everything(ctx, grace);
+  co_await stop_within_grace(ctx);
   watch.cancel();
   co_await reporting.join();
   s_.probes->stop(uid_);

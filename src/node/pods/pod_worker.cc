@@ -76,6 +76,7 @@ void PodWorker::update(Ref<Pod> pod) {
   if (round_ == "sync") round_ = "update";
   if (!static_) note_shown(*pod_);
   if (deleting()) sync_ctx_.cancel();
+  note_grace();
   wake();
 }
 
@@ -361,6 +362,42 @@ Task<bool> PodWorker::past_deadline(Context ctx) {
   co_return true;
 }
 
+int64_t PodWorker::ending_grace() const {
+  int64_t grace = grace_seconds();
+  if (ending_) grace = std::min(grace, ending_->grace_seconds);
+  return hurry_ ? std::min(grace, *hurry_) : grace;
+}
+
+void PodWorker::hurry(int64_t grace_seconds) {
+  hurry_ = std::max<int64_t>(std::min(hurry_.value_or(grace_seconds), grace_seconds), 1);
+  note_grace();
+}
+
+// A grace period only becomes shorter.
+void PodWorker::note_grace() {
+  if (stopping_ && ending_grace() < stopping_->grace) stopping_->ctx.cancel();
+}
+
+// Everything, within the pod's grace period; should that become shorter meanwhile, within what is
+// left of it then.
+Task<void> PodWorker::stop_within_grace(Context ctx) {
+  while (!ctx.done()) {
+    int64_t grace = ending_grace();
+    if (stopping_) {
+      Status s = co_await refresh(ctx);
+      if (!s.ok()) break;  // whoever asked looks again
+      const auto left =
+          std::chrono::duration_cast<std::chrono::seconds>(stopping_->ends - ctx.loop().now());
+      grace = std::min<int64_t>(ending_grace(), std::max<int64_t>(left.count(), 1));
+    }
+    stopping_.emplace(ctx.child(), ending_grace(), ctx.loop().now() + std::chrono::seconds(grace));
+    Context round = stopping_->ctx;
+    co_await stop_everything(round, grace);
+    if (!round.done()) break;
+  }
+  stopping_.reset();
+}
+
 bool PodWorker::end_early(Ending why) {
   if (ends_early() || deleting()) return false;
   why.grace_seconds = std::max<int64_t>(std::min(why.grace_seconds, grace_seconds()), 1);
@@ -374,18 +411,19 @@ bool PodWorker::end_early(Ending why) {
 Task<void> PodWorker::carry_out_ending(Context ctx) {
   sync_ctx_ = ctx_.child();
   s_.probes->stop(uid_);
-  int64_t grace = ending_->grace_seconds;
   Duration pause = 100ms;
+  bool first = true;
   for (bool running = true; running && !ctx.done();) {
     Status s = co_await refresh(ctx);
-    if (s.ok()) co_await stop_everything(ctx, grace);
+    if (s.ok() && first) co_await stop_within_grace(ctx);
+    if (s.ok() && !first) co_await stop_everything(ctx, 0);
     known_sandboxes_.clear();
     s = co_await refresh(ctx);
     running = !s.ok();
     for (const cri::Container& c : actual_.containers)
       running = running || c.state == ContainerState::kRunning;
     if (!running) break;
-    grace = 0;
+    first = false;
     (void)co_await ctx.sleep(pause);
     pause = std::min<Duration>(pause * 2, 5s);
   }

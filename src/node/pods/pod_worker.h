@@ -109,6 +109,8 @@ class PodWorker {
     bool disruption = false;
   };
   bool end_early(Ending why);
+  // A pod that ends has no more than this from now on.
+  void hurry(int64_t grace_seconds);
   // It is ending, or has ended, before its containers did.
   bool ends_early() const { return ending_.has_value() || !failed_reason_.empty(); }
   // It has ended: nothing of it runs, and its volumes are let go of.
@@ -162,6 +164,7 @@ class PodWorker {
   Task<void> kill_task(Context ctx, std::string id, std::string name, int64_t grace_seconds);
   Task<void> stop_sandbox(Context ctx, std::string id);
   Task<void> stop_everything(Context ctx, int64_t grace_seconds);
+  Task<void> stop_within_grace(Context ctx);
   Task<void> terminate(Context ctx);
   Task<void> remove_from_runtime(Context ctx);
   Task<void> trim_dead(Context ctx, std::string name);
@@ -204,6 +207,8 @@ class PodWorker {
   api::core_v1::Container container(std::string_view name, Role* role = nullptr) const;
   PodFacts facts() const;
   int64_t grace_seconds() const;
+  int64_t ending_grace() const;
+  void note_grace();
   bool deleting() const { return removed_ || !pod_->metadata().deletion_timestamp().empty(); }
 
   Context ctx_;
@@ -241,6 +246,16 @@ class PodWorker {
   CgroupLimits cgroup_limits_;  // of the pod's own cgroup
   ResizeState resize_;
   std::optional<Ending> ending_;  // to be carried out
+  // While everything of it is being stopped: anew when it is to be over sooner.
+  struct Stopping {
+    Stopping(Context c, int64_t g, TimePoint e) : ctx(std::move(c)), grace(g), ends(e) {}
+    Context ctx;
+    int64_t grace;
+    TimePoint ends;
+  };
+  std::optional<Stopping> stopping_;
+  std::optional<int64_t> hurry_;       // seconds, of who asked for less than the pod has
+  std::set<std::string> told_to_end_;  // containers: their hooks run once
   std::string failed_reason_, failed_message_;
   bool disruption_ = false;
   bool emptied_ = false;  // it has ended, and its volumes are gone

@@ -23,7 +23,7 @@ class ShutdownHost {
  public:
   virtual ~ShutdownHost() = default;
   virtual std::vector<Ref<api::core_v1::Pod>> running_pods() const = 0;
-  // Ends a pod for good; one that ends already goes on ending.
+  // Ends a pod for good; one that ends already has no more than that left.
   virtual void end_pod(const Ref<api::core_v1::Pod>& pod, int64_t grace_seconds) = 0;
   // Nothing of it runs, and its volumes are let go of.
   virtual bool is_at_rest(const std::string& uid) const = 0;

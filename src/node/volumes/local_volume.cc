@@ -74,8 +74,7 @@ Result<Found> look_at(const std::string& root, const std::string& uid, const std
                       const std::string& path) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) {
-    if (errno == ENOENT)
-      return Status(Reason::kInvalid, "path \"" + path + "\" does not exist");
+    if (errno == ENOENT) return Status(Reason::kInvalid, "path \"" + path + "\" does not exist");
     return failed("stat", path);
   }
   Found f;
@@ -96,7 +95,9 @@ Result<std::vector<std::string>> unused_of(const std::string& root, const std::s
   TRY(names.status());
   if (names->empty()) return std::move(*names);
   TRY_ASSIGN(table, read_mount_table());
-  std::erase_if(*names, [&](const std::string& n) { return !pods_of(root, table, mounts + "/" + n).empty(); });
+  std::erase_if(*names, [&](const std::string& n) {
+    return !pods_of(root, table, mounts + "/" + n).empty();
+  });
   return std::move(*names);
 }
 
@@ -182,8 +183,8 @@ Task<Result<std::string>> LocalMounts::bind(Context ctx, Events* events, Wanted 
     if (::stat(source.c_str(), &st) != 0) return failed("stat", source);
     return std::pair(pods_of(root, table, source), st.st_gid);
   };
-  Shared shared = co_await calls_.run<Shared>(ctx.with_timeout(kLookTime), "local " + name,
-                                              std::move(look));
+  Shared shared =
+      co_await calls_.run<Shared>(ctx.with_timeout(kLookTime), "local " + name, std::move(look));
   if (!shared.ok()) co_return shared.status();
   if (w.group && !shared->first.empty() && shared->second != *w.group && events) {
     events->pod(w.pod, "", "Warning", "AlreadyMountedVolume",

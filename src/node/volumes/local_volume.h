@@ -2,8 +2,8 @@
 // system where it has none and mounted once, at
 //   <root>/plugins/kubernetes.io/local-volume/mounts/NAME
 // Each pod has a bind of it at pods/<uid>/volumes/kubernetes.io~local-volume/NAME (upstream:
-// pkg/volume/local). What the kernel has mounted says what there is: an agent that starts anew finds
-// it, and takes down what no pod has.
+// pkg/volume/local). What the kernel has mounted says what there is: an agent that starts anew
+// finds it, and takes down what no pod has.
 //
 // One loop.
 #pragma once

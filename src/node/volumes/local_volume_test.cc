@@ -94,8 +94,8 @@ struct Host {
   }
   LocalMounts::Wanted wanted(const std::string& uid, const std::string& path,
                              const std::string& more = "") const {
-    auto volume = parse_yaml("{metadata: {name: v}, spec: {local: {path: '" + path + "'" + more +
-                             "}}}");
+    auto volume =
+        parse_yaml("{metadata: {name: v}, spec: {local: {path: '" + path + "'" + more + "}}}");
     LocalMounts::Wanted w;
     w.pod = pod_from(R"({"metadata":{"name":"p","namespace":"ns","uid":")" + uid + "\"}}");
     w.volume = Ref<PersistentVolume>(std::make_shared<const Document>(std::move(*volume)));
@@ -165,10 +165,12 @@ TEST(LocalVolumes, ABlankDiskIsFormattedAndMountedOnce) {
     if (!h.attach(16 << 20)) GTEST_SKIP() << "no loop devices here";
     LocalMounts::Wanted w = h.wanted("u0", h.device);
     w.read_only = true;
-    EXPECT_EQ(h.set_up(w), "MountVolume.MountDevice failed for volume \"v\" : local: failed to "
-                           "mount device " + h.device + " at " + h.global() +
-                               " (fstype: ext4), error cannot mount unformatted disk " + h.device +
-                               " as we are manipulating it in read-only mode");
+    EXPECT_EQ(h.set_up(w),
+              "MountVolume.MountDevice failed for volume \"v\" : local: failed to "
+              "mount device " +
+                  h.device + " at " + h.global() +
+                  " (fstype: ext4), error cannot mount unformatted disk " + h.device +
+                  " as we are manipulating it in read-only mode");
     EXPECT_EQ(h.set_up(h.wanted("u0", h.device, ", fsType: ../../bin/sh")),
               "MountVolume.MountDevice failed for volume \"v\" : local: failed to mount device " +
                   h.device + " at " + h.global() +

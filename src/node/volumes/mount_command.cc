@@ -132,8 +132,8 @@ Task<Status> run_mount(Context ctx, std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "mount");
   Ended e = co_await run(ctx.with_timeout(kMountTime), std::move(arguments));
   if (e.why.empty()) co_return Status();
-  co_return failed("mount failed: " + e.why + "\nMounting command: mount\nMounting arguments: " +
-                   told + "\nOutput: " + e.out);
+  co_return failed("mount failed: " + e.why +
+                   "\nMounting command: mount\nMounting arguments: " + told + "\nOutput: " + e.out);
 }
 
 Task<Status> bind_mount(Context ctx, std::string source, std::string at,
@@ -175,7 +175,7 @@ Task<Status> format_and_mount(Context ctx, DiskMount disk, bool* mismatch) {
       std::find(disk.options.begin(), disk.options.end(), "ro") != disk.options.end();
   std::vector<std::string> options = disk.options;
   options.emplace_back("defaults");
-  std::vector<std::string> look = {"blkid", "-p",      "-s", "TYPE",     "-s",
+  std::vector<std::string> look = {"blkid",  "-p", "-s",     "TYPE",     "-s",
                                    "PTTYPE", "-o", "export", disk.device};
   Ended e = co_await run(ctx.with_timeout(kMountTime), std::move(look));
   constexpr int kNothing = 2;

@@ -30,8 +30,8 @@ struct ClaimedVolume {
 Task<Result<ClaimedVolume>> find_claimed(Context ctx, Client* client, ClaimRequest request);
 
 // Where its files (or its device) are on this node, made ready; kInvalid for a type that the node
-// has not. Local file systems: local_volume.h. Errors are whole sentences, as upstream's FailedMount
-// has them.
+// has not. Local file systems: local_volume.h. Errors are whole sentences, as upstream's
+// FailedMount has them.
 Task<Result<std::string>> ready_volume(Context ctx, MayHang* calls, PodDirectories pods,
                                        ClaimRequest request,
                                        Ref<api::core_v1::PersistentVolume> volume);

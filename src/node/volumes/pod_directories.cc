@@ -106,6 +106,21 @@ Result<PodDirectories::VolumeDirectory> PodDirectories::volume(
   return Result<VolumeDirectory>(std::move(out));
 }
 
+bool PodDirectories::others_have(const std::string& uid, const std::string& name) const {
+  auto names = [](const std::string& directory) { return list_directory(directory).value_or({}); };
+  for (const std::string& other : names(root_ + "/pods")) {
+    if (other == uid) continue;
+    for (const char* part : {"/volumes", "/volumeDevices"}) {
+      const std::string at = path(other) + part;
+      for (const std::string& plugin : names(at)) {
+        const std::vector<std::string> there = names(at + "/" + plugin);
+        if (std::find(there.begin(), there.end(), name) != there.end()) return true;
+      }
+    }
+  }
+  return false;
+}
+
 Status unmount_at(const Fd& fd) {
   std::string place = fd.proc_path();
   // A copy of a shared mount would take what is mounted below it from its original as well.

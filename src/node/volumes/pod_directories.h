@@ -37,6 +37,10 @@ class PodDirectories {
                                  const std::string& name, const Ownership& ownership,
                                  std::optional<TmpfsOptions> tmpfs = std::nullopt) const;
 
+  // Whether a pod other than `uid` has a volume (or a block device) of this name, whatever its
+  // plugin. No volume is touched.
+  bool others_have(const std::string& uid, const std::string& name) const;
+
   // Unmounts all that is mounted below the pod's directory and removes it; never what lies behind a
   // mount. May take long: a volume can hold millions of files.
   Status remove(const std::string& uid) const;

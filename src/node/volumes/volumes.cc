@@ -399,12 +399,34 @@ Task<bool> Volumes::unchanged(Context ctx, MountedVolume known) {
   co_return now.ok() && (*now)->metadata().resource_version() == known.version;
 }
 
+Task<Status> Volumes::take_alone(Context ctx, Ref<PersistentVolume> volume, std::string uid) {
+  const auto modes = volume->spec().access_modes();
+  if (modes.size() != 1 || modes[0] != "ReadWriteOncePod") co_return Status();
+  const std::string name(volume->metadata().name());
+  const std::string holder = alone_.try_emplace(name, uid).first->second;
+  bool taken = holder != uid;
+  if (!taken) {  // of what an earlier agent gave, the disk tells
+    std::function<bool()> look = [pods = pods_, uid, name] { return pods.others_have(uid, name); };
+    taken = co_await run_blocking(&ctx.loop(), std::move(look));
+    auto mine = alone_.find(name);
+    if (taken && mine != alone_.end() && mine->second == uid) alone_.erase(mine);
+  }
+  if (!taken) co_return Status();
+  const char* step = volumes::is_block(*volume) ? "MapVolume.SetUpDevice" : "MountVolume.SetUp";
+  co_return Status(Reason::kConflict,
+                   std::string(step) + " failed for volume \"" + name +
+                       "\" : volume uses the ReadWriteOncePod access mode and is already in use by "
+                       "another pod");
+}
+
 Task<Result<MountedVolume>> Volumes::claimed(Context ctx, ClaimRequest request, bool again) {
   const std::string uid(request.pod->metadata().uid());
   auto volume = co_await find_claimed(ctx, &client_, request);
   if (!volume.ok()) co_return not_processed(request.volume, volume.status());
   const Ref<PersistentVolume> pv = volume->volume;
   const std::string name(pv->metadata().name());
+  Status alone = co_await take_alone(ctx, pv, uid);
+  if (!alone.ok()) co_return alone;
   if (pv->spec().has_csi()) {
     CsiRequest driver;
     driver.pod = request.pod;
@@ -642,6 +664,7 @@ Task<Status> Volumes::remove(Context ctx, std::string uid) {
   TRY_CO(take_down(ctx, uid));
   std::function<Status()> work = [pods = pods_, uid] { return pods.remove(uid); };
   TRY_CO(remove_within(ctx, uid, std::move(work)));
+  std::erase_if(alone_, [&uid](const auto& a) { return a.second == uid; });
   co_return co_await unmount_unused(ctx);
 }
 
@@ -649,6 +672,7 @@ Task<Status> Volumes::give_up(Context ctx, std::string uid) {
   TRY_CO(take_down(ctx, uid));
   std::function<Status()> work = [pods = pods_, uid] { return pods.remove_part(uid, "volumes"); };
   TRY_CO(remove_within(ctx, uid, std::move(work)));
+  std::erase_if(alone_, [&uid](const auto& a) { return a.second == uid; });
   co_return co_await unmount_unused(ctx);
 }
 

@@ -87,6 +87,8 @@ class Volumes {
   Task<Result<Payload>> payload_of(Context ctx, Ref<api::core_v1::Pod> pod, api::core_v1::Volume v,
                                    PodFacts facts);
   Task<Result<MountedVolume>> claimed(Context ctx, ClaimRequest request, bool again);
+  // A volume for one pod is no other's (ReadWriteOncePod).
+  Task<Status> take_alone(Context ctx, Ref<api::core_v1::PersistentVolume> volume, std::string uid);
   Task<Result<MountedVolume>> from_driver(Context ctx, CsiRequest request);
   // Whether there is nothing for the driver to do: one request. (A node may not watch volumes.)
   Task<bool> unchanged(Context ctx, MountedVolume known);
@@ -118,7 +120,8 @@ class Volumes {
   Events& events_;
   CsiVolumes* csi_ = nullptr;
   std::map<std::string, std::map<std::string, Token>> tokens_;  // pod uid -> audience/expiry
-  std::map<std::string, WallTime> ask_at_;                      // by pod uid: its drivers
+  std::map<std::string, std::string> alone_;  // uids of pods by the volumes that are theirs alone
+  std::map<std::string, WallTime> ask_at_;    // by pod uid: its drivers
   struct Claimed {
     std::string claim, path;
   };

@@ -215,6 +215,17 @@ TEST_F(Directories, AVolumeAppearsWithItsMode) {
   EXPECT_EQ(mode_of("kubelet/pods/uid/volumes/p/v"), 0700u);
 }
 
+TEST_F(Directories, WhoElseHasAVolume) {
+  PodDirectories pods(at("kubelet"));
+  EXPECT_FALSE(pods.others_have("a", "pv"));
+  ASSERT_TRUE(make_directories(at("kubelet/pods/a/volumes/kubernetes.io~csi/pv")).ok());
+  EXPECT_FALSE(pods.others_have("a", "pv"));
+  EXPECT_TRUE(pods.others_have("b", "pv"));
+  EXPECT_FALSE(pods.others_have("b", "kubernetes.io~csi"));
+  ASSERT_TRUE(make_directories(at("kubelet/pods/b/volumeDevices/kubernetes.io~csi/disk")).ok());
+  EXPECT_TRUE(pods.others_have("a", "disk"));
+}
+
 TEST_F(Directories, RemovalNeverGoesBehindAMount) {
   with_mounts([this] {
     PodDirectories pods(at("kubelet"));
