@@ -140,7 +140,9 @@ struct HollowKubelet::Life {
     s.runtime_status = [] { return node::cri::RuntimeStatus(); };
     s.services = [] { return std::vector<Ref<core::Service>>(); };
     s.dns = [](Context) { return dns(); };
-    s.network_ready = [&k] { return !k.machine_.pod_cidr.empty(); };
+    s.network_trouble = [&k] {
+      return std::string(k.machine_.pod_cidr.empty() ? "network state unknown" : "");
+    };
     s.prepare_devices = [](Context, Ref<core::Pod>) { return prepared(); };
     s.logs_directory = "/var/log/pods";
     s.node_name = k.machine_.name;

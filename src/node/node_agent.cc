@@ -464,7 +464,7 @@ class Agent final : public NodeView,
     shared_.runtime_status = [this] { return status_.runtime_status(); };
     shared_.services = [this] { return services_.list(); };
     shared_.dns = [this](Context ctx) { return dns(this, std::move(ctx)); };
-    shared_.network_ready = [this] { return status_.network_ready(); };
+    shared_.network_trouble = [this] { return status_.network_trouble(); };
     shared_.guard_network = options_.guard_network;
     shared_.pod_token = [this](Context ctx, Ref<Pod> pod, std::string audience) {
       return volumes_.pod_token(std::move(ctx), std::move(pod), std::move(audience));

@@ -168,6 +168,12 @@ Task<void> NodeStatus::run(Context ctx) {
   co_await group.join();
 }
 
+std::string NodeStatus::network_trouble() const {
+  if (network_ready_) return "";
+  if (!network_trouble_.empty()) return network_trouble_;
+  return runtime_trouble_.empty() ? "network state unknown" : runtime_trouble_;
+}
+
 // What the runtime says of itself.
 Task<void> NodeStatus::look(Context ctx) {
   if (runtime_version_.version.empty()) {

@@ -69,7 +69,9 @@ class NodeStatus {
   void set_pressures(std::set<Pressure> now);
   // The machine goes down: the Node is not ready, which is reported at once.
   void set_shutting_down(bool now);
-  bool network_ready() const { return network_ready_; }
+  // Why no pod can have a network, as the runtime says it (its plug-in's STATUS with it); "" when
+  // one can.
+  std::string network_trouble() const;
   const std::string& pod_cidr() const { return pod_cidr_; }
   const MachineInfo& machine() const { return machine_; }
   // As last looked at; empty before the first look.

@@ -28,9 +28,10 @@ class ReadyRuntime final : public cri::StubRuntime {
   Task<Result<cri::RuntimeStatus>> status(Context) override {
     cri::RuntimeStatus out;
     if (down) out.conditions.push_back({"RuntimeReady", false, "Busy", "not now"});
+    if (no_network) out.conditions.push_back({"NetworkReady", false, "PluginSays", "50: full"});
     co_return out;
   }
-  bool down = false;
+  bool down = false, no_network = false;
 };
 
 std::string ready(const FakeClient& client) {
@@ -51,6 +52,7 @@ TEST(NodeStatus, SaysWhyItIsNotReady) {
   facts.address = "192.0.2.1";
   facts.root = "/";
   NodeStatus status(facts, client, runtime, events);
+  EXPECT_EQ(status.network_trouble(), "network state unknown");
   Context ctx = Context::root(loop).child();
   TaskGroup tasks(loop);
   tasks.spawn(status.run(ctx));
@@ -67,8 +69,18 @@ TEST(NodeStatus, SaysWhyItIsNotReady) {
       says("False: [container runtime not ready: RuntimeReady=false reason:Busy message:not "
            "now, node is shutting down]"))
       << ready(client);
+  EXPECT_EQ(status.network_trouble(), "");
   runtime.down = false;
   status.set_shutting_down(false);
+  // What a network plug-in answers to STATUS comes through the runtime.
+  runtime.no_network = true;
+  status.poke();
+  const std::string network =
+      "container runtime network not ready: NetworkReady=false reason:PluginSays message:50: full";
+  EXPECT_TRUE(says("False: " + network)) << ready(client);
+  EXPECT_EQ(status.network_trouble(), network);
+  runtime.no_network = false;
+  status.poke();
   EXPECT_TRUE(says("True: kubelet is posting ready status")) << ready(client);
   const auto swap = client.now<Node>("", "n")->status().node_info().swap();
   EXPECT_EQ(swap.has_capacity(), status.machine().swap_bytes > 0);

@@ -532,11 +532,9 @@ Task<Status> PodWorker::make_sandbox(Context ctx, uint32_t attempt) {
     wake_at(sandbox_backoff_.until(sandbox_backoff_.last));
     co_return Status::unavailable("waiting to try the pod sandbox again");
   }
-  if (!pod_->spec().host_network() && !s_.network_ready()) {
-    event("", "Warning", "NetworkNotReady",
-          "network is not ready: container runtime network not ready: NetworkReady=false "
-          "reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not "
-          "initialized");
+  const std::string trouble = pod_->spec().host_network() ? "" : s_.network_trouble();
+  if (!trouble.empty()) {
+    event("", "Warning", "NetworkNotReady", "network is not ready: " + trouble);
     wake_at(now + 500ms);
     co_return Status::unavailable("network is not ready");
   }

@@ -52,7 +52,7 @@ struct PodServices {
   std::function<std::vector<Ref<api::core_v1::Service>>()> services;
   std::function<Task<DnsDefaults>(Context ctx)> dns;
   // Whether containers may be made: the network is up (pods on the host's network need none).
-  std::function<bool()> network_ready;
+  std::function<std::string()> network_trouble;  // "": pods can have a network
   // Waits until what is said of this pod at these addresses is in force; empty: nobody says
   // anything.
   std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod, std::vector<std::string> ips)>
