@@ -100,10 +100,15 @@ TEST(TabwriterTest, ColumnsAreRunsOfLines) {
   EXPECT_EQ(align("a\tx\n", kTableColumns, &widths), "a             x\n");
 }
 
-TEST(SortTest, NumbersInsideTexts) {
-  EXPECT_TRUE(natural_less("pod-2", "pod-10"));
-  EXPECT_FALSE(natural_less("pod-10", "pod-2"));
-  EXPECT_TRUE(natural_less("a", "ab"));
+TEST(SortTest, TextsAndQuantities) {
+  const auto in_order = [](const char* first, const char* second) {
+    Document x = json(first), y = json(second);
+    return *sorted_by({&y.root, &x.root}, ".v") == std::vector<size_t>{1, 0};
+  };
+  EXPECT_TRUE(in_order(R"({"v":"pod-10"})", R"({"v":"pod-2"})"));
+  EXPECT_TRUE(in_order(R"({"v":"w-47774"})", R"({"v":"w-7nmpz"})"));
+  EXPECT_TRUE(in_order(R"({"v":"a"})", R"({"v":"ab"})"));
+  EXPECT_TRUE(in_order(R"({"v":2})", R"({"v":10})"));
   Document a = json(R"({"v":"1Gi"})"), b = json(R"({"v":"500Mi"})"), c = json("{}");
   Result<std::vector<size_t>> order = sorted_by({&a.root, &b.root, &c.root}, ".v");
   ASSERT_TRUE(order.ok());

@@ -10,42 +10,16 @@
 namespace keles::kubectl {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-std::string_view number_at(std::string_view s, size_t* at) {
-  size_t start = *at;
-  while (*at < s.size() && is_digit(s[*at])) ++*at;
-  std::string_view digits = s.substr(start, *at - start);
-  while (digits.size() > 1 && digits[0] == '0') digits.remove_prefix(1);
-  return digits;
-}
-
 bool value_less(const Value& a, const Value& b) {
   if (a.is_number() && b.is_number()) return a.as_double() < b.as_double();
   if (a.is_bool() && b.is_bool()) return !a.as_bool() && b.as_bool();
   if (!a.is_string() || !b.is_string()) return a.kind() < b.kind();
   Result<Quantity> x = Quantity::parse(a.as_string()), y = Quantity::parse(b.as_string());
   if (x.ok() && y.ok()) return *x < *y;
-  return natural_less(a.as_string(), b.as_string());
+  return a.as_string() < b.as_string();
 }
 
 }  // namespace
-
-bool natural_less(std::string_view a, std::string_view b) {
-  size_t i = 0, j = 0;
-  while (i < a.size() && j < b.size()) {
-    if (is_digit(a[i]) && is_digit(b[j])) {
-      std::string_view x = number_at(a, &i), y = number_at(b, &j);
-      if (x.size() != y.size()) return x.size() < y.size();
-      if (x != y) return x < y;
-    } else if (a[i] != b[j]) {
-      return a[i] < b[j];
-    } else {
-      ++i, ++j;
-    }
-  }
-  return a.size() - i < b.size() - j;
-}
 
 Result<std::vector<size_t>> sorted_by(const std::vector<const Value*>& objects,
                                       const std::string& expression) {

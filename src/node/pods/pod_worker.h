@@ -125,6 +125,9 @@ class PodWorker {
   const Ref<api::core_v1::Pod>& pod() const { return pod_; }
   const std::string& uid() const { return uid_; }
   const PodRuntime& actual() const { return actual_; }
+  // Whether actual() is what the runtime had at some time: an agent that has just begun knows a pod
+  // before what runs of it.
+  bool has_looked() const { return seeded_; }
   // The pod with the newest status that was made of it, for the node's own /pods.
   Document current() const;
   bool finished() const { return finished_; }

@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::string_view kNoPod = "pod does not exist";
 constexpr int64_t kRunSeconds = 60;
+constexpr Duration kFirstLook = 5s;
 
 // RFC 3339 in UTC with nine decimals, to compare with log lines as text.
 std::string log_stamp(WallTime t) {
@@ -120,11 +121,23 @@ bool ContainerRequests::serves(const std::vector<std::string>& path) {
          std::find(std::begin(kNames), std::end(kNames), path[0]) != std::end(kNames);
 }
 
+// Upstream asks the runtime at each request; what is known here is as good once it was asked.
+Task<void> ContainerRequests::await_first_look(Context ctx, std::string ns, std::string pod) {
+  const auto end = ctx.loop().now() + kFirstLook;
+  while (ctx.loop().now() < end) {
+    const PodWorker* w = view_->find(ns, pod, "");
+    if (w == nullptr || w->has_looked()) co_return;
+    const Status s = co_await ctx.sleep(20ms);
+    if (!s.ok()) co_return;
+  }
+}
+
 Task<void> ContainerRequests::serve(Context ctx, Request* request, Responder* responder,
                                     std::vector<std::string> path) {
   const std::string first = path[0];
   const size_t n = path.size();
   const bool get = request->method == "GET", post = request->method == "POST";
+  if (n > 2) co_await await_first_look(ctx, path[1], path[2]);
   if (first == "containerLogs" && n == 4) {
     if (get) {
       co_await logs(ctx, request, responder, std::move(path));
@@ -379,8 +392,7 @@ Task<void> ContainerRequests::checkpoint(Context ctx, Request* request, Responde
     if (!s.ok()) wrong = s.message();
   }
   if (!wrong.empty()) {
-    std::string why =
-        "checkpointing of " + ns + "/" + pod + "/" + name + " failed (" + wrong + ")";
+    std::string why = "checkpointing of " + ns + "/" + pod + "/" + name + " failed (" + wrong + ")";
     co_await plain(responder, 500, std::move(why));
     co_return;
   }

@@ -24,6 +24,7 @@ class ContainerRequests {
                    std::vector<std::string> path);
 
  private:
+  Task<void> await_first_look(Context ctx, std::string ns, std::string pod);
   Task<void> logs(Context ctx, net::Request* request, net::Responder* responder,
                   std::vector<std::string> path);
   Task<void> stream(Context ctx, net::Request* request, net::Responder* responder,
