@@ -20,6 +20,7 @@
 #include "keles/runtime.h"
 #include "kind/layout.h"
 #include "machines/discovery.h"
+#include "machines/follow_ca.h"
 #include "machines/machine_check.h"
 #include "machines/node_parts.h"
 #include "machines/server_balancer.h"
@@ -111,23 +112,47 @@ Task<Status> ask_ready(Context ctx, std::shared_ptr<net::HttpClient> client) {
   co_return Status::unavailable("/readyz: status " + std::to_string(status));
 }
 
-Result<std::unique_ptr<machines::ServerBalancer>> make_balancer(Loop& loop, const AgentFlags& f) {
+// How the servers are asked whether they are well; made anew when the CA is another.
+struct Probes {
+  std::vector<std::shared_ptr<net::HttpClient>> clients;
+  void make(Loop& loop, const std::vector<machines::ServerAddress>& servers,
+            const std::string& ca_pem) {
+    clients.clear();  // who is being asked holds his own
+    for (const machines::ServerAddress& a : servers) {
+      net::Endpoint endpoint;
+      endpoint.host = a.host;
+      endpoint.port = a.port;
+      endpoint.tls.emplace();
+      endpoint.tls->ca_pem = ca_pem;
+      clients.push_back(net::HttpClient::create(loop, std::move(endpoint)));
+    }
+  }
+};
+
+Result<std::unique_ptr<machines::ServerBalancer>> make_balancer(Loop& loop, const AgentFlags& f,
+                                                                std::shared_ptr<Probes> probes) {
   machines::ServerBalancer::Options o;
   TRY_ASSIGN(addresses, addresses_of(f.servers));
   TRY_ASSIGN(ca, read_file(f.data_dir + "/agent/ca.crt"));
-  std::vector<std::shared_ptr<net::HttpClient>> clients;
-  for (const machines::ServerAddress& a : addresses) {
-    net::Endpoint endpoint;
-    endpoint.host = a.host;
-    endpoint.port = a.port;
-    endpoint.tls.emplace();
-    endpoint.tls->ca_pem = ca;
-    clients.push_back(net::HttpClient::create(loop, std::move(endpoint)));
-  }
+  probes->make(loop, addresses, ca);
   o.servers = std::move(addresses);
   o.port = static_cast<uint16_t>(f.balancer_port);
-  o.probe = [clients](Context ctx, size_t server) { return ask_ready(ctx, clients[server]); };
+  o.probe = [probes](Context ctx, size_t server) {
+    return ask_ready(ctx, probes->clients[server]);
+  };
   return machines::ServerBalancer::listen(loop, std::move(o));
+}
+
+Result<machines::FollowedCa> followed_ca(const AgentFlags& f, const machines::NodeParts& parts) {
+  machines::FollowedCa out;
+  for (const std::string& url : f.servers) {
+    ClientConfig config;
+    TRY(parse_server_url(url, &config).with_prefix("--server"));
+    out.servers.push_back(std::move(config));
+  }
+  out.ca_file = parts.ca_file;
+  out.kubeconfigs = {parts.kubeconfig, parts.bootstrap_kubeconfig};
+  return out;
 }
 
 Task<Status> join(Context ctx, AgentFlags f) {
@@ -169,12 +194,25 @@ Task<Status> join(Context ctx, AgentFlags f) {
   }
   Status s = machines::lead_to(parts.kubeconfig, cluster_url(f));
   if (!s.ok()) co_return s;
-  if (f.servers.size() == 1) co_return co_await machines::run_node_parts(ctx, parts);
-  auto balancer = make_balancer(ctx.loop(), f);
-  if (!balancer.ok()) co_return balancer.status();
+  auto followed = followed_ca(f, parts);
+  if (!followed.ok()) co_return followed.status();
+  auto addresses = addresses_of(f.servers);
+  if (!addresses.ok()) co_return addresses.status();
+  auto probes = std::make_shared<Probes>();
+  std::unique_ptr<machines::ServerBalancer> balancer;
   Context balancing = Context::root(ctx.loop()).child();  // the parts end with their servers there
   TaskGroup group(ctx.loop());
-  group.spawn((*balancer)->run(balancing));
+  if (f.servers.size() > 1) {
+    auto made = make_balancer(ctx.loop(), f, probes);
+    if (!made.ok()) co_return made.status();
+    balancer = std::move(*made);
+    group.spawn(balancer->run(balancing));
+  }
+  std::function<void(const std::string&)> changed = [probes, servers = *addresses,
+                                                     loop = &ctx.loop()](const std::string& ca) {
+    if (!probes->clients.empty()) probes->make(*loop, servers, ca);
+  };
+  group.spawn(machines::follow_ca(balancing, std::move(*followed), std::move(changed)));
   Status ended = co_await machines::run_node_parts(ctx, parts);
   balancing.cancel();
   co_await group.join();

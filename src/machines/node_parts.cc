@@ -149,9 +149,11 @@ std::vector<std::string> kubelet_arguments(const NodeParts& p, const std::string
   return out;
 }
 
-// The kubelet renews what it asked for itself, and reads its serving certificate again.
+// The kubelet renews what it asked for itself, and reads its serving certificate again; whom it
+// believes it reads once.
 std::vector<std::string> read_at_start(const NodeParts& p) {
   std::vector<std::string> out;
+  if (!p.ca_file.empty()) out.push_back(p.ca_file);
   if (!p.bootstrap_kubeconfig.empty()) return out;
   for (const std::string& f : {p.kubeconfig, p.proxy_kubeconfig})
     if (!f.empty()) out.push_back(f);
