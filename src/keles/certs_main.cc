@@ -100,7 +100,7 @@ int renew_main(const std::vector<std::string>& args) {
 }
 
 // The nodes that may still need the old CA.
-Task<Status> find_nodes_of_former_ca(Context ctx, ClientConfig config,
+Task<Status> find_nodes_of_former_ca(Context ctx, ClientConfig config, std::string bundle,
                                      std::vector<std::string>* out) {
   constexpr Duration kLimit = 30s;
   Context limit = ctx.with_timeout(kLimit);
@@ -115,12 +115,12 @@ Task<Status> find_nodes_of_former_ca(Context ctx, ClientConfig config,
   if (!metrics.ok()) co_return metrics.status();
   if (metrics->status != 200)
     co_return Status::unavailable("/metrics: status " + std::to_string(metrics->status));
-  *out = machines::nodes_of_former_ca(metrics->body, auth::kCurrentCertificate, names);
+  *out = machines::nodes_of_former_ca(metrics->body, auth::kCurrentCertificate, bundle, names);
   co_return Status();
 }
 
 // Whether nobody needs the old CA any more.
-Status check_nodes(const CertificatePlaces& places) {
+Status check_nodes(const CertificatePlaces& places, const std::string& bundle) {
   const std::string otherwise =
       " (--force drops the old CA without knowing; nodes that still need it must join again)";
   KubeconfigChoice choice;
@@ -133,7 +133,7 @@ Status check_nodes(const CertificatePlaces& places) {
   TRY_ASSIGN(config, load_client_config(choice));
   std::vector<std::string> nodes;
   Status asked = run_program([&](Context ctx) -> Task<Status> {
-    return find_nodes_of_former_ca(std::move(ctx), config, &nodes);
+    return find_nodes_of_former_ca(std::move(ctx), config, bundle, &nodes);
   });
   if (!asked.ok())
     return Status::unavailable("the server does not tell which certificates the nodes show: " +
@@ -163,7 +163,7 @@ Status rotate(const CertificatePlaces& places, bool force) {
     TRY(machines::begin_issue(places, now()));
     std::printf("The new CA signs; this machine's certificates are issued anew\n");
   } else {
-    if (!force) TRY(check_nodes(places));
+    if (!force) TRY(check_nodes(places, before.bundle));
     TRY(machines::end_rotation(places, now()));
     std::printf("The old CA is dropped: the CA has been exchanged\n");
   }

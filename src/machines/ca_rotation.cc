@@ -190,9 +190,13 @@ Status end_rotation(const CertificatePlaces& places, WallTime now) {
 }
 
 std::vector<std::string> nodes_of_former_ca(std::string_view metrics, std::string_view gauge,
+                                            std::string_view bundle,
                                             const std::vector<std::string>& nodes) {
   std::vector<std::string> current, out;
-  const std::string head = std::string(gauge) + "{node=\"", end = "\"} 1";
+  const auto first = net::parse_certificate(bundle);
+  const std::string fingerprint = first.ok() ? first->fingerprint_sha256 : "none";
+  const std::string head = std::string(gauge) + "{node=\"",
+                    end = "\",ca=\"" + fingerprint + "\"} 1";
   for (size_t at = 0; at < metrics.size();) {
     const size_t stop = std::min(metrics.find('\n', at), metrics.size());
     std::string_view line = metrics.substr(at, stop - at);

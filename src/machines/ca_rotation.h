@@ -40,9 +40,10 @@ Status begin_trust(const CertificatePlaces& places, WallTime now);
 Status begin_issue(const CertificatePlaces& places, WallTime now);
 Status end_rotation(const CertificatePlaces& places, WallTime now);
 
-// Of the nodes those that a server's metrics (`gauge`: NAME{node="..."} 1) do not tell to have
-// shown a certificate of the CA that signs.
+// Of the nodes those that a server's metrics (`gauge`: NAME{node="...",ca="SHA-256"} 1) do not tell
+// to have shown a certificate of the first CA of the bundle: a server may not have taken it yet.
 std::vector<std::string> nodes_of_former_ca(std::string_view metrics, std::string_view gauge,
+                                            std::string_view bundle,
                                             const std::vector<std::string>& nodes);
 
 // Where an exchange stands and what is next, as lines; "" when there is none.

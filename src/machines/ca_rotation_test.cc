@@ -167,10 +167,17 @@ TEST_F(CaExchange, CertificatesAreToldWithWhoSignedThem) {
 }
 
 TEST_F(CaExchange, NodesShowThatTheyHaveFollowed) {
-  constexpr std::string_view kMetrics =
-      "# TYPE g gauge\ng{node=\"a\"} 1\ng{node=\"b\"} 0\nother{node=\"c\"} 1\n";
-  EXPECT_THAT(nodes_of_former_ca(kMetrics, "g", {"a", "b", "c"}), ElementsAre("b", "c"));
-  EXPECT_THAT(nodes_of_former_ca(kMetrics, "g", {"a"}), IsEmpty());
+  const std::string bundle = net::make_ca(spec("next"))->certificate_pem + ca.certificate_pem;
+  auto line = [](const std::string& node, const std::string& by, int value) {
+    return "g{node=\"" + node + "\",ca=\"" + net::parse_certificate(by)->fingerprint_sha256 +
+           "\"} " + std::to_string(value) + "\n";
+  };
+  // "c" has shown what a server took for the one in use before it took the bundle.
+  const std::string metrics = "# TYPE g gauge\n" + line("a", bundle, 1) + line("b", bundle, 0) +
+                              line("c", ca.certificate_pem, 1) + "x" + line("d", bundle, 1);
+  EXPECT_THAT(nodes_of_former_ca(metrics, "g", bundle, {"a", "b", "c", "d"}),
+              ElementsAre("b", "c", "d"));
+  EXPECT_THAT(nodes_of_former_ca(metrics, "g", bundle, {"a"}), IsEmpty());
 }
 
 TEST_F(CaExchange, AnAgentTakesWhatIsOfItsCluster) {

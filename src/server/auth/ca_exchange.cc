@@ -30,7 +30,7 @@ metrics::Gauge& gauge() {
       std::string(kCurrentCertificate),
       "While the CA is exchanged: 1 of nodes whose client certificate is of the new one, 0 of "
       "those that have shown one of another since.",
-      {"node"});
+      {"node", "ca"});
   return one;
 }
 
@@ -43,7 +43,7 @@ void expect_client_ca(std::string_view ca_pem) {
   const std::string current = first.empty() ? std::string() : *first.begin();
   std::lock_guard lock(e.mutex);
   if (current == e.current && several == e.under_way) return;
-  for (const std::string& node : e.noted) gauge().with({node}).set(0);
+  for (const std::string& node : e.noted) gauge().with({node, current}).set(0);
   e.current = current;
   e.under_way = several;
 }
@@ -57,7 +57,7 @@ void note_client_ca(const std::string& user, const std::string& root_sha256) {
     if (e.noted.size() >= kMostNodes) return;
     e.noted.insert(node);
   }
-  gauge().with({node}).set(root_sha256 == e.current ? 1 : 0);
+  gauge().with({node, e.current}).set(root_sha256 == e.current ? 1 : 0);
 }
 
 }  // namespace keles::auth

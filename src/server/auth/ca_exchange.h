@@ -1,7 +1,8 @@
 // While the CA of client certificates is exchanged (its file holds several, of which the first
 // signs): which nodes have shown a certificate of the first. Told by the gauge
-// keles_node_client_certificate_current (1, or 0 of another CA), which `keles certs rotate-ca`
-// reads before the old one is dropped. The process's own, as metrics are. Any thread.
+// keles_node_client_certificate_current (1, or 0 of another; with the SHA-256 of the first), which
+// `keles certs rotate-ca` reads before the old one is dropped. The process's own, as metrics are.
+// Any thread.
 #pragma once
 
 #include <string>

@@ -426,9 +426,10 @@ TEST_F(WhoMayTest, NodesShowCertificatesOfTheCaInUse) {
         net::with_details(net::PeerCertificate{"system:node:" + node, {"g"}, "ff", 0}, details);
     EXPECT_TRUE(auth_->authenticate(q, kNow).ok());
   };
-  auto told = [](const std::string& node, const char* value) {
-    return metrics::expose().find(std::string(kCurrentCertificate) + "{node=\"" + node + "\"} " +
-                                  value) != std::string::npos;
+  const std::string ca_in_use = *net::certificate_fingerprints(next.certificate_pem).begin();
+  auto told = [&](const std::string& node, const char* value) {
+    return metrics::expose().find(std::string(kCurrentCertificate) + "{node=\"" + node +
+                                  "\",ca=\"" + ca_in_use + "\"} " + value) != std::string::npos;
   };
   expect_client_ca(old.certificate_pem);
   shows("a", old);
