@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/ascii.h"
+
 namespace keles::dns {
 namespace {
 
@@ -16,8 +18,7 @@ struct Token {
 };
 
 std::string zone_of(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  std::string out = ascii_lower(text);
   while (out.ends_with('.')) out.pop_back();
   return out;
 }

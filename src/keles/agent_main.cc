@@ -9,7 +9,6 @@
 #include "base/flags.h"
 #include "base/ip.h"
 #include "base/log.h"
-#include "base/log_format.h"
 #include "base/sync.h"
 #include "base/version.h"
 #include "client/kubeconfig.h"
@@ -17,6 +16,7 @@
 #include "keles/control_plane.h"
 #include "keles/flag_file.h"
 #include "keles/kubelet_identity.h"
+#include "keles/log_flags.h"
 #include "keles/runtime.h"
 #include "kind/layout.h"
 #include "machines/discovery.h"
@@ -34,10 +34,10 @@ struct AgentFlags {
   std::string token, token_file, data_dir = "/var/lib/keles";
   int64_t balancer_port = 6444;
   bool unsafe_skip_ca_verification = false;
-  std::string name, ip, runtime, logging_format = "text";
+  std::string name, ip, runtime;
   std::vector<std::string> labels, taints, ignored;
   Duration discovery_timeout = 5min;
-  int64_t verbosity = 0;
+  LogFlags logging;
 };
 
 // Whoever has joined, and whose certificate holds, needs no token.
@@ -242,9 +242,7 @@ int agent_main(const std::vector<std::string>& args) {
   flags.add("discovery-timeout", &f.discovery_timeout, "How long the server is asked.");
   flags.add("ignore-preflight-errors", &f.ignored,
             "A list of checks whose errors will be shown as warnings (see `keles check`).");
-  flags.add("logging-format", &f.logging_format,
-            "Sets the log format. Permitted formats: \"json\", \"text\".");
-  flags.add("v", &f.verbosity, "number for the log level verbosity", 'v');
+  f.logging.add(flags);
   flags.require("server");
   flags.add("config", &config,
             "A YAML file of flags and their values, which those of the command line go before. "
@@ -265,8 +263,7 @@ int agent_main(const std::vector<std::string>& args) {
       return Status::bad_request("--balancer-port: want 1 to 65535");
     if (!has_joined(f, now)) TRY(targets_of(f).status());  // before anything is made
     TRY(check(&f));
-    TRY(log::set_format(f.logging_format));
-    log::set_verbosity(static_cast<int>(f.verbosity));
+    TRY(f.logging.apply());
     log::info("Starting agent", {{"version", kGitVersion}, {"node", f.name}});
     return run_program([f](Context ctx) { return join(ctx, f); });
   });

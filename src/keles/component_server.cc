@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "api/core_v1.h"
+#include "base/ascii.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -28,14 +29,6 @@ Task<void> answer(net::Responder* out, int status, std::string type, std::string
   headers.add("Cache-Control", "no-cache, private");
   std::vector<net::SharedBytes> parts = net::as_body(std::move(body));
   (void)co_await out->respond(status, std::move(headers), std::move(parts));
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  }
-  return out;
 }
 
 bool below(std::string_view path, std::string_view root) {
@@ -278,7 +271,7 @@ Task<Status> ComponentServer::admit(Context ctx, const net::Request* request) {
   const auto& groups = user->groups;
   if (std::find(groups.begin(), groups.end(), "system:masters") != groups.end()) co_return Status();
   AccessQuestion question;
-  question.verb = lower(request->method);
+  question.verb = ascii_lower(request->method);
   question.path = request->path;
   const std::string said = "forbidden: User \"" + user->name + "\" cannot " + question.verb +
                            " path \"" + request->path + "\"";

@@ -604,9 +604,7 @@ void add_api_server_flags(Flags& f, ControlPlaneOptions& s) {
   f.add("kubelet-client-key", &s.kubelet_key, "Path to a client key file for TLS.");
   f.add("kubelet-preferred-address-types", &s.kubelet_addresses,
         "List of the preferred NodeAddressTypes to use for kubelet connections.");
-  f.add("logging-format", &s.logging_format,
-        "Sets the log format. Permitted formats: \"json\", \"text\".");
-  f.add("v", &s.verbosity, "number for the log level verbosity", 'v');
+  s.logging.add(f);
 }
 
 Result<std::string> nth_address(const std::string& cidr, uint32_t n) {

@@ -15,6 +15,7 @@
 #include "base/task.h"
 #include "keles/controller_flags.h"
 #include "keles/etcd_flags.h"
+#include "keles/log_flags.h"
 #include "net/pki.h"
 #include "server/audit/options.h"
 #include "server/auth/auth.h"
@@ -82,8 +83,7 @@ struct ControlPlaneOptions {
   int64_t front_loops = 0;
   Duration node_monitor_grace_period = 40s, node_monitor_period = 5s;
   Duration cluster_signing_duration = 8760h;
-  int64_t verbosity = 0;
-  std::string logging_format = "text";
+  LogFlags logging;
   std::map<std::string, std::string> flags;  // as they were given: /flagz
   // Reads, makes or renews the credentials. Blocking; called before anything is opened, and again
   // when Credentials::files change and once an hour: of what it tells then, certificates count.

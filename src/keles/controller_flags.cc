@@ -6,6 +6,7 @@
 #include "base/beneath.h"
 #include "controllers/manager.h"
 #include "controllers/node_ipam.h"
+#include "keles/leading.h"
 
 namespace keles {
 namespace {
@@ -48,12 +49,7 @@ void add_election_flags(Flags& f, ControllerFlags& c) {
       "leader-elect", &c.leader_elect,
       "Lead by a Lease before controllers and scheduler are run, as several control planes on one "
       "store must. A server that finds its own Lease of before leads at once.");
-  f.add("leader-elect-lease-duration", &c.election.lease_duration,
-        "How long a leader that does not renew its Lease is waited for.");
-  f.add("leader-elect-renew-deadline", &c.election.renew_deadline,
-        "How long a leader tries to renew before it stops leading; less than the lease duration.");
-  f.add("leader-elect-retry-period", &c.election.retry_period,
-        "How long is waited between attempts to lead or to renew.");
+  add_lease_durations(f, c.election);
   f.add("leader-elect-resource-lock", &c.resource_lock,
         "The kind of object that is the lock. Supported: 'leases'.");
   f.add("leader-elect-resource-name", &c.resource_name,
@@ -166,8 +162,7 @@ Status check_controller_flags(ControllerFlags* c, std::string_view cluster_cidr)
   if (c->requests_per_second > 0 && c->burst < 1)
     return Status::bad_request("--kube-api-burst: want at least 1");
   if (!c->leader_elect) return {};
-  if (c->resource_lock != "leases")
-    return Status::bad_request("resourceLock value must be \"leases\"");
+  TRY(check_resource_lock(c->resource_lock));
   if (c->resource_name.empty() || c->election.ns.empty())
     return Status::bad_request("--leader-elect-resource-name and -namespace must not be empty");
   LeaderElectionOptions with_identity = c->election;

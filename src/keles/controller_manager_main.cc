@@ -10,7 +10,6 @@
 #include "base/file.h"
 #include "base/flags.h"
 #include "base/log.h"
-#include "base/log_format.h"
 #include "base/sync.h"
 #include "base/version.h"
 #include "client/https_client.h"
@@ -24,6 +23,7 @@
 #include "keles/controller_flags.h"
 #include "keles/flag_values.h"
 #include "keles/leading.h"
+#include "keles/log_flags.h"
 #include "keles/remote_catalog.h"
 #include "keles/runtime.h"
 #include "machinery/codec_json.h"
@@ -43,8 +43,7 @@ struct ManagerFlags {
   std::string eviction_rate = "0.1", secondary_rate = "0.01", unhealthy_zone = "0.55";
   int64_t large_cluster = 50, terminated_pods = 12500, slice_endpoints = 100;
   bool own_accounts = false, allow_untagged = false;
-  int64_t verbosity = 0;
-  std::string logging_format = "text";
+  LogFlags logging;
 };
 
 void add_node_flags(Flags& f, ManagerFlags& m) {
@@ -115,9 +114,7 @@ void add_flags(Flags& f, ManagerFlags& m) {
   f.add("legacy-service-account-token-clean-up-period", &m.options.legacy_token_unused_for,
         "The period of time since the last usage of a legacy service account token before it can "
         "be deleted.");
-  f.add("logging-format", &m.logging_format,
-        "Sets the log format. Permitted formats: \"json\", \"text\".");
-  f.add("v", &m.verbosity, "number for the log level verbosity", 'v');
+  m.logging.add(f);
 }
 
 Status read_rates(ManagerFlags* m) {
@@ -391,8 +388,7 @@ int kube_controller_manager_main(const std::vector<std::string>& args) {
   return run_command(&flags, args, [&](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(finish(&m));
-    TRY(log::set_format(m.logging_format));
-    log::set_verbosity(static_cast<int>(m.verbosity));
+    TRY(m.logging.apply());
     log::info("Starting controller manager", {{"version", kGitVersion}});
     auto shown = flag_values(flags, args);
     return run_program([m, shown](Context ctx) { return run(ctx, m, shown); });

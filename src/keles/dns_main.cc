@@ -5,13 +5,13 @@
 #include "base/flags.h"
 #include "base/ip.h"
 #include "base/log.h"
-#include "base/log_format.h"
 #include "base/version.h"
 #include "client/https_client.h"
 #include "client/informer.h"
 #include "dns/server.h"
 #include "keles/commands.h"
 #include "keles/component_client.h"
+#include "keles/log_flags.h"
 #include "keles/runtime.h"
 
 namespace keles {
@@ -21,8 +21,7 @@ struct DnsFlags {
   std::string kubeconfig, master, conf, resolv_conf = "/etc/resolv.conf";
   int64_t port = 53;
   dns::DnsOptions options;
-  int64_t verbosity = 0;
-  std::string logging_format = "text";
+  LogFlags logging;
 };
 
 void add_flags(Flags& f, DnsFlags& d) {
@@ -45,9 +44,7 @@ void add_flags(Flags& f, DnsFlags& d) {
         "when empty.");
   f.add("endpoint-ip", &d.options.endpoint_ip,
         "With --service-ip: the address of this server, to which the Service leads.");
-  f.add("logging-format", &d.logging_format,
-        "Sets the log format. Permitted formats: \"json\", \"text\".");
-  f.add("v", &d.verbosity, "number for the log level verbosity", 'v');
+  d.logging.add(f);
 }
 
 Status finish(DnsFlags* d) {
@@ -98,8 +95,7 @@ int dns_main(const std::vector<std::string>& args) {
   return run_command(&flags, args, [&](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(finish(&d));
-    TRY(log::set_format(d.logging_format));
-    log::set_verbosity(static_cast<int>(d.verbosity));
+    TRY(d.logging.apply());
     log::info("Starting DNS", {{"version", kGitVersion}});
     return run_program([d](Context ctx) { return run(ctx, d); });
   });

@@ -6,7 +6,6 @@
 #include "base/flags.h"
 #include "base/ip.h"
 #include "base/log.h"
-#include "base/log_format.h"
 #include "base/sync.h"
 #include "base/version.h"
 #include "keles/commands.h"
@@ -173,8 +172,7 @@ int kube_apiserver_main(const std::vector<std::string>& args) {
     TRY(check_identity_flags(flags, &f.plane));
     TRY(check(f));
     f.plane.flags = flag_values(flags, args);
-    TRY(log::set_format(f.plane.logging_format));
-    log::set_verbosity(static_cast<int>(f.plane.verbosity));
+    TRY(f.plane.logging.apply());
     log::info("Starting API server", {{"version", kGitVersion}});
     return run_program([&f](Context ctx) { return run(ctx, f); });
   });

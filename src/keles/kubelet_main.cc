@@ -10,7 +10,6 @@
 #include "base/flags.h"
 #include "base/ip.h"
 #include "base/log.h"
-#include "base/log_format.h"
 #include "base/sync.h"
 #include "base/version.h"
 #include "client/https_client.h"
@@ -23,6 +22,7 @@
 #include "keles/host_address.h"
 #include "keles/kubelet_configz.h"
 #include "keles/kubelet_identity.h"
+#include "keles/log_flags.h"
 #include "keles/manager_flags.h"
 #include "keles/node_config.h"
 #include "keles/proxy_flags.h"
@@ -63,8 +63,7 @@ struct KubeletFlags {
   int64_t pod_max_pids = -1, user_ids_per_pod = 65536;
   std::string swap_behavior, provider_config, provider_bin_dir;
   std::vector<std::string> manifest_headers;
-  int64_t verbosity = 0;
-  std::string logging_format = "text";
+  LogFlags logging;
   node::NodeOptions node;
 };
 
@@ -258,9 +257,7 @@ void add_flags(Flags& f, KubeletFlags& k) {
   f.add("network-policy", &k.network_policy,
         "Enforce network policies on this node's pods; with --pod-network=none that is left to "
         "somebody else, too.");
-  f.add("logging-format", &k.logging_format,
-        "Sets the log format. Permitted formats: \"json\", \"text\".");
-  f.add("v", &k.verbosity, "number for the log level verbosity", 'v');
+  k.logging.add(f);
 }
 
 // What the kubelet serves with, and whom it believes.
@@ -587,8 +584,7 @@ int run_kubelet(const std::vector<std::string>& args, const char* help, bool alo
     TRY(no_arguments(rest));
     TRY(read_about(args, flags, all, k));
     TRY(finish_options(k));
-    TRY(log::set_format(k.logging_format));
-    log::set_verbosity(static_cast<int>(k.verbosity));
+    TRY(k.logging.apply());
     log::info("Starting kubelet", {{"version", kGitVersion}, {"node", k.name}});
     return run_program([k](Context ctx) { return run_node(ctx, k); });
   });

@@ -44,4 +44,18 @@ Task<void> run_leading(Context ctx, Client* client, bool elect, LeaderElectionOp
   co_await recorder.join();
 }
 
+void add_lease_durations(Flags& f, LeaderElectionOptions& election) {
+  f.add("leader-elect-lease-duration", &election.lease_duration,
+        "How long a leader that does not renew its Lease is waited for.");
+  f.add("leader-elect-renew-deadline", &election.renew_deadline,
+        "How long a leader tries to renew before it stops leading; less than the lease duration.");
+  f.add("leader-elect-retry-period", &election.retry_period,
+        "How long is waited between attempts to lead or to renew.");
+}
+
+Status check_resource_lock(std::string_view kind) {
+  if (kind == "leases") return {};
+  return Status::bad_request("resourceLock value must be \"leases\"");
+}
+
 }  // namespace keles

@@ -3,7 +3,10 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
+#include "base/flags.h"
+#include "base/status.h"
 #include "client/client.h"
 #include "client/leader_election.h"
 
@@ -15,6 +18,11 @@ namespace keles {
 // finds the Lease to be its own and need not wait for it to run out.
 Task<void> run_leading(Context ctx, Client* client, bool elect, LeaderElectionOptions options,
                        std::string component, std::function<Task<void>(Context)> lead);
+
+// --leader-elect-lease-duration, -renew-deadline and -retry-period.
+void add_lease_durations(Flags& f, LeaderElectionOptions& election);
+// --leader-elect-resource-lock: a Lease is the only lock.
+Status check_resource_lock(std::string_view kind);
 
 // The host's name with something that no other process has: of who shares its Lease with others on
 // the same host.

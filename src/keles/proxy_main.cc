@@ -10,7 +10,6 @@
 #include "base/flags.h"
 #include "base/ip.h"
 #include "base/log.h"
-#include "base/log_format.h"
 #include "base/sync.h"
 #include "base/version.h"
 #include "client/https_client.h"
@@ -18,6 +17,7 @@
 #include "client/rate_limited_client.h"
 #include "keles/commands.h"
 #include "keles/component_client.h"
+#include "keles/log_flags.h"
 #include "keles/node_config.h"
 #include "keles/proxy_flags.h"
 #include "keles/runtime.h"
@@ -32,8 +32,7 @@ struct OwnProxyFlags {
   std::string config, kubeconfig, master, name, bind_address = "0.0.0.0";
   std::string healthz_address, metrics_address, mode, qps = "5";
   int64_t burst = 10;
-  int64_t verbosity = 0;
-  std::string logging_format = "text";
+  LogFlags logging;
   std::string configz;  // of the file
   double requests_per_second = 5;
 };
@@ -62,9 +61,7 @@ void add_flags(Flags& f, OwnProxyFlags& p) {
         "Port 0 disables it.");
   f.add("proxy-mode", &p.mode, "Which proxy mode to use: nftables, which is meant when empty.");
   p.rules.add_rules(f);
-  f.add("logging-format", &p.logging_format,
-        "Sets the log format. Permitted formats: \"json\", \"text\".");
-  f.add("v", &p.verbosity, "number for the log level verbosity", 'v');
+  p.logging.add(f);
 }
 
 Status finish(OwnProxyFlags* p) {
@@ -193,8 +190,7 @@ int kube_proxy_main(const std::vector<std::string>& args) {
   return run_command(&flags, all, [&](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(finish(&p));
-    TRY(log::set_format(p.logging_format));
-    log::set_verbosity(static_cast<int>(p.verbosity));
+    TRY(p.logging.apply());
     log::info("Starting service proxy", {{"version", kGitVersion}, {"node", p.name}});
     return run_program([p](Context ctx) { return run(ctx, p); });
   });

@@ -5,7 +5,6 @@
 
 #include "base/flags.h"
 #include "base/log.h"
-#include "base/log_format.h"
 #include "base/sync.h"
 #include "base/version.h"
 #include "client/event_recorder.h"
@@ -17,6 +16,7 @@
 #include "keles/component_server.h"
 #include "keles/flag_values.h"
 #include "keles/leading.h"
+#include "keles/log_flags.h"
 #include "keles/runtime.h"
 #include "scheduler/config.h"
 #include "scheduler/scheduler.h"
@@ -30,8 +30,7 @@ struct SchedulerFlags {
   int64_t burst = 100;
   bool leader_elect = true;
   LeaderElectionOptions election;
-  int64_t verbosity = 0;
-  std::string logging_format = "text";
+  LogFlags logging;
   // What holds, of file and flags.
   scheduler::SchedulerConfig scheduling;
 };
@@ -40,12 +39,7 @@ void add_election_flags(Flags& f, SchedulerFlags& s) {
   f.add("leader-elect", &s.leader_elect,
         "Start a leader election client and gain leadership before executing the main loop. Enable "
         "this when running replicated components for high availability.");
-  f.add("leader-elect-lease-duration", &s.election.lease_duration,
-        "How long a leader that does not renew its Lease is waited for.");
-  f.add("leader-elect-renew-deadline", &s.election.renew_deadline,
-        "How long a leader tries to renew before it stops leading; less than the lease duration.");
-  f.add("leader-elect-retry-period", &s.election.retry_period,
-        "How long is waited between attempts to lead or to renew.");
+  add_lease_durations(f, s.election);
   f.add("leader-elect-resource-lock", &s.resource_lock,
         "The type of resource object that is used for locking during leader election. Supported: "
         "'leases'.");
@@ -73,9 +67,7 @@ void add_flags(Flags& f, SchedulerFlags& s) {
         "config file is specified in --config.");
   s.serving.add(f);
   add_election_flags(f, s);
-  f.add("logging-format", &s.logging_format,
-        "Sets the log format. Permitted formats: \"json\", \"text\".");
-  f.add("v", &s.verbosity, "number for the log level verbosity", 'v');
+  s.logging.add(f);
 }
 
 // The file, and above it the flags that were given; without one the flags alone.
@@ -106,8 +98,7 @@ Status finish(const Flags& f, SchedulerFlags* s) {
   if (c.requests_per_second > 0 && c.burst < 1)
     return Status::bad_request("--kube-api-burst: want at least 1");
   if (!s->leader_elect) return {};
-  if (s->resource_lock != "leases")
-    return Status::bad_request("resourceLock value must be \"leases\"");
+  TRY(check_resource_lock(s->resource_lock));
   LeaderElectionOptions with_identity = e;
   with_identity.identity = "anybody";
   return check_leader_election(with_identity);
@@ -204,8 +195,7 @@ int kube_scheduler_main(const std::vector<std::string>& args) {
   add_flags(flags, s);
   return run_command(&flags, args, [&](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
-    TRY(log::set_format(s.logging_format));
-    log::set_verbosity(static_cast<int>(s.verbosity));
+    TRY(s.logging.apply());
     TRY(finish(flags, &s));
     log::info("Starting scheduler", {{"version", kGitVersion}});
     auto shown = flag_values(flags, args);

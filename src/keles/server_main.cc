@@ -4,7 +4,6 @@
 #include "base/flags.h"
 #include "base/ip.h"
 #include "base/log.h"
-#include "base/log_format.h"
 #include "base/version.h"
 #include "keles/commands.h"
 #include "keles/control_plane.h"
@@ -136,8 +135,7 @@ int server_main(const std::vector<std::string>& args) {
     f.store_identity_file = f.data_dir + "/pki/store-identity";
     f.credentials = own_credentials;
     TRY(set_beside(&f, node));
-    TRY(log::set_format(f.logging_format));
-    log::set_verbosity(static_cast<int>(f.verbosity));
+    TRY(f.logging.apply());
     log::info("Starting control plane", {{"version", kGitVersion}});
     return run_program([f](Context ctx) { return run_control_plane(ctx, f); });
   });

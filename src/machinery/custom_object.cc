@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/encoding.h"
 #include "machinery/decode_part.h"
 #include "machinery/field_finder.h"
@@ -420,10 +421,9 @@ class EmbeddedCheck {
   void kind(const Value& v, const TreePath& path) {
     if (!v.is_string()) return wrong(v, path, "must be a string");
     if (v.as_string().empty()) return wrong(v, path, "must not be empty");
-    std::string lower(v.as_string());
-    for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
     std::string all;
-    for (const std::string& m : check_dns1035_label(lower)) all += (all.empty() ? "" : ",") + m;
+    for (const std::string& m : check_dns1035_label(ascii_lower(v.as_string())))
+      all += (all.empty() ? "" : ",") + m;
     if (!all.empty()) {
       wrong(v, path, "may have mixed case, but should otherwise match: " + all);
     }

@@ -1,6 +1,7 @@
 // Field paths, field errors, and the checks of metadata. See validation.h.
 #include <set>
 
+#include "base/ascii.h"
 #include "machinery/codec_json.h"
 #include "machinery/go_number.h"
 #include "machinery/validation.h"
@@ -182,9 +183,7 @@ void validate_labels(FieldErrors& e, const FieldPath& p, const Value& labels) {
 void validate_annotations(FieldErrors& e, const FieldPath& p, const Value& annotations) {
   size_t total = 0;
   for (const Member& m : annotations.members()) {
-    std::string lower(m.key());
-    for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    field::invalid_each(e, p, m.key(), check_qualified_name(lower));
+    field::invalid_each(e, p, m.key(), check_qualified_name(ascii_lower(m.key())));
     total += m.key().size() + m.value.as_string().size();
   }
   if (total > kAnnotationsLimit) field::too_long(e, p, kAnnotationsLimit);

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/ascii.h"
+
 namespace keles::net {
 namespace {
 
@@ -19,12 +21,6 @@ std::string_view take_part(std::string_view& s, char separator) {
   std::string_view part = s.substr(0, at);
   s.remove_prefix(at == s.npos ? s.size() : at + 1);
   return trim(part);
-}
-
-std::string lower(std::string_view s) {
-  std::string out(s);
-  for (char& c : out) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return out;
 }
 
 struct Ranked {
@@ -45,7 +41,7 @@ Ranked rank(std::string_view clause) {
 }  // namespace
 
 MediaRange::MediaRange(std::string_view clause) {
-  type_ = lower(take_part(clause, ';'));
+  type_ = ascii_lower(take_part(clause, ';'));
   if (type_ == "*") type_ = "*/*";
   parameters_ = clause;
 }

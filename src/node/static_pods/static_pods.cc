@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -26,13 +27,6 @@ namespace {
 
 constexpr size_t kMaxManifest = 10u << 20, kMaxPods = 500;
 constexpr Duration kAnswer = 10s;
-
-std::string lower(std::string_view s) {
-  std::string out(s);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
 
 Status invalid(const std::string& why) { return Status(Reason::kInvalid, why); }
 
@@ -73,7 +67,7 @@ Result<Ref<Pod>> finish(Document doc, const std::string& source, bool from_file,
     all += from_file ? "host:" + node_name + "file:" + source : "url:" + source;
     meta.set_uid(net::hex(net::sha256(all)).substr(0, 32));
   }
-  meta.set_name(std::string(meta.name()) + "-" + lower(node_name));
+  meta.set_name(std::string(meta.name()) + "-" + ascii_lower(node_name));
   if (meta.namespace_().empty()) meta.set_namespace_("default");
   meta.edit_annotations().set(kConfigHash, meta.uid());
   meta.edit_annotations().set(kConfigSource, from_file ? "file" : "http");

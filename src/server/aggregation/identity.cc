@@ -5,17 +5,13 @@
 #include <string_view>
 #include <vector>
 
+#include "base/ascii.h"
+
 namespace keles::aggregation {
 namespace {
 
-std::string lower(std::string_view s) {
-  std::string out(s);
-  for (char& c : out) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return out;
-}
-
 bool is_remote_field(const std::string& name) {
-  const std::string n = lower(name);
+  const std::string n = ascii_lower(name);
   return n == "x-remote-user" || n == "x-remote-uid" || n == "x-remote-group" ||
          n.starts_with("x-remote-extra-");
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/ascii.h"
 #include "base/encoding.h"
 #include "base/ip.h"
 #include "machinery/codec_json.h"
@@ -256,9 +257,7 @@ std::string failed_authentication(std::string_view authorization, bool certifica
                                   bool access_token) {
   std::string tried;
   auto add = [&tried](const char* how) { tried += (tried.empty() ? "" : ", ") + std::string(how); };
-  std::string scheme(authorization.substr(0, authorization.find(' ')));
-  std::transform(scheme.begin(), scheme.end(), scheme.begin(),
-                 [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c); });
+  const std::string scheme = ascii_lower(authorization.substr(0, authorization.find(' ')));
   const bool more = scheme.size() < authorization.size();
   if (more && scheme == "basic") add("basic");
   if (more && scheme == "bearer") add("bearer");

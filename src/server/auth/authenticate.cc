@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "base/ascii.h"
 #include "base/encoding.h"
 #include "base/list_text.h"
 #include "base/log.h"
@@ -15,19 +16,13 @@ namespace {
 constexpr Duration kTokenCacheTime = 10s;
 constexpr size_t kTokenCacheEntries = 4096;
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return out;
-}
-
 // Bearer token of the header, or of a websocket's subprotocols (browsers cannot set headers).
 std::string bearer_of(const net::Headers& headers) {
   std::string_view header = headers.get("authorization").value_or("");
   header.remove_prefix(std::min(header.find_first_not_of(' '), header.size()));
   constexpr std::string_view kBearer = "bearer ";
   // One space, and a token ends at the next: after two there is none (which is warned of).
-  if (header.size() > kBearer.size() && lower(header.substr(0, kBearer.size())) == kBearer) {
+  if (header.size() > kBearer.size() && ascii_lower(header.substr(0, kBearer.size())) == kBearer) {
     std::string_view token = header.substr(kBearer.size());
     token = token.substr(0, token.find(' '));
     if (!token.empty()) return std::string(token);
@@ -91,9 +86,9 @@ std::string first_value(const net::Headers& headers, const std::vector<std::stri
 void read_extra(const net::Headers& headers, const std::vector<std::string>& prefixes,
                 Caller* out) {
   for (const std::string& p : prefixes) {
-    const std::string prefix = lower(p);
+    const std::string prefix = ascii_lower(p);
     for (const auto& [name, value] : headers) {
-      const std::string plain = lower(name);
+      const std::string plain = ascii_lower(name);
       if (!plain.starts_with(prefix)) continue;
       std::string key = plain.substr(prefix.size());
       if (auto decoded = percent_decode(key)) key = std::move(*decoded);

@@ -1,6 +1,7 @@
 // Acting as somebody else: KEP-5284's narrower ways first, then the old one.
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/encoding.h"
 #include "machinery/validation.h"
 #include "server/auth/state.h"
@@ -42,8 +43,7 @@ Wanted read_headers(const net::Headers& headers) {
   for (std::string_view g : headers.get_all("impersonate-group")) out.user.groups.emplace_back(g);
   for (const auto& [name, value] : headers) {
     if (name.size() < kExtraHeader.size()) continue;
-    std::string lower = name;
-    for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    const std::string lower = ascii_lower(name);
     if (!lower.starts_with(kExtraHeader)) continue;
     std::string key = lower.substr(kExtraHeader.size());
     if (auto plain = percent_decode(key)) key = std::move(*plain);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/ascii.h"
 #include "machinery/codec_json.h"
 #include "machinery/decode.h"
 #include "machinery/status_codec.h"
@@ -49,10 +50,7 @@ void describe(Exchange* x) {
   e.uri = x->request->path;
   if (!x->request->query.empty()) e.uri += "?" + x->request->query;
   const audit::Question q = question(*x);
-  e.verb = q.verb;
-  if (!i.is_resource) {
-    for (char& c : e.verb) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  }
+  e.verb = i.is_resource ? q.verb : ascii_lower(q.verb);
   e.user_agent = audit::shown_user_agent(x->header("User-Agent"));
   e.source_ips = audit::source_ips(x->header("X-Forwarded-For"), x->header("X-Real-Ip"),
                                    x->request->remote_address);

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/ascii.h"
 #include "base/html.h"
 
 namespace keles::server {
@@ -12,12 +13,6 @@ namespace {
 
 constexpr size_t kMaxTag = 16384;
 
-char low(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-std::string lower(std::string_view s) {
-  std::string out(s);
-  for (char& c : out) c = low(c);
-  return out;
-}
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
@@ -143,7 +138,7 @@ size_t tag_end(std::string_view s) {
 
 bool ProxyLinks::leads_elsewhere(std::string_view url) const {
   Url u = split_url(url);
-  const std::string scheme = lower(u.scheme);
+  const std::string scheme = ascii_lower(u.scheme);
   if (!scheme.empty() && scheme != "http" && scheme != "https") return true;
   if (!scheme.empty() && u.host.empty()) return true;
   return !u.host.empty() && u.host != target_host && u.host != request_host;
@@ -166,14 +161,14 @@ std::optional<std::string> ProxyLinks::rewrite(std::string_view url) const {
 void HtmlRewriter::tag(std::string_view whole, std::string* out) {
   size_t at = 1;
   while (at < whole.size() && !is_space(whole[at]) && whole[at] != '/' && whole[at] != '>') ++at;
-  const std::string element = lower(whole.substr(1, at - 1));
+  const std::string element = ascii_lower(whole.substr(1, at - 1));
   size_t copied = 0;
   const size_t end = whole.size() - 1;  // the '>'
   while (at < end) {
     while (at < end && (is_space(whole[at]) || whole[at] == '/')) ++at;
     const size_t name_at = at;
     while (at < end && !is_space(whole[at]) && whole[at] != '=' && whole[at] != '/') ++at;
-    const std::string name = lower(whole.substr(name_at, at - name_at));
+    const std::string name = ascii_lower(whole.substr(name_at, at - name_at));
     while (at < end && is_space(whole[at])) ++at;
     if (at >= end || whole[at] != '=') {
       if (at == name_at) ++at;
@@ -238,7 +233,7 @@ size_t HtmlRewriter::take_markup(std::string_view rest, bool last, std::string* 
 size_t HtmlRewriter::take(std::string_view rest, bool last, std::string* out) {
   if (!raw_.empty()) {
     const std::string close = "</" + raw_;
-    auto same = [](char a, char b) { return low(a) == low(b); };
+    auto same = [](char a, char b) { return ascii_lower(a) == ascii_lower(b); };
     auto it = std::search(rest.begin(), rest.end(), close.begin(), close.end(), same);
     if (it != rest.end()) {
       raw_.clear();

@@ -3,16 +3,11 @@
 #include <algorithm>
 #include <array>
 
+#include "base/ascii.h"
 #include "base/encoding.h"
 
 namespace keles::server {
 namespace {
-
-std::string lower(std::string_view s) {
-  std::string out(s);
-  for (char& c : out) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return out;
-}
 
 // The parts between slashes, of which the first few say what is asked for. What follows them is
 // left in one.
@@ -93,7 +88,7 @@ std::vector<std::string> Query::get_all(std::string_view name) const {
 
 bool Query::flag(std::string_view name) const {
   const std::string* v = find(name);
-  return v && *v != "0" && lower(*v) != "false";
+  return v && *v != "0" && ascii_lower(*v) != "false";
 }
 
 std::string Query::encode() const {
@@ -110,7 +105,7 @@ RequestInfo parse_request_info(std::string_view method, std::string_view encoded
   RequestInfo info;
   auto decoded = percent_decode(encoded_path);
   info.path = decoded ? std::move(*decoded) : std::string(encoded_path);
-  info.verb = lower(method);
+  info.verb = ascii_lower(method);
   const PathParts parts(info.path);
   if (parts.size() < 3 || (parts[0] != "api" && parts[0] != "apis")) return info;
   size_t at = 1;

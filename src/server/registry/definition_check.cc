@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 
+#include "base/ascii.h"
 #include "base/encoding.h"
 #include "machinery/codec_json.h"
 #include "machinery/equality.h"
@@ -21,12 +22,6 @@ constexpr std::string_view kApproved = "api-approved.kubernetes.io";
 std::string joined(const Messages& messages) {
   std::string out;
   for (const std::string& m : messages) out += (out.empty() ? "" : ",") + m;
-  return out;
-}
-
-std::string lower(std::string_view s) {
-  std::string out(s);
-  for (char& c : out) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
   return out;
 }
 
@@ -112,7 +107,7 @@ Options options_of_update(const Value& now, const Value& before) {
 void check_names(FieldErrors& e, const Value& names, const FieldPath& p) {
   auto label = [&](const FieldPath& at, std::string_view s, bool mixed_case) {
     if (s.empty()) return;
-    std::string why = joined(check_dns1035_label(mixed_case ? lower(s) : std::string(s)));
+    std::string why = joined(check_dns1035_label(mixed_case ? ascii_lower(s) : std::string(s)));
     if (why.empty()) return;
     if (mixed_case) why = "may have mixed case, but should otherwise match: " + why;
     field::invalid(e, at, s, std::move(why));

@@ -1,6 +1,7 @@
 // Events, of both groups: stored as core's, judged by what was asked for. What comes through
 // events.k8s.io/v1 is judged strictly (KEP-383).
 #include "api/core_v1.h"
+#include "base/ascii.h"
 #include "server/registry/cells.h"
 #include "server/registry/checks.h"
 #include "server/registry/strategy.h"
@@ -163,8 +164,7 @@ void event_cells(const HookContext& ctx, const Value& o, Cells& out) {
     count = series["count"].as_int();
   }
   const Value& about = either("involvedObject", "regarding");
-  std::string target(about["kind"].as_string());
-  for (char& c : target) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  std::string target = ascii_lower(about["kind"].as_string());
   if (!about["name"].as_string().empty()) target += "/" + std::string(about["name"].as_string());
   w.text("Last Seen", w.age(last));
   w.text("Object", target);

@@ -1,6 +1,7 @@
 // Environment variables of containers, and what they may be taken from. See pod_validation.h.
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "machinery/quantity.h"
 #include "server/registry/checks.h"
 #include "server/registry/pod_validation.h"
@@ -100,12 +101,6 @@ bool is_known_field(std::string_view path) {
              "status.podIP", "status.podIPs", "spec.host"});
 }
 
-std::string lower(std::string_view s) {
-  std::string out(s);
-  for (char& c : out) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return out;
-}
-
 // What no version of a pod has.
 std::string unknown_field(std::string_view version, const Subscript& field, std::string_view path) {
   if (version != "v1") return "unsupported pod version: " + std::string(version);
@@ -193,7 +188,7 @@ void validate_field_selector(FieldErrors& e, const FieldPath& p,
     return field::invalid(e, p["fieldPath"], path, "error converting fieldPath: " + why);
   }
   if (subscript.found) {
-    const std::string key = subscript.path == "metadata.annotations" ? lower(subscript.key)
+    const std::string key = subscript.path == "metadata.annotations" ? ascii_lower(subscript.key)
                                                                      : std::string(subscript.key);
     field::invalid_each(e, p, key, check_qualified_name(key));
     return;

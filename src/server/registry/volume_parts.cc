@@ -3,17 +3,12 @@
 #include <algorithm>
 #include <string>
 
+#include "base/ascii.h"
 #include "machinery/pattern.h"
 #include "server/registry/checks.h"
 
 namespace keles::registry {
 namespace {
-
-std::string lower(std::string_view s) {
-  std::string out(s);
-  for (char& c : out) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return out;
-}
 
 void needs(FieldErrors& e, const FieldPath& p, std::string_view text) {
   if (text.empty()) field::required(e, p);
@@ -129,7 +124,7 @@ void validate_azure_disk(FieldErrors& e, const FieldPath& p,
 void validate_flex_options(FieldErrors& e, const FieldPath& p,
                            const Map<std::string_view>& options) {
   for (auto [key, value] : options) {
-    const std::string space = "." + lower(key.substr(0, key.find('/')));
+    const std::string space = "." + ascii_lower(key.substr(0, key.find('/')));
     if (!space.ends_with(".kubernetes.io") && !space.ends_with(".k8s.io")) continue;
     field::invalid(e, p.key(key), key, "kubernetes.io and k8s.io namespaces are reserved");
   }
@@ -160,7 +155,7 @@ void validate_driver_name(FieldErrors& e, const FieldPath& p, std::string_view n
   constexpr size_t kLongest = 63;
   if (name.empty()) return field::required(e, p);
   if (name.size() > kLongest) field::too_long(e, p, kLongest);
-  field::invalid_each(e, p, name, check_dns1123_subdomain(lower(name)));
+  field::invalid_each(e, p, name, check_dns1123_subdomain(ascii_lower(name)));
 }
 
 }  // namespace keles::registry

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/ascii.h"
 #include "machinery/validation.h"
 #include "server/objects/meta.h"
 #include "server/registry/cells.h"
@@ -101,8 +102,7 @@ void controller_revision_cells(const HookContext& ctx, const Value& o, Cells& ou
   std::string owner = "<none>";
   for (const Value& ref : o["metadata"]["ownerReferences"].items()) {
     if (!ref["controller"].as_bool()) continue;
-    std::string kind(ref["kind"].as_string());
-    for (char& c : kind) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    std::string kind = ascii_lower(ref["kind"].as_string());
     std::string_view version = ref["apiVersion"].as_string();
     size_t slash = version.find('/');
     if (slash != std::string_view::npos) kind += "." + std::string(version.substr(0, slash));
