@@ -30,6 +30,8 @@
 #include "machinery/quantity.h"
 #include "net/pki.h"
 #include "node/certificates.h"
+#include "node/cri/runtime.h"
+#include "node/network/link_guard.h"
 #include "node/network/node_network.h"
 #include "node/node_agent.h"
 #include "node/shutdown/shutdown_plan.h"
@@ -471,6 +473,33 @@ Status finish_options(KubeletFlags& k) {
 Task<void> run_proxy(proxy::Proxy* proxy, Context ctx) { co_await proxy->run(ctx); }
 Task<void> run_enforcer(policy::Enforcer* enforcer, Context ctx) { co_await enforcer->run(ctx); }
 
+Task<void> run_links(LinkGuard* links, Context ctx) { co_await links->run(ctx); }
+
+Task<Result<std::vector<std::string>>> sandbox_ids(Context ctx, node::cri::Runtime* runtime) {
+  TRY_ASSIGN_CO(all, runtime->list_sandboxes(ctx, ""));
+  std::vector<std::string> out;
+  for (const node::cri::Sandbox& s : all) out.push_back(s.id);
+  co_return out;
+}
+
+using GuardNetwork = decltype(node::NodeOptions::guard_network);
+Task<Status> guard_both(Context ctx, LinkGuard* links, GuardNetwork policies,
+                        Ref<api::core_v1::Pod> pod, std::string sandbox,
+                        std::vector<std::string> ips) {
+  TRY_CO(links->admit(ctx, sandbox, ips));
+  if (!policies) co_return Status();
+  co_return co_await policies(ctx, std::move(pod), std::move(sandbox), std::move(ips));
+}
+
+// What its link may say comes before what policies say of it.
+GuardNetwork guard_links(LinkGuard* links, GuardNetwork policies) {
+  return
+      [links, policies = std::move(policies)](Context ctx, Ref<api::core_v1::Pod> pod,
+                                              std::string sandbox, std::vector<std::string> ips) {
+        return guard_both(ctx, links, policies, std::move(pod), std::move(sandbox), std::move(ips));
+      };
+}
+
 // What starting needed, and now and then what pods that came and went did, need not stay mapped.
 Task<void> release_code_at_rest(Context ctx) {
   Status s = co_await ctx.sleep(15s);
@@ -525,16 +554,24 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
     enforcer =
         std::make_unique<policy::Enforcer>(*proxy_client, k.name, policy::apply_policy_rules);
     group.spawn(run_enforcer(enforcer.get(), all));
-    k.node.guard_network = [e = enforcer.get()](Context c, Ref<api::core_v1::Pod> pod,
+    k.node.guard_network = [e = enforcer.get()](Context c, Ref<api::core_v1::Pod> pod, std::string,
                                                 std::vector<std::string> ips) {
       return e->admit(c, std::move(pod), std::move(ips));
     };
   }
   informers.start(all);
+  std::unique_ptr<node::cri::Runtime> runtime;
+  std::unique_ptr<LinkGuard> links;
   if (k.pod_network != "none") {
     NodeNetworkOptions network;
     network.tunnel_to_all = k.pod_network == "vxlan";
     group.spawn(run_node_network(all, proxy_client.get(), k.name, network));
+    runtime = node::cri::make_cri_runtime(ctx.loop(), k.node.runtime_endpoint);
+    links =
+        std::make_unique<LinkGuard>([r = runtime.get()](Context c) { return sandbox_ids(c, r); },
+                                    LinkPlaces(), LinkTable::real_kernel());
+    group.spawn(run_links(links.get(), all));
+    k.node.guard_network = guard_links(links.get(), std::move(k.node.guard_network));
   }
   if (k.rotate_certificates && config->endpoint.tls && config->endpoint.tls->identity) {
     node::ClientCertificateOptions o;

@@ -18,6 +18,7 @@
 #include "node/cri/runtime.h"
 #include "node/network/node_network.h"
 #include "node/network/overlay.h"
+#include "node/network/pod_links.h"
 #include "proxy/policy/ruleset.h"
 #include "proxy/ruleset.h"
 
@@ -38,10 +39,14 @@ machines::NodeTraces traces_of(const ResetFlags& f) {
   // What else lies there (local clusters, backups) is not a server's or an agent's.
   for (const char* part : {"/agent", "/store", "/pki"}) t.roots.push_back(f.data_dir + part);
   t.files = {"/etc/cni/net.d/10-keles.conflist"};
-  t.links = {kOverlayLink, "cni0"};
+  t.links = {kOverlayLink, kPodBridge};
   const std::string services = proxy::RulesetOptions().table;
-  t.tables = {"ip " + services, "ip6 " + services, std::string("ip ") + kMasqueradeTable,
-              std::string("ip6 ") + kMasqueradeTable, std::string("inet ") + policy::kPolicyTable};
+  t.tables = {"ip " + services,
+              "ip6 " + services,
+              std::string("ip ") + kMasqueradeTable,
+              std::string("ip6 ") + kMasqueradeTable,
+              std::string("inet ") + policy::kPolicyTable,
+              std::string("bridge ") + kPodLinkTable};
   t.cgroups = {"kubepods", "kubepods.slice"};
   t.route_protocol = kRouteProtocol;
   t.runtime_address = "/run/keles/containerd/containerd.sock";

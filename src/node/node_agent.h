@@ -69,7 +69,8 @@ struct NodeOptions {
   NodeAuthOptions auth;
 
   // Awaited before a pod's containers start: PodServices::guard_network.
-  std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod, std::vector<std::string> ips)>
+  std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod, std::string sandbox,
+                             std::vector<std::string> ips)>
       guard_network;
   StaticPodOptions static_pods;  // but for the node's name
   ImageGcPolicy image_gc;

@@ -140,14 +140,17 @@ std::string cni_config(const std::vector<IpPrefix>& pod_cidrs) {
   for (const IpPrefix& r : pod_cidrs) {
     ranges += (ranges.empty() ? "" : ", ") + std::string("[{\"subnet\": \"") + r.text() + "\"}]";
   }
-  // Leases live on a file system that a reboot empties, as it ends the pods that hold them.
+  // Leases (leases.h, link_guard.h) live on a file system that a reboot empties, as it ends the
+  // pods that hold them.
   return R"({
   "cniVersion": "0.4.0",
-  "name": "keles",
+  "name": ")" +
+         std::string(kPodNetwork) + R"(",
   "plugins": [
     {
       "type": "bridge",
-      "bridge": "cni0",
+      "bridge": ")" +
+         kPodBridge + R"(",
       "isGateway": true,
       "isDefaultGateway": true,
       "hairpinMode": true,

@@ -26,6 +26,9 @@ namespace keles {
 // above 4 are free for agents).
 constexpr uint8_t kRouteProtocol = 75;
 
+// Our network's name in CNI, and the link that its pods are neighbours on.
+constexpr char kPodNetwork[] = "keles", kPodBridge[] = "cni0";
+
 struct NodeNetworkOptions {
   std::string cni_directory = "/etc/cni/net.d";
   std::string proc_sys = "/proc/sys";  // where sysctls are written; "" = not at all

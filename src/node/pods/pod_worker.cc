@@ -588,10 +588,12 @@ Task<Status> PodWorker::guard_network(Context ctx) {
   const std::string id = sandbox->id;
   std::vector<std::string> ips = sandbox->additional_ips;
   ips.insert(ips.begin(), sandbox->ip);
-  Status s = co_await s_.guard_network(ctx, pod_, std::move(ips));
+  Status s = co_await s_.guard_network(ctx, pod_, id, std::move(ips));
   if (s.ok()) {
     guarded_sandbox_ = id;
   } else {
+    if (!ctx.done())
+      event("", "Warning", "NetworkNotReady", "network is not ready: " + s.message());
     wake_at(ctx.loop().wall_now() + 500ms);
   }
   co_return s;

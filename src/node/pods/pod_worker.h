@@ -53,9 +53,10 @@ struct PodServices {
   std::function<Task<DnsDefaults>(Context ctx)> dns;
   // Whether containers may be made: the network is up (pods on the host's network need none).
   std::function<std::string()> network_trouble;  // "": pods can have a network
-  // Waits until what is said of this pod at these addresses is in force; empty: nobody says
-  // anything.
-  std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod, std::vector<std::string> ips)>
+  // Waits until what is said of this pod, in this sandbox at these addresses, is in force; empty:
+  // nobody says anything.
+  std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod, std::string sandbox,
+                             std::vector<std::string> ips)>
       guard_network;
   // Makes the devices of the pod's claims ready; none: this node has no drivers of any.
   std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod)> prepare_devices;
