@@ -8,10 +8,14 @@
 
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <thread>
+#include <utility>
 
+#include "api/discovery_v1.h"
 #include "base/loop.h"
 #include "base/sync.h"
+#include "client/testing/fake_client.h"
 #include "dns/message.h"
 #include "dns/reply_cache.h"
 #include "dns/server.h"
@@ -350,6 +354,51 @@ TEST(DnsServer, AnswersOverUdpAndTcp) {
   (*server)->zone().set_service(api::core_v1::Service(d->root));
   Context ctx = Context::root(*loop);
   spawn(*loop, talk(ctx, server->get(), loop.get()));
+  loop->run();
+}
+
+Task<void> nothing() { co_return; }
+
+Task<void> publish_in_turn(Context ctx, DnsServer* server, FakeClient* client,
+                           std::function<Task<void>(Context)>* publishing, RealLoop* loop) {
+  using api::discovery_v1::EndpointSlice;
+  Context serving = ctx.child();
+  TaskGroup group(*loop);
+  group.spawn(server->run(serving, client, nullptr));
+  (void)co_await ctx.sleep(20ms);
+  EXPECT_TRUE(client->writes().empty()) << "another server is the cluster's";
+  EXPECT_TRUE(*publishing);
+  Context leading = serving.child();
+  group.spawn((*publishing)(leading));
+  for (int i = 0; i < 500 && client->all<EndpointSlice>().empty(); ++i)
+    (void)co_await ctx.sleep(10ms);
+  const auto slices = client->all<EndpointSlice>("kube-system");
+  EXPECT_EQ(slices.size(), 1u);
+  if (!slices.empty()) {
+    EXPECT_EQ(slices[0]->endpoints()[0].addresses()[0], "172.18.0.2");
+  }
+  serving.cancel();
+  co_await group.join();
+  loop->stop();
+}
+
+TEST(DnsServer, OfSeveralIsPublishedWhileItLeads) {
+  auto loop = make_real_loop();
+  FakeClient client(*loop);
+  std::function<Task<void>(Context)> publishing;
+  DnsOptions o;
+  o.address = "127.0.0.1";
+  o.port = 0;
+  o.service_ip = "10.96.0.10";
+  o.endpoint_ip = "172.18.0.2";
+  o.while_leading = [&](Context, std::function<Task<void>(Context)> publish) -> Task<void> {
+    publishing = std::move(publish);
+    return nothing();
+  };
+  auto server = DnsServer::start(*loop, o);
+  ASSERT_TRUE(server.ok()) << server.status().to_string();
+  Context ctx = Context::root(*loop);
+  spawn(*loop, publish_in_turn(ctx, server->get(), &client, &publishing, loop.get()));
   loop->run();
 }
 

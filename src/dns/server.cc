@@ -1,6 +1,7 @@
 #include "dns/server.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/host_port.h"
 #include "base/ip.h"
@@ -69,7 +70,14 @@ class Server final : public DnsServer {
       what.endpoint_ip = options_.endpoint_ip;
       what.corefile = first_corefile(options_);
       what.port = port();
-      tasks_.spawn(publish(ctx, client, std::move(what)));
+      std::function<Task<void>(Context)> publishing = [client, what](Context leading) {
+        return publish(std::move(leading), client, what);
+      };
+      if (options_.while_leading) {
+        tasks_.spawn(options_.while_leading(ctx, publishing));
+      } else {
+        tasks_.spawn(publishing(ctx));
+      }
     }
     tasks_.spawn(serve_tcp(ctx));
     open_health();

@@ -2,6 +2,7 @@
 // rest.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,9 @@ struct DnsOptions {
   int max_tcp_connections = 200;
   // Published as the kube-dns Service and its EndpointSlice when not empty.
   std::string service_ip, endpoint_ip;
+  // Of several servers one is the endpoint: runs what publishes, given to it, while this one is to;
+  // null: always.
+  std::function<Task<void>(Context, std::function<Task<void>(Context)>)> while_leading;
 };
 
 // Name servers of a resolv.conf text, loopback ones left out (they mean another host's).

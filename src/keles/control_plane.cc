@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -406,6 +407,14 @@ class Components {
       o.service_ip = ip;
       o.serves_health = true;
       o.endpoint_ip = flags_.advertise_address;
+      if (c.leader_elect && !flags_.etcd.servers.empty()) {
+        LeaderElectionOptions one = c.election;
+        one.name = "kube-dns";
+        o.while_leading = [this, one](Context leading, std::function<Task<void>(Context)> lead) {
+          return run_leading(std::move(leading), dns_client_.get(), true, one, "kube-dns",
+                             std::move(lead));
+        };
+      }
       if (Result<std::string> resolv = read_file("/etc/resolv.conf"); resolv.ok()) {
         o.upstreams = dns::name_servers(*resolv);
       }
