@@ -85,48 +85,13 @@ Task<Result<machines::FoundCluster>> discover_any(Context ctx,
   co_return last.ok() ? ctx.status() : last;
 }
 
-Result<std::vector<machines::ServerAddress>> addresses_of(const std::vector<std::string>& urls) {
-  std::vector<machines::ServerAddress> out;
-  for (const std::string& url : urls) {
-    ClientConfig config;
-    TRY(parse_server_url(url, &config).with_prefix("--server"));
-    if (urls.size() > 1 && !config.path_prefix.empty())
-      return Status::bad_request("--server: \"" + url +
-                                 "\": one of several has no path: want https://HOST:PORT");
-    machines::ServerAddress address;
-    address.host = config.endpoint.host;
-    address.port = config.endpoint.port;
-    out.push_back(std::move(address));
-  }
-  return out;
-}
-
-// Whether a server answers for itself; who may not ask for its health is answered, too.
-Task<Status> ask_ready(Context ctx, std::shared_ptr<net::HttpClient> client) {
-  net::Request request("GET", "/readyz");
-  auto answer = co_await client->send(ctx, std::move(request), 64 * 1024);
-  if (!answer.ok()) co_return answer.status();
-  const int status = answer->status;
-  if (status == 200 || status == 401 || status == 403) co_return Status();
-  co_return Status::unavailable("/readyz: status " + std::to_string(status));
-}
-
 Result<std::unique_ptr<machines::ServerBalancer>> make_balancer(Loop& loop, const AgentFlags& f) {
   machines::ServerBalancer::Options o;
-  TRY_ASSIGN(addresses, addresses_of(f.servers));
+  TRY_ASSIGN(addresses, machines::server_addresses(f.servers));
   TRY_ASSIGN(ca, read_file(f.data_dir + "/agent/ca.crt"));
-  std::vector<std::shared_ptr<net::HttpClient>> clients;
-  for (const machines::ServerAddress& a : addresses) {
-    net::Endpoint endpoint;
-    endpoint.host = a.host;
-    endpoint.port = a.port;
-    endpoint.tls.emplace();
-    endpoint.tls->ca_pem = ca;
-    clients.push_back(net::HttpClient::create(loop, std::move(endpoint)));
-  }
+  o.probe = machines::ready_probe(loop, addresses, ca);
   o.servers = std::move(addresses);
   o.port = static_cast<uint16_t>(f.balancer_port);
-  o.probe = [clients](Context ctx, size_t server) { return ask_ready(ctx, clients[server]); };
   return machines::ServerBalancer::listen(loop, std::move(o));
 }
 
@@ -258,7 +223,7 @@ int agent_main(const std::vector<std::string>& args) {
     WallTime now{std::chrono::duration_cast<std::chrono::nanoseconds>(
                      std::chrono::system_clock::now().time_since_epoch())
                      .count()};
-    TRY(addresses_of(f.servers).status());
+    TRY(machines::server_addresses(f.servers).status());
     if (f.balancer_port < 1 || f.balancer_port > 65535)
       return Status::bad_request("--balancer-port: want 1 to 65535");
     if (!has_joined(f, now)) TRY(targets_of(f).status());  // before anything is made

@@ -55,6 +55,7 @@ const Command kCommands[] = {
     {"kube-scheduler", nullptr, kube_scheduler_main},
     {"kube-proxy", nullptr, kube_proxy_main},
     {"kind-node-init", nullptr, kind::run_node_init},
+    {"kind-balancer", nullptr, kind_balancer_main},
 };
 
 int usage(FILE* out) {

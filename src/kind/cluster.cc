@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "base/file.h"
 #include "base/host_port.h"
@@ -17,6 +19,7 @@
 #include "kind/cgroups.h"
 #include "kind/cluster_network.h"
 #include "kind/cluster_pki.h"
+#include "kind/control_planes.h"
 #include "kind/host_check.h"
 #include "kind/host_network.h"
 #include "kind/layout.h"
@@ -32,7 +35,6 @@ namespace {
 constexpr char kVersion[] = "v1.36";
 constexpr Duration kApiTimeout = 60s;
 constexpr Duration kJoinTimeout = 60s;
-constexpr uint16_t kApiPort = 6443;
 
 // The image of every pod's sandbox, out of this program.
 std::string pause_archive(const std::string& cluster) {
@@ -67,7 +69,9 @@ std::string node_ips(const ClusterConfig& config, const NodeSpec& node) {
   return both.front() + "," + both.back();
 }
 
-Service server_service(const ClusterConfig& config, const NodeSpec& node) {
+// `balancer`: before several control planes; null: there is one.
+Service server_service(const ClusterConfig& config, const NodeSpec& node,
+                       const NodeSpec* balancer) {
   Service s{
       "server",
       {kNodeBinary, "server", std::string("--data-dir=") + kServerData,
@@ -80,6 +84,8 @@ Service server_service(const ClusterConfig& config, const NodeSpec& node) {
   if (!config.api_server_address.empty() && config.api_server_address != "0.0.0.0" &&
       config.api_server_address != "::")
     s.argv.push_back("--tls-san=" + config.api_server_address);
+  if (balancer)
+    for (std::string& flag : shared_server_flags(*balancer)) s.argv.push_back(std::move(flag));
   return s;
 }
 
@@ -133,46 +139,69 @@ std::string address_in(const IpPrefix& subnet, int number) {
   return IpPrefix{*subnet.nth(static_cast<uint64_t>(number)), subnet.length}.text();
 }
 
+// A node with its name and place, and nothing in it yet.
+NodeSpec place_node(const ClusterConfig& config, const NodeSubnets& subnets,
+                    const std::string& name, const std::string& role, int number) {
+  NodeSpec n;
+  n.cluster = config.name;
+  n.name = name;
+  n.role = role;
+  n.number = number;
+  n.gateway = subnets.v4.nth(1)->text();
+  n.address = address_in(subnets.v4, n.number);
+  if (subnets.v6) {
+    n.second_gateway = subnets.v6->nth(1)->text();
+    n.second_address = address_in(*subnets.v6, n.number);
+  }
+  if (subnets.v6 && config.family == IpFamily::kV6) {
+    std::swap(n.gateway, n.second_gateway);
+    std::swap(n.address, n.second_address);
+  }
+  n.rootfs = node_rootfs(config.name, n.name);
+  n.binary = program_path();
+  return n;
+}
+
+// Where the API is reached from the host, if a port of it was asked for.
+void add_api_port(const ClusterConfig& config, NodeSpec* front) {
+  if (!config.api_server_port) return;
+  const bool named = !config.api_server_address.empty();
+  front->ports.push_back(
+      {named ? config.api_server_address : "127.0.0.1", config.api_server_port, kApiPort});
+}
+
 }  // namespace
 
 std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const NodeSubnets& subnets) {
   std::vector<NodeSpec> out;
   auto names = node_names(config);
+  std::optional<NodeSpec> balancer;
+  if (config.control_planes() > 1) {
+    balancer = place_node(config, subnets, load_balancer_name(config.name), kLoadBalancerRole,
+                          static_cast<int>(names.size()) + 2);
+  }
   for (size_t i = 0; i < names.size(); ++i) {
     const NodeConfig& wanted = config.nodes[i];
-    NodeSpec n;
-    n.cluster = config.name;
-    n.name = names[i];
-    n.role = wanted.role;
-    n.number = static_cast<int>(i) + 2;
-    n.gateway = subnets.v4.nth(1)->text();
-    n.address = address_in(subnets.v4, n.number);
-    if (subnets.v6) {
-      n.second_gateway = subnets.v6->nth(1)->text();
-      n.second_address = address_in(*subnets.v6, n.number);
-    }
-    if (subnets.v6 && config.family == IpFamily::kV6) {
-      std::swap(n.gateway, n.second_gateway);
-      std::swap(n.address, n.second_address);
-    }
-    n.rootfs = node_rootfs(config.name, n.name);
-    n.binary = program_path();
+    NodeSpec n = place_node(config, subnets, names[i], wanted.role, static_cast<int>(i) + 2);
     n.mounts = wanted.mounts;
     n.ports = wanted.ports;
     n.containerd_patches = config.containerd_patches;
     n.images.push_back(pause_archive(config.name));
     n.services.push_back({"containerd", {"containerd"}});
     if (wanted.role == "control-plane") {
-      n.services.push_back(server_service(config, n));
-      if (config.api_server_port)
-        n.ports.push_back(
-            {config.api_server_address.empty() ? "127.0.0.1" : config.api_server_address,
-             config.api_server_port, kApiPort});
+      n.services.push_back(server_service(config, n, balancer ? &*balancer : nullptr));
+      if (!balancer) add_api_port(config, &n);
     }
     n.services.push_back(storage_service(n));
     n.services.push_back(kubelet_service(config, n, wanted));
     out.push_back(std::move(n));
   }
+  if (!balancer) return out;
+  const std::vector<NodeSpec> planes(
+      out.begin(), out.begin() + static_cast<std::ptrdiff_t>(config.control_planes()));
+  balancer->services = load_balancer_services(*balancer, planes, every_address(config));
+  add_api_port(config, &*balancer);
+  out.push_back(std::move(*balancer));
   return out;
 }
 
@@ -202,7 +231,8 @@ Result<std::vector<NodeSpec>> prepare_nodes(const ClusterConfig& config) {
   TRY(write_file(pause_archive(config.name), pause_image()));
   TRY_ASSIGN(subnets, ensure_bridge(config.name, reserved, config.family != IpFamily::kV4));
   const IpPrefix& subnet = subnets.v4;
-  const size_t last = config.nodes.size() + 1;  // the first is the bridge's
+  // The first is the bridge's, the last the load balancer's.
+  const size_t last = config.nodes.size() + (config.control_planes() > 1 ? 2 : 1);
   if (!subnet.nth(last + 1)) {
     return Status::bad_request("no room for " + std::to_string(config.nodes.size()) + " nodes in " +
                                subnet.text());
@@ -218,6 +248,37 @@ Result<std::vector<NodeSpec>> prepare_nodes(const ClusterConfig& config) {
   return nodes;
 }
 
+Status wait_for_server(const KubeconfigEntry& entry, const NodeSpec& node) {
+  Status s = wait_for_api(entry, kApiTimeout);
+  if (s.ok()) return s;
+  return s.with_prefix("the API server does not get ready (its log: " + node.rootfs +
+                       "/var/log/server.log)");
+}
+
+// Every node is started, its server ready, its kubelet known.
+Status start_cluster(const ClusterConfig& config, const std::vector<NodeSpec>& nodes,
+                     const KubeconfigEntry& entry, Progress* progress) {
+  const size_t planes = config.control_planes();
+  if (planes > 1) {
+    // First: the store is there when the servers look for it.
+    progress->start("Configuring the external load balancer ⚖️");
+    TRY(start_node(front_of(nodes)));
+  }
+  progress->start("Starting control-plane 🕹️");
+  TRY(in_parallel(config.nodes.size(), [&](size_t i) { return start_node(nodes[i]); }));
+  TRY(wait_for_server(entry, nodes[0]));
+  progress->start("Installing StorageClass 💾");
+  TRY(install_storage(entry, kApiTimeout));
+  if (planes > 1) progress->start("Joining more control-plane nodes 🎮");
+  for (size_t i = 0; planes > 1 && i < planes; ++i) {
+    KubeconfigEntry own = entry;
+    own.server = "https://" + host_port(nodes[i].plain_address(), kApiPort);
+    TRY(wait_for_server(own, nodes[i]));
+  }
+  if (config.nodes.size() > planes) progress->start("Joining worker nodes 🚜");
+  return wait_for_nodes(entry, config.nodes.size(), false, kJoinTimeout);
+}
+
 // The steps of `create`, each told to `progress`.
 Status build_cluster(const ClusterConfig& config, const CreateOptions& options,
                      Progress* progress) {
@@ -230,26 +291,17 @@ Status build_cluster(const ClusterConfig& config, const CreateOptions& options,
   progress->start("Preparing nodes " + boxes);
   TRY_ASSIGN(nodes, prepare_nodes(config));
   progress->start("Writing configuration 📜");
-  TRY_ASSIGN(entry, make_cluster_identity(nodes[0], server_url(config)));
-  TRY(in_parallel(nodes.size(), [&](size_t i) { return write_node_identity(nodes[0], nodes[i]); }));
-  progress->start("Starting control-plane 🕹️");
-  TRY(in_parallel(nodes.size(), [&](size_t i) { return start_node(nodes[i]); }));
-  Status s = wait_for_api(entry, kApiTimeout);
-  if (!s.ok())
-    return s.with_prefix("the API server does not get ready (its log: " + nodes[0].rootfs +
-                         "/var/log/server.log)");
-  progress->start("Installing StorageClass 💾");
-  TRY(install_storage(entry, kApiTimeout));
-  if (nodes.size() > 1) progress->start("Joining worker nodes 🚜");
-  TRY(wait_for_nodes(entry, nodes.size(), false, kJoinTimeout));
-  for (size_t i = 0; i < nodes.size(); ++i) {
+  TRY_ASSIGN(entry, make_cluster_identity(nodes, server_url(config)));
+  TRY(in_parallel(nodes.size(), [&](size_t i) { return write_node_identity(nodes, nodes[i]); }));
+  TRY(start_cluster(config, nodes, entry, progress));
+  for (size_t i = 0; i < config.nodes.size(); ++i) {
     NodeLabels labels = labels_of(config.nodes[i], false);
     if (!labels.empty()) TRY(label_node(entry, nodes[i].name, labels, kJoinTimeout));
   }
   TRY(merge_kubeconfig(kubeconfig_to_write(options.kubeconfig), entry));
   if (options.wait.count() > 0) {
     progress->start("Waiting ≤ " + std::to_string(options.wait / 1s) + "s for nodes = Ready ⏳");
-    Status ready = wait_for_nodes(entry, nodes.size(), true, options.wait);
+    Status ready = wait_for_nodes(entry, config.nodes.size(), true, options.wait);
     progress->end(ready.ok());
     double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -258,7 +310,17 @@ Status build_cluster(const ClusterConfig& config, const CreateOptions& options,
     progress->say(ready.ok() ? text : " • WARNING: Timed out waiting for Ready ⚠️");
   }
   progress->end(true);
+  if (const NodeSpec& front = front_of(nodes); front.role == kLoadBalancerRole)
+    progress->say(shared_store_note(front));
   return Status();
+}
+
+// The balancer apart ("": it is not among them): its store is there as long as a server is.
+std::pair<std::vector<std::string>, std::string> without_balancer(const std::string& cluster,
+                                                                  std::vector<std::string> nodes) {
+  std::string name = load_balancer_name(cluster);
+  if (std::erase(nodes, name) == 0) name.clear();
+  return {std::move(nodes), std::move(name)};
 }
 
 // What an image archive can begin with: a tar header, or a compressed one.
@@ -310,17 +372,22 @@ Result<std::vector<std::string>> delete_cluster(const std::string& cluster,
 }
 
 Status stop_nodes(const std::string& cluster, const std::vector<std::string>& nodes) {
-  return in_parallel(nodes.size(), [&](size_t i) { return stop_node(cluster, nodes[i]); });
+  auto [others, balancer] = without_balancer(cluster, nodes);
+  TRY(in_parallel(others.size(), [&](size_t i) { return stop_node(cluster, others[i]); }));
+  return balancer.empty() ? Status() : stop_node(cluster, balancer);
 }
 
 Status start_nodes(const std::string& cluster, const std::vector<std::string>& nodes) {
   TRY_ASSIGN(subnets, ensure_bridge(cluster, {}, false));
   TRY(open_outside(cluster, subnets));
-  return in_parallel(nodes.size(), [&](size_t i) -> Status {
-    if (node_pid(cluster, nodes[i])) return Status();
-    TRY_ASSIGN(spec, load_node_spec(cluster, nodes[i]));
+  auto start = [&cluster](const std::string& node) -> Status {
+    if (node_pid(cluster, node)) return Status();
+    TRY_ASSIGN(spec, load_node_spec(cluster, node));
     return start_node(spec);
-  });
+  };
+  auto [others, balancer] = without_balancer(cluster, nodes);
+  if (!balancer.empty()) TRY(start(balancer));
+  return in_parallel(others.size(), [&](size_t i) { return start(others[i]); });
 }
 
 Status load_archive(const std::string& cluster, const std::vector<std::string>& nodes,

@@ -247,6 +247,7 @@ Result<ClusterConfig> parse_cluster_config(std::string_view yaml) {
       std::string path = "nodes[" + std::to_string(i) + "]";
       TRY_ASSIGN(n,
                  parse_node(v["nodes"].at(i), as_written.root["nodes"].at(i), path, &c.warnings));
+      n.joins = n.role != "control-plane" || c.control_planes() > 0;
       TRY_ASSIGN(patches,
                  texts(v["nodes"].at(i)["kubeadmConfigPatches"], path + ".kubeadmConfigPatches"));
       TRY(apply_patches(patches, path + ".kubeadmConfigPatches", {&n}, &c));
@@ -271,11 +272,13 @@ Result<ClusterConfig> parse_cluster_config(std::string_view yaml) {
   std::stable_sort(c.nodes.begin(), c.nodes.end(), [](const NodeConfig& a, const NodeConfig& b) {
     return a.role < b.role;  // "control-plane" < "worker"
   });
-  auto planes = std::count_if(c.nodes.begin(), c.nodes.end(),
-                              [](const NodeConfig& n) { return n.role == "control-plane"; });
-  if (planes == 0) return bad("nodes", "must have at least one control-plane node");
-  if (planes > 1) return bad("nodes", "more than one control-plane node is not supported yet");
+  if (c.control_planes() == 0) return bad("nodes", "must have at least one control-plane node");
   return c;
+}
+
+size_t ClusterConfig::control_planes() const {
+  return static_cast<size_t>(std::count_if(
+      nodes.begin(), nodes.end(), [](const NodeConfig& n) { return n.role == "control-plane"; }));
 }
 
 std::string cluster_dns(std::string_view service_subnet) {

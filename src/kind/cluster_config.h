@@ -17,6 +17,7 @@ namespace keles::kind {
 
 struct NodeConfig {
   std::string role = "control-plane";
+  bool joins = false;  // all but the first control plane: kubeadm's JoinConfiguration is for them
   std::vector<std::pair<std::string, std::string>> labels;
   std::vector<ExtraMount> mounts;
   std::vector<PortMapping> ports;
@@ -42,6 +43,8 @@ struct ClusterConfig {
   std::vector<std::string> warnings;
 
   bool single_node() const { return nodes.size() == 1; }
+  // One: the API is reached at that node; several: at a load balancer before them.
+  size_t control_planes() const;
 };
 
 // "" gives the default cluster: one control-plane node.

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/host_port.h"
 #include "client/node_identity.h"
+#include "kind/control_planes.h"
 #include "kind/layout.h"
 #include "kind/storage.h"
 #include "machinery/codec_yaml.h"
@@ -28,42 +29,94 @@ std::string pki_directory(const NodeSpec& control_plane) {
   return control_plane.rootfs + kServerData + "/pki";
 }
 
-std::string server_of(const NodeSpec& control_plane) {
-  return "https://" + host_port(control_plane.plain_address(), 6443);
+std::string server_of(const std::vector<NodeSpec>& nodes) {
+  return "https://" + host_port(front_of(nodes).plain_address(), kApiPort);
 }
 
 std::string admin_path(const std::string& cluster) {
   return cluster_directory(cluster) + "/kubeconfig";
 }
 
-}  // namespace
-
-Result<KubeconfigEntry> make_cluster_identity(const NodeSpec& control_plane,
-                                              const std::string& server_url) {
+Result<net::TlsIdentity> new_ca(std::string name) {
   net::CertificateSpec spec;
-  spec.common_name = "kubernetes";
+  spec.common_name = std::move(name);
   spec.not_before = now() - 1h;
   spec.not_after = now() + kCaLife;
-  TRY_ASSIGN(ca, net::make_ca(spec));
-  std::string directory = pki_directory(control_plane);
-  TRY(make_directories(directory, 0700));
+  return net::make_ca(spec);
+}
+
+Status write_pair(const std::string& base, const net::TlsIdentity& pair) {
+  TRY(make_directories(base.substr(0, base.rfind('/')), 0700));
+  TRY(write_file(base + ".crt", pair.certificate_pem));
+  return write_file(base + ".key", pair.key_pem, 0600);
+}
+
+// An etcd has a CA of its own, as kubeadm's has: who has a certificate of it may do anything there.
+Status write_etcd_identities(const std::vector<NodeSpec>& nodes, const NodeSpec& balancer) {
+  TRY_ASSIGN(ca, new_ca("etcd-ca"));
+  net::CertificateSpec spec;
+  spec.common_name = balancer.name;
+  spec.dns_names = {balancer.name, "localhost"};
+  spec.ip_addresses = balancer.plain_addresses();
+  spec.server = true;
+  spec.not_before = now() - 1h;
+  spec.not_after = now() + kCaLife;
+  TRY_ASSIGN(server, net::issue_certificate(ca, spec));
+  const std::string directory = balancer.rootfs + kEtcdPki;
+  TRY(write_pair(directory + "/server", server));
   TRY(write_file(directory + "/ca.crt", ca.certificate_pem));
-  TRY(write_file(directory + "/ca.key", ca.key_pem, 0600));
+  net::CertificateSpec client;
+  client.common_name = "kube-apiserver-etcd-client";
+  client.client = true;
+  client.not_before = spec.not_before;
+  client.not_after = spec.not_after;
+  for (const NodeSpec& n : nodes) {
+    if (n.role != "control-plane") continue;
+    TRY_ASSIGN(issued, net::issue_certificate(ca, client));
+    TRY(write_pair(pki_directory(n) + "/" + kEtcdClientName, issued));
+    TRY(make_directories(pki_directory(n) + "/etcd", 0700));
+    TRY(write_file(pki_directory(n) + "/etcd/ca.crt", ca.certificate_pem));
+  }
+  return Status();
+}
+
+}  // namespace
+
+Result<KubeconfigEntry> make_cluster_identity(const std::vector<NodeSpec>& nodes,
+                                              const std::string& server_url) {
+  TRY_ASSIGN(ca, new_ca("kubernetes"));
+  TRY_ASSIGN(proxy_ca, new_ca("front-proxy-ca"));
+  TRY_ASSIGN(accounts, net::SigningKey::generate(net::SigningKey::Algorithm::kEs256));
+  for (const NodeSpec& n : nodes) {
+    if (n.role != "control-plane") continue;
+    const std::string directory = pki_directory(n);
+    TRY(write_pair(directory + "/ca", ca));
+    TRY(write_pair(directory + "/front-proxy-ca", proxy_ca));
+    TRY(write_file(directory + "/sa.key", accounts->private_pem(), 0600));
+    TRY(write_file(directory + "/sa.pub", accounts->public_pem()));
+  }
+  const NodeSpec& front = front_of(nodes);
+  if (front.role == kLoadBalancerRole) TRY(write_etcd_identities(nodes, front));
   TRY_ASSIGN(admin, net::issue_client(ca, "kubernetes-admin", {"system:masters"}, now()));
-  KubeconfigEntry entry{context_name(control_plane.cluster),
-                        server_url.empty() ? server_of(control_plane) : server_url,
-                        ca.certificate_pem, admin.certificate_pem, admin.key_pem};
-  TRY(write_file(admin_path(control_plane.cluster), kubeconfig_text(entry), 0600));
+  KubeconfigEntry entry{context_name(front.cluster),
+                        server_url.empty() ? server_of(nodes) : server_url, ca.certificate_pem,
+                        admin.certificate_pem, admin.key_pem};
+  TRY(write_file(admin_path(front.cluster), kubeconfig_text(entry), 0600));
   return entry;
 }
 
-Status write_node_identity(const NodeSpec& control_plane, const NodeSpec& node) {
-  std::string directory = pki_directory(control_plane);
+Status write_node_identity(const std::vector<NodeSpec>& nodes, const NodeSpec& node) {
+  std::string directory = pki_directory(nodes.front());
   TRY_ASSIGN(certificate, read_file(directory + "/ca.crt"));
+  if (node.role == kLoadBalancerRole) {
+    const std::string file = node.rootfs + NodeFiles().ca;
+    TRY(make_directories(file.substr(0, file.rfind('/'))));
+    return write_file(file, certificate);
+  }
   TRY_ASSIGN(key, read_file(directory + "/ca.key"));
   net::TlsIdentity ca{certificate, key};
   TRY_ASSIGN(identity, issue_node_identity(ca, node.name, node.plain_addresses(), now()));
-  const std::string server = server_of(control_plane);
+  const std::string server = server_of(nodes);
   TRY(write_node_identity_files(node.rootfs, NodeFiles(), identity, certificate, server));
   TRY_ASSIGN(proxy, net::issue_client(ca, "system:kube-proxy", {}, now()));
   KubeconfigEntry entry{"kube-proxy", server, certificate, proxy.certificate_pem, proxy.key_pem};

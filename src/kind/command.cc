@@ -161,10 +161,10 @@ Status export_all_logs(const Arguments& a) {
   return Status();
 }
 
-// The nodes that the words name, or all of the cluster's.
-Result<std::vector<std::string>> chosen_nodes(const Arguments& a, const std::string& cluster,
+// Of `nodes`, the cluster's, those that are wanted: all, if none is named.
+Result<std::vector<std::string>> chosen_nodes(const Arguments& a,
+                                              const std::vector<std::string>& nodes,
                                               const std::vector<std::string>& wanted) {
-  auto nodes = list_nodes(cluster);
   if (nodes.empty())
     return Status(Reason::kNotFound, "no nodes found for cluster \"" + cluster_name(a) + "\"");
   if (wanted.empty()) return nodes;
@@ -176,7 +176,7 @@ Result<std::vector<std::string>> chosen_nodes(const Arguments& a, const std::str
 
 Status load_image_archive(const Arguments& a) {
   if (a.words.empty()) return Status::bad_request("a list of image archives is required");
-  TRY_ASSIGN(nodes, chosen_nodes(a, cluster_name(a), a.nodes));
+  TRY_ASSIGN(nodes, chosen_nodes(a, list_internal_nodes(cluster_name(a)), a.nodes));
   for (const std::string& file : a.words) TRY(load_archive(cluster_name(a), nodes, file));
   return Status();
 }
@@ -197,7 +197,7 @@ Status start_or_stop(const Arguments& a, bool start) {
     if (cluster.empty())
       return Status(Reason::kNotFound, "unknown node: \"" + nodes_wanted[0] + "\"");
   }
-  TRY_ASSIGN(nodes, chosen_nodes(a, cluster, nodes_wanted));
+  TRY_ASSIGN(nodes, chosen_nodes(a, list_nodes(cluster), nodes_wanted));
   TRY(start ? start_nodes(cluster, nodes) : stop_nodes(cluster, nodes));
   Progress(a.quiet).say((start ? "Started nodes: " : "Stopped nodes: ") + quoted(nodes));
   return Status();

@@ -130,6 +130,24 @@ TEST(ClusterConfig, UnderstandsKubeadmPatches) {
                                        HasSubstr("apiServer.extraArgs.profiling")));
 }
 
+// kubeadm's: the first control plane is initialised, the others join as workers do.
+TEST(ClusterConfig, MoreControlPlanesJoin) {
+  const std::string one = "{role: control-plane, kubeadmConfigPatches: ['{kind: ",
+                    rest = ", nodeRegistration: {taints: []}}']}";
+  auto c = parse_cluster_config(std::string(kHeader) + "nodes:\n- " + one + "InitConfiguration" +
+                                rest + "\n- " + one + "JoinConfiguration" + rest + "\n- " + one +
+                                "InitConfiguration" + rest + "\n");
+  ASSERT_TRUE(c.ok()) << c.status().message();
+  EXPECT_THAT(node_names(*c),
+              ElementsAre("kind-control-plane", "kind-control-plane2", "kind-control-plane3"));
+  EXPECT_EQ(c->control_planes(), 3u);
+  EXPECT_TRUE(c->nodes[0].taints.has_value());
+  EXPECT_TRUE(c->nodes[1].taints.has_value());
+  EXPECT_FALSE(c->nodes[2].taints.has_value());
+  EXPECT_THAT(c->warnings, ElementsAre(HasSubstr("nodes[2].kubeadmConfigPatches[0]\": "
+                                                 "InitConfiguration is for the first control")));
+}
+
 TEST(ClusterConfig, RangesGoWithTheFamily) {
   const std::string v4_pods = "10.244.0.0/16", v4_services = "10.96.0.0/16";
   const std::string v6_pods = "fd00:10:244::/56", v6_services = "fd00:10:96::/112";

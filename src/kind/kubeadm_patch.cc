@@ -81,7 +81,7 @@ class Patch {
     bool init = v["kind"].as_string() == "InitConfiguration", used = false;
     for (NodeConfig* n : nodes_) {
       // The first control plane is initialised, the others join.
-      if (init != (n->role == "control-plane")) continue;
+      if (init == n->joins) continue;
       used = true;
       for (const auto& [name, value] : args) TRY(apply_kubelet_flag(name, value, n));
       if (registration["taints"].is_list()) TRY(apply_taints(registration["taints"], n));
@@ -89,7 +89,7 @@ class Patch {
     if (!used)
       cluster_->warnings.push_back(
           "field \"" + field_ + "\": " + std::string(v["kind"].as_string()) + " is for " +
-          (init ? "control-plane" : "worker") + " nodes: no node here takes it");
+          (init ? "the first control plane" : "nodes that join") + ": no node here takes it");
     else
       for (const auto& [name, value] : args)
         if (name != "node-labels" && !holds(kKubeletFlags, name))

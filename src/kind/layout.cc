@@ -14,6 +14,7 @@
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "kind/node_spec.h"
 
 namespace keles::kind {
 namespace {
@@ -24,9 +25,13 @@ std::string short_hash(std::string_view s) {
   return hex;
 }
 
-// NAME-control-plane < NAME-control-plane2 < NAME-worker < NAME-worker2 < ... < NAME-worker10.
-std::tuple<bool, size_t, std::string> node_order(const std::string& name) {
-  return {name.find("-control-plane") == std::string::npos, name.size(), name};
+// C-control-plane < C-control-plane2 < C-worker < C-worker2 < ... < C-worker10 < the balancer.
+std::tuple<int, size_t, std::string> node_order(const std::string& cluster,
+                                                const std::string& name) {
+  const int role = name.starts_with(cluster + "-control-plane") ? 0
+                   : name == load_balancer_name(cluster)        ? 2
+                                                                : 1;
+  return {role, name.size(), name};
 }
 
 }  // namespace
@@ -62,9 +67,19 @@ std::vector<std::string> list_nodes(const std::string& cluster) {
   std::vector<std::string> out;
   for (const std::string& n : list_directory(cluster_directory(cluster)).value_or({}))
     if (path_exists(node_directory(cluster, n) + "/rootfs")) out.push_back(n);
-  std::sort(out.begin(), out.end(), [](const std::string& a, const std::string& b) {
-    return node_order(a) < node_order(b);
+  std::sort(out.begin(), out.end(), [&cluster](const std::string& a, const std::string& b) {
+    return node_order(cluster, a) < node_order(cluster, b);
   });
+  return out;
+}
+
+std::string load_balancer_name(const std::string& cluster) {
+  return cluster + "-" + kLoadBalancerRole;
+}
+
+std::vector<std::string> list_internal_nodes(const std::string& cluster) {
+  auto out = list_nodes(cluster);
+  std::erase(out, load_balancer_name(cluster));
   return out;
 }
 

@@ -18,10 +18,15 @@ std::string cluster_directory(const std::string& cluster);  // STATE/kind/CLUSTE
 std::string node_directory(const std::string& cluster, const std::string& node);
 std::string node_rootfs(const std::string& cluster, const std::string& node);
 
+// CLUSTER-external-load-balancer, of clusters of several control planes.
+std::string load_balancer_name(const std::string& cluster);
+
 // Names of clusters (nodes) that have a directory, sorted; nodes: control planes first, then by
-// number.
+// number, the load balancer last.
 std::vector<std::string> list_clusters();
 std::vector<std::string> list_nodes(const std::string& cluster);
+// Without the load balancer.
+std::vector<std::string> list_internal_nodes(const std::string& cluster);
 
 // Clusters of one name in different state directories do not meet: the directory counts, too. Link
 // names are at most 15 characters: a hash of the cluster's directory stands for it.

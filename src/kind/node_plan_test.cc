@@ -2,8 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
+#include "base/file.h"
+#include "base/temporary_directory.h"
 #include "kind/cluster.h"
+#include "kind/cluster_pki.h"
+#include "kind/control_planes.h"
 #include "kind/layout.h"
+#include "net/pki.h"
 
 namespace keles::kind {
 namespace {
@@ -68,6 +75,92 @@ TEST(PlanNodes, EachHasItsPlaceAndItsPrograms) {
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--advertise-address=172.18.0.2"));
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--cluster-cidr=10.244.0.0/16"));
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--local-load-balancers"));
+}
+
+TEST(PlanNodes, SeveralControlPlanesHaveABalancerAndOneStore) {
+  auto nodes = plan(
+      "nodes: [{role: worker}, {role: control-plane}, {role: control-plane}]\n"
+      "networking: {apiServerPort: 7443}\n");
+  ASSERT_EQ(nodes.size(), 4u);
+  const NodeSpec& balancer = nodes[3];
+  EXPECT_EQ(balancer.name, "c-external-load-balancer");
+  EXPECT_EQ(balancer.role, kLoadBalancerRole);
+  EXPECT_EQ(balancer.address, "172.18.0.5/16");
+  EXPECT_EQ(balancer.number, 5);
+  EXPECT_EQ(&front_of(nodes), &balancer);
+  EXPECT_THAT(service_names(balancer), ElementsAre("etcd", "balancer"));
+  EXPECT_THAT(balancer.images, IsEmpty());
+  EXPECT_THAT(argv(balancer, "etcd"), Contains("--listen-client-urls=https://172.18.0.5:2379"));
+  EXPECT_THAT(argv(balancer, "etcd"), Contains("--client-cert-auth"));
+  EXPECT_THAT(argv(balancer, "balancer"),
+              Contains("--server=https://172.18.0.2:6443,https://172.18.0.3:6443"));
+  for (size_t i : {0, 1}) {
+    EXPECT_EQ(nodes[i].name, i == 0 ? "c-control-plane" : "c-control-plane2");
+    EXPECT_THAT(argv(nodes[i], "server"), Contains("--etcd-servers=https://172.18.0.5:2379"));
+    EXPECT_THAT(argv(nodes[i], "server"), Contains("--tls-san=172.18.0.5"));
+    EXPECT_THAT(argv(nodes[i], "server"),
+                Contains("--advertise-address=" + nodes[i].plain_address()));
+    EXPECT_THAT(nodes[i].ports, IsEmpty()) << "it leads to the balancer";
+  }
+  ASSERT_EQ(balancer.ports.size(), 1u);
+  EXPECT_EQ(balancer.ports[0].host_port, 7443);
+  EXPECT_EQ(nodes[2].name, "c-worker");
+  // One alone is reached as it is, and keeps its store itself.
+  nodes = plan("nodes: [{role: control-plane}, {role: worker}]\n");
+  EXPECT_EQ(&front_of(nodes), &nodes[0]);
+  EXPECT_THAT(argv(nodes[0], "server"), Not(Contains(HasSubstr("etcd"))));
+}
+
+TEST(PlanNodes, ABalancerOfIpv6HasItsAddressInBrackets) {
+  auto nodes =
+      plan("nodes: [{role: control-plane}, {role: control-plane}]\nnetworking: {ipFamily: ipv6}\n");
+  EXPECT_THAT(argv(nodes[2], "etcd"),
+              Contains("--advertise-client-urls=https://[fd00:6b6c:0:1::4]:2379"));
+  EXPECT_THAT(argv(nodes[2], "balancer"), Contains("--bind-address=::"));
+  EXPECT_THAT(argv(nodes[0], "server"), Contains("--tls-san=172.18.0.4"));
+}
+
+std::string file_of(const NodeSpec& node, const std::string& name) {
+  return read_file(node.rootfs + name).value_or("");
+}
+
+TEST(ClusterIdentity, ControlPlanesShareWhatSignsAndTheStoresCa) {
+  TemporaryDirectory state = *TemporaryDirectory::make("keles-identity");
+  setenv("KELES_STATE_DIR", state.path().c_str(), 1);
+  const auto nodes =
+      plan("nodes: [{role: control-plane}, {role: control-plane}, {role: worker}]\n");
+  ASSERT_TRUE(make_directories(cluster_directory("c")).ok());
+  auto entry = make_cluster_identity(nodes, "");
+  ASSERT_TRUE(entry.ok()) << entry.status().message();
+  EXPECT_EQ(entry->server, "https://172.18.0.5:6443");
+  for (const NodeSpec& n : nodes) ASSERT_TRUE(write_node_identity(nodes, n).ok()) << n.name;
+  const std::string pki = std::string(kServerData) + "/pki/";
+  for (const char* name : {"ca.crt", "ca.key", "front-proxy-ca.crt", "front-proxy-ca.key", "sa.key",
+                           "sa.pub", "etcd/ca.crt"}) {
+    EXPECT_NE(file_of(nodes[0], pki + name), "") << name;
+    EXPECT_EQ(file_of(nodes[0], pki + name), file_of(nodes[1], pki + name)) << name;
+    EXPECT_EQ(file_of(nodes[2], pki + name), "") << name;
+  }
+  const std::string client = pki + kEtcdClientName + ".key";
+  EXPECT_NE(file_of(nodes[0], client), "");
+  EXPECT_NE(file_of(nodes[0], client), file_of(nodes[1], client));
+  // The balancer knows the servers, and who may ask its etcd; it can sign for neither.
+  const NodeSpec& balancer = nodes[3];
+  EXPECT_EQ(file_of(balancer, "/etc/kubernetes/pki/ca.crt"), file_of(nodes[0], pki + "ca.crt"));
+  EXPECT_EQ(file_of(balancer, std::string(kEtcdPki) + "/ca.crt"),
+            file_of(nodes[0], pki + "etcd/ca.crt"));
+  auto served = net::parse_certificate(file_of(balancer, std::string(kEtcdPki) + "/server.crt"));
+  ASSERT_TRUE(served.ok());
+  EXPECT_THAT(served->ip_addresses, Contains("172.18.0.5"));
+  EXPECT_FALSE(path_exists(balancer.rootfs + "/etc/kubernetes/kubelet.conf"));
+  EXPECT_THAT(file_of(nodes[2], "/etc/kubernetes/kubelet.conf"),
+              HasSubstr("https://172.18.0.5:6443"));
+  // As `get nodes` tells them; images go to all but the balancer.
+  EXPECT_THAT(list_nodes("c"), ElementsAre("c-control-plane", "c-control-plane2", "c-worker",
+                                           "c-external-load-balancer"));
+  EXPECT_THAT(list_internal_nodes("c"),
+              ElementsAre("c-control-plane", "c-control-plane2", "c-worker"));
+  unsetenv("KELES_STATE_DIR");
 }
 
 TEST(PlanNodes, AddressesOfTheClustersFamilies) {

@@ -42,6 +42,12 @@ std::vector<std::string> split(const std::string& line) {
 
 }  // namespace
 
+const NodeSpec& front_of(const std::vector<NodeSpec>& nodes) {
+  for (const NodeSpec& n : nodes)
+    if (n.role == kLoadBalancerRole) return n;
+  return nodes.front();
+}
+
 std::string format_node_spec(const NodeSpec& s) {
   std::string out;
   auto add = [&](std::vector<std::string> fields) { out += joined(fields) + "\n"; };

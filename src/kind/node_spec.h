@@ -28,7 +28,7 @@ struct PortMapping {
 };
 
 struct NodeSpec {
-  std::string cluster, name, role;  // role: "control-plane" or "worker"
+  std::string cluster, name, role;  // "control-plane", "worker" or kLoadBalancerRole
   int number = 0;                   // its place in the cluster from 2 (the control plane) on
   std::string address;              // "172.18.0.2/16"
   std::string gateway;              // "172.18.0.1", the bridge
@@ -50,6 +50,12 @@ struct NodeSpec {
     return out;
   }
 };
+
+// Of the node before several control planes, which is no node of the Kubernetes cluster.
+constexpr char kLoadBalancerRole[] = "external-load-balancer";
+
+// Of all of a cluster's nodes, control planes first: the one at which its API is to be reached.
+const NodeSpec& front_of(const std::vector<NodeSpec>& nodes);
 
 std::string format_node_spec(const NodeSpec& spec);
 Result<NodeSpec> parse_node_spec(const std::string& text);

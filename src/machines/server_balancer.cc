@@ -2,25 +2,65 @@
 
 #include <utility>
 
+#include "base/host_port.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "client/kubeconfig.h"
+#include "net/http.h"
 
 namespace keles::machines {
 namespace {
 
 constexpr int kFailuresToGiveUp = 2;
 
+Task<Status> ask_ready(Context ctx, std::shared_ptr<net::HttpClient> client) {
+  net::Request request("GET", "/readyz");
+  auto answer = co_await client->send(ctx, std::move(request), 64 * 1024);
+  if (!answer.ok()) co_return answer.status();
+  const int status = answer->status;
+  if (status == 200 || status == 401 || status == 403) co_return Status();
+  co_return Status::unavailable("/readyz: status " + std::to_string(status));
+}
+
 }  // namespace
 
-std::string ServerAddress::text() const {
-  const bool v6 = host.find(':') != std::string::npos;
-  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+std::string ServerAddress::text() const { return host_port(host, port); }
+
+Result<std::vector<ServerAddress>> server_addresses(const std::vector<std::string>& urls) {
+  std::vector<ServerAddress> out;
+  for (const std::string& url : urls) {
+    ClientConfig config;
+    TRY(parse_server_url(url, &config).with_prefix("--server"));
+    if (urls.size() > 1 && !config.path_prefix.empty())
+      return Status::bad_request("--server: \"" + url +
+                                 "\": one of several has no path: want https://HOST:PORT");
+    ServerAddress address;
+    address.host = config.endpoint.host;
+    address.port = config.endpoint.port;
+    out.push_back(std::move(address));
+  }
+  return out;
+}
+
+std::function<Task<Status>(Context, size_t)> ready_probe(Loop& loop,
+                                                         const std::vector<ServerAddress>& servers,
+                                                         const std::string& ca_pem) {
+  std::vector<std::shared_ptr<net::HttpClient>> clients;
+  for (const ServerAddress& a : servers) {
+    net::Endpoint endpoint;
+    endpoint.host = a.host;
+    endpoint.port = a.port;
+    endpoint.tls.emplace();
+    endpoint.tls->ca_pem = ca_pem;
+    clients.push_back(net::HttpClient::create(loop, std::move(endpoint)));
+  }
+  return [clients](Context ctx, size_t server) { return ask_ready(ctx, clients[server]); };
 }
 
 Result<std::unique_ptr<ServerBalancer>> ServerBalancer::listen(Loop& loop, Options options) {
-  auto listener = net::StreamListener::listen(loop, "127.0.0.1", options.port);
+  auto listener = net::StreamListener::listen(loop, options.address, options.port);
   if (!listener.ok())
-    return listener.status().with_prefix("127.0.0.1:" + std::to_string(options.port) +
+    return listener.status().with_prefix(host_port(options.address, options.port) +
                                          ", where the API servers are to be reached");
   const size_t first = loop.random().below(options.servers.size());
   return std::unique_ptr<ServerBalancer>(
@@ -66,6 +106,7 @@ Task<void> ServerBalancer::look_after(Context ctx, size_t server) {
 }
 
 Task<void> ServerBalancer::carry(Context ctx, std::shared_ptr<net::ByteStream> from) {
+  if (options_.in_turn) first_ = (first_ + 1) % servers_.size();
   const std::vector<size_t> candidates = order();
   for (size_t i : candidates) {
     Context limit = ctx.with_timeout(options_.patience);

@@ -1,8 +1,8 @@
-// A node's way to several API servers, with no balancer outside: what connects to a port of its own
-// loopback is carried, untouched (TLS is between the two ends), to a server that is well. A server
-// is asked now and then; one that does not answer twice in a row loses its connections, so that
-// whoever waits on them connects again, elsewhere, and is the last to be tried until it answers.
-// Nodes begin at different servers. One loop.
+// The way to several API servers, of a node that has no balancer outside, or of all of a cluster:
+// what connects is carried, untouched (TLS is between the two ends), to a server that is well. A
+// server is asked now and then; one that does not answer twice in a row loses its connections, so
+// that whoever waits on them connects again, elsewhere, and is the last to be tried until it
+// answers. Nodes begin at different servers; a balancer of many takes them in turn. One loop.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,9 @@ class ServerBalancer {
   struct Options {
     Options() = default;
     std::vector<ServerAddress> servers;  // at least one
-    uint16_t port = 0;                   // on 127.0.0.1; 0: any
+    std::string address = "127.0.0.1";   // where it listens
+    uint16_t port = 0;                   // 0: any
+    bool in_turn = false;                // each connection begins at the next server
     // Whether the server of this number is well.
     std::function<Task<Status>(Context, size_t server)> probe;
     Duration every = 10s, patience = 3s;  // between two probes; for a probe, or to connect
@@ -61,9 +63,18 @@ class ServerBalancer {
 
   const Options options_;
   std::unique_ptr<net::StreamListener> listener_;
-  const size_t first_;
+  size_t first_;
   std::vector<Server> servers_;  // while it runs
   size_t open_ = 0;
 };
+
+// "https://HOST:PORT" each; one of several has no path. kBadRequest names the flag --server.
+Result<std::vector<ServerAddress>> server_addresses(const std::vector<std::string>& urls);
+
+// Options::probe: whether a server answers /readyz for itself, over TLS by the CA; who may not ask
+// for its health is answered, too.
+std::function<Task<Status>(Context, size_t)> ready_probe(Loop& loop,
+                                                         const std::vector<ServerAddress>& servers,
+                                                         const std::string& ca_pem);
 
 }  // namespace keles::machines

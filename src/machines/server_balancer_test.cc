@@ -103,6 +103,29 @@ TEST_F(Balancing, KeepsToOneThatIsWell) {
   EXPECT_EQ(connect(), other);
 }
 
+struct BalancingOfMany : Balancing {
+  BalancingOfMany() { o.in_turn = true; }
+};
+
+TEST_F(BalancingOfMany, TakesTheServersInTurn) {
+  const std::string first = connect(), second = connect();
+  EXPECT_NE(first, second);
+  EXPECT_EQ(connect(), first);
+  EXPECT_EQ(connect(), second);
+  // None is lost where one is gone: its turn goes to the next.
+  listeners[first == "a" ? 0 : 1]->close();
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(connect(), second);
+}
+
+TEST(ServerAddresses, AreUrlsWithoutPath) {
+  auto several = server_addresses({"https://10.0.0.1:6443", "https://[fd00::1]:7443"});
+  ASSERT_TRUE(several.ok()) << several.status().message();
+  EXPECT_EQ((*several)[0].text(), "10.0.0.1:6443");
+  EXPECT_EQ((*several)[1].text(), "[fd00::1]:7443");
+  EXPECT_FALSE(server_addresses({"https://a:1", "https://b:1/path"}).ok());
+  EXPECT_TRUE(server_addresses({"https://a:1/path"}).ok());
+}
+
 TEST_F(Balancing, SaysWhenItsPortIsTaken) {
   o.port = balancer->port();
   auto second = ServerBalancer::listen(*loop, o);
