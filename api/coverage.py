@@ -20,7 +20,7 @@ import compile as api  # noqa: E402
 import yaml  # noqa: E402
 
 # Who acts: what else the API server does is validation and storage. Pod security only judges.
-COMPONENTS = ['controllers', 'scheduler', 'node', 'csi', 'proxy', 'dns', 'server/admission', 'server/auth',
+COMPONENTS = ['controllers', 'scheduler', 'node', 'csi', 'proxy', 'dns', 'ingress', 'server/admission', 'server/auth',
               'server/aggregation', 'server/quota', 'machinery/quota', 'machinery/volumes', 'server/webhooks',
               'server/matching', 'server/callout', 'server/policies', 'cel', 'server/flow']
 JUDGES = re.compile(r'pod_security|^documents\.|^openapi_|node_restriction|_test\.|testing\.|_world\.')

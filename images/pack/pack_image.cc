@@ -1,4 +1,5 @@
 // pack_image OUTPUT.tar [--image NAME | --layer | --add DEST=SOURCE | --dir PATH:MODE |
+//   --program DEST=SOURCE (with the shared libraries that it needs) |
 //   --text DEST=TEXT | --busybox BINARY | --env K=V | --entrypoint ARG | --cmd ARG | --user UID |
 //   --port P/tcp]...: the build's own way to make container images.
 #include <cstdio>
@@ -50,6 +51,22 @@ std::pair<std::string, std::string> split(const std::string& s, char at) {
   return {s.substr(0, i), s.substr(i + 1)};
 }
 
+// The shared libraries that a program is loaded with, its loader among them, by ldd.
+std::set<std::string> libraries(const std::string& program) {
+  std::set<std::string> out;
+  FILE* p = popen(("ldd " + program).c_str(), "re");
+  if (!p) die("cannot run ldd " + program);
+  char line[1024];
+  while (std::fgets(line, sizeof line, p)) {
+    const std::string s(line);
+    if (s.find("not found") != std::string::npos) die(program + " lacks" + s);
+    const size_t from = s.find('/'), to = s.find(" (0x");
+    if (from != std::string::npos && to != std::string::npos) out.insert(s.substr(from, to - from));
+  }
+  if (pclose(p) != 0 || out.empty()) die("ldd " + program + " failed");
+  return out;
+}
+
 // Adds busybox with links for all applets, and the few files that programs expect.
 void add_busybox(Layer& layer, const std::string& binary) {
   for (const char* d : {"bin", "etc", "root", "usr", "var"}) layer.add_directory(d);
@@ -69,6 +86,7 @@ int main(int argc, char** argv) {
   std::vector<Image> images;
   Layer layer;
   bool filled = false;
+  std::set<std::string> there;  // the libraries in this image
   auto end_layer = [&] {
     if (filled) images.back().layers.push_back(layer.bytes());
     layer = Layer();
@@ -79,18 +97,24 @@ int main(int argc, char** argv) {
     std::string value = option == "--layer" ? "" : i + 1 < argc ? argv[++i] : "";
     if (option == "--image") {
       end_layer();
+      there.clear();
       images.push_back({.name = value, .env = {"PATH=/usr/local/bin:/usr/bin:/bin:/"}});
       continue;
     }
     if (images.empty()) die("--image comes first");
     Image& image = images.back();
     filled = filled || option == "--add" || option == "--dir" || option == "--text" ||
-             option == "--busybox";
+             option == "--busybox" || option == "--program";
     if (option == "--layer") {
       end_layer();
     } else if (option == "--add") {
       auto [to, from] = split(value, '=');
       layer.add_file(to, read_all(from), 0755);
+    } else if (option == "--program") {
+      auto [to, from] = split(value, '=');
+      layer.add_file(to, read_all(from), 0755);
+      for (const std::string& l : libraries(from))
+        if (there.insert(l).second) layer.add_file(l.substr(1), read_all(l), 0755);
     } else if (option == "--text") {
       auto [to, text] = split(value, '=');
       layer.add_file(to, text, 0644);

@@ -22,6 +22,7 @@ int certs_main(const std::vector<std::string>& args);
 int check_main(const std::vector<std::string>& args);
 int token_main(const std::vector<std::string>& args);
 int node_identity_main(const std::vector<std::string>& args);
+int ingress_controller_main(const std::vector<std::string>& args);
 int kind_balancer_main(const std::vector<std::string>& args);
 int etcd_main(const std::vector<std::string>& args);
 int kube_apiserver_main(const std::vector<std::string>& args);

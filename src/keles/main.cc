@@ -36,6 +36,7 @@ const Command kCommands[] = {
     {"check", "Say what this machine lacks to be a server or a node", check_main},
     {"csi-local", "Run a CSI driver for directories and files of this host", csi_local_main},
     {"csi-sidecar", "Make and delete volumes of a CSI driver for claims", csi_sidecar_main},
+    {"ingress-controller", "Serve Ingresses by a proxy, in a pod", ingress_controller_main},
     {"node-identity", "Make the certificates with which a machine joins as a node",
      node_identity_main},
     {"store", "Check, back up, restore or repair a control plane's store", store_main},

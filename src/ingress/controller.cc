@@ -1,0 +1,166 @@
+#include "ingress/controller.h"
+
+#include "base/log.h"
+
+namespace keles::ingress {
+
+using namespace api::networking_v1;
+
+namespace {
+
+constexpr char kKey[] = "routes";
+constexpr Duration kGather = 50ms;  // changes come in bunches
+constexpr Duration kPace = 1s;
+constexpr char kByService[] = "service";
+
+// Of an Ingress's or a Service's status.
+template <class List>
+std::vector<Address> addresses_in(const List& list) {
+  std::vector<Address> out;
+  for (auto i : list) {
+    Address a;
+    a.ip = i.ip();
+    a.hostname = i.hostname();
+    out.push_back(std::move(a));
+  }
+  return out;
+}
+
+Document with_addresses(const Ingress& ingress, const std::vector<Address>& addresses) {
+  Draft<IngressEdit> d(ingress);
+  auto list = d->edit_status().edit_load_balancer().edit_ingress();
+  list.clear();
+  for (const Address& a : addresses) {
+    auto i = list.add();
+    if (!a.ip.empty()) i.set_ip(a.ip);
+    if (!a.hostname.empty()) i.set_hostname(a.hostname);
+  }
+  if (addresses.empty()) d->edit_status().clear_load_balancer();
+  return d.take();
+}
+
+}  // namespace
+
+std::vector<Address> addresses_of(const api::core_v1::Service& published) {
+  std::vector<Address> out = addresses_in(published.status().load_balancer().ingress());
+  if (!out.empty()) return out;
+  for (std::string_view ip : published.spec().external_ips()) {
+    Address a;
+    a.ip = ip;
+    out.push_back(std::move(a));
+  }
+  return out;
+}
+
+IngressController::IngressController(controllers::Deps deps, ControllerOptions options,
+                                     Proxy& proxy)
+    : Controller(deps, "ingress", "ingress-controller", 1),
+      options_(std::move(options)),
+      proxy_(proxy),
+      ingresses_(watch<Ingress>()),
+      classes_(watch<Class>()),
+      services_(watch<Service>()),
+      slices_(watch<Slice>()),
+      secrets_(deps.informers.informer<Secret>("", "", "type=kubernetes.io/tls")) {
+  watch_also(secrets_.base());
+  slices_.base().add_index(kByService, [](const ObjectPtr& o) -> std::vector<std::string> {
+    DocumentPtr tree = o->metadata();
+    const api::meta_v1::ObjectMeta meta(tree->root["metadata"]);
+    const std::string_view name = meta.labels().get("kubernetes.io/service-name");
+    if (name.empty()) return {};
+    return {std::string(o->namespace_()) + "/" + std::string(name)};
+  });
+  wake_on(ingresses_);
+  wake_on(classes_);
+  wake_on(services_);
+  wake_on(slices_);
+  wake_on(secrets_);
+}
+
+template <class T>
+void IngressController::wake_on(const Informer<T>& informer) {
+  auto wake = [this](const ObjectPtr&) { queue().add_after(kKey, kGather); };
+  informer.base().add_handler(
+      {wake, [wake](const ObjectPtr&, const ObjectPtr& now) { wake(now); }, wake, nullptr});
+}
+
+void IngressController::started(Context) { queue().add(kKey); }
+
+Cluster IngressController::view() const {
+  Cluster out;
+  out.ingresses = ingresses_.list();
+  for (const Ref<Class>& c : classes_.list())
+    if (c->spec().controller() == options_.name) out.classes.emplace(c->metadata().name());
+  using Name = Cluster::Name;
+  out.service = [this](Name ns, Name name) { return services_.get(ns, name); };
+  out.tls_secret = [this](Name ns, Name name) { return secrets_.get(ns, name); };
+  out.slices = [this](Name ns, Name name) {
+    return slices_.by_index(kByService, std::string(ns) + "/" + std::string(name));
+  };
+  return out;
+}
+
+Task<void> IngressController::try_certificates(Context ctx, IngressPlan* plan) {
+  std::vector<Certificate> good;
+  for (Certificate& c : plan->table.certificates) {
+    Status s = co_await proxy_.try_certificate(ctx, c.identity);
+    if (s.ok()) {
+      good.push_back(std::move(c));
+    } else {
+      Problem p;
+      p.ns = c.ns;
+      p.name = c.ingress;
+      p.reason = "InvalidCertificate";
+      p.message = "secret \"" + c.secret + "\": " + std::string(s.message());
+      plan->problems.insert(std::move(p));
+    }
+  }
+  plan->table.certificates = std::move(good);
+}
+
+void IngressController::tell(const std::set<Problem>& problems) {
+  for (const Problem& p : problems) {
+    if (told_.contains(p)) continue;
+    const Ref<Ingress> about = ingresses_.get(p.ns, p.name);
+    if (about) events().warning(reference_to(about), p.reason, p.message);
+  }
+  told_ = problems;
+}
+
+Task<Status> IngressController::write_addresses(Context ctx, const Cluster* cluster) {
+  const Ref<Service> published =
+      services_.get(options_.publish_namespace, options_.publish_service);
+  if (!published) co_return Status();
+  const std::vector<Address> wanted = addresses_of(*published);
+  Status first;
+  for (const Ref<Ingress>& i : cluster->ingresses) {
+    if (!is_ours(*i, cluster->classes) ||
+        addresses_in(i->status().load_balancer().ingress()) == wanted)
+      continue;
+    Document body = with_addresses(*i, wanted);
+    auto r = co_await client().update_status<Ingress>(ctx, std::move(body));
+    // Another wrote it meanwhile, or it has gone: its change leads here again.
+    const bool stale = r.status().is(Reason::kConflict) || r.status().is(Reason::kNotFound);
+    if (!r.ok() && !stale && first.ok()) first = r.status();
+  }
+  co_return first;
+}
+
+Task<ReconcileResult> IngressController::reconcile(Context ctx, std::string) {
+  const Duration early = next_ - loop().now();
+  if (early > Duration(0)) co_return ReconcileResult::after(early);
+  next_ = loop().now() + kPace;
+  const Cluster cluster = view();
+  IngressPlan plan = plan_ingresses(cluster);
+  co_await try_certificates(ctx, &plan);
+  tell(plan.problems);
+  Status s = co_await proxy_.apply(ctx, std::move(plan.table));
+  if (!s.ok()) {
+    log::error("The routes could not be put in place", {{"error", s}});
+    co_return s;
+  }
+  s = co_await write_addresses(ctx, &cluster);
+  co_return s;
+}
+
+}  // namespace keles::ingress

@@ -1,0 +1,30 @@
+// A routing table as HAProxy's files: a configuration whose shape does not depend on the table but
+// for the list of backends, and maps of hosts and paths that it looks up. Pure.
+//
+// Every text in them is a value of routing.h or one of our own: there is no byte in the files that
+// a user chose beyond what those types let through (no blanks, no quotes, no line ends).
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "ingress/routing.h"
+
+namespace keles::ingress {
+
+struct ProxyOptions {
+  ProxyOptions() = default;
+  std::string directory = "/run/ingress";  // of its sockets
+  uint16_t http_port = 8080, https_port = 8443;
+  uint16_t status_port = 10254;  // /healthz, /metrics
+  net::TlsIdentity fallback;     // for hosts of no certificate
+};
+
+// Name and content of each file; "haproxy.cfg" names the others in `place`.
+using ProxyFiles = std::map<std::string, std::string>;
+ProxyFiles write_proxy_files(const RoutingTable& table, const ProxyOptions& options,
+                             const std::string& place);
+// One that serves nothing but this certificate: for `haproxy -c`, which says whether it would.
+ProxyFiles write_certificate_check(const net::TlsIdentity& identity, const std::string& place);
+
+}  // namespace keles::ingress

@@ -1,0 +1,105 @@
+#include "ingress/proxy_process.h"
+
+#include <csignal>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "net/pki.h"
+
+namespace keles::ingress {
+namespace {
+
+constexpr Duration kCheckTimeout = 30s;
+constexpr size_t kRemembered = 10'000;
+
+// The keys are among them: for us alone.
+Status write_all(const std::string& place, const ProxyFiles& files) {
+  TRY(remove_tree(place));
+  TRY(make_directories(place, 0700));
+  for (const auto& [name, content] : files) TRY(write_file(place + "/" + name, content, 0600));
+  return Status();
+}
+
+}  // namespace
+
+ProxyProcess::ProxyProcess(Loop& loop, std::string program, ProxyOptions options,
+                           std::function<void()> ended)
+    : loop_(loop),
+      program_(std::move(program)),
+      options_(std::move(options)),
+      ended_(std::move(ended)),
+      group_(loop) {}
+
+Task<Status> ProxyProcess::check(Context ctx, std::string configuration) {
+  ProcessOptions p;
+  p.argv = {program_, "-c", "-q", "-f", configuration};
+  auto ran = co_await run_process(ctx.with_timeout(kCheckTimeout), p);
+  if (!ran.ok()) co_return ran.status();
+  if (ran->exit_code == 0) co_return Status();
+  co_return Status::bad_request("the proxy refuses it: " + ran->err.substr(0, 1000));
+}
+
+Task<Status> ProxyProcess::try_certificate(Context ctx, net::TlsIdentity identity) {
+  const std::string digest = net::sha256(identity.certificate_pem + "\n" + identity.key_pem);
+  if (good_certificates_.contains(digest)) co_return Status();
+  const std::string place = options_.directory + "/check";
+  Status s = write_all(place, write_certificate_check(identity, place));
+  if (s.ok()) s = co_await check(ctx, place + "/haproxy.cfg");
+  (void)remove_tree(place);
+  if (s.ok()) {
+    if (good_certificates_.size() >= kRemembered) good_certificates_.clear();
+    good_certificates_.insert(digest);
+  }
+  co_return s;
+}
+
+Task<Status> ProxyProcess::apply(Context ctx, RoutingTable table) {
+  ProxyFiles files = write_proxy_files(table, options_, "");
+  if (process_ && files == files_) co_return Status();
+  const std::string place = options_.directory + "/" + std::to_string(++generation_);
+  ProxyFiles placed = write_proxy_files(table, options_, place);
+  Status s = write_all(place, placed);
+  if (s.ok()) s = co_await check(ctx, place + "/haproxy.cfg");
+  const std::string current = options_.directory + "/haproxy.cfg";
+  if (s.ok()) s = write_file(current, placed["haproxy.cfg"], 0600);
+  if (!s.ok()) {
+    (void)remove_tree(place);
+    co_return s;
+  }
+  files_ = std::move(files);
+  // The last but one is not read any more: a reload takes less than the pause between two.
+  if (generation_ > 2)
+    (void)remove_tree(options_.directory + "/" + std::to_string(generation_ - 2));
+  if (process_) {
+    process_->signal(SIGUSR2);
+    log::info("The proxy reads its routes anew", {{"generation", generation_}});
+    co_return Status();
+  }
+  ProcessOptions p;
+  p.argv = {program_, "-W", "-db", "-f", current};
+  auto started = Process::start(loop_, p);
+  if (!started.ok()) co_return started.status();
+  process_ = std::move(*started);
+  log::info("The proxy was started", {{"pid", process_->pid()}});
+  group_.spawn(watch(Context::root(loop_)));
+  co_return Status();
+}
+
+Task<void> ProxyProcess::watch(Context ctx) {
+  auto code = co_await process_->wait(ctx);
+  log::info("The proxy has ended", {{"code", code.ok() ? *code : -1}});
+  process_.reset();
+  ended_();
+}
+
+Task<void> ProxyProcess::stop(Context ctx) {
+  if (process_) process_->signal(SIGUSR1);
+  while (process_ && !ctx.done()) {
+    Status s = co_await ctx.sleep(100ms);
+    if (!s.ok()) break;
+  }
+  if (process_) process_->signal(SIGTERM);
+  co_await group_.join();
+}
+
+}  // namespace keles::ingress

@@ -1,0 +1,56 @@
+// HAProxy under our hand: its files are written, it is started with the first of them, and told to
+// read each set that follows. Requests under way, and connections that wait to be taken, go on: its
+// master hands the listening sockets from one worker to the next.
+//
+// Files of a set lie in a directory of their own, which is not changed any more; the configuration
+// that the master reads is exchanged in one step, after HAProxy has said that it would take it.
+// One loop's thread.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+
+#include "base/process.h"
+#include "base/status.h"
+#include "base/sync.h"
+#include "base/task.h"
+#include "ingress/haproxy_config.h"
+
+namespace keles::ingress {
+
+// Whoever the routing table is for.
+class Proxy {
+ public:
+  virtual ~Proxy() = default;
+  // Why it would not serve that certificate; OK when it would.
+  virtual Task<Status> try_certificate(Context ctx, net::TlsIdentity identity) = 0;
+  // Nothing is done when the table is the one that it has.
+  virtual Task<Status> apply(Context ctx, RoutingTable table) = 0;
+};
+
+class ProxyProcess final : public Proxy {
+ public:
+  // `ended` is called when HAProxy has ended by itself.
+  ProxyProcess(Loop& loop, std::string program, ProxyOptions options, std::function<void()> ended);
+  Task<Status> try_certificate(Context ctx, net::TlsIdentity identity) override;
+  Task<Status> apply(Context ctx, RoutingTable table) override;
+  // No new connections; waits for those that are there, until ctx ends.
+  Task<void> stop(Context ctx);
+
+ private:
+  Task<Status> check(Context ctx, std::string configuration);
+  Task<void> watch(Context ctx);
+
+  Loop& loop_;
+  std::string program_;
+  ProxyOptions options_;
+  std::function<void()> ended_;
+  std::unique_ptr<Process> process_;
+  TaskGroup group_;
+  ProxyFiles files_;  // as for the place ""
+  uint64_t generation_ = 0;
+  std::set<std::string> good_certificates_;  // digests of those that it takes
+};
+
+}  // namespace keles::ingress

@@ -1,0 +1,67 @@
+// `keles ingress-controller`: Ingresses served by HAProxy.
+#include "base/flags.h"
+#include "base/log.h"
+#include "ingress/run.h"
+#include "keles/commands.h"
+#include "keles/runtime.h"
+
+namespace keles {
+namespace {
+
+struct IngressFlags {
+  ingress::RunOptions run;
+  std::string publish = "ingress-keles/ingress-keles";
+  int64_t http_port = 8080, https_port = 8443, status_port = 10254;
+  int64_t verbosity = 0;
+};
+
+Status take_port(int64_t value, const char* flag, uint16_t* into) {
+  if (value < 1 || value > 65535)
+    return Status::bad_request(std::string("--") + flag + " must be a port: 1 to 65535");
+  *into = static_cast<uint16_t>(value);
+  return Status();
+}
+
+Status complete(IngressFlags* f) {
+  TRY(take_port(f->http_port, "http-port", &f->run.proxy.http_port));
+  TRY(take_port(f->https_port, "https-port", &f->run.proxy.https_port));
+  TRY(take_port(f->status_port, "status-port", &f->run.proxy.status_port));
+  if (f->publish.empty()) return Status();
+  const size_t slash = f->publish.find('/');
+  if (slash == std::string::npos)
+    return Status::bad_request("--publish-service must be NAMESPACE/NAME");
+  f->run.controller.publish_namespace = f->publish.substr(0, slash);
+  f->run.controller.publish_service = f->publish.substr(slash + 1);
+  return Status();
+}
+
+}  // namespace
+
+int ingress_controller_main(const std::vector<std::string>& args) {
+  IngressFlags f;
+  Flags flags(
+      "Serves the Ingresses of its classes: runs HAProxy, and keeps its routes as they "
+      "say.\n\nUsage:\n  keles ingress-controller [flags]");
+  flags.add("kubeconfig", &f.run.kubeconfig,
+            "Path to a kubeconfig file. Empty: the service account of the pod.");
+  flags.add("controller-name", &f.run.controller.name,
+            "The spec.controller of the IngressClasses that are served.");
+  flags.add("publish-service", &f.publish,
+            "The Service (NAMESPACE/NAME) before the proxy, whose addresses the Ingresses are "
+            "told. Empty: they are told none.");
+  flags.add("haproxy", &f.run.program, "HAProxy's program.");
+  flags.add("directory", &f.run.proxy.directory,
+            "Where its configuration, keys and sockets lie: better in memory.");
+  flags.add("http-port", &f.http_port, "The port for HTTP.");
+  flags.add("https-port", &f.https_port, "The port for HTTPS.");
+  flags.add("status-port", &f.status_port, "The port for /healthz and /metrics.");
+  flags.add("v", &f.verbosity, "number for the log level verbosity", 'v');
+  return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
+    TRY(no_arguments(rest));
+    TRY(complete(&f));
+    log::set_verbosity(static_cast<int>(f.verbosity));
+    return run_program([&f](Context ctx) { return ingress::run_ingress_controller(ctx, f.run); });
+  });
+}
+
+}  // namespace keles
