@@ -61,7 +61,10 @@ IngressController::IngressController(controllers::Deps deps, ControllerOptions o
       classes_(watch<Class>()),
       services_(watch<Service>()),
       slices_(watch<Slice>()),
-      secrets_(deps.informers.informer<Secret>("", "", "type=kubernetes.io/tls")) {
+      secrets_(deps.informers.informer<Secret>("", "", "type=kubernetes.io/tls")),
+      namespaces_(watch<api::core_v1::Namespace>()),
+      gateway_kinds_(deps.client, deps.informers, options_.gateway_kinds,
+                     [this] { queue().add_after(kKey, kGather); }) {
   watch_also(secrets_.base());
   slices_.base().add_index(kByService, [](const ObjectPtr& o) -> std::vector<std::string> {
     DocumentPtr tree = o->metadata();
@@ -75,6 +78,7 @@ IngressController::IngressController(controllers::Deps deps, ControllerOptions o
   wake_on(services_);
   wake_on(slices_);
   wake_on(secrets_);
+  wake_on(namespaces_);
 }
 
 template <class T>
@@ -84,7 +88,11 @@ void IngressController::wake_on(const Informer<T>& informer) {
       {wake, [wake](const ObjectPtr&, const ObjectPtr& now) { wake(now); }, wake, nullptr});
 }
 
-void IngressController::started(Context) { queue().add(kKey); }
+void IngressController::started(Context ctx) {
+  gateway_kinds_.start(ctx);
+  queue().add(kKey);
+}
+Task<void> IngressController::stopped() { co_await gateway_kinds_.join(); }
 
 Cluster IngressController::view() const {
   Cluster out;
@@ -100,12 +108,30 @@ Cluster IngressController::view() const {
   return out;
 }
 
-Task<void> IngressController::try_certificates(Context ctx, IngressPlan* plan) {
+GatewayCluster IngressController::gateway_view(const Cluster& others) const {
+  GatewayCluster out;
+  out.classes = gateway_kinds_.list("gatewayclasses");
+  out.gateways = gateway_kinds_.list("gateways");
+  out.routes = gateway_kinds_.list("httproutes");
+  out.grants = gateway_kinds_.list("referencegrants");
+  out.others = &others;
+  out.ns = [this](std::string_view name) {
+    const ObjectPtr ns = namespaces_.base().get("", name);
+    return ns ? ns->metadata() : nullptr;
+  };
+  out.has_address = !addresses().empty();
+  return out;
+}
+
+Task<void> IngressController::try_certificates(Context ctx, IngressPlan* plan,
+                                               std::set<std::string>* refused) {
   std::vector<Certificate> good;
   for (Certificate& c : plan->table.certificates) {
     Status s = co_await proxy_.try_certificate(ctx, c.identity);
     if (s.ok()) {
       good.push_back(std::move(c));
+    } else if (c.ingress.empty()) {  // a Gateway's
+      refused->insert(c.ns + "/" + c.secret);
     } else {
       Problem p;
       p.ns = c.ns;
@@ -128,10 +154,8 @@ void IngressController::tell(const std::set<Problem>& problems) {
 }
 
 Task<Status> IngressController::write_addresses(Context ctx, const Cluster* cluster) {
-  const Ref<Service> published =
-      services_.get(options_.publish_namespace, options_.publish_service);
-  if (!published) co_return Status();
-  const std::vector<Address> wanted = addresses_of(*published);
+  if (!services_.get(options_.publish_namespace, options_.publish_service)) co_return Status();
+  const std::vector<Address> wanted = addresses();
   Status first;
   for (const Ref<Ingress>& i : cluster->ingresses) {
     if (!is_ours(*i, cluster->classes) ||
@@ -146,13 +170,64 @@ Task<Status> IngressController::write_addresses(Context ctx, const Cluster* clus
   co_return first;
 }
 
+std::vector<Address> IngressController::addresses() const {
+  const Ref<Service> published =
+      services_.get(options_.publish_namespace, options_.publish_service);
+  return published ? addresses_of(*published) : std::vector<Address>();
+}
+
+Task<Status> IngressController::write_one(Context ctx, const char* plural,
+                                          std::optional<Document> body) {
+  if (!body) co_return Status();
+  std::string ns(body->root["metadata"]["namespace"].as_string());
+  std::string name(body->root["metadata"]["name"].as_string());
+  WriteOptions options;
+  options.subresource = "status";
+  auto r = co_await client().update(ctx, gateway_kinds_.kind(plural), ns, name, std::move(*body),
+                                    options);
+  // Another wrote it meanwhile, or it has gone: its change leads here again.
+  if (r.status().is(Reason::kConflict) || r.status().is(Reason::kNotFound)) co_return Status();
+  co_return r.status();
+}
+
+Task<Status> IngressController::write_gateways(Context ctx, const GatewayPlan* plan) {
+  const std::vector<Address> at = addresses();
+  const WallTime now = loop().wall_now();
+  Status first;
+  for (const ClassState& c : plan->classes) {
+    auto body = with_status(c, now);
+    Status s = co_await write_one(ctx, "gatewayclasses", std::move(body));
+    if (first.ok()) first = s;
+  }
+  for (const GatewayState& g : plan->gateways) {
+    auto body = with_status(g, at, now);
+    Status s = co_await write_one(ctx, "gateways", std::move(body));
+    if (first.ok()) first = s;
+  }
+  for (const RouteState& r : plan->routes) {
+    auto body = with_status(r, now);
+    Status s = co_await write_one(ctx, "httproutes", std::move(body));
+    if (first.ok()) first = s;
+  }
+  co_return first;
+}
+
 Task<ReconcileResult> IngressController::reconcile(Context ctx, std::string) {
   const Duration early = next_ - loop().now();
   if (early > Duration(0)) co_return ReconcileResult::after(early);
+  if (!gateway_kinds_.synced()) co_return ReconcileResult::after(kGather);
   next_ = loop().now() + kPace;
   const Cluster cluster = view();
+  GatewayCluster gateways = gateway_view(cluster);
   IngressPlan plan = plan_ingresses(cluster);
-  co_await try_certificates(ctx, &plan);
+  RoutingTable without = plan.table;
+  GatewayPlan gateway_plan = plan_gateways(gateways, &plan.table);
+  co_await try_certificates(ctx, &plan, &gateways.refused);
+  if (!gateways.refused.empty()) {  // told to their listeners, which go without
+    plan.table = std::move(without);
+    gateway_plan = plan_gateways(gateways, &plan.table);
+    co_await try_certificates(ctx, &plan, &gateways.refused);
+  }
   tell(plan.problems);
   Status s = co_await proxy_.apply(ctx, std::move(plan.table));
   if (!s.ok()) {
@@ -160,7 +235,8 @@ Task<ReconcileResult> IngressController::reconcile(Context ctx, std::string) {
     co_return s;
   }
   s = co_await write_addresses(ctx, &cluster);
-  co_return s;
+  Status told = co_await write_gateways(ctx, &gateway_plan);
+  co_return s.ok() ? told : s;
 }
 
 }  // namespace keles::ingress

@@ -1,8 +1,9 @@
-// What keeps the proxy's routing table as the cluster's Ingresses say, and tells them where they
-// are reached, and what of them cannot be honoured (Events).
+// What keeps the proxy's routing table as the cluster's Ingresses and Gateways say, and tells them
+// where they are reached, and what of them cannot be honoured (Events, conditions).
 //
 // It reads Ingresses, their classes, Services and their EndpointSlices, and Secrets of type
-// kubernetes.io/tls; it writes the status of the Ingresses of its classes, and nothing else.
+// kubernetes.io/tls; the Gateway API's kinds, where their definitions are installed, and
+// namespaces' labels; it writes the status of what is of its classes, and nothing else.
 #pragma once
 
 #include <map>
@@ -11,6 +12,8 @@
 #include <vector>
 
 #include "controllers/controller.h"
+#include "ingress/gateway_kinds.h"
+#include "ingress/gateway_status.h"
 #include "ingress/ingress_plan.h"
 #include "ingress/proxy_process.h"
 
@@ -21,14 +24,10 @@ constexpr char kControllerName[] = "keles.dev/ingress";
 struct ControllerOptions {
   ControllerOptions() = default;
   std::string name = kControllerName;              // whose IngressClasses are ours
+  std::vector<KindRef> gateway_kinds;              // of the Gateway API; none: it is not served
   std::string publish_namespace, publish_service;  // the Service before the proxy; "": none
 };
 
-// Where the proxy is reached.
-struct Address {
-  std::string ip, hostname;
-  auto operator<=>(const Address&) const = default;
-};
 std::vector<Address> addresses_of(const api::core_v1::Service& published);
 
 // One key: the whole table. At most one new table a second.
@@ -45,13 +44,18 @@ class IngressController final : public controllers::Controller {
   using Slice = api::discovery_v1::EndpointSlice;
 
   void started(Context ctx) override;
+  Task<void> stopped() override;
   template <class T>
   void wake_on(const Informer<T>& informer);
   Cluster view() const;
   // Takes out of the plan what the proxy would not serve.
-  Task<void> try_certificates(Context ctx, IngressPlan* plan);
+  Task<void> try_certificates(Context ctx, IngressPlan* plan, std::set<std::string>* refused);
   void tell(const std::set<Problem>& problems);
   Task<Status> write_addresses(Context ctx, const Cluster* cluster);
+  std::vector<Address> addresses() const;
+  GatewayCluster gateway_view(const Cluster& others) const;
+  Task<Status> write_gateways(Context ctx, const GatewayPlan* plan);
+  Task<Status> write_one(Context ctx, const char* plural, std::optional<Document> body);
 
   ControllerOptions options_;
   Proxy& proxy_;
@@ -60,6 +64,8 @@ class IngressController final : public controllers::Controller {
   Informer<Service> services_;
   Informer<Slice> slices_;
   Informer<Secret> secrets_;
+  Informer<api::core_v1::Namespace> namespaces_;
+  GatewayKinds gateway_kinds_;
   std::set<Problem> told_;
   TimePoint next_;  // not before then
 };

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/host_port.h"
+#include "ingress/rules.h"
 
 namespace keles::ingress {
 namespace {
@@ -48,7 +49,8 @@ constexpr char kRouting[] = R"(
   http-request set-var(txn.host) str(-) unless { var(txn.host) -m reg ^[a-z0-9.-]+$ }
   http-request set-var(txn.wild) var(txn.host),regsub(^[^.]*,)
   http-request set-var(txn.path) path
-  http-request set-var(txn.to) var(txn.host),concat(,txn.path),map_str(@PLACE/exact.map)
+  http-request set-var(txn.slashed) path,concat(/)
+@RULES  http-request set-var(txn.to) var(txn.host),concat(,txn.path),map_str(@PLACE/exact.map) if !{ var(txn.to) -m found }
   http-request set-var(txn.to) var(txn.host),concat(,txn.path,/),map_beg(@PLACE/prefix.map) if !{ var(txn.to) -m found }
   http-request set-var(txn.to) var(txn.wild),concat(,txn.path),map_str(@PLACE/exact.map) if !{ var(txn.to) -m found }
   http-request set-var(txn.to) var(txn.wild),concat(,txn.path,/),map_beg(@PLACE/prefix.map) if !{ var(txn.to) -m found }
@@ -67,6 +69,15 @@ std::string with(std::string text, const std::map<std::string, std::string>& val
       text.replace(at, name.size(), value);
   }
   return text;
+}
+
+// The rules come last into the text: what users wrote is no place to be filled in.
+std::string routing(const RoutingTable& table, bool secure, const std::string& place) {
+  std::string out = with(kRouting, {{"@SCHEME", secure ? "https" : "http"},
+                                    {"@PUBLIC", secure ? "443" : "80"},
+                                    {"@PLACE", place}});
+  constexpr std::string_view kRules = "@RULES";
+  return out.replace(out.find(kRules), kRules.size(), write_rules(table.rules, secure));
 }
 
 std::string backends(const RoutingTable& table) {
@@ -122,11 +133,9 @@ ProxyFiles write_proxy_files(const RoutingTable& table, const ProxyOptions& opti
   const std::string https = std::to_string(options.https_port);
   std::string cfg = with(
       kHead, {{"@DIRECTORY", options.directory}, {"@STATUS", std::to_string(options.status_port)}});
-  cfg += "\nfrontend http\n  bind :::" + http + " v4v6" +
-         with(kRouting, {{"@SCHEME", "http"}, {"@PUBLIC", "80"}, {"@PLACE", place}});
+  cfg += "\nfrontend http\n  bind :::" + http + " v4v6" + routing(table, false, place);
   cfg += "\nfrontend https\n  bind :::" + https + " v4v6 ssl crt-list " + place +
-         "/certificates.list alpn h2,http/1.1" +
-         with(kRouting, {{"@SCHEME", "https"}, {"@PUBLIC", "443"}, {"@PLACE", place}});
+         "/certificates.list alpn h2,http/1.1" + routing(table, true, place);
   cfg += backends(table);
   out["haproxy.cfg"] = std::move(cfg);
   return out;

@@ -1,14 +1,15 @@
 // A routing table as HAProxy's files: a configuration whose shape does not depend on the table but
-// for the list of backends, and maps of hosts and paths that it looks up. Pure.
+// for the list of backends and the Gateway API's rules, and maps of hosts and paths that it looks
+// up. Pure.
 //
-// Every text in them is a value of routing.h or one of our own: there is no byte in the files that
-// a user chose beyond what those types let through (no blanks, no quotes, no line ends).
+// Every text in them is a value of routing.h (no blanks, no quotes, no line ends), a quoted() value
+// of rules.h, or one of our own.
 #pragma once
 
 #include <map>
 #include <string>
 
-#include "ingress/routing.h"
+#include "ingress/routing_table.h"
 
 namespace keles::ingress {
 

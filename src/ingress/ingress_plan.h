@@ -11,7 +11,7 @@
 #include "api/core_v1.h"
 #include "api/discovery_v1.h"
 #include "api/networking_v1.h"
-#include "ingress/routing.h"
+#include "ingress/routing_table.h"
 #include "machinery/object.h"
 
 namespace keles::ingress {

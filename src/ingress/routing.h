@@ -80,12 +80,4 @@ struct Certificate {
   net::TlsIdentity identity;
 };
 
-struct RoutingTable {
-  std::map<BackendName, Backend> backends;
-  // By host and path (the elements' for prefixes).
-  std::map<std::pair<Host, std::string>, BackendName> exact, prefix;
-  std::map<Host, BackendName> defaults;
-  std::vector<Certificate> certificates;  // who comes first has a host
-};
-
 }  // namespace keles::ingress

@@ -1,9 +1,11 @@
-// `keles ingress-controller`: Ingresses served by HAProxy.
+// `keles ingress-controller`: Ingresses and Gateways served by HAProxy.
 #include "base/flags.h"
 #include "base/log.h"
 #include "ingress/run.h"
 #include "keles/commands.h"
+#include "keles/remote_kinds.h"
 #include "keles/runtime.h"
+#include "machinery/codec_json.h"
 
 namespace keles {
 namespace {
@@ -35,12 +37,35 @@ Status complete(IngressFlags* f) {
   return Status();
 }
 
+// The kinds of the Gateway API that are read, as discovery would tell them: each is asked for once
+// its definition is there.
+Result<std::vector<KindRef>> gateway_kinds() {
+  std::vector<KindRef> out;
+  auto add = [&out](const char* version, const char* resources) -> Status {
+    TRY_ASSIGN(doc, parse_json(std::string(R"({"version": ")") + version + R"(", "resources": [)" +
+                               resources + "]}"));
+    for (KindRef& k : read_remote_kinds(ingress::kGatewayGroup, doc.root))
+      out.push_back(std::move(k));
+    return Status();
+  };
+  TRY(add("v1", R"({"resource": "gatewayclasses", "scope": "Cluster",
+                    "responseKind": {"kind": "GatewayClass"}},
+                   {"resource": "gateways", "scope": "Namespaced",
+                    "responseKind": {"kind": "Gateway"}},
+                   {"resource": "httproutes", "scope": "Namespaced",
+                    "responseKind": {"kind": "HTTPRoute"}})"));
+  TRY(add("v1beta1", R"({"resource": "referencegrants", "scope": "Namespaced",
+                         "responseKind": {"kind": "ReferenceGrant"}})"));
+  return out;
+}
+
 }  // namespace
 
 int ingress_controller_main(const std::vector<std::string>& args) {
   IngressFlags f;
   Flags flags(
-      "Serves the Ingresses of its classes: runs HAProxy, and keeps its routes as they "
+      "Serves the Ingresses and Gateways of its classes: runs HAProxy, and keeps its routes as "
+      "they "
       "say.\n\nUsage:\n  keles ingress-controller [flags]");
   flags.add("kubeconfig", &f.run.kubeconfig,
             "Path to a kubeconfig file. Empty: the service account of the pod.");
@@ -59,6 +84,8 @@ int ingress_controller_main(const std::vector<std::string>& args) {
   return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(complete(&f));
+    TRY_ASSIGN(kinds, gateway_kinds());
+    f.run.controller.gateway_kinds = std::move(kinds);
     log::set_verbosity(static_cast<int>(f.verbosity));
     return run_program([&f](Context ctx) { return ingress::run_ingress_controller(ctx, f.run); });
   });
