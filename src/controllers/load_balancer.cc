@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/ip.h"
+#include "client/announced_by.h"
 #include "controllers/finalizers.h"
 #include "controllers/options.h"
 
@@ -13,33 +14,11 @@ using api::discovery_v1::EndpointSlice;
 
 namespace {
 
-constexpr std::string_view kFinalizer = "service.kubernetes.io/load-balancer-cleanup";
 constexpr std::string_view kServiceName = "kubernetes.io/service-name";
-constexpr std::string_view kExcluded = "node.kubernetes.io/exclude-from-external-load-balancers";
 constexpr std::string_view kByService = "balanced";
 
-bool is_balanced(const Service& s) {
-  return s.spec().type() == "LoadBalancer" && s.spec().load_balancer_class().empty();
-}
-
-bool has_finalizer(const Service& s) {
-  for (std::string_view f : s.metadata().finalizers()) {
-    if (f == kFinalizer) return true;
-  }
-  return false;
-}
-
-std::vector<BalancerAddress> addresses_of(const Service& s) {
-  std::vector<BalancerAddress> out;
-  for (auto i : s.status().load_balancer().ingress()) {
-    BalancerAddress a{std::string(i.ip()), std::string(i.hostname()), std::string(i.ip_mode())};
-    if (a.ip.empty()) a.mode.clear();
-    out.push_back(std::move(a));
-  }
-  return out;
-}
-
-Document with_addresses(const Service& s, const std::vector<BalancerAddress>& addresses) {
+Document with_addresses(const Service& s, const std::vector<BalancerAddress>& addresses,
+                        const std::string& announcer) {
   Draft<ServiceEdit> d(s);
   auto list = d->edit_status().edit_load_balancer().edit_ingress();
   list.clear();
@@ -52,63 +31,35 @@ Document with_addresses(const Service& s, const std::vector<BalancerAddress>& ad
     if (!a.hostname.empty()) i.set_hostname(a.hostname);
   }
   if (addresses.empty()) d->edit_status().clear_load_balancer();
+  if (!announcer.empty()) {
+    d->edit_metadata().edit_annotations().set(kAnnouncedBy, announcer);
+  } else if (s.metadata().annotations().contains(kAnnouncedBy)) {
+    d->edit_metadata().edit_annotations().erase(kAnnouncedBy);
+  }
   return d.take();
 }
 
-// Of two that want one port: who has it already, and else the older one, whose time is in seconds.
-bool comes_first(const Service& a, const Service& b) {
-  const bool has = !addresses_of(a).empty(), other_has = !addresses_of(b).empty();
-  if (has != other_has) return has;
-  const auto x = a.metadata(), y = b.metadata();
-  if (x.creation_timestamp() != y.creation_timestamp())
-    return x.creation_timestamp() < y.creation_timestamp();
-  return x.uid() < y.uid();
+std::string_view announcer_of(const Service& s) {
+  return s.metadata().annotations().get(kAnnouncedBy);
 }
 
-// The node's first of each family.
-std::vector<IpAddress> internal_ips(const Node& node) {
-  std::vector<IpAddress> out;
-  for (auto a : node.status().addresses()) {
-    auto ip = a.type() == "InternalIP" ? IpAddress::parse(a.address()) : std::nullopt;
-    if (!ip) continue;
-    const bool again =
-        std::any_of(out.begin(), out.end(), [&](const IpAddress& o) { return o.v6() == ip->v6(); });
-    if (!again) out.push_back(*ip);
+std::set<IpAddress> every_address(const std::vector<Ref<Node>>& nodes) {
+  std::set<IpAddress> out;
+  for (const auto& n : nodes) {
+    for (auto a : n->status().addresses()) {
+      if (auto ip = IpAddress::parse(a.address())) out.insert(*ip);
+    }
   }
   return out;
 }
 
-// IPv4 where a Service names no family.
-bool has_family(const Service& service, bool v6) {
-  const auto families = service.spec().ip_families();
-  if (families.empty()) return !v6;
-  for (std::string_view f : families) {
-    if (f == (v6 ? "IPv6" : "IPv4")) return true;
-  }
-  return false;
-}
-
-std::string port_text(const ServicePort& p) {
-  return std::to_string(p.port()) + "/" + std::string(p.protocol().empty() ? "TCP" : p.protocol());
-}
-
-// Who else has the port at the nodes' addresses; "" for nobody.
-std::string holder_of(const std::string& port, const Service& service,
-                      const std::vector<Ref<Service>>& services) {
-  for (const auto& other : services) {
-    if (other->metadata().uid() == service.metadata().uid()) continue;
-    for (ServicePort p : other->spec().ports()) {
-      if (p.node_port() == 0) continue;
-      const std::string own = std::to_string(p.node_port()) + "/" +
-                              std::string(p.protocol().empty() ? "TCP" : p.protocol());
-      if (own == port) return key_of(other->metadata()) + " as its node port";
-    }
-    if (!is_balanced(*other) || !comes_first(*other, service)) continue;
-    for (ServicePort p : other->spec().ports()) {
-      if (port_text(p) == port) return key_of(other->metadata());
-    }
-  }
-  return "";
+// What balancers go by of a node.
+std::string balanced_state(const Ref<Node>& n) {
+  if (!n) return "";
+  std::string out = takes_balanced(*n) ? "takes " : "";
+  if (condition_is_true(n->status().conditions(), "Ready")) out += "ready ";
+  for (auto a : n->status().addresses()) out += std::string(a.address()) + " ";
+  return out;
 }
 
 // What a balancer goes by.
@@ -118,49 +69,6 @@ bool differs(const Service& a, const Service& b) {
 }
 
 }  // namespace
-
-BalancerWish plan_balancer(const Service& service) {
-  const bool wants = is_balanced(service) && service.metadata().deletion_timestamp().empty();
-  if (wants) return BalancerWish::kEnsure;
-  return has_finalizer(service) ? BalancerWish::kRemove : BalancerWish::kNothing;
-}
-
-bool takes_balanced(const Node& node) {
-  if (!node.metadata().deletion_timestamp().empty()) return false;
-  for (auto taint : node.spec().taints()) {
-    if (taint.key() == "ToBeDeletedByClusterAutoscaler") return false;
-  }
-  const auto labels = node.metadata().labels();
-  return !labels.contains(kExcluded) || labels.get(kExcluded) == "false";
-}
-
-Result<std::vector<BalancerAddress>> plan_local_balancer(const Service& service,
-                                                         const std::vector<Ref<Node>>& nodes,
-                                                         const LocalBalancerView& view) {
-  for (ServicePort p : service.spec().ports()) {
-    const std::string port = port_text(p);
-    if (view.reserved_ports.contains(p.port()))
-      return Status(Reason::kConflict, "port " + port + " is the nodes' own");
-    const std::string holder = holder_of(port, service, view.services);
-    if (!holder.empty())
-      return Status(Reason::kConflict, "port " + port + " is taken by service " + holder);
-  }
-  const bool local = service.spec().external_traffic_policy() == "Local";
-  std::vector<IpAddress> found;
-  for (const auto& node : nodes) {
-    const std::string name(node->metadata().name());
-    if (!condition_is_true(node->status().conditions(), "Ready")) continue;
-    if (local && !view.nodes_with_endpoints.contains(name)) continue;
-    for (const IpAddress& ip : internal_ips(*node)) {
-      if (has_family(service, ip.v6())) found.push_back(ip);
-    }
-  }
-  std::sort(found.begin(), found.end());
-  found.erase(std::unique(found.begin(), found.end()), found.end());
-  std::vector<BalancerAddress> out;
-  for (const IpAddress& ip : found) out.push_back({ip.text(), "", "VIP"});
-  return out;
-}
 
 LoadBalancerController::LoadBalancerController(Deps deps)
     : ControllerFor(deps, "service", "service-controller", 1),
@@ -175,14 +83,7 @@ LoadBalancerController::LoadBalancerController(Deps deps)
                              return {std::string(o->namespace_()) + "/" + std::string(name)};
                            });
   nodes_.on_change([this](const Ref<Node>& before, const Ref<Node>& now) {
-    auto state = [](const Ref<Node>& n) {
-      if (!n || !takes_balanced(*n)) return std::string();
-      const bool ready = condition_is_true(n->status().conditions(), "Ready");
-      std::string out = ready ? "ready" : "";
-      for (const IpAddress& ip : internal_ips(*n)) out += " " + ip.text();
-      return out;
-    };
-    if (state(before) != state(now)) wake_balanced();
+    if (balanced_state(before) != balanced_state(now)) wake_balanced();
   });
   slices_.on_change([this](const Ref<EndpointSlice>& before, const Ref<EndpointSlice>& now) {
     const auto meta = (now ? now : before)->metadata();
@@ -190,7 +91,7 @@ LoadBalancerController::LoadBalancerController(Deps deps)
     const Ref<Service> s = objects().get(meta.namespace_(), name);
     if (s && is_balanced(*s)) queue().add(key_of(s->metadata()));
   });
-  // A port that comes free.
+  // A port or an address that comes free.
   objects().on_change([this](const Ref<Service>& before, const Ref<Service>& now) {
     if (before && is_balanced(*before) && (!now || differs(*before, *now))) wake_balanced();
   });
@@ -202,8 +103,8 @@ void LoadBalancerController::wake_balanced() {
   }
 }
 
-Task<Result<std::vector<BalancerAddress>>> LoadBalancerController::balance(Context ctx,
-                                                                           Ref<Service> service) {
+Task<LoadBalancerController::Balance> LoadBalancerController::balance(Context ctx,
+                                                                      Ref<Service> service) {
   std::vector<Ref<Node>> nodes;
   for (auto& n : nodes_.list()) {
     if (takes_balanced(*n)) nodes.push_back(n);
@@ -212,57 +113,108 @@ Task<Result<std::vector<BalancerAddress>>> LoadBalancerController::balance(Conte
     events().warning(reference_to(service), "UnAvailableLoadBalancer",
                      "There are no available nodes for LoadBalancer");
   }
-  if (options().load_balancers) {
-    co_return co_await options().load_balancers->ensure(ctx, service, std::move(nodes));
+  if (!options().load_balancers) co_return balance_here(*service, nodes);
+  auto made = co_await options().load_balancers->ensure(ctx, service, std::move(nodes));
+  Balance out;
+  out.status = made.status();
+  if (made.ok()) {
+    out.addresses = std::move(*made);
+  } else if (!out.status.is(Reason::kConflict)) {
+    out.addresses = addresses_of(*service);
   }
+  co_return out;
+}
+
+LoadBalancerController::Balance LoadBalancerController::balance_here(
+    const Service& service, const std::vector<Ref<Node>>& nodes) {
+  std::set<std::string> with_endpoints;
+  for (const auto& slice : slices_.by_index(kByService, key_of(service.metadata()))) {
+    for (auto e : slice->endpoints()) {
+      if (e.conditions().ready()) with_endpoints.emplace(e.node_name());
+    }
+  }
+  if (!options().load_balancer_pool.empty()) return balance_by_pool(service, nodes, with_endpoints);
   LocalBalancerView view;
   view.services = objects().list();
   view.reserved_ports = options().reserved_node_ports;
-  for (const auto& slice : slices_.by_index(kByService, key_of(service->metadata()))) {
-    for (auto e : slice->endpoints()) {
-      if (e.conditions().ready()) view.nodes_with_endpoints.emplace(e.node_name());
-    }
+  view.nodes_with_endpoints = std::move(with_endpoints);
+  Balance out;
+  auto planned = plan_local_balancer(service, nodes, view);
+  out.status = planned.status();
+  if (planned.ok()) out.addresses = std::move(*planned);
+  return out;
+}
+
+// Nothing awaits between the plan and what is remembered of it.
+LoadBalancerController::Balance LoadBalancerController::balance_by_pool(
+    const Service& service, const std::vector<Ref<Node>>& nodes,
+    const std::set<std::string>& nodes_with_endpoints) {
+  PoolView view;
+  view.pool = &options().load_balancer_pool;
+  view.services = objects().list();
+  view.given = given_;
+  view.nodes = every_address(nodes_.list());
+  PoolPlan plan = plan_pool_addresses(service, view);
+  Balance out;
+  out.status = std::move(plan.status);
+  for (const IpAddress& ip : plan.addresses) out.addresses.push_back({ip.text(), "", "VIP"});
+  if (!plan.addresses.empty()) out.announcer = plan_announcer(service, nodes, nodes_with_endpoints);
+  given_[key_of(service.metadata())] = std::move(plan.addresses);
+  return out;
+}
+
+void LoadBalancerController::release(const std::string& key) {
+  if (given_.erase(key) == 0) return;
+  for (const std::string& waiting : failing_) queue().add(waiting);
+}
+
+// Writes what it has now, where that is not what is shown.
+Task<Status> LoadBalancerController::show(Context ctx, Ref<Service> service, Balance b) {
+  const auto before = addresses_of(*service);
+  const bool moved = announcer_of(*service) != b.announcer;
+  if (b.addresses == before && !moved) co_return Status();
+  Document body = with_addresses(*service, b.addresses, b.announcer);
+  Status s = co_await write_status(ctx, std::move(body));
+  if (!s.ok()) co_return s;
+  if (b.status.ok() && b.addresses != before) {
+    events().normal(
+        reference_to(service), before.empty() ? "EnsuredLoadBalancer" : "UpdatedLoadBalancer",
+        before.empty() ? "Ensured load balancer" : "Updated load balancer with new hosts");
   }
-  co_return plan_local_balancer(*service, nodes, view);
+  if (moved && !b.announcer.empty()) {
+    events().normal(reference_to(service), "NodeAssigned",
+                    "Announcing from node \"" + b.announcer + "\"");
+  }
+  co_return s;
 }
 
 Task<Status> LoadBalancerController::ensure(Context ctx, Ref<Service> service) {
   const std::string key = key_of(service->metadata());
-  const bool fresh = !has_finalizer(*service);
+  const bool fresh = !has_balancer_finalizer(*service);
   if (fresh) {
     events().normal(reference_to(service), "EnsuringLoadBalancer", "Ensuring load balancer");
     // The change that it makes leads here again: nothing is there before somebody cares for it.
     co_return co_await protect<Service, ServiceEdit>(ctx, &client(), service, Protection::kAdd,
-                                                     std::string(kFinalizer));
+                                                     std::string(kBalancerFinalizer));
   }
-  auto addresses = co_await balance(ctx, service);
-  Status s = addresses.status();
-  if (s.ok() && *addresses != addresses_of(*service)) {
-    const bool first = addresses_of(*service).empty();
-    Document body = with_addresses(*service, *addresses);
-    s = co_await write_status(ctx, std::move(body));
-    if (s.ok()) {
-      events().normal(reference_to(service), first ? "EnsuredLoadBalancer" : "UpdatedLoadBalancer",
-                      first ? "Ensured load balancer" : "Updated load balancer with new hosts");
-    }
+  Balance b = co_await balance(ctx, service);
+  Status why = b.status;
+  if (!why.ok() && failing_.insert(key).second) {
+    events().warning(
+        reference_to(service), "SyncLoadBalancerFailed",
+        "Error syncing load balancer: failed to ensure load balancer: " + why.message());
   }
-  if (s.is(Reason::kConflict) && addresses.ok()) co_return s;  // another wrote it: again
-  if (s.ok()) {
+  Status shown = co_await show(ctx, service, std::move(b));
+  if (shown.is(Reason::kConflict)) co_return shown;  // another wrote it: again
+  if (!why.ok()) co_return why;
+  if (shown.ok()) {
     failing_.erase(key);
-    co_return s;
+  } else if (failing_.insert(key).second) {
+    events().warning(
+        reference_to(service), "SyncLoadBalancerFailed",
+        "Error syncing load balancer: failed to ensure load balancer: " + shown.message());
   }
-  if (failing_.insert(key).second) {
-    events().warning(reference_to(service), "SyncLoadBalancerFailed",
-                     "Error syncing load balancer: failed to ensure load balancer: " + s.message());
-  }
-  // What it had is somebody else's now.
-  if (!addresses_of(*service).empty() && addresses.status().is(Reason::kConflict)) {
-    const std::vector<BalancerAddress> none;
-    Document body = with_addresses(*service, none);
-    Status cleared = co_await write_status(ctx, std::move(body));
-    if (!cleared.ok()) co_return cleared;
-  }
-  co_return s;
+  co_return shown;
 }
 
 Task<Status> LoadBalancerController::remove(Context ctx, Ref<Service> service) {
@@ -277,15 +229,17 @@ Task<Status> LoadBalancerController::remove(Context ctx, Ref<Service> service) {
       co_return s;
     }
   }
-  if (!addresses_of(*service).empty()) {  // the change that it makes leads here again
+  const bool shown = !addresses_of(*service).empty() || !announcer_of(*service).empty();
+  if (shown) {  // the change that it makes leads here again
     const std::vector<BalancerAddress> none;
-    Document body = with_addresses(*service, none);
+    Document body = with_addresses(*service, none, "");
     co_return co_await write_status(ctx, std::move(body));
   }
   Status s = co_await protect<Service, ServiceEdit>(ctx, &client(), service, Protection::kRemove,
-                                                    std::string(kFinalizer));
-  if (s.ok())
-    events().normal(reference_to(service), "DeletedLoadBalancer", "Deleted load balancer");
+                                                    std::string(kBalancerFinalizer));
+  if (!s.ok()) co_return s;
+  events().normal(reference_to(service), "DeletedLoadBalancer", "Deleted load balancer");
+  release(key_of(service->metadata()));
   co_return s;
 }
 
@@ -293,10 +247,14 @@ Task<ReconcileResult> LoadBalancerController::reconcile(Context ctx, std::string
   Ref<Service> service = find(key);
   if (!service) {
     failing_.erase(key);
+    release(key);
     co_return Status();
   }
   const BalancerWish wish = plan_balancer(*service);
-  if (wish == BalancerWish::kNothing) co_return Status();
+  if (wish == BalancerWish::kNothing) {
+    release(key);
+    co_return Status();
+  }
   if (wish == BalancerWish::kEnsure) {
     Status s = co_await ensure(ctx, service);
     co_return s;

@@ -14,14 +14,9 @@
 #include "api/core_v1.h"
 #include "api/discovery_v1.h"
 #include "controllers/kit.h"
+#include "controllers/load_balancer_plan.h"
 
 namespace keles::controllers {
-
-// One address at which a balancer takes connections.
-struct BalancerAddress {
-  std::string ip, hostname, mode = "VIP";  // mode: of an ip
-  bool operator==(const BalancerAddress&) const = default;
-};
 
 // Who has load balancers. Calls are made on the controllers' loop, for one Service at a time; each
 // may be repeated. An error is told as an event of the Service, and tried again.
@@ -36,24 +31,6 @@ class LoadBalancers {
   virtual Task<Status> remove(Context ctx, Ref<api::core_v1::Service> service) = 0;
 };
 
-enum class BalancerWish : uint8_t { kNothing, kEnsure, kRemove };
-BalancerWish plan_balancer(const api::core_v1::Service& service);
-// Whether a balancer sends anything to the node: it lives, and no label excludes it.
-bool takes_balanced(const api::core_v1::Node& node);
-
-// What the balancer of a local cluster knows when it decides.
-struct LocalBalancerView {
-  std::vector<Ref<api::core_v1::Service>> services;  // all
-  std::set<std::string> nodes_with_endpoints;        // ready ones of this Service
-  std::set<int64_t> reserved_ports;                  // the nodes' own
-};
-// The balancer of a local cluster is the nodes themselves: each takes connections to the Service's
-// ports at its own address, as its proxy serves them. An error when a port is the node's own, or
-// another Service has it (of two that want it, the older one gets it).
-Result<std::vector<BalancerAddress>> plan_local_balancer(
-    const api::core_v1::Service& service, const std::vector<Ref<api::core_v1::Node>>& nodes,
-    const LocalBalancerView& view);
-
 class LoadBalancerController final : public ControllerFor<api::core_v1::Service> {
  public:
   explicit LoadBalancerController(Deps deps);
@@ -66,11 +43,23 @@ class LoadBalancerController final : public ControllerFor<api::core_v1::Service>
   void wake_balanced();
   Task<Status> ensure(Context ctx, Ref<Service> service);
   Task<Status> remove(Context ctx, Ref<Service> service);
-  Task<Result<std::vector<BalancerAddress>>> balance(Context ctx, Ref<Service> service);
+  struct Balance {
+    Status status;
+    std::vector<BalancerAddress> addresses;  // what it has from now on; with an error: what is left
+    std::string announcer;                   // of an address of the pool
+  };
+  Task<Balance> balance(Context ctx, Ref<Service> service);
+  Balance balance_here(const Service& service, const std::vector<Ref<Node>>& nodes);
+  Balance balance_by_pool(const Service& service, const std::vector<Ref<Node>>& nodes,
+                          const std::set<std::string>& nodes_with_endpoints);
+  Task<Status> show(Context ctx, Ref<Service> service, Balance b);
+  void release(const std::string& key);
 
   Informer<Node> nodes_;
   Informer<EndpointSlice> slices_;
   std::set<std::string> failing_;  // keys whose last attempt failed
+  // Of the pool, by key: an informer shows late what was written, and no address is given twice.
+  std::map<std::string, std::vector<IpAddress>> given_;
 };
 
 }  // namespace keles::controllers

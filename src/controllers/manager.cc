@@ -99,7 +99,9 @@ const Entry kControllers[] = {
     {{"ttl-controller", "ttl", true, "", 5}, make<TtlController>},
     {{"service-lb-controller", "service", true, "concurrent-service-syncs", 1},
      make<LoadBalancerController>,
-     [](const Options& o) { return o.load_balancers || o.local_load_balancers; }},
+     [](const Options& o) {
+       return o.load_balancers || o.local_load_balancers || !o.load_balancer_pool.empty();
+     }},
     {{"service-cidr-controller", "", true, "", 5}, make<ServiceCidrController>},
     {{"deployment-controller", "deployment", true, "concurrent-deployment-syncs", 5},
      make<DeploymentController>},

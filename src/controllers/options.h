@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/address_pool.h"
 #include "base/loop.h"
 #include "base/status.h"
 #include "controllers/storage/options.h"
@@ -39,6 +40,7 @@ struct Options {
   // controllers; of the same loop.
   LoadBalancers* load_balancers = nullptr;
   bool local_load_balancers = false;      // the nodes' own addresses are balancers
+  AddressPool load_balancer_pool;         // or those of a pool are, which one node each announces
   std::set<int64_t> reserved_node_ports;  // which no balancer takes there
   std::string root_ca_pem;                // published as kube-root-ca.crt; "" publishes nothing
   // What kube-public/cluster-info tells of the cluster: a kubeconfig without a user, with the CA

@@ -14,6 +14,7 @@
 #include "client/kubeconfig.h"
 #include "keles/commands.h"
 #include "keles/control_plane.h"
+#include "keles/controller_flags.h"
 #include "keles/flag_file.h"
 #include "keles/kubelet_identity.h"
 #include "keles/log_flags.h"
@@ -34,7 +35,7 @@ struct AgentFlags {
   std::string token, token_file, data_dir = "/var/lib/keles";
   int64_t balancer_port = 6444;
   bool unsafe_skip_ca_verification = false;
-  std::string name, ip, runtime;
+  std::string name, ip, runtime, load_balancer_pool;
   std::vector<std::string> labels, taints, ignored;
   Duration discovery_timeout = 5min;
   LogFlags logging;
@@ -104,6 +105,7 @@ Task<Status> join(Context ctx, AgentFlags f) {
   parts.runtime = f.runtime;
   parts.labels = f.labels;
   parts.taints = f.taints;
+  parts.load_balancer_pool = f.load_balancer_pool;
   parts.kubeconfig = parts.directory + "/kubelet.conf";
   parts.bootstrap_kubeconfig = parts.directory + "/bootstrap-kubelet.conf";
   parts.ca_file = parts.directory + "/ca.crt";
@@ -201,6 +203,9 @@ int agent_main(const std::vector<std::string>& args) {
   flags.add(
       "register-with-taints", &f.taints,
       "Register the node with the given list of taints (comma separated <key>=<value>:<effect>).");
+  flags.add("load-balancer-pool", &f.load_balancer_pool,
+            "The addresses of Services that this node may answer for on the link of --node-ip, as "
+            "the server has them by its flag of this name. Empty: it answers for none.");
   flags.add("container-runtime-endpoint", &f.runtime,
             "The endpoint of the container runtime. Empty: containerd's, which is started when it "
             "is not there.");
@@ -224,6 +229,7 @@ int agent_main(const std::vector<std::string>& args) {
                      std::chrono::system_clock::now().time_since_epoch())
                      .count()};
     TRY(machines::server_addresses(f.servers).status());
+    TRY(read_load_balancer_pool(f.load_balancer_pool).status());
     if (f.balancer_port < 1 || f.balancer_port > 65535)
       return Status::bad_request("--balancer-port: want 1 to 65535");
     if (!has_joined(f, now)) TRY(targets_of(f).status());  // before anything is made

@@ -87,7 +87,33 @@ Status check_autoscaler_flags(ControllerFlags* c) {
   return {};
 }
 
+Status check_balancer_flags(ControllerFlags* c, std::string_view cluster_cidr) {
+  TRY_ASSIGN(pool, read_load_balancer_pool(c->load_balancer_pool));
+  c->pool = std::move(pool);
+  if (c->pool.empty()) return {};
+  if (c->local_load_balancers)
+    return Status::bad_request(
+        "--load-balancer-pool: balancers are the nodes' own addresses already: leave out "
+        "--local-load-balancers");
+  while (!cluster_cidr.empty()) {
+    const size_t end = std::min(cluster_cidr.find(','), cluster_cidr.size());
+    const auto pods = IpPrefix::parse(cluster_cidr.substr(0, end));
+    const std::string both = pods ? c->pool.overlap(*pods) : "";
+    if (!both.empty())
+      return Status::bad_request("--load-balancer-pool: \"" + both + "\" has addresses of pods (" +
+                                 pods->text() + "): want addresses that nobody else uses");
+    cluster_cidr.remove_prefix(std::min(end + 1, cluster_cidr.size()));
+  }
+  return {};
+}
+
 }  // namespace
+
+Result<AddressPool> read_load_balancer_pool(const std::string& flag) {
+  auto pool = AddressPool::parse(flag);
+  if (!pool.ok()) return pool.status().with_prefix("--load-balancer-pool");
+  return pool;
+}
 
 ControllerFlags::ControllerFlags() : controllers(controllers::Options().controllers) {
   for (const auto& c : controllers::known_controllers()) {
@@ -105,6 +131,7 @@ void ControllerFlags::apply(controllers::Options* out) const {
   out->controllers = controllers;
   out->node_mask_sizes = node_masks;
   out->local_load_balancers = local_load_balancers;
+  out->load_balancer_pool = pool;
   for (const auto& [flag, n] : syncs) out->syncs[flag] = static_cast<int>(n);
   out->storage.local_path_directory = local_path_directory;
   out->storage.remove_host_path = remove_below_tmp;
@@ -131,6 +158,10 @@ void add_controller_flags(Flags& f, ControllerFlags& c) {
   f.add("local-load-balancers", &c.local_load_balancers,
         "Services of type LoadBalancer without a class are served at the nodes' own addresses, "
         "where no cloud is; for clusters whose users may have the nodes' ports.");
+  f.add("load-balancer-pool", &c.load_balancer_pool,
+        "Services of type LoadBalancer without a class have addresses of these ranges, separated "
+        "by commas (10.0.0.16/28, 10.0.0.16-10.0.0.31; of either family), which nobody else uses "
+        "on the nodes' network. For each a node answers there, which is to have the same flag.");
   f.add("local-path-directory", &c.local_path_directory,
         "Where on each node volumes of the default class \"standard\" are kept, which is made with "
         "the cluster. When empty: there is none, and nobody provisions volumes.");
@@ -147,6 +178,7 @@ Status check_controller_flags(ControllerFlags* c, std::string_view cluster_cidr)
   TRY_ASSIGN(ranges, controllers::read_node_ranges(cluster_cidr, c->node_masks));
   (void)ranges;
   TRY(check_autoscaler_flags(c));
+  TRY(check_balancer_flags(c, cluster_cidr));
   for (const auto& [flag, n] : c->syncs) {
     if (n > 0 && n <= kMostSyncs) continue;
     return Status::bad_request(flag + " must be " +

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/address_pool.h"
 #include "base/flags.h"
 #include "client/leader_election.h"
 #include "controllers/autoscaling/options.h"
@@ -29,14 +30,18 @@ struct ControllerFlags {
   std::string resource_lock = "leases", resource_name = "kube-controller-manager";
   controllers::NodeMaskSizes node_masks;
   bool local_load_balancers = false;
+  std::string load_balancer_pool;
   LeaderElectionOptions election;  // the durations and the namespace
 
+  AddressPool pool;                 // of check_controller_flags
   double requests_per_second = -1;  // of check_controller_flags; not above 0: no limit
   bool any() const;                 // whether a controller runs at all
   void apply(controllers::Options* out) const;
 };
 
 void add_controller_flags(Flags& f, ControllerFlags& c);
+// Of the flag --load-balancer-pool, wherever it is given.
+Result<AddressPool> read_load_balancer_pool(const std::string& flag);
 // `cluster_cidr`: what nodes are given ranges of; "" when nobody gives any.
 Status check_controller_flags(ControllerFlags* c, std::string_view cluster_cidr);
 

@@ -75,6 +75,14 @@ TEST(Controllers, TheirFlagsAreChecked) {
       {{"--node-cidr-mask-size-ipv6=80"},
        "usage of --node-cidr-mask-size-ipv6 is not allowed for a single-stack IPv4 cluster"},
       {{"--node-cidr-mask-size=26"}, ""},
+      {{"--load-balancer-pool=10.0.0.16/28,fd00::10-fd00::1f"}, ""},
+      {{"--load-balancer-pool=10.0.0.17/28"},
+       "--load-balancer-pool: \"10.0.0.17/28\" is no range, but an address within one: want "
+       "10.0.0.16/28, or 10.0.0.17 alone"},
+      {{"--load-balancer-pool=10.244.7.0/28"},
+       "--load-balancer-pool: \"10.244.7.0/28\" has addresses of pods (10.244.0.0/16)"},
+      {{"--load-balancer-pool=10.0.0.16/28", "--local-load-balancers"},
+       "leave out --local-load-balancers"},
       {{"--leader-elect=false", "--leader-elect-lease-duration=5s"}, ""},
       {{"--kube-api-qps=2.5", "--concurrent-rc-syncs=3"}, ""},
   };

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/address_pool.h"
 #include "base/file.h"
 #include "base/flags.h"
 #include "base/ip.h"
@@ -17,6 +18,7 @@
 #include "client/kubeconfig.h"
 #include "keles/code_pages.h"
 #include "keles/commands.h"
+#include "keles/controller_flags.h"
 #include "keles/flag_values.h"
 #include "keles/healthz_port.h"
 #include "keles/host_address.h"
@@ -35,6 +37,7 @@
 #include "node/network/node_network.h"
 #include "node/node_agent.h"
 #include "node/shutdown/shutdown_plan.h"
+#include "proxy/announce/announcer.h"
 #include "proxy/policy/enforcer.h"
 #include "proxy/proxy.h"
 
@@ -44,7 +47,7 @@ namespace {
 struct KubeletFlags {
   std::string config, proxy_config;
   std::string kubeconfig, bootstrap_kubeconfig, proxy_kubeconfig, node_ip, name, client_ca_file,
-      runtime_endpoint, pod_network = "bridge";
+      runtime_endpoint, pod_network = "bridge", load_balancer_pool;
   std::string cert_file, key_file, authorization_mode = "Webhook";
   std::string healthz_address = "127.0.0.1";
   int64_t port = 10250, read_only_port = 0, healthz_port = 10248;
@@ -53,6 +56,7 @@ struct KubeletFlags {
   ProxyFlags proxy;
   ManagerFlags managers;
   proxy::HealthPorts proxy_ports;
+  AddressPool announced;
   std::string eviction_hard = node::signal_map_text(node::EvictionSettings::default_hard(), '<');
   std::string eviction_soft, eviction_soft_grace, eviction_reclaim;
   bool eviction_merge = false;
@@ -256,6 +260,9 @@ void add_flags(Flags& f, KubeletFlags& k) {
   f.add("pod-network", &k.pod_network,
         "bridge: configure CNI, routes between nodes that share a link and a tunnel (VXLAN) to "
         "others; vxlan: the tunnel to all; none: leave that to somebody else.");
+  f.add("load-balancer-pool", &k.load_balancer_pool,
+        "The addresses of Services that this node may answer for on the link of --node-ip, as "
+        "keles server has them by its flag of this name. Empty: it answers for none.");
   f.add("network-policy", &k.network_policy,
         "Enforce network policies on this node's pods; with --pod-network=none that is left to "
         "somebody else, too.");
@@ -427,6 +434,8 @@ Status finish_options(KubeletFlags& k) {
         "--healthz-port and --healthz-bind-address: want a port number up to 65535, and an IP "
         "address");
   }
+  TRY_ASSIGN(announced, read_load_balancer_pool(k.load_balancer_pool));
+  k.announced = std::move(announced);
   TRY_ASSIGN(proxy_ports, k.proxy.ports());
   k.proxy_ports = proxy_ports;
   k.node.port = static_cast<uint16_t>(k.port);
@@ -470,8 +479,32 @@ Status finish_options(KubeletFlags& k) {
   TRY(read_credential_providers(k));
   return read_certificates(k);
 }
+std::vector<IpAddress> own_addresses(const KubeletFlags& k) {
+  std::vector<IpAddress> out;
+  for (const std::string& ip : {k.node.address, k.node.second_address}) {
+    if (auto address = IpAddress::parse(ip)) out.push_back(*address);
+  }
+  return out;
+}
+
 Task<void> run_proxy(proxy::Proxy* proxy, Context ctx) { co_await proxy->run(ctx); }
 Task<void> run_enforcer(policy::Enforcer* enforcer, Context ctx) { co_await enforcer->run(ctx); }
+
+Task<void> run_announcer(announce::Announcer* announcer, Context ctx) {
+  co_await announcer->run(ctx);
+}
+
+// Of load balancer addresses of the pool, on the link of the node's own.
+std::unique_ptr<announce::Announcer> make_announcer(Loop& loop, InformerFactory& informers,
+                                                    const KubeletFlags& k) {
+  announce::AnnouncerOptions o;
+  o.node_name = k.name;
+  o.pool = k.announced;
+  o.node_ips = own_addresses(k);
+  Loop* l = &loop;
+  auto open = [l, ips = o.node_ips] { return announce::open_link(*l, ips); };
+  return std::make_unique<announce::Announcer>(informers, std::move(o), std::move(open));
+}
 
 Task<void> run_links(LinkGuard* links, Context ctx) { co_await links->run(ctx); }
 
@@ -533,15 +566,17 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
   std::unique_ptr<proxy::Proxy> proxy;
   std::unique_ptr<proxy::HealthServer> proxy_health;
   if (k.proxy.enabled) {
-    std::vector<IpAddress> own;
-    for (const std::string& ip : {k.node.address, k.node.second_address}) {
-      if (auto address = IpAddress::parse(ip)) own.push_back(*address);
-    }
-    auto options = k.proxy.options(k.name, own);
+    auto options = k.proxy.options(k.name, own_addresses(k));
     if (!options.ok()) co_return options.status();
     proxy = std::make_unique<proxy::Proxy>(informers, proxy::make_kernel(), std::move(*options));
     group.spawn(run_proxy(proxy.get(), all));
     proxy_health = std::make_unique<proxy::HealthServer>(ctx.loop(), proxy.get(), k.proxy_ports);
+  }
+  std::unique_ptr<announce::Announcer> announcer;
+  if (!k.announced.empty()) {
+    announcer = make_announcer(ctx.loop(), informers, k);
+    group.spawn(run_announcer(announcer.get(), all));
+    k.node.lease_renewed = [a = announcer.get()](TimePoint begun) { a->renewed(begun); };
   }
   std::unique_ptr<policy::Enforcer> enforcer;
   if (k.network_policy && k.pod_network != "none") {

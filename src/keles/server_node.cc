@@ -31,6 +31,7 @@ Result<machines::NodeParts> own_parts(const ControlPlaneOptions& f, const Server
   p.name = n.name;
   p.ip = f.advertise_address;
   p.runtime = n.runtime;
+  p.load_balancer_pool = f.controlling.load_balancer_pool;
   p.network.domain = f.cluster_domain;
   p.network.pods = f.cluster_cidr;
   p.network.services = f.service_cidr;

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -69,16 +70,42 @@ std::string node_ips(const ClusterConfig& config, const NodeSpec& node) {
   return both.front() + "," + both.back();
 }
 
-// `balancer`: before several control planes; null: there is one.
-Service server_service(const ClusterConfig& config, const NodeSpec& node,
-                       const NodeSpec* balancer) {
+// What of a subnet is for load balancers: by number, before the last few of it (of its first 65,536
+// if it has more).
+struct PoolNumbers {
+  uint64_t first, last;
+};
+PoolNumbers pool_numbers(const IpPrefix& subnet) {
+  const int bits = std::min(subnet.whole() - subnet.length, 16);
+  const uint64_t end = uint64_t{1} << bits;
+  return {end - 56, end - 6};
+}
+
+std::string pool_in(const IpPrefix& subnet) {
+  const PoolNumbers numbers = pool_numbers(subnet);
+  return subnet.nth(numbers.first)->text() + "-" + subnet.nth(numbers.last)->text();
+}
+
+// "": there is none.
+std::string balancer_pool(const ClusterConfig& config, const NodeSubnets& subnets) {
+  if (config.load_balancer_pool != "auto") return config.load_balancer_pool;
+  std::string out;
+  if (config.family != IpFamily::kV6) out = pool_in(subnets.v4);
+  if (config.family != IpFamily::kV4 && subnets.v6)
+    out += (out.empty() ? "" : ",") + pool_in(*subnets.v6);
+  return out;
+}
+
+// `balancer`: before several control planes; null: there is one. `pool`: of Services' balancers.
+Service server_service(const ClusterConfig& config, const NodeSpec& node, const NodeSpec* balancer,
+                       const std::string& pool) {
   Service s{
       "server",
       {kNodeBinary, "server", std::string("--data-dir=") + kServerData,
        "--advertise-address=" + node.plain_address(), "--secure-port=" + std::to_string(kApiPort),
        "--service-cluster-ip-range=" + config.service_subnet, "--cluster-cidr=" + config.pod_subnet,
        std::string("--bind-address=") + every_address(config), "--dns-port=53",
-       "--local-load-balancers"}};
+       pool.empty() ? "--local-load-balancers" : "--load-balancer-pool=" + pool}};
   for (const std::string& san : config.tls_sans) s.argv.push_back("--tls-san=" + san);
   s.argv.insert(s.argv.end(), config.server_flags.begin(), config.server_flags.end());
   if (!config.api_server_address.empty() && config.api_server_address != "0.0.0.0" &&
@@ -109,8 +136,8 @@ NodeLabels labels_of(const NodeConfig& wanted, bool own) {
   return out;
 }
 
-Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
-                        const NodeConfig& wanted) {
+Service kubelet_service(const ClusterConfig& config, const NodeSpec& node, const NodeConfig& wanted,
+                        const std::string& pool) {
   const NodeFiles files;
   Service s{
       "kubelet",
@@ -131,6 +158,7 @@ Service kubelet_service(const ClusterConfig& config, const NodeSpec& node,
     for (const std::string& t : *wanted.taints) s.argv.push_back("--register-with-taints=" + t);
   s.argv.insert(s.argv.end(), wanted.kubelet_flags.begin(), wanted.kubelet_flags.end());
   if (!labels.empty()) s.argv.push_back("--node-labels=" + joined(labels));
+  if (!pool.empty()) s.argv.push_back("--load-balancer-pool=" + pool);
   if (config.disable_default_cni) s.argv.push_back("--pod-network=none");
   return s;
 }
@@ -175,6 +203,7 @@ void add_api_port(const ClusterConfig& config, NodeSpec* front) {
 std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const NodeSubnets& subnets) {
   std::vector<NodeSpec> out;
   auto names = node_names(config);
+  const std::string pool = balancer_pool(config, subnets);
   std::optional<NodeSpec> balancer;
   if (config.control_planes() > 1) {
     balancer = place_node(config, subnets, load_balancer_name(config.name), kLoadBalancerRole,
@@ -189,11 +218,11 @@ std::vector<NodeSpec> plan_nodes(const ClusterConfig& config, const NodeSubnets&
     n.images.push_back(pause_archive(config.name));
     n.services.push_back({"containerd", {"containerd"}});
     if (wanted.role == "control-plane") {
-      n.services.push_back(server_service(config, n, balancer ? &*balancer : nullptr));
+      n.services.push_back(server_service(config, n, balancer ? &*balancer : nullptr, pool));
       if (!balancer) add_api_port(config, &n);
     }
     n.services.push_back(storage_service(n));
-    n.services.push_back(kubelet_service(config, n, wanted));
+    n.services.push_back(kubelet_service(config, n, wanted, pool));
     out.push_back(std::move(n));
   }
   if (!balancer) return out;
@@ -233,7 +262,8 @@ Result<std::vector<NodeSpec>> prepare_nodes(const ClusterConfig& config) {
   const IpPrefix& subnet = subnets.v4;
   // The first is the bridge's, the last the load balancer's.
   const size_t last = config.nodes.size() + (config.control_planes() > 1 ? 2 : 1);
-  if (!subnet.nth(last + 1)) {
+  const bool pooled = config.load_balancer_pool == "auto";
+  if (!subnet.nth(last + 1) || (pooled && last >= pool_numbers(subnet).first)) {
     return Status::bad_request("no room for " + std::to_string(config.nodes.size()) + " nodes in " +
                                subnet.text());
   }

@@ -37,6 +37,9 @@ struct ClusterConfig {
   std::string api_server_address;  // "" with port 0: the control plane's own address, port 6443
   uint16_t api_server_port = 0;
   bool disable_default_cni = false;
+  // Of Services of type LoadBalancer: ranges, or "auto" for some at the end of the nodes' subnets.
+  // "": they have the nodes' addresses.
+  std::string load_balancer_pool;
   std::vector<std::string> containerd_patches;      // TOML that parses
   std::vector<std::string> tls_sans, server_flags;  // from kubeadmConfigPatches
   // What the configuration asks for and cannot have here, each with its field and the reason.

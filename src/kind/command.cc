@@ -10,6 +10,7 @@
 #include <iterator>
 #include <set>
 
+#include "base/address_pool.h"
 #include "base/file.h"
 #include "base/flags.h"
 #include "kind/cluster.h"
@@ -21,7 +22,7 @@ namespace {
 
 // What a command was given: the flags that it knows, and the words.
 struct Arguments {
-  std::string name, config, kubeconfig, image;
+  std::string name, config, kubeconfig, image, pool;
   std::vector<std::string> nodes, words;
   Duration wait{0};
   int64_t verbosity = 0;
@@ -35,6 +36,10 @@ void add_flags(Flags* flags, const std::set<std::string>& known, Arguments* a) {
   if (wants("config")) flags->add("config", &a->config, "a cluster configuration file, or -");
   if (wants("kubeconfig")) flags->add("kubeconfig", &a->kubeconfig, "the kubeconfig to change");
   if (wants("image")) flags->add("image", &a->image, "accepted and ignored: nodes have no image");
+  if (wants("load-balancer-pool"))
+    flags->add("load-balancer-pool", &a->pool,
+               "addresses for Services of type LoadBalancer in place of the nodes' own, which one "
+               "node each announces: ranges on the nodes' network, or auto for 51 at its end");
   if (wants("nodes")) flags->add("nodes", &a->nodes, "only these nodes");
   if (wants("wait")) flags->add("wait", &a->wait, "wait this long for every node to be Ready");
   if (wants("retain")) flags->add("retain", &a->retain, "keep the nodes when creation fails");
@@ -74,6 +79,11 @@ Status create(const Arguments& a) {
     config->name = a.name;
   } else if (named && *named && yaml.empty()) {
     config->name = named;
+  }
+  config->load_balancer_pool = a.pool;
+  if (!a.pool.empty() && a.pool != "auto") {
+    auto pool = AddressPool::parse(a.pool);
+    if (!pool.ok()) return pool.status().with_prefix("--load-balancer-pool");
   }
   CreateOptions options;
   options.wait = a.wait;
@@ -221,9 +231,10 @@ struct Command {
 const std::vector<Command>& commands() {
   static const std::vector<Command> kCommands{
       {{"create", "cluster"},
-       {"name", "config", "wait", "kubeconfig", "retain", "image"},
+       {"name", "config", "wait", "kubeconfig", "retain", "image", "load-balancer-pool"},
        create,
-       "create cluster [--name NAME] [--config FILE|-] [--wait DURATION] [--retain]"},
+       "create cluster [--name NAME] [--config FILE|-] [--wait DURATION] [--retain] "
+       "[--load-balancer-pool RANGES|auto]"},
       {{"delete", "cluster"}, {"name", "kubeconfig"}, remove, "delete cluster [--name NAME]"},
       {{"delete", "clusters"}, {"all", "kubeconfig"}, remove_many, "delete clusters NAME...|--all"},
       {{"get", "clusters"}, {}, get_clusters, "get clusters"},

@@ -77,6 +77,30 @@ TEST(PlanNodes, EachHasItsPlaceAndItsPrograms) {
   EXPECT_THAT(argv(nodes[0], "server"), Contains("--local-load-balancers"));
 }
 
+TEST(PlanNodes, APoolOfLoadBalancersIsKnownToAll) {
+  struct Row {
+    const char *family, *asked, *pool;
+  };
+  for (const Row& r : {Row{"ipv4", "auto", "172.18.255.200-172.18.255.250"},
+                       Row{"ipv6", "auto", "fd00:6b6c:0:1::ffc8-fd00:6b6c:0:1::fffa"},
+                       Row{"dual", "auto",
+                           "172.18.255.200-172.18.255.250,"
+                           "fd00:6b6c:0:1::ffc8-fd00:6b6c:0:1::fffa"},
+                       Row{"ipv4", "172.18.9.0/24", "172.18.9.0/24"}}) {
+    auto config = parse_cluster_config(
+        "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nname: c\nnodes: [{role: "
+        "control-plane}, {role: worker}]\nnetworking: {ipFamily: " +
+        std::string(r.family) + "}\n");
+    ASSERT_TRUE(config.ok()) << config.status().message();
+    config->load_balancer_pool = r.asked;
+    auto nodes = plan_nodes(*config, {kSubnet, IpPrefix::parse("fd00:6b6c:0:1::/64")});
+    const std::string flag = "--load-balancer-pool=" + std::string(r.pool);
+    EXPECT_THAT(argv(nodes[0], "server"), Contains(flag));
+    EXPECT_THAT(argv(nodes[0], "server"), Not(Contains("--local-load-balancers")));
+    for (const auto& n : nodes) EXPECT_THAT(argv(n, "kubelet"), Contains(flag));
+  }
+}
+
 TEST(PlanNodes, SeveralControlPlanesHaveABalancerAndOneStore) {
   auto nodes = plan(
       "nodes: [{role: worker}, {role: control-plane}, {role: control-plane}]\n"

@@ -210,7 +210,9 @@ TEST(NodeParts, TheKubeletIsToldAll) {
   p.bootstrap_kubeconfig.clear();
   p.certificate_file = "/a/kubelet.crt";
   p.key_file = "/a/kubelet.key";
+  p.load_balancer_pool = "10.0.0.16/28";
   auto own = kubelet_arguments(p, "unix:///r.sock");
+  EXPECT_THAT(own, Contains("--load-balancer-pool=10.0.0.16/28"));
   EXPECT_THAT(own, Contains("--tls-cert-file=/a/kubelet.crt"));
   EXPECT_THAT(own, Not(Contains(StartsWith("--rotate"))));
 }

@@ -144,6 +144,7 @@ std::vector<std::string> kubelet_arguments(const NodeParts& p, const std::string
     out.push_back("--tls-private-key-file=" + p.key_file);
   }
   if (!p.proxy_kubeconfig.empty()) out.push_back("--proxy-kubeconfig=" + p.proxy_kubeconfig);
+  if (!p.load_balancer_pool.empty()) out.push_back("--load-balancer-pool=" + p.load_balancer_pool);
   for (const std::string& l : p.labels) out.push_back("--node-labels=" + l);
   for (const std::string& t : p.taints) out.push_back("--register-with-taints=" + t);
   return out;

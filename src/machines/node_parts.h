@@ -23,6 +23,7 @@ struct NodeParts {
   std::string proxy_kubeconfig;            // "": the kubelet's
   ClusterNetwork network;
   std::vector<std::string> labels, taints;
+  std::string load_balancer_pool;  // which of it this node may announce; "": nothing
 };
 
 // After "keles"; `runtime`: its endpoint.

@@ -358,6 +358,7 @@ class Agent final : public NodeView,
     managers_ = std::move(made);
     shared_.managers = managers_.get();
     status_.offer([this] { return managers_->capacity(); });
+    status_.on_renewed(options_.lease_renewed);
     return {};
   }
   Reservations reservations() const {

@@ -72,6 +72,8 @@ struct NodeOptions {
   std::function<Task<Status>(Context ctx, Ref<api::core_v1::Pod> pod, std::string sandbox,
                              std::vector<std::string> ips)>
       guard_network;
+  // Told of each renewal of the node's Lease: when it was begun.
+  std::function<void(TimePoint begun)> lease_renewed;
   StaticPodOptions static_pods;  // but for the node's name
   ImageGcPolicy image_gc;
   int64_t parallel_pulls = 1;  // of images; 0: any number

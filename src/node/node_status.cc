@@ -509,9 +509,11 @@ Task<void> NodeStatus::keep_lease(Context ctx) {
   Duration failed = 200ms;
   Recurring failing;
   while (!ctx.done()) {
+    const TimePoint begun = ctx.loop().now();
     Status s = co_await renew_lease(ctx);
     if (ctx.done()) co_return;
     if (s.ok()) failing.over();
+    if (s.ok() && tell_renewed_) tell_renewed_(begun);
     if (!s.ok() && failing.news(ctx.loop().now(), s.message())) {
       log::warn("Cannot renew the node's lease", {{"node", facts_.name}, {"error", s}});
     }

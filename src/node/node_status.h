@@ -65,6 +65,8 @@ class NodeStatus {
   void observe(const api::core_v1::Node& node);
   // Asked for what device plug-ins offer, each time the status is looked at.
   void offer(std::function<PluginCapacity()> plugins) { ask_plugins_ = std::move(plugins); }
+  // Told of each renewal of the node's Lease that the API acknowledged: when it was begun.
+  void on_renewed(std::function<void(TimePoint begun)> tell) { tell_renewed_ = std::move(tell); }
   // What the eviction manager finds; reported at once when it changes.
   void set_pressures(std::set<Pressure> now);
   // The machine goes down: the Node is not ready, which is reported at once.
@@ -109,6 +111,7 @@ class NodeStatus {
   bool shutting_down_ = false;
   bool runtime_ready_ = false, network_ready_ = false;
   std::function<PluginCapacity()> ask_plugins_;
+  std::function<void(TimePoint begun)> tell_renewed_;
   PluginCapacity plugins_;  // `gone` are those that are told to be none
   std::set<Pressure> pressures_, told_pressures_;
   bool reported_ready_ = false;
