@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/ip.h"
 #include "client/kubeconfig.h"
+#include "net/certificate_bundle.h"
 #include "net/pki.h"
 
 namespace keles {
@@ -37,7 +38,7 @@ Result<NodeIdentity> issue_node_identity(const net::TlsIdentity& ca, const std::
   TRY_ASSIGN(server, net::issue_certificate(ca, serving));
   out.client = client;
   out.serving = server;
-  out.serving.certificate_pem += ca.certificate_pem;
+  out.serving.certificate_pem += net::first_certificate(ca.certificate_pem);
   return out;
 }
 

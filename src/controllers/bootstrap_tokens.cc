@@ -90,10 +90,26 @@ std::optional<std::pair<std::string, std::string>> signing_token(const Secret& s
   return std::make_pair(std::move(id), std::move(secret));
 }
 
+std::string with_authority_of(std::string content, std::string_view told) {
+  constexpr std::string_view kAuthority = "certificate-authority-data: ";
+  auto place = [&](std::string_view text) {
+    const size_t key = text.find(kAuthority);
+    if (key == text.npos) return std::string_view();
+    const std::string_view rest = text.substr(key + kAuthority.size());
+    return rest.substr(0, rest.find('\n'));
+  };
+  const std::string_view was = place(content), now = place(told);
+  if (was.empty() || now.empty() || was == now) return content;
+  const auto at = static_cast<size_t>(was.data() - content.data());
+  content.replace(at, was.size(), now);
+  return content;
+}
+
 SignedMap plan_cluster_info(const ConfigMap& map, const std::vector<Ref<Secret>>& secrets,
-                            WallTime now) {
+                            WallTime now, std::string_view told) {
   if (map.data().value().find(kSigned) == nullptr) return std::nullopt;
-  const std::string content(map.data().get(kSigned));
+  const std::string held(map.data().get(kSigned));
+  const std::string content = with_authority_of(held, told);
   std::map<std::string, std::string> wanted, there;
   for (const Ref<Secret>& s : secrets) {
     auto token = signing_token(*s, now);
@@ -104,9 +120,10 @@ SignedMap plan_cluster_info(const ConfigMap& map, const std::vector<Ref<Secret>>
   for (const auto& [key, value] : map.data()) {
     if (key.starts_with(kSignature)) there.emplace(key, value);
   }
-  if (wanted == there) return std::nullopt;
+  if (wanted == there && content == held) return std::nullopt;
   Draft<ConfigMapEdit> d(map);
   auto data = d->edit_data();
+  data.set(kSigned, content);
   for (const auto& [key, value] : there) data.erase(key);
   for (const auto& [key, value] : wanted) data.set(key, value);
   return d;
@@ -165,7 +182,8 @@ Task<ReconcileResult> BootstrapSigner::reconcile(Context ctx, std::string) {
     if (!options().cluster_info.empty()) made = co_await make_cluster_info(ctx);
     co_return made;
   }
-  auto plan = plan_cluster_info(*map, secrets_.list(kNamespace), loop().wall_now());
+  auto plan =
+      plan_cluster_info(*map, secrets_.list(kNamespace), loop().wall_now(), options().cluster_info);
   if (!plan) co_return Status();
   auto done = co_await client().update<ConfigMap>(ctx, plan->take());
   co_return without_races(done.status());

@@ -25,10 +25,15 @@ std::optional<std::pair<std::string, std::string>> signing_token(const api::core
 // When the token ends; none for one that does not. What cannot be read has ended.
 std::optional<WallTime> token_end(const api::core_v1::Secret& secret);
 
-// The ConfigMap with the signatures that it is to have; none when it has them.
+// A kubeconfig with the CA of another one; all else stays. As it is where either holds none.
+std::string with_authority_of(std::string content, std::string_view told);
+
+// The ConfigMap with the signatures that it is to have, and the CA that `told`
+// (Options::cluster_info) says; none when it has them.
 using SignedMap = std::optional<Draft<api::core_v1::ConfigMapEdit>>;
 SignedMap plan_cluster_info(const api::core_v1::ConfigMap& map,
-                            const std::vector<Ref<api::core_v1::Secret>>& secrets, WallTime now);
+                            const std::vector<Ref<api::core_v1::Secret>>& secrets, WallTime now,
+                            std::string_view told = {});
 
 class BootstrapSigner final : public Controller {
  public:

@@ -116,6 +116,18 @@ TEST(PlanClusterInfo, HasASignatureOfEachTokenAndNoOther) {
   }
 }
 
+TEST(ClusterInfo, FollowsTheCaAndKeepsTheRest) {
+  const std::string held =
+      "clusters:\n- cluster:\n    certificate-authority-data: OLD\n    server: https://mine\n";
+  const std::string told =
+      "clusters:\n- cluster:\n    certificate-authority-data: TkVX\n    server: https://other\n";
+  EXPECT_EQ(with_authority_of(held, told),
+            "clusters:\n- cluster:\n    certificate-authority-data: TkVX\n    server: "
+            "https://mine\n");
+  EXPECT_EQ(with_authority_of("Hello", told), "Hello");
+  EXPECT_EQ(with_authority_of(held, ""), held);
+}
+
 struct World {
   SimLoop loop{1};
   FakeClient client{loop};

@@ -720,19 +720,23 @@ TEST_F(AdmissionTest, RuntimeClassesByTable) {
 }
 
 TEST_F(AdmissionTest, KubeSystemTellsTheClientCaAndSinceWhenTokensAreTracked) {
+  const WallTime now = loop.wall_now();
+  const net::CertificateSpec ca{.common_name = "ca", .not_before = now, .not_after = now + 24h};
+  const std::string first = net::make_ca(ca)->certificate_pem;
+  const std::string other = net::make_ca(ca)->certificate_pem;
   ApiServerOptions options;
-  options.client_ca_pem = "PEM\n";
+  options.client_ca_pem = first;
   serve(std::move(options));
   auto map = run(admin->get(ctx, &kind("v1", "ConfigMap"), "kube-system",
                             "extension-apiserver-authentication"));
   ASSERT_TRUE(map.ok());
-  EXPECT_EQ((*map)->tree()->root["data"]["client-ca-file"].as_string(), "PEM\n");
+  EXPECT_EQ((*map)->tree()->root["data"]["client-ca-file"].as_string(), first);
   ApiServerOptions second;
-  second.client_ca_pem = "OTHER\n";
+  second.client_ca_pem = other + first;
   serve(std::move(second));
   map = run(admin->get(ctx, &kind("v1", "ConfigMap"), "kube-system",
                        "extension-apiserver-authentication"));
-  EXPECT_EQ((*map)->tree()->root["data"]["client-ca-file"].as_string(), "PEM\nOTHER\n");
+  EXPECT_EQ((*map)->tree()->root["data"]["client-ca-file"].as_string(), first + other);
   map = run(admin->get(ctx, &kind("v1", "ConfigMap"), "kube-system",
                        "kube-apiserver-legacy-service-account-token-tracking"));
   ASSERT_TRUE(map.ok());

@@ -21,6 +21,7 @@
 #include "keles/runtime.h"
 #include "kind/layout.h"
 #include "machines/discovery.h"
+#include "machines/follow_ca.h"
 #include "machines/machine_check.h"
 #include "machines/node_parts.h"
 #include "machines/server_balancer.h"
@@ -86,14 +87,27 @@ Task<Result<machines::FoundCluster>> discover_any(Context ctx,
   co_return last.ok() ? ctx.status() : last;
 }
 
-Result<std::unique_ptr<machines::ServerBalancer>> make_balancer(Loop& loop, const AgentFlags& f) {
+Result<std::unique_ptr<machines::ServerBalancer>> make_balancer(Loop& loop, const AgentFlags& f,
+                                                                const std::string& ca_file) {
   machines::ServerBalancer::Options o;
   TRY_ASSIGN(addresses, machines::server_addresses(f.servers));
-  TRY_ASSIGN(ca, read_file(f.data_dir + "/agent/ca.crt"));
-  o.probe = machines::ready_probe(loop, addresses, ca);
+  TRY_ASSIGN(probe, machines::ready_probe(loop, addresses, ca_file));
+  o.probe = std::move(probe);
   o.servers = std::move(addresses);
   o.port = static_cast<uint16_t>(f.balancer_port);
   return machines::ServerBalancer::listen(loop, std::move(o));
+}
+
+Result<machines::FollowedCa> followed_ca(const AgentFlags& f, const machines::NodeParts& parts) {
+  machines::FollowedCa out;
+  for (const std::string& url : f.servers) {
+    ClientConfig config;
+    TRY(parse_server_url(url, &config).with_prefix("--server"));
+    out.servers.push_back(std::move(config));
+  }
+  out.ca_file = parts.ca_file;
+  out.kubeconfigs = {parts.kubeconfig, parts.bootstrap_kubeconfig};
+  return out;
 }
 
 Task<Status> join(Context ctx, AgentFlags f) {
@@ -136,12 +150,18 @@ Task<Status> join(Context ctx, AgentFlags f) {
   }
   Status s = machines::lead_to(parts.kubeconfig, cluster_url(f));
   if (!s.ok()) co_return s;
-  if (f.servers.size() == 1) co_return co_await machines::run_node_parts(ctx, parts);
-  auto balancer = make_balancer(ctx.loop(), f);
-  if (!balancer.ok()) co_return balancer.status();
+  auto followed = followed_ca(f, parts);
+  if (!followed.ok()) co_return followed.status();
+  std::unique_ptr<machines::ServerBalancer> balancer;
   Context balancing = Context::root(ctx.loop()).child();  // the parts end with their servers there
   TaskGroup group(ctx.loop());
-  group.spawn((*balancer)->run(balancing));
+  if (f.servers.size() > 1) {
+    auto made = make_balancer(ctx.loop(), f, parts.ca_file);
+    if (!made.ok()) co_return made.status();
+    balancer = std::move(*made);
+    group.spawn(balancer->run(balancing));
+  }
+  group.spawn(machines::follow_ca(balancing, std::move(*followed)));
   Status ended = co_await machines::run_node_parts(ctx, parts);
   balancing.cancel();
   co_await group.join();

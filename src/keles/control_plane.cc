@@ -35,6 +35,7 @@
 #include "keles/local_paths.h"
 #include "keles/merged_client.h"
 #include "machines/live_certificates.h"
+#include "net/certificate_bundle.h"
 #include "net/http.h"
 #include "net/key_pair.h"
 #include "net/live_identity.h"
@@ -44,6 +45,8 @@
 #include "server/admission/config_file.h"
 #include "server/audit/auditor.h"
 #include "server/auth/auth.h"
+#include "server/auth/ca_exchange.h"
+#include "server/bootstrap.h"
 #include "server/http/front.h"
 #include "server/images/image_policy.h"
 #include "server/registry/service_pools.h"
@@ -205,17 +208,31 @@ Status kubelet_access(const ControlPlaneOptions& f, const server::PkiFiles& pki,
   return Status();
 }
 
-// What this server shows to others, exchanged as it is renewed.
+// By which CAs a listener knows its clients.
+std::string listener_ca(const std::string& clients, const std::string& proxies) {
+  return proxies.empty() ? clients : clients + "\n" + proxies;
+}
+
+// What this server shows to others and whom it believes, exchanged as it is renewed.
 class Identities {
  public:
-  Identities(ControlPlaneOptions f, const server::PkiFiles& pki, const net::ClientTls& kubelets)
-      : f_(std::move(f)), serving_(pki.apiserver) {
+  // `proxies`: the CA of front proxies, which stays.
+  Identities(ControlPlaneOptions f, const Credentials& own, const net::ClientTls& kubelets,
+             std::string proxies)
+      : f_(std::move(f)),
+        proxies_(std::move(proxies)),
+        serving_(own.pki.apiserver),
+        ca_(own.pki.ca),
+        client_ca_(own.client_ca_pem) {
     if (kubelets.identity) kubelet_ = std::make_shared<net::LiveIdentity>(*kubelets.identity);
-    if (!pki.proxy_client.certificate_pem.empty())
-      proxy_ = std::make_shared<net::LiveIdentity>(pki.proxy_client);
+    if (!own.pki.proxy_client.certificate_pem.empty())
+      proxy_ = std::make_shared<net::LiveIdentity>(own.pki.proxy_client);
+    auth::expect_client_ca(client_ca_);
   }
   std::shared_ptr<const net::LiveIdentity> kubelet() const { return kubelet_; }
   std::shared_ptr<const net::LiveIdentity> proxy() const { return proxy_; }
+  const net::TlsIdentity& ca() const { return ca_; }
+  const std::string& client_ca() const { return client_ca_; }
 
   // All of what the files hold by now, or nothing. Blocking, small files.
   Status take(WallTime now, net::Server* server) {
@@ -227,11 +244,20 @@ class Identities {
     TRY(check("apiserver", own.pki.apiserver));
     if (kubelet_) TRY(check("apiserver-kubelet-client", shown));
     if (proxy_) TRY(check("front-proxy-client", own.pki.proxy_client));
-    if (differ(own.pki.apiserver, serving_)) {
-      server->set_identity(own.pki.apiserver);
-      serving_ = own.pki.apiserver;
-      log::info("A renewed certificate is in use", {{"certificate", "apiserver"}});
+    const bool serving = differ(own.pki.apiserver, serving_);
+    const bool clients = own.client_ca_pem != client_ca_;
+    if (serving || clients)
+      TRY(net::exchange_tls(*server, own.pki.apiserver, listener_ca(own.client_ca_pem, proxies_)));
+    serving_ = own.pki.apiserver;
+    client_ca_ = own.client_ca_pem;
+    if (serving) log::info("A renewed certificate is in use", {{"certificate", "apiserver"}});
+    if (clients) {
+      auth::expect_client_ca(client_ca_);
+      log::info("Another CA of clients is in use",
+                {{"certificates", net::certificates_in(client_ca_).size()}});
     }
+    ca_ = own.pki.ca;
+    if (kubelet_ && f_.kubelet_ca.empty()) kubelet_->set_trust(ca_.certificate_pem);
     if (kubelet_) exchange("apiserver-kubelet-client", shown, kubelet_.get());
     if (proxy_) exchange("front-proxy-client", own.pki.proxy_client, proxy_.get());
     return {};
@@ -254,7 +280,9 @@ class Identities {
   }
 
   ControlPlaneOptions f_;
-  net::TlsIdentity serving_;
+  std::string proxies_;
+  net::TlsIdentity serving_, ca_;
+  std::string client_ca_;
   std::shared_ptr<net::LiveIdentity> kubelet_, proxy_;  // null: nothing is shown
 };
 
@@ -324,7 +352,13 @@ class Components {
   Components(ApiServer& api, Loop& loop, const ControlPlaneOptions& f, const net::TlsIdentity& ca,
              const net::SigningKeys& keys, RunningParts running, uint16_t port,
              const audit::Auditor* auditor)
-      : flags_(f), group_(loop), running_(std::move(running)), auditor_(auditor) {
+      : flags_(f),
+        api_(&api),
+        loop_(&loop),
+        group_(loop),
+        running_(std::move(running)),
+        port_(port),
+        auditor_(auditor) {
     if (f.controllers) {
       controller_client_ = local(api, loop, "system:kube-controller-manager");
       controllers::Options& o = controller_options_;
@@ -334,16 +368,7 @@ class Components {
       // This server's, and those that kubelet and proxy listen on.
       o.reserved_node_ports = {f.secure_port, 10248, 10249, 10250, 10256};
       o.allocate_node_cidrs = f.allocate_node_cidrs && !f.cluster_cidr.empty();
-      o.root_ca_pem = ca.certificate_pem;
-      if (!ca.key_pem.empty()) {
-        o.sign_csr = [ca](std::string_view csr, net::CsrTerms terms) {
-          return net::sign_csr(ca, csr, terms);
-        };
-      }
-      KubeconfigEntry whom;
-      whom.server = https_url(f.advertise_address, f.secure_port);
-      whom.ca_pem = ca.certificate_pem;
-      o.cluster_info = cluster_info_text(whom);
+      set_ca(ca);
       o.cluster_signing_duration = f.cluster_signing_duration;
       o.sign_token = [key = keys.front()](std::string_view claims) {
         return net::jwt_sign(*key, claims);
@@ -355,16 +380,6 @@ class Components {
       metrics_ = paths(api, controller_account("horizontal-pod-autoscaler"));
       autoscaling_ = f.controlling.autoscaling;
       autoscaling_.elsewhere = metrics_.get();
-      if (Result<ClientConfig> front = front_config(f, ca, port, loop.wall_now()); front.ok()) {
-        auto client = std::make_unique<HttpsClient>(loop, std::move(*front));
-        front_client_ = client.get();
-        front_issued_ = loop.wall_now();
-        all_kinds_ = make_merged_client(api, local(api, loop, "system:kube-controller-manager"),
-                                        std::move(client));
-        o.all_kinds = all_kinds_.get();
-      } else {
-        log::warn("Objects of extension API servers are not collected", {{"err", front.status()}});
-      }
       if (const double qps = f.controlling.requests_per_second; qps > 0) {
         limited_client_ =
             std::make_unique<RateLimitedClient>(*controller_client_, qps, f.controlling.burst);
@@ -445,11 +460,19 @@ class Components {
     return {};
   }
 
-  // Made anew each time that this server leads: what they held is of another time.
+  // Made anew each time that this server leads, and when the CA is another: what they held is of
+  // another time.
   Task<void> run_controllers(Context leading) {
     Client& client = limited_client_ ? *limited_client_ : *controller_client_;
-    controllers::Manager manager(client, controller_options_, autoscaling_);
-    co_await manager.run(leading);
+    while (!leading.done()) {
+      look_at_all_kinds();
+      Context life = leading.child();
+      controllers_life_ = life;
+      controllers::Manager manager(client, controller_options_, autoscaling_);
+      co_await manager.run(life);
+      if (!life.done()) break;
+    }
+    controllers_life_.reset();
   }
   Task<void> run_scheduler(Context leading) {
     InformerFactory informers(*scheduler_client_);
@@ -462,10 +485,21 @@ class Components {
     co_await informers.join();
   }
 
+  // The CA's files are read again: who signs and is published is what they hold.
+  void use_ca(const net::TlsIdentity& ca) {
+    if (!controller_client_ ||
+        (ca.certificate_pem == ca_.certificate_pem && ca.key_pem == ca_.key_pem))
+      return;
+    set_ca(ca);
+    log::info("Another CA is in use",
+              {{"certificates", net::certificates_in(ca.certificate_pem).size()}});
+    if (controllers_life_) controllers_life_->cancel(Status::cancelled("the CA is another"));
+  }
+
   // The collector's own certificate, long before it ends.
-  void renew(const net::TlsIdentity& ca, WallTime now) {
+  void renew(WallTime now) {
     if (!front_client_ || now - front_issued_ < kFrontRenewal) return;
-    auto next = front_config(flags_, ca, 0, now);
+    auto next = front_config(flags_, ca_, 0, now);
     if (!next.ok()) return;
     front_client_->set_identity(*next->endpoint.tls->identity);
     front_issued_ = now;
@@ -478,6 +512,40 @@ class Components {
   }
 
  private:
+  void set_ca(const net::TlsIdentity& ca) {
+    ca_ = ca;
+    controllers::Options& o = controller_options_;
+    o.root_ca_pem = ca.certificate_pem;
+    o.sign_csr = nullptr;
+    if (!ca.key_pem.empty()) {
+      o.sign_csr = [ca](std::string_view csr, net::CsrTerms terms) {
+        return net::sign_csr(ca, csr, terms);
+      };
+    }
+    KubeconfigEntry whom;
+    whom.server = https_url(flags_.advertise_address, flags_.secure_port);
+    whom.ca_pem = ca.certificate_pem;
+    o.cluster_info = cluster_info_text(whom);
+  }
+
+  // Between two times that the controllers run: nobody uses the one before.
+  void look_at_all_kinds() {
+    front_client_ = nullptr;
+    controller_options_.all_kinds = nullptr;
+    all_kinds_.reset();
+    Result<ClientConfig> front = front_config(flags_, ca_, port_, loop_->wall_now());
+    if (!front.ok()) {
+      log::warn("Objects of extension API servers are not collected", {{"err", front.status()}});
+      return;
+    }
+    auto client = std::make_unique<HttpsClient>(*loop_, std::move(*front));
+    front_client_ = client.get();
+    front_issued_ = loop_->wall_now();
+    all_kinds_ = make_merged_client(*api_, local(*api_, *loop_, "system:kube-controller-manager"),
+                                    std::move(client));
+    controller_options_.all_kinds = all_kinds_.get();
+  }
+
   // The component's client, recorded where somebody audits.
   std::unique_ptr<Client> local(ApiServer& api, Loop& loop, std::string name) const {
     Caller who;
@@ -496,8 +564,13 @@ class Components {
   }
 
   ControlPlaneOptions flags_;
+  ApiServer* api_;
+  Loop* loop_;
   TaskGroup group_;
   RunningParts running_;
+  uint16_t port_;
+  net::TlsIdentity ca_;
+  std::optional<Context> controllers_life_;  // while they run
   scheduler::SchedulerOptions scheduler_options_;
   bool scheduler_elects_ = true;
   const audit::Auditor* auditor_;  // null: nobody audits
@@ -538,6 +611,17 @@ Task<void> age_caches(Context ctx, Store* store, std::vector<Loop*> loops) {
     for (Loop* loop : loops) loop->post([] { release_thread_cache(); });
     release_thread_cache();
     release_freed_pages();
+  }
+}
+
+// Until it is told, or ctx ends.
+Task<void> tell_client_ca(Context ctx, ApiServer* api, std::string ca_pem, std::string former) {
+  constexpr Duration kAgain = 5s;
+  while (!ctx.done()) {
+    Status s = co_await server::publish_client_ca(ctx, api, ca_pem, former);
+    if (s.ok() || ctx.done()) co_return;
+    log::warn("Extension API servers are not told of the CA yet", {{"err", s}});
+    (void)co_await ctx.sleep(kAgain);
   }
 }
 
@@ -737,7 +821,8 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   server::FrontOptions front_options;
   Status kubelets = kubelet_access(f, *pki, &front_options);
   if (!kubelets.ok()) co_return kubelets;
-  Identities identities(f, *pki, front_options.kubelet_tls);
+  const std::string& proxy_ca = options.auth.front_proxy.ca_pem;
+  Identities identities(f, *own, front_options.kubelet_tls, proxy_ca);
   front_options.kubelet_identity = identities.kubelet();
   options.aggregation.proxy_identity = identities.proxy();
   ApiServer api(store->get(), options);
@@ -776,9 +861,8 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   Stopped stopped(&loops);
   net::ServerOptions http;
   http.tls = pki->apiserver;
-  http.client_ca_pem = own->client_ca_pem;  // neither: nobody is asked for a certificate
-  if (const std::string& proxies = options.auth.front_proxy.ca_pem; !proxies.empty())
-    http.client_ca_pem += "\n" + proxies;
+  // Neither: nobody is asked for a certificate.
+  http.client_ca_pem = listener_ca(own->client_ca_pem, proxy_ca);
   http.bodies_on_demand = true;
   Result<std::unique_ptr<net::Server>> server =
       net::start_server_on(port->release(), loops.loops(), http, front.handler());
@@ -800,9 +884,15 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   Components components(api, *loop, f, pki->ca, own->keys, running, (*server)->port(),
                         auditor->get());
   if (s.ok()) s = components.start(serving);
-  std::function<Status()> renew = [&identities, &components, loop, pki, listener = server->get()] {
-    components.renew(pki->ca, loop->wall_now());
-    return identities.take(loop->wall_now(), listener);
+  std::function<Status()> renew = [&identities, &components, &background, &api, serving, loop,
+                                   listener = server->get()] {
+    const std::string former = identities.client_ca();
+    Status took = identities.take(loop->wall_now(), listener);
+    if (took.ok()) components.use_ca(identities.ca());
+    components.renew(loop->wall_now());
+    if (took.ok() && identities.client_ca() != former)
+      background.spawn(tell_client_ca(serving, &api, identities.client_ca(), former));
+    return took;
   };
   std::vector<std::string> certificate_files = own->files;
   for (const std::string& file : {f.kubelet_certificate, f.kubelet_key})

@@ -1,7 +1,6 @@
 // `keles kind-balancer`: what runs in a local cluster's load balancer, before its control planes.
 #include <utility>
 
-#include "base/file.h"
 #include "base/flags.h"
 #include "base/log.h"
 #include "keles/commands.h"
@@ -25,9 +24,9 @@ Task<Status> balance(Context ctx, BalancerFlags f) {
   machines::ServerBalancer::Options o;
   auto addresses = machines::server_addresses(f.servers);
   if (!addresses.ok()) co_return addresses.status();
-  auto ca = read_file(f.ca_file);
-  if (!ca.ok()) co_return ca.status();
-  o.probe = machines::ready_probe(ctx.loop(), *addresses, *ca);
+  auto probe = machines::ready_probe(ctx.loop(), *addresses, f.ca_file);
+  if (!probe.ok()) co_return probe.status();
+  o.probe = std::move(*probe);
   o.servers = *addresses;
   o.address = f.address;
   o.port = static_cast<uint16_t>(f.port);

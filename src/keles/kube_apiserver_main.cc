@@ -125,7 +125,7 @@ Result<Credentials> credentials(const ApiServerFlags& f, const ControlPlaneOptio
     c.requestheader_ca_pem = ca;
     c.requestheader_allowed_names = p.front_proxy.allowed_names;
   }
-  c.files = {f.tls_certificate, f.tls_key, f.proxy_certificate, f.proxy_key};
+  c.files = {f.tls_certificate, f.tls_key, f.proxy_certificate, f.proxy_key, f.client_ca};
   if (f.tls_certificate.empty())
     c.files.insert(c.files.end(), {f.cert_dir + "/apiserver.crt", f.cert_dir + "/apiserver.key"});
   return c;

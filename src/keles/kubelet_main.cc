@@ -613,7 +613,11 @@ Task<Status> run_node(Context ctx, KubeletFlags k) {
     o.node_name = k.name;
     o.certificate_pem = config->endpoint.tls->identity->certificate_pem;
     o.directory = k.node.root + "/pki";
-    std::function<void(net::TlsIdentity)> use = [c = client.get()](net::TlsIdentity identity) {
+    o.ca_pem = config->endpoint.tls->ca_pem;
+    HttpsClient* proxies = k.proxy_kubeconfig.empty() ? proxy_client.get() : nullptr;
+    std::function<void(net::TlsIdentity)> use = [c = client.get(),
+                                                 proxies](net::TlsIdentity identity) {
+      if (proxies != nullptr) proxies->set_identity(identity);
       c->set_identity(std::move(identity));
     };
     group.spawn(node::keep_client_certificate(all, std::move(o), client.get(), std::move(use)));

@@ -32,7 +32,7 @@ const Command kCommands[] = {
     {"node", "Drain a node; remove what a node left on this machine", node_main},
     {"install", "Make a server or an agent a service of systemd", install_main},
     {"uninstall", "Take back what install did", uninstall_main},
-    {"certs", "Tell this machine's certificates, and issue them anew", certs_main},
+    {"certs", "Tell this machine's certificates, issue them anew, exchange the CA", certs_main},
     {"check", "Say what this machine lacks to be a server or a node", check_main},
     {"csi-local", "Run a CSI driver for directories and files of this host", csi_local_main},
     {"csi-sidecar", "Make and delete volumes of a CSI driver for claims", csi_sidecar_main},

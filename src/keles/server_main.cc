@@ -97,7 +97,7 @@ Result<Credentials> own_credentials(const ControlPlaneOptions& f, WallTime now) 
   c.audiences = f.audiences;
   c.client_ca_pem = pki.ca.certificate_pem;
   c.requestheader_ca_pem = pki.proxy_ca.certificate_pem;
-  for (const char* name : {"apiserver", "apiserver-kubelet-client", "front-proxy-client"})
+  for (const char* name : {"ca", "apiserver", "apiserver-kubelet-client", "front-proxy-client"})
     for (const char* part : {".crt", ".key"}) c.files.push_back(directory + "/" + name + part);
   return c;
 }

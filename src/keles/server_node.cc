@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "base/file.h"
+#include "base/files_lock.h"
 #include "base/host_port.h"
 #include "base/log.h"
 #include "base/sync.h"
@@ -18,6 +19,8 @@
 #include "machines/machine_check.h"
 #include "machines/node_parts.h"
 #include "machines/publish.h"
+#include "net/certificate_bundle.h"
+#include "net/key_pair.h"
 
 namespace keles {
 namespace {
@@ -35,11 +38,15 @@ Result<machines::NodeParts> own_parts(const ControlPlaneOptions& f, const Server
   p.network.domain = f.cluster_domain;
   p.network.pods = f.cluster_cidr;
   p.network.services = f.service_cidr;
+  const auto held = FilesLock::take(f.data_dir + "/pki");  // `keles certs` writes, too
+  TRY(held.status());
   net::TlsIdentity ca;
   TRY_ASSIGN(certificate, read_file(f.data_dir + "/pki/ca.crt"));
   TRY_ASSIGN(key, read_file(f.data_dir + "/pki/ca.key"));
   ca.certificate_pem = certificate;
   ca.key_pem = key;
+  const std::string problem = net::key_pair_problem(certificate, key);
+  if (!problem.empty()) return Status::bad_request(f.data_dir + "/pki/ca.key: " + problem);
   TRY_ASSIGN(identity, issue_node_identity(ca, p.name, {p.ip}, now));
   NodeFiles files;
   files.kubeconfig = "/kubelet.conf";
@@ -60,10 +67,17 @@ Result<machines::NodeParts> own_parts(const ControlPlaneOptions& f, const Server
   return p;
 }
 
-// Anew in the last 30 days of what own_parts() made, or earlier where it was a short life.
+// Anew in the last 30 days of what own_parts() made, or earlier where it was a short life, and when
+// the CA is another.
 Status renew_own(const ControlPlaneOptions& f, const ServerNode& n, WallTime now) {
   TRY_ASSIGN(certificate, read_file(f.data_dir + "/agent/kubelet.crt"));
   TRY_ASSIGN(info, net::parse_certificate(certificate));
+  TRY_ASSIGN(ca, read_file(f.data_dir + "/pki/ca.crt"));
+  if (ca != read_file(f.data_dir + "/agent/ca.crt").value_or("") ||
+      net::is_of_former_ca(certificate, ca)) {
+    log::info("This node's certificates are made anew: the cluster's CA is another one");
+    return own_parts(f, n, now).status();
+  }
   const Duration life = std::chrono::seconds(info.not_after_unix - info.not_before_unix);
   const Duration left = std::chrono::seconds(info.not_after_unix - now.unix_seconds());
   if (left > std::min<Duration>(24h * 30, life / 3)) return {};
@@ -88,8 +102,8 @@ Task<void> beside(Context ctx, ApiServer* api, ControlPlaneOptions f, ServerNode
     TaskGroup group(ctx.loop());
     Loop* loop = &ctx.loop();
     std::function<Status()> renew = [f, n, loop] { return renew_own(f, n, loop->wall_now()); };
-    std::vector<std::string> none;
-    if (s.ok()) group.spawn(machines::keep_certificates(life, none, std::move(renew)));
+    std::vector<std::string> files = {f.data_dir + "/pki/ca.crt", f.data_dir + "/pki/ca.key"};
+    if (s.ok()) group.spawn(machines::keep_certificates(life, files, std::move(renew)));
     if (s.ok()) s = co_await machines::run_node_parts(ctx, *parts);
     life.cancel();
     co_await group.join();

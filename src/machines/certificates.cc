@@ -8,6 +8,7 @@
 #include "base/encoding.h"
 #include "base/file.h"
 #include "client/kubeconfig.h"
+#include "net/certificate_bundle.h"
 #include "net/key_pair.h"
 
 namespace keles::machines {
@@ -88,7 +89,36 @@ bool is_of_cluster(const Known& k, const std::string& ca_pem) {
   KubeconfigChoice choice;
   choice.path = k.path;
   auto config = load_client_config(choice);
-  return config.ok() && config->endpoint.tls && config->endpoint.tls->ca_pem == ca_pem;
+  return config.ok() && config->endpoint.tls &&
+         net::share_certificate(config->endpoint.tls->ca_pem, ca_pem);
+}
+
+// Of several CAs the first signs. The others are those of an exchange (ca_rotation.h), or believed
+// because somebody wants it so.
+std::string authority_name(const CertificatePlaces& p, const std::string& name, size_t at,
+                           const std::string& certificate) {
+  if (at == 0) return name;
+  for (const char* part : {"-next", "-previous"}) {
+    auto text = read_file(p.data_dir + "/pki/" + name + part + ".crt");
+    if (text.ok() && net::first_certificate(*text) == certificate) return name + part;
+  }
+  return name + "-" + std::to_string(at + 1);
+}
+
+std::string authority_file(const CertificatePlaces& p, const std::string& name) {
+  const bool server = path_exists(p.data_dir + "/pki/ca.crt");
+  return p.data_dir + (server ? "/pki/" : "/agent/") + name + ".crt";
+}
+
+// "" for the one that signs, or none that is known.
+std::string signer_of(const CertificatePlaces& p, const std::string& authority,
+                      const std::string& certificate) {
+  auto text = read_file(authority_file(p, authority));
+  if (!text.ok() || !net::is_of_former_ca(certificate, *text)) return "";
+  const auto all = net::certificates_in(*text);
+  for (size_t i = 1; i < all.size(); ++i)
+    if (net::is_issued_by(certificate, all[i])) return authority_name(p, authority, i, all[i]);
+  return "";
 }
 
 std::string file_of(const Known& k) { return k.form == Form::kPair ? k.path + ".crt" : k.path; }
@@ -111,6 +141,8 @@ std::optional<CertificateRow> row_of(const Known& k, const CertificatePlaces& pl
     auto info = net::parse_certificate(identity->certificate_pem);
     if (info.ok()) row.info = *info;
     s = info.status();
+    row.pem = identity->certificate_pem;
+    row.signer = signer_of(places, row.authority, row.pem);
   }
   if (!s.ok()) {
     row.problem = s.message();
@@ -123,19 +155,22 @@ std::optional<CertificateRow> row_of(const Known& k, const CertificatePlaces& pl
 
 std::vector<CertificateRow> authorities_of(const CertificatePlaces& p) {
   std::vector<CertificateRow> out;
-  const bool server = path_exists(p.data_dir + "/pki/ca.crt");
-  const std::string directory = p.data_dir + (server ? "/pki/" : "/agent/");
   for (const char* name : {"ca", "front-proxy-ca"}) {
     CertificateRow row;
-    row.name = name;
-    row.path = directory + name + ".crt";
+    row.path = authority_file(p, name);
     if (!path_exists(row.path)) continue;
+    row.external = !path_exists(
+        row.path.substr(0, row.path.size() - std::string_view(".crt").size()) + ".key");
     auto text = read_file(row.path);
-    auto info = text.ok() ? net::parse_certificate(*text) : text.status();
-    if (info.ok()) row.info = *info;
-    row.problem = info.ok() ? "" : info.status().message();
-    row.external = !path_exists(directory + name + ".key");
-    out.push_back(std::move(row));
+    std::vector<std::string> all = net::certificates_in(text.value_or(""));
+    if (all.empty()) all.emplace_back();  // its error is told
+    for (size_t i = 0; i < all.size(); ++i) {
+      row.name = authority_name(p, name, i, all[i]);
+      auto info = text.ok() ? net::parse_certificate(all[i]) : text.status();
+      row.info = info.ok() ? *info : net::CertificateInfo();
+      row.problem = info.ok() ? "" : info.status().message();
+      out.push_back(row);
+    }
   }
   return out;
 }
@@ -213,7 +248,9 @@ Status write_renewed(const Known& k, const net::TlsIdentity& old, const net::Tls
                      const std::string& ca_pem) {
   if (k.form == Form::kPair) {
     TRY(write_file(k.path + ".key", made.key_pem, 0600, true));
-    return write_file(k.path + ".crt", made.certificate_pem + (k.chain ? ca_pem : ""), 0644, true);
+    return write_file(k.path + ".crt",
+                      made.certificate_pem + (k.chain ? net::first_certificate(ca_pem) : ""), 0644,
+                      true);
   }
   // All else in the file is its owner's, and stays.
   TRY_ASSIGN(text, read_file(k.path));
@@ -274,7 +311,7 @@ std::string certificate_table(const CertificateReport& report, WallTime now) {
                               "CERTIFICATE AUTHORITY", "EXTERNALLY MANAGED"}};
   for (const CertificateRow& c : report.certificates) {
     Cells cells = cells_of(c, now);
-    cells.push_back(c.authority);
+    cells.push_back(c.signer.empty() ? c.authority : c.signer);
     cells.emplace_back(yes_or_no(c.external));
     rows.push_back(std::move(cells));
   }

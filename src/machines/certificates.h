@@ -22,10 +22,12 @@ struct CertificateRow {
   CertificateRow() = default;
   std::string name, path;
   std::string authority;  // the name of the CA that is to sign it; "" of a CA
+  std::string signer;     // that of the one that has; "" where it is that
   net::CertificateInfo info;
   // "": it is there and can be read.
   std::string problem;
   bool missing = false;
+  std::string pem;  // of its file, as it is
   // Not ours to renew: the kubelet asks the cluster for it, or the CA's key is elsewhere.
   bool external = false;
 };

@@ -189,15 +189,15 @@ TEST_F(Certificates, AreTakenIntoUseWhenTheirFilesChange) {
   pass(loop, 5min);
   EXPECT_EQ(taken, 0);
   ASSERT_TRUE(write_file(file, "two").ok());
-  pass(loop, 11s);
+  pass(loop, 3s);
   EXPECT_EQ(taken, 1);
   // What cannot be used is tried again; what has been is not.
   answer = Status::bad_request("half written");
   ASSERT_TRUE(write_file(file, "three").ok());
-  pass(loop, 25s);
+  pass(loop, 4s);
   EXPECT_EQ(taken, 3);
   answer = Status();
-  pass(loop, 25s);
+  pass(loop, 4s);
   EXPECT_EQ(taken, 4);
   // And each hour, since they end by themselves.
   pass(loop, 1h);

@@ -49,6 +49,19 @@ net::Endpoint endpoint_of(const JoinTarget& target, const std::string& ca_pem) {
   return out;
 }
 
+// By a kubeconfig of cluster-info.
+Result<std::string> told_ca(std::string_view kubeconfig) {
+  auto doc = parse_yaml(kubeconfig);
+  if (!doc.ok())
+    return bad("couldn't parse the kubeconfig file in the cluster-info ConfigMap: " +
+               doc.status().message());
+  const Value& cluster = doc->root["clusters"].at(0)["cluster"];
+  auto ca = base64_decode(cluster["certificate-authority-data"].as_string());
+  if (!ca.ok() || ca->empty())
+    return bad("malformed kubeconfig in the cluster-info ConfigMap: it names no CA");
+  return *ca;
+}
+
 Task<Result<FoundCluster>> try_once(Context ctx, JoinTarget target) {
   const std::string path = target.server.path_prefix + std::string(kInfoPath);
   net::Endpoint open = endpoint_of(target, "");
@@ -148,15 +161,8 @@ Result<std::string> signed_kubeconfig(const Value& data, const BootstrapToken& t
 }
 
 Result<std::string> pinned_ca(std::string_view kubeconfig, const std::vector<std::string>& pins) {
-  auto doc = parse_yaml(kubeconfig);
-  if (!doc.ok())
-    return bad("couldn't parse the kubeconfig file in the cluster-info ConfigMap: " +
-               doc.status().message());
-  const Value& cluster = doc->root["clusters"].at(0)["cluster"];
-  auto ca = base64_decode(cluster["certificate-authority-data"].as_string());
-  if (!ca.ok() || ca->empty())
-    return bad("malformed kubeconfig in the cluster-info ConfigMap: it names no CA");
-  TRY_ASSIGN(keys, net::public_key_pins(*ca));
+  TRY_ASSIGN(ca, told_ca(kubeconfig));
+  TRY_ASSIGN(keys, net::public_key_pins(ca));
   bool pinned = pins.empty();
   std::string all;
   for (const std::string& key : keys) {
@@ -166,7 +172,16 @@ Result<std::string> pinned_ca(std::string_view kubeconfig, const std::vector<std
   if (!pinned)
     return bad("cluster CA found in cluster-info ConfigMap is invalid: none of the public keys \"" +
                all + "\" are pinned");
-  return *ca;
+  return ca;
+}
+
+Task<Result<std::string>> published_ca(Context ctx, net::Endpoint server, std::string path_prefix) {
+  const std::string path = path_prefix + std::string(kInfoPath);
+  auto info = co_await get_data(ctx, std::move(server), path, "");
+  if (!info.ok())
+    co_return info.status().with_prefix("failed to request the cluster-info ConfigMap");
+  auto ca = told_ca(info->root["data"]["kubeconfig"].as_string());
+  co_return ca;
 }
 
 Result<ClusterNetwork> parse_network(std::string_view cluster_configuration) {

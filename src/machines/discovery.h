@@ -56,6 +56,9 @@ struct FoundCluster {
 Task<Result<FoundCluster>> discover(Context ctx, JoinTarget target);
 
 // For the kubelet: how to ask for its certificate.
+// The CA that the cluster tells of itself by now, asked of a server that `server.tls` vouches for.
+Task<Result<std::string>> published_ca(Context ctx, net::Endpoint server, std::string path_prefix);
+
 std::string bootstrap_kubeconfig(const JoinTarget& target, const std::string& ca_pem);
 // A kubeconfig of this machine's own that was made so leads to `url` from now on; OK where it does
 // already, or where there is none.

@@ -8,7 +8,7 @@
 namespace keles::machines {
 namespace {
 
-constexpr Duration kLook = 10s, kRenew = 1h;
+constexpr Duration kLook = 2s, kRenew = 1h;
 
 }  // namespace
 

@@ -12,7 +12,7 @@
 
 namespace keles::machines {
 
-// Calls `take` when one of the files has changed (looked at every ten seconds), and once an hour,
+// Calls `take` when one of the files has changed (looked at every two seconds), and once an hour,
 // since certificates end by themselves; again at the next look when it fails. Without files the
 // hours count alone. Until ctx ends.
 Task<void> keep_certificates(Context ctx, std::vector<std::string> files,

@@ -207,6 +207,7 @@ TEST(NodeParts, TheKubeletIsToldAll) {
         "--rotate-certificates", "--rotate-server-certificates", "--node-labels=a=b",
         "--container-runtime-endpoint=unix:///r.sock"})
     EXPECT_THAT(joined, Contains(wanted));
+  EXPECT_THAT(read_at_start(p), testing::ElementsAre("/a/ca.crt"));
   p.bootstrap_kubeconfig.clear();
   p.certificate_file = "/a/kubelet.crt";
   p.key_file = "/a/kubelet.key";

@@ -25,7 +25,7 @@ namespace {
 constexpr char kFoundSocket[] = "/run/containerd/containerd.sock";
 constexpr char kOwnRuntime[] = "/run/keles/containerd";
 constexpr Duration kFirstPause = 200ms, kLongestPause = 10s, kHealthyAfter = 10s, kEnd = 20s;
-constexpr Duration kRuntimeStart = 60s, kLook = 10s;
+constexpr Duration kRuntimeStart = 60s, kLook = 2s;
 
 bool answers(const std::string& socket) {
   sockaddr_un at{};
@@ -150,9 +150,11 @@ std::vector<std::string> kubelet_arguments(const NodeParts& p, const std::string
   return out;
 }
 
-// The kubelet renews what it asked for itself, and reads its serving certificate again.
+// The kubelet renews what it asked for itself, and reads its serving certificate again; whom it
+// believes it reads once.
 std::vector<std::string> read_at_start(const NodeParts& p) {
   std::vector<std::string> out;
+  if (!p.ca_file.empty()) out.push_back(p.ca_file);
   if (!p.bootstrap_kubeconfig.empty()) return out;
   for (const std::string& f : {p.kubeconfig, p.proxy_kubeconfig})
     if (!f.empty()) out.push_back(f);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/file.h"
 #include "base/host_port.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -21,6 +22,38 @@ Task<Status> ask_ready(Context ctx, std::shared_ptr<net::HttpClient> client) {
   if (status == 200 || status == 401 || status == 403) co_return Status();
   co_return Status::unavailable("/readyz: status " + std::to_string(status));
 }
+
+// How each server is asked, by the CA that the file holds by now.
+class Probes {
+ public:
+  Probes(Loop& loop, std::vector<ServerAddress> servers, std::string ca_file)
+      : loop_(&loop), servers_(std::move(servers)), ca_file_(std::move(ca_file)) {}
+
+  void trust(const std::string& ca_pem) {
+    ca_pem_ = ca_pem;
+    clients_.clear();  // who is asking holds his own
+    for (const ServerAddress& a : servers_) {
+      net::Endpoint endpoint;
+      endpoint.host = a.host;
+      endpoint.port = a.port;
+      endpoint.tls.emplace();
+      endpoint.tls->ca_pem = ca_pem;
+      clients_.push_back(net::HttpClient::create(*loop_, std::move(endpoint)));
+    }
+  }
+  std::shared_ptr<net::HttpClient> client(size_t server) {
+    const auto held = read_file(ca_file_);  // small; what cannot be read changes nothing
+    if (held.ok() && *held != ca_pem_) trust(*held);
+    return clients_[server];
+  }
+
+ private:
+  Loop* loop_;
+  const std::vector<ServerAddress> servers_;
+  const std::string ca_file_;
+  std::string ca_pem_;
+  std::vector<std::shared_ptr<net::HttpClient>> clients_;
+};
 
 }  // namespace
 
@@ -42,19 +75,13 @@ Result<std::vector<ServerAddress>> server_addresses(const std::vector<std::strin
   return out;
 }
 
-std::function<Task<Status>(Context, size_t)> ready_probe(Loop& loop,
-                                                         const std::vector<ServerAddress>& servers,
-                                                         const std::string& ca_pem) {
-  std::vector<std::shared_ptr<net::HttpClient>> clients;
-  for (const ServerAddress& a : servers) {
-    net::Endpoint endpoint;
-    endpoint.host = a.host;
-    endpoint.port = a.port;
-    endpoint.tls.emplace();
-    endpoint.tls->ca_pem = ca_pem;
-    clients.push_back(net::HttpClient::create(loop, std::move(endpoint)));
-  }
-  return [clients](Context ctx, size_t server) { return ask_ready(ctx, clients[server]); };
+Result<ServerProbe> ready_probe(Loop& loop, const std::vector<ServerAddress>& servers,
+                                const std::string& ca_file) {
+  auto probes = std::make_shared<Probes>(loop, servers, ca_file);
+  TRY_ASSIGN(ca, read_file(ca_file));
+  probes->trust(ca);
+  return ServerProbe(
+      [probes](Context ctx, size_t server) { return ask_ready(ctx, probes->client(server)); });
 }
 
 Result<std::unique_ptr<ServerBalancer>> ServerBalancer::listen(Loop& loop, Options options) {

@@ -26,6 +26,9 @@ struct ServerAddress {
   std::string text() const;  // "10.0.0.1:6443"
 };
 
+// Whether the server of this number is well.
+using ServerProbe = std::function<Task<Status>(Context, size_t server)>;
+
 class ServerBalancer {
  public:
   struct Options {
@@ -34,8 +37,7 @@ class ServerBalancer {
     std::string address = "127.0.0.1";   // where it listens
     uint16_t port = 0;                   // 0: any
     bool in_turn = false;                // each connection begins at the next server
-    // Whether the server of this number is well.
-    std::function<Task<Status>(Context, size_t server)> probe;
+    ServerProbe probe;
     Duration every = 10s, patience = 3s;  // between two probes; for a probe, or to connect
     size_t most = 1000;                   // connections at once; more are closed
   };
@@ -71,10 +73,10 @@ class ServerBalancer {
 // "https://HOST:PORT" each; one of several has no path. kBadRequest names the flag --server.
 Result<std::vector<ServerAddress>> server_addresses(const std::vector<std::string>& urls);
 
-// Options::probe: whether a server answers /readyz for itself, over TLS by the CA; who may not ask
-// for its health is answered, too.
-std::function<Task<Status>(Context, size_t)> ready_probe(Loop& loop,
-                                                         const std::vector<ServerAddress>& servers,
-                                                         const std::string& ca_pem);
+// Whether a server answers /readyz for itself, over TLS by the CA of the file, which may change
+// while it is asked; who may not ask for its health is answered, too. Blocking for moments (a small
+// file). An error when there is no such file now.
+Result<ServerProbe> ready_probe(Loop& loop, const std::vector<ServerAddress>& servers,
+                                const std::string& ca_file);
 
 }  // namespace keles::machines

@@ -9,6 +9,7 @@
 #include "base/process.h"
 #include "base/sync.h"
 #include "net/pki.h"
+#include "net/server_on.h"
 
 namespace keles::net {
 namespace {
@@ -158,6 +159,7 @@ struct Net : testing::Test {
   static Task<void> streams(Net* net, Context ctx);
   static Task<void> many(Net* net, Context ctx);
   static Task<void> certificates(Net* net, Context ctx);
+  static Task<void> exchanged(Net* net, Context ctx);
   static Task<void> websockets(Net* net, Context ctx);
   static Task<void> upgrades(Net* net, Context ctx);
   static Task<void> one_request(Net* net, Context ctx);
@@ -264,6 +266,55 @@ Task<void> Net::certificates(Net* net, Context ctx) {
             "tls: failed to verify certificate: x509: certificate signed by unknown authority");
 }
 TEST_F(Net, Certificates) { run(true, certificates); }
+
+// The CA of clients, and what is served with, are exchanged while connections go on.
+Task<void> Net::exchanged(Net* net, Context ctx) {
+  auto before = net->client(net->client_id_);
+  auto r = co_await before->send(ctx, Request("GET", "/"));
+  EXPECT_TRUE(r.ok()) << r.status().to_string();
+  if (!r.ok()) co_return;
+  CertificateSpec spec;
+  spec.common_name = "ca";
+  spec.not_before = net->loop_->wall_now() - 1h;
+  spec.not_after = net->loop_->wall_now() + 1h;
+  const TlsIdentity next = *make_ca(spec);
+  spec.common_name = "joe";
+  spec.client = true;
+  const TlsIdentity joe = *issue_certificate(next, spec);
+  EXPECT_FALSE(exchange_tls(*net->server_, net->server_id_, "no certificate").ok());
+  Status s =
+      exchange_tls(*net->server_, net->server_id_, next.certificate_pem + net->ca_.certificate_pem);
+  EXPECT_TRUE(s.ok()) << s.to_string();
+  std::vector<TlsIdentity> both;
+  both.push_back(net->client_id_);
+  both.push_back(joe);
+  for (const TlsIdentity& who : both) {
+    auto c = net->client(who);
+    r = co_await c->send(ctx, Request("GET", "/"));
+    EXPECT_TRUE(r.ok()) << r.status().to_string();
+    if (!r.ok()) co_return;
+    EXPECT_EQ(r->headers.get("x-tls-error"), "");
+  }
+  s = exchange_tls(*net->server_, net->server_id_, next.certificate_pem);
+  EXPECT_TRUE(s.ok()) << s.to_string();
+  auto after = net->client(net->client_id_);
+  r = co_await after->send(ctx, Request("GET", "/"));
+  EXPECT_TRUE(r.ok()) << r.status().to_string();
+  if (!r.ok()) co_return;
+  EXPECT_EQ(r->headers.get("x-peer"), "-");
+  r = co_await before->send(ctx, Request("GET", "/"));
+  EXPECT_TRUE(r.ok()) << r.status().to_string();
+  if (!r.ok()) co_return;
+  EXPECT_EQ(r->headers.get("x-peer"), "jane");
+  // Another certificate leaves the clients' CA as it was exchanged.
+  net->server_->set_identity(net->server_id_);
+  auto then = net->client(joe);
+  r = co_await then->send(ctx, Request("GET", "/"));
+  EXPECT_TRUE(r.ok()) << r.status().to_string();
+  if (!r.ok()) co_return;
+  EXPECT_EQ(r->headers.get("x-peer"), "joe");
+}
+TEST_F(Net, Exchanged) { run(true, exchanged); }
 
 Task<void> Net::websockets(Net* net, Context ctx) {
   auto c = net->client();

@@ -88,13 +88,15 @@ class ServerImpl final : public Server {
   size_t bytes_in_flight() const override { return budget_->used(); }
 
   void set_identity(TlsIdentity identity) override {
-    auto tls = server_tls(identity, options_.client_ca_pem, true);
-    if (!tls.ok()) {
-      log::error("Keeping the old serving certificate", {{"err", tls.status()}});
-      return;
-    }
+    Status s = exchange(identity, client_ca());
+    if (!s.ok()) log::error("Keeping the old serving certificate", {{"err", s}});
+  }
+  Status exchange(const TlsIdentity& identity, const std::string& client_ca_pem) {
+    TRY_ASSIGN(tls, server_tls(identity, client_ca_pem, true));
     std::lock_guard lock(tls_mutex_);
-    tls_ = std::move(*tls);
+    tls_ = std::move(tls);
+    options_.client_ca_pem = client_ca_pem;
+    return {};
   }
 
   Task<void> stop(Context ctx) override {
@@ -153,6 +155,10 @@ class ServerImpl final : public Server {
     std::lock_guard lock(tls_mutex_);
     return tls_;
   }
+  std::string client_ca() {
+    std::lock_guard lock(tls_mutex_);
+    return options_.client_ca_pem;
+  }
 
   Task<void> serve(Share* share, int s, std::string remote) {
     tune(s);
@@ -187,7 +193,7 @@ class ServerImpl final : public Server {
     connections_.fetch_sub(1);
   }
 
-  ServerOptions options_;
+  ServerOptions options_;  // but for client_ca_pem, as they were at the start
   Handler handler_;
   std::shared_ptr<ByteBudget> budget_;
   std::vector<std::unique_ptr<Share>> shares_;
@@ -211,6 +217,12 @@ Result<std::unique_ptr<Server>> start_server_on(int listening, std::vector<Loop*
       std::make_unique<ServerImpl>(std::move(loops), std::move(options), std::move(handler));
   TRY(server->open(listening));
   return std::unique_ptr<Server>(std::move(server));
+}
+
+Status exchange_tls(Server& server, const TlsIdentity& identity, const std::string& client_ca_pem) {
+  auto* own = dynamic_cast<ServerImpl*>(&server);
+  if (own == nullptr) return Status::internal("no server of this library");
+  return own->exchange(identity, client_ca_pem);
 }
 
 }  // namespace keles::net

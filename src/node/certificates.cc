@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/recurring.h"
 #include "client/node_identity.h"
+#include "net/certificate_bundle.h"
 #include "net/key_pair.h"
 #include "node/node_metrics.h"
 
@@ -30,7 +31,9 @@ struct Wanted {
   std::string node_name, file;
   std::function<NodePlaces()> places;           // of one to serve with
   std::optional<net::CertificateInfo> current;  // in use
-  std::optional<std::set<std::string>> asked;   // places that it was asked for, by this process
+  std::string pem;                              // of `current`, where it is known
+  std::string ca_pem;
+  std::optional<std::set<std::string>> asked;  // places that it was asked for, by this process
 };
 
 std::set<std::string> all_of(const std::vector<std::string>& a, const std::vector<std::string>& b) {
@@ -179,12 +182,16 @@ Task<void> rotate(Context ctx, Wanted* w, Client* client,
         w->current ? w->current->not_after_unix : ctx.loop().wall_now().unix_seconds();
     if (own && info->not_after_unix > until) {
       w->current = *info;
+      w->pem = kept;
       (*use)(*identity);
     }
   }
   Duration again = kAgainFirst;
   WallTime due = ctx.loop().wall_now();
-  if (w->current) due = renewal_time(*w->current, ctx.loop().random().unit());
+  // Asked once: who signs may be somebody else.
+  const bool former = w->current && net::is_of_former_ca(w->pem, w->ca_pem);
+  if (former) log::info("The cluster's CA is another one", {{"serving", w->serving}});
+  if (w->current && !former) due = renewal_time(*w->current, ctx.loop().random().unit());
   while (!ctx.done()) {
     if (w->current) {
       node_metrics::certificate_ends(w->serving, {w->current->not_after_unix * 1'000'000'000});
@@ -238,6 +245,7 @@ Task<void> keep_serving_certificate(Context ctx, ServingCertificateOptions optio
     w.node_name = options.node_name;
     w.file = options.directory + "/kubelet-server-current.pem";
     w.places = options.places;
+    w.ca_pem = options.ca_pem;
     co_await rotate(ctx, &w, client, &use);
   } else if (!options.certificate_file.empty()) {
     co_await follow_files(ctx, &options, &use);
@@ -266,6 +274,8 @@ Task<void> keep_client_certificate(Context ctx, ClientCertificateOptions options
   w.file = options.directory + "/kubelet-client-current.pem";
   auto info = net::parse_certificate(options.certificate_pem);
   if (info.ok()) w.current = *info;
+  w.pem = options.certificate_pem;
+  w.ca_pem = options.ca_pem;
   co_await rotate(ctx, &w, client, &use);
 }
 

@@ -29,12 +29,16 @@ struct ServingCertificateOptions {
   std::string certificate_file, key_file;  // "" = none
   bool rotate = false;
   std::string directory;  // with `rotate`: where kubelet-server-current.pem is kept
+  // With `rotate`: the cluster's CAs, of which the first signs. What another of them has signed is
+  // asked for anew at once.
+  std::string ca_pem;
 };
 
 struct ClientCertificateOptions {
   std::string node_name;
   std::string certificate_pem;  // what the client begins with
   std::string directory;        // where kubelet-client-current.pem is kept
+  std::string ca_pem;           // as above
 };
 
 // The first client certificate of a node that has none: asked for as whoever `client` is (a

@@ -184,6 +184,41 @@ TEST(ClientCertificate, IsRenewedBeforeItEnds) {
   EXPECT_TRUE(path_exists(w.directory + "/pki/kubelet-client-current.pem"));
 }
 
+// One that another than the first of the cluster's CAs has signed is asked for anew at once, once.
+TEST(ClientCertificate, IsAskedForAnewOfAnotherCa) {
+  World w;
+  net::CertificateSpec spec;
+  spec.common_name = "system:node:n1";
+  spec.client = true;
+  spec.not_before = w.loop.wall_now();
+  spec.not_after = w.loop.wall_now() + 1000h;
+  net::CertificateSpec former;
+  former.common_name = "ca";
+  former.not_before = spec.not_before;
+  former.not_after = spec.not_after;
+  const net::TlsIdentity old = *net::make_ca(former);
+  ClientCertificateOptions o;
+  o.node_name = "n1";
+  o.certificate_pem = net::issue_certificate(old, spec)->certificate_pem;
+  o.directory = w.directory + "/pki";
+  o.ca_pem = old.certificate_pem + w.ca.certificate_pem;
+  std::function<void(net::TlsIdentity)> use = [&w](net::TlsIdentity i) { w.used.push_back(i); };
+  Context first = w.ctx.child();
+  spawn(w.loop, keep_client_certificate(first, o, &w.client, use));
+  w.loop.advance(10min);
+  EXPECT_TRUE(w.client.all<Csr>().empty());  // the old one signs still
+  first.cancel();
+  w.loop.advance(1min);
+  o.ca_pem = w.ca.certificate_pem + old.certificate_pem;
+  spawn(w.loop, keep_client_certificate(w.ctx, o, &w.client, use));
+  w.loop.advance(2s);
+  ASSERT_EQ(w.client.all<Csr>().size(), 1u);
+  w.sign(1000h);
+  ASSERT_EQ(w.used.size(), 1u);
+  w.loop.advance(10h);
+  EXPECT_EQ(w.client.all<Csr>().size(), 1u);
+}
+
 TEST(ServingCertificate, ChangedFilesAreReadAgain) {
   World w;
   auto write = [&](const net::TlsIdentity& i) {

@@ -448,6 +448,7 @@ class Agent final : public NodeView,
     o.key_file = options_.tls_key_file;
     o.rotate = options_.rotate_server_certificates;
     o.directory = options_.root + "/pki";
+    o.ca_pem = options_.client_ca_pem;
     return o;
   }
 

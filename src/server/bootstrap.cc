@@ -15,6 +15,7 @@
 #include "base/sync.h"
 #include "machinery/codec_json.h"
 #include "machinery/time.h"
+#include "net/certificate_bundle.h"
 #include "server/flow/bootstrap.h"
 #include "server/objects/meta.h"
 #include "server/registry/service_pools.h"
@@ -215,12 +216,25 @@ Task<Status> ensure_map(Context ctx, Registry* registry, std::string name, Mend 
   co_return done.status();
 }
 
-// Adds a certificate to those that are there; false when it is there already.
-bool add_ca(std::string_view key, const std::string& pem, Document& map, Value& data) {
+// Adds the certificates of `pem` to those that are there, and takes away those of `gone` that are
+// not among them; false when nothing changes.
+bool add_ca(std::string_view key, const std::string& pem, Document& map, Value& data,
+            const std::string& gone = "") {
   std::string all(std::as_const(data)[key].as_string());
-  if (pem.empty() || all.find(pem) != all.npos) return false;
-  if (!all.empty() && all.back() != '\n') all += '\n';
-  registry::set_text(map, data, key, all + pem);
+  const std::string was = all;
+  const std::vector<std::string> ours = net::certificates_in(pem);
+  for (const std::string& one : net::certificates_in(gone)) {
+    const bool stays = std::find(ours.begin(), ours.end(), one) != ours.end();
+    const size_t at = stays ? all.npos : all.find(one);
+    if (at != all.npos) all.erase(at, one.size());
+  }
+  for (const std::string& one : ours) {
+    if (all.find(one) != all.npos) continue;
+    if (!all.empty() && all.back() != '\n') all += '\n';
+    all += one;
+  }
+  if (all == was) return false;
+  registry::set_text(map, data, key, all);
   return true;
 }
 
@@ -271,6 +285,15 @@ bool start_tracking(WallTime now, Document& map, Value& data) {
 }
 
 }  // namespace
+
+Task<Status> publish_client_ca(Context ctx, ApiServer* server, std::string ca_pem,
+                               std::string former) {
+  Mend publish = [ca_pem, former](Document& map, Value& data) {
+    return add_ca("client-ca-file", ca_pem, map, data, former);
+  };
+  co_return co_await ensure_map(ctx, &server->registry(), "extension-apiserver-authentication",
+                                std::move(publish));
+}
 
 Task<Status> ensure_default_range(Context ctx, ApiServer* server) {
   Registry* registry = &server->registry();

@@ -14,6 +14,12 @@ namespace keles::server {
 // share the store, are left to peers.h).
 Task<Status> bootstrap(Context ctx, ApiServer* server);
 
+// The CA of clients is another one: extension API servers are told (kube-system's ConfigMap
+// extension-apiserver-authentication), and those of `former` that it no longer holds are taken
+// back.
+Task<Status> publish_client_ca(Context ctx, ApiServer* server, std::string ca_pem,
+                               std::string former);
+
 // A loopback address is no endpoint: whoever reads it would reach itself.
 bool reachable_by_pods(std::string_view address);
 // Where the API servers are, for the Service "kubernetes": its EndpointSlice and Endpoints. At

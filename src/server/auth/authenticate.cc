@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "net/peer_details.h"
 #include "server/auth/bootstrap_tokens.h"
+#include "server/auth/ca_exchange.h"
 #include "server/auth/state.h"
 
 namespace keles::auth {
@@ -154,6 +155,7 @@ std::optional<Result<Caller>> Auth::State::by_certificate(const net::Request& re
   Caller c;
   c.name = request.peer->common_name;
   c.groups = request.peer->organizations;
+  if (details != nullptr) note_client_ca(c.name, details->root_sha256);
   if (!uids.empty()) c.uid = uids[0];
   add_authenticated(&c);
   c.extra["authentication.kubernetes.io/credential-id"] = {"X509SHA256=" +

@@ -7,12 +7,14 @@
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "base/metrics.h"
 #include "base/run_task.h"
 #include "base/sim_loop.h"
 #include "machinery/codec_json.h"
 #include "net/peer_details.h"
 #include "net/pki.h"
 #include "server/auth/auth.h"
+#include "server/auth/ca_exchange.h"
 #include "server/auth/memory_store.h"
 
 namespace keles::auth {
@@ -410,6 +412,37 @@ TEST_F(WhoMayTest, AFrontProxySaysForWhomItAsksAndNobodyElseDoes) {
   EXPECT_EQ(asks("front", users, ""), "front//g");  // a user of that name
   EXPECT_EQ(asks("front", users, "5"), "front/5/g");
   EXPECT_EQ(asks("front", users, "5,6"), "-");
+}
+
+TEST_F(WhoMayTest, NodesShowCertificatesOfTheCaInUse) {
+  const net::CertificateSpec spec{
+      .common_name = "ca", .not_before = kNow - 1h, .not_after = kNow + 1h};
+  const net::TlsIdentity old = *net::make_ca(spec), next = *net::make_ca(spec);
+  auto shows = [&](const std::string& node, const net::TlsIdentity& root) {
+    net::Request q("GET", "/api/v1/pods");
+    net::PeerDetails details;
+    details.root_sha256 = *net::certificate_fingerprints(root.certificate_pem).begin();
+    q.peer =
+        net::with_details(net::PeerCertificate{"system:node:" + node, {"g"}, "ff", 0}, details);
+    EXPECT_TRUE(auth_->authenticate(q, kNow).ok());
+  };
+  const std::string ca_in_use = *net::certificate_fingerprints(next.certificate_pem).begin();
+  auto told = [&](const std::string& node, const char* value) {
+    return metrics::expose().find(std::string(kCurrentCertificate) + "{node=\"" + node +
+                                  "\",ca=\"" + ca_in_use + "\"} " + value) != std::string::npos;
+  };
+  expect_client_ca(old.certificate_pem);
+  shows("a", old);
+  EXPECT_FALSE(told("a", ""));  // nothing is exchanged
+  expect_client_ca(next.certificate_pem + old.certificate_pem);
+  shows("a", next);
+  shows("b", old);
+  EXPECT_TRUE(told("a", "1"));
+  EXPECT_TRUE(told("b", "0"));
+  shows("b", next);
+  EXPECT_TRUE(told("b", "1"));
+  expect_client_ca(next.certificate_pem);
+  EXPECT_TRUE(told("a", "0"));
 }
 
 }  // namespace

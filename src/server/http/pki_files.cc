@@ -3,7 +3,10 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "base/files_lock.h"
 #include "base/log.h"
+#include "net/certificate_bundle.h"
+#include "net/key_pair.h"
 #include "net/pki.h"
 
 namespace keles::server {
@@ -56,7 +59,9 @@ Result<net::TlsIdentity> ensure_issued(const Pair& pair, const net::TlsIdentity&
   Result<net::TlsIdentity> have = pair.read();
   if (have.ok() && !have->key_pem.empty()) {
     Result<net::CertificateInfo> info = net::parse_certificate(have->certificate_pem);
-    if (info.ok() && covers(*info, spec, now)) return have;
+    const bool former =
+        !ca.key_pem.empty() && net::is_of_former_ca(have->certificate_pem, ca.certificate_pem);
+    if (info.ok() && !former && covers(*info, spec, now)) return have;
   } else if (!have.ok() && !have.status().is(Reason::kNotFound)) {
     return have.status();
   }
@@ -74,6 +79,15 @@ Result<net::TlsIdentity> ensure_issued(const Pair& pair, const net::TlsIdentity&
 // The CA on disk, or a new one.
 Result<net::TlsIdentity> ensure_ca(const Pair& pair, const std::string& name, WallTime now) {
   Result<net::TlsIdentity> have = pair.read();
+  if (have.ok() && !have->key_pem.empty()) {
+    // What the one signs must be of the other: they are exchanged one after the other.
+    const std::string problem = net::key_pair_problem(have->certificate_pem, have->key_pem);
+    if (!problem.empty())
+      return Status::bad_request(pair.key() + " is not the key of the first certificate of " +
+                                 pair.certificate() + " (" + problem +
+                                 "): where an exchange of the CA stopped half way, run `keles "
+                                 "certs rotate-ca` again");
+  }
   if (have.ok() || !have.status().is(Reason::kNotFound)) return have;
   TRY_ASSIGN(made, net::make_ca(spec_for(name, now, 3650 * kDay)));
   TRY(pair.write(made));
@@ -94,6 +108,8 @@ Status ensure_front_proxy(const std::string& directory, WallTime now, PkiFiles* 
 
 Result<PkiFiles> ensure_pki(const std::string& directory, const PkiNames& names, WallTime now) {
   TRY(make_directories(directory, 0755));
+  const auto held = FilesLock::take(directory);  // `keles certs` writes them, too
+  TRY(held.status());
   PkiFiles files;
   TRY_ASSIGN(ca, ensure_ca({directory + "/ca"}, "kubernetes", now));
   files.ca = ca;
@@ -103,7 +119,7 @@ Result<PkiFiles> ensure_pki(const std::string& directory, const PkiNames& names,
   server.server = true;
   TRY_ASSIGN(apiserver, ensure_issued({directory + "/apiserver"}, files.ca, server, now));
   files.apiserver = apiserver;
-  files.apiserver.certificate_pem += files.ca.certificate_pem;
+  files.apiserver.certificate_pem += net::first_certificate(files.ca.certificate_pem);
   net::CertificateSpec client = spec_for("kube-apiserver-kubelet-client", now, 365 * kDay);
   client.client = true;  // what it may is the role system:kubelet-api-admin (see bootstrap_roles)
   TRY_ASSIGN(kubelet,

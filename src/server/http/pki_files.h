@@ -18,8 +18,10 @@ struct PkiNames {
 };
 
 struct PkiFiles {
-  net::TlsIdentity ca;              // its key may be empty when an operator keeps it elsewhere
-  net::TlsIdentity apiserver;       // followed by the CA's certificate
+  // Its key may be empty when an operator keeps it elsewhere. Of several certificates the first
+  // signs (what another of them has signed is made anew), and all are believed.
+  net::TlsIdentity ca;
+  net::TlsIdentity apiserver;       // followed by its CA's certificate
   net::TlsIdentity kubelet_client;  // how the API server calls kubelets
   // How it calls extension API servers, and the CA by which they know it: one of its own, because
   // who shows a certificate of it may say who asks.

@@ -340,7 +340,7 @@ Task<void> Front::relay(Context ctx, Exchange* x) {
     co_return;
   }
   KubeletTrust trust{options_.kubelet_tls, options_.kubelet_subject, options_.kubelet_addresses};
-  if (options_.kubelet_identity) trust.tls.identity = *options_.kubelet_identity->get();
+  if (options_.kubelet_identity) options_.kubelet_identity->apply(&trust.tls);
   auto target = relay_target(server_->registry().store(), *x, trust, ctx.loop().random());
   if (!target.ok()) {
     co_await x->fail(target.status());

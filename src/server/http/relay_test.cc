@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/sim_loop.h"
 #include "machinery/codec_json.h"
+#include "net/certificate_bundle.h"
 #include "net/pki.h"
 #include "server/http/pki_files.h"
 #include "server/http/proxy_links.h"
@@ -576,6 +577,36 @@ TEST(PkiFiles, ACertificateThatSaysTooMuchIsMadeAnew) {
   EXPECT_EQ(second->apiserver.certificate_pem, first->apiserver.certificate_pem);
   auto third = ensure_pki(directory, names, now);
   EXPECT_EQ(third->kubelet_client.certificate_pem, second->kubelet_client.certificate_pem);
+  EXPECT_TRUE(remove_tree(directory).ok());
+}
+
+// What another than the first of several CAs has signed is made anew; a key of another is refused.
+TEST(PkiFiles, TheFirstOfSeveralCasSigns) {
+  const std::string directory = testing::TempDir() + "pki-several-" + std::to_string(getpid());
+  const WallTime now = make_real_loop()->wall_now();
+  PkiNames names{{"kubernetes"}, {"127.0.0.1"}};
+  auto first = ensure_pki(directory, names, now);
+  ASSERT_TRUE(first.ok()) << first.status().to_string();
+  net::CertificateSpec spec;
+  spec.common_name = "kubernetes";
+  spec.not_before = now;
+  spec.not_after = now + 24h;
+  const auto next = *net::make_ca(spec);
+  ASSERT_TRUE(
+      write_file(directory + "/ca.crt", first->ca.certificate_pem + next.certificate_pem).ok());
+  auto both = ensure_pki(directory, names, now);
+  ASSERT_TRUE(both.ok()) << both.status().to_string();
+  EXPECT_EQ(both->apiserver.key_pem, first->apiserver.key_pem);
+  const std::string turned = next.certificate_pem + first->ca.certificate_pem;
+  ASSERT_TRUE(write_file(directory + "/ca.crt", turned).ok());
+  EXPECT_NE(ensure_pki(directory, names, now).status().message().find("rotate-ca"),
+            std::string::npos);
+  ASSERT_TRUE(write_file(directory + "/ca.key", next.key_pem, 0600).ok());
+  auto after = ensure_pki(directory, names, now);
+  ASSERT_TRUE(after.ok()) << after.status().to_string();
+  for (const auto* shown : {&after->apiserver, &after->kubelet_client})
+    EXPECT_TRUE(net::is_issued_by(shown->certificate_pem, next.certificate_pem));
+  EXPECT_EQ(after->proxy_client.key_pem, first->proxy_client.key_pem);
   EXPECT_TRUE(remove_tree(directory).ok());
 }
 

@@ -186,7 +186,7 @@ Task<Status> UsageSource::connect(Context ctx, const std::string* name) {
   e.host = addresses->front().text();
   e.port = node.port;
   e.tls = options_.kubelet_tls;
-  if (options_.kubelet_identity) e.tls->identity = *options_.kubelet_identity->get();
+  if (options_.kubelet_identity) options_.kubelet_identity->apply(&*e.tls);
   e.tls->server_name = node.host;
   if (options_.kubelet_subject) e.tls->common_name = "system:node:" + *name;
   node.client = net::HttpClient::create(home_, std::move(e));
