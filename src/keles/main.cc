@@ -5,7 +5,6 @@
 #include <string_view>
 #include <vector>
 
-#include "base/version.h"
 #include "keles/commands.h"
 #include "kind/command.h"
 #include "kind/node_init.h"
@@ -42,7 +41,7 @@ const Command kCommands[] = {
     {"store", "Check, back up, restore or repair a control plane's store", store_main},
     {"config", "Print the defaults of configuration files, or check one", config_main},
     {"convert", "Convert API objects between JSON, YAML and protobuf", convert_main},
-    {"version", "Print the version", version_main},
+    {"version", "Print the version, or whether a cluster's versions work together", version_main},
     {"apiserver", "Run an API server alone, as kube-apiserver", kube_apiserver_main},
     {"controller-manager", "Run the controllers alone, as kube-controller-manager",
      kube_controller_manager_main},
@@ -97,11 +96,6 @@ int run(int argc, char** argv) {
 }
 
 }  // namespace
-
-int version_main(const Args&) {
-  std::printf("keles %s (Kubernetes %s)\n", kKelesVersion, kGitVersion);
-  return 0;
-}
 
 }  // namespace keles
 

@@ -216,7 +216,7 @@ struct Told {
   }
 };
 
-// A server on the loop's own address, that shows a certificate of one of two CAs.
+// A server on loopback that shows a certificate of one of two CAs.
 struct TwoCas {
   explicit TwoCas(net::Handler handler) {
     options.tls = *net::issue_certificate(old, leaf());
