@@ -15,12 +15,14 @@ import form  # noqa: E402
 import links  # noqa: E402
 import proofs  # noqa: E402
 import standard  # noqa: E402
+import twins  # noqa: E402
 from tree import Tree  # noqa: E402
 
 CHECKS = {
     "coroutines": coroutines.check,
     "links": links.check,
     "standard": standard.check,
+    "twins": twins.check,
     "proofs": proofs.check,
     "names": documents.check_names,
     "readmes": documents.check_readmes,

@@ -15,6 +15,7 @@ import lint  # noqa: E402
 import links  # noqa: E402
 import proofs  # noqa: E402
 import standard  # noqa: E402
+import twins  # noqa: E402
 from tree import Tree  # noqa: E402
 
 
@@ -235,6 +236,34 @@ class Standard(unittest.TestCase):
         self.assertEqual(self.findings("#include <boost/asio.hpp>\nauto s = std::chrono::seconds(1);"), [(2, "std::chrono, and no <chrono>")])
         self.assertEqual(self.findings("// x\nauto n = 1'0; std::string s;"), [(2, "std::string, and no <string>")])
         self.assertEqual(self.findings("std::sort(b, e);", "src/net/x.h"), [(1, "std::sort, and no <algorithm>")])
+
+
+class Twins(unittest.TestCase):
+    A = "namespace keles::net {\n\nstruct Probe {\n  int a;\n};\n\n}  // namespace keles::net\n"
+
+    def findings(self, text, path="src/net/b.cc"):
+        with Checkout({"src/net/a.cc": self.A, path: text}) as tree:
+            return [(line, message) for _, line, message in collect(twins.check, tree)]
+
+    def test_two_of_one_name(self):
+        found = "keles::net::Probe is defined in src/net/a.cc:3, too"
+        for text, line in ((self.A, 3), ("namespace keles {\nnamespace net {\nclass Probe final : public A<int> {\n", 3),
+                           ("namespace keles::net {\nnamespace {\nint f() {\n}\n}  // namespace\nclass [[nodiscard]] Probe\n    : public B {\n", 6)):
+            with self.subTest(text):
+                self.assertEqual(self.findings(text), [(line, found)])
+        self.assertEqual(self.findings(self.A, "src/other/a_test.cc"), [(3, found)])
+
+    def test_one(self):
+        for text in ("namespace keles::net {\nnamespace {\n\nstruct Probe {\n};\n\n}  // namespace\n}  // namespace keles::net\n",
+                     "namespace keles::dns {\nstruct Probe {\n};\n}  // namespace keles::dns\n",
+                     "namespace keles::net {\nstruct Probe;\nclass Probe* f();\nenum class Probe {\n};\n}  // namespace keles::net\n",
+                     "namespace keles::net {\ntemplate <>\nstruct Probe<int> {\n};\nstruct Outer {\n  struct Probe {\n  };\n};\n"
+                     "struct Outer::Probe {\n};\n}  // namespace keles::net\n",
+                     "namespace n = keles::net;\n// namespace keles::net {\nstruct Probe {\n};\n"):
+            with self.subTest(text):
+                self.assertEqual(self.findings(text), [])
+        with Checkout({"fuzz/a.cc": self.A, "fuzz/b.cc": self.A}) as tree:  # two programs
+            self.assertEqual(collect(twins.check, tree), [])
 
 
 class Documents(unittest.TestCase):
