@@ -1,6 +1,7 @@
 #include "node/network/pod_links.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/if_packet.h>
@@ -258,6 +259,7 @@ class Bridge {
             n->set_link_up(n->link(port)->index).ok() && n->set_link_up(n->link(end)->index).ok();
       sockets_.push_back(open_at(n->link(end)->index));
     }
+    ok_ = ok_ && carries();
   }
   bool ok() const { return ok_; }
   // Whether what end 1 sends comes to end 2; looked for until what is sent after it is there.
@@ -283,6 +285,22 @@ class Bridge {
   }
 
  private:
+  // The kernel lets frames through some time after a link is up, on a busy machine seconds later.
+  bool carries() {
+    const Bytes first = ip4(1, "10.244.0.1", "10.244.0.202");
+    for (int i = 0; i < 600; ++i) {
+      if (::send(sockets_[0].get(), first.data(), first.size(), 0) < 0 && errno != ENETDOWN)
+        return false;
+      pollfd p{sockets_[1].get(), POLLIN, 0};
+      while (::poll(&p, 1, 50) > 0) {
+        Bytes got(2048);
+        const ssize_t n = ::recv(p.fd, got.data(), got.size(), 0);
+        got.resize(n > 0 ? static_cast<size_t>(n) : 0);
+        if (got == first) return true;
+      }
+    }
+    return false;
+  }
   static Fd open_at(int index) {
     Fd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL)));
     sockaddr_ll at{};
