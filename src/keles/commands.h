@@ -32,6 +32,7 @@ int kube_proxy_main(const std::vector<std::string>& args);
 int dns_main(const std::vector<std::string>& args);
 // The kubelet alone, as upstream's.
 int own_kubelet_main(const std::vector<std::string>& args);
+int snapshot_main(const std::vector<std::string>& args);
 int store_main(const std::vector<std::string>& args);
 int version_main(const std::vector<std::string>& args);
 

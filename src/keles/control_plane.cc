@@ -34,6 +34,7 @@
 #include "keles/local_client.h"
 #include "keles/local_paths.h"
 #include "keles/merged_client.h"
+#include "keles/snapshot_flags.h"
 #include "machines/live_certificates.h"
 #include "net/certificate_bundle.h"
 #include "net/http.h"
@@ -758,6 +759,8 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
   if (!policy.ok()) co_return policy;
   auto ranges = registry::parse_service_ranges(f.service_cidr);
   if (!ranges.ok()) co_return ranges.status();
+  policy = check_snapshot_schedule(f.snapshots);
+  if (!policy.ok()) co_return policy;
   if (f.advertise_address.empty()) f.advertise_address = choose_advertise_address(f.bind_address);
   Loop* loop = &ctx.loop();
   // Before anything is made for a server that could not run.
@@ -905,6 +908,10 @@ Task<Status> run_control_plane(Context ctx, ControlPlaneOptions f) {
       log::warn("The kubeconfig stays as it was", {{"err", s}});
       s = Status();
     }
+  }
+  if (s.ok() && !f.snapshots.cron.empty()) {
+    complete_snapshot_schedule(f.data_dir, options.host_name, (*store)->shared(), &f.snapshots);
+    background.spawn(keep_snapshots(serving, f.snapshots, snapshots_of(**store)));
   }
   if (s.ok()) {
     Event never;

@@ -23,6 +23,7 @@
 #include "server/identity/reload.h"
 #include "server/objects/kubelet_address.h"
 #include "server/server.h"
+#include "store/snapshots.h"
 
 namespace keles {
 
@@ -43,6 +44,7 @@ struct Credentials {
 struct ControlPlaneOptions {
   std::string data_dir = "/var/lib/keles";  // holds "store" and, unless told otherwise, "pki"
   std::string store_identity_file;          // EmbeddedOptions::identity_file
+  SnapshotSchedule snapshots;               // taken by the server itself
   EtcdFlags etcd;                           // where the store is instead, if servers are named
   std::string bind_address = "0.0.0.0", advertise_address;
   int64_t secure_port = 6443;

@@ -38,6 +38,7 @@ const Command kCommands[] = {
     {"ingress-controller", "Serve Ingresses by a proxy, in a pod", ingress_controller_main},
     {"node-identity", "Make the certificates with which a machine joins as a node",
      node_identity_main},
+    {"snapshot", "Save, restore or list snapshots of a control plane's store", snapshot_main},
     {"store", "Check, back up, restore or repair a control plane's store", store_main},
     {"config", "Print the defaults of configuration files, or check one", config_main},
     {"convert", "Convert API objects between JSON, YAML and protobuf", convert_main},

@@ -13,6 +13,7 @@
 #include "keles/identity_flags.h"
 #include "keles/runtime.h"
 #include "keles/server_node.h"
+#include "keles/snapshot_flags.h"
 #include "server/auth/auth.h"
 #include "server/http/pki_files.h"
 
@@ -27,6 +28,7 @@ void add_flags(Flags& f, ControlPlaneOptions& s) {
       "The URLs of an etcd cluster that holds the store, which several servers may share, instead "
       "of the data directory.");
   add_etcd_flags(f, s.etcd);
+  add_snapshot_flags(f, s.snapshots);
   f.add("secure-port", &s.secure_port, "The port on which to serve HTTPS. 0: any free one.");
   f.add("cluster-cidr", &s.cluster_cidr,
         "The address range of pods in the cluster; two, of IPv4 and IPv6, separated by a comma, "

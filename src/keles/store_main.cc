@@ -5,21 +5,17 @@
 #include <utility>
 
 #include "base/flags.h"
-#include "client/https_client.h"
-#include "client/kubeconfig.h"
 #include "etcd/snapshot_file.h"
 #include "keles/commands.h"
 #include "keles/etcd_flags.h"
 #include "keles/runtime.h"
-#include "machinery/status_codec.h"
+#include "keles/store_backup.h"
 #include "store/backup.h"
 #include "store/encryption/encryption.h"
 #include "store/maintenance.h"
 
 namespace keles {
 namespace {
-
-constexpr char kBackupPath[] = "/keles/store/backup";
 
 constexpr char kUsage[] =
     "Looks after the store of a control plane. A backup is taken while its server runs; for "
@@ -93,72 +89,6 @@ Status check(const StoreFlags& f) {
                : std::string("take another backup; a restored store would have them too")));
 }
 
-// What came with a failed answer, as the server's Status.
-Task<Status> failure(Context ctx, net::ResponseStream* answer) {
-  std::string body;
-  while (body.size() < 1u << 20) {
-    auto piece = co_await answer->read(ctx);
-    if (!piece.ok() || piece->empty()) break;
-    body += *piece;
-  }
-  co_return status_from_body(body, answer->status());
-}
-
-Task<Status> backup_through_server(Context ctx, StoreFlags f) {
-  KubeconfigChoice choice;
-  choice.path = f.kubeconfig;
-  choice.context = f.context;
-  auto config = load_client_config(choice);
-  if (!config.ok()) co_return config.status();
-  auto file = NewFile::create(f.to);
-  if (!file.ok()) co_return file.status();
-  HttpsClient client(ctx.loop(), *config);
-  net::Headers headers;
-  auto answer = co_await client.raw_stream(ctx, "GET", kBackupPath, "", std::move(headers), "");
-  if (!answer.ok()) co_return answer.status();
-  if ((*answer)->status() != 200) {
-    Status why = co_await failure(ctx, answer->get());
-    co_return why;
-  }
-  BackupReader reader(false);
-  for (;;) {
-    auto piece = co_await (*answer)->read(ctx);
-    if (!piece.ok()) co_return piece.status();
-    if (piece->empty()) break;
-    Status s = reader.take(*piece);
-    if (s.ok()) s = file->write(*piece);
-    if (!s.ok()) co_return s;
-  }
-  Status whole = reader.finish();
-  if (whole.ok()) whole = file->finish();
-  if (!whole.ok()) co_return whole;
-  std::printf("%s: %zu records up to revision %lld\n", f.to.c_str(),
-              reader.records() + reader.damaged(), static_cast<long long>(reader.revision()));
-  co_return Status();
-}
-
-Status backup_directory(const StoreFlags& f) {
-  TRY_ASSIGN(contents, read_store(store_in(f.data_dir)));
-  const size_t records = contents.records.size() + contents.damaged.size();
-  const auto revision = static_cast<long long>(contents.revision);
-  TRY(write_backup_file(f.to, std::move(contents)));
-  std::printf("%s: %zu records up to revision %lld\n", f.to.c_str(), records, revision);
-  return Status();
-}
-
-Status restore(const StoreFlags& f) {
-  TRY(need(f.from, "from"));
-  TRY(need(f.data_dir, "data-dir"));
-  TRY_ASSIGN(contents, read_backup_file(f.from));
-  const size_t records = contents.records.size() + contents.damaged.size();
-  const auto revision = static_cast<long long>(contents.revision);
-  const StorePlace place = store_in(f.data_dir);
-  TRY(restore_store(place, std::move(contents)));
-  std::printf("%s: %zu records as of revision %lld; the next revision is %lld\n",
-              place.directory.c_str(), records, revision, revision + kRevisionLeap + 1);
-  return Status();
-}
-
 Status repair(const StoreFlags& f) {
   TRY(need(f.data_dir, "data-dir"));
   const StorePlace place = store_in(f.data_dir);
@@ -211,15 +141,22 @@ Status carry_out(const StoreFlags& f, const std::vector<std::string>& rest) {
     return Status::bad_request("want one of check, backup, restore, repair, migrate");
   const std::string& verb = rest.front();
   if (verb == "check") return check(f);
-  if (verb == "restore") return restore(f);
+  if (verb == "restore") {
+    TRY(need(f.from, "from"));
+    TRY(need(f.data_dir, "data-dir"));
+    return restore_backup(f.from, f.data_dir);
+  }
   if (verb == "repair") return repair(f);
   if (verb == "migrate") return migrate(f);
   if (verb != "backup")
     return Status::bad_request("unknown command \"" + verb +
                                "\": want one of check, backup, restore, repair, migrate");
   TRY(need(f.to, "to"));
-  if (!f.data_dir.empty()) return backup_directory(f);
-  return run_program([f](Context ctx) { return backup_through_server(ctx, f); });
+  BackupSource source;
+  source.data_dir = f.data_dir;
+  source.kubeconfig = f.kubeconfig;
+  source.context = f.context;
+  return back_up(source, f.to);
 }
 
 }  // namespace

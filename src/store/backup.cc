@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "net/pki.h"
 #include "store/record_format.h"
@@ -228,7 +229,12 @@ Status NewFile::finish() {
   if (::fsync(fd_) != 0) return from_errno("sync", temporary_);
   // link() and not rename(): what came to be meanwhile is not replaced.
   if (::link(temporary_.c_str(), path_.c_str()) != 0) return from_errno("name", path_);
-  return Status();  // the destructor takes the temporary name away
+  // The destructor takes the temporary name away; the name itself outlives a loss of power.
+  const size_t slash = path_.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path_.substr(0, slash + 1);
+  Fd directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.open() || ::fsync(directory.get()) != 0) return from_errno("sync", folder);
+  return Status();
 }
 
 }  // namespace keles

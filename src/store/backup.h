@@ -52,6 +52,10 @@ class BackupReader {
   // After the last bytes: OK when the backup is whole.
   Status finish() const;
 
+  // The store's revision and identity are told; entries come after them.
+  bool begun() const { return begun_; }
+  // Of all chunks so far: 32 bytes.
+  const std::string& digest() const { return digest_; }
   size_t records() const { return records_; }
   size_t damaged() const { return damaged_; }
   int64_t revision() const { return contents_.revision; }
