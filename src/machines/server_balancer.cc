@@ -55,6 +55,36 @@ class Probes {
   std::vector<std::shared_ptr<net::HttpClient>> clients_;
 };
 
+// A server's end of a connection, which tells when the server was the first to say that it writes
+// no more, or broke off.
+class ServerEnd final : public net::ByteStream {
+ public:
+  ServerEnd(std::unique_ptr<net::ByteStream> to, std::function<void()> ended)
+      : to_(std::move(to)), ended_(std::move(ended)) {}
+  Task<Result<std::string>> read(Context ctx, size_t max) override {
+    auto got = co_await to_->read(ctx, max);
+    const bool over = !got.ok() || got->empty();
+    if (over && !finished_ && !ctx.done()) ended_();
+    co_return got;
+  }
+  Task<Status> write(Context ctx, std::string data) override {
+    return to_->write(std::move(ctx), std::move(data));
+  }
+  Task<Status> shutdown_write(Context ctx) override {
+    finished_ = true;
+    return to_->shutdown_write(std::move(ctx));
+  }
+  void close() override {
+    finished_ = true;
+    to_->close();
+  }
+
+ private:
+  const std::unique_ptr<net::ByteStream> to_;
+  const std::function<void()> ended_;
+  bool finished_ = false;  // by this side
+};
+
 }  // namespace
 
 std::string ServerAddress::text() const { return host_port(host, port); }
@@ -99,7 +129,8 @@ std::vector<size_t> ServerBalancer::order() const {
   for (bool well : {true, false})
     for (size_t i = 0; i < servers_.size(); ++i) {
       const size_t at = (first_ + i) % servers_.size();
-      if (servers_[at].well == well) out.push_back(at);
+      const Server& s = servers_[at];
+      if ((s.well && !s.doubted.is_set()) == well) out.push_back(at);
     }
   return out;
 }
@@ -116,14 +147,19 @@ void ServerBalancer::failed(const Context& whole, size_t server, const Status& w
 
 Task<void> ServerBalancer::look_after(Context ctx, size_t server) {
   for (;;) {
-    Status rested = co_await ctx.sleep(options_.every);
-    if (!rested.ok()) co_return;
+    Server& it = servers_[server];
+    Context rest = ctx.with_timeout(options_.every);
+    Status woken = co_await it.doubted.wait(rest);
+    (void)woken;  // or it is time
+    if (ctx.done()) co_return;
     Context limit = ctx.with_timeout(options_.patience);
     Status s = co_await options_.probe(limit, server);
     if (ctx.done()) co_return;
-    Server& it = servers_[server];
+    const bool doubted = it.doubted.is_set();
+    it.doubted.reset();
     if (!s.ok()) {
-      if (++it.failures >= kFailuresToGiveUp) failed(ctx, server, s, true);
+      const bool give_up = ++it.failures >= kFailuresToGiveUp;
+      if (give_up || doubted) failed(ctx, server, s, give_up);
       continue;
     }
     it.failures = 0;
@@ -144,7 +180,8 @@ Task<void> ServerBalancer::carry(Context ctx, std::shared_ptr<net::ByteStream> f
       continue;
     }
     Context life = servers_[i].life;
-    Status ended = co_await net::relay(life, from.get(), to->get());
+    ServerEnd end(std::move(*to), [this, i] { servers_[i].doubted.set(); });
+    Status ended = co_await net::relay(life, from.get(), &end);
     (void)ended;
     break;
   }

@@ -2,10 +2,12 @@
 // what connects is carried, untouched (TLS is between the two ends), to a server that is well. A
 // server is asked now and then; one that does not answer twice in a row loses its connections, so
 // that whoever waits on them connects again, elsewhere, and is the last to be tried until it
-// answers. Nodes begin at different servers; a balancer of many takes them in turn. One loop.
+// answers. One that ends a connection by itself may have begun anew and not be ready yet: it is asked
+// at once, and until it has answered others are preferred. Nodes begin at different servers; a balancer of many takes them in turn. One loop.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -54,6 +56,7 @@ class ServerBalancer {
     explicit Server(Context context) : life(std::move(context)) {}
     bool well = true;
     int failures = 0;
+    Event doubted;  // it has ended a connection, and has not answered since
     Context life;  // its connections'; another one each time that it is given up
   };
   ServerBalancer(Options options, std::unique_ptr<net::StreamListener> listener, size_t first)
@@ -66,7 +69,7 @@ class ServerBalancer {
   const Options options_;
   std::unique_ptr<net::StreamListener> listener_;
   size_t first_;
-  std::vector<Server> servers_;  // while it runs
+  std::deque<Server> servers_;  // while it runs
   size_t open_ = 0;
 };
 

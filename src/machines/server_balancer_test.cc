@@ -38,7 +38,7 @@ struct Balancing : testing::Test {
     }
     o.every = 20ms;
     o.patience = 500ms;
-    o.probe = [this](Context, size_t server) { return probe(server); };
+    o.probe = [this](Context limit, size_t server) { return probe(limit, server); };
     balancer = std::move(*ServerBalancer::listen(*loop, o));
     tasks.spawn(balancer->run(ctx));
   }
@@ -50,7 +50,8 @@ struct Balancing : testing::Test {
     co_await tasks.join();
     co_return Status();
   }
-  Task<Status> probe(size_t server) {
+  Task<Status> probe(Context limit, size_t server) {
+    while (slow) TRY_CO(limit.sleep(5ms));
     if (ill.contains(server)) co_return Status::unavailable("ill");
     co_return Status();
   }
@@ -76,6 +77,7 @@ struct Balancing : testing::Test {
   std::deque<std::unique_ptr<net::ByteStream>> kept;
   ServerBalancer::Options o;
   std::set<size_t> ill;
+  bool slow = false;  // to answer
   std::unique_ptr<ServerBalancer> balancer;
   std::unique_ptr<net::ByteStream> connection;
 };
@@ -101,6 +103,24 @@ TEST_F(Balancing, KeepsToOneThatIsWell) {
   ill = {0, 1};
   pause(200ms);
   EXPECT_EQ(connect(), other);
+}
+
+// As a server that was killed and begins anew: it takes connections before it is ready.
+TEST_F(Balancing, AsksAServerAtOnceThatEndsAConnection) {
+  const std::string first = connect();
+  const std::string other = first == "a" ? "b" : "a";
+  slow = true;
+  for (auto& c : kept) c->close();
+  EXPECT_EQ(read(), "");
+  EXPECT_EQ(connect(), other) << "it has not answered yet";
+  slow = false;
+  pause(200ms);
+  EXPECT_EQ(connect(), first);
+  // A connection that its client ends says nothing about the server.
+  slow = true;
+  connection->close();
+  pause(50ms);
+  EXPECT_EQ(connect(), first);
 }
 
 struct BalancingOfMany : Balancing {
