@@ -58,7 +58,7 @@ BenchServer::BenchServer(const char* program, std::vector<std::string> flags) {
               kubeconfig = directory_.path() + "/kubeconfig";
   std::vector<std::string> args = {keles,
                                    "server",
-                                   "--data-dir=" + directory_.path() + "/data",
+                                   "--data-dir=" + data_directory(),
                                    "--bind-address=127.0.0.1",
                                    "--secure-port=" + std::to_string(free_port()),
                                    "--dns-port=0",

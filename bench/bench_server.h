@@ -27,6 +27,7 @@ class BenchServer {
 
   const ClientConfig& config() const { return config_; }
   double start_seconds() const { return start_seconds_; }
+  std::string data_directory() const { return directory_.path() + "/data"; }
   // Killed, and started again on what it left.
   void restart();
   double cpu_seconds() const;  // user and system, all threads

@@ -84,24 +84,24 @@ std::string header_block(const WireRequest& r, std::string_view authority) {
   return block;
 }
 
+void show(SSL* ssl, const net::TlsIdentity& identity) {
+  BIO* bio = BIO_new_mem_buf(identity.certificate_pem.data(),
+                             static_cast<int>(identity.certificate_pem.size()));
+  X509* cert = PEM_read_bio_X509(bio, nullptr, nullptr, nullptr);
+  BIO_free(bio);
+  bio = BIO_new_mem_buf(identity.key_pem.data(), static_cast<int>(identity.key_pem.size()));
+  EVP_PKEY* key = PEM_read_bio_PrivateKey(bio, nullptr, nullptr, nullptr);
+  BIO_free(bio);
+  if (cert == nullptr || key == nullptr) give_up("no client certificate");
+  SSL_use_certificate(ssl, cert);
+  SSL_use_PrivateKey(ssl, key);
+  X509_free(cert);
+  EVP_PKEY_free(key);
+}
+
 // The process that is measured has made the certificates itself: there is nothing to verify.
-SSL_CTX* client_context(const net::ClientTls& tls) {
+SSL_CTX* client_context() {
   SSL_CTX* ctx = SSL_CTX_new(TLS_client_method());
-  if (tls.identity) {
-    BIO* bio = BIO_new_mem_buf(tls.identity->certificate_pem.data(),
-                               static_cast<int>(tls.identity->certificate_pem.size()));
-    X509* cert = PEM_read_bio_X509(bio, nullptr, nullptr, nullptr);
-    BIO_free(bio);
-    bio = BIO_new_mem_buf(tls.identity->key_pem.data(),
-                          static_cast<int>(tls.identity->key_pem.size()));
-    EVP_PKEY* key = PEM_read_bio_PrivateKey(bio, nullptr, nullptr, nullptr);
-    BIO_free(bio);
-    if (cert == nullptr || key == nullptr) give_up("no client certificate");
-    SSL_CTX_use_certificate(ctx, cert);
-    SSL_CTX_use_PrivateKey(ctx, key);
-    X509_free(cert);
-    EVP_PKEY_free(key);
-  }
   SSL_CTX_set_alpn_protos(ctx, reinterpret_cast<const unsigned char*>("\x02h2"), 3);
   SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_read_ahead(ctx, 1);
@@ -112,7 +112,7 @@ SSL_CTX* client_context(const net::ClientTls& tls) {
 
 class WireConnection {
  public:
-  WireConnection(const ClientConfig& config, SSL_CTX* ctx)
+  WireConnection(const ClientConfig& config, SSL_CTX* ctx, const net::TlsIdentity* identity)
       : authority_(config.endpoint.host + ":" + std::to_string(config.endpoint.port)) {
     fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in to{};
@@ -125,6 +125,7 @@ class WireConnection {
     setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     ssl_ = SSL_new(ctx);
     SSL_set_fd(ssl_, fd_);
+    if (identity != nullptr) show(ssl_, *identity);
     if (SSL_connect(ssl_) != 1) give_up("TLS handshake failed");
     fcntl(fd_, F_SETFL, fcntl(fd_, F_GETFL) | O_NONBLOCK);
     nghttp2_hd_inflate_new(&inflater_);
@@ -148,17 +149,13 @@ class WireConnection {
   void send(const WireRequest& r) {
     answer_ = WireAnswer();
     ended_ = false;
-    stream_ += stream_ == 0 ? 1 : 2;
-    std::string block = header_block(r, authority_);
-    put_head(out_, block.size(), kHeaders, kEndHeaders | (r.body.empty() ? kEndStream : 0),
-             stream_);
-    out_ += block;
-    for (size_t at = 0; at < r.body.size(); at += kMaxFrame) {
-      size_t n = std::min(kMaxFrame, r.body.size() - at);
-      put_head(out_, n, kData, at + n == r.body.size() ? kEndStream : 0, stream_);
-      out_.append(r.body, at, n);
-    }
-    flush();
+    stream_ = begin(r);
+  }
+
+  // Beside the one above.
+  void ask(const WireRequest& r, std::function<void(const WireAnswer&)> done,
+           std::function<void(std::string_view)> line) {
+    beside_.push_back({begin(r), {}, {}, std::move(done), std::move(line)});
   }
 
   // Takes in what has come. True when the answer to the last request is whole.
@@ -190,16 +187,75 @@ class WireConnection {
   long lines() const { return lines_; }
 
  private:
+  struct Beside {
+    uint32_t stream = 0;
+    WireAnswer answer;
+    std::string rest;  // of a line
+    std::function<void(const WireAnswer&)> done;
+    std::function<void(std::string_view)> line;
+  };
+
+  uint32_t begin(const WireRequest& r) {
+    last_ += last_ == 0 ? 1 : 2;
+    std::string block = header_block(r, authority_);
+    put_head(out_, block.size(), kHeaders, kEndHeaders | (r.body.empty() ? kEndStream : 0), last_);
+    out_ += block;
+    for (size_t at = 0; at < r.body.size(); at += kMaxFrame) {
+      size_t n = std::min(kMaxFrame, r.body.size() - at);
+      put_head(out_, n, kData, at + n == r.body.size() ? kEndStream : 0, last_);
+      out_.append(r.body, at, n);
+    }
+    flush();
+    return last_;
+  }
+
+  // beside_.size(): it is none of them.
+  size_t find_beside(uint32_t stream) const {
+    size_t i = 0;
+    while (i < beside_.size() && beside_[i].stream != stream) ++i;
+    return i;
+  }
+
+  void data(uint32_t stream, std::string_view payload) {
+    const size_t i = find_beside(stream);
+    WireAnswer& answer = i < beside_.size() ? beside_[i].answer : answer_;
+    answer.bytes += payload.size();
+    if (answer.text.size() < 300) answer.text.append(payload.substr(0, 300));
+    if (i == beside_.size()) {
+      lines_ += std::count(payload.begin(), payload.end(), '\n');
+    } else if (beside_[i].line) {
+      // Who hears a line may ask for more, and move the streams.
+      auto line = beside_[i].line;
+      std::string text = std::move(beside_[i].rest);
+      text += payload;
+      size_t from = 0;
+      for (size_t end; (end = text.find('\n', from)) != std::string::npos; from = end + 1)
+        line(std::string_view(text).substr(from, end - from));
+      beside_[find_beside(stream)].rest = text.substr(from);
+    }
+  }
+
+  void ended(uint32_t stream) {
+    const size_t i = find_beside(stream);
+    if (i == beside_.size()) {
+      ended_ = ended_ || stream == stream_;
+      return;
+    }
+    Beside over = std::move(beside_[i]);
+    beside_[i] = std::move(beside_.back());
+    beside_.pop_back();
+    if (over.line) give_up("a watch has ended: " + over.answer.text);
+    over.done(over.answer);
+  }
+
   void frame(uint8_t type, uint8_t flags, uint32_t stream, std::string_view payload) {
     switch (type) {
       case kHeaders:
       case kContinuation:
-        headers(payload, (flags & kEndHeaders) != 0);
+        headers(stream, payload, (flags & kEndHeaders) != 0);
         break;
       case kData:
-        answer_.bytes += payload.size();
-        if (answer_.text.size() < 300) answer_.text.append(payload.substr(0, 300));
-        lines_ += std::count(payload.begin(), payload.end(), '\n');
+        data(stream, payload);
         credit_ += payload.size();
         if (credit_ > kWindow / 2) {
           put_head(out_, 4, kWindowUpdate, 0, 0);
@@ -222,10 +278,12 @@ class WireConnection {
       default:
         return;
     }
-    if (type != kContinuation && (flags & kEndStream) && stream == stream_) ended_ = true;
+    if (type != kContinuation && (flags & kEndStream)) ended(stream);
   }
 
-  void headers(std::string_view block, bool last) {
+  void headers(uint32_t stream, std::string_view block, bool last) {
+    const size_t beside = find_beside(stream);
+    WireAnswer& answer = beside < beside_.size() ? beside_[beside].answer : answer_;
     const auto* in = reinterpret_cast<const uint8_t*>(block.data());
     size_t left = block.size();
     for (;;) {
@@ -237,7 +295,7 @@ class WireConnection {
       left -= static_cast<size_t>(n);
       if ((flags & NGHTTP2_HD_INFLATE_EMIT) && nv.namelen == 7 &&
           memcmp(nv.name, ":status", 7) == 0)
-        answer_.status = atoi(reinterpret_cast<const char*>(nv.value));
+        answer.status = atoi(reinterpret_cast<const char*>(nv.value));
       if (flags & NGHTTP2_HD_INFLATE_FINAL) {
         nghttp2_hd_inflate_end_headers(inflater_);
         break;
@@ -267,26 +325,38 @@ class WireConnection {
   SSL* ssl_ = nullptr;
   nghttp2_hd_inflater* inflater_ = nullptr;
   std::string in_, out_;
-  uint32_t stream_ = 0;
+  uint32_t last_ = 0, stream_ = 0;
+  std::vector<Beside> beside_;
   size_t credit_ = 0;
   WireAnswer answer_;
   bool ended_ = false;
   long lines_ = 0;
 };
 
-WireLoad::WireLoad(const BenchServer& server, int connections, bool as_administrator) {
-  net::ClientTls tls = server.config().endpoint.tls.value();
-  if (!as_administrator) tls.identity.reset();
-  SSL_CTX* ctx = client_context(tls);
-  epoll_ = epoll_create1(EPOLL_CLOEXEC);
-  for (int i = 0; i < connections; ++i) {
-    connections_.push_back(std::make_unique<WireConnection>(server.config(), ctx));
-    epoll_event e{};
-    e.events = EPOLLIN;
-    e.data.u32 = static_cast<uint32_t>(i);
-    epoll_ctl(epoll_, EPOLL_CTL_ADD, connections_.back()->fd(), &e);
-  }
+WireLoad::WireLoad(const BenchServer& server, int connections, bool as_administrator)
+    : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+  const net::ClientTls& tls = server.config().endpoint.tls.value();
+  SSL_CTX* ctx = client_context();
+  for (int i = 0; i < connections; ++i)
+    add(std::make_unique<WireConnection>(
+        server.config(), ctx, as_administrator && tls.identity ? &*tls.identity : nullptr));
   SSL_CTX_free(ctx);
+}
+
+WireLoad::WireLoad(const BenchServer& server, const std::vector<net::TlsIdentity>& identities)
+    : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+  SSL_CTX* ctx = client_context();
+  for (const net::TlsIdentity& identity : identities)
+    add(std::make_unique<WireConnection>(server.config(), ctx, &identity));
+  SSL_CTX_free(ctx);
+}
+
+void WireLoad::add(std::unique_ptr<WireConnection> connection) {
+  epoll_event e{};
+  e.events = EPOLLIN;
+  e.data.u32 = static_cast<uint32_t>(connections_.size());
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, connection->fd(), &e);
+  connections_.push_back(std::move(connection));
 }
 
 WireLoad::~WireLoad() { close(epoll_); }
@@ -325,6 +395,16 @@ void WireLoad::run(const std::function<WireRequest(int)>& next,
 
 void WireLoad::start(int connection, const WireRequest& r) {
   connections_[static_cast<size_t>(connection)]->send(r);
+}
+
+void WireLoad::ask(int connection, const WireRequest& r,
+                   std::function<void(const WireAnswer&)> done) {
+  connections_[static_cast<size_t>(connection)]->ask(r, std::move(done), nullptr);
+}
+
+void WireLoad::watch(int connection, const WireRequest& r,
+                     std::function<void(std::string_view)> line) {
+  connections_[static_cast<size_t>(connection)]->ask(r, nullptr, std::move(line));
 }
 
 long WireLoad::lines(int milliseconds) {

@@ -35,6 +35,8 @@ class WireLoad {
   // Connects and shakes hands, blocking, with the administrator's certificate or without any. Ends
   // the process with a message on failure.
   WireLoad(const BenchServer& server, int connections, bool as_administrator = true);
+  // A connection for each of these identities.
+  WireLoad(const BenchServer& server, const std::vector<net::TlsIdentity>& identities);
   ~WireLoad();
   WireLoad(const WireLoad&) = delete;
 
@@ -44,12 +46,19 @@ class WireLoad {
            const std::function<void(int connection, const WireAnswer&)>& done);
   // Starts a request on a connection whose answer does not end (a watch); its data is counted.
   void start(int connection, const WireRequest& r);
+  // Beside the one that run() and start() have under way, a connection carries requests and watches
+  // of its own, as many as one likes: `done` hears the answer, `line` each line of an answer that
+  // does not end.
+  void ask(int connection, const WireRequest& r, std::function<void(const WireAnswer&)> done);
+  void watch(int connection, const WireRequest& r, std::function<void(std::string_view)> line);
+  // Takes what has come, after waiting for at most `milliseconds`.
+  void poll(int milliseconds);
   // Takes what has come for at most `milliseconds`; how many lines the answers so far hold.
   long lines(int milliseconds);
   size_t size() const { return connections_.size(); }
 
  private:
-  void poll(int milliseconds);
+  void add(std::unique_ptr<WireConnection> connection);
   int epoll_ = -1;
   std::vector<std::unique_ptr<WireConnection>> connections_;
   const std::function<WireRequest(int)>* next_ = nullptr;

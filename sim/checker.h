@@ -135,9 +135,9 @@ class RecordingStore final : public Store {
                                                                        int64_t revision) override {
     return store_->snapshot_at_least(std::move(ctx), revision);
   }
-  Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix,
-                                            int64_t revision) override {
-    return store_->watch(loop, std::move(prefix), revision);
+  Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix, int64_t revision,
+                                            WatchPart part) override {
+    return store_->watch(loop, std::move(prefix), revision, std::move(part));
   }
   Task<Result<std::shared_ptr<const StoreSnapshot>>> newest(Context ctx) override {
     return store_->newest(std::move(ctx));

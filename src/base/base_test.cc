@@ -18,6 +18,7 @@
 #include "base/status.h"
 #include "base/sync.h"
 #include "base/task.h"
+#include "base/temporary_directory.h"
 
 namespace keles {
 namespace {
@@ -202,7 +203,8 @@ TEST(RunBlocking, ComesBackToTheLoop) {
 }
 
 TEST(File, WritesAtomicallyAndRemovesTrees) {
-  std::string dir = testing::TempDir() + "keles-file-test";
+  const TemporaryDirectory files = *TemporaryDirectory::make("keles-file-test");
+  std::string dir = files.path();
   ASSERT_TRUE(make_directories(dir + "/a/b").ok());
   ASSERT_TRUE(write_file(dir + "/a/b/f", "text", 0600, true).ok());
   EXPECT_EQ(*read_file(dir + "/a/b/f"), "text");

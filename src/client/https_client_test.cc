@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/sync.h"
+#include "base/temporary_directory.h"
 #include "client/informer.h"
 #include "server/http/served_api.h"
 
@@ -213,12 +214,12 @@ TEST_F(Https, TellsWhoMayNot) {
   auto r = run(nobody->get<ConfigMap>(ctx, "default", "a"));
   EXPECT_TRUE(r.status().is(Reason::kForbidden)) << r.status().to_string();
   ClientConfig c = config();
-  c.token_file = testing::TempDir() + "keles-token";
+  const TemporaryDirectory files = *TemporaryDirectory::make();
+  c.token_file = files.path() + "/keles-token";
   ASSERT_TRUE(write_file(c.token_file, "not-a-token\n").ok());
   HttpsClient by_token(*loop, c);
   auto t = run(by_token.get<ConfigMap>(ctx, "default", "a"));
   EXPECT_TRUE(t.status().is(Reason::kUnauthorized)) << t.status().to_string();
-  (void)remove_tree(c.token_file);
 }
 
 TEST_F(Https, SaysThatNobodyListens) {

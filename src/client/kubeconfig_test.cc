@@ -4,13 +4,14 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/temporary_directory.h"
 
 namespace keles {
 namespace {
 
 TEST(Kubeconfig, ReadsWhatKindWrites) {
-  std::string file = testing::TempDir() + "keles-kubeconfig";
-  (void)remove_tree(file);
+  const TemporaryDirectory files = *TemporaryDirectory::make();
+  std::string file = files.path() + "/keles-kubeconfig";
   KubeconfigEntry one{"kind-one", "https://127.0.0.1:6443", "CA", "CERT", "KEY"};
   KubeconfigEntry two{"kind-two", "https://[::1]:7443/prefix", "CA2", "CERT2", "KEY2"};
   ASSERT_TRUE(merge_kubeconfig(file, one).ok());
@@ -33,11 +34,11 @@ TEST(Kubeconfig, ReadsWhatKindWrites) {
   EXPECT_THAT(*text, testing::Not(testing::HasSubstr("kind-one")));
   EXPECT_THAT(*text, testing::HasSubstr("kind-two"));
   EXPECT_THAT(*text, testing::HasSubstr("current-context: \"\""));
-  (void)remove_tree(file);
 }
 
 TEST(Kubeconfig, KeepsWhatIsNotItsOwn) {
-  std::string file = testing::TempDir() + "keles-kubeconfig-2";
+  const TemporaryDirectory files = *TemporaryDirectory::make();
+  std::string file = files.path() + "/keles-kubeconfig-2";
   ASSERT_TRUE(
       write_file(file,
                  "apiVersion: v1\nkind: Config\ncurrent-context: mine\n"
@@ -54,7 +55,6 @@ TEST(Kubeconfig, KeepsWhatIsNotItsOwn) {
   EXPECT_FALSE(c->endpoint.tls);
   EXPECT_EQ(c->token, "abc");
   EXPECT_EQ(c->ns, "prod");
-  (void)remove_tree(file);
 }
 
 }  // namespace

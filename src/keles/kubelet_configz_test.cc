@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/temporary_directory.h"
 #include "keles/flag_values.h"
 #include "keles/node_config.h"
 #include "machinery/codec_json.h"
@@ -31,7 +32,8 @@ TEST(KubeletConfigz, IsTheFileWithItsDefaultsAndTheFlagsOverIt) {
   EXPECT_EQ(plain.root["kind"].as_string(), "KubeletConfiguration");
   EXPECT_EQ(plain.root["maxPods"].as_int(), 110);
   EXPECT_EQ(plain.root["authentication"]["webhook"]["cacheTTL"].as_string(), "2m0s");
-  const std::string file = testing::TempDir() + "kubelet.yaml";
+  const TemporaryDirectory files = *TemporaryDirectory::make();
+  const std::string file = files.path() + "/kubelet.yaml";
   ASSERT_TRUE(write_file(file,
                          "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
                          "maxPods: 20\nport: 10\nstaticPodURL: http://x\n"
@@ -50,7 +52,8 @@ TEST(KubeletConfigz, IsTheFileWithItsDefaultsAndTheFlagsOverIt) {
 
 // A field of the file that acts, acts by its flag: /configz tells what the flag says.
 TEST(KubeletConfigz, KnowsEveryFlagThatTheFileSets) {
-  const std::string file = testing::TempDir() + "kubelet-all.yaml";
+  const TemporaryDirectory files = *TemporaryDirectory::make();
+  const std::string file = files.path() + "/kubelet-all.yaml";
   ASSERT_TRUE(
       write_file(
           file,

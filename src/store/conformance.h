@@ -176,6 +176,48 @@ TEST_P(StoreConformance, WatchFromThePastAndOnOneKey) {
   EXPECT_EQ(revisions, (std::vector<int64_t>{21, 22}));
 }
 
+TEST_P(StoreConformance, WatchOfAPart) {
+  must(create("ns", "old", "1"));
+  auto of_value = [&](const char* value) {
+    WatchPart part;
+    part.field = "data.value";
+    part.of = [](const Object& o) { return value_of(o); };
+    part.value = value;
+    return std::move(*store().watch(subject_->loop(), "/registry/configmaps/", 2, std::move(part)));
+  };
+  auto keys = [&](StoreWatch& w) {
+    std::vector<std::pair<std::string, int64_t>> out;
+    for (auto& e : next(w)) out.emplace_back(e->object->name(), e->revision);
+    return out;
+  };
+  using Told = std::vector<std::pair<std::string, int64_t>>;
+  auto ones = of_value("1"), twos = of_value("2"), again = of_value("1");
+  auto all = std::move(*store().watch(subject_->loop(), "/registry/configmaps/", 2));
+  must(create("ns", "a", "1"));
+  must(create("ns", "b", "3"));
+  EXPECT_EQ(keys(*ones), (Told{{"a", 3}}));
+  EXPECT_EQ(ones->progress(), 4);  // b is not for it, and it knows
+  EXPECT_EQ(keys(*again), (Told{{"a", 3}}));
+  must(update("ns", "a", "2", 3));  // leaves one, comes into the other
+  EXPECT_EQ(keys(*ones), (Told{{"a", 5}}));
+  EXPECT_EQ(keys(*twos), (Told{{"a", 5}}));
+  EXPECT_EQ(keys(*all), (Told{{"a", 3}, {"b", 4}, {"a", 5}}));
+  // One goes, the others stay.
+  ones.reset();
+  all.reset();
+  must(create("ns", "c", "1"));
+  must(remove("ns", "a", 5));
+  EXPECT_EQ(keys(*again), (Told{{"a", 5}, {"c", 6}}));
+  EXPECT_EQ(keys(*twos), (Told{{"a", 7}}));
+  // From the past it may be told of others, too, and misses none.
+  auto late = of_value("1");
+  EXPECT_EQ(keys(*late), (Told{{"a", 3}, {"b", 4}, {"a", 5}, {"c", 6}, {"a", 7}}));
+  // Who does not read expires with the window, as any other.
+  must(create("ns", "d", "2"));
+  store().compact(8);
+  EXPECT_TRUE(subject_->run(twos->next(ctx_, 10)).status().is(Reason::kExpired));
+}
+
 TEST_P(StoreConformance, WatchEndsWithItsContext) {
   auto w = std::move(*store().watch(subject_->loop(), "/registry/", 1));
   EXPECT_TRUE(subject_->run(w->next(ctx_.with_timeout(20ms), 10)).status().is(Reason::kTimeout));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <unordered_map>
 
 namespace keles {
 namespace {
@@ -63,9 +64,17 @@ StoreEventPtr make_store_event(StoreEvent::Type type, KeyPtr key, ObjectPtr obje
   return e;
 }
 
-// The watchers of one prefix: their pending events, numbered from `first`.
+// The watchers of one prefix: their pending events, numbered from `first`. Those of its parts are
+// groups of their own, by field and value.
 struct EventWindow::Group {
+  struct Parts {
+    std::function<std::string(const Object&)> of;
+    std::unordered_map<std::string, std::shared_ptr<Group>> by_value;
+  };
   std::string prefix;
+  std::map<std::string, Parts> parts;
+  std::shared_ptr<Group> whole;  // of which this is a part
+  std::string field, value;
   uint64_t first = 0;
   std::deque<StoreEventPtr> events;
   size_t trim_at = 64;                   // how many events make it worth to look for read ones
@@ -103,12 +112,7 @@ class EventWindow::Handle final : public StoreWatch {
       : window_(std::move(window)), watcher_(std::move(watcher)) {}
   ~Handle() override {
     std::lock_guard lock(window_->mutex_);
-    Group& g = *watcher_->group;
-    g.members.erase(watcher_->id);
-    if (g.members.empty()) {
-      window_->odd_groups_.erase(g.prefix);
-      window_->groups_.erase(window_->groups_.find(g.prefix));
-    }
+    window_->leave(watcher_->group, watcher_->id);
   }
   Task<Result<std::vector<StoreEventPtr>>> next(Context ctx, size_t limit) override;
   int64_t progress() const override {
@@ -144,6 +148,7 @@ Status EventWindow::Handle::take(size_t limit, std::vector<StoreEventPtr>& out) 
     if (!give(g.events[w.at - g.first])) return expired(w.progress, window_->oldest_);
     ++w.at;
   }
+  if (g.whole) window_->trim(g);  // there are many, of few members each
   if (out.empty() && !window_->closed_.ok()) return window_->closed_;
   return Status();
 }
@@ -262,34 +267,95 @@ void EventWindow::restart(MemoryMap map, int64_t revision, Hidden hidden) {
     events_.clear();
     bytes_ = 0;
     kept_.clear();
-    for (auto& [prefix, g] : groups_) {
-      g->first = g->end() + 1;  // a gap, which no member gets past
-      g->events.clear();
-      for (auto& [id, w] : g->members) wake(w->waiter, wakes);
-    }
+    for_each_group([&](Group& g) {
+      g.first = g.end() + 1;  // a gap, which no member gets past
+      g.events.clear();
+      for (auto& [id, w] : g.members) wake(w->waiter, wakes);
+    });
     wake_revision_waiters(wakes);
   }
   resume(std::move(wakes));
+}
+
+void EventWindow::append(Group& g, const StoreEventPtr& e, Wakes& wakes) {
+  if (g.members.empty()) return;
+  g.events.push_back(e);
+  for (auto& [id, w] : g.members) wake(w->waiter, wakes);
+  if (g.events.size() >= g.trim_at) trim(g);
+  // Readers that never come must not hold events for ever: they expire with the window.
+  while (!g.events.empty() && g.events.front()->revision <= oldest_) {
+    g.events.pop_front();
+    ++g.first;
+  }
+}
+
+void EventWindow::append_with_parts(Group& g, const StoreEventPtr& e, Wakes& wakes) {
+  append(g, e, wakes);
+  for (auto& [field, parts] : g.parts) {
+    auto give = [&, &by_value = parts.by_value](const std::string& value) {
+      auto it = by_value.find(value);
+      if (it != by_value.end()) append(*it->second, e, wakes);
+    };
+    const std::string now = parts.of(*e->object);
+    give(now);
+    if (!e->before) continue;
+    const std::string was = parts.of(*e->before);
+    if (was != now) give(was);
+  }
+}
+
+void EventWindow::for_each_group(const std::function<void(Group&)>& fn) {
+  for (auto& [prefix, g] : groups_) {
+    fn(*g);
+    for (auto& [field, parts] : g->parts) {
+      for (auto& [value, part] : parts.by_value) fn(*part);
+    }
+  }
+}
+
+std::shared_ptr<EventWindow::Group> EventWindow::group_of(const std::string& prefix,
+                                                          WatchPart part) {
+  auto& whole = groups_[prefix];
+  if (!whole) {
+    whole = std::make_shared<Group>();
+    whole->prefix = prefix;
+    if (!prefix.empty() && prefix.back() != '/') odd_groups_[prefix] = whole.get();
+  }
+  if (part.field.empty()) return whole;
+  Group::Parts& parts = whole->parts[part.field];
+  if (!parts.of) parts.of = std::move(part.of);
+  auto& group = parts.by_value[part.value];
+  if (!group) {
+    group = std::make_shared<Group>();
+    group->whole = whole;
+    group->field = std::move(part.field);
+    group->value = std::move(part.value);
+  }
+  return group;
+}
+
+void EventWindow::leave(const std::shared_ptr<Group>& group, uint64_t watcher) {
+  group->members.erase(watcher);
+  if (!group->members.empty()) return;
+  const std::shared_ptr<Group> whole = group->whole ? group->whole : group;
+  if (group->whole) {
+    auto parts = whole->parts.find(group->field);
+    parts->second.by_value.erase(group->value);
+    if (parts->second.by_value.empty()) whole->parts.erase(parts);
+  }
+  if (!whole->members.empty() || !whole->parts.empty()) return;
+  odd_groups_.erase(whole->prefix);
+  groups_.erase(whole->prefix);
 }
 
 // Every prefix that ends with a '/' of the key, or is the whole key, has at most one group; the few
 // others are tried one by one.
 void EventWindow::append_to_groups(const StoreEventPtr& e, Wakes& wakes) {
   if (groups_.empty()) return;
-  auto give = [&](Group& g) {
-    g.events.push_back(e);
-    for (auto& [id, w] : g.members) wake(w->waiter, wakes);
-    if (g.events.size() >= g.trim_at) trim(g);
-    // Readers that never come must not hold events for ever: they expire with the window.
-    while (!g.events.empty() && g.events.front()->revision <= oldest_) {
-      g.events.pop_front();
-      ++g.first;
-    }
-  };
   const std::string_view key = e->key;
   auto look = [&](size_t prefix) {
     auto it = groups_.find(key.substr(0, prefix));
-    if (it != groups_.end()) give(*it->second);
+    if (it != groups_.end()) append_with_parts(*it->second, e, wakes);
   };
   look(0);
   for (size_t slash = key.find('/'); slash < key.size(); slash = key.find('/', slash + 1)) {
@@ -299,7 +365,7 @@ void EventWindow::append_to_groups(const StoreEventPtr& e, Wakes& wakes) {
   for (auto& [prefix, g] : odd_groups_) {
     if (e->key.size() > g->prefix.size() && e->key.starts_with(g->prefix) &&
         e->key[g->prefix.size() - 1] != '/') {
-      give(*g);
+      append_with_parts(*g, e, wakes);
     }
   }
 }
@@ -343,9 +409,9 @@ void EventWindow::close(Status why) {
     std::lock_guard lock(mutex_);
     if (!closed_.ok()) return;
     closed_ = std::move(why);
-    for (auto& [prefix, g] : groups_) {
-      for (auto& [id, w] : g->members) wake(w->waiter, wakes);
-    }
+    for_each_group([&](Group& g) {
+      for (auto& [id, w] : g.members) wake(w->waiter, wakes);
+    });
     for (Waiter* w : revision_waiters_) wake(*w, wakes);
     revision_waiters_.clear();
   }
@@ -466,7 +532,7 @@ Status EventWindow::expired(int64_t revision, int64_t oldest) {
 }
 
 Result<std::unique_ptr<StoreWatch>> EventWindow::watch(Loop& loop, std::string prefix,
-                                                       int64_t revision) {
+                                                       int64_t revision, WatchPart part) {
   std::lock_guard lock(mutex_);
   if (!closed_.ok()) return closed_;
   shrink_to_held();
@@ -479,12 +545,7 @@ Result<std::unique_ptr<StoreWatch>> EventWindow::watch(Loop& loop, std::string p
     if (!e) return expired(revision, from->revision);  // let go a moment ago
     if (e->key.starts_with(prefix)) backlog.push_back(std::move(e));
   }
-  auto& group = groups_[prefix];
-  if (!group) {
-    group = std::make_shared<Group>();
-    group->prefix = prefix;
-    if (!prefix.empty() && prefix.back() != '/') odd_groups_[prefix] = group.get();
-  }
+  const std::shared_ptr<Group> group = group_of(prefix, std::move(part));
   auto w = std::make_unique<Watcher>();
   w->group = group;
   w->at = group->end();

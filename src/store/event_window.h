@@ -4,7 +4,8 @@
 //
 // An event is made once and shared by everyone. Watchers of one prefix share one queue of pending
 // events and differ only in their place in it, so that a further watcher costs an event one pointer
-// copy; a batch wakes each loop once. A watcher whose next event has left the window is expired.
+// copy; a batch wakes each loop once. Those of a part of a prefix (WatchPart) are found by the value
+// that they wait for. A watcher whose next event has left the window is expired.
 // Thread-safe. Held by shared pointer: watchers and waiting coroutines may outlive the store.
 #pragma once
 
@@ -74,12 +75,13 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
   std::shared_ptr<const void> hold(int64_t revision, size_t bytes);
   Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_at_least(Context ctx,
                                                                        int64_t revision);
-  Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix, int64_t revision);
+  Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix, int64_t revision,
+                                            WatchPart part = {});
   int64_t revision() const;
   int64_t oldest_revision() const;
 
  private:
-  struct Group;    // the watchers of one prefix
+  struct Group;    // the watchers of one prefix, or of one part of it
   struct Watcher;  // one of them
   class Handle;    // what its reader holds
   class Hold;      // what hold() gives
@@ -95,6 +97,11 @@ class EventWindow : public std::enable_shared_from_this<EventWindow> {
   static void resume(Wakes wakes);
   void wake(Waiter& w, Wakes& wakes);
   void append_to_groups(const StoreEventPtr& e, Wakes& wakes);
+  void append(Group& g, const StoreEventPtr& e, Wakes& wakes);
+  void append_with_parts(Group& g, const StoreEventPtr& e, Wakes& wakes);
+  void for_each_group(const std::function<void(Group&)>& fn);
+  std::shared_ptr<Group> group_of(const std::string& prefix, WatchPart part);
+  void leave(const std::shared_ptr<Group>& group, uint64_t watcher);
   void shrink(size_t events);
   void show(MemoryMap map, int64_t revision, Hidden hidden);
   void wake_revision_waiters(Wakes& wakes);

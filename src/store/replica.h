@@ -50,9 +50,9 @@ class Replica final : public Store, public Sealing, private Follower {
   }
   Task<Result<std::shared_ptr<const StoreSnapshot>>> newest(Context ctx) override;
   bool shared() const override { return shared_; }
-  Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix,
-                                            int64_t revision) override {
-    return window_->watch(loop, std::move(prefix), revision);
+  Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix, int64_t revision,
+                                            WatchPart part = {}) override {
+    return window_->watch(loop, std::move(prefix), revision, std::move(part));
   }
   int64_t revision() const override { return window_->revision(); }
   int64_t oldest_revision() const override { return window_->oldest_revision(); }

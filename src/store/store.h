@@ -85,6 +85,15 @@ class StoreWatch {
   virtual int64_t progress() const = 0;
 };
 
+// Of a prefix's events those of objects that have `value` in `field`, or had it before: many
+// watchers that differ in the value alone cost a write as much as one does (each node's agent
+// watches the pods of its node).
+struct WatchPart {
+  std::string field;  // names `of`, which is one and the same for a prefix; "": the whole
+  std::function<std::string(const Object&)> of;  // pure and quick; any thread
+  std::string value;
+};
+
 class Store {
  public:
   virtual ~Store() = default;
@@ -98,9 +107,9 @@ class Store {
   virtual Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_at_least(
       Context ctx, int64_t revision) = 0;
   // Events of keys that start with `prefix`, after `revision`. kExpired when that is before the
-  // window.
+  // window. With a `part`, events of the past may be others', too; what is still to come is not.
   virtual Result<std::unique_ptr<StoreWatch>> watch(Loop& loop, std::string prefix,
-                                                    int64_t revision) = 0;
+                                                    int64_t revision, WatchPart part = {}) = 0;
   // A snapshot that holds every write that anybody was told of before the call. snapshot() is one
   // by itself unless the store is shared with other processes; it is one when this has answered.
   virtual Task<Result<std::shared_ptr<const StoreSnapshot>>> newest(Context ctx) = 0;

@@ -62,9 +62,10 @@ inline StoreWrite remove(std::string_view ns, std::string_view name, int64_t rev
   return w;
 }
 
-inline std::string value_of(const ObjectPtr& o) {
-  return std::string(o->tree()->root["data"]["value"].as_string());
+inline std::string value_of(const Object& o) {
+  return std::string(o.tree()->root["data"]["value"].as_string());
 }
+inline std::string value_of(const ObjectPtr& o) { return value_of(*o); }
 
 template <class T>
 Task<void> store_result(Task<T> t, std::optional<T>* out, std::function<void()> then) {

@@ -8,6 +8,7 @@
 #include "base/run_task.h"
 #include "base/sim_loop.h"
 #include "base/sync.h"
+#include "base/temporary_directory.h"
 
 namespace keles::node {
 namespace {
@@ -174,7 +175,8 @@ TEST(CredentialProviders, TokensOfTheAccount) {
 }
 
 TEST(CredentialProviders, ProgramsAreRun) {
-  const std::string dir = testing::TempDir() + "providers-" + std::to_string(getpid());
+  const TemporaryDirectory files = *TemporaryDirectory::make("providers");
+  const std::string dir = files.path();
   ASSERT_TRUE(make_directories(dir).ok());
   ASSERT_TRUE(write_file(dir + "/p",
                          "#!/bin/sh\nread -r request\n[ \"$1\" = a ] && [ \"$E\" = e ] "

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/temporary_directory.h"
 #include "node/server/answers.h"
 
 namespace keles::node {
@@ -15,13 +16,13 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 struct LogQueries : testing::Test {
-  std::string root = testing::TempDir() + "log-query-" + std::to_string(getpid());
+  const TemporaryDirectory files = *TemporaryDirectory::make("log-query");
+  std::string root = files.path();
   LogQueries() {
     EXPECT_TRUE(make_directories(root + "/dir").ok());
     EXPECT_TRUE(write_file(root + "/foo.log", "x").ok());
     EXPECT_EQ(symlink("/etc/passwd", (root + "/link").c_str()), 0);
   }
-  ~LogQueries() override { EXPECT_TRUE(remove_tree(root).ok()); }
   // What is said of it; "" when it may be asked.
   std::string said(std::string_view query) {
     auto q = read_log_query(parse_query(query));

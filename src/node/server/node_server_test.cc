@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/run_task.h"
+#include "base/temporary_directory.h"
 #include "client/node_identity.h"
 #include "client/testing/fake_client.h"
 #include "machinery/codec_json.h"
@@ -215,7 +216,8 @@ TEST_F(Kubelet, WhatIsAskedIsFineGrained) {
 
 // Containers write into /var/log: what they leave there leads nowhere.
 TEST_F(Kubelet, LogsOfTheNode) {
-  std::string root = testing::TempDir() + "node-logs-" + std::to_string(getpid());
+  const TemporaryDirectory files = *TemporaryDirectory::make("node-logs");
+  std::string root = files.path();
   options.system_logs = root + "/log";
   options.auth.always_allow = true;
   ASSERT_TRUE(make_directories(root + "/log/pods/a b").ok());
@@ -240,7 +242,6 @@ TEST_F(Kubelet, LogsOfTheNode) {
     EXPECT_EQ(ask("GET", path, id).status, 404) << path;
   }
   EXPECT_EQ(ask("POST", "/logs/sys.log", id).status, 405);
-  EXPECT_TRUE(remove_tree(root).ok());
 }
 
 TEST_F(Kubelet, TellsOfItself) {
@@ -376,7 +377,8 @@ TEST_F(Kubelet, RequestsOfContainersAreChecked) {
 }
 
 TEST_F(Kubelet, QueriesOfSystemLogsAreServedWhenAskedFor) {
-  const std::string root = testing::TempDir() + "node-query-" + std::to_string(getpid());
+  const TemporaryDirectory files = *TemporaryDirectory::make("node-query");
+  const std::string root = files.path();
   ASSERT_TRUE(make_directories(root + "/svc").ok());
   ASSERT_TRUE(write_file(root + "/svc/svc.log", "from a file\n").ok());
   options.system_logs = root;
@@ -396,7 +398,6 @@ TEST_F(Kubelet, QueriesOfSystemLogsAreServedWhenAskedFor) {
   EXPECT_NE(
       ask("GET", "/logs/", id, "", "n1", "query=svc&tailLines=1").body.find("options present"),
       std::string::npos);
-  EXPECT_TRUE(remove_tree(root).ok());
 }
 
 TEST_F(Kubelet, AnswersAreRemembered) {

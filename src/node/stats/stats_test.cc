@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "base/file.h"
+#include "base/temporary_directory.h"
 #include "node/stats/cgroup_stats.h"
 #include "node/stats/directory_use.h"
 #include "node/stats/host_stats.h"
@@ -17,8 +18,8 @@ namespace {
 using testing::ElementsAre;
 
 struct Tree : testing::Test {
-  std::string root = testing::TempDir() + "stats-" + std::to_string(getpid());
-  ~Tree() override { EXPECT_TRUE(remove_tree(root).ok()); }
+  const TemporaryDirectory files = *TemporaryDirectory::make("stats");
+  std::string root = files.path();
   void file(const std::string& path, const std::string& text) {
     EXPECT_TRUE(make_directories(root + "/" + path.substr(0, path.rfind('/'))).ok());
     EXPECT_TRUE(write_file(root + "/" + path, text).ok());

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/temporary_directory.h"
 namespace keles::node {
 namespace {
 
@@ -30,7 +31,8 @@ TEST(UserIds, WhatCanBeGivenAway) {
 }
 
 TEST(UserNamespaces, RangesAreKeptAndNobodyElses) {
-  const std::string root = testing::TempDir() + "userns-" + std::to_string(getpid());
+  const TemporaryDirectory files = *TemporaryDirectory::make("userns");
+  const std::string root = files.path();
   UserNamespaces a(root, {kUnit, kUnit * 3}, kUnit);
   ASSERT_TRUE(a.load().ok());
   for (const char* uid : {"p1", "p2", "p3"}) {

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/file.h"
+#include "base/temporary_directory.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/decode.h"
@@ -567,7 +568,8 @@ TEST(PluginConfiguration, WhoTakesNoneIsNamed) {
 }
 
 TEST(PluginConfiguration, APartMayStandInAFileBeside) {
-  const std::string directory = testing::TempDir();
+  const TemporaryDirectory files = *TemporaryDirectory::make();
+  const std::string directory = files.path() + "/";
   const std::string own = directory + "pod-security.yaml", file = directory + "admission.yaml";
   ASSERT_TRUE(write_file(own,
                          "apiVersion: pod-security.admission.config.k8s.io/v1\n"

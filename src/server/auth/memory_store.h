@@ -67,7 +67,7 @@ class Memory final : public Store {
   Task<Result<std::shared_ptr<const StoreSnapshot>>> snapshot_at_least(Context, int64_t) override {
     co_return snapshot();
   }
-  Result<std::unique_ptr<StoreWatch>> watch(Loop&, std::string, int64_t) override {
+  Result<std::unique_ptr<StoreWatch>> watch(Loop&, std::string, int64_t, WatchPart) override {
     return Status::unavailable("no watches");
   }
   Task<Result<std::shared_ptr<const StoreSnapshot>>> newest(Context) override {

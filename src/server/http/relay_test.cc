@@ -9,6 +9,7 @@
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/sim_loop.h"
+#include "base/temporary_directory.h"
 #include "machinery/codec_json.h"
 #include "net/certificate_bundle.h"
 #include "net/pki.h"
@@ -556,7 +557,8 @@ TEST_F(Relay, LogsAndStreamsOfContainers) {
 
 // A data directory of an older version gave the API server's client certificate system:masters.
 TEST(PkiFiles, ACertificateThatSaysTooMuchIsMadeAnew) {
-  std::string directory = testing::TempDir() + "pki-" + std::to_string(getpid());
+  const TemporaryDirectory files = *TemporaryDirectory::make("pki");
+  std::string directory = files.path();
   auto loop = make_real_loop();
   const WallTime now = loop->wall_now();
   PkiNames names{{"kubernetes"}, {"127.0.0.1"}};
@@ -577,7 +579,6 @@ TEST(PkiFiles, ACertificateThatSaysTooMuchIsMadeAnew) {
   EXPECT_EQ(second->apiserver.certificate_pem, first->apiserver.certificate_pem);
   auto third = ensure_pki(directory, names, now);
   EXPECT_EQ(third->kubelet_client.certificate_pem, second->kubelet_client.certificate_pem);
-  EXPECT_TRUE(remove_tree(directory).ok());
 }
 
 // What another than the first of several CAs has signed is made anew; a key of another is refused.

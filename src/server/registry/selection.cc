@@ -1,7 +1,9 @@
 #include "server/registry/selection.h"
 
+#include "machinery/custom_kind.h"
 #include "machinery/fields.h"
 #include "machinery/labels.h"
+#include "server/objects/keys.h"
 #include "server/registry/strategy.h"
 
 namespace keles::registry {
@@ -43,6 +45,30 @@ bool Selection::everything() const { return !rep_; }
 std::string_view Selection::only_name() const {
   const std::string* name = rep_ ? rep_->fields.exact("metadata.name") : nullptr;
   return name ? std::string_view(*name) : std::string_view();
+}
+
+WatchPart Selection::part(const KindDesc& kind, std::string_view name) const {
+  WatchPart out;
+  if (name.empty()) name = only_name();
+  if (!name.empty()) {
+    out.field = "metadata.name";
+    out.of = [](const Object& o) { return std::string(o.name()); };
+    out.value = name;
+    return out;
+  }
+  if (!rep_) return out;
+  if (&storage_kind(kind) != &kind || custom_kinds(kind)) return out;
+  for (const FieldSelector::Term& t : rep_->fields.terms()) {
+    if (!t.equal || t.path == "metadata.namespace") continue;
+    out.field = t.path;
+    out.of = [kind = rep_->kind, path = t.path, read = rep_->read](const Object& o) {
+      const DocumentPtr tree = o.tree();
+      return read ? read(tree->root, path) : selectable_text(*kind, tree->root, path);
+    };
+    out.value = t.value;
+    break;
+  }
+  return out;
 }
 
 bool Selection::matches(const ObjectPtr& object) const {

@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "machinery/object.h"
+#include "store/store.h"
 
 namespace keles::registry {
 
@@ -20,6 +21,10 @@ class Selection {
   bool everything() const;
   // The one name that can match; "" when there may be others.
   std::string_view only_name() const;
+  // The part of the kind's events that can match, by the field that must have one value; the whole
+  // when there is none, or the kind is not stored as it is shown. `name`: the one name that is
+  // asked for beside; "": any.
+  WatchPart part(const KindDesc& kind, std::string_view name) const;
 
  private:
   struct Rep;

@@ -248,7 +248,9 @@ Task<Result<std::unique_ptr<WatchStream>>> Registry::watch(Context ctx, const Ki
   std::shared_ptr<const StoreSnapshot> snapshot = *fresh;
   const bool from_here = send || *wanted == 0;
   int64_t from = from_here ? snapshot->revision() : *wanted;
-  auto events = store_->watch(ctx.loop(), prefix, std::min(from, snapshot->revision()));
+  WatchPart part = selection->part(*kind, query.name);
+  auto events =
+      store_->watch(ctx.loop(), prefix, std::min(from, snapshot->revision()), std::move(part));
   if (!events.ok()) {
     Status why = events.status();
     if (why.is(Reason::kExpired)) {

@@ -12,6 +12,7 @@
 #include "base/metrics.h"
 #include "base/run_task.h"
 #include "base/sync.h"
+#include "base/temporary_directory.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/decode.h"
@@ -204,7 +205,8 @@ class WebhooksTest : public testing::Test {
 
 // Which user of the kubeconfig is shown to whom.
 TEST(Credentials, GoByTheLongestNameOfWhomTheyAreFor) {
-  const std::string file = testing::TempDir() + "webhook-users.yaml";
+  const TemporaryDirectory files = *TemporaryDirectory::make();
+  const std::string file = files.path() + "/webhook-users.yaml";
   ASSERT_TRUE(write_file(file, R"(apiVersion: v1
 kind: Config
 users:
@@ -247,7 +249,8 @@ TEST_F(WebhooksTest, TheServerShowsWhoItIs) {
   const net::TlsIdentity us = *net::issue_certificate(
       ca_,
       {.common_name = "apiserver", .client = true, .not_before = now - 1h, .not_after = now + 1h});
-  const std::string token = testing::TempDir() + "webhook-token";
+  const TemporaryDirectory files = *TemporaryDirectory::make();
+  const std::string token = files.path() + "/webhook-token";
   ASSERT_TRUE(write_file(token, "first\n").ok());
   callout::Options options = options_for(store_.get()).callout;
   std::string asked;
