@@ -257,7 +257,11 @@ class Planner {
         ours = ours || (ns_of(*g.object) == ns && name_of(*g.object) == text(ref["name"]));
       if (ours) out.parents.push_back(attach(route, ref, ns));
     }
-    if (!out.parents.empty()) plan_.routes.push_back(std::move(out));
+    // A Gateway that has gone, or is not the route's any more, leaves an entry to be taken back.
+    bool told = false;
+    for (const Value& p : route["status"]["parents"].items())
+      told = told || p["controllerName"].as_string() == kGatewayController;
+    if (told || !out.parents.empty()) plan_.routes.push_back(std::move(out));
   }
 
   // The hosts of the route at that listener.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "base/file.h"
 #include "base/sim_loop.h"
@@ -226,6 +227,14 @@ TEST_F(Gateways, StatusIsWrittenOnceAndOthersStay) {
   cluster_.routes = {std::make_shared<const Document>(std::move(*first))};
   plan();
   EXPECT_FALSE(with_status(plan_.routes[0], loop_.wall_now() + 1h).has_value());
+  const auto gateways = std::exchange(cluster_.gateways, {});
+  plan();
+  ASSERT_EQ(plan_.routes.size(), 1u);
+  auto left = with_status(plan_.routes[0], loop_.wall_now());
+  ASSERT_TRUE(left.has_value()) << "the Gateway has gone";
+  EXPECT_EQ(left->root["status"]["parents"].size(), 1u);
+  cluster_.gateways = gateways;
+  plan();
   auto g = with_status(plan_.gateways[0], {}, loop_.wall_now());
   ASSERT_TRUE(g.has_value());
   cluster_.gateways = {std::make_shared<const Document>(std::move(*g))};
