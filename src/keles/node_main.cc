@@ -16,6 +16,7 @@
 #include "machines/certificates.h"
 #include "machines/reset.h"
 #include "node/cri/runtime.h"
+#include "node/network/link_guard.h"
 #include "node/network/node_network.h"
 #include "node/network/overlay.h"
 #include "node/network/pod_links.h"
@@ -48,6 +49,8 @@ machines::NodeTraces traces_of(const ResetFlags& f) {
               std::string("inet ") + policy::kPolicyTable,
               std::string("bridge ") + kPodLinkTable};
   t.cgroups = {"kubepods", "kubepods.slice"};
+  t.results = LinkPlaces().results;
+  t.network = kPodNetwork;
   t.route_protocol = kRouteProtocol;
   t.runtime_address = "/run/keles/containerd/containerd.sock";
   machines::CertificatePlaces places;

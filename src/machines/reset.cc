@@ -16,6 +16,7 @@
 #include "base/mount_table.h"
 #include "kind/cgroups.h"
 #include "kind/run_program.h"
+#include "machinery/codec_json.h"
 #include "net/host/netlink.h"
 #include "net/host/nftables.h"
 
@@ -24,6 +25,8 @@ namespace {
 
 using Steps = std::vector<ResetStep>;
 using Texts = std::vector<std::string>;
+
+constexpr size_t kMaxResult = 1u << 20;
 
 Texts command_line(const std::string& proc, const std::string& pid) {
   auto text = read_file(proc + "/" + pid + "/cmdline", 1u << 20);
@@ -140,6 +143,27 @@ void add_tables(const NodeTraces& t, Steps* out) {
   }
 }
 
+// NETWORK-ID-LINK: of which network it is says what is in it, as a name may have dashes.
+void add_results(const NodeTraces& t, Steps* out) {
+  if (t.results.empty() || t.network.empty()) return;
+  Texts own;
+  for (const std::string& name : list_directory(t.results).value_or(Texts())) {
+    if (!name.starts_with(t.network + "-")) continue;
+    const auto text = read_file(t.results + "/" + name, kMaxResult);
+    if (!text.ok()) continue;
+    const auto kept = parse_json(*text);
+    if (kept.ok() && kept->root["networkName"].as_string() == t.network)
+      own.push_back(t.results + "/" + name);
+  }
+  if (own.empty()) return;
+  out->emplace_back("remove " + std::to_string(own.size()) + " records of attachments to the " +
+                        "network " + t.network + " from " + t.results,
+                    [own]() -> Status {
+                      for (const std::string& file : own) TRY(remove_tree(file));
+                      return {};
+                    });
+}
+
 }  // namespace
 
 std::vector<std::string> mounts_below(const std::string& mountinfo,
@@ -192,6 +216,7 @@ std::vector<ResetStep> plan_reset(const NodeTraces& t) {
   add_namespaces(t, &out);
   add_links(t, &out);
   add_tables(t, &out);
+  add_results(t, &out);
   for (const std::string& file : t.files)
     if (path_exists(file)) out.emplace_back("remove " + file, [file] { return remove_tree(file); });
   for (const std::string& root : t.roots)

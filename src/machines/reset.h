@@ -19,6 +19,8 @@ struct NodeTraces {
   std::vector<std::string> links;        // of the network
   std::vector<std::string> tables;       // "ip keles-proxy": family and name
   std::vector<std::string> cgroups;      // relative to the hierarchies' roots: "kubepods"
+  std::string results;                   // where the CNI library keeps attachments; "": nowhere
+  std::string network;                   // those of this one are removed
   uint8_t route_protocol = 0;            // of the routes; 0: none
   std::string runtime_address;           // of a runtime of its own, whose shims outlive it
   std::string netns_dir = "/run/netns";  // "cni-*" in it; "": not looked at

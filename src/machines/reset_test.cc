@@ -75,6 +75,24 @@ TEST(Reset, RemovesWhatIsThereAndNothingElse) {
   for (const ResetStep& step : plan_reset(t)) EXPECT_TRUE(step.carry_out().ok()) << step.what;
   EXPECT_THAT(plan_reset(t), IsEmpty());
   EXPECT_FALSE(path_exists(dir.path() + "/kubelet"));
+  // Of attachments those to our network, whatever their files are called.
+  t.results = dir.path() + "/results";
+  t.network = "keles";
+  ASSERT_TRUE(make_directories(t.results).ok());
+  auto record = [&t](const std::string& file, const std::string& network) {
+    return write_file(t.results + "/" + file,
+                      R"({"kind":"cniCacheV1","networkName":")" + network + "\"}");
+  };
+  ASSERT_TRUE(record("keles-0a1b-eth0", "keles").ok());
+  ASSERT_TRUE(record("keles-two-0a1b-eth0", "keles-two").ok());
+  ASSERT_TRUE(record("bridge-0a1b-eth0", "bridge").ok());
+  ASSERT_TRUE(write_file(t.results + "/keles-broken-eth0", "{").ok());
+  ASSERT_EQ(plan_reset(t).size(), 1u);
+  for (const ResetStep& step : plan_reset(t)) EXPECT_TRUE(step.carry_out().ok()) << step.what;
+  EXPECT_THAT(plan_reset(t), IsEmpty());
+  auto left = *list_directory(t.results);
+  EXPECT_THAT(left, testing::UnorderedElementsAre("keles-two-0a1b-eth0", "bridge-0a1b-eth0",
+                                                  "keles-broken-eth0"));
   EXPECT_TRUE(path_exists(dir.path() + "/net.d/20-other.conflist"));
 }
 

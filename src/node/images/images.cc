@@ -129,6 +129,13 @@ std::vector<RegistryCredential> Images::credentials_for(const Request& request) 
   return out;
 }
 
+Task<void> Images::ask_programs(Context ctx, const Request* request,
+                                std::vector<RegistryCredential>* credentials) {
+  std::vector<RegistryCredential> more =
+      co_await options_.providers->lookup(ctx, request->image, request->account);
+  credentials->insert(credentials->end(), more.begin(), more.end());
+}
+
 // Waits for its turn.
 Task<Result<Images::Pulled>> Images::pull(Context ctx, std::string image,
                                           std::vector<RegistryCredential> credentials) {
@@ -192,11 +199,13 @@ Task<Images::Outcome> Images::ensure(Context ctx, Request request, Report report
   std::vector<RegistryCredential> credentials = credentials_for(request);
   const bool here = present->has_value() && policy != "Always";
   bool must_ask = !here || records_.must_pull(image, (*present)->id, credentials);
-  if (must_ask && options_.providers && policy != "Never") {
-    std::vector<RegistryCredential> more =
-        co_await options_.providers->lookup(ctx, image, request.account);
-    credentials.insert(credentials.end(), more.begin(), more.end());
-    must_ask = !here || records_.must_pull(image, (*present)->id, credentials);
+  // Programs are asked once, and only when it depends on them: here when what others showed is
+  // known, else before the pull.
+  bool programs_asked = options_.providers == nullptr;
+  if (here && must_ask && !programs_asked && records_.can_be_shown(image, (*present)->id)) {
+    co_await ask_programs(ctx, &request, &credentials);
+    programs_asked = true;
+    must_ask = records_.must_pull(image, (*present)->id, credentials);
   }
   if (!must_ask) {
     PullRecords::Job learnt =
@@ -226,6 +235,7 @@ Task<Images::Outcome> Images::ensure(Context ctx, Request request, Report report
       co_return out;
     }
   }
+  if (!programs_asked) co_await ask_programs(ctx, &request, &credentials);
   report("Normal", "Pulling", "Pulling image \"" + image + "\"");
   TimePoint began = loop.now();
   PullRecords::Job job = records_.begin(image);

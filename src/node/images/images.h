@@ -68,6 +68,9 @@ class Images {
     std::string ref;  // the runtime's name for it
     Duration took{0};
   };
+  // The credential providers' own, after those that are there.
+  Task<void> ask_programs(Context ctx, const Request* request,
+                          std::vector<RegistryCredential>* credentials);
   Task<Result<Pulled>> pull(Context ctx, std::string image,
                             std::vector<RegistryCredential> credentials);
   Task<Result<Pulled>> pull_in_turn(Context ctx, std::string image,

@@ -327,6 +327,43 @@ TEST_F(ImagesTest, APullOfUnknownEndLendsNothing) {
   EXPECT_EQ(ensure(images, ask("private.io/b:1")), "ErrImagePull: unauthorized");
 }
 
+Task<Result<std::string>> say_nothing(int* asked) {
+  ++*asked;
+  co_return Status(Reason::kUnknown, "it ended with exit code 1");
+}
+
+// Of credential providers.
+TEST_F(ImagesTest, ProgramsAreAskedOnceAndOnlyWhenItDependsOnThem) {
+  int asked = 0;
+  auto parsed = parse_credential_providers(
+      "kind: CredentialProviderConfig\napiVersion: kubelet.config.k8s.io/v1\nproviders:\n- {name: "
+      "p, matchImages: ['*.io'], defaultCacheDuration: 0s, apiVersion: "
+      "credentialprovider.kubelet.k8s.io/v1}\n");
+  ASSERT_TRUE(parsed.ok()) << parsed.status().message();
+  options_.providers = std::make_shared<CredentialProviders>(
+      *parsed, "/bin/dir", [&asked](Context, ProviderCall) { return say_nothing(&asked); });
+  Images images(options_, registry_, [](auto, auto, auto) {});
+  run_task(*loop_, images.start(ctx_));
+  EXPECT_EQ(ensure(images, ask("private.io/a:1", "open")), "");
+  EXPECT_EQ(asked, 1) << "before a pull";
+  EXPECT_EQ(ensure(images, ask("private.io/a:1", "open")), "");
+  EXPECT_EQ(asked, 1) << "the record says that this secret may";
+  Images::Request never = ask("private.io/a:1");
+  never.policy = "Never";
+  EXPECT_EQ(ensure(images, never).substr(0, 17), "ErrImageNeverPull");
+  EXPECT_EQ(asked, 2) << "what a program shows may be in the record";
+  EXPECT_EQ(ensure(images, ask("private.io/a:1")), "ErrImagePull: unauthorized");
+  EXPECT_EQ(asked, 3) << "once, and not before the pull again";
+  Images::Request absent = ask("private.io/b:1");
+  absent.policy = "Never";
+  EXPECT_EQ(ensure(images, absent).substr(0, 17), "ErrImageNeverPull");
+  EXPECT_EQ(asked, 3) << "nothing that they say brings it here";
+  EXPECT_EQ(ensure(images, ask("private.io/b:1", "wrong")), "ErrImagePull: unauthorized");
+  EXPECT_EQ(asked, 4);
+  EXPECT_EQ(ensure(images, ask("private.io/b:1", "wrong")).substr(0, 16), "ImagePullBackOff");
+  EXPECT_EQ(asked, 4) << "nothing is pulled yet";
+}
+
 TEST_F(ImagesTest, SoManyAtOnceAsAllowed) {
   for (auto [allowed, most] : {std::pair(1, 1), std::pair(2, 2), std::pair(0, 5)}) {
     options_.parallel_pulls = allowed;

@@ -312,6 +312,14 @@ bool PullRecords::must_pull(std::string_view image, const std::string& ref,
   });
 }
 
+bool PullRecords::can_be_shown(std::string_view image, const std::string& ref) const {
+  const auto record = records_.find(ref);
+  if (record == records_.end()) return false;
+  const auto access = record->second.by_repository.find(repository_of(image));
+  if (access == record->second.by_repository.end()) return false;
+  return !access->second.secrets.empty() || !access->second.accounts.empty();
+}
+
 std::vector<PullRecords::Job> PullRecords::prune(const std::vector<cri::Image>& left,
                                                  WallTime before) {
   std::vector<Job> out;

@@ -63,6 +63,8 @@ class PullRecords {
   // Whether who has `credentials` must ask the registry, though the image is here.
   bool must_pull(std::string_view image, const std::string& ref,
                  const std::vector<RegistryCredential>& credentials) const;
+  // Whether some credential would spare a pull: of somebody's it is known that they may.
+  bool can_be_shown(std::string_view image, const std::string& ref) const;
   // Forgets images that are gone, if nothing was learnt of them since `before`.
   std::vector<Job> prune(const std::vector<cri::Image>& left, WallTime before);
 
