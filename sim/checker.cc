@@ -82,11 +82,13 @@ void Checker::opened(const Store& store) {
   devices_.clear();
   attached_.clear();
   revision_ = snapshot->revision();
+  reopening_ = true;
   snapshot->scan("/registry/", "", [this](std::string_view key, const ObjectPtr& o) {
     acknowledged_[std::string(key)] = {o->revision(), false};
     put(key, o);
     return true;
   });
+  reopening_ = false;
   for (auto& [name, node] : nodes_) check_fit(name);
 }
 
@@ -276,7 +278,7 @@ void Checker::check_eviction(const std::string& key, const Pod& before, const Po
 // No pod is made for an index that one has completed; unless its maker had given the request up, or
 // hears late of what the one before it has made.
 void Checker::check_index(const std::string& key, const Pod& now) {
-  if (now.job_index.empty() || late_requests || late_news) return;
+  if (now.job_index.empty() || late_requests || late_news || reopening_) return;
   for (const auto& [other, p] : pods_) {
     if (p.job_index != now.job_index || p.uid == now.uid || !p.succeeded || p.leaving) continue;
     violation(key + " is made for an index that " + other + " has completed");

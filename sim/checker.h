@@ -98,6 +98,7 @@ class Checker {
 
   Loop& loop_;
   std::map<std::string, Seen, std::less<>> model_;
+  bool reopening_ = false;  // what is put was made before
   std::map<std::string, Pod, std::less<>> pods_;
   std::map<std::string, Node, std::less<>> nodes_;
   std::map<std::string, Budget, std::less<>> budgets_;
