@@ -57,8 +57,8 @@ class Waits {
     if (all_.empty()) return;
     std::sort(all_.begin(), all_.end());
     auto at = [this](double part) {
-      return all_[std::min(all_.size() - 1, static_cast<size_t>(part * static_cast<double>(
-                                                                        all_.size())))];
+      return all_[std::min(all_.size() - 1,
+                           static_cast<size_t>(part * static_cast<double>(all_.size())))];
     };
     print_figure(name,
                  text("p50 %.1f ms, p99 %.1f ms", at(0.5), at(0.99)) + " of " +
@@ -137,15 +137,17 @@ std::string running(std::string_view uid, long pod) {
   for (const char* type : {"PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"})
     conditions += std::string(conditions.empty() ? "" : ",") + R"({"type":")" + type +
                   R"(","status":"True","lastTransitionTime":")" + at + R"("})";
-  const std::string ip = "10." + number(128 + pod / 65536) + "." + number(pod / 256 % 256) + "." +
-                         number(pod % 256);
+  const std::string ip =
+      "10." + number(128 + pod / 65536) + "." + number(pod / 256 % 256) + "." + number(pod % 256);
   return R"({"metadata":{"uid":")" + std::string(uid) +
          R"("},"status":{"phase":"Running","startTime":")" + at + R"(","podIP":")" + ip +
          R"(","podIPs":[{"ip":")" + ip + R"("}],"conditions":[)" + conditions +
          R"(],"containerStatuses":[{"name":"main","image":"example.com/app:v1","imageID":)"
          R"("example.com/app@sha256:0","containerID":"hollow://)" +
-         number(pod) + R"(","ready":true,"started":true,"restartCount":0,"state":{"running":)"
-         R"({"startedAt":")" + at + R"("}}}]}})";
+         number(pod) +
+         R"(","ready":true,"started":true,"restartCount":0,"state":{"running":)"
+         R"({"startedAt":")" +
+         at + R"("}}}]}})";
 }
 
 struct Scale {
@@ -156,7 +158,8 @@ class Cluster {
  public:
   Cluster(const char* program, Scale scale)
       : scale_(scale),
-        server_(program, {"--cluster-cidr=10.128.0.0/9", "--service-cluster-ip-range=10.64.0.0/12"}),
+        server_(program,
+                {"--cluster-cidr=10.128.0.0/9", "--service-cluster-ip-range=10.64.0.0/12"}),
         users_(server_, kUsers),
         nodes_(server_, identities()),
         leases_due_(now_seconds()),
@@ -184,8 +187,7 @@ class Cluster {
     const WallTime now = make_real_loop()->wall_now();
     std::vector<net::TlsIdentity> out;
     for (long i = 0; i < scale_.nodes; ++i) {
-      auto made = net::issue_client(ca, "system:node:" + node_name(i), {"system:nodes"},
-                                    now);
+      auto made = net::issue_client(ca, "system:node:" + node_name(i), {"system:nodes"}, now);
       if (!made.ok()) {
         fprintf(stderr, "bench: %s\n", made.status().to_string().c_str());
         exit(1);
@@ -265,18 +267,17 @@ class Cluster {
     settle();
     for (long i = 0; i < scale_.nodes; ++i) {
       const std::string name = node_name(i);
-      node_asks(i, request("POST", lease_path(-1),
-                           R"({"metadata":{"name":")" + name + R"("},"spec":{"holderIdentity":")" +
-                               name + R"(","leaseDurationSeconds":40,"renewTime":")" + now_text() +
-                               R"("}})"));
+      node_asks(
+          i, request("POST", lease_path(-1),
+                     R"({"metadata":{"name":")" + name + R"("},"spec":{"holderIdentity":")" + name +
+                         R"(","leaseDurationSeconds":40,"renewTime":")" + now_text() + R"("}})"));
       node_asks(i, merge_patch(node_path(i) + "/status", node_body(i)));
       nodes_.watch(static_cast<int>(i),
                    request("GET", "/api/v1/nodes?watch=true&fieldSelector=metadata.name%3D" + name),
                    [](std::string_view) {});
-      nodes_.watch(
-          static_cast<int>(i),
-          request("GET", "/api/v1/pods?watch=true&fieldSelector=spec.nodeName%3D" + name),
-          [this, i](std::string_view line) { pod_event(i, line); });
+      nodes_.watch(static_cast<int>(i),
+                   request("GET", "/api/v1/pods?watch=true&fieldSelector=spec.nodeName%3D" + name),
+                   [this, i](std::string_view line) { pod_event(i, line); });
       if (i % 64 == 0) turn(0);
     }
     settle();
@@ -398,8 +399,7 @@ class Cluster {
       starts_.add(now_seconds() - made->second);
       made_.erase(made);
       ++seen_;
-      WireRequest r =
-          merge_patch(path + "/status", running(field(line, "\"uid\":\"", meta), pod));
+      WireRequest r = merge_patch(path + "/status", running(field(line, "\"uid\":\"", meta), pod));
       r.content_type = "application/strategic-merge-patch+json";
       node_asks(node, r);
     } else if (type == "MODIFIED" && line.find("\"deletionTimestamp\":\"") != line.npos &&

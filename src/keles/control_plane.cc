@@ -524,7 +524,9 @@ class Components {
       };
     }
     KubeconfigEntry whom;
-    whom.server = https_url(flags_.advertise_address, flags_.secure_port);
+    whom.server = flags_.control_plane_endpoint.empty()
+                      ? https_url(flags_.advertise_address, flags_.secure_port)
+                      : "https://" + flags_.control_plane_endpoint;
     whom.ca_pem = ca.certificate_pem;
     o.cluster_info = cluster_info_text(whom);
   }

@@ -51,6 +51,8 @@ struct ControlPlaneOptions {
   std::string service_cidr = "10.96.0.0/16", cluster_cidr = "10.244.0.0/16";
   std::string node_port_range = "30000-32767", cluster_domain = "cluster.local";
   std::vector<std::string> tls_sans;
+  // HOST or HOST:PORT under which all servers of the cluster are reached; "": there is but this.
+  std::string control_plane_endpoint;
   std::string write_kubeconfig, kubeconfig_server, token_auth_file;
   std::string kubelet_ca, kubelet_certificate, kubelet_key;
   registry::AddressTypes kubelet_addresses = registry::kubelet_address_types();

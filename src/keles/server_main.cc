@@ -2,9 +2,11 @@
 #include <cstdio>
 
 #include "base/flags.h"
+#include "base/host_port.h"
 #include "base/ip.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "client/kubeconfig.h"
 #include "keles/commands.h"
 #include "keles/control_plane.h"
 #include "keles/controller_flags.h"
@@ -37,6 +39,9 @@ void add_flags(Flags& f, ControlPlaneOptions& s) {
   f.add("allocate-node-cidrs", &s.allocate_node_cidrs,
         "Give each node a range of --cluster-cidr for its pods; off when that is empty.");
   f.add("cluster-domain", &s.cluster_domain, "Domain for this cluster.");
+  f.add("control-plane-endpoint", &s.control_plane_endpoint,
+        "HOST or HOST:PORT of what leads to all servers of the cluster (a load balancer): told to "
+        "machines that join, and in the serving certificate. Empty: this server by itself.");
   f.add("tls-san", &s.tls_sans, "More names or addresses for the serving certificate.");
   f.add("write-kubeconfig", &s.write_kubeconfig,
         "Write a kubeconfig for the administrator to this file.");
@@ -75,6 +80,27 @@ void add_flags(Flags& f, ControlPlaneOptions& s) {
         "shorter certs by setting spec.expirationSeconds.");
 }
 
+// HOST or HOST:PORT; without one the port is kubeadm's.
+Result<net::Endpoint> endpoint_of(const std::string& text) {
+  constexpr uint16_t kPort = 6443;
+  net::Endpoint out;
+  if (IpAddress::parse(text)) {
+    out.host = text;
+    out.port = kPort;
+    return out;
+  }
+  ClientConfig config;
+  Status s = parse_server_url("https://" + text, &config);
+  if (!s.ok() || config.endpoint.host.empty() || text.find('/') != std::string::npos)
+    return Status::bad_request("--control-plane-endpoint: \"" + text +
+                               "\": want HOST or HOST:PORT, an IPv6 address with a port as "
+                               "[ADDRESS]:PORT");
+  out.host = config.endpoint.host;
+  out.port =
+      text.ends_with(":" + std::to_string(config.endpoint.port)) ? config.endpoint.port : kPort;
+  return out;
+}
+
 // All are the server's own, made at its first start below the data directory.
 Result<Credentials> own_credentials(const ControlPlaneOptions& f, WallTime now) {
   TRY_ASSIGN(api_ip, nth_address(f.service_cidr, 1));
@@ -85,7 +111,12 @@ Result<Credentials> own_credentials(const ControlPlaneOptions& f, WallTime now) 
   names.ip_addresses = {api_ip, f.advertise_address, "127.0.0.1"};
   if (auto bound = IpAddress::parse(f.bind_address); bound && !bound->is_unspecified())
     names.ip_addresses.push_back(f.bind_address);
-  for (const std::string& san : f.tls_sans) {
+  std::vector<std::string> sans = f.tls_sans;
+  if (!f.control_plane_endpoint.empty()) {
+    TRY_ASSIGN(endpoint, endpoint_of(f.control_plane_endpoint));
+    sans.push_back(endpoint.host);
+  }
+  for (const std::string& san : sans) {
     (IpAddress::parse(san) ? names.ip_addresses : names.dns_names).push_back(san);
   }
   Credentials c;
@@ -132,6 +163,10 @@ int server_main(const std::vector<std::string>& args) {
     TRY(no_arguments(rest));
     TRY(check_identity_flags(flags, &f));
     TRY(check_controller_flags(&f.controlling, f.allocate_node_cidrs ? f.cluster_cidr : ""));
+    if (!f.control_plane_endpoint.empty()) {
+      TRY_ASSIGN(endpoint, endpoint_of(f.control_plane_endpoint));
+      f.control_plane_endpoint = host_port(endpoint.host, endpoint.port);
+    }
     f.controllers = f.controlling.any();
     f.flags = flag_values(flags, all);
     f.store_identity_file = f.data_dir + "/pki/store-identity";

@@ -37,10 +37,13 @@ std::vector<Service> load_balancer_services(const NodeSpec& balancer,
 std::vector<std::string> shared_server_flags(const NodeSpec& balancer) {
   const std::string pki = std::string(kServerData) + "/pki";
   const std::string client = pki + "/" + kEtcdClientName;
-  std::vector<std::string> out{"--etcd-servers=" + https(balancer, kEtcdPort),
-                               "--etcd-cafile=" + pki + "/etcd/ca.crt",
-                               "--etcd-certfile=" + client + ".crt",
-                               "--etcd-keyfile=" + client + ".key", "--tls-san=" + balancer.name};
+  std::vector<std::string> out{
+      "--etcd-servers=" + https(balancer, kEtcdPort),
+      "--etcd-cafile=" + pki + "/etcd/ca.crt",
+      "--etcd-certfile=" + client + ".crt",
+      "--etcd-keyfile=" + client + ".key",
+      "--control-plane-endpoint=" + host_port(balancer.plain_address(), kApiPort),
+      "--tls-san=" + balancer.name};
   for (const std::string& ip : balancer.plain_addresses()) out.push_back("--tls-san=" + ip);
   return out;
 }

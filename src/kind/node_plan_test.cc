@@ -122,6 +122,7 @@ TEST(PlanNodes, SeveralControlPlanesHaveABalancerAndOneStore) {
     EXPECT_EQ(nodes[i].name, i == 0 ? "c-control-plane" : "c-control-plane2");
     EXPECT_THAT(argv(nodes[i], "server"), Contains("--etcd-servers=https://172.18.0.5:2379"));
     EXPECT_THAT(argv(nodes[i], "server"), Contains("--tls-san=172.18.0.5"));
+    EXPECT_THAT(argv(nodes[i], "server"), Contains("--control-plane-endpoint=172.18.0.5:6443"));
     EXPECT_THAT(argv(nodes[i], "server"),
                 Contains("--advertise-address=" + nodes[i].plain_address()));
     EXPECT_THAT(nodes[i].ports, IsEmpty()) << "it leads to the balancer";
