@@ -35,6 +35,24 @@ std::string describe(const PodInfo& pod) {
   return out;
 }
 
+std::string label_of(const std::string& ns, std::string_view key, std::string_view value) {
+  return std::string(ns).append("\n").append(key).append("=").append(value);
+}
+
+// What a class is found by.
+std::vector<std::string> keys_of(const PodInfo& pod) {
+  std::vector<std::string> out{pod.ns};
+  for (const auto& [key, value] : pod.labels) out.push_back(label_of(pod.ns, key, value));
+  return out;
+}
+
+// The value that the label must have; null where there may be several.
+const std::string* only_value(const LabelRequirement& r) {
+  using Op = LabelRequirement::Op;
+  const bool equal = r.op == Op::kEquals || r.op == Op::kDoubleEquals || r.op == Op::kIn;
+  return equal && r.values.size() == 1 ? &r.values.front() : nullptr;
+}
+
 }  // namespace
 
 void ValueCounts::add(std::string_view value, int64_t n) {
@@ -69,6 +87,7 @@ void PodClasses::add(const PodPtr& pod, const NodeInfo& node) {
   if (fresh) {
     at->second = std::make_unique<PodClass>(pod);
     if (pod->has_pod_terms()) with_terms_.emplace(at->first, at->second.get());
+    for (std::string& key : keys_of(*pod)) found_by_[std::move(key)].insert(at->second.get());
   }
   at->second->add(node, 1);
 }
@@ -79,7 +98,29 @@ void PodClasses::remove(const PodInfo& pod, const NodeInfo& node) {
   at->second->add(node, -1);
   if (!at->second->nodes_.empty()) return;
   with_terms_.erase(at->first);
+  for (const std::string& key : keys_of(pod)) {
+    auto found = found_by_.find(key);
+    found->second.erase(at->second.get());
+    if (found->second.empty()) found_by_.erase(found);
+  }
   all_.erase(at);
+}
+
+const std::unordered_set<const PodClass*>& PodClasses::near(const std::string& ns,
+                                                            const Selector& selector) const {
+  static const std::unordered_set<const PodClass*> kNone;
+  auto look = [this](const std::string& key) {
+    auto at = found_by_.find(key);
+    return at == found_by_.end() ? &kNone : &at->second;
+  };
+  const auto* out = look(ns);
+  for (const LabelRequirement& r : selector.requirements()) {
+    const std::string* value = only_value(r);
+    if (!value) continue;
+    const auto* with = look(label_of(ns, r.key, *value));
+    if (with->size() < out->size()) out = with;
+  }
+  return *out;
 }
 
 }  // namespace keles::scheduler

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "scheduler/types.h"
@@ -53,12 +54,18 @@ class PodClasses {
   void remove(const PodInfo& pod, const NodeInfo& node);
   // In the order of their descriptions.
   const std::map<std::string, std::unique_ptr<PodClass>>& all() const { return all_; }
+  // Every one in the namespace that the selector matches, and perhaps others of that namespace: by
+  // the rarest label that it asks for, so that what else is placed there costs nothing.
+  const std::unordered_set<const PodClass*>& near(const std::string& ns,
+                                                  const Selector& selector) const;
   // Those of which the pods have any affinity term.
   const std::map<std::string, PodClass*>& with_terms() const { return with_terms_; }
 
  private:
   std::map<std::string, std::unique_ptr<PodClass>> all_;
   std::map<std::string, PodClass*> with_terms_;
+  // By namespace, and by namespace and label.
+  std::unordered_map<std::string, std::unordered_set<const PodClass*>> found_by_;
 };
 
 }  // namespace keles::scheduler

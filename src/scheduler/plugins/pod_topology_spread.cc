@@ -72,8 +72,8 @@ bool chooses_nodes(const SpreadConstraint& c, const PodInfo& pod) {
 class Matching {
  public:
   Matching(const SpreadConstraint& c, const PodClasses& classes, const std::string& ns) {
-    for (const auto& [what, pods] : classes.all())
-      if (counts(c, pods->sample(), ns)) classes_.push_back(pods.get());
+    for (const PodClass* pods : classes.near(ns, c.selector))
+      if (counts(c, pods->sample(), ns)) classes_.push_back(pods);
   }
   int64_t on(const NodeInfo& node) const {
     int64_t sum = 0;
