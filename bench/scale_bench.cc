@@ -6,6 +6,7 @@
 // pods a second (100) come and as many go for SECONDS (60), beside lists of a namespace; then
 // nothing but the nodes' heartbeats. Printed is what users and nodes waited (the load generator is
 // one thread on the same machine: its own lateness is in it), and the server's CPU and memory.
+// Whom the server tells to try again later (429) does so after a second, and waits on.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -176,6 +177,7 @@ class Cluster {
     rest(15);  // what controllers have left to do
     idle();
     print("at the end");
+    if (refused_ > 0) printf("  %ld were told to try again later, and did\n", refused_);
     if (failed_ > 0) printf("  %ld failed, first: %s\n", failed_, first_.c_str());
   }
 
@@ -217,20 +219,38 @@ class Cluster {
       heard(a);
     });
   }
+  // What a node waited counts from when it first asked: who is told to try again later does so.
   void node_asks(long i, const WireRequest& r) {
     ++at_nodes_;
-    const double start = now_seconds();
-    nodes_.ask(static_cast<int>(i), r, [this, start](const WireAnswer& a) {
+    node_tries(i, r, now_seconds());
+  }
+  void node_tries(long i, const WireRequest& r, double start) {
+    nodes_.ask(static_cast<int>(i), r, [this, i, r, start](const WireAnswer& a) {
+      if (a.status == 429) return later([this, i, r, start] { node_tries(i, r, start); });
       --at_nodes_;
       node_writes_.add(now_seconds() - start);
       heard(a);
     });
+  }
+  void node_watches(long i, const WireRequest& r, std::function<void(std::string_view)> line) {
+    nodes_.watch(static_cast<int>(i), r, line,
+                 [this, i, r, line] { later([this, i, r, line] { node_watches(i, r, line); }); });
+  }
+  // As Retry-After says.
+  void later(std::function<void()> again) {
+    ++refused_;
+    later_.emplace_back(now_seconds() + 1, std::move(again));
   }
 
   // A turn of the loop: what has come, and the heartbeats that are due.
   void turn(int milliseconds = 1) {
     nodes_.poll(0);
     users_.poll(milliseconds);
+    while (!later_.empty() && later_.front().first < now_seconds()) {
+      auto again = std::move(later_.front().second);
+      later_.pop_front();
+      again();
+    }
     if (!beating_) return;
     const double now = now_seconds(), every = kLeasePeriod / static_cast<double>(scale_.nodes);
     for (; leases_due_ < now; leases_due_ += every) {
@@ -250,7 +270,7 @@ class Cluster {
   }
   // Users, and the nodes, have all their answers.
   void settle() {
-    while (outstanding_ > 0 || at_nodes_ > 0) turn();
+    while (outstanding_ > 0 || at_nodes_ > 0 || !later_.empty()) turn();
   }
   void each(long n, const std::function<WireRequest(long)>& of, Waits* waits) {
     for (long i = 0; i < n; turn(0))
@@ -272,10 +292,10 @@ class Cluster {
                      R"({"metadata":{"name":")" + name + R"("},"spec":{"holderIdentity":")" + name +
                          R"(","leaseDurationSeconds":40,"renewTime":")" + now_text() + R"("}})"));
       node_asks(i, merge_patch(node_path(i) + "/status", node_body(i)));
-      nodes_.watch(static_cast<int>(i),
+      node_watches(i,
                    request("GET", "/api/v1/nodes?watch=true&fieldSelector=metadata.name%3D" + name),
                    [](std::string_view) {});
-      nodes_.watch(static_cast<int>(i),
+      node_watches(i,
                    request("GET", "/api/v1/pods?watch=true&fieldSelector=spec.nodeName%3D" + name),
                    [this, i](std::string_view line) { pod_event(i, line); });
       if (i % 64 == 0) turn(0);
@@ -416,7 +436,8 @@ class Cluster {
   long lease_ = 0, status_ = 0;
   int next_user_ = 0, outstanding_ = 0, at_nodes_ = 0;
   std::unordered_map<long, double> made_;  // when, of the pods that no node has seen
-  long seen_ = 0, failed_ = 0;
+  long seen_ = 0, failed_ = 0, refused_ = 0;
+  std::deque<std::pair<double, std::function<void()>>> later_;
   Waits node_writes_, starts_;
   std::string first_;
 };

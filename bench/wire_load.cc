@@ -244,7 +244,7 @@ class WireConnection {
     Beside over = std::move(beside_[i]);
     beside_[i] = std::move(beside_.back());
     beside_.pop_back();
-    if (over.line) give_up("a watch has ended: " + over.answer.text);
+    if (over.line && over.answer.status != 429) give_up("a watch has ended: " + over.answer.text);
     over.done(over.answer);
   }
 
@@ -403,8 +403,9 @@ void WireLoad::ask(int connection, const WireRequest& r,
 }
 
 void WireLoad::watch(int connection, const WireRequest& r,
-                     std::function<void(std::string_view)> line) {
-  connections_[static_cast<size_t>(connection)]->ask(r, nullptr, std::move(line));
+                     std::function<void(std::string_view)> line, std::function<void()> refused) {
+  connections_[static_cast<size_t>(connection)]->ask(
+      r, [refused = std::move(refused)](const WireAnswer&) { refused(); }, std::move(line));
 }
 
 long WireLoad::lines(int milliseconds) {

@@ -48,9 +48,10 @@ class WireLoad {
   void start(int connection, const WireRequest& r);
   // Beside the one that run() and start() have under way, a connection carries requests and watches
   // of its own, as many as one likes: `done` hears the answer, `line` each line of an answer that
-  // does not end.
+  // does not end, and `refused` that it was told to try again later (429).
   void ask(int connection, const WireRequest& r, std::function<void(const WireAnswer&)> done);
-  void watch(int connection, const WireRequest& r, std::function<void(std::string_view)> line);
+  void watch(int connection, const WireRequest& r, std::function<void(std::string_view)> line,
+             std::function<void()> refused);
   // Takes what has come, after waiting for at most `milliseconds`.
   void poll(int milliseconds);
   // Takes what has come for at most `milliseconds`; how many lines the answers so far hold.
