@@ -39,9 +39,13 @@ frontend status
   http-request return status 404
 )";
 
-// A host that is none (a blank, a slash ...) is nobody's. The keys of the maps are host and path;
-// prefixes end with '/', and so does what is looked up, which makes them elements.
+// Whom a request came from is said by the proxy alone: backends believe these headers. A host that
+// is none (a blank, a slash ...) is nobody's. The keys of the maps are host and path; prefixes end
+// with '/', and so does what is looked up, which makes them elements.
 constexpr char kRouting[] = R"(
+  http-request del-header X-Forwarded-For
+  http-request del-header Forwarded
+  http-request set-header X-Real-IP %[src]
   http-request set-header X-Forwarded-Proto @SCHEME
   http-request set-header X-Forwarded-Port @PUBLIC
   http-request set-header X-Forwarded-Host %[req.hdr(host)]

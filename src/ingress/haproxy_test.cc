@@ -87,6 +87,15 @@ TEST(HaproxyConfig, ATableBecomesMapsAndBackends) {
       << cfg;
   EXPECT_NE(cfg.find("server 10.244.1.7:8080 10.244.1.7:8080 proto h2\n"), std::string::npos);
   EXPECT_EQ(cfg.find('@'), std::string::npos) << "a place that was not filled in";
+  // What a client says of where it comes from goes, at either port, before anybody reads it.
+  for (const char* frontend : {"\nfrontend http\n", "\nfrontend https\n"}) {
+    const size_t begin = cfg.find(frontend);
+    ASSERT_NE(begin, std::string::npos) << frontend;
+    const size_t gone = cfg.find("http-request del-header X-Forwarded-For\n", begin);
+    EXPECT_LT(gone, cfg.find("http-request set-var", begin)) << frontend;
+    EXPECT_LT(cfg.find("http-request set-header X-Real-IP %[src]\n", begin),
+              cfg.find("http-request set-var", begin));
+  }
 }
 
 TEST(HaproxyConfig, HaproxyTakesIt) {
