@@ -270,7 +270,8 @@ class Cluster {
   }
   // Users, and the nodes, have all their answers.
   void settle() {
-    while (outstanding_ > 0 || at_nodes_ > 0 || !later_.empty()) turn();
+    // Heartbeats never end.
+    while (outstanding_ > 0 || (!beating_ && (at_nodes_ > 0 || !later_.empty()))) turn();
   }
   void each(long n, const std::function<WireRequest(long)>& of, Waits* waits) {
     for (long i = 0; i < n; turn(0))
