@@ -18,11 +18,11 @@
 #include "base/file.h"
 
 namespace keles::bench {
-namespace {
-
 double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
+
+namespace {
 
 // One that nobody listens on now.
 int free_port() {

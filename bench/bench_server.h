@@ -51,6 +51,8 @@ class BenchServer {
   double start_seconds_ = 0;
 };
 
+double now_seconds();  // of a clock that is never set
+
 // Runs `t` on the loop to its end.
 void run(RealLoop& loop, Task<void> t);
 

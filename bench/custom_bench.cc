@@ -22,18 +22,6 @@ namespace {
 constexpr int kConnections = 16;
 constexpr long kObjects = 5'000;
 
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-WireRequest request(std::string_view method, std::string path, std::string body = "") {
-  WireRequest r;
-  r.method = method;
-  r.path = std::move(path);
-  r.body = std::move(body);
-  return r;
-}
-
 std::string quoted(std::string_view s) { return "\"" + std::string(s) + "\""; }
 
 // Some 20 kB of schema: groups of fields with descriptions, bounds and a few rules.
@@ -86,18 +74,6 @@ class Bench {
  public:
   explicit Bench(BenchServer* server) : server_(server) {}
 
-  // All answers must be good.
-  void all(WireLoad* load, long n, const std::function<WireRequest(long)>& make) {
-    long at = 0, failed = 0;
-    std::string first;
-    load->run([&](int) { return at < n ? make(at++) : WireRequest(); },
-              [&](int, const WireAnswer& a) {
-                if (a.status >= 300 && failed++ == 0)
-                  first = std::to_string(a.status) + " " + a.text;
-              });
-    if (failed > 0) printf("  %ld failed, first: %s\n", failed, first.c_str());
-  }
-
   int ask(WireLoad* one, const WireRequest& r) {
     int status = 0;
     bool sent = false;
@@ -147,7 +123,7 @@ class Bench {
                const std::function<WireRequest(long)>& make) {
     const double cpu = server_->cpu_seconds(), start = now_seconds(),
                  count = static_cast<double>(n);
-    all(load, n, make);
+    run_all(load, n, make);
     print_figure(name,
                  text("%.0f/s, %.4f ms", count / (now_seconds() - start),
                       1e3 * (server_->cpu_seconds() - cpu) / count),
@@ -171,10 +147,10 @@ class Bench {
     });
     measure(&load, "  get", "-", kObjects, [&](long i) { return request("GET", path(i)); });
     WireLoad one(*server_, 1);
-    all(&one, 3, [&](long) { return request("GET", w.path); });
+    run_all(&one, 3, [&](long) { return request("GET", w.path); });
     constexpr long kTimes = 40;
     const double cpu = server_->cpu_seconds();
-    all(&one, kTimes, [&](long) { return request("GET", w.path); });
+    run_all(&one, kTimes, [&](long) { return request("GET", w.path); });
     print_figure("  list 5,000, server CPU",
                  text("%.2f ms", 1e3 * (server_->cpu_seconds() - cpu) / kTimes), list_goal);
     measure(&load, "  delete", "-", kObjects, [&](long i) { return request("DELETE", path(i)); });

@@ -18,31 +18,6 @@ namespace {
 
 void rest(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
 
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-void all(
-    WireLoad* load, long n, const std::function<WireRequest(long)>& request,
-    const std::function<void()>& each = [] {}) {
-  long at = 0, failed = 0;
-  std::string first;
-  load->run([&](int) { return at < n ? request(at++) : WireRequest(); },
-            [&](int, const WireAnswer& a) {
-              if (a.status >= 300 && failed++ == 0) first = std::to_string(a.status) + " " + a.text;
-              each();
-            });
-  if (failed > 0) printf("  %ld failed, first: %s\n", failed, first.c_str());
-}
-
-WireRequest request(std::string_view method, std::string path, std::string body = "") {
-  WireRequest r;
-  r.method = method;
-  r.path = std::move(path);
-  r.body = std::move(body);
-  return r;
-}
-
 void print_memory(const BenchServer& server, const std::string& name, const char* goal) {
   print_figure(
       name, text("%.0f MB resident, %.0f MB PSS", server.resident_mb(), server.memory_mb()), goal);
@@ -58,21 +33,22 @@ void maps(const char* program) {
   rest(15);
   print_memory(server, "  and 15 s later", "12 MB");
   auto name = [](long i) { return "cm-" + std::to_string(i); };
-  all(&load, kCount, [&](long i) {
+  run_all(&load, kCount, [&](long i) {
     return request("POST", kMaps,
                    "{\"metadata\":{\"name\":\"" + name(i) + "\"},\"data\":{\"key\":\"" +
                        std::string(600, 'x') + "\"}}");
   });
   print_memory(server, "60,000 ConfigMaps made", "-");
   for (const char* accept : {"application/json", "application/vnd.kubernetes.protobuf"}) {
-    all(&load, kCount, [&](long i) {
+    run_all(&load, kCount, [&](long i) {
       WireRequest r = request("GET", std::string(kMaps) + "/" + name(i));
       r.accept = accept;
       return r;
     });
   }
   print_memory(server, "  read in both forms", "-");
-  all(&load, kCount, [&](long i) { return request("DELETE", std::string(kMaps) + "/" + name(i)); });
+  run_all(&load, kCount,
+          [&](long i) { return request("DELETE", std::string(kMaps) + "/" + name(i)); });
   print_memory(server, "  deleted", "-");
   rest(15);
   print_memory(server, "  and 15 s later", "60 MB");
@@ -82,11 +58,11 @@ void maps(const char* program) {
 
 void make_nodes(WireLoad* load, long n) {
   auto name = [](long i) { return "hollow-" + std::to_string(i); };
-  all(load, n, [&](long i) { return request("POST", "/api/v1/nodes", hollow_node(i)); });
-  all(load, n, [&](long i) {
+  run_all(load, n, [&](long i) { return request("POST", "/api/v1/nodes", hollow_node(i)); });
+  run_all(load, n, [&](long i) {
     return request("PUT", "/api/v1/nodes/" + name(i) + "/status", hollow_node(i));
   });
-  all(load, n, [&](long i) {
+  run_all(load, n, [&](long i) {
     return request("POST", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases",
                    "{\"metadata\":{\"name\":\"" + name(i) + "\"},\"spec\":{\"holderIdentity\":\"" +
                        name(i) + "\",\"leaseDurationSeconds\":40}}");
@@ -99,7 +75,7 @@ void heartbeats(const BenchServer& server, WireLoad* load, long nodes, double se
   long sent = 0;
   for (double t; (t = now_seconds() - start) < seconds; rest(0.01)) {
     long due = static_cast<long>(t * static_cast<double>(nodes) / 10) - sent, first = sent;
-    all(load, due, [&](long i) {
+    run_all(load, due, [&](long i) {
       WireRequest r =
           request("PATCH",
                   "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/hollow-" +
@@ -134,7 +110,7 @@ void nodes(const char* program, long count, long pods) {
                          "%3D"));
   double cpu = server.cpu_seconds(), start = now_seconds();
   long made = 0;
-  all(
+  run_all(
       &load, pods,
       [](long i) { return request("POST", "/api/v1/namespaces/default/pods", small_pod(i)); },
       [&] {

@@ -29,19 +29,7 @@ namespace {
 constexpr int kUsers = 16, kNamespaces = 50, kOutstanding = 8;
 constexpr double kLeasePeriod = 10, kStatusPeriod = 300;
 
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 std::string number(long n) { return std::to_string(n); }
-
-WireRequest request(std::string_view method, std::string path, std::string body = "") {
-  WireRequest r;
-  r.method = method;
-  r.path = std::move(path);
-  r.body = std::move(body);
-  return r;
-}
 
 WireRequest merge_patch(std::string path, std::string body) {
   WireRequest r = request("PATCH", std::move(path), std::move(body));

@@ -23,10 +23,6 @@ namespace {
 constexpr int kConnections = 16, kWatchers = 200;
 constexpr std::string_view kProtobuf = "application/vnd.kubernetes.protobuf";
 
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 std::string maps(const std::string& ns) { return "/api/v1/namespaces/" + ns + "/configmaps"; }
 
 WireRequest create_map(const std::string& ns, long i) {
@@ -56,11 +52,11 @@ class Bench {
                const std::function<WireRequest(long)>& request) {
     double count = static_cast<double>(n);
     if (server_->counts()) {
-      counted(name, count, [&] { run(&load_, n, request, [] {}); });
+      counted(name, count, [&] { run_all(&load_, n, request); });
       return;
     }
     double cpu = server_->cpu_seconds(), start = now_seconds();
-    run(&load_, n, request, [] {});
+    run_all(&load_, n, request);
     double seconds = now_seconds() - start;
     print_figure(
         name,
@@ -76,13 +72,13 @@ class Bench {
     list.path = maps("five");
     list.accept = accept;
     auto request = [&list](long) { return list; };
-    run(&one, 3, request, [] {});  // the encoded forms are there
+    run_all(&one, 3, request);  // the encoded forms are there
     if (server_->counts()) {
-      counted(name, kTimes, [&] { run(&one, kTimes, request, [] {}); });
+      counted(name, kTimes, [&] { run_all(&one, kTimes, request); });
       return;
     }
     double cpu = server_->cpu_seconds(), start = now_seconds();
-    run(&one, kTimes, request, [] {});
+    run_all(&one, kTimes, request);
     print_figure(name,
                  text("%.2f ms, %.2f ms", 1e3 * (now_seconds() - start) / kTimes,
                       1e3 * (server_->cpu_seconds() - cpu) / kTimes),
@@ -104,7 +100,7 @@ class Bench {
     report("watch, 200 watchers, 200 creates/s: an event", "<= 8 us", paced, &watchers, [&] {
       double next = now_seconds();
       for (long i = 0; i < paced; ++i) {
-        run(
+        run_all(
             &one, 1, [i](long) { return create_map("watched", i); }, [] {});
         next += 0.005;
         for (double left; (left = next - now_seconds()) > 0;)
@@ -114,7 +110,7 @@ class Bench {
     long flat = static_cast<long>(5'000 * scale);
     report("watch, 200 watchers, flat out: an event", "<= 1.5 us", flat, &watchers, [&] {
       long done = 0;
-      run(
+      run_all(
           &load_, flat, [paced](long i) { return create_map("watched", paced + i); },
           [&] {
             if (++done % kConnections == 0) (void)watchers.lines(0);
@@ -131,19 +127,6 @@ class Bench {
     std::string file = name;
     for (char& c : file) c = isalnum(static_cast<unsigned char>(c)) ? c : '-';
     print_figure(name, text("%.0f instructions", server_->end_count(file) / count), "");
-  }
-
-  void run(WireLoad* load, long n, const std::function<WireRequest(long)>& request,
-           const std::function<void()>& each) {
-    long at = 0, failed = 0;
-    std::string first;
-    load->run([&](int) { return at < n ? request(at++) : WireRequest(); },
-              [&](int, const WireAnswer& a) {
-                if (a.status >= 300 && failed++ == 0)
-                  first = std::to_string(a.status) + " " + a.text;
-                each();
-              });
-    if (failed > 0) printf("  %ld failed, first: %s\n", failed, first.c_str());
   }
 
   void report(const char* name, const char* goal, long creates, WireLoad* watchers,

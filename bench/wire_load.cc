@@ -415,4 +415,24 @@ long WireLoad::lines(int milliseconds) {
   return n;
 }
 
+WireRequest request(std::string_view method, std::string path, std::string body) {
+  WireRequest r;
+  r.method = method;
+  r.path = std::move(path);
+  r.body = std::move(body);
+  return r;
+}
+
+void run_all(WireLoad* load, long n, const std::function<WireRequest(long)>& make,
+             const std::function<void()>& each) {
+  long at = 0, failed = 0;
+  std::string first;
+  load->run([&](int) { return at < n ? make(at++) : WireRequest(); },
+            [&](int, const WireAnswer& a) {
+              if (a.status >= 300 && failed++ == 0) first = std::to_string(a.status) + " " + a.text;
+              each();
+            });
+  if (failed > 0) printf("  %ld failed, first: %s\n", failed, first.c_str());
+}
+
 }  // namespace keles::bench

@@ -28,6 +28,8 @@ struct WireAnswer {
   std::string text;  // the body's first bytes, for messages
 };
 
+WireRequest request(std::string_view method, std::string path, std::string body = "");
+
 class WireConnection;
 
 class WireLoad {
@@ -66,5 +68,11 @@ class WireLoad {
   const std::function<void(int, const WireAnswer&)>* done_ = nullptr;
   int busy_ = 0;
 };
+
+// `n` requests, each as `make` says by its number; `each` hears of every answer. Those that failed
+// are told.
+void run_all(
+    WireLoad* load, long n, const std::function<WireRequest(long)>& make,
+    const std::function<void()>& each = [] {});
 
 }  // namespace keles::bench
