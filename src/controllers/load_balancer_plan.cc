@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/encoding.h"
 #include "client/announced_by.h"
 #include "controllers/conditions.h"
 #include "controllers/ownership.h"
@@ -36,8 +37,8 @@ bool has_family(const Service& service, bool v6) {
   return false;
 }
 
-std::string port_text(const ServicePort& p) {
-  return std::to_string(p.port()) + "/" + std::string(p.protocol().empty() ? "TCP" : p.protocol());
+std::string port_text(int64_t number, const ServicePort& p) {
+  return std::to_string(number) + "/" + std::string(p.protocol().empty() ? "TCP" : p.protocol());
 }
 
 // Who else has the port at the nodes' addresses; "" for nobody.
@@ -47,13 +48,12 @@ std::string holder_of(const std::string& port, const Service& service,
     if (other->metadata().uid() == service.metadata().uid()) continue;
     for (ServicePort p : other->spec().ports()) {
       if (p.node_port() == 0) continue;
-      const std::string own = std::to_string(p.node_port()) + "/" +
-                              std::string(p.protocol().empty() ? "TCP" : p.protocol());
-      if (own == port) return key_of(other->metadata()) + " as its node port";
+      if (port_text(p.node_port(), p) == port)
+        return key_of(other->metadata()) + " as its node port";
     }
     if (!is_balanced(*other) || !comes_first(*other, service)) continue;
     for (ServicePort p : other->spec().ports()) {
-      if (port_text(p) == port) return key_of(other->metadata());
+      if (port_text(p.port(), p) == port) return key_of(other->metadata());
     }
   }
   return "";
@@ -113,7 +113,7 @@ Result<std::vector<BalancerAddress>> plan_local_balancer(const Service& service,
                                                          const std::vector<Ref<Node>>& nodes,
                                                          const LocalBalancerView& view) {
   for (ServicePort p : service.spec().ports()) {
-    const std::string port = port_text(p);
+    const std::string port = port_text(p.port(), p);
     if (view.reserved_ports.contains(p.port()))
       return Status(Reason::kConflict, "port " + port + " is the nodes' own");
     const std::string holder = holder_of(port, service, view.services);
@@ -225,10 +225,7 @@ std::optional<IpAddress> kept_address(const Service& service, bool v6, const Poo
 
 // FNV-1a, and its bits mixed: names that differ in a letter are far apart.
 uint64_t spread(std::string_view service, std::string_view node) {
-  uint64_t h = 14695981039346656037ULL;
-  for (std::string_view part : {service, std::string_view("\n"), node}) {
-    for (char c : part) h = (h ^ static_cast<uint8_t>(c)) * 1099511628211ULL;
-  }
+  uint64_t h = fnv1a_64(node, fnv1a_64("\n", fnv1a_64(service)));
   h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdULL;
   return h ^ (h >> 33);
 }

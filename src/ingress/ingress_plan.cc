@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/encoding.h"
+
 namespace keles::ingress {
 
 using namespace api::networking_v1;
@@ -14,8 +16,6 @@ using api::discovery_v1::EndpointSlice;
 namespace {
 
 constexpr std::string_view kClassAnnotation = "kubernetes.io/ingress.class";
-
-std::string quoted(std::string_view s) { return "\"" + std::string(s) + "\""; }
 
 // Plans one Ingress after another into the same table.
 class Planner {
@@ -45,7 +45,7 @@ class Planner {
 
   void add_rule(const IngressRule& rule, std::set<Host>* hosts) {
     const auto host = Host::parse(rule.host());
-    if (!host) return tell("InvalidHost", "host " + quoted(rule.host()) + " is no DNS name");
+    if (!host) return tell("InvalidHost", "host " + keles::quoted(rule.host()) + " is no DNS name");
     hosts->insert(*host);
     for (HTTPIngressPath p : rule.http().paths()) add_path(*host, p);
   }
@@ -64,9 +64,9 @@ class Planner {
     const std::string key = exact ? path->text() : path->elements();
     const auto [had, fresh] = routes.try_emplace({host, key}, *backend);
     if (!fresh && had->second != *backend) {
-      tell("Conflict", "path " + quoted(path->text()) + " of host " + quoted(host.text()) +
-                           " leads to service " + had->second.ns + "/" + had->second.service +
-                           " already");
+      tell("Conflict", "path " + keles::quoted(path->text()) + " of host " +
+                           keles::quoted(host.text()) + " leads to service " + had->second.ns +
+                           "/" + had->second.service + " already");
     }
   }
 
@@ -81,11 +81,11 @@ class Planner {
     const Ref<Service> service = cluster_.service(ns_, name);
     const auto port = service ? find_port(*service, b.service().port()) : std::nullopt;
     if (!service) {
-      tell("ServiceNotFound", "service " + quoted(name) + " not found");
+      tell("ServiceNotFound", "service " + keles::quoted(name) + " not found");
     } else if (service->spec().type() == "ExternalName") {
-      tell("NotSupported", "service " + quoted(name) + " is of type ExternalName");
+      tell("NotSupported", "service " + keles::quoted(name) + " is of type ExternalName");
     } else if (!port) {
-      tell("PortNotFound", "service " + quoted(name) + " has no such port");
+      tell("PortNotFound", "service " + keles::quoted(name) + " has no such port");
     } else {
       return put(name, *port, *service);
     }
@@ -127,7 +127,7 @@ class Planner {
     for (std::string_view text : tls.hosts()) {
       const auto host = Host::parse(text);
       if (!host || host->any()) {
-        tell("InvalidHost", "TLS host " + quoted(text) + " is no DNS name");
+        tell("InvalidHost", "TLS host " + keles::quoted(text) + " is no DNS name");
       } else {
         out.hosts.push_back(*host);
       }
@@ -136,12 +136,12 @@ class Planner {
     const Ref<Secret> secret = cluster_.tls_secret(ns_, name);
     if (!secret) {
       return tell("SecretNotFound",
-                  "no secret " + quoted(name) + " of type kubernetes.io/tls was found");
+                  "no secret " + keles::quoted(name) + " of type kubernetes.io/tls was found");
     }
     auto identity = identity_of(*secret);
     if (!identity.ok()) {
-      return tell("InvalidCertificate",
-                  "secret " + quoted(name) + ": " + std::string(identity.status().message()));
+      return tell("InvalidCertificate", "secret " + keles::quoted(name) + ": " +
+                                            std::string(identity.status().message()));
     }
     out.identity = std::move(*identity);
     plan_.table.certificates.push_back(std::move(out));

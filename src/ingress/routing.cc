@@ -1,18 +1,14 @@
 #include "ingress/routing.h"
 
 #include "base/ascii.h"
+#include "machinery/validation.h"
 
 namespace keles::ingress {
 namespace {
 
 bool is_alphanumeric(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 
-bool is_label(std::string_view s) {
-  if (s.empty() || s.size() > 63) return false;
-  for (char c : s)
-    if (!is_alphanumeric(c) && c != '-') return false;
-  return s.front() != '-' && s.back() != '-';
-}
+bool is_label(std::string_view s) { return check_dns1123_label(s).empty(); }
 
 bool is_dns_name(std::string_view s) {
   if (s.size() > 253) return false;

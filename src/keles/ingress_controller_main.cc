@@ -1,8 +1,8 @@
 // `keles ingress-controller`: Ingresses and Gateways served by HAProxy.
 #include "base/flags.h"
-#include "base/log.h"
 #include "ingress/run.h"
 #include "keles/commands.h"
+#include "keles/log_flags.h"
 #include "keles/remote_kinds.h"
 #include "keles/runtime.h"
 #include "machinery/codec_json.h"
@@ -14,7 +14,7 @@ struct IngressFlags {
   ingress::RunOptions run;
   std::string publish = "ingress-keles/ingress-keles";
   int64_t http_port = 8080, https_port = 8443, status_port = 10254;
-  int64_t verbosity = 0;
+  LogFlags logging;
 };
 
 Status take_port(int64_t value, const char* flag, uint16_t* into) {
@@ -80,13 +80,13 @@ int ingress_controller_main(const std::vector<std::string>& args) {
   flags.add("http-port", &f.http_port, "The port for HTTP.");
   flags.add("https-port", &f.https_port, "The port for HTTPS.");
   flags.add("status-port", &f.status_port, "The port for /healthz and /metrics.");
-  flags.add("v", &f.verbosity, "number for the log level verbosity", 'v');
+  f.logging.add(flags);
   return run_command(&flags, args, [&f](const std::vector<std::string>& rest) -> Status {
     TRY(no_arguments(rest));
     TRY(complete(&f));
     TRY_ASSIGN(kinds, gateway_kinds());
     f.run.controller.gateway_kinds = std::move(kinds);
-    log::set_verbosity(static_cast<int>(f.verbosity));
+    TRY(f.logging.apply());
     return run_program([&f](Context ctx) { return ingress::run_ingress_controller(ctx, f.run); });
   });
 }

@@ -111,12 +111,7 @@ Result<Credentials> own_credentials(const ControlPlaneOptions& f, WallTime now) 
   names.ip_addresses = {api_ip, f.advertise_address, "127.0.0.1"};
   if (auto bound = IpAddress::parse(f.bind_address); bound && !bound->is_unspecified())
     names.ip_addresses.push_back(f.bind_address);
-  std::vector<std::string> sans = f.tls_sans;
-  if (!f.control_plane_endpoint.empty()) {
-    TRY_ASSIGN(endpoint, endpoint_of(f.control_plane_endpoint));
-    sans.push_back(endpoint.host);
-  }
-  for (const std::string& san : sans) {
+  for (const std::string& san : f.tls_sans) {
     (IpAddress::parse(san) ? names.ip_addresses : names.dns_names).push_back(san);
   }
   Credentials c;
@@ -163,12 +158,13 @@ int server_main(const std::vector<std::string>& args) {
     TRY(no_arguments(rest));
     TRY(check_identity_flags(flags, &f));
     TRY(check_controller_flags(&f.controlling, f.allocate_node_cidrs ? f.cluster_cidr : ""));
+    f.controllers = f.controlling.any();
+    f.flags = flag_values(flags, all);
     if (!f.control_plane_endpoint.empty()) {
       TRY_ASSIGN(endpoint, endpoint_of(f.control_plane_endpoint));
       f.control_plane_endpoint = host_port(endpoint.host, endpoint.port);
+      f.tls_sans.push_back(endpoint.host);
     }
-    f.controllers = f.controlling.any();
-    f.flags = flag_values(flags, all);
     f.store_identity_file = f.data_dir + "/pki/store-identity";
     f.credentials = own_credentials;
     TRY(set_beside(&f, node));

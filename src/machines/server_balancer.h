@@ -2,8 +2,9 @@
 // what connects is carried, untouched (TLS is between the two ends), to a server that is well. A
 // server is asked now and then; one that does not answer twice in a row loses its connections, so
 // that whoever waits on them connects again, elsewhere, and is the last to be tried until it
-// answers. One that ends a connection by itself may have begun anew and not be ready yet: it is asked
-// at once, and until it has answered others are preferred. Nodes begin at different servers; a balancer of many takes them in turn. One loop.
+// answers. One that ends a connection by itself may have begun anew and not be ready yet: it is
+// asked at once, and until it has answered others are preferred. Nodes begin at different servers; a
+// balancer of many takes them in turn. One loop.
 #pragma once
 
 #include <cstdint>

@@ -275,6 +275,16 @@ Netlink::Netlink(std::unique_ptr<Socket> socket) : socket_(std::move(socket)) {}
 Netlink::~Netlink() = default;
 Netlink::Netlink(Netlink&& o) noexcept = default;
 
+std::string mac_text(const NetMac& mac) {
+  std::string out;
+  for (const uint8_t byte : mac) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    if (!out.empty()) out += ':';
+    out += {kDigits[byte >> 4], kDigits[byte & 15]};
+  }
+  return out;
+}
+
 Result<Netlink> Netlink::open() {
   auto socket = std::make_unique<Socket>();
   TRY(socket->reopen());

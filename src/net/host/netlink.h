@@ -23,6 +23,7 @@ namespace keles {
 
 // Six bytes.
 using NetMac = std::array<uint8_t, 6>;
+std::string mac_text(const NetMac& mac);  // "02:00:00:00:00:01"
 
 // A tunnel of Ethernet over UDP (RFC 7348) that learns nothing: where what goes is told by
 // set_neighbor() and set_tunnel_end().

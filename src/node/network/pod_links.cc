@@ -34,24 +34,10 @@ std::optional<NetMac> parse_mac(std::string_view text) {
   return out;
 }
 
-void append_hex(std::string& out, uint8_t byte) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  out += kDigits[byte >> 4];
-  out += kDigits[byte & 15];
-}
-
-std::string text_of(const NetMac& mac) {
-  std::string out;
-  for (uint8_t byte : mac) {
-    if (!out.empty()) out += ':';
-    append_hex(out, byte);
-  }
-  return out;
-}
-
 std::string number_of(const IpAddress& a) {
+  constexpr char kDigits[] = "0123456789abcdef";
   std::string out = "0x";
-  for (uint8_t byte : a.bytes()) append_hex(out, byte);
+  for (uint8_t byte : a.bytes()) out += {kDigits[byte >> 4], kDigits[byte & 15]};
   return out;
 }
 
@@ -59,7 +45,7 @@ std::string number_of(const IpAddress& a) {
 using Elements = std::map<std::string, std::vector<std::string>>;
 
 void add_elements(const PodLink& link, Elements* to) {
-  const std::string name = "\"" + link.name + "\"", known = name + " . " + text_of(link.mac);
+  const std::string name = "\"" + link.name + "\"", known = name + " . " + mac_text(link.mac);
   (*to)["links"].push_back(name);
   (*to)["macs"].push_back(known);
   std::vector<IpAddress> all = link.ips;

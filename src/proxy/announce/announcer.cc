@@ -1,7 +1,6 @@
 #include "proxy/announce/announcer.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "base/log.h"
 #include "client/announced_by.h"
@@ -19,13 +18,6 @@ constexpr Duration kBetween = 1s;
 
 std::string key_of(const Service& s) {
   return std::string(s.metadata().namespace_()) + "/" + std::string(s.metadata().name());
-}
-
-std::string mac_text(const NetMac& mac) {
-  char text[18];
-  std::snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-                mac[4], mac[5]);
-  return text;
 }
 
 }  // namespace
