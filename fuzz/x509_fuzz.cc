@@ -5,6 +5,7 @@
 #include "base/encoding.h"
 #include "net/key_pair.h"
 #include "net/peer_details.h"
+#include "net/pem.h"
 #include "net/pki.h"
 #include "seeds.h"
 
@@ -30,6 +31,10 @@ void look_at(const std::string& text) {
   (void)net::certificate_fingerprints(text);
   (void)net::parse_csr(text);
   (void)net::key_pair_problem(text, text);
+  for (const net::PemBlock& b : net::pem_blocks(text)) {
+    const auto again = net::pem_blocks(b.text);
+    if (again.size() != 1 || again[0].label != b.label || again[0].text != b.text) std::abort();
+  }
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text_parts.h"
+
 namespace keles {
 
 namespace {
@@ -62,11 +64,8 @@ Result<AddressPool::Range> AddressPool::parse_range(std::string_view text) {
 
 Result<AddressPool> AddressPool::parse(std::string_view list) {
   AddressPool out;
-  if (list.empty()) return out;
-  for (size_t at = 0; at <= list.size();) {
-    const size_t end = std::min(list.find(',', at), list.size());
-    TRY_ASSIGN(range, parse_range(list.substr(at, end - at)));
-    at = end + 1;
+  for (std::string_view one : split_list(list)) {
+    TRY_ASSIGN(range, parse_range(one));
     for (const Range& o : out.ranges_) {
       if (range.first.v6() == o.first.v6() && range.first <= o.last && o.first <= range.last)
         return Status::bad_request("\"" + range.text + "\" has addresses of \"" + o.text +

@@ -103,6 +103,10 @@ Status make_directories(const std::string& path, int mode) {
   return Status();
 }
 
+Status remove_file(const std::string& path) {
+  return ::unlink(path.c_str()) == 0 || errno == ENOENT ? Status() : failed("remove", path);
+}
+
 Status remove_tree(const std::string& path) {
   auto slash = path.rfind('/');
   std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);

@@ -17,6 +17,8 @@ Status write_file(const std::string& path, std::string_view content, int mode = 
 // Writes to a file that is there as it is, in one write: those of /proc and /sys.
 Status write_in_place(const std::string& path, std::string_view content);
 Status make_directories(const std::string& path, int mode = 0755);
+// Removes a name that is no directory; absent is fine.
+Status remove_file(const std::string& path);
 // Removes a tree, following no link but those to its parent; refuses to cross a mount point (see
 // remove_tree_beneath). Absent is fine.
 Status remove_tree(const std::string& path);

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/parse_bool.h"
+#include "base/text_parts.h"
 
 namespace keles {
 namespace {
@@ -82,11 +83,7 @@ void Flags::add(std::string name, std::vector<std::string>* out, std::string hel
   add_flag({name, help, list_text(*out), "strings", shorthand, false, "", false,
             [out, first](std::string_view v) {
               if (std::exchange(*first, false)) out->clear();
-              while (!v.empty()) {
-                auto comma = v.find(',');
-                out->emplace_back(v.substr(0, comma));
-                v = comma == v.npos ? std::string_view() : v.substr(comma + 1);
-              }
+              for (std::string_view one : split_list(v)) out->emplace_back(one);
               return true;
             }});
 }

@@ -6,6 +6,7 @@
 #include "api/authentication_v1.h"
 #include "api/authorization_v1.h"
 #include "base/encoding.h"
+#include "base/text_parts.h"
 #include "net/peer_details.h"
 #include "net/pki.h"
 
@@ -31,9 +32,7 @@ std::string bearer_of(const net::Headers& headers) {
   constexpr std::string_view kBearer = "bearer ";
   if (v.size() <= kBearer.size() || v.size() > kMaxToken) return "";
   if (lower(v.substr(0, kBearer.size())) != kBearer) return "";
-  v.remove_prefix(kBearer.size());
-  while (!v.empty() && v.front() == ' ') v.remove_prefix(1);
-  return std::string(v);
+  return std::string(trim_left(v.substr(kBearer.size())));
 }
 
 Value texts(Arena& a, const std::vector<std::string>& list) {

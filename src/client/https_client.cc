@@ -7,6 +7,7 @@
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/metrics.h"
+#include "base/text_parts.h"
 #include "client/without_managers.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_protobuf.h"
@@ -184,8 +185,7 @@ Result<std::string> HttpsClient::authorization() {
   if (!config_.token_file.empty() && (token_read_.ns == 0 || loop_.now() - token_read_ >= 60s)) {
     auto text = read_file(config_.token_file, 1u << 20);
     if (text.ok()) {
-      token_ = *text;
-      while (!token_.empty() && (token_.back() == '\n' || token_.back() == ' ')) token_.pop_back();
+      token_ = trim_right(*text);
       token_read_ = loop_.now();
     } else if (token_.empty()) {
       return text.status().with_prefix("reading the token file " + config_.token_file);

@@ -2,6 +2,7 @@
 #include <charconv>
 #include <map>
 
+#include "base/text_parts.h"
 #include "controllers/job.h"
 #include "controllers/ownership.h"
 #include "controllers/replicas.h"
@@ -564,10 +565,7 @@ JobPlan Planner::run() {
 
 std::set<int64_t> parse_indexes(std::string_view text) {
   std::set<int64_t> out;
-  while (!text.empty()) {
-    size_t comma = text.find(',');
-    std::string_view part = text.substr(0, comma);
-    text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
+  for (std::string_view part : split_list(text)) {
     int64_t first = 0, last = 0;
     auto [at, error] = std::from_chars(part.data(), part.data() + part.size(), first);
     if (error != std::errc()) continue;

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/encoding.h"
+#include "base/text_parts.h"
 #include "client/announced_by.h"
 #include "controllers/conditions.h"
 #include "controllers/ownership.h"
@@ -180,11 +181,7 @@ Result<std::map<bool, IpAddress>> wanted_addresses(const Service& service) {
     return Status::bad_request("addresses are requested by spec.loadBalancerIP and by " +
                                std::string(kWantedAddresses) + ": want one of them");
   std::map<bool, IpAddress> out;
-  std::string_view rest = field.empty() ? list : field;
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find(','), rest.size());
-    const std::string_view text = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+  for (std::string_view text : split_list(field.empty() ? list : field)) {
     const auto ip = IpAddress::parse(text);
     if (!ip) return Status::bad_request("requested address \"" + std::string(text) + "\" is none");
     const std::string family = ip->v6() ? "IPv6" : "IPv4";

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/text_parts.h"
 #include "controllers/options.h"
 
 namespace keles::controllers {
@@ -59,10 +60,8 @@ Result<std::vector<NodeRange>> read_node_ranges(std::string_view cluster_cidr,
                                                 const NodeMaskSizes& sizes) {
   std::vector<NodeRange> out;
   const bool dual = cluster_cidr.find(',') != cluster_cidr.npos;
-  for (std::string_view rest = cluster_cidr; !rest.empty();) {
-    const size_t comma = std::min(rest.find(','), rest.size());
-    const std::string text(rest.substr(0, comma));
-    rest = rest.substr(std::min(comma + 1, rest.size()));
+  for (std::string_view part : split_list(cluster_cidr)) {
+    const std::string text(part);
     auto range = IpPrefix::parse(text);
     if (!range) {
       return Status::bad_request("parse cidrs \"" + text +
@@ -98,11 +97,8 @@ NodeIpamController::NodeIpamController(Deps deps)
     counts().most.with({r.cluster.text()}).set(static_cast<double>(pools_.back().size()));
   }
   // What services have is no pod's.
-  const std::string& services = options().service_cidr;
-  for (size_t from = 0; from <= services.size();) {
-    const size_t comma = std::min(services.find(',', from), services.size());
-    const auto range = IpPrefix::parse(std::string_view(services).substr(from, comma - from));
-    from = comma + 1;
+  for (std::string_view part : split_list(options().service_cidr)) {
+    const auto range = IpPrefix::parse(part);
     if (!range) continue;
     for (RangePool& pool : pools_) pool.add(range->network());
   }

@@ -19,6 +19,7 @@
 
 #include "base/file.h"
 #include "base/mount_table.h"
+#include "base/text_parts.h"
 
 extern char** environ;
 
@@ -160,16 +161,13 @@ MountOptions mount_options(const std::vector<std::string>& options) {
   };
   MountOptions out;
   for (const std::string& list : options) {
-    for (size_t at = 0; at <= list.size();) {
-      const size_t end = std::min(list.find(',', at), list.size());
-      const std::string one = list.substr(at, end - at);
-      at = end + 1;
+    for (std::string_view one : split_list(list)) {
       auto known = std::find_if(std::begin(kKnown), std::end(kKnown),
                                 [&](const Known& k) { return k.name == one; });
       if (known != std::end(kKnown)) {
         out.flags = (out.flags & ~known->clear) | known->set;
       } else if (!one.empty()) {
-        out.data += (out.data.empty() ? "" : ",") + one;
+        out.data.append(out.data.empty() ? "" : ",").append(one);
       }
     }
   }

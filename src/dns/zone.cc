@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/ip.h"
+#include "base/text_parts.h"
 
 namespace keles::dns {
 namespace {
@@ -55,14 +56,9 @@ std::optional<IpAddress> from_reverse(const std::vector<std::string_view>& label
   return v6 ? IpAddress::parse_mapped(text) : IpAddress::parse(text);
 }
 
-std::vector<std::string_view> split(std::string_view name) {
-  std::vector<std::string_view> out;
-  while (!name.empty()) {
-    auto dot = name.find('.');
-    out.push_back(name.substr(0, dot));
-    name = dot == name.npos ? std::string_view() : name.substr(dot + 1);
-  }
-  return out;
+std::vector<std::string_view> labels_of(std::string_view name) {
+  const Split all = split_list(name, '.');
+  return {all.begin(), all.end()};
 }
 
 Answer nothing(Rcode rcode) {
@@ -90,7 +86,7 @@ bool strip_suffix(std::string_view& name, std::string_view suffix) {
 std::optional<IpAddress> reverse_address(std::string_view name) {
   const bool v6 = strip_suffix(name, "ip6.arpa");
   if (!v6 && !strip_suffix(name, "in-addr.arpa")) return std::nullopt;
-  return from_reverse(split(name), v6);
+  return from_reverse(labels_of(name), v6);
 }
 
 void Zone::set_service(const api::core_v1::Service& service) {
@@ -238,7 +234,7 @@ void Zone::follow(Answer& a, uint16_t type) const {
 }
 
 Answer Zone::lookup(std::string_view asked, std::string_view relative, uint16_t type) const {
-  std::vector<std::string_view> labels = split(relative);
+  std::vector<std::string_view> labels = labels_of(relative);
   if (labels.empty()) {
     Answer a;
     a.soa = true;

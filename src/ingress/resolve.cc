@@ -4,6 +4,7 @@
 #include "base/encoding.h"
 #include "ingress/ingress_plan.h"
 #include "net/key_pair.h"
+#include "net/pem.h"
 #include "net/pki.h"
 
 namespace keles::ingress {
@@ -15,23 +16,12 @@ namespace {
 
 constexpr size_t kMaxChain = 16;
 
-// The PEM blocks of that label, each whole; anything between blocks is left out.
+// The blocks whose label ends so, each whole; anything between blocks is left out.
 std::vector<std::string> blocks(std::string_view pem, std::string_view label_ends) {
   std::vector<std::string> out;
-  constexpr std::string_view kBegin = "-----BEGIN ", kEnd = "-----END ", kDashes = "-----";
-  for (;;) {
-    const size_t at = pem.find(kBegin);
-    if (at == std::string_view::npos) return out;
-    pem.remove_prefix(at);
-    const size_t label_end = pem.find(kDashes, kBegin.size());
-    if (label_end == std::string_view::npos) return out;
-    const std::string_view label = pem.substr(kBegin.size(), label_end - kBegin.size());
-    const std::string last = std::string(kEnd) + std::string(label) + std::string(kDashes);
-    const size_t end = pem.find(last, label_end);
-    if (end == std::string_view::npos) return out;
-    if (label.ends_with(label_ends)) out.push_back(std::string(pem.substr(0, end)) + last + "\n");
-    pem.remove_prefix(end + last.size());
-  }
+  for (const net::PemBlock& b : net::pem_blocks(pem))
+    if (b.label.ends_with(label_ends)) out.push_back(std::string(b.text) + "\n");
+  return out;
 }
 
 Result<std::string> entry(const Secret& secret, std::string_view key) {

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/beneath.h"
+#include "base/text_parts.h"
 #include "controllers/manager.h"
 #include "controllers/node_ipam.h"
 #include "keles/leading.h"
@@ -95,14 +96,12 @@ Status check_balancer_flags(ControllerFlags* c, std::string_view cluster_cidr) {
     return Status::bad_request(
         "--load-balancer-pool: balancers are the nodes' own addresses already: leave out "
         "--local-load-balancers");
-  while (!cluster_cidr.empty()) {
-    const size_t end = std::min(cluster_cidr.find(','), cluster_cidr.size());
-    const auto pods = IpPrefix::parse(cluster_cidr.substr(0, end));
+  for (std::string_view one : split_list(cluster_cidr)) {
+    const auto pods = IpPrefix::parse(one);
     const std::string both = pods ? c->pool.overlap(*pods) : "";
     if (!both.empty())
       return Status::bad_request("--load-balancer-pool: \"" + both + "\" has addresses of pods (" +
                                  pods->text() + "): want addresses that nobody else uses");
-    cluster_cidr.remove_prefix(std::min(end + 1, cluster_cidr.size()));
   }
   return {};
 }

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/text_parts.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/config_file.h"
@@ -109,12 +110,8 @@ constexpr Entry kEntries[] = {
 // Of "a,b", in brackets or without.
 std::vector<std::string_view> parts(std::string_view text) {
   if (text.starts_with('[')) text = text.substr(1, text.size() - 2);
-  std::vector<std::string_view> out;
-  while (!text.empty()) {
-    out.push_back(text.substr(0, text.find(',')));
-    text.remove_prefix(std::min(text.size(), out.back().size() + 1));
-  }
-  return out;
+  const Split all = split_list(text);
+  return {all.begin(), all.end()};
 }
 
 Value read(Arena& a, As as, std::string_view text) {

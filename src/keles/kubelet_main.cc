@@ -12,6 +12,7 @@
 #include "base/ip.h"
 #include "base/log.h"
 #include "base/sync.h"
+#include "base/text_parts.h"
 #include "base/version.h"
 #include "client/https_client.h"
 #include "client/informer.h"
@@ -351,10 +352,8 @@ Status read_about(const std::vector<std::string>& args, const Flags& flags,
 // One address, or one of each family.
 Result<std::vector<IpAddress>> parse_node_ips(const std::string& flag) {
   std::vector<IpAddress> out;
-  for (size_t from = 0; from <= flag.size();) {
-    const size_t comma = std::min(flag.find(',', from), flag.size());
-    const std::string text = flag.substr(from, comma - from);
-    from = comma + 1;
+  for (std::string_view part : split(flag, ',')) {
+    const std::string text(part);
     auto ip = IpAddress::parse(text);
     if (!ip) return Status::bad_request("--node-ip: \"" + text + "\" is not an IP address");
     if (!ip->is_global_unicast()) {

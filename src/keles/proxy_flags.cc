@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/text_parts.h"
 #include "net/host/netlink.h"
 
 namespace keles {
@@ -113,16 +114,14 @@ Result<proxy::HealthPorts> ProxyFlags::ports() const {
 
 Result<std::vector<IpPrefix>> ProxyFlags::cluster_cidrs() const {
   std::vector<IpPrefix> out;
-  for (size_t from = 0; from < cluster_cidr.size();) {
-    const size_t end = std::min(cluster_cidr.find(',', from), cluster_cidr.size());
-    auto range = IpPrefix::parse_sloppy(cluster_cidr.substr(from, end - from));
+  for (std::string_view one : split_list(cluster_cidr)) {
+    auto range = IpPrefix::parse_sloppy(one);
     auto same = [&](const IpPrefix& o) { return range && o.v6() == range->prefix.v6(); };
     if (!range || std::any_of(out.begin(), out.end(), same)) {
       return Status::bad_request("--cluster-cidr: \"" + cluster_cidr +
                                  "\": want one CIDR, or one of each family");
     }
     out.push_back(range->prefix.network());
-    from = end + 1;
   }
   return out;
 }

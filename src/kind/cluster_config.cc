@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/ip.h"
+#include "base/text_parts.h"
 #include "kind/kubeadm_patch.h"
 #include "kind/layout.h"
 #include "kind/toml.h"
@@ -137,12 +138,8 @@ Result<NodeConfig> parse_node(const Value& v, const Value& as_text, const std::s
 
 // kind's rules for podSubnet and serviceSubnet, in its words.
 Status check_subnet(const std::string& field, const std::string& list, IpFamily family) {
-  for (size_t from = 0; from <= list.size();) {
-    const size_t comma = std::min(list.find(',', from), list.size());
-    const std::string text = list.substr(from, comma - from);
-    from = comma + 1;
-    if (!IpPrefix::parse(text)) return bad(field, "invalid CIDR address: " + text);
-  }
+  for (std::string_view one : split(list, ','))
+    if (!IpPrefix::parse(one)) return bad(field, "invalid CIDR address: " + std::string(one));
   const auto ranges = subnets_of(list);
   if (family == IpFamily::kDual) {
     const bool two = ranges.size() == 2 && ranges[0].v6() != ranges[1].v6();
@@ -289,11 +286,8 @@ std::string cluster_dns(std::string_view service_subnet) {
 
 std::vector<IpPrefix> subnets_of(std::string_view list) {
   std::vector<IpPrefix> out;
-  for (size_t from = 0; from <= list.size();) {
-    const size_t comma = std::min(list.find(',', from), list.size());
-    if (auto range = IpPrefix::parse(list.substr(from, comma - from))) out.push_back(*range);
-    from = comma + 1;
-  }
+  for (std::string_view one : split_list(list))
+    if (auto range = IpPrefix::parse(one)) out.push_back(*range);
   return out;
 }
 

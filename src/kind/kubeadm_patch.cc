@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "base/text_parts.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/value.h"
 
@@ -100,10 +101,8 @@ class Patch {
   Status apply_kubelet_flag(const std::string& name, const std::string& value, NodeConfig* n) {
     if (holds(kKubeletFlags, name)) n->kubelet_flags.push_back("--" + name + "=" + value);
     if (name != "node-labels") return Status();
-    for (size_t at = 0; at < value.size();) {
-      size_t end = std::min(value.find(',', at), value.size());
-      std::string label = value.substr(at, end - at);
-      at = end + 1;
+    for (std::string_view part : split_list(value)) {
+      const std::string label(part);
       size_t equals = label.find('=');
       if (label.empty()) continue;
       if (equals == 0)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/text_parts.h"
 #include "kubectl/print.h"
 #include "kubectl/verbs.h"
 #include "machinery/time.h"
@@ -115,12 +116,6 @@ std::string event_age(const Value& e) {
   return first;
 }
 
-std::string_view trimmed(std::string_view s) {
-  size_t start = s.find_first_not_of(" \t\r\n");
-  if (start == s.npos) return "";
-  return s.substr(start, s.find_last_not_of(" \t\r\n") - start + 1);
-}
-
 void write_events(const PageContext& c, const Value& o, Description& d) {
   const Value& meta = o["metadata"];
   std::string ns = str(meta["namespace"]);
@@ -159,7 +154,7 @@ void write_events(const PageContext& c, const Value& o, Description& d) {
   for (const Value* e : events) {
     std::string source = str((*e)["source"]["component"]);
     if (source.empty()) source = str((*e)["reportingComponent"]);
-    std::string message(trimmed((*e)["message"].as_string()));
+    std::string message(trim((*e)["message"].as_string()));
     std::string path = str((*e)["involvedObject"]["fieldPath"]);
     if (!path.empty()) message = path + ": " + message;
     d.line(1, str((*e)["type"]) + "\t" + str((*e)["reason"]) + "\t" + event_age(*e) + "\t" +

@@ -1,5 +1,6 @@
 #include <charconv>
 
+#include "base/text_parts.h"
 #include "kubectl/podspec.h"
 #include "kubectl/verbs.h"
 #include "kubectl/write.h"
@@ -45,10 +46,7 @@ bool number(std::string_view s, int64_t* out) {
 
 // "a=b,c=d" into a map of the tree.
 Status put_pairs(Document& d, std::string_view path, std::string_view pairs) {
-  while (!pairs.empty()) {
-    size_t comma = pairs.find(',');
-    std::string_view one = pairs.substr(0, comma);
-    pairs = comma == pairs.npos ? std::string_view() : pairs.substr(comma + 1);
+  for (std::string_view one : split_list(pairs)) {
     size_t eq = one.find('=');
     if (eq == one.npos || eq == 0) {
       return failure("couldn't parse selector string: unexpected label spec: " + std::string(one));
@@ -106,20 +104,16 @@ std::vector<Port> ports_of(const Value& o) {
 
 Status put_ports(Document& d, const ExposeFlags& f, const Invocation& in, const Value& o) {
   std::vector<Port> known = ports_of(o), wanted;
-  std::string_view list = f.port;
-  while (!list.empty()) {
-    size_t comma = list.find(',');
+  for (std::string_view one : split_list(f.port)) {
     int64_t n = 0;
-    if (!number(list.substr(0, comma), &n)) {
-      return failure("strconv.Atoi: parsing \"" + std::string(list.substr(0, comma)) +
-                     "\": invalid syntax");
+    if (!number(one, &n)) {
+      return failure("strconv.Atoi: parsing \"" + std::string(one) + "\": invalid syntax");
     }
     Port p{n, "TCP"};
     for (const Port& k : known) {
       if (k.number == n) p.protocol = k.protocol;
     }
     wanted.push_back(p);
-    list = comma == list.npos ? std::string_view() : list.substr(comma + 1);
   }
   if (wanted.empty()) wanted = known;
   if (wanted.empty()) return in.usage("couldn't find port via --port flag or introspection");

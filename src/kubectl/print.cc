@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/file.h"
+#include "base/text_parts.h"
 #include "kubectl/errors.h"
 #include "kubectl/tabwriter.h"
 #include "machinery/codec_json.h"
@@ -180,10 +181,7 @@ Result<std::optional<ObjectPrinter>> ObjectPrinter::make(const OutputFlags& flag
 }
 
 Status ObjectPrinter::read_columns(std::string_view spec) {
-  while (!spec.empty()) {
-    size_t comma = spec.find(',');
-    std::string_view one = spec.substr(0, comma);
-    spec = comma == spec.npos ? std::string_view() : spec.substr(comma + 1);
+  for (std::string_view one : split_list(spec)) {
     size_t colon = one.find(':');
     if (colon == one.npos) {
       return failure("unexpected custom-columns spec: " + std::string(one) +

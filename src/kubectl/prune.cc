@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "base/encoding.h"
+#include "base/text_parts.h"
 #include "base/version.h"
 #include "machinery/codec_json.h"
 #include "machinery/labels.h"
@@ -41,17 +42,6 @@ constexpr UsualKind kUsual[] = {{"", "v1", "ConfigMap"},
                                 {"", "v1", "Namespace"},
                                 {"", "v1", "PersistentVolume"}};
 
-std::vector<std::string> split(std::string_view text, char by) {
-  std::vector<std::string> out;
-  while (!text.empty()) {
-    const size_t at = text.find(by);
-    out.emplace_back(text.substr(0, at));
-    if (at == text.npos) break;
-    text.remove_prefix(at + 1);
-  }
-  return out;
-}
-
 std::string joined(const std::set<std::string>& all) {
   std::string out;
   for (const std::string& s : all) out += (out.empty() ? "" : ",") + s;
@@ -71,7 +61,8 @@ Result<std::vector<const Resource*>> kinds_of(const Mapper& mapper,
                                               const std::vector<std::string>& allowlist) {
   std::vector<const Resource*> out;
   for (const std::string& text : allowlist) {
-    auto parts = split(text, '/');
+    const Split all = split_list(text, '/');
+    const std::vector<std::string> parts(all.begin(), all.end());
     if (parts.size() != 3) {
       return failure("invalid GroupVersionKind format: " + text +
                      ", please follow <group/version/kind>");
@@ -232,7 +223,7 @@ Status ApplySet::read_kinds(const Value& annotations) {
                    " annotation to be set on all ApplySet parent objects");
   }
   if (kinds == nullptr) {
-    for (const std::string& one : split(annotations[kResources].as_string(), ',')) {
+    for (std::string_view one : split_list(annotations[kResources].as_string())) {
       auto r = mapper->find(one);
       if (!r.ok()) {
         return failure("invalid group resource in " + quoted(kResources) +
@@ -243,12 +234,12 @@ Status ApplySet::read_kinds(const Value& annotations) {
     return {};
   }
   const auto all = mapper->all(true);
-  for (const std::string& one : split(kinds->as_string(), ',')) {
+  for (std::string_view one : split_list(kinds->as_string())) {
     const auto at = std::find_if(all.begin(), all.end(),
-                                 [&](const Resource* r) { return group_kind(*r) == one; });
+                                 [one](const Resource* r) { return group_kind(*r) == one; });
     if (at == all.end()) {
       const size_t dot = one.find('.');
-      const std::string group = dot == one.npos ? "" : one.substr(dot + 1);
+      const std::string group(dot == one.npos ? "" : one.substr(dot + 1));
       return failure("could not find mapping for kind in " + quoted(kKinds) +
                      " annotation: no matches for kind " + quoted(one.substr(0, dot)) +
                      " in group " + quoted(group));
@@ -288,8 +279,8 @@ Status ApplySet::read_parent() {
   if (Status s = read_kinds(meta["annotations"]); !s.ok()) {
     return s.with_prefix("parsing ApplySet annotation on " + shown());
   }
-  for (const std::string& ns : split(meta["annotations"][kNamespaces].as_string(), ',')) {
-    before_.namespaces.insert(ns);
+  for (std::string_view ns : split_list(meta["annotations"][kNamespaces].as_string())) {
+    before_.namespaces.emplace(ns);
   }
   if (!ns_.empty()) before_.namespaces.insert(ns_);
   return {};

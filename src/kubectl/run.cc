@@ -1,6 +1,7 @@
 // run: one pod from flags.
 #include <unistd.h>
 
+#include "base/text_parts.h"
 #include "kubectl/pods.h"
 #include "kubectl/stream.h"
 #include "kubectl/terminal.h"
@@ -46,16 +47,13 @@ Result<Document> pod_of(const RunFlags& f, const std::string& name, const std::s
                         const Args& words) {
   Document d = new_object("v1", "Pod", name, ns);
   if (f.labels.empty()) put(d, "metadata.labels.run", name);
-  std::string_view labels = f.labels;
-  while (!labels.empty()) {
-    size_t comma = labels.find(','), eq = labels.find('=');
-    std::string_view one = labels.substr(0, comma);
-    if (eq == labels.npos || eq == 0 || eq >= one.size() + 1) {
+  for (std::string_view one : split_list(f.labels)) {
+    const size_t eq = one.find('=');
+    if (eq == one.npos || eq == 0) {
       return failure("unexpected label spec: " + std::string(one));
     }
     at(d, "metadata.labels")
         .set(d.arena, d.arena.copy(one.substr(0, eq)), text(d, one.substr(eq + 1)));
-    labels = comma == labels.npos ? std::string_view() : labels.substr(comma + 1);
   }
   put(d, "spec.restartPolicy", f.restart);
   put(d, "spec.dnsPolicy", "ClusterFirst");

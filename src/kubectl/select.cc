@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text_parts.h"
 #include "machinery/codec_json.h"
 
 namespace keles::kubectl {
@@ -9,23 +10,15 @@ namespace {
 
 constexpr size_t kMaxPages = 100'000;
 
-std::vector<std::string> split(std::string_view s, char by) {
-  std::vector<std::string> out;
-  for (;;) {
-    size_t at = s.find(by);
-    if (at > 0 && !s.empty()) out.emplace_back(s.substr(0, at));
-    if (at == s.npos) return out;
-    s = s.substr(at + 1);
-  }
-}
-
 // "pods,deploy,all" -> resources, categories expanded, none twice.
 Result<std::vector<const Resource*>> types_of(const Mapper& mapper, std::string_view words) {
   std::vector<const Resource*> out;
   auto add = [&out](const Resource* r) {
     if (std::find(out.begin(), out.end(), r) == out.end()) out.push_back(r);
   };
-  for (const std::string& word : split(words, ',')) {
+  for (std::string_view part : split_list(words)) {
+    if (part.empty()) continue;
+    const std::string word(part);
     std::vector<const Resource*> several = mapper.category(word);
     for (const Resource* r : several) add(r);
     if (!several.empty()) continue;

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/text_parts.h"
 #include "machinery/codec_json.h"
 #include "machinery/go_type.h"
 
@@ -52,12 +53,6 @@ bool is_word(char c) {
 }
 bool ends_word(char c) {
   return std::string_view(" \t\r\n.,[]$@{}").find(c) != std::string_view::npos;
-}
-
-std::string_view trim(std::string_view s) {
-  while (s.starts_with(' ')) s.remove_prefix(1);
-  while (s.ends_with(' ')) s.remove_suffix(1);
-  return s;
 }
 
 Node make(Type type, std::string text = "") {
@@ -258,15 +253,12 @@ class ExpressionParser {
 
   Status union_of(std::string_view text, Nodes* into) {
     Node n = make(Type::kUnion);
-    for (;;) {
-      size_t comma = text.find(',');
-      std::string one = "[" + std::string(trim(text.substr(0, comma))) + "]";
+    for (std::string_view part : split(text, ',')) {
+      std::string one = "[" + std::string(trim(part, " ")) + "]";
       Nodes path;
       ExpressionParser p(one, depth_ + 1);
       TRY(p.parse(&path, false));
       n.parts.push_back(std::move(path));
-      if (comma == text.npos) break;
-      text = text.substr(comma + 1);
     }
     into->push_back(std::move(n));
     return Status();

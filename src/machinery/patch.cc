@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/text_parts.h"
 #include "machinery/codec_json.h"
 #include "machinery/strategic.h"
 
@@ -121,8 +122,7 @@ void print_go(std::string& out, const Value& v) {
 }  // namespace
 
 Result<PatchType> patch_type_of(std::string_view media_type) {
-  std::string_view base = media_type.substr(0, media_type.find(';'));
-  while (!base.empty() && base.back() == ' ') base.remove_suffix(1);
+  const std::string_view base = trim_right(media_type.substr(0, media_type.find(';')));
   if (base == "application/json-patch+json") return PatchType::kJson;
   if (base == "application/merge-patch+json") return PatchType::kMerge;
   if (base == "application/strategic-merge-patch+json") return PatchType::kStrategicMerge;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/encoding.h"
+#include "base/text_parts.h"
 #include "machinery/rule_words.h"
 #include "machinery/schema_check_parts.h"
 #include "machinery/text_formats.h"
@@ -109,13 +110,6 @@ bool is_type(std::string_view type) {
 }
 
 bool has_line_breaks(std::string_view s) { return s.find_first_of("\n\r") != s.npos; }
-
-std::string_view trimmed(std::string_view s) {
-  constexpr std::string_view kBlank = " \t\n\v\f\r";
-  const size_t from = s.find_first_not_of(kBlank);
-  return from == s.npos ? std::string_view()
-                        : s.substr(from, s.find_last_not_of(kBlank) - from + 1);
-}
 
 // What the way to a schema says of it.
 struct Context {
@@ -335,16 +329,16 @@ class OpenApiCheck {
     const std::string_view text = r["rule"].as_string(), message = r["message"].as_string(),
                            expression = r["messageExpression"].as_string(),
                            at = r["fieldPath"].as_string();
-    if (trimmed(text).empty()) {
+    if (trim(text).empty()) {
       e_.required(path.child("rule"), "rule is not specified");
-    } else if (!message.empty() && trimmed(message).empty()) {
+    } else if (!message.empty() && trim(message).empty()) {
       e_.invalid(path.child("message"), message, "must be non-empty if specified");
-    } else if (has_line_breaks(trimmed(message))) {
+    } else if (has_line_breaks(trim(message))) {
       e_.invalid(path.child("message"), message, "must not contain line breaks");
-    } else if (has_line_breaks(trimmed(text)) && trimmed(message).empty()) {
+    } else if (has_line_breaks(trim(text)) && trim(message).empty()) {
       e_.required(path.child("message"), "message must be specified if rule contains line breaks");
     }
-    if (!expression.empty() && trimmed(expression).empty()) {
+    if (!expression.empty() && trim(expression).empty()) {
       e_.required(path.child("messageExpression"),
                   "messageExpression must be non-empty if specified");
     }
@@ -358,7 +352,7 @@ class OpenApiCheck {
     }
     if (at.empty()) return;
     const TreePath at_path = path.child("fieldPath");
-    if (trimmed(at).empty()) e_.invalid(at_path, at, "must be non-empty if specified");
+    if (trim(at).empty()) e_.invalid(at_path, at, "must be non-empty if specified");
     if (has_line_breaks(at)) e_.invalid(at_path, at, "must not contain line breaks");
     if (not_convertible(s).empty() && !find_schema_field(s, at, true).error.empty()) {
       e_.invalid(at_path, at, "must be a valid path");

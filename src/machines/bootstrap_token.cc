@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "base/text_parts.h"
 #include "machinery/time.h"
 #include "net/pki.h"
 
@@ -24,16 +25,6 @@ bool is_of(std::string_view text, size_t size) {
 std::string joined(const std::vector<std::string>& list) {
   std::string out;
   for (const std::string& one : list) out += (out.empty() ? "" : ",") + one;
-  return out;
-}
-
-std::vector<std::string> split(std::string_view text) {
-  std::vector<std::string> out;
-  while (!text.empty()) {
-    const size_t comma = std::min(text.find(','), text.size());
-    if (comma > 0) out.emplace_back(text.substr(0, comma));
-    text.remove_prefix(std::min(comma + 1, text.size()));
-  }
   return out;
 }
 
@@ -178,7 +169,9 @@ Result<BootstrapToken> token_of(const Secret& secret) {
   }
   for (std::string_view u : {"authentication", "signing"})  // sorted
     if (get(std::string(kUsage) + std::string(u)) == "true") out.usages.emplace_back(u);
-  out.groups = split(get("auth-extra-groups"));
+  const std::string groups(get("auth-extra-groups"));
+  for (std::string_view group : split_list(groups))
+    if (!group.empty()) out.groups.emplace_back(group);
   std::sort(out.groups.begin(), out.groups.end());
   return out;
 }

@@ -46,11 +46,6 @@ std::string without(const std::string& bundle, const std::string& gone) {
   return out;
 }
 
-Status remove_file(const std::string& path) {
-  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return {};
-  return Status::internal("cannot remove " + path);
-}
-
 // The new CA's pair: the one that is there, or made.
 Result<std::string> ensure_next(const Files& files, WallTime now) {
   TRY_ASSIGN(there, text_of(files.next));

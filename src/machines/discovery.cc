@@ -5,6 +5,7 @@
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text_parts.h"
 #include "controllers/bootstrap_tokens.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
@@ -134,8 +135,7 @@ Result<std::string> read_token(const std::string& given, const std::string& file
   if (file.empty()) return std::string(environment ? environment : "");
   auto text = read_file(file, 64u << 10);
   if (!text.ok()) return text.status().with_prefix("--token-file");
-  std::string out = *text;
-  while (!out.empty() && (out.back() == '\n' || out.back() == ' ')) out.pop_back();
+  std::string out(trim_right(*text));
   if (out.empty()) return bad("--token-file: " + file + " is empty");
   return out;
 }

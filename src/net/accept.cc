@@ -6,15 +6,10 @@
 #include <vector>
 
 #include "base/ascii.h"
+#include "base/text_parts.h"
 
 namespace keles::net {
 namespace {
-
-std::string_view trim(std::string_view s) {
-  while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
-  while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
-  return s;
-}
 
 std::string_view take_part(std::string_view& s, char separator) {
   const size_t at = s.find(separator);

@@ -1,43 +1,27 @@
 #include "net/certificate_bundle.h"
 
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
-
 #include <algorithm>
-#include <memory>
 #include <utility>
+
+#include "net/openssl.h"
 
 namespace keles::net {
 namespace {
 
 constexpr size_t kMostCertificates = 100;
 
-struct Free {
-  void operator()(BIO* p) const { BIO_free(p); }
-  void operator()(X509* p) const { X509_free(p); }
-};
-using Certificate = std::unique_ptr<X509, Free>;
+using openssl::Certificate;
 
 std::vector<Certificate> read_all(std::string_view pem) {
-  std::unique_ptr<BIO, Free> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  const openssl::Bio bio = openssl::reader(pem);
   std::vector<Certificate> out;
-  while (bio && out.size() < kMostCertificates) {
-    Certificate one(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  while (out.size() < kMostCertificates) {
+    Certificate one = openssl::next_certificate(bio);
     if (!one) break;
     out.push_back(std::move(one));
   }
   ERR_clear_error();
   return out;
-}
-
-std::string text_of(X509* certificate) {
-  std::unique_ptr<BIO, Free> out(BIO_new(BIO_s_mem()));
-  PEM_write_bio_X509(out.get(), certificate);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(out.get(), &data);
-  return {data, static_cast<size_t>(size)};
 }
 
 // Names of CAs may be the same; their keys are not.
@@ -53,7 +37,7 @@ bool has_signed(X509* ca, X509* certificate) {
 std::vector<std::string> certificates_in(std::string_view pem) {
   std::vector<std::string> out;
   for (const Certificate& c : read_all(pem)) {
-    std::string text = text_of(c.get());
+    std::string text = openssl::pem_of(c.get());
     if (std::find(out.begin(), out.end(), text) == out.end()) out.push_back(std::move(text));
   }
   return out;
@@ -61,7 +45,7 @@ std::vector<std::string> certificates_in(std::string_view pem) {
 
 std::string first_certificate(std::string_view pem) {
   const std::vector<Certificate> all = read_all(pem);
-  return all.empty() ? std::string() : text_of(all.front().get());
+  return all.empty() ? std::string() : openssl::pem_of(all.front().get());
 }
 
 bool share_certificate(std::string_view a, std::string_view b) {

@@ -5,26 +5,18 @@
 #include <array>
 #include <cstdlib>
 
+#include "base/text_parts.h"
+
 namespace keles::net {
 namespace {
 
 constexpr int kLevel = 1, kGzipWindow = 16 + MAX_WBITS, kMemory = 8;
 
-std::string_view trimmed(std::string_view s) {
-  while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
-  while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
-  return s;
-}
-
 }  // namespace
 
 bool accepts_gzip(std::string_view accept_encoding) {
-  while (!accept_encoding.empty()) {
-    const size_t comma = accept_encoding.find(',');
-    if (trimmed(accept_encoding.substr(0, comma)) == "gzip") return true;
-    accept_encoding.remove_prefix(comma == accept_encoding.npos ? accept_encoding.size()
-                                                                : comma + 1);
-  }
+  for (std::string_view one : split_list(accept_encoding))
+    if (trim(one) == "gzip") return true;
   return false;
 }
 

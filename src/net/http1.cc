@@ -6,16 +6,13 @@
 #include <array>
 #include <cstring>
 
+#include "base/text_parts.h"
+
 namespace keles::net {
 
 namespace {
 bool same(std::string_view a, std::string_view b) {
   return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
-}
-std::string_view trim(std::string_view s) {
-  while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
-  while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
-  return s;
 }
 }  // namespace
 
@@ -53,12 +50,8 @@ std::vector<std::string_view> Headers::get_all(std::string_view name) const {
 bool Headers::has_token(std::string_view name, std::string_view token) const {
   for (const auto& f : fields_) {
     if (!same(f.first, name)) continue;
-    std::string_view rest = f.second;
-    while (!rest.empty()) {
-      size_t comma = std::min(rest.find(','), rest.size());
-      if (same(trim(rest.substr(0, comma)), token)) return true;
-      rest.remove_prefix(std::min(comma + 1, rest.size()));
-    }
+    for (std::string_view one : split_list(f.second))
+      if (same(trim(one), token)) return true;
   }
   return false;
 }

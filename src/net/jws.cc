@@ -1,29 +1,19 @@
 #include "net/jws.h"
 
-#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <openssl/rsa.h>
+
+#include "net/openssl.h"
 
 namespace keles::net {
 namespace {
 
-struct KeyDelete {
-  void operator()(EVP_PKEY* k) const { EVP_PKEY_free(k); }
-};
-using KeyPtr = std::unique_ptr<EVP_PKEY, KeyDelete>;
-struct DigestDelete {
-  void operator()(EVP_MD_CTX* c) const { EVP_MD_CTX_free(c); }
-};
-using DigestPtr = std::unique_ptr<EVP_MD_CTX, DigestDelete>;
-struct NumberDelete {
-  void operator()(BIGNUM* n) const { BN_free(n); }
-};
-using NumberPtr = std::unique_ptr<BIGNUM, NumberDelete>;
+using KeyPtr = openssl::Key;
+using DigestPtr = openssl::Owned<EVP_MD_CTX>;
+using NumberPtr = openssl::Owned<BIGNUM>;
 struct BuilderDelete {
   void operator()(OSSL_PARAM_BLD* b) const { OSSL_PARAM_BLD_free(b); }
 };

@@ -1,18 +1,13 @@
 #include "net/key_pair.h"
 
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-
-#include <memory>
 #include <vector>
+
+#include "net/openssl.h"
 
 namespace keles::net {
 namespace {
 
-using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
-using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
+using openssl::Certificate, openssl::Key;
 
 struct Found {
   std::string der;                   // of the first block that was wanted
@@ -23,8 +18,7 @@ struct Found {
 template <class Wanted>
 Found first_block(std::string_view pem, Wanted wanted) {
   Found out;
-  std::unique_ptr<BIO, decltype(&BIO_free)> in(
-      BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
+  const openssl::Bio in = openssl::reader(pem);
   char *name = nullptr, *header = nullptr;
   unsigned char* data = nullptr;
   long size = 0;
@@ -53,12 +47,12 @@ std::string no_block(const Found& f, const char* input, const char* wanted) {
 
 Certificate read_certificate(const std::string& der) {
   const auto* at = reinterpret_cast<const unsigned char*>(der.data());
-  return {d2i_X509(nullptr, &at, static_cast<long>(der.size())), X509_free};
+  return Certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
 }
 
 Key read_key(const std::string& der) {
   const auto* at = reinterpret_cast<const unsigned char*>(der.data());
-  return {d2i_AutoPrivateKey(nullptr, &at, static_cast<long>(der.size())), EVP_PKEY_free};
+  return Key(d2i_AutoPrivateKey(nullptr, &at, static_cast<long>(der.size())));
 }
 
 std::string mismatch(const X509* certificate, const EVP_PKEY* key) {

@@ -1,10 +1,7 @@
 #include "net/peer_details.h"
 
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-
+#include "net/openssl.h"
+#include "net/pem.h"
 #include "net/pki.h"
 
 namespace keles::net {
@@ -33,9 +30,8 @@ const PeerDetails* details_of(const std::shared_ptr<const PeerCertificate>& peer
 
 std::vector<std::string> subject_uids(std::string_view pem) {
   std::vector<std::string> out;
-  BIO* bio = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
-  X509* cert = PEM_read_bio_X509(bio, nullptr, nullptr, nullptr);
-  X509_NAME* subject = cert == nullptr ? nullptr : X509_get_subject_name(cert);
+  const openssl::Certificate cert = openssl::next_certificate(openssl::reader(pem));
+  X509_NAME* subject = cert ? X509_get_subject_name(cert.get()) : nullptr;
   const int n = subject == nullptr ? 0 : X509_NAME_entry_count(subject);
   for (int i = 0; i < n; ++i) {
     X509_NAME_ENTRY* e = X509_NAME_get_entry(subject, i);
@@ -47,22 +43,17 @@ std::vector<std::string> subject_uids(std::string_view pem) {
     out.emplace_back(size > 0
                          ? std::string(reinterpret_cast<char*>(text), static_cast<size_t>(size))
                          : std::string());
-    OPENSSL_free(text);
+    const openssl::Owned<unsigned char> owned(text);
   }
-  X509_free(cert);
-  BIO_free(bio);
   ERR_clear_error();
   return out;
 }
 
 std::set<std::string, std::less<>> certificate_fingerprints(std::string_view pem) {
-  constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----";
   std::set<std::string, std::less<>> out;
-  for (size_t at = pem.find(kBegin); at != pem.npos;) {
-    const size_t next = pem.find(kBegin, at + kBegin.size());
-    auto info = parse_certificate(pem.substr(at, next == pem.npos ? next : next - at));
-    if (info.ok()) out.insert(info->fingerprint_sha256);
-    at = next;
+  for (const PemBlock& b : pem_blocks(pem)) {
+    auto info = parse_certificate(b.text);
+    if (b.label == "CERTIFICATE" && info.ok()) out.insert(info->fingerprint_sha256);
   }
   return out;
 }

@@ -1,15 +1,10 @@
 #include "net/pki.h"
 
-#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/ec.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -17,23 +12,15 @@
 
 #include "base/encoding.h"
 #include "base/ip.h"
+#include "net/openssl.h"
 
 namespace keles::net {
 namespace {
 
-template <class T, void (*F)(T*)>
-struct Free {
-  void operator()(T* p) const { F(p); }
-};
-void bio_free(BIO* b) { BIO_free(b); }
-using BioPtr = std::unique_ptr<BIO, Free<BIO, bio_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY, EVP_PKEY_free>>;
-using CertPtr = std::unique_ptr<X509, Free<X509, X509_free>>;
-using ReqPtr = std::unique_ptr<X509_REQ, Free<X509_REQ, X509_REQ_free>>;
-using BnPtr = std::unique_ptr<BIGNUM, Free<BIGNUM, BN_free>>;
-using MdPtr = std::unique_ptr<EVP_MD_CTX, Free<EVP_MD_CTX, EVP_MD_CTX_free>>;
-void names_free(GENERAL_NAMES* n) { GENERAL_NAMES_free(n); }
-using NamesPtr = std::unique_ptr<GENERAL_NAMES, Free<GENERAL_NAMES, names_free>>;
+using namespace openssl;
+using BnPtr = Owned<BIGNUM>;
+using ReqPtr = Owned<X509_REQ>;
+using NamesPtr = Owned<GENERAL_NAMES>;
 
 Status failed(const char* what) {
   unsigned long e = ERR_get_error();
@@ -43,33 +30,13 @@ Status failed(const char* what) {
                              (why != nullptr ? why : ""));
 }
 
-BioPtr reader(std::string_view text) {
-  return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
-BioPtr writer() { return BioPtr(BIO_new(BIO_s_mem())); }
-std::string text_of(const BioPtr& b) {
-  char* data = nullptr;
-  long n = BIO_get_mem_data(b.get(), &data);
-  return std::string(data, static_cast<size_t>(n));
-}
-
-KeyPtr read_private(std::string_view pem) {
-  return KeyPtr(PEM_read_bio_PrivateKey(reader(pem).get(), nullptr, nullptr, nullptr));
-}
-CertPtr read_cert(std::string_view pem) {
-  return CertPtr(PEM_read_bio_X509(reader(pem).get(), nullptr, nullptr, nullptr));
-}
+Key read_private(std::string_view pem) { return next_private_key(reader(pem)); }
+Certificate read_cert(std::string_view pem) { return next_certificate(reader(pem)); }
 std::string private_text(EVP_PKEY* key) {
-  BioPtr b = writer();
+  Bio b = writer();
   PEM_write_bio_PKCS8PrivateKey(b.get(), key, nullptr, nullptr, 0, nullptr, nullptr);
   return text_of(b);
 }
-std::string cert_text(X509* c) {
-  BioPtr b = writer();
-  PEM_write_bio_X509(b.get(), c);
-  return text_of(b);
-}
-
 void set_subject(X509_NAME* name, const CertificateSpec& spec) {
   auto add = [name](const char* field, const std::string& v) {
     X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8,
@@ -278,7 +245,7 @@ Result<ReqPtr> read_csr(std::string_view pem) {
 
 class OpensslKey final : public SigningKey {
  public:
-  OpensslKey(KeyPtr key, Algorithm algorithm, bool is_private)
+  OpensslKey(openssl::Key key, Algorithm algorithm, bool is_private)
       : key_(std::move(key)), algorithm_(algorithm), private_(is_private) {
     unsigned char* der = nullptr;
     int n = i2d_PUBKEY(key_.get(), &der);
@@ -293,7 +260,7 @@ class OpensslKey final : public SigningKey {
   const std::string& id() const override { return id_; }
   std::string private_pem() const override { return private_ ? private_text(key_.get()) : ""; }
   std::string public_pem() const override {
-    BioPtr b = writer();
+    Bio b = writer();
     PEM_write_bio_PUBKEY(b.get(), key_.get());
     return text_of(b);
   }
@@ -312,7 +279,7 @@ class OpensslKey final : public SigningKey {
 
   Result<std::string> sign(std::string_view data) const override {
     if (!private_) return Status::internal("the key can only verify");
-    MdPtr md(EVP_MD_CTX_new());
+    Owned<EVP_MD_CTX> md(EVP_MD_CTX_new());
     size_t n = 0;
     auto* in = reinterpret_cast<const unsigned char*>(data.data());
     if (EVP_DigestSignInit(md.get(), nullptr, EVP_sha256(), nullptr, key_.get()) != 1 ||
@@ -351,7 +318,7 @@ class OpensslKey final : public SigningKey {
       der.assign(reinterpret_cast<char*>(out), static_cast<size_t>(n));
       OPENSSL_free(out);
     }
-    MdPtr md(EVP_MD_CTX_new());
+    Owned<EVP_MD_CTX> md(EVP_MD_CTX_new());
     bool good =
         EVP_DigestVerifyInit(md.get(), nullptr, EVP_sha256(), nullptr, key_.get()) == 1 &&
         EVP_DigestVerify(md.get(), reinterpret_cast<const unsigned char*>(der.data()), der.size(),
@@ -371,7 +338,7 @@ class OpensslKey final : public SigningKey {
     BN_bn2binpad(n.get(), reinterpret_cast<unsigned char*>(bytes.data()), size);
     return base64url_encode(bytes);
   }
-  KeyPtr key_;
+  openssl::Key key_;
   Algorithm algorithm_;
   bool private_;
   std::string id_;
@@ -396,8 +363,8 @@ Result<TokenParts> split(std::string_view token) {
 }  // namespace
 
 Result<TlsIdentity> make_ca(const CertificateSpec& spec) {
-  KeyPtr key(EVP_EC_gen("P-256"));
-  CertPtr cert(X509_new());
+  openssl::Key key(EVP_EC_gen("P-256"));
+  Certificate cert(X509_new());
   if (!key || !prepare(cert.get(), key.get(), spec)) return failed("making a CA");
   set_subject(X509_get_subject_name(cert.get()), spec);
   X509_set_issuer_name(cert.get(), X509_get_subject_name(cert.get()));
@@ -406,21 +373,21 @@ Result<TlsIdentity> make_ca(const CertificateSpec& spec) {
   add_extension(cert.get(), cert.get(), NID_basic_constraints, "critical,CA:TRUE");
   add_extension(cert.get(), cert.get(), NID_subject_key_identifier, "hash");
   if (X509_sign(cert.get(), key.get(), EVP_sha256()) == 0) return failed("signing a CA");
-  return TlsIdentity{cert_text(cert.get()), private_text(key.get())};
+  return TlsIdentity{pem_of(cert.get()), private_text(key.get())};
 }
 
 Result<TlsIdentity> issue_certificate(const TlsIdentity& ca, const CertificateSpec& spec) {
-  CertPtr ca_cert = read_cert(ca.certificate_pem);
-  KeyPtr ca_key = read_private(ca.key_pem);
+  Certificate ca_cert = read_cert(ca.certificate_pem);
+  openssl::Key ca_key = read_private(ca.key_pem);
   if (!ca_cert || !ca_key) return failed("reading the CA");
-  KeyPtr key(EVP_EC_gen("P-256"));
-  CertPtr cert(X509_new());
+  openssl::Key key(EVP_EC_gen("P-256"));
+  Certificate cert(X509_new());
   if (!key || !prepare(cert.get(), key.get(), spec)) return failed("making a certificate");
   set_subject(X509_get_subject_name(cert.get()), spec);
   NamesPtr names = alternative_names(spec);
   set_usages(cert.get(), ca_cert.get(), spec);
   TRY(finish(cert.get(), ca_cert.get(), ca_key.get(), names.get()));
-  return TlsIdentity{cert_text(cert.get()), private_text(key.get())};
+  return TlsIdentity{pem_of(cert.get()), private_text(key.get())};
 }
 
 Result<TlsIdentity> issue_client(const TlsIdentity& ca, std::string common_name,
@@ -435,7 +402,7 @@ Result<TlsIdentity> issue_client(const TlsIdentity& ca, std::string common_name,
 }
 
 Result<CertificateInfo> parse_certificate(std::string_view pem) {
-  CertPtr cert = read_cert(pem);
+  Certificate cert = read_cert(pem);
   if (!cert) return failed("no certificate found");
   CertificateInfo info;
   read_subject(X509_get_subject_name(cert.get()), &info);
@@ -463,7 +430,7 @@ Result<CertificateInfo> parse_csr(std::string_view pem) {
 }
 
 Result<std::string> make_csr(std::string_view key_pem, const CertificateSpec& spec) {
-  KeyPtr key = read_private(key_pem);
+  openssl::Key key = read_private(key_pem);
   if (!key) return failed("no private key found");
   ReqPtr req(X509_REQ_new());
   set_subject(X509_REQ_get_subject_name(req.get()), spec);
@@ -475,15 +442,15 @@ Result<std::string> make_csr(std::string_view key_pem, const CertificateSpec& sp
     sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
   }
   if (X509_REQ_sign(req.get(), key.get(), EVP_sha256()) == 0) return failed("signing a request");
-  BioPtr b = writer();
+  Bio b = writer();
   PEM_write_bio_X509_REQ(b.get(), req.get());
   return text_of(b);
 }
 
 Result<std::string> sign_csr(const TlsIdentity& ca, std::string_view csr_pem,
                              const CsrTerms& terms) {
-  CertPtr ca_cert = read_cert(ca.certificate_pem);
-  KeyPtr ca_key = read_private(ca.key_pem);
+  Certificate ca_cert = read_cert(ca.certificate_pem);
+  openssl::Key ca_key = read_private(ca.key_pem);
   if (!ca_cert || !ca_key) return failed("reading the CA");
   TRY_ASSIGN(req, read_csr(csr_pem));
   const int64_t ca_ends = unix_of(X509_get0_notAfter(ca_cert.get()));
@@ -493,7 +460,7 @@ Result<std::string> sign_csr(const TlsIdentity& ca, std::string_view csr_pem,
   CertificateSpec spec;
   spec.not_before = terms.not_before;
   spec.not_after = terms.not_after;
-  CertPtr cert(X509_new());
+  Certificate cert(X509_new());
   if (!prepare(cert.get(), X509_REQ_get0_pubkey(req.get()), spec)) {
     return failed("making a certificate");
   }
@@ -506,11 +473,11 @@ Result<std::string> sign_csr(const TlsIdentity& ca, std::string_view csr_pem,
   if (names) drop_other_names(names.get());
   if (names && sk_GENERAL_NAME_num(names.get()) == 0) names.reset();
   TRY(finish(cert.get(), ca_cert.get(), ca_key.get(), names.get()));
-  return cert_text(cert.get());
+  return pem_of(cert.get());
 }
 
 Result<std::string> make_key() {
-  KeyPtr key(EVP_EC_gen("P-256"));
+  openssl::Key key(EVP_EC_gen("P-256"));
   if (!key) return failed("generating a key");
   return private_text(key.get());
 }
@@ -540,7 +507,7 @@ bool equal_in_constant_time(std::string_view a, std::string_view b) {
 }
 
 Result<std::shared_ptr<const SigningKey>> SigningKey::generate(Algorithm algorithm) {
-  KeyPtr key(algorithm == Algorithm::kRs256 ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256"));
+  openssl::Key key(algorithm == Algorithm::kRs256 ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256"));
   if (!key) return failed("generating a key");
   return std::shared_ptr<const SigningKey>(
       std::make_shared<OpensslKey>(std::move(key), algorithm, true));
@@ -548,13 +515,13 @@ Result<std::shared_ptr<const SigningKey>> SigningKey::generate(Algorithm algorit
 
 Result<std::shared_ptr<const SigningKey>> SigningKey::from_pem(std::string_view pem) {
   bool is_private = true;
-  KeyPtr key = read_private(pem);
+  openssl::Key key = read_private(pem);
   if (!key) {
     is_private = false;
     key.reset(PEM_read_bio_PUBKEY(reader(pem).get(), nullptr, nullptr, nullptr));
   }
   if (!key) {  // a certificate of one
-    CertPtr holder(PEM_read_bio_X509(reader(pem).get(), nullptr, nullptr, nullptr));
+    Certificate holder = read_cert(pem);
     if (holder) key.reset(X509_get_pubkey(holder.get()));
   }
   if (!key) return failed("no key found");

@@ -1,10 +1,6 @@
 #include "net/public_key_pins.h"
 
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-
-#include <memory>
-
+#include "net/openssl.h"
 #include "net/pki.h"
 
 namespace keles::net {
@@ -12,23 +8,17 @@ namespace {
 
 constexpr size_t kMostCertificates = 100;
 
-struct Free {
-  void operator()(BIO* p) const { BIO_free(p); }
-  void operator()(X509* p) const { X509_free(p); }
-  void operator()(unsigned char* p) const { OPENSSL_free(p); }
-};
-
 }  // namespace
 
 Result<std::vector<std::string>> public_key_pins(std::string_view pem) {
-  std::unique_ptr<BIO, Free> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  const openssl::Bio bio = openssl::reader(pem);
   std::vector<std::string> out;
-  while (bio && out.size() < kMostCertificates) {
-    std::unique_ptr<X509, Free> one(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  while (out.size() < kMostCertificates) {
+    const openssl::Certificate one = openssl::next_certificate(bio);
     if (!one) break;
     unsigned char* der = nullptr;
     const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(one.get()), &der);
-    const std::unique_ptr<unsigned char, Free> owned(der);
+    const openssl::Owned<unsigned char> owned(der);
     if (size <= 0) return Status::bad_request("a certificate's public key cannot be read");
     out.push_back("sha256:" + hex(sha256(std::string_view(reinterpret_cast<const char*>(der),
                                                           static_cast<size_t>(size)))));

@@ -1,10 +1,7 @@
 // TLS over OpenSSL 3, TLS 1.2 and later, on non-blocking sockets.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -13,6 +10,7 @@
 
 #include "base/ip.h"
 #include "base/sync.h"
+#include "net/openssl.h"
 #include "net/peer_details.h"
 #include "net/pki.h"
 #include "net/transport.h"
@@ -100,41 +98,29 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_length,
   return SSL_TLSEXT_ERR_OK;
 }
 
-struct BioDelete {
-  void operator()(BIO* b) const { BIO_free(b); }
-};
-using BioPtr = std::unique_ptr<BIO, BioDelete>;
-BioPtr bio_of(std::string_view text) {
-  return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
-
 Status use_identity(SSL_CTX* ctx, const TlsIdentity& id) {
-  BioPtr chain = bio_of(id.certificate_pem);
-  X509* leaf = PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr);
-  if (leaf == nullptr) return Status::bad_request("tls: no certificate found: " + openssl_error());
-  int ok = SSL_CTX_use_certificate(ctx, leaf);
-  X509_free(leaf);
-  if (ok != 1) return Status::bad_request("tls: certificate: " + openssl_error());
-  while (X509* more = PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr)) {
-    if (SSL_CTX_add0_chain_cert(ctx, more) != 1) X509_free(more);
+  const openssl::Bio chain = openssl::reader(id.certificate_pem);
+  const openssl::Certificate leaf = openssl::next_certificate(chain);
+  if (!leaf) return Status::bad_request("tls: no certificate found: " + openssl_error());
+  if (SSL_CTX_use_certificate(ctx, leaf.get()) != 1)
+    return Status::bad_request("tls: certificate: " + openssl_error());
+  while (openssl::Certificate more = openssl::next_certificate(chain)) {
+    if (SSL_CTX_add0_chain_cert(ctx, more.get()) == 1) (void)more.release();
   }
   ERR_clear_error();
-  BioPtr key_bio = bio_of(id.key_pem);
-  EVP_PKEY* key = PEM_read_bio_PrivateKey(key_bio.get(), nullptr, nullptr, nullptr);
-  if (key == nullptr) return Status::bad_request("tls: no private key found: " + openssl_error());
-  ok = SSL_CTX_use_PrivateKey(ctx, key);
-  EVP_PKEY_free(key);
-  if (ok != 1) return Status::bad_request("tls: private key: " + openssl_error());
+  const openssl::Key key = openssl::next_private_key(openssl::reader(id.key_pem));
+  if (!key) return Status::bad_request("tls: no private key found: " + openssl_error());
+  if (SSL_CTX_use_PrivateKey(ctx, key.get()) != 1)
+    return Status::bad_request("tls: private key: " + openssl_error());
   return Status();
 }
 
 Status trust(SSL_CTX* ctx, const std::string& pem, bool announce) {
-  BioPtr bio = bio_of(pem);
+  const openssl::Bio bio = openssl::reader(pem);
   int found = 0;
-  while (X509* ca = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
-    X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca);
-    if (announce) SSL_CTX_add_client_CA(ctx, ca);
-    X509_free(ca);
+  while (const openssl::Certificate ca = openssl::next_certificate(bio)) {
+    X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca.get());
+    if (announce) SSL_CTX_add_client_CA(ctx, ca.get());
     ++found;
   }
   ERR_clear_error();
@@ -172,15 +158,9 @@ std::string root_of(SSL* ssl) {
 }
 
 std::shared_ptr<const PeerCertificate> peer_of(SSL* ssl) {
-  X509* cert = SSL_get1_peer_certificate(ssl);
-  if (cert == nullptr) return nullptr;
-  std::string pem;
-  BioPtr out(BIO_new(BIO_s_mem()));
-  PEM_write_bio_X509(out.get(), cert);
-  char* data = nullptr;
-  long n = BIO_get_mem_data(out.get(), &data);
-  pem.assign(data, static_cast<size_t>(n));
-  X509_free(cert);
+  const openssl::Certificate cert(SSL_get1_peer_certificate(ssl));
+  if (!cert) return nullptr;
+  const std::string pem = openssl::pem_of(cert.get());
   auto info = parse_certificate(pem);
   if (!info.ok()) return nullptr;
   PeerDetails details;

@@ -12,6 +12,7 @@
 #include "base/list_text.h"
 #include "base/log.h"
 #include "base/recurring.h"
+#include "base/text_parts.h"
 #include "machinery/quantity.h"
 #include "machinery/time.h"
 
@@ -32,9 +33,7 @@ constexpr size_t kMaxImages = 50;
 std::string trimmed_file(const std::string& path) {
   auto text = read_file(path, 4096);
   if (!text.ok()) return "";
-  std::string s = *text;
-  while (!s.empty() && (s.back() == '\n' || s.back() == ' ')) s.pop_back();
-  return s;
+  return std::string(trim_right(*text));
 }
 
 std::string os_release_name() {

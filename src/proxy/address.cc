@@ -1,5 +1,7 @@
 #include "proxy/address.h"
 
+#include "base/text_parts.h"
+
 namespace keles::proxy {
 
 std::optional<IpAddress> parse_address(std::string_view text, bool v6) {
@@ -9,9 +11,7 @@ std::optional<IpAddress> parse_address(std::string_view text, bool v6) {
 }
 
 std::optional<IpPrefix> parse_range(std::string_view text, bool v6) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  auto read = IpPrefix::parse_sloppy(text);
+  auto read = IpPrefix::parse_sloppy(trim(text));
   if (!read || read->prefix.v6() != v6) return std::nullopt;
   return read->prefix.network();
 }

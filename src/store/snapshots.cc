@@ -58,11 +58,6 @@ metrics::Gauge& newest() {
   return one;
 }
 
-Status remove_file(const std::string& path) {
-  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return {};
-  return Status::internal("cannot remove " + path + ": " + strerror(errno));
-}
-
 Status remove_old(const SnapshotSchedule& s) {
   TRY_ASSIGN(names, list_directory(s.directory));
   for (const std::string& name : plan_snapshot_removal(names, s)) {

@@ -5,6 +5,7 @@
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "base/text_parts.h"
 #include "machinery/quantity.h"
 
 namespace keles::node {
@@ -48,9 +49,7 @@ int64_t number(std::string_view text) {
 
 Result<quota::ResourceList> parse_reservation(std::string_view text) {
   quota::ResourceList out;
-  while (!text.empty()) {
-    std::string_view one = text.substr(0, text.find(','));
-    text.remove_prefix(std::min(text.size(), one.size() + 1));
+  for (std::string_view one : split_list(text)) {
     if (one.empty()) continue;
     size_t eq = one.find('=');
     if (eq == one.npos) return Status::bad_request("malformed pair, expect string=string");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/text_parts.h"
 #include "machinery/time.h"
 
 namespace keles::node {
@@ -141,20 +142,15 @@ EvictionSettings::Map EvictionSettings::default_hard() {
 
 Result<EvictionSettings::Map> parse_signal_map(std::string_view text, char separator) {
   EvictionSettings::Map out;
-  while (!text.empty()) {
-    std::string_view one = text.substr(0, text.find(','));
-    text.remove_prefix(std::min(text.size(), one.size() + 1));
-    while (one.starts_with(' ')) one.remove_prefix(1);
+  for (std::string_view part : split_list(text)) {
+    const std::string_view one = trim_left(part);
     if (one.empty()) continue;
     size_t at = one.find(separator);
     if (at == std::string_view::npos)
       return Status::bad_request("malformed pair, expect string" + std::string(1, separator) +
                                  "string");
     if (out.size() >= kMaxEntries) return Status::bad_request("too many eviction signals");
-    std::string_view key = one.substr(0, at), value = one.substr(at + 1);
-    while (key.ends_with(' ')) key.remove_suffix(1);
-    while (value.starts_with(' ')) value.remove_prefix(1);
-    out[std::string(key)] = value;
+    out[std::string(trim_right(one.substr(0, at)))] = trim_left(one.substr(at + 1));
   }
   return out;
 }

@@ -22,11 +22,6 @@ constexpr size_t kMaxFile = 1 << 20, kMaxSecrets = 10'000, kMaxRecords = 100'000
 constexpr size_t kMostLearnt = 100;  // secrets that are noted without a pull
 constexpr std::string_view kPrefix = "sha256-";
 
-Status remove_file(const std::string& path) {
-  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return {};
-  return Status::internal("unlink " + path + ": " + std::strerror(errno));
-}
-
 Status write_record(const std::string& path, const std::string& text) {
   TRY(make_directories(path.substr(0, path.rfind('/')), 0755));
   return write_file(path, text, 0600, true);

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/log.h"
+#include "base/text_parts.h"
 #include "node/cgroup/allocatable.h"
 #include "node/dra/cdi.h"
 #include "node/podresources/pod_resources.h"
@@ -21,13 +22,10 @@ Status parse_reserved_memory(const std::string& text, ReservedMemory* out) {
   if (colon == std::string::npos || error != std::errc() || at != end || node < 0)
     return Status::bad_request("invalid memory reservation \"" + text +
                                "\": want NODE:memory=QUANTITY");
-  for (size_t from = colon + 1; from <= text.size();) {
-    const size_t comma = std::min(text.find(',', from), text.size());
-    const std::string one = text.substr(from, comma - from);
-    from = comma + 1;
+  for (std::string_view one : split(std::string_view(text).substr(colon + 1), ',')) {
     const size_t eq = one.find('=');
-    const std::string name = one.substr(0, eq);
-    if (eq == std::string::npos)
+    const std::string name(one.substr(0, eq));
+    if (eq == one.npos)
       return Status::bad_request("invalid memory reservation \"" + text +
                                  "\": want NODE:memory=QUANTITY");
     TRY_ASSIGN(amount, Quantity::parse(one.substr(eq + 1)));

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text_parts.h"
 #include "machinery/time.h"
 #include "node/logs/cri_log.h"
 #include "node/pods/containers.h"
@@ -290,18 +291,16 @@ Task<void> ContainerRequests::port_forward(Context ctx, Request* request, Respon
   std::vector<int> ports;
   for (const std::string& given : Query(request->query).all("port")) {
     // Of several in one value each, as upstream's.
-    size_t from = 0;
-    while (from <= given.size()) {
-      const size_t comma = std::min(given.find(',', from), given.size());
+    for (std::string_view one : split(given, ',')) {
       int port = 0;
-      auto r = std::from_chars(given.data() + from, given.data() + comma, port);
-      if (r.ec != std::errc() || r.ptr != given.data() + comma || port < 1 || port > 65535) {
-        std::string why = "unable to parse \"" + given.substr(from, comma - from) + "\" as a port";
+      const char* end = one.data() + one.size();
+      auto r = std::from_chars(one.data(), end, port);
+      if (r.ec != std::errc() || r.ptr != end || port < 1 || port > 65535) {
+        std::string why = "unable to parse \"" + std::string(one) + "\" as a port";
         co_await plain(responder, 400, std::move(why));
         co_return;
       }
       ports.push_back(port);
-      from = comma + 1;
     }
   }
   auto url = co_await runtime_->port_forward_url(ctx, id, std::move(ports));

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <string_view>
 
+#include "base/text_parts.h"
 #include "machinery/time.h"
 
 namespace keles::node {
@@ -30,9 +31,7 @@ bool parse(std::string_view text, int64_t* out) {
 
 Result<ShutdownPeriods> parse_by_priority(std::string_view text) {
   ShutdownPeriods out;
-  while (!text.empty()) {
-    const std::string_view one = text.substr(0, text.find(','));
-    text.remove_prefix(std::min(text.size(), one.size() + 1));
+  for (std::string_view one : split_list(text)) {
     const size_t colon = std::min(one.find(':'), one.size());
     ShutdownPeriod p;
     if (!parse(one.substr(0, colon), &p.priority) || p.priority < INT32_MIN ||

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <iterator>
 
+#include "base/text_parts.h"
+
 namespace keles::node {
 
 namespace {
@@ -20,10 +22,9 @@ Result<int> number(std::string_view text) {
 
 Result<CpuSet> CpuSet::parse(std::string_view text) {
   CpuSet out;
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
-  while (!text.empty()) {
-    const size_t comma = text.find(',');
-    const std::string_view part = text.substr(0, comma);
+  text = trim_right(text);
+  if (text.ends_with(',')) return Status(Reason::kInvalid, "a list of CPUs ends in a comma");
+  for (std::string_view part : split_list(text)) {
     const size_t dash = part.find('-');
     TRY_ASSIGN(first, number(part.substr(0, dash)));
     int last = first;
@@ -34,9 +35,6 @@ Result<CpuSet> CpuSet::parse(std::string_view text) {
     if (last < first)
       return Status(Reason::kInvalid, "invalid range \"" + std::string(part) + "\"");
     for (int i = first; i <= last; ++i) out.add(i);
-    if (comma == std::string_view::npos) break;
-    text.remove_prefix(comma + 1);
-    if (text.empty()) return Status(Reason::kInvalid, "a list of CPUs ends in a comma");
   }
   return out;
 }

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/file.h"
+#include "base/text_parts.h"
 
 namespace keles::node {
 
@@ -12,8 +13,7 @@ namespace {
 std::string text_of(const std::string& path) {
   auto text = read_file(path, 65536);
   if (!text.ok()) return "";
-  while (!text->empty() && (text->back() == '\n' || text->back() == ' ')) text->pop_back();
-  return *text;
+  return std::string(trim_right(*text));
 }
 
 int64_t number_of(const std::string& path, int64_t otherwise) {

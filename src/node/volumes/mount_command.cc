@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/process.h"
+#include "base/text_parts.h"
 
 namespace keles::node {
 namespace {
@@ -101,12 +102,7 @@ std::vector<std::string> mount_options_of(const api::core_v1::PersistentVolume& 
   std::vector<std::string> out;
   for (auto [key, value] : volume.metadata().annotations()) {
     if (key != "volume.beta.kubernetes.io/mount-options") continue;
-    std::string_view rest = value;
-    while (!rest.empty()) {
-      const std::string_view one = rest.substr(0, rest.find(','));
-      rest.remove_prefix(std::min(rest.size(), one.size() + 1));
-      out.emplace_back(one);
-    }
+    for (std::string_view one : split_list(value)) out.emplace_back(one);
     return out;
   }
   for (std::string_view o : volume.spec().mount_options()) out.emplace_back(o);

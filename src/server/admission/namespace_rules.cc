@@ -2,6 +2,7 @@
 // Off by default.
 #include <map>
 
+#include "base/text_parts.h"
 #include "machinery/codec_json.h"
 #include "machinery/quota/pod_resources.h"
 #include "server/admission/plugins.h"
@@ -24,25 +25,17 @@ Result<DocumentPtr> namespace_of(const Attributes& a) {
   return found->tree();
 }
 
-std::string trimmed(std::string_view text) {
-  const size_t from = text.find_first_not_of(" \t\n\r"), to = text.find_last_not_of(" \t\n\r");
-  return from == text.npos ? "" : std::string(text.substr(from, to - from + 1));
-}
-
 // "a=b,c=d"
 Result<Labels> labels_of(std::string_view selector) {
   Labels out;
-  while (!selector.empty()) {
-    const size_t comma = selector.find(',');
-    const std::string_view part = selector.substr(0, comma);
+  for (std::string_view part : split_list(selector)) {
     const size_t equals = part.find('=');
     if (equals == part.npos || part.find('=', equals + 1) != part.npos) {
       std::string shown(part);
       for (char& c : shown) c = c == '=' ? ' ' : c;
       return Status(Reason::kUnknown, "invalid selector: [" + shown + "]");
     }
-    out[trimmed(part.substr(0, equals))] = trimmed(part.substr(equals + 1));
-    selector = comma == selector.npos ? std::string_view() : selector.substr(comma + 1);
+    out[std::string(trim(part.substr(0, equals)))] = trim(part.substr(equals + 1));
   }
   return out;
 }

@@ -6,6 +6,7 @@
 #include "base/ascii.h"
 #include "base/encoding.h"
 #include "base/ip.h"
+#include "base/text_parts.h"
 #include "machinery/codec_json.h"
 #include "machinery/status_codec.h"
 #include "machinery/time.h"
@@ -222,17 +223,8 @@ std::string status_members(const Status& s) {
 std::vector<std::string> source_ips(std::string_view forwarded_for, std::string_view real_ip,
                                     std::string_view remote_address) {
   std::vector<std::string> out;
-  auto trimmed = [](std::string_view s) {
-    while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
-    while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
-    return s;
-  };
-  while (!forwarded_for.empty()) {
-    const size_t comma = forwarded_for.find(',');
-    auto ip = IpAddress::parse(trimmed(forwarded_for.substr(0, comma)));
-    if (ip) out.push_back(ip->text());
-    forwarded_for = comma == std::string_view::npos ? "" : forwarded_for.substr(comma + 1);
-  }
+  for (std::string_view one : split_list(forwarded_for))
+    if (auto ip = IpAddress::parse(trim(one))) out.push_back(ip->text());
   if (auto ip = IpAddress::parse(real_ip)) {
     if (std::find(out.begin(), out.end(), ip->text()) == out.end()) out.push_back(ip->text());
   }

@@ -4,10 +4,12 @@
 #include <atomic>
 
 #include "base/file.h"
+#include "base/text_parts.h"
 #include "machinery/codec_json.h"
 #include "machinery/fields.h"
 #include "machinery/labels.h"
 #include "net/peer_details.h"
+#include "net/pem.h"
 #include "server/auth/rbac.h"
 #include "server/auth/state.h"
 #include "server/auth/tokens.h"
@@ -162,18 +164,13 @@ void add_key(const net::SigningKeys::value_type& key, net::SigningKeys* keys) {
 }
 
 Result<net::SigningKeys> read_keys(const std::vector<std::string>& files) {
-  constexpr std::string_view kBegin = "-----BEGIN ", kParameters = "-----BEGIN EC PARAMETERS";
   net::SigningKeys out;
   for (const std::string& file : files) {
     TRY_ASSIGN(text, read_file(file));
-    const std::string_view all = text;
-    size_t at = all.find(kBegin), found = 0;
-    while (at != all.npos) {
-      const size_t next = all.find(kBegin, at + 1);
-      const std::string_view block = all.substr(at, next - at);
-      at = next;
-      if (block.starts_with(kParameters)) continue;  // which stand before a key, and in it
-      auto key = net::SigningKey::from_pem(block);
+    size_t found = 0;
+    for (const net::PemBlock& block : net::pem_blocks(text)) {
+      if (block.label == "EC PARAMETERS") continue;  // which stand before a key, and in it
+      auto key = net::SigningKey::from_pem(block.text);
       if (!key.ok()) return key.status().with_prefix(file);
       add_key(*key, &out);
       ++found;
@@ -211,14 +208,9 @@ Result<std::map<std::string, Caller>> parse_token_file(std::string_view text) {
     Caller c;
     c.name = fields[1];
     c.uid = fields[2];
-    if (fields.size() > 3) {
-      std::string_view rest = fields[3];
-      while (!rest.empty()) {
-        size_t comma = std::min(rest.find(','), rest.size());
-        if (comma > 0) c.groups.emplace_back(rest.substr(0, comma));
-        rest.remove_prefix(std::min(comma + 1, rest.size()));
-      }
-    }
+    const std::string_view groups = fields.size() > 3 ? std::string_view(fields[3]) : "";
+    for (std::string_view group : split_list(groups))
+      if (!group.empty()) c.groups.emplace_back(group);
     out[fields[0]] = std::move(c);
   }
   return out;

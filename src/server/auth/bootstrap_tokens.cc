@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/encoding.h"
+#include "base/text_parts.h"
 #include "machinery/time.h"
 #include "net/pki.h"
 
@@ -42,15 +43,10 @@ bool is_group(std::string_view name) {
 // Sorted, each once; none when one has a wrong name.
 std::optional<std::vector<std::string>> groups_of(const Value& secret) {
   std::set<std::string> out{std::string(kDefaultGroup)};
-  std::string text = data(secret, "auth-extra-groups");
-  std::string_view rest = text;
-  while (!text.empty()) {
-    const size_t comma = rest.find(',');
-    const std::string_view one = rest.substr(0, comma);
+  const std::string text = data(secret, "auth-extra-groups");
+  for (std::string_view one : split_list(text)) {
     if (!is_group(one)) return std::nullopt;
     out.emplace(one);
-    if (comma == rest.npos) break;
-    rest.remove_prefix(comma + 1);
   }
   return std::vector<std::string>(out.begin(), out.end());
 }

@@ -8,6 +8,7 @@
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/sync.h"
+#include "base/text_parts.h"
 #include "machinery/codec_json.h"
 #include "machinery/status_codec.h"
 #include "net/http.h"
@@ -22,12 +23,6 @@ constexpr size_t kMaxClients = 16;  // addresses of one callee, on one loop
 bool not_link_local(const IpAddress& ip) {
   const IpAddress plain = ip.is_v4_mapped() ? ip.unmapped() : ip;
   return plain.is_loopback() || net::may_relay_to(plain);
-}
-
-std::string trimmed(const std::string& s) {
-  constexpr const char* kBlank = " \n\t\r";
-  const size_t from = s.find_first_not_of(kBlank);
-  return from == std::string::npos ? "" : s.substr(from, s.find_last_not_of(kBlank) - from + 1);
 }
 
 // "https://host[:port][/path]".
@@ -102,7 +97,7 @@ Status refusal(const net::Response& r) {
   }
   const auto type = r.headers.get("content-type");
   const bool text = !type || type->empty() || type->starts_with("text/");
-  const std::string said = text ? trimmed(r.body.substr(0, kMostTold)) : "unknown";
+  const std::string said(text ? trim(std::string_view(r.body).substr(0, kMostTold)) : "unknown");
   return Status(reason_from("", r.status), words_for(r.status, said), {}, r.status);
 }
 
@@ -128,7 +123,7 @@ FindService services_of(Store* store) {
 Result<Target> Target::read(const Value& client) {
   Target t;
   if (auto pem = base64_decode(client["caBundle"].as_string()); pem.ok()) t.ca_pem = *pem;
-  if (trimmed(t.ca_pem).empty()) t.ca_pem.clear();
+  if (trim(t.ca_pem).empty()) t.ca_pem.clear();
   if (client["url"].is_string()) {
     t.url = client["url"].as_string();
     if (!split_url(t.url, t)) return Status::bad_request("Unparsable URL: " + t.url);
@@ -256,7 +251,7 @@ Task<Result<net::Response>> Callee::send(Context ctx, std::shared_ptr<Local> min
   if (!shown_.token_file.empty()) {
     auto token = read_file(shown_.token_file);
     if (!token.ok()) co_return token.status();
-    authorization = "Bearer " + trimmed(*token);
+    authorization = "Bearer " + std::string(trim(*token));
   }
   if (!authorization.empty()) request.headers.add("Authorization", std::move(authorization));
   auto response = co_await client->send(ctx, std::move(request), options_.answer_bytes);

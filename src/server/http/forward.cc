@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text_parts.h"
 #include "net/stream.h"
 #include "server/http/auditing.h"
 
@@ -58,12 +59,8 @@ bool tunnels_requests(const Exchange& x) {
 std::vector<std::string> offered_protocols(const net::Headers& headers) {
   std::vector<std::string> out;
   for (std::string_view v : headers.get_all("sec-websocket-protocol")) {
-    while (!v.empty()) {
-      size_t comma = std::min(v.find(','), v.size());
-      std::string_view one = v.substr(0, comma);
-      v.remove_prefix(std::min(comma + 1, v.size()));
-      while (!one.empty() && one.front() == ' ') one.remove_prefix(1);
-      while (!one.empty() && one.back() == ' ') one.remove_suffix(1);
+    for (std::string_view part : split_list(v)) {
+      const std::string_view one = trim(part);
       if (!one.empty() && !one.starts_with(kBearerProtocol)) out.emplace_back(one);
     }
   }

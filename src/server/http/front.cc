@@ -10,6 +10,7 @@
 #include "base/host_port.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/text_parts.h"
 #include "machinery/catalog.h"
 #include "machinery/time.h"
 #include "machinery/validation.h"
@@ -56,9 +57,7 @@ bool lasts(const Exchange& x) {
 
 // The value that a field selector demands of a field; "" when it does not.
 std::string_view demanded(std::string_view selector, std::string_view field) {
-  while (!selector.empty()) {
-    std::string_view term = selector.substr(0, selector.find(','));
-    selector.remove_prefix(std::min(selector.size(), term.size() + 1));
+  for (std::string_view term : split_list(selector)) {
     if (!term.starts_with(field)) continue;
     term.remove_prefix(field.size());
     if (!term.starts_with('=')) continue;

@@ -3,6 +3,7 @@
 #include <array>
 #include <optional>
 
+#include "base/text_parts.h"
 #include "net/accept.h"
 
 namespace keles::server {
@@ -62,13 +63,8 @@ constexpr std::string_view kStreamForms =
 
 // Whether any of the types is one of ours by name, or */*.
 bool has_known_type(std::string_view accept) {
-  while (!accept.empty()) {
-    const size_t comma = accept.find(',');
-    std::string_view type = accept.substr(0, comma);
-    accept.remove_prefix(comma == accept.npos ? accept.size() : comma + 1);
-    type = type.substr(0, type.find(';'));
-    while (!type.empty() && type.front() == ' ') type.remove_prefix(1);
-    while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
+  for (std::string_view part : split_list(accept)) {
+    const std::string_view type = trim(part.substr(0, part.find(';')));
     if (type == "*/*") return true;
     for (Format f : {Format::kJson, Format::kYaml, Format::kProtobuf}) {
       Accepted a;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "api/admissionregistration_v1.h"
+#include "base/text_parts.h"
 #include "cel/admission/compiler.h"
 #include "server/registry/cells.h"
 #include "server/registry/checks.h"
@@ -111,7 +112,7 @@ class Expressions {
   // Shown as it was written, compiled without what is around it.
   void check_trimmed(FieldErrors& e, const FieldPath& p, std::string_view text,
                      const cel::results::Results& wanted) {
-    report_expression(e, p, text, compiler_.compile(trimmed_text(text), wanted, names_));
+    report_expression(e, p, text, compiler_.compile(trim(text), wanted, names_));
   }
   void message(FieldErrors& e, const FieldPath& p, std::string_view text) {
     cel::AdmissionNames names = names_;
@@ -135,12 +136,12 @@ void validate_variables(FieldErrors& e, const Variables& variables, Expressions&
   size_t i = 0;
   for (const auto& v : variables) {
     const FieldPath at = kSpec["variables"][i++];
-    if (trimmed_text(v.name()).empty()) {
+    if (trim(v.name()).empty()) {
       field::required(e, at["name"], "name is not specified");
     } else if (!is_identifier(v.name())) {
       field::invalid(e, at["name"], v.name(), "must be a valid CEL identifier");
     }
-    if (trimmed_text(v.expression()).empty()) {
+    if (trim(v.expression()).empty()) {
       field::required(e, at["expression"], "expression is not specified");
     } else {
       expressions.variable(e, at["expression"], v.name(), v.expression());
@@ -159,19 +160,19 @@ bool same_conditions(const Value& now, const Value& before) {
 void validate_validation(FieldErrors& e, const FieldPath& p, const Validation& v,
                          Expressions& expressions) {
   constexpr const char* kText = "must be non-empty if specified";
-  if (trimmed_text(v.expression()).empty()) {
+  if (trim(v.expression()).empty()) {
     field::required(e, p["expression"], "expression is not specified");
   } else {
     expressions.check(e, p["expression"], v.expression(), cel::results::boolean());
   }
-  if (trimmed_text(v.message_expression()).empty()) {
+  if (trim(v.message_expression()).empty()) {
     if (!v.message_expression().empty()) {
       field::invalid(e, p["messageExpression"], v.message_expression(), kText);
     }
   } else {
     expressions.message(e, p["messageExpression"], v.message_expression());
   }
-  const std::string_view message = trimmed_text(v.message());
+  const std::string_view message = trim(v.message());
   if (!v.message().empty() && message.empty()) {
     field::invalid(e, p["message"], v.message(), kText);
   } else if (message.find_first_of("\n\r") != message.npos) {
@@ -200,7 +201,7 @@ void validate_annotations_of(FieldErrors& e, const ValidatingAdmissionPolicySpec
       const std::string whole = std::string(name) + "/" + std::string(a.key());
       field::invalid_each(e, at["key"], whole, check_qualified_name(whole));
     }
-    const size_t size = trimmed_text(a.value_expression()).size();
+    const size_t size = trim(a.value_expression()).size();
     if (size == 0) {
       field::required(e, at["valueExpression"], "valueExpression is not specified");
     } else if (size > kLongest) {
@@ -253,7 +254,7 @@ void validate_policy_status(const HookContext&, const Value& now, const Value&, 
   for (const auto& w : status.type_checking().expression_warnings()) {
     const FieldPath at = p["typeChecking"]["expressionWarnings"][i++];
     if (w.warning().empty()) field::required(e, at["warning"]);
-    if (trimmed_text(w.field_ref()).empty()) field::required(e, at["fieldRef"]);
+    if (trim(w.field_ref()).empty()) field::required(e, at["fieldRef"]);
   }
   validate_conditions(e, p["conditions"], status.conditions().value());
 }
@@ -273,8 +274,7 @@ void validate_mutation(FieldErrors& e, const FieldPath& p, const Mutation& m,
   const Value& patch = m.value()[own];
   if (patch.is_null()) {
     field::required(e, p[own], "must be specified when patchType is " + std::string(type));
-  } else if (const std::string_view text = trimmed_text(patch["expression"].as_string());
-             text.empty()) {
+  } else if (const std::string_view text = trim(patch["expression"].as_string()); text.empty()) {
     field::required(e, p[own]["expression"]);
   } else {
     expressions.mutation(e, p[own]["expression"], text,

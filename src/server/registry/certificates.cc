@@ -7,6 +7,7 @@
 #include "base/encoding.h"
 #include "machinery/time.h"
 #include "machinery/validation.h"
+#include "net/pem.h"
 #include "net/pki.h"
 #include "server/objects/meta.h"
 #include "server/registry/cells.h"
@@ -153,29 +154,6 @@ void prepare_approval(const HookContext& ctx, std::string_view, Document& now,
 
 // --- validation ----------------------------------------------------------------------------------
 
-// A PEM text's first block of that label, of any label when it is "".
-struct Block {
-  std::string label, text;
-  bool headers = false;
-};
-std::vector<Block> pem_blocks(std::string_view pem) {
-  constexpr std::string_view kBegin = "-----BEGIN ", kEnd = "-----END ", kDashes = "-----";
-  std::vector<Block> out;
-  for (size_t at = 0; (at = pem.find(kBegin, at)) != std::string_view::npos;) {
-    size_t label = at + kBegin.size(), after = pem.find(kDashes, label);
-    if (after == std::string_view::npos) break;
-    Block b{std::string(pem.substr(label, after - label)), {}, false};
-    size_t end = pem.find(std::string(kEnd) + b.label + std::string(kDashes), after);
-    if (end == std::string_view::npos) break;
-    size_t stop = end + kEnd.size() + b.label.size() + kDashes.size();
-    b.headers = pem.substr(after, end - after).find(':') != std::string_view::npos;
-    b.text = pem.substr(at, stop - at);
-    out.push_back(std::move(b));
-    at = stop;
-  }
-  return out;
-}
-
 std::string decoded(std::string_view text) {
   auto bytes = base64_decode(text);
   return bytes.ok() ? *bytes : std::string();
@@ -184,23 +162,24 @@ std::string decoded(std::string_view text) {
 // What is wrong with a request; "" when it is one that its own key has signed.
 std::string request_error(std::string_view text) {
   const std::string pem = decoded(text);
-  auto blocks = pem_blocks(pem);
+  const auto blocks = net::pem_blocks(pem);
   if (blocks.empty() || blocks[0].label != "CERTIFICATE REQUEST") {
     return "PEM block type must be CERTIFICATE REQUEST";
   }
-  auto parsed = net::parse_csr(blocks[0].text + "\n");
+  auto parsed = net::parse_csr(blocks[0].text);
   return parsed.ok() ? "" : parsed.status().message();
 }
 
 std::string certificate_error(std::string_view text) {
   if (text.empty()) return {};
-  auto blocks = pem_blocks(decoded(text));
-  for (const Block& b : blocks) {
+  const std::string pem = decoded(text);
+  const auto blocks = net::pem_blocks(pem);
+  for (const net::PemBlock& b : blocks) {
     if (b.label != "CERTIFICATE") {
-      return "only CERTIFICATE PEM blocks are allowed, found \"" + b.label + "\"";
+      return "only CERTIFICATE PEM blocks are allowed, found \"" + std::string(b.label) + "\"";
     }
     if (b.headers) return "no PEM block headers are permitted";
-    auto parsed = net::parse_certificate(b.text + "\n");
+    auto parsed = net::parse_certificate(b.text);
     if (!parsed.ok()) return parsed.status().message();
   }
   return blocks.empty() ? "must contain at least one CERTIFICATE PEM block" : "";

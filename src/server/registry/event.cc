@@ -2,6 +2,7 @@
 // events.k8s.io/v1 is judged strictly (KEP-383).
 #include "api/core_v1.h"
 #include "base/ascii.h"
+#include "base/text_parts.h"
 #include "server/registry/cells.h"
 #include "server/registry/checks.h"
 #include "server/registry/strategy.h"
@@ -143,11 +144,6 @@ std::string event_source(const Value& o) {
   return host.empty() ? std::string(component) : std::string(component) + ", " + std::string(host);
 }
 
-std::string trimmed(std::string_view s) {
-  size_t a = s.find_first_not_of(" \t\r\n"), b = s.find_last_not_of(" \t\r\n");
-  return a == std::string_view::npos ? "" : std::string(s.substr(a, b - a + 1));
-}
-
 void event_cells(const HookContext& ctx, const Value& o, Cells& out) {
   CellWriter w(ctx, out);
   // The events.k8s.io form says the same with other names.
@@ -169,7 +165,7 @@ void event_cells(const HookContext& ctx, const Value& o, Cells& out) {
   w.text("Last Seen", w.age(last));
   w.text("Object", target);
   w.text("Source", event_source(o));
-  w.text("Message", trimmed(either("message", "note").as_string()));
+  w.text("Message", std::string(trim(either("message", "note").as_string())));
   w.text("First Seen", w.age(first));
   w.number("Count", count == 0 ? 1 : count);
 }

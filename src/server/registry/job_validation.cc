@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/text_parts.h"
 #include "machinery/cron.h"
 #include "machinery/equality.h"
 #include "machinery/labels.h"
@@ -69,23 +70,11 @@ Interval read_interval(std::string_view text, int64_t completions) {
   return out;
 }
 
-std::vector<std::string_view> fragments(std::string_view text) {
-  std::vector<std::string_view> out;
-  while (!text.empty()) {
-    const size_t comma = text.find(',');
-    out.push_back(text.substr(0, comma));
-    if (comma == text.npos) return out;
-    text.remove_prefix(comma + 1);
-    if (text.empty()) out.emplace_back();
-  }
-  return out;
-}
-
 // "" unless an index is in both; intervals that cannot be read are left out.
 std::string overlap(std::string_view completed, std::string_view failed, int64_t completions) {
-  for (std::string_view c : fragments(completed)) {
+  for (std::string_view c : split_list(completed)) {
     const Interval a = read_interval(c, completions);
-    for (std::string_view f : fragments(failed)) {
+    for (std::string_view f : split_list(failed)) {
       const Interval b = read_interval(f, completions);
       if (!a.error.empty() || !b.error.empty() || a.first > b.last || b.first > a.last) continue;
       return "failedIndexes and completedIndexes overlap at index: " +
@@ -765,7 +754,7 @@ class JobStatus {
 JobIndexes count_job_indexes(std::string_view text, int64_t completions) {
   JobIndexes out;
   int64_t last = -1;
-  for (std::string_view part : fragments(text)) {
+  for (std::string_view part : split_list(text)) {
     const Interval i = read_interval(part, completions);
     if (!i.error.empty()) return {0, i.error};
     if (last >= i.first) return {0, not_increasing(last, i.first)};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text_parts.h"
 #include "machinery/custom_kind.h"
 #include "machinery/decode.h"
 #include "machinery/decode_patched.h"
@@ -50,20 +51,14 @@ bool needs_webhook(const KindDesc& kind) {
   return kinds && kinds->converter();
 }
 
-std::vector<std::string_view> split(std::string_view text, char by) {
-  std::vector<std::string_view> out;
-  while (!text.empty()) {
-    const size_t at = text.find(by);
-    out.push_back(text.substr(0, at));
-    text = at == std::string_view::npos ? std::string_view() : text.substr(at + 1);
-  }
-  return out;
-}
-
 apply::Resets made(std::string_view paths, bool only = false) {
-  if (!only) return apply::Resets(split(paths, ' '));
+  const Split all = split_list(paths, ' ');
+  if (!only) return apply::Resets(std::vector<std::string_view>(all.begin(), all.end()));
   std::vector<apply::PathPattern> patterns;
-  for (std::string_view path : split(paths, ' ')) patterns.push_back(split(path, '.'));
+  for (std::string_view path : all) {
+    const Split names = split_list(path, '.');
+    patterns.emplace_back(names.begin(), names.end());
+  }
   return apply::Resets({}, std::move(patterns));
 }
 

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <set>
 
+#include "base/text_parts.h"
 #include "server/registry/checks.h"
 
 namespace keles::registry {
@@ -83,12 +84,6 @@ void require_selector(FieldErrors& e, const FieldPath& p, const View& selector) 
 
 }  // namespace
 
-std::string_view trimmed_text(std::string_view s) {
-  while (!s.empty() && std::isspace(static_cast<unsigned char>(s.front()))) s.remove_prefix(1);
-  while (!s.empty() && std::isspace(static_cast<unsigned char>(s.back()))) s.remove_suffix(1);
-  return s;
-}
-
 void validate_rule_with_operations(FieldErrors& e, const FieldPath& p,
                                    const RuleWithOperations& rule) {
   validate_star(e, p["operations"], rule.operations(), "operations");
@@ -149,7 +144,7 @@ void validate_match_conditions(FieldErrors& e, const FieldPath& p,
   size_t i = 0;
   for (const MatchCondition& c : conditions) {
     const FieldPath at = p[i++];
-    if (const std::string_view text = trimmed_text(c.expression()); text.empty()) {
+    if (const std::string_view text = trim(c.expression()); text.empty()) {
       field::required(e, at["expression"]);
     } else {
       report_expression(e, at["expression"], text,

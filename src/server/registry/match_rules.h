@@ -19,6 +19,5 @@ void validate_match_conditions(
 // What is wrong with an expression; nothing when it compiled. `text` is what is shown of it.
 void report_expression(FieldErrors& e, const FieldPath& p, std::string_view text,
                        const cel::CompiledExpression& compiled);
-std::string_view trimmed_text(std::string_view s);
 
 }  // namespace keles::registry

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "api/networking_v1.h"
+#include "base/text_parts.h"
 #include "server/objects/keys.h"
 
 namespace keles::registry {
@@ -46,10 +47,8 @@ bool ServicePool::has(const IpAddress& a) const {
 Result<std::vector<ServicePool>> parse_service_ranges(std::string_view ranges) {
   const std::string flag = "--service-cluster-ip-range";
   std::vector<ServicePool> out;
-  for (size_t from = 0; from <= ranges.size();) {
-    const size_t comma = std::min(ranges.find(',', from), ranges.size());
-    const std::string text(ranges.substr(from, comma - from));
-    from = comma + 1;
+  for (std::string_view part : split(ranges, ',')) {
+    const std::string text(part);
     auto pool = make_pool(text);
     if (pool) {
       out.push_back(*pool);

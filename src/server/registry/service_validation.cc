@@ -4,6 +4,7 @@
 #include <cctype>
 #include <set>
 
+#include "base/text_parts.h"
 #include "server/registry/addresses.h"
 #include "server/registry/checks.h"
 #include "server/registry/service_families.h"
@@ -18,12 +19,6 @@ using api::core_v1::ServiceSpec;
 const FieldPath kMeta("metadata");
 const FieldPath kSpec("spec");
 constexpr const char* kOnlyBalanced = "may only be used when `type` is 'LoadBalancer'";
-
-std::string_view trimmed(std::string_view s) {
-  while (!s.empty() && std::isspace(static_cast<unsigned char>(s.front()))) s.remove_prefix(1);
-  while (!s.empty() && std::isspace(static_cast<unsigned char>(s.back()))) s.remove_suffix(1);
-  return s;
-}
 
 void validate_topology_annotations(FieldErrors& e, const Service& service) {
   constexpr std::string_view kHints = "service.kubernetes.io/topology-aware-hints",
@@ -139,12 +134,12 @@ void validate_source_ranges(FieldErrors& e, const Service& now, const Service* b
     Existing existing;
     if (before) {
       for (std::string_view c : before->spec().load_balancer_source_ranges()) {
-        existing.insert(trimmed(c));
+        existing.insert(trim(c));
       }
     }
     size_t i = 0;
     for (std::string_view c : spec.load_balancer_source_ranges()) {
-      validate_cidr(e, at[i++], trimmed(c), existing);
+      validate_cidr(e, at[i++], trim(c), existing);
     }
     return;
   }
@@ -152,14 +147,10 @@ void validate_source_ranges(FieldErrors& e, const Service& now, const Service* b
   if (!annotations.contains(kAnnotation)) return;
   const FieldPath at = kMeta["annotations"].key(kAnnotation);
   if (!balanced) field::forbidden(e, at, kOnlyBalanced);
-  const std::string_view given = annotations.get(kAnnotation), text = trimmed(given);
+  const std::string_view given = annotations.get(kAnnotation), text = trim(given);
   if (text.empty()) return;
   if (before && before->metadata().annotations().get(kAnnotation) == given) return;
-  for (size_t from = 0; from <= text.size();) {
-    const size_t comma = std::min(text.find(',', from), text.size());
-    validate_cidr(e, at, trimmed(text.substr(from, comma - from)));
-    from = comma + 1;
-  }
+  for (std::string_view one : split(text, ',')) validate_cidr(e, at, trim(one));
 }
 
 void validate_balancer_class(FieldErrors& e, const ServiceSpec& spec, const ServiceSpec* old) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/ascii.h"
+#include "base/text_parts.h"
 #include "machinery/pattern.h"
 #include "server/registry/checks.h"
 
@@ -73,13 +74,8 @@ void validate_quobyte(FieldErrors& e, const FieldPath& p,
   } else if (s.tenant().size() >= 65) {
     field::required(e, p["tenant"], "must be a UUID and may not exceed a length of 64 characters");
   } else {
-    for (size_t from = 0; from <= registry.size();) {
-      const size_t comma = std::min(registry.find(',', from), registry.size());
-      if (!is_host_port(registry.substr(from, comma - from))) {
-        field::invalid(e, p["registry"], registry, kPairs);
-      }
-      from = comma + 1;
-    }
+    for (std::string_view one : split(registry, ','))
+      if (!is_host_port(one)) field::invalid(e, p["registry"], registry, kPairs);
   }
   needs(e, p["volume"], s.volume());
 }

@@ -4,6 +4,7 @@
 
 #include "base/encoding.h"
 #include "machinery/text_formats.h"
+#include "net/pem.h"
 #include "net/pki.h"
 
 namespace keles::registry {
@@ -113,18 +114,13 @@ void check_webhook_client(FieldErrors& errors, const Value& config, const FieldP
 
 std::string check_ca_bundle(std::string_view base64) {
   constexpr std::string_view kStart = "unable to load root certificates: ";
-  constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----",
-                             kEnd = "-----END CERTIFICATE-----";
   auto pem = base64_decode(base64);
-  std::string_view rest = pem.ok() ? std::string_view(*pem) : std::string_view();
-  if (rest.find("-----BEGIN ") == rest.npos) {
-    return std::string(kStart) + "unable to parse bytes as PEM block";
-  }
+  const auto blocks = net::pem_blocks(pem.ok() ? std::string_view(*pem) : std::string_view());
+  if (blocks.empty()) return std::string(kStart) + "unable to parse bytes as PEM block";
   std::string why = "no valid certificate authority data seen";
-  for (size_t at = rest.find(kBegin); at != rest.npos; at = rest.find(kBegin, at + 1)) {
-    const size_t end = rest.find(kEnd, at);
-    if (end == rest.npos) break;
-    auto parsed = net::parse_certificate(rest.substr(at, end + kEnd.size() - at));
+  for (const net::PemBlock& b : blocks) {
+    if (b.label != "CERTIFICATE") continue;
+    auto parsed = net::parse_certificate(b.text);
     if (parsed.ok()) return {};
     why = "failed to parse certificate: " + parsed.status().message();
   }

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "base/text_parts.h"
+
 namespace keles::usage {
 namespace {
 
@@ -19,9 +21,7 @@ struct Line {
   int64_t at_ms = 0;
 };
 
-void skip_blanks(std::string_view& s) {
-  while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
-}
+void skip_blanks(std::string_view& s) { s = trim_left(s, " \t"); }
 
 // Up to a character that ends a name.
 std::string_view take_name(std::string_view& s) {
