@@ -13,10 +13,14 @@ class Strays final : public SteppingWorkload {
     return look.each<core::Pod>("/registry/pods/", [&](const core::Pod& p) -> std::string {
       if (p.metadata().labels().get("tenant") != "strayed" || Look::is_dying(p.metadata()))
         return "";
+      const bool ended = p.status().phase() == "Failed" || p.status().phase() == "Succeeded";
       for (auto r : p.metadata().owner_references()) {
         // An owner that is going lets nothing go.
         bool lives = look.exists(r.uid()) && !look.is_excused(r.uid());
-        if (r.controller() && lives && r.kind() != "Job") return "strayed, and was not let go";
+        if (!r.controller() || !lives || r.kind() == "Job") continue;
+        // These look, as upstream's, at none that has ended (one that its node refused).
+        if (ended && (r.kind() == "ReplicaSet" || r.kind() == "ReplicationController")) continue;
+        return "strayed, and was not let go";
       }
       return "";
     });
