@@ -41,7 +41,7 @@ RULE_KEYS = {*LIMITS, *RULE_FLAGS, 'range', 'format', 'keys', 'whole', 'pattern'
 UNION_KEYS = {'exactly-one-of', 'at-most-one-of'}
 KIND_KEYS = {'bare', 'categories', 'claims-addresses', 'columns', 'computed', 'create-on-update',
              'delete-warning', 'deletion', 'deprecated', 'generation', 'group', 'inert',
-             'keeps-empty', 'key', 'list', 'name', 'orphans', 'plural', 'pod-template',
+             'keeps-empty', 'key', 'list', 'name', 'orphans', 'patient-updates', 'plural', 'pod-template',
              'returns-deleted', 'scope', 'selectable', 'short', 'singular', 'status-on-create',
              'stored', 'strategy', 'subresources', 'unconditional-update', 'verbs'}
 SUBRESOURCE_KEYS = {'kind', 'group', 'version', 'verbs', 'replicas', 'observed', 'selector'}
@@ -457,7 +457,7 @@ def facts_row(world, package, kind, strategies):
     number = strategies.index(s['strategy']) + 1 if 'strategy' in s else 0
     flags = [('computed', False), ('create-on-update', False), ('unconditional-update', True),
              ('returns-deleted', False), ('orphans', False), ('keeps-empty', False),
-             ('status-on-create', False), ('claims-addresses', False)]
+             ('status-on-create', False), ('claims-addresses', False), ('patient-updates', False)]
     for name, usual in flags:
         if s.get(name, not usual) == usual:
             fail(kind.where, f'{name}: {usual} need not be said'.lower())

@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
+#include <system_error>
 #include <thread>
 
 #include "base/file.h"
@@ -141,6 +143,21 @@ double rollup_mb(pid_t pid, std::string_view field) {
   return 0;
 }
 }  // namespace
+
+double BenchServer::switches() const {
+  double sum = 0;
+  std::error_code gone;  // a thread that ends meanwhile
+  for (const auto& thread :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/task", gone)) {
+    std::ifstream in(thread.path() / "status");
+    std::string line;
+    while (std::getline(in, line)) {
+      if (line.find("ctxt_switches:") != line.npos)
+        sum += strtod(&line[line.find(':') + 1], nullptr);
+    }
+  }
+  return sum;
+}
 
 double BenchServer::memory_mb() const { return rollup_mb(pid_, "Pss:"); }
 double BenchServer::resident_mb() const { return rollup_mb(pid_, "Rss:"); }

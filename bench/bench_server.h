@@ -31,6 +31,7 @@ class BenchServer {
   // Killed, and started again on what it left.
   void restart();
   double cpu_seconds() const;  // user and system, all threads
+  double switches() const;     // of its threads that live now, from /proc
   double memory_mb() const;    // proportional set size
   double resident_mb() const;  // shared libraries counted whole
   // Under callgrind: counts from here on; how many instructions in user space it was, with the

@@ -42,6 +42,7 @@ class Waits {
  public:
   void add(double seconds) { all_.push_back(1e3 * seconds); }
   void clear() { all_.clear(); }
+  size_t count() const { return all_.size(); }
   void print(const std::string& name, const char* goal) {
     if (all_.empty()) return;
     std::sort(all_.begin(), all_.end());
@@ -387,12 +388,15 @@ class Cluster {
   void idle() {
     constexpr double kSeconds = 30;
     node_writes_.clear();
-    const double cpu = server_.cpu_seconds(), start = now_seconds();
+    const double cpu = server_.cpu_seconds(), start = now_seconds(), switches = server_.switches();
     rest(kSeconds);
-    print_figure(
-        "heartbeats only",
-        text("%.1f %% of a core", 100 * (server_.cpu_seconds() - cpu) / (now_seconds() - start)),
-        "10 %");
+    const double used = server_.cpu_seconds() - cpu, switched = server_.switches() - switches;
+    const double writes = std::max(1.0, static_cast<double>(node_writes_.count()));
+    print_figure("heartbeats only", text("%.1f %% of a core", 100 * used / (now_seconds() - start)),
+                 "10 %");
+    print_figure("  a node's write",
+                 text("%.3f ms, %.1f switches of threads", 1e3 * used / writes, switched / writes),
+                 "-");
     node_writes_.print("  nodes' writes", "p99 100 ms");
   }
 

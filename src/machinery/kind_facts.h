@@ -53,6 +53,7 @@ struct KindFacts {
   bool keeps_empty = false;          // hooks see empty lists and maps, which else are absent
   bool status_on_create = false;     // a create may bring its status
   bool claims_addresses = false;     // a write claims addresses and ports (ServiceAllocator)
+  bool patient_updates = false;      // who updates one waits a few ms for others' sake (StoreWrite)
   std::string_view delete_warning;   // for who deletes without saying what becomes of dependents
   std::string_view deprecated;       // for who uses the kind at all: a Warning header
   std::string_view pod_template;     // dotted path of the pod template inside ("spec.template")

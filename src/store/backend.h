@@ -77,6 +77,9 @@ struct Transaction {
   If condition = If::kAbsent;
   int64_t revision = 0;
   Bytes stored;  // null: delete
+  // Whoever commits it gains nothing from an answer within a few milliseconds: it may wait that
+  // long for others to share what making it durable costs. A backend need not make use of it.
+  bool patient = false;
   std::shared_ptr<Origin> origin;
 };
 

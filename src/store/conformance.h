@@ -267,10 +267,13 @@ TEST_P(StoreConformance, RestartKeepsEverythingButTheWindow) {
   EXPECT_EQ(must(create("ns", "new", "1"))->revision(), revision + 1);
 }
 
+// Every second one is patient.
 inline Task<void> writer(Store* store, Context ctx, int id, int n, int* left) {
   for (int i = 0; i < n; ++i) {
     std::string name = "w" + std::to_string(id) + "-" + std::to_string(i);
-    auto made = co_await store->write(ctx, create("ns", name, "1"));
+    StoreWrite w = create("ns", name, "1");
+    w.patient = id % 2 == 1;
+    auto made = co_await store->write(ctx, std::move(w));
     EXPECT_TRUE(made.ok());
     if (!made.ok()) break;
     auto read = store->snapshot()->get(config_map_key("ns", name));
@@ -294,11 +297,13 @@ TEST_P(StoreConformance, ConcurrentWritersGetARevisionEach) {
   }
 }
 
-inline Task<void> contender(Store* store, Context ctx, int n, int* left) {
+inline Task<void> contender(Store* store, Context ctx, bool patient, int n, int* left) {
   for (int i = 0; i < n;) {
     auto now = store->snapshot()->get(config_map_key("ns", "counter"));
     std::string value = std::to_string(std::stoi(value_of(now)) + 1);
-    auto r = co_await store->write(ctx, update("ns", "counter", value, now->revision()));
+    StoreWrite w = update("ns", "counter", value, now->revision());
+    w.patient = patient;
+    auto r = co_await store->write(ctx, std::move(w));
     EXPECT_TRUE(r.ok() || r.status().is(Reason::kConflict));
     i += r.ok();
   }
@@ -308,9 +313,19 @@ inline Task<void> contender(Store* store, Context ctx, int n, int* left) {
 TEST_P(StoreConformance, ContendedUpdatesAreNeverLost) {
   must(create("ns", "counter", "0"));
   int left = 8;
-  for (int i = 0; i < 8; ++i) spawn(subject_->loop(), contender(&store(), ctx_, 10, &left));
+  for (int i = 0; i < 8; ++i)
+    spawn(subject_->loop(), contender(&store(), ctx_, i % 2 == 1, 10, &left));
   subject_->drive([&left] { return left == 0; });
   EXPECT_EQ(value_of(store().snapshot()->get(config_map_key("ns", "counter"))), "80");
+}
+
+TEST_P(StoreConformance, PatientWritesAloneAreWritten) {
+  int left = 3;
+  for (int i = 0; i < 3; ++i) spawn(subject_->loop(), writer(&store(), ctx_, 2 * i + 1, 5, &left));
+  subject_->drive([&left] { return left == 0; });
+  EXPECT_EQ(store().revision(), 16);
+  subject_->reopen();
+  EXPECT_EQ(store().snapshot()->count("/registry/configmaps/ns/"), 15u);
 }
 
 TEST_P(StoreConformance, WriterThatGivesUpIsToldTheTruth) {

@@ -14,6 +14,8 @@ struct LocalBackend::Request {
   enum class State : uint8_t { kWaiting, kInBatch, kAnswered };
   Transaction t;
   bool barrier = false;  // writes nothing; answered after everything before it
+  bool patient = false;
+  TimePoint due;  // by the loop's clock: when it is patient no more
   Loop* loop = nullptr;
   std::coroutine_handle<> h;
   State state = State::kWaiting;  // under the queue's mutex, like the rest below
@@ -30,9 +32,11 @@ struct LocalBackend::Batch {
 struct LocalBackend::Queue {
   std::mutex mutex;
   std::deque<RequestPtr> waiting;
+  bool wanted = false;           // among those waiting is one that does not wait for others
   bool in_flight = false;        // whoever set it owns `batch`, and changes `revision`
   std::vector<Loop*> gathering;  // in whose turn somebody wrote: its end begins the next batch
-  size_t pumping = 0;            // by turns' ends, which the backend has to outlive
+  std::vector<Loop*> windows;    // that have a timer for patient writes of their own
+  size_t pumping = 0;            // by loops' later turns, which the backend has to outlive
   std::condition_variable pumped;
   bool closed = false;
   bool gone = false;  // the backend is
@@ -70,21 +74,23 @@ struct LocalBackend::Queue {
   }
 };
 
-// A turn of a loop in which somebody wrote. Each loop's counts for itself: one in a long turn keeps
-// no other's writers waiting, and one that ends before its turn does is forgotten.
-struct LocalBackend::Turn {
-  Turn(LocalBackend* b, std::shared_ptr<Queue> q, Loop* l)
-      : backend(b), queue(std::move(q)), loop(l) {}
-  Turn(const Turn&) = delete;
-  ~Turn() {
+// What a loop will do for the backend, if both are there by then; forgotten when the loop ends
+// before. Each loop's counts for itself: one in a long turn keeps no other's writers waiting.
+struct LocalBackend::Later {
+  Later(LocalBackend* b, std::vector<Loop*> Queue::*l, Loop* of)
+      : backend(b), queue(b->queue_), list(l), loop(of) {}
+  Later(const Later&) = delete;
+  ~Later() {
     if (ended) return;
     std::lock_guard lock(queue->mutex);
-    std::erase(queue->gathering, loop);
+    end();
   }
   void end() {
-    std::unique_lock lock(queue->mutex);
     ended = true;
-    std::erase(queue->gathering, loop);
+    std::erase((*queue).*list, loop);
+  }
+  void pump(std::unique_lock<std::mutex>& lock) {
+    end();
     if (queue->gone) return;
     ++queue->pumping;
     backend->pump(lock);
@@ -93,8 +99,47 @@ struct LocalBackend::Turn {
   }
   LocalBackend* backend;
   std::shared_ptr<Queue> queue;
+  std::vector<Loop*> Queue::*list;
   Loop* loop;
   bool ended = false;
+};
+
+// A turn of a loop in which somebody wrote: a batch is one fsync, however many share it, so it
+// begins with whatever else the turn brings.
+struct LocalBackend::Turn : Later {
+  Turn(LocalBackend* b, Loop* l) : Later(b, &Queue::gathering, l) {}
+  static void begin(const std::shared_ptr<Turn>& turn) {
+    turn->loop->post([turn] {
+      std::unique_lock lock(turn->queue->mutex);
+      turn->pump(lock);
+    });
+  }
+};
+
+// While a loop's patient writes wait. They may have been taken along meanwhile, and others come.
+struct LocalBackend::Window : Later {
+  Window(LocalBackend* b, Loop* l) : Later(b, &Queue::windows, l) {}
+  static void begin(const std::shared_ptr<Window>& window, TimePoint due) {
+    window->loop->schedule(due, [window] {
+      if (auto again = window->look()) begin(window, *again);
+    });
+  }
+  // When to look again.
+  std::optional<TimePoint> look() {
+    std::unique_lock lock(queue->mutex);
+    auto first = std::find_if(
+        queue->waiting.begin(), queue->waiting.end(),
+        [this](const RequestPtr& r) { return r->loop == loop && r->state == State::kWaiting; });
+    if (first == queue->waiting.end()) {
+      end();
+      return std::nullopt;
+    }
+    if (loop->now() < (*first)->due) return (*first)->due;
+    queue->wanted = true;
+    pump(lock);
+    return std::nullopt;
+  }
+  using State = Request::State;
 };
 
 // Suspends the writer until its request is answered.
@@ -123,15 +168,23 @@ struct LocalBackend::Submit {
       return false;
     }
     Loop* loop = r->loop;
+    const bool patient = r->patient && q.waiting.size() + 1 < b->limits_.patient_batch;
+    const TimePoint due = r->due;
     q.waiting.push_back(std::move(r));
-    if (q.in_flight || std::find(q.gathering.begin(), q.gathering.end(), loop) != q.gathering.end())
-      return true;
-    q.gathering.push_back(loop);
-    std::shared_ptr<Queue> queue = b->queue_;
-    lock.unlock();
-    // With whatever else this turn of the loop brings: a batch is one fsync, however many share it.
-    auto turn = std::make_shared<Turn>(b, std::move(queue), loop);
-    loop->post([turn] { turn->end(); });
+    if (!patient) q.wanted = true;
+    std::vector<Loop*>& loops = patient ? q.windows : q.gathering;
+    if (!patient && q.in_flight) return true;
+    if (std::find(loops.begin(), loops.end(), loop) != loops.end()) return true;
+    loops.push_back(loop);
+    if (patient) {
+      auto window = std::make_shared<Window>(b, loop);
+      lock.unlock();
+      Window::begin(window, due);
+    } else {
+      auto turn = std::make_shared<Turn>(b, loop);
+      lock.unlock();
+      Turn::begin(turn);
+    }
     return true;
   }
   void await_resume() {}
@@ -201,6 +254,8 @@ Task<Result<Committed>> LocalBackend::commit(Context ctx, Transaction t) {
   auto r = std::make_shared<Request>();
   r->t = std::move(t);
   r->loop = &ctx.loop();
+  r->due = ctx.loop().now() + limits_.patience;
+  r->patient = r->t.patient && ctx.deadline() > r->due + 10 * limits_.patience;
   std::weak_ptr<Queue> weak = queue_;
   // A writer that gives up while its write is still waiting takes it back; later, nobody knows.
   std::optional<Context::Hook> hook;
@@ -230,7 +285,7 @@ Task<Result<int64_t>> LocalBackend::read(Context) {
 // Starts the next batch when none is under way. Called with the lock held; returns without it.
 void LocalBackend::pump(std::unique_lock<std::mutex>& lock) {
   Queue& q = *queue_;
-  while (!q.gone && !q.in_flight && !q.waiting.empty() && q.failed.ok()) {
+  while (!q.gone && !q.in_flight && q.wanted && q.failed.ok()) {
     q.in_flight = true;
     std::vector<RequestPtr> requests;
     while (!q.waiting.empty() && requests.size() < limits_.batch) {
@@ -240,6 +295,7 @@ void LocalBackend::pump(std::unique_lock<std::mutex>& lock) {
       r->state = Request::State::kInBatch;
       requests.push_back(std::move(r));
     }
+    q.wanted = !q.waiting.empty();
     Batch batch;
     batch.revision = q.revision;
     lock.unlock();
@@ -375,6 +431,7 @@ void LocalBackend::durable(Status s) {
     if (!s.ok()) {
       for (auto& r : q.waiting) q.answer(*r, q.failed, wakes);
       q.waiting.clear();
+      q.wanted = false;
     }
   }
   if (s.ok()) return pump(lock);

@@ -5,6 +5,10 @@
 // writers share one sync (group commit). Conditions are judged in queue order against the state
 // that includes the batches before. A batch is told, whole, once it is durable.
 //
+// Patient writes begin no batch until one of them has waited for Limits::patience, or there are
+// enough of them; any other write takes along, at once, those that wait, in the order in which they
+// came. One whose writer's deadline is near is treated like any other.
+//
 // When the log reports failure, nobody knows what of the batch is on the disk: after a failed
 // fsync the kernel may have dropped the dirty pages and marked them clean, so that trying again
 // proves nothing. The batch's writers get kOutcomeUnknown and every further write is refused
@@ -44,6 +48,12 @@ class LocalBackend final : public Backend {
   struct Limits {
     size_t queued_writes = 16'384;
     size_t batch = 1'024;
+    // How long a patient write waits for others. Five thousand nodes' Leases are 500 writes a
+    // second, of which six share a batch then; who waits for one has seconds.
+    Duration patience = 10ms;
+    // As many wait for nobody: what more would share of a sync is less than what their requests
+    // hold meanwhile (a seat of priority and fairness each).
+    size_t patient_batch = 32;
   };
   // `contents` is what the log's disk holds. `read_only`, when not OK, says why the disk can be
   // read and not written: the backend then begins as after a failed append.
@@ -62,7 +72,9 @@ class LocalBackend final : public Backend {
   struct Queue;  // shared with the requests, which may outlive the backend
   using RequestPtr = std::shared_ptr<Request>;
   struct Batch;
+  struct Later;
   struct Turn;
+  struct Window;
   struct Submit;
   // What conditions are judged by.
   struct Slot {

@@ -153,6 +153,7 @@ Task<Result<ObjectPtr>> Replica::write(Context ctx, StoreWrite w) {
                                                        : Transaction::If::kRevision;
   t.revision = w.revision;
   t.stored = std::move(w.stored);
+  t.patient = w.patient;
   t.origin = pending;
   auto done = co_await backend_->commit(ctx, std::move(t));
   if (!done.ok()) co_return done.status();

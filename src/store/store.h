@@ -35,6 +35,7 @@ struct StoreWrite {
   const KindDesc* kind = nullptr;
   Bytes stored;                  // null: delete
   std::optional<Document> tree;  // the tree that `stored` was encoded from, to keep warm
+  bool patient = false;          // see Transaction
 };
 
 struct StoreEvent {

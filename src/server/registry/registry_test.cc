@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 
 #include "base/encoding.h"
@@ -948,6 +949,30 @@ TEST(Delete, PreconditionsInUpstreamsWords) {
               "(other) does not match the UID in record (" +
                   std::string((*made)->uid()) +
                   "). The object might have been deleted and then recreated");
+}
+
+TEST(Registry, RenewalsOfLeasesWaitForOthers) {
+  World w;
+  w.disk.faults.sync_max = w.disk.faults.sync_min;  // far below what patience is
+  auto took = [&w](const std::function<Result<ObjectPtr>()>& write) {
+    const TimePoint start = w.loop->now();
+    auto made = write();
+    EXPECT_TRUE(made.ok()) << made.status().to_string();
+    return w.loop->now() - start;
+  };
+  auto create = [&w](const char* kind) {
+    return w.create(std::string(kind) + "\nmetadata: {name: a}\n");
+  };
+  const char *lease = "apiVersion: coordination.k8s.io/v1\nkind: Lease",
+             *event = "apiVersion: v1\nkind: Event\ninvolvedObject: {namespace: default}";
+  EXPECT_LT(took([&] { return create(lease); }), 5ms);
+  EXPECT_LT(took([&] { return create(event); }), 5ms);
+  EXPECT_GE(took([&] {
+              return w.patch("coordination.k8s.io/v1", "Lease", "a",
+                             "spec: {renewTime: '2030-01-01T00:00:00.000000Z'}");
+            }),
+            10ms);
+  EXPECT_LT(took([&] { return w.patch("v1", "Event", "a", "message: again"); }), 5ms);
 }
 
 }  // namespace

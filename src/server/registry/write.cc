@@ -564,6 +564,7 @@ Task<Result<Deleted>> Registry::modify(Context ctx, const KindDesc* kind, std::s
     w.kind = kind;
     w.condition = StoreWrite::If::kRevision;
     w.revision = current->revision();
+    w.patient = *outcome == Outcome::kStore && kind->facts->patient_updates;
     if (dry_run && *outcome == Outcome::kDelete) co_return Deleted{current, true};
     if (*outcome == Outcome::kStore) keep_times(next, current->tree()->root);
     if (*outcome == Outcome::kStore && kind->owner && !dry_run) {
