@@ -10,6 +10,7 @@
 #include <set>
 #include <unordered_set>
 
+#include "machinery/codec_json.h"
 #include "machinery/plain_json.h"
 #include "machinery/validation.h"
 #include "machinery/yaml_scalar.h"
@@ -479,6 +480,47 @@ class Writer {
   std::string out_;
 };
 
+// Where the JSON object ends that the text begins with; 0 when it does not end.
+size_t object_end(std::string_view text) {
+  size_t depth = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted) {
+      if (c == '\\') ++i;
+      if (c == '"') quoted = false;
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == '{' || c == '[') {
+      ++depth;
+    } else if ((c == '}' || c == ']') && --depth == 0) {
+      return i + 1;
+    }
+  }
+  return 0;
+}
+
+// Takes the JSON objects off the front of a text, one after the other as `jq` writes them: YAML
+// knows no such stream, nor tabs before a document. An object that is not JSON, or holds a member
+// twice, stays, and all after it: YAML says what is wrong.
+Status take_json_objects(std::string_view& text, std::vector<Document>& out) {
+  for (;;) {
+    const size_t start = text.find_first_not_of(" \t\r\n");
+    if (start == text.npos) text.remove_prefix(text.size());
+    if (start == text.npos || text[start] != '{') return {};
+    const size_t size = object_end(text.substr(start));
+    if (size == 0) return {};
+    std::vector<std::string> twice;
+    JsonOptions options;
+    options.duplicates = &twice;
+    Result<Document> read = parse_json(text.substr(start, size), options);
+    if (!read.ok() || !twice.empty()) return {};
+    if (out.size() >= kMaxDocuments) return yaml_error("more than 10000 documents");
+    out.push_back(std::move(*read));
+    text.remove_prefix(start + size);
+  }
+}
+
 }  // namespace
 
 Result<Document> parse_yaml(std::string_view text, YamlOptions options) {
@@ -494,8 +536,9 @@ Result<Document> parse_yaml(std::string_view text, YamlOptions options) {
 
 Result<std::vector<Document>> parse_yaml_all(std::string_view text, YamlOptions options) {
   TRY(check_size(text));
-  Reader reader(text, options);
   std::vector<Document> out;
+  if (!options.scalars_as_text) TRY(take_json_objects(text, out));
+  Reader reader(text, options);
   while (true) {
     Document doc;
     TRY_ASSIGN(more, reader.next(&doc));

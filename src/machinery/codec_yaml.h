@@ -25,7 +25,8 @@ struct YamlOptions {
 
 // The first document; null when there is none.
 Result<Document> parse_yaml(std::string_view text, YamlOptions options = {});
-// Every document that is not empty. At most 10,000.
+// Every document that is not empty. At most 10,000. JSON objects may follow each other with nothing
+// between them, and tabs may stand before the first.
 Result<std::vector<Document>> parse_yaml_all(std::string_view text, YamlOptions options = {});
 
 // As `kubectl get -o yaml` prints it: keys sorted, lists not indented, texts of several lines as

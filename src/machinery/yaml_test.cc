@@ -85,6 +85,37 @@ TEST(Yaml, Documents) {
   EXPECT_EQ((*all)[1].root["b"].as_int(), 2);
 }
 
+TEST(Yaml, StreamsOfJson) {
+  struct Case {
+    const char* text;
+    const char* want;  // the documents, or what the error holds
+  };
+  for (const Case& c : {
+           Case{"{\"a\":1}{\"b\":\"}{\"}\n{\"c\":[{}]}\n", R"({"a":1}{"b":"}{"}{"c":[{}]})"},
+           Case{"\n\t{\n\t\t\"a\": {\"b\": 1}\n\t}\n\t", R"({"a":{"b":1}})"},
+           Case{"{\"a\":\"\\\"}\"}\n---\nb: 2\n---\n{\"c\":3}\n", R"({"a":"\"}"}{"b":2}{"c":3})"},
+           Case{"{\"a\":1}\n# a word\n---\nb: 2\n", R"({"a":1}{"b":2})"},
+           Case{"{a: 1, b: [x, z]}\n", R"({"a":1,"b":["x","z"]})"},
+           Case{"{\"a\":1,\"a\":2}", "key \"a\" already set in map"},
+           Case{"{\"a\":1}{\"b\":", "error converting YAML to JSON"},
+           Case{"{\"a\":1}]", "error converting YAML to JSON"},
+       }) {
+    auto all = parse_yaml_all(c.text);
+    std::string got;
+    if (all.ok()) {
+      for (const Document& d : *all) got += to_json(d.root);
+      EXPECT_EQ(got, c.want) << c.text;
+    } else {
+      EXPECT_NE(all.status().message().find(c.want), std::string::npos)
+          << c.text << ": " << all.status().message();
+    }
+  }
+  std::string many;
+  for (int i = 0; i < 10'001; ++i) many += "{}";
+  EXPECT_FALSE(parse_yaml_all(many).ok());
+  EXPECT_FALSE(parse_yaml_all(std::string(100'000, '{')).ok());
+}
+
 TEST(Yaml, Errors) {
   EXPECT_EQ(round("a: b\nc: d: e\n"),
             "error converting YAML to JSON: yaml: line 2: mapping values are not allowed in this "
