@@ -11,6 +11,7 @@ namespace {
 
 struct StreamFlags {
   std::string container;
+  PodTimeout timeout;
   bool in = false, tty = false, quiet = false;
 
   void add_to(Flags& flags) {
@@ -19,6 +20,7 @@ struct StreamFlags {
               "annotation for selecting the container to be attached or the first container in the "
               "pod will be chosen",
               'c');
+    timeout.add_to(flags);
     flags.add("stdin", &in, "Pass stdin to the container", 'i');
     flags.add("tty", &tty, "Stdin is a TTY", 't');
     flags.add("quiet", &quiet, "Only print output from the remote session", 'q');
@@ -71,8 +73,9 @@ Status exec(Invocation& in) {
   if (in.args.size() < 2) {
     return failure("you must specify at least one command for the container");
   }
+  if (*f.timeout.wrong()) return in.usage(f.timeout.wrong());
   TRY_ASSIGN(session, in.session());
-  TRY_ASSIGN(pod, pod_for(*session, in.args[0]));
+  TRY_ASSIGN(pod, pod_for(*session, in.args[0], f.timeout));
   std::string phase(pod.object.root["status"]["phase"].as_string());
   if (phase == "Succeeded" || phase == "Failed") {
     return failure("cannot exec into a container in a completed pod; current phase is " + phase);
@@ -96,8 +99,9 @@ Status attach(Invocation& in) {
                                       "arguments) saw " +
                                           std::to_string(in.args.size()));
   }
+  if (*f.timeout.wrong()) return in.usage(f.timeout.wrong());
   TRY_ASSIGN(session, in.session());
-  TRY_ASSIGN(pod, pod_for(*session, in.args[0]));
+  TRY_ASSIGN(pod, pod_for(*session, in.args[0], f.timeout));
   TRY_ASSIGN(container, choose_container(pod.object.root, f.container, f.quiet));
   StreamOptions options = f.options();
   if (options.in && options.tty && !f.quiet) {

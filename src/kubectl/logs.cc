@@ -3,6 +3,7 @@
 
 #include "base/sync.h"
 #include "kubectl/pods.h"
+#include "kubectl/stream.h"
 #include "kubectl/verbs.h"
 #include "machinery/time.h"
 
@@ -11,12 +12,14 @@ namespace {
 
 struct LogFlags {
   Query query;
+  PodTimeout timeout{20s};
   std::string container, since_time, since;
   bool follow = false, previous = false, timestamps = false, all_containers = false;
   bool prefix = false, ignore_errors = false, all_pods = false;
   int64_t tail = -1, limit_bytes = 0, most_requests = 5;
 
   void add_to(Flags& flags) {
+    timeout.add_to(flags);
     flags.add("follow", &follow, "Specify if the logs should be streamed.", 'f');
     flags.add("previous", &previous,
               "If true, print the logs for the previous instance of the container in a pod if it "
@@ -67,6 +70,8 @@ struct LogFlags {
 
 struct Source {
   std::string path, query, prefix;
+  size_t skip = 0;           // bytes that were printed before
+  size_t* copied = nullptr;  // all that was read
 };
 
 // Whole lines with the prefix before each; without one the bytes as they come.
@@ -82,6 +87,10 @@ Task<Status> copy_log(Context ctx, Session* session, Source source) {
     Result<std::string> piece = co_await (*stream)->read(ctx);
     if (!piece.ok()) co_return failure(piece.status().message());
     if (piece->empty()) break;
+    if (source.copied) *source.copied += piece->size();
+    const size_t known = std::min(source.skip, piece->size());
+    piece->erase(0, known);
+    source.skip -= known;
     if (source.prefix.empty()) {
       print(*piece);
     } else {
@@ -154,8 +163,7 @@ Result<std::vector<Found>> wanted_pods(Session& session, LogFlags& f, const Args
   }
   if (!named.ok()) return named.status();
   const std::vector<Found>& found = *named;
-  TRY_ASSIGN(pods, pods_behind(session, found[0]));
-  if (pods.empty()) return failure("no pods found for " + found[0].display());
+  TRY_ASSIGN(pods, pods_behind(session, found[0], f.timeout));
   if (f.all_pods) return std::move(pods);
   if (pods.size() > 1) {
     print_error("Found " + std::to_string(pods.size()) + " pods, using pod/" + pods[0].name + "\n");
@@ -166,6 +174,17 @@ Result<std::vector<Found>> wanted_pods(Session& session, LogFlags& f, const Args
 }
 
 }  // namespace
+
+Status print_log(Session& session, const std::string& path, const std::string& query,
+                 size_t* printed) {
+  Source source;
+  source.skip = *printed;
+  *printed = 0;
+  source.copied = printed;
+  source.path = path;
+  source.query = query;
+  return session.await(copy_log(session.context(), &session, source));
+}
 
 Status logs(Invocation& in) {
   LogFlags f;
@@ -193,6 +212,7 @@ Status logs(Invocation& in) {
   if (!f.since.empty() && !f.since_time.empty()) {
     return failure("at most one of `sinceTime` or `sinceSeconds` may be specified");
   }
+  if (*f.timeout.wrong()) return failure(f.timeout.wrong());
   if (f.tail < -1) return failure("--tail must be greater than or equal to -1");
   if (f.all_containers && !f.container.empty()) {
     return failure("--all-containers=true should not be specified with container name " +

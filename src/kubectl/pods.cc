@@ -27,33 +27,21 @@ Result<std::string> selector_of(const Found& f) {
   return s.to_string();
 }
 
-}  // namespace
-
-Result<std::vector<Found>> pods_behind(Session& session, const Found& object) {
+// Best first.
+Result<std::vector<Found>> select_pods(Session& session, const Resource& pods,
+                                       const std::string& ns, const std::string& selector) {
   std::vector<Found> out;
-  TRY_ASSIGN(mapper, session.mapper());
-  TRY_ASSIGN(pods, mapper->find("pods"));
-  if (object.resource->group.empty() && object.resource->kind == "Pod") {
-    Found f;
-    f.resource = pods;
-    f.ns = object.ns;
-    f.name = object.name;
-    f.object = object.object.clone();
-    out.push_back(std::move(f));
-    return out;
-  }
-  TRY_ASSIGN(selector, selector_of(object));
   Query q;
   q.label_selector = selector;
   Target t;
-  t.resource = pods;
-  t.ns = object.ns;
+  t.resource = &pods;
+  t.ns = ns;
   TRY_ASSIGN(pages, fetch(session, q, t));
   for (const Document& page : pages) {
     for (const Value& item : page.root["items"].items()) {
       Found f;
-      f.resource = pods;
-      f.ns = object.ns;
+      f.resource = &pods;
+      f.ns = ns;
       f.name = item["metadata"]["name"].as_string();
       f.object.root = deep_copy(f.object.arena, item);
       out.push_back(std::move(f));
@@ -72,12 +60,43 @@ Result<std::vector<Found>> pods_behind(Session& session, const Found& object) {
   return out;
 }
 
-Result<Found> pod_for(Session& session, const std::string& word) {
+}  // namespace
+
+void PodTimeout::add_to(Flags& flags) {
+  flags.add("pod-running-timeout", &limit,
+            "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one "
+            "pod is running");
+}
+
+Result<std::vector<Found>> pods_behind(Session& session, const Found& object,
+                                       const PodTimeout& timeout) {
+  TRY_ASSIGN(mapper, session.mapper());
+  TRY_ASSIGN(pods, mapper->find("pods"));
+  if (object.resource->group.empty() && object.resource->kind == "Pod") {
+    std::vector<Found> out;
+    Found f;
+    f.resource = pods;
+    f.ns = object.ns;
+    f.name = object.name;
+    f.object = object.object.clone();
+    out.push_back(std::move(f));
+    return out;
+  }
+  TRY_ASSIGN(selector, selector_of(object));
+  const TimePoint end = session.loop().now() + timeout.limit;
+  for (;;) {
+    TRY_ASSIGN(found, select_pods(session, *pods, object.ns, selector));
+    if (!found.empty()) return std::move(found);
+    if (session.loop().now() >= end) return failure("timed out waiting for the condition");
+    session.sleep(std::min<Duration>(250ms, end - session.loop().now()));
+  }
+}
+
+Result<Found> pod_for(Session& session, const std::string& word, const PodTimeout& timeout) {
   Query q;
   q.args = word.find('/') == word.npos ? Args{"pods", word} : Args{word};
   TRY_ASSIGN(found, find_objects(session, q));
-  TRY_ASSIGN(pods, pods_behind(session, found[0]));
-  if (pods.empty()) return failure("no pods found for " + found[0].display());
+  TRY_ASSIGN(pods, pods_behind(session, found[0], timeout));
   return std::move(pods[0]);
 }
 

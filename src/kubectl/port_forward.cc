@@ -160,7 +160,8 @@ Task<Status> forward_all(Context root, Session* session, std::string path,
       }
       any = true;
       chosen = (*listener)->port();
-      print("Forwarding from " + host_port(address, chosen) + " -> " + std::to_string(p.remote) + "\n");
+      print("Forwarding from " + host_port(address, chosen) + " -> " + std::to_string(p.remote) +
+            "\n");
       std::fflush(stdout);
       f->group.spawn(accept_all(ctx, f, listener->get(), p.remote));
       f->listeners.push_back(std::move(*listener));
@@ -185,10 +186,13 @@ Task<Status> forward_all(Context root, Session* session, std::string path,
 Status port_forward(Invocation& in) {
   std::vector<std::string> addresses = {"localhost"};
   in.flags.add("address", &addresses, "Addresses to listen on (comma separated).");
+  PodTimeout timeout;
+  timeout.add_to(in.flags);
   TRY(in.parse());
   if (in.args.size() < 2) {
     return in.usage("TYPE/NAME and list of ports are required for port-forward");
   }
+  if (*timeout.wrong()) return in.usage(timeout.wrong());
   std::vector<std::string> listen;
   for (const std::string& a : addresses) {
     if (a == "localhost") {
@@ -201,8 +205,7 @@ Status port_forward(Invocation& in) {
   Query q;
   q.args = in.args[0].find('/') == std::string::npos ? Args{"pods", in.args[0]} : Args{in.args[0]};
   TRY_ASSIGN(found, find_objects(*session, q));
-  TRY_ASSIGN(pods, pods_behind(*session, found[0]));
-  if (pods.empty()) return failure("no pods found for " + found[0].display());
+  TRY_ASSIGN(pods, pods_behind(*session, found[0], timeout));
   const Found& pod = pods[0];
   std::vector<PortPair> pairs;
   for (size_t i = 1; i < in.args.size(); ++i) {

@@ -14,7 +14,9 @@ namespace {
 
 struct RunFlags {
   std::string image, labels, port, restart = "Always", pull_policy, overrides;
-  std::vector<std::string> env;
+  std::vector<std::string> env, annotations;
+  PodTimeout timeout;
+  bool leave_open = false;
   bool command = false, in = false, tty = false, attach = false, remove = false, expose = false;
   bool privileged = false, quiet = false;
 
@@ -28,6 +30,12 @@ struct RunFlags {
     flags.add("overrides", &overrides,
               "An inline JSON override for the generated object (a merge patch).");
     flags.add_array("env", &env, "Environment variables to set in the container.");
+    flags.add_array("annotations", &annotations, "Annotations to apply to the pod.");
+    timeout.add_to(flags);
+    flags.add("leave-stdin-open", &leave_open,
+              "If the pod is started in interactive mode or with stdin, leave stdin open after the "
+              "first attach completes. By default, stdin will be closed after the first attach "
+              "completes.");
     flags.add("command", &command,
               "If true and extra arguments are present, use them as the 'command' field in the "
               "container, rather than the 'args' field which is the default.");
@@ -55,6 +63,13 @@ Result<Document> pod_of(const RunFlags& f, const std::string& name, const std::s
     at(d, "metadata.labels")
         .set(d.arena, d.arena.copy(one.substr(0, eq)), text(d, one.substr(eq + 1)));
   }
+  for (const std::string& one : f.annotations) {
+    size_t eq = one.find('=');
+    if (eq == one.npos || eq == 0) return failure("invalid annotations format: " + one);
+    at(d, "metadata.annotations")
+        .set(d.arena, d.arena.copy(std::string_view(one).substr(0, eq)),
+             text(d, one.substr(eq + 1)));
+  }
   put(d, "spec.restartPolicy", f.restart);
   put(d, "spec.dnsPolicy", "ClusterFirst");
   at(d, "status") = Value::map();
@@ -65,7 +80,7 @@ Result<Document> pod_of(const RunFlags& f, const std::string& name, const std::s
   if (!f.pull_policy.empty()) c.set(d.arena, "imagePullPolicy", text(d, f.pull_policy));
   if (f.in) {
     c.set(d.arena, "stdin", Value(true));
-    c.set(d.arena, "stdinOnce", Value(true));
+    if (!f.leave_open) c.set(d.arena, "stdinOnce", Value(true));
   }
   if (f.tty) c.set(d.arena, "tty", Value(true));
   if (f.privileged) {
@@ -94,8 +109,8 @@ Result<Document> pod_of(const RunFlags& f, const std::string& name, const std::s
 }
 
 // Running, or ended already.
-Result<Document> await_start(Session& session, const std::string& path) {
-  TimePoint end = session.loop().now() + 60s;
+Result<Document> await_start(Session& session, const std::string& path, Duration limit) {
+  TimePoint end = session.loop().now() + limit;
   for (;;) {
     TRY_ASSIGN(pod, session.call(Call("GET", path)));
     std::string_view phase = pod.root["status"]["phase"].as_string();
@@ -109,19 +124,25 @@ Result<Document> await_start(Session& session, const std::string& path) {
   }
 }
 
-struct Ending {
-  int code = 0;
-  std::string reason;
-};
-
-Result<Ending> ending_of(Session& session, const std::string& path) {
-  TimePoint end = session.loop().now() + 60s;
+// The pod's exit code, once it has ended. A pod that starts again after a failure ends by success
+// alone.
+Status ending_of(Session& session, const std::string& path, bool once, Duration limit) {
+  TimePoint end = session.loop().now() + limit;
   for (;;) {
     TRY_ASSIGN(pod, session.call(Call("GET", path)));
-    const Value& done = pod.root["status"]["containerStatuses"].at(0)["state"]["terminated"];
-    if (done.is_map()) {
-      return Ending{static_cast<int>(done["exitCode"].as_int()),
-                    std::string(done["reason"].as_string())};
+    std::string_view phase = pod.root["status"]["phase"].as_string();
+    if (phase == "Succeeded") return Status();
+    if (phase == "Failed" && once) {
+      const Value& meta = pod.root["metadata"];
+      std::string who = "pod " + std::string(meta["namespace"].as_string()) + "/" +
+                        std::string(meta["name"].as_string());
+      const Value& done = pod.root["status"]["containerStatuses"].at(0)["state"]["terminated"];
+      const int code = static_cast<int>(done["exitCode"].as_int());
+      if (code == 0) return failure(who + " failed with unknown exit code");
+      std::string why = who + " terminated (" + std::string(done["reason"].as_string()) + ")";
+      std::string_view words = done["message"].as_string();
+      if (!words.empty()) why.append("\n").append(words);
+      return plain_failure(why, code);
     }
     if (session.loop().now() >= end) return failure("timed out waiting for the condition");
     session.sleep(100ms);
@@ -131,13 +152,12 @@ Result<Ending> ending_of(Session& session, const std::string& path) {
 Status attach_to(Session& session, const RunFlags& f, const Resource& pods, const std::string& ns,
                  const std::string& name) {
   std::string path = pods.path(ns, name);
-  TRY_ASSIGN(pod, await_start(session, path));
+  TRY_ASSIGN(pod, await_start(session, path, f.timeout.limit));
   std::string phase(pod.root["status"]["phase"].as_string());
+  size_t printed = 0;
+  const std::string container = "container=" + escape_query(name);
   if (phase == "Succeeded" || phase == "Failed") {
-    Call log("GET", path + "/log");
-    log.accept = "*/*";
-    TRY_ASSIGN(text, session.call_text(std::move(log)));
-    print(text);
+    TRY(print_log(session, path + "/log", container, &printed));
   } else {
     StreamOptions options;
     options.in = f.in;
@@ -148,16 +168,22 @@ Status attach_to(Session& session, const RunFlags& f, const Resource& pods, cons
     if (options.in && options.tty && !f.quiet) {
       print_error("If you don't see a command prompt, try pressing enter.\n");
     }
-    std::string query = "container=" + escape_query(name) + "&stdout=true";
+    // What it printed before somebody was attached.
+    if (Status s = print_log(session, path + "/log", container, &printed); !s.ok()) {
+      print_error("warning: couldn't fetch pre-attach logs: " + s.message() + "\n");
+    }
+    std::string query = container + "&stdout=true";
     if (options.in) query += "&stdin=true";
     query += options.tty ? "&tty=true" : "&stderr=true";
-    TRY(run_streams(session, path + "/attach", query, options));
+    // It may have ended meanwhile.
+    if (Status s = run_streams(session, path + "/attach", query, options); !s.ok()) {
+      print_error("warning: couldn't attach to pod/" + name +
+                  ", falling back to streaming logs: " + s.message() + "\n");
+      TRY(print_log(session, path + "/log", container + "&follow=true", &printed));
+    }
   }
-  if (f.restart == "Always") return Status();
-  TRY_ASSIGN(ending, ending_of(session, path));
-  if (ending.code == 0) return Status();
-  return plain_failure("pod " + ns + "/" + name + " terminated (" + ending.reason + ")",
-                       ending.code);
+  if (f.restart == "Always" || f.leave_open) return Status();
+  return ending_of(session, path, f.restart == "Never", f.timeout.limit);
 }
 
 }  // namespace
@@ -178,6 +204,7 @@ Status run_pod(Invocation& in) {
   bool attach = f.attach || f.in || f.tty;
   if (f.remove && !attach) return in.usage("--rm should only be used for attached containers");
   if (f.expose && f.port.empty()) return in.usage("must set --port when exposing a service");
+  if (*f.timeout.wrong()) return in.usage(f.timeout.wrong());
   TRY(writer.prepare());
   if (attach && writer.dry())
     return in.usage(

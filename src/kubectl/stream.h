@@ -17,4 +17,9 @@ struct StreamOptions {
 // ("command terminated with exit code 3").
 Status run_streams(Session& session, std::string path, std::string query, StreamOptions options);
 
+// A container's log, as it comes; the first `printed` bytes were shown before. `printed`: how long
+// it is by now.
+Status print_log(Session& session, const std::string& path, const std::string& query,
+                 size_t* printed);
+
 }  // namespace keles::kubectl
