@@ -107,6 +107,13 @@ const Command kCommands[] = {
      wait},
     {"apply", "Apply a configuration to a resource by file name or stdin", "-f FILENAME [options]",
      apply},
+    {"apply set-last-applied",
+     "Set the last-applied-configuration annotation on a live object to match the contents of a "
+     "file",
+     "-f FILENAME [options]", apply_set_last_applied},
+    {"apply view-last-applied",
+     "View the latest last-applied-configuration annotations of a resource/object",
+     "(TYPE [NAME | -l label] | TYPE/NAME | -f FILENAME) [options]", apply_view_last_applied},
     {"patch", "Update fields of a resource",
      "(-f FILENAME | TYPE NAME) [-p PATCH|--patch-file FILE] [options]", patch},
     {"replace", "Replace a resource by file name or stdin", "-f FILENAME [options]", replace},

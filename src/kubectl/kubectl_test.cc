@@ -226,6 +226,7 @@ TEST(CommandTest, UsageErrors) {
       {{"exec", "--pod-running-timeout=0s", "pod", "--", "ls"}, 1},
       {{"logs", "--pod-running-timeout=-1s", "pod"}, 1},
       {{"run", "x", "--image=a", "--annotations=a", "--dry-run=client"}, 1},
+      {{"apply", "set-last-applied", "cm/x"}, 1},
       {{"get", "--help"}, 0},
       {{"-n", "x", "create", "secret", "generic", "--help"}, 0},
       {{"rollout"}, 0},

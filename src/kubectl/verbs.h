@@ -9,6 +9,8 @@ Status annotate(Invocation& in);
 Status api_resources(Invocation& in);
 Status api_versions(Invocation& in);
 Status apply(Invocation& in);
+Status apply_set_last_applied(Invocation& in);
+Status apply_view_last_applied(Invocation& in);
 Status auth_can_i(Invocation& in);
 Status auth_whoami(Invocation& in);
 Status cluster_info(Invocation& in);
