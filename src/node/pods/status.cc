@@ -247,8 +247,10 @@ class StatusBuilder {
 
   // What it has been given; of one that runs, what it has of that by now.
   void add_resources(const Container& c, const cri::Container* running, ContainerStatusEdit s) {
-    const ResourceTexts* texts = in_.allocation ? in_.allocation->container(c.name()) : nullptr;
-    if (!texts) return;
+    if (!in_.allocation) return;
+    const ResourceTexts own = resource_texts(c.resources());  // of what is not resized
+    const ResourceTexts* texts = in_.allocation->container(c.name());
+    if (!texts) texts = &own;
     s.edit_resources();
     if (c.resources()) s.set_resources(c.resources());
     write_texts(*texts, s.edit_resources());

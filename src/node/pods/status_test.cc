@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "machinery/codec_json.h"
+#include "node/pods/resize.h"
 #include "node/testing.h"
 
 namespace keles::node {
@@ -301,6 +303,32 @@ TEST_F(StatusTest, InitContainers) {
   EXPECT_EQ(condition(s, "Initialized"),
             "False ContainersNotInitialized containers with incomplete status: [i]");
   EXPECT_EQ(s.container_statuses()[0].state().waiting().reason(), "PodInitializing");
+}
+
+// Of every container but an ephemeral one its status tells what it was given, resized or not.
+TEST_F(StatusTest, ResourcesOfEveryContainer) {
+  pod_ = pod_from(R"({"metadata":{"name":"p","uid":"u"},"spec":{
+      "initContainers":[
+        {"name":"once","image":"x:1","resources":{"limits":{"cpu":"2"},"requests":{"cpu":"1"}}},
+        {"name":"side","image":"x:1","restartPolicy":"Always","resources":{"requests":{"memory":"1Mi"}}},
+        {"name":"bare","image":"x:1"}],
+      "containers":[{"name":"a","image":"x:1","resources":{"requests":{"cpu":"3"}}}]}})");
+  actual_.containers = {container("once", ContainerState::kRunning)};
+  Allocation allocation = Allocation::wanted(*pod_);
+  in_.allocation = &allocation;
+  auto s = build();
+  std::string got;
+  for (auto list : {s.init_container_statuses(), s.container_statuses()}) {
+    for (auto c : list) {
+      got += std::string(c.name()) + " " + to_json(c.value()["resources"]) + " " +
+             to_json(c.value()["allocatedResources"]) + "\n";
+    }
+  }
+  EXPECT_EQ(got,
+            "once {\"limits\":{\"cpu\":\"2\"},\"requests\":{\"cpu\":\"1\"}} {\"cpu\":\"1\"}\n"
+            "side {\"requests\":{\"memory\":\"1Mi\"}} {\"memory\":\"1Mi\"}\n"
+            "bare {} null\n"
+            "a {\"requests\":{\"cpu\":\"3\"}} {\"cpu\":\"3\"}\n");
 }
 
 TEST_F(StatusTest, TransitionTimesAndForeignConditionsStay) {
