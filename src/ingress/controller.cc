@@ -12,6 +12,7 @@ constexpr char kKey[] = "routes";
 constexpr Duration kGather = 50ms;  // changes come in bunches
 constexpr Duration kPace = 1s;
 constexpr char kByService[] = "service";
+constexpr char kPortPrefix[] = "gateway-";
 
 // Of an Ingress's or a Service's status.
 template <class List>
@@ -50,6 +51,35 @@ std::vector<Address> addresses_of(const api::core_v1::Service& published) {
     out.push_back(std::move(a));
   }
   return out;
+}
+
+std::optional<Document> with_ports(const api::core_v1::Service& published,
+                                   const std::set<uint16_t>& ports, const Proxy& proxy) {
+  auto tcp = [](const api::core_v1::ServicePort& p) {
+    return p.protocol() == "TCP" || p.protocol().empty();
+  };
+  auto stale = [&ports](const api::core_v1::ServicePort& p) {
+    return p.name().starts_with(kPortPrefix) && !ports.contains(static_cast<uint16_t>(p.port()));
+  };
+  bool changes = false;
+  std::set<uint16_t> missing = ports;
+  for (auto p : published.spec().ports()) {
+    changes = changes || stale(p);
+    if (tcp(p)) missing.erase(static_cast<uint16_t>(p.port()));
+  }
+  if (!changes && missing.empty()) return std::nullopt;
+  Draft<api::core_v1::ServiceEdit> d(published);
+  auto list = d->edit_spec().edit_ports();
+  for (size_t i = published.spec().ports().size(); i-- > 0;)
+    if (stale(published.spec().ports()[i])) list.erase_at(i);
+  for (uint16_t port : missing) {
+    auto p = list.add();
+    p.set_name(kPortPrefix + std::to_string(port));
+    p.set_protocol("TCP");
+    p.set_port(port);
+    p.set_target_port(Value(int64_t{proxy.inner_port(port)}));
+  }
+  return d.take();
 }
 
 IngressController::IngressController(controllers::Deps deps, ControllerOptions options,
@@ -113,6 +143,8 @@ GatewayCluster IngressController::gateway_view(const Cluster& others) const {
   out.classes = gateway_kinds_.list("gatewayclasses");
   out.gateways = gateway_kinds_.list("gateways");
   out.routes = gateway_kinds_.list("httproutes");
+  out.grpc_routes = gateway_kinds_.list("grpcroutes");
+  out.tls_routes = gateway_kinds_.list("tlsroutes");
   out.grants = gateway_kinds_.list("referencegrants");
   out.others = &others;
   out.ns = [this](std::string_view name) {
@@ -120,7 +152,43 @@ GatewayCluster IngressController::gateway_view(const Cluster& others) const {
     return ns ? ns->metadata() : nullptr;
   };
   out.has_address = !addresses().empty();
+  if (const Ref<Service> published = published_service()) {
+    auto& ports = out.published_ports.emplace();
+    for (auto p : published->spec().ports())
+      if (p.protocol() == "TCP" || p.protocol().empty())
+        ports.insert(static_cast<uint16_t>(p.port()));
+  }
   return out;
+}
+
+Task<bool> IngressController::try_expressions(Context ctx, const IngressPlan* plan,
+                                              std::set<std::string>* refused) {
+  std::set<std::string> all;
+  for (const Rule& r : plan->table.rules)
+    for (std::string& e : expressions_of(r)) all.insert(std::move(e));
+  const size_t before = refused->size();
+  for (const std::string& e : all) {
+    Status s = co_await proxy_.try_expression(ctx, e);
+    if (!s.ok()) refused->insert(e);
+  }
+  co_return refused->size() > before;
+}
+
+// An update, not a patch: what another wrote meanwhile leads here again.
+Task<Status> IngressController::publish_ports(Context ctx, const RoutingTable* table) {
+  const Ref<Service> published = published_service();
+  if (!published) co_return Status();
+  std::set<uint16_t> ports = table->http;
+  ports.insert(table->https.begin(), table->https.end());
+  ports.insert(table->passthrough.begin(), table->passthrough.end());
+  auto body = with_ports(*published, ports, proxy_);
+  if (!body) co_return Status();
+  auto r = co_await client().update<Service>(ctx, std::move(*body));
+  if (r.status().is(Reason::kConflict) || r.status().is(Reason::kNotFound)) co_return Status();
+  if (!r.ok())
+    log::error("The Service before the proxy was not given the ports of Gateways",
+               {{"error", r.status()}});
+  co_return r.status();
 }
 
 Task<void> IngressController::try_certificates(Context ctx, IngressPlan* plan,
@@ -154,7 +222,7 @@ void IngressController::tell(const std::set<Problem>& problems) {
 }
 
 Task<Status> IngressController::write_addresses(Context ctx, const Cluster* cluster) {
-  if (!services_.get(options_.publish_namespace, options_.publish_service)) co_return Status();
+  if (!published_service()) co_return Status();
   const std::vector<Address> wanted = addresses();
   Status first;
   for (const Ref<Ingress>& i : cluster->ingresses) {
@@ -170,9 +238,13 @@ Task<Status> IngressController::write_addresses(Context ctx, const Cluster* clus
   co_return first;
 }
 
+Ref<api::core_v1::Service> IngressController::published_service() const {
+  if (options_.publish_service.empty()) return {};
+  return services_.get(options_.publish_namespace, options_.publish_service);
+}
+
 std::vector<Address> IngressController::addresses() const {
-  const Ref<Service> published =
-      services_.get(options_.publish_namespace, options_.publish_service);
+  const Ref<Service> published = published_service();
   return published ? addresses_of(*published) : std::vector<Address>();
 }
 
@@ -206,7 +278,7 @@ Task<Status> IngressController::write_gateways(Context ctx, const GatewayPlan* p
   }
   for (const RouteState& r : plan->routes) {
     auto body = with_status(r, now);
-    Status s = co_await write_one(ctx, "httproutes", std::move(body));
+    Status s = co_await write_one(ctx, r.plural, std::move(body));
     if (first.ok()) first = s;
   }
   co_return first;
@@ -223,12 +295,14 @@ Task<ReconcileResult> IngressController::reconcile(Context ctx, std::string) {
   RoutingTable without = plan.table;
   GatewayPlan gateway_plan = plan_gateways(gateways, &plan.table);
   co_await try_certificates(ctx, &plan, &gateways.refused);
-  if (!gateways.refused.empty()) {  // told to their listeners, which go without
+  const bool fewer = co_await try_expressions(ctx, &plan, &gateways.refused_expressions);
+  if (fewer || !gateways.refused.empty()) {  // told to their owners, which go without
     plan.table = std::move(without);
     gateway_plan = plan_gateways(gateways, &plan.table);
     co_await try_certificates(ctx, &plan, &gateways.refused);
   }
   tell(plan.problems);
+  const Status published = co_await publish_ports(ctx, &plan.table);
   Status s = co_await proxy_.apply(ctx, std::move(plan.table));
   if (!s.ok()) {
     log::error("The routes could not be put in place", {{"error", s}});
@@ -236,7 +310,8 @@ Task<ReconcileResult> IngressController::reconcile(Context ctx, std::string) {
   }
   s = co_await write_addresses(ctx, &cluster);
   Status told = co_await write_gateways(ctx, &gateway_plan);
-  co_return s.ok() ? told : s;
+  if (s.ok()) s = told;
+  co_return s.ok() ? published : s;
 }
 
 }  // namespace keles::ingress

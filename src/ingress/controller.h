@@ -3,7 +3,8 @@
 //
 // It reads Ingresses, their classes, Services and their EndpointSlices, and Secrets of type
 // kubernetes.io/tls; the Gateway API's kinds, where their definitions are installed, and
-// namespaces' labels; it writes the status of what is of its classes, and nothing else.
+// namespaces' labels; it writes the status of what is of its classes, and the ports of Gateways
+// ("gateway-8000") into the Service before the proxy, and nothing else.
 #pragma once
 
 #include <map>
@@ -29,6 +30,10 @@ struct ControllerOptions {
 };
 
 std::vector<Address> addresses_of(const api::core_v1::Service& published);
+// The Service with these listeners' ports beside its own; none when it has them already, and no
+// others of ours.
+std::optional<Document> with_ports(const api::core_v1::Service& published,
+                                   const std::set<uint16_t>& ports, const Proxy& proxy);
 
 // One key: the whole table. At most one new table a second.
 class IngressController final : public controllers::Controller {
@@ -50,8 +55,12 @@ class IngressController final : public controllers::Controller {
   Cluster view() const;
   // Takes out of the plan what the proxy would not serve.
   Task<void> try_certificates(Context ctx, IngressPlan* plan, std::set<std::string>* refused);
+  // True: some were refused that were not before.
+  Task<bool> try_expressions(Context ctx, const IngressPlan* plan, std::set<std::string>* refused);
+  Task<Status> publish_ports(Context ctx, const RoutingTable* table);
   void tell(const std::set<Problem>& problems);
   Task<Status> write_addresses(Context ctx, const Cluster* cluster);
+  Ref<Service> published_service() const;
   std::vector<Address> addresses() const;
   GatewayCluster gateway_view(const Cluster& others) const;
   Task<Status> write_gateways(Context ctx, const GatewayPlan* plan);

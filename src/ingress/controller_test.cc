@@ -21,6 +21,10 @@ using api::networking_v1::Ingress;
 class FakeProxy final : public Proxy {
  public:
   Task<Status> try_certificate(Context, net::TlsIdentity) override { co_return certificate; }
+  Task<Status> try_expression(Context, std::string) override { co_return Status(); }
+  uint16_t inner_port(uint16_t listener) const override {
+    return ProxyOptions().inner_port(listener);
+  }
   Task<Status> apply(Context, RoutingTable table) override {
     tables.push_back(std::move(table));
     co_return applied;
@@ -143,6 +147,35 @@ TEST_F(Controllers, ACertificateThatTheProxyRefusesStopsNobody) {
   EXPECT_EQ(proxy_.tables.back().certificates.size(), 0u);
   EXPECT_EQ(events(), (std::multiset<std::string>{"a InvalidCertificate 1"}));
   EXPECT_EQ(told_address("a"), "10.0.0.9 ");
+}
+
+TEST(WithPorts, OursComeAndGoAndTheUsersStay) {
+  SimLoop loop{1};
+  FakeClient client{loop};
+  FakeProxy proxy;
+  auto ports = [&](const std::string& had, const std::set<uint16_t>& wanted) {
+    client.put_yaml(
+        "{apiVersion: v1, kind: Service, metadata: {name: s, namespace: d}, spec: "
+        "{ports: [" +
+        had + "]}}");
+    auto d = with_ports(*client.now<api::core_v1::Service>("d", "s"), wanted, proxy);
+    if (!d) return std::string("as it is");
+    std::string out;
+    for (const Value& p : d->root["spec"]["ports"].items())
+      out += std::string(p["name"].as_string()) + "=" + std::to_string(p["port"].as_int()) + ">" +
+             std::to_string(p["targetPort"].as_int()) + " ";
+    return out;
+  };
+  const std::string own = "{name: http, port: 80, targetPort: 8080}, ";
+  EXPECT_EQ(ports(own, {}), "as it is");
+  EXPECT_EQ(ports(own, {80}), "as it is");
+  EXPECT_EQ(ports(own, {80, 81, 8080}),
+            "http=80>8080 gateway-81=81>64081 gateway-8080=8080>65024 ");
+  EXPECT_EQ(ports(own + "{name: gateway-81, port: 81, targetPort: 64081}", {82}),
+            "http=80>8080 gateway-82=82>64082 ");
+  EXPECT_EQ(ports(own + "{name: mine, port: 81, targetPort: 5}", {81}), "as it is");
+  EXPECT_EQ(ports(own + "{name: dns, port: 53, protocol: UDP, targetPort: 53}", {53}),
+            "http=80>8080 dns=53>53 gateway-53=53>64053 ");
 }
 
 TEST_F(Controllers, ATableThatWasNotTakenIsTriedAgain) {

@@ -1,12 +1,13 @@
-// From GatewayClasses, Gateways, HTTPRoutes and ReferenceGrants (gateway.networking.k8s.io/v1) and
-// what they name to rules of the routing table, and to what each is told. Pure.
+// From GatewayClasses, Gateways, routes of HTTP, gRPC and TLS and ReferenceGrants
+// (gateway.networking.k8s.io) and what they name to rules of the routing table, and to what each is
+// told. Pure.
 //
-// A Gateway's listeners are at the ports of the proxy: HTTP at 80, HTTPS at 443. What is not done
-// is told in conditions: a route that asks for it is not accepted, as a whole.
+// What is not done is told in conditions: a route that asks for it is not accepted, as a whole.
 #pragma once
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -28,7 +29,7 @@ struct Condition {
 struct ListenerState {
   std::string name;
   std::vector<Condition> conditions;
-  bool http_routes = true;  // what it takes: those, or nothing
+  std::vector<std::string> kinds;  // of the routes that it takes
   int64_t attached = 0;
 };
 
@@ -49,16 +50,21 @@ struct GatewayState {
 };
 struct RouteState {
   const Value* object = nullptr;
+  const char* plural = "";           // of its kind
   std::vector<ParentState> parents;  // of our Gateways
 };
 
 struct GatewayCluster {
-  std::vector<DocumentPtr> classes, gateways, routes, grants;
+  std::vector<DocumentPtr> classes, gateways, grants;
+  std::vector<DocumentPtr> routes, grpc_routes, tls_routes;
   const Cluster* others = nullptr;  // Services, endpoints, Secrets
   // A namespace as an object; null when there is none.
   std::function<DocumentPtr(std::string_view name)> ns;
-  std::set<std::string> refused;  // Secrets ("ns/name") that the proxy would not serve
+  std::set<std::string> refused;              // Secrets ("ns/name") that the proxy would not serve
+  std::set<std::string> refused_expressions;  // likewise
   bool has_address = false;
+  // Of the Service before the proxy; none: nobody knows of one.
+  std::optional<std::set<uint16_t>> published_ports;
 };
 
 struct GatewayPlan {
@@ -69,9 +75,13 @@ struct GatewayPlan {
 // Adds rules, backends and certificates to the table.
 GatewayPlan plan_gateways(const GatewayCluster& cluster, RoutingTable* table);
 
+// An Expression's texts in a rule.
+std::vector<std::string> expressions_of(const Rule& rule);
+
 // --- of gateway_route.cc ---
 
-// What a route's rules say, without hosts and listeners; or what of it is not done.
-Result<std::vector<Rule>> read_rule(const Value& rule);
+// What a route's rules say, without hosts, listeners and backends; or what of it is not done.
+Result<std::vector<Rule>> read_rule(const Value& rule, bool grpc);
+Status read_share_filters(const Value& filters, Share* share);
 
 }  // namespace keles::ingress

@@ -82,8 +82,12 @@ class Gateways : public ::testing::Test {
   Texts rules() {
     Texts out;
     for (const Rule& r : table_.rules)
-      out.push_back((r.secure ? "s " : "") + r.host.text() + (r.exact ? "=" : "^") + r.path + " " +
-                    r.method + std::to_string(r.headers.size()) + std::to_string(r.queries.size()));
+      out.push_back((r.port == 80 ? "" : std::to_string(r.port) + " ") + r.host.text() +
+                    (r.path_match == Rule::PathMatch::kExact    ? "="
+                     : r.path_match == Rule::PathMatch::kPrefix ? "^"
+                                                                : "~") +
+                    r.path + " " + r.method + std::to_string(r.headers.size()) +
+                    std::to_string(r.queries.size()));
     return out;
   }
 
@@ -103,7 +107,20 @@ TEST_F(Gateways, ListenersSayWhatTheyCannot) {
     const char *listener, *told;
   } rows[] = {
       {kHttp, ""},
-      {"{name: l, port: 8080, protocol: HTTP}", "Accepted=PortUnavailable Programmed=Invalid "},
+      {"{name: l, port: 8080, protocol: HTTP}", ""},
+      {"{name: l, port: 1, protocol: HTTP}", ""},
+      {"{name: l, port: 63999, protocol: HTTP}", ""},
+      {"{name: l, port: 64000, protocol: HTTP}", "Accepted=PortUnavailable Programmed=Invalid "},
+      {"{name: l, port: 443, protocol: HTTP}",
+       "Accepted=ProtocolConflict Conflicted=ProtocolConflict Programmed=Invalid "},
+      {"{name: l, port: 443, protocol: TLS, tls: {mode: Passthrough}}", ""},
+      {"{name: l, port: 80, protocol: TLS, tls: {mode: Passthrough}}",
+       "Accepted=ProtocolConflict Conflicted=ProtocolConflict Programmed=Invalid "},
+      {"{name: l, port: 443, protocol: TLS, tls: {mode: Terminate}}",
+       "Accepted=UnsupportedProtocol Programmed=Invalid "},
+      {"{name: l, port: 443, protocol: TLS, tls: {mode: Passthrough}, allowedRoutes: {kinds: "
+       "[{kind: HTTPRoute}]}}",
+       "ResolvedRefs=InvalidRouteKinds "},
       {"{name: l, port: 80, protocol: TCP}", "Accepted=UnsupportedProtocol Programmed=Invalid "},
       {"{name: l, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: none}]}}",
        "ResolvedRefs=InvalidCertificateRef Programmed=Invalid "},
@@ -162,7 +179,8 @@ TEST_F(Gateways, WhatARouteIsTold) {
       {"a", "parentRefs: [{name: g}], hostnames: [y.com], rules: []",
        "Accepted=NoMatchingListenerHostname "},
       {"a",
-       "parentRefs: [{name: g}], rules: [{matches: [{path: {type: RegularExpression, value: /}}]}]",
+       "parentRefs: [{name: g}], rules: [{matches: [{path: {type: RegularExpression, value: "
+       "\"/(\"}}]}]",
        "Accepted=UnsupportedValue "},
       {"a", "parentRefs: [{name: g}], rules: [{retry: {attempts: 1}}]",
        "Accepted=UnsupportedValue "},
@@ -198,6 +216,60 @@ TEST_F(Gateways, WhatARouteIsTold) {
   plan();
   EXPECT_EQ(route_told(), "");
   EXPECT_TRUE(table_.rules[0].shares[0].backend.has_value());
+}
+
+TEST_F(Gateways, RoutesOfEachKindHaveListenersOfTheirs) {
+  gateway("g",
+          "{name: h, port: 8080, protocol: HTTP, hostname: x.com}, {name: t, port: 8443, "
+          "protocol: TLS, tls: {mode: Passthrough}}, {name: k, port: 81, protocol: HTTP, "
+          "allowedRoutes: {kinds: [{kind: GRPCRoute}]}}");
+  cluster_.grpc_routes = {
+      doc(std::string("{metadata: {namespace: a, name: g, creationTimestamp: "
+                      "'2026-01-01T00:00:00Z'}, spec: {parentRefs: [{name: g}], rules: [{matches: "
+                      "[{method: {service: s, method: m}}, {method: {service: s}}, {method: "
+                      "{method: m}}], ") +
+          kWeb + "}]}}")};
+  cluster_.tls_routes = {
+      doc(std::string("{metadata: {namespace: a, name: t}, spec: {parentRefs: [{name: g}], "
+                      "hostnames: ['*.y.com', a.y.com], rules: [{") +
+          kWeb + "}]}}")};
+  plan();
+  EXPECT_EQ(route_told(), "");
+  const Texts one = {"=/s/m 00", "~^(?:/[^/]+/\\Qm\\E)$ 00", "^/s/ 00"};
+  Texts wanted;
+  for (const std::string& s : one) wanted.push_back("8080 x.com" + s);
+  for (const std::string& s : one) wanted.push_back("81 " + s);
+  EXPECT_EQ(rules(), wanted);
+  ASSERT_EQ(table_.tls_rules.size(), 2u);
+  EXPECT_EQ(table_.tls_rules[0].host.text(), "a.y.com") << "the name before the wildcard";
+  EXPECT_EQ(table_.tls_rules[0].shares[0].backend->text(), "a:web:80:tls");
+  EXPECT_EQ(table_.rules[0].shares[0].backend->text(), "a:web:80:grpc");
+  EXPECT_TRUE(table_.backends.at(*table_.rules[0].shares[0].backend).http2);
+  EXPECT_EQ(table_.http, (std::set<uint16_t>{81, 8080}));
+  EXPECT_EQ(table_.passthrough, std::set<uint16_t>{8443});
+  const auto& listeners = plan_.gateways[0].listeners;
+  EXPECT_EQ(listeners[0].kinds, (Texts{"HTTPRoute", "GRPCRoute"}));
+  EXPECT_EQ(listeners[1].kinds, Texts{"TLSRoute"});
+  EXPECT_EQ(listeners[2].kinds, Texts{"GRPCRoute"});
+
+  // An HTTPRoute that is younger wants the same host of the same listener.
+  cluster_.grpc_routes = {cluster_.grpc_routes[0]};
+  cluster_.tls_routes.clear();
+  cluster_.routes = {doc(std::string("{metadata: {namespace: a, name: r, creationTimestamp: "
+                                     "'2026-01-02T00:00:00Z'}, spec: {parentRefs: [{name: g}], "
+                                     "rules: [{") +
+                         kWeb + "}]}}")};
+  plan();
+  EXPECT_EQ(route_told(), "Accepted=HostnameConflict ");
+}
+
+TEST_F(Gateways, APortThatNobodyReachesIsPending) {
+  cluster_.published_ports = {80, 443};
+  gateway("g", std::string(kHttp) + ", {name: o, port: 81, protocol: HTTP}");
+  plan();
+  EXPECT_EQ(bad(plan_.gateways[0].listeners[0].conditions), "");
+  EXPECT_EQ(bad(plan_.gateways[0].listeners[1].conditions), "Programmed=Pending ");
+  EXPECT_TRUE(table_.http.contains(81)) << "it is served before it is published";
 }
 
 TEST_F(Gateways, NamespacesBySelector) {
@@ -280,9 +352,19 @@ TEST_F(Gateways, HostileTextsAreWords) {
     NameValue nv;
     nv.name = *Token::parse("X-H");
     nv.value = *Text::parse(h);
-    r.headers = r.queries = {nv};
+    Match m;
+    m.name = nv.name;
+    m.value = nv.value;
+    auto like = Expression::parse(h);
+    if (like.ok() && *h != '(') {
+      r.path_match = Rule::PathMatch::kExpression;
+      r.path = like->text();
+      m.like = *like;
+    }
+    r.headers = r.queries = {m};
     r.request.set = r.request.add = r.response.set = {nv};
     table.rules.push_back(r);
+    r = base;
     r.path_change.kind = PathChange::Kind::kPrefix;
     r.path_change.to = Path::parse(std::string("/") + h)->text();
     table.rules.push_back(r);

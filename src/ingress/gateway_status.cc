@@ -91,10 +91,10 @@ std::optional<Document> with_status(const GatewayState& state,
     w.set(v, "name", l.name);
     v.set(w.arena(), "attachedRoutes", Value(l.attached));
     Value kinds = Value::list();
-    if (l.http_routes) {
+    for (const std::string& kind : l.kinds) {
       Value& k = kinds.append(w.arena(), Value::map());
       w.set(k, "group", kGatewayGroup);
-      w.set(k, "kind", "HTTPRoute");
+      w.set(k, "kind", kind);
     }
     v.set(w.arena(), "supportedKinds", kinds);
     Value conditions = w.conditions((*before)["conditions"], l.conditions);

@@ -18,7 +18,10 @@ struct ProxyOptions {
   std::string directory = "/run/ingress";  // of its sockets
   uint16_t http_port = 8080, https_port = 8443;
   uint16_t status_port = 10254;  // /healthz, /metrics
-  net::TlsIdentity fallback;     // for hosts of no certificate
+  // Where in the pod a listener's port is: 80 and 443 at these, others at their own number, but for
+  // those that a pod's user may not have, or that are these: beyond kLastListenerPort.
+  uint16_t inner_port(uint16_t listener) const;
+  net::TlsIdentity fallback;  // for hosts of no certificate
 };
 
 // Name and content of each file; "haproxy.cfg" names the others in `place`.
@@ -27,5 +30,7 @@ ProxyFiles write_proxy_files(const RoutingTable& table, const ProxyOptions& opti
                              const std::string& place);
 // One that serves nothing but this certificate: for `haproxy -c`, which says whether it would.
 ProxyFiles write_certificate_check(const net::TlsIdentity& identity, const std::string& place);
+// Likewise of an Expression's text.
+ProxyFiles write_expression_check(const std::string& expression, const std::string& place);
 
 }  // namespace keles::ingress

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <set>
 
 #include "base/file.h"
 #include "base/temporary_directory.h"
@@ -74,10 +75,10 @@ TEST(HaproxyConfig, ATableBecomesMapsAndBackends) {
   EXPECT_EQ(files["exact.map"], "shop.example.com/a shop:web:80\n");
   EXPECT_EQ(files["prefix.map"], "/ shop:web:80\n.example.com/b/ shop:g:9000\n");
   EXPECT_EQ(files["defaults.map"], "* shop:web:80\n");
-  EXPECT_EQ(files["certificates.list"],
+  EXPECT_EQ(files["certificates-443.list"],
             "/place/fallback.pem\n"
-            "/place/certificate-0.pem shop.example.com *.example.com\n"
-            "/place/certificate-1.pem\n")
+            "/place/certificate-443-0.pem shop.example.com *.example.com\n"
+            "/place/certificate-443-1.pem\n")
       << "the second one's hosts are taken";
   const std::string& cfg = files["haproxy.cfg"];
   EXPECT_NE(cfg.find("\nbackend shop:web:80\n  balance roundrobin\n"
@@ -95,6 +96,18 @@ TEST(HaproxyConfig, ATableBecomesMapsAndBackends) {
     EXPECT_LT(gone, cfg.find("http-request set-var", begin)) << frontend;
     EXPECT_LT(cfg.find("http-request set-header X-Real-IP %[src]\n", begin),
               cfg.find("http-request set-var", begin));
+  }
+}
+
+TEST(HaproxyConfig, EachListenersPortHasOneOfThePod) {
+  ProxyOptions o;
+  const std::pair<uint16_t, uint16_t> rows[] = {
+      {80, 8080},    {443, 8443},   {81, 64081},    {1023, 65023},  {1024, 1024}, {8000, 8000},
+      {8080, 65024}, {8443, 65025}, {10254, 65026}, {63999, 63999}, {1, 64001}};
+  std::set<uint16_t> taken;
+  for (const auto& [listener, inner] : rows) {
+    EXPECT_EQ(o.inner_port(listener), inner);
+    EXPECT_TRUE(taken.insert(inner).second) << inner;
   }
 }
 

@@ -110,10 +110,8 @@ class Planner {
     const auto out = backend_name(ns_, name, port.port());
     if (!out) return out;
     if (plan_.table.backends.contains(*out)) return out;
-    Backend b;
-    b.http2 = port.app_protocol() == "kubernetes.io/h2c";
-    b.targets = targets_of(cluster_.slices(service.metadata().namespace_(), name), port.name());
-    plan_.table.backends[*out] = std::move(b);
+    plan_.table.backends[*out] =
+        backend_of(port, cluster_.slices(service.metadata().namespace_(), name));
     return out;
   }
 

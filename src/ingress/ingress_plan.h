@@ -46,6 +46,9 @@ IngressPlan plan_ingresses(const Cluster& cluster);
 // none is, those that still serve while they end.
 std::vector<Target> targets_of(const std::vector<Ref<api::discovery_v1::EndpointSlice>>& slices,
                                std::string_view port_name);
+// How its pods are spoken to (appProtocol), and which there are.
+Backend backend_of(const api::core_v1::ServicePort& port,
+                   const std::vector<Ref<api::discovery_v1::EndpointSlice>>& slices);
 // A Secret's certificate, made of what was parsed of it; or why it is none.
 Result<net::TlsIdentity> identity_of(const api::core_v1::Secret& secret);
 

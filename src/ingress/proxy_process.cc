@@ -39,18 +39,31 @@ Task<Status> ProxyProcess::check(Context ctx, std::string configuration) {
   co_return Status::bad_request("the proxy refuses it: " + ran->err.substr(0, 1000));
 }
 
-Task<Status> ProxyProcess::try_certificate(Context ctx, net::TlsIdentity identity) {
-  const std::string digest = net::sha256(identity.certificate_pem + "\n" + identity.key_pem);
-  if (good_certificates_.contains(digest)) co_return Status();
-  const std::string place = options_.directory + "/check";
-  Status s = write_all(place, write_certificate_check(identity, place));
+Task<Status> ProxyProcess::try_files(Context ctx, std::string key, ProxyFiles files,
+                                     std::string place) {
+  const std::string digest = net::sha256(key);
+  if (good_.contains(digest)) co_return Status();
+  Status s = write_all(place, files);
   if (s.ok()) s = co_await check(ctx, place + "/haproxy.cfg");
   (void)remove_tree(place);
   if (s.ok()) {
-    if (good_certificates_.size() >= kRemembered) good_certificates_.clear();
-    good_certificates_.insert(digest);
+    if (good_.size() >= kRemembered) good_.clear();
+    good_.insert(digest);
   }
   co_return s;
+}
+
+Task<Status> ProxyProcess::try_certificate(Context ctx, net::TlsIdentity identity) {
+  const std::string place = options_.directory + "/check";
+  ProxyFiles files = write_certificate_check(identity, place);
+  std::string key = "certificate\n" + identity.certificate_pem + "\n" + identity.key_pem;
+  co_return co_await try_files(ctx, std::move(key), std::move(files), place);
+}
+
+Task<Status> ProxyProcess::try_expression(Context ctx, std::string expression) {
+  const std::string place = options_.directory + "/check";
+  ProxyFiles files = write_expression_check(expression, place);
+  co_return co_await try_files(ctx, "expression\n" + expression, std::move(files), place);
 }
 
 Task<Status> ProxyProcess::apply(Context ctx, RoutingTable table) {

@@ -25,8 +25,12 @@ class Proxy {
   virtual ~Proxy() = default;
   // Why it would not serve that certificate; OK when it would.
   virtual Task<Status> try_certificate(Context ctx, net::TlsIdentity identity) = 0;
+  // Likewise of an Expression's text.
+  virtual Task<Status> try_expression(Context ctx, std::string expression) = 0;
   // Nothing is done when the table is the one that it has.
   virtual Task<Status> apply(Context ctx, RoutingTable table) = 0;
+  // Where a listener's port is at the pod.
+  virtual uint16_t inner_port(uint16_t listener) const = 0;
 };
 
 class ProxyProcess final : public Proxy {
@@ -34,12 +38,15 @@ class ProxyProcess final : public Proxy {
   // `ended` is called when HAProxy has ended by itself.
   ProxyProcess(Loop& loop, std::string program, ProxyOptions options, std::function<void()> ended);
   Task<Status> try_certificate(Context ctx, net::TlsIdentity identity) override;
+  Task<Status> try_expression(Context ctx, std::string expression) override;
+  uint16_t inner_port(uint16_t listener) const override { return options_.inner_port(listener); }
   Task<Status> apply(Context ctx, RoutingTable table) override;
   // No new connections; waits for those that are there, until ctx ends.
   Task<void> stop(Context ctx);
 
  private:
   Task<Status> check(Context ctx, std::string configuration);
+  Task<Status> try_files(Context ctx, std::string key, ProxyFiles files, std::string place);
   Task<void> watch(Context ctx);
 
   Loop& loop_;
@@ -50,7 +57,7 @@ class ProxyProcess final : public Proxy {
   TaskGroup group_;
   ProxyFiles files_;  // as for the place ""
   uint64_t generation_ = 0;
-  std::set<std::string> good_certificates_;  // digests of those that it takes
+  std::set<std::string> good_;  // digests of certificates and expressions that it takes
 };
 
 }  // namespace keles::ingress

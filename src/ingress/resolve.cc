@@ -1,6 +1,7 @@
 // What an Ingress names, as values: endpoints and certificates.
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/encoding.h"
 #include "ingress/ingress_plan.h"
 #include "net/key_pair.h"
@@ -56,6 +57,16 @@ std::vector<Target> targets_of(const std::vector<Ref<EndpointSlice>>& slices,
   std::vector<Target>& out = ready.empty() ? ending : ready;
   std::sort(out.begin(), out.end());
   out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+Backend backend_of(const api::core_v1::ServicePort& port,
+                   const std::vector<Ref<EndpointSlice>>& slices) {
+  Backend out;
+  const std::string_view spoken = port.app_protocol();
+  out.http2 = spoken == "kubernetes.io/h2c";
+  out.tls = ascii_lower(spoken) == "https" || spoken == "kubernetes.io/wss";
+  out.targets = targets_of(slices, port.name());
   return out;
 }
 

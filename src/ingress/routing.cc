@@ -59,15 +59,21 @@ std::optional<Path> Path::parse(std::string_view text) {
 
 std::string Path::elements() const { return text_.ends_with('/') ? text_ : text_ + "/"; }
 
-std::string BackendName::text() const { return ns + ":" + service + ":" + std::to_string(port); }
+std::string BackendName::text() const {
+  std::string out = ns + ":" + service + ":" + std::to_string(port);
+  if (protocol == Protocol::kGrpc) out += ":grpc";
+  if (protocol == Protocol::kTls) out += ":tls";
+  return out;
+}
 
-std::optional<BackendName> backend_name(std::string_view ns, std::string_view service,
-                                        int64_t port) {
+std::optional<BackendName> backend_name(std::string_view ns, std::string_view service, int64_t port,
+                                        BackendName::Protocol p) {
   if (!is_label(ns) || !is_label(service) || port < 1 || port > 65535) return std::nullopt;
   BackendName out;
   out.ns = ns;
   out.service = service;
   out.port = static_cast<uint16_t>(port);
+  out.protocol = p;
   return out;
 }
 

@@ -51,16 +51,25 @@ class Path {
   std::string text_;
 };
 
-// A Service's port.
+// Ports that listeners may have, and how many different ones of all Gateways: ports that the pod
+// cannot have itself are taken at one beyond these (ProxyOptions).
+inline constexpr int64_t kLastListenerPort = 63999;
+inline constexpr size_t kMaxListenerPorts = 100;
+inline bool is_listener_port(int64_t port) { return port >= 1 && port <= kLastListenerPort; }
+
+// A Service's port, and what is spoken to it.
 struct BackendName {
+  enum class Protocol : uint8_t { kHttp, kGrpc, kTls };  // kTls: the client's, passed on
+
   std::string ns, service;  // DNS labels
   uint16_t port = 0;
-  std::string text() const;  // "ns:service:80": what the proxy calls it
+  Protocol protocol = Protocol::kHttp;
+  std::string text() const;  // "ns:service:80", "ns:service:80:grpc": what the proxy calls it
   auto operator<=>(const BackendName&) const = default;
 };
 // None where a name is no DNS label or the port none.
-std::optional<BackendName> backend_name(std::string_view ns, std::string_view service,
-                                        int64_t port);
+std::optional<BackendName> backend_name(std::string_view ns, std::string_view service, int64_t port,
+                                        BackendName::Protocol p = BackendName::Protocol::kHttp);
 
 struct Target {
   IpAddress address;
@@ -69,13 +78,15 @@ struct Target {
 };
 
 struct Backend {
-  bool http2 = false;           // in clear text, of the first byte
+  bool http2 = false;           // of the first byte
+  bool tls = false;             // to the pods, whoever they say that they are
   std::vector<Target> targets;  // in order, each once; none: 503
   bool operator==(const Backend&) const = default;
 };
 
 struct Certificate {
   std::string ns, ingress, secret;  // where it comes from
+  uint16_t port = 443;              // of the listener
   std::vector<Host> hosts;          // served to who asks for these; none: for the names in it
   net::TlsIdentity identity;
 };

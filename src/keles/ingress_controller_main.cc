@@ -28,6 +28,10 @@ Status complete(IngressFlags* f) {
   TRY(take_port(f->http_port, "http-port", &f->run.proxy.http_port));
   TRY(take_port(f->https_port, "https-port", &f->run.proxy.https_port));
   TRY(take_port(f->status_port, "status-port", &f->run.proxy.status_port));
+  for (int64_t own : {f->http_port, f->https_port, f->status_port})
+    if (!ingress::is_listener_port(own))
+      return Status::bad_request("the ports of the flags are at most " +
+                                 std::to_string(ingress::kLastListenerPort));
   if (f->publish.empty()) return Status();
   const size_t slash = f->publish.find('/');
   if (slash == std::string::npos)
@@ -38,24 +42,30 @@ Status complete(IngressFlags* f) {
 }
 
 // The kinds of the Gateway API that are read, as discovery would tell them: each is asked for once
-// its definition is there.
+// its definition is there, in the first of its versions that is served.
 Result<std::vector<KindRef>> gateway_kinds() {
-  std::vector<KindRef> out;
-  auto add = [&out](const char* version, const char* resources) -> Status {
-    TRY_ASSIGN(doc, parse_json(std::string(R"({"version": ")") + version + R"(", "resources": [)" +
-                               resources + "]}"));
-    for (KindRef& k : read_remote_kinds(ingress::kGatewayGroup, doc.root))
-      out.push_back(std::move(k));
-    return Status();
+  struct Row {
+    const char *resource, *kind;
+    std::vector<const char*> versions;
+    bool cluster = false;
   };
-  TRY(add("v1", R"({"resource": "gatewayclasses", "scope": "Cluster",
-                    "responseKind": {"kind": "GatewayClass"}},
-                   {"resource": "gateways", "scope": "Namespaced",
-                    "responseKind": {"kind": "Gateway"}},
-                   {"resource": "httproutes", "scope": "Namespaced",
-                    "responseKind": {"kind": "HTTPRoute"}})"));
-  TRY(add("v1beta1", R"({"resource": "referencegrants", "scope": "Namespaced",
-                         "responseKind": {"kind": "ReferenceGrant"}})"));
+  const Row rows[] = {{"gatewayclasses", "GatewayClass", {"v1"}, true},
+                      {"gateways", "Gateway", {"v1"}},
+                      {"httproutes", "HTTPRoute", {"v1"}},
+                      {"grpcroutes", "GRPCRoute", {"v1"}},
+                      {"tlsroutes", "TLSRoute", {"v1", "v1alpha3", "v1alpha2"}},
+                      {"referencegrants", "ReferenceGrant", {"v1", "v1beta1"}}};
+  std::vector<KindRef> out;
+  for (const Row& row : rows) {
+    for (const char* version : row.versions) {
+      TRY_ASSIGN(doc, parse_json(std::string(R"({"version": ")") + version +
+                                 R"(", "resources": [{"resource": ")" + row.resource +
+                                 R"(", "scope": ")" + (row.cluster ? "Cluster" : "Namespaced") +
+                                 R"(", "responseKind": {"kind": ")" + row.kind + R"("}}]})"));
+      for (KindRef& k : read_remote_kinds(ingress::kGatewayGroup, doc.root))
+        out.push_back(std::move(k));
+    }
+  }
   return out;
 }
 
