@@ -11,6 +11,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace keles::announce;
   const std::string_view frame(reinterpret_cast<const char*>(data), size);
   const auto q = read_question(frame);
+  const auto claim = read_claim(frame);
+  if (claim && size > kLongestFrame) std::abort();
+  // Who asks without an address of his own would take what he asks for.
+  if (q && q->from.is_unspecified() && (!claim || claim->address != q->target)) std::abort();
   if (!q) return 0;
   if (size > kLongestFrame || (q->from_mac[0] & 1) != 0) std::abort();
   if (q->target.v6() != q->from.v6()) std::abort();

@@ -89,6 +89,12 @@ struct Node {
     announcer->renewed(loop.now());
     loop.advance(10ms);
   }
+  // Until nobody has said that what comes here is his.
+  void settle() { loop.advance(Announcer::kProbes * Announcer::kBetweenProbes + 10ms); }
+  size_t probed(const char* address) const {
+    const std::string frame = probe(ip(address), kOwn);
+    return static_cast<size_t>(std::count(wire.sent.begin(), wire.sent.end(), frame));
+  }
   // Whether a question for it is answered.
   bool answers(const char* address) {
     const size_t before = wire.sent.size();
@@ -148,6 +154,10 @@ TEST(Announcer, AnswersWhileItIsTheNode) {
   n.renew();
   EXPECT_EQ(n.wire.opened, 1);
   EXPECT_THAT(n.wire.heard, ElementsAre(ip("10.0.0.17"), ip("fd00::11")));
+  EXPECT_FALSE(n.answers("10.0.0.17")) << "somebody may have it";
+  n.settle();
+  EXPECT_EQ(n.probed("10.0.0.17"), 3u);
+  EXPECT_EQ(n.probed("fd00::11"), 3u);
   EXPECT_TRUE(n.answers("10.0.0.17"));
   EXPECT_FALSE(n.answers("10.0.0.18"));
   n.loop.advance(10s);
@@ -155,6 +165,7 @@ TEST(Announcer, AnswersWhileItIsTheNode) {
   EXPECT_EQ(n.announced("fd00::11"), 3u);
   n.renew();
   n.put("b", "n1", "{ip: 10.0.0.18}");
+  n.settle();
   EXPECT_TRUE(n.answers("10.0.0.18"));
   EXPECT_EQ(n.announced("10.0.0.17"), 3u) << "who had it tells nothing";
   n.put("a", "n2", "{ip: 10.0.0.17}, {ip: 'fd00::11'}");
@@ -179,6 +190,7 @@ TEST(Announcer, ACutOffNodeStopsByItself) {
   n.loop.advance(1s);
   EXPECT_FALSE(n.answers("10.0.0.17"));
   n.renew();
+  n.settle();
   EXPECT_TRUE(n.answers("10.0.0.17"));
   EXPECT_GE(n.announced("10.0.0.17"), 4u) << "another may have had it";
 }
@@ -189,13 +201,55 @@ TEST(Announcer, ALinkThatGoesIsOpenedAnew) {
   n.renew();
   (void)n.wire.arp.try_push("down");
   n.loop.advance(2s);
+  n.settle();
   EXPECT_EQ(n.wire.opened, 2);
   EXPECT_TRUE(n.answers("10.0.0.17"));
   // What the machine has by itself it answers for by itself.
   n.wire.own.insert(ip("10.0.0.18"));
   n.put("b", "n1", "{ip: 10.0.0.18}");
+  n.settle();
   EXPECT_FALSE(n.answers("10.0.0.18"));
   EXPECT_TRUE(n.answers("10.0.0.17"));
+}
+
+TEST(Announcer, WhatSomebodyHasIsLeftToHim) {
+  const NetMac other = {0x02, 0, 0, 0, 0, 0x0c};
+  Node n;
+  n.put("a", "n1", "{ip: 10.0.0.17}, {ip: 'fd00::11'}");
+  n.renew();
+  Question q;
+  q.target = ip("10.0.0.17");
+  q.from = ip("0.0.0.0");
+  q.from_mac = kOwn;
+  const std::string reply = answer(q, other);
+  const std::string advertised = announcement(ip("fd00::11"), other);
+  for (int i = 0; i < 20; ++i) {  // whoever has it answers each probe
+    const size_t before = n.probed("10.0.0.17"), before6 = n.probed("fd00::11");
+    n.renew();
+    n.loop.advance(490ms);
+    if (n.probed("10.0.0.17") > before) (void)n.wire.arp.try_push(reply);
+    if (n.probed("fd00::11") > before6) (void)n.wire.discovery.try_push(advertised);
+    n.loop.advance(10ms);
+    EXPECT_GE(n.probed("10.0.0.17"), 1u);
+  }
+  EXPECT_EQ(n.announced("10.0.0.17") + n.announced("fd00::11"), 0u);
+  EXPECT_FALSE(n.answers("10.0.0.17"));
+  EXPECT_LT(n.probed("10.0.0.17"), 20u) << "less and less often";
+  for (int i = 0; i < 4; ++i) {  // it goes
+    n.renew();
+    n.loop.advance(10s);
+  }
+  EXPECT_TRUE(n.answers("10.0.0.17"));
+  EXPECT_EQ(n.announced("fd00::11"), 3u);
+  // Who looks whether anybody has it is answered; our own frames are nobody's claim.
+  const size_t sent = n.wire.sent.size();
+  (void)n.wire.arp.try_push(probe(ip("10.0.0.17"), other));
+  n.loop.advance(10ms);
+  EXPECT_EQ(n.wire.sent.size(), sent + 1);
+  n.put("b", "n1", "{ip: 10.0.0.18}");
+  (void)n.wire.arp.try_push(probe(ip("10.0.0.18"), kOwn));
+  n.settle();
+  EXPECT_TRUE(n.answers("10.0.0.18"));
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ namespace {
 // Those whose neighbours changed a moment ago take no other MAC for a second.
 constexpr int kAnnouncements = 3;
 constexpr Duration kBetween = 1s;
+constexpr Duration kLongestPause = 30s;
 
 std::string key_of(const Service& s) {
   return std::string(s.metadata().namespace_()) + "/" + std::string(s.metadata().name());
@@ -99,6 +100,7 @@ Task<void> Announcer::run(Context ctx) {
 Task<Status> Announcer::session(Context ctx, NeighborLink* link) {
   asked_for_.clear();
   active_.clear();
+  probing_.clear();
   untold_.clear();
   broken_ = Status();
   Context life = ctx.child();
@@ -113,11 +115,13 @@ Task<Status> Announcer::session(Context ctx, NeighborLink* link) {
     const std::set<IpAddress> addresses = wanted(now);
     s = broken_;
     if (s.ok()) s = take(link, addresses);
+    if (s.ok()) s = probe_some(link, now);
     if (s.ok()) s = announce(link);
     if (!s.ok() || addresses.empty()) break;
     // Until something changes, is to be said again, or nothing was heard of the API for too long.
     Duration wait = *renewed_ + kOutOfTouch - now;
     if (!untold_.empty()) wait = std::min(wait, kBetween);
+    for (const auto& [ip, p] : probing_) wait = std::min(wait, p.next - now);
     Context rest = ctx.with_timeout(wait);
     (void)co_await changed_.wait(rest);
   }
@@ -141,19 +145,38 @@ Status Announcer::take(NeighborLink* link, const std::set<IpAddress>& addresses)
     }
   }
   TRY(link->listen_for(next));
-  for (const IpAddress& ip : next) {
-    if (active_.contains(ip)) continue;
-    untold_[ip] = kAnnouncements;
-    log::info("Announcing a load balancer address",
-              {{"address", ip.text()}, {"mac", mac_text(link->mac())}});
-  }
-  for (const IpAddress& ip : active_) {
-    if (next.contains(ip)) continue;
+  for (const IpAddress& ip : next)
+    if (!active_.contains(ip)) probing_.try_emplace(ip);  // at once
+  std::erase_if(probing_, [&next](const auto& p) { return !next.contains(p.first); });
+  std::erase_if(active_, [&](const IpAddress& ip) {
+    if (next.contains(ip)) return false;
     untold_.erase(ip);
     log::info("No longer announcing a load balancer address", {{"address", ip.text()}});
-  }
-  active_ = std::move(next);
+    return true;
+  });
   asked_for_ = addresses;
+  return {};
+}
+
+// Those that nobody was heard to have are answered for from now on.
+Status Announcer::probe_some(NeighborLink* link, TimePoint now) {
+  for (auto it = probing_.begin(); it != probing_.end();) {
+    auto& [ip, p] = *it;
+    if (now < p.next) {
+      ++it;
+    } else if (p.left > 0) {
+      TRY(link->send(probe(ip, link->mac())));
+      --p.left;
+      p.next = now + kBetweenProbes;
+      ++it;
+    } else {
+      active_.insert(ip);
+      untold_[ip] = kAnnouncements;
+      log::info("Announcing a load balancer address",
+                {{"address", ip.text()}, {"mac", mac_text(link->mac())}});
+      it = probing_.erase(it);
+    }
+  }
   return {};
 }
 
@@ -174,6 +197,7 @@ Task<void> Announcer::answer_questions(Context ctx, NeighborLink* link, bool v6)
       changed_.set();
       co_return;
     }
+    hear_claim(link, *frame, ctx.loop().now());
     answer_one(link, *frame, ctx.loop().now());
   }
 }
@@ -182,15 +206,32 @@ void Announcer::answer_one(NeighborLink* link, const std::string& frame, TimePoi
   const auto question = read_question(frame);
   if (!question || !active_.contains(question->target)) return;
   if (!renewed_ || now - *renewed_ >= kOutOfTouch) return;
-  if (!question->is_claim()) {
-    // A link that fails says so where it is read.
-    (void)link->send(answer(*question, link->mac()));
-    return;
+  if (question->is_claim()) return;
+  // A link that fails says so where it is read.
+  (void)link->send(answer(*question, link->mac()));
+}
+
+void Announcer::hear_claim(NeighborLink* link, const std::string& frame, TimePoint now) {
+  const auto claim = read_claim(frame);
+  if (!claim || claim->mac == link->mac()) return;
+  const auto asked = probing_.find(claim->address);
+  const bool has_it = asked != probing_.end();
+  // Who looks whether anybody has what we have is answered, and takes it from nobody.
+  const auto question = read_question(frame);
+  const bool looks = question && question->from.is_unspecified();
+  if (!has_it && (looks || !active_.contains(claim->address))) return;
+  if (has_it) {
+    Probing& p = asked->second;
+    p.left = kProbes;
+    if (p.next > now + kBetweenProbes) return;  // it waits already
+    p.next = now + p.pause;
+    p.pause = std::min<Duration>(p.pause * 2, kLongestPause);
+    changed_.set();
   }
-  const std::string who = mac_text(question->from_mac);
-  if (claimed_.news(now, question->target.text() + who)) {
+  const std::string who = mac_text(claim->mac);
+  if (claimed_.news(now, claim->address.text() + who)) {
     log::warn("Another machine says that it has a load balancer address",
-              {{"address", question->target.text()}, {"mac", who}});
+              {{"address", claim->address.text()}, {"mac", who}, {"announced", !has_it}});
   }
 }
 

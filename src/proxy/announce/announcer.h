@@ -6,6 +6,11 @@
 // In: Services (their status, and who announces them: client/announced_by.h). Out: answers, and
 // unasked announcements when an address comes here.
 //
+// Before an address is announced the link is asked whether anybody has it (RFC 5227, RFC 4862):
+// three times in 600 ms, which is sooner than those say, so that a balancer whose node died is back
+// soon. Who has it keeps it: it is asked for again later, and the log says whose it is. A node that
+// was named before, and has not heard that it is no longer, is such a one for a moment.
+//
 // Two nodes do not answer for one address: of a Service one is named. A node that is cut off, and
 // hears of no change, stops by itself 30 s after the last renewal of its Lease that it knows of,
 // before any controller takes it for dead (40 s, --node-monitor-grace-period).
@@ -47,6 +52,8 @@ class Announcer {
  public:
   using Open = std::function<Result<std::unique_ptr<NeighborLink>>()>;
   static constexpr Duration kOutOfTouch = 30s;
+  static constexpr int kProbes = 3;
+  static constexpr Duration kBetweenProbes = 200ms;
 
   Announcer(InformerFactory& informers, AnnouncerOptions options, Open open);
   // Until ctx ends. The informers are started by the caller.
@@ -59,7 +66,9 @@ class Announcer {
   Task<Status> session(Context ctx, NeighborLink* link);
   Task<void> answer_questions(Context ctx, NeighborLink* link, bool v6);
   Status take(NeighborLink* link, const std::set<IpAddress>& addresses);
+  Status probe_some(NeighborLink* link, TimePoint now);
   Status announce(NeighborLink* link);
+  void hear_claim(NeighborLink* link, const std::string& frame, TimePoint now);
   void answer_one(NeighborLink* link, const std::string& frame, TimePoint now);
 
   AnnouncerOptions options_;
@@ -69,7 +78,13 @@ class Announcer {
   std::optional<TimePoint> renewed_;
   Event changed_;
   // Of a session:
+  struct Probing {
+    int left = kProbes;
+    TimePoint next;
+    Duration pause = 1s;  // after somebody else had it
+  };
   std::set<IpAddress> asked_for_, active_;  // active_: those that are answered for
+  std::map<IpAddress, Probing> probing_;    // those that will be, unless somebody has them
   std::map<IpAddress, int> untold_;         // announcements that are still to be sent
   Status broken_;
   Recurring failing_, claimed_;

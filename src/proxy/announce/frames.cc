@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint16_t kArp = 0x0806, kIpv6 = 0x86dd;
 constexpr NetMac kEverybody = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+constexpr uint16_t kArpRequest = 1, kArpReply = 2;
 constexpr uint8_t kIcmp6 = 58, kSolicitation = 135, kAdvertisement = 136, kHopLimit = 255;
 constexpr uint8_t kSourceMac = 1, kTargetMac = 2;  // options of neighbour discovery
 constexpr size_t kIpv6Header = 40, kSolicitationHeader = 24;
@@ -95,55 +96,70 @@ uint16_t checksum6(const IpAddress& from, const IpAddress& to, std::string_view 
   return static_cast<uint16_t>(~sum);
 }
 
-std::optional<Question> read_arp(Reader r, const NetMac& sender) {
+// An ARP message of either operation, as a question; which one it is.
+std::optional<Question> read_arp(Reader r, const NetMac& sender, uint16_t* operation) {
   const bool ethernet_and_ip = r.number() == 1 && r.number() == 0x0800;
   const bool sizes = r.byte() == 6 && r.byte() == 4;
-  const bool request = r.number() == 1;
+  *operation = r.number();
   Question q;
   q.from_mac = r.mac();
   q.from = r.address(4);
   r.skip(6);
   q.target = r.address(4);
-  if (!r.ok() || !ethernet_and_ip || !sizes || !request) return std::nullopt;
+  if (!r.ok() || !ethernet_and_ip || !sizes) return std::nullopt;
   // An answer goes to who sent it, and to nobody whom it names.
   if (q.from_mac != sender || is_multicast(sender)) return std::nullopt;
   return q;
 }
 
-// The MAC that the options tell. False: they are none.
-bool read_options(std::string_view options, std::optional<NetMac>* source) {
+// The MAC that the option of that type tells. False: they are none.
+bool read_options(std::string_view options, uint8_t wanted, std::optional<NetMac>* mac) {
   while (!options.empty()) {
     Reader r(options);
     const uint8_t type = r.byte();
     const size_t size = size_t{r.byte()} * 8;
     if (!r.ok() || size == 0 || size > options.size()) return false;
-    if (type == kSourceMac && size == 8) *source = r.mac();
+    if (type == wanted && size == 8) *mac = r.mac();
     options.remove_prefix(size);
   }
   return true;
 }
 
-std::optional<Question> read_solicitation(Reader r, const NetMac& sender) {
+// A message of neighbour discovery, from this link and whole.
+struct Discovery {
+  IpAddress from, to, target;
+  std::optional<NetMac> mac;  // of the option
+};
+std::optional<Discovery> read_discovery(Reader r, uint8_t type, uint8_t option) {
   const bool version6 = r.byte() >> 4 == 6;
   r.skip(3);
   const size_t length = r.number();
   const bool icmp = r.byte() == kIcmp6, from_link = r.byte() == kHopLimit;
-  Question q;
-  q.from = r.address(16);
-  const IpAddress to = r.address(16);
+  Discovery d;
+  d.from = r.address(16);
+  d.to = r.address(16);
   if (!r.ok() || !version6 || !icmp || !from_link) return std::nullopt;
   if (length < kSolicitationHeader || length > r.rest().size()) return std::nullopt;
   const std::string_view message = r.rest().substr(0, length);
-  if (checksum6(q.from, to, message) != 0) return std::nullopt;
+  if (checksum6(d.from, d.to, message) != 0) return std::nullopt;
   Reader m(message);
-  const bool solicits = m.byte() == kSolicitation && m.byte() == 0;
-  m.skip(6);  // the checksum, and what is reserved
-  q.target = m.address(16);
-  std::optional<NetMac> told;
-  if (!solicits || !m.ok() || !read_options(m.rest(), &told)) return std::nullopt;
-  if (is_multicast6(q.target) || is_multicast6(q.from)) return std::nullopt;
-  if (q.from.is_unspecified() && (told || to != solicited_node(q.target))) return std::nullopt;
-  q.from_mac = told.value_or(sender);
+  const bool such = m.byte() == type && m.byte() == 0;
+  m.skip(6);  // the checksum, flags, and what is reserved
+  d.target = m.address(16);
+  if (!such || !m.ok() || !read_options(m.rest(), option, &d.mac)) return std::nullopt;
+  if (is_multicast6(d.target) || is_multicast6(d.from)) return std::nullopt;
+  return d;
+}
+
+std::optional<Question> read_solicitation(Reader r, const NetMac& sender) {
+  const auto d = read_discovery(r, kSolicitation, kSourceMac);
+  if (!d) return std::nullopt;
+  if (d->from.is_unspecified() && (d->mac || d->to != solicited_node(d->target)))
+    return std::nullopt;
+  Question q;
+  q.target = d->target;
+  q.from = d->from;
+  q.from_mac = d->mac.value_or(sender);
   if (is_multicast(q.from_mac)) return std::nullopt;
   return q;
 }
@@ -157,22 +173,28 @@ std::string arp(uint16_t operation, const NetMac& to, const IpAddress& target, c
   return w.take();
 }
 
+// An IPv6 frame of a message of neighbour discovery; `text`: of its checksum.
+template <class Text>
+std::string discovery(const NetMac& to_mac, const IpAddress& to, const NetMac& mac,
+                      const IpAddress& from, Text text) {
+  const std::string message = text(checksum6(from, to, text(0)));
+  Writer w;
+  w.bytes(to_mac).bytes(mac).number(kIpv6);
+  w.byte(0x60).zeros(3).number(static_cast<uint16_t>(message.size()));
+  w.byte(kIcmp6).byte(kHopLimit).bytes(from.bytes()).bytes(to.bytes()).text(message);
+  return w.take();
+}
+
 std::string advertisement(const NetMac& to_mac, const IpAddress& to, const IpAddress& target,
                           const NetMac& mac, bool solicited) {
   constexpr uint8_t kSolicited = 0x40, kOverride = 0x20;
-  auto message = [&](uint16_t checksum) {
+  return discovery(to_mac, to, mac, target, [&](uint16_t checksum) {
     Writer w;
     w.byte(kAdvertisement).byte(0).number(checksum);
     w.byte(solicited ? kSolicited | kOverride : kOverride).zeros(3);
     w.bytes(target.bytes()).byte(kTargetMac).byte(1).bytes(mac);
     return w.take();
-  };
-  const std::string text = message(checksum6(target, to, message(0)));
-  Writer w;
-  w.bytes(to_mac).bytes(mac).number(kIpv6);
-  w.byte(0x60).zeros(3).number(static_cast<uint16_t>(text.size())).byte(kIcmp6).byte(kHopLimit);
-  w.bytes(target.bytes()).bytes(to.bytes()).text(text);
-  return w.take();
+  });
 }
 
 const IpAddress& all_nodes() {
@@ -190,14 +212,59 @@ std::optional<Question> read_question(std::string_view frame) {
   const NetMac sender = r.mac();
   const uint16_t type = r.number();
   if (!r.ok()) return std::nullopt;
-  if (type == kArp) return read_arp(r, sender);
   if (type == kIpv6) return read_solicitation(r, sender);
-  return std::nullopt;
+  uint16_t operation = 0;
+  auto q = type == kArp ? read_arp(r, sender, &operation) : std::nullopt;
+  return operation == kArpRequest ? q : std::nullopt;
+}
+
+std::optional<Claim> read_claim(std::string_view frame) {
+  if (frame.size() > kLongestFrame) return std::nullopt;
+  Reader r(frame);
+  r.skip(6);
+  const NetMac sender = r.mac();
+  const uint16_t type = r.number();
+  if (!r.ok()) return std::nullopt;
+  Claim out;
+  out.mac = sender;
+  if (type == kArp) {
+    uint16_t operation = 0;
+    const auto q = read_arp(r, sender, &operation);
+    if (!q || (operation != kArpRequest && operation != kArpReply)) return std::nullopt;
+    const bool probes = operation == kArpRequest && q->from.is_unspecified();
+    out.address = probes ? q->target : q->from;
+    return out;
+  }
+  if (type != kIpv6) return std::nullopt;
+  if (const auto asks = read_solicitation(r, sender)) {
+    if (!asks->from.is_unspecified()) return std::nullopt;
+    out.address = asks->target;
+    return out;
+  }
+  const auto says = read_discovery(r, kAdvertisement, kTargetMac);
+  if (!says) return std::nullopt;
+  out.address = says->target;
+  out.mac = says->mac.value_or(sender);
+  return out;
+}
+
+std::string probe(const IpAddress& target, const NetMac& mac) {
+  if (!target.v6())
+    return arp(kArpRequest, kEverybody, *IpAddress::parse("0.0.0.0"), mac, NetMac{}, target);
+  const IpAddress group = solicited_node(target);
+  NetMac to = {0x33, 0x33};
+  const auto bytes = group.bytes();
+  std::copy(bytes.begin() + 12, bytes.end(), to.begin() + 2);
+  return discovery(to, group, mac, *IpAddress::parse("::"), [&](uint16_t checksum) {
+    Writer w;
+    w.byte(kSolicitation).byte(0).number(checksum).zeros(4).bytes(target.bytes());
+    return w.take();
+  });
 }
 
 std::string answer(const Question& asked, const NetMac& mac) {
   const IpAddress& target = asked.target;
-  if (!target.v6()) return arp(2, asked.from_mac, target, mac, asked.from_mac, asked.from);
+  if (!target.v6()) return arp(kArpReply, asked.from_mac, target, mac, asked.from_mac, asked.from);
   if (asked.from.is_unspecified())
     return advertisement(kAllNodesMac, all_nodes(), target, mac, false);
   return advertisement(asked.from_mac, asked.from, target, mac, true);
@@ -205,7 +272,7 @@ std::string answer(const Question& asked, const NetMac& mac) {
 
 std::string announcement(const IpAddress& target, const NetMac& mac) {
   if (target.v6()) return advertisement(kAllNodesMac, all_nodes(), target, mac, false);
-  return arp(1, kEverybody, target, mac, NetMac{}, target);
+  return arp(kArpRequest, kEverybody, target, mac, NetMac{}, target);
 }
 
 IpAddress solicited_node(const IpAddress& v6) {

@@ -27,6 +27,17 @@ struct Question {
 // An ARP request, or a neighbour solicitation whose hop limit and checksum are right.
 std::optional<Question> read_question(std::string_view frame);
 
+// Somebody says that he has an address, or asks whether anybody has it before he takes it: of both
+// another machine must not take it (RFC 5227, 2.1.1; RFC 4862, 5.4).
+struct Claim {
+  IpAddress address;
+  NetMac mac{};
+};
+// ARP requests and replies, neighbour advertisements, and solicitations of who has no address yet.
+std::optional<Claim> read_claim(std::string_view frame);
+// "Has anybody `target`?", of one who would take it: whoever has it answers all, or the asker.
+std::string probe(const IpAddress& target, const NetMac& mac);
+
 // "`target` is at `mac`", to who asked (to all, where it has no address yet).
 std::string answer(const Question& asked, const NetMac& mac);
 // The same to everybody on the link, unasked: who knew another MAC takes this one.

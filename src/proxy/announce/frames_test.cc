@@ -95,6 +95,31 @@ TEST(Frames, ASolicitationIsAnswered) {
   EXPECT_EQ(answer(unsure, kOwn), told);
 }
 
+TEST(Frames, AProbeIsAClaimAndNoAnswerIsMissed) {
+  EXPECT_EQ(hex(probe(ip("10.0.0.16"), kOwn)),
+            joined("ffffffffffff 02000000000a 0806 0001 0800 06 04 0001 02000000000a 00000000 "
+                   "000000000000 0a000010"));
+  const std::string six = probe(ip("fd00::10"), kOwn);
+  EXPECT_EQ(hex(six).substr(0, 2 * 54),
+            joined("3333ff000010 02000000000a 86dd 60000000 0018 3a ff "
+                   "00000000000000000000000000000000 ff0200000000000000000001ff000010"));
+  for (const char* address : {"10.0.0.16", "fd00::10"}) {
+    const std::string asked = probe(ip(address), kOwn);
+    const auto q = read_question(asked);
+    ASSERT_TRUE(q) << address;
+    EXPECT_TRUE(q->from.is_unspecified());
+    for (const std::string& frame : {asked, announcement(ip(address), kOwn), answer(*q, kOwn)}) {
+      const auto claim = read_claim(frame);
+      ASSERT_TRUE(claim) << address;
+      EXPECT_EQ(claim->address, ip(address));
+      EXPECT_EQ(claim->mac, kOwn);
+      for (size_t n = 0; n < frame.size(); ++n) EXPECT_FALSE(read_claim(frame.substr(0, n))) << n;
+    }
+  }
+  EXPECT_EQ(read_claim(bytes(kRequest))->address, ip("10.0.0.11")) << "who asks has his own";
+  EXPECT_FALSE(read_claim(bytes(kSolicitation)));
+}
+
 TEST(Frames, WhatIsNotExactlyOneIsNothing) {
   const struct {
     const char* what;

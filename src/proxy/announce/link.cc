@@ -18,21 +18,18 @@ namespace {
 constexpr uint16_t kArp = 0x0806, kIpv6 = 0x86dd;
 constexpr uint32_t kWhole = 0xffff;
 
-// ARP requests.
-constexpr net::FilterStep kRequests[] = {
+// ARP requests and replies.
+constexpr net::FilterStep kArpMessages[] = {
     {BPF_LD | BPF_H | BPF_ABS, 0, 0, 20},  // the operation
-    {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 1},
-    {BPF_RET | BPF_K, 0, 0, kWhole},
-    {BPF_RET | BPF_K, 0, 0, 0},
+    {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 1}, {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 2},
+    {BPF_RET | BPF_K, 0, 0, kWhole},      {BPF_RET | BPF_K, 0, 0, 0},
 };
-// Neighbour solicitations: of all IPv6 nothing else leaves the kernel.
-constexpr net::FilterStep kSolicitations[] = {
+// Neighbour solicitations and advertisements: of all IPv6 nothing else leaves the kernel.
+constexpr net::FilterStep kDiscovery[] = {
     {BPF_LD | BPF_B | BPF_ABS, 0, 0, 20},  // the next header
-    {BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 58},
-    {BPF_LD | BPF_B | BPF_ABS, 0, 0, 54},  // the type
-    {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 135},
-    {BPF_RET | BPF_K, 0, 0, kWhole},
-    {BPF_RET | BPF_K, 0, 0, 0},
+    {BPF_JMP | BPF_JEQ | BPF_K, 0, 4, 58},  {BPF_LD | BPF_B | BPF_ABS, 0, 0, 54},  // the type
+    {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 135}, {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 136},
+    {BPF_RET | BPF_K, 0, 0, kWhole},        {BPF_RET | BPF_K, 0, 0, 0},
 };
 
 class RealLink final : public NeighborLink {
@@ -107,8 +104,8 @@ Result<std::unique_ptr<NeighborLink>> open_link(Loop& loop,
   for (const IpAddress& ip : node_ips) {
     for (const NetAddress& a : all) {
       if (a.prefix.base != ip) continue;
-      TRY_ASSIGN(arp, net::PacketSocket::open(loop, a.link_index, kArp, kRequests));
-      TRY_ASSIGN(discovery, net::PacketSocket::open(loop, a.link_index, kIpv6, kSolicitations));
+      TRY_ASSIGN(arp, net::PacketSocket::open(loop, a.link_index, kArp, kArpMessages));
+      TRY_ASSIGN(discovery, net::PacketSocket::open(loop, a.link_index, kIpv6, kDiscovery));
       return std::unique_ptr<NeighborLink>(
           std::make_unique<RealLink>(a.link_index, std::move(arp), std::move(discovery)));
     }

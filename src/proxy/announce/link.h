@@ -19,8 +19,8 @@ class NeighborLink {
  public:
   virtual ~NeighborLink() = default;
   virtual NetMac mac() const = 0;
-  // The next question of that family for any address (frames.h), or a frame that is none; one
-  // waits for each family. An error: the link has gone, or is down. The link outlives the wait.
+  // The next question or claim of that family for any address (frames.h), or a frame that is none;
+  // one waits for each family. An error: the link has gone, or is down. The link outlives the wait.
   virtual Task<Result<std::string>> receive(Context ctx, bool v6) = 0;
   // A whole frame, at once; what the link has no room for is lost, as on any wire.
   virtual Status send(const std::string& frame) = 0;
