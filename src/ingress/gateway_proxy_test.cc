@@ -177,6 +177,64 @@ TEST_F(Served, ByExpressions) {
   EXPECT_EQ(code(at(odd_, "/v1/a")), "200 ") << "a port of its own";
 }
 
+TEST_F(Served, EndpointsAreExchangedAsItRuns) {
+  cluster_.routes = {route("r", std::string("rules: [{") + kOk + "}]")};
+  apply();
+  const std::string ask = at(options_.http_port, "/");
+  EXPECT_EQ(code(ask), "200 ");
+  for (int i = 0; i < 3; ++i) {  // there, and back again to one that was parked
+    endpoints("web", free_port());
+    apply();
+    EXPECT_EQ(code(ask), "503 ");
+    endpoints("web", options_.status_port);
+    apply();
+    EXPECT_EQ(code(ask), "200 ");
+  }
+  EXPECT_TRUE(path_exists(place_->path() + "/1"));
+  EXPECT_FALSE(path_exists(place_->path() + "/2")) << "nothing was read anew";
+  cluster_.routes = {
+      route("r", std::string("rules: [{matches: [{path: {value: /x}}], ") + kOk + "}]")};
+  endpoints("web", free_port());
+  apply();
+  EXPECT_TRUE(path_exists(place_->path() + "/2"));
+  endpoints("web", options_.status_port);
+  apply();  // waits for the worker that was just asked for
+  EXPECT_FALSE(path_exists(place_->path() + "/3"));
+  EXPECT_EQ(code(at(options_.http_port, "/x")), "200 ");
+  const std::string socket = place_->path() + "/admin.sock";
+  auto tell = [&](const std::string& place, const std::string& command) {
+    return run_task(loop_, tell_worker(Context::root(loop_), socket, place, {command}));
+  };
+  EXPECT_TRUE(tell(place_->path() + "/1", "").is(Reason::kNotFound));
+  EXPECT_TRUE(tell(place_->path() + "/2", "set server a/b state maint").is(Reason::kUnavailable));
+}
+
+TEST(EndpointCommands, NewOnesFirstAndThoseThatWentArePut) {
+  const BackendName web = *backend_name("a", "web", 80);
+  auto target = [](const char* ip) {
+    Target t;
+    t.address = *IpAddress::parse(ip);
+    t.port = 80;
+    return t;
+  };
+  Backends before, after;
+  before[web].targets = {target("10.0.0.1"), target("10.0.0.2")};
+  after[web].targets = {target("10.0.0.2"), target("10.0.0.3"), target("fd00::1")};
+  after[web].http2 = true;
+  Parked parked;
+  EXPECT_EQ(endpoint_commands(before, after, &parked),
+            (std::vector<std::string>{
+                "add server a:web:80/10.0.0.3:80 10.0.0.3:80 proto h2;enable server "
+                "a:web:80/10.0.0.3:80",
+                "add server a:web:80/fd00::1:80 [fd00::1]:80 proto h2;enable server "
+                "a:web:80/fd00::1:80",
+                "set server a:web:80/10.0.0.1:80 state maint"}));
+  EXPECT_EQ(parked.size(), 1u);
+  EXPECT_EQ(endpoint_commands(after, before, &parked)[0],
+            "set server a:web:80/10.0.0.1:80 state ready");
+  EXPECT_EQ(parked.size(), 2u);
+}
+
 TEST_F(Served, RedirectsKeepTheListenersPort) {
   cluster_.routes = {
       route("r",

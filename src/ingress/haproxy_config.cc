@@ -11,6 +11,7 @@ namespace {
 // Time limits: a backend has 5 s to take a connection, either side a minute between two bytes, a
 // websocket an hour of silence. A process of before a change ends within five minutes.
 constexpr char kHead[] = R"(global
+  description @DESCRIPTION
   log stdout format raw daemon err
   stats socket @DIRECTORY/admin.sock mode 600 level admin expose-fd listeners
   hard-stop-after 5m
@@ -132,11 +133,8 @@ std::string backends(const RoutingTable& table, bool tcp) {
   for (const auto& [name, backend] : table.backends) {
     if ((name.protocol == BackendName::Protocol::kTls) != tcp) continue;
     out += "\nbackend " + name.text() + "\n  balance roundrobin\n";
-    for (const Target& t : backend.targets) {
-      const std::string address = host_port(t.address.text(), t.port);
-      out += "  server " + t.address.text() + ":" + std::to_string(t.port) + " " + address;
-      out += (tcp ? "" : how(backend)) + "\n";
-    }
+    for (const Target& t : backend.targets)
+      out += "  server " + server_line(name, backend, t) + "\n";
   }
   return out;
 }
@@ -207,6 +205,17 @@ uint16_t ProxyOptions::inner_port(uint16_t listener) const {
   return listener;
 }
 
+std::string server_name(const Target& target) {
+  return target.address.text() + ":" + std::to_string(target.port);
+}
+
+std::string server_line(const BackendName& name, const Backend& backend, const Target& target) {
+  std::string out = server_name(target) + " " + host_port(target.address.text(), target.port);
+  return name.protocol == BackendName::Protocol::kTls ? out : out + how(backend);
+}
+
+std::string worker_description(const std::string& place) { return "routes of " + place + "/"; }
+
 ProxyFiles write_proxy_files(const RoutingTable& table, const ProxyOptions& options,
                              const std::string& place) {
   ProxyFiles out;
@@ -216,8 +225,9 @@ ProxyFiles write_proxy_files(const RoutingTable& table, const ProxyOptions& opti
   std::string& defaults = out["defaults.map"];
   for (const auto& [host, backend] : table.defaults)
     defaults += (host.any() ? "*" : host.key()) + " " + backend.text() + "\n";
-  std::string cfg = with(
-      kHead, {{"@DIRECTORY", options.directory}, {"@STATUS", std::to_string(options.status_port)}});
+  std::string cfg = with(kHead, {{"@DIRECTORY", options.directory},
+                                 {"@DESCRIPTION", worker_description(place)},
+                                 {"@STATUS", std::to_string(options.status_port)}});
   std::set<uint16_t> http = table.http, https = table.https;
   http.insert(80);
   https.insert(443);

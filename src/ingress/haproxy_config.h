@@ -28,6 +28,11 @@ struct ProxyOptions {
 using ProxyFiles = std::map<std::string, std::string>;
 ProxyFiles write_proxy_files(const RoutingTable& table, const ProxyOptions& options,
                              const std::string& place);
+// What HAProxy calls an endpoint, and what it is told of it: a server's line without the word.
+std::string server_name(const Target& target);
+std::string server_line(const BackendName& name, const Backend& backend, const Target& target);
+// What a worker with the files at `place` says of itself (show info).
+std::string worker_description(const std::string& place);
 // One that serves nothing but this certificate: for `haproxy -c`, which says whether it would.
 ProxyFiles write_certificate_check(const net::TlsIdentity& identity, const std::string& place);
 // Likewise of an Expression's text.

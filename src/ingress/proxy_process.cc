@@ -11,6 +11,10 @@ namespace {
 
 constexpr Duration kCheckTimeout = 30s;
 constexpr size_t kRemembered = 10'000;
+// A worker that has just been asked for is there soon; after that its endpoints are read anew.
+constexpr Duration kTellTimeout = 5s, kTellPause = 50ms;
+constexpr int kTellTimes = 20;
+constexpr size_t kMaxParked = 1000;
 
 // The keys are among them: for us alone.
 Status write_all(const std::string& place, const ProxyFiles& files) {
@@ -66,20 +70,48 @@ Task<Status> ProxyProcess::try_expression(Context ctx, std::string expression) {
   co_return co_await try_files(ctx, "expression\n" + expression, std::move(files), place);
 }
 
+Task<Status> ProxyProcess::tell_endpoints(Context ctx, Backends backends) {
+  Parked parked = parked_;
+  const auto commands = endpoint_commands(backends_, backends, &parked);
+  if (parked.size() > kMaxParked) co_return Status::unavailable("too many endpoints have gone");
+  Context limit = ctx.with_timeout(kTellTimeout);
+  Status s;
+  for (int i = 0; i < kTellTimes; ++i) {
+    s = co_await tell_worker(limit, options_.directory + "/admin.sock", place(), commands);
+    if (!s.is(Reason::kNotFound)) break;
+    Status slept = co_await limit.sleep(kTellPause);
+    if (!slept.ok()) break;
+  }
+  if (!s.ok()) co_return s;
+  backends_ = std::move(backends);
+  parked_ = std::move(parked);
+  co_return s;
+}
+
 Task<Status> ProxyProcess::apply(Context ctx, RoutingTable table) {
-  ProxyFiles files = write_proxy_files(table, options_, "");
-  if (process_ && files == files_) co_return Status();
-  const std::string place = options_.directory + "/" + std::to_string(++generation_);
-  ProxyFiles placed = write_proxy_files(table, options_, place);
-  Status s = write_all(place, placed);
-  if (s.ok()) s = co_await check(ctx, place + "/haproxy.cfg");
+  RoutingTable bare = table;
+  for (auto& [name, backend] : bare.backends) backend.targets.clear();
+  ProxyFiles shape = write_proxy_files(bare, options_, "");
+  if (process_ && shape == shape_) {
+    if (table.backends == backends_) co_return Status();
+    Status told = co_await tell_endpoints(ctx, table.backends);
+    if (told.ok()) co_return told;
+    log::info("The proxy is to read its endpoints anew", {{"reason", told}});
+  }
+  ++generation_;
+  ProxyFiles placed = write_proxy_files(table, options_, place());
+  Status s = write_all(place(), placed);
+  if (s.ok()) s = co_await check(ctx, place() + "/haproxy.cfg");
   const std::string current = options_.directory + "/haproxy.cfg";
   if (s.ok()) s = write_file(current, placed["haproxy.cfg"], 0600);
   if (!s.ok()) {
-    (void)remove_tree(place);
+    (void)remove_tree(place());
+    shape_.clear();  // the worker has another generation than the last
     co_return s;
   }
-  files_ = std::move(files);
+  shape_ = std::move(shape);
+  backends_ = std::move(table.backends);
+  parked_.clear();
   // The last but one is not read any more: a reload takes less than the pause between two.
   if (generation_ > 2)
     (void)remove_tree(options_.directory + "/" + std::to_string(generation_ - 2));

@@ -1,5 +1,6 @@
 // HAProxy under our hand: its files are written, it is started with the first of them, and told to
-// read each set that follows. Requests under way, and connections that wait to be taken, go on: its
+// read each set that follows; where nothing but endpoints differs the worker is told those as it
+// runs (proxy_runtime.h). Requests under way, and connections that wait to be taken, go on: its
 // master hands the listening sockets from one worker to the next.
 //
 // Files of a set lie in a directory of their own, which is not changed any more; the configuration
@@ -16,6 +17,7 @@
 #include "base/sync.h"
 #include "base/task.h"
 #include "ingress/haproxy_config.h"
+#include "ingress/proxy_runtime.h"
 
 namespace keles::ingress {
 
@@ -48,6 +50,9 @@ class ProxyProcess final : public Proxy {
   Task<Status> check(Context ctx, std::string configuration);
   Task<Status> try_files(Context ctx, std::string key, ProxyFiles files, std::string place);
   Task<void> watch(Context ctx);
+  // OK: the worker has these endpoints.
+  Task<Status> tell_endpoints(Context ctx, Backends backends);
+  std::string place() const { return options_.directory + "/" + std::to_string(generation_); }
 
   Loop& loop_;
   std::string program_;
@@ -55,7 +60,9 @@ class ProxyProcess final : public Proxy {
   std::function<void()> ended_;
   std::unique_ptr<Process> process_;
   TaskGroup group_;
-  ProxyFiles files_;  // as for the place ""
+  ProxyFiles shape_;   // as for the place "", without endpoints
+  Backends backends_;  // as the worker has them
+  Parked parked_;
   uint64_t generation_ = 0;
   std::set<std::string> good_;  // digests of certificates and expressions that it takes
 };
