@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/sync.h"
 #include "base/version.h"
+#include "client/https_client.h"
 #include "client/kubeconfig.h"
 #include "keles/commands.h"
 #include "keles/control_plane.h"
@@ -29,6 +30,7 @@
 namespace keles {
 namespace {
 
+constexpr Duration kLearn = 5s;     // what may have changed since the node joined
 constexpr Duration kTryEach = 15s;  // of several servers, until the next is asked
 
 struct AgentFlags {
@@ -110,6 +112,35 @@ Result<machines::FollowedCa> followed_ca(const AgentFlags& f, const machines::No
   return out;
 }
 
+// What the node may announce: as its flag says, else as the cluster says now, else as it said when
+// the node was last told.
+Task<void> learn_pool(Context ctx, const AgentFlags* f, std::string known,
+                      machines::NodeParts* parts) {
+  std::string pool = parts->network.load_balancer_pool;
+  if (path_exists(parts->kubeconfig)) {
+    KubeconfigChoice choice;
+    choice.path = parts->kubeconfig;
+    auto config = load_client_config(choice);
+    if (config.ok()) {
+      HttpsClient client(ctx.loop(), *config);
+      auto told = co_await machines::published_pool(ctx.with_timeout(kLearn), &client);
+      if (told.ok()) pool = std::move(*told);
+    }
+  }
+  if (pool != parts->network.load_balancer_pool) {
+    parts->network.load_balancer_pool = pool;
+    Status s = write_file(known, machines::format_network(parts->network));
+    if (!s.ok()) log::error("The cluster's load balancer pool was not kept", {{"error", s}});
+  }
+  if (!f->load_balancer_pool.empty()) pool = f->load_balancer_pool;
+  const Status good = read_load_balancer_pool(pool).status();
+  if (!good.ok()) {
+    log::error("The cluster's load balancer pool is none", {{"error", good}});
+    pool.clear();
+  }
+  parts->load_balancer_pool = pool;
+}
+
 Task<Status> join(Context ctx, AgentFlags f) {
   machines::NodeParts parts;
   parts.program = kind::program_path();
@@ -119,7 +150,6 @@ Task<Status> join(Context ctx, AgentFlags f) {
   parts.runtime = f.runtime;
   parts.labels = f.labels;
   parts.taints = f.taints;
-  parts.load_balancer_pool = f.load_balancer_pool;
   parts.kubeconfig = parts.directory + "/kubelet.conf";
   parts.bootstrap_kubeconfig = parts.directory + "/bootstrap-kubelet.conf";
   parts.ca_file = parts.directory + "/ca.crt";
@@ -162,6 +192,7 @@ Task<Status> join(Context ctx, AgentFlags f) {
     group.spawn(balancer->run(balancing));
   }
   group.spawn(machines::follow_ca(balancing, std::move(*followed)));
+  co_await learn_pool(ctx, &f, known, &parts);
   Status ended = co_await machines::run_node_parts(ctx, parts);
   balancing.cancel();
   co_await group.join();
@@ -224,8 +255,8 @@ int agent_main(const std::vector<std::string>& args) {
       "register-with-taints", &f.taints,
       "Register the node with the given list of taints (comma separated <key>=<value>:<effect>).");
   flags.add("load-balancer-pool", &f.load_balancer_pool,
-            "The addresses of Services that this node may answer for on the link of --node-ip, as "
-            "the server has them by its flag of this name. Empty: it answers for none.");
+            "The addresses of Services that this node may answer for on the link of --node-ip. "
+            "Empty: those of the server's flag of this name, which is asked at each start.");
   flags.add("container-runtime-endpoint", &f.runtime,
             "The endpoint of the container runtime. Empty: containerd's, which is started when it "
             "is not there.");

@@ -94,6 +94,7 @@ Task<void> beside(Context ctx, ApiServer* api, ControlPlaneOptions f, ServerNode
   network.domain = f.cluster_domain;
   network.pods = f.cluster_cidr;
   network.services = f.service_cidr;
+  network.load_balancer_pool = f.controlling.load_balancer_pool;
   Status s = co_await machines::publish_cluster(ctx, client.get(), network);
   if (s.ok() && n.node) {
     auto parts = own_parts(f, n, ctx.loop().wall_now());

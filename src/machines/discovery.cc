@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/core_v1.h"
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -93,6 +94,7 @@ Task<Result<FoundCluster>> try_once(Context ctx, JoinTarget target) {
   auto network = parse_network(config->root["data"]["ClusterConfiguration"].as_string());
   if (!network.ok()) co_return network.status();
   out.network = *network;
+  out.network.load_balancer_pool = config->root["data"][kPoolKey].as_string();
   co_return out;
 }
 
@@ -191,6 +193,7 @@ Result<ClusterNetwork> parse_network(std::string_view cluster_configuration) {
   ClusterNetwork out;
   out.pods = n["podSubnet"].as_string();
   out.services = n["serviceSubnet"].as_string();
+  out.load_balancer_pool = doc->root["loadBalancerPool"].as_string();
   if (!n["dnsDomain"].as_string().empty()) out.domain = n["dnsDomain"].as_string();
   if (out.services.empty()) return bad("the kubeadm-config ConfigMap names no serviceSubnet");
   return out;
@@ -200,7 +203,16 @@ std::string format_network(const ClusterNetwork& network) {
   return "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nnetworking:\n  "
          "dnsDomain: " +
          network.domain + "\n  podSubnet: \"" + network.pods + "\"\n  serviceSubnet: \"" +
-         network.services + "\"\n";
+         network.services + "\"\n" +
+         (network.load_balancer_pool.empty()
+              ? ""
+              : "loadBalancerPool: \"" + network.load_balancer_pool + "\"\n");
+}
+
+Task<Result<std::string>> published_pool(Context ctx, Client* client) {
+  auto map = co_await client->get<api::core_v1::ConfigMap>(ctx, "kube-system", "kubeadm-config");
+  if (!map.ok()) co_return map.status();
+  co_return std::string((*map)->data().get(kPoolKey));
 }
 
 Task<Result<FoundCluster>> discover(Context ctx, JoinTarget target) {

@@ -10,6 +10,7 @@
 
 #include "base/context.h"
 #include "base/task.h"
+#include "client/client.h"
 #include "client/kubeconfig.h"
 #include "machines/bootstrap_token.h"
 
@@ -42,8 +43,12 @@ Result<std::string> pinned_ca(std::string_view kubeconfig, const std::vector<std
 struct ClusterNetwork {
   ClusterNetwork() = default;
   std::string domain = "cluster.local", pods, services;  // ranges
+  std::string load_balancer_pool;  // of the server's flag of this name; "": none
 };
-// A ClusterConfiguration of kubeadm's (YAML), and back.
+// Beside the ClusterConfiguration in kube-system/kubeadm-config.
+inline constexpr char kPoolKey[] = "keles.dev.loadBalancerPool";
+// A ClusterConfiguration of kubeadm's (YAML), and back; with a pool its text is this machine's own,
+// and not kubeadm's any more.
 Result<ClusterNetwork> parse_network(std::string_view cluster_configuration);
 std::string format_network(const ClusterNetwork& network);
 
@@ -52,6 +57,8 @@ struct FoundCluster {
   std::string ca_pem;
   ClusterNetwork network;
 };
+// The pool that the cluster has by now, as this node is told it; an error: it was not told.
+Task<Result<std::string>> published_pool(Context ctx, Client* client);
 // Asks again until ctx ends, and fails with the last error.
 Task<Result<FoundCluster>> discover(Context ctx, JoinTarget target);
 

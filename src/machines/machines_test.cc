@@ -238,6 +238,30 @@ TEST(Publish, WhatMachinesThatJoinNeed) {
   EXPECT_EQ(client.all<api::rbac_v1::ClusterRoleBinding>("").size(), 6u);
 }
 
+TEST(Publish, ThePoolFollowsTheFlag) {
+  SimLoop loop(1);
+  FakeClient client(loop);
+  auto told = [&](const std::string& pool) {
+    ClusterNetwork n;
+    n.services = "10.96.0.0/16";
+    n.load_balancer_pool = pool;
+    EXPECT_TRUE(
+        run_task(loop, publish_cluster(Context::root(loop).with_timeout(10s), &client, n)).ok());
+    auto map = client.now<api::core_v1::ConfigMap>("kube-system", "kubeadm-config");
+    const auto network = parse_network(map->data().get("ClusterConfiguration"));
+    EXPECT_TRUE(network.ok() && network->load_balancer_pool.empty()) << "kubeadm's own text";
+    return *run_task(loop, published_pool(Context::root(loop), &client));
+  };
+  EXPECT_EQ(told(""), "");
+  EXPECT_EQ(told("10.0.0.16/28,fd00::100-fd00::1ff"), "10.0.0.16/28,fd00::100-fd00::1ff");
+  EXPECT_EQ(told("10.0.0.32/28"), "10.0.0.32/28");
+  EXPECT_EQ(told(""), "");
+  ClusterNetwork n;
+  n.services = "10.96.0.0/16";
+  n.load_balancer_pool = "10.0.0.16/28";
+  EXPECT_EQ(parse_network(format_network(n))->load_balancer_pool, n.load_balancer_pool);
+}
+
 TEST(MachineCheck, FatalOnesAreErrorsUnlessIgnored) {
   const std::vector<Finding> found = {{"Port-10250", "Port 10250 is in use", true},
                                       {"Swap", "swap is on", false}};

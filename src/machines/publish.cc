@@ -1,6 +1,7 @@
 #include "machines/publish.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "api/core_v1.h"
 #include "api/rbac_v1.h"
@@ -91,13 +92,25 @@ Task<Status> let_read_config(Context ctx, Client* client) {
   co_return unless_there(bound.status());
 }
 
+Task<Status> publish_pool(Context ctx, Client* client, std::string pool) {
+  auto map = co_await client->get<ConfigMap>(ctx, "kube-system", std::string(kConfig));
+  if (!map.ok()) co_return map.status();
+  if ((*map)->data().get(kPoolKey) == pool) co_return Status();
+  Draft<ConfigMapEdit> d(**map);
+  d->edit_data().set(kPoolKey, pool);
+  auto r = co_await client->update<ConfigMap>(ctx, d.take());
+  co_return r.status();
+}
+
 Task<Status> publish_once(Context ctx, Client* client, ClusterNetwork network) {
   Draft<ConfigMapEdit> map;
   map->edit_metadata().set_namespace_("kube-system");
   map->edit_metadata().set_name(kConfig);
+  const std::string pool = std::exchange(network.load_balancer_pool, "");
   map->edit_data().set("ClusterConfiguration", format_network(network));
   auto made = co_await client->create<ConfigMap>(ctx, map.take());
   Status s = unless_there(made.status());
+  if (s.ok()) s = co_await publish_pool(ctx, client, pool);
   if (s.ok()) s = co_await let_read_config(ctx, client);
   if (s.ok()) s = co_await let_read_nodes(ctx, client);
   for (const Binding& b : kBindings)

@@ -1,6 +1,6 @@
 // What a control plane offers to machines that join it, as kubeadm sets it up: the cluster's
 // network in kube-system/kubeadm-config, and what holders of bootstrap tokens and nodes may. What
-// is there already stays as it is.
+// is there already stays as it is, but for the pool of load balancer addresses: that is the flag's.
 #pragma once
 
 #include "client/client.h"
