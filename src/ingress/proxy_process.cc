@@ -10,7 +10,7 @@ namespace keles::ingress {
 namespace {
 
 constexpr Duration kCheckTimeout = 30s;
-constexpr size_t kRemembered = 10'000;
+constexpr size_t kRemembered = 10'000, kMaxComplaint = 500;
 // A worker that has just been asked for is there soon; after that its endpoints are read anew.
 constexpr Duration kTellTimeout = 5s, kTellPause = 50ms;
 constexpr int kTellTimes = 20;
@@ -40,19 +40,19 @@ Task<Status> ProxyProcess::check(Context ctx, std::string configuration) {
   auto ran = co_await run_process(ctx.with_timeout(kCheckTimeout), p);
   if (!ran.ok()) co_return ran.status();
   if (ran->exit_code == 0) co_return Status();
-  co_return Status::bad_request("the proxy refuses it: " + ran->err.substr(0, 1000));
+  co_return Status::bad_request("the proxy refuses it: " + ran->err.substr(0, kMaxComplaint));
 }
 
 Task<Status> ProxyProcess::try_files(Context ctx, std::string key, ProxyFiles files,
                                      std::string place) {
   const std::string digest = net::sha256(key);
-  if (good_.contains(digest)) co_return Status();
+  if (const auto known = judged_.find(digest); known != judged_.end()) co_return known->second;
   Status s = write_all(place, files);
   if (s.ok()) s = co_await check(ctx, place + "/haproxy.cfg");
   (void)remove_tree(place);
-  if (s.ok()) {
-    if (good_.size() >= kRemembered) good_.clear();
-    good_.insert(digest);
+  if (s.ok() || s.is(Reason::kBadRequest)) {
+    if (judged_.size() >= kRemembered) judged_.clear();
+    judged_.emplace(digest, s);
   }
   co_return s;
 }

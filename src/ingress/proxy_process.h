@@ -8,8 +8,8 @@
 // One loop's thread.
 #pragma once
 
+#include <map>
 #include <memory>
-#include <set>
 #include <string>
 
 #include "base/process.h"
@@ -64,7 +64,7 @@ class ProxyProcess final : public Proxy {
   Backends backends_;  // as the worker has them
   Parked parked_;
   uint64_t generation_ = 0;
-  std::set<std::string> good_;  // digests of certificates and expressions that it takes
+  std::map<std::string, Status> judged_;  // digests of certificates and expressions
 };
 
 }  // namespace keles::ingress
