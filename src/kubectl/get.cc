@@ -138,7 +138,7 @@ Status get_tables(Session& session, GetFlags& f) {
 Status get_objects(Session& session, GetFlags& f, ObjectPrinter printer) {
   TRY_ASSIGN(selection, select(session, f.query));
   std::vector<Status> errors;
-  Result<std::vector<Found>> found = find_objects(session, f.query, &errors);
+  Result<std::vector<Found>> found = find_objects(session, f.query, selection, &errors);
   if (!found.ok()) return found.status();
   if (f.ignore_not_found) {
     std::erase_if(errors, [](const Status& s) { return s.is(Reason::kNotFound); });

@@ -277,6 +277,11 @@ Result<std::vector<Document>> fetch(Session& session, const Query& query, const 
 Result<std::vector<Found>> find_objects(Session& session, const Query& query,
                                         std::vector<Status>* errors) {
   TRY_ASSIGN(selection, select(session, query));
+  return find_objects(session, query, selection, errors);
+}
+
+Result<std::vector<Found>> find_objects(Session& session, const Query& query,
+                                        const Selection& selection, std::vector<Status>* errors) {
   TRY_ASSIGN(mapper, session.mapper());
   std::vector<Found> out;
   for (const Target& t : selection.targets) {

@@ -59,6 +59,9 @@ Result<std::vector<Document>> fetch(Session& session, const Query& query, const 
 // rest goes on; without `errors` the first failure ends it.
 Result<std::vector<Found>> find_objects(Session& session, const Query& query,
                                         std::vector<Status>* errors = nullptr);
+// The same of what was selected before: standard input is there to be read once.
+Result<std::vector<Found>> find_objects(Session& session, const Query& query,
+                                        const Selection& selection, std::vector<Status>* errors);
 
 // The query of a request for a target: selectors, paging left out.
 std::string list_parameters(const Query& query);
