@@ -10,6 +10,7 @@ namespace keles::ingress {
 namespace {
 
 constexpr Duration kCheckTimeout = 30s;
+constexpr int kRefused = 1;  // of HAProxy's exit codes; another says nothing of what it was shown
 constexpr size_t kRemembered = 10'000, kMaxComplaint = 500;
 // A worker that has just been asked for is there soon; after that its endpoints are read anew.
 constexpr Duration kTellTimeout = 5s, kTellPause = 50ms;
@@ -40,7 +41,9 @@ Task<Status> ProxyProcess::check(Context ctx, std::string configuration) {
   auto ran = co_await run_process(ctx.with_timeout(kCheckTimeout), p);
   if (!ran.ok()) co_return ran.status();
   if (ran->exit_code == 0) co_return Status();
-  co_return Status::bad_request("the proxy refuses it: " + ran->err.substr(0, kMaxComplaint));
+  std::string why = "the proxy refuses it: " + ran->err.substr(0, kMaxComplaint);
+  if (ran->exit_code != kRefused) co_return Status::internal(std::move(why));
+  co_return Status::bad_request(std::move(why));
 }
 
 Task<Status> ProxyProcess::try_files(Context ctx, std::string key, ProxyFiles files,
