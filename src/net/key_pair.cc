@@ -7,7 +7,8 @@
 namespace keles::net {
 namespace {
 
-using openssl::Certificate, openssl::Key;
+using openssl::Certificate;
+using openssl::Key;
 
 struct Found {
   std::string der;                   // of the first block that was wanted

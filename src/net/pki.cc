@@ -17,7 +17,15 @@
 namespace keles::net {
 namespace {
 
-using namespace openssl;
+using openssl::Bio;
+using openssl::Certificate;
+using openssl::next_certificate;
+using openssl::next_private_key;
+using openssl::Owned;
+using openssl::pem_of;
+using openssl::reader;
+using openssl::text_of;
+using openssl::writer;
 using BnPtr = Owned<BIGNUM>;
 using ReqPtr = Owned<X509_REQ>;
 using NamesPtr = Owned<GENERAL_NAMES>;
@@ -30,7 +38,7 @@ Status failed(const char* what) {
                              (why != nullptr ? why : ""));
 }
 
-Key read_private(std::string_view pem) { return next_private_key(reader(pem)); }
+openssl::Key read_private(std::string_view pem) { return next_private_key(reader(pem)); }
 Certificate read_cert(std::string_view pem) { return next_certificate(reader(pem)); }
 std::string private_text(EVP_PKEY* key) {
   Bio b = writer();
