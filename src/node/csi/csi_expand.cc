@@ -2,36 +2,19 @@
 // pkg/volume/util/operationexecutor/node_expander.go). What volumes are used of.
 #include <algorithm>
 
-#include "base/log.h"
 #include "machinery/quantity.h"
-#include "machinery/time.h"
 #include "node/csi/csi_source.h"
+#include "node/volumes/expansion.h"
 
 namespace keles::node {
 
 using namespace api::core_v1;
 
-namespace {
-
-constexpr std::string_view kStorage = "storage";
-constexpr std::string_view kInfeasible = "NodeResizeInfeasible";
-
-bool is_resize_condition(std::string_view type) {
-  return type == "FileSystemResizePending" || type == "Resizing" || type == "NodeResizeError" ||
-         type == "ControllerResizeError";
-}
-
-}  // namespace
-
 Task<Status> CsiVolumes::expand(Context ctx, CsiDriver driver, CsiRequest r,
                                 std::shared_ptr<Source> source) {
-  const std::string size(r.persistent->spec().capacity().get(kStorage));
-  const Quantity want = Quantity::parse_or_zero(size);
-  const auto status = r.claim->status();
-  const Quantity have = Quantity::parse_or_zero(status.capacity().get(kStorage));
-  const bool pending = want > have && !r.read_only && driver.has("EXPAND_VOLUME") &&
-                       status.allocated_resource_statuses().get(kStorage) != kInfeasible;
-  if (!pending || (r.again && grow_at_rest_.contains(source->key()))) co_return Status();
+  const auto size = pending_expansion(*r.persistent, *r.claim);
+  if (!size || r.read_only || !driver.has("EXPAND_VOLUME")) co_return Status();
+  if (r.again && grow_at_rest_.contains(source->key())) co_return Status();
   auto secrets = co_await secret(ctx, source->expand_secret.first, source->expand_secret.second);
   if (!secrets.ok()) co_return secrets.status().with_prefix("failed to get NodeExpandSecretRef");
   Draft<csi::v1::NodeExpandVolumeRequestEdit> request;
@@ -42,7 +25,7 @@ Task<Status> CsiVolumes::expand(Context ctx, CsiDriver driver, CsiRequest r,
     request->set_staging_target_path(source->block
                                          ? paths_.block_staging(source->name)
                                          : paths_.staging(source->driver, source->handle));
-  request->edit_capacity_range().set_required_bytes(want.value());
+  request->edit_capacity_range().set_required_bytes(Quantity::parse_or_zero(*size).value());
   csi::fill(request->edit_secrets(), *secrets);
   csi::fill(request->edit_volume_capability(), source->access,
             driver.has("SINGLE_NODE_MULTI_WRITER"));
@@ -57,46 +40,17 @@ Task<Status> CsiVolumes::expand(Context ctx, CsiDriver driver, CsiRequest r,
     events_.pod(r.pod, "", "Warning", "VolumeResizeFailed", why);
     if (csi::code_of(s) == "FailedPrecondition") grow_at_rest_.insert(source->key());
     if (!csi::is_infeasible(s)) co_return Status(s.reason(), why);
-    s = co_await finish_expansion(ctx, r.claim, size, true, why);
+    s = co_await finish_expansion(ctx, &client_, r.claim, *size, why);
     co_return s;
   }
   grow_at_rest_.erase(source->key());
-  s = co_await finish_expansion(ctx, r.claim, size, false, "");
+  s = co_await finish_expansion(ctx, &client_, r.claim, *size, "");
   if (s.ok()) {
     events_.pod(
         r.pod, "", "Normal", "FileSystemResizeSuccessful",
         "MountVolume.NodeExpandVolume succeeded for volume \"" + source->name + "\" " + node_);
   }
   co_return s;
-}
-
-Task<Status> CsiVolumes::finish_expansion(Context ctx, Ref<PersistentVolumeClaim> claim,
-                                          std::string size, bool infeasible, std::string message) {
-  const std::string ns(claim->metadata().namespace_()), name(claim->metadata().name());
-  for (int i = 0; i < 5; ++i) {
-    Draft<PersistentVolumeClaimEdit> next(*claim);
-    auto status = next->edit_status();
-    auto conditions = status.edit_conditions();
-    for (size_t at = claim->status().conditions().size(); at-- > 0;)
-      if (is_resize_condition(claim->status().conditions()[at].type())) conditions.erase_at(at);
-    if (infeasible) {
-      status.edit_allocated_resource_statuses().set(kStorage, kInfeasible);
-      auto c = conditions.add();
-      c.set_type("NodeResizeError");
-      c.set_status("True");
-      c.set_last_transition_time(format_time(ctx.loop().wall_now()));
-      c.set_message(message);
-    } else {
-      status.edit_capacity().set(kStorage, size);
-      status.edit_allocated_resource_statuses().erase(kStorage);
-    }
-    auto r = co_await client_.update_status<PersistentVolumeClaim>(ctx, next.take());
-    if (r.ok() || !r.status().is(Reason::kConflict)) co_return r.status();
-    auto newer = co_await client_.get<PersistentVolumeClaim>(ctx, ns, name);
-    if (!newer.ok()) co_return newer.status();
-    claim = *newer;
-  }
-  co_return Status(Reason::kConflict, "the claim " + ns + "/" + name + " changes all the time");
 }
 
 namespace {

@@ -100,8 +100,6 @@ class CsiVolumes {
   Task<Status> publish(Context ctx, CsiDriver driver, CsiRequest r, std::shared_ptr<Source> source);
   Task<Status> add_token(Context ctx, CsiRequest r, std::shared_ptr<Source> source);
   Task<Status> expand(Context ctx, CsiDriver driver, CsiRequest r, std::shared_ptr<Source> source);
-  Task<Status> finish_expansion(Context ctx, Ref<api::core_v1::PersistentVolumeClaim> claim,
-                                std::string size, bool infeasible, std::string message);
   Task<Status> unpublish(Context ctx, CsiUse use);
   Task<Status> unstage(Context ctx, CsiStaged staged);
   bool wanted(const std::string& key, const std::string& but_by) const;

@@ -216,6 +216,23 @@ Task<Result<std::string>> LocalMounts::bind(Context ctx, Events* events, Wanted 
   co_return at;
 }
 
+Task<Status> LocalMounts::grow(Context ctx, Ref<PersistentVolume> volume) {
+  const std::string name(volume->metadata().name()), path = absolute(volume->spec().local().path());
+  std::unique_ptr<KeyedLocks::Hold> hold;
+  Status s = co_await locks_.acquire(ctx, name, &hold);
+  if (!s.ok()) co_return s;
+  std::function<Result<bool>()> look = [path]() -> Result<bool> {
+    struct stat st {};
+    if (::stat(path.c_str(), &st) != 0) return failed("stat", path);
+    return S_ISBLK(st.st_mode);
+  };
+  auto device = co_await calls_.run<Result<bool>>(ctx.with_timeout(kLookTime), "local " + name,
+                                                  std::move(look));
+  if (!device.ok()) co_return device.status();
+  if (*device) s = co_await grow_file_system(ctx, path, place(name));
+  co_return s;
+}
+
 Task<Status> LocalMounts::clean(Context ctx) {
   using Names = Result<std::vector<std::string>>;
   std::unique_ptr<KeyedLocks::Hold> cleaning;

@@ -33,6 +33,8 @@ class LocalMounts {
   };
   // Where the pod has it. Errors are whole sentences, as upstream's FailedMount has them.
   Task<Result<std::string>> set_up(Context ctx, Events* events, Wanted wanted);
+  // The file system follows its device, which has grown; a directory has nothing to follow.
+  Task<Status> grow(Context ctx, Ref<api::core_v1::PersistentVolume> volume);
   // Unmounts the devices that no pod has: the binds go with the pods' directories.
   Task<Status> clean(Context ctx);
 

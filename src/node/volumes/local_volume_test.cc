@@ -4,8 +4,11 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +23,7 @@
 #include "base/testing.h"
 #include "machinery/codec_yaml.h"
 #include "node/testing.h"
+#include "node/volumes/expansion.h"
 #include "node/volumes/mount_command.h"
 #include "node/volumes/pod_directories.h"
 
@@ -204,6 +208,70 @@ TEST(LocalVolumes, ABlankDiskIsFormattedAndMountedOnce) {
     EXPECT_EQ(*read_file(h.at("u3") + "/f"), "kept");
     h.remove("u3");
   });
+}
+
+// Growing what is mounted is a right of its own for ext4 (CAP_SYS_RESOURCE), which containers lack.
+TEST(LocalVolumes, AFileSystemFollowsItsDevice) {
+  with_mounts([] {
+    Host h;
+    const std::string own = h.directory.path() + "/own";
+    ASSERT_TRUE(make_directories(own).ok());
+    auto grow = [&](const std::string& path) {
+      return run_task(*h.loop, h.mounts.grow(h.ctx, h.wanted("u1", path).volume));
+    };
+    EXPECT_TRUE(grow(own).ok()) << "a directory has nothing to follow";
+    EXPECT_EQ(grow(own + "/no").message(), "stat " + own + "/no: No such file or directory");
+    if (!h.attach(16 << 20)) GTEST_SKIP() << "no loop devices here";
+    ASSERT_EQ(h.set_up(h.wanted("u1", h.device)), h.at("u1"));
+    auto blocks = [&] {
+      struct statvfs st {};
+      EXPECT_EQ(::statvfs(h.at("u1").c_str(), &st), 0);
+      return st.f_blocks * st.f_frsize;
+    };
+    const auto before = blocks();
+    ASSERT_TRUE(grow(h.device).ok()) << "nothing to do";
+    EXPECT_EQ(blocks(), before);
+    ASSERT_EQ(::truncate(h.disk.c_str(), 32 << 20), 0);
+    {
+      Fd fd(::open(h.device.c_str(), O_RDWR | O_CLOEXEC));
+      ASSERT_EQ(::ioctl(fd.get(), LOOP_SET_CAPACITY, 0), 0);
+    }
+    const Status s = grow(h.device);
+    if (s.ok()) {
+      EXPECT_GT(blocks(), before * 3 / 2);
+    } else {
+      EXPECT_THAT(s.message(), HasSubstr("resize of device " + h.device +
+                                         " failed: exit status 1. resize2fs output: resize2fs"));
+      EXPECT_THAT(s.message(), HasSubstr("Permission denied"));
+      EXPECT_EQ(blocks(), before);
+    }
+    h.remove("u1");
+  });
+}
+
+TEST(Expansion, WhatIsLeftForTheNode) {
+  struct Row {
+    const char *volume, *claim, *want;
+  };
+  for (const Row& r : std::initializer_list<Row>{
+           {"{storage: 2Gi}", "capacity: {storage: 1Gi}", "2Gi"},
+           {"{storage: 1024Mi}", "capacity: {storage: 1Gi}", ""},
+           {"{storage: 1Gi}", "capacity: {storage: 2Gi}", ""},
+           {"{}", "capacity: {storage: 1Gi}", ""},
+           {"{storage: 2Gi}",
+            "capacity: {storage: 1Gi}, allocatedResourceStatuses: {storage: NodeResizePending}",
+            "2Gi"},
+           {"{storage: 2Gi}",
+            "capacity: {storage: 1Gi}, allocatedResourceStatuses: {storage: NodeResizeInfeasible}",
+            ""},
+       }) {
+    auto volume = parse_yaml(std::string("{spec: {capacity: ") + r.volume + "}}");
+    auto claim = parse_yaml(std::string("{status: {") + r.claim + "}}");
+    ASSERT_TRUE(volume.ok() && claim.ok());
+    const Ref<PersistentVolume> v(std::make_shared<const Document>(std::move(*volume)));
+    const Ref<PersistentVolumeClaim> c(std::make_shared<const Document>(std::move(*claim)));
+    EXPECT_EQ(pending_expansion(*v, *c).value_or(""), r.want) << r.volume << " " << r.claim;
+  }
 }
 
 }  // namespace

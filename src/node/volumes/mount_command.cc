@@ -148,9 +148,7 @@ Task<Status> bind_mount(Context ctx, std::string source, std::string at,
 Result<std::string> disk_format(const std::string& blkid) {
   std::string type;
   bool partitions = false;
-  for (std::string_view rest = blkid; !rest.empty();) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+  for (std::string_view line : split_list(blkid, '\n')) {
     if (line.empty()) continue;
     const size_t equals = line.find('=');
     if (equals == line.npos || line.find('=', equals + 1) != line.npos)
@@ -162,6 +160,50 @@ Result<std::string> disk_format(const std::string& blkid) {
   return type;
 }
 
+namespace {
+
+Task<Result<std::string>> format_of(Context ctx, std::string device) {
+  constexpr int kNothing = 2;
+  std::vector<std::string> look = {"blkid",  "-p", "-s",     "TYPE", "-s",
+                                   "PTTYPE", "-o", "export", device};
+  Ended e = co_await run(ctx.with_timeout(kMountTime), std::move(look));
+  if (e.code == kNothing) co_return std::string();
+  if (e.code != 0) co_return failed("failed to get disk format of disk " + device + ": " + e.why);
+  auto read = disk_format(e.out);
+  if (!read.ok())
+    co_return read.status().with_prefix("failed to get disk format of disk " + device);
+  co_return read;
+}
+
+}  // namespace
+
+Task<Status> grow_file_system(Context ctx, std::string device, std::string at) {
+  auto format = co_await format_of(ctx, device);
+  if (!format.ok()) {
+    co_return format.status().with_prefix("ResizeFS.Resize - error checking format for device " +
+                                          device);
+  }
+  if (format->empty()) co_return Status();
+  std::vector<std::string> argv;
+  std::string what = at;
+  if (*format == "ext3" || *format == "ext4") {
+    argv = {"resize2fs", device};
+    what = device;
+  } else if (*format == "xfs") {
+    argv = {"xfs_growfs", "-d", at};
+  } else if (*format == "btrfs") {
+    argv = {"btrfs", "filesystem", "resize", "max", at};
+  } else {
+    co_return failed("ResizeFS.Resize - resize of format " + *format +
+                     " is not supported for device " + device + " mounted at " + at);
+  }
+  const std::string program = argv[0];
+  Ended e = co_await run(ctx.with_timeout(kFormatTime), std::move(argv));
+  if (e.why.empty()) co_return Status();
+  co_return failed("resize of device " + what + " failed: " + e.why + ". " + program +
+                   " output: " + e.out);
+}
+
 Task<Status> format_and_mount(Context ctx, DiskMount disk, bool* mismatch) {
   *mismatch = false;
   if (disk.type.empty()) disk.type = "ext4";
@@ -171,19 +213,9 @@ Task<Status> format_and_mount(Context ctx, DiskMount disk, bool* mismatch) {
       std::find(disk.options.begin(), disk.options.end(), "ro") != disk.options.end();
   std::vector<std::string> options = disk.options;
   options.emplace_back("defaults");
-  std::vector<std::string> look = {"blkid",  "-p", "-s",     "TYPE",     "-s",
-                                   "PTTYPE", "-o", "export", disk.device};
-  Ended e = co_await run(ctx.with_timeout(kMountTime), std::move(look));
-  constexpr int kNothing = 2;
-  if (e.code != 0 && e.code != kNothing)
-    co_return failed("failed to get disk format of disk " + disk.device + ": " + e.why);
-  std::string there;
-  if (e.code == 0) {
-    auto read = disk_format(e.out);
-    if (!read.ok())
-      co_return read.status().with_prefix("failed to get disk format of disk " + disk.device);
-    there = *read;
-  }
+  auto format_there = co_await format_of(ctx, disk.device);
+  if (!format_there.ok()) co_return format_there.status();
+  const std::string there = *format_there;
   Status s;
   if (there.empty() && read_only) {
     co_return failed("cannot mount unformatted disk " + disk.device +

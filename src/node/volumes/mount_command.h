@@ -38,6 +38,10 @@ struct DiskMount {
 // and mounts it. `mismatch` says that it bears another file system than the one that is asked for.
 Task<Status> format_and_mount(Context ctx, DiskMount disk, bool* mismatch);
 
+// Makes the file system on the device, which is mounted at `at`, as large as the device is; fine
+// where there is none. Errors are upstream's.
+Task<Status> grow_file_system(Context ctx, std::string device, std::string at);
+
 // What blkid -o export says is on the disk: "" for nothing.
 Result<std::string> disk_format(const std::string& blkid);
 

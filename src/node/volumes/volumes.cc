@@ -10,6 +10,7 @@
 #include "machinery/time.h"
 #include "machinery/volumes/claim_rules.h"
 #include "node/cgroup/resources.h"
+#include "node/volumes/expansion.h"
 #include "node/volumes/host_path.h"
 #include "node/volumes/nfs.h"
 
@@ -419,6 +420,27 @@ Task<Status> Volumes::take_alone(Context ctx, Ref<PersistentVolume> volume, std:
                        "another pod");
 }
 
+Task<Status> Volumes::expand_local(Context ctx, ClaimRequest request, ClaimedVolume volume) {
+  const auto size = pending_expansion(*volume.volume, *volume.claim);
+  if (!size || request.read_only) co_return Status();
+  const std::string name(volume.volume->metadata().name());
+  Status s;
+  if (!volumes::is_block(*volume.volume)) s = co_await local_.grow(ctx, volume.volume);
+  if (!s.ok()) {
+    s = s.with_prefix("MountVolume.NodeExpandVolume failed for volume \"" + name +
+                      "\" requested read-write: Expander.NodeExpand failed to expand the volume ");
+    events_.pod(request.pod, "", "Warning", "VolumeResizeFailed", s.message());
+    co_return s;
+  }
+  s = co_await finish_expansion(ctx, &client_, volume.claim, *size, "");
+  if (s.ok()) {
+    events_.pod(request.pod, "", "Normal", "FileSystemResizeSuccessful",
+                "MountVolume.NodeExpandVolume succeeded for volume \"" + name + "\" " +
+                    std::string(request.pod->spec().node_name()));
+  }
+  co_return s;
+}
+
 Task<Result<MountedVolume>> Volumes::claimed(Context ctx, ClaimRequest request, bool again) {
   const std::string uid(request.pod->metadata().uid());
   auto volume = co_await find_claimed(ctx, &client_, request);
@@ -462,6 +484,13 @@ Task<Result<MountedVolume>> Volumes::claimed(Context ctx, ClaimRequest request, 
   out.read_only = request.read_only;
   out.settled = true;
   out.device = volumes::is_block(*pv);
+  if (!pv->spec().has_local()) co_return out;
+  Status grown = co_await expand_local(ctx, request, *volume);
+  if (!grown.ok()) co_return grown;
+  out.again = !request.read_only;
+  out.persistent = name;
+  out.version = pv->metadata().resource_version();
+  out.looked_at = ctx.loop().wall_now();
   co_return out;
 }
 

@@ -31,7 +31,7 @@ struct MountedVolume {
   bool read_only = false;  // for containers, whatever their mounts say
   bool settled = false;    // nothing that the agent writes is in it: once is enough
   bool device = false;     // a block device, not a directory
-  bool again = false;      // of a CSI driver, which is to be asked again from time to time
+  bool again = false;      // may have grown, or its driver is to be asked again from time to time
   bool republish = false;  // ... whatever the volume's object says
   std::string persistent;  // the PersistentVolume, as it was when the driver had done its part
   std::string version;
@@ -89,6 +89,8 @@ class Volumes {
   Task<Result<MountedVolume>> claimed(Context ctx, ClaimRequest request, bool again);
   // A volume for one pod is no other's (ReadWriteOncePod).
   Task<Status> take_alone(Context ctx, Ref<api::core_v1::PersistentVolume> volume, std::string uid);
+  // A local volume whose owner made it larger: what is on it follows, and the claim is told.
+  Task<Status> expand_local(Context ctx, ClaimRequest request, ClaimedVolume volume);
   Task<Result<MountedVolume>> from_driver(Context ctx, CsiRequest request);
   // Whether there is nothing for the driver to do: one request. (A node may not watch volumes.)
   Task<bool> unchanged(Context ctx, MountedVolume known);
