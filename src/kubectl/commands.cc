@@ -159,6 +159,8 @@ const Command kCommands[] = {
     {"port-forward", "Forward one or more local ports to a pod",
      "TYPE/NAME [options] [LOCAL_PORT:]REMOTE_PORT [...[LOCAL_PORT_N:]REMOTE_PORT_N]",
      port_forward},
+    {"cp", "Copy files and directories to and from containers",
+     "<file-spec-src> <file-spec-dest> [options]", cp},
     {"cordon", "Mark node as unschedulable", "NODE [options]", cordon},
     {"uncordon", "Mark node as schedulable", "NODE [options]", uncordon},
     {"drain", "Drain node in preparation for maintenance", "NODE [options]", drain},

@@ -66,6 +66,7 @@ struct Streams {
   Semaphore sending;            // frames of several senders stay whole
   std::optional<StdinReader> reader;
   Event resized;
+  Status input_error;  // of options.ends->read
 };
 
 Task<Status> send(Context ctx, Streams* s, uint8_t channel, std::string data) {
@@ -96,6 +97,28 @@ Task<void> pump_input(Context ctx, Streams* s) {
   }
 }
 
+// Input that is made here. Its failure is the command's.
+Task<void> pump_made_input(Context ctx, Streams* s) {
+  for (;;) {
+    Result<std::string> piece = s->options.ends->read();
+    if (!piece.ok()) {
+      s->input_error = piece.status();
+      s->socket->abort();
+      co_return;
+    }
+    bool last = piece->empty();
+    uint8_t channel = kStdin;
+    std::string data = std::move(*piece);
+    if (last) {
+      if (s->socket->subprotocol() != "v5.channel.k8s.io") co_return;
+      channel = kClose;
+      data.assign(1, static_cast<char>(kStdin));
+    }
+    Status sent = co_await send(ctx, s, channel, std::move(data));
+    if (last || !sent.ok()) co_return;
+  }
+}
+
 Task<void> pump_size(Context ctx, Streams* s) {
   for (;;) {
     WindowSize w = window_size();
@@ -111,12 +134,24 @@ Task<void> pump_size(Context ctx, Streams* s) {
   }
 }
 
+Status write_out(const StreamOptions& options, bool out, std::string_view data) {
+  if (options.ends) {
+    const auto& to = out ? options.ends->out : options.ends->err;
+    if (to) return to(data);
+  }
+  return write_all(out ? STDOUT_FILENO : STDERR_FILENO, data) ? Status() : silent(1);
+}
+
 Task<Status> receive_all(Context ctx, Streams* s) {
   std::string error_text;
   bool ended = false;
   for (;;) {
     Result<net::WebSocket::Message> m = co_await s->socket->receive(ctx);
     if (!m.ok()) {
+      if (!s->input_error.ok()) co_return s->input_error;
+      if (ctx.done() && ctx.status().is(Reason::kTimeout)) {
+        co_return Status(Reason::kTimeout, "context deadline exceeded");
+      }
       if (!ended && !m.status().is(Reason::kCancelled)) {
         co_return failure("error reading from the stream: " + m.status().message());
       }
@@ -129,8 +164,8 @@ Task<Status> receive_all(Context ctx, Streams* s) {
       error_text += data;
       ended = true;
     } else if (channel == kStdout || channel == kStderr) {
-      int fd = channel == kStdout ? STDOUT_FILENO : STDERR_FILENO;
-      if (!write_all(fd, data)) co_return silent(1);
+      Status written = write_out(s->options, channel == kStdout, data);
+      if (!written.ok()) co_return written;
     }
   }
 }
@@ -143,7 +178,9 @@ Task<Status> run_all(Context root, Streams* s, std::string path, std::string que
   s->socket = std::move(*socket);
   Context ctx = root.child();
   TaskGroup group(root.loop());
-  if (s->options.in) {
+  if (s->options.in && s->options.ends && s->options.ends->read) {
+    group.spawn(pump_made_input(ctx, s));
+  } else if (s->options.in) {
     s->reader.emplace(root.loop(),
                       [s](std::string piece) { (void)s->pieces.try_push(std::move(piece)); });
     group.spawn(pump_input(ctx, s));
@@ -161,12 +198,23 @@ Task<Status> run_all(Context root, Streams* s, std::string path, std::string que
 
 }  // namespace
 
+std::string stream_query(const std::string& container, const StreamOptions& o) {
+  std::string q;
+  add_query(q, "container", container);
+  if (o.in) add_query(q, "stdin", "true");
+  add_query(q, "stdout", "true");
+  add_query(q, o.tty ? "tty" : "stderr", "true");
+  return q;
+}
+
 Status run_streams(Session& session, std::string path, std::string query, StreamOptions options) {
   // Threads that read input and wait for signals may outlive the call: what they touch is kept.
   auto* streams = new Streams(session, options);
   std::optional<RawTerminal> raw;
   if (options.tty && options.in) raw.emplace(STDIN_FILENO);
-  return session.await(run_all(session.context(), streams, std::move(path), std::move(query)));
+  Context ctx = session.context();
+  if (options.limit.count() > 0) ctx = ctx.with_timeout(options.limit);
+  return session.await(run_all(ctx, streams, std::move(path), std::move(query)));
 }
 
 }  // namespace keles::kubectl

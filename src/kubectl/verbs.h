@@ -29,6 +29,7 @@ Status config_unset(Invocation& in);
 Status config_use_context(Invocation& in);
 Status config_view(Invocation& in);
 Status cordon(Invocation& in);
+Status cp(Invocation& in);
 Status create(Invocation& in);
 Status create_clusterrole(Invocation& in);
 Status create_clusterrolebinding(Invocation& in);
