@@ -161,6 +161,8 @@ const Command kCommands[] = {
      port_forward},
     {"cp", "Copy files and directories to and from containers",
      "<file-spec-src> <file-spec-dest> [options]", cp},
+    {"debug", "Create debugging sessions for troubleshooting workloads and nodes",
+     "(POD | TYPE[[.VERSION].GROUP]/NAME) [ -- COMMAND [args...] ] [options]", debug},
     {"cordon", "Mark node as unschedulable", "NODE [options]", cordon},
     {"uncordon", "Mark node as schedulable", "NODE [options]", uncordon},
     {"drain", "Drain node in preparation for maintenance", "NODE [options]", drain},

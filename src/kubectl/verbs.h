@@ -52,6 +52,7 @@ Status create_service_externalname(Invocation& in);
 Status create_service_loadbalancer(Invocation& in);
 Status create_service_nodeport(Invocation& in);
 Status create_token(Invocation& in);
+Status debug(Invocation& in);
 Status describe(Invocation& in);
 Status diff(Invocation& in);
 Status drain(Invocation& in);
