@@ -130,6 +130,12 @@ Result<Document> read_kubeconfig(const std::string& path) {
             set_text(all, *body, field, dir + "/" + std::string(name));
           }
         }
+        // A credential plug-in that is no plain name is looked for beside the file.
+        Value* exec = body->find("exec");
+        std::string command(exec ? (*exec)["command"].as_string() : "");
+        if (command.find('/') != command.npos && command[0] != '/') {
+          set_text(all, *exec, "command", dir + "/" + command);
+        }
       }
     }
     std::string_view current = one->root["current-context"].as_string();

@@ -239,9 +239,102 @@ Status put_file(Document& d, Value& body, const std::string& field, const std::s
   return Status();
 }
 
+// --exec-...: the user's credential plug-in.
+struct PluginFlags {
+  std::string command, api_version, mode;
+  bool cluster_info = false;
+  std::vector<std::string> args, env;
+
+  void add_to(Flags& flags) {
+    flags.add("exec-command", &command,
+              "Command for the exec credential plugin for the user entry in kubeconfig");
+    flags.add("exec-api-version", &api_version,
+              "API version of the exec credential plugin for the user entry in kubeconfig");
+    flags.add("exec-interactive-mode", &mode,
+              "InteractiveMode of the exec credentials plugin for the user entry in kubeconfig");
+    flags.add("exec-provide-cluster-info", &cluster_info,
+              "ProvideClusterInfo of the exec credentials plugin for the user entry in kubeconfig");
+    flags.add("exec-arg", &args,
+              "New arguments for the exec credential plugin command for the user entry in "
+              "kubeconfig");
+    flags.add_array("exec-env", &env,
+                    "'key=value' environment values for the exec credential plugin");
+  }
+
+  // Without a plug-in, there or to be, the other flags have nothing to change.
+  Status put(const Flags& flags, Document& d, Value& user) const {
+    for (const std::string& one : env) {
+      const size_t eq = one.find('=');
+      if (eq != 0 && (eq != one.npos || is_removal(one))) continue;
+      return failure("invalid exec-env format: " + one);
+    }
+    const bool given = flags.given("exec-command");
+    if (given) {
+      Value& exec = user.get_or_add(d.arena, "exec");
+      if (!exec.is_map()) exec = Value::map();
+      exec.erase("args");
+      exec.set(d.arena, "command", text(d, command));
+    }
+    Value* exec = user.find("exec");
+    if (!exec || !exec->is_map()) return Status();
+    if (flags.given("exec-api-version")) exec->set(d.arena, "apiVersion", text(d, api_version));
+    if (flags.given("exec-interactive-mode")) {
+      exec->set(d.arena, "interactiveMode", text(d, mode));
+    }
+    if (flags.given("exec-provide-cluster-info")) {
+      exec->set(d.arena, "provideClusterInfo", Value(cluster_info));
+    }
+    if (flags.given("exec-arg")) {
+      Value& list = exec->set(d.arena, "args", Value::list());
+      for (const std::string& a : args) list.append(d.arena, text(d, a));
+    }
+    put_env(d, *exec);
+    const bool beta = (*exec)["apiVersion"].as_string().ends_with("/v1beta1");
+    if (beta && !exec->find("interactiveMode")) {
+      exec->set(d.arena, "interactiveMode", Value::string("IfAvailable"));
+    }
+    // What the format always shows.
+    if (!exec->find("args")) exec->set(d.arena, "args", Value());
+    if (!exec->find("env")) exec->set(d.arena, "env", Value());
+    if (!exec->find("provideClusterInfo")) {
+      exec->set(d.arena, "provideClusterInfo", Value(false));
+    }
+    return Status();
+  }
+
+ private:
+  static bool is_removal(const std::string& one) {
+    return one.find('=') == one.npos && one.size() > 1 && one.ends_with('-');
+  }
+
+  // "name=value" sets, "name-" takes away.
+  void put_env(Document& d, Value& exec) const {
+    for (const std::string& one : env) {
+      const size_t eq = one.find('=');
+      const bool remove = is_removal(one);
+      const std::string name = remove ? one.substr(0, one.size() - 1) : one.substr(0, eq);
+      Value& list = exec.get_or_add(d.arena, "env");
+      if (!list.is_list()) list = Value::list();
+      size_t i = 0;
+      while (i < list.items().size() && list.items()[i]["name"].as_string() != name) ++i;
+      const bool there = i < list.items().size();
+      if (remove) {
+        if (there) list.erase_at(i);
+        continue;
+      }
+      Value& entry = there ? list.items()[i] : list.append(d.arena, Value::map());
+      entry.set(d.arena, "name", text(d, name));
+      entry.set(d.arena, "value", text(d, one.substr(eq + 1)));
+    }
+  }
+};
+
 // Members in the order in which the format describes them: what `-o json` shows.
 Document in_file_order(const Value& config) {
-  static constexpr std::string_view kOrder[] = {"kind",
+  static constexpr std::string_view kOrder[] = {"command",
+                                                "args",
+                                                "env",
+                                                "kind",
                                                 "apiVersion",
                                                 "name",
                                                 "clusters",
@@ -253,6 +346,7 @@ Document in_file_order(const Value& config) {
                                                 "insecure-skip-tls-verify",
                                                 "certificate-authority",
                                                 "certificate-authority-data",
+                                                "proxy-url",
                                                 "client-certificate",
                                                 "client-certificate-data",
                                                 "client-key",
@@ -263,7 +357,12 @@ Document in_file_order(const Value& config) {
                                                 "password",
                                                 "cluster",
                                                 "user",
-                                                "namespace"};
+                                                "namespace",
+                                                "exec",
+                                                "value",
+                                                "installHint",
+                                                "provideClusterInfo",
+                                                "interactiveMode"};
   Document d;
   auto copy = [&d](auto&& self, const Value& v) -> Value {
     if (v.is_list()) {
@@ -436,6 +535,8 @@ Status config_set_context(Invocation& in) {
 
 Status config_set_cluster(Invocation& in) {
   bool embed = false;
+  std::string proxy_url;
+  in.flags.add("proxy-url", &proxy_url, "proxy-url for the cluster entry in kubeconfig");
   in.flags.add("embed-certs", &embed, "embed-certs for the cluster entry in kubeconfig");
   TRY(in.parse());
   TRY_ASSIGN(name, exactly_one(in));
@@ -452,6 +553,10 @@ Status config_set_cluster(Invocation& in) {
   if (in.flags.given("insecure-skip-tls-verify")) {
     body.set(d.arena, "insecure-skip-tls-verify", Value(c.insecure));
   }
+  if (in.flags.given("proxy-url")) {
+    body.erase("proxy-url");
+    if (!proxy_url.empty()) body.set(d.arena, "proxy-url", text(d, proxy_url));
+  }
   if (in.flags.given("certificate-authority")) {
     TRY(put_file(d, body, "certificate-authority", c.certificate_authority, embed));
   } else if (embed) {
@@ -465,6 +570,8 @@ Status config_set_cluster(Invocation& in) {
 
 Status config_set_credentials(Invocation& in) {
   bool embed = false;
+  PluginFlags plugin;
+  plugin.add_to(in.flags);
   in.flags.add("embed-certs", &embed, "Embed client cert/key for the user entry in kubeconfig");
   TRY(in.parse());
   TRY_ASSIGN(name, exactly_one(in));
@@ -488,6 +595,7 @@ Status config_set_credentials(Invocation& in) {
     TRY(put_file(d, body, "client-certificate", c.client_certificate, embed));
   }
   if (in.flags.given("client-key")) TRY(put_file(d, body, "client-key", c.client_key, embed));
+  TRY(plugin.put(in.flags, d, body));
   TRY(file.save());
   print("User " + quoted(name) + " set.\n");
   return Status();

@@ -8,12 +8,15 @@
 #include "base/version.h"
 #include "client/kubeconfig.h"
 #include "kubectl/command.h"
+#include "kubectl/connection.h"
+#include "kubectl/credential_plugin.h"
 #include "kubectl/errors.h"
 #include "kubectl/tabwriter.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 #include "machinery/status_codec.h"
 #include "machinery/time.h"
+#include "net/http_proxy.h"
 
 namespace keles::kubectl {
 namespace {
@@ -103,7 +106,42 @@ Status apply_flags(const ConnectionFlags& flags, ClientConfig* c) {
   return Status();
 }
 
-Result<ClientConfig> configuration(const ConnectionFlags& flags) {
+// The cluster's entry of the choice; null when there is none.
+const Value& cluster_of(const Value& config, const KubeconfigChoice& choice) {
+  auto named = [&config](const char* list, std::string_view name) -> const Value& {
+    for (const Value& v : config[list].items()) {
+      if (v["name"].as_string() == name) return v;
+    }
+    return Value::null();
+  };
+  std::string_view context = choice.context;
+  if (context.empty()) context = config["current-context"].as_string();
+  std::string_view cluster = choice.cluster;
+  if (cluster.empty()) cluster = named("contexts", context)["context"]["cluster"].as_string();
+  return named("clusters", cluster)["cluster"];
+}
+
+// The proxy that the cluster names, or else the environment.
+Status use_proxy(const std::string& url, ClientConfig* c) {
+  std::optional<net::HttpProxy> proxy;
+  if (!url.empty()) {
+    Result<net::HttpProxy> named = net::parse_proxy_url(url);
+    if (!named.ok()) return failure(named.status().message());
+    proxy = std::move(*named);
+  } else {
+    Result<std::optional<net::HttpProxy>> found = net::proxy_of_environment(c->endpoint);
+    if (!found.ok()) {
+      return plain_failure("Unable to connect to the server: proxyconnect tcp: " +
+                           found.status().message());
+    }
+    proxy = std::move(*found);
+  }
+  if (proxy) net::connect_through(*proxy, &c->endpoint);
+  return Status();
+}
+
+// `proxy_url`: what the cluster's entry says.
+Result<ClientConfig> configuration(const ConnectionFlags& flags, std::string* proxy_url) {
   KubeconfigChoice choice;
   choice.path = flags.kubeconfig;
   choice.context = flags.context;
@@ -126,8 +164,11 @@ Result<ClientConfig> configuration(const ConnectionFlags& flags) {
     }
     choice.server = "http://localhost:8080";
   }
+  // Who comes with a token of his own is not asked who he is.
+  TRY(use_credential_plugin(*config, choice, flags.token.empty()));
   Result<ClientConfig> c = client_config_of(root, choice);
   if (!c.ok()) return failure(c.status().message());
+  *proxy_url = cluster_of(root, choice)["proxy-url"].as_string();
   return c;
 }
 
@@ -194,9 +235,24 @@ Status check_path_segment(std::string_view what, std::string_view name) {
                  "]");
 }
 
-Result<std::unique_ptr<Session>> Session::open(const ConnectionFlags& flags) {
-  TRY_ASSIGN(config, configuration(flags));
+Result<ClientConfig> connection_of(const ConnectionFlags& flags) {
+  std::string proxy_url;
+  TRY_ASSIGN(config, configuration(flags, &proxy_url));
   TRY(apply_flags(flags, &config));
+  TRY(use_proxy(proxy_url, &config));
+  return std::move(config);
+}
+
+net::Headers impersonation_of(const ConnectionFlags& flags) {
+  net::Headers out;
+  if (!flags.as.empty()) out.add("Impersonate-User", flags.as);
+  if (!flags.as_uid.empty()) out.add("Impersonate-Uid", flags.as_uid);
+  for (const std::string& g : flags.as_group) out.add("Impersonate-Group", g);
+  return out;
+}
+
+Result<std::unique_ptr<Session>> Session::open(const ConnectionFlags& flags) {
+  TRY_ASSIGN(config, connection_of(flags));
   auto s = std::make_unique<Session>();
   std::string timeout = flags.request_timeout;
   if (!timeout.empty() && timeout.find_first_not_of("0123456789") == timeout.npos) timeout += "s";
@@ -216,9 +272,7 @@ Result<std::unique_ptr<Session>> Session::open(const ConnectionFlags& flags) {
   s->server_ = host.starts_with("unix:") ? host + ":" + std::to_string(config.endpoint.port)
                                          : host_port(host, config.endpoint.port);
   s->server_url_ = (config.endpoint.tls ? "https://" : "http://") + s->server_ + config.path_prefix;
-  if (!flags.as.empty()) s->identity_.add("Impersonate-User", flags.as);
-  if (!flags.as_uid.empty()) s->identity_.add("Impersonate-Uid", flags.as_uid);
-  for (const std::string& g : flags.as_group) s->identity_.add("Impersonate-Group", g);
+  s->identity_ = impersonation_of(flags);
   HttpsClientOptions options;
   options.user_agent = "kubectl/" + std::string(kGitVersion);
   s->loop_ = make_real_loop();
