@@ -66,6 +66,7 @@ Status label(Invocation& in);
 Status logs(Invocation& in);
 Status patch(Invocation& in);
 Status port_forward(Invocation& in);
+Status proxy(Invocation& in);
 Status remove(Invocation& in);  // delete
 Status replace(Invocation& in);
 Status rollout_history(Invocation& in);
