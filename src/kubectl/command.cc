@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "kubectl/plugin.h"
 #include "kubectl/terminal.h"
 
 namespace keles::kubectl {
@@ -114,6 +115,7 @@ Status run_command(const Args& args) {
                              "\nSee 'kubectl --help' for usage.");
       }
     }
+    if (!at.empty() && args[at[0]] != "help") TRY(run_plugin(args, 1));
     if (at.empty() || help || args[at[0]] == "help") {
       if (at.size() > 1 && args[at[0]] == "help") {
         if (const Command* c = find_command(args[at[1]])) {
@@ -125,6 +127,11 @@ Status run_command(const Args& args) {
       return done();
     }
     return plain_failure("error: unknown command \"" + args[at[0]] + "\" for \"kubectl\"");
+  }
+  // Of families only "create" has room for more.
+  if (args.size() > 1 && args[0] == "create" && found.command->name == args[0] &&
+      !args[1].starts_with('-')) {
+    TRY(run_plugin(args, 2));
   }
   Invocation in(*found.command, found.rest);
   if (found.command->run) return found.command->run(in);

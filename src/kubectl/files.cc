@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "kubectl/select.h"
+#include "kubectl/url.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
 
@@ -43,8 +44,7 @@ Result<std::string> text_of(const std::string& file) {
     return text;
   }
   if (file.starts_with("http://") || file.starts_with("https://")) {
-    return failure("unable to read URL \"" + file +
-                   "\": this kubectl reads files, directories and standard input");
+    return read_url(file);
   }
   Result<std::string> text = read_file(file);
   if (text.ok()) return text;
@@ -59,7 +59,7 @@ std::string source_name(const std::string& file) { return file == "-" ? "STDIN" 
 }  // namespace
 
 void FileFlags::add_to(Flags& flags, std::string help) {
-  flags.add("filename", &files, "Filename, directory, or - for standard input, " + help, 'f');
+  flags.add("filename", &files, "Filename, directory, URL, or - for standard input, " + help, 'f');
   flags.add("recursive", &recursive, "Process the directory used in -f, --filename recursively.",
             'R');
 }

@@ -65,6 +65,7 @@ Status get(Invocation& in);
 Status label(Invocation& in);
 Status logs(Invocation& in);
 Status patch(Invocation& in);
+Status plugin_list(Invocation& in);
 Status port_forward(Invocation& in);
 Status proxy(Invocation& in);
 Status remove(Invocation& in);  // delete
