@@ -82,6 +82,8 @@ long decode(std::string_view text, std::string* out, const Base64& form) {
     }
   }
   if (have == 0) return i == text.size() ? -1 : static_cast<long>(i);
+  // What ends within four characters is wrong where those begin.
+  if (i == text.size() && (have == 1 || form.padded)) return static_cast<long>(i) - have;
   if (have == 1) return static_cast<long>(i);
   int pads = 0;
   for (; i < text.size(); ++i) {

@@ -43,8 +43,9 @@ TEST(Base64, SaysWhereItIsWrong) {
     long at;
   };
   for (const Row& row : {Row{"Zg==", -1},
-                         {"Z", 1},
-                         {"Zg", 2},
+                         {"Z", 0},
+                         {"Zg", 0},
+                         {"Zm9vZm8", 4},
                          {"Zg=", 3},
                          {"Zg===", 4},
                          {"Zm9v=", 4},

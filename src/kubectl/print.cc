@@ -1,12 +1,17 @@
 #include "kubectl/print.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <map>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "base/text_parts.h"
+#include "kubectl/command.h"
 #include "kubectl/errors.h"
+#include "kubectl/go_format.h"
+#include "kubectl/kyaml.h"
 #include "kubectl/tabwriter.h"
 #include "machinery/codec_json.h"
 #include "machinery/codec_yaml.h"
@@ -80,24 +85,9 @@ std::string display_of(const Value& object) {
 }
 
 std::string go_text(const Value& v) {
-  if (v.is_null()) return "<nil>";
-  if (v.is_string()) return std::string(v.as_string());
-  if (v.is_bool()) return v.as_bool() ? "true" : "false";
-  if (v.is_int()) return std::to_string(v.as_int());
-  if (v.is_double()) {
-    std::string s;
-    write_json_double(s, v.as_double());
-    return s;
-  }
-  std::vector<std::string> parts;
-  for (const Value& i : v.items()) parts.push_back(go_text(i));
-  for (const Member& m : v.members()) {
-    parts.push_back(std::string(m.key()) + ":" + go_text(m.value));
-  }
-  if (v.is_map()) std::sort(parts.begin(), parts.end());
-  std::string out = v.is_map() ? "map[" : "[";
-  for (size_t i = 0; i < parts.size(); ++i) out += (i ? " " : "") + parts[i];
-  return out + "]";
+  GoValue value = GoValue::of(v, false);
+  Result<std::string> text = go_sprint(std::span<const GoValue>(&value, 1));
+  return text.ok() ? *text : "";
 }
 
 std::string labels_text(const Value& labels) {
@@ -112,25 +102,32 @@ std::string labels_text(const Value& labels) {
 }
 
 void OutputFlags::add_to(Flags& flags) {
-  flags.add("output", &output,
-            "Output format. One of: (json, yaml, name, jsonpath, jsonpath-as-json, jsonpath-file, "
-            "custom-columns, custom-columns-file, wide).",
-            'o');
+  flags.add(
+      "output", &output,
+      "Output format. One of: (json, yaml, kyaml, name, go-template, go-template-file, template, "
+      "templatefile, jsonpath, jsonpath-as-json, jsonpath-file, custom-columns, "
+      "custom-columns-file, wide).",
+      'o');
   flags.add("template", &template_text,
-            "Template string to use when -o=jsonpath or -o=custom-columns.");
+            "Template string or path to template file to use when -o=go-template, "
+            "-o=go-template-file. The template format is golang templates "
+            "[http://golang.org/pkg/text/template/#pkg-overview].");
   flags.add("show-managed-fields", &show_managed_fields,
             "If true, keep the managedFields when printing objects in JSON or YAML format.");
   flags.add("allow-missing-template-keys", &allow_missing,
             "If true, ignore any errors in templates when a field or map key is missing in the "
-            "template.");
+            "template. Only applies to golang and jsonpath output formats.");
 }
 
 Result<std::optional<ObjectPrinter>> ObjectPrinter::make(const OutputFlags& flags,
                                                          bool wide_allowed, bool headers) {
   std::string form = flags.output, argument = flags.template_text;
+  if (form.empty() && !argument.empty()) form = "go-template";
   if (form.empty() || (form == "wide" && wide_allowed)) return std::optional<ObjectPrinter>();
   for (std::string_view with_argument :
-       {"jsonpath-as-json", "jsonpath-file", "jsonpath", "custom-columns-file", "custom-columns"}) {
+       {"jsonpath-as-json", "jsonpath-file", "jsonpath", "custom-columns-file", "custom-columns",
+        "go-template-file", "go-template", "templatefile", "template"}) {
+    if (!argument.empty()) break;
     std::string prefix = std::string(with_argument) + "=";
     if (!form.starts_with(prefix)) continue;
     argument = form.substr(prefix.size());
@@ -140,11 +137,18 @@ Result<std::optional<ObjectPrinter>> ObjectPrinter::make(const OutputFlags& flag
   ObjectPrinter p;
   p.managed_fields_ = flags.show_managed_fields;
   p.headers_ = headers;
-  if (form == "json" || form == "yaml" || form == "name") {
-    p.form_ = form == "json" ? Form::kJson : form == "yaml" ? Form::kYaml : Form::kName;
+  static const std::map<std::string, Form, std::less<>> kPlain = {
+      {"json", Form::kJson}, {"yaml", Form::kYaml}, {"kyaml", Form::kKyaml}, {"name", Form::kName}};
+  if (auto plain = kPlain.find(lower(form)); plain != kPlain.end() && offered(plain->second)) {
+    p.form_ = plain->second;
     return std::optional(std::move(p));
   }
-  if (form.starts_with("jsonpath")) {
+  if (form == "go-template" || form == "go-template-file" || form == "template" ||
+      form == "templatefile") {
+    TRY(p.read_template(argument, form.ends_with("file"), flags.allow_missing));
+    return std::optional(std::move(p));
+  }
+  if (form == "jsonpath" || form == "jsonpath-file" || form == "jsonpath-as-json") {
     if (argument.empty()) {
       return failure("template format specified but no template given");
     }
@@ -162,7 +166,7 @@ Result<std::optional<ObjectPrinter>> ObjectPrinter::make(const OutputFlags& flag
     p.path_.set_allow_missing(flags.allow_missing);
     return std::optional(std::move(p));
   }
-  if (form.starts_with("custom-columns")) {
+  if (wide_allowed && (form == "custom-columns" || form == "custom-columns-file")) {
     if (argument.empty()) {
       return failure("custom-columns format specified but no custom columns given");
     }
@@ -175,9 +179,51 @@ Result<std::optional<ObjectPrinter>> ObjectPrinter::make(const OutputFlags& flag
     }
     return std::optional(std::move(p));
   }
-  return failure("unable to match a printer suitable for the output format \"" + flags.output +
-                 "\", allowed formats are: custom-columns,custom-columns-file,json,jsonpath,"
-                 "jsonpath-as-json,jsonpath-file,name,wide,yaml");
+  return failure(
+      "unable to match a printer suitable for the output format \"" + flags.output +
+      "\", allowed formats are: " + (wide_allowed ? "custom-columns,custom-columns-file," : "") +
+      "go-template,go-template-file,json,jsonpath,jsonpath-as-json,jsonpath-file," +
+      (offered(Form::kKyaml) ? "kyaml," : "") + "name,template,templatefile," +
+      (wide_allowed ? "wide," : "") + "yaml");
+}
+
+// KUBECTL_KYAML=false takes KYAML away.
+bool ObjectPrinter::offered(Form form) {
+  const char* kyaml = std::getenv("KUBECTL_KYAML");
+  return form != Form::kKyaml || !kyaml || lower(kyaml) != "false";
+}
+
+Status ObjectPrinter::read_template(std::string argument, bool is_file, bool allow_missing) {
+  if (argument.empty()) return failure("template format specified but no template given");
+  if (is_file) {
+    TRY_ASSIGN(text, template_file(argument));
+    argument = text;
+  }
+  form_ = Form::kGoTemplate;
+  template_ = argument;
+  Result<GoTemplate> read = GoTemplate::parse("output", argument);
+  if (!read.ok()) {
+    return failure("error parsing template " + argument + ", " + read.status().message());
+  }
+  go_template_ = std::move(*read);
+  go_template_.set_allow_missing(allow_missing);
+  return Status();
+}
+
+// What there is until an error is printed, and what helps to find it.
+Result<std::string> ObjectPrinter::fill_template(const Value& object) {
+  std::string out;
+  Status run = go_template_.execute(object, &out);
+  if (run.ok()) return out;
+  std::string raw;
+  write_json(raw, object, true);
+  keles::kubectl::print(out + "Error executing template: " + run.message() +
+                        ". Printing more information for debugging the template:\n"
+                        "\ttemplate was:\n\t\t" +
+                        template_ + "\n\traw data was:\n\t\t" + raw +
+                        "\n\tobject given to template engine was:\n\t\t" + go_text(object) +
+                        "\n\n");
+  return failure("error executing template " + quoted(template_) + ": " + run.message());
 }
 
 Status ObjectPrinter::read_columns(std::string_view spec) {
@@ -254,7 +300,10 @@ Result<std::string> ObjectPrinter::columns_of(const Value& object) {
 
 Result<std::string> ObjectPrinter::print(const Value& object) {
   std::string out;
-  if (form_ == Form::kJson || form_ == Form::kYaml) {
+  if (form_ == Form::kGoTemplate) {
+    TRY_ASSIGN(text, fill_template(object));
+    out = text;
+  } else if (form_ == Form::kJson || form_ == Form::kYaml || form_ == Form::kKyaml) {
     Document copy;
     const Value* shown = &object;
     if (!managed_fields_) {
@@ -263,6 +312,8 @@ Result<std::string> ObjectPrinter::print(const Value& object) {
     }
     if (form_ == Form::kJson) {
       out = sorted_json(*shown);
+    } else if (form_ == Form::kKyaml) {
+      out = "---\n" + write_kyaml(*shown);
     } else {
       out = (printed_ ? "---\n" : "") + write_yaml(*shown);
     }

@@ -1,4 +1,5 @@
-// How objects are shown: -o json, yaml, name, jsonpath, custom-columns, and the server's tables.
+// How objects are shown: -o json, yaml, kyaml, name, go-template, jsonpath, custom-columns, and the
+// server's tables.
 #pragma once
 
 #include <optional>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "base/flags.h"
+#include "kubectl/go_template.h"
 #include "kubectl/jsonpath.h"
 #include "kubectl/mapper.h"
 #include "machinery/value.h"
@@ -38,11 +40,23 @@ class ObjectPrinter {
   Result<std::string> print(const Value& object);
 
  private:
-  enum class Form { kJson, kYaml, kName, kJsonPath, kJsonPathAsJson, kColumns };
+  enum class Form {
+    kJson,
+    kYaml,
+    kKyaml,
+    kName,
+    kGoTemplate,
+    kJsonPath,
+    kJsonPathAsJson,
+    kColumns
+  };
   struct Column {
     std::string header;
     JsonPath path;
   };
+  static bool offered(Form form);
+  Status read_template(std::string argument, bool is_file, bool allow_missing);
+  Result<std::string> fill_template(const Value& object);
   Status read_columns(std::string_view spec);
   Status read_columns_file(std::string_view text);
   Result<std::string> columns_of(const Value& object);
@@ -50,6 +64,7 @@ class ObjectPrinter {
   bool managed_fields_ = false, headers_ = true;
   int printed_ = 0;
   std::string template_;
+  GoTemplate go_template_;
   JsonPath path_;
   std::vector<Column> columns_;
   std::vector<size_t> widths_;
