@@ -52,7 +52,14 @@ std::string list_text(const std::vector<std::string>& list) {
 
 }  // namespace
 
-void Flags::add_flag(Flag f) { flags_.push_back(std::move(f)); }
+// A command's own flag takes the place of an inherited one of that name, as cobra has it.
+void Flags::add_flag(Flag f) {
+  if (Flag* inherited = find(f.name)) {
+    *inherited = std::move(f);
+  } else {
+    flags_.push_back(std::move(f));
+  }
+}
 
 void Flags::add(std::string name, std::string* out, std::string help, char shorthand) {
   add_flag({name, help, *out, "string", shorthand, false, "", false, [out](std::string_view v) {

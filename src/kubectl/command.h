@@ -44,9 +44,6 @@ class Invocation {
   const ConnectionFlags& connection() const { return connection_; }
   const Command& command() const { return command_; }
 
-  // A command whose own --user is another than the kubeconfig's takes it away from the connection.
-  std::string take_user() { return std::exchange(connection_.user, ""); }
-
   // An error of usage, with kubectl's hint to --help.
   Status usage(std::string message) const;
 

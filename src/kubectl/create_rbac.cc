@@ -115,7 +115,9 @@ Status create_binding(Invocation& in, bool cluster) {
   Writer writer("kubectl-create");
   if (!cluster) in.flags.add("role", &role, "Role this RoleBinding should reference");
   in.flags.add("clusterrole", &cluster_role, "ClusterRole this binding should reference");
-  // `--user` is the binding's here, as the stock kubectl has it.
+  in.flags.add_array(
+      "user", &users,
+      "Usernames to bind to the role. The flag can be repeated to add multiple users.");
   in.flags.add_array(
       "group", &groups,
       "Groups to bind to the role. The flag can be repeated to add multiple groups.");
@@ -126,7 +128,6 @@ Status create_binding(Invocation& in, bool cluster) {
   TRY(in.parse());
   TRY(writer.prepare());
   TRY_ASSIGN(name, one_name(in));
-  if (in.flags.given("user")) users.push_back(in.take_user());
   if (role.empty() == cluster_role.empty()) {
     return failure(cluster ? "required flag(s) \"clusterrole\" not set"
                            : "exactly one of clusterrole or role must be specified");
