@@ -103,19 +103,6 @@ void describe_any(const Value& o, Description& d) {
 // --- events
 // ---------------------------------------------------------------------------------------
 
-std::string event_age(const Value& e) {
-  std::string first =
-      e["eventTime"].is_null() ? age_of(e["firstTimestamp"]) : age_of(e["eventTime"]);
-  if (e["series"].is_map()) {
-    return age_of(e["series"]["lastObservedTime"]) + " (x" + str(e["series"]["count"]) + " over " +
-           first + ")";
-  }
-  if (e["count"].as_int() > 1) {
-    return age_of(e["lastTimestamp"]) + " (x" + str(e["count"]) + " over " + first + ")";
-  }
-  return first;
-}
-
 void write_events(const PageContext& c, const Value& o, Description& d) {
   const Value& meta = o["metadata"];
   std::string ns = str(meta["namespace"]);
@@ -282,6 +269,19 @@ std::string age_of(const Value& time) {
   struct timespec now {};
   ::clock_gettime(CLOCK_REALTIME, &now);
   return human_age(time.as_string(), {now.tv_sec * 1'000'000'000LL + now.tv_nsec});
+}
+
+std::string event_age(const Value& e) {
+  std::string first =
+      e["eventTime"].is_null() ? age_of(e["firstTimestamp"]) : age_of(e["eventTime"]);
+  if (e["series"].is_map()) {
+    return age_of(e["series"]["lastObservedTime"]) + " (x" + str(e["series"]["count"]) + " over " +
+           first + ")";
+  }
+  if (e["count"].as_int() > 1) {
+    return age_of(e["lastTimestamp"]) + " (x" + str(e["count"]) + " over " + first + ")";
+  }
+  return first;
 }
 
 std::string controller_of(const Value& object) {

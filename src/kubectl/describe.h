@@ -60,6 +60,7 @@ std::string str(const Value& v);  // the scalar's text; "" when absent
 std::string str_or(const Value& v, std::string_view otherwise);
 std::string local_time(const Value& time);       // RFC 1123 with the zone's offset
 std::string age_of(const Value& time);           // "5m"; "<unknown>"
+std::string event_age(const Value& event);       // "5m (x3 over 10m)"
 std::string controller_of(const Value& object);  // "ReplicaSet/web-1"; ""
 std::string join(const Value& list, std::string_view by);
 std::vector<std::string> sorted_keys(const Value& map);

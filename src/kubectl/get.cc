@@ -5,7 +5,7 @@
 #include "kubectl/select.h"
 #include "kubectl/sort.h"
 #include "kubectl/verbs.h"
-#include "machinery/codec_json.h"
+#include "kubectl/watch.h"
 
 namespace keles::kubectl {
 namespace {
@@ -13,7 +13,6 @@ namespace {
 constexpr char kTableAccept[] =
     "application/json;as=Table;v=v1;g=meta.k8s.io,"
     "application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-constexpr size_t kMaxEvent = 64u << 20;
 
 struct GetFlags {
   Query query;
@@ -256,34 +255,13 @@ class Watcher {
     Call c("GET", target_.resource->path(target_.ns, ""));
     c.accept = f_.query.accept;
     c.query = list_parameters(q);
-    add_query(c.query, "watch", "true");
     add_query(c.query, "resourceVersion", revision);
-    Context ctx = session_.context();
-    TRY_ASSIGN(stream, session_.open_stream(ctx, std::move(c)));
-    std::string buffer;
-    for (;;) {
-      Result<std::string> piece = session_.await(stream->read(ctx));
-      if (!piece.ok() || piece->empty()) return Status();  // the server ended it in its good time
-      buffer += *piece;
-      if (buffer.size() > kMaxEvent) return failure("a watch event of more than 64 MiB");
-      size_t end;
-      while ((end = buffer.find('\n')) != buffer.npos) {
-        TRY(event(std::string_view(buffer).substr(0, end)));
-        buffer.erase(0, end + 1);
-      }
-      flush();
-    }
-  }
-
-  Status event(std::string_view line) {
-    if (line.find_first_not_of(" \r") == line.npos) return Status();
-    Result<Document> e = parse_json(line);
-    if (!e.ok())
-      return failure("unable to decode an event from the watch stream: " + e.status().message());
-    std::string_view type = e->root["type"].as_string();
-    if (type == "BOOKMARK") return Status();
-    if (type == "ERROR") return failure(std::string(e->root["object"]["message"].as_string()));
-    return show(e->root["object"], type);
+    WatchHandler handler;
+    handler.event = [this](std::string_view type, const Value& object) {
+      return show(object, type);
+    };
+    handler.idle = [this] { flush(); };
+    return follow_watch(session_, std::move(c), handler);
   }
 
   Session& session_;

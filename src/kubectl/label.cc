@@ -52,7 +52,8 @@ Result<Changes> parse_changes(const Words& words, Args* args) {
 
 class Marker {
  public:
-  Marker(const Words& words, Session& session, Writer& writer, Changes changes)
+  // No session: the objects are files' alone.
+  Marker(const Words& words, Session* session, Writer& writer, Changes changes)
       : words_(words), session_(session), writer_(writer), changes_(std::move(changes)) {}
   bool overwrite = false;
   std::string resource_version;
@@ -89,8 +90,8 @@ class Marker {
 
  private:
   Result<Document> send(const Found& f, const Document& patch) {
-    if (writer_.client_only()) return apply_merge_patch(f.object.root, patch.root);
-    return writer_.patch(session_, *f.resource, f.ns, f.name, PatchType::kMerge,
+    if (!session_ || writer_.client_only()) return apply_merge_patch(f.object.root, patch.root);
+    return writer_.patch(*session_, *f.resource, f.ns, f.name, PatchType::kMerge,
                          to_json(patch.root));
   }
 
@@ -111,14 +112,24 @@ class Marker {
   }
 
   const Words& words_;
-  Session& session_;
+  Session* session_;
   Writer& writer_;
   Changes changes_;
 };
 
+Status check_local(const Words& words, const Writer& writer, const Query& q) {
+  if (writer.dry() && !writer.client_only()) {
+    return failure("cannot specify --local and --dry-run=server - did you mean --dry-run=client?");
+  }
+  if (q.args.empty()) return Status();
+  const std::string file = words.map == kLabels.map ? "pod" : "rsrc";
+  return failure("can only use local files by -f " + file + ".yaml or --filename=" + file +
+                 ".json when --local=true is set");
+}
+
 Status mark(Invocation& in, const Words& words) {
   Query q;
-  bool overwrite = false, list = false;
+  bool overwrite = false, list = false, local = false;
   std::string resource_version;
   Writer writer(std::string("kubectl-") + words.what);
   if (words.map == kAnnotations.map) writer.set_field_manager("kubectl-annotate");
@@ -131,6 +142,9 @@ Status mark(Invocation& in, const Words& words) {
   in.flags.add("overwrite", &overwrite, "If true, allow values to be overwritten");
   in.flags.add("list", &list,
                std::string("If true, display the ") + words.map + " for a given resource.");
+  in.flags.add(
+      "local", &local,
+      std::string("If true, ") + words.what + " will NOT contact api-server but run locally.");
   in.flags.add("resource-version", &resource_version,
                "If non-empty, the update will only succeed if this is the current "
                "resource-version for the object.");
@@ -147,10 +161,15 @@ Status mark(Invocation& in, const Words& words) {
   }
   TRY(writer.prepare());
   q.args = in.args;
-  TRY_ASSIGN(session, in.session());
+  if (local) TRY(check_local(words, writer, q));
   std::vector<Status> errors;
-  TRY_ASSIGN(found, find_objects(*session, q, &errors));
-  Marker marker(words, *session, writer, changes);
+  Session* session = nullptr;
+  if (!local) {
+    TRY_ASSIGN(opened, in.session());
+    session = opened;
+  }
+  TRY_ASSIGN(found, local ? local_objects(q) : find_objects(*session, q, &errors));
+  Marker marker(words, session, writer, changes);
   marker.overwrite = overwrite;
   marker.resource_version = resource_version;
   for (const Found& f : found) {

@@ -9,6 +9,7 @@ namespace keles::kubectl {
 Status patch(Invocation& in) {
   Query q;
   std::string body, file, type_name = "strategic", subresource;
+  bool local = false;
   Writer writer("kubectl-patch");
   q.files.add_to(in.flags, "identifying the resource to update");
   in.flags.add("patch", &body, "The patch to be applied to the resource JSON or YAML file.", 'p');
@@ -17,6 +18,9 @@ Status patch(Invocation& in) {
                "The type of patch being provided; one of [json merge strategic]");
   in.flags.add("subresource", &subresource,
                "If specified, patch will operate on the subresource of the requested object.");
+  in.flags.add("local", &local,
+               "If true, patch will operate on the content of the file, not the server-side "
+               "resource.");
   writer.add_to(in.flags);
   TRY(in.parse());
   if (!body.empty() && !file.empty()) {
@@ -34,6 +38,10 @@ Status patch(Invocation& in) {
     return in.usage("--type must be one of [json merge strategic], not \"" + type_name + "\"");
   }
   TRY(writer.prepare());
+  if (local && !in.args.empty()) return failure("cannot specify --local and server resources");
+  if (local && writer.dry() && !writer.client_only()) {
+    return failure("cannot specify --local and --dry-run=server - did you mean --dry-run=client?");
+  }
   if (!file.empty()) {
     Result<std::string> content = read_file(file, 4u << 20);
     if (!content.ok()) return failure("unable to read patch file: " + content.status().message());
@@ -44,13 +52,17 @@ Status patch(Invocation& in) {
     return failure("unable to parse \"" + body + "\": " + tree.status().message());
   }
   q.args = in.args;
-  TRY_ASSIGN(session, in.session());
   std::vector<Status> errors;
-  TRY_ASSIGN(found, find_objects(*session, q, &errors));
+  Session* session = nullptr;
+  if (!local) {
+    TRY_ASSIGN(opened, in.session());
+    session = opened;
+  }
+  TRY_ASSIGN(found, local ? local_objects(q) : find_objects(*session, q, &errors));
   for (const Found& f : found) {
     const KindDesc* built_in = find_kind(f.resource->api_version(), f.resource->kind);
     Result<Document> made = Document();
-    if (!writer.client_only()) {
+    if (!local && !writer.client_only()) {
       made =
           writer.patch(*session, *f.resource, f.ns, f.name, type, to_json(tree->root), subresource);
     } else if (type == PatchType::kStrategicMerge && !built_in) {

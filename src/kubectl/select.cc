@@ -4,6 +4,7 @@
 
 #include "base/text_parts.h"
 #include "machinery/codec_json.h"
+#include "machinery/schema.h"
 
 namespace keles::kubectl {
 namespace {
@@ -217,7 +218,61 @@ Status take_apart(const Mapper& mapper, const Target& target, Document page,
   return Status();
 }
 
+// A kind that no cluster was asked about.
+Resource resource_of(const Value& object) {
+  const std::string_view api = object["apiVersion"].as_string();
+  const size_t slash = api.find('/');
+  Resource r;
+  r.group = slash == api.npos ? "" : api.substr(0, slash);
+  r.version = slash == api.npos ? api : api.substr(slash + 1);
+  r.kind = object["kind"].as_string();
+  if (const KindDesc* built_in = find_kind(api, r.kind)) {
+    r.plural = built_in->plural;
+    r.namespaced = built_in->namespaced;
+  }
+  return r;
+}
+
+Status add_local(Document object, const std::string& source, std::vector<Found>* out) {
+  const Value& root = object.root;
+  const std::string_view kind = root["kind"].as_string();
+  if (!root.is_map() || kind.empty()) {
+    return failure("unable to decode \"" + source + "\": Object 'Kind' is missing in '" +
+                   to_json(root).substr(0, 2000) + "'");
+  }
+  if (kind.ends_with("List") && root["items"].is_list()) {
+    for (const Value& item : root["items"].items()) {
+      Document one;
+      one.root = deep_copy(one.arena, item);
+      TRY(add_local(std::move(one), source, out));
+    }
+    return Status();
+  }
+  Found f;
+  f.own = std::make_shared<const Resource>(resource_of(root));
+  f.resource = f.own.get();
+  f.ns = root["metadata"]["namespace"].as_string();
+  f.name = root["metadata"]["name"].as_string();
+  f.object = std::move(object);
+  out->push_back(std::move(f));
+  return Status();
+}
+
 }  // namespace
+
+Result<std::vector<Found>> local_objects(const Query& query) {
+  if (query.files.files.empty()) {
+    return failure(
+        "You must provide one or more resources by argument or filename.\n"
+        "Example resource specifications include:\n"
+        "   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n"
+        "   '<resource> <name>'\n   '<resource>'");
+  }
+  TRY_ASSIGN(documents, read_documents(query.files));
+  std::vector<Found> out;
+  for (FileDocument& d : documents) TRY(add_local(std::move(d.object), d.source, &out));
+  return out;
+}
 
 Result<std::vector<Target>> read_files(Session& session, const FileFlags& files) {
   TRY_ASSIGN(documents, read_documents(files));

@@ -2,6 +2,7 @@
 // kubectl's resource builder, with its errors.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,6 +49,7 @@ struct Found {
   const Resource* resource = nullptr;
   std::string ns, name;
   Document object;
+  std::shared_ptr<const Resource> own = nullptr;  // --local: what `resource` is, without a cluster
   std::string display() const { return resource->display(name); }
   std::string path(std::string_view sub = {}) const { return resource->path(ns, name, sub); }
 };
@@ -62,6 +64,9 @@ Result<std::vector<Found>> find_objects(Session& session, const Query& query,
 // The same of what was selected before: standard input is there to be read once.
 Result<std::vector<Found>> find_objects(Session& session, const Query& query,
                                         const Selection& selection, std::vector<Status>* errors);
+
+// The objects of the files alone (--local): no cluster is asked, kinds are what they say they are.
+Result<std::vector<Found>> local_objects(const Query& query);
 
 // The query of a request for a target: selectors, paging left out.
 std::string list_parameters(const Query& query);

@@ -19,6 +19,13 @@ void Writer::add_to(Flags& flags) {
   flags.set_bare_value("validate", "strict");
 }
 
+void Writer::add_save_config(Flags& flags, bool in_dry_runs) {
+  saved_in_dry_runs_ = in_dry_runs;
+  flags.add("save-config", &save_config_,
+            "If true, the configuration of current object will be saved in its annotation. "
+            "Otherwise, the annotation will be unchanged.");
+}
+
 Status Writer::prepare() {
   if (dry_text_ == "none" || dry_text_ == "false") {
     dry_ = Dry::kNone;
@@ -58,11 +65,13 @@ std::string Writer::parameters_as(std::string_view manager) const {
 
 Result<Document> Writer::create(Session& s, const Resource& r, const std::string& ns,
                                 const Document& object) const {
-  if (client_only()) return object.clone();
+  Document sent = object.clone();
+  if (save_config_ && (saved_in_dry_runs_ || !client_only())) annotate_typed(sent);
+  if (client_only()) return sent;
   Call c("POST", r.path(ns, ""));
   c.query = parameters();
   c.content_type = "application/json";
-  c.body = to_json(object.root);
+  c.body = to_json(sent.root);
   return s.call(std::move(c));
 }
 
@@ -119,6 +128,20 @@ void annotate_last_applied(Document& d) {
   annotations.erase(kLastApplied);
   std::string own;
   write_json(own, d.root, true);
+  at(d, "metadata.annotations").set(d.arena, kLastApplied, text(d, own + "\n"));
+}
+
+void annotate_typed(Document& d) {
+  Value* annotations =
+      d.root.find("metadata") ? d.root.find("metadata")->find("annotations") : nullptr;
+  if (annotations) annotations->erase(kLastApplied);
+  std::string own;
+  const KindDesc* kind = find_kind(d.root["apiVersion"].as_string(), d.root["kind"].as_string());
+  if (kind) {
+    write_json(own, *kind, d.root);
+  } else {
+    write_json(own, d.root, true);
+  }
   at(d, "metadata.annotations").set(d.arena, kLastApplied, text(d, own + "\n"));
 }
 

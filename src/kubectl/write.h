@@ -18,6 +18,9 @@ class Writer {
  public:
   explicit Writer(std::string field_manager) : field_manager_(std::move(field_manager)) {}
   void add_to(Flags& flags);
+  // --save-config, of commands that make up objects: create() then says in an annotation what it
+  // has made, as apply does. Not all do it when nothing is sent.
+  void add_save_config(Flags& flags, bool in_dry_runs = true);
   // After Invocation::parse().
   Status prepare();
 
@@ -42,7 +45,7 @@ class Writer {
  private:
   enum class Dry { kNone, kClient, kServer };
   std::string field_manager_, dry_text_ = "none", validate_ = "true";
-  bool validated_ = true;
+  bool validated_ = true, save_config_ = false, saved_in_dry_runs_ = true;
   OutputFlags output_;
   Dry dry_ = Dry::kNone;
   std::optional<ObjectPrinter> printer_;
@@ -60,6 +63,8 @@ Document new_object(std::string_view api_version, std::string_view kind, std::st
                     std::string_view ns = {});
 // Puts the object's own text into its last-applied annotation (--save-config, apply).
 void annotate_last_applied(Document& d);
+// The same of an object that a command made up: its text is the kind's, field by field.
+void annotate_typed(Document& d);
 
 // What apply sends for an object that is there: from its last applied form, the file's and the live
 // one. Custom resources take JSON merge patches.
