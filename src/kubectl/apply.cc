@@ -1,5 +1,6 @@
 #include "kubectl/migrate.h"
 #include "kubectl/prune.h"
+#include "kubectl/removal.h"
 #include "kubectl/verbs.h"
 #include "kubectl/write.h"
 #include "machinery/codec_json.h"
@@ -24,6 +25,8 @@ class Applier {
  public:
   Applier(Session& session, Writer& writer) : session_(session), writer_(writer) {}
   bool server_side = false, force_conflicts = false;
+  Removal removal;
+  std::string subresource;
 
   Status apply(Target& t) {
     if (t.name.empty()) {
@@ -43,7 +46,7 @@ class Applier {
   }
 
   Result<Document> send_config(const Target& t, std::string body, std::string query) {
-    Call c("PATCH", t.resource->path(t.ns, t.name));
+    Call c("PATCH", t.resource->path(t.ns, t.name, subresource));
     c.query = std::move(query);
     c.content_type = patch_media_type(PatchType::kApply);
     c.body = std::move(body);
@@ -178,6 +181,10 @@ class Applier {
     }
     std::string body = to_json(patch.body.root);
     Result<Document> changed = writer_.patch(session_, *t.resource, t.ns, t.name, patch.type, body);
+    const Status& s = changed.status();
+    if (removal.force && (s.is(Reason::kConflict) || s.is(Reason::kInvalid))) {
+      changed = replace_by_force(t, live);
+    }
     if (!changed.ok()) {
       return from("applying patch:\n" + body + "\nto:\n" + dump(t) + "\nfor:", t,
                   from("patching", t, changed.status()));
@@ -185,6 +192,24 @@ class Applier {
     bool same =
         changed->root["metadata"]["resourceVersion"].equals(live["metadata"]["resourceVersion"]);
     return report(changed->root, same && !writer_.dry() ? "unchanged" : "configured");
+  }
+
+  // Deleted and made anew; what was there comes back when it cannot be.
+  Result<Document> replace_by_force(const Target& t, const Value& live) {
+    TRY_ASSIGN(uid, removal.remove(session_, *t.resource, t.ns, t.name));
+    TRY(removal.await_gone(session_, *t.resource, t.ns, t.name, uid, removal.timeout));
+    Result<Document> made = writer_.create(session_, *t.resource, t.ns, *t.object);
+    if (made.ok()) return made;
+    Document old;
+    old.root = deep_copy(old.arena, live);
+    if (Value* meta = old.root.find("metadata")) meta->erase("resourceVersion");
+    Result<Document> again = writer_.create(session_, *t.resource, t.ns, old);
+    if (again.ok()) return made.status();
+    return failure(
+        "An error occurred force-replacing the existing object with the newly provided one:\n\n" +
+        made.status().message() +
+        ".\n\nAdditionally, an error occurred attempting to restore the original object:\n\n" +
+        again.status().message());
   }
 
   Session& session_;
@@ -265,11 +290,16 @@ Status apply(Invocation& in) {
   FileFlags files;
   Writer writer("kubectl-client-side-apply");
   PruneFlags prune;
+  Removal removal;
   bool server_side = false, force_conflicts = false;
-  std::string selector;
+  std::string selector, subresource;
   files.add_to(in.flags, "that contains the configuration to apply");
   writer.add_to(in.flags);
   prune.add_to(in.flags);
+  removal.add_to(in.flags);
+  in.flags.add("subresource", &subresource,
+               "If specified, apply will operate on the subresource of the requested object. Only "
+               "allowed when using --server-side.");
   in.flags.add("server-side", &server_side,
                "If true, apply runs in the server instead of the client.");
   in.flags.add("force-conflicts", &force_conflicts,
@@ -280,6 +310,8 @@ Status apply(Invocation& in) {
   if (force_conflicts && !server_side) {
     return failure("--force-conflicts only works with --server-side");
   }
+  TRY(removal.check());
+  if (server_side && removal.force) return failure("--force cannot be used with --server-side");
   if (files.files.empty()) return failure("must specify one of -f and -k");
   if (server_side && !in.flags.given("field-manager")) writer.set_field_manager("kubectl");
   TRY(writer.prepare());
@@ -288,7 +320,14 @@ Status apply(Invocation& in) {
         "--dry-run=client doesn't work with --server-side (did you mean "
         "--dry-run=server instead?)");
   }
+  if (removal.force && writer.dry() && !writer.client_only()) {
+    return failure("--dry-run=server cannot be used with --force");
+  }
+  if (removal.force && prune.prune) return failure("--force cannot be used with --prune");
   TRY(prune.check(selector, server_side));
+  if (!subresource.empty() && !server_side) {
+    return failure("--subresource can only be specified for --server-side");
+  }
   TRY_ASSIGN(filter, Selector::parse(selector));
   TRY_ASSIGN(session, in.session());
   std::unique_ptr<ApplySet> set;
@@ -307,6 +346,8 @@ Status apply(Invocation& in) {
   Applier applier(*session, writer);
   applier.server_side = server_side;
   applier.force_conflicts = force_conflicts;
+  applier.removal = removal;
+  applier.subresource = subresource;
   if (session->namespace_given()) applier.applied.namespaces.insert(session->ns());
   std::vector<Status> errors;
   for (Target& t : targets) {

@@ -1,4 +1,5 @@
 // auth can-i, auth whoami.
+#include "kubectl/access_rules.h"
 #include "kubectl/select.h"
 #include "kubectl/tabwriter.h"
 #include "kubectl/verbs.h"
@@ -15,16 +16,57 @@ Result<Document> post(Session& session, std::string_view path, const Document& b
   return session.call(std::move(c));
 }
 
+std::string bracketed(const std::vector<std::string>& all) {
+  std::string out;
+  for (const std::string& s : all) out += (out.empty() ? "" : " ") + s;
+  return "[" + out + "]";
+}
+
+// Everything that one may do in the namespace.
+Status list_access(Session& session, bool headers) {
+  Document review;
+  put(review, "apiVersion", "authorization.k8s.io/v1");
+  put(review, "kind", "SelfSubjectRulesReview");
+  put(review, "spec.namespace", session.ns());
+  TRY_ASSIGN(answer,
+             post(session, "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", review));
+  const Value& status = answer.root["status"];
+  if (status["incomplete"].as_bool()) {
+    print_error("Warning: the list may be incomplete: " +
+                std::string(status["evaluationError"].as_string()) + "\n");
+  }
+  std::string out = headers ? "Resources\tNon-Resource URLs\tResource Names\tVerbs\n" : "";
+  for (const AccessRule& r : access_rules(status)) {
+    out += resource_and_group(r) + "\t" + bracketed(r.urls) + "\t" + bracketed(r.names) + "\t" +
+           bracketed(r.verbs) + "\n";
+  }
+  print(align(out, kTableColumns));
+  return Status();
+}
+
 }  // namespace
 
 Status auth_can_i(Invocation& in) {
-  bool all_namespaces = false, quiet = false;
+  bool all_namespaces = false, quiet = false, list = false, no_headers = false;
   std::string subresource;
   in.flags.add("all-namespaces", &all_namespaces,
                "If true, check the specified action in all namespaces.", 'A');
   in.flags.add("quiet", &quiet, "If true, suppress output and just return the exit code.", 'q');
   in.flags.add("subresource", &subresource, "SubResource such as pod/log or deployment/scale");
+  in.flags.add("list", &list, "If true, prints all allowed actions.");
+  in.flags.add("no-headers", &no_headers, "If true, prints allowed actions without headers");
   TRY(in.parse());
+  if (list) {
+    if (!in.args.empty()) return failure("list option must be specified with no arguments");
+    if (quiet || all_namespaces || !subresource.empty()) {
+      return failure(
+          "list option can't be specified with neither quiet, all-namespaces nor subresource "
+          "options");
+    }
+    TRY_ASSIGN(session, in.session());
+    return list_access(*session, !no_headers);
+  }
+  if (no_headers) return failure("--no-headers cannot be set without --list specified");
   if (in.args.size() != 2 && in.args.size() != 3) {
     return failure(
         "you must specify two arguments: verb resource or verb resource/resourceName.\n"

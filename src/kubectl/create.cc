@@ -49,6 +49,7 @@ Status create(Invocation& in) {
 Status create_namespace(Invocation& in) {
   Writer writer("kubectl-create");
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   TRY(writer.prepare());
   TRY_ASSIGN(name, one_name(in));
@@ -65,6 +66,7 @@ Status create_namespace(Invocation& in) {
 Status create_service_account(Invocation& in) {
   Writer writer("kubectl-create");
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   TRY(writer.prepare());
   TRY_ASSIGN(name, one_name(in));

@@ -8,6 +8,7 @@
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "kubectl/content_hash.h"
 #include "kubectl/verbs.h"
 #include "kubectl/write.h"
 #include "machinery/codec_json.h"
@@ -179,8 +180,20 @@ class DataBuilder {
   bool secret_;
 };
 
-Status send(Invocation& in, Writer& writer, const Document& d, std::string_view plural,
-            const std::string& failed) {
+struct HashFlag {
+  bool append = false;
+  void add_to(Flags& flags, const char* what) {
+    flags.add("append-hash", &append,
+              "Append a hash of the " + std::string(what) + " to its name.");
+  }
+};
+
+Status send(Invocation& in, Writer& writer, const HashFlag& hash, Document d,
+            std::string_view plural, const std::string& failed) {
+  if (hash.append) {
+    put(d, "metadata.name",
+        std::string(d.root["metadata"]["name"].as_string()) + "-" + content_hash(d.root));
+  }
   TRY_ASSIGN(session, in.session());
   TRY_ASSIGN(mapper, session->mapper());
   TRY_ASSIGN(resource, mapper->find(plural));
@@ -194,43 +207,64 @@ Result<Document> new_data(Invocation& in, std::string_view kind, const std::stri
   return new_object("v1", kind, name, session->namespace_given() ? session->ns() : "");
 }
 
+std::string docker_config(const std::string& user, const std::string& password,
+                          const std::string& email, const std::string& server) {
+  Document config;
+  Value& entry = at(config, "auths").get_or_add(config.arena, config.arena.copy(server));
+  entry = Value::map();
+  entry.set(config.arena, "username", text(config, user));
+  entry.set(config.arena, "password", text(config, password));
+  if (!email.empty()) entry.set(config.arena, "email", text(config, email));
+  entry.set(config.arena, "auth", text(config, base64_encode(user + ":" + password)));
+  return to_json(config.root);
+}
+
 }  // namespace
 
 Status create_configmap(Invocation& in) {
   Sources sources;
+  HashFlag hash;
   Writer writer("kubectl-create");
   sources.add_to(in.flags);
+  hash.add_to(in.flags, "configmap");
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   TRY(writer.prepare());
   TRY_ASSIGN(name, one_name(in));
   TRY_ASSIGN(d, new_data(in, "ConfigMap", name));
   TRY(DataBuilder(d, false).add_all(sources));
-  return send(in, writer, d, "configmaps", "failed to create configmap:");
+  return send(in, writer, hash, std::move(d), "configmaps", "failed to create configmap:");
 }
 
 Status create_secret_generic(Invocation& in) {
   Sources sources;
   std::string type;
+  HashFlag hash;
   Writer writer("kubectl-create");
   sources.add_to(in.flags);
   in.flags.add("type", &type, "The type of secret to create");
+  hash.add_to(in.flags, "secret");
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   TRY(writer.prepare());
   TRY_ASSIGN(name, one_name(in));
   TRY_ASSIGN(d, new_data(in, "Secret", name));
   if (!type.empty()) put(d, "type", type);
   TRY(DataBuilder(d, true).add_all(sources));
-  return send(in, writer, d, "secrets", "failed to create secret");
+  return send(in, writer, hash, std::move(d), "secrets", "failed to create secret");
 }
 
 Status create_secret_tls(Invocation& in) {
   std::string cert, key;
+  HashFlag hash;
   Writer writer("kubectl-create");
   in.flags.add("cert", &cert, "Path to PEM encoded public key certificate.");
   in.flags.add("key", &key, "Path to private key associated with given certificate.");
+  hash.add_to(in.flags, "secret");
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   TRY(writer.prepare());
   TRY_ASSIGN(name, one_name(in));
@@ -240,36 +274,47 @@ Status create_secret_tls(Invocation& in) {
   DataBuilder data(d, true);
   TRY(data.add_file_as("tls.crt", cert));
   TRY(data.add_file_as("tls.key", key));
-  return send(in, writer, d, "secrets", "failed to create secret");
+  return send(in, writer, hash, std::move(d), "secrets", "failed to create secret");
 }
 
 Status create_secret_docker_registry(Invocation& in) {
   std::string user, password, email, server = "https://index.docker.io/v1/";
+  std::vector<std::string> files;
+  HashFlag hash;
   Writer writer("kubectl-create");
   in.flags.add("docker-username", &user, "Username for container registry authentication");
   in.flags.add("docker-password", &password, "Password for container registry authentication");
   in.flags.add("docker-email", &email, "Email for container registry");
   in.flags.add("docker-server", &server, "Server location for container registry");
+  in.flags.add("from-file", &files,
+               "Key files can be specified using their file path, in which case a default name of "
+               ".dockerconfigjson will be given to them, or optionally with a name and file path.");
+  hash.add_to(in.flags, "secret");
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   TRY(writer.prepare());
   TRY_ASSIGN(name, one_name(in));
-  if (user.empty() || password.empty() || server.empty()) {
+  const bool written = !user.empty() && !password.empty() && !server.empty();
+  if (files.empty() && !written) {
     return failure(
         "either --from-file or the combination of --docker-username, "
         "--docker-password and --docker-server is required");
   }
-  Document config;
-  Value& entry = at(config, "auths").get_or_add(config.arena, config.arena.copy(server));
-  entry = Value::map();
-  entry.set(config.arena, "username", text(config, user));
-  entry.set(config.arena, "password", text(config, password));
-  if (!email.empty()) entry.set(config.arena, "email", text(config, email));
-  entry.set(config.arena, "auth", text(config, base64_encode(user + ":" + password)));
   TRY_ASSIGN(d, new_data(in, "Secret", name));
   put(d, "type", "kubernetes.io/dockerconfigjson");
-  TRY(DataBuilder(d, true).add(".dockerconfigjson", to_json(config.root)));
-  return send(in, writer, d, "secrets", "failed to create secret");
+  DataBuilder data(d, true);
+  if (files.empty()) {
+    TRY(data.add(".dockerconfigjson", docker_config(user, password, email, server)));
+  }
+  for (std::string& file : files) {
+    // A file without a key is the configuration.
+    if (file.find('=') == file.npos) file = ".dockerconfigjson=" + file;
+    Sources one;
+    one.files = {file};
+    TRY(data.add_all(one));
+  }
+  return send(in, writer, hash, std::move(d), "secrets", "failed to create secret");
 }
 
 }  // namespace keles::kubectl

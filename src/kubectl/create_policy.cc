@@ -44,6 +44,7 @@ Status create_priorityclass(Invocation& in) {
   in.flags.add("preemption-policy", &preemption,
                "preemption-policy is the policy for preempting pods with lower priority.");
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   TRY(writer.prepare());
   TRY_ASSIGN(name, one_name(in));
@@ -64,6 +65,7 @@ Status create_quota(Invocation& in) {
                "A comma-delimited set of quota scopes that must all match each "
                "object tracked by the quota.");
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   TRY(writer.prepare());
   TRY_ASSIGN(name, one_name(in));
@@ -90,6 +92,7 @@ Status create_pdb(Invocation& in) {
   in.flags.add("max-unavailable", &max,
                "The maximum number or percentage of unavailable pods this budget requires.");
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   TRY(writer.prepare());
   TRY_ASSIGN(name, one_name(in));
@@ -139,6 +142,7 @@ Status create_cronjob(Invocation& in) {
   in.flags.add("schedule", &schedule, "A schedule in the Cron format the job should be run with.");
   in.flags.add("restart", &restart, "job's restart policy. supported values: OnFailure, Never");
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   if (image.empty() || schedule.empty()) {
     std::string missing = image.empty() ? "\"image\"" : "";

@@ -78,6 +78,7 @@ Status create_role_kind(Invocation& in, bool cluster) {
                  "An aggregation label selector for combining ClusterRoles.");
   }
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   TRY(writer.prepare());
   TRY_ASSIGN(name, one_name(in));
@@ -125,6 +126,7 @@ Status create_binding(Invocation& in, bool cluster) {
                      "Service accounts to bind to the role, in the format <namespace>:<name>. The "
                      "flag can be repeated to add multiple service accounts.");
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   TRY(writer.prepare());
   TRY_ASSIGN(name, one_name(in));

@@ -53,6 +53,7 @@ Status create_service(Invocation& in, const std::string& type) {
     in.flags.add("external-name", &external_name, "External name of service");
   }
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags, false);
   TRY(in.parse());
   if (type == "ExternalName" && external_name.empty()) {
     return plain_failure("error: required flag(s) \"external-name\" not set");

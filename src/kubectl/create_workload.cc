@@ -58,6 +58,7 @@ Status create_deployment(Invocation& in) {
   in.flags.add("port", &port, "The containerPort that this deployment exposes.");
   in.flags.add("replicas", &replicas, "Number of replicas to create. Default is 1.", 'r');
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   if (images.empty()) return plain_failure("error: required flag(s) \"image\" not set");
   TRY_ASSIGN(name, one_name(in, 1000));
@@ -97,6 +98,7 @@ Status create_job(Invocation& in) {
                "The name of the resource to create a Job from (only cronjob is "
                "supported).");
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags);
   TRY(in.parse());
   TRY_ASSIGN(name, one_name(in, 1000));
   TRY(writer.prepare());

@@ -1,18 +1,20 @@
 #include <cstdio>
+#include <iostream>
 
+#include "base/text_parts.h"
+#include "kubectl/removal.h"
+#include "kubectl/select.h"
 #include "kubectl/verbs.h"
 #include "kubectl/write.h"
-#include "machinery/codec_json.h"
 
 namespace keles::kubectl {
 namespace {
 
 struct DeleteFlags {
   Query query;
-  std::string cascade = "background", output, dry_run = "none", raw;
-  int64_t grace = -1;
-  Duration timeout{0};
-  bool ignore_not_found = false, wait = true, now = false, force = false;
+  Removal removal;
+  std::string output, dry_run = "none", raw;
+  bool ignore_not_found = false, now = false, interactive = false;
 
   void add_to(Flags& flags) {
     query.files.add_to(flags, "containing the resource to delete.");
@@ -24,29 +26,23 @@ struct DeleteFlags {
               "If present, list the requested object(s) across all namespaces.", 'A');
     flags.add("ignore-not-found", &ignore_not_found,
               "Treat \"resource not found\" as a successful delete.");
-    flags.add("cascade", &cascade,
-              "Must be \"background\", \"orphan\", or \"foreground\". Selects the deletion "
-              "cascading strategy for the dependents.");
-    flags.set_bare_value("cascade", "background");
-    flags.add("grace-period", &grace,
-              "Period of time in seconds given to the resource to terminate gracefully.");
+    removal.wait = true;
+    removal.add_to(flags);
     flags.add("now", &now, "If true, resources are signaled for immediate shutdown.");
-    flags.add("force", &force,
-              "If true, immediately remove resources from API and bypass graceful deletion.");
-    flags.add("timeout", &timeout,
-              "The length of time to wait before giving up on a delete, zero means as long as "
-              "the resource takes.");
-    flags.add("wait", &wait, "If true, wait for resources to be gone before returning.");
     flags.add("output", &output,
               "Output mode. Use \"-o name\" for shorter output "
               "(resource/name).",
               'o');
     flags.add("raw", &raw, "Raw URI to DELETE to the server.");
+    flags.add("interactive", &interactive, "If true, delete resource only when user confirms.",
+              'i');
     flags.add("dry-run", &dry_run, "Must be \"none\", \"server\", or \"client\".");
     flags.set_bare_value("dry-run", "client");
   }
 
   Status check(bool ignore_given) {
+    int64_t& grace = removal.grace;
+    const bool force = removal.force;
     if (now && grace >= 0) return failure("--now and --grace-period cannot be specified together");
     if (now) grace = 1;
     if (force && grace < 0) grace = 0;
@@ -67,12 +63,7 @@ struct DeleteFlags {
       return failure("Invalid dry-run value (" + dry_run +
                      "). Must be \"none\", \"server\", or \"client\".");
     }
-    if (cascade == "true") cascade = "background";
-    if (cascade == "false") cascade = "orphan";
-    if (cascade != "background" && cascade != "orphan" && cascade != "foreground") {
-      return failure("Invalid cascade value (" + cascade +
-                     "). Must be \"background\", \"foreground\", or \"orphan\".");
-    }
+    TRY(removal.check());
     if (query.all && !ignore_given) ignore_not_found = true;
     if (force) {
       print_error(
@@ -96,6 +87,14 @@ class Deleter {
     TRY_ASSIGN(selection, select(session_, f_.query));
     std::vector<Victim> victims;
     for (Target& t : selection.targets) TRY(expand(t, &victims));
+    if (f_.interactive) {
+      TRY_ASSIGN(there, existing(victims));
+      victims = std::move(there);
+      if (!victims.empty() && !confirmed(victims)) {
+        print("deletion is cancelled\n");
+        return Status();
+      }
+    }
     bool warn = session_.namespace_given() && !f_.query.all_namespaces;
     std::vector<Status> errors;
     std::vector<Victim> deleted;
@@ -117,9 +116,10 @@ class Deleter {
       print("No resources found\n");
       return Status();
     }
-    if (f_.wait && f_.dry_run == "none") {
+    if (f_.removal.wait && f_.dry_run == "none") {
       for (const Victim& v : deleted) {
-        Status s = await_gone(v);
+        const Removal& how = f_.removal;
+        Status s = how.await_gone(session_, *v.resource, v.ns, v.name, v.uid, how.timeout);
         if (!s.ok()) errors.push_back(s);
       }
     }
@@ -127,6 +127,30 @@ class Deleter {
   }
 
  private:
+  // Those that are there: nobody is asked about others.
+  Result<std::vector<Victim>> existing(const std::vector<Victim>& victims) {
+    std::vector<Victim> out;
+    for (const Victim& v : victims) {
+      Status s = session_.call(Call("GET", v.resource->path(v.ns, v.name))).status();
+      if (s.ok()) {
+        out.push_back(v);
+      } else if (!f_.ignore_not_found || !s.is(Reason::kNotFound)) {
+        return s;
+      }
+    }
+    return out;
+  }
+
+  static bool confirmed(const std::vector<Victim>& victims) {
+    print("You are about to delete the following " + std::to_string(victims.size()) +
+          " resource(s):\n");
+    for (const Victim& v : victims) print(v.resource->display(v.name) + "\n");
+    print("Do you want to continue? (y/N): ");
+    std::fflush(stdout);
+    std::string line;
+    return std::getline(std::cin, line) && (trim(line) == "y" || trim(line) == "Y");
+  }
+
   Status expand(Target& t, std::vector<Victim>* out) {
     if (!t.name.empty() || t.object) {
       out->push_back({t.resource, t.ns, t.name, t.source, ""});
@@ -150,25 +174,13 @@ class Deleter {
       say(*v);
       return Status();
     }
-    Document options;
-    put(options, "kind", "DeleteOptions");
-    put(options, "apiVersion", "v1");
-    if (f_.grace >= 0) put(options, "gracePeriodSeconds", f_.grace);
-    std::string policy = f_.cascade;
-    policy[0] = static_cast<char>(policy[0] - 32);
-    put(options, "propagationPolicy", policy);
-    if (f_.dry_run == "server") at(options, "dryRun").append(options.arena, Value::string("All"));
-    Call c("DELETE", v->resource->path(v->ns, v->name));
-    c.content_type = "application/json";
-    c.body = to_json(options.root);
-    Result<Document> r = session_.call(std::move(c));
+    Result<std::string> r =
+        f_.removal.remove(session_, *v->resource, v->ns, v->name, f_.dry_run == "server");
     if (!r.ok()) {
       if (v->source.empty() || !is_server_error(r.status())) return r.status();
       return r.status().with_prefix("error when deleting \"" + v->source + "\"");
     }
-    const Value& root = r->root;
-    v->uid = root["kind"].as_string() == "Status" ? root["details"]["uid"].as_string()
-                                                  : root["metadata"]["uid"].as_string();
+    v->uid = *r;
     say(*v);
     return Status();
   }
@@ -179,7 +191,7 @@ class Deleter {
       line = v.resource->display(v.name);
     } else {
       line = v.resource->type_name() + " \"" + v.name + "\" " +
-             (f_.grace == 0 ? "force deleted" : "deleted");
+             (f_.removal.grace == 0 ? "force deleted" : "deleted");
       if (v.resource->namespaced) line += " from " + v.ns + " namespace";
       if (f_.dry_run != "none") {
         line += f_.dry_run == "client" ? " (dry run)" : " (server dry run)";
@@ -187,22 +199,6 @@ class Deleter {
     }
     print(line + "\n");
     std::fflush(stdout);
-  }
-
-  // Gone, or another of the same name.
-  Status await_gone(const Victim& v) {
-    TimePoint end = f_.timeout.count() > 0 ? session_.loop().now() + f_.timeout : TimePoint::max();
-    for (;;) {
-      Result<Document> r = session_.call(Call("GET", v.resource->path(v.ns, v.name)));
-      if (r.status().is(Reason::kNotFound)) return Status();
-      if (!r.ok()) return r.status();
-      if (!v.uid.empty() && r->root["metadata"]["uid"].as_string() != v.uid) return Status();
-      if (session_.loop().now() >= end) {
-        return failure("timed out waiting for the condition on " + v.resource->plural + "/" +
-                       v.name);
-      }
-      session_.sleep(100ms);
-    }
   }
 
   Session& session_;
@@ -217,6 +213,7 @@ Status remove(Invocation& in) {
   TRY(in.parse());
   f.query.args = in.args;
   if (!f.raw.empty()) {
+    if (f.interactive) return failure("--interactive can not be used with --raw");
     TRY_ASSIGN(session, in.session());
     return raw_request(*session, "DELETE", f.raw, f.query.files);
   }

@@ -5,6 +5,7 @@
 #include "kubectl/verbs.h"
 #include "kubectl/write.h"
 #include "machinery/codec_json.h"
+#include "machinery/time.h"
 
 namespace keles::kubectl {
 namespace {
@@ -66,7 +67,7 @@ struct DrainFlags {
   std::string pod_selector;
   bool force = false, ignore_daemonsets = false, delete_emptydir_data = false;
   bool disable_eviction = false;
-  int64_t grace = -1;
+  int64_t grace = -1, skip_deleted_since = 0;  // seconds
   Duration timeout{0};
 
   void add_to(Flags& flags) {
@@ -83,6 +84,12 @@ struct DrainFlags {
               "Period of time in seconds given to each pod to terminate gracefully.");
     flags.add("timeout", &timeout,
               "The length of time to wait before giving up, zero means infinite");
+    flags.add(
+        "skip-wait-for-delete-timeout", &skip_deleted_since,
+        "If pod DeletionTimestamp older than N seconds, skip waiting for the pod. Seconds must "
+        "be greater than 0 to skip.");
+    flags.add("chunk-size", &query.chunk,
+              "Return large lists in chunks rather than all at once. 0 to disable.");
   }
 };
 
@@ -139,10 +146,20 @@ class Drainer {
     return std::string(p["metadata"]["namespace"].as_string());
   }
 
+  // Whose deletion was asked for so long ago that nobody waits for it any more.
+  bool abandoned(const Value& p) const {
+    const Value& deleted = p["metadata"]["deletionTimestamp"];
+    if (f_.skip_deleted_since <= 0 || deleted.is_null()) return false;
+    Result<WallTime> since = parse_time(deleted.as_string());
+    return since.ok() &&
+           session_.loop().wall_now() - *since > std::chrono::seconds(f_.skip_deleted_since);
+  }
+
   Result<std::vector<const Value*>> pods_to_remove(const std::string& node) {
     Query q;
     q.field_selector = "spec.nodeName=" + node;
     q.label_selector = f_.pod_selector;
+    q.chunk = f_.query.chunk;
     Target t;
     t.resource = &pods_;
     TRY_ASSIGN(pages, fetch(session_, q, t));
@@ -176,6 +193,7 @@ class Drainer {
 
   bool wanted(const Value& p, Reasons* fatal, Reasons* warnings) const {
     std::string id = ns_of(p) + "/" + name_of(p), kind = controller_kind(p);
+    if (abandoned(p)) return false;
     std::string_view phase = p["status"]["phase"].as_string();
     bool over = phase == "Succeeded" || phase == "Failed";
     if (p["metadata"]["annotations"].find("kubernetes.io/config.mirror")) return false;
@@ -255,6 +273,11 @@ class Drainer {
         return Status();
       }
       if (!now.ok()) return now.status();
+      if (abandoned(now->root)) {
+        print("pod \"" + name_of(p) + "\" has DeletionTimestamp older than " +
+              std::to_string(f_.skip_deleted_since) + " seconds, skipping\n");
+        return Status();
+      }
       if (session_.loop().now() >= end_) {
         return failure("error when waiting for pod \"" + name_of(p) + "\" in namespace \"" +
                        ns_of(p) + "\" to terminate: global timeout reached");

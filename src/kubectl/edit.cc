@@ -92,8 +92,21 @@ Result<ClientPatch> patch_between(const Found& f, const Value& before, const Val
   return patch;
 }
 
+struct EditFlags {
+  std::string subresource;
+  bool output_patch = false, save_config = false;
+
+  void add_to(Flags& flags) {
+    flags.add("output-patch", &output_patch, "Output the patch if the resource is edited.");
+    flags.add("subresource", &subresource,
+              "If specified, edit will operate on the subresource of the requested object.");
+    flags.add("save-config", &save_config,
+              "If true, the configuration of current object will be saved in its annotation.");
+  }
+};
+
 // Until it is saved as the server wants it, or given up.
-Status edit_one(Session& session, Writer& writer, const Found& f) {
+Status edit_one(Session& session, Writer& writer, const EditFlags& flags, const Found& f) {
   Document before = f.object.clone();
   if (Value* meta = before.root.find("metadata")) meta->erase("managedFields");
   std::string original = write_yaml(before.root), shown = original, notes;
@@ -126,11 +139,14 @@ Status edit_one(Session& session, Writer& writer, const Found& f) {
       print_error("Edit cancelled, no changes made.\n");
       return Status();
     } else {
+      if (flags.save_config) annotate_last_applied(*after);
       Result<ClientPatch> patch = patch_between(f, before.root, after->root);
       failed = patch.status();
       if (patch.ok()) {
-        Result<Document> made = writer.patch(session, *f.resource, f.ns, f.name, patch->type,
-                                             to_json(patch->body.root));
+        const std::string body = to_json(patch->body.root);
+        if (flags.output_patch) print("Patch: " + body + "\n");
+        Result<Document> made =
+            writer.patch(session, *f.resource, f.ns, f.name, patch->type, body, flags.subresource);
         if (made.ok()) return writer.report(made->root, "edited");
         failed = made.status();
       }
@@ -153,14 +169,17 @@ Status edit_one(Session& session, Writer& writer, const Found& f) {
 
 Status edit(Invocation& in) {
   Query q;
+  EditFlags flags;
   Writer writer("kubectl-edit");
   q.files.add_to(in.flags, "to use to edit the resource");
   q.types_alone = true;
   writer.add_to(in.flags);
+  flags.add_to(in.flags);
   TRY(in.parse());
   TRY(writer.prepare());
   if (writer.client_only()) return failure("--dry-run=client cannot be used with edit");
   q.args = in.args;
+  q.subresource = flags.subresource;
   TRY_ASSIGN(session, in.session());
   TRY_ASSIGN(found, find_objects(*session, q));
   if (found.empty()) {
@@ -169,7 +188,7 @@ Status edit(Invocation& in) {
   }
   std::vector<Status> errors;
   for (const Found& f : found) {
-    Status s = edit_one(*session, writer, f);
+    Status s = edit_one(*session, writer, flags, f);
     if (!s.ok()) errors.push_back(s);
   }
   return combine(std::move(errors));

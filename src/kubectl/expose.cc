@@ -168,6 +168,7 @@ Status expose(Invocation& in) {
   q.files.add_to(in.flags, "identifying the resource to expose a service");
   flags.add_to(in.flags);
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags, false);
   TRY(in.parse());
   TRY(writer.prepare());
   q.args = in.args;

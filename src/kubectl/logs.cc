@@ -15,7 +15,7 @@ struct LogFlags {
   PodTimeout timeout{20s};
   std::string container, since_time, since;
   bool follow = false, previous = false, timestamps = false, all_containers = false;
-  bool prefix = false, ignore_errors = false, all_pods = false;
+  bool prefix = false, ignore_errors = false, all_pods = false, insecure_backend = false;
   int64_t tail = -1, limit_bytes = 0, most_requests = 5;
 
   void add_to(Flags& flags) {
@@ -42,6 +42,10 @@ struct LogFlags {
               "Prefix each log line with the log source (pod name and container name)");
     flags.add("ignore-errors", &ignore_errors,
               "If watching / following pod logs, allow for any errors that occur to be non-fatal");
+    flags.add("insecure-skip-tls-verify-backend", &insecure_backend,
+              "Skip verifying the identity of the kubelet that logs are requested from. In theory, "
+              "an attacker could provide invalid log content back. You might want to use this if "
+              "your kubelet serving certificates have expired.");
     flags.add("max-log-requests", &most_requests,
               "Specify maximum number of concurrent logs to follow when using by a selector.");
   }
@@ -51,6 +55,7 @@ struct LogFlags {
     if (follow) add_query(q, "follow", "true");
     if (previous) add_query(q, "previous", "true");
     if (timestamps) add_query(q, "timestamps", "true");
+    if (insecure_backend) add_query(q, "insecureSkipTLSVerifyBackend", "true");
     if (tail >= 0) add_query(q, "tailLines", std::to_string(tail));
     if (limit_bytes > 0) add_query(q, "limitBytes", std::to_string(limit_bytes));
     if (!since.empty()) {

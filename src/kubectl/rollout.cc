@@ -238,6 +238,33 @@ const Value& template_of(const Value& revision) {
                                    : revision["spec"]["template"];
 }
 
+// A revision as an object: the ReplicaSet, or what the DaemonSet or StatefulSet was.
+Result<Document> object_of(const Found& f, const Document& revision) {
+  if (f.resource->kind != "Deployment") {
+    return apply_strategic_patch(find_kind(f.resource->api_version(), f.resource->kind)->type,
+                                 f.object.root, revision.root["data"]);
+  }
+  Document d = new_object("apps/v1", "ReplicaSet", "");
+  for (const Member& m : revision.root.members()) {
+    d.root.set(d.arena, d.arena.copy(m.key()), deep_copy(d.arena, m.value));
+  }
+  return d;
+}
+
+Status print_history(Session& session, const Found& f, int64_t revision, ObjectPrinter& printer) {
+  TRY_ASSIGN(history, history_of(session, f));
+  if (revision > 0 && !history.contains(revision)) {
+    return failure("unable to find the specified revision");
+  }
+  for (const auto& [number, object] : history) {
+    if (revision > 0 && number != revision) continue;
+    TRY_ASSIGN(shown, object_of(f, object));
+    TRY_ASSIGN(text, printer.print(shown.root));
+    print(text);
+  }
+  return Status();
+}
+
 Status show_history(Session& session, const Found& f, int64_t revision) {
   TRY_ASSIGN(history, history_of(session, f));
   std::string out = f.display() + " ";
@@ -466,12 +493,24 @@ Status rollout_status(Invocation& in) {
 Status rollout_history(Invocation& in) {
   Common c;
   int64_t revision = 0;
+  OutputFlags output;
+  std::optional<ObjectPrinter> printer;
   c.add_to(in.flags);
+  output.add_to(in.flags);
   in.flags.add("revision", &revision,
                "See the details, including podTemplate of the revision specified");
   return each_rollout(
-      in, c, [&] { return check_revision(revision); },
-      [&](Session& session, const Found& f) { return show_history(session, f, revision); });
+      in, c,
+      [&]() -> Status {
+        TRY(check_revision(revision));
+        TRY_ASSIGN(made, ObjectPrinter::make(output, false));
+        printer = std::move(made);
+        return Status();
+      },
+      [&](Session& session, const Found& f) {
+        return printer ? print_history(session, f, revision, *printer)
+                       : show_history(session, f, revision);
+      });
 }
 
 Status rollout_undo(Invocation& in) {

@@ -193,6 +193,7 @@ Status run_pod(Invocation& in) {
   Writer writer("kubectl-run");
   f.add_to(in.flags);
   writer.add_to(in.flags);
+  writer.add_save_config(in.flags, false);
   TRY(in.parse());
   if (in.args.empty()) return in.usage("NAME is required for run");
   if (f.image.empty()) return failure("required flag(s) \"image\" not set");

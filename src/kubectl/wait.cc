@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "kubectl/jsonpath.h"
+#include "kubectl/print.h"
 #include "kubectl/select.h"
 #include "kubectl/verbs.h"
 #include "machinery/time.h"
@@ -99,8 +101,9 @@ Result<bool> holds(const Condition& c, const Value& object) {
 
 class Waiter {
  public:
-  Waiter(Session& session, std::vector<Condition> conditions, Duration timeout)
-      : session_(session), conditions_(std::move(conditions)) {
+  Waiter(Session& session, std::vector<Condition> conditions, Duration timeout,
+         std::optional<ObjectPrinter> printer)
+      : session_(session), conditions_(std::move(conditions)), printer_(std::move(printer)) {
     if (timeout.count() < 0) timeout = 168h;
     end_ = session_.loop().now() + timeout;
     once_ = timeout.count() == 0;
@@ -132,14 +135,24 @@ class Waiter {
           errors.push_back(s);
           break;
         }
-        print(f.display() + " condition met\n");
-        std::fflush(stdout);
+        TRY(met(f));
       }
     }
     return combine(std::move(errors));
   }
 
  private:
+  Status met(const Found& f) {
+    std::string line = f.display() + " condition met\n";
+    if (printer_) {
+      TRY_ASSIGN(shown, printer_->print(last_.root));
+      line = shown;
+    }
+    print(line);
+    std::fflush(stdout);
+    return Status();
+  }
+
   bool wants(Condition::Kind k) const {
     return std::any_of(conditions_.begin(), conditions_.end(),
                        [k](const Condition& c) { return c.kind == k; });
@@ -156,7 +169,10 @@ class Waiter {
       Result<Document> now = session_.call(Call("GET", f.path()));
       if (!now.ok()) return now.status();
       TRY_ASSIGN(yes, holds(c, now->root));
-      if (yes) return Status();
+      if (yes) {
+        last_ = std::move(*now);
+        return Status();
+      }
       if (session_.loop().now() >= end_) return late(f);
       session_.sleep(100ms);
     }
@@ -164,11 +180,13 @@ class Waiter {
 
   Status until_gone(const Found& f) {
     std::string uid(f.object.root["metadata"]["uid"].as_string());
+    last_ = f.object.clone();
     for (;;) {
       Result<Document> now = session_.call(Call("GET", f.path()));
       if (now.status().is(Reason::kNotFound)) return Status();
       if (!now.ok()) return now.status();
       if (now->root["metadata"]["uid"].as_string() != uid) return Status();
+      last_ = std::move(*now);
       if (session_.loop().now() >= end_) return late(f);
       session_.sleep(100ms);
     }
@@ -176,6 +194,8 @@ class Waiter {
 
   Session& session_;
   std::vector<Condition> conditions_;
+  std::optional<ObjectPrinter> printer_;
+  Document last_;  // as it was when its condition was met
   TimePoint end_;
   bool once_ = false;
 };
@@ -186,6 +206,7 @@ Status wait(Invocation& in) {
   Query q;
   std::vector<std::string> wanted;
   std::string timeout = "30s";
+  OutputFlags output;
   in.flags.add_array("for", &wanted,
                      "The condition to wait on: [create|delete|condition=condition-name"
                      "[=condition-value]|jsonpath='{JSONPath expression}'=[JSONPath value]].");
@@ -198,7 +219,9 @@ Status wait(Invocation& in) {
   in.flags.add("all-namespaces", &q.all_namespaces,
                "If present, list the requested object(s) across all namespaces.", 'A');
   q.files.add_to(in.flags, "identifying the resource.");
+  output.add_to(in.flags);
   TRY(in.parse());
+  TRY_ASSIGN(printer, ObjectPrinter::make(output, false));
   q.args = in.args;
   Result<Duration> limit = parse_duration(timeout);
   if (!limit.ok()) {
@@ -212,7 +235,7 @@ Status wait(Invocation& in) {
     conditions.push_back(c);
   }
   TRY_ASSIGN(session, in.session());
-  return Waiter(*session, std::move(conditions), *limit).run(q);
+  return Waiter(*session, std::move(conditions), *limit, std::move(printer)).run(q);
 }
 
 }  // namespace keles::kubectl
