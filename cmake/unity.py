@@ -20,7 +20,7 @@ import re
 import sys
 
 WORD = r'[A-Za-z_][A-Za-z0-9_]*'
-IGNORED = re.compile(r'//[^\n]*|/\*.*?\*/|R"(\w*)\((?:.|\n)*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.S)
+IGNORED = re.compile(r'//[^\n]*|/\*.*?\*/|R"([^\s()\\]*)\((?:.|\n)*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.S)
 LITERALS = ['std::chrono_literals']  # a namespace that holds nothing that has a name
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NO_NAMES = {'operator', 'template', 'requires', 'static_assert', 'friend', 'extern'}

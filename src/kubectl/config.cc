@@ -1,10 +1,13 @@
 // config: reading and changing kubeconfig files. No cluster is asked for anything.
+#include <strings.h>
+
 #include <algorithm>
 #include <tuple>
 
 #include "base/encoding.h"
 #include "base/file.h"
 #include "client/kubeconfig.h"
+#include "kubectl/kyaml.h"
 #include "kubectl/print.h"
 #include "kubectl/tabwriter.h"
 #include "kubectl/verbs.h"
@@ -397,7 +400,7 @@ Status config_view(Invocation& in) {
   in.flags.add("flatten", &flat,
                "Flatten the resulting kubeconfig file into self-contained output");
   TRY(in.parse());
-  if (output.output.empty()) output.output = "yaml";
+  if (output.output.empty() && output.template_text.empty()) output.output = "yaml";
   TRY_ASSIGN(printer, ObjectPrinter::make(output, false));
   TRY_ASSIGN(config, merged(in));
   if (minified) TRY(minify(config, in.connection().context));
@@ -413,7 +416,11 @@ Status config_view(Invocation& in) {
   for (const Section& s : {kClusters, kContexts, kUsers}) {
     if (config.root[s.list].empty()) config.root.set(config.arena, s.list, Value());
   }
-  if (output.output == "json") {
+  if (strcasecmp(output.output.c_str(), "kyaml") == 0) {
+    print("---\n" + write_kyaml(in_file_order(config.root).root, false));
+    return Status();
+  }
+  if (strcasecmp(output.output.c_str(), "json") == 0) {
     Document ordered = in_file_order(config.root);
     print(indent_json(to_json(ordered.root), 4) + "\n");
     return Status();

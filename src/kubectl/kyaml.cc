@@ -86,7 +86,7 @@ bool is_date(std::string_view s) {
 
 class Writer {
  public:
-  explicit Writer(std::string& out) : out_(out) {}
+  Writer(std::string& out, bool sorted) : out_(out), sorted_(sorted) {}
 
   void value(const Value& v, int indent) {
     if (v.is_map()) {
@@ -110,8 +110,10 @@ class Writer {
     }
     std::vector<const Member*> members;
     for (const Member& m : v.members()) members.push_back(&m);
-    std::sort(members.begin(), members.end(),
-              [](const Member* a, const Member* b) { return a->key() < b->key(); });
+    if (sorted_) {
+      std::sort(members.begin(), members.end(),
+                [](const Member* a, const Member* b) { return a->key() < b->key(); });
+    }
     out_ += "{\n";
     for (const Member* m : members) {
       spaces(indent + 1);
@@ -216,6 +218,7 @@ class Writer {
   }
 
   std::string& out_;
+  bool sorted_;
 };
 
 }  // namespace
@@ -233,9 +236,9 @@ bool kyaml_needs_quotes(std::string_view s) {
   return false;
 }
 
-std::string write_kyaml(const Value& v) {
+std::string write_kyaml(const Value& v, bool sorted) {
   std::string out;
-  Writer(out).value(v, 0);
+  Writer(out, sorted).value(v, 0);
   return out + "\n";
 }
 

@@ -8,8 +8,9 @@
 
 namespace keles::kubectl {
 
-// Without the "---" that stands before a document; ends with a line end. Members are sorted.
-std::string write_kyaml(const Value& v);
+// Without the "---" that stands before a document; ends with a line end. Members are sorted, or
+// stand as they are.
+std::string write_kyaml(const Value& v, bool sorted = true);
 // Whether a reader of YAML could take the text for something else, or for none.
 bool kyaml_needs_quotes(std::string_view s);
 

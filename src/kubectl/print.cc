@@ -57,7 +57,11 @@ std::string sorted_json(const Value& v) {
 Result<std::string> template_file(const std::string& path) {
   Result<std::string> text = read_file(path, 64 << 10);
   if (!text.ok()) {
-    return failure("error reading --template " + path + ", " + text.status().message());
+    // The system's words as Go has them, without capitals.
+    std::string message = text.status().message();
+    size_t words = message.rfind(": ");
+    if (words != message.npos) message.replace(words, message.npos, lower(message.substr(words)));
+    return failure("error reading --template " + path + ", " + message);
   }
   return text;
 }

@@ -220,7 +220,8 @@ TEST(LocalVolumes, AFileSystemFollowsItsDevice) {
       return run_task(*h.loop, h.mounts.grow(h.ctx, h.wanted("u1", path).volume));
     };
     EXPECT_TRUE(grow(own).ok()) << "a directory has nothing to follow";
-    EXPECT_EQ(grow(own + "/no").message(), "stat " + own + "/no: No such file or directory");
+    EXPECT_THAT(grow(own + "/no").message(),
+                HasSubstr("stat " + own + "/no: No such file or directory"));
     if (!h.attach(16 << 20)) GTEST_SKIP() << "no loop devices here";
     ASSERT_EQ(h.set_up(h.wanted("u1", h.device)), h.at("u1"));
     auto blocks = [&] {
@@ -241,7 +242,7 @@ TEST(LocalVolumes, AFileSystemFollowsItsDevice) {
       EXPECT_GT(blocks(), before * 3 / 2);
     } else {
       EXPECT_THAT(s.message(), HasSubstr("resize of device " + h.device +
-                                         " failed: exit status 1. resize2fs output: resize2fs"));
+                                         " failed: exit status 1. resize2fs output: "));
       EXPECT_THAT(s.message(), HasSubstr("Permission denied"));
       EXPECT_EQ(blocks(), before);
     }
