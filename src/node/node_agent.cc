@@ -195,12 +195,16 @@ class Agent final : public NodeView,
   }
   const PodWorker* find(std::string_view ns, std::string_view name,
                         std::string_view uid) const override {
+    // Of two of a name, one of which still goes, the one that the API has is meant.
+    const Ref<Pod> known = uid.empty() ? pods_.get(ns, name) : Ref<Pod>();
+    const PodWorker* found = nullptr;
     for (const auto& [id, w] : set_.workers()) {
       auto meta = w->pod()->metadata();
-      if (meta.namespace_() == ns && meta.name() == name && (uid.empty() || uid == id))
-        return w.get();
+      if (meta.namespace_() != ns || meta.name() != name || (!uid.empty() && uid != id)) continue;
+      if (!known || known->metadata().uid() == id) return w.get();
+      if (!found) found = w.get();
     }
-    return nullptr;
+    return found;
   }
   std::vector<const PodWorker*> workers() const override {
     std::vector<const PodWorker*> out;
